@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The contract between mod_apipool and mod_apipool_admin: version, names, and one provider. */
+#ifndef MOD_APIPOOL_H
+#define MOD_APIPOOL_H
+
+/* The admin module never touches shared memory. It looks this provider up once, in post_config, and
+ * asks it; mod_apipool registers the provider when its hooks are registered. Both DSOs are built from
+ * one tree: a provider of another version is refused. */
+
+#define APIPOOL_VERSION "0.1.0"
+
+#define APIPOOL_PROVIDER_GROUP   "apipool"
+#define APIPOOL_PROVIDER_NAME    "pools"
+#define APIPOOL_PROVIDER_VERSION "1"
+
+/* The state of a key, in the order in which operators see them listed. */
+typedef enum {
+    APIPOOL_STATE_ACTIVE,   /* in rotation */
+    APIPOOL_STATE_COOLING,  /* rate-limited until a known time */
+    APIPOOL_STATE_QUOTA,    /* balance or quota spent */
+    APIPOOL_STATE_INVALID,  /* the upstream rejects the credential */
+    APIPOOL_STATE_DISABLED, /* switched off by an operator */
+    APIPOOL_STATE_COUNT
+} apipool_state_e;
+
+typedef struct {
+    /**
+     * Whether requests can be served: shared memory is there and its lock can be taken.
+     * May be called by any thread of any child; waits for the pool's lock.
+     * @return 1 or 0
+     */
+    int (*healthy)(void);
+} apipool_provider_t;
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The module record of mod_apipool, its hooks and their order, and its life cycle. */
+#define APIPOOL_MODULE_RECORD
+#include "include/mod_apipool.h"
+
+#include "attempt.h"
+#include "body.h"
+#include "config.h"
+#include "gate.h"
+#include "keyfile.h"
+#include "link.h"
+#include "request.h"
+#include "upstream.h"
+#include "wire.h"
+
+#include <ap_provider.h>
+#include <http_connection.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <mpm_common.h>
+#include <util_mutex.h>
+
+#define MUTEX_TYPE   "apipool"
+#define RETAINED_KEY "mod_apipool"
+
+/* Lives as long as the parent process, across graceful restarts. */
+typedef struct {
+    apr_shm_t *shm;
+    apr_global_mutex_t *mutex;
+    apr_uint32_t capacity;
+} retained_t;
+
+static apipool_segment_t *segment; /* of this generation; NULL in the parent's first pass */
+
+static int healthy(void)
+{
+    if (!segment || apipool_segment_lock(segment) != APR_SUCCESS) {
+        return 0;
+    }
+    apipool_segment_unlock(segment);
+    return 1;
+}
+
+static const apipool_provider_t provider = {.healthy = healthy};
+
+static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    (void)plog;
+    (void)ptemp;
+    apr_status_t rv = ap_mutex_register(pconf, MUTEX_TYPE, NULL, APR_LOCK_DEFAULT, 0);
+    return rv == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)plog;
+    (void)ptemp;
+    return apipool_config_check(pconf, s);
+}
+
+static apr_status_t make_segment(retained_t *retained, server_rec *s)
+{
+    apr_pool_t *process_pool = s->process->pool;
+    apr_status_t rv = ap_global_mutex_create(&retained->mutex, NULL, MUTEX_TYPE, NULL, s,
+                                             process_pool, 0);
+    if (rv == APR_SUCCESS) {
+        retained->capacity = apipool_config_capacity(s);
+        rv = apipool_segment_create(&retained->shm, retained->capacity, process_pool);
+    }
+    return rv;
+}
+
+static apr_status_t open_segment(apr_pool_t *pconf, server_rec *s)
+{
+    retained_t *retained = ap_retained_data_get(RETAINED_KEY);
+    apr_uint32_t wanted = apipool_config_capacity(s);
+    apr_status_t rv = APR_SUCCESS;
+
+    if (!retained) {
+        retained = ap_retained_data_create(RETAINED_KEY, sizeof(*retained));
+        rv = make_segment(retained, s);
+    }
+    else if (retained->capacity != wanted) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
+                     "then it stays %u",
+                     wanted, retained->capacity);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apipool_segment_view(&segment, retained->shm, retained->mutex, pconf);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
+                     APIPOOL_LOG(0041) "cannot set up shared memory for %u keys", wanted);
+    }
+    return rv;
+}
+
+static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_t *ptemp)
+{
+    apr_status_t rv =
+        apipool_pool_attach(segment, apipool_config_server_name(ptemp, pool->server), pool->name,
+                            &pool->index);
+    for (int i = 0; rv == APR_SUCCESS && i < pool->upstreams->nelts; i++) {
+        apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
+        rv = apipool_pool_group(segment, pool->index, upstream->name, &upstream->group);
+        pool->groups[i] = upstream->group;
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, pool->server,
+                     APIPOOL_LOG(0042) "pool %s: no room in shared memory", pool->name);
+        return rv;
+    }
+    rv = apipool_upstream_define(pool, pconf);
+    return rv == APR_SUCCESS ? apipool_keyfile_import(segment, pool) : rv;
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+{
+    (void)plog;
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return OK;
+    }
+    if (open_segment(pconf, main_server) != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    apipool_attempt_use_segment(segment);
+    for (server_rec *s = main_server; s; s = s->next) {
+        apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
+        for (int i = 0; i < conf->pools->nelts; i++) {
+            if (open_pool(APR_ARRAY_IDX(conf->pools, i, apipool_pool_t *), pconf, ptemp) !=
+                APR_SUCCESS) {
+                return HTTP_INTERNAL_SERVER_ERROR;
+            }
+        }
+    }
+    ap_add_version_component(pconf, "mod_apipool/" APIPOOL_VERSION);
+    return OK;
+}
+
+static void child_init(apr_pool_t *pchild, server_rec *main_server)
+{
+    apr_status_t rv = apr_global_mutex_child_init(
+        &segment->mutex, apr_global_mutex_lockfile(segment->mutex), pchild);
+    for (server_rec *s = main_server; s && rv == APR_SUCCESS; s = s->next) {
+        apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
+        for (int i = 0; i < conf->pools->nelts && rv == APR_SUCCESS; i++) {
+            rv = apipool_upstream_init_child(APR_ARRAY_IDX(conf->pools, i, apipool_pool_t *),
+                                             pchild);
+        }
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+                     APIPOOL_LOG(0043) "a child cannot attach to the pools");
+        exit(APEXIT_CHILDSICK); /* child_init has no other way to say no */
+    }
+}
+
+static void register_hooks(apr_pool_t *p)
+{
+    ap_register_provider(p, APIPOOL_PROVIDER_GROUP, APIPOOL_PROVIDER_NAME, APIPOOL_PROVIDER_VERSION,
+                         &provider);
+    apipool_body_register_filter();
+    apipool_gate_register_filter();
+    apipool_link_register_filter();
+
+    ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+
+    /* in the order in which a request meets them */
+    ap_hook_pre_translate_name(apipool_request_pre_translate, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_translate_name(apipool_request_translate, NULL, NULL, APR_HOOK_FIRST);
+    proxy_hook_pre_request(apipool_attempt_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    APR_OPTIONAL_HOOK(proxy, fixups, apipool_wire_fixups, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_pre_connection(apipool_link_pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
+    APR_OPTIONAL_HOOK(proxy, create_req, apipool_link_sent, NULL, NULL, APR_HOOK_MIDDLE);
+}
+
+AP_DECLARE_MODULE(apipool) = {
+    STANDARD20_MODULE_STUFF,
+    apipool_config_create_dir,
+    apipool_config_merge_dir,
+    apipool_config_create_server,
+    apipool_config_merge_server,
+    apipool_directives,
+    register_hooks,
+    0,
+};

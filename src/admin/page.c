@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The dashboard's static files. */
+#include "admin.h"
+
+#include <apr_file_info.h>
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <http_request.h>
+
+static const struct {
+    const char *ending, *type;
+} types[] = {
+    {".html", "text/html; charset=utf-8"},
+    {".css", "text/css; charset=utf-8"},
+    {".js", "text/javascript; charset=utf-8"},
+    {".svg", "image/svg+xml"},
+};
+
+/* Only what the dashboard consists of is sent, whatever else lies in the folder. */
+static const char *type_of(const char *path)
+{
+    apr_size_t len = strlen(path);
+    for (apr_size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+        apr_size_t ending = strlen(types[i].ending);
+        if (len > ending && !strcmp(path + len - ending, types[i].ending)) {
+            return types[i].type;
+        }
+    }
+    return NULL;
+}
+
+static void set_headers(request_rec *r, const char *type)
+{
+    ap_set_content_type(r, type);
+    apr_table_setn(r->headers_out, "Content-Security-Policy",
+                   "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    apr_table_setn(r->headers_out, "Referrer-Policy", "no-referrer");
+    apr_table_setn(r->headers_out, "Cache-Control", "no-cache");
+}
+
+static int send_file(request_rec *r, apr_file_t *file)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    apr_brigade_insert_file(bb, file, 0, r->finfo.size, r->pool);
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
+    ap_pass_brigade(r->output_filters, bb);
+    return OK;
+}
+
+int apipool_admin_send_page(request_rec *r, const char *root, const char *path)
+{
+    char *name;
+    apr_file_t *file;
+    const char *type = type_of(*path ? path : "index.html");
+    apr_status_t rv = apr_filepath_merge(&name, root, *path ? path : "index.html",
+                                         APR_FILEPATH_SECUREROOT, r->pool);
+    if (!*path && r->uri[strlen(r->uri) - 1] != '/') {
+        /* the page's links are relative to its folder */
+        apr_table_setn(r->headers_out, "Location", apr_pstrcat(r->pool, r->uri, "/", NULL));
+        return HTTP_MOVED_PERMANENTLY;
+    }
+    if (rv == APR_SUCCESS && type) {
+        rv = apr_file_open(&file, name, APR_FOPEN_READ | APR_FOPEN_BINARY, 0, r->pool);
+    }
+    if (rv != APR_SUCCESS || !type ||
+        apr_file_info_get(&r->finfo, APR_FINFO_MIN, file) != APR_SUCCESS ||
+        r->finfo.filetype != APR_REG) {
+        return apipool_admin_error(r, HTTP_NOT_FOUND, "not_found", "There is no such page.");
+    }
+    set_headers(r, type);
+    ap_set_content_length(r, r->finfo.size);
+    ap_update_mtime(r, r->finfo.mtime);
+    ap_set_last_modified(r);
+    ap_set_etag(r);
+    int status = ap_meets_conditions(r);
+    return status != OK ? status : send_file(r, file);
+}

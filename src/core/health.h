@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The state of a key and how events change it. */
+#ifndef APIPOOL_CORE_HEALTH_H
+#define APIPOOL_CORE_HEALTH_H
+
+#include <apr_time.h>
+
+#include "mod_apipool.h"
+
+/* What happened to a key. Events come from verdicts and from operators. */
+typedef enum {
+    APIPOOL_EVENT_NONE,        /* nothing that says anything about the key */
+    APIPOOL_EVENT_SUCCESS,     /* it was accepted */
+    APIPOOL_EVENT_RATE_LIMITED,
+    APIPOOL_EVENT_QUOTA_SPENT,
+    APIPOOL_EVENT_REJECTED,    /* the upstream does not accept the credential */
+    APIPOOL_EVENT_EXPIRED,     /* the clock passed the end of a cooldown */
+    APIPOOL_EVENT_COUNT
+} apipool_event_e;
+
+/**
+ * The state after an event. Pure; a late event never lifts a key out of a state that only the clock
+ * or an operator may end: a success that began before a 401 arrived does not make the key valid.
+ */
+apipool_state_e apipool_health_next(apipool_state_e state, apipool_event_e event);
+
+/**
+ * When a rate-limited key may be used again: what the upstream named, else min doubled per
+ * consecutive limit, at most max. Never earlier than the end of a cooldown that already runs.
+ * @param current  end of the running cooldown, or 0
+ * @param named    what the upstream said, or 0
+ * @param streak   consecutive rate limits before this one
+ * @param now      the present
+ * @param min, max bounds for an unnamed cooldown
+ */
+apr_time_t apipool_health_cool_until(apr_time_t current, apr_time_t named, unsigned streak,
+                                     apr_time_t now, apr_interval_time_t min,
+                                     apr_interval_time_t max);
+
+#endif

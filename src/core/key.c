@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Upstream credentials as text: checks, import, ids and masks. */
+#include "key.h"
+
+#include <jansson.h>
+#include <openssl/hmac.h>
+#include <string.h>
+
+#define ELLIPSIS        "\xe2\x80\xa6"
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+#define SHOWN           4  /* bytes of a key that a mask shows at either end */
+#define SHORTEST_SHOWN  16 /* shorter keys are masked whole */
+
+static int is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+const char *apipool_key_check(const char *key, apr_size_t len)
+{
+    if (len == 0) {
+        return "empty key";
+    }
+    if (len > APIPOOL_KEY_MAX) {
+        return "key longer than 4096 bytes";
+    }
+    for (apr_size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)key[i];
+        if (c < 0x20 || c == 0x7f) {
+            return "control character in a key";
+        }
+        if (c == ' ') {
+            return "blank inside a key (keys are separated by commas or newlines)";
+        }
+        if (c > 0x7f) {
+            return "character outside ASCII in a key (was it copied in its masked form?)";
+        }
+    }
+    return NULL;
+}
+
+static void deliver(const char *key, apr_size_t len, int enabled, long line,
+                    const apipool_key_sink_t *sink)
+{
+    const char *reason = apipool_key_check(key, len);
+    if (reason) {
+        sink->on_invalid(sink->ctx, line, reason);
+        return;
+    }
+    apipool_key_item_t item = {.key = key, .len = len, .enabled = enabled};
+    sink->on_key(sink->ctx, &item);
+}
+
+static void deliver_trimmed(const char *start, const char *end, long line,
+                            const apipool_key_sink_t *sink)
+{
+    while (start < end && is_blank(*start)) {
+        start++;
+    }
+    while (end > start && is_blank(end[-1])) {
+        end--;
+    }
+    if (start < end) {
+        deliver(start, (apr_size_t)(end - start), 1, line, sink);
+    }
+}
+
+static int is_comment(const char *start, const char *end)
+{
+    while (start < end && is_blank(*start)) {
+        start++;
+    }
+    return start < end && *start == '#';
+}
+
+static void import_lines(const char *text, const char *end, const apipool_key_sink_t *sink)
+{
+    long line = 1;
+    while (text < end) {
+        const char *eol = memchr(text, '\n', (apr_size_t)(end - text));
+        if (!eol) {
+            eol = end;
+        }
+        if (!is_comment(text, eol)) {
+            const char *item = text;
+            for (;;) {
+                const char *comma = memchr(item, ',', (apr_size_t)(eol - item));
+                deliver_trimmed(item, comma ? comma : eol, line, sink);
+                if (!comma) {
+                    break;
+                }
+                item = comma + 1;
+            }
+        }
+        text = eol + 1;
+        line++;
+    }
+}
+
+static void import_element(const json_t *element, long number, const apipool_key_sink_t *sink)
+{
+    int enabled = 1;
+    const json_t *key = element;
+    if (json_is_object(element)) {
+        key = json_object_get(element, "key");
+        const json_t *flag = json_object_get(element, "enabled");
+        if (flag && !json_is_boolean(flag)) {
+            sink->on_invalid(sink->ctx, number, "\"enabled\" is neither true nor false");
+            return;
+        }
+        enabled = !json_is_false(flag);
+    }
+    if (!json_is_string(key)) {
+        sink->on_invalid(sink->ctx, number,
+                         json_is_object(element) ? "object without a string \"key\""
+                                                 : "neither a string nor an object");
+        return;
+    }
+    deliver(json_string_value(key), json_string_length(key), enabled, number, sink);
+}
+
+static void import_json(const char *text, apr_size_t len, const apipool_key_sink_t *sink)
+{
+    json_error_t error;
+    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (!root) {
+        sink->on_invalid(sink->ctx, error.line > 0 ? error.line : 1, "malformed JSON");
+        return;
+    }
+    apr_size_t count = json_array_size(root);
+    for (apr_size_t i = 0; i < count; i++) {
+        import_element(json_array_get(root, i), (long)i + 1, sink);
+    }
+    json_decref(root);
+}
+
+void apipool_key_import(const char *text, apr_size_t len, const apipool_key_sink_t *sink)
+{
+    const char *end = text + len;
+    if (len >= 3 && !memcmp(text, BYTE_ORDER_MARK, 3)) {
+        text += 3;
+    }
+    const char *first = text;
+    while (first < end && (is_blank(*first) || *first == '\n')) {
+        first++;
+    }
+    if (first < end && *first == '[') {
+        import_json(text, (apr_size_t)(end - text), sink);
+    }
+    else {
+        import_lines(text, end, sink);
+    }
+}
+
+apr_uint64_t apipool_key_id(const unsigned char secret[APIPOOL_SECRET_SIZE], const char *key,
+                            apr_size_t len)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int digest_len = 0;
+    apr_uint64_t id = 0;
+
+    if (!HMAC(EVP_sha256(), secret, APIPOOL_SECRET_SIZE, (const unsigned char *)key, len, digest,
+              &digest_len)) {
+        return 0;
+    }
+    for (int i = 0; i < 8; i++) {
+        id = id << 8 | digest[i];
+    }
+    return id;
+}
+
+void apipool_key_id_hex(apr_uint64_t id, char out[APIPOOL_ID_SIZE])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 15; i >= 0; i--) {
+        out[i] = digits[id & 15];
+        id >>= 4;
+    }
+    out[16] = '\0';
+}
+
+void apipool_key_mask(const char *key, apr_size_t len, char out[APIPOOL_MASKED_SIZE])
+{
+    if (len < SHORTEST_SHOWN) {
+        memcpy(out, "***", 4);
+        return;
+    }
+    memcpy(out, key, SHOWN);
+    memcpy(out + SHOWN, ELLIPSIS, 3);
+    memcpy(out + SHOWN + 3, key + len - SHOWN, SHOWN);
+    out[SHOWN + 3 + SHOWN] = '\0';
+}
+
+int apipool_key_redact(char *text, apr_size_t text_len, const char *key, apr_size_t key_len)
+{
+    apr_size_t shown = key_len < SHORTEST_SHOWN ? 0 : SHOWN;
+    int found = 0;
+
+    if (key_len == 0) {
+        return 0;
+    }
+    for (apr_size_t i = 0; i + key_len <= text_len;) {
+        char *hit = memchr(text + i, key[0], text_len - key_len - i + 1);
+        if (!hit) {
+            break;
+        }
+        i = (apr_size_t)(hit - text);
+        if (memcmp(hit, key, key_len)) {
+            i++;
+            continue;
+        }
+        memset(hit + shown, '*', key_len - 2 * shown);
+        i += key_len;
+        found++;
+    }
+    return found;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Upstream credentials as text: what a valid one is, how lists of them are read, how one is named. */
+#ifndef APIPOOL_CORE_KEY_H
+#define APIPOOL_CORE_KEY_H
+
+#include <apr.h>
+
+/* A key is an upstream API credential. It enters the module here and nowhere else. Nothing in this
+ * file keeps a key: callers own the text, sinks copy what they want to keep. Thread-safe. */
+
+#define APIPOOL_KEY_MAX     4096 /* bytes */
+#define APIPOOL_SECRET_SIZE 32   /* bytes of the secret that ids are derived from */
+#define APIPOOL_ID_SIZE     17   /* 16 hex digits and the terminating NUL */
+#define APIPOOL_MASKED_SIZE 12   /* 4 bytes, an ellipsis of 3, 4 bytes, NUL */
+
+/* One key of an import, valid only while on_key runs. */
+typedef struct {
+    const char *key;
+    apr_size_t len;
+    int enabled; /* 0 only where a JSON object said "enabled": false */
+} apipool_key_item_t;
+
+/* Receives an import. Lines count from 1; in a JSON array the first element is number 1. */
+typedef struct {
+    void (*on_key)(void *ctx, const apipool_key_item_t *item);
+    void (*on_invalid)(void *ctx, long line, const char *reason);
+    void *ctx;
+} apipool_key_sink_t;
+
+/**
+ * Why a key cannot be used, or NULL when it can. A key travels in a header field (RFC 9110 section
+ * 5.5), so control characters are refused; blanks inside and bytes outside ASCII are refused too,
+ * because they mean two keys run together or a key copied in its masked form.
+ * @return a static sentence without the key in it
+ */
+const char *apipool_key_check(const char *key, apr_size_t len);
+
+/**
+ * Reads keys separated by newlines or commas, or a JSON array of strings or of objects with "key"
+ * and an optional "enabled". Blanks around a key are trimmed, empty items and lines starting with
+ * '#' are skipped, a leading byte order mark is ignored. Invalid items are told to on_invalid and do
+ * not stop the rest.
+ */
+void apipool_key_import(const char *text, apr_size_t len, const apipool_key_sink_t *sink);
+
+/**
+ * The id of a key: the first 64 bits of HMAC-SHA-256 (RFC 2104, FIPS 180-4) under the secret.
+ * @return the id, or 0 when libcrypto failed
+ */
+apr_uint64_t apipool_key_id(const unsigned char secret[APIPOOL_SECRET_SIZE], const char *key,
+                            apr_size_t len);
+
+/** Writes an id as 16 hex digits. */
+void apipool_key_id_hex(apr_uint64_t id, char out[APIPOOL_ID_SIZE]);
+
+/** Writes the first 4 bytes, an ellipsis and the last 4; "***" for keys shorter than 16 bytes. */
+void apipool_key_mask(const char *key, apr_size_t len, char out[APIPOOL_MASKED_SIZE]);
+
+/**
+ * Overwrites every occurrence of key in text with asterisks, in place and without changing its
+ * length; the first and last 4 bytes stay where the key has 16 or more.
+ * @return the number of occurrences
+ */
+int apipool_key_redact(char *text, apr_size_t text_len, const char *key, apr_size_t key_len);
+
+#endif

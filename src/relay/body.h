@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The request body: captured once, replayed for every attempt. */
+#ifndef APIPOOL_RELAY_BODY_H
+#define APIPOOL_RELAY_BODY_H
+
+#include "request.h"
+
+/* Bodies up to this many bytes stay in memory; larger ones go to a temporary file without a name. */
+#define APIPOOL_BODY_MEMORY_MAX (1024 * 1024)
+
+/**
+ * Reads the whole body of the client's request. Blocks for as long as httpd's Timeout allows.
+ * @return OK; HTTP_REQUEST_ENTITY_TOO_LARGE above the pool's limit; another HTTP status, or
+ *         AP_FILTER_ERROR when the input filters have answered already
+ */
+int apipool_body_capture(apipool_request_t *req);
+
+/** Makes mod_proxy read the captured body from its beginning in the next attempt. */
+void apipool_body_rewind(apipool_request_t *req);
+
+void apipool_body_register_filter(void);
+
+#endif

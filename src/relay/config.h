@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The configuration as the directives leave it: pools, upstreams, and where they are used. */
+#ifndef APIPOOL_RELAY_CONFIG_H
+#define APIPOOL_RELAY_CONFIG_H
+
+#include <mod_proxy.h>
+
+#include "pool.h"
+#include "relay.h"
+
+/* Everything here is made while the configuration is read, lives in pconf, is completed in
+ * post_config (indices into the segment, workers) and is read-only in children. */
+
+#define APIPOOL_UPSTREAMS_MAX 16 /* per pool; as many as a pool has groups */
+
+typedef struct {
+    const char *name;
+    const char *url; /* no trailing slash, no query */
+    apr_interval_time_t timeout, connect_timeout;
+    proxy_worker *worker; /* ours alone: not in mod_proxy's own list */
+    apr_uint32_t group;
+} apipool_upstream_t;
+
+typedef struct {
+    const char *path;
+    const char *upstream; /* NULL: the pool's first */
+    const char *text;     /* as read when the configuration was */
+    apr_size_t len;
+    int line_number;      /* of the directive */
+} apipool_key_file_t;
+
+typedef struct {
+    const char *name;
+    server_rec *server;
+    const char *file; /* where <APIPool> stands */
+    int line;
+    apr_array_header_t *upstreams; /* apipool_upstream_t */
+    apr_array_header_t *key_files; /* apipool_key_file_t */
+    apr_table_t *endpoints;        /* alias -> path */
+    apr_array_header_t *strategies; /* apipool_endpoint_strategy_t, the last one of a name counts */
+    apipool_strategy_e strategy;
+    apr_int64_t rotations, retries;
+    apr_int64_t deadline;         /* microseconds; 0: none */
+    apr_int64_t body_limit;       /* bytes */
+    apr_uint32_t index;           /* in the segment */
+    apr_uint32_t groups[APIPOOL_UPSTREAMS_MAX];
+} apipool_pool_t;
+
+typedef struct {
+    const char *endpoint;
+    apipool_strategy_e strategy;
+} apipool_endpoint_strategy_t;
+
+/* One APIPoolUse. Directory configurations share it, so that resolving the name once is enough. */
+typedef struct {
+    const char *name;
+    const char *mount; /* path of the enclosing <Location>, without trailing slash; "" for all */
+    server_rec *server;
+    const char *file;
+    int line;
+    apipool_pool_t *pool;
+} apipool_use_t;
+
+typedef struct {
+    apipool_use_t *use; /* NULL: not said; its name is NULL for "off" */
+    int expose;         /* -1: not said */
+} apipool_dir_conf_t;
+
+typedef struct {
+    apr_array_header_t *pools; /* apipool_pool_t * */
+    apr_array_header_t *uses;  /* apipool_use_t * */
+    apipool_pool_t *open_pool; /* the <APIPool> being read */
+    int capacity;              /* main server only; 0: not said */
+} apipool_server_conf_t;
+
+extern const command_rec apipool_directives[];
+
+void *apipool_config_create_dir(apr_pool_t *p, char *path);
+void *apipool_config_merge_dir(apr_pool_t *p, void *base, void *add);
+void *apipool_config_create_server(apr_pool_t *p, server_rec *s);
+void *apipool_config_merge_server(apr_pool_t *p, void *base, void *add);
+
+/** The pool of that name that a server may use: its own, else the main server's; NULL if none. */
+apipool_pool_t *apipool_config_find_pool(server_rec *s, const char *name);
+
+/** A pool with the defaults of every setting. */
+apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const char *name);
+
+/** Slots that the configuration asks for. */
+apr_uint32_t apipool_config_capacity(server_rec *main_server);
+
+/** The strategy for an endpoint alias; NULL for paths without one. */
+apipool_strategy_e apipool_config_strategy(const apipool_pool_t *pool, const char *endpoint);
+
+/**
+ * check_config: resolves every APIPoolUse and checks what needs more than one directive to be known.
+ * Logs each fault with file and line.
+ * @return OK or HTTP_INTERNAL_SERVER_ERROR
+ */
+int apipool_config_check(apr_pool_t *p, server_rec *main_server);
+
+/** The name by which a server's pools are found again after the configuration has changed. */
+const char *apipool_config_server_name(apr_pool_t *p, server_rec *s);
+
+#endif

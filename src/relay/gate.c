@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The output filter between an attempt's answer and the client: hold, pass or drop. */
+#include "gate.h"
+
+#include <http_protocol.h>
+#include <util_filter.h>
+
+#include "attempt.h"
+#include "reply.h"
+
+static ap_filter_rec_t *gate_handle;
+
+void apipool_gate_install(apipool_request_t *req)
+{
+    req->gate.filter = ap_add_output_filter_handle(gate_handle, req, req->r, req->r->connection);
+    req->gate.held = apr_brigade_create(req->r->pool, req->r->connection->bucket_alloc);
+}
+
+void apipool_gate_reset(apipool_request_t *req)
+{
+    apr_brigade_cleanup(req->gate.held);
+    req->gate.mode = APIPOOL_GATE_WAITING;
+    req->gate.held_len = 0;
+    req->gate.complete = 0;
+    req->gate.broke = 0;
+    req->gate.stream = 0;
+    req->gate.masking = 0;
+    req->gate.carry = NULL;
+    req->gate.tail[0] = req->gate.tail[1] = '\n';
+}
+
+void apipool_gate_open(apipool_request_t *req)
+{
+    apr_brigade_cleanup(req->gate.held);
+    req->gate.mode = APIPOOL_GATE_PASSING;
+    req->gate.stream = 0;
+    req->gate.masking = 0;
+}
+
+void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len)
+{
+    if (apr_brigade_pflatten(req->gate.held, body, len, req->r->pool) != APR_SUCCESS) {
+        *body = NULL;
+        *len = 0;
+    }
+}
+
+static int is_event_stream(request_rec *r)
+{
+    return r->content_type && !ap_cstr_casecmpn(r->content_type, "text/event-stream", 17);
+}
+
+/* From here on the client gets this attempt's answer, and no other. */
+static void begin_passing(apipool_request_t *req)
+{
+    request_rec *r = req->r;
+    req->gate.mode = APIPOOL_GATE_PASSING;
+    req->gate.stream = is_event_stream(r);
+    apipool_reply_expose(req);
+}
+
+static void mask_header(apipool_request_t *req)
+{
+    const apr_array_header_t *fields = apr_table_elts(req->r->headers_out);
+    apr_table_entry_t *entries = (apr_table_entry_t *)fields->elts;
+    for (int i = 0; i < fields->nelts; i++) {
+        apipool_key_redact(entries[i].val, strlen(entries[i].val), req->attempt.lease->key,
+                           req->attempt.lease->len);
+    }
+}
+
+static int holds_error(apr_bucket_brigade *bb)
+{
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        if (APR_BUCKET_IS_METADATA(b) && AP_BUCKET_IS_ERROR(b)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Moves what a brigade brings into the held answer. */
+static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    apipool_gate_t *gate = &req->gate;
+    apr_status_t rv = APR_SUCCESS;
+
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb) && rv == APR_SUCCESS;
+         b = APR_BUCKET_NEXT(b)) {
+        const char *data;
+        apr_size_t len;
+        if (APR_BUCKET_IS_EOS(b)) {
+            gate->complete = 1;
+        }
+        if (APR_BUCKET_IS_METADATA(b)) {
+            continue;
+        }
+        rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
+        if (rv == APR_SUCCESS) {
+            rv = apr_brigade_write(gate->held, NULL, NULL, data, len);
+            gate->held_len += (apr_off_t)len;
+        }
+    }
+    apr_brigade_cleanup(bb);
+    return rv;
+}
+
+/* A brigade of the passing answer's last two bytes, to know how an event stream was cut. */
+static void note_tail(apipool_gate_t *gate, apr_bucket_brigade *bb)
+{
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        const char *data;
+        apr_size_t len;
+        if (APR_BUCKET_IS_METADATA(b) ||
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS || len == 0) {
+            continue;
+        }
+        gate->tail[0] = len > 1 ? data[len - 2] : gate->tail[1];
+        gate->tail[1] = data[len - 1];
+    }
+}
+
+/* An event stream that breaks ends with an event that says so; without the error bucket httpd then
+ * closes the chunked body properly, and the client's parser gets to see the event. */
+static void end_stream(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    const char *separator = req->gate.tail[1] != '\n' ? "\n\n" : req->gate.tail[0] != '\n' ? "\n" : "";
+    apr_brigade_cleanup(bb);
+    apr_brigade_puts(bb, NULL, NULL, separator);
+    apr_brigade_puts(bb, NULL, NULL, apipool_reply_truncated_event());
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
+    req->r->connection->keepalive = AP_CONN_CLOSE;
+}
+
+/* Masks the key in an error answer as it passes. What could be the beginning of the key stays behind
+ * until the next brigade shows whether it is. */
+static void mask_body(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    apipool_gate_t *gate = &req->gate;
+    const apipool_lease_t *lease = req->attempt.lease;
+    apr_bucket *last = APR_BRIGADE_LAST(bb);
+    int ends = last != APR_BRIGADE_SENTINEL(bb) && APR_BUCKET_IS_EOS(last);
+    apr_size_t keep = ends ? 0 : lease->len - 1;
+    char *text;
+    apr_size_t len;
+
+    if (gate->carry) {
+        APR_BRIGADE_PREPEND(bb, gate->carry);
+    }
+    if (apr_brigade_pflatten(bb, &text, &len, req->r->pool) != APR_SUCCESS) {
+        return;
+    }
+    apipool_key_redact(text, len, lease->key, lease->len);
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next; b != APR_BRIGADE_SENTINEL(bb); b = next) {
+        next = APR_BUCKET_NEXT(b);
+        if (!APR_BUCKET_IS_METADATA(b)) {
+            apr_bucket_delete(b);
+        }
+    }
+    keep = keep < len ? keep : len;
+    APR_BRIGADE_INSERT_HEAD(
+        bb, apr_bucket_pool_create(text, len - keep, req->r->pool, bb->bucket_alloc));
+    if (!gate->carry) {
+        gate->carry = apr_brigade_create(req->r->pool, bb->bucket_alloc);
+    }
+    apr_brigade_write(gate->carry, NULL, NULL, text + len - keep, keep);
+}
+
+static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    apipool_gate_t *gate = &req->gate;
+    if (gate->masking) {
+        mask_body(req, bb);
+    }
+    if (holds_error(bb)) {
+        gate->broke = 1;
+        if (gate->stream) {
+            end_stream(req, bb);
+        }
+    }
+    else if (gate->stream) {
+        note_tail(gate, bb);
+    }
+    return ap_pass_brigade(gate->filter->next, bb);
+}
+
+void apipool_gate_release(apipool_request_t *req)
+{
+    request_rec *r = req->r;
+    apipool_gate_t *gate = &req->gate;
+
+    mask_header(req);
+    begin_passing(req);
+    gate->masking = 1;
+    if (gate->broke) {
+        APR_BRIGADE_INSERT_TAIL(gate->held,
+                                ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool,
+                                                       r->connection->bucket_alloc));
+    }
+    if (gate->complete || gate->broke) {
+        APR_BRIGADE_INSERT_TAIL(gate->held, apr_bucket_eos_create(r->connection->bucket_alloc));
+    }
+    r->eos_sent = 0;
+    pass(req, gate->held);
+    apr_brigade_cleanup(gate->held);
+}
+
+/* A held answer grew too large to keep: it passes if nothing else would be tried, else it goes. */
+static apr_status_t overflow(apipool_request_t *req)
+{
+    apipool_gate_t *gate = &req->gate;
+    if (apipool_attempt_would_go_on(req)) {
+        gate->mode = APIPOOL_GATE_DROPPING;
+        return APR_ECONNABORTED;
+    }
+    apipool_gate_release(req);
+    return APR_SUCCESS;
+}
+
+static apr_status_t drop(apipool_gate_t *gate, apr_bucket_brigade *bb)
+{
+    gate->mode = APIPOOL_GATE_DROPPING;
+    apr_brigade_cleanup(bb);
+    return APR_ECONNABORTED; /* mod_proxy_http stops reading and closes the connection */
+}
+
+/* The first brigade of an answer: r->status and r->headers_out are the upstream's by now, unless an
+ * error bucket stands for an answer that never came, or there was no head at all (what mod_proxy
+ * takes for HTTP/0.9), which leaves r->headers_out the table it was. */
+static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    if (req->r->headers_out == req->attempt.clean_headers) {
+        req->gate.broke = 1;
+        return drop(&req->gate, bb);
+    }
+    req->attempt.answering = 1;
+    if (holds_error(bb)) {
+        req->gate.broke = 1;
+        return drop(&req->gate, bb);
+    }
+    if (req->r->status >= 400) {
+        req->gate.mode = APIPOOL_GATE_HOLDING;
+    }
+    else {
+        begin_passing(req);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t gate_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    apipool_request_t *req = f->ctx;
+    apipool_gate_t *gate = &req->gate;
+    apr_status_t rv;
+
+    if (gate->mode == APIPOOL_GATE_WAITING) {
+        rv = first(req, bb);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    if (gate->mode == APIPOOL_GATE_HOLDING) {
+        if (holds_error(bb)) {
+            gate->broke = 1;
+        }
+        rv = hold(req, bb);
+        if (rv == APR_SUCCESS && gate->held_len > APIPOOL_VERDICT_BODY_MAX) {
+            rv = overflow(req);
+        }
+        return rv;
+    }
+    if (gate->mode == APIPOOL_GATE_DROPPING) {
+        return drop(gate, bb);
+    }
+    return pass(req, bb);
+}
+
+void apipool_gate_register_filter(void)
+{
+    gate_handle =
+        ap_register_output_filter("APIPOOL_GATE", gate_filter, NULL, AP_FTYPE_RESOURCE - 1);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The output filter between an attempt's answer and the client. */
+#ifndef APIPOOL_RELAY_GATE_H
+#define APIPOOL_RELAY_GATE_H
+
+#include "request.h"
+
+/* Answers below 400 pass untouched. Error answers are held, up to APIPOOL_VERDICT_BODY_MAX bytes, until
+ * attempt.c has decided what becomes of them. All functions are called by the request's thread. */
+
+/** Puts the gate in front of all other output filters; once per request. */
+void apipool_gate_install(apipool_request_t *req);
+
+/** Forgets what the last attempt brought. */
+void apipool_gate_reset(apipool_request_t *req);
+
+/** Sends a held answer to the client, the key in it masked. */
+void apipool_gate_release(apipool_request_t *req);
+
+/** Lets everything pass from now on: for answers of our own. */
+void apipool_gate_open(apipool_request_t *req);
+
+/** The held part of an error answer, in one piece. */
+void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len);
+
+void apipool_gate_register_filter(void);
+
+#endif

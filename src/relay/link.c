@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The connection to an upstream: timeouts, the size of heads, and fields that no client may see. */
+#include "link.h"
+
+#include <http_connection.h>
+#include <http_core.h>
+#include <util_filter.h>
+
+static ap_filter_rec_t *link_handle;
+static _Thread_local apipool_attempt_t *current;
+
+/* What a vendor tells about itself or its customer; dropped here, before httpd can pass it on with
+ * any status, 101 included. */
+static const char *const dropped_fields[] = {"Set-Cookie:", "Set-Cookie2:", "OpenAI-Organization:"};
+
+void apipool_link_attach(apipool_attempt_t *attempt)
+{
+    current = attempt;
+}
+
+int apipool_link_pre_connection(conn_rec *c, void *socket)
+{
+    (void)socket;
+    if (!current) {
+        return DECLINED;
+    }
+    current->fresh = 1;
+    ap_add_input_filter_handle(link_handle, NULL, NULL, c);
+    return OK;
+}
+
+int apipool_link_sent(request_rec *r, request_rec *answer)
+{
+    (void)r;
+    (void)answer;
+    if (current) {
+        current->sent = 1;
+    }
+    return OK;
+}
+
+/* How long the next read may wait: the upstream's timeout, and before the head no longer than the
+ * request's deadline. */
+static apr_interval_time_t patience(const apipool_attempt_t *attempt)
+{
+    apr_interval_time_t wait = attempt->upstream->timeout;
+    if (attempt->read_by && !attempt->answering) {
+        apr_interval_time_t left = attempt->read_by - apr_time_now();
+        wait = left < wait ? left : wait;
+    }
+    return wait;
+}
+
+static int is_dropped_name(const char *line)
+{
+    for (apr_size_t i = 0; i < sizeof(dropped_fields) / sizeof(*dropped_fields); i++) {
+        if (!ap_cstr_casecmpn(line, dropped_fields[i], strlen(dropped_fields[i]))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int ends_line(apr_bucket_brigade *bb)
+{
+    const char *data;
+    apr_size_t len = 0;
+    apr_bucket *last = APR_BRIGADE_LAST(bb);
+    return last != APR_BRIGADE_SENTINEL(bb) &&
+           apr_bucket_read(last, &data, &len, APR_BLOCK_READ) == APR_SUCCESS && len > 0 &&
+           data[len - 1] == '\n';
+}
+
+/* Whether this line, or this part of a long one, belongs to a field that is dropped. Continuations
+ * (obs-fold, RFC 9112 section 5.2) go with the line they continue. */
+static int is_dropped(apipool_attempt_t *attempt, apr_bucket_brigade *bb)
+{
+    char line[24] = "";
+    apr_size_t len = sizeof(line) - 1;
+
+    apr_brigade_flatten(bb, line, &len);
+    if (!attempt->mid_line && line[0] != ' ' && line[0] != '\t') {
+        attempt->dropping_field = is_dropped_name(line);
+    }
+    attempt->mid_line = !ends_line(bb);
+    return attempt->dropping_field;
+}
+
+static apr_status_t count_head(apipool_attempt_t *attempt, apr_bucket_brigade *bb)
+{
+    apr_off_t len = 0;
+    apr_brigade_length(bb, 0, &len);
+    attempt->head_bytes += (apr_size_t)len;
+    return attempt->head_bytes > APIPOOL_HEAD_MAX ? APR_ENOSPC : APR_SUCCESS;
+}
+
+static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                              apr_read_type_e block, apr_off_t readbytes)
+{
+    apipool_attempt_t *attempt = current;
+    apr_status_t rv;
+
+    if (!attempt) {
+        return ap_get_brigade(f->next, bb, mode, block, readbytes);
+    }
+    for (;;) {
+        if (block == APR_BLOCK_READ) {
+            apr_interval_time_t wait = patience(attempt);
+            if (wait <= 0) {
+                return APR_TIMEUP;
+            }
+            apr_socket_timeout_set(ap_get_conn_socket(f->c), wait);
+        }
+        rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
+        if (rv != APR_SUCCESS || attempt->answering || mode != AP_MODE_GETLINE) {
+            return rv;
+        }
+        rv = count_head(attempt, bb);
+        if (rv != APR_SUCCESS || !is_dropped(attempt, bb)) {
+            return rv;
+        }
+        apr_brigade_cleanup(bb);
+    }
+}
+
+void apipool_link_register_filter(void)
+{
+    /* above mod_ssl's filter, so that it sees what TLS carried */
+    link_handle = ap_register_input_filter("APIPOOL_LINK", read_link, NULL, AP_FTYPE_CONNECTION);
+}

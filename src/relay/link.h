@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The connection to an upstream: whether it is new, how long a read may last, how large a head may be. */
+#ifndef APIPOOL_RELAY_LINK_H
+#define APIPOOL_RELAY_LINK_H
+
+#include "request.h"
+
+/* mod_proxy shows no connection to its hooks before it uses it. The attempt that runs on a thread is
+ * therefore kept with the thread, and a filter on the connection looks there. */
+
+/** Bytes of an answer's head, interim answers included; more is no answer. */
+#define APIPOOL_HEAD_MAX (256 * 1024)
+
+/** Marks the attempt as the one that this thread runs; NULL when it is over. */
+void apipool_link_attach(apipool_attempt_t *attempt);
+
+/** pre_connection hook: puts the filter on connections that mod_proxy opens for an attempt. */
+int apipool_link_pre_connection(conn_rec *c, void *socket);
+
+/** proxy create_req hook: the request has been written, the answer is awaited. */
+int apipool_link_sent(request_rec *r, request_rec *answer);
+
+void apipool_link_register_filter(void);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What we say ourselves: one table of errors in OpenAI's shape. */
+#include "reply.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+
+#include "gate.h"
+
+/* The texts hold nothing that JSON would have to escape. */
+static const struct {
+    int status;
+    const char *code, *type, *message;
+    int should_retry; /* what the SDKs of OpenAI and Anthropic read from x-should-retry; -1: unsaid */
+} errors[APIPOOL_REPLY_COUNT] = {
+    [APIPOOL_REPLY_TOO_LARGE] = {413, "request_too_large", "invalid_request_error",
+                                 "The request body is larger than this server accepts.", -1},
+    [APIPOOL_REPLY_ALL_COOLING] = {429, "rate_limit_exceeded", "rate_limit_error",
+                                   "All keys of this pool are rate-limited; try again later.", -1},
+    [APIPOOL_REPLY_EXHAUSTED] = {503, "pool_exhausted", "server_error",
+                                 "No key of this pool is usable; waiting will not help.", 0},
+    [APIPOOL_REPLY_UNREACHABLE] = {502, "upstream_unreachable", "server_error",
+                                   "The upstream could not be reached, or broke off before it "
+                                   "answered.", -1},
+    [APIPOOL_REPLY_TIMEOUT] = {504, "upstream_timeout", "server_error",
+                               "The upstream did not answer in time.", -1},
+};
+
+int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
+{
+    request_rec *r = req->r;
+    const char *body = apr_psprintf(
+        r->pool, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
+        errors[which].message, errors[which].type, errors[which].code);
+
+    if (req->gate.filter) {
+        apipool_gate_open(req);
+    }
+    r->headers_out = apr_table_make(r->pool, 4);
+    r->status = errors[which].status;
+    r->status_line = NULL;
+    r->eos_sent = 0;
+    ap_set_content_type(r, "application/json");
+    ap_set_content_length(r, (apr_off_t)strlen(body));
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    if (retry_at) {
+        apr_time_t wait = retry_at - apr_time_now();
+        apr_table_setn(r->headers_out, "Retry-After",
+                       apr_psprintf(r->pool, "%" APR_TIME_T_FMT,
+                                    wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1));
+    }
+    if (errors[which].should_retry >= 0) {
+        apr_table_setn(r->headers_out, "x-should-retry", errors[which].should_retry ? "true" : "false");
+    }
+    apipool_reply_expose(req);
+    ap_rputs(body, r);
+    return OK;
+}
+
+void apipool_reply_expose(apipool_request_t *req)
+{
+    request_rec *r = req->r;
+    if (!req->expose) {
+        return;
+    }
+    apr_table_setn(r->headers_out, "X-APIPool-Attempts", apr_itoa(r->pool, req->attempts));
+    if (req->attempts) {
+        char *id = apr_palloc(r->pool, APIPOOL_ID_SIZE);
+        apipool_key_id_hex(req->attempt.lease->id, id);
+        apr_table_setn(r->headers_out, "X-APIPool-Key", id);
+    }
+}
+
+const char *apipool_reply_truncated_event(void)
+{
+    return "data: {\"error\":{\"message\":\"The upstream ended the stream early.\","
+           "\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_truncated\"}}\n\n";
+}

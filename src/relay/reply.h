@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What we say ourselves: OpenAI-shaped errors and the headers we add. */
+#ifndef APIPOOL_RELAY_REPLY_H
+#define APIPOOL_RELAY_REPLY_H
+
+#include "request.h"
+
+/* Our own errors, one per code of the contract. */
+typedef enum {
+    APIPOOL_REPLY_TOO_LARGE,
+    APIPOOL_REPLY_ALL_COOLING,
+    APIPOOL_REPLY_EXHAUSTED,
+    APIPOOL_REPLY_UNREACHABLE,
+    APIPOOL_REPLY_TIMEOUT,
+    APIPOOL_REPLY_COUNT
+} apipool_reply_e;
+
+/**
+ * Answers the client with an error of our own.
+ * @param retry_at when it is worth trying again, sent as Retry-After; 0 where nobody knows
+ * @return OK: the answer is on its way
+ */
+int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at);
+
+/** APIPoolExpose: adds the key's id and the number of attempts to the answer's header fields. */
+void apipool_reply_expose(apipool_request_t *req);
+
+/** The event that ends an event stream which its upstream did not end. */
+const char *apipool_reply_truncated_event(void);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What leaves for the upstream: the client's credentials and identity off, the pool's key on. */
+#include "wire.h"
+
+#include <apr_strings.h>
+
+/* Every form in which a client may have sent a credential, and what tells a vendor who it is. */
+static const char *const private_fields[] = {
+    "Authorization",    "Proxy-Authorization", "x-api-key",
+    "api-key",          "x-goog-api-key",      "Cookie",
+    "Cookie2",          "OpenAI-Organization", "OpenAI-Project",
+    "X-Forwarded-For",  "X-Forwarded-Host",    "X-Forwarded-Server",
+    "X-Forwarded-Proto", "X-Forwarded-Port",   "X-Real-IP",
+    "Forwarded",        "Accept-Encoding",
+};
+
+/* Browsers cannot set headers on a WebSocket, so OpenAI takes credentials as subprotocols:
+ * "openai-insecure-api-key.sk-…", "openai-organization.…", "openai-project.…". */
+static void strip_subprotocols(request_rec *r)
+{
+    const char *offered = apr_table_get(r->headers_in, "Sec-WebSocket-Protocol");
+    const char *kept = NULL;
+    if (!offered) {
+        return;
+    }
+    while (*offered) {
+        const char *protocol = ap_getword(r->pool, &offered, ',');
+        while (apr_isspace(*protocol)) {
+            protocol++;
+        }
+        if (*protocol && ap_cstr_casecmpn(protocol, "openai-insecure-api-key.", 24) &&
+            ap_cstr_casecmpn(protocol, "openai-organization.", 20) &&
+            ap_cstr_casecmpn(protocol, "openai-project.", 15)) {
+            kept = kept ? apr_pstrcat(r->pool, kept, ", ", protocol, NULL) : protocol;
+        }
+    }
+    if (kept) {
+        apr_table_setn(r->headers_in, "Sec-WebSocket-Protocol", kept);
+    }
+    else {
+        apr_table_unset(r->headers_in, "Sec-WebSocket-Protocol");
+    }
+}
+
+int apipool_wire_fixups(request_rec *r)
+{
+    apipool_request_t *req = apipool_request_get(r);
+    if (!req || !req->inside) {
+        return DECLINED;
+    }
+    for (apr_size_t i = 0; i < sizeof(private_fields) / sizeof(*private_fields); i++) {
+        apr_table_unset(r->headers_in, private_fields[i]);
+    }
+    strip_subprotocols(r);
+    apr_table_setn(r->headers_in, "Authorization",
+                   apr_pstrcat(r->pool, "Bearer ", req->attempt.lease->key, NULL));
+    req->attempt.wired = 1;
+    return OK;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The shared memory that all processes of this httpd see: making it, viewing it, locking it. */
+#include "segment.h"
+
+#include <openssl/rand.h>
+#include <string.h>
+
+#include "layout.h"
+
+static const char magic[8] = "apipool";
+#define LAYOUT_VERSION 1
+
+#define ALIGNED(bytes) (((bytes) + 63) & ~(apr_size_t)63)
+
+/* Pages of the arena cost nothing until they are used: room for every key to be a long one. */
+static apr_size_t arena_size(apr_uint32_t capacity)
+{
+    return (apr_size_t)capacity * 1024 + 1024 * 1024;
+}
+
+static apr_uint32_t heads_for(apr_uint32_t capacity)
+{
+    apr_uint32_t heads = 16;
+    while (heads < capacity) {
+        heads *= 2;
+    }
+    return heads;
+}
+
+typedef struct {
+    apr_size_t pools, groups, heads, slots, arena, end;
+} offsets_t;
+
+static offsets_t offsets_for(apr_uint32_t capacity)
+{
+    offsets_t at;
+    at.pools = ALIGNED(sizeof(apipool_header_t));
+    at.groups = at.pools + ALIGNED(APIPOOL_POOLS_MAX * sizeof(apipool_shared_pool_t));
+    at.heads = at.groups + ALIGNED(APIPOOL_GROUPS_MAX * sizeof(apipool_group_t));
+    at.slots = at.heads + ALIGNED(heads_for(capacity) * sizeof(apr_uint32_t));
+    at.arena = at.slots + ALIGNED(capacity * sizeof(apipool_slot_t));
+    at.end = at.arena + arena_size(capacity);
+    return at;
+}
+
+apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_pool_t *pool)
+{
+    offsets_t at = offsets_for(capacity);
+    apr_rmm_t *rmm;
+    apr_status_t rv = apr_shm_create(shm, at.end, NULL, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    char *base = apr_shm_baseaddr_get(*shm);
+    apipool_header_t *header = (apipool_header_t *)base;
+    memset(header, 0, sizeof(*header));
+    memcpy(header->magic, magic, sizeof(magic));
+    header->version = LAYOUT_VERSION;
+    header->pool_size = sizeof(apipool_shared_pool_t);
+    header->group_size = sizeof(apipool_group_t);
+    header->slot_size = sizeof(apipool_slot_t);
+    header->capacity = capacity;
+    header->heads = heads_for(capacity);
+    if (RAND_bytes(header->secret, sizeof(header->secret)) != 1 ||
+        RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1) {
+        return APR_EGENERAL;
+    }
+    header->random |= 1; /* the generator's only fixed point is 0 */
+    memset(base + at.heads, 0xff, header->heads * sizeof(apr_uint32_t));
+    rv = apr_rmm_init(&rmm, NULL, base + at.arena, arena_size(capacity), pool);
+    return rv == APR_SUCCESS ? apr_rmm_detach(rmm) : rv;
+}
+
+apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
+                                  apr_global_mutex_t *mutex, apr_pool_t *pool)
+{
+    char *base = apr_shm_baseaddr_get(shm);
+    apipool_header_t *header = (apipool_header_t *)base;
+    if (memcmp(header->magic, magic, sizeof(magic)) || header->version != LAYOUT_VERSION ||
+        header->pool_size != sizeof(apipool_shared_pool_t) ||
+        header->group_size != sizeof(apipool_group_t) ||
+        header->slot_size != sizeof(apipool_slot_t)) {
+        return APR_EINVAL;
+    }
+    offsets_t at = offsets_for(header->capacity);
+    apipool_segment_t *segment = apr_palloc(pool, sizeof(*segment));
+    segment->header = header;
+    segment->pools = (apipool_shared_pool_t *)(base + at.pools);
+    segment->groups = (apipool_group_t *)(base + at.groups);
+    segment->heads = (apr_uint32_t *)(base + at.heads);
+    segment->slots = (apipool_slot_t *)(base + at.slots);
+    segment->mutex = mutex;
+    *view = segment;
+    return apr_rmm_attach(&segment->rmm, NULL, base + at.arena, pool);
+}
+
+apr_status_t apipool_segment_lock(apipool_segment_t *segment)
+{
+    return apr_global_mutex_lock(segment->mutex);
+}
+
+void apipool_segment_unlock(apipool_segment_t *segment)
+{
+    apr_global_mutex_unlock(segment->mutex);
+}
+
+/* xorshift64*, Vigna 2016: fast, and good enough to spread load; nothing secret depends on it. */
+apr_uint32_t apipool_segment_draw_locked(apipool_segment_t *segment, apr_uint32_t bound)
+{
+    apr_uint64_t x = segment->header->random;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    segment->header->random = x;
+    apr_uint64_t high = (x * APR_UINT64_C(2685821657736338717)) >> 32;
+    return (apr_uint32_t)(high * bound >> 32);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The shared memory that all processes of this httpd see, and the one lock over it. */
+#ifndef APIPOOL_STATE_SEGMENT_H
+#define APIPOOL_STATE_SEGMENT_H
+
+#include <apr_global_mutex.h>
+#include <apr_rmm.h>
+#include <apr_shm.h>
+
+#include "key.h"
+
+/* One anonymous segment, made by the parent before it forks and living as long as the parent: a
+ * graceful restart adopts it, so that children of the old generation go on counting in the memory of
+ * the new one. Its sizes are fixed when it is made.
+ *
+ *   +--------+--------------+----------------+-----------------+--------------+-----------------+
+ *   | header | pools[1024]  | groups[2048]   | heads[2^k]      | slots[N]     | arena (apr_rmm) |
+ *   +--------+--------------+----------------+-----------------+--------------+-----------------+
+ *              a pool of      one upstream     chains of slots   one key each   member arrays of
+ *              one server     of one pool      by key id                        groups, long keys
+ *
+ * Inside it stand indices and offsets, never pointers: the next generation's DSO may map elsewhere.
+ * pool.c is the only writer of what lies behind the header. */
+
+#define APIPOOL_POOLS_MAX      1024
+#define APIPOOL_GROUPS_MAX     2048
+#define APIPOOL_CAPACITY_MIN   16
+#define APIPOOL_CAPACITY_MAX   1000000
+#define APIPOOL_NONE           APR_UINT32_MAX /* no such index */
+
+typedef struct apipool_shared_pool_t apipool_shared_pool_t;
+typedef struct apipool_group_t apipool_group_t;
+typedef struct apipool_slot_t apipool_slot_t;
+
+typedef struct {
+    char magic[8];
+    apr_uint32_t version;
+    apr_uint32_t pool_size, group_size, slot_size; /* bytes; another build's layout is refused */
+    apr_uint32_t capacity;                         /* slots */
+    apr_uint32_t heads;                            /* a power of two */
+    apr_uint32_t pools_used, groups_used, slots_used;
+    apr_uint64_t random;                           /* state of the generator for drawing keys */
+    unsigned char secret[APIPOOL_SECRET_SIZE];     /* what key ids are derived from */
+} apipool_header_t;
+
+/* A process's view of the segment. Made by the parent, inherited by children; immutable there. */
+typedef struct {
+    apipool_header_t *header;
+    apipool_shared_pool_t *pools;
+    apipool_group_t *groups;
+    apr_uint32_t *heads;
+    apipool_slot_t *slots;
+    apr_rmm_t *rmm;
+    apr_global_mutex_t *mutex;
+} apipool_segment_t;
+
+/**
+ * Makes a segment: parent only, once per life of the parent.
+ * @param shm      result; owned by pool
+ * @param capacity slots
+ * @param pool     of the life time wanted
+ */
+apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_pool_t *pool);
+
+/**
+ * A view of a segment made by this or an earlier generation: parent only.
+ * @param view  result; owned by pool
+ * @param mutex the lock; kept, not owned
+ * @return APR_EINVAL when the segment's layout is not this build's
+ */
+apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
+                                  apr_global_mutex_t *mutex, apr_pool_t *pool);
+
+/** Waits for the lock. Under it only memory work is allowed: no I/O, no logging, no allocation. */
+apr_status_t apipool_segment_lock(apipool_segment_t *segment);
+void apipool_segment_unlock(apipool_segment_t *segment);
+
+/** A number below bound, from the segment's generator; call with the lock held. */
+apr_uint32_t apipool_segment_draw_locked(apipool_segment_t *segment, apr_uint32_t bound);
+
+#endif
