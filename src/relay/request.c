@@ -25,11 +25,38 @@ static int is_served(request_rec *r)
     return use && use->pool && !r->proxyreq && r->uri && *r->uri == '/';
 }
 
-/* Keeps "%2F" in a model's name what it is; httpd would refuse or decode it. The path has been
- * normalised by now, so nothing can climb out of the mount. */
+/* The length of what an upstream may take for a path separator, or 0. */
+static int separator(const char *path)
+{
+    return *path == '/' || *path == '\\' ? 1
+           : !ap_cstr_casecmpn(path, "%2f", 3) || !ap_cstr_casecmpn(path, "%5c", 3) ? 3 : 0;
+}
+
+/* httpd has removed plain dot segments and decoded "%2e", but leaves those between encoded slashes. */
+static int climbs(const char *path)
+{
+    for (; *path; path++) {
+        int len = separator(path);
+        if (len && path[len] == '.' && path[len + 1] == '.' &&
+            (!path[len + 2] || separator(path + len + 2))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Keeps "%2F" in a model's name what it is; httpd would refuse or decode it. */
 int apipool_request_pre_translate(request_rec *r)
 {
-    return is_served(r) ? DONE : DECLINED;
+    if (!is_served(r)) {
+        return DECLINED;
+    }
+    if (climbs(r->uri)) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                      APIPOOL_LOG(0012) "refused a path that climbs out of its location");
+        return HTTP_BAD_REQUEST;
+    }
+    return DONE;
 }
 
 static const char *path_below(const char *uri, const char *mount)

@@ -1,0 +1,449 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Measures what a pool costs over a plain ProxyPass, and what one rotation to another key costs.
+#
+# bench/overhead.sh [--build=FOLDER]
+#
+# FOLDER is where make was run; default: the current one. Environment:
+#   ROUNDS           how often everything is measured (5)
+#   SECONDS_PER_RUN  how long each measurement lasts (5)
+#   CONNECTIONS      how many clients are connected at a time (64)
+set -eu
+LC_ALL=C
+export LC_ALL
+PATH=$PATH:/usr/sbin:/sbin
+
+SPARE_KEYS=1000        # in the pool that is compared with ProxyPass
+ROTATION_REQUESTS=10000
+READY_TENTHS=100       # tenths of a second that a server may take to start
+
+fail() {
+    echo "overhead.sh: $*" >&2
+    exit 1
+}
+
+# --- what is there ---
+
+need() {
+    command -v "$1" >/dev/null 2>&1 || fail "$1 is missing; install the Debian package $2."
+}
+
+need_number() {
+    case $2 in
+    '' | *[!0-9]* | 0*) fail "$1 must be a positive number, not \"$2\"." ;;
+    esac
+}
+
+read_arguments() {
+    build=.
+    for argument in "$@"; do
+        case $argument in
+        --build=*) build=${argument#*=} ;;
+        *) fail "usage: overhead.sh [--build=FOLDER]" ;;
+        esac
+    done
+    rounds=${ROUNDS:-5} seconds=${SECONDS_PER_RUN:-5} connections=${CONNECTIONS:-64}
+    need_number ROUNDS "$rounds"
+    need_number SECONDS_PER_RUN "$seconds"
+    need_number CONNECTIONS "$connections"
+    [ "$connections" -le 128 ] || fail "CONNECTIONS must be at most 128, as many as httpd serves at a time."
+    here=$(cd "$(dirname "$0")" && pwd)
+}
+
+find_build() {
+    if [ ! -f "$build/mod_apipool.so" ] || [ ! -f "$build/Makefile" ]; then
+        fail "no mod_apipool.so in $build; run configure and make there first."
+    fi
+    build=$(cd "$build" && pwd)
+    httpd=$(sed -n 's/^HTTPD *= *//p' "$build/Makefile")
+    modules=$(sed -n 's/^libexecdir *= *//p' "$build/Makefile")
+}
+
+find_tools() {
+    need "$httpd" apache2
+    need nginx nginx-light
+    need wrk wrk
+    need perl perl
+    need setsid util-linux
+    perl -MIO::Socket::INET -MTime::HiRes -e 1 2>/dev/null ||
+        fail "Perl's core modules are missing; install the Debian package perl."
+    [ -f "$modules/mod_proxy_http.so" ] ||
+        fail "no mod_proxy_http.so in $modules; install the Debian package apache2-bin."
+}
+
+# --- files for the servers ---
+
+free_ports() {
+    perl -MIO::Socket::INET -e '
+        my @held = map { IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1") or die } 1 .. shift;
+        print join(" ", map { $_->sockport } @held), "\n"' "$1"
+}
+
+spaces() {
+    printf "%${1}s" ''
+}
+
+write_answers() {
+    text=$(spaces 900 | tr ' ' 'x')
+    chat="{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"$text\"}}]}"
+    refusal='{"error":{"message":"Incorrect API key provided.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}'
+    mkdir "$work/html"
+    awk 'BEGIN {
+        for (i = 1; i <= 200; i++)
+            printf "data: {\"id\":\"chatcmpl-bench\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"token number %04d, \"}}]}\n\n", i
+    }' >"$work/html/events.sse"
+}
+
+# What wrk sends: an API call has a body.
+write_request() {
+    cat >"$work/request.lua" <<END
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Authorization"] = "Bearer client"
+wrk.body = [[{"model":"bench","messages":[{"role":"user","content":"$text"}]}]]
+END
+}
+
+# Of three keys one is refused, so round-robin serves every second request at once and rotates once
+# for every other. There are more of them than are used: the turn must not come round.
+write_keys() {
+    awk -v n="$SPARE_KEYS" 'BEGIN { for (i = 1; i <= n; i++) printf "sk-bench-%06d\n", i }' \
+        >"$work/keys"
+    awk -v n="$ROTATION_REQUESTS" 'BEGIN {
+        for (i = 1; i <= n; i++)
+            printf "sk-good-%06d\nsk-good-%06d\nsk-bad-%06d\n", 2 * i - 1, 2 * i, i
+    }' >"$work/rotation-keys"
+}
+
+# nginx keeps five kinds of temporary files, all below its prefix unless told otherwise.
+nginx_frame() {
+    cat <<END
+daemon off;
+$nginx_user
+worker_processes $1;
+pid $work/$2.pid;
+error_log $work/$2.log warn;
+events { worker_connections 1024; }
+http {
+    client_body_temp_path $work/$2-tmp/body;
+    proxy_temp_path $work/$2-tmp/proxy;
+    fastcgi_temp_path $work/$2-tmp/fastcgi;
+    uwsgi_temp_path $work/$2-tmp/uwsgi;
+    scgi_temp_path $work/$2-tmp/scgi;
+    keepalive_requests 1000000;
+    keepalive_timeout 300s;
+    access_log off;
+END
+    cat
+    echo "}"
+}
+
+# A static file may only be asked for with GET; error 405 turns a POST into one. A pool asks for
+# /chat/completions where its client asks for /chat.
+write_upstream() {
+    nginx_frame 1 upstream >"$work/upstream.conf" <<END
+    map \$http_authorization \$refused {
+        default 0;
+        "~^Bearer sk-bad" 1;
+    }
+    log_format key '\$http_authorization';
+    types { text/event-stream sse; }
+    default_type application/json;
+    sendfile off;
+    open_file_cache max=16;
+    server {
+        listen 127.0.0.1:$upstream_port;
+        root $work/html;
+        error_page 405 =200 /events.sse;
+        location /chat { return 200 '$chat'; }
+        location = /sse { try_files /events.sse =404; }
+        location = /refused {
+            access_log $work/refused.log key buffer=64k flush=1s if=\$refused;
+            if (\$refused) { return 401 '$refusal'; }
+            return 200 '$chat';
+        }
+    }
+END
+}
+
+# A server of its own, with as many workers as httpd has children: in the upstream's one worker it
+# would have half a core, and httpd nearly two.
+write_yardstick() {
+    nginx_frame 2 nginx >"$work/nginx.conf" <<END
+    upstream backend {
+        server 127.0.0.1:$upstream_port;
+        keepalive 128;
+        keepalive_requests 1000000;
+        keepalive_timeout 300s;
+    }
+    server {
+        listen 127.0.0.1:$nginx_port reuseport;
+        location / {
+            proxy_pass http://backend;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }
+    }
+END
+}
+
+write_httpd() {
+    cat >"$work/httpd.conf" <<END
+ServerRoot "$work"
+ServerName 127.0.0.1
+Listen 127.0.0.1:$httpd_port
+PidFile "$work/httpd.pid"
+DefaultRuntimeDir "$work"
+ErrorLog "$work/httpd.log"
+LogLevel warn
+LoadModule mpm_event_module "$modules/mod_mpm_event.so"
+LoadModule authz_core_module "$modules/mod_authz_core.so"
+LoadModule proxy_module "$modules/mod_proxy.so"
+LoadModule proxy_http_module "$modules/mod_proxy_http.so"
+LoadModule apipool_module "$build/mod_apipool.so"
+$httpd_user
+
+# Two children that neither come nor go while they are measured.
+ServerLimit 2
+StartServers 2
+ThreadLimit 64
+ThreadsPerChild 64
+MaxRequestWorkers 128
+MinSpareThreads 1
+MaxSpareThreads 128
+MaxConnectionsPerChild 0
+KeepAlive On
+MaxKeepAliveRequests 0
+KeepAliveTimeout 300
+
+APIPoolCapacity 65536
+<APIPool bench>
+    APIPoolUpstream http://127.0.0.1:$upstream_port
+    APIPoolKeyFile "$work/keys"
+    APIPoolStrategy round-robin
+</APIPool>
+<APIPool rotation>
+    APIPoolUpstream http://127.0.0.1:$upstream_port
+    APIPoolKeyFile "$work/rotation-keys"
+    APIPoolStrategy round-robin
+</APIPool>
+<Location "/pool">
+    APIPoolUse bench
+</Location>
+<Location "/rotation">
+    APIPoolUse rotation
+    APIPoolExpose On
+</Location>
+ProxyPass /plain http://127.0.0.1:$upstream_port
+END
+}
+
+write_files() {
+    ports=$(free_ports 3) || fail "no free ports on 127.0.0.1."
+    upstream_port=${ports%% *} httpd_port=${ports##* }
+    nginx_port=${ports#* } nginx_port=${nginx_port% *}
+    httpd_user='' nginx_user=''
+    if [ "$(id -u)" = 0 ]; then
+        httpd_user='User www-data
+Group www-data'
+        nginx_user='user www-data;'
+    fi
+    # mktemp keeps others out, but servers started by root do not run as root
+    chmod 711 "$work"
+    mkdir "$work/upstream-tmp" "$work/nginx-tmp"
+    write_answers
+    write_request
+    write_keys
+    write_upstream
+    write_yardstick
+    write_httpd
+}
+
+# --- the servers ---
+
+# In a session of its own, so that neither Ctrl-C nor a resized terminal reaches a server before
+# clean_up does. Leaves the process id in $started.
+start() {
+    name=$1
+    shift
+    setsid "$@" >"$work/$name.out" 2>&1 &
+    started=$!
+    servers="$started $servers"
+    waited=0
+    until [ -s "$work/$name.pid" ]; do
+        if [ $waited -ge $READY_TENTHS ] || ! kill -0 "$started" 2>/dev/null; then
+            fail "$name did not start: $(cat "$work/$name.out" "$work/$name.log" 2>/dev/null | tail -n 1)"
+        fi
+        sleep 0.1
+        waited=$((waited + 1))
+    done
+}
+
+start_servers() {
+    start upstream nginx -p "$work" -c "$work/upstream.conf" -e "$work/upstream.log"
+    start nginx nginx -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log"
+    start httpd "$httpd" -d "$work" -f "$work/httpd.conf" -DFOREGROUND
+    httpd_pid=$started
+}
+
+clean_up() {
+    trap '' INT TERM HUP
+    for server in $servers; do
+        kill "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    done
+    rm -rf "$work"
+}
+
+# --- requests per second and CPU per request ---
+
+# "TICKS PID PID": the time that httpd's children have used so far, and who they are. A name in
+# /proc/PID/stat may hold blanks; what follows its parenthesis does not.
+children() {
+    cat /proc/[0-9]*/stat 2>/dev/null | awk -v parent="$httpd_pid" '
+        { pid = $1; sub(/^.*\) /, "") }
+        $2 == parent { ticks += $12 + $13; pids = pids " " pid }
+        END { print ticks + 0 pids }'
+}
+
+# A read error alone is no fault: httpd closes idle connections when a child's threads are all busy,
+# and a child that died would show in measure.
+drive() {
+    wrk -t1 -c"$connections" -d"$1"s --timeout 10s -s "$work/request.lua" "$2" >"$work/wrk.out" 2>&1 ||
+        fail "wrk failed at $2: $(tail -n 1 "$work/wrk.out")"
+    if faults=$(grep -E 'Non-2xx|Socket errors: connect [1-9]|timeout [1-9]' "$work/wrk.out"); then
+        fail "not every request to $2 was served: $(echo "$faults" | tr -s ' \n' ' ')"
+    fi
+}
+
+# Appends "CASE WHO ROUND REQUESTS/S MICROSECONDS" to the results.
+measure() {
+    before=$(children)
+    drive "$seconds" "$4"
+    after=$(children)
+    [ "${before#* }" = "${after#* }" ] || fail "httpd's children changed during a run; see its limits."
+    awk -v ticks="$((${after%% *} - ${before%% *}))" -v hz="$hz" -v head="$1 $2 $3" '
+        / requests in / { requests = $1 }
+        /^Requests\/sec:/ { rate = $2 }
+        END {
+            if (!requests) exit 1
+            print head, rate, ticks / hz * 1000000 / requests
+        }' "$work/wrk.out" >>"$work/results" || fail "wrk counted no request to $4."
+}
+
+# Runs a command with every case and address, in the order in which they are compared.
+each_target() {
+    for case in chat sse; do
+        "$@" $case plain "http://127.0.0.1:$httpd_port/plain/$case"
+        "$@" $case pool "http://127.0.0.1:$httpd_port/pool/$case"
+        "$@" $case nginx "http://127.0.0.1:$nginx_port/$case"
+    done
+}
+
+warm_up() {
+    drive 1 "$3"
+}
+
+measure_in_round() {
+    measure "$2" "$3" "$1" "$4"
+}
+
+measure_all() {
+    each_target warm_up
+    round=1
+    while [ "$round" -le "$rounds" ]; do
+        echo "round $round of $rounds" >&2
+        each_target measure_in_round "$round"
+        round=$((round + 1))
+    done
+}
+
+print_table() {
+    awk '
+        function median(text,    v, n, i, j, x) {
+            n = split(text, v, " ")
+            for (i = 2; i <= n; i++) {
+                x = v[i] + 0
+                for (j = i - 1; j > 0 && v[j] + 0 > x; j--) v[j + 1] = v[j]
+                v[j + 1] = x
+            }
+            return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
+        }
+        {
+            if (!($1 in seen)) order[++cases] = $1
+            seen[$1] = 1
+            rates[$1, $2] = rates[$1, $2] " " $4
+            costs[$1, $2] = costs[$1, $2] " " $5
+        }
+        END {
+            printf "%-5s %12s %12s %11s %12s %17s %17s %9s\n", "case", "plain req/s", "pool req/s",
+                "pool/plain", "nginx req/s", "plain CPU us/req", "pool CPU us/req", "added us"
+            for (i = 1; i <= cases; i++) {
+                c = order[i]
+                plain = median(rates[c, "plain"])
+                pool = median(rates[c, "pool"])
+                plain_cost = median(costs[c, "plain"])
+                pool_cost = median(costs[c, "pool"])
+                printf "%-5s %12.0f %12.0f %11.3f %12.0f %17.1f %17.1f %9.1f\n", c, plain, pool,
+                    pool / plain, median(rates[c, "nginx"]), plain_cost, pool_cost,
+                    pool_cost - plain_cost
+            }
+        }' "$work/results"
+}
+
+# --- the cost of one rotation ---
+
+measure_rotation() {
+    rotation=$(perl "$here/rotation.pl" "$httpd_port" /rotation/refused $ROTATION_REQUESTS) ||
+        fail "the cost of a rotation could not be measured."
+    sleep 2 # nginx keeps lines of its log for a second
+    logged=$(wc -l <"$work/refused.log")
+    keys=$(sort -u "$work/refused.log" | wc -l)
+}
+
+print_rotation() {
+    echo "$rotation" | while read -r direct direct_count rotated rotated_count extra; do
+        if [ "$extra" -ne "$logged" ] || [ "$logged" -ne "$keys" ]; then
+            fail "the client saw $extra rotations, but the upstream refused $logged requests with $keys keys."
+        fi
+        awk -v direct="$direct" -v rotated="$rotated" 'BEGIN {
+            printf "one rotation: %.0f us (median latency %.0f us with a refused key before, %.0f us without)\n",
+                rotated - direct, rotated, direct
+        }'
+        echo "  $rotated_count and $direct_count requests on one connection; refused keys: $extra by the client's count, $logged by the upstream's, $keys different"
+    done
+}
+
+# --- the report ---
+
+print_machine() {
+    # httpd names itself and the module in its first notice
+    sed -n 's/^.*: \(Apache[^ ]*.*\) configured -- resuming.*$/\1/p' "$work/httpd.log" | head -n 1
+    nginx -v 2>&1 | sed 's/^.*: //'
+    wrk -v 2>&1 | sed -n '1s/ \[.*//p'
+    echo "$(uname -sr), $(getconf _NPROCESSORS_ONLN) cores,$(sed -n '/^model name/{s/^[^:]*://p;q;}' /proc/cpuinfo)"
+}
+
+print_report() {
+    print_table
+    echo
+    print_rotation
+    echo
+    echo "medians of $rounds rounds of $seconds s with $connections connections; POST with 1 KiB, answer 1 KiB (chat) or 200 events (sse)"
+    print_machine
+}
+
+read_arguments "$@"
+find_build
+find_tools
+hz=$(getconf CLK_TCK)
+servers=''
+work=$(mktemp -d)
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+write_files
+start_servers
+measure_all
+measure_rotation
+print_report

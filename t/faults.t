@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+# Upstreams that break HTTP: closed connections, garbage, endless heads, streams that end early.
+use strict;
+use warnings;
+
+use APIPoolTest qw(private_httpd request send_raw serve_raw json mock_port free_port);
+use Apache::Test ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+sub read_request {
+    my ($socket) = @_;
+    my $text = '';
+    while ($text !~ /\r\n\r\n/) {
+        sysread $socket, $text, 4096, length $text or return;
+    }
+    my ($head, $body) = split /\r\n\r\n/, $text, 2;
+    my ($length) = $head =~ /^Content-Length: (\d+)/mi;
+    while ($length && length $body < $length) {
+        sysread $socket, $body, 65536, length $body or return;
+    }
+    return $head;
+}
+
+my $OK = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ok\":true}";
+my $SSE = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+sub chunk {
+    my ($text) = @_;
+    return sprintf "%x\r\n%s\r\n", length $text, $text;
+}
+
+sub say_to {
+    my ($socket, $text) = @_;
+    syswrite $socket, $text;
+    return;
+}
+
+# What each upstream does with a connection.
+my %upstreams = (
+    silent => sub { read_request($_[0]) },
+    reuse => sub {    # answers once, then closes the kept-alive connection on the next request
+        read_request($_[0]) && say_to($_[0], $OK) && 0;
+        my $second = read_request($_[0]);
+        return;
+    },
+    midbody => sub {
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"half");
+    },
+    garbage => sub { read_request($_[0]); say_to($_[0], "\x16\x03\x01 what is this\r\n\r\n<html>") },
+    badstatus => sub { read_request($_[0]); say_to($_[0], "HTTP/1.1 abc OK\r\n\r\n") },
+    endless => sub {
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 200 OK\r\n");
+        for (1 .. 1_000_000) {
+            last if !syswrite $_[0], "X-Endless-$_: " . 'x' x 1000 . "\r\n";
+        }
+    },
+    longline => sub {
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 200 OK\r\nX-Long: ");
+        for (1 .. 100_000) {
+            last if !syswrite $_[0], 'x' x 1000;
+        }
+    },
+    never => sub { read_request($_[0]); sleep 20 },
+    ssecut => sub {
+        read_request($_[0]);
+        say_to($_[0], $SSE . chunk("data: {\"n\":1}\n\n") . chunk("data: {\"n\":2}\n\n"));
+        sleep 0.2;
+    },
+    sseline => sub {
+        read_request($_[0]);
+        say_to($_[0], $SSE . chunk("data: {\"n\":1}\n\n") . chunk("data: {\"n\":"));
+        sleep 0.2;
+    },
+    badchunk => sub {
+        read_request($_[0]);
+        say_to($_[0], $SSE . chunk("data: {\"n\":1}\n\n"));
+        sleep 0.2;
+        say_to($_[0], "zz\r\nnot a chunk\r\n");
+        sleep 0.2;
+    },
+    earlyclose => sub {    # closes while the body is still being sent
+        my $text = '';
+        sysread $_[0], $text, 100;
+    },
+    setcookie => sub {
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 200 OK\r\nSet-Cookie: a=1;\r\n and=folded\r\nset-cookie: b="
+                . 'x' x 20_000 . "\r\nX-Kept: 1\r\nOpenAI-Organization: org\r\nContent-Length: 2\r\n\r\n{}");
+    },
+    interim => sub {
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n$OK");
+    },
+);
+
+my ($config, %files) = ('');
+for my $name (sort keys %upstreams) {
+    my $port = serve_raw($upstreams{$name});
+    $files{$name} = "sk-$name-aaaaaaaaaaaaaa\nsk-$name-bbbbbbbbbbbbbb\n";
+    $config .= pool($name, "http://127.0.0.1:$port", $name eq 'never' ? 'APIPoolDeadline 1' : '');
+}
+$files{refused} = "sk-refused-aaaaaaaaaaaa\n";
+$config .= pool('refused', 'http://127.0.0.1:' . free_port(), '');
+$config .= pool('noname', 'http://nosuchhost.invalid', '');
+$files{noname} = "sk-noname-aaaaaaaaaaaa\n";
+
+sub pool {
+    my ($name, $url, $extra) = @_;
+    return <<"CONF";
+<APIPool $name>
+    APIPoolUpstream $url
+    APIPoolKeyFile \@DIR\@/$name
+    APIPoolStrategy round-robin
+    $extra
+</APIPool>
+<Location "/$name">
+    APIPoolUse $name
+    APIPoolExpose On
+</Location>
+CONF
+}
+my $httpd = private_httpd(config => $config, files => \%files);
+
+sub ask {
+    my ($pool, $method, %options) = @_;
+    my $start = time;
+    my $answer = request($method || 'POST', "/$pool/chat/completions", base => $httpd->{base},
+        content => '{"model":"m"}', %options);
+    return ($answer, time - $start);
+}
+
+sub code {
+    my ($answer) = @_;
+    my $error = (json($answer->{content}) || {})->{error} || {};
+    return $error->{code};
+}
+
+sub rules {
+    my ($pool) = @_;
+    my @rules = $httpd->log =~ /pool \Q$pool\E, attempt \d+, .*?: (R\d\d)/g;
+    return "@rules";
+}
+
+subtest 'closed before the status line, on a fresh connection' => sub {
+    my ($answer) = ask('silent');
+    is $answer->{status}, 502, 'a POST is not sent twice';
+    is code($answer), 'upstream_unreachable', 'upstream_unreachable';
+    is rules('silent'), 'R04', 'R04';
+    ask('silent', 'GET');
+    is rules('silent'), 'R04 R04 R04', 'a GET is';
+};
+
+subtest 'closed before the status line, on a reused connection' => sub {
+    my $raw = "POST /reuse/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    my $answer = send_raw("$raw$raw$raw" . $raw =~ s/Host: x/Host: x\r\nConnection: close/r,
+        port => $httpd->{port});
+    is scalar(() = $answer =~ m{HTTP/1.1 200 OK}g), 4,
+        'the client, on one connection of its own, sees only answers';
+    like rules('reuse'), qr/R00 R04 R00/, 'the race is seen and the request sent again';
+    unlike $answer, qr/ 50\d /, 'no error passes';
+};
+
+subtest 'closed in the middle of the body' => sub {
+    my $answer = send_raw(
+        "POST /midbody/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+        port => $httpd->{port}
+    );
+    like $answer, qr/Content-Length: 100\r\n.*\r\n\r\n\{"half\z/s, 'the client sees a short read';
+    is rules('midbody'), 'R02', 'R02: no further attempt';
+};
+
+subtest 'what is no HTTP' => sub {
+    for my $name (qw(garbage badstatus endless longline)) {
+        my ($answer, $took) = ask($name);
+        is $answer->{status}, 502, "$name: 502";
+        is code($answer), 'upstream_unreachable', '... upstream_unreachable';
+        is rules($name), 'R04', '... R04';
+        cmp_ok $took, '<', 15, '... soon';
+    }
+};
+
+subtest 'no answer in time' => sub {
+    my ($answer, $took) = ask('never');
+    is $answer->{status}, 504, '504';
+    is rules('never'), 'R04', 'R04';
+    cmp_ok $took, '<', 5, 'at the deadline';
+};
+
+subtest 'nothing listens, nothing resolves' => sub {
+    my ($answer) = ask('refused');
+    is $answer->{status}, 502, 'refused: 502';
+    is rules('refused'), 'R03 R03', 'R03, retried: nothing had been sent';
+    ($answer) = ask('noname');
+    is $answer->{status}, 502, 'unknown name: 502';
+    is rules('noname'), 'R03 R03', 'R03';
+};
+
+subtest 'closed while the request is being sent' => sub {
+    my ($answer) = ask('earlyclose', 'POST', content => 'x' x 8_000_000);
+    is $answer->{status}, 502, '502';
+    is rules('earlyclose'), 'R04', 'R04: some of it was sent';
+};
+
+subtest 'streams that end early' => sub {
+    for my $name (qw(ssecut sseline badchunk)) {
+        my ($answer) = ask($name);
+        is $answer->{status}, 200, "$name: the stream began";
+        like $answer->{content}, qr/\Adata: \{"n":1\}\n\n/, '... with its first event';
+        like $answer->{content}, qr/\n\ndata: (\{"error":\{.*\}\})\n\n\z/, '... and ends with an error event';
+        my ($event) = $answer->{content} =~ /\n\ndata: (\{"error".*)\n\n\z/;
+        is((json($event) || {})->{error}{code}, 'upstream_truncated', '... upstream_truncated');
+        unlike $answer->{content}, qr/\[DONE\]/, '... without [DONE]';
+        is rules($name), 'R02', '... R02';
+    }
+};
+
+subtest "fields of the upstream's that never pass" => sub {
+    my ($answer) = ask('setcookie');
+    is $answer->{status}, 200, 'answered';
+    is $answer->{headers}{'x-kept'}, 1, 'other fields pass';
+    is $answer->{headers}{$_}, undef, "no $_" for qw(set-cookie openai-organization);
+    unlike $httpd->log, qr/bogus HTTP header/, 'a dropped field is dropped whole';
+};
+
+subtest 'interim answers' => sub {
+    my $answer = send_raw(
+        "POST /interim/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+        port => $httpd->{port}
+    );
+    like $answer, qr{\AHTTP/1.1 200 OK}, 'stay here';
+};
+
+subtest 'the server is well' => sub {
+    unlike $httpd->log, qr/exit signal|core dump|AddressSanitizer/, 'no child died';
+};
+
+done_testing;

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the tests share: requests to the test server, the upstream's record, and httpds of their own.
+package APIPoolTest;
+
+use strict;
+use warnings;
+
+use Apache::Test ();
+use Exporter 'import';
+use File::Path qw(make_path remove_tree);
+use HTTP::Tiny ();
+use IO::Socket::INET ();
+use JSON::PP qw(decode_json);
+use Time::HiRes qw(sleep time);
+
+our @EXPORT_OK = qw(base_url request send_raw upstream_mark upstream_since wait_for slurp spew
+    free_port private_httpd config_test error_log_lines build_dir mock_port serve_raw json);
+
+sub build_dir {
+    return $ENV{APIPOOL_BUILD} || die "APIPOOL_BUILD is not set; run the tests with t/run\n";
+}
+
+sub slurp {
+    my ($file) = @_;
+    open my $in, '<:raw', $file or die "$file: $!\n";
+    local $/;
+    return scalar <$in>;
+}
+
+sub spew {
+    my ($file, $text) = @_;
+    open my $out, '>:raw', $file or die "$file: $!\n";
+    print {$out} $text;
+    close $out or die "$file: $!\n";
+    return $file;
+}
+
+sub json {
+    my ($text) = @_;
+    return eval { decode_json($text) };
+}
+
+# --- The server that Apache::Test runs -----------------------------------------------------------
+
+sub base_url {
+    my $vars = Apache::Test::vars();
+    return "http://127.0.0.1:$vars->{port}";
+}
+
+sub mock_port {
+    return Apache::Test::vars('mock_port');
+}
+
+# request(POST => '/ok/v1/chat', content => ..., headers => {...}, base => ...)
+sub request {
+    my ($method, $path, %options) = @_;
+    my $http = HTTP::Tiny->new(timeout => $options{timeout} || 60);
+    my $base = delete $options{base} || base_url();
+    delete $options{timeout};
+    return $http->request($method, "$base$path", \%options);
+}
+
+# Sends bytes as they are and reads until the server closes; for requests and answers that no client
+# library would make.
+sub send_raw {
+    my ($bytes, %options) = @_;
+    my $port = $options{port} || Apache::Test::vars('port');
+    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 10)
+        or die "cannot connect to port $port: $@\n";
+    local $SIG{PIPE} = 'IGNORE';
+    print {$socket} $bytes;
+    my $answer = '';
+    my $deadline = time + ($options{timeout} || 30);
+    while (time < $deadline) {
+        my $ready = '';
+        vec($ready, fileno $socket, 1) = 1;
+        next if !select $ready, undef, undef, 0.5;
+        last if !sysread $socket, $answer, 65536, length $answer;
+    }
+    return $answer;
+}
+
+# --- What the scripted upstream received ---------------------------------------------------------
+
+my $record = sub { Apache::Test::vars('serverroot') . '/logs/upstream.jsonl' };
+
+sub upstream_mark {
+    return -s $record->() || 0;
+}
+
+sub upstream_since {
+    my ($mark, $file) = @_;
+    open my $in, '<:raw', $file || $record->() or return;
+    seek $in, $mark, 0;
+    return map { decode_json($_) } <$in>;
+}
+
+sub wait_for {
+    my ($what, $seconds) = @_;
+    my $end = time + ($seconds || 10);
+    while (time < $end) {
+        my $got = $what->();
+        return $got if $got;
+        sleep 0.02;
+    }
+    return;
+}
+
+# --- httpds of a test's own ----------------------------------------------------------------------
+
+sub free_port {
+    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1, ReuseAddr => 1)
+        or die "no free port: $@\n";
+    return $socket->sockport;
+}
+
+my $count = 0;
+
+sub _write_config {
+    my (%options) = @_;
+    my $dir = build_dir() . sprintf '/t/logs/private-%d-%d', $$, ++$count;
+    my $mpm = $options{mpm} || 'event';
+    my $modules = slurp(build_dir() . '/t/modules.conf');
+    my $port = free_port();
+    $modules =~ s/mpm_event/mpm_$mpm/g;
+    make_path("$dir/htdocs");
+    my $mock = build_dir() . '/c-modules/mock_llm/.libs/mod_mock_llm.so';
+    my $config = $options{config} || '';
+    $config =~ s/\@DIR\@/$dir/g;
+    $config =~ s/\@PORT\@/$port/g;
+    spew("$dir/httpd.conf", <<"CONF" . $config);
+ServerRoot $dir
+ServerName localhost
+DefaultRuntimeDir $dir
+PidFile $dir/httpd.pid
+ErrorLog $dir/error_log
+LogLevel info apipool:debug
+DocumentRoot $dir/htdocs
+${modules}LoadModule mock_llm_module $mock
+Listen 127.0.0.1:$port
+StartServers 2
+MaxRequestWorkers @{[$mpm eq 'prefork' ? 60 : 100]}
+GracefulShutdownTimeout 5
+CONF
+    return ($dir, $port);
+}
+
+# Whether httpd accepts a configuration; returns exit status and what it said.
+sub config_test {
+    my ($config, %files) = @_;
+    my ($dir) = _write_config(config => $config);
+    spew("$dir/$_", $files{$_}) for keys %files;
+    my $output = qx('@{[_httpd()]}' -t -f '$dir/httpd.conf' 2>&1);
+    my $status = $? >> 8;
+    remove_tree($dir);
+    return ($status, $output);
+}
+
+sub _httpd {
+    return $ENV{APIPOOL_HTTPD} || Apache::Test::vars('httpd');
+}
+
+# private_httpd(config => ..., mpm => ..., files => {...}): an object with dir, port, base, and methods
+# stop, graceful, log. It stops when it goes out of scope.
+sub private_httpd {
+    my (%options) = @_;
+    my ($dir, $port) = _write_config(%options);
+    my $files = $options{files} || {};
+    spew("$dir/$_", $files->{$_}) for keys %$files;
+    my $self = bless {dir => $dir, port => $port, base => "http://127.0.0.1:$port", owner => $$},
+        'APIPoolTest::Httpd';
+    $self->start;
+    return $self;
+}
+
+# A server on a free port that answers each connection with code of the test's: serve_raw(sub {
+# my ($socket) = @_; ... }). Ends with the test.
+my @children;
+
+sub serve_raw {
+    my ($serve) = @_;
+    my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 128, ReuseAddr => 1)
+        or die "no free port: $@\n";
+    my $port = $listener->sockport;
+    my $pid = fork;
+    if (!$pid) {
+        $SIG{CHLD} = 'IGNORE';
+        $SIG{PIPE} = 'IGNORE';
+        while (my $socket = $listener->accept) {
+            next if fork;
+            $serve->($socket);
+            $socket->close;
+            require POSIX;
+            POSIX::_exit(0);
+        }
+        require POSIX;
+        POSIX::_exit(0);
+    }
+    push @children, $pid;
+    return $port;
+}
+
+my $owner = $$;
+
+END {
+    if ($$ == $owner && @children) {
+        kill TERM => @children;
+        waitpid $_, 0 for @children;
+    }
+}
+
+package APIPoolTest::Httpd;
+
+use Time::HiRes ();
+
+sub start {
+    my ($self) = @_;
+    my $output = qx('@{[APIPoolTest::_httpd()]}' -f '$self->{dir}/httpd.conf' 2>&1);
+    my $up = APIPoolTest::wait_for(
+        sub {
+            -s "$self->{dir}/httpd.pid"
+                && IO::Socket::INET->new(PeerAddr => "127.0.0.1:$self->{port}", Timeout => 1);
+        },
+        30
+    );
+    die "a private httpd did not start: $output" . $self->log . "\n" if !$up;
+    return;
+}
+
+sub pid {
+    my ($self) = @_;
+    my $pid = -s "$self->{dir}/httpd.pid" ? APIPoolTest::slurp("$self->{dir}/httpd.pid") : 0;
+    return $pid + 0;
+}
+
+sub children {
+    my ($self) = @_;
+    my $pid = $self->pid;
+    return map { (split m{/}, $_)[2] }
+        grep { (split ' ', (APIPoolTest::slurp($_) =~ s/.*\)//sr))[1] == $pid }
+        grep { -r $_ } glob '/proc/[0-9]*/stat';
+}
+
+sub graceful {
+    my ($self) = @_;
+    kill USR1 => $self->pid;
+    return;
+}
+
+sub log {
+    my ($self) = @_;
+    my $file = "$self->{dir}/error_log";
+    return -f $file ? APIPoolTest::slurp($file) : '';
+}
+
+sub stop {
+    my ($self) = @_;
+    my $pid = $self->pid or return;
+    kill TERM => $pid;
+    APIPoolTest::wait_for(sub { !kill 0 => $pid }, 30);
+    return;
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    local ($?, $@, $!);
+    $self->stop if $self->{owner} == $$;
+    return;
+}
+
+1;
