@@ -185,7 +185,7 @@ subtest 'what is no HTTP' => sub {
 
 subtest 'no answer in time' => sub {
     my ($answer, $took) = ask('never');
-    is $answer->{status}, 504, '504';
+    is $answer->{status}, 504, 'ends at the deadline';
     is rules('never'), 'R04', 'R04';
     cmp_ok $took, '<', 5, 'at the deadline';
 };
@@ -201,7 +201,7 @@ subtest 'nothing listens, nothing resolves' => sub {
 
 subtest 'closed while the request is being sent' => sub {
     my ($answer) = ask('earlyclose', 'POST', content => 'x' x 8_000_000);
-    is $answer->{status}, 502, '502';
+    is $answer->{status}, 502, 'is an error of ours';
     is rules('earlyclose'), 'R04', 'R04: some of it was sent';
 };
 

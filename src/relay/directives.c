@@ -118,6 +118,7 @@ static const char *check_url(cmd_parms *cmd, const char *url, apr_uri_t *uri)
         fault = "neither a query nor a fragment is allowed";
     }
     else if (uri->user || uri->password) {
+        url = apr_psprintf(cmd->pool, "%s://...@%s", uri->scheme, uri->hostname);
         fault = "no user or password is allowed; keys belong in APIPoolKeyFile";
     }
     else if (strlen(url) >= PROXY_WORKER_MAX_NAME_SIZE) {

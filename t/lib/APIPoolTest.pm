@@ -141,15 +141,17 @@ Listen 127.0.0.1:$port
 StartServers 2
 MaxRequestWorkers @{[$mpm eq 'prefork' ? 60 : 100]}
 GracefulShutdownTimeout 5
+TypesConfig /dev/null
 CONF
     return ($dir, $port);
 }
 
-# Whether httpd accepts a configuration; returns exit status and what it said.
+# config_test($config, files => {...}): whether httpd accepts it; returns exit status and its words.
 sub config_test {
-    my ($config, %files) = @_;
+    my ($config, %options) = @_;
     my ($dir) = _write_config(config => $config);
-    spew("$dir/$_", $files{$_}) for keys %files;
+    my $files = $options{files} || {};
+    spew("$dir/$_", $files->{$_}) for keys %$files;
     my $output = qx('@{[_httpd()]}' -t -f '$dir/httpd.conf' 2>&1);
     my $status = $? >> 8;
     remove_tree($dir);
@@ -203,6 +205,7 @@ sub serve_raw {
 my $owner = $$;
 
 END {
+    local $?;
     if ($$ == $owner && @children) {
         kill TERM => @children;
         waitpid $_, 0 for @children;

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+# Wrong configurations stop httpd with the file, the line, the value and what is allowed.
+use strict;
+use warnings;
+
+use APIPoolTest qw(config_test);
+use Apache::Test ();
+use Test::More;
+
+my $UP = 'APIPoolUpstream http://127.0.0.1:9/v1';
+
+sub in_pool {
+    return join "\n", '<APIPool p>', $UP, @_, '</APIPool>', '';
+}
+
+# name, configuration, what the message must say
+my @wrong = (
+    ['unknown pool', "<Location /v1>\nAPIPoolUse nosuch\n</Location>\n" . in_pool(),
+        qr/line \d+ of .*httpd\.conf: APIPoolUse nosuch: no pool of that name; .*: p\b/],
+    ['pool of another virtual host',
+        "<VirtualHost 127.0.0.1:1>\n" . in_pool() . "</VirtualHost>\n"
+            . "<VirtualHost 127.0.0.1:2>\n<Location /v1>\nAPIPoolUse p\n</Location>\n</VirtualHost>\n",
+        qr/APIPoolUse p: no pool of that name; defined for this server: none/],
+    ['unreadable key file', in_pool('APIPoolKeyFile /no/such/file'),
+        qr{APIPoolKeyFile /no/such/file: cannot be read: .*No such file}],
+    ['key file is a folder', in_pool('APIPoolKeyFile @DIR@'), qr/not a regular file/],
+    ['bad key in a file', in_pool('APIPoolKeyFile @DIR@/keys'),
+        qr{APIPoolKeyFile .*/keys: line 3: blank inside a key}, {keys => "# c\nsk-good\nsk a\n"}],
+    ['key file for an unknown upstream', in_pool('APIPoolKeyFile @DIR@/keys upstream=x'),
+        qr/no APIPoolUpstream named 'x' stands before it/, {keys => "sk-good\n"}],
+    ['unknown option of a key file', in_pool('APIPoolKeyFile @DIR@/keys pool=x'),
+        qr/unknown option 'pool=x'; allowed is upstream=NAME/, {keys => "sk-good\n"}],
+    ['no upstream', "<APIPool p>\n</APIPool>\n", qr/<APIPool p>: no APIPoolUpstream inside/],
+    ['h2 upstream', in_pool('APIPoolUpstream h2://h/'), qr{h2://h/: HTTP/2 upstreams}],
+    ['ftp upstream', in_pool('APIPoolUpstream ftp://h/'), qr/the scheme must be http or https/],
+    ['no URL', in_pool('APIPoolUpstream api.example.com'), qr/api\.example\.com: not an URL/],
+    ['upstream with a query', in_pool('APIPoolUpstream http://h/v1?x=1'), qr/neither a query/],
+    ['upstream with a user', in_pool('APIPoolUpstream http://u:secretpw@h/v1'), qr/no user or password/],
+    ['upstream without a host', in_pool('APIPoolUpstream http:///v1'), qr/a host is missing/],
+    ['two upstreams of one name', in_pool('APIPoolUpstream http://127.0.0.1/x'),
+        qr/has an upstream named '127\.0\.0\.1' already; give this one another name=/],
+    ['unknown option of an upstream', in_pool('APIPoolUpstream http://h/ colour=red'),
+        qr/unknown option 'colour=red'; allowed are name=NAME/],
+    ['bad name of an upstream', in_pool('APIPoolUpstream http://h/ name=a/b'), qr{name 'a/b' is not allowed}],
+    ['bad timeout', in_pool('APIPoolUpstream http://h/ timeout=0'), qr/0: a whole number from 1 to 86400/],
+    ['two pools of one name', in_pool() . in_pool(), qr/a pool of that name already, on line \d+ of/],
+    ['bad name of a pool', "<APIPool a/b>\n$UP\n</APIPool>\n", qr{name 'a/b' is not allowed}],
+    ['no name', "<APIPool>\n$UP\n</APIPool>\n", qr/name '' is not allowed/],
+    ['two names', "<APIPool a b>\n$UP\n</APIPool>\n", qr/one name only, 'b' is too many/],
+    ['a foreign directive inside', in_pool('Listen 127.0.0.1:1'), qr/Listen is not allowed inside/],
+    ['a pool directive outside', "$UP\n", qr/APIPoolUpstream must stand inside <APIPool NAME>/],
+    ['rotations', in_pool('APIPoolRotations 101'), qr/APIPoolRotations 101: a whole number from 0 to 100/],
+    ['rotations as text', in_pool('APIPoolRotations many'), qr/many: a whole number/],
+    ['retries', in_pool('APIPoolRetries -1'), qr/-1: a whole number from 0 to 10/],
+    ['deadline', in_pool('APIPoolDeadline 1.5'), qr/1\.5: a whole number from 0 to 86400/],
+    ['body limit', in_pool('APIPoolBodyLimit 0'), qr/0: a whole number from 1 to/],
+    ['number too large for anything', in_pool('APIPoolBodyLimit 99999999999999999999'), qr/a whole number/],
+    ['strategy', in_pool('APIPoolStrategy clever'), qr/clever: unknown strategy; allowed are round-robin, /],
+    ['endpoint', in_pool('APIPoolEndpoint chat v1/chat'), qr/the path must begin with '\/'/],
+    ['endpoint with a query', in_pool('APIPoolEndpoint chat /v1?x'), qr/have no query/],
+    ['capacity', "APIPoolCapacity 3\n", qr/APIPoolCapacity 3: a whole number from 16 to 1000000/],
+    ['capacity in a virtual host', "<VirtualHost 127.0.0.1:1>\nAPIPoolCapacity 64\n</VirtualHost>\n",
+        qr/APIPoolCapacity .*cannot occur within/],
+    ['more keys than slots', "APIPoolCapacity 16\n" . in_pool('APIPoolKeyFile @DIR@/keys'),
+        qr/hold 17 keys, but APIPoolCapacity is 16; set APIPoolCapacity 17/,
+        {keys => join '', map {"sk-$_\n"} 1 .. 17}],
+    ['use in <Directory>', in_pool() . "<Directory />\nAPIPoolUse p\n</Directory>\n",
+        qr/APIPoolUse must stand in <Location>, <If> or a virtual host, not in <Directory>/],
+    ['use in <LocationMatch>', in_pool() . "<LocationMatch ^/v1>\nAPIPoolUse p\n</LocationMatch>\n",
+        qr/not in <LocationMatch>/],
+    ['use in <Location ~>', in_pool() . "<Location ~ ^/v1>\nAPIPoolUse p\n</Location>\n",
+        qr/plain <Location>, not one with a regular expression/],
+    ['admin root', "<Location /a>\nAPIPoolAdminRoot /no/such\n</Location>\n", qr{/no/such: not a folder}],
+);
+
+for my $case (@wrong) {
+    my ($name, $config, $message, $files) = @$case;
+    my ($status, $output) = config_test($config, files => $files);
+    isnt $status, 0, "$name: refused";
+    like $output, $message, '... and said why';
+    like $output, qr/httpd\.conf|APIPoolCapacity/, '... and where';
+    unlike $output, qr/sk-|secretpw/, '... without a secret';
+}
+
+my @right = (
+    ['everything at once', join "\n", 'APIPoolCapacity 100000', '<APIPool a.b-c_d>',
+        'APIPoolUpstream http://127.0.0.1:1/v1/ name=one timeout=10 connecttimeout=2',
+        'APIPoolUpstream http://[::1]:2 name=two', 'APIPoolKeyFile @DIR@/keys upstream=two',
+        'APIPoolEndpoint chat /x', 'APIPoolStrategy least-used', 'APIPoolStrategy round-robin chat',
+        'APIPoolRotations 0', 'APIPoolRetries 10', 'APIPoolDeadline 0', 'APIPoolBodyLimit 1',
+        '</APIPool>', '<Location /v1>', 'APIPoolUse a.b-c_d', 'APIPoolExpose Off', '<If "true">',
+        'APIPoolUse off', '</If>', '</Location>', ''],
+    ["a virtual host sees the main server's pools",
+        in_pool() . "<VirtualHost 127.0.0.1:1>\nAPIPoolUse p\n</VirtualHost>\n"],
+    ['the same name in two virtual hosts',
+        join '', map {"<VirtualHost 127.0.0.1:$_>\n" . in_pool() . "</VirtualHost>\n"} 1, 2],
+);
+for my $case (@right) {
+    my ($name, $config) = @$case;
+    my ($status, $output) = config_test($config, files => {keys => "sk-one, sk-two\n"});
+    is $status, 0, "$name: accepted" or diag $output;
+}
+
+done_testing;
