@@ -540,16 +540,16 @@ static const struct {
 
 static void every_event_is_counted_and_moves_the_key(void **unused)
 {
-    char key[16];
+    char name[16];
     for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++) {
-        snprintf(key, sizeof(key), "sk-%zu", i);
-        add(group_a, key);
-        do {
-            assert_int_equal(acquire(NOW + 1), APIPOOL_ACQUIRED);
-        } while (strcmp(lease.key, key));
-        apipool_slot_t *slot = &segment->slots[lease.slot];
-        slot->in_flight = 1;
-        slot->requests = 1;
+        snprintf(name, sizeof(name), "sk-%zu", i);
+        apr_uint32_t group = group_of(main_pool, name);
+        add(group, name);
+        assert_int_equal(acquire_from(main_pool, &group, 1, APIPOOL_STRATEGY_LEAST_USED, NULL, 0,
+                                      NOW + 1),
+                         APIPOOL_ACQUIRED);
+        const apipool_slot_t *slot = &segment->slots[lease.slot];
+        assert_int_equal(slot->in_flight, 1);
         report(events[i].event, 0, NOW + 2);
         assert_int_equal(slot->state, events[i].state);
         assert_int_equal(slot->in_flight, 0);

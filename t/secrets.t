@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# No key, the pool's or the client's, in any answer, log, status page or folder of the server.
+use strict;
+use warnings;
+
+use APIPoolTest qw(private_httpd request send_raw mock_port serve_raw slurp);
+use Apache::Test ();
+use File::Find ();
+use Test::More;
+
+my @words = qw(ok 401 429 quota quota400 gemini400 400 404 422big 403 500 502 503 529 cut cutline
+    close cookie slow-delay9);
+my %keys = map { ($_ => sprintf 'sk-%s-POOLSECRET%06d', $_, int rand 1e6) } @words;
+my $CLIENT = 'ak-CLIENTSECRET-0123456789';
+
+my ($config, %files) = ("APIPoolCapacity 256\n");
+for my $word (@words) {
+    $files{"$word.keys"} = "$keys{$word}\nsk-also-$word-POOLSECRET\n";
+    $config .= <<"CONF";
+<APIPool $word>
+    APIPoolUpstream http://127.0.0.1:@{[mock_port()]}/v1
+    APIPoolKeyFile \@DIR\@/$word.keys
+    APIPoolDeadline 2
+    APIPoolRotations 0
+</APIPool>
+<Location "/$word">
+    APIPoolUse $word
+    APIPoolExpose On
+</Location>
+CONF
+}
+$config .= <<'CONF';
+LogLevel info apipool:trace8 proxy:trace8 proxy_http:trace8
+LogFormat "%h %u %t \"%r\" %>s %B \"%{Referer}i\" \"%{X-APIPool-Key}o\"" plain
+CustomLog @DIR@/access_log plain
+ExtendedStatus On
+<Location "/server-status">
+    SetHandler server-status
+</Location>
+CONF
+my $httpd = private_httpd(config => $config, files => \%files);
+
+my @credentials = (
+    "Authorization: Bearer $CLIENT", "x-api-key: $CLIENT", "api-key: $CLIENT",
+    "x-goog-api-key: $CLIENT", "Cookie: session=$CLIENT",
+);
+
+sub ask {
+    my ($path, $body) = @_;
+    my $length = length $body;
+    return send_raw(
+        join("\r\n", "POST $path HTTP/1.1", 'Host: x', 'Connection: close', @credentials,
+            "Content-Length: $length", '', '') . $body,
+        port => $httpd->{port}
+    );
+}
+
+for my $word (@words) {
+    my $answers = '';
+    for my $body ('{"model":"m"}', '{"model":"m","stream":true}') {
+        $answers .= ask("/$word/chat/completions", $body) for 1 .. 3;
+    }
+    cmp_ok length $answers, '>', 100, "$word: answered";
+    unlike $answers, qr/POOLSECRET/, '... without the pool\'s key';
+    unlike $answers, qr/CLIENTSECRET/, '... without the client\'s key';
+}
+
+my $status = request(GET => '/server-status', base => $httpd->{base})->{content};
+like $status, qr/Apache Server Status/, 'server-status is served';
+unlike $status, qr/POOLSECRET|CLIENTSECRET/, '... without a key';
+unlike request(GET => '/server-status?auto', base => $httpd->{base})->{content},
+    qr/POOLSECRET|CLIENTSECRET/, '... also for machines';
+
+$httpd->stop;
+like $httpd->log, qr/AP0031: pool 401/, 'the log is at trace8 and has our lines';
+like $httpd->log, qr/proxy_http:trace/, '... and those of mod_proxy_http';
+my @leaks;
+File::Find::find(
+    sub {
+        return if !-f || /\.keys\z/ || $_ eq 'httpd.conf';
+        push @leaks, $_ if slurp($_) =~ /POOLSECRET|CLIENTSECRET/;
+    },
+    $httpd->{dir}
+);
+is "@leaks", '', 'no file that the server wrote holds a key';
+
+# The core of httpd dumps the client's header fields itself at http:trace4, before any module can act.
+# The pool's keys are sent later, and must not be there.
+my $loud = private_httpd(config => $config =~ s/^LogLevel .*$/LogLevel trace8/mr, files => \%files);
+$httpd = $loud;
+ask("/$_/chat/completions", '{"model":"m"}') for qw(ok 401 429 500 close cut);
+$loud->stop;
+like $loud->log, qr/http:trace4/, 'a server at trace8 everywhere';
+unlike $loud->log, qr/POOLSECRET/, '... does not log the pool\'s keys';
+
+done_testing;
