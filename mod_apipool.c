@@ -61,8 +61,8 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
 static apr_status_t make_segment(retained_t *retained, server_rec *s)
 {
     apr_pool_t *process_pool = s->process->pool;
-    apr_status_t rv = ap_global_mutex_create(&retained->mutex, NULL, MUTEX_TYPE, NULL, s,
-                                             process_pool, 0);
+    apr_status_t rv =
+        ap_global_mutex_create(&retained->mutex, NULL, MUTEX_TYPE, NULL, s, process_pool, 0);
     if (rv == APR_SUCCESS) {
         retained->capacity = apipool_config_capacity(s);
         rv = apipool_segment_create(&retained->shm, retained->capacity, process_pool);
@@ -83,7 +83,7 @@ static apr_status_t open_segment(apr_pool_t *pconf, server_rec *s)
     else if (retained->capacity != wanted) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
-                     "then it stays %u",
+                                       "then it stays %u",
                      wanted, retained->capacity);
     }
     if (rv == APR_SUCCESS) {
@@ -98,9 +98,8 @@ static apr_status_t open_segment(apr_pool_t *pconf, server_rec *s)
 
 static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_t *ptemp)
 {
-    apr_status_t rv =
-        apipool_pool_attach(segment, apipool_config_server_name(ptemp, pool->server), pool->name,
-                            &pool->index);
+    apr_status_t rv = apipool_pool_attach(segment, apipool_config_server_name(ptemp, pool->server),
+                                          pool->name, &pool->index);
     for (int i = 0; rv == APR_SUCCESS && i < pool->upstreams->nelts; i++) {
         apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
         rv = apipool_pool_group(segment, pool->index, upstream->name, &upstream->group);
@@ -115,7 +114,8 @@ static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_
     return rv == APR_SUCCESS ? apipool_keyfile_import(segment, pool) : rv;
 }
 
-static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                       server_rec *main_server)
 {
     (void)plog;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {

@@ -32,13 +32,14 @@ static const char *set_root(cmd_parms *cmd, void *dir, const char *path)
     return NULL;
 }
 
-static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+/* check_config, so that httpd -t says it too */
+static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     (void)pconf;
     (void)plog;
     (void)ptemp;
-    const apipool_provider_t *provider = ap_lookup_provider(
-        APIPOOL_PROVIDER_GROUP, APIPOOL_PROVIDER_NAME, APIPOOL_PROVIDER_VERSION);
+    const apipool_provider_t *provider =
+        ap_lookup_provider(APIPOOL_PROVIDER_GROUP, APIPOOL_PROVIDER_NAME, APIPOOL_PROVIDER_VERSION);
     if (!provider) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                      "AP0100: mod_apipool_admin needs mod_apipool of the same version; load "
@@ -52,7 +53,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 static void register_hooks(apr_pool_t *p)
 {
     (void)p;
-    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(find_pools, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(apipool_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }
 

@@ -3,9 +3,9 @@
 #ifndef MOD_APIPOOL_H
 #define MOD_APIPOOL_H
 
-/* The admin module never touches shared memory. It looks this provider up once, in post_config, and
- * asks it; mod_apipool registers the provider when its hooks are registered. Both DSOs are built from
- * one tree: a provider of another version is refused. */
+/* The admin module never touches shared memory. It looks this provider up when the configuration is
+ * checked, and asks it from then on; mod_apipool registers it together with its hooks. Both DSOs are
+ * built from one tree: a provider of another version is not found. */
 
 #define APIPOOL_VERSION "0.1.0"
 

@@ -17,11 +17,12 @@ APLOG_USE_MODULE(apipool_admin);
 extern module AP_MODULE_DECLARE_DATA apipool_admin_module __attribute__((visibility("default")));
 
 typedef struct {
-    const char *root;  /* APIPoolAdminRoot; NULL: where make install put the files */
-    const char *mount; /* path of the <Location>; NULL where only httpd's own directives stand in it */
+    const char *root; /* APIPoolAdminRoot; NULL: where make install put the files */
+    const char
+        *mount; /* path of the <Location>; NULL where only httpd's own directives stand in it */
 } apipool_admin_conf_t;
 
-/** Set once, in post_config. */
+/** Set once, when the configuration is checked. */
 void apipool_admin_use_provider(const apipool_provider_t *provider);
 
 /** Writes a JSON error, {"error":{"code","message"}}, and returns OK: the answer is on its way. */

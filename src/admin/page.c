@@ -32,8 +32,9 @@ static const char *type_of(const char *path)
 static void set_headers(request_rec *r, const char *type)
 {
     ap_set_content_type(r, type);
-    apr_table_setn(r->headers_out, "Content-Security-Policy",
-                   "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
+    apr_table_setn(
+        r->headers_out, "Content-Security-Policy",
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
     apr_table_setn(r->headers_out, "Referrer-Policy", "no-referrer");
     apr_table_setn(r->headers_out, "Cache-Control", "no-cache");

@@ -28,9 +28,9 @@ static int reply(request_rec *r, int status, const char *body)
 
 int apipool_admin_error(request_rec *r, int status, const char *code, const char *message)
 {
-    return reply(r, status,
-                 apr_psprintf(r->pool, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n", code,
-                              message));
+    return reply(
+        r, status,
+        apr_psprintf(r->pool, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n", code, message));
 }
 
 static int health(request_rec *r)
@@ -59,7 +59,8 @@ int apipool_admin_handler(request_rec *r)
     if (!r->handler || strcmp(r->handler, HANDLER)) {
         return DECLINED;
     }
-    const apipool_admin_conf_t *conf = ap_get_module_config(r->per_dir_config, &apipool_admin_module);
+    const apipool_admin_conf_t *conf =
+        ap_get_module_config(r->per_dir_config, &apipool_admin_module);
     const char *path = path_below(r, conf);
     if (r->method_number != M_GET) {
         apr_table_setn(r->headers_out, "Allow", "GET, HEAD");

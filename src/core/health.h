@@ -9,12 +9,12 @@
 
 /* What happened to a key. Events come from verdicts and from operators. */
 typedef enum {
-    APIPOOL_EVENT_NONE,        /* nothing that says anything about the key */
-    APIPOOL_EVENT_SUCCESS,     /* it was accepted */
+    APIPOOL_EVENT_NONE,    /* nothing that says anything about the key */
+    APIPOOL_EVENT_SUCCESS, /* it was accepted */
     APIPOOL_EVENT_RATE_LIMITED,
     APIPOOL_EVENT_QUOTA_SPENT,
-    APIPOOL_EVENT_REJECTED,    /* the upstream does not accept the credential */
-    APIPOOL_EVENT_EXPIRED,     /* the clock passed the end of a cooldown */
+    APIPOOL_EVENT_REJECTED, /* the upstream does not accept the credential */
+    APIPOOL_EVENT_EXPIRED,  /* the clock passed the end of a cooldown */
     APIPOOL_EVENT_COUNT
 } apipool_event_e;
 

@@ -32,9 +32,9 @@ static const struct {
 /* Where a marker is looked for. A message is free text in which a vendor may quote what the client
  * sent, so only its beginning counts where the status does not already speak of the key. */
 typedef enum {
-    IN_FIELDS,        /* equals type, code or reason */
-    STARTS_MESSAGE,   /* the message begins with it */
-    IN_KEY_MESSAGE    /* anywhere in the message, of 401, 402, 403 and 429 only */
+    IN_FIELDS,      /* equals type, code or reason */
+    STARTS_MESSAGE, /* the message begins with it */
+    IN_KEY_MESSAGE  /* anywhere in the message, of 401, 402, 403 and 429 only */
 } where_e;
 
 /* Tried in this order, so quota comes before rate limit and before credential. One row per fact.

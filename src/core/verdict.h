@@ -9,10 +9,10 @@
 
 /* How far an attempt came. */
 typedef enum {
-    APIPOOL_PHASE_ANSWERED,    /* a final status and headers arrived, and the body that belongs to it */
-    APIPOOL_PHASE_NOT_SENT,    /* name resolution, connect or TLS failed: no byte of the request left */
-    APIPOOL_PHASE_NO_ANSWER,   /* something was sent, no usable answer came */
-    APIPOOL_PHASE_BROKE,       /* the answer ended early after its first byte went to the client */
+    APIPOOL_PHASE_ANSWERED, /* a final status and headers arrived, and the body that belongs to it */
+    APIPOOL_PHASE_NOT_SENT, /* name resolution, connect or TLS failed: no byte of the request left */
+    APIPOOL_PHASE_NO_ANSWER, /* something was sent, no usable answer came */
+    APIPOOL_PHASE_BROKE,     /* the answer ended early after its first byte went to the client */
     APIPOOL_PHASE_CLIENT_GONE
 } apipool_phase_e;
 
@@ -55,16 +55,16 @@ typedef struct {
     const apr_table_t *headers; /* of an answer */
     const char *body;           /* of an error answer, as much as was held */
     apr_size_t body_len;
-    int replay_safe;            /* without an answer: sending it again cannot do it twice */
+    int replay_safe; /* without an answer: sending it again cannot do it twice */
     apr_time_t now;
 } apipool_evidence_t;
 
 typedef struct {
     apipool_rule_e rule;
     apipool_action_e action;
-    apipool_scope_e scope;  /* whom it concerns */
-    apipool_event_e event;  /* what the key's health is told */
-    apr_time_t retry_at;    /* R07: when the upstream said to come back; 0 when it said nothing */
+    apipool_scope_e scope; /* whom it concerns */
+    apipool_event_e event; /* what the key's health is told */
+    apr_time_t retry_at;   /* R07: when the upstream said to come back; 0 when it said nothing */
 } apipool_verdict_t;
 
 /** Judges an attempt by the first rule that matches. Pure, thread-safe. */

@@ -10,10 +10,10 @@
 #include "link.h"
 #include "reply.h"
 
-#define BACKOFF_FIRST  500 /* milliseconds, doubled per retry */
-#define BACKOFF_MAX    5000
-#define COOLDOWN_MIN   apr_time_from_sec(1)
-#define COOLDOWN_MAX   apr_time_from_sec(60)
+#define BACKOFF_FIRST 500 /* milliseconds, doubled per retry */
+#define BACKOFF_MAX   5000
+#define COOLDOWN_MIN  apr_time_from_sec(1)
+#define COOLDOWN_MAX  apr_time_from_sec(60)
 
 /* What a request may still spend, and what every attempt starts from. */
 struct apipool_budget_t {
@@ -51,9 +51,9 @@ int apipool_attempt_pre_request(proxy_worker **worker, proxy_balancer **balancer
 /* mod_proxy_http writes into the request as if it were its only attempt. */
 static void wipe_slate(apipool_request_t *req)
 {
-    static const char *const notes[] = {"proxy-error-override", "error-notes",    "verbose-error-to",
-                                        "proxy_timedout",       "proxy-status",   "proxy-100-continue",
-                                        "proxy-source-port",    "SSL_connect_rv"};
+    static const char *const notes[] = {
+        "proxy-error-override", "error-notes",        "verbose-error-to",  "proxy_timedout",
+        "proxy-status",         "proxy-100-continue", "proxy-source-port", "SSL_connect_rv"};
     request_rec *r = req->r;
     const struct apipool_budget_t *budget = req->budget;
 
@@ -185,7 +185,8 @@ static apipool_verdict_t judge(apipool_request_t *req, int status)
 static const char *upstream_status(const apipool_request_t *req, int status)
 {
     int shown = is_overridden(req) ? status : req->r->status;
-    return req->attempt.answering || is_overridden(req) ? apr_itoa(req->r->pool, shown) : "no answer";
+    return req->attempt.answering || is_overridden(req) ? apr_itoa(req->r->pool, shown)
+                                                        : "no answer";
 }
 
 static void report(apipool_request_t *req, const apipool_verdict_t *verdict, int status)
@@ -313,11 +314,11 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
 static int reply_without_key(apipool_request_t *req, apipool_acquired_e result, apr_time_t retry_at)
 {
     int cooling = result == APIPOOL_ALL_COOLING;
-    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, req->r,
-                  APIPOOL_LOG(0033) "pool %s: %s", req->pool->name,
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, req->r, APIPOOL_LOG(0033) "pool %s: %s",
+                  req->pool->name,
                   cooling ? "R14, all usable keys are cooling" : "R15, no key is usable");
-    return apipool_reply_error(
-        req, cooling ? APIPOOL_REPLY_ALL_COOLING : APIPOOL_REPLY_EXHAUSTED, retry_at);
+    return apipool_reply_error(req, cooling ? APIPOOL_REPLY_ALL_COOLING : APIPOOL_REPLY_EXHAUSTED,
+                               retry_at);
 }
 
 static int attempt_until_done(apipool_request_t *req)
@@ -337,8 +338,7 @@ static int attempt_until_done(apipool_request_t *req)
         status = run(req);
         verdict = judge(req, status);
         report(req, &verdict, status);
-        if (req->gate.mode == APIPOOL_GATE_PASSING ||
-            req->r->status == HTTP_SWITCHING_PROTOCOLS) {
+        if (req->gate.mode == APIPOOL_GATE_PASSING || req->r->status == HTTP_SWITCHING_PROTOCOLS) {
             return status;
         }
         if (!spend(req, &verdict)) {
@@ -359,15 +359,15 @@ static struct apipool_budget_t *make_budget(const apipool_request_t *req, proxy_
     budget->rotations = pool->rotations;
     budget->retries = pool->retries;
     budget->deadline = pool->deadline ? apr_time_now() + pool->deadline : 0;
-    budget->tried = apr_palloc(
-        r->pool, sizeof(*budget->tried) * (apr_size_t)(pool->rotations + pool->retries + 1));
+    budget->tried = apr_palloc(r->pool, sizeof(*budget->tried) *
+                                            (apr_size_t)(pool->rotations + pool->retries + 1));
     budget->headers_out = apr_table_copy(r->pool, r->headers_out);
     budget->err_headers_out = apr_table_copy(r->pool, r->err_headers_out);
     return budget;
 }
 
-int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf, char *url,
-                            const char *proxyname, apr_port_t proxyport)
+int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
+                            char *url, const char *proxyname, apr_port_t proxyport)
 {
     apipool_request_t *req = apipool_request_get(r);
     (void)worker;

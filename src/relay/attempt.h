@@ -13,8 +13,8 @@ void apipool_attempt_use_segment(apipool_segment_t *segment);
  * calls mod_proxy_http through the same hook, once per attempt; declines everything else, and itself
  * while it does so.
  */
-int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf, char *url,
-                            const char *proxyname, apr_port_t proxyport);
+int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
+                            char *url, const char *proxyname, apr_port_t proxyport);
 
 /** mod_proxy's pre_request hook: keeps mod_proxy from looking for a worker of its own. */
 int apipool_attempt_pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,

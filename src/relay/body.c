@@ -22,10 +22,9 @@ static apr_status_t open_file(apr_file_t **file, apr_pool_t *p)
         return rv;
     }
     char *name = apr_pstrcat(p, dir, "/apipool.XXXXXX", NULL);
-    rv = apr_file_mktemp(file, name,
-                         APR_FOPEN_CREATE | APR_FOPEN_READ | APR_FOPEN_WRITE | APR_FOPEN_EXCL |
-                             APR_FOPEN_BINARY,
-                         p);
+    rv = apr_file_mktemp(
+        file, name,
+        APR_FOPEN_CREATE | APR_FOPEN_READ | APR_FOPEN_WRITE | APR_FOPEN_EXCL | APR_FOPEN_BINARY, p);
     /* without a name it is gone with the process, however that ends */
     return rv == APR_SUCCESS ? apr_file_remove(name, p) : rv;
 }
@@ -185,7 +184,8 @@ static apr_status_t replay(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode
         return ap_get_brigade(f->next, bb, mode, block, readbytes);
     }
     if (req->body.file) {
-        apr_bucket *b = apr_brigade_insert_file(bb, req->body.file, 0, req->body.length, f->r->pool);
+        apr_bucket *b =
+            apr_brigade_insert_file(bb, req->body.file, 0, req->body.length, f->r->pool);
         (void)b;
 #if APR_HAS_MMAP
         apr_bucket_file_enable_mmap(b, 0);
@@ -208,6 +208,5 @@ static apr_status_t replay(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode
 
 void apipool_body_register_filter(void)
 {
-    replay_handle =
-        ap_register_input_filter("APIPOOL_REPLAY", replay, NULL, AP_FTYPE_RESOURCE);
+    replay_handle = ap_register_input_filter("APIPOOL_REPLAY", replay, NULL, AP_FTYPE_RESOURCE);
 }

@@ -149,7 +149,7 @@ static int resolve_uses(apr_pool_t *p, server_rec *s)
         if (!use->pool) {
             ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                          APIPOOL_LOG(0001) "Syntax error on line %d of %s: APIPoolUse %s: no pool "
-                         "of that name; defined for this server: %s",
+                                           "of that name; defined for this server: %s",
                          use->line, use->file, use->name, pool_names(p, use->server));
             faults++;
         }
@@ -175,7 +175,7 @@ static int check_pool(apipool_pool_t *pool, apr_uint32_t *keys)
     if (pool->upstreams->nelts == 0) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, pool->server,
                      APIPOOL_LOG(0002) "Syntax error on line %d of %s: <APIPool %s>: no "
-                     "APIPoolUpstream inside; at least one is needed",
+                                       "APIPoolUpstream inside; at least one is needed",
                      pool->line, pool->file, pool->name);
         return 1;
     }
@@ -184,7 +184,7 @@ static int check_pool(apipool_pool_t *pool, apr_uint32_t *keys)
         if (!strncmp(url, "https:", 6) && !ap_ssl_has_outgoing_handlers()) {
             ap_log_error(APLOG_MARK, APLOG_EMERG, 0, pool->server,
                          APIPOOL_LOG(0003) "Syntax error on line %d of %s: <APIPool %s>: upstream "
-                         "%s needs mod_ssl, which is not loaded",
+                                           "%s needs mod_ssl, which is not loaded",
                          pool->line, pool->file, pool->name, url);
             return 1;
         }
@@ -211,7 +211,7 @@ int apipool_config_check(apr_pool_t *p, server_rec *main_server)
     if (keys > apipool_config_capacity(main_server)) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,
                      APIPOOL_LOG(0004) "the key files hold %u keys, but APIPoolCapacity is %u; "
-                     "set APIPoolCapacity %u or more",
+                                       "set APIPoolCapacity %u or more",
                      keys, apipool_config_capacity(main_server), keys);
         faults++;
     }

@@ -26,7 +26,7 @@ typedef struct {
     const char *upstream; /* NULL: the pool's first */
     const char *text;     /* as read when the configuration was */
     apr_size_t len;
-    int line_number;      /* of the directive */
+    int line_number; /* of the directive */
 } apipool_key_file_t;
 
 typedef struct {
@@ -34,15 +34,15 @@ typedef struct {
     server_rec *server;
     const char *file; /* where <APIPool> stands */
     int line;
-    apr_array_header_t *upstreams; /* apipool_upstream_t */
-    apr_array_header_t *key_files; /* apipool_key_file_t */
-    apr_table_t *endpoints;        /* alias -> path */
+    apr_array_header_t *upstreams;  /* apipool_upstream_t */
+    apr_array_header_t *key_files;  /* apipool_key_file_t */
+    apr_table_t *endpoints;         /* alias -> path */
     apr_array_header_t *strategies; /* apipool_endpoint_strategy_t, the last one of a name counts */
     apipool_strategy_e strategy;
     apr_int64_t rotations, retries;
-    apr_int64_t deadline;         /* microseconds; 0: none */
-    apr_int64_t body_limit;       /* bytes */
-    apr_uint32_t index;           /* in the segment */
+    apr_int64_t deadline;   /* microseconds; 0: none */
+    apr_int64_t body_limit; /* bytes */
+    apr_uint32_t index;     /* in the segment */
     apr_uint32_t groups[APIPOOL_UPSTREAMS_MAX];
 } apipool_pool_t;
 

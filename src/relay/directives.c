@@ -297,9 +297,8 @@ static const char *add_endpoint(cmd_parms *cmd, void *dir, const char *alias, co
         return err;
     }
     if (*path != '/' || ap_strchr_c(path, '?') || ap_strchr_c(path, '#')) {
-        return apr_psprintf(cmd->pool,
-                            "%s %s %s: the path must begin with '/' and have no query", cmd->cmd->name,
-                            alias, path);
+        return apr_psprintf(cmd->pool, "%s %s %s: the path must begin with '/' and have no query",
+                            cmd->cmd->name, alias, path);
     }
     apr_table_set(pool->endpoints, alias, path);
     return NULL;
@@ -345,8 +344,8 @@ static const char *set_number(cmd_parms *cmd, void *dir, const char *arg)
     apipool_pool_t *pool = server_conf(cmd)->open_pool;
     const number_t *number = cmd->info;
     apr_int64_t value;
-    const char *err = pool ? read_number(cmd, arg, number->min, number->max, &value)
-                           : outside_pool(cmd);
+    const char *err =
+        pool ? read_number(cmd, arg, number->min, number->max, &value) : outside_pool(cmd);
     (void)dir;
 
     if (!err) {
@@ -392,7 +391,8 @@ static const char *find_mount(cmd_parms *cmd, const char **mount)
             *mount = path;
             return NULL;
         }
-        if (ap_cstr_casecmpn(d->directive, "<If", 3) && ap_cstr_casecmpn(d->directive, "<Else", 5)) {
+        if (ap_cstr_casecmpn(d->directive, "<If", 3) &&
+            ap_cstr_casecmpn(d->directive, "<Else", 5)) {
             return apr_psprintf(cmd->pool,
                                 "APIPoolUse must stand in <Location>, <If> or a virtual host, "
                                 "not in %s>",
@@ -434,8 +434,9 @@ const command_rec apipool_directives[] = {
                    "a file of keys, and optionally upstream=NAME"),
     AP_INIT_TAKE2("APIPoolEndpoint", add_endpoint, NULL, RSRC_CONF,
                   "an alias below the mount and the upstream path it stands for"),
-    AP_INIT_TAKE12("APIPoolStrategy", set_strategy, NULL, RSRC_CONF,
-                   "how a key is chosen: round-robin or least-used, and optionally for which alias"),
+    AP_INIT_TAKE12(
+        "APIPoolStrategy", set_strategy, NULL, RSRC_CONF,
+        "how a key is chosen: round-robin or least-used, and optionally for which alias"),
     AP_INIT_TAKE1("APIPoolRotations", set_number, &rotations, RSRC_CONF,
                   "how many further keys are tried at once when one is refused"),
     AP_INIT_TAKE1("APIPoolRetries", set_number, &retries, RSRC_CONF,

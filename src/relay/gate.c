@@ -126,7 +126,9 @@ static void note_tail(apipool_gate_t *gate, apr_bucket_brigade *bb)
  * closes the chunked body properly, and the client's parser gets to see the event. */
 static void end_stream(apipool_request_t *req, apr_bucket_brigade *bb)
 {
-    const char *separator = req->gate.tail[1] != '\n' ? "\n\n" : req->gate.tail[0] != '\n' ? "\n" : "";
+    const char *separator = req->gate.tail[1] != '\n'   ? "\n\n"
+                            : req->gate.tail[0] != '\n' ? "\n"
+                                                        : "";
     apr_brigade_cleanup(bb);
     apr_brigade_puts(bb, NULL, NULL, separator);
     apr_brigade_puts(bb, NULL, NULL, apipool_reply_truncated_event());
@@ -195,9 +197,8 @@ void apipool_gate_release(apipool_request_t *req)
     begin_passing(req);
     gate->masking = 1;
     if (gate->broke) {
-        APR_BRIGADE_INSERT_TAIL(gate->held,
-                                ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool,
-                                                       r->connection->bucket_alloc));
+        APR_BRIGADE_INSERT_TAIL(gate->held, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool,
+                                                                   r->connection->bucket_alloc));
     }
     if (gate->complete || gate->broke) {
         APR_BRIGADE_INSERT_TAIL(gate->held, apr_bucket_eos_create(r->connection->bucket_alloc));

@@ -6,7 +6,7 @@ typedef struct {
     apipool_segment_t *segment;
     apr_uint32_t group;
     apr_time_t now;
-    apr_status_t rv; /* the first fault */
+    apr_status_t rv;         /* the first fault */
     unsigned long counts[3]; /* by apipool_added_e */
     unsigned long invalid;
 } import_t;
@@ -46,9 +46,8 @@ static apr_uint32_t group_named(const apipool_pool_t *pool, const char *name)
 static apr_status_t import_file(apipool_segment_t *segment, const apipool_pool_t *pool,
                                 const apipool_key_file_t *file)
 {
-    import_t import = {.segment = segment,
-                       .group = group_named(pool, file->upstream),
-                       .now = apr_time_now()};
+    import_t import = {
+        .segment = segment, .group = group_named(pool, file->upstream), .now = apr_time_now()};
     apipool_key_sink_t sink = {.on_key = add_key, .on_invalid = count_invalid, .ctx = &import};
 
     apipool_key_import(file->text, file->len, &sink);
@@ -59,7 +58,7 @@ static apr_status_t import_file(apipool_segment_t *segment, const apipool_pool_t
     if (import.counts[APIPOOL_FULL]) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, pool->server,
                      APIPOOL_LOG(0051) "pool %s: %s: %lu keys did not fit; raise APIPoolCapacity "
-                     "and restart fully",
+                                       "and restart fully",
                      pool->name, file->path, import.counts[APIPOOL_FULL]);
     }
     return import.rv;

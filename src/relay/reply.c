@@ -21,7 +21,8 @@ static const struct {
                                  "No key of this pool is usable; waiting will not help.", 0},
     [APIPOOL_REPLY_UNREACHABLE] = {502, "upstream_unreachable", "server_error",
                                    "The upstream could not be reached, or broke off before it "
-                                   "answered.", -1},
+                                   "answered.",
+                                   -1},
     [APIPOOL_REPLY_TIMEOUT] = {504, "upstream_timeout", "server_error",
                                "The upstream did not answer in time.", -1},
 };
@@ -30,7 +31,8 @@ int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_
 {
     request_rec *r = req->r;
     const char *body = apr_psprintf(
-        r->pool, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
+        r->pool,
+        "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
         errors[which].message, errors[which].type, errors[which].code);
 
     if (req->gate.filter) {
@@ -45,12 +47,14 @@ int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     if (retry_at) {
         apr_time_t wait = retry_at - apr_time_now();
-        apr_table_setn(r->headers_out, "Retry-After",
-                       apr_psprintf(r->pool, "%" APR_TIME_T_FMT,
-                                    wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1));
+        apr_table_setn(
+            r->headers_out, "Retry-After",
+            apr_psprintf(r->pool, "%" APR_TIME_T_FMT,
+                         wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1));
     }
     if (errors[which].should_retry >= 0) {
-        apr_table_setn(r->headers_out, "x-should-retry", errors[which].should_retry ? "true" : "false");
+        apr_table_setn(r->headers_out, "x-should-retry",
+                       errors[which].should_retry ? "true" : "false");
     }
     apipool_reply_expose(req);
     ap_rputs(body, r);

@@ -28,8 +28,9 @@ static int is_served(request_rec *r)
 /* The length of what an upstream may take for a path separator, or 0. */
 static int separator(const char *path)
 {
-    return *path == '/' || *path == '\\' ? 1
-           : !ap_cstr_casecmpn(path, "%2f", 3) || !ap_cstr_casecmpn(path, "%5c", 3) ? 3 : 0;
+    return *path == '/' || *path == '\\'                                            ? 1
+           : !ap_cstr_casecmpn(path, "%2f", 3) || !ap_cstr_casecmpn(path, "%5c", 3) ? 3
+                                                                                    : 0;
 }
 
 /* httpd has removed plain dot segments and decoded "%2e", but leaves those between encoded slashes. */
@@ -111,8 +112,8 @@ int apipool_request_translate(request_rec *r)
     ap_set_module_config(r->request_config, &apipool_module, req);
 
     r->filename = apr_pstrcat(
-        r->pool, "proxy:",
-        APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t).url, req->path, NULL);
+        r->pool, "proxy:", APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t).url,
+        req->path, NULL);
     r->handler = "proxy-server";
     r->proxyreq = PROXYREQ_REVERSE;
     /* the path goes out as it came in */

@@ -14,10 +14,10 @@ typedef struct {
 } apipool_body_t;
 
 typedef enum {
-    APIPOOL_GATE_WAITING,  /* nothing has come yet */
-    APIPOOL_GATE_HOLDING,  /* an error answer is being kept back */
-    APIPOOL_GATE_PASSING,  /* the client gets everything */
-    APIPOOL_GATE_DROPPING  /* what comes is thrown away */
+    APIPOOL_GATE_WAITING, /* nothing has come yet */
+    APIPOOL_GATE_HOLDING, /* an error answer is being kept back */
+    APIPOOL_GATE_PASSING, /* the client gets everything */
+    APIPOOL_GATE_DROPPING /* what comes is thrown away */
 } apipool_gate_mode_e;
 
 /* What the output filter has seen of the current attempt's answer. */
@@ -26,27 +26,27 @@ typedef struct {
     apipool_gate_mode_e mode;
     apr_bucket_brigade *held;
     apr_off_t held_len;
-    int complete; /* the end of the answer came */
-    int broke;    /* the answer ended early, or an error bucket came instead of one */
-    int masking;  /* an error answer is passing: the key may not */
+    int complete;              /* the end of the answer came */
+    int broke;                 /* the answer ended early, or an error bucket came instead of one */
+    int masking;               /* an error answer is passing: the key may not */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
-    int stream;   /* an event stream is passing */
-    char tail[2]; /* its last bytes */
+    int stream;                /* an event stream is passing */
+    char tail[2];              /* its last bytes */
 } apipool_gate_t;
 
 /* One try with one key. Reset before each. */
 typedef struct {
     apipool_lease_t *lease;
     const apipool_upstream_t *upstream;
-    apr_time_t read_by;         /* end of the deadline for the answer's first byte; 0: none */
+    apr_time_t read_by;               /* end of the deadline for the answer's first byte; 0: none */
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
-    int wired;                  /* the request's head was made: a connection is tried next */
-    int fresh;                  /* a new connection was opened */
-    int sent;                   /* the whole request was written */
-    int answering;              /* the final head of an answer was read */
-    apr_size_t head_bytes;      /* read while the head was awaited */
-    int mid_line;               /* the last read ended inside a line of the head */
-    int dropping_field;         /* that line is dropped, and its continuations with it */
+    int wired;                        /* the request's head was made: a connection is tried next */
+    int fresh;                        /* a new connection was opened */
+    int sent;                         /* the whole request was written */
+    int answering;                    /* the final head of an answer was read */
+    apr_size_t head_bytes;            /* read while the head was awaited */
+    int mid_line;                     /* the last read ended inside a line of the head */
+    int dropping_field;               /* that line is dropped, and its continuations with it */
 } apipool_attempt_t;
 
 /* Lives in the request's request_config from translate_name on. */
@@ -56,7 +56,7 @@ typedef struct {
     const char *path;     /* below the upstream's base URL; "" or beginning with '/' */
     const char *endpoint; /* the alias used, or NULL */
     int expose;
-    int inside;           /* mod_proxy_http is running for us: our scheme handler must decline */
+    int inside; /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;
     struct apipool_budget_t *budget; /* attempt.c's */
     apipool_body_t body;

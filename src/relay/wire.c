@@ -6,12 +6,12 @@
 
 /* Every form in which a client may have sent a credential, and what tells a vendor who it is. */
 static const char *const private_fields[] = {
-    "Authorization",    "Proxy-Authorization", "x-api-key",
-    "api-key",          "x-goog-api-key",      "Cookie",
-    "Cookie2",          "OpenAI-Organization", "OpenAI-Project",
-    "X-Forwarded-For",  "X-Forwarded-Host",    "X-Forwarded-Server",
-    "X-Forwarded-Proto", "X-Forwarded-Port",   "X-Real-IP",
-    "Forwarded",        "Accept-Encoding",
+    "Authorization",     "Proxy-Authorization", "x-api-key",
+    "api-key",           "x-goog-api-key",      "Cookie",
+    "Cookie2",           "OpenAI-Organization", "OpenAI-Project",
+    "X-Forwarded-For",   "X-Forwarded-Host",    "X-Forwarded-Server",
+    "X-Forwarded-Proto", "X-Forwarded-Port",    "X-Real-IP",
+    "Forwarded",         "Accept-Encoding",
 };
 
 /* Browsers cannot set headers on a WebSocket, so OpenAI takes credentials as subprotocols:

@@ -38,8 +38,8 @@ struct apipool_group_t {
 struct apipool_slot_t {
     apr_uint64_t id;
     apr_uint32_t pool, group;
-    apr_uint32_t next;       /* in the chain of its head */
-    apr_uint32_t place;      /* in the group's members */
+    apr_uint32_t next;  /* in the chain of its head */
+    apr_uint32_t place; /* in the group's members */
     apr_uint32_t secret_len;
     apr_uint32_t in_flight;
     apr_rmm_off_t secret_off; /* where a long key lies; 0 when inline */

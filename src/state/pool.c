@@ -25,8 +25,8 @@ apr_status_t apipool_pool_attach(apipool_segment_t *segment, const char *server,
         return rv;
     }
     apr_uint32_t i = 0;
-    while (i < header->pools_used && (strcmp(segment->pools[i].server, server) ||
-                                      strcmp(segment->pools[i].name, name))) {
+    while (i < header->pools_used &&
+           (strcmp(segment->pools[i].server, server) || strcmp(segment->pools[i].name, name))) {
         i++;
     }
     if (i == APIPOOL_POOLS_MAX) {
@@ -54,8 +54,8 @@ apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, c
         return rv;
     }
     apr_uint32_t i = 0;
-    while (i < header->groups_used && (segment->groups[i].pool != pool ||
-                                       strcmp(segment->groups[i].name, upstream))) {
+    while (i < header->groups_used &&
+           (segment->groups[i].pool != pool || strcmp(segment->groups[i].name, upstream))) {
         i++;
     }
     if (i == APIPOOL_GROUPS_MAX) {
@@ -249,8 +249,7 @@ static apr_time_t first_wake_locked(apipool_segment_t *segment, const apipool_wa
     apr_time_t first = 0;
     for (int i = 0; i < wanted->group_count; i++) {
         apr_uint32_t index = apipool_members_first_waiting_locked(segment, wanted->groups[i]);
-        if (index != APIPOOL_NONE &&
-            (!first || segment->slots[index].cooling_until < first)) {
+        if (index != APIPOOL_NONE && (!first || segment->slots[index].cooling_until < first)) {
             first = segment->slots[index].cooling_until;
         }
     }
@@ -331,9 +330,9 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
     count_locked(slot, report, now);
     if (report->event == APIPOOL_EVENT_RATE_LIMITED && state == APIPOOL_STATE_COOLING) {
         apipool_members_park_locked(segment, lease->slot);
-        slot->cooling_until = apipool_health_cool_until(
-            slot->cooling_until, report->retry_at, slot->limited_streak++, now,
-            report->cooldown_min, report->cooldown_max);
+        slot->cooling_until =
+            apipool_health_cool_until(slot->cooling_until, report->retry_at, slot->limited_streak++,
+                                      now, report->cooldown_min, report->cooldown_max);
         slot->state = state;
         apipool_members_settle_locked(segment, lease->slot);
     }

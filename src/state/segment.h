@@ -22,11 +22,11 @@
  * Inside it stand indices and offsets, never pointers: the next generation's DSO may map elsewhere.
  * pool.c is the only writer of what lies behind the header. */
 
-#define APIPOOL_POOLS_MAX      1024
-#define APIPOOL_GROUPS_MAX     2048
-#define APIPOOL_CAPACITY_MIN   16
-#define APIPOOL_CAPACITY_MAX   1000000
-#define APIPOOL_NONE           APR_UINT32_MAX /* no such index */
+#define APIPOOL_POOLS_MAX    1024
+#define APIPOOL_GROUPS_MAX   2048
+#define APIPOOL_CAPACITY_MIN 16
+#define APIPOOL_CAPACITY_MAX 1000000
+#define APIPOOL_NONE         APR_UINT32_MAX /* no such index */
 
 typedef struct apipool_shared_pool_t apipool_shared_pool_t;
 typedef struct apipool_group_t apipool_group_t;
@@ -39,8 +39,8 @@ typedef struct {
     apr_uint32_t capacity;                         /* slots */
     apr_uint32_t heads;                            /* a power of two */
     apr_uint32_t pools_used, groups_used, slots_used;
-    apr_uint64_t random;                           /* state of the generator for drawing keys */
-    unsigned char secret[APIPOOL_SECRET_SIZE];     /* what key ids are derived from */
+    apr_uint64_t random;                       /* state of the generator for drawing keys */
+    unsigned char secret[APIPOOL_SECRET_SIZE]; /* what key ids are derived from */
 } apipool_header_t;
 
 /* A process's view of the segment. Made by the parent, inherited by children; immutable there. */

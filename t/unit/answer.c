@@ -94,8 +94,10 @@ static const struct {
     {"plain text", "error code: 1015", "", "", "", "error code: 1015", -1},
     {"truncated JSON", "{\"error\":{\"code\":\"insufficient_quota\",\"mess", "", "", "",
      "{\"error\":{\"code\":\"insufficient_quota\",\"mess", -1},
-    {"JSON with something behind", "{\"message\":\"m\"} x", "", "", "", "{\"message\":\"m\"} x", -1},
-    {"bytes that are not UTF-8", "{\"message\":\"\xff\"}", "", "", "", "{\"message\":\"\xff\"}", -1},
+    {"JSON with something behind", "{\"message\":\"m\"} x", "", "", "", "{\"message\":\"m\"} x",
+     -1},
+    {"bytes that are not UTF-8", "{\"message\":\"\xff\"}", "", "", "", "{\"message\":\"\xff\"}",
+     -1},
     {"a number", "42", "", "", "", "42", -1},
     {"null", "null", "", "", "", "null", -1},
     {"empty object", "{}", "", "", "", "", -1},
@@ -112,8 +114,8 @@ static void bodies_of_every_vendor_are_understood(void **unused)
         if (strcmp(got.type, bodies[i].type) || strcmp(got.code, bodies[i].code) ||
             strcmp(got.reason, bodies[i].reason) || strcmp(got.message, bodies[i].message) ||
             got.retry_in != bodies[i].retry_in) {
-            fail_msg("%s: type \"%s\", code \"%s\", reason \"%s\", message \"%s\", %" APR_TIME_T_FMT,
-                     bodies[i].name, got.type, got.code, got.reason, got.message, got.retry_in);
+            fail_msg("%s: \"%s\", \"%s\", \"%s\", \"%s\", %" APR_TIME_T_FMT, bodies[i].name,
+                     got.type, got.code, got.reason, got.message, got.retry_in);
         }
     }
 }

@@ -8,7 +8,7 @@
 
 #include "health.h"
 
-#define NOW apr_time_from_sec(1795348800)
+#define NOW    apr_time_from_sec(1795348800)
 #define SEC(n) apr_time_from_sec(n)
 
 #define ACTIVE   APIPOOL_STATE_ACTIVE

@@ -13,7 +13,7 @@
 
 #define BOM "\xef\xbb\xbf"
 
-/* What an import told its sink, as text: "+key" for a key, "-key" for a disabled one and "?line" for
+/* What an import told its sink, as text: "+key" for a key, "-key" for a disabled one, "?line" for
  * an invalid item, each followed by a blank. */
 typedef struct {
     char text[8192];
@@ -186,7 +186,7 @@ static void every_printable_ascii_byte_but_the_blank_may_be_in_a_key(void **unus
     }
 }
 
-/* Expected value: "openssl dgst -sha256 -mac HMAC -macopt hexkey:000102...1f", its first 16 digits. */
+/* The first 16 digits of "openssl dgst -sha256 -mac HMAC -macopt hexkey:000102…1f". */
 static void an_id_is_the_first_64_bits_of_hmac_sha_256(void **unused)
 {
     unsigned char secret[APIPOOL_SECRET_SIZE];

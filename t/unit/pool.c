@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/pool and segment: adding, lending and reporting, by one process and by many. */
+ * Tests of src/state/pool and segment: adding, lending, reporting, by one process and by many. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -407,8 +407,9 @@ static void all_cooling_names_the_first_to_come_back(void **unused)
     }
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(10));
-    assert_int_equal(acquire_from(main_pool, &group_b, 1, APIPOOL_STRATEGY_LEAST_USED, NULL, 0, NOW),
-                     APIPOOL_ALL_COOLING);
+    assert_int_equal(
+        acquire_from(main_pool, &group_b, 1, APIPOOL_STRATEGY_LEAST_USED, NULL, 0, NOW),
+        APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(20));
     check_acquires("a001", NOW + SEC(10));
     report(APIPOOL_EVENT_QUOTA_SPENT, 0, NOW + SEC(10));
@@ -898,46 +899,47 @@ static void a_process_that_dies_with_the_lock_does_not_stop_the_others(void **st
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_segment, close_segment)
 
+static const struct CMUnitTest tests[] = {
+    TEST(pools_and_groups_are_found_again_by_name),
+    TEST(names_that_do_not_fit_are_refused),
+    TEST(pools_and_groups_end_where_the_room_does),
+    TEST(a_key_is_added_once),
+    TEST(a_key_given_for_another_group_moves_there),
+    TEST(a_full_segment_takes_no_more_but_knows_duplicates),
+    cmocka_unit_test(a_full_arena_takes_no_long_keys_but_short_ones),
+    TEST(keys_of_every_length_come_back_as_they_were),
+    TEST(a_wiped_lease_holds_no_key),
+    TEST(disabled_keys_are_never_lent),
+    TEST(an_empty_pool_is_exhausted),
+    TEST(round_robin_takes_keys_in_the_order_they_were_added),
+    TEST(least_used_spreads_requests_evenly),
+    TEST(least_used_spreads_requests_of_large_pools_nearly_evenly),
+    TEST(least_used_avoids_keys_in_flight),
+    TEST(tried_keys_are_skipped_until_none_is_left),
+    TEST(tried_keys_are_skipped_in_large_pools),
+    TEST(only_the_wanted_groups_are_used),
+    TEST(all_cooling_names_the_first_to_come_back),
+    TEST(cooling_beside_tried_keys_is_all_tried),
+    TEST(keys_without_hope_are_exhausted),
+    TEST(a_cooling_key_comes_back_at_its_time_and_not_before),
+    TEST(unnamed_cooldowns_double_until_a_success),
+    TEST(a_cooldown_is_prolonged_but_never_shortened),
+    TEST(late_reports_do_not_revive_a_key),
+    TEST(a_late_success_does_not_end_a_cooldown),
+    TEST(every_event_is_counted_and_moves_the_key),
+    TEST(totals_add_up_all_keys_of_a_pool),
+    TEST(two_pools_with_the_same_key_do_not_mix),
+    TEST(many_keys_come_back_together),
+    TEST(a_view_of_another_layout_is_refused),
+    TEST(a_second_view_sees_the_same_keys),
+    TEST(draws_stay_below_their_bound_and_reach_all_of_it),
+    TEST(random_operations_keep_every_invariant),
+    TEST(many_processes_lose_no_count),
+    TEST(a_process_that_dies_with_the_lock_does_not_stop_the_others),
+};
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(pools_and_groups_are_found_again_by_name),
-        TEST(names_that_do_not_fit_are_refused),
-        TEST(pools_and_groups_end_where_the_room_does),
-        TEST(a_key_is_added_once),
-        TEST(a_key_given_for_another_group_moves_there),
-        TEST(a_full_segment_takes_no_more_but_knows_duplicates),
-        cmocka_unit_test(a_full_arena_takes_no_long_keys_but_short_ones),
-        TEST(keys_of_every_length_come_back_as_they_were),
-        TEST(a_wiped_lease_holds_no_key),
-        TEST(disabled_keys_are_never_lent),
-        TEST(an_empty_pool_is_exhausted),
-        TEST(round_robin_takes_keys_in_the_order_they_were_added),
-        TEST(least_used_spreads_requests_evenly),
-        TEST(least_used_spreads_requests_of_large_pools_nearly_evenly),
-        TEST(least_used_avoids_keys_in_flight),
-        TEST(tried_keys_are_skipped_until_none_is_left),
-        TEST(tried_keys_are_skipped_in_large_pools),
-        TEST(only_the_wanted_groups_are_used),
-        TEST(all_cooling_names_the_first_to_come_back),
-        TEST(cooling_beside_tried_keys_is_all_tried),
-        TEST(keys_without_hope_are_exhausted),
-        TEST(a_cooling_key_comes_back_at_its_time_and_not_before),
-        TEST(unnamed_cooldowns_double_until_a_success),
-        TEST(a_cooldown_is_prolonged_but_never_shortened),
-        TEST(late_reports_do_not_revive_a_key),
-        TEST(a_late_success_does_not_end_a_cooldown),
-        TEST(every_event_is_counted_and_moves_the_key),
-        TEST(totals_add_up_all_keys_of_a_pool),
-        TEST(two_pools_with_the_same_key_do_not_mix),
-        TEST(many_keys_come_back_together),
-        TEST(a_view_of_another_layout_is_refused),
-        TEST(a_second_view_sees_the_same_keys),
-        TEST(draws_stay_below_their_bound_and_reach_all_of_it),
-        TEST(random_operations_keep_every_invariant),
-        TEST(many_processes_lose_no_count),
-        TEST(a_process_that_dies_with_the_lock_does_not_stop_the_others),
-    };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     if (apr_initialize() != APR_SUCCESS) {
         return 1;

@@ -14,10 +14,10 @@
 
 #define NOW apr_time_from_sec(1795348800) /* Sun, 22 Nov 2026 12:00:00 GMT */
 #define OPENAI(type, code, message)                                                                \
-    "{\"error\":{\"message\":\"" message "\",\"type\":\"" type "\",\"param\":null,\"code\":\"" code \
-    "\"}}"
+    "{\"error\":{\"message\":\"" message "\",\"type\":\"" type                                     \
+    "\",\"param\":null,\"code\":\"" code "\"}}"
 #define ANTHROPIC(type, message)                                                                   \
-    "{\"type\":\"error\",\"error\":{\"type\":\"" type "\",\"message\":\"" message                   \
+    "{\"type\":\"error\",\"error\":{\"type\":\"" type "\",\"message\":\"" message                  \
     "\"},\"request_id\":\"req_011\"}"
 #define GEMINI(code, status, message, details)                                                     \
     "{\"error\":{\"code\":" code ",\"message\":\"" message "\",\"status\":\"" status               \
@@ -55,8 +55,8 @@ static const row_t quota[] = {
      OPENAI("insufficient_quota", "insufficient_quota",
             "You exceeded your current quota, please check your plan and billing details."),
      APIPOOL_R05},
-    {"OpenAI, credit", 429,
-     OPENAI("billing", "credit_balance_exhausted", "Please add credits."), APIPOOL_R05},
+    {"OpenAI, credit", 429, OPENAI("billing", "credit_balance_exhausted", "Please add credits."),
+     APIPOOL_R05},
     {"OpenAI, organisation's spend", 429,
      OPENAI("requests", "organization_spend_limit_exceeded", "x"), APIPOOL_R05},
     {"OpenAI, project's spend", 429, OPENAI("requests", "project_spend_limit_exceeded", "x"),
@@ -193,8 +193,9 @@ static const row_t rate[] = {
     {"OpenRouter", 429, "{\"error\":{\"code\":429,\"message\":\"Provider returned error\"}}",
      APIPOOL_R07},
     {"OpenRouter, requests in flight, says 402", 402,
-     "{\"error\":{\"message\":\"This request would exceed your available credits given your current "
-     "in-flight requests. Retry after in-flight requests settle, or add credits.\",\"code\":402,"
+     "{\"error\":{\"message\":\"This request would exceed your available credits given your "
+     "current in-flight requests. Retry after in-flight requests settle, or add credits.\","
+     "\"code\":402,"
      "\"metadata\":{\"reason\":\"in_flight_budget_exhausted\","
      "\"limit_source\":\"openrouter_in_flight_budget\"}}}",
      APIPOOL_R07},

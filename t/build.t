@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the build leaves: exports, installation, and the sample configuration as it is shipped.
+use strict;
+use warnings;
+
+use APIPoolTest qw(build_dir config_test slurp spew);
+use Apache::Test ();
+use File::Temp ();
+use Test::More;
+
+my $build = build_dir();
+
+for my $module (qw(apipool apipool_admin)) {
+    my @exported = map { (split)[-1] } qx(nm -D --defined-only '$build/mod_$module.so');
+    is "@exported", "${module}_module", "mod_$module.so exports its record alone";
+}
+
+my $root = File::Temp->newdir;
+my $output = qx(make -s -C '$build' install DESTDIR='$root' srcdir='$build/source' 2>&1);
+is $?, 0, 'make install DESTDIR=...' or diag $output;
+my @files = map { s/^\Q$root\E//r } split /\n/, qx(find '$root' -type f);
+for my $wanted (qw(mod_apipool.so mod_apipool_admin.so htdocs/index.html apipool/apipool.conf)) {
+    ok scalar(grep { m{/\Q$wanted\E\z} } @files), "installs $wanted";
+}
+is scalar(grep { !/mod_apipool|htdocs|apipool\.conf|proxy_apipool\.load/ } @files), 0, '... and nothing else';
+
+# The sample as it is shipped, and with every commented directive switched on.
+my $sample = slurp("$build/source/conf/apipool.conf")
+    =~ s{/etc/apipool/keys}{\@DIR\@/keys}gr
+    =~ s{(APIPoolAdminRoot) .*}{$1 $build/source/htdocs}gr;
+my $switched_on = $sample =~ s/^( *)#(APIPool)/$1$2/gmr;
+isnt $switched_on, $sample, 'the sample shows directives with their defaults';
+for my $config ($sample, $switched_on) {
+    my ($status, $said) = config_test($config, files => {keys => "sk-one\n"});
+    is $status, 0, 'the sample configuration is accepted' or diag $said;
+}
+
+done_testing;

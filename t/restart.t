@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+# A graceful restart adopts the pools: states and turns go on, new keys are merged, streams finish.
+use strict;
+use warnings;
+
+use APIPoolTest qw(private_httpd request upstream_mark upstream_since mock_port wait_for spew slurp);
+use Apache::Test ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $config = <<"CONF";
+<APIPool main>
+    APIPoolUpstream http://127.0.0.1:@{[mock_port()]}/v1 name=one
+    APIPoolKeyFile \@DIR\@/keys
+    APIPoolStrategy round-robin
+</APIPool>
+<Location "/v1">
+    APIPoolUse main
+    APIPoolExpose On
+</Location>
+CONF
+my $httpd = private_httpd(
+    config => $config,
+    files => {keys => "sk-401-restart-aaaaaaaa\nsk-ok-restart-bbbbbbbbb\n"}
+);
+
+sub ask {
+    my ($path) = @_;
+    my $mark = upstream_mark();
+    my $answer = request(POST => $path || '/v1/chat', base => $httpd->{base}, content => '{"model":"m"}');
+    return ($answer, map { $_->{key} } upstream_since($mark));
+}
+
+sub restart {
+    my ($edit) = @_;
+    my $file = "$httpd->{dir}/httpd.conf";
+    spew($file, $edit->(slurp($file))) if $edit;
+    my $before = () = $httpd->log =~ /resuming normal operations/g;
+    $httpd->graceful;
+    return wait_for(sub { (() = $httpd->log =~ /resuming normal operations/g) > $before }, 20);
+}
+
+my ($answer, @keys) = ask();
+is_deeply \@keys, [qw(sk-401-restart-aaaaaaaa sk-ok-restart-bbbbbbbbb)], 'the first key is refused';
+my $id = $answer->{headers}{'x-apipool-key'};
+
+subtest 'keys and their states are adopted' => sub {
+    spew("$httpd->{dir}/keys", "sk-401-restart-aaaaaaaa\nsk-ok-restart-bbbbbbbbb\nsk-ok-restart-ccccccccc\n");
+    ok restart(), 'restarted';
+    my %seen;
+    for (1 .. 6) {
+        my ($again, @then) = ask();
+        $seen{$_}++ for @then;
+        is $again->{headers}{'x-apipool-key'}, $id, 'a key has kept its id' if $then[0] =~ /-b+$/;
+    }
+    is_deeply \%seen, {'sk-ok-restart-bbbbbbbbb' => 3, 'sk-ok-restart-ccccccccc' => 3},
+        'the refused key is still out, the new one is in';
+    like $httpd->log, qr/AP0050: .*: 1 keys added, 2 known already/, 'the log tells what was merged';
+};
+
+subtest 'a key removed from its file stays' => sub {
+    spew("$httpd->{dir}/keys", "sk-ok-restart-ccccccccc\n");
+    ok restart(), 'restarted';
+    my %seen = map { $_ => 1 } map { my (undef, @then) = ask(); @then } 1 .. 4;
+    is scalar keys %seen, 2, 'keys are merged, never removed';
+};
+
+subtest 'a stream runs on, and its key comes back' => sub {
+    my $pid = open my $stream, '-|';
+    if (!$pid) {
+        my $got = request(
+            POST => '/v1/chat/completions', base => $httpd->{base},
+            content => '{"model":"m","stream":true}', headers => {'x-mock' => 'stall delay3'}
+        );
+        print $got->{content};
+        close STDOUT;
+        require POSIX;
+        POSIX::_exit(0);
+    }
+    sleep 0.5;
+    ok restart(), 'restarted while it runs';
+    my ($meanwhile) = ask();
+    is $meanwhile->{status}, 200, 'others are served meanwhile';
+    my $text = do { local $/; <$stream> };
+    like $text, qr/data: \[DONE\]\n\n\z/, 'the stream has not been cut';
+};
+
+subtest 'an edited configuration finds its own pools again' => sub {
+    ok restart(sub { $_[0] =~ s/<APIPool main>/<APIPool other>\n    APIPoolUpstream http:\/\/127.0.0.1:9\n<\/APIPool>\n<APIPool main>/r }),
+        'another pool before it';
+    my ($again, @then) = ask();
+    is $again->{status}, 200, 'main has its keys';
+    ok restart(sub { $_[0] =~ s/name=one/name=two/r }), 'its upstream renamed';
+    ($again, @then) = ask();
+    is $again->{status}, 200, 'the keys of its file have moved with it';
+    is_deeply \@then, ['sk-ok-restart-ccccccccc'], '... those that the file still names';
+};
+
+subtest 'a capacity changed' => sub {
+    ok restart(sub { "APIPoolCapacity 8192\n$_[0]" }), 'restarted';
+    like $httpd->log, qr/AP0040: APIPoolCapacity 8192 takes effect after a full stop; until then it stays 4096/,
+        'says when it will count';
+    my ($again) = ask();
+    is $again->{status}, 200, 'and serves on';
+};
+
+subtest 'a full stop forgets' => sub {
+    $httpd->stop;
+    $httpd->start;
+    my ($again, @then) = ask();
+    is_deeply \@then, ['sk-ok-restart-ccccccccc'], 'only the keys of the file are there';
+    is $httpd->log =~ /AP0041/ ? 1 : 0, 0, 'nothing went wrong';
+};
+
+unlike $httpd->log, qr/exit signal|:emerg\]|:crit\]/, 'no child died';
+
+done_testing;

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+# The unmodified client of OpenAI works against a pool as it does against the API itself.
+use strict;
+use warnings;
+
+use APIPoolTest qw(private_httpd upstream_mark upstream_since build_dir mock_port);
+use Apache::Test ();
+use File::Basename qw(basename);
+use Test::More;
+
+plan skip_all => 'APIPOOL_NO_SDK=1 is set' if ($ENV{APIPOOL_NO_SDK} || '') eq '1';
+
+my $tests = build_dir() . '/t';
+my $ROTATING = 32;
+
+my $bad = 0;
+
+# A key that is refused, a key that is limited, and the key that is asked in the end.
+sub after_bad {
+    my ($key) = @_;
+    $bad++;
+    return ["sk-401-refused$bad-aaaaaaaa", "sk-429-limited$bad-bbbbbbbb", $key];
+}
+
+# Each test of a success takes a rotate-N of its own, since refused keys leave the rotation; the
+# others are known by name.
+my %pools = (
+    (map { ("rotate-$_" => after_bad("sk-ok-rotate$_-cccccccc")) } 1 .. $ROTATING),
+    badrequest => after_bad('sk-400-cccccccccccccccc'),
+    notfound => after_bad('sk-404-cccccccccccccccc'),
+    unprocessable => after_bad('sk-422big-cccccccccccccccc'),
+    cut => after_bad('sk-cut-cccccccccccccccc'),
+    cutline => after_bad('sk-cutline-cccccccccccccccc'),
+    stall => after_bad('sk-stall-delay4-cccccccc'),
+    slow => after_bad('sk-slow-delay4-cccccccc'),
+    cooling => [qw(sk-429-cooling-retry9-aa sk-429-cooling-retry9-bb)],
+    waits => [qw(sk-429-waits-retry1-aaaa)],
+    exhausted => [qw(sk-401-exhausted-aaaaaaaa sk-401-exhausted-bbbbbbbb)],
+);
+
+sub config {
+    my $config = '';
+    for my $name (sort keys %pools) {
+        $config .= <<"CONF";
+<APIPool $name>
+    APIPoolUpstream http://127.0.0.1:@{[mock_port()]}/v1
+    APIPoolKeyFile \@DIR\@/$name
+    APIPoolStrategy round-robin
+</APIPool>
+<Location "/$name/v1">
+    APIPoolUse $name
+    APIPoolExpose On
+</Location>
+CONF
+    }
+    return $config;
+}
+
+# What stands in the way of running the client's tests, if anything does.
+sub obstacle {
+    my $version = qx(node --version 2>/dev/null);
+    return "node is missing; install node 18 or later, or set APIPOOL_NO_SDK=1"
+        if $? != 0 || $version !~ /\Av(\d+)/;
+    return "node 18 or later is needed, not $version" if $1 < 18;
+    return "t/node_modules is missing; run 'npm ci' in t, or set APIPOOL_NO_SDK=1"
+        if !-d "$tests/node_modules/openai";
+    return;
+}
+
+# Runs node's tests; returns its exit status and its lines.
+sub run_node {
+    my ($base) = @_;
+    local %ENV = %ENV;
+    delete @ENV{grep {/^OPENAI_/} keys %ENV};
+    $ENV{APIPOOL_SDK_BASE} = $base;
+    $ENV{APIPOOL_SDK_ROTATING} = $ROTATING;
+    open my $out, '-|', 'node', '--test', '--test-reporter=tap', glob "'$tests/sdk/'*.test.mjs"
+        or die "cannot run node: $!\n";
+    my @lines = <$out>;
+    close $out;
+    return ($?, @lines);
+}
+
+# The results among lines of TAP, at any depth: whether it passed, its name, and what was said of it.
+sub results {
+    my (@lines) = @_;
+    my @results;
+    for my $line (@lines) {
+        if ($line =~ /^\s*(not )?ok \d+ - (.*)$/) {
+            push @results, {passed => !$1, name => $2 =~ m{^/} ? basename($2) : $2, said => ''};
+        }
+        elsif (@results) {
+            $results[-1]{said} .= $line;
+        }
+    }
+    return @results;
+}
+
+# What the upstream saw of each pool, by the pool's name.
+sub seen_by_pool {
+    my (@seen) = @_;
+    my %owner = map { my $pool = $_; map { $_ => $pool } @{$pools{$pool}} } keys %pools;
+    my %by;
+    push @{$by{$owner{$_->{key}} || 'no pool'}}, $_ for @seen;
+    return %by;
+}
+
+my $obstacle = obstacle();
+if ($obstacle) {
+    fail 'the tests of the client can run';
+    diag $obstacle;
+    done_testing;
+    exit;
+}
+
+my $httpd = private_httpd(
+    config => config(),
+    files => {map { $_ => join "\n", @{$pools{$_}}, '' } keys %pools}
+);
+my $mark = upstream_mark();
+my ($status, @lines) = run_node($httpd->{base});
+my @results = results(@lines);
+for my $result (@results) {
+    ok $result->{passed}, $result->{name} or diag $result->{said};
+}
+cmp_ok scalar @results, '>', 0, 'node ran tests';
+is $status, 0, '... and says that all passed' or diag @lines;
+
+my %seen = seen_by_pool(upstream_since($mark));
+my @used = grep { $seen{$_} } map {"rotate-$_"} 1 .. $ROTATING;
+
+subtest 'what the upstream saw' => sub {
+    is $seen{'no pool'}, undef, "no credential but the pools' own";
+    my @all = map {@$_} values %seen;
+    is scalar(grep { join(' ', values %{$_->{headers}}) =~ /client-key/ } @all), 0, "... not the client's";
+    cmp_ok scalar @used, '>', 0, 'requests that rotated';
+    for my $name (@used) {
+        my @first = @{$seen{$name}}[0 .. 2];
+        is_deeply [map { $_->{key} } @first], $pools{$name}, "$name: the keys in turn";
+        my %bodies = map { $_->{body_sha1} => 1 } @first;
+        is scalar keys %bodies, 1, "... with the same body";
+        my %headers = map { $_->{headers}{'x-stainless-retry-count'} || 0 => 1 } @first;
+        is_deeply \%headers, {0 => 1}, '... within one request of the client';
+    }
+    is scalar @{$seen{exhausted}}, 2, 'an exhausted pool asks each key once';
+    is scalar @{$seen{cooling}}, 2, 'so does a cooling one';
+};
+
+# mod_proxy_http says so of the answers that are cut on purpose
+my @faults = grep { /exit signal|:(?:error|crit|alert|emerg)\]/ && !/AH01110/ } split /^/, $httpd->log;
+is "@faults", '', 'no error in the log';
+
+done_testing;
