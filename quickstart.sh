@@ -102,12 +102,18 @@ stop() {
     rm -f "$run/httpd.pid"
 }
 
+check_input() {
+    [ -n "${KEYS:-}" ] || [ -z "${UPSTREAM:-}" ] ||
+        fail "UPSTREAM needs KEYS=FILE, a file with one key a line"
+    [ -z "${KEYS:-}" ] || [ -r "$KEYS" ] || fail "KEYS=$KEYS: no such file, or it cannot be read"
+    case $port in
+    '' | *[!0-9]*) fail "PORT=$port: a number is needed" ;;
+    esac
+}
+
 write_keys() {
     if [ -n "${KEYS:-}" ]; then
-        [ -r "$KEYS" ] || fail "KEYS=$KEYS: no such file, or it cannot be read"
         cp "$KEYS" "$run/keys"
-    elif [ -n "${UPSTREAM:-}" ]; then
-        fail "UPSTREAM needs KEYS=FILE, a file with one key a line"
     else
         printf '%s\n' '# two keys that the demo upstream refuses, and two that it accepts' \
             sk-401-demo-revoked-key sk-429-demo-retry60-limited-key \
@@ -186,6 +192,7 @@ chat() {
 }
 
 start() {
+    check_input
     need_to_build
     case ${UPSTREAM:-} in
     https:*) need /etc/ssl/certs/ca-certificates.crt ca-certificates ;;

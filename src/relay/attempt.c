@@ -96,7 +96,7 @@ static int run(apipool_request_t *req)
     req->attempt.upstream = upstream_of(req, lease);
     wipe_slate(req);
     req->attempt.clean_headers = r->headers_out;
-    req->attempt.read_by = apipool_request_is_upgrade(r) ? 0 : budget->deadline;
+    req->attempt.read_by = budget->deadline;
     req->attempts++;
 
     req->inside = 1;
@@ -189,11 +189,24 @@ static const char *upstream_status(const apipool_request_t *req, int status)
                                                         : "no answer";
 }
 
+/* Operators want to know when a key is lost; a cooling one comes back by itself. */
+static int log_level(apipool_event_e event)
+{
+    switch (event) {
+    case APIPOOL_EVENT_QUOTA_SPENT:
+    case APIPOOL_EVENT_REJECTED:
+        return APLOG_WARNING;
+    case APIPOOL_EVENT_RATE_LIMITED:
+        return APLOG_INFO;
+    default:
+        return APLOG_DEBUG;
+    }
+}
+
 static void report(apipool_request_t *req, const apipool_verdict_t *verdict, int status)
 {
     request_rec *r = req->r;
     char id[APIPOOL_ID_SIZE];
-    int blamed = verdict->event != APIPOOL_EVENT_NONE && verdict->event != APIPOOL_EVENT_SUCCESS;
     apipool_report_t what = {
         .event = verdict->event,
         .status = is_overridden(req) ? status : r->status,
@@ -207,7 +220,7 @@ static void report(apipool_request_t *req, const apipool_verdict_t *verdict, int
                       APIPOOL_LOG(0030) "the pool's lock is not to be had; a result is lost");
     }
     apipool_key_id_hex(req->attempt.lease->id, id);
-    ap_log_rerror(APLOG_MARK, blamed ? APLOG_INFO : APLOG_DEBUG, 0, r,
+    ap_log_rerror(APLOG_MARK, log_level(verdict->event), 0, r,
                   APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s)",
                   req->pool->name, req->attempts, req->attempt.upstream->name, id,
                   apipool_rule_name(verdict->rule), upstream_status(req, status));

@@ -184,12 +184,9 @@ static apr_status_t replay(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode
         return ap_get_brigade(f->next, bb, mode, block, readbytes);
     }
     if (req->body.file) {
-        apr_bucket *b =
-            apr_brigade_insert_file(bb, req->body.file, 0, req->body.length, f->r->pool);
-        (void)b;
-#if APR_HAS_MMAP
-        apr_bucket_file_enable_mmap(b, 0);
-#endif
+        /* mapped pages would count as this process's memory */
+        apr_bucket_file_enable_mmap(
+            apr_brigade_insert_file(bb, req->body.file, 0, req->body.length, f->r->pool), 0);
     }
     else {
         for (apr_bucket *b = APR_BRIGADE_FIRST(req->body.brigade);

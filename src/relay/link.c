@@ -44,7 +44,7 @@ int apipool_link_sent(request_rec *r, request_rec *answer)
 static apr_interval_time_t patience(const apipool_attempt_t *attempt)
 {
     apr_interval_time_t wait = attempt->upstream->timeout;
-    if (attempt->read_by && !attempt->answering) {
+    if (attempt->read_by && !attempt->answering && !attempt->switching) {
         apr_interval_time_t left = attempt->read_by - apr_time_now();
         wait = left < wait ? left : wait;
     }
@@ -71,9 +71,9 @@ static int ends_line(apr_bucket_brigade *bb)
            data[len - 1] == '\n';
 }
 
-/* Whether this line, or this part of a long one, belongs to a field that is dropped. Continuations
- * (obs-fold, RFC 9112 section 5.2) go with the line they continue. */
-static int is_dropped(apipool_attempt_t *attempt, apr_bucket_brigade *bb)
+/* Looks at a line of the head, or at a part of a long one, and tells whether it belongs to a field that
+ * is dropped. Continuations (obs-fold, RFC 9112 section 5.2) go with the line they continue. */
+static int inspect_line(apipool_attempt_t *attempt, apr_bucket_brigade *bb)
 {
     char line[24] = "";
     apr_size_t len = sizeof(line) - 1;
@@ -83,6 +83,7 @@ static int is_dropped(apipool_attempt_t *attempt, apr_bucket_brigade *bb)
         attempt->dropping_field = is_dropped_name(line);
     }
     attempt->mid_line = !ends_line(bb);
+    attempt->switching |= !strncmp(line, "HTTP/1.1 101", 12);
     return attempt->dropping_field;
 }
 
@@ -116,7 +117,7 @@ static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
             return rv;
         }
         rv = count_head(attempt, bb);
-        if (rv != APR_SUCCESS || !is_dropped(attempt, bb)) {
+        if (rv != APR_SUCCESS || !inspect_line(attempt, bb)) {
             return rv;
         }
         apr_brigade_cleanup(bb);

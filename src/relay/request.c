@@ -9,11 +9,6 @@ apipool_request_t *apipool_request_get(request_rec *r)
     return ap_get_module_config(r->request_config, &apipool_module);
 }
 
-int apipool_request_is_upgrade(const request_rec *r)
-{
-    return apr_table_get(r->headers_in, "Upgrade") != NULL;
-}
-
 static const apipool_dir_conf_t *dir_conf(request_rec *r)
 {
     return ap_get_module_config(r->per_dir_config, &apipool_module);

@@ -47,6 +47,7 @@ typedef struct {
     apr_size_t head_bytes;            /* read while the head was awaited */
     int mid_line;                     /* the last read ended inside a line of the head */
     int dropping_field;               /* that line is dropped, and its continuations with it */
+    int switching;                    /* the status line says 101: what follows is a tunnel */
 } apipool_attempt_t;
 
 /* Lives in the request's request_config from translate_name on. */
@@ -66,9 +67,6 @@ typedef struct {
 
 /** The request's context; NULL when no pool serves it. */
 apipool_request_t *apipool_request_get(request_rec *r);
-
-/** Whether the client asks for another protocol on this connection (RFC 9110 section 7.8). */
-int apipool_request_is_upgrade(const request_rec *r);
 
 /** The URL of this request at an upstream. */
 char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_t *upstream);

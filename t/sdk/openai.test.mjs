@@ -376,15 +376,16 @@ test('a stream of a response that is cut is an APIError', async () => {
   assert.equal(chunks[0].type, 'response.created');
 });
 
+// The client parses the half event that it got already, and throws what JSON.parse says of it.
 test('a stream cut within a line does not end as if complete', async () => {
   const { chunks, error } = await drain(await streamOf('cutline'));
-  console.error(error);assert.ok(error instanceof Error);
+  assert.ok(error instanceof Error);
   assert.ok(HELLO.startsWith(textOf(chunks)));
 });
 
 test('an answer cut in its body is an error', async () => {
   const error = await chatFailure('cut');
-  console.error(error);assert.ok(error instanceof Error);
+  assert.ok(error instanceof Error);
 });
 
 test('abort of a stream that flows, after which the pool is as before', async () => {

@@ -112,6 +112,8 @@ static const row_t quota[] = {
      APIPOOL_R05},
     {"blocked access", 403, OPENAI("access_terminated", "blocked_api_access", "x"), APIPOOL_R05},
     {"402 alone", 402, "", APIPOOL_R05},
+    {"402 wins over a rate limit", 402, OPENAI("x", "rate_limit_exceeded", "Rate limit"),
+     APIPOOL_R05},
     {"402 with HTML", 402, "<html>Payment Required</html>", APIPOOL_R05},
     {"a bare string", 403, "\"Your credit balance is not enough\"", APIPOOL_R05},
 };

@@ -47,7 +47,7 @@ static void check_rows(const row_t *rows, size_t count)
 }
 
 static const row_t retry_after[] = {
-    {"no field at all", {{NULL}}, NOTHING},
+    {"no field at all", {{NULL, NULL}}, NOTHING},
     {"seconds", {{"Retry-After", "20"}}, SEC(20)},
     {"names in any case", {{"retry-AFTER", "20"}}, SEC(20)},
     {"blanks before", {{"Retry-After", " \t20"}}, SEC(20)},

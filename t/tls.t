@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+# Upstreams over TLS: verified as mod_proxy is told to, and no key is sent to the wrong one.
+use strict;
+use warnings;
+
+use APIPoolTest qw(private_httpd request free_port serve_raw slurp build_dir);
+use Apache::Test ();
+use Test::More;
+
+my $tls = free_port();
+my $plain = serve_raw(sub { sysread $_[0], my $text, 4096; syswrite $_[0], "HTTP/1.1 200 OK\r\n\r\n" });
+my $dir = build_dir() . "/t/logs/tls-$$";
+mkdir $dir;
+
+sub certificate {
+    my ($name) = @_;
+    my $said = qx(openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=$name \\
+        -addext subjectAltName=DNS:$name -keyout $dir/$name.key -out $dir/$name.crt 2>&1);
+    die "openssl: $said" if $?;
+    return;
+}
+certificate('localhost');
+certificate('elsewhere');
+
+sub pool {
+    my ($name, $url) = @_;
+    return <<"CONF";
+<APIPool $name>
+    APIPoolUpstream $url
+    APIPoolKeyFile \@DIR\@/keys
+    APIPoolRetries 0
+</APIPool>
+<Location "/$name">
+    APIPoolUse $name
+</Location>
+CONF
+}
+
+sub server {
+    my ($authority) = @_;
+    return private_httpd(files => {keys => "sk-ok-tls-xxxxxxxxxxxxxx\n"}, config => <<"CONF");
+MockLLMRecord \@DIR\@/upstream.jsonl
+SSLProxyEngine On
+SSLProxyVerify require
+SSLProxyCheckPeerName On
+SSLProxyCACertificateFile $dir/$authority.crt
+Listen 127.0.0.1:$tls
+@{[pool('tls', "https://localhost:$tls/v1")]}
+@{[pool('plain', "https://localhost:$plain/v1")]}
+<VirtualHost 127.0.0.1:$tls>
+    ServerName localhost
+    SSLEngine On
+    SSLStrictSNIVHostCheck On
+    SSLCertificateFile $dir/localhost.crt
+    SSLCertificateKeyFile $dir/localhost.key
+    <Location "/">
+        SetHandler mock-llm
+    </Location>
+</VirtualHost>
+CONF
+}
+
+sub ask {
+    my ($httpd, $pool) = @_;
+    return request(POST => "/$pool/chat/completions", base => $httpd->{base}, content => '{"model":"m"}');
+}
+
+my $httpd = server('localhost');
+for (1 .. 3) {
+    is ask($httpd, 'tls')->{status}, 200, 'a verified upstream answers';
+}
+my $stream = request(POST => '/tls/chat', base => $httpd->{base}, content => '{"stream":true}');
+like $stream->{content}, qr/data: \[DONE\]\n\n\z/, 'also with a stream';
+my $large = request(POST => '/tls/files', base => $httpd->{base}, content => 'x' x 3_000_000);
+is $large->{headers}{'x-body-bytes'}, 3_000_000, 'and takes a large body';
+is ask($httpd, 'plain')->{status}, 502, 'what does not speak TLS is unreachable';
+like $httpd->log, qr/pool plain, attempt 1, .*: R03/, '... by R03: nothing was sent';
+my $records = () = slurp("$httpd->{dir}/upstream.jsonl") =~ /\n/g;
+is $records, 5, 'five requests have arrived';
+$httpd->stop;
+
+$httpd = server('elsewhere');
+is ask($httpd, 'tls')->{status}, 502, 'an upstream of another authority is unreachable';
+like $httpd->log, qr/pool tls, attempt 1, .*: R03/, '... by R03';
+ok !-s "$httpd->{dir}/upstream.jsonl", '... and has not seen a key';
+
+done_testing;
