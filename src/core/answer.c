@@ -19,7 +19,8 @@ static void copy(char *out, apr_size_t size, const char *text)
 static void copy_scalar(char *out, apr_size_t size, const json_t *value)
 {
     if (json_is_integer(value)) {
-        apr_snprintf(out, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        /* not JSON_INTEGER_FORMAT, which apr_snprintf does not know */
+        apr_snprintf(out, size, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
     }
     else {
         copy(out, size, json_string_value(value));
@@ -50,7 +51,7 @@ static void read_object(const json_t *object, apipool_answer_t *answer)
     }
     const json_t *source = json_is_object(error) ? error : object;
     copy_scalar(answer->type, sizeof(answer->type), json_object_get(source, "type"));
-    if (!answer->type[0] || source == object) {
+    if (!answer->type[0]) {
         copy_scalar(answer->type, sizeof(answer->type), json_object_get(source, "status"));
     }
     copy_scalar(answer->code, sizeof(answer->code), json_object_get(source, "code"));
@@ -58,6 +59,8 @@ static void read_object(const json_t *object, apipool_answer_t *answer)
         copy_scalar(answer->message, sizeof(answer->message), json_object_get(source, "message"));
     }
     read_details(json_object_get(source, "details"), answer);
+    copy(answer->reason, sizeof(answer->reason), /* OpenRouter */
+         json_string_value(json_object_get(json_object_get(source, "metadata"), "reason")));
 }
 
 void apipool_answer_read(const char *body, apr_size_t len, apipool_answer_t *answer)

@@ -9,7 +9,7 @@
 typedef struct {
     char type[64];                /* OpenAI, Anthropic: error.type; Gemini: error.status */
     char code[64];                /* error.code or code, numbers in decimal */
-    char reason[64];              /* Gemini: details[].reason */
+    char reason[64];              /* Gemini: details[].reason; OpenRouter: metadata.reason */
     char message[512];            /* error.message, message, a bare string, or the text itself */
     apr_interval_time_t retry_in; /* Gemini: details[].retryDelay; -1 when absent */
 } apipool_answer_t;

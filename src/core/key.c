@@ -32,6 +32,9 @@ const char *apipool_key_check(const char *key, apr_size_t len)
         if (c == ' ') {
             return "blank inside a key (keys are separated by commas or newlines)";
         }
+        if (c == '"' || c == '\'') {
+            return "quote in a key";
+        }
         if (c > 0x7f) {
             return "character outside ASCII in a key (was it copied in its masked form?)";
         }
@@ -144,7 +147,10 @@ void apipool_key_import(const char *text, apr_size_t len, const apipool_key_sink
     while (first < end && (is_blank(*first) || *first == '\n')) {
         first++;
     }
-    if (first < end && *first == '[') {
+    if (first < end && *first == '{') {
+        sink->on_invalid(sink->ctx, 1, "a JSON object; an array of keys is needed");
+    }
+    else if (first < end && *first == '[') {
         import_json(text, (apr_size_t)(end - text), sink);
     }
     else {
@@ -210,7 +216,7 @@ int apipool_key_redact(char *text, apr_size_t text_len, const char *key, apr_siz
             continue;
         }
         memset(hit + shown, '*', key_len - 2 * shown);
-        i += key_len;
+        i += key_len - shown; /* the next may begin with the bytes that stay */
         found++;
     }
     return found;

@@ -29,8 +29,8 @@ typedef struct {
 
 /**
  * Why a key cannot be used, or NULL when it can. A key travels in a header field (RFC 9110 section
- * 5.5), so control characters are refused; blanks inside and bytes outside ASCII are refused too,
- * because they mean two keys run together or a key copied in its masked form.
+ * 5.5), so control characters are refused; blanks and quotes inside, and bytes outside ASCII, are refused
+ * too: they mean two keys run together, a table pasted as it was, or a key copied in its masked form.
  * @return a static sentence without the key in it
  */
 const char *apipool_key_check(const char *key, apr_size_t len);

@@ -115,8 +115,8 @@ static int marked(where_e where, const char *text, int status, const apipool_ans
 /* Quota shows as 402, 403, 429 and even 400, so the body speaks before the status does. */
 static apipool_rule_e client_error_rule(int status, const apipool_answer_t *answer)
 {
-    if (status == 402) {
-        return APIPOOL_R05;
+    if (status == 402) { /* but for OpenRouter's, which says that others are still being paid for */
+        return strcasecmp(answer->reason, "in_flight_budget_exhausted") ? APIPOOL_R05 : APIPOOL_R07;
     }
     for (apr_size_t i = 0; i < sizeof(markers) / sizeof(*markers); i++) {
         if (marked(markers[i].where, markers[i].text, status, answer)) {
@@ -138,7 +138,7 @@ static apipool_rule_e error_rule(int status, const apipool_answer_t *answer)
 static apr_time_t named_time(const apipool_evidence_t *evidence, const apipool_answer_t *answer)
 {
     apr_time_t at = evidence->headers ? apipool_when_headers(evidence->headers, evidence->now) : 0;
-    if (answer->retry_in >= 0 && answer->retry_in <= APIPOOL_WHEN_MAX &&
+    if (answer->retry_in > 0 && answer->retry_in <= APIPOOL_WHEN_MAX &&
         evidence->now + answer->retry_in > at) {
         at = evidence->now + answer->retry_in;
     }

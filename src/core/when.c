@@ -95,6 +95,20 @@ static int two_digits(const char *text)
     return apr_isdigit(text[0]) && apr_isdigit(text[1]) ? (text[0] - '0') * 10 + text[1] - '0' : -1;
 }
 
+/* "Z" or "+08:00" and nothing behind it. */
+static int read_offset(const char *text, apr_int32_t *seconds)
+{
+    if (*text == 'Z' || *text == 'z') {
+        return text[1] == '\0';
+    }
+    if ((*text != '+' && *text != '-') || two_digits(text + 1) < 0 || text[3] != ':' ||
+        two_digits(text + 4) < 0 || text[6] != '\0') {
+        return 0;
+    }
+    *seconds = (two_digits(text + 1) * 60 + two_digits(text + 4)) * (*text == '-' ? -60 : 60);
+    return 1;
+}
+
 /* RFC 3339 section 5.6, with 'Z' or a numeric offset; 0 when malformed. */
 static apr_time_t rfc3339(const char *text)
 {
@@ -114,21 +128,19 @@ static apr_time_t rfc3339(const char *text)
     when.tm_min = two_digits(text + 14);
     when.tm_sec = two_digits(text + 17);
     if (two_digits(text + 2) < 0 || when.tm_mon < 0 || when.tm_mon > 11 || when.tm_mday < 1 ||
-        when.tm_mday > 31 || when.tm_hour < 0 || when.tm_min < 0 || when.tm_sec < 0) {
+        when.tm_mday > 31 || when.tm_hour < 0 || when.tm_hour > 23 || when.tm_min < 0 ||
+        when.tm_min > 59 || when.tm_sec < 0 || when.tm_sec > 60) {
         return 0;
     }
     text += 19;
     if (*text == '.') {
-        do {
-            text++;
-        } while (apr_isdigit(*text));
+        apr_int32_t digit = 100000;
+        while (apr_isdigit(*++text)) {
+            when.tm_usec += digit * (*text - '0');
+            digit /= 10;
+        }
     }
-    if ((*text == '+' || *text == '-') && two_digits(text + 1) >= 0 && text[3] == ':' &&
-        two_digits(text + 4) >= 0) {
-        when.tm_gmtoff = (two_digits(text + 1) * 60 + two_digits(text + 4)) * 60;
-        when.tm_gmtoff *= *text == '-' ? -1 : 1;
-    }
-    else if (*text != 'Z' && *text != 'z') {
+    if (!read_offset(text, &when.tm_gmtoff)) {
         return 0;
     }
     return apr_time_exp_gmt_get(&result, &when) == APR_SUCCESS ? result : 0;

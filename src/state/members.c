@@ -147,12 +147,6 @@ void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t inde
     swap(&a, a.slots[index].place, --a.group->parked);
 }
 
-void apipool_members_park_locked(apipool_segment_t *segment, apr_uint32_t index)
-{
-    array_t a = array_of(segment, segment->slots[index].group);
-    park(&a, index);
-}
-
 void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
     array_t a = array_of(segment, segment->slots[index].group);

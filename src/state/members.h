@@ -18,12 +18,9 @@ void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, 
 /** Takes a slot out of its group. */
 void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t index);
 
-/** Moves a slot to the part that its state asks for. O(1), O(log waiting) to and from the heap. */
+/** Moves a slot to the part that its state asks for, and within the heap to where its cooling_until
+ *  does; both may have changed since. O(1), O(log waiting) to and from the heap. */
 void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t index);
-
-/** Moves a slot out of rotation and out of the heap, whatever its state: before its
- *  cooling_until changes. */
-void apipool_members_park_locked(apipool_segment_t *segment, apr_uint32_t index);
 
 /** The slot at that position among the usable ones; n is below the group's usable. */
 apr_uint32_t apipool_members_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,

@@ -307,7 +307,9 @@ static void count_locked(apipool_slot_t *slot, const apipool_report_t *report, a
     slot->in_flight--;
     if (report->event == APIPOOL_EVENT_SUCCESS) {
         slot->successes++;
-        slot->limited_streak = 0;
+        if (slot->state == APIPOOL_STATE_ACTIVE) { /* not a late one, from before the limit */
+            slot->limited_streak = 0;
+        }
         slot->error_streak = 0;
     }
     else if (report->event != APIPOOL_EVENT_NONE) {
@@ -329,7 +331,6 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
     apipool_state_e state = apipool_health_next(slot->state, report->event);
     count_locked(slot, report, now);
     if (report->event == APIPOOL_EVENT_RATE_LIMITED && state == APIPOOL_STATE_COOLING) {
-        apipool_members_park_locked(segment, lease->slot);
         slot->cooling_until =
             apipool_health_cool_until(slot->cooling_until, report->retry_at, slot->limited_streak++,
                                       now, report->cooldown_min, report->cooldown_max);

@@ -86,7 +86,8 @@ static const import_row_t lists[] = {
     {"byte order mark alone", TEXT(BOM), ""},
     {"nothing", TEXT(""), ""},
     {"blanks only", TEXT(" \t\r\n \n"), ""},
-    {"a quote is a key's own", TEXT("\"sk-1\""), "+\"sk-1\" "},
+    {"quoted keys, as in a table", TEXT("\"sk-1\",\"sk-2\"\n'sk-3'\nsk-4"), "?1 ?1 ?2 +sk-4 "},
+    {"a JSON object", TEXT("{\"keys\":[\"sk-1\"]}"), "?1 "},
     {"duplicates are all told", TEXT("sk-1\nsk-1,sk-1"), "+sk-1 +sk-1 +sk-1 "},
     {"control character on line 2", TEXT("sk-1\nsk\001-2\nsk-3"), "+sk-1 ?2 +sk-3 "},
     {"NUL on line 1", TEXT("sk\0-1\nsk-2"), "?1 +sk-2 "},
@@ -178,11 +179,12 @@ static void a_key_may_have_4096_bytes_and_no_more(void **unused)
     assert_string_equal(told.reason, "key longer than 4096 bytes");
 }
 
-static void every_printable_ascii_byte_but_the_blank_may_be_in_a_key(void **unused)
+static void every_printable_ascii_byte_but_blanks_and_quotes_may_be_in_a_key(void **unused)
 {
     for (int c = 0; c < 256; c++) {
         char key[] = {'s', (char)c, 'k'};
-        assert_int_equal(apipool_key_check(key, sizeof(key)) == NULL, c > 0x20 && c < 0x7f);
+        assert_int_equal(apipool_key_check(key, sizeof(key)) == NULL,
+                         c > 0x20 && c < 0x7f && c != '"' && c != '\'');
     }
 }
 
@@ -305,7 +307,7 @@ int main(void)
         cmocka_unit_test(json_arrays_are_read_element_by_element),
         cmocka_unit_test(an_invalid_item_is_told_with_its_reason),
         cmocka_unit_test(a_key_may_have_4096_bytes_and_no_more),
-        cmocka_unit_test(every_printable_ascii_byte_but_the_blank_may_be_in_a_key),
+        cmocka_unit_test(every_printable_ascii_byte_but_blanks_and_quotes_may_be_in_a_key),
         cmocka_unit_test(an_id_is_the_first_64_bits_of_hmac_sha_256),
         cmocka_unit_test(an_id_depends_on_the_key_and_the_secret_alone),
         cmocka_unit_test(an_id_is_written_as_16_hex_digits),

@@ -42,7 +42,6 @@ static apr_uint32_t add(apr_uint32_t group, apipool_state_e state, apr_time_t un
 
 static void settle(apr_uint32_t index, apipool_state_e state, apr_time_t until)
 {
-    apipool_members_park_locked(segment, index);
     segment->slots[index].cooling_until = until;
     segment->slots[index].state = state;
     apipool_members_settle_locked(segment, index);
@@ -109,19 +108,6 @@ static void settling_twice_changes_nothing(void **unused)
         apipool_members_settle_locked(segment, i);
         apipool_members_settle_locked(segment, i);
         check_counts(0, 2, 6, 2);
-    }
-}
-
-static void a_parked_member_is_out_of_rotation_and_heap(void **unused)
-{
-    apr_uint32_t active = add(0, APIPOOL_STATE_ACTIVE, 0);
-    apr_uint32_t cooling = add(0, APIPOOL_STATE_COOLING, 5);
-    for (int twice = 0; twice < 2; twice++) {
-        apipool_members_park_locked(segment, active);
-        apipool_members_park_locked(segment, cooling);
-        assert_int_equal(segment->groups[0].usable, 0);
-        assert_int_equal(segment->groups[0].waiting, 0);
-        assert_int_equal(segment->groups[0].parked, 2);
     }
 }
 
@@ -251,7 +237,6 @@ int main(void)
         TEST(a_new_member_goes_where_its_state_belongs),
         TEST(members_move_from_every_state_to_every_other),
         TEST(settling_twice_changes_nothing),
-        TEST(a_parked_member_is_out_of_rotation_and_heap),
         TEST(the_heap_gives_the_earliest_first),
         TEST(members_leave_the_middle_of_the_heap),
         TEST(an_array_grows_with_all_its_parts),
