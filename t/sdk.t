@@ -18,7 +18,7 @@ my $bad = 0;
 sub after_bad {
     my ($key) = @_;
     $bad++;
-    return ["sk-401-refused$bad-aaaaaaaa", "sk-429-limited$bad-bbbbbbbb", $key];
+    return ["sk-401-refused$bad-aaaaaaaa", "sk-429-limited$bad-retry600-bb", $key];
 }
 
 # Each test of a success takes a rotate-N of its own, since refused keys leave the rotation; the

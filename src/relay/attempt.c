@@ -57,7 +57,9 @@ static void wipe_slate(apipool_request_t *req)
     request_rec *r = req->r;
     const struct apipool_budget_t *budget = req->budget;
 
-    r->headers_out = apr_table_copy(r->pool, budget->headers_out);
+    if (req->attempts) {
+        r->headers_out = apr_table_copy(r->pool, budget->headers_out);
+    }
     r->err_headers_out = apr_table_copy(r->pool, budget->err_headers_out);
     r->status = HTTP_OK;
     r->status_line = NULL;
@@ -374,8 +376,8 @@ static struct apipool_budget_t *make_budget(const apipool_request_t *req, proxy_
     budget->deadline = pool->deadline ? apr_time_now() + pool->deadline : 0;
     budget->tried = apr_palloc(r->pool, sizeof(*budget->tried) *
                                             (apr_size_t)(pool->rotations + pool->retries + 1));
-    budget->headers_out = apr_table_copy(r->pool, r->headers_out);
-    budget->err_headers_out = apr_table_copy(r->pool, r->err_headers_out);
+    budget->headers_out = r->headers_out; /* mod_proxy_http makes a table of its own for a head */
+    budget->err_headers_out = r->err_headers_out;
     return budget;
 }
 

@@ -61,38 +61,44 @@ static int is_dropped_name(const char *line)
     return 0;
 }
 
-static int ends_line(apr_bucket_brigade *bb)
-{
-    const char *data;
-    apr_size_t len = 0;
-    apr_bucket *last = APR_BRIGADE_LAST(bb);
-    return last != APR_BRIGADE_SENTINEL(bb) &&
-           apr_bucket_read(last, &data, &len, APR_BLOCK_READ) == APR_SUCCESS && len > 0 &&
-           data[len - 1] == '\n';
-}
+/* What a read of the head brought: a line, or a part of a long one. */
+typedef struct {
+    char start[24];
+    apr_size_t len;
+    int complete; /* it ends with its line feed */
+} line_t;
 
-/* Looks at a line of the head, or at a part of a long one, and tells whether it belongs to a field that
- * is dropped. Continuations (obs-fold, RFC 9112 section 5.2) go with the line they continue. */
-static int inspect_line(apipool_attempt_t *attempt, apr_bucket_brigade *bb)
+static line_t look_at(apr_bucket_brigade *bb)
 {
-    char line[24] = "";
-    apr_size_t len = sizeof(line) - 1;
-
-    apr_brigade_flatten(bb, line, &len);
-    if (!attempt->mid_line && line[0] != ' ' && line[0] != '\t') {
-        attempt->dropping_field = is_dropped_name(line);
+    line_t line = {.len = 0};
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        const char *data;
+        apr_size_t len;
+        if (apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS || len == 0) {
+            continue;
+        }
+        if (line.len < sizeof(line.start) - 1) {
+            apr_size_t room = sizeof(line.start) - 1 - line.len;
+            memcpy(line.start + line.len, data, len < room ? len : room);
+        }
+        line.len += len;
+        line.complete = data[len - 1] == '\n';
     }
-    attempt->mid_line = !ends_line(bb);
-    attempt->switching |= !strncmp(line, "HTTP/1.1 101", 12);
-    return attempt->dropping_field;
+    return line;
 }
 
-static apr_status_t count_head(apipool_attempt_t *attempt, apr_bucket_brigade *bb)
+/* Takes note of a line and tells whether it belongs to a field that is dropped. Continuations (obs-fold,
+ * RFC 9112 section 5.2) go with the line they continue. */
+static int is_dropped(apipool_attempt_t *attempt, const line_t *line)
 {
-    apr_off_t len = 0;
-    apr_brigade_length(bb, 0, &len);
-    attempt->head_bytes += (apr_size_t)len;
-    return attempt->head_bytes > APIPOOL_HEAD_MAX ? APR_ENOSPC : APR_SUCCESS;
+    if (!attempt->mid_line && line->start[0] != ' ' && line->start[0] != '\t') {
+        attempt->dropping_field = is_dropped_name(line->start);
+    }
+    attempt->mid_line = !line->complete;
+    attempt->switching |= !strncmp(line->start, "HTTP/1.1 101", 12);
+    attempt->head_bytes += line->len;
+    return attempt->dropping_field;
 }
 
 static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
@@ -116,9 +122,13 @@ static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
         if (rv != APR_SUCCESS || attempt->answering || mode != AP_MODE_GETLINE) {
             return rv;
         }
-        rv = count_head(attempt, bb);
-        if (rv != APR_SUCCESS || !inspect_line(attempt, bb)) {
-            return rv;
+        line_t line = look_at(bb);
+        int dropped = is_dropped(attempt, &line);
+        if (attempt->head_bytes > APIPOOL_HEAD_MAX) {
+            return APR_ENOSPC;
+        }
+        if (!dropped) {
+            return APR_SUCCESS;
         }
         apr_brigade_cleanup(bb);
     }

@@ -2,13 +2,16 @@
  * The shared memory that all processes of this httpd see: making it, viewing it, locking it. */
 #include "segment.h"
 
+#include <apr_thread_proc.h>
 #include <openssl/rand.h>
 #include <string.h>
 
 #include "layout.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION     1
+#define LOCK_TRIES         64
+#define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
 #define ALIGNED(bytes) (((bytes) + 63) & ~(apr_size_t)63)
 
@@ -94,8 +97,18 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     return apr_rmm_attach(&segment->rmm, NULL, base + at.arena, pool);
 }
 
+/* The lock is held for less than a microsecond, so whoever finds it taken tries again before it sleeps:
+ * a mutex that is handed to a sleeper stays taken until that sleeper runs, and the others queue up. */
 apr_status_t apipool_segment_lock(apipool_segment_t *segment)
 {
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (apr_global_mutex_trylock(segment->mutex) == APR_SUCCESS) {
+            return APR_SUCCESS;
+        }
+        if (i >= LOCK_TRIES_AT_ONCE) {
+            apr_thread_yield();
+        }
+    }
     return apr_global_mutex_lock(segment->mutex);
 }
 
