@@ -210,6 +210,7 @@ subtest 'streams that end early' => sub {
         my ($answer) = ask($name);
         is $answer->{status}, 200, "$name: the stream began";
         like $answer->{content}, qr/\Adata: \{"n":1\}\n\n/, '... with its first event';
+        unlike $answer->{content}, qr/"n":$/m, '... no half line';
         like $answer->{content}, qr/\n\ndata: (\{"error":\{.*\}\})\n\n\z/, '... and ends with an error event';
         my ($event) = $answer->{content} =~ /\n\ndata: (\{"error".*)\n\n\z/;
         is((json($event) || {})->{error}{code}, 'upstream_truncated', '... upstream_truncated');

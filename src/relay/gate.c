@@ -7,6 +7,7 @@
 
 #include "attempt.h"
 #include "reply.h"
+#include "stream.h"
 
 static ap_filter_rec_t *gate_handle;
 
@@ -23,17 +24,16 @@ void apipool_gate_reset(apipool_request_t *req)
     req->gate.held_len = 0;
     req->gate.complete = 0;
     req->gate.broke = 0;
-    req->gate.stream = 0;
+    req->gate.stream.active = 0;
     req->gate.masking = 0;
     req->gate.carry = NULL;
-    req->gate.tail[0] = req->gate.tail[1] = '\n';
 }
 
 void apipool_gate_open(apipool_request_t *req)
 {
     apr_brigade_cleanup(req->gate.held);
     req->gate.mode = APIPOOL_GATE_PASSING;
-    req->gate.stream = 0;
+    req->gate.stream.active = 0;
     req->gate.masking = 0;
 }
 
@@ -55,7 +55,9 @@ static void begin_passing(apipool_request_t *req)
 {
     request_rec *r = req->r;
     req->gate.mode = APIPOOL_GATE_PASSING;
-    req->gate.stream = is_event_stream(r);
+    if (is_event_stream(r)) {
+        apipool_stream_begin(req);
+    }
     apipool_reply_expose(req);
 }
 
@@ -106,36 +108,6 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
     return rv;
 }
 
-/* A brigade of the passing answer's last two bytes, to know how an event stream was cut. */
-static void note_tail(apipool_gate_t *gate, apr_bucket_brigade *bb)
-{
-    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
-         b = APR_BUCKET_NEXT(b)) {
-        const char *data;
-        apr_size_t len;
-        if (APR_BUCKET_IS_METADATA(b) ||
-            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS || len == 0) {
-            continue;
-        }
-        gate->tail[0] = len > 1 ? data[len - 2] : gate->tail[1];
-        gate->tail[1] = data[len - 1];
-    }
-}
-
-/* An event stream that breaks ends with an event that says so; without the error bucket httpd then
- * closes the chunked body properly, and the client's parser gets to see the event. */
-static void end_stream(apipool_request_t *req, apr_bucket_brigade *bb)
-{
-    const char *separator = req->gate.tail[1] != '\n'   ? "\n\n"
-                            : req->gate.tail[0] != '\n' ? "\n"
-                                                        : "";
-    apr_brigade_cleanup(bb);
-    apr_brigade_puts(bb, NULL, NULL, separator);
-    apr_brigade_puts(bb, NULL, NULL, apipool_reply_truncated_event());
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
-    req->r->connection->keepalive = AP_CONN_CLOSE;
-}
-
 /* Masks the key in an error answer as it passes. What could be the beginning of the key stays behind
  * until the next brigade shows whether it is. */
 static void mask_body(apipool_request_t *req, apr_bucket_brigade *bb)
@@ -145,15 +117,21 @@ static void mask_body(apipool_request_t *req, apr_bucket_brigade *bb)
     apr_bucket *last = APR_BRIGADE_LAST(bb);
     int ends = last != APR_BRIGADE_SENTINEL(bb) && APR_BUCKET_IS_EOS(last);
     apr_size_t keep = ends ? 0 : lease->len - 1;
-    char *text;
-    apr_size_t len;
+    apr_off_t total = 0;
 
     if (gate->carry) {
         APR_BRIGADE_PREPEND(bb, gate->carry);
     }
-    if (apr_brigade_pflatten(bb, &text, &len, req->r->pool) != APR_SUCCESS) {
+    else {
+        gate->carry = apr_brigade_create(req->r->pool, bb->bucket_alloc);
+    }
+    apr_brigade_length(bb, 1, &total);
+    apr_size_t len = (apr_size_t)total;
+    if (len == 0) {
         return;
     }
+    char *text = apr_bucket_alloc(len, bb->bucket_alloc);
+    apr_brigade_flatten(bb, text, &len);
     apipool_key_redact(text, len, lease->key, lease->len);
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next; b != APR_BRIGADE_SENTINEL(bb); b = next) {
         next = APR_BUCKET_NEXT(b);
@@ -162,12 +140,9 @@ static void mask_body(apipool_request_t *req, apr_bucket_brigade *bb)
         }
     }
     keep = keep < len ? keep : len;
-    APR_BRIGADE_INSERT_HEAD(
-        bb, apr_bucket_pool_create(text, len - keep, req->r->pool, bb->bucket_alloc));
-    if (!gate->carry) {
-        gate->carry = apr_brigade_create(req->r->pool, bb->bucket_alloc);
-    }
     apr_brigade_write(gate->carry, NULL, NULL, text + len - keep, keep);
+    APR_BRIGADE_INSERT_HEAD(
+        bb, apr_bucket_heap_create(text, len - keep, apr_bucket_free, bb->bucket_alloc));
 }
 
 static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
@@ -178,12 +153,12 @@ static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
     }
     if (holds_error(bb)) {
         gate->broke = 1;
-        if (gate->stream) {
-            end_stream(req, bb);
+        if (gate->stream.active) {
+            apipool_stream_break(req, bb);
         }
     }
-    else if (gate->stream) {
-        note_tail(gate, bb);
+    else if (gate->stream.active) {
+        apipool_stream_pass_lines(&gate->stream, bb);
     }
     return ap_pass_brigade(gate->filter->next, bb);
 }

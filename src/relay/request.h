@@ -20,6 +20,14 @@ typedef enum {
     APIPOOL_GATE_DROPPING /* what comes is thrown away */
 } apipool_gate_mode_e;
 
+/* An event stream that passes; see stream.h. */
+typedef struct {
+    int active;
+    int blank;                /* an empty line was the last thing that passed, or nothing has */
+    apr_bucket_brigade *rest; /* what came of a line that is not complete */
+    apr_off_t rest_len;
+} apipool_stream_t;
+
 /* What the output filter has seen of the current attempt's answer. */
 typedef struct {
     ap_filter_t *filter;
@@ -30,8 +38,7 @@ typedef struct {
     int broke;                 /* the answer ended early, or an error bucket came instead of one */
     int masking;               /* an error answer is passing: the key may not */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
-    int stream;                /* an event stream is passing */
-    char tail[2];              /* its last bytes */
+    apipool_stream_t stream;
 } apipool_gate_t;
 
 /* One try with one key. Reset before each. */

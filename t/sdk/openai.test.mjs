@@ -376,10 +376,10 @@ test('a stream of a response that is cut is an APIError', async () => {
   assert.equal(chunks[0].type, 'response.created');
 });
 
-// The client parses the half event that it got already, and throws what JSON.parse says of it.
-test('a stream cut within a line does not end as if complete', async () => {
+test('a stream cut within a line throws upstream_truncated, too', async () => {
   const { chunks, error } = await drain(await streamOf('cutline'));
-  assert.ok(error instanceof Error);
+  assert.ok(error instanceof OpenAI.APIError);
+  assert.equal(error.code, 'upstream_truncated');
   assert.ok(HELLO.startsWith(textOf(chunks)));
 });
 

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * An event stream on its way to the client: whole lines only, and an end that says so when it breaks. */
+#include "stream.h"
+
+#include "reply.h"
+
+#define REST_MAX (64 * 1024) /* a longer line passes in pieces */
+
+void apipool_stream_begin(apipool_request_t *req)
+{
+    apipool_stream_t *stream = &req->gate.stream;
+    stream->active = 1;
+    stream->blank = 1;
+    stream->rest_len = 0;
+    stream->rest = apr_brigade_create(req->r->pool, req->r->connection->bucket_alloc);
+}
+
+/* Where a bucket's last line ends: the length up to and with its line feed, 0 without one. */
+static apr_size_t lines_in(const char *data, apr_size_t len)
+{
+    while (len && data[len - 1] != '\n') {
+        len--;
+    }
+    return len;
+}
+
+/* Whether what has been passed ends with an empty line, so that a new event may begin. */
+static void note_end(apipool_stream_t *stream, const char *data, apr_size_t len)
+{
+    stream->blank = len > 1 ? data[len - 2] == '\n' || data[len - 2] == '\r' : stream->blank;
+}
+
+static void keep(apipool_stream_t *stream, apr_bucket *b, apr_size_t len)
+{
+    if (apr_bucket_setaside(b, stream->rest->p) == APR_SUCCESS) {
+        APR_BUCKET_REMOVE(b);
+        APR_BRIGADE_INSERT_HEAD(stream->rest, b);
+        stream->rest_len += (apr_off_t)len;
+    }
+}
+
+void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
+{
+    apr_bucket *b, *before;
+
+    APR_BRIGADE_PREPEND(bb, stream->rest);
+    stream->rest_len = 0;
+    for (b = APR_BRIGADE_LAST(bb); b != APR_BRIGADE_SENTINEL(bb); b = before) {
+        const char *data;
+        apr_size_t len;
+        before = APR_BUCKET_PREV(b);
+        if (APR_BUCKET_IS_EOS(b)) {
+            return;
+        }
+        if (APR_BUCKET_IS_METADATA(b) ||
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+            continue;
+        }
+        apr_size_t lines = lines_in(data, len);
+        if (lines) {
+            note_end(stream, data, lines);
+        }
+        if (lines == len || stream->rest_len + (apr_off_t)(len - lines) > REST_MAX) {
+            return;
+        }
+        if (lines) {
+            apr_bucket_split(b, lines);
+            b = APR_BUCKET_NEXT(b);
+        }
+        keep(stream, b, len - lines);
+        if (lines) {
+            return;
+        }
+    }
+}
+
+/* Without the error bucket httpd closes the chunked body properly, and the client's parser gets to see
+ * the event. */
+void apipool_stream_break(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    apr_brigade_cleanup(bb);
+    apr_brigade_cleanup(req->gate.stream.rest);
+    apr_brigade_puts(bb, NULL, NULL, req->gate.stream.blank ? "" : "\n");
+    apr_brigade_puts(bb, NULL, NULL, apipool_reply_truncated_event());
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
+    req->r->connection->keepalive = AP_CONN_CLOSE;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * An event stream on its way to the client: whole lines only, and an end that says so when it breaks. */
+#ifndef APIPOOL_RELAY_STREAM_H
+#define APIPOOL_RELAY_STREAM_H
+
+#include "request.h"
+
+/* Clients read event streams line by line (WHATWG HTML, section 9.2), so half a line is of no use to
+ * them, and would spoil the event that tells them of a break. Called by the gate, which owns it. */
+
+/** Starts with the first brigade of an event stream. */
+void apipool_stream_begin(apipool_request_t *req);
+
+/** Keeps back what follows the last line feed of a brigade, up to 64 KiB; it comes with the next. */
+void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb);
+
+/** Replaces a brigade that holds an error bucket by the event that ends a broken stream. */
+void apipool_stream_break(apipool_request_t *req, apr_bucket_brigade *bb);
+
+#endif
