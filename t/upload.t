@@ -100,15 +100,18 @@ $peak = <$watch>;
 
 my @bad = grep { !/\A(?:200|429) / } @results;
 is "@bad", '', "$UPLOADS uploads of $MIB MiB at once are answered";
-my @attempts = map { (split)[1] } @results;
-is_deeply [sort @attempts], [(3) x $UPLOADS], 'each after two rotations';
 my @differing = grep { my (undef, undef, $sent, $arrived) = split; $sent ne $arrived } @results;
 is "@differing", '', 'every byte arrives in the last attempt';
-my @seen = upstream_since($mark);
-is scalar @seen, 3 * $UPLOADS, 'three attempts each';
-my %sums;
-$sums{$_->{headers}{'x-upload'}}{$_->{body_sha1}}++ for @seen;
-is scalar(grep { keys %$_ != 1 } values %sums), 0, '... with the same bytes';
+# An attempt that meets a connection which the upstream is just closing is made again, and never seen there.
+my (%sums, %attempts);
+for my $seen (upstream_since($mark)) {
+    my $number = $seen->{headers}{'x-upload'};
+    $sums{$number}{$seen->{body_sha1}}++;
+    $attempts{$number}++;
+}
+is_deeply [values %attempts], [(3) x $UPLOADS], 'each after two rotations';
+is scalar(grep { keys %$_ != 1 } values %sums), 0, '... with the same bytes every time';
+is scalar(grep { (split)[1] < 3 } @results), 0, '... as clients are told';
 my $growth = $peak - $before;
 note sprintf 'memory grew by %.0f MiB for %d uploads', $growth, $UPLOADS;
 cmp_ok $growth, '<', $UPLOADS * 4 + 32, 'memory is bounded by the threshold, not by the bodies';
