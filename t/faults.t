@@ -65,6 +65,14 @@ my %upstreams = (
         }
     },
     never => sub { read_request($_[0]); sleep 20 },
+    drip => sub {    # an error answer that never ends
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 1000\r\n\r\n");
+        for (1 .. 100) {
+            last if !syswrite $_[0], ' ';
+            sleep 0.2;
+        }
+    },
     ssecut => sub {
         read_request($_[0]);
         say_to($_[0], $SSE . chunk("data: {\"n\":1}\n\n") . chunk("data: {\"n\":2}\n\n"));
@@ -101,7 +109,7 @@ my ($config, %files) = ('');
 for my $name (sort keys %upstreams) {
     my $port = serve_raw($upstreams{$name});
     $files{$name} = "sk-$name-aaaaaaaaaaaaaa\nsk-$name-bbbbbbbbbbbbbb\n";
-    $config .= pool($name, "http://127.0.0.1:$port", $name eq 'never' ? 'APIPoolDeadline 1' : '');
+    $config .= pool($name, "http://127.0.0.1:$port", $name =~ /never|drip/ ? 'APIPoolDeadline 1' : '');
 }
 $files{refused} = "sk-refused-aaaaaaaaaaaa\n";
 $config .= pool('refused', 'http://127.0.0.1:' . free_port(), '');
@@ -187,6 +195,12 @@ subtest 'no answer in time' => sub {
     my ($answer, $took) = ask('never');
     is $answer->{status}, 504, 'ends at the deadline';
     is rules('never'), 'R04', 'R04';
+    cmp_ok $took, '<', 5, 'at the deadline';
+};
+
+subtest 'an error answer that never ends' => sub {
+    my ($answer, $took) = ask('drip');
+    is rules('drip'), 'R07', 'means what its status says';
     cmp_ok $took, '<', 5, 'at the deadline';
 };
 

@@ -12,6 +12,7 @@
 
 #define BACKOFF_FIRST 500 /* milliseconds, doubled per retry */
 #define BACKOFF_MAX   5000
+#define WORTH_TRYING  apr_time_from_msec(50) /* less than this before the deadline is not */
 #define COOLDOWN_MIN  apr_time_from_sec(1)
 #define COOLDOWN_MAX  apr_time_from_sec(60)
 
@@ -122,11 +123,11 @@ static apipool_phase_e find_phase(const apipool_request_t *req, int status)
     const apipool_gate_t *gate = &req->gate;
     const apipool_attempt_t *attempt = &req->attempt;
 
-    if (gate->mode == APIPOOL_GATE_PASSING && gate->broke) {
-        return APIPOOL_PHASE_BROKE;
-    }
     if (req->r->connection->aborted) {
         return APIPOOL_PHASE_CLIENT_GONE;
+    }
+    if (gate->mode == APIPOOL_GATE_PASSING && gate->broke) {
+        return APIPOOL_PHASE_BROKE;
     }
     if (gate->mode == APIPOOL_GATE_PASSING || gate->mode == APIPOOL_GATE_HOLDING ||
         (gate->mode == APIPOOL_GATE_DROPPING && !gate->broke) || is_overridden(req) ||
@@ -235,7 +236,7 @@ static int back_off(const apipool_request_t *req)
     apr_int64_t done = req->pool->retries - budget->retries;
     apr_int64_t pause = done < 4 ? BACKOFF_FIRST << done : BACKOFF_MAX;
     pause = (pause < BACKOFF_MAX ? pause : BACKOFF_MAX) * (apr_int64_t)ap_random_pick(800, 1200);
-    if (budget->deadline && apr_time_now() + pause >= budget->deadline) {
+    if (budget->deadline && apr_time_now() + pause + WORTH_TRYING >= budget->deadline) {
         return 0;
     }
     apr_sleep(pause);
@@ -245,7 +246,7 @@ static int back_off(const apipool_request_t *req)
 static int has_budget(const apipool_request_t *req, const apipool_verdict_t *verdict)
 {
     const struct apipool_budget_t *budget = req->budget;
-    if (budget->deadline && apr_time_now() >= budget->deadline) {
+    if (budget->deadline && apr_time_now() + WORTH_TRYING >= budget->deadline) {
         return 0;
     }
     return (verdict->action == APIPOOL_ROTATE && budget->rotations > 0) ||

@@ -55,6 +55,7 @@ static void begin_passing(apipool_request_t *req)
 {
     request_rec *r = req->r;
     req->gate.mode = APIPOOL_GATE_PASSING;
+    req->attempt.passing = 1;
     if (is_event_stream(r)) {
         apipool_stream_begin(req);
     }

@@ -39,12 +39,12 @@ int apipool_link_sent(request_rec *r, request_rec *answer)
     return OK;
 }
 
-/* How long the next read may wait: the upstream's timeout, and before the head no longer than the
- * request's deadline. */
+/* How long the next read may wait: the upstream's timeout, and no longer than the request's deadline as
+ * long as nothing has gone to the client. */
 static apr_interval_time_t patience(const apipool_attempt_t *attempt)
 {
     apr_interval_time_t wait = attempt->upstream->timeout;
-    if (attempt->read_by && !attempt->answering && !attempt->switching) {
+    if (attempt->read_by && !attempt->passing && !attempt->switching) {
         apr_interval_time_t left = attempt->read_by - apr_time_now();
         wait = left < wait ? left : wait;
     }

@@ -51,6 +51,7 @@ typedef struct {
     int fresh;                        /* a new connection was opened */
     int sent;                         /* the whole request was written */
     int answering;                    /* the final head of an answer was read */
+    int passing;                      /* the client has begun to get it */
     apr_size_t head_bytes;            /* read while the head was awaited */
     int mid_line;                     /* the last read ended inside a line of the head */
     int dropping_field;               /* that line is dropped, and its continuations with it */

@@ -159,7 +159,7 @@ sub config_test {
 }
 
 sub _httpd {
-    return $ENV{APIPOOL_HTTPD} || Apache::Test::vars('httpd');
+    return Apache::Test::vars('httpd');
 }
 
 # private_httpd(config => ..., mpm => ..., files => {...}): an object with dir, port, base, and methods
