@@ -54,6 +54,8 @@ need_to_test() {
     perl -MApache::Test -e 1 2> /dev/null || missing="$missing libapache2-mod-perl2"
     need node nodejs
     need npm npm
+    need openssl openssl
+    need /etc/ssl/certs/ca-certificates.crt ca-certificates
     command -v cc > /dev/null 2>&1 || { missing="$missing libcmocka-dev"; return; }
     echo '#include <stdarg.h>
 #include <stddef.h>
