@@ -14,8 +14,8 @@ use Time::HiRes qw(sleep);
 my $UPLOADS = $ENV{APIPOOL_TEST_UPLOADS} || 12;
 my $MIB = $ENV{APIPOOL_TEST_UPLOAD_MIB} || 20;
 
-# Every request meets two keys that refuse it: 429 keys leave the rotation, so there are enough.
-my @keys = map { sprintf 'sk-429-upload-%05d-retry600', $_ } 1 .. 2 * $UPLOADS;
+# Every key refuses what it is asked and is out then, so every upload is sent three times, its budget.
+my @keys = map { sprintf 'sk-429-upload-%05d-retry600', $_ } 1 .. 3 * $UPLOADS + 8;
 my $httpd = private_httpd(
     files => {keys => join("\n", @keys), last => "sk-ok-upload-the-last-one\n"},
     config => <<"CONF",
@@ -97,9 +97,10 @@ if (!$watcher) {
 my @results = map { scalar <$_> } @pipes;
 kill TERM => $watcher;
 $peak = <$watch>;
+ok defined $peak, 'memory was watched';
 
-my @bad = grep { !/\A(?:200|429) / } @results;
-is "@bad", '', "$UPLOADS uploads of $MIB MiB at once are answered";
+my @bad = grep { !/\A429 / } @results;
+is "@bad", '', "$UPLOADS uploads of $MIB MiB at once get the upstream's last answer";
 my @differing = grep { my (undef, undef, $sent, $arrived) = split; $sent ne $arrived } @results;
 is "@differing", '', 'every byte arrives in the last attempt';
 # An attempt that meets a connection which the upstream is just closing is made again, and never seen there.
@@ -114,7 +115,10 @@ is scalar(grep { keys %$_ != 1 } values %sums), 0, '... with the same bytes ever
 is scalar(grep { (split)[1] < 3 } @results), 0, '... as clients are told';
 my $growth = $peak - $before;
 note sprintf 'memory grew by %.0f MiB for %d uploads', $growth, $UPLOADS;
-cmp_ok $growth, '<', $UPLOADS * 4 + 32, 'memory is bounded by the threshold, not by the bodies';
+SKIP: {
+    skip "valgrind's own memory is larger", 1 if $ENV{VALGRIND};
+    cmp_ok $growth, '<', $UPLOADS * 4 + 32, 'memory is bounded by the threshold, not by the bodies';
+}
 
 subtest 'over the limit' => sub {
     my $length = 1001;

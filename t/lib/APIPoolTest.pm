@@ -239,9 +239,14 @@ sub pid {
 sub children {
     my ($self) = @_;
     my $pid = $self->pid;
-    return map { (split m{/}, $_)[2] }
-        grep { (split ' ', (APIPoolTest::slurp($_) =~ s/.*\)//sr))[1] == $pid }
-        grep { -r $_ } glob '/proc/[0-9]*/stat';
+    return map { (split m{/}, $_)[2] } grep { _parent($_) == $pid } glob '/proc/[0-9]*/stat';
+}
+
+# The parent that a /proc/PID/stat names; processes may be gone by the time it is read.
+sub _parent {
+    my ($file) = @_;
+    my $stat = eval { APIPoolTest::slurp($file) } // '';
+    return (split ' ', $stat =~ s/.*\)//sr)[1] || 0;
 }
 
 sub graceful {
