@@ -18,6 +18,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 #include <mpm_common.h>
+#include <unixd.h>
 #include <util_mutex.h>
 
 #define MUTEX_TYPE   "apipool"
@@ -70,6 +71,22 @@ static apr_status_t make_segment(retained_t *retained, server_rec *s)
     return rv;
 }
 
+/* A graceful restart with a new build may find memory that it cannot read. The old children keep it. */
+static apr_status_t view_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+{
+    apr_status_t rv = apipool_segment_view(&segment, retained->shm, retained->mutex, pconf);
+    if (rv != APR_EINVAL) {
+        return rv;
+    }
+    ap_log_error(
+        APLOG_MARK, APLOG_WARNING, 0, s,
+        APIPOOL_LOG(0044) "the shared memory of another build cannot be adopted; the pools "
+                          "start anew");
+    rv = make_segment(retained, s);
+    return rv == APR_SUCCESS ? apipool_segment_view(&segment, retained->shm, retained->mutex, pconf)
+                             : rv;
+}
+
 static apr_status_t open_segment(apr_pool_t *pconf, server_rec *s)
 {
     retained_t *retained = ap_retained_data_get(RETAINED_KEY);
@@ -87,7 +104,10 @@ static apr_status_t open_segment(apr_pool_t *pconf, server_rec *s)
                      wanted, retained->capacity);
     }
     if (rv == APR_SUCCESS) {
-        rv = apipool_segment_view(&segment, retained->shm, retained->mutex, pconf);
+        rv = view_segment(retained, pconf, s);
+    }
+    if (rv == APR_SUCCESS && ap_unixd_mpm_get_retained_data()->is_ungraceful) {
+        rv = apipool_pool_forget_leases(segment); /* whoever held one has been ended */
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
@@ -107,7 +127,7 @@ static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, pool->server,
-                     APIPOOL_LOG(0042) "pool %s: no room in shared memory", pool->name);
+                     APIPOOL_LOG(0042) "pool %s: cannot be set up in shared memory", pool->name);
         return rv;
     }
     rv = apipool_upstream_define(pool, pconf);
@@ -125,13 +145,10 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     apipool_attempt_use_segment(segment);
-    for (server_rec *s = main_server; s; s = s->next) {
-        apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
-        for (int i = 0; i < conf->pools->nelts; i++) {
-            if (open_pool(APR_ARRAY_IDX(conf->pools, i, apipool_pool_t *), pconf, ptemp) !=
-                APR_SUCCESS) {
-                return HTTP_INTERNAL_SERVER_ERROR;
-            }
+    apr_array_header_t *pools = apipool_config_all_pools(ptemp, main_server);
+    for (int i = 0; i < pools->nelts; i++) {
+        if (open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_t *), pconf, ptemp) != APR_SUCCESS) {
+            return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
     ap_add_version_component(pconf, "mod_apipool/" APIPOOL_VERSION);
@@ -142,12 +159,9 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
 {
     apr_status_t rv = apr_global_mutex_child_init(
         &segment->mutex, apr_global_mutex_lockfile(segment->mutex), pchild);
-    for (server_rec *s = main_server; s && rv == APR_SUCCESS; s = s->next) {
-        apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
-        for (int i = 0; i < conf->pools->nelts && rv == APR_SUCCESS; i++) {
-            rv = apipool_upstream_init_child(APR_ARRAY_IDX(conf->pools, i, apipool_pool_t *),
-                                             pchild);
-        }
+    apr_array_header_t *pools = apipool_config_all_pools(pchild, main_server);
+    for (int i = 0; i < pools->nelts && rv == APR_SUCCESS; i++) {
+        rv = apipool_upstream_init_child(APR_ARRAY_IDX(pools, i, apipool_pool_t *), pchild);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
@@ -162,16 +176,16 @@ static void register_hooks(apr_pool_t *p)
                          &provider);
     apipool_body_register_filter();
     apipool_gate_register_filter();
-    apipool_link_register_filter();
+    apipool_link_register_filters();
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
 
-    /* in the order in which a request meets them */
-    ap_hook_pre_translate_name(apipool_request_pre_translate, NULL, NULL, APR_HOOK_FIRST);
-    ap_hook_translate_name(apipool_request_translate, NULL, NULL, APR_HOOK_FIRST);
+    /* in the order in which a request meets them; before a ProxyPass or RewriteRule for everything */
+    ap_hook_pre_translate_name(apipool_request_pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_translate_name(apipool_request_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_pre_request(apipool_attempt_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(proxy, fixups, apipool_wire_fixups, NULL, NULL, APR_HOOK_LAST);

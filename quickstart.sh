@@ -107,21 +107,24 @@ stop() {
 check_input() {
     [ -n "${KEYS:-}" ] || [ -z "${UPSTREAM:-}" ] ||
         fail "UPSTREAM needs KEYS=FILE, a file with one key a line"
+    [ -n "${UPSTREAM:-}" ] || [ -z "${KEYS:-}" ] ||
+        fail "KEYS needs UPSTREAM=URL; the demo upstream shall not get real keys"
     [ -z "${KEYS:-}" ] || [ -r "$KEYS" ] || fail "KEYS=$KEYS: no such file, or it cannot be read"
     case $port in
     '' | *[!0-9]*) fail "PORT=$port: a number is needed" ;;
     esac
 }
 
+# Keys of yours are read where they are; the demo's are written.
 write_keys() {
+    keys=$run/keys
     if [ -n "${KEYS:-}" ]; then
-        cp "$KEYS" "$run/keys"
+        keys=$(cd "$(dirname "$KEYS")" && pwd)/$(basename "$KEYS")
     else
         printf '%s\n' '# two keys that the demo upstream refuses, and two that it accepts' \
             sk-401-demo-revoked-key sk-429-demo-retry60-limited-key \
             sk-ok-demo-key-number-one sk-ok-demo-key-number-two > "$run/keys"
     fi
-    chmod 600 "$run/keys"
 }
 
 load() {
@@ -161,7 +164,7 @@ CONF
         cat << CONF
 <APIPool main>
     APIPoolUpstream $upstream
-    APIPoolKeyFile $run/keys
+    APIPoolKeyFile "$keys"
 </APIPool>
 <Location "/v1">
     APIPoolUse main

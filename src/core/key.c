@@ -42,16 +42,25 @@ const char *apipool_key_check(const char *key, apr_size_t len)
     return NULL;
 }
 
+static void refuse(const apipool_key_sink_t *sink, long line, const char *reason)
+{
+    if (sink->on_invalid) {
+        sink->on_invalid(sink->ctx, line, reason);
+    }
+}
+
 static void deliver(const char *key, apr_size_t len, int enabled, long line,
                     const apipool_key_sink_t *sink)
 {
     const char *reason = apipool_key_check(key, len);
     if (reason) {
-        sink->on_invalid(sink->ctx, line, reason);
+        refuse(sink, line, reason);
         return;
     }
     apipool_key_item_t item = {.key = key, .len = len, .enabled = enabled};
-    sink->on_key(sink->ctx, &item);
+    if (sink->on_key) {
+        sink->on_key(sink->ctx, &item);
+    }
 }
 
 static void deliver_trimmed(const char *start, const char *end, long line,
@@ -108,15 +117,15 @@ static void import_element(const json_t *element, long number, const apipool_key
         key = json_object_get(element, "key");
         const json_t *flag = json_object_get(element, "enabled");
         if (flag && !json_is_boolean(flag)) {
-            sink->on_invalid(sink->ctx, number, "\"enabled\" is neither true nor false");
+            refuse(sink, number, "\"enabled\" is neither true nor false");
             return;
         }
         enabled = !json_is_false(flag);
     }
     if (!json_is_string(key)) {
-        sink->on_invalid(sink->ctx, number,
-                         json_is_object(element) ? "object without a string \"key\""
-                                                 : "neither a string nor an object");
+        refuse(sink, number,
+               json_is_object(element) ? "object without a string \"key\""
+                                       : "neither a string nor an object");
         return;
     }
     deliver(json_string_value(key), json_string_length(key), enabled, number, sink);
@@ -127,7 +136,7 @@ static void import_json(const char *text, apr_size_t len, const apipool_key_sink
     json_error_t error;
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (!root) {
-        sink->on_invalid(sink->ctx, error.line > 0 ? error.line : 1, "malformed JSON");
+        refuse(sink, error.line > 0 ? error.line : 1, "malformed JSON");
         return;
     }
     apr_size_t count = json_array_size(root);
@@ -148,7 +157,7 @@ void apipool_key_import(const char *text, apr_size_t len, const apipool_key_sink
         first++;
     }
     if (first < end && *first == '{') {
-        sink->on_invalid(sink->ctx, 1, "a JSON object; an array of keys is needed");
+        refuse(sink, 1, "a JSON object; an array of keys is needed");
     }
     else if (first < end && *first == '[') {
         import_json(text, (apr_size_t)(end - text), sink);

@@ -20,7 +20,8 @@ typedef struct {
     int enabled; /* 0 only where a JSON object said "enabled": false */
 } apipool_key_item_t;
 
-/* Receives an import. Lines count from 1; in a JSON array the first element is number 1. */
+/* Receives an import; what is NULL is not wanted. Lines count from 1; in a JSON array the first element
+ * is number 1. */
 typedef struct {
     void (*on_key)(void *ctx, const apipool_key_item_t *item);
     void (*on_invalid)(void *ctx, long line, const char *reason);

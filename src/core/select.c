@@ -4,14 +4,12 @@
 
 #include <string.h>
 
-/* Fewest requests in flight, then fewest requests, then idle for longest. */
+/* Fewest requests in flight, then idle for longest. Totals do not count: a key that comes late, or comes
+ * back, would get every request until it has caught up. */
 static int less_used(const apipool_candidate_t *a, const apipool_candidate_t *b)
 {
     if (a->in_flight != b->in_flight) {
         return a->in_flight < b->in_flight;
-    }
-    if (a->requests != b->requests) {
-        return a->requests < b->requests;
     }
     return a->last_used_at < b->last_used_at;
 }

@@ -21,7 +21,6 @@ typedef enum {
 /* What a strategy knows of a key. */
 typedef struct {
     apr_uint32_t in_flight;
-    apr_uint64_t requests;
     apr_time_t last_used_at;
 } apipool_candidate_t;
 

@@ -34,7 +34,7 @@ static const struct {
 typedef enum {
     IN_FIELDS,      /* equals type, code or reason */
     STARTS_MESSAGE, /* the message begins with it */
-    IN_KEY_MESSAGE  /* anywhere in the message, of 401, 402, 403 and 429 only */
+    IN_KEY_MESSAGE  /* in the message, outside quotation marks, of 401, 402, 403 and 429 only */
 } where_e;
 
 /* Tried in this order, so quota comes before rate limit and before credential. One row per fact.
@@ -55,6 +55,10 @@ static const struct {
     {APIPOOL_R05, IN_FIELDS, "billing_error"},
     {APIPOOL_R05, IN_FIELDS, "30001"},
     {APIPOOL_R05, IN_FIELDS, "1113"},
+    {APIPOOL_R11, IN_FIELDS, "model_not_found"},
+    {APIPOOL_R11, IN_FIELDS, "permission_error"},
+    {APIPOOL_R11, IN_KEY_MESSAGE, "missing scopes"},
+    {APIPOOL_R11, IN_KEY_MESSAGE, "insufficient permissions"},
     {APIPOOL_R05, STARTS_MESSAGE, "Your credit balance is too low"},
     {APIPOOL_R05, STARTS_MESSAGE, "You have reached your specified API usage limits"},
     {APIPOOL_R05, IN_KEY_MESSAGE, "credit balance"},
@@ -86,11 +90,19 @@ static const struct {
     {APIPOOL_R07, IN_KEY_MESSAGE, "throttl"},
 };
 
+/* Looks outside quotation marks only: what a vendor quotes is the client's, a model's name for example. */
 static int contains(const char *text, const char *part)
 {
     apr_size_t len = strlen(part);
+    char quote = '\0';
     for (; *text; text++) {
-        if (!strncasecmp(text, part, len)) {
+        if (quote) {
+            quote = *text == quote ? '\0' : quote;
+        }
+        else if (*text == '`' || *text == '"' || *text == '\'') {
+            quote = *text;
+        }
+        else if (!strncasecmp(text, part, len)) {
             return 1;
         }
     }

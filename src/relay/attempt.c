@@ -65,13 +65,14 @@ static void wipe_slate(apipool_request_t *req)
     r->status = HTTP_OK;
     r->status_line = NULL;
     r->content_type = NULL;
+    r->content_encoding = NULL; /* mod_mime may have guessed from the path */
+    r->content_languages = NULL;
     r->sent_bodyct = 0;
     r->eos_sent = 0;
     r->no_cache = 0;
     for (apr_size_t i = 0; i < sizeof(notes) / sizeof(*notes); i++) {
         apr_table_unset(r->notes, notes[i]);
     }
-    apr_table_unset(r->subprocess_env, "proxy-nokeepalive");
     apipool_body_rewind(req);
     apipool_gate_reset(req);
 }
@@ -103,11 +104,11 @@ static int run(apipool_request_t *req)
     req->attempts++;
 
     req->inside = 1;
-    apipool_link_attach(&req->attempt);
+    apipool_attempt_t *outer = apipool_link_attach(&req->attempt);
     status = proxy_run_scheme_handler(r, req->attempt.upstream->worker, budget->conf,
                                       apipool_request_url(req, req->attempt.upstream),
                                       budget->proxyname, budget->proxyport);
-    apipool_link_attach(NULL);
+    apipool_link_attach(outer);
     req->inside = 0;
     return status;
 }
@@ -116,6 +117,18 @@ static int run(apipool_request_t *req)
 static int is_overridden(const apipool_request_t *req)
 {
     return apr_table_get(req->r->notes, "proxy-error-override") != NULL;
+}
+
+/* 101 was expected, and the tunnel has been and gone. */
+static int is_tunnelled(const apipool_request_t *req, int status)
+{
+    return req->r->status == HTTP_SWITCHING_PROTOCOLS && (status == OK || status == DONE);
+}
+
+/* mod_proxy would not even send it: the client's fault, not the upstream's. */
+static int is_refused_here(const apipool_request_t *req, int status)
+{
+    return !req->attempt.wired && status == HTTP_BAD_REQUEST;
 }
 
 static apipool_phase_e find_phase(const apipool_request_t *req, int status)
@@ -131,7 +144,7 @@ static apipool_phase_e find_phase(const apipool_request_t *req, int status)
     }
     if (gate->mode == APIPOOL_GATE_PASSING || gate->mode == APIPOOL_GATE_HOLDING ||
         (gate->mode == APIPOOL_GATE_DROPPING && !gate->broke) || is_overridden(req) ||
-        req->r->status == HTTP_SWITCHING_PROTOCOLS) {
+        is_tunnelled(req, status) || is_refused_here(req, status)) {
         return APIPOOL_PHASE_ANSWERED;
     }
     /* connect failures are 503, failures of DNS and TLS 500; anything else came while writing */
@@ -149,7 +162,6 @@ static int is_idempotent(const request_rec *r)
     case M_PUT:
     case M_DELETE:
     case M_OPTIONS:
-    case M_TRACE:
         return 1;
     default:
         return 0;
@@ -164,7 +176,9 @@ static int is_idle_race(const apipool_attempt_t *attempt)
 
 static int timed_out(const apipool_request_t *req, int status)
 {
-    return status == HTTP_GATEWAY_TIME_OUT || apr_table_get(req->r->notes, "proxy_timedout");
+    const struct apipool_budget_t *budget = req->budget;
+    return status == HTTP_GATEWAY_TIME_OUT || apr_table_get(req->r->notes, "proxy_timedout") ||
+           (budget->deadline && apr_time_now() >= budget->deadline);
 }
 
 static apipool_verdict_t judge(apipool_request_t *req, int status)
@@ -172,8 +186,12 @@ static apipool_verdict_t judge(apipool_request_t *req, int status)
     apipool_evidence_t evidence = {0};
     char *body = NULL;
 
+    if (req->attempt.judged) { /* while it was held; some of it has gone since */
+        return *req->attempt.judged;
+    }
+
     evidence.phase = find_phase(req, status);
-    evidence.status = is_overridden(req) ? status : req->r->status;
+    evidence.status = is_overridden(req) || is_refused_here(req, status) ? status : req->r->status;
     evidence.headers = req->r->headers_out;
     evidence.now = apr_time_now();
     evidence.replay_safe =
@@ -256,6 +274,7 @@ static int has_budget(const apipool_request_t *req, const apipool_verdict_t *ver
 int apipool_attempt_would_go_on(apipool_request_t *req)
 {
     apipool_verdict_t verdict = judge(req, OK);
+    req->attempt.judged = apr_pmemdup(req->r->pool, &verdict, sizeof(verdict));
     return has_budget(req, &verdict);
 }
 
@@ -277,28 +296,57 @@ static int spend(apipool_request_t *req, const apipool_verdict_t *verdict)
     return 1;
 }
 
-/* A retry for the upstream's sake prefers a key it has not used, but may use one again: the keys that
- * were at fault have left the rotation. */
+static apr_status_t acquire_among(apipool_request_t *req, const apr_uint32_t *groups, int count,
+                                  int tried_count, apipool_acquired_e *result, apr_time_t *retry_at)
+{
+    apipool_wanted_t wanted = {
+        .pool = req->pool->index,
+        .groups = groups,
+        .group_count = count,
+        .strategy = apipool_config_strategy(req->pool, req->endpoint),
+        .tried = req->budget->tried,
+        .tried_count = tried_count,
+    };
+    *result = APIPOOL_EXHAUSTED;
+    return apipool_pool_acquire(segment, &wanted, apr_time_now(), req->attempt.lease, result,
+                                retry_at);
+}
+
+/* A retry for the upstream's sake goes to another upstream if it can, then to another key, and then to
+ * one it has used: the keys that were at fault have left the rotation. */
+static apr_status_t acquire_for_retry(apipool_request_t *req, apipool_acquired_e *result,
+                                      apr_time_t *retry_at)
+{
+    const apipool_pool_t *pool = req->pool;
+    int tried_count = req->budget->tried_count;
+    apr_uint32_t others[APIPOOL_UPSTREAMS_MAX];
+    int count = 0;
+
+    for (int i = 0; i < pool->upstreams->nelts; i++) {
+        if (pool->groups[i] != req->attempt.lease->group) {
+            others[count++] = pool->groups[i];
+        }
+    }
+    apr_status_t rv = acquire_among(req, others, count, tried_count, result, retry_at);
+    if (rv == APR_SUCCESS && *result != APIPOOL_ACQUIRED) {
+        rv =
+            acquire_among(req, pool->groups, pool->upstreams->nelts, tried_count, result, retry_at);
+    }
+    if (rv == APR_SUCCESS && *result == APIPOOL_ALL_TRIED) {
+        rv = acquire_among(req, pool->groups, pool->upstreams->nelts, 0, result, retry_at);
+    }
+    return rv;
+}
+
 static apipool_acquired_e acquire(apipool_request_t *req, const apipool_verdict_t *last,
                                   apr_time_t *retry_at)
 {
     struct apipool_budget_t *budget = req->budget;
-    apipool_wanted_t wanted = {
-        .pool = req->pool->index,
-        .groups = req->pool->groups,
-        .group_count = req->pool->upstreams->nelts,
-        .strategy = apipool_config_strategy(req->pool, req->endpoint),
-        .tried = budget->tried,
-        .tried_count = budget->tried_count,
-    };
-    apipool_acquired_e result = APIPOOL_EXHAUSTED;
-    apr_time_t now = apr_time_now();
-    apr_status_t rv =
-        apipool_pool_acquire(segment, &wanted, now, req->attempt.lease, &result, retry_at);
-    if (rv == APR_SUCCESS && result == APIPOOL_ALL_TRIED && last->action == APIPOOL_RETRY) {
-        wanted.tried_count = 0;
-        rv = apipool_pool_acquire(segment, &wanted, now, req->attempt.lease, &result, retry_at);
-    }
+    apipool_acquired_e result;
+    apr_status_t rv = last->action == APIPOOL_RETRY
+                          ? acquire_for_retry(req, &result, retry_at)
+                          : acquire_among(req, req->pool->groups, req->pool->upstreams->nelts,
+                                          budget->tried_count, &result, retry_at);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
                       APIPOOL_LOG(0032) "the pool's lock is not to be had");
@@ -320,8 +368,14 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
     if (verdict->rule == APIPOOL_R01) {
         return DONE;
     }
-    if (is_overridden(req) || (!req->attempt.wired && status == HTTP_BAD_REQUEST)) {
+    if (is_overridden(req) || is_refused_here(req, status)) {
         return status;
+    }
+    if (verdict->rule == APIPOOL_R07) { /* its answer was too large to be kept */
+        return apipool_reply_error(req, APIPOOL_REPLY_ALL_COOLING, verdict->retry_at);
+    }
+    if (verdict->rule == APIPOOL_R05 || verdict->rule == APIPOOL_R06) {
+        return apipool_reply_error(req, APIPOOL_REPLY_EXHAUSTED, 0);
     }
     return apipool_reply_error(
         req, timed_out(req, status) ? APIPOOL_REPLY_TIMEOUT : APIPOOL_REPLY_UNREACHABLE, 0);
@@ -330,9 +384,9 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
 static int reply_without_key(apipool_request_t *req, apipool_acquired_e result, apr_time_t retry_at)
 {
     int cooling = result == APIPOOL_ALL_COOLING;
-    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, req->r, APIPOOL_LOG(0033) "pool %s: %s",
-                  req->pool->name,
-                  cooling ? "R14, all usable keys are cooling" : "R15, no key is usable");
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, req->r, APIPOOL_LOG(0033) "pool %s: %s, %s",
+                  req->pool->name, apipool_rule_name(cooling ? APIPOOL_R14 : APIPOOL_R15),
+                  cooling ? "all usable keys are cooling" : "no key is usable");
     return apipool_reply_error(req, cooling ? APIPOOL_REPLY_ALL_COOLING : APIPOOL_REPLY_EXHAUSTED,
                                retry_at);
 }
@@ -354,7 +408,7 @@ static int attempt_until_done(apipool_request_t *req)
         status = run(req);
         verdict = judge(req, status);
         report(req, &verdict, status);
-        if (req->gate.mode == APIPOOL_GATE_PASSING || req->r->status == HTTP_SWITCHING_PROTOCOLS) {
+        if (req->gate.mode == APIPOOL_GATE_PASSING || is_tunnelled(req, status)) {
             return status;
         }
         if (!spend(req, &verdict)) {

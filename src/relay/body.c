@@ -7,7 +7,7 @@
 #include <util_filter.h>
 
 #define READ_SIZE    (64 * 1024)
-#define SMALL_BUCKET 1024 /* copied together, so that tiny chunks cannot cost a bucket each */
+#define SMALL_BUCKET 4096 /* copied together: small ones may each hold a large block in memory */
 
 /* mod_proxy_http keeps here what it has not sent of a body; see ap_proxy_http_prefetch. */
 #define PROXY_LEFTOVER "proxy-req-input"

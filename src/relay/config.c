@@ -4,13 +4,12 @@
 
 #include <http_ssl.h>
 
+#include <apr_hash.h>
 #include <apr_strings.h>
 
 #define PICK(base, add, field, unset) ((add)->field != (unset) ? (add)->field : (base)->field)
 
-static const struct {
-    const char *alias, *path;
-} default_endpoints[] = {
+static const apipool_endpoint_t default_endpoints[] = {
     {"chat", "/chat/completions"},
     {"embeddings", "/embeddings"},
     {"images", "/images/generations"},
@@ -63,9 +62,9 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
     pool->upstreams = apr_array_make(p, 2, sizeof(apipool_upstream_t));
     pool->key_files = apr_array_make(p, 2, sizeof(apipool_key_file_t));
     pool->strategies = apr_array_make(p, 2, sizeof(apipool_endpoint_strategy_t));
-    pool->endpoints = apr_table_make(p, 8);
+    pool->endpoints = apr_array_make(p, 8, sizeof(apipool_endpoint_t));
     for (apr_size_t i = 0; i < sizeof(default_endpoints) / sizeof(*default_endpoints); i++) {
-        apr_table_setn(pool->endpoints, default_endpoints[i].alias, default_endpoints[i].path);
+        APR_ARRAY_PUSH(pool->endpoints, apipool_endpoint_t) = default_endpoints[i];
     }
     pool->strategy = APIPOOL_STRATEGY_LEAST_USED;
     apipool_endpoint_strategy_t *images = apr_array_push(pool->strategies);
@@ -114,6 +113,31 @@ apipool_strategy_e apipool_config_strategy(const apipool_pool_t *pool, const cha
     return pool->strategy;
 }
 
+void apipool_config_set_endpoint(apipool_pool_t *pool, const char *alias, const char *path)
+{
+    for (int i = 0; i < pool->endpoints->nelts; i++) {
+        apipool_endpoint_t *endpoint = &APR_ARRAY_IDX(pool->endpoints, i, apipool_endpoint_t);
+        if (!strcmp(endpoint->alias, alias)) {
+            endpoint->path = path;
+            return;
+        }
+    }
+    apipool_endpoint_t *added = apr_array_push(pool->endpoints);
+    added->alias = alias;
+    added->path = path;
+}
+
+const char *apipool_config_endpoint(const apipool_pool_t *pool, const char *alias)
+{
+    for (int i = 0; i < pool->endpoints->nelts; i++) {
+        const apipool_endpoint_t *endpoint = &APR_ARRAY_IDX(pool->endpoints, i, apipool_endpoint_t);
+        if (!strcmp(endpoint->alias, alias)) {
+            return endpoint->path;
+        }
+    }
+    return NULL;
+}
+
 const char *apipool_config_server_name(apr_pool_t *p, server_rec *s)
 {
     const char *name = "";
@@ -157,20 +181,24 @@ static int resolve_uses(apr_pool_t *p, server_rec *s)
     return faults;
 }
 
-static void count_key(void *count, const apipool_key_item_t *item)
+/* Distinct keys of a pool's files: a set of them. */
+static void note_key(void *set, const apipool_key_item_t *item)
 {
-    (void)item;
-    ++*(apr_uint32_t *)count;
+    apr_hash_set(set, item->key, (apr_ssize_t)item->len, item->key);
 }
 
-static void ignore_invalid(void *ctx, long line, const char *reason)
+static apr_uint32_t count_keys(apr_pool_t *p, const apipool_pool_t *pool)
 {
-    (void)ctx;
-    (void)line;
-    (void)reason;
+    apr_hash_t *set = apr_hash_make(p);
+    apipool_key_sink_t sink = {.on_key = note_key, .ctx = set};
+    for (int i = 0; i < pool->key_files->nelts; i++) {
+        const apipool_key_file_t *file = &APR_ARRAY_IDX(pool->key_files, i, apipool_key_file_t);
+        apipool_key_import(file->text, file->len, &sink);
+    }
+    return apr_hash_count(set);
 }
 
-static int check_pool(apipool_pool_t *pool, apr_uint32_t *keys)
+static int check_upstreams(const apipool_pool_t *pool)
 {
     if (pool->upstreams->nelts == 0) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, pool->server,
@@ -189,24 +217,54 @@ static int check_pool(apipool_pool_t *pool, apr_uint32_t *keys)
             return 1;
         }
     }
-    for (int i = 0; i < pool->key_files->nelts; i++) {
-        const apipool_key_file_t *file = &APR_ARRAY_IDX(pool->key_files, i, apipool_key_file_t);
-        apipool_key_sink_t sink = {.on_key = count_key, .on_invalid = ignore_invalid, .ctx = keys};
-        apipool_key_import(file->text, file->len, &sink);
-    }
     return 0;
+}
+
+/* Two pools that could not be told apart after a restart would share their keys. */
+static int check_identity(apr_pool_t *p, const apipool_pool_t *pool, apr_hash_t *seen)
+{
+    const char *identity =
+        apr_pstrcat(p, apipool_config_server_name(p, pool->server), "/", pool->name, NULL);
+    const apipool_pool_t *other = apr_hash_get(seen, identity, APR_HASH_KEY_STRING);
+    apr_hash_set(seen, identity, APR_HASH_KEY_STRING, pool);
+    if (other) {
+        ap_log_error(
+            APLOG_MARK, APLOG_EMERG, 0, pool->server,
+            APIPOOL_LOG(0005) "Syntax error on line %d of %s: <APIPool %s>: a virtual host "
+                              "of the same addresses and ServerName has a pool of that "
+                              "name, on line %d of %s; give them different ServerNames",
+            pool->line, pool->file, pool->name, other->line, other->file);
+    }
+    return other != NULL;
+}
+
+apr_array_header_t *apipool_config_all_pools(apr_pool_t *p, server_rec *main_server)
+{
+    apr_array_header_t *all = apr_array_make(p, 4, sizeof(apipool_pool_t *));
+    const void *shared = ap_get_module_config(main_server->module_config, &apipool_module);
+    for (server_rec *s = main_server; s; s = s->next) {
+        apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
+        if (s == main_server || conf != shared) {
+            apr_array_cat(all, conf->pools);
+        }
+    }
+    return all;
 }
 
 int apipool_config_check(apr_pool_t *p, server_rec *main_server)
 {
+    apr_array_header_t *pools = apipool_config_all_pools(p, main_server);
+    apr_hash_t *identities = apr_hash_make(p);
     apr_uint32_t keys = 0;
     int faults = 0;
+
     for (server_rec *s = main_server; s; s = s->next) {
-        apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
         faults += resolve_uses(p, s);
-        for (int i = 0; i < conf->pools->nelts; i++) {
-            faults += check_pool(APR_ARRAY_IDX(conf->pools, i, apipool_pool_t *), &keys);
-        }
+    }
+    for (int i = 0; i < pools->nelts; i++) {
+        const apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
+        faults += check_upstreams(pool) + check_identity(p, pool, identities);
+        keys += count_keys(p, pool);
     }
     if (keys > apipool_config_capacity(main_server)) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,

@@ -24,10 +24,13 @@ typedef struct {
 typedef struct {
     const char *path;
     const char *upstream; /* NULL: the pool's first */
-    const char *text;     /* as read when the configuration was */
+    char *text;           /* as read when the configuration was; wiped when it is imported */
     apr_size_t len;
-    int line_number; /* of the directive */
 } apipool_key_file_t;
+
+typedef struct {
+    const char *alias, *path;
+} apipool_endpoint_t;
 
 typedef struct {
     const char *name;
@@ -36,7 +39,7 @@ typedef struct {
     int line;
     apr_array_header_t *upstreams;  /* apipool_upstream_t */
     apr_array_header_t *key_files;  /* apipool_key_file_t */
-    apr_table_t *endpoints;         /* alias -> path */
+    apr_array_header_t *endpoints;  /* apipool_endpoint_t */
     apr_array_header_t *strategies; /* apipool_endpoint_strategy_t, the last one of a name counts */
     apipool_strategy_e strategy;
     apr_int64_t rotations, retries;
@@ -88,6 +91,16 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
 
 /** Slots that the configuration asks for. */
 apr_uint32_t apipool_config_capacity(server_rec *main_server);
+
+/** All pools of all servers, each once: apipool_pool_t *. httpd lets virtual hosts without a directive of
+ *  ours share the main server's configuration. */
+apr_array_header_t *apipool_config_all_pools(apr_pool_t *p, server_rec *main_server);
+
+/** Sends an alias to a path, or to another one than before. */
+void apipool_config_set_endpoint(apipool_pool_t *pool, const char *alias, const char *path);
+
+/** The path of an alias, or NULL. */
+const char *apipool_config_endpoint(const apipool_pool_t *pool, const char *alias);
 
 /** The strategy for an endpoint alias; NULL for paths without one. */
 apipool_strategy_e apipool_config_strategy(const apipool_pool_t *pool, const char *endpoint);

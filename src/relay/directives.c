@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <apr_file_io.h>
+#include <apr_fnmatch.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <apr_uri.h>
@@ -35,13 +36,13 @@ static const char *read_number(cmd_parms *cmd, const char *text, apr_int64_t min
 static const char *check_name(cmd_parms *cmd, const char *name)
 {
     const char *c = name;
-    while (apr_isalnum(*c) || (*c && strchr("_.-", *c))) {
+    while (apr_isalnum(*c) || (*c && strchr("_.:-", *c))) {
         c++;
     }
     if (c == name || *c || c - name >= APIPOOL_NAME_MAX) {
         return apr_psprintf(cmd->pool,
                             "%s: the name '%s' is not allowed; use 1 to %d letters, digits, '_', "
-                            "'.' or '-'",
+                            "'.', ':' or '-'",
                             cmd->cmd->name, name, APIPOOL_NAME_MAX - 1);
     }
     return NULL;
@@ -50,6 +51,29 @@ static const char *check_name(cmd_parms *cmd, const char *name)
 static const char *outside_pool(cmd_parms *cmd)
 {
     return apr_psprintf(cmd->pool, "%s must stand inside <APIPool NAME>", cmd->cmd->name);
+}
+
+/* For what concerns a location or the whole server. */
+static const char *inside_pool(cmd_parms *cmd)
+{
+    return server_conf(cmd)->open_pool
+               ? apr_psprintf(cmd->pool, "%s must stand outside <APIPool>", cmd->cmd->name)
+               : NULL;
+}
+
+static const char *check_strategies(cmd_parms *cmd, const apipool_pool_t *pool)
+{
+    for (int i = 0; i < pool->strategies->nelts; i++) {
+        const char *alias =
+            APR_ARRAY_IDX(pool->strategies, i, apipool_endpoint_strategy_t).endpoint;
+        if (!apipool_config_endpoint(pool, alias)) {
+            return apr_psprintf(cmd->pool,
+                                "<APIPool %s>: APIPoolStrategy for '%s', which is no alias; "
+                                "APIPoolEndpoint %s PATH would make it one",
+                                pool->name, alias, alias);
+        }
+    }
+    return NULL;
 }
 
 /* <APIPool NAME>: only directives of pools may stand inside. */
@@ -93,6 +117,9 @@ static const char *section(cmd_parms *cmd, void *dir, const char *args)
     err = ap_walk_config(cmd->directive->first_child, cmd, cmd->context);
     conf->open_pool = NULL;
     if (!err) {
+        err = check_strategies(cmd, pool);
+    }
+    if (!err) {
         APR_ARRAY_PUSH(conf->pools, apipool_pool_t *) = pool;
     }
     return err;
@@ -113,6 +140,9 @@ static const char *check_url(cmd_parms *cmd, const char *url, apr_uri_t *uri)
     }
     else if (!uri->hostname || !*uri->hostname) {
         fault = "a host is missing";
+    }
+    else if (uri->port_str && *uri->port_str && (uri->port == 0 || atoi(uri->port_str) > 65535)) {
+        fault = "the port must be from 1 to 65535";
     }
     else if (uri->query || uri->fragment) {
         fault = "neither a query nor a fragment is allowed";
@@ -135,7 +165,7 @@ static const char *upstream_option(cmd_parms *cmd, apipool_upstream_t *upstream,
 
     if (value && !strncmp(option, "name=", 5)) {
         upstream->name = value + 1;
-        return check_name(cmd, upstream->name);
+        return NULL;
     }
     if (value && !strncmp(option, "timeout=", 8)) {
         err = read_number(cmd, value + 1, 1, 86400, &number);
@@ -181,6 +211,9 @@ static const char *add_upstream(cmd_parms *cmd, void *dir, const char *args)
     upstream.connect_timeout = apr_time_from_sec(10);
     while (!err && *args) {
         err = upstream_option(cmd, &upstream, ap_getword_conf(cmd->pool, &args));
+    }
+    if (!err) {
+        err = check_name(cmd, upstream.name);
     }
     for (int i = 0; !err && i < pool->upstreams->nelts; i++) {
         if (!strcmp(APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).name, upstream.name)) {
@@ -234,12 +267,6 @@ typedef struct {
     const char *fault; /* the first one */
 } key_file_check_t;
 
-static void accept_key(void *ctx, const apipool_key_item_t *item)
-{
-    (void)ctx;
-    (void)item;
-}
-
 static void refuse_line(void *ctx, long line, const char *reason)
 {
     key_file_check_t *check = ctx;
@@ -252,8 +279,7 @@ static void refuse_line(void *ctx, long line, const char *reason)
 static const char *add_key_file(cmd_parms *cmd, void *dir, const char *path, const char *option)
 {
     apipool_pool_t *pool = server_conf(cmd)->open_pool;
-    apipool_key_file_t file = {.path = ap_server_root_relative(cmd->pool, path),
-                               .line_number = cmd->directive->line_num};
+    apipool_key_file_t file = {.path = ap_server_root_relative(cmd->pool, path)};
     (void)dir;
 
     if (!pool) {
@@ -279,7 +305,7 @@ static const char *add_key_file(cmd_parms *cmd, void *dir, const char *path, con
         return err;
     }
     key_file_check_t check = {.cmd = cmd, .path = file.path};
-    apipool_key_sink_t sink = {.on_key = accept_key, .on_invalid = refuse_line, .ctx = &check};
+    apipool_key_sink_t sink = {.on_invalid = refuse_line, .ctx = &check};
     apipool_key_import(file.text, file.len, &sink);
     if (!check.fault) {
         APR_ARRAY_PUSH(pool->key_files, apipool_key_file_t) = file;
@@ -296,11 +322,17 @@ static const char *add_endpoint(cmd_parms *cmd, void *dir, const char *alias, co
     if (err) {
         return err;
     }
-    if (*path != '/' || ap_strchr_c(path, '?') || ap_strchr_c(path, '#')) {
-        return apr_psprintf(cmd->pool, "%s %s %s: the path must begin with '/' and have no query",
+    const char *c = path;
+    while (*c > ' ' && *c < 0x7f && *c != '?' && *c != '#') {
+        c++;
+    }
+    if (*path != '/' || *c) {
+        return apr_psprintf(cmd->pool,
+                            "%s %s %s: the path must begin with '/' and have no query and no "
+                            "blanks",
                             cmd->cmd->name, alias, path);
     }
-    apr_table_set(pool->endpoints, alias, path);
+    apipool_config_set_endpoint(pool, alias, path);
     return NULL;
 }
 
@@ -361,6 +393,9 @@ static const char *set_capacity(cmd_parms *cmd, void *dir, const char *arg)
     (void)dir;
 
     if (!err) {
+        err = inside_pool(cmd);
+    }
+    if (!err) {
         err = read_number(cmd, arg, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX, &number);
     }
     if (!err) {
@@ -382,8 +417,9 @@ static const char *find_mount(cmd_parms *cmd, const char **mount)
             if (len && path[len - 1] == '>') {
                 path[--len] = '\0';
             }
-            if (!strcmp(path, "~")) {
-                return "APIPoolUse needs a plain <Location>, not one with a regular expression";
+            if (!strcmp(path, "~") || apr_fnmatch_test(path)) {
+                return "APIPoolUse needs a plain <Location>, without a regular expression or "
+                       "wildcards";
             }
             while (len && path[len - 1] == '/') {
                 path[--len] = '\0';
@@ -406,7 +442,11 @@ static const char *set_use(cmd_parms *cmd, void *dirv, const char *name)
 {
     apipool_dir_conf_t *dir = dirv;
     apipool_use_t *use = apr_pcalloc(cmd->pool, sizeof(*use));
+    const char *err = inside_pool(cmd);
 
+    if (err) {
+        return err;
+    }
     dir->use = use;
     if (!ap_cstr_casecmp(name, "off")) {
         return NULL;
@@ -421,9 +461,8 @@ static const char *set_use(cmd_parms *cmd, void *dirv, const char *name)
 
 static const char *set_expose(cmd_parms *cmd, void *dir, int on)
 {
-    (void)cmd;
     ((apipool_dir_conf_t *)dir)->expose = on;
-    return NULL;
+    return inside_pool(cmd);
 }
 
 const command_rec apipool_directives[] = {

@@ -50,19 +50,7 @@ static int is_event_stream(request_rec *r)
     return r->content_type && !ap_cstr_casecmpn(r->content_type, "text/event-stream", 17);
 }
 
-/* From here on the client gets this attempt's answer, and no other. */
-static void begin_passing(apipool_request_t *req)
-{
-    request_rec *r = req->r;
-    req->gate.mode = APIPOOL_GATE_PASSING;
-    req->attempt.passing = 1;
-    if (is_event_stream(r)) {
-        apipool_stream_begin(req);
-    }
-    apipool_reply_expose(req);
-}
-
-static void mask_header(apipool_request_t *req)
+static void mask_head(apipool_request_t *req)
 {
     const apr_array_header_t *fields = apr_table_elts(req->r->headers_out);
     apr_table_entry_t *entries = (apr_table_entry_t *)fields->elts;
@@ -70,6 +58,24 @@ static void mask_header(apipool_request_t *req)
         apipool_key_redact(entries[i].val, strlen(entries[i].val), req->attempt.lease->key,
                            req->attempt.lease->len);
     }
+    if (req->r->status_line) {
+        char *line = apr_pstrdup(req->r->pool, req->r->status_line);
+        apipool_key_redact(line, strlen(line), req->attempt.lease->key, req->attempt.lease->len);
+        req->r->status_line = line;
+    }
+}
+
+/* From here on the client gets this attempt's answer, and no other. */
+static void begin_passing(apipool_request_t *req)
+{
+    request_rec *r = req->r;
+    req->gate.mode = APIPOOL_GATE_PASSING;
+    req->attempt.passing = 1;
+    mask_head(req);
+    if (is_event_stream(r)) {
+        apipool_stream_begin(req);
+    }
+    apipool_reply_expose(req);
 }
 
 static int holds_error(apr_bucket_brigade *bb)
@@ -164,22 +170,34 @@ static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
     return ap_pass_brigade(gate->filter->next, bb);
 }
 
+/* What was held goes out by itself: httpd replaces an answer that begins with an error bucket. */
+static void pass_broken_end(apipool_request_t *req)
+{
+    apr_bucket_alloc_t *alloc = req->r->connection->bucket_alloc;
+    apr_bucket_brigade *bb = req->gate.held;
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(alloc));
+    pass(req, bb);
+    apr_brigade_cleanup(bb);
+    APR_BRIGADE_INSERT_TAIL(bb,
+                            ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, req->r->pool, alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
+}
+
 void apipool_gate_release(apipool_request_t *req)
 {
-    request_rec *r = req->r;
     apipool_gate_t *gate = &req->gate;
+    int broke = gate->broke;
 
-    mask_header(req);
     begin_passing(req);
     gate->masking = 1;
-    if (gate->broke) {
-        APR_BRIGADE_INSERT_TAIL(gate->held, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool,
-                                                                   r->connection->bucket_alloc));
+    req->r->eos_sent = 0;
+    if (broke) {
+        pass_broken_end(req);
     }
-    if (gate->complete || gate->broke) {
-        APR_BRIGADE_INSERT_TAIL(gate->held, apr_bucket_eos_create(r->connection->bucket_alloc));
+    else if (gate->complete) {
+        APR_BRIGADE_INSERT_TAIL(gate->held,
+                                apr_bucket_eos_create(req->r->connection->bucket_alloc));
     }
-    r->eos_sent = 0;
     pass(req, gate->held);
     apr_brigade_cleanup(gate->held);
 }

@@ -2,13 +2,14 @@
  * Key files: their keys go into the pools at start and at every graceful restart. */
 #include "keyfile.h"
 
+#include <openssl/crypto.h>
+
 typedef struct {
     apipool_segment_t *segment;
     apr_uint32_t group;
     apr_time_t now;
     apr_status_t rv;         /* the first fault */
     unsigned long counts[3]; /* by apipool_added_e */
-    unsigned long invalid;
 } import_t;
 
 static void add_key(void *ctx, const apipool_key_item_t *item)
@@ -25,14 +26,6 @@ static void add_key(void *ctx, const apipool_key_item_t *item)
     }
 }
 
-/* The directive has refused files with invalid lines; this generation's text is the one it read. */
-static void count_invalid(void *ctx, long line, const char *reason)
-{
-    (void)line;
-    (void)reason;
-    ((import_t *)ctx)->invalid++;
-}
-
 static apr_uint32_t group_named(const apipool_pool_t *pool, const char *name)
 {
     for (int i = 0; name && i < pool->upstreams->nelts; i++) {
@@ -44,13 +37,14 @@ static apr_uint32_t group_named(const apipool_pool_t *pool, const char *name)
 }
 
 static apr_status_t import_file(apipool_segment_t *segment, const apipool_pool_t *pool,
-                                const apipool_key_file_t *file)
+                                apipool_key_file_t *file)
 {
     import_t import = {
         .segment = segment, .group = group_named(pool, file->upstream), .now = apr_time_now()};
-    apipool_key_sink_t sink = {.on_key = add_key, .on_invalid = count_invalid, .ctx = &import};
+    apipool_key_sink_t sink = {.on_key = add_key, .ctx = &import};
 
     apipool_key_import(file->text, file->len, &sink);
+    OPENSSL_cleanse(file->text, file->len); /* children have no use for it */
     ap_log_error(APLOG_MARK, import.rv == APR_SUCCESS ? APLOG_INFO : APLOG_ERR, import.rv,
                  pool->server, APIPOOL_LOG(0050) "pool %s: %s: %lu keys added, %lu known already",
                  pool->name, file->path, import.counts[APIPOOL_ADDED],

@@ -6,16 +6,18 @@
 #include <http_core.h>
 #include <util_filter.h>
 
-static ap_filter_rec_t *link_handle;
+static ap_filter_rec_t *read_handle, *write_handle;
 static _Thread_local apipool_attempt_t *current;
 
 /* What a vendor tells about itself or its customer; dropped here, before httpd can pass it on with
  * any status, 101 included. */
 static const char *const dropped_fields[] = {"Set-Cookie:", "Set-Cookie2:", "OpenAI-Organization:"};
 
-void apipool_link_attach(apipool_attempt_t *attempt)
+apipool_attempt_t *apipool_link_attach(apipool_attempt_t *attempt)
 {
+    apipool_attempt_t *before = current;
     current = attempt;
+    return before;
 }
 
 int apipool_link_pre_connection(conn_rec *c, void *socket)
@@ -25,7 +27,8 @@ int apipool_link_pre_connection(conn_rec *c, void *socket)
         return DECLINED;
     }
     current->fresh = 1;
-    ap_add_input_filter_handle(link_handle, NULL, NULL, c);
+    ap_add_input_filter_handle(read_handle, NULL, NULL, c);
+    ap_add_output_filter_handle(write_handle, NULL, NULL, c);
     return OK;
 }
 
@@ -39,7 +42,7 @@ int apipool_link_sent(request_rec *r, request_rec *answer)
     return OK;
 }
 
-/* How long the next read may wait: the upstream's timeout, and no longer than the request's deadline as
+/* How long the next read or write may wait: the upstream's timeout, and no longer than the request's deadline as
  * long as nothing has gone to the client. */
 static apr_interval_time_t patience(const apipool_attempt_t *attempt)
 {
@@ -49,6 +52,24 @@ static apr_interval_time_t patience(const apipool_attempt_t *attempt)
         wait = left < wait ? left : wait;
     }
     return wait;
+}
+
+static apr_status_t set_timeout(const apipool_attempt_t *attempt, conn_rec *c)
+{
+    apr_interval_time_t wait = patience(attempt);
+    return wait > 0 ? apr_socket_timeout_set(ap_get_conn_socket(c), wait) : APR_TIMEUP;
+}
+
+/* Writes wait as long as reads do, a TLS handshake included, which happens on the first of them. Without
+ * this they would wait as long as the last read of the connection was allowed to. */
+static apr_status_t write_link(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    apr_status_t rv = current ? set_timeout(current, f->c) : APR_SUCCESS;
+    if (rv != APR_SUCCESS) {
+        apr_brigade_cleanup(bb);
+        return rv;
+    }
+    return ap_pass_brigade(f->next, bb);
 }
 
 static int is_dropped_name(const char *line)
@@ -111,12 +132,9 @@ static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
         return ap_get_brigade(f->next, bb, mode, block, readbytes);
     }
     for (;;) {
-        if (block == APR_BLOCK_READ) {
-            apr_interval_time_t wait = patience(attempt);
-            if (wait <= 0) {
-                return APR_TIMEUP;
-            }
-            apr_socket_timeout_set(ap_get_conn_socket(f->c), wait);
+        rv = block == APR_BLOCK_READ ? set_timeout(attempt, f->c) : APR_SUCCESS;
+        if (rv != APR_SUCCESS) {
+            return rv;
         }
         rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
         if (rv != APR_SUCCESS || attempt->answering || mode != AP_MODE_GETLINE) {
@@ -134,8 +152,9 @@ static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
     }
 }
 
-void apipool_link_register_filter(void)
+void apipool_link_register_filters(void)
 {
-    /* above mod_ssl's filter, so that it sees what TLS carried */
-    link_handle = ap_register_input_filter("APIPOOL_LINK", read_link, NULL, AP_FTYPE_CONNECTION);
+    /* above mod_ssl's filters, so that they see what TLS carries */
+    read_handle = ap_register_input_filter("APIPOOL_LINK", read_link, NULL, AP_FTYPE_CONNECTION);
+    write_handle = ap_register_output_filter("APIPOOL_LINK", write_link, NULL, AP_FTYPE_CONNECTION);
 }

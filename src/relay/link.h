@@ -11,15 +11,18 @@
 /** Bytes of an answer's head, interim answers included; more is no answer. */
 #define APIPOOL_HEAD_MAX (256 * 1024)
 
-/** Marks the attempt as the one that this thread runs; NULL when it is over. */
-void apipool_link_attach(apipool_attempt_t *attempt);
+/**
+ * Marks the attempt as the one that this thread runs.
+ * @return the one before, a subrequest's outer attempt or NULL; to be attached again afterwards
+ */
+apipool_attempt_t *apipool_link_attach(apipool_attempt_t *attempt);
 
-/** pre_connection hook: puts the filter on connections that mod_proxy opens for an attempt. */
+/** pre_connection hook: puts the filters on connections that mod_proxy opens for an attempt. */
 int apipool_link_pre_connection(conn_rec *c, void *socket);
 
 /** proxy create_req hook: the request has been written, the answer is awaited. */
 int apipool_link_sent(request_rec *r, request_rec *answer);
 
-void apipool_link_register_filter(void);
+void apipool_link_register_filters(void);
 
 #endif

@@ -41,6 +41,8 @@ int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_
     r->headers_out = apr_table_make(r->pool, 4);
     r->status = errors[which].status;
     r->status_line = NULL;
+    r->content_encoding = NULL;
+    r->content_languages = NULL;
     r->eos_sent = 0;
     ap_set_content_type(r, "application/json");
     ap_set_content_length(r, (apr_off_t)strlen(body));

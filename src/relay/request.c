@@ -2,7 +2,10 @@
  * From a path below the mount to a request that mod_proxy serves. */
 #include "request.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
 
 apipool_request_t *apipool_request_get(request_rec *r)
 {
@@ -14,10 +17,13 @@ static const apipool_dir_conf_t *dir_conf(request_rec *r)
     return ap_get_module_config(r->per_dir_config, &apipool_module);
 }
 
+/* A handler that the operator has set for this location, the admin API's below a pool for the whole
+ * server say, stays where it is. */
 static int is_served(request_rec *r)
 {
     const apipool_use_t *use = dir_conf(r)->use;
-    return use && use->pool && !r->proxyreq && r->uri && *r->uri == '/';
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    return use && use->pool && !core->handler && !r->proxyreq && r->uri && *r->uri == '/';
 }
 
 /* The length of what an upstream may take for a path separator, or 0. */
@@ -41,29 +47,53 @@ static int climbs(const char *path)
     return 0;
 }
 
-/* Keeps "%2F" in a model's name what it is; httpd would refuse or decode it. */
 int apipool_request_pre_translate(request_rec *r)
 {
     if (!is_served(r)) {
         return DECLINED;
+    }
+    if (r->method_number == M_TRACE) { /* its answer would show the key */
+        ap_allow_methods(r, REPLACE_ALLOW, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE",
+                         "OPTIONS", NULL);
+        return HTTP_METHOD_NOT_ALLOWED;
     }
     if (climbs(r->uri)) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                       APIPOOL_LOG(0012) "refused a path that climbs out of its location");
         return HTTP_BAD_REQUEST;
     }
-    return DONE;
+    /* The upstream gets the path as the client encoded it; httpd's own sections see it decoded, but for
+     * "%2F", as with AllowEncodedSlashes NoDecode. */
+    apipool_request_t *req = apr_pcalloc(r->pool, sizeof(*req));
+    req->encoded_uri = r->uri;
+    r->uri = r->parsed_uri.path = apr_pstrdup(r->pool, r->uri);
+    ap_set_module_config(r->request_config, &apipool_module, req);
+    int status = ap_unescape_url_keep2f(r->uri, 0);
+    return status == OK ? DONE : status;
 }
 
+/* The next character of an encoded path; *path moves behind it. */
+static char next_char(const char **path)
+{
+    const char *p = *path;
+    if (p[0] == '%' && apr_isxdigit(p[1]) && apr_isxdigit(p[2]) && ap_cstr_casecmpn(p, "%2f", 3)) {
+        char digits[3] = {p[1], p[2], '\0'};
+        *path += 3;
+        return (char)strtol(digits, NULL, 16);
+    }
+    ++*path;
+    return *p;
+}
+
+/* httpd matches locations as if repeated slashes were one. */
 static const char *path_below(const char *uri, const char *mount)
 {
     const char *path = uri;
-    /* httpd matches locations as if repeated slashes were one */
-    for (; *mount; mount++, path++) {
+    for (; *mount; mount++) {
         while (*mount == '/' && path[0] == '/' && path[1] == '/') {
             path++;
         }
-        if (*path != *mount) {
+        if (next_char(&path) != *mount) {
             return uri;
         }
     }
@@ -73,38 +103,43 @@ static const char *path_below(const char *uri, const char *mount)
     return path;
 }
 
+/* An alias stands for a path, and the path for the alias where strategies are concerned. */
 static void find_endpoint(apipool_request_t *req)
 {
-    if (*req->path != '/') {
-        return;
-    }
-    const char *target = apr_table_get(req->pool->endpoints, req->path + 1);
-    if (target) {
-        req->endpoint = req->path + 1;
-        req->path = target;
+    for (int i = 0; i < req->pool->endpoints->nelts; i++) {
+        const apipool_endpoint_t *endpoint =
+            &APR_ARRAY_IDX(req->pool->endpoints, i, apipool_endpoint_t);
+        if (*req->path == '/' && !strcmp(req->path + 1, endpoint->alias)) {
+            req->path = endpoint->path;
+        }
+        if (!strcmp(req->path, endpoint->path)) {
+            req->endpoint = endpoint->alias;
+            return;
+        }
     }
 }
 
 char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_t *upstream)
 {
     const char *args = req->r->args;
-    return apr_pstrcat(req->r->pool, upstream->url, req->path, args ? "?" : "", args ? args : "",
-                       NULL);
+    int bare = !*req->path && !ap_strchr_c(ap_strstr_c(upstream->url, "//") + 2, '/');
+    return apr_pstrcat(req->r->pool, upstream->url, bare ? "/" : "", req->path, args ? "?" : "",
+                       args ? args : "", NULL);
 }
 
 int apipool_request_translate(request_rec *r)
 {
-    if (!is_served(r)) {
+    apipool_request_t *req = apipool_request_get(r);
+    if (!req || !is_served(r)) {
+        ap_set_module_config(r->request_config, &apipool_module, NULL);
         return DECLINED;
     }
     const apipool_dir_conf_t *dir = dir_conf(r);
-    apipool_request_t *req = apr_pcalloc(r->pool, sizeof(*req));
     req->r = r;
     req->pool = dir->use->pool;
-    req->path = path_below(r->uri, dir->use->mount);
+    req->path = path_below(req->encoded_uri, dir->use->mount);
     req->expose = dir->expose == 1;
     find_endpoint(req);
-    ap_set_module_config(r->request_config, &apipool_module, req);
 
     r->filename = apr_pstrcat(
         r->pool, "proxy:", APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t).url,

@@ -47,6 +47,7 @@ typedef struct {
     const apipool_upstream_t *upstream;
     apr_time_t read_by;               /* end of the deadline for the answer's first byte; 0: none */
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
+    const apipool_verdict_t *judged;  /* if that was done before the answer's end */
     int wired;                        /* the request's head was made: a connection is tried next */
     int fresh;                        /* a new connection was opened */
     int sent;                         /* the whole request was written */
@@ -58,12 +59,13 @@ typedef struct {
     int switching;                    /* the status line says 101: what follows is a tunnel */
 } apipool_attempt_t;
 
-/* Lives in the request's request_config from translate_name on. */
+/* Lives in the request's request_config from pre_translate_name on. */
 typedef struct {
     request_rec *r;
     apipool_pool_t *pool;
-    const char *path;     /* below the upstream's base URL; "" or beginning with '/' */
-    const char *endpoint; /* the alias used, or NULL */
+    const char *encoded_uri; /* r->uri before it was decoded */
+    const char *path;        /* below the upstream's base URL; "" or beginning with '/' */
+    const char *endpoint;    /* the alias used, or NULL */
     int expose;
     int inside; /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;
@@ -79,8 +81,8 @@ apipool_request_t *apipool_request_get(request_rec *r);
 /** The URL of this request at an upstream. */
 char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_t *upstream);
 
-/* pre_translate_name keeps the path as the client encoded it; translate_name hands the request to
- * mod_proxy. */
+/* pre_translate_name keeps the path as the client encoded it, and refuses what must not go upstream;
+ * translate_name hands the request to mod_proxy. */
 int apipool_request_pre_translate(request_rec *r);
 int apipool_request_translate(request_rec *r);
 

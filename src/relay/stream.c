@@ -2,6 +2,8 @@
  * An event stream on its way to the client: whole lines only, and an end that says so when it breaks. */
 #include "stream.h"
 
+#include <http_protocol.h>
+
 #include "reply.h"
 
 #define REST_MAX (64 * 1024) /* a longer line passes in pieces */
@@ -78,7 +80,16 @@ void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
  * the event. */
 void apipool_stream_break(apipool_request_t *req, apr_bucket_brigade *bb)
 {
-    apr_brigade_cleanup(bb);
+    apr_bucket *b = APR_BRIGADE_FIRST(bb);
+    while (b != APR_BRIGADE_SENTINEL(bb) && !(APR_BUCKET_IS_METADATA(b) && AP_BUCKET_IS_ERROR(b))) {
+        b = APR_BUCKET_NEXT(b);
+    }
+    while (b != APR_BRIGADE_SENTINEL(bb)) {
+        apr_bucket *next = APR_BUCKET_NEXT(b);
+        apr_bucket_delete(b);
+        b = next;
+    }
+    apipool_stream_pass_lines(&req->gate.stream, bb);
     apr_brigade_cleanup(req->gate.stream.rest);
     apr_brigade_puts(bb, NULL, NULL, req->gate.stream.blank ? "" : "\n");
     apr_brigade_puts(bb, NULL, NULL, apipool_reply_truncated_event());

@@ -14,7 +14,7 @@ void apipool_stream_begin(apipool_request_t *req);
 /** Keeps back what follows the last line feed of a brigade, up to 64 KiB; it comes with the next. */
 void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb);
 
-/** Replaces a brigade that holds an error bucket by the event that ends a broken stream. */
+/** Replaces an error bucket, and what follows it, by the event that ends a broken stream. */
 void apipool_stream_break(apipool_request_t *req, apr_bucket_brigade *bb);
 
 #endif

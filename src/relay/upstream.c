@@ -20,6 +20,9 @@ apr_status_t apipool_upstream_define(apipool_pool_t *pool, apr_pool_t *pconf)
         s->timeout = upstream->timeout;
         s->timeout_set = 1;
         s->conn_timeout = upstream->connect_timeout;
+        if (pool->deadline && pool->deadline < s->conn_timeout) {
+            s->conn_timeout = pool->deadline;
+        }
         s->conn_timeout_set = 1;
         s->retry = 0;
         s->retry_set = 1;

@@ -6,12 +6,10 @@
 
 /* Every form in which a client may have sent a credential, and what tells a vendor who it is. */
 static const char *const private_fields[] = {
-    "Authorization",     "Proxy-Authorization", "x-api-key",
-    "api-key",           "x-goog-api-key",      "Cookie",
-    "Cookie2",           "OpenAI-Organization", "OpenAI-Project",
-    "X-Forwarded-For",   "X-Forwarded-Host",    "X-Forwarded-Server",
-    "X-Forwarded-Proto", "X-Forwarded-Port",    "X-Real-IP",
-    "Forwarded",         "Accept-Encoding",
+    "Authorization", "Proxy-Authorization", "x-api-key",
+    "api-key",       "x-goog-api-key",      "Cookie",
+    "Cookie2",       "OpenAI-Organization", "OpenAI-Project",
+    "X-Real-IP",     "Forwarded",           "Accept-Encoding",
 };
 
 /* Browsers cannot set headers on a WebSocket, so OpenAI takes credentials as subprotocols:
@@ -42,6 +40,19 @@ static void strip_subprotocols(request_rec *r)
     }
 }
 
+/* Whatever a proxy has to tell of the client: address, host, user, certificate. */
+static void strip_forwarded(request_rec *r)
+{
+    const apr_array_header_t *fields = apr_table_elts(r->headers_in);
+    const apr_table_entry_t *entries = (const apr_table_entry_t *)fields->elts;
+    for (int i = fields->nelts - 1; i >= 0; i--) {
+        if (!ap_cstr_casecmpn(entries[i].key, "X-Forwarded-", 12)) {
+            apr_table_unset(r->headers_in, entries[i].key);
+            i = i < fields->nelts ? i : fields->nelts;
+        }
+    }
+}
+
 int apipool_wire_fixups(request_rec *r)
 {
     apipool_request_t *req = apipool_request_get(r);
@@ -51,6 +62,7 @@ int apipool_wire_fixups(request_rec *r)
     for (apr_size_t i = 0; i < sizeof(private_fields) / sizeof(*private_fields); i++) {
         apr_table_unset(r->headers_in, private_fields[i]);
     }
+    strip_forwarded(r);
     strip_subprotocols(r);
     apr_table_setn(r->headers_in, "Authorization",
                    apr_pstrcat(r->pool, "Bearer ", req->attempt.lease->key, NULL));

@@ -223,7 +223,6 @@ static apr_uint32_t choose_spread_locked(apipool_segment_t *segment, const apipo
         if (!was_tried(wanted, index)) {
             const apipool_slot_t *slot = &segment->slots[index];
             candidates[count].in_flight = slot->in_flight;
-            candidates[count].requests = slot->requests;
             candidates[count].last_used_at = slot->last_used_at;
             drawn[count++] = index;
         }
@@ -347,8 +346,21 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
 
 void apipool_lease_wipe(apipool_lease_t *lease)
 {
-    OPENSSL_cleanse(lease->key, lease->len);
+    OPENSSL_cleanse(lease->key, sizeof(lease->key)); /* an earlier one may have been longer */
     lease->len = 0;
+}
+
+apr_status_t apipool_pool_forget_leases(apipool_segment_t *segment)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+        segment->slots[i].in_flight = 0;
+    }
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
 }
 
 apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t pool,

@@ -90,6 +90,9 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
 
 void apipool_lease_wipe(apipool_lease_t *lease);
 
+/** Counts no key as in flight any more: parent, when all children of earlier generations are gone. */
+apr_status_t apipool_pool_forget_leases(apipool_segment_t *segment);
+
 /* Numbers of one pool. */
 typedef struct {
     apr_uint32_t keys[APIPOOL_STATE_COUNT];
