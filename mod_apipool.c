@@ -106,7 +106,7 @@ static apr_status_t open_segment(apr_pool_t *pconf, server_rec *s)
     if (rv == APR_SUCCESS) {
         rv = view_segment(retained, pconf, s);
     }
-    if (rv == APR_SUCCESS && ap_unixd_mpm_get_retained_data()->is_ungraceful) {
+    if (rv == APR_SUCCESS && !ap_unixd_mpm_get_retained_data()->was_graceful) {
         rv = apipool_pool_forget_leases(segment); /* whoever held one has been ended */
     }
     if (rv != APR_SUCCESS) {

@@ -69,7 +69,19 @@ my @wrong = (
     ['use in <LocationMatch>', in_pool() . "<LocationMatch ^/v1>\nAPIPoolUse p\n</LocationMatch>\n",
         qr/not in <LocationMatch>/],
     ['use in <Location ~>', in_pool() . "<Location ~ ^/v1>\nAPIPoolUse p\n</Location>\n",
-        qr/plain <Location>, not one with a regular expression/],
+        qr/plain <Location>, without a regular expression/],
+    ['use in <Location> with a wildcard', in_pool() . "<Location /team-*/v1>\nAPIPoolUse p\n</Location>\n",
+        qr/regular expression or wildcards/],
+    ['use inside a pool', in_pool('APIPoolUse p'), qr/APIPoolUse must stand outside <APIPool>/],
+    ['expose inside a pool', in_pool('APIPoolExpose On'), qr/APIPoolExpose must stand outside/],
+    ['capacity inside a pool', in_pool('APIPoolCapacity 64'), qr/APIPoolCapacity must stand outside/],
+    ['port', in_pool('APIPoolUpstream http://h:99999/'), qr/the port must be from 1 to 65535/],
+    ['a host too long for a name', in_pool('APIPoolUpstream http://' . 'h' x 64 . '/'), qr/is not allowed; use 1 to 63/],
+    ['strategy for no alias', in_pool('APIPoolStrategy round-robin imagse'), qr/'imagse', which is no alias/],
+    ['endpoint with a blank', in_pool('APIPoolEndpoint x "/a b"'), qr/no blanks/],
+    ['two virtual hosts that cannot be told apart',
+        join('', map {"<VirtualHost 127.0.0.1:1>\nServerAlias $_\n" . in_pool() . "</VirtualHost>\n"} 'a.x', 'b.x'),
+        qr/same addresses and ServerName has a pool of that name, on line \d+ of .*; give them different/],
     ['admin root', "<Location /a>\nAPIPoolAdminRoot /no/such\n</Location>\n", qr{/no/such: not a folder}],
 );
 
@@ -92,12 +104,16 @@ my @right = (
         'APIPoolUse off', '</If>', '</Location>', ''],
     ["a virtual host sees the main server's pools",
         in_pool() . "<VirtualHost 127.0.0.1:1>\nAPIPoolUse p\n</VirtualHost>\n"],
+    ['an upstream by its IPv6 address', in_pool('APIPoolUpstream http://[::1]:8080')],
+    ['a key in two files counts once, and virtual hosts without pools count none',
+        "APIPoolCapacity 16\n" . in_pool(('APIPoolKeyFile @DIR@/many') x 2)
+            . "<VirtualHost 127.0.0.1:1>\n</VirtualHost>\n"],
     ['the same name in two virtual hosts',
         join '', map {"<VirtualHost 127.0.0.1:$_>\n" . in_pool() . "</VirtualHost>\n"} 1, 2],
 );
 for my $case (@right) {
     my ($name, $config) = @$case;
-    my ($status, $output) = config_test($config, files => {keys => "sk-one, sk-two\n"});
+    my ($status, $output) = config_test($config, files => {keys => "sk-one, sk-two\n", many => join '', map {"sk-$_\n"} 1 .. 16});
     is $status, 0, "$name: accepted" or diag $output;
 }
 

@@ -65,6 +65,44 @@ my %upstreams = (
         }
     },
     never => sub { read_request($_[0]); sleep 20 },
+    stall429 => sub {
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 100\r\n\r\n{\"e");
+        sleep 20;
+    },
+    deaf => sub { sleep 20 },    # accepts, and reads nothing
+    broken400 => sub {
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+                . "Content-Length: 100\r\n\r\n{\"error\":");
+    },
+    big429 => sub {
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 90000\r\n\r\n"
+                . 'x' x 90_000);
+    },
+    switch => sub {
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n");
+    },
+    slowhead => sub {    # answers a GET just before the deadline, and reads an upload late
+        read_request($_[0]);
+        sleep 0.8;
+        say_to($_[0], $OK);
+        sleep 0.6;
+        read_request($_[0]);
+        say_to($_[0], $OK);
+    },
+    reason => sub {
+        my $head = read_request($_[0]);
+        my ($key) = $head =~ /^Authorization: Bearer (\S+)/mi;
+        say_to($_[0], "HTTP/1.1 404 No $key\r\nX-Echo: $key\r\nContent-Length: 2\r\n\r\n{}");
+    },
+    echo200 => sub {
+        my $head = read_request($_[0]);
+        my ($key) = $head =~ /^Authorization: Bearer (\S+)/mi;
+        say_to($_[0], "HTTP/1.1 200 OK\r\nX-Echo: $key\r\nContent-Length: 2\r\n\r\n{}");
+    },
     drip => sub {    # an error answer that never ends
         read_request($_[0]);
         say_to($_[0], "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 1000\r\n\r\n");
@@ -109,8 +147,21 @@ my ($config, %files) = ('');
 for my $name (sort keys %upstreams) {
     my $port = serve_raw($upstreams{$name});
     $files{$name} = "sk-$name-aaaaaaaaaaaaaa\nsk-$name-bbbbbbbbbbbbbb\n";
-    $config .= pool($name, "http://127.0.0.1:$port", $name =~ /never|drip/ ? 'APIPoolDeadline 1' : '');
+    $config .= pool($name, "http://127.0.0.1:$port", $name =~ /never|drip|stall429|deaf|slowhead/ ? 'APIPoolDeadline 1' : '');
 }
+$config .= <<"CONF";
+<APIPool two>
+    APIPoolUpstream http://127.0.0.1:@{[free_port()]} name=dead
+    APIPoolUpstream http://127.0.0.1:@{[mock_port()]} name=live
+    APIPoolKeyFile \@DIR\@/dead upstream=dead
+    APIPoolKeyFile \@DIR\@/live upstream=live
+</APIPool>
+<Location "/two">
+    APIPoolUse two
+</Location>
+CONF
+$files{dead} = join '', map {"sk-dead-$_-aaaaaaaaaaaa\n"} 1 .. 6;
+$files{live} = join '', map {"sk-ok-live-$_-aaaaaaaaa\n"} 1 .. 2;
 $files{refused} = "sk-refused-aaaaaaaaaaaa\n";
 $config .= pool('refused', 'http://127.0.0.1:' . free_port(), '');
 $config .= pool('noname', 'http://nosuchhost.invalid', '');
@@ -198,6 +249,43 @@ subtest 'no answer in time' => sub {
     cmp_ok $took, '<', 5, 'at the deadline';
 };
 
+subtest 'the deadline holds wherever an attempt waits' => sub {
+    my ($answer, $took) = ask('stall429');
+    is rules('stall429'), 'R07', 'an error answer that stalls means what its status says';
+    cmp_ok $took, '<', 5, '... and ends at the deadline';
+    ($answer, $took) = ask('deaf', 'POST', content => 'x' x 20_000_000);
+    is $answer->{status}, 504, 'an upstream that does not read the request: 504';
+    cmp_ok $took, '<', 5, '... at the deadline';
+    my $raw = "GET /slowhead/x HTTP/1.1\r\nHost: x\r\n\r\n"
+        . "POST /slowhead/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 8000000\r\n\r\n";
+    my $both = send_raw($raw . 'x' x 8_000_000, port => $httpd->{port});
+    is scalar(() = $both =~ m{HTTP/1.1 200 OK}g), 2, 'what is left of one deadline does not bind the next request';
+};
+
+subtest 'error answers that cannot be kept' => sub {
+    my $cut = send_raw("POST /broken400/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", port => $httpd->{port});
+    like $cut, qr{\AHTTP/1.1 400 .*Content-Length: 100\r\n.*\r\n\r\n\{"error":\z}s, 'a broken one is passed as far as it came';
+    my ($answer) = ask('big429');
+    is $answer->{status}, 429, 'a large one, when no key is left';
+    is code($answer), 'rate_limit_exceeded', '... is told in our words';
+    is $answer->{headers}{'retry-after'}, 5, "... with the upstream's time";
+};
+
+subtest 'a protocol that nobody asked for' => sub {
+    my ($answer) = ask('switch');
+    is code($answer), 'upstream_unreachable', 'is no answer';
+    is rules('switch'), 'R04', '... by R04';
+};
+
+subtest 'a key in the head of an answer' => sub {
+    for my $name (qw(reason echo200)) {
+        my $text = send_raw("POST /$name/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+            port => $httpd->{port});
+        unlike $text, qr/sk-$name-[ab]{14}/, "$name: is masked";
+        like $text, qr/^X-Echo: sk-\S\*+\S{4}\r$/m, '... at its length';
+    }
+};
+
 subtest 'an error answer that never ends' => sub {
     my ($answer, $took) = ask('drip');
     is rules('drip'), 'R07', 'means what its status says';
@@ -211,6 +299,13 @@ subtest 'nothing listens, nothing resolves' => sub {
     ($answer) = ask('noname');
     is $answer->{status}, 502, 'unknown name: 502';
     is rules('noname'), 'R03 R03', 'R03';
+};
+
+subtest 'one of two upstreams is down' => sub {
+    my %seen;
+    $seen{(ask('two'))[0]{status}}++ for 1 .. 10;
+    is_deeply \%seen, {200 => 10}, 'a retry goes to the other one';
+    like rules('two'), qr/R03 R00/, '... which was needed';
 };
 
 subtest 'closed while the request is being sent' => sub {

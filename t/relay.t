@@ -32,6 +32,8 @@ subtest 'a chat completion goes through, with the credential swapped' => sub {
             'openai-organization' => 'org-client',
             'openai-project' => 'proj-client',
             'x-forwarded-for' => '203.0.113.7',
+            'x-forwarded-user' => 'alice',
+            'x-forwarded-proto' => 'https',
             'forwarded' => 'for=203.0.113.7',
             'proxy-authorization' => 'Basic client-credential',
             'accept-encoding' => 'gzip, br',
@@ -52,8 +54,8 @@ subtest 'a chat completion goes through, with the credential swapped' => sub {
     is $seen->{headers}{host}, '127.0.0.1:' . mock_port(), 'for the host of the upstream';
     is $seen->{headers}{$_}, undef, "$_ stays here"
         for qw(x-api-key api-key x-goog-api-key cookie openai-organization openai-project
-        x-forwarded-for x-forwarded-host x-forwarded-server forwarded proxy-authorization
-        accept-encoding);
+        x-forwarded-for x-forwarded-host x-forwarded-server x-forwarded-user x-forwarded-proto forwarded
+        proxy-authorization accept-encoding);
     unlike join(' ', values %{$seen->{headers}}), qr/client-credential/, 'no credential of the client';
     is $answer->{headers}{'x-apipool-attempts'}, 1, 'APIPoolExpose tells the attempts';
     like $answer->{headers}{'x-apipool-key'}, qr/^[0-9a-f]{16}$/, '... and the id of the key';
@@ -79,6 +81,8 @@ subtest 'every path below the mount is forwarded, with any method and its query'
         [GET => '/a/b?x=1&y=%2F%3f&z', '/a/b?x=1&y=%2F%3f&z'],
         [GET => '/a/./b/../c', '/a/c'],
         [GET => '/a/%2e%2e/c', '/c'],
+        [GET => '/files/x.en.gz', '/files/x.en.gz'],
+        [GET => '/a%3Ab/%C3%A4', '/a%3Ab/%C3%A4'],
         [GET => '', ''],
         [GET => '/', '/'],
     );
@@ -124,6 +128,8 @@ subtest 'aliases' => sub {
     }
     my ($answer, @seen) = exchange(GET => '/ok/v1/chat/x');
     is $seen[0]{uri}, '/api/v9/chat/x', 'an alias is the whole path or none';
+    ($answer, @seen) = exchange(GET => '/ok/v1/CHAT');
+    is $seen[0]{uri}, '/api/v9/CHAT', '... and spelled as it is';
 };
 
 subtest 'request bodies of every size and framing' => sub {
@@ -208,11 +214,34 @@ subtest 'event streams pass event by event, byte for byte' => sub {
     }
 };
 
+subtest 'TRACE is refused: its answer would show the key' => sub {
+    my $mark = upstream_mark();
+    my $answer = send_raw("TRACE /ok/v1/chat HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    like $answer, qr{\AHTTP/1.1 405 .*^Allow: [^\r]*POST}ms, '405, with what is allowed';
+    is scalar(upstream_since($mark)), 0, 'nothing was sent';
+};
+
+subtest 'what surrounds a pool' => sub {
+    my ($answer, @seen) = exchange(GET => '/ok/v1/files/x.en.gz');
+    is $answer->{headers}{'content-encoding'}, undef, 'mod_mime guesses nothing from the path';
+    is $answer->{headers}{'content-language'}, undef, '... no language either';
+    ($answer, @seen) = exchange(GET => '/ok/v1/status');
+    is scalar @seen, 0, 'a handler set below the location stays here';
+    like $answer->{content}, qr/Apache Server Status/, '... and answers';
+    for my $path ('/ok/v1/denied/x', '/ok/v1/de%6Eied/x', '/ok/v1/denied%3A/../denied/x') {
+        ($answer, @seen) = exchange(GET => $path);
+        is $answer->{status}, 403, "$path: rules of sections below it hold";
+        is scalar @seen, 0, '... and nothing is sent';
+    }
+    ($answer, @seen) = exchange(GET => '/ok/bare?a=b');
+    is $seen[0]{unparsed_uri}, '/?a=b', 'an upstream without a path gets one';
+};
+
 subtest 'a location says off, and a path outside has no pool' => sub {
     my $mark = upstream_mark();
-    is request(GET => '/ok/v1/off/x')->{status}, 404, 'off means httpd serves it';
-    is request(GET => '/ok/v12')->{status}, 404, 'a longer name is another path';
-    is scalar(upstream_since($mark)), 0, 'nothing was sent';
+    request(GET => $_) for '/ok/v1/off/x', '/ok/v12';
+    my @seen = map { $_->{uri} } upstream_since($mark);
+    is_deeply \@seen, ['/not-the-pool/off/x'], 'httpd serves them as it is told, by another proxy say';
 };
 
 done_testing;

@@ -106,6 +106,38 @@ subtest 'a capacity changed' => sub {
     is $again->{status}, 200, 'and serves on';
 };
 
+subtest 'an ungraceful restart ends requests, and gives their keys back' => sub {
+    my $other = private_httpd(
+        config => $config =~ s/round-robin/least-used/r,
+        files => {keys => "sk-ok-slow-delay5-aaaaaaa\nsk-ok-restart-ccccccccc\n"}
+    );
+    my @mine = (base => $other->{base}, content => '{"model":"m"}');
+    my $pid = fork;
+    if (!$pid) {
+        request(POST => '/v1/chat', @mine, timeout => 15);
+        require POSIX;
+        POSIX::_exit(0);
+    }
+    sleep 0.5;
+    my $before = () = $other->log =~ /resuming normal operations/g;
+    kill HUP => $other->pid;
+    wait_for(sub { (() = $other->log =~ /resuming normal operations/g) > $before }, 20);
+    my $mark = upstream_mark();
+    for (1 .. 2) {
+        my $child = fork;
+        if (!$child) {
+            request(POST => '/v1/chat', @mine, timeout => 2);
+            require POSIX;
+            POSIX::_exit(0);
+        }
+        waitpid $child, 0;
+    }
+    waitpid $pid, 0;
+    my %seen = map { $_->{key} => 1 } upstream_since($mark);
+    is scalar keys %seen, 2, 'both keys are used again';
+    $other->stop;
+};
+
 subtest 'a full stop forgets' => sub {
     $httpd->stop;
     $httpd->start;

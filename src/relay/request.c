@@ -23,7 +23,8 @@ static int is_served(request_rec *r)
 {
     const apipool_use_t *use = dir_conf(r)->use;
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
-    return use && use->pool && !core->handler && !r->proxyreq && r->uri && *r->uri == '/';
+    int has_handler = core->handler || core->expr_handler;
+    return use && use->pool && !has_handler && !r->proxyreq && r->uri && *r->uri == '/';
 }
 
 /* The length of what an upstream may take for a path separator, or 0. */
