@@ -42,8 +42,8 @@ int apipool_link_sent(request_rec *r, request_rec *answer)
     return OK;
 }
 
-/* How long the next read or write may wait: the upstream's timeout, and no longer than the request's deadline as
- * long as nothing has gone to the client. */
+/* How long the next read or write may wait: the upstream's timeout, and no longer than the request's
+ * deadline as long as nothing has gone to the client. */
 static apr_interval_time_t patience(const apipool_attempt_t *attempt)
 {
     apr_interval_time_t wait = attempt->upstream->timeout;
