@@ -107,7 +107,7 @@ static apr_status_t open_segment(apr_pool_t *pconf, server_rec *s)
         rv = view_segment(retained, pconf, s);
     }
     if (rv == APR_SUCCESS && !ap_unixd_mpm_get_retained_data()->was_graceful) {
-        rv = apipool_pool_forget_leases(segment); /* whoever held one has been ended */
+        rv = apipool_pool_reclaim_all(segment); /* whoever held one has been ended */
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
@@ -157,6 +157,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 
 static void child_init(apr_pool_t *pchild, server_rec *main_server)
 {
+    apipool_segment_enter(segment);
     apr_status_t rv = apr_global_mutex_child_init(
         &segment->mutex, apr_global_mutex_lockfile(segment->mutex), pchild);
     apr_array_header_t *pools = apipool_config_all_pools(pchild, main_server);
@@ -167,6 +168,22 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
                      APIPOOL_LOG(0043) "a child cannot attach to the pools");
         exit(APEXIT_CHILDSICK); /* child_init has no other way to say no */
+    }
+}
+
+/* Runs in the parent. A child that ended as it should has given everything back. */
+static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
+                         mpm_child_status status)
+{
+    (void)generation;
+    (void)slot;
+    if (status != MPM_CHILD_EXITED || !segment) {
+        return;
+    }
+    apr_status_t rv = apipool_pool_reclaim(segment, (apr_uint32_t)pid);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     APIPOOL_LOG(0045) "the leases of a child that ended are lost");
     }
 }
 
@@ -182,6 +199,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
 
     /* in the order in which a request meets them; before a ProxyPass or RewriteRule for everything */
     ap_hook_pre_translate_name(apipool_request_pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);

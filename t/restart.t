@@ -106,36 +106,53 @@ subtest 'a capacity changed' => sub {
     is $again->{status}, 200, 'and serves on';
 };
 
-subtest 'an ungraceful restart ends requests, and gives their keys back' => sub {
+# Two keys, one held by a request that its child will not finish; both are used again afterwards.
+sub abandon {
+    my ($end) = @_;
     my $other = private_httpd(
         config => $config =~ s/round-robin/least-used/r,
         files => {keys => "sk-ok-slow-delay5-aaaaaaa\nsk-ok-restart-ccccccccc\n"}
     );
-    my @mine = (base => $other->{base}, content => '{"model":"m"}');
-    my $pid = fork;
-    if (!$pid) {
-        request(POST => '/v1/chat', @mine, timeout => 15);
+    my $send = sub {
+        my ($timeout) = @_;
+        my $child = fork;
+        return $child if $child;
+        request(POST => '/v1/chat', base => $other->{base}, content => '{"model":"m"}', timeout => $timeout);
         require POSIX;
         POSIX::_exit(0);
-    }
+    };
+    my $held = $send->(15);
     sleep 0.5;
-    my $before = () = $other->log =~ /resuming normal operations/g;
-    kill HUP => $other->pid;
-    wait_for(sub { (() = $other->log =~ /resuming normal operations/g) > $before }, 20);
+    $end->($other);
     my $mark = upstream_mark();
     for (1 .. 2) {
-        my $child = fork;
-        if (!$child) {
-            request(POST => '/v1/chat', @mine, timeout => 2);
-            require POSIX;
-            POSIX::_exit(0);
-        }
-        waitpid $child, 0;
+        waitpid $send->(2), 0;
     }
-    waitpid $pid, 0;
+    waitpid $held, 0;
     my %seen = map { $_->{key} => 1 } upstream_since($mark);
-    is scalar keys %seen, 2, 'both keys are used again';
     $other->stop;
+    return scalar keys %seen;
+}
+
+subtest 'keys held by children that end without giving them back' => sub {
+    is abandon(
+        sub {
+            my ($other) = @_;
+            my $before = () = $other->log =~ /resuming normal operations/g;
+            kill HUP => $other->pid;
+            wait_for(sub { (() = $other->log =~ /resuming normal operations/g) > $before }, 20);
+        }
+    ), 2, 'come back after an ungraceful restart';
+    is abandon(
+        sub {
+            my ($other) = @_;
+            my @children = $other->children;
+            kill KILL => @children;
+            wait_for(sub { !grep { kill 0 => $_ } @children }, 10);
+            wait_for(sub { $other->children > 0 }, 10);
+            sleep 1;
+        }
+    ), 2, 'come back when a child is killed';
 };
 
 subtest 'a full stop forgets' => sub {

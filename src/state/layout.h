@@ -35,6 +35,12 @@ struct apipool_group_t {
     apr_rmm_off_t members;
 };
 
+/* The holder of one lease, so that those of a child that died can be given back. */
+struct apipool_holder_t {
+    apr_uint32_t process; /* 0: free */
+    apr_uint32_t slot;    /* of a free one: the next free one */
+};
+
 struct apipool_slot_t {
     apr_uint64_t id;
     apr_uint32_t pool, group;

@@ -255,6 +255,35 @@ static apr_time_t first_wake_locked(apipool_segment_t *segment, const apipool_wa
     return first;
 }
 
+/* Names this process as the holder of a lease. With more leases than entries, which no httpd is likely to
+ * reach, some are held without a name and would be lost with their process. */
+static apr_uint32_t hold_locked(apipool_segment_t *segment, apr_uint32_t index)
+{
+    apipool_header_t *header = segment->header;
+    apr_uint32_t i = header->holders_free;
+    if (i != APIPOOL_NONE) {
+        header->holders_free = segment->holders[i].slot;
+    }
+    else if (header->holders_used < APIPOOL_HOLDERS_MAX) {
+        i = header->holders_used++;
+    }
+    else {
+        return APIPOOL_NONE;
+    }
+    segment->holders[i].process = segment->process;
+    segment->holders[i].slot = index;
+    return i;
+}
+
+static void let_go_locked(apipool_segment_t *segment, apr_uint32_t holder)
+{
+    if (holder != APIPOOL_NONE) {
+        segment->holders[holder].process = 0;
+        segment->holders[holder].slot = segment->header->holders_free;
+        segment->header->holders_free = holder;
+    }
+}
+
 static void lend_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time_t now,
                         apipool_lease_t *lease)
 {
@@ -263,6 +292,7 @@ static void lend_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time
     slot->requests++;
     slot->last_used_at = now;
     lease->slot = index;
+    lease->holder = hold_locked(segment, index);
     lease->group = slot->group;
     lease->id = slot->id;
     lease->len = slot->secret_len;
@@ -328,6 +358,7 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
     }
     apipool_slot_t *slot = &segment->slots[lease->slot];
     apipool_state_e state = apipool_health_next(slot->state, report->event);
+    let_go_locked(segment, lease->holder);
     count_locked(slot, report, now);
     if (report->event == APIPOOL_EVENT_RATE_LIMITED && state == APIPOOL_STATE_COOLING) {
         slot->cooling_until =
@@ -350,7 +381,23 @@ void apipool_lease_wipe(apipool_lease_t *lease)
     lease->len = 0;
 }
 
-apr_status_t apipool_pool_forget_leases(apipool_segment_t *segment)
+apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (apr_uint32_t i = 0; i < segment->header->holders_used; i++) {
+        if (segment->holders[i].process == process) {
+            segment->slots[segment->holders[i].slot].in_flight--;
+            let_go_locked(segment, i);
+        }
+    }
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
@@ -359,6 +406,8 @@ apr_status_t apipool_pool_forget_leases(apipool_segment_t *segment)
     for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
         segment->slots[i].in_flight = 0;
     }
+    segment->header->holders_used = 0;
+    segment->header->holders_free = APIPOOL_NONE;
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
 }

@@ -44,6 +44,7 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group, co
 typedef struct {
     apr_uint32_t slot;
     apr_uint32_t group;
+    apr_uint32_t holder; /* the entry that names this process, or APIPOOL_NONE */
     apr_uint64_t id;
     apr_uint32_t len;
     char key[APIPOOL_KEY_MAX + 1]; /* NUL-terminated */
@@ -90,8 +91,11 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
 
 void apipool_lease_wipe(apipool_lease_t *lease);
 
-/** Counts no key as in flight any more: parent, when all children of earlier generations are gone. */
-apr_status_t apipool_pool_forget_leases(apipool_segment_t *segment);
+/** Gives back the leases of a process that ended without doing so: parent. O(leases). */
+apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process);
+
+/** Gives back all leases: parent, when all children of earlier generations are gone. O(keys). */
+apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment);
 
 /* Numbers of one pool. */
 typedef struct {

@@ -5,11 +5,12 @@
 #include <apr_thread_proc.h>
 #include <openssl/rand.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "layout.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     1
+#define LAYOUT_VERSION     2
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
@@ -31,7 +32,7 @@ static apr_uint32_t heads_for(apr_uint32_t capacity)
 }
 
 typedef struct {
-    apr_size_t pools, groups, heads, slots, arena, end;
+    apr_size_t pools, groups, holders, heads, slots, arena, end;
 } offsets_t;
 
 static offsets_t offsets_for(apr_uint32_t capacity)
@@ -39,7 +40,8 @@ static offsets_t offsets_for(apr_uint32_t capacity)
     offsets_t at;
     at.pools = ALIGNED(sizeof(apipool_header_t));
     at.groups = at.pools + ALIGNED(APIPOOL_POOLS_MAX * sizeof(apipool_shared_pool_t));
-    at.heads = at.groups + ALIGNED(APIPOOL_GROUPS_MAX * sizeof(apipool_group_t));
+    at.holders = at.groups + ALIGNED(APIPOOL_GROUPS_MAX * sizeof(apipool_group_t));
+    at.heads = at.holders + ALIGNED(APIPOOL_HOLDERS_MAX * sizeof(apipool_holder_t));
     at.slots = at.heads + ALIGNED(heads_for(capacity) * sizeof(apr_uint32_t));
     at.arena = at.slots + ALIGNED(capacity * sizeof(apipool_slot_t));
     at.end = at.arena + arena_size(capacity);
@@ -64,6 +66,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->slot_size = sizeof(apipool_slot_t);
     header->capacity = capacity;
     header->heads = heads_for(capacity);
+    header->holders_free = APIPOOL_NONE;
     if (RAND_bytes(header->secret, sizeof(header->secret)) != 1 ||
         RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1) {
         return APR_EGENERAL;
@@ -90,11 +93,18 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     segment->header = header;
     segment->pools = (apipool_shared_pool_t *)(base + at.pools);
     segment->groups = (apipool_group_t *)(base + at.groups);
+    segment->holders = (apipool_holder_t *)(base + at.holders);
     segment->heads = (apr_uint32_t *)(base + at.heads);
     segment->slots = (apipool_slot_t *)(base + at.slots);
     segment->mutex = mutex;
+    apipool_segment_enter(segment);
     *view = segment;
     return apr_rmm_attach(&segment->rmm, NULL, base + at.arena, pool);
+}
+
+void apipool_segment_enter(apipool_segment_t *segment)
+{
+    segment->process = (apr_uint32_t)getpid();
 }
 
 /* The lock is held for less than a microsecond, so whoever finds it taken tries again before it sleeps:

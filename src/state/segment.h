@@ -13,23 +13,25 @@
  * graceful restart adopts it, so that children of the old generation go on counting in the memory of
  * the new one. Its sizes are fixed when it is made.
  *
- *   +--------+--------------+----------------+-----------------+--------------+-----------------+
- *   | header | pools[1024]  | groups[2048]   | heads[2^k]      | slots[N]     | arena (apr_rmm) |
- *   +--------+--------------+----------------+-----------------+--------------+-----------------+
- *              a pool of      one upstream     chains of slots   one key each   member arrays of
- *              one server     of one pool      by key id                        groups, long keys
+ *   +--------+-------------+--------------+----------------+------------+----------+---------------+
+ *   | header | pools[1024] | groups[2048] | holders[32768] | heads[2^k] | slots[N] | arena         |
+ *   +--------+-------------+--------------+----------------+------------+----------+---------------+
+ *              a pool of     one upstream   who holds a      chains of    one key    apr_rmm: member
+ *              one server    of one pool    lease            slots by id  each       arrays, long keys
  *
  * Inside it stand indices and offsets, never pointers: the next generation's DSO may map elsewhere.
  * pool.c is the only writer of what lies behind the header. */
 
 #define APIPOOL_POOLS_MAX    1024
 #define APIPOOL_GROUPS_MAX   2048
+#define APIPOOL_HOLDERS_MAX  32768
 #define APIPOOL_CAPACITY_MIN 16
 #define APIPOOL_CAPACITY_MAX 1000000
 #define APIPOOL_NONE         APR_UINT32_MAX /* no such index */
 
 typedef struct apipool_shared_pool_t apipool_shared_pool_t;
 typedef struct apipool_group_t apipool_group_t;
+typedef struct apipool_holder_t apipool_holder_t;
 typedef struct apipool_slot_t apipool_slot_t;
 
 typedef struct {
@@ -39,19 +41,22 @@ typedef struct {
     apr_uint32_t capacity;                         /* slots */
     apr_uint32_t heads;                            /* a power of two */
     apr_uint32_t pools_used, groups_used, slots_used;
+    apr_uint32_t holders_used, holders_free;   /* free ones are chained */
     apr_uint64_t random;                       /* state of the generator for drawing keys */
     unsigned char secret[APIPOOL_SECRET_SIZE]; /* what key ids are derived from */
 } apipool_header_t;
 
-/* A process's view of the segment. Made by the parent, inherited by children; immutable there. */
+/* A process's view of the segment. Made by the parent, inherited by children, who put their name to it. */
 typedef struct {
     apipool_header_t *header;
     apipool_shared_pool_t *pools;
     apipool_group_t *groups;
+    apipool_holder_t *holders;
     apr_uint32_t *heads;
     apipool_slot_t *slots;
     apr_rmm_t *rmm;
     apr_global_mutex_t *mutex;
+    apr_uint32_t process; /* whose leases those taken through this view are */
 } apipool_segment_t;
 
 /**
@@ -70,6 +75,9 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
  */
 apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
                                   apr_global_mutex_t *mutex, apr_pool_t *pool);
+
+/** Makes this process the holder of the leases that it takes: each child, once. */
+void apipool_segment_enter(apipool_segment_t *segment);
 
 /** Waits for the lock. Under it only memory work is allowed: no I/O, no logging, no allocation. */
 apr_status_t apipool_segment_lock(apipool_segment_t *segment);

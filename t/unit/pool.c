@@ -618,6 +618,41 @@ static void many_keys_come_back_together(void **unused)
     assert_int_equal(segment->groups[group_a].waiting, 0);
 }
 
+/* Takes leases as another process would. */
+static void acquire_as(apr_uint32_t process, int count, apipool_lease_t *leases)
+{
+    segment->process = process;
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(acquire(1), APIPOOL_ACQUIRED);
+        leases[i] = lease;
+    }
+}
+
+static void leases_of_a_process_that_died_are_given_back(void **unused)
+{
+    static apipool_lease_t dead[5], alive[3];
+
+    add_many(group_a, "sk-", 4);
+    acquire_as(100, 5, dead);
+    acquire_as(200, 3, alive);
+    assert_int_equal(totals_of(main_pool).in_flight, 8);
+    assert_int_equal(apipool_pool_reclaim(segment, 300), APR_SUCCESS);
+    assert_int_equal(totals_of(main_pool).in_flight, 8);
+    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(totals_of(main_pool).in_flight, 3);
+    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    for (int i = 0; i < 3; i++) {
+        lease = alive[i];
+        report(APIPOOL_EVENT_SUCCESS, 0, 2);
+    }
+    assert_int_equal(totals_of(main_pool).in_flight, 0);
+    assert_int_equal(segment->header->holders_used, 8);
+    acquire_as(400, 5, dead);
+    assert_int_equal(segment->header->holders_used, 8); /* entries are used again */
+    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(totals_of(main_pool).in_flight, 0);
+}
+
 static void a_view_of_another_layout_is_refused(void **state)
 {
     fixture_t *f = *state;
@@ -912,6 +947,7 @@ static const struct CMUnitTest tests[] = {
     TEST(disabled_keys_are_never_lent),
     TEST(an_empty_pool_is_exhausted),
     TEST(round_robin_takes_keys_in_the_order_they_were_added),
+    TEST(leases_of_a_process_that_died_are_given_back),
     TEST(least_used_spreads_requests_evenly),
     TEST(least_used_spreads_requests_of_large_pools_nearly_evenly),
     TEST(least_used_avoids_keys_in_flight),
