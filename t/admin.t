@@ -3,11 +3,11 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request json spew build_dir config_test slurp send_raw free_port);
+use APIPoolTest qw(private_httpd request json spew source_dir check_dir config_test slurp send_raw free_port);
 use Apache::Test ();
 use Test::More;
 
-my $root = build_dir() . '/source/htdocs';
+my $root = source_dir() . '/htdocs';
 my $httpd = private_httpd(config => <<"CONF");
 <Location "/apipool">
     SetHandler apipool-admin
@@ -55,15 +55,15 @@ is $post->{headers}{allow}, 'GET, HEAD', '... with those that are not';
 
 my ($status, $output) = config_test('');
 is $status, 0, 'both modules load in order' or diag $output;
-my $modules = slurp(build_dir() . '/t/modules.conf');
-my $alone = build_dir() . '/t/logs/alone.conf';
+my $modules = slurp(check_dir() . '/t/modules.conf');
+my $alone = check_dir() . '/t/logs/alone.conf';
 spew($alone, $modules =~ s/^LoadModule apipool_module.*\n//mr
-        . "ServerRoot " . build_dir() . "/t\nServerName localhost\nListen 127.0.0.1:" . free_port() . "\nTypesConfig /dev/null\n"
+        . "ServerRoot " . check_dir() . "/t\nServerName localhost\nListen 127.0.0.1:" . free_port() . "\nTypesConfig /dev/null\n"
         . "ErrorLog logs/alone.log\nPidFile logs/alone.pid\nDefaultRuntimeDir logs\n");
 my $httpd_binary = Apache::Test::vars('httpd');
 $output = qx('$httpd_binary' -f '$alone' 2>&1);
 isnt $? >> 8, 0, 'the admin module alone does not start';
-my $log = build_dir() . '/t/logs/alone.log';
+my $log = check_dir() . '/t/logs/alone.log';
 like $output . (-f $log ? slurp($log) : ''), qr/AP0100: .*load apipool_module before/, '... and says what to do';
 
 done_testing;

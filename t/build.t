@@ -3,12 +3,13 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(build_dir config_test slurp spew);
+use APIPoolTest qw(source_dir build_dir config_test slurp);
 use Apache::Test ();
 use File::Temp ();
 use Test::More;
 
 my $build = build_dir();
+my $source = source_dir();
 
 for my $module (qw(apipool apipool_admin)) {
     my @exported = map { (split)[-1] } qx(nm -D --defined-only '$build/mod_$module.so');
@@ -16,7 +17,7 @@ for my $module (qw(apipool apipool_admin)) {
 }
 
 my $root = File::Temp->newdir;
-my $output = qx(make -s -C '$build' install DESTDIR='$root' srcdir='$build/source' 2>&1);
+my $output = qx(make -s -C '$build' install DESTDIR='$root' 2>&1);
 is $?, 0, 'make install DESTDIR=...' or diag $output;
 my @files = map { s/^\Q$root\E//r } split /\n/, qx(find '$root' -type f);
 for my $wanted (qw(mod_apipool.so mod_apipool_admin.so htdocs/index.html apipool/apipool.conf)) {
@@ -25,9 +26,9 @@ for my $wanted (qw(mod_apipool.so mod_apipool_admin.so htdocs/index.html apipool
 is scalar(grep { !/mod_apipool|htdocs|apipool\.conf|proxy_apipool\.load/ } @files), 0, '... and nothing else';
 
 # The sample as it is shipped, and with every commented directive switched on.
-my $sample = slurp("$build/source/conf/apipool.conf")
+my $sample = slurp("$source/conf/apipool.conf")
     =~ s{/etc/apipool/keys}{\@DIR\@/keys}gr
-    =~ s{(APIPoolAdminRoot) .*}{$1 $build/source/htdocs}gr;
+    =~ s{(APIPoolAdminRoot) .*}{$1 $source/htdocs}gr;
 my $switched_on = $sample =~ s/^( *)#(APIPool)/$1$2/gmr;
 isnt $switched_on, $sample, 'the sample shows directives with their defaults';
 for my $config ($sample, $switched_on) {

@@ -3,13 +3,13 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(build_dir);
+use APIPoolTest qw(source_dir);
 use Test::More;
 
-my $build = build_dir();
-for my $script (glob "$build/t/check_*") {
+my $source = source_dir();
+for my $script (glob "$source/t/check_*") {
     my ($name) = $script =~ m{/check_(\w+)\z} or next;
-    my $output = qx(sh '$script' '$build/source' 2>&1);
+    my $output = qx(sh '$script' '$source' 2>&1);
     is $?, 0, $name or diag $output;
 }
 

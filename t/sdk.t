@@ -3,13 +3,13 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd upstream_mark upstream_since build_dir mock_port);
+use APIPoolTest qw(private_httpd upstream_mark upstream_since check_dir mock_port);
 use Apache::Test ();
 use Test::More;
 
 plan skip_all => 'APIPOOL_NO_SDK=1 is set' if ($ENV{APIPOOL_NO_SDK} || '') eq '1';
 
-my $tests = build_dir() . '/t';
+my $tests = check_dir() . '/t';
 my $ROTATING = 32;
 
 my $bad = 0;

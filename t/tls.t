@@ -3,13 +3,13 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request free_port serve_raw slurp build_dir);
+use APIPoolTest qw(private_httpd request free_port serve_raw slurp check_dir);
 use Apache::Test ();
 use Test::More;
 
 my $tls = free_port();
 my $plain = serve_raw(sub { sysread $_[0], my $text, 4096; syswrite $_[0], "HTTP/1.1 200 OK\r\n\r\n" });
-my $dir = build_dir() . "/t/logs/tls-$$";
+my $dir = check_dir() . "/t/logs/tls-$$";
 mkdir $dir;
 
 sub certificate {

@@ -3,11 +3,12 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(build_dir slurp);
+use APIPoolTest qw(source_dir build_dir slurp);
 use TAP::Parser ();
 use Test::More;
 
 my $build = build_dir();
+my $corpus = source_dir() . '/t/fuzz/corpus';
 my ($units) = slurp("$build/Makefile") =~ /^UNIT_TESTS = (.*)$/m;
 my ($fuzzers) = slurp("$build/Makefile") =~ /^FUZZERS = (.*)$/m;
 
@@ -30,7 +31,7 @@ for my $unit (split ' ', $units) {
 }
 
 for my $fuzzer (split ' ', $fuzzers) {
-    my $output = qx('$build/obj/fuzz/$fuzzer' '$build/t/fuzz/corpus/$fuzzer' 2>&1);
+    my $output = qx('$build/obj/fuzz/$fuzzer' '$corpus/$fuzzer' 2>&1);
     is $?, 0, "corpus of $fuzzer" or diag $output;
 }
 

@@ -14,10 +14,24 @@ use JSON::PP qw(decode_json);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(base_url request send_raw upstream_mark upstream_since wait_for slurp spew
-    free_port private_httpd config_test error_log_lines build_dir mock_port serve_raw json);
+    free_port private_httpd config_test source_dir build_dir check_dir mock_port serve_raw json);
+
+# Where things are: the sources, what was built from them, and the folder that tests may write to.
+sub _folder {
+    my ($name) = @_;
+    return $ENV{$name} || die "$name is not set; run the tests with t/run\n";
+}
+
+sub source_dir {
+    return _folder('APIPOOL_SOURCE');
+}
 
 sub build_dir {
-    return $ENV{APIPOOL_BUILD} || die "APIPOOL_BUILD is not set; run the tests with t/run\n";
+    return _folder('APIPOOL_BUILD');
+}
+
+sub check_dir {
+    return _folder('APIPOOL_CHECK');
 }
 
 sub slurp {
@@ -118,13 +132,13 @@ my $count = 0;
 
 sub _write_config {
     my (%options) = @_;
-    my $dir = build_dir() . sprintf '/t/logs/private-%d-%d', $$, ++$count;
+    my $dir = check_dir() . sprintf '/t/logs/private-%d-%d', $$, ++$count;
     my $mpm = $options{mpm} || 'event';
-    my $modules = slurp(build_dir() . '/t/modules.conf');
+    my $modules = slurp(check_dir() . '/t/modules.conf');
     my $port = free_port();
     $modules =~ s/mpm_event/mpm_$mpm/g;
     make_path("$dir/htdocs");
-    my $mock = build_dir() . '/c-modules/mock_llm/.libs/mod_mock_llm.so';
+    my $mock = check_dir() . '/c-modules/mock_llm/.libs/mod_mock_llm.so';
     my $config = $options{config} || '';
     $config =~ s/\@DIR\@/$dir/g;
     $config =~ s/\@PORT\@/$port/g;
