@@ -6,6 +6,7 @@
 #include <http_protocol.h>
 
 #include "body.h"
+#include "evidence.h"
 #include "gate.h"
 #include "link.h"
 #include "reply.h"
@@ -113,101 +114,12 @@ static int run(apipool_request_t *req)
     return status;
 }
 
-/* ProxyErrorOverride took the answer: it has a status, and no body came through the gate. */
-static int is_overridden(const apipool_request_t *req)
-{
-    return apr_table_get(req->r->notes, "proxy-error-override") != NULL;
-}
-
-/* 101 was expected, and the tunnel has been and gone. */
-static int is_tunnelled(const apipool_request_t *req, int status)
-{
-    return req->r->status == HTTP_SWITCHING_PROTOCOLS && (status == OK || status == DONE);
-}
-
-/* mod_proxy would not even send it: the client's fault, not the upstream's. */
-static int is_refused_here(const apipool_request_t *req, int status)
-{
-    return !req->attempt.wired && status == HTTP_BAD_REQUEST;
-}
-
-static apipool_phase_e find_phase(const apipool_request_t *req, int status)
-{
-    const apipool_gate_t *gate = &req->gate;
-    const apipool_attempt_t *attempt = &req->attempt;
-
-    if (req->r->connection->aborted) {
-        return APIPOOL_PHASE_CLIENT_GONE;
-    }
-    if (gate->mode == APIPOOL_GATE_PASSING && gate->broke) {
-        return APIPOOL_PHASE_BROKE;
-    }
-    if (gate->mode == APIPOOL_GATE_PASSING || gate->mode == APIPOOL_GATE_HOLDING ||
-        (gate->mode == APIPOOL_GATE_DROPPING && !gate->broke) || is_overridden(req) ||
-        is_tunnelled(req, status) || is_refused_here(req, status)) {
-        return APIPOOL_PHASE_ANSWERED;
-    }
-    /* connect failures are 503, failures of DNS and TLS 500; anything else came while writing */
-    if (!attempt->wired || (!attempt->sent && (status == HTTP_SERVICE_UNAVAILABLE ||
-                                               status == HTTP_INTERNAL_SERVER_ERROR))) {
-        return APIPOOL_PHASE_NOT_SENT;
-    }
-    return APIPOOL_PHASE_NO_ANSWER;
-}
-
-static int is_idempotent(const request_rec *r)
-{
-    switch (r->method_number) {
-    case M_GET: /* HEAD as well */
-    case M_PUT:
-    case M_DELETE:
-    case M_OPTIONS:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
-/* An upstream that closed an idle connection just when we reused it has not seen the request. */
-static int is_idle_race(const apipool_attempt_t *attempt)
-{
-    return attempt->wired && !attempt->fresh && attempt->head_bytes == 0;
-}
-
-static int timed_out(const apipool_request_t *req, int status)
-{
-    const struct apipool_budget_t *budget = req->budget;
-    return status == HTTP_GATEWAY_TIME_OUT || apr_table_get(req->r->notes, "proxy_timedout") ||
-           (budget->deadline && apr_time_now() >= budget->deadline);
-}
-
-static apipool_verdict_t judge(apipool_request_t *req, int status)
-{
-    apipool_evidence_t evidence = {0};
-    char *body = NULL;
-
-    if (req->attempt.judged) { /* while it was held; some of it has gone since */
-        return *req->attempt.judged;
-    }
-
-    evidence.phase = find_phase(req, status);
-    evidence.status = is_overridden(req) || is_refused_here(req, status) ? status : req->r->status;
-    evidence.headers = req->r->headers_out;
-    evidence.now = apr_time_now();
-    evidence.replay_safe =
-        is_idempotent(req->r) || (is_idle_race(&req->attempt) && !timed_out(req, status));
-    if (req->gate.held_len > 0) {
-        apipool_gate_held(req, &body, &evidence.body_len);
-        evidence.body = body;
-    }
-    return apipool_verdict(&evidence);
-}
-
 static const char *upstream_status(const apipool_request_t *req, int status)
 {
-    int shown = is_overridden(req) ? status : req->r->status;
-    return req->attempt.answering || is_overridden(req) ? apr_itoa(req->r->pool, shown)
-                                                        : "no answer";
+    int shown = apipool_evidence_is_overridden(req) ? status : req->r->status;
+    return req->attempt.answering || apipool_evidence_is_overridden(req)
+               ? apr_itoa(req->r->pool, shown)
+               : "no answer";
 }
 
 /* Operators want to know when a key is lost; a cooling one comes back by itself. */
@@ -230,7 +142,7 @@ static void report(apipool_request_t *req, const apipool_verdict_t *verdict, int
     char id[APIPOOL_ID_SIZE];
     apipool_report_t what = {
         .event = verdict->event,
-        .status = is_overridden(req) ? status : r->status,
+        .status = apipool_evidence_is_overridden(req) ? status : r->status,
         .retry_at = verdict->retry_at,
         .cooldown_min = COOLDOWN_MIN,
         .cooldown_max = COOLDOWN_MAX,
@@ -273,7 +185,7 @@ static int has_budget(const apipool_request_t *req, const apipool_verdict_t *ver
 
 int apipool_attempt_would_go_on(apipool_request_t *req)
 {
-    apipool_verdict_t verdict = judge(req, OK);
+    apipool_verdict_t verdict = apipool_evidence_judge(req, OK);
     req->attempt.judged = apr_pmemdup(req->r->pool, &verdict, sizeof(verdict));
     return has_budget(req, &verdict);
 }
@@ -289,7 +201,7 @@ static int spend(apipool_request_t *req, const apipool_verdict_t *verdict)
         budget->rotations--;
         return 1;
     }
-    if (!(verdict->rule == APIPOOL_R04 && is_idle_race(&req->attempt)) && !back_off(req)) {
+    if (!(verdict->rule == APIPOOL_R04 && apipool_evidence_is_idle_race(req)) && !back_off(req)) {
         return 0;
     }
     budget->retries--;
@@ -368,7 +280,7 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
     if (verdict->rule == APIPOOL_R01) {
         return DONE;
     }
-    if (is_overridden(req) || is_refused_here(req, status)) {
+    if (apipool_evidence_is_overridden(req) || apipool_evidence_is_refused_here(req, status)) {
         return status;
     }
     if (verdict->rule == APIPOOL_R07) { /* its answer was too large to be kept */
@@ -377,8 +289,10 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
     if (verdict->rule == APIPOOL_R05 || verdict->rule == APIPOOL_R06) {
         return apipool_reply_error(req, APIPOOL_REPLY_EXHAUSTED, 0);
     }
-    return apipool_reply_error(
-        req, timed_out(req, status) ? APIPOOL_REPLY_TIMEOUT : APIPOOL_REPLY_UNREACHABLE, 0);
+    return apipool_reply_error(req,
+                               apipool_evidence_timed_out(req, status) ? APIPOOL_REPLY_TIMEOUT
+                                                                       : APIPOOL_REPLY_UNREACHABLE,
+                               0);
 }
 
 static int reply_without_key(apipool_request_t *req, apipool_acquired_e result, apr_time_t retry_at)
@@ -406,9 +320,9 @@ static int attempt_until_done(apipool_request_t *req)
             return finish(req, &verdict, status);
         }
         status = run(req);
-        verdict = judge(req, status);
+        verdict = apipool_evidence_judge(req, status);
         report(req, &verdict, status);
-        if (req->gate.mode == APIPOOL_GATE_PASSING || is_tunnelled(req, status)) {
+        if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_evidence_is_tunnelled(req, status)) {
             return status;
         }
         if (!spend(req, &verdict)) {

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What an attempt came to, read from what mod_proxy_http and the gate have left behind. */
+#include "evidence.h"
+
+#include "gate.h"
+
+int apipool_evidence_is_overridden(const apipool_request_t *req)
+{
+    return apr_table_get(req->r->notes, "proxy-error-override") != NULL;
+}
+
+int apipool_evidence_is_tunnelled(const apipool_request_t *req, int status)
+{
+    return req->r->status == HTTP_SWITCHING_PROTOCOLS && (status == OK || status == DONE);
+}
+
+int apipool_evidence_is_refused_here(const apipool_request_t *req, int status)
+{
+    return !req->attempt.wired && status == HTTP_BAD_REQUEST;
+}
+
+static apipool_phase_e find_phase(const apipool_request_t *req, int status)
+{
+    const apipool_gate_t *gate = &req->gate;
+    const apipool_attempt_t *attempt = &req->attempt;
+
+    if (req->r->connection->aborted) {
+        return APIPOOL_PHASE_CLIENT_GONE;
+    }
+    if (gate->mode == APIPOOL_GATE_PASSING && gate->broke) {
+        return APIPOOL_PHASE_BROKE;
+    }
+    if (gate->mode == APIPOOL_GATE_PASSING || gate->mode == APIPOOL_GATE_HOLDING ||
+        (gate->mode == APIPOOL_GATE_DROPPING && !gate->broke) ||
+        apipool_evidence_is_overridden(req) || apipool_evidence_is_tunnelled(req, status) ||
+        apipool_evidence_is_refused_here(req, status)) {
+        return APIPOOL_PHASE_ANSWERED;
+    }
+    /* connect failures are 503, failures of DNS and TLS 500; anything else came while writing */
+    if (!attempt->wired || (!attempt->sent && (status == HTTP_SERVICE_UNAVAILABLE ||
+                                               status == HTTP_INTERNAL_SERVER_ERROR))) {
+        return APIPOOL_PHASE_NOT_SENT;
+    }
+    return APIPOOL_PHASE_NO_ANSWER;
+}
+
+static int is_idempotent(const request_rec *r)
+{
+    switch (r->method_number) {
+    case M_GET: /* HEAD as well */
+    case M_PUT:
+    case M_DELETE:
+    case M_OPTIONS:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+int apipool_evidence_is_idle_race(const apipool_request_t *req)
+{
+    const apipool_attempt_t *attempt = &req->attempt;
+    return attempt->wired && !attempt->fresh && attempt->head_bytes == 0;
+}
+
+int apipool_evidence_timed_out(const apipool_request_t *req, int status)
+{
+    apr_time_t deadline = req->attempt.read_by;
+    return status == HTTP_GATEWAY_TIME_OUT || apr_table_get(req->r->notes, "proxy_timedout") ||
+           (deadline && apr_time_now() >= deadline);
+}
+
+apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status)
+{
+    apipool_evidence_t evidence = {0};
+    char *body = NULL;
+
+    if (req->attempt.judged) { /* while it was held; some of it has gone since */
+        return *req->attempt.judged;
+    }
+
+    evidence.phase = find_phase(req, status);
+    evidence.status =
+        apipool_evidence_is_overridden(req) || apipool_evidence_is_refused_here(req, status)
+            ? status
+            : req->r->status;
+    evidence.headers = req->r->headers_out;
+    evidence.now = apr_time_now();
+    evidence.replay_safe = is_idempotent(req->r) || (apipool_evidence_is_idle_race(req) &&
+                                                     !apipool_evidence_timed_out(req, status));
+    if (req->gate.held_len > 0) {
+        apipool_gate_held(req, &body, &evidence.body_len);
+        evidence.body = body;
+    }
+    return apipool_verdict(&evidence);
+}
