@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request send_raw serve_raw json mock_port free_port);
+use APIPoolTest qw(private_httpd request send_raw serve_raw json mock_port free_port error_code);
 use Apache::Test ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -192,12 +192,6 @@ sub ask {
     return ($answer, time - $start);
 }
 
-sub code {
-    my ($answer) = @_;
-    my $error = (json($answer->{content}) || {})->{error} || {};
-    return $error->{code};
-}
-
 sub rules {
     my ($pool) = @_;
     my @rules = $httpd->log =~ /pool \Q$pool\E, attempt \d+, .*?: (R\d\d)/g;
@@ -207,7 +201,7 @@ sub rules {
 subtest 'closed before the status line, on a fresh connection' => sub {
     my ($answer) = ask('silent');
     is $answer->{status}, 502, 'a POST is not sent twice';
-    is code($answer), 'upstream_unreachable', 'upstream_unreachable';
+    is error_code($answer), 'upstream_unreachable', 'upstream_unreachable';
     is rules('silent'), 'R04', 'R04';
     ask('silent', 'GET');
     is rules('silent'), 'R04 R04 R04', 'a GET is';
@@ -236,7 +230,7 @@ subtest 'what is no HTTP' => sub {
     for my $name (qw(garbage badstatus endless longline)) {
         my ($answer, $took) = ask($name);
         is $answer->{status}, 502, "$name: 502";
-        is code($answer), 'upstream_unreachable', '... upstream_unreachable';
+        is error_code($answer), 'upstream_unreachable', '... upstream_unreachable';
         is rules($name), 'R04', '... R04';
         cmp_ok $took, '<', 15, '... soon';
     }
@@ -267,13 +261,13 @@ subtest 'error answers that cannot be kept' => sub {
     like $cut, qr{\AHTTP/1.1 400 .*Content-Length: 100\r\n.*\r\n\r\n\{"error":\z}s, 'a broken one is passed as far as it came';
     my ($answer) = ask('big429');
     is $answer->{status}, 429, 'a large one, when no key is left';
-    is code($answer), 'rate_limit_exceeded', '... is told in our words';
+    is error_code($answer), 'rate_limit_exceeded', '... is told in our words';
     is $answer->{headers}{'retry-after'}, 5, "... with the upstream's time";
 };
 
 subtest 'a protocol that nobody asked for' => sub {
     my ($answer) = ask('switch');
-    is code($answer), 'upstream_unreachable', 'is no answer';
+    is error_code($answer), 'upstream_unreachable', 'is no answer';
     is rules('switch'), 'R04', '... by R04';
 };
 

@@ -7,6 +7,7 @@ use APIPoolTest qw(request upstream_mark upstream_since send_raw json mock_port)
 use Apache::Test ();
 use Digest::SHA qw(sha1_hex);
 use Test::More;
+use Time::HiRes qw(time);
 
 my $KEY = 'sk-ok-first-key-of-the-pool';
 
@@ -202,16 +203,25 @@ subtest 'event streams pass event by event, byte for byte' => sub {
     {
         my %args = (content => $body, headers => {authorization => "Bearer $KEY"});
         my $direct = request(POST => '/api/v9/chat/completions?events=20', base => $mock, %args);
-        my $reads = 0;
-        my $text = '';
-        my $pooled = request(
-            POST => '/ok/v1/chat/completions?events=20',
-            %args, data_callback => sub { $reads++; $text .= $_[0] }
-        );
-        is $text, $direct->{content}, 'the same bytes';
-        like $text, qr/data: \[DONE\]\n\n\z/, '... to the end';
+        my $pooled = request(POST => '/ok/v1/chat/completions?events=20', %args);
+        is $pooled->{content}, $direct->{content}, 'the same bytes';
+        like $pooled->{content}, qr/data: \[DONE\]\n\n\z/, '... to the end';
         like $pooled->{headers}{'content-type'}, qr{^text/event-stream}, '... as events';
     }
+};
+
+subtest 'an event does not wait for the next' => sub {
+    my ($start, $first, $text) = (time, undef, '');
+    request(
+        POST => '/ok/v1/chat/completions?events=20',
+        content => '{"model":"m","stream":true}',
+        headers => {'x-mock' => 'stall delay2'},
+        data_callback => sub { $first //= time - $start; $text .= $_[0] }
+    );
+    my $took = time - $start;
+    like $text, qr/data: \[DONE\]\n\n\z/, 'a stream that stands still for two seconds';
+    cmp_ok $took, '>=', 2, '... takes as long';
+    cmp_ok $first, '<', $took - 1.5, '... and has passed its first half long before';
 };
 
 subtest 'TRACE is refused: its answer would show the key' => sub {

@@ -124,6 +124,7 @@ sub abandon {
     my $held = $send->(15);
     sleep 0.5;
     $end->($other);
+    wait_for(sub { request(GET => '/none', base => $other->{base}, timeout => 2)->{status} == 404 }, 30);
     my $mark = upstream_mark();
     for (1 .. 2) {
         waitpid $send->(2), 0;
@@ -149,8 +150,6 @@ subtest 'keys held by children that end without giving them back' => sub {
             my @children = $other->children;
             kill KILL => @children;
             wait_for(sub { !grep { kill 0 => $_ } @children }, 10);
-            wait_for(sub { $other->children > 0 }, 10);
-            sleep 1;
         }
     ), 2, 'come back when a child is killed';
 };

@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request upstream_mark upstream_since json mock_port);
+use APIPoolTest qw(private_httpd request upstream_mark upstream_since json mock_port error_code);
 use Apache::Test ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -64,12 +64,6 @@ sub chat {
     return ($answer, time - $start, map { $_->{key} } upstream_since($mark));
 }
 
-sub code {
-    my ($answer) = @_;
-    my $error = (json($answer->{content}) || {})->{error} || {};
-    return $error->{code};
-}
-
 subtest 'a refused and a limited key are replaced at once, and stay out' => sub {
     my ($answer, $took, @keys) = chat('rotate');
     is $answer->{status}, 200, 'the client sees an answer';
@@ -102,11 +96,11 @@ subtest 'all keys cooling' => sub {
     my ($first, $took, @keys) = chat('cooling');
     is $first->{status}, 429, "the upstream's own answer passes when no key is left";
     is $first->{headers}{'retry-after'}, 2, 'with its header';
-    is code($first), 'rate_limit_exceeded', 'and its body';
+    is error_code($first), 'rate_limit_exceeded', 'and its body';
     my ($second, undef, @none) = chat('cooling');
     is $second->{status}, 429, 'then we answer';
     is scalar @none, 0, '... without asking anyone';
-    is code($second), 'rate_limit_exceeded', '... in the shape of OpenAI';
+    is error_code($second), 'rate_limit_exceeded', '... in the shape of OpenAI';
     like $second->{headers}{'retry-after'}, qr/^[12]$/, '... with the time that is left';
     like $second->{headers}{'content-type'}, qr{^application/json}, '... as JSON';
     is $second->{headers}{'x-apipool-attempts'}, 0, '... after no attempt';
@@ -124,7 +118,7 @@ subtest 'no key that waiting would help' => sub {
     for my $pool (qw(exhausted empty)) {
         my ($answer, undef, @none) = chat($pool);
         is $answer->{status}, 503, "$pool: 503";
-        is code($answer), 'pool_exhausted', '... pool_exhausted';
+        is error_code($answer), 'pool_exhausted', '... pool_exhausted';
         is $answer->{headers}{'x-should-retry'}, 'false', '... and no use in trying again';
         is $answer->{headers}{'retry-after'}, undef, '... at any time';
     }
@@ -169,7 +163,7 @@ subtest 'the budget of rotations' => sub {
 subtest 'the deadline' => sub {
     my ($answer, $took) = chat('slow');
     is $answer->{status}, 504, 'ends the wait';
-    is code($answer), 'upstream_timeout', 'upstream_timeout';
+    is error_code($answer), 'upstream_timeout', 'upstream_timeout';
     cmp_ok $took, '<', 5, 'long before the upstream answers';
 };
 

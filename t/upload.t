@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request send_raw upstream_mark upstream_since mock_port slurp json);
+use APIPoolTest qw(private_httpd request send_raw upstream_mark upstream_since mock_port slurp json error_code);
 use Apache::Test ();
 use Digest::SHA ();
 use HTTP::Tiny ();
@@ -124,7 +124,7 @@ subtest 'over the limit' => sub {
     my $length = 1001;
     my $answer = request(POST => '/small/x', base => $httpd->{base}, content => 'x' x $length);
     is $answer->{status}, 413, 'announced: 413';
-    is json($answer->{content})->{error}{code}, 'request_too_large', '... request_too_large';
+    is error_code($answer), 'request_too_large', '... request_too_large';
     my $sent = $mark;
     my $chunked = send_raw(
         "POST /small/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"

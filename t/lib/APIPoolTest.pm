@@ -14,7 +14,7 @@ use JSON::PP qw(decode_json);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(base_url request send_raw upstream_mark upstream_since wait_for slurp spew
-    free_port private_httpd config_test source_dir build_dir check_dir mock_port serve_raw json);
+    free_port private_httpd config_test source_dir build_dir check_dir mock_port serve_raw json error_code);
 
 # Where things are: the sources, what was built from them, and the folder that tests may write to.
 sub _folder {
@@ -52,6 +52,13 @@ sub spew {
 sub json {
     my ($text) = @_;
     return eval { decode_json($text) };
+}
+
+# The code of an OpenAI-shaped error, or undef.
+sub error_code {
+    my ($answer) = @_;
+    my $error = (json($answer->{content}) || {})->{error} || {};
+    return $error->{code};
 }
 
 # --- The server that Apache::Test runs -----------------------------------------------------------
