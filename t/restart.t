@@ -121,16 +121,18 @@ sub abandon {
         require POSIX;
         POSIX::_exit(0);
     };
+    my $before = upstream_mark();
     my $held = $send->(15);
-    sleep 0.5;
+    wait_for(sub { upstream_since($before) }, 20) or die "the request that shall be abandoned did not start\n";
     $end->($other);
     wait_for(sub { request(GET => '/none', base => $other->{base}, timeout => 2)->{status} == 404 }, 30);
     my $mark = upstream_mark();
     for (1 .. 2) {
-        waitpid $send->(2), 0;
+        waitpid $send->(4), 0;
     }
     waitpid $held, 0;
-    my %seen = map { $_->{key} => 1 } upstream_since($mark);
+    my %seen;
+    wait_for(sub { %seen = map { $_->{key} => 1 } upstream_since($mark); keys %seen == 2 }, 5);
     $other->stop;
     return scalar keys %seen;
 }
