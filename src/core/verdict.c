@@ -34,7 +34,8 @@ static const struct {
 typedef enum {
     IN_FIELDS,      /* equals type, code or reason */
     STARTS_MESSAGE, /* the message begins with it */
-    IN_KEY_MESSAGE  /* in the message, outside quotation marks, of 401, 402, 403 and 429 only */
+    IN_KEY_MESSAGE, /* in the message, outside quotation marks, of 401, 402, 403 and 429 only */
+    IN_REFUSAL /* either of these, of 401 and 403 only: what the client asked for was refused */
 } where_e;
 
 /* Tried in this order, so quota comes before rate limit and before credential. One row per fact.
@@ -55,10 +56,10 @@ static const struct {
     {APIPOOL_R05, IN_FIELDS, "billing_error"},
     {APIPOOL_R05, IN_FIELDS, "30001"},
     {APIPOOL_R05, IN_FIELDS, "1113"},
-    {APIPOOL_R11, IN_FIELDS, "model_not_found"},
-    {APIPOOL_R11, IN_FIELDS, "permission_error"},
-    {APIPOOL_R11, IN_KEY_MESSAGE, "missing scopes"},
-    {APIPOOL_R11, IN_KEY_MESSAGE, "insufficient permissions"},
+    {APIPOOL_R11, IN_REFUSAL, "model_not_found"},
+    {APIPOOL_R11, IN_REFUSAL, "permission_error"},
+    {APIPOOL_R11, IN_REFUSAL, "missing scopes"},
+    {APIPOOL_R11, IN_REFUSAL, "insufficient permissions"},
     {APIPOOL_R05, STARTS_MESSAGE, "Your credit balance is too low"},
     {APIPOOL_R05, STARTS_MESSAGE, "You have reached your specified API usage limits"},
     {APIPOOL_R05, IN_KEY_MESSAGE, "credit balance"},
@@ -109,17 +110,25 @@ static int contains(const char *text, const char *part)
     return 0;
 }
 
+static int in_fields(const char *text, const apipool_answer_t *answer)
+{
+    return !strcasecmp(answer->type, text) || !strcasecmp(answer->code, text) ||
+           !strcasecmp(answer->reason, text);
+}
+
 static int marked(where_e where, const char *text, int status, const apipool_answer_t *answer)
 {
     switch (where) {
     case IN_FIELDS:
-        return !strcasecmp(answer->type, text) || !strcasecmp(answer->code, text) ||
-               !strcasecmp(answer->reason, text);
+        return in_fields(text, answer);
     case STARTS_MESSAGE:
         return !strncasecmp(answer->message, text, strlen(text));
     case IN_KEY_MESSAGE:
         return (status == 401 || status == 402 || status == 403 || status == 429) &&
                contains(answer->message, text);
+    case IN_REFUSAL:
+        return (status == 401 || status == 403) &&
+               (in_fields(text, answer) || contains(answer->message, text));
     }
     return 0;
 }

@@ -43,7 +43,7 @@ static void check_status(int status, const apipool_verdict_t *verdict)
     else {
         MUST(verdict->rule >= APIPOOL_R05 && verdict->rule <= APIPOOL_R11);
     }
-    if (status == 401 || status == 402 || status == 429) {
+    if (status == 402 || status == 429 || (status == 401 && verdict->rule != APIPOOL_R11)) {
         MUST(blames_the_key(verdict) && verdict->action == APIPOOL_ROTATE);
     }
 }

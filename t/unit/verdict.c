@@ -203,6 +203,8 @@ static const row_t rate[] = {
      APIPOOL_R07},
     {"Moonshot", 429, OPENAI("rate_limit_reached_error", "", "max RPM: 3"), APIPOOL_R07},
     {"Zhipu", 429, "{\"error\":{\"code\":\"1302\",\"message\":\"x\"}}", APIPOOL_R07},
+    {"a limit that mentions permissions", 429, OPENAI("x", "x", "insufficient permissions"),
+     APIPOOL_R07},
     {"the message of a 403", 403, OPENAI("x", "x", "Too Many Requests"), APIPOOL_R07},
     {"throttled as 403", 403, "{\"message\":\"Request was throttled.\"}", APIPOOL_R07},
     {"the code of a 400", 400, OPENAI("x", "rate_limit_exceeded", "x"), APIPOOL_R07},
