@@ -287,7 +287,7 @@ start_servers() {
 }
 
 clean_up() {
-    trap '' INT TERM HUP
+    trap '' PIPE INT TERM HUP
     for server in $servers; do
         kill "$server" 2>/dev/null || true
         wait "$server" 2>/dev/null || true
@@ -441,7 +441,7 @@ servers=''
 work=$(mktemp -d)
 trap clean_up EXIT
 trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+trap 'exit 143' PIPE TERM HUP
 write_files
 start_servers
 measure_all
