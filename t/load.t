@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd mock_port serve_raw upstream_since spew);
+use APIPoolTest qw(private_httpd mock_port upstream_since);
 use Apache::Test ();
 use HTTP::Tiny ();
 use Test::More;

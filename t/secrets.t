@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request send_raw mock_port serve_raw slurp);
+use APIPoolTest qw(private_httpd request send_raw mock_port slurp);
 use Apache::Test ();
 use File::Find ();
 use Test::More;

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request send_raw upstream_mark upstream_since mock_port slurp json error_code);
+use APIPoolTest qw(private_httpd request send_raw upstream_mark upstream_since mock_port slurp error_code);
 use Apache::Test ();
 use Digest::SHA ();
 use HTTP::Tiny ();

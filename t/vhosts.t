@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request send_raw upstream_mark upstream_since mock_port free_port);
+use APIPoolTest qw(private_httpd request upstream_mark upstream_since mock_port free_port);
 use Apache::Test ();
 use Test::More;
 
