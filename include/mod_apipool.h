@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The contract between mod_apipool and mod_apipool_admin: version, names, and one provider. */
+ * The contract between mod_apipool and mod_apipool_admin: version, names, and one table of functions. */
 #ifndef MOD_APIPOOL_H
 #define MOD_APIPOOL_H
 
-/* The admin module never touches shared memory. It looks this provider up when the configuration is
+/* The admin module never touches shared memory. It looks this table up when the configuration is
  * checked, and asks it from then on; mod_apipool registers it together with its hooks. Both DSOs are
- * built from one tree: a provider of another version is not found. */
+ * built from one tree: a table of another version is not found. */
 
 #define APIPOOL_VERSION "0.1.0"
 
-#define APIPOOL_PROVIDER_GROUP   "apipool"
-#define APIPOOL_PROVIDER_NAME    "pools"
-#define APIPOOL_PROVIDER_VERSION "1"
+#define APIPOOL_API_GROUP   "apipool"
+#define APIPOOL_API_NAME    "pools"
+#define APIPOOL_API_VERSION "1"
 
 /* The state of a key, in the order in which operators see them listed. */
 typedef enum {
-    APIPOOL_STATE_ACTIVE,   /* in rotation */
-    APIPOOL_STATE_COOLING,  /* rate-limited until a known time */
-    APIPOOL_STATE_QUOTA,    /* balance or quota spent */
-    APIPOOL_STATE_INVALID,  /* the upstream rejects the credential */
-    APIPOOL_STATE_DISABLED, /* switched off by an operator */
+    APIPOOL_STATE_ACTIVE,    /* in rotation */
+    APIPOOL_STATE_COOLING,   /* limited until a known time */
+    APIPOOL_STATE_HALF_OPEN, /* recovered; one request is allowed to prove it */
+    APIPOOL_STATE_QUOTA,     /* balance or quota spent */
+    APIPOOL_STATE_INVALID,   /* the upstream rejects the credential */
+    APIPOOL_STATE_TRIPPED,   /* too many consecutive errors */
+    APIPOOL_STATE_DISABLED,  /* switched off by an operator */
     APIPOOL_STATE_COUNT
 } apipool_state_e;
 
@@ -30,6 +32,6 @@ typedef struct {
      * @return 1 or 0
      */
     int (*healthy)(void);
-} apipool_provider_t;
+} apipool_api_t;
 
 #endif

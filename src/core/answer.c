@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What an error answer's body says, over the error shapes of OpenAI, Anthropic, Gemini and others. */
+ * What an error answer's body says, over the error shapes of all vendors. */
 #include "answer.h"
 
 #include <apr_lib.h>
@@ -27,6 +27,22 @@ static void copy_scalar(char *out, apr_size_t size, const json_t *value)
     }
 }
 
+/* Gemini, google.rpc.QuotaFailure: one answer may name a limit per minute and one per day. */
+static void read_violations(const json_t *violations, apipool_answer_t *answer)
+{
+    size_t i;
+    json_t *violation;
+    json_array_foreach(violations, i, violation)
+    {
+        const char *id = json_string_value(json_object_get(violation, "quotaId"));
+        apr_size_t used = strlen(answer->quota);
+        if (id && used + 1 < sizeof(answer->quota)) {
+            answer->quota[used] = ' ';
+            apr_cpystrn(answer->quota + used + 1, id, sizeof(answer->quota) - used - 1);
+        }
+    }
+}
+
 /* Gemini, google.rpc.Status: ErrorInfo has a reason, RetryInfo a retryDelay. */
 static void read_details(const json_t *details, apipool_answer_t *answer)
 {
@@ -40,27 +56,64 @@ static void read_details(const json_t *details, apipool_answer_t *answer)
         }
         copy(answer->reason, sizeof(answer->reason),
              json_string_value(json_object_get(detail, "reason")));
+        read_violations(json_object_get(detail, "violations"), answer);
     }
+}
+
+/* OpenRouter. A prompt that its moderation refused has no word in the fields: the member's name
+ * is. */
+static void read_metadata(const json_t *metadata, apipool_answer_t *answer)
+{
+    const json_t *headers = json_object_get(metadata, "headers");
+    copy_scalar(answer->reset, sizeof(answer->reset),
+                json_object_get(headers, "X-RateLimit-Reset"));
+    if (json_object_get(metadata, "flagged_input")) {
+        copy(answer->reason, sizeof(answer->reason), "flagged_input");
+    }
+    copy(answer->reason, sizeof(answer->reason),
+         json_string_value(json_object_get(metadata, "limit_source")));
+    copy(answer->reason, sizeof(answer->reason),
+         json_string_value(json_object_get(metadata, "reason")));
+}
+
+/* The object that has the fields; OpenAI's stream of responses holds it in the response that
+ * failed. */
+static const json_t *find_error(const json_t *object)
+{
+    const json_t *error = json_object_get(object, "error");
+    if (!json_is_object(error)) {
+        error = json_object_get(json_object_get(object, "response"), "error");
+    }
+    return json_is_object(error) ? error : object;
 }
 
 static void read_object(const json_t *object, apipool_answer_t *answer)
 {
-    const json_t *error = json_object_get(object, "error");
-    if (json_is_string(error)) {
-        copy(answer->message, sizeof(answer->message), json_string_value(error));
-    }
-    const json_t *source = json_is_object(error) ? error : object;
+    static const char *const messages[] = {"message", "msg", "detail"};
+    const json_t *source = find_error(object);
     copy_scalar(answer->type, sizeof(answer->type), json_object_get(source, "type"));
     if (!answer->type[0]) {
         copy_scalar(answer->type, sizeof(answer->type), json_object_get(source, "status"));
     }
     copy_scalar(answer->code, sizeof(answer->code), json_object_get(source, "code"));
-    if (!answer->message[0]) {
-        copy_scalar(answer->message, sizeof(answer->message), json_object_get(source, "message"));
+    copy(answer->message, sizeof(answer->message),
+         json_string_value(json_object_get(object, "error")));
+    for (apr_size_t i = 0; i < sizeof(messages) / sizeof(*messages) && !answer->message[0]; i++) {
+        copy_scalar(answer->message, sizeof(answer->message), json_object_get(source, messages[i]));
     }
     read_details(json_object_get(source, "details"), answer);
-    copy(answer->reason, sizeof(answer->reason), /* OpenRouter */
-         json_string_value(json_object_get(json_object_get(source, "metadata"), "reason")));
+    read_metadata(json_object_get(source, "metadata"), answer);
+}
+
+/* Compressed bodies and the like have control characters soon. */
+static int is_text(const char *text, apr_size_t len)
+{
+    for (apr_size_t i = 0; i < len; i++) {
+        if (apr_iscntrl(text[i]) && !apr_isspace(text[i])) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 void apipool_answer_read(const char *body, apr_size_t len, apipool_answer_t *answer)
@@ -79,8 +132,9 @@ void apipool_answer_read(const char *body, apr_size_t len, apipool_answer_t *ans
     }
     else {
         apr_size_t shown = len < sizeof(answer->message) - 1 ? len : sizeof(answer->message) - 1;
-        memcpy(answer->message, body, shown);
-        answer->message[shown] = '\0';
+        if (is_text(body, shown)) {
+            memcpy(answer->message, body, shown);
+        }
     }
     json_decref(root);
 }

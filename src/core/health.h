@@ -7,22 +7,34 @@
 
 #include "mod_apipool.h"
 
-/* What happened to a key. Events come from verdicts and from operators. */
+/* What happened to a key. Events come from verdicts, from the clock and from operators. */
 typedef enum {
-    APIPOOL_EVENT_NONE,    /* nothing that says anything about the key */
-    APIPOOL_EVENT_SUCCESS, /* it was accepted */
-    APIPOOL_EVENT_RATE_LIMITED,
+    APIPOOL_EVENT_NONE,         /* nothing that says anything about the key */
+    APIPOOL_EVENT_SUCCESS,      /* it was accepted and it worked */
+    APIPOOL_EVENT_RATE_LIMITED, /* by the upstream, or by a limit of the pool's own */
     APIPOOL_EVENT_QUOTA_SPENT,
     APIPOOL_EVENT_REJECTED, /* the upstream does not accept the credential */
+    APIPOOL_EVENT_FAILED,   /* an error that may be the key's; says nothing by itself */
+    APIPOOL_EVENT_TRIPPED,  /* the last of too many errors in a row that are the key's */
     APIPOOL_EVENT_EXPIRED,  /* the clock passed the end of a cooldown */
+    APIPOOL_EVENT_DUE,      /* the clock says it is time to try the key again */
+    APIPOOL_EVENT_ENABLED,  /* by an operator */
+    APIPOOL_EVENT_DISABLED,
     APIPOOL_EVENT_COUNT
 } apipool_event_e;
 
 /**
- * The state after an event. Pure; a late event never lifts a key out of a state that only the clock
- * or an operator may end: a success that began before a 401 arrived does not make the key valid.
+ * The state after an event. Pure. A late event never lifts a key out of a state that only the clock,
+ * an operator or a request sent to prove it may end: a success that began before a 401 arrived does not
+ * make the key valid.
  */
 apipool_state_e apipool_health_next(apipool_state_e state, apipool_event_e event);
+
+/** "half_open" and so on, as operators see it. */
+const char *apipool_state_name(apipool_state_e state);
+
+/** Whether the clock ends that state by APIPOOL_EVENT_DUE, after apipool_health_recover_at. */
+int apipool_health_is_recovering(apipool_state_e state);
 
 /**
  * When a rate-limited key may be used again: what the upstream named, else min doubled per
@@ -35,6 +47,13 @@ apipool_state_e apipool_health_next(apipool_state_e state, apipool_event_e event
  */
 apr_time_t apipool_health_cool_until(apr_time_t current, apr_time_t named, unsigned streak,
                                      apr_time_t now, apr_interval_time_t min,
+                                     apr_interval_time_t max);
+
+/**
+ * When a tripped, invalid or quota key is tried again: min doubled per try that failed, at most max.
+ * @param tries tries that failed before
+ */
+apr_time_t apipool_health_recover_at(unsigned tries, apr_time_t now, apr_interval_time_t min,
                                      apr_interval_time_t max);
 
 #endif

@@ -49,17 +49,14 @@ static void refuse(const apipool_key_sink_t *sink, long line, const char *reason
     }
 }
 
-static void deliver(const char *key, apr_size_t len, int enabled, long line,
-                    const apipool_key_sink_t *sink)
+static void deliver(const apipool_key_item_t *item, long line, const apipool_key_sink_t *sink)
 {
-    const char *reason = apipool_key_check(key, len);
+    const char *reason = apipool_key_check(item->key, item->len);
     if (reason) {
         refuse(sink, line, reason);
-        return;
     }
-    apipool_key_item_t item = {.key = key, .len = len, .enabled = enabled};
-    if (sink->on_key) {
-        sink->on_key(sink->ctx, &item);
+    else if (sink->on_key) {
+        sink->on_key(sink->ctx, item);
     }
 }
 
@@ -73,7 +70,8 @@ static void deliver_trimmed(const char *start, const char *end, long line,
         end--;
     }
     if (start < end) {
-        deliver(start, (apr_size_t)(end - start), 1, line, sink);
+        apipool_key_item_t item = {.key = start, .len = (apr_size_t)(end - start), .enabled = 1};
+        deliver(&item, line, sink);
     }
 }
 
@@ -109,26 +107,64 @@ static void import_lines(const char *text, const char *end, const apipool_key_si
     }
 }
 
+/* Reads a whole number from 1 to max; absent is 0. Returns 0 when it is something else. */
+static int read_count(const json_t *object, const char *name, json_int_t max, apr_uint32_t *count)
+{
+    const json_t *value = json_object_get(object, name);
+    json_int_t number = json_integer_value(value);
+    *count = (apr_uint32_t)number;
+    return !value || json_is_null(value) || (json_is_integer(value) && number > 0 && number <= max);
+}
+
+static const char *read_limits(const json_t *limits, apipool_key_limits_t *out)
+{
+    if (!limits || json_is_null(limits)) {
+        return NULL;
+    }
+    return json_is_object(limits) && read_count(limits, "rpm", APR_UINT32_MAX, &out->rpm) &&
+                   read_count(limits, "rpd", APR_UINT32_MAX, &out->rpd) &&
+                   read_count(limits, "tpm", APR_UINT32_MAX, &out->tpm) &&
+                   read_count(limits, "tpd", APR_UINT32_MAX, &out->tpd) &&
+                   read_count(limits, "concurrency", APR_UINT32_MAX, &out->concurrency)
+               ? NULL
+               : "\"limits\" is not an object of whole numbers above 0";
+}
+
+/* What an object says of a key besides the key. Returns what is wrong with it, or NULL. */
+static const char *read_attributes(const json_t *object, apipool_key_item_t *item)
+{
+    const json_t *flag = json_object_get(object, "enabled");
+    const json_t *account = json_object_get(object, "account");
+    if (flag && !json_is_boolean(flag)) {
+        return "\"enabled\" is neither true nor false";
+    }
+    item->enabled = !json_is_false(flag);
+    if (!read_count(object, "weight", APIPOOL_WEIGHT_MAX, &item->weight)) {
+        return "\"weight\" is not a whole number from 1 to 1000";
+    }
+    if (account && !json_is_string(account) && !json_is_null(account)) {
+        return "\"account\" is not a string";
+    }
+    item->account = json_string_value(account);
+    return read_limits(json_object_get(object, "limits"), &item->limits);
+}
+
 static void import_element(const json_t *element, long number, const apipool_key_sink_t *sink)
 {
-    int enabled = 1;
-    const json_t *key = element;
-    if (json_is_object(element)) {
-        key = json_object_get(element, "key");
-        const json_t *flag = json_object_get(element, "enabled");
-        if (flag && !json_is_boolean(flag)) {
-            refuse(sink, number, "\"enabled\" is neither true nor false");
-            return;
-        }
-        enabled = !json_is_false(flag);
+    apipool_key_item_t item = {.enabled = 1};
+    const json_t *key = json_is_object(element) ? json_object_get(element, "key") : element;
+    const char *fault = json_is_object(element) ? read_attributes(element, &item) : NULL;
+    if (!fault && !json_is_string(key)) {
+        fault = json_is_object(element) ? "object without a string \"key\""
+                                        : "neither a string nor an object";
     }
-    if (!json_is_string(key)) {
-        refuse(sink, number,
-               json_is_object(element) ? "object without a string \"key\""
-                                       : "neither a string nor an object");
+    if (fault) {
+        refuse(sink, number, fault);
         return;
     }
-    deliver(json_string_value(key), json_string_length(key), enabled, number, sink);
+    item.key = json_string_value(key);
+    item.len = json_string_length(key);
+    deliver(&item, number, sink);
 }
 
 static void import_json(const char *text, apr_size_t len, const apipool_key_sink_t *sink)

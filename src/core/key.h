@@ -10,14 +10,24 @@
 
 #define APIPOOL_KEY_MAX     4096 /* bytes */
 #define APIPOOL_SECRET_SIZE 32   /* bytes of the secret that ids are derived from */
-#define APIPOOL_ID_SIZE     17   /* 16 hex digits and the terminating NUL */
-#define APIPOOL_MASKED_SIZE 12   /* 4 bytes, an ellipsis of 3, 4 bytes, NUL */
+#define APIPOOL_WEIGHT_MAX  1000
+#define APIPOOL_ID_SIZE     17 /* 16 hex digits and the terminating NUL */
+#define APIPOOL_MASKED_SIZE 12 /* 4 bytes, an ellipsis of 3, 4 bytes, NUL */
 
-/* One key of an import, valid only while on_key runs. */
+/* What a key may be used for at most; 0: no limit of that kind. Requests and tokens per minute and day. */
+typedef struct {
+    apr_uint32_t rpm, rpd, tpm, tpd;
+    apr_uint32_t concurrency; /* requests in flight */
+} apipool_key_limits_t;
+
+/* One key of an import, valid only while on_key runs. All but the key is what a JSON object said. */
 typedef struct {
     const char *key;
     apr_size_t len;
-    int enabled; /* 0 only where a JSON object said "enabled": false */
+    int enabled;                 /* 0 only where it said "enabled": false */
+    apr_uint32_t weight;         /* 1 to APIPOOL_WEIGHT_MAX; 0: not said */
+    const char *account;         /* whose keys share limits and balance; NULL: not said */
+    apipool_key_limits_t limits; /* 0: not said */
 } apipool_key_item_t;
 
 /* Receives an import; what is NULL is not wanted. Lines count from 1; in a JSON array the first element
@@ -38,9 +48,9 @@ const char *apipool_key_check(const char *key, apr_size_t len);
 
 /**
  * Reads keys separated by newlines or commas, or a JSON array of strings or of objects with "key"
- * and an optional "enabled". Blanks around a key are trimmed, empty items and lines starting with
- * '#' are skipped, a leading byte order mark is ignored. Invalid items are told to on_invalid and do
- * not stop the rest.
+ * and optional "enabled", "weight", "account" and "limits"; other members are ignored. Blanks around a
+ * key are trimmed, empty items and lines starting with '#' are skipped, a leading byte order mark is
+ * ignored. Invalid items are told to on_invalid and do not stop the rest.
  */
 void apipool_key_import(const char *text, apr_size_t len, const apipool_key_sink_t *sink);
 

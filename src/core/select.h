@@ -7,36 +7,62 @@
 #include <apr_time.h>
 
 typedef enum {
+    APIPOOL_STRATEGY_SMART,
     APIPOOL_STRATEGY_ROUND_ROBIN,
     APIPOOL_STRATEGY_LEAST_USED,
+    APIPOOL_STRATEGY_RANDOM,
+    APIPOOL_STRATEGY_FILL_FIRST,
     APIPOOL_STRATEGY_COUNT
 } apipool_strategy_e;
 
-/* How many keys of a pool a strategy needs to see. */
+/* How a strategy gets to its candidates. */
 typedef enum {
-    APIPOOL_SAMPLE_NEXT,  /* the next one in turn */
+    APIPOOL_SAMPLE_NEXT,  /* the next key in turn */
+    APIPOOL_SAMPLE_FIRST, /* the first key that is usable */
+    APIPOOL_SAMPLE_ONE,   /* one drawn at random, heavy ones more often */
     APIPOOL_SAMPLE_SPREAD /* all of a small pool, a few drawn at random from a large one */
 } apipool_sample_e;
 
 /* What a strategy knows of a key. */
 typedef struct {
     apr_uint32_t in_flight;
+    double weight;   /* above 0; 1 is normal */
+    double success;  /* moving average, 0 to 1 */
+    double headroom; /* 1: no limit near, 0: the fullest of its windows is full */
+    unsigned streak; /* consecutive errors */
+    double served;   /* up to where it has had its share; see apipool_select_finish */
     apr_time_t last_used_at;
 } apipool_candidate_t;
 
 /** The strategy of that name as the configuration spells it, or -1. */
 int apipool_strategy_by_name(const char *name);
 
-/** The names of all strategies, for messages: "round-robin, least-used". */
+/** The names of all strategies, for messages: "smart, round-robin, …". */
 const char *apipool_strategy_names(void);
 
 apipool_sample_e apipool_strategy_sample(apipool_strategy_e strategy);
+
+/**
+ * How good a key is: weight * success * headroom / (1 + in_flight / weight), halved per consecutive error.
+ * Never below a twentieth of its weight, so that a key which has failed gets to show that it works again.
+ */
+double apipool_select_score(const apipool_candidate_t *candidate);
+
+/**
+ * Where a key stands when it has served one more request: fair queueing (Goyal, Vin and Cheng, 1996), in
+ * which a request costs a key what its share is the inverse of. The best score alone would starve all
+ * but one key, and give weights no meaning as long as no two requests overlap.
+ * @param clock where the key served last stood before that; one that was out of rotation comes back there
+ */
+double apipool_select_finish(apipool_strategy_e strategy, const apipool_candidate_t *candidate,
+                             double clock);
 
 /**
  * The best of the candidates. Pure.
  * @param count at least 1
  * @return an index below count
  */
-int apipool_select(apipool_strategy_e strategy, const apipool_candidate_t *candidates, int count);
+int apipool_select(apipool_strategy_e strategy, const apipool_candidate_t *candidates, int count,
+                   double clock);
 
 #endif

@@ -2,7 +2,7 @@
  * The rules: what one attempt at an upstream means. */
 #include "verdict.h"
 
-#include <apr_strings.h>
+#include <apr_lib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,98 +14,145 @@ static const struct {
     apipool_action_e action;
     apipool_scope_e scope;
     apipool_event_e event;
+    int upstream_fault;
 } rules[APIPOOL_RULE_COUNT] = {
-    [APIPOOL_R00] = {"R00", APIPOOL_PASS, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_SUCCESS},
-    [APIPOOL_R01] = {"R01", APIPOOL_STOP, APIPOOL_SCOPE_CLIENT, APIPOOL_EVENT_NONE},
-    [APIPOOL_R02] = {"R02", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE},
-    [APIPOOL_R03] = {"R03", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE},
-    [APIPOOL_R04] = {"R04", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE},
-    [APIPOOL_R05] = {"R05", APIPOOL_ROTATE, APIPOOL_SCOPE_ACCOUNT, APIPOOL_EVENT_QUOTA_SPENT},
-    [APIPOOL_R06] = {"R06", APIPOOL_ROTATE, APIPOOL_SCOPE_KEY, APIPOOL_EVENT_REJECTED},
-    [APIPOOL_R07] = {"R07", APIPOOL_ROTATE, APIPOOL_SCOPE_KEY, APIPOOL_EVENT_RATE_LIMITED},
-    [APIPOOL_R11] = {"R11", APIPOOL_PASS, APIPOOL_SCOPE_CLIENT, APIPOOL_EVENT_NONE},
-    [APIPOOL_R12] = {"R12", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE},
-    [APIPOOL_R14] = {"R14", APIPOOL_STOP, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE},
-    [APIPOOL_R15] = {"R15", APIPOOL_STOP, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE},
+    [APIPOOL_R00] = {"R00", APIPOOL_PASS, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_SUCCESS, 0},
+    [APIPOOL_R01] = {"R01", APIPOOL_STOP, APIPOOL_SCOPE_CLIENT, APIPOOL_EVENT_NONE, 0},
+    [APIPOOL_R02] = {"R02", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
+    [APIPOOL_R03] = {"R03", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
+    [APIPOOL_R04] = {"R04", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
+    [APIPOOL_R05] = {"R05", APIPOOL_ROTATE, APIPOOL_SCOPE_ACCOUNT, APIPOOL_EVENT_QUOTA_SPENT, 0},
+    [APIPOOL_R06] = {"R06", APIPOOL_ROTATE, APIPOOL_SCOPE_KEY, APIPOOL_EVENT_REJECTED, 0},
+    [APIPOOL_R07] = {"R07", APIPOOL_ROTATE, APIPOOL_SCOPE_MODEL, APIPOOL_EVENT_RATE_LIMITED, 0},
+    [APIPOOL_R08] = {"R08", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 0},
+    [APIPOOL_R09] = {"R09", APIPOOL_ROTATE, APIPOOL_SCOPE_MODEL, APIPOOL_EVENT_RATE_LIMITED, 0},
+    [APIPOOL_R10] = {"R10", APIPOOL_ROTATE, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0},
+    [APIPOOL_R11] = {"R11", APIPOOL_PASS, APIPOOL_SCOPE_CLIENT, APIPOOL_EVENT_NONE, 0},
+    [APIPOOL_R12] = {"R12", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_FAILED, 1},
+    [APIPOOL_R13] = {"R13", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
+    [APIPOOL_R14] = {"R14", APIPOOL_STOP, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0},
+    [APIPOOL_R15] = {"R15", APIPOOL_STOP, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0},
+    [APIPOOL_C01] = {.name = "C01"},
+    [APIPOOL_C01 + 1] = {.name = "C02"},
+    [APIPOOL_C01 + 2] = {.name = "C03"},
+    [APIPOOL_C01 + 3] = {.name = "C04"},
+    [APIPOOL_C01 + 4] = {.name = "C05"},
+    [APIPOOL_C01 + 5] = {.name = "C06"},
+    [APIPOOL_C01 + 6] = {.name = "C07"},
+    [APIPOOL_C01 + 7] = {.name = "C08"},
+    [APIPOOL_C01 + 8] = {.name = "C09"},
+    [APIPOOL_C01 + 9] = {.name = "C10"},
+    [APIPOOL_C01 + 10] = {.name = "C11"},
+    [APIPOOL_C01 + 11] = {.name = "C12"},
+    [APIPOOL_C01 + 12] = {.name = "C13"},
+    [APIPOOL_C01 + 13] = {.name = "C14"},
+    [APIPOOL_C01 + 14] = {.name = "C15"},
+    [APIPOOL_C01 + 15] = {.name = "C16"},
 };
 
-/* Where a marker is looked for. A message is free text in which a vendor may quote what the client
- * sent, so only its beginning counts where the status does not already speak of the key. */
-typedef enum {
-    IN_FIELDS,      /* equals type, code or reason */
-    STARTS_MESSAGE, /* the message begins with it */
-    IN_KEY_MESSAGE, /* in the message, outside quotation marks, of 401, 402, 403 and 429 only */
-    IN_REFUSAL /* either of these, of 401 and 403 only: what the client asked for was refused */
-} where_e;
-
-/* Tried in this order, so quota comes before rate limit and before credential. One row per fact.
- * Sources: the error guides of OpenAI, Anthropic, Gemini, Moonshot, SiliconFlow and Zhipu. */
+/* The rule for each meaning of a marker, and the status of an answer that has no other. */
 static const struct {
     apipool_rule_e rule;
-    where_e where;
-    const char *text;
-} markers[] = {
-    {APIPOOL_R05, IN_FIELDS, "insufficient_quota"},
-    {APIPOOL_R05, IN_FIELDS, "credit_balance_exhausted"},
-    {APIPOOL_R05, IN_FIELDS, "organization_spend_limit_exceeded"},
-    {APIPOOL_R05, IN_FIELDS, "project_spend_limit_exceeded"},
-    {APIPOOL_R05, IN_FIELDS, "organization_usage_limit_exceeded"},
-    {APIPOOL_R05, IN_FIELDS, "enforced_spend_limit_reached"},
-    {APIPOOL_R05, IN_FIELDS, "exceeded_current_quota_error"},
-    {APIPOOL_R05, IN_FIELDS, "blocked_api_access"},
-    {APIPOOL_R05, IN_FIELDS, "billing_error"},
-    {APIPOOL_R05, IN_FIELDS, "30001"},
-    {APIPOOL_R05, IN_FIELDS, "1113"},
-    {APIPOOL_R11, IN_REFUSAL, "model_not_found"},
-    {APIPOOL_R11, IN_REFUSAL, "permission_error"},
-    {APIPOOL_R11, IN_REFUSAL, "missing scopes"},
-    {APIPOOL_R11, IN_REFUSAL, "insufficient permissions"},
-    {APIPOOL_R05, STARTS_MESSAGE, "Your credit balance is too low"},
-    {APIPOOL_R05, STARTS_MESSAGE, "You have reached your specified API usage limits"},
-    {APIPOOL_R05, IN_KEY_MESSAGE, "credit balance"},
-    {APIPOOL_R05, IN_KEY_MESSAGE, "spend limit"},
-    {APIPOOL_R05, IN_KEY_MESSAGE, "spending cap"},
-    {APIPOOL_R05, IN_KEY_MESSAGE, "api usage limits"},
-    {APIPOOL_R05, IN_KEY_MESSAGE, "prepayment credits"},
-    {APIPOOL_R05, IN_KEY_MESSAGE, "credits are depleted"},
-    {APIPOOL_R05, IN_KEY_MESSAGE, "requires billing to be enabled"},
-    {APIPOOL_R05, IN_KEY_MESSAGE, "key limit exceeded"},
-    {APIPOOL_R05, IN_KEY_MESSAGE, "account is not active"},
-    {APIPOOL_R05, IN_KEY_MESSAGE, "insufficient balance"},
-    {APIPOOL_R06, IN_FIELDS, "invalid_api_key"},
-    {APIPOOL_R06, IN_FIELDS, "authentication_error"},
-    {APIPOOL_R06, IN_FIELDS, "invalid_authentication_error"},
-    {APIPOOL_R06, IN_FIELDS, "UNAUTHENTICATED"},
-    {APIPOOL_R06, IN_FIELDS, "API_KEY_INVALID"},
-    {APIPOOL_R06, IN_FIELDS, "organization_restricted"},
-    {APIPOOL_R06, IN_FIELDS, "account_deactivated"},
-    {APIPOOL_R06, STARTS_MESSAGE, "API key not valid"},
-    {APIPOOL_R06, STARTS_MESSAGE, "API key expired"},
-    {APIPOOL_R07, IN_FIELDS, "rate_limit_exceeded"},
-    {APIPOOL_R07, IN_FIELDS, "rate_limit_error"},
-    {APIPOOL_R07, IN_FIELDS, "rate_limit_reached_error"},
-    {APIPOOL_R07, IN_FIELDS, "RESOURCE_EXHAUSTED"},
-    {APIPOOL_R07, IN_KEY_MESSAGE, "too many requests"},
-    {APIPOOL_R07, IN_KEY_MESSAGE, "rate limit"},
-    {APIPOOL_R07, IN_KEY_MESSAGE, "tokens per minute"},
-    {APIPOOL_R07, IN_KEY_MESSAGE, "throttl"},
+    int status;
+} meanings[APIPOOL_MEANS_COUNT] = {
+    [APIPOOL_MEANS_QUOTA] = {APIPOOL_R05, 402},
+    [APIPOOL_MEANS_PENDING] = {APIPOOL_R07, 402},
+    [APIPOOL_MEANS_CREDENTIAL] = {APIPOOL_R06, 401},
+    [APIPOOL_MEANS_NO_MODEL] = {APIPOOL_R10, 404},
+    [APIPOOL_MEANS_REFUSED] = {APIPOOL_R11, 400},
+    [APIPOOL_MEANS_FORBIDDEN] = {APIPOOL_R09, 403},
+    [APIPOOL_MEANS_OVERLOADED] = {APIPOOL_R13, 529},
+    [APIPOOL_MEANS_DAILY_LIMIT] = {APIPOOL_R07, 429},
+    [APIPOOL_MEANS_RATE_LIMIT] = {APIPOOL_R07, 429},
 };
 
-/* Looks outside quotation marks only: what a vendor quotes is the client's, a model's name for example. */
+/* The whole of a custom rule's effect, by its scope. */
+static const struct {
+    apipool_event_e event;
+    int upstream_fault;
+} effects[] = {
+    [APIPOOL_SCOPE_NONE] = {APIPOOL_EVENT_NONE, 0},
+    [APIPOOL_SCOPE_CLIENT] = {APIPOOL_EVENT_NONE, 0},
+    [APIPOOL_SCOPE_MODEL] = {APIPOOL_EVENT_RATE_LIMITED, 0},
+    [APIPOOL_SCOPE_KEY] = {APIPOOL_EVENT_RATE_LIMITED, 0},
+    [APIPOOL_SCOPE_ACCOUNT] = {APIPOOL_EVENT_RATE_LIMITED, 0},
+    [APIPOOL_SCOPE_UPSTREAM] = {APIPOOL_EVENT_NONE, 1},
+};
+
+static const char *find(const char *text, const char *part)
+{
+    apr_size_t len = strlen(part);
+    for (; *text; text++) {
+        if (!strncasecmp(text, part, len)) {
+            return text;
+        }
+    }
+    return NULL;
+}
+
+static const struct {
+    const char *open, *close;
+} quotation_marks[] = {
+    {"`", "`"},
+    {"\"", "\""},
+    {"'", "'"},
+    {"\xe2\x80\x9c", "\xe2\x80\x9d"}, /* U+201C, U+201D */
+    {"\xe3\x80\x8c", "\xe3\x80\x8d"}, /* U+300C, U+300D */
+};
+
+#define QUOTATION_MARKS (sizeof(quotation_marks) / sizeof(*quotation_marks))
+
+/* The end of the last such part, or NULL. */
+static const char *find_end(const char *text, const char *part)
+{
+    const char *end = NULL;
+    while ((text = strstr(text, part)) != NULL) {
+        text += strlen(part);
+        end = text;
+    }
+    return end;
+}
+
+/* Where the quotation ends that a mark opens: after the last mark of any kind, for what a client
+ * sent may hold marks itself; where this kind is not closed, at the end. */
+static const char *quotation_end(const char *text, apr_size_t mark)
+{
+    const char *end = find_end(text, quotation_marks[mark].close);
+    if (!end) {
+        return text + strlen(text);
+    }
+    for (apr_size_t i = 0; i < QUOTATION_MARKS; i++) {
+        const char *other = find_end(text, quotation_marks[i].close);
+        end = other && other > end ? other : end;
+    }
+    return end;
+}
+
+/* Behind what is quoted from here on; NULL when nothing is. */
+static const char *skip_quoted(const char *text, int in_word)
+{
+    for (apr_size_t i = 0; i < QUOTATION_MARKS; i++) {
+        apr_size_t len = strlen(quotation_marks[i].open);
+        if (!strncmp(text, quotation_marks[i].open, len)) {
+            int is_apostrophe = in_word && *text == '\'';
+            return is_apostrophe ? NULL : quotation_end(text + len, i);
+        }
+    }
+    return NULL;
+}
+
+/* Looks outside quotation marks only: what a vendor quotes is the client's, a model's name for
+ * example. */
 static int contains(const char *text, const char *part)
 {
     apr_size_t len = strlen(part);
-    char quote = '\0';
-    for (; *text; text++) {
-        if (quote) {
-            quote = *text == quote ? '\0' : quote;
-        }
-        else if (*text == '`' || *text == '"' || *text == '\'') {
-            quote = *text;
-        }
-        else if (!strncasecmp(text, part, len)) {
+    for (const char *at = text; *at;) {
+        int in_word = at > text && apr_isalpha(at[-1]) && apr_isalpha(at[1]);
+        const char *behind = skip_quoted(at, in_word);
+        if (!behind && !strncasecmp(at, part, len)) {
             return 1;
         }
+        at = behind ? behind : at + 1;
     }
     return 0;
 }
@@ -116,54 +163,209 @@ static int in_fields(const char *text, const apipool_answer_t *answer)
            !strcasecmp(answer->reason, text);
 }
 
-static int marked(where_e where, const char *text, int status, const apipool_answer_t *answer)
+static int is_marked(const apipool_marker_t *marker, int status, const apipool_answer_t *answer)
 {
-    switch (where) {
-    case IN_FIELDS:
-        return in_fields(text, answer);
-    case STARTS_MESSAGE:
-        return !strncasecmp(answer->message, text, strlen(text));
-    case IN_KEY_MESSAGE:
+    if (marker->status && marker->status != status) {
+        return 0;
+    }
+    switch (marker->where) {
+    case APIPOOL_IN_FIELDS:
+        return in_fields(marker->text, answer);
+    case APIPOOL_IN_QUOTA:
+        return find(answer->quota, marker->text) != NULL;
+    case APIPOOL_STARTS_MESSAGE:
+        return !strncasecmp(answer->message, marker->text, strlen(marker->text));
+    case APIPOOL_IN_MESSAGE:
+        return contains(answer->message, marker->text);
+    case APIPOOL_IN_KEY_MESSAGE:
         return (status == 401 || status == 402 || status == 403 || status == 429) &&
-               contains(answer->message, text);
-    case IN_REFUSAL:
+               contains(answer->message, marker->text);
+    case APIPOOL_IN_REFUSAL:
         return (status == 401 || status == 403) &&
-               (in_fields(text, answer) || contains(answer->message, text));
+               (in_fields(marker->text, answer) || contains(answer->message, marker->text));
     }
     return 0;
 }
 
-/* Quota shows as 402, 403, 429 and even 400, so the body speaks before the status does. */
-static apipool_rule_e client_error_rule(int status, const apipool_answer_t *answer)
+/* What a status leaves to be said by the body. An upstream that fails may say anything of the key;
+ * 402 and 413 are plain, but for a 402 that ends by itself. */
+static int may_mean(int status, apipool_meaning_e meaning)
 {
-    if (status == 402) { /* but for OpenRouter's, which says that others are still being paid for */
-        return strcasecmp(answer->reason, "in_flight_budget_exhausted") ? APIPOOL_R05 : APIPOOL_R07;
+    if (status >= 500) {
+        return meaning == APIPOOL_MEANS_OVERLOADED;
     }
-    for (apr_size_t i = 0; i < sizeof(markers) / sizeof(*markers); i++) {
-        if (marked(markers[i].where, markers[i].text, status, answer)) {
-            return markers[i].rule;
+    if (status == 402) {
+        return meaning == APIPOOL_MEANS_PENDING;
+    }
+    return status != 413;
+}
+
+static const apipool_marker_t *find_marker(apipool_provider_e provider, int status,
+                                           const apipool_answer_t *answer)
+{
+    apr_size_t count;
+    const apipool_marker_t *markers = apipool_provider_markers(&count);
+    for (apr_size_t i = 0; i < count; i++) {
+        if (apipool_provider_holds(markers[i].of, provider) && may_mean(status, markers[i].means) &&
+            is_marked(&markers[i], status, answer)) {
+            return &markers[i];
         }
     }
-    return status == 401 ? APIPOOL_R06 : status == 429 ? APIPOOL_R07 : APIPOOL_R11;
+    return NULL;
 }
 
-/* 501 and 505 say what the upstream will never do; every other 5xx may pass, Cloudflare's 52x too. */
-static apipool_rule_e error_rule(int status, const apipool_answer_t *answer)
+/* 501 and 505 say what the upstream will never do; every other 5xx may pass, Cloudflare's too. */
+static apipool_rule_e rule_of_status(int status)
 {
-    if (status < 500) {
-        return client_error_rule(status, answer);
+    switch (status) {
+    case 401:
+        return APIPOOL_R06;
+    case 402:
+        return APIPOOL_R05;
+    case 403:
+        return APIPOOL_R09;
+    case 429:
+        return APIPOOL_R07;
+    case 501:
+    case 505:
+        return APIPOOL_R11;
+    default:
+        return status < 500 ? APIPOOL_R11 : APIPOOL_R12;
     }
-    return status == 501 || status == 505 ? APIPOOL_R11 : APIPOOL_R12;
 }
 
-static apr_time_t named_time(const apipool_evidence_t *evidence, const apipool_answer_t *answer)
+/* "429" as a status; 0 for what is none. */
+static int read_status(const char *text)
 {
-    apr_time_t at = evidence->headers ? apipool_when_headers(evidence->headers, evidence->now) : 0;
-    if (answer->retry_in > 0 && answer->retry_in <= APIPOOL_WHEN_MAX &&
-        evidence->now + answer->retry_in > at) {
-        at = evidence->now + answer->retry_in;
+    if ((text[0] != '4' && text[0] != '5') || !apr_isdigit(text[1]) || !apr_isdigit(text[2]) ||
+        text[3]) {
+        return 0;
     }
-    return at;
+    return (text[0] - '0') * 100 + (text[1] - '0') * 10 + text[2] - '0';
+}
+
+static int type_status(const char *text)
+{
+    apr_size_t count;
+    const apipool_error_type_t *types = apipool_provider_error_types(&count);
+    for (apr_size_t i = 0; i < count; i++) {
+        if (!strcasecmp(text, types[i].type)) {
+            return types[i].status;
+        }
+    }
+    return 0;
+}
+
+/* The status that an error inside a 200 would have had. */
+static int in_band_status(apipool_provider_e provider, const apipool_answer_t *answer)
+{
+    int status = read_status(answer->code);
+    if (!status) {
+        status = read_status(answer->type);
+    }
+    if (!status) { /* at no status at all, only markers count that need none */
+        const apipool_marker_t *marker = find_marker(provider, 0, answer);
+        status = marker ? meanings[marker->means].status : 0;
+    }
+    if (!status) {
+        status = type_status(answer->type);
+    }
+    if (!status) {
+        status = type_status(answer->code);
+    }
+    return status ? status : 500;
+}
+
+static int custom_matches(const apipool_custom_rule_t *custom, int status,
+                          const apipool_answer_t *answer)
+{
+    int listed = 0;
+    for (int i = 0; i < custom->status_count; i++) {
+        listed |= status >= custom->statuses[i].from && status <= custom->statuses[i].to;
+    }
+    return listed && (!custom->marker || find(answer->type, custom->marker) ||
+                      find(answer->code, custom->marker) || find(answer->reason, custom->marker) ||
+                      find(answer->message, custom->marker));
+}
+
+/* The index of the first of the pool's own rules that matches, or -1. */
+static int find_custom(const apipool_evidence_t *evidence, const apipool_answer_t *answer)
+{
+    int status = evidence->in_band ? 200 : evidence->status;
+    for (int i = 0; i < evidence->custom_count && i < APIPOOL_CUSTOM_MAX; i++) {
+        if (custom_matches(&evidence->custom[i], status, answer)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static apr_time_t later(apr_time_t a, apr_time_t b)
+{
+    return a > b ? a : b;
+}
+
+/* An upstream's fault lasts until it says, but not until some limit's window ends. */
+static apr_time_t named_time(const apipool_evidence_t *evidence, const apipool_answer_t *answer,
+                             int upstream_fault)
+{
+    apr_time_t now = evidence->now, at = 0;
+    if (evidence->headers) {
+        at = upstream_fault ? apipool_when_retry_after(evidence->headers, evidence->provider, now)
+                            : apipool_when_headers(evidence->headers, evidence->provider, now);
+    }
+    if (answer->retry_in > 0 && answer->retry_in <= APIPOOL_WHEN_MAX) {
+        at = later(at, now + answer->retry_in);
+    }
+    return upstream_fault ? at : later(at, apipool_when_reset(answer->reset, now));
+}
+
+static apipool_verdict_t by_rule(apipool_rule_e rule)
+{
+    apipool_verdict_t verdict = {.rule = rule,
+                                 .action = rules[rule].action,
+                                 .scope = rules[rule].scope,
+                                 .event = rules[rule].event,
+                                 .upstream_fault = rules[rule].upstream_fault};
+    return verdict;
+}
+
+static apipool_verdict_t by_custom(const apipool_custom_rule_t *custom, int index)
+{
+    apipool_verdict_t verdict = {.rule = (apipool_rule_e)(APIPOOL_C01 + index),
+                                 .action = custom->action,
+                                 .scope = custom->scope,
+                                 .event = effects[custom->scope].event,
+                                 .upstream_fault = effects[custom->scope].upstream_fault};
+    return verdict;
+}
+
+static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
+{
+    apr_size_t len = evidence->body ? evidence->body_len : 0;
+    apipool_answer_t answer;
+    apipool_verdict_t verdict;
+    const apipool_marker_t *marker = NULL;
+
+    apipool_answer_read(evidence->body ? evidence->body : "",
+                        len < APIPOOL_VERDICT_BODY_MAX ? len : APIPOOL_VERDICT_BODY_MAX, &answer);
+    int custom = find_custom(evidence, &answer);
+    if (custom >= 0) {
+        verdict = by_custom(&evidence->custom[custom], custom);
+    }
+    else {
+        int status =
+            evidence->in_band ? in_band_status(evidence->provider, &answer) : evidence->status;
+        marker = find_marker(evidence->provider, status, &answer);
+        verdict = by_rule(marker ? meanings[marker->means].rule : rule_of_status(status));
+    }
+    if (verdict.event == APIPOOL_EVENT_RATE_LIMITED || verdict.upstream_fault) {
+        verdict.retry_at = named_time(evidence, &answer, verdict.upstream_fault);
+    }
+    if (marker && marker->means == APIPOOL_MEANS_DAILY_LIMIT) {
+        verdict.retry_at = later(verdict.retry_at, apipool_when_pacific_midnight(evidence->now));
+    }
+    return verdict;
 }
 
 apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence)
@@ -174,25 +376,11 @@ apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence)
         [APIPOOL_PHASE_BROKE] = APIPOOL_R02,
         [APIPOOL_PHASE_CLIENT_GONE] = APIPOOL_R01,
     };
-    apipool_answer_t answer;
-    apipool_verdict_t verdict = {0};
-
-    if (evidence->phase != APIPOOL_PHASE_ANSWERED) {
-        verdict.rule = unanswered[evidence->phase];
+    if (evidence->phase == APIPOOL_PHASE_ANSWERED) {
+        return evidence->status < 400 && !evidence->in_band ? by_rule(APIPOOL_R00)
+                                                            : judge_error(evidence);
     }
-    else if (evidence->status < 400) {
-        verdict.rule = APIPOOL_R00;
-    }
-    else {
-        apipool_answer_read(evidence->body ? evidence->body : "", evidence->body_len, &answer);
-        verdict.rule = error_rule(evidence->status, &answer);
-    }
-    verdict.action = rules[verdict.rule].action;
-    verdict.scope = rules[verdict.rule].scope;
-    verdict.event = rules[verdict.rule].event;
-    if (verdict.rule == APIPOOL_R07) {
-        verdict.retry_at = named_time(evidence, &answer);
-    }
+    apipool_verdict_t verdict = by_rule(unanswered[evidence->phase]);
     if (verdict.rule == APIPOOL_R04 && evidence->replay_safe) {
         verdict.action = APIPOOL_RETRY;
     }

@@ -6,17 +6,18 @@
 #include <apr_tables.h>
 
 #include "health.h"
+#include "provider.h"
 
 /* How far an attempt came. */
 typedef enum {
-    APIPOOL_PHASE_ANSWERED, /* a final status and headers arrived, and the body that belongs to it */
-    APIPOOL_PHASE_NOT_SENT, /* name resolution, connect or TLS failed: no byte of the request left */
+    APIPOOL_PHASE_ANSWERED,  /* a final status and headers arrived, and the body with it */
+    APIPOOL_PHASE_NOT_SENT,  /* name resolution, connect or TLS failed: no byte was sent */
     APIPOOL_PHASE_NO_ANSWER, /* something was sent, no usable answer came */
     APIPOOL_PHASE_BROKE,     /* the answer ended early after its first byte went to the client */
     APIPOOL_PHASE_CLIENT_GONE
 } apipool_phase_e;
 
-/* Stable rule ids: logged, counted, shown. */
+/* Stable rule ids: logged, counted, shown. Those of a pool's own rules follow the built-in ones. */
 typedef enum {
     APIPOOL_R00, /* success */
     APIPOOL_R01, /* client went away */
@@ -26,36 +27,60 @@ typedef enum {
     APIPOOL_R05, /* quota or balance spent */
     APIPOOL_R06, /* credential rejected */
     APIPOOL_R07, /* rate limited */
+    APIPOOL_R08, /* the upstream refuses everyone: known to src/state alone */
+    APIPOOL_R09, /* forbidden for another reason: region, model, terms */
+    APIPOOL_R10, /* model not found */
     APIPOOL_R11, /* the client's own error */
     APIPOOL_R12, /* the upstream's own error */
-    APIPOOL_R14, /* all usable keys are cooling */
-    APIPOOL_R15, /* nothing can recover by waiting */
-    APIPOOL_RULE_COUNT
+    APIPOOL_R13, /* overloaded, slow down */
+    APIPOOL_R14, /* all usable keys are cooling: no attempt */
+    APIPOOL_R15, /* nothing can recover by waiting: no attempt */
+    APIPOOL_C01, /* the first APIPoolRule of the pool, and so on */
+    APIPOOL_RULE_COUNT = APIPOOL_C01 + 16
 } apipool_rule_e;
+
+#define APIPOOL_CUSTOM_MAX (APIPOOL_RULE_COUNT - APIPOOL_C01)
 
 typedef enum {
     APIPOOL_PASS,   /* the answer goes to the client as it is */
     APIPOOL_ROTATE, /* another key, at once */
     APIPOOL_RETRY,  /* again after a pause, with another key where there is one */
-    APIPOOL_STOP    /* no answer to pass and nothing to try */
+    APIPOOL_STOP    /* nothing else is tried; an answer goes to the client as it is */
 } apipool_action_e;
 
 typedef enum {
     APIPOOL_SCOPE_NONE,
     APIPOOL_SCOPE_CLIENT,
+    APIPOOL_SCOPE_MODEL, /* the key, for one model alone */
     APIPOOL_SCOPE_KEY,
     APIPOOL_SCOPE_ACCOUNT,
     APIPOOL_SCOPE_UPSTREAM
 } apipool_scope_e;
 
+/* One APIPoolRule. */
+#define APIPOOL_CUSTOM_RANGES 8
+typedef struct {
+    struct {
+        int from, to;
+    } statuses[APIPOOL_CUSTOM_RANGES]; /* inclusive; 200 stands for an error inside a 200 */
+    int status_count;
+    const char *marker; /* in type, code, reason or message, ignoring case; NULL: none */
+    apipool_action_e action;
+    apipool_scope_e scope;
+} apipool_custom_rule_t;
+
 /* What is known of an attempt when it is over. Everything but phase may be left zero. */
 typedef struct {
     apipool_phase_e phase;
+    apipool_provider_e provider;
     int status;                 /* of an answer */
+    int in_band;                /* the answer is a 200 whose body, or first event, is an error */
     const apr_table_t *headers; /* of an answer */
-    const char *body;           /* of an error answer, as much as was held */
+    const char *body;           /* of an error answer, as much as was held; the data of the event */
     apr_size_t body_len;
     int replay_safe; /* without an answer: sending it again cannot do it twice */
+    const apipool_custom_rule_t *custom; /* tried before the built-in ones, in their order */
+    int custom_count;
     apr_time_t now;
 } apipool_evidence_t;
 
@@ -64,14 +89,23 @@ typedef struct {
     apipool_action_e action;
     apipool_scope_e scope; /* whom it concerns */
     apipool_event_e event; /* what the key's health is told */
-    apr_time_t retry_at;   /* R07: when the upstream said to come back; 0 when it said nothing */
+    int upstream_fault;    /* counts against the upstream: R02, R03, R04, R12, R13, some custom */
+    apr_time_t retry_at;   /* when the upstream said to come back; 0 when it said nothing */
 } apipool_verdict_t;
 
 /** Judges an attempt by the first rule that matches. Pure, thread-safe. */
 apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence);
 
-/** "R05" and so on. */
+/** "R05" and so on; "C01" for the first of a pool's own rules. */
 const char *apipool_rule_name(apipool_rule_e rule);
+
+/**
+ * Reads the words of an APIPoolRule: STATUS[,STATUS|A-B] ["marker"] ACTION SCOPE.
+ * @param words count of them, 3 or 4; the marker is kept by reference
+ * @return NULL, or what is wrong and what is allowed, allocated from pool
+ */
+const char *apipool_custom_rule_parse(apr_pool_t *pool, const char *const *words, int count,
+                                      apipool_custom_rule_t *rule);
 
 /** Bytes of an error answer's body that a verdict looks at. */
 #define APIPOOL_VERDICT_BODY_MAX (64 * 1024)

@@ -5,35 +5,8 @@
 #include <apr_date.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <stdlib.h>
 #include <string.h>
-
-typedef enum {
-    FORM_SECONDS_OR_DATE, /* Retry-After */
-    FORM_MILLISECONDS,    /* a count from now */
-    FORM_RESET            /* duration, epoch in s or ms, RFC 3339 */
-} form_e;
-
-/* One row per field that names a time. "remaining" is the field that tells whether that limit is the
- * one that was hit. Sources: RFC 9110; OpenAI, Azure, Anthropic and OpenRouter rate-limit guides. */
-static const struct {
-    const char *field;
-    form_e form;
-    const char *remaining;
-} fields[] = {
-    {"Retry-After", FORM_SECONDS_OR_DATE, NULL},
-    {"retry-after-ms", FORM_MILLISECONDS, NULL},
-    {"x-ms-retry-after-ms", FORM_MILLISECONDS, NULL},
-    {"x-ratelimit-reset-requests", FORM_RESET, "x-ratelimit-remaining-requests"},
-    {"x-ratelimit-reset-tokens", FORM_RESET, "x-ratelimit-remaining-tokens"},
-    {"x-ratelimit-reset", FORM_RESET, "x-ratelimit-remaining"},
-    {"anthropic-ratelimit-requests-reset", FORM_RESET, "anthropic-ratelimit-requests-remaining"},
-    {"anthropic-ratelimit-tokens-reset", FORM_RESET, "anthropic-ratelimit-tokens-remaining"},
-    {"anthropic-ratelimit-input-tokens-reset", FORM_RESET,
-     "anthropic-ratelimit-input-tokens-remaining"},
-    {"anthropic-ratelimit-output-tokens-reset", FORM_RESET,
-     "anthropic-ratelimit-output-tokens-remaining"},
-};
+#include <strings.h>
 
 /* Reads a decimal number; strtod would also take hex, "inf" and a locale's comma. */
 static const char *read_number(const char *text, double *value)
@@ -148,7 +121,7 @@ static apr_time_t rfc3339(const char *text)
 
 static apr_time_t after(apr_time_t now, apr_interval_time_t interval)
 {
-    return interval < 0 || interval > APIPOOL_WHEN_MAX ? 0 : now + interval;
+    return interval < 0 ? 0 : now + interval;
 }
 
 static apr_time_t reset_time(const char *value, apr_time_t now)
@@ -170,44 +143,199 @@ static apr_time_t reset_time(const char *value, apr_time_t now)
     return interval >= 0 ? after(now, interval) : rfc3339(value);
 }
 
-static apr_time_t field_time(form_e form, const char *value, apr_time_t now)
+static const char *skip_blanks(const char *text)
 {
-    double number;
-    const char *end;
-
-    while (apr_isspace(*value)) {
-        value++;
+    while (apr_isspace(*text)) {
+        text++;
     }
-    end = read_number(value, &number);
-    int plain = end && *end == '\0';
-    switch (form) {
-    case FORM_SECONDS_OR_DATE:
-        return plain ? after(now, seconds_to_interval(number)) : apr_date_parse_http(value);
-    case FORM_MILLISECONDS:
-        return plain ? after(now, seconds_to_interval(number / 1000)) : 0;
-    case FORM_RESET:
-        return reset_time(value, now);
-    }
-    return 0;
+    return text;
 }
 
-apr_time_t apipool_when_headers(const apr_table_t *headers, apr_time_t now)
+/* Of all times, only those count that lie ahead, and not too far. */
+static apr_time_t valid(apr_time_t when, apr_time_t now)
 {
+    return when > now && when <= now + APIPOOL_WHEN_MAX ? when : 0;
+}
+
+apr_time_t apipool_when_reset(const char *text, apr_time_t now)
+{
+    return valid(reset_time(skip_blanks(text), now), now);
+}
+
+static apr_time_t retry_time(const char *value, int is_milliseconds, apr_time_t now)
+{
+    double number;
+    value = skip_blanks(value);
+    const char *end = read_number(value, &number);
+    if (end && *end == '\0') {
+        return after(now, seconds_to_interval(is_milliseconds ? number / 1000 : number));
+    }
+    return is_milliseconds ? 0 : apr_date_parse_http(value);
+}
+
+apr_time_t apipool_when_retry_after(const apr_table_t *headers, apipool_provider_e provider,
+                                    apr_time_t now)
+{
+    apr_size_t count;
+    const apipool_retry_field_t *fields = apipool_provider_retry_fields(&count);
     apr_time_t latest = 0;
-    for (apr_size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
-        const char *value = apr_table_get(headers, fields[i].field);
-        if (!value) {
+    for (apr_size_t i = 0; i < count; i++) {
+        const char *value = apipool_provider_holds(fields[i].of, provider)
+                                ? apr_table_get(headers, fields[i].name)
+                                : NULL;
+        apr_time_t when = value ? valid(retry_time(value, fields[i].is_milliseconds, now), now) : 0;
+        latest = when > latest ? when : latest;
+    }
+    return latest;
+}
+
+/* What an answer says of one rate limit. */
+typedef struct {
+    const char *limit, *remaining, *reset;
+} reading_t;
+
+static int is_named(const apipool_field_name_t *field, const char *name, apr_size_t len)
+{
+    return field->len == len && len && !strcasecmp(field->text, name);
+}
+
+static void set_first(const char **slot, const char *value)
+{
+    if (!*slot) {
+        *slot = skip_blanks(value);
+    }
+}
+
+static void read_field(const apipool_limit_fields_t *limits, apr_size_t count,
+                       apipool_provider_e provider, const apr_table_entry_t *field,
+                       reading_t *readings)
+{
+    apr_size_t len = strlen(field->key);
+    for (apr_size_t i = 0; i < count; i++) {
+        if (!apipool_provider_holds(limits[i].of, provider)) {
             continue;
         }
-        const char *remaining =
-            fields[i].remaining ? apr_table_get(headers, fields[i].remaining) : NULL;
-        if (remaining && atof(remaining) > 0) {
-            continue;
+        if (is_named(&limits[i].limit, field->key, len)) {
+            set_first(&readings[i].limit, field->val);
         }
-        apr_time_t when = field_time(fields[i].form, value, now);
-        if (when > now && when <= now + APIPOOL_WHEN_MAX && when > latest) {
-            latest = when;
+        else if (is_named(&limits[i].remaining, field->key, len)) {
+            set_first(&readings[i].remaining, field->val);
+        }
+        else if (is_named(&limits[i].reset, field->key, len)) {
+            set_first(&readings[i].reset, field->val);
+        }
+    }
+}
+
+/* All fields' names begin with "x-", "a" or "r": this rules most fields out. */
+static int may_be_limit(const char *name)
+{
+    return ((name[0] == 'x' || name[0] == 'X') && name[1] == '-') || name[0] == 'a' ||
+           name[0] == 'A' || name[0] == 'r' || name[0] == 'R';
+}
+
+static apr_size_t read_limits(const apr_table_t *headers, apipool_provider_e provider,
+                              reading_t readings[APIPOOL_LIMITS_MAX])
+{
+    apr_size_t count;
+    const apipool_limit_fields_t *limits = apipool_provider_limits(&count);
+    const apr_array_header_t *fields = apr_table_elts(headers);
+    const apr_table_entry_t *entries = (const apr_table_entry_t *)fields->elts;
+
+    memset(readings, 0, count * sizeof(*readings));
+    for (int i = 0; i < fields->nelts; i++) {
+        if (entries[i].key && entries[i].val && may_be_limit(entries[i].key)) {
+            read_field(limits, count, provider, &entries[i], readings);
+        }
+    }
+    return count;
+}
+
+/* A count; behind it a gateway may list further windows: "100, 100;w=60". -1 when there is none. */
+static double read_count(const char *text)
+{
+    double number;
+    const char *end = text ? read_number(text, &number) : NULL;
+    int ends = end && (*end == '\0' || *end == ',' || *end == ';' || apr_isspace(*end));
+    return ends && number < 1e15 ? number : -1;
+}
+
+apr_time_t apipool_when_headers(const apr_table_t *headers, apipool_provider_e provider,
+                                apr_time_t now)
+{
+    reading_t readings[APIPOOL_LIMITS_MAX];
+    apr_size_t count = read_limits(headers, provider, readings);
+    apr_time_t latest = apipool_when_retry_after(headers, provider, now);
+    for (apr_size_t i = 0; i < count; i++) {
+        if (readings[i].reset && read_count(readings[i].remaining) <= 0) {
+            apr_time_t when = apipool_when_reset(readings[i].reset, now);
+            latest = when > latest ? when : latest;
         }
     }
     return latest;
+}
+
+/* When a reading ends; 0 when it has already. */
+static apr_time_t reading_end(const reading_t *reading, apr_time_t now)
+{
+    if (!reading->reset) {
+        return now + apr_time_from_sec(60);
+    }
+    apr_time_t end = reset_time(reading->reset, now);
+    if (end > now + APIPOOL_WHEN_MAX) {
+        return now + APIPOOL_WHEN_MAX;
+    }
+    return end > now ? end : 0;
+}
+
+double apipool_when_headroom(const apr_table_t *headers, apipool_provider_e provider,
+                             apr_time_t now, apr_time_t *until)
+{
+    reading_t readings[APIPOOL_LIMITS_MAX];
+    apr_size_t count = read_limits(headers, provider, readings);
+    double least = -1;
+
+    *until = 0;
+    for (apr_size_t i = 0; i < count; i++) {
+        double limit = read_count(readings[i].limit), left = read_count(readings[i].remaining);
+        if (limit <= 0 || left < 0) {
+            continue;
+        }
+        double share = left < limit ? left / limit : 1;
+        apr_time_t end = reading_end(&readings[i], now);
+        if (end && (least < 0 || share < least || (share == least && end > *until))) {
+            least = share;
+            *until = end;
+        }
+    }
+    return least;
+}
+
+/* 0:00 UTC of the first Sunday on or after that day of a month. */
+static apr_time_t sunday(int year, int month, int day)
+{
+    apr_time_exp_t date = {.tm_year = year, .tm_mon = month, .tm_mday = day};
+    apr_time_t midnight;
+    apr_time_exp_gmt_get(&midnight, &date);
+    apr_int64_t days = apr_time_sec(midnight) / 86400; /* 1 January 1970 was a Thursday */
+    return apr_time_from_sec((days + (10 - days % 7) % 7) * 86400);
+}
+
+/* From 2 a.m. on the second Sunday in March until 2 a.m. on the first one in November: 15 U.S.C.
+ * 260a. */
+static apr_interval_time_t pacific_offset(apr_time_t when)
+{
+    apr_time_exp_t date;
+    apr_time_exp_gmt(&date, when);
+    apr_time_t start = sunday(date.tm_year, 2, 8) + apr_time_from_sec(10 * 3600);
+    apr_time_t end = sunday(date.tm_year, 10, 1) + apr_time_from_sec(9 * 3600);
+    return apr_time_from_sec(when >= start && when < end ? -7 * 3600 : -8 * 3600);
+}
+
+apr_time_t apipool_when_pacific_midnight(apr_time_t now)
+{
+    const apr_time_t day = apr_time_from_sec(86400);
+    apr_interval_time_t offset = pacific_offset(now);
+    apr_time_t midnight = ((now + offset) / day + 1) * day - offset;
+    return midnight + offset - pacific_offset(midnight);
 }

@@ -8,6 +8,11 @@
 
 #define NOW apr_time_from_sec(1795348800)
 
+static void check_time(apr_time_t when)
+{
+    MUST(when == 0 || (when > NOW && when <= NOW + APIPOOL_WHEN_MAX));
+}
+
 /* "Name: value" goes into the table; lines without a colon do not. */
 static void add_line(apr_table_t *headers, char *line)
 {
@@ -17,13 +22,22 @@ static void add_line(apr_table_t *headers, char *line)
         value += *value == ' ';
         apr_table_addn(headers, line, value);
     }
+    check_time(apipool_when_reset(value ? value : line, NOW));
     apr_interval_time_t interval = apipool_when_duration(value ? value : line);
     MUST(interval >= -1 && interval <= apr_time_from_sec(APR_INT64_C(1000000000000)));
 }
 
-static void check_time(apr_time_t when)
+static void check_headers(const apr_table_t *headers, apipool_provider_e provider)
 {
-    MUST(when == 0 || (when > NOW && when <= NOW + APIPOOL_WHEN_MAX));
+    apr_time_t until, when = apipool_when_headers(headers, provider, NOW);
+    apr_time_t asked = apipool_when_retry_after(headers, provider, NOW);
+    double share = apipool_when_headroom(headers, provider, NOW, &until);
+    check_time(when);
+    check_time(asked);
+    check_time(until);
+    MUST(asked <= when);
+    MUST(apipool_when_headers(headers, provider, NOW) == when);
+    MUST(share < 0 ? share == -1 && !until : share <= 1 && until);
 }
 
 static apr_status_t free_line(void *line)
@@ -59,9 +73,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         add_line(headers, copy_line(pool, data + i, len));
         i += len + 1;
     }
-    apr_time_t when = apipool_when_headers(headers, NOW);
-    check_time(when);
-    MUST(apipool_when_headers(headers, NOW) == when);
+    for (apipool_provider_e p = 0; p < APIPOOL_PROVIDER_COUNT; p++) {
+        check_headers(headers, p);
+    }
     apr_pool_destroy(pool);
     return 0;
 }

@@ -59,6 +59,21 @@ static const struct {
      "", "", -1},
     {"SiliconFlow", "{\"code\":20012,\"message\":\"Model does not exist\",\"data\":null}", "",
      "20012", "", "Model does not exist", -1},
+    {"OpenAI, a stream of responses",
+     "{\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"server_error\","
+     "\"message\":\"oops\"}}}",
+     "", "server_error", "", "oops", -1},
+    {"an event that is the error",
+     "{\"type\":\"error\",\"code\":\"server_error\",\"message\":\"oops\"}", "error", "server_error",
+     "", "oops", -1},
+    {"OpenRouter's moderation",
+     "{\"error\":{\"code\":403,\"message\":\"m\",\"metadata\":{\"reasons\":[\"violence\"],"
+     "\"flagged_input\":\"p\"}}}",
+     "", "403", "flagged_input", "m", -1},
+    {"a detail", "{\"detail\":\"Unauthorized\"}", "", "", "", "Unauthorized", -1},
+    {"a list of details", "{\"detail\":[{\"msg\":\"no\"}]}", "", "", "", "", -1},
+    {"a msg", "{\"code\":401,\"msg\":\"no\",\"success\":false}", "", "401", "", "no", -1},
+    {"compressed", "\x1f\x8b\x08\x08quota", "", "", "", "", -1},
     {"SiliconFlow, a bare string", "\"Invalid token\"", "", "", "", "Invalid token", -1},
     {"DeepSeek",
      "{\"error\":{\"message\":\"Insufficient Balance\",\"type\":\"unknown_error\",\"param\":null,"
@@ -155,6 +170,34 @@ static void every_beginning_of_a_body_is_read_safely(void **unused)
     }
 }
 
+static void hints_of_one_vendor_are_read(void **unused)
+{
+    static const char quotas[] =
+        "{\"error\":{\"details\":[{\"violations\":[{\"quotaId\":\"PerMinute\"},7,"
+        "{\"quotaId\":\"PerDay\"}]},{\"violations\":\"x\"}]}}";
+    static const char reset[] =
+        "{\"error\":{\"metadata\":{\"headers\":{\"X-RateLimit-Reset\":\"1795348860000\"}}}}";
+    apipool_answer_t got;
+    read_body(quotas, sizeof(quotas) - 1, &got);
+    assert_string_equal(got.quota, " PerMinute PerDay");
+    assert_string_equal(got.reset, "");
+    read_body(reset, sizeof(reset) - 1, &got);
+    assert_string_equal(got.quota, "");
+    assert_string_equal(got.reset, "1795348860000");
+}
+
+static void many_quotas_are_cut(void **unused)
+{
+    apipool_answer_t got;
+    char body[8192] = "{\"error\":{\"details\":[{\"violations\":[";
+    for (int i = 0; i < 100; i++) {
+        strcat(body, "{\"quotaId\":\"GenerateRequestsPerMinute\"},");
+    }
+    strcat(body, "{}]}]}}");
+    read_body(body, strlen(body), &got);
+    assert_int_equal(strlen(got.quota), sizeof(got.quota) - 1);
+}
+
 static void deep_nesting_is_text(void **unused)
 {
     apipool_answer_t got;
@@ -170,6 +213,8 @@ int main(void)
         cmocka_unit_test(bodies_of_every_vendor_are_understood),
         cmocka_unit_test(what_is_too_long_is_cut),
         cmocka_unit_test(every_beginning_of_a_body_is_read_safely),
+        cmocka_unit_test(hints_of_one_vendor_are_read),
+        cmocka_unit_test(many_quotas_are_cut),
         cmocka_unit_test(deep_nesting_is_text),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

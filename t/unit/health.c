@@ -11,11 +11,13 @@
 #define NOW    apr_time_from_sec(1795348800)
 #define SEC(n) apr_time_from_sec(n)
 
-#define ACTIVE   APIPOOL_STATE_ACTIVE
-#define COOLING  APIPOOL_STATE_COOLING
-#define QUOTA    APIPOOL_STATE_QUOTA
-#define INVALID  APIPOOL_STATE_INVALID
-#define DISABLED APIPOOL_STATE_DISABLED
+#define ACTIVE    APIPOOL_STATE_ACTIVE
+#define COOLING   APIPOOL_STATE_COOLING
+#define HALF_OPEN APIPOOL_STATE_HALF_OPEN
+#define QUOTA     APIPOOL_STATE_QUOTA
+#define INVALID   APIPOOL_STATE_INVALID
+#define TRIPPED   APIPOOL_STATE_TRIPPED
+#define DISABLED  APIPOOL_STATE_DISABLED
 
 static const struct {
     apipool_state_e state;
@@ -27,31 +29,78 @@ static const struct {
     {ACTIVE, APIPOOL_EVENT_RATE_LIMITED, COOLING},
     {ACTIVE, APIPOOL_EVENT_QUOTA_SPENT, QUOTA},
     {ACTIVE, APIPOOL_EVENT_REJECTED, INVALID},
+    {ACTIVE, APIPOOL_EVENT_FAILED, ACTIVE},
+    {ACTIVE, APIPOOL_EVENT_TRIPPED, TRIPPED},
     {ACTIVE, APIPOOL_EVENT_EXPIRED, ACTIVE},
+    {ACTIVE, APIPOOL_EVENT_DUE, ACTIVE},
+    {ACTIVE, APIPOOL_EVENT_ENABLED, ACTIVE},
+    {ACTIVE, APIPOOL_EVENT_DISABLED, DISABLED},
     {COOLING, APIPOOL_EVENT_NONE, COOLING},
     {COOLING, APIPOOL_EVENT_SUCCESS, COOLING},
     {COOLING, APIPOOL_EVENT_RATE_LIMITED, COOLING},
     {COOLING, APIPOOL_EVENT_QUOTA_SPENT, QUOTA},
     {COOLING, APIPOOL_EVENT_REJECTED, INVALID},
+    {COOLING, APIPOOL_EVENT_FAILED, COOLING},
+    {COOLING, APIPOOL_EVENT_TRIPPED, TRIPPED},
     {COOLING, APIPOOL_EVENT_EXPIRED, ACTIVE},
+    {COOLING, APIPOOL_EVENT_DUE, COOLING},
+    {COOLING, APIPOOL_EVENT_ENABLED, COOLING},
+    {COOLING, APIPOOL_EVENT_DISABLED, DISABLED},
+    {HALF_OPEN, APIPOOL_EVENT_NONE, HALF_OPEN},
+    {HALF_OPEN, APIPOOL_EVENT_SUCCESS, ACTIVE},
+    {HALF_OPEN, APIPOOL_EVENT_RATE_LIMITED, COOLING},
+    {HALF_OPEN, APIPOOL_EVENT_QUOTA_SPENT, QUOTA},
+    {HALF_OPEN, APIPOOL_EVENT_REJECTED, INVALID},
+    {HALF_OPEN, APIPOOL_EVENT_FAILED, HALF_OPEN},
+    {HALF_OPEN, APIPOOL_EVENT_TRIPPED, TRIPPED},
+    {HALF_OPEN, APIPOOL_EVENT_EXPIRED, HALF_OPEN},
+    {HALF_OPEN, APIPOOL_EVENT_DUE, HALF_OPEN},
+    {HALF_OPEN, APIPOOL_EVENT_ENABLED, HALF_OPEN},
+    {HALF_OPEN, APIPOOL_EVENT_DISABLED, DISABLED},
     {QUOTA, APIPOOL_EVENT_NONE, QUOTA},
     {QUOTA, APIPOOL_EVENT_SUCCESS, QUOTA},
     {QUOTA, APIPOOL_EVENT_RATE_LIMITED, QUOTA},
     {QUOTA, APIPOOL_EVENT_QUOTA_SPENT, QUOTA},
     {QUOTA, APIPOOL_EVENT_REJECTED, INVALID},
+    {QUOTA, APIPOOL_EVENT_FAILED, QUOTA},
+    {QUOTA, APIPOOL_EVENT_TRIPPED, QUOTA},
     {QUOTA, APIPOOL_EVENT_EXPIRED, QUOTA},
+    {QUOTA, APIPOOL_EVENT_DUE, HALF_OPEN},
+    {QUOTA, APIPOOL_EVENT_ENABLED, QUOTA},
+    {QUOTA, APIPOOL_EVENT_DISABLED, DISABLED},
     {INVALID, APIPOOL_EVENT_NONE, INVALID},
     {INVALID, APIPOOL_EVENT_SUCCESS, INVALID},
     {INVALID, APIPOOL_EVENT_RATE_LIMITED, INVALID},
     {INVALID, APIPOOL_EVENT_QUOTA_SPENT, INVALID},
     {INVALID, APIPOOL_EVENT_REJECTED, INVALID},
+    {INVALID, APIPOOL_EVENT_FAILED, INVALID},
+    {INVALID, APIPOOL_EVENT_TRIPPED, INVALID},
     {INVALID, APIPOOL_EVENT_EXPIRED, INVALID},
+    {INVALID, APIPOOL_EVENT_DUE, HALF_OPEN},
+    {INVALID, APIPOOL_EVENT_ENABLED, INVALID},
+    {INVALID, APIPOOL_EVENT_DISABLED, DISABLED},
+    {TRIPPED, APIPOOL_EVENT_NONE, TRIPPED},
+    {TRIPPED, APIPOOL_EVENT_SUCCESS, TRIPPED},
+    {TRIPPED, APIPOOL_EVENT_RATE_LIMITED, TRIPPED},
+    {TRIPPED, APIPOOL_EVENT_QUOTA_SPENT, QUOTA},
+    {TRIPPED, APIPOOL_EVENT_REJECTED, INVALID},
+    {TRIPPED, APIPOOL_EVENT_FAILED, TRIPPED},
+    {TRIPPED, APIPOOL_EVENT_TRIPPED, TRIPPED},
+    {TRIPPED, APIPOOL_EVENT_EXPIRED, TRIPPED},
+    {TRIPPED, APIPOOL_EVENT_DUE, HALF_OPEN},
+    {TRIPPED, APIPOOL_EVENT_ENABLED, TRIPPED},
+    {TRIPPED, APIPOOL_EVENT_DISABLED, DISABLED},
     {DISABLED, APIPOOL_EVENT_NONE, DISABLED},
     {DISABLED, APIPOOL_EVENT_SUCCESS, DISABLED},
     {DISABLED, APIPOOL_EVENT_RATE_LIMITED, DISABLED},
     {DISABLED, APIPOOL_EVENT_QUOTA_SPENT, DISABLED},
     {DISABLED, APIPOOL_EVENT_REJECTED, DISABLED},
+    {DISABLED, APIPOOL_EVENT_FAILED, DISABLED},
+    {DISABLED, APIPOOL_EVENT_TRIPPED, DISABLED},
     {DISABLED, APIPOOL_EVENT_EXPIRED, DISABLED},
+    {DISABLED, APIPOOL_EVENT_DUE, DISABLED},
+    {DISABLED, APIPOOL_EVENT_ENABLED, ACTIVE},
+    {DISABLED, APIPOOL_EVENT_DISABLED, DISABLED},
 };
 
 #define TRANSITIONS (sizeof(transitions) / sizeof(*transitions))
@@ -128,6 +177,48 @@ static void a_longer_streak_never_cools_for_less(void **unused)
     }
 }
 
+static void only_the_clock_and_operators_end_what_an_answer_began(void **unused)
+{
+    for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
+        for (int event = 0; event < APIPOOL_EVENT_COUNT; event++) {
+            if (state != HALF_OPEN && event != APIPOOL_EVENT_EXPIRED &&
+                event != APIPOOL_EVENT_ENABLED && state != ACTIVE) {
+                assert_int_not_equal(
+                    apipool_health_next((apipool_state_e)state, (apipool_event_e)event), ACTIVE);
+            }
+        }
+    }
+}
+
+static void a_state_is_either_left_by_the_clock_or_by_a_proof_or_by_an_operator(void **unused)
+{
+    static const int recovering[APIPOOL_STATE_COUNT] = {[QUOTA] = 1, [INVALID] = 1, [TRIPPED] = 1};
+    for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
+        assert_int_equal(apipool_health_is_recovering((apipool_state_e)state), recovering[state]);
+    }
+}
+
+static void states_are_named_as_operators_see_them(void **unused)
+{
+    static const char *const names[APIPOOL_STATE_COUNT] = {
+        "active", "cooling", "half_open", "quota", "invalid", "tripped", "disabled"};
+    for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
+        assert_string_equal(apipool_state_name((apipool_state_e)state), names[state]);
+    }
+}
+
+static void recovery_doubles_from_its_minimum_to_its_maximum(void **unused)
+{
+    static const int seconds[] = {30, 60, 120, 240, 480, 600, 600};
+    for (unsigned tries = 0; tries < 7; tries++) {
+        assert_int_equal(apipool_health_recover_at(tries, NOW, SEC(30), SEC(600)),
+                         NOW + SEC(seconds[tries]));
+    }
+    assert_int_equal(apipool_health_recover_at(UINT32_MAX, NOW, SEC(30), SEC(600)), NOW + SEC(600));
+    assert_int_equal(apipool_health_recover_at(0, NOW, SEC(90), SEC(60)), NOW + SEC(60));
+    assert_int_equal(apipool_health_recover_at(40, NOW, 1, SEC(86400)), NOW + SEC(86400));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +226,10 @@ int main(void)
         cmocka_unit_test(the_table_names_every_state_with_every_event_once),
         cmocka_unit_test(cooldowns_last_as_long_as_the_table_says),
         cmocka_unit_test(a_longer_streak_never_cools_for_less),
+        cmocka_unit_test(only_the_clock_and_operators_end_what_an_answer_began),
+        cmocka_unit_test(a_state_is_either_left_by_the_clock_or_by_a_proof_or_by_an_operator),
+        cmocka_unit_test(states_are_named_as_operators_see_them),
+        cmocka_unit_test(recovery_doubles_from_its_minimum_to_its_maximum),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("health", tests, NULL, NULL);

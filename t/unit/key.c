@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/key: import, checks, ids, masks and redaction. */
+ * Tests of src/core/key: import, checks, attributes, ids, masks and redaction. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,8 +35,8 @@ static void on_key(void *ctx, const apipool_key_item_t *item)
 static void on_invalid(void *ctx, long line, const char *reason)
 {
     told_t *told = ctx;
-    told->used += (size_t)snprintf(told->text + told->used, sizeof(told->text) - told->used,
-                                   "?%ld ", line);
+    told->used +=
+        (size_t)snprintf(told->text + told->used, sizeof(told->text) - told->used, "?%ld ", line);
     snprintf(told->reason, sizeof(told->reason), "%s", reason);
 }
 
@@ -88,6 +88,7 @@ static const import_row_t lists[] = {
     {"blanks only", TEXT(" \t\r\n \n"), ""},
     {"quoted keys, as in a table", TEXT("\"sk-1\",\"sk-2\"\n'sk-3'\nsk-4"), "?1 ?1 ?2 +sk-4 "},
     {"a JSON object", TEXT("{\"keys\":[\"sk-1\"]}"), "?1 "},
+    {"a JSON object after blanks", TEXT("\n {\"key\":\"sk-1\"}\nsk-2"), "?1 "},
     {"duplicates are all told", TEXT("sk-1\nsk-1,sk-1"), "+sk-1 +sk-1 +sk-1 "},
     {"control character on line 2", TEXT("sk-1\nsk\001-2\nsk-3"), "+sk-1 ?2 +sk-3 "},
     {"NUL on line 1", TEXT("sk\0-1\nsk-2"), "?1 +sk-2 "},
@@ -96,7 +97,10 @@ static const import_row_t lists[] = {
     {"tab inside a key", TEXT("sk-1\tsk-2"), "?1 "},
     {"blank inside a key, lines counted with comments", TEXT("#\n\nsk-1 sk-2\nsk-3"), "?3 +sk-3 "},
     {"two faults on one line", TEXT("a b,sk-1,c d\ne f"), "?1 +sk-1 ?1 ?2 "},
-    {"masked form", TEXT("sk-a\xe2\x80\xa6" "1234\nsk-1"), "?1 +sk-1 "},
+    {"masked form",
+     TEXT("sk-a\xe2\x80\xa6"
+          "1234\nsk-1"),
+     "?1 +sk-1 "},
     {"Latin-1", TEXT("sk-\xe9"), "?1 "},
     {"byte order mark not at the start", TEXT("sk-1\n" BOM "sk-2"), "+sk-1 ?2 "},
 };
@@ -126,7 +130,10 @@ static const import_row_t arrays[] = {
     {"a member twice", TEXT("[{\"key\":\"sk-1\",\"key\":\"sk-2\"}]"), "?1 "},
     {"control character", TEXT("[\"sk-1\\n\",\"sk-2\"]"), "?1 +sk-2 "},
     {"NUL", TEXT("[\"sk\\u0000-1\",\"sk-2\"]"), "?1 +sk-2 "},
-    {"masked form", TEXT("[\"sk-1\",\"sk-a\xe2\x80\xa6" "1234\"]"), "+sk-1 ?2 "},
+    {"masked form",
+     TEXT("[\"sk-1\",\"sk-a\xe2\x80\xa6"
+          "1234\"]"),
+     "+sk-1 ?2 "},
     {"broken on line 3", TEXT("[\n\"sk-1\",\n\"sk-2\n]"), "?3 "},
     {"unfinished", TEXT("[\"sk-1\""), "?1 "},
     {"something after the array", TEXT("[\"sk-1\"]\n\"sk-2\""), "?2 "},
@@ -138,6 +145,102 @@ static const import_row_t arrays[] = {
 static void json_arrays_are_read_element_by_element(void **unused)
 {
     check_imports(arrays, sizeof(arrays) / sizeof(*arrays));
+}
+
+/* What the only key of an import was said to be. */
+static void keep_item(void *ctx, const apipool_key_item_t *item)
+{
+    apipool_key_item_t *kept = ctx;
+    *kept = *item;
+    kept->key = NULL;
+    kept->account = item->account ? strdup(item->account) : NULL;
+}
+
+static apipool_key_item_t import_one(const char *text)
+{
+    apipool_key_item_t kept = {.len = 0};
+    apipool_key_sink_t sink = {.on_key = keep_item, .ctx = &kept};
+    apipool_key_import(text, strlen(text), &sink);
+    assert_int_equal(kept.len, 4);
+    return kept;
+}
+
+static const struct {
+    const char *text;
+    apr_uint32_t weight;
+    const char *account;
+    apipool_key_limits_t limits;
+} attributes[] = {
+    {"sk-1", 0, NULL, {0}},
+    {"[\"sk-1\"]", 0, NULL, {0}},
+    {"[{\"key\":\"sk-1\"}]", 0, NULL, {0}},
+    {"[{\"key\":\"sk-1\",\"weight\":1}]", 1, NULL, {0}},
+    {"[{\"key\":\"sk-1\",\"weight\":1000}]", 1000, NULL, {0}},
+    {"[{\"key\":\"sk-1\",\"weight\":null,\"account\":null,\"limits\":null}]", 0, NULL, {0}},
+    {"[{\"key\":\"sk-1\",\"account\":\"acme\"}]", 0, "acme", {0}},
+    {"[{\"key\":\"sk-1\",\"account\":\"\"}]", 0, "", {0}},
+    {"[{\"key\":\"sk-1\",\"limits\":{}}]", 0, NULL, {0}},
+    {"[{\"key\":\"sk-1\",\"limits\":{\"rpm\":60}}]", 0, NULL, {.rpm = 60}},
+    {"[{\"key\":\"sk-1\",\"limits\":{\"rpm\":1,\"rpd\":2,\"tpm\":3,\"tpd\":4294967295,"
+     "\"concurrency\":5}}]",
+     0,
+     NULL,
+     {1, 2, 3, 4294967295u, 5}},
+    {"[{\"limits\":{\"rpm\":null,\"what\":9},\"weight\":7,\"label\":\"x\",\"key\":\"sk-1\"}]",
+     7,
+     NULL,
+     {0}},
+};
+
+static void an_object_tells_weight_account_and_limits(void **unused)
+{
+    for (size_t i = 0; i < sizeof(attributes) / sizeof(*attributes); i++) {
+        apipool_key_item_t item = import_one(attributes[i].text);
+        if (item.weight != attributes[i].weight ||
+            memcmp(&item.limits, &attributes[i].limits, sizeof(item.limits))) {
+            fail_msg("%s", attributes[i].text);
+        }
+        assert_int_equal(item.account != NULL, attributes[i].account != NULL);
+        if (item.account) {
+            assert_string_equal(item.account, attributes[i].account);
+        }
+        free((void *)(uintptr_t)item.account);
+    }
+}
+
+static const char *const wrong_weights[] = {
+    "0", "-1", "1001", "1.5", "\"3\"", "true", "[]", "4294967297", "1e2", "9223372036854775807"};
+static const char *const wrong_limits[] = {"[]",
+                                           "60",
+                                           "\"60\"",
+                                           "true",
+                                           "{\"rpm\":0}",
+                                           "{\"rpd\":-1}",
+                                           "{\"tpm\":4294967296}",
+                                           "{\"tpd\":\"9\"}",
+                                           "{\"concurrency\":1.0}"};
+
+static void check_refused(const char *name, const char *value, const char *reason)
+{
+    char text[128];
+    told_t told;
+    snprintf(text, sizeof(text), "[{\"key\":\"sk-1\",\"%s\":%s},\"sk-2\"]", name, value);
+    import(text, strlen(text), &told);
+    assert_string_equal(told.text, "?1 +sk-2 ");
+    assert_string_equal(told.reason, reason);
+}
+
+static void attributes_of_other_kinds_refuse_the_key(void **unused)
+{
+    for (size_t i = 0; i < sizeof(wrong_weights) / sizeof(*wrong_weights); i++) {
+        check_refused("weight", wrong_weights[i],
+                      "\"weight\" is not a whole number from 1 to 1000");
+    }
+    for (size_t i = 0; i < sizeof(wrong_limits) / sizeof(*wrong_limits); i++) {
+        check_refused("limits", wrong_limits[i],
+                      "\"limits\" is not an object of whole numbers above 0");
+    }
+    check_refused("account", "7", "\"account\" is not a string");
 }
 
 static const struct {
@@ -234,9 +337,12 @@ static const struct {
     {"k", "***"},
     {"sk-1", "***"},
     {"sk-4567890abcde", "***"},
-    {"sk-4567890abcdef", "sk-4\xe2\x80\xa6" "cdef"},
-    {"sk-4567890abcdefg", "sk-4\xe2\x80\xa6" "defg"},
-    {"sk-proj-0123456789012345678901234567890123456789", "sk-p\xe2\x80\xa6" "6789"},
+    {"sk-4567890abcdef", "sk-4\xe2\x80\xa6"
+                         "cdef"},
+    {"sk-4567890abcdefg", "sk-4\xe2\x80\xa6"
+                          "defg"},
+    {"sk-proj-0123456789012345678901234567890123456789", "sk-p\xe2\x80\xa6"
+                                                         "6789"},
 };
 
 static void a_mask_shows_four_bytes_at_either_end_of_16_or_more(void **unused)
@@ -283,8 +389,7 @@ static void redaction_overwrites_every_occurrence_and_keeps_the_length(void **un
         assert_non_null(text);
         memcpy(text, redactions[i].text, len);
         text[len] = '|';
-        int found =
-            apipool_key_redact(text, len, redactions[i].key, strlen(redactions[i].key));
+        int found = apipool_key_redact(text, len, redactions[i].key, strlen(redactions[i].key));
         int same = !memcmp(text, redactions[i].redacted, len) && text[len] == '|';
         if (!same || found != redactions[i].found) {
             fail_msg("%s: %d, \"%.*s\"", redactions[i].name, found, (int)len, text);
@@ -305,6 +410,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_are_read_by_lines_and_commas),
         cmocka_unit_test(json_arrays_are_read_element_by_element),
+        cmocka_unit_test(an_object_tells_weight_account_and_limits),
+        cmocka_unit_test(attributes_of_other_kinds_refuse_the_key),
         cmocka_unit_test(an_invalid_item_is_told_with_its_reason),
         cmocka_unit_test(a_key_may_have_4096_bytes_and_no_more),
         cmocka_unit_test(every_printable_ascii_byte_but_blanks_and_quotes_may_be_in_a_key),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/select: the names of strategies and which candidate each prefers. */
+ * Tests of src/core/select: the names of strategies, scores, and fair shares. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,8 +13,11 @@ static const struct {
     const char *name;
     int strategy;
 } names[] = {
+    {"smart", APIPOOL_STRATEGY_SMART},
     {"round-robin", APIPOOL_STRATEGY_ROUND_ROBIN},
     {"least-used", APIPOOL_STRATEGY_LEAST_USED},
+    {"random", APIPOOL_STRATEGY_RANDOM},
+    {"fill-first", APIPOOL_STRATEGY_FILL_FIRST},
     {"Least-Used", -1},
     {"least", -1},
     {"least-used ", -1},
@@ -44,42 +47,150 @@ static void the_list_of_names_holds_every_strategy_and_no_other(void **unused)
     assert_int_equal(count, APIPOOL_STRATEGY_COUNT);
 }
 
-static void round_robin_takes_the_next_and_least_used_compares(void **unused)
+static void every_strategy_has_its_way_to_candidates(void **unused)
 {
-    assert_int_equal(apipool_strategy_sample(APIPOOL_STRATEGY_ROUND_ROBIN), APIPOOL_SAMPLE_NEXT);
-    assert_int_equal(apipool_strategy_sample(APIPOOL_STRATEGY_LEAST_USED), APIPOOL_SAMPLE_SPREAD);
+    static const apipool_sample_e samples[APIPOOL_STRATEGY_COUNT] = {
+        [APIPOOL_STRATEGY_SMART] = APIPOOL_SAMPLE_SPREAD,
+        [APIPOOL_STRATEGY_ROUND_ROBIN] = APIPOOL_SAMPLE_NEXT,
+        [APIPOOL_STRATEGY_LEAST_USED] = APIPOOL_SAMPLE_SPREAD,
+        [APIPOOL_STRATEGY_RANDOM] = APIPOOL_SAMPLE_ONE,
+        [APIPOOL_STRATEGY_FILL_FIRST] = APIPOOL_SAMPLE_FIRST,
+    };
+    for (int i = 0; i < APIPOOL_STRATEGY_COUNT; i++) {
+        assert_int_equal(apipool_strategy_sample((apipool_strategy_e)i), samples[i]);
+    }
 }
 
 static const struct {
     const char *name;
-    apipool_candidate_t candidates[4];
-    int count, best;
-} least_used[] = {
-    {"the only one is taken", {{9, 9}}, 1, 0},
-    {"fewest in flight, at the start", {{0, 5}, {1, 0}, {2, 0}}, 3, 0},
-    {"fewest in flight, in the middle", {{2, 0}, {1, 9}, {3, 0}}, 3, 1},
-    {"fewest in flight, at the end", {{2, 0}, {1, 0}, {0, 9}}, 3, 2},
-    {"then idle for longest", {{1, 30}, {1, 20}, {1, 10}, {2, 0}}, 4, 2},
-    {"a key never used comes first", {{0, 50}, {0, 0}, {0, 40}}, 3, 1},
-    {"of equals the first", {{1, 10}, {1, 10}, {1, 10}}, 3, 0},
-    {"many in flight compare", {{UINT32_MAX, 0}, {UINT32_MAX - 1, 9}}, 2, 1},
+    apipool_candidate_t candidate;
+    double score;
+} scores[] = {
+    {"a key without blemish", {.weight = 1, .success = 1, .headroom = 1}, 1},
+    {"weight", {.weight = 3, .success = 1, .headroom = 1}, 3},
+    {"success", {.weight = 1, .success = 0.5, .headroom = 1}, 0.5},
+    {"headroom", {.weight = 1, .success = 1, .headroom = 0.25}, 0.25},
+    {"in flight", {.weight = 1, .success = 1, .headroom = 1, .in_flight = 3}, 0.25},
+    {"an error", {.weight = 1, .success = 1, .headroom = 1, .streak = 1}, 0.5},
+    {"two errors", {.weight = 1, .success = 1, .headroom = 1, .streak = 2}, 0.25},
+    {"all together",
+     {.weight = 8, .success = 0.5, .headroom = 0.5, .in_flight = 8, .streak = 1},
+     0.5},
+    {"many errors", {.weight = 1, .success = 1, .headroom = 1, .streak = UINT32_MAX}, 0.05},
+    {"nothing good", {.weight = 2, .success = 0, .headroom = 0}, 0.1},
+    {"many in flight", {.weight = 1, .success = 1, .headroom = 1, .in_flight = UINT32_MAX}, 0.05},
 };
 
-static void least_used_prefers_idle_then_long_ago(void **unused)
+static void scores_are_what_the_table_says(void **unused)
 {
-    for (size_t i = 0; i < sizeof(least_used) / sizeof(*least_used); i++) {
-        int best = apipool_select(APIPOOL_STRATEGY_LEAST_USED, least_used[i].candidates,
-                                  least_used[i].count);
-        if (best != least_used[i].best) {
-            fail_msg("%s: %d", least_used[i].name, best);
+    for (size_t i = 0; i < sizeof(scores) / sizeof(*scores); i++) {
+        double off = apipool_select_score(&scores[i].candidate) - scores[i].score;
+        if (off > 1e-9 || off < -1e-9) {
+            fail_msg("%s: %f", scores[i].name, apipool_select_score(&scores[i].candidate));
         }
     }
 }
 
-static void round_robin_keeps_to_the_turn(void **unused)
+/* Weight 1 and no blemish. */
+static apipool_candidate_t good(apr_uint32_t in_flight, apr_time_t last_used_at)
 {
-    const apipool_candidate_t candidates[] = {{9, 9}, {0, 0}, {1, 1}};
-    assert_int_equal(apipool_select(APIPOOL_STRATEGY_ROUND_ROBIN, candidates, 3), 0);
+    apipool_candidate_t candidate = {.in_flight = in_flight,
+                                     .weight = 1,
+                                     .success = 1,
+                                     .headroom = 1,
+                                     .last_used_at = last_used_at};
+    return candidate;
+}
+
+static void least_used_prefers_idle_then_long_ago(void **unused)
+{
+    static const struct {
+        apr_uint32_t in_flight;
+        apr_time_t last_used_at;
+    } rows[][4] = {{{9, 9}},
+                   {{0, 5}, {1, 0}, {2, 0}},
+                   {{2, 0}, {1, 9}, {3, 0}},
+                   {{2, 0}, {1, 0}, {0, 9}},
+                   {{1, 30}, {1, 20}, {1, 10}, {2, 0}},
+                   {{0, 50}, {0, 0}, {0, 40}},
+                   {{1, 10}, {1, 10}, {1, 10}},
+                   {{UINT32_MAX, 0}, {UINT32_MAX - 1, 9}}};
+    static const int counts[] = {1, 3, 3, 3, 4, 3, 3, 2}, best[] = {0, 0, 1, 2, 2, 1, 0, 1};
+    for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+        apipool_candidate_t candidates[4];
+        for (int n = 0; n < counts[i]; n++) {
+            candidates[n] = good(rows[i][n].in_flight, rows[i][n].last_used_at);
+        }
+        assert_int_equal(apipool_select(APIPOOL_STRATEGY_LEAST_USED, candidates, counts[i], 0),
+                         best[i]);
+    }
+}
+
+static void least_used_lets_a_heavy_key_have_more_in_flight(void **unused)
+{
+    apipool_candidate_t candidates[] = {good(1, 0), good(2, 0)};
+    assert_int_equal(apipool_select(APIPOOL_STRATEGY_LEAST_USED, candidates, 2, 0), 0);
+    candidates[1].weight = 3;
+    assert_int_equal(apipool_select(APIPOOL_STRATEGY_LEAST_USED, candidates, 2, 0), 1);
+}
+
+static void the_others_keep_to_the_first(void **unused)
+{
+    static const apipool_strategy_e strategies[] = {
+        APIPOOL_STRATEGY_ROUND_ROBIN, APIPOOL_STRATEGY_RANDOM, APIPOOL_STRATEGY_FILL_FIRST};
+    const apipool_candidate_t candidates[] = {good(9, 9), good(0, 0), good(1, 1)};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(apipool_select(strategies[i], candidates, 3, 0), 0);
+    }
+}
+
+/* Lets the candidates serve so many requests, none overlapping; the clock as a pool keeps it. */
+static void serve(apipool_strategy_e strategy, apipool_candidate_t *candidates, int count,
+                  double *clock, int requests, int *served)
+{
+    memset(served, 0, (size_t)count * sizeof(*served));
+    for (int i = 0; i < requests; i++) {
+        int best = apipool_select(strategy, candidates, count, *clock);
+        apipool_candidate_t *candidate = &candidates[best];
+        double start = candidate->served > *clock ? candidate->served : *clock;
+        candidate->served = apipool_select_finish(strategy, candidate, *clock);
+        candidate->last_used_at = i + 1;
+        assert_true(start >= *clock);
+        *clock = start;
+        served[best]++;
+    }
+}
+
+static void shares_are_as_scores(void **unused)
+{
+    apipool_candidate_t candidates[] = {good(0, 0), good(0, 0), good(0, 0), good(0, 0)};
+    double clock = 0;
+    int served[4];
+    candidates[0].weight = 3;
+    candidates[2].headroom = 0.5;
+    candidates[3].success = 0;
+    serve(APIPOOL_STRATEGY_SMART, candidates, 4, &clock, 4550, served);
+    assert_in_range(served[0], 2990, 3010);
+    assert_in_range(served[1], 990, 1010);
+    assert_in_range(served[2], 490, 510);
+    assert_in_range(served[3], 45, 55);
+    serve(APIPOOL_STRATEGY_LEAST_USED, candidates, 4, &clock, 6000, served);
+    assert_in_range(served[0], 2950, 3050);
+    assert_in_range(served[3], 950, 1050);
+}
+
+static void who_was_away_gets_no_more_than_its_share(void **unused)
+{
+    apipool_candidate_t candidates[] = {good(0, 0), good(0, 0), good(0, 0)};
+    double clock = 0;
+    int served[3];
+    serve(APIPOOL_STRATEGY_SMART, candidates, 2, &clock, 10000, served);
+    serve(APIPOOL_STRATEGY_SMART, candidates, 3, &clock, 30, served);
+    assert_in_range(served[2], 9, 12);
+    candidates[1].success = 0; /* comes back with little to show */
+    serve(APIPOOL_STRATEGY_SMART, candidates + 2, 1, &clock, 1000, served);
+    serve(APIPOOL_STRATEGY_SMART, candidates, 3, &clock, 410, served);
+    assert_in_range(served[1], 8, 13);
 }
 
 int main(void)
@@ -87,9 +198,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_known_as_the_configuration_spells_them),
         cmocka_unit_test(the_list_of_names_holds_every_strategy_and_no_other),
-        cmocka_unit_test(round_robin_takes_the_next_and_least_used_compares),
+        cmocka_unit_test(every_strategy_has_its_way_to_candidates),
+        cmocka_unit_test(scores_are_what_the_table_says),
         cmocka_unit_test(least_used_prefers_idle_then_long_ago),
-        cmocka_unit_test(round_robin_keeps_to_the_turn),
+        cmocka_unit_test(least_used_lets_a_heavy_key_have_more_in_flight),
+        cmocka_unit_test(the_others_keep_to_the_first),
+        cmocka_unit_test(shares_are_as_scores),
+        cmocka_unit_test(who_was_away_gets_no_more_than_its_share),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("select", tests, NULL, NULL);

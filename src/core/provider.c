@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Profiles of the vendors: hosts, credentials, probes and balance requests. */
+#include "provider.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* Sources, per vendor: its API reference, chapters "authentication", "models" and "balance".
+ *
+ * Probes ask for what only an accepted key gets and what is not billed: the list of models, where
+ * that is not public as OpenRouter's is. */
+static const struct {
+    const char *name;
+    apipool_field_t credential, default_field;
+    apipool_probe_t probe;
+    apipool_balance_t balance;
+} profiles[APIPOOL_PROVIDER_COUNT] = {
+    [APIPOOL_PROVIDER_GENERIC] = {.name = "generic",
+                                  .credential = {"Authorization", "Bearer "},
+                                  .probe = {"/models", 0}},
+    [APIPOOL_PROVIDER_OPENAI] = {.name = "openai",
+                                 .credential = {"Authorization", "Bearer "},
+                                 .probe = {"/models", 0}},
+    /* the list is the resource's, whatever deployment the base URL names */
+    [APIPOOL_PROVIDER_AZURE] = {.name = "azure",
+                                .credential = {"api-key", ""},
+                                .probe = {"/openai/models?api-version=2024-10-21", 1}},
+    [APIPOOL_PROVIDER_ANTHROPIC] = {.name = "anthropic",
+                                    .credential = {"x-api-key", ""},
+                                    .default_field = {"anthropic-version", "2023-06-01"},
+                                    .probe = {"/v1/models", 1}},
+    [APIPOOL_PROVIDER_GEMINI] = {.name = "gemini",
+                                 .credential = {"x-goog-api-key", ""},
+                                 .probe = {"/models", 0}},
+    [APIPOOL_PROVIDER_SILICONFLOW] = {.name = "siliconflow",
+                                      .credential = {"Authorization", "Bearer "},
+                                      .probe = {"/models", 0},
+                                      .balance = {{"/user/info", 0}, "/data/totalBalance", "CNY"}},
+    [APIPOOL_PROVIDER_DEEPSEEK] = {.name = "deepseek",
+                                   .credential = {"Authorization", "Bearer "},
+                                   .probe = {"/models", 0},
+                                   .balance = {{"/user/balance", 1},
+                                               "/balance_infos/0/total_balance",
+                                               "/balance_infos/0/currency"}},
+    [APIPOOL_PROVIDER_OPENROUTER] = {.name = "openrouter",
+                                     .credential = {"Authorization", "Bearer "},
+                                     .probe = {"/key", 0},
+                                     .balance = {{"/key", 0}, "/data/limit_remaining", "USD"}},
+    [APIPOOL_PROVIDER_MOONSHOT] = {.name = "moonshot",
+                                   .credential = {"Authorization", "Bearer "},
+                                   .probe = {"/models", 0},
+                                   .balance = {{"/users/me/balance", 0},
+                                               "/data/available_balance",
+                                               "CNY"}},
+    [APIPOOL_PROVIDER_GROQ] = {.name = "groq",
+                               .credential = {"Authorization", "Bearer "},
+                               .probe = {"/models", 0}},
+    [APIPOOL_PROVIDER_MISTRAL] = {.name = "mistral",
+                                  .credential = {"Authorization", "Bearer "},
+                                  .probe = {"/models", 0}},
+    [APIPOOL_PROVIDER_ZHIPU] = {.name = "zhipu",
+                                .credential = {"Authorization", "Bearer "},
+                                .probe = {"/models", 0}},
+};
+
+/* A vendor's domain; one below it is the vendor's as well. */
+static const struct {
+    const char *domain;
+    apipool_provider_e provider;
+} hosts[] = {
+    {"api.openai.com", APIPOOL_PROVIDER_OPENAI},
+    {"openai.azure.com", APIPOOL_PROVIDER_AZURE},
+    {"cognitiveservices.azure.com", APIPOOL_PROVIDER_AZURE},
+    {"services.ai.azure.com", APIPOOL_PROVIDER_AZURE},
+    {"api.anthropic.com", APIPOOL_PROVIDER_ANTHROPIC},
+    {"generativelanguage.googleapis.com", APIPOOL_PROVIDER_GEMINI},
+    {"api.siliconflow.cn", APIPOOL_PROVIDER_SILICONFLOW},
+    {"api.siliconflow.com", APIPOOL_PROVIDER_SILICONFLOW},
+    {"api.deepseek.com", APIPOOL_PROVIDER_DEEPSEEK},
+    {"openrouter.ai", APIPOOL_PROVIDER_OPENROUTER},
+    {"api.moonshot.cn", APIPOOL_PROVIDER_MOONSHOT},
+    {"api.moonshot.ai", APIPOOL_PROVIDER_MOONSHOT},
+    {"api.groq.com", APIPOOL_PROVIDER_GROQ},
+    {"api.mistral.ai", APIPOOL_PROVIDER_MISTRAL},
+    {"open.bigmodel.cn", APIPOOL_PROVIDER_ZHIPU},
+    {"api.z.ai", APIPOOL_PROVIDER_ZHIPU},
+};
+
+int apipool_provider_by_name(const char *name)
+{
+    for (int i = 0; i < APIPOOL_PROVIDER_COUNT; i++) {
+        if (!strcasecmp(name, profiles[i].name)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+const char *apipool_provider_name(apipool_provider_e provider)
+{
+    return profiles[provider].name;
+}
+
+const char *apipool_provider_names(void)
+{
+    return "generic, openai, azure, anthropic, gemini, siliconflow, deepseek, openrouter, "
+           "moonshot, "
+           "groq, mistral, zhipu";
+}
+
+/* Compares from the end, label by label: evilopenai.com is not below openai.com. */
+static int is_below(const char *host, apr_size_t len, const char *domain)
+{
+    apr_size_t domain_len = strlen(domain);
+    return len >= domain_len && !strncasecmp(host + len - domain_len, domain, domain_len) &&
+           (len == domain_len || host[len - domain_len - 1] == '.');
+}
+
+apipool_provider_e apipool_provider_guess(const char *host)
+{
+    apr_size_t len = host ? strlen(host) : 0;
+    len -= len > 0 && host[len - 1] == '.'; /* a full name may end with the root's dot */
+    for (apr_size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++) {
+        if (is_below(host, len, hosts[i].domain)) {
+            return hosts[i].provider;
+        }
+    }
+    return APIPOOL_PROVIDER_GENERIC;
+}
+
+static int has_segment(const char *path, const char *segment)
+{
+    apr_size_t len = strlen(segment);
+    while (path && *path) {
+        path += *path == '/';
+        apr_size_t part = strcspn(path, "/");
+        if (part == len && !strncasecmp(path, segment, len)) {
+            return 1;
+        }
+        path += part;
+    }
+    return 0;
+}
+
+const apipool_field_t *apipool_provider_credential(apipool_provider_e provider,
+                                                   const char *base_path)
+{
+    if (provider == APIPOOL_PROVIDER_GEMINI && has_segment(base_path, "openai")) {
+        provider = APIPOOL_PROVIDER_OPENAI;
+    }
+    return &profiles[provider].credential;
+}
+
+const apipool_field_t *apipool_provider_default_field(apipool_provider_e provider)
+{
+    return profiles[provider].default_field.name ? &profiles[provider].default_field : NULL;
+}
+
+const apipool_probe_t *apipool_provider_probe(apipool_provider_e provider)
+{
+    return profiles[provider].probe.path ? &profiles[provider].probe : NULL;
+}
+
+const apipool_balance_t *apipool_provider_balance(apipool_provider_e provider)
+{
+    return profiles[provider].balance.amount ? &profiles[provider].balance : NULL;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the vendors' error answers and rate-limit fields mean: nothing but tables. */
+#include "provider.h"
+
+#define ALL         APIPOOL_OF_ALL
+#define OPENAI      APIPOOL_OF(APIPOOL_PROVIDER_OPENAI)
+#define AZURE       APIPOOL_OF(APIPOOL_PROVIDER_AZURE)
+#define ANTHROPIC   APIPOOL_OF(APIPOOL_PROVIDER_ANTHROPIC)
+#define GEMINI      APIPOOL_OF(APIPOOL_PROVIDER_GEMINI)
+#define SILICONFLOW APIPOOL_OF(APIPOOL_PROVIDER_SILICONFLOW)
+#define DEEPSEEK    APIPOOL_OF(APIPOOL_PROVIDER_DEEPSEEK)
+#define OPENROUTER  APIPOOL_OF(APIPOOL_PROVIDER_OPENROUTER)
+#define MOONSHOT    APIPOOL_OF(APIPOOL_PROVIDER_MOONSHOT)
+#define GROQ        APIPOOL_OF(APIPOOL_PROVIDER_GROQ)
+#define MISTRAL     APIPOOL_OF(APIPOOL_PROVIDER_MISTRAL)
+#define ZHIPU       APIPOOL_OF(APIPOOL_PROVIDER_ZHIPU)
+#define UNKNOWN     0U /* reported of gateways and vendors without a profile: generic alone */
+
+/* Names for the columns of the table below. */
+#define QUOTA          APIPOOL_MEANS_QUOTA
+#define PENDING        APIPOOL_MEANS_PENDING
+#define CREDENTIAL     APIPOOL_MEANS_CREDENTIAL
+#define NO_MODEL       APIPOOL_MEANS_NO_MODEL
+#define REFUSED        APIPOOL_MEANS_REFUSED
+#define FORBIDDEN      APIPOOL_MEANS_FORBIDDEN
+#define OVERLOADED     APIPOOL_MEANS_OVERLOADED
+#define DAILY_LIMIT    APIPOOL_MEANS_DAILY_LIMIT
+#define RATE_LIMIT     APIPOOL_MEANS_RATE_LIMIT
+#define IN_FIELDS      APIPOOL_IN_FIELDS
+#define IN_QUOTA       APIPOOL_IN_QUOTA
+#define STARTS_MESSAGE APIPOOL_STARTS_MESSAGE
+#define IN_MESSAGE     APIPOOL_IN_MESSAGE
+#define IN_KEY_MESSAGE APIPOOL_IN_KEY_MESSAGE
+#define IN_REFUSAL     APIPOOL_IN_REFUSAL
+
+/* Quota comes before credential, and both before rate limit: vendors word a spent quota as any of
+ * them. Within that, fields come before messages. What all vendors with OpenAI's error shape
+ * imitate is of all; numbers are of the vendor that counts them, some at one status alone, since
+ * others count as well. The remark is the source: "guide" is the vendor's own page on errors or
+ * limits, "reported" what users quote in public issue trackers. */
+static const apipool_marker_t markers[] = {
+    {QUOTA, IN_FIELDS, ALL, "insufficient_quota", 0},                 /* OpenAI's guide */
+    {QUOTA, IN_FIELDS, ALL, "credit_balance_exhausted", 0},           /* OpenAI's guide */
+    {QUOTA, IN_FIELDS, ALL, "organization_spend_limit_exceeded", 0},  /* OpenAI's guide */
+    {QUOTA, IN_FIELDS, ALL, "project_spend_limit_exceeded", 0},       /* OpenAI's guide */
+    {QUOTA, IN_FIELDS, ALL, "organization_usage_limit_exceeded", 0},  /* OpenAI's guide */
+    {QUOTA, IN_FIELDS, OPENAI, "billing_hard_limit_reached", 0},      /* reported, images */
+    {QUOTA, IN_FIELDS, OPENAI, "billing_not_active", 0},              /* reported */
+    {QUOTA, IN_FIELDS, ALL, "blocked_api_access", 0},                 /* reported at Groq's */
+    {QUOTA, IN_FIELDS, ANTHROPIC, "billing_error", 0},                /* guide */
+    {QUOTA, IN_FIELDS, ANTHROPIC, "enforced_spend_limit_reached", 0}, /* guide */
+    {QUOTA, IN_FIELDS, MOONSHOT, "exceeded_current_quota_error", 0},  /* guide */
+    {QUOTA, IN_FIELDS, SILICONFLOW, "30001", 0},                      /* reported */
+    {QUOTA, IN_FIELDS, ZHIPU, "1113", 0},                             /* guide: in arrears */
+    {QUOTA, IN_FIELDS, ZHIPU, "1309", 429},                           /* guide: plan expired */
+    {QUOTA, IN_FIELDS, ZHIPU, "1310", 429},                    /* guide: of the week or month */
+    {QUOTA, IN_FIELDS, OPENROUTER, "openrouter_key_limit", 0}, /* guide */
+    {QUOTA, IN_FIELDS, OPENROUTER, "openrouter_workspace_budget", 0},  /* guide */
+    {QUOTA, IN_FIELDS, OPENROUTER, "openrouter_guardrail_budget", 0},  /* guide */
+    {PENDING, IN_FIELDS, OPENROUTER, "in_flight_budget_exhausted", 0}, /* guide: retryable */
+    {PENDING, IN_FIELDS, OPENROUTER, "weight_exceeds_budget", 0},      /* guide */
+    {PENDING, STARTS_MESSAGE, OPENROUTER, "This request requires more credits", 0}, /* reported */
+
+    {NO_MODEL, IN_FIELDS, ALL, "model_not_found", 0},                 /* OpenAI's guide */
+    {NO_MODEL, IN_FIELDS, ALL, "unknown_model", 0},                   /* GitHub Models, reported */
+    {NO_MODEL, IN_FIELDS, AZURE, "DeploymentNotFound", 0},            /* guide */
+    {NO_MODEL, IN_FIELDS, SILICONFLOW, "20012", 0},                   /* reported, status 400 */
+    {NO_MODEL, IN_FIELDS, SILICONFLOW, "30003", 0},                   /* reported: model disabled */
+    {NO_MODEL, IN_FIELDS, MISTRAL, "invalid_model", 0},               /* reported, status 400 */
+    {NO_MODEL, IN_FIELDS, ZHIPU, "1211", 0},                          /* guide */
+    {NO_MODEL, STARTS_MESSAGE, ALL, "The model ", 404},               /* OpenAI, vLLM, Groq */
+    {NO_MODEL, STARTS_MESSAGE, ANTHROPIC, "model: ", 404},            /* reported */
+    {NO_MODEL, STARTS_MESSAGE, GEMINI, "models/", 404},               /* reported */
+    {NO_MODEL, STARTS_MESSAGE, MOONSHOT, "Not found the model", 404}, /* guide */
+    {NO_MODEL, STARTS_MESSAGE, OPENROUTER, "No endpoints found", 404},  /* reported */
+    {NO_MODEL, IN_MESSAGE, OPENROUTER, "is not a valid model ID", 400}, /* reported */
+    {NO_MODEL, STARTS_MESSAGE, DEEPSEEK, "Model Not Exist", 400},       /* reported */
+
+    {REFUSED, STARTS_MESSAGE, ALL, "Request too large for", 0},    /* OpenAI, Groq, reported */
+    {REFUSED, IN_FIELDS, ALL, "content_filter", 0},                /* Azure, Moonshot */
+    {REFUSED, IN_FIELDS, ALL, "content_policy_violation", 0},      /* OpenAI's guide */
+    {REFUSED, IN_FIELDS, OPENROUTER, "flagged_input", 0},          /* guide: moderation */
+    {REFUSED, IN_FIELDS, ZHIPU, "1301", 0},                        /* guide: unsafe content */
+    {REFUSED, IN_REFUSAL, ALL, "permission_error", 0},             /* Anthropic's guide */
+    {REFUSED, IN_REFUSAL, ALL, "missing scopes", 0},               /* OpenAI, reported */
+    {REFUSED, IN_REFUSAL, ALL, "insufficient permissions", 0},     /* OpenAI, reported */
+    {REFUSED, IN_REFUSAL, MOONSHOT, "permission_denied_error", 0}, /* guide */
+    {REFUSED, STARTS_MESSAGE, GEMINI, "You do not have permission to access", 403}, /* files */
+    {FORBIDDEN, IN_FIELDS, GROQ, "model_terms_required", 0}, /* reported, status 400 */
+    {FORBIDDEN, IN_FIELDS, ZHIPU, "1311", 429},              /* guide: not in this plan */
+
+    {QUOTA, STARTS_MESSAGE, ALL, "Your credit balance is too low", 0}, /* Anthropic, status 400 */
+    {QUOTA, STARTS_MESSAGE, ALL, "You have reached your specified API usage limits", 0}, /* same */
+    {QUOTA, STARTS_MESSAGE, DEEPSEEK, "Insufficient Balance", 0},                        /* guide */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "credit balance", 0},                  /* Anthropic, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "spend limit", 0},                     /* OpenAI, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "spending cap", 0},                    /* Gemini's guide */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "api usage limits", 0},                /* Anthropic, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "prepayment credits", 0},              /* Gemini's guide */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "credits are depleted", 0},            /* Gemini, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "requires billing to be enabled", 0},  /* Gemini, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "key limit exceeded", 0},              /* OpenRouter, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "account is not active", 0},           /* OpenAI, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "insufficient balance", 0},            /* DeepSeek and others */
+    {QUOTA, IN_KEY_MESSAGE, SILICONFLOW, "balance is insufficient", 0}, /* reported, status 403 */
+    {QUOTA, IN_KEY_MESSAGE, AZURE, "out of call volume quota", 0},      /* reported, status 403 */
+    {QUOTA, IN_KEY_MESSAGE, MOONSHOT, "usage limit for this billing cycle", 0}, /* guide */
+
+    {CREDENTIAL, IN_FIELDS, ALL, "invalid_api_key", 0},                   /* OpenAI's guide */
+    {CREDENTIAL, IN_FIELDS, ALL, "authentication_error", 0},              /* Anthropic's guide */
+    {CREDENTIAL, IN_FIELDS, ALL, "account_deactivated", 0},               /* OpenAI's guide */
+    {CREDENTIAL, IN_FIELDS, GROQ, "organization_restricted", 0},          /* reported, status 400 */
+    {CREDENTIAL, IN_FIELDS, MOONSHOT, "invalid_authentication_error", 0}, /* guide */
+    {CREDENTIAL, IN_FIELDS, MOONSHOT, "incorrect_api_key_error", 0},      /* guide */
+    {CREDENTIAL, IN_FIELDS, GEMINI, "UNAUTHENTICATED", 0},                /* google.rpc.Code */
+    {CREDENTIAL, IN_FIELDS, GEMINI, "API_KEY_INVALID", 0},            /* google.api.ErrorReason */
+    {CREDENTIAL, IN_FIELDS, GEMINI, "CONSUMER_SUSPENDED", 0},         /* the same */
+    {CREDENTIAL, IN_FIELDS, GEMINI, "SERVICE_DISABLED", 0},           /* the same */
+    {CREDENTIAL, IN_FIELDS, GEMINI, "API_KEY_SERVICE_BLOCKED", 0},    /* the same */
+    {CREDENTIAL, IN_FIELDS, GEMINI, "API_KEY_IP_ADDRESS_BLOCKED", 0}, /* the same */
+    {CREDENTIAL, IN_FIELDS, GEMINI, "API_KEY_HTTP_REFERRER_BLOCKED", 0}, /* the same */
+    {CREDENTIAL, IN_FIELDS, ZHIPU, "1110", 429},               /* guide: account not active */
+    {CREDENTIAL, IN_FIELDS, ZHIPU, "1111", 429},               /* guide: no such account */
+    {CREDENTIAL, IN_FIELDS, ZHIPU, "1112", 429},               /* guide: account locked */
+    {CREDENTIAL, IN_FIELDS, ZHIPU, "1121", 429},               /* guide: account locked */
+    {CREDENTIAL, STARTS_MESSAGE, ALL, "API key not valid", 0}, /* Gemini, status 400 */
+    {CREDENTIAL, STARTS_MESSAGE, ALL, "API key expired", 0},   /* Gemini, status 400 */
+    {CREDENTIAL, STARTS_MESSAGE, ANTHROPIC, "This organization has been disabled", 0}, /* same */
+    {CREDENTIAL, IN_MESSAGE, GEMINI, "reported as leaked", 403}, /* reported */
+
+    {OVERLOADED, IN_FIELDS, ALL, "slow_down", 0},                    /* OpenAI's guide */
+    {OVERLOADED, IN_FIELDS, ALL, "server_is_overloaded", 0},         /* OpenAI's guide */
+    {OVERLOADED, IN_FIELDS, ALL, "overloaded_error", 0},             /* Anthropic's guide */
+    {OVERLOADED, IN_FIELDS, MOONSHOT, "engine_overloaded_error", 0}, /* guide, status 429 */
+    {OVERLOADED, IN_FIELDS, AZURE, "NoCapacity", 0},                 /* reported, status 429 */
+    {OVERLOADED, STARTS_MESSAGE, AZURE, "The system is currently experiencing high demand",
+     0},                                                               /* same */
+    {OVERLOADED, IN_FIELDS, GEMINI, "UNAVAILABLE", 0},                 /* google.rpc.Code */
+    {OVERLOADED, IN_FIELDS, SILICONFLOW, "50505", 0},                  /* reported, status 503 */
+    {OVERLOADED, IN_FIELDS, SILICONFLOW, "50508", 0},                  /* reported, status 503 */
+    {OVERLOADED, IN_FIELDS, DEEPSEEK, "service_unavailable_error", 0}, /* reported, status 503 */
+    {OVERLOADED, IN_FIELDS, ZHIPU, "1312", 0}, /* guide: this model is too busy */
+    {OVERLOADED, STARTS_MESSAGE, MISTRAL, "Service tier capacity exceeded", 0},    /* reported */
+    {OVERLOADED, IN_FIELDS, MISTRAL, "service_tier_capacity_exceeded", 0},         /* reported */
+    {OVERLOADED, STARTS_MESSAGE, OPENAI, "That model is currently overloaded", 0}, /* reported */
+    {OVERLOADED, STARTS_MESSAGE, OPENAI, "The engine is currently overloaded", 0}, /* guide */
+
+    {DAILY_LIMIT, IN_QUOTA, GEMINI, "PerDay", 0},                     /* guide: RPD ends then */
+    {RATE_LIMIT, IN_FIELDS, ALL, "rate_limit_exceeded", 0},           /* OpenAI's guide */
+    {RATE_LIMIT, IN_FIELDS, ALL, "rate_limit_error", 0},              /* Anthropic's guide */
+    {RATE_LIMIT, IN_FIELDS, MOONSHOT, "rate_limit_reached_error", 0}, /* guide */
+    {RATE_LIMIT, IN_FIELDS, MISTRAL, "rate_limited", 0},              /* reported */
+    {RATE_LIMIT, IN_FIELDS, GEMINI, "RESOURCE_EXHAUSTED", 0},         /* google.rpc.Code */
+    {RATE_LIMIT, IN_FIELDS, ZHIPU, "1302", 0},                        /* guide: concurrency */
+    {RATE_LIMIT, IN_FIELDS, ZHIPU, "1303", 0},                        /* guide: frequency */
+    {RATE_LIMIT, IN_FIELDS, ZHIPU, "1304", 0},                        /* guide: of the day */
+    {RATE_LIMIT, IN_FIELDS, ZHIPU, "1305", 0},                        /* guide */
+    {RATE_LIMIT, IN_FIELDS, ZHIPU, "1308", 0},                        /* guide: of some hours */
+    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "too many requests", 0},        /* RFC 6585, section 4 */
+    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "rate limit", 0},               /* all of them */
+    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "tokens per minute", 0},        /* OpenAI, reported */
+    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "throttl", 0},                  /* AWS, gateways */
+};
+
+/* Sources: Anthropic's guide to errors, whose types these are; OpenAI's; google.rpc.Code with the
+ * HTTP mapping written beside its codes. */
+static const apipool_error_type_t error_types[] = {
+    {"invalid_request_error", 400},
+    {"authentication_error", 401},
+    {"billing_error", 402},
+    {"permission_error", 403},
+    {"not_found_error", 404},
+    {"request_too_large", 413},
+    {"rate_limit_error", 429},
+    {"api_error", 500},
+    {"server_error", 500},
+    {"timeout_error", 504},
+    {"overloaded_error", 529},
+    {"rate_limit_exceeded", 429},
+    {"INVALID_ARGUMENT", 400},
+    {"FAILED_PRECONDITION", 400},
+    {"UNAUTHENTICATED", 401},
+    {"PERMISSION_DENIED", 403},
+    {"NOT_FOUND", 404},
+    {"RESOURCE_EXHAUSTED", 429},
+    {"INTERNAL", 500},
+    {"UNAVAILABLE", 503},
+    {"DEADLINE_EXCEEDED", 504},
+    {"invalid_prompt", 400}, /* OpenAI, responses */
+    {"image_parse_error", 400},
+    {"context_length_exceeded", 400},
+};
+
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+#define NO_FIELD                                                                                   \
+    {                                                                                              \
+        NULL, 0                                                                                    \
+    }
+#define TRIPLE(start, end)                                                                         \
+    NAME(start "limit" end), NAME(start "remaining" end), NAME(start "reset" end)
+#define CLAUDE(kind)                                                                               \
+    NAME("anthropic-ratelimit-" kind "-limit"), NAME("anthropic-ratelimit-" kind "-remaining"),    \
+        NAME("anthropic-ratelimit-" kind "-reset")
+
+static const apipool_limit_fields_t limits[] = {
+    {ALL, TRIPLE("x-ratelimit-", "-requests")},          /* OpenAI, Azure and Groq: guides */
+    {ALL, TRIPLE("x-ratelimit-", "-tokens")},            /* the same */
+    {ALL, TRIPLE("x-ratelimit-", "")},                   /* OpenRouter, Together, gateways */
+    {ANTHROPIC, CLAUDE("requests")},                     /* guide */
+    {ANTHROPIC, CLAUDE("tokens")},                       /* guide */
+    {ANTHROPIC, CLAUDE("input-tokens")},                 /* guide */
+    {ANTHROPIC, CLAUDE("output-tokens")},                /* guide */
+    {MISTRAL, TRIPLE("x-ratelimit-", "-req-minute")},    /* reported */
+    {MISTRAL, TRIPLE("x-ratelimit-", "-tokens-minute")}, /* reported; Cerebras: guide */
+    {MISTRAL, TRIPLE("ratelimitbysize-", "")},           /* reported */
+    {UNKNOWN, TRIPLE("x-ratelimit-", "-requests-day")},  /* Cerebras: guide */
+    {UNKNOWN, TRIPLE("ratelimit-", "")},                 /* draft of the IETF, Kong */
+};
+
+static const apipool_retry_field_t retry_fields[] = {
+    {ALL, "Retry-After", 0},           /* RFC 9110, section 10.2.3 */
+    {ALL, "retry-after-ms", 1},        /* read by OpenAI's and Anthropic's SDKs */
+    {AZURE, "x-ms-retry-after-ms", 1}, /* Azure's guide */
+};
+
+const apipool_marker_t *apipool_provider_markers(apr_size_t *count)
+{
+    *count = sizeof(markers) / sizeof(*markers);
+    return markers;
+}
+
+const apipool_error_type_t *apipool_provider_error_types(apr_size_t *count)
+{
+    *count = sizeof(error_types) / sizeof(*error_types);
+    return error_types;
+}
+
+const apipool_limit_fields_t *apipool_provider_limits(apr_size_t *count)
+{
+    _Static_assert(sizeof(limits) / sizeof(*limits) <= APIPOOL_LIMITS_MAX, "raise the maximum");
+    *count = sizeof(limits) / sizeof(*limits);
+    return limits;
+}
+
+const apipool_retry_field_t *apipool_provider_retry_fields(apr_size_t *count)
+{
+    *count = sizeof(retry_fields) / sizeof(*retry_fields);
+    return retry_fields;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the two halves of the usage scanner share: no one else includes this. */
+#ifndef APIPOOL_CORE_USAGE_JSON_H
+#define APIPOOL_CORE_USAGE_JSON_H
+
+#include <string.h>
+
+#include "usage.h"
+
+/* Counts by who names them: what one vendor sends under two names must not be added up. */
+enum {
+    APIPOOL_COUNT_PROMPT,
+    APIPOOL_COUNT_COMPLETION,
+    APIPOOL_COUNT_INPUT,
+    APIPOOL_COUNT_OUTPUT,
+    APIPOOL_COUNT_CACHE_WRITTEN,
+    APIPOOL_COUNT_CACHE_READ,
+    APIPOOL_COUNT_CACHED,
+    APIPOOL_COUNT_CANDIDATES,
+    APIPOOL_COUNT_THOUGHTS,
+    APIPOOL_COUNT_BILLED_INPUT,
+    APIPOOL_COUNT_BILLED_OUTPUT,
+    APIPOOL_COUNT_TOTAL,
+};
+
+_Static_assert(APIPOOL_COUNT_TOTAL + 1 == APIPOOL_USAGE_COUNTS, "every count has room in the scan");
+
+/** Forgets what is unfinished: a document begins. The counts stay. */
+void apipool_usage_json_begin(apipool_usage_scan_t *scan);
+
+/** Reads the next bytes of documents that follow each other. */
+void apipool_usage_json_feed(apipool_usage_scan_t *scan, const char *p, const char *end);
+
+/** Whether the document reports nothing more unless a name or a type comes that has not begun yet. */
+int apipool_usage_json_is_idle(const apipool_usage_scan_t *scan);
+
+/* The high bit of each byte of word that is c. Only the lowest one found is sure to be right. */
+static inline apr_uint64_t apipool_bytes_equal(apr_uint64_t word, unsigned char c)
+{
+    const apr_uint64_t ones = ~APR_UINT64_C(0) / 255;
+    word ^= ones * c;
+    return (word - ones) & ~word & ones << 7;
+}
+
+/* The bytes at p, the first of them lowest. */
+static inline apr_uint64_t apipool_word(const char *p)
+{
+    apr_uint64_t word;
+    memcpy(&word, p, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+/** The first a or b, or end. Eight bytes at a step: here and in its like the scanner spends its time. */
+static inline const char *apipool_find_either(const char *p, const char *end, char a, char b)
+{
+    for (; end - p >= 8; p += 8) {
+        apr_uint64_t word = apipool_word(p);
+        apr_uint64_t found = apipool_bytes_equal(word, (unsigned char)a) |
+                             apipool_bytes_equal(word, (unsigned char)b);
+        if (found) {
+            return p + __builtin_ctzll(found) / 8;
+        }
+    }
+    while (p < end && *p != a && *p != b) {
+        p++;
+    }
+    return p;
+}
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sliding windows as rings of buckets, each numbered by the time that it covers. */
+#include "window.h"
+
+#include <string.h>
+
+#define BUCKETS APIPOOL_WINDOW_BUCKETS
+
+static const struct {
+    apr_interval_time_t length; /* of the span */
+    apr_interval_time_t width;  /* of a bucket: a 15th of the span and its margin, rounded up */
+} spans[] = {
+    [APIPOOL_WINDOW_MINUTE] = {APR_INT64_C(60000000), APR_INT64_C(4066667)},
+    [APIPOOL_WINDOW_DAY] = {APR_INT64_C(86400000000), APR_INT64_C(5764000000)},
+};
+
+static apr_uint32_t bucket_of(apipool_window_span_e span, apr_time_t when)
+{
+    apr_time_t number = when > 0 ? when / spans[span].width : 0;
+    return number < UINT32_MAX ? (apr_uint32_t)number : UINT32_MAX;
+}
+
+/* How many buckets have begun since the newest: 0 where the clock is behind it. */
+static apr_uint32_t begun_since(const apipool_window_t *w, apr_uint32_t current)
+{
+    return current > w->newest ? current - w->newest : 0;
+}
+
+/* A clock a year ahead, then put right, must not make a full window wait for a year. The newest bucket
+ * becomes the next one and not the current: as time has passed since the last charge to it, but how
+ * much is not known, every charge is taken to be a bucket younger than it looks. */
+static void follow(apipool_window_t *w, apr_uint32_t current)
+{
+    apr_uint32_t old[BUCKETS], newest = current + 1;
+
+    if (w->newest < current || w->newest - current < BUCKETS) {
+        return;
+    }
+    memcpy(old, w->counts, sizeof(old));
+    for (apr_uint32_t age = 0; age < BUCKETS; age++) {
+        w->counts[(newest - age) % BUCKETS] = old[(w->newest - age) % BUCKETS];
+    }
+    w->newest = newest;
+}
+
+static void advance(apipool_window_t *w, apr_uint32_t current)
+{
+    apr_uint32_t begun = begun_since(w, current);
+    for (apr_uint32_t i = 0; i < begun && i < BUCKETS; i++) {
+        w->counts[(current - i) % BUCKETS] = 0;
+    }
+    w->newest += begun;
+}
+
+apr_uint64_t apipool_window_sum(const apipool_window_t *w, apipool_window_span_e span,
+                                apr_time_t now)
+{
+    apr_uint64_t sum = 0;
+    for (apr_uint32_t i = begun_since(w, bucket_of(span, now)); i < BUCKETS; i++) {
+        sum += w->counts[(w->newest + i + 1) % BUCKETS];
+    }
+    return sum;
+}
+
+apr_uint64_t apipool_window_rate(const apipool_window_t *w, apipool_window_span_e span,
+                                 apr_time_t now)
+{
+    apr_time_t width = spans[span].width, begun = (apr_time_t)w->newest * width, start;
+    apr_uint64_t sum = 0;
+
+    now = now > begun ? now : begun;
+    start = now - spans[span].length;
+    for (apr_uint32_t age = 0; age < BUCKETS; age++, begun -= width) {
+        apr_time_t inside = width - (start - begun);
+        apr_uint64_t count = w->counts[(w->newest - age) % BUCKETS];
+        if (inside <= 0) {
+            break;
+        }
+        sum += inside >= width ? count : count * (apr_uint64_t)inside / (apr_uint64_t)width;
+    }
+    return sum;
+}
+
+int apipool_window_admits(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
+                          apr_uint64_t limit, apr_uint64_t amount)
+{
+    return apipool_window_next_free(w, span, now, limit, amount) == now;
+}
+
+void apipool_window_charge(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
+                           apr_uint64_t amount)
+{
+    apr_uint32_t current = bucket_of(span, now);
+    apr_uint32_t *count;
+
+    follow(w, current);
+    advance(w, current);
+    count = &w->counts[w->newest % BUCKETS];
+    *count = amount < UINT32_MAX - *count ? *count + (apr_uint32_t)amount : UINT32_MAX;
+}
+
+void apipool_window_refund(apipool_window_t *w, apipool_window_span_e span, apr_time_t charged_at,
+                           apr_time_t now, apr_uint64_t amount)
+{
+    apr_uint32_t charged = bucket_of(span, charged_at), current = bucket_of(span, now);
+    apr_uint32_t *count = &w->counts[charged % BUCKETS];
+
+    advance(w, current);
+    if (charged > w->newest || w->newest - charged >= BUCKETS || *count == UINT32_MAX) {
+        return;
+    }
+    *count = amount < *count ? *count - (apr_uint32_t)amount : 0;
+}
+
+apr_time_t apipool_window_next_free(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
+                                    apr_uint64_t limit, apr_uint64_t amount)
+{
+    apr_uint32_t current = bucket_of(span, now), age;
+    apr_uint64_t sum, allowed;
+
+    if (limit == 0) {
+        return now;
+    }
+    follow(w, current);
+    allowed = amount < limit ? limit - amount : 0;
+    sum = apipool_window_sum(w, span, now);
+    for (age = BUCKETS - begun_since(w, current); sum > allowed; age--) {
+        sum -= w->counts[(w->newest - (age - 1)) % BUCKETS];
+    }
+    if (age == BUCKETS - begun_since(w, current)) {
+        return now;
+    }
+    /* The bucket that was taken off last has to leave: it does so 16 widths after it began. */
+    return ((apr_time_t)w->newest - (apr_time_t)age + BUCKETS) * spans[span].width;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Fuzz target: request bodies however cut, compared with jansson. The first line is the content type. */
+#include <jansson.h>
+#include <string.h>
+
+#include "fuzz.h"
+#include "modelpath.h"
+#include "sniff.h"
+
+#define WANTED 6
+
+static const char *const names[WANTED] = {"model", "stream", "a", "", "\xc3\xa9", "stream_options"};
+
+typedef struct {
+    apipool_sniff_t sniff;
+    apipool_sniffed_t found[WANTED];
+} run_t;
+
+/* Every piece in memory of exactly its size. */
+static void feed(run_t *run, const char *data, size_t len)
+{
+    char *exact = malloc(len ? len : 1);
+    MUST(exact);
+    memcpy(exact, data, len);
+    apipool_sniff_feed(&run->sniff, exact, len);
+    free(exact);
+}
+
+/* In pieces of 1 to most bytes: with most 1 byte by byte, with most 0 in one. */
+static void sniff(run_t *run, const char *type, const char *body, size_t len, size_t most)
+{
+    unsigned seed = (unsigned)len;
+
+    for (int i = 0; i < WANTED; i++) {
+        run->found[i].name = names[i];
+    }
+    apipool_sniff_begin(&run->sniff, type, run->found, WANTED);
+    for (size_t i = 0; i < len;) {
+        size_t piece = len;
+        if (most) {
+            seed = seed * 1103515245 + 12345 + (unsigned char)body[i];
+            piece = 1 + (seed >> 16) % most;
+        }
+        piece = piece < len - i ? piece : len - i;
+        feed(run, body + i, piece);
+        i += piece;
+    }
+    apipool_sniff_end(&run->sniff);
+}
+
+static void must_be_alike(const run_t *a, const run_t *b)
+{
+    MUST(a->sniff.body == b->sniff.body && a->sniff.malformed == b->sniff.malformed);
+    MUST(a->sniff.seen == b->sniff.seen && a->sniff.inside == b->sniff.inside);
+    MUST(a->sniff.members == b->sniff.members);
+    for (int i = 0; i < WANTED; i++) {
+        const apipool_sniffed_t *x = &a->found[i], *y = &b->found[i];
+        MUST(x->kind == y->kind && x->times == y->times && x->truncated == y->truncated);
+        MUST(x->at == y->at && x->len == y->len && !strcmp(x->text, y->text));
+    }
+}
+
+static void check_found(const run_t *run, const char *body, size_t len)
+{
+    const apipool_sniff_t *s = &run->sniff;
+    MUST((size_t)s->seen == len);
+    for (int i = 0; i < WANTED; i++) {
+        const apipool_sniffed_t *f = &run->found[i];
+        json_t *text = json_string(f->text); /* NULL where it is not UTF-8 */
+        MUST(text && memchr(f->text, '\0', sizeof(f->text)));
+        json_decref(text);
+        MUST((f->kind == APIPOOL_SNIFF_ABSENT) == (f->times == 0));
+        MUST(f->at >= 0 && f->len >= 0 && (size_t)(f->at + f->len) <= len);
+        MUST(f->kind == APIPOOL_SNIFF_ABSENT || s->body != APIPOOL_SNIFF_OTHER);
+        if (f->kind != APIPOOL_SNIFF_ABSENT && s->body == APIPOOL_SNIFF_FORM) {
+            size_t room = len - (size_t)f->at + 2;
+            const char *from = body + f->at - 2;
+            const char *hit = memmem(from, room, s->delimiter, s->delimiter_len);
+            MUST(hit && (hit == from ? f->len == 0 : hit == body + f->at + f->len));
+        }
+    }
+}
+
+static apipool_sniff_kind_e kind_of(const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return APIPOOL_SNIFF_OBJECT;
+    case JSON_ARRAY:
+        return APIPOOL_SNIFF_ARRAY;
+    case JSON_STRING:
+        return APIPOOL_SNIFF_STRING;
+    case JSON_INTEGER:
+    case JSON_REAL:
+        return APIPOOL_SNIFF_NUMBER;
+    case JSON_TRUE:
+        return APIPOOL_SNIFF_TRUE;
+    case JSON_FALSE:
+        return APIPOOL_SNIFF_FALSE;
+    default:
+        return APIPOOL_SNIFF_NULL;
+    }
+}
+
+static void check_text(const apipool_sniffed_t *f, const json_t *value)
+{
+    size_t used = strlen(f->text);
+    if (json_is_string(value)) {
+        size_t len = json_string_length(value);
+        MUST(used <= len && !memcmp(f->text, json_string_value(value), used));
+        MUST(f->truncated == (used < len) && (!f->truncated || used > sizeof(f->text) - 5));
+    }
+    else if (!json_is_number(value)) {
+        MUST(used == 0 && !f->truncated);
+    }
+}
+
+/* What jansson takes for an object must be one, with the same values at the places that are told. But
+ * jansson overlooks a NUL behind a number. */
+static void compare(const run_t *run, const char *body, size_t len)
+{
+    json_t *root = json_loadb(body, len, 0, NULL);
+    if (!json_is_object(root) || memchr(body, '\0', len)) {
+        json_decref(root);
+        return;
+    }
+    MUST(run->sniff.body == APIPOOL_SNIFF_JSON && !run->sniff.malformed);
+    MUST((size_t)run->sniff.members >= json_object_size(root));
+    MUST(body[run->sniff.inside - 1] == '{');
+    for (int i = 0; i < WANTED; i++) {
+        const apipool_sniffed_t *f = &run->found[i];
+        json_t *value = json_object_get(root, names[i]);
+        if (!value) {
+            MUST(f->kind == APIPOOL_SNIFF_ABSENT);
+            continue;
+        }
+        MUST(f->kind == kind_of(value));
+        json_t *there = json_loadb(body + f->at, (size_t)f->len, JSON_DECODE_ANY, NULL);
+        MUST(there && json_equal(there, value));
+        if (f->kind == APIPOOL_SNIFF_NUMBER && !f->truncated) {
+            MUST((size_t)f->len == strlen(f->text) &&
+                 !memcmp(body + f->at, f->text, (size_t)f->len));
+        }
+        check_text(f, value);
+        json_decref(there);
+    }
+    json_decref(root);
+}
+
+static void check_path(const char *path)
+{
+    char model[40];
+    int found = apipool_model_in_path(path, model, sizeof(model));
+    MUST(found == 0 || found == 1);
+    MUST(memchr(model, '\0', sizeof(model)) && (model[0] != '\0') == found);
+    MUST(!found || strstr(path, "models/") || strstr(path, "deployments/"));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static run_t whole, cut;
+    const char *text = (const char *)data;
+    const char *eol = memchr(text, '\n', size);
+    size_t type_len = eol ? (size_t)(eol - text) : 0, used = eol ? type_len + 1 : 0;
+    char *type = strndup(text, type_len);
+
+    MUST(type);
+    check_path(type);
+    sniff(&whole, *type ? type : NULL, text + used, size - used, 0);
+    check_found(&whole, text + used, size - used);
+    if (whole.sniff.body != APIPOOL_SNIFF_FORM) {
+        compare(&whole, text + used, size - used);
+    }
+    for (size_t most = 1; most <= 27; most = most * 3) {
+        sniff(&cut, *type ? type : NULL, text + used, size - used, most);
+        must_be_alike(&whole, &cut);
+    }
+    free(type);
+    return 0;
+}

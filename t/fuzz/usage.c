@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Fuzz target: the usage scanner, split in many ways, as a stream and not, and against another reader. */
+#include <jansson.h>
+#include <string.h>
+
+#include "fuzz.h"
+#include "usage.h"
+
+#define COUNT_MAX 1000000000000000
+
+typedef struct {
+    apipool_usage_t usage;
+    int reported;
+    int done;
+} outcome_t;
+
+/* Every piece is put into memory of exactly its size, so that a checker sees every step beyond it. */
+static void feed(apipool_usage_scan_t *scan, const char *data, size_t len)
+{
+    char *exact = malloc(len ? len : 1);
+    MUST(exact);
+    memcpy(exact, data, len);
+    apipool_usage_feed(scan, exact, len);
+    MUST(!memcmp(exact, data, len));
+    free(exact);
+}
+
+static outcome_t outcome_of(const apipool_usage_scan_t *scan)
+{
+    outcome_t outcome;
+    memset(&outcome, 0, sizeof(outcome));
+    outcome.reported = apipool_usage_result(scan, &outcome.usage);
+    outcome.done = scan->done;
+    return outcome;
+}
+
+static int is_same(const outcome_t *a, const outcome_t *b)
+{
+    return !memcmp(a, b, sizeof(*a));
+}
+
+/* Pieces of one size, or where there is a seed, of sizes from 0 to 2 * step. */
+static outcome_t scan_pieces(const char *data, size_t size, int is_event_stream, size_t step,
+                             uint32_t seed)
+{
+    apipool_usage_scan_t scan;
+    apipool_usage_begin(&scan, is_event_stream);
+    for (size_t at = 0; at < size;) {
+        size_t len = step;
+        if (seed) {
+            seed = seed * 1664525 + 1013904223;
+            len = (seed >> 8) % (2 * step + 1);
+        }
+        len = len < size - at ? len : size - at;
+        feed(&scan, data + at, len);
+        at += len;
+    }
+    return outcome_of(&scan);
+}
+
+static void check_bounds(const outcome_t *outcome, int is_event_stream)
+{
+    const apipool_usage_t *usage = &outcome->usage;
+    int any =
+        usage->prompt >= 0 || usage->completion >= 0 || usage->cached >= 0 || usage->total >= 0;
+    MUST(outcome->reported == any);
+    MUST(usage->prompt >= -1 && usage->prompt <= 3 * (int64_t)COUNT_MAX);
+    MUST(usage->completion >= -1 && usage->completion <= 2 * (int64_t)COUNT_MAX);
+    MUST(usage->cached >= -1 && usage->cached <= COUNT_MAX);
+    MUST(usage->total >= -1 && usage->total <= 5 * (int64_t)COUNT_MAX);
+    MUST(is_event_stream || !outcome->done);
+}
+
+static outcome_t check_splits(const char *data, size_t size, int is_event_stream)
+{
+    static const size_t steps[] = {1, 2, 3, 5, 8, 13, 64};
+    uint32_t seed = 1;
+    outcome_t whole = scan_pieces(data, size, is_event_stream, size, 0);
+
+    check_bounds(&whole, is_event_stream);
+    for (size_t i = 0; i < size; i++) {
+        seed = (seed ^ (unsigned char)data[i]) * 16777619;
+    }
+    for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+        outcome_t pieces = scan_pieces(data, size, is_event_stream, steps[i], 0);
+        MUST(is_same(&whole, &pieces));
+        pieces = scan_pieces(data, size, is_event_stream, steps[i], seed | 1);
+        MUST(is_same(&whole, &pieces));
+    }
+    return whole;
+}
+
+static size_t append(char *text, size_t used, const char *part, size_t len)
+{
+    memcpy(text + used, part, len);
+    return used + len;
+}
+
+/* As one of many events, of which those that report nothing are passed over, unless they come byte by
+ * byte. How the vectors lie, and where the stream is split, the input decides. */
+static void check_among_events(const char *data, size_t size)
+{
+    static const char other[] =
+        "event: x\ndata: {\"type\":\"x\",\"a\":[{\"b\":\"\\\"usage\\\"\"}],\"c\":"
+        "\"01234567890123456789012345678901234567890123456789\","
+        "\"usage\":null}\r\n\r\n";
+    static const char begin[] = "data: ", end[] = "\n\n";
+    const size_t other_len = sizeof(other) - 1;
+    size_t cut = size ? (unsigned char)data[0] % other_len : 0, len = 0;
+    char *stream = malloc(size + 4 * sizeof(other));
+
+    MUST(stream);
+    len = append(stream, len, other + cut, other_len - cut);
+    len = append(stream, len, other, other_len);
+    len = append(stream, len, begin, sizeof(begin) - 1);
+    len = append(stream, len, data, size);
+    len = append(stream, len, end, sizeof(end) - 1);
+    len = append(stream, len, other, other_len);
+
+    outcome_t slow = scan_pieces(stream, len, 1, 1, 0);
+    outcome_t whole = scan_pieces(stream, len, 1, len, 0);
+    MUST(is_same(&slow, &whole));
+    for (uint32_t seed = 1; seed < 8; seed++) {
+        outcome_t pieces = scan_pieces(stream, len, 1, other_len, seed + (uint32_t)size);
+        MUST(is_same(&slow, &pieces));
+    }
+    free(stream);
+}
+
+/* The reader to compare with: the same rules over a whole tree. A count is a double there, which is
+ * exact up to 2^53; "unsure" is one whose text may be rounded into another count, or longer than what
+ * the scanner reads. */
+enum {
+    PROMPT,
+    COMPLETION,
+    INPUT,
+    OUTPUT,
+    WRITTEN,
+    READ,
+    CACHED,
+    CANDIDATES,
+    THOUGHTS,
+    TOTAL,
+    KINDS
+};
+
+typedef struct {
+    int64_t count[KINDS];
+    int64_t billed_input, billed_output;
+    int unsure;
+} tree_t;
+
+static const struct {
+    const char *name;
+    int kind;
+} names[] = {
+    {"prompt_tokens", PROMPT},
+    {"completion_tokens", COMPLETION},
+    {"input_tokens", INPUT},
+    {"output_tokens", OUTPUT},
+    {"total_tokens", TOTAL},
+    {"cache_creation_input_tokens", WRITTEN},
+    {"cache_read_input_tokens", READ},
+    {"prompt_cache_hit_tokens", CACHED},
+    {"cached_tokens", CACHED},
+    {"promptTokenCount", PROMPT},
+    {"candidatesTokenCount", CANDIDATES},
+    {"thoughtsTokenCount", THOUGHTS},
+    {"cachedContentTokenCount", CACHED},
+    {"totalTokenCount", TOTAL},
+};
+
+static void take(tree_t *tree, const json_t *value, int64_t *count)
+{
+    if (!json_is_number(value)) {
+        return;
+    }
+    double number = json_number_value(value);
+    if (json_is_real(value)) {
+        int is_extreme = number < 1e-12 || number > 1e12;
+        double rest = is_extreme ? 0 : number - (double)(int64_t)number;
+        tree->unsure |=
+            (is_extreme && number > -1e-12) || (rest > 0 && rest < 1e-3) || rest > 0.999;
+    }
+    if (number >= 0 && number <= COUNT_MAX) {
+        *count = (int64_t)number;
+    }
+}
+
+static void take_usage(tree_t *tree, json_t *usage)
+{
+    const char *name, *inner;
+    json_t *value, *detail;
+    json_object_foreach(usage, name, value)
+    {
+        for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+            if (!strcmp(name, names[i].name)) {
+                take(tree, value, &tree->count[names[i].kind]);
+            }
+        }
+        if (!strcmp(name, "prompt_tokens_details") || !strcmp(name, "input_tokens_details") ||
+            !strcmp(name, "input_token_details")) {
+            json_object_foreach(value, inner, detail)
+            {
+                if (!strcmp(inner, "cached_tokens")) {
+                    take(tree, detail, &tree->count[CACHED]);
+                }
+            }
+        }
+    }
+}
+
+static void take_holder(tree_t *tree, json_t *holder, int is_meta)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(holder, name, value)
+    {
+        if (!strcmp(name, "usage") || !strcmp(name, is_meta ? "tokens" : "usageMetadata")) {
+            take_usage(tree, value);
+        }
+        else if (is_meta && !strcmp(name, "billed_units")) {
+            take(tree, json_object_get(value, "input_tokens"), &tree->billed_input);
+            take(tree, json_object_get(value, "output_tokens"), &tree->billed_output);
+        }
+    }
+}
+
+static void take_document(tree_t *tree, json_t *document)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(document, name, value)
+    {
+        if (!strcmp(name, "usage") || !strcmp(name, "usageMetadata")) {
+            take_usage(tree, value);
+        }
+        else if (!strcmp(name, "response") || !strcmp(name, "message") || !strcmp(name, "x_groq")) {
+            take_holder(tree, value, 0);
+        }
+        else if (!strcmp(name, "meta")) {
+            take_holder(tree, value, 1);
+        }
+    }
+}
+
+static int64_t or_zero(int64_t count)
+{
+    return count < 0 ? 0 : count;
+}
+
+static apipool_usage_t usage_of(const tree_t *tree)
+{
+    const int64_t *count = tree->count;
+    apipool_usage_t usage = {count[PROMPT], count[COMPLETION], count[CACHED], count[TOTAL]};
+    if (count[INPUT] >= 0 && count[PROMPT] <= 0) {
+        usage.prompt = count[INPUT] + or_zero(count[WRITTEN]) + or_zero(count[READ]);
+    }
+    else if (count[PROMPT] < 0) {
+        usage.prompt = tree->billed_input;
+    }
+    if (count[OUTPUT] >= 0 && count[COMPLETION] <= 0) {
+        usage.completion = count[OUTPUT];
+    }
+    if (usage.completion < 0 && (count[CANDIDATES] >= 0 || count[THOUGHTS] >= 0)) {
+        usage.completion = or_zero(count[CANDIDATES]) + or_zero(count[THOUGHTS]);
+    }
+    if (usage.completion < 0) {
+        usage.completion = tree->billed_output;
+    }
+    if (count[READ] >= 0 && count[CACHED] <= 0) {
+        usage.cached = count[READ];
+    }
+    if (usage.total < 0 && (usage.prompt >= 0 || usage.completion >= 0)) {
+        usage.total = or_zero(usage.prompt) + or_zero(usage.completion);
+    }
+    return usage;
+}
+
+/* Numbers of more bytes than the scanner reads are told by a run of their bytes. */
+static int has_long_number(const char *data, size_t size)
+{
+    size_t run = 0;
+    for (size_t i = 0; i < size; i++) {
+        run = memchr("0123456789.-+eE", data[i], 15) ? run + 1 : 0;
+        if (run > 32) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void check_tree(const char *data, size_t size, const outcome_t *outcome)
+{
+    json_t *root = json_loadb(data, size, JSON_REJECT_DUPLICATES, NULL);
+    tree_t tree = {.billed_input = -1, .billed_output = -1, .unsure = 0};
+    if (!root) {
+        return;
+    }
+    memset(tree.count, 0xff, sizeof(tree.count));
+    if (json_is_object(root)) {
+        take_document(&tree, root);
+    }
+    size_t index;
+    json_t *chunk;
+    json_array_foreach(root, index, chunk)
+    {
+        take_document(&tree, chunk);
+    }
+    apipool_usage_t usage = usage_of(&tree);
+    json_decref(root);
+    int escaped_name = memmem(data, size, "\\u00", 4) != NULL;
+    if (!tree.unsure && !escaped_name && !has_long_number(data, size)) {
+        MUST(!memcmp(&usage, &outcome->usage, sizeof(usage)));
+    }
+}
+
+/* A document is the same as one event's data, and where it is one object as the chunk of an array. */
+static void check_wrapped(const char *data, size_t size, const outcome_t *outcome)
+{
+    static const char begin[] = "data:", end[] = "\n\n";
+    apipool_usage_scan_t scan;
+
+    if (memchr(data, '\n', size) || memchr(data, '\r', size) || (size > 0 && data[0] == ' ')) {
+        return;
+    }
+    apipool_usage_begin(&scan, 1);
+    feed(&scan, begin, sizeof(begin) - 1);
+    feed(&scan, data, size);
+    feed(&scan, end, sizeof(end) - 1);
+    outcome_t event = outcome_of(&scan);
+    MUST(!memcmp(&event.usage, &outcome->usage, sizeof(event.usage)));
+
+    json_t *root = json_loadb(data, size, 0, NULL);
+    if (json_is_object(root)) {
+        apipool_usage_begin(&scan, 0);
+        feed(&scan, "[{},", 4);
+        feed(&scan, data, size);
+        feed(&scan, ",1]", 3);
+        outcome_t chunk = outcome_of(&scan);
+        MUST(is_same(&chunk, outcome));
+    }
+    json_decref(root);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *text = (const char *)data;
+
+    check_splits(text, size, 1);
+    check_among_events(text, size);
+    outcome_t outcome = check_splits(text, size, 0);
+    if (size > 0) {
+        check_tree(text, size, &outcome);
+        check_wrapped(text, size, &outcome);
+    }
+    return 0;
+}
