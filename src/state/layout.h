@@ -7,53 +7,145 @@
 
 #include "mod_apipool.h"
 #include "segment.h"
+#include "verdict.h"
+#include "window.h"
 
 #define APIPOOL_GROUPS_PER_POOL 16
 #define APIPOOL_SERVER_NAME_MAX 256 /* bytes with NUL */
 #define APIPOOL_NAME_MAX        64  /* bytes with NUL */
 #define APIPOOL_KEY_INLINE      256 /* longer keys lie in the arena */
+#define APIPOOL_LANES           8   /* per group; see apipool_lane_t */
+#define APIPOOL_LANE_OTHERS     (APIPOOL_LANES - 1)
 
 /* A pool is known by server and name, so that an edited configuration finds its own keys again. */
 struct apipool_shared_pool_t {
     char server[APIPOOL_SERVER_NAME_MAX];
     char name[APIPOOL_NAME_MAX];
-    apr_uint32_t turn; /* round robin: how many keys have had theirs */
-    apr_uint32_t pad;
+    apr_uint32_t configured; /* by the generation that runs */
+    apr_uint32_t turn; /* round robin: the position that was served last; APIPOOL_NONE before */
+    apr_uint32_t turn_left; /* requests that it may still have in a row, for its weight */
+    double clock;           /* fair queueing: where the key that was served last stood */
+    double heaviest;        /* weight of a key, of those seen */
+    apr_uint32_t cursor;    /* from where a few of many keys are compared next */
+    apr_uint32_t winner;    /* of the last comparison */
+    apr_uint32_t drawn;     /* a position at random, for the next request */
 };
 
-/* The keys of one upstream of one pool. Its members array holds every one of them exactly once:
- *
- *   0          usable             parked          size - waiting          size
- *   | in rotation | out of rotation | ... free ... | heap, root at the end |
- *
- * The heap is ordered by the time at which a cooldown ends and grows downwards: element i lies at
- * size - 1 - i. A slot knows its place: position for the left part, heap index for the right. */
+/* Cooldowns of one group's keys, for all models (lane 0) or for one of them. A set of members says who
+ * may be used as far as this lane is concerned, a heap who comes back when. Lanes are made when a model
+ * meets its first limit, and given to another model when nobody cools in them. When all are taken, the
+ * last one stands for all other models together. */
+typedef struct {
+    apr_uint64_t model;   /* 0: free */
+    apr_rmm_off_t clear;  /* bits by ordinal; of lane 0: whether the key is usable at all */
+    apr_rmm_off_t heap;   /* slots, by until[lane]; lane 0's lies in the group */
+    apr_uint32_t room;    /* of the heap */
+    apr_uint32_t waiting; /* in the heap */
+} apipool_lane_t;
+
+/* An upstream that fails, or refuses everyone, is left alone but for one request a second. */
+typedef struct {
+    apr_time_t since;        /* when the first of the bad answers came; 0: all is well */
+    apr_time_t paused_until; /* the next request may go then */
+    apr_uint64_t client; /* the only one that has met them; 0: several. The others do not pause */
+    apr_uint32_t count;
+    int pausing;
+} apipool_trouble_t;
+
+/* The keys of one upstream of one pool. A member has an ordinal for as long as it is one; those of removed
+ * members are chained for reuse. Lane 0's heap, of cooling keys, and the heap of keys that wait to be
+ * tried again share an array of which each takes an end: no key is in both. */
 struct apipool_group_t {
     apr_uint32_t pool;
     char name[APIPOOL_NAME_MAX];
-    apr_uint32_t size, usable, parked, waiting; /* parked is where the left part ends */
-    apr_rmm_off_t members;
+    apr_uint32_t configured;
+    apr_uint32_t size;       /* ordinals that there is room for, a multiple of 64 */
+    apr_uint32_t ordinals;   /* given out so far */
+    apr_uint32_t spare;      /* the first one to be reused, APIPOOL_NONE: none */
+    apr_uint32_t usable;     /* members in lane 0's set */
+    apr_uint32_t held_up;    /* members that would be, but for what they have in flight */
+    apr_uint32_t recovering; /* in the second heap */
+    apr_rmm_off_t members;   /* slots by ordinal; of a spare one: the next spare one */
+    apr_rmm_off_t heaps;
+    apipool_lane_t lanes[APIPOOL_LANES];
+    apipool_trouble_t faults;   /* R03, R04, R12, R13 in a row */
+    apipool_trouble_t refusals; /* R07 and R09 of distinct keys in a row */
+    apr_uint32_t round;         /* of refusals: counts them up */
+    apr_uint64_t pardoned;      /* bit i: round - i turned out to be everyone's fate */
+    apr_uint32_t usable_then;   /* members usable when the round began */
+    apr_uint64_t refused_model; /* the only one that the round is about, or 0 */
+    apr_uint64_t successes, failures;
+    double failing; /* moving average of the results of keys that have no streak of failures */
+    apr_uint64_t rules[APIPOOL_RULE_COUNT]; /* attempts by verdict */
 };
 
 /* The holder of one lease, so that those of a child that died can be given back. */
 struct apipool_holder_t {
     apr_uint32_t process; /* 0: free */
     apr_uint32_t slot;    /* of a free one: the next free one */
+    apr_uint32_t proving;
 };
+
+/* What holds for all keys of an account until some time. A hash table without chains: an entry that has
+ * ended is free, and one that finds no room replaces the one that ends first. */
+struct apipool_hit_t {
+    apr_uint64_t account; /* 0: free */
+    apr_uint64_t model;   /* 0: all */
+    apr_uint32_t pool;
+    apr_uint32_t spent; /* quota, not rate */
+    apr_time_t until;
+};
+
+/* A request that waits for a key; see queue.h. */
+struct apipool_waiter_t {
+    apr_uint32_t process; /* 0: free */
+    apr_uint32_t next, prev;
+    apr_uint32_t queue;
+    apr_uint64_t ticket;
+};
+
+/* Those who wait for the same: a hash table without chains, in which an empty queue is free. */
+struct apipool_queue_t {
+    apr_uint32_t pool;
+    apr_uint32_t first, last; /* APIPOOL_NONE: nobody waits */
+    apr_uint64_t model;
+    apr_uint64_t tickets; /* given out */
+};
+
+enum { APIPOOL_RPM, APIPOOL_RPD, APIPOOL_TPM, APIPOOL_TPD, APIPOOL_WINDOWS };
 
 struct apipool_slot_t {
     apr_uint64_t id;
+    apr_uint64_t account; /* hash of its name; 0: none */
     apr_uint32_t pool, group;
-    apr_uint32_t next;  /* in the chain of its head */
-    apr_uint32_t place; /* in the group's members */
+    apr_uint32_t next;    /* in the chain of its head */
+    apr_uint32_t ordinal; /* in its group */
     apr_uint32_t secret_len;
     apr_uint32_t in_flight;
     apr_rmm_off_t secret_off; /* where a long key lies; 0 when inline */
     apipool_state_e state;
-    apr_uint32_t limited_streak; /* consecutive rate limits */
-    apr_uint32_t error_streak;   /* consecutive errors blamed on the key */
-    apr_uint32_t last_status;
-    apr_time_t cooling_until, added_at, last_used_at, last_error_at;
+    apr_uint32_t heap;    /* of lane 0: 0 none, 1 cooling, 2 to be tried again */
+    apr_uint32_t usable;  /* is in lane 0's set */
+    apr_uint32_t held;    /* counts among the group's held_up */
+    apr_uint32_t proving; /* half open, and lent */
+    apr_uint32_t weight;
+    apipool_key_limits_t limits;                  /* its own; 0: the pool's */
+    apr_uint32_t concurrency;                     /* in force; 0: none */
+    apr_uint32_t last_status, last_rule;          /* of an error */
+    apr_uint32_t limited_streak;                  /* consecutive rate limits */
+    apr_uint32_t error_streak;                    /* consecutive errors, whoever is to blame */
+    apr_uint32_t failed_streak;                   /* consecutive errors that may be the key's */
+    apr_uint32_t recover_tries;                   /* that failed */
+    apr_uint32_t round;                           /* of refusals that it has taken part in */
+    apr_uint64_t others_succeeded, others_failed; /* the group's counts when failed_streak began */
+    double success;                               /* moving average */
+    double served;                                /* fair queueing */
+    double headroom;                              /* as the upstream told, until then */
+    apr_time_t headroom_until;
+    apr_time_t added_at, last_used_at, last_error_at, limited_at;
+    apr_uint32_t place[APIPOOL_LANES]; /* in the heap of each lane; APIPOOL_NONE: not in it */
+    apr_time_t until[APIPOOL_LANES];   /* end of its cooldown; [0]: when it is tried again */
+    apipool_window_t windows[APIPOOL_WINDOWS];
     apr_uint64_t requests, successes, errors;
     char secret[APIPOOL_KEY_INLINE];
 };

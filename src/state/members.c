@@ -1,178 +1,446 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A group's array of member slots: moves between its three parts. */
+ * Who of a group is in rotation, who waits for the clock, for all models and for each of them. */
 #include "members.h"
 
 #include <string.h>
 
-#define FIRST_SIZE 16
+#include "heap.h"
 
-typedef struct {
-    apipool_slot_t *slots;
-    apipool_group_t *group;
-    apr_uint32_t *at;
-} array_t;
+#define FIRST_SIZE 64
+#define FIRST_ROOM 16
+#define WAKE_BATCH 64
+#define WALK_MAX   64
+#define VISITS_MAX 256
 
-static array_t array_of(const apipool_segment_t *segment, apr_uint32_t group)
+enum { IN_NONE, IN_COOLING, IN_RECOVERING }; /* apipool_slot_t.heap */
+
+static void *address(const apipool_segment_t *segment, apr_rmm_off_t offset)
 {
-    array_t a;
-    a.slots = segment->slots;
-    a.group = &segment->groups[group];
-    a.at = a.group->size ? apr_rmm_addr_get(segment->rmm, a.group->members) : NULL;
-    return a;
+    return apr_rmm_addr_get(segment->rmm, offset);
 }
 
-/* A slot's part of the array follows from its place only together with which side it is on; the left
- * part and the heap never meet, so one comparison of what lies there tells. */
-static int is_waiting(const array_t *a, apr_uint32_t index)
+static apipool_bits_t bits_of(const apipool_segment_t *segment, const apipool_group_t *g,
+                              apr_uint32_t lane)
 {
-    apr_uint32_t place = a->slots[index].place;
-    return place < a->group->waiting && a->at[a->group->size - 1 - place] == index;
+    return apipool_bits_view(address(segment, g->lanes[lane].clear), g->size);
 }
 
-static void put(array_t *a, apr_uint32_t position, apr_uint32_t index)
+static apipool_heap_t cooling_of(const apipool_segment_t *segment, apipool_group_t *g,
+                                 apr_uint32_t lane)
 {
-    a->at[position] = index;
-    a->slots[index].place = position;
+    apipool_lane_t *l = &g->lanes[lane];
+    apipool_heap_t heap = {.slots = segment->slots,
+                           .at = address(segment, lane ? l->heap : g->heaps),
+                           .size = lane ? l->room : g->size,
+                           .count = &l->waiting,
+                           .lane = lane};
+    return heap;
 }
 
-static void swap(array_t *a, apr_uint32_t p, apr_uint32_t q)
+static apipool_heap_t recovering_of(const apipool_segment_t *segment, apipool_group_t *g)
 {
-    apr_uint32_t index = a->at[p];
-    put(a, p, a->at[q]);
-    put(a, q, index);
+    apipool_heap_t heap = {.slots = segment->slots,
+                           .at = address(segment, g->heaps),
+                           .size = g->size,
+                           .from_end = 1,
+                           .count = &g->recovering};
+    return heap;
 }
 
-static apr_uint32_t heap_get(const array_t *a, apr_uint32_t i)
+/* A larger copy of an array in the arena, or 0. The old one is for the caller to free. */
+static apr_rmm_off_t grown(apipool_segment_t *segment, apr_rmm_off_t old, apr_size_t old_bytes,
+                           apr_size_t bytes)
 {
-    return a->at[a->group->size - 1 - i];
-}
-
-static void heap_put(array_t *a, apr_uint32_t i, apr_uint32_t index)
-{
-    a->at[a->group->size - 1 - i] = index;
-    a->slots[index].place = i;
-}
-
-static apr_time_t heap_time(const array_t *a, apr_uint32_t i)
-{
-    return a->slots[heap_get(a, i)].cooling_until;
-}
-
-static void sift_up(array_t *a, apr_uint32_t i)
-{
-    apr_uint32_t index = heap_get(a, i);
-    apr_time_t time = a->slots[index].cooling_until;
-    while (i > 0 && heap_time(a, (i - 1) / 2) > time) {
-        heap_put(a, i, heap_get(a, (i - 1) / 2));
-        i = (i - 1) / 2;
+    apr_rmm_off_t offset = apr_rmm_malloc(segment->rmm, bytes);
+    if (offset && old_bytes) {
+        memcpy(address(segment, offset), address(segment, old), old_bytes);
     }
-    heap_put(a, i, index);
+    return offset;
 }
 
-static void sift_down(array_t *a, apr_uint32_t i)
+static void release(apipool_segment_t *segment, apr_rmm_off_t offset)
 {
-    apr_uint32_t index = heap_get(a, i);
-    apr_time_t time = a->slots[index].cooling_until;
-    for (;;) {
-        apr_uint32_t child = 2 * i + 1;
-        if (child + 1 < a->group->waiting && heap_time(a, child + 1) < heap_time(a, child)) {
-            child++;
+    if (offset) {
+        apr_rmm_free(segment->rmm, offset);
+    }
+}
+
+/* Of lane 0 nobody is clear before settle says so, of the others everybody is. */
+static apr_rmm_off_t grown_bits(apipool_segment_t *segment, const apipool_group_t *g,
+                                apr_uint32_t lane, apr_uint32_t size)
+{
+    apr_rmm_off_t offset = apr_rmm_calloc(segment->rmm, apipool_bits_bytes(size));
+    if (offset) {
+        apipool_bits_t bits = apipool_bits_view(address(segment, offset), size);
+        if (g->size) {
+            apipool_bits_t old = bits_of(segment, g, lane);
+            memcpy(bits.words, old.words, g->size / 8);
         }
-        if (child >= a->group->waiting || heap_time(a, child) >= time) {
-            break;
-        }
-        heap_put(a, i, heap_get(a, child));
-        i = child;
+        apipool_bits_fill(bits, g->size, lane != 0);
     }
-    heap_put(a, i, index);
-}
-
-static void heap_remove(array_t *a, apr_uint32_t i)
-{
-    apr_uint32_t last = heap_get(a, --a->group->waiting);
-    if (i < a->group->waiting) {
-        heap_put(a, i, last);
-        sift_up(a, i);
-        sift_down(a, a->slots[last].place);
-    }
-}
-
-static void park(array_t *a, apr_uint32_t index)
-{
-    apipool_group_t *group = a->group;
-    if (is_waiting(a, index)) {
-        heap_remove(a, a->slots[index].place);
-        put(a, group->parked++, index);
-    }
-    else if (a->slots[index].place < group->usable) {
-        swap(a, a->slots[index].place, --group->usable);
-    }
+    return offset;
 }
 
 int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group)
 {
-    array_t a = array_of(segment, group);
-    apipool_group_t *g = a.group;
-    if (g->parked + g->waiting < g->size) {
+    apipool_group_t *g = &segment->groups[group];
+    apr_rmm_off_t clear[APIPOOL_LANES] = {0};
+    apr_uint32_t size = g->size ? g->size * 2 : FIRST_SIZE;
+    apr_size_t old_bytes = g->size * sizeof(apr_uint32_t), bytes = size * sizeof(apr_uint32_t);
+
+    if (g->ordinals < g->size || g->spare != APIPOOL_NONE) {
         return 1;
     }
-    apr_uint32_t size = g->size ? g->size * 2 : FIRST_SIZE;
-    apr_rmm_off_t members = apr_rmm_malloc(segment->rmm, size * sizeof(apr_uint32_t));
-    if (!members) {
-        return 0;
+    apr_rmm_off_t members = grown(segment, g->members, old_bytes, bytes);
+    apr_rmm_off_t heaps = grown(segment, g->heaps, old_bytes, bytes);
+    int complete = members && heaps;
+    for (apr_uint32_t lane = 0; complete && lane < APIPOOL_LANES; lane++) {
+        if (lane == 0 || g->lanes[lane].clear) {
+            clear[lane] = grown_bits(segment, g, lane, size);
+            complete = clear[lane] != 0;
+        }
     }
-    if (g->size) {
-        apr_uint32_t *to = apr_rmm_addr_get(segment->rmm, members);
-        memcpy(to, a.at, g->parked * sizeof(*to));
-        memcpy(to + size - g->waiting, a.at + g->size - g->waiting, g->waiting * sizeof(*to));
-        apr_rmm_free(segment->rmm, g->members);
+    if (complete && g->recovering) {
+        apr_uint32_t *to = address(segment, heaps);
+        apr_uint32_t *from = address(segment, g->heaps);
+        memcpy(to + size - g->recovering, from + g->size - g->recovering,
+               g->recovering * sizeof(*to));
     }
-    g->members = members;
-    g->size = size;
-    return 1;
+    release(segment, complete ? g->members : members);
+    release(segment, complete ? g->heaps : heaps);
+    for (apr_uint32_t lane = 0; lane < APIPOOL_LANES; lane++) {
+        release(segment, complete ? g->lanes[lane].clear : clear[lane]);
+        if (complete) {
+            g->lanes[lane].clear = clear[lane];
+        }
+    }
+    if (complete) {
+        g->members = members;
+        g->heaps = heaps;
+        g->size = size;
+    }
+    return complete;
 }
 
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index)
 {
-    array_t a = array_of(segment, group);
-    a.slots[index].group = group;
-    put(&a, a.group->parked++, index);
+    apipool_group_t *g = &segment->groups[group];
+    apipool_slot_t *slot = &segment->slots[index];
+    apr_uint32_t *members = address(segment, g->members);
+
+    if (g->spare != APIPOOL_NONE) {
+        slot->ordinal = g->spare;
+        g->spare = members[slot->ordinal];
+    }
+    else {
+        slot->ordinal = g->ordinals++;
+    }
+    members[slot->ordinal] = index;
+    slot->group = group;
+    slot->heap = IN_NONE;
+    slot->usable = 0;
+    for (apr_uint32_t lane = 0; lane < APIPOOL_LANES; lane++) {
+        slot->place[lane] = APIPOOL_NONE;
+        slot->until[lane] = lane ? 0 : slot->until[lane];
+    }
     apipool_members_settle_locked(segment, index);
+}
+
+static void leave_heap(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
+                       apr_uint32_t index)
+{
+    apipool_heap_t heap =
+        slot->heap == IN_COOLING ? cooling_of(segment, g, 0) : recovering_of(segment, g);
+    if (slot->heap != IN_NONE) {
+        apipool_heap_remove(&heap, index);
+        slot->heap = IN_NONE;
+    }
+}
+
+static void set_usable(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
+                       int usable)
+{
+    if (slot->usable != (apr_uint32_t)usable) {
+        g->usable += (apr_uint32_t)usable - slot->usable;
+        slot->usable = (apr_uint32_t)usable;
+        apipool_bits_put(bits_of(segment, g, 0), slot->ordinal, usable);
+    }
+}
+
+static void set_held(apipool_group_t *g, apipool_slot_t *slot, int held)
+{
+    g->held_up += (apr_uint32_t)held - slot->held;
+    slot->held = (apr_uint32_t)held;
+}
+
+static void leave_lane(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
+                       apr_uint32_t index, apr_uint32_t lane)
+{
+    apipool_heap_t heap = cooling_of(segment, g, lane);
+    apipool_heap_remove(&heap, index);
+    apipool_bits_put(bits_of(segment, g, lane), slot->ordinal, 1);
 }
 
 void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
-    array_t a = array_of(segment, segment->slots[index].group);
-    park(&a, index);
-    swap(&a, a.slots[index].place, --a.group->parked);
+    apipool_slot_t *slot = &segment->slots[index];
+    apipool_group_t *g = &segment->groups[slot->group];
+    apr_uint32_t *members = address(segment, g->members);
+
+    leave_heap(segment, g, slot, index);
+    set_usable(segment, g, slot, 0);
+    set_held(g, slot, 0);
+    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
+        if (slot->place[lane] != APIPOOL_NONE) {
+            leave_lane(segment, g, slot, index, lane);
+        }
+    }
+    members[slot->ordinal] = g->spare;
+    g->spare = slot->ordinal;
 }
 
 void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
-    array_t a = array_of(segment, segment->slots[index].group);
-    apipool_group_t *g = a.group;
+    apipool_slot_t *slot = &segment->slots[index];
+    apipool_group_t *g = &segment->groups[slot->group];
+    int active = slot->state == APIPOOL_STATE_ACTIVE;
+    int full = active && slot->concurrency && slot->in_flight >= slot->concurrency;
+    int proving = slot->state == APIPOOL_STATE_HALF_OPEN && slot->proving;
+    int tried_again = !slot->proving && (apipool_health_is_recovering(slot->state) ||
+                                         slot->state == APIPOOL_STATE_HALF_OPEN);
 
-    park(&a, index);
-    if (a.slots[index].state == APIPOOL_STATE_ACTIVE) {
-        swap(&a, a.slots[index].place, g->usable++);
+    set_usable(segment, g, slot, active && !full);
+    set_held(g, slot, full || proving);
+    leave_heap(segment, g, slot, index);
+    if (slot->state == APIPOOL_STATE_COOLING) {
+        apipool_heap_t heap = cooling_of(segment, g, 0);
+        slot->heap = IN_COOLING;
+        apipool_heap_push(&heap, index);
     }
-    else if (a.slots[index].state == APIPOOL_STATE_COOLING) {
-        swap(&a, a.slots[index].place, --g->parked);
-        heap_put(&a, g->waiting++, index);
-        sift_up(&a, g->waiting - 1);
+    else if (tried_again) {
+        apipool_heap_t heap = recovering_of(segment, g);
+        slot->heap = IN_RECOVERING;
+        apipool_heap_push(&heap, index);
     }
 }
 
-apr_uint32_t apipool_members_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                           apr_uint32_t n)
+apr_uint32_t apipool_members_lane_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                         apr_uint64_t model)
 {
-    array_t a = array_of(segment, group);
-    return a.at[n];
+    const apipool_group_t *g = &segment->groups[group];
+    for (apr_uint32_t lane = 1; model && lane < APIPOOL_LANE_OTHERS; lane++) {
+        if (g->lanes[lane].model == model) {
+            return lane;
+        }
+    }
+    return model && g->lanes[APIPOOL_LANE_OTHERS].waiting ? APIPOOL_LANE_OTHERS : 0;
 }
 
-apr_uint32_t apipool_members_first_waiting_locked(const apipool_segment_t *segment,
-                                                  apr_uint32_t group)
+static void wake_lane(apipool_segment_t *segment, apipool_group_t *g, apr_uint32_t lane,
+                      apr_time_t now)
 {
-    array_t a = array_of(segment, group);
-    return a.group->waiting ? heap_get(&a, 0) : APIPOOL_NONE;
+    for (int i = 0; i < WAKE_BATCH && g->lanes[lane].waiting; i++) {
+        apipool_heap_t heap = cooling_of(segment, g, lane);
+        apr_uint32_t index = apipool_heap_at(&heap, 0);
+        if (segment->slots[index].until[lane] > now) {
+            break;
+        }
+        leave_lane(segment, g, &segment->slots[index], index, lane);
+    }
+}
+
+/* While the last lane stands for other models, none of them gets one of its own: what cools there might
+ * be forgotten. */
+static apr_uint32_t lane_to_cool_in(apipool_segment_t *segment, apr_uint32_t group,
+                                    apr_uint64_t model, apr_time_t now)
+{
+    apipool_group_t *g = &segment->groups[group];
+    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES;
+         lane++) { /* nobody may have asked for it since */
+        wake_lane(segment, g, lane, now);
+    }
+    apr_uint32_t lane = apipool_members_lane_locked(segment, group, model);
+    if (lane) {
+        return lane;
+    }
+    for (lane = 1; lane < APIPOOL_LANE_OTHERS && g->lanes[lane].waiting; lane++) {
+    }
+    g->lanes[lane].model = model;
+    return lane;
+}
+
+/* Room for one more in a lane of a single model. */
+static int reserve_lane(apipool_segment_t *segment, apipool_group_t *g, apr_uint32_t lane)
+{
+    apipool_lane_t *l = &g->lanes[lane];
+    if (!l->clear) {
+        apr_rmm_off_t clear = apr_rmm_calloc(segment->rmm, apipool_bits_bytes(g->size));
+        if (!clear) {
+            return 0;
+        }
+        l->clear = clear;
+        apipool_bits_fill(bits_of(segment, g, lane), 0, 1);
+    }
+    if (l->waiting == l->room) {
+        apr_uint32_t room = l->room ? l->room * 2 : FIRST_ROOM;
+        apr_rmm_off_t heap =
+            grown(segment, l->heap, l->waiting * sizeof(apr_uint32_t), room * sizeof(apr_uint32_t));
+        if (!heap) {
+            return 0;
+        }
+        release(segment, l->heap);
+        l->heap = heap;
+        l->room = room;
+    }
+    return 1;
+}
+
+apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                         apr_uint64_t model, apr_time_t until, apr_time_t now)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    apipool_group_t *g = &segment->groups[slot->group];
+    apr_uint32_t lane = lane_to_cool_in(segment, slot->group, model, now);
+
+    if (slot->place[lane] != APIPOOL_NONE) {
+        if (slot->until[lane] >= until) {
+            return lane;
+        }
+        leave_lane(segment, g, slot, index, lane);
+    }
+    if (!reserve_lane(segment, g, lane)) {
+        g->lanes[lane].model = g->lanes[lane].waiting ? g->lanes[lane].model : 0;
+        return 0;
+    }
+    apipool_heap_t heap = cooling_of(segment, g, lane);
+    slot->until[lane] = until;
+    apipool_heap_push(&heap, index);
+    apipool_bits_put(bits_of(segment, g, lane), slot->ordinal, 0);
+    return lane;
+}
+
+void apipool_members_wake_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t lane,
+                                 apr_time_t now)
+{
+    apipool_group_t *g = &segment->groups[group];
+    for (int i = 0; i < WAKE_BATCH && g->lanes[0].waiting; i++) {
+        apipool_heap_t heap = cooling_of(segment, g, 0);
+        apr_uint32_t index = apipool_heap_at(&heap, 0);
+        apipool_slot_t *slot = &segment->slots[index];
+        if (slot->until[0] > now) {
+            break;
+        }
+        slot->state = apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED);
+        apipool_members_settle_locked(segment, index);
+    }
+    if (lane) {
+        wake_lane(segment, g, lane, now);
+    }
+}
+
+int apipool_members_due_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                               apr_uint32_t lane, apr_time_t now, apr_uint32_t *slots, int max)
+{
+    apipool_group_t *g = &segment->groups[group];
+    apipool_heap_t heap = recovering_of(segment, g);
+    int count = 0;
+    for (apr_uint32_t place = 0; place < g->recovering && place < WALK_MAX && count < max;
+         place++) {
+        apr_uint32_t index = apipool_heap_at(&heap, place);
+        const apipool_slot_t *slot = &segment->slots[index];
+        if (place == 0 && slot->until[0] > now) {
+            break;
+        }
+        if (slot->until[0] <= now && (!lane || slot->place[lane] == APIPOOL_NONE)) {
+            slots[count++] = index;
+        }
+    }
+    return count;
+}
+
+apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                         apr_uint32_t lane, apr_uint32_t ordinal)
+{
+    const apipool_group_t *g = &segment->groups[group];
+    if (!g->usable) {
+        return APIPOOL_NONE;
+    }
+    if (!lane) {
+        return apipool_bits_next(bits_of(segment, g, 0), NULL, ordinal);
+    }
+    apipool_bits_t clear = bits_of(segment, g, lane);
+    return apipool_bits_next(bits_of(segment, g, 0), &clear, ordinal);
+}
+
+int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                     apr_uint32_t lane, apr_uint32_t ordinal)
+{
+    const apipool_group_t *g = &segment->groups[group];
+    return ordinal < g->ordinals && apipool_bits_has(bits_of(segment, g, 0), ordinal) &&
+           (!lane || apipool_bits_has(bits_of(segment, g, lane), ordinal));
+}
+
+apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                       apr_uint32_t ordinal)
+{
+    const apr_uint32_t *members = address(segment, segment->groups[group].members);
+    return members[ordinal];
+}
+
+/* When a member is back for a lane's models: both its cooldowns must have ended. 0: not by the clock. */
+static apr_time_t back_at(const apipool_slot_t *slot, apr_uint32_t lane)
+{
+    apr_time_t all = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 1;
+    apr_time_t one = lane && slot->place[lane] != APIPOOL_NONE ? slot->until[lane] : 1;
+    return slot->state == APIPOOL_STATE_COOLING || slot->state == APIPOOL_STATE_ACTIVE
+               ? (all > one ? all : one)
+               : 0;
+}
+
+/* Walks a heap from its root as far as members may be back before the best so far. */
+static apr_time_t earliest(const apipool_heap_t *heap, apr_uint32_t lane, apr_time_t best)
+{
+    apr_uint32_t places[WALK_MAX];
+    int left = 0, visits = 0;
+
+    if (*heap->count) {
+        places[left++] = 0;
+    }
+    while (left) {
+        apr_uint32_t place = places[--left];
+        const apipool_slot_t *slot = &heap->slots[apipool_heap_at(heap, place)];
+        if (best && slot->until[heap->lane] >= best) {
+            continue;
+        }
+        if (++visits > VISITS_MAX) { /* near enough: none of the rest comes before it */
+            best = best < slot->until[heap->lane] && best ? best : slot->until[heap->lane];
+            continue;
+        }
+        apr_time_t at = back_at(slot, lane);
+        if (at && (!best || at < best)) {
+            best = at;
+        }
+        for (apr_uint32_t child = 2 * place + 1; child <= 2 * place + 2; child++) {
+            if (child < *heap->count && left < WALK_MAX) {
+                places[left++] = child;
+            }
+        }
+    }
+    return best;
+}
+
+apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                             apr_uint32_t lane)
+{
+    apipool_group_t *g = &segment->groups[group];
+    apr_time_t best = 0;
+    if (g->lanes[0].waiting) {
+        apipool_heap_t heap = cooling_of(segment, g, 0);
+        best = earliest(&heap, lane, 0);
+    }
+    if (lane && g->lanes[lane].waiting) {
+        apipool_heap_t heap = cooling_of(segment, g, lane);
+        best = earliest(&heap, lane, best);
+    }
+    return best;
 }

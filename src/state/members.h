@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A group's array of member slots: who is in rotation, who waits for the clock, who is out. */
+ * Who of a group is in rotation, who waits for the clock, for all models and for each of them. */
 #ifndef APIPOOL_STATE_MEMBERS_H
 #define APIPOOL_STATE_MEMBERS_H
 
+#include "bits.h"
 #include "layout.h"
 
-/* The array is drawn in layout.h. Private to src/state; the caller holds the segment's lock. Slots
- * and groups are indices. A slot's state decides its part: active ones are usable, cooling ones wait
- * in the heap by cooling_until, all others are parked. */
+/* Lanes and heaps are described in layout.h. Private to src/state; the caller holds the segment's lock.
+ * Slots, groups and lanes are indices. */
 
 /** Makes room for one more member. Returns 0 when the arena is full; nothing has changed then. */
 int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group);
@@ -15,19 +15,46 @@ int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t grou
 /** Adds a slot that is in no group, after apipool_members_reserve_locked. */
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index);
 
-/** Takes a slot out of its group. */
+/** Takes a slot out of its group. Its cooldowns for single models end. */
 void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t index);
 
-/** Moves a slot to the part that its state asks for, and within the heap to where its cooling_until
- *  does; both may have changed since. O(1), O(log waiting) to and from the heap. */
+/** Puts a slot where its state, its requests in flight and until[0] ask for; all may have changed since.
+ *  O(log waiting) to and from a heap, else O(1). */
 void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t index);
 
-/** The slot at that position among the usable ones; n is below the group's usable. */
-apr_uint32_t apipool_members_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                           apr_uint32_t n);
+/** The lane that holds a model's cooldowns; 0 where there are none. */
+apr_uint32_t apipool_members_lane_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                         apr_uint64_t model);
 
-/** The slot whose cooldown ends first, or APIPOOL_NONE. */
-apr_uint32_t apipool_members_first_waiting_locked(const apipool_segment_t *segment,
-                                                  apr_uint32_t group);
+/** Lets a slot cool for one model alone, never shorter than it does. Returns the lane, or 0 when there is
+ *  no memory left for it. */
+apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                         apr_uint64_t model, apr_time_t until, apr_time_t now);
+
+/** Returns what has cooled down by now to the rotation, 64 members per lane at most: those of lane 0 and
+ *  of the given one. */
+void apipool_members_wake_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t lane,
+                                 apr_time_t now);
+
+/** The slots, at most max of them, that are to be tried again by now and do not cool in that lane, the one
+ *  that has waited longest first. Returns their number. */
+int apipool_members_due_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                               apr_uint32_t lane, apr_time_t now, apr_uint32_t *slots, int max);
+
+/** The ordinal, that one or a later one, of a usable member; APIPOOL_NONE when there is none. */
+apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                         apr_uint32_t lane, apr_uint32_t ordinal);
+
+/** Whether the member of that ordinal, if there is one, is usable. */
+int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                     apr_uint32_t lane, apr_uint32_t ordinal);
+
+/** The slot of an ordinal. */
+apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                       apr_uint32_t ordinal);
+
+/** When the first cooling member comes back for that lane's models; 0 when none cools. */
+apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                             apr_uint32_t lane);
 
 #endif

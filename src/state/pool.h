@@ -5,17 +5,21 @@
 
 #include <apr_time.h>
 
-#include "health.h"
+#include "key.h"
 #include "mod_apipool.h"
 #include "segment.h"
 #include "select.h"
+#include "verdict.h"
 
 /* The only writer of key slots. Every function takes the segment's lock itself, holds it for work in
  * memory alone and returns APR status only when the lock could not be had; callers hold no lock. All
  * of them may be called by any thread of any process unless they say "parent". Times are parameters.
  *
  * A pool, and a group within it (the keys of one upstream), are named by indices that stay valid for
- * as long as the segment lives. */
+ * as long as the segment lives. Models are named by apipool_hash, 0 where none is known. */
+
+/** Forgets which pools and groups are configured, before those that are get attached: parent. */
+apr_status_t apipool_pool_retire_all(apipool_segment_t *segment);
 
 /** Finds the pool of that server and name, or makes it: parent. APR_ENOSPC when there is no room,
  *  APR_ENAMETOOLONG when a name does not fit. */
@@ -26,6 +30,9 @@ apr_status_t apipool_pool_attach(apipool_segment_t *segment, const char *server,
 apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, const char *upstream,
                                 apr_uint32_t *group);
 
+/** A number that stands for a text: 64 bits of FNV-1a, never 0 but for an empty text. Pure. */
+apr_uint64_t apipool_hash(const char *text);
+
 typedef enum {
     APIPOOL_ADDED,
     APIPOOL_DUPLICATE, /* already there; moved to the given group if it was in another */
@@ -33,12 +40,12 @@ typedef enum {
 } apipool_added_e;
 
 /**
- * Adds a key that apipool_key_check accepts. Takes O(1) amortised; a group's array is copied when it
- * grows.
- * @param enabled 0 adds it as disabled
+ * Adds a key that apipool_key_check accepts. Of one that is there already, what the item says of weight,
+ * account and limits replaces what was known. O(1) amortised; a group's arrays are copied when they grow.
  */
-apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group, const char *key,
-                              apr_size_t len, int enabled, apr_time_t now, apipool_added_e *added);
+apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
+                              const apipool_key_item_t *item, apr_time_t now,
+                              apipool_added_e *added);
 
 /* A key lent to one attempt. The secret is a copy: wipe it with apipool_lease_wipe. */
 typedef struct {
@@ -46,66 +53,140 @@ typedef struct {
     apr_uint32_t group;
     apr_uint32_t holder; /* the entry that names this process, or APIPOOL_NONE */
     apr_uint64_t id;
+    apr_uint64_t model;  /* as the group's upstream calls it */
+    apr_uint32_t tokens; /* reserved */
+    apr_time_t lent_at;
+    int proving; /* the key is half open: this attempt decides */
     apr_uint32_t len;
     char key[APIPOOL_KEY_MAX + 1]; /* NUL-terminated */
 } apipool_lease_t;
 
+/* An upstream that may serve a request. */
+typedef struct {
+    apr_uint32_t group;
+    apr_uint32_t weight; /* of each of its keys, times the key's own */
+    int priority;        /* lower ones first; others when those have nothing usable */
+    apr_uint64_t model;  /* as this upstream calls it */
+} apipool_source_t;
+
 /* What a request asks for. */
 typedef struct {
     apr_uint32_t pool;
-    const apr_uint32_t *groups; /* the upstreams its process is configured with */
-    int group_count;            /* at most 16 */
+    const apipool_source_t *sources; /* by priority, at most 16 */
+    int source_count;
     apipool_strategy_e strategy;
-    const apr_uint32_t *tried; /* slots that this request has used already */
+    apr_uint64_t affinity;              /* hash of what it is sticky to; 0: nothing */
+    apr_uint32_t tokens;                /* to reserve, at least 1 */
+    const apipool_key_limits_t *limits; /* the pool's, for keys without their own */
+    const apr_uint32_t *tried;          /* slots that this request has used already */
     int tried_count;
+    apr_uint64_t client;    /* hash of who asks; 0: unknown */
+    apr_uint64_t waits_for; /* the model as the client calls it: whom it queues with */
+    apr_uint32_t waiter;    /* its place in the queue, or APIPOOL_NONE */
+    int look_only;          /* APIPOOL_ACQUIRED stands for "there is one"; nothing is lent */
+    int sure_first;         /* a key that has to prove itself only where there is no other */
 } apipool_wanted_t;
 
 typedef enum {
     APIPOOL_ACQUIRED,
     APIPOOL_ALL_TRIED,   /* there are usable keys, but this request has tried them */
     APIPOOL_ALL_COOLING, /* none is usable before *retry_at */
+    APIPOOL_ALL_BUSY,    /* all that are usable have as many requests in flight as they may */
+    APIPOOL_ALL_PAUSED,  /* the upstreams fail; the next try is at *retry_at */
+    APIPOOL_QUEUED,      /* others have waited longer */
     APIPOOL_EXHAUSTED    /* none will become usable by waiting */
 } apipool_acquired_e;
 
 /**
- * Lends a usable key and counts it as in flight; keys whose cooldown has ended by now return to the
- * rotation first. O(1) in the number of keys, O(log keys) per key that returns. Each lease must be
- * given back by apipool_pool_report.
- * @param retry_at set with APIPOOL_ALL_COOLING
+ * Lends a usable key and counts it as in flight and against its limits; keys whose cooldown has ended by
+ * now return to the rotation first. O(1) in the number of keys, O(log keys) per key that returns or has
+ * reached a limit. Each lease must be given back by apipool_pool_report.
+ * @param retry_at the earliest time at which a key comes free by the clock, 0 where none does; with
+ *                 APIPOOL_QUEUED when to look again
  */
 apr_status_t apipool_pool_acquire(apipool_segment_t *segment, const apipool_wanted_t *wanted,
                                   apr_time_t now, apipool_lease_t *lease,
                                   apipool_acquired_e *result, apr_time_t *retry_at);
 
+/** Gets in line for a key; *waiter is APIPOOL_NONE when too many wait already. */
+apr_status_t apipool_pool_enter_queue(apipool_segment_t *segment, const apipool_wanted_t *wanted,
+                                      apr_uint32_t *waiter);
+
+/** Leaves the line, with or without a key. */
+apr_status_t apipool_pool_leave_queue(apipool_segment_t *segment, apr_uint32_t waiter);
+
+/* What a pool does about errors; from its configuration. */
+typedef struct {
+    apr_interval_time_t cooldown_min, cooldown_max;
+    apr_interval_time_t recover_min, recover_max;
+    apr_uint32_t max_errors;
+} apipool_policy_t;
+
 /* What came of a lease. */
 typedef struct {
-    apipool_event_e event;
+    const apipool_verdict_t *verdict;
+    apr_uint64_t client; /* hash of who has asked */
     int status;          /* of the answer, 0 without one */
-    apr_time_t retry_at; /* with APIPOOL_EVENT_RATE_LIMITED: what the upstream named, or 0 */
-    apr_interval_time_t cooldown_min, cooldown_max;
+    apr_int64_t tokens;  /* used, -1 where nobody knows: what was reserved stays charged */
+    double headroom;     /* that the upstream told of, -1 where it did not */
+    apr_time_t headroom_until;
+    const apipool_policy_t *policy;
 } apipool_report_t;
 
-/** Gives a lease back and moves the key to the state that the event leads to. */
+typedef struct {
+    apipool_rule_e rule; /* the verdict's, or R08 when it is everyone's fate and not this key's */
+    apipool_state_e state;
+    int lost; /* the key came into a state that no cooldown ends */
+} apipool_outcome_t;
+
+/** Gives a lease back and moves the key to the state that the verdict leads to. */
 apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease_t *lease,
-                                 const apipool_report_t *report, apr_time_t now);
+                                 const apipool_report_t *report, apr_time_t now,
+                                 apipool_outcome_t *outcome);
+
+/**
+ * A key was refused as forbidden (R09), and the same request has succeeded with another one: the first one
+ * rests for the model. As long as none succeeds, the request may be to blame.
+ * @param lease  the first one; all but its secret
+ * @param report what came of it then
+ */
+apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                    const apipool_report_t *report, apr_time_t now);
+
+/**
+ * Tells that an answer has begun well, long before its end: ends the trouble of an upstream, and the doubt
+ * about a half-open key. Looks without the lock whether there is any.
+ */
+apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *lease,
+                                 apr_time_t now);
 
 void apipool_lease_wipe(apipool_lease_t *lease);
 
-/** Gives back the leases of a process that ended without doing so: parent. O(leases). */
+/** Gives back the leases and places in line of a process that ended without doing so: parent. */
 apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process);
 
-/** Gives back all leases: parent, when all children of earlier generations are gone. O(keys). */
+/** Gives back all of them: parent, when all children of earlier generations are gone. O(keys). */
 apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment);
 
-/* Numbers of one pool. */
+/** Calls each for the configured groups of the pools that a server sees, its own and the main server's ("");
+ *  those of one pool in a row. Names and indices stay valid. Takes no lock: both only change in the parent
+ *  before children use them. */
+void apipool_pool_each_group(const apipool_segment_t *segment, const char *server,
+                             void (*each)(void *ctx, const char *pool, const char *upstream,
+                                          apr_uint32_t group),
+                             void *ctx);
+
+/* Numbers of one group. */
 typedef struct {
     apr_uint32_t keys[APIPOOL_STATE_COUNT];
     apr_uint64_t requests, successes, errors;
     apr_uint32_t in_flight;
+    apr_uint64_t rules[APIPOOL_RULE_COUNT]; /* attempts by verdict */
+    apr_time_t paused_until;                /* 0: it is not */
 } apipool_totals_t;
 
-/** Adds up a pool's keys: for operators and tests; O(keys), so it takes the lock in small steps. */
-apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t pool,
+/** Adds up a group's keys: for operators; O(keys), so it takes the lock in small steps. */
+apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group, apr_time_t now,
                                  apipool_totals_t *totals);
 
 #endif

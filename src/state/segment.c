@@ -10,7 +10,7 @@
 #include "layout.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     2
+#define LAYOUT_VERSION     3
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
@@ -32,7 +32,7 @@ static apr_uint32_t heads_for(apr_uint32_t capacity)
 }
 
 typedef struct {
-    apr_size_t pools, groups, holders, heads, slots, arena, end;
+    apr_size_t pools, groups, holders, hits, queues, waiters, heads, slots, arena, end;
 } offsets_t;
 
 static offsets_t offsets_for(apr_uint32_t capacity)
@@ -41,7 +41,10 @@ static offsets_t offsets_for(apr_uint32_t capacity)
     at.pools = ALIGNED(sizeof(apipool_header_t));
     at.groups = at.pools + ALIGNED(APIPOOL_POOLS_MAX * sizeof(apipool_shared_pool_t));
     at.holders = at.groups + ALIGNED(APIPOOL_GROUPS_MAX * sizeof(apipool_group_t));
-    at.heads = at.holders + ALIGNED(APIPOOL_HOLDERS_MAX * sizeof(apipool_holder_t));
+    at.hits = at.holders + ALIGNED(APIPOOL_HOLDERS_MAX * sizeof(apipool_holder_t));
+    at.queues = at.hits + ALIGNED(APIPOOL_HITS_MAX * sizeof(apipool_hit_t));
+    at.waiters = at.queues + ALIGNED(APIPOOL_QUEUES_MAX * sizeof(apipool_queue_t));
+    at.heads = at.waiters + ALIGNED(APIPOOL_WAITERS_MAX * sizeof(apipool_waiter_t));
     at.slots = at.heads + ALIGNED(heads_for(capacity) * sizeof(apr_uint32_t));
     at.arena = at.slots + ALIGNED(capacity * sizeof(apipool_slot_t));
     at.end = at.arena + arena_size(capacity);
@@ -67,12 +70,17 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->capacity = capacity;
     header->heads = heads_for(capacity);
     header->holders_free = APIPOOL_NONE;
+    header->waiters_free = APIPOOL_NONE;
     if (RAND_bytes(header->secret, sizeof(header->secret)) != 1 ||
         RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1) {
         return APR_EGENERAL;
     }
     header->random |= 1; /* the generator's only fixed point is 0 */
     memset(base + at.heads, 0xff, header->heads * sizeof(apr_uint32_t));
+    apipool_queue_t *queues = (apipool_queue_t *)(base + at.queues);
+    for (int i = 0; i < APIPOOL_QUEUES_MAX; i++) {
+        queues[i].first = queues[i].last = APIPOOL_NONE;
+    }
     rv = apr_rmm_init(&rmm, NULL, base + at.arena, arena_size(capacity), pool);
     return rv == APR_SUCCESS ? apr_rmm_detach(rmm) : rv;
 }
@@ -94,6 +102,9 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     segment->pools = (apipool_shared_pool_t *)(base + at.pools);
     segment->groups = (apipool_group_t *)(base + at.groups);
     segment->holders = (apipool_holder_t *)(base + at.holders);
+    segment->hits = (apipool_hit_t *)(base + at.hits);
+    segment->queues = (apipool_queue_t *)(base + at.queues);
+    segment->waiters = (apipool_waiter_t *)(base + at.waiters);
     segment->heads = (apr_uint32_t *)(base + at.heads);
     segment->slots = (apipool_slot_t *)(base + at.slots);
     segment->mutex = mutex;

@@ -13,18 +13,26 @@
  * graceful restart adopts it, so that children of the old generation go on counting in the memory of
  * the new one. Its sizes are fixed when it is made.
  *
- *   +--------+-------------+--------------+----------------+------------+----------+---------------+
- *   | header | pools[1024] | groups[2048] | holders[32768] | heads[2^k] | slots[N] | arena         |
- *   +--------+-------------+--------------+----------------+------------+----------+---------------+
- *              a pool of     one upstream   who holds a      chains of    one key    apr_rmm: member
- *              one server    of one pool    lease            slots by id  each       arrays, long keys
+ *   header
+ *   pools[1024]     a pool of one server
+ *   groups[2048]    one upstream of one pool
+ *   holders[32768]  who holds a lease
+ *   hits[4096]      what holds for all keys of an account
+ *   queues[256]     requests that wait for a key, by what they wait for
+ *   waiters[8192]   one of them each
+ *   heads[2^k]      chains of slots by id
+ *   slots[N]        one key each
+ *   arena           apr_rmm: members and heaps of groups, long keys
  *
  * Inside it stand indices and offsets, never pointers: the next generation's DSO may map elsewhere.
- * pool.c is the only writer of what lies behind the header. */
+ * This room is the only writer of what lies behind the header. */
 
 #define APIPOOL_POOLS_MAX    1024
 #define APIPOOL_GROUPS_MAX   2048
 #define APIPOOL_HOLDERS_MAX  32768
+#define APIPOOL_HITS_MAX     4096 /* a power of two */
+#define APIPOOL_QUEUES_MAX   256  /* a power of two */
+#define APIPOOL_WAITERS_MAX  8192
 #define APIPOOL_CAPACITY_MIN 16
 #define APIPOOL_CAPACITY_MAX 1000000
 #define APIPOOL_NONE         APR_UINT32_MAX /* no such index */
@@ -32,6 +40,9 @@
 typedef struct apipool_shared_pool_t apipool_shared_pool_t;
 typedef struct apipool_group_t apipool_group_t;
 typedef struct apipool_holder_t apipool_holder_t;
+typedef struct apipool_hit_t apipool_hit_t;
+typedef struct apipool_queue_t apipool_queue_t;
+typedef struct apipool_waiter_t apipool_waiter_t;
 typedef struct apipool_slot_t apipool_slot_t;
 
 typedef struct {
@@ -42,6 +53,8 @@ typedef struct {
     apr_uint32_t heads;                            /* a power of two */
     apr_uint32_t pools_used, groups_used, slots_used;
     apr_uint32_t holders_used, holders_free;   /* free ones are chained */
+    apr_uint32_t waiters_used, waiters_free;   /* the same */
+    apr_time_t hits_until;                     /* when the last hit ends */
     apr_uint64_t random;                       /* state of the generator for drawing keys */
     unsigned char secret[APIPOOL_SECRET_SIZE]; /* what key ids are derived from */
 } apipool_header_t;
@@ -52,6 +65,9 @@ typedef struct {
     apipool_shared_pool_t *pools;
     apipool_group_t *groups;
     apipool_holder_t *holders;
+    apipool_hit_t *hits;
+    apipool_queue_t *queues;
+    apipool_waiter_t *waiters;
     apr_uint32_t *heads;
     apipool_slot_t *slots;
     apr_rmm_t *rmm;

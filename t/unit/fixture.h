@@ -7,6 +7,8 @@
 #include <apr_global_mutex.h>
 #include <stdlib.h>
 
+#include "bits.h"
+#include "health.h"
 #include "layout.h"
 #include "members.h"
 #include "segment.h"
@@ -37,80 +39,266 @@ static inline void fixture_close(fixture_t *f)
     free(f);
 }
 
-/* The part of the array that a slot lies in asks for its state. */
-static inline int is_in_place(const apipool_segment_t *segment, apr_uint32_t group,
-                              apr_uint32_t index, apr_uint32_t place)
+/* What a slot's state asks for. */
+static inline int should_be_full(const apipool_slot_t *slot)
 {
-    const apipool_slot_t *slot = &segment->slots[index];
-    return index < segment->header->slots_used && slot->group == group && slot->place == place &&
-           slot->pool == segment->groups[group].pool;
+    return slot->state == APIPOOL_STATE_ACTIVE && slot->concurrency &&
+           slot->in_flight >= slot->concurrency;
 }
 
-static inline const char *broken_left_part(const apipool_segment_t *segment, apr_uint32_t group,
-                                           const apr_uint32_t *at, unsigned char *seen)
+static inline int should_be_usable(const apipool_slot_t *slot)
 {
-    const apipool_group_t *g = &segment->groups[group];
-    for (apr_uint32_t i = 0; i < g->parked; i++) {
-        if (!is_in_place(segment, group, at[i], i)) {
-            return "a slot of the left part does not know its place";
+    return slot->state == APIPOOL_STATE_ACTIVE && !should_be_full(slot);
+}
+
+static inline int should_be_proving(const apipool_slot_t *slot)
+{
+    return slot->state == APIPOOL_STATE_HALF_OPEN && slot->proving;
+}
+
+static inline int should_be_recovering(const apipool_slot_t *slot)
+{
+    return !slot->proving &&
+           (apipool_health_is_recovering(slot->state) || slot->state == APIPOOL_STATE_HALF_OPEN);
+}
+
+static inline const char *broken_bits(apipool_bits_t bits)
+{
+    for (apr_uint32_t word = 0; word < bits.size / 64; word++) {
+        if ((bits.summary[word / 64] >> (word % 64) & 1) != (bits.words[word] != 0)) {
+            return "the summary of a set is wrong";
         }
-        apipool_state_e state = segment->slots[at[i]].state;
-        if ((state == APIPOOL_STATE_ACTIVE) != (i < g->usable)) {
-            return "not the active slots are in rotation";
-        }
-        if (state == APIPOOL_STATE_COOLING) {
-            return "a cooling slot is not in the heap";
-        }
-        seen[at[i]]++;
     }
     return NULL;
 }
 
+/* One heap: its slots know their place, belong there, and wake in order. */
 static inline const char *broken_heap(const apipool_segment_t *segment, apr_uint32_t group,
-                                      const apr_uint32_t *at, unsigned char *seen)
+                                      apr_uint32_t lane, int recovering)
 {
     const apipool_group_t *g = &segment->groups[group];
-    for (apr_uint32_t i = 0; i < g->waiting; i++) {
-        apr_uint32_t index = at[g->size - 1 - i];
-        if (!is_in_place(segment, group, index, i)) {
-            return "a slot of the heap does not know its place";
+    apr_uint32_t count = recovering ? g->recovering : g->lanes[lane].waiting;
+    apr_uint32_t size = lane ? g->lanes[lane].room : g->size;
+    const apr_uint32_t *at =
+        count ? apr_rmm_addr_get(segment->rmm, lane ? g->lanes[lane].heap : g->heaps) : NULL;
+    if (count > size) {
+        return "a heap has more slots than room";
+    }
+    for (apr_uint32_t i = 0; i < count; i++) {
+        apr_uint32_t up = i ? (i - 1) / 2 : 0;
+        const apipool_slot_t *slot = &segment->slots[at[recovering ? size - 1 - i : i]];
+        const apipool_slot_t *parent = &segment->slots[at[recovering ? size - 1 - up : up]];
+        if (slot->group != group || slot->place[lane] != i) {
+            return "a slot of a heap does not know its place";
         }
-        if (segment->slots[index].state != APIPOOL_STATE_COOLING) {
-            return "a slot of the heap is not cooling";
+        if (lane == 0 && slot->heap != (recovering ? 2u : 1u)) {
+            return "a slot does not know its heap";
         }
-        if (segment->slots[at[g->size - 1 - (i ? (i - 1) / 2 : 0)]].cooling_until >
-            segment->slots[index].cooling_until) {
-            return "the heap is out of order";
+        if (parent->until[lane] > slot->until[lane]) {
+            return "a heap is out of order";
         }
-        seen[index]++;
     }
     return NULL;
+}
+
+/* What a group counts, counted anew. */
+typedef struct {
+    apr_uint32_t usable, held_up, recovering, waiting[APIPOOL_LANES];
+} counts_t;
+
+static inline const char *broken_member(const apipool_segment_t *segment, apr_uint32_t group,
+                                        const apipool_slot_t *slot, counts_t *counts)
+{
+    const apipool_group_t *g = &segment->groups[group];
+    for (apr_uint32_t lane = 0; lane < APIPOOL_LANES; lane++) {
+        int in_heap = slot->place[lane] != APIPOOL_NONE;
+        if (!g->lanes[lane].clear) {
+            if (in_heap) {
+                return "a slot cools in a lane that does not exist";
+            }
+            continue;
+        }
+        apipool_bits_t bits =
+            apipool_bits_view(apr_rmm_addr_get(segment->rmm, g->lanes[lane].clear), g->size);
+        int clear = apipool_bits_has(bits, slot->ordinal);
+        if (clear != (lane ? !in_heap : should_be_usable(slot))) {
+            return lane ? "a bit of a lane is wrong" : "not the usable slots are in rotation";
+        }
+        if (lane && in_heap && !g->lanes[lane].model) {
+            return "a slot cools in a lane without a model";
+        }
+        counts->waiting[lane] += lane ? in_heap : slot->state == APIPOOL_STATE_COOLING;
+    }
+    if (slot->usable != (apr_uint32_t)should_be_usable(slot) ||
+        slot->held != (apr_uint32_t)(should_be_full(slot) || should_be_proving(slot))) {
+        return "a slot does not know what it counts as";
+    }
+    apr_uint32_t heap = slot->state == APIPOOL_STATE_COOLING ? 1
+                        : should_be_recovering(slot)         ? 2
+                                                             : 0;
+    if (slot->heap != heap || (heap == 0) != (slot->place[0] == APIPOOL_NONE)) {
+        return "a slot is not in the heap that its state asks for";
+    }
+    counts->usable += slot->usable;
+    counts->held_up += slot->held;
+    counts->recovering += heap == 2;
+    return NULL;
+}
+
+/* The ordinals: a member's or spare, each once. */
+static inline const char *broken_ordinals(const apipool_segment_t *segment, apr_uint32_t group,
+                                          unsigned char *seen, counts_t *counts)
+{
+    const apipool_group_t *g = &segment->groups[group];
+    const apr_uint32_t *members = g->size ? apr_rmm_addr_get(segment->rmm, g->members) : NULL;
+    apr_uint32_t spare = 0, held = 0;
+    const char *fault = NULL;
+
+    for (apr_uint32_t i = g->spare; i != APIPOOL_NONE; i = members[i]) {
+        if (i >= g->ordinals || ++spare > g->ordinals) {
+            return "the chain of spare ordinals is broken";
+        }
+    }
+    for (apr_uint32_t i = 0; !fault && i < segment->header->slots_used; i++) {
+        const apipool_slot_t *slot = &segment->slots[i];
+        if (slot->group != group) {
+            continue;
+        }
+        held++;
+        seen[i]++;
+        if (slot->ordinal >= g->ordinals || members[slot->ordinal] != i) {
+            return "a slot is not where its ordinal says";
+        }
+        fault = slot->pool == g->pool ? broken_member(segment, group, slot, counts)
+                                      : "a slot is in a group of another pool";
+    }
+    return fault ? fault : held + spare == g->ordinals ? NULL : "an ordinal is nobody's";
+}
+
+static inline const char *broken_group(const apipool_segment_t *segment, apr_uint32_t group,
+                                       unsigned char *seen)
+{
+    const apipool_group_t *g = &segment->groups[group];
+    counts_t counts = {0};
+    const char *fault = g->ordinals <= g->size ? NULL : "a group has more ordinals than room";
+
+    if (!fault) {
+        fault = broken_ordinals(segment, group, seen, &counts);
+    }
+    for (apr_uint32_t lane = 0; !fault && lane < APIPOOL_LANES; lane++) {
+        fault = broken_heap(segment, group, lane, 0);
+        if (!fault && counts.waiting[lane] != g->lanes[lane].waiting) {
+            fault = "a lane counts those who wait wrongly";
+        }
+        if (!fault && g->lanes[lane].clear) {
+            fault = broken_bits(
+                apipool_bits_view(apr_rmm_addr_get(segment->rmm, g->lanes[lane].clear), g->size));
+        }
+    }
+    if (!fault) {
+        fault = broken_heap(segment, group, 0, 1);
+    }
+    if (!fault && (counts.usable != g->usable || counts.held_up != g->held_up ||
+                   counts.recovering != g->recovering)) {
+        fault = "a group counts its members wrongly";
+    }
+    return fault;
 }
 
 /* What is wrong with the groups' arrays, or NULL; with the lock held, or while no one else runs. */
-static inline const char *broken_invariant(const apipool_segment_t *segment)
+static inline const char *broken_members(const apipool_segment_t *segment)
 {
     unsigned char *seen = calloc(segment->header->capacity, 1);
     const char *fault = seen ? NULL : "no memory";
     for (apr_uint32_t g = 0; !fault && g < segment->header->groups_used; g++) {
-        const apipool_group_t *group = &segment->groups[g];
-        const apr_uint32_t *at =
-            group->size ? apr_rmm_addr_get(segment->rmm, group->members) : NULL;
-        if (group->usable > group->parked || group->parked + group->waiting > group->size) {
-            fault = "the parts of an array overlap";
-        }
-        if (!fault) {
-            fault = broken_left_part(segment, g, at, seen);
-        }
-        if (!fault) {
-            fault = broken_heap(segment, g, at, seen);
-        }
+        fault = broken_group(segment, g, seen);
     }
     for (apr_uint32_t i = 0; !fault && i < segment->header->slots_used; i++) {
         fault = seen[i] == 1 ? NULL : "a slot is not in exactly one place";
     }
     free(seen);
     return fault;
+}
+
+/* What is wrong with the leases: each slot has as many in flight as name it. */
+static inline const char *broken_holders(const apipool_segment_t *segment)
+{
+    const apipool_header_t *header = segment->header;
+    apr_uint32_t *held = calloc(header->capacity, sizeof(*held));
+    apr_uint32_t *proving = calloc(header->capacity, sizeof(*proving));
+    apr_uint32_t taken = 0, spare = 0;
+    const char *fault = held && proving ? NULL : "no memory";
+
+    for (apr_uint32_t i = 0; !fault && i < header->holders_used; i++) {
+        const apipool_holder_t *holder = &segment->holders[i];
+        if (holder->process) {
+            taken++;
+            held[holder->slot]++;
+            proving[holder->slot] += holder->proving;
+        }
+    }
+    for (apr_uint32_t i = header->holders_free; !fault && i != APIPOOL_NONE;
+         i = segment->holders[i].slot) {
+        if (segment->holders[i].process || ++spare > header->holders_used) {
+            fault = "the chain of free holders is broken";
+        }
+    }
+    if (!fault && taken + spare != header->holders_used) {
+        fault = "a holder is lost";
+    }
+    for (apr_uint32_t i = 0; !fault && i < header->slots_used; i++) {
+        const apipool_slot_t *slot = &segment->slots[i];
+        if (slot->in_flight != held[i]) {
+            fault = "a slot has not as many requests in flight as holders";
+        }
+        else if (proving[i] > 1 || slot->proving != proving[i]) {
+            fault = "a slot is not proved by one request at most";
+        }
+    }
+    free(held);
+    free(proving);
+    return fault;
+}
+
+/* What is wrong with the queues. */
+static inline const char *broken_queues(const apipool_segment_t *segment)
+{
+    apr_uint32_t waiting = 0, taken = 0, spare = 0;
+    for (apr_uint32_t q = 0; q < APIPOOL_QUEUES_MAX; q++) {
+        apr_uint32_t last = APIPOOL_NONE;
+        for (apr_uint32_t i = segment->queues[q].first; i != APIPOOL_NONE;
+             i = segment->waiters[i].next) {
+            const apipool_waiter_t *waiter = &segment->waiters[i];
+            if (!waiter->process || waiter->queue != q || waiter->prev != last ||
+                ++waiting > APIPOOL_WAITERS_MAX ||
+                (last != APIPOOL_NONE && segment->waiters[last].ticket >= waiter->ticket)) {
+                return "a queue is broken";
+            }
+            last = i;
+        }
+        if (segment->queues[q].last != last) {
+            return "a queue does not know its end";
+        }
+    }
+    for (apr_uint32_t i = 0; i < segment->header->waiters_used; i++) {
+        taken += segment->waiters[i].process != 0;
+    }
+    for (apr_uint32_t i = segment->header->waiters_free; i != APIPOOL_NONE;
+         i = segment->waiters[i].next) {
+        if (++spare > segment->header->waiters_used) {
+            return "the chain of free waiters is broken";
+        }
+    }
+    return taken == waiting && taken + spare == segment->header->waiters_used ? NULL
+                                                                              : "a waiter is lost";
+}
+
+/* What is wrong with anything, or NULL; with the lock held, or while no one else runs. */
+static inline const char *broken_invariant(const apipool_segment_t *segment)
+{
+    const char *fault = broken_members(segment);
+    fault = fault ? fault : broken_holders(segment);
+    return fault ? fault : broken_queues(segment);
 }
 
 /* Numbers that are the same in every run: xorshift32. */

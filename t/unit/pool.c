@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/pool and segment: adding, lending, reporting. */
+ * Tests of src/state/pool and segment: adding keys, counting them, waiting, and what the dead held. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,7 +61,44 @@ static void a_key_is_added_once(void **unused)
     assert_int_equal(add(group_a, "sk-1"), APIPOOL_ADDED);
     assert_int_equal(add(group_a, "sk-1"), APIPOOL_DUPLICATE);
     assert_int_equal(add(group_a, "sk-2"), APIPOOL_ADDED);
-    assert_int_equal(totals_of(main_pool).keys[APIPOOL_STATE_ACTIVE], 2);
+    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 2);
+}
+
+static void a_key_keeps_what_was_said_of_it(void **unused)
+{
+    apipool_key_item_t item = {.key = "sk-1",
+                               .len = 4,
+                               .enabled = 1,
+                               .weight = 7,
+                               .account = "acme",
+                               .limits = {1, 2, 3, 4, 5}};
+    assert_int_equal(add_item(group_a, &item), APIPOOL_ADDED);
+    const apipool_slot_t *slot = slot_of("sk-1");
+    assert_int_equal(slot->weight, 7);
+    assert_true(slot->account == apipool_hash("acme"));
+    assert_memory_equal(&slot->limits, &item.limits, sizeof(item.limits));
+
+    apipool_key_item_t again = {.key = "sk-1", .len = 4, .enabled = 1, .limits = {.tpm = 30}};
+    assert_int_equal(add_item(group_a, &again), APIPOOL_DUPLICATE);
+    item.limits.tpm = 30;
+    assert_int_equal(slot->weight, 7);
+    assert_true(slot->account == apipool_hash("acme"));
+    assert_memory_equal(&slot->limits, &item.limits, sizeof(item.limits));
+    again.weight = 9;
+    again.account = "other";
+    assert_int_equal(add_item(group_a, &again), APIPOOL_DUPLICATE);
+    assert_int_equal(slot->weight, 9);
+    assert_true(slot->account == apipool_hash("other"));
+    add(group_a, "sk-2");
+    assert_int_equal(slot_of("sk-2")->weight, 1);
+    assert_true(slot_of("sk-2")->account == 0);
+}
+
+static void a_hash_tells_texts_apart_and_is_0_for_none(void **unused)
+{
+    assert_true(apipool_hash("") == 0);
+    assert_true(apipool_hash("a") == APR_UINT64_C(0xaf63dc4c8601ec8c)); /* FNV-1a's own example */
+    assert_true(apipool_hash("gpt-4o") != apipool_hash("gpt-4o-mini"));
 }
 
 static void a_key_given_for_another_group_moves_there(void **unused)
@@ -72,14 +109,35 @@ static void a_key_given_for_another_group_moves_there(void **unused)
     assert_int_equal(add(group_b, "sk-1"), APIPOOL_DUPLICATE);
     assert_int_equal(segment->groups[group_a].usable, 0);
     assert_int_equal(segment->groups[group_b].usable, 1);
-    report(APIPOOL_EVENT_RATE_LIMITED, NOW + SEC(5), NOW); /* lent before it moved */
-    assert_int_equal(segment->groups[group_b].waiting, 1);
+    report(APIPOOL_R07, NOW + SEC(5), NOW); /* lent before it moved */
+    assert_int_equal(segment->groups[group_b].lanes[0].waiting, 1);
     assert_int_equal(add(group_a, "sk-1"), APIPOOL_DUPLICATE);
-    assert_int_equal(segment->groups[group_a].waiting, 1);
+    assert_int_equal(segment->groups[group_a].lanes[0].waiting, 1);
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
+    assert_int_equal(retry_at, NOW + SEC(5));
     check_acquires("sk-1", NOW + SEC(5));
     assert_int_equal(lease.group, group_a);
-    assert_int_equal(totals_of(main_pool).requests, 2);
+    assert_int_equal(totals_of(group_a).requests, 2);
+    report(APIPOOL_R00, 0, NOW + SEC(5));
+}
+
+static void places_of_keys_that_moved_are_used_again(void **unused)
+{
+    add_many(group_a, "a", 100);
+    for (int round = 0; round < 3; round++) {
+        char key[16];
+        for (int i = 0; i < 100; i += 2) {
+            snprintf(key, sizeof(key), "a%03d", i);
+            assert_int_equal(add(group_b, key), APIPOOL_DUPLICATE);
+        }
+        for (int i = 98; i >= 0; i -= 2) {
+            snprintf(key, sizeof(key), "a%03d", i);
+            assert_int_equal(add(group_a, key), APIPOOL_DUPLICATE);
+        }
+    }
+    assert_int_equal(segment->groups[group_a].ordinals, 100);
+    assert_int_equal(segment->groups[group_b].ordinals, 50);
+    assert_int_equal(segment->groups[group_a].usable, 100);
 }
 
 static void a_full_segment_takes_no_more_but_knows_duplicates(void **unused)
@@ -89,7 +147,8 @@ static void a_full_segment_takes_no_more_but_knows_duplicates(void **unused)
     assert_int_equal(add(group_a, "sk-000"), APIPOOL_DUPLICATE);
     assert_int_equal(add(group_b, "sk-001"), APIPOOL_DUPLICATE);
     assert_int_equal(segment->header->slots_used, CAPACITY);
-    assert_int_equal(totals_of(main_pool).keys[APIPOOL_STATE_ACTIVE], CAPACITY);
+    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], CAPACITY - 1);
+    assert_int_equal(totals_of(group_b).keys[APIPOOL_STATE_ACTIVE], 1);
 }
 
 static void a_full_arena_takes_no_long_keys_but_short_ones(void **unused)
@@ -109,7 +168,7 @@ static void a_full_arena_takes_no_long_keys_but_short_ones(void **unused)
     assert_true(added > 500 && added < 2000);
     assert_int_equal(segment->header->slots_used, added);
     assert_int_equal(add_bytes(group_a, key, APIPOOL_KEY_INLINE, 1), APIPOOL_ADDED);
-    assert_int_equal(totals_of(main_pool).keys[APIPOOL_STATE_ACTIVE], added + 1);
+    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], added + 1);
     assert_null(broken_invariant(segment));
     fixture_close(f);
 }
@@ -131,6 +190,7 @@ static void keys_of_every_length_come_back_as_they_were(void **unused)
         assert_memory_equal(lease.key, key, lengths[i]);
         assert_int_equal(lease.key[lengths[i]], '\0');
         assert_true(lease.id == apipool_key_id(segment->header->secret, key, lengths[i]));
+        report(APIPOOL_R00, 0, NOW);
     }
 }
 
@@ -153,349 +213,67 @@ static void disabled_keys_are_never_lent(void **unused)
     for (int i = 0; i < 20; i++) {
         check_acquires("sk-on", NOW + SEC(i));
     }
-    assert_int_equal(totals_of(main_pool).keys[APIPOOL_STATE_DISABLED], 1);
+    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_DISABLED], 1);
+    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 1);
 }
 
-static void an_empty_pool_is_exhausted(void **unused)
-{
-    assert_int_equal(acquire(NOW), APIPOOL_EXHAUSTED);
-    assert_int_equal(retry_at, 0);
-    assert_int_equal(acquire_from(main_pool, NULL, 0, APIPOOL_STRATEGY_LEAST_USED, NULL, 0, NOW),
-                     APIPOOL_EXHAUSTED);
-}
-
-static void round_robin_takes_keys_in_the_order_they_were_added(void **unused)
-{
-    char key[16];
-    add_many(group_a, "a", 3);
-    add_many(group_b, "b", 2);
-    for (int i = 0; i < 50; i++) {
-        snprintf(key, sizeof(key), "%c%03d", i % 5 < 3 ? 'a' : 'b', i % 5 < 3 ? i % 5 : i % 5 - 3);
-        check_acquires(key, NOW);
-        report(APIPOOL_EVENT_SUCCESS, 0, NOW);
-    }
-}
-
-static void least_used_spreads_requests_evenly(void **unused)
-{
-    const apr_uint32_t groups[] = {group_a, group_b};
-    add_many(group_a, "a", 5);
-    add_many(group_b, "b", 3);
-    for (int i = 0; i < 800; i++) {
-        assert_int_equal(
-            acquire_from(main_pool, groups, 2, APIPOOL_STRATEGY_LEAST_USED, NULL, 0, NOW + i),
-            APIPOOL_ACQUIRED);
-        report(APIPOOL_EVENT_SUCCESS, 0, NOW + i);
-    }
-    for (int i = 0; i < 8; i++) {
-        assert_int_equal(segment->slots[i].requests, 100);
-    }
-}
-
-static void least_used_spreads_requests_of_large_pools_nearly_evenly(void **unused)
-{
-    segment->header->random = 88172645463325252; /* the same draws in every run */
-    add_many(group_a, "a", 100);
-    for (int i = 0; i < 10000; i++) {
-        assert_int_equal(acquire_from(main_pool, &group_a, 1, APIPOOL_STRATEGY_LEAST_USED, NULL, 0,
-                                      NOW + i),
-                         APIPOOL_ACQUIRED);
-        report(APIPOOL_EVENT_SUCCESS, 0, NOW + i);
-    }
-    for (int i = 0; i < 100; i++) {
-        assert_in_range(segment->slots[i].requests, 90, 110);
-    }
-}
-
-static void least_used_avoids_keys_in_flight(void **unused)
-{
-    apr_uint32_t busy[7];
-    add_many(group_a, "a", 8);
-    for (int i = 0; i < 7; i++) {
-        acquire_from(main_pool, &group_a, 1, APIPOOL_STRATEGY_LEAST_USED, NULL, 0, NOW);
-        busy[i] = lease.slot;
-    }
-    for (int i = 0; i < 10; i++) {
-        acquire_from(main_pool, &group_a, 1, APIPOOL_STRATEGY_LEAST_USED, NULL, 0, NOW);
-        for (int j = 0; j < 7; j++) {
-            assert_int_not_equal(lease.slot, busy[j]);
-        }
-        report(APIPOOL_EVENT_SUCCESS, 0, NOW);
-    }
-}
-
-/* A request goes on until it has tried all of them, each once. */
-static void try_all(apipool_strategy_e strategy, int count)
-{
-    apr_uint32_t tried[CAPACITY];
-    const apr_uint32_t groups[] = {group_a, group_b};
-    for (int i = 0; i < count; i++) {
-        assert_int_equal(acquire_from(main_pool, groups, 2, strategy, tried, i, NOW),
-                         APIPOOL_ACQUIRED);
-        for (int j = 0; j < i; j++) {
-            assert_int_not_equal(lease.slot, tried[j]);
-        }
-        tried[i] = lease.slot;
-        report(APIPOOL_EVENT_NONE, 0, NOW);
-    }
-    assert_int_equal(acquire_from(main_pool, groups, 2, strategy, tried, count, NOW),
-                     APIPOOL_ALL_TRIED);
-    assert_int_equal(totals_of(main_pool).in_flight, 0);
-}
-
-static void tried_keys_are_skipped_until_none_is_left(void **unused)
-{
-    add_many(group_a, "a", 7);
-    add_many(group_b, "b", 5);
-    for (int i = 0; i < 5; i++) {
-        try_all(APIPOOL_STRATEGY_ROUND_ROBIN, 12);
-        try_all(APIPOOL_STRATEGY_LEAST_USED, 12);
-        assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED); /* the next request starts elsewhere */
-        report(APIPOOL_EVENT_NONE, 0, NOW);
-    }
-}
-
-static void tried_keys_are_skipped_in_large_pools(void **unused)
-{
-    add_many(group_a, "a", 60);
-    add_many(group_b, "b", 50);
-    try_all(APIPOOL_STRATEGY_ROUND_ROBIN, 110);
-    try_all(APIPOOL_STRATEGY_LEAST_USED, 110);
-}
-
-static void only_the_wanted_groups_are_used(void **unused)
+static void totals_add_up_all_keys_of_a_group(void **unused)
 {
     add_many(group_a, "a", 3);
-    add_many(group_b, "b", 3);
-    for (int i = 0; i < 20; i++) {
-        apipool_strategy_e strategy = (apipool_strategy_e)(i % APIPOOL_STRATEGY_COUNT);
-        assert_int_equal(acquire_from(main_pool, &group_b, 1, strategy, NULL, 0, NOW),
-                         APIPOOL_ACQUIRED);
-        assert_int_equal(lease.group, group_b);
-        assert_int_equal(lease.key[0], 'b');
-    }
-}
-
-static void all_cooling_names_the_first_to_come_back(void **unused)
-{
-    static const int seconds[] = {30, 10, 20, 40};
-    add_many(group_a, "a", 2);
     add_many(group_b, "b", 2);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(APIPOOL_EVENT_RATE_LIMITED, NOW + SEC(seconds[lease.slot]), NOW);
-    }
-    assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
-    assert_int_equal(retry_at, NOW + SEC(10));
-    assert_int_equal(
-        acquire_from(main_pool, &group_b, 1, APIPOOL_STRATEGY_LEAST_USED, NULL, 0, NOW),
-        APIPOOL_ALL_COOLING);
-    assert_int_equal(retry_at, NOW + SEC(20));
-    check_acquires("a001", NOW + SEC(10));
-    report(APIPOOL_EVENT_QUOTA_SPENT, 0, NOW + SEC(10));
-    assert_int_equal(acquire(NOW + SEC(10)), APIPOOL_ALL_COOLING);
-    assert_int_equal(retry_at, NOW + SEC(20));
-}
-
-static void cooling_beside_tried_keys_is_all_tried(void **unused)
-{
-    add_many(group_a, "a", 2);
-    check_acquires("a000", NOW);
-    report(APIPOOL_EVENT_RATE_LIMITED, NOW + SEC(9), NOW);
-    check_acquires("a001", NOW);
-    apr_uint32_t tried = lease.slot;
-    assert_int_equal(
-        acquire_from(main_pool, &group_a, 1, APIPOOL_STRATEGY_ROUND_ROBIN, &tried, 1, NOW),
-        APIPOOL_ALL_TRIED);
-}
-
-static void keys_without_hope_are_exhausted(void **unused)
-{
-    static const apipool_event_e events[] = {APIPOOL_EVENT_QUOTA_SPENT, APIPOOL_EVENT_REJECTED};
-    add_many(group_a, "a", 2);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(events[i], 0, NOW);
-    }
-    assert_int_equal(acquire(NOW), APIPOOL_EXHAUSTED);
-    assert_int_equal(retry_at, 0);
-    assert_int_equal(acquire(NOW + SEC(1000000)), APIPOOL_EXHAUSTED);
-    assert_int_equal(totals_of(main_pool).keys[APIPOOL_STATE_QUOTA], 1);
-    assert_int_equal(totals_of(main_pool).keys[APIPOOL_STATE_INVALID], 1);
-}
-
-static void a_cooling_key_comes_back_at_its_time_and_not_before(void **unused)
-{
-    add(group_a, "sk-1");
-    check_acquires("sk-1", NOW);
-    report(APIPOOL_EVENT_RATE_LIMITED, NOW + SEC(7), NOW);
-    assert_int_equal(acquire(NOW + SEC(7) - 1), APIPOOL_ALL_COOLING);
-    assert_int_equal(retry_at, NOW + SEC(7));
-    check_acquires("sk-1", NOW + SEC(7));
-    assert_int_equal(totals_of(main_pool).keys[APIPOOL_STATE_ACTIVE], 1);
-}
-
-static void unnamed_cooldowns_double_until_a_success(void **unused)
-{
-    static const int seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
-    apr_time_t now = NOW;
-    add(group_a, "sk-1");
-    for (size_t i = 0; i < sizeof(seconds) / sizeof(*seconds); i++) {
-        check_acquires("sk-1", now);
-        report(APIPOOL_EVENT_RATE_LIMITED, 0, now);
-        assert_int_equal(acquire(now), APIPOOL_ALL_COOLING);
-        assert_int_equal(retry_at, now + SEC(seconds[i]));
-        now = retry_at;
-    }
-    check_acquires("sk-1", now);
-    report(APIPOOL_EVENT_SUCCESS, 0, now);
-    check_acquires("sk-1", now);
-    report(APIPOOL_EVENT_RATE_LIMITED, 0, now);
-    assert_int_equal(acquire(now), APIPOOL_ALL_COOLING);
-    assert_int_equal(retry_at, now + SEC(1));
-}
-
-static void a_cooldown_is_prolonged_but_never_shortened(void **unused)
-{
-    apipool_lease_t leases[4];
-    static const int named[] = {30, 10, 50, 0}, until[] = {30, 30, 50, 50};
-    add(group_a, "sk-1");
-    for (int i = 0; i < 4; i++) {
-        check_acquires("sk-1", NOW);
-        leases[i] = lease;
-    }
-    for (int i = 0; i < 4; i++) {
-        lease = leases[i];
-        report(APIPOOL_EVENT_RATE_LIMITED, named[i] ? NOW + SEC(named[i]) : 0, NOW);
-        assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
-        assert_int_equal(retry_at, NOW + SEC(until[i]));
-    }
-}
-
-static void late_reports_do_not_revive_a_key(void **unused)
-{
-    static const apipool_event_e late[] = {APIPOOL_EVENT_SUCCESS, APIPOOL_EVENT_RATE_LIMITED,
-                                           APIPOOL_EVENT_QUOTA_SPENT, APIPOOL_EVENT_NONE};
-    apipool_lease_t leases[5];
-    add(group_a, "sk-1");
-    for (int i = 0; i < 5; i++) {
-        check_acquires("sk-1", NOW);
-        leases[i] = lease;
-    }
-    lease = leases[4];
-    report(APIPOOL_EVENT_REJECTED, 0, NOW);
-    for (int i = 0; i < 4; i++) {
-        lease = leases[i];
-        report(late[i], NOW + SEC(1), NOW);
-        assert_int_equal(acquire(NOW + SEC(2)), APIPOOL_EXHAUSTED);
-        assert_int_equal(segment->slots[0].state, APIPOOL_STATE_INVALID);
-    }
-    assert_int_equal(totals_of(main_pool).in_flight, 0);
-}
-
-static void a_late_success_does_not_end_a_cooldown(void **unused)
-{
-    apipool_lease_t early;
-    add(group_a, "sk-1");
-    check_acquires("sk-1", NOW);
-    early = lease;
-    check_acquires("sk-1", NOW);
-    report(APIPOOL_EVENT_RATE_LIMITED, NOW + SEC(5), NOW);
-    lease = early;
-    report(APIPOOL_EVENT_SUCCESS, 0, NOW);
-    assert_int_equal(acquire(NOW + SEC(5) - 1), APIPOOL_ALL_COOLING);
-    check_acquires("sk-1", NOW + SEC(5));
-}
-
-static const struct {
-    apipool_event_e event;
-    apipool_state_e state;
-    int successes, errors;
-} events[] = {
-    {APIPOOL_EVENT_NONE, APIPOOL_STATE_ACTIVE, 0, 0},
-    {APIPOOL_EVENT_SUCCESS, APIPOOL_STATE_ACTIVE, 1, 0},
-    {APIPOOL_EVENT_RATE_LIMITED, APIPOOL_STATE_COOLING, 0, 1},
-    {APIPOOL_EVENT_QUOTA_SPENT, APIPOOL_STATE_QUOTA, 0, 1},
-    {APIPOOL_EVENT_REJECTED, APIPOOL_STATE_INVALID, 0, 1},
-};
-
-static void every_event_is_counted_and_moves_the_key(void **unused)
-{
-    char name[16];
-    for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++) {
-        snprintf(name, sizeof(name), "sk-%zu", i);
-        apr_uint32_t group = group_of(main_pool, name);
-        add(group, name);
-        assert_int_equal(acquire_from(main_pool, &group, 1, APIPOOL_STRATEGY_LEAST_USED, NULL, 0,
-                                      NOW + 1),
-                         APIPOOL_ACQUIRED);
-        const apipool_slot_t *slot = &segment->slots[lease.slot];
-        assert_int_equal(slot->in_flight, 1);
-        report(events[i].event, 0, NOW + 2);
-        assert_int_equal(slot->state, events[i].state);
-        assert_int_equal(slot->in_flight, 0);
-        assert_int_equal(slot->requests, 1);
-        assert_int_equal(slot->successes, events[i].successes);
-        assert_int_equal(slot->errors, events[i].errors);
-        assert_int_equal(slot->error_streak, events[i].errors);
-        assert_int_equal(slot->last_status, events[i].errors ? 418 : 0);
-        assert_int_equal(slot->last_error_at, events[i].errors ? NOW + 2 : 0);
-        assert_int_equal(slot->last_used_at, NOW + 1);
-        assert_int_equal(slot->added_at, NOW);
-    }
-}
-
-static void totals_add_up_all_keys_of_a_pool(void **unused)
-{
-    add_many(group_a, "a", 3);
-    add_many(group_b, "b", 3);
-    for (int i = 0; i < 5; i++) {
-        assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(i < 3 ? APIPOOL_EVENT_SUCCESS : APIPOOL_EVENT_QUOTA_SPENT, 0, NOW);
+        report(i < 2 ? APIPOOL_R00 : i == 2 ? APIPOOL_R05 : APIPOOL_R06, 0, NOW);
     }
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-    apipool_totals_t totals = totals_of(main_pool);
-    assert_int_equal(totals.requests, 6);
-    assert_int_equal(totals.successes, 3);
-    assert_int_equal(totals.errors, 2);
-    assert_int_equal(totals.in_flight, 1);
-    assert_int_equal(totals.keys[APIPOOL_STATE_ACTIVE], 4);
-    assert_int_equal(totals.keys[APIPOOL_STATE_QUOTA], 2);
+    apipool_totals_t a = totals_of(group_a), b = totals_of(group_b);
+    assert_int_equal(a.requests, 3);
+    assert_int_equal(a.successes, 2);
+    assert_int_equal(a.errors, 1);
+    assert_int_equal(a.in_flight, 0);
+    assert_int_equal(a.keys[APIPOOL_STATE_ACTIVE], 2);
+    assert_int_equal(a.keys[APIPOOL_STATE_QUOTA], 1);
+    assert_int_equal(a.rules[APIPOOL_R00], 2);
+    assert_int_equal(a.rules[APIPOOL_R05], 1);
+    assert_int_equal(b.requests, 2);
+    assert_int_equal(b.in_flight, 1);
+    assert_int_equal(b.keys[APIPOOL_STATE_INVALID], 1);
+    assert_int_equal(b.rules[APIPOOL_R06], 1);
+    assert_int_equal(b.paused_until, 0);
+}
+
+static void totals_of_many_keys_take_several_steps(void **unused)
+{
+    fixture_t *f = open_with(3000);
+    for (int i = 0; i < 2500; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "sk-%d", i);
+        assert_int_equal(add_bytes(group_a, key, strlen(key), i % 2), APIPOOL_ADDED);
+    }
+    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 1250);
+    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_DISABLED], 1250);
+    fixture_close(f);
 }
 
 static void two_pools_with_the_same_key_do_not_mix(void **unused)
 {
     apr_uint32_t other = attach("example.org", "main");
-    apr_uint32_t other_group = group_of(other, "a");
+    apipool_source_t source = {.group = group_of(other, "a"), .weight = 1};
+    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
 
+    wanted.pool = other;
+    wanted.sources = &source;
+    wanted.source_count = 1;
     assert_int_equal(add(group_a, "sk-1"), APIPOOL_ADDED);
-    assert_int_equal(add(other_group, "sk-1"), APIPOOL_ADDED);
-    assert_int_equal(add(other_group, "sk-1"), APIPOOL_DUPLICATE);
+    assert_int_equal(add(source.group, "sk-1"), APIPOOL_ADDED);
+    assert_int_equal(add(source.group, "sk-1"), APIPOOL_DUPLICATE);
     check_acquires("sk-1", NOW);
-    report(APIPOOL_EVENT_REJECTED, 0, NOW);
+    report(APIPOOL_R06, 0, NOW);
     assert_int_equal(acquire(NOW), APIPOOL_EXHAUSTED);
-    assert_int_equal(
-        acquire_from(other, &other_group, 1, APIPOOL_STRATEGY_ROUND_ROBIN, NULL, 0, NOW),
-        APIPOOL_ACQUIRED);
-    assert_int_equal(lease.group, other_group);
-    assert_int_equal(totals_of(main_pool).keys[APIPOOL_STATE_INVALID], 1);
-    assert_int_equal(totals_of(other).keys[APIPOOL_STATE_ACTIVE], 1);
-    assert_int_equal(totals_of(other).requests, 1);
-}
-
-static void many_keys_come_back_together(void **unused)
-{
-    add_many(group_a, "a", CAPACITY);
-    for (int i = 0; i < CAPACITY; i++) {
-        assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(APIPOOL_EVENT_RATE_LIMITED, NOW + SEC(1), NOW);
-    }
-    assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
-    for (int i = 0; i < CAPACITY; i++) {
-        assert_int_equal(acquire(NOW + SEC(1)), APIPOOL_ACQUIRED);
-    }
-    assert_int_equal(segment->groups[group_a].usable, CAPACITY);
-    assert_int_equal(segment->groups[group_a].waiting, 0);
+    assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ACQUIRED);
+    assert_int_equal(lease.group, source.group);
+    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_INVALID], 1);
+    assert_int_equal(totals_of(source.group).keys[APIPOOL_STATE_ACTIVE], 1);
 }
 
 /* Takes leases as another process would. */
@@ -515,22 +293,194 @@ static void leases_of_a_process_that_died_are_given_back(void **unused)
     add_many(group_a, "sk-", 4);
     acquire_as(100, 5, dead);
     acquire_as(200, 3, alive);
-    assert_int_equal(totals_of(main_pool).in_flight, 8);
+    assert_int_equal(in_flight(), 8);
     assert_int_equal(apipool_pool_reclaim(segment, 300), APR_SUCCESS);
-    assert_int_equal(totals_of(main_pool).in_flight, 8);
+    assert_int_equal(in_flight(), 8);
     assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
-    assert_int_equal(totals_of(main_pool).in_flight, 3);
+    assert_int_equal(in_flight(), 3);
     assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
     for (int i = 0; i < 3; i++) {
-        lease = alive[i];
-        report(APIPOOL_EVENT_SUCCESS, 0, 2);
+        report_lease(&alive[i], APIPOOL_R00, 0, 2);
     }
-    assert_int_equal(totals_of(main_pool).in_flight, 0);
+    assert_int_equal(in_flight(), 0);
     assert_int_equal(segment->header->holders_used, 8);
     acquire_as(400, 5, dead);
     assert_int_equal(segment->header->holders_used, 8); /* entries are used again */
     assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
-    assert_int_equal(totals_of(main_pool).in_flight, 0);
+    assert_int_equal(in_flight(), 0);
+}
+
+static void what_the_dead_held_up_is_usable_again(void **unused)
+{
+    limits.concurrency = 2;
+    add_many(group_a, "sk-", 2);
+    segment->process = 100;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+    }
+    assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
+    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(segment->groups[group_a].held_up, 0);
+    assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(segment->groups[group_a].usable, 2);
+}
+
+static void leases_beyond_the_list_of_holders_still_come_back(void **unused)
+{
+    static apipool_lease_t late[3];
+    add(group_a, "sk-1");
+    for (int i = 0; i < APIPOOL_HOLDERS_MAX; i++) {
+        assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+        assert_int_equal(lease.holder, APIPOOL_NONE);
+        late[i] = lease;
+    }
+    for (int i = 0; i < 3; i++) {
+        report_lease(&late[i], APIPOOL_R00, 0, NOW);
+    }
+    assert_int_equal(in_flight(), APIPOOL_HOLDERS_MAX);
+    assert_int_equal(apipool_pool_reclaim(segment, segment->process), APR_SUCCESS);
+    assert_int_equal(in_flight(), 0);
+}
+
+static apr_uint32_t enter_for(apr_uint64_t model)
+{
+    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apr_uint32_t waiter;
+    wanted.waits_for = model;
+    assert_int_equal(apipool_pool_enter_queue(segment, &wanted, &waiter), APR_SUCCESS);
+    return waiter;
+}
+
+static void leave(apr_uint32_t waiter)
+{
+    assert_int_equal(apipool_pool_leave_queue(segment, waiter), APR_SUCCESS);
+}
+
+static apipool_acquired_e acquire_waiting(apr_uint32_t waiter, apr_uint64_t model)
+{
+    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    wanted.waiter = waiter;
+    wanted.waits_for = model;
+    return acquire_wanted(&wanted, NOW);
+}
+
+static void who_waits_is_served_in_the_order_of_arrival(void **unused)
+{
+    apr_uint32_t waiters[5];
+    add(group_a, "sk-1");
+    for (int i = 0; i < 5; i++) {
+        waiters[i] = enter_for(7);
+    }
+    assert_int_equal(acquire_waiting(APIPOOL_NONE, 7),
+                     APIPOOL_QUEUED); /* newcomers do not jump in */
+    assert_true(retry_at > NOW);
+    for (int first = 0; first < 5; first++) {
+        apr_time_t last = NOW;
+        for (int i = first + 1; i < 5; i++) {
+            assert_int_equal(acquire_waiting(waiters[i], 7), APIPOOL_QUEUED);
+            assert_true(retry_at > last); /* who is further behind looks later */
+            last = retry_at;
+        }
+        assert_int_equal(acquire_waiting(waiters[first], 7), APIPOOL_ACQUIRED);
+        report(APIPOOL_R00, 0, NOW);
+        leave(waiters[first]);
+    }
+    assert_int_equal(acquire_waiting(APIPOOL_NONE, 7), APIPOOL_ACQUIRED);
+}
+
+static void who_leaves_the_queue_blocks_no_one(void **unused)
+{
+    add(group_a, "sk-1");
+    apr_uint32_t first = enter_for(7), second = enter_for(7), third = enter_for(7);
+    leave(second);
+    assert_int_equal(acquire_waiting(third, 7), APIPOOL_QUEUED);
+    leave(first);
+    assert_int_equal(acquire_waiting(third, 7), APIPOOL_ACQUIRED);
+    leave(third);
+    assert_int_equal(enter_for(7), third); /* entries are used again */
+    assert_int_equal(segment->header->waiters_used, 3);
+}
+
+static void queues_of_other_models_do_not_wait_for_each_other(void **unused)
+{
+    add(group_a, "sk-1");
+    enter_for(7);
+    assert_int_equal(acquire_waiting(APIPOOL_NONE, 8), APIPOOL_ACQUIRED);
+    assert_int_equal(acquire_waiting(APIPOOL_NONE, 7), APIPOOL_QUEUED);
+}
+
+static void the_dead_leave_the_queue(void **unused)
+{
+    add(group_a, "sk-1");
+    segment->process = 100;
+    enter_for(7);
+    enter_for(8);
+    segment->process = 200;
+    apr_uint32_t mine = enter_for(7);
+    assert_int_equal(acquire_waiting(mine, 7), APIPOOL_QUEUED);
+    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(acquire_waiting(mine, 7), APIPOOL_ACQUIRED);
+    assert_int_equal(acquire_waiting(APIPOOL_NONE, 8), APIPOOL_ACQUIRED);
+    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(acquire_waiting(APIPOOL_NONE, 7), APIPOOL_ACQUIRED);
+}
+
+static void a_queue_ends_where_the_room_does(void **unused)
+{
+    for (int i = 0; i < APIPOOL_WAITERS_MAX; i++) {
+        assert_int_equal(enter_for((apr_uint64_t)(i % 100)), i);
+    }
+    assert_int_equal(enter_for(7), APIPOOL_NONE);
+    leave(100);
+    assert_int_equal(enter_for(9), 100);
+}
+
+static void a_queue_more_than_there_are_takes_nobody(void **unused)
+{
+    int entered = 0;
+    for (int i = 0; i < 10 * APIPOOL_QUEUES_MAX; i++) {
+        entered += enter_for((apr_uint64_t)i + 1) != APIPOOL_NONE;
+    }
+    assert_in_range(entered, APIPOOL_QUEUES_MAX / 2, APIPOOL_QUEUES_MAX);
+    assert_null(broken_invariant(segment));
+    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_not_equal(enter_for(7), APIPOOL_NONE);
+}
+
+typedef struct {
+    char text[256];
+} told_t;
+
+static void tell(void *ctx, const char *pool, const char *upstream, apr_uint32_t group)
+{
+    told_t *told = ctx;
+    size_t used = strlen(told->text);
+    assert_string_equal(segment->groups[group].name, upstream);
+    snprintf(told->text + used, sizeof(told->text) - used, "%s/%s ", pool, upstream);
+}
+
+static void check_seen(const char *server, const char *expected)
+{
+    told_t told = {""};
+    apipool_pool_each_group(segment, server, tell, &told);
+    assert_string_equal(told.text, expected);
+}
+
+static void a_server_sees_its_pools_and_those_of_the_main_server(void **unused)
+{
+    group_of(attach("x.org", "own"), "c");
+    group_of(attach("x.org", "main"), "d");
+    check_seen("", "main/a main/b ");
+    check_seen("x.org", "own/c main/d ");
+    check_seen("y.org", "main/a main/b ");
+    assert_int_equal(apipool_pool_retire_all(segment), APR_SUCCESS);
+    check_seen("x.org", "");
+    group_of(attach("", "main"), "b");
+    check_seen("x.org", "main/b ");
 }
 
 static void a_view_of_another_layout_is_refused(void **state)
@@ -560,7 +510,7 @@ static void a_second_view_sees_the_same_keys(void **state)
     assert_int_equal(group_of(main_pool, "a"), group_a);
     assert_int_equal(add(group_a, "a000"), APIPOOL_DUPLICATE);
     check_acquires("a000", NOW);
-    assert_int_equal(totals_of(main_pool).keys[APIPOOL_STATE_ACTIVE], 40);
+    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 40);
 }
 
 static void draws_stay_below_their_bound_and_reach_all_of_it(void **unused)
@@ -582,33 +532,28 @@ static const struct CMUnitTest tests[] = {
     TEST(names_that_do_not_fit_are_refused),
     TEST(pools_and_groups_end_where_the_room_does),
     TEST(a_key_is_added_once),
+    TEST(a_key_keeps_what_was_said_of_it),
+    TEST(a_hash_tells_texts_apart_and_is_0_for_none),
     TEST(a_key_given_for_another_group_moves_there),
+    TEST(places_of_keys_that_moved_are_used_again),
     TEST(a_full_segment_takes_no_more_but_knows_duplicates),
     cmocka_unit_test(a_full_arena_takes_no_long_keys_but_short_ones),
     TEST(keys_of_every_length_come_back_as_they_were),
     TEST(a_wiped_lease_holds_no_key),
     TEST(disabled_keys_are_never_lent),
-    TEST(an_empty_pool_is_exhausted),
-    TEST(round_robin_takes_keys_in_the_order_they_were_added),
-    TEST(leases_of_a_process_that_died_are_given_back),
-    TEST(least_used_spreads_requests_evenly),
-    TEST(least_used_spreads_requests_of_large_pools_nearly_evenly),
-    TEST(least_used_avoids_keys_in_flight),
-    TEST(tried_keys_are_skipped_until_none_is_left),
-    TEST(tried_keys_are_skipped_in_large_pools),
-    TEST(only_the_wanted_groups_are_used),
-    TEST(all_cooling_names_the_first_to_come_back),
-    TEST(cooling_beside_tried_keys_is_all_tried),
-    TEST(keys_without_hope_are_exhausted),
-    TEST(a_cooling_key_comes_back_at_its_time_and_not_before),
-    TEST(unnamed_cooldowns_double_until_a_success),
-    TEST(a_cooldown_is_prolonged_but_never_shortened),
-    TEST(late_reports_do_not_revive_a_key),
-    TEST(a_late_success_does_not_end_a_cooldown),
-    TEST(every_event_is_counted_and_moves_the_key),
-    TEST(totals_add_up_all_keys_of_a_pool),
+    TEST(totals_add_up_all_keys_of_a_group),
+    cmocka_unit_test(totals_of_many_keys_take_several_steps),
     TEST(two_pools_with_the_same_key_do_not_mix),
-    TEST(many_keys_come_back_together),
+    TEST(leases_of_a_process_that_died_are_given_back),
+    TEST(what_the_dead_held_up_is_usable_again),
+    TEST(leases_beyond_the_list_of_holders_still_come_back),
+    TEST(who_waits_is_served_in_the_order_of_arrival),
+    TEST(who_leaves_the_queue_blocks_no_one),
+    TEST(queues_of_other_models_do_not_wait_for_each_other),
+    TEST(the_dead_leave_the_queue),
+    TEST(a_queue_ends_where_the_room_does),
+    TEST(a_queue_more_than_there_are_takes_nobody),
+    TEST(a_server_sees_its_pools_and_those_of_the_main_server),
     TEST(a_view_of_another_layout_is_refused),
     TEST(a_second_view_sees_the_same_keys),
     TEST(draws_stay_below_their_bound_and_reach_all_of_it),

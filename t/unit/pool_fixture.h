@@ -3,6 +3,9 @@
 #ifndef APIPOOL_UNIT_POOL_FIXTURE_H
 #define APIPOOL_UNIT_POOL_FIXTURE_H
 
+#include <stdio.h>
+#include <string.h>
+
 #include "fixture.h"
 #include "pool.h"
 
@@ -12,8 +15,13 @@
 
 static apipool_segment_t *segment;
 static apr_uint32_t main_pool, group_a, group_b;
+static apipool_source_t sources[2]; /* of both groups */
+static apipool_key_limits_t limits; /* the pool's */
+static apipool_policy_t policy;
 static apipool_lease_t lease;
+static apipool_outcome_t outcome;
 static apr_time_t retry_at;
+static apr_uint64_t client; /* who asks */
 
 static inline apr_uint32_t attach(const char *server, const char *name)
 {
@@ -33,9 +41,19 @@ static inline fixture_t *open_with(apr_uint32_t capacity)
 {
     fixture_t *f = fixture_open(capacity);
     segment = f->segment;
+    segment->header->random = 88172645463325252; /* the same draws in every run */
     main_pool = attach("", "main");
     group_a = group_of(main_pool, "a");
     group_b = group_of(main_pool, "b");
+    sources[0] = (apipool_source_t){.group = group_a, .weight = 1};
+    sources[1] = (apipool_source_t){.group = group_b, .weight = 1};
+    memset(&limits, 0, sizeof(limits));
+    client = 0;
+    policy = (apipool_policy_t){.cooldown_min = SEC(1),
+                                .cooldown_max = SEC(60),
+                                .recover_min = SEC(30),
+                                .recover_max = SEC(3600),
+                                .max_errors = 3};
     return f;
 }
 
@@ -55,16 +73,35 @@ static inline int close_segment(void **state)
     return fault ? -1 : 0;
 }
 
-static inline apipool_added_e add_bytes(apr_uint32_t group, const char *key, size_t len, int enabled)
+static inline apipool_added_e add_item(apr_uint32_t group, const apipool_key_item_t *item)
 {
     apipool_added_e added;
-    assert_int_equal(apipool_pool_add(segment, group, key, len, enabled, NOW, &added), APR_SUCCESS);
+    assert_int_equal(apipool_pool_add(segment, group, item, NOW, &added), APR_SUCCESS);
     return added;
+}
+
+static inline apipool_added_e add_bytes(apr_uint32_t group, const char *key, size_t len,
+                                        int enabled)
+{
+    apipool_key_item_t item = {.key = key, .len = len, .enabled = enabled};
+    return add_item(group, &item);
 }
 
 static inline apipool_added_e add(apr_uint32_t group, const char *key)
 {
     return add_bytes(group, key, strlen(key), 1);
+}
+
+static inline void add_weighing(apr_uint32_t group, const char *key, apr_uint32_t weight)
+{
+    apipool_key_item_t item = {.key = key, .len = strlen(key), .enabled = 1, .weight = weight};
+    assert_int_equal(add_item(group, &item), APIPOOL_ADDED);
+}
+
+static inline void add_of(apr_uint32_t group, const char *key, const char *account)
+{
+    apipool_key_item_t item = {.key = key, .len = strlen(key), .enabled = 1, .account = account};
+    assert_int_equal(add_item(group, &item), APIPOOL_ADDED);
 }
 
 /* Keys "PREFIX000", "PREFIX001" and so on. */
@@ -77,50 +114,136 @@ static inline void add_many(apr_uint32_t group, const char *prefix, int count)
     }
 }
 
-static inline apipool_acquired_e acquire_from(apr_uint32_t pool, const apr_uint32_t *groups, int count,
-                                       apipool_strategy_e strategy, const apr_uint32_t *tried,
-                                       int tried_count, apr_time_t now)
+/* A key of both groups, in turn, for no model. */
+static inline apipool_wanted_t want(apipool_strategy_e strategy)
 {
-    apipool_wanted_t wanted = {.pool = pool,
-                               .groups = groups,
-                               .group_count = count,
+    apipool_wanted_t wanted = {.pool = main_pool,
+                               .sources = sources,
+                               .source_count = 2,
                                .strategy = strategy,
-                               .tried = tried,
-                               .tried_count = tried_count};
+                               .tokens = 1,
+                               .limits = &limits,
+                               .client = client,
+                               .waiter = APIPOOL_NONE};
+    return wanted;
+}
+
+static inline apipool_acquired_e acquire_wanted(const apipool_wanted_t *wanted, apr_time_t now)
+{
     apipool_acquired_e result;
-    assert_int_equal(apipool_pool_acquire(segment, &wanted, now, &lease, &result, &retry_at),
+    assert_int_equal(apipool_pool_acquire(segment, wanted, now, &lease, &result, &retry_at),
                      APR_SUCCESS);
     return result;
 }
 
-/* From both groups of the main pool, in turn. */
+static inline apipool_acquired_e acquire_by(apipool_strategy_e strategy, apr_time_t now)
+{
+    apipool_wanted_t wanted = want(strategy);
+    return acquire_wanted(&wanted, now);
+}
+
 static inline apipool_acquired_e acquire(apr_time_t now)
 {
-    const apr_uint32_t groups[] = {group_a, group_b};
-    return acquire_from(main_pool, groups, 2, APIPOOL_STRATEGY_ROUND_ROBIN, NULL, 0, now);
+    return acquire_by(APIPOOL_STRATEGY_ROUND_ROBIN, now);
 }
 
-static inline void report(apipool_event_e event, apr_time_t named, apr_time_t now)
+/* For a model of group a. */
+static inline apipool_acquired_e acquire_for(apr_uint64_t model, apr_time_t now)
 {
-    apipool_report_t what = {.event = event,
-                             .status = 418,
-                             .retry_at = named,
-                             .cooldown_min = SEC(1),
-                             .cooldown_max = SEC(60)};
-    assert_int_equal(apipool_pool_report(segment, &lease, &what, now), APR_SUCCESS);
+    apipool_source_t source = {.group = group_a, .weight = 1, .model = model};
+    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    wanted.sources = &source;
+    wanted.source_count = 1;
+    wanted.waits_for = model;
+    return acquire_wanted(&wanted, now);
 }
 
-static inline apipool_totals_t totals_of(apr_uint32_t pool)
+static inline apipool_verdict_t verdict_of(apipool_rule_e rule, apr_time_t named)
+{
+    static const apipool_verdict_t verdicts[] = {
+        [APIPOOL_R00] = {.event = APIPOOL_EVENT_SUCCESS},
+        [APIPOOL_R02] = {.upstream_fault = 1},
+        [APIPOOL_R03] = {.upstream_fault = 1},
+        [APIPOOL_R04] = {.upstream_fault = 1},
+        [APIPOOL_R05] = {.scope = APIPOOL_SCOPE_ACCOUNT, .event = APIPOOL_EVENT_QUOTA_SPENT},
+        [APIPOOL_R06] = {.scope = APIPOOL_SCOPE_KEY, .event = APIPOOL_EVENT_REJECTED},
+        [APIPOOL_R07] = {.scope = APIPOOL_SCOPE_MODEL, .event = APIPOOL_EVENT_RATE_LIMITED},
+        [APIPOOL_R09] = {.scope = APIPOOL_SCOPE_MODEL, .event = APIPOOL_EVENT_RATE_LIMITED},
+        [APIPOOL_R12] = {.event = APIPOOL_EVENT_FAILED, .upstream_fault = 1},
+        [APIPOOL_R13] = {.upstream_fault = 1},
+        [APIPOOL_RULE_COUNT - 1] = {.scope = APIPOOL_SCOPE_NONE},
+    };
+    apipool_verdict_t verdict = verdicts[rule];
+    verdict.rule = rule;
+    verdict.retry_at = named;
+    return verdict;
+}
+
+/* Gives a lease back; tokens -1: nobody knows how many were used. */
+static inline apipool_rule_e report_as(const apipool_lease_t *lent,
+                                       const apipool_verdict_t *verdict, apr_int64_t tokens,
+                                       apr_time_t now)
+{
+    apipool_report_t what = {.verdict = verdict,
+                             .status = verdict->event == APIPOOL_EVENT_SUCCESS ? 200 : 418,
+                             .tokens = tokens,
+                             .headroom = -1,
+                             .client = client,
+                             .policy = &policy};
+    assert_int_equal(apipool_pool_report(segment, lent, &what, now, &outcome), APR_SUCCESS);
+    return outcome.rule;
+}
+
+static inline apipool_rule_e report_lease(const apipool_lease_t *lent, apipool_rule_e rule,
+                                          apr_time_t named, apr_time_t now)
+{
+    apipool_verdict_t verdict = verdict_of(rule, named);
+    return report_as(lent, &verdict, -1, now);
+}
+
+static inline apipool_rule_e report(apipool_rule_e rule, apr_time_t named, apr_time_t now)
+{
+    return report_lease(&lease, rule, named, now);
+}
+
+/* A rate limit of the key as a whole, or of its account, whatever the model. */
+static inline apipool_rule_e report_limit(apipool_scope_e scope, apr_time_t named, apr_time_t now)
+{
+    apipool_verdict_t verdict = verdict_of(APIPOOL_R07, named);
+    verdict.scope = scope;
+    return report_as(&lease, &verdict, -1, now);
+}
+
+static inline apipool_totals_t totals_of(apr_uint32_t group)
 {
     apipool_totals_t totals;
-    assert_int_equal(apipool_pool_totals(segment, pool, &totals), APR_SUCCESS);
+    assert_int_equal(apipool_pool_totals(segment, group, NOW, &totals), APR_SUCCESS);
     return totals;
+}
+
+/* Of both groups. */
+static inline apr_uint32_t in_flight(void)
+{
+    return totals_of(group_a).in_flight + totals_of(group_b).in_flight;
 }
 
 static inline void check_acquires(const char *key, apr_time_t now)
 {
     assert_int_equal(acquire(now), APIPOOL_ACQUIRED);
     assert_string_equal(lease.key, key);
+}
+
+/* The slot of a key that was added. */
+static inline apipool_slot_t *slot_of(const char *key)
+{
+    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+        apipool_slot_t *slot = &segment->slots[i];
+        if (slot->secret_len == strlen(key) && !memcmp(slot->secret, key, slot->secret_len)) {
+            return slot;
+        }
+    }
+    fail_msg("no key %s", key);
+    return NULL;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_segment, close_segment)

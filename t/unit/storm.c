@@ -1,193 +1,145 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/pool under random operations, and by many processes at once. */
+ * Tests of src/state/pool by many processes and threads at once, of which some are killed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "pool_fixture.h"
 
-/* A model beside the segment: what random operations have done so far. */
-typedef struct {
-    apr_uint32_t random;
-    apr_time_t now;
-    apipool_lease_t leases[16];
-    int lent, keys;
-    apr_uint64_t requests, successes, errors;
-} model_t;
+#define PROCESSES 4
+#define THREADS   3
+#define KEYS      30
+#define MODELS    4
+#define RPM       50
+#define PARALLEL  4 /* requests in flight per key at most */
 
-static void random_add(model_t *m)
-{
-    char key[300];
-    int number = (int)(next_random(&m->random) % (CAPACITY / 2));
-    int len = snprintf(key, sizeof(key), "sk-%d", number);
-    if (number % 10 == 0) {
-        memset(key + len, 'x', sizeof(key) - (size_t)len);
-        len = sizeof(key);
-    }
-    if (add_bytes(next_random(&m->random) % 2 ? group_a : group_b, key, (size_t)len,
-                  number % 7 != 0) == APIPOOL_ADDED) {
-        m->keys++;
-    }
-}
-
-static void random_acquire(model_t *m)
-{
-    const apr_uint32_t groups[] = {group_a, group_b};
-    apr_uint32_t tried[3];
-    int tried_count = 0;
-
-    for (int i = 0; i < m->lent && tried_count < 3; i++) {
-        tried[tried_count++] = m->leases[i].slot;
-    }
-    apipool_strategy_e strategy =
-        (apipool_strategy_e)(next_random(&m->random) % APIPOOL_STRATEGY_COUNT);
-    apipool_acquired_e result =
-        acquire_from(main_pool, groups, 2, strategy, tried, tried_count, m->now);
-    if (result == APIPOOL_ACQUIRED) {
-        const apipool_slot_t *slot = &segment->slots[lease.slot];
-        assert_int_equal(slot->state, APIPOOL_STATE_ACTIVE);
-        assert_true(slot->cooling_until <= m->now);
-        for (int i = 0; i < tried_count; i++) {
-            assert_int_not_equal(lease.slot, tried[i]);
-        }
-        m->leases[m->lent++] = lease;
-        m->requests++;
-    }
-    else {
-        assert_int_equal(result == APIPOOL_ALL_COOLING, retry_at > m->now);
-    }
-}
-
-/* Refusals for good are rare, or the pool would soon be dead; keys that are go back by hand, as an
- * operator's hand will do it. */
-static void random_report(model_t *m)
-{
-    apr_uint32_t dice = next_random(&m->random) % 200;
-    apipool_event_e event = dice == 0   ? APIPOOL_EVENT_REJECTED
-                            : dice < 3  ? APIPOOL_EVENT_QUOTA_SPENT
-                            : dice < 70 ? APIPOOL_EVENT_RATE_LIMITED
-                            : dice < 90 ? APIPOOL_EVENT_NONE
-                                        : APIPOOL_EVENT_SUCCESS;
-    int which = (int)(next_random(&m->random) % (apr_uint32_t)m->lent);
-
-    lease = m->leases[which];
-    m->leases[which] = m->leases[--m->lent];
-    report(event, dice % 2 ? m->now + next_random(&m->random) % SEC(20) : 0, m->now);
-    m->successes += event == APIPOOL_EVENT_SUCCESS;
-    m->errors += event != APIPOOL_EVENT_SUCCESS && event != APIPOOL_EVENT_NONE;
-}
-
-static void random_revive(model_t *m)
-{
-    apr_uint32_t index = next_random(&m->random) % segment->header->slots_used;
-    apipool_slot_t *slot = &segment->slots[index];
-    if (slot->state == APIPOOL_STATE_QUOTA || slot->state == APIPOOL_STATE_INVALID) {
-        slot->state = APIPOOL_STATE_ACTIVE;
-        apipool_members_settle_locked(segment, index);
-    }
-}
-
-static void check_model(const model_t *m)
-{
-    const char *fault = broken_invariant(segment);
-    if (fault) {
-        fail_msg("%s", fault);
-    }
-    apipool_totals_t totals = totals_of(main_pool);
-    apr_uint32_t keys = 0;
-    for (int i = 0; i < APIPOOL_STATE_COUNT; i++) {
-        keys += totals.keys[i];
-    }
-    assert_int_equal(keys, m->keys);
-    assert_int_equal(segment->groups[group_a].usable + segment->groups[group_b].usable,
-                     totals.keys[APIPOOL_STATE_ACTIVE]);
-    assert_int_equal(totals.requests, m->requests);
-    assert_int_equal(totals.successes, m->successes);
-    assert_int_equal(totals.errors, m->errors);
-    assert_int_equal(totals.in_flight, m->lent);
-}
-
-static void random_operations_keep_every_invariant(void **unused)
-{
-    static model_t m;
-    m.random = 123456789;
-    m.now = NOW;
-    for (int i = 0; i < 100000; i++) {
-        apr_uint32_t dice = next_random(&m.random) % 100;
-        if (dice < 5 || m.keys == 0) {
-            random_add(&m);
-        }
-        else if (dice < 45) {
-            if (m.lent < 16) {
-                random_acquire(&m);
-            }
-        }
-        else if (dice < 85) {
-            if (m.lent > 0) {
-                random_report(&m);
-            }
-        }
-        else if (dice < 98) {
-            m.now += next_random(&m.random) % SEC(2);
-        }
-        else {
-            random_revive(&m);
-        }
-        check_model(&m);
-    }
-    assert_true(m.requests > 10000 && m.keys == CAPACITY / 2);
-}
-
-#define PROCESSES 8
-
-static int operations_per_process(void)
+static int operations_per_thread(void)
 {
     const char *wish = getenv("APIPOOL_TEST_OPS");
     int count = wish ? atoi(wish) : 0;
-    return count > 0 ? count : 20000;
+    return count > 0 ? count : 10000;
 }
 
-static apipool_event_e event_of(int operation)
+/* What children tell the parent, in memory of their own. */
+typedef struct {
+    apr_uint64_t requests, successes, strange;
+    apr_uint32_t lent[KEYS];
+} told_t;
+
+static told_t *told;
+
+/* What one thread is to do; its verdicts follow a pattern. */
+typedef struct {
+    apr_uint32_t random;
+    int count;
+    int frozen; /* the clock stands still, so that a limit is met exactly */
+} worker_t;
+
+static apipool_rule_e rule_of(apr_uint32_t dice)
 {
-    return operation % 50 == 0  ? APIPOOL_EVENT_RATE_LIMITED
-           : operation % 7 == 0 ? APIPOOL_EVENT_NONE
-                                : APIPOOL_EVENT_SUCCESS;
+    return dice % 50 == 0    ? APIPOOL_R07
+           : dice % 211 == 0 ? APIPOOL_R05
+           : dice % 307 == 0 ? APIPOOL_R06
+           : dice % 41 == 0  ? APIPOOL_R12
+           : dice % 13 == 0  ? APIPOOL_R11
+                             : APIPOOL_R00;
 }
 
-/* What a child does; asserts would write TAP of their own, so its exit code tells. */
-static int work(fixture_t *f, int count)
+static void one_request(worker_t *worker, const apipool_lease_t *lent)
 {
-    const apr_uint32_t groups[] = {group_a, group_b};
-    apipool_wanted_t wanted = {.pool = main_pool, .groups = groups, .group_count = 2};
+    static const apipool_policy_t hasty = {.cooldown_min = 200,
+                                           .cooldown_max = 2000,
+                                           .recover_min = 300,
+                                           .recover_max = 5000,
+                                           .max_errors = 3};
+    apipool_verdict_t verdict =
+        verdict_of(worker->frozen ? APIPOOL_R00 : rule_of(next_random(&worker->random)), 0);
+    apipool_report_t what = {.verdict = &verdict,
+                             .tokens = (apr_int64_t)(next_random(&worker->random) % 20),
+                             .headroom = -1,
+                             .policy = &hasty};
+    apipool_outcome_t came_of_it;
+    apr_time_t now = worker->frozen ? NOW : apr_time_now();
+    int good = strncmp(lent->key, "key 0", 5) == 0 &&
+               segment->slots[lent->slot].in_flight <= PARALLEL &&
+               apipool_pool_report(segment, lent, &what, now, &came_of_it) == APR_SUCCESS;
+
+    __atomic_add_fetch(&told->strange, !good, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&told->requests, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&told->successes, verdict.event == APIPOOL_EVENT_SUCCESS, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&told->lent[lent->slot], 1, __ATOMIC_RELAXED);
+}
+
+static void *work(void *data)
+{
+    worker_t *worker = data;
+    apipool_source_t both[] = {sources[0], sources[1]};
+    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
     apipool_acquired_e result;
+    apipool_lease_t lent;
+    apr_time_t at;
+
+    wanted.sources = both;
+    wanted.tokens = 20;
+    for (int i = 0; i < worker->count; i++) {
+        both[0].model = both[1].model = next_random(&worker->random) % MODELS;
+        wanted.strategy =
+            (apipool_strategy_e)(next_random(&worker->random) % APIPOOL_STRATEGY_COUNT);
+        wanted.affinity = next_random(&worker->random) % 3 ? 0 : next_random(&worker->random);
+        if (apipool_pool_acquire(segment, &wanted, worker->frozen ? NOW : apr_time_now(), &lent,
+                                 &result, &at) != APR_SUCCESS) {
+            __atomic_add_fetch(&told->strange, 1, __ATOMIC_RELAXED);
+            return NULL;
+        }
+        if (result == APIPOOL_ACQUIRED) {
+            one_request(worker, &lent);
+        }
+    }
+    return NULL;
+}
+
+/* What a child does; asserts would write TAP of their own, so what is strange is counted. */
+static void run_threads(fixture_t *f, worker_t pattern, int child)
+{
+    pthread_t threads[THREADS];
+    static worker_t workers[THREADS];
 
     if (apr_global_mutex_child_init(&f->mutex, NULL, f->pool) != APR_SUCCESS) {
-        return 1;
+        _exit(1);
     }
-    for (int i = 0; i < count;) {
-        wanted.strategy = (apipool_strategy_e)(i % APIPOOL_STRATEGY_COUNT);
-        if (apipool_pool_acquire(segment, &wanted, apr_time_now(), &lease, &result, &retry_at)) {
-            return 2;
+    segment->mutex = f->mutex;
+    apipool_segment_enter(segment);
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = pattern;
+        workers[i].random = 1000003u * (apr_uint32_t)(child * THREADS + i + 1);
+        if (pthread_create(&threads[i], NULL, work, &workers[i])) {
+            _exit(2);
         }
-        if (result == APIPOOL_ALL_COOLING) {
-            continue;
-        }
-        if (result != APIPOOL_ACQUIRED || strlen(lease.key) != 4) {
-            return 3;
-        }
-        apipool_report_t what = {.event = event_of(i), .cooldown_min = 500, .cooldown_max = 2000};
-        if (apipool_pool_report(segment, &lease, &what, apr_time_now())) {
-            return 4;
-        }
-        i++;
     }
-    return 0;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    _exit(0);
+}
+
+static pid_t start(fixture_t *f, worker_t pattern, int child)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        run_threads(f, pattern, child);
+    }
+    return pid;
 }
 
 static void wait_for(pid_t child)
@@ -198,39 +150,121 @@ static void wait_for(pid_t child)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static void many_processes_lose_no_count(void **state)
+static void run_processes(fixture_t *f, worker_t pattern)
 {
     pid_t children[PROCESSES];
-    int count = operations_per_process();
-    apr_uint64_t successes = 0, errors = 0;
-
-    add_many(group_a, "a", 30);
-    add_many(group_b, "b", 20);
     for (int i = 0; i < PROCESSES; i++) {
-        children[i] = fork();
-        assert_true(children[i] >= 0);
-        if (children[i] == 0) {
-            _exit(work(*state, count));
-        }
+        children[i] = start(f, pattern, i);
     }
     for (int i = 0; i < PROCESSES; i++) {
         wait_for(children[i]);
     }
-    for (int i = 0; i < count; i++) {
-        successes += event_of(i) == APIPOOL_EVENT_SUCCESS;
-        errors += event_of(i) == APIPOOL_EVENT_RATE_LIMITED;
+}
+
+/* Keys of two upstreams, a third of them of one account. */
+static void populate(void)
+{
+    char key[16];
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(key, sizeof(key), "key %04d", i);
+        add_of(i % 2 ? group_a : group_b, key, i % 3 ? "" : "acme");
     }
-    apipool_totals_t totals = totals_of(main_pool);
-    assert_int_equal(totals.requests, (apr_uint64_t)PROCESSES * (apr_uint64_t)count);
-    assert_int_equal(totals.successes, PROCESSES * successes);
-    assert_int_equal(totals.errors, PROCESSES * errors);
-    assert_int_equal(totals.in_flight, 0);
-    assert_int_equal(totals.keys[APIPOOL_STATE_ACTIVE] + totals.keys[APIPOOL_STATE_COOLING], 50);
+}
+
+static int open_storm(void **state)
+{
+    open_segment(state);
+    told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    populate();
+    return told == MAP_FAILED ? -1 : 0;
+}
+
+static int close_storm(void **state)
+{
+    munmap(told, sizeof(*told));
+    return close_segment(state);
+}
+
+static void check_whole(void)
+{
+    const char *fault = broken_invariant(segment);
+    if (fault) {
+        fail_msg("%s", fault);
+    }
+}
+
+static void many_processes_lose_no_count(void **state)
+{
+    worker_t pattern = {.count = operations_per_thread()};
+    limits.concurrency = PARALLEL;
+    run_processes(*state, pattern);
+    apipool_totals_t a = totals_of(group_a), b = totals_of(group_b);
+    assert_int_equal(told->strange, 0);
+    assert_int_equal(a.requests + b.requests, told->requests);
+    assert_int_equal(a.successes + b.successes, told->successes);
+    assert_int_equal(a.in_flight + b.in_flight, 0);
+    assert_true(told->requests > 1000);
+    for (int i = 0; i < KEYS; i++) {
+        assert_int_equal(segment->slots[i].requests, told->lent[i]);
+    }
+    check_whole();
+}
+
+static void a_limit_is_exact_whoever_asks(void **state)
+{
+    worker_t pattern = {.count = KEYS * RPM, .frozen = 1};
+    limits.rpm = RPM;
+    limits.concurrency = PARALLEL;
+    run_processes(*state, pattern);
+    assert_int_equal(told->strange, 0);
+    assert_int_equal(told->requests, KEYS * RPM);
+    for (int i = 0; i < KEYS; i++) {
+        assert_int_equal(told->lent[i], RPM);
+    }
+    check_whole();
+}
+
+/* A process that is killed while the parent holds the lock has none of it. */
+static pid_t kill_one(pid_t child)
+{
+    int status;
+    assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    apipool_segment_unlock(segment);
+    assert_true(WIFSIGNALED(status));
+    return child;
+}
+
+static void the_killed_leave_nothing_behind(void **state)
+{
+    worker_t forever = {.count = 1000000000};
+    pid_t children[PROCESSES];
+    limits.concurrency = PARALLEL;
+    for (int i = 0; i < PROCESSES; i++) {
+        children[i] = start(*state, forever, i);
+    }
+    for (int i = 0; i < 20; i++) {
+        int victim = i % PROCESSES;
+        usleep(10000);
+        pid_t dead = kill_one(children[victim]);
+        assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)dead), APR_SUCCESS);
+        children[victim] = start(*state, forever, i + PROCESSES);
+    }
+    for (int i = 0; i < PROCESSES; i++) {
+        pid_t dead = kill_one(children[i]);
+        assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)dead), APR_SUCCESS);
+    }
+    assert_int_equal(told->strange, 0);
+    assert_int_equal(in_flight(), 0);
+    check_whole();
+    for (int i = 0; i < KEYS; i++) {
+        assert_int_equal(segment->slots[i].proving, 0);
+    }
 }
 
 static void a_process_that_dies_with_the_lock_does_not_stop_the_others(void **state)
 {
-    add(group_a, "sk-1");
     for (int i = 0; i < 3; i++) {
         pid_t child = fork();
         assert_true(child >= 0);
@@ -242,15 +276,19 @@ static void a_process_that_dies_with_the_lock_does_not_stop_the_others(void **st
         }
         wait_for(child);
         alarm(10); /* ends this program where the lock is lost */
-        check_acquires("sk-1", NOW);
+        assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+        report(APIPOOL_R00, 0, NOW);
         alarm(0);
     }
 }
 
+#define STORM(name) cmocka_unit_test_setup_teardown(name, open_storm, close_storm)
+
 static const struct CMUnitTest tests[] = {
-    TEST(random_operations_keep_every_invariant),
-    TEST(many_processes_lose_no_count),
-    TEST(a_process_that_dies_with_the_lock_does_not_stop_the_others),
+    STORM(many_processes_lose_no_count),
+    STORM(a_limit_is_exact_whoever_asks),
+    STORM(the_killed_leave_nothing_behind),
+    STORM(a_process_that_dies_with_the_lock_does_not_stop_the_others),
 };
 
 int main(void)

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What holds for all keys of an account: cooldowns and spent quota. */
+#ifndef APIPOOL_STATE_ACCOUNT_H
+#define APIPOOL_STATE_ACCOUNT_H
+
+#include "layout.h"
+
+/* A hit on one key of an account is noted here in O(1); the others take it over when they would be lent
+ * next. Private to src/state; the caller holds the segment's lock. Accounts and models are hashes. */
+
+/** Notes that the keys of an account are of no use until then: for a model, or for all (0). */
+void apipool_account_hit_locked(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t account,
+                                apr_uint64_t model, int spent, apr_time_t until, apr_time_t now);
+
+/** The hit that holds for a model longest, or NULL. One that is for all models is preferred. */
+const apipool_hit_t *apipool_account_find_locked(const apipool_segment_t *segment,
+                                                 apr_uint32_t pool, apr_uint64_t account,
+                                                 apr_uint64_t model, apr_time_t now);
+
+/** Forgets that an account's quota is spent: one of its keys has worked since. */
+void apipool_account_refill_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                   apr_uint64_t account, apr_time_t now);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sets of small numbers as bits, with a way to find the next member of two sets at once. */
+#include "bits.h"
+
+#include <string.h>
+
+#define ONE APR_UINT64_C(1)
+
+static apr_size_t word_count(apr_uint32_t size)
+{
+    return size / 64;
+}
+
+static apr_size_t summary_count(apr_uint32_t size)
+{
+    return (word_count(size) + 63) / 64;
+}
+
+apr_size_t apipool_bits_bytes(apr_uint32_t size)
+{
+    return (word_count(size) + summary_count(size)) * sizeof(apr_uint64_t);
+}
+
+apipool_bits_t apipool_bits_view(void *memory, apr_uint32_t size)
+{
+    apipool_bits_t bits = {memory, (apr_uint64_t *)memory + word_count(size), size};
+    return bits;
+}
+
+static void summarise(apipool_bits_t bits, apr_uint32_t word)
+{
+    apr_uint64_t bit = ONE << (word % 64);
+    if (bits.words[word]) {
+        bits.summary[word / 64] |= bit;
+    }
+    else {
+        bits.summary[word / 64] &= ~bit;
+    }
+}
+
+void apipool_bits_fill(apipool_bits_t bits, apr_uint32_t first, int present)
+{
+    memset(bits.words + first / 64, present ? 0xff : 0, (bits.size - first) / 8);
+    apipool_bits_resume(bits);
+}
+
+void apipool_bits_resume(apipool_bits_t bits)
+{
+    memset(bits.summary, 0, summary_count(bits.size) * sizeof(*bits.summary));
+    for (apr_uint32_t word = 0; word < word_count(bits.size); word++) {
+        summarise(bits, word);
+    }
+}
+
+void apipool_bits_put(apipool_bits_t bits, apr_uint32_t n, int present)
+{
+    apr_uint64_t bit = ONE << (n % 64);
+    bits.words[n / 64] = present ? bits.words[n / 64] | bit : bits.words[n / 64] & ~bit;
+    summarise(bits, n / 64);
+}
+
+int apipool_bits_has(apipool_bits_t bits, apr_uint32_t n)
+{
+    return bits.words[n / 64] >> (n % 64) & 1;
+}
+
+static apr_uint64_t common(const apr_uint64_t *a, const apr_uint64_t *b, apr_size_t i)
+{
+    return b ? a[i] & b[i] : a[i];
+}
+
+apr_uint32_t apipool_bits_next(apipool_bits_t bits, const apipool_bits_t *other, apr_uint32_t from)
+{
+    const apr_uint64_t *words = other ? other->words : NULL;
+    const apr_uint64_t *summary = other ? other->summary : NULL;
+    apr_size_t word = from / 64;
+
+    if (from >= bits.size) {
+        return APR_UINT32_MAX;
+    }
+    apr_uint64_t found = common(bits.words, words, word) & (~APR_UINT64_C(0) << (from % 64));
+    if (found) {
+        return (apr_uint32_t)(word * 64) + (apr_uint32_t)__builtin_ctzll(found);
+    }
+    word++;
+    for (apr_size_t s = word / 64; s < summary_count(bits.size); s++) {
+        apr_uint64_t full = common(bits.summary, summary, s);
+        if (s == word / 64) {
+            full &= ~APR_UINT64_C(0) << (word % 64);
+        }
+        for (; full; full &= full - 1) { /* a word may be full in both and have nothing in common */
+            apr_size_t at = s * 64 + (apr_size_t)__builtin_ctzll(full);
+            found = common(bits.words, words, at);
+            if (found) {
+                return (apr_uint32_t)(at * 64) + (apr_uint32_t)__builtin_ctzll(found);
+            }
+        }
+    }
+    return APR_UINT32_MAX;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sets of small numbers as bits, with a way to find the next member of two sets at once. */
+#ifndef APIPOOL_STATE_BITS_H
+#define APIPOOL_STATE_BITS_H
+
+#include <apr.h>
+
+/* Words of 64 members each, and one bit per word that is not empty, so that a search skips 4,096 absent
+ * members at a time. Lies in shared memory; a view of it is made for each use. The caller locks. */
+typedef struct {
+    apr_uint64_t *words;
+    apr_uint64_t *summary;
+    apr_uint32_t size; /* a multiple of 64 */
+} apipool_bits_t;
+
+/** Bytes that a set of that size takes. */
+apr_size_t apipool_bits_bytes(apr_uint32_t size);
+
+/** A view of a set in memory of apipool_bits_bytes(size). */
+apipool_bits_t apipool_bits_view(void *memory, apr_uint32_t size);
+
+/** Makes every member from first, a multiple of 64, to the end present or absent. */
+void apipool_bits_fill(apipool_bits_t bits, apr_uint32_t first, int present);
+
+/** Makes the summary right after words were copied in. */
+void apipool_bits_resume(apipool_bits_t bits);
+
+void apipool_bits_put(apipool_bits_t bits, apr_uint32_t n, int present);
+
+int apipool_bits_has(apipool_bits_t bits, apr_uint32_t n);
+
+/**
+ * The first number from that one on which is in both sets, APR_UINT32_MAX when there is none.
+ * @param other NULL for a search in one set; else of the same size
+ */
+apr_uint32_t apipool_bits_next(apipool_bits_t bits, const apipool_bits_t *other, apr_uint32_t from);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Lending: whether the key that was picked may be used, and what its use changes. */
+#include <string.h>
+
+#include "account.h"
+#include "members.h"
+#include "pool.h"
+#include "queue.h"
+#include "slots.h"
+#include "tier.h"
+#include "trouble.h"
+
+#define QUEUE_STEP apr_time_from_msec(2) /* per place in line, until one looks again */
+#define QUEUE_FAR  50
+
+/* Keys that leave the rotation in one go, of an account with many of them say, before others get the lock. */
+#define AT_ONCE_MAX 256
+
+/* Takes a key out of the rotation until then, for one model or for all. */
+static void put_off(apipool_tier_t *tier, apr_uint32_t index, int part, apr_uint64_t model,
+                    apr_time_t until)
+{
+    apipool_segment_t *segment = tier->segment;
+    apipool_slot_t *slot = &segment->slots[index];
+    apr_uint32_t lane = model && slot->state == APIPOOL_STATE_ACTIVE
+                            ? apipool_members_cool_locked(segment, index, model, until, tier->now)
+                            : 0;
+    if (lane) {
+        tier->parts[part].lane = lane;
+        return;
+    }
+    if (slot->state == APIPOOL_STATE_ACTIVE) {
+        slot->state = APIPOOL_STATE_COOLING;
+        slot->until[0] = until;
+    }
+    else if (slot->until[0] < until) {
+        slot->until[0] = until;
+    }
+    apipool_members_settle_locked(segment, index);
+}
+
+/* Whether its account has met something that this key has not taken over yet. */
+static int is_hit_by_account(apipool_tier_t *tier, apr_uint32_t index, int part)
+{
+    apipool_slot_t *slot = &tier->segment->slots[index];
+    const apipool_source_t *source = tier->parts[part].source;
+    const apipool_hit_t *hit = apipool_account_find_locked(tier->segment, slot->pool, slot->account,
+                                                           source->model, tier->now);
+    if (!hit) {
+        return 0;
+    }
+    if (hit->spent && slot->state == APIPOOL_STATE_ACTIVE) {
+        slot->state = APIPOOL_STATE_QUOTA;
+        slot->until[0] = hit->until;
+        apipool_members_settle_locked(tier->segment, index);
+    }
+    else { /* of an account that is spent, one key finds out when it is time */
+        put_off(tier, index, part, hit->spent ? 0 : hit->model, hit->until);
+    }
+    return 1;
+}
+
+/* A key that has room, but not for as many tokens, is passed over by this request alone. */
+static void skip(apipool_tier_t *tier, apr_uint32_t index, apr_time_t until, apipool_lack_t *lack)
+{
+    apipool_lack_note(lack, until);
+    lack->cooling = 1;
+    if (tier->skipped_count < APIPOOL_SKIPPED_MAX) {
+        tier->skipped[tier->skipped_count++] = index;
+    }
+    else {
+        tier->count = 0; /* it is not likely that any has */
+    }
+}
+
+/* Whether a limit of the pool's own keeps the key from serving this request; if it keeps it from serving
+ * any, the key leaves the rotation until it may again. */
+static int is_full(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lack_t *lack)
+{
+    apipool_slot_t *slot = &tier->segment->slots[index];
+    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
+        apr_uint32_t limit = apipool_slot_limit(slot, tier->wanted->limits, i);
+        apr_uint32_t amount = apipool_slot_amount(i, tier->wanted->tokens);
+        apipool_window_t *window = &slot->windows[i];
+        apipool_window_span_e span = apipool_slot_span(i);
+        if (!limit || apipool_window_admits(window, span, tier->now, limit, amount)) {
+            continue;
+        }
+        if (apipool_window_admits(window, span, tier->now, limit, 1)) {
+            skip(tier, index, apipool_window_next_free(window, span, tier->now, limit, amount),
+                 lack);
+        }
+        else {
+            put_off(tier, index, part, 0,
+                    apipool_window_next_free(window, span, tier->now, limit, 1));
+        }
+        return 1;
+    }
+    return 0;
+}
+
+static void charge(apipool_slot_t *slot, apr_uint32_t tokens, apr_time_t now)
+{
+    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
+        apipool_window_charge(&slot->windows[i], apipool_slot_span(i), now,
+                              apipool_slot_amount(i, tokens));
+    }
+}
+
+/* Where the key stands in fair queueing. A key is never more than a few requests behind the clock. */
+static void serve(apipool_tier_t *tier, apipool_slot_t *slot, int part)
+{
+    apipool_candidate_t candidate = {
+        .in_flight = slot->in_flight,
+        .weight = (double)slot->weight * tier->parts[part].source->weight,
+        .success = slot->success,
+        .headroom = apipool_tier_headroom_locked(tier, slot),
+        .streak = slot->error_streak,
+        .served = slot->served,
+    };
+    double start = slot->served > tier->pool->clock ? slot->served : tier->pool->clock;
+    slot->served = apipool_select_finish(tier->wanted->strategy, &candidate, tier->pool->clock);
+    tier->pool->clock = start;
+}
+
+static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lease_t *lease)
+{
+    apipool_segment_t *segment = tier->segment;
+    apipool_slot_t *slot = &segment->slots[index];
+    const apipool_source_t *source = tier->parts[part].source;
+
+    serve(tier, slot, part);
+    charge(slot, tier->wanted->tokens, tier->now);
+    apipool_trouble_spend_locked(&segment->groups[slot->group], source->model, tier->wanted->client,
+                                 tier->now);
+    slot->in_flight++;
+    slot->requests++;
+    slot->last_used_at = tier->now;
+    slot->concurrency =
+        slot->limits.concurrency ? slot->limits.concurrency : tier->wanted->limits->concurrency;
+    lease->proving = slot->state != APIPOOL_STATE_ACTIVE;
+    if (lease->proving) {
+        slot->state = apipool_health_next(slot->state, APIPOOL_EVENT_DUE);
+        slot->proving = 1;
+    }
+    if (lease->proving || slot->concurrency) {
+        apipool_members_settle_locked(segment, index);
+    }
+    lease->slot = index;
+    lease->holder = apipool_slot_hold_locked(segment, index, lease->proving);
+    lease->group = slot->group;
+    lease->id = slot->id;
+    lease->model = source->model;
+    lease->tokens = tier->wanted->tokens;
+    lease->lent_at = tier->now;
+    apipool_slot_copy_secret_locked(segment, slot, lease);
+}
+
+/* Looks for a key in the tier and lends it. What keeps a chosen key back is noted with the key, which takes
+ * it out of the rotation, so that nobody looks at it in vain again. */
+static int lend_from(apipool_tier_t *tier, apipool_lease_t *lease, apipool_lack_t *lack)
+{
+    for (int passed_over = 0; tier->count; passed_over++) {
+        int part;
+        if (passed_over == AT_ONCE_MAX) {
+            lack->more = 1;
+            return 0;
+        }
+        apr_uint32_t index = apipool_tier_pick_locked(tier, &part);
+        if (index == APIPOOL_NONE) {
+            return 0;
+        }
+        if (!is_hit_by_account(tier, index, part) && !is_full(tier, index, part, lack)) {
+            if (!tier->wanted->look_only) {
+                lend(tier, index, part, lease);
+            }
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static apipool_acquired_e result_of(const apipool_lack_t *lack)
+{
+    return lack->tried     ? APIPOOL_ALL_TRIED
+           : lack->busy    ? APIPOOL_ALL_BUSY
+           : lack->cooling ? APIPOOL_ALL_COOLING
+           : lack->paused  ? APIPOOL_ALL_PAUSED
+                           : APIPOOL_EXHAUSTED;
+}
+
+static apipool_acquired_e acquire_locked(apipool_segment_t *segment, const apipool_wanted_t *wanted,
+                                         apr_time_t now, apipool_lease_t *lease,
+                                         apipool_lack_t *lack)
+{
+    apr_uint64_t ahead =
+        wanted->look_only
+            ? 0
+            : apipool_queue_ahead_locked(segment, wanted->pool, wanted->waits_for, wanted->waiter);
+    if (ahead) {
+        lack->retry_at = now + (ahead < QUEUE_FAR ? (apr_time_t)ahead : QUEUE_FAR) * QUEUE_STEP;
+        return APIPOOL_QUEUED;
+    }
+    for (int next = 0; next < wanted->source_count;) {
+        apipool_tier_t tier;
+        apipool_tier_open_locked(&tier, segment, wanted, now, &next, lack);
+        if (lend_from(&tier, lease, lack)) {
+            return APIPOOL_ACQUIRED;
+        }
+        if (lack->more) {
+            break;
+        }
+        apipool_tier_note_lack_locked(&tier, lack);
+    }
+    return result_of(lack);
+}
+
+apr_status_t apipool_pool_acquire(apipool_segment_t *segment, const apipool_wanted_t *wanted,
+                                  apr_time_t now, apipool_lease_t *lease,
+                                  apipool_acquired_e *result, apr_time_t *retry_at)
+{
+    apipool_lack_t lack;
+    do {
+        memset(&lack, 0, sizeof(lack));
+        apr_status_t rv = apipool_segment_lock(segment);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        *result = acquire_locked(segment, wanted, now, lease, &lack);
+        apipool_segment_unlock(segment);
+    } while (lack.more);
+    *retry_at = *result == APIPOOL_ACQUIRED ? 0 : lack.retry_at;
+    return APR_SUCCESS;
+}

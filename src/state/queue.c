@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Requests that wait for a key, in the order in which they came. */
+#include "queue.h"
+
+#define PROBES 16
+
+/* The queue in use for that, or else a free one; NULL when there is neither. */
+static apipool_queue_t *find(const apipool_segment_t *segment, apr_uint32_t pool,
+                             apr_uint64_t model)
+{
+    apr_uint64_t hash = (model ^ ((apr_uint64_t)pool << 32)) * APR_UINT64_C(0x9e3779b97f4a7c15);
+    apipool_queue_t *free = NULL;
+    for (apr_uint32_t n = 0; n < PROBES; n++) {
+        apipool_queue_t *q =
+            &segment->queues[((apr_uint32_t)(hash >> 32) + n) & (APIPOOL_QUEUES_MAX - 1)];
+        if (q->first == APIPOOL_NONE) {
+            free = free ? free : q;
+        }
+        else if (q->pool == pool && q->model == model) {
+            return q;
+        }
+    }
+    return free;
+}
+
+static apr_uint32_t take_waiter(apipool_segment_t *segment)
+{
+    apipool_header_t *header = segment->header;
+    apr_uint32_t i = header->waiters_free;
+    if (i != APIPOOL_NONE) {
+        header->waiters_free = segment->waiters[i].next;
+    }
+    else if (header->waiters_used < APIPOOL_WAITERS_MAX) {
+        i = header->waiters_used++;
+    }
+    return i;
+}
+
+apr_uint32_t apipool_queue_enter_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                        apr_uint64_t model)
+{
+    apipool_queue_t *q = find(segment, pool, model);
+    apr_uint32_t i = q ? take_waiter(segment) : APIPOOL_NONE;
+    if (i == APIPOOL_NONE) {
+        return i;
+    }
+    q->pool = pool;
+    q->model = model;
+    apipool_waiter_t *waiter = &segment->waiters[i];
+    waiter->process = segment->process;
+    waiter->queue = (apr_uint32_t)(q - segment->queues);
+    waiter->ticket = q->tickets++;
+    waiter->next = APIPOOL_NONE;
+    waiter->prev = q->last;
+    if (q->last != APIPOOL_NONE) {
+        segment->waiters[q->last].next = i;
+    }
+    else {
+        q->first = i;
+    }
+    q->last = i;
+    return i;
+}
+
+void apipool_queue_leave_locked(apipool_segment_t *segment, apr_uint32_t index)
+{
+    apipool_waiter_t *waiter = &segment->waiters[index];
+    apipool_queue_t *q = &segment->queues[waiter->queue];
+    if (waiter->prev != APIPOOL_NONE) {
+        segment->waiters[waiter->prev].next = waiter->next;
+    }
+    else {
+        q->first = waiter->next;
+    }
+    if (waiter->next != APIPOOL_NONE) {
+        segment->waiters[waiter->next].prev = waiter->prev;
+    }
+    else {
+        q->last = waiter->prev;
+    }
+    waiter->process = 0;
+    waiter->next = segment->header->waiters_free;
+    segment->header->waiters_free = index;
+}
+
+apr_uint64_t apipool_queue_ahead_locked(const apipool_segment_t *segment, apr_uint32_t pool,
+                                        apr_uint64_t model, apr_uint32_t waiter)
+{
+    const apipool_queue_t *q = find(segment, pool, model);
+    if (!q || q->first == APIPOOL_NONE) {
+        return 0;
+    }
+    apr_uint64_t mine = waiter != APIPOOL_NONE ? segment->waiters[waiter].ticket : q->tickets;
+    return mine - segment->waiters[q->first].ticket;
+}
+
+void apipool_queue_reclaim_locked(apipool_segment_t *segment, apr_uint32_t process)
+{
+    for (apr_uint32_t i = 0; i < segment->header->waiters_used; i++) {
+        if (segment->waiters[i].process && (!process || segment->waiters[i].process == process)) {
+            apipool_queue_leave_locked(segment, i);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Requests that wait for a key, in the order in which they came. */
+#ifndef APIPOOL_STATE_QUEUE_H
+#define APIPOOL_STATE_QUEUE_H
+
+#include "layout.h"
+
+/* Nobody sleeps in here: a request enters a queue, and looks from time to time whether it is the first.
+ * Requests of one pool and model share a queue. Private to src/state; the caller holds the segment's lock. */
+
+/** Enters at the end of the queue for a model of a pool. Returns the waiter, or APIPOOL_NONE when too many
+ *  wait already. */
+apr_uint32_t apipool_queue_enter_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                        apr_uint64_t model);
+
+/** Leaves from anywhere. */
+void apipool_queue_leave_locked(apipool_segment_t *segment, apr_uint32_t waiter);
+
+/** How many, at most, are before a waiter; how many wait at all for one that is APIPOOL_NONE. */
+apr_uint64_t apipool_queue_ahead_locked(const apipool_segment_t *segment, apr_uint32_t pool,
+                                        apr_uint64_t model, apr_uint32_t waiter);
+
+/** Takes out the waiters of a process that ended; of all when process is 0. */
+void apipool_queue_reclaim_locked(apipool_segment_t *segment, apr_uint32_t process);
+
+#endif

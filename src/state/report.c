@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reporting: what an attempt's verdict does to its key, its account and its upstream. */
+#include "account.h"
+#include "members.h"
+#include "pool.h"
+#include "slots.h"
+#include "trouble.h"
+
+#define AVERAGE_OF 10 /* about that many results make up the moving average */
+
+/* After the upstream failed the request that should prove a key. */
+#define PROVE_WAIT apr_time_from_sec(1)
+
+/* Failures are the key's own when others succeed that many times as often, and when of the results of keys in
+ * good order no more than that share fails: else chance alone makes streaks. */
+#define OUTWEIGHS   3
+#define FAILING_MAX 0.1
+#define FAILING_OF  20
+
+/* One result on its way into the segment. */
+typedef struct {
+    apipool_segment_t *segment;
+    const apipool_lease_t *lease;
+    const apipool_report_t *report;
+    apr_time_t now;
+    apipool_slot_t *slot;
+    apipool_group_t *group;
+    int proving;
+} result_t;
+
+static void average(apipool_slot_t *slot, double result)
+{
+    slot->success += (result - slot->success) / AVERAGE_OF;
+}
+
+/* What was everyone's fate is not held against the key any longer. */
+static void take_pardon(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    if (apipool_trouble_pardons_locked(result->group, slot)) {
+        slot->limited_streak -= slot->limited_streak > 0;
+        slot->error_streak = 0;
+        slot->round = 0;
+    }
+}
+
+static void settle_tokens(const result_t *result)
+{
+    static const int windows[] = {APIPOOL_TPM, APIPOOL_TPD};
+    apr_int64_t reserved = result->lease->tokens, used = result->report->tokens;
+    for (int i = 0; used >= 0 && i < 2; i++) {
+        apipool_window_t *window = &result->slot->windows[windows[i]];
+        apipool_window_span_e span = apipool_slot_span(windows[i]);
+        if (used > reserved) {
+            apipool_window_charge(window, span, result->now, (apr_uint64_t)(used - reserved));
+        }
+        else {
+            apipool_window_refund(window, span, result->lease->lent_at, result->now,
+                                  (apr_uint64_t)(reserved - used));
+        }
+    }
+}
+
+static void move_to(const result_t *result, apipool_state_e state, apr_time_t until)
+{
+    result->slot->state = state;
+    result->slot->until[0] = until;
+    apipool_members_settle_locked(result->segment, result->lease->slot);
+}
+
+/* A key that is not usable for longer than a cooldown, and is tried again from time to time. */
+static void lose(const result_t *result, apipool_event_e event)
+{
+    const apipool_policy_t *policy = result->report->policy;
+    apipool_slot_t *slot = result->slot;
+    apipool_state_e state = apipool_health_next(slot->state, event);
+    apr_time_t cooling = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0;
+
+    if (state == slot->state) {
+        return;
+    }
+    slot->recover_tries = result->proving ? slot->recover_tries + 1 : 0;
+    apr_time_t at = apipool_health_recover_at(slot->recover_tries, result->now, policy->recover_min,
+                                              policy->recover_max);
+    at = at > cooling ? at : cooling;
+    move_to(result, state, at);
+    if (state == APIPOOL_STATE_QUOTA && slot->account) {
+        apipool_account_hit_locked(result->segment, slot->pool, slot->account, 0, 1, at,
+                                   result->now);
+    }
+}
+
+/* Cools for the model alone, if there is one and the key is in rotation. */
+static int cool_model(const result_t *result, apr_uint64_t model, unsigned streak)
+{
+    const apipool_policy_t *policy = result->report->policy;
+    apipool_slot_t *slot = result->slot;
+    if (!model || (slot->state != APIPOOL_STATE_ACTIVE && slot->state != APIPOOL_STATE_COOLING)) {
+        return 0;
+    }
+    apr_uint32_t lane = apipool_members_lane_locked(result->segment, slot->group, model);
+    apr_time_t current = lane && slot->place[lane] != APIPOOL_NONE ? slot->until[lane] : 0;
+    apr_time_t until =
+        apipool_health_cool_until(current, result->report->verdict->retry_at, streak, result->now,
+                                  policy->cooldown_min, policy->cooldown_max);
+    if (!apipool_members_cool_locked(result->segment, result->lease->slot, model, until,
+                                     result->now)) {
+        return 0;
+    }
+    if (slot->account) {
+        apipool_account_hit_locked(result->segment, slot->pool, slot->account, model, 0, until,
+                                   result->now);
+    }
+    return 1;
+}
+
+static void cool(const result_t *result, unsigned streak)
+{
+    const apipool_policy_t *policy = result->report->policy;
+    const apipool_verdict_t *verdict = result->report->verdict;
+    apipool_slot_t *slot = result->slot;
+    apr_uint64_t model = verdict->scope == APIPOOL_SCOPE_MODEL ? result->lease->model : 0;
+    apipool_state_e state = apipool_health_next(slot->state, APIPOOL_EVENT_RATE_LIMITED);
+
+    if (cool_model(result, model, streak) || state != APIPOOL_STATE_COOLING) {
+        return;
+    }
+    apr_time_t current = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0;
+    move_to(result, state,
+            apipool_health_cool_until(current, verdict->retry_at, streak, result->now,
+                                      policy->cooldown_min, policy->cooldown_max));
+    if (slot->account && verdict->scope != APIPOOL_SCOPE_KEY) {
+        apipool_account_hit_locked(result->segment, slot->pool, slot->account, model, 0,
+                                   slot->until[0], result->now);
+    }
+}
+
+/* Requests that were in flight together meet one limit, not one each. */
+static void limited(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    int again = result->lease->lent_at >= slot->limited_at;
+    unsigned streak = slot->limited_streak;
+    if (again) {
+        slot->limited_streak++;
+    }
+    else if (streak) {
+        streak--;
+    }
+    slot->limited_at = result->now;
+    cool(result, streak);
+}
+
+/* Errors that may be the key's are, when the others have worked meanwhile. */
+static int is_the_keys_own(const result_t *result)
+{
+    const apipool_slot_t *slot = result->slot;
+    const apipool_group_t *g = result->group;
+    apr_uint64_t successes = g->successes - slot->others_succeeded;
+    apr_uint64_t failures = g->failures - slot->others_failed - (slot->failed_streak - 1);
+    return successes > 0 && successes >= OUTWEIGHS * failures && g->failing < FAILING_MAX;
+}
+
+static void failed(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    result->group->failures++;
+    if (slot->failed_streak++ == 0) {
+        result->group->failing += (1 - result->group->failing) / FAILING_OF;
+        slot->others_succeeded = result->group->successes;
+        slot->others_failed = result->group->failures;
+    }
+    if (result->proving) {
+        if (result->group->faults.count <= 1) { /* no one else's request failed */
+            lose(result, APIPOOL_EVENT_TRIPPED);
+        }
+        return;
+    }
+    if (slot->failed_streak >= result->report->policy->max_errors && is_the_keys_own(result)) {
+        lose(result, APIPOOL_EVENT_TRIPPED);
+    }
+}
+
+static void succeeded(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    apipool_state_e state = apipool_health_next(slot->state, APIPOOL_EVENT_SUCCESS);
+
+    result->group->successes++;
+    result->group->failing -= result->group->failing / FAILING_OF;
+    slot->successes++;
+    average(slot, 1);
+    slot->error_streak = slot->failed_streak = 0;
+    if (result->lease->lent_at >= slot->limited_at) {
+        slot->limited_streak = 0;
+    }
+    if (slot->state == APIPOOL_STATE_HALF_OPEN && result->proving) {
+        slot->recover_tries = 0;
+        move_to(result, state, 0);
+        apipool_account_refill_locked(result->segment, slot->pool, slot->account, result->now);
+    }
+}
+
+static void went_wrong(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    slot->errors++;
+    slot->error_streak++;
+    slot->last_status = (apr_uint32_t)result->report->status;
+    slot->last_rule = result->report->verdict->rule;
+    slot->last_error_at = result->now;
+    average(slot, 0);
+}
+
+static void apply(const result_t *result)
+{
+    apipool_event_e event = result->report->verdict->event;
+    switch (event) {
+    case APIPOOL_EVENT_SUCCESS:
+        succeeded(result);
+        break;
+    case APIPOOL_EVENT_RATE_LIMITED:
+        if (result->report->verdict->rule != APIPOOL_R09) { /* see apipool_pool_forbidden */
+            went_wrong(result);
+            limited(result);
+        }
+        break;
+    case APIPOOL_EVENT_FAILED:
+        went_wrong(result);
+        failed(result);
+        break;
+    case APIPOOL_EVENT_QUOTA_SPENT:
+    case APIPOOL_EVENT_REJECTED:
+        went_wrong(result);
+        lose(result, event);
+        break;
+    default:
+        break;
+    }
+}
+
+/* What the upstream may be told by it. Returns 1 when a refusal is everyone's fate. */
+static int judge_upstream(const result_t *result)
+{
+    const apipool_verdict_t *verdict = result->report->verdict;
+    switch (verdict->rule) {
+    case APIPOOL_R07:
+    case APIPOOL_R09:
+        return apipool_trouble_refusal_locked(result->group, result->slot, result->lease->model,
+                                              result->report->client, result->now);
+    case APIPOOL_R05:
+    case APIPOOL_R06:
+    case APIPOOL_R10:
+    case APIPOOL_R11:
+        apipool_trouble_answered_locked(result->group);
+        return 0;
+    default:
+        break;
+    }
+    if (verdict->upstream_fault) {
+        apipool_trouble_fault_locked(result->group, result->report->client, result->now);
+    }
+    else if (verdict->event == APIPOOL_EVENT_SUCCESS) {
+        apipool_trouble_success_locked(result->group);
+    }
+    return 0;
+}
+
+/* A half-open key whose request has told nothing waits for the next one. */
+static void wait_for_proof(const result_t *result)
+{
+    if (result->proving && result->slot->state == APIPOOL_STATE_HALF_OPEN) {
+        int fault = result->report->verdict->upstream_fault;
+        move_to(result, APIPOOL_STATE_HALF_OPEN, result->now + (fault ? PROVE_WAIT : 0));
+    }
+}
+
+static void give_back(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    slot->in_flight--;
+    if (result->proving) {
+        slot->proving = 0;
+    }
+    if (slot->concurrency || result->proving) {
+        apipool_members_settle_locked(result->segment, result->lease->slot);
+    }
+    apipool_slot_let_go_locked(result->segment, result->lease->holder);
+    settle_tokens(result);
+    if (result->report->headroom >= 0) {
+        slot->headroom = result->report->headroom;
+        slot->headroom_until = result->report->headroom_until;
+    }
+}
+
+static apipool_rule_e report_locked(const result_t *result)
+{
+    const apipool_verdict_t *verdict = result->report->verdict;
+    apipool_rule_e rule = verdict->rule;
+
+    give_back(result);
+    take_pardon(result);
+    if (judge_upstream(result)) {
+        rule = APIPOOL_R08;
+        if (verdict->retry_at > result->now) { /* the key has been told when to come back */
+            cool(result, 0);
+        }
+    }
+    else {
+        apply(result);
+    }
+    wait_for_proof(result);
+    result->group->rules[rule]++;
+    return rule;
+}
+
+apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                 const apipool_report_t *report, apr_time_t now,
+                                 apipool_outcome_t *outcome)
+{
+    result_t result = {.segment = segment,
+                       .lease = lease,
+                       .report = report,
+                       .now = now,
+                       .slot = &segment->slots[lease->slot],
+                       .group = &segment->groups[lease->group],
+                       .proving = lease->proving};
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        int was_lost = apipool_health_is_recovering(result.slot->state);
+        outcome->rule = report_locked(&result);
+        outcome->state = result.slot->state;
+        outcome->lost = !was_lost && apipool_health_is_recovering(outcome->state);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                    const apipool_report_t *report, apr_time_t now)
+{
+    result_t result = {.segment = segment,
+                       .lease = lease,
+                       .report = report,
+                       .now = now,
+                       .slot = &segment->slots[lease->slot],
+                       .group = &segment->groups[lease->group]};
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        if (result.slot->id == lease->id && result.slot->group == lease->group) {
+            went_wrong(&result);
+            limited(&result);
+        }
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *lease, apr_time_t now)
+{
+    apipool_slot_t *slot = &segment->slots[lease->slot];
+    apipool_group_t *group = &segment->groups[lease->group];
+    apr_uint32_t faults = __atomic_load_n(&group->faults.count, __ATOMIC_RELAXED);
+    apr_uint32_t refusals = __atomic_load_n(&group->refusals.count, __ATOMIC_RELAXED);
+
+    if (!faults && !refusals && !lease->proving) {
+        return APR_SUCCESS;
+    }
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apipool_trouble_success_locked(group);
+    if (lease->proving) {
+        slot->proving = 0;
+        apipool_slot_proved_locked(segment, lease->holder);
+        if (slot->state == APIPOOL_STATE_HALF_OPEN) { /* a late refusal may have come in between */
+            slot->state = apipool_health_next(slot->state, APIPOOL_EVENT_SUCCESS);
+            slot->recover_tries = 0;
+            apipool_account_refill_locked(segment, slot->pool, slot->account, now);
+        }
+        apipool_members_settle_locked(segment, lease->slot);
+    }
+    lease->proving = 0;
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What lending and reporting share: a slot's limits, its secret, and who holds it. */
+#ifndef APIPOOL_STATE_SLOTS_H
+#define APIPOOL_STATE_SLOTS_H
+
+#include "layout.h"
+#include "pool.h"
+
+/* Private to src/state; where the name says so the caller holds the segment's lock. */
+
+/** The limit of a window (APIPOOL_RPM and so on) that is in force for a key; 0: none. */
+apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot, const apipool_key_limits_t *defaults,
+                                int window);
+
+/** Whether it is one of the minute or of the day. */
+apipool_window_span_e apipool_slot_span(int window);
+
+/** What one request of so many tokens is charged with there. */
+apr_uint32_t apipool_slot_amount(int window, apr_uint32_t tokens);
+
+/** Names this process as the holder of a lease; APIPOOL_NONE when there is no entry left for it. */
+apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index, int proving);
+
+/** The holder's attempt has proved its key: nothing of that is left to be given back. */
+void apipool_slot_proved_locked(apipool_segment_t *segment, apr_uint32_t holder);
+
+/** Forgets the holder. */
+void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder);
+
+/** Keeps a key. Returns 0 when there is no room for a long one. */
+int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t *slot,
+                                     const char *key, apr_size_t len);
+
+void apipool_slot_copy_secret_locked(const apipool_segment_t *segment, const apipool_slot_t *slot,
+                                     apipool_lease_t *lease);
+
+#endif

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The upstreams of one priority, and which of their keys a request gets. */
+#include "tier.h"
+
+#include <stddef.h>
+
+#include "members.h"
+#include "slots.h"
+#include "trouble.h"
+
+#define SPREAD_ALL     16 /* pools up to this size are compared whole */
+#define SPREAD_FEW     4  /* of larger ones this many keys */
+#define DRAWS          4  /* at random, before the next usable key is taken */
+#define WEIGHTED_DRAWS 16
+#define AFFINITY_TRIES 4
+#define DUE_MAX        8
+#define BUSY_FOR       apr_time_from_sec(1)
+
+static apipool_group_t *group_of(const apipool_tier_t *tier, int part)
+{
+    return &tier->segment->groups[tier->parts[part].source->group];
+}
+
+void apipool_lack_note(apipool_lack_t *lack, apr_time_t at)
+{
+    if (at && (!lack->retry_at || at < lack->retry_at)) {
+        lack->retry_at = at;
+    }
+}
+
+/* An upstream that is left alone until then, if it has a key that could be used. */
+static void note_pause(const apipool_tier_t *tier, const apipool_source_t *source,
+                       apr_uint32_t lane, apr_time_t until, apipool_lack_t *lack)
+{
+    const apipool_group_t *g = &tier->segment->groups[source->group];
+    int fault = apipool_trouble_is_fault_locked(g, tier->wanted->client, tier->now);
+    apr_time_t ready = until;
+    if (!g->held_up &&
+        apipool_members_next_locked(tier->segment, source->group, lane, 0) == APIPOOL_NONE) {
+        ready = apipool_members_first_wake_locked(tier->segment, source->group, lane);
+        fault = 0;
+    }
+    if (ready) {
+        apipool_lack_note(lack, ready > until ? ready : until);
+        lack->paused |= fault;
+        lack->cooling |= !fault;
+    }
+}
+
+/* Adds an upstream to the row. */
+static void add_part(apipool_tier_t *tier, const apipool_source_t *source, apipool_lack_t *lack)
+{
+    apipool_group_t *g = &tier->segment->groups[source->group];
+    apr_uint32_t lane = apipool_members_lane_locked(tier->segment, source->group, source->model);
+    apipool_members_wake_locked(tier->segment, source->group, lane, tier->now);
+    apr_time_t until =
+        apipool_trouble_until_locked(g, source->model, tier->wanted->client, tier->now);
+    if (until) {
+        note_pause(tier, source, lane, until, lack);
+    }
+    if (!g->ordinals) {
+        return;
+    }
+    tier->parts[tier->count].source = source;
+    tier->parts[tier->count].lane = lane;
+    tier->parts[tier->count].offset = tier->total;
+    tier->parts[tier->count].closed = until != 0;
+    tier->count++;
+    tier->total += g->ordinals;
+    tier->usable += until ? 0 : g->usable;
+}
+
+static int part_of(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    int part = tier->count - 1;
+    while (tier->parts[part].offset > position) {
+        part--;
+    }
+    return part;
+}
+
+static apr_uint32_t slot_at(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    int part = part_of(tier, position);
+    return apipool_members_at_locked(tier->segment, tier->parts[part].source->group,
+                                     position - tier->parts[part].offset);
+}
+
+static int holds(const apr_uint32_t *slots, int count, apr_uint32_t index)
+{
+    for (int i = 0; i < count; i++) {
+        if (slots[i] == index) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_passed_over(const apipool_tier_t *tier, apr_uint32_t index)
+{
+    return holds(tier->wanted->tried, tier->wanted->tried_count, index) ||
+           holds(tier->skipped, tier->skipped_count, index);
+}
+
+static int is_free(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    int part = part_of(tier, position);
+    return !tier->parts[part].closed &&
+           apipool_members_is_usable_locked(tier->segment, tier->parts[part].source->group,
+                                            tier->parts[part].lane,
+                                            position - tier->parts[part].offset) &&
+           !is_passed_over(tier, slot_at(tier, position));
+}
+
+/* The first free position in [from, end), or APIPOOL_NONE. */
+static apr_uint32_t free_between(const apipool_tier_t *tier, apr_uint32_t from, apr_uint32_t end)
+{
+    for (int part = from < end ? part_of(tier, from) : tier->count; part < tier->count; part++) {
+        apr_uint32_t offset = tier->parts[part].offset;
+        apr_uint32_t group = tier->parts[part].source->group;
+        apr_uint32_t ordinal = from > offset ? from - offset : 0;
+        for (; !tier->parts[part].closed; ordinal++) {
+            ordinal =
+                apipool_members_next_locked(tier->segment, group, tier->parts[part].lane, ordinal);
+            if (ordinal == APIPOOL_NONE) {
+                break;
+            }
+            if (offset + ordinal >= end) {
+                return APIPOOL_NONE;
+            }
+            if (!is_passed_over(tier, apipool_members_at_locked(tier->segment, group, ordinal))) {
+                return offset + ordinal;
+            }
+        }
+    }
+    return APIPOOL_NONE;
+}
+
+/* The first free position from there on, around the end. */
+static apr_uint32_t next_free(const apipool_tier_t *tier, apr_uint32_t from)
+{
+    apr_uint32_t found = free_between(tier, from, tier->total);
+    return found == APIPOOL_NONE ? free_between(tier, 0, from) : found;
+}
+
+static apr_uint32_t draw_free(const apipool_tier_t *tier)
+{
+    apr_uint32_t position = 0;
+    for (int i = 0; i < DRAWS; i++) {
+        position = apipool_segment_draw_locked(tier->segment, tier->total);
+        if (is_free(tier, position)) {
+            return position;
+        }
+    }
+    return next_free(tier, position);
+}
+
+static double weight_at(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    const apipool_slot_t *slot = &tier->segment->slots[slot_at(tier, position)];
+    return (double)slot->weight * tier->parts[part_of(tier, position)].source->weight;
+}
+
+/* Each key serves as many requests in a row as it weighs. */
+static apr_uint32_t choose_next(const apipool_tier_t *tier)
+{
+    apipool_shared_pool_t *pool = tier->pool;
+    if (pool->turn < tier->total && pool->turn_left && is_free(tier, pool->turn)) {
+        pool->turn_left -= !tier->wanted->look_only;
+        return pool->turn;
+    }
+    apr_uint32_t after = pool->turn < tier->total - 1 ? pool->turn + 1 : 0;
+    apr_uint32_t position = next_free(tier, after);
+    if (position != APIPOOL_NONE && !tier->wanted->look_only) {
+        pool->turn = position;
+        pool->turn_left = (apr_uint32_t)weight_at(tier, position) - 1;
+    }
+    return position;
+}
+
+/* Of many keys hardly one lies in a cache. What will be read soon is fetched while other work is done. */
+static void fetch(const apipool_tier_t *tier, apr_uint32_t index, apr_size_t bytes)
+{
+    const char *slot = (const char *)&tier->segment->slots[index];
+    for (apr_size_t i = 0; i < bytes; i += 64) {
+        __builtin_prefetch(slot + i, 1);
+    }
+}
+
+/* A position at random that has been fetched since the last request, and one for the next. */
+static apr_uint32_t draw_fetched(const apipool_tier_t *tier)
+{
+    apr_uint32_t drawn = tier->pool->drawn % tier->total;
+    apr_uint32_t next = draw_free(tier);
+    if (next == APIPOOL_NONE || tier->wanted->look_only) {
+        return next;
+    }
+    tier->pool->drawn = next;
+    fetch(tier, slot_at(tier, next), sizeof(apipool_slot_t));
+    return is_free(tier, drawn) ? drawn : draw_free(tier);
+}
+
+/* Draws again as long as a heavier one would have been the more likely draw. */
+static apr_uint32_t choose_one(const apipool_tier_t *tier)
+{
+    apr_uint32_t position = draw_fetched(tier);
+    double heaviest = tier->pool->heaviest;
+    for (int i = 1; i < WEIGHTED_DRAWS && position != APIPOOL_NONE; i++) {
+        double weight = weight_at(tier, position);
+        heaviest = heaviest > weight ? heaviest : weight;
+        if (weight >= heaviest ||
+            apipool_segment_draw_locked(tier->segment, 1u << 20) < weight / heaviest * (1u << 20)) {
+            break;
+        }
+        position = draw_free(tier);
+    }
+    tier->pool->heaviest = heaviest;
+    return position;
+}
+
+/* What its windows leave a key, at least what its upstream has told. */
+double apipool_tier_headroom_locked(const apipool_tier_t *tier, const apipool_slot_t *slot)
+{
+    double least = slot->headroom_until > tier->now ? slot->headroom : 1;
+    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
+        apr_uint32_t limit = apipool_slot_limit(slot, tier->wanted->limits, i);
+        if (limit) {
+            double used =
+                (double)apipool_window_sum(&slot->windows[i], apipool_slot_span(i), tier->now);
+            double left = used < limit ? 1 - used / limit : 0;
+            least = left < least ? left : least;
+        }
+    }
+    return least;
+}
+
+static void look_at(const apipool_tier_t *tier, apr_uint32_t position,
+                    apipool_candidate_t *candidate)
+{
+    const apipool_slot_t *slot = &tier->segment->slots[slot_at(tier, position)];
+    int pardoned = apipool_trouble_pardons_locked(&tier->segment->groups[slot->group], slot);
+    candidate->in_flight = slot->in_flight;
+    candidate->weight = weight_at(tier, position);
+    candidate->success = slot->success;
+    candidate->headroom = apipool_tier_headroom_locked(tier, slot);
+    candidate->streak = pardoned ? 0 : slot->error_streak;
+    candidate->served = slot->served;
+    candidate->last_used_at = slot->last_used_at;
+}
+
+static void add_position(const apipool_tier_t *tier, apr_uint32_t position, apr_uint32_t *positions,
+                         int *count)
+{
+    if (position != APIPOOL_NONE && !holds(positions, *count, position)) {
+        positions[(*count)++] = position;
+        apr_uint32_t behind = next_free(tier, position + 1 < tier->total ? position + 1 : 0);
+        if (behind != APIPOOL_NONE) {
+            fetch(tier, slot_at(tier, behind), offsetof(apipool_slot_t, place));
+        }
+    }
+}
+
+/* The next keys from a few places, far from each other, that move by one with each request: every key is
+ * compared as often as any other, and has been fetched when it is. The last winner is compared again, so that
+ * a heavy one gets its share however many others there are. */
+static int draw_few(const apipool_tier_t *tier, apr_uint32_t *positions)
+{
+    apipool_shared_pool_t *pool = tier->pool;
+    int count = 0;
+    for (apr_uint32_t i = 0; i < SPREAD_FEW; i++) {
+        apr_uint32_t from = (pool->cursor + tier->total / SPREAD_FEW * i) % tier->total;
+        add_position(tier, next_free(tier, from), positions, &count);
+    }
+    if (pool->winner < tier->total && is_free(tier, pool->winner)) {
+        add_position(tier, pool->winner, positions, &count);
+    }
+    if (!tier->wanted->look_only) {
+        pool->cursor = (pool->cursor + 1) % tier->total;
+    }
+    return count;
+}
+
+static int gather(const apipool_tier_t *tier, apr_uint32_t *positions)
+{
+    int count = 0;
+    if (tier->usable > SPREAD_ALL) {
+        return draw_few(tier, positions);
+    }
+    for (apr_uint32_t at = free_between(tier, 0, tier->total);
+         at != APIPOOL_NONE && count < SPREAD_ALL; at = free_between(tier, at + 1, tier->total)) {
+        positions[count++] = at;
+    }
+    return count;
+}
+
+static apr_uint32_t choose_spread(const apipool_tier_t *tier)
+{
+    apipool_candidate_t candidates[SPREAD_ALL];
+    apr_uint32_t positions[SPREAD_ALL];
+    int count = gather(tier, positions);
+
+    for (int i = 0; i < count; i++) {
+        look_at(tier, positions[i], &candidates[i]);
+    }
+    if (!count) {
+        return APIPOOL_NONE;
+    }
+    apr_uint32_t winner =
+        positions[apipool_select(tier->wanted->strategy, candidates, count, tier->pool->clock)];
+    if (!tier->wanted->look_only) {
+        tier->pool->winner = winner;
+    }
+    return winner;
+}
+
+/* Jump consistent hashing (Lamping and Veach, 2014): of n places, one more moves one in n + 1. */
+static apr_uint32_t jump(apr_uint64_t key, apr_uint32_t places)
+{
+    apr_int64_t at = -1, next = 0;
+    while (next < (apr_int64_t)places) {
+        at = next;
+        key = key * APR_UINT64_C(2862933555777941757) + 1;
+        next = (apr_int64_t)((double)(at + 1) *
+                             ((double)(APR_INT64_C(1) << 31) / (double)((key >> 33) + 1)));
+    }
+    return (apr_uint32_t)at;
+}
+
+/* The same key for the same session, as long as it is usable; else another one, which also stays the
+ * same. Only the sessions of the key that is not usable move. */
+static apr_uint32_t choose_sticky(const apipool_tier_t *tier)
+{
+    apr_uint64_t hash = tier->wanted->affinity;
+    apr_uint32_t position = 0;
+    for (int i = 0; i < AFFINITY_TRIES; i++) {
+        position = jump(hash, tier->total);
+        if (is_free(tier, position)) {
+            return position;
+        }
+        hash = (hash ^ (hash >> 29)) * APR_UINT64_C(0x9e3779b97f4a7c15);
+    }
+    return next_free(tier, position);
+}
+
+static apr_uint32_t choose(const apipool_tier_t *tier)
+{
+    if (tier->wanted->affinity) {
+        return choose_sticky(tier);
+    }
+    switch (apipool_strategy_sample(tier->wanted->strategy)) {
+    case APIPOOL_SAMPLE_NEXT:
+        return choose_next(tier);
+    case APIPOOL_SAMPLE_FIRST:
+        return next_free(tier, 0);
+    case APIPOOL_SAMPLE_ONE:
+        return choose_one(tier);
+    case APIPOOL_SAMPLE_SPREAD:
+        break;
+    }
+    return choose_spread(tier);
+}
+
+static apr_uint32_t find_due(const apipool_tier_t *tier, int *part)
+{
+    apr_uint32_t due[DUE_MAX];
+    for (*part = 0; *part < tier->count; ++*part) {
+        int count =
+            tier->parts[*part].closed
+                ? 0
+                : apipool_members_due_locked(tier->segment, tier->parts[*part].source->group,
+                                             tier->parts[*part].lane, tier->now, due, DUE_MAX);
+        for (int i = 0; i < count; i++) {
+            if (!is_passed_over(tier, due[i])) {
+                return due[i];
+            }
+        }
+    }
+    return APIPOOL_NONE;
+}
+
+/* A key that waits to be tried again has the first claim on a request, unless that has tried one already. */
+/* Whose strategy has met keys without room again and again finds one with room by chance. */
+static apr_uint32_t choose_usable(const apipool_tier_t *tier)
+{
+    if (!tier->usable) {
+        return APIPOOL_NONE;
+    }
+    return tier->skipped_count < APIPOOL_SKIPPED_MAX / 2 ? choose(tier) : draw_free(tier);
+}
+
+apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part)
+{
+    apr_uint32_t index = tier->wanted->sure_first ? APIPOOL_NONE : find_due(tier, part);
+    if (index != APIPOOL_NONE) {
+        return index;
+    }
+    apr_uint32_t position = choose_usable(tier);
+    if (position != APIPOOL_NONE) {
+        *part = part_of(tier, position);
+        index = slot_at(tier, position);
+        fetch(tier, index, sizeof(apipool_slot_t));
+        return index;
+    }
+    return tier->wanted->sure_first ? find_due(tier, part) : APIPOOL_NONE;
+}
+
+/* Notes why the tier had no key. */
+void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *lack)
+{
+    for (int part = 0; part < tier->count; part++) {
+        if (tier->parts[part].closed) {
+            continue;
+        }
+        const apipool_group_t *g = group_of(tier, part);
+        apr_uint32_t group = tier->parts[part].source->group, lane = tier->parts[part].lane;
+        apr_uint32_t ordinal = apipool_members_next_locked(tier->segment, group, lane, 0);
+        apr_time_t wake = apipool_members_first_wake_locked(tier->segment, group, lane);
+        for (; ordinal != APIPOOL_NONE && !lack->tried;
+             ordinal = apipool_members_next_locked(tier->segment, group, lane, ordinal + 1)) {
+            lack->tried = holds(tier->wanted->tried, tier->wanted->tried_count,
+                                apipool_members_at_locked(tier->segment, group, ordinal));
+        }
+        apipool_lack_note(lack, wake);
+        lack->cooling |= wake != 0;
+        if (g->held_up) { /* nobody knows for how long */
+            lack->busy = 1;
+            apipool_lack_note(lack, tier->now + BUSY_FOR);
+        }
+    }
+}
+
+void apipool_tier_open_locked(apipool_tier_t *tier, apipool_segment_t *segment,
+                              const apipool_wanted_t *wanted, apr_time_t now, int *next,
+                              apipool_lack_t *lack)
+{
+    int priority = wanted->sources[*next].priority;
+    tier->segment = segment;
+    tier->wanted = wanted;
+    tier->pool = &segment->pools[wanted->pool];
+    tier->now = now;
+    tier->count = 0;
+    tier->total = tier->usable = 0;
+    tier->skipped_count = 0;
+    for (; *next < wanted->source_count && wanted->sources[*next].priority == priority; ++*next) {
+        add_part(tier, &wanted->sources[*next], lack);
+    }
+}

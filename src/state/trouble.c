@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Upstreams that fail or refuse everyone: when to leave them alone, and when to try again. */
+#include "trouble.h"
+
+#include <string.h>
+
+#define PAUSE         apr_time_from_sec(1)
+#define FAULTS_MAX    5 /* in a row, whatever the key */
+#define REFUSALS_MIN  3 /* of distinct keys */
+#define REFUSALS_SPAN apr_time_from_sec(5)
+
+/* A pause that ends later than any could was begun before the clock was set back. */
+static int is_paused(const apipool_trouble_t *trouble, apr_time_t now)
+{
+    return trouble->pausing && trouble->paused_until > now && trouble->paused_until <= now + PAUSE;
+}
+
+static int concerns_client(const apipool_trouble_t *trouble, apr_uint64_t client)
+{
+    return !trouble->client || trouble->client == client;
+}
+
+static int concerns_model(const apipool_group_t *g, apr_uint64_t model)
+{
+    return !g->refused_model || g->refused_model == model;
+}
+
+static void note_client(apipool_trouble_t *trouble, apr_uint64_t client)
+{
+    if (trouble->client != client) {
+        trouble->client = 0;
+    }
+}
+
+apr_time_t apipool_trouble_until_locked(const apipool_group_t *g, apr_uint64_t model,
+                                        apr_uint64_t client, apr_time_t now)
+{
+    apr_time_t until = 0;
+    if (is_paused(&g->faults, now) && concerns_client(&g->faults, client)) {
+        until = g->faults.paused_until;
+    }
+    if (is_paused(&g->refusals, now) && concerns_client(&g->refusals, client) &&
+        concerns_model(g, model) && g->refusals.paused_until > until) {
+        until = g->refusals.paused_until;
+    }
+    return until;
+}
+
+int apipool_trouble_is_fault_locked(const apipool_group_t *g, apr_uint64_t client, apr_time_t now)
+{
+    return is_paused(&g->faults, now) && concerns_client(&g->faults, client);
+}
+
+void apipool_trouble_spend_locked(apipool_group_t *g, apr_uint64_t model, apr_uint64_t client,
+                                  apr_time_t now)
+{
+    if (g->faults.pausing && concerns_client(&g->faults, client)) {
+        g->faults.paused_until = now + PAUSE;
+    }
+    if (g->refusals.pausing && concerns_client(&g->refusals, client) && concerns_model(g, model)) {
+        g->refusals.paused_until = now + PAUSE;
+    }
+}
+
+void apipool_trouble_fault_locked(apipool_group_t *g, apr_uint64_t client, apr_time_t now)
+{
+    apipool_trouble_t *faults = &g->faults;
+    if (faults->count++ == 0) {
+        faults->since = now;
+        faults->client = client;
+    }
+    note_client(faults, client);
+    if (faults->count >= FAULTS_MAX) {
+        faults->pausing = 1;
+        faults->paused_until = now + PAUSE;
+    }
+}
+
+static void begin_round(apipool_group_t *g, apr_uint64_t model, apr_uint64_t client, apr_time_t now)
+{
+    memset(&g->refusals, 0, sizeof(g->refusals));
+    g->refusals.since = now;
+    g->round++;
+    g->pardoned <<= 1;
+    g->usable_then = g->usable + g->held_up;
+    g->refused_model = model;
+    g->refusals.client = client;
+}
+
+int apipool_trouble_refusal_locked(apipool_group_t *g, apipool_slot_t *slot, apr_uint64_t model,
+                                   apr_uint64_t client, apr_time_t now)
+{
+    apipool_trouble_t *refusals = &g->refusals;
+    if (!refusals->pausing && (!refusals->since || now - refusals->since > REFUSALS_SPAN)) {
+        begin_round(g, model, client, now);
+    }
+    if (slot->round != g->round) {
+        slot->round = g->round;
+        refusals->count++;
+    }
+    if (g->refused_model != model) {
+        g->refused_model = 0;
+    }
+    note_client(refusals, client);
+    if (refusals->count < REFUSALS_MIN || refusals->count * 2 < g->usable_then) {
+        return 0;
+    }
+    g->pardoned |= 1;
+    refusals->pausing = 1;
+    refusals->paused_until = now + PAUSE;
+    return 1;
+}
+
+void apipool_trouble_answered_locked(apipool_group_t *g)
+{
+    memset(&g->faults, 0, sizeof(g->faults));
+}
+
+void apipool_trouble_success_locked(apipool_group_t *g)
+{
+    memset(&g->faults, 0, sizeof(g->faults));
+    memset(&g->refusals, 0, sizeof(g->refusals));
+}
+
+int apipool_trouble_pardons_locked(const apipool_group_t *g, const apipool_slot_t *slot)
+{
+    apr_uint32_t ago = g->round - slot->round;
+    return slot->round && ago < 64 && g->pardoned >> ago & 1;
+}

@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Random events over src/state/pool: what must hold whatever happens, and that every key comes back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "account.h"
+#include "pool_fixture.h"
+#include "slots.h"
+#include "trouble.h"
+
+#define KEYS      24
+#define ACCOUNTS  3 /* 0: none */
+#define MODELS    10
+#define LEASES    24
+#define PROCESSES 4
+#define LOG       64
+#define DAY       SEC(86400)
+#define NAMED_MAX DAY /* what an upstream names at most */
+#define WAY_OUT   (policy.recover_max + SEC(25 * 3600))
+
+/* What is known of a key beside the segment. */
+typedef struct {
+    apr_time_t floor[MODELS]; /* not to be lent before; [0]: for no model at all */
+    struct {
+        apr_time_t at;
+        apr_uint32_t tokens, lease;
+    } log[LOG]; /* of what it was lent for */
+    apr_uint32_t logged, proving, in_flight, account;
+} known_t;
+
+typedef struct {
+    apr_uint32_t random;
+    apr_time_t now;
+    const apipool_rule_e *rules; /* that verdicts are drawn from */
+    apr_uint32_t rule_count;
+    apipool_lease_t leases[LEASES];
+    apr_uint32_t owner[LEASES], serial[LEASES];
+    apr_uint32_t lent, serials;
+    known_t keys[KEYS];
+    apr_time_t account_floor[ACCOUNTS][MODELS];
+    apr_uint64_t requests, successes, errors, verdicts, lost;
+    apr_uint32_t waiter;
+} world_t;
+
+static world_t world;
+
+static apr_uint32_t draw(apr_uint32_t bound)
+{
+    return next_random(&world.random) % bound;
+}
+
+static apr_time_t later(apr_time_t a, apr_time_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A third of the keys has limits of its own, half of them an account. */
+static void populate(void)
+{
+    char key[16];
+    static const char *const accounts[ACCOUNTS] = {"", "acme", "other"};
+    for (apr_uint32_t i = 0; i < KEYS; i++) {
+        snprintf(key, sizeof(key), "key %u", i);
+        apipool_key_item_t item = {.key = key,
+                                   .len = strlen(key),
+                                   .enabled = 1,
+                                   .weight = 1 + i % 3,
+                                   .account = accounts[i % 6 < 4 ? 0 : i % 6 - 3]};
+        if (i % 3 == 1) {
+            item.limits = (apipool_key_limits_t){.rpm = 20, .tpm = 600, .concurrency = 3};
+        }
+        assert_int_equal(add_item(i % 2 ? group_a : group_b, &item), APIPOOL_ADDED);
+        world.keys[i].account = i % 6 < 4 ? 0 : i % 6 - 3;
+    }
+}
+
+static void begin(const apipool_rule_e *rules, apr_uint32_t rule_count, apr_uint32_t seed)
+{
+    memset(&world, 0, sizeof(world));
+    world.random = seed;
+    world.now = NOW;
+    world.rules = rules;
+    world.rule_count = rule_count;
+    world.waiter = APIPOOL_NONE;
+    limits = (apipool_key_limits_t){.rpm = 40, .concurrency = 6};
+    populate();
+}
+
+/* What lies within the last minute must be within the limits. */
+static void check_limits(apr_uint32_t key)
+{
+    const known_t *known = &world.keys[key];
+    const apipool_slot_t *slot = &segment->slots[key];
+    apr_uint32_t requests = 0, tokens = 0;
+    for (apr_uint32_t i = 0; i < LOG && i < known->logged; i++) {
+        if (known->log[i].at > world.now - SEC(60)) {
+            requests++;
+            tokens += known->log[i].tokens;
+        }
+    }
+    assert_true(requests <= apipool_slot_limit(slot, &limits, APIPOOL_RPM));
+    assert_true(!slot->limits.tpm || tokens <= slot->limits.tpm);
+    assert_true(known->in_flight <= (slot->limits.concurrency ? slot->limits.concurrency : 6));
+}
+
+static void note_lent(apr_uint32_t tokens)
+{
+    known_t *known = &world.keys[lease.slot];
+    apr_uint32_t model = (apr_uint32_t)lease.model;
+
+    assert_true(known->floor[model] <= world.now || (lease.proving && model == 0));
+    if (!lease.proving) {
+        assert_true(known->floor[0] <= world.now);
+        assert_true(known->account == 0 ||
+                    (world.account_floor[known->account][0] <= world.now &&
+                     world.account_floor[known->account][model] <= world.now));
+    }
+    known->proving += lease.proving != 0;
+    assert_true(known->proving <= 1);
+    known->in_flight++;
+    known->log[known->logged % LOG].at = world.now;
+    known->log[known->logged % LOG].tokens = tokens;
+    known->log[known->logged++ % LOG].lease = ++world.serials;
+    world.serial[world.lent] = world.serials;
+    world.owner[world.lent] = segment->process;
+    world.leases[world.lent++] = lease;
+    world.requests++;
+    check_limits(lease.slot);
+}
+
+/* Whether nothing that is known keeps a key from being lent. */
+static int is_idle(const apipool_wanted_t *wanted, apr_uint32_t key)
+{
+    apipool_slot_t *slot = &segment->slots[key];
+    const apipool_group_t *g = &segment->groups[slot->group];
+    apr_uint64_t model = wanted->sources[0].model;
+    apr_uint32_t lane = apipool_members_lane_locked(segment, slot->group, model);
+    int wanted_here = 0;
+
+    for (int i = 0; i < wanted->source_count; i++) {
+        wanted_here |= wanted->sources[i].group == slot->group;
+    }
+    for (int i = 0; i < wanted->tried_count; i++) {
+        wanted_here &= wanted->tried[i] != key;
+    }
+    if (!wanted_here || apipool_trouble_until_locked(g, model, wanted->client, world.now) ||
+        (lane && slot->place[lane] != APIPOOL_NONE && slot->until[lane] > world.now)) {
+        return 0;
+    }
+    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
+        apr_uint32_t limit = apipool_slot_limit(slot, wanted->limits, i);
+        if (limit && !apipool_window_admits(&slot->windows[i], apipool_slot_span(i), world.now,
+                                            limit, apipool_slot_amount(i, wanted->tokens))) {
+            return 0;
+        }
+    }
+    const apipool_hit_t *hit =
+        apipool_account_find_locked(segment, slot->pool, slot->account, model, world.now);
+    return !hit && (should_be_usable(slot) ||
+                    ((slot->state == APIPOOL_STATE_COOLING || should_be_recovering(slot)) &&
+                     slot->until[0] <= world.now));
+}
+
+static void check_nothing_idle(const apipool_wanted_t *wanted, apipool_acquired_e result)
+{
+    for (apr_uint32_t key = 0; result != APIPOOL_QUEUED && key < KEYS; key++) {
+        if (is_idle(wanted, key)) {
+            fail_msg("key %u is idle, and there is none: %d", key, (int)result);
+        }
+    }
+    if (result == APIPOOL_ALL_COOLING || result == APIPOOL_ALL_PAUSED || result == APIPOOL_QUEUED) {
+        assert_true(retry_at > world.now);
+    }
+}
+
+/* Both upstreams or one, of one priority or two. */
+static apipool_wanted_t draw_wanted(apr_uint32_t model)
+{
+    static apr_uint32_t tried[4];
+    apipool_wanted_t wanted = want((apipool_strategy_e)draw(APIPOOL_STRATEGY_COUNT));
+    sources[0].model = sources[1].model = model;
+    sources[1].priority = draw(3) == 0;
+    sources[1].weight = 1 + draw(2);
+    wanted.source_count = draw(4) ? 2 : 1;
+    wanted.affinity = draw(5) ? 0 : 1 + draw(50);
+    wanted.tokens = draw(10) ? 1 + draw(50) : 1 + draw(600);
+    wanted.waits_for = model;
+    wanted.look_only = draw(10) == 0;
+    wanted.tried = tried;
+    while (wanted.tried_count < 4 && draw(3) == 0) {
+        tried[wanted.tried_count++] = draw(KEYS);
+    }
+    return wanted;
+}
+
+static void random_acquire(void)
+{
+    apipool_wanted_t wanted = draw_wanted(draw(3) ? draw(3) : draw(MODELS));
+    if (world.lent == LEASES) {
+        return;
+    }
+    segment->process = 1 + draw(PROCESSES);
+    wanted.client = draw(3);
+    apipool_acquired_e result = acquire_wanted(&wanted, world.now);
+    if (result != APIPOOL_ACQUIRED) {
+        check_nothing_idle(&wanted, result);
+    }
+    else if (!wanted.look_only) {
+        for (int i = 0; i < wanted.tried_count; i++) {
+            assert_int_not_equal(lease.slot, wanted.tried[i]);
+        }
+        note_lent(wanted.tokens);
+    }
+}
+
+static void forget_lease(apr_uint32_t which)
+{
+    known_t *known = &world.keys[world.leases[which].slot];
+    known->in_flight--;
+    known->proving -= world.leases[which].proving != 0;
+    world.lent--;
+    world.leases[which] = world.leases[world.lent];
+    world.owner[which] = world.owner[world.lent];
+    world.serial[which] = world.serial[world.lent];
+}
+
+/* A limit binds the key, and its account where the scope says so, from when it could be lent on. */
+static void note_limit(const apipool_lease_t *lent, const apipool_verdict_t *verdict,
+                       apipool_state_e before)
+{
+    known_t *known = &world.keys[lent->slot];
+    int whole = verdict->scope != APIPOOL_SCOPE_MODEL;
+    apr_uint32_t model = whole ? 0 : (apr_uint32_t)lent->model;
+    apr_time_t until = verdict->retry_at > world.now ? verdict->retry_at
+                       : outcome.rule == APIPOOL_R08 ? 0
+                                                     : world.now + policy.cooldown_min;
+    if (before != APIPOOL_STATE_ACTIVE && before != APIPOOL_STATE_COOLING) {
+        return;
+    }
+    known->floor[model] = later(known->floor[model], until);
+    if (known->account && verdict->scope != APIPOOL_SCOPE_KEY) {
+        apr_time_t *floor = &world.account_floor[known->account][model];
+        *floor = later(*floor, until);
+    }
+}
+
+static void note_tokens(apr_uint32_t which, apr_uint32_t used)
+{
+    known_t *known = &world.keys[world.leases[which].slot];
+    for (apr_uint32_t i = 0; i < LOG; i++) {
+        if (known->log[i].lease == world.serial[which]) {
+            known->log[i].tokens = used;
+        }
+    }
+}
+
+/* The account has worked: whatever was said of it is history. */
+static void note_proof(const apipool_lease_t *lent)
+{
+    world.account_floor[world.keys[lent->slot].account][0] = 0;
+}
+
+static apipool_verdict_t draw_verdict(void)
+{
+    static const apipool_scope_e scopes[] = {APIPOOL_SCOPE_MODEL, APIPOOL_SCOPE_MODEL,
+                                             APIPOOL_SCOPE_KEY, APIPOOL_SCOPE_ACCOUNT};
+    apipool_rule_e rule = world.rules[draw(world.rule_count)];
+    apr_interval_time_t span = draw(20) ? SEC(30) : NAMED_MAX;
+    apipool_verdict_t verdict =
+        verdict_of(rule, draw(2) ? world.now + (apr_time_t)(draw(1000) * (span / 1000)) : 0);
+    if (rule == APIPOOL_R07) {
+        verdict.scope = scopes[draw(4)];
+    }
+    return verdict;
+}
+
+/* Another key has served the same request meanwhile. */
+static void forbid(const apipool_lease_t *lent, const apipool_verdict_t *verdict)
+{
+    apipool_report_t what = {.verdict = verdict, .headroom = -1, .tokens = -1, .policy = &policy};
+    const apipool_slot_t *slot = &segment->slots[lent->slot];
+    apipool_state_e before = slot->state;
+    apr_uint64_t errors = slot->errors;
+    assert_int_equal(apipool_pool_forbidden(segment, lent, &what, world.now), APR_SUCCESS);
+    world.errors += slot->errors - errors;
+    if (slot->errors > errors) {
+        note_limit(lent, verdict, before);
+    }
+}
+
+static void random_report(void)
+{
+    if (!world.lent) {
+        return;
+    }
+    apr_uint32_t which = draw(world.lent);
+    const apipool_lease_t lent = world.leases[which];
+    apipool_slot_t *slot = &segment->slots[lent.slot];
+    apipool_state_e before = slot->state;
+    apipool_verdict_t verdict = draw_verdict();
+    apr_int64_t tokens = draw(3) ? (apr_int64_t)draw(lent.tokens + 1) : -1;
+
+    client = draw(3);
+    report_as(&lent, &verdict, tokens, world.now);
+    assert_int_equal(outcome.state, slot->state);
+    if (tokens >= 0) {
+        note_tokens(which, (apr_uint32_t)tokens);
+    }
+    if (verdict.event == APIPOOL_EVENT_RATE_LIMITED && verdict.rule != APIPOOL_R09) {
+        note_limit(&lent, &verdict, before);
+    }
+    else if (verdict.rule == APIPOOL_R09 && outcome.rule != APIPOOL_R08 && draw(2)) {
+        forbid(&lent, &verdict);
+    }
+    if (verdict.event == APIPOOL_EVENT_SUCCESS && lent.proving) {
+        note_proof(&lent);
+    }
+    world.successes += verdict.event == APIPOOL_EVENT_SUCCESS;
+    world.errors += outcome.rule != APIPOOL_R08 && outcome.rule != APIPOOL_R09 &&
+                    verdict.event != APIPOOL_EVENT_SUCCESS && verdict.event != APIPOOL_EVENT_NONE;
+    world.verdicts++;
+    world.lost += outcome.lost != 0;
+    forget_lease(which);
+}
+
+static void random_proof(void)
+{
+    if (world.lent) {
+        apipool_lease_t *lent = &world.leases[draw(world.lent)];
+        known_t *known = &world.keys[lent->slot];
+        if (lent->proving) {
+            note_proof(lent);
+        }
+        known->proving -= lent->proving != 0;
+        assert_int_equal(apipool_pool_proved(segment, lent, world.now), APR_SUCCESS);
+        assert_int_equal(lent->proving, 0);
+    }
+}
+
+static void random_death(void)
+{
+    apr_uint32_t process = 1 + draw(PROCESSES);
+    assert_int_equal(apipool_pool_reclaim(segment, process), APR_SUCCESS);
+    for (apr_uint32_t i = world.lent; i-- > 0;) {
+        if (world.owner[i] == process) {
+            forget_lease(i);
+        }
+    }
+    world.waiter = APIPOOL_NONE; /* they are of all processes in turn */
+    assert_int_equal(apipool_pool_reclaim(segment, 99), APR_SUCCESS);
+}
+
+/* The same key is given for the other upstream. */
+static void random_import(void)
+{
+    char name[16];
+    apr_uint32_t key = draw(KEYS);
+    apr_uint32_t group = draw(2) ? group_a : group_b;
+    snprintf(name, sizeof(name), "key %u", key);
+    if (segment->slots[key].group != group) { /* its limits for models end */
+        memset(&world.keys[key].floor[1], 0, (MODELS - 1) * sizeof(apr_time_t));
+    }
+    assert_int_equal(add(group, name), APIPOOL_DUPLICATE);
+}
+
+static void random_wait(void)
+{
+    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+    wanted.waits_for = MODELS - 1 - draw(2); /* which is not asked for often */
+    segment->process = 99;
+    if (world.waiter == APIPOOL_NONE) {
+        assert_int_equal(apipool_pool_enter_queue(segment, &wanted, &world.waiter), APR_SUCCESS);
+    }
+    else {
+        assert_int_equal(apipool_pool_leave_queue(segment, world.waiter), APR_SUCCESS);
+        world.waiter = APIPOOL_NONE;
+    }
+}
+
+static void random_event(void)
+{
+    apr_uint32_t dice = draw(1000);
+    if (dice < 420) {
+        random_acquire();
+    }
+    else if (dice < 820) {
+        random_report();
+    }
+    else if (dice < 960) {
+        world.now += draw(draw(50) ? SEC(2) : draw(10) ? SEC(60) : SEC(2000));
+    }
+    else if (dice < 985) {
+        random_proof();
+    }
+    else if (dice < 990) {
+        random_death();
+    }
+    else if (dice < 994) {
+        random_import();
+    }
+    else {
+        random_wait();
+    }
+}
+
+static void check_counts(void)
+{
+    const char *fault = broken_invariant(segment);
+    if (fault) {
+        fail_msg("%s", fault);
+    }
+    apipool_totals_t a = totals_of(group_a), b = totals_of(group_b);
+    apr_uint64_t verdicts = 0;
+    for (int i = 0; i < APIPOOL_RULE_COUNT; i++) {
+        verdicts += a.rules[i] + b.rules[i];
+    }
+    assert_int_equal(a.requests + b.requests, world.requests);
+    assert_int_equal(a.successes + b.successes, world.successes);
+    assert_int_equal(a.errors + b.errors, world.errors);
+    assert_int_equal(a.in_flight + b.in_flight, world.lent);
+    assert_int_equal(verdicts, world.verdicts);
+}
+
+/* For no model, or for one of them: who can be lent, each once. */
+static int count_usable(apr_uint32_t model)
+{
+    static apipool_lease_t lent[KEYS];
+    apr_uint32_t tried[KEYS];
+    int count = 0;
+    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    sources[0].model = sources[1].model = model;
+    sources[1].priority = 0;
+    wanted.tried = tried;
+    while (count < KEYS && acquire_wanted(&wanted, world.now) == APIPOOL_ACQUIRED) {
+        tried[wanted.tried_count++] = lease.slot;
+        lent[count++] = lease;
+    }
+    for (int i = 0; i < count; i++) {
+        report_lease(&lent[i], APIPOOL_R00, 0, world.now);
+    }
+    return count;
+}
+
+/* From here on everything answers well. */
+static void check_the_way_out(void)
+{
+    apr_time_t end = world.now + WAY_OUT;
+    int usable = 0;
+    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    sources[1].priority = 0;
+    for (int i = 0; world.now < end; i++) {
+        sources[0].model = sources[1].model = (apr_uint64_t)(i % MODELS);
+        apipool_acquired_e result = acquire_by(APIPOOL_STRATEGY_SMART, world.now);
+        if (result == APIPOOL_ACQUIRED) {
+            report(APIPOOL_R00, 0, world.now);
+        }
+        world.now += result == APIPOOL_ACQUIRED && i % 20 ? SEC(1) / 2 : SEC(20);
+    }
+    for (apr_uint32_t key = 0; key < KEYS; key++) {
+        if (segment->slots[key].state != APIPOOL_STATE_ACTIVE) {
+            fail_msg("key %u is %s", key, apipool_state_name(segment->slots[key].state));
+        }
+    }
+    for (apr_uint32_t model = 0; model < MODELS; model++) {
+        world.now += SEC(3600);
+        usable = count_usable(model);
+        if (usable != KEYS) {
+            fail_msg("%d keys for model %u", usable, model);
+        }
+    }
+}
+
+static int steps(void)
+{
+    const char *wish = getenv("APIPOOL_TEST_STEPS");
+    int count = wish ? atoi(wish) : 0;
+    return count > 0 ? count : 1000000;
+}
+
+static const apipool_rule_e all_rules[] = {
+    APIPOOL_R00, APIPOOL_R00, APIPOOL_R00, APIPOOL_R00, APIPOOL_R00, APIPOOL_R01, APIPOOL_R02,
+    APIPOOL_R03, APIPOOL_R04, APIPOOL_R05, APIPOOL_R06, APIPOOL_R07, APIPOOL_R07, APIPOOL_R07,
+    APIPOOL_R09, APIPOOL_R10, APIPOOL_R11, APIPOOL_R12, APIPOOL_R12, APIPOOL_R13};
+
+/* Several worlds one after the other, so that what goes wrong is not far from its beginning. */
+static void whatever_happens_every_promise_is_kept(void **unused)
+{
+    int worlds = 10, requests = 0, lost = 0;
+    for (int w = 0; w < worlds; w++) {
+        fixture_t *f = open_with(CAPACITY);
+        begin(all_rules, sizeof(all_rules) / sizeof(*all_rules), 1234567u + (apr_uint32_t)w);
+        for (int i = 0; i < steps() / worlds; i++) {
+            random_event();
+            if (i % 500 == 0) {
+                check_counts();
+            }
+        }
+        check_counts();
+        check_the_way_out();
+        requests += (int)world.requests;
+        lost += (int)world.lost;
+        fixture_close(f);
+    }
+    assert_true(steps() < 100000 || (requests > steps() / 20 && lost > steps() / 1000));
+}
+
+static const apipool_rule_e harmless_rules[] = {APIPOOL_R00, APIPOOL_R01, APIPOOL_R02, APIPOOL_R03,
+                                                APIPOOL_R04, APIPOOL_R10, APIPOOL_R11, APIPOOL_R13};
+static const apipool_rule_e limiting_rules[] = {APIPOOL_R00, APIPOOL_R01, APIPOOL_R02, APIPOOL_R03,
+                                                APIPOOL_R04, APIPOOL_R07, APIPOOL_R07, APIPOOL_R09,
+                                                APIPOOL_R10, APIPOOL_R11, APIPOOL_R13};
+
+static void check_that_none_is_lost(const apipool_rule_e *rules, apr_uint32_t rule_count)
+{
+    begin(rules, rule_count, 7654321);
+    for (int i = 0; i < steps() / 10; i++) {
+        random_event();
+        assert_int_equal(world.lost, 0);
+    }
+    check_counts();
+    for (apr_uint32_t key = 0; key < KEYS; key++) {
+        apipool_state_e state = segment->slots[key].state;
+        assert_true(state == APIPOOL_STATE_ACTIVE || state == APIPOOL_STATE_COOLING);
+    }
+    check_the_way_out();
+}
+
+static void what_is_no_fault_of_a_key_never_costs_it_anything(void **unused)
+{
+    check_that_none_is_lost(harmless_rules, sizeof(harmless_rules) / sizeof(*harmless_rules));
+    for (apr_uint32_t key = 0; key < KEYS; key++) {
+        assert_int_equal(segment->slots[key].errors, 0);
+    }
+}
+
+static void rate_limits_make_keys_cool_and_no_more(void **unused)
+{
+    check_that_none_is_lost(limiting_rules, sizeof(limiting_rules) / sizeof(*limiting_rules));
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(whatever_happens_every_promise_is_kept),
+    TEST(what_is_no_fault_of_a_key_never_costs_it_anything),
+    TEST(rate_limits_make_keys_cool_and_no_more),
+};
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    if (apr_initialize() != APR_SUCCESS) {
+        return 1;
+    }
+    int failed = cmocka_run_group_tests_name("property", tests, NULL, NULL);
+    apr_terminate();
+    return failed;
+}
