@@ -9,6 +9,7 @@
 #include "gate.h"
 #include "keyfile.h"
 #include "link.h"
+#include "metrics.h"
 #include "request.h"
 #include "upstream.h"
 #include "wire.h"
@@ -42,7 +43,7 @@ static int healthy(void)
     return 1;
 }
 
-static const apipool_provider_t provider = {.healthy = healthy};
+static const apipool_api_t api = {.healthy = healthy};
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
@@ -123,7 +124,6 @@ static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_
     for (int i = 0; rv == APR_SUCCESS && i < pool->upstreams->nelts; i++) {
         apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
         rv = apipool_pool_group(segment, pool->index, upstream->name, &upstream->group);
-        pool->groups[i] = upstream->group;
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, pool->server,
@@ -146,6 +146,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     apipool_attempt_use_segment(segment);
     apr_array_header_t *pools = apipool_config_all_pools(ptemp, main_server);
+    if (apipool_pool_retire_all(segment) != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     for (int i = 0; i < pools->nelts; i++) {
         if (open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_t *), pconf, ptemp) != APR_SUCCESS) {
             return HTTP_INTERNAL_SERVER_ERROR;
@@ -187,10 +190,17 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
     }
 }
 
+static int metrics_handler(request_rec *r)
+{
+    if (!r->handler || strcmp(r->handler, "apipool-metrics")) {
+        return DECLINED;
+    }
+    return apipool_metrics_answer(r, segment, apipool_config_server_name(r->pool, r->server));
+}
+
 static void register_hooks(apr_pool_t *p)
 {
-    ap_register_provider(p, APIPOOL_PROVIDER_GROUP, APIPOOL_PROVIDER_NAME, APIPOOL_PROVIDER_VERSION,
-                         &provider);
+    ap_register_provider(p, APIPOOL_API_GROUP, APIPOOL_API_NAME, APIPOOL_API_VERSION, &api);
     apipool_body_register_filter();
     apipool_gate_register_filter();
     apipool_link_register_filters();
@@ -208,6 +218,7 @@ static void register_hooks(apr_pool_t *p)
     proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(proxy, fixups, apipool_wire_fixups, NULL, NULL, APR_HOOK_LAST);
     ap_hook_pre_connection(apipool_link_pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
     APR_OPTIONAL_HOOK(proxy, create_req, apipool_link_sent, NULL, NULL, APR_HOOK_MIDDLE);
 }
 

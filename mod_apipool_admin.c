@@ -38,15 +38,15 @@ static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, se
     (void)pconf;
     (void)plog;
     (void)ptemp;
-    const apipool_provider_t *provider =
-        ap_lookup_provider(APIPOOL_PROVIDER_GROUP, APIPOOL_PROVIDER_NAME, APIPOOL_PROVIDER_VERSION);
-    if (!provider) {
+    const apipool_api_t *api =
+        ap_lookup_provider(APIPOOL_API_GROUP, APIPOOL_API_NAME, APIPOOL_API_VERSION);
+    if (!api) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                      "AP0100: mod_apipool_admin needs mod_apipool of the same version; load "
                      "apipool_module before apipool_admin_module");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    apipool_admin_use_provider(provider);
+    apipool_admin_use_api(api);
     return OK;
 }
 

@@ -23,7 +23,7 @@ typedef struct {
 } apipool_admin_conf_t;
 
 /** Set once, when the configuration is checked. */
-void apipool_admin_use_provider(const apipool_provider_t *provider);
+void apipool_admin_use_api(const apipool_api_t *api);
 
 /** Writes a JSON error, {"error":{"code","message"}}, and returns OK: the answer is on its way. */
 int apipool_admin_error(request_rec *r, int status, const char *code, const char *message);

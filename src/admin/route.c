@@ -8,11 +8,11 @@
 
 #define HANDLER "apipool-admin"
 
-static const apipool_provider_t *pools;
+static const apipool_api_t *pools;
 
-void apipool_admin_use_provider(const apipool_provider_t *provider)
+void apipool_admin_use_api(const apipool_api_t *api)
 {
-    pools = provider;
+    pools = api;
 }
 
 static int reply(request_rec *r, int status, const char *body)

@@ -4,18 +4,20 @@
 
 #include <apr_strings.h>
 #include <http_protocol.h>
+#include <stddef.h>
 
 #include "body.h"
+#include "demand.h"
 #include "evidence.h"
 #include "gate.h"
 #include "link.h"
 #include "reply.h"
+#include "wait.h"
+#include "when.h"
 
 #define BACKOFF_FIRST 500 /* milliseconds, doubled per retry */
 #define BACKOFF_MAX   5000
 #define WORTH_TRYING  apr_time_from_msec(50) /* less than this before the deadline is not */
-#define COOLDOWN_MIN  apr_time_from_sec(1)
-#define COOLDOWN_MAX  apr_time_from_sec(60)
 
 /* What a request may still spend, and what every attempt starts from. */
 struct apipool_budget_t {
@@ -23,7 +25,12 @@ struct apipool_budget_t {
     const char *proxyname;
     apr_port_t proxyport;
     apr_time_t deadline; /* 0: none */
+    apr_time_t wait_until;
     apr_int64_t rotations, retries;
+    int not_found;              /* answers R10 so far: one is worth another try */
+    int proving;                /* a key had to prove itself */
+    apipool_lease_t *forbidden; /* the lease that met R09, without its secret; NULL: none has */
+    apipool_verdict_t forbidden_verdict;
     apr_uint32_t *tried;
     int tried_count;
     apr_table_t *headers_out, *err_headers_out;
@@ -82,10 +89,29 @@ static const apipool_upstream_t *upstream_of(const apipool_request_t *req,
                                              const apipool_lease_t *lease)
 {
     int i = 0;
-    while (req->pool->groups[i] != lease->group) {
+    while (APR_ARRAY_IDX(req->pool->upstreams, i, apipool_upstream_t).group != lease->group) {
         i++;
     }
     return &APR_ARRAY_IDX(req->pool->upstreams, i, apipool_upstream_t);
+}
+
+static void begin(apipool_request_t *req)
+{
+    apipool_attempt_t *attempt = &req->attempt;
+    apipool_lease_t *lease = attempt->lease;
+    const apipool_pool_t *pool = req->pool;
+
+    memset(attempt, 0, sizeof(*attempt));
+    attempt->lease = lease;
+    attempt->upstream = upstream_of(req, lease);
+    wipe_slate(req);
+    attempt->clean_headers = req->r->headers_out;
+    attempt->read_by = req->budget->deadline;
+    attempt->idle_timeout =
+        attempt->upstream->timeout ? attempt->upstream->timeout : pool->idle_timeout;
+    attempt->first_byte_timeout =
+        attempt->upstream->timeout ? attempt->upstream->timeout : pool->first_byte_timeout;
+    req->attempts++;
 }
 
 /* Sends the request once, with the leased key. Returns what mod_proxy_http returned. */
@@ -93,16 +119,9 @@ static int run(apipool_request_t *req)
 {
     request_rec *r = req->r;
     const struct apipool_budget_t *budget = req->budget;
-    apipool_lease_t *lease = req->attempt.lease;
     int status;
 
-    memset(&req->attempt, 0, sizeof(req->attempt));
-    req->attempt.lease = lease;
-    req->attempt.upstream = upstream_of(req, lease);
-    wipe_slate(req);
-    req->attempt.clean_headers = r->headers_out;
-    req->attempt.read_by = budget->deadline;
-    req->attempts++;
+    begin(req);
 
     req->inside = 1;
     apipool_attempt_t *outer = apipool_link_attach(&req->attempt);
@@ -122,55 +141,98 @@ static const char *upstream_status(const apipool_request_t *req, int status)
                : "no answer";
 }
 
-/* Operators want to know when a key is lost; a cooling one comes back by itself. */
-static int log_level(apipool_event_e event)
+/* Tokens that the attempt took: what the answer says, nothing where the upstream refused. */
+static apr_int64_t tokens_of(const apipool_request_t *req, const apipool_verdict_t *verdict)
 {
-    switch (event) {
-    case APIPOOL_EVENT_QUOTA_SPENT:
-    case APIPOOL_EVENT_REJECTED:
-        return APLOG_WARNING;
-    case APIPOOL_EVENT_RATE_LIMITED:
-        return APLOG_INFO;
+    apipool_usage_t usage;
+    if (req->gate.counting && apipool_usage_result(&req->gate.usage, &usage) && usage.total >= 0) {
+        return usage.total;
+    }
+    switch (verdict->rule) {
+    case APIPOOL_R00:
+    case APIPOOL_R01:
+    case APIPOOL_R02:
+    case APIPOOL_R04:
+        return apipool_demand_tokens_so_far(req);
     default:
-        return APLOG_DEBUG;
+        return 0;
     }
 }
 
-static void report(apipool_request_t *req, const apipool_verdict_t *verdict, int status)
+static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome, int status)
+{
+    char id[APIPOOL_ID_SIZE];
+    int level = outcome->lost                            ? APLOG_WARNING
+                : outcome->state == APIPOOL_STATE_ACTIVE ? APLOG_DEBUG
+                                                         : APLOG_INFO;
+    apipool_key_id_hex(req->attempt.lease->id, id);
+    ap_log_rerror(APLOG_MARK, level, 0, req->r,
+                  APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s), %s",
+                  req->pool->name, req->attempts, req->attempt.upstream->name, id,
+                  apipool_rule_name(outcome->rule), upstream_status(req, status),
+                  apipool_state_name(outcome->state));
+}
+
+static void report(apipool_request_t *req, apipool_verdict_t *verdict, int status)
 {
     request_rec *r = req->r;
-    char id[APIPOOL_ID_SIZE];
+    apr_time_t now = apr_time_now();
+    apipool_outcome_t outcome;
     apipool_report_t what = {
-        .event = verdict->event,
+        .verdict = verdict,
+        .client = req->demand.client,
         .status = apipool_evidence_is_overridden(req) ? status : r->status,
-        .retry_at = verdict->retry_at,
-        .cooldown_min = COOLDOWN_MIN,
-        .cooldown_max = COOLDOWN_MAX,
+        .tokens = tokens_of(req, verdict),
+        .headroom = -1,
+        .policy = &req->pool->policy,
     };
-    apr_status_t rv = apipool_pool_report(segment, req->attempt.lease, &what, apr_time_now());
+    if (req->attempt.answering) {
+        what.headroom = apipool_when_headroom(r->headers_out, req->attempt.upstream->provider, now,
+                                              &what.headroom_until);
+    }
+    apr_status_t rv = apipool_pool_report(segment, req->attempt.lease, &what, now, &outcome);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,
                       APIPOOL_LOG(0030) "the pool's lock is not to be had; a result is lost");
+        return;
     }
-    apipool_key_id_hex(req->attempt.lease->id, id);
-    ap_log_rerror(APLOG_MARK, log_level(verdict->event), 0, r,
-                  APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s)",
-                  req->pool->name, req->attempts, req->attempt.upstream->name, id,
-                  apipool_rule_name(verdict->rule), upstream_status(req, status));
+    verdict->rule = outcome.rule;
+    log_outcome(req, &outcome, status);
+}
+
+void apipool_attempt_proved(apipool_request_t *req)
+{
+    apipool_pool_proved(segment, req->attempt.lease, apr_time_now());
+}
+
+/* What the upstream asks for where it is overloaded counts, up to the longest pause there is. */
+static apr_interval_time_t pause_before_retry(const apipool_request_t *req,
+                                              const apipool_verdict_t *verdict)
+{
+    apr_int64_t done = req->pool->retries - req->budget->retries;
+    apr_int64_t pause = done < 4 ? BACKOFF_FIRST << done : BACKOFF_MAX;
+    pause = (pause < BACKOFF_MAX ? pause : BACKOFF_MAX) * (apr_int64_t)ap_random_pick(800, 1200);
+    apr_interval_time_t named = verdict->retry_at ? verdict->retry_at - apr_time_now() : 0;
+    return named > pause && named <= apr_time_from_msec(BACKOFF_MAX) ? named : pause;
 }
 
 /* Pauses before a retry. Returns 0 when the deadline would pass meanwhile. */
-static int back_off(const apipool_request_t *req)
+static int back_off(const apipool_request_t *req, const apipool_verdict_t *verdict)
 {
     const struct apipool_budget_t *budget = req->budget;
-    apr_int64_t done = req->pool->retries - budget->retries;
-    apr_int64_t pause = done < 4 ? BACKOFF_FIRST << done : BACKOFF_MAX;
-    pause = (pause < BACKOFF_MAX ? pause : BACKOFF_MAX) * (apr_int64_t)ap_random_pick(800, 1200);
+    apr_interval_time_t pause = pause_before_retry(req, verdict);
     if (budget->deadline && apr_time_now() + pause + WORTH_TRYING >= budget->deadline) {
         return 0;
     }
     apr_sleep(pause);
     return 1;
+}
+
+static int may_rotate(const apipool_request_t *req, apipool_rule_e rule)
+{
+    const struct apipool_budget_t *budget = req->budget;
+    return budget->rotations > 0 && (rule != APIPOOL_R09 || !budget->forbidden) &&
+           (rule != APIPOOL_R10 || (!budget->not_found && req->pool->upstreams->nelts > 1));
 }
 
 static int has_budget(const apipool_request_t *req, const apipool_verdict_t *verdict)
@@ -179,7 +241,7 @@ static int has_budget(const apipool_request_t *req, const apipool_verdict_t *ver
     if (budget->deadline && apr_time_now() + WORTH_TRYING >= budget->deadline) {
         return 0;
     }
-    return (verdict->action == APIPOOL_ROTATE && budget->rotations > 0) ||
+    return (verdict->action == APIPOOL_ROTATE && may_rotate(req, verdict->rule)) ||
            (verdict->action == APIPOOL_RETRY && budget->retries > 0);
 }
 
@@ -188,6 +250,26 @@ int apipool_attempt_would_go_on(apipool_request_t *req)
     apipool_verdict_t verdict = apipool_evidence_judge(req, OK);
     req->attempt.judged = apr_pmemdup(req->r->pool, &verdict, sizeof(verdict));
     return has_budget(req, &verdict);
+}
+
+/* Whether the key is to blame for it shows when another one is tried. */
+static void remember_forbidden(apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    struct apipool_budget_t *budget = req->budget;
+    budget->forbidden = apr_palloc(req->r->pool, sizeof(*budget->forbidden));
+    memcpy(budget->forbidden, req->attempt.lease, offsetof(apipool_lease_t, key));
+    budget->forbidden_verdict = *verdict;
+}
+
+static void blame_forbidden(apipool_request_t *req)
+{
+    struct apipool_budget_t *budget = req->budget;
+    apipool_report_t what = {.verdict = &budget->forbidden_verdict,
+                             .status = HTTP_FORBIDDEN,
+                             .policy = &req->pool->policy};
+    if (budget->forbidden) {
+        apipool_pool_forbidden(segment, budget->forbidden, &what, apr_time_now());
+    }
 }
 
 /* Takes from the budget what the next attempt costs. Returns 0 when there shall be none. */
@@ -199,81 +281,109 @@ static int spend(apipool_request_t *req, const apipool_verdict_t *verdict)
     }
     if (verdict->action == APIPOOL_ROTATE) {
         budget->rotations--;
+        if (verdict->rule == APIPOOL_R09) {
+            remember_forbidden(req, verdict);
+        }
+        budget->not_found += verdict->rule == APIPOOL_R10;
         return 1;
     }
-    if (!(verdict->rule == APIPOOL_R04 && apipool_evidence_is_idle_race(req)) && !back_off(req)) {
+    if (!(verdict->rule == APIPOOL_R04 && apipool_evidence_is_idle_race(req)) &&
+        !back_off(req, verdict)) {
         return 0;
     }
     budget->retries--;
     return 1;
 }
 
-static apr_status_t acquire_among(apipool_request_t *req, const apr_uint32_t *groups, int count,
-                                  int tried_count, apipool_acquired_e *result, apr_time_t *retry_at)
+/* What came of looking for a key. */
+typedef struct {
+    apipool_acquired_e result;
+    apr_time_t retry_at;
+    int gone; /* the client has left meanwhile */
+} found_t;
+
+static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, int tried_count,
+                                  apr_time_t wait_until, found_t *found)
 {
-    apipool_wanted_t wanted = {
-        .pool = req->pool->index,
-        .groups = groups,
-        .group_count = count,
-        .strategy = apipool_config_strategy(req->pool, req->endpoint),
-        .tried = req->budget->tried,
-        .tried_count = tried_count,
-    };
-    *result = APIPOOL_EXHAUSTED;
-    return apipool_pool_acquire(segment, &wanted, apr_time_now(), req->attempt.lease, result,
-                                retry_at);
+    apipool_source_t sources[APIPOOL_UPSTREAMS_MAX];
+    apipool_wanted_t wanted;
+    apipool_demand_wanted(req, without, sources, &wanted);
+    wanted.tried = req->budget->tried;
+    wanted.tried_count = tried_count;
+    wanted.sure_first = req->budget->proving;
+    return apipool_wait_acquire(req, segment, &wanted, wait_until, &found->result, &found->retry_at,
+                                &found->gone);
 }
 
 /* A retry for the upstream's sake goes to another upstream if it can, then to another key, and then to
  * one it has used: the keys that were at fault have left the rotation. */
-static apr_status_t acquire_for_retry(apipool_request_t *req, apipool_acquired_e *result,
-                                      apr_time_t *retry_at)
+static apr_status_t acquire_for_retry(apipool_request_t *req, found_t *found)
 {
-    const apipool_pool_t *pool = req->pool;
     int tried_count = req->budget->tried_count;
-    apr_uint32_t others[APIPOOL_UPSTREAMS_MAX];
-    int count = 0;
-
-    for (int i = 0; i < pool->upstreams->nelts; i++) {
-        if (pool->groups[i] != req->attempt.lease->group) {
-            others[count++] = pool->groups[i];
-        }
+    apr_status_t rv = acquire_among(req, req->attempt.lease->group, tried_count, 0, found);
+    if (rv == APR_SUCCESS && found->result != APIPOOL_ACQUIRED) {
+        rv = acquire_among(req, APIPOOL_NONE, tried_count, req->budget->wait_until, found);
     }
-    apr_status_t rv = acquire_among(req, others, count, tried_count, result, retry_at);
-    if (rv == APR_SUCCESS && *result != APIPOOL_ACQUIRED) {
-        rv =
-            acquire_among(req, pool->groups, pool->upstreams->nelts, tried_count, result, retry_at);
-    }
-    if (rv == APR_SUCCESS && *result == APIPOOL_ALL_TRIED) {
-        rv = acquire_among(req, pool->groups, pool->upstreams->nelts, 0, result, retry_at);
+    if (rv == APR_SUCCESS && found->result == APIPOOL_ALL_TRIED) {
+        rv = acquire_among(req, APIPOOL_NONE, 0, req->budget->wait_until, found);
     }
     return rv;
 }
 
-static apipool_acquired_e acquire(apipool_request_t *req, const apipool_verdict_t *last,
-                                  apr_time_t *retry_at)
+static apr_status_t acquire_after(apipool_request_t *req, const apipool_verdict_t *last,
+                                  found_t *found)
+{
+    const struct apipool_budget_t *budget = req->budget;
+    if (last->action == APIPOOL_RETRY) {
+        return acquire_for_retry(req, found);
+    }
+    if (last->rule == APIPOOL_R10) { /* the same upstream would say the same */
+        return acquire_among(req, req->attempt.lease->group, budget->tried_count, 0, found);
+    }
+    return acquire_among(req, APIPOOL_NONE, budget->tried_count, budget->wait_until, found);
+}
+
+static found_t acquire(apipool_request_t *req, const apipool_verdict_t *last)
 {
     struct apipool_budget_t *budget = req->budget;
-    apipool_acquired_e result;
-    apr_status_t rv = last->action == APIPOOL_RETRY
-                          ? acquire_for_retry(req, &result, retry_at)
-                          : acquire_among(req, req->pool->groups, req->pool->upstreams->nelts,
-                                          budget->tried_count, &result, retry_at);
+    found_t found = {.result = APIPOOL_EXHAUSTED};
+    apr_status_t rv = acquire_after(req, last, &found);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
                       APIPOOL_LOG(0032) "the pool's lock is not to be had");
-        return APIPOOL_EXHAUSTED;
+        found.result = APIPOOL_EXHAUSTED;
     }
-    if (result == APIPOOL_ACQUIRED) {
+    if (found.result == APIPOOL_ACQUIRED) {
+        budget->proving |= req->attempt.lease->proving;
         budget->tried[budget->tried_count++] = req->attempt.lease->slot;
     }
-    return result;
+    return found;
+}
+
+/* An answer that tells when to come back tells it of one key; the client has to know when any is free. */
+static void advise(apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    apipool_source_t sources[APIPOOL_UPSTREAMS_MAX];
+    apipool_wanted_t wanted;
+    apipool_acquired_e result;
+    apr_time_t retry_at;
+
+    if (verdict->event == APIPOOL_EVENT_NONE && verdict->rule != APIPOOL_R08) {
+        return;
+    }
+    apipool_demand_wanted(req, APIPOOL_NONE, sources, &wanted);
+    wanted.look_only = 1;
+    if (apipool_pool_acquire(segment, &wanted, apr_time_now(), req->attempt.lease, &result,
+                             &retry_at) == APR_SUCCESS) {
+        apipool_reply_advise(req, result, retry_at);
+    }
 }
 
 /* The end of a request whose last attempt did not reach the client. */
 static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int status)
 {
     if (req->gate.mode == APIPOOL_GATE_HOLDING) {
+        advise(req, verdict);
         apipool_gate_release(req);
         return OK;
     }
@@ -283,26 +393,49 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
     if (apipool_evidence_is_overridden(req) || apipool_evidence_is_refused_here(req, status)) {
         return status;
     }
-    if (verdict->rule == APIPOOL_R07) { /* its answer was too large to be kept */
-        return apipool_reply_error(req, APIPOOL_REPLY_ALL_COOLING, verdict->retry_at);
-    }
-    if (verdict->rule == APIPOOL_R05 || verdict->rule == APIPOOL_R06) {
+    switch (verdict->rule) {
+    case APIPOOL_R07: /* its answer was too large to be kept */
+    case APIPOOL_R08:
+    case APIPOOL_R09:
+        return apipool_reply_error(req, APIPOOL_REPLY_ALL_COOLING,
+                                   verdict->retry_at ? verdict->retry_at : apr_time_now());
+    case APIPOOL_R05:
+    case APIPOOL_R06:
         return apipool_reply_error(req, APIPOOL_REPLY_EXHAUSTED, 0);
+    default:
+        return apipool_reply_error(req,
+                                   apipool_evidence_timed_out(req, status)
+                                       ? APIPOOL_REPLY_TIMEOUT
+                                       : APIPOOL_REPLY_UNREACHABLE,
+                                   0);
     }
-    return apipool_reply_error(req,
-                               apipool_evidence_timed_out(req, status) ? APIPOOL_REPLY_TIMEOUT
-                                                                       : APIPOOL_REPLY_UNREACHABLE,
-                               0);
 }
 
-static int reply_without_key(apipool_request_t *req, apipool_acquired_e result, apr_time_t retry_at)
+/* The end of a request that has not had a key at all. */
+static int reply_without_key(apipool_request_t *req, const found_t *found)
 {
-    int cooling = result == APIPOOL_ALL_COOLING;
-    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, req->r, APIPOOL_LOG(0033) "pool %s: %s, %s",
-                  req->pool->name, apipool_rule_name(cooling ? APIPOOL_R14 : APIPOOL_R15),
-                  cooling ? "all usable keys are cooling" : "no key is usable");
-    return apipool_reply_error(req, cooling ? APIPOOL_REPLY_ALL_COOLING : APIPOOL_REPLY_EXHAUSTED,
-                               retry_at);
+    static const struct {
+        apipool_rule_e rule;
+        apipool_reply_e reply;
+        const char *reason;
+    } ends[] = {
+        [APIPOOL_ALL_TRIED] = {APIPOOL_R15, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
+        [APIPOOL_ALL_COOLING] = {APIPOOL_R14, APIPOOL_REPLY_ALL_COOLING,
+                                 "all usable keys are cooling"},
+        [APIPOOL_ALL_BUSY] = {APIPOOL_R14, APIPOOL_REPLY_ALL_COOLING,
+                              "all usable keys have as many requests in flight as they may"},
+        [APIPOOL_ALL_PAUSED] = {APIPOOL_R03, APIPOOL_REPLY_UNREACHABLE,
+                                "the upstreams fail, and are tried once a second"},
+        [APIPOOL_QUEUED] = {APIPOOL_R14, APIPOOL_REPLY_ALL_COOLING, "others have waited longer"},
+        [APIPOOL_EXHAUSTED] = {APIPOOL_R15, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
+    };
+    int level = ends[found->result].rule == APIPOOL_R15 ? APLOG_WARNING : APLOG_INFO;
+    ap_log_rerror(APLOG_MARK, level, 0, req->r, APIPOOL_LOG(0033) "pool %s: %s, %s",
+                  req->pool->name, apipool_rule_name(ends[found->result].rule),
+                  ends[found->result].reason);
+    apr_time_t retry_at = found->retry_at ? found->retry_at : apr_time_now();
+    return apipool_reply_error(req, ends[found->result].reply,
+                               ends[found->result].rule == APIPOOL_R15 ? 0 : retry_at);
 }
 
 static int attempt_until_done(apipool_request_t *req)
@@ -311,17 +444,19 @@ static int attempt_until_done(apipool_request_t *req)
     int status = OK;
 
     for (;;) {
-        apr_time_t retry_at;
-        apipool_acquired_e result = acquire(req, &verdict, &retry_at);
-        if (result != APIPOOL_ACQUIRED && req->attempts == 0) {
-            return reply_without_key(req, result, retry_at);
+        found_t found = acquire(req, &verdict);
+        if (found.gone) {
+            return DONE;
         }
-        if (result != APIPOOL_ACQUIRED) {
-            return finish(req, &verdict, status);
+        if (found.result != APIPOOL_ACQUIRED) {
+            return req->attempts ? finish(req, &verdict, status) : reply_without_key(req, &found);
         }
         status = run(req);
         verdict = apipool_evidence_judge(req, status);
         report(req, &verdict, status);
+        if (verdict.rule == APIPOOL_R00) {
+            blame_forbidden(req);
+        }
         if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_evidence_is_tunnelled(req, status)) {
             return status;
         }
@@ -343,6 +478,10 @@ static struct apipool_budget_t *make_budget(const apipool_request_t *req, proxy_
     budget->rotations = pool->rotations;
     budget->retries = pool->retries;
     budget->deadline = pool->deadline ? apr_time_now() + pool->deadline : 0;
+    budget->wait_until = apr_time_now() + pool->wait;
+    if (budget->deadline && budget->deadline < budget->wait_until) {
+        budget->wait_until = budget->deadline;
+    }
     budget->tried = apr_palloc(r->pool, sizeof(*budget->tried) *
                                             (apr_size_t)(pool->rotations + pool->retries + 1));
     budget->headers_out = r->headers_out; /* mod_proxy_http makes a table of its own for a head */
@@ -369,6 +508,7 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
         return status;
     }
     req->budget = make_budget(req, conf, proxyname, proxyport);
+    apipool_demand_make(req);
     req->attempt.lease = apr_palloc(r->pool, sizeof(*req->attempt.lease));
     req->attempt.lease->len = 0;
     apipool_gate_install(req);

@@ -6,6 +6,8 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
+#include "demand.h"
+
 #define READ_SIZE    (64 * 1024)
 #define SMALL_BUCKET 4096 /* copied together: small ones may each hold a large block in memory */
 
@@ -78,8 +80,16 @@ static apr_status_t spill(apipool_body_t *body, apr_pool_t *p)
     return rv;
 }
 
+static int cannot_keep(const apipool_request_t *req, apr_status_t rv)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, req->r,
+                  APIPOOL_LOG(0010) "cannot keep the request body");
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
 /* Takes over what one read has brought. Returns OK or an HTTP status; sets *done at the end. */
-static int keep_brigade(apipool_request_t *req, apr_bucket_brigade *bb, int *done)
+static int keep_brigade(apipool_request_t *req, apipool_sniff_t *sniff, apr_bucket_brigade *bb,
+                        int *done)
 {
     apipool_body_t *body = &req->body;
     apr_pool_t *p = req->r->pool;
@@ -101,6 +111,7 @@ static int keep_brigade(apipool_request_t *req, apr_bucket_brigade *bb, int *don
                 return HTTP_REQUEST_ENTITY_TOO_LARGE;
             }
             body->length += (apr_off_t)len;
+            apipool_sniff_feed(sniff, data, len);
             if (!body->file && body->length > APIPOOL_BODY_MEMORY_MAX) {
                 rv = spill(body, p);
             }
@@ -108,9 +119,7 @@ static int keep_brigade(apipool_request_t *req, apr_bucket_brigade *bb, int *don
                 rv = keep_bucket(body, b, p);
             }
             if (rv != APR_SUCCESS) {
-                ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, req->r,
-                              APIPOOL_LOG(0010) "cannot keep the request body");
-                return HTTP_INTERNAL_SERVER_ERROR;
+                return cannot_keep(req, rv);
             }
         }
         if (b == APR_BRIGADE_FIRST(bb)) {
@@ -129,10 +138,23 @@ static int is_announced_too_large(const apipool_request_t *req)
            length > req->pool->body_limit;
 }
 
+static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
+{
+    apipool_sniffed_t *sniffed = req->body.sniffed;
+    int count =
+        req->pool->affinity == APIPOOL_AFFINITY_BODY ? APIPOOL_BODY_SNIFFED : APIPOOL_BODY_SESSION;
+    sniffed[APIPOOL_BODY_MODEL].name = "model";
+    sniffed[APIPOOL_BODY_MAX_TOKENS].name = "max_tokens";
+    sniffed[APIPOOL_BODY_MAX_COMPLETION_TOKENS].name = "max_completion_tokens";
+    sniffed[APIPOOL_BODY_SESSION].name = req->pool->affinity_name;
+    apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), sniffed, count);
+}
+
 int apipool_body_capture(apipool_request_t *req)
 {
     request_rec *r = req->r;
     apr_bucket_brigade *bb;
+    apipool_sniff_t sniff;
     int done = 0;
     int status = OK;
 
@@ -141,6 +163,7 @@ int apipool_body_capture(apipool_request_t *req)
     }
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     req->body.brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    begin_sniffing(req, &sniff);
     while (!done && status == OK) {
         apr_status_t rv =
             ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE);
@@ -150,10 +173,12 @@ int apipool_body_capture(apipool_request_t *req)
             status = ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
             break;
         }
-        status = keep_brigade(req, bb, &done);
+        status = keep_brigade(req, &sniff, bb, &done);
         apr_brigade_cleanup(bb);
     }
     apr_brigade_destroy(bb);
+    apipool_sniff_end(&sniff);
+    req->body.kind = sniff.body;
     if (status == OK && req->body.length > 0) {
         ap_add_input_filter_handle(replay_handle, req, r, r->connection);
     }
@@ -171,6 +196,51 @@ void apipool_body_rewind(apipool_request_t *req)
     }
 }
 
+static apr_status_t copy_body(const apipool_body_t *body, apr_bucket_brigade *bb, apr_pool_t *p)
+{
+    if (body->file) {
+        /* mapped pages would count as this process's memory */
+        return apr_bucket_file_enable_mmap(
+            apr_brigade_insert_file(bb, body->file, 0, body->length, p), 0);
+    }
+    for (apr_bucket *b = APR_BRIGADE_FIRST(body->brigade); b != APR_BRIGADE_SENTINEL(body->brigade);
+         b = APR_BUCKET_NEXT(b)) {
+        apr_bucket *copy;
+        apr_status_t rv = apr_bucket_copy(b, &copy);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        APR_BRIGADE_INSERT_TAIL(bb, copy);
+    }
+    return APR_SUCCESS;
+}
+
+/* Puts the upstream's own name for the model where the client's stands; every other byte stays. */
+static apr_status_t rename_model(const apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    const apipool_model_name_t *name = apipool_demand_renamed(req, req->attempt.upstream);
+    const apipool_sniffed_t *model = &req->body.sniffed[APIPOOL_BODY_MODEL];
+    apr_bucket *from, *to;
+    if (!name || model->kind != APIPOOL_SNIFF_STRING) {
+        return APR_SUCCESS;
+    }
+    const char *text = req->body.kind == APIPOOL_SNIFF_FORM ? name->to : name->quoted;
+    apr_status_t rv = apr_brigade_partition(bb, model->at + model->len, &to);
+    if (rv == APR_SUCCESS) {
+        rv = apr_brigade_partition(bb, model->at, &from);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    while (from != to) {
+        apr_bucket *next = APR_BUCKET_NEXT(from);
+        apr_bucket_delete(from);
+        from = next;
+    }
+    APR_BUCKET_INSERT_BEFORE(to, apr_bucket_immortal_create(text, strlen(text), bb->bucket_alloc));
+    return APR_SUCCESS;
+}
+
 /* Hands out the whole body in one call, whatever size is asked for: mod_proxy_http then knows its
  * exact length and neither spools nor chunks it. File buckets are read as they are sent. */
 static apr_status_t replay(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
@@ -183,24 +253,12 @@ static apr_status_t replay(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode
     if (mode != AP_MODE_READBYTES || !req->inside) {
         return ap_get_brigade(f->next, bb, mode, block, readbytes);
     }
-    if (req->body.file) {
-        /* mapped pages would count as this process's memory */
-        apr_bucket_file_enable_mmap(
-            apr_brigade_insert_file(bb, req->body.file, 0, req->body.length, f->r->pool), 0);
+    apr_status_t rv = copy_body(&req->body, bb, f->r->pool);
+    if (rv == APR_SUCCESS) {
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
+        rv = rename_model(req, bb);
     }
-    else {
-        for (apr_bucket *b = APR_BRIGADE_FIRST(req->body.brigade);
-             b != APR_BRIGADE_SENTINEL(req->body.brigade); b = APR_BUCKET_NEXT(b)) {
-            apr_bucket *copy;
-            apr_status_t rv = apr_bucket_copy(b, &copy);
-            if (rv != APR_SUCCESS) {
-                return rv;
-            }
-            APR_BRIGADE_INSERT_TAIL(bb, copy);
-        }
-    }
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
-    return APR_SUCCESS;
+    return rv;
 }
 
 void apipool_body_register_filter(void)

@@ -66,7 +66,8 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
     for (apr_size_t i = 0; i < sizeof(default_endpoints) / sizeof(*default_endpoints); i++) {
         APR_ARRAY_PUSH(pool->endpoints, apipool_endpoint_t) = default_endpoints[i];
     }
-    pool->strategy = APIPOOL_STRATEGY_LEAST_USED;
+    pool->rules = apr_array_make(p, 2, sizeof(apipool_custom_rule_t));
+    pool->strategy = APIPOOL_STRATEGY_SMART;
     apipool_endpoint_strategy_t *images = apr_array_push(pool->strategies);
     images->endpoint = "images";
     images->strategy = APIPOOL_STRATEGY_ROUND_ROBIN;
@@ -74,6 +75,13 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
     pool->retries = 1;
     pool->deadline = apr_time_from_sec(120);
     pool->body_limit = 100 * 1024 * 1024;
+    pool->first_byte_timeout = apr_time_from_sec(300);
+    pool->idle_timeout = apr_time_from_sec(120);
+    pool->max_errors = 5;
+    pool->policy.cooldown_min = apr_time_from_sec(1);
+    pool->policy.cooldown_max = apr_time_from_sec(60);
+    pool->policy.recover_min = apr_time_from_sec(60);
+    pool->policy.recover_max = apr_time_from_sec(3600);
     return pool;
 }
 

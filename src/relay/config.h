@@ -13,18 +13,37 @@
 
 #define APIPOOL_UPSTREAMS_MAX 16 /* per pool; as many as a pool has groups */
 
+/* A model that an upstream knows by another name. */
+typedef struct {
+    const char *from, *to;
+    const char *quoted; /* to, as JSON */
+} apipool_model_name_t;
+
 typedef struct {
     const char *name;
-    const char *url; /* no trailing slash, no query */
-    apr_interval_time_t timeout, connect_timeout;
+    const char *url;       /* no trailing slash, no query */
+    const char *base_path; /* the URL's */
+    apipool_provider_e provider;
+    apr_uint32_t weight;
+    int priority;
+    apr_array_header_t *models;  /* apipool_model_name_t */
+    apr_interval_time_t timeout; /* of a read or write; 0: the pool's timeouts */
+    apr_interval_time_t connect_timeout;
     proxy_worker *worker; /* ours alone: not in mod_proxy's own list */
     apr_uint32_t group;
 } apipool_upstream_t;
 
+typedef enum {
+    APIPOOL_AFFINITY_OFF,
+    APIPOOL_AFFINITY_CLIENT, /* who authenticated, else the address */
+    APIPOOL_AFFINITY_HEADER,
+    APIPOOL_AFFINITY_BODY
+} apipool_affinity_e;
+
 typedef struct {
     const char *path;
-    const char *upstream; /* NULL: the pool's first */
-    char *text;           /* as read when the configuration was; wiped when it is imported */
+    const char *upstream;
+    char *text; /* as read when the configuration was; wiped when it is imported */
     apr_size_t len;
 } apipool_key_file_t;
 
@@ -37,7 +56,7 @@ typedef struct {
     server_rec *server;
     const char *file; /* where <APIPool> stands */
     int line;
-    apr_array_header_t *upstreams;  /* apipool_upstream_t */
+    apr_array_header_t *upstreams;  /* apipool_upstream_t, by priority once <APIPool> is read */
     apr_array_header_t *key_files;  /* apipool_key_file_t */
     apr_array_header_t *endpoints;  /* apipool_endpoint_t */
     apr_array_header_t *strategies; /* apipool_endpoint_strategy_t, the last one of a name counts */
@@ -45,8 +64,15 @@ typedef struct {
     apr_int64_t rotations, retries;
     apr_int64_t deadline;   /* microseconds; 0: none */
     apr_int64_t body_limit; /* bytes */
-    apr_uint32_t index;     /* in the segment */
-    apr_uint32_t groups[APIPOOL_UPSTREAMS_MAX];
+    apr_int64_t wait;       /* microseconds, as all times here */
+    apr_int64_t first_byte_timeout, idle_timeout;
+    apipool_policy_t policy;
+    apr_int64_t max_errors;
+    apipool_key_limits_t limits;
+    apipool_affinity_e affinity;
+    const char *affinity_name; /* of the header field or the body's member */
+    apr_array_header_t *rules; /* apipool_custom_rule_t */
+    apr_uint32_t index;        /* in the segment */
 } apipool_pool_t;
 
 typedef struct {

@@ -65,9 +65,11 @@ int apipool_evidence_is_idle_race(const apipool_request_t *req)
 
 int apipool_evidence_timed_out(const apipool_request_t *req, int status)
 {
-    apr_time_t deadline = req->attempt.read_by;
+    const apipool_attempt_t *attempt = &req->attempt;
+    apr_time_t now = apr_time_now();
     return status == HTTP_GATEWAY_TIME_OUT || apr_table_get(req->r->notes, "proxy_timedout") ||
-           (deadline && apr_time_now() >= deadline);
+           (attempt->read_by && now >= attempt->read_by) ||
+           (attempt->sent && !attempt->answering && now >= attempt->first_byte_by);
 }
 
 apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status)
@@ -80,6 +82,10 @@ apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status)
     }
 
     evidence.phase = find_phase(req, status);
+    evidence.provider = req->attempt.upstream->provider;
+    evidence.custom = (const apipool_custom_rule_t *)req->pool->rules->elts;
+    evidence.custom_count = req->pool->rules->nelts;
+    evidence.in_band = req->gate.in_band;
     evidence.status =
         apipool_evidence_is_overridden(req) || apipool_evidence_is_refused_here(req, status)
             ? status
@@ -88,7 +94,11 @@ apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status)
     evidence.now = apr_time_now();
     evidence.replay_safe = is_idempotent(req->r) || (apipool_evidence_is_idle_race(req) &&
                                                      !apipool_evidence_timed_out(req, status));
-    if (req->gate.held_len > 0) {
+    if (req->gate.event) {
+        evidence.body = req->gate.event;
+        evidence.body_len = req->gate.event_len;
+    }
+    else if (req->gate.held_len > 0) {
         apipool_gate_held(req, &body, &evidence.body_len);
         evidence.body = body;
     }

@@ -2,12 +2,16 @@
  * The output filter between an attempt's answer and the client: hold, pass or drop. */
 #include "gate.h"
 
+#include <apr_lib.h>
 #include <http_protocol.h>
 #include <util_filter.h>
 
 #include "attempt.h"
 #include "reply.h"
 #include "stream.h"
+
+#define COMMENTS_MAX apr_time_from_sec(5) /* held back while a stream has brought nothing else */
+#define OPENING_MAX  64
 
 static ap_filter_rec_t *gate_handle;
 
@@ -27,6 +31,11 @@ void apipool_gate_reset(apipool_request_t *req)
     req->gate.stream.active = 0;
     req->gate.masking = 0;
     req->gate.carry = NULL;
+    req->gate.peeking = 0;
+    req->gate.in_band = 0;
+    req->gate.event = NULL;
+    req->gate.counting = 0;
+    req->gate.passed = 0;
 }
 
 void apipool_gate_open(apipool_request_t *req)
@@ -45,9 +54,14 @@ void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len)
     }
 }
 
-static int is_event_stream(request_rec *r)
+static int is_of_type(const request_rec *r, const char *type)
 {
-    return r->content_type && !ap_cstr_casecmpn(r->content_type, "text/event-stream", 17);
+    return r->content_type && !ap_cstr_casecmpn(r->content_type, type, strlen(type));
+}
+
+static int is_event_stream(const request_rec *r)
+{
+    return is_of_type(r, "text/event-stream");
 }
 
 static void mask_head(apipool_request_t *req)
@@ -76,6 +90,11 @@ static void begin_passing(apipool_request_t *req)
         apipool_stream_begin(req);
     }
     apipool_reply_expose(req);
+    if (r->status < 400 && !req->gate.in_band) {
+        apipool_attempt_proved(req);
+        req->gate.counting = is_event_stream(r) || is_of_type(r, "application/json");
+        apipool_usage_begin(&req->gate.usage, is_event_stream(r));
+    }
 }
 
 static int holds_error(apr_bucket_brigade *bb)
@@ -152,9 +171,26 @@ static void mask_body(apipool_request_t *req, apr_bucket_brigade *bb)
         bb, apr_bucket_heap_create(text, len - keep, apr_bucket_free, bb->bucket_alloc));
 }
 
+static void count_usage(apipool_gate_t *gate, apr_bucket_brigade *bb)
+{
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        const char *data;
+        apr_size_t len;
+        if (!APR_BUCKET_IS_METADATA(b) &&
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS) {
+            apipool_usage_feed(&gate->usage, data, len);
+            gate->passed += (apr_off_t)len;
+        }
+    }
+}
+
 static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
+    if (gate->counting) {
+        count_usage(gate, bb);
+    }
     if (gate->masking) {
         mask_body(req, bb);
     }
@@ -189,7 +225,7 @@ void apipool_gate_release(apipool_request_t *req)
     int broke = gate->broke;
 
     begin_passing(req);
-    gate->masking = 1;
+    gate->masking = req->r->status >= 400 || gate->in_band;
     req->r->eos_sent = 0;
     if (broke) {
         pass_broken_end(req);
@@ -202,23 +238,106 @@ void apipool_gate_release(apipool_request_t *req)
     apr_brigade_cleanup(gate->held);
 }
 
-/* A held answer grew too large to keep: it passes if nothing else would be tried, else it goes. */
-static apr_status_t overflow(apipool_request_t *req)
+static apr_status_t drop(apipool_gate_t *gate, apr_bucket_brigade *bb)
 {
-    apipool_gate_t *gate = &req->gate;
+    gate->mode = APIPOOL_GATE_DROPPING;
+    apr_brigade_cleanup(bb);
+    return APR_ECONNABORTED; /* mod_proxy_http stops reading and closes the connection */
+}
+
+/* What is held is all that will be: it passes if nothing else would be tried, else the rest is not read. */
+static apr_status_t decide(apipool_request_t *req)
+{
     if (apipool_attempt_would_go_on(req)) {
-        gate->mode = APIPOOL_GATE_DROPPING;
+        req->gate.mode = APIPOOL_GATE_DROPPING;
         return APR_ECONNABORTED;
     }
     apipool_gate_release(req);
     return APR_SUCCESS;
 }
 
-static apr_status_t drop(apipool_gate_t *gate, apr_bucket_brigade *bb)
+/* The beginning of an event stream passes, and goes out at once: whoever sent it has flushed it. */
+static apr_status_t let_stream_begin(apipool_request_t *req)
 {
-    gate->mode = APIPOOL_GATE_DROPPING;
-    apr_brigade_cleanup(bb);
-    return APR_ECONNABORTED; /* mod_proxy_http stops reading and closes the connection */
+    apipool_gate_t *gate = &req->gate;
+    gate->peeking = 0;
+    if (!gate->broke && !gate->complete) {
+        APR_BRIGADE_INSERT_TAIL(gate->held,
+                                apr_bucket_flush_create(req->r->connection->bucket_alloc));
+    }
+    apipool_gate_release(req);
+    return APR_SUCCESS;
+}
+
+/* An error that another attempt follows stays held, in case that there is no key for it after all. */
+static apr_status_t hold_event(apipool_request_t *req, const char *event)
+{
+    apipool_gate_t *gate = &req->gate;
+    gate->peeking = 0;
+    gate->in_band = 1;
+    gate->event = apr_pstrdup(req->r->pool, event);
+    gate->event_len = strlen(event);
+    if (!apipool_attempt_would_go_on(req)) {
+        apipool_gate_release(req);
+        return APR_SUCCESS;
+    }
+    gate->complete = 1;
+    return APR_ECONNABORTED;
+}
+
+/* Holds the first event of a stream back, and the comments before it: if it is an error, another key may
+ * still answer the request. */
+static apr_status_t peek(apipool_request_t *req)
+{
+    apipool_gate_t *gate = &req->gate;
+    apr_pool_t *scratch;
+    char *text = NULL, *event;
+    apr_size_t len = 0;
+    apr_status_t rv = APR_SUCCESS;
+
+    apr_pool_create(&scratch, req->r->pool);
+    apr_brigade_pflatten(gate->held, &text, &len, scratch);
+    if (apipool_stream_first_event(text, len, scratch, &event)) {
+        rv = apipool_stream_is_error(event, strlen(event)) ? hold_event(req, event)
+                                                           : let_stream_begin(req);
+    }
+    else if (gate->broke) { /* before the client has had anything: there was no answer */
+        gate->mode = APIPOOL_GATE_DROPPING;
+        rv = APR_ECONNABORTED;
+    }
+    else if (gate->complete || gate->held_len > APIPOOL_VERDICT_BODY_MAX ||
+             apr_time_now() - gate->held_since > COMMENTS_MAX) {
+        rv = let_stream_begin(req);
+    }
+    apr_pool_destroy(scratch);
+    return rv;
+}
+
+/* Whether a JSON answer of status 200 begins as an error does, {"error":{ or {"error":"; only the first
+ * bytes are looked at. */
+static int opens_as_error(apr_bucket_brigade *bb)
+{
+    static const char opening[] = "{\"error\":";
+    const char *data, *want = opening;
+    apr_size_t len;
+    apr_bucket *b = APR_BRIGADE_FIRST(bb);
+
+    if (b == APR_BRIGADE_SENTINEL(bb) || APR_BUCKET_IS_METADATA(b) ||
+        apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+        return 0;
+    }
+    for (apr_size_t i = 0; i < len && i < OPENING_MAX; i++) {
+        if (apr_isspace(data[i])) {
+            continue;
+        }
+        if (!*want) {
+            return data[i] == '{' || data[i] == '"';
+        }
+        if (data[i] != *want++) {
+            return 0;
+        }
+    }
+    return 0;
 }
 
 /* The first brigade of an answer: r->status and r->headers_out are the upstream's by now, unless an
@@ -235,7 +354,13 @@ static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
         req->gate.broke = 1;
         return drop(&req->gate, bb);
     }
-    if (req->r->status >= 400) {
+    int plain =
+        req->r->status == HTTP_OK && !apr_table_get(req->r->headers_out, "Content-Encoding");
+    req->gate.peeking = plain && is_event_stream(req->r);
+    req->gate.in_band =
+        req->r->status == HTTP_OK && is_of_type(req->r, "application/json") && opens_as_error(bb);
+    if (req->r->status >= 400 || req->gate.peeking || req->gate.in_band) {
+        req->gate.held_since = apr_time_now();
         req->gate.mode = APIPOOL_GATE_HOLDING;
     }
     else {
@@ -261,10 +386,10 @@ static apr_status_t gate_filter(ap_filter_t *f, apr_bucket_brigade *bb)
             gate->broke = 1;
         }
         rv = hold(req, bb);
-        if (rv == APR_SUCCESS && gate->held_len > APIPOOL_VERDICT_BODY_MAX) {
-            rv = overflow(req);
+        if (rv == APR_SUCCESS && gate->peeking) {
+            return peek(req);
         }
-        return rv;
+        return rv == APR_SUCCESS && gate->held_len > APIPOOL_VERDICT_BODY_MAX ? decide(req) : rv;
     }
     if (gate->mode == APIPOOL_GATE_DROPPING) {
         return drop(gate, bb);

@@ -5,8 +5,9 @@
 
 #include "request.h"
 
-/* Answers below 400 pass untouched. Error answers are held, up to APIPOOL_VERDICT_BODY_MAX bytes, until
- * attempt.c has decided what becomes of them. All functions are called by the request's thread. */
+/* Answers below 400 pass untouched; of an event stream the first event is held until it is seen to be no
+ * error. Error answers are held, up to APIPOOL_VERDICT_BODY_MAX bytes, until attempt.c has decided what
+ * becomes of them. All functions are called by the request's thread. */
 
 /** Puts the gate in front of all other output filters; once per request. */
 void apipool_gate_install(apipool_request_t *req);

@@ -16,8 +16,7 @@ static void add_key(void *ctx, const apipool_key_item_t *item)
 {
     import_t *import = ctx;
     apipool_added_e added;
-    apr_status_t rv = apipool_pool_add(import->segment, import->group, item->key, item->len,
-                                       item->enabled, import->now, &added);
+    apr_status_t rv = apipool_pool_add(import->segment, import->group, item, import->now, &added);
     if (rv == APR_SUCCESS) {
         import->counts[added]++;
     }
@@ -28,12 +27,11 @@ static void add_key(void *ctx, const apipool_key_item_t *item)
 
 static apr_uint32_t group_named(const apipool_pool_t *pool, const char *name)
 {
-    for (int i = 0; name && i < pool->upstreams->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).name, name)) {
-            return pool->groups[i];
-        }
+    int i = 0;
+    while (strcmp(APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).name, name)) {
+        i++;
     }
-    return pool->groups[0];
+    return APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).group;
 }
 
 static apr_status_t import_file(apipool_segment_t *segment, const apipool_pool_t *pool,

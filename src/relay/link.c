@@ -38,18 +38,23 @@ int apipool_link_sent(request_rec *r, request_rec *answer)
     (void)answer;
     if (current) {
         current->sent = 1;
+        current->first_byte_by = apr_time_now() + current->first_byte_timeout;
     }
     return OK;
 }
 
-/* How long the next read or write may wait: the upstream's timeout, and no longer than the request's
- * deadline as long as nothing has gone to the client. */
+/* How long the next read or write may wait: for the first byte, or for the next one; and no longer than
+ * the request's deadline as long as nothing has gone to the client. */
 static apr_interval_time_t patience(const apipool_attempt_t *attempt)
 {
-    apr_interval_time_t wait = attempt->upstream->timeout;
-    if (attempt->read_by && !attempt->passing && !attempt->switching) {
-        apr_interval_time_t left = attempt->read_by - apr_time_now();
-        wait = left < wait ? left : wait;
+    apr_time_t now = apr_time_now();
+    apr_interval_time_t wait = attempt->idle_timeout;
+    if (attempt->sent && !attempt->answering && !attempt->switching) {
+        wait = attempt->first_byte_by - now;
+    }
+    if (attempt->read_by && !attempt->passing && !attempt->switching &&
+        attempt->read_by - now < wait) {
+        wait = attempt->read_by - now;
     }
     return wait;
 }

@@ -27,6 +27,14 @@ static const struct {
                                "The upstream did not answer in time.", -1},
 };
 
+static void set_retry_after(request_rec *r, apr_time_t retry_at)
+{
+    apr_time_t wait = retry_at - apr_time_now();
+    apr_table_setn(r->headers_out, "Retry-After",
+                   apr_psprintf(r->pool, "%" APR_TIME_T_FMT,
+                                wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1));
+}
+
 int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
 {
     request_rec *r = req->r;
@@ -48,11 +56,7 @@ int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_
     ap_set_content_length(r, (apr_off_t)strlen(body));
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     if (retry_at) {
-        apr_time_t wait = retry_at - apr_time_now();
-        apr_table_setn(
-            r->headers_out, "Retry-After",
-            apr_psprintf(r->pool, "%" APR_TIME_T_FMT,
-                         wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1));
+        set_retry_after(r, retry_at);
     }
     if (errors[which].should_retry >= 0) {
         apr_table_setn(r->headers_out, "x-should-retry",
@@ -61,6 +65,19 @@ int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_
     apipool_reply_expose(req);
     ap_rputs(body, r);
     return OK;
+}
+
+void apipool_reply_advise(apipool_request_t *req, apipool_acquired_e result, apr_time_t retry_at)
+{
+    request_rec *r = req->r;
+    if (result == APIPOOL_EXHAUSTED) {
+        apr_table_setn(r->headers_out, "x-should-retry", "false");
+    }
+    else if (r->status == HTTP_TOO_MANY_REQUESTS) {
+        apr_table_unset(r->headers_out, "retry-after-ms");
+        apr_table_unset(r->headers_out, "x-ms-retry-after-ms");
+        set_retry_after(r, retry_at);
+    }
 }
 
 void apipool_reply_expose(apipool_request_t *req)

@@ -22,6 +22,12 @@ typedef enum {
  */
 int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at);
 
+/**
+ * Tells the client of an upstream's error answer that is about to pass when it is worth trying again:
+ * Retry-After where a key comes free, x-should-retry: false where waiting is pointless.
+ */
+void apipool_reply_advise(apipool_request_t *req, apipool_acquired_e result, apr_time_t retry_at);
+
 /** APIPoolExpose: adds the key's id and the number of attempts to the answer's header fields. */
 void apipool_reply_expose(apipool_request_t *req);
 

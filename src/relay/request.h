@@ -4,14 +4,35 @@
 #define APIPOOL_RELAY_REQUEST_H
 
 #include "config.h"
+#include "sniff.h"
+#include "usage.h"
 #include "verdict.h"
+
+/* What is looked for in a request body. */
+enum {
+    APIPOOL_BODY_MODEL,
+    APIPOOL_BODY_MAX_TOKENS,
+    APIPOOL_BODY_MAX_COMPLETION_TOKENS,
+    APIPOOL_BODY_SESSION, /* APIPoolAffinity body:MEMBER */
+    APIPOOL_BODY_SNIFFED
+};
 
 /* The captured request body: in memory, or in a file that has no name any more. */
 typedef struct {
     apr_bucket_brigade *brigade; /* NULL once it is in the file */
     apr_file_t *file;
     apr_off_t length;
+    apipool_sniffed_t sniffed[APIPOOL_BODY_SNIFFED];
+    apipool_sniff_body_e kind;
 } apipool_body_t;
+
+/* What the request asks of its pool; see demand.h. */
+typedef struct {
+    const char *model; /* as the client calls it, or NULL */
+    apr_uint64_t session;
+    apr_uint64_t client; /* hash of who asks */
+    apr_uint32_t tokens; /* to be set aside */
+} apipool_demand_t;
 
 typedef enum {
     APIPOOL_GATE_WAITING, /* nothing has come yet */
@@ -34,18 +55,28 @@ typedef struct {
     apipool_gate_mode_e mode;
     apr_bucket_brigade *held;
     apr_off_t held_len;
-    int complete;              /* the end of the answer came */
-    int broke;                 /* the answer ended early, or an error bucket came instead of one */
+    int complete;      /* the end of the answer came */
+    int broke;         /* the answer ended early, or an error bucket came instead of one */
+    int peeking;       /* what is held is the beginning of an event stream */
+    int in_band;       /* what is held is an error inside a 200 */
+    const char *event; /* the data of its event, where it is one */
+    apr_size_t event_len;
+    apr_time_t held_since;
     int masking;               /* an error answer is passing: the key may not */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
     apipool_stream_t stream;
+    apr_off_t passed; /* bytes of a good answer */
+    int counting;     /* usage is read along */
+    apipool_usage_scan_t usage;
 } apipool_gate_t;
 
 /* One try with one key. Reset before each. */
 typedef struct {
     apipool_lease_t *lease;
     const apipool_upstream_t *upstream;
-    apr_time_t read_by;               /* end of the deadline for the answer's first byte; 0: none */
+    apr_time_t read_by;       /* end of the deadline for the answer's first byte; 0: none */
+    apr_time_t first_byte_by; /* of this attempt; known once the request is sent */
+    apr_interval_time_t idle_timeout, first_byte_timeout;
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
     const apipool_verdict_t *judged;  /* if that was done before the answer's end */
     int wired;                        /* the request's head was made: a connection is tried next */
@@ -71,6 +102,7 @@ typedef struct {
     int attempts;
     struct apipool_budget_t *budget; /* attempt.c's */
     apipool_body_t body;
+    apipool_demand_t demand;
     apipool_gate_t gate;
     apipool_attempt_t attempt;
 } apipool_request_t;

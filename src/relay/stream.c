@@ -2,11 +2,59 @@
  * An event stream on its way to the client: whole lines only, and an end that says so when it breaks. */
 #include "stream.h"
 
+#include <apr_strings.h>
 #include <http_protocol.h>
+#include <jansson.h>
 
 #include "reply.h"
 
 #define REST_MAX (64 * 1024) /* a longer line passes in pieces */
+
+/* The end of the line at text, and in *next where the one after it begins: CR LF, LF or CR end it. NULL
+ * when it is not complete. */
+static const char *line_end(const char *text, const char *end, const char **next)
+{
+    const char *at = text;
+    while (at < end && *at != '\n' && *at != '\r') {
+        at++;
+    }
+    if (at == end || (*at == '\r' && at + 1 == end)) {
+        return NULL;
+    }
+    *next = at + (at[0] == '\r' && at[1] == '\n' ? 2 : 1);
+    return at;
+}
+
+int apipool_stream_first_event(const char *text, apr_size_t len, apr_pool_t *pool, char **event)
+{
+    const char *end = text + len, *next, *eol;
+    *event = NULL;
+    for (; (eol = line_end(text, end, &next)); text = next) {
+        if (eol == text && *event) {
+            return 1;
+        }
+        if (eol - text >= 5 && !strncmp(text, "data:", 5)) {
+            const char *data = text + 5;
+            data += data < eol && *data == ' ';
+            char *line = apr_pstrmemdup(pool, data, (apr_size_t)(eol - data));
+            *event = *event ? apr_pstrcat(pool, *event, "\n", line, NULL) : line;
+        }
+    }
+    return 0;
+}
+
+int apipool_stream_is_error(const char *data, apr_size_t len)
+{
+    json_error_t ignored;
+    json_t *root = json_loadb(data, len, 0, &ignored);
+    const json_t *top = json_is_array(root) ? json_array_get(root, 0) : root;
+    const json_t *error = json_object_get(top, "error");
+    const char *type = json_string_value(json_object_get(top, "type"));
+    int is_error = json_is_object(error) || (json_is_string(error) && json_string_length(error)) ||
+                   (type && !strcmp(type, "error"));
+    json_decref(root);
+    return is_error;
+}
 
 void apipool_stream_begin(apipool_request_t *req)
 {

@@ -17,7 +17,7 @@ apr_status_t apipool_upstream_define(apipool_pool_t *pool, apr_pool_t *pconf)
             return APR_EGENERAL;
         }
         proxy_worker_shared *s = upstream->worker->s;
-        s->timeout = upstream->timeout;
+        s->timeout = upstream->timeout ? upstream->timeout : pool->idle_timeout;
         s->timeout_set = 1;
         s->conn_timeout = upstream->connect_timeout;
         if (pool->deadline && pool->deadline < s->conn_timeout) {

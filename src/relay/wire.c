@@ -6,10 +6,13 @@
 
 /* Every form in which a client may have sent a credential, and what tells a vendor who it is. */
 static const char *const private_fields[] = {
-    "Authorization", "Proxy-Authorization", "x-api-key",
-    "api-key",       "x-goog-api-key",      "Cookie",
-    "Cookie2",       "OpenAI-Organization", "OpenAI-Project",
-    "X-Real-IP",     "Forwarded",           "Accept-Encoding",
+    "Authorization",  "Proxy-Authorization",
+    "x-api-key",      "api-key",
+    "x-goog-api-key", "Cookie",
+    "Cookie2",        "OpenAI-Organization",
+    "OpenAI-Project", "X-Real-IP",
+    "Forwarded",      "Accept-Encoding",
+    "Origin",         "Referer",
 };
 
 /* Browsers cannot set headers on a WebSocket, so OpenAI takes credentials as subprotocols:
@@ -40,16 +43,31 @@ static void strip_subprotocols(request_rec *r)
     }
 }
 
-/* Whatever a proxy has to tell of the client: address, host, user, certificate. */
+/* Whatever a proxy has to tell of the client: address, host, user, certificate; and what a browser tells of
+ * the page: a vendor that refuses pages would seem to refuse the key. */
 static void strip_forwarded(request_rec *r)
 {
     const apr_array_header_t *fields = apr_table_elts(r->headers_in);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)fields->elts;
     for (int i = fields->nelts - 1; i >= 0; i--) {
-        if (!ap_cstr_casecmpn(entries[i].key, "X-Forwarded-", 12)) {
+        if (!ap_cstr_casecmpn(entries[i].key, "X-Forwarded-", 12) ||
+            !ap_cstr_casecmpn(entries[i].key, "Sec-Fetch-", 10)) {
             apr_table_unset(r->headers_in, entries[i].key);
             i = i < fields->nelts ? i : fields->nelts;
         }
+    }
+}
+
+static void set_credential(request_rec *r, const apipool_attempt_t *attempt)
+{
+    const apipool_upstream_t *upstream = attempt->upstream;
+    const apipool_field_t *field =
+        apipool_provider_credential(upstream->provider, upstream->base_path);
+    const apipool_field_t *demanded = apipool_provider_default_field(upstream->provider);
+    apr_table_setn(r->headers_in, field->name,
+                   apr_pstrcat(r->pool, field->prefix, attempt->lease->key, NULL));
+    if (demanded && !apr_table_get(r->headers_in, demanded->name)) {
+        apr_table_setn(r->headers_in, demanded->name, demanded->prefix);
     }
 }
 
@@ -64,8 +82,7 @@ int apipool_wire_fixups(request_rec *r)
     }
     strip_forwarded(r);
     strip_subprotocols(r);
-    apr_table_setn(r->headers_in, "Authorization",
-                   apr_pstrcat(r->pool, "Bearer ", req->attempt.lease->key, NULL));
+    set_credential(r, &req->attempt);
     req->attempt.wired = 1;
     return OK;
 }

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a request asks of its pool: which upstreams, for which model, bound to which session. */
+#include "demand.h"
+
+#include <apr_strings.h>
+
+#include "modelpath.h"
+
+/* Tokens that are set aside for an attempt; what it took replaces them when it is over. Four bytes of a
+ * prompt make about one token, and those of an image's text form fewer. */
+#define BYTES_PER_TOKEN 4
+#define PROMPT_MAX      32768
+#define ANSWER_USUAL    512
+#define ANSWER_MAX      131072
+#define BYTES_PER_EVENT 150 /* of a stream, with about a token each */
+
+static const char *text_of(const apipool_sniffed_t *sniffed)
+{
+    return sniffed->kind == APIPOOL_SNIFF_STRING && *sniffed->text ? sniffed->text : NULL;
+}
+
+static const char *find_model(const apipool_request_t *req)
+{
+    char name[APIPOOL_SNIFF_TEXT_SIZE];
+    return apipool_model_in_path(req->path, name, sizeof(name))
+               ? apr_pstrdup(req->r->pool, name)
+               : text_of(&req->body.sniffed[APIPOOL_BODY_MODEL]);
+}
+
+static apr_uint64_t find_session(const apipool_request_t *req)
+{
+    const request_rec *r = req->r;
+    const char *session = NULL;
+    switch (req->pool->affinity) {
+    case APIPOOL_AFFINITY_OFF:
+        return 0;
+    case APIPOOL_AFFINITY_CLIENT:
+        session = r->user ? r->user : r->useragent_ip;
+        break;
+    case APIPOOL_AFFINITY_HEADER:
+        session = apr_table_get(r->headers_in, req->pool->affinity_name);
+        break;
+    case APIPOOL_AFFINITY_BODY:
+        session = text_of(&req->body.sniffed[APIPOOL_BODY_SESSION]);
+        break;
+    }
+    return session ? apipool_hash(session) : 0;
+}
+
+static apr_uint32_t estimate_tokens(const apipool_request_t *req)
+{
+    const apipool_body_t *body = &req->body;
+    const apipool_sniffed_t *limits[] = {&body->sniffed[APIPOOL_BODY_MAX_TOKENS],
+                                         &body->sniffed[APIPOOL_BODY_MAX_COMPLETION_TOKENS]};
+    apr_off_t prompt = body->length / BYTES_PER_TOKEN;
+    apr_int64_t answer = ANSWER_USUAL;
+    if (!body->length) {
+        return 1;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (limits[i]->kind == APIPOOL_SNIFF_NUMBER) {
+            answer = apr_atoi64(limits[i]->text);
+        }
+    }
+    answer = answer < 0 ? 0 : answer > ANSWER_MAX ? ANSWER_MAX : answer;
+    return (apr_uint32_t)((prompt < PROMPT_MAX ? prompt : PROMPT_MAX) + answer + 1);
+}
+
+apr_int64_t apipool_demand_tokens_so_far(const apipool_request_t *req)
+{
+    const apipool_gate_t *gate = &req->gate;
+    apr_off_t prompt = req->body.length / BYTES_PER_TOKEN;
+    return (prompt < PROMPT_MAX ? prompt : PROMPT_MAX) +
+           gate->passed / (gate->stream.active ? BYTES_PER_EVENT : BYTES_PER_TOKEN);
+}
+
+static apr_uint64_t find_client(const request_rec *r)
+{
+    return apipool_hash(r->user ? r->user : r->useragent_ip);
+}
+
+void apipool_demand_make(apipool_request_t *req)
+{
+    req->demand.model = find_model(req);
+    req->demand.session = find_session(req);
+    req->demand.tokens = estimate_tokens(req);
+    req->demand.client = find_client(req->r);
+}
+
+const apipool_model_name_t *apipool_demand_renamed(const apipool_request_t *req,
+                                                   const apipool_upstream_t *upstream)
+{
+    for (int i = 0; req->demand.model && i < upstream->models->nelts; i++) {
+        const apipool_model_name_t *name =
+            &APR_ARRAY_IDX(upstream->models, i, apipool_model_name_t);
+        if (!strcmp(name->from, req->demand.model)) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
+static apr_uint64_t model_at(const apipool_request_t *req, const apipool_upstream_t *upstream)
+{
+    const apipool_model_name_t *renamed = apipool_demand_renamed(req, upstream);
+    const char *model = renamed ? renamed->to : req->demand.model;
+    return model ? apipool_hash(model) : 0;
+}
+
+void apipool_demand_wanted(const apipool_request_t *req, apr_uint32_t without,
+                           apipool_source_t *sources, apipool_wanted_t *wanted)
+{
+    const apipool_pool_t *pool = req->pool;
+    memset(wanted, 0, sizeof(*wanted));
+    for (int i = 0; i < pool->upstreams->nelts; i++) {
+        const apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
+        if (upstream->group != without) {
+            apipool_source_t *source = &sources[wanted->source_count++];
+            source->group = upstream->group;
+            source->weight = upstream->weight;
+            source->priority = upstream->priority;
+            source->model = model_at(req, upstream);
+        }
+    }
+    wanted->pool = pool->index;
+    wanted->sources = sources;
+    wanted->strategy = apipool_config_strategy(pool, req->endpoint);
+    wanted->affinity = req->demand.session;
+    wanted->tokens = req->demand.tokens;
+    wanted->client = req->demand.client;
+    wanted->limits = &pool->limits;
+    wanted->waits_for = req->demand.model ? apipool_hash(req->demand.model) : 0;
+    wanted->waiter = APIPOOL_NONE;
+}
