@@ -9,8 +9,9 @@ use Test::More;
 
 my $build = build_dir();
 my $corpus = source_dir() . '/t/fuzz/corpus';
-my ($units) = slurp("$build/Makefile") =~ /^UNIT_TESTS = (.*)$/m;
-my ($fuzzers) = slurp("$build/Makefile") =~ /^FUZZERS = (.*)$/m;
+my $makefile = slurp("$build/Makefile") =~ s/\\\n/ /gr;
+my ($units) = $makefile =~ /^UNIT_TESTS = (.*)$/m;
+my ($fuzzers) = $makefile =~ /^FUZZERS = (.*)$/m;
 
 for my $unit (split ' ', $units) {
     subtest $unit => sub {

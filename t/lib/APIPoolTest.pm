@@ -10,11 +10,12 @@ use Exporter 'import';
 use File::Path qw(make_path remove_tree);
 use HTTP::Tiny ();
 use IO::Socket::INET ();
-use JSON::PP qw(decode_json);
+use JSON::PP qw(decode_json encode_json);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(base_url request send_raw upstream_mark upstream_since wait_for slurp spew
-    free_port private_httpd config_test source_dir build_dir check_dir mock_port serve_raw json error_code);
+    free_port private_httpd config_test source_dir build_dir check_dir mock_port serve_raw json error_code
+    pool_server metrics background parallel);
 
 # Where things are: the sources, what was built from them, and the folder that tests may write to.
 sub _folder {
@@ -184,7 +185,7 @@ sub _httpd {
 }
 
 # private_httpd(config => ..., mpm => ..., files => {...}): an object with dir, port, base, and methods
-# stop, graceful, log. It stops when it goes out of scope.
+# stop, graceful, log, faults. It stops when it goes out of scope.
 sub private_httpd {
     my (%options) = @_;
     my ($dir, $port) = _write_config(%options);
@@ -194,6 +195,77 @@ sub private_httpd {
         'APIPoolTest::Httpd';
     $self->start;
     return $self;
+}
+
+# pool_server({NAME => {keys => ..., upstreams => [...], lines => '...', location => '...'}, ...}): a
+# private httpd with pools, each at /NAME, and their metrics at /metrics. Keys are a list, or the text of
+# a key file, or a hash of these by the name of an upstream. More options are those of private_httpd.
+sub pool_server {
+    my ($pools, %options) = @_;
+    my %files = %{$options{files} || {}};
+    my $config = qq(<Location "/metrics">\n    SetHandler apipool-metrics\n</Location>\n);
+    for my $name (sort keys %$pools) {
+        my $pool = $pools->{$name};
+        my $keys = ref $pool->{keys} eq 'HASH' ? $pool->{keys} : {'' => $pool->{keys}};
+        my $upstreams = $pool->{upstreams} || ['http://127.0.0.1:' . mock_port() . '/v1'];
+        my @lines = map {"APIPoolUpstream $_"} @$upstreams;
+        for my $upstream (sort keys %$keys) {
+            my $list = $keys->{$upstream};
+            my $file = join '-', $name, $upstream || ();
+            $files{$file} = ref $list ? join "\n", @$list, '' : $list;
+            push @lines, "APIPoolKeyFile \@DIR\@/$file" . ($upstream && " upstream=$upstream");
+        }
+        push @lines, $pool->{lines} // ();
+        my $location = join "\n    ", "APIPoolUse $name", 'APIPoolExpose On', $pool->{location} // ();
+        $config .= join "\n    ", "<APIPool $name>", @lines;
+        $config .= qq(\n</APIPool>\n<Location "/$name">\n    $location\n</Location>\n);
+    }
+    return private_httpd(%options, config => $config . ($options{config} // ''), files => \%files);
+}
+
+# metrics($base): what a pool_server tells of itself; an object with methods states, rules, in_flight,
+# sum and by.
+sub metrics {
+    my ($base) = @_;
+    my $answer = request(GET => '/metrics', base => $base);
+    die "no metrics: $answer->{status} $answer->{content}\n" if $answer->{status} != 200;
+    my @series;
+    for my $line (split /\n/, $answer->{content}) {
+        my ($name, $labels, $value) = $line =~ /^([a-z_]+)(?:\{(.*)\})? (\S+)/ or next;
+        push @series, [$name, {($labels // '') =~ /(\w+)="([^"]*)"/g}, $value];
+    }
+    return bless \@series, 'APIPoolTest::Metrics';
+}
+
+# --- Work beside the test ------------------------------------------------------------------------
+
+# background($work): runs it in a process of its own; returns a sub that waits for what it returns, which
+# must be plain data.
+sub background {
+    my ($work) = @_;
+    my $pid = open my $pipe, '-|';
+    die "cannot fork: $!\n" if !defined $pid;
+    if (!$pid) {
+        my $result = eval { encode_json([$work->()]) } // encode_json({died => "$@"});
+        print $result;
+        close STDOUT;
+        require POSIX;
+        POSIX::_exit(0);
+    }
+    return sub {
+        my $result = do { local $/; decode_json(<$pipe>) };
+        close $pipe;
+        die $result->{died} if ref $result eq 'HASH';
+        return @$result;
+    };
+}
+
+# parallel($count, $work): as many processes at once, each called with its number from 1; what each
+# returned, as lists.
+sub parallel {
+    my ($count, $work) = @_;
+    my @jobs = map { my $number = $_; background(sub { $work->($number) }) } 1 .. $count;
+    return map { [$_->()] } @jobs;
 }
 
 # A server on a free port that answers each connection with code of the test's: serve_raw(sub {
@@ -231,6 +303,44 @@ END {
         kill TERM => @children;
         waitpid $_, 0 for @children;
     }
+}
+
+package APIPoolTest::Metrics;
+
+# sum('apipool_keys', pool => 'main'): the sum of the series that have these labels.
+sub sum {
+    my ($self, $name, %labels) = @_;
+    my $sum = 0;
+    for my $series (@$self) {
+        my ($its_name, $its_labels, $value) = @$series;
+        next if $its_name ne $name || grep { ($its_labels->{$_} // '') ne $labels{$_} } keys %labels;
+        $sum += $value;
+    }
+    return $sum;
+}
+
+# by('state', 'apipool_keys', pool => 'main'): these sums by the values of one label, without zeros.
+sub by {
+    my ($self, $label, $name, %labels) = @_;
+    my %values = map { ($_->[1]{$label} // '') => 1 } grep { $_->[0] eq $name } @$self;
+    my %sums = map { $_ => $self->sum($name, %labels, $label => $_) } keys %values;
+    return {map { $_ => $sums{$_} } grep { $sums{$_} } keys %sums};
+}
+
+# A pool's keys by state, its attempts by rule, and its requests in flight.
+sub states {
+    my ($self, $pool) = @_;
+    return $self->by(state => 'apipool_keys', pool => $pool);
+}
+
+sub rules {
+    my ($self, $pool) = @_;
+    return $self->by(rule => 'apipool_attempts_total', pool => $pool);
+}
+
+sub in_flight {
+    my ($self, $pool) = @_;
+    return $self->sum('apipool_in_flight', pool => $pool);
 }
 
 package APIPoolTest::Httpd;
@@ -280,6 +390,13 @@ sub log {
     my ($self) = @_;
     my $file = "$self->{dir}/error_log";
     return -f $file ? APIPoolTest::slurp($file) : '';
+}
+
+# What the log has of children that died and of errors of the module itself.
+sub faults {
+    my ($self) = @_;
+    my $fault = qr/exit signal|core dump|AddressSanitizer|\[apipool(?:_admin)?:(?:error|crit|alert|emerg)\]/;
+    return join "\n", grep {$_ =~ $fault} split /\n/, $self->log;
 }
 
 sub stop {

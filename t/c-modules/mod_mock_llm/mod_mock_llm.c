@@ -6,6 +6,7 @@
  *     SetHandler      mock-llm    in a <Location> or a virtual host
  *     MockLLMRecord   PATH        append every request to PATH, one JSON line each
  *     MockLLMDelay    MS          wait before each answer
+ *     MockLLMFlap     SECONDS     the word "flap" means 503 in each second period of that length
  */
 #define HTTPD_TEST_REQUIRE_APACHE 2
 
@@ -37,11 +38,14 @@
 #define BIG_SIZE         200000
 #define BIG_STRADDLE     65536
 #define COMPLETION_COUNT 7
+#define FLAP_SECONDS     10 /* unless MockLLMFlap says otherwise */
 #define WEBSOCKET_GUID   "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 /* The float32 values 0.1, 0.2, 0.3 and 0.4, little-endian. */
 #define VECTOR_BASE64 "\"zczMPc3MTD6amZk+zczMPg==\""
 #define VECTOR_PLAIN  "[0.1,0.2,0.3,0.4]"
+
+#define DONE_EVENT "data: [DONE]\n\n"
 
 /* An OpenAI-shaped error. */
 #define OPENAI_ERROR(message, type, code)                                                          \
@@ -52,6 +56,7 @@
 typedef struct {
     const char *record;
     int delay_ms;
+    int flap_seconds;
 } mock_conf_t;
 
 /* What the answers depend on in a JSON request body. */
@@ -88,6 +93,7 @@ typedef struct {
     const char *body;
     apr_size_t length;
     apr_array_header_t *events;
+    int retry_after; /* -1 for none */
 } mock_t;
 
 extern module AP_MODULE_DECLARE_DATA mock_llm_module;
@@ -402,6 +408,41 @@ static int word_number(const mock_t *m, const char *word)
     return -1;
 }
 
+/* A number below 100: by chance, or, when the word names a seed, the same for the same request with
+ * the same key. */
+static int draw(const mock_t *m, const char *word)
+{
+    int seed = word_number(m, word);
+    const char *s;
+    apr_uint32_t hash = 2166136261u; /* FNV-1a */
+
+    if (seed < 0) {
+        return (int)ap_random_pick(0, 99);
+    }
+    for (s = apr_psprintf(m->r->pool, "%d %s %s", seed, m->key ? m->key : "", m->sha1); *s; s++) {
+        hash = (hash ^ (unsigned char)*s) * 16777619u;
+    }
+    return (int)(hash % 100);
+}
+
+/* The word "only429NAME" means the model of that name, which loses what is no letter or digit. */
+static int is_limited_model(const mock_t *m)
+{
+    static const char word[] = "-only429";
+    const char *at = strstr(m->words, word), *model = m->scan.values[FIELD_MODEL];
+
+    if (!at) {
+        return 0;
+    }
+    at += sizeof(word) - 1;
+    for (; *model; model++) {
+        if (apr_isalnum(*model) && *model != *at++) {
+            return 0;
+        }
+    }
+    return *at == '-';
+}
+
 /* The number of a query argument, 0 without one, at most max. */
 static int query_number(const mock_t *m, const char *name, int max)
 {
@@ -470,6 +511,16 @@ static void begin_events(mock_t *m)
 static void add_event(mock_t *m, const char *event)
 {
     APR_ARRAY_PUSH(m->events, const char *) = event;
+}
+
+/* An event's lines as they are, before all others. */
+static void put_first(mock_t *m, const char *lines)
+{
+    apr_array_header_t *rest = m->events;
+
+    begin_events(m);
+    add_event(m, lines);
+    apr_array_cat(m->events, rest);
 }
 
 /* The pieces of text that a stream carries. */
@@ -554,7 +605,7 @@ static void stream_choices(mock_t *m, const choices_t *c)
     if (wants_usage) {
         add_event(m, apr_pstrcat(pool, head, "],\"usage\":", usage(m), "}\n\n", NULL));
     }
-    add_event(m, "data: [DONE]\n\n");
+    add_event(m, DONE_EVENT);
 }
 
 static void answer_choices(mock_t *m, const choices_t *c)
@@ -867,6 +918,17 @@ static void answer_endpoint(mock_t *m)
 
 /* ---- The scripted failures ---- */
 
+/* An answer that has begun well and then tells of an error: in its first event, or as its body. */
+static void answer_in_band(mock_t *m, const char *name, const char *error)
+{
+    if (!field_is(m, FIELD_STREAM, "true")) {
+        answer_json(m, error);
+        return;
+    }
+    begin_events(m);
+    add_event(m, apr_pstrcat(m->r->pool, name, "data: ", error, "\n\n", NULL));
+}
+
 /* Tells the whole key, on purpose: masking it is for the pool to do. */
 static const char *incorrect_key(mock_t *m)
 {
@@ -895,6 +957,18 @@ static const char *big_error(mock_t *m)
     return body;
 }
 
+#define OVERLOADED                                                                                 \
+    "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}"
+#define TOO_LONG                                                                                   \
+    OPENAI_ERROR("This model's maximum context length is 8192 tokens.", "invalid_request_error",   \
+                 "\"context_length_exceeded\"")
+#define NO_MODEL                                                                                   \
+    OPENAI_ERROR("The model does not exist or you do not have access to it.",                      \
+                 "invalid_request_error", "\"model_not_found\"")
+#define NO_REGION                                                                                  \
+    OPENAI_ERROR("Country, region, or territory not supported", "request_forbidden",               \
+                 "\"unsupported_country_region_territory\"")
+
 typedef struct {
     const char *word;
     const char *status_line;
@@ -921,30 +995,31 @@ static const failure_t failures[] = {
      "\"status\":\"INVALID_ARGUMENT\",\"details\":[{\"@type\":"
      "\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"API_KEY_INVALID\"}]}}]",
      NULL},
-    {"400", "400 Bad Request",
-     OPENAI_ERROR("This model's maximum context length is 8192 tokens.", "invalid_request_error",
-                  "\"context_length_exceeded\""),
+    {"400", "400 Bad Request", TOO_LONG, NULL},
+    {"ctx400", "400 Bad Request", TOO_LONG, NULL},
+    {"policy400", "400 Bad Request",
+     OPENAI_ERROR("Your request was rejected as a result of our safety system.",
+                  "invalid_request_error", "\"content_policy_violation\""),
      NULL},
     {"422big", "422 Unprocessable Entity", NULL, big_error},
-    {"404", "404 Not Found",
-     OPENAI_ERROR("The model does not exist or you do not have access to it.",
-                  "invalid_request_error", "\"model_not_found\""),
-     NULL},
-    {"403", "403 Forbidden",
-     OPENAI_ERROR("Country, region, or territory not supported", "request_forbidden",
-                  "\"unsupported_country_region_territory\""),
-     NULL},
+    {"404", "404 Not Found", NO_MODEL, NULL},
+    {"model404", "404 Not Found", NO_MODEL, NULL},
+    {"403", "403 Forbidden", NO_REGION, NULL},
+    {"region403", "403 Forbidden", NO_REGION, NULL},
     {"500", "500 Internal Server Error", SERVER_ERROR, NULL},
     {"502", "502 Bad Gateway",
      "<html><head><title>502 Bad Gateway</title></head><body>Bad Gateway</body></html>\n", NULL},
     {"503", "503 Service Unavailable", SERVER_ERROR, NULL},
     {"529", "529 Overloaded", SERVER_ERROR, NULL},
+    {"overloaded", "529 Overloaded", OVERLOADED, NULL},
+    {"slowdown", "429 Too Many Requests",
+     OPENAI_ERROR("Your request rate grew too fast. Please slow down.", "requests",
+                  "\"slow_down\""),
+     NULL},
 };
 
 static void answer_failure(mock_t *m, const failure_t *failure)
 {
-    int retry = word_number(m, "retry");
-
     /* The line too, for a status that httpd does not know. */
     m->status_line = failure->status_line;
     m->status = atoi(failure->status_line);
@@ -952,8 +1027,11 @@ static void answer_failure(mock_t *m, const failure_t *failure)
     if (m->body[0] == '<') {
         m->type = "text/html";
     }
-    if (retry >= 0) {
-        apr_table_setn(m->r->headers_out, "Retry-After", apr_itoa(m->r->pool, retry));
+    if (m->retry_after < 0) {
+        m->retry_after = word_number(m, "retry");
+    }
+    if (m->retry_after >= 0) {
+        apr_table_setn(m->r->headers_out, "Retry-After", apr_itoa(m->r->pool, m->retry_after));
     }
 }
 
@@ -966,12 +1044,57 @@ static int key_accepted(const mock_t *m)
     return !strncmp(m->key, "sk-", 3);
 }
 
-static const failure_t *find_failure(const mock_t *m)
+static const failure_t *failure_named(const char *word)
+{
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+        if (!strcmp(failures[i].word, word)) {
+            return &failures[i];
+        }
+    }
+    return NULL;
+}
+
+/* Of a hundred answers 30 are 429, 5 are 401, 5 are 500, and the others are what was asked for. */
+static const failure_t *find_storm(mock_t *m)
+{
+    int fate = draw(m, "storm");
+
+    if (fate < 30) {
+        m->retry_after = 1 + fate % 5;
+    }
+    return fate < 30   ? failure_named("429")
+           : fate < 35 ? failure_named("401")
+           : fate < 40 ? failure_named("500")
+                       : NULL;
+}
+
+static int is_down(const mock_t *m)
+{
+    int seconds = m->conf->flap_seconds ? m->conf->flap_seconds : FLAP_SECONDS;
+
+    return apr_time_sec(m->r->request_time) / seconds % 2 != 0;
+}
+
+static const failure_t *find_failure(mock_t *m)
 {
     apr_size_t i;
 
     if (!key_accepted(m)) {
         return &failures[0];
+    }
+    if (has_word(m, "storm") || word_number(m, "storm") >= 0) {
+        return find_storm(m);
+    }
+    if (has_word(m, "half") && draw(m, "half") < 50) {
+        return failure_named("500");
+    }
+    if (has_word(m, "flap") && is_down(m)) {
+        return failure_named("503");
+    }
+    if (is_limited_model(m)) {
+        return failure_named("429");
     }
     for (i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
         if (has_word(m, failures[i].word)) {
@@ -979,6 +1102,26 @@ static const failure_t *find_failure(const mock_t *m)
         }
     }
     return NULL;
+}
+
+/* What an answer without a failure may still have in it. */
+static void alter_answer(mock_t *m)
+{
+    if (has_word(m, "ssefail")) {
+        answer_in_band(m, "",
+                       "{\"error\":{\"code\":429,\"message\":\"Rate limit exceeded\","
+                       "\"metadata\":{\"provider_name\":\"mock\"}}}");
+    }
+    if (has_word(m, "sseoverload")) {
+        answer_in_band(m, "event: error\n", OVERLOADED);
+    }
+    if (m->events && has_word(m, "nodone") &&
+        !strcmp(APR_ARRAY_IDX(m->events, m->events->nelts - 1, const char *), DONE_EVENT)) {
+        apr_array_pop(m->events);
+    }
+    if (m->events && has_word(m, "ssecomment")) {
+        put_first(m, ": PROCESSING\n: still PROCESSING\n\n");
+    }
 }
 
 static void choose_answer(mock_t *m)
@@ -994,6 +1137,7 @@ static void choose_answer(mock_t *m)
     }
     else {
         answer_endpoint(m);
+        alter_answer(m);
     }
 }
 
@@ -1040,13 +1184,19 @@ static const char *record_line(mock_t *m)
         json_text(pool, r->args));
     const char *numbers = apr_psprintf(
         pool, "\"body_bytes\":%" APR_OFF_T_FMT ",\"body_sha1\":\"%s\"", m->bytes, m->sha1);
-    const char *result = apr_psprintf(pool, "\"status\":%d,\"connection\":\"%u\"}\n", m->status,
-                                      (unsigned int)r->connection->client_addr->port);
+    const char *retry_after =
+        m->retry_after >= 0 ? apr_psprintf(pool, "\"retry_after\":%d,", m->retry_after) : "";
+    const char *result =
+        apr_psprintf(pool, "\"model\":\"%s\",\"status\":%d,%s\"connection\":\"%u\"}\n",
+                     m->scan.values[FIELD_MODEL], m->status, retry_after,
+                     (unsigned int)r->connection->client_addr->port);
+    const char *time =
+        apr_psprintf(pool, "{\"time\":%" APR_TIME_T_FMT ".%06d,", apr_time_sec(r->request_time),
+                     (int)apr_time_usec(r->request_time));
 
-    return apr_pstrcat(pool, apr_psprintf(pool, "{\"time\":%" APR_TIME_T_FMT ",", apr_time_now()),
-                       place, ",\"key\":\"", json_text(pool, m->key), "\",\"headers\":{",
-                       recorded_headers(m), "},", numbers, ",\"body\":", recorded_body(m), ",",
-                       result, NULL);
+    return apr_pstrcat(pool, time, place, ",\"key\":\"", json_text(pool, m->key),
+                       "\",\"headers\":{", recorded_headers(m), "},", numbers,
+                       ",\"body\":", recorded_body(m), ",", result, NULL);
 }
 
 /* Opened for each line, so that a test may remove the file between two requests. */
@@ -1096,6 +1246,9 @@ static void wait_before_answer(const mock_t *m)
     if (has_word(m, "slow")) {
         wait += script_pause(m, 2);
     }
+    if (word_number(m, "first") > 0) {
+        wait += apr_time_from_sec((apr_interval_time_t)word_number(m, "first"));
+    }
     if (wait > 0) {
         apr_sleep(wait);
     }
@@ -1118,6 +1271,12 @@ static void set_headers(mock_t *m)
     if (has_word(m, "hdr")) {
         apr_table_setn(r->headers_out, "X-Upstream-Test", "1");
     }
+    if (word_number(m, "limits") >= 0) {
+        apr_table_setn(r->headers_out, "x-ratelimit-limit-requests", "100");
+        apr_table_setn(r->headers_out, "x-ratelimit-remaining-requests",
+                       apr_itoa(r->pool, word_number(m, "limits")));
+        apr_table_setn(r->headers_out, "x-ratelimit-reset-requests", "30s");
+    }
     if (has_word(m, "cookie")) {
         apr_table_setn(r->headers_out, "Set-Cookie", "a=b");
         apr_table_setn(r->headers_out, "OpenAI-Organization", "org-x");
@@ -1132,19 +1291,26 @@ static int send_piece(request_rec *r, const char *data, apr_size_t length)
     return ap_rwrite(data, (int)length, r) >= 0 && ap_rflush(r) == 0 && !r->connection->aborted;
 }
 
+/* A word alone takes effect at half of the events; "cutN" after N of them, and "stallN" stalls N
+ * seconds at a third. */
 static void send_events(mock_t *m)
 {
-    int i, half = m->events->nelts / 2;
-    int cut_line = has_word(m, "cutline"), cut = cut_line || has_word(m, "cut");
-    int stall = has_word(m, "stall");
+    int i, half = m->events->nelts / 2, cut_at = word_number(m, "cut");
+    int cut_line = has_word(m, "cutline"), stall_seconds = word_number(m, "stall");
 
+    if (cut_line || has_word(m, "cut")) {
+        cut_at = half;
+    }
     for (i = 0; i < m->events->nelts; i++) {
         const char *event = APR_ARRAY_IDX(m->events, i, const char *);
 
-        if (i == half && stall) {
+        if (i == half && has_word(m, "stall")) {
             apr_sleep(script_pause(m, 30));
         }
-        if (i == half && cut) {
+        if (i == m->events->nelts / 3 && stall_seconds > 0) {
+            apr_sleep(apr_time_from_sec((apr_interval_time_t)stall_seconds));
+        }
+        if (i == cut_at) {
             const char *line = strstr(event, "data: ");
 
             if (cut_line) {
@@ -1263,6 +1429,7 @@ static int mock_handler(request_rec *r)
     m->conf = ap_get_module_config(r->server->module_config, &mock_llm_module);
     m->key = credential(r);
     m->words = script_words(m);
+    m->retry_after = -1;
     rc = read_body(m);
     if (rc != OK) {
         return rc;
@@ -1291,6 +1458,7 @@ static void *merge_conf(apr_pool_t *pool, void *base, void *add)
 
     conf->record = inner->record ? inner->record : outer->record;
     conf->delay_ms = inner->delay_ms >= 0 ? inner->delay_ms : outer->delay_ms;
+    conf->flap_seconds = inner->flap_seconds ? inner->flap_seconds : outer->flap_seconds;
     return conf;
 }
 
@@ -1302,14 +1470,30 @@ static const char *set_record(cmd_parms *cmd, void *dir_conf, const char *arg)
     return conf->record ? NULL : "MockLLMRecord: invalid path";
 }
 
+static int is_number(const char *arg)
+{
+    return *arg && strlen(arg) <= 8 && !arg[strspn(arg, "0123456789")];
+}
+
 static const char *set_delay(cmd_parms *cmd, void *dir_conf, const char *arg)
 {
     mock_conf_t *conf = ap_get_module_config(cmd->server->module_config, &mock_llm_module);
 
-    if (!*arg || strlen(arg) > 8 || arg[strspn(arg, "0123456789")]) {
+    if (!is_number(arg)) {
         return "MockLLMDelay: a number of milliseconds is needed";
     }
     conf->delay_ms = atoi(arg);
+    return NULL;
+}
+
+static const char *set_flap(cmd_parms *cmd, void *dir_conf, const char *arg)
+{
+    mock_conf_t *conf = ap_get_module_config(cmd->server->module_config, &mock_llm_module);
+
+    if (!is_number(arg) || atoi(arg) == 0) {
+        return "MockLLMFlap: a number of seconds is needed";
+    }
+    conf->flap_seconds = atoi(arg);
     return NULL;
 }
 
@@ -1318,6 +1502,8 @@ static const command_rec commands[] = {
                   "the file to which every request is appended as a JSON line"),
     AP_INIT_TAKE1("MockLLMDelay", set_delay, NULL, RSRC_CONF,
                   "the milliseconds to wait before each answer"),
+    AP_INIT_TAKE1("MockLLMFlap", set_flap, NULL, RSRC_CONF,
+                  "the seconds that an upstream with the word flap is up, and then down"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL},
 };
 
