@@ -14,8 +14,8 @@ use Time::HiRes qw(sleep);
 my $UPLOADS = $ENV{APIPOOL_TEST_UPLOADS} || 12;
 my $MIB = $ENV{APIPOOL_TEST_UPLOAD_MIB} || 20;
 
-# Every key refuses what it is asked and is out then, so every upload is sent three times, its budget.
-my @keys = map { sprintf 'sk-429-upload-%05d-retry600', $_ } 1 .. 3 * $UPLOADS + 8;
+# Every key has nothing left and is out then, so every upload is sent three times, its budget.
+my @keys = map { sprintf 'sk-quota402-upload-%05d', $_ } 1 .. 3 * $UPLOADS + 8;
 my $httpd = private_httpd(
     files => {keys => join("\n", @keys), last => "sk-ok-upload-the-last-one\n"},
     config => <<"CONF",
@@ -99,7 +99,7 @@ kill TERM => $watcher;
 $peak = <$watch>;
 ok defined $peak, 'memory was watched';
 
-my @bad = grep { !/\A429 / } @results;
+my @bad = grep { !/\A402 / } @results;
 is "@bad", '', "$UPLOADS uploads of $MIB MiB at once get the upstream's last answer";
 my @differing = grep { my (undef, undef, $sent, $arrived) = split; $sent ne $arrived } @results;
 is "@differing", '', 'every byte arrives in the last attempt';

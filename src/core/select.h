@@ -43,8 +43,9 @@ const char *apipool_strategy_names(void);
 apipool_sample_e apipool_strategy_sample(apipool_strategy_e strategy);
 
 /**
- * How good a key is: weight * success * headroom / (1 + in_flight / weight), halved per consecutive error.
- * Never below a twentieth of its weight, so that a key which has failed gets to show that it works again.
+ * How good a key is: weight * success^2 * headroom / (1 + in_flight / weight), halved per consecutive error.
+ * Squared, since shares are in proportion to it: a key that fails half of its requests is to get far less
+ * than half. Never below a twentieth of its weight, so that it gets to show that it works again.
  */
 double apipool_select_score(const apipool_candidate_t *candidate);
 

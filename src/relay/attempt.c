@@ -111,6 +111,8 @@ static void begin(apipool_request_t *req)
         attempt->upstream->timeout ? attempt->upstream->timeout : pool->idle_timeout;
     attempt->first_byte_timeout =
         attempt->upstream->timeout ? attempt->upstream->timeout : pool->first_byte_timeout;
+    attempt->asks_usage = req->demand.ask_usage.text &&
+                          !apipool_pool_refuses_usage(segment, attempt->upstream->group);
     req->attempts++;
 }
 
@@ -438,6 +440,30 @@ static int reply_without_key(apipool_request_t *req, const found_t *found)
                                ends[found->result].rule == APIPOOL_R15 ? 0 : retry_at);
 }
 
+/* An upstream that does not know the option gets the request again as the client has sent it, with the
+ * same key and at no one's cost; and so do all requests from then on. */
+static int is_usage_refused(apipool_request_t *req)
+{
+    char *body;
+    apr_size_t len;
+    if (!req->attempt.asks_usage || req->gate.mode != APIPOOL_GATE_HOLDING ||
+        (req->r->status != HTTP_BAD_REQUEST && req->r->status != HTTP_UNPROCESSABLE_ENTITY)) {
+        return 0;
+    }
+    apipool_gate_held(req, &body, &len);
+    body = apr_pstrmemdup(req->r->pool, body ? body : "", len);
+    if (!strstr(body, "stream_options") && !strstr(body, "include_usage")) {
+        return 0;
+    }
+    apipool_pool_note_refuses_usage(segment, req->attempt.upstream->group);
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
+                  APIPOOL_LOG(0034) "pool %s: upstream %s refuses stream_options.include_usage; it "
+                                    "will not be asked again",
+                  req->pool->name, req->attempt.upstream->name);
+    req->budget->tried_count--;
+    return 1;
+}
+
 static int attempt_until_done(apipool_request_t *req)
 {
     apipool_verdict_t verdict = {.action = APIPOOL_ROTATE};
@@ -460,7 +486,10 @@ static int attempt_until_done(apipool_request_t *req)
         if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_evidence_is_tunnelled(req, status)) {
             return status;
         }
-        if (!spend(req, &verdict)) {
+        if (is_usage_refused(req)) {
+            verdict.action = APIPOOL_ROTATE;
+        }
+        else if (!spend(req, &verdict)) {
             return finish(req, &verdict, status);
         }
     }

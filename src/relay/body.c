@@ -146,6 +146,8 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
     sniffed[APIPOOL_BODY_MODEL].name = "model";
     sniffed[APIPOOL_BODY_MAX_TOKENS].name = "max_tokens";
     sniffed[APIPOOL_BODY_MAX_COMPLETION_TOKENS].name = "max_completion_tokens";
+    sniffed[APIPOOL_BODY_STREAM].name = "stream";
+    sniffed[APIPOOL_BODY_STREAM_OPTIONS].name = "stream_options";
     sniffed[APIPOOL_BODY_SESSION].name = req->pool->affinity_name;
     apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), sniffed, count);
 }
@@ -179,6 +181,7 @@ int apipool_body_capture(apipool_request_t *req)
     apr_brigade_destroy(bb);
     apipool_sniff_end(&sniff);
     req->body.kind = sniff.body;
+    req->body.inside = sniff.inside;
     if (status == OK && req->body.length > 0) {
         ap_add_input_filter_handle(replay_handle, req, r, r->connection);
     }
@@ -215,19 +218,16 @@ static apr_status_t copy_body(const apipool_body_t *body, apr_bucket_brigade *bb
     return APR_SUCCESS;
 }
 
-/* Puts the upstream's own name for the model where the client's stands; every other byte stays. */
-static apr_status_t rename_model(const apipool_request_t *req, apr_bucket_brigade *bb)
+/* Puts text where a part of the body stands; every other byte stays. */
+static apr_status_t put_in(apr_bucket_brigade *bb, const apipool_splice_t *splice)
 {
-    const apipool_model_name_t *name = apipool_demand_renamed(req, req->attempt.upstream);
-    const apipool_sniffed_t *model = &req->body.sniffed[APIPOOL_BODY_MODEL];
     apr_bucket *from, *to;
-    if (!name || model->kind != APIPOOL_SNIFF_STRING) {
+    if (!splice->text) {
         return APR_SUCCESS;
     }
-    const char *text = req->body.kind == APIPOOL_SNIFF_FORM ? name->to : name->quoted;
-    apr_status_t rv = apr_brigade_partition(bb, model->at + model->len, &to);
+    apr_status_t rv = apr_brigade_partition(bb, splice->at + splice->len, &to);
     if (rv == APR_SUCCESS) {
-        rv = apr_brigade_partition(bb, model->at, &from);
+        rv = apr_brigade_partition(bb, splice->at, &from);
     }
     if (rv != APR_SUCCESS) {
         return rv;
@@ -237,8 +237,57 @@ static apr_status_t rename_model(const apipool_request_t *req, apr_bucket_brigad
         apr_bucket_delete(from);
         from = next;
     }
-    APR_BUCKET_INSERT_BEFORE(to, apr_bucket_immortal_create(text, strlen(text), bb->bucket_alloc));
+    APR_BUCKET_INSERT_BEFORE(
+        to, apr_bucket_immortal_create(splice->text, strlen(splice->text), bb->bucket_alloc));
     return APR_SUCCESS;
+}
+
+/* The later one first, so that the place of the other stays right. */
+static apr_status_t splice_both(apr_bucket_brigade *bb, const apipool_splice_t *a,
+                                const apipool_splice_t *b)
+{
+    apr_status_t rv = put_in(bb, a->at > b->at ? a : b);
+    return rv == APR_SUCCESS ? put_in(bb, a->at > b->at ? b : a) : rv;
+}
+
+/* The upstream's own name for the model. */
+static apipool_splice_t new_model(const apipool_request_t *req)
+{
+    const apipool_model_name_t *name = apipool_demand_renamed(req, req->attempt.upstream);
+    const apipool_sniffed_t *model = &req->body.sniffed[APIPOOL_BODY_MODEL];
+    apipool_splice_t splice = {.at = model->at, .len = model->len};
+    if (name && model->kind == APIPOOL_SNIFF_STRING) {
+        splice.text = req->body.kind == APIPOOL_SNIFF_FORM ? name->to : name->quoted;
+    }
+    return splice;
+}
+
+apr_status_t apipool_body_read(const apipool_request_t *req, apr_off_t at, char *text,
+                               apr_size_t len)
+{
+    if (req->body.file) {
+        apr_status_t rv = apr_file_seek(req->body.file, APR_SET, &at);
+        return rv == APR_SUCCESS ? apr_file_read_full(req->body.file, text, len, NULL) : rv;
+    }
+    for (apr_bucket *b = APR_BRIGADE_FIRST(req->body.brigade);
+         len && b != APR_BRIGADE_SENTINEL(req->body.brigade); b = APR_BUCKET_NEXT(b)) {
+        const char *data;
+        apr_size_t size;
+        apr_status_t rv = apr_bucket_read(b, &data, &size, APR_BLOCK_READ);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        if (at >= (apr_off_t)size) {
+            at -= (apr_off_t)size;
+            continue;
+        }
+        apr_size_t part = size - (apr_size_t)at < len ? size - (apr_size_t)at : len;
+        memcpy(text, data + at, part);
+        text += part;
+        len -= part;
+        at = 0;
+    }
+    return len ? APR_EOF : APR_SUCCESS;
 }
 
 /* Hands out the whole body in one call, whatever size is asked for: mod_proxy_http then knows its
@@ -256,7 +305,9 @@ static apr_status_t replay(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode
     apr_status_t rv = copy_body(&req->body, bb, f->r->pool);
     if (rv == APR_SUCCESS) {
         APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
-        rv = rename_model(req, bb);
+        static const apipool_splice_t none = {0};
+        apipool_splice_t model = new_model(req);
+        rv = splice_both(bb, &model, req->attempt.asks_usage ? &req->demand.ask_usage : &none);
     }
     return rv;
 }

@@ -15,6 +15,10 @@
  */
 int apipool_body_capture(apipool_request_t *req);
 
+/** Copies a part of the captured body, which must be that long. */
+apr_status_t apipool_body_read(const apipool_request_t *req, apr_off_t at, char *text,
+                               apr_size_t len);
+
 /** Makes mod_proxy read the captured body from its beginning in the next attempt. */
 void apipool_body_rewind(apipool_request_t *req);
 

@@ -78,6 +78,7 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
     pool->first_byte_timeout = apr_time_from_sec(300);
     pool->idle_timeout = apr_time_from_sec(120);
     pool->max_errors = 5;
+    pool->stream_usage = 1;
     pool->policy.cooldown_min = apr_time_from_sec(1);
     pool->policy.cooldown_max = apr_time_from_sec(60);
     pool->policy.recover_min = apr_time_from_sec(60);

@@ -69,6 +69,7 @@ typedef struct {
     apipool_policy_t policy;
     apr_int64_t max_errors;
     apipool_key_limits_t limits;
+    int stream_usage; /* ask for usage on streams */
     apipool_affinity_e affinity;
     const char *affinity_name; /* of the header field or the body's member */
     apr_array_header_t *rules; /* apipool_custom_rule_t */

@@ -4,6 +4,9 @@
 
 #include <apr_strings.h>
 
+#include <jansson.h>
+
+#include "body.h"
 #include "modelpath.h"
 
 /* Tokens that are set aside for an attempt; what it took replaces them when it is over. Four bytes of a
@@ -79,12 +82,64 @@ static apr_uint64_t find_client(const request_rec *r)
     return apipool_hash(r->user ? r->user : r->useragent_ip);
 }
 
+#define OPTIONS_MAX 4096 /* bytes of stream_options that are looked at */
+
+/* Puts include_usage into stream_options, unless the client has said what it wants. */
+static const char *add_to_options(apipool_request_t *req, const apipool_sniffed_t *options)
+{
+    char text[OPTIONS_MAX];
+    json_error_t ignored;
+    const char *added = NULL;
+    if (options->len > OPTIONS_MAX ||
+        apipool_body_read(req, options->at, text, (apr_size_t)options->len) != APR_SUCCESS) {
+        return NULL;
+    }
+    json_t *root = json_loadb(text, (apr_size_t)options->len, 0, &ignored);
+    if (json_is_object(root) && !json_object_get(root, "include_usage")) {
+        added = json_object_size(root) ? "\"include_usage\":true," : "\"include_usage\":true";
+    }
+    json_decref(root);
+    return added;
+}
+
+/* For streamed chat/completions and completions whose client does not ask for usage. */
+static apipool_splice_t ask_usage(apipool_request_t *req)
+{
+    const apipool_sniffed_t *options = &req->body.sniffed[APIPOOL_BODY_STREAM_OPTIONS];
+    apipool_splice_t splice = {.at = options->at};
+    apr_size_t len = strlen(req->path);
+
+    if (!req->pool->stream_usage || req->body.kind != APIPOOL_SNIFF_JSON || len < 12 ||
+        strcmp(req->path + len - 12, "/completions") ||
+        req->body.sniffed[APIPOOL_BODY_STREAM].kind != APIPOOL_SNIFF_TRUE || options->times > 1) {
+        return splice;
+    }
+    switch (options->kind) {
+    case APIPOOL_SNIFF_ABSENT:
+        splice.at = req->body.inside;
+        splice.text = "\"stream_options\":{\"include_usage\":true},";
+        break;
+    case APIPOOL_SNIFF_NULL:
+        splice.len = options->len;
+        splice.text = "{\"include_usage\":true}";
+        break;
+    case APIPOOL_SNIFF_OBJECT:
+        splice.at++;
+        splice.text = add_to_options(req, options);
+        break;
+    default:
+        break;
+    }
+    return splice;
+}
+
 void apipool_demand_make(apipool_request_t *req)
 {
     req->demand.model = find_model(req);
     req->demand.session = find_session(req);
     req->demand.tokens = estimate_tokens(req);
     req->demand.client = find_client(req->r);
+    req->demand.ask_usage = ask_usage(req);
 }
 
 const apipool_model_name_t *apipool_demand_renamed(const apipool_request_t *req,

@@ -186,6 +186,17 @@ static const char *set_affinity(cmd_parms *cmd, void *dir, const char *arg)
                               cmd->cmd->name, arg);
 }
 
+static const char *set_stream_usage(cmd_parms *cmd, void *dir, int on)
+{
+    const char *err;
+    apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
+    (void)dir;
+    if (!err) {
+        pool->stream_usage = on;
+    }
+    return err;
+}
+
 static const char *add_rule(cmd_parms *cmd, void *dir, const char *args)
 {
     const char *err;
@@ -250,6 +261,8 @@ const command_rec apipool_directives[] = {
                     "what each key may be used for: rpm= rpd= tpm= tpd= concurrency="),
     AP_INIT_TAKE1("APIPoolAffinity", set_affinity, NULL, RSRC_CONF,
                   "what stays with one key: client, header:NAME, body:MEMBER, or off"),
+    AP_INIT_FLAG("APIPoolStreamUsage", set_stream_usage, NULL, RSRC_CONF,
+                 "Off to ask for no usage on streams whose clients do not"),
     AP_INIT_RAW_ARGS("APIPoolRule", add_rule, NULL, RSRC_CONF,
                      "STATUS[,STATUS|A-B] [\"marker\"] pass|rotate|retry|stop "
                      "none|key|model|account|upstream"),

@@ -185,6 +185,12 @@ static void count_usage(apipool_gate_t *gate, apr_bucket_brigade *bb)
     }
 }
 
+static int has_usage(const apipool_gate_t *gate)
+{
+    apipool_usage_t usage;
+    return apipool_usage_result(&gate->usage, &usage);
+}
+
 static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
@@ -202,6 +208,9 @@ static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
     }
     else if (gate->stream.active) {
         apipool_stream_pass_lines(&gate->stream, bb);
+        if (gate->stream.hiding && has_usage(gate)) {
+            apipool_stream_hide_usage(bb, req->r->pool);
+        }
     }
     return ap_pass_brigade(gate->filter->next, bb);
 }

@@ -13,6 +13,8 @@ enum {
     APIPOOL_BODY_MODEL,
     APIPOOL_BODY_MAX_TOKENS,
     APIPOOL_BODY_MAX_COMPLETION_TOKENS,
+    APIPOOL_BODY_STREAM,
+    APIPOOL_BODY_STREAM_OPTIONS,
     APIPOOL_BODY_SESSION, /* APIPoolAffinity body:MEMBER */
     APIPOOL_BODY_SNIFFED
 };
@@ -24,14 +26,22 @@ typedef struct {
     apr_off_t length;
     apipool_sniffed_t sniffed[APIPOOL_BODY_SNIFFED];
     apipool_sniff_body_e kind;
+    apr_off_t inside; /* where a member could be put in, of a JSON object */
 } apipool_body_t;
+
+/* A part of the body that an attempt sends otherwise. */
+typedef struct {
+    apr_off_t at, len;
+    const char *text; /* NULL: there is none */
+} apipool_splice_t;
 
 /* What the request asks of its pool; see demand.h. */
 typedef struct {
     const char *model; /* as the client calls it, or NULL */
     apr_uint64_t session;
-    apr_uint64_t client; /* hash of who asks */
-    apr_uint32_t tokens; /* to be set aside */
+    apr_uint64_t client;        /* hash of who asks */
+    apr_uint32_t tokens;        /* to be set aside */
+    apipool_splice_t ask_usage; /* makes a stream tell its usage, where the client has not asked */
 } apipool_demand_t;
 
 typedef enum {
@@ -44,6 +54,7 @@ typedef enum {
 /* An event stream that passes; see stream.h. */
 typedef struct {
     int active;
+    int hiding;               /* the chunk that tells the usage is not for the client */
     int blank;                /* an empty line was the last thing that passed, or nothing has */
     apr_bucket_brigade *rest; /* what came of a line that is not complete */
     apr_off_t rest_len;
@@ -78,6 +89,7 @@ typedef struct {
     apr_time_t first_byte_by; /* of this attempt; known once the request is sent */
     apr_interval_time_t idle_timeout, first_byte_timeout;
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
+    int asks_usage;                   /* other than the client */
     const apipool_verdict_t *judged;  /* if that was done before the answer's end */
     int wired;                        /* the request's head was made: a connection is tried next */
     int fresh;                        /* a new connection was opened */

@@ -61,6 +61,7 @@ void apipool_stream_begin(apipool_request_t *req)
     apipool_stream_t *stream = &req->gate.stream;
     stream->active = 1;
     stream->blank = 1;
+    stream->hiding = req->attempt.asks_usage;
     stream->rest_len = 0;
     stream->rest = apr_brigade_create(req->r->pool, req->r->connection->bucket_alloc);
 }
@@ -72,6 +73,37 @@ static apr_size_t lines_in(const char *data, apr_size_t len)
         len--;
     }
     return len;
+}
+
+/* Whether data ends in an empty line, given the byte before it. */
+static int ends_event(const char *data, apr_size_t len, char before)
+{
+    char last = len > 1 ? data[len - 2] : before;
+    char one_before = len > 2 ? data[len - 3] : before;
+    return data[len - 1] == '\n' && (last == '\n' || (last == '\r' && one_before == '\n'));
+}
+
+/* The same for its last event, of a stream in which some are not for the client. */
+static apr_size_t events_in(const char *data, apr_size_t len, char before)
+{
+    while (len && !ends_event(data, len, before)) {
+        len--;
+    }
+    return len;
+}
+
+/* The last byte of the data before a bucket, or 0. */
+static char byte_before(apr_bucket_brigade *bb, apr_bucket *b)
+{
+    const char *data;
+    apr_size_t len;
+    for (b = APR_BUCKET_PREV(b); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_PREV(b)) {
+        if (!APR_BUCKET_IS_METADATA(b) &&
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS && len) {
+            return data[len - 1];
+        }
+    }
+    return '\0';
 }
 
 /* Whether what has been passed ends with an empty line, so that a new event may begin. */
@@ -106,7 +138,8 @@ void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
             apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
             continue;
         }
-        apr_size_t lines = lines_in(data, len);
+        apr_size_t lines =
+            stream->hiding ? events_in(data, len, byte_before(bb, b)) : lines_in(data, len);
         if (lines) {
             note_end(stream, data, lines);
         }
@@ -122,6 +155,63 @@ void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
             return;
         }
     }
+}
+
+/* Whether an event is the chunk that a client gets only if it asks for usage: it has that, and no choices.
+ * Azure's first chunk has no choices, but no usage either. */
+static int is_usage_chunk(const char *text, apr_size_t len, apr_pool_t *p)
+{
+    json_error_t ignored;
+    char *data;
+    if (!apipool_stream_first_event(text, len, p, &data)) {
+        return 0;
+    }
+    json_t *root = json_loads(data, 0, &ignored);
+    const json_t *choices = json_object_get(root, "choices");
+    int found = json_is_object(json_object_get(root, "usage")) && json_is_array(choices) &&
+                json_array_size(choices) == 0;
+    json_decref(root);
+    return found;
+}
+
+/* The end of the event that begins at text: behind its empty line, or at the end of all. */
+static const char *event_end(const char *text, const char *end)
+{
+    const char *next, *eol;
+    for (; (eol = line_end(text, end, &next)); text = next) {
+        if (eol == text) {
+            return next;
+        }
+    }
+    return end;
+}
+
+void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
+{
+    char *text, *to;
+    apr_size_t len;
+    apr_pool_t *scratch;
+    if (apr_brigade_pflatten(bb, &text, &len, pool) != APR_SUCCESS || !len) {
+        return;
+    }
+    apr_pool_create(&scratch, pool);
+    to = text;
+    for (const char *from = text, *end = text + len, *next; from < end; from = next) {
+        next = event_end(from, end);
+        if (!is_usage_chunk(from, (apr_size_t)(next - from), scratch)) {
+            memmove(to, from, (apr_size_t)(next - from));
+            to += next - from;
+        }
+    }
+    apr_pool_destroy(scratch);
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next; b != APR_BRIGADE_SENTINEL(bb); b = next) {
+        next = APR_BUCKET_NEXT(b);
+        if (!APR_BUCKET_IS_METADATA(b)) {
+            apr_bucket_delete(b);
+        }
+    }
+    APR_BRIGADE_INSERT_HEAD(
+        bb, apr_bucket_pool_create(text, (apr_size_t)(to - text), pool, bb->bucket_alloc));
 }
 
 /* Without the error bucket httpd closes the chunked body properly, and the client's parser gets to see

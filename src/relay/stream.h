@@ -22,8 +22,12 @@ int apipool_stream_is_error(const char *data, apr_size_t len);
 /** Starts with the first brigade of an event stream. */
 void apipool_stream_begin(apipool_request_t *req);
 
-/** Keeps back what follows the last line feed of a brigade, up to 64 KiB; it comes with the next. */
+/** Keeps back what follows the last line feed of a brigade, up to 64 KiB; it comes with the next. Where the
+ *  usage is hidden, it keeps back what follows the last event. */
 void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb);
+
+/** Takes the chunk that only tells the usage out of whole events that are about to pass. */
+void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool);
 
 /** Replaces an error bucket, and what follows it, by the event that ends a broken stream. */
 void apipool_stream_break(apipool_request_t *req, apr_bucket_brigade *bb);

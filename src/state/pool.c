@@ -194,6 +194,16 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
     return APR_SUCCESS;
 }
 
+int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group)
+{
+    return __atomic_load_n(&segment->groups[group].refuses_usage, __ATOMIC_RELAXED) != 0;
+}
+
+void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group)
+{
+    __atomic_store_n(&segment->groups[group].refuses_usage, 1, __ATOMIC_RELAXED);
+}
+
 apr_status_t apipool_pool_enter_queue(apipool_segment_t *segment, const apipool_wanted_t *wanted,
                                       apr_uint32_t *waiter)
 {

@@ -162,6 +162,11 @@ apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *le
 
 void apipool_lease_wipe(apipool_lease_t *lease);
 
+/** Whether a group's upstream is known to refuse stream_options.include_usage, and noting that it does. No
+ *  lock: one flag, that is only ever set. */
+int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group);
+void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group);
+
 /** Gives back the leases and places in line of a process that ended without doing so: parent. */
 apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process);
 
