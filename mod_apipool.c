@@ -10,7 +10,9 @@
 #include "keyfile.h"
 #include "link.h"
 #include "metrics.h"
+#include "outcome.h"
 #include "request.h"
+#include "status.h"
 #include "upstream.h"
 #include "wire.h"
 
@@ -18,6 +20,7 @@
 #include <http_connection.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mod_status.h>
 #include <mpm_common.h>
 #include <unixd.h>
 #include <util_mutex.h>
@@ -29,7 +32,7 @@
 typedef struct {
     apr_shm_t *shm;
     apr_global_mutex_t *mutex;
-    apr_uint32_t capacity;
+    apr_uint32_t capacity, recent;
 } retained_t;
 
 static apipool_segment_t *segment; /* of this generation; NULL in the parent's first pass */
@@ -67,7 +70,9 @@ static apr_status_t make_segment(retained_t *retained, server_rec *s)
         ap_global_mutex_create(&retained->mutex, NULL, MUTEX_TYPE, NULL, s, process_pool, 0);
     if (rv == APR_SUCCESS) {
         retained->capacity = apipool_config_capacity(s);
-        rv = apipool_segment_create(&retained->shm, retained->capacity, process_pool);
+        retained->recent = apipool_config_recent(s);
+        rv = apipool_segment_create(&retained->shm, retained->capacity, retained->recent,
+                                    process_pool);
     }
     return rv;
 }
@@ -103,6 +108,13 @@ static apr_status_t open_segment(apr_pool_t *pconf, server_rec *s)
                      APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
                                        "then it stays %u",
                      wanted, retained->capacity);
+    }
+    if (retained->recent != apipool_config_recent(s)) {
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            APIPOOL_LOG(0046) "APIPoolRecent %u takes effect after a full stop; until then "
+                              "it stays %u",
+            apipool_config_recent(s), retained->recent);
     }
     if (rv == APR_SUCCESS) {
         rv = view_segment(retained, pconf, s);
@@ -144,7 +156,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (open_segment(pconf, main_server) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    apipool_attempt_use_segment(segment);
+    apipool_request_use_segment(segment);
     apr_array_header_t *pools = apipool_config_all_pools(ptemp, main_server);
     if (apipool_pool_retire_all(segment) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
@@ -198,6 +210,11 @@ static int metrics_handler(request_rec *r)
     return apipool_metrics_answer(r, segment, apipool_config_server_name(r->pool, r->server));
 }
 
+static int status_section(request_rec *r, int flags)
+{
+    return apipool_status_write(r, flags, segment, apipool_config_server_name(r->pool, r->server));
+}
+
 static void register_hooks(apr_pool_t *p)
 {
     ap_register_provider(p, APIPOOL_API_GROUP, APIPOOL_API_NAME, APIPOOL_API_VERSION, &api);
@@ -218,6 +235,8 @@ static void register_hooks(apr_pool_t *p)
     proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(proxy, fixups, apipool_wire_fixups, NULL, NULL, APR_HOOK_LAST);
     ap_hook_pre_connection(apipool_link_pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(apipool_outcome_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    APR_OPTIONAL_HOOK(ap, status_hook, status_section, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
     APR_OPTIONAL_HOOK(proxy, create_req, apipool_link_sent, NULL, NULL, APR_HOOK_MIDDLE);
 }

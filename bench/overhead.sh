@@ -100,7 +100,7 @@ write_request() {
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer client"
-wrk.body = [[{"model":"bench","messages":[{"role":"user","content":"$text"}]}]]
+wrk.body = [[{"model":"bench","stream":true,"messages":[{"role":"user","content":"$text"}]}]]
 END
 }
 
@@ -156,7 +156,7 @@ write_upstream() {
         root $work/html;
         error_page 405 =200 /events.sse;
         location /chat { return 200 '$chat'; }
-        location = /sse { try_files /events.sse =404; }
+        location /sse { try_files /events.sse =404; }
         location = /refused {
             access_log $work/refused.log key buffer=64k flush=1s if=\$refused;
             if (\$refused) { return 401 '$refusal'; }
@@ -220,7 +220,6 @@ APIPoolCapacity 65536
 <APIPool bench>
     APIPoolUpstream http://127.0.0.1:$upstream_port
     APIPoolKeyFile "$work/keys"
-    APIPoolStrategy round-robin
 </APIPool>
 <APIPool rotation>
     APIPoolUpstream http://127.0.0.1:$upstream_port
@@ -334,9 +333,10 @@ measure() {
 # Runs a command with every case and address, in the order in which they are compared.
 each_target() {
     for case in chat sse; do
-        "$@" $case plain "http://127.0.0.1:$httpd_port/plain/$case"
-        "$@" $case pool "http://127.0.0.1:$httpd_port/pool/$case"
-        "$@" $case nginx "http://127.0.0.1:$nginx_port/$case"
+        path=$case/completions # of a stream, its usage is asked for and hidden
+        "$@" $case plain "http://127.0.0.1:$httpd_port/plain/$path"
+        "$@" $case pool "http://127.0.0.1:$httpd_port/pool/$path"
+        "$@" $case nginx "http://127.0.0.1:$nginx_port/$path"
     done
 }
 

@@ -5,9 +5,6 @@
 
 #include "request.h"
 
-/** What the segment is to all requests of this process; set in post_config. */
-void apipool_attempt_use_segment(apipool_segment_t *segment);
-
 /**
  * mod_proxy's scheme_handler hook, before mod_proxy_http's. For requests of a pool it takes over and
  * calls mod_proxy_http through the same hook, once per attempt; declines everything else, and itself
@@ -22,6 +19,9 @@ int apipool_attempt_pre_request(proxy_worker **worker, proxy_balancer **balancer
 
 /** For the gate: whether the answer it holds would be followed by another attempt. */
 int apipool_attempt_would_go_on(apipool_request_t *req);
+
+/** For the gate: whether the upstream has told no usage lately. */
+int apipool_attempt_is_silent(const apipool_request_t *req);
 
 /** For the gate: an answer has begun that is no error. */
 void apipool_attempt_proved(apipool_request_t *req);

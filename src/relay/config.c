@@ -42,6 +42,7 @@ void *apipool_config_create_server(apr_pool_t *p, server_rec *s)
     (void)s;
     conf->pools = apr_array_make(p, 2, sizeof(apipool_pool_t *));
     conf->uses = apr_array_make(p, 2, sizeof(apipool_use_t *));
+    conf->recent = -1;
     return conf;
 }
 
@@ -108,6 +109,12 @@ apr_uint32_t apipool_config_capacity(server_rec *main_server)
 {
     apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
     return conf->capacity ? (apr_uint32_t)conf->capacity : 4096;
+}
+
+apr_uint32_t apipool_config_recent(server_rec *main_server)
+{
+    apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
+    return conf->recent >= 0 ? (apr_uint32_t)conf->recent : 1000;
 }
 
 apipool_strategy_e apipool_config_strategy(const apipool_pool_t *pool, const char *endpoint)

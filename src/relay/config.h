@@ -101,6 +101,7 @@ typedef struct {
     apr_array_header_t *uses;  /* apipool_use_t * */
     apipool_pool_t *open_pool; /* the <APIPool> being read */
     int capacity;              /* main server only; 0: not said */
+    int recent;                /* main server only; -1: not said */
 } apipool_server_conf_t;
 
 extern const command_rec apipool_directives[];
@@ -118,6 +119,9 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
 
 /** Slots that the configuration asks for. */
 apr_uint32_t apipool_config_capacity(server_rec *main_server);
+
+/** Entries of the ring of requests that the configuration asks for. */
+apr_uint32_t apipool_config_recent(server_rec *main_server);
 
 /** All pools of all servers, each once: apipool_pool_t *. httpd lets virtual hosts without a directive of
  *  ours share the main server's configuration. */

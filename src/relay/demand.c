@@ -14,6 +14,7 @@
 #define BYTES_PER_TOKEN 4
 #define PROMPT_MAX      32768
 #define ANSWER_USUAL    512
+#define READ_PIECE      (16 * 1024)
 #define ANSWER_MAX      131072
 #define BYTES_PER_EVENT 150 /* of a stream, with about a token each */
 
@@ -69,12 +70,37 @@ static apr_uint32_t estimate_tokens(const apipool_request_t *req)
     return (apr_uint32_t)((prompt < PROMPT_MAX ? prompt : PROMPT_MAX) + answer + 1);
 }
 
-apr_int64_t apipool_demand_tokens_so_far(const apipool_request_t *req)
+/* Reads the captured body once more, which is only done where an answer has not told its usage. */
+static apr_int64_t estimate_prompt(const apipool_request_t *req)
+{
+    apipool_estimate_t estimate;
+    char piece[READ_PIECE];
+    apr_off_t at = 0;
+    apipool_estimate_begin(&estimate, APIPOOL_ESTIMATE_REQUEST);
+    while (at < req->body.length) {
+        apr_off_t left = req->body.length - at;
+        apr_size_t len = left < READ_PIECE ? (apr_size_t)left : READ_PIECE;
+        if (apipool_body_read(req, at, piece, len) != APR_SUCCESS) {
+            break;
+        }
+        apipool_estimate_feed(&estimate, piece, len);
+        at += (apr_off_t)len;
+    }
+    return apipool_estimate_tokens(&estimate);
+}
+
+void apipool_demand_estimate(apipool_request_t *req, apipool_usage_t *tokens)
 {
     const apipool_gate_t *gate = &req->gate;
-    apr_off_t prompt = req->body.length / BYTES_PER_TOKEN;
-    return (prompt < PROMPT_MAX ? prompt : PROMPT_MAX) +
-           gate->passed / (gate->stream.active ? BYTES_PER_EVENT : BYTES_PER_TOKEN);
+    if (req->body.tokens < 0) {
+        req->body.tokens = estimate_prompt(req);
+    }
+    tokens->prompt = req->body.tokens;
+    tokens->completion =
+        gate->estimating ? apipool_estimate_tokens(&gate->estimate)
+                         : gate->passed / (gate->stream.active ? BYTES_PER_EVENT : BYTES_PER_TOKEN);
+    tokens->cached = -1;
+    tokens->total = tokens->prompt + tokens->completion;
 }
 
 static apr_uint64_t find_client(const request_rec *r)

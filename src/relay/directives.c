@@ -268,6 +268,8 @@ const command_rec apipool_directives[] = {
                      "none|key|model|account|upstream"),
     AP_INIT_TAKE1("APIPoolCapacity", apipool_directive_capacity, NULL, RSRC_CONF,
                   "how many keys fit into shared memory"),
+    AP_INIT_TAKE1("APIPoolRecent", apipool_directive_recent, NULL, RSRC_CONF,
+                  "how many of the last requests are remembered"),
     AP_INIT_TAKE1("APIPoolUse", apipool_directive_use, NULL, RSRC_CONF | ACCESS_CONF,
                   "the pool that serves requests here, or off"),
     AP_INIT_FLAG("APIPoolExpose", apipool_directive_expose, NULL, RSRC_CONF | ACCESS_CONF,

@@ -26,6 +26,7 @@ const char *apipool_directive_upstream(cmd_parms *cmd, void *dir, const char *ar
 const char *apipool_directive_key_file(cmd_parms *cmd, void *dir, const char *path,
                                        const char *option);
 const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *arg);
+const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg);
 const char *apipool_directive_use(cmd_parms *cmd, void *dir, const char *name);
 const char *apipool_directive_expose(cmd_parms *cmd, void *dir, int on);
 

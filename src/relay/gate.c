@@ -36,6 +36,7 @@ void apipool_gate_reset(apipool_request_t *req)
     req->gate.event = NULL;
     req->gate.counting = 0;
     req->gate.passed = 0;
+    req->gate.estimating = 0;
 }
 
 void apipool_gate_open(apipool_request_t *req)
@@ -85,6 +86,7 @@ static void begin_passing(apipool_request_t *req)
     request_rec *r = req->r;
     req->gate.mode = APIPOOL_GATE_PASSING;
     req->attempt.passing = 1;
+    req->first_byte_at = apr_time_now();
     mask_head(req);
     if (is_event_stream(r)) {
         apipool_stream_begin(req);
@@ -94,6 +96,9 @@ static void begin_passing(apipool_request_t *req)
         apipool_attempt_proved(req);
         req->gate.counting = is_event_stream(r) || is_of_type(r, "application/json");
         apipool_usage_begin(&req->gate.usage, is_event_stream(r));
+        req->gate.estimating = req->gate.counting && apipool_attempt_is_silent(req);
+        apipool_estimate_begin(&req->gate.estimate, is_event_stream(r) ? APIPOOL_ESTIMATE_STREAM
+                                                                       : APIPOOL_ESTIMATE_JSON);
     }
 }
 
@@ -181,6 +186,9 @@ static void count_usage(apipool_gate_t *gate, apr_bucket_brigade *bb)
             apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS) {
             apipool_usage_feed(&gate->usage, data, len);
             gate->passed += (apr_off_t)len;
+            if (gate->estimating) {
+                apipool_estimate_feed(&gate->estimate, data, len);
+            }
         }
     }
 }

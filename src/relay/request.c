@@ -7,6 +7,31 @@
 #include <http_core.h>
 #include <http_protocol.h>
 
+static apipool_segment_t *segment;
+
+void apipool_request_use_segment(apipool_segment_t *shared)
+{
+    segment = shared;
+}
+
+apipool_segment_t *apipool_relay_segment(void)
+{
+    return segment;
+}
+
+/* The level that was set at run time, where it says more than the configuration does. */
+static void raise_log_level(request_rec *r)
+{
+    int level = apipool_segment_log_level(segment);
+    if (level <= ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX)) {
+        return;
+    }
+    const struct ap_logconf *configured = r->log ? r->log : &r->server->log;
+    struct ap_logconf *raised = ap_new_log_config(r->pool, configured);
+    ap_set_module_loglevel(r->pool, raised, APLOG_MODULE_INDEX, level);
+    r->log = raised;
+}
+
 apipool_request_t *apipool_request_get(request_rec *r)
 {
     return ap_get_module_config(r->request_config, &apipool_module);
@@ -53,6 +78,7 @@ int apipool_request_pre_translate(request_rec *r)
     if (!is_served(r)) {
         return DECLINED;
     }
+    raise_log_level(r);
     if (r->method_number == M_TRACE) { /* its answer would show the key */
         ap_allow_methods(r, REPLACE_ALLOW, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE",
                          "OPTIONS", NULL);

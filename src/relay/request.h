@@ -4,6 +4,7 @@
 #define APIPOOL_RELAY_REQUEST_H
 
 #include "config.h"
+#include "estimate.h"
 #include "sniff.h"
 #include "usage.h"
 #include "verdict.h"
@@ -26,7 +27,8 @@ typedef struct {
     apr_off_t length;
     apipool_sniffed_t sniffed[APIPOOL_BODY_SNIFFED];
     apipool_sniff_body_e kind;
-    apr_off_t inside; /* where a member could be put in, of a JSON object */
+    apr_int64_t tokens; /* estimated; -1: not yet */
+    apr_off_t inside;   /* where a member could be put in, of a JSON object */
 } apipool_body_t;
 
 /* A part of the body that an attempt sends otherwise. */
@@ -79,6 +81,8 @@ typedef struct {
     apr_off_t passed; /* bytes of a good answer */
     int counting;     /* usage is read along */
     apipool_usage_scan_t usage;
+    int estimating; /* the upstream is not likely to tell the usage */
+    apipool_estimate_t estimate;
 } apipool_gate_t;
 
 /* One try with one key. Reset before each. */
@@ -113,11 +117,18 @@ typedef struct {
     int inside; /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;
     struct apipool_budget_t *budget; /* attempt.c's */
+    apipool_rule_e rule;             /* of the last attempt */
+    apipool_recent_attempt_t trail[APIPOOL_RECENT_ATTEMPTS];
+    apr_time_t first_byte_at; /* when the client began to get an upstream's answer; 0: not yet */
     apipool_body_t body;
     apipool_demand_t demand;
     apipool_gate_t gate;
     apipool_attempt_t attempt;
 } apipool_request_t;
+
+/** What the segment is to all requests of this process; set in post_config. */
+void apipool_request_use_segment(apipool_segment_t *segment);
+apipool_segment_t *apipool_relay_segment(void);
 
 /** The request's context; NULL when no pool serves it. */
 apipool_request_t *apipool_request_get(request_rec *r);

@@ -2,6 +2,7 @@
  * An event stream on its way to the client: whole lines only, and an end that says so when it breaks. */
 #include "stream.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <jansson.h>
@@ -75,16 +76,16 @@ static apr_size_t lines_in(const char *data, apr_size_t len)
     return len;
 }
 
-/* Whether data ends in an empty line, given the byte before it. */
-static int ends_event(const char *data, apr_size_t len, char before)
+/* Whether data ends in an empty line, given the two bytes before it. */
+static int ends_event(const char *data, apr_size_t len, const char *before)
 {
-    char last = len > 1 ? data[len - 2] : before;
-    char one_before = len > 2 ? data[len - 3] : before;
+    char last = len > 1 ? data[len - 2] : before[1];
+    char one_before = len > 2 ? data[len - 3] : len > 1 ? before[1] : before[0];
     return data[len - 1] == '\n' && (last == '\n' || (last == '\r' && one_before == '\n'));
 }
 
 /* The same for its last event, of a stream in which some are not for the client. */
-static apr_size_t events_in(const char *data, apr_size_t len, char before)
+static apr_size_t events_in(const char *data, apr_size_t len, const char *before)
 {
     while (len && !ends_event(data, len, before)) {
         len--;
@@ -92,18 +93,22 @@ static apr_size_t events_in(const char *data, apr_size_t len, char before)
     return len;
 }
 
-/* The last byte of the data before a bucket, or 0. */
-static char byte_before(apr_bucket_brigade *bb, apr_bucket *b)
+/* The last two bytes of the data before a bucket, or NULs. */
+static void bytes_before(apr_bucket_brigade *bb, apr_bucket *b, char *before)
 {
-    const char *data;
-    apr_size_t len;
-    for (b = APR_BUCKET_PREV(b); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_PREV(b)) {
-        if (!APR_BUCKET_IS_METADATA(b) &&
-            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS && len) {
-            return data[len - 1];
+    int missing = 2;
+    before[0] = before[1] = '\0';
+    for (b = APR_BUCKET_PREV(b); missing && b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_PREV(b)) {
+        const char *data;
+        apr_size_t len;
+        if (APR_BUCKET_IS_METADATA(b) ||
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+            continue;
+        }
+        while (missing && len) {
+            before[--missing] = data[--len];
         }
     }
-    return '\0';
 }
 
 /* Whether what has been passed ends with an empty line, so that a new event may begin. */
@@ -138,8 +143,15 @@ void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
             apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
             continue;
         }
-        apr_size_t lines =
-            stream->hiding ? events_in(data, len, byte_before(bb, b)) : lines_in(data, len);
+        apr_size_t lines;
+        if (stream->hiding) {
+            char bytes[2];
+            bytes_before(bb, b, bytes);
+            lines = events_in(data, len, bytes);
+        }
+        else {
+            lines = lines_in(data, len);
+        }
         if (lines) {
             note_end(stream, data, lines);
         }
@@ -186,16 +198,33 @@ static const char *event_end(const char *text, const char *end)
     return end;
 }
 
-void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
+/* Whether there is an empty array in it at all, as hardly any event has. */
+static int has_empty_array(apr_bucket_brigade *bb)
 {
-    char *text, *to;
-    apr_size_t len;
-    apr_pool_t *scratch;
-    if (apr_brigade_pflatten(bb, &text, &len, pool) != APR_SUCCESS || !len) {
-        return;
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        const char *data, *at;
+        apr_size_t len;
+        if (APR_BUCKET_IS_METADATA(b) ||
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+            continue;
+        }
+        for (at = memchr(data, ']', len); at; at = memchr(at, ']', len - (apr_size_t)(at - data))) {
+            if (at == data || at[-1] == '[' || apr_isspace(at[-1])) { /* or it began before */
+                return 1;
+            }
+            at++;
+        }
     }
+    return 0;
+}
+
+/* Takes the events that are not for the client out of the text; returns what is left. */
+static apr_size_t drop_usage_chunks(char *text, apr_size_t len, apr_pool_t *pool)
+{
+    apr_pool_t *scratch;
+    char *to = text;
     apr_pool_create(&scratch, pool);
-    to = text;
     for (const char *from = text, *end = text + len, *next; from < end; from = next) {
         next = event_end(from, end);
         if (!is_usage_chunk(from, (apr_size_t)(next - from), scratch)) {
@@ -204,14 +233,27 @@ void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
         }
     }
     apr_pool_destroy(scratch);
+    return (apr_size_t)(to - text);
+}
+
+void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
+{
+    apr_off_t total = 0;
+    if (!has_empty_array(bb) || apr_brigade_length(bb, 1, &total) != APR_SUCCESS) {
+        return;
+    }
+    apr_size_t len = (apr_size_t)total;
+    char *text = apr_bucket_alloc(len, bb->bucket_alloc);
+    apr_brigade_flatten(bb, text, &len);
+    len = drop_usage_chunks(text, len, pool);
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next; b != APR_BRIGADE_SENTINEL(bb); b = next) {
         next = APR_BUCKET_NEXT(b);
         if (!APR_BUCKET_IS_METADATA(b)) {
             apr_bucket_delete(b);
         }
     }
-    APR_BRIGADE_INSERT_HEAD(
-        bb, apr_bucket_pool_create(text, (apr_size_t)(to - text), pool, bb->bucket_alloc));
+    APR_BRIGADE_INSERT_HEAD(bb,
+                            apr_bucket_heap_create(text, len, apr_bucket_free, bb->bucket_alloc));
 }
 
 /* Without the error bucket httpd closes the chunked body properly, and the client's parser gets to see

@@ -32,6 +32,24 @@ const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *ar
     return err;
 }
 
+const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg)
+{
+    apr_int64_t number;
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    (void)dir;
+
+    if (!err) {
+        err = inside_pool(cmd);
+    }
+    if (!err) {
+        err = apipool_directive_number(cmd, arg, 0, APIPOOL_RECENT_MAX, &number);
+    }
+    if (!err) {
+        apipool_directive_server(cmd)->recent = (int)number;
+    }
+    return err;
+}
+
 /* The path that requests lose: that of the <Location> around, or nothing for a whole server. */
 static const char *find_mount(cmd_parms *cmd, const char **mount)
 {

@@ -6,7 +6,9 @@
 #include <apr_time.h>
 
 #include "mod_apipool.h"
+#include "numbers.h"
 #include "segment.h"
+#include "series.h"
 #include "verdict.h"
 #include "window.h"
 
@@ -29,6 +31,15 @@ struct apipool_shared_pool_t {
     apr_uint32_t cursor;    /* from where a few of many keys are compared next */
     apr_uint32_t winner;    /* of the last comparison */
     apr_uint32_t drawn;     /* a position at random, for the next request */
+};
+
+/* What has been counted of a pool, by requests of clients. */
+struct apipool_pool_stats_t {
+    apipool_numbers_t numbers;
+    apipool_series_t series;
+    apipool_histogram_t duration, first_byte;
+    apr_uint64_t refused;                      /* requests that no upstream was asked about */
+    apr_uint64_t refusals[APIPOOL_RULE_COUNT]; /* of these, by rule */
 };
 
 /* Cooldowns of one group's keys, for all models (lane 0) or for one of them. A set of members says who
@@ -69,6 +80,7 @@ struct apipool_group_t {
     apr_rmm_off_t heaps;
     apipool_lane_t lanes[APIPOOL_LANES];
     apr_uint32_t refuses_usage; /* its upstream knows no stream_options.include_usage */
+    apr_uint32_t silent;        /* its upstream's last answer told no usage */
     apipool_trouble_t faults;   /* R03, R04, R12, R13 in a row */
     apipool_trouble_t refusals; /* R07 and R09 of distinct keys in a row */
     apr_uint32_t round;         /* of refusals: counts them up */
@@ -78,6 +90,9 @@ struct apipool_group_t {
     apr_uint64_t successes, failures;
     double failing; /* moving average of the results of keys that have no streak of failures */
     apr_uint64_t rules[APIPOOL_RULE_COUNT]; /* attempts by verdict */
+    apipool_numbers_t numbers;              /* by attempts */
+    apr_uint64_t
+        endings[APIPOOL_ENDINGS]; /* requests whose last attempt was here, by how they ended */
 };
 
 /* The holder of one lease, so that those of a child that died can be given back. */
@@ -148,6 +163,7 @@ struct apipool_slot_t {
     apr_time_t until[APIPOOL_LANES];   /* end of its cooldown; [0]: when it is tried again */
     apipool_window_t windows[APIPOOL_WINDOWS];
     apr_uint64_t requests, successes, errors;
+    apipool_counts_t counts; /* by attempts that are over */
     char secret[APIPOOL_KEY_INLINE];
 };
 

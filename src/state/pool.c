@@ -204,6 +204,18 @@ void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t gr
     __atomic_store_n(&segment->groups[group].refuses_usage, 1, __ATOMIC_RELAXED);
 }
 
+int apipool_pool_is_silent(const apipool_segment_t *segment, apr_uint32_t group)
+{
+    return __atomic_load_n(&segment->groups[group].silent, __ATOMIC_RELAXED) != 0;
+}
+
+void apipool_pool_note_silent(apipool_segment_t *segment, apr_uint32_t group, int silent)
+{
+    if (apipool_pool_is_silent(segment, group) != silent) {
+        __atomic_store_n(&segment->groups[group].silent, (apr_uint32_t)silent, __ATOMIC_RELAXED);
+    }
+}
+
 apr_status_t apipool_pool_enter_queue(apipool_segment_t *segment, const apipool_wanted_t *wanted,
                                       apr_uint32_t *waiter)
 {
@@ -297,6 +309,11 @@ void apipool_pool_each_group(const apipool_segment_t *segment, const char *serve
     }
 }
 
+apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t group)
+{
+    return segment->groups[group].pool;
+}
+
 /* The members of one batch; O(1) in the number of keys. */
 static void add_up_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t from,
                           apipool_totals_t *totals)
@@ -328,6 +345,8 @@ apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group,
         }
         add_up_locked(segment, group, from, totals);
         memcpy(totals->rules, g->rules, sizeof(totals->rules));
+        memcpy(totals->endings, g->endings, sizeof(totals->endings));
+        apipool_numbers_read(&g->numbers, now, &totals->numbers);
         totals->paused_until = apipool_trouble_until_locked(g, 0, 0, now);
         int more = from + TOTALS_BATCH < g->ordinals;
         apipool_segment_unlock(segment);

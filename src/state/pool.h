@@ -7,6 +7,7 @@
 
 #include "key.h"
 #include "mod_apipool.h"
+#include "numbers.h"
 #include "segment.h"
 #include "select.h"
 #include "verdict.h"
@@ -125,10 +126,11 @@ typedef struct {
 /* What came of a lease. */
 typedef struct {
     const apipool_verdict_t *verdict;
-    apr_uint64_t client; /* hash of who has asked */
-    int status;          /* of the answer, 0 without one */
-    apr_int64_t tokens;  /* used, -1 where nobody knows: what was reserved stays charged */
-    double headroom;     /* that the upstream told of, -1 where it did not */
+    apr_uint64_t client;         /* hash of who has asked */
+    int status;                  /* of the answer, 0 without one */
+    apipool_finished_t finished; /* for its numbers; success and error are the verdict's */
+    apr_int64_t tokens;          /* used, -1 where nobody knows: what was reserved stays charged */
+    double headroom;             /* that the upstream told of, -1 where it did not */
     apr_time_t headroom_until;
     const apipool_policy_t *policy;
 } apipool_report_t;
@@ -167,6 +169,10 @@ void apipool_lease_wipe(apipool_lease_t *lease);
 int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group);
 void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group);
 
+/** Whether the last answer of a group's upstream told no usage, and noting what this one did. No lock. */
+int apipool_pool_is_silent(const apipool_segment_t *segment, apr_uint32_t group);
+void apipool_pool_note_silent(apipool_segment_t *segment, apr_uint32_t group, int silent);
+
 /** Gives back the leases and places in line of a process that ended without doing so: parent. */
 apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process);
 
@@ -181,12 +187,17 @@ void apipool_pool_each_group(const apipool_segment_t *segment, const char *serve
                                           apr_uint32_t group),
                              void *ctx);
 
+/** The pool that a group belongs to. */
+apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t group);
+
 /* Numbers of one group. */
 typedef struct {
     apr_uint32_t keys[APIPOOL_STATE_COUNT];
     apr_uint64_t requests, successes, errors;
     apr_uint32_t in_flight;
     apr_uint64_t rules[APIPOOL_RULE_COUNT]; /* attempts by verdict */
+    apr_uint64_t endings[APIPOOL_ENDINGS];  /* requests that ended here */
+    apipool_numbers_snapshot_t numbers;     /* by attempts */
     apr_time_t paused_until;                /* 0: it is not */
 } apipool_totals_t;
 

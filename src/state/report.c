@@ -293,12 +293,23 @@ static void give_back(const result_t *result)
     }
 }
 
+static void count(const result_t *result)
+{
+    apipool_finished_t finished = result->report->finished;
+    finished.success = result->report->verdict->event == APIPOOL_EVENT_SUCCESS;
+    finished.error = !finished.success && result->report->verdict->rule != APIPOOL_R01;
+    finished.attempts = 1;
+    apipool_counts_add(&result->slot->counts, &finished);
+    apipool_numbers_add(&result->group->numbers, &finished, result->now);
+}
+
 static apipool_rule_e report_locked(const result_t *result)
 {
     const apipool_verdict_t *verdict = result->report->verdict;
     apipool_rule_e rule = verdict->rule;
 
     give_back(result);
+    count(result);
     take_pardon(result);
     if (judge_upstream(result)) {
         rule = APIPOOL_R08;

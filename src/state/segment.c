@@ -10,7 +10,7 @@
 #include "layout.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     3
+#define LAYOUT_VERSION     4
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
@@ -32,10 +32,11 @@ static apr_uint32_t heads_for(apr_uint32_t capacity)
 }
 
 typedef struct {
-    apr_size_t pools, groups, holders, hits, queues, waiters, heads, slots, arena, end;
+    apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, heads, slots,
+        arena, end;
 } offsets_t;
 
-static offsets_t offsets_for(apr_uint32_t capacity)
+static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent)
 {
     offsets_t at;
     at.pools = ALIGNED(sizeof(apipool_header_t));
@@ -44,16 +45,20 @@ static offsets_t offsets_for(apr_uint32_t capacity)
     at.hits = at.holders + ALIGNED(APIPOOL_HOLDERS_MAX * sizeof(apipool_holder_t));
     at.queues = at.hits + ALIGNED(APIPOOL_HITS_MAX * sizeof(apipool_hit_t));
     at.waiters = at.queues + ALIGNED(APIPOOL_QUEUES_MAX * sizeof(apipool_queue_t));
-    at.heads = at.waiters + ALIGNED(APIPOOL_WAITERS_MAX * sizeof(apipool_waiter_t));
+    at.stats = at.waiters + ALIGNED(APIPOOL_WAITERS_MAX * sizeof(apipool_waiter_t));
+    at.names = at.stats + ALIGNED(APIPOOL_POOLS_MAX * sizeof(apipool_pool_stats_t));
+    at.recent = at.names + ALIGNED(apipool_names_bytes(APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX));
+    at.heads = at.recent + ALIGNED(apipool_recent_bytes(recent));
     at.slots = at.heads + ALIGNED(heads_for(capacity) * sizeof(apr_uint32_t));
     at.arena = at.slots + ALIGNED(capacity * sizeof(apipool_slot_t));
     at.end = at.arena + arena_size(capacity);
     return at;
 }
 
-apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_pool_t *pool)
+apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
+                                    apr_pool_t *pool)
 {
-    offsets_t at = offsets_for(capacity);
+    offsets_t at = offsets_for(capacity, recent);
     apr_rmm_t *rmm;
     apr_status_t rv = apr_shm_create(shm, at.end, NULL, pool);
     if (rv != APR_SUCCESS) {
@@ -68,6 +73,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->group_size = sizeof(apipool_group_t);
     header->slot_size = sizeof(apipool_slot_t);
     header->capacity = capacity;
+    header->recent = recent;
     header->heads = heads_for(capacity);
     header->holders_free = APIPOOL_NONE;
     header->waiters_free = APIPOOL_NONE;
@@ -96,7 +102,7 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
         header->slot_size != sizeof(apipool_slot_t)) {
         return APR_EINVAL;
     }
-    offsets_t at = offsets_for(header->capacity);
+    offsets_t at = offsets_for(header->capacity, header->recent);
     apipool_segment_t *segment = apr_palloc(pool, sizeof(*segment));
     segment->header = header;
     segment->pools = (apipool_shared_pool_t *)(base + at.pools);
@@ -105,6 +111,9 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     segment->hits = (apipool_hit_t *)(base + at.hits);
     segment->queues = (apipool_queue_t *)(base + at.queues);
     segment->waiters = (apipool_waiter_t *)(base + at.waiters);
+    segment->stats = (apipool_pool_stats_t *)(base + at.stats);
+    segment->names = apipool_names_view(base + at.names, APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX);
+    segment->recent = apipool_recent_view(base + at.recent, header->recent);
     segment->heads = (apr_uint32_t *)(base + at.heads);
     segment->slots = (apipool_slot_t *)(base + at.slots);
     segment->mutex = mutex;
@@ -116,6 +125,16 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
 void apipool_segment_enter(apipool_segment_t *segment)
 {
     segment->process = (apr_uint32_t)getpid();
+}
+
+int apipool_segment_log_level(const apipool_segment_t *segment)
+{
+    return (int)__atomic_load_n(&segment->header->log_level, __ATOMIC_RELAXED);
+}
+
+void apipool_segment_set_log_level(apipool_segment_t *segment, int level)
+{
+    __atomic_store_n(&segment->header->log_level, (apr_uint32_t)level, __ATOMIC_RELAXED);
 }
 
 /* The lock is held for less than a microsecond, so whoever finds it taken tries again before it sleeps:

@@ -8,6 +8,8 @@
 #include <apr_shm.h>
 
 #include "key.h"
+#include "names.h"
+#include "recent.h"
 
 /* One anonymous segment, made by the parent before it forks and living as long as the parent: a
  * graceful restart adopts it, so that children of the old generation go on counting in the memory of
@@ -20,6 +22,9 @@
  *   hits[4096]      what holds for all keys of an account
  *   queues[256]     requests that wait for a key, by what they wait for
  *   waiters[8192]   one of them each
+ *   stats[1024]     numbers and history of a pool
+ *   names           numbers of clients and models
+ *   recent          the last requests
  *   heads[2^k]      chains of slots by id
  *   slots[N]        one key each
  *   arena           apr_rmm: members and heaps of groups, long keys
@@ -33,6 +38,8 @@
 #define APIPOOL_HITS_MAX     4096 /* a power of two */
 #define APIPOOL_QUEUES_MAX   256  /* a power of two */
 #define APIPOOL_WAITERS_MAX  8192
+#define APIPOOL_NAMES_MAX    1024 /* a power of two */
+#define APIPOOL_RECENT_MAX   100000
 #define APIPOOL_CAPACITY_MIN 16
 #define APIPOOL_CAPACITY_MAX 1000000
 #define APIPOOL_NONE         APR_UINT32_MAX /* no such index */
@@ -43,6 +50,7 @@ typedef struct apipool_holder_t apipool_holder_t;
 typedef struct apipool_hit_t apipool_hit_t;
 typedef struct apipool_queue_t apipool_queue_t;
 typedef struct apipool_waiter_t apipool_waiter_t;
+typedef struct apipool_pool_stats_t apipool_pool_stats_t;
 typedef struct apipool_slot_t apipool_slot_t;
 
 typedef struct {
@@ -50,11 +58,14 @@ typedef struct {
     apr_uint32_t version;
     apr_uint32_t pool_size, group_size, slot_size; /* bytes; another build's layout is refused */
     apr_uint32_t capacity;                         /* slots */
+    apr_uint32_t recent;                           /* entries of the ring */
     apr_uint32_t heads;                            /* a power of two */
     apr_uint32_t pools_used, groups_used, slots_used;
-    apr_uint32_t holders_used, holders_free;   /* free ones are chained */
-    apr_uint32_t waiters_used, waiters_free;   /* the same */
-    apr_time_t hits_until;                     /* when the last hit ends */
+    apr_uint32_t holders_used, holders_free; /* free ones are chained */
+    apr_uint32_t waiters_used, waiters_free; /* the same */
+    apr_time_t hits_until;                   /* when the last hit ends */
+    apr_uint32_t
+        log_level; /* raises the configured one while above 0; see apipool_segment_log_level */
     apr_uint64_t random;                       /* state of the generator for drawing keys */
     unsigned char secret[APIPOOL_SECRET_SIZE]; /* what key ids are derived from */
 } apipool_header_t;
@@ -68,6 +79,9 @@ typedef struct {
     apipool_hit_t *hits;
     apipool_queue_t *queues;
     apipool_waiter_t *waiters;
+    apipool_pool_stats_t *stats; /* by pool */
+    apipool_names_t names;
+    apipool_recent_t recent;
     apr_uint32_t *heads;
     apipool_slot_t *slots;
     apr_rmm_t *rmm;
@@ -79,9 +93,11 @@ typedef struct {
  * Makes a segment: parent only, once per life of the parent.
  * @param shm      result; owned by pool
  * @param capacity slots
+ * @param recent   entries of the ring of requests
  * @param pool     of the life time wanted
  */
-apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_pool_t *pool);
+apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
+                                    apr_pool_t *pool);
 
 /**
  * A view of a segment made by this or an earlier generation: parent only.
@@ -94,6 +110,11 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
 
 /** Makes this process the holder of the leases that it takes: each child, once. */
 void apipool_segment_enter(apipool_segment_t *segment);
+
+/** The level at which all processes log what they do for requests, on httpd's scale; 0: as configured. No
+ *  lock: one number. */
+int apipool_segment_log_level(const apipool_segment_t *segment);
+void apipool_segment_set_log_level(apipool_segment_t *segment, int level);
 
 /** Waits for the lock. Under it only memory work is allowed: no I/O, no logging, no allocation. */
 apr_status_t apipool_segment_lock(apipool_segment_t *segment);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Counts, moving averages and histograms of requests that are over. */
+#include "numbers.h"
+
+#define WINDOWS APIPOOL_NUMBERS_WINDOWS
+#define BUCKETS APIPOOL_HISTOGRAM_BUCKETS
+
+const double apipool_histogram_bounds[BUCKETS] = {0.05, 0.1, 0.2, 0.5, 1,   2,   5,
+                                                  10,   20,  30,  60,  120, 180, 300};
+
+static const apipool_window_span_e spans[WINDOWS] = {
+    [APIPOOL_NUMBERS_RPM] = APIPOOL_WINDOW_MINUTE,
+    [APIPOOL_NUMBERS_RPD] = APIPOOL_WINDOW_DAY,
+    [APIPOOL_NUMBERS_TPM] = APIPOOL_WINDOW_MINUTE,
+    [APIPOOL_NUMBERS_TPD] = APIPOOL_WINDOW_DAY,
+};
+
+static apr_uint64_t known(apr_int64_t tokens)
+{
+    return tokens > 0 ? (apr_uint64_t)tokens : 0;
+}
+
+static double seconds(apr_interval_time_t time)
+{
+    return (double)time / APR_USEC_PER_SEC;
+}
+
+/* n counts this value. */
+static void average(double *mean, apr_uint64_t n, double value)
+{
+    *mean +=
+        (value - *mean) / (double)(n < APIPOOL_NUMBERS_AVERAGE_OF ? n : APIPOOL_NUMBERS_AVERAGE_OF);
+}
+
+static void average_time(double *mean, apr_uint32_t *n, apr_interval_time_t time)
+{
+    if (time >= 0) {
+        *n += *n < APIPOOL_NUMBERS_AVERAGE_OF;
+        average(mean, *n, seconds(time));
+    }
+}
+
+apr_uint64_t apipool_finished_tokens(const apipool_finished_t *finished)
+{
+    const apipool_usage_t *tokens = &finished->tokens;
+    return tokens->total >= 0 ? (apr_uint64_t)tokens->total
+                              : known(tokens->prompt) + known(tokens->completion);
+}
+
+void apipool_counts_add(apipool_counts_t *counts, const apipool_finished_t *finished)
+{
+    counts->requests++;
+    counts->attempts += finished->attempts;
+    counts->successes += finished->success != 0;
+    counts->errors += finished->error != 0;
+    if (finished->success || finished->error) {
+        average(&counts->success, counts->successes + counts->errors, finished->success != 0);
+    }
+    if (finished->estimated) {
+        counts->estimated += apipool_finished_tokens(finished);
+    }
+    else {
+        counts->prompt += known(finished->tokens.prompt);
+        counts->completion += known(finished->tokens.completion);
+        counts->cached += known(finished->tokens.cached);
+        counts->total += apipool_finished_tokens(finished);
+    }
+    average_time(&counts->latency, &counts->timed, finished->latency);
+    average_time(&counts->first_byte, &counts->begun, finished->first_byte);
+}
+
+void apipool_numbers_add(apipool_numbers_t *numbers, const apipool_finished_t *finished,
+                         apr_time_t now)
+{
+    apr_uint64_t tokens = finished->estimated ? 0 : apipool_finished_tokens(finished);
+    const apr_uint64_t amounts[WINDOWS] = {
+        [APIPOOL_NUMBERS_RPM] = 1,
+        [APIPOOL_NUMBERS_RPD] = 1,
+        [APIPOOL_NUMBERS_TPM] = tokens,
+        [APIPOOL_NUMBERS_TPD] = tokens,
+    };
+
+    apipool_counts_add(&numbers->counts, finished);
+    for (int i = 0; i < WINDOWS; i++) {
+        apipool_window_charge(&numbers->windows[i], spans[i], now, amounts[i]);
+    }
+}
+
+void apipool_counts_read(const apipool_counts_t *counts, apipool_numbers_snapshot_t *snapshot)
+{
+    *snapshot = (apipool_numbers_snapshot_t){
+        .requests = counts->requests,
+        .attempts = counts->attempts,
+        .successes = counts->successes,
+        .errors = counts->errors,
+        .prompt = counts->prompt,
+        .completion = counts->completion,
+        .cached = counts->cached,
+        .total = counts->total,
+        .estimated = counts->estimated,
+        .rpm = -1,
+        .rpd = -1,
+        .tpm = -1,
+        .tpd = -1,
+        .success_rate = counts->successes || counts->errors ? counts->success : -1,
+        .latency_ms = counts->timed ? counts->latency * 1000 : -1,
+        .first_byte_ms = counts->begun ? counts->first_byte * 1000 : -1,
+    };
+}
+
+void apipool_numbers_read(const apipool_numbers_t *numbers, apr_time_t now,
+                          apipool_numbers_snapshot_t *snapshot)
+{
+    apr_int64_t rates[WINDOWS];
+
+    for (int i = 0; i < WINDOWS; i++) {
+        rates[i] = (apr_int64_t)apipool_window_rate(&numbers->windows[i], spans[i], now);
+    }
+    apipool_counts_read(&numbers->counts, snapshot);
+    snapshot->rpm = rates[APIPOOL_NUMBERS_RPM];
+    snapshot->rpd = rates[APIPOOL_NUMBERS_RPD];
+    snapshot->tpm = rates[APIPOOL_NUMBERS_TPM];
+    snapshot->tpd = rates[APIPOOL_NUMBERS_TPD];
+}
+
+void apipool_histogram_add(apipool_histogram_t *histogram, apr_interval_time_t time)
+{
+    double value = seconds(time);
+    int bucket = 0;
+
+    if (time < 0) {
+        return;
+    }
+    while (bucket < BUCKETS && value > apipool_histogram_bounds[bucket]) {
+        bucket++;
+    }
+    histogram->counts[bucket]++;
+    histogram->sum += (apr_uint64_t)time;
+}
+
+void apipool_histogram_read(const apipool_histogram_t *histogram,
+                            apipool_histogram_snapshot_t *snapshot)
+{
+    apr_uint64_t count = 0;
+
+    for (int i = 0; i < BUCKETS; i++) {
+        count += histogram->counts[i];
+        snapshot->at_most[i] = count;
+    }
+    snapshot->count = count + histogram->counts[BUCKETS];
+    snapshot->sum = (double)histogram->sum / APR_USEC_PER_SEC;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Looking for the key of the next attempt. */
+#ifndef APIPOOL_RELAY_ACQUIRE_H
+#define APIPOOL_RELAY_ACQUIRE_H
+
+#include "request.h"
+
+/* What came of looking for a key. */
+typedef struct {
+    apipool_acquired_e result;
+    apr_time_t retry_at;
+    int gone; /* the client has left meanwhile */
+} apipool_found_t;
+
+/** Leases a key for the next attempt, after the verdict on the last one; waits for it as the pool allows. */
+apipool_found_t apipool_acquire(apipool_request_t *req, const apipool_verdict_t *last);
+
+/** Before an error answer passes: tells the client when it is worth trying again. An answer that names a time
+ *  tells it of one key; the client has to know when any is free. */
+void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *verdict);
+
+#endif

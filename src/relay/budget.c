@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a request may still spend: further keys, retries, time. */
+#include "budget.h"
+
+#include "evidence.h"
+#include "settle.h"
+
+#define BACKOFF_FIRST 500 /* milliseconds, doubled per retry */
+#define BACKOFF_MAX   5000
+#define WORTH_TRYING  apr_time_from_msec(50) /* less than this before the deadline is not */
+
+/* What the upstream asks for where it is overloaded counts, up to the longest pause there is. */
+static apr_interval_time_t pause_before_retry(const apipool_request_t *req,
+                                              const apipool_verdict_t *verdict)
+{
+    apr_int64_t done = req->pool->retries - req->budget->retries;
+    apr_int64_t pause = done < 4 ? BACKOFF_FIRST << done : BACKOFF_MAX;
+    pause = (pause < BACKOFF_MAX ? pause : BACKOFF_MAX) * (apr_int64_t)ap_random_pick(800, 1200);
+    apr_interval_time_t named = verdict->retry_at ? verdict->retry_at - apr_time_now() : 0;
+    return named > pause && named <= apr_time_from_msec(BACKOFF_MAX) ? named : pause;
+}
+
+/* Pauses before a retry. Returns 0 when the deadline would pass meanwhile. */
+static int back_off(const apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    const struct apipool_budget_t *budget = req->budget;
+    apr_interval_time_t pause = pause_before_retry(req, verdict);
+    if (budget->deadline && apr_time_now() + pause + WORTH_TRYING >= budget->deadline) {
+        return 0;
+    }
+    apr_sleep(pause);
+    return 1;
+}
+
+static int may_rotate(const apipool_request_t *req, apipool_rule_e rule)
+{
+    const struct apipool_budget_t *budget = req->budget;
+    return budget->rotations > 0 && (rule != APIPOOL_R09 || !budget->forbidden) &&
+           (rule != APIPOOL_R10 || (!budget->not_found && req->pool->upstreams->nelts > 1));
+}
+
+int apipool_budget_allows(const apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    const struct apipool_budget_t *budget = req->budget;
+    if (budget->deadline && apr_time_now() + WORTH_TRYING >= budget->deadline) {
+        return 0;
+    }
+    return (verdict->action == APIPOOL_ROTATE && may_rotate(req, verdict->rule)) ||
+           (verdict->action == APIPOOL_RETRY && budget->retries > 0);
+}
+
+int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    struct apipool_budget_t *budget = req->budget;
+    if (!apipool_budget_allows(req, verdict)) {
+        return 0;
+    }
+    if (verdict->action == APIPOOL_ROTATE) {
+        budget->rotations--;
+        if (verdict->rule == APIPOOL_R09) {
+            apipool_settle_remember_forbidden(req, verdict);
+        }
+        budget->not_found += verdict->rule == APIPOOL_R10;
+        return 1;
+    }
+    if (!(verdict->rule == APIPOOL_R04 && apipool_evidence_is_idle_race(req)) &&
+        !back_off(req, verdict)) {
+        return 0;
+    }
+    budget->retries--;
+    return 1;
+}
+
+struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy_server_conf *conf,
+                                             const char *proxyname, apr_port_t proxyport)
+{
+    request_rec *r = req->r;
+    const apipool_pool_t *pool = req->pool;
+    struct apipool_budget_t *budget = apr_pcalloc(r->pool, sizeof(*budget));
+    budget->conf = conf;
+    budget->proxyname = proxyname;
+    budget->proxyport = proxyport;
+    budget->rotations = pool->rotations;
+    budget->retries = pool->retries;
+    budget->deadline = pool->deadline ? apr_time_now() + pool->deadline : 0;
+    budget->wait_until = apr_time_now() + pool->wait;
+    if (budget->deadline && budget->deadline < budget->wait_until) {
+        budget->wait_until = budget->deadline;
+    }
+    budget->tried = apr_palloc(r->pool, sizeof(*budget->tried) *
+                                            (apr_size_t)(pool->rotations + pool->retries + 1));
+    budget->headers_out = r->headers_out; /* mod_proxy_http makes a table of its own for a head */
+    budget->err_headers_out = r->err_headers_out;
+    return budget;
+}

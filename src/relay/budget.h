@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a request may still spend: further keys, retries, time. */
+#ifndef APIPOOL_RELAY_BUDGET_H
+#define APIPOOL_RELAY_BUDGET_H
+
+#include "request.h"
+
+/* What a request may still spend, and what every attempt starts from. */
+struct apipool_budget_t {
+    proxy_server_conf *conf;
+    const char *proxyname;
+    apr_port_t proxyport;
+    apr_time_t deadline; /* 0: none */
+    apr_time_t wait_until;
+    apr_int64_t rotations, retries;
+    int not_found;              /* answers R10 so far: one is worth another try */
+    int proving;                /* a key had to prove itself */
+    apipool_lease_t *forbidden; /* the lease that met R09, without its secret; NULL: none has */
+    apipool_verdict_t forbidden_verdict;
+    apr_uint32_t *tried;
+    int tried_count;
+    apr_table_t *headers_out, *err_headers_out;
+};
+
+/** The budget of a request that begins now; what mod_proxy's handler was called with goes along. */
+struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy_server_conf *conf,
+                                             const char *proxyname, apr_port_t proxyport);
+
+/** Whether it allows another attempt after that verdict. */
+int apipool_budget_allows(const apipool_request_t *req, const apipool_verdict_t *verdict);
+
+/** Takes from it what the next attempt costs, and pauses before a retry. Returns 0 when there shall be no
+ *  other attempt. */
+int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdict);
+
+#endif

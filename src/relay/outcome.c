@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The end of a request: what is noted for logs, and what is counted. */
+#include "outcome.h"
+
+#include <apr_strings.h>
+
+#include "demand.h"
+#include "stats.h"
+
+apipool_tokens_e apipool_outcome_tokens(apipool_request_t *req, apipool_usage_t *tokens)
+{
+    const apipool_gate_t *gate = &req->gate;
+    if (gate->counting && apipool_usage_result(&gate->usage, tokens)) {
+        return APIPOOL_TOKENS_REPORTED;
+    }
+    tokens->prompt = tokens->completion = tokens->cached = tokens->total = -1;
+    if (!gate->counting || !req->body.length) {
+        return APIPOOL_TOKENS_NONE;
+    }
+    apipool_demand_estimate(req, tokens);
+    return APIPOOL_TOKENS_ESTIMATED;
+}
+
+static apipool_ending_e find_ending(const apipool_request_t *req)
+{
+    if (req->rule == APIPOOL_R01 || (!req->attempts && req->r->connection->aborted)) {
+        return APIPOOL_ENDED_CLIENT_ABORT;
+    }
+    if (!req->attempts) {
+        return APIPOOL_ENDED_REFUSED;
+    }
+    switch (req->rule) {
+    case APIPOOL_R00:
+        return APIPOOL_ENDED_COMPLETE;
+    case APIPOOL_R02:
+        return APIPOOL_ENDED_TRUNCATED;
+    default:
+        return APIPOOL_ENDED_FAILED;
+    }
+}
+
+static void note(request_rec *r, const char *name, const char *value)
+{
+    apr_table_setn(r->notes, name, value);
+}
+
+static void note_number(request_rec *r, const char *name, apr_int64_t value)
+{
+    if (value >= 0) {
+        note(r, name, apr_psprintf(r->pool, "%" APR_INT64_T_FMT, value));
+    }
+}
+
+static const char *text_of(const apipool_request_t *req, const char *text)
+{
+    return *text ? apr_pstrdup(req->r->pool, text) : NULL;
+}
+
+static void set_notes(const apipool_request_t *req, const apipool_request_stats_t *stats)
+{
+    static const char *const endings[APIPOOL_ENDINGS] = {"complete", "truncated", "client_abort",
+                                                         "refused", "failed"};
+    static const char *const usages[] = {"none", "reported", "estimated"};
+    const apipool_recent_entry_t *entry = &stats->entry;
+    const char *client = text_of(req, stats->client.text), *model = text_of(req, stats->model.text);
+    request_rec *r = req->r;
+
+    note(r, "apipool-pool", req->pool->name);
+    note_number(r, "apipool-attempts", req->attempts);
+    note(r, "apipool-outcome", endings[entry->ending]);
+    note(r, "apipool-usage", usages[entry->usage]);
+    if (req->attempts) {
+        char *id = apr_palloc(r->pool, APIPOOL_ID_SIZE);
+        apipool_key_id_hex(entry->key, id);
+        note(r, "apipool-key", id);
+        note(r, "apipool-upstream", req->attempt.upstream->name);
+        note(r, "apipool-rule", apipool_rule_name(req->rule));
+    }
+    if (client) {
+        note(r, "apipool-client", client);
+    }
+    if (model) {
+        note(r, "apipool-model", model);
+    }
+    note_number(r, "apipool-prompt-tokens", entry->tokens.prompt);
+    note_number(r, "apipool-completion-tokens", entry->tokens.completion);
+    note_number(r, "apipool-cached-tokens", entry->tokens.cached);
+    note_number(r, "apipool-total-tokens", entry->tokens.total);
+    note_number(r, "apipool-ttft-ms", entry->first_byte < 0 ? -1 : entry->first_byte / 1000);
+}
+
+static void describe(apipool_request_t *req, apr_time_t now, apipool_recent_entry_t *entry)
+{
+    const request_rec *r = req->r;
+    const char *endpoint = req->endpoint ? req->endpoint : req->path;
+    const char *client = r->user ? r->user : "", *model = req->demand.model;
+
+    entry->at = r->request_time;
+    entry->pool = req->pool->index;
+    entry->attempt_count = (apr_uint32_t)req->attempts;
+    memcpy(entry->attempts, req->trail, sizeof(entry->attempts));
+    entry->key = req->attempts ? req->attempt.lease->id : 0;
+    entry->usage = (unsigned char)apipool_outcome_tokens(req, &entry->tokens);
+    entry->ending = (unsigned char)find_ending(req);
+    entry->status = (apr_uint16_t)r->status;
+    entry->streamed = req->gate.stream.active != 0;
+    entry->first_byte = req->first_byte_at ? req->first_byte_at - r->request_time : -1;
+    entry->total = now - r->request_time;
+    apipool_name_clean(entry->client, sizeof(entry->client), client, strlen(client));
+    apipool_name_clean(entry->endpoint, sizeof(entry->endpoint), endpoint, strlen(endpoint));
+    apipool_name_clean(entry->model, sizeof(entry->model), model ? model : "",
+                       model ? strlen(model) : 0);
+}
+
+static void finish(const apipool_request_t *req, const apipool_recent_entry_t *entry,
+                   apipool_finished_t *finished)
+{
+    finished->success = entry->ending == APIPOOL_ENDED_COMPLETE;
+    finished->error = !finished->success && entry->ending != APIPOOL_ENDED_CLIENT_ABORT;
+    finished->attempts = (apr_uint32_t)req->attempts;
+    finished->estimated = entry->usage == APIPOOL_TOKENS_ESTIMATED;
+    finished->tokens = entry->tokens;
+    finished->first_byte = entry->first_byte;
+    finished->latency = entry->total;
+}
+
+int apipool_outcome_log(request_rec *r)
+{
+    apipool_request_t *req = apipool_request_get(r);
+    apipool_request_stats_t stats;
+    apr_time_t now = apr_time_now();
+
+    if (!req || !req->budget) {
+        return DECLINED;
+    }
+    memset(&stats, 0, sizeof(stats));
+    describe(req, now, &stats.entry);
+    finish(req, &stats.entry, &stats.finished);
+    stats.rule = req->rule;
+    stats.group = req->attempts ? req->attempt.upstream->group : APIPOOL_NONE;
+    if (r->user) {
+        apipool_name_make(&stats.client, r->user, strlen(r->user));
+    }
+    if (req->demand.model) {
+        apipool_name_make(&stats.model, req->demand.model, strlen(req->demand.model));
+    }
+    set_notes(req, &stats);
+    apr_status_t rv = apipool_stats_record(apipool_relay_segment(), &stats, now);
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_CRIT, rv, r,
+            APIPOOL_LOG(0035) "the pool's lock is not to be had; a request is not counted");
+    }
+    return DECLINED;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What comes of an attempt: its key is given back, its verdict told to the pool and to the log. */
+#include "settle.h"
+
+#include <apr_strings.h>
+#include <stddef.h>
+
+#include "budget.h"
+#include "demand.h"
+#include "evidence.h"
+#include "outcome.h"
+#include "when.h"
+
+static const char *upstream_status(const apipool_request_t *req, int status)
+{
+    int shown = apipool_evidence_is_overridden(req) ? status : req->r->status;
+    return req->attempt.answering || apipool_evidence_is_overridden(req)
+               ? apr_itoa(req->r->pool, shown)
+               : "no answer";
+}
+
+/* Tokens that are charged to the key: what the answer says, nothing where the upstream refused. */
+static apr_int64_t tokens_of(apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    apipool_usage_t usage;
+    if (apipool_outcome_tokens(req, &usage) != APIPOOL_TOKENS_NONE && usage.total >= 0) {
+        return usage.total;
+    }
+    switch (verdict->rule) {
+    case APIPOOL_R00:
+    case APIPOOL_R01:
+    case APIPOOL_R02:
+    case APIPOOL_R04:
+        apipool_demand_estimate(req, &usage);
+        return usage.total;
+    default:
+        return 0;
+    }
+}
+
+static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome, int status)
+{
+    char id[APIPOOL_ID_SIZE];
+    int level = outcome->lost                            ? APLOG_WARNING
+                : outcome->state == APIPOOL_STATE_ACTIVE ? APLOG_DEBUG
+                                                         : APLOG_INFO;
+    apipool_key_id_hex(req->attempt.lease->id, id);
+    ap_log_rerror(APLOG_MARK, level, 0, req->r,
+                  APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s), %s",
+                  req->pool->name, req->attempts, req->attempt.upstream->name, id,
+                  apipool_rule_name(outcome->rule), upstream_status(req, status),
+                  apipool_state_name(outcome->state));
+}
+
+/* The attempt's part in the numbers of its key and upstream. */
+static apipool_finished_t numbers_of(apipool_request_t *req, apr_time_t now)
+{
+    apr_time_t begun = req->attempt.lease->lent_at;
+    apipool_finished_t finished = {.latency = now - begun, .first_byte = -1};
+    finished.estimated = apipool_outcome_tokens(req, &finished.tokens) == APIPOOL_TOKENS_ESTIMATED;
+    if (req->attempt.passing) {
+        finished.first_byte = req->first_byte_at - begun;
+    }
+    return finished;
+}
+
+static void leave_trail(apipool_request_t *req, apipool_rule_e rule)
+{
+    req->rule = rule;
+    if (req->attempts <= APIPOOL_RECENT_ATTEMPTS) {
+        apipool_recent_attempt_t *attempt = &req->trail[req->attempts - 1];
+        attempt->key = req->attempt.lease->id;
+        attempt->group = req->attempt.upstream->group;
+        attempt->rule = rule;
+    }
+}
+
+void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, int status)
+{
+    request_rec *r = req->r;
+    apr_time_t now = apr_time_now();
+    apipool_outcome_t outcome = {.rule = verdict->rule};
+    apipool_report_t what = {
+        .verdict = verdict,
+        .client = req->demand.client,
+        .finished = numbers_of(req, now),
+        .status = apipool_evidence_is_overridden(req) ? status : r->status,
+        .tokens = tokens_of(req, verdict),
+        .headroom = -1,
+        .policy = &req->pool->policy,
+    };
+    if (req->attempt.answering) {
+        what.headroom = apipool_when_headroom(r->headers_out, req->attempt.upstream->provider, now,
+                                              &what.headroom_until);
+    }
+    apr_status_t rv =
+        apipool_pool_report(apipool_relay_segment(), req->attempt.lease, &what, now, &outcome);
+    leave_trail(req, outcome.rule);
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,
+                      APIPOOL_LOG(0030) "the pool's lock is not to be had; a result is lost");
+        return;
+    }
+    verdict->rule = outcome.rule;
+    log_outcome(req, &outcome, status);
+}
+
+/* Whether the key is to blame for it shows when another one is tried. */
+void apipool_settle_remember_forbidden(apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    struct apipool_budget_t *budget = req->budget;
+    budget->forbidden = apr_palloc(req->r->pool, sizeof(*budget->forbidden));
+    memcpy(budget->forbidden, req->attempt.lease, offsetof(apipool_lease_t, key));
+    budget->forbidden_verdict = *verdict;
+}
+
+void apipool_settle_blame_forbidden(apipool_request_t *req)
+{
+    struct apipool_budget_t *budget = req->budget;
+    apipool_report_t what = {.verdict = &budget->forbidden_verdict,
+                             .status = HTTP_FORBIDDEN,
+                             .policy = &req->pool->policy};
+    if (budget->forbidden) {
+        apipool_pool_forbidden(apipool_relay_segment(), budget->forbidden, &what, apr_time_now());
+    }
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What comes of an attempt: its key is given back, its verdict told to the pool and to the log. */
+#ifndef APIPOOL_RELAY_SETTLE_H
+#define APIPOOL_RELAY_SETTLE_H
+
+#include "request.h"
+
+/**
+ * Gives the lease back.
+ * @param verdict its rule becomes R08 where the refusal was everyone's
+ * @param status  what mod_proxy_http returned
+ */
+void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, int status);
+
+/** Keeps in mind that the attempt was forbidden (R09): whether its key is to blame shows when another one is
+ *  tried. */
+void apipool_settle_remember_forbidden(apipool_request_t *req, const apipool_verdict_t *verdict);
+
+/** Another key has succeeded: the one that was forbidden, if there is one, is to blame. */
+void apipool_settle_blame_forbidden(apipool_request_t *req);
+
+#endif

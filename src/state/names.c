@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Foreign text made fit for labels, and the table of numbers by such names. */
+#include "names.h"
+
+#include <string.h>
+
+#include "pool.h"
+
+#define PROBES 16
+
+/* Bytes of the character that begins there, and which it is; 0 when it is no UTF-8 (RFC 3629: neither
+ * overlong, nor a surrogate, nor beyond U+10FFFF). */
+static apr_size_t decode(const unsigned char *text, apr_size_t len, apr_uint32_t *character)
+{
+    static const apr_uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    apr_size_t size = text[0] < 0x80             ? 1
+                      : (text[0] & 0xe0) == 0xc0 ? 2
+                      : (text[0] & 0xf0) == 0xe0 ? 3
+                      : (text[0] & 0xf8) == 0xf0 ? 4
+                                                 : 0;
+    if (size == 0 || size > len) {
+        return 0;
+    }
+    apr_uint32_t c = size == 1 ? text[0] : text[0] & (0x7fu >> size);
+    for (apr_size_t i = 1; i < size; i++) {
+        if ((text[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+        c = c << 6 | (text[i] & 0x3fu);
+    }
+    *character = c;
+    return c < least[size] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : size;
+}
+
+/* Whether it would need escaping, or would end or turn around what stands after it. */
+static int is_unfit(apr_uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == '"' || c == '\'' || c == '`' || c == '\\' ||
+           c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+}
+
+void apipool_name_clean(char *out, apr_size_t size, const char *text, apr_size_t len)
+{
+    const unsigned char *from = (const unsigned char *)text;
+    apr_size_t at = 0;
+
+    while (len > 0) {
+        apr_uint32_t c = 0;
+        apr_size_t read = decode(from, len, &c), written = read;
+        char instead = 0;
+        if (read == 0 || is_unfit(c)) {
+            instead = read == 0 ? '?' : '_';
+            read = read ? read : 1;
+            written = 1;
+        }
+        if (at + written >= size) {
+            break;
+        }
+        memcpy(out + at, instead ? &instead : (const char *)from, written);
+        at += written;
+        from += read;
+        len -= read;
+    }
+    out[at] = '\0';
+}
+
+void apipool_name_make(apipool_name_t *name, const char *text, apr_size_t len)
+{
+    apipool_name_clean(name->text, sizeof(name->text), text, len);
+    name->hash = strcmp(name->text, APIPOOL_NAMED_OTHER) ? apipool_hash(name->text) : 0;
+}
+
+apr_size_t apipool_names_bytes(apr_uint32_t capacity, apr_uint32_t pools)
+{
+    return (apr_size_t)capacity * (sizeof(apr_uint64_t) + sizeof(apipool_named_t)) +
+           (apr_size_t)pools * APIPOOL_NAMED_KINDS * sizeof(apipool_numbers_t);
+}
+
+apipool_names_t apipool_names_view(void *memory, apr_uint32_t capacity, apr_uint32_t pools)
+{
+    apr_uint64_t *hashes = memory;
+    apipool_named_t *entries = (void *)(hashes + capacity);
+    apipool_numbers_t *others = (void *)(entries + capacity);
+    return (apipool_names_t){hashes, entries, others, capacity, pools};
+}
+
+static apr_uint64_t hash_of(apr_uint32_t pool, apipool_named_e kind, const apipool_name_t *name)
+{
+    apr_uint64_t hash = (name->hash ^ ((apr_uint64_t)pool << 8 | (apr_uint64_t)kind)) *
+                        APR_UINT64_C(0x9e3779b97f4a7c15);
+    return hash ? hash : 1;
+}
+
+/* Fills a free place. The hash comes last: a place without one is free, whatever it holds. */
+static apipool_numbers_t *take(const apipool_names_t *names, apr_uint32_t place, apr_uint64_t hash,
+                               apr_uint32_t pool, apipool_named_e kind, const char *text)
+{
+    apipool_named_t *entry = &names->entries[place];
+    memset(entry, 0, sizeof(*entry));
+    entry->pool = pool;
+    entry->kind = kind;
+    memcpy(entry->text, text, sizeof(entry->text));
+    names->hashes[place] = hash;
+    return &entry->numbers;
+}
+
+apipool_numbers_t *apipool_names_at_locked(const apipool_names_t *names, apr_uint32_t pool,
+                                           apipool_named_e kind, const apipool_name_t *name,
+                                           int add)
+{
+    apipool_numbers_t *other = &names->others[pool * APIPOOL_NAMED_KINDS + kind];
+    apr_uint64_t hash = hash_of(pool, kind, name);
+
+    if (!name->hash) {
+        return other;
+    }
+    for (apr_uint32_t n = 0; n < PROBES && n < names->capacity; n++) {
+        apr_uint32_t place = ((apr_uint32_t)(hash >> 32) + n) & (names->capacity - 1);
+        apipool_named_t *entry = &names->entries[place];
+        if (!names->hashes[place]) {
+            return add ? take(names, place, hash, pool, kind, name->text) : other;
+        }
+        if (names->hashes[place] == hash && entry->pool == pool && entry->kind == kind &&
+            strcmp(entry->text, name->text) == 0) {
+            return &entry->numbers;
+        }
+    }
+    return other;
+}
+
+apr_uint32_t apipool_names_places(const apipool_names_t *names)
+{
+    return names->capacity + names->pools * APIPOOL_NAMED_KINDS;
+}
+
+/* Whether there is anything to read at a place, and whose; text and numbers are those of the table. */
+static const apipool_numbers_t *look(const apipool_names_t *names, apr_uint32_t place,
+                                     apipool_names_row_t *row, const char **text)
+{
+    if (place < names->capacity) {
+        const apipool_named_t *entry = &names->entries[place];
+        row->pool = entry->pool;
+        row->kind = entry->kind;
+        *text = entry->text;
+        return names->hashes[place] ? &entry->numbers : NULL;
+    }
+    place -= names->capacity;
+    row->pool = place / APIPOOL_NAMED_KINDS;
+    row->kind = place % APIPOOL_NAMED_KINDS;
+    *text = APIPOOL_NAMED_OTHER;
+    return names->others[place].counts.requests ? &names->others[place] : NULL;
+}
+
+apr_uint32_t apipool_names_read_locked(const apipool_names_t *names, apr_uint32_t pool,
+                                       apr_time_t now, apr_uint32_t *place,
+                                       apipool_names_row_t *rows, apr_uint32_t max)
+{
+    apr_uint32_t places = apipool_names_places(names), count = 0;
+
+    for (apr_uint32_t n = 0; n < max && *place < places; n++, ++*place) {
+        apipool_names_row_t *row = &rows[count];
+        const char *text;
+        const apipool_numbers_t *numbers = look(names, *place, row, &text);
+        if (numbers && (pool == APIPOOL_NAMED_OF_ANY || pool == row->pool)) {
+            memcpy(row->text, text, strlen(text) + 1);
+            apipool_numbers_read(numbers, now, &row->numbers);
+            count++;
+        }
+    }
+    return count;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is counted of the requests of clients: by pool, client and model, over time, and one by one. */
+#include "stats.h"
+
+#include <string.h>
+
+#include "layout.h"
+
+/* A model that nobody has been served with gets no place of its own: clients may name what they like. */
+static void count_named(apipool_segment_t *segment, apr_uint32_t pool, apipool_named_e kind,
+                        const apipool_name_t *name, const apipool_finished_t *finished,
+                        apr_time_t now)
+{
+    if (*name->text) {
+        int add = kind == APIPOOL_NAMED_CLIENT || finished->success;
+        apipool_numbers_add(apipool_names_at_locked(&segment->names, pool, kind, name, add),
+                            finished, now);
+    }
+}
+
+static void record_locked(apipool_segment_t *segment, const apipool_request_stats_t *stats,
+                          apr_time_t now)
+{
+    apr_uint32_t pool = stats->entry.pool;
+    apipool_pool_stats_t *of_pool = &segment->stats[pool];
+
+    apipool_numbers_add(&of_pool->numbers, &stats->finished, now);
+    apipool_series_add_locked(&of_pool->series, &stats->finished, now);
+    apipool_histogram_add(&of_pool->duration, stats->finished.latency);
+    apipool_histogram_add(&of_pool->first_byte, stats->finished.first_byte);
+    if (stats->group == APIPOOL_NONE) {
+        of_pool->refused++;
+        of_pool->refusals[stats->rule]++;
+    }
+    else {
+        segment->groups[stats->group].endings[stats->entry.ending]++;
+    }
+    count_named(segment, pool, APIPOOL_NAMED_CLIENT, &stats->client, &stats->finished, now);
+    count_named(segment, pool, APIPOOL_NAMED_MODEL, &stats->model, &stats->finished, now);
+    apipool_recent_push_locked(&segment->recent, &stats->entry);
+}
+
+apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_request_stats_t *stats,
+                                  apr_time_t now)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        record_locked(segment, stats, now);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+apr_status_t apipool_stats_pool(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,
+                                apipool_pool_snapshot_t *snapshot)
+{
+    const apipool_pool_stats_t *of_pool = &segment->stats[pool];
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        apipool_numbers_read(&of_pool->numbers, now, &snapshot->numbers);
+        apipool_histogram_read(&of_pool->duration, &snapshot->duration);
+        apipool_histogram_read(&of_pool->first_byte, &snapshot->first_byte);
+        snapshot->refused = of_pool->refused;
+        memcpy(snapshot->refusals, of_pool->refusals, sizeof(snapshot->refusals));
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}

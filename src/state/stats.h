@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is counted of the requests of clients: by pool, client and model, over time, and one by one. */
+#ifndef APIPOOL_STATE_STATS_H
+#define APIPOOL_STATE_STATS_H
+
+#include "numbers.h"
+#include "segment.h"
+#include "series.h"
+#include "verdict.h"
+
+/* Takes the segment's lock; callers hold none. */
+
+/* A request that is over. */
+typedef struct {
+    apipool_recent_entry_t entry;
+    apr_uint32_t group; /* of its last attempt, or APIPOOL_NONE */
+    apr_uint32_t rule;  /* the last verdict, R14 and R15 included; R00 where there was none */
+    apipool_finished_t finished;
+    apipool_name_t client, model; /* empty where there is none */
+} apipool_request_stats_t;
+
+/** Counts a request everywhere it belongs. */
+apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_request_stats_t *stats,
+                                  apr_time_t now);
+
+/* Numbers of one pool. */
+typedef struct {
+    apipool_numbers_snapshot_t numbers;
+    apipool_histogram_snapshot_t duration, first_byte;
+    apr_uint64_t refused;
+    apr_uint64_t refusals[APIPOOL_RULE_COUNT]; /* of these, by rule */
+} apipool_pool_snapshot_t;
+
+apr_status_t apipool_stats_pool(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,
+                                apipool_pool_snapshot_t *snapshot);
+
+#endif
