@@ -46,7 +46,20 @@ static int healthy(void)
     return 1;
 }
 
-static const apipool_api_t api = {.healthy = healthy};
+static int log_level(void)
+{
+    return segment ? apipool_segment_log_level(segment) : 0;
+}
+
+static void set_log_level(int level)
+{
+    if (segment) {
+        apipool_segment_set_log_level(segment, level);
+    }
+}
+
+static const apipool_api_t api = {
+    .healthy = healthy, .log_level = log_level, .set_log_level = set_log_level};
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {

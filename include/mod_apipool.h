@@ -11,7 +11,7 @@
 
 #define APIPOOL_API_GROUP   "apipool"
 #define APIPOOL_API_NAME    "pools"
-#define APIPOOL_API_VERSION "1"
+#define APIPOOL_API_VERSION "2"
 
 /* The state of a key, in the order in which operators see them listed. */
 typedef enum {
@@ -32,6 +32,13 @@ typedef struct {
      * @return 1 or 0
      */
     int (*healthy)(void);
+    /**
+     * The level, on httpd's scale, at which all processes log what they do for requests; it only ever adds to
+     * what LogLevel asks for. Takes effect with the next request of each process. Any thread, no lock.
+     * @return 0: as configured
+     */
+    int (*log_level)(void);
+    void (*set_log_level)(int level);
 } apipool_api_t;
 
 #endif

@@ -138,10 +138,14 @@ static void write_requests(request_rec *r, const survey_t *survey)
     }
     for (int i = 0; i < survey->pools->nelts; i++) {
         const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
-        ap_rprintf(r,
-                   "apipool_requests_total{pool=\"%s\",upstream=\"\",outcome=\"refused\"} "
-                   "%" APR_UINT64_T_FMT "\n",
-                   pool->name, pool->stats.refused);
+        for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
+            if (pool->stats.endings[ending] || ending == APIPOOL_ENDED_REFUSED) {
+                ap_rprintf(r,
+                           "apipool_requests_total{pool=\"%s\",upstream=\"\",outcome=\"%s\"} "
+                           "%" APR_UINT64_T_FMT "\n",
+                           pool->name, endings[ending], pool->stats.endings[ending]);
+            }
+        }
     }
 }
 

@@ -217,6 +217,7 @@ static int attempt_until_done(apipool_request_t *req)
     for (;;) {
         apipool_found_t found = apipool_acquire(req, &verdict);
         if (found.gone) {
+            req->rule = APIPOOL_R01;
             return DONE;
         }
         if (found.result != APIPOOL_ACQUIRED) {

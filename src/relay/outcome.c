@@ -23,7 +23,7 @@ apipool_tokens_e apipool_outcome_tokens(apipool_request_t *req, apipool_usage_t 
 
 static apipool_ending_e find_ending(const apipool_request_t *req)
 {
-    if (req->rule == APIPOOL_R01 || (!req->attempts && req->r->connection->aborted)) {
+    if (req->rule == APIPOOL_R01) {
         return APIPOOL_ENDED_CLIENT_ABORT;
     }
     if (!req->attempts) {
@@ -130,7 +130,7 @@ int apipool_outcome_log(request_rec *r)
     apipool_request_stats_t stats;
     apr_time_t now = apr_time_now();
 
-    if (!req || !req->budget) {
+    if (!req || !req->pool) {
         return DECLINED;
     }
     memset(&stats, 0, sizeof(stats));

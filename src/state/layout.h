@@ -38,7 +38,7 @@ struct apipool_pool_stats_t {
     apipool_numbers_t numbers;
     apipool_series_t series;
     apipool_histogram_t duration, first_byte;
-    apr_uint64_t refused;                      /* requests that no upstream was asked about */
+    apr_uint64_t endings[APIPOOL_ENDINGS];     /* of requests that no upstream was asked about */
     apr_uint64_t refusals[APIPOOL_RULE_COUNT]; /* of these, by rule */
 };
 

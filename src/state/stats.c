@@ -29,7 +29,7 @@ static void record_locked(apipool_segment_t *segment, const apipool_request_stat
     apipool_histogram_add(&of_pool->duration, stats->finished.latency);
     apipool_histogram_add(&of_pool->first_byte, stats->finished.first_byte);
     if (stats->group == APIPOOL_NONE) {
-        of_pool->refused++;
+        of_pool->endings[stats->entry.ending]++;
         of_pool->refusals[stats->rule]++;
     }
     else {
@@ -60,7 +60,7 @@ apr_status_t apipool_stats_pool(apipool_segment_t *segment, apr_uint32_t pool, a
         apipool_numbers_read(&of_pool->numbers, now, &snapshot->numbers);
         apipool_histogram_read(&of_pool->duration, &snapshot->duration);
         apipool_histogram_read(&of_pool->first_byte, &snapshot->first_byte);
-        snapshot->refused = of_pool->refused;
+        memcpy(snapshot->endings, of_pool->endings, sizeof(snapshot->endings));
         memcpy(snapshot->refusals, of_pool->refusals, sizeof(snapshot->refusals));
         apipool_segment_unlock(segment);
     }

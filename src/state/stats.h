@@ -27,7 +27,7 @@ apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_requ
 typedef struct {
     apipool_numbers_snapshot_t numbers;
     apipool_histogram_snapshot_t duration, first_byte;
-    apr_uint64_t refused;
+    apr_uint64_t endings[APIPOOL_ENDINGS];     /* of requests that no upstream was asked about */
     apr_uint64_t refusals[APIPOOL_RULE_COUNT]; /* of these, by rule */
 } apipool_pool_snapshot_t;
 

@@ -39,6 +39,7 @@
 #define BIG_STRADDLE     65536
 #define COMPLETION_COUNT 7
 #define FLAP_SECONDS     10 /* unless MockLLMFlap says otherwise */
+#define APART_MS         10
 #define WEBSOCKET_GUID   "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 /* The float32 values 0.1, 0.2, 0.3 and 0.4, little-endian. */
@@ -94,6 +95,11 @@ typedef struct {
     apr_size_t length;
     apr_array_header_t *events;
     int retry_after; /* -1 for none */
+
+    /* What the answer reports, if it reports any. */
+    int has_usage;
+    int prompt, completion;
+    int cached; /* -1 for none */
 } mock_t;
 
 extern module AP_MODULE_DECLARE_DATA mock_llm_module;
@@ -475,14 +481,38 @@ static void answer_json(mock_t *m, const char *body)
     answer_bytes(m, JSON_TYPE, body, strlen(body));
 }
 
-static const char *usage(const mock_t *m)
+static int number_or(const mock_t *m, const char *word, int otherwise)
 {
-    apr_off_t prompt = m->bytes / 4;
+    int number = word_number(m, word);
 
+    return number >= 0 ? number : otherwise;
+}
+
+/* What there is to report: the words "promptN", "completionN" and "cachedN" say it, and the second argument what
+ * is completed without them, 0 where nothing is. */
+static void count_tokens(mock_t *m, int completion)
+{
+    m->has_usage = 1;
+    m->prompt = number_or(m, "prompt", (int)(m->bytes / 4));
+    m->completion = completion ? number_or(m, "completion", completion) : 0;
+    m->cached = completion ? word_number(m, "cached") : -1;
+}
+
+static const char *usage(mock_t *m)
+{
+    const char *details = "";
+
+    if (has_word(m, "nousage")) {
+        return "null";
+    }
+    count_tokens(m, COMPLETION_COUNT);
+    if (m->cached >= 0) {
+        details = apr_psprintf(m->r->pool, ",\"prompt_tokens_details\":{\"cached_tokens\":%d}",
+                               m->cached);
+    }
     return apr_psprintf(m->r->pool,
-                        "{\"prompt_tokens\":%" APR_OFF_T_FMT ",\"completion_tokens\":%d,"
-                        "\"total_tokens\":%" APR_OFF_T_FMT "}",
-                        prompt, COMPLETION_COUNT, prompt + COMPLETION_COUNT);
+                        "{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d%s}",
+                        m->prompt, m->completion, m->prompt + m->completion, details);
 }
 
 /* A JSON answer that holds a text between head and tail; with size=N it is N bytes long. */
@@ -601,8 +631,11 @@ static void stream_choices(mock_t *m, const choices_t *c)
         add_event(m, apr_pstrcat(pool, head, c->chunk_head, APR_ARRAY_IDX(words, i, const char *),
                                  c->chunk_tail, tail, NULL));
     }
+    if (has_word(m, "lastusage")) {
+        tail = apr_pstrcat(pool, "],\"usage\":", usage(m), "}\n\n", NULL);
+    }
     add_event(m, apr_pstrcat(pool, head, c->last, tail, NULL));
-    if (wants_usage) {
+    if (wants_usage && !has_word(m, "nousage")) {
         add_event(m, apr_pstrcat(pool, head, "],\"usage\":", usage(m), "}\n\n", NULL));
     }
     add_event(m, DONE_EVENT);
@@ -650,14 +683,17 @@ static const char *response_head(mock_t *m, const char *status)
 
 static const char *response_tail(mock_t *m)
 {
-    apr_off_t input = m->bytes / 4;
-
+    if (has_word(m, "nousage")) {
+        return "],\"usage\":null}";
+    }
+    count_tokens(m, COMPLETION_COUNT);
     return apr_psprintf(m->r->pool,
-                        "],\"usage\":{\"input_tokens\":%" APR_OFF_T_FMT
-                        ",\"input_tokens_details\":{\"cached_tokens\":0},\"output_tokens\":%d,"
+                        "],\"usage\":{\"input_tokens\":%d,"
+                        "\"input_tokens_details\":{\"cached_tokens\":%d},\"output_tokens\":%d,"
                         "\"output_tokens_details\":{\"reasoning_tokens\":0},"
-                        "\"total_tokens\":%" APR_OFF_T_FMT "}}",
-                        input, COMPLETION_COUNT, input + COMPLETION_COUNT);
+                        "\"total_tokens\":%d}}",
+                        m->prompt, m->cached > 0 ? m->cached : 0, m->completion,
+                        m->prompt + m->completion);
 }
 
 /* A typed event; the text of its own members is given in three pieces. */
@@ -721,12 +757,12 @@ static void answer_embeddings(mock_t *m)
         APR_ARRAY_PUSH(list, const char *) = apr_psprintf(
             pool, "{\"object\":\"embedding\",\"index\":%d,\"embedding\":%s}", i, vector);
     }
+    count_tokens(m, 0);
     answer_json(m, apr_psprintf(pool,
                                 "{\"object\":\"list\",\"data\":[%s],\"model\":\"%s\",\"usage\":{"
-                                "\"prompt_tokens\":%" APR_OFF_T_FMT
-                                ",\"total_tokens\":%" APR_OFF_T_FMT "}}",
-                                apr_array_pstrcat(pool, list, ','), model_of(m), m->bytes / 4,
-                                m->bytes / 4));
+                                "\"prompt_tokens\":%d,\"total_tokens\":%d}}",
+                                apr_array_pstrcat(pool, list, ','), model_of(m), m->prompt,
+                                m->prompt));
 }
 
 static void answer_image(mock_t *m)
@@ -1070,6 +1106,25 @@ static const failure_t *find_storm(mock_t *m)
                        : NULL;
 }
 
+#define NO_OPTION                                                                                  \
+    OPENAI_ERROR("Unknown parameter: 'stream_options'.", "invalid_request_error",                  \
+                 "\"unknown_parameter\"")
+
+/* An upstream that knows no stream_options says so in one of two ways. */
+static const failure_t *refuse_option(const mock_t *m)
+{
+    static const failure_t refusal = {"nostreamoptions", "400 Bad Request", NO_OPTION, NULL};
+    static const failure_t unprocessable = {"nostreamoptions422", "422 Unprocessable Entity",
+                                            NO_OPTION, NULL};
+
+    if (field_is(m, FIELD_INCLUDE_USAGE, "")) {
+        return NULL;
+    }
+    return has_word(m, refusal.word)         ? &refusal
+           : has_word(m, unprocessable.word) ? &unprocessable
+                                             : NULL;
+}
+
 static int is_down(const mock_t *m)
 {
     int seconds = m->conf->flap_seconds ? m->conf->flap_seconds : FLAP_SECONDS;
@@ -1101,7 +1156,46 @@ static const failure_t *find_failure(mock_t *m)
             return &failures[i];
         }
     }
-    return NULL;
+    return refuse_option(m);
+}
+
+/* Azure's first event tells what its filters found. */
+#define FILTER_EVENT                                                                               \
+    "data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\","              \
+    "\"prompt_filter_results\":[{\"prompt_index\":0,\"content_filter_results\":{}}]}\n\n"
+
+static const char *with_crlf(mock_t *m, const char *event)
+{
+    char *out = apr_palloc(m->r->pool, 2 * strlen(event) + 1), *o = out;
+
+    for (; *event; event++) {
+        if (*event == '\n') {
+            *o++ = '\r';
+        }
+        *o++ = *event;
+    }
+    *o = '\0';
+    return out;
+}
+
+static void alter_events(mock_t *m)
+{
+    int i;
+
+    if (has_word(m, "nodone") &&
+        !strcmp(APR_ARRAY_IDX(m->events, m->events->nelts - 1, const char *), DONE_EVENT)) {
+        apr_array_pop(m->events);
+    }
+    if (has_word(m, "ssecomment")) {
+        put_first(m, ": PROCESSING\n: still PROCESSING\n\n");
+    }
+    if (has_word(m, "azurefirst")) {
+        put_first(m, FILTER_EVENT);
+    }
+    for (i = 0; has_word(m, "crlf") && i < m->events->nelts; i++) {
+        APR_ARRAY_IDX(m->events, i, const char *) =
+            with_crlf(m, APR_ARRAY_IDX(m->events, i, const char *));
+    }
 }
 
 /* What an answer without a failure may still have in it. */
@@ -1115,12 +1209,8 @@ static void alter_answer(mock_t *m)
     if (has_word(m, "sseoverload")) {
         answer_in_band(m, "event: error\n", OVERLOADED);
     }
-    if (m->events && has_word(m, "nodone") &&
-        !strcmp(APR_ARRAY_IDX(m->events, m->events->nelts - 1, const char *), DONE_EVENT)) {
-        apr_array_pop(m->events);
-    }
-    if (m->events && has_word(m, "ssecomment")) {
-        put_first(m, ": PROCESSING\n: still PROCESSING\n\n");
+    if (m->events) {
+        alter_events(m);
     }
 }
 
@@ -1174,6 +1264,14 @@ static const char *recorded_body(mock_t *m)
     return valid ? apr_pstrcat(m->r->pool, "\"", text, "\"", NULL) : "null";
 }
 
+static const char *recorded_usage(const mock_t *m)
+{
+    return m->has_usage && m->status == HTTP_OK
+               ? apr_psprintf(m->r->pool, "{\"prompt\":%d,\"completion\":%d,\"cached\":%d}",
+                              m->prompt, m->completion, m->cached > 0 ? m->cached : 0)
+               : "null";
+}
+
 static const char *record_line(mock_t *m)
 {
     request_rec *r = m->r;
@@ -1187,8 +1285,8 @@ static const char *record_line(mock_t *m)
     const char *retry_after =
         m->retry_after >= 0 ? apr_psprintf(pool, "\"retry_after\":%d,", m->retry_after) : "";
     const char *result =
-        apr_psprintf(pool, "\"model\":\"%s\",\"status\":%d,%s\"connection\":\"%u\"}\n",
-                     m->scan.values[FIELD_MODEL], m->status, retry_after,
+        apr_psprintf(pool, "\"model\":\"%s\",\"usage\":%s,\"status\":%d,%s\"connection\":\"%u\"}\n",
+                     m->scan.values[FIELD_MODEL], recorded_usage(m), m->status, retry_after,
                      (unsigned int)r->connection->client_addr->port);
     const char *time =
         apr_psprintf(pool, "{\"time\":%" APR_TIME_T_FMT ".%06d,", apr_time_sec(r->request_time),
@@ -1291,8 +1389,39 @@ static int send_piece(request_rec *r, const char *data, apr_size_t length)
     return ap_rwrite(data, (int)length, r) >= 0 && ap_rflush(r) == 0 && !r->connection->aborted;
 }
 
+/* A pause makes it likely that what comes after it is read by itself. */
+static int send_apart(const mock_t *m, const char *data, apr_size_t length)
+{
+    if (!send_piece(m->r, data, length)) {
+        return 0;
+    }
+    apr_sleep(APART_MS * 1000);
+    return 1;
+}
+
+/* An event at once, or its bytes one by one, or with "splitN" its last N bytes by themselves. */
+static int send_event(const mock_t *m, const char *event)
+{
+    apr_size_t length = strlen(event), i;
+    int last = word_number(m, "split");
+
+    if (has_word(m, "bytewise")) {
+        for (i = 0; i < length; i++) {
+            if (!(i + 4 < length ? send_piece(m->r, event + i, 1) : send_apart(m, event + i, 1))) {
+                return 0;
+            }
+        }
+        return 1;
+    }
+    if (last > 0 && (apr_size_t)last < length) {
+        return send_apart(m, event, length - (apr_size_t)last) &&
+               send_apart(m, event + length - last, (apr_size_t)last);
+    }
+    return send_piece(m->r, event, length);
+}
+
 /* A word alone takes effect at half of the events; "cutN" after N of them, and "stallN" stalls N
- * seconds at a third. */
+ * seconds at a third; with "gapN" there are N milliseconds between any two. */
 static void send_events(mock_t *m)
 {
     int i, half = m->events->nelts / 2, cut_at = word_number(m, "cut");
@@ -1304,6 +1433,9 @@ static void send_events(mock_t *m)
     for (i = 0; i < m->events->nelts; i++) {
         const char *event = APR_ARRAY_IDX(m->events, i, const char *);
 
+        if (i > 0 && word_number(m, "gap") > 0) {
+            apr_sleep((apr_interval_time_t)word_number(m, "gap") * 1000);
+        }
         if (i == half && has_word(m, "stall")) {
             apr_sleep(script_pause(m, 30));
         }
@@ -1319,7 +1451,7 @@ static void send_events(mock_t *m)
             drop_connection(m->r->connection);
             return;
         }
-        if (!send_piece(m->r, event, strlen(event))) {
+        if (!send_event(m, event)) {
             return;
         }
     }
