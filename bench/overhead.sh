@@ -85,12 +85,14 @@ spaces() {
 
 write_answers() {
     text=$(spaces 900 | tr ' ' 'x')
-    chat="{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"$text\"}}]}"
+    chat="{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"$text\"}}],\"usage\":{\"prompt_tokens\":230,\"completion_tokens\":200,\"total_tokens\":430}}"
     refusal='{"error":{"message":"Incorrect API key provided.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}'
     mkdir "$work/html"
     awk 'BEGIN {
         for (i = 1; i <= 200; i++)
-            printf "data: {\"id\":\"chatcmpl-bench\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"token number %04d, \"}}]}\n\n", i
+            printf "data: {\"id\":\"chatcmpl-bench\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"token number %04d, \"}}],\"usage\":null}\n\n", i
+        printf "data: {\"id\":\"chatcmpl-bench\",\"choices\":[],\"usage\":{\"prompt_tokens\":230,"
+        printf "\"completion_tokens\":200,\"total_tokens\":430}}\n\ndata: [DONE]\n\n"
     }' >"$work/html/events.sse"
 }
 

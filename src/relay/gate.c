@@ -27,6 +27,7 @@ void apipool_gate_reset(apipool_request_t *req)
     req->gate.mode = APIPOOL_GATE_WAITING;
     req->gate.held_len = 0;
     req->gate.complete = 0;
+    req->gate.flushed = 0;
     req->gate.broke = 0;
     req->gate.stream.active = 0;
     req->gate.masking = 0;
@@ -126,6 +127,7 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
         if (APR_BUCKET_IS_EOS(b)) {
             gate->complete = 1;
         }
+        gate->flushed |= APR_BUCKET_IS_FLUSH(b);
         if (APR_BUCKET_IS_METADATA(b)) {
             continue;
         }
@@ -273,12 +275,12 @@ static apr_status_t decide(apipool_request_t *req)
     return APR_SUCCESS;
 }
 
-/* The beginning of an event stream passes, and goes out at once: whoever sent it has flushed it. */
+/* The beginning of an event stream passes, and goes out at once where mod_proxy had flushed it. */
 static apr_status_t let_stream_begin(apipool_request_t *req)
 {
     apipool_gate_t *gate = &req->gate;
     gate->peeking = 0;
-    if (!gate->broke && !gate->complete) {
+    if (gate->flushed && !gate->broke && !gate->complete) {
         APR_BRIGADE_INSERT_TAIL(gate->held,
                                 apr_bucket_flush_create(req->r->connection->bucket_alloc));
     }

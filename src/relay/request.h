@@ -69,6 +69,7 @@ typedef struct {
     apr_bucket_brigade *held;
     apr_off_t held_len;
     int complete;      /* the end of the answer came */
+    int flushed;       /* what is held was to go out at once */
     int broke;         /* the answer ended early, or an error bucket came instead of one */
     int peeking;       /* what is held is the beginning of an event stream */
     int in_band;       /* what is held is an error inside a 200 */

@@ -63,6 +63,10 @@ void apipool_stream_begin(apipool_request_t *req)
     stream->active = 1;
     stream->blank = 1;
     stream->hiding = req->attempt.asks_usage;
+    if (stream->hiding) { /* the client may get less than the upstream has announced */
+        apr_table_unset(req->r->headers_out, "Content-Length");
+        req->r->clength = 0;
+    }
     stream->rest_len = 0;
     stream->rest = apr_brigade_create(req->r->pool, req->r->connection->bucket_alloc);
 }
@@ -169,6 +173,19 @@ void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
     }
 }
 
+/* The end of the first empty array, or of one that may have begun before; NULL without one. */
+static const char *find_empty_array(const char *data, apr_size_t len)
+{
+    const char *at = data;
+    while ((at = memchr(at, ']', len - (apr_size_t)(at - data))) != NULL) {
+        if (at == data || at[-1] == '[' || apr_isspace(at[-1])) {
+            return at;
+        }
+        at++;
+    }
+    return NULL;
+}
+
 /* Whether an event is the chunk that a client gets only if it asks for usage: it has that, and no choices.
  * Azure's first chunk has no choices, but no usage either. */
 static int is_usage_chunk(const char *text, apr_size_t len, apr_pool_t *p)
@@ -198,48 +215,58 @@ static const char *event_end(const char *text, const char *end)
     return end;
 }
 
-/* Whether there is an empty array in it at all, as hardly any event has. */
-static int has_empty_array(apr_bucket_brigade *bb)
+/* Where the event begins that a byte is in: behind an empty line, or at the beginning of all. */
+static const char *event_start(const char *text, const char *at)
+{
+    static const char before[2] = {0};
+    while (at > text && !ends_event(text, (apr_size_t)(at - text), before)) {
+        at--;
+    }
+    return at;
+}
+
+/* Hardly any event has one, so most of what passes need not be copied. */
+static int may_hold_usage_chunk(apr_bucket_brigade *bb)
 {
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
          b = APR_BUCKET_NEXT(b)) {
-        const char *data, *at;
+        const char *data;
         apr_size_t len;
-        if (APR_BUCKET_IS_METADATA(b) ||
-            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
-            continue;
-        }
-        for (at = memchr(data, ']', len); at; at = memchr(at, ']', len - (apr_size_t)(at - data))) {
-            if (at == data || at[-1] == '[' || apr_isspace(at[-1])) { /* or it began before */
-                return 1;
-            }
-            at++;
+        if (!APR_BUCKET_IS_METADATA(b) &&
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS &&
+            find_empty_array(data, len)) {
+            return 1;
         }
     }
     return 0;
 }
 
-/* Takes the events that are not for the client out of the text; returns what is left. */
+/* Takes the events that are not for the client out of the text; returns what is left. Only events with an
+ * empty array are looked at. */
 static apr_size_t drop_usage_chunks(char *text, apr_size_t len, apr_pool_t *pool)
 {
     apr_pool_t *scratch;
-    char *to = text;
+    apr_size_t done = 0;
+    const char *at;
     apr_pool_create(&scratch, pool);
-    for (const char *from = text, *end = text + len, *next; from < end; from = next) {
-        next = event_end(from, end);
-        if (!is_usage_chunk(from, (apr_size_t)(next - from), scratch)) {
-            memmove(to, from, (apr_size_t)(next - from));
-            to += next - from;
+    while ((at = find_empty_array(text + done, len - done)) != NULL) {
+        apr_size_t start = (apr_size_t)(event_start(text + done, at) - text);
+        apr_size_t end = (apr_size_t)(event_end(text + start, text + len) - text);
+        if (is_usage_chunk(text + start, end - start, scratch)) {
+            memmove(text + start, text + end, len - end);
+            len -= end - start;
+            end = start;
         }
+        done = end;
     }
     apr_pool_destroy(scratch);
-    return (apr_size_t)(to - text);
+    return len;
 }
 
 void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
 {
     apr_off_t total = 0;
-    if (!has_empty_array(bb) || apr_brigade_length(bb, 1, &total) != APR_SUCCESS) {
+    if (!may_hold_usage_chunk(bb) || apr_brigade_length(bb, 1, &total) != APR_SUCCESS) {
         return;
     }
     apr_size_t len = (apr_size_t)total;
