@@ -116,6 +116,12 @@ static int is_text(const char *text, apr_size_t len)
     return 1;
 }
 
+/* Gemini wraps what it streams in an array. */
+static const json_t *top_of(const json_t *root)
+{
+    return json_is_array(root) ? json_array_get(root, 0) : root;
+}
+
 void apipool_answer_read(const char *body, apr_size_t len, apipool_answer_t *answer)
 {
     json_error_t ignored;
@@ -123,7 +129,7 @@ void apipool_answer_read(const char *body, apr_size_t len, apipool_answer_t *ans
     memset(answer, 0, sizeof(*answer));
     answer->retry_in = -1;
     json_t *root = json_loadb(body, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &ignored);
-    const json_t *top = json_is_array(root) ? json_array_get(root, 0) : root;
+    const json_t *top = top_of(root);
     if (json_is_object(top)) {
         read_object(top, answer);
     }
@@ -137,4 +143,22 @@ void apipool_answer_read(const char *body, apr_size_t len, apipool_answer_t *ans
         }
     }
     json_decref(root);
+}
+
+static int is_said(const json_t *error)
+{
+    return json_is_object(error) || (json_is_string(error) && json_string_length(error));
+}
+
+int apipool_answer_is_error(const char *body, apr_size_t len)
+{
+    json_error_t ignored;
+    json_t *root = json_loadb(body, len, 0, &ignored);
+    const json_t *top = top_of(root);
+    const char *type = json_string_value(json_object_get(top, "type"));
+    int is_error = is_said(json_object_get(top, "error")) ||
+                   is_said(json_object_get(json_object_get(top, "response"), "error")) ||
+                   (type && !strcmp(type, "error"));
+    json_decref(root);
+    return is_error;
 }

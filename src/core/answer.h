@@ -24,4 +24,10 @@ typedef struct {
  */
 void apipool_answer_read(const char *body, apr_size_t len, apipool_answer_t *answer);
 
+/**
+ * Whether JSON that came with status 200, an event's data for example, is an error: it has one that is no
+ * null, itself or in its "response", or it is of the type "error". Pure, thread-safe.
+ */
+int apipool_answer_is_error(const char *body, apr_size_t len);
+
 #endif

@@ -120,8 +120,6 @@ static void write_in_flight(request_rec *r, const apr_array_header_t *parts)
 
 static void write_requests(request_rec *r, const survey_t *survey)
 {
-    static const char *const endings[APIPOOL_ENDINGS] = {"complete", "truncated", "client_abort",
-                                                         "refused", "failed"};
     head(r, "apipool_requests_total", "counter",
          "Requests of clients, by their last upstream and how they ended.");
     for (int i = 0; i < survey->parts->nelts; i++) {
@@ -131,7 +129,8 @@ static void write_requests(request_rec *r, const survey_t *survey)
                 ap_rprintf(r,
                            "apipool_requests_total{pool=\"%s\",upstream=\"%s\",outcome=\"%s\"} "
                            "%" APR_UINT64_T_FMT "\n",
-                           part->pool, part->upstream, endings[ending],
+                           part->pool, part->upstream,
+                           apipool_ending_name((apipool_ending_e)ending),
                            part->totals.endings[ending]);
             }
         }
@@ -143,7 +142,8 @@ static void write_requests(request_rec *r, const survey_t *survey)
                 ap_rprintf(r,
                            "apipool_requests_total{pool=\"%s\",upstream=\"\",outcome=\"%s\"} "
                            "%" APR_UINT64_T_FMT "\n",
-                           pool->name, endings[ending], pool->stats.endings[ending]);
+                           pool->name, apipool_ending_name((apipool_ending_e)ending),
+                           pool->stats.endings[ending]);
             }
         }
     }

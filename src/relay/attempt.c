@@ -108,16 +108,6 @@ static int run(apipool_request_t *req)
     return status;
 }
 
-int apipool_attempt_is_silent(const apipool_request_t *req)
-{
-    return apipool_pool_is_silent(apipool_relay_segment(), req->attempt.upstream->group);
-}
-
-void apipool_attempt_proved(apipool_request_t *req)
-{
-    apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, apr_time_now());
-}
-
 int apipool_attempt_would_go_on(apipool_request_t *req)
 {
     apipool_verdict_t verdict = apipool_evidence_judge(req, OK);

@@ -20,10 +20,4 @@ int apipool_attempt_pre_request(proxy_worker **worker, proxy_balancer **balancer
 /** For the gate: whether the answer it holds would be followed by another attempt. */
 int apipool_attempt_would_go_on(apipool_request_t *req);
 
-/** For the gate: whether the upstream has told no usage lately. */
-int apipool_attempt_is_silent(const apipool_request_t *req);
-
-/** For the gate: an answer has begun that is no error. */
-void apipool_attempt_proved(apipool_request_t *req);
-
 #endif

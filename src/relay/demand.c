@@ -3,7 +3,6 @@
 #include "demand.h"
 
 #include <apr_strings.h>
-
 #include <jansson.h>
 
 #include "body.h"
@@ -16,7 +15,8 @@
 #define ANSWER_USUAL    512
 #define READ_PIECE      (16 * 1024)
 #define ANSWER_MAX      131072
-#define BYTES_PER_EVENT 150 /* of a stream, with about a token each */
+#define BYTES_PER_EVENT 150  /* of a stream, with about a token each */
+#define OPTIONS_MAX     4096 /* bytes of stream_options that are looked at */
 
 static const char *text_of(const apipool_sniffed_t *sniffed)
 {
@@ -31,6 +31,12 @@ static const char *find_model(const apipool_request_t *req)
                : text_of(&req->body.sniffed[APIPOOL_BODY_MODEL]);
 }
 
+/* Who authenticated, else the address. */
+static const char *client_of(const request_rec *r)
+{
+    return r->user ? r->user : r->useragent_ip;
+}
+
 static apr_uint64_t find_session(const apipool_request_t *req)
 {
     const request_rec *r = req->r;
@@ -39,7 +45,7 @@ static apr_uint64_t find_session(const apipool_request_t *req)
     case APIPOOL_AFFINITY_OFF:
         return 0;
     case APIPOOL_AFFINITY_CLIENT:
-        session = r->user ? r->user : r->useragent_ip;
+        session = client_of(r);
         break;
     case APIPOOL_AFFINITY_HEADER:
         session = apr_table_get(r->headers_in, req->pool->affinity_name);
@@ -103,13 +109,6 @@ void apipool_demand_estimate(apipool_request_t *req, apipool_usage_t *tokens)
     tokens->total = tokens->prompt + tokens->completion;
 }
 
-static apr_uint64_t find_client(const request_rec *r)
-{
-    return apipool_hash(r->user ? r->user : r->useragent_ip);
-}
-
-#define OPTIONS_MAX 4096 /* bytes of stream_options that are looked at */
-
 /* Puts include_usage into stream_options, unless the client has said what it wants. */
 static const char *add_to_options(apipool_request_t *req, const apipool_sniffed_t *options)
 {
@@ -164,7 +163,7 @@ void apipool_demand_make(apipool_request_t *req)
     req->demand.model = find_model(req);
     req->demand.session = find_session(req);
     req->demand.tokens = estimate_tokens(req);
-    req->demand.client = find_client(req->r);
+    req->demand.client = apipool_hash(client_of(req->r));
     req->demand.ask_usage = ask_usage(req);
 }
 

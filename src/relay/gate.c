@@ -6,7 +6,9 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
+#include "answer.h"
 #include "attempt.h"
+#include "events.h"
 #include "reply.h"
 #include "stream.h"
 
@@ -94,10 +96,12 @@ static void begin_passing(apipool_request_t *req)
     }
     apipool_reply_expose(req);
     if (r->status < 400 && !req->gate.in_band) {
-        apipool_attempt_proved(req);
+        apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, apr_time_now());
         req->gate.counting = is_event_stream(r) || is_of_type(r, "application/json");
         apipool_usage_begin(&req->gate.usage, is_event_stream(r));
-        req->gate.estimating = req->gate.counting && apipool_attempt_is_silent(req);
+        req->gate.estimating =
+            req->gate.counting &&
+            apipool_pool_is_silent(apipool_relay_segment(), req->attempt.upstream->group);
         apipool_estimate_begin(&req->gate.estimate, is_event_stream(r) ? APIPOOL_ESTIMATE_STREAM
                                                                        : APIPOOL_ESTIMATE_JSON);
     }
@@ -316,8 +320,8 @@ static apr_status_t peek(apipool_request_t *req)
 
     apr_pool_create(&scratch, req->r->pool);
     apr_brigade_pflatten(gate->held, &text, &len, scratch);
-    if (apipool_stream_first_event(text, len, scratch, &event)) {
-        rv = apipool_stream_is_error(event, strlen(event)) ? hold_event(req, event)
+    if (apipool_events_first(text, len, scratch, &event)) {
+        rv = apipool_answer_is_error(event, strlen(event)) ? hold_event(req, event)
                                                            : let_stream_begin(req);
     }
     else if (gate->broke) { /* before the client has had anything: there was no answer */

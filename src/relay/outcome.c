@@ -58,8 +58,6 @@ static const char *text_of(const apipool_request_t *req, const char *text)
 
 static void set_notes(const apipool_request_t *req, const apipool_request_stats_t *stats)
 {
-    static const char *const endings[APIPOOL_ENDINGS] = {"complete", "truncated", "client_abort",
-                                                         "refused", "failed"};
     static const char *const usages[] = {"none", "reported", "estimated"};
     const apipool_recent_entry_t *entry = &stats->entry;
     const char *client = text_of(req, stats->client.text), *model = text_of(req, stats->model.text);
@@ -67,7 +65,7 @@ static void set_notes(const apipool_request_t *req, const apipool_request_stats_
 
     note(r, "apipool-pool", req->pool->name);
     note_number(r, "apipool-attempts", req->attempts);
-    note(r, "apipool-outcome", endings[entry->ending]);
+    note(r, "apipool-outcome", apipool_ending_name((apipool_ending_e)entry->ending));
     note(r, "apipool-usage", usages[entry->usage]);
     if (req->attempts) {
         char *id = apr_palloc(r->pool, APIPOOL_ID_SIZE);

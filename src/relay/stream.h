@@ -8,17 +8,6 @@
 /* Clients read event streams line by line (WHATWG HTML, section 9.2), so half a line is of no use to
  * them, and would spoil the event that tells them of a break. Called by the gate, which owns it. */
 
-/**
- * Looks for the first event of a stream that has data.
- * @param event set to the data, its lines joined, allocated from pool
- * @return 1 when the event is complete, 0 when more has to come
- */
-int apipool_stream_first_event(const char *text, apr_size_t len, apr_pool_t *pool, char **event);
-
-/** Whether an event's data, or the body of an answer, is an error: an object with an "error", or of that
- *  type. */
-int apipool_stream_is_error(const char *data, apr_size_t len);
-
 /** Starts with the first brigade of an event stream. */
 void apipool_stream_begin(apipool_request_t *req);
 

@@ -75,14 +75,16 @@ static const char *set_models(cmd_parms *cmd, apipool_upstream_t *upstream, cons
 }
 
 /* The options that are whole numbers. */
+enum { WEIGHT, PRIORITY, TIMEOUT, CONNECT_TIMEOUT, NUMBERS };
+
 static const struct {
     const char *name;
     apr_int64_t min, max;
-} numbers[] = {
-    {"weight=", 1, APIPOOL_WEIGHT_MAX},
-    {"priority=", 0, 1000},
-    {"timeout=", 1, 86400},
-    {"connecttimeout=", 1, 3600},
+} numbers[NUMBERS] = {
+    [WEIGHT] = {"weight=", 1, APIPOOL_WEIGHT_MAX},
+    [PRIORITY] = {"priority=", 0, 1000},
+    [TIMEOUT] = {"timeout=", 1, 86400},
+    [CONNECT_TIMEOUT] = {"connecttimeout=", 1, 3600},
 };
 
 static const char *set_upstream_number(cmd_parms *cmd, apipool_upstream_t *upstream, int which,
@@ -95,13 +97,13 @@ static const char *set_upstream_number(cmd_parms *cmd, apipool_upstream_t *upstr
         return apr_psprintf(cmd->pool, "%s (%s)", err, numbers[which].name);
     }
     switch (which) {
-    case 0:
+    case WEIGHT:
         upstream->weight = (apr_uint32_t)number;
         break;
-    case 1:
+    case PRIORITY:
         upstream->priority = (int)number;
         break;
-    case 2:
+    case TIMEOUT:
         upstream->timeout = apr_time_from_sec(number);
         break;
     default:
@@ -123,7 +125,7 @@ static const char *upstream_option(cmd_parms *cmd, apipool_upstream_t *upstream,
     if (!strncmp(option, "model=", 6)) {
         return set_models(cmd, upstream, option + 6);
     }
-    for (int i = 0; i < (int)(sizeof(numbers) / sizeof(*numbers)); i++) {
+    for (int i = 0; i < NUMBERS; i++) {
         apr_size_t len = strlen(numbers[i].name);
         if (!strncmp(option, numbers[i].name, len)) {
             return set_upstream_number(cmd, upstream, i, option + len);

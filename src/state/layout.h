@@ -56,7 +56,7 @@ typedef struct {
 
 /* An upstream that fails, or refuses everyone, is left alone but for one request a second. */
 typedef struct {
-    apr_time_t since;        /* when the first of the bad answers came; 0: all is well */
+    apr_time_t since;        /* of refusals: when the first of them came; 0: none has */
     apr_time_t paused_until; /* the next request may go then */
     apr_uint64_t client; /* the only one that has met them; 0: several. The others do not pause */
     apr_uint32_t count;

@@ -107,20 +107,15 @@ static void charge(apipool_slot_t *slot, apr_uint32_t tokens, apr_time_t now)
     }
 }
 
-/* Where the key stands in fair queueing. A key is never more than a few requests behind the clock. */
-static void serve(apipool_tier_t *tier, apipool_slot_t *slot, int part)
+/* Where the key stands in fair queueing. A key is never more than one request behind the clock. */
+static void serve(apipool_tier_t *tier, apr_uint32_t index, int part)
 {
-    apipool_candidate_t candidate = {
-        .in_flight = slot->in_flight,
-        .weight = (double)slot->weight * tier->parts[part].source->weight,
-        .success = slot->success,
-        .headroom = apipool_tier_headroom_locked(tier, slot),
-        .streak = slot->error_streak,
-        .served = slot->served,
-    };
-    double start = slot->served > tier->pool->clock ? slot->served : tier->pool->clock;
-    slot->served = apipool_select_finish(tier->wanted->strategy, &candidate, tier->pool->clock);
-    tier->pool->clock = start;
+    apipool_slot_t *slot = &tier->segment->slots[index];
+    double clock = tier->pool->clock;
+    apipool_candidate_t candidate;
+    apipool_tier_look_at_locked(tier, index, part, &candidate);
+    tier->pool->clock = slot->served > clock ? slot->served : clock;
+    slot->served = apipool_select_finish(tier->wanted->strategy, &candidate, clock);
 }
 
 static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lease_t *lease)
@@ -129,7 +124,7 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lea
     apipool_slot_t *slot = &segment->slots[index];
     const apipool_source_t *source = tier->parts[part].source;
 
-    serve(tier, slot, part);
+    serve(tier, index, part);
     charge(slot, tier->wanted->tokens, tier->now);
     apipool_trouble_spend_locked(&segment->groups[slot->group], source->model, tier->wanted->client,
                                  tier->now);

@@ -6,6 +6,17 @@
 
 static_assert(sizeof(apipool_recent_entry_t) <= 384, "an entry is bounded");
 
+const char *apipool_ending_name(apipool_ending_e ending)
+{
+    static const char *const names[APIPOOL_ENDINGS] = {[APIPOOL_ENDED_COMPLETE] = "complete",
+                                                       [APIPOOL_ENDED_TRUNCATED] = "truncated",
+                                                       [APIPOOL_ENDED_CLIENT_ABORT] =
+                                                           "client_abort",
+                                                       [APIPOOL_ENDED_REFUSED] = "refused",
+                                                       [APIPOOL_ENDED_FAILED] = "failed"};
+    return names[ending];
+}
+
 apr_size_t apipool_recent_bytes(apr_uint32_t size)
 {
     return sizeof(apr_uint64_t) + (apr_size_t)size * sizeof(apipool_recent_entry_t);

@@ -27,6 +27,9 @@ typedef enum {
     APIPOOL_ENDINGS
 } apipool_ending_e;
 
+/** "client_abort" and so on, as operators see it. */
+const char *apipool_ending_name(apipool_ending_e ending);
+
 /* Where its tokens come from. */
 typedef enum {
     APIPOOL_TOKENS_NONE,

@@ -68,6 +68,22 @@ static void move_to(const result_t *result, apipool_state_e state, apr_time_t un
     apipool_members_settle_locked(result->segment, result->lease->slot);
 }
 
+static apr_time_t cooled_at(const result_t *result, apr_time_t current, unsigned streak)
+{
+    const apipool_policy_t *policy = result->report->policy;
+    return apipool_health_cool_until(current, result->report->verdict->retry_at, streak,
+                                     result->now, policy->cooldown_min, policy->cooldown_max);
+}
+
+static void hit_account(const result_t *result, apr_uint64_t model, int spent, apr_time_t until)
+{
+    const apipool_slot_t *slot = result->slot;
+    if (slot->account) {
+        apipool_account_hit_locked(result->segment, slot->pool, slot->account, model, spent, until,
+                                   result->now);
+    }
+}
+
 /* A key that is not usable for longer than a cooldown, and is tried again from time to time. */
 static void lose(const result_t *result, apipool_event_e event)
 {
@@ -84,54 +100,43 @@ static void lose(const result_t *result, apipool_event_e event)
                                               policy->recover_max);
     at = at > cooling ? at : cooling;
     move_to(result, state, at);
-    if (state == APIPOOL_STATE_QUOTA && slot->account) {
-        apipool_account_hit_locked(result->segment, slot->pool, slot->account, 0, 1, at,
-                                   result->now);
+    if (state == APIPOOL_STATE_QUOTA) {
+        hit_account(result, 0, 1, at);
     }
 }
 
 /* Cools for the model alone, if there is one and the key is in rotation. */
 static int cool_model(const result_t *result, apr_uint64_t model, unsigned streak)
 {
-    const apipool_policy_t *policy = result->report->policy;
     apipool_slot_t *slot = result->slot;
     if (!model || (slot->state != APIPOOL_STATE_ACTIVE && slot->state != APIPOOL_STATE_COOLING)) {
         return 0;
     }
     apr_uint32_t lane = apipool_members_lane_locked(result->segment, slot->group, model);
     apr_time_t current = lane && slot->place[lane] != APIPOOL_NONE ? slot->until[lane] : 0;
-    apr_time_t until =
-        apipool_health_cool_until(current, result->report->verdict->retry_at, streak, result->now,
-                                  policy->cooldown_min, policy->cooldown_max);
+    apr_time_t until = cooled_at(result, current, streak);
     if (!apipool_members_cool_locked(result->segment, result->lease->slot, model, until,
                                      result->now)) {
         return 0;
     }
-    if (slot->account) {
-        apipool_account_hit_locked(result->segment, slot->pool, slot->account, model, 0, until,
-                                   result->now);
-    }
+    hit_account(result, model, 0, until);
     return 1;
 }
 
 static void cool(const result_t *result, unsigned streak)
 {
-    const apipool_policy_t *policy = result->report->policy;
-    const apipool_verdict_t *verdict = result->report->verdict;
+    apipool_scope_e scope = result->report->verdict->scope;
     apipool_slot_t *slot = result->slot;
-    apr_uint64_t model = verdict->scope == APIPOOL_SCOPE_MODEL ? result->lease->model : 0;
+    apr_uint64_t model = scope == APIPOOL_SCOPE_MODEL ? result->lease->model : 0;
     apipool_state_e state = apipool_health_next(slot->state, APIPOOL_EVENT_RATE_LIMITED);
 
     if (cool_model(result, model, streak) || state != APIPOOL_STATE_COOLING) {
         return;
     }
     apr_time_t current = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0;
-    move_to(result, state,
-            apipool_health_cool_until(current, verdict->retry_at, streak, result->now,
-                                      policy->cooldown_min, policy->cooldown_max));
-    if (slot->account && verdict->scope != APIPOOL_SCOPE_KEY) {
-        apipool_account_hit_locked(result->segment, slot->pool, slot->account, model, 0,
-                                   slot->until[0], result->now);
+    move_to(result, state, cooled_at(result, current, streak));
+    if (scope != APIPOOL_SCOPE_KEY) {
+        hit_account(result, model, 0, slot->until[0]);
     }
 }
 

@@ -219,7 +219,7 @@ static apr_uint32_t choose_one(const apipool_tier_t *tier)
 }
 
 /* What its windows leave a key, at least what its upstream has told. */
-double apipool_tier_headroom_locked(const apipool_tier_t *tier, const apipool_slot_t *slot)
+static double headroom_of(const apipool_tier_t *tier, const apipool_slot_t *slot)
 {
     double least = slot->headroom_until > tier->now ? slot->headroom : 1;
     for (int i = 0; i < APIPOOL_WINDOWS; i++) {
@@ -234,15 +234,15 @@ double apipool_tier_headroom_locked(const apipool_tier_t *tier, const apipool_sl
     return least;
 }
 
-static void look_at(const apipool_tier_t *tier, apr_uint32_t position,
-                    apipool_candidate_t *candidate)
+void apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index, int part,
+                                 apipool_candidate_t *candidate)
 {
-    const apipool_slot_t *slot = &tier->segment->slots[slot_at(tier, position)];
+    const apipool_slot_t *slot = &tier->segment->slots[index];
     int pardoned = apipool_trouble_pardons_locked(&tier->segment->groups[slot->group], slot);
     candidate->in_flight = slot->in_flight;
-    candidate->weight = weight_at(tier, position);
+    candidate->weight = (double)slot->weight * tier->parts[part].source->weight;
     candidate->success = slot->success;
-    candidate->headroom = apipool_tier_headroom_locked(tier, slot);
+    candidate->headroom = headroom_of(tier, slot);
     candidate->streak = pardoned ? 0 : slot->error_streak;
     candidate->served = slot->served;
     candidate->last_used_at = slot->last_used_at;
@@ -300,7 +300,8 @@ static apr_uint32_t choose_spread(const apipool_tier_t *tier)
     int count = gather(tier, positions);
 
     for (int i = 0; i < count; i++) {
-        look_at(tier, positions[i], &candidates[i]);
+        apipool_tier_look_at_locked(tier, slot_at(tier, positions[i]), part_of(tier, positions[i]),
+                                    &candidates[i]);
     }
     if (!count) {
         return APIPOOL_NONE;
@@ -378,7 +379,6 @@ static apr_uint32_t find_due(const apipool_tier_t *tier, int *part)
     return APIPOOL_NONE;
 }
 
-/* A key that waits to be tried again has the first claim on a request, unless that has tried one already. */
 /* Whose strategy has met keys without room again and again finds one with room by chance. */
 static apr_uint32_t choose_usable(const apipool_tier_t *tier)
 {
@@ -388,6 +388,7 @@ static apr_uint32_t choose_usable(const apipool_tier_t *tier)
     return tier->skipped_count < APIPOOL_SKIPPED_MAX / 2 ? choose(tier) : draw_free(tier);
 }
 
+/* A key that waits to be tried again has the first claim on a request, unless that has tried one already. */
 apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part)
 {
     apr_uint32_t index = tier->wanted->sure_first ? APIPOOL_NONE : find_due(tier, part);

@@ -44,8 +44,9 @@ void apipool_tier_open_locked(apipool_tier_t *tier, apipool_segment_t *segment,
 /** The slot that the request should get, by its strategy, and which part it belongs to; APIPOOL_NONE. */
 apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part);
 
-/** What the fullest of its limits leaves a key: 1 where none is near. */
-double apipool_tier_headroom_locked(const apipool_tier_t *tier, const apipool_slot_t *slot);
+/** What a strategy has to know of a slot of that part. */
+void apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index, int part,
+                                 apipool_candidate_t *candidate);
 
 /** Notes why there is no key. */
 void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *lack);

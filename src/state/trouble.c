@@ -66,7 +66,6 @@ void apipool_trouble_fault_locked(apipool_group_t *g, apr_uint64_t client, apr_t
 {
     apipool_trouble_t *faults = &g->faults;
     if (faults->count++ == 0) {
-        faults->since = now;
         faults->client = client;
     }
     note_client(faults, client);

@@ -207,6 +207,34 @@ static void deep_nesting_is_text(void **unused)
     assert_int_equal(strspn(got.message, "["), sizeof(got.message) - 1);
 }
 
+static const struct {
+    const char *body;
+    int is_error;
+} errors[] = {
+    {"{\"error\":{\"code\":429}}", 1},
+    {"{\"error\":\"too many\"}", 1},
+    {"{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}", 1},
+    {"{\"type\":\"error\",\"message\":\"gone\"}", 1},
+    {"{\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"server_error\"}}}", 1},
+    {"[{\"error\":{\"code\":503}}]", 1},
+    {"{\"error\":null,\"choices\":[]}", 0},
+    {"{\"error\":\"\"}", 0},
+    {"{\"response\":{\"error\":null}}", 0},
+    {"{\"choices\":[{\"error\":{}}]}", 0},
+    {"\"error\"", 0},
+    {"[DONE]", 0},
+    {"", 0},
+};
+
+static void an_error_inside_a_200_is_told_from_an_answer(void **unused)
+{
+    for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
+        if (apipool_answer_is_error(errors[i].body, strlen(errors[i].body)) != errors[i].is_error) {
+            fail_msg("%s", errors[i].body);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +244,7 @@ int main(void)
         cmocka_unit_test(hints_of_one_vendor_are_read),
         cmocka_unit_test(many_quotas_are_cut),
         cmocka_unit_test(deep_nesting_is_text),
+        cmocka_unit_test(an_error_inside_a_200_is_told_from_an_answer),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("answer", tests, NULL, NULL);
