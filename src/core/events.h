@@ -27,7 +27,8 @@ int apipool_events_may_tell_usage(const char *text, apr_size_t len);
 
 /**
  * Takes out, in place, the chunks that a client gets only if it asks for usage: with a usage and with no
- * choices. Where lines end in CR alone, as no vendor's do, nothing is taken out. (OpenAI API reference, stream_options. Azure's first chunk has no choices, but no usage either.)
+ * choices (OpenAI API reference, stream_options). Azure's first chunk has no choices, but no usage either.
+ * Where lines end in CR alone, as no vendor's do, nothing is taken out.
  * @param text whole events
  * @param pool for scratch memory, given back at the end
  * @return bytes that are left

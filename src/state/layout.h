@@ -162,7 +162,6 @@ struct apipool_slot_t {
     apr_uint32_t place[APIPOOL_LANES]; /* in the heap of each lane; APIPOOL_NONE: not in it */
     apr_time_t until[APIPOOL_LANES];   /* end of its cooldown; [0]: when it is tried again */
     apipool_window_t windows[APIPOOL_WINDOWS];
-    apr_uint64_t requests, successes, errors;
     apipool_counts_t counts; /* by attempts that are over */
     char secret[APIPOOL_KEY_INLINE];
 };

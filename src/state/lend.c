@@ -129,7 +129,6 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lea
     apipool_trouble_spend_locked(&segment->groups[slot->group], source->model, tier->wanted->client,
                                  tier->now);
     slot->in_flight++;
-    slot->requests++;
     slot->last_used_at = tier->now;
     slot->concurrency =
         slot->limits.concurrency ? slot->limits.concurrency : tier->wanted->limits->concurrency;

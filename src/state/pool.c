@@ -240,6 +240,8 @@ apr_status_t apipool_pool_leave_queue(apipool_segment_t *segment, apr_uint32_t w
 
 apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process)
 {
+    static const apipool_finished_t unknown_end = {
+        .attempts = 1, .tokens = {-1, -1, -1, -1}, .first_byte = -1, .latency = -1};
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
         return rv;
@@ -249,6 +251,7 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
             apipool_slot_t *slot = &segment->slots[segment->holders[i].slot];
             slot->in_flight--;
             slot->proving = segment->holders[i].proving ? 0 : slot->proving;
+            apipool_counts_add(&slot->counts, &unknown_end);
             apipool_members_settle_locked(segment, segment->holders[i].slot);
             apipool_slot_let_go_locked(segment, i);
         }
@@ -324,9 +327,9 @@ static void add_up_locked(apipool_segment_t *segment, apr_uint32_t group, apr_ui
         const apipool_slot_t *slot = &segment->slots[index];
         if (index < segment->header->slots_used && slot->group == group && slot->ordinal == i) {
             totals->keys[slot->state]++;
-            totals->requests += slot->requests;
-            totals->successes += slot->successes;
-            totals->errors += slot->errors;
+            totals->requests += slot->counts.requests + slot->in_flight;
+            totals->successes += slot->counts.successes;
+            totals->errors += slot->counts.errors;
             totals->in_flight += slot->in_flight;
         }
     }

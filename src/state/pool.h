@@ -193,7 +193,8 @@ apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t grou
 /* Numbers of one group. */
 typedef struct {
     apr_uint32_t keys[APIPOOL_STATE_COUNT];
-    apr_uint64_t requests, successes, errors;
+    apr_uint64_t requests; /* those in flight included */
+    apr_uint64_t successes, errors;
     apr_uint32_t in_flight;
     apr_uint64_t rules[APIPOOL_RULE_COUNT]; /* attempts by verdict */
     apr_uint64_t endings[APIPOOL_ENDINGS];  /* requests that ended here */

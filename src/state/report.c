@@ -193,7 +193,6 @@ static void succeeded(const result_t *result)
 
     result->group->successes++;
     result->group->failing -= result->group->failing / FAILING_OF;
-    slot->successes++;
     average(slot, 1);
     slot->error_streak = slot->failed_streak = 0;
     if (result->lease->lent_at >= slot->limited_at) {
@@ -209,7 +208,6 @@ static void succeeded(const result_t *result)
 static void went_wrong(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
-    slot->errors++;
     slot->error_streak++;
     slot->last_status = (apr_uint32_t)result->report->status;
     slot->last_rule = result->report->verdict->rule;
@@ -298,13 +296,18 @@ static void give_back(const result_t *result)
     }
 }
 
-static void count(const result_t *result)
+/* What the numbers of the key are told. An error is what was held against it; a client's mistake, or the
+ * upstream's refusal of everyone, says nothing of it. Those of the upstream have its own faults as well. */
+static void count(const result_t *result, int everyones_fate)
 {
+    const apipool_verdict_t *verdict = result->report->verdict;
     apipool_finished_t finished = result->report->finished;
-    finished.success = result->report->verdict->event == APIPOOL_EVENT_SUCCESS;
-    finished.error = !finished.success && result->report->verdict->rule != APIPOOL_R01;
     finished.attempts = 1;
+    finished.success = verdict->event == APIPOOL_EVENT_SUCCESS;
+    finished.error = verdict->event != APIPOOL_EVENT_NONE && !finished.success &&
+                     verdict->rule != APIPOOL_R09 && !everyones_fate;
     apipool_counts_add(&result->slot->counts, &finished);
+    finished.error |= verdict->upstream_fault || everyones_fate;
     apipool_numbers_add(&result->group->numbers, &finished, result->now);
 }
 
@@ -314,9 +317,10 @@ static apipool_rule_e report_locked(const result_t *result)
     apipool_rule_e rule = verdict->rule;
 
     give_back(result);
-    count(result);
     take_pardon(result);
-    if (judge_upstream(result)) {
+    int everyones_fate = judge_upstream(result);
+    count(result, everyones_fate);
+    if (everyones_fate) {
         rule = APIPOOL_R08;
         if (verdict->retry_at > result->now) { /* the key has been told when to come back */
             cool(result, 0);
@@ -364,6 +368,7 @@ apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_le
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         if (result.slot->id == lease->id && result.slot->group == lease->group) {
+            result.slot->counts.errors++;
             went_wrong(&result);
             limited(&result);
         }

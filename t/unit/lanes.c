@@ -268,7 +268,7 @@ static void a_limit_of_an_accounts_model_holds_for_that_model(void **unused)
     for (int i = 0; i < 4; i++) {
         check_lends(8, NOW);
     }
-    assert_int_equal(slot_of("a2")->requests, 1);
+    assert_int_equal(slot_of("a2")->counts.requests, 1);
     assert_int_equal(slot_of("a2")->state, APIPOOL_STATE_ACTIVE);
     check_only("o1", 7, NOW + SEC(20) - 1);
     check_lends(7, NOW + SEC(20));
@@ -326,7 +326,7 @@ static void quota_that_is_still_spent_keeps_the_whole_account_out(void **unused)
         }
     }
     for (int i = 0; i < 3; i++) { /* tried ever more rarely: 10,000 seconds */
-        assert_in_range(segment->slots[i].requests, 5, 12);
+        assert_in_range(segment->slots[i].counts.requests, 5, 12);
     }
     for (int i = 0; i < 4000 && totals_of(group_a).keys[APIPOOL_STATE_ACTIVE] < 4; i++) {
         now += SEC(5);

@@ -46,8 +46,8 @@ static void round_robin_gives_heavy_keys_several_turns(void **unused)
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         report(APIPOOL_R00, 0, NOW);
     }
-    assert_in_range(slot_of("a")->requests, 10 + 9, 10 + 11);
-    assert_in_range(slot_of("c")->requests, 20 + 36, 20 + 44);
+    assert_in_range(slot_of("a")->counts.requests, 10 + 9, 10 + 11);
+    assert_in_range(slot_of("c")->counts.requests, 20 + 36, 20 + 44);
 }
 
 static void looking_takes_no_turn(void **unused)
@@ -89,7 +89,7 @@ static void pick(apipool_strategy_e strategy, int count)
 
 static void check_requests(const char *key, double expected, double tolerance)
 {
-    double requests = (double)slot_of(key)->requests;
+    double requests = (double)slot_of(key)->counts.requests;
     if (requests < expected * (1 - tolerance) || requests > expected * (1 + tolerance)) {
         fail_msg("%s: %.0f requests instead of %.0f", key, requests, expected);
     }
@@ -131,7 +131,7 @@ static void weights_are_shares_in_large_pools(void **unused)
         pick(strategies[s], 20000);
         double light = 0, heavy = 0;
         for (int i = 0; i < 100; i++) {
-            *(i % 2 ? &heavy : &light) += (double)segment->slots[i].requests;
+            *(i % 2 ? &heavy : &light) += (double)segment->slots[i].counts.requests;
         }
         assert_true(heavy > 2.7 * light && heavy < 3.3 * light);
         fixture_close(f);
@@ -165,7 +165,7 @@ static void least_used_spreads_requests_evenly(void **unused)
     add_many(group_b, "b", 3);
     pick(APIPOOL_STRATEGY_LEAST_USED, 800);
     for (int i = 0; i < 8; i++) {
-        assert_int_equal(segment->slots[i].requests, 100);
+        assert_int_equal(segment->slots[i].counts.requests, 100);
     }
 }
 
@@ -174,7 +174,7 @@ static void least_used_spreads_requests_of_large_pools_nearly_evenly(void **unus
     add_many(group_a, "a", 100);
     pick(APIPOOL_STRATEGY_LEAST_USED, 10000);
     for (int i = 0; i < 100; i++) {
-        assert_in_range(segment->slots[i].requests, 85, 115);
+        assert_in_range(segment->slots[i].counts.requests, 85, 115);
     }
 }
 
@@ -231,7 +231,7 @@ static void random_reaches_everyone_alike(void **unused)
     add_many(group_b, "b", 4);
     pick(APIPOOL_STRATEGY_RANDOM, 10000);
     for (int i = 0; i < 10; i++) {
-        assert_in_range(segment->slots[i].requests, 900, 1100);
+        assert_in_range(segment->slots[i].counts.requests, 900, 1100);
     }
 }
 
@@ -245,7 +245,7 @@ static void smart_spreads_requests_of_equal_keys_evenly(void **unused)
         pick(APIPOOL_STRATEGY_SMART, 10000);
         double share = 10000.0 / counts[i];
         for (int k = 0; k < counts[i]; k++) {
-            double requests = (double)segment->slots[k].requests;
+            double requests = (double)segment->slots[k].counts.requests;
             if (requests < share * 0.9 || requests > share * 1.1) {
                 fail_msg("%d keys, key %d: %.0f requests", counts[i], k, requests);
             }
@@ -261,9 +261,9 @@ static void smart_spreads_requests_of_a_thousand_keys_better_than_chance(void **
     add_many(group_a, "a", 1000);
     pick(APIPOOL_STRATEGY_SMART, 10000);
     for (int i = 0; i < 1000; i++) {
-        double off = (double)segment->slots[i].requests - 10;
+        double off = (double)segment->slots[i].counts.requests - 10;
         squares += off * off;
-        assert_in_range(segment->slots[i].requests, 4, 16);
+        assert_in_range(segment->slots[i].counts.requests, 4, 16);
     }
     assert_true(squares < 5000); /* draws by chance alone: 10,000 */
     fixture_close(f);
@@ -283,7 +283,7 @@ static void smart_prefers_what_works_but_starves_nobody(void **unused)
             int fails = lease.slot == 0 && next_random(&random) % 2;
             report(fails ? APIPOOL_R12 : APIPOOL_R00, 0, NOW + n);
         }
-        double bad = (double)segment->slots[0].requests;
+        double bad = (double)segment->slots[0].counts.requests;
         double good = ((double)requests - bad) / (counts[i] - 1);
         if (bad > good / 3 || bad < good / 25) {
             fail_msg("%d keys: %.0f to %.0f", counts[i], bad, good);
@@ -304,7 +304,7 @@ static void smart_spares_a_key_that_nears_its_limit(void **unused)
     check_acquires("a000", NOW);
     assert_int_equal(apipool_pool_report(segment, &lease, &what, NOW, &outcome), APR_SUCCESS);
     pick(APIPOOL_STRATEGY_SMART, 110);
-    assert_in_range(slot_of("a000")->requests, 9, 14);
+    assert_in_range(slot_of("a000")->counts.requests, 9, 14);
 }
 
 /* A request goes on until it has tried all of them, each once. */
@@ -472,7 +472,7 @@ static void sessions_keep_their_key(void **unused)
         apipool_members_settle_locked(segment, 5);
     }
     for (int i = 0; i < 20; i++) { /* 5 times 1000 sessions, and those of the one that was away */
-        assert_in_range(segment->slots[i].requests, 100, 500);
+        assert_in_range(segment->slots[i].counts.requests, 100, 500);
     }
 }
 

@@ -73,8 +73,8 @@ static void a_key_at_its_limit_leaves_the_requests_to_others(void **unused)
         assert_int_equal(acquire_by((apipool_strategy_e)strategy, now), APIPOOL_ALL_COOLING);
     }
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(segment->slots[i].requests, 10 * APIPOOL_STRATEGY_COUNT);
-        assert_int_equal(segment->slots[i].errors, 0);
+        assert_int_equal(segment->slots[i].counts.requests, 10 * APIPOOL_STRATEGY_COUNT);
+        assert_int_equal(segment->slots[i].counts.errors, 0);
     }
 }
 

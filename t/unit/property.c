@@ -286,10 +286,10 @@ static void forbid(const apipool_lease_t *lent, const apipool_verdict_t *verdict
     apipool_report_t what = {.verdict = verdict, .headroom = -1, .tokens = -1, .policy = &policy};
     const apipool_slot_t *slot = &segment->slots[lent->slot];
     apipool_state_e before = slot->state;
-    apr_uint64_t errors = slot->errors;
+    apr_uint64_t errors = slot->counts.errors;
     assert_int_equal(apipool_pool_forbidden(segment, lent, &what, world.now), APR_SUCCESS);
-    world.errors += slot->errors - errors;
-    if (slot->errors > errors) {
+    world.errors += slot->counts.errors - errors;
+    if (slot->counts.errors > errors) {
         note_limit(lent, verdict, before);
     }
 }
@@ -535,7 +535,7 @@ static void what_is_no_fault_of_a_key_never_costs_it_anything(void **unused)
 {
     check_that_none_is_lost(harmless_rules, sizeof(harmless_rules) / sizeof(*harmless_rules));
     for (apr_uint32_t key = 0; key < KEYS; key++) {
-        assert_int_equal(segment->slots[key].errors, 0);
+        assert_int_equal(segment->slots[key].counts.errors, 0);
     }
 }
 

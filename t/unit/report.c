@@ -42,9 +42,9 @@ static void every_verdict_is_counted_and_moves_the_key(void **unused)
         assert_int_equal(outcome.state, verdicts[i].state);
         assert_int_equal(outcome.lost, verdicts[i].lost);
         assert_int_equal(slot->in_flight, 0);
-        assert_int_equal(slot->requests, 1);
-        assert_int_equal(slot->successes, verdicts[i].successes);
-        assert_int_equal(slot->errors, verdicts[i].errors);
+        assert_int_equal(slot->counts.requests, 1);
+        assert_int_equal(slot->counts.successes, verdicts[i].successes);
+        assert_int_equal(slot->counts.errors, verdicts[i].errors);
         assert_int_equal(slot->error_streak, verdicts[i].errors);
         assert_int_equal(slot->last_status, verdicts[i].errors ? 418 : 0);
         assert_int_equal(slot->last_rule, verdicts[i].errors ? verdicts[i].rule : 0);
@@ -400,7 +400,7 @@ static void a_forbidden_key_rests_for_the_model_when_another_one_has_worked(void
     report(APIPOOL_R00, 0, NOW);
     assert_int_equal(slot_of("a000")->error_streak, 0);
     forbid(&first, NOW);
-    assert_int_equal(slot_of("a000")->errors, 1);
+    assert_int_equal(slot_of("a000")->counts.errors, 1);
     assert_int_equal(slot_of("a000")->last_status, 403);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
@@ -412,7 +412,7 @@ static void a_forbidden_key_rests_for_the_model_when_another_one_has_worked(void
         assert_int_equal(acquire_for(7, NOW + SEC(1)), APIPOOL_ACQUIRED);
         report(APIPOOL_R00, 0, NOW + SEC(1));
     }
-    assert_int_equal(slot_of("a000")->requests, 3);
+    assert_int_equal(slot_of("a000")->counts.requests, 3);
 }
 
 static void a_forbidden_key_that_has_moved_since_does_not_rest(void **unused)
