@@ -5,7 +5,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request upstream_mark upstream_since serve_raw json mock_port free_port
+use APIPoolTest qw(pool_server read_request request upstream_mark upstream_since serve_raw json mock_port free_port
     error_code metrics background wait_for);
 use Apache::Test ();
 use Socket qw(SOL_SOCKET SO_LINGER);
@@ -21,20 +21,6 @@ my $mock = 'http://127.0.0.1:' . mock_port();
 my $flap_port = free_port();
 
 # --- Upstreams that no server would be ------------------------------------------------------------
-
-sub read_request {
-    my ($socket) = @_;
-    my $text = '';
-    while ($text !~ /\r\n\r\n/) {
-        sysread $socket, $text, 4096, length $text or return;
-    }
-    my ($head, $body) = split /\r\n\r\n/, $text, 2;
-    my ($length) = $head =~ /^Content-Length: (\d+)/mi;
-    while ($length && length $body < $length) {
-        sysread $socket, $body, 65536, length $body or return;
-    }
-    return $head;
-}
 
 my $resetting = serve_raw(
     sub {

@@ -3,24 +3,10 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request send_raw serve_raw json mock_port free_port error_code);
+use APIPoolTest qw(pool_server read_request request send_raw serve_raw json mock_port free_port error_code);
 use Apache::Test ();
 use Test::More;
 use Time::HiRes qw(sleep time);
-
-sub read_request {
-    my ($socket) = @_;
-    my $text = '';
-    while ($text !~ /\r\n\r\n/) {
-        sysread $socket, $text, 4096, length $text or return;
-    }
-    my ($head, $body) = split /\r\n\r\n/, $text, 2;
-    my ($length) = $head =~ /^Content-Length: (\d+)/mi;
-    while ($length && length $body < $length) {
-        sysread $socket, $body, 65536, length $body or return;
-    }
-    return $head;
-}
 
 my $OK = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ok\":true}";
 my $SSE = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -128,6 +114,19 @@ my %upstreams = (
         say_to($_[0], "zz\r\nnot a chunk\r\n");
         sleep 0.2;
     },
+    ssehead => sub {    # ends before its first event
+        read_request($_[0]);
+        say_to($_[0], $SSE . chunk(": keep-alive\n\n"));
+        sleep 0.2;
+    },
+    ssenoend => sub {    # an event without end, larger than what is held
+        read_request($_[0]);
+        say_to($_[0], $SSE . chunk('data: {"error":{"message":"') . chunk('x' x 1000) x 100 . "0\r\n\r\n");
+    },
+    sseopen => sub {    # the line ends, the event does not
+        read_request($_[0]);
+        say_to($_[0], $SSE . chunk(qq(data: {"error":{"code":429}}\n)) . "0\r\n\r\n");
+    },
     earlyclose => sub {    # closes while the body is still being sent
         my $text = '';
         sysread $_[0], $text, 100;
@@ -143,46 +142,28 @@ my %upstreams = (
     },
 );
 
-my ($config, %files) = ('');
-for my $name (sort keys %upstreams) {
-    my $port = serve_raw($upstreams{$name});
-    $files{$name} = "sk-$name-aaaaaaaaaaaaaa\nsk-$name-bbbbbbbbbbbbbb\n";
-    $config .= pool($name, "http://127.0.0.1:$port", $name =~ /never|drip|stall429|deaf|slowhead/ ? 'APIPoolDeadline 1' : '');
+my %pools = (
+    two => {
+        upstreams => ['http://127.0.0.1:' . free_port() . ' name=dead', 'http://127.0.0.1:' . mock_port() . ' name=live'],
+        keys => {
+            dead => [map {"sk-dead-$_-aaaaaaaaaaaa"} 1 .. 6],
+            live => [map {"sk-ok-live-$_-aaaaaaaaa"} 1 .. 2]
+        }
+    },
+    refused => {upstreams => ['http://127.0.0.1:' . free_port()], keys => ['sk-refused-aaaaaaaaaaaa'],
+        lines => 'APIPoolStrategy round-robin'},
+    noname => {upstreams => ['http://nosuchhost.invalid'], keys => ['sk-noname-aaaaaaaaaaaa'],
+        lines => 'APIPoolStrategy round-robin'},
+);
+for my $name (keys %upstreams) {
+    $pools{$name} = {
+        upstreams => ['http://127.0.0.1:' . serve_raw($upstreams{$name})],
+        keys => ["sk-$name-aaaaaaaaaaaaaa", "sk-$name-bbbbbbbbbbbbbb"],
+        lines => 'APIPoolStrategy round-robin'
+            . ($name =~ /never|drip|stall429|deaf|slowhead/ ? "\n    APIPoolDeadline 1" : '')
+    };
 }
-$config .= <<"CONF";
-<APIPool two>
-    APIPoolUpstream http://127.0.0.1:@{[free_port()]} name=dead
-    APIPoolUpstream http://127.0.0.1:@{[mock_port()]} name=live
-    APIPoolKeyFile \@DIR\@/dead upstream=dead
-    APIPoolKeyFile \@DIR\@/live upstream=live
-</APIPool>
-<Location "/two">
-    APIPoolUse two
-</Location>
-CONF
-$files{dead} = join '', map {"sk-dead-$_-aaaaaaaaaaaa\n"} 1 .. 6;
-$files{live} = join '', map {"sk-ok-live-$_-aaaaaaaaa\n"} 1 .. 2;
-$files{refused} = "sk-refused-aaaaaaaaaaaa\n";
-$config .= pool('refused', 'http://127.0.0.1:' . free_port(), '');
-$config .= pool('noname', 'http://nosuchhost.invalid', '');
-$files{noname} = "sk-noname-aaaaaaaaaaaa\n";
-
-sub pool {
-    my ($name, $url, $extra) = @_;
-    return <<"CONF";
-<APIPool $name>
-    APIPoolUpstream $url
-    APIPoolKeyFile \@DIR\@/$name
-    APIPoolStrategy round-robin
-    $extra
-</APIPool>
-<Location "/$name">
-    APIPoolUse $name
-    APIPoolExpose On
-</Location>
-CONF
-}
-my $httpd = private_httpd(config => $config, files => \%files);
+my $httpd = pool_server(\%pools);
 
 sub ask {
     my ($pool, $method, %options) = @_;
@@ -320,6 +301,20 @@ subtest 'streams that end early' => sub {
         unlike $answer->{content}, qr/\[DONE\]/, '... without [DONE]';
         is rules($name), 'R02', '... R02';
     }
+};
+
+subtest 'streams whose first event never comes' => sub {
+    my ($answer) = ask('ssehead');
+    is $answer->{status}, 502, 'one that breaks before it is no answer';
+    is error_code($answer), 'upstream_unreachable', '... and told as that';
+    is rules('ssehead'), 'R04', '... by R04';
+    ($answer) = ask('ssenoend');
+    is $answer->{status}, 200, 'an event without end passes';
+    ok $answer->{content} eq 'data: {"error":{"message":"' . 'x' x 100_000, '... byte for byte';
+    is rules('ssenoend'), 'R00', '... and says nothing';
+    ($answer) = ask('sseopen');
+    is $answer->{content}, qq(data: {"error":{"code":429}}\n), 'so does one that the stream ends in';
+    is rules('sseopen'), 'R00', '... which clients drop';
 };
 
 subtest "fields of the upstream's that never pass" => sub {

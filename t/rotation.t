@@ -3,12 +3,10 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request upstream_mark upstream_since json mock_port error_code);
+use APIPoolTest qw(pool_server request upstream_mark upstream_since json error_code);
 use Apache::Test ();
 use Test::More;
 use Time::HiRes qw(sleep time);
-
-my $upstream = 'http://127.0.0.1:' . mock_port() . '/v1';
 
 # One server for all: each case has a pool of its own, with keys of its own.
 my %pools = (
@@ -30,26 +28,18 @@ my %pools = (
     robin => {keys => [map {"sk-ok-robin-$_-xxxxxxx"} 'a' .. 'c']},
 );
 
-my ($config, %files) = ('');
-for my $name (sort keys %pools) {
-    my $pool = $pools{$name};
-    my $extra = $pool->{extra} || '';
-    my $strategy = $pool->{strategy} || 'round-robin';
-    $files{$name} = $pool->{json} || join "\n", @{$pool->{keys}}, '';
-    $config .= <<"CONF";
-<APIPool $name>
-    APIPoolUpstream $upstream
-    APIPoolKeyFile \@DIR\@/$name
-    APIPoolStrategy $strategy
-    $extra
-</APIPool>
-<Location "/$name">
-    APIPoolUse $name
-    APIPoolExpose On
-</Location>
-CONF
-}
-my $httpd = private_httpd(config => $config, files => \%files);
+my $httpd = pool_server(
+    {
+        map {
+            my $pool = $pools{$_};
+            my $strategy = $pool->{strategy} || 'round-robin';
+            $_ => {
+                keys => $pool->{json} || $pool->{keys},
+                lines => join "\n    ", "APIPoolStrategy $strategy", $pool->{extra} || ()
+            }
+        } keys %pools
+    }
+);
 
 sub chat {
     my ($pool, %options) = @_;

@@ -13,41 +13,35 @@ static const char *inside_pool(cmd_parms *cmd)
                : NULL;
 }
 
-const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *arg)
+/* A number that holds for the whole server. */
+static const char *set_global(cmd_parms *cmd, const char *arg, apr_int64_t min, apr_int64_t max,
+                              int *setting)
 {
     apr_int64_t number;
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-    (void)dir;
-
     if (!err) {
         err = inside_pool(cmd);
     }
     if (!err) {
-        err =
-            apipool_directive_number(cmd, arg, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX, &number);
+        err = apipool_directive_number(cmd, arg, min, max, &number);
     }
     if (!err) {
-        apipool_directive_server(cmd)->capacity = (int)number;
+        *setting = (int)number;
     }
     return err;
 }
 
+const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *arg)
+{
+    (void)dir;
+    return set_global(cmd, arg, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX,
+                      &apipool_directive_server(cmd)->capacity);
+}
+
 const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg)
 {
-    apr_int64_t number;
-    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
     (void)dir;
-
-    if (!err) {
-        err = inside_pool(cmd);
-    }
-    if (!err) {
-        err = apipool_directive_number(cmd, arg, 0, APIPOOL_RECENT_MAX, &number);
-    }
-    if (!err) {
-        apipool_directive_server(cmd)->recent = (int)number;
-    }
-    return err;
+    return set_global(cmd, arg, 0, APIPOOL_RECENT_MAX, &apipool_directive_server(cmd)->recent);
 }
 
 /* The path that requests lose: that of the <Location> around, or nothing for a whole server. */

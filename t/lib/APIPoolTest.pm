@@ -15,7 +15,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(base_url request send_raw upstream_mark upstream_since wait_for slurp spew
     free_port private_httpd config_test source_dir build_dir check_dir mock_port serve_raw json error_code
-    pool_server metrics background parallel);
+    pool_server metrics background parallel read_request);
 
 # Where things are: the sources, what was built from them, and the folder that tests may write to.
 sub _folder {
@@ -293,6 +293,21 @@ sub serve_raw {
     }
     push @children, $pid;
     return $port;
+}
+
+# Reads a request, body and all, as such a server does; returns its head, or nothing when the other side closes.
+sub read_request {
+    my ($socket) = @_;
+    my $text = '';
+    while ($text !~ /\r\n\r\n/) {
+        sysread $socket, $text, 4096, length $text or return;
+    }
+    my ($head, $body) = split /\r\n\r\n/, $text, 2;
+    my ($length) = $head =~ /^Content-Length: (\d+)/mi;
+    while ($length && length $body < $length) {
+        sysread $socket, $body, 65536, length $body or return;
+    }
+    return $head;
 }
 
 my $owner = $$;
