@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server read_request request send_raw serve_raw json mock_port free_port error_code);
+use APIPoolTest qw(pool_server read_request request send_raw serve_raw json mock_port closed_port error_code wait_for);
 use Apache::Test ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -144,13 +144,13 @@ my %upstreams = (
 
 my %pools = (
     two => {
-        upstreams => ['http://127.0.0.1:' . free_port() . ' name=dead', 'http://127.0.0.1:' . mock_port() . ' name=live'],
+        upstreams => ['http://127.0.0.1:' . closed_port() . ' name=dead', 'http://127.0.0.1:' . mock_port() . ' name=live'],
         keys => {
             dead => [map {"sk-dead-$_-aaaaaaaaaaaa"} 1 .. 6],
             live => [map {"sk-ok-live-$_-aaaaaaaaa"} 1 .. 2]
         }
     },
-    refused => {upstreams => ['http://127.0.0.1:' . free_port()], keys => ['sk-refused-aaaaaaaaaaaa'],
+    refused => {upstreams => ['http://127.0.0.1:' . closed_port()], keys => ['sk-refused-aaaaaaaaaaaa'],
         lines => 'APIPoolStrategy round-robin'},
     noname => {upstreams => ['http://nosuchhost.invalid'], keys => ['sk-noname-aaaaaaaaaaaa'],
         lines => 'APIPoolStrategy round-robin'},
@@ -173,19 +173,23 @@ sub ask {
     return ($answer, time - $start);
 }
 
-sub rules {
-    my ($pool) = @_;
-    my @rules = $httpd->log =~ /pool \Q$pool\E, attempt \d+, .*?: (R\d\d)/g;
-    return "@rules";
+# The rules of a pool's attempts so far, once they are as expected: the log follows the answer.
+sub rules_are {
+    my ($pool, $expected, $name) = @_;
+    my $rules = sub { join ' ', $httpd->log =~ /pool \Q$pool\E, attempt \d+, .*?: (R\d\d)/g };
+    my $pattern = ref $expected ? $expected : qr/\A\Q$expected\E\z/;
+    wait_for(sub { $rules->() =~ $pattern });
+    like $rules->(), $pattern, $name;
+    return;
 }
 
 subtest 'closed before the status line, on a fresh connection' => sub {
     my ($answer) = ask('silent');
     is $answer->{status}, 502, 'a POST is not sent twice';
     is error_code($answer), 'upstream_unreachable', 'upstream_unreachable';
-    is rules('silent'), 'R04', 'R04';
+    rules_are('silent', 'R04', 'R04');
     ask('silent', 'GET');
-    is rules('silent'), 'R04 R04 R04', 'a GET is';
+    rules_are('silent', 'R04 R04 R04', 'a GET is');
 };
 
 subtest 'closed before the status line, on a reused connection' => sub {
@@ -194,7 +198,7 @@ subtest 'closed before the status line, on a reused connection' => sub {
         port => $httpd->{port});
     is scalar(() = $answer =~ m{HTTP/1.1 200 OK}g), 4,
         'the client, on one connection of its own, sees only answers';
-    like rules('reuse'), qr/R00 R04 R00/, 'the race is seen and the request sent again';
+    rules_are('reuse', qr/R00 R04 R00/, 'the race is seen and the request sent again');
     unlike $answer, qr/ 50\d /, 'no error passes';
 };
 
@@ -204,7 +208,7 @@ subtest 'closed in the middle of the body' => sub {
         port => $httpd->{port}
     );
     like $answer, qr/Content-Length: 100\r\n.*\r\n\r\n\{"half\z/s, 'the client sees a short read';
-    is rules('midbody'), 'R02', 'R02: no further attempt';
+    rules_are('midbody', 'R02', 'R02: no further attempt');
 };
 
 subtest 'what is no HTTP' => sub {
@@ -212,7 +216,7 @@ subtest 'what is no HTTP' => sub {
         my ($answer, $took) = ask($name);
         is $answer->{status}, 502, "$name: 502";
         is error_code($answer), 'upstream_unreachable', '... upstream_unreachable';
-        is rules($name), 'R04', '... R04';
+        rules_are($name, 'R04', '... R04');
         cmp_ok $took, '<', 15, '... soon';
     }
 };
@@ -220,13 +224,13 @@ subtest 'what is no HTTP' => sub {
 subtest 'no answer in time' => sub {
     my ($answer, $took) = ask('never');
     is $answer->{status}, 504, 'ends at the deadline';
-    is rules('never'), 'R04', 'R04';
+    rules_are('never', 'R04', 'R04');
     cmp_ok $took, '<', 5, 'at the deadline';
 };
 
 subtest 'the deadline holds wherever an attempt waits' => sub {
     my ($answer, $took) = ask('stall429');
-    is rules('stall429'), 'R07', 'an error answer that stalls means what its status says';
+    rules_are('stall429', 'R07', 'an error answer that stalls means what its status says');
     cmp_ok $took, '<', 5, '... and ends at the deadline';
     ($answer, $took) = ask('deaf', 'POST', content => 'x' x 20_000_000);
     is $answer->{status}, 504, 'an upstream that does not read the request: 504';
@@ -249,7 +253,7 @@ subtest 'error answers that cannot be kept' => sub {
 subtest 'a protocol that nobody asked for' => sub {
     my ($answer) = ask('switch');
     is error_code($answer), 'upstream_unreachable', 'is no answer';
-    is rules('switch'), 'R04', '... by R04';
+    rules_are('switch', 'R04', '... by R04');
 };
 
 subtest 'a key in the head of an answer' => sub {
@@ -263,30 +267,30 @@ subtest 'a key in the head of an answer' => sub {
 
 subtest 'an error answer that never ends' => sub {
     my ($answer, $took) = ask('drip');
-    is rules('drip'), 'R07', 'means what its status says';
+    rules_are('drip', 'R07', 'means what its status says');
     cmp_ok $took, '<', 5, 'at the deadline';
 };
 
 subtest 'nothing listens, nothing resolves' => sub {
     my ($answer) = ask('refused');
     is $answer->{status}, 502, 'refused: 502';
-    is rules('refused'), 'R03 R03', 'R03, retried: nothing had been sent';
+    rules_are('refused', 'R03 R03', 'R03, retried: nothing had been sent');
     ($answer) = ask('noname');
     is $answer->{status}, 502, 'unknown name: 502';
-    is rules('noname'), 'R03 R03', 'R03';
+    rules_are('noname', 'R03 R03', 'R03');
 };
 
 subtest 'one of two upstreams is down' => sub {
     my %seen;
     $seen{(ask('two'))[0]{status}}++ for 1 .. 10;
     is_deeply \%seen, {200 => 10}, 'a retry goes to the other one';
-    like rules('two'), qr/R03 R00/, '... which was needed';
+    rules_are('two', qr/R03 R00/, '... which was needed');
 };
 
 subtest 'closed while the request is being sent' => sub {
     my ($answer) = ask('earlyclose', 'POST', content => 'x' x 8_000_000);
     is $answer->{status}, 502, 'is an error of ours';
-    is rules('earlyclose'), 'R04', 'R04: some of it was sent';
+    rules_are('earlyclose', 'R04', 'R04: some of it was sent');
 };
 
 subtest 'streams that end early' => sub {
@@ -299,7 +303,7 @@ subtest 'streams that end early' => sub {
         my ($event) = $answer->{content} =~ /\n\ndata: (\{"error".*)\n\n\z/;
         is((json($event) || {})->{error}{code}, 'upstream_truncated', '... upstream_truncated');
         unlike $answer->{content}, qr/\[DONE\]/, '... without [DONE]';
-        is rules($name), 'R02', '... R02';
+        rules_are($name, 'R02', '... R02');
     }
 };
 
@@ -307,14 +311,14 @@ subtest 'streams whose first event never comes' => sub {
     my ($answer) = ask('ssehead');
     is $answer->{status}, 502, 'one that breaks before it is no answer';
     is error_code($answer), 'upstream_unreachable', '... and told as that';
-    is rules('ssehead'), 'R04', '... by R04';
+    rules_are('ssehead', 'R04', '... by R04');
     ($answer) = ask('ssenoend');
     is $answer->{status}, 200, 'an event without end passes';
     ok $answer->{content} eq 'data: {"error":{"message":"' . 'x' x 100_000, '... byte for byte';
-    is rules('ssenoend'), 'R00', '... and says nothing';
+    rules_are('ssenoend', 'R00', '... and says nothing');
     ($answer) = ask('sseopen');
     is $answer->{content}, qq(data: {"error":{"code":429}}\n), 'so does one that the stream ends in';
-    is rules('sseopen'), 'R00', '... which clients drop';
+    rules_are('sseopen', 'R00', '... which clients drop');
 };
 
 subtest "fields of the upstream's that never pass" => sub {

@@ -162,7 +162,7 @@ subtest 'equal keys share evenly' => sub {
 };
 
 subtest 'a key that fails half of the time' => sub {
-    my ($share, $failed) = share_of('faulty', 8, 240);
+    my ($share, $failed) = share_of('faulty', 8, $SHARES);
     is $failed, 0, 'no client notices';
     my $bad = delete $share->{a} // 0;
     my $good = sum0(values %$share) / 4;

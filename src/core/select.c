@@ -10,7 +10,8 @@
 double apipool_select_score(const apipool_candidate_t *candidate)
 {
     unsigned streak = candidate->streak < STREAK_MAX ? candidate->streak : STREAK_MAX;
-    double score = candidate->success * candidate->success * candidate->headroom /
+    double success = candidate->success;
+    double score = success * success * success * candidate->headroom /
                    (1.0 + candidate->in_flight / candidate->weight) / (double)(1u << streak);
     return candidate->weight * (score > SCORE_MIN ? score : SCORE_MIN);
 }

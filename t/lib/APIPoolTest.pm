@@ -14,7 +14,7 @@ use JSON::PP qw(decode_json encode_json);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(base_url request send_raw upstream_mark upstream_since wait_for slurp spew
-    free_port private_httpd config_test source_dir build_dir check_dir mock_port serve_raw json error_code
+    free_port closed_port private_httpd config_test source_dir build_dir check_dir mock_port serve_raw json error_code
     pool_server metrics background parallel read_request);
 
 # Where things are: the sources, what was built from them, and the folder that tests may write to.
@@ -130,9 +130,23 @@ sub wait_for {
 
 # --- httpds of a test's own ----------------------------------------------------------------------
 
+# A port that nothing listens on yet. None of those that the system gives to outgoing connections: such a
+# one may be taken, or be connected to itself, before a server has it.
 sub free_port {
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1, ReuseAddr => 1)
-        or die "no free port: $@\n";
+    my %tried;
+    while (keys %tried < 1000) {
+        my $port = 10_000 + int rand 20_000;
+        return $port if !$tried{$port}++ && IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port", Listen => 1);
+    }
+    die "no free port\n";
+}
+
+# A port that refuses connections for as long as the test runs.
+my @closed;
+
+sub closed_port {
+    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Proto => 'tcp') or die "no free port: $@\n";
+    push @closed, $socket;
     return $socket->sockport;
 }
 
