@@ -140,8 +140,8 @@ END
     echo "}"
 }
 
-# A static file may only be asked for with GET; error 405 turns a POST into one. A pool asks for
-# /chat/completions where its client asks for /chat.
+# A static file may only be asked for with GET; error 405 turns a POST into one. Server side includes, of
+# which there are none, make nginx send it without a length, in chunks, as vendors send events.
 write_upstream() {
     nginx_frame 1 upstream >"$work/upstream.conf" <<END
     map \$http_authorization \$refused {
@@ -159,6 +159,7 @@ write_upstream() {
         error_page 405 =200 /events.sse;
         location /chat { return 200 '$chat'; }
         location /sse { try_files /events.sse =404; }
+        location = /events.sse { ssi on; ssi_types text/event-stream; }
         location = /refused {
             access_log $work/refused.log key buffer=64k flush=1s if=\$refused;
             if (\$refused) { return 401 '$refusal'; }

@@ -153,6 +153,9 @@ static int is_said(const json_t *error)
 int apipool_answer_is_error(const char *body, apr_size_t len)
 {
     json_error_t ignored;
+    if (!memmem(body, len, "error", 5)) { /* so that hardly any stream's first event is parsed */
+        return 0;
+    }
     json_t *root = json_loadb(body, len, 0, &ignored);
     const json_t *top = top_of(root);
     const char *type = json_string_value(json_object_get(top, "type"));

@@ -113,7 +113,7 @@ __attribute__((noinline)) static const char *feed_line(apipool_usage_scan_t *sca
     return eol + 1;
 }
 
-static int begins_with(const char *p, const char *end, const char *text)
+static inline int begins_with(const char *p, const char *end, const char *text)
 {
     apr_size_t len = strlen(text);
     return (apr_size_t)(end - p) >= len && !memcmp(p, text, len);
@@ -129,23 +129,39 @@ static int may_hold(const char *p, const char *end)
     return p == end || *p == '{' || *p == '\n' || *p == '\r';
 }
 
-/* Whether there is at p some of a name that counts stand below, or of what says that the stream is
- * complete. Which bytes of them is SUSPECTS()' choice. */
-static int is_report(const char *p, const char *end)
+static int is_name(const char *p, const char *end)
 {
+    if (begins_with(p, end, "sage\":nu")) { /* null: of all events of a stream but the last one */
+        return 0;
+    }
     if (begins_with(p, end, "sage\"")) {
         return may_hold(p + 5, end);
     }
     if (begins_with(p, end, "sageMetadata\"")) {
         return may_hold(p + 13, end);
     }
-    if (begins_with(p + 2, end, "meta\"")) {
-        return may_hold(p + 7, end);
+    return begins_with(p, end, "sage_stop\"");
+}
+
+/* Whether there is at p some of a name that counts stand below, or of what says that the stream is
+ * complete. Which bytes of them is SUSPECTS()' choice. */
+static int is_report(const char *p, const char *end)
+{
+    switch (*p) {
+    case 's':
+        return is_name(p, end);
+    case 'a':
+        return begins_with(p, end, "ailed\"");
+    case 'D':
+        return begins_with(p, end, "DONE]");
+    case 'd':
+        return begins_with(p, end, "done\"") || begins_with(p, end, "done\n") ||
+               begins_with(p, end, "done\r");
+    case 'l':
+        return begins_with(p, end, "lete\"") || begins_with(p, end, "leted\"");
+    default:
+        return begins_with(p + 2, end, "meta\"") && may_hold(p + 7, end);
     }
-    return begins_with(p, end, "DONE]") || begins_with(p, end, "done\"") ||
-           begins_with(p, end, "done\n") || begins_with(p, end, "done\r") ||
-           begins_with(p, end, "lete\"") || begins_with(p, end, "leted\"") ||
-           begins_with(p, end, "ailed\"") || begins_with(p, end, "sage_stop\"");
 }
 
 typedef unsigned char narrow_t __attribute__((vector_size(16), aligned(1), may_alias));

@@ -2,6 +2,7 @@
  * The connection to an upstream: timeouts, the size of heads, and fields that no client may see. */
 #include "link.h"
 
+#include <apr_lib.h>
 #include <http_connection.h>
 #include <http_core.h>
 #include <util_filter.h>
@@ -79,6 +80,9 @@ static apr_status_t write_link(ap_filter_t *f, apr_bucket_brigade *bb)
 
 static int is_dropped_name(const char *line)
 {
+    if (apr_tolower(*line) != 's' && apr_tolower(*line) != 'o') {
+        return 0;
+    }
     for (apr_size_t i = 0; i < sizeof(dropped_fields) / sizeof(*dropped_fields); i++) {
         if (!ap_cstr_casecmpn(line, dropped_fields[i], strlen(dropped_fields[i]))) {
             return 1;
