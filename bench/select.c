@@ -192,6 +192,7 @@ static double measure(subject_t *subject, const row_t *row, int pairs)
     apipool_acquired_e result;
     apipool_outcome_t outcome;
     apr_time_t retry_at;
+    apr_uint64_t session = row->sticky;
     double begin = nanoseconds();
 
     for (int i = 1; i <= pairs; i++) {
@@ -206,7 +207,7 @@ static double measure(subject_t *subject, const row_t *row, int pairs)
                                    .headroom = -1,
                                    .policy = &policy};
         subject->now += 100;
-        wanted.affinity = row->sticky ? (apr_uint64_t)i * 2654435761u : 0;
+        wanted.affinity = session;
         apr_status_t rv = apipool_pool_acquire(subject->segment, &wanted, subject->now, &lease,
                                                &result, &retry_at);
         if (row->exhausted) {
@@ -214,6 +215,10 @@ static double measure(subject_t *subject, const row_t *row, int pairs)
             continue;
         }
         fail_unless(rv == APR_SUCCESS && result == APIPOOL_ACQUIRED, "there is no key");
+        if (row->sticky) { /* of the next request: while it is being read, this one is reported */
+            wanted.affinity = session = (apr_uint64_t)(i + 1) * 2654435761u;
+            apipool_pool_expect(subject->segment, &wanted);
+        }
         fail_unless(apipool_pool_report(subject->segment, &lease, &report, subject->now + 50,
                                         &outcome) == APR_SUCCESS,
                     "no report");
@@ -239,8 +244,13 @@ static int tell(const row_t *row, int rounds, apr_pool_t *parent)
     double few[99], many[99], ratio[99];
     apr_pool_t *pool;
     fail_unless(apr_pool_create(&pool, parent) == APR_SUCCESS, "no memory");
-    apr_uint32_t few_count = row->cooling_permille > 500 || row->model_permille > 500 ? 1000 : FEW;
-    subject_t *small = make_subject(row, few_count, pool);
+    row_t few_row = *row; /* where hardly a key of many is usable: as many are of few */
+    int sparse = !row->exhausted && (row->cooling_permille > 500 || row->model_permille > 500);
+    if (sparse) {
+        few_row.cooling_permille = row->cooling_permille > 500 ? 900 : row->cooling_permille;
+        few_row.model_permille = row->model_permille > 500 ? 900 : row->model_permille;
+    }
+    subject_t *small = make_subject(&few_row, sparse ? 10 * FEW : FEW, pool);
     subject_t *large = make_subject(row, MANY, pool);
 
     measure(small, row, PAIRS / 10); /* memory is touched, queues of the processor are filled */

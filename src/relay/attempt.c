@@ -251,6 +251,7 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->budget = apipool_budget_make(req, conf, proxyname, proxyport);
     apipool_demand_make(req);
+    apipool_acquire_expect(req);
     req->attempt.lease = apr_palloc(r->pool, sizeof(*req->attempt.lease));
     req->attempt.lease->len = 0;
     apipool_gate_install(req);

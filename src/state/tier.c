@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "members.h"
+#include "place.h"
 #include "slots.h"
 #include "trouble.h"
 
@@ -179,9 +180,9 @@ static apr_uint32_t choose_next(const apipool_tier_t *tier)
 }
 
 /* Of many keys hardly one lies in a cache. What will be read soon is fetched while other work is done. */
-static void fetch(const apipool_tier_t *tier, apr_uint32_t index, apr_size_t bytes)
+static void fetch(const apipool_segment_t *segment, apr_uint32_t index, apr_size_t bytes)
 {
-    const char *slot = (const char *)&tier->segment->slots[index];
+    const char *slot = (const char *)&segment->slots[index];
     for (apr_size_t i = 0; i < bytes; i += 64) {
         __builtin_prefetch(slot + i, 1);
     }
@@ -196,7 +197,7 @@ static apr_uint32_t draw_fetched(const apipool_tier_t *tier)
         return next;
     }
     tier->pool->drawn = next;
-    fetch(tier, slot_at(tier, next), sizeof(apipool_slot_t));
+    fetch(tier->segment, slot_at(tier, next), sizeof(apipool_slot_t));
     return is_free(tier, drawn) ? drawn : draw_free(tier);
 }
 
@@ -255,7 +256,7 @@ static void add_position(const apipool_tier_t *tier, apr_uint32_t position, apr_
         positions[(*count)++] = position;
         apr_uint32_t behind = next_free(tier, position + 1 < tier->total ? position + 1 : 0);
         if (behind != APIPOOL_NONE) {
-            fetch(tier, slot_at(tier, behind), offsetof(apipool_slot_t, place));
+            fetch(tier->segment, slot_at(tier, behind), offsetof(apipool_slot_t, place));
         }
     }
 }
@@ -314,19 +315,6 @@ static apr_uint32_t choose_spread(const apipool_tier_t *tier)
     return winner;
 }
 
-/* Jump consistent hashing (Lamping and Veach, 2014): of n places, one more moves one in n + 1. */
-static apr_uint32_t jump(apr_uint64_t key, apr_uint32_t places)
-{
-    apr_int64_t at = -1, next = 0;
-    while (next < (apr_int64_t)places) {
-        at = next;
-        key = key * APR_UINT64_C(2862933555777941757) + 1;
-        next = (apr_int64_t)((double)(at + 1) *
-                             ((double)(APR_INT64_C(1) << 31) / (double)((key >> 33) + 1)));
-    }
-    return (apr_uint32_t)at;
-}
-
 /* The same key for the same session, as long as it is usable; else another one, which also stays the
  * same. Only the sessions of the key that is not usable move. */
 static apr_uint32_t choose_sticky(const apipool_tier_t *tier)
@@ -334,13 +322,37 @@ static apr_uint32_t choose_sticky(const apipool_tier_t *tier)
     apr_uint64_t hash = tier->wanted->affinity;
     apr_uint32_t position = 0;
     for (int i = 0; i < AFFINITY_TRIES; i++) {
-        position = jump(hash, tier->total);
+        position = apipool_place_of(hash, tier->total);
         if (is_free(tier, position)) {
             return position;
         }
         hash = (hash ^ (hash >> 29)) * APR_UINT64_C(0x9e3779b97f4a7c15);
     }
     return next_free(tier, position);
+}
+
+/* Ordinals and members may change meanwhile: then something else is fetched, in vain. */
+void apipool_pool_expect(const apipool_segment_t *segment, const apipool_wanted_t *wanted)
+{
+    const apipool_source_t *sources = wanted->sources;
+    apr_uint32_t total = 0;
+    int count = 0;
+    while (count < wanted->source_count && sources[count].priority == sources[0].priority) {
+        total += segment->groups[sources[count++].group].ordinals;
+    }
+    if (!wanted->affinity || !total) {
+        return;
+    }
+    apr_uint32_t position = apipool_place_of(wanted->affinity, total);
+    for (int i = 0; i < count; i++) {
+        apr_uint32_t ordinals = segment->groups[sources[i].group].ordinals;
+        if (position < ordinals) {
+            fetch(segment, apipool_members_at_locked(segment, sources[i].group, position),
+                  sizeof(apipool_slot_t));
+            return;
+        }
+        position -= ordinals;
+    }
 }
 
 static apr_uint32_t choose(const apipool_tier_t *tier)
@@ -399,7 +411,7 @@ apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part)
     if (position != APIPOOL_NONE) {
         *part = part_of(tier, position);
         index = slot_at(tier, position);
-        fetch(tier, index, sizeof(apipool_slot_t));
+        fetch(tier->segment, index, sizeof(apipool_slot_t));
         return index;
     }
     return tier->wanted->sure_first ? find_due(tier, part) : APIPOOL_NONE;
