@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Records as bytes, for databases: readable by versions of the module that know more or fewer fields. */
+#ifndef APIPOOL_CORE_RECORD_H
+#define APIPOOL_CORE_RECORD_H
+
+#include <apr.h>
+
+/* A version byte, then fields in the order they were put: a varint of tag * 4 + type, then
+ *   number  a varint: 7 bits per byte, lowest first, the top bit set in all but the last; as short as can be
+ *   real    8 bytes, IEEE 754, little-endian
+ *   bytes   their count as a varint, then the bytes
+ * The version changes only with this layout. What a record means may grow: readers skip tags that they do
+ * not know and keep their default for those that are absent, so a tag keeps its meaning and its type for
+ * good. A tag may stand there several times. Nothing here allocates; thread-safe as far as each thread has
+ * its own writer or reader. */
+
+#define APIPOOL_RECORD_VERSION 1
+
+typedef enum {
+    APIPOOL_RECORD_NUMBER,
+    APIPOOL_RECORD_REAL,
+    APIPOOL_RECORD_BYTES
+} apipool_record_type_e;
+
+/* Fields are for record.c. The caller owns data, and wipes it where a secret was put. */
+typedef struct {
+    unsigned char *data;
+    apr_size_t room, used; /* used counts on beyond room */
+} apipool_record_writer_t;
+
+/** Begins a record in room bytes at data. With room 0, data may be NULL: the record is only measured. */
+void apipool_record_begin(apipool_record_writer_t *writer, void *data, apr_size_t room);
+
+/* Each puts one field under a tag from 1 to 255. What does not fit is not written, which
+ * apipool_record_end tells. */
+
+/** Puts a number; small ones take few bytes. */
+void apipool_record_put_u64(apipool_record_writer_t *writer, unsigned char tag, apr_uint64_t value);
+
+/** Small amounts of either sign take few bytes (zigzag); read by apipool_record_i64. */
+void apipool_record_put_i64(apipool_record_writer_t *writer, unsigned char tag, apr_int64_t value);
+
+/** Puts a real number, of which every bit is kept. */
+void apipool_record_put_double(apipool_record_writer_t *writer, unsigned char tag, double value);
+
+/** Puts bytes.
+ *  @param bytes may be NULL with length 0 */
+void apipool_record_put_bytes(apipool_record_writer_t *writer, unsigned char tag, const void *bytes,
+                              apr_size_t len);
+
+/** Puts the bytes before the terminating NUL; nothing, so that the field is absent, where text is NULL. */
+void apipool_record_put_text(apipool_record_writer_t *writer, unsigned char tag, const char *text);
+
+/** Puts numbers as one field of bytes, a varint each; read by apipool_record_u64s. */
+void apipool_record_put_u64s(apipool_record_writer_t *writer, unsigned char tag,
+                             const apr_uint64_t *values, apr_size_t count);
+
+/**
+ * Ends a record.
+ * @param len set to the bytes of the whole record, also where they did not fit: begin again with that much
+ * @return 1, or 0 when it did not fit: what stands in the memory is no record then
+ */
+int apipool_record_end(const apipool_record_writer_t *writer, apr_size_t *len);
+
+/* Fields are for record.c. */
+typedef struct {
+    const unsigned char *at, *end;
+    int whole;
+} apipool_record_reader_t;
+
+/* One field; what is not of its type is 0 or NULL. */
+typedef struct {
+    unsigned char tag;
+    apipool_record_type_e type;
+    apr_uint64_t number;
+    double real;
+    const unsigned char *bytes; /* in the record, without a terminating NUL */
+    apr_size_t len;
+} apipool_record_field_t;
+
+/**
+ * Begins to read a record, which must stay where it is meanwhile.
+ * @param data may be NULL with length 0, which is no record
+ * @return 1, or 0 when its version is another: there is no field to read then and it is not whole
+ */
+int apipool_record_open(apipool_record_reader_t *reader, const void *data, apr_size_t len);
+
+/** Reads the next field. Returns 0 at the end and from where something malformed begins: the field is empty,
+ *  of tag 0, then. */
+int apipool_record_next(apipool_record_reader_t *reader, apipool_record_field_t *field);
+
+/** Whether nothing malformed was met, to be asked when apipool_record_next has returned 0. A record cut off
+ *  between two fields is whole as far as can be told: whoever stores it knows its length. */
+int apipool_record_is_whole(const apipool_record_reader_t *reader);
+
+/** The number of a field that apipool_record_put_i64 has put. */
+apr_int64_t apipool_record_i64(const apipool_record_field_t *field);
+
+/**
+ * The numbers of a field that apipool_record_put_u64s has put.
+ * @param values the first room numbers; where there are fewer, the rest stays as it was
+ * @param count  set to how many there are, which may be more than room
+ * @return 1, or 0 when the field is malformed or not of type bytes: values may be changed then, *count is 0
+ */
+int apipool_record_u64s(const apipool_record_field_t *field, apr_uint64_t *values, apr_size_t room,
+                        apr_size_t *count);
+
+#endif

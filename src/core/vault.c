@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Seals at rest: keys derived from the secret, AES-256-GCM for texts, HMAC-SHA-256 for files. */
+#include "vault.h"
+
+#include <openssl/crypto.h>
+#include <openssl/kdf.h>
+#include <openssl/rand.h>
+#include <string.h>
+
+#define VERSION    1
+#define NONCE_SIZE 12
+#define TAG_SIZE   16
+#define HEAD_SIZE  (1 + NONCE_SIZE)
+
+#define SEAL_LABEL "mod_apipool seal of texts, version 1"
+#define MAC_LABEL  "mod_apipool seal of files, version 1"
+
+static int derive(const unsigned char *secret, const char *label, unsigned char key[32])
+{
+    size_t len = 32;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+    int derived =
+        ctx && EVP_PKEY_derive_init(ctx) > 0 && EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) > 0 &&
+        EVP_PKEY_CTX_set1_hkdf_key(ctx, secret, APIPOOL_SECRET_SIZE) > 0 &&
+        EVP_PKEY_CTX_add1_hkdf_info(ctx, (const unsigned char *)label, (int)strlen(label)) > 0 &&
+        EVP_PKEY_derive(ctx, key, &len) > 0 && len == 32;
+    EVP_PKEY_CTX_free(ctx);
+    return derived;
+}
+
+int apipool_vault_open(apipool_vault_t *vault, const unsigned char secret[APIPOOL_SECRET_SIZE])
+{
+    if (derive(secret, SEAL_LABEL, vault->seal_key) && derive(secret, MAC_LABEL, vault->mac_key)) {
+        return 1;
+    }
+    apipool_vault_wipe(vault);
+    return 0;
+}
+
+void apipool_vault_wipe(apipool_vault_t *vault)
+{
+    OPENSSL_cleanse(vault, sizeof(*vault));
+}
+
+/* What a text is bound to. */
+typedef struct {
+    const void *aad;
+    apr_size_t len;
+} place_t;
+
+/* Encrypts, or decrypts and checks the tag. A cipher fetched once (OpenSSL 3) would save half a
+ * microsecond, but nobody could free it when the module is unloaded; a context kept per thread saves
+ * next to nothing. */
+static int run_cipher(const apipool_vault_t *vault, int sealing, const unsigned char *nonce,
+                      const place_t *place, const unsigned char *in, apr_size_t len,
+                      unsigned char *out, unsigned char *tag)
+{
+    unsigned char none[EVP_MAX_BLOCK_LENGTH];
+    int n;
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int done =
+        ctx &&
+        EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, vault->seal_key, nonce, sealing) > 0 &&
+        (!place->len || EVP_CipherUpdate(ctx, NULL, &n, place->aad, (int)place->len) > 0) &&
+        (!len || EVP_CipherUpdate(ctx, out, &n, in, (int)len) > 0) &&
+        (sealing || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, tag) > 0) &&
+        EVP_CipherFinal_ex(ctx, none, &n) > 0 &&
+        (!sealing || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG_SIZE, tag) > 0);
+    EVP_CIPHER_CTX_free(ctx);
+    return done;
+}
+
+int apipool_vault_seal(const apipool_vault_t *vault, const void *aad, apr_size_t aad_len,
+                       const void *plain, apr_size_t len, unsigned char *out)
+{
+    place_t place = {aad, aad_len};
+    if (len > APIPOOL_VAULT_TEXT_MAX || aad_len > APIPOOL_VAULT_TEXT_MAX) {
+        return 0;
+    }
+    out[0] = VERSION;
+    if (RAND_bytes(out + 1, NONCE_SIZE) > 0 &&
+        run_cipher(vault, 1, out + 1, &place, plain, len, out + HEAD_SIZE, out + HEAD_SIZE + len)) {
+        return 1;
+    }
+    OPENSSL_cleanse(out, len + APIPOOL_VAULT_OVERHEAD);
+    return 0;
+}
+
+int apipool_vault_unseal(const apipool_vault_t *vault, const void *aad, apr_size_t aad_len,
+                         const unsigned char *sealed, apr_size_t sealed_len, void *out,
+                         apr_size_t room, apr_size_t *len)
+{
+    place_t place = {aad, aad_len};
+    unsigned char tag[TAG_SIZE];
+
+    *len = 0;
+    if (sealed_len >= APIPOOL_VAULT_OVERHEAD && sealed[0] == VERSION &&
+        aad_len <= APIPOOL_VAULT_TEXT_MAX) {
+        apr_size_t plain_len = sealed_len - APIPOOL_VAULT_OVERHEAD;
+        memcpy(tag, sealed + HEAD_SIZE + plain_len, TAG_SIZE);
+        if (plain_len <= room && plain_len <= APIPOOL_VAULT_TEXT_MAX &&
+            run_cipher(vault, 0, sealed + 1, &place, sealed + HEAD_SIZE, plain_len, out, tag)) {
+            *len = plain_len;
+            return 1;
+        }
+    }
+    if (room) {
+        OPENSSL_cleanse(out, room);
+    }
+    return 0;
+}
+
+void apipool_vault_mac_begin(apipool_vault_mac_t *mac, const apipool_vault_t *vault)
+{
+    EVP_PKEY *key =
+        EVP_PKEY_new_raw_private_key(EVP_PKEY_HMAC, NULL, vault->mac_key, sizeof(vault->mac_key));
+    mac->ctx = key ? EVP_MD_CTX_new() : NULL;
+    if (mac->ctx && EVP_DigestSignInit(mac->ctx, NULL, EVP_sha256(), NULL, key) <= 0) {
+        EVP_MD_CTX_free(mac->ctx);
+        mac->ctx = NULL;
+    }
+    EVP_PKEY_free(key); /* the context has its own reference */
+}
+
+void apipool_vault_mac_update(apipool_vault_mac_t *mac, const void *data, apr_size_t len)
+{
+    if (mac->ctx && EVP_DigestSignUpdate(mac->ctx, data, len) <= 0) {
+        EVP_MD_CTX_free(mac->ctx);
+        mac->ctx = NULL;
+    }
+}
+
+int apipool_vault_mac_finish(apipool_vault_mac_t *mac, unsigned char out[APIPOOL_VAULT_MAC_SIZE])
+{
+    size_t len = APIPOOL_VAULT_MAC_SIZE;
+    int made = out && mac->ctx && EVP_DigestSignFinal(mac->ctx, out, &len) > 0 &&
+               len == APIPOOL_VAULT_MAC_SIZE;
+    if (out && !made) {
+        OPENSSL_cleanse(out, APIPOOL_VAULT_MAC_SIZE);
+    }
+    EVP_MD_CTX_free(mac->ctx);
+    mac->ctx = NULL;
+    return made;
+}
+
+int apipool_vault_mac_is_same(const unsigned char a[APIPOOL_VAULT_MAC_SIZE],
+                              const unsigned char b[APIPOOL_VAULT_MAC_SIZE])
+{
+    return CRYPTO_memcmp(a, b, APIPOOL_VAULT_MAC_SIZE) == 0;
+}
