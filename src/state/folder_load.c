@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Loads the store: the current generation of a kind, or the last one that is whole. */
+#include <apr_strings.h>
+#include <errno.h>
+#include <string.h>
+
+#include "folder_parts.h"
+
+typedef struct {
+    apipool_folder_t *folder;
+    apipool_store_kind_e kind;
+    apr_uint64_t named;  /* by CURRENT; 0: none, or CURRENT is not whole */
+    const char *current; /* what is wrong with CURRENT; NULL: nothing */
+    const char *first;   /* what is wrong with the first generation that was looked at */
+    int looked_at;
+    apipool_seal_t seal; /* of the one that is whole */
+    const char *error;
+    apr_pool_t *pool;
+} search_t;
+
+static const char *text_of(apr_status_t rv, apr_pool_t *pool)
+{
+    char why[120];
+    return apr_pstrdup(pool, apr_strerror(rv, why, sizeof(why)));
+}
+
+/* Whether a file is damaged, as it is when it is not there; everything else may pass, such as too many open
+ * files, and an older generation must not be taken for it. */
+static int is_damage(apr_status_t rv)
+{
+    return rv == APR_ENOENT || rv == APR_EBADF || rv == APR_EINVAL || rv == APR_FROM_OS_ERROR(EIO);
+}
+
+static apr_status_t cannot_look(search_t *search, const char *path, apr_status_t rv)
+{
+    search->error =
+        apr_psprintf(search->pool, "%s cannot be read: %s", path, text_of(rv, search->pool));
+    return rv;
+}
+
+/* What is wrong with a seal; NULL in *why: nothing. */
+static apr_status_t check_seal(search_t *search, apr_uint64_t number, const char **why)
+{
+    char text[APIPOOL_SEAL_MAX];
+    apr_size_t len;
+    apipool_seal_t *seal = &search->seal;
+    const char *name = apr_pstrcat(
+        search->pool, apipool_folder_name(search->kind, number, search->pool), ".seal", NULL);
+    const char *path = apipool_folder_file(search->folder, name, search->pool);
+    apr_status_t rv = apipool_disk_read(path, text, sizeof(text), &len);
+
+    if (rv != APR_SUCCESS && !is_damage(rv)) {
+        return cannot_look(search, path, rv);
+    }
+    if (rv != APR_SUCCESS) {
+        *why = rv == APR_ENOENT ? "it has no seal" : "its seal cannot be read";
+        return APR_SUCCESS;
+    }
+    switch (apipool_seal_parse(seal, search->folder->settings.mac_key, text, len)) {
+    case APIPOOL_SEAL_DAMAGED:
+        *why = "its seal is damaged, or of another version";
+        break;
+    case APIPOOL_SEAL_FOREIGN:
+        *why = "it was sealed with another secret";
+        break;
+    case APIPOOL_SEAL_GOOD:
+        *why = seal->kind != search->kind || seal->generation != number
+                   ? "its seal is that of another generation"
+                   : NULL;
+        break;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t check_file(search_t *search, const apipool_seal_file_t *file, const char **why)
+{
+    unsigned char sha256[APIPOOL_SHA256_SIZE];
+    apr_uint64_t size;
+    const char *path = apipool_folder_file(search->folder, file->name, search->pool);
+    apr_status_t rv = apipool_disk_digest(path, sha256, &size);
+
+    if (rv != APR_SUCCESS && !is_damage(rv)) {
+        return cannot_look(search, path, rv);
+    }
+    if (rv != APR_SUCCESS) {
+        *why = apr_psprintf(search->pool, "%s %s", file->name,
+                            rv == APR_ENOENT ? "is missing" : "cannot be read");
+    }
+    else if (size != file->size || memcmp(sha256, file->sha256, sizeof(sha256))) {
+        *why = apr_psprintf(search->pool, "%s is not as it was sealed", file->name);
+    }
+    return APR_SUCCESS;
+}
+
+/* Looks at one generation; the seal is that of a whole one when *whole. */
+static apr_status_t look_at(search_t *search, apr_uint64_t number, int *whole)
+{
+    const char *why = NULL;
+    apr_status_t rv = check_seal(search, number, &why);
+    for (int i = 0; rv == APR_SUCCESS && !why && i < search->seal.nfiles; i++) {
+        rv = check_file(search, &search->seal.files[i], &why);
+    }
+    *whole = rv == APR_SUCCESS && !why;
+    if (why) {
+        const char *name = apipool_folder_name(search->kind, number, search->pool);
+        const char *found =
+            apr_psprintf(search->pool, "generation %s cannot be used: %s", name, why);
+        search->first = search->looked_at++ ? search->first : found;
+        apipool_folder_report(
+            search->folder,
+            apr_pstrcat(search->pool, "store ", search->folder->settings.path, ": ", found, NULL));
+    }
+    return rv;
+}
+
+static apr_status_t read_current(search_t *search)
+{
+    apipool_current_t current;
+    apr_status_t rv = apipool_folder_current(search->folder, &current, search->pool);
+
+    search->named = current.generations[search->kind];
+    if (rv == APR_ENOENT || rv == APR_EINVAL) {
+        search->current = rv == APR_ENOENT ? "CURRENT is missing" : "CURRENT is damaged";
+        apipool_folder_report(search->folder,
+                              apr_psprintf(search->pool, "store %s: %s; looking for the newest %s",
+                                           search->folder->settings.path, search->current,
+                                           apipool_store_kind_name(search->kind)));
+        return APR_SUCCESS;
+    }
+    return rv == APR_SUCCESS
+               ? rv
+               : cannot_look(search, apipool_folder_file(search->folder, "CURRENT", search->pool),
+                             rv);
+}
+
+/* Looks at those of the listed generations that are older, or those that are newer, than the named one,
+ * until one is whole: *found is its number. */
+static apr_status_t look_through(search_t *search, const apr_array_header_t *listed, int newer,
+                                 apr_uint64_t *found)
+{
+    for (int i = 0; i < listed->nelts && !*found; i++) {
+        apr_uint64_t number = APR_ARRAY_IDX(listed, i, apipool_listed_t).number;
+        int whole = 0;
+        apr_status_t rv = APR_SUCCESS;
+        if (newer ? number > search->named : number < search->named) {
+            rv = look_at(search, number, &whole);
+        }
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        *found = whole ? number : 0;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t find_whole(search_t *search, const apr_array_header_t *listed,
+                               apr_uint64_t *found)
+{
+    int whole = 0;
+    apr_status_t rv = search->named ? look_at(search, search->named, &whole) : APR_SUCCESS;
+    *found = whole ? search->named : 0;
+    if (rv == APR_SUCCESS && !*found) {
+        rv = look_through(search, listed, 0, found);
+    }
+    if (rv == APR_SUCCESS && !*found) {
+        rv = look_through(search, listed, 1, found);
+    }
+    if (*found && search->looked_at) {
+        apipool_folder_report(
+            search->folder, apr_psprintf(search->pool, "store %s: generation %s is used instead",
+                                         search->folder->settings.path,
+                                         apipool_folder_name(search->kind, *found, search->pool)));
+    }
+    return rv;
+}
+
+static apr_status_t none_whole(search_t *search)
+{
+    const char *path = search->folder->settings.path;
+    search->error = apr_psprintf(search->pool,
+                                 "store %s has no whole generation of %s (%s%s%s), and httpd does "
+                                 "not start with empty pools "
+                                 "over existing data; put back the files, or the secret they were "
+                                 "sealed with, from a backup, "
+                                 "or begin anew: mv %s %s.broken",
+                                 path, apipool_store_kind_name(search->kind),
+                                 search->current ? search->current : "",
+                                 search->current && search->first ? ", " : "",
+                                 search->first ? search->first : "", path, path);
+    return APR_EGENERAL;
+}
+
+static apr_status_t read_generation(search_t *search, apr_uint64_t number, apipool_dbm_each_fn each,
+                                    void *ctx)
+{
+    apr_uint64_t records;
+    const char *path = apipool_folder_file(
+        search->folder, apipool_folder_name(search->kind, number, search->pool), search->pool);
+    const char *type;
+    apr_status_t rv = apipool_dbm_choose(search->seal.dbm, &type, &search->error, search->pool);
+    if (rv != APR_SUCCESS) {
+        search->error = apr_psprintf(search->pool, "%s cannot be read: %s", path, search->error);
+        return rv;
+    }
+    rv = apipool_dbm_read(type, path, each, ctx, &records, &search->error, search->pool);
+    if (rv == APR_SUCCESS && records != search->seal.records) {
+        search->error = apr_psprintf(
+            search->pool, "%s gave %" APR_UINT64_T_FMT " of its %" APR_UINT64_T_FMT " records",
+            path, records, search->seal.records);
+        rv = APR_EGENERAL;
+    }
+    return rv;
+}
+
+static apr_status_t load(search_t *search, apipool_dbm_each_fn each, void *ctx,
+                         apr_uint64_t *loaded)
+{
+    apr_array_header_t *listed;
+    apr_uint64_t found = 0;
+    apr_status_t rv = read_current(search);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = apipool_folder_list(search->folder, search->kind, &listed, search->pool);
+    if (rv != APR_SUCCESS) {
+        return cannot_look(search, search->folder->settings.path, rv);
+    }
+    if (!search->named &&
+        (search->current ? listed->nelts == 0 : !apipool_folder_any_sealed(listed))) {
+        return APR_SUCCESS;
+    }
+    rv = find_whole(search, listed, &found);
+    if (rv == APR_SUCCESS) {
+        rv = found ? read_generation(search, found, each, ctx) : none_whole(search);
+    }
+    if (rv == APR_SUCCESS) {
+        search->folder->loaded[search->kind] = *loaded = found;
+        search->folder->named[search->kind] = search->named;
+    }
+    return rv;
+}
+
+apr_status_t apipool_folder_load(apipool_folder_t *folder, apipool_store_kind_e kind,
+                                 apipool_dbm_each_fn each, void *ctx, apr_uint64_t *loaded,
+                                 const char **error, apr_pool_t *pool)
+{
+    search_t search = {.folder = folder, .kind = kind};
+    apr_pool_create(&search.pool, pool);
+    *loaded = 0;
+    apr_status_t rv = load(&search, each, ctx, loaded);
+    *error = search.error ? apr_pstrdup(pool, search.error) : NULL;
+    apr_pool_destroy(search.pool);
+    return rv;
+}
