@@ -17,6 +17,7 @@ static apr_pool_t *pool;
 static const char *error;
 static unsigned char mac_key[APIPOOL_MAC_KEY_SIZE] = "the secret";
 static int reports;
+static int *kept_lock; /* of the settings */
 static char last_report[1000];
 
 typedef struct {
@@ -43,6 +44,7 @@ static inline apr_status_t try_open(store_t *store, const char *name, const char
                                           .dbm = type,
                                           .owner = {.user = user, .group = getegid()},
                                           .mac_key = mac_key,
+                                          .lock = kept_lock,
                                           .report = on_report,
                                           .ctx = &reports};
     return apipool_folder_open(&store->folder, &settings, &error, store->pool);

@@ -99,6 +99,51 @@ static void a_child_that_goes_does_not_take_the_lock_with_it(void **unused)
     close_store(&store);
 }
 
+/* Whether another server may have the store. */
+static int is_free(const char *name)
+{
+    int status;
+    pid_t other = fork();
+    if (other == 0) {
+        store_t store;
+        if (kept_lock) {
+            close(*kept_lock);
+            kept_lock = NULL;
+        }
+        _exit(try_open(&store, name, "gdbm", geteuid()) == APR_SUCCESS ? 0 : 1);
+    }
+    assert_int_equal(waitpid(other, &status, 0), other);
+    return status == 0;
+}
+
+static void a_restart_keeps_the_lock_as_long_as_the_folder_is_the_same(void **unused)
+{
+    int ends[2], lock = -1;
+    char byte;
+    kept_lock = &lock;
+    store_t store = open_store("restarted", "gdbm");
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork(); /* finishes its requests all the while */
+    if (child == 0) {
+        close(ends[1]);
+        _exit((int)read(ends[0], &byte, 1));
+    }
+    close_store(&store);
+    assert_false(is_free("restarted"));
+    store = open_store("restarted", "gdbm");
+    assert_int_equal(write_serial(&store, KEYS, 1), APR_SUCCESS);
+    close_store(&store);
+    close(ends[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    store = open_store("elsewhere", "gdbm");
+    assert_true(is_free("restarted"));
+    assert_false(is_free("elsewhere"));
+    close_store(&store);
+    close(lock);
+    close(ends[0]);
+    kept_lock = NULL;
+}
+
 static void refused(const char *name, uid_t user, apr_status_t rv, const char *words)
 {
     store_t store;
@@ -225,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_server_is_refused_until_all_of_the_first_one_is_gone),
         cmocka_unit_test(a_child_that_goes_does_not_take_the_lock_with_it),
+        cmocka_unit_test(a_restart_keeps_the_lock_as_long_as_the_folder_is_the_same),
         cmocka_unit_test(a_folder_that_others_may_write_to_is_refused),
         cmocka_unit_test(what_is_no_folder_and_cannot_be_one_is_refused),
         cmocka_unit_test(a_type_that_is_not_there_is_refused),
