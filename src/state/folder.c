@@ -122,15 +122,32 @@ static apr_status_t wait_for_lock(const apipool_folder_t *folder, const char *pa
     return APR_SUCCESS;
 }
 
-static apr_status_t lock_folder(apipool_folder_t *folder, const char **error, apr_pool_t *pool)
+/* Whether the lock that this server has from before its restart is the one of this folder. */
+static int is_own_lock(const apipool_folder_t *folder, const char *path)
 {
-    const char *path = apipool_folder_file(folder, "lock", pool);
-    const char *holder = apr_psprintf(pool, "%lu\n", (unsigned long)getpid());
-    folder->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (folder->lock < 0) {
-        return refuse(folder, apipool_disk_errno(), "locked", error, pool);
+    const int *lock = folder->settings.lock;
+    struct stat have, want;
+    return lock && *lock >= 0 && fstat(*lock, &have) == 0 && lstat(path, &want) == 0 &&
+           have.st_dev == want.st_dev && have.st_ino == want.st_ino;
+}
+
+/* From now on the lock outlives the pool. That of another folder, which the server had, goes. */
+static void hand_over_lock(apipool_folder_t *folder, apr_pool_t *pool)
+{
+    int *lock = folder->settings.lock;
+    if (lock) {
+        if (*lock >= 0) {
+            close(*lock);
+        }
+        *lock = folder->lock;
+        apr_pool_cleanup_kill(pool, folder, close_lock);
     }
-    apr_pool_cleanup_register(pool, folder, close_lock, apr_pool_cleanup_null);
+}
+
+static apr_status_t take_lock(apipool_folder_t *folder, const char *path, const char **error,
+                              apr_pool_t *pool)
+{
+    const char *holder = apr_psprintf(pool, "%lu\n", (unsigned long)getpid());
     apr_status_t rv = wait_for_lock(folder, path, error, pool);
     if (rv != APR_SUCCESS) {
         return rv;
@@ -141,6 +158,25 @@ static apr_status_t lock_folder(apipool_folder_t *folder, const char **error, ap
         rv = apipool_disk_own(path, &folder->settings.owner);
     }
     return rv == APR_SUCCESS ? rv : refuse(folder, rv, "locked", error, pool);
+}
+
+static apr_status_t lock_folder(apipool_folder_t *folder, const char **error, apr_pool_t *pool)
+{
+    const char *path = apipool_folder_file(folder, "lock", pool);
+    if (is_own_lock(folder, path)) {
+        folder->lock = *folder->settings.lock;
+        return APR_SUCCESS;
+    }
+    folder->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (folder->lock < 0) {
+        return refuse(folder, apipool_disk_errno(), "locked", error, pool);
+    }
+    apr_pool_cleanup_register(pool, folder, close_lock, apr_pool_cleanup_null);
+    apr_status_t rv = take_lock(folder, path, error, pool);
+    if (rv == APR_SUCCESS) {
+        hand_over_lock(folder, pool);
+    }
+    return rv;
 }
 
 static int has_generations(const apipool_folder_t *folder, apr_pool_t *pool)

@@ -30,6 +30,10 @@ typedef struct {
     /* APIPOOL_MAC_KEY_SIZE bytes that the caller keeps as long as the folder; they may be filled in after
      * the folder is open, since the secret may lie there, but before anything is read or written */
     const unsigned char *mac_key;
+    /* NULL: the lock goes with the pool. Else a place for it that outlives the module's code, -1 at first:
+     * a restart loads that anew, while children that finish their requests still have the old lock, and so
+     * the server takes over its own */
+    int *lock;
     void (*report)(void *ctx, const char *sentence); /* of what was wrong and survived */
     void *ctx;                                       /* of report */
 } apipool_folder_settings_t;
@@ -37,10 +41,11 @@ typedef struct {
 /**
  * Opens the folder for this process and the children that it forks; makes it, with mode 0700, when it is
  * missing. Another httpd that has it open is waited for, up to 3 seconds, since the children of one that
- * was just killed may still be dying. The lock goes with the last process that has it, not before.
+ * was just killed may still be dying. The lock goes with the last process that has it, not before. A server
+ * that is restarted opens it again, with the lock that it has.
  * @param settings copied, but not what it points to
  * @param error    result when it fails: a sentence for the operator, with what to do
- * @param pool     as long as the folder is used: that of the process
+ * @param pool     as long as the folder is used; no longer than the module's code
  * @return APR_SUCCESS; APR_EACCES for a wrong owner or mode; APR_ENOTDIR; APR_EAGAIN when another httpd
  *         has it; APR_ENOTIMPL or what apr_dbm says for a type that is not there; an error of libc
  */

@@ -206,7 +206,8 @@ static void remove_older(const apipool_generation_t *generation, apr_uint64_t na
     }
 }
 
-/* Where CURRENT is not whole: the newest of each kind that was finished, not to lose what was acknowledged. */
+/* Where CURRENT is not whole: the newest of each kind that was finished, so that nothing acknowledged is
+ * lost. */
 static apr_status_t guess_current(const apipool_generation_t *generation,
                                   apipool_current_t *current)
 {

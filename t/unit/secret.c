@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tests of src/state/secret: made once, read always, refused when it is not safe or not one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <apr_errno.h>
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <dirent.h>
+#include <sys/wait.h>
+
+#include "scratch.h"
+#include "secret.h"
+
+static apr_pool_t *pool;
+static unsigned char secret[APIPOOL_SECRET_SIZE];
+static const char *error;
+
+static apr_status_t read_secret(const char *path, int may_make)
+{
+    memset(secret, 'x', sizeof(secret));
+    return apipool_secret_read(path, may_make, geteuid(), secret, &error, pool);
+}
+
+/* Refused, with a sentence that has the path and such words, and no secret. */
+static void is_refused(const char *path, apr_status_t rv, const char *words)
+{
+    static const unsigned char none[APIPOOL_SECRET_SIZE];
+    assert_int_equal(read_secret(path, 0), rv);
+    assert_non_null(strstr(error, path));
+    assert_non_null(strstr(error, words));
+    assert_memory_equal(secret, none, sizeof(none));
+    assert_int_equal(read_secret(path, 1), rv);
+}
+
+static int count_files(const char *path)
+{
+    DIR *dir = opendir(path);
+    int count = 0;
+    while (readdir(dir)) {
+        count++;
+    }
+    closedir(dir);
+    return count - 2;
+}
+
+static void a_missing_secret_is_made_once_if_it_may_be(void **unused)
+{
+    unsigned char first[APIPOOL_SECRET_SIZE];
+    struct stat info;
+    mkdir(path_of("new"), 0700);
+    const char *path = apr_pstrdup(pool, path_of("new/secret"));
+    mode_t mask = umask(0);
+
+    assert_int_equal(read_secret(path, 0), APR_ENOENT);
+    assert_non_null(strstr(error, path));
+    assert_int_equal(read_secret(path, 1), APR_SUCCESS);
+    umask(mask);
+    assert_null(error);
+    memcpy(first, secret, sizeof(first));
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    assert_int_equal(info.st_size, APIPOOL_SECRET_SIZE);
+    assert_int_equal(read_secret(path, 1), APR_SUCCESS);
+    assert_memory_equal(secret, first, sizeof(first));
+    assert_int_equal(count_files(path_of("new")), 1);
+    assert_int_equal(read_secret(path_of("other"), 1), APR_SUCCESS);
+    assert_memory_not_equal(secret, first, sizeof(first));
+}
+
+static void those_who_make_it_at_once_get_the_same(void **unused)
+{
+    unsigned char got[8][APIPOOL_SECRET_SIZE];
+    const char *path = apr_pstrdup(pool, path_of("raced"));
+    int results[2];
+
+    assert_int_equal(pipe(results), 0);
+    for (int i = 0; i < 8; i++) {
+        if (fork() == 0) {
+            apr_status_t rv = read_secret(path, 1);
+            _exit(rv == APR_SUCCESS && write(results[1], secret, 32) == 32 ? 0 : 1);
+        }
+    }
+    for (int i = 0; i < 8; i++) {
+        int status;
+        assert_true(wait(&status) > 0);
+        assert_int_equal(status, 0);
+        assert_int_equal(read(results[0], got[i], 32), 32);
+        assert_memory_equal(got[i], got[0], 32);
+    }
+    close(results[0]);
+    close(results[1]);
+}
+
+static void others_may_not_use_it_in_any_way(void **unused)
+{
+    const char *path = apr_pstrdup(pool, path_of("open"));
+    for (mode_t bit = 1; bit <= 040; bit <<= 1) {
+        put_file(path, secret, APIPOOL_SECRET_SIZE, 0600 | bit);
+        is_refused(path, APR_EACCES, "chmod 600");
+    }
+    put_file(path, secret, APIPOOL_SECRET_SIZE, 0644);
+    is_refused(path, APR_EACCES, "readable by others (mode 0644)");
+    put_file(path, secret, APIPOOL_SECRET_SIZE, 0400);
+    assert_int_equal(read_secret(path, 0), APR_SUCCESS);
+}
+
+static void other_users_may_not_own_it(void **unused)
+{
+    const char *path = apr_pstrdup(pool, path_of("theirs"));
+    if (geteuid() != 0) {
+        return; /* only root can give files away */
+    }
+    put_file(path, secret, APIPOOL_SECRET_SIZE, 0600);
+    assert_int_equal(chown(path, 12345, 0), 0);
+    is_refused(path, APR_EACCES, "uid 12345");
+    assert_int_equal(apipool_secret_read(path, 0, 12345, secret, &error, pool), APR_SUCCESS);
+}
+
+static void another_size_is_refused(void **unused)
+{
+    static const unsigned char bytes[64] = "something";
+    const char *path = apr_pstrdup(pool, path_of("sized"));
+    for (size_t size = 0; size <= sizeof(bytes); size++) {
+        if (size != APIPOOL_SECRET_SIZE) {
+            put_file(path, bytes, size, 0600);
+            is_refused(path, APR_EINVAL, "32 bytes");
+        }
+    }
+    put_file(path, bytes, APIPOOL_SECRET_SIZE, 0600);
+    assert_int_equal(read_secret(path, 0), APR_SUCCESS);
+    assert_memory_equal(secret, bytes, APIPOOL_SECRET_SIZE);
+}
+
+static void what_is_no_file_is_refused_at_once(void **unused)
+{
+    const char *path = apr_pstrdup(pool, path_of("pipe"));
+    assert_int_equal(mkfifo(path, 0600), 0);
+    is_refused(path, APR_EINVAL, "is not a file");
+    path = apr_pstrdup(pool, path_of("folder"));
+    assert_int_equal(mkdir(path, 0700), 0);
+    is_refused(path, APR_EINVAL, "is not a file");
+    path = apr_pstrdup(pool, path_of("link"));
+    assert_int_equal(symlink("nothing", path), 0);
+    is_refused(path, APR_EINVAL, "link to nothing");
+    is_refused(apr_pstrdup(pool, path_of("sized/secret")), APR_FROM_OS_ERROR(ENOTDIR), "looked at");
+}
+
+static void a_link_to_a_file_will_do(void **unused)
+{
+    put_file(path_of("target"), "0123456789abcdef0123456789abcdef", APIPOOL_SECRET_SIZE, 0600);
+    assert_int_equal(symlink("target", path_of("good-link")), 0);
+    assert_int_equal(read_secret(path_of("good-link"), 1), APR_SUCCESS);
+    assert_memory_equal(secret, "0123456789abcdef", 16);
+}
+
+static void a_secret_that_cannot_be_made_is_an_error(void **unused)
+{
+    assert_int_not_equal(read_secret(path_of("no/such/folder"), 1), APR_SUCCESS);
+    assert_non_null(strstr(error, "cannot be made"));
+    if (geteuid() == 0) {
+        return; /* may write anywhere */
+    }
+    assert_int_equal(mkdir(path_of("locked"), 0500), 0);
+    assert_int_equal(read_secret(path_of("locked/secret"), 1), APR_EACCES);
+    assert_non_null(strstr(error, "cannot be made"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_missing_secret_is_made_once_if_it_may_be),
+        cmocka_unit_test(those_who_make_it_at_once_get_the_same),
+        cmocka_unit_test(others_may_not_use_it_in_any_way),
+        cmocka_unit_test(other_users_may_not_own_it),
+        cmocka_unit_test(another_size_is_refused),
+        cmocka_unit_test(what_is_no_file_is_refused_at_once),
+        cmocka_unit_test(a_link_to_a_file_will_do),
+        cmocka_unit_test(a_secret_that_cannot_be_made_is_an_error),
+    };
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("secret", tests, make_scratch, remove_scratch);
+}
