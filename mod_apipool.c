@@ -11,9 +11,12 @@
 #include "link.h"
 #include "metrics.h"
 #include "outcome.h"
+#include "probe.h"
 #include "request.h"
 #include "status.h"
+#include "tick.h"
 #include "upstream.h"
+#include "verify.h"
 #include "wire.h"
 
 #include <ap_provider.h>
@@ -170,7 +173,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     apipool_request_use_segment(segment);
-    apr_array_header_t *pools = apipool_config_all_pools(ptemp, main_server);
+    apr_array_header_t *pools = apipool_config_all_pools(pconf, main_server);
     if (apipool_pool_retire_all(segment) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -179,8 +182,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
+    apipool_verify_warn(pools);
     ap_add_version_component(pconf, "mod_apipool/" APIPOOL_VERSION);
-    return OK;
+    return apipool_tick_register(pconf, main_server, segment, pools);
 }
 
 static void child_init(apr_pool_t *pchild, server_rec *main_server)
@@ -234,6 +238,7 @@ static void register_hooks(apr_pool_t *p)
     apipool_body_register_filter();
     apipool_gate_register_filter();
     apipool_link_register_filters();
+    apipool_probe_register_filters();
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);

@@ -11,23 +11,23 @@
 #define DISABLED  APIPOOL_STATE_DISABLED
 
 /* Rows are states, columns events: none, success, rate limited, quota spent, rejected, failed, tripped |
- * expired, due | enabled, disabled. A refusal that says more (the credential is dead) replaces one that
- * says less (come back later), never the other way round. */
+ * expired, probed, refilled | enabled, disabled. A refusal that says more (the credential is dead) replaces
+ * one that says less (come back later), never the other way round. */
 static const apipool_state_e transitions[APIPOOL_STATE_COUNT][APIPOOL_EVENT_COUNT] = {
     [ACTIVE] = {ACTIVE, ACTIVE, COOLING, QUOTA, INVALID, ACTIVE, TRIPPED, /**/ ACTIVE, ACTIVE,
-                /**/ ACTIVE, DISABLED},
+                ACTIVE, /**/ ACTIVE, DISABLED},
     [COOLING] = {COOLING, COOLING, COOLING, QUOTA, INVALID, COOLING, TRIPPED, /**/ ACTIVE, COOLING,
-                 /**/ COOLING, DISABLED},
+                 COOLING, /**/ COOLING, DISABLED},
     [HALF_OPEN] = {HALF_OPEN, ACTIVE, COOLING, QUOTA, INVALID, HALF_OPEN, TRIPPED, /**/ HALF_OPEN,
-                   HALF_OPEN, /**/ HALF_OPEN, DISABLED},
-    [QUOTA] = {QUOTA, QUOTA, QUOTA, QUOTA, INVALID, QUOTA, QUOTA, /**/ QUOTA, HALF_OPEN, /**/ QUOTA,
-               DISABLED},
+                   HALF_OPEN, HALF_OPEN, /**/ HALF_OPEN, DISABLED},
+    [QUOTA] = {QUOTA, QUOTA, QUOTA, QUOTA, INVALID, QUOTA, QUOTA, /**/ QUOTA, HALF_OPEN, ACTIVE,
+               /**/ QUOTA, DISABLED},
     [INVALID] = {INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, /**/ INVALID,
-                 HALF_OPEN, /**/ INVALID, DISABLED},
+                 HALF_OPEN, INVALID, /**/ INVALID, DISABLED},
     [TRIPPED] = {TRIPPED, TRIPPED, TRIPPED, QUOTA, INVALID, TRIPPED, TRIPPED, /**/ TRIPPED,
-                 HALF_OPEN, /**/ TRIPPED, DISABLED},
+                 HALF_OPEN, TRIPPED, /**/ TRIPPED, DISABLED},
     [DISABLED] = {DISABLED, DISABLED, DISABLED, DISABLED, DISABLED, DISABLED, DISABLED,
-                  /**/ DISABLED, DISABLED, /**/ ACTIVE, DISABLED},
+                  /**/ DISABLED, DISABLED, DISABLED, /**/ ACTIVE, DISABLED},
 };
 
 apipool_state_e apipool_health_next(apipool_state_e state, apipool_event_e event)
@@ -45,7 +45,7 @@ const char *apipool_state_name(apipool_state_e state)
 
 int apipool_health_is_recovering(apipool_state_e state)
 {
-    return transitions[state][APIPOOL_EVENT_DUE] == HALF_OPEN && state != HALF_OPEN;
+    return transitions[state][APIPOOL_EVENT_PROBED] == HALF_OPEN && state != HALF_OPEN;
 }
 
 /* min doubled that many times, at most max. */
@@ -66,7 +66,7 @@ apr_time_t apipool_health_cool_until(apr_time_t current, apr_time_t named, unsig
 }
 
 apr_time_t apipool_health_recover_at(unsigned tries, apr_time_t now, apr_interval_time_t min,
-                                     apr_interval_time_t max)
+                                     apr_interval_time_t max, unsigned permille)
 {
-    return now + doubled(min, tries, max);
+    return now + doubled(min, tries, max) * (apr_interval_time_t)permille / 1000;
 }

@@ -17,7 +17,9 @@ typedef enum {
     APIPOOL_EVENT_FAILED,   /* an error that may be the key's; says nothing by itself */
     APIPOOL_EVENT_TRIPPED,  /* the last of too many errors in a row that are the key's */
     APIPOOL_EVENT_EXPIRED,  /* the clock passed the end of a cooldown */
-    APIPOOL_EVENT_DUE,      /* the clock says it is time to try the key again */
+    APIPOOL_EVENT_PROBED, /* a free request has shown that the key is accepted, or none is known: a
+                             * real one may prove it */
+    APIPOOL_EVENT_REFILLED, /* its balance is enough again, for which alone it was out of quota */
     APIPOOL_EVENT_ENABLED,  /* by an operator */
     APIPOOL_EVENT_DISABLED,
     APIPOOL_EVENT_COUNT
@@ -33,7 +35,7 @@ apipool_state_e apipool_health_next(apipool_state_e state, apipool_event_e event
 /** "half_open" and so on, as operators see it. */
 const char *apipool_state_name(apipool_state_e state);
 
-/** Whether the clock ends that state by APIPOOL_EVENT_DUE, after apipool_health_recover_at. */
+/** Whether a probe ends that state, by APIPOOL_EVENT_PROBED, at apipool_health_recover_at. */
 int apipool_health_is_recovering(apipool_state_e state);
 
 /**
@@ -50,10 +52,12 @@ apr_time_t apipool_health_cool_until(apr_time_t current, apr_time_t named, unsig
                                      apr_interval_time_t max);
 
 /**
- * When a tripped, invalid or quota key is tried again: min doubled per try that failed, at most max.
- * @param tries tries that failed before
+ * When a tripped, invalid or quota key is tried again: min doubled per try that failed, at most max, and
+ * more or less of that by a share, so that keys which were lost together do not come back together.
+ * @param tries    tries that failed before
+ * @param permille what of the time counts: 1000 for all of it
  */
 apr_time_t apipool_health_recover_at(unsigned tries, apr_time_t now, apr_interval_time_t min,
-                                     apr_interval_time_t max);
+                                     apr_interval_time_t max, unsigned permille);
 
 #endif

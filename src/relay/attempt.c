@@ -67,6 +67,19 @@ static const apipool_upstream_t *upstream_of(const apipool_request_t *req,
     return &APR_ARRAY_IDX(req->pool->upstreams, i, apipool_upstream_t);
 }
 
+static apr_interval_time_t shorter(apr_interval_time_t a, apr_interval_time_t b)
+{
+    return a < b ? a : b;
+}
+
+static void limit_probe(apipool_attempt_t *attempt, const apipool_probing_t *probing)
+{
+    attempt->read_by = apr_time_now() + probing->timeout;
+    attempt->idle_timeout = shorter(attempt->idle_timeout, probing->timeout);
+    attempt->first_byte_timeout = shorter(attempt->first_byte_timeout, probing->timeout);
+    attempt->plug = probing->plug;
+}
+
 static void begin(apipool_request_t *req)
 {
     apipool_attempt_t *attempt = &req->attempt;
@@ -75,7 +88,7 @@ static void begin(apipool_request_t *req)
 
     memset(attempt, 0, sizeof(*attempt));
     attempt->lease = lease;
-    attempt->upstream = upstream_of(req, lease);
+    attempt->upstream = req->probing ? req->probing->upstream : upstream_of(req, lease);
     wipe_slate(req);
     attempt->clean_headers = req->r->headers_out;
     attempt->read_by = req->budget->deadline;
@@ -86,6 +99,9 @@ static void begin(apipool_request_t *req)
     attempt->asks_usage =
         req->demand.ask_usage.text &&
         !apipool_pool_refuses_usage(apipool_relay_segment(), attempt->upstream->group);
+    if (req->probing) {
+        limit_probe(attempt, req->probing);
+    }
     req->attempts++;
 }
 
@@ -97,10 +113,12 @@ static int run(apipool_request_t *req)
     int status;
 
     begin(req);
+    proxy_worker *worker =
+        req->probing ? req->attempt.upstream->probe_worker : req->attempt.upstream->worker;
 
     req->inside = 1;
     apipool_attempt_t *outer = apipool_link_attach(&req->attempt);
-    status = proxy_run_scheme_handler(r, req->attempt.upstream->worker, budget->conf,
+    status = proxy_run_scheme_handler(r, worker, budget->conf,
                                       apipool_request_url(req, req->attempt.upstream),
                                       budget->proxyname, budget->proxyport);
     apipool_link_attach(outer);
@@ -231,6 +249,15 @@ static int attempt_until_done(apipool_request_t *req)
     }
 }
 
+static int attempt_with_key(apipool_request_t *req)
+{
+    req->attempt.lease = apr_palloc(req->r->pool, sizeof(*req->attempt.lease));
+    req->attempt.lease->len = 0;
+    int status = attempt_until_done(req);
+    apipool_lease_wipe(req->attempt.lease);
+    return status;
+}
+
 int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
                             char *url, const char *proxyname, apr_port_t proxyport)
 {
@@ -252,10 +279,6 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     req->budget = apipool_budget_make(req, conf, proxyname, proxyport);
     apipool_demand_make(req);
     apipool_acquire_expect(req);
-    req->attempt.lease = apr_palloc(r->pool, sizeof(*req->attempt.lease));
-    req->attempt.lease->len = 0;
     apipool_gate_install(req);
-    status = attempt_until_done(req);
-    apipool_lease_wipe(req->attempt.lease);
-    return status;
+    return req->probing ? run(req) : attempt_with_key(req);
 }

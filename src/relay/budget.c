@@ -80,8 +80,8 @@ struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy
     budget->conf = conf;
     budget->proxyname = proxyname;
     budget->proxyport = proxyport;
-    budget->rotations = pool->rotations;
-    budget->retries = pool->retries;
+    budget->rotations = req->probing ? 0 : pool->rotations;
+    budget->retries = req->probing ? 0 : pool->retries;
     budget->deadline = pool->deadline ? apr_time_now() + pool->deadline : 0;
     budget->wait_until = apr_time_now() + pool->wait;
     if (budget->deadline && budget->deadline < budget->wait_until) {

@@ -80,10 +80,12 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
     pool->idle_timeout = apr_time_from_sec(120);
     pool->max_errors = 5;
     pool->stream_usage = 1;
+    pool->balance.interval = apr_time_from_sec(3600);
     pool->policy.cooldown_min = apr_time_from_sec(1);
     pool->policy.cooldown_max = apr_time_from_sec(60);
     pool->policy.recover_min = apr_time_from_sec(60);
     pool->policy.recover_max = apr_time_from_sec(3600);
+    pool->policy.recover_spread = 100;
     return pool;
 }
 

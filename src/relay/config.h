@@ -29,7 +29,8 @@ typedef struct {
     apr_array_header_t *models;  /* apipool_model_name_t */
     apr_interval_time_t timeout; /* of a read or write; 0: the pool's timeouts */
     apr_interval_time_t connect_timeout;
-    proxy_worker *worker; /* ours alone: not in mod_proxy's own list */
+    proxy_worker *worker;       /* ours alone: not in mod_proxy's own list */
+    proxy_worker *probe_worker; /* the same for probes, which take no connection from requests */
     apr_uint32_t group;
 } apipool_upstream_t;
 
@@ -46,6 +47,16 @@ typedef struct {
     char *text; /* as read when the configuration was; wiped when it is imported */
     apr_size_t len;
 } apipool_key_file_t;
+
+/* APIPoolBalance. */
+typedef struct {
+    apr_interval_time_t interval; /* 0: off */
+    int has_minimum;
+    double minimum; /* with has_minimum */
+    const char
+        *path; /* below the base URL of upstreams whose vendor is not known to tell; or NULL */
+    const char *pointer, *currency; /* with path; see apipool_balance_read */
+} apipool_balance_check_t;
 
 typedef struct {
     const char *alias, *path;
@@ -67,6 +78,7 @@ typedef struct {
     apr_int64_t wait;       /* microseconds, as all times here */
     apr_int64_t first_byte_timeout, idle_timeout;
     apipool_policy_t policy;
+    apipool_balance_check_t balance;
     apr_int64_t max_errors;
     apipool_key_limits_t limits;
     int stream_usage; /* ask for usage on streams */

@@ -257,6 +257,9 @@ const command_rec apipool_directives[] = {
                   "upstream names one"),
     AP_INIT_TAKE2("APIPoolRecover", set_range, &recovery, RSRC_CONF,
                   "shortest and longest time in seconds until a lost key is tried again"),
+    AP_INIT_RAW_ARGS("APIPoolBalance", apipool_directive_balance, NULL, RSRC_CONF,
+                     "seconds between balance checks, or off; and optionally minimum=N "
+                     "url=PATH pointer=JSON-POINTER currency="),
     AP_INIT_ITERATE("APIPoolLimits", set_limit, NULL, RSRC_CONF,
                     "what each key may be used for: rpm= rpd= tpm= tpd= concurrency="),
     AP_INIT_TAKE1("APIPoolAffinity", set_affinity, NULL, RSRC_CONF,

@@ -25,6 +25,7 @@ const char *apipool_directive_section(cmd_parms *cmd, void *dir, const char *arg
 const char *apipool_directive_upstream(cmd_parms *cmd, void *dir, const char *args);
 const char *apipool_directive_key_file(cmd_parms *cmd, void *dir, const char *path,
                                        const char *option);
+const char *apipool_directive_balance(cmd_parms *cmd, void *dir, const char *args);
 const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *arg);
 const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg);
 const char *apipool_directive_use(cmd_parms *cmd, void *dir, const char *name);

@@ -95,7 +95,7 @@ static void begin_passing(apipool_request_t *req)
         apipool_stream_begin(req);
     }
     apipool_reply_expose(req);
-    if (r->status < 400 && !req->gate.in_band) {
+    if (r->status < 400 && !req->gate.in_band && !req->probing) {
         apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, apr_time_now());
         req->gate.counting = is_event_stream(r) || is_of_type(r, "application/json");
         apipool_usage_begin(&req->gate.usage, is_event_stream(r));

@@ -3,8 +3,10 @@
 #include "link.h"
 
 #include <apr_lib.h>
+#include <apr_portable.h>
 #include <http_connection.h>
 #include <http_core.h>
+#include <sys/socket.h>
 #include <util_filter.h>
 
 static ap_filter_rec_t *read_handle, *write_handle;
@@ -14,9 +16,37 @@ static _Thread_local apipool_attempt_t *current;
  * any status, 101 included. */
 static const char *const dropped_fields[] = {"Set-Cookie:", "Set-Cookie2:", "OpenAI-Organization:"};
 
+static void plug_in(apipool_plug_t *plug, int socket)
+{
+    apr_thread_mutex_lock(plug->mutex);
+    plug->socket = socket;
+    apr_thread_mutex_unlock(plug->mutex);
+}
+
+void apipool_link_pull(apipool_plug_t *plug)
+{
+    apr_thread_mutex_lock(plug->mutex);
+    plug->pulled = 1;
+    if (plug->socket >= 0) {
+        shutdown(plug->socket, SHUT_RDWR);
+    }
+    apr_thread_mutex_unlock(plug->mutex);
+}
+
+/* The socket is about to be closed, by the thread that uses it: its number may soon be another one's. */
+static apr_status_t unplug(void *data)
+{
+    (void)data;
+    if (current && current->plug) {
+        plug_in(current->plug, -1);
+    }
+    return APR_SUCCESS;
+}
+
 apipool_attempt_t *apipool_link_attach(apipool_attempt_t *attempt)
 {
     apipool_attempt_t *before = current;
+    unplug(NULL); /* the connection may be kept, for others */
     current = attempt;
     return before;
 }
@@ -28,6 +58,7 @@ int apipool_link_pre_connection(conn_rec *c, void *socket)
         return DECLINED;
     }
     current->fresh = 1;
+    apr_pool_pre_cleanup_register(c->pool, NULL, unplug);
     ap_add_input_filter_handle(read_handle, NULL, NULL, c);
     ap_add_output_filter_handle(write_handle, NULL, NULL, c);
     return OK;
@@ -63,6 +94,14 @@ static apr_interval_time_t patience(const apipool_attempt_t *attempt)
 static apr_status_t set_timeout(const apipool_attempt_t *attempt, conn_rec *c)
 {
     apr_interval_time_t wait = patience(attempt);
+    int socket;
+    if (attempt->plug) {
+        apr_os_sock_get(&socket, ap_get_conn_socket(c));
+        plug_in(attempt->plug, socket);
+        if (attempt->plug->pulled) {
+            return APR_ECONNABORTED;
+        }
+    }
     return wait > 0 ? apr_socket_timeout_set(ap_get_conn_socket(c), wait) : APR_TIMEUP;
 }
 

@@ -162,6 +162,9 @@ static const char *plain_query(apr_pool_t *p, const char *args)
 char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_t *upstream)
 {
     const char *args = req->r->args;
+    if (req->probing) {
+        return apr_pstrdup(req->r->pool, req->probing->url);
+    }
     int bare = !*req->path && !ap_strchr_c(ap_strstr_c(upstream->url, "//") + 2, '/');
     if (args && (ap_strstr_c(args, "key=") || ap_strstr_c(args, "access_token="))) {
         args = plain_query(req->r->pool, args);

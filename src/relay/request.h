@@ -3,6 +3,8 @@
 #ifndef APIPOOL_RELAY_REQUEST_H
 #define APIPOOL_RELAY_REQUEST_H
 
+#include <apr_thread_mutex.h>
+
 #include "config.h"
 #include "estimate.h"
 #include "sniff.h"
@@ -86,6 +88,13 @@ typedef struct {
     apipool_estimate_t estimate;
 } apipool_gate_t;
 
+/* By which another thread ends at once whatever an attempt waits for on its connection. */
+typedef struct {
+    apr_thread_mutex_t *mutex;
+    int socket; /* -1: none is in use */
+    int pulled;
+} apipool_plug_t;
+
 /* One try with one key. Reset before each. */
 typedef struct {
     apipool_lease_t *lease;
@@ -93,6 +102,7 @@ typedef struct {
     apr_time_t read_by;       /* end of the deadline for the answer's first byte; 0: none */
     apr_time_t first_byte_by; /* of this attempt; known once the request is sent */
     apr_interval_time_t idle_timeout, first_byte_timeout;
+    apipool_plug_t *plug;             /* of a probe; NULL otherwise */
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
     int asks_usage;                   /* other than the client */
     const apipool_verdict_t *judged;  /* if that was done before the answer's end */
@@ -107,6 +117,15 @@ typedef struct {
     int switching;                    /* the status line says 101: what follows is a tunnel */
 } apipool_attempt_t;
 
+/* What makes a request without a client: it goes to one upstream, with one key, once. What comes of it says
+ * nothing about requests, so neither the pool nor its numbers are told. */
+typedef struct {
+    const apipool_upstream_t *upstream;
+    const char *url;
+    apr_interval_time_t timeout; /* of every wait, and of all together */
+    apipool_plug_t *plug;
+} apipool_probing_t;
+
 /* Lives in the request's request_config from pre_translate_name on. */
 typedef struct {
     request_rec *r;
@@ -115,6 +134,7 @@ typedef struct {
     const char *path;        /* below the upstream's base URL; "" or beginning with '/' */
     const char *endpoint;    /* the alias used, or NULL */
     int expose;
+    const apipool_probing_t *probing; /* NULL: a client has asked */
     int inside; /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;
     struct apipool_budget_t *budget; /* attempt.c's */

@@ -4,29 +4,60 @@
 
 #include <apr_strings.h>
 
+static apr_interval_time_t at_most(apr_interval_time_t time, apr_interval_time_t max)
+{
+    return time < max ? time : max;
+}
+
+/* A worker of our own, for requests or for probes. */
+static const char *define_worker(const apipool_pool_t *pool, const apipool_upstream_t *upstream,
+                                 int probes, apr_pool_t *pconf, proxy_worker **worker)
+{
+    const char *err = ap_proxy_define_worker(pconf, worker, NULL, NULL, upstream->url, 0);
+    if (err) {
+        return err;
+    }
+    proxy_worker_shared *s = (*worker)->s;
+    apr_interval_time_t max = probes           ? APIPOOL_PROBE_TIMEOUT
+                              : pool->deadline ? pool->deadline
+                                               : upstream->connect_timeout;
+    s->timeout = upstream->timeout ? upstream->timeout : pool->idle_timeout;
+    s->timeout = probes ? at_most(s->timeout, max) : s->timeout;
+    s->timeout_set = 1;
+    s->conn_timeout = at_most(upstream->connect_timeout, max);
+    s->conn_timeout_set = 1;
+    s->retry = 0;
+    s->retry_set = 1;
+    apr_cpystrn(s->upgrade, "WebSocket", sizeof(s->upgrade));
+    return NULL;
+}
+
 apr_status_t apipool_upstream_define(apipool_pool_t *pool, apr_pool_t *pconf)
 {
     for (int i = 0; i < pool->upstreams->nelts; i++) {
         apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
-        const char *err =
-            ap_proxy_define_worker(pconf, &upstream->worker, NULL, NULL, upstream->url, 0);
+        const char *err = define_worker(pool, upstream, 0, pconf, &upstream->worker);
+        if (!err) {
+            err = define_worker(pool, upstream, 1, pconf, &upstream->probe_worker);
+        }
         if (err) {
             ap_log_error(APLOG_MARK, APLOG_EMERG, 0, pool->server,
                          APIPOOL_LOG(0020) "pool %s, upstream %s: %s", pool->name, upstream->url,
                          err);
             return APR_EGENERAL;
         }
-        proxy_worker_shared *s = upstream->worker->s;
-        s->timeout = upstream->timeout ? upstream->timeout : pool->idle_timeout;
-        s->timeout_set = 1;
-        s->conn_timeout = upstream->connect_timeout;
-        if (pool->deadline && pool->deadline < s->conn_timeout) {
-            s->conn_timeout = pool->deadline;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_upstream_init_probes(apipool_pool_t *pool, apr_pool_t *p)
+{
+    for (int i = 0; i < pool->upstreams->nelts; i++) {
+        proxy_worker *worker = APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).probe_worker;
+        apr_status_t rv = ap_proxy_initialize_worker(worker, pool->server, p);
+        if (rv != APR_SUCCESS) {
+            return rv;
         }
-        s->conn_timeout_set = 1;
-        s->retry = 0;
-        s->retry_set = 1;
-        apr_cpystrn(s->upgrade, "WebSocket", sizeof(s->upgrade));
     }
     return APR_SUCCESS;
 }

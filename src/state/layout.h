@@ -5,6 +5,7 @@
 
 #include <apr_time.h>
 
+#include "balance.h"
 #include "mod_apipool.h"
 #include "numbers.h"
 #include "segment.h"
@@ -64,8 +65,9 @@ typedef struct {
 } apipool_trouble_t;
 
 /* The keys of one upstream of one pool. A member has an ordinal for as long as it is one; those of removed
- * members are chained for reuse. Lane 0's heap, of cooling keys, and the heap of keys that wait to be
- * tried again share an array of which each takes an end: no key is in both. */
+ * members are chained for reuse. Lane 0's heap, of cooling keys, and the heap of half-open ones that no
+ * request has share an array of which each takes an end: no key is in both. Keys that wait for a probe have
+ * one of their own, for there may be many that no request shall have to step over. */
 struct apipool_group_t {
     apr_uint32_t pool;
     char name[APIPOOL_NAME_MAX];
@@ -75,10 +77,16 @@ struct apipool_group_t {
     apr_uint32_t spare;      /* the first one to be reused, APIPOOL_NONE: none */
     apr_uint32_t usable;     /* members in lane 0's set */
     apr_uint32_t held_up;    /* members that would be, but for what they have in flight */
-    apr_uint32_t recovering; /* in the second heap */
+    apr_uint32_t half_open;  /* in the second heap */
+    apr_uint32_t recovering; /* in the third heap */
     apr_rmm_off_t members;   /* slots by ordinal; of a spare one: the next spare one */
     apr_rmm_off_t heaps;
+    apr_rmm_off_t due; /* the third heap */
     apipool_lane_t lanes[APIPOOL_LANES];
+    apr_uint32_t unanswered;    /* its upstream failed the last probe */
+    apr_uint32_t not_found;     /* probes in a row that it did not know what to do with */
+    apr_uint32_t walked;        /* ordinals whose balance was looked at in this round */
+    apr_time_t walked_since;    /* when the round began */
     apr_uint32_t refuses_usage; /* its upstream knows no stream_options.include_usage */
     apr_uint32_t silent;        /* its upstream's last answer told no usage */
     apipool_trouble_t faults;   /* R03, R04, R12, R13 in a row */
@@ -95,11 +103,14 @@ struct apipool_group_t {
         endings[APIPOOL_ENDINGS]; /* requests whose last attempt was here, by how they ended */
 };
 
+/* What a key is lent for: to serve a request, to let that prove it, or to be asked about. */
+typedef enum { APIPOOL_FOR_REQUEST, APIPOOL_FOR_PROOF, APIPOOL_FOR_PROBE } apipool_purpose_e;
+
 /* The holder of one lease, so that those of a child that died can be given back. */
 struct apipool_holder_t {
     apr_uint32_t process; /* 0: free */
     apr_uint32_t slot;    /* of a free one: the next free one */
-    apr_uint32_t proving;
+    apr_uint32_t purpose; /* apipool_purpose_e */
 };
 
 /* What holds for all keys of an account until some time. A hash table without chains: an entry that has
@@ -140,10 +151,12 @@ struct apipool_slot_t {
     apr_uint32_t in_flight;
     apr_rmm_off_t secret_off; /* where a long key lies; 0 when inline */
     apipool_state_e state;
-    apr_uint32_t heap;    /* of lane 0: 0 none, 1 cooling, 2 to be tried again */
+    apr_uint32_t heap;    /* of lane 0: 0 none, 1 cooling, 2 half open, 3 waits for a probe */
     apr_uint32_t usable;  /* is in lane 0's set */
     apr_uint32_t held;    /* counts among the group's held_up */
     apr_uint32_t proving; /* half open, and lent */
+    apr_uint32_t probing; /* lent to a probe */
+    apr_uint32_t low;     /* out of quota for its balance alone */
     apr_uint32_t weight;
     apipool_key_limits_t limits;                  /* its own; 0: the pool's */
     apr_uint32_t concurrency;                     /* in force; 0: none */
@@ -158,6 +171,10 @@ struct apipool_slot_t {
     double served;                                /* fair queueing */
     double headroom;                              /* as the upstream told, until then */
     apr_time_t headroom_until;
+    apr_time_t rests_until; /* end of the cooldown that ran when it was lost */
+    double balance;         /* as it was last read */
+    apr_time_t read_at;     /* then; 0: it was not */
+    char currency[APIPOOL_CURRENCY_SIZE];
     apr_time_t added_at, last_used_at, last_error_at, limited_at;
     apr_uint32_t place[APIPOOL_LANES]; /* in the heap of each lane; APIPOOL_NONE: not in it */
     apr_time_t until[APIPOOL_LANES];   /* end of its cooldown; [0]: when it is tried again */

@@ -51,6 +51,8 @@ static int is_hit_by_account(apipool_tier_t *tier, apr_uint32_t index, int part)
     }
     if (hit->spent && slot->state == APIPOOL_STATE_ACTIVE) {
         slot->state = APIPOOL_STATE_QUOTA;
+        slot->low = 0;
+        slot->rests_until = 0;
         slot->until[0] = hit->until;
         apipool_members_settle_locked(tier->segment, index);
     }
@@ -132,16 +134,14 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lea
     slot->last_used_at = tier->now;
     slot->concurrency =
         slot->limits.concurrency ? slot->limits.concurrency : tier->wanted->limits->concurrency;
-    lease->proving = slot->state != APIPOOL_STATE_ACTIVE;
-    if (lease->proving) {
-        slot->state = apipool_health_next(slot->state, APIPOOL_EVENT_DUE);
-        slot->proving = 1;
-    }
+    lease->proving = slot->state == APIPOOL_STATE_HALF_OPEN;
+    slot->proving = lease->proving ? 1 : slot->proving;
     if (lease->proving || slot->concurrency) {
         apipool_members_settle_locked(segment, index);
     }
     lease->slot = index;
-    lease->holder = apipool_slot_hold_locked(segment, index, lease->proving);
+    lease->holder = apipool_slot_hold_locked(
+        segment, index, lease->proving ? APIPOOL_FOR_PROOF : APIPOOL_FOR_REQUEST);
     lease->group = slot->group;
     lease->id = slot->id;
     lease->model = source->model;

@@ -12,7 +12,7 @@
 #define WALK_MAX   64
 #define VISITS_MAX 256
 
-enum { IN_NONE, IN_COOLING, IN_RECOVERING }; /* apipool_slot_t.heap */
+enum { IN_NONE, IN_COOLING, IN_HALF_OPEN, IN_RECOVERING }; /* apipool_slot_t.heap */
 
 static void *address(const apipool_segment_t *segment, apr_rmm_off_t offset)
 {
@@ -37,14 +37,31 @@ static apipool_heap_t cooling_of(const apipool_segment_t *segment, apipool_group
     return heap;
 }
 
-static apipool_heap_t recovering_of(const apipool_segment_t *segment, apipool_group_t *g)
+static apipool_heap_t half_open_of(const apipool_segment_t *segment, apipool_group_t *g)
 {
     apipool_heap_t heap = {.slots = segment->slots,
                            .at = address(segment, g->heaps),
                            .size = g->size,
                            .from_end = 1,
+                           .count = &g->half_open};
+    return heap;
+}
+
+static apipool_heap_t recovering_of(const apipool_segment_t *segment, apipool_group_t *g)
+{
+    apipool_heap_t heap = {.slots = segment->slots,
+                           .at = address(segment, g->due),
+                           .size = g->size,
                            .count = &g->recovering};
     return heap;
+}
+
+static apipool_heap_t heap_of(const apipool_segment_t *segment, apipool_group_t *g,
+                              apr_uint32_t which)
+{
+    return which == IN_COOLING     ? cooling_of(segment, g, 0)
+           : which == IN_HALF_OPEN ? half_open_of(segment, g)
+                                   : recovering_of(segment, g);
 }
 
 /* A larger copy of an array in the arena, or 0. The old one is for the caller to free. */
@@ -93,21 +110,22 @@ int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t grou
     }
     apr_rmm_off_t members = grown(segment, g->members, old_bytes, bytes);
     apr_rmm_off_t heaps = grown(segment, g->heaps, old_bytes, bytes);
-    int complete = members && heaps;
+    apr_rmm_off_t due = grown(segment, g->due, old_bytes, bytes);
+    int complete = members && heaps && due;
     for (apr_uint32_t lane = 0; complete && lane < APIPOOL_LANES; lane++) {
         if (lane == 0 || g->lanes[lane].clear) {
             clear[lane] = grown_bits(segment, g, lane, size);
             complete = clear[lane] != 0;
         }
     }
-    if (complete && g->recovering) {
+    if (complete && g->half_open) {
         apr_uint32_t *to = address(segment, heaps);
         apr_uint32_t *from = address(segment, g->heaps);
-        memcpy(to + size - g->recovering, from + g->size - g->recovering,
-               g->recovering * sizeof(*to));
+        memcpy(to + size - g->half_open, from + g->size - g->half_open, g->half_open * sizeof(*to));
     }
     release(segment, complete ? g->members : members);
     release(segment, complete ? g->heaps : heaps);
+    release(segment, complete ? g->due : due);
     for (apr_uint32_t lane = 0; lane < APIPOOL_LANES; lane++) {
         release(segment, complete ? g->lanes[lane].clear : clear[lane]);
         if (complete) {
@@ -117,6 +135,7 @@ int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t grou
     if (complete) {
         g->members = members;
         g->heaps = heaps;
+        g->due = due;
         g->size = size;
     }
     return complete;
@@ -149,9 +168,8 @@ void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, 
 static void leave_heap(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
                        apr_uint32_t index)
 {
-    apipool_heap_t heap =
-        slot->heap == IN_COOLING ? cooling_of(segment, g, 0) : recovering_of(segment, g);
     if (slot->heap != IN_NONE) {
+        apipool_heap_t heap = heap_of(segment, g, slot->heap);
         apipool_heap_remove(&heap, index);
         slot->heap = IN_NONE;
     }
@@ -199,6 +217,20 @@ void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t inde
     g->spare = slot->ordinal;
 }
 
+/* The heap that a slot waits in. One that is lent to prove itself, or to a probe, waits for its return. */
+static apr_uint32_t heap_for(const apipool_slot_t *slot)
+{
+    if (slot->state == APIPOOL_STATE_COOLING) {
+        return IN_COOLING;
+    }
+    if (slot->state == APIPOOL_STATE_HALF_OPEN) {
+        return slot->proving ? IN_NONE : IN_HALF_OPEN;
+    }
+    return apipool_health_is_recovering(slot->state) && !slot->probing && !slot->proving
+               ? IN_RECOVERING
+               : IN_NONE;
+}
+
 void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
     apipool_slot_t *slot = &segment->slots[index];
@@ -206,20 +238,14 @@ void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t inde
     int active = slot->state == APIPOOL_STATE_ACTIVE;
     int full = active && slot->concurrency && slot->in_flight >= slot->concurrency;
     int proving = slot->state == APIPOOL_STATE_HALF_OPEN && slot->proving;
-    int tried_again = !slot->proving && (apipool_health_is_recovering(slot->state) ||
-                                         slot->state == APIPOOL_STATE_HALF_OPEN);
+    apr_uint32_t heap_now = heap_for(slot);
 
     set_usable(segment, g, slot, active && !full);
     set_held(g, slot, full || proving);
     leave_heap(segment, g, slot, index);
-    if (slot->state == APIPOOL_STATE_COOLING) {
-        apipool_heap_t heap = cooling_of(segment, g, 0);
-        slot->heap = IN_COOLING;
-        apipool_heap_push(&heap, index);
-    }
-    else if (tried_again) {
-        apipool_heap_t heap = recovering_of(segment, g);
-        slot->heap = IN_RECOVERING;
+    if (heap_now != IN_NONE) {
+        apipool_heap_t heap = heap_of(segment, g, heap_now);
+        slot->heap = heap_now;
         apipool_heap_push(&heap, index);
     }
 }
@@ -338,14 +364,25 @@ void apipool_members_wake_locked(apipool_segment_t *segment, apr_uint32_t group,
     }
 }
 
-int apipool_members_due_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                               apr_uint32_t lane, apr_time_t now, apr_uint32_t *slots, int max)
+apr_uint32_t apipool_members_due_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                        apr_time_t now)
 {
     apipool_group_t *g = &segment->groups[group];
+    if (!g->recovering) {
+        return APIPOOL_NONE;
+    }
     apipool_heap_t heap = recovering_of(segment, g);
+    apr_uint32_t index = apipool_heap_at(&heap, 0);
+    return segment->slots[index].until[0] <= now ? index : APIPOOL_NONE;
+}
+
+int apipool_members_unproved_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                    apr_uint32_t lane, apr_time_t now, apr_uint32_t *slots, int max)
+{
+    apipool_group_t *g = &segment->groups[group];
+    apipool_heap_t heap = half_open_of(segment, g);
     int count = 0;
-    for (apr_uint32_t place = 0; place < g->recovering && place < WALK_MAX && count < max;
-         place++) {
+    for (apr_uint32_t place = 0; place < g->half_open && place < WALK_MAX && count < max; place++) {
         apr_uint32_t index = apipool_heap_at(&heap, place);
         const apipool_slot_t *slot = &segment->slots[index];
         if (place == 0 && slot->until[0] > now) {

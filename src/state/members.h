@@ -36,10 +36,15 @@ apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_
 void apipool_members_wake_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t lane,
                                  apr_time_t now);
 
-/** The slots, at most max of them, that are to be tried again by now and do not cool in that lane, the one
- *  that has waited longest first. Returns their number. */
-int apipool_members_due_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                               apr_uint32_t lane, apr_time_t now, apr_uint32_t *slots, int max);
+/** The slot that has waited longest for a probe that is due by now; APIPOOL_NONE when there is none. */
+apr_uint32_t apipool_members_due_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                        apr_time_t now);
+
+/** The half-open slots, at most max of them, that a request may prove by now and that do not cool in that
+ *  lane, the one that has waited longest first. Returns their number. */
+int apipool_members_unproved_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                    apr_uint32_t lane, apr_time_t now, apr_uint32_t *slots,
+                                    int max);
 
 /** The ordinal, that one or a later one, of a usable member; APIPOOL_NONE when there is none. */
 apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_uint32_t group,

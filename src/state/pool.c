@@ -238,20 +238,29 @@ apr_status_t apipool_pool_leave_queue(apipool_segment_t *segment, apr_uint32_t w
     return rv;
 }
 
-apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process)
+/* What nobody will ever tell the result of. */
+static void give_back(apipool_slot_t *slot, apr_uint32_t purpose)
 {
     static const apipool_finished_t unknown_end = {
         .attempts = 1, .tokens = {-1, -1, -1, -1}, .first_byte = -1, .latency = -1};
+    if (purpose == APIPOOL_FOR_PROBE) {
+        slot->probing = 0;
+        return;
+    }
+    slot->in_flight--;
+    slot->proving = purpose == APIPOOL_FOR_PROOF ? 0 : slot->proving;
+    apipool_counts_add(&slot->counts, &unknown_end);
+}
+
+apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process)
+{
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     for (apr_uint32_t i = 0; i < segment->header->holders_used; i++) {
         if (segment->holders[i].process == process) {
-            apipool_slot_t *slot = &segment->slots[segment->holders[i].slot];
-            slot->in_flight--;
-            slot->proving = segment->holders[i].proving ? 0 : slot->proving;
-            apipool_counts_add(&slot->counts, &unknown_end);
+            give_back(&segment->slots[segment->holders[i].slot], segment->holders[i].purpose);
             apipool_members_settle_locked(segment, segment->holders[i].slot);
             apipool_slot_let_go_locked(segment, i);
         }
@@ -270,6 +279,7 @@ apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
     for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
         segment->slots[i].in_flight = 0;
         segment->slots[i].proving = 0;
+        segment->slots[i].probing = 0;
         apipool_members_settle_locked(segment, i);
     }
     segment->header->holders_used = 0;

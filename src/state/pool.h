@@ -127,6 +127,7 @@ apr_status_t apipool_pool_leave_queue(apipool_segment_t *segment, apr_uint32_t w
 typedef struct {
     apr_interval_time_t cooldown_min, cooldown_max;
     apr_interval_time_t recover_min, recover_max;
+    apr_uint32_t recover_spread; /* permille of these that chance adds or takes away */
     apr_uint32_t max_errors;
 } apipool_policy_t;
 

@@ -3,6 +3,7 @@
 #include "account.h"
 #include "members.h"
 #include "pool.h"
+#include "recovery.h"
 #include "slots.h"
 #include "trouble.h"
 
@@ -96,8 +97,10 @@ static void lose(const result_t *result, apipool_event_e event)
         return;
     }
     slot->recover_tries = result->proving ? slot->recover_tries + 1 : 0;
-    apr_time_t at = apipool_health_recover_at(slot->recover_tries, result->now, policy->recover_min,
-                                              policy->recover_max);
+    slot->low = 0;
+    slot->rests_until = cooling;
+    apr_time_t at =
+        apipool_recovery_at_locked(result->segment, slot->recover_tries, policy, result->now);
     at = at > cooling ? at : cooling;
     move_to(result, state, at);
     if (state == APIPOOL_STATE_QUOTA) {

@@ -27,7 +27,8 @@ apr_uint32_t apipool_slot_amount(int window, apr_uint32_t tokens)
 
 /* With more leases than entries, which no httpd is likely to reach, some are held without a name and would
  * be lost with their process. */
-apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index, int proving)
+apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                      apipool_purpose_e purpose)
 {
     apipool_header_t *header = segment->header;
     apr_uint32_t i = header->holders_free;
@@ -42,14 +43,14 @@ apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t i
     }
     segment->holders[i].process = segment->process;
     segment->holders[i].slot = index;
-    segment->holders[i].proving = (apr_uint32_t)proving;
+    segment->holders[i].purpose = purpose;
     return i;
 }
 
 void apipool_slot_proved_locked(apipool_segment_t *segment, apr_uint32_t holder)
 {
     if (holder != APIPOOL_NONE) {
-        segment->holders[holder].proving = 0;
+        segment->holders[holder].purpose = APIPOOL_FOR_REQUEST;
     }
 }
 

@@ -19,7 +19,8 @@ apipool_window_span_e apipool_slot_span(int window);
 apr_uint32_t apipool_slot_amount(int window, apr_uint32_t tokens);
 
 /** Names this process as the holder of a lease; APIPOOL_NONE when there is no entry left for it. */
-apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index, int proving);
+apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                      apipool_purpose_e purpose);
 
 /** The holder's attempt has proved its key: nothing of that is left to be given back. */
 void apipool_slot_proved_locked(apipool_segment_t *segment, apr_uint32_t holder);

@@ -14,7 +14,7 @@
 #define DRAWS          4  /* at random, before the next usable key is taken */
 #define WEIGHTED_DRAWS 16
 #define AFFINITY_TRIES 4
-#define DUE_MAX        8
+#define UNPROVED_MAX   8
 #define BUSY_FOR       apr_time_from_sec(1)
 
 static apipool_group_t *group_of(const apipool_tier_t *tier, int part)
@@ -373,18 +373,18 @@ static apr_uint32_t choose(const apipool_tier_t *tier)
     return choose_spread(tier);
 }
 
-static apr_uint32_t find_due(const apipool_tier_t *tier, int *part)
+static apr_uint32_t find_unproved(const apipool_tier_t *tier, int *part)
 {
-    apr_uint32_t due[DUE_MAX];
+    apr_uint32_t unproved[UNPROVED_MAX];
     for (*part = 0; *part < tier->count; ++*part) {
-        int count =
-            tier->parts[*part].closed
-                ? 0
-                : apipool_members_due_locked(tier->segment, tier->parts[*part].source->group,
-                                             tier->parts[*part].lane, tier->now, due, DUE_MAX);
+        int count = tier->parts[*part].closed
+                        ? 0
+                        : apipool_members_unproved_locked(
+                              tier->segment, tier->parts[*part].source->group,
+                              tier->parts[*part].lane, tier->now, unproved, UNPROVED_MAX);
         for (int i = 0; i < count; i++) {
-            if (!is_passed_over(tier, due[i])) {
-                return due[i];
+            if (!is_passed_over(tier, unproved[i])) {
+                return unproved[i];
             }
         }
     }
@@ -400,10 +400,10 @@ static apr_uint32_t choose_usable(const apipool_tier_t *tier)
     return tier->skipped_count < APIPOOL_SKIPPED_MAX / 2 ? choose(tier) : draw_free(tier);
 }
 
-/* A key that waits to be tried again has the first claim on a request, unless that has tried one already. */
+/* A half-open key has the first claim on a request, unless that has tried one already. */
 apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part)
 {
-    apr_uint32_t index = tier->wanted->sure_first ? APIPOOL_NONE : find_due(tier, part);
+    apr_uint32_t index = tier->wanted->sure_first ? APIPOOL_NONE : find_unproved(tier, part);
     if (index != APIPOOL_NONE) {
         return index;
     }
@@ -414,7 +414,7 @@ apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part)
         fetch(tier->segment, index, sizeof(apipool_slot_t));
         return index;
     }
-    return tier->wanted->sure_first ? find_due(tier, part) : APIPOOL_NONE;
+    return tier->wanted->sure_first ? find_unproved(tier, part) : APIPOOL_NONE;
 }
 
 /* Notes why the tier had no key. */

@@ -58,9 +58,15 @@ static inline int should_be_proving(const apipool_slot_t *slot)
 
 static inline int should_be_recovering(const apipool_slot_t *slot)
 {
-    return !slot->proving &&
-           (apipool_health_is_recovering(slot->state) || slot->state == APIPOOL_STATE_HALF_OPEN);
+    return !slot->proving && !slot->probing && apipool_health_is_recovering(slot->state);
 }
+
+static inline int should_be_unproved(const apipool_slot_t *slot)
+{
+    return !slot->proving && slot->state == APIPOOL_STATE_HALF_OPEN;
+}
+
+enum { COOLING_HEAP = 1, HALF_OPEN_HEAP, DUE_HEAP };
 
 static inline const char *broken_bits(apipool_bits_t bits)
 {
@@ -74,24 +80,29 @@ static inline const char *broken_bits(apipool_bits_t bits)
 
 /* One heap: its slots know their place, belong there, and wake in order. */
 static inline const char *broken_heap(const apipool_segment_t *segment, apr_uint32_t group,
-                                      apr_uint32_t lane, int recovering)
+                                      apr_uint32_t lane, apr_uint32_t which)
 {
     const apipool_group_t *g = &segment->groups[group];
-    apr_uint32_t count = recovering ? g->recovering : g->lanes[lane].waiting;
+    apr_uint32_t count = which == DUE_HEAP         ? g->recovering
+                         : which == HALF_OPEN_HEAP ? g->half_open
+                                                   : g->lanes[lane].waiting;
+    int from_end = which == HALF_OPEN_HEAP;
     apr_uint32_t size = lane ? g->lanes[lane].room : g->size;
-    const apr_uint32_t *at =
-        count ? apr_rmm_addr_get(segment->rmm, lane ? g->lanes[lane].heap : g->heaps) : NULL;
+    const apr_uint32_t *at = count ? apr_rmm_addr_get(segment->rmm, lane ? g->lanes[lane].heap
+                                                                    : which == DUE_HEAP ? g->due
+                                                                                        : g->heaps)
+                                   : NULL;
     if (count > size) {
         return "a heap has more slots than room";
     }
     for (apr_uint32_t i = 0; i < count; i++) {
         apr_uint32_t up = i ? (i - 1) / 2 : 0;
-        const apipool_slot_t *slot = &segment->slots[at[recovering ? size - 1 - i : i]];
-        const apipool_slot_t *parent = &segment->slots[at[recovering ? size - 1 - up : up]];
+        const apipool_slot_t *slot = &segment->slots[at[from_end ? size - 1 - i : i]];
+        const apipool_slot_t *parent = &segment->slots[at[from_end ? size - 1 - up : up]];
         if (slot->group != group || slot->place[lane] != i) {
             return "a slot of a heap does not know its place";
         }
-        if (lane == 0 && slot->heap != (recovering ? 2u : 1u)) {
+        if (lane == 0 && slot->heap != which) {
             return "a slot does not know its heap";
         }
         if (parent->until[lane] > slot->until[lane]) {
@@ -103,7 +114,7 @@ static inline const char *broken_heap(const apipool_segment_t *segment, apr_uint
 
 /* What a group counts, counted anew. */
 typedef struct {
-    apr_uint32_t usable, held_up, recovering, waiting[APIPOOL_LANES];
+    apr_uint32_t usable, held_up, half_open, recovering, waiting[APIPOOL_LANES];
 } counts_t;
 
 static inline const char *broken_member(const apipool_segment_t *segment, apr_uint32_t group,
@@ -133,15 +144,17 @@ static inline const char *broken_member(const apipool_segment_t *segment, apr_ui
         slot->held != (apr_uint32_t)(should_be_full(slot) || should_be_proving(slot))) {
         return "a slot does not know what it counts as";
     }
-    apr_uint32_t heap = slot->state == APIPOOL_STATE_COOLING ? 1
-                        : should_be_recovering(slot)         ? 2
+    apr_uint32_t heap = slot->state == APIPOOL_STATE_COOLING ? COOLING_HEAP
+                        : should_be_unproved(slot)           ? HALF_OPEN_HEAP
+                        : should_be_recovering(slot)         ? DUE_HEAP
                                                              : 0;
     if (slot->heap != heap || (heap == 0) != (slot->place[0] == APIPOOL_NONE)) {
         return "a slot is not in the heap that its state asks for";
     }
     counts->usable += slot->usable;
     counts->held_up += slot->held;
-    counts->recovering += heap == 2;
+    counts->half_open += heap == HALF_OPEN_HEAP;
+    counts->recovering += heap == DUE_HEAP;
     return NULL;
 }
 
@@ -186,7 +199,7 @@ static inline const char *broken_group(const apipool_segment_t *segment, apr_uin
         fault = broken_ordinals(segment, group, seen, &counts);
     }
     for (apr_uint32_t lane = 0; !fault && lane < APIPOOL_LANES; lane++) {
-        fault = broken_heap(segment, group, lane, 0);
+        fault = broken_heap(segment, group, lane, COOLING_HEAP);
         if (!fault && counts.waiting[lane] != g->lanes[lane].waiting) {
             fault = "a lane counts those who wait wrongly";
         }
@@ -196,10 +209,13 @@ static inline const char *broken_group(const apipool_segment_t *segment, apr_uin
         }
     }
     if (!fault) {
-        fault = broken_heap(segment, group, 0, 1);
+        fault = broken_heap(segment, group, 0, HALF_OPEN_HEAP);
+    }
+    if (!fault) {
+        fault = broken_heap(segment, group, 0, DUE_HEAP);
     }
     if (!fault && (counts.usable != g->usable || counts.held_up != g->held_up ||
-                   counts.recovering != g->recovering)) {
+                   counts.half_open != g->half_open || counts.recovering != g->recovering)) {
         fault = "a group counts its members wrongly";
     }
     return fault;
@@ -226,15 +242,17 @@ static inline const char *broken_holders(const apipool_segment_t *segment)
     const apipool_header_t *header = segment->header;
     apr_uint32_t *held = calloc(header->capacity, sizeof(*held));
     apr_uint32_t *proving = calloc(header->capacity, sizeof(*proving));
+    apr_uint32_t *probing = calloc(header->capacity, sizeof(*probing));
     apr_uint32_t taken = 0, spare = 0;
-    const char *fault = held && proving ? NULL : "no memory";
+    const char *fault = held && proving && probing ? NULL : "no memory";
 
     for (apr_uint32_t i = 0; !fault && i < header->holders_used; i++) {
         const apipool_holder_t *holder = &segment->holders[i];
         if (holder->process) {
             taken++;
-            held[holder->slot]++;
-            proving[holder->slot] += holder->proving;
+            held[holder->slot] += holder->purpose != APIPOOL_FOR_PROBE;
+            proving[holder->slot] += holder->purpose == APIPOOL_FOR_PROOF;
+            probing[holder->slot] += holder->purpose == APIPOOL_FOR_PROBE;
         }
     }
     for (apr_uint32_t i = header->holders_free; !fault && i != APIPOOL_NONE;
@@ -254,9 +272,13 @@ static inline const char *broken_holders(const apipool_segment_t *segment)
         else if (proving[i] > 1 || slot->proving != proving[i]) {
             fault = "a slot is not proved by one request at most";
         }
+        else if (probing[i] > 1 || slot->probing != probing[i]) {
+            fault = "a slot is not probed once at most";
+        }
     }
     free(held);
     free(proving);
+    free(probing);
     return fault;
 }
 

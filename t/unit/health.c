@@ -32,7 +32,8 @@ static const struct {
     {ACTIVE, APIPOOL_EVENT_FAILED, ACTIVE},
     {ACTIVE, APIPOOL_EVENT_TRIPPED, TRIPPED},
     {ACTIVE, APIPOOL_EVENT_EXPIRED, ACTIVE},
-    {ACTIVE, APIPOOL_EVENT_DUE, ACTIVE},
+    {ACTIVE, APIPOOL_EVENT_PROBED, ACTIVE},
+    {ACTIVE, APIPOOL_EVENT_REFILLED, ACTIVE},
     {ACTIVE, APIPOOL_EVENT_ENABLED, ACTIVE},
     {ACTIVE, APIPOOL_EVENT_DISABLED, DISABLED},
     {COOLING, APIPOOL_EVENT_NONE, COOLING},
@@ -43,7 +44,8 @@ static const struct {
     {COOLING, APIPOOL_EVENT_FAILED, COOLING},
     {COOLING, APIPOOL_EVENT_TRIPPED, TRIPPED},
     {COOLING, APIPOOL_EVENT_EXPIRED, ACTIVE},
-    {COOLING, APIPOOL_EVENT_DUE, COOLING},
+    {COOLING, APIPOOL_EVENT_PROBED, COOLING},
+    {COOLING, APIPOOL_EVENT_REFILLED, COOLING},
     {COOLING, APIPOOL_EVENT_ENABLED, COOLING},
     {COOLING, APIPOOL_EVENT_DISABLED, DISABLED},
     {HALF_OPEN, APIPOOL_EVENT_NONE, HALF_OPEN},
@@ -54,7 +56,8 @@ static const struct {
     {HALF_OPEN, APIPOOL_EVENT_FAILED, HALF_OPEN},
     {HALF_OPEN, APIPOOL_EVENT_TRIPPED, TRIPPED},
     {HALF_OPEN, APIPOOL_EVENT_EXPIRED, HALF_OPEN},
-    {HALF_OPEN, APIPOOL_EVENT_DUE, HALF_OPEN},
+    {HALF_OPEN, APIPOOL_EVENT_PROBED, HALF_OPEN},
+    {HALF_OPEN, APIPOOL_EVENT_REFILLED, HALF_OPEN},
     {HALF_OPEN, APIPOOL_EVENT_ENABLED, HALF_OPEN},
     {HALF_OPEN, APIPOOL_EVENT_DISABLED, DISABLED},
     {QUOTA, APIPOOL_EVENT_NONE, QUOTA},
@@ -65,7 +68,8 @@ static const struct {
     {QUOTA, APIPOOL_EVENT_FAILED, QUOTA},
     {QUOTA, APIPOOL_EVENT_TRIPPED, QUOTA},
     {QUOTA, APIPOOL_EVENT_EXPIRED, QUOTA},
-    {QUOTA, APIPOOL_EVENT_DUE, HALF_OPEN},
+    {QUOTA, APIPOOL_EVENT_PROBED, HALF_OPEN},
+    {QUOTA, APIPOOL_EVENT_REFILLED, ACTIVE},
     {QUOTA, APIPOOL_EVENT_ENABLED, QUOTA},
     {QUOTA, APIPOOL_EVENT_DISABLED, DISABLED},
     {INVALID, APIPOOL_EVENT_NONE, INVALID},
@@ -76,7 +80,8 @@ static const struct {
     {INVALID, APIPOOL_EVENT_FAILED, INVALID},
     {INVALID, APIPOOL_EVENT_TRIPPED, INVALID},
     {INVALID, APIPOOL_EVENT_EXPIRED, INVALID},
-    {INVALID, APIPOOL_EVENT_DUE, HALF_OPEN},
+    {INVALID, APIPOOL_EVENT_PROBED, HALF_OPEN},
+    {INVALID, APIPOOL_EVENT_REFILLED, INVALID},
     {INVALID, APIPOOL_EVENT_ENABLED, INVALID},
     {INVALID, APIPOOL_EVENT_DISABLED, DISABLED},
     {TRIPPED, APIPOOL_EVENT_NONE, TRIPPED},
@@ -87,7 +92,8 @@ static const struct {
     {TRIPPED, APIPOOL_EVENT_FAILED, TRIPPED},
     {TRIPPED, APIPOOL_EVENT_TRIPPED, TRIPPED},
     {TRIPPED, APIPOOL_EVENT_EXPIRED, TRIPPED},
-    {TRIPPED, APIPOOL_EVENT_DUE, HALF_OPEN},
+    {TRIPPED, APIPOOL_EVENT_PROBED, HALF_OPEN},
+    {TRIPPED, APIPOOL_EVENT_REFILLED, TRIPPED},
     {TRIPPED, APIPOOL_EVENT_ENABLED, TRIPPED},
     {TRIPPED, APIPOOL_EVENT_DISABLED, DISABLED},
     {DISABLED, APIPOOL_EVENT_NONE, DISABLED},
@@ -98,7 +104,8 @@ static const struct {
     {DISABLED, APIPOOL_EVENT_FAILED, DISABLED},
     {DISABLED, APIPOOL_EVENT_TRIPPED, DISABLED},
     {DISABLED, APIPOOL_EVENT_EXPIRED, DISABLED},
-    {DISABLED, APIPOOL_EVENT_DUE, DISABLED},
+    {DISABLED, APIPOOL_EVENT_PROBED, DISABLED},
+    {DISABLED, APIPOOL_EVENT_REFILLED, DISABLED},
     {DISABLED, APIPOOL_EVENT_ENABLED, ACTIVE},
     {DISABLED, APIPOOL_EVENT_DISABLED, DISABLED},
 };
@@ -177,12 +184,13 @@ static void a_longer_streak_never_cools_for_less(void **unused)
     }
 }
 
-static void only_the_clock_and_operators_end_what_an_answer_began(void **unused)
+static void only_the_clock_a_balance_and_operators_end_what_an_answer_began(void **unused)
 {
     for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
         for (int event = 0; event < APIPOOL_EVENT_COUNT; event++) {
             if (state != HALF_OPEN && event != APIPOOL_EVENT_EXPIRED &&
-                event != APIPOOL_EVENT_ENABLED && state != ACTIVE) {
+                event != APIPOOL_EVENT_REFILLED && event != APIPOOL_EVENT_ENABLED &&
+                state != ACTIVE) {
                 assert_int_not_equal(
                     apipool_health_next((apipool_state_e)state, (apipool_event_e)event), ACTIVE);
             }
@@ -190,7 +198,7 @@ static void only_the_clock_and_operators_end_what_an_answer_began(void **unused)
     }
 }
 
-static void a_state_is_either_left_by_the_clock_or_by_a_proof_or_by_an_operator(void **unused)
+static void a_state_is_either_left_by_the_clock_or_by_a_probe_or_by_an_operator(void **unused)
 {
     static const int recovering[APIPOOL_STATE_COUNT] = {[QUOTA] = 1, [INVALID] = 1, [TRIPPED] = 1};
     for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
@@ -211,12 +219,20 @@ static void recovery_doubles_from_its_minimum_to_its_maximum(void **unused)
 {
     static const int seconds[] = {30, 60, 120, 240, 480, 600, 600};
     for (unsigned tries = 0; tries < 7; tries++) {
-        assert_int_equal(apipool_health_recover_at(tries, NOW, SEC(30), SEC(600)),
+        assert_int_equal(apipool_health_recover_at(tries, NOW, SEC(30), SEC(600), 1000),
                          NOW + SEC(seconds[tries]));
     }
-    assert_int_equal(apipool_health_recover_at(UINT32_MAX, NOW, SEC(30), SEC(600)), NOW + SEC(600));
-    assert_int_equal(apipool_health_recover_at(0, NOW, SEC(90), SEC(60)), NOW + SEC(60));
-    assert_int_equal(apipool_health_recover_at(40, NOW, 1, SEC(86400)), NOW + SEC(86400));
+    assert_int_equal(apipool_health_recover_at(UINT32_MAX, NOW, SEC(30), SEC(600), 1000),
+                     NOW + SEC(600));
+    assert_int_equal(apipool_health_recover_at(0, NOW, SEC(90), SEC(60), 1000), NOW + SEC(60));
+    assert_int_equal(apipool_health_recover_at(40, NOW, 1, SEC(86400), 1000), NOW + SEC(86400));
+}
+
+static void recovery_comes_a_share_sooner_or_later(void **unused)
+{
+    assert_int_equal(apipool_health_recover_at(1, NOW, SEC(30), SEC(600), 900), NOW + SEC(54));
+    assert_int_equal(apipool_health_recover_at(1, NOW, SEC(30), SEC(600), 1100), NOW + SEC(66));
+    assert_int_equal(apipool_health_recover_at(9, NOW, SEC(30), SEC(600), 1100), NOW + SEC(660));
 }
 
 int main(void)
@@ -226,10 +242,11 @@ int main(void)
         cmocka_unit_test(the_table_names_every_state_with_every_event_once),
         cmocka_unit_test(cooldowns_last_as_long_as_the_table_says),
         cmocka_unit_test(a_longer_streak_never_cools_for_less),
-        cmocka_unit_test(only_the_clock_and_operators_end_what_an_answer_began),
-        cmocka_unit_test(a_state_is_either_left_by_the_clock_or_by_a_proof_or_by_an_operator),
+        cmocka_unit_test(only_the_clock_a_balance_and_operators_end_what_an_answer_began),
+        cmocka_unit_test(a_state_is_either_left_by_the_clock_or_by_a_probe_or_by_an_operator),
         cmocka_unit_test(states_are_named_as_operators_see_them),
         cmocka_unit_test(recovery_doubles_from_its_minimum_to_its_maximum),
+        cmocka_unit_test(recovery_comes_a_share_sooner_or_later),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("health", tests, NULL, NULL);

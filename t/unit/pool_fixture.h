@@ -8,6 +8,7 @@
 
 #include "fixture.h"
 #include "pool.h"
+#include "recovery.h"
 
 #define NOW      apr_time_from_sec(1795348800)
 #define SEC(n)   apr_time_from_sec(n)
@@ -22,6 +23,7 @@ static apipool_lease_t lease;
 static apipool_outcome_t outcome;
 static apr_time_t retry_at;
 static apr_uint64_t client; /* who asks */
+static int probed;          /* before each request whatever is due is, and found accepted */
 
 static inline apr_uint32_t attach(const char *server, const char *name)
 {
@@ -49,6 +51,7 @@ static inline fixture_t *open_with(apr_uint32_t capacity)
     sources[1] = (apipool_source_t){.group = group_b, .weight = 1};
     memset(&limits, 0, sizeof(limits));
     client = 0;
+    probed = 1;
     policy = (apipool_policy_t){.cooldown_min = SEC(1),
                                 .cooldown_max = SEC(60),
                                 .recover_min = SEC(30),
@@ -128,8 +131,38 @@ static inline apipool_wanted_t want(apipool_strategy_e strategy)
     return wanted;
 }
 
+/* Lends the key of a group that is due to a probe. Returns 0 when there is none. */
+static inline int lend_due(apr_uint32_t group, apr_time_t now, apipool_lease_t *lent,
+                           apipool_state_e *state)
+{
+    int found;
+    assert_int_equal(apipool_recovery_next_due(segment, group, &policy, now, lent, state, &found),
+                     APR_SUCCESS);
+    return found;
+}
+
+static inline void tell_probe(const apipool_lease_t *lent, apipool_probed_e result, apr_time_t now)
+{
+    apipool_probe_report_t what = {.result = result, .policy = &policy};
+    assert_int_equal(apipool_recovery_probed(segment, lent, &what, now, &outcome), APR_SUCCESS);
+}
+
+static inline void probe_all(apr_time_t now)
+{
+    for (apr_uint32_t group = 0; group < segment->header->groups_used; group++) {
+        apipool_lease_t lent;
+        apipool_state_e state;
+        while (lend_due(group, now, &lent, &state)) {
+            tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, now);
+        }
+    }
+}
+
 static inline apipool_acquired_e acquire_wanted(const apipool_wanted_t *wanted, apr_time_t now)
 {
+    if (probed) {
+        probe_all(now);
+    }
     apipool_acquired_e result;
     assert_int_equal(apipool_pool_acquire(segment, wanted, now, &lease, &result, &retry_at),
                      APR_SUCCESS);

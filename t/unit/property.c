@@ -18,6 +18,7 @@
 #define ACCOUNTS  3 /* 0: none */
 #define MODELS    10
 #define LEASES    24
+#define PROBES    4
 #define PROCESSES 4
 #define LOG       64
 #define DAY       SEC(86400)
@@ -32,6 +33,8 @@ typedef struct {
         apr_uint32_t tokens, lease;
     } log[LOG]; /* of what it was lent for */
     apr_uint32_t logged, proving, in_flight, account;
+    int probing;
+    apr_time_t asked_at;
 } known_t;
 
 typedef struct {
@@ -46,6 +49,9 @@ typedef struct {
     apr_time_t account_floor[ACCOUNTS][MODELS];
     apr_uint64_t requests, successes, errors, verdicts, lost;
     apr_uint32_t waiter;
+    apipool_lease_t probe[PROBES];
+    apr_uint32_t prober[PROBES], probes;
+    int harmless; /* no probe says anything bad */
 } world_t;
 
 static world_t world;
@@ -88,6 +94,7 @@ static void begin(const apipool_rule_e *rules, apr_uint32_t rule_count, apr_uint
     world.rules = rules;
     world.rule_count = rule_count;
     world.waiter = APIPOOL_NONE;
+    probed = 0;
     limits = (apipool_key_limits_t){.rpm = 40, .concurrency = 6};
     populate();
 }
@@ -163,7 +170,7 @@ static int is_idle(const apipool_wanted_t *wanted, apr_uint32_t key)
     const apipool_hit_t *hit =
         apipool_account_find_locked(segment, slot->pool, slot->account, model, world.now);
     return !hit && (should_be_usable(slot) ||
-                    ((slot->state == APIPOOL_STATE_COOLING || should_be_recovering(slot)) &&
+                    ((slot->state == APIPOOL_STATE_COOLING || should_be_unproved(slot)) &&
                      slot->until[0] <= world.now));
 }
 
@@ -343,6 +350,14 @@ static void random_proof(void)
     }
 }
 
+static void forget_probe(apr_uint32_t which)
+{
+    world.keys[world.probe[which].slot].probing = 0;
+    world.probes--;
+    world.probe[which] = world.probe[world.probes];
+    world.prober[which] = world.prober[world.probes];
+}
+
 static void random_death(void)
 {
     apr_uint32_t process = 1 + draw(PROCESSES);
@@ -350,6 +365,11 @@ static void random_death(void)
     for (apr_uint32_t i = world.lent; i-- > 0;) {
         if (world.owner[i] == process) {
             forget_lease(i);
+        }
+    }
+    for (apr_uint32_t i = world.probes; i-- > 0;) {
+        if (world.prober[i] == process) {
+            forget_probe(i);
         }
     }
     world.waiter = APIPOOL_NONE; /* they are of all processes in turn */
@@ -369,6 +389,50 @@ static void random_import(void)
     assert_int_equal(add(group, name), APIPOOL_DUPLICATE);
 }
 
+/* A probe begins, or one that runs ends. A key that waits is not asked about twice within an interval. */
+static void random_probe(void)
+{
+    apr_uint32_t group = draw(2) ? group_a : group_b;
+    apipool_state_e state;
+    if (world.probes < PROBES && draw(2)) {
+        apipool_lease_t *probe = &world.probe[world.probes];
+        int found;
+        segment->process = 1 + draw(PROCESSES);
+        if (draw(4)) {
+            found = lend_due(group, world.now, probe, &state);
+        }
+        else {
+            assert_int_equal(apipool_recovery_next_balance(segment, group, SEC(600), world.now,
+                                                           probe, &state, &found),
+                             APR_SUCCESS);
+        }
+        if (found) {
+            known_t *known = &world.keys[probe->slot];
+            assert_false(known->probing);
+            assert_true(!apipool_health_is_recovering(state) || state == APIPOOL_STATE_QUOTA ||
+                        world.now >= known->asked_at + policy.recover_min);
+            known->probing = 1;
+            known->asked_at = world.now;
+            world.prober[world.probes++] = segment->process;
+        }
+    }
+    else if (world.probes) {
+        apr_uint32_t which = draw(world.probes);
+        apipool_probed_e any = (apipool_probed_e)draw(world.harmless ? APIPOOL_PROBED_REJECTED : 5);
+        apipool_probe_report_t what = {.result = draw(8) ? APIPOOL_PROBED_ACCEPTED : any,
+                                       .has_balance = draw(2) != 0,
+                                       .upstream_failed = draw(2) != 0,
+                                       .policy = &policy};
+        apipool_lease_t probe = world.probe[which];
+        forget_probe(which);
+        assert_int_equal(apipool_recovery_probed(segment, &probe, &what, world.now, &outcome),
+                         APR_SUCCESS);
+        if (what.result == APIPOOL_PROBED_ACCEPTED && what.has_balance) {
+            note_proof(&probe);
+        }
+    }
+}
+
 static void random_wait(void)
 {
     apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
@@ -386,11 +450,14 @@ static void random_wait(void)
 static void random_event(void)
 {
     apr_uint32_t dice = draw(1000);
-    if (dice < 420) {
+    if (dice < 400) {
         random_acquire();
     }
-    else if (dice < 820) {
+    else if (dice < 780) {
         random_report();
+    }
+    else if (dice < 860) {
+        random_probe();
     }
     else if (dice < 960) {
         world.now += draw(draw(50) ? SEC(2) : draw(10) ? SEC(60) : SEC(2000));
@@ -454,6 +521,7 @@ static void check_the_way_out(void)
     int usable = 0;
     assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
     sources[1].priority = 0;
+    probed = 1;
     for (int i = 0; world.now < end; i++) {
         sources[0].model = sources[1].model = (apr_uint64_t)(i % MODELS);
         apipool_acquired_e result = acquire_by(APIPOOL_STRATEGY_SMART, world.now);
@@ -519,6 +587,7 @@ static const apipool_rule_e limiting_rules[] = {APIPOOL_R00, APIPOOL_R01, APIPOO
 static void check_that_none_is_lost(const apipool_rule_e *rules, apr_uint32_t rule_count)
 {
     begin(rules, rule_count, 7654321);
+    world.harmless = 1;
     for (int i = 0; i < steps() / 10; i++) {
         random_event();
         assert_int_equal(world.lost, 0);

@@ -6,6 +6,8 @@
  *     SetHandler      mock-llm    in a <Location> or a virtual host
  *     MockLLMRecord   PATH        append every request to PATH, one JSON line each
  *     MockLLMDelay    MS          wait before each answer
+ *     MockLLMWords    PATH        lines "KEY WORDS": more words for a key, or for all with "*"; read for
+ *                                 every request, so that a test may change them
  *     MockLLMFlap     SECONDS     the word "flap" means 503 in each second period of that length
  */
 #define HTTPD_TEST_REQUIRE_APACHE 2
@@ -56,6 +58,7 @@
 
 typedef struct {
     const char *record;
+    const char *words;
     int delay_ms;
     int flap_seconds;
 } mock_conf_t;
@@ -369,12 +372,37 @@ static const char *credential(request_rec *r)
     return apr_table_get(r->headers_in, "x-api-key");
 }
 
-/* The words of the key and of the header X-Mock, between dashes. */
+/* What the file of words has for the key. */
+static const char *filed_words(mock_t *m)
+{
+    apr_file_t *file;
+    char line[1024];
+    const char *words = "";
+
+    if (!m->conf->words || apr_file_open(&file, m->conf->words, APR_FOPEN_READ | APR_FOPEN_BUFFERED,
+                                         APR_FPROT_OS_DEFAULT, m->r->pool) != APR_SUCCESS) {
+        return words;
+    }
+    while (apr_file_gets(line, sizeof(line), file) == APR_SUCCESS) {
+        const char *rest = line;
+        const char *key = ap_getword_white(m->r->pool, &rest);
+
+        if (!strcmp(key, "*") || (m->key && !strcmp(key, m->key))) {
+            words = apr_pstrcat(m->r->pool, words, "-", ap_getword_white(m->r->pool, &rest), NULL);
+        }
+    }
+    apr_file_close(file);
+    return words;
+}
+
+/* The words of the key, of the header X-Mock and of the file, between dashes. */
 static const char *script_words(mock_t *m)
 {
     const char *more = apr_table_get(m->r->headers_in, "X-Mock");
     const char *own = m->key && !strncmp(m->key, "sk-", 3) ? m->key + 3 : "";
-    char *words = apr_pstrcat(m->r->pool, "-", own, "-", more ? more : "", "-", NULL), *w;
+    char *words = apr_pstrcat(m->r->pool, "-", own, "-", more ? more : "", "-", filed_words(m), "-",
+                              NULL),
+         *w;
 
     for (w = words; *w; w++) {
         if (*w == ' ' || *w == ',') {
@@ -853,11 +881,61 @@ static void answer_delete(mock_t *m)
                                 id_after(m, "/files/")));
 }
 
+/* The words "balanceN" and "debtN" say it. */
+static const char *balance(mock_t *m)
+{
+    if (word_number(m, "debt") > 0) {
+        return apr_psprintf(m->r->pool, "-%d.00", word_number(m, "debt"));
+    }
+    return word_number(m, "balance") >= 0
+               ? apr_psprintf(m->r->pool, "%d.00", word_number(m, "balance"))
+               : "88.88";
+}
+
+/* The balance in a vendor's answer, between head and tail; with "nobalance" a page instead. */
+static void answer_balance(mock_t *m, const char *head, const char *tail)
+{
+    if (has_word(m, "nobalance")) {
+        static const char page[] = "<html><body>Please log in.</body></html>";
+
+        answer_bytes(m, "text/html", page, sizeof(page) - 1);
+        return;
+    }
+    answer_json(m, apr_pstrcat(m->r->pool, head, balance(m), tail, NULL));
+}
+
 static void answer_account(mock_t *m)
 {
-    answer_json(m, "{\"code\":20000,\"message\":\"OK\",\"status\":true,\"data\":{\"id\":\"u\","
+    answer_balance(m,
+                   "{\"code\":20000,\"message\":\"OK\",\"status\":true,\"data\":{\"id\":\"u\","
                    "\"name\":\"mock\",\"balance\":\"0.88\",\"chargeBalance\":\"88.00\","
-                   "\"totalBalance\":\"88.88\",\"status\":\"normal\"}}");
+                   "\"totalBalance\":\"",
+                   "\",\"status\":\"normal\"}}");
+}
+
+static void answer_deepseek(mock_t *m)
+{
+    answer_balance(m,
+                   "{\"is_available\":true,\"balance_infos\":[{\"currency\":\"CNY\","
+                   "\"total_balance\":\"",
+                   "\",\"granted_balance\":\"0.00\",\"topped_up_balance\":\"0.00\"}]}");
+}
+
+static void answer_moonshot(mock_t *m)
+{
+    answer_balance(m, "{\"code\":0,\"data\":{\"available_balance\":",
+                   ",\"voucher_balance\":0,\"cash_balance\":0},\"scode\":\"0x0\",\"status\":true}");
+}
+
+static void answer_openrouter(mock_t *m)
+{
+    if (has_word(m, "nolimit")) {
+        answer_json(m, "{\"data\":{\"label\":\"mock\",\"limit\":null,\"limit_remaining\":null,"
+                       "\"usage\":1.5,\"is_free_tier\":false}}");
+        return;
+    }
+    answer_balance(m, "{\"data\":{\"label\":\"mock\",\"limit\":100,\"limit_remaining\":",
+                   ",\"usage\":1.5,\"is_free_tier\":false}}");
 }
 
 static void answer_echo(mock_t *m)
@@ -922,6 +1000,9 @@ static const struct {
     {"GET", "/models", answer_models},
     {"GET", "/models/", answer_model},
     {"GET", "/user/info", answer_account},
+    {"GET", "/user/balance", answer_deepseek},
+    {"GET", "/users/me/balance", answer_moonshot},
+    {"GET", "/key", answer_openrouter},
     {"GET", "/realtime", answer_realtime},
     {"DELETE", "/files/", answer_delete},
 };
@@ -1152,7 +1233,9 @@ static const failure_t *find_failure(mock_t *m)
         return failure_named("429");
     }
     for (i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
-        if (has_word(m, failures[i].word)) {
+        const char *of_method = apr_pstrcat(m->r->pool, m->r->method, failures[i].word, NULL);
+
+        if (has_word(m, failures[i].word) || has_word(m, of_method)) {
             return &failures[i];
         }
     }
@@ -1589,6 +1672,7 @@ static void *merge_conf(apr_pool_t *pool, void *base, void *add)
     mock_conf_t *conf = apr_palloc(pool, sizeof(*conf));
 
     conf->record = inner->record ? inner->record : outer->record;
+    conf->words = inner->words ? inner->words : outer->words;
     conf->delay_ms = inner->delay_ms >= 0 ? inner->delay_ms : outer->delay_ms;
     conf->flap_seconds = inner->flap_seconds ? inner->flap_seconds : outer->flap_seconds;
     return conf;
@@ -1600,6 +1684,14 @@ static const char *set_record(cmd_parms *cmd, void *dir_conf, const char *arg)
 
     conf->record = ap_server_root_relative(cmd->pool, arg);
     return conf->record ? NULL : "MockLLMRecord: invalid path";
+}
+
+static const char *set_words(cmd_parms *cmd, void *dir_conf, const char *arg)
+{
+    mock_conf_t *conf = ap_get_module_config(cmd->server->module_config, &mock_llm_module);
+
+    conf->words = ap_server_root_relative(cmd->pool, arg);
+    return conf->words ? NULL : "MockLLMWords: invalid path";
 }
 
 static int is_number(const char *arg)
@@ -1632,6 +1724,7 @@ static const char *set_flap(cmd_parms *cmd, void *dir_conf, const char *arg)
 static const command_rec commands[] = {
     AP_INIT_TAKE1("MockLLMRecord", set_record, NULL, RSRC_CONF,
                   "the file to which every request is appended as a JSON line"),
+    AP_INIT_TAKE1("MockLLMWords", set_words, NULL, RSRC_CONF, "a file of more words for keys"),
     AP_INIT_TAKE1("MockLLMDelay", set_delay, NULL, RSRC_CONF,
                   "the milliseconds to wait before each answer"),
     AP_INIT_TAKE1("MockLLMFlap", set_flap, NULL, RSRC_CONF,

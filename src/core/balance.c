@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reads the answer to a balance request. */
+#include "balance.h"
+
+#include <apr_lib.h>
+#include <jansson.h>
+#include <string.h>
+
+/* Amounts are compared, not added up: a number too long for an integer is one all the same. */
+#define FLAGS     (JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL)
+#define INDEX_MAX 9 /* digits */
+
+int apipool_balance_is_pointer(const char *text)
+{
+    if (*text && *text != '/') {
+        return 0;
+    }
+    for (; *text; text++) {
+        if (*text == '~' && text[1] != '0' && text[1] != '1') {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int apipool_balance_is_currency(const char *text)
+{
+    apr_size_t len = 0;
+    while (len < APIPOOL_CURRENCY_SIZE && apr_isalnum(text[len])) {
+        len++;
+    }
+    return len > 0 && len < APIPOOL_CURRENCY_SIZE && !text[len];
+}
+
+int apipool_balance_number(const char *text, double *number)
+{
+    json_t *value = json_loads(text, FLAGS, NULL);
+    int is_number = json_is_number(value);
+    if (is_number) {
+        *number = json_number_value(value);
+    }
+    json_decref(value);
+    return is_number;
+}
+
+/* Whether a member's name is what a part of a pointer, up to len, stands for. */
+static int is_named(const char *name, const char *part, apr_size_t len)
+{
+    const char *end = part + len;
+    for (; part < end; part++, name++) {
+        char c = *part;
+        if (c == '~') {
+            c = *++part == '1' ? '/' : '~';
+        }
+        if (*name != c) {
+            return 0;
+        }
+    }
+    return !*name;
+}
+
+static json_t *member_of(json_t *object, const char *part, apr_size_t len)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(object, name, value)
+    {
+        if (is_named(name, part, len)) {
+            return value;
+        }
+    }
+    return NULL;
+}
+
+/* Digits without a leading zero; "-" stands for what is not there yet. */
+static json_t *element_of(json_t *array, const char *part, apr_size_t len)
+{
+    size_t index = 0;
+    if (!len || len > INDEX_MAX || (len > 1 && *part == '0')) {
+        return NULL;
+    }
+    for (apr_size_t i = 0; i < len; i++) {
+        if (!apr_isdigit(part[i])) {
+            return NULL;
+        }
+        index = index * 10 + (size_t)(part[i] - '0');
+    }
+    return json_array_get(array, index);
+}
+
+static json_t *value_at(json_t *value, const char *pointer)
+{
+    while (value && *pointer) {
+        const char *part = pointer + 1;
+        apr_size_t len = strcspn(part, "/");
+        value = json_is_object(value)  ? member_of(value, part, len)
+                : json_is_array(value) ? element_of(value, part, len)
+                                       : NULL;
+        pointer = part + len;
+    }
+    return value;
+}
+
+static void find_currency(json_t *answer, const char *currency, char *found)
+{
+    json_t *value = currency && *currency == '/' ? value_at(answer, currency) : NULL;
+    const char *text = value ? json_string_value(value) : currency;
+    *found = '\0';
+    if (text && apipool_balance_is_currency(text)) {
+        memcpy(found, text, strlen(text) + 1);
+    }
+}
+
+apipool_balance_e apipool_balance_read(const char *body, apr_size_t len, const char *pointer,
+                                       const char *currency, apipool_amount_t *amount)
+{
+    json_t *answer = json_loadb(body, len, FLAGS, NULL);
+    json_t *value = value_at(answer, pointer);
+    double number = json_number_value(value);
+    apipool_balance_e result = APIPOOL_BALANCE_UNREADABLE;
+
+    if (json_is_null(value)) {
+        result = APIPOOL_BALANCE_NONE;
+    }
+    else if (json_is_number(value) ||
+             (json_is_string(value) && apipool_balance_number(json_string_value(value), &number))) {
+        amount->amount = number;
+        find_currency(answer, currency, amount->currency);
+        result = APIPOOL_BALANCE_READ;
+    }
+    json_decref(answer);
+    return result;
+}

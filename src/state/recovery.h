@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Keys lent to probes, which ask their upstream about them at no cost, and what they find out. */
+#ifndef APIPOOL_STATE_RECOVERY_H
+#define APIPOOL_STATE_RECOVERY_H
+
+#include "balance.h"
+#include "pool.h"
+
+/* A key that is quota, invalid or tripped waits until it is due, and is then lent to a probe: to one at a
+ * time, and to the next one not before another interval of its own has passed. Requests get it again when
+ * a probe has found it accepted, as half open. All of this lies in the segment, so that it goes on where it
+ * was, whichever process asks. A lease counts neither as a request nor against a limit; if its holder's
+ * process ends, apipool_pool_reclaim gives it back.
+ *
+ * Like those of pool.h, these functions take the lock and may be called by any thread of any process. */
+
+/**
+ * Lends the key of a group that has been due longest. O(log keys).
+ * @param policy its recover_min, recover_max and recover_spread
+ * @param lease  result; the secret is a copy: wipe it with apipool_lease_wipe
+ * @param state  result: what the key is
+ * @param found  result: whether one is due
+ */
+apr_status_t apipool_recovery_next_due(apipool_segment_t *segment, apr_uint32_t group,
+                                       const apipool_policy_t *policy, apr_time_t now,
+                                       apipool_lease_t *lease, apipool_state_e *state, int *found);
+
+/**
+ * Lends the next key of a group whose balance should be read: every one that is active, cooling or out of
+ * quota has its turn once per interval, spread over it. O(1): looks at 1024 keys at most, and finds none if
+ * all of these are something else; ask again.
+ */
+apr_status_t apipool_recovery_next_balance(apipool_segment_t *segment, apr_uint32_t group,
+                                           apr_interval_time_t interval, apr_time_t now,
+                                           apipool_lease_t *lease, apipool_state_e *state,
+                                           int *found);
+
+/* What a probe has found out. */
+typedef enum {
+    APIPOOL_PROBED_UNKNOWN,   /* nothing that says anything about the key */
+    APIPOOL_PROBED_NOT_FOUND, /* nothing but that the upstream knows no such request */
+    APIPOOL_PROBED_ACCEPTED,
+    APIPOOL_PROBED_REJECTED,
+    APIPOOL_PROBED_SPENT
+} apipool_probed_e;
+
+typedef struct {
+    apipool_probed_e result;
+    int upstream_failed; /* there was no answer, or one of its own fault */
+    int is_check; /* lent by apipool_recovery_next_balance: puts off no probe that is due anyway */
+    int has_balance;          /* decides between accepted and spent */
+    apipool_amount_t balance; /* with has_balance */
+    int status;               /* of the answer, 0 without one */
+    apipool_rule_e rule;      /* of the verdict */
+    const apipool_policy_t *policy;
+} apipool_probe_report_t;
+
+/* Probes in a row that an upstream answers with "not found" until its keys go without. */
+#define APIPOOL_NOT_FOUND_MAX 3
+
+/**
+ * Gives a lease of this header back.
+ *
+ * Accepted: a key that waited becomes half open; one that its balance alone had taken out, active. Rejected
+ * and spent: it is invalid or quota; if it was waiting it waits twice as long as before. Unknown: nothing
+ * changes, the next probe comes when the same interval is over. Not found is the same until it has been the
+ * answer three times in a row: then there is no such request, and a real one has to try the key.
+ */
+apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                     const apipool_probe_report_t *report, apr_time_t now,
+                                     apipool_outcome_t *outcome);
+
+/** Whether the upstream of a group failed the last probe, or fails requests now. No lock. */
+int apipool_recovery_is_failing(const apipool_segment_t *segment, apr_uint32_t group);
+
+/** When a key is due after so many tries that failed. Private to src/state; the caller holds the lock. */
+apr_time_t apipool_recovery_at_locked(apipool_segment_t *segment, unsigned tries,
+                                      const apipool_policy_t *policy, apr_time_t now);
+
+#endif

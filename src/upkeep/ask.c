@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is asked about a key at no cost, and what the answer says of it. */
+#include "ask.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+int apipool_ask_has_balance(const apipool_pool_t *pool, const apipool_upstream_t *upstream)
+{
+    return pool->balance.interval &&
+           (apipool_provider_balance(upstream->provider) || pool->balance.path);
+}
+
+static const char *url_of(apr_pool_t *p, const apipool_upstream_t *upstream, const char *path,
+                          int from_root)
+{
+    apr_size_t len = strlen(upstream->url) - (from_root ? strlen(upstream->base_path) : 0);
+    while (len && upstream->url[len - 1] == '/') {
+        len--;
+    }
+    return apr_pstrcat(p, apr_pstrmemdup(p, upstream->url, len), path, NULL);
+}
+
+/* A known vendor's own request; what the operator has described is for the others. */
+static apipool_question_t ask_balance(apr_pool_t *p, const apipool_pool_t *pool,
+                                      const apipool_upstream_t *upstream)
+{
+    const apipool_balance_t *known = apipool_provider_balance(upstream->provider);
+    apipool_question_t question = {.pointer = known ? known->amount : pool->balance.pointer,
+                                   .currency = known ? known->currency : pool->balance.currency};
+    question.url = known ? url_of(p, upstream, known->request.path, known->request.from_root)
+                         : url_of(p, upstream, pool->balance.path, 0);
+    return question;
+}
+
+apipool_question_t apipool_ask(apr_pool_t *p, const apipool_pool_t *pool,
+                               const apipool_upstream_t *upstream, apipool_state_e state,
+                               int for_balance)
+{
+    apipool_question_t question = {.url = NULL};
+    const apipool_probe_t *probe = apipool_provider_probe(upstream->provider);
+    if (apipool_ask_has_balance(pool, upstream) && (for_balance || state == APIPOOL_STATE_QUOTA)) {
+        return ask_balance(p, pool, upstream);
+    }
+    if (probe) {
+        question.url = url_of(p, upstream, probe->path, probe->from_root);
+    }
+    return question;
+}
+
+/* Some page of a proxy in between, of status 200, says nothing of the key. */
+static int looks_like_json(const apipool_probe_answer_t *answer)
+{
+    apr_size_t at = 0;
+    while (at < answer->len && apr_isspace(answer->body[at])) {
+        at++;
+    }
+    return at < answer->len && (answer->body[at] == '{' || answer->body[at] == '[');
+}
+
+/* Without a minimum of the operator's, whatever is there is enough. */
+static int is_enough(const apipool_balance_check_t *check, double amount)
+{
+    return check->has_minimum ? amount >= check->minimum : amount > 0;
+}
+
+static apipool_probed_e read_balance(const apipool_question_t *question, const apipool_pool_t *pool,
+                                     const apipool_probe_answer_t *answer,
+                                     apipool_probe_report_t *report)
+{
+    apipool_balance_e result =
+        answer->whole ? apipool_balance_read(answer->body, answer->len, question->pointer,
+                                             question->currency, &report->balance)
+                      : APIPOOL_BALANCE_UNREADABLE;
+    if (result == APIPOOL_BALANCE_NONE) {
+        return APIPOOL_PROBED_ACCEPTED;
+    }
+    if (result == APIPOOL_BALANCE_UNREADABLE) {
+        return APIPOOL_PROBED_UNKNOWN;
+    }
+    report->has_balance = 1;
+    return is_enough(&pool->balance, report->balance.amount) ? APIPOOL_PROBED_ACCEPTED
+                                                             : APIPOOL_PROBED_SPENT;
+}
+
+static apipool_probed_e read_error(const apipool_probe_answer_t *answer)
+{
+    switch (answer->verdict.event) {
+    case APIPOOL_EVENT_QUOTA_SPENT:
+        return APIPOOL_PROBED_SPENT;
+    case APIPOOL_EVENT_REJECTED:
+        return APIPOOL_PROBED_REJECTED;
+    default:
+        return answer->status == HTTP_NOT_FOUND || answer->status == HTTP_METHOD_NOT_ALLOWED
+                   ? APIPOOL_PROBED_NOT_FOUND
+                   : APIPOOL_PROBED_UNKNOWN;
+    }
+}
+
+apipool_probe_report_t apipool_ask_judge(const apipool_question_t *question,
+                                         const apipool_pool_t *pool,
+                                         const apipool_probe_answer_t *answer, int for_balance)
+{
+    apipool_probe_report_t report = {.upstream_failed = answer->verdict.upstream_fault,
+                                     .is_check = for_balance,
+                                     .status = answer->status,
+                                     .rule = answer->verdict.rule,
+                                     .policy = &pool->policy};
+    if (answer->verdict.event != APIPOOL_EVENT_SUCCESS) {
+        report.result = read_error(answer);
+    }
+    else if (!ap_is_HTTP_SUCCESS(answer->status)) {
+        report.result = APIPOOL_PROBED_UNKNOWN;
+    }
+    else if (question->pointer) {
+        report.result = read_balance(question, pool, answer, &report);
+    }
+    else {
+        report.result = looks_like_json(answer) ? APIPOOL_PROBED_ACCEPTED : APIPOOL_PROBED_UNKNOWN;
+    }
+    if (for_balance && !report.has_balance) {
+        report.result = APIPOOL_PROBED_UNKNOWN;
+    }
+    return report;
+}

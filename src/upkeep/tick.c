@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Once a second, in one process of all: what has to be done without a request. */
+#include "tick.h"
+
+#include <mod_watchdog.h>
+
+#include "due.h"
+
+#define NAME "apipool"
+
+/* What is done by the clock, in this order and, when it stops, the other way round. run must not block: the
+ * watchdog's thread is one for all, and httpd waits for it when the process ends. */
+static const struct {
+    const char *name;
+    apr_status_t (*start)(apipool_upkeep_t *upkeep);
+    void (*run)(apipool_upkeep_t *upkeep, apr_time_t now);
+    void (*stop)(apipool_upkeep_t *upkeep); /* after a start that failed, too */
+} jobs[] = {
+    {"probes", apipool_due_start, apipool_due_run, apipool_due_stop},
+};
+
+#define JOBS ((int)(sizeof(jobs) / sizeof(*jobs)))
+
+static int
+    started[JOBS]; /* of the process that is the singleton; used by the watchdog's thread alone */
+
+static void start(apipool_upkeep_t *upkeep)
+{
+    for (int i = 0; i < JOBS; i++) {
+        apr_status_t rv = jobs[i].start(upkeep);
+        started[i] = rv == APR_SUCCESS;
+        if (!started[i]) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, upkeep->server,
+                         APIPOOL_LOG(0062) "cannot begin with %s; this process does without",
+                         jobs[i].name);
+        }
+    }
+}
+
+static void run(apipool_upkeep_t *upkeep)
+{
+    for (int i = 0; i < JOBS; i++) {
+        if (started[i]) {
+            jobs[i].run(upkeep, apr_time_now());
+        }
+    }
+}
+
+static void stop(apipool_upkeep_t *upkeep)
+{
+    for (int i = JOBS - 1; i >= 0; i--) {
+        jobs[i].stop(upkeep);
+        started[i] = 0;
+    }
+}
+
+/* Anything but APR_SUCCESS would be the last call in this process. */
+static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
+{
+    (void)scratch;
+    switch (state) {
+    case AP_WATCHDOG_STATE_STARTING:
+        start(data);
+        break;
+    case AP_WATCHDOG_STATE_RUNNING:
+        run(data);
+        break;
+    case AP_WATCHDOG_STATE_STOPPING:
+        stop(data);
+        break;
+    default:
+        break;
+    }
+    return APR_SUCCESS;
+}
+
+int apipool_tick_register(apr_pool_t *pconf, server_rec *main_server, apipool_segment_t *segment,
+                          const apr_array_header_t *pools)
+{
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get_instance =
+        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *register_callback =
+        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
+    ap_watchdog_t *watchdog;
+
+    if (!get_instance || !register_callback) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,
+                     APIPOOL_LOG(0063) "mod_apipool needs mod_watchdog, which is not loaded: keys "
+                                       "that are lost would never come back; add LoadModule "
+                                       "watchdog_module modules/mod_watchdog.so");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    apipool_upkeep_t *upkeep = apr_pcalloc(pconf, sizeof(*upkeep));
+    upkeep->server = main_server;
+    upkeep->segment = segment;
+    upkeep->pools = pools;
+    apr_status_t rv = get_instance(&watchdog, NAME, 0, 1, pconf);
+    if (rv == APR_SUCCESS) {
+        rv = register_callback(watchdog, AP_WD_TM_INTERVAL, upkeep, on_watchdog);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+                     APIPOOL_LOG(0064) "cannot take part in mod_watchdog");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Once a second, in one process of all: what has to be done without a request. */
+#ifndef APIPOOL_UPKEEP_TICK_H
+#define APIPOOL_UPKEEP_TICK_H
+
+#include "config.h"
+
+/* What the jobs work on. Made in post_config; a child that becomes the singleton puts to it what it makes. */
+typedef struct {
+    server_rec *server;
+    apipool_segment_t *segment;
+    const apr_array_header_t *pools; /* apipool_pool_t *, of all servers */
+    struct apipool_due_t *due;       /* due.c's */
+} apipool_upkeep_t;
+
+/**
+ * Takes part in mod_watchdog's singleton: post_config.
+ * @param pools of all servers; lives as long as pconf
+ * @return OK, or HTTP_INTERNAL_SERVER_ERROR after a message that says why
+ */
+int apipool_tick_register(apr_pool_t *pconf, server_rec *main_server, apipool_segment_t *segment,
+                          const apr_array_header_t *pools);
+
+#endif

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+# Keys that were lost come back through requests that cost nothing, by the clock, whatever process sends them.
+use strict;
+use warnings;
+
+use APIPoolTest qw(pool_server metrics request wait_for spew upstream_since closed_port serve_raw read_request);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my %words;
+
+# What the upstream does with keys from now on: (KEY => words, ...).
+sub script {
+    my ($httpd, %more) = @_;
+    %words = (%words, %more);
+    my $text = join '', map {"$_ $words{$_}\n"} grep { length $words{$_} } sort keys %words;
+    spew("$httpd->{dir}/words.new", $text);
+    rename "$httpd->{dir}/words.new", "$httpd->{dir}/words" or die "$!\n";
+    return;
+}
+
+sub upstream {
+    my ($name, $options) = @_;
+    return 'http://127.0.0.1:@PORT@/mock/' . "$name/v1" . ($options // '');
+}
+
+my $mock = qq(MockLLMRecord \@DIR\@/upstream.jsonl\nMockLLMWords \@DIR\@/words\n<Location "/mock">\n    SetHandler mock-llm\n</Location>\n);
+
+sub server {
+    my ($pools, %options) = @_;
+    return pool_server($pools, %options, config => $mock . ($options{config} // ''));
+}
+
+sub record {
+    my ($httpd, $key) = @_;
+    return grep { !$key || $_->{key} eq $key } upstream_since(0, "$httpd->{dir}/upstream.jsonl");
+}
+
+sub chat {
+    my ($httpd, $pool) = @_;
+    return request(POST => "/$pool/chat/completions", base => $httpd->{base}, content => '{"model":"m"}');
+}
+
+sub state_of {
+    my ($httpd, $pool, $states, $seconds) = @_;
+    my $got;
+    wait_for(sub { $got = metrics($httpd->{base})->states($pool); Test::More::eq_hash($got, $states) }, $seconds || 20);
+    return $got;
+}
+
+# One key of a pool by how it is lost: words for it, and the state.
+my %losses = (
+    refused => ['401', 'invalid'],
+    spent => ['quota402', 'quota'],
+    failing => ['POST500', 'tripped'],
+);
+
+my $httpd = server(
+    {   (map { ($_ => {
+                    keys => ["sk-$_-aaaaaaaaaaaa", "sk-$_-good-bbbbbbbb"],
+                    upstreams => [upstream($_)],
+                    lines => "APIPoolRecover 2 4\n    APIPoolMaxErrors 1\n    APIPoolRetries 1\n    APIPoolStrategy round-robin",
+                }) } keys %losses),
+        down => {
+            keys => [map {"sk-down-$_-aaaaaaaaaaaa"} 1 .. 6],
+            upstreams => [upstream('down')],
+            lines => "APIPoolRecover 1 8\n    APIPoolRotations 9",
+        },
+        without => {
+            keys => ['sk-without-aaaaaaaaaaaa'],
+            upstreams => [upstream('without')],
+            lines => 'APIPoolRecover 1 1',
+        },
+    },
+    config => "StartServers 4\nMinSpareThreads 75\n"
+);
+
+subtest 'each lost key comes back by a free request and one real one' => sub {
+    for my $how (sort keys %losses) {
+        my ($words, $state) = @{$losses{$how}};
+        my $key = "sk-$how-aaaaaaaaaaaa";
+        script($httpd, $key => $words);
+        for (1 .. 4) {
+            is chat($httpd, $how)->{status}, 200, "$how: clients get answers";
+        }
+        is_deeply state_of($httpd, $how, {$state => 1, active => 1}), {$state => 1, active => 1}, "... one key is $state";
+        my $before = record($httpd, $key);
+        script($httpd, $key => $how eq 'failing' ? 'GET503-POST500' : $words);
+        wait_for(sub { record($httpd, $key) > $before });
+        my @probe = (record($httpd, $key))[$before];
+        is $probe[0]{method}, 'GET', '... a request asks about it';
+        is $probe[0]{uri}, "/mock/$how/v1/models", '... for the list of models';
+        is $probe[0]{headers}{authorization}, "Bearer $key", '... with the key';
+        is metrics($httpd->{base})->states($how)->{$state}, 1, '... in vain';
+        script($httpd, $key => '');
+        is_deeply state_of($httpd, $how, {half_open => 1, active => 1}), {half_open => 1, active => 1},
+            '... until it is accepted, which makes it half open';
+        is scalar(grep { $_->{method} ne 'GET' } (record($httpd, $key))[$before .. record($httpd, $key) - 1]), 0,
+            '... at the cost of nothing';
+        is chat($httpd, $how)->{status}, 200, '... a real request';
+        is_deeply state_of($httpd, $how, {active => 2}), {active => 2}, '... proves it';
+    }
+    like $httpd->log, qr/apipool:info\].*key \w{16}: asked about its recovery, R00 \(200\), half_open/, 'the log tells';
+};
+
+subtest 'a failing upstream costs one request per key and interval' => sub {
+    script($httpd, map { ("sk-down-$_-aaaaaaaaaaaa" => '401') } 1 .. 6);
+    is chat($httpd, 'down')->{status}, 401, 'all keys are lost';
+    is_deeply state_of($httpd, 'down', {invalid => 6}), {invalid => 6}, '... really';
+    script($httpd, map { ("sk-down-$_-aaaaaaaaaaaa" => '503') } 1 .. 6);
+    sleep 6;
+    script($httpd, map { ("sk-down-$_-aaaaaaaaaaaa" => '') } 1 .. 6);
+    is_deeply state_of($httpd, 'down', {half_open => 6}, 10), {half_open => 6}, 'all are back when it is';
+    for my $number (1 .. 6) {
+        my @times = map { $_->{time} } grep { $_->{method} eq 'GET' } record($httpd, "sk-down-$number-aaaaaaaaaaaa");
+        cmp_ok scalar @times, '>=', 2, "key $number was asked about again and again";
+        my @gaps = map { $times[$_] - $times[$_ - 1] } 1 .. $#times;
+        is scalar(grep { $_ < 0.9 } @gaps), 0, '... never twice within its interval' or diag "@gaps";
+    }
+};
+
+subtest 'an upstream that knows no such request' => sub {
+    my $key = 'sk-without-aaaaaaaaaaaa';
+    script($httpd, $key => '401');
+    is chat($httpd, 'without')->{status}, 401, 'the key is lost';
+    script($httpd, $key => 'GET404');
+    is_deeply state_of($httpd, 'without', {half_open => 1}), {half_open => 1}, 'a real request may try the key';
+    is scalar(grep { $_->{method} eq 'GET' && $_->{status} == 404 } record($httpd, $key)), 3, '... after three answers of that kind';
+    is chat($httpd, 'without')->{status}, 200, '... and it does';
+};
+
+is $httpd->faults, '', 'nothing went wrong';
+undef $httpd;
+
+subtest 'another process goes on when the one that asks is killed' => sub {
+    my @keys = map {"sk-killed-$_-aaaaaaaaaaaa"} 1 .. 8;
+    %words = ();
+    my $server = server({killed => {keys => \@keys, upstreams => [upstream('killed')],
+                lines => "APIPoolRecover 1 2\n    APIPoolRotations 9"}},
+        config => "StartServers 4\nMinSpareThreads 75\nLogLevel watchdog:debug\n");
+    script($server, map { ($_ => '401') } @keys);
+    is chat($server, 'killed')->{status}, 401, 'all keys are lost';
+    my %pids;
+    for my $round (1 .. 3) {
+        my $before = () = $server->log =~ /asked about its recovery/g;
+        wait_for(sub { (my @lines = $server->log =~ /asked about its recovery/g) > $before + 4 }, 20);
+        my ($pid) = reverse $server->log =~ /\[pid (\d+):[^\n]*asked about its recovery/g;
+        ok !$pids{$pid}++, "a process asks, round $round";
+        kill KILL => $pid;
+        wait_for(sub { !kill 0 => $pid });
+    }
+    script($server, map { ($_ => '') } @keys);
+    is_deeply state_of($server, 'killed', {half_open => 8}), {half_open => 8}, 'all come back';
+    my @lines = $server->log =~ /\[pid (\d+):[^\n]*asked about its recovery/g;
+    my $turns = grep { $lines[$_] != $lines[$_ - 1] } 1 .. $#lines;
+    is $turns, keys(%pids), 'one process at a time has asked';
+    for my $key (@keys) {
+        my @times = map { $_->{time} } grep { $_->{method} eq 'GET' } record($server, $key);
+        my @gaps = map { $times[$_] - $times[$_ - 1] } 1 .. $#times;
+        is scalar(grep { $_ < 0.9 } @gaps), 0, '... never twice within an interval' or diag "@gaps";
+    }
+};
+
+subtest 'httpd stops while an upstream is silent' => sub {
+    my $asked = APIPoolTest::check_dir() . '/t/logs/asked';
+    my $port = serve_raw(sub { read_request($_[0]); spew($asked, 1); sleep 60 });
+    %words = ();
+    my $server = server({silent => {keys => {first => ['sk-silent-aaaaaaaaaaaa']},
+                upstreams => [upstream('silent', ' name=first')], lines => 'APIPoolRecover 1 1'}});
+    script($server, 'sk-silent-aaaaaaaaaaaa' => '401');
+    is chat($server, 'silent')->{status}, 401, 'a key is lost';
+    my $text = APIPoolTest::slurp("$server->{dir}/httpd.conf") =~ s{http://127.0.0.1:\d+/mock/silent/v1}{http://127.0.0.1:$port/v1}r;
+    spew("$server->{dir}/httpd.conf", $text);
+    $server->graceful;
+    wait_for(sub { $server->log =~ /SIGUSR1|resuming normal operations.*resuming/s });
+    ok wait_for(sub { -f $asked }, 20), 'it is asked about';
+    my $begun = time;
+    $server->stop;
+    cmp_ok time - $begun, '<', 20, 'httpd ends without waiting for the answer';
+    unlike $server->log, qr/did not exit|AH0004[56]/, '... and kills nobody';
+};
+
+done_testing;
