@@ -8,6 +8,7 @@
 #include "config.h"
 #include "gate.h"
 #include "keyfile.h"
+#include "lasting.h"
 #include "link.h"
 #include "metrics.h"
 #include "outcome.h"
@@ -25,18 +26,7 @@
 #include <http_request.h>
 #include <mod_status.h>
 #include <mpm_common.h>
-#include <unixd.h>
 #include <util_mutex.h>
-
-#define MUTEX_TYPE   "apipool"
-#define RETAINED_KEY "mod_apipool"
-
-/* Lives as long as the parent process, across graceful restarts. */
-typedef struct {
-    apr_shm_t *shm;
-    apr_global_mutex_t *mutex;
-    apr_uint32_t capacity, recent;
-} retained_t;
 
 static apipool_segment_t *segment; /* of this generation; NULL in the parent's first pass */
 
@@ -68,7 +58,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     (void)plog;
     (void)ptemp;
-    apr_status_t rv = ap_mutex_register(pconf, MUTEX_TYPE, NULL, APR_LOCK_DEFAULT, 0);
+    apr_status_t rv = ap_mutex_register(pconf, APIPOOL_MUTEX, NULL, APR_LOCK_DEFAULT, 0);
     return rv == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
@@ -77,72 +67,6 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     (void)plog;
     (void)ptemp;
     return apipool_config_check(pconf, s);
-}
-
-static apr_status_t make_segment(retained_t *retained, server_rec *s)
-{
-    apr_pool_t *process_pool = s->process->pool;
-    apr_status_t rv =
-        ap_global_mutex_create(&retained->mutex, NULL, MUTEX_TYPE, NULL, s, process_pool, 0);
-    if (rv == APR_SUCCESS) {
-        retained->capacity = apipool_config_capacity(s);
-        retained->recent = apipool_config_recent(s);
-        rv = apipool_segment_create(&retained->shm, retained->capacity, retained->recent,
-                                    process_pool);
-    }
-    return rv;
-}
-
-/* A graceful restart with a new build may find memory that it cannot read. The old children keep it. */
-static apr_status_t view_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
-{
-    apr_status_t rv = apipool_segment_view(&segment, retained->shm, retained->mutex, pconf);
-    if (rv != APR_EINVAL) {
-        return rv;
-    }
-    ap_log_error(
-        APLOG_MARK, APLOG_WARNING, 0, s,
-        APIPOOL_LOG(0044) "the shared memory of another build cannot be adopted; the pools "
-                          "start anew");
-    rv = make_segment(retained, s);
-    return rv == APR_SUCCESS ? apipool_segment_view(&segment, retained->shm, retained->mutex, pconf)
-                             : rv;
-}
-
-static apr_status_t open_segment(apr_pool_t *pconf, server_rec *s)
-{
-    retained_t *retained = ap_retained_data_get(RETAINED_KEY);
-    apr_uint32_t wanted = apipool_config_capacity(s);
-    apr_status_t rv = APR_SUCCESS;
-
-    if (!retained) {
-        retained = ap_retained_data_create(RETAINED_KEY, sizeof(*retained));
-        rv = make_segment(retained, s);
-    }
-    else if (retained->capacity != wanted) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
-                                       "then it stays %u",
-                     wanted, retained->capacity);
-    }
-    if (retained->recent != apipool_config_recent(s)) {
-        ap_log_error(
-            APLOG_MARK, APLOG_WARNING, 0, s,
-            APIPOOL_LOG(0046) "APIPoolRecent %u takes effect after a full stop; until then "
-                              "it stays %u",
-            apipool_config_recent(s), retained->recent);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = view_segment(retained, pconf, s);
-    }
-    if (rv == APR_SUCCESS && !ap_unixd_mpm_get_retained_data()->was_graceful) {
-        rv = apipool_pool_reclaim_all(segment); /* whoever held one has been ended */
-    }
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
-                     APIPOOL_LOG(0041) "cannot set up shared memory for %u keys", wanted);
-    }
-    return rv;
 }
 
 static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_t *ptemp)
@@ -169,11 +93,13 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
-    if (open_segment(pconf, main_server) != APR_SUCCESS) {
+    segment = apipool_lasting_open(pconf, main_server);
+    if (!segment) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     apipool_request_use_segment(segment);
     apr_array_header_t *pools = apipool_config_all_pools(pconf, main_server);
+    apr_uint64_t changes = segment->header->changes;
     if (apipool_pool_retire_all(segment) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -182,6 +108,10 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
+    if (segment->header->changes != changes &&
+        apipool_lasting_keep_keys(main_server, ptemp) != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     apipool_verify_warn(pools);
     ap_add_version_component(pconf, "mod_apipool/" APIPOOL_VERSION);
     return apipool_tick_register(pconf, main_server, segment, pools);
@@ -189,9 +119,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 
 static void child_init(apr_pool_t *pchild, server_rec *main_server)
 {
-    apipool_segment_enter(segment);
-    apr_status_t rv = apr_global_mutex_child_init(
-        &segment->mutex, apr_global_mutex_lockfile(segment->mutex), pchild);
+    apr_status_t rv = apipool_lasting_enter(pchild);
     apr_array_header_t *pools = apipool_config_all_pools(pchild, main_server);
     for (int i = 0; i < pools->nelts && rv == APR_SUCCESS; i++) {
         rv = apipool_upstream_init_child(APR_ARRAY_IDX(pools, i, apipool_pool_t *), pchild);

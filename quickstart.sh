@@ -162,6 +162,7 @@ CONF
             ;;
         esac
         cat << CONF
+APIPoolStore $run/store
 <APIPool main>
     APIPoolUpstream $upstream
     APIPoolKeyFile "$keys"

@@ -220,6 +220,7 @@ MaxKeepAliveRequests 0
 KeepAliveTimeout 300
 
 APIPoolCapacity 65536
+APIPoolStore "$work/store"
 <APIPool bench>
     APIPoolUpstream http://127.0.0.1:$upstream_port
     APIPoolKeyFile "$work/keys"

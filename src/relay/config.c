@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <http_ssl.h>
+#include <unixd.h>
 
 #include <apr_hash.h>
 #include <apr_strings.h>
@@ -117,6 +118,19 @@ apr_uint32_t apipool_config_recent(server_rec *main_server)
 {
     apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
     return conf->recent >= 0 ? (apr_uint32_t)conf->recent : 1000;
+}
+
+void apipool_config_store(server_rec *main_server, apipool_store_settings_t *settings)
+{
+    apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
+    memset(settings, 0, sizeof(*settings));
+    settings->path = conf->store ? conf->store : APIPOOL_STORE;
+    settings->dbm = conf->dbm;
+    settings->secret_path = conf->secret_file;
+    settings->owner.user = ap_unixd_config.user_id;
+    settings->owner.group = ap_unixd_config.group_id;
+    settings->interval = conf->save_interval ? conf->save_interval : apr_time_from_sec(60);
+    settings->max_pending = conf->max_pending ? (apr_uint32_t)conf->max_pending : 1000;
 }
 
 apipool_strategy_e apipool_config_strategy(const apipool_pool_t *pool, const char *endpoint)

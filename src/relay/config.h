@@ -7,6 +7,7 @@
 
 #include "pool.h"
 #include "relay.h"
+#include "store.h"
 
 /* Everything here is made while the configuration is read, lives in pconf, is completed in
  * post_config (indices into the segment, workers) and is read-only in children. */
@@ -109,11 +110,14 @@ typedef struct {
 } apipool_dir_conf_t;
 
 typedef struct {
-    apr_array_header_t *pools; /* apipool_pool_t * */
-    apr_array_header_t *uses;  /* apipool_use_t * */
-    apipool_pool_t *open_pool; /* the <APIPool> being read */
-    int capacity;              /* main server only; 0: not said */
-    int recent;                /* main server only; -1: not said */
+    apr_array_header_t *pools;             /* apipool_pool_t * */
+    apr_array_header_t *uses;              /* apipool_use_t * */
+    apipool_pool_t *open_pool;             /* the <APIPool> being read */
+    int capacity;                          /* main server only; 0: not said */
+    int recent;                            /* main server only; -1: not said */
+    const char *store, *dbm, *secret_file; /* main server only, as the rest; NULL: not said */
+    apr_int64_t save_interval;             /* microseconds; 0: not said */
+    apr_int64_t max_pending;               /* 0: not said */
 } apipool_server_conf_t;
 
 extern const command_rec apipool_directives[];
@@ -134,6 +138,9 @@ apr_uint32_t apipool_config_capacity(server_rec *main_server);
 
 /** Entries of the ring of requests that the configuration asks for. */
 apr_uint32_t apipool_config_recent(server_rec *main_server);
+
+/** Where and how often the configuration asks to save; what reports is left out. */
+void apipool_config_store(server_rec *main_server, apipool_store_settings_t *settings);
 
 /** All pools of all servers, each once: apipool_pool_t *. httpd lets virtual hosts without a directive of
  *  ours share the main server's configuration. */

@@ -15,6 +15,8 @@ APLOG_USE_MODULE(apipool);
 /* The only symbol the DSO exports: everything else is built with hidden visibility. */
 extern module AP_MODULE_DECLARE_DATA apipool_module __attribute__((visibility("default")));
 
+#define APIPOOL_MUTEX "apipool" /* as the Mutex directive knows it */
+
 /* A tag is never reused: operators search for it. One per call site. */
 #define APIPOOL_LOG(number) "AP" #number ": "
 

@@ -111,7 +111,8 @@ static apr_uint32_t *head_of(apipool_segment_t *segment, apr_uint64_t id)
     return &segment->heads[id & (segment->header->heads - 1)];
 }
 
-static apr_uint32_t find_locked(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id)
+apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                      apr_uint64_t id)
 {
     apr_uint32_t i = *head_of(segment, id);
     while (i != APIPOOL_NONE && (segment->slots[i].id != id || segment->slots[i].pool != pool)) {
@@ -120,9 +121,12 @@ static apr_uint32_t find_locked(apipool_segment_t *segment, apr_uint32_t pool, a
     return i;
 }
 
-static void describe(apipool_slot_t *slot, const apipool_key_item_t *item)
+/* Returns whether anything is other than before. */
+static int describe(apipool_slot_t *slot, const apipool_key_item_t *item)
 {
-    const apipool_key_limits_t *said = &item->limits;
+    const apipool_key_limits_t *said = &item->limits, before = slot->limits;
+    apr_uint32_t weight = slot->weight;
+    apr_uint64_t account = slot->account;
     slot->weight = item->weight ? item->weight : slot->weight;
     slot->account = item->account ? apipool_hash(item->account) : slot->account;
     slot->limits.rpm = said->rpm ? said->rpm : slot->limits.rpm;
@@ -130,6 +134,8 @@ static void describe(apipool_slot_t *slot, const apipool_key_item_t *item)
     slot->limits.tpm = said->tpm ? said->tpm : slot->limits.tpm;
     slot->limits.tpd = said->tpd ? said->tpd : slot->limits.tpd;
     slot->limits.concurrency = said->concurrency ? said->concurrency : slot->limits.concurrency;
+    return slot->weight != weight || slot->account != account ||
+           memcmp(&slot->limits, &before, sizeof(before)) != 0;
 }
 
 static apipool_added_e update_locked(apipool_segment_t *segment, apr_uint32_t group,
@@ -143,8 +149,9 @@ static apipool_added_e update_locked(apipool_segment_t *segment, apr_uint32_t gr
         segment->slots[index].failed_streak = 0; /* counted against the others of its group */
         segment->slots[index].round = 0;
         apipool_members_add_locked(segment, group, index);
+        segment->header->changes++;
     }
-    describe(&segment->slots[index], item);
+    segment->header->changes += (apr_uint64_t)describe(&segment->slots[index], item);
     return APIPOOL_DUPLICATE;
 }
 
@@ -153,7 +160,7 @@ static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group
 {
     apipool_header_t *header = segment->header;
     apr_uint32_t pool = segment->groups[group].pool;
-    apr_uint32_t index = find_locked(segment, pool, id);
+    apr_uint32_t index = apipool_pool_find_locked(segment, pool, id);
 
     if (index != APIPOOL_NONE) {
         return update_locked(segment, group, index, item);
@@ -177,6 +184,7 @@ static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group
     slot->next = *head_of(segment, id);
     *head_of(segment, id) = index;
     apipool_members_add_locked(segment, group, index);
+    header->changes++;
     return APIPOOL_ADDED;
 }
 
@@ -190,6 +198,21 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
         return rv;
     }
     *added = add_locked(segment, group, id, item, now);
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_pool_set_account(apipool_segment_t *segment, apr_uint32_t pool,
+                                      apr_uint64_t id, apr_uint64_t account)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apr_uint32_t index = apipool_pool_find_locked(segment, pool, id);
+    if (index != APIPOOL_NONE) {
+        segment->slots[index].account = account;
+    }
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
 }

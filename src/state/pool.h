@@ -181,6 +181,14 @@ void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t gr
 int apipool_pool_is_silent(const apipool_segment_t *segment, apr_uint32_t group);
 void apipool_pool_note_silent(apipool_segment_t *segment, apr_uint32_t group, int silent);
 
+/** Puts a key of a pool into an account, by the hash of its name; 0: into none. */
+apr_status_t apipool_pool_set_account(apipool_segment_t *segment, apr_uint32_t pool,
+                                      apr_uint64_t id, apr_uint64_t account);
+
+/** The slot of a pool's key, or APIPOOL_NONE; call with the lock held. */
+apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                      apr_uint64_t id);
+
 /** Gives back the leases and places in line of a process that ended without doing so: parent. */
 apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process);
 

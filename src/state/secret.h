@@ -6,7 +6,7 @@
 #include <apr_pools.h>
 #include <sys/types.h>
 
-#define APIPOOL_SECRET_SIZE 32
+#include "key.h"
 
 /**
  * Reads the secret file, or makes it: random bytes, mode 0600, owned by the effective user, and on disk

@@ -10,7 +10,7 @@
 #include "layout.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     5
+#define LAYOUT_VERSION     6
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
@@ -56,7 +56,7 @@ static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent)
 }
 
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
-                                    apr_pool_t *pool)
+                                    const unsigned char *secret, apr_pool_t *pool)
 {
     offsets_t at = offsets_for(capacity, recent);
     apr_rmm_t *rmm;
@@ -77,8 +77,9 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->heads = heads_for(capacity);
     header->holders_free = APIPOOL_NONE;
     header->waiters_free = APIPOOL_NONE;
-    if (RAND_bytes(header->secret, sizeof(header->secret)) != 1 ||
-        RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1) {
+    memcpy(header->secret, secret, sizeof(header->secret));
+    header->saved_at = apr_time_now();
+    if (RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1) {
         return APR_EGENERAL;
     }
     header->random |= 1; /* the generator's only fixed point is 0 */

@@ -66,8 +66,13 @@ typedef struct {
     apr_time_t hits_until;                   /* when the last hit ends */
     apr_uint32_t
         log_level; /* raises the configured one while above 0; see apipool_segment_log_level */
-    apr_uint64_t random;                       /* state of the generator for drawing keys */
-    unsigned char secret[APIPOOL_SECRET_SIZE]; /* what key ids are derived from */
+    apr_uint64_t random;  /* state of the generator for drawing keys */
+    apr_uint64_t changes; /* of keys by operators */
+    apr_uint64_t updates,
+        saved_updates; /* requests that were counted, and how many by the last save */
+    apr_time_t saved_at, save_told_at;          /* statistics; a failure to save them */
+    apr_uint64_t saves, save_errors, save_time; /* of all kinds; microseconds */
+    unsigned char secret[APIPOOL_SECRET_SIZE];  /* what key ids are derived from */
 } apipool_header_t;
 
 /* A process's view of the segment. Made by the parent, inherited by children, who put their name to it. */
@@ -94,10 +99,11 @@ typedef struct {
  * @param shm      result; owned by pool
  * @param capacity slots
  * @param recent   entries of the ring of requests
+ * @param secret   APIPOOL_SECRET_SIZE bytes that key ids are derived from
  * @param pool     of the life time wanted
  */
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
-                                    apr_pool_t *pool);
+                                    const unsigned char *secret, apr_pool_t *pool);
 
 /**
  * A view of a segment made by this or an earlier generation: parent only.

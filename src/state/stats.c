@@ -38,6 +38,7 @@ static void record_locked(apipool_segment_t *segment, const apipool_request_stat
     count_named(segment, pool, APIPOOL_NAMED_CLIENT, &stats->client, &stats->finished, now);
     count_named(segment, pool, APIPOOL_NAMED_MODEL, &stats->model, &stats->finished, now);
     apipool_recent_push_locked(&segment->recent, &stats->entry);
+    segment->header->updates++;
 }
 
 apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_request_stats_t *stats,

@@ -5,6 +5,7 @@
 #include <mod_watchdog.h>
 
 #include "due.h"
+#include "saver.h"
 
 #define NAME "apipool"
 
@@ -16,6 +17,7 @@ static const struct {
     void (*run)(apipool_upkeep_t *upkeep, apr_time_t now);
     void (*stop)(apipool_upkeep_t *upkeep); /* after a start that failed, too */
 } jobs[] = {
+    {"saves", apipool_saver_start, apipool_saver_run, apipool_saver_stop},
     {"probes", apipool_due_start, apipool_due_run, apipool_due_stop},
 };
 

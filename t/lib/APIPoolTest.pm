@@ -178,6 +178,7 @@ StartServers 2
 MaxRequestWorkers @{[$mpm eq 'prefork' ? 60 : 100]}
 GracefulShutdownTimeout 5
 TypesConfig /dev/null
+APIPoolStore $dir/store
 CONF
     return ($dir, $port);
 }

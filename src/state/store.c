@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The store: opened, read into a new segment, and saved from a living one by one writer at a time. */
+#include "store.h"
+
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+#include <string.h>
+
+#include "secret.h"
+#include "store_parts.h"
+
+#define COMPLAIN_EACH apr_time_from_sec(60)
+
+/* --- opening --- */
+
+static apr_status_t open_folder(apipool_store_t *store, apipool_store_kept_t *kept,
+                                const char **error, apr_pool_t *pool)
+{
+    const apipool_store_settings_t *wanted = &store->settings;
+    if (!*kept->path) {
+        apr_cpystrn(kept->path, wanted->path, sizeof(kept->path));
+    }
+    apipool_folder_settings_t settings = {.path = kept->path,
+                                          .dbm = wanted->dbm,
+                                          .owner = wanted->owner,
+                                          .mac_key = store->mac_key,
+                                          .lock = &kept->lock,
+                                          .report = wanted->report,
+                                          .ctx = wanted->ctx};
+    return apipool_folder_open(&store->folder, &settings, error, pool);
+}
+
+/* A missing secret is made only where there is nothing that it would have to open. */
+static apr_status_t read_secret(apipool_store_t *store, const char **error, apr_pool_t *pool)
+{
+    const char *path = store->settings.secret_path;
+    if (!path) {
+        path = apr_pstrcat(pool, store->settings.path, "/secret", NULL);
+    }
+    apr_status_t rv = apipool_secret_read(path, apipool_folder_is_new(store->folder, pool),
+                                          store->settings.owner.user, store->secret, error, pool);
+    if (rv == APR_SUCCESS && !apipool_vault_open(&store->vault, store->secret)) {
+        *error = "libcrypto cannot derive keys from the secret";
+        rv = APR_EGENERAL;
+    }
+    memcpy(store->mac_key, store->vault.mac_key, sizeof(store->mac_key));
+    return rv;
+}
+
+static apr_status_t wipe(void *data)
+{
+    apipool_store_t *store = data;
+    OPENSSL_cleanse(store->secret, sizeof(store->secret));
+    OPENSSL_cleanse(store->mac_key, sizeof(store->mac_key));
+    apipool_vault_wipe(&store->vault);
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_store_open(apipool_store_t **store, const apipool_store_settings_t *settings,
+                                apipool_store_kept_t *kept, const char **error, apr_pool_t *pool)
+{
+    apipool_store_t *made = apr_pcalloc(pool, sizeof(*made));
+    made->settings = *settings;
+    apr_pool_cleanup_register(pool, made, wipe, apr_pool_cleanup_null);
+    apr_status_t rv = open_folder(made, kept, error, pool);
+    if (rv == APR_SUCCESS) {
+        rv = read_secret(made, error, pool);
+    }
+    *store = made;
+    return rv;
+}
+
+const unsigned char *apipool_store_secret(const apipool_store_t *store)
+{
+    return store->secret;
+}
+
+void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
+                       apr_global_mutex_t *mutex)
+{
+    store->segment = segment;
+    store->mutex = mutex;
+}
+
+apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
+                                const char **error, apr_pool_t *pool)
+{
+    apr_uint64_t loaded;
+    apr_status_t rv = apipool_store_put_keys(store->segment, keys, error);
+    if (rv == APR_SUCCESS) {
+        rv = apipool_folder_load(store->folder, APIPOOL_STORE_STATS, apipool_store_read_stats,
+                                 store, &loaded, error, pool);
+    }
+    return rv;
+}
+
+/* --- saving --- */
+
+void apipool_saving_put(apipool_saving_t *saving, const char *key,
+                        const apipool_record_writer_t *writer)
+{
+    apr_size_t len;
+    apipool_record_end(writer, &len); /* longer than the room is longer than a value may be */
+    apipool_generation_put(saving->generation, key, strlen(key), (const char *)saving->record, len);
+}
+
+static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
+{
+    const apipool_segment_t *segment = saving->store->segment;
+    apr_uint32_t end = *from + APIPOOL_STORE_BATCH;
+    int count = 0;
+    end = end < segment->header->slots_used ? end : segment->header->slots_used;
+    for (; *from < end; ++*from) {
+        const apipool_slot_t *slot = &segment->slots[*from];
+        if (slot->id) {
+            saving->slots[count] = *slot;
+            memcpy(saving->keys[count],
+                   slot->secret_off ? apr_rmm_addr_get(segment->rmm, slot->secret_off)
+                                    : slot->secret,
+                   slot->secret_len);
+            count++;
+        }
+    }
+    return count;
+}
+
+apr_status_t apipool_saving_slots(apipool_saving_t *saving,
+                                  void (*save)(apipool_saving_t *saving, int n))
+{
+    apipool_segment_t *segment = saving->store->segment;
+    apr_status_t rv = APR_SUCCESS;
+    apr_uint32_t from = 0, used;
+    do {
+        rv = apipool_segment_lock(segment);
+        if (rv != APR_SUCCESS) {
+            break;
+        }
+        int count = copy_batch_locked(saving, &from);
+        used = segment->header->slots_used;
+        apipool_segment_unlock(segment);
+        for (int n = 0; n < count; n++) {
+            save(saving, n);
+        }
+    } while (from < used);
+    OPENSSL_cleanse(saving->slots, sizeof(saving->slots));
+    OPENSSL_cleanse(saving->keys, sizeof(saving->keys));
+    return rv;
+}
+
+static apr_status_t write_generation(apipool_store_t *store, apipool_store_kind_e kind,
+                                     const char **error, apr_pool_t *pool)
+{
+    apipool_saving_t *saving = apr_palloc(pool, sizeof(*saving));
+    saving->store = store;
+    apr_status_t rv = apipool_folder_begin(store->folder, kind, &saving->generation, error, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = kind == APIPOOL_STORE_KEYS ? apipool_store_write_keys(saving)
+                                    : apipool_store_write_stats(saving);
+    if (rv != APR_SUCCESS) {
+        *error = "the pool's lock is not to be had";
+        apipool_generation_abort(saving->generation);
+        return rv;
+    }
+    return apipool_generation_commit(saving->generation, error);
+}
+
+/* The caller is the one writer. */
+static apr_status_t save(apipool_store_t *store, apipool_store_kind_e kind, const char **error,
+                         apr_pool_t *parent)
+{
+    apipool_header_t *header = store->segment->header;
+    apr_time_t begin = apr_time_now();
+    apr_pool_t *pool;
+    apr_status_t rv = apr_pool_create(&pool, parent);
+    if (rv != APR_SUCCESS) {
+        *error = "out of memory";
+        return rv;
+    }
+    rv = write_generation(store, kind, error, pool);
+    if (rv != APR_SUCCESS) {
+        *error = apr_pstrdup(parent, *error);
+    }
+    apr_pool_destroy(pool);
+    __atomic_add_fetch(rv == APR_SUCCESS ? &header->saves : &header->save_errors, 1,
+                       __ATOMIC_RELAXED);
+    __atomic_add_fetch(&header->save_time, (apr_uint64_t)(apr_time_now() - begin),
+                       __ATOMIC_RELAXED);
+    return rv;
+}
+
+static apr_status_t save_alone(apipool_store_t *store, apipool_store_kind_e kind,
+                               const char **error, apr_pool_t *pool)
+{
+    apr_status_t rv = apr_global_mutex_lock(store->mutex);
+    if (rv != APR_SUCCESS) {
+        *error = "the store's lock is not to be had";
+        return rv;
+    }
+    rv = save(store, kind, error, pool);
+    apr_global_mutex_unlock(store->mutex);
+    return rv;
+}
+
+apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error, apr_pool_t *pool)
+{
+    return save_alone(store, APIPOOL_STORE_KEYS, error, pool);
+}
+
+/* A failure is tried again at the next interval. */
+apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error, apr_pool_t *pool)
+{
+    apipool_header_t *header = store->segment->header;
+    __atomic_store_n(&header->saved_updates, __atomic_load_n(&header->updates, __ATOMIC_RELAXED),
+                     __ATOMIC_RELAXED);
+    __atomic_store_n(&header->saved_at, apr_time_now(), __ATOMIC_RELAXED);
+    return save_alone(store, APIPOOL_STORE_STATS, error, pool);
+}
+
+int apipool_store_is_due(const apipool_store_t *store, apr_time_t now)
+{
+    const apipool_header_t *header = store->segment->header;
+    apr_time_t saved_at = __atomic_load_n(&header->saved_at, __ATOMIC_RELAXED);
+    apr_uint64_t pending = __atomic_load_n(&header->updates, __ATOMIC_RELAXED) -
+                           __atomic_load_n(&header->saved_updates, __ATOMIC_RELAXED);
+    return now - saved_at >= store->settings.interval || now < saved_at ||
+           pending >= store->settings.max_pending;
+}
+
+int apipool_store_may_complain(apipool_store_t *store, apr_time_t now)
+{
+    apr_time_t *told = &store->segment->header->save_told_at;
+    apr_time_t last = __atomic_load_n(told, __ATOMIC_RELAXED);
+    return (now - last >= COMPLAIN_EACH || now < last) &&
+           __atomic_compare_exchange_n(told, &last, now, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+apr_status_t apipool_store_change(apipool_store_t *store,
+                                  apr_status_t (*apply)(void *ctx, int *changed),
+                                  void (*undo)(void *ctx), void *ctx, const char **error,
+                                  apr_pool_t *pool)
+{
+    int changed = 0;
+    apr_status_t rv = apr_global_mutex_lock(store->mutex);
+    if (rv != APR_SUCCESS) {
+        *error = "the store's lock is not to be had";
+        return rv;
+    }
+    *error = NULL;
+    rv = apply(ctx, &changed);
+    if (rv == APR_SUCCESS && changed) {
+        rv = save(store, APIPOOL_STORE_KEYS, error, pool);
+        if (rv != APR_SUCCESS) {
+            undo(ctx);
+        }
+    }
+    apr_global_mutex_unlock(store->mutex);
+    return rv;
+}
+
+void apipool_store_health(const apipool_segment_t *segment, apipool_store_health_t *health)
+{
+    const apipool_header_t *header = segment->header;
+    health->saves = __atomic_load_n(&header->saves, __ATOMIC_RELAXED);
+    health->errors = __atomic_load_n(&header->save_errors, __ATOMIC_RELAXED);
+    health->seconds =
+        (double)__atomic_load_n(&header->save_time, __ATOMIC_RELAXED) / APR_USEC_PER_SEC;
+    health->last_at = __atomic_load_n(&header->saved_at, __ATOMIC_RELAXED);
+}

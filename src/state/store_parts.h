@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of the store have in common; for src/state/store*.c alone. */
+#ifndef APIPOOL_STATE_STORE_PARTS_H
+#define APIPOOL_STATE_STORE_PARTS_H
+
+#include "folder.h"
+#include "layout.h"
+#include "record.h"
+#include "store.h"
+#include "vault.h"
+
+#define APIPOOL_STORE_BATCH 32 /* slots that are copied under the lock at a time */
+
+struct apipool_store_t {
+    apipool_store_settings_t settings;
+    apipool_folder_t *folder;
+    apipool_segment_t *segment;
+    apr_global_mutex_t *mutex;                     /* of the one writer */
+    unsigned char secret[APIPOOL_SECRET_SIZE];     /* wiped once the segment has it */
+    unsigned char mac_key[APIPOOL_VAULT_MAC_SIZE]; /* what the folder seals with */
+    apipool_vault_t vault;
+};
+
+/* A generation that is being written, and memory for one record of it. */
+typedef struct {
+    apipool_store_t *store;
+    apipool_generation_t *generation;
+    apipool_slot_t slots[APIPOOL_STORE_BATCH]; /* copies */
+    apr_uint32_t indices[APIPOOL_STORE_BATCH]; /* where they came from */
+    char keys[APIPOOL_STORE_BATCH][APIPOOL_KEY_MAX];
+    unsigned char record[APIPOOL_DBM_VALUE_MAX];
+} apipool_saving_t;
+
+/** Puts a record; what did not fit makes the generation fail. */
+void apipool_saving_put(apipool_saving_t *saving, const char *key,
+                        const apipool_record_writer_t *writer);
+
+/** Calls save() for the n-th of the copies, for each slot in use. They are taken in batches, so that the
+ *  lock is held for microseconds, and wiped when it is over. */
+apr_status_t apipool_saving_slots(apipool_saving_t *saving,
+                                  void (*save)(apipool_saving_t *saving, int n));
+
+/** "k0123456789abcdef-89abcdef01234567": a key's id, and a hash of its pool. */
+#define APIPOOL_STORE_NAME_SIZE 40
+void apipool_store_key_name(char name[APIPOOL_STORE_NAME_SIZE], apr_uint64_t id, const char *server,
+                            const char *pool);
+
+/** Copies a field of bytes as text; cut where it does not fit. */
+void apipool_store_text(char *out, apr_size_t size, const apipool_record_field_t *field);
+
+/** Puts keys that were read into the segment, and wipes them. */
+apr_status_t apipool_store_put_keys(apipool_segment_t *segment, apipool_stored_keys_t *keys,
+                                    const char **error);
+
+/** Writes all keys. */
+apr_status_t apipool_store_write_keys(apipool_saving_t *saving);
+
+/** Writes all statistics. */
+apr_status_t apipool_store_write_stats(apipool_saving_t *saving);
+
+/** Takes one record of statistics over; those of keys and upstreams that are not there are passed over. */
+apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key_len,
+                                      const char *value, apr_size_t len);
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What lasts: the segment, its locks and the store, made at the first start and adopted by restarts. */
+#include "lasting.h"
+
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <unistd.h>
+#include <unixd.h>
+#include <util_mutex.h>
+
+#include "relay.h"
+
+#define RETAINED_KEY "mod_apipool"
+
+/* Lives as long as the parent process, across restarts. Nothing in it points to this module's code. */
+typedef struct {
+    apr_shm_t *shm;
+    apr_global_mutex_t *mutex, *store_mutex;
+    apr_uint32_t capacity, recent;
+    int filled; /* from the store */
+    apipool_store_kept_t kept;
+} retained_t;
+
+static apipool_segment_t *segment; /* of this generation */
+static apipool_store_t *store;
+static apr_global_mutex_t *store_mutex;
+static pid_t parent;
+
+static void report(void *server, const char *sentence)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, (server_rec *)server, APIPOOL_LOG(0052) "%s",
+                 sentence);
+}
+
+static apr_status_t refuse(server_rec *s, apr_status_t rv, const char *error)
+{
+    ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, APIPOOL_LOG(0053) "%s",
+                 error ? error : "the store cannot be opened");
+    return rv;
+}
+
+static int has_pools(server_rec *s, apr_pool_t *p)
+{
+    return apipool_config_all_pools(p, s)->nelts > 0;
+}
+
+static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+{
+    const char *error = NULL;
+    apipool_store_settings_t settings;
+    apipool_config_store(s, &settings);
+    settings.report = report;
+    settings.ctx = s;
+    if (*retained->kept.path && strcmp(retained->kept.path, settings.path)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0054) "APIPoolStore %s takes effect after a full stop; until then "
+                                       "it stays %s",
+                     settings.path, retained->kept.path);
+    }
+    apr_status_t rv = apipool_store_open(&store, &settings, &retained->kept, &error, pconf);
+    return rv == APR_SUCCESS ? rv : refuse(s, rv, error);
+}
+
+static apr_status_t make_locks(retained_t *retained, server_rec *s)
+{
+    apr_pool_t *process_pool = s->process->pool;
+    apr_status_t rv =
+        ap_global_mutex_create(&retained->mutex, NULL, APIPOOL_MUTEX, NULL, s, process_pool, 0);
+    if (rv == APR_SUCCESS) {
+        rv = ap_global_mutex_create(&retained->store_mutex, NULL, APIPOOL_MUTEX, "store", s,
+                                    process_pool, 0);
+    }
+    return rv;
+}
+
+static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s,
+                                 apr_uint32_t stored)
+{
+    unsigned char secret[APIPOOL_SECRET_SIZE];
+    retained->capacity = apipool_config_capacity(s);
+    if (retained->capacity < stored) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0055) "APIPoolCapacity %u is less than the %u keys that are "
+                                       "stored; it is %u now",
+                     retained->capacity, stored, stored);
+        retained->capacity = stored;
+    }
+    retained->recent = apipool_config_recent(s);
+    if (store) {
+        memcpy(secret, apipool_store_secret(store), sizeof(secret));
+    }
+    else if (RAND_bytes(secret, sizeof(secret)) != 1) { /* no pool, no key, no id */
+        return APR_EGENERAL;
+    }
+    apr_status_t rv = apipool_segment_create(&retained->shm, retained->capacity, retained->recent,
+                                             secret, s->process->pool);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return rv == APR_SUCCESS ? apipool_segment_view(&segment, retained->shm, retained->mutex, pconf)
+                             : rv;
+}
+
+static void warn_of_sizes(const retained_t *retained, server_rec *s)
+{
+    apr_uint32_t capacity = apipool_config_capacity(s), recent = apipool_config_recent(s);
+    if (retained->capacity != capacity) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
+                                       "then it stays %u",
+                     capacity, retained->capacity);
+    }
+    if (retained->recent != recent) {
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            APIPOOL_LOG(0046) "APIPoolRecent %u takes effect after a full stop; until then "
+                              "it stays %u",
+            recent, retained->recent);
+    }
+}
+
+/* A graceful restart with a new build may find memory that it cannot read. The old children keep it, and the
+ * store has what they had saved. */
+static apr_status_t adopt_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+{
+    warn_of_sizes(retained, s);
+    apr_status_t rv = apipool_segment_view(&segment, retained->shm, retained->mutex, pconf);
+    if (rv == APR_EINVAL) {
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            APIPOOL_LOG(0044) "the shared memory of another build cannot be adopted; the pools "
+                              "start anew from what was saved");
+        retained->shm = NULL;
+        retained->filled = 0;
+        rv = APR_SUCCESS;
+    }
+    return rv;
+}
+
+/* Where the segment is new, or has been without pools. */
+static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+{
+    apipool_stored_keys_t *keys;
+    const char *error = NULL;
+    apr_uint32_t stored;
+    apr_pool_t *scratch;
+    apr_pool_create(&scratch, pconf);
+    apr_status_t rv = apipool_store_read_keys(store, &keys, &stored, &error, scratch);
+    if (rv == APR_SUCCESS && (!retained->shm || retained->capacity < stored)) {
+        rv = make_segment(retained, pconf, s, stored);
+    }
+    if (rv == APR_SUCCESS) {
+        memcpy(segment->header->secret, apipool_store_secret(store), APIPOOL_SECRET_SIZE);
+        apipool_store_use(store, segment, retained->store_mutex);
+        rv = apipool_store_fill(store, keys, &error, scratch);
+    }
+    retained->filled = rv == APR_SUCCESS;
+    if (rv != APR_SUCCESS) {
+        refuse(s, rv, error);
+    }
+    apr_pool_destroy(scratch);
+    return rv;
+}
+
+/* Runs in the parent, when all children have ended or go on with what they have. */
+static apr_status_t save_at_end(void *server)
+{
+    if (store && getpid() == parent) {
+        apr_pool_t *scratch;
+        apr_pool_create(&scratch, NULL);
+        apipool_lasting_save(server, scratch);
+        apr_pool_destroy(scratch);
+    }
+    store = NULL;
+    segment = NULL;
+    return APR_SUCCESS;
+}
+
+static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+{
+    apr_status_t rv = retained->shm ? adopt_segment(retained, pconf, s) : APR_SUCCESS;
+    if (rv == APR_SUCCESS && !retained->mutex) {
+        rv = make_locks(retained, s);
+    }
+    if (rv == APR_SUCCESS && has_pools(s, pconf)) {
+        rv = open_store(retained, pconf, s);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    if (rv == APR_SUCCESS && store && !retained->filled) {
+        return fill_segment(retained, pconf, s);
+    }
+    if (rv == APR_SUCCESS && !retained->shm) {
+        rv = make_segment(retained, pconf, s, 0);
+    }
+    if (rv == APR_SUCCESS && store) {
+        apipool_store_use(store, segment, retained->store_mutex);
+    }
+    return rv;
+}
+
+apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_server)
+{
+    retained_t *retained = ap_retained_data_get(RETAINED_KEY);
+    if (!retained) {
+        retained = ap_retained_data_create(RETAINED_KEY, sizeof(*retained));
+        retained->kept.lock = -1;
+    }
+    store = NULL;
+    segment = NULL;
+    parent = getpid();
+    apr_status_t rv = open_segment(retained, pconf, main_server);
+    store_mutex = retained->store_mutex;
+    if (rv == APR_SUCCESS && !ap_unixd_mpm_get_retained_data()->was_graceful) {
+        rv = apipool_pool_reclaim_all(segment); /* whoever held one has been ended */
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+                     APIPOOL_LOG(0041) "cannot set up shared memory for %u keys",
+                     apipool_config_capacity(main_server));
+        return NULL;
+    }
+    apr_pool_cleanup_register(pconf, main_server, save_at_end, apr_pool_cleanup_null);
+    return segment;
+}
+
+apr_status_t apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch)
+{
+    const char *error;
+    apr_status_t rv = store ? apipool_store_save_keys(store, &error, scratch) : APR_SUCCESS;
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,
+                     APIPOOL_LOG(0056) "the keys of the key files are not saved: %s", error);
+    }
+    return rv;
+}
+
+apr_status_t apipool_lasting_enter(apr_pool_t *pchild)
+{
+    apipool_segment_enter(segment);
+    apr_status_t rv = apr_global_mutex_child_init(
+        &segment->mutex, apr_global_mutex_lockfile(segment->mutex), pchild);
+    if (rv == APR_SUCCESS) {
+        rv = apr_global_mutex_child_init(&store_mutex, apr_global_mutex_lockfile(store_mutex),
+                                         pchild);
+    }
+    if (rv == APR_SUCCESS && store) {
+        apipool_store_use(store, segment, store_mutex);
+    }
+    return rv;
+}
+
+apipool_store_t *apipool_lasting_store(void)
+{
+    return store;
+}
+
+void apipool_lasting_save(server_rec *main_server, apr_pool_t *scratch)
+{
+    const char *error = NULL;
+    apr_status_t rv = apipool_store_save_stats(store, &error, scratch);
+    if (rv != APR_SUCCESS && apipool_store_may_complain(store, apr_time_now())) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,
+                     APIPOOL_LOG(0057) "statistics are not saved, which is tried again; httpd "
+                                       "goes on serving: %s",
+                     error);
+    }
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What lasts: the segment, its locks and the store, made at the first start and adopted by restarts. */
+#ifndef APIPOOL_UPKEEP_LASTING_H
+#define APIPOOL_UPKEEP_LASTING_H
+
+#include "config.h"
+#include "store.h"
+
+/**
+ * Makes the segment, or adopts that of an earlier generation; opens the store if there are pools, and puts
+ * its keys and statistics into the segment when that is new: parent, in post_config. When the configuration
+ * goes, at a restart or a stop, statistics are saved.
+ * @param pconf as long as the generation
+ * @return the segment; NULL after a message that says what is wrong
+ */
+apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_server);
+
+/** Writes the keys down, after key files have brought new ones: parent.
+ *  @return APR_SUCCESS, or what went wrong after a message */
+apr_status_t apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch);
+
+/** Makes the locks usable: each child, once. */
+apr_status_t apipool_lasting_enter(apr_pool_t *pchild);
+
+/** The store of this generation; NULL where there are no pools. */
+apipool_store_t *apipool_lasting_store(void);
+
+/** Saves statistics; tells what is wrong, but once a minute over all processes. Any process. */
+void apipool_lasting_save(server_rec *main_server, apr_pool_t *scratch);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Saves statistics when it is time, in a thread of its own. */
+#include "saver.h"
+
+#include <apr_thread_proc.h>
+
+#include "lasting.h"
+
+/* Of the process that is the singleton; used by the watchdog's thread, but for busy. */
+static apr_pool_t *pool; /* of the save that is, or was last, under way */
+static apr_thread_t *thread;
+static int busy;
+
+static void *APR_THREAD_FUNC save(apr_thread_t *self, void *data)
+{
+    apipool_upkeep_t *upkeep = data;
+    apipool_lasting_save(upkeep->server, apr_thread_pool_get(self));
+    __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static void finish(void)
+{
+    apr_status_t ignored;
+    if (thread) {
+        apr_thread_join(&ignored, thread);
+        apr_pool_destroy(pool);
+        thread = NULL;
+    }
+}
+
+apr_status_t apipool_saver_start(apipool_upkeep_t *upkeep)
+{
+    (void)upkeep;
+    return APR_SUCCESS;
+}
+
+/* The pool has an allocator of its own, for no other thread may use that one meanwhile. */
+void apipool_saver_run(apipool_upkeep_t *upkeep, apr_time_t now)
+{
+    apr_allocator_t *allocator;
+    apipool_store_t *store = apipool_lasting_store();
+    if (!store || __atomic_load_n(&busy, __ATOMIC_ACQUIRE) || !apipool_store_is_due(store, now)) {
+        return;
+    }
+    finish();
+    apr_status_t rv = apr_allocator_create(&allocator);
+    if (rv == APR_SUCCESS) {
+        rv = apr_pool_create_ex(&pool, NULL, NULL, allocator);
+    }
+    if (rv == APR_SUCCESS) {
+        apr_allocator_owner_set(allocator, pool);
+        busy = 1;
+        rv = apr_thread_create(&thread, NULL, save, upkeep, pool);
+    }
+    if (rv != APR_SUCCESS) {
+        busy = 0;
+        thread = NULL;
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, upkeep->server,
+                     APIPOOL_LOG(0058) "cannot begin to save statistics");
+    }
+}
+
+void apipool_saver_stop(apipool_upkeep_t *upkeep)
+{
+    (void)upkeep;
+    finish();
+}
