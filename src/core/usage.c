@@ -5,7 +5,8 @@
 #define END_MARK "[DONE]"
 #define NO_MARK  0xff
 #define OVERLONG 0xff /* a length that no name has */
-#define REACH    3    /* from a suspect's first byte to the last one that makes it suspect */
+#define SEEN     3    /* from a suspect's first byte to the last one that makes it suspect */
+#define REACH    6    /* … or that clears it */
 
 enum { LINE_FIELD, LINE_BLANK, LINE_VALUE };
 enum { FIELD_OTHER, FIELD_DATA, FIELD_EVENT };
@@ -131,9 +132,6 @@ static int may_hold(const char *p, const char *end)
 
 static int is_name(const char *p, const char *end)
 {
-    if (begins_with(p, end, "sage\":nu")) { /* null: of all events of a stream but the last one */
-        return 0;
-    }
     if (begins_with(p, end, "sage\"")) {
         return may_hold(p + 5, end);
     }
@@ -173,12 +171,13 @@ typedef struct {
 } block_t;
 
 /* All that is_report() knows has an e, three bytes before which is an a or s, or a d or l, or one before
- * which is an m; little else in most events has. The masks make one of two letters. */
+ * which is an m; little else in most events has, but for "usage":null, which the n gives away. The masks make
+ * one of two letters. */
 #define BYTES(vector, p) (*(const vector *)(p))
 #define SUSPECTS(vector, p)                                                                        \
     ((vector)(((BYTES(vector, (p) + 3) | 0x20) == 'e') &                                           \
-              (((BYTES(vector, p) | 0x12) == 's') | ((BYTES(vector, p) | 0x28) == 'l') |           \
-               (BYTES(vector, (p) + 2) == 'm'))))
+              ((((BYTES(vector, p) | 0x12) == 's') & (BYTES(vector, (p) + REACH) != 'n')) |        \
+               ((BYTES(vector, p) | 0x28) == 'l') | (BYTES(vector, (p) + 2) == 'm'))))
 
 /* The body of a search for a block with suspects, of which the one at last overlaps the one before. */
 #define FIND_SUSPECTS(vector, bits)                                                                \
@@ -241,18 +240,29 @@ __attribute__((noinline)) static const char *first_report(block_t block, const c
     return NULL;
 }
 
+/* Where there is not enough behind a suspect to be cleared by. */
+static const char *search_end(const char *end)
+{
+    for (const char *p = end - REACH; p < end - SEEN; p++) {
+        if (is_report(p, end)) {
+            return p;
+        }
+    }
+    return end;
+}
+
 static inline const char *search(const char *p, const char *end, apr_size_t size,
                                  block_t (*find)(const char *, const char *))
 {
     const char *last = end - size - REACH;
     for (;;) {
         block_t block = find(p, last);
-        if (!block.suspects) {
-            return end;
+        const char *report = block.suspects ? first_report(block, end) : NULL;
+        if (report) {
+            return report;
         }
-        const char *report = first_report(block, end);
-        if (report || block.at == last) {
-            return report ? report : end;
+        if (!block.suspects || block.at == last) {
+            return search_end(end);
         }
         p = block.at + size;
     }
