@@ -1,6 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Measures what a pool costs over a plain ProxyPass, and what one rotation to another key costs.
+# Measures what a pool costs over a plain ProxyPass, and what one rotation to another key costs: for an answer
+# of 1 KiB (chat), for a stream of 200 events as vendors send them, one after the other (sse), and for the same
+# events all at once (burst), which no vendor sends: what a pool does for a stream stands out most there.
 #
 # bench/overhead.sh [--build=FOLDER]
 #
@@ -158,7 +160,7 @@ write_upstream() {
         root $work/html;
         error_page 405 =200 /events.sse;
         location /chat { return 200 '$chat'; }
-        location /sse { try_files /events.sse =404; }
+        location /burst { try_files /events.sse =404; }
         location = /events.sse { ssi on; ssi_types text/event-stream; }
         location = /refused {
             access_log $work/refused.log key buffer=64k flush=1s if=\$refused;
@@ -179,13 +181,18 @@ write_yardstick() {
         keepalive_requests 1000000;
         keepalive_timeout 300s;
     }
+    upstream streams {
+        server 127.0.0.1:$stream_port;
+        keepalive 128;
+        keepalive_requests 1000000;
+        keepalive_timeout 300s;
+    }
     server {
         listen 127.0.0.1:$nginx_port reuseport;
-        location / {
-            proxy_pass http://backend;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-        }
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        location / { proxy_pass http://backend; }
+        location /sse { proxy_pass http://streams; proxy_buffering off; }
     }
 END
 }
@@ -225,6 +232,10 @@ APIPoolStore "$work/store"
     APIPoolUpstream http://127.0.0.1:$upstream_port
     APIPoolKeyFile "$work/keys"
 </APIPool>
+<APIPool streams>
+    APIPoolUpstream http://127.0.0.1:$stream_port
+    APIPoolKeyFile "$work/keys"
+</APIPool>
 <APIPool rotation>
     APIPoolUpstream http://127.0.0.1:$upstream_port
     APIPoolKeyFile "$work/rotation-keys"
@@ -233,18 +244,22 @@ APIPoolStore "$work/store"
 <Location "/pool">
     APIPoolUse bench
 </Location>
+<Location "/pool/sse">
+    APIPoolUse streams
+</Location>
 <Location "/rotation">
     APIPoolUse rotation
     APIPoolExpose On
 </Location>
+ProxyPass /plain/sse http://127.0.0.1:$stream_port
 ProxyPass /plain http://127.0.0.1:$upstream_port
 END
 }
 
 write_files() {
-    ports=$(free_ports 3) || fail "no free ports on 127.0.0.1."
-    upstream_port=${ports%% *} httpd_port=${ports##* }
-    nginx_port=${ports#* } nginx_port=${nginx_port% *}
+    ports=$(free_ports 4) || fail "no free ports on 127.0.0.1."
+    set -- $ports
+    upstream_port=$1 httpd_port=$2 nginx_port=$3 stream_port=$4
     httpd_user='' nginx_user=''
     if [ "$(id -u)" = 0 ]; then
         httpd_user='User www-data
@@ -284,6 +299,8 @@ start() {
 
 start_servers() {
     start upstream nginx -p "$work" -c "$work/upstream.conf" -e "$work/upstream.log"
+    setsid perl "$here/stream.pl" "$stream_port" 256 "$work/html/events.sse" >"$work/stream.out" 2>&1 &
+    servers="$! $servers"
     start nginx nginx -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log"
     start httpd "$httpd" -d "$work" -f "$work/httpd.conf" -DFOREGROUND
     httpd_pid=$started
@@ -336,7 +353,7 @@ measure() {
 
 # Runs a command with every case and address, in the order in which they are compared.
 each_target() {
-    for case in chat sse; do
+    for case in chat sse burst; do
         path=$case/completions # of a stream, its usage is asked for and hidden
         "$@" $case plain "http://127.0.0.1:$httpd_port/plain/$path"
         "$@" $case pool "http://127.0.0.1:$httpd_port/pool/$path"
@@ -433,7 +450,7 @@ print_report() {
     echo
     print_rotation
     echo
-    echo "medians of $rounds rounds of $seconds s with $connections connections; POST with 1 KiB, answer 1 KiB (chat) or 200 events (sse)"
+    echo "medians of $rounds rounds of $seconds s with $connections connections; POST with 1 KiB, answer 1 KiB (chat) or 200 events"
     print_machine
 }
 

@@ -72,6 +72,7 @@ typedef struct {
         saved_updates; /* requests that were counted, and how many by the last save */
     apr_time_t saved_at, save_told_at;          /* statistics; a failure to save them */
     apr_uint64_t saves, save_errors, save_time; /* of all kinds; microseconds */
+    apr_interval_time_t last_save_time;         /* that of statistics */
     unsigned char secret[APIPOOL_SECRET_SIZE];  /* what key ids are derived from */
 } apipool_header_t;
 

@@ -10,6 +10,7 @@
 #include "store_parts.h"
 
 #define COMPLAIN_EACH apr_time_from_sec(60)
+#define REST_TIMES    20 /* as long as a save has taken, before the next one for many requests */
 
 /* --- opening --- */
 
@@ -214,18 +215,22 @@ apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error
     apipool_header_t *header = store->segment->header;
     __atomic_store_n(&header->saved_updates, __atomic_load_n(&header->updates, __ATOMIC_RELAXED),
                      __ATOMIC_RELAXED);
-    __atomic_store_n(&header->saved_at, apr_time_now(), __ATOMIC_RELAXED);
-    return save_alone(store, APIPOOL_STORE_STATS, error, pool);
+    apr_time_t begin = apr_time_now();
+    __atomic_store_n(&header->saved_at, begin, __ATOMIC_RELAXED);
+    apr_status_t rv = save_alone(store, APIPOOL_STORE_STATS, error, pool);
+    __atomic_store_n(&header->last_save_time, apr_time_now() - begin, __ATOMIC_RELAXED);
+    return rv;
 }
 
 int apipool_store_is_due(const apipool_store_t *store, apr_time_t now)
 {
     const apipool_header_t *header = store->segment->header;
-    apr_time_t saved_at = __atomic_load_n(&header->saved_at, __ATOMIC_RELAXED);
+    apr_interval_time_t age = now - __atomic_load_n(&header->saved_at, __ATOMIC_RELAXED);
+    apr_interval_time_t took = __atomic_load_n(&header->last_save_time, __ATOMIC_RELAXED);
     apr_uint64_t pending = __atomic_load_n(&header->updates, __ATOMIC_RELAXED) -
                            __atomic_load_n(&header->saved_updates, __ATOMIC_RELAXED);
-    return now - saved_at >= store->settings.interval || now < saved_at ||
-           pending >= store->settings.max_pending;
+    return age < 0 || age >= store->settings.interval ||
+           (pending >= store->settings.max_pending && age >= took * REST_TIMES);
 }
 
 int apipool_store_may_complain(apipool_store_t *store, apr_time_t now)

@@ -74,7 +74,8 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
 apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error, apr_pool_t *pool);
 apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error, apr_pool_t *pool);
 
-/** Whether statistics have waited for long enough, or enough of them. Any process, no lock. */
+/** Whether statistics have waited for long enough, or enough of them; but saves for the number of them leave
+ *  the machine to others most of the time. Any process, no lock. */
 int apipool_store_is_due(const apipool_store_t *store, apr_time_t now);
 
 /** Whether a failure to save is to be told: once a minute over all processes. */
