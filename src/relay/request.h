@@ -4,6 +4,7 @@
 #define APIPOOL_RELAY_REQUEST_H
 
 #include "config.h"
+#include "endpoint.h"
 #include "estimate.h"
 #include "sniff.h"
 #include "usage.h"
@@ -62,6 +63,26 @@ typedef struct {
     apr_off_t rest_len;
 } apipool_stream_t;
 
+/* A part of an event stream, kept for an estimate. */
+#define APIPOOL_PIECE_MAX 1024
+typedef struct {
+    apr_off_t at; /* of the stream */
+    apr_size_t len;
+    char text[APIPOOL_PIECE_MAX];
+} apipool_piece_t;
+
+/* The tokens of a good answer; see count.h. */
+typedef struct {
+    unsigned char active;    /* the endpoint costs tokens */
+    unsigned char readable;  /* it is not compressed */
+    unsigned char is_stream; /* of events */
+    unsigned char reads;     /* what is read for an estimate */
+    apipool_usage_scan_t usage;
+    apr_off_t passed, estimated; /* bytes */
+    apipool_piece_t *pieces;     /* two: the last one that is full, and the next */
+    apipool_estimate_t estimate;
+} apipool_count_t;
+
 /* What the output filter has seen of the current attempt's answer. */
 typedef struct {
     ap_filter_t *filter;
@@ -79,11 +100,7 @@ typedef struct {
     int masking;               /* an error answer is passing: the key may not */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
     apipool_stream_t stream;
-    apr_off_t passed; /* bytes of a good answer */
-    int counting;     /* usage is read along */
-    apipool_usage_scan_t usage;
-    int estimating; /* the upstream is not likely to tell the usage */
-    apipool_estimate_t estimate;
+    apipool_count_t count;
 } apipool_gate_t;
 
 /* One try with one key. Reset before each. */
@@ -114,6 +131,7 @@ typedef struct {
     const char *encoded_uri; /* r->uri before it was decoded */
     const char *path;        /* below the upstream's base URL; "" or beginning with '/' */
     const char *endpoint;    /* the alias used, or NULL */
+    apipool_endpoint_e kind; /* what the endpoint is for */
     int expose;
     int inside; /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;
