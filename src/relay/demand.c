@@ -132,6 +132,7 @@ void apipool_demand_make(apipool_request_t *req)
     req->demand.tokens = estimate_tokens(req);
     req->demand.client = apipool_hash(client_of(req->r));
     req->demand.ask_usage = ask_usage(req);
+    req->demand.refused_by = APIPOOL_NONE;
 }
 
 const apipool_model_name_t *apipool_demand_renamed(const apipool_request_t *req,

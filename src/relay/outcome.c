@@ -117,6 +117,10 @@ int apipool_outcome_log(request_rec *r)
     if (!req || !req->pool) {
         return DECLINED;
     }
+    if (!req->reached) { /* refused by httpd: nobody has verified who asks, and no pool was asked */
+        note(r, "apipool-pool", req->pool->name);
+        return DECLINED;
+    }
     memset(&stats, 0, sizeof(stats));
     describe(req, now, &stats.entry);
     finish(req, &stats.entry, &stats.finished);

@@ -29,6 +29,7 @@ typedef struct {
     apipool_sniffed_t sniffed[APIPOOL_BODY_SNIFFED];
     apipool_sniff_body_e kind;
     apr_int64_t tokens; /* estimated; -1: not yet */
+    int broke;          /* the client left inside of it */
     apr_off_t inside;   /* where a member could be put in, of a JSON object */
 } apipool_body_t;
 
@@ -45,6 +46,7 @@ typedef struct {
     apr_uint64_t client;        /* hash of who asks */
     apr_uint32_t tokens;        /* to be set aside */
     apipool_splice_t ask_usage; /* makes a stream tell its usage, where the client has not asked */
+    apr_uint32_t refused_by;    /* group whose upstream may have refused that, or APIPOOL_NONE */
 } apipool_demand_t;
 
 typedef enum {
@@ -133,7 +135,8 @@ typedef struct {
     const char *endpoint;    /* the alias used, or NULL */
     apipool_endpoint_e kind; /* what the endpoint is for */
     int expose;
-    int inside; /* mod_proxy_http is running for us: our scheme handler must decline */
+    int reached; /* httpd has let it in: who has asked is known, and it counts */
+    int inside;  /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;
     struct apipool_budget_t *budget; /* attempt.c's */
     apipool_rule_e rule;             /* of the last attempt */

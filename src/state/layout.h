@@ -79,7 +79,7 @@ struct apipool_group_t {
     apr_rmm_off_t members;   /* slots by ordinal; of a spare one: the next spare one */
     apr_rmm_off_t heaps;
     apipool_lane_t lanes[APIPOOL_LANES];
-    apr_uint32_t refuses_usage; /* its upstream knows no stream_options.include_usage */
+    apr_time_t refuses_usage;   /* until then its upstream is not asked for the usage of streams */
     apr_uint32_t habits[2];     /* apipool_habit_e of its upstream, for JSON and for streams */
     apipool_trouble_t faults;   /* R03, R04, R12, R13 in a row */
     apipool_trouble_t refusals; /* R07 and R09 of distinct keys in a row */

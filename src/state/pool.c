@@ -194,14 +194,15 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
     return APR_SUCCESS;
 }
 
-int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group)
+int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group, apr_time_t now)
 {
-    return __atomic_load_n(&segment->groups[group].refuses_usage, __ATOMIC_RELAXED) != 0;
+    return __atomic_load_n(&segment->groups[group].refuses_usage, __ATOMIC_RELAXED) > now;
 }
 
-void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group)
+void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group,
+                                     apr_time_t until)
 {
-    __atomic_store_n(&segment->groups[group].refuses_usage, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&segment->groups[group].refuses_usage, until, __ATOMIC_RELAXED);
 }
 
 apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group,

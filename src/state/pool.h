@@ -164,10 +164,12 @@ apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *le
 
 void apipool_lease_wipe(apipool_lease_t *lease);
 
-/** Whether a group's upstream is known to refuse stream_options.include_usage, and noting that it does. No
- *  lock: one flag, that is only ever set. */
-int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group);
-void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group);
+/** Whether a group's upstream is known to refuse stream_options.include_usage, and noting that it does, until
+ *  some time. No lock: one number. */
+int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group,
+                               apr_time_t now);
+void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group,
+                                     apr_time_t until);
 
 /* Whether an upstream tells how many tokens an answer took, as far as is known. */
 typedef enum { APIPOOL_HABIT_UNKNOWN, APIPOOL_HABIT_TELLS, APIPOOL_HABIT_SILENT } apipool_habit_e;
