@@ -36,6 +36,7 @@ void apipool_gate_reset(apipool_request_t *req)
     req->gate.masking = 0;
     req->gate.carry = NULL;
     req->gate.peeking = 0;
+    memset(&req->gate.peek, 0, sizeof(req->gate.peek));
     req->gate.in_band = 0;
     req->gate.event = NULL;
     req->gate.count.active = 0;
@@ -138,6 +139,9 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
         }
         rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
         if (rv == APR_SUCCESS) {
+            if (gate->peeking) {
+                apipool_events_peek(&gate->peek, data, len);
+            }
             rv = apr_brigade_write(gate->held, NULL, NULL, data, len);
             gate->held_len += (apr_off_t)len;
         }
@@ -183,6 +187,25 @@ static void mask_body(apipool_request_t *req, apr_bucket_brigade *bb)
         bb, apr_bucket_heap_create(text, len - keep, apr_bucket_free, bb->bucket_alloc));
 }
 
+static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    apipool_gate_t *gate = &req->gate;
+    if (!holds_error(bb)) {
+        apipool_stream_pass_lines(&gate->stream, bb);
+    }
+    else if (apipool_count_is_done(&gate->count)) {
+        gate->broke = 0;
+        apipool_stream_finish(&gate->stream, bb);
+    }
+    else {
+        gate->broke = 1;
+        apipool_stream_break(req, bb);
+    }
+    if (gate->stream.hiding && apipool_count_was_told(&gate->count)) {
+        apipool_stream_hide_usage(bb, req->r->pool);
+    }
+}
+
 static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
@@ -190,17 +213,11 @@ static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
     if (gate->masking) {
         mask_body(req, bb);
     }
-    if (holds_error(bb)) {
-        gate->broke = 1;
-        if (gate->stream.active) {
-            apipool_stream_break(req, bb);
-        }
+    if (gate->stream.active) {
+        pass_events(req, bb);
     }
-    else if (gate->stream.active) {
-        apipool_stream_pass_lines(&gate->stream, bb);
-        if (gate->stream.hiding && apipool_count_was_told(&gate->count)) {
-            apipool_stream_hide_usage(bb, req->r->pool);
-        }
+    else {
+        gate->broke |= holds_error(bb);
     }
     return ap_pass_brigade(gate->filter->next, bb);
 }
@@ -290,13 +307,15 @@ static apr_status_t peek(apipool_request_t *req)
 {
     apipool_gate_t *gate = &req->gate;
     apr_pool_t *scratch;
-    char *text = NULL, *event;
+    char *text = NULL, *event = NULL;
     apr_size_t len = 0;
     apr_status_t rv = APR_SUCCESS;
 
     apr_pool_create(&scratch, req->r->pool);
-    apr_brigade_pflatten(gate->held, &text, &len, scratch);
-    if (apipool_events_first(text, len, scratch, &event)) {
+    if (gate->peek.complete) {
+        apr_brigade_pflatten(gate->held, &text, &len, scratch);
+    }
+    if (text && apipool_events_first(text, len, scratch, &event)) {
         rv = apipool_answer_is_error(event, strlen(event)) ? hold_event(req, event)
                                                            : let_stream_begin(req);
     }

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "endpoint.h"
 #include "estimate.h"
+#include "events.h"
 #include "sniff.h"
 #include "usage.h"
 #include "verdict.h"
@@ -60,7 +61,8 @@ typedef enum {
 typedef struct {
     int active;
     int hiding;               /* the chunk that tells the usage is not for the client */
-    int blank;                /* an empty line was the last thing that passed, or nothing has */
+    const char *gap;          /* what is missing of the end of an event in what has passed */
+    char last[2];             /* bytes that came */
     apr_bucket_brigade *rest; /* what came of a line that is not complete */
     apr_off_t rest_len;
 } apipool_stream_t;
@@ -91,10 +93,11 @@ typedef struct {
     apipool_gate_mode_e mode;
     apr_bucket_brigade *held;
     apr_off_t held_len;
-    int complete;      /* the end of the answer came */
-    int flushed;       /* what is held was to go out at once */
-    int broke;         /* the answer ended early, or an error bucket came instead of one */
-    int peeking;       /* what is held is the beginning of an event stream */
+    int complete; /* the end of the answer came */
+    int flushed;  /* what is held was to go out at once */
+    int broke;    /* the answer ended early, or an error bucket came instead of one */
+    int peeking;  /* what is held is the beginning of an event stream */
+    apipool_events_peek_t peek;
     int in_band;       /* what is held is an error inside a 200 */
     const char *event; /* the data of its event, where it is one */
     apr_size_t event_len;
