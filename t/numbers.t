@@ -6,6 +6,7 @@ use warnings;
 
 use APIPoolTest qw(pool_server request upstream_mark check_dir slurp spew metrics parallel mock_port wait_for
     json);
+use APIPoolExposition qw(exposition_faults);
 use Apache::Test ();
 use Digest::SHA qw(sha1_base64);
 use HTTP::Tiny ();
@@ -42,77 +43,6 @@ MaxSpareThreads 160
 KeepAliveTimeout 60
 MaxKeepAliveRequests 0
 CONF
-
-# --- The exposition format -----------------------------------------------------------------------
-
-my $NAME = qr/[a-zA-Z_:][a-zA-Z0-9_:]*/;
-my $LABEL = qr/[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"/;
-my $NUMBER = qr/-?(?:\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|Inf|NaN)|\+Inf/;
-
-# The faults of one histogram's buckets, of which each is [le, value], in their order.
-sub histogram_faults {
-    my ($series, $buckets, $count, $sum) = @_;
-    my @faults;
-    my ($last_bound, $last) = ('-Inf', 0);
-    for my $bucket (@$buckets) {
-        my ($bound, $value) = @$bucket;
-        push @faults, "$series: $bound after $last_bound" if $bound <= $last_bound;
-        push @faults, "$series: $value after $last" if $value < $last;
-        ($last_bound, $last) = ($bound, $value);
-    }
-    push @faults, "$series: the last bucket is $last_bound" if $last_bound ne '+Inf';
-    push @faults, "$series: no count" if !defined $count;
-    push @faults, "$series: no sum" if !defined $sum;
-    push @faults, "$series: $last in buckets, $count counted" if defined $count && $count != $last;
-    return @faults;
-}
-
-# What is wrong with a text as Prometheus reads it (prometheus.io/docs/instrumenting/exposition_formats).
-sub exposition_faults {
-    my ($text) = @_;
-    my (@faults, %help, %type, %series, %closed, %buckets, %ends, $family);
-    push @faults, 'no line feed at the end' if $text !~ /\n\z/;
-    for my $line (split /\n/, $text) {
-        if ($line =~ /^# (HELP|TYPE) ($NAME) (.+)$/) {
-            my ($kind, $name, $rest) = ($1, $2, $3);
-            $closed{$family} = 1 if defined $family && $family ne $name;
-            $family = $name;
-            my $seen = $kind eq 'HELP' ? \%help : \%type;
-            push @faults, "$kind twice: $name" if $seen->{$name};
-            push @faults, "not together: $name" if $closed{$name};
-            push @faults, "no type: $line" if $kind eq 'TYPE' && $rest !~ /^(?:counter|gauge|histogram)$/;
-            $seen->{$name} = $rest;
-            next;
-        }
-        if ($line !~ /^($NAME)(?:\{((?:$LABEL)(?:,$LABEL)*)\})? ($NUMBER)$/) {
-            push @faults, "no sample: $line";
-            next;
-        }
-        my ($name, $labels, $value) = ($1, $2 // '', $3);
-        if (!defined $family || !$help{$family} || !$type{$family}) {
-            push @faults, "no HELP or TYPE: $line";
-            next;
-        }
-        my $type = $type{$family};
-        my ($part) = $type eq 'histogram' ? $name =~ /^\Q$family\E_(bucket|sum|count)$/ : ();
-        push @faults, "stray sample: $line" if $name ne $family && !$part;
-        push @faults, "twice: $line" if $series{"$name {$labels}"}++;
-        push @faults, "a counter without _total: $line" if $type eq 'counter' && $name !~ /_total$/;
-        push @faults, "negative: $line" if $type ne 'gauge' && $value < 0;
-        next if !$part;
-        if ($part eq 'bucket') {
-            push @faults, "a bucket without bound: $line" if $labels !~ s/,?le="([^"]*)"//;
-            push @{$buckets{"$family {$labels}"}}, [$1, $value];
-        }
-        else {
-            $ends{"$family {$labels}"}{$part} = $value;
-        }
-    }
-    for my $one (sort keys %{{%buckets, %ends}}) {
-        push @faults, histogram_faults($one, $buckets{$one} || [], @{$ends{$one} || {}}{qw(count sum)});
-    }
-    return @faults;
-}
 
 sub exposition {
     my ($httpd, $path) = @_;
@@ -367,6 +297,12 @@ subtest 'notes of requests that are served' => sub {
     ($answer, $notes) = noted('guarded', '{"model":"gpt-x"}', $WORDS, authorization => $basic);
     notes_are($notes, 'a client with a name', %USAGE, client => 'alice', pool => 'guarded');
 
+    my $wrong = 'Basic ' . MIME::Base64::encode_base64('mallory:wrong', '');
+    ($answer, $notes) = noted('guarded', '{"model":"gpt-x"}', $WORDS, authorization => $wrong);
+    my %nothing = map { $_ => '-' } @NOTES;
+    notes_are($notes, 'one whose password is wrong', %nothing, status => 401, pool => 'guarded');
+    is metrics($httpd->{base})->sum('apipool_requests_total', pool => 'guarded'), 1, '... is not counted';
+
     ($answer, $notes) = noted('rejected', '{"model":"gpt-x"}', $WORDS);
     notes_are(
         $notes, 'a request that took two attempts',
@@ -431,6 +367,36 @@ subtest 'notes of requests that are not' => sub {
         $notes, 'client_abort: the client has left inside of a stream',
         attempts => 1, rule => 'R01', outcome => 'client_abort', usage => 'estimated', upstream => 'vendor'
     );
+};
+
+subtest 'a client that leaves inside of its request' => sub {
+    my @ways = (
+        ['a length', "Content-Length: 1000", '{"model":"m"'],
+        ['chunks', 'Transfer-Encoding: chunked', "400\r\n{\"model\":\"m\""],
+    );
+    for my $way (@ways) {
+        my ($what, $field, $begun) = @$way;
+        my $leave = sub {
+            my ($path) = @_;
+            my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$httpd->{port}", Timeout => 10)
+                or die "cannot connect: $@\n";
+            print {$socket} "POST $path HTTP/1.1\r\nHost: x\r\n$field\r\n\r\n$begun";
+            close $socket;
+        };
+        my $before = metrics($httpd->{base})->sum('apipool_requests_total', outcome => 'refused');
+        my ($answer, $notes) = noted('main', '', '', act => $leave);
+        notes_are($notes, "$what: is no refusal", outcome => 'client_abort', attempts => 0, usage => 'none');
+        is metrics($httpd->{base})->sum('apipool_requests_total', outcome => 'refused'), $before, '... nor counted as one';
+    }
+    my $garble = sub {
+        my ($path) = @_;
+        APIPoolTest::send_raw(
+            "POST $path HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nxyz\r\n",
+            port => $httpd->{port}
+        );
+    };
+    my ($answer, $notes) = noted('main', '', '', act => $garble);
+    notes_are($notes, 'what is malformed is', status => 400, outcome => 'refused', attempts => 0);
 };
 
 subtest 'names of models are bounded and clean' => sub {
@@ -542,7 +508,7 @@ subtest 'metrics' => sub {
     is_deeply $metrics->by(outcome => 'apipool_requests_total', pool => 'dead'), {failed => 1}, 'failed';
     my $main = $metrics->by(outcome => 'apipool_requests_total', pool => 'main');
     is $main->{truncated}, 1, 'truncated';
-    is $main->{client_abort}, 1, 'client_abort';
+    is $main->{client_abort}, 3, 'client_abort';
     is $metrics->sum('apipool_time_to_first_byte_seconds_count', pool => 'none'), 0,
         'a request that had no answer had no first byte';
     is $metrics->sum('apipool_request_duration_seconds_count', pool => 'none'), 1, '... and yet an end';

@@ -41,6 +41,22 @@ my %pools = (
         upstreams => ["$mock/v1 name=a", "$mock/v1 name=b priority=1"]
     },
 );
+
+# An upstream that refuses everything, in words of the option.
+my $said = APIPoolTest::serve_raw(
+    sub {
+        my ($socket) = @_;
+        APIPoolTest::read_request($socket) // return;
+        my $body = '{"error":{"message":"no such tool: stream_options.include_usage"}}';
+        print {$socket} "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ",
+            length $body, "\r\nConnection: close\r\n\r\n$body";
+    }
+);
+$pools{said} = {
+    keys => {said => keys_of('said', 'ok'), mock => keys_of('said-mock', 'ok')},
+    upstreams => ["http://127.0.0.1:$said/v1 name=said model=mine:x", "$mock/v1 name=mock priority=1"]
+};
+$pools{own} = {keys => keys_of('own', 'nostreamoptions')};
 my $httpd = pool_server(\%pools);
 
 # post(POOL, PATH, BODY, WORDS): the answer, and what the upstream got.
@@ -390,6 +406,22 @@ subtest 'an upstream that refuses what a client asked for' => sub {
     is $answer->{status}, 400, 'the refusal passes';
     like $answer->{content}, qr/Unknown parameter: 'stream_options'/, '... as it is';
     is scalar @seen, 1, '... and nothing is asked again';
+};
+
+subtest 'an error that only speaks of the option' => sub {
+    my ($answer) = post('said', '/chat/completions', '{"model":"m","stream":true}');
+    is $answer->{status}, 400, 'passes';
+    unlike $httpd->log, qr/pool said: upstream \S+ refuses/, '... and nothing is held against the upstream';
+};
+
+subtest "a refusal of the client's own options" => sub {
+    my $body = '{"stream":true,"stream_options":{"include_obfuscation":false}}';
+    for my $turn (1, 2) {
+        my ($answer, @seen) = post('own', '/chat/completions', $body);
+        is $answer->{status}, 200, 'is tried again without ours';
+        is_deeply [map { is_asked($_->{body}) ? 'asked' : 'not' } @seen], ['asked', 'not'], "... every time: $turn";
+    }
+    unlike $httpd->log, qr/pool own: upstream \S+ refuses/, '... for it may be theirs that is refused';
 };
 
 subtest 'a refusal of something else' => sub {

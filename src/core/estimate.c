@@ -165,18 +165,27 @@ void apipool_estimate_feed(apipool_estimate_t *e, const char *data, apr_size_t l
 {
     const char *p = data, *end = data + len;
 
-    if (e->kind != APIPOOL_ESTIMATE_STREAM) {
+    switch (e->kind) {
+    case APIPOOL_ESTIMATE_STREAM:
+        while (p < end) {
+            p = read_line(e, p, end);
+        }
+        break;
+    case APIPOOL_ESTIMATE_TEXT:
+        apipool_estimate_string_run(e, p, end, 0);
+        break;
+    case APIPOOL_ESTIMATE_AUDIO:
+        e->sound_bytes += len;
+        break;
+    default:
         apipool_estimate_json_feed(e, p, end);
-        return;
-    }
-    while (p < end) {
-        p = read_line(e, p, end);
     }
 }
 
 apr_int64_t apipool_estimate_tokens(const apipool_estimate_t *e)
 {
-    apr_uint64_t audio = e->audio_bytes / (APIPOOL_ESTIMATE_AUDIO_BYTES / APIPOOL_ESTIMATE_TOKEN);
+    apr_uint64_t encoded = e->audio_bytes + e->sound_bytes / 3 * 4;
+    apr_uint64_t audio = encoded / (APIPOOL_ESTIMATE_AUDIO_BYTES / APIPOOL_ESTIMATE_TOKEN);
     return (apr_int64_t)((e->text.sum + audio + APIPOOL_ESTIMATE_TOKEN / 2) /
                          APIPOOL_ESTIMATE_TOKEN);
 }

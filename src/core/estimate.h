@@ -24,7 +24,10 @@
  *     170 for each of 4 tiles. In low detail it would be 85; Anthropic's "Vision" gives about 1,600 for
  *     the largest, Gemini's "Understand and count tokens" 258 for each tile;
  *   1 for each 4 KiB of "input_audio" and "audio" as written, in answers too. OpenAI's audio models count
- *     10 a second; a second is 21 kB of base64 as MP3 of 128 kbit/s, 64 kB as PCM of 24 kHz.
+ *     10 a second; a second is 21 kB of base64 as MP3 of 128 kbit/s, 64 kB as PCM of 24 kHz. Audio that is
+ *     not in base64, in answers and in the forms of recordings, counts as what it would be in base64.
+ * An answer that is a list of images has an image for each element of its first list that is called "data",
+ * "images" or "predictions", whatever is in it; vendors repeat the list under another name.
  * One that begins with "--" is a form (RFC 7578): its fields are text, a file is as an image is. Of any
  * other body nothing counts.
  *
@@ -44,8 +47,12 @@
 
 typedef enum {
     APIPOOL_ESTIMATE_REQUEST,
-    APIPOOL_ESTIMATE_JSON,  /* an answer, or several that follow each other */
-    APIPOOL_ESTIMATE_STREAM /* an answer of type text/event-stream */
+    APIPOOL_ESTIMATE_RECORDING, /* a request in whose form files are audio */
+    APIPOOL_ESTIMATE_JSON,      /* an answer, or several that follow each other */
+    APIPOOL_ESTIMATE_STREAM,    /* an answer of type text/event-stream */
+    APIPOOL_ESTIMATE_IMAGES,    /* a JSON answer that is a list of images */
+    APIPOOL_ESTIMATE_TEXT,      /* an answer that is text and nothing else */
+    APIPOOL_ESTIMATE_AUDIO      /* an answer that is audio */
 } apipool_estimate_kind_e;
 
 /* Text so far. */
@@ -59,9 +66,10 @@ typedef struct {
 /* Nothing in it is for callers. */
 typedef struct {
     apipool_estimate_text_t text;
-    apr_uint64_t before; /* sum as the string began */
-    apr_uint64_t audio_bytes;
-    apr_uint64_t skipped; /* brackets and braces open in what does not count */
+    apr_uint64_t before;      /* sum as the string began */
+    apr_uint64_t audio_bytes; /* in base64 */
+    apr_uint64_t sound_bytes; /* as they are */
+    apr_uint64_t skipped;     /* brackets and braces open in what does not count */
     unsigned char kind, at;
     unsigned char begun, has_roles, has_deltas;
     unsigned char line_at, line_len, after_cr;               /* of an event stream */

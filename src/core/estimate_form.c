@@ -99,7 +99,9 @@ static void begin_data(apipool_estimate_t *e)
 {
     if (e->is_file) {
         e->is_text = 0;
-        apipool_estimate_add(e, APIPOOL_ESTIMATE_IMAGE);
+        if (e->kind == APIPOOL_ESTIMATE_REQUEST) {
+            apipool_estimate_add(e, APIPOOL_ESTIMATE_IMAGE);
+        }
     }
     apipool_estimate_string_begin(e, 0);
     e->at = DATA;
@@ -111,6 +113,9 @@ static void read_text(apipool_estimate_t *e, const char *p, const char *end)
 {
     if (e->is_text) {
         apipool_estimate_string_run(e, p, end, 0);
+    }
+    else if (e->is_file && e->kind == APIPOOL_ESTIMATE_RECORDING) {
+        e->sound_bytes += (apr_uint64_t)(end - p);
     }
 }
 

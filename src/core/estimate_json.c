@@ -69,7 +69,7 @@ static void skip(apipool_estimate_t *e, int is_string)
 /* What the rule for a name comes to here. */
 static int rule_here(apipool_estimate_t *e, int rule)
 {
-    int is_request = e->kind == APIPOOL_ESTIMATE_REQUEST;
+    int is_request = apipool_estimate_is_request(e);
 
     if (e->kind == APIPOOL_ESTIMATE_STREAM && e->depth == 1) {
         e->has_deltas |= rule == APIPOOL_RULE_DELTA;
@@ -104,7 +104,7 @@ static void open_string(apipool_estimate_t *e)
     }
     switch (e->images && e->images == e->depth ? APIPOOL_RULE_IMAGE : e->rule) {
     case APIPOOL_RULE_ROLE:
-        if (e->kind == APIPOOL_ESTIMATE_REQUEST) {
+        if (apipool_estimate_is_request(e)) {
             apipool_estimate_add(e, e->has_roles
                                         ? APIPOOL_ESTIMATE_MESSAGE
                                         : APIPOOL_ESTIMATE_MESSAGE + APIPOOL_ESTIMATE_REPLY);
@@ -150,7 +150,7 @@ static void open_container(apipool_estimate_t *e, int is_array)
         e->whole = e->depth;
     }
     if ((rule == APIPOOL_RULE_INPUT || rule == APIPOOL_RULE_PROMPT) && is_array && e->depth == 2) {
-        e->in_tokens = e->kind == APIPOOL_ESTIMATE_REQUEST;
+        e->in_tokens = apipool_estimate_is_request(e);
     }
 }
 
@@ -198,9 +198,25 @@ static const char *read_tokens(apipool_estimate_t *e, const char *p, const char 
     return p;
 }
 
+/* Of an answer that is a list of images. */
+static int rule_of_images(const apipool_estimate_t *e)
+{
+    static const char *const lists[] = {"data", "images", "predictions"};
+
+    for (apr_size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+        if (e->name_len == strlen(lists[i]) && !memcmp(e->line, lists[i], e->name_len)) {
+            return e->text.sum ? APIPOOL_RULE_NOTHING : APIPOOL_RULE_IMAGE;
+        }
+    }
+    return APIPOOL_RULE_NOTHING;
+}
+
 static void end_string(apipool_estimate_t *e)
 {
-    if (e->at == NAME && !e->whole) {
+    if (e->at == NAME && e->kind == APIPOOL_ESTIMATE_IMAGES) {
+        e->rule = (unsigned char)rule_of_images(e);
+    }
+    else if (e->at == NAME && !e->whole) {
         int rule = e->name_len == NAME_LONG ? APIPOOL_RULE_NONE
                                             : apipool_estimate_rule(e->line, e->name_len);
         e->rule = (unsigned char)rule_here(e, rule);
@@ -365,7 +381,7 @@ static const char *read_start(apipool_estimate_t *e, const char *p, const char *
         enter(e, *p++ == '[');
     }
     else {
-        int is_form = *p == '-' && e->kind == APIPOOL_ESTIMATE_REQUEST && !e->begun;
+        int is_form = *p == '-' && apipool_estimate_is_request(e) && !e->begun;
         e->at = is_form ? APIPOOL_ESTIMATE_FORM : IGNORE;
     }
     e->begun = 1;

@@ -33,6 +33,11 @@ enum {
     APIPOOL_RULE_PROMPT /* numbers count at the top, as ECHO in an answer */
 };
 
+static inline int apipool_estimate_is_request(const apipool_estimate_t *e)
+{
+    return e->kind == APIPOOL_ESTIMATE_REQUEST || e->kind == APIPOOL_ESTIMATE_RECORDING;
+}
+
 /** The rule for a member, or field of a form, of that name. */
 int apipool_estimate_rule(const char *name, apr_size_t len);
 

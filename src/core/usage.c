@@ -366,6 +366,23 @@ static apr_int64_t sum(apr_int64_t a, apr_int64_t b)
     return a < 0 ? b : b < 0 ? a : a + b;
 }
 
+int apipool_usage_is_final(const apipool_usage_scan_t *scan)
+{
+    return scan->done || scan->count[APIPOOL_COUNT_OUTPUT_BEGUN] < 0 ||
+           scan->count[APIPOOL_COUNT_OUTPUT] >= 0;
+}
+
+/* Where nothing else is told. */
+static void take_from_choice(const apr_int64_t *count, apipool_usage_t *usage)
+{
+    if (usage->prompt < 0 && usage->completion < 0 && usage->total < 0) {
+        usage->prompt = count[APIPOOL_COUNT_CHOICE_PROMPT];
+        usage->completion = count[APIPOOL_COUNT_CHOICE_COMPLETION];
+        usage->cached = either(usage->cached, count[APIPOOL_COUNT_CHOICE_CACHED]);
+        usage->total = count[APIPOOL_COUNT_CHOICE_TOTAL];
+    }
+}
+
 int apipool_usage_result(const apipool_usage_scan_t *scan, apipool_usage_t *usage)
 {
     const apr_int64_t *count = scan->count;
@@ -378,15 +395,22 @@ int apipool_usage_result(const apipool_usage_scan_t *scan, apipool_usage_t *usag
     if (usage->prompt < 0) {
         usage->prompt = count[APIPOOL_COUNT_BILLED_INPUT];
     }
-    usage->completion = either(count[APIPOOL_COUNT_COMPLETION], count[APIPOOL_COUNT_OUTPUT]);
+    apr_int64_t output = count[APIPOOL_COUNT_OUTPUT] >= 0 ? count[APIPOOL_COUNT_OUTPUT]
+                                                          : count[APIPOOL_COUNT_OUTPUT_BEGUN];
+    usage->completion = either(count[APIPOOL_COUNT_COMPLETION], output);
     if (usage->completion < 0) {
         usage->completion = sum(count[APIPOOL_COUNT_CANDIDATES], count[APIPOOL_COUNT_THOUGHTS]);
     }
     if (usage->completion < 0) {
         usage->completion = count[APIPOOL_COUNT_BILLED_OUTPUT];
     }
-    usage->cached = either(count[APIPOOL_COUNT_CACHED], count[APIPOOL_COUNT_CACHE_READ]);
-    usage->total = count[APIPOOL_COUNT_TOTAL] >= 0 ? count[APIPOOL_COUNT_TOTAL]
-                                                   : sum(usage->prompt, usage->completion);
+    usage->cached =
+        either(either(count[APIPOOL_COUNT_CACHED_DETAIL], count[APIPOOL_COUNT_CACHED]),
+               either(count[APIPOOL_COUNT_CACHED_HIT], count[APIPOOL_COUNT_CACHE_READ]));
+    usage->total = count[APIPOOL_COUNT_TOTAL];
+    take_from_choice(count, usage);
+    if (usage->total < 0) {
+        usage->total = sum(usage->prompt, usage->completion);
+    }
     return usage->prompt >= 0 || usage->completion >= 0 || usage->cached >= 0 || usage->total >= 0;
 }

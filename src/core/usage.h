@@ -18,7 +18,8 @@
  *   assistants: the run's usage, and "event: done" at the end.
  * Anthropic API, "Messages" and "Streaming messages": usage {input_tokens, output_tokens,
  *   cache_creation_input_tokens, cache_read_input_tokens}; in a stream inside "message" of
- *   message_start, then cumulative in message_delta; message_stop ends it. Its input_tokens are
+ *   message_start, where output_tokens is no more than a beginning, then cumulative in message_delta;
+ *   message_stop ends it. Its input_tokens are
  *   those that were neither read from the cache nor written to it.
  * Gemini API, "GenerateContentResponse": usageMetadata {promptTokenCount, candidatesTokenCount,
  *   thoughtsTokenCount, cachedContentTokenCount, totalTokenCount} in every chunk; a stream without
@@ -26,10 +27,11 @@
  * Cohere API, "Rerank", and SiliconFlow's of the same name: meta {tokens, billed_units}, each
  *   {input_tokens, output_tokens}. What was billed counts only where tokens are not told. Jina, Voyage
  *   and vLLM: usage {total_tokens}.
- * DeepSeek API, "Context caching": usage.prompt_cache_hit_tokens. Moonshot API: usage.cached_tokens.
+ * DeepSeek API, "Context caching": usage.prompt_cache_hit_tokens. Moonshot API: usage.cached_tokens,
+ *   and in a stream the usage of the last chunk's choice; it counts where there is none at the top.
  * Groq API, streams: usage inside "x_groq". */
 
-#define APIPOOL_USAGE_COUNTS 12
+#define APIPOOL_USAGE_COUNTS 19
 
 /* Tokens; -1 is not reported, which is not zero. */
 typedef struct {
@@ -41,9 +43,10 @@ typedef struct {
 
 struct apipool_usage_member;
 
-/* A scan of one answer. Only done is for callers. */
+/* A scan of one answer. Only the first two are for callers. */
 typedef struct {
     unsigned char done; /* the stream said, in its protocol's way, that it was complete */
+    unsigned char told; /* there was an object for counts, whatever is in it */
 
     unsigned char is_event_stream;
     unsigned char line_at, line_len, line_field, after_cr, later_line, mark;
@@ -76,5 +79,8 @@ void apipool_usage_feed(apipool_usage_scan_t *scan, const char *data, apr_size_t
  * @return 1 if there is any count, else 0 and all of usage is -1
  */
 int apipool_usage_result(const apipool_usage_scan_t *scan, apipool_usage_t *usage);
+
+/** Whether the completion is what it was in the end, and not what Anthropic's streams begin with. */
+int apipool_usage_is_final(const apipool_usage_scan_t *scan);
 
 #endif

@@ -10,8 +10,23 @@
 #define NO_COUNT     0xff
 
 /* The containers that matter; all others are skipped without looking at their names. CHUNKS is the
- * array around Gemini's chunks, TOP a document's object, HOLDER one in TOP that has a usage. */
-enum { NOWHERE, CHUNKS, TOP, HOLDER, META, USAGE, BILLED, DETAILS };
+ * array around Gemini's chunks, TOP a document's object, HOLDER one in TOP that has a usage, MESSAGE the
+ * one that Anthropic's streams begin with. CHOICES is an array of CHOICE. */
+enum {
+    NOWHERE,
+    CHUNKS,
+    TOP,
+    HOLDER,
+    MESSAGE,
+    CHOICES,
+    CHOICE,
+    META, /* from here on, names are looked at to the end */
+    USAGE,
+    USAGE_BEGUN,
+    USAGE_OF_CHOICE,
+    BILLED,
+    DETAILS
+};
 
 enum { AT_START, AT_TOKEN, AT_STRING, AT_NUMBER, AT_SKIPPED, AT_NOTHING };
 
@@ -27,15 +42,25 @@ typedef struct apipool_usage_member {
 
 /* The names here and in holder_members, and those of last_events, are known to is_report() in usage.c. */
 static const member_t top_members[] = {
-    {HOLDS("usage", USAGE)},       {HOLDS("usageMetadata", USAGE)},
-    {HOLDS("response", HOLDER)},   {HOLDS("message", HOLDER)},
-    {HOLDS("x_groq", HOLDER)},     {HOLDS("meta", META)},
-    {NAME("type"), NOWHERE, TYPE}, {END},
+    {HOLDS("usage", USAGE)},     {HOLDS("usageMetadata", USAGE)}, {HOLDS("response", HOLDER)},
+    {HOLDS("message", MESSAGE)}, {HOLDS("x_groq", HOLDER)},       {HOLDS("meta", META)},
+    {HOLDS("choices", CHOICES)}, {NAME("type"), NOWHERE, TYPE},   {END},
 };
 
 static const member_t holder_members[] = {
     {HOLDS("usage", USAGE)},
     {HOLDS("usageMetadata", USAGE)},
+    {END},
+};
+
+static const member_t message_members[] = {
+    {HOLDS("usage", USAGE_BEGUN)},
+    {HOLDS("usageMetadata", USAGE)},
+    {END},
+};
+
+static const member_t choice_members[] = {
+    {HOLDS("usage", USAGE_OF_CHOICE)},
     {END},
 };
 
@@ -54,7 +79,7 @@ static const member_t usage_members[] = {
     {COUNTS("output_tokens", OUTPUT)},
     {COUNTS("cache_creation_input_tokens", CACHE_WRITTEN)},
     {COUNTS("cache_read_input_tokens", CACHE_READ)},
-    {COUNTS("prompt_cache_hit_tokens", CACHED)},
+    {COUNTS("prompt_cache_hit_tokens", CACHED_HIT)},
     {COUNTS("cached_tokens", CACHED)},
     {COUNTS("promptTokenCount", PROMPT)},
     {COUNTS("candidatesTokenCount", CANDIDATES)},
@@ -67,6 +92,14 @@ static const member_t usage_members[] = {
     {END},
 };
 
+static const member_t usage_of_choice_members[] = {
+    {COUNTS("prompt_tokens", CHOICE_PROMPT)},
+    {COUNTS("completion_tokens", CHOICE_COMPLETION)},
+    {COUNTS("total_tokens", CHOICE_TOTAL)},
+    {COUNTS("cached_tokens", CHOICE_CACHED)},
+    {END},
+};
+
 static const member_t billed_members[] = {
     {COUNTS("input_tokens", BILLED_INPUT)},
     {COUNTS("output_tokens", BILLED_OUTPUT)},
@@ -74,17 +107,30 @@ static const member_t billed_members[] = {
 };
 
 static const member_t details_members[] = {
-    {COUNTS("cached_tokens", CACHED)},
+    {COUNTS("cached_tokens", CACHED_DETAIL)},
     {END},
 };
 
 static const member_t no_members[] = {{END}};
 
 static const member_t *const members[] = {
-    [NOWHERE] = no_members,    [CHUNKS] = no_members,       [TOP] = top_members,
-    [HOLDER] = holder_members, [META] = meta_members,       [USAGE] = usage_members,
-    [BILLED] = billed_members, [DETAILS] = details_members,
+    [NOWHERE] = no_members,
+    [CHUNKS] = no_members,
+    [TOP] = top_members,
+    [HOLDER] = holder_members,
+    [MESSAGE] = message_members,
+    [CHOICES] = no_members,
+    [CHOICE] = choice_members,
+    [META] = meta_members,
+    [USAGE] = usage_members,
+    [USAGE_BEGUN] = usage_members,
+    [USAGE_OF_CHOICE] = usage_of_choice_members,
+    [BILLED] = billed_members,
+    [DETAILS] = details_members,
 };
+
+/* What the elements of an array are. */
+static const unsigned char elements[] = {[CHUNKS] = TOP, [CHOICES] = CHOICE, [DETAILS] = NOWHERE};
 
 /* The types of the events after which a stream has nothing more to say. */
 static const struct {
@@ -186,11 +232,11 @@ static const char *read_start(apipool_usage_scan_t *scan, const char *p, const c
 
 static void open_container(apipool_usage_scan_t *scan, char c)
 {
+    unsigned char element = elements[scan->place[scan->depth]];
     unsigned char child = scan->named && scan->member ? scan->member->child : NOWHERE;
-    if (scan->place[scan->depth] == CHUNKS) {
-        child = TOP;
-    }
-    if (c == '{' && child != NOWHERE) {
+    child = element != NOWHERE ? element : child;
+    if (child != NOWHERE && (c == '[') == (child == CHOICES)) {
+        scan->told |= child >= USAGE;
         enter(scan, child);
         return;
     }
@@ -200,7 +246,7 @@ static void open_container(apipool_usage_scan_t *scan, char c)
 
 static int in_name(const apipool_usage_scan_t *scan)
 {
-    return !scan->skipped && !scan->named && scan->place[scan->depth] != CHUNKS;
+    return !scan->skipped && !scan->named && elements[scan->place[scan->depth]] == NOWHERE;
 }
 
 static int in_type(const apipool_usage_scan_t *scan)
@@ -431,6 +477,15 @@ static apr_int64_t number_of(const char *p, const char *end)
     return digits <= COUNT_MAX ? (apr_int64_t)digits : -1;
 }
 
+static apr_int64_t *count_here(apipool_usage_scan_t *scan)
+{
+    int count = scan->member->count;
+    if (count == APIPOOL_COUNT_OUTPUT && scan->place[scan->depth] == USAGE_BEGUN) {
+        count = APIPOOL_COUNT_OUTPUT_BEGUN;
+    }
+    return &scan->count[count];
+}
+
 /* A number counts when something follows it: it may go on in bytes that never came. */
 static const char *read_number(apipool_usage_scan_t *scan, const char *p, const char *end)
 {
@@ -447,7 +502,7 @@ static const char *read_number(apipool_usage_scan_t *scan, const char *p, const 
             value = number_of(scan->text, scan->text + scan->text_len);
         }
         if (value >= 0) {
-            scan->count[scan->member->count] = value;
+            *count_here(scan) = value;
         }
         end_value(scan);
     }

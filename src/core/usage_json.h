@@ -13,17 +13,25 @@ enum {
     APIPOOL_COUNT_COMPLETION,
     APIPOOL_COUNT_INPUT,
     APIPOOL_COUNT_OUTPUT,
+    APIPOOL_COUNT_OUTPUT_BEGUN, /* that a stream begins with */
     APIPOOL_COUNT_CACHE_WRITTEN,
     APIPOOL_COUNT_CACHE_READ,
     APIPOOL_COUNT_CACHED,
+    APIPOOL_COUNT_CACHED_HIT,
+    APIPOOL_COUNT_CACHED_DETAIL,
     APIPOOL_COUNT_CANDIDATES,
     APIPOOL_COUNT_THOUGHTS,
     APIPOOL_COUNT_BILLED_INPUT,
     APIPOOL_COUNT_BILLED_OUTPUT,
     APIPOOL_COUNT_TOTAL,
+    APIPOOL_COUNT_CHOICE_PROMPT, /* those of a choice */
+    APIPOOL_COUNT_CHOICE_COMPLETION,
+    APIPOOL_COUNT_CHOICE_CACHED,
+    APIPOOL_COUNT_CHOICE_TOTAL,
 };
 
-_Static_assert(APIPOOL_COUNT_TOTAL + 1 == APIPOOL_USAGE_COUNTS, "every count has room in the scan");
+_Static_assert(APIPOOL_COUNT_CHOICE_TOTAL + 1 == APIPOOL_USAGE_COUNTS,
+               "every count has room in the scan");
 
 /** Forgets what is unfinished: a document begins. The counts stay. */
 void apipool_usage_json_begin(apipool_usage_scan_t *scan);

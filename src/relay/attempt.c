@@ -15,6 +15,8 @@
 #include "reply.h"
 #include "settle.h"
 
+#define REFUSAL_HOLDS apr_time_from_sec(3600)
+
 int apipool_attempt_pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
                                 proxy_server_conf *conf, char **url)
 {
@@ -96,9 +98,9 @@ static void begin(apipool_request_t *req)
         attempt->upstream->timeout ? attempt->upstream->timeout : pool->idle_timeout;
     attempt->first_byte_timeout =
         attempt->upstream->timeout ? attempt->upstream->timeout : pool->first_byte_timeout;
-    attempt->asks_usage =
-        req->demand.ask_usage.text &&
-        !apipool_pool_refuses_usage(apipool_relay_segment(), attempt->upstream->group);
+    attempt->asks_usage = req->demand.ask_usage.text &&
+                          !apipool_pool_refuses_usage(apipool_relay_segment(),
+                                                      attempt->upstream->group, apr_time_now());
     if (req->probing) {
         limit_probe(attempt, req->probing);
     }
@@ -194,7 +196,8 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
 }
 
 /* An upstream that does not know the option gets the request again as the client has sent it, at the cost of
- * no budget and with any key, the same one included; and so do all requests from then on. */
+ * no budget and with any key, the same one included. Whether it was the option shows then: an error that
+ * speaks of it may be about what the client has written, as it is where the client has options of its own. */
 static int is_usage_refused(apipool_request_t *req)
 {
     char *body;
@@ -208,13 +211,26 @@ static int is_usage_refused(apipool_request_t *req)
     if (!strstr(body, "stream_options") && !strstr(body, "include_usage")) {
         return 0;
     }
-    apipool_pool_note_refuses_usage(apipool_relay_segment(), req->attempt.upstream->group);
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
-                  APIPOOL_LOG(0034) "pool %s: upstream %s refuses stream_options.include_usage; it "
-                                    "will not be asked again",
-                  req->pool->name, req->attempt.upstream->name);
+    if (req->body.sniffed[APIPOOL_BODY_STREAM_OPTIONS].kind == APIPOOL_SNIFF_ABSENT) {
+        req->demand.refused_by = req->attempt.upstream->group;
+    }
+    req->demand.ask_usage.text = NULL;
     req->budget->tried_count--;
     return 1;
+}
+
+/* Without the option the same upstream has answered: other requests are spared the detour for a while. */
+static void remember_refusal(const apipool_request_t *req)
+{
+    apr_uint32_t group = req->attempt.upstream->group;
+    if (req->demand.refused_by != group) {
+        return;
+    }
+    apipool_pool_note_refuses_usage(apipool_relay_segment(), group, apr_time_now() + REFUSAL_HOLDS);
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
+                  APIPOOL_LOG(0034) "pool %s: upstream %s refuses stream_options.include_usage; it "
+                                    "will not be asked for an hour",
+                  req->pool->name, req->attempt.upstream->name);
 }
 
 static int attempt_until_done(apipool_request_t *req)
@@ -236,6 +252,7 @@ static int attempt_until_done(apipool_request_t *req)
         apipool_settle_report(req, &verdict, status);
         if (verdict.rule == APIPOOL_R00) {
             apipool_settle_blame_forbidden(req);
+            remember_refusal(req);
         }
         if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_evidence_is_tunnelled(req, status)) {
             return status;
@@ -268,12 +285,14 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     if (!req || req->inside) {
         return DECLINED;
     }
+    req->reached = 1;
     int status = apipool_body_capture(req);
     if (status == HTTP_REQUEST_ENTITY_TOO_LARGE) {
         r->connection->keepalive = AP_CONN_CLOSE; /* the rest of the body is not read */
         return apipool_reply_error(req, APIPOOL_REPLY_TOO_LARGE, 0);
     }
     if (status != OK) {
+        req->rule = req->body.broke ? APIPOOL_R01 : req->rule;
         return status;
     }
     req->budget = apipool_budget_make(req, conf, proxyname, proxyport);

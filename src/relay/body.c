@@ -152,6 +152,14 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
     apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), sniffed, count);
 }
 
+/* What is malformed is refused, with APR_EGENERAL or a status of httpd's own. */
+static int has_left(const request_rec *r, apr_status_t rv)
+{
+    return r->connection->aborted || APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_ECONNRESET(rv) ||
+           APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv) || APR_STATUS_IS_TIMEUP(rv) ||
+           rv == APR_INCOMPLETE;
+}
+
 int apipool_body_capture(apipool_request_t *req)
 {
     request_rec *r = req->r;
@@ -173,6 +181,7 @@ int apipool_body_capture(apipool_request_t *req)
             ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, r,
                           APIPOOL_LOG(0011) "the request body could not be read");
             status = ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
+            req->body.broke = has_left(r, rv);
             break;
         }
         status = keep_brigade(req, &sniff, bb, &done);

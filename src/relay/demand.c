@@ -13,9 +13,7 @@
 #define BYTES_PER_TOKEN 4
 #define PROMPT_MAX      32768
 #define ANSWER_USUAL    512
-#define READ_PIECE      (16 * 1024)
 #define ANSWER_MAX      131072
-#define BYTES_PER_EVENT 150  /* of a stream, with about a token each */
 #define OPTIONS_MAX     4096 /* bytes of stream_options that are looked at */
 
 static const char *text_of(const apipool_sniffed_t *sniffed)
@@ -63,8 +61,10 @@ static apr_uint32_t estimate_tokens(const apipool_request_t *req)
     const apipool_sniffed_t *limits[] = {&body->sniffed[APIPOOL_BODY_MAX_TOKENS],
                                          &body->sniffed[APIPOOL_BODY_MAX_COMPLETION_TOKENS]};
     apr_off_t prompt = body->length / BYTES_PER_TOKEN;
-    apr_int64_t answer = ANSWER_USUAL;
-    if (!body->length) {
+    int generates =
+        req->kind != APIPOOL_ENDPOINT_EMBEDDINGS && req->kind != APIPOOL_ENDPOINT_RERANK;
+    apr_int64_t answer = generates ? ANSWER_USUAL : 0;
+    if (!body->length || req->kind == APIPOOL_ENDPOINT_FREE) {
         return 1;
     }
     for (int i = 0; i < 2; i++) {
@@ -74,39 +74,6 @@ static apr_uint32_t estimate_tokens(const apipool_request_t *req)
     }
     answer = answer < 0 ? 0 : answer > ANSWER_MAX ? ANSWER_MAX : answer;
     return (apr_uint32_t)((prompt < PROMPT_MAX ? prompt : PROMPT_MAX) + answer + 1);
-}
-
-/* Reads the captured body once more, which is only done where an answer has not told its usage. */
-static apr_int64_t estimate_prompt(const apipool_request_t *req)
-{
-    apipool_estimate_t estimate;
-    char piece[READ_PIECE];
-    apr_off_t at = 0;
-    apipool_estimate_begin(&estimate, APIPOOL_ESTIMATE_REQUEST);
-    while (at < req->body.length) {
-        apr_off_t left = req->body.length - at;
-        apr_size_t len = left < READ_PIECE ? (apr_size_t)left : READ_PIECE;
-        if (apipool_body_read(req, at, piece, len) != APR_SUCCESS) {
-            break;
-        }
-        apipool_estimate_feed(&estimate, piece, len);
-        at += (apr_off_t)len;
-    }
-    return apipool_estimate_tokens(&estimate);
-}
-
-void apipool_demand_estimate(apipool_request_t *req, apipool_usage_t *tokens)
-{
-    const apipool_gate_t *gate = &req->gate;
-    if (req->body.tokens < 0) {
-        req->body.tokens = estimate_prompt(req);
-    }
-    tokens->prompt = req->body.tokens;
-    tokens->completion =
-        gate->estimating ? apipool_estimate_tokens(&gate->estimate)
-                         : gate->passed / (gate->stream.active ? BYTES_PER_EVENT : BYTES_PER_TOKEN);
-    tokens->cached = -1;
-    tokens->total = tokens->prompt + tokens->completion;
 }
 
 /* Puts include_usage into stream_options, unless the client has said what it wants. */
@@ -165,6 +132,7 @@ void apipool_demand_make(apipool_request_t *req)
     req->demand.tokens = estimate_tokens(req);
     req->demand.client = apipool_hash(client_of(req->r));
     req->demand.ask_usage = ask_usage(req);
+    req->demand.refused_by = APIPOOL_NONE;
 }
 
 const apipool_model_name_t *apipool_demand_renamed(const apipool_request_t *req,

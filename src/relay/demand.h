@@ -18,11 +18,6 @@ void apipool_demand_make(apipool_request_t *req);
 void apipool_demand_wanted(const apipool_request_t *req, apr_uint32_t without,
                            apipool_source_t *sources, apipool_wanted_t *wanted);
 
-/** About how many tokens an attempt took whose answer does not tell: by the text of what was sent, and of
- *  what has come. That of an answer is only read where the upstream has been silent before; else its size
- *  has to do. */
-void apipool_demand_estimate(apipool_request_t *req, apipool_usage_t *tokens);
-
 /** The upstream's own name for the request's model, or NULL where it has the client's. */
 const apipool_model_name_t *apipool_demand_renamed(const apipool_request_t *req,
                                                    const apipool_upstream_t *upstream);

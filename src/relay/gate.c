@@ -8,6 +8,7 @@
 
 #include "answer.h"
 #include "attempt.h"
+#include "count.h"
 #include "events.h"
 #include "reply.h"
 #include "stream.h"
@@ -35,11 +36,12 @@ void apipool_gate_reset(apipool_request_t *req)
     req->gate.masking = 0;
     req->gate.carry = NULL;
     req->gate.peeking = 0;
+    memset(&req->gate.peek, 0, sizeof(req->gate.peek));
     req->gate.in_band = 0;
     req->gate.event = NULL;
-    req->gate.counting = 0;
-    req->gate.passed = 0;
-    req->gate.estimating = 0;
+    req->gate.count.active = 0;
+    req->gate.count.readable = 0;
+    req->gate.count.is_stream = 0;
 }
 
 void apipool_gate_open(apipool_request_t *req)
@@ -58,14 +60,20 @@ void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len)
     }
 }
 
-static int is_of_type(const request_rec *r, const char *type)
+int apipool_gate_is_of_type(const request_rec *r, const char *type)
 {
     return r->content_type && !ap_cstr_casecmpn(r->content_type, type, strlen(type));
 }
 
+int apipool_gate_is_encoded(const request_rec *r)
+{
+    const char *encoding = apr_table_get(r->headers_out, "Content-Encoding");
+    return encoding && ap_cstr_casecmp(encoding, "identity");
+}
+
 static int is_event_stream(const request_rec *r)
 {
-    return is_of_type(r, "text/event-stream");
+    return apipool_gate_is_of_type(r, "text/event-stream") && !apipool_gate_is_encoded(r);
 }
 
 static void mask_head(apipool_request_t *req)
@@ -97,13 +105,7 @@ static void begin_passing(apipool_request_t *req)
     apipool_reply_expose(req);
     if (r->status < 400 && !req->gate.in_band && !req->probing) {
         apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, apr_time_now());
-        req->gate.counting = is_event_stream(r) || is_of_type(r, "application/json");
-        apipool_usage_begin(&req->gate.usage, is_event_stream(r));
-        req->gate.estimating =
-            req->gate.counting &&
-            apipool_pool_is_silent(apipool_relay_segment(), req->attempt.upstream->group);
-        apipool_estimate_begin(&req->gate.estimate, is_event_stream(r) ? APIPOOL_ESTIMATE_STREAM
-                                                                       : APIPOOL_ESTIMATE_JSON);
+        apipool_count_begin(req);
     }
 }
 
@@ -137,6 +139,9 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
         }
         rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
         if (rv == APR_SUCCESS) {
+            if (gate->peeking) {
+                apipool_events_peek(&gate->peek, data, len);
+            }
             rv = apr_brigade_write(gate->held, NULL, NULL, data, len);
             gate->held_len += (apr_off_t)len;
         }
@@ -182,49 +187,37 @@ static void mask_body(apipool_request_t *req, apr_bucket_brigade *bb)
         bb, apr_bucket_heap_create(text, len - keep, apr_bucket_free, bb->bucket_alloc));
 }
 
-static void count_usage(apipool_gate_t *gate, apr_bucket_brigade *bb)
+static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
 {
-    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
-         b = APR_BUCKET_NEXT(b)) {
-        const char *data;
-        apr_size_t len;
-        if (!APR_BUCKET_IS_METADATA(b) &&
-            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS) {
-            apipool_usage_feed(&gate->usage, data, len);
-            gate->passed += (apr_off_t)len;
-            if (gate->estimating) {
-                apipool_estimate_feed(&gate->estimate, data, len);
-            }
-        }
+    apipool_gate_t *gate = &req->gate;
+    if (!holds_error(bb)) {
+        apipool_stream_pass_lines(&gate->stream, bb);
     }
-}
-
-static int has_usage(const apipool_gate_t *gate)
-{
-    apipool_usage_t usage;
-    return apipool_usage_result(&gate->usage, &usage);
+    else if (apipool_count_is_done(&gate->count)) {
+        gate->broke = 0;
+        apipool_stream_finish(&gate->stream, bb);
+    }
+    else {
+        gate->broke = 1;
+        apipool_stream_break(req, bb);
+    }
+    if (gate->stream.hiding && apipool_count_was_told(&gate->count)) {
+        apipool_stream_hide_usage(bb, req->r->pool);
+    }
 }
 
 static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
-    if (gate->counting) {
-        count_usage(gate, bb);
-    }
+    apipool_count_feed(&gate->count, bb);
     if (gate->masking) {
         mask_body(req, bb);
     }
-    if (holds_error(bb)) {
-        gate->broke = 1;
-        if (gate->stream.active) {
-            apipool_stream_break(req, bb);
-        }
+    if (gate->stream.active) {
+        pass_events(req, bb);
     }
-    else if (gate->stream.active) {
-        apipool_stream_pass_lines(&gate->stream, bb);
-        if (gate->stream.hiding && has_usage(gate)) {
-            apipool_stream_hide_usage(bb, req->r->pool);
-        }
+    else {
+        gate->broke |= holds_error(bb);
     }
     return ap_pass_brigade(gate->filter->next, bb);
 }
@@ -314,13 +307,15 @@ static apr_status_t peek(apipool_request_t *req)
 {
     apipool_gate_t *gate = &req->gate;
     apr_pool_t *scratch;
-    char *text = NULL, *event;
+    char *text = NULL, *event = NULL;
     apr_size_t len = 0;
     apr_status_t rv = APR_SUCCESS;
 
     apr_pool_create(&scratch, req->r->pool);
-    apr_brigade_pflatten(gate->held, &text, &len, scratch);
-    if (apipool_events_first(text, len, scratch, &event)) {
+    if (gate->peek.complete) {
+        apr_brigade_pflatten(gate->held, &text, &len, scratch);
+    }
+    if (text && apipool_events_first(text, len, scratch, &event)) {
         rv = apipool_answer_is_error(event, strlen(event)) ? hold_event(req, event)
                                                            : let_stream_begin(req);
     }
@@ -377,11 +372,10 @@ static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
         req->gate.broke = 1;
         return drop(&req->gate, bb);
     }
-    int plain =
-        req->r->status == HTTP_OK && !apr_table_get(req->r->headers_out, "Content-Encoding");
-    req->gate.peeking = plain && is_event_stream(req->r);
+    int is_good = req->r->status == HTTP_OK;
+    req->gate.peeking = is_good && is_event_stream(req->r);
     req->gate.in_band =
-        req->r->status == HTTP_OK && is_of_type(req->r, "application/json") && opens_as_error(bb);
+        is_good && apipool_gate_is_of_type(req->r, "application/json") && opens_as_error(bb);
     if (req->r->status >= 400 || req->gate.peeking || req->gate.in_band) {
         req->gate.held_since = apr_time_now();
         req->gate.mode = APIPOOL_GATE_HOLDING;

@@ -24,6 +24,10 @@ void apipool_gate_open(apipool_request_t *req);
 /** The held part of an error answer, in one piece. */
 void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len);
 
+/** Whether an answer is of that type, and whether it is compressed, so that nobody can read it here. */
+int apipool_gate_is_of_type(const request_rec *r, const char *type);
+int apipool_gate_is_encoded(const request_rec *r);
+
 void apipool_gate_register_filter(void);
 
 #endif

@@ -4,22 +4,8 @@
 
 #include <apr_strings.h>
 
-#include "demand.h"
+#include "count.h"
 #include "stats.h"
-
-apipool_tokens_e apipool_outcome_tokens(apipool_request_t *req, apipool_usage_t *tokens)
-{
-    const apipool_gate_t *gate = &req->gate;
-    if (gate->counting && apipool_usage_result(&gate->usage, tokens)) {
-        return APIPOOL_TOKENS_REPORTED;
-    }
-    tokens->prompt = tokens->completion = tokens->cached = tokens->total = -1;
-    if (!gate->counting || !req->body.length) {
-        return APIPOOL_TOKENS_NONE;
-    }
-    apipool_demand_estimate(req, tokens);
-    return APIPOOL_TOKENS_ESTIMATED;
-}
 
 static apipool_ending_e find_ending(const apipool_request_t *req)
 {
@@ -98,7 +84,7 @@ static void describe(apipool_request_t *req, apr_time_t now, apipool_recent_entr
     entry->attempt_count = (apr_uint32_t)req->attempts;
     memcpy(entry->attempts, req->trail, sizeof(entry->attempts));
     entry->key = req->attempts ? req->attempt.lease->id : 0;
-    entry->usage = (unsigned char)apipool_outcome_tokens(req, &entry->tokens);
+    entry->usage = (unsigned char)apipool_count_tokens(req, &entry->tokens);
     entry->ending = (unsigned char)find_ending(req);
     entry->status = (apr_uint16_t)r->status;
     entry->streamed = req->gate.stream.active != 0;
@@ -129,6 +115,10 @@ int apipool_outcome_log(request_rec *r)
     apr_time_t now = apr_time_now();
 
     if (!req || !req->pool) {
+        return DECLINED;
+    }
+    if (!req->reached) { /* refused by httpd: nobody has verified who asks, and no pool was asked */
+        note(r, "apipool-pool", req->pool->name);
         return DECLINED;
     }
     memset(&stats, 0, sizeof(stats));

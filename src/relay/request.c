@@ -186,6 +186,7 @@ int apipool_request_translate(request_rec *r)
     req->path = path_below(req->encoded_uri, dir->use->mount);
     req->expose = dir->expose == 1;
     find_endpoint(req);
+    req->kind = apipool_endpoint_find(r->method, req->path);
 
     r->filename = apr_pstrcat(
         r->pool, "proxy:", APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t).url,

@@ -6,7 +6,9 @@
 #include <apr_thread_mutex.h>
 
 #include "config.h"
+#include "endpoint.h"
 #include "estimate.h"
+#include "events.h"
 #include "sniff.h"
 #include "usage.h"
 #include "verdict.h"
@@ -30,6 +32,7 @@ typedef struct {
     apipool_sniffed_t sniffed[APIPOOL_BODY_SNIFFED];
     apipool_sniff_body_e kind;
     apr_int64_t tokens; /* estimated; -1: not yet */
+    int broke;          /* the client left inside of it */
     apr_off_t inside;   /* where a member could be put in, of a JSON object */
 } apipool_body_t;
 
@@ -46,6 +49,7 @@ typedef struct {
     apr_uint64_t client;        /* hash of who asks */
     apr_uint32_t tokens;        /* to be set aside */
     apipool_splice_t ask_usage; /* makes a stream tell its usage, where the client has not asked */
+    apr_uint32_t refused_by;    /* group whose upstream may have refused that, or APIPOOL_NONE */
 } apipool_demand_t;
 
 typedef enum {
@@ -59,10 +63,31 @@ typedef enum {
 typedef struct {
     int active;
     int hiding;               /* the chunk that tells the usage is not for the client */
-    int blank;                /* an empty line was the last thing that passed, or nothing has */
+    const char *gap;          /* what is missing of the end of an event in what has passed */
+    char last[2];             /* bytes that came */
     apr_bucket_brigade *rest; /* what came of a line that is not complete */
     apr_off_t rest_len;
 } apipool_stream_t;
+
+/* A part of an event stream, kept for an estimate. */
+#define APIPOOL_PIECE_MAX 1024
+typedef struct {
+    apr_off_t at; /* of the stream */
+    apr_size_t len;
+    char text[APIPOOL_PIECE_MAX];
+} apipool_piece_t;
+
+/* The tokens of a good answer; see count.h. */
+typedef struct {
+    unsigned char active;    /* the endpoint costs tokens */
+    unsigned char readable;  /* it is not compressed */
+    unsigned char is_stream; /* of events */
+    unsigned char reads;     /* what is read for an estimate */
+    apipool_usage_scan_t usage;
+    apr_off_t passed, estimated; /* bytes */
+    apipool_piece_t *pieces;     /* two: the last one that is full, and the next */
+    apipool_estimate_t estimate;
+} apipool_count_t;
 
 /* What the output filter has seen of the current attempt's answer. */
 typedef struct {
@@ -70,10 +95,11 @@ typedef struct {
     apipool_gate_mode_e mode;
     apr_bucket_brigade *held;
     apr_off_t held_len;
-    int complete;      /* the end of the answer came */
-    int flushed;       /* what is held was to go out at once */
-    int broke;         /* the answer ended early, or an error bucket came instead of one */
-    int peeking;       /* what is held is the beginning of an event stream */
+    int complete; /* the end of the answer came */
+    int flushed;  /* what is held was to go out at once */
+    int broke;    /* the answer ended early, or an error bucket came instead of one */
+    int peeking;  /* what is held is the beginning of an event stream */
+    apipool_events_peek_t peek;
     int in_band;       /* what is held is an error inside a 200 */
     const char *event; /* the data of its event, where it is one */
     apr_size_t event_len;
@@ -81,11 +107,7 @@ typedef struct {
     int masking;               /* an error answer is passing: the key may not */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
     apipool_stream_t stream;
-    apr_off_t passed; /* bytes of a good answer */
-    int counting;     /* usage is read along */
-    apipool_usage_scan_t usage;
-    int estimating; /* the upstream is not likely to tell the usage */
-    apipool_estimate_t estimate;
+    apipool_count_t count;
 } apipool_gate_t;
 
 /* By which another thread ends at once whatever an attempt waits for on its connection. */
@@ -133,9 +155,11 @@ typedef struct {
     const char *encoded_uri; /* r->uri before it was decoded */
     const char *path;        /* below the upstream's base URL; "" or beginning with '/' */
     const char *endpoint;    /* the alias used, or NULL */
+    apipool_endpoint_e kind; /* what the endpoint is for */
     int expose;
     const apipool_probing_t *probing; /* NULL: a client has asked */
-    int inside; /* mod_proxy_http is running for us: our scheme handler must decline */
+    int reached; /* httpd has let it in: who has asked is known, and it counts */
+    int inside;  /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;
     struct apipool_budget_t *budget; /* attempt.c's */
     apipool_rule_e rule;             /* of the last attempt */

@@ -6,9 +6,8 @@
 #include <stddef.h>
 
 #include "budget.h"
-#include "demand.h"
+#include "count.h"
 #include "evidence.h"
-#include "outcome.h"
 #include "when.h"
 
 static const char *upstream_status(const apipool_request_t *req, int status)
@@ -23,16 +22,14 @@ static const char *upstream_status(const apipool_request_t *req, int status)
 static apr_int64_t tokens_of(apipool_request_t *req, const apipool_verdict_t *verdict)
 {
     apipool_usage_t usage;
-    if (apipool_outcome_tokens(req, &usage) != APIPOOL_TOKENS_NONE && usage.total >= 0) {
+    if (apipool_count_tokens(req, &usage) != APIPOOL_TOKENS_NONE && usage.total >= 0) {
         return usage.total;
     }
     switch (verdict->rule) {
-    case APIPOOL_R00:
     case APIPOOL_R01:
     case APIPOOL_R02:
     case APIPOOL_R04:
-        apipool_demand_estimate(req, &usage);
-        return usage.total;
+        return apipool_count_prompt(req);
     default:
         return 0;
     }
@@ -57,7 +54,7 @@ static apipool_finished_t numbers_of(apipool_request_t *req, apr_time_t now)
 {
     apr_time_t begun = req->attempt.lease->lent_at;
     apipool_finished_t finished = {.latency = now - begun, .first_byte = -1};
-    finished.estimated = apipool_outcome_tokens(req, &finished.tokens) == APIPOOL_TOKENS_ESTIMATED;
+    finished.estimated = apipool_count_tokens(req, &finished.tokens) == APIPOOL_TOKENS_ESTIMATED;
     if (req->attempt.passing) {
         finished.first_byte = req->first_byte_at - begun;
     }
@@ -96,6 +93,9 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
     apr_status_t rv =
         apipool_pool_report(apipool_relay_segment(), req->attempt.lease, &what, now, &outcome);
     leave_trail(req, outcome.rule);
+    if (outcome.rule == APIPOOL_R00) {
+        apipool_count_note_habit(req);
+    }
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,
                       APIPOOL_LOG(0030) "the pool's lock is not to be had; a result is lost");

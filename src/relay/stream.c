@@ -12,22 +12,22 @@
 void apipool_stream_begin(apipool_request_t *req)
 {
     apipool_stream_t *stream = &req->gate.stream;
+    memset(stream, 0, sizeof(*stream));
     stream->active = 1;
-    stream->blank = 1;
+    stream->gap = "";
     stream->hiding = req->attempt.asks_usage;
     if (stream->hiding) { /* the client may get less than the upstream has announced */
         apr_table_unset(req->r->headers_out, "Content-Length");
         req->r->clength = 0;
     }
-    stream->rest_len = 0;
     stream->rest = apr_brigade_create(req->r->pool, req->r->connection->bucket_alloc);
 }
 
-/* The last two bytes of the data before a bucket, or NULs. */
-static void bytes_before(apr_bucket_brigade *bb, apr_bucket *b, char *before)
+/* The last two bytes that came before a bucket, or NULs. */
+static void bytes_before(const apipool_stream_t *stream, apr_bucket_brigade *bb, apr_bucket *b,
+                         char *before)
 {
     int missing = 2;
-    before[0] = before[1] = '\0';
     for (b = APR_BUCKET_PREV(b); missing && b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_PREV(b)) {
         const char *data;
         apr_size_t len;
@@ -39,86 +39,111 @@ static void bytes_before(apr_bucket_brigade *bb, apr_bucket *b, char *before)
             before[--missing] = data[--len];
         }
     }
-}
-
-/* Whether what has been passed ends with an empty line, so that a new event may begin. */
-static void note_end(apipool_stream_t *stream, const char *data, apr_size_t len)
-{
-    stream->blank = len > 1 ? data[len - 2] == '\n' || data[len - 2] == '\r' : stream->blank;
-}
-
-static void keep(apipool_stream_t *stream, apr_bucket *b, apr_size_t len)
-{
-    if (apr_bucket_setaside(b, stream->rest->p) == APR_SUCCESS) {
-        APR_BUCKET_REMOVE(b);
-        APR_BRIGADE_INSERT_HEAD(stream->rest, b);
-        stream->rest_len += (apr_off_t)len;
+    if (missing == 2) {
+        before[--missing] = stream->last[1];
+        before[--missing] = stream->last[0];
+    }
+    else if (missing) {
+        before[0] = stream->last[1];
     }
 }
 
-void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
+/* The bucket that the last line, or event, ends in which may pass, and in *part how many of its bytes may;
+ * the sentinel where none ends in what has come now. */
+static apr_bucket *find_end(apipool_stream_t *stream, apr_bucket_brigade *bb, apr_size_t *part)
 {
-    apr_bucket *b, *before;
-
-    APR_BRIGADE_PREPEND(bb, stream->rest);
-    stream->rest_len = 0;
-    for (b = APR_BRIGADE_LAST(bb); b != APR_BRIGADE_SENTINEL(bb); b = before) {
+    apr_bucket *b = APR_BRIGADE_LAST(bb);
+    for (; b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_PREV(b)) {
         const char *data;
+        char before[2];
         apr_size_t len;
-        before = APR_BUCKET_PREV(b);
-        if (APR_BUCKET_IS_EOS(b)) {
-            return;
-        }
         if (APR_BUCKET_IS_METADATA(b) ||
             apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
             continue;
         }
-        apr_size_t lines;
-        if (stream->hiding) {
-            char bytes[2];
-            bytes_before(bb, b, bytes);
-            lines = apipool_events_whole(data, len, bytes);
+        bytes_before(stream, bb, b, before);
+        *part = stream->hiding ? apipool_events_whole(data, len, before)
+                               : apipool_events_lines(data, len);
+        if (*part) {
+            stream->gap = apipool_events_end(data, *part, before) ? "" : "\n";
+            return b;
+        }
+    }
+    return b;
+}
+
+/* Small pieces are put together, so that a line that comes byte by byte does not cost a bucket for each. */
+static void keep_from(apipool_stream_t *stream, apr_bucket_brigade *bb, apr_bucket *b)
+{
+    apr_bucket *next;
+    for (; b != APR_BRIGADE_SENTINEL(bb); b = next) {
+        const char *data;
+        apr_size_t len;
+        next = APR_BUCKET_NEXT(b);
+        if (APR_BUCKET_IS_METADATA(b) ||
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+            continue;
+        }
+        if (APR_BRIGADE_EMPTY(stream->rest)) {
+            APR_BRIGADE_INSERT_TAIL(stream->rest,
+                                    apr_bucket_heap_create(data, len, NULL, bb->bucket_alloc));
         }
         else {
-            lines = apipool_events_lines(data, len);
+            apr_brigade_write(stream->rest, NULL, NULL, data, len);
         }
-        if (lines) {
-            note_end(stream, data, lines);
-        }
-        if (lines == len || stream->rest_len + (apr_off_t)(len - lines) > REST_MAX) {
-            return;
-        }
-        if (lines) {
-            apr_bucket_split(b, lines);
-            b = APR_BUCKET_NEXT(b);
-        }
-        keep(stream, b, len - lines);
-        if (lines) {
-            return;
-        }
+        stream->rest_len += (apr_off_t)len;
+        apr_bucket_delete(b);
     }
 }
 
-/* Hardly any event has one, so most of what passes need not be copied. */
-static int may_hold_usage_chunk(apr_bucket_brigade *bb)
+static void pass_rest(apipool_stream_t *stream, apr_bucket_brigade *bb)
 {
-    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
-         b = APR_BUCKET_NEXT(b)) {
-        const char *data;
-        apr_size_t len;
-        if (!APR_BUCKET_IS_METADATA(b) &&
-            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS &&
-            apipool_events_may_tell_usage(data, len)) {
-            return 1;
-        }
+    APR_BRIGADE_PREPEND(bb, stream->rest);
+    stream->rest_len = 0;
+}
+
+/* Only what is new is looked at: there is no end in what was kept back. */
+void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
+{
+    apr_bucket *last = APR_BRIGADE_LAST(bb);
+    apr_size_t part = 0;
+    apr_off_t len = 0;
+    char tail[2];
+
+    if (last != APR_BRIGADE_SENTINEL(bb) && APR_BUCKET_IS_EOS(last)) {
+        pass_rest(stream, bb);
+        return;
     }
-    return 0;
+    bytes_before(stream, bb, APR_BRIGADE_SENTINEL(bb), tail);
+    apr_bucket *b = find_end(stream, bb, &part);
+    memcpy(stream->last, tail, sizeof(tail));
+    if (b == APR_BRIGADE_SENTINEL(bb)) {
+        apr_brigade_length(bb, 1, &len);
+        if (stream->rest_len + len <= REST_MAX) {
+            keep_from(stream, bb, APR_BRIGADE_FIRST(bb));
+            return;
+        }
+        pass_rest(stream, bb);
+    }
+    else {
+        if (part < b->length) {
+            apr_bucket_split(b, part);
+        }
+        pass_rest(stream, bb);
+        keep_from(stream, bb, APR_BUCKET_NEXT(b));
+        if (stream->rest_len <= REST_MAX) {
+            return;
+        }
+        APR_BRIGADE_CONCAT(bb, stream->rest);
+        stream->rest_len = 0;
+    }
+    stream->gap = tail[1] == '\n' ? "\n" : "\n\n";
 }
 
 void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
 {
     apr_off_t total = 0;
-    if (!may_hold_usage_chunk(bb) || apr_brigade_length(bb, 1, &total) != APR_SUCCESS) {
+    if (apr_brigade_length(bb, 1, &total) != APR_SUCCESS || total == 0) {
         return;
     }
     apr_size_t len = (apr_size_t)total;
@@ -135,9 +160,8 @@ void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
                             apr_bucket_heap_create(text, len, apr_bucket_free, bb->bucket_alloc));
 }
 
-/* Without the error bucket httpd closes the chunked body properly, and the client's parser gets to see
- * the event. */
-void apipool_stream_break(apipool_request_t *req, apr_bucket_brigade *bb)
+/* From the error bucket on. */
+static void cut_off(apr_bucket_brigade *bb)
 {
     apr_bucket *b = APR_BRIGADE_FIRST(bb);
     while (b != APR_BRIGADE_SENTINEL(bb) && !(APR_BUCKET_IS_METADATA(b) && AP_BUCKET_IS_ERROR(b))) {
@@ -148,9 +172,24 @@ void apipool_stream_break(apipool_request_t *req, apr_bucket_brigade *bb)
         apr_bucket_delete(b);
         b = next;
     }
-    apipool_stream_pass_lines(&req->gate.stream, bb);
-    apr_brigade_cleanup(req->gate.stream.rest);
-    apr_brigade_puts(bb, NULL, NULL, req->gate.stream.blank ? "" : "\n");
+}
+
+void apipool_stream_finish(apipool_stream_t *stream, apr_bucket_brigade *bb)
+{
+    cut_off(bb);
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
+    apipool_stream_pass_lines(stream, bb);
+}
+
+/* Without the error bucket httpd closes the chunked body properly, and the client's parser gets to see
+ * the event. */
+void apipool_stream_break(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    apipool_stream_t *stream = &req->gate.stream;
+    cut_off(bb);
+    apipool_stream_pass_lines(stream, bb);
+    apr_brigade_cleanup(stream->rest);
+    apr_brigade_puts(bb, NULL, NULL, stream->gap);
     apr_brigade_puts(bb, NULL, NULL, apipool_reply_truncated_event());
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
     req->r->connection->keepalive = AP_CONN_CLOSE;

@@ -12,11 +12,15 @@
 void apipool_stream_begin(apipool_request_t *req);
 
 /** Keeps back what follows the last line feed of a brigade, up to 64 KiB; it comes with the next. Where the
- *  usage is hidden, it keeps back what follows the last event. */
+ *  usage is hidden, it keeps back what follows the last event. Takes time by what is new alone. */
 void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb);
 
 /** Takes the chunk that only tells the usage out of whole events that are about to pass. */
 void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool);
+
+/** Ends a stream that has said it is complete as if nothing had broken after that: takes an error bucket
+ *  out, and what follows it. */
+void apipool_stream_finish(apipool_stream_t *stream, apr_bucket_brigade *bb);
 
 /** Replaces an error bucket, and what follows it, by the event that ends a broken stream. */
 void apipool_stream_break(apipool_request_t *req, apr_bucket_brigade *bb);

@@ -87,8 +87,8 @@ struct apipool_group_t {
     apr_uint32_t not_found;     /* probes in a row that it did not know what to do with */
     apr_uint32_t walked;        /* ordinals whose balance was looked at in this round */
     apr_time_t walked_since;    /* when the round began */
-    apr_uint32_t refuses_usage; /* its upstream knows no stream_options.include_usage */
-    apr_uint32_t silent;        /* its upstream's last answer told no usage */
+    apr_time_t refuses_usage;   /* until then its upstream is not asked for the usage of streams */
+    apr_uint32_t habits[2];     /* apipool_habit_e of its upstream, for JSON and for streams */
     apipool_trouble_t faults;   /* R03, R04, R12, R13 in a row */
     apipool_trouble_t refusals; /* R07 and R09 of distinct keys in a row */
     apr_uint32_t round;         /* of refusals: counts them up */

@@ -7,6 +7,7 @@
 #include "pool.h"
 
 #define PROBES 16
+#define QUOTA  4 /* parts of what is free */
 
 /* Bytes of the character that begins there, and which it is; 0 when it is no UTF-8 (RFC 3629: neither
  * overlong, nor a surrogate, nor beyond U+10FFFF). */
@@ -74,7 +75,9 @@ void apipool_name_make(apipool_name_t *name, const char *text, apr_size_t len)
 apr_size_t apipool_names_bytes(apr_uint32_t capacity, apr_uint32_t pools)
 {
     return (apr_size_t)capacity * (sizeof(apr_uint64_t) + sizeof(apipool_named_t)) +
-           (apr_size_t)pools * APIPOOL_NAMED_KINDS * sizeof(apipool_numbers_t);
+           (apr_size_t)pools * APIPOOL_NAMED_KINDS *
+               (sizeof(apipool_numbers_t) + sizeof(apr_uint32_t)) +
+           sizeof(apr_uint64_t);
 }
 
 apipool_names_t apipool_names_view(void *memory, apr_uint32_t capacity, apr_uint32_t pools)
@@ -82,7 +85,9 @@ apipool_names_t apipool_names_view(void *memory, apr_uint32_t capacity, apr_uint
     apr_uint64_t *hashes = memory;
     apipool_named_t *entries = (void *)(hashes + capacity);
     apipool_numbers_t *others = (void *)(entries + capacity);
-    return (apipool_names_t){hashes, entries, others, capacity, pools};
+    apr_uint32_t *used = (void *)(others + (apr_size_t)pools * APIPOOL_NAMED_KINDS);
+    apr_uint32_t *taken = used + (apr_size_t)pools * APIPOOL_NAMED_KINDS;
+    return (apipool_names_t){hashes, entries, others, used, taken, capacity, pools};
 }
 
 static apr_uint64_t hash_of(apr_uint32_t pool, apipool_named_e kind, const apipool_name_t *name)
@@ -90,6 +95,12 @@ static apr_uint64_t hash_of(apr_uint32_t pool, apipool_named_e kind, const apipo
     apr_uint64_t hash = (name->hash ^ ((apr_uint64_t)pool << 8 | (apr_uint64_t)kind)) *
                         APR_UINT64_C(0x9e3779b97f4a7c15);
     return hash ? hash : 1;
+}
+
+static int is_within_quota(const apipool_names_t *names, apr_uint32_t pool, apipool_named_e kind)
+{
+    apr_uint32_t used = names->used[pool * APIPOOL_NAMED_KINDS + kind];
+    return used == 0 || used < (names->capacity - *names->taken) / QUOTA;
 }
 
 /* Fills a free place. The hash comes last: a place without one is free, whatever it holds. */
@@ -102,6 +113,8 @@ static apipool_numbers_t *take(const apipool_names_t *names, apr_uint32_t place,
     entry->kind = kind;
     memcpy(entry->text, text, sizeof(entry->text));
     names->hashes[place] = hash;
+    names->used[pool * APIPOOL_NAMED_KINDS + kind]++;
+    ++*names->taken;
     return &entry->numbers;
 }
 
@@ -119,7 +132,9 @@ apipool_numbers_t *apipool_names_at_locked(const apipool_names_t *names, apr_uin
         apr_uint32_t place = ((apr_uint32_t)(hash >> 32) + n) & (names->capacity - 1);
         apipool_named_t *entry = &names->entries[place];
         if (!names->hashes[place]) {
-            return add ? take(names, place, hash, pool, kind, name->text) : other;
+            return add && is_within_quota(names, pool, kind)
+                       ? take(names, place, hash, pool, kind, name->text)
+                       : other;
         }
         if (names->hashes[place] == hash && entry->pool == pool && entry->kind == kind &&
             strcmp(entry->text, name->text) == 0) {

@@ -11,9 +11,15 @@
  *   hashes[C]     a hash table without chains, 0: free; apart, so that a search reads few cache lines
  *   entries[C]    what they stand for
  *   others[P][2]  of each pool, clients and models that found no place: always available
+ *   used[P][2]    places that each pool's clients and models have
+ *   taken         places that all of them have
  *
  * Nothing is ever taken out, so a name keeps its place, and no sum is lost or goes back, as long as the
- * memory lives. What finds no free place among 16 is counted under "other" of its pool and kind. */
+ * memory lives. What finds no free place among 16 is counted under "other" of its pool and kind.
+ *
+ * Nor may the clients, or the models, of one pool take all places from the others: they have a quota of their
+ * own, a quarter of what is free at the time, and at least one place as long as there is any. Of 1024 places
+ * the first can have 205; when ten have taken all that they can, one after the other, 110 are free. */
 
 #define APIPOOL_NAMED_MAX    64 /* bytes with NUL */
 #define APIPOOL_NAMED_OTHER  "other"
@@ -40,6 +46,7 @@ typedef struct {
     apr_uint64_t *hashes;
     apipool_named_t *entries;
     apipool_numbers_t *others;
+    apr_uint32_t *used, *taken;
     apr_uint32_t capacity; /* a power of two */
     apr_uint32_t pools;
 } apipool_names_t;

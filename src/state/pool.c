@@ -217,25 +217,29 @@ apr_status_t apipool_pool_set_account(apipool_segment_t *segment, apr_uint32_t p
     return APR_SUCCESS;
 }
 
-int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group)
+int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group, apr_time_t now)
 {
-    return __atomic_load_n(&segment->groups[group].refuses_usage, __ATOMIC_RELAXED) != 0;
+    return __atomic_load_n(&segment->groups[group].refuses_usage, __ATOMIC_RELAXED) > now;
 }
 
-void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group)
+void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group,
+                                     apr_time_t until)
 {
-    __atomic_store_n(&segment->groups[group].refuses_usage, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&segment->groups[group].refuses_usage, until, __ATOMIC_RELAXED);
 }
 
-int apipool_pool_is_silent(const apipool_segment_t *segment, apr_uint32_t group)
+apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group,
+                                   int is_stream)
 {
-    return __atomic_load_n(&segment->groups[group].silent, __ATOMIC_RELAXED) != 0;
+    return __atomic_load_n(&segment->groups[group].habits[is_stream], __ATOMIC_RELAXED);
 }
 
-void apipool_pool_note_silent(apipool_segment_t *segment, apr_uint32_t group, int silent)
+void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, int is_stream,
+                             apipool_habit_e habit)
 {
-    if (apipool_pool_is_silent(segment, group) != silent) {
-        __atomic_store_n(&segment->groups[group].silent, (apr_uint32_t)silent, __ATOMIC_RELAXED);
+    if (apipool_pool_habit(segment, group, is_stream) != habit) {
+        __atomic_store_n(&segment->groups[group].habits[is_stream], (apr_uint32_t)habit,
+                         __ATOMIC_RELAXED);
     }
 }
 

@@ -172,14 +172,22 @@ apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *le
 
 void apipool_lease_wipe(apipool_lease_t *lease);
 
-/** Whether a group's upstream is known to refuse stream_options.include_usage, and noting that it does. No
- *  lock: one flag, that is only ever set. */
-int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group);
-void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group);
+/** Whether a group's upstream is known to refuse stream_options.include_usage, and noting that it does, until
+ *  some time. No lock: one number. */
+int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group,
+                               apr_time_t now);
+void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group,
+                                     apr_time_t until);
 
-/** Whether the last answer of a group's upstream told no usage, and noting what this one did. No lock. */
-int apipool_pool_is_silent(const apipool_segment_t *segment, apr_uint32_t group);
-void apipool_pool_note_silent(apipool_segment_t *segment, apr_uint32_t group, int silent);
+/* Whether an upstream tells how many tokens an answer took, as far as is known. */
+typedef enum { APIPOOL_HABIT_UNKNOWN, APIPOOL_HABIT_TELLS, APIPOOL_HABIT_SILENT } apipool_habit_e;
+
+/** What the last complete answer of a group's upstream did, of its event streams or of its other answers, and
+ *  noting what this one did. No lock. */
+apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group,
+                                   int is_stream);
+void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, int is_stream,
+                             apipool_habit_e habit);
 
 /** Puts a key of a pool into an account, by the hash of its name; 0: into none. */
 apr_status_t apipool_pool_set_account(apipool_segment_t *segment, apr_uint32_t pool,

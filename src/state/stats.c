@@ -6,15 +6,15 @@
 
 #include "layout.h"
 
-/* A model that nobody has been served with gets no place of its own: clients may name what they like. */
+/* What has not been served gets no place of its own: clients may name models as they like. */
 static void count_named(apipool_segment_t *segment, apr_uint32_t pool, apipool_named_e kind,
                         const apipool_name_t *name, const apipool_finished_t *finished,
                         apr_time_t now)
 {
     if (*name->text) {
-        int add = kind == APIPOOL_NAMED_CLIENT || finished->success;
-        apipool_numbers_add(apipool_names_at_locked(&segment->names, pool, kind, name, add),
-                            finished, now);
+        apipool_numbers_add(
+            apipool_names_at_locked(&segment->names, pool, kind, name, finished->success), finished,
+            now);
     }
 }
 

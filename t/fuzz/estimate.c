@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: tokens of a body however cut. The first line is its kind: "json", "stream" or a request. */
+ * Fuzz target: tokens of a body however cut. The first line is its kind, by name; others are requests. */
 #include <string.h>
 
 #include "estimate.h"
@@ -48,8 +48,8 @@ static int has(const char *body, size_t len, const char *word)
 /* A text has no more tokens than bytes; an image has, and needs a name, a mark or a form to be one. */
 static void check_bound(apr_int64_t tokens, const char *body, size_t len)
 {
-    static const char *const marks[] = {"\"image",  "\"mask\"", "\"video", "\"file",
-                                        "\"data\"", "base64",   "--"};
+    static const char *const marks[] = {"\"image",  "\"mask\"",      "\"video", "\"file",
+                                        "\"data\"", "\"predictions", "base64",  "--"};
     apr_int64_t most = (apr_int64_t)len + APIPOOL_ESTIMATE_REPLY + 1;
     int has_mark = 0;
 
@@ -62,15 +62,28 @@ static void check_bound(apr_int64_t tokens, const char *body, size_t len)
     MUST(tokens >= 0 && tokens <= most);
 }
 
+static apipool_estimate_kind_e kind_of(const char *text, size_t len)
+{
+    static const char *const kinds[] = {
+        [APIPOOL_ESTIMATE_REQUEST] = "request", [APIPOOL_ESTIMATE_RECORDING] = "recording",
+        [APIPOOL_ESTIMATE_JSON] = "json",       [APIPOOL_ESTIMATE_STREAM] = "stream",
+        [APIPOOL_ESTIMATE_IMAGES] = "images",   [APIPOOL_ESTIMATE_TEXT] = "text",
+        [APIPOOL_ESTIMATE_AUDIO] = "audio",
+    };
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        if (len == strlen(kinds[i]) && !memcmp(text, kinds[i], len)) {
+            return (apipool_estimate_kind_e)i;
+        }
+    }
+    return APIPOOL_ESTIMATE_REQUEST;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
     const char *eol = memchr(text, '\n', size);
     size_t first = eol ? (size_t)(eol - text) : 0, used = eol ? first + 1 : 0;
-    apipool_estimate_kind_e kind = first == 4 && !memcmp(text, "json", 4) ? APIPOOL_ESTIMATE_JSON
-                                   : first == 6 && !memcmp(text, "stream", 6)
-                                       ? APIPOOL_ESTIMATE_STREAM
-                                       : APIPOOL_ESTIMATE_REQUEST;
+    apipool_estimate_kind_e kind = kind_of(text, first);
 
     apr_int64_t whole = estimate(kind, text + used, size - used, 0);
     check_bound(whole, text + used, size - used);

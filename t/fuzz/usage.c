@@ -135,12 +135,19 @@ enum {
     COMPLETION,
     INPUT,
     OUTPUT,
+    OUTPUT_BEGUN,
     WRITTEN,
     READ,
     CACHED,
+    CACHED_HIT,
+    CACHED_DETAIL,
     CANDIDATES,
     THOUGHTS,
     TOTAL,
+    CHOICE_PROMPT,
+    CHOICE_COMPLETION,
+    CHOICE_CACHED,
+    CHOICE_TOTAL,
     KINDS
 };
 
@@ -161,7 +168,7 @@ static const struct {
     {"total_tokens", TOTAL},
     {"cache_creation_input_tokens", WRITTEN},
     {"cache_read_input_tokens", READ},
-    {"prompt_cache_hit_tokens", CACHED},
+    {"prompt_cache_hit_tokens", CACHED_HIT},
     {"cached_tokens", CACHED},
     {"promptTokenCount", PROMPT},
     {"candidatesTokenCount", CANDIDATES},
@@ -187,7 +194,7 @@ static void take(tree_t *tree, const json_t *value, int64_t *count)
     }
 }
 
-static void take_usage(tree_t *tree, json_t *usage)
+static void take_usage(tree_t *tree, json_t *usage, int is_begun)
 {
     const char *name, *inner;
     json_t *value, *detail;
@@ -195,7 +202,8 @@ static void take_usage(tree_t *tree, json_t *usage)
     {
         for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
             if (!strcmp(name, names[i].name)) {
-                take(tree, value, &tree->count[names[i].kind]);
+                int kind = is_begun && names[i].kind == OUTPUT ? OUTPUT_BEGUN : names[i].kind;
+                take(tree, value, &tree->count[kind]);
             }
         }
         if (!strcmp(name, "prompt_tokens_details") || !strcmp(name, "input_tokens_details") ||
@@ -203,26 +211,40 @@ static void take_usage(tree_t *tree, json_t *usage)
             json_object_foreach(value, inner, detail)
             {
                 if (!strcmp(inner, "cached_tokens")) {
-                    take(tree, detail, &tree->count[CACHED]);
+                    take(tree, detail, &tree->count[CACHED_DETAIL]);
                 }
             }
         }
     }
 }
 
-static void take_holder(tree_t *tree, json_t *holder, int is_meta)
+static void take_holder(tree_t *tree, json_t *holder, int is_meta, int is_message)
 {
     const char *name;
     json_t *value;
     json_object_foreach(holder, name, value)
     {
         if (!strcmp(name, "usage") || !strcmp(name, is_meta ? "tokens" : "usageMetadata")) {
-            take_usage(tree, value);
+            take_usage(tree, value, is_message && !strcmp(name, "usage"));
         }
         else if (is_meta && !strcmp(name, "billed_units")) {
             take(tree, json_object_get(value, "input_tokens"), &tree->billed_input);
             take(tree, json_object_get(value, "output_tokens"), &tree->billed_output);
         }
+    }
+}
+
+static void take_choice(tree_t *tree, json_t *usage)
+{
+    static const struct {
+        const char *name;
+        int kind;
+    } counts[] = {{"prompt_tokens", CHOICE_PROMPT},
+                  {"completion_tokens", CHOICE_COMPLETION},
+                  {"cached_tokens", CHOICE_CACHED},
+                  {"total_tokens", CHOICE_TOTAL}};
+    for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+        take(tree, json_object_get(usage, counts[i].name), &tree->count[counts[i].kind]);
     }
 }
 
@@ -233,13 +255,21 @@ static void take_document(tree_t *tree, json_t *document)
     json_object_foreach(document, name, value)
     {
         if (!strcmp(name, "usage") || !strcmp(name, "usageMetadata")) {
-            take_usage(tree, value);
+            take_usage(tree, value, 0);
         }
         else if (!strcmp(name, "response") || !strcmp(name, "message") || !strcmp(name, "x_groq")) {
-            take_holder(tree, value, 0);
+            take_holder(tree, value, 0, !strcmp(name, "message"));
         }
         else if (!strcmp(name, "meta")) {
-            take_holder(tree, value, 1);
+            take_holder(tree, value, 1, 0);
+        }
+        else if (!strcmp(name, "choices") && json_is_array(value)) {
+            size_t index;
+            json_t *choice;
+            json_array_foreach(value, index, choice)
+            {
+                take_choice(tree, json_object_get(choice, "usage"));
+            }
         }
     }
 }
@@ -252,15 +282,17 @@ static int64_t or_zero(int64_t count)
 static apipool_usage_t usage_of(const tree_t *tree)
 {
     const int64_t *count = tree->count;
-    apipool_usage_t usage = {count[PROMPT], count[COMPLETION], count[CACHED], count[TOTAL]};
+    apipool_usage_t usage = {count[PROMPT], count[COMPLETION], -1, count[TOTAL]};
+    static const int cached[] = {READ, CACHED_HIT, CACHED, CACHED_DETAIL};
+    int64_t output = count[OUTPUT] >= 0 ? count[OUTPUT] : count[OUTPUT_BEGUN];
     if (count[INPUT] >= 0 && count[PROMPT] <= 0) {
         usage.prompt = count[INPUT] + or_zero(count[WRITTEN]) + or_zero(count[READ]);
     }
     else if (count[PROMPT] < 0) {
         usage.prompt = tree->billed_input;
     }
-    if (count[OUTPUT] >= 0 && count[COMPLETION] <= 0) {
-        usage.completion = count[OUTPUT];
+    if (output >= 0 && count[COMPLETION] <= 0) {
+        usage.completion = output;
     }
     if (usage.completion < 0 && (count[CANDIDATES] >= 0 || count[THOUGHTS] >= 0)) {
         usage.completion = or_zero(count[CANDIDATES]) + or_zero(count[THOUGHTS]);
@@ -268,8 +300,16 @@ static apipool_usage_t usage_of(const tree_t *tree)
     if (usage.completion < 0) {
         usage.completion = tree->billed_output;
     }
-    if (count[READ] >= 0 && count[CACHED] <= 0) {
-        usage.cached = count[READ];
+    for (size_t i = 0; i < sizeof(cached) / sizeof(*cached); i++) {
+        int64_t one = count[cached[i]];
+        usage.cached = one > 0 || (one == 0 && usage.cached < 0) ? one : usage.cached;
+    }
+    if (usage.prompt < 0 && usage.completion < 0 && usage.total < 0) {
+        int64_t of_choice = count[CHOICE_CACHED];
+        usage.prompt = count[CHOICE_PROMPT];
+        usage.completion = count[CHOICE_COMPLETION];
+        usage.total = count[CHOICE_TOTAL];
+        usage.cached = of_choice >= 0 && usage.cached <= 0 ? of_choice : usage.cached;
     }
     if (usage.total < 0 && (usage.prompt >= 0 || usage.completion >= 0)) {
         usage.total = or_zero(usage.prompt) + or_zero(usage.completion);

@@ -552,6 +552,50 @@ static void audio_counts_by_its_length(void **unused)
     free(body);
 }
 
+#define IMAGES APIPOOL_ESTIMATE_IMAGES
+#define TEXT   APIPOOL_ESTIMATE_TEXT
+
+static const row_t by_kind[] = {
+    {"images in base64", IMAGES,
+     "{\"created\":1,\"data\":[{\"b64_json\":\"" PIXELS "\",\"revised_prompt\":\"one two\"},"
+     "{\"b64_json\":\"" PIXELS "\"}]}",
+     2 * IMAGE},
+    {"addresses of images", IMAGES, "{\"data\":[{\"url\":\"https://x/y\"}]}", IMAGE},
+    {"the same list twice", IMAGES,
+     "{\"images\":[{\"url\":\"https://x/y\"}],\"timings\":{\"inference\":1.5},"
+     "\"data\":[{\"url\":\"https://x/y\"}]}",
+     IMAGE},
+    {"no image", IMAGES, "{\"data\":[],\"text\":\"one two\"}", 0},
+    {"predictions", IMAGES, "{\"predictions\":[{\"bytesBase64Encoded\":\"" PIXELS "\"}]}", IMAGE},
+    {"text", TEXT, "one two three", 3},
+    {"text that looks like JSON", TEXT, "{", 1},
+    {"a recording", APIPOOL_ESTIMATE_RECORDING,
+     "--XyZ\r\n" FIELD "\"file\"; filename=\"a.mp3\"\r\n\r\n" PIXELS "\r\n--XyZ\r\n" FIELD
+     "\"prompt\"\r\n\r\none two\r\n--XyZ--",
+     2},
+};
+
+static void what_else_counts_depends_on_the_kind(void **unused)
+{
+    CHECK(by_kind);
+}
+
+static void audio_that_is_not_in_base64_counts_as_if_it_were(void **unused)
+{
+    static const char begin[] = "--X\r\n" FIELD "\"file\"; filename=\"a\"\r\n\r\n",
+                      end[] = "\r\n--X--";
+    size_t bytes = APIPOOL_ESTIMATE_AUDIO_BYTES / 4 * 3 * 100;
+    char *body = calloc(1, sizeof(begin) + bytes + sizeof(end));
+    assert_non_null(body);
+    assert_int_equal(tokens_cut(APIPOOL_ESTIMATE_AUDIO, body, bytes, 1000), 100);
+    memcpy(body, begin, sizeof(begin) - 1);
+    memcpy(body + sizeof(begin) - 1 + bytes, end, sizeof(end) - 1);
+    assert_int_equal(
+        tokens_cut(APIPOOL_ESTIMATE_RECORDING, body, bytes + sizeof(begin) + sizeof(end) - 2, 1000),
+        100);
+    free(body);
+}
+
 static void what_is_too_deep_does_not_count(void **unused)
 {
     size_t deep = 100000;
@@ -590,6 +634,8 @@ int main(void)
         cmocka_unit_test(fields_of_a_form_count_and_files_are_images),
         cmocka_unit_test(scripts_are_told_apart),
         cmocka_unit_test(audio_counts_by_its_length),
+        cmocka_unit_test(what_else_counts_depends_on_the_kind),
+        cmocka_unit_test(audio_that_is_not_in_base64_counts_as_if_it_were),
         cmocka_unit_test(what_is_too_deep_does_not_count),
         cmocka_unit_test(bytes_that_are_not_utf8_do_no_harm),
     };

@@ -470,6 +470,25 @@ static void check_seen(const char *server, const char *expected)
     assert_string_equal(told.text, expected);
 }
 
+static void an_upstream_that_refuses_usage_is_asked_again_some_time(void **unused)
+{
+    assert_false(apipool_pool_refuses_usage(segment, group_a, NOW));
+    apipool_pool_note_refuses_usage(segment, group_a, NOW + 10);
+    assert_true(apipool_pool_refuses_usage(segment, group_a, NOW + 9));
+    assert_false(apipool_pool_refuses_usage(segment, group_a, NOW + 10));
+    assert_false(apipool_pool_refuses_usage(segment, group_b, NOW));
+}
+
+static void streams_and_other_answers_have_habits_of_their_own(void **unused)
+{
+    assert_int_equal(apipool_pool_habit(segment, group_a, 0), APIPOOL_HABIT_UNKNOWN);
+    apipool_pool_note_habit(segment, group_a, 1, APIPOOL_HABIT_SILENT);
+    apipool_pool_note_habit(segment, group_a, 0, APIPOOL_HABIT_TELLS);
+    assert_int_equal(apipool_pool_habit(segment, group_a, 0), APIPOOL_HABIT_TELLS);
+    assert_int_equal(apipool_pool_habit(segment, group_a, 1), APIPOOL_HABIT_SILENT);
+    assert_int_equal(apipool_pool_habit(segment, group_b, 1), APIPOOL_HABIT_UNKNOWN);
+}
+
 static void a_server_sees_its_pools_and_those_of_the_main_server(void **unused)
 {
     group_of(attach("x.org", "own"), "c");
@@ -553,6 +572,8 @@ static const struct CMUnitTest tests[] = {
     TEST(the_dead_leave_the_queue),
     TEST(a_queue_ends_where_the_room_does),
     TEST(a_queue_more_than_there_are_takes_nobody),
+    TEST(an_upstream_that_refuses_usage_is_asked_again_some_time),
+    TEST(streams_and_other_answers_have_habits_of_their_own),
     TEST(a_server_sees_its_pools_and_those_of_the_main_server),
     TEST(a_view_of_another_layout_is_refused),
     TEST(a_second_view_sees_the_same_keys),

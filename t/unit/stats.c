@@ -288,7 +288,7 @@ static void clients_and_models_have_numbers_of_their_own(void **unused)
     assert_int_equal(pool_at(main_pool, NOW).numbers.requests, 4);
 }
 
-static void only_models_that_served_someone_get_a_place(void **unused)
+static void only_who_has_been_served_gets_a_place(void **unused)
 {
     apipool_request_stats_t stats = failed(main_pool, group_a, APIPOOL_ENDED_FAILED);
 
@@ -296,7 +296,8 @@ static void only_models_that_served_someone_get_a_place(void **unused)
     record(stats);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, "made-up"), 0);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, APIPOOL_NAMED_OTHER), 1);
-    assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "alice"), 1);
+    assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "alice"), 0);
+    assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, APIPOOL_NAMED_OTHER), 1);
 
     apipool_request_stats_t good = served(main_pool, group_a);
     name(&good, "alice", "made-up");
@@ -404,7 +405,7 @@ int main(void)
         TEST(estimates_are_kept_apart),
         TEST(times_that_are_known_are_in_the_histograms),
         TEST(clients_and_models_have_numbers_of_their_own),
-        TEST(only_models_that_served_someone_get_a_place),
+        TEST(only_who_has_been_served_gets_a_place),
         TEST(the_ring_has_every_request),
         TEST(the_history_has_every_request),
         TEST(sums_agree_with_each_other),

@@ -324,6 +324,24 @@ static const row_t streams[] = {
      "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{"
      "\"output_tokens\":89}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
      COUNTED(1492, 89, 1000, 1581), 1},
+    {"Moonshot",
+     "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n"
+     "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\",\"usage\":{"
+     "\"prompt_tokens\":19,\"completion_tokens\":13,\"total_tokens\":32,\"cached_tokens\":8}}]}\n\n"
+     "data: [DONE]\n\n",
+     COUNTED(19, 13, 8, 32), 1},
+    {"both in a choice and at the top",
+     "data: {\"choices\":[{\"usage\":{\"prompt_tokens\":19,\"completion_tokens\":12}}]}\n\n"
+     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":19,\"completion_tokens\":13}}\n\n",
+     COUNTED(19, 13, NONE, 32), 0},
+    {"cached under two names, one of them zero",
+     "data: {\"usage\":{\"prompt_tokens\":30,\"prompt_tokens_details\":{\"cached_tokens\":20},"
+     "\"prompt_cache_hit_tokens\":0,\"completion_tokens\":1}}\n\n",
+     COUNTED(30, 1, 20, 31), 0},
+    {"the same the other way around",
+     "data: {\"usage\":{\"prompt_tokens\":30,\"prompt_cache_hit_tokens\":20,\"cached_tokens\":0,"
+     "\"prompt_tokens_details\":{\"cached_tokens\":0},\"completion_tokens\":1}}\n\n",
+     COUNTED(30, 1, 20, 31), 0},
     {"Anthropic, overloaded amidst",
      "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{"
      "\"input_tokens\":25,\"output_tokens\":1}}}\n\nevent: error\ndata: {\"type\": \"error\", "
@@ -574,6 +592,51 @@ static void a_scan_is_small(void **unused)
     assert_true(sizeof(apipool_usage_scan_t) <= 256);
 }
 
+#define MESSAGE_START                                                                              \
+    "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":25,"               \
+    "\"output_tokens\":1}}}\n\n"
+
+static void what_a_stream_begins_with_is_not_what_it_came_to(void **unused)
+{
+    static const struct {
+        const char *text;
+        int is_final;
+    } rows[] = {
+        {"", 1},
+        {"data: {\"usage\":{\"output_tokens\":1}}\n\n", 1},
+        {MESSAGE_START, 0},
+        {MESSAGE_START "data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"a\"}}\n\n",
+         0},
+        {MESSAGE_START "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\n\n", 1},
+        {MESSAGE_START "data: {\"type\":\"message_stop\"}\n\n", 1},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        apipool_usage_scan_t scan;
+        apipool_usage_begin(&scan, 1);
+        feed(&scan, rows[i].text, strlen(rows[i].text));
+        assert_int_equal(apipool_usage_is_final(&scan), rows[i].is_final);
+    }
+}
+
+static void an_object_for_counts_is_noticed_whatever_is_in_it(void **unused)
+{
+    static const struct {
+        const char *text;
+        int told;
+    } rows[] = {
+        {"data: {\"choices\":[],\"usage\":null}\n\n", 0},
+        {"data: {\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":{}\"}}]}\n\n", 0},
+        {"data: {\"choices\":[],\"usage\":{}}\n\n", 1},
+        {"data: {\"usage\":{\"total_tokens\":12345678901234567890123}}\n\n", 1},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        apipool_usage_scan_t scan;
+        apipool_usage_begin(&scan, 1);
+        feed(&scan, rows[i].text, strlen(rows[i].text));
+        assert_int_equal(scan.told, rows[i].told);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -584,6 +647,8 @@ int main(void)
         cmocka_unit_test(broken_documents_do_no_harm),
         cmocka_unit_test(events_are_read_line_by_line),
         cmocka_unit_test(containers_of_any_depth_are_passed),
+        cmocka_unit_test(what_a_stream_begins_with_is_not_what_it_came_to),
+        cmocka_unit_test(an_object_for_counts_is_noticed_whatever_is_in_it),
         cmocka_unit_test(a_scan_is_small),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tokens of an answer: what is read along of it as it passes, and what that comes to. */
+#include "count.h"
+
+#include "body.h"
+#include "events.h"
+#include "gate.h"
+
+#define READ_PIECE (16 * 1024)
+#define HEAD_MAX   (16 * 1024) /* of a JSON answer that has not told yet */
+
+enum { READS_NOTHING, READS_ALL, READS_HEAD, READS_PIECE };
+
+/* How the answers of an endpoint are estimated; streams of all that is no text are as streams of text. */
+static apipool_estimate_kind_e estimate_kind(const apipool_request_t *req)
+{
+    int is_json = apipool_gate_is_of_type(req->r, "application/json");
+    if (req->gate.count.is_stream) {
+        return APIPOOL_ESTIMATE_STREAM;
+    }
+    switch (req->kind) {
+    case APIPOOL_ENDPOINT_IMAGES:
+        return APIPOOL_ESTIMATE_IMAGES;
+    case APIPOOL_ENDPOINT_SPEECH:
+        return is_json ? APIPOOL_ESTIMATE_JSON : APIPOOL_ESTIMATE_AUDIO;
+    case APIPOOL_ENDPOINT_TRANSCRIPTION:
+        return is_json ? APIPOOL_ESTIMATE_JSON : APIPOOL_ESTIMATE_TEXT;
+    default:
+        return APIPOOL_ESTIMATE_JSON;
+    }
+}
+
+static int how_to_read(const apipool_request_t *req)
+{
+    int is_stream = req->gate.count.is_stream;
+    switch (req->kind) {
+    case APIPOOL_ENDPOINT_TEXT:
+        if (apipool_pool_habit(apipool_relay_segment(), req->attempt.upstream->group, is_stream) !=
+            APIPOOL_HABIT_TELLS) {
+            return READS_ALL;
+        }
+        return is_stream ? READS_PIECE : READS_HEAD;
+    case APIPOOL_ENDPOINT_IMAGES:
+    case APIPOOL_ENDPOINT_SPEECH:
+    case APIPOOL_ENDPOINT_TRANSCRIPTION:
+        return READS_ALL;
+    default:
+        return READS_NOTHING;
+    }
+}
+
+void apipool_count_begin(apipool_request_t *req)
+{
+    apipool_count_t *count = &req->gate.count;
+    count->is_stream = apipool_gate_is_of_type(req->r, "text/event-stream");
+    count->active = req->kind != APIPOOL_ENDPOINT_FREE;
+    count->readable = !apipool_gate_is_encoded(req->r);
+    count->reads = READS_NOTHING;
+    count->passed = count->estimated = 0;
+    if (!count->readable || (!count->active && !count->is_stream)) {
+        return;
+    }
+    apipool_usage_begin(&count->usage, count->is_stream);
+    count->reads = (unsigned char)how_to_read(req);
+    if (count->reads == READS_PIECE) {
+        count->pieces = apr_palloc(req->r->pool, 2 * sizeof(*count->pieces));
+        count->pieces[0].len = count->pieces[1].len = 0;
+        count->pieces[1].at = 0;
+    }
+    else if (count->reads) {
+        apipool_estimate_begin(&count->estimate, estimate_kind(req));
+    }
+}
+
+/* Of what has come, the last piece that began at twice the place of the one before is typical: streams begin
+ * and end with events that have no text. A piece is kept until the next one is full. */
+static void keep_piece(apipool_count_t *count, const char *data, apr_size_t len)
+{
+    apipool_piece_t *full = &count->pieces[0], *next = &count->pieces[1];
+    apr_size_t room;
+
+    if (next->len == sizeof(next->text) && count->passed >= 2 * next->at) {
+        *full = *next;
+        next->len = 0;
+    }
+    if (next->len == 0) {
+        apr_size_t skipped = len > sizeof(next->text) ? (len - sizeof(next->text)) / 2 : 0;
+        data += skipped;
+        len -= skipped;
+        next->at = count->passed + (apr_off_t)skipped;
+    }
+    room = sizeof(next->text) - next->len;
+    len = len < room ? len : room;
+    memcpy(next->text + next->len, data, len);
+    next->len += len;
+}
+
+static int has_usage(const apipool_count_t *count)
+{
+    apipool_usage_t ignored;
+    return apipool_usage_result(&count->usage, &ignored);
+}
+
+static void read_along(apipool_count_t *count, const char *data, apr_size_t len)
+{
+    switch (count->reads) {
+    case READS_HEAD:
+        if (count->estimated >= HEAD_MAX || has_usage(count)) {
+            break;
+        }
+        /* fall through */
+    case READS_ALL:
+        apipool_estimate_feed(&count->estimate, data, len);
+        count->estimated += (apr_off_t)len;
+        break;
+    case READS_PIECE:
+        keep_piece(count, data, len);
+        break;
+    default:
+        break;
+    }
+    count->passed += (apr_off_t)len;
+}
+
+void apipool_count_feed(apipool_count_t *count, apr_bucket_brigade *bb)
+{
+    if (!count->readable || (!count->active && !count->is_stream)) {
+        return;
+    }
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        const char *data;
+        apr_size_t len;
+        if (!APR_BUCKET_IS_METADATA(b) &&
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS) {
+            apipool_usage_feed(&count->usage, data, len);
+            read_along(count, data, len);
+        }
+    }
+}
+
+int apipool_count_is_done(const apipool_count_t *count)
+{
+    return count->is_stream && count->readable && count->usage.done;
+}
+
+int apipool_count_was_told(const apipool_count_t *count)
+{
+    return count->usage.told;
+}
+
+/* The whole events of a piece, or all of it where it has none, from the first line that begins in it. */
+static const char *typical_part(const apipool_piece_t *piece, apr_size_t *len)
+{
+    static const char none[2] = {0};
+    const char *text = piece->text, *line = memchr(text, '\n', piece->len);
+    apr_size_t left = piece->len;
+    if (piece->at > 0 && line) {
+        left -= (apr_size_t)(line + 1 - text);
+        text = line + 1;
+    }
+    apr_size_t whole = apipool_events_whole(text, left, none);
+    *len = whole ? whole : left;
+    return text;
+}
+
+static apr_int64_t scaled(apr_int64_t tokens, apr_off_t read, apr_off_t passed)
+{
+    return read > 0 && read < passed ? (apr_int64_t)((double)tokens * (double)passed / (double)read)
+                                     : tokens;
+}
+
+static apr_int64_t estimate_piece(const apipool_count_t *count)
+{
+    const apipool_piece_t *pieces = count->pieces;
+    int next_is_better = !pieces[0].len || pieces[1].len == sizeof(pieces[1].text);
+    const apipool_piece_t *piece = &pieces[next_is_better ? 1 : 0];
+    apipool_estimate_t estimate;
+    apr_size_t len;
+    if ((apr_off_t)piece->len == count->passed) {
+        len = piece->len;
+        apipool_estimate_begin(&estimate, APIPOOL_ESTIMATE_STREAM);
+        apipool_estimate_feed(&estimate, piece->text, len);
+        return apipool_estimate_tokens(&estimate);
+    }
+    const char *text = typical_part(piece, &len);
+    apipool_estimate_begin(&estimate, APIPOOL_ESTIMATE_STREAM);
+    apipool_estimate_feed(&estimate, text, len);
+    return scaled(apipool_estimate_tokens(&estimate), (apr_off_t)len, count->passed);
+}
+
+/* Tokens that were generated; -1 where nobody can read them. */
+static apr_int64_t estimate_completion(const apipool_request_t *req)
+{
+    const apipool_count_t *count = &req->gate.count;
+    int generates =
+        req->kind != APIPOOL_ENDPOINT_EMBEDDINGS && req->kind != APIPOOL_ENDPOINT_RERANK;
+    if (!count->readable) {
+        return generates ? -1 : 0;
+    }
+    switch (count->reads) {
+    case READS_PIECE:
+        return estimate_piece(count);
+    case READS_NOTHING:
+        return 0;
+    default:
+        return scaled(apipool_estimate_tokens(&count->estimate), count->estimated, count->passed);
+    }
+}
+
+/* Reads the captured body once more, which is only done where an answer has not told its usage. */
+static apr_int64_t estimate_prompt(const apipool_request_t *req)
+{
+    apipool_estimate_t estimate;
+    char piece[READ_PIECE];
+    apr_off_t at = 0;
+    apipool_estimate_begin(&estimate, req->kind == APIPOOL_ENDPOINT_TRANSCRIPTION
+                                          ? APIPOOL_ESTIMATE_RECORDING
+                                          : APIPOOL_ESTIMATE_REQUEST);
+    while (at < req->body.length) {
+        apr_off_t left = req->body.length - at;
+        apr_size_t len = left < READ_PIECE ? (apr_size_t)left : READ_PIECE;
+        if (apipool_body_read(req, at, piece, len) != APR_SUCCESS) {
+            break;
+        }
+        apipool_estimate_feed(&estimate, piece, len);
+        at += (apr_off_t)len;
+    }
+    return apipool_estimate_tokens(&estimate);
+}
+
+apr_int64_t apipool_count_prompt(apipool_request_t *req)
+{
+    if (req->kind == APIPOOL_ENDPOINT_FREE || !req->body.length) {
+        return 0;
+    }
+    if (req->body.tokens < 0) {
+        req->body.tokens = estimate_prompt(req);
+    }
+    return req->body.tokens;
+}
+
+/* Where a stream has told what it began with and not what it came to, the prompt stands as it is. */
+apipool_tokens_e apipool_count_tokens(apipool_request_t *req, apipool_usage_t *tokens)
+{
+    const apipool_count_t *count = &req->gate.count;
+    int has_begun = 0;
+
+    tokens->prompt = tokens->completion = tokens->cached = tokens->total = -1;
+    if (count->active && count->readable) {
+        has_begun = apipool_usage_result(&count->usage, tokens);
+        if (has_begun && apipool_usage_is_final(&count->usage)) {
+            return APIPOOL_TOKENS_REPORTED;
+        }
+    }
+    if (!count->active || !req->body.length || req->kind == APIPOOL_ENDPOINT_RUN) {
+        return APIPOOL_TOKENS_NONE;
+    }
+    tokens->prompt = has_begun && tokens->prompt >= 0 ? tokens->prompt : apipool_count_prompt(req);
+    tokens->completion = estimate_completion(req);
+    tokens->total = tokens->prompt + (tokens->completion > 0 ? tokens->completion : 0);
+    return APIPOOL_TOKENS_ESTIMATED;
+}
+
+void apipool_count_note_habit(apipool_request_t *req)
+{
+    const apipool_count_t *count = &req->gate.count;
+    if (count->active && count->readable && req->kind == APIPOOL_ENDPOINT_TEXT) {
+        apipool_pool_note_habit(apipool_relay_segment(), req->attempt.upstream->group,
+                                count->is_stream,
+                                has_usage(count) ? APIPOOL_HABIT_TELLS : APIPOOL_HABIT_SILENT);
+    }
+}

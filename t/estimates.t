@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+# What is counted where an upstream does not say what a request took, and what costs nothing at all.
+use strict;
+use warnings;
+
+use APIPoolTest qw(pool_server request metrics wait_for slurp serve_raw);
+use Apache::Test ();
+use JSON::PP ();
+use MIME::Base64 ();
+use Test::More;
+
+my $IMAGE = 765; # tokens, as core/estimate.h says
+my $STREAMED = 281; # of 300 words, each by itself
+my $USAGE = '"usage":{"prompt_tokens":120,"completion_tokens":34,"total_tokens":154}';
+my $COMPLETION = '{"choices":[{"message":{"content":"one two three"}}]';
+my $SILENT = "$COMPLETION}";
+my $TELLING = "$COMPLETION,$USAGE}";
+my $pixels = MIME::Base64::encode_base64("\x89PNG" . 'x' x 1_650_000, '');
+my $vector = join ',', map { sprintf '%.9f', $_ / 7 } 1 .. 1536;
+
+sub event { return "data: $_[0]\n\n" }
+
+sub chunk {
+    my ($content, $usage) = @_;
+    return event(qq({"id":"chatcmpl-123456789","object":"chat.completion.chunk","choices":[{"index":0,)
+            . qq("delta":{"content":"$content"},"finish_reason":null}]})
+            . ($usage // ''));
+}
+
+my @WORDS = map {" $_"} qw(one two three four five six seven eight nine ten);
+my $chunks = join '', map { chunk($WORDS[$_ % 10]) } 1 .. 300;
+my $last = event(qq({"choices":[],$USAGE})) . event('[DONE]');
+my $begin = "event: message_start\n"
+    . event('{"type":"message_start","message":{"content":[],"usage":{"input_tokens":25,"output_tokens":1}}}');
+my $deltas = join '', map {
+    "event: content_block_delta\n"
+        . event(qq({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"$WORDS[$_ % 10]"}}))
+} 1 .. 300;
+my $ended = "event: message_delta\n"
+    . event('{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":298}}')
+    . "event: message_stop\n"
+    . event('{"type":"message_stop"}');
+
+# What the upstream answers, by the argument "case": type, body, further header fields. A body that is cut
+# ends without its last chunk.
+my ($JSON, $SSE) = qw(application/json text/event-stream);
+my %answers = (
+    silent => [$JSON, $SILENT],
+    telling => [$JSON, $TELLING],
+    image => [$JSON, qq({"created":1,"data":[{"b64_json":"$pixels"}]})],
+    addresses => [$JSON, '{"images":[{"url":"https://x/a"}],"data":[{"url":"https://x/a"}]}'],
+    embedding => [$JSON, qq({"data":[{"embedding":[$vector]},{"embedding":[$vector]}]})],
+    ranks => [$JSON, '{"results":[{"index":0,"relevance_score":0.9,"document":{"text":"one two"}}]}'],
+    sound => ['audio/mpeg', "\xff\xfb" . 'x' x 30_718],
+    transcript => ['text/plain', 'one two three'],
+    verbose => [$JSON, '{"text":"one two three","segments":[{"id":0,"text":"one two three","start":0.0}]}'],
+    free => [$JSON, '{"data":[{"id":"one","text":"one two three"}],"input_tokens":14}'],
+    stored => [$JSON, '{"object":"response","usage":{"input_tokens":7,"output_tokens":8,"total_tokens":15}}'],
+    stream => [$SSE, $chunks . event('[DONE]')],
+    'telling-stream' => [$SSE, $chunks . $last],
+    claude => [$SSE, $begin . $deltas . $ended],
+    'cut-claude' => [$SSE, $begin . $deltas, 'cut'],
+    'cut-stream' => [$SSE, $chunks, 'cut'],
+    gzip => [$JSON, 'x' x 8000, 'Content-Encoding: gzip'],
+    'gzip-stream' => [$SSE, 'x' x 8000, 'Content-Encoding: gzip'],
+);
+
+my $port = serve_raw(
+    sub {
+        my ($socket) = @_;
+        my $head = APIPoolTest::read_request($socket) // return;
+        my ($case) = $head =~ /[?&]case=([\w-]+)/ or return;
+        my ($type, $body, $more) = @{$answers{$case}};
+        my $is_cut = ($more // '') eq 'cut';
+        my $field = $more && !$is_cut ? "$more\r\n" : '';
+        print {$socket} "HTTP/1.1 200 OK\r\nContent-Type: $type\r\nTransfer-Encoding: chunked\r\n",
+            "${field}Connection: close\r\n\r\n";
+        while (length $body) {
+            my $piece = substr $body, 0, 5000, '';
+            printf {$socket} "%x\r\n%s\r\n", length $piece, $piece;
+        }
+        print {$socket} "0\r\n\r\n" if !$is_cut;
+    }
+);
+
+my @NOTES = qw(usage prompt-tokens completion-tokens total-tokens outcome);
+my $format = join '\t', '%q', map {"%{apipool-$_}n"} @NOTES;
+my @pools = qw(first silent telling mixed images claude limited);
+my $httpd = pool_server(
+    {
+        map {
+            $_ => {
+                keys => ["sk-ok-$_-aaaaaaaaaaaa"],
+                upstreams => ["http://127.0.0.1:$port/v1"],
+                lines => $_ eq 'limited' ? 'APIPoolLimits tpm=3000' : 'APIPoolStreamUsage Off',
+            }
+        } @pools
+    },
+    config => qq(LogFormat "$format" notes\nCustomLog \@DIR\@/notes notes\n)
+);
+
+my $BODY = '{"messages":[{"role":"user","content":"one two three"}]}'; # 4 for a message, 3 for the reply
+my $asked = 0;
+
+# noted(POOL, PATH, CASE, BODY, METHOD): the notes of a request, and the answer.
+sub noted {
+    my ($pool, $path, $case, $body, $method) = @_;
+    my $query = "?case=$case&id=" . ++$asked;
+    my %content = ($method // 'POST') eq 'POST' ? (content => $body // $BODY) : ();
+    my $answer = request($method // 'POST', "/$pool$path$query", base => $httpd->{base}, %content);
+    my $line = wait_for(
+        sub {
+            my ($found) = grep {/^\Q$query\E\t/} split /\n/, slurp("$httpd->{dir}/notes");
+            return $found;
+        }
+    ) // '';
+    my %notes;
+    @notes{'query', @NOTES} = split /\t/, $line;
+    delete $notes{query};
+    return (\%notes, $answer);
+}
+
+sub estimate_is {
+    my ($notes, $prompt, $completion, $what, $outcome) = @_;
+    my %expected = (
+        usage => 'estimated',
+        'prompt-tokens' => $prompt,
+        'completion-tokens' => $completion,
+        'total-tokens' => $prompt + ($completion eq '-' ? 0 : $completion),
+        outcome => $outcome // 'complete'
+    );
+    is_deeply $notes, \%expected, $what or diag explain $notes;
+    return;
+}
+
+subtest 'text' => sub {
+    for my $time (qw(first second)) {
+        estimate_is((noted('silent', '/chat/completions', 'silent'))[0], 10, 3, "the $time answer without usage");
+    }
+    is +(noted('telling', '/chat/completions', 'telling'))[0]{usage}, 'reported', 'an upstream that reports';
+    estimate_is((noted('telling', '/chat/completions', 'silent'))[0], 10, 3, '... and once does not');
+    estimate_is((noted('first', '/chat/completions', 'stream'))[0], 10, $STREAMED, 'a stream without usage');
+    is +(noted('first', '/chat/completions', 'telling-stream'))[0]{usage}, 'reported', '... then one with it';
+    my ($notes) = noted('first', '/chat/completions', 'stream');
+    is $notes->{usage}, 'estimated', '... then one without, again';
+    cmp_ok abs($notes->{'completion-tokens'} - $STREAMED), '<=', 40, "... of $notes->{'completion-tokens'} tokens";
+    ($notes) = noted('telling', '/chat/completions', 'telling-stream');
+    ($notes) = noted('telling', '/chat/completions', 'cut-stream');
+    is "$notes->{usage} $notes->{outcome}", 'estimated truncated', 'one that is cut';
+    cmp_ok abs($notes->{'completion-tokens'} - $STREAMED), '<=', 40, "... after $notes->{'completion-tokens'} tokens";
+};
+
+subtest 'what is no text' => sub {
+    my $prompt = '{"model":"m","prompt":"one two three"}';
+    my ($notes, $answer) = noted('images', '/images/generations', 'image', $prompt);
+    cmp_ok length $answer->{content}, '>', 2_200_000, 'an image in base64';
+    estimate_is($notes, 3, $IMAGE, '... counts as an image, whatever its length');
+    estimate_is((noted('images', '/images/generations', 'addresses', $prompt))[0], 3, $IMAGE, 'so does an address');
+    estimate_is((noted('images', '/embeddings', 'embedding', '{"input":"one two three"}'))[0],
+        3, 0, 'embeddings are not generated');
+    estimate_is((noted('images', '/rerank', 'ranks', '{"query":"one","documents":["two","three"]}'))[0],
+        3, 0, 'nor are ranks');
+    estimate_is((noted('images', '/audio/speech', 'sound', '{"input":"one two three"}'))[0],
+        3, 10, 'audio counts by its length');
+    my $form = "--XyZ\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\n"
+        . 'x' x 30_720
+        . "\r\n--XyZ--\r\n";
+    estimate_is((noted('images', '/audio/transcriptions', $_, $form))[0], 10, 3, "so it does on the way in: $_")
+        for qw(transcript verbose);
+    estimate_is((noted('images', '/chat/completions', $_))[0], 10, '-', "$_: what is compressed is not counted")
+        for qw(gzip gzip-stream);
+};
+
+subtest 'what costs nothing' => sub {
+    my %nothing = map { $_ => '-' } @NOTES;
+    my @cases = (
+        map({ ['POST', $_, 'free'] }
+            qw(/messages/count_tokens /moderations /files /vector_stores /models/m:countTokens)),
+        ['GET', '/models', 'free'],
+        ['GET', '/responses/resp_1', 'stored'],
+        ['GET', '/chat/completions/chatcmpl_1', 'stored'],
+        ['GET', '/threads/t/runs/r', 'stored'],
+        ['GET', '/responses/resp_1?stream=true', 'claude'],
+        ['POST', '/responses/resp_1/cancel', 'stored'],
+        ['POST', '/batches', 'stored'],
+    );
+    for my $case (@cases) {
+        my ($method, $path, $name) = @$case;
+        my $is_args = $path =~ s/\?.*//;
+        my ($notes) = noted('first', $path, $name, undef, $method);
+        is_deeply $notes, {%nothing, usage => 'none', outcome => 'complete'}, "$method $path";
+    }
+};
+
+subtest "streams of Anthropic's that end early" => sub {
+    my $cut = (noted('claude', '/messages', 'cut-claude'))[0];
+    estimate_is($cut, 25, $STREAMED, 'the first: what has come is counted', 'truncated');
+    my $whole = (noted('claude', '/messages', 'claude'))[0];
+    is "$whole->{usage} $whole->{'completion-tokens'}", 'reported 298', 'a whole one is as reported';
+    $cut = (noted('claude', '/messages', 'cut-claude'))[0];
+    is "$cut->{usage} $cut->{'prompt-tokens'}", 'estimated 25', 'a later one';
+    cmp_ok abs($cut->{'completion-tokens'} - $STREAMED), '<=', 40, "... of $cut->{'completion-tokens'} tokens";
+};
+
+subtest 'limits' => sub {
+    for my $turn (1 .. 2) {
+        my (undef, $answer) = noted('limited', '/images/generations', 'image', '{"prompt":"one two three"}');
+        is $answer->{status}, 200, "image $turn fits into a limit of 3000 tokens";
+    }
+    my (undef, $answer) = noted('limited', '/audio/speech', 'sound', '{"input":"one two three"}');
+    is $answer->{status}, 200, '... and so does speech';
+};
+
+is $httpd->faults, '', 'nothing went wrong inside';
+
+done_testing;

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tests of src/core/endpoint: what is generated, and what is only read or free. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "endpoint.h"
+
+#define FREE          APIPOOL_ENDPOINT_FREE
+#define TEXT          APIPOOL_ENDPOINT_TEXT
+#define EMBEDDINGS    APIPOOL_ENDPOINT_EMBEDDINGS
+#define IMAGES        APIPOOL_ENDPOINT_IMAGES
+#define TRANSCRIPTION APIPOOL_ENDPOINT_TRANSCRIPTION
+
+typedef struct {
+    const char *path;
+    apipool_endpoint_e kind;
+} row_t;
+
+static void check(const char *method, const row_t *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int kind = (int)apipool_endpoint_find(method, rows[i].path);
+        if (kind != (int)rows[i].kind) {
+            fail_msg("%s %s: %d", method, rows[i].path, kind);
+        }
+    }
+}
+
+static void what_is_created_costs_tokens(void **unused)
+{
+    static const row_t rows[] = {
+        {"/chat/completions", TEXT},
+        {"/v1/chat/completions", TEXT},
+        {"/chat/completions/", TEXT},
+        {"/openai/deployments/gpt-x/chat/completions", TEXT},
+        {"/completions", TEXT},
+        {"/responses", TEXT},
+        {"/responses/compact", TEXT},
+        {"/v1/messages", TEXT},
+        {"/v2/chat", TEXT},
+        {"/v1beta/models/gemini-x:generateContent", TEXT},
+        {"/v1beta/models/gemini-x%3AstreamGenerateContent", TEXT},
+        {"/v1beta/models/gemini-x%3astreamGenerateContent", TEXT},
+        {"/threads/runs", APIPOOL_ENDPOINT_RUN},
+        {"/threads/thread_1/runs", APIPOOL_ENDPOINT_RUN},
+        {"/embeddings", EMBEDDINGS},
+        {"/v2/embed", EMBEDDINGS},
+        {"/v1beta/models/text:batchEmbedContents", EMBEDDINGS},
+        {"/rerank", APIPOOL_ENDPOINT_RERANK},
+        {"/images/generations", IMAGES},
+        {"/images/edits", IMAGES},
+        {"/v1beta/models/imagen-x:predict", IMAGES},
+        {"/audio/speech", APIPOOL_ENDPOINT_SPEECH},
+        {"/audio/transcriptions", TRANSCRIPTION},
+        {"/audio/translations", TRANSCRIPTION},
+    };
+    check("POST", rows, sizeof(rows) / sizeof(*rows));
+}
+
+static void what_is_kept_listed_or_counted_is_free(void **unused)
+{
+    static const row_t rows[] = {
+        {"", FREE},
+        {"/", FREE},
+        {"/messages/count_tokens", FREE},
+        {"/messages/batches", FREE},
+        {"/threads/thread_1/messages", FREE},
+        {"/threads/thread_1/runs/run_1/cancel", FREE},
+        {"/moderations", FREE},
+        {"/files", FREE},
+        {"/models", FREE},
+        {"/batches", FREE},
+        {"/vector_stores", FREE},
+        {"/vector_stores/vs_1/search", FREE},
+        {"/responses/resp_1/cancel", FREE},
+        {"/responses/input_tokens", FREE},
+        {"/chat/completions/chatcmpl-1", FREE},
+        {"/v1beta/models/gemini-x:countTokens", FREE},
+        {"/v1beta/cachedContents", FREE},
+        {"/generateContent", FREE},
+        {"/xembeddings", FREE},
+    };
+    check("POST", rows, sizeof(rows) / sizeof(*rows));
+}
+
+static void reading_what_was_created_costs_nothing(void **unused)
+{
+    static const row_t rows[] = {
+        {"/chat/completions", FREE},
+        {"/responses/resp_1", FREE},
+        {"/responses", FREE},
+        {"/threads/thread_1/runs", FREE},
+        {"/v1beta/models/gemini-x:generateContent", FREE},
+    };
+    static const char *const methods[] = {"GET", "HEAD", "DELETE", "PUT", "PATCH", "OPTIONS"};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
+        check(methods[i], rows, sizeof(rows) / sizeof(*rows));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_created_costs_tokens),
+        cmocka_unit_test(what_is_kept_listed_or_counted_is_free),
+        cmocka_unit_test(reading_what_was_created_costs_nothing),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("endpoint", tests, NULL, NULL);
+}
