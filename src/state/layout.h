@@ -19,6 +19,9 @@
 #define APIPOOL_LANES           8   /* per group; see apipool_lane_t */
 #define APIPOOL_LANE_OTHERS     (APIPOOL_LANES - 1)
 
+/* What stands above is written before what stands below: a process may be killed in between. */
+#define APIPOOL_IN_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
 /* A pool is known by server and name, so that an edited configuration finds its own keys again. */
 struct apipool_shared_pool_t {
     char server[APIPOOL_SERVER_NAME_MAX];
@@ -47,11 +50,11 @@ struct apipool_pool_stats_t {
  * meets its first limit, and given to another model when nobody cools in them. When all are taken, the
  * last one stands for all other models together. */
 typedef struct {
-    apr_uint64_t model;   /* 0: free */
-    apr_rmm_off_t clear;  /* bits by ordinal; of lane 0: whether the key is usable at all */
-    apr_rmm_off_t heap;   /* slots, by until[lane]; lane 0's lies in the group */
-    apr_uint32_t room;    /* of the heap */
-    apr_uint32_t waiting; /* in the heap */
+    apr_uint64_t model;     /* 0: free */
+    apipool_offset_t clear; /* bits by ordinal; of lane 0: whether the key is usable at all */
+    apipool_offset_t heap;  /* slots, by until[lane]; lane 0's lies in the group */
+    apr_uint32_t room;      /* of the heap */
+    apr_uint32_t waiting;   /* in the heap */
 } apipool_lane_t;
 
 /* An upstream that fails, or refuses everyone, is left alone but for one request a second. */
@@ -70,14 +73,14 @@ struct apipool_group_t {
     apr_uint32_t pool;
     char name[APIPOOL_NAME_MAX];
     apr_uint32_t configured;
-    apr_uint32_t size;       /* ordinals that there is room for, a multiple of 64 */
-    apr_uint32_t ordinals;   /* given out so far */
-    apr_uint32_t spare;      /* the first one to be reused, APIPOOL_NONE: none */
-    apr_uint32_t usable;     /* members in lane 0's set */
-    apr_uint32_t held_up;    /* members that would be, but for what they have in flight */
-    apr_uint32_t recovering; /* in the second heap */
-    apr_rmm_off_t members;   /* slots by ordinal; of a spare one: the next spare one */
-    apr_rmm_off_t heaps;
+    apr_uint32_t size;        /* ordinals that there is room for, a multiple of 64 */
+    apr_uint32_t ordinals;    /* given out so far */
+    apr_uint32_t spare;       /* the first one to be reused, APIPOOL_NONE: none */
+    apr_uint32_t usable;      /* members in lane 0's set */
+    apr_uint32_t held_up;     /* members that would be, but for what they have in flight */
+    apr_uint32_t recovering;  /* in the second heap */
+    apipool_offset_t members; /* slots by ordinal; of a spare one: the next spare one */
+    apipool_offset_t heaps;
     apipool_lane_t lanes[APIPOOL_LANES];
     apr_uint32_t refuses_usage; /* its upstream knows no stream_options.include_usage */
     apr_uint32_t silent;        /* its upstream's last answer told no usage */
@@ -138,7 +141,7 @@ struct apipool_slot_t {
     apr_uint32_t ordinal; /* in its group */
     apr_uint32_t secret_len;
     apr_uint32_t in_flight;
-    apr_rmm_off_t secret_off; /* where a long key lies; 0 when inline */
+    apipool_offset_t secret_off; /* where a long key lies; 0 when inline */
     apipool_state_e state;
     apr_uint32_t heap;    /* of lane 0: 0 none, 1 cooling, 2 to be tried again */
     apr_uint32_t usable;  /* is in lane 0's set */

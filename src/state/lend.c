@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "account.h"
+#include "fault.h"
 #include "members.h"
 #include "pool.h"
 #include "queue.h"
@@ -129,6 +130,7 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lea
     apipool_trouble_spend_locked(&segment->groups[slot->group], source->model, tier->wanted->client,
                                  tier->now);
     slot->in_flight++;
+    APIPOOL_FAULT("lend-unheld");
     slot->last_used_at = tier->now;
     slot->concurrency =
         slot->limits.concurrency ? slot->limits.concurrency : tier->wanted->limits->concurrency;

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "fault.h"
+#include "layout.h"
 #include "pool.h"
 
 #define PROBES 16
@@ -101,6 +103,8 @@ static apipool_numbers_t *take(const apipool_names_t *names, apr_uint32_t place,
     entry->pool = pool;
     entry->kind = kind;
     memcpy(entry->text, text, sizeof(entry->text));
+    APIPOOL_FAULT("name-unhashed");
+    APIPOOL_IN_ORDER();
     names->hashes[place] = hash;
     return &entry->numbers;
 }
@@ -169,4 +173,22 @@ apr_uint32_t apipool_names_read_locked(const apipool_names_t *names, apr_uint32_
         }
     }
     return count;
+}
+
+void apipool_names_mend_locked(const apipool_names_t *names)
+{
+    for (apr_uint32_t place = 0; place < names->capacity; place++) {
+        apipool_named_t *entry = &names->entries[place];
+        if (names->hashes[place] &&
+            (entry->pool >= names->pools || entry->kind >= APIPOOL_NAMED_KINDS)) {
+            names->hashes[place] = 0;
+        }
+        if (names->hashes[place]) {
+            entry->text[APIPOOL_NAMED_MAX - 1] = '\0';
+            apipool_numbers_mend(&entry->numbers);
+        }
+    }
+    for (apr_uint32_t i = 0; i < names->pools * APIPOOL_NAMED_KINDS; i++) {
+        apipool_numbers_mend(&names->others[i]);
+    }
 }

@@ -162,9 +162,7 @@ static int is_idle(const apipool_wanted_t *wanted, apr_uint32_t key)
     }
     const apipool_hit_t *hit =
         apipool_account_find_locked(segment, slot->pool, slot->account, model, world.now);
-    return !hit && (should_be_usable(slot) ||
-                    ((slot->state == APIPOOL_STATE_COOLING || should_be_recovering(slot)) &&
-                     slot->until[0] <= world.now));
+    return !hit && (slot->usable || (slot->heap && slot->until[0] <= world.now));
 }
 
 static void check_nothing_idle(const apipool_wanted_t *wanted, apipool_acquired_e result)
@@ -411,7 +409,7 @@ static void random_event(void)
 
 static void check_counts(void)
 {
-    const char *fault = broken_invariant(segment);
+    const char *fault = apipool_repair_check_locked(segment);
     if (fault) {
         fail_msg("%s", fault);
     }
