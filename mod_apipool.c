@@ -90,6 +90,16 @@ static apr_status_t make_segment(retained_t *retained, server_rec *s)
     return rv;
 }
 
+/* Repairs are made under the lock, where nothing can be logged. */
+static void note_repairs(server_rec *s)
+{
+    if (apipool_segment_new_repairs(segment)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0047) "a process ended while it changed the pools; their memory "
+                                       "has been verified and put right");
+    }
+}
+
 /* A graceful restart with a new build may find memory that it cannot read. The old children keep it. */
 static apr_status_t view_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
 {
@@ -134,6 +144,7 @@ static apr_status_t open_segment(apr_pool_t *pconf, server_rec *s)
     }
     if (rv == APR_SUCCESS && !ap_unixd_mpm_get_retained_data()->was_graceful) {
         rv = apipool_pool_reclaim_all(segment); /* whoever held one has been ended */
+        note_repairs(s);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
@@ -213,6 +224,7 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      APIPOOL_LOG(0045) "the leases of a child that ended are lost");
     }
+    note_repairs(s);
 }
 
 static int metrics_handler(request_rec *r)

@@ -187,6 +187,13 @@ apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment)
     return __atomic_load_n(&segment->header->repairs, __ATOMIC_RELAXED);
 }
 
+apr_uint32_t apipool_segment_new_repairs(apipool_segment_t *segment)
+{
+    apr_uint32_t told = segment->header->repairs_told;
+    segment->header->repairs_told = apipool_segment_repairs(segment);
+    return segment->header->repairs_told - told;
+}
+
 /* xorshift64*, Vigna 2016: fast, and good enough to spread load; nothing secret depends on it. */
 apr_uint32_t apipool_segment_draw_locked(apipool_segment_t *segment, apr_uint32_t bound)
 {

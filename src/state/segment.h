@@ -82,6 +82,7 @@ typedef struct {
         log_level; /* raises the configured one while above 0; see apipool_segment_log_level */
     apr_uint32_t inside;  /* the process that holds the lock; 0: none, or not any more */
     apr_uint32_t repairs; /* how often one has died holding it */
+    apr_uint32_t repairs_told;
     apipool_arena_t arena;
     apr_uint64_t random;                       /* state of the generator for drawing keys */
     unsigned char secret[APIPOOL_SECRET_SIZE]; /* what key ids are derived from */
@@ -143,6 +144,9 @@ void apipool_segment_unlock(apipool_segment_t *segment);
 
 /** How often that has happened since the segment was made. No lock: one number. */
 apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment);
+
+/** How often since this was last asked for, by this or an earlier generation: parent. No lock. */
+apr_uint32_t apipool_segment_new_repairs(apipool_segment_t *segment);
 
 /** A number below bound, from the segment's generator; call with the lock held. */
 apr_uint32_t apipool_segment_draw_locked(apipool_segment_t *segment, apr_uint32_t bound);

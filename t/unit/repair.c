@@ -90,6 +90,8 @@ static void die_at(const char *point, apr_uint32_t time)
     wait_until_working(100);
     check_whole(wish);
     assert_int_equal(apipool_segment_repairs(segment), 1);
+    assert_int_equal(apipool_segment_new_repairs(segment), 1);
+    assert_int_equal(apipool_segment_new_repairs(segment), 0);
     __atomic_store_n(&told->stop, 1, __ATOMIC_RELAXED);
     check_ended(other);
     check_whole(wish);
