@@ -13,7 +13,7 @@ use Time::HiRes qw(sleep time);
 
 my $CLIENTS = 12;
 my $PER_CHILD = 8;
-my $SECONDS = $ENV{VALGRIND} ? 8 : 4;
+my $SECONDS = $ENV{VALGRIND} ? 8 : 3;
 my $GAP = $ENV{VALGRIND} ? 10 : 1;
 my $KEYS = 90;
 

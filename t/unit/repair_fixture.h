@@ -37,7 +37,7 @@ typedef struct {
 } worker_t;
 
 /* Every seventh key is too long for a slot. The text of a key follows from its number alone. */
-static apr_size_t key_text(char *text, apr_uint32_t number)
+static inline apr_size_t key_text(char *text, apr_uint32_t number)
 {
     apr_size_t len = number % 7 == 3 ? 257 + number * 37 % 1800 : 20;
     snprintf(text, APIPOOL_KEY_MAX, "sk-%06u-", number);
@@ -46,7 +46,8 @@ static apr_size_t key_text(char *text, apr_uint32_t number)
     return len;
 }
 
-static apr_status_t add_numbered(apr_uint32_t group, apr_uint32_t number, apipool_added_e *added)
+static inline apr_status_t add_numbered(apr_uint32_t group, apr_uint32_t number,
+                                        apipool_added_e *added)
 {
     static const char *const accounts[] = {"", "", "acme", "other"};
     char text[APIPOOL_KEY_MAX + 1];
@@ -60,7 +61,7 @@ static apr_status_t add_numbered(apr_uint32_t group, apr_uint32_t number, apipoo
     return apipool_pool_add(segment, group, &item, NOW, added);
 }
 
-static void populate(void)
+static inline void populate(void)
 {
     apr_uint32_t other = attach("", "other"), third = attach("vhost", "main");
     groups[0] = group_a;
@@ -75,7 +76,7 @@ static void populate(void)
     told->added = KEYS;
 }
 
-static int open_world(void **state)
+static inline int open_world(void **state)
 {
     *state = open_with(SLOTS);
     told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -86,32 +87,32 @@ static int open_world(void **state)
     return 0;
 }
 
-static int close_world(void **state)
+static inline int close_world(void **state)
 {
     munmap(told, sizeof(*told));
     fixture_close(*state);
     return 0;
 }
 
-static apr_uint32_t draw(worker_t *worker, apr_uint32_t bound)
+static inline apr_uint32_t draw(worker_t *worker, apr_uint32_t bound)
 {
     return next_random(&worker->random) % bound;
 }
 
-static apr_time_t time_of(worker_t *worker)
+static inline apr_time_t time_of(worker_t *worker)
 {
     worker->clock += worker->clock ? 20 : 0;
     return worker->clock ? worker->clock : apr_time_now();
 }
 
-static void note(apr_uint32_t strange)
+static inline void note(apr_uint32_t strange)
 {
     __atomic_add_fetch(&told->strange, strange, __ATOMIC_RELAXED);
 }
 
 /* --- What a worker does ------------------------------------------------------------------------ */
 
-static apipool_wanted_t draw_wanted(worker_t *worker)
+static inline apipool_wanted_t draw_wanted(worker_t *worker)
 {
     apr_uint32_t group = draw(worker, GROUPS);
     apr_uint64_t model = draw(worker, MODELS);
@@ -128,7 +129,7 @@ static apipool_wanted_t draw_wanted(worker_t *worker)
     return wanted;
 }
 
-static void work_acquire(worker_t *worker)
+static inline void work_acquire(worker_t *worker)
 {
     apipool_wanted_t wanted = draw_wanted(worker);
     apipool_lease_t *lent = &worker->leases[worker->lent];
@@ -149,7 +150,7 @@ static void work_acquire(worker_t *worker)
     }
 }
 
-static apipool_rule_e draw_rule(worker_t *worker)
+static inline apipool_rule_e draw_rule(worker_t *worker)
 {
     static const apipool_rule_e rules[] = {APIPOOL_R00, APIPOOL_R00, APIPOOL_R00, APIPOOL_R00,
                                            APIPOOL_R00, APIPOOL_R00, APIPOOL_R01, APIPOOL_R07,
@@ -158,7 +159,7 @@ static apipool_rule_e draw_rule(worker_t *worker)
     return worker->modest ? APIPOOL_R00 : rules[draw(worker, sizeof(rules) / sizeof(*rules))];
 }
 
-static void work_report(worker_t *worker)
+static inline void work_report(worker_t *worker)
 {
     static const apipool_policy_t hasty = {.cooldown_min = 2000,
                                            .cooldown_max = 40000,
@@ -191,7 +192,7 @@ static void work_report(worker_t *worker)
 }
 
 /* A number is taken before its key is there, so that two processes do not add the same one. */
-static void work_add(worker_t *worker)
+static inline void work_add(worker_t *worker)
 {
     apr_uint32_t number = __atomic_fetch_add(&told->added, 1, __ATOMIC_RELAXED);
     apipool_added_e added = APIPOOL_FULL;
@@ -201,7 +202,7 @@ static void work_add(worker_t *worker)
 }
 
 /* A key moves to the other upstream of its pool. */
-static void work_move(worker_t *worker)
+static inline void work_move(worker_t *worker)
 {
     apipool_added_e added = APIPOOL_DUPLICATE;
     apr_uint32_t number = draw(worker, KEYS / GROUPS) * GROUPS + draw(worker, 2);
@@ -209,7 +210,7 @@ static void work_move(worker_t *worker)
          added != APIPOOL_DUPLICATE);
 }
 
-static void work_wait(worker_t *worker)
+static inline void work_wait(worker_t *worker)
 {
     apipool_wanted_t wanted = draw_wanted(worker);
     if (worker->waiter == APIPOOL_NONE) {
@@ -221,7 +222,7 @@ static void work_wait(worker_t *worker)
     }
 }
 
-static void work_record(worker_t *worker)
+static inline void work_record(worker_t *worker)
 {
     char name[32];
     apipool_request_stats_t stats = {
@@ -235,7 +236,7 @@ static void work_record(worker_t *worker)
     __atomic_add_fetch(&told->recorded, 1, __ATOMIC_RELAXED);
 }
 
-static void work_once(worker_t *worker)
+static inline void work_once(worker_t *worker)
 {
     apr_uint32_t dice = draw(worker, worker->modest ? 80 : 100);
     if (dice < 35) {
@@ -260,7 +261,7 @@ static void work_once(worker_t *worker)
 }
 
 /* Gives everything back that it holds. */
-static void finish(worker_t *worker)
+static inline void finish(worker_t *worker)
 {
     while (worker->lent) {
         work_report(worker);
@@ -270,13 +271,13 @@ static void finish(worker_t *worker)
     }
 }
 
-static worker_t a_worker(apr_uint32_t seed)
+static inline worker_t a_worker(apr_uint32_t seed)
 {
     return (worker_t){.random = seed * 2654435761u | 1, .waiter = APIPOOL_NONE};
 }
 
 /* Works until it is killed, until it has had its turns, or until it is told to stop. */
-static pid_t start(fixture_t *f, worker_t worker, long turns, const char *fault)
+static inline pid_t start(fixture_t *f, worker_t worker, long turns, const char *fault)
 {
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -298,7 +299,7 @@ static pid_t start(fixture_t *f, worker_t worker, long turns, const char *fault)
 
 /* --- What must be left ------------------------------------------------------------------------- */
 
-static void check_whole(const char *when)
+static inline void check_whole(const char *when)
 {
     assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
     const char *fault = apipool_repair_check_locked(segment);
@@ -310,7 +311,7 @@ static void check_whole(const char *when)
 
 /* The keys that were there are there: each id in its pool, once, with its secret. That each secret is the one
  * that its id stands for has been checked before. */
-static void check_keys(apr_uint32_t deaths)
+static inline void check_keys(apr_uint32_t deaths)
 {
     apr_uint32_t least = told->added < SLOTS ? told->added : SLOTS;
     char text[APIPOOL_KEY_MAX + 1];
@@ -326,7 +327,7 @@ static void check_keys(apr_uint32_t deaths)
 }
 
 /* Requests that are over or in flight; recorded ones, and those that the ring has counted. */
-static void check_sums(apr_uint64_t deaths)
+static inline void check_sums(apr_uint64_t deaths)
 {
     apr_uint64_t requests = 0, recorded = segment->stats[main_pool].numbers.counts.requests;
     for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
