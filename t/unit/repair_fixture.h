@@ -290,6 +290,7 @@ static inline pid_t start(fixture_t *f, worker_t worker, long turns, const char 
     }
     segment->mutex = f->mutex;
     apipool_segment_enter(segment);
+    alarm(120); /* it does not outlive a test that failed for long */
     while (turns-- && !__atomic_load_n(&told->stop, __ATOMIC_RELAXED)) {
         work_once(&worker);
     }
