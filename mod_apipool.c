@@ -145,6 +145,7 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      APIPOOL_LOG(0045) "the leases of a child that ended are lost");
     }
+    apipool_lasting_note_repairs(s);
 }
 
 static int metrics_handler(request_rec *r)

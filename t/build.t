@@ -16,6 +16,14 @@ for my $module (qw(apipool apipool_admin)) {
     is "@exported", "${module}_module", "mod_$module.so exports its record alone";
 }
 
+# Nothing of the points at which test builds can be killed is in the module; t/check_faults knows them all.
+my $points = join '', map { slurp($_) } glob "$source/src/*/*.c";
+my @points = $points =~ /APIPOOL_FAULT\("([^"]+)"\)/g;
+for my $point (@points) {
+    my @with = grep { index(slurp("$build/$_"), $point) >= 0 } 'mod_apipool.so', 'obj/faults/mod_apipool.so';
+    is "@with", 'obj/faults/mod_apipool.so', "$point is in the test build alone";
+}
+
 my $root = File::Temp->newdir;
 my $output = qx(make -s -C '$build' install DESTDIR='$root' 2>&1);
 is $?, 0, 'make install DESTDIR=...' or diag $output;

@@ -2,6 +2,8 @@
  * Counts, moving averages and histograms of requests that are over. */
 #include "numbers.h"
 
+#include <math.h>
+
 #define WINDOWS APIPOOL_NUMBERS_WINDOWS
 #define BUCKETS APIPOOL_HISTOGRAM_BUCKETS
 
@@ -149,4 +151,32 @@ void apipool_histogram_read(const apipool_histogram_t *histogram,
     }
     snapshot->count = count + histogram->counts[BUCKETS];
     snapshot->sum = (double)histogram->sum / APR_USEC_PER_SEC;
+}
+
+static double within(double value, double least, double most, double instead)
+{
+    return isfinite(value) && value >= least && value <= most ? value : instead;
+}
+
+void apipool_counts_mend(apipool_counts_t *counts)
+{
+    apr_uint64_t *const all[] = {&counts->requests, &counts->attempts, &counts->successes,
+                                 &counts->errors,   &counts->prompt,   &counts->completion,
+                                 &counts->cached,   &counts->total,    &counts->estimated};
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        *all[i] = *all[i] <= APIPOOL_NUMBERS_MAX / 2 ? *all[i] : 0; /* the sum of two is sane */
+    }
+    if (counts->requests < counts->successes + counts->errors) {
+        counts->requests = counts->successes + counts->errors;
+    }
+    counts->success = within(counts->success, 0, 1, 0);
+    counts->latency = within(counts->latency, 0, APIPOOL_NUMBERS_SECONDS_MAX, 0);
+    counts->first_byte = within(counts->first_byte, 0, APIPOOL_NUMBERS_SECONDS_MAX, 0);
+    counts->timed = counts->timed <= APIPOOL_NUMBERS_AVERAGE_OF ? counts->timed : 0;
+    counts->begun = counts->begun <= APIPOOL_NUMBERS_AVERAGE_OF ? counts->begun : 0;
+}
+
+void apipool_numbers_mend(apipool_numbers_t *numbers)
+{
+    apipool_counts_mend(&numbers->counts);
 }

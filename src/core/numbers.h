@@ -77,6 +77,16 @@ void apipool_counts_read(const apipool_counts_t *counts, apipool_numbers_snapsho
 void apipool_numbers_read(const apipool_numbers_t *numbers, apr_time_t now,
                           apipool_numbers_snapshot_t *snapshot);
 
+/* More than any httpd will count. */
+#define APIPOOL_NUMBERS_MAX         (APR_UINT64_C(1) << 56)
+#define APIPOOL_NUMBERS_SECONDS_MAX 1e9
+
+/** Makes sense of memory in which a process has died, or that holds anything: what cannot be becomes 0. */
+void apipool_counts_mend(apipool_counts_t *counts);
+
+/** The same; windows take whatever they find. */
+void apipool_numbers_mend(apipool_numbers_t *numbers);
+
 /* Times in fixed buckets, from a cached answer to a long generation, for Prometheus. */
 #define APIPOOL_HISTOGRAM_BUCKETS 14
 

@@ -2,6 +2,8 @@
  * What holds for all keys of an account: cooldowns and spent quota. */
 #include "account.h"
 
+#include "fault.h"
+
 #define PROBES 8
 
 static apr_uint32_t place_of(apr_uint32_t pool, apr_uint64_t account, apr_uint64_t model)
@@ -41,10 +43,13 @@ void apipool_account_hit_locked(apipool_segment_t *segment, apr_uint32_t pool, a
         }
         hit->until = 0;
         hit->spent = 0;
+        APIPOOL_IN_ORDER(); /* half of each of two accounts says nothing */
     }
     hit->account = account;
+    APIPOOL_FAULT("hit-half-written");
     hit->model = model;
     hit->pool = pool;
+    APIPOOL_IN_ORDER();
     hit->spent = hit->until > now ? hit->spent || spent : (apr_uint32_t)spent;
     hit->until = hit->until > until ? hit->until : until;
     if (hit->until > segment->header->hits_until) {
@@ -75,5 +80,17 @@ void apipool_account_refill_locked(apipool_segment_t *segment, apr_uint32_t pool
     }
     if (hit && hit->spent) {
         hit->until = 0;
+    }
+}
+
+void apipool_account_mend_locked(apipool_segment_t *segment)
+{
+    segment->header->hits_until = 0;
+    for (apr_uint32_t i = 0; i < APIPOOL_HITS_MAX; i++) {
+        apipool_hit_t *hit = &segment->hits[i];
+        hit->spent = hit->spent != 0;
+        if (hit->account && hit->until > segment->header->hits_until) {
+            segment->header->hits_until = hit->until;
+        }
     }
 }

@@ -21,4 +21,7 @@ const apipool_hit_t *apipool_account_find_locked(const apipool_segment_t *segmen
 void apipool_account_refill_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                    apr_uint64_t account, apr_time_t now);
 
+/** Makes right what depends on all hits, whatever process died in here. */
+void apipool_account_mend_locked(apipool_segment_t *segment);
+
 #endif

@@ -2,6 +2,8 @@
  * Slots ordered by the time at which they wake up. */
 #include "heap.h"
 
+#include "fault.h"
+
 apr_uint32_t apipool_heap_at(const apipool_heap_t *heap, apr_uint32_t place)
 {
     return heap->at[heap->from_end ? heap->size - 1 - place : place];
@@ -24,6 +26,7 @@ static void sift_up(const apipool_heap_t *heap, apr_uint32_t place)
     apr_time_t time = time_at(heap, place);
     while (place > 0 && time_at(heap, (place - 1) / 2) > time) {
         put(heap, place, apipool_heap_at(heap, (place - 1) / 2));
+        APIPOOL_FAULT("heap-rising");
         place = (place - 1) / 2;
     }
     put(heap, place, index);
@@ -42,6 +45,7 @@ static void sift_down(const apipool_heap_t *heap, apr_uint32_t place)
             break;
         }
         put(heap, place, apipool_heap_at(heap, child));
+        APIPOOL_FAULT("heap-sinking");
         place = child;
     }
     put(heap, place, index);
@@ -58,6 +62,7 @@ void apipool_heap_remove(const apipool_heap_t *heap, apr_uint32_t index)
     apr_uint32_t place = heap->slots[index].place[heap->lane];
     apr_uint32_t last = apipool_heap_at(heap, --*heap->count);
     heap->slots[index].place[heap->lane] = APIPOOL_NONE;
+    APIPOOL_FAULT("heap-hole");
     if (place < *heap->count) {
         put(heap, place, last);
         sift_up(heap, place);

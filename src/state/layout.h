@@ -20,6 +20,9 @@
 #define APIPOOL_LANES           8   /* per group; see apipool_lane_t */
 #define APIPOOL_LANE_OTHERS     (APIPOOL_LANES - 1)
 
+/* What stands above is written before what stands below: a process may be killed in between. */
+#define APIPOOL_IN_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
 /* A pool is known by server and name, so that an edited configuration finds its own keys again. */
 struct apipool_shared_pool_t {
     char server[APIPOOL_SERVER_NAME_MAX];
@@ -48,11 +51,11 @@ struct apipool_pool_stats_t {
  * meets its first limit, and given to another model when nobody cools in them. When all are taken, the
  * last one stands for all other models together. */
 typedef struct {
-    apr_uint64_t model;   /* 0: free */
-    apr_rmm_off_t clear;  /* bits by ordinal; of lane 0: whether the key is usable at all */
-    apr_rmm_off_t heap;   /* slots, by until[lane]; lane 0's lies in the group */
-    apr_uint32_t room;    /* of the heap */
-    apr_uint32_t waiting; /* in the heap */
+    apr_uint64_t model;     /* 0: free */
+    apipool_offset_t clear; /* bits by ordinal; of lane 0: whether the key is usable at all */
+    apipool_offset_t heap;  /* slots, by until[lane]; lane 0's lies in the group */
+    apr_uint32_t room;      /* of the heap */
+    apr_uint32_t waiting;   /* in the heap */
 } apipool_lane_t;
 
 /* An upstream that fails, or refuses everyone, is left alone but for one request a second. */
@@ -72,16 +75,16 @@ struct apipool_group_t {
     apr_uint32_t pool;
     char name[APIPOOL_NAME_MAX];
     apr_uint32_t configured;
-    apr_uint32_t size;       /* ordinals that there is room for, a multiple of 64 */
-    apr_uint32_t ordinals;   /* given out so far */
-    apr_uint32_t spare;      /* the first one to be reused, APIPOOL_NONE: none */
-    apr_uint32_t usable;     /* members in lane 0's set */
-    apr_uint32_t held_up;    /* members that would be, but for what they have in flight */
-    apr_uint32_t half_open;  /* in the second heap */
-    apr_uint32_t recovering; /* in the third heap */
-    apr_rmm_off_t members;   /* slots by ordinal; of a spare one: the next spare one */
-    apr_rmm_off_t heaps;
-    apr_rmm_off_t due; /* the third heap */
+    apr_uint32_t size;        /* ordinals that there is room for, a multiple of 64 */
+    apr_uint32_t ordinals;    /* given out so far */
+    apr_uint32_t spare;       /* the first one to be reused, APIPOOL_NONE: none */
+    apr_uint32_t usable;      /* members in lane 0's set */
+    apr_uint32_t held_up;     /* members that would be, but for what they have in flight */
+    apr_uint32_t half_open;   /* in the second heap */
+    apr_uint32_t recovering;  /* in the third heap */
+    apipool_offset_t members; /* slots by ordinal; of a spare one: the next spare one */
+    apipool_offset_t heaps;
+    apipool_offset_t due; /* the third heap */
     apipool_lane_t lanes[APIPOOL_LANES];
     apr_uint32_t unanswered;    /* its upstream failed the last probe */
     apr_uint32_t not_found;     /* probes in a row that it did not know what to do with */
@@ -149,7 +152,7 @@ struct apipool_slot_t {
     apr_uint32_t ordinal; /* in its group */
     apr_uint32_t secret_len;
     apr_uint32_t in_flight;
-    apr_rmm_off_t secret_off; /* where a long key lies; 0 when inline */
+    apipool_offset_t secret_off; /* where a long key lies; 0 when inline */
     apipool_state_e state;
     apr_uint32_t heap;    /* of lane 0: 0 none, 1 cooling, 2 half open, 3 waits for a probe */
     apr_uint32_t usable;  /* is in lane 0's set */

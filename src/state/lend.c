@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "account.h"
+#include "fault.h"
 #include "members.h"
 #include "pool.h"
 #include "queue.h"
@@ -50,10 +51,11 @@ static int is_hit_by_account(apipool_tier_t *tier, apr_uint32_t index, int part)
         return 0;
     }
     if (hit->spent && slot->state == APIPOOL_STATE_ACTIVE) {
-        slot->state = APIPOOL_STATE_QUOTA;
         slot->low = 0;
         slot->rests_until = 0;
         slot->until[0] = hit->until;
+        APIPOOL_IN_ORDER(); /* or a key could be killed into a state without an end */
+        slot->state = APIPOOL_STATE_QUOTA;
         apipool_members_settle_locked(tier->segment, index);
     }
     else { /* of an account that is spent, one key finds out when it is time */
@@ -131,6 +133,7 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lea
     apipool_trouble_spend_locked(&segment->groups[slot->group], source->model, tier->wanted->client,
                                  tier->now);
     slot->in_flight++;
+    APIPOOL_FAULT("lend-unheld");
     slot->last_used_at = tier->now;
     slot->concurrency =
         slot->limits.concurrency ? slot->limits.concurrency : tier->wanted->limits->concurrency;

@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-#include "heap.h"
+#include "arena.h"
+#include "fault.h"
+#include "members_parts.h"
 
 #define FIRST_SIZE 64
 #define FIRST_ROOM 16
@@ -12,21 +14,19 @@
 #define WALK_MAX   64
 #define VISITS_MAX 256
 
-enum { IN_NONE, IN_COOLING, IN_HALF_OPEN, IN_RECOVERING }; /* apipool_slot_t.heap */
-
-static void *address(const apipool_segment_t *segment, apr_rmm_off_t offset)
+static void *address(const apipool_segment_t *segment, apipool_offset_t offset)
 {
-    return apr_rmm_addr_get(segment->rmm, offset);
+    return apipool_arena_at(segment, offset);
 }
 
-static apipool_bits_t bits_of(const apipool_segment_t *segment, const apipool_group_t *g,
-                              apr_uint32_t lane)
+apipool_bits_t apipool_members_bits(const apipool_segment_t *segment, const apipool_group_t *g,
+                                    apr_uint32_t lane)
 {
     return apipool_bits_view(address(segment, g->lanes[lane].clear), g->size);
 }
 
-static apipool_heap_t cooling_of(const apipool_segment_t *segment, apipool_group_t *g,
-                                 apr_uint32_t lane)
+apipool_heap_t apipool_members_cooling(const apipool_segment_t *segment, apipool_group_t *g,
+                                       apr_uint32_t lane)
 {
     apipool_lane_t *l = &g->lanes[lane];
     apipool_heap_t heap = {.slots = segment->slots,
@@ -37,7 +37,7 @@ static apipool_heap_t cooling_of(const apipool_segment_t *segment, apipool_group
     return heap;
 }
 
-static apipool_heap_t half_open_of(const apipool_segment_t *segment, apipool_group_t *g)
+apipool_heap_t apipool_members_half_open(const apipool_segment_t *segment, apipool_group_t *g)
 {
     apipool_heap_t heap = {.slots = segment->slots,
                            .at = address(segment, g->heaps),
@@ -47,7 +47,7 @@ static apipool_heap_t half_open_of(const apipool_segment_t *segment, apipool_gro
     return heap;
 }
 
-static apipool_heap_t recovering_of(const apipool_segment_t *segment, apipool_group_t *g)
+apipool_heap_t apipool_members_recovering(const apipool_segment_t *segment, apipool_group_t *g)
 {
     apipool_heap_t heap = {.slots = segment->slots,
                            .at = address(segment, g->due),
@@ -59,38 +59,31 @@ static apipool_heap_t recovering_of(const apipool_segment_t *segment, apipool_gr
 static apipool_heap_t heap_of(const apipool_segment_t *segment, apipool_group_t *g,
                               apr_uint32_t which)
 {
-    return which == IN_COOLING     ? cooling_of(segment, g, 0)
-           : which == IN_HALF_OPEN ? half_open_of(segment, g)
-                                   : recovering_of(segment, g);
+    return which == APIPOOL_IN_COOLING     ? apipool_members_cooling(segment, g, 0)
+           : which == APIPOOL_IN_HALF_OPEN ? apipool_members_half_open(segment, g)
+                                           : apipool_members_recovering(segment, g);
 }
 
 /* A larger copy of an array in the arena, or 0. The old one is for the caller to free. */
-static apr_rmm_off_t grown(apipool_segment_t *segment, apr_rmm_off_t old, apr_size_t old_bytes,
-                           apr_size_t bytes)
+static apipool_offset_t grown(apipool_segment_t *segment, apipool_offset_t old,
+                              apr_size_t old_bytes, apr_size_t bytes)
 {
-    apr_rmm_off_t offset = apr_rmm_malloc(segment->rmm, bytes);
+    apipool_offset_t offset = apipool_arena_get_locked(segment, bytes);
     if (offset && old_bytes) {
         memcpy(address(segment, offset), address(segment, old), old_bytes);
     }
     return offset;
 }
 
-static void release(apipool_segment_t *segment, apr_rmm_off_t offset)
-{
-    if (offset) {
-        apr_rmm_free(segment->rmm, offset);
-    }
-}
-
 /* Of lane 0 nobody is clear before settle says so, of the others everybody is. */
-static apr_rmm_off_t grown_bits(apipool_segment_t *segment, const apipool_group_t *g,
-                                apr_uint32_t lane, apr_uint32_t size)
+static apipool_offset_t grown_bits(apipool_segment_t *segment, const apipool_group_t *g,
+                                   apr_uint32_t lane, apr_uint32_t size)
 {
-    apr_rmm_off_t offset = apr_rmm_calloc(segment->rmm, apipool_bits_bytes(size));
+    apipool_offset_t offset = apipool_arena_get_locked(segment, apipool_bits_bytes(size));
     if (offset) {
         apipool_bits_t bits = apipool_bits_view(address(segment, offset), size);
         if (g->size) {
-            apipool_bits_t old = bits_of(segment, g, lane);
+            apipool_bits_t old = apipool_members_bits(segment, g, lane);
             memcpy(bits.words, old.words, g->size / 8);
         }
         apipool_bits_fill(bits, g->size, lane != 0);
@@ -98,47 +91,78 @@ static apr_rmm_off_t grown_bits(apipool_segment_t *segment, const apipool_group_
     return offset;
 }
 
+/* A group's arrays for so many ordinals. */
+typedef struct {
+    apr_uint32_t size;
+    apipool_offset_t members, heaps, due;
+    apipool_offset_t clear[APIPOOL_LANES]; /* 0 where there is no such lane */
+} arrays_t;
+
+static void release(apipool_segment_t *segment, const arrays_t *arrays)
+{
+    apr_size_t bytes = arrays->size * sizeof(apr_uint32_t);
+    apipool_arena_free_locked(segment, arrays->members, bytes);
+    apipool_arena_free_locked(segment, arrays->heaps, bytes);
+    apipool_arena_free_locked(segment, arrays->due, bytes);
+    for (apr_uint32_t lane = 0; lane < APIPOOL_LANES; lane++) {
+        apipool_arena_free_locked(segment, arrays->clear[lane], apipool_bits_bytes(arrays->size));
+    }
+}
+
+static int is_lane(const apipool_group_t *g, apr_uint32_t lane)
+{
+    return lane == 0 || g->lanes[lane].clear;
+}
+
+/* Copies of a group's arrays with more room. Returns 0 when there is not enough memory for all. */
+static int grow(apipool_segment_t *segment, apipool_group_t *g, arrays_t *arrays)
+{
+    apr_size_t old_bytes = g->size * sizeof(apr_uint32_t);
+    apr_size_t bytes = arrays->size * sizeof(apr_uint32_t);
+    arrays->members = grown(segment, g->members, old_bytes, bytes);
+    arrays->heaps = grown(segment, g->heaps, old_bytes, bytes);
+    arrays->due = grown(segment, g->due, old_bytes, bytes);
+    int complete = arrays->members && arrays->heaps && arrays->due;
+    for (apr_uint32_t lane = 0; complete && lane < APIPOOL_LANES; lane++) {
+        if (is_lane(g, lane)) {
+            arrays->clear[lane] = grown_bits(segment, g, lane, arrays->size);
+            complete = arrays->clear[lane] != 0;
+        }
+    }
+    if (complete && g->half_open) {
+        apr_uint32_t *to = address(segment, arrays->heaps);
+        apr_uint32_t *from = address(segment, g->heaps);
+        memcpy(to + arrays->size - g->half_open, from + g->size - g->half_open,
+               g->half_open * sizeof(*to));
+    }
+    return complete;
+}
+
 int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group)
 {
     apipool_group_t *g = &segment->groups[group];
-    apr_rmm_off_t clear[APIPOOL_LANES] = {0};
-    apr_uint32_t size = g->size ? g->size * 2 : FIRST_SIZE;
-    apr_size_t old_bytes = g->size * sizeof(apr_uint32_t), bytes = size * sizeof(apr_uint32_t);
+    arrays_t new = {.size = g->size ? g->size * 2 : FIRST_SIZE};
+    arrays_t old = {.size = g->size, .members = g->members, .heaps = g->heaps, .due = g->due};
 
     if (g->ordinals < g->size || g->spare != APIPOOL_NONE) {
         return 1;
     }
-    apr_rmm_off_t members = grown(segment, g->members, old_bytes, bytes);
-    apr_rmm_off_t heaps = grown(segment, g->heaps, old_bytes, bytes);
-    apr_rmm_off_t due = grown(segment, g->due, old_bytes, bytes);
-    int complete = members && heaps && due;
-    for (apr_uint32_t lane = 0; complete && lane < APIPOOL_LANES; lane++) {
-        if (lane == 0 || g->lanes[lane].clear) {
-            clear[lane] = grown_bits(segment, g, lane, size);
-            complete = clear[lane] != 0;
-        }
+    if (!grow(segment, g, &new)) {
+        release(segment, &new);
+        return 0;
     }
-    if (complete && g->half_open) {
-        apr_uint32_t *to = address(segment, heaps);
-        apr_uint32_t *from = address(segment, g->heaps);
-        memcpy(to + size - g->half_open, from + g->size - g->half_open, g->half_open * sizeof(*to));
-    }
-    release(segment, complete ? g->members : members);
-    release(segment, complete ? g->heaps : heaps);
-    release(segment, complete ? g->due : due);
+    g->members = new.members;
+    APIPOOL_FAULT("reserve-half-swapped");
+    g->heaps = new.heaps;
+    g->due = new.due;
     for (apr_uint32_t lane = 0; lane < APIPOOL_LANES; lane++) {
-        release(segment, complete ? g->lanes[lane].clear : clear[lane]);
-        if (complete) {
-            g->lanes[lane].clear = clear[lane];
-        }
+        old.clear[lane] = g->lanes[lane].clear;
+        g->lanes[lane].clear = new.clear[lane];
     }
-    if (complete) {
-        g->members = members;
-        g->heaps = heaps;
-        g->due = due;
-        g->size = size;
-    }
-    return complete;
+    g->size = new.size;
+    APIPOOL_FAULT("reserve-unreleased");
+    release(segment, &old);
+    return 1;
 }
 
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index)
@@ -154,9 +178,10 @@ void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, 
     else {
         slot->ordinal = g->ordinals++;
     }
+    APIPOOL_FAULT("member-half-added");
     members[slot->ordinal] = index;
     slot->group = group;
-    slot->heap = IN_NONE;
+    slot->heap = APIPOOL_IN_NONE;
     slot->usable = 0;
     for (apr_uint32_t lane = 0; lane < APIPOOL_LANES; lane++) {
         slot->place[lane] = APIPOOL_NONE;
@@ -168,10 +193,10 @@ void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, 
 static void leave_heap(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
                        apr_uint32_t index)
 {
-    if (slot->heap != IN_NONE) {
+    if (slot->heap != APIPOOL_IN_NONE) {
         apipool_heap_t heap = heap_of(segment, g, slot->heap);
         apipool_heap_remove(&heap, index);
-        slot->heap = IN_NONE;
+        slot->heap = APIPOOL_IN_NONE;
     }
 }
 
@@ -181,7 +206,7 @@ static void set_usable(apipool_segment_t *segment, apipool_group_t *g, apipool_s
     if (slot->usable != (apr_uint32_t)usable) {
         g->usable += (apr_uint32_t)usable - slot->usable;
         slot->usable = (apr_uint32_t)usable;
-        apipool_bits_put(bits_of(segment, g, 0), slot->ordinal, usable);
+        apipool_bits_put(apipool_members_bits(segment, g, 0), slot->ordinal, usable);
     }
 }
 
@@ -194,9 +219,10 @@ static void set_held(apipool_group_t *g, apipool_slot_t *slot, int held)
 static void leave_lane(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
                        apr_uint32_t index, apr_uint32_t lane)
 {
-    apipool_heap_t heap = cooling_of(segment, g, lane);
+    apipool_heap_t heap = apipool_members_cooling(segment, g, lane);
     apipool_heap_remove(&heap, index);
-    apipool_bits_put(bits_of(segment, g, lane), slot->ordinal, 1);
+    APIPOOL_FAULT("lane-half-left");
+    apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, 1);
 }
 
 void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t index)
@@ -214,6 +240,7 @@ void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t inde
         }
     }
     members[slot->ordinal] = g->spare;
+    APIPOOL_FAULT("member-half-removed");
     g->spare = slot->ordinal;
 }
 
@@ -221,14 +248,14 @@ void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t inde
 static apr_uint32_t heap_for(const apipool_slot_t *slot)
 {
     if (slot->state == APIPOOL_STATE_COOLING) {
-        return IN_COOLING;
+        return APIPOOL_IN_COOLING;
     }
     if (slot->state == APIPOOL_STATE_HALF_OPEN) {
-        return slot->proving ? IN_NONE : IN_HALF_OPEN;
+        return slot->proving ? APIPOOL_IN_NONE : APIPOOL_IN_HALF_OPEN;
     }
     return apipool_health_is_recovering(slot->state) && !slot->probing && !slot->proving
-               ? IN_RECOVERING
-               : IN_NONE;
+               ? APIPOOL_IN_RECOVERING
+               : APIPOOL_IN_NONE;
 }
 
 void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t index)
@@ -243,7 +270,8 @@ void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t inde
     set_usable(segment, g, slot, active && !full);
     set_held(g, slot, full || proving);
     leave_heap(segment, g, slot, index);
-    if (heap_now != IN_NONE) {
+    APIPOOL_FAULT("settle-nowhere");
+    if (heap_now != APIPOOL_IN_NONE) {
         apipool_heap_t heap = heap_of(segment, g, heap_now);
         slot->heap = heap_now;
         apipool_heap_push(&heap, index);
@@ -266,7 +294,7 @@ static void wake_lane(apipool_segment_t *segment, apipool_group_t *g, apr_uint32
                       apr_time_t now)
 {
     for (int i = 0; i < WAKE_BATCH && g->lanes[lane].waiting; i++) {
-        apipool_heap_t heap = cooling_of(segment, g, lane);
+        apipool_heap_t heap = apipool_members_cooling(segment, g, lane);
         apr_uint32_t index = apipool_heap_at(&heap, 0);
         if (segment->slots[index].until[lane] > now) {
             break;
@@ -292,31 +320,35 @@ static apr_uint32_t lane_to_cool_in(apipool_segment_t *segment, apr_uint32_t gro
     for (lane = 1; lane < APIPOOL_LANE_OTHERS && g->lanes[lane].waiting; lane++) {
     }
     g->lanes[lane].model = model;
+    APIPOOL_FAULT("lane-unmade");
     return lane;
 }
 
-/* Room for one more in a lane of a single model. */
-static int reserve_lane(apipool_segment_t *segment, apipool_group_t *g, apr_uint32_t lane)
+int apipool_members_reserve_lane_locked(apipool_segment_t *segment, apipool_group_t *g,
+                                        apr_uint32_t lane)
 {
     apipool_lane_t *l = &g->lanes[lane];
     if (!l->clear) {
-        apr_rmm_off_t clear = apr_rmm_calloc(segment->rmm, apipool_bits_bytes(g->size));
+        apipool_offset_t clear = apipool_arena_get_locked(segment, apipool_bits_bytes(g->size));
         if (!clear) {
             return 0;
         }
         l->clear = clear;
-        apipool_bits_fill(bits_of(segment, g, lane), 0, 1);
+        APIPOOL_FAULT("lane-unfilled");
+        apipool_bits_fill(apipool_members_bits(segment, g, lane), 0, 1);
     }
     if (l->waiting == l->room) {
         apr_uint32_t room = l->room ? l->room * 2 : FIRST_ROOM;
-        apr_rmm_off_t heap =
-            grown(segment, l->heap, l->waiting * sizeof(apr_uint32_t), room * sizeof(apr_uint32_t));
+        apr_size_t old_bytes = l->room * sizeof(apr_uint32_t);
+        apipool_offset_t old = l->heap;
+        apipool_offset_t heap = grown(segment, old, old_bytes, room * sizeof(apr_uint32_t));
         if (!heap) {
             return 0;
         }
-        release(segment, l->heap);
         l->heap = heap;
+        APIPOOL_FAULT("lane-half-grown");
         l->room = room;
+        apipool_arena_free_locked(segment, old, old_bytes);
     }
     return 1;
 }
@@ -334,14 +366,15 @@ apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_
         }
         leave_lane(segment, g, slot, index, lane);
     }
-    if (!reserve_lane(segment, g, lane)) {
+    if (!apipool_members_reserve_lane_locked(segment, g, lane)) {
         g->lanes[lane].model = g->lanes[lane].waiting ? g->lanes[lane].model : 0;
         return 0;
     }
-    apipool_heap_t heap = cooling_of(segment, g, lane);
+    apipool_heap_t heap = apipool_members_cooling(segment, g, lane);
     slot->until[lane] = until;
     apipool_heap_push(&heap, index);
-    apipool_bits_put(bits_of(segment, g, lane), slot->ordinal, 0);
+    APIPOOL_FAULT("cool-still-clear");
+    apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, 0);
     return lane;
 }
 
@@ -350,7 +383,7 @@ void apipool_members_wake_locked(apipool_segment_t *segment, apr_uint32_t group,
 {
     apipool_group_t *g = &segment->groups[group];
     for (int i = 0; i < WAKE_BATCH && g->lanes[0].waiting; i++) {
-        apipool_heap_t heap = cooling_of(segment, g, 0);
+        apipool_heap_t heap = apipool_members_cooling(segment, g, 0);
         apr_uint32_t index = apipool_heap_at(&heap, 0);
         apipool_slot_t *slot = &segment->slots[index];
         if (slot->until[0] > now) {
@@ -371,7 +404,7 @@ apr_uint32_t apipool_members_due_locked(const apipool_segment_t *segment, apr_ui
     if (!g->recovering) {
         return APIPOOL_NONE;
     }
-    apipool_heap_t heap = recovering_of(segment, g);
+    apipool_heap_t heap = apipool_members_recovering(segment, g);
     apr_uint32_t index = apipool_heap_at(&heap, 0);
     return segment->slots[index].until[0] <= now ? index : APIPOOL_NONE;
 }
@@ -380,7 +413,7 @@ int apipool_members_unproved_locked(const apipool_segment_t *segment, apr_uint32
                                     apr_uint32_t lane, apr_time_t now, apr_uint32_t *slots, int max)
 {
     apipool_group_t *g = &segment->groups[group];
-    apipool_heap_t heap = half_open_of(segment, g);
+    apipool_heap_t heap = apipool_members_half_open(segment, g);
     int count = 0;
     for (apr_uint32_t place = 0; place < g->half_open && place < WALK_MAX && count < max; place++) {
         apr_uint32_t index = apipool_heap_at(&heap, place);
@@ -403,18 +436,19 @@ apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_u
         return APIPOOL_NONE;
     }
     if (!lane) {
-        return apipool_bits_next(bits_of(segment, g, 0), NULL, ordinal);
+        return apipool_bits_next(apipool_members_bits(segment, g, 0), NULL, ordinal);
     }
-    apipool_bits_t clear = bits_of(segment, g, lane);
-    return apipool_bits_next(bits_of(segment, g, 0), &clear, ordinal);
+    apipool_bits_t clear = apipool_members_bits(segment, g, lane);
+    return apipool_bits_next(apipool_members_bits(segment, g, 0), &clear, ordinal);
 }
 
 int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                      apr_uint32_t lane, apr_uint32_t ordinal)
 {
     const apipool_group_t *g = &segment->groups[group];
-    return ordinal < g->ordinals && apipool_bits_has(bits_of(segment, g, 0), ordinal) &&
-           (!lane || apipool_bits_has(bits_of(segment, g, lane), ordinal));
+    return ordinal < g->ordinals &&
+           apipool_bits_has(apipool_members_bits(segment, g, 0), ordinal) &&
+           (!lane || apipool_bits_has(apipool_members_bits(segment, g, lane), ordinal));
 }
 
 apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,
@@ -472,11 +506,11 @@ apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, a
     apipool_group_t *g = &segment->groups[group];
     apr_time_t best = 0;
     if (g->lanes[0].waiting) {
-        apipool_heap_t heap = cooling_of(segment, g, 0);
+        apipool_heap_t heap = apipool_members_cooling(segment, g, 0);
         best = earliest(&heap, lane, 0);
     }
     if (lane && g->lanes[lane].waiting) {
-        apipool_heap_t heap = cooling_of(segment, g, lane);
+        apipool_heap_t heap = apipool_members_cooling(segment, g, lane);
         best = earliest(&heap, lane, best);
     }
     return best;

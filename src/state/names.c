@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "fault.h"
+#include "layout.h"
 #include "pool.h"
 
 #define PROBES 16
@@ -112,7 +114,10 @@ static apipool_numbers_t *take(const apipool_names_t *names, apr_uint32_t place,
     entry->pool = pool;
     entry->kind = kind;
     memcpy(entry->text, text, sizeof(entry->text));
+    APIPOOL_FAULT("name-unhashed");
+    APIPOOL_IN_ORDER();
     names->hashes[place] = hash;
+    APIPOOL_FAULT("name-uncounted");
     names->used[pool * APIPOOL_NAMED_KINDS + kind]++;
     ++*names->taken;
     return &entry->numbers;
@@ -184,4 +189,26 @@ apr_uint32_t apipool_names_read_locked(const apipool_names_t *names, apr_uint32_
         }
     }
     return count;
+}
+
+void apipool_names_mend_locked(const apipool_names_t *names)
+{
+    *names->taken = 0;
+    memset(names->used, 0, names->pools * APIPOOL_NAMED_KINDS * sizeof(*names->used));
+    for (apr_uint32_t place = 0; place < names->capacity; place++) {
+        apipool_named_t *entry = &names->entries[place];
+        if (names->hashes[place] &&
+            (entry->pool >= names->pools || entry->kind >= APIPOOL_NAMED_KINDS)) {
+            names->hashes[place] = 0;
+        }
+        if (names->hashes[place]) {
+            names->used[entry->pool * APIPOOL_NAMED_KINDS + entry->kind]++;
+            ++*names->taken;
+            entry->text[APIPOOL_NAMED_MAX - 1] = '\0';
+            apipool_numbers_mend(&entry->numbers);
+        }
+    }
+    for (apr_uint32_t i = 0; i < names->pools * APIPOOL_NAMED_KINDS; i++) {
+        apipool_numbers_mend(&names->others[i]);
+    }
 }

@@ -109,4 +109,8 @@ apr_uint32_t apipool_names_read_locked(const apipool_names_t *names, apr_uint32_
                                        apr_time_t now, apr_uint32_t *place,
                                        apipool_names_row_t *rows, apr_uint32_t max);
 
+/** Makes every place fit to be read, whatever process died in here: one that is of no pool is free again.
+ *  Counts anew who has how many. */
+void apipool_names_mend_locked(const apipool_names_t *names);
+
 #endif

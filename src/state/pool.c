@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "fault.h"
 #include "members.h"
 #include "queue.h"
 #include "slots.h"
@@ -63,6 +64,7 @@ apr_status_t apipool_pool_attach(apipool_segment_t *segment, const char *server,
         apr_cpystrn(segment->pools[i].server, server, APIPOOL_SERVER_NAME_MAX);
         apr_cpystrn(segment->pools[i].name, name, APIPOOL_NAME_MAX);
         segment->pools[i].turn = APIPOOL_NONE;
+        APIPOOL_IN_ORDER();
         header->pools_used++;
     }
     if (rv == APR_SUCCESS) {
@@ -96,6 +98,7 @@ apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, c
         segment->groups[i].pool = pool;
         segment->groups[i].spare = APIPOOL_NONE;
         apr_cpystrn(segment->groups[i].name, upstream, APIPOOL_NAME_MAX);
+        APIPOOL_IN_ORDER();
         header->groups_used++;
     }
     if (rv == APR_SUCCESS) {
@@ -146,6 +149,7 @@ static apipool_added_e update_locked(apipool_segment_t *segment, apr_uint32_t gr
             return APIPOOL_FULL;
         }
         apipool_members_remove_locked(segment, index);
+        APIPOOL_FAULT("move-in-neither");
         segment->slots[index].failed_streak = 0; /* counted against the others of its group */
         segment->slots[index].round = 0;
         apipool_members_add_locked(segment, group, index);
@@ -173,7 +177,6 @@ static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group
     if (!apipool_slot_store_secret_locked(segment, slot, item->key, item->len)) {
         return APIPOOL_FULL;
     }
-    header->slots_used++;
     slot->id = id;
     slot->pool = pool;
     slot->state = item->enabled ? APIPOOL_STATE_ACTIVE : APIPOOL_STATE_DISABLED;
@@ -181,10 +184,15 @@ static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group
     slot->weight = 1;
     slot->success = 1;
     describe(slot, item);
+    APIPOOL_FAULT("add-unlinked");
     slot->next = *head_of(segment, id);
     *head_of(segment, id) = index;
+    APIPOOL_FAULT("add-half-linked");
     apipool_members_add_locked(segment, group, index);
     header->changes++;
+    APIPOOL_FAULT("add-uncounted");
+    APIPOOL_IN_ORDER(); /* from here on there is one more */
+    header->slots_used++;
     return APIPOOL_ADDED;
 }
 
@@ -274,7 +282,7 @@ static void give_back(apipool_slot_t *slot, apr_uint32_t purpose)
         slot->probing = 0;
         return;
     }
-    slot->in_flight--;
+    slot->in_flight -= slot->in_flight > 0;
     slot->proving = purpose == APIPOOL_FOR_PROOF ? 0 : slot->proving;
     apipool_counts_add(&slot->counts, &unknown_end);
 }

@@ -2,6 +2,8 @@
  * Requests that wait for a key, in the order in which they came. */
 #include "queue.h"
 
+#include "fault.h"
+
 #define PROBES 16
 
 /* The queue in use for that, or else a free one; NULL when there is neither. */
@@ -36,6 +38,21 @@ static apr_uint32_t take_waiter(apipool_segment_t *segment)
     return i;
 }
 
+static void append(apipool_segment_t *segment, apipool_queue_t *q, apr_uint32_t index)
+{
+    apipool_waiter_t *waiter = &segment->waiters[index];
+    waiter->next = APIPOOL_NONE;
+    waiter->prev = q->last;
+    APIPOOL_FAULT("enter-half-linked");
+    if (q->last != APIPOOL_NONE) {
+        segment->waiters[q->last].next = index;
+    }
+    else {
+        q->first = index;
+    }
+    q->last = index;
+}
+
 apr_uint32_t apipool_queue_enter_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                         apr_uint64_t model)
 {
@@ -47,18 +64,12 @@ apr_uint32_t apipool_queue_enter_locked(apipool_segment_t *segment, apr_uint32_t
     q->pool = pool;
     q->model = model;
     apipool_waiter_t *waiter = &segment->waiters[i];
-    waiter->process = segment->process;
     waiter->queue = (apr_uint32_t)(q - segment->queues);
     waiter->ticket = q->tickets++;
-    waiter->next = APIPOOL_NONE;
-    waiter->prev = q->last;
-    if (q->last != APIPOOL_NONE) {
-        segment->waiters[q->last].next = i;
-    }
-    else {
-        q->first = i;
-    }
-    q->last = i;
+    APIPOOL_FAULT("enter-unnamed");
+    APIPOOL_IN_ORDER(); /* with a process in it, the entry counts */
+    waiter->process = segment->process;
+    append(segment, q, i);
     return i;
 }
 
@@ -72,6 +83,7 @@ void apipool_queue_leave_locked(apipool_segment_t *segment, apr_uint32_t index)
     else {
         q->first = waiter->next;
     }
+    APIPOOL_FAULT("leave-half-linked");
     if (waiter->next != APIPOOL_NONE) {
         segment->waiters[waiter->next].prev = waiter->prev;
     }
@@ -99,6 +111,46 @@ void apipool_queue_reclaim_locked(apipool_segment_t *segment, apr_uint32_t proce
     for (apr_uint32_t i = 0; i < segment->header->waiters_used; i++) {
         if (segment->waiters[i].process && (!process || segment->waiters[i].process == process)) {
             apipool_queue_leave_locked(segment, i);
+        }
+    }
+}
+
+/* Puts a waiter where its ticket belongs, looking from the end. */
+static void insert(apipool_segment_t *segment, apr_uint32_t index)
+{
+    apipool_waiter_t *waiters = segment->waiters, *waiter = &waiters[index];
+    apipool_queue_t *q = &segment->queues[waiter->queue];
+    apr_uint32_t before = q->last;
+    while (before != APIPOOL_NONE && waiters[before].ticket > waiter->ticket) {
+        before = waiters[before].prev;
+    }
+    apr_uint32_t *to_next = before != APIPOOL_NONE ? &waiters[before].next : &q->first;
+    waiter->prev = before;
+    waiter->next = *to_next;
+    *to_next = index;
+    *(waiter->next != APIPOOL_NONE ? &waiters[waiter->next].prev : &q->last) = index;
+    q->tickets = q->tickets > waiter->ticket ? q->tickets : waiter->ticket + 1;
+}
+
+void apipool_queue_rebuild_locked(apipool_segment_t *segment)
+{
+    apipool_header_t *header = segment->header;
+    if (header->waiters_used > APIPOOL_WAITERS_MAX) {
+        header->waiters_used = APIPOOL_WAITERS_MAX;
+    }
+    header->waiters_free = APIPOOL_NONE;
+    for (apr_uint32_t i = 0; i < APIPOOL_QUEUES_MAX; i++) {
+        segment->queues[i].first = segment->queues[i].last = APIPOOL_NONE;
+    }
+    for (apr_uint32_t i = 0; i < header->waiters_used; i++) {
+        apipool_waiter_t *waiter = &segment->waiters[i];
+        waiter->queue &= APIPOOL_QUEUES_MAX - 1;
+        if (waiter->process) {
+            insert(segment, i);
+        }
+        else {
+            waiter->next = header->waiters_free;
+            header->waiters_free = i;
         }
     }
 }

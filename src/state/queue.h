@@ -23,4 +23,8 @@ apr_uint64_t apipool_queue_ahead_locked(const apipool_segment_t *segment, apr_ui
 /** Takes out the waiters of a process that ended; of all when process is 0. */
 void apipool_queue_reclaim_locked(apipool_segment_t *segment, apr_uint32_t process);
 
+/** Makes all queues anew from what each waiter says, whatever links them: those who wait keep their
+ *  places. */
+void apipool_queue_rebuild_locked(apipool_segment_t *segment);
+
 #endif

@@ -3,7 +3,13 @@
 #include "recent.h"
 
 #include <assert.h>
+#include <stddef.h>
+#include <string.h>
 
+#include "fault.h"
+#include "layout.h"
+
+static_assert(offsetof(apipool_recent_entry_t, number) == 0, "the rest lies behind it");
 static_assert(sizeof(apipool_recent_entry_t) <= 384, "an entry is bounded");
 
 const char *apipool_ending_name(apipool_ending_e ending)
@@ -28,19 +34,47 @@ apipool_recent_t apipool_recent_view(void *memory, apr_uint32_t size)
     return (apipool_recent_t){pushed, (apipool_recent_entry_t *)(void *)(pushed + 1), size};
 }
 
+static void terminate(apipool_recent_entry_t *entry)
+{
+    entry->client[sizeof(entry->client) - 1] = '\0';
+    entry->endpoint[sizeof(entry->endpoint) - 1] = '\0';
+    entry->model[sizeof(entry->model) - 1] = '\0';
+}
+
 void apipool_recent_push_locked(const apipool_recent_t *recent, const apipool_recent_entry_t *entry)
 {
     if (!recent->size) {
         return;
     }
     apipool_recent_entry_t *place = &recent->entries[*recent->pushed % recent->size];
-    *place = *entry;
-    place->client[sizeof(place->client) - 1] = '\0';
-    place->endpoint[sizeof(place->endpoint) - 1] = '\0';
-    place->model[sizeof(place->model) - 1] = '\0';
+    place->number = 0; /* until all of it is there */
+    APIPOOL_IN_ORDER();
+    memcpy((char *)place + sizeof(place->number), (const char *)entry + sizeof(entry->number),
+           sizeof(*entry) - sizeof(entry->number));
+    APIPOOL_FAULT("recent-unnumbered");
+    terminate(place);
+    APIPOOL_IN_ORDER();
     place->number = *recent->pushed + 1;
-    ++*recent
-           ->pushed; /* last, so that a child that dies before leaves no half of an entry at the front */
+    APIPOOL_FAULT("recent-uncounted");
+    APIPOOL_IN_ORDER(); /* a child that dies before leaves no half of an entry at the front */
+    ++*recent->pushed;
+}
+
+/* The entry that a child was writing when it died has been the oldest one. Nothing is known of it now. */
+void apipool_recent_mend_locked(const apipool_recent_t *recent)
+{
+    apr_uint32_t count = apipool_recent_count_locked(recent);
+    for (apr_uint64_t n = *recent->pushed - count; n < *recent->pushed; n++) {
+        apipool_recent_entry_t *place = &recent->entries[n % recent->size];
+        if (place->number != n + 1 || place->ending >= APIPOOL_ENDINGS ||
+            place->usage > APIPOOL_TOKENS_ESTIMATED) {
+            memset(place, 0, sizeof(*place));
+            place->tokens = (apipool_usage_t){-1, -1, -1, -1};
+            place->first_byte = place->total = -1;
+            place->number = n + 1;
+        }
+        terminate(place);
+    }
 }
 
 apr_uint32_t apipool_recent_count_locked(const apipool_recent_t *recent)

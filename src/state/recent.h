@@ -93,4 +93,7 @@ apr_uint32_t apipool_recent_read_locked(const apipool_recent_t *recent, apr_uint
 /** How many entries there are. */
 apr_uint32_t apipool_recent_count_locked(const apipool_recent_t *recent);
 
+/** Makes every entry fit to be read, whatever process died in here. */
+void apipool_recent_mend_locked(const apipool_recent_t *recent);
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "account.h"
+#include "fault.h"
 #include "health.h"
 #include "members.h"
 #include "slots.h"
@@ -40,6 +41,7 @@ static int lend_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time_
     if (holder == APIPOOL_NONE) {
         return 0;
     }
+    APIPOOL_FAULT("probe-unmarked");
     slot->probing = 1;
     lease->slot = index;
     lease->group = slot->group;
@@ -69,6 +71,7 @@ apr_status_t apipool_recovery_next_due(apipool_segment_t *segment, apr_uint32_t 
     if (index != APIPOOL_NONE && lend_locked(segment, index, now, lease)) {
         apipool_slot_t *slot = &segment->slots[index];
         slot->until[0] = apipool_recovery_at_locked(segment, slot->recover_tries, policy, now);
+        APIPOOL_FAULT("probe-still-due");
         apipool_members_settle_locked(segment, index);
         *state = slot->state;
         *found = 1;
@@ -145,8 +148,9 @@ apr_status_t apipool_recovery_next_balance(apipool_segment_t *segment, apr_uint3
 
 static void move_to(const answer_t *answer, apipool_state_e state, apr_time_t until)
 {
-    answer->slot->state = state;
     answer->slot->until[0] = until;
+    APIPOOL_IN_ORDER(); /* or a key could be killed into a state without an end */
+    answer->slot->state = state;
 }
 
 static void let_prove(const answer_t *answer)
@@ -246,18 +250,31 @@ static void decide(const answer_t *answer)
     }
 }
 
+/* Half of one amount and half of another one are none. */
+static void note_balance(const answer_t *answer)
+{
+    const apipool_amount_t *balance = &answer->report->balance;
+    apipool_slot_t *slot = answer->slot;
+    slot->read_at = 0;
+    APIPOOL_IN_ORDER();
+    slot->balance = balance->amount;
+    APIPOOL_FAULT("balance-half-read");
+    memcpy(slot->currency, balance->currency, sizeof(slot->currency));
+    APIPOOL_IN_ORDER();
+    slot->read_at = answer->now;
+}
+
 static void probed_locked(const answer_t *answer)
 {
-    const apipool_probe_report_t *report = answer->report;
     apipool_slot_t *slot = answer->slot;
     slot->probing = 0;
-    if (report->has_balance) {
-        slot->balance = report->balance.amount;
-        memcpy(slot->currency, report->balance.currency, sizeof(slot->currency));
-        slot->read_at = answer->now;
+    APIPOOL_FAULT("probed-still-held");
+    if (answer->report->has_balance) {
+        note_balance(answer);
     }
     note_upstream(answer);
     decide(answer);
+    APIPOOL_FAULT("probed-unsettled");
     apipool_members_settle_locked(answer->segment, answer->lease->slot);
     apipool_slot_let_go_locked(answer->segment, answer->lease->holder);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reporting: what an attempt's verdict does to its key, its account and its upstream. */
 #include "account.h"
+#include "fault.h"
 #include "members.h"
 #include "pool.h"
 #include "recovery.h"
@@ -64,8 +65,10 @@ static void settle_tokens(const result_t *result)
 
 static void move_to(const result_t *result, apipool_state_e state, apr_time_t until)
 {
-    result->slot->state = state;
     result->slot->until[0] = until;
+    APIPOOL_IN_ORDER(); /* or a key could be killed into a state without an end */
+    result->slot->state = state;
+    APIPOOL_FAULT("report-unsettled");
     apipool_members_settle_locked(result->segment, result->lease->slot);
 }
 
@@ -284,7 +287,8 @@ static void wait_for_proof(const result_t *result)
 static void give_back(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
-    slot->in_flight--;
+    slot->in_flight -= slot->in_flight > 0; /* a lease without a holder may have been forgotten */
+    APIPOOL_FAULT("report-still-held");
     if (result->proving) {
         slot->proving = 0;
     }
@@ -310,6 +314,7 @@ static void count(const result_t *result, int everyones_fate)
     finished.error = verdict->event != APIPOOL_EVENT_NONE && !finished.success &&
                      verdict->rule != APIPOOL_R09 && !everyones_fate;
     apipool_counts_add(&result->slot->counts, &finished);
+    APIPOOL_FAULT("report-half-counted");
     finished.error |= verdict->upstream_fault || everyones_fate;
     apipool_numbers_add(&result->group->numbers, &finished, result->now);
 }
@@ -320,6 +325,7 @@ static apipool_rule_e report_locked(const result_t *result)
     apipool_rule_e rule = verdict->rule;
 
     give_back(result);
+    APIPOOL_FAULT("report-uncounted");
     take_pardon(result);
     int everyones_fate = judge_upstream(result);
     count(result, everyones_fate);

@@ -7,10 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "layout.h"
+#include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     7
+#define LAYOUT_VERSION     8
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
@@ -59,7 +61,6 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
                                     const unsigned char *secret, apr_pool_t *pool)
 {
     offsets_t at = offsets_for(capacity, recent);
-    apr_rmm_t *rmm;
     apr_status_t rv = apr_shm_create(shm, at.end, NULL, pool);
     if (rv != APR_SUCCESS) {
         return rv;
@@ -77,6 +78,8 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->heads = heads_for(capacity);
     header->holders_free = APIPOOL_NONE;
     header->waiters_free = APIPOOL_NONE;
+    header->arena.size = arena_size(capacity);
+    header->arena.top = APIPOOL_ARENA_BLOCK; /* no block is at 0 */
     memcpy(header->secret, secret, sizeof(header->secret));
     header->saved_at = apr_time_now();
     if (RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1) {
@@ -88,8 +91,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     for (int i = 0; i < APIPOOL_QUEUES_MAX; i++) {
         queues[i].first = queues[i].last = APIPOOL_NONE;
     }
-    rv = apr_rmm_init(&rmm, NULL, base + at.arena, arena_size(capacity), pool);
-    return rv == APR_SUCCESS ? apr_rmm_detach(rmm) : rv;
+    return APR_SUCCESS;
 }
 
 apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
@@ -117,10 +119,11 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     segment->recent = apipool_recent_view(base + at.recent, header->recent);
     segment->heads = (apr_uint32_t *)(base + at.heads);
     segment->slots = (apipool_slot_t *)(base + at.slots);
+    segment->arena = base + at.arena;
     segment->mutex = mutex;
     apipool_segment_enter(segment);
     *view = segment;
-    return apr_rmm_attach(&segment->rmm, NULL, base + at.arena, pool);
+    return APR_SUCCESS;
 }
 
 void apipool_segment_enter(apipool_segment_t *segment)
@@ -140,7 +143,7 @@ void apipool_segment_set_log_level(apipool_segment_t *segment, int level)
 
 /* The lock is held for less than a microsecond, so whoever finds it taken tries again before it sleeps:
  * a mutex that is handed to a sleeper stays taken until that sleeper runs, and the others queue up. */
-apr_status_t apipool_segment_lock(apipool_segment_t *segment)
+static apr_status_t take(const apipool_segment_t *segment)
 {
     for (int i = 0; i < LOCK_TRIES; i++) {
         if (apr_global_mutex_trylock(segment->mutex) == APR_SUCCESS) {
@@ -153,9 +156,43 @@ apr_status_t apipool_segment_lock(apipool_segment_t *segment)
     return apr_global_mutex_lock(segment->mutex);
 }
 
+/* The mutex does not tell that its holder has died: APR gives it to the next one as if nothing were. */
+apr_status_t apipool_segment_lock(apipool_segment_t *segment)
+{
+    apipool_header_t *header = segment->header;
+    apr_status_t rv = take(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (header->inside) {
+        if (!apipool_repair_locked(segment)) {
+            apr_global_mutex_unlock(segment->mutex);
+            return APR_EGENERAL;
+        }
+        __atomic_store_n(&header->repairs, header->repairs + 1, __ATOMIC_RELAXED);
+    }
+    header->inside = segment->process;
+    APIPOOL_IN_ORDER();
+    return APR_SUCCESS;
+}
+
 void apipool_segment_unlock(apipool_segment_t *segment)
 {
+    APIPOOL_IN_ORDER();
+    segment->header->inside = 0;
     apr_global_mutex_unlock(segment->mutex);
+}
+
+apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment)
+{
+    return __atomic_load_n(&segment->header->repairs, __ATOMIC_RELAXED);
+}
+
+apr_uint32_t apipool_segment_new_repairs(apipool_segment_t *segment)
+{
+    apr_uint32_t told = segment->header->repairs_told;
+    segment->header->repairs_told = apipool_segment_repairs(segment);
+    return segment->header->repairs_told - told;
 }
 
 /* xorshift64*, Vigna 2016: fast, and good enough to spread load; nothing secret depends on it. */

@@ -4,7 +4,6 @@
 #define APIPOOL_STATE_SEGMENT_H
 
 #include <apr_global_mutex.h>
-#include <apr_rmm.h>
 #include <apr_shm.h>
 
 #include "key.h"
@@ -27,10 +26,13 @@
  *   recent          the last requests
  *   heads[2^k]      chains of slots by id
  *   slots[N]        one key each
- *   arena           apr_rmm: members and heaps of groups, long keys
+ *   arena           members and heaps of groups, long keys; see arena.h
  *
  * Inside it stand indices and offsets, never pointers: the next generation's DSO may map elsewhere.
- * This room is the only writer of what lies behind the header. */
+ * This room is the only writer of what lies behind the header.
+ *
+ * A process may be killed at any time, the time in which it holds the lock included. It has put its name to
+ * the header then, and whoever gets the lock next puts right what it was changing; see repair.h. */
 
 #define APIPOOL_POOLS_MAX    1024
 #define APIPOOL_GROUPS_MAX   2048
@@ -53,6 +55,18 @@ typedef struct apipool_waiter_t apipool_waiter_t;
 typedef struct apipool_pool_stats_t apipool_pool_stats_t;
 typedef struct apipool_slot_t apipool_slot_t;
 
+#define APIPOOL_ARENA_BLOCK  64 /* bytes of the smallest block */
+#define APIPOOL_ARENA_ORDERS 25 /* of sizes; the largest is 1 GiB */
+
+typedef apr_size_t apipool_offset_t; /* of a block in the arena, never 0 */
+
+/* What of the arena is free; see arena.h. */
+typedef struct {
+    apr_size_t size;
+    apipool_offset_t top;                        /* nothing above has been used yet */
+    apipool_offset_t free[APIPOOL_ARENA_ORDERS]; /* the first one of each size, or 0 */
+} apipool_arena_t;
+
 typedef struct {
     char magic[8];
     apr_uint32_t version;
@@ -66,6 +80,10 @@ typedef struct {
     apr_time_t hits_until;                   /* when the last hit ends */
     apr_uint32_t
         log_level; /* raises the configured one while above 0; see apipool_segment_log_level */
+    apr_uint32_t inside;  /* the process that holds the lock; 0: none, or not any more */
+    apr_uint32_t repairs; /* how often one has died holding it */
+    apr_uint32_t repairs_told;
+    apipool_arena_t arena;
     apr_uint64_t random;  /* state of the generator for drawing keys */
     apr_uint64_t changes; /* of keys by operators */
     apr_uint64_t updates,
@@ -90,7 +108,7 @@ typedef struct {
     apipool_recent_t recent;
     apr_uint32_t *heads;
     apipool_slot_t *slots;
-    apr_rmm_t *rmm;
+    char *arena;
     apr_global_mutex_t *mutex;
     apr_uint32_t process; /* whose leases those taken through this view are */
 } apipool_segment_t;
@@ -123,9 +141,19 @@ void apipool_segment_enter(apipool_segment_t *segment);
 int apipool_segment_log_level(const apipool_segment_t *segment);
 void apipool_segment_set_log_level(apipool_segment_t *segment, int level);
 
-/** Waits for the lock. Under it only memory work is allowed: no I/O, no logging, no allocation. */
+/**
+ * Waits for the lock. Under it only memory work is allowed: no I/O, no logging, no allocation. Where the
+ * process that held it last has died, what that one was changing is put right first, in O(keys).
+ * @return APR_EGENERAL when that could not be done; the lock is not held then
+ */
 apr_status_t apipool_segment_lock(apipool_segment_t *segment);
 void apipool_segment_unlock(apipool_segment_t *segment);
+
+/** How often that has happened since the segment was made. No lock: one number. */
+apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment);
+
+/** How often since this was last asked for, by this or an earlier generation: parent. No lock. */
+apr_uint32_t apipool_segment_new_repairs(apipool_segment_t *segment);
 
 /** A number below bound, from the segment's generator; call with the lock held. */
 apr_uint32_t apipool_segment_draw_locked(apipool_segment_t *segment, apr_uint32_t bound);

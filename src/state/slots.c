@@ -5,6 +5,9 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
+#include "arena.h"
+#include "fault.h"
+
 apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot, const apipool_key_limits_t *defaults,
                                 int window)
 {
@@ -36,14 +39,19 @@ apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t i
         header->holders_free = segment->holders[i].slot;
     }
     else if (header->holders_used < APIPOOL_HOLDERS_MAX) {
-        i = header->holders_used++;
+        i = header->holders_used;
+        segment->holders[i].process = 0; /* it may have been used before all were reclaimed */
+        APIPOOL_IN_ORDER();
+        header->holders_used++;
     }
     else {
         return APIPOOL_NONE;
     }
-    segment->holders[i].process = segment->process;
+    APIPOOL_FAULT("hold-taken");
     segment->holders[i].slot = index;
     segment->holders[i].purpose = purpose;
+    APIPOOL_IN_ORDER(); /* with a process in it, the entry counts */
+    segment->holders[i].process = segment->process;
     return i;
 }
 
@@ -58,8 +66,50 @@ void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder)
 {
     if (holder != APIPOOL_NONE) {
         segment->holders[holder].process = 0;
+        APIPOOL_FAULT("let-go-unchained");
         segment->holders[holder].slot = segment->header->holders_free;
         segment->header->holders_free = holder;
+    }
+}
+
+/* Of a slot, one is proving at most, and one probing. */
+static void count_holder(apipool_slot_t *slot, apipool_holder_t *holder)
+{
+    if (holder->purpose == APIPOOL_FOR_PROBE && !slot->probing) {
+        slot->probing = 1;
+        return;
+    }
+    if (holder->purpose == APIPOOL_FOR_PROOF && !slot->proving) {
+        slot->proving = 1;
+    }
+    else {
+        holder->purpose = APIPOOL_FOR_REQUEST;
+    }
+    slot->in_flight++;
+}
+
+/* What a slot has in flight, whether it is being proved or probed follow from who holds it. */
+void apipool_slot_rebuild_holders_locked(apipool_segment_t *segment)
+{
+    apipool_header_t *header = segment->header;
+    for (apr_uint32_t i = 0; i < header->slots_used; i++) {
+        apipool_slot_t *slot = &segment->slots[i];
+        slot->in_flight = slot->proving = slot->probing = 0;
+    }
+    if (header->holders_used > APIPOOL_HOLDERS_MAX) {
+        header->holders_used = APIPOOL_HOLDERS_MAX;
+    }
+    header->holders_free = APIPOOL_NONE;
+    for (apr_uint32_t i = 0; i < header->holders_used; i++) {
+        apipool_holder_t *holder = &segment->holders[i];
+        if (holder->process && holder->slot < header->slots_used) {
+            count_holder(&segment->slots[holder->slot], holder);
+        }
+        else {
+            holder->process = 0;
+            holder->slot = header->holders_free;
+            header->holders_free = i;
+        }
     }
 }
 
@@ -70,11 +120,12 @@ int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t 
     slot->secret_len = (apr_uint32_t)len;
     slot->secret_off = 0;
     if (len > APIPOOL_KEY_INLINE) {
-        slot->secret_off = apr_rmm_malloc(segment->rmm, len);
+        slot->secret_off = apipool_arena_get_locked(segment, len);
         if (!slot->secret_off) {
             return 0;
         }
-        where = apr_rmm_addr_get(segment->rmm, slot->secret_off);
+        APIPOOL_FAULT("secret-unwritten");
+        where = apipool_arena_at(segment, slot->secret_off);
     }
     memcpy(where, key, len);
     return 1;
@@ -85,7 +136,7 @@ void apipool_slot_copy_secret_locked(const apipool_segment_t *segment, const api
 {
     lease->len = slot->secret_len;
     memcpy(lease->key,
-           slot->secret_off ? apr_rmm_addr_get(segment->rmm, slot->secret_off) : slot->secret,
+           slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret,
            slot->secret_len);
     lease->key[slot->secret_len] = '\0';
 }

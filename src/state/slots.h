@@ -28,6 +28,9 @@ void apipool_slot_proved_locked(apipool_segment_t *segment, apr_uint32_t holder)
 /** Forgets the holder. */
 void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder);
 
+/** Makes the chain of free holders anew, and what slots have in flight, from who is named as a holder. */
+void apipool_slot_rebuild_holders_locked(apipool_segment_t *segment);
+
 /** Keeps a key. Returns 0 when there is no room for a long one. */
 int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t *slot,
                                      const char *key, apr_size_t len);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "fault.h"
 #include "layout.h"
 
 /* What has not been served gets no place of its own: clients may name models as they like. */
@@ -35,6 +36,7 @@ static void record_locked(apipool_segment_t *segment, const apipool_request_stat
     else {
         segment->groups[stats->group].endings[stats->entry.ending]++;
     }
+    APIPOOL_FAULT("record-half-counted");
     count_named(segment, pool, APIPOOL_NAMED_CLIENT, &stats->client, &stats->finished, now);
     count_named(segment, pool, APIPOOL_NAMED_MODEL, &stats->model, &stats->finished, now);
     apipool_recent_push_locked(&segment->recent, &stats->entry);

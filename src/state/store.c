@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
+#include "arena.h"
 #include "secret.h"
 #include "store_parts.h"
 
@@ -116,8 +117,7 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
         if (slot->id) {
             saving->slots[count] = *slot;
             memcpy(saving->keys[count],
-                   slot->secret_off ? apr_rmm_addr_get(segment->rmm, slot->secret_off)
-                                    : slot->secret,
+                   slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret,
                    slot->secret_len);
             count++;
         }

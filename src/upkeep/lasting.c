@@ -199,6 +199,15 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
     return rv;
 }
 
+void apipool_lasting_note_repairs(server_rec *main_server)
+{
+    if (apipool_segment_new_repairs(segment)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
+                     APIPOOL_LOG(0047) "a process ended while it changed the pools; their memory "
+                                       "has been verified and put right");
+    }
+}
+
 apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_server)
 {
     retained_t *retained = ap_retained_data_get(RETAINED_KEY);
@@ -213,6 +222,7 @@ apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_serv
     store_mutex = retained->store_mutex;
     if (rv == APR_SUCCESS && !ap_unixd_mpm_get_retained_data()->was_graceful) {
         rv = apipool_pool_reclaim_all(segment); /* whoever held one has been ended */
+        apipool_lasting_note_repairs(main_server);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,

@@ -19,6 +19,10 @@ apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_serv
  *  @return APR_SUCCESS, or what went wrong after a message */
 apr_status_t apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch);
 
+/** Tells that a process has died while it changed the segment, once: parent. Repairs are made under the lock,
+ *  where nothing can be logged. */
+void apipool_lasting_note_repairs(server_rec *main_server);
+
 /** Makes the locks usable: each child, once. */
 apr_status_t apipool_lasting_enter(apr_pool_t *pchild);
 

@@ -159,6 +159,7 @@ sub _write_config {
     my $modules = slurp(check_dir() . '/t/modules.conf');
     my $port = free_port();
     $modules =~ s/mpm_event/mpm_$mpm/g;
+    $modules =~ s/^(LoadModule apipool_module ).*/$1$options{module}/m if $options{module};
     make_path("$dir/htdocs");
     my $mock = check_dir() . '/c-modules/mock_llm/.libs/mod_mock_llm.so';
     my $config = $options{config} || '';
@@ -199,8 +200,8 @@ sub _httpd {
     return Apache::Test::vars('httpd');
 }
 
-# private_httpd(config => ..., mpm => ..., files => {...}): an object with dir, port, base, and methods
-# stop, graceful, log, faults. It stops when it goes out of scope.
+# private_httpd(config => ..., mpm => ..., module => ..., files => {...}): an object with dir, port, base, and methods
+# stop, graceful, log, faults. It stops when it goes out of scope. The module is another build's mod_apipool.so.
 sub private_httpd {
     my (%options) = @_;
     my ($dir, $port) = _write_config(%options);

@@ -52,7 +52,7 @@ static void settle(apr_uint32_t index, apipool_state_e state, apr_time_t until)
 
 static void check(void)
 {
-    const char *fault = broken_members(segment);
+    const char *fault = apipool_repair_check_members_locked(segment);
     if (fault) {
         fail_msg("%s", fault);
     }
@@ -281,10 +281,7 @@ static void without_room_for_the_arrays_nothing_changes(void **unused)
     for (int i = 0; i < 64; i++) {
         add(0, APIPOOL_STATE_ACTIVE, 0);
     }
-    for (apr_size_t block = 1 << 20; block > 8; block /= 2) {
-        while (apr_rmm_malloc(segment->rmm, block)) {
-        }
-    }
+    fixture_exhaust(segment);
     assert_int_equal(apipool_members_reserve_locked(segment, 0), 0);
     assert_int_equal(apipool_members_reserve_locked(segment, 1), 0);
     assert_int_equal(segment->groups[0].size, 64);

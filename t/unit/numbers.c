@@ -243,6 +243,37 @@ static void counts_beyond_all_measure_do_not_spoil_the_others(void **unused)
     assert_int_equal(s.rpm, 1);
 }
 
+static void numbers_that_make_sense_are_not_mended(void **unused)
+{
+    apipool_numbers_t numbers, before;
+    apipool_finished_t finished = {
+        .success = 1, .attempts = 2, .tokens = {3, 4, 0, 7}, .first_byte = MS(5), .latency = MS(9)};
+    memset(&numbers, 0, sizeof(numbers));
+    apipool_numbers_add(&numbers, &finished, NOW);
+    before = numbers;
+    apipool_numbers_mend(&numbers);
+    assert_memory_equal(&numbers, &before, sizeof(before));
+}
+
+static void what_cannot_be_is_mended_and_the_rest_is_left(void **unused)
+{
+    apipool_counts_t counts = {.requests = 5,
+                               .successes = 4,
+                               .errors = 3,
+                               .prompt = APR_UINT64_MAX,
+                               .total = 9,
+                               .success = 1.5,
+                               .latency = 1.0 / 0.0,
+                               .first_byte = 0.25,
+                               .timed = APIPOOL_NUMBERS_AVERAGE_OF + 1};
+    apipool_counts_mend(&counts);
+    assert_int_equal(counts.requests, 7);
+    assert_int_equal(counts.prompt, 0);
+    assert_int_equal(counts.total, 9);
+    assert_true(counts.success == 0 && counts.latency == 0 && counts.first_byte == 0.25);
+    assert_int_equal(counts.timed, 0);
+}
+
 static void the_bounds_of_a_histogram_ascend(void **unused)
 {
     assert_true(apipool_histogram_bounds[0] == 0.05);
@@ -302,6 +333,8 @@ int main(void)
         cmocka_unit_test(an_average_is_the_mean_at_first_and_then_moves_by_a_20th),
         cmocka_unit_test(rates_forget_what_sums_keep),
         cmocka_unit_test(counts_beyond_all_measure_do_not_spoil_the_others),
+        cmocka_unit_test(numbers_that_make_sense_are_not_mended),
+        cmocka_unit_test(what_cannot_be_is_mended_and_the_rest_is_left),
         cmocka_unit_test(the_bounds_of_a_histogram_ascend),
         cmocka_unit_test(a_bound_belongs_to_its_bucket),
         cmocka_unit_test(a_histogram_counts_all_times_that_are_known),

@@ -68,7 +68,7 @@ static inline int open_segment(void **state)
 
 static inline int close_segment(void **state)
 {
-    const char *fault = broken_invariant(segment);
+    const char *fault = apipool_repair_check_locked(segment);
     if (fault) {
         print_error("%s\n", fault);
     }

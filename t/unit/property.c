@@ -169,9 +169,10 @@ static int is_idle(const apipool_wanted_t *wanted, apr_uint32_t key)
     }
     const apipool_hit_t *hit =
         apipool_account_find_locked(segment, slot->pool, slot->account, model, world.now);
-    return !hit && (should_be_usable(slot) ||
-                    ((slot->state == APIPOOL_STATE_COOLING || should_be_unproved(slot)) &&
-                     slot->until[0] <= world.now));
+    int waits_for_requests =
+        slot->state == APIPOOL_STATE_COOLING || slot->state == APIPOOL_STATE_HALF_OPEN;
+    return !hit &&
+           (slot->usable || (waits_for_requests && slot->heap && slot->until[0] <= world.now));
 }
 
 static void check_nothing_idle(const apipool_wanted_t *wanted, apipool_acquired_e result)
@@ -478,7 +479,7 @@ static void random_event(void)
 
 static void check_counts(void)
 {
-    const char *fault = broken_invariant(segment);
+    const char *fault = apipool_repair_check_locked(segment);
     if (fault) {
         fail_msg("%s", fault);
     }

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The memory behind the slots: arrays of groups, and keys that are too long for a slot. */
+#include "arena.h"
+
+#include "fault.h"
+
+#define BLOCK APIPOOL_ARENA_BLOCK
+
+static apr_size_t size_of(int order)
+{
+    return (apr_size_t)BLOCK << order;
+}
+
+/* The smallest order that has room for so many bytes; APIPOOL_ARENA_ORDERS: none has. */
+static int class_for(apr_size_t bytes)
+{
+    int order = 0;
+    while (order < APIPOOL_ARENA_ORDERS && size_of(order) < bytes) {
+        order++;
+    }
+    return order;
+}
+
+void *apipool_arena_at(const apipool_segment_t *segment, apipool_offset_t block)
+{
+    return segment->arena + block;
+}
+
+static apipool_offset_t *next_of(const apipool_segment_t *segment, apipool_offset_t block)
+{
+    return apipool_arena_at(segment, block);
+}
+
+static void push(apipool_segment_t *segment, apipool_offset_t block, int order)
+{
+    apipool_arena_t *arena = &segment->header->arena;
+    *next_of(segment, block) = arena->free[order];
+    APIPOOL_FAULT("arena-push-unlinked");
+    arena->free[order] = block;
+}
+
+apipool_offset_t apipool_arena_get_locked(apipool_segment_t *segment, apr_size_t bytes)
+{
+    apipool_arena_t *arena = &segment->header->arena;
+    int order = class_for(bytes), from = order;
+
+    while (from < APIPOOL_ARENA_ORDERS && !arena->free[from]) {
+        from++;
+    }
+    if (from < APIPOOL_ARENA_ORDERS) {
+        apipool_offset_t block = arena->free[from];
+        arena->free[from] = *next_of(segment, block);
+        APIPOOL_FAULT("arena-get-unlinked");
+        while (from > order) { /* the upper half stays free */
+            from--;
+            push(segment, block + size_of(from), from);
+        }
+        return block;
+    }
+    if (order == APIPOOL_ARENA_ORDERS || size_of(order) > arena->size - arena->top) {
+        return 0;
+    }
+    arena->top += size_of(order);
+    return arena->top - size_of(order);
+}
+
+void apipool_arena_free_locked(apipool_segment_t *segment, apipool_offset_t block, apr_size_t bytes)
+{
+    if (block) {
+        push(segment, block, class_for(bytes));
+    }
+}
+
+void apipool_arena_reset_locked(apipool_segment_t *segment)
+{
+    apipool_arena_t *arena = &segment->header->arena;
+    for (int order = 0; order < APIPOOL_ARENA_ORDERS; order++) {
+        arena->free[order] = 0;
+    }
+    arena->top = BLOCK; /* no block is at 0 */
+}
+
+/* Cuts what lies before a block that is kept into the largest blocks that there can be. */
+static void free_until(apipool_segment_t *segment, apipool_offset_t end)
+{
+    apipool_arena_t *arena = &segment->header->arena;
+    while (arena->top < end) {
+        int order = APIPOOL_ARENA_ORDERS - 1;
+        while (size_of(order) > end - arena->top) {
+            order--;
+        }
+        push(segment, arena->top, order);
+        arena->top += size_of(order);
+    }
+}
+
+int apipool_arena_keep_locked(apipool_segment_t *segment, apipool_offset_t block, apr_size_t bytes)
+{
+    apipool_arena_t *arena = &segment->header->arena;
+    int order = class_for(bytes);
+    if (order == APIPOOL_ARENA_ORDERS || block % BLOCK || block < arena->top ||
+        block > arena->size || size_of(order) > arena->size - block) {
+        return 0;
+    }
+    free_until(segment, block);
+    arena->top = block + size_of(order);
+    return 1;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The memory behind the slots: arrays of groups, and keys that are too long for a slot. */
+#ifndef APIPOOL_STATE_ARENA_H
+#define APIPOOL_STATE_ARENA_H
+
+#include "layout.h"
+
+/* Blocks of 64 bytes times a power of two. Whoever has one knows how large it is, so that the arena keeps no
+ * list of those in use: what is free follows from them, and can be found again after a process has died in
+ * here. A free block's first bytes name the next one of its size. A larger one is split where none of the
+ * size wanted is free; halves are put together again only when the arena is made anew.
+ *
+ * Private to src/state; the caller holds the segment's lock. */
+
+/** Gets a block. Returns 0 when there is none left. */
+apipool_offset_t apipool_arena_get_locked(apipool_segment_t *segment, apr_size_t bytes);
+
+/** Gives back a block of apipool_arena_get_locked(segment, bytes); 0 is no block. */
+void apipool_arena_free_locked(apipool_segment_t *segment, apipool_offset_t block,
+                               apr_size_t bytes);
+
+/** Where a block lies, in this process. */
+void *apipool_arena_at(const apipool_segment_t *segment, apipool_offset_t block);
+
+/** The first half of making the arena anew: nothing is in use. No block changes. */
+void apipool_arena_reset_locked(apipool_segment_t *segment);
+
+/** The second half, for each block that is in use, in the order in which they lie.
+ *  @return 0, and nothing is done, when there cannot be a block: it would overlap the one before */
+int apipool_arena_keep_locked(apipool_segment_t *segment, apipool_offset_t block, apr_size_t bytes);
+
+/** What is wrong with the arena, as a sentence, or NULL: for tests. Each byte is one block's, in use or
+ *  free. */
+const char *apipool_arena_check_locked(const apipool_segment_t *segment);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tests of src/state/repair: processes killed at every point of a change, and at any moment. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "repair_fixture.h"
+
+#define TURNS    400000 /* a point that is not reached in so many is not reached */
+#define CHILDREN 4
+
+/* t/check_faults sees to it that this is all of them. */
+static const char *const points[] = {
+    "add-half-linked",     "add-uncounted",      "add-unlinked",        "arena-get-unlinked",
+    "arena-push-unlinked", "balance-half-read",  "cool-still-clear",    "enter-half-linked",
+    "enter-unnamed",       "heap-hole",          "heap-rising",         "heap-sinking",
+    "hit-half-written",    "hold-taken",         "lane-half-grown",     "lane-half-left",
+    "lane-unfilled",       "lane-unmade",        "leave-half-linked",   "lend-unheld",
+    "let-go-unchained",    "member-half-added",  "member-half-removed", "move-in-neither",
+    "name-uncounted",      "name-unhashed",      "probe-still-due",     "probe-unmarked",
+    "probed-still-held",   "probed-unsettled",   "recent-uncounted",    "recent-unnumbered",
+    "record-half-counted", "repair-arena-empty", "repair-half-done",    "report-half-counted",
+    "report-still-held",   "report-uncounted",   "report-unsettled",    "reserve-half-swapped",
+    "reserve-unreleased",  "secret-unwritten",   "settle-nowhere",
+};
+#define POINTS (sizeof(points) / sizeof(*points))
+
+static apr_uint32_t rounds(void)
+{
+    const char *wish = getenv("APIPOOL_TEST_ROUNDS");
+    int count = wish ? atoi(wish) : 0;
+    return count > 0 ? (apr_uint32_t)count : 1;
+}
+
+static void wait_until_working(apr_uint64_t turns)
+{
+    apr_uint64_t end = __atomic_load_n(&told->worked, __ATOMIC_RELAXED) + turns;
+    while (__atomic_load_n(&told->worked, __ATOMIC_RELAXED) < end) {
+        usleep(200); /* the alarm ends a wait in vain */
+    }
+}
+
+static void check_killed(pid_t child, const char *where)
+{
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
+        fail_msg("nobody came to %s", where);
+    }
+}
+
+static void check_ended(pid_t child)
+{
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static int is_repairing(const char *point)
+{
+    return strncmp(point, "repair-", 7) == 0;
+}
+
+/* A process works all the time beside the one that dies. It, and the parent, go on. There is something to repair
+ * where another one has died before. */
+static void die_at(const char *point, apr_uint32_t time)
+{
+    fixture_t *f;
+    char wish[64];
+    pid_t other = 0;
+    worker_t modest = a_worker(1000 + time);
+    modest.modest = 1;
+    assert_int_equal(open_world((void **)&f), 0);
+    snprintf(wish, sizeof(wish), "%s:%u", point, time);
+    if (is_repairing(point)) {
+        segment->header->inside = 1;
+    }
+    else {
+        other = start(f, modest, -1, NULL);
+        wait_until_working(100);
+    }
+    pid_t victim = start(f, a_worker(time), TURNS, wish);
+    check_killed(victim, wish);
+    other = other ? other : start(f, modest, -1, NULL);
+    wait_until_working(100);
+    check_whole(wish);
+    assert_int_equal(apipool_segment_repairs(segment), 1);
+    assert_int_equal(apipool_segment_new_repairs(segment), 1);
+    assert_int_equal(apipool_segment_new_repairs(segment), 0);
+    __atomic_store_n(&told->stop, 1, __ATOMIC_RELAXED);
+    check_ended(other);
+    check_whole(wish);
+    assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)victim), APR_SUCCESS);
+    check_whole(wish);
+    assert_int_equal(told->strange, 0);
+    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+        assert_int_equal(segment->slots[i].in_flight, 0);
+        assert_int_equal(segment->slots[i].probing, 0);
+    }
+    check_keys(1);
+    check_sums(1);
+    assert_int_equal(close_world((void **)&f), 0);
+}
+
+static void whoever_dies_inside_stops_nobody_and_loses_no_key(void **unused)
+{
+    for (apr_uint32_t round = 0; round < rounds(); round++) {
+        for (size_t i = 0; i < POINTS; i++) {
+            alarm(60);
+            die_at(points[i], is_repairing(points[i]) ? 1 : 1 + round % 3);
+        }
+    }
+    alarm(0);
+}
+
+static void check_after_death(pid_t child, apr_uint32_t deaths)
+{
+    check_whole("after a death");
+    assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)child), APR_SUCCESS);
+    check_whole("after giving back");
+    assert_int_equal(told->strange, 0);
+    if (deaths % 10 == 0) {
+        check_keys(deaths);
+    }
+}
+
+static void deaths_at_any_time_do_no_harm(void **state)
+{
+    pid_t children[CHILDREN];
+    worker_t dice = {.random = 4711};
+    apr_uint32_t deaths = 0;
+    for (apr_uint32_t i = 0; i < CHILDREN; i++) {
+        children[i] = start(*state, a_worker(i), -1, NULL);
+    }
+    while (deaths < 50 * rounds()) {
+        apr_uint32_t victim = draw(&dice, CHILDREN);
+        alarm(60);
+        usleep(draw(&dice, 3000));
+        kill(children[victim], SIGKILL);
+        check_killed(children[victim], "death");
+        check_after_death(children[victim], ++deaths);
+        children[victim] = start(*state, a_worker(100 + deaths), -1, NULL);
+    }
+    __atomic_store_n(&told->stop, 1, __ATOMIC_RELAXED);
+    for (apr_uint32_t i = 0; i < CHILDREN; i++) {
+        check_ended(children[i]);
+    }
+    alarm(0);
+    check_whole("at the end");
+    check_keys(deaths);
+    check_sums(deaths);
+    print_message("# %u deaths, %u of them inside\n", deaths, apipool_segment_repairs(segment));
+}
+
+#define WORLD(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(whoever_dies_inside_stops_nobody_and_loses_no_key),
+    WORLD(deaths_at_any_time_do_no_harm),
+};
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    if (apr_initialize() != APR_SUCCESS) {
+        return 1;
+    }
+    int failed = cmocka_run_group_tests_name("repair", tests, NULL, NULL);
+    apr_terminate();
+    return failed;
+}

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Processes that change everything in a segment until they are killed, and what must be left then. */
+#ifndef APIPOOL_UNIT_REPAIR_FIXTURE_H
+#define APIPOOL_UNIT_REPAIR_FIXTURE_H
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pool_fixture.h"
+#include "stats.h"
+
+#define SLOTS   400
+#define GROUPS  4
+#define KEYS    160 /* that are there from the beginning */
+#define LEASES  6   /* of one process at a time */
+#define MODELS  9
+#define CLIENTS 500
+
+/* What processes tell, in memory of their own: what has been done for certain. */
+typedef struct {
+    apr_uint32_t added, waiting, stop, strange;
+    apr_uint64_t lent, recorded, worked;
+} told_t;
+
+static told_t *told;
+static apr_uint32_t groups[GROUPS]; /* two of the main pool, one each of two others */
+
+/* One process. A modest one leaves it to others to come to the points that are not reached for ever: it adds no
+ * key and no name, and meets no limit. */
+typedef struct {
+    apr_uint32_t random, lent, waiter, modest, asks;
+    apr_time_t clock;      /* 0: the system's */
+    apipool_lease_t asked; /* with asks: the key that a probe is about */
+    apipool_lease_t leases[LEASES];
+    apipool_source_t sources[2];
+} worker_t;
+
+/* Every seventh key is too long for a slot. The text of a key follows from its number alone. */
+static inline apr_size_t key_text(char *text, apr_uint32_t number)
+{
+    apr_size_t len = number % 7 == 3 ? 257 + number * 37 % 1800 : 20;
+    snprintf(text, APIPOOL_KEY_MAX, "sk-%06u-", number);
+    memset(text + 10, 'a' + (int)(number % 26), len - 10);
+    text[len] = '\0';
+    return len;
+}
+
+static inline apr_status_t add_numbered(apr_uint32_t group, apr_uint32_t number,
+                                        apipool_added_e *added)
+{
+    static const char *const accounts[] = {"", "", "acme", "other"};
+    char text[APIPOOL_KEY_MAX + 1];
+    apipool_key_item_t item = {.key = text,
+                               .len = key_text(text, number),
+                               .enabled = number % 50 != 49,
+                               .weight = 1 + number % 3,
+                               .account = accounts[number % 4]};
+    item.limits.rpm = number % 5 ? 0 : 300;
+    item.limits.concurrency = number % 3 ? 0 : 2;
+    return apipool_pool_add(segment, group, &item, NOW, added);
+}
+
+static inline void populate(void)
+{
+    apr_uint32_t other = attach("", "other"), third = attach("vhost", "main");
+    groups[0] = group_a;
+    groups[1] = group_b;
+    groups[2] = group_of(other, "c");
+    groups[3] = group_of(third, "d");
+    for (apr_uint32_t i = 0; i < KEYS; i++) {
+        apipool_added_e added;
+        assert_int_equal(add_numbered(groups[i % GROUPS], i, &added), APR_SUCCESS);
+        assert_int_equal(added, APIPOOL_ADDED);
+    }
+    told->added = KEYS;
+}
+
+static inline int open_world(void **state)
+{
+    *state = open_with(SLOTS);
+    told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (told == MAP_FAILED) {
+        return -1;
+    }
+    populate();
+    return 0;
+}
+
+static inline int close_world(void **state)
+{
+    munmap(told, sizeof(*told));
+    fixture_close(*state);
+    return 0;
+}
+
+static inline apr_uint32_t draw(worker_t *worker, apr_uint32_t bound)
+{
+    return next_random(&worker->random) % bound;
+}
+
+static inline apr_time_t time_of(worker_t *worker)
+{
+    worker->clock += worker->clock ? 20 : 0;
+    return worker->clock ? worker->clock : apr_time_now();
+}
+
+static inline void note(apr_uint32_t strange)
+{
+    __atomic_add_fetch(&told->strange, strange, __ATOMIC_RELAXED);
+}
+
+/* --- What a worker does ------------------------------------------------------------------------ */
+
+static inline apipool_wanted_t draw_wanted(worker_t *worker)
+{
+    apr_uint32_t group = draw(worker, GROUPS);
+    apr_uint64_t model = draw(worker, MODELS);
+    apipool_wanted_t wanted = want((apipool_strategy_e)draw(worker, APIPOOL_STRATEGY_COUNT));
+    worker->sources[0] = (apipool_source_t){.group = groups[group], .weight = 1, .model = model};
+    worker->sources[1] = (apipool_source_t){.group = group_b, .weight = 1, .model = model};
+    wanted.sources = worker->sources;
+    wanted.source_count = group ? 1 : 2;
+    wanted.pool = segment->groups[groups[group]].pool;
+    wanted.affinity = draw(worker, 4) ? 0 : 1 + draw(worker, 100);
+    wanted.client = draw(worker, 5);
+    wanted.waits_for = 77;
+    wanted.tokens = 1 + draw(worker, 20);
+    return wanted;
+}
+
+/* Whether the key that was lent is one that was added. */
+static inline void note_key(const apipool_lease_t *lent)
+{
+    char text[APIPOOL_KEY_MAX + 1];
+    apr_size_t len = key_text(text, (apr_uint32_t)strtoul(lent->key + 3, NULL, 10));
+    note(len != lent->len || memcmp(text, lent->key, len) != 0);
+}
+
+static inline void work_acquire(worker_t *worker)
+{
+    apipool_wanted_t wanted = draw_wanted(worker);
+    apipool_lease_t *lent = &worker->leases[worker->lent];
+    apipool_acquired_e result;
+    apr_time_t at;
+    if (worker->lent == LEASES) {
+        return;
+    }
+    wanted.waits_for = 1; /* nobody waits for it */
+    note(apipool_pool_acquire(segment, &wanted, time_of(worker), lent, &result, &at) !=
+         APR_SUCCESS);
+    if (result == APIPOOL_ACQUIRED) {
+        note_key(lent);
+        __atomic_add_fetch(&told->lent, 1, __ATOMIC_RELAXED);
+        worker->lent++;
+    }
+}
+
+static const apipool_policy_t hasty = {.cooldown_min = 2000,
+                                       .cooldown_max = 40000,
+                                       .recover_min = 3000,
+                                       .recover_max = 50000,
+                                       .recover_spread = 200,
+                                       .max_errors = 3};
+
+static inline apipool_rule_e draw_rule(worker_t *worker)
+{
+    static const apipool_rule_e rules[] = {APIPOOL_R00, APIPOOL_R00, APIPOOL_R00, APIPOOL_R00,
+                                           APIPOOL_R00, APIPOOL_R00, APIPOOL_R01, APIPOOL_R07,
+                                           APIPOOL_R07, APIPOOL_R07, APIPOOL_R09, APIPOOL_R11,
+                                           APIPOOL_R12, APIPOOL_R05, APIPOOL_R06};
+    return worker->modest ? APIPOOL_R00 : rules[draw(worker, sizeof(rules) / sizeof(*rules))];
+}
+
+static inline void work_report(worker_t *worker)
+{
+    apipool_verdict_t verdict = verdict_of(draw_rule(worker), 0);
+    apipool_report_t what = {.verdict = &verdict,
+                             .tokens = (apr_int64_t)draw(worker, 20),
+                             .headroom = -1,
+                             .client = draw(worker, 5),
+                             .policy = &hasty};
+    apipool_outcome_t came_of_it;
+    if (!worker->lent) {
+        return;
+    }
+    apr_uint32_t which = draw(worker, worker->lent);
+    apipool_lease_t *lent = &worker->leases[which];
+    if (draw(worker, 4) == 0) {
+        note(apipool_pool_proved(segment, lent, time_of(worker)) != APR_SUCCESS);
+    }
+    if (verdict.rule == APIPOOL_R07 && draw(worker, 3) == 0) {
+        verdict.scope = APIPOOL_SCOPE_KEY;
+    }
+    note(apipool_pool_report(segment, lent, &what, time_of(worker), &came_of_it) != APR_SUCCESS);
+    if (verdict.rule == APIPOOL_R09) {
+        note(apipool_pool_forbidden(segment, lent, &what, time_of(worker)) != APR_SUCCESS);
+    }
+    *lent = worker->leases[--worker->lent];
+}
+
+static inline void ask(worker_t *worker)
+{
+    apr_uint32_t group = groups[draw(worker, GROUPS)];
+    apr_time_t now = time_of(worker);
+    apipool_state_e state;
+    int found = 0;
+    note(apipool_recovery_next_due(segment, group, &hasty, now, &worker->asked, &state, &found) !=
+         APR_SUCCESS);
+    if (!found) {
+        note(apipool_recovery_next_balance(segment, group, 20000, now, &worker->asked, &state,
+                                           &found) != APR_SUCCESS);
+    }
+    if (found) {
+        note_key(&worker->asked);
+        worker->asks = 1;
+    }
+}
+
+/* Asks about a key, or tells what has been found out about one. */
+static inline void work_probe(worker_t *worker)
+{
+    apipool_outcome_t came_of_it;
+    apipool_probe_report_t what = {.result =
+                                       (apipool_probed_e)draw(worker, APIPOOL_PROBED_SPENT + 1),
+                                   .upstream_failed = draw(worker, 2) != 0,
+                                   .has_balance = draw(worker, 2) != 0,
+                                   .balance = {.amount = 12.5, .currency = "USD"},
+                                   .policy = &hasty};
+    if (!worker->asks) {
+        ask(worker);
+        return;
+    }
+    note(apipool_recovery_probed(segment, &worker->asked, &what, time_of(worker), &came_of_it) !=
+         APR_SUCCESS);
+    worker->asks = 0;
+}
+
+/* A number is taken before its key is there, so that two processes do not add the same one. */
+static inline void work_add(worker_t *worker)
+{
+    apr_uint32_t number = __atomic_fetch_add(&told->added, 1, __ATOMIC_RELAXED);
+    apipool_added_e added = APIPOOL_FULL;
+    if (number < SLOTS) {
+        note(add_numbered(groups[draw(worker, GROUPS)], number, &added) != APR_SUCCESS);
+    }
+}
+
+/* A key moves to the other upstream of its pool. */
+static inline void work_move(worker_t *worker)
+{
+    apipool_added_e added = APIPOOL_DUPLICATE;
+    apr_uint32_t number = draw(worker, KEYS / GROUPS) * GROUPS + draw(worker, 2);
+    note(add_numbered(groups[draw(worker, 2)], number, &added) != APR_SUCCESS ||
+         added != APIPOOL_DUPLICATE);
+}
+
+static inline void work_wait(worker_t *worker)
+{
+    apipool_wanted_t wanted = draw_wanted(worker);
+    if (worker->waiter == APIPOOL_NONE) {
+        note(apipool_pool_enter_queue(segment, &wanted, &worker->waiter) != APR_SUCCESS);
+    }
+    else {
+        note(apipool_pool_leave_queue(segment, worker->waiter) != APR_SUCCESS);
+        worker->waiter = APIPOOL_NONE;
+    }
+}
+
+static inline void work_record(worker_t *worker)
+{
+    char name[32];
+    apipool_request_stats_t stats = {
+        .entry = {.pool = main_pool, .ending = APIPOOL_ENDED_COMPLETE, .model = "m"},
+        .group = draw(worker, 2) ? group_a : APIPOOL_NONE,
+        .finished = {.attempts = 1, .success = 1, .tokens = {3, 4, 0, 7}, .latency = 1000}};
+    snprintf(name, sizeof(name), "client %u", draw(worker, worker->modest ? 3 : CLIENTS));
+    apipool_name_make(&stats.client, name, strlen(name));
+    apipool_name_make(&stats.model, "m", 1);
+    note(apipool_stats_record(segment, &stats, time_of(worker)) != APR_SUCCESS);
+    __atomic_add_fetch(&told->recorded, 1, __ATOMIC_RELAXED);
+}
+
+static inline void work_once(worker_t *worker)
+{
+    apr_uint32_t dice = draw(worker, worker->modest ? 80 : 100);
+    if (dice < 35) {
+        work_acquire(worker);
+    }
+    else if (dice < 70) {
+        work_report(worker);
+    }
+    else if (dice < 75) {
+        work_wait(worker);
+    }
+    else if (dice < 80) {
+        work_record(worker);
+    }
+    else if (dice < 88) {
+        work_move(worker);
+    }
+    else if (dice < 99) {
+        work_probe(worker);
+    }
+    else {
+        work_add(worker);
+    }
+    __atomic_add_fetch(&told->worked, 1, __ATOMIC_RELAXED);
+}
+
+/* Gives everything back that it holds. */
+static inline void finish(worker_t *worker)
+{
+    while (worker->lent) {
+        work_report(worker);
+    }
+    if (worker->asks) {
+        work_probe(worker);
+    }
+    if (worker->waiter != APIPOOL_NONE) {
+        work_wait(worker);
+    }
+}
+
+static inline worker_t a_worker(apr_uint32_t seed)
+{
+    return (worker_t){.random = seed * 2654435761u | 1, .waiter = APIPOOL_NONE};
+}
+
+/* Works until it is killed, until it has had its turns, or until it is told to stop. */
+static inline pid_t start(fixture_t *f, worker_t worker, long turns, const char *fault)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid) {
+        return pid;
+    }
+    if ((fault && setenv("APIPOOL_FAULT", fault, 1)) ||
+        apr_global_mutex_child_init(&f->mutex, NULL, f->pool) != APR_SUCCESS) {
+        _exit(1);
+    }
+    segment->mutex = f->mutex;
+    apipool_segment_enter(segment);
+    alarm(120); /* it does not outlive a test that failed for long */
+    while (turns-- && !__atomic_load_n(&told->stop, __ATOMIC_RELAXED)) {
+        work_once(&worker);
+    }
+    finish(&worker);
+    _exit(0);
+}
+
+/* --- What must be left ------------------------------------------------------------------------- */
+
+static inline void check_whole(const char *when)
+{
+    assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
+    const char *fault = apipool_repair_check_locked(segment);
+    apipool_segment_unlock(segment);
+    if (fault) {
+        fail_msg("%s: %s", when, fault);
+    }
+}
+
+/* The keys that were there are there: each id in its pool, once, with its secret. That each secret is the one
+ * that its id stands for has been checked before. */
+static inline void check_keys(apr_uint32_t deaths)
+{
+    apr_uint32_t least = told->added < SLOTS ? told->added : SLOTS;
+    char text[APIPOOL_KEY_MAX + 1];
+    assert_true(segment->header->slots_used + deaths >= least);
+    for (apr_uint32_t number = 0; number < KEYS; number++) {
+        apr_uint64_t id = apipool_key_id(segment->header->secret, text, key_text(text, number));
+        apr_uint32_t pool = segment->groups[groups[number % GROUPS]].pool, found = 0;
+        for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+            found += segment->slots[i].id == id && segment->slots[i].pool == pool;
+        }
+        assert_int_equal(found, 1);
+    }
+}
+
+/* Requests that are over or in flight; recorded ones, and those that the ring has counted. */
+static inline void check_sums(apr_uint64_t deaths)
+{
+    apr_uint64_t requests = 0, recorded = segment->stats[main_pool].numbers.counts.requests;
+    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+        requests += segment->slots[i].counts.requests + segment->slots[i].in_flight;
+    }
+    assert_in_range(requests + deaths, told->lent, told->lent + 2 * deaths);
+    assert_in_range(recorded + deaths, told->recorded, told->recorded + 2 * deaths);
+    assert_in_range(*segment->recent.pushed + deaths, told->recorded, told->recorded + 2 * deaths);
+}
+
+#endif
