@@ -59,7 +59,7 @@ my $httpd = server(
     {   (map { ($_ => {
                     keys => ["sk-$_-aaaaaaaaaaaa", "sk-$_-good-bbbbbbbb"],
                     upstreams => [upstream($_)],
-                    lines => "APIPoolRecover 2 4\n    APIPoolMaxErrors 1\n    APIPoolRetries 1\n    APIPoolStrategy round-robin",
+                    lines => "APIPoolRecover 1 2\n    APIPoolMaxErrors 1\n    APIPoolRetries 1\n    APIPoolStrategy round-robin",
                 }) } keys %losses),
         down => {
             keys => [map {"sk-down-$_-aaaaaaaaaaaa"} 1 .. 6],
@@ -141,7 +141,7 @@ subtest 'another process goes on when the one that asks is killed' => sub {
     script($server, map { ($_ => '401') } @keys);
     is chat($server, 'killed')->{status}, 401, 'all keys are lost';
     my %pids;
-    for my $round (1 .. 3) {
+    for my $round (1, 2) {
         my $before = () = $server->log =~ /asked about its recovery/g;
         wait_for(sub { (my @lines = $server->log =~ /asked about its recovery/g) > $before + 4 }, 20);
         my ($pid) = reverse $server->log =~ /\[pid (\d+):[^\n]*asked about its recovery/g;
@@ -161,9 +161,22 @@ subtest 'another process goes on when the one that asks is killed' => sub {
     }
 };
 
+subtest 'with every MPM' => sub {
+    for my $mpm (qw(prefork worker)) {
+        my @keys = map {"sk-POST401-$mpm-$_-aaaaaaaa"} 1 .. 4;
+        my $server = server({p => {keys => \@keys, upstreams => [upstream('p')],
+                    lines => "APIPoolRecover 1 1\n    APIPoolRotations 9"}}, mpm => $mpm);
+        is chat($server, 'p')->{status}, 401, "$mpm: all keys are lost";
+        is_deeply state_of($server, 'p', {half_open => 4}), {half_open => 4}, '... and accepted again';
+        is $server->faults, '', '... without a fault';
+        $server->stop;
+        unlike $server->log, qr/did not exit|exit signal/, '... and httpd stops';
+    }
+};
+
 subtest 'httpd stops while an upstream is silent' => sub {
     my $asked = APIPoolTest::check_dir() . '/t/logs/asked';
-    my $port = serve_raw(sub { read_request($_[0]); spew($asked, 1); sleep 60 });
+    my $port = serve_raw(sub { read_request($_[0]); spew($asked, 1); sysread $_[0], my $end, 1 });
     %words = ();
     my $server = server({silent => {keys => {first => ['sk-silent-aaaaaaaaaaaa']},
                 upstreams => [upstream('silent', ' name=first')], lines => 'APIPoolRecover 1 1'}});
