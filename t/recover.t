@@ -161,6 +161,41 @@ subtest 'another process goes on when the one that asks is killed' => sub {
     }
 };
 
+subtest 'few questions at once' => sub {
+    my $events = APIPoolTest::check_dir() . '/t/logs/questions';
+    my $note = sub {
+        open my $out, '>>', $events or die "$!\n";
+        syswrite $out, "$_[0]\n";
+        return;
+    };
+    my $port = serve_raw(
+        sub {    # refuses requests, and lets questions wait in vain
+            my $head = read_request($_[0]) // return;
+            if ($head =~ /^POST/) {
+                syswrite $_[0], "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+                return;
+            }
+            $note->('+');
+            sleep 0.3;
+            $note->('-');
+        }
+    );
+    my $server = server({p => {keys => [map { sprintf 'sk-many-%02d-aaaaaaaa', $_ } 1 .. 20],
+                upstreams => ["http://127.0.0.1:$port/v1"], lines => "APIPoolRecover 1 1\n    APIPoolRotations 99"}});
+    is chat($server, 'p')->{status}, 401, 'all keys are lost';
+    wait_for(sub { -s $events && (-s $events) >= 4 * 30 }, 30);
+    my ($now, $ended, $most, $later) = (0, 0, 0, 0);
+    for my $event (split /\n/, APIPoolTest::slurp($events)) {
+        $now += $event eq '+' ? 1 : -1;
+        $ended += $event eq '-';
+        $most = $now if $now > $most;
+        $later = $now if $ended >= 9 && $now > $later;
+    }
+    cmp_ok $most, '>', 1, 'several at once to begin with';
+    cmp_ok $most, '<=', 8, '... and at most eight';
+    is $later, 1, '... but one where the upstream has failed';
+};
+
 subtest 'with every MPM' => sub {
     for my $mpm (qw(prefork worker)) {
         my @keys = map {"sk-POST401-$mpm-$_-aaaaaaaa"} 1 .. 4;
