@@ -138,7 +138,7 @@ write_config() {
     modules=$(apxs -q LIBEXECDIR)
     upstream=${UPSTREAM:-http://127.0.0.1:$port/demo-upstream/v1}
     {
-        load mpm_event authz_core proxy proxy_http ssl socache_shmcb log_config
+        load mpm_event authz_core watchdog proxy proxy_http ssl socache_shmcb log_config
         cat << CONF
 LoadModule apipool_module $top/build/mod_apipool.so
 LoadModule apipool_admin_module $top/build/mod_apipool_admin.so

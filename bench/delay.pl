@@ -94,7 +94,8 @@ open my $keys, '>', "$dir/keys" or die "$!\n";
 print {$keys} map {"sk-delay-$_-xxxxxxxxxxxx\n"} 1 .. 100;
 close $keys;
 open my $conf, '>', "$dir/httpd.conf" or die "$!\n";
-my $loads = join '', map {"LoadModule ${_}_module $modules/mod_$_.so\n"} qw(mpm_event authz_core proxy proxy_http);
+my $loads = join '', map {"LoadModule ${_}_module $modules/mod_$_.so\n"} grep { -f "$modules/mod_$_.so" }
+    qw(mpm_event authz_core watchdog proxy proxy_http);
 print {$conf} <<"CONF";
 ServerRoot $dir
 ServerName localhost

@@ -198,6 +198,9 @@ END
 }
 
 write_httpd() {
+    watchdog= # Debian has it built in
+    [ ! -f "$modules/mod_watchdog.so" ] ||
+        watchdog="LoadModule watchdog_module \"$modules/mod_watchdog.so\""
     cat >"$work/httpd.conf" <<END
 ServerRoot "$work"
 ServerName 127.0.0.1
@@ -208,6 +211,7 @@ ErrorLog "$work/httpd.log"
 LogLevel warn
 LoadModule mpm_event_module "$modules/mod_mpm_event.so"
 LoadModule authz_core_module "$modules/mod_authz_core.so"
+$watchdog
 LoadModule proxy_module "$modules/mod_proxy.so"
 LoadModule proxy_http_module "$modules/mod_proxy_http.so"
 LoadModule apipool_module "$build/mod_apipool.so"

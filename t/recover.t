@@ -59,7 +59,7 @@ my $httpd = server(
     {   (map { ($_ => {
                     keys => ["sk-$_-aaaaaaaaaaaa", "sk-$_-good-bbbbbbbb"],
                     upstreams => [upstream($_)],
-                    lines => "APIPoolRecover 2 4\n    APIPoolMaxErrors 1\n    APIPoolRetries 1\n    APIPoolStrategy round-robin",
+                    lines => "APIPoolRecover 1 2\n    APIPoolMaxErrors 1\n    APIPoolRetries 1\n    APIPoolStrategy round-robin",
                 }) } keys %losses),
         down => {
             keys => [map {"sk-down-$_-aaaaaaaaaaaa"} 1 .. 6],
@@ -141,7 +141,7 @@ subtest 'another process goes on when the one that asks is killed' => sub {
     script($server, map { ($_ => '401') } @keys);
     is chat($server, 'killed')->{status}, 401, 'all keys are lost';
     my %pids;
-    for my $round (1 .. 3) {
+    for my $round (1, 2) {
         my $before = () = $server->log =~ /asked about its recovery/g;
         wait_for(sub { (my @lines = $server->log =~ /asked about its recovery/g) > $before + 4 }, 20);
         my ($pid) = reverse $server->log =~ /\[pid (\d+):[^\n]*asked about its recovery/g;
@@ -161,9 +161,57 @@ subtest 'another process goes on when the one that asks is killed' => sub {
     }
 };
 
+subtest 'few questions at once' => sub {
+    my $events = APIPoolTest::check_dir() . '/t/logs/questions';
+    my $note = sub {
+        open my $out, '>>', $events or die "$!\n";
+        syswrite $out, "$_[0]\n";
+        return;
+    };
+    my $port = serve_raw(
+        sub {    # refuses requests, and lets questions wait in vain
+            my $head = read_request($_[0]) // return;
+            if ($head =~ /^POST/) {
+                syswrite $_[0], "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+                return;
+            }
+            $note->('+');
+            sleep 0.3;
+            $note->('-');
+        }
+    );
+    my $server = server({p => {keys => [map { sprintf 'sk-many-%02d-aaaaaaaa', $_ } 1 .. 20],
+                upstreams => ["http://127.0.0.1:$port/v1"], lines => "APIPoolRecover 1 1\n    APIPoolRotations 99"}});
+    is chat($server, 'p')->{status}, 401, 'all keys are lost';
+    wait_for(sub { -s $events && (-s $events) >= 4 * 30 }, 30);
+    my ($now, $ended, $most, $later) = (0, 0, 0, 0);
+    for my $event (split /\n/, APIPoolTest::slurp($events)) {
+        $now += $event eq '+' ? 1 : -1;
+        $ended += $event eq '-';
+        $most = $now if $now > $most;
+        $later = $now if $ended >= 9 && $now > $later;
+    }
+    cmp_ok $most, '>', 1, 'several at once to begin with';
+    cmp_ok $most, '<=', 8, '... and at most eight';
+    is $later, 1, '... but one where the upstream has failed';
+};
+
+subtest 'with every MPM' => sub {
+    for my $mpm (qw(prefork worker)) {
+        my @keys = map {"sk-POST401-$mpm-$_-aaaaaaaa"} 1 .. 4;
+        my $server = server({p => {keys => \@keys, upstreams => [upstream('p')],
+                    lines => "APIPoolRecover 1 1\n    APIPoolRotations 9"}}, mpm => $mpm);
+        is chat($server, 'p')->{status}, 401, "$mpm: all keys are lost";
+        is_deeply state_of($server, 'p', {half_open => 4}), {half_open => 4}, '... and accepted again';
+        is $server->faults, '', '... without a fault';
+        $server->stop;
+        unlike $server->log, qr/did not exit|exit signal/, '... and httpd stops';
+    }
+};
+
 subtest 'httpd stops while an upstream is silent' => sub {
     my $asked = APIPoolTest::check_dir() . '/t/logs/asked';
-    my $port = serve_raw(sub { read_request($_[0]); spew($asked, 1); sleep 60 });
+    my $port = serve_raw(sub { read_request($_[0]); spew($asked, 1); sysread $_[0], my $end, 1 });
     %words = ();
     my $server = server({silent => {keys => {first => ['sk-silent-aaaaaaaaaaaa']},
                 upstreams => [upstream('silent', ' name=first')], lines => 'APIPoolRecover 1 1'}});

@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request free_port serve_raw slurp check_dir);
+use APIPoolTest qw(private_httpd request free_port serve_raw slurp check_dir metrics wait_for);
 use Apache::Test ();
 use Test::More;
 
@@ -29,6 +29,7 @@ sub pool {
     APIPoolUpstream $url
     APIPoolKeyFile \@DIR\@/keys
     APIPoolRetries 0
+    APIPoolRecover 1 1
 </APIPool>
 <Location "/$name">
     APIPoolUse $name
@@ -45,6 +46,9 @@ SSLProxyVerify require
 SSLProxyCheckPeerName On
 SSLProxyCACertificateFile $dir/$authority.crt
 Listen 127.0.0.1:$tls
+<Location "/metrics">
+    SetHandler apipool-metrics
+</Location>
 @{[pool('tls', "https://localhost:$tls/v1")]}
 @{[pool('plain', "https://localhost:$plain/v1")]}
 <VirtualHost 127.0.0.1:$tls>
@@ -71,17 +75,47 @@ for (1 .. 3) {
 }
 my $stream = request(POST => '/tls/chat', base => $httpd->{base}, content => '{"stream":true}');
 like $stream->{content}, qr/data: \[DONE\]\n\n\z/, 'also with a stream';
+is request(POST => '/tls/chat', base => $httpd->{base}, headers => {'X-Mock' => '401'})->{status}, 401, 'a key is lost';
+ok wait_for(sub { metrics($httpd->{base})->states('tls')->{half_open} }, 20), '... and comes back by a probe over TLS';
 my $large = request(POST => '/tls/files', base => $httpd->{base}, content => 'x' x 3_000_000);
 is $large->{headers}{'x-body-bytes'}, 3_000_000, 'and takes a large body';
 is ask($httpd, 'plain')->{status}, 502, 'what does not speak TLS is unreachable';
 like $httpd->log, qr/pool plain, attempt 1, .*: R03/, '... by R03: nothing was sent';
 my $records = () = slurp("$httpd->{dir}/upstream.jsonl") =~ /\n/g;
-is $records, 5, 'five requests have arrived';
+is $records, 7, 'seven requests have arrived';
+unlike $httpd->log, qr/AP006[56]/, 'nobody is warned of upstreams that are verified';
 $httpd->stop;
 
 $httpd = server('elsewhere');
 is ask($httpd, 'tls')->{status}, 502, 'an upstream of another authority is unreachable';
 like $httpd->log, qr/pool tls, attempt 1, .*: R03/, '... by R03';
 ok !-s "$httpd->{dir}/upstream.jsonl", '... and has not seen a key';
+$httpd->stop;
+
+# name, what stands in the main server and in the virtual host whose pool it is, the warning
+my $verify = 'SSLProxyVerify require';
+my $authority = "SSLProxyCACertificateFile $dir/localhost.crt";
+my @settings = (
+    ['nothing is said', '', '', qr/AP0065: pool p: upstream https:\S+ cannot be reached without SSLProxyEngine on/],
+    ['nothing but TLS', 'SSLProxyEngine on', '', qr/AP0066: pool p: .* SSLProxyVerify require and SSLProxyCACertificateFile are missing/],
+    ['no authority', "SSLProxyEngine on\n$verify", '', qr/AP0066: .* SSLProxyCACertificateFile is missing/],
+    ['no verification', "SSLProxyEngine on\n$authority\nSSLProxyVerify optional", '', qr/AP0066: .* SSLProxyVerify require is missing/],
+    ['all of it', "SSLProxyEngine on\n$verify\n$authority", '', undef],
+    ['all of it in the virtual host', '', "SSLProxyEngine on\n$verify\n$authority", undef],
+    ['some of it in each', "SSLProxyEngine on\n<IfModule ssl_module>\n$authority\n</IfModule>", $verify, undef],
+    ['a virtual host that takes it back', "SSLProxyEngine on\n$verify\n$authority", 'SSLProxyVerify none', qr/SSLProxyVerify require is missing/],
+    ['a section that may be for it', 'SSLProxyEngine on', "<Proxy *>\n$verify\n$authority\n</Proxy>", undef],
+);
+for my $case (@settings) {
+    my ($name, $main, $virtual, $warning) = @$case;
+    my $server = private_httpd(files => {keys => "sk-ok-tls-xxxxxxxxxxxxxx\n"}, config => <<"CONF");
+$main
+<VirtualHost 127.0.0.1:\@PORT\@>
+$virtual
+@{[pool('p', "https://localhost:$tls/v1")]}
+</VirtualHost>
+CONF
+    $warning ? like $server->log, $warning, "$name: a warning" : unlike $server->log, qr/AP006[56]/, "$name: none";
+}
 
 done_testing;

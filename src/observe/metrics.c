@@ -7,6 +7,7 @@
 #include <http_request.h>
 #include <stddef.h>
 
+#include "metrics_keys.h"
 #include "stats.h"
 
 /* One upstream of one pool: names as labels, and its numbers. Names hold nothing that a label has to
@@ -28,6 +29,7 @@ typedef struct {
     apr_status_t rv;
     apr_array_header_t *parts; /* part_t, those of one pool together */
     apr_array_header_t *pools; /* pool_t */
+    apr_array_header_t *keys;  /* NULL where nobody asks for them */
 } survey_t;
 
 static void add_pool(survey_t *survey, const part_t *part)
@@ -49,6 +51,9 @@ static void add_part(void *ctx, const char *pool, const char *upstream, apr_uint
     if (survey->rv == APR_SUCCESS) {
         survey->rv = apipool_pool_totals(survey->segment, group, survey->now, &part->totals);
     }
+    if (survey->keys && survey->rv == APR_SUCCESS) {
+        survey->rv = apipool_metrics_keys_add(survey->keys, survey->segment, pool, upstream, group);
+    }
     int first = survey->pools->nelts == 0 ||
                 strcmp(APR_ARRAY_IDX(survey->pools, survey->pools->nelts - 1, pool_t).name, pool);
     if (first) {
@@ -56,14 +61,15 @@ static void add_part(void *ctx, const char *pool, const char *upstream, apr_uint
     }
 }
 
-static void head(request_rec *r, const char *name, const char *type, const char *help)
+void apipool_metrics_head(request_rec *r, const char *name, const char *type, const char *help)
 {
     ap_rprintf(r, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
 static void write_attempts(request_rec *r, const apr_array_header_t *parts)
 {
-    head(r, "apipool_attempts_total", "counter", "Attempts at upstreams, by the verdict's rule.");
+    apipool_metrics_head(r, "apipool_attempts_total", "counter",
+                         "Attempts at upstreams, by the verdict's rule.");
     for (int i = 0; i < parts->nelts; i++) {
         const part_t *part = &APR_ARRAY_IDX(parts, i, part_t);
         for (int rule = 0; rule < APIPOOL_RULE_COUNT; rule++) {
@@ -96,7 +102,7 @@ static apr_uint32_t sum(const apr_array_header_t *parts, int *i, apr_size_t offs
 
 static void write_keys(request_rec *r, const apr_array_header_t *parts)
 {
-    head(r, "apipool_keys", "gauge", "Keys, by state.");
+    apipool_metrics_head(r, "apipool_keys", "gauge", "Keys, by state.");
     for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
         for (int i = 0; i < parts->nelts; i++) {
             const char *pool = APR_ARRAY_IDX(parts, i, part_t).pool;
@@ -110,7 +116,7 @@ static void write_keys(request_rec *r, const apr_array_header_t *parts)
 
 static void write_in_flight(request_rec *r, const apr_array_header_t *parts)
 {
-    head(r, "apipool_in_flight", "gauge", "Attempts that are under way.");
+    apipool_metrics_head(r, "apipool_in_flight", "gauge", "Attempts that are under way.");
     for (int i = 0; i < parts->nelts; i++) {
         const char *pool = APR_ARRAY_IDX(parts, i, part_t).pool;
         ap_rprintf(r, "apipool_in_flight{pool=\"%s\"} %u\n", pool,
@@ -120,8 +126,8 @@ static void write_in_flight(request_rec *r, const apr_array_header_t *parts)
 
 static void write_requests(request_rec *r, const survey_t *survey)
 {
-    head(r, "apipool_requests_total", "counter",
-         "Requests of clients, by their last upstream and how they ended.");
+    apipool_metrics_head(r, "apipool_requests_total", "counter",
+                         "Requests of clients, by their last upstream and how they ended.");
     for (int i = 0; i < survey->parts->nelts; i++) {
         const part_t *part = &APR_ARRAY_IDX(survey->parts, i, part_t);
         for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
@@ -151,8 +157,8 @@ static void write_requests(request_rec *r, const survey_t *survey)
 
 static void write_refusals(request_rec *r, const survey_t *survey)
 {
-    head(r, "apipool_refusals_total", "counter",
-         "Requests without a key for any attempt, by rule.");
+    apipool_metrics_head(r, "apipool_refusals_total", "counter",
+                         "Requests without a key for any attempt, by rule.");
     for (int i = 0; i < survey->pools->nelts; i++) {
         const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
         for (int rule = APIPOOL_R01; rule < APIPOOL_RULE_COUNT; rule++) {
@@ -168,7 +174,8 @@ static void write_refusals(request_rec *r, const survey_t *survey)
 
 static void write_tokens(request_rec *r, const survey_t *survey)
 {
-    head(r, "apipool_tokens_total", "counter", "Tokens as upstreams reported them, by type.");
+    apipool_metrics_head(r, "apipool_tokens_total", "counter",
+                         "Tokens as upstreams reported them, by type.");
     for (int i = 0; i < survey->pools->nelts; i++) {
         const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
         const apipool_numbers_snapshot_t *numbers = &pool->stats.numbers;
@@ -188,7 +195,7 @@ static void write_tokens(request_rec *r, const survey_t *survey)
 static void write_histogram(request_rec *r, const survey_t *survey, const char *name,
                             const char *help, apr_size_t offset)
 {
-    head(r, name, "histogram", help);
+    apipool_metrics_head(r, name, "histogram", help);
     for (int i = 0; i < survey->pools->nelts; i++) {
         const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
         const apipool_histogram_snapshot_t *h =
@@ -204,12 +211,23 @@ static void write_histogram(request_rec *r, const survey_t *survey, const char *
     }
 }
 
+static int asks_for_keys(const request_rec *r)
+{
+    const char *at = r->args;
+    while (at && strncmp(at, "keys=1", 6)) {
+        at = strchr(at, '&');
+        at += at != NULL;
+    }
+    return at && (at[6] == '\0' || at[6] == '&');
+}
+
 int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const char *server)
 {
     survey_t survey = {.segment = segment,
                        .now = apr_time_now(),
                        .parts = apr_array_make(r->pool, 16, sizeof(part_t)),
-                       .pools = apr_array_make(r->pool, 8, sizeof(pool_t))};
+                       .pools = apr_array_make(r->pool, 8, sizeof(pool_t)),
+                       .keys = asks_for_keys(r) ? apipool_metrics_keys_make(r->pool) : NULL};
     if (r->method_number != M_GET) {
         ap_allow_methods(r, REPLACE_ALLOW, "GET", "HEAD", NULL);
         return HTTP_METHOD_NOT_ALLOWED;
@@ -226,13 +244,16 @@ int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const cha
     write_tokens(r, &survey);
     write_keys(r, survey.parts);
     write_in_flight(r, survey.parts);
+    if (survey.keys) {
+        apipool_metrics_keys_write(r, survey.keys);
+    }
     write_histogram(r, &survey, "apipool_request_duration_seconds",
                     "From a request to the end of its answer.",
                     offsetof(apipool_pool_snapshot_t, duration));
     write_histogram(r, &survey, "apipool_time_to_first_byte_seconds",
                     "From a request to the first byte of an upstream's answer.",
                     offsetof(apipool_pool_snapshot_t, first_byte));
-    head(r, "apipool_build_info", "gauge", "The module's version.");
+    apipool_metrics_head(r, "apipool_build_info", "gauge", "The module's version.");
     ap_rprintf(r, "apipool_build_info{version=\"%s\"} 1\n", APIPOOL_VERSION);
     return OK;
 }

@@ -286,6 +286,7 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
         return DECLINED;
     }
     req->reached = 1;
+    apipool_request_raise_log_level(r);
     int status = apipool_body_capture(req);
     if (status == HTTP_REQUEST_ENTITY_TOO_LARGE) {
         r->connection->keepalive = AP_CONN_CLOSE; /* the rest of the body is not read */

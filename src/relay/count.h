@@ -6,9 +6,10 @@
 #include "request.h"
 
 /* Called by the request's thread. What the answers of an endpoint cost is decided by its kind, see
- * core/endpoint.h. Usage that is reported is found by a scan that passes over nearly all bytes. An estimate
- * reads every byte, so text of upstreams that are known to report is not read: should one be silent after
- * all, or its stream break off, the beginning of a JSON answer or a piece of a stream stands for the whole. */
+ * core/endpoint.h. Usage that is reported is found by a scan that passes over nearly all bytes. An
+ * estimate reads every byte, so text of upstreams that are known to report is not read: should one be
+ * silent after all, or its stream break off, the beginning of a JSON answer or a piece of a stream stands
+ * for the whole. */
 
 /** A good answer begins to pass: its head is in the request. */
 void apipool_count_begin(apipool_request_t *req);

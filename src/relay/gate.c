@@ -392,6 +392,9 @@ static apr_status_t gate_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     apipool_gate_t *gate = &req->gate;
     apr_status_t rv;
 
+    if (!req->attempts) { /* what httpd itself says to a client that has left while it waited */
+        apipool_gate_open(req);
+    }
     if (gate->mode == APIPOOL_GATE_WAITING) {
         rv = first(req, bb);
         if (rv != APR_SUCCESS) {

@@ -19,8 +19,7 @@ apipool_segment_t *apipool_relay_segment(void)
     return segment;
 }
 
-/* The level that was set at run time, where it says more than the configuration does. */
-static void raise_log_level(request_rec *r)
+void apipool_request_raise_log_level(request_rec *r)
 {
     int level = apipool_segment_log_level(segment);
     if (level <= ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX)) {
@@ -78,7 +77,7 @@ int apipool_request_pre_translate(request_rec *r)
     if (!is_served(r)) {
         return DECLINED;
     }
-    raise_log_level(r);
+    apipool_request_raise_log_level(r);
     if (r->method_number == M_TRACE) { /* its answer would show the key */
         ap_allow_methods(r, REPLACE_ALLOW, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE",
                          "OPTIONS", NULL);

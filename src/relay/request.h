@@ -178,6 +178,10 @@ apipool_segment_t *apipool_relay_segment(void);
 /** The request's context; NULL when no pool serves it. */
 apipool_request_t *apipool_request_get(request_rec *r);
 
+/** Makes the request log at the level that was set at run time, where that says more than the configuration.
+ *  httpd forgets it whenever it merges the sections of a location, so it takes one call for each phase. */
+void apipool_request_raise_log_level(request_rec *r);
+
 /** The URL of this request at an upstream. */
 char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_t *upstream);
 

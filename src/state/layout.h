@@ -174,15 +174,15 @@ struct apipool_slot_t {
     double served;                                /* fair queueing */
     double headroom;                              /* as the upstream told, until then */
     apr_time_t headroom_until;
-    apr_time_t rests_until; /* end of the cooldown that ran when it was lost */
-    double balance;         /* as it was last read */
-    apr_time_t read_at;     /* then; 0: it was not */
-    char currency[APIPOOL_CURRENCY_SIZE];
     apr_time_t added_at, last_used_at, last_error_at, limited_at;
     apr_uint32_t place[APIPOOL_LANES]; /* in the heap of each lane; APIPOOL_NONE: not in it */
     apr_time_t until[APIPOOL_LANES];   /* end of its cooldown; [0]: when it is tried again */
     apipool_window_t windows[APIPOOL_WINDOWS];
     apipool_counts_t counts; /* by attempts that are over */
+    apr_time_t rests_until;  /* end of the cooldown that ran when it was lost */
+    double balance;          /* as it was last read */
+    apr_time_t read_at;      /* then; 0: it was not */
+    char currency[APIPOOL_CURRENCY_SIZE];
     char secret[APIPOOL_KEY_INLINE];
 };
 

@@ -362,15 +362,25 @@ apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t grou
     return segment->groups[group].pool;
 }
 
+/* The member of that ordinal, or NULL where it is spare. */
+static const apipool_slot_t *member_locked(apipool_segment_t *segment, apr_uint32_t group,
+                                           apr_uint32_t ordinal)
+{
+    apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
+    const apipool_slot_t *slot = &segment->slots[index];
+    int is_member =
+        index < segment->header->slots_used && slot->group == group && slot->ordinal == ordinal;
+    return is_member ? slot : NULL;
+}
+
 /* The members of one batch; O(1) in the number of keys. */
 static void add_up_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t from,
                           apipool_totals_t *totals)
 {
     const apipool_group_t *g = &segment->groups[group];
     for (apr_uint32_t i = from; i < from + TOTALS_BATCH && i < g->ordinals; i++) {
-        apr_uint32_t index = apipool_members_at_locked(segment, group, i);
-        const apipool_slot_t *slot = &segment->slots[index];
-        if (index < segment->header->slots_used && slot->group == group && slot->ordinal == i) {
+        const apipool_slot_t *slot = member_locked(segment, group, i);
+        if (slot) {
             totals->keys[slot->state]++;
             totals->requests += slot->counts.requests + slot->in_flight;
             totals->successes += slot->counts.successes;
@@ -378,6 +388,36 @@ static void add_up_locked(apipool_segment_t *segment, apr_uint32_t group, apr_ui
             totals->in_flight += slot->in_flight;
         }
     }
+}
+
+apr_status_t apipool_pool_keys(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t *from,
+                               apipool_key_row_t *rows, apr_uint32_t max, apr_uint32_t *count)
+{
+    const apipool_group_t *g = &segment->groups[group];
+    apr_status_t rv = apipool_segment_lock(segment);
+    apr_uint32_t i = *from;
+    *count = 0;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (; i < g->ordinals && i - *from < max; i++) {
+        const apipool_slot_t *slot = member_locked(segment, group, i);
+        if (slot) {
+            rows[(*count)++] = (apipool_key_row_t){
+                .id = slot->id,
+                .state = slot->state,
+                .in_flight = slot->in_flight,
+                .requests = slot->counts.requests,
+                .errors = slot->counts.errors,
+                .prompt = slot->counts.prompt,
+                .completion = slot->counts.completion,
+                .cached = slot->counts.cached,
+            };
+        }
+    }
+    *from = i < g->ordinals ? i : APIPOOL_NONE;
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
 }
 
 apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group, apr_time_t now,

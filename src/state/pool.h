@@ -226,6 +226,25 @@ typedef struct {
     apr_time_t paused_until;                /* 0: it is not */
 } apipool_totals_t;
 
+/* A key, for operators. */
+typedef struct {
+    apr_uint64_t id;
+    apipool_state_e state;
+    apr_uint64_t in_flight;
+    apr_uint64_t requests, errors;           /* attempts that are over */
+    apr_uint64_t prompt, completion, cached; /* tokens, reported */
+} apipool_key_row_t;
+
+/**
+ * Copies out a group's keys in portions, so that the lock can be let go between them: a key that moves to the
+ * group meanwhile may be missed.
+ * @param from  where to begin, 0 at first; set to where to go on, APIPOOL_NONE at the end
+ * @param rows  result, room for max
+ * @param count how many there are; 0 does not mean the end
+ */
+apr_status_t apipool_pool_keys(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t *from,
+                               apipool_key_row_t *rows, apr_uint32_t max, apr_uint32_t *count);
+
 /** Adds up a group's keys: for operators; O(keys), so it takes the lock in small steps. */
 apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group, apr_time_t now,
                                  apipool_totals_t *totals);

@@ -195,7 +195,7 @@ static void refuse(const answer_t *answer, apipool_event_e event)
         return;
     }
     if (!waited) {
-        slot->rests_until = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0;
+        slot->rests_until = apipool_slot_rests_until(slot);
     }
     if (!report->has_balance) {
         note_refusal(answer);

@@ -94,17 +94,17 @@ static void lose(const result_t *result, apipool_event_e event)
     const apipool_policy_t *policy = result->report->policy;
     apipool_slot_t *slot = result->slot;
     apipool_state_e state = apipool_health_next(slot->state, event);
-    apr_time_t cooling = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0;
+    apr_time_t rests = apipool_slot_rests_until(slot);
 
     if (state == slot->state) {
         return;
     }
     slot->recover_tries = result->proving ? slot->recover_tries + 1 : 0;
     slot->low = 0;
-    slot->rests_until = cooling;
+    slot->rests_until = rests;
     apr_time_t at =
         apipool_recovery_at_locked(result->segment, slot->recover_tries, policy, result->now);
-    at = at > cooling ? at : cooling;
+    at = at > rests ? at : rests;
     move_to(result, state, at);
     if (state == APIPOOL_STATE_QUOTA) {
         hit_account(result, 0, 1, at);

@@ -146,3 +146,10 @@ void apipool_lease_wipe(apipool_lease_t *lease)
     OPENSSL_cleanse(lease->key, sizeof(lease->key)); /* an earlier one may have been longer */
     lease->len = 0;
 }
+
+apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot)
+{
+    return slot->state == APIPOOL_STATE_COOLING  ? slot->until[0]
+           : slot->state == APIPOOL_STATE_ACTIVE ? 0
+                                                 : slot->rests_until;
+}

@@ -11,14 +11,18 @@ int apipool_ask_has_balance(const apipool_pool_t *pool, const apipool_upstream_t
            (apipool_provider_balance(upstream->provider) || pool->balance.path);
 }
 
+const char *apipool_ask_origin(apr_pool_t *p, const apipool_upstream_t *upstream)
+{
+    const char *host = ap_strstr_c(upstream->url, "//") + 2;
+    return apr_pstrmemdup(p, upstream->url,
+                          (apr_size_t)(host - upstream->url) + strcspn(host, "/"));
+}
+
 static const char *url_of(apr_pool_t *p, const apipool_upstream_t *upstream, const char *path,
                           int from_root)
 {
-    apr_size_t len = strlen(upstream->url) - (from_root ? strlen(upstream->base_path) : 0);
-    while (len && upstream->url[len - 1] == '/') {
-        len--;
-    }
-    return apr_pstrcat(p, apr_pstrmemdup(p, upstream->url, len), path, NULL);
+    const char *base = from_root ? apipool_ask_origin(p, upstream) : upstream->url;
+    return apr_pstrcat(p, base, path, NULL);
 }
 
 /* A known vendor's own request; what the operator has described is for the others. */

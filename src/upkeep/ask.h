@@ -12,6 +12,9 @@ typedef struct {
     const char *currency;
 } apipool_question_t;
 
+/** Scheme, host and port of an upstream. */
+const char *apipool_ask_origin(apr_pool_t *p, const apipool_upstream_t *upstream);
+
 /** Whether there is a request by which an upstream tells balances, and the pool wants them. */
 int apipool_ask_has_balance(const apipool_pool_t *pool, const apipool_upstream_t *upstream);
 

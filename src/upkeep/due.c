@@ -54,8 +54,7 @@ struct apipool_due_t {
 
 static host_t *host_of(struct apipool_due_t *due, const apipool_upstream_t *upstream)
 {
-    apr_size_t len = strlen(upstream->url) - strlen(upstream->base_path);
-    const char *origin = apr_pstrmemdup(due->pool, upstream->url, len);
+    const char *origin = apipool_ask_origin(due->pool, upstream);
     for (int i = 0; i < due->host_count; i++) {
         if (!strcasecmp(due->hosts[i].origin, origin)) {
             return &due->hosts[i];
@@ -193,13 +192,11 @@ static int take_locked(struct apipool_due_t *due, apr_time_t now, job_t *job)
 }
 
 /* Ends the last probe of a thread and finds the next one. */
-static int take_next(job_t *job, int had_one)
+static int take_next(job_t *job)
 {
     struct apipool_due_t *due = job->due;
     apr_thread_mutex_lock(due->mutex);
-    if (had_one) {
-        job->source->host->probes--;
-    }
+    job->source->host->probes--;
     job->taken = take_locked(due, apr_time_now(), job);
     int found = job->taken;
     apr_thread_mutex_unlock(due->mutex);
@@ -267,8 +264,19 @@ static void *APR_THREAD_FUNC work(apr_thread_t *thread, void *data)
         apr_pool_tag(p, "apipool_probe");
         ask(job, p, thread);
         apr_pool_destroy(p);
-    } while (take_next(job, 1));
+    } while (take_next(job));
     return NULL;
+}
+
+/* There is no thread for it: its key waits for the next interval. */
+static void put_back_locked(job_t *job)
+{
+    apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN,
+                                     .policy = &job->source->pool->policy};
+    tell(job, &report);
+    apipool_lease_wipe(&job->lease);
+    job->source->host->probes--;
+    job->taken = 0;
 }
 
 void apipool_due_run(apipool_upkeep_t *upkeep, apr_time_t now)
@@ -285,8 +293,7 @@ void apipool_due_run(apipool_upkeep_t *upkeep, apr_time_t now)
         }
         if (apr_thread_pool_push(due->threads, work, job, APR_THREAD_TASK_PRIORITY_NORMAL, due) !=
             APR_SUCCESS) {
-            job->taken = 0; /* its lease ends with this process, and until then is not due again */
-            job->source->host->probes--;
+            put_back_locked(job);
             break;
         }
     }

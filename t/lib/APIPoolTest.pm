@@ -239,11 +239,11 @@ sub pool_server {
     return private_httpd(%options, config => $config . ($options{config} // ''), files => \%files);
 }
 
-# metrics($base): what a pool_server tells of itself; an object with methods states, rules, in_flight,
+# metrics($base, $query): what a pool_server tells of itself; an object with methods states, rules, in_flight,
 # sum and by.
 sub metrics {
-    my ($base) = @_;
-    my $answer = request(GET => '/metrics', base => $base);
+    my ($base, $query) = @_;
+    my $answer = request(GET => '/metrics' . ($query // ''), base => $base);
     die "no metrics: $answer->{status} $answer->{content}\n" if $answer->{status} != 200;
     my @series;
     for my $line (split /\n/, $answer->{content}) {

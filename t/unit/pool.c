@@ -255,6 +255,33 @@ static void totals_of_many_keys_take_several_steps(void **unused)
     fixture_close(f);
 }
 
+static void keys_are_read_in_portions_each_once(void **unused)
+{
+    enum { KEYS = 70 };
+    apipool_key_row_t rows[KEYS + 8];
+    apr_uint32_t all = 0, from = 0, count = 0;
+
+    add_many(group_a, "portion", KEYS);
+    add(group_b, "sk-of-the-other-group");
+    assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+    while (from != APIPOOL_NONE) {
+        assert_int_equal(apipool_pool_keys(segment, group_a, &from, rows + all, 7, &count),
+                         APR_SUCCESS);
+        assert_true(count <= 7);
+        all += count;
+    }
+    assert_int_equal(all, KEYS);
+    apr_uint64_t lent = 0;
+    for (apr_uint32_t i = 0; i < all; i++) {
+        lent += rows[i].in_flight;
+        assert_int_equal(rows[i].state, APIPOOL_STATE_ACTIVE);
+        for (apr_uint32_t k = 0; k < i; k++) {
+            assert_true(rows[i].id != rows[k].id);
+        }
+    }
+    assert_int_equal(lent, 1);
+}
+
 static void two_pools_with_the_same_key_do_not_mix(void **unused)
 {
     apr_uint32_t other = attach("example.org", "main");
@@ -562,6 +589,7 @@ static const struct CMUnitTest tests[] = {
     TEST(disabled_keys_are_never_lent),
     TEST(totals_add_up_all_keys_of_a_group),
     cmocka_unit_test(totals_of_many_keys_take_several_steps),
+    TEST(keys_are_read_in_portions_each_once),
     TEST(two_pools_with_the_same_key_do_not_mix),
     TEST(leases_of_a_process_that_died_are_given_back),
     TEST(what_the_dead_held_up_is_usable_again),

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "pool_fixture.h"
@@ -394,10 +396,76 @@ static void sums_agree_with_each_other(void **unused)
     assert_int_equal(sum[1], named[1]);
 }
 
+enum { PROCESSES = 4, SHARE = 3000 };
+
+/* Asserts of a child would write TAP of their own. */
+static void record_share(fixture_t *f, unsigned child)
+{
+    static const char *const clients[] = {"alice", "bob"}, *const models[] = {"a", "b", "c"};
+    int failed = apr_global_mutex_child_init(&f->mutex, NULL, f->pool) != APR_SUCCESS;
+    segment->mutex = f->mutex;
+    for (unsigned i = 0; i < SHARE && !failed; i++) {
+        apipool_request_stats_t stats = served(main_pool, group_a);
+        stats.finished.tokens =
+            (apipool_usage_t){.prompt = i, .completion = child, .cached = 0, .total = i + child};
+        name(&stats, clients[i % 2], models[i % 3]);
+        failed = apipool_stats_record(segment, &stats, NOW) != APR_SUCCESS;
+    }
+    _exit(failed);
+}
+
+static void numbers_are_exact_over_all_processes(void **state)
+{
+    static apipool_names_row_t rows[ROWS];
+    const apr_uint64_t all = PROCESSES * SHARE;
+    const apr_uint64_t prompt = PROCESSES * (apr_uint64_t)SHARE * (SHARE - 1) / 2;
+    const apr_uint64_t completion = (apr_uint64_t)SHARE * PROCESSES * (PROCESSES - 1) / 2;
+    apr_uint64_t requests[2] = {0}, tokens[2] = {0};
+    pid_t children[PROCESSES];
+    apipool_series_point_t point;
+    int status;
+
+    for (unsigned i = 0; i < PROCESSES; i++) {
+        children[i] = fork();
+        assert_true(children[i] >= 0);
+        if (children[i] == 0) {
+            record_share(*state, i);
+        }
+    }
+    for (unsigned i = 0; i < PROCESSES; i++) {
+        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    apr_uint32_t count = names_of(main_pool, rows);
+    assert_int_equal(count, 5);
+    for (apr_uint32_t i = 0; i < count; i++) {
+        requests[rows[i].kind] += rows[i].numbers.requests;
+        tokens[rows[i].kind] += rows[i].numbers.prompt + rows[i].numbers.completion;
+    }
+    for (int kind = 0; kind < 2; kind++) {
+        assert_int_equal(requests[kind], all);
+        assert_int_equal(tokens[kind], prompt + completion);
+    }
+    assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "alice"), all / 2);
+    assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, "b"), all / 3);
+    apipool_series_t *series = &segment->stats[main_pool].series;
+    for (int step = APIPOOL_SERIES_BY_MINUTE; step <= APIPOOL_SERIES_BY_HOUR; step++) {
+        assert_int_equal(apipool_series_read_locked(series, step, NOW, &point, 1), 1);
+        assert_int_equal(point.requests, all);
+        assert_int_equal(point.prompt, prompt);
+        assert_int_equal(point.completion, completion);
+    }
+    apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
+    assert_int_equal(snapshot.numbers.rpm, all);
+    assert_int_equal(snapshot.numbers.tpd, prompt + completion);
+    assert_int_equal(*segment->recent.pushed, all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_pool_without_requests_has_zeros),
+        TEST(numbers_are_exact_over_all_processes),
         TEST(a_request_is_counted_for_its_pool),
         TEST(pools_do_not_mix),
         TEST(endings_are_counted_for_the_last_upstream),

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+# Balances are read where the vendor tells them, or where the operator says how; they decide who is in rotation.
+use strict;
+use warnings;
+
+use APIPoolTest qw(pool_server metrics request wait_for spew slurp json);
+use Test::More;
+
+my $mock = qq(MockLLMRecord \@DIR\@/upstream.jsonl\nMockLLMWords \@DIR\@/words\n<Location "/mock">\n    SetHandler mock-llm\n</Location>\n);
+
+# pool => provider, path that is asked, currency, what the pool says besides
+my %vendors = (
+    siliconflow => ['/mock/siliconflow/v1/user/info'],
+    deepseek => ['/user/balance'],
+    openrouter => ['/mock/openrouter/v1/key'],
+    moonshot => ['/mock/moonshot/v1/users/me/balance'],
+    described => ['/mock/described/v1/user/info', ' url=/user/info pointer=/data/totalBalance currency=CNY'],
+);
+
+sub pool {
+    my ($name, $balance, $recover, $upstream) = @_;
+    return {
+        keys => ["sk-$name-aaaaaaaaaaaa", "sk-$name-bbbbbbbbbbbb"],
+        upstreams => ["http://127.0.0.1:\@PORT\@/mock/$name/v1/" . ($upstream // '')],
+        lines => "APIPoolBalance $balance\n    APIPoolRecover $recover",
+    };
+}
+
+my %pools = (
+    (map { ($_ => pool($_, '1 minimum=5' . ($vendors{$_}[1] // ''), '3600 3600',
+                    $vendors{$_}[1] ? ' provider=generic' : " provider=$_")) } keys %vendors),
+    spent => pool('spent', '3600', '1 1', ' provider=siliconflow'),
+    unlimited => pool('unlimited', '3600', '1 1', ' provider=openrouter'),
+    low => pool('low', '3600 minimum=5', '1 1', ' provider=moonshot'),
+    unasked => pool('unasked', 'off', '1 1', ' provider=siliconflow'),
+    unreadable => pool('unreadable', '1 minimum=5', '1 1', ' provider=siliconflow'),
+);
+
+my $httpd = pool_server(\%pools, config => $mock . qq(<Location "/user/balance">\n    SetHandler mock-llm\n</Location>\n));
+my %words;
+
+sub script {
+    my (%more) = @_;
+    %words = (%words, %more);
+    spew("$httpd->{dir}/words.new", join '', map {"$_ $words{$_}\n"} grep { length $words{$_} } sort keys %words);
+    rename "$httpd->{dir}/words.new", "$httpd->{dir}/words" or die "$!\n";
+    return;
+}
+
+sub record {
+    my ($key) = @_;
+    my @lines = grep { index($_, qq("key":"$key")) >= 0 } split /\n/, slurp("$httpd->{dir}/upstream.jsonl");
+    return map { json($_) } @lines;
+}
+
+sub becomes {
+    my ($pool, $states, $name) = @_;
+    my $got;
+    wait_for(sub { $got = metrics($httpd->{base})->states($pool); Test::More::eq_hash($got, $states) }, 20);
+    is_deeply $got, $states, $name;
+    return;
+}
+
+sub chat {
+    my ($pool) = @_;
+    return request(POST => "/$pool/chat/completions", base => $httpd->{base}, content => '{}');
+}
+
+sub first_of {
+    my ($pool) = @_;
+    return "sk-$pool-aaaaaaaaaaaa";
+}
+
+# Waits until a key has been asked about so many times more.
+sub wait_for_checks {
+    my ($key, $more) = @_;
+    my $before = record($key);
+    wait_for(sub { record($key) >= $before + $more }, 20) or diag "nobody asks about $key";
+    return;
+}
+
+script(map { (first_of($_) => 'balance4') } keys %vendors);
+
+for my $vendor (sort keys %vendors) {
+    my $key = first_of($vendor);
+    becomes($vendor, {active => 1, quota => 1}, "$vendor: a key below the minimum is out of quota");
+    my ($check) = record($key);
+    is "$check->{method} $check->{uri}", "GET $vendors{$vendor}[0]", '... as its balance tells';
+    is $check->{headers}{authorization}, "Bearer $key", '... asked with the key';
+    is chat($vendor)->{status}, 200, '... the other one serves';
+    is scalar(grep { $_->{method} eq 'POST' } record($key)), 0, '... and it does not';
+    script($key => 'balance5');
+    becomes($vendor, {active => 2}, '... until it has the minimum');
+    script($key => 'debt3');
+    becomes($vendor, {active => 1, quota => 1}, '... a debt is less');
+}
+
+subtest 'a key that an upstream has refused needs a balance, and then proves itself' => sub {
+    my $key = first_of('spent');
+    script($key => 'quota402', 'sk-spent-bbbbbbbbbbbb' => '429-retry600');
+    chat('spent');
+    script($key => 'POSTquota402-balance0');
+    becomes('spent', {quota => 1, cooling => 1}, 'it is out of quota');
+    wait_for_checks($key, 2);
+    is metrics($httpd->{base})->states('spent')->{quota}, 1, '... while there is nothing';
+    script($key => 'POSTquota402-balance1');
+    becomes('spent', {half_open => 1, cooling => 1}, '... and half open when there is something');
+    chat('spent');
+    becomes('spent', {half_open => 1, cooling => 1}, '... again, when it was refused nevertheless');
+    script($key => 'balance1');
+    is chat('spent')->{status}, 200, '... until a request succeeds';
+    is scalar(grep { $_->{uri} =~ /models/ } record($key)), 0, '... and all that was asked is the balance';
+};
+
+subtest 'a vendor that says there is no limit' => sub {
+    my $key = first_of('unlimited');
+    script($key => 'quota402', 'sk-unlimited-bbbbbbbbbbbb' => '429-retry600');
+    chat('unlimited');
+    script($key => 'nolimit');
+    becomes('unlimited', {half_open => 1, cooling => 1}, 'the key may prove itself');
+};
+
+subtest 'recovery finds that a low balance is enough again' => sub {
+    script(first_of('low') => 'balance6', 'sk-low-bbbbbbbbbbbb' => 'balance6');
+    becomes('low', {active => 2}, 'both are good');
+    is scalar(record(first_of('unasked'))), 0, 'with "off" nothing is asked about a good key';
+    script(first_of('unasked') => 'quota402', 'sk-unasked-bbbbbbbbbbbb' => '429-retry600');
+    chat('unasked');
+    script(first_of('unasked') => 'balance0');
+    becomes('unasked', {half_open => 1, cooling => 1}, '... and a lost one comes back by the list of models');
+    is scalar(grep { $_->{uri} =~ m{/user/info} } record(first_of('unasked'))), 0, '... alone';
+};
+
+subtest 'what cannot be read changes nothing' => sub {
+    my @keys = (first_of('unreadable'), 'sk-unreadable-bbbbbbbbbbbb');
+    for my $words (qw(nobalance GET500 GET404 GET401 GET403 GET429 close)) {
+        script(map { ($_ => $words) } @keys);
+        wait_for_checks($_, 2) for @keys;
+        is_deeply metrics($httpd->{base})->states('unreadable'), {active => 2}, $words;
+    }
+    script(map { ($_ => 'balance4') } @keys);
+    becomes('unreadable', {quota => 2}, 'a balance that can be does');
+    script(map { ($_ => 'nobalance') } @keys);
+    wait_for_checks($_, 3) for @keys;
+    is_deeply metrics($httpd->{base})->states('unreadable'), {quota => 2}, 'and then what cannot again does not';
+    script(map { ($_ => 'balance9') } @keys);
+    becomes('unreadable', {active => 2}, '... but money does');
+};
+
+my %rules = %{metrics($httpd->{base})->rules('deepseek')};
+is_deeply \%rules, {R00 => 1}, 'no request about a key counts as one of a client';
+unlike $httpd->log, qr/sk-\w+-[ab]{6}/, 'no key is in the log';
+is $httpd->faults, '', 'nothing went wrong';
+
+done_testing;
