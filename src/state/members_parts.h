@@ -9,12 +9,8 @@
 
 /* Private to members.c and rebuild.c; the caller holds the segment's lock. */
 
-enum { /* apipool_slot_t.heap */
-       APIPOOL_IN_NONE,
-       APIPOOL_IN_COOLING,
-       APIPOOL_IN_HALF_OPEN,
-       APIPOOL_IN_RECOVERING
-};
+/* What apipool_slot_t.heap says. */
+enum { APIPOOL_IN_NONE, APIPOOL_IN_COOLING, APIPOOL_IN_HALF_OPEN, APIPOOL_IN_RECOVERING };
 
 /** A view of who is clear in a lane. */
 apipool_bits_t apipool_members_bits(const apipool_segment_t *segment, const apipool_group_t *g,

@@ -118,6 +118,24 @@ static void whoever_dies_inside_stops_nobody_and_loses_no_key(void **unused)
     alarm(0);
 }
 
+/* Whose entry names a process from before all were given back. */
+static void a_lease_that_was_given_back_does_not_come_back(void **state)
+{
+    worker_t before = a_worker(7);
+    while (before.lent < LEASES) {
+        work_acquire(&before);
+    }
+    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    pid_t victim = start(*state, a_worker(8), TURNS, "hold-taken:1");
+    check_killed(victim, "hold-taken");
+    check_whole("hold-taken");
+    assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)victim), APR_SUCCESS);
+    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+        assert_int_equal(segment->slots[i].in_flight, 0);
+    }
+    check_keys(1);
+}
+
 static void check_after_death(pid_t child, apr_uint32_t deaths)
 {
     check_whole("after a death");
@@ -161,6 +179,7 @@ static void deaths_at_any_time_do_no_harm(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(whoever_dies_inside_stops_nobody_and_loses_no_key),
+    WORLD(a_lease_that_was_given_back_does_not_come_back),
     WORLD(deaths_at_any_time_do_no_harm),
 };
 
