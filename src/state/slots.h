@@ -35,8 +35,8 @@ int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t 
 void apipool_slot_copy_secret_locked(const apipool_segment_t *segment, const apipool_slot_t *slot,
                                      apipool_lease_t *lease);
 
-/** Until when a key rests at least, whatever else becomes of it: a cooldown that runs, or that ran when it was
- *  lost; 0: it may be used. */
+/** Until when a key rests at least, whatever else becomes of it: a cooldown that runs, or that ran when it
+ *  was lost; 0: it may be used. */
 apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot);
 
 #endif
