@@ -25,15 +25,16 @@ static apipool_ending_e find_ending(const apipool_request_t *req)
     }
 }
 
+/* Nobody else makes notes of these names, so none is looked for. */
 static void note(request_rec *r, const char *name, const char *value)
 {
-    apr_table_setn(r->notes, name, value);
+    apr_table_addn(r->notes, name, value);
 }
 
 static void note_number(request_rec *r, const char *name, apr_int64_t value)
 {
     if (value >= 0) {
-        note(r, name, apr_psprintf(r->pool, "%" APR_INT64_T_FMT, value));
+        note(r, name, apr_off_t_toa(r->pool, (apr_off_t)value));
     }
 }
 
