@@ -114,7 +114,7 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
     end = end < segment->header->slots_used ? end : segment->header->slots_used;
     for (; *from < end; ++*from) {
         const apipool_slot_t *slot = &segment->slots[*from];
-        if (slot->id) {
+        if (slot->id && slot->secret_len) { /* a repair may have found a key that nobody knows */
             saving->slots[count] = *slot;
             memcpy(saving->keys[count],
                    slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tests of src/state/repair: processes killed at every point of a change, and at any moment. */
+#include <apr_strings.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,8 @@
 #include <cmocka.h>
 
 #include "repair_fixture.h"
+#include "scratch.h"
+#include "store.h"
 
 #define TURNS    400000 /* a point that is not reached in so many is not reached */
 #define CHILDREN 4
@@ -136,6 +139,48 @@ static void a_lease_that_was_given_back_does_not_come_back(void **state)
     check_keys(1);
 }
 
+static apipool_store_t *open_store(apr_pool_t *pool)
+{
+    apipool_store_settings_t settings = {.path = apr_pstrdup(pool, path_of("store")),
+                                         .owner = {.user = geteuid(), .group = getegid()},
+                                         .interval = SEC(60),
+                                         .max_pending = 1000};
+    apipool_store_kept_t *kept = apr_pcalloc(pool, sizeof(*kept));
+    apipool_store_t *store;
+    const char *error = NULL;
+    kept->lock = -1;
+    if (apipool_store_open(&store, &settings, kept, &error, pool) != APR_SUCCESS) {
+        fail_msg("%s", error);
+    }
+    return store;
+}
+
+static void a_key_that_nobody_knows_any_longer_spoils_no_store(void **unused)
+{
+    apr_global_mutex_t *writer;
+    apipool_stored_keys_t *keys;
+    const char *error = NULL;
+    apr_uint32_t stored;
+    fixture_t *f = open_with(64);
+    assert_int_equal(make_scratch(NULL), 0);
+    apipool_store_t *store = open_store(f->pool);
+    memcpy(segment->header->secret, apipool_store_secret(store), APIPOOL_SECRET_SIZE);
+    add(group_a, "sk-lost");
+    add(group_a, "sk-kept");
+    segment->slots[0].pool = 999;
+    assert_int_equal(apipool_repair_locked(segment), 1);
+    assert_int_equal(apr_global_mutex_create(&writer, NULL, APR_LOCK_DEFAULT, f->pool),
+                     APR_SUCCESS);
+    apipool_store_use(store, segment, writer);
+    assert_int_equal(apipool_store_save_keys(store, &error, f->pool), APR_SUCCESS);
+    if (apipool_store_read_keys(store, &keys, &stored, &error, f->pool) != APR_SUCCESS) {
+        fail_msg("%s", error);
+    }
+    assert_int_equal(stored, 1);
+    fixture_close(f);
+    remove_scratch(NULL);
+}
+
 static void check_after_death(pid_t child, apr_uint32_t deaths)
 {
     check_whole("after a death");
@@ -180,6 +225,7 @@ static void deaths_at_any_time_do_no_harm(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(whoever_dies_inside_stops_nobody_and_loses_no_key),
     WORLD(a_lease_that_was_given_back_does_not_come_back),
+    cmocka_unit_test(a_key_that_nobody_knows_any_longer_spoils_no_store),
     WORLD(deaths_at_any_time_do_no_harm),
 };
 
