@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "stats.h"
+#include "store.h"
 
 /* One upstream of one pool: names as labels, and its numbers. Names hold nothing that a label has to
  * escape; see APIPoolUpstream. */
@@ -204,6 +205,19 @@ static void write_histogram(request_rec *r, const survey_t *survey, const char *
     }
 }
 
+static void write_store(request_rec *r, const apipool_segment_t *segment)
+{
+    apipool_store_health_t health;
+    apipool_store_health(segment, &health);
+    head(r, "apipool_store_save_seconds", "summary",
+         "Saves of keys and statistics, failed ones included.");
+    ap_rprintf(r, "apipool_store_save_seconds_sum %.6f\n", health.seconds);
+    ap_rprintf(r, "apipool_store_save_seconds_count %" APR_UINT64_T_FMT "\n",
+               health.saves + health.errors);
+    head(r, "apipool_store_errors_total", "counter", "Saves of keys and statistics that failed.");
+    ap_rprintf(r, "apipool_store_errors_total %" APR_UINT64_T_FMT "\n", health.errors);
+}
+
 int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const char *server)
 {
     survey_t survey = {.segment = segment,
@@ -232,6 +246,7 @@ int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const cha
     write_histogram(r, &survey, "apipool_time_to_first_byte_seconds",
                     "From a request to the first byte of an upstream's answer.",
                     offsetof(apipool_pool_snapshot_t, first_byte));
+    write_store(r, segment);
     head(r, "apipool_build_info", "gauge", "The module's version.");
     ap_rprintf(r, "apipool_build_info{version=\"%s\"} 1\n", APIPOOL_VERSION);
     return OK;

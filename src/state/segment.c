@@ -10,7 +10,7 @@
 #include "layout.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     6
+#define LAYOUT_VERSION     7
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 

@@ -66,8 +66,8 @@ typedef struct {
     apr_time_t hits_until;                   /* when the last hit ends */
     apr_uint32_t
         log_level; /* raises the configured one while above 0; see apipool_segment_log_level */
-    apr_uint64_t random;  /* state of the generator for drawing keys */
-    apr_uint64_t changes; /* of keys by operators */
+    apr_uint64_t random;                 /* state of the generator for drawing keys */
+    apr_uint64_t changes, saved_changes; /* of keys by operators, and how many by the last save */
     apr_uint64_t updates,
         saved_updates; /* requests that were counted, and how many by the last save */
     apr_time_t saved_at, save_told_at;          /* statistics; a failure to save them */
