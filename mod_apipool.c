@@ -99,7 +99,6 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     apipool_request_use_segment(segment);
     apr_array_header_t *pools = apipool_config_all_pools(pconf, main_server);
-    apr_uint64_t changes = segment->header->changes;
     if (apipool_pool_retire_all(segment) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -108,10 +107,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
-    if (segment->header->changes != changes &&
-        apipool_lasting_keep_keys(main_server, ptemp) != APR_SUCCESS) {
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
+    apipool_lasting_keep_keys(main_server, ptemp);
     apipool_verify_warn(pools);
     ap_add_version_component(pconf, "mod_apipool/" APIPOOL_VERSION);
     return apipool_tick_register(pconf, main_server, segment, pools);

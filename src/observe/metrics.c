@@ -9,6 +9,7 @@
 
 #include "metrics_keys.h"
 #include "stats.h"
+#include "store.h"
 
 /* One upstream of one pool: names as labels, and its numbers. Names hold nothing that a label has to
  * escape; see APIPoolUpstream. */
@@ -221,6 +222,20 @@ static int asks_for_keys(const request_rec *r)
     return at && (at[6] == '\0' || at[6] == '&');
 }
 
+static void write_store(request_rec *r, const apipool_segment_t *segment)
+{
+    apipool_store_health_t health;
+    apipool_store_health(segment, &health);
+    apipool_metrics_head(r, "apipool_store_save_seconds", "summary",
+                         "Saves of keys and statistics, failed ones included.");
+    ap_rprintf(r, "apipool_store_save_seconds_sum %.6f\n", health.seconds);
+    ap_rprintf(r, "apipool_store_save_seconds_count %" APR_UINT64_T_FMT "\n",
+               health.saves + health.errors);
+    apipool_metrics_head(r, "apipool_store_errors_total", "counter",
+                         "Saves of keys and statistics that failed.");
+    ap_rprintf(r, "apipool_store_errors_total %" APR_UINT64_T_FMT "\n", health.errors);
+}
+
 int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const char *server)
 {
     survey_t survey = {.segment = segment,
@@ -253,6 +268,7 @@ int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const cha
     write_histogram(r, &survey, "apipool_time_to_first_byte_seconds",
                     "From a request to the first byte of an upstream's answer.",
                     offsetof(apipool_pool_snapshot_t, first_byte));
+    write_store(r, segment);
     apipool_metrics_head(r, "apipool_build_info", "gauge", "The module's version.");
     ap_rprintf(r, "apipool_build_info{version=\"%s\"} 1\n", APIPOOL_VERSION);
     return OK;

@@ -25,16 +25,32 @@ static apr_status_t refuse(const apipool_folder_t *folder, apr_status_t rv, cons
     return rv;
 }
 
+/* The folders that the store lies in, which others may use as well. */
+static apr_status_t make_parents(const char *path, apr_pool_t *pool)
+{
+    char *parent = apr_pstrdup(pool, path);
+    for (char *slash = strchr(parent + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(parent, 0755) == 0 ? chmod(parent, 0755) != 0 : errno != EEXIST) {
+            return apipool_disk_errno();
+        }
+        *slash = '/';
+    }
+    return APR_SUCCESS;
+}
+
 static apr_status_t make_folder(const apipool_folder_t *folder, const char **error,
                                 apr_pool_t *pool)
 {
     const char *path = folder->settings.path;
-    apr_status_t rv = APR_SUCCESS;
-    if (mkdir(path, 0700) != 0) {
-        return errno == EEXIST ? APR_SUCCESS
-                               : refuse(folder, apipool_disk_errno(), "made", error, pool);
+    apr_status_t rv = make_parents(path, pool);
+    if (rv == APR_SUCCESS && mkdir(path, 0700) != 0) {
+        if (errno == EEXIST) {
+            return APR_SUCCESS;
+        }
+        rv = apipool_disk_errno();
     }
-    if (chmod(path, 0700) != 0) {
+    if (rv == APR_SUCCESS && chmod(path, 0700) != 0) {
         rv = apipool_disk_errno();
     }
     if (rv == APR_SUCCESS) {

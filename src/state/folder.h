@@ -39,8 +39,8 @@ typedef struct {
 } apipool_folder_settings_t;
 
 /**
- * Opens the folder for this process and the children that it forks; makes it, with mode 0700, when it is
- * missing. Another httpd that has it open is waited for, up to 3 seconds, since the children of one that
+ * Opens the folder for this process and the children that it forks; makes it, with mode 0700, and those
+ * that it lies in, with mode 0755, when they are missing. Another httpd that has it open is waited for, up to 3 seconds, since the children of one that
  * was just killed may still be dying. The lock goes with the last process that has it, not before. A server
  * that is restarted opens it again, with the lock that it has.
  * @param settings copied, but not what it points to

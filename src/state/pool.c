@@ -357,6 +357,30 @@ void apipool_pool_each_group(const apipool_segment_t *segment, const char *serve
     }
 }
 
+apr_status_t apipool_pool_each_unused(apipool_segment_t *segment,
+                                      void (*each)(void *ctx, const char *pool,
+                                                   const char *upstream, apr_uint32_t keys),
+                                      void *ctx)
+{
+    apr_status_t rv = APR_SUCCESS;
+    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->header->groups_used; i++) {
+        const apipool_group_t *g = &segment->groups[i];
+        apr_uint32_t keys = 0;
+        if (g->configured && segment->pools[g->pool].configured) {
+            continue;
+        }
+        rv = apipool_segment_lock(segment);
+        if (rv == APR_SUCCESS) {
+            keys = apipool_members_count_locked(segment, i);
+            apipool_segment_unlock(segment);
+        }
+        if (keys) {
+            each(ctx, segment->pools[g->pool].name, g->name, keys);
+        }
+    }
+    return rv;
+}
+
 apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t group)
 {
     return segment->groups[group].pool;

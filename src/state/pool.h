@@ -211,6 +211,13 @@ void apipool_pool_each_group(const apipool_segment_t *segment, const char *serve
                                           apr_uint32_t group),
                              void *ctx);
 
+/** Calls each for what is not configured and yet has keys: parent, once the configuration's pools are
+ *  attached. */
+apr_status_t apipool_pool_each_unused(apipool_segment_t *segment,
+                                      void (*each)(void *ctx, const char *pool,
+                                                   const char *upstream, apr_uint32_t keys),
+                                      void *ctx);
+
 /** The pool that a group belongs to. */
 apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t group);
 

@@ -84,8 +84,8 @@ typedef struct {
     apr_uint32_t repairs; /* how often one has died holding it */
     apr_uint32_t repairs_told;
     apipool_arena_t arena;
-    apr_uint64_t random;  /* state of the generator for drawing keys */
-    apr_uint64_t changes; /* of keys by operators */
+    apr_uint64_t random;                 /* state of the generator for drawing keys */
+    apr_uint64_t changes, saved_changes; /* of keys by operators, and how many by the last save */
     apr_uint64_t updates,
         saved_updates; /* requests that were counted, and how many by the last save */
     apr_time_t saved_at, save_told_at;          /* statistics; a failure to save them */

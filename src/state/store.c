@@ -32,15 +32,40 @@ static apr_status_t open_folder(apipool_store_t *store, apipool_store_kept_t *ke
     return apipool_folder_open(&store->folder, &settings, error, pool);
 }
 
-/* A missing secret is made only where there is nothing that it would have to open. */
-static apr_status_t read_secret(apipool_store_t *store, const char **error, apr_pool_t *pool)
+/* A restart must not end a server because something has happened to the file of a secret that it has. */
+static void keep_in_use(apipool_store_t *store, const char *path, const char *error,
+                        apr_pool_t *pool)
 {
-    const char *path = store->settings.secret_path;
-    if (!path) {
-        path = apr_pstrcat(pool, store->settings.path, "/secret", NULL);
+    const apipool_store_settings_t *settings = &store->settings;
+    if (!error && CRYPTO_memcmp(store->secret, settings->in_use, sizeof(store->secret))) {
+        error =
+            apr_psprintf(pool, "secret file %s is not the one that the store was made with", path);
     }
-    apr_status_t rv = apipool_secret_read(path, apipool_folder_is_new(store->folder, pool),
-                                          store->settings.owner.user, store->secret, error, pool);
+    if (error) {
+        settings->report(settings->ctx, apr_pstrcat(pool, error,
+                                                    "; httpd goes on with the secret that it has, "
+                                                    "but would not start again",
+                                                    NULL));
+    }
+    memcpy(store->secret, settings->in_use, sizeof(store->secret));
+}
+
+/* A missing secret is made only where there is nothing that it would have to open. */
+static apr_status_t read_secret(apipool_store_t *store, const char *folder, const char **error,
+                                apr_pool_t *pool)
+{
+    const apipool_store_settings_t *settings = &store->settings;
+    const char *path = settings->secret_path;
+    if (!path) {
+        path = apr_pstrcat(pool, folder, "/secret", NULL);
+    }
+    apr_status_t rv =
+        apipool_secret_read(path, !settings->in_use && apipool_folder_is_new(store->folder, pool),
+                            settings->owner.user, store->secret, error, pool);
+    if (settings->in_use) {
+        keep_in_use(store, path, *error, pool);
+        rv = APR_SUCCESS;
+    }
     if (rv == APR_SUCCESS && !apipool_vault_open(&store->vault, store->secret)) {
         *error = "libcrypto cannot derive keys from the secret";
         rv = APR_EGENERAL;
@@ -66,7 +91,7 @@ apr_status_t apipool_store_open(apipool_store_t **store, const apipool_store_set
     apr_pool_cleanup_register(pool, made, wipe, apr_pool_cleanup_null);
     apr_status_t rv = open_folder(made, kept, error, pool);
     if (rv == APR_SUCCESS) {
-        rv = read_secret(made, error, pool);
+        rv = read_secret(made, kept->path, error, pool);
     }
     *store = made;
     return rv;
@@ -88,7 +113,9 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
                                 const char **error, apr_pool_t *pool)
 {
     apr_uint64_t loaded;
+    apipool_header_t *header = store->segment->header;
     apr_status_t rv = apipool_store_put_keys(store->segment, keys, error);
+    header->saved_changes = header->changes;
     if (rv == APR_SUCCESS) {
         rv = apipool_folder_load(store->folder, APIPOOL_STORE_STATS, apipool_store_read_stats,
                                  store, &loaded, error, pool);
@@ -172,6 +199,7 @@ static apr_status_t save(apipool_store_t *store, apipool_store_kind_e kind, cons
                          apr_pool_t *parent)
 {
     apipool_header_t *header = store->segment->header;
+    apr_uint64_t changes = __atomic_load_n(&header->changes, __ATOMIC_RELAXED);
     apr_time_t begin = apr_time_now();
     apr_pool_t *pool;
     apr_status_t rv = apr_pool_create(&pool, parent);
@@ -182,6 +210,9 @@ static apr_status_t save(apipool_store_t *store, apipool_store_kind_e kind, cons
     rv = write_generation(store, kind, error, pool);
     if (rv != APR_SUCCESS) {
         *error = apr_pstrdup(parent, *error);
+    }
+    else if (kind == APIPOOL_STORE_KEYS) {
+        __atomic_store_n(&header->saved_changes, changes, __ATOMIC_RELAXED);
     }
     apr_pool_destroy(pool);
     __atomic_add_fetch(rv == APR_SUCCESS ? &header->saves : &header->save_errors, 1,
@@ -217,9 +248,21 @@ apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error
                      __ATOMIC_RELAXED);
     apr_time_t begin = apr_time_now();
     __atomic_store_n(&header->saved_at, begin, __ATOMIC_RELAXED);
-    apr_status_t rv = save_alone(store, APIPOOL_STORE_STATS, error, pool);
+    apr_status_t rv = apipool_store_has_unsaved_keys(store)
+                          ? save_alone(store, APIPOOL_STORE_KEYS, error, pool)
+                          : APR_SUCCESS;
+    if (rv == APR_SUCCESS) {
+        rv = save_alone(store, APIPOOL_STORE_STATS, error, pool);
+    }
     __atomic_store_n(&header->last_save_time, apr_time_now() - begin, __ATOMIC_RELAXED);
     return rv;
+}
+
+int apipool_store_has_unsaved_keys(const apipool_store_t *store)
+{
+    const apipool_header_t *header = store->segment->header;
+    return __atomic_load_n(&header->changes, __ATOMIC_RELAXED) !=
+           __atomic_load_n(&header->saved_changes, __ATOMIC_RELAXED);
 }
 
 int apipool_store_is_due(const apipool_store_t *store, apr_time_t now)

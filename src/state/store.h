@@ -29,6 +29,7 @@ typedef struct {
     const char *path;
     const char *dbm;              /* a type, or NULL: gdbm where there is one, else sdbm */
     const char *secret_path;      /* NULL: "secret" in the folder */
+    const unsigned char *in_use;  /* the secret of a segment that is adopted; NULL: there is none */
     apipool_owner_t owner;        /* who httpd's children run as */
     apr_interval_time_t interval; /* between saves of statistics */
     apr_uint32_t max_pending;     /* requests that are counted in the meantime */
@@ -38,7 +39,8 @@ typedef struct {
 
 /**
  * Opens the folder and reads the secret, or makes both: parent, before there are keys.
- * @param kept  what an earlier generation left; its folder is used, whatever the settings say
+ * @param kept  what an earlier generation left; its folder is used, whatever the settings say, and so is the
+ *              secret in use, whatever has become of its file
  * @param error result when it fails: a sentence for the operator
  * @param pool  as long as the store is used: that of the configuration
  */
@@ -68,11 +70,16 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
                                 const char **error, apr_pool_t *pool);
 
 /**
- * Writes keys, or statistics, of the segment as it is: any process. Waits for other writers.
+ * Writes keys, or statistics, of the segment as it is: any process. Waits for other writers. Keys that
+ * could not be saved before go with the statistics.
  * @param error result when it fails: a sentence; what was current stays so
  */
 apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error, apr_pool_t *pool);
 apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error, apr_pool_t *pool);
+
+/** Whether keys have changed since they were last saved: those of key files, when that failed. Any process,
+ *  no lock. */
+int apipool_store_has_unsaved_keys(const apipool_store_t *store);
 
 /** Whether statistics have waited for long enough, or enough of them; but saves for the number of them leave
  *  the machine to others most of the time. Any process, no lock. */

@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
+#include "flat.h"
 #include "slots.h"
 #include "store_parts.h"
 
@@ -209,9 +210,9 @@ static apr_status_t put_key(apipool_segment_t *segment, const stored_t *key)
         .len = key->len,
         .enabled = key->enabled,
         .weight = key->weight,
-        .limits = {(apr_uint32_t)key->limits[0], (apr_uint32_t)key->limits[1],
-                   (apr_uint32_t)key->limits[2], (apr_uint32_t)key->limits[3],
-                   (apr_uint32_t)key->limits[4]},
+        .limits = {apipool_flat_u32(key->limits[0]), apipool_flat_u32(key->limits[1]),
+                   apipool_flat_u32(key->limits[2]), apipool_flat_u32(key->limits[3]),
+                   apipool_flat_u32(key->limits[4])},
     };
     apr_status_t rv = apipool_pool_attach(segment, key->server, key->pool, &pool);
     if (rv == APR_SUCCESS) {
@@ -237,6 +238,8 @@ apr_status_t apipool_store_put_keys(apipool_segment_t *segment, apipool_stored_k
         }
         OPENSSL_cleanse(key->key, key->len);
     }
-    *error = rv == APR_SUCCESS ? NULL : "the stored keys do not fit into shared memory";
+    *error = rv == APR_SUCCESS
+                 ? NULL
+                 : "the stored keys do not fit into shared memory; raise APIPoolCapacity";
     return rv;
 }

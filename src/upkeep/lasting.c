@@ -52,6 +52,7 @@ static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_r
     apipool_config_store(s, &settings);
     settings.report = report;
     settings.ctx = s;
+    settings.in_use = retained->filled ? segment->header->secret : NULL;
     if (*retained->kept.path && strcmp(retained->kept.path, settings.path)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      APIPOOL_LOG(0054) "APIPoolStore %s takes effect after a full stop; until then "
@@ -184,7 +185,7 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
     if (rv == APR_SUCCESS && has_pools(s, pconf)) {
         rv = open_store(retained, pconf, s);
         if (rv != APR_SUCCESS) {
-            return rv;
+            return rv; /* which has told why, as the next one does */
         }
     }
     if (rv == APR_SUCCESS && store && !retained->filled) {
@@ -192,6 +193,11 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
     }
     if (rv == APR_SUCCESS && !retained->shm) {
         rv = make_segment(retained, pconf, s, 0);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
+                     APIPOOL_LOG(0041) "cannot set up shared memory for %u keys",
+                     apipool_config_capacity(s));
     }
     if (rv == APR_SUCCESS && store) {
         apipool_store_use(store, segment, retained->store_mutex);
@@ -225,24 +231,34 @@ apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_serv
         apipool_lasting_note_repairs(main_server);
     }
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
-                     APIPOOL_LOG(0041) "cannot set up shared memory for %u keys",
-                     apipool_config_capacity(main_server));
         return NULL;
     }
     apr_pool_cleanup_register(pconf, main_server, save_at_end, apr_pool_cleanup_null);
     return segment;
 }
 
-apr_status_t apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch)
+static void tell_unused(void *server, const char *pool, const char *upstream, apr_uint32_t keys)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, (server_rec *)server,
+                 APIPOOL_LOG(0059) "pool %s: %u keys of upstream %s are kept, but not used, since "
+                                   "the configuration has no such upstream of that pool",
+                 pool, keys, upstream);
+}
+
+void apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch)
 {
     const char *error;
-    apr_status_t rv = store ? apipool_store_save_keys(store, &error, scratch) : APR_SUCCESS;
+    apipool_pool_each_unused(segment, tell_unused, main_server);
+    if (!store || !apipool_store_has_unsaved_keys(store)) {
+        return;
+    }
+    apr_status_t rv = apipool_store_save_keys(store, &error, scratch);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,
-                     APIPOOL_LOG(0056) "the keys of the key files are not saved: %s", error);
+                     APIPOOL_LOG(0056) "the keys of the key files are not saved, which is tried "
+                                       "again: %s",
+                     error);
     }
-    return rv;
 }
 
 apr_status_t apipool_lasting_enter(apr_pool_t *pchild)

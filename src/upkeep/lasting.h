@@ -15,9 +15,9 @@
  */
 apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_server);
 
-/** Writes the keys down, after key files have brought new ones: parent.
- *  @return APR_SUCCESS, or what went wrong after a message */
-apr_status_t apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch);
+/** Writes the keys down if key files have brought new ones, and tells which keys no upstream uses: parent,
+ *  when all pools are attached. What cannot be written is tried again with the statistics. */
+void apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch);
 
 /** Tells that a process has died while it changed the segment, once: parent. Repairs are made under the lock,
  *  where nothing can be logged. */
@@ -29,7 +29,7 @@ apr_status_t apipool_lasting_enter(apr_pool_t *pchild);
 /** The store of this generation; NULL where there are no pools. */
 apipool_store_t *apipool_lasting_store(void);
 
-/** Saves statistics; tells what is wrong, but once a minute over all processes. Any process. */
+/** Saves statistics, and keys that could not be saved before; tells what is wrong, but once a minute over all processes. Any process. */
 void apipool_lasting_save(server_rec *main_server, apr_pool_t *scratch);
 
 #endif

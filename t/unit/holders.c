@@ -168,7 +168,7 @@ static void what_is_no_folder_and_cannot_be_one_is_refused(void **unused)
 {
     put_file(path_of("file"), "x", 1, 0600);
     refused("file", geteuid(), APR_ENOTDIR, "is not a folder");
-    refused("no/such", geteuid(), APR_ENOENT, "cannot be made");
+    refused("file/such", geteuid(), APR_ENOTDIR, "cannot be made");
 }
 
 static void a_type_that_is_not_there_is_refused(void **unused)

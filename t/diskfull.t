@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+# A store that cannot be written to: serving goes on, the log says so once, and saving goes on when it can.
+use strict;
+use warnings;
+
+use APIPoolTest qw(pool_server metrics request wait_for spew);
+use Apache::Test ();
+use Test::More;
+use Time::HiRes qw(sleep);
+
+my $server = Apache::Test::vars('httpd');
+
+sub ask {
+    my ($httpd) = @_;
+    return request(POST => '/p/chat', base => $httpd->{base}, content => '{}', timeout => 10)->{status};
+}
+
+# Ten requests after each of which statistics are due, over several ticks of the clock; how many were served.
+sub ask_for_a_while {
+    my ($httpd) = @_;
+    my $served = 0;
+    for (1 .. 10) {
+        $served += ask($httpd) == 200;
+        sleep 0.4;
+    }
+    return $served;
+}
+
+sub number {
+    my ($httpd, $name) = @_;
+    return metrics($httpd->{base})->sum($name);
+}
+
+sub complaints {
+    my ($httpd) = @_;
+    my $count = () = $httpd->log =~ /AP0057: statistics are not saved/g;
+    return $count;
+}
+
+sub restart {
+    my ($httpd) = @_;
+    my $before = () = $httpd->log =~ /resuming normal operations/g;
+    $httpd->graceful;
+    return wait_for(sub { (() = $httpd->log =~ /resuming normal operations/g) > $before }, 20);
+}
+
+# What holds while nothing can be saved, and afterwards; $mend makes room.
+sub survives {
+    my ($httpd, $why, $mend) = @_;
+    my $saves = number($httpd, 'apipool_store_save_seconds_count') - number($httpd, 'apipool_store_errors_total');
+    is ask_for_a_while($httpd), 10, 'all requests are served';
+    my $errors = number($httpd, 'apipool_store_errors_total');
+    cmp_ok $errors, '>=', 2, 'saves have failed more than once';
+    is complaints($httpd), 1, '... which the log says once';
+    like $httpd->log, qr/\[apipool:error\].*AP0057: statistics are not saved.*goes on serving: .*$why/, '... and why';
+
+    spew("$httpd->{dir}/p", "sk-ok-full-aaaaaaaa\nsk-ok-full-bbbbbbbb\n");
+    ok restart($httpd), 'a graceful restart does not end httpd';
+    like $httpd->log, qr/AP0056: the keys of the key files are not saved, which is tried again: .*$why/,
+        '... and says that a new key is not on disk';
+    is_deeply metrics($httpd->{base})->states('p'), {active => 2}, '... which serves all the same';
+    is ask($httpd), 200, 'requests are served';
+
+    $mend->();
+    ok wait_for(
+        sub {
+            ask($httpd);
+            my $now = metrics($httpd->{base});
+            $now->sum('apipool_store_save_seconds_count') - $now->sum('apipool_store_errors_total') >= $saves + 2;
+        },
+        20
+        ),
+        'when there is room again, keys and statistics are saved';
+    is complaints($httpd), 1, 'the log has nothing more to say';
+    return;
+}
+
+# --- A disk that is full ---------------------------------------------------------------------------
+
+# Runs httpd in a mount namespace of its own with a small file system for the store, where that is allowed.
+my $unshare = 'unshare -U --map-current-user --keep-caps -m';
+
+sub may_mount {
+    my $said = qx($unshare sh -c 'mount -t tmpfs -o size=64k none /tmp && echo mounted' 2>/dev/null);
+    return $said eq "mounted\n";
+}
+
+# The store as httpd sees it, from outside of its namespace.
+sub store_of {
+    my ($httpd) = @_;
+    return '/proc/' . $httpd->pid . "/root$httpd->{dir}/store";
+}
+
+my $config = "LogLevel notice\nAPIPoolSaveInterval 3600\nAPIPoolMaxPendingUpdates 1\n";
+
+sub stopped_server {
+    my $httpd = pool_server({p => {keys => ['sk-ok-full-aaaaaaaa']}}, config => $config);
+    $httpd->stop;
+    system 'rm', '-rf', "$httpd->{dir}/store";
+    spew("$httpd->{dir}/error_log", '');
+    return $httpd;
+}
+
+sub start_by {
+    my ($httpd, $command) = @_;
+    my $said = qx($command 2>&1);
+    return wait_for(sub { -s "$httpd->{dir}/httpd.pid" && eval { ask($httpd) == 200 } }, 20)
+        || die "httpd did not start: $said" . $httpd->log;
+}
+
+sub full_file_system {
+    my $httpd = stopped_server();
+    my $store = "$httpd->{dir}/store";
+    mkdir $store or die "$store: $!\n";
+    start_by($httpd, "$unshare sh -c 'mount -t tmpfs -o size=512k,mode=0700 none $store && exec $server -f $httpd->{dir}/httpd.conf'");
+    my $filler = store_of($httpd) . '/filler';
+    cmp_ok number($httpd, 'apipool_store_save_seconds_count'), '>=', 1, 'the keys are saved at first';
+    open my $out, '>:raw', $filler or die "$filler: $!\n";
+    while (syswrite $out, "\0" x 4096) { }
+    ok $!{ENOSPC}, 'the file system is full';
+    close $out;
+    survives($httpd, qr/No space left on device/, sub { unlink $filler });
+    $httpd->stop;
+    return;
+}
+
+subtest 'a disk that is full' => sub {
+    if (may_mount()) {
+        diag 'a small tmpfs is filled';
+        full_file_system();
+    }
+    else {
+        diag 'no file system may be mounted here: files are limited in size'; # beyond which there is SIGXFSZ
+        my $httpd = stopped_server();
+        $httpd->start;
+        my $pid = $httpd->pid;
+        cmp_ok number($httpd, 'apipool_store_save_seconds_count'), '>=', 1, 'the keys are saved at first';
+        my $limit = sub {
+            my ($size) = @_;
+            system('prlimit', "--fsize=$size:unlimited", '--pid', $_) == 0 or die "prlimit failed\n"
+                for $httpd->pid, $httpd->children;
+        };
+        $limit->(12_000); # less than any database has, and more than the log will
+        survives($httpd, qr/File too large/, sub { $limit->('unlimited') });
+        is $httpd->pid, $pid, 'httpd has not been ended by a signal';
+    }
+};
+
+# --- A store that is read-only ---------------------------------------------------------------------
+
+subtest 'a folder that is read-only' => sub {
+    my $httpd = pool_server({p => {keys => ['sk-ok-full-aaaaaaaa']}}, config => $config);
+    chmod 0500, "$httpd->{dir}/store" or die "$!\n";
+SKIP: {
+        skip 'root may write to any folder', 1 if $> == 0;
+        survives($httpd, qr/Permission denied/, sub { chmod 0700, "$httpd->{dir}/store" });
+        unlike $httpd->log, qr/exit signal|:emerg\]|:crit\]/, 'no child died';
+    }
+    $httpd->stop;
+    spew("$httpd->{dir}/p", '');
+    $httpd->start;
+    is_deeply metrics($httpd->{base})->states('p'), {active => 2}, 'the new key has been saved, too';
+};
+
+done_testing;
