@@ -168,28 +168,32 @@ subtest 'few questions at once' => sub {
         syswrite $out, "$_[0]\n";
         return;
     };
+    my $answered = 40; # questions: two rounds, so that many are due at once in one of them
     my $port = serve_raw(
-        sub {    # refuses requests, and lets questions wait in vain
+        sub {    # refuses requests and the first questions, and lets the others wait in vain
             my $head = read_request($_[0]) // return;
+            my $refusal = "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
             if ($head =~ /^POST/) {
-                syswrite $_[0], "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+                syswrite $_[0], $refusal;
                 return;
             }
             $note->('+');
+            my $number = APIPoolTest::slurp($events) =~ tr/+//;
             sleep 0.3;
             $note->('-');
+            syswrite $_[0], $refusal if $number <= $answered;
         }
     );
     my $server = server({p => {keys => [map { sprintf 'sk-many-%02d-aaaaaaaa', $_ } 1 .. 20],
                 upstreams => ["http://127.0.0.1:$port/v1"], lines => "APIPoolRecover 1 1\n    APIPoolRotations 99"}});
     is chat($server, 'p')->{status}, 401, 'all keys are lost';
-    wait_for(sub { -s $events && (-s $events) >= 4 * 30 }, 30);
+    wait_for(sub { -s $events && (-s $events) >= 4 * ($answered + 30) }, 40);
     my ($now, $ended, $most, $later) = (0, 0, 0, 0);
     for my $event (split /\n/, APIPoolTest::slurp($events)) {
         $now += $event eq '+' ? 1 : -1;
         $ended += $event eq '-';
         $most = $now if $now > $most;
-        $later = $now if $ended >= 9 && $now > $later;
+        $later = $now if $ended >= $answered + 9 && $now > $later;
     }
     cmp_ok $most, '>', 1, 'several at once to begin with';
     cmp_ok $most, '<=', 8, '... and at most eight';
