@@ -25,7 +25,7 @@ apr_status_t apipool_lasting_enter(apr_pool_t *pchild);
 /** The store of this generation; NULL where there are no pools. */
 apipool_store_t *apipool_lasting_store(void);
 
-/** Saves statistics, and keys that could not be saved before; tells what is wrong, but once a minute over all processes. Any process. */
+/** Saves statistics; tells what is wrong, but once a minute over all processes. Any process. */
 void apipool_lasting_save(server_rec *main_server, apr_pool_t *scratch);
 
 #endif
