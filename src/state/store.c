@@ -10,7 +10,6 @@
 #include "store_parts.h"
 
 #define COMPLAIN_EACH apr_time_from_sec(60)
-#define PAUSE         50 /* microseconds */
 
 /* --- opening --- */
 
@@ -159,8 +158,6 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
     apr_status_t rv = APR_SUCCESS;
     apr_uint32_t from = 0, used;
     do {
-        /* one that has used the processor for long may lose it, and had better not have the lock then */
-        apr_sleep(PAUSE);
         rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             break;
