@@ -12,7 +12,6 @@
 
 #define COMPLAIN_EACH apr_time_from_sec(60)
 #define REST_TIMES    20 /* as long as a save has taken, before the next one for many requests */
-#define PAUSE         50 /* microseconds */
 
 /* --- opening --- */
 
@@ -160,8 +159,6 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
     apr_status_t rv = APR_SUCCESS;
     apr_uint32_t from = 0, used;
     do {
-        /* one that has used the processor for long may lose it, and had better not have the lock then */
-        apr_sleep(PAUSE);
         rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             break;

@@ -9,7 +9,7 @@
 #include "store.h"
 #include "vault.h"
 
-#define APIPOOL_STORE_BATCH 64 /* slots that are copied under the lock at a time */
+#define APIPOOL_STORE_BATCH 32 /* slots that are copied under the lock at a time */
 
 struct apipool_store_t {
     apipool_store_settings_t settings;
