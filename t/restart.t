@@ -156,11 +156,11 @@ subtest 'keys held by children that end without giving them back' => sub {
     ), 2, 'come back when a child is killed';
 };
 
-subtest 'a full stop forgets' => sub {
+subtest 'a full stop changes nothing' => sub {
     $httpd->stop;
     $httpd->start;
     my ($again, @then) = ask();
-    is_deeply \@then, ['sk-ok-restart-ccccccccc'], 'only the keys of the file are there';
+    is_deeply \@then, ['sk-ok-restart-ccccccccc'], 'the keys of its upstream are there';
     is $httpd->log =~ /AP0041/ ? 1 : 0, 0, 'nothing went wrong';
 };
 

@@ -44,7 +44,7 @@ sub exposition_faults {
             my $seen = $kind eq 'HELP' ? \%help : \%type;
             push @faults, "$kind twice: $name" if $seen->{$name};
             push @faults, "not together: $name" if $closed{$name};
-            push @faults, "no type: $line" if $kind eq 'TYPE' && $rest !~ /^(?:counter|gauge|histogram)$/;
+            push @faults, "no type: $line" if $kind eq 'TYPE' && $rest !~ /^(?:counter|gauge|histogram|summary)$/;
             $seen->{$name} = $rest;
             next;
         }
@@ -59,7 +59,8 @@ sub exposition_faults {
         }
         my $type = $type{$family};
         my ($part) = $type eq 'histogram' ? $name =~ /^\Q$family\E_(bucket|sum|count)$/ : ();
-        push @faults, "stray sample: $line" if $name ne $family && !$part;
+        my $of_summary = $type eq 'summary' && $name =~ /^\Q$family\E_(?:sum|count)$/;
+        push @faults, "stray sample: $line" if $name ne $family && !$part && !$of_summary;
         push @faults, "twice: $line" if $series{"$name {$labels}"}++;
         push @faults, "a counter without _total: $line" if $type eq 'counter' && $name !~ /_total$/;
         push @faults, "negative: $line" if $type ne 'gauge' && $value < 0;
