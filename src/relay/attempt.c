@@ -269,7 +269,7 @@ static int attempt_until_done(apipool_request_t *req)
 static int attempt_with_key(apipool_request_t *req)
 {
     req->attempt.lease = apr_palloc(req->r->pool, sizeof(*req->attempt.lease));
-    req->attempt.lease->len = 0;
+    req->attempt.lease->len = req->attempt.lease->longest = 0;
     int status = attempt_until_done(req);
     apipool_lease_wipe(req->attempt.lease);
     return status;

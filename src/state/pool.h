@@ -59,6 +59,7 @@ typedef struct {
     apr_time_t lent_at;
     int proving; /* the key is half open: this attempt decides */
     apr_uint32_t len;
+    apr_uint32_t longest;          /* of the keys that it has held since it was wiped; 0 at first */
     char key[APIPOOL_KEY_MAX + 1]; /* NUL-terminated */
 } apipool_lease_t;
 

@@ -135,6 +135,7 @@ void apipool_slot_copy_secret_locked(const apipool_segment_t *segment, const api
                                      apipool_lease_t *lease)
 {
     lease->len = slot->secret_len;
+    lease->longest = lease->longest > lease->len ? lease->longest : lease->len;
     memcpy(lease->key,
            slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret,
            slot->secret_len);
@@ -143,8 +144,9 @@ void apipool_slot_copy_secret_locked(const apipool_segment_t *segment, const api
 
 void apipool_lease_wipe(apipool_lease_t *lease)
 {
-    OPENSSL_cleanse(lease->key, sizeof(lease->key)); /* an earlier one may have been longer */
-    lease->len = 0;
+    OPENSSL_cleanse(lease->key,
+                    lease->longest < APIPOOL_KEY_MAX ? lease->longest : APIPOOL_KEY_MAX);
+    lease->len = lease->longest = 0;
 }
 
 apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot)

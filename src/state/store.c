@@ -11,7 +11,7 @@
 #include "store_parts.h"
 
 #define COMPLAIN_EACH apr_time_from_sec(60)
-#define REST_TIMES    20 /* as long as a save has taken, before the next one for many requests */
+#define REST_TIMES    50 /* as long as a save has taken, before the next one for many requests */
 
 /* --- opening --- */
 
