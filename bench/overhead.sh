@@ -16,7 +16,7 @@ export LC_ALL
 PATH=$PATH:/usr/sbin:/sbin
 
 SPARE_KEYS=1000        # in the pool that is compared with ProxyPass
-ROTATION_REQUESTS=10000
+ROTATION_REQUESTS=2000
 READY_TENTHS=100       # tenths of a second that a server may take to start
 
 fail() {
