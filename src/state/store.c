@@ -180,16 +180,18 @@ static apr_status_t write_generation(apipool_store_t *store, apipool_store_kind_
 {
     apipool_saving_t *saving = apr_palloc(pool, sizeof(*saving));
     saving->store = store;
+    saving->unsealed = 0;
     apr_status_t rv = apipool_folder_begin(store->folder, kind, &saving->generation, error, pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     rv = kind == APIPOOL_STORE_KEYS ? apipool_store_write_keys(saving)
                                     : apipool_store_write_stats(saving);
-    if (rv != APR_SUCCESS) {
-        *error = "the pool's lock is not to be had";
+    if (rv != APR_SUCCESS || saving->unsealed) {
+        *error =
+            saving->unsealed ? "libcrypto cannot seal a key" : "the pool's lock is not to be had";
         apipool_generation_abort(saving->generation);
-        return rv;
+        return rv != APR_SUCCESS ? rv : APR_EGENERAL;
     }
     return apipool_generation_commit(saving->generation, error);
 }

@@ -85,11 +85,13 @@ static void save_key(apipool_saving_t *saving, int n)
     apipool_record_put_text(&writer, KEY_SERVER, pool->server);
     apipool_record_put_text(&writer, KEY_POOL, pool->name);
     apipool_record_put_text(&writer, KEY_UPSTREAM, store->segment->groups[slot->group].name);
-    if (apipool_vault_seal(&store->vault, aad, aad_len, saving->keys[n], slot->secret_len,
-                           sealed)) {
-        apipool_record_put_bytes(&writer, KEY_SEALED, sealed,
-                                 slot->secret_len + APIPOOL_VAULT_OVERHEAD);
+    if (!apipool_vault_seal(&store->vault, aad, aad_len, saving->keys[n], slot->secret_len,
+                            sealed)) {
+        saving->unsealed = 1;
+        return;
     }
+    apipool_record_put_bytes(&writer, KEY_SEALED, sealed,
+                             slot->secret_len + APIPOOL_VAULT_OVERHEAD);
     apipool_record_put_u64(&writer, KEY_ENABLED, slot->state != APIPOOL_STATE_DISABLED);
     apipool_record_put_u64(&writer, KEY_WEIGHT, slot->weight);
     apipool_record_put_u64(&writer, KEY_ACCOUNT, slot->account);

@@ -25,6 +25,7 @@ struct apipool_store_t {
 typedef struct {
     apipool_store_t *store;
     apipool_generation_t *generation;
+    int unsealed; /* a key could not be sealed: what is written must not become the current generation */
     apipool_slot_t slots[APIPOOL_STORE_BATCH]; /* copies */
     apr_uint32_t indices[APIPOOL_STORE_BATCH]; /* where they came from */
     char keys[APIPOOL_STORE_BATCH][APIPOOL_KEY_MAX];
