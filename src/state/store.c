@@ -25,7 +25,7 @@ static apr_status_t open_folder(apipool_store_t *store, apipool_store_kept_t *ke
     apipool_folder_settings_t settings = {.path = kept->path,
                                           .dbm = wanted->dbm,
                                           .owner = wanted->owner,
-                                          .mac_key = store->mac_key,
+                                          .mac_key = store->vault.mac_key,
                                           .lock = &kept->lock,
                                           .report = wanted->report,
                                           .ctx = wanted->ctx};
@@ -70,7 +70,6 @@ static apr_status_t read_secret(apipool_store_t *store, const char *folder, cons
         *error = "libcrypto cannot derive keys from the secret";
         rv = APR_EGENERAL;
     }
-    memcpy(store->mac_key, store->vault.mac_key, sizeof(store->mac_key));
     return rv;
 }
 
@@ -78,7 +77,6 @@ static apr_status_t wipe(void *data)
 {
     apipool_store_t *store = data;
     OPENSSL_cleanse(store->secret, sizeof(store->secret));
-    OPENSSL_cleanse(store->mac_key, sizeof(store->mac_key));
     apipool_vault_wipe(&store->vault);
     return APR_SUCCESS;
 }

@@ -15,9 +15,8 @@ struct apipool_store_t {
     apipool_store_settings_t settings;
     apipool_folder_t *folder;
     apipool_segment_t *segment;
-    apr_global_mutex_t *mutex;                     /* of the one writer */
-    unsigned char secret[APIPOOL_SECRET_SIZE];     /* wiped once the segment has it */
-    unsigned char mac_key[APIPOOL_VAULT_MAC_SIZE]; /* what the folder seals with */
+    apr_global_mutex_t *mutex;                 /* of the one writer */
+    unsigned char secret[APIPOOL_SECRET_SIZE]; /* wiped once the segment has it */
     apipool_vault_t vault;
 };
 

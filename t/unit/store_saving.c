@@ -118,7 +118,8 @@ static void a_restart_goes_on_with_the_secret_that_it_has(void **unused)
         assert_non_null(strstr(last_report, "in-use/secret"));
         assert_non_null(strstr(last_report, "would not start again"));
         assert_memory_equal(apipool_store_secret(again), settings.in_use, APIPOOL_SECRET_SIZE);
-        assert_memory_equal(again->mac_key, life.store->mac_key, sizeof(again->mac_key));
+        assert_memory_equal(again->vault.mac_key, life.store->vault.mac_key,
+                            sizeof(again->vault.mac_key));
         close(kept.lock);
     }
     end(&life);

@@ -289,74 +289,6 @@ static void threads_share_a_vault(void **unused)
     }
 }
 
-static void mac_of(const void *data, size_t len, size_t piece, unsigned char *out)
-{
-    apipool_vault_t vault = open_vault();
-    apipool_vault_mac_t mac;
-    apipool_vault_mac_begin(&mac, &vault);
-    apipool_vault_wipe(&vault);
-    for (size_t i = 0; i < len; i += piece) {
-        apipool_vault_mac_update(&mac, (const char *)data + i, piece < len - i ? piece : len - i);
-    }
-    assert_true(apipool_vault_mac_finish(&mac, out));
-}
-
-/* Made with Python's hmac. */
-static const struct {
-    size_t len; /* of the bytes 00 01 ... ff 00 01 ... */
-    const char *mac;
-} macs[] = {
-    {0, "\x71\xd7\xd3\x84\xc1\x4b\xfa\x41\x4b\xf6\xfe\x7e\xcf\xcd\x02\x16"
-        "\x5e\xc0\x3f\x1a\x94\x0b\xe5\x59\x5b\xce\x66\x84\x51\xd3\xb8\x18"},
-    {768, "\x48\x8b\xa6\xd4\x73\x37\xae\xcc\x50\x04\x76\x6f\x92\xb1\x0e\x31"
-          "\x41\x10\xbe\xff\x9a\x3b\xb7\xff\x6c\xb4\x10\xe5\x7d\x4b\xee\xfd"},
-};
-
-static void a_file_has_the_same_seal_however_it_is_read(void **unused)
-{
-    static const size_t pieces[] = {1, 3, 64, 100, 768, 1000};
-    unsigned char bytes[768], out[APIPOOL_VAULT_MAC_SIZE];
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        bytes[i] = (unsigned char)i;
-    }
-    for (size_t i = 0; i < COUNT(macs); i++) {
-        for (size_t p = 0; p < COUNT(pieces); p++) {
-            mac_of(bytes, macs[i].len, pieces[p], out);
-            assert_memory_equal(out, macs[i].mac, sizeof(out));
-        }
-    }
-}
-
-static void seals_of_files_are_compared_whole(void **unused)
-{
-    unsigned char a[APIPOOL_VAULT_MAC_SIZE], b[APIPOOL_VAULT_MAC_SIZE];
-    mac_of("keys", 4, 4, a);
-    mac_of("keys", 4, 1, b);
-    assert_true(apipool_vault_mac_is_same(a, b));
-    for (int bit = 0; bit < 8 * APIPOOL_VAULT_MAC_SIZE; bit++) {
-        b[bit / 8] ^= (unsigned char)(1 << bit % 8);
-        assert_false(apipool_vault_mac_is_same(a, b));
-        b[bit / 8] ^= (unsigned char)(1 << bit % 8);
-    }
-    mac_of("keyt", 4, 4, b);
-    assert_false(apipool_vault_mac_is_same(a, b));
-}
-
-static void a_file_given_up_has_no_seal(void **unused)
-{
-    static const unsigned char zeros[APIPOOL_VAULT_MAC_SIZE];
-    unsigned char out[APIPOOL_VAULT_MAC_SIZE];
-    apipool_vault_t vault = open_vault();
-    apipool_vault_mac_t mac;
-    apipool_vault_mac_begin(&mac, &vault);
-    apipool_vault_mac_update(&mac, "keys", 4);
-    assert_false(apipool_vault_mac_finish(&mac, NULL));
-    apipool_vault_mac_update(&mac, "more", 4);
-    memset(out, 0xee, sizeof(out));
-    assert_false(apipool_vault_mac_finish(&mac, out));
-    assert_memory_equal(out, zeros, sizeof(out));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,9 +304,6 @@ int main(void)
         cmocka_unit_test(a_text_that_does_not_fit_is_not_opened),
         cmocka_unit_test(a_text_too_long_for_the_cipher_is_not_sealed),
         cmocka_unit_test(threads_share_a_vault),
-        cmocka_unit_test(a_file_has_the_same_seal_however_it_is_read),
-        cmocka_unit_test(seals_of_files_are_compared_whole),
-        cmocka_unit_test(a_file_given_up_has_no_seal),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("vault", tests, NULL, NULL);
