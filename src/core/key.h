@@ -11,6 +11,8 @@
 #define APIPOOL_KEY_MAX     4096 /* bytes */
 #define APIPOOL_SECRET_SIZE 32   /* bytes of the secret that ids are derived from */
 #define APIPOOL_WEIGHT_MAX  1000
+#define APIPOOL_LABEL_MAX   120 /* bytes of UTF-8 */
+#define APIPOOL_ACCOUNT_MAX 64  /* the same */
 #define APIPOOL_ID_SIZE     17 /* 16 hex digits and the terminating NUL */
 #define APIPOOL_MASKED_SIZE 12 /* 4 bytes, an ellipsis of 3, 4 bytes, NUL */
 
