@@ -5,8 +5,8 @@
 
 #include "pool.h"
 
-/* Takes the segment's lock in small steps; callers hold none. Nothing is written but what is asked for here, so
- * that a reader never changes what requests see. Times are parameters. */
+/* Takes the segment's lock in small steps; callers hold none. Nothing is changed by reading. Times are
+ * parameters. */
 
 /** Whether there is a pool of that index. No lock. */
 int apipool_view_has_pool(const apipool_segment_t *segment, apr_uint32_t pool);
