@@ -24,13 +24,14 @@ static int is_by_text(apipool_key_sort_e sort)
 
 static int has_text(const char *where, const char *text)
 {
+    int first = apr_tolower(*text);
     apr_size_t len = strlen(text);
     for (; *where; where++) {
-        if (!strncasecmp(where, text, len)) {
+        if (apr_tolower(*where) == first && !strncasecmp(where, text, len)) {
             return 1;
         }
     }
-    return !len;
+    return 0;
 }
 
 static int matches(const apipool_view_row_t *row, const char *text)
