@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "keys.h"
 #include "layout.h"
 #include "listing.h"
 
@@ -64,7 +65,13 @@ static void add_keys(void)
         char key[64];
         apipool_added_e added;
         int len = snprintf(key, sizeof(key), "sk-bench-%08x-%08u", i * 2654435761u, i);
-        apipool_key_item_t item = {.key = key, .len = (apr_size_t)len, .enabled = i % 4 != 0};
+        char label[64];
+        apipool_key_item_t item = {.key = key,
+                                   .len = (apr_size_t)len,
+                                   .enabled = i % 4 != 0,
+                                   .label = label,
+                                   .account = "an account"};
+        snprintf(label, sizeof(label), "team %u, bought in %u", i % 1000, 2020 + i % 7);
         fail_unless(apipool_pool_add(segment, group, &item, apr_time_now(), &added) ==
                             APR_SUCCESS &&
                         added == APIPOOL_ADDED,

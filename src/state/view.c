@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "health.h"
+#include "keys.h"
 #include "slots.h"
 
 #define KEYS_BATCH 16 /* whole keys that are copied under the lock at a time */
@@ -52,20 +53,6 @@ apr_status_t apipool_view_rules(apipool_segment_t *segment, apr_uint32_t pool,
         apipool_segment_unlock(segment);
     }
     return APR_SUCCESS;
-}
-
-static const char *label_of(const apipool_segment_t *segment, const apipool_slot_t *slot)
-{
-    (void)segment;
-    (void)slot;
-    return "";
-}
-
-static const char *account_of(const apipool_segment_t *segment, const apipool_slot_t *slot)
-{
-    (void)segment;
-    (void)slot;
-    return "";
 }
 
 static const char *secret_of(const apipool_segment_t *segment, const apipool_slot_t *slot)
@@ -132,10 +119,10 @@ static void copy_row_locked(const apipool_segment_t *segment, const apipool_slot
         apipool_key_mask(secret_of(segment, slot), slot->secret_len, row->masked);
     }
     if (wanted->texts & APIPOOL_VIEW_LABEL) {
-        apr_cpystrn(row->label, label_of(segment, slot), sizeof(row->label));
+        apr_cpystrn(row->label, apipool_slot_label_locked(segment, slot), sizeof(row->label));
     }
     if (wanted->texts & APIPOOL_VIEW_ACCOUNT) {
-        apr_cpystrn(row->account, account_of(segment, slot), sizeof(row->account));
+        apr_cpystrn(row->account, apipool_slot_account_locked(segment, slot), sizeof(row->account));
     }
 }
 
@@ -215,8 +202,8 @@ static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot
     apipool_key_info_t *info = &key->info;
     key->found = 1;
     key->group = slot->group;
-    apr_cpystrn(key->label, label_of(segment, slot), sizeof(key->label));
-    apr_cpystrn(key->account, account_of(segment, slot), sizeof(key->account));
+    apr_cpystrn(key->label, apipool_slot_label_locked(segment, slot), sizeof(key->label));
+    apr_cpystrn(key->account, apipool_slot_account_locked(segment, slot), sizeof(key->account));
     info->id = slot->id;
     apipool_key_mask(secret_of(segment, slot), slot->secret_len, info->masked);
     info->weight = slot->weight;

@@ -60,8 +60,15 @@ static void add_keys(apr_uint32_t group, const char *prefix, int count)
 {
     char key[64];
     for (int i = 0; i < count; i++) {
-        snprintf(key, sizeof(key), "sk-%s-%06d-%08x", prefix, i, i * 2654435761u);
-        assert_int_equal(add(group, key), APIPOOL_ADDED);
+        char label[64];
+        apipool_key_item_t item = {.key = key,
+                                   .enabled = 1,
+                                   .label = i % 3 ? label : NULL,
+                                   .account = i % 7 ? "Team\xc3\xa9" : NULL};
+        snprintf(label, sizeof(label), "%s %d", i % 2 ? "No." : "no.", i % 5000);
+        item.len =
+            (apr_size_t)snprintf(key, sizeof(key), "sk-%s-%06d-%08x", prefix, i, i * 2654435761u);
+        assert_int_equal(add_item(group, &item), APIPOOL_ADDED);
     }
 }
 
@@ -92,6 +99,7 @@ static int close_many(void **state)
 
 typedef struct {
     const apipool_slot_t *slot;
+    const char *text; /* of a sort by text */
     double value;
     int known;
 } expected_t;
@@ -108,6 +116,11 @@ static int in_order(const void *a, const void *b)
     }
     if (first->known != second->known) {
         return first->known ? -1 : 1;
+    }
+    if (first->text && second->text) {
+        int texts = strcasecmp(first->text, second->text);
+        texts = texts ? texts : strcmp(first->text, second->text);
+        return !texts ? ids : descending ? -texts : texts;
     }
     if (!first->known || left == right) {
         return ids;
@@ -159,6 +172,14 @@ static double value_of(const apipool_slot_t *slot, apipool_key_sort_e sort, int 
     return values[sort].value;
 }
 
+static const char *text_of(const apipool_slot_t *slot, apipool_key_sort_e sort)
+{
+    const char *text = sort == APIPOOL_SORT_LABEL     ? apipool_slot_label_locked(segment, slot)
+                       : sort == APIPOOL_SORT_ACCOUNT ? apipool_slot_account_locked(segment, slot)
+                                                      : "";
+    return *text ? text : NULL;
+}
+
 static expected_t *expect(apipool_key_sort_e sort, unsigned states, apr_uint32_t group,
                           apr_uint32_t *count)
 {
@@ -172,6 +193,8 @@ static expected_t *expect(apipool_key_sort_e sort, unsigned states, apr_uint32_t
             expected_t *one = &all[(*count)++];
             one->slot = slot;
             one->value = value_of(slot, sort, &one->known);
+            one->text = text_of(slot, sort);
+            one->known |= one->text != NULL;
         }
     }
     by_id_alone = sort == APIPOOL_SORT_ID;
@@ -286,6 +309,10 @@ static void text_is_found_in_ids_and_masked_keys(void **unused)
     }
     assert_true(found && listed->nelts < MANY);
 
+    filter.text = "NO. 4999"; /* in one label in 5000, where there is one */
+    assert_in_range(find(&filter, APIPOOL_SORT_LABEL)->nelts, 10, 20);
+    filter.text = "team\xc3\xa9";
+    assert_in_range(find(&filter, APIPOOL_SORT_ID)->nelts, MANY * 6 / 7 - 2, MANY * 6 / 7 + 2);
     filter.text = "many-0"; /* in the keys themselves, but not in what is shown of them */
     assert_int_equal(find(&filter, APIPOOL_SORT_ADDED)->nelts, 0);
     filter.text = "";
@@ -295,6 +322,19 @@ static void text_is_found_in_ids_and_masked_keys(void **unused)
 static apr_uint32_t group_at(const apr_array_header_t *listed, int i)
 {
     return segment->slots[APR_ARRAY_IDX(listed, i, apipool_listed_t).slot].group;
+}
+
+static void a_key_that_was_removed_is_not_there(void **unused)
+{
+    char hex[APIPOOL_ID_SIZE];
+    apr_uint64_t id = segment->slots[12345].id;
+    apipool_key_filter_t filter = {.text = hex};
+    apipool_key_id_hex(id, hex);
+    assert_int_equal(find(&filter, APIPOOL_SORT_ID)->nelts, 1);
+    assert_int_equal(apipool_pool_remove(segment, main_pool, id), APR_SUCCESS);
+    assert_int_equal(find(&filter, APIPOOL_SORT_ID)->nelts, 0);
+    filter.text = NULL;
+    assert_int_equal(find(&filter, APIPOOL_SORT_ID)->nelts, MANY - 1);
 }
 
 static void upstreams_are_sorted_by_name(void **unused)
@@ -317,6 +357,7 @@ int main(void)
         cmocka_unit_test(filters_combine),
         cmocka_unit_test(an_unknown_upstream_has_no_keys),
         cmocka_unit_test(text_is_found_in_ids_and_masked_keys),
+        cmocka_unit_test(a_key_that_was_removed_is_not_there),
         cmocka_unit_test(upstreams_are_sorted_by_name),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

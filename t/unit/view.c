@@ -31,14 +31,21 @@ static void use_it(apipool_rule_e rule, apr_time_t named)
 
 static void a_new_key_is_known_for_nothing(void **unused)
 {
-    apipool_key_item_t item = {
-        .key = KEY, .len = strlen(KEY), .enabled = 1, .weight = 7, .limits = {1, 2, 3, 4, 5}};
+    apipool_key_item_t item = {.key = KEY,
+                               .len = strlen(KEY),
+                               .enabled = 1,
+                               .weight = 7,
+                               .label = "a label",
+                               .account = "an account",
+                               .limits = {1, 2, 3, 4, 5}};
     assert_int_equal(add_item(group_b, &item), APIPOOL_ADDED);
     apipool_view_key_t view = view_of(KEY, NOW);
     const apipool_key_info_t *info = &view.info;
     assert_string_equal(info->masked, "sk-0\xe2\x80\xa6"
                                       "cdef");
     assert_string_equal(apipool_view_group_name(segment, view.group), "b");
+    assert_string_equal(view.label, "a label");
+    assert_string_equal(view.account, "an account");
     assert_int_equal(info->weight, 7);
     assert_int_equal(info->state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(info->added_at, NOW);
