@@ -188,7 +188,8 @@ typedef enum {
     APIPOOL_SET_LABEL = 2,
     APIPOOL_SET_WEIGHT = 4,
     APIPOOL_SET_ACCOUNT = 8,
-    APIPOOL_SET_LIMITS = 16 /* all of them */
+    APIPOOL_SET_LIMITS = 16, /* all of them */
+    APIPOOL_SET_ALL = 31
 } apipool_key_set_e;
 
 typedef struct {
@@ -365,7 +366,8 @@ typedef struct {
     apr_status_t (*session_secret)(unsigned char secret[32]);
 
     /** Ends a session before its time, for all processes and after restarts. jti is its number, never 0; until
-     *  is when its time would be over. */
+     *  is when its time would be over. If that cannot be written it is ended all the same, but a full stop
+     *  would bring it back. */
     apr_status_t (*session_revoke)(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                    const char **error);
     int (*session_is_revoked)(apr_uint64_t jti);

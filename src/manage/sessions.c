@@ -2,8 +2,8 @@
  * Sessions of operators: what they are signed with, which were ended, who may try a password, who watches. */
 #include "manage.h"
 
+#include <apr_strings.h>
 #include <openssl/crypto.h>
-#include <string.h>
 
 #include "lasting.h"
 #include "sessions.h"
@@ -18,13 +18,44 @@ apr_status_t apipool_manage_session_secret(unsigned char secret[32])
     return APR_EGENERAL;
 }
 
+static apr_status_t end_session(const apipool_revoked_t *session)
+{
+    return apipool_sessions_revoke(apipool_lasting_segment(), session->jti, session->until,
+                                   apr_time_now());
+}
+
+static apr_status_t prepare_end(void *ctx, int *changes, const char **error)
+{
+    const apipool_revoked_t *session = ctx;
+    (void)error;
+    *changes = session->until > apr_time_now() &&
+               !apipool_sessions_is_revoked(apipool_lasting_segment(), session->jti);
+    return APR_SUCCESS;
+}
+
+static apr_status_t apply_end(void *ctx)
+{
+    return end_session(ctx);
+}
+
+/* Of a session that should end, it is better to be forgotten later than not to be noted now. */
 apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                            const char **error)
 {
-    (void)p;
+    apipool_revoked_t session = {.jti = jti, .until = until};
+    apipool_store_change_t change = {
+        .prepare = prepare_end, .session = &session, .apply = apply_end, .ctx = &session};
+    apipool_store_t *store = apipool_lasting_store();
+    *error = NULL;
     apr_status_t rv =
-        apipool_sessions_revoke(apipool_lasting_segment(), jti, until, apr_time_now());
-    *error = rv == APR_SUCCESS ? NULL : "the session cannot be ended: shared memory is not usable";
+        store && jti ? apipool_store_change(store, &change, error, p) : end_session(&session);
+    if (rv != APR_SUCCESS && end_session(&session) == APR_SUCCESS) {
+        *error = apr_pstrcat(p, "the session is ended, but would be back after a full stop: ",
+                             *error ? *error : "it could not be written down", NULL);
+    }
+    else if (rv != APR_SUCCESS && !*error) {
+        *error = "the session cannot be ended";
+    }
     return rv;
 }
 
