@@ -65,6 +65,9 @@ static const apipool_api_t api = {
     .keys = apipool_manage_keys,
     .key = apipool_manage_key,
     .key_reveal = apipool_manage_key_reveal,
+    .key_import = apipool_manage_key_import,
+    .key_change = apipool_manage_key_change,
+    .key_check = apipool_manage_key_check,
 };
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)

@@ -88,6 +88,7 @@ struct apipool_group_t {
     apipool_lane_t lanes[APIPOOL_LANES];
     apr_uint32_t unanswered;    /* its upstream failed the last probe */
     apr_uint32_t not_found;     /* probes in a row that it did not know what to do with */
+    apr_uint32_t checks_left;   /* ordinals that are looked at for keys to be checked */
     apr_uint32_t walked;        /* ordinals whose balance was looked at in this round */
     apr_time_t walked_since;    /* when the round began */
     apr_time_t refuses_usage;   /* until then its upstream is not asked for the usage of streams */
@@ -165,6 +166,7 @@ struct apipool_slot_t {
     apr_uint32_t held;    /* counts among the group's held_up */
     apr_uint32_t proving; /* half open, and lent */
     apr_uint32_t probing; /* lent to a probe */
+    apr_uint32_t check;   /* to be asked about out of its turn */
     apr_uint32_t low;     /* out of quota for its balance alone */
     apr_uint32_t weight;
     apipool_key_limits_t limits;                  /* its own; 0: the pool's */
