@@ -203,9 +203,9 @@ static void leave_heap(apipool_segment_t *segment, apipool_group_t *g, apipool_s
 static void set_usable(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
                        int usable)
 {
-    if (slot->usable != (apr_uint32_t)usable) {
+    if (slot->usable != usable) {
         g->usable += (apr_uint32_t)usable - slot->usable;
-        slot->usable = (apr_uint32_t)usable;
+        slot->usable = (unsigned char)usable;
         apipool_bits_put(apipool_members_bits(segment, g, 0), slot->ordinal, usable);
     }
 }
@@ -213,7 +213,7 @@ static void set_usable(apipool_segment_t *segment, apipool_group_t *g, apipool_s
 static void set_held(apipool_group_t *g, apipool_slot_t *slot, int held)
 {
     g->held_up += (apr_uint32_t)held - slot->held;
-    slot->held = (apr_uint32_t)held;
+    slot->held = (unsigned char)held;
 }
 
 static void leave_lane(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
@@ -273,7 +273,7 @@ void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t inde
     APIPOOL_FAULT("settle-nowhere");
     if (heap_now != APIPOOL_IN_NONE) {
         apipool_heap_t heap = heap_of(segment, g, heap_now);
-        slot->heap = heap_now;
+        slot->heap = (unsigned char)heap_now;
         apipool_heap_push(&heap, index);
     }
 }

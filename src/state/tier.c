@@ -2,8 +2,6 @@
  * The upstreams of one priority, and which of their keys a request gets. */
 #include "tier.h"
 
-#include <stddef.h>
-
 #include "members.h"
 #include "place.h"
 #include "slots.h"
@@ -183,7 +181,7 @@ static apr_uint32_t choose_next(const apipool_tier_t *tier)
 static void fetch(const apipool_segment_t *segment, apr_uint32_t index, apr_size_t bytes)
 {
     const char *slot = (const char *)&segment->slots[index];
-    for (apr_size_t i = 0; i < bytes; i += 64) {
+    for (apr_size_t i = 0; i < bytes; i += APIPOOL_LINE) {
         __builtin_prefetch(slot + i, 1);
     }
 }
@@ -197,7 +195,7 @@ static apr_uint32_t draw_fetched(const apipool_tier_t *tier)
         return next;
     }
     tier->pool->drawn = next;
-    fetch(tier->segment, slot_at(tier, next), sizeof(apipool_slot_t));
+    fetch(tier->segment, slot_at(tier, next), APIPOOL_SLOT_HOT);
     return is_free(tier, drawn) ? drawn : draw_free(tier);
 }
 
@@ -256,7 +254,7 @@ static void add_position(const apipool_tier_t *tier, apr_uint32_t position, apr_
         positions[(*count)++] = position;
         apr_uint32_t behind = next_free(tier, position + 1 < tier->total ? position + 1 : 0);
         if (behind != APIPOOL_NONE) {
-            fetch(tier->segment, slot_at(tier, behind), offsetof(apipool_slot_t, place));
+            fetch(tier->segment, slot_at(tier, behind), offsetof(apipool_slot_t, counts));
         }
     }
 }
@@ -348,7 +346,7 @@ void apipool_pool_expect(const apipool_segment_t *segment, const apipool_wanted_
         apr_uint32_t ordinals = segment->groups[sources[i].group].ordinals;
         if (position < ordinals) {
             fetch(segment, apipool_members_at_locked(segment, sources[i].group, position),
-                  sizeof(apipool_slot_t));
+                  APIPOOL_SLOT_HOT);
             return;
         }
         position -= ordinals;
@@ -411,7 +409,7 @@ apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part)
     if (position != APIPOOL_NONE) {
         *part = part_of(tier, position);
         index = slot_at(tier, position);
-        fetch(tier->segment, index, sizeof(apipool_slot_t));
+        fetch(tier->segment, index, APIPOOL_SLOT_HOT);
         return index;
     }
     return tier->wanted->sure_first ? find_unproved(tier, part) : APIPOOL_NONE;
