@@ -510,18 +510,34 @@ static apr_time_t earliest(const apipool_heap_t *heap, apr_uint32_t lane, apr_ti
     return best;
 }
 
+static apr_time_t first_of(const apipool_heap_t *heap)
+{
+    return heap->slots[apipool_heap_at(heap, 0)].until[heap->lane];
+}
+
+/* Whether whoever the clock brings back cools in that lane, as far as can be told at once. */
+static int all_cool(const apipool_segment_t *segment, const apipool_group_t *g, apr_uint32_t lane)
+{
+    return lane ? apipool_bits_next(apipool_members_bits(segment, g, lane), NULL, 0) >= g->ordinals
+                : !g->usable && !g->held_up;
+}
+
 apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                              apr_uint32_t lane)
 {
     apipool_group_t *g = &segment->groups[group];
-    apr_time_t best = 0;
-    if (g->lanes[0].waiting) {
-        apipool_heap_t heap = apipool_members_cooling(segment, g, 0);
-        best = earliest(&heap, lane, 0);
+    apipool_heap_t all = apipool_members_cooling(segment, g, 0);
+    apipool_heap_t one = apipool_members_cooling(segment, g, lane);
+    if (!lane || !g->lanes[lane].waiting) {
+        return earliest(&all, lane, 0);
     }
-    if (lane && g->lanes[lane].waiting) {
-        apipool_heap_t heap = apipool_members_cooling(segment, g, lane);
-        best = earliest(&heap, lane, best);
+    if (!g->lanes[0].waiting) {
+        return earliest(&one, lane, 0);
     }
-    return best;
+    /* who cools in both comes back with the later: that heap tells at once, and may tell all */
+    int one_is_later = first_of(&one) > first_of(&all);
+    apr_time_t best = earliest(one_is_later ? &one : &all, lane, 0);
+    return all_cool(segment, g, one_is_later ? lane : 0)
+               ? best
+               : earliest(one_is_later ? &all : &one, lane, best);
 }
