@@ -148,13 +148,16 @@ struct apipool_queue_t {
 
 enum { APIPOOL_RPM, APIPOOL_RPD, APIPOOL_TPM, APIPOOL_TPD, APIPOOL_WINDOWS };
 
-/* A key. What lending and reporting touch comes first, in as few cache lines as it fits into: of many keys
+/* A key. Without an id it is no key's: that was removed. Requests that had it then still have it until they
+ * end, and then it is spare.
+ *
+ * What lending and reporting touch comes first, in as few cache lines as it fits into: of many keys
  * hardly one lies in a cache, and those lines are what such a request waits for. */
 struct apipool_slot_t {
     apr_uint64_t id;
     apr_uint64_t account; /* hash of its name; 0: none */
     apr_uint32_t pool, group;
-    apr_uint32_t ordinal; /* in its group */
+    apr_uint32_t ordinal; /* in its group; APIPOOL_NONE: it has none */
     apipool_state_e state;
     apr_uint32_t in_flight;
     apr_uint32_t concurrency; /* in force; 0: none */
@@ -168,6 +171,7 @@ struct apipool_slot_t {
     unsigned char proving;     /* half open, and lent */
     unsigned char probing;     /* lent to a probe */
     unsigned char low;         /* out of quota for its balance alone */
+    unsigned char spare;       /* is in the chain of spare ones */
     double success;            /* moving average */
     double served;             /* fair queueing */
     double headroom;           /* as the upstream told, until then */
@@ -183,15 +187,17 @@ struct apipool_slot_t {
     apipool_window_t windows[APIPOOL_WINDOWS];
     char secret[APIPOOL_KEY_INLINE];
 
-    apr_uint64_t others_succeeded, others_failed; /* the group's counts when failed_streak began */
+    apipool_offset_t text_off; /* its label and its account's name, each with NUL; 0: neither */
+    apr_uint32_t text_len;
+    apr_uint16_t last_status, last_rule; /* of an error */
     apr_time_t added_at, last_error_at;
-    double balance;                      /* as it was last read */
-    apr_time_t read_at;                  /* then; 0: it was not */
-    apr_time_t until[APIPOOL_LANES];     /* end of its cooldown; [0]: when it is tried again */
-    apr_uint32_t place[APIPOOL_LANES];   /* in the heap of each lane; APIPOOL_NONE: not in it */
-    apr_uint32_t next;                   /* in the chain of its head */
-    apr_uint32_t last_status, last_rule; /* of an error */
-    apr_time_t rests_until;              /* end of the cooldown that ran when it was lost */
+    double balance;                    /* as it was last read */
+    apr_time_t read_at;                /* then; 0: it was not */
+    apr_time_t until[APIPOOL_LANES];   /* end of its cooldown; [0]: when it is tried again */
+    apr_uint32_t place[APIPOOL_LANES]; /* in the heap of each lane; APIPOOL_NONE: not in it */
+    apr_uint32_t next;                 /* in the chain of its head, or of spare ones */
+    apr_uint32_t others_succeeded, others_failed; /* the group's, when failed_streak began */
+    apr_time_t rests_until; /* end of the cooldown that ran when it was lost */
     char currency[APIPOOL_CURRENCY_SIZE];
 };
 

@@ -167,8 +167,9 @@ static int is_the_keys_own(const result_t *result)
 {
     const apipool_slot_t *slot = result->slot;
     const apipool_group_t *g = result->group;
-    apr_uint64_t successes = g->successes - slot->others_succeeded;
-    apr_uint64_t failures = g->failures - slot->others_failed - (slot->failed_streak - 1);
+    apr_uint64_t successes = (apr_uint32_t)(g->successes - slot->others_succeeded);
+    apr_uint64_t failures =
+        (apr_uint32_t)(g->failures - slot->others_failed) - (slot->failed_streak - 1);
     return successes > 0 && successes >= OUTWEIGHS * failures && g->failing < FAILING_MAX;
 }
 
@@ -178,8 +179,8 @@ static void failed(const result_t *result)
     result->group->failures++;
     if (slot->failed_streak++ == 0) {
         result->group->failing += (1 - result->group->failing) / FAILING_OF;
-        slot->others_succeeded = result->group->successes;
-        slot->others_failed = result->group->failures;
+        slot->others_succeeded = (apr_uint32_t)result->group->successes;
+        slot->others_failed = (apr_uint32_t)result->group->failures;
     }
     if (result->proving) {
         if (result->group->faults.count <= 1) { /* no one else's request failed */
@@ -215,7 +216,7 @@ static void went_wrong(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
     slot->error_streak++;
-    slot->last_status = (apr_uint32_t)result->report->status;
+    slot->last_status = (apr_uint16_t)result->report->status;
     slot->last_rule = result->report->verdict->rule;
     slot->last_error_at = result->now;
     average(slot, 0);
@@ -303,6 +304,12 @@ static void give_back(const result_t *result)
     }
 }
 
+/* A key may be removed while it is lent. Its upstream is told what came of it all the same. */
+static int is_anothers(const result_t *result)
+{
+    return result->slot->id && result->slot->id != result->lease->id;
+}
+
 /* What the numbers of the key are told. An error is what was held against it; a client's mistake, or the
  * upstream's refusal of everyone, says nothing of it. Those of the upstream have its own faults as well. */
 static void count(const result_t *result, int everyones_fate)
@@ -324,6 +331,11 @@ static apipool_rule_e report_locked(const result_t *result)
     const apipool_verdict_t *verdict = result->report->verdict;
     apipool_rule_e rule = verdict->rule;
 
+    if (is_anothers(result)) {
+        apipool_slot_let_go_locked(result->segment, result->lease->holder);
+        result->group->rules[rule]++;
+        return rule;
+    }
     give_back(result);
     APIPOOL_FAULT("report-uncounted");
     take_pardon(result);
@@ -339,6 +351,7 @@ static apipool_rule_e report_locked(const result_t *result)
         apply(result);
     }
     wait_for_proof(result);
+    apipool_slot_reuse_locked(result->segment, result->lease->slot);
     result->group->rules[rule]++;
     return rule;
 }
@@ -401,7 +414,7 @@ apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *le
         return rv;
     }
     apipool_trouble_success_locked(group);
-    if (lease->proving) {
+    if (lease->proving && slot->id == lease->id) {
         slot->proving = 0;
         apipool_slot_proved_locked(segment, lease->holder);
         if (slot->state == APIPOOL_STATE_HALF_OPEN) { /* a late refusal may have come in between */
