@@ -263,7 +263,7 @@ static void let_prove(const answer_t *answer)
 static void note_refusal(const answer_t *answer)
 {
     apipool_slot_t *slot = answer->slot;
-    slot->last_status = (apr_uint32_t)answer->report->status;
+    slot->last_status = (apr_uint16_t)answer->report->status;
     slot->last_rule = answer->report->rule;
     slot->last_error_at = answer->now;
 }
