@@ -7,6 +7,7 @@
 
 #include "disk.h"
 #include "keys.h"
+#include "sessions.h"
 
 /* Two databases in one folder. Keys are written whole whenever one is added, changed or removed, and the
  * change counts only when that is on disk. Statistics are written from time to time, when httpd stops, and
@@ -120,6 +121,7 @@ typedef struct {
     /** Makes the change in memory. */
     apr_status_t (*apply)(void *ctx);
     void *ctx;
+    const apipool_revoked_t *session; /* one that is ended by it */
 } apipool_store_change_t;
 
 /**
