@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The contract between mod_apipool and mod_apipool_admin: version, names, and one table of functions. */
+ * The contract between mod_apipool and mod_apipool_admin: version, names, snapshots, a table of functions. */
 #ifndef MOD_APIPOOL_H
 #define MOD_APIPOOL_H
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+#include <apr_time.h>
+
+#include "balance.h"
+#include "key.h"
+#include "numbers.h"
 
 /* The admin module never touches shared memory. It looks this table up when the configuration is
  * checked, and asks it from then on; mod_apipool registers it together with its hooks. Both DSOs are
@@ -11,7 +19,9 @@
 
 #define APIPOOL_API_GROUP   "apipool"
 #define APIPOOL_API_NAME    "pools"
-#define APIPOOL_API_VERSION "2"
+#define APIPOOL_API_VERSION "3"
+
+struct server_rec;
 
 /* The state of a key, in the order in which operators see them listed. */
 typedef enum {
@@ -25,20 +35,354 @@ typedef enum {
     APIPOOL_STATE_COUNT
 } apipool_state_e;
 
+#define APIPOOL_CLIENT_KEY_SIZE 44 /* "ak-", 40 characters and NUL */
+
+/* Whatever is pointed to by what follows lies in the APR pool that the caller gave. Times are 0, and numbers
+ * below 0, where they are not known, unless they say otherwise. A pool is named by an index that stays valid
+ * as long as httpd runs. */
+
+/* --- Pools --- */
+
 typedef struct {
-    /**
-     * Whether requests can be served: shared memory is there and its lock can be taken.
-     * May be called by any thread of any child; waits for the pool's lock.
-     * @return 1 or 0
-     */
+    const char *name, *url;
+    const char *provider; /* its profile's name */
+    apr_uint32_t weight;
+    int priority;
+    apr_time_t paused_until;
+} apipool_upstream_info_t;
+
+/* As the configuration says. Times in microseconds; 0: none, or off. */
+typedef struct {
+    const char *strategy; /* of requests that no endpoint's own strategy is for */
+    const char *affinity; /* as the directive would say it */
+    apr_int64_t rotations, retries, max_errors;
+    apr_interval_time_t deadline, wait, first_byte_timeout, idle_timeout;
+    apr_interval_time_t cooldown_min, cooldown_max, recover_min, recover_max, balance_interval;
+    apr_int64_t body_limit; /* bytes */
+    int stream_usage;
+    apipool_key_limits_t limits; /* of keys without their own; 0: none */
+} apipool_settings_info_t;
+
+typedef struct {
+    const char *name;
+    apr_uint32_t index;
+    apr_array_header_t *upstreams;          /* apipool_upstream_info_t, as configured */
+    apr_uint32_t keys[APIPOOL_STATE_COUNT]; /* by state */
+    apr_uint32_t in_flight;
+    apipool_numbers_snapshot_t numbers; /* of clients' requests */
+    apipool_settings_info_t settings;
+} apipool_pool_info_t;
+
+/* A minute or an hour of a pool. Sums, so that they can be added. */
+typedef struct {
+    apr_time_t at; /* when it begins */
+    apr_uint64_t requests, errors;
+    apr_uint64_t prompt, completion;
+    double first_byte_ms, latency_ms; /* mean; -1 of none */
+} apipool_point_t;
+
+/* A client or model of a pool, or all that have no place of their own ("other"). */
+typedef struct {
+    const char *name;
+    apipool_numbers_snapshot_t numbers;
+} apipool_named_info_t;
+
+typedef struct {
+    const char *rule;      /* its id */
+    apr_uint64_t attempts; /* or requests, of a rule that allows none */
+} apipool_rule_info_t;
+
+/* --- Requests --- */
+
+typedef struct {
+    apr_uint64_t key; /* id */
+    const char *upstream, *rule;
+} apipool_attempt_info_t;
+
+typedef struct {
+    apr_uint64_t number; /* counts up from 1 */
+    apr_time_t at;
+    const char *pool, *client, *model, *endpoint; /* "" where there is none */
+    apr_uint64_t key;                             /* id of the last one tried; 0: none */
+    apr_uint32_t attempt_count;                   /* all, also those that are not listed */
+    apr_array_header_t *attempts;                 /* apipool_attempt_info_t, the first ones */
+    int status;
+    const char *outcome; /* "complete" and so on */
+    const char *usage;   /* "reported", "estimated" or "none" */
+    int streamed;
+    apipool_usage_t tokens;
+    double first_byte_ms, total_ms;
+} apipool_request_info_t;
+
+/* --- Keys --- */
+
+/* What is told of a key. It never holds the key. */
+typedef struct {
+    apr_uint64_t id;
+    char masked[APIPOOL_MASKED_SIZE];
+    const char *upstream, *label, *account; /* label and account are "" where there is none */
+    apr_uint32_t weight;
+    apipool_state_e state;
+    apr_time_t cooling_until, next_probe_at;
+    apr_time_t added_at, last_used_at;
+    apr_time_t last_error_at; /* with the next two */
+    int last_status;          /* 0: there was no answer */
+    const char *last_rule;    /* its id */
+    const char *last_message; /* what that rule means, a static sentence */
+    apr_uint32_t error_streak, in_flight;
+    apipool_numbers_snapshot_t numbers; /* of attempts */
+    apr_time_t balance_at;              /* when it was read, with the next two; 0: it was not */
+    double balance;
+    char currency[APIPOOL_CURRENCY_SIZE];
+    apipool_key_limits_t limits; /* its own; 0: the pool's */
+} apipool_key_info_t;
+
+/* Which keys of a pool. */
+typedef struct {
+    unsigned states;      /* 1 << state of each wanted one; 0: any */
+    const char *text;     /* in id, masked key, label or account, ignoring case; NULL: any */
+    const char *upstream; /* NULL: any */
+} apipool_key_filter_t;
+
+typedef enum {
+    APIPOOL_SORT_ADDED, /* the default */
+    APIPOOL_SORT_ID,
+    APIPOOL_SORT_LABEL,
+    APIPOOL_SORT_ACCOUNT,
+    APIPOOL_SORT_UPSTREAM,
+    APIPOOL_SORT_STATE,
+    APIPOOL_SORT_WEIGHT,
+    APIPOOL_SORT_IN_FLIGHT,
+    APIPOOL_SORT_REQUESTS,
+    APIPOOL_SORT_ERRORS,
+    APIPOOL_SORT_ERROR_STREAK,
+    APIPOOL_SORT_SUCCESS_RATE,
+    APIPOOL_SORT_RPM,
+    APIPOOL_SORT_RPD,
+    APIPOOL_SORT_TPM,
+    APIPOOL_SORT_TPD,
+    APIPOOL_SORT_TOTAL_TOKENS,
+    APIPOOL_SORT_BALANCE,
+    APIPOOL_SORT_LAST_USED,
+    APIPOOL_SORT_LATENCY,
+    APIPOOL_SORT_COUNT
+} apipool_key_sort_e;
+
+typedef struct {
+    apipool_key_filter_t filter;
+    apipool_key_sort_e sort;
+    int descending;
+    apr_uint32_t offset, limit;
+} apipool_key_query_t;
+
+/* What becomes of a key. */
+typedef enum {
+    APIPOOL_DO_EDIT,   /* what the edit says */
+    APIPOOL_DO_DELETE, /* requests in flight keep the copy that they have */
+    APIPOOL_DO_RESET,  /* cooldowns, errors in a row and the state that they led to are forgotten */
+    APIPOOL_DO_CHECK   /* its upstream is asked about it as soon as others have been */
+} apipool_key_action_e;
+
+typedef enum {
+    APIPOOL_SET_ENABLED = 1,
+    APIPOOL_SET_LABEL = 2,
+    APIPOOL_SET_WEIGHT = 4,
+    APIPOOL_SET_ACCOUNT = 8,
+    APIPOOL_SET_LIMITS = 16, /* all of them */
+    APIPOOL_SET_ALL = 31
+} apipool_key_set_e;
+
+typedef struct {
+    unsigned set; /* of apipool_key_set_e; the rest stays as it is */
+    int enabled;
+    const char *label; /* UTF-8, at most APIPOOL_LABEL_MAX bytes; "" takes it away */
+    apr_uint32_t weight;
+    const char *account; /* the same, APIPOOL_ACCOUNT_MAX */
+    apipool_key_limits_t limits;
+} apipool_key_edit_t;
+
+typedef struct {
+    apipool_key_action_e action;
+    apipool_key_edit_t edit; /* of APIPOOL_DO_EDIT */
+    const apr_uint64_t *ids; /* with id_count; or NULL: all that match the filter */
+    apr_size_t id_count;
+    apipool_key_filter_t filter;
+} apipool_key_change_t;
+
+typedef struct {
+    apr_uint32_t matched, done;
+    apr_array_header_t *done_ids; /* apr_uint64_t: for the audit line */
+    apr_array_header_t *failed;   /* apr_uint64_t: those of the given ids that the pool has not */
+} apipool_key_changed_t;
+
+typedef struct {
+    long line;          /* or number of the element of an array, from 1 */
+    const char *reason; /* static, without the key */
+} apipool_import_fault_t;
+
+typedef struct {
+    apr_uint32_t added, duplicates, updated; /* updated are duplicates of which something changed */
+    apr_array_header_t *ids;                 /* apr_uint64_t, of those added */
+    apr_array_header_t *invalid;             /* apipool_import_fault_t, the first 1000 */
+    apr_uint32_t invalid_count;
+} apipool_import_t;
+
+typedef struct {
+    int valid;       /* 1, 0, or -1: nobody can tell */
+    int has_balance; /* with the next two */
+    double balance;
+    char currency[APIPOOL_CURRENCY_SIZE];
+    const char *detail; /* what came of it, a sentence for operators */
+} apipool_check_t;
+
+/* --- Clients --- */
+
+/* A client of a server. Lists are of const char *; an empty one allows everything. */
+typedef struct {
+    const char *name;
+    int enabled;
+    apr_time_t expires_at; /* 0: never */
+    apr_array_header_t *pools, *models, *endpoints;
+    apr_uint32_t rpm, tpm, tokens_per_day; /* 0: no limit */
+    apr_time_t created_at, last_used_at;   /* not set by callers, as the rest */
+    apipool_numbers_snapshot_t numbers;
+} apipool_client_info_t;
+
+typedef enum {
+    APIPOOL_CLIENT_SET_ENABLED = 1,
+    APIPOOL_CLIENT_SET_EXPIRES_AT = 2,
+    APIPOOL_CLIENT_SET_POOLS = 4,
+    APIPOOL_CLIENT_SET_MODELS = 8,
+    APIPOOL_CLIENT_SET_ENDPOINTS = 16,
+    APIPOOL_CLIENT_SET_RPM = 32,
+    APIPOOL_CLIENT_SET_TPM = 64,
+    APIPOOL_CLIENT_SET_TOKENS_PER_DAY = 128,
+    APIPOOL_CLIENT_SET_ALL = 255
+} apipool_client_set_e;
+
+/* --- The table --- */
+
+/* Every function may be called by any thread of any child, waits for the locks that it needs and holds
+ * none when it returns. Those that change something return when the change is on disk; if it cannot be
+ * written nothing has changed, and *error is a sentence for operators. *error lies in p.
+ *
+ * Common results: APR_NOTFOUND: there is no such key or client. APR_ENOSPC: shared memory has no room for
+ * it. APR_EEXIST: the name is taken. Others: locks or disks that failed. */
+typedef struct {
+    /** Whether requests can be served: shared memory is there and its lock can be taken. Returns 1 or 0. */
     int (*healthy)(void);
+
     /**
-     * The level, on httpd's scale, at which all processes log what they do for requests; it only ever adds to
-     * what LogLevel asks for. Takes effect with the next request of each process. Any thread, no lock.
+     * The level, on httpd's scale, at which all processes log what they do for requests; it only ever adds
+     * to what LogLevel asks for. Takes effect with the next request of each process. No lock.
      * @return 0: as configured
      */
     int (*log_level)(void);
     void (*set_log_level)(int level);
+
+    /** The pools that a server sees, its own and the main server's: apr_array_header_t of
+     *  apipool_pool_info_t with name and index alone. */
+    apr_array_header_t *(*pools)(struct server_rec *s, apr_pool_t *p);
+
+    /** All of a pool of that list. O(keys), in small steps. */
+    apr_status_t (*pool)(struct server_rec *s, apr_uint32_t pool, apr_pool_t *p,
+                         apipool_pool_info_t *info);
+
+    /** The last 60 minutes by minute, or 24 hours by hour, oldest first: apipool_point_t. The last one is
+     *  not over. */
+    apr_status_t (*series)(apr_uint32_t pool, int by_hour, apr_pool_t *p,
+                           apr_array_header_t **points);
+
+    /** What was counted by model of a pool: apipool_named_info_t, the most tokens first. */
+    apr_status_t (*models)(apr_uint32_t pool, apr_pool_t *p, apr_array_header_t **models);
+
+    /** Verdicts by rule of a pool, those that came up: apipool_rule_info_t. */
+    apr_status_t (*rules)(apr_uint32_t pool, apr_pool_t *p, apr_array_header_t **rules);
+
+    /**
+     * The last requests, newest first: apipool_request_info_t.
+     * @param pools of which; apr_uint32_t, count of them
+     * @param limit how many at most
+     */
+    apr_status_t (*requests)(const apr_uint32_t *pools, int count, apr_uint32_t limit,
+                             apr_pool_t *p, apr_array_header_t **requests);
+
+    /**
+     * A page of a pool's keys. Copies what it sorts by, in small steps under the lock; O(keys).
+     * @param keys  result: apipool_key_info_t
+     * @param total result: how many match
+     */
+    apr_status_t (*keys)(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
+                         apr_array_header_t **keys, apr_uint32_t *total);
+
+    /** One key. O(1). */
+    apr_status_t (*key)(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
+                        apipool_key_info_t *info);
+
+    /** A whole key, NUL-terminated, for an operator who has said the password again; the caller wipes it. */
+    apr_status_t (*key_reveal)(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p, char **key);
+
+    /**
+     * Adds keys, as apipool_key_import reads them; of one that is there already, what is said of it replaces
+     * what was known. One generation of the store, whatever the number.
+     * @param upstream whose keys they are; NULL: the pool's first upstream. APR_NOTFOUND if it has none of
+     *                 that name
+     * @param text     len bytes
+     */
+    apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream, const char *text,
+                               apr_size_t len, apr_pool_t *p, apipool_import_t *result,
+                               const char **error);
+
+    /** Changes keys: all of them or none. */
+    apr_status_t (*key_change)(apr_uint32_t pool, const apipool_key_change_t *change, apr_pool_t *p,
+                               apipool_key_changed_t *result, const char **error);
+
+    /** Asks a key's upstream about it now, and waits for the answer, 30 seconds at most; the key's state
+     *  follows. */
+    apr_status_t (*key_check)(struct server_rec *s, apr_uint32_t pool, apr_uint64_t id,
+                              apr_pool_t *p, apipool_check_t *result);
+
+    /** The clients of a server, by name: apipool_client_info_t. */
+    apr_status_t (*clients)(struct server_rec *s, apr_pool_t *p, apr_array_header_t **clients);
+    apr_status_t (*client)(struct server_rec *s, const char *name, apr_pool_t *p,
+                           apipool_client_info_t *info);
+
+    /**
+     * Makes a client and its key. The key is told this once: only its digest is kept.
+     * @param key APIPOOL_CLIENT_KEY_SIZE bytes; the caller wipes it
+     */
+    apr_status_t (*client_create)(struct server_rec *s, const apipool_client_info_t *client,
+                                  apr_pool_t *p, char *key, const char **error);
+
+    /** Changes what set (of apipool_client_set_e) says to what client says. */
+    apr_status_t (*client_change)(struct server_rec *s, const char *name,
+                                  const apipool_client_info_t *client, unsigned set, apr_pool_t *p,
+                                  const char **error);
+    apr_status_t (*client_delete)(struct server_rec *s, const char *name, apr_pool_t *p,
+                                  const char **error);
+
+    /** 32 bytes that sessions are signed with: the same in all processes and after restarts. The caller wipes
+     *  them. */
+    apr_status_t (*session_secret)(unsigned char secret[32]);
+
+    /** Ends a session before its time, for all processes and after restarts. jti is its number. */
+    apr_status_t (*session_revoke)(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
+                                   const char **error);
+    int (*session_is_revoked)(apr_uint64_t jti);
+
+    /**
+     * Passwords that were wrong, by a hash of where they came from; over all processes.
+     * @return how long that address has to wait before the next password is looked at; 0: not at all
+     */
+    apr_interval_time_t (*login_wait)(apr_uint64_t address, apr_time_t now);
+
+    /** Tells what came of one that was looked at. */
+    void (*login_result)(apr_uint64_t address, int right, apr_time_t now);
+
+    /** Takes one of the places for viewers of events, of which there are max over all processes; 0: none is
+     *  left. Give it back. */
+    int (*viewer_enter)(int max);
+    void (*viewer_leave)(void);
 } apipool_api_t;
 
 #endif

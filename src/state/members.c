@@ -138,6 +138,20 @@ static int grow(apipool_segment_t *segment, apipool_group_t *g, arrays_t *arrays
     return complete;
 }
 
+/* Arrays double until they are large enough, and what they were stays free in between. */
+apr_size_t apipool_members_growth_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                         apr_uint32_t members)
+{
+    const apipool_group_t *g = &segment->groups[group];
+    apr_size_t size = g->size ? g->size : FIRST_SIZE, bytes = 0;
+    while (size < (apr_size_t)g->ordinals + members) {
+        size *= 2;
+        bytes += 3 * apipool_arena_block(size * sizeof(apr_uint32_t)) +
+                 APIPOOL_LANES * apipool_arena_block(apipool_bits_bytes((apr_uint32_t)size));
+    }
+    return bytes;
+}
+
 int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group)
 {
     apipool_group_t *g = &segment->groups[group];
@@ -225,6 +239,17 @@ static void leave_lane(apipool_segment_t *segment, apipool_group_t *g, apipool_s
     apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, 1);
 }
 
+void apipool_members_warm_locked(apipool_segment_t *segment, apr_uint32_t index)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    apipool_group_t *g = &segment->groups[slot->group];
+    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
+        if (slot->place[lane] != APIPOOL_NONE) {
+            leave_lane(segment, g, slot, index, lane);
+        }
+    }
+}
+
 void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
     apipool_slot_t *slot = &segment->slots[index];
@@ -234,14 +259,16 @@ void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t inde
     leave_heap(segment, g, slot, index);
     set_usable(segment, g, slot, 0);
     set_held(g, slot, 0);
-    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
-        if (slot->place[lane] != APIPOOL_NONE) {
-            leave_lane(segment, g, slot, index, lane);
-        }
-    }
+    apipool_members_warm_locked(segment, index);
     members[slot->ordinal] = g->spare;
     APIPOOL_FAULT("member-half-removed");
     g->spare = slot->ordinal;
+    slot->ordinal = APIPOOL_NONE;
+}
+
+int apipool_members_has_locked(const apipool_slot_t *slot)
+{
+    return slot->ordinal != APIPOOL_NONE;
 }
 
 /* The heap that a slot waits in. One that is lent to prove itself, or to a probe, waits for its return. */
@@ -267,6 +294,9 @@ void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t inde
     int proving = slot->state == APIPOOL_STATE_HALF_OPEN && slot->proving;
     apr_uint32_t heap_now = heap_for(slot);
 
+    if (!apipool_members_has_locked(slot)) {
+        return;
+    }
     set_usable(segment, g, slot, active && !full);
     set_held(g, slot, full || proving);
     leave_heap(segment, g, slot, index);
