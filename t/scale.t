@@ -125,7 +125,8 @@ sub slowest {
 }
 
 # Tells how slow requests were while statistics were saved and while they were not, on the same machine with the same
-# load; returns by how much the slowest ones differ.
+# load; returns by how much the slowest ones differ. Where requests are slow without saves as well, on a machine that is
+# busy with something else, that says nothing, and nothing is returned.
 sub what_saves_add {
     my ($httpd) = @_;
     my $watch = background(sub { saves($httpd) });
@@ -146,6 +147,10 @@ sub what_saves_add {
         $slowest{$name} = $slowest;
     }
     cmp_ok scalar @saves, '>=', 1, 'statistics were saved meanwhile';
+    if ($slowest{'between them'} > 20) {
+        diag 'this machine is too busy to tell what saves add';
+        return;
+    }
     return max(0, $slowest{'during saves'} - $slowest{'between them'});
 }
 
@@ -189,7 +194,7 @@ my ($count, $took) = map { $after->sum("apipool_store_save_seconds_$_") - $befor
     qw(count sum);
 is $after->sum('apipool_store_errors_total'), 0, '... without an error';
 figure('a save of statistics', $took / $count, 's', 1.5) if $count;
-figure('what a save adds to the slowest request', $added, 'ms', 20);
+figure('what a save adds to the slowest request', $added, 'ms', 20) if defined $added;
 
 my $begin = time;
 $httpd->stop;
