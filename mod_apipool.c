@@ -10,6 +10,7 @@
 #include "keyfile.h"
 #include "lasting.h"
 #include "link.h"
+#include "manage.h"
 #include "metrics.h"
 #include "outcome.h"
 #include "probe.h"
@@ -52,7 +53,19 @@ static void set_log_level(int level)
 }
 
 static const apipool_api_t api = {
-    .healthy = healthy, .log_level = log_level, .set_log_level = set_log_level};
+    .healthy = healthy,
+    .log_level = log_level,
+    .set_log_level = set_log_level,
+    .pools = apipool_manage_pools,
+    .pool = apipool_manage_pool,
+    .series = apipool_manage_series,
+    .models = apipool_manage_models,
+    .rules = apipool_manage_rules,
+    .requests = apipool_manage_requests,
+    .keys = apipool_manage_keys,
+    .key = apipool_manage_key,
+    .key_reveal = apipool_manage_key_reveal,
+};
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
