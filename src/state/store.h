@@ -7,6 +7,7 @@
 
 #include "disk.h"
 #include "pool.h"
+#include "sessions.h"
 
 /* Two databases in one folder. Keys are written whole whenever one is added, changed or removed, and the
  * change counts only when that is on disk. Statistics are written from time to time, when httpd stops, and
@@ -114,6 +115,7 @@ typedef struct {
     int (*key)(void *ctx, apipool_key_image_t *image);
     /** Gives the next key that is new; 0 when there is none left. */
     int (*new_key)(void *ctx, apipool_key_image_t *image);
+    const apipool_revoked_t *session; /* one that is ended */
     /** Makes the change in memory. */
     apr_status_t (*apply)(void *ctx);
     void *ctx;
