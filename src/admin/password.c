@@ -134,7 +134,6 @@ apipool_password_e apipool_password_check(const apipool_ask_t *ask, const char *
     request_rec *r = ask->r;
     unsigned char secret[APIPOOL_SECRET_SIZE];
     found_t found;
-    apr_time_t now = apr_time_now();
     apr_status_t rv = apipool_admin_api->session_secret(secret);
     apr_uint64_t place = rv == APR_SUCCESS ? place_of(r, secret) : 0;
     OPENSSL_cleanse(secret, sizeof(secret));
@@ -148,20 +147,19 @@ apipool_password_e apipool_password_check(const apipool_ask_t *ask, const char *
                       ask->conf->user_file);
         return APIPOOL_PASSWORD_UNREADABLE;
     }
-    *wait = apipool_admin_api->login_wait(place, now);
+    *wait = apipool_admin_api->login_wait(place, apr_time_now());
     if (*wait > 0) {
         return APIPOOL_PASSWORD_LATER;
     }
-    /* counted before the work is done, so that many at once do not pass together */
-    apipool_admin_api->login_result(place, 0, now);
-    if (!is_right(r, &found, user, password)) {
+    int right = is_right(r, &found, user, password);
+    apipool_admin_api->login_result(place, right, apr_time_now());
+    if (!right) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
                       APIPOOL_LOG(0114) "wrong password for %s%s%s from %s",
                       found.hash ? "user \"" : "a user that is not there", found.hash ? user : "",
                       found.hash ? "\"" : "", r->useragent_ip);
         return APIPOOL_PASSWORD_WRONG;
     }
-    apipool_admin_api->login_result(place, 1, now);
     *entry = fingerprint(r->pool, user, found.hash);
     return *entry ? APIPOOL_PASSWORD_RIGHT : APIPOOL_PASSWORD_UNREADABLE;
 }

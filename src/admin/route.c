@@ -136,10 +136,6 @@ static int may_have(apipool_ask_t *ask, int route, int *status)
                                       "APIPoolAdminAuth httpd and an authentication.");
         return 0;
     }
-    if (!apipool_admin_api->session_secret) {
-        *status = apipool_admin_error(r, HTTP_NOT_IMPLEMENTED, "not_yet", "Not yet.");
-        return 0;
-    }
     if (routes[route].role == APIPOOL_ROLE_NOBODY) {
         return 1;
     }

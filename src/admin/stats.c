@@ -50,6 +50,21 @@ static json_t *rule_objects(const apr_array_header_t *rules)
     return array;
 }
 
+/* How fast it goes now: the same numbers as the pool's own. */
+static apr_status_t add_rates(const apipool_ask_t *ask, json_t *object)
+{
+    apipool_pool_info_t info;
+    apr_status_t rv = apipool_admin_api->pool(ask->r->server, ask->pool, ask->r->pool, &info);
+    if (rv == APR_SUCCESS) {
+        json_object_set_new(object, "rpm", apipool_render_number(info.numbers.rpm));
+        json_object_set_new(object, "rpd", apipool_render_number(info.numbers.rpd));
+        json_object_set_new(object, "tpm", apipool_render_number(info.numbers.tpm));
+        json_object_set_new(object, "tpd", apipool_render_number(info.numbers.tpd));
+        json_object_set_new(object, "in_flight", json_integer(info.in_flight));
+    }
+    return rv;
+}
+
 int apipool_admin_stats_show(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
@@ -68,14 +83,18 @@ int apipool_admin_stats_show(apipool_ask_t *ask)
     if (rv == APR_SUCCESS) {
         rv = apipool_admin_api->rules(ask->pool, r->pool, &rules);
     }
+    json_t *object = json_pack("{s:s,s:i}", "range", ranges[by_hour], "step", by_hour ? 3600 : 60);
+    if (rv == APR_SUCCESS) {
+        rv = add_rates(ask, object);
+    }
     if (rv != APR_SUCCESS) {
+        json_decref(object);
         return apipool_admin_failed(r, rv, "statistics cannot be shown", NULL);
     }
-    return apipool_admin_reply(r, HTTP_OK,
-                               json_pack("{s:s,s:i,s:o,s:o,s:o}", "range", ranges[by_hour], "step",
-                                         by_hour ? 3600 : 60, "series", point_objects(points),
-                                         "models", model_objects(models), "rules",
-                                         rule_objects(rules)));
+    json_object_set_new(object, "series", point_objects(points));
+    json_object_set_new(object, "models", model_objects(models));
+    json_object_set_new(object, "rules", rule_objects(rules));
+    return apipool_admin_reply(r, HTTP_OK, object);
 }
 
 static json_t *attempt_objects(const apr_array_header_t *attempts)
