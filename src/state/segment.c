@@ -12,11 +12,11 @@
 #include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     12
+#define LAYOUT_VERSION     13
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
-#define ALIGNED(bytes) (((bytes) + 63) & ~(apr_size_t)63)
+#define ALIGNED(bytes) (((bytes) + APIPOOL_LINE - 1) & ~(apr_size_t)(APIPOOL_LINE - 1))
 
 /* Pages of the arena cost nothing until they are used: room for every key to be a long one. */
 static apr_size_t arena_size(apr_uint32_t capacity)
@@ -58,15 +58,21 @@ static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent)
     return at;
 }
 
+/* Where everything begins: APR puts a number of its own before the memory that it gives. */
+static char *base_of(apr_shm_t *shm)
+{
+    return (char *)ALIGNED((apr_size_t)apr_shm_baseaddr_get(shm));
+}
+
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
                                     const unsigned char *secret, apr_pool_t *pool)
 {
     offsets_t at = offsets_for(capacity, recent);
-    apr_status_t rv = apr_shm_create(shm, at.end, NULL, pool);
+    apr_status_t rv = apr_shm_create(shm, at.end + APIPOOL_LINE, NULL, pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    char *base = apr_shm_baseaddr_get(*shm);
+    char *base = base_of(*shm);
     apipool_header_t *header = (apipool_header_t *)base;
     memset(header, 0, sizeof(*header));
     memcpy(header->magic, magic, sizeof(magic));
@@ -100,7 +106,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
 apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
                                   apr_global_mutex_t *mutex, apr_pool_t *pool)
 {
-    char *base = apr_shm_baseaddr_get(shm);
+    char *base = base_of(shm);
     apipool_header_t *header = (apipool_header_t *)base;
     if (memcmp(header->magic, magic, sizeof(magic)) || header->version != LAYOUT_VERSION ||
         header->pool_size != sizeof(apipool_shared_pool_t) ||

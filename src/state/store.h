@@ -8,6 +8,7 @@
 #include "disk.h"
 #include "pool.h"
 #include "sessions.h"
+#include "keys.h"
 
 /* Two databases in one folder. Keys are written whole whenever one is added, changed or removed, and the
  * change counts only when that is on disk. Statistics are written from time to time, when httpd stops, and
@@ -103,6 +104,9 @@ typedef struct {
     apipool_key_limits_t limits;
     apr_time_t added_at;
 } apipool_key_image_t;
+
+/** Changes an image as apipool_pool_edit() would change the key. Its texts are the patch's then. */
+void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image);
 
 /* A change of what is kept: written down as part of the next generation, and made in memory when that is on
  * disk. What is NULL is left out. */

@@ -475,7 +475,7 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
         }
         for (apr_uint32_t i = 0; i < slots; i++) {
             scribble(&dice, segment->slots[i].place, sizeof(segment->slots[i].place));
-            scribble(&dice, &segment->slots[i].heap, 6 * sizeof(apr_uint32_t));
+            scribble(&dice, &segment->slots[i].heap, 6);
             scribble(&dice, &segment->slots[i].counts, sizeof(segment->slots[i].counts));
             segment->slots[i].ordinal = draw(&dice, 3) ? draw(&dice, 100) : 0xffffff;
         }
