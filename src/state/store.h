@@ -119,10 +119,10 @@ typedef struct {
     int (*key)(void *ctx, apipool_key_image_t *image);
     /** Gives the next key that is new; 0 when there is none left. */
     int (*new_key)(void *ctx, apipool_key_image_t *image);
-    const apipool_revoked_t *session; /* one that is ended */
     /** Makes the change in memory. */
     apr_status_t (*apply)(void *ctx);
     void *ctx;
+    const apipool_revoked_t *session; /* one that is ended by it */
 } apipool_store_change_t;
 
 /**
