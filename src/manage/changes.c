@@ -188,8 +188,10 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
                    .chosen = apr_hash_make(p),
                    .result = result,
                    .p = p};
-    apipool_store_change_t editing = {prepare, write_edited, NULL, apply_edit, &work};
-    apipool_store_change_t removing = {prepare, write_unless_chosen, NULL, apply_removal, &work};
+    apipool_store_change_t editing = {
+        .prepare = prepare, .key = write_edited, .apply = apply_edit, .ctx = &work};
+    apipool_store_change_t removing = {
+        .prepare = prepare, .key = write_unless_chosen, .apply = apply_removal, .ctx = &work};
 
     memset(result, 0, sizeof(*result));
     result->done_ids = apr_array_make(p, 16, sizeof(apr_uint64_t));

@@ -203,7 +203,11 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, 
                        .by_id = apr_hash_make(p),
                        .result = result};
     apipool_key_sink_t sink = {.on_key = take_key, .on_invalid = take_fault, .ctx = &import};
-    apipool_store_change_t change = {prepare, write_known, write_new, apply, &import};
+    apipool_store_change_t change = {.prepare = prepare,
+                                     .key = write_known,
+                                     .new_key = write_new,
+                                     .apply = apply,
+                                     .ctx = &import};
 
     memset(result, 0, sizeof(*result));
     result->ids = apr_array_make(p, 64, sizeof(apr_uint64_t));
