@@ -162,7 +162,8 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
     return rv;
 }
 
-/* Runs in the parent, when all children have ended or go on with what they have. */
+/* Runs in the parent, when all children have ended or go on with what they have; before pools within pconf go,
+ * since the store has one. */
 static apr_status_t save_at_end(void *server)
 {
     if (store && getpid() == parent) {
@@ -233,7 +234,7 @@ apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_serv
     if (rv != APR_SUCCESS) {
         return NULL;
     }
-    apr_pool_cleanup_register(pconf, main_server, save_at_end, apr_pool_cleanup_null);
+    apr_pool_pre_cleanup_register(pconf, main_server, save_at_end);
     return segment;
 }
 
