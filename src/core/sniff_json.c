@@ -108,21 +108,29 @@ static apr_size_t step_between(apipool_sniff_t *s, char c)
     return 1;
 }
 
+/* Whether a name goes on with these bytes; with a NUL among them none does. */
+static int goes_on(const char *name, const char *data, apr_size_t len)
+{
+    apr_size_t i = 0;
+    while (i < len && name[i] && name[i] == data[i]) {
+        i++;
+    }
+    return i == len;
+}
+
 static void emit(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     if (!s->of_name) {
         apipool_sniff_append(s, data, len, APIPOOL_SNIFF_TEXT_SIZE - 1);
         return;
     }
-    for (apr_size_t i = 0; i < len; i++, s->matched++) {
-        for (int k = 0; k < s->count; k++) {
-            apr_uint64_t bit = APR_UINT64_C(1) << k;
-            if (s->matching & bit &&
-                (data[i] == '\0' || s->wanted[k].name[s->matched] != data[i])) {
-                s->matching &= ~bit;
-            }
+    for (int k = 0; k < s->count; k++) {
+        apr_uint64_t bit = APR_UINT64_C(1) << k;
+        if (s->matching & bit && !goes_on(s->wanted[k].name + s->matched, data, len)) {
+            s->matching &= ~bit;
         }
     }
+    s->matched += len;
 }
 
 static void emit_code(apipool_sniff_t *s, unsigned code)
@@ -234,6 +242,16 @@ static void end_string(apipool_sniff_t *s, apr_off_t end)
     s->state = COLON;
 }
 
+/* Bytes before the next quote or backslash, as many as are worth to be looked at together. */
+static apr_size_t count_plain(const char *data, apr_size_t len)
+{
+    apr_size_t i = 0;
+    while (i < len && i < APIPOOL_SNIFF_TEXT_SIZE && data[i] != '"' && data[i] != '\\') {
+        i++;
+    }
+    return i;
+}
+
 /* Decodes as long as the outcome matters: a name that may be wanted, the first bytes of a value. */
 static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
@@ -260,8 +278,10 @@ static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t l
             i++;
         }
         else {
+            apr_size_t plain = count_plain(data + i, len - i);
             end_pair(s);
-            emit(s, data + i++, 1);
+            emit(s, data + i, plain);
+            i += plain;
         }
     }
     if (closed) {

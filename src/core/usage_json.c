@@ -147,6 +147,15 @@ static const struct {
  * which the caller passes over. */
 static inline const char *find_structure(const char *p, const char *end)
 {
+#ifdef __SSE2__
+    for (; end - p >= (int)sizeof(apipool_narrow_t); p += sizeof(apipool_narrow_t)) {
+        apipool_narrow_t bytes = *(const apipool_narrow_t *)p;
+        unsigned found = APIPOOL_NARROW_BITS((bytes == '"') | ((bytes | 0x26) == 0x7f));
+        if (found) {
+            return p + __builtin_ctz(found);
+        }
+    }
+#else
     const apr_uint64_t mask = ~APR_UINT64_C(0) / 255 * 0x26;
     for (; end - p >= 8; p += 8) {
         apr_uint64_t word = apipool_word(p);
@@ -156,6 +165,7 @@ static inline const char *find_structure(const char *p, const char *end)
             return p + __builtin_ctzll(found) / 8;
         }
     }
+#endif
     while (p < end && *p != '"' && (*p | 0x26) != 0x7f) {
         p++;
     }
@@ -486,11 +496,16 @@ static apr_int64_t *count_here(apipool_usage_scan_t *scan)
     return &scan->count[count];
 }
 
+static int is_of_number(char c)
+{
+    return (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
+}
+
 /* A number counts when something follows it: it may go on in bytes that never came. */
 static const char *read_number(apipool_usage_scan_t *scan, const char *p, const char *end)
 {
     const char *stop = p;
-    while (stop < end && memchr("0123456789.-+eE", *stop, 15)) {
+    while (stop < end && is_of_number(*stop)) {
         stop++;
     }
     if (scan->text_len != OVERLONG) {

@@ -33,6 +33,7 @@ typedef struct {
     apipool_sniff_body_e kind;
     apr_int64_t tokens; /* estimated; -1: not yet */
     int broke;          /* the client left inside of it */
+    int copying;        /* the last bucket is a copy, which may grow */
     apr_off_t inside;   /* where a member could be put in, of a JSON object */
 } apipool_body_t;
 

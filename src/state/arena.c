@@ -21,11 +21,6 @@ static int class_for(apr_size_t bytes)
     return order;
 }
 
-void *apipool_arena_at(const apipool_segment_t *segment, apipool_offset_t block)
-{
-    return segment->arena + block;
-}
-
 static apipool_offset_t *next_of(const apipool_segment_t *segment, apipool_offset_t block)
 {
     return apipool_arena_at(segment, block);

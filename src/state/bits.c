@@ -21,12 +21,6 @@ apr_size_t apipool_bits_bytes(apr_uint32_t size)
     return (word_count(size) + summary_count(size)) * sizeof(apr_uint64_t);
 }
 
-apipool_bits_t apipool_bits_view(void *memory, apr_uint32_t size)
-{
-    apipool_bits_t bits = {memory, (apr_uint64_t *)memory + word_count(size), size};
-    return bits;
-}
-
 static void summarise(apipool_bits_t bits, apr_uint32_t word)
 {
     apr_uint64_t bit = ONE << (word % 64);
@@ -57,11 +51,6 @@ void apipool_bits_put(apipool_bits_t bits, apr_uint32_t n, int present)
     apr_uint64_t bit = ONE << (n % 64);
     bits.words[n / 64] = present ? bits.words[n / 64] | bit : bits.words[n / 64] & ~bit;
     summarise(bits, n / 64);
-}
-
-int apipool_bits_has(apipool_bits_t bits, apr_uint32_t n)
-{
-    return bits.words[n / 64] >> (n % 64) & 1;
 }
 
 static apr_uint64_t common(const apr_uint64_t *a, const apr_uint64_t *b, apr_size_t i)
