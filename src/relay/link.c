@@ -60,6 +60,7 @@ int apipool_link_pre_connection(conn_rec *c, void *socket)
         return DECLINED;
     }
     current->fresh = 1;
+    current->timed_at = 0;
     apr_pool_pre_cleanup_register(c->pool, NULL, unplug);
     ap_add_input_filter_handle(read_handle, NULL, NULL, c);
     ap_add_output_filter_handle(write_handle, NULL, NULL, c);
@@ -91,9 +92,8 @@ static apr_time_t time_about(void)
 
 /* How long the next read or write may wait: for the first byte, or for the next one; and no longer than
  * the request's deadline as long as nothing has gone to the client. */
-static apr_interval_time_t patience(const apipool_attempt_t *attempt)
+static apr_interval_time_t patience(const apipool_attempt_t *attempt, apr_time_t now)
 {
-    apr_time_t now = time_about();
     apr_interval_time_t wait = attempt->idle_timeout;
     if (attempt->sent && !attempt->answering && !attempt->switching) {
         wait = attempt->first_byte_by - now;
@@ -105,10 +105,16 @@ static apr_interval_time_t patience(const apipool_attempt_t *attempt)
     return wait;
 }
 
-static apr_status_t set_timeout(const apipool_attempt_t *attempt, conn_rec *c)
+/* For as long as the clock has not ticked and the attempt has not got on, it stays set. */
+static apr_status_t set_timeout(apipool_attempt_t *attempt, conn_rec *c)
 {
-    apr_interval_time_t wait = patience(attempt);
+    apr_time_t now = time_about();
+    int stage = attempt->sent + attempt->answering + attempt->passing + attempt->switching;
     int socket;
+    if (now == attempt->timed_at && stage == attempt->timed_stage && !attempt->plug) {
+        return APR_SUCCESS;
+    }
+    apr_interval_time_t wait = patience(attempt, now);
     if (attempt->plug) {
         apr_os_sock_get(&socket, ap_get_conn_socket(c));
         plug_in(attempt->plug, socket);
@@ -116,7 +122,12 @@ static apr_status_t set_timeout(const apipool_attempt_t *attempt, conn_rec *c)
             return APR_ECONNABORTED;
         }
     }
-    return wait > 0 ? apr_socket_timeout_set(ap_get_conn_socket(c), wait) : APR_TIMEUP;
+    if (wait <= 0) {
+        return APR_TIMEUP;
+    }
+    attempt->timed_at = now;
+    attempt->timed_stage = stage;
+    return apr_socket_timeout_set(ap_get_conn_socket(c), wait);
 }
 
 /* Writes wait as long as reads do, a TLS handshake included, which happens on the first of them. Without
@@ -148,8 +159,7 @@ static int begins_with(const line_t *line, const char *text)
 
 static int is_dropped_name(const line_t *line)
 {
-    char first = line->start_len ? *line->start | 0x20 : '\0';
-    for (apr_size_t i = 0; (first == 's' || first == 'o') && i < DROPPED_COUNT; i++) {
+    for (apr_size_t i = 0; i < DROPPED_COUNT; i++) {
         if (begins_with(line, dropped_fields[i])) {
             return 1;
         }
@@ -157,14 +167,22 @@ static int is_dropped_name(const line_t *line)
     return 0;
 }
 
-/* Enough of a line to know its name: in most cases all of it lies in one bucket. */
+/* Whether it may be a status line, or a field that is dropped. Most are none. */
+static int is_of_interest(const line_t *line)
+{
+    char first = line->start_len ? *line->start | 0x20 : '\0';
+    return first == 'h' || first == 's' || first == 'o';
+}
+
+/* Enough of a line to know what it is. It may come in pieces: httpd looks at the first byte of the next line
+ * when it reads one. */
 static void add_to_start(line_t *line, const char *data, apr_size_t len)
 {
     if (!line->start_len) {
         line->start = data;
         line->start_len = len;
     }
-    else if (line->start_len < sizeof(line->copy)) {
+    else if (line->start_len < sizeof(line->copy) && is_of_interest(line)) {
         apr_size_t room = sizeof(line->copy) - line->start_len;
         room = len < room ? len : room;
         memmove(line->copy, line->start, line->start_len);
@@ -197,7 +215,7 @@ static int is_dropped(apipool_attempt_t *attempt, const line_t *line)
 {
     char first = line->start_len ? *line->start : '\0';
     if (!attempt->mid_line && first != ' ' && first != '\t') {
-        attempt->dropping_field = is_dropped_name(line);
+        attempt->dropping_field = is_of_interest(line) && is_dropped_name(line);
     }
     attempt->mid_line = !line->complete;
     attempt->switching |= first == 'H' && begins_with(line, "HTTP/1.1 101");

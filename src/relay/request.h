@@ -138,6 +138,8 @@ typedef struct {
     int mid_line;                     /* the last read ended inside a line of the head */
     int dropping_field;               /* that line is dropped, and its continuations with it */
     int switching;                    /* the status line says 101: what follows is a tunnel */
+    apr_time_t timed_at; /* when the connection's timeout was set, and at which stage */
+    int timed_stage;
 } apipool_attempt_t;
 
 /* What makes a request without a client: it goes to one upstream, with one key, once. What comes of it says

@@ -39,6 +39,7 @@ static inline int apipool_bits_has(apipool_bits_t bits, apr_uint32_t n)
  * The first number from that one on which is in both sets, APR_UINT32_MAX when there is none.
  * @param other NULL for a search in one set; else of the same size
  */
-apr_uint32_t apipool_bits_next(apipool_bits_t bits, const apipool_bits_t *other, apr_uint32_t from);
+apr_uint32_t apipool_bits_next(const apipool_bits_t *bits, const apipool_bits_t *other,
+                               apr_uint32_t from);
 
 #endif
