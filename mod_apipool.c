@@ -10,6 +10,7 @@
 #include "keyfile.h"
 #include "lasting.h"
 #include "link.h"
+#include "manage.h"
 #include "metrics.h"
 #include "outcome.h"
 #include "probe.h"
@@ -52,7 +53,22 @@ static void set_log_level(int level)
 }
 
 static const apipool_api_t api = {
-    .healthy = healthy, .log_level = log_level, .set_log_level = set_log_level};
+    .healthy = healthy,
+    .log_level = log_level,
+    .set_log_level = set_log_level,
+    .pools = apipool_manage_pools,
+    .pool = apipool_manage_pool,
+    .series = apipool_manage_series,
+    .models = apipool_manage_models,
+    .rules = apipool_manage_rules,
+    .requests = apipool_manage_requests,
+    .keys = apipool_manage_keys,
+    .key = apipool_manage_key,
+    .key_reveal = apipool_manage_key_reveal,
+    .key_import = apipool_manage_key_import,
+    .key_change = apipool_manage_key_change,
+    .key_check = apipool_manage_key_check,
+};
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
@@ -102,10 +118,16 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (apipool_pool_retire_all(segment) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    for (int i = 0; i < pools->nelts; i++) {
-        if (open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_t *), pconf, ptemp) != APR_SUCCESS) {
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
+    apr_status_t rv = apipool_lasting_hold(main_server, ptemp);
+    if (rv != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    for (int i = 0; rv == APR_SUCCESS && i < pools->nelts; i++) {
+        rv = open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_t *), pconf, ptemp);
+    }
+    apipool_lasting_release();
+    if (rv != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
     apipool_lasting_keep_keys(main_server, ptemp);
     apipool_verify_warn(pools);

@@ -188,7 +188,8 @@ typedef enum {
     APIPOOL_SET_LABEL = 2,
     APIPOOL_SET_WEIGHT = 4,
     APIPOOL_SET_ACCOUNT = 8,
-    APIPOOL_SET_LIMITS = 16 /* all of them */
+    APIPOOL_SET_LIMITS = 16, /* all of them */
+    APIPOOL_SET_ALL = 31
 } apipool_key_set_e;
 
 typedef struct {
@@ -324,8 +325,7 @@ typedef struct {
     /**
      * Adds keys, as apipool_key_import reads them; of one that is there already, what is said of it replaces
      * what was known. One generation of the store, whatever the number.
-     * @param upstream whose keys they are; NULL: the pool's first upstream. APR_NOTFOUND if it has none of
-     *                 that name
+     * @param upstream whose keys they are. APR_NOTFOUND if the pool has none of that name
      * @param text     len bytes
      */
     apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream, const char *text,

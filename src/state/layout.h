@@ -92,6 +92,7 @@ struct apipool_group_t {
     apipool_lane_t lanes[APIPOOL_LANES];
     apr_uint32_t unanswered;    /* its upstream failed the last probe */
     apr_uint32_t not_found;     /* probes in a row that it did not know what to do with */
+    apr_uint32_t checks_left;   /* ordinals that are looked at for keys to be checked */
     apr_uint32_t walked;        /* ordinals whose balance was looked at in this round */
     apr_time_t walked_since;    /* when the round began */
     apr_time_t refuses_usage;   /* until then its upstream is not asked for the usage of streams */
@@ -170,6 +171,7 @@ struct apipool_slot_t {
     unsigned char held;        /* counts among the group's held_up */
     unsigned char proving;     /* half open, and lent */
     unsigned char probing;     /* lent to a probe */
+    unsigned char check;       /* to be asked about out of its turn */
     unsigned char low;         /* out of quota for its balance alone */
     unsigned char spare;       /* is in the chain of spare ones */
     double success;            /* moving average */

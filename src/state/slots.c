@@ -7,6 +7,7 @@
 
 #include "arena.h"
 #include "fault.h"
+#include "health.h"
 #include "pool.h"
 
 /* With more leases than entries, which no httpd is likely to reach, some are held without a name and would
@@ -102,6 +103,7 @@ apr_uint32_t apipool_slot_take_locked(apipool_segment_t *segment)
     apr_uint32_t index = header->slots_spare;
     if (index != APIPOOL_NONE) {
         header->slots_spare = segment->slots[index].next;
+        header->spares--;
         APIPOOL_FAULT("slot-taken");
     }
     else if (header->slots_used < header->capacity) {
@@ -148,6 +150,7 @@ void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index)
         slot->spare = 1;
         slot->next = segment->header->slots_spare;
         segment->header->slots_spare = index;
+        segment->header->spares++;
     }
 }
 
@@ -155,7 +158,7 @@ void apipool_slot_rebuild_spare_locked(apipool_segment_t *segment)
 {
     apipool_header_t *header = segment->header;
     header->slots_spare = APIPOOL_NONE;
-    header->keys = 0;
+    header->spares = header->keys = 0;
     while (header->slots_used && is_nobodys(&segment->slots[header->slots_used - 1])) {
         header->slots_used--;
     }
@@ -256,4 +259,10 @@ apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot)
     return slot->state == APIPOOL_STATE_COOLING  ? slot->until[0]
            : slot->state == APIPOOL_STATE_ACTIVE ? 0
                                                  : slot->rests_until;
+}
+
+apipool_state_e apipool_slot_state(const apipool_slot_t *slot, apr_time_t now)
+{
+    int is_over = slot->state == APIPOOL_STATE_COOLING && slot->until[0] <= now;
+    return is_over ? apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED) : slot->state;
 }

@@ -6,7 +6,7 @@
 #include <apr_global_mutex.h>
 
 #include "disk.h"
-#include "pool.h"
+#include "keys.h"
 
 /* Two databases in one folder. Keys are written whole whenever one is added, changed or removed, and the
  * change counts only when that is on disk. Statistics are written from time to time, when httpd stops, and
@@ -88,16 +88,53 @@ int apipool_store_is_due(const apipool_store_t *store, apr_time_t now);
 /** Whether a failure to save is to be told: once a minute over all processes. */
 int apipool_store_may_complain(apipool_store_t *store, apr_time_t now);
 
+/* A key as it is written down. What it points to lives as long as the call that gets it. */
+typedef struct {
+    apr_uint32_t pool, group; /* indices */
+    apr_uint64_t id;
+    const char *key; /* len bytes; nobody changes them */
+    apr_size_t len;
+    const char *label;         /* "": none */
+    const char *account;       /* "": none, or only its hash is known */
+    apr_uint64_t account_hash; /* 0: none */
+    apr_uint32_t weight;
+    int enabled;
+    apipool_key_limits_t limits;
+    apr_time_t added_at;
+} apipool_key_image_t;
+
+/** Changes an image as apipool_pool_edit() would change the key. Its texts are the patch's then. */
+void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image);
+
+/* A change of what is kept: written down as part of the next generation, and made in memory when that is on
+ * disk. What is NULL is left out. */
+typedef struct {
+    /** Looks at what there is, which nobody else changes until the change is over.
+     *  @param changes set to 0 where nothing is to be done
+     *  @param error   a sentence, where the change is refused */
+    apr_status_t (*prepare)(void *ctx, int *changes, const char **error);
+    /** Changes what is written of a key that is there. Returns 0 if the key goes. */
+    int (*key)(void *ctx, apipool_key_image_t *image);
+    /** Gives the next key that is new; 0 when there is none left. */
+    int (*new_key)(void *ctx, apipool_key_image_t *image);
+    /** Makes the change in memory. */
+    apr_status_t (*apply)(void *ctx);
+    void *ctx;
+} apipool_store_change_t;
+
 /**
- * Changes keys so that it lasts: apply() changes the segment, and if the result cannot be written, undo()
- * takes it back. One at a time over all processes, so that nothing half done is ever written.
- * @param apply returns whether there is anything to be written, in *changed
- * @return what apply() or the writing returned
+ * Makes a change so that it lasts: any process. One at a time over all processes. If the one that makes it is
+ * killed in between, the next one to write makes memory what is on disk, so that no half of it is ever seen.
+ * @param error result when it fails: a sentence; nothing has changed then
+ * @return what prepare() or the writing returned
  */
-apr_status_t apipool_store_change(apipool_store_t *store,
-                                  apr_status_t (*apply)(void *ctx, int *changed),
-                                  void (*undo)(void *ctx), void *ctx, const char **error,
-                                  apr_pool_t *pool);
+apr_status_t apipool_store_change(apipool_store_t *store, const apipool_store_change_t *change,
+                                  const char **error, apr_pool_t *pool);
+
+/** Keeps all writers out, while keys are added that are saved afterwards: parent, for key files. What a
+ *  change that was cut off has left is put right first. */
+apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_pool_t *pool);
+void apipool_store_release(apipool_store_t *store);
 
 /* How saving goes, for metrics. */
 typedef struct {

@@ -245,6 +245,24 @@ static void tell_unused(void *server, const char *pool, const char *upstream, ap
                  pool, keys, upstream);
 }
 
+apr_status_t apipool_lasting_hold(server_rec *main_server, apr_pool_t *scratch)
+{
+    const char *error;
+    apr_status_t rv = store ? apipool_store_hold(store, &error, scratch) : APR_SUCCESS;
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+                     APIPOOL_LOG(0080) "key files cannot be imported: %s", error);
+    }
+    return rv;
+}
+
+void apipool_lasting_release(void)
+{
+    if (store) {
+        apipool_store_release(store);
+    }
+}
+
 void apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch)
 {
     const char *error;
@@ -274,6 +292,11 @@ apr_status_t apipool_lasting_enter(apr_pool_t *pchild)
         apipool_store_use(store, segment, store_mutex);
     }
     return rv;
+}
+
+apipool_segment_t *apipool_lasting_segment(void)
+{
+    return segment;
 }
 
 apipool_store_t *apipool_lasting_store(void)
