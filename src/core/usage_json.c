@@ -371,6 +371,30 @@ static void end_string(apipool_usage_scan_t *scan, const char *p, const char *en
     }
 }
 
+/* Of a string that does not matter, and most of an answer is one, only the end is looked for: a quote that no
+ * odd number of backslashes stands before. */
+static const char *skip_string(apipool_usage_scan_t *scan, const char *p, const char *end)
+{
+    while (p < end) {
+        const char *quote = memchr(p, '"', (apr_size_t)(end - p));
+        const char *stop = quote ? quote : end, *before = stop;
+        while (before > p && before[-1] == '\\') {
+            before--;
+        }
+        int escapes = (stop - before) % 2;
+        if (!quote) {
+            scan->escaped = (unsigned char)escapes;
+            break;
+        }
+        if (!escapes) {
+            end_string(scan, p, quote);
+            return quote + 1;
+        }
+        p = quote + 1;
+    }
+    return end;
+}
+
 /* Text with an escape in it is no name that matters, so it is only looked through for its end. */
 static const char *read_string(apipool_usage_scan_t *scan, const char *p, const char *end)
 {
@@ -378,26 +402,20 @@ static const char *read_string(apipool_usage_scan_t *scan, const char *p, const 
         scan->escaped = 0;
         p++;
     }
-    while (p < end) {
-        const char *stop = apipool_find_either(p, end, '"', '\\');
-        if (stop == end) {
-            if (scan->text_len != OVERLONG) {
-                keep_text(scan, p, stop);
-            }
-            break;
-        }
-        if (*stop == '"') {
-            end_string(scan, p, stop);
-            return stop + 1;
-        }
-        scan->text_len = OVERLONG;
-        if (end - stop < 2) {
-            scan->escaped = 1;
-            break;
-        }
-        p = stop + 2;
+    if (scan->text_len == OVERLONG) {
+        return skip_string(scan, p, end);
     }
-    return end;
+    const char *stop = apipool_find_either(p, end, '"', '\\');
+    if (stop == end) {
+        keep_text(scan, p, stop);
+        return end;
+    }
+    if (*stop == '"') {
+        end_string(scan, p, stop);
+        return stop + 1;
+    }
+    scan->text_len = OVERLONG;
+    return skip_string(scan, stop, end);
 }
 
 static const char *skip_container(apipool_usage_scan_t *scan, const char *p, const char *end)
