@@ -6,9 +6,8 @@
 #include <apr_global_mutex.h>
 
 #include "disk.h"
-#include "pool.h"
-#include "sessions.h"
 #include "keys.h"
+#include "sessions.h"
 
 /* Two databases in one folder. Keys are written whole whenever one is added, changed or removed, and the
  * change counts only when that is on disk. Statistics are written from time to time, when httpd stops, and
@@ -66,6 +65,9 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
 /** Names the segment that is saved from, and the lock of the one writer, which all processes share. */
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
                        apr_global_mutex_t *mutex);
+
+/** From now on requests are served while this process saves, which goes a bit slower for their sake: each child. */
+void apipool_store_share(apipool_store_t *store);
 
 /** Puts the keys that were read into the segment, and then their statistics: parent, at its first start. */
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,

@@ -9,13 +9,15 @@
 #include "store.h"
 #include "vault.h"
 
-#define APIPOOL_STORE_BATCH 32 /* slots that are copied under the lock at a time */
+#define APIPOOL_STORE_BATCH 64  /* slots that are copied under the lock at a time */
+#define APIPOOL_STORE_PAUSE 100 /* microseconds before the next ones, where requests are served */
 
 struct apipool_store_t {
     apipool_store_settings_t settings;
     apipool_folder_t *folder;
     apipool_segment_t *segment;
     apr_global_mutex_t *mutex;                 /* of the one writer */
+    int beside_requests;                       /* saves leave them room */
     unsigned char secret[APIPOOL_SECRET_SIZE]; /* wiped once the segment has it */
     apipool_vault_t vault;
 };
@@ -42,6 +44,10 @@ void apipool_saving_put(apipool_saving_t *saving, const char *key,
  *  lock is held for microseconds, and wiped when it is over. */
 apr_status_t apipool_saving_slots(apipool_saving_t *saving,
                                   void (*save)(apipool_saving_t *saving, int n));
+
+/** Copies bytes of the segment as they are at one moment. */
+apr_status_t apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of,
+                                 apr_size_t size);
 
 /** "k0123456789abcdef-89abcdef01234567": a key's id, and a hash of its pool. */
 #define APIPOOL_STORE_NAME_SIZE 40
