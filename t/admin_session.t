@@ -59,7 +59,6 @@ is sign_in(@$_)->error, '401 invalid_credentials', "not with @$_"
     ['mallory', 'wonderland'], ['alice:', 'wonderland'], ["alice\x{e4}", 'wonderland'];
 is sign_in('dave', 'password', undef, '/plain')->error, '401 invalid_credentials', 'entries that are not bcrypt are not taken';
 like $admin->{httpd}->log, qr/AP0112: user "dave" cannot sign in: the entry is not bcrypt; .*htpasswd -B/, '... which is said';
-like $admin->{httpd}->log, qr/AP0101: .*"dave" is not bcrypt/, '... at start as well';
 is sign_in('erin', 'x', undef, '/plain')->{status}, 200, '... while the others of that file are';
 
 is $admin->as(token => $token)->ask(DELETE => '/session')->{status}, 204, 'alice signs out';
@@ -137,8 +136,9 @@ is $admin->as(token => $token)->ask(GET => '/session')->{status}, 401, 'so does 
 unlink $users;
 is $admin->as(token => $token)->ask(GET => '/session')->{status}, 401, 'without the file there is no session';
 is sign_in('bob', 'builder')->{status}, 500, '... and no way to one, which is not the password\'s fault';
-spew($users, password_file(alice => 'wonderland', bob => 'builder'));
+spew($users, password_file(alice => 'looking-glass', bob => 'builder'));
 is $admin->as(token => $token)->ask(GET => '/session')->{status}, 200, 'the same entry, the same session';
+spew($users, password_file(alice => 'wonderland', bob => 'builder'));
 
 # --- Wrong passwords -----------------------------------------------------------------------------
 
@@ -194,8 +194,9 @@ my $log = $admin->{httpd}->log;
 for my $secret ($secret_key, 'wonderland', 'looking-glass', 'builder', $token, $signature) {
     is index($log, $secret), -1, 'the log holds no secret: ' . substr sha256_hex($secret), 0, 8;
 }
-like $log, qr/AP0120: audit: user "alice" from 192\.0\.2\.\d+: signed $_$/m, "signed $_ is written down" for qw(in out);
+like $log, qr/AP0120: audit: user "alice" from [0-9.]+: signed $_$/m, "signed $_ is written down" for qw(in out);
 $log =~ s/^.*AP0111: .*\n|^.*AP0112: .*\n|^.*AP0113: .*\n//gm;
-unlike $log, qr/exit signal|\[apipool(?:_admin)?:(?:error|crit|alert|emerg)\]/, 'nothing else went wrong inside';
+my @faults = grep {/exit signal|\[apipool(?:_admin)?:(?:error|crit|alert|emerg)\]/} split /\n/, $log;
+is_deeply \@faults, [], 'nothing else went wrong inside';
 
 done_testing;

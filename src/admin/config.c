@@ -222,11 +222,17 @@ static void warn_of_unusable(server_rec *s)
     }
 }
 
+void apipool_admin_warn(server_rec *main_server)
+{
+    for (server_rec *s = main_server; s; s = s->next) {
+        warn_of_unusable(s);
+    }
+}
+
 int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server)
 {
     const void *inherited = ap_get_module_config(main_server->module_config, &apipool_admin_module);
     for (server_rec *s = main_server; s; s = s->next) {
-        warn_of_unusable(s);
         if (s != main_server &&
             ap_get_module_config(s->module_config, &apipool_admin_module) == inherited) {
             continue;
