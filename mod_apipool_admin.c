@@ -4,6 +4,7 @@
 #include "src/admin/admin.h"
 
 #include <ap_provider.h>
+#include <http_core.h>
 
 /* check_config, so that httpd -t says it too */
 static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
