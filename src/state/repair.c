@@ -190,6 +190,7 @@ int apipool_repair_locked(apipool_segment_t *segment)
     apipool_account_mend_locked(segment);
     apipool_names_mend_locked(&segment->names);
     apipool_recent_mend_locked(&segment->recent);
+    apipool_clients_mend_locked(&segment->clients);
     APIPOOL_FAULT("repair-half-done");
     if (!keep_long_keys(segment)) {
         return 0;

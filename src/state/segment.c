@@ -12,7 +12,7 @@
 #include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     9
+#define LAYOUT_VERSION     10
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
@@ -34,11 +34,11 @@ static apr_uint32_t heads_for(apr_uint32_t capacity)
 }
 
 typedef struct {
-    apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, heads, slots,
-        arena, end;
+    apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, clients,
+        heads, slots, arena, end;
 } offsets_t;
 
-static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent)
+static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent, apr_uint32_t clients)
 {
     offsets_t at;
     at.pools = ALIGNED(sizeof(apipool_header_t));
@@ -50,7 +50,8 @@ static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent)
     at.stats = at.waiters + ALIGNED(APIPOOL_WAITERS_MAX * sizeof(apipool_waiter_t));
     at.names = at.stats + ALIGNED(APIPOOL_POOLS_MAX * sizeof(apipool_pool_stats_t));
     at.recent = at.names + ALIGNED(apipool_names_bytes(APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX));
-    at.heads = at.recent + ALIGNED(apipool_recent_bytes(recent));
+    at.clients = at.recent + ALIGNED(apipool_recent_bytes(recent));
+    at.heads = at.clients + ALIGNED(apipool_clients_bytes(clients));
     at.slots = at.heads + ALIGNED(heads_for(capacity) * sizeof(apr_uint32_t));
     at.arena = at.slots + ALIGNED(capacity * sizeof(apipool_slot_t));
     at.end = at.arena + arena_size(capacity);
@@ -58,9 +59,10 @@ static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent)
 }
 
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
-                                    const unsigned char *secret, apr_pool_t *pool)
+                                    apr_uint32_t clients, const unsigned char *secret,
+                                    apr_pool_t *pool)
 {
-    offsets_t at = offsets_for(capacity, recent);
+    offsets_t at = offsets_for(capacity, recent, clients);
     apr_status_t rv = apr_shm_create(shm, at.end, NULL, pool);
     if (rv != APR_SUCCESS) {
         return rv;
@@ -75,6 +77,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->slot_size = sizeof(apipool_slot_t);
     header->capacity = capacity;
     header->recent = recent;
+    header->clients = clients;
     header->heads = heads_for(capacity);
     header->holders_free = APIPOOL_NONE;
     header->waiters_free = APIPOOL_NONE;
@@ -105,7 +108,7 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
         header->slot_size != sizeof(apipool_slot_t)) {
         return APR_EINVAL;
     }
-    offsets_t at = offsets_for(header->capacity, header->recent);
+    offsets_t at = offsets_for(header->capacity, header->recent, header->clients);
     apipool_segment_t *segment = apr_palloc(pool, sizeof(*segment));
     segment->header = header;
     segment->pools = (apipool_shared_pool_t *)(base + at.pools);
@@ -117,6 +120,7 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     segment->stats = (apipool_pool_stats_t *)(base + at.stats);
     segment->names = apipool_names_view(base + at.names, APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX);
     segment->recent = apipool_recent_view(base + at.recent, header->recent);
+    segment->clients = apipool_clients_view(base + at.clients, header->clients);
     segment->heads = (apr_uint32_t *)(base + at.heads);
     segment->slots = (apipool_slot_t *)(base + at.slots);
     segment->arena = base + at.arena;

@@ -17,7 +17,7 @@
 typedef struct {
     apr_shm_t *shm;
     apr_global_mutex_t *mutex, *store_mutex;
-    apr_uint32_t capacity, recent;
+    apr_uint32_t capacity, recent, clients;
     int filled; /* from the store */
     apipool_store_kept_t kept;
 } retained_t;
@@ -88,6 +88,7 @@ static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server
         retained->capacity = stored;
     }
     retained->recent = apipool_config_recent(s);
+    retained->clients = apipool_config_client_capacity(s);
     if (store) {
         memcpy(secret, apipool_store_secret(store), sizeof(secret));
     }
@@ -95,7 +96,7 @@ static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server
         return APR_EGENERAL;
     }
     apr_status_t rv = apipool_segment_create(&retained->shm, retained->capacity, retained->recent,
-                                             secret, s->process->pool);
+                                             retained->clients, secret, s->process->pool);
     OPENSSL_cleanse(secret, sizeof(secret));
     return rv == APR_SUCCESS ? apipool_segment_view(&segment, retained->shm, retained->mutex, pconf)
                              : rv;
@@ -104,6 +105,7 @@ static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server
 static void warn_of_sizes(const retained_t *retained, server_rec *s)
 {
     apr_uint32_t capacity = apipool_config_capacity(s), recent = apipool_config_recent(s);
+    apr_uint32_t clients = apipool_config_client_capacity(s);
     if (retained->capacity != capacity) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
@@ -116,6 +118,12 @@ static void warn_of_sizes(const retained_t *retained, server_rec *s)
             APIPOOL_LOG(0046) "APIPoolRecent %u takes effect after a full stop; until then "
                               "it stays %u",
             recent, retained->recent);
+    }
+    if (retained->clients != clients) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0110) "APIPoolClientCapacity %u takes effect after a full stop; "
+                                       "until then it stays %u",
+                     clients, retained->clients);
     }
 }
 
