@@ -9,7 +9,7 @@
 
 #include "layout.h"
 #include "members.h"
-#include "pool.h"
+#include "keys.h"
 
 /* bench/select [ROUNDS]
  *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The contract between mod_apipool and mod_apipool_admin: version, names, snapshots, one table of functions. */
+ * The contract between mod_apipool and mod_apipool_admin: version, names, snapshots, a table of functions. */
 #ifndef MOD_APIPOOL_H
 #define MOD_APIPOOL_H
 

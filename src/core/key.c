@@ -130,11 +130,30 @@ static const char *read_limits(const json_t *limits, apipool_key_limits_t *out)
                : "\"limits\" is not an object of whole numbers above 0";
 }
 
+int apipool_key_text_is_fit(const char *text, apr_size_t len, apr_size_t max)
+{
+    for (apr_size_t i = 0; i < len; i++) {
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+            return 0;
+        }
+    }
+    return len <= max;
+}
+
+/* A short text, or absent. */
+static int is_text(const json_t *value, apr_size_t max)
+{
+    return !value || json_is_null(value) ||
+           (json_is_string(value) &&
+            apipool_key_text_is_fit(json_string_value(value), json_string_length(value), max));
+}
+
 /* What an object says of a key besides the key. Returns what is wrong with it, or NULL. */
 static const char *read_attributes(const json_t *object, apipool_key_item_t *item)
 {
     const json_t *flag = json_object_get(object, "enabled");
     const json_t *account = json_object_get(object, "account");
+    const json_t *label = json_object_get(object, "label");
     if (flag && !json_is_boolean(flag)) {
         return "\"enabled\" is neither true nor false";
     }
@@ -142,10 +161,14 @@ static const char *read_attributes(const json_t *object, apipool_key_item_t *ite
     if (!read_count(object, "weight", APIPOOL_WEIGHT_MAX, &item->weight)) {
         return "\"weight\" is not a whole number from 1 to 1000";
     }
-    if (account && !json_is_string(account) && !json_is_null(account)) {
-        return "\"account\" is not a string";
+    if (!is_text(account, APIPOOL_ACCOUNT_MAX)) {
+        return "\"account\" is not a string of at most 64 bytes without control characters";
+    }
+    if (!is_text(label, APIPOOL_LABEL_MAX)) {
+        return "\"label\" is not a string of at most 120 bytes without control characters";
     }
     item->account = json_string_value(account);
+    item->label = json_string_value(label);
     return read_limits(json_object_get(object, "limits"), &item->limits);
 }
 

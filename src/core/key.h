@@ -13,8 +13,8 @@
 #define APIPOOL_WEIGHT_MAX  1000
 #define APIPOOL_LABEL_MAX   120 /* bytes of UTF-8 */
 #define APIPOOL_ACCOUNT_MAX 64  /* the same */
-#define APIPOOL_ID_SIZE     17 /* 16 hex digits and the terminating NUL */
-#define APIPOOL_MASKED_SIZE 12 /* 4 bytes, an ellipsis of 3, 4 bytes, NUL */
+#define APIPOOL_ID_SIZE     17  /* 16 hex digits and the terminating NUL */
+#define APIPOOL_MASKED_SIZE 12  /* 4 bytes, an ellipsis of 3, 4 bytes, NUL */
 
 /* What a key may be used for at most; 0: no limit of that kind. Requests and tokens per minute and day. */
 typedef struct {
@@ -28,7 +28,9 @@ typedef struct {
     apr_size_t len;
     int enabled;                 /* 0 only where it said "enabled": false */
     apr_uint32_t weight;         /* 1 to APIPOOL_WEIGHT_MAX; 0: not said */
-    const char *account;         /* whose keys share limits and balance; NULL: not said */
+    const char *label;           /* at most APIPOOL_LABEL_MAX bytes; NULL: not said */
+    const char *account;         /* whose keys share limits and balance; NULL: not said. At most
+                                    APIPOOL_ACCOUNT_MAX bytes */
     apipool_key_limits_t limits; /* 0: not said */
 } apipool_key_item_t;
 
@@ -50,11 +52,15 @@ const char *apipool_key_check(const char *key, apr_size_t len);
 
 /**
  * Reads keys separated by newlines or commas, or a JSON array of strings or of objects with "key"
- * and optional "enabled", "weight", "account" and "limits"; other members are ignored. Blanks around a
- * key are trimmed, empty items and lines starting with '#' are skipped, a leading byte order mark is
+ * and optional "enabled", "label", "weight", "account" and "limits"; other members are ignored. Blanks
+ * around a key are trimmed, empty items and lines starting with '#' are skipped, a leading byte order mark is
  * ignored. Invalid items are told to on_invalid and do not stop the rest.
  */
 void apipool_key_import(const char *text, apr_size_t len, const apipool_key_sink_t *sink);
+
+/** Whether a label, or the name of an account, may be kept: UTF-8 as JSON has it, of at most max bytes,
+ *  without control characters. */
+int apipool_key_text_is_fit(const char *text, apr_size_t len, apr_size_t max);
 
 /**
  * The id of a key: the first 64 bits of HMAC-SHA-256 (RFC 2104, FIPS 180-4) under the secret.

@@ -4,6 +4,8 @@
 
 #include <openssl/crypto.h>
 
+#include "keys.h"
+
 typedef struct {
     apipool_segment_t *segment;
     apr_uint32_t group;

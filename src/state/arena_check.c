@@ -30,6 +30,7 @@ static void add_used(const apipool_segment_t *segment, found_t *found)
 {
     for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
         add(found, segment->slots[i].secret_off, segment->slots[i].secret_len);
+        add(found, segment->slots[i].text_off, segment->slots[i].text_len);
     }
     for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
         const apipool_group_t *g = &segment->groups[i];

@@ -144,12 +144,18 @@ struct apipool_queue_t {
 
 enum { APIPOOL_RPM, APIPOOL_RPD, APIPOOL_TPM, APIPOOL_TPD, APIPOOL_WINDOWS };
 
+/* Without an id it is no key's: that was removed. Requests that had it then still have it until they end,
+ * and then it is spare. */
 struct apipool_slot_t {
     apr_uint64_t id;
     apr_uint64_t account; /* hash of its name; 0: none */
     apr_uint32_t pool, group;
-    apr_uint32_t next;    /* in the chain of its head */
-    apr_uint32_t ordinal; /* in its group */
+    apr_uint32_t next;    /* in the chain of its head, or of spare ones */
+    apr_uint32_t ordinal; /* in its group; APIPOOL_NONE: it has none */
+    apr_uint32_t spare;   /* is in the chain of spare ones */
+    apr_uint32_t text_len;
+    apipool_offset_t
+        text_off; /* its label and its account's name, each with NUL; 0: it has neither */
     apr_uint32_t secret_len;
     apr_uint32_t in_flight;
     apipool_offset_t secret_off; /* where a long key lies; 0 when inline */

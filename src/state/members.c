@@ -225,6 +225,17 @@ static void leave_lane(apipool_segment_t *segment, apipool_group_t *g, apipool_s
     apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, 1);
 }
 
+void apipool_members_warm_locked(apipool_segment_t *segment, apr_uint32_t index)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    apipool_group_t *g = &segment->groups[slot->group];
+    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
+        if (slot->place[lane] != APIPOOL_NONE) {
+            leave_lane(segment, g, slot, index, lane);
+        }
+    }
+}
+
 void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
     apipool_slot_t *slot = &segment->slots[index];
@@ -234,14 +245,16 @@ void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t inde
     leave_heap(segment, g, slot, index);
     set_usable(segment, g, slot, 0);
     set_held(g, slot, 0);
-    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
-        if (slot->place[lane] != APIPOOL_NONE) {
-            leave_lane(segment, g, slot, index, lane);
-        }
-    }
+    apipool_members_warm_locked(segment, index);
     members[slot->ordinal] = g->spare;
     APIPOOL_FAULT("member-half-removed");
     g->spare = slot->ordinal;
+    slot->ordinal = APIPOOL_NONE;
+}
+
+int apipool_members_has_locked(const apipool_slot_t *slot)
+{
+    return slot->ordinal != APIPOOL_NONE;
 }
 
 /* The heap that a slot waits in. One that is lent to prove itself, or to a probe, waits for its return. */
@@ -267,6 +280,9 @@ void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t inde
     int proving = slot->state == APIPOOL_STATE_HALF_OPEN && slot->proving;
     apr_uint32_t heap_now = heap_for(slot);
 
+    if (!apipool_members_has_locked(slot)) {
+        return;
+    }
     set_usable(segment, g, slot, active && !full);
     set_held(g, slot, full || proving);
     leave_heap(segment, g, slot, index);

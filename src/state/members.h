@@ -18,13 +18,19 @@ void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, 
 /** Takes a slot out of its group. Its cooldowns for single models end. */
 void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t index);
 
-/** Puts a slot where its state, its requests in flight and until[0] ask for; all may have changed since.
- *  O(log waiting) to and from a heap, else O(1). */
+/** Whether a slot is in a group: one whose key was removed is not. */
+int apipool_members_has_locked(const apipool_slot_t *slot);
+
+/** Puts a slot where its state, its requests in flight and until[0] ask for; all may have changed since;
+ *  one that is in no group stays there. O(log waiting) to and from a heap, else O(1). */
 void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t index);
 
 /** The lane that holds a model's cooldowns; 0 where there are none. */
 apr_uint32_t apipool_members_lane_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                          apr_uint64_t model);
+
+/** Ends a slot's cooldowns for single models. */
+void apipool_members_warm_locked(apipool_segment_t *segment, apr_uint32_t index);
 
 /** Lets a slot cool for one model alone, never shorter than it does. Returns the lane, or 0 when there is
  *  no memory left for it. */

@@ -208,6 +208,11 @@ const char *apipool_repair_check_members_locked(const apipool_segment_t *segment
         fault = check_arrays(segment, &segment->groups[i]);
     }
     for (apr_uint32_t i = 0; !fault && i < header->slots_used; i++) {
+        if (!segment->slots[i].id) {
+            fault = apipool_members_has_locked(&segment->slots[i]) ? "a removed key is in a group"
+                                                                   : NULL;
+            continue;
+        }
         apr_uint32_t group = segment->slots[i].group;
         fault = group < header->groups_used && segment->slots[i].pool == segment->groups[group].pool
                     ? check_member(segment, i, &counts[group])

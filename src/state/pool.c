@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The keys of all pools: adding them, counting them, and what a process that ended held. */
+ * The pools: finding them, counting their keys, and what a process that ended held. */
 #include "pool.h"
 
 #include <apr_strings.h>
 #include <string.h>
 
-#include "fault.h"
 #include "members.h"
 #include "queue.h"
 #include "slots.h"
@@ -109,122 +108,6 @@ apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, c
     return rv;
 }
 
-static apr_uint32_t *head_of(apipool_segment_t *segment, apr_uint64_t id)
-{
-    return &segment->heads[id & (segment->header->heads - 1)];
-}
-
-apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t pool,
-                                      apr_uint64_t id)
-{
-    apr_uint32_t i = *head_of(segment, id);
-    while (i != APIPOOL_NONE && (segment->slots[i].id != id || segment->slots[i].pool != pool)) {
-        i = segment->slots[i].next;
-    }
-    return i;
-}
-
-/* Returns whether anything is other than before. */
-static int describe(apipool_slot_t *slot, const apipool_key_item_t *item)
-{
-    const apipool_key_limits_t *said = &item->limits, before = slot->limits;
-    apr_uint32_t weight = slot->weight;
-    apr_uint64_t account = slot->account;
-    slot->weight = item->weight ? item->weight : slot->weight;
-    slot->account = item->account ? apipool_hash(item->account) : slot->account;
-    slot->limits.rpm = said->rpm ? said->rpm : slot->limits.rpm;
-    slot->limits.rpd = said->rpd ? said->rpd : slot->limits.rpd;
-    slot->limits.tpm = said->tpm ? said->tpm : slot->limits.tpm;
-    slot->limits.tpd = said->tpd ? said->tpd : slot->limits.tpd;
-    slot->limits.concurrency = said->concurrency ? said->concurrency : slot->limits.concurrency;
-    return slot->weight != weight || slot->account != account ||
-           memcmp(&slot->limits, &before, sizeof(before)) != 0;
-}
-
-static apipool_added_e update_locked(apipool_segment_t *segment, apr_uint32_t group,
-                                     apr_uint32_t index, const apipool_key_item_t *item)
-{
-    if (segment->slots[index].group != group) {
-        if (!apipool_members_reserve_locked(segment, group)) {
-            return APIPOOL_FULL;
-        }
-        apipool_members_remove_locked(segment, index);
-        APIPOOL_FAULT("move-in-neither");
-        segment->slots[index].failed_streak = 0; /* counted against the others of its group */
-        segment->slots[index].round = 0;
-        apipool_members_add_locked(segment, group, index);
-        segment->header->changes++;
-    }
-    segment->header->changes += (apr_uint64_t)describe(&segment->slots[index], item);
-    return APIPOOL_DUPLICATE;
-}
-
-static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint64_t id,
-                                  const apipool_key_item_t *item, apr_time_t now)
-{
-    apipool_header_t *header = segment->header;
-    apr_uint32_t pool = segment->groups[group].pool;
-    apr_uint32_t index = apipool_pool_find_locked(segment, pool, id);
-
-    if (index != APIPOOL_NONE) {
-        return update_locked(segment, group, index, item);
-    }
-    index = header->slots_used;
-    if (index == header->capacity || !apipool_members_reserve_locked(segment, group)) {
-        return APIPOOL_FULL;
-    }
-    apipool_slot_t *slot = &segment->slots[index];
-    if (!apipool_slot_store_secret_locked(segment, slot, item->key, item->len)) {
-        return APIPOOL_FULL;
-    }
-    slot->id = id;
-    slot->pool = pool;
-    slot->state = item->enabled ? APIPOOL_STATE_ACTIVE : APIPOOL_STATE_DISABLED;
-    slot->added_at = now;
-    slot->weight = 1;
-    slot->success = 1;
-    describe(slot, item);
-    APIPOOL_FAULT("add-unlinked");
-    slot->next = *head_of(segment, id);
-    *head_of(segment, id) = index;
-    APIPOOL_FAULT("add-half-linked");
-    apipool_members_add_locked(segment, group, index);
-    header->changes++;
-    APIPOOL_FAULT("add-uncounted");
-    APIPOOL_IN_ORDER(); /* from here on there is one more */
-    header->slots_used++;
-    return APIPOOL_ADDED;
-}
-
-apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
-                              const apipool_key_item_t *item, apr_time_t now,
-                              apipool_added_e *added)
-{
-    apr_uint64_t id = apipool_key_id(segment->header->secret, item->key, item->len);
-    apr_status_t rv = id ? apipool_segment_lock(segment) : APR_EGENERAL;
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    *added = add_locked(segment, group, id, item, now);
-    apipool_segment_unlock(segment);
-    return APR_SUCCESS;
-}
-
-apr_status_t apipool_pool_set_account(apipool_segment_t *segment, apr_uint32_t pool,
-                                      apr_uint64_t id, apr_uint64_t account)
-{
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    apr_uint32_t index = apipool_pool_find_locked(segment, pool, id);
-    if (index != APIPOOL_NONE) {
-        segment->slots[index].account = account;
-    }
-    apipool_segment_unlock(segment);
-    return APR_SUCCESS;
-}
-
 int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group, apr_time_t now)
 {
     return __atomic_load_n(&segment->groups[group].refuses_usage, __ATOMIC_RELAXED) > now;
@@ -295,9 +178,11 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
     }
     for (apr_uint32_t i = 0; i < segment->header->holders_used; i++) {
         if (segment->holders[i].process == process) {
-            give_back(&segment->slots[segment->holders[i].slot], segment->holders[i].purpose);
-            apipool_members_settle_locked(segment, segment->holders[i].slot);
+            apr_uint32_t index = segment->holders[i].slot;
+            give_back(&segment->slots[index], segment->holders[i].purpose);
+            apipool_members_settle_locked(segment, index);
             apipool_slot_let_go_locked(segment, i);
+            apipool_slot_reuse_locked(segment, index);
         }
     }
     apipool_queue_reclaim_locked(segment, process);
@@ -316,6 +201,7 @@ apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
         segment->slots[i].proving = 0;
         segment->slots[i].probing = 0;
         apipool_members_settle_locked(segment, i);
+        apipool_slot_reuse_locked(segment, i);
     }
     segment->header->holders_used = 0;
     segment->header->holders_free = APIPOOL_NONE;

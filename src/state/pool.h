@@ -34,20 +34,6 @@ apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, c
 /** A number that stands for a text: 64 bits of FNV-1a, never 0 but for an empty text. Pure. */
 apr_uint64_t apipool_hash(const char *text);
 
-typedef enum {
-    APIPOOL_ADDED,
-    APIPOOL_DUPLICATE, /* already there; moved to the given group if it was in another */
-    APIPOOL_FULL       /* no slot or no room for a long key */
-} apipool_added_e;
-
-/**
- * Adds a key that apipool_key_check accepts. Of one that is there already, what the item says of weight,
- * account and limits replaces what was known. O(1) amortised; a group's arrays are copied when they grow.
- */
-apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
-                              const apipool_key_item_t *item, apr_time_t now,
-                              apipool_added_e *added);
-
 /* A key lent to one attempt. The secret is a copy: wipe it with apipool_lease_wipe. */
 typedef struct {
     apr_uint32_t slot;
@@ -189,14 +175,6 @@ apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_
                                    int is_stream);
 void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, int is_stream,
                              apipool_habit_e habit);
-
-/** Puts a key of a pool into an account, by the hash of its name; 0: into none. */
-apr_status_t apipool_pool_set_account(apipool_segment_t *segment, apr_uint32_t pool,
-                                      apr_uint64_t id, apr_uint64_t account);
-
-/** The slot of a pool's key, or APIPOOL_NONE; call with the lock held. */
-apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t pool,
-                                      apr_uint64_t id);
 
 /** Gives back the leases and places in line of a process that ended without doing so: parent. */
 apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process);

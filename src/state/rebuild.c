@@ -106,7 +106,7 @@ static int add_the_homeless(apipool_segment_t *segment)
 {
     for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
         apipool_slot_t *slot = &segment->slots[i];
-        if (slot->ordinal != APIPOOL_NONE) {
+        if (!slot->id || slot->ordinal != APIPOOL_NONE) {
             continue;
         }
         if (!apipool_members_reserve_locked(segment, slot->group)) {
@@ -138,7 +138,9 @@ int apipool_members_rebuild_locked(apipool_segment_t *segment)
         }
     }
     for (apr_uint32_t i = 0; i < header->slots_used; i++) {
-        seat(segment, i);
+        if (segment->slots[i].id) {
+            seat(segment, i);
+        }
     }
     for (apr_uint32_t i = 0; i < header->groups_used; i++) {
         chain_spare(segment, &segment->groups[i]);

@@ -267,6 +267,11 @@ static void note_balance(const answer_t *answer)
 static void probed_locked(const answer_t *answer)
 {
     apipool_slot_t *slot = answer->slot;
+    if (slot->id &&
+        slot->id != answer->lease->id) { /* removed meanwhile, and another one is there */
+        apipool_slot_let_go_locked(answer->segment, answer->lease->holder);
+        return;
+    }
     slot->probing = 0;
     APIPOOL_FAULT("probed-still-held");
     if (answer->report->has_balance) {
@@ -277,6 +282,7 @@ static void probed_locked(const answer_t *answer)
     APIPOOL_FAULT("probed-unsettled");
     apipool_members_settle_locked(answer->segment, answer->lease->slot);
     apipool_slot_let_go_locked(answer->segment, answer->lease->holder);
+    apipool_slot_reuse_locked(answer->segment, answer->lease->slot);
 }
 
 apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_lease_t *lease,

@@ -31,9 +31,6 @@ static void mend_header(apipool_segment_t *segment)
     header->pools_used = at_most(header->pools_used, APIPOOL_POOLS_MAX);
     header->groups_used = at_most(header->groups_used, APIPOOL_GROUPS_MAX);
     header->slots_used = at_most(header->slots_used, header->groups_used ? header->capacity : 0);
-    while (header->slots_used && !segment->slots[header->slots_used - 1].id) {
-        header->slots_used--;
-    }
     header->random |= !header->random;
     if (header->pools_used < APIPOOL_POOLS_MAX) {
         memset(&segment->pools[header->pools_used], 0, sizeof(*segment->pools));
@@ -110,8 +107,33 @@ static void mend_balance(apipool_slot_t *slot)
     }
 }
 
+/* Of a key that was removed, or not yet added, nothing is left but who has it. */
+static void empty_slot(apipool_slot_t *slot)
+{
+    memset(slot, 0, sizeof(*slot));
+    slot->state = APIPOOL_STATE_DISABLED;
+    slot->ordinal = APIPOOL_NONE;
+}
+
+static void mend_text(const apipool_segment_t *segment, apipool_slot_t *slot)
+{
+    const apipool_arena_t *arena = &segment->header->arena;
+    int fits = slot->text_off % APIPOOL_ARENA_BLOCK == 0 && slot->text_len >= 2 &&
+               slot->text_len <= APIPOOL_TEXT_MAX && arena->top <= arena->size &&
+               slot->text_off < arena->top && slot->text_len <= arena->top - slot->text_off;
+    if (slot->text_off && (!fits || !apipool_slot_has_texts(segment, slot))) {
+        slot->text_off = 0;
+        slot->text_len = 0;
+    }
+}
+
 static void mend_slot(const apipool_segment_t *segment, apipool_slot_t *slot)
 {
+    if (!slot->id) {
+        empty_slot(slot);
+        return;
+    }
+    mend_text(segment, slot);
     mend_place(segment, slot);
     if ((unsigned)slot->state >= APIPOOL_STATE_COUNT) { /* one request will tell */
         slot->state = APIPOOL_STATE_HALF_OPEN;
@@ -134,40 +156,64 @@ static void chain_by_id(apipool_segment_t *segment)
     apipool_header_t *header = segment->header;
     memset(segment->heads, 0xff, header->heads * sizeof(*segment->heads));
     for (apr_uint32_t i = 0; i < header->slots_used; i++) {
+        if (!segment->slots[i].id) {
+            continue;
+        }
         apr_uint32_t *head = &segment->heads[segment->slots[i].id & (header->heads - 1)];
         segment->slots[i].next = *head;
         *head = i;
     }
 }
 
+/* What a slot has in the arena. */
+typedef struct {
+    apipool_slot_t *slot;
+    apipool_offset_t at;
+    apr_uint32_t len;
+} kept_t;
+
 static int by_offset(const void *a, const void *b)
 {
-    const apipool_slot_t *const *first = a, *const *second = b;
-    return ((*first)->secret_off > (*second)->secret_off) -
-           ((*first)->secret_off < (*second)->secret_off);
+    const kept_t *first = a, *second = b;
+    return (first->at > second->at) - (first->at < second->at);
 }
 
-/* Long keys stay where they are; all else of the arena is free. */
-static int keep_long_keys(apipool_segment_t *segment)
+static void lose_kept(const kept_t *kept)
+{
+    if (kept->at == kept->slot->secret_off) {
+        switch_off(kept->slot);
+    }
+    else {
+        kept->slot->text_off = 0;
+        kept->slot->text_len = 0;
+    }
+}
+
+/* Long keys and texts stay where they are; all else of the arena is free. */
+static int keep_what_slots_have(apipool_segment_t *segment)
 {
     apr_uint32_t used = segment->header->slots_used, count = 0;
-    apipool_slot_t **longs = malloc((used + 1) * sizeof(apipool_slot_t *));
-    if (!longs) {
+    kept_t *kept = malloc((2 * (apr_size_t)used + 1) * sizeof(*kept));
+    if (!kept) {
         return 0;
     }
     for (apr_uint32_t i = 0; i < used; i++) {
-        if (segment->slots[i].secret_off) {
-            longs[count++] = &segment->slots[i];
+        apipool_slot_t *slot = &segment->slots[i];
+        if (slot->secret_off) {
+            kept[count++] = (kept_t){slot, slot->secret_off, slot->secret_len};
+        }
+        if (slot->text_off) {
+            kept[count++] = (kept_t){slot, slot->text_off, slot->text_len};
         }
     }
-    qsort(longs, count, sizeof(*longs), by_offset);
+    qsort(kept, count, sizeof(*kept), by_offset);
     apipool_arena_reset_locked(segment);
     for (apr_uint32_t i = 0; i < count; i++) {
-        if (!apipool_arena_keep_locked(segment, longs[i]->secret_off, longs[i]->secret_len)) {
-            switch_off(longs[i]);
+        if (!apipool_arena_keep_locked(segment, kept[i].at, kept[i].len)) {
+            lose_kept(&kept[i]);
         }
     }
-    free(longs);
+    free(kept);
     return 1;
 }
 
@@ -186,13 +232,14 @@ int apipool_repair_locked(apipool_segment_t *segment)
     }
     chain_by_id(segment);
     apipool_slot_rebuild_holders_locked(segment);
+    apipool_slot_rebuild_spare_locked(segment);
     apipool_queue_rebuild_locked(segment);
     apipool_account_mend_locked(segment);
     apipool_names_mend_locked(&segment->names);
     apipool_recent_mend_locked(&segment->recent);
     apipool_clients_mend_locked(&segment->clients);
     APIPOOL_FAULT("repair-half-done");
-    if (!keep_long_keys(segment)) {
+    if (!keep_what_slots_have(segment)) {
         return 0;
     }
     APIPOOL_FAULT("repair-arena-empty");

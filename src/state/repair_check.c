@@ -77,6 +77,9 @@ static const char *check_key(const apipool_segment_t *segment, const apipool_slo
                               slot->secret_len > arena->top - slot->secret_off))) {
         return "a key lies nowhere";
     }
+    if (slot->text_off && !apipool_slot_has_texts(segment, slot)) {
+        return "the texts of a key are torn";
+    }
     const char *key = slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret;
     return apipool_key_id(segment->header->secret, key, slot->secret_len) == slot->id
                ? NULL
@@ -88,6 +91,11 @@ static const char *check_slots(const apipool_segment_t *segment)
     const char *fault = NULL;
     for (apr_uint32_t i = 0; !fault && i < segment->header->slots_used; i++) {
         const apipool_slot_t *slot = &segment->slots[i];
+        if (!slot->id) {
+            fault =
+                slot->secret_len || slot->text_off ? "a key that was removed is still there" : NULL;
+            continue;
+        }
         int sane = slot->state < APIPOOL_STATE_COUNT && slot->weight && is_share(slot->success) &&
                    isfinite(slot->served) && isfinite(slot->headroom) && slot->low <= 1 &&
                    isfinite(slot->balance) && is_text(slot->currency, sizeof(slot->currency));
@@ -101,7 +109,7 @@ static const char *check_slots(const apipool_segment_t *segment)
 static const char *check_chains(const apipool_segment_t *segment)
 {
     const apipool_header_t *header = segment->header;
-    apr_uint32_t count = 0;
+    apr_uint32_t count = 0, spare = 0, taken = 0;
     for (apr_uint32_t head = 0; head < header->heads; head++) {
         for (apr_uint32_t i = segment->heads[head]; i != APIPOOL_NONE; i = segment->slots[i].next) {
             if (i >= header->slots_used || (segment->slots[i].id & (header->heads - 1)) != head ||
@@ -110,7 +118,19 @@ static const char *check_chains(const apipool_segment_t *segment)
             }
         }
     }
-    return count == header->slots_used ? NULL : "a slot is in no chain";
+    for (apr_uint32_t i = header->slots_spare; i != APIPOOL_NONE; i = segment->slots[i].next) {
+        if (i >= header->slots_used || segment->slots[i].id || !segment->slots[i].spare ||
+            ++spare > header->slots_used) {
+            return "the chain of spare slots is broken";
+        }
+    }
+    for (apr_uint32_t i = 0; i < header->slots_used; i++) {
+        const apipool_slot_t *slot = &segment->slots[i];
+        taken += !slot->id && (slot->in_flight || slot->probing);
+    }
+    return count + spare + taken != header->slots_used ? "a slot is in no chain"
+           : count != header->keys                     ? "keys are counted wrongly"
+                                                       : NULL;
 }
 
 /* What the holders say of one slot. */

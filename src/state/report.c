@@ -303,6 +303,12 @@ static void give_back(const result_t *result)
     }
 }
 
+/* A key may be removed while it is lent. Its upstream is told what came of it all the same. */
+static int is_anothers(const result_t *result)
+{
+    return result->slot->id && result->slot->id != result->lease->id;
+}
+
 /* What the numbers of the key are told. An error is what was held against it; a client's mistake, or the
  * upstream's refusal of everyone, says nothing of it. Those of the upstream have its own faults as well. */
 static void count(const result_t *result, int everyones_fate)
@@ -324,6 +330,11 @@ static apipool_rule_e report_locked(const result_t *result)
     const apipool_verdict_t *verdict = result->report->verdict;
     apipool_rule_e rule = verdict->rule;
 
+    if (is_anothers(result)) {
+        apipool_slot_let_go_locked(result->segment, result->lease->holder);
+        result->group->rules[rule]++;
+        return rule;
+    }
     give_back(result);
     APIPOOL_FAULT("report-uncounted");
     take_pardon(result);
@@ -339,6 +350,7 @@ static apipool_rule_e report_locked(const result_t *result)
         apply(result);
     }
     wait_for_proof(result);
+    apipool_slot_reuse_locked(result->segment, result->lease->slot);
     result->group->rules[rule]++;
     return rule;
 }
@@ -401,7 +413,7 @@ apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *le
         return rv;
     }
     apipool_trouble_success_locked(group);
-    if (lease->proving) {
+    if (lease->proving && slot->id == lease->id) {
         slot->proving = 0;
         apipool_slot_proved_locked(segment, lease->holder);
         if (slot->state == APIPOOL_STATE_HALF_OPEN) { /* a late refusal may have come in between */

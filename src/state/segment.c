@@ -12,7 +12,7 @@
 #include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     10
+#define LAYOUT_VERSION     11
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
@@ -80,6 +80,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->clients = clients;
     header->heads = heads_for(capacity);
     header->holders_free = APIPOOL_NONE;
+    header->slots_spare = APIPOOL_NONE;
     header->waiters_free = APIPOOL_NONE;
     header->arena.size = arena_size(capacity);
     header->arena.top = APIPOOL_ARENA_BLOCK; /* no block is at 0 */

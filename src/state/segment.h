@@ -78,6 +78,8 @@ typedef struct {
     apr_uint32_t clients;                          /* slots for them */
     apr_uint32_t heads;                            /* a power of two */
     apr_uint32_t pools_used, groups_used, slots_used;
+    apr_uint32_t slots_spare; /* the first one of a key that was removed; they are chained */
+    apr_uint32_t keys;        /* slots that hold one */
     apr_uint32_t holders_used, holders_free; /* free ones are chained */
     apr_uint32_t waiters_used, waiters_free; /* the same */
     apr_time_t hits_until;                   /* when the last hit ends */

@@ -7,6 +7,7 @@
 
 #include "arena.h"
 #include "fault.h"
+#include "pool.h"
 
 apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot, const apipool_key_limits_t *defaults,
                                 int window)
@@ -111,6 +112,127 @@ void apipool_slot_rebuild_holders_locked(apipool_segment_t *segment)
             header->holders_free = i;
         }
     }
+}
+
+/* --- Slots without a key ------------------------------------------------------------------------ */
+
+apr_uint32_t apipool_slot_take_locked(apipool_segment_t *segment)
+{
+    apipool_header_t *header = segment->header;
+    apr_uint32_t index = header->slots_spare;
+    if (index != APIPOOL_NONE) {
+        header->slots_spare = segment->slots[index].next;
+        APIPOOL_FAULT("slot-taken");
+    }
+    else if (header->slots_used < header->capacity) {
+        index = header->slots_used;
+        segment->slots[index].id = 0;
+        APIPOOL_IN_ORDER();
+        header->slots_used++;
+    }
+    else {
+        return APIPOOL_NONE;
+    }
+    memset(&segment->slots[index], 0, sizeof(segment->slots[index]));
+    segment->slots[index].ordinal = APIPOOL_NONE;
+    return index;
+}
+
+void apipool_slot_clear_locked(apipool_segment_t *segment, apr_uint32_t index)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    apr_uint32_t in_flight = slot->in_flight, proving = slot->proving, probing = slot->probing;
+    if (slot->secret_off) {
+        OPENSSL_cleanse(apipool_arena_at(segment, slot->secret_off), slot->secret_len);
+        apipool_arena_free_locked(segment, slot->secret_off, slot->secret_len);
+    }
+    apipool_arena_free_locked(segment, slot->text_off, slot->text_len);
+    APIPOOL_FAULT("slot-half-cleared");
+    OPENSSL_cleanse(slot, sizeof(*slot));
+    slot->state = APIPOOL_STATE_DISABLED; /* from which no late answer leads */
+    slot->ordinal = APIPOOL_NONE;
+    slot->in_flight = in_flight;
+    slot->proving = proving;
+    slot->probing = probing;
+}
+
+static int is_nobodys(const apipool_slot_t *slot)
+{
+    return !slot->id && !slot->in_flight && !slot->probing;
+}
+
+void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    if (is_nobodys(slot) && !slot->spare) {
+        slot->spare = 1;
+        slot->next = segment->header->slots_spare;
+        segment->header->slots_spare = index;
+    }
+}
+
+void apipool_slot_rebuild_spare_locked(apipool_segment_t *segment)
+{
+    apipool_header_t *header = segment->header;
+    header->slots_spare = APIPOOL_NONE;
+    header->keys = 0;
+    while (header->slots_used && is_nobodys(&segment->slots[header->slots_used - 1])) {
+        header->slots_used--;
+    }
+    for (apr_uint32_t i = header->slots_used; i-- > 0;) {
+        header->keys += segment->slots[i].id != 0;
+        segment->slots[i].spare = 0;
+        apipool_slot_reuse_locked(segment, i);
+    }
+}
+
+/* --- What a slot says of its key ---------------------------------------------------------------- */
+
+const char *apipool_slot_label_locked(const apipool_segment_t *segment, const apipool_slot_t *slot)
+{
+    return slot->text_off ? apipool_arena_at(segment, slot->text_off) : "";
+}
+
+const char *apipool_slot_account_locked(const apipool_segment_t *segment,
+                                        const apipool_slot_t *slot)
+{
+    const char *label = apipool_slot_label_locked(segment, slot);
+    return slot->text_off ? label + strlen(label) + 1 : "";
+}
+
+int apipool_slot_has_texts(const apipool_segment_t *segment, const apipool_slot_t *slot)
+{
+    const char *label = apipool_arena_at(segment, slot->text_off), *end = label + slot->text_len;
+    const char *account = memchr(label, '\0', slot->text_len);
+    return account && account - label <= APIPOOL_LABEL_MAX &&
+           memchr(account + 1, '\0', (apr_size_t)(end - account - 1)) == end - 1;
+}
+
+/* The old text goes when the new one is in its place, so that a killed process leaves one of them. */
+int apipool_slot_describe_locked(apipool_segment_t *segment, apipool_slot_t *slot,
+                                 const char *label, const char *account)
+{
+    apipool_offset_t old = slot->text_off, new = 0;
+    apr_uint32_t old_len = slot->text_len;
+    apr_size_t label_size = strlen(label) + 1, account_size = strlen(account) + 1;
+    apr_size_t size = *label || *account ? label_size + account_size : 0;
+    if (size) {
+        new = apipool_arena_get_locked(segment, size);
+        if (!new) {
+            return 0;
+        }
+        char *text = apipool_arena_at(segment, new);
+        memcpy(text, label, label_size);
+        memcpy(text + label_size, account, account_size);
+    }
+    slot->text_off = 0;
+    APIPOOL_IN_ORDER();
+    slot->text_len = (apr_uint32_t)size;
+    APIPOOL_FAULT("text-unset");
+    APIPOOL_IN_ORDER();
+    slot->text_off = new;
+    apipool_arena_free_locked(segment, old, old_len);
+    return 1;
 }
 
 int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t *slot,

@@ -6,6 +6,8 @@
 #include "layout.h"
 #include "pool.h"
 
+#define APIPOOL_TEXT_MAX (APIPOOL_LABEL_MAX + APIPOOL_ACCOUNT_MAX + 2) /* bytes with both NULs */
+
 /* Private to src/state; where the name says so the caller holds the segment's lock. */
 
 /** The limit of a window (APIPOOL_RPM and so on) that is in force for a key; 0: none. */
@@ -34,6 +36,35 @@ void apipool_slot_rebuild_holders_locked(apipool_segment_t *segment);
 /** Keeps a key. Returns 0 when there is no room for a long one. */
 int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t *slot,
                                      const char *key, apr_size_t len);
+
+/**
+ * Takes a slot for a new key, or gives APIPOOL_NONE when all are taken. It is no key's before it has an id.
+ */
+apr_uint32_t apipool_slot_take_locked(apipool_segment_t *segment);
+
+/** Forgets the key of a slot that is in no chain and no group; leases stay. */
+void apipool_slot_clear_locked(apipool_segment_t *segment, apr_uint32_t index);
+
+/** Makes a slot spare if its key was removed and nobody has it any more. */
+void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index);
+
+/** Makes the chain of spare slots anew, when leases are. */
+void apipool_slot_rebuild_spare_locked(apipool_segment_t *segment);
+
+/** A key's label, and its account's name; "" where there is none. */
+const char *apipool_slot_label_locked(const apipool_segment_t *segment, const apipool_slot_t *slot);
+const char *apipool_slot_account_locked(const apipool_segment_t *segment,
+                                        const apipool_slot_t *slot);
+
+/** Whether a slot's texts end where they should; where they lie is known to be in the arena. */
+int apipool_slot_has_texts(const apipool_segment_t *segment, const apipool_slot_t *slot);
+
+/**
+ * Writes down a key's label, and its account's name; whose hash the caller sets.
+ * @return 0 when there is no room; nothing has changed then
+ */
+int apipool_slot_describe_locked(apipool_segment_t *segment, apipool_slot_t *slot,
+                                 const char *label, const char *account);
 
 void apipool_slot_copy_secret_locked(const apipool_segment_t *segment, const apipool_slot_t *slot,
                                      apipool_lease_t *lease);

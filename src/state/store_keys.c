@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "flat.h"
+#include "keys.h"
 #include "slots.h"
 #include "store_parts.h"
 

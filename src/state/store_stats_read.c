@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "keys.h"
 #include "store_stats_parts.h"
 
 /* A record's fields, as far as they are there; 0 or empty where they are not. */

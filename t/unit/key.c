@@ -240,7 +240,7 @@ static void attributes_of_other_kinds_refuse_the_key(void **unused)
         check_refused("limits", wrong_limits[i],
                       "\"limits\" is not an object of whole numbers above 0");
     }
-    check_refused("account", "7", "\"account\" is not a string");
+    check_refused("account", "7", "\"account\" is not a string of at most 64 bytes without control characters");
 }
 
 static const struct {

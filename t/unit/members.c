@@ -36,6 +36,7 @@ static apr_uint32_t add(apr_uint32_t group, apipool_state_e state, apr_time_t un
 {
     apr_uint32_t index = segment->header->slots_used++;
     assert_true(index < SLOTS);
+    segment->slots[index].id = index + 1;
     segment->slots[index].state = state;
     segment->slots[index].until[0] = until;
     assert_int_equal(apipool_members_reserve_locked(segment, group), 1);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "fixture.h"
-#include "pool.h"
+#include "keys.h"
 #include "recovery.h"
 
 #define NOW      apr_time_from_sec(1795348800)

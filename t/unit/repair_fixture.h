@@ -17,6 +17,8 @@
 #define LEASES  6   /* of one process at a time */
 #define MODELS  9
 #define CLIENTS 500
+#define COMING  1000 /* numbers of keys that come and go, and that nobody is lent */
+#define GOING   60
 
 /* What processes tell, in memory of their own: what has been done for certain. */
 typedef struct {
@@ -47,6 +49,10 @@ static inline apr_size_t key_text(char *text, apr_uint32_t number)
     return len;
 }
 
+static const char *const labels[] = {"", "short",
+                                     "a label of more than one block of the arena, so "
+                                     "that blocks of several sizes come and go"};
+
 static inline apr_status_t add_numbered(apr_uint32_t group, apr_uint32_t number,
                                         apipool_added_e *added)
 {
@@ -54,8 +60,9 @@ static inline apr_status_t add_numbered(apr_uint32_t group, apr_uint32_t number,
     char text[APIPOOL_KEY_MAX + 1];
     apipool_key_item_t item = {.key = text,
                                .len = key_text(text, number),
-                               .enabled = number % 50 != 49,
+                               .enabled = number % 50 != 49 && number < COMING,
                                .weight = 1 + number % 3,
+                               .label = labels[number % 3],
                                .account = accounts[number % 4]};
     item.limits.rpm = number % 5 ? 0 : 300;
     item.limits.concurrency = number % 3 ? 0 : 2;
@@ -79,7 +86,7 @@ static inline void populate(void)
 
 static inline int open_world(void **state)
 {
-    *state = open_with(SLOTS);
+    *state = open_with(SLOTS + GOING);
     told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (told == MAP_FAILED) {
         return -1;
@@ -256,6 +263,34 @@ static inline void work_move(worker_t *worker)
          added != APIPOOL_DUPLICATE);
 }
 
+/* A key that nobody uses comes, or goes, whether it is there or not. */
+static inline void work_come_or_go(worker_t *worker)
+{
+    apipool_added_e added;
+    char text[APIPOOL_KEY_MAX + 1];
+    apr_uint32_t number = COMING + draw(worker, GOING), group = groups[number % GROUPS];
+    if (draw(worker, 2)) {
+        note(add_numbered(group, number, &added) != APR_SUCCESS || added == APIPOOL_FULL);
+        return;
+    }
+    apr_uint64_t id = apipool_key_id(segment->header->secret, text, key_text(text, number));
+    apr_status_t rv = apipool_pool_remove(segment, segment->groups[group].pool, id);
+    note(rv != APR_SUCCESS && rv != APR_NOTFOUND);
+}
+
+static inline void work_edit(worker_t *worker)
+{
+    char text[APIPOOL_KEY_MAX + 1];
+    apr_uint32_t number = draw(worker, KEYS), pool = segment->groups[groups[number % GROUPS]].pool;
+    apr_uint64_t id = apipool_key_id(segment->header->secret, text, key_text(text, number));
+    apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_LABEL | APIPOOL_SET_ENABLED,
+                                          .label = labels[draw(worker, 3)],
+                                          .enabled = draw(worker, 3) != 0},
+                                 .group = APIPOOL_NONE};
+    note((draw(worker, 4) ? apipool_pool_edit(segment, pool, id, &patch)
+                          : apipool_pool_reset(segment, pool, id)) != APR_SUCCESS);
+}
+
 static inline void work_wait(worker_t *worker)
 {
     apipool_wanted_t wanted = draw_wanted(worker);
@@ -284,7 +319,7 @@ static inline void work_record(worker_t *worker)
 
 static inline void work_once(worker_t *worker)
 {
-    apr_uint32_t dice = draw(worker, worker->modest ? 80 : 100);
+    apr_uint32_t dice = draw(worker, worker->modest ? 80 : 112);
     if (dice < 35) {
         work_acquire(worker);
     }
@@ -303,8 +338,14 @@ static inline void work_once(worker_t *worker)
     else if (dice < 99) {
         work_probe(worker);
     }
-    else {
+    else if (dice < 100) {
         work_add(worker);
+    }
+    else if (dice < 108) {
+        work_come_or_go(worker);
+    }
+    else {
+        work_edit(worker);
     }
     __atomic_add_fetch(&told->worked, 1, __ATOMIC_RELAXED);
 }

@@ -10,7 +10,7 @@
 
 #include "arena.h"
 #include "fixture.h"
-#include "pool.h"
+#include "keys.h"
 #include "repair.h"
 #include "scratch.h"
 #include "store_stats_parts.h"

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Keys come, are changed, and go. */
+#ifndef APIPOOL_STATE_KEYS_H
+#define APIPOOL_STATE_KEYS_H
+
+#include "pool.h"
+
+/* Of the functions here only the store's, the key files' import at start and tests are callers: what is not
+ * written down first is lost at the next start. Each takes the segment's lock, for one key, unless its name
+ * says that the caller holds it. */
+
+typedef enum {
+    APIPOOL_ADDED,
+    APIPOOL_DUPLICATE, /* already there; moved to the given group if it was in another */
+    APIPOOL_FULL       /* no slot, or no room for a long key or a label */
+} apipool_added_e;
+
+/**
+ * Adds a key that apipool_key_check accepts. Of one that is there already, what the item says of label,
+ * weight, account and limits replaces what was known. O(1) amortised; a group's arrays are copied when they
+ * grow.
+ */
+apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
+                              const apipool_key_item_t *item, apr_time_t now,
+                              apipool_added_e *added);
+
+/** The slot of a pool's key, or APIPOOL_NONE. */
+apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                      apr_uint64_t id);
+
+/* What becomes of a key that is there. */
+typedef struct {
+    apipool_key_edit_t edit;
+    apr_uint32_t group; /* another one of its pool, or APIPOOL_NONE */
+} apipool_key_patch_t;
+
+/**
+ * What an item of an import changes of a key that is there. The texts are the item's.
+ * @return whether it changes anything
+ */
+int apipool_key_patch_locked(const apipool_segment_t *segment, apr_uint32_t index,
+                             apr_uint32_t group, const apipool_key_item_t *item,
+                             apipool_key_patch_t *patch);
+
+/**
+ * Changes a key. One that is switched on begins anew: without errors in a row and without a cooldown.
+ * @return APR_NOTFOUND; APR_ENOSPC, with nothing changed
+ */
+apr_status_t apipool_pool_edit(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
+                               const apipool_key_patch_t *patch);
+
+/** Removes a key. Requests that have it go on with their copy; its counters go. APR_NOTFOUND. */
+apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id);
+
+/** Forgets cooldowns, errors in a row, and the state that they led to. A key that is switched off stays so.
+ *  APR_NOTFOUND. */
+apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id);
+
+/** Puts a key into an account by the hash of its name, where that is all that is known. */
+apr_status_t apipool_pool_set_account(apipool_segment_t *segment, apr_uint32_t pool,
+                                      apr_uint64_t id, apr_uint64_t account);
+
+#endif
