@@ -102,7 +102,7 @@ int apipool_auth_check(request_rec *r)
     apipool_credential_hide(r);
     if (rv == APR_SUCCESS) {
         r->user = apr_pstrdup(r->pool, client->name);
-        r->ap_auth_type = TYPE;
+        r->ap_auth_type = apr_pstrdup(r->pool, TYPE);
         return OK;
     }
     if (rv != APR_NOTFOUND) {

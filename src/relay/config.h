@@ -111,8 +111,8 @@ typedef struct {
 } apipool_cors_t;
 
 typedef struct {
-    apipool_use_t *use; /* NULL: not said; its name is NULL for "off" */
-    int expose;         /* -1: not said */
+    apipool_use_t *use;         /* NULL: not said; its name is NULL for "off" */
+    int expose;                 /* -1: not said */
     const apipool_cors_t *cors; /* NULL: not said */
 } apipool_dir_conf_t;
 

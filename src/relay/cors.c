@@ -4,9 +4,9 @@
 
 #include <apr_strings.h>
 
-#define METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-#define MAX_AGE "86400" /* seconds; browsers have limits of their own */
-#define EXPOSED "Retry-After, X-Request-Id, X-Should-Retry, X-APIPool-Key, X-APIPool-Attempts"
+#define ALLOWED_METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+#define MAX_AGE         "86400" /* seconds; browsers have limits of their own */
+#define EXPOSED         "Retry-After, X-Request-Id, X-Should-Retry, X-APIPool-Key, X-APIPool-Attempts"
 
 /* Asked for where a browser does not say what it wants to send. */
 #define USUAL_FIELDS "Authorization, Content-Type, X-API-Key"
@@ -48,7 +48,7 @@ static int is_preflight(request_rec *r)
 static int answer_preflight(request_rec *r, const char *allowed)
 {
     if (allowed) {
-        apr_table_setn(r->err_headers_out, "Access-Control-Allow-Methods", METHODS);
+        apr_table_setn(r->err_headers_out, "Access-Control-Allow-Methods", ALLOWED_METHODS);
         apr_table_setn(r->err_headers_out, "Access-Control-Allow-Headers", requested_fields(r));
         apr_table_setn(r->err_headers_out, "Access-Control-Max-Age", MAX_AGE);
     }

@@ -51,8 +51,7 @@ static void set_retry_after(request_rec *r, apr_time_t retry_at)
 const char *apipool_reply_body(apr_pool_t *p, apipool_reply_e which)
 {
     return apr_psprintf(
-        p,
-        "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
+        p, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
         errors[which].message, errors[which].type, errors[which].code);
 }
 

@@ -159,12 +159,12 @@ typedef struct {
     const char *endpoint;    /* the alias used, or NULL */
     apipool_endpoint_e kind; /* what the endpoint is for */
     int expose;
-    int cors;                           /* the upstream does not say who may read its answers */
+    int cors;                            /* the upstream does not say who may read its answers */
     const apipool_client_pass_t *client; /* whose key of ours it carries; NULL: nobody's */
     apipool_client_charge_t charge;      /* what its limits were charged with */
     int asked;                           /* an upstream was reached */
     apr_int64_t tokens;                  /* that the last attempt used; -1: nobody knows */
-    const apipool_probing_t *probing; /* NULL: a client has asked */
+    const apipool_probing_t *probing;    /* NULL: a client has asked */
     int reached; /* httpd has let it in: who has asked is known, and it counts */
     int inside;  /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;

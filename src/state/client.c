@@ -43,8 +43,8 @@ apr_status_t apipool_client_recognise(apipool_segment_t *segment, const unsigned
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        rv = recognise_locked(segment, digest, server, also, now, pass) ? APR_SUCCESS
-                                                                        : APR_NOTFOUND;
+        rv =
+            recognise_locked(segment, digest, server, also, now, pass) ? APR_SUCCESS : APR_NOTFOUND;
         apipool_segment_unlock(segment);
     }
     return rv;

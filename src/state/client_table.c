@@ -54,8 +54,8 @@ apipool_client_slot_t *apipool_clients_by_digest_locked(const apipool_clients_t 
                                                         const unsigned char *digest)
 {
     apr_uint32_t link = *digest_head(clients, digest);
-    while (link && CRYPTO_memcmp(clients->slots[link - 1].digest, digest,
-                                 APIPOOL_CLIENTKEY_DIGEST) != 0) {
+    while (link &&
+           CRYPTO_memcmp(clients->slots[link - 1].digest, digest, APIPOOL_CLIENTKEY_DIGEST) != 0) {
         link = clients->slots[link - 1].next_by_digest;
     }
     return link ? &clients->slots[link - 1] : NULL;
@@ -245,11 +245,10 @@ static const char *check_slots(const apipool_clients_t *clients)
     for (apr_uint32_t i = 0; i < clients->head->used; i++) {
         const apipool_client_slot_t *slot = &clients->slots[i];
         count += slot->serial != 0;
-        if (slot->serial &&
-            (slot->current > 1 || slot->serial > clients->head->serials ||
-             !memchr(slot->server, '\0', sizeof(slot->server)) ||
-             !memchr(slot->name, '\0', sizeof(slot->name)) ||
-             !apipool_client_lists_are_whole(&slot->terms[slot->current]))) {
+        if (slot->serial && (slot->current > 1 || slot->serial > clients->head->serials ||
+                             !memchr(slot->server, '\0', sizeof(slot->server)) ||
+                             !memchr(slot->name, '\0', sizeof(slot->name)) ||
+                             !apipool_client_lists_are_whole(&slot->terms[slot->current]))) {
             return "a client makes no sense";
         }
     }
@@ -270,9 +269,8 @@ static const char *check_free(const apipool_clients_t *clients)
 
 const char *apipool_clients_check_locked(const apipool_clients_t *clients)
 {
-    const char *fault = clients->head->used > clients->capacity
-                            ? "there are more clients than room"
-                            : check_slots(clients);
+    const char *fault = clients->head->used > clients->capacity ? "there are more clients than room"
+                                                                : check_slots(clients);
     fault = fault ? fault : check_chain(clients, 0);
     fault = fault ? fault : check_chain(clients, 1);
     return fault ? fault : check_free(clients);

@@ -34,8 +34,8 @@ static apr_uint32_t heads_for(apr_uint32_t capacity)
 }
 
 typedef struct {
-    apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, clients,
-        heads, slots, arena, end;
+    apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, clients, heads,
+        slots, arena, end;
 } offsets_t;
 
 static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent, apr_uint32_t clients)
