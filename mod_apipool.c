@@ -13,6 +13,7 @@
 #include "keyfile.h"
 #include "lasting.h"
 #include "link.h"
+#include "manage.h"
 #include "metrics.h"
 #include "outcome.h"
 #include "probe.h"
@@ -55,7 +56,15 @@ static void set_log_level(int level)
 }
 
 static const apipool_api_t api = {
-    .healthy = healthy, .log_level = log_level, .set_log_level = set_log_level};
+    .healthy = healthy,
+    .log_level = log_level,
+    .set_log_level = set_log_level,
+    .clients = apipool_manage_clients,
+    .client = apipool_manage_client,
+    .client_create = apipool_manage_client_create,
+    .client_change = apipool_manage_client_change,
+    .client_delete = apipool_manage_client_delete,
+};
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Client keys, which we give out ourselves: "ak-" and 40 letters or digits; what one looks like, how one is made. */
+ * Client keys, which we give out: "ak-" and 40 letters or digits; what one looks like, how one is made. */
 #ifndef APIPOOL_CORE_CLIENTKEY_H
 #define APIPOOL_CORE_CLIENTKEY_H
 

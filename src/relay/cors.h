@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * APIPoolCORS: which pages may read answers, and what browsers ask before they send a request (fetch.spec.whatwg.org). */
+ * APIPoolCORS: which pages may read answers, and what browsers ask before they send a request (Fetch). */
 #ifndef APIPOOL_RELAY_CORS_H
 #define APIPOOL_RELAY_CORS_H
 

@@ -6,8 +6,8 @@
 #include "clientkey.h"
 #include "numbers.h"
 
-/* Memory full of zeros is a valid empty table. A view of it, with pointers, is made by each process. Where the
- * name says so the caller holds the segment's lock.
+/* Memory full of zeros is a valid empty table. A view of it, with pointers, is made by each process. Where
+ * the name says so the caller holds the segment's lock.
  *
  *   head            how many slots have been used, the chain of free ones, the last serial number
  *   by_digest[2^k]  chains of slots by the digest of their key

@@ -5,6 +5,7 @@
 
 #include <apr_global_mutex.h>
 
+#include "client.h"
 #include "disk.h"
 #include "pool.h"
 
@@ -98,6 +99,23 @@ apr_status_t apipool_store_change(apipool_store_t *store,
                                   apr_status_t (*apply)(void *ctx, int *changed),
                                   void (*undo)(void *ctx), void *ctx, const char **error,
                                   apr_pool_t *pool);
+
+/**
+ * Change clients so that it lasts, as apipool_store_change does: one at a time over all processes, and in
+ * memory only when it is on disk.
+ * @return APR_EEXIST and APR_ENOSPC of one that is made, APR_NOTFOUND of one that is not there; *error is NULL
+ *         then. What edit() returned, or the writing
+ */
+apr_status_t apipool_store_create_client(apipool_store_t *store,
+                                         const apipool_client_image_t *image, const char **error,
+                                         apr_pool_t *pool);
+apr_status_t apipool_store_change_client(apipool_store_t *store, const char *server,
+                                         const char *name,
+                                         apr_status_t (*edit)(void *ctx,
+                                                              apipool_client_terms_t *terms),
+                                         void *ctx, const char **error, apr_pool_t *pool);
+apr_status_t apipool_store_delete_client(apipool_store_t *store, const char *server,
+                                         const char *name, const char **error, apr_pool_t *pool);
 
 /* How saving goes, for metrics. */
 typedef struct {
