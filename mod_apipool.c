@@ -114,10 +114,16 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (apipool_pool_retire_all(segment) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    for (int i = 0; i < pools->nelts; i++) {
-        if (open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_t *), pconf, ptemp) != APR_SUCCESS) {
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
+    apr_status_t rv = apipool_lasting_hold(main_server, ptemp);
+    if (rv != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    for (int i = 0; rv == APR_SUCCESS && i < pools->nelts; i++) {
+        rv = open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_t *), pconf, ptemp);
+    }
+    apipool_lasting_release();
+    if (rv != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
     apipool_lasting_keep_keys(main_server, ptemp);
     apipool_verify_warn(pools);

@@ -188,7 +188,8 @@ typedef enum {
     APIPOOL_SET_LABEL = 2,
     APIPOOL_SET_WEIGHT = 4,
     APIPOOL_SET_ACCOUNT = 8,
-    APIPOOL_SET_LIMITS = 16 /* all of them */
+    APIPOOL_SET_LIMITS = 16, /* all of them */
+    APIPOOL_SET_ALL = 31
 } apipool_key_set_e;
 
 typedef struct {

@@ -74,9 +74,8 @@ apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_p
                                    apipool_client_info_t *info)
 {
     apipool_client_row_t row;
-    apr_status_t rv =
-        apipool_client_read(apipool_relay_segment(), apipool_config_server_name(p, s), name,
-                            apr_time_now(), &row);
+    apr_status_t rv = apipool_client_read(apipool_relay_segment(), apipool_config_server_name(p, s),
+                                          name, apr_time_now(), &row);
     if (rv == APR_SUCCESS) {
         tell(&row, p, info);
     }

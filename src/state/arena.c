@@ -21,6 +21,17 @@ static int class_for(apr_size_t bytes)
     return order;
 }
 
+apr_size_t apipool_arena_block(apr_size_t bytes)
+{
+    return size_of(class_for(bytes));
+}
+
+apr_size_t apipool_arena_left_locked(const apipool_segment_t *segment)
+{
+    const apipool_arena_t *arena = &segment->header->arena;
+    return arena->size - arena->top + arena->spare;
+}
+
 void *apipool_arena_at(const apipool_segment_t *segment, apipool_offset_t block)
 {
     return segment->arena + block;
@@ -37,6 +48,7 @@ static void push(apipool_segment_t *segment, apipool_offset_t block, int order)
     *next_of(segment, block) = arena->free[order];
     APIPOOL_FAULT("arena-push-unlinked");
     arena->free[order] = block;
+    arena->spare += size_of(order);
 }
 
 apipool_offset_t apipool_arena_get_locked(apipool_segment_t *segment, apr_size_t bytes)
@@ -50,6 +62,7 @@ apipool_offset_t apipool_arena_get_locked(apipool_segment_t *segment, apr_size_t
     if (from < APIPOOL_ARENA_ORDERS) {
         apipool_offset_t block = arena->free[from];
         arena->free[from] = *next_of(segment, block);
+        arena->spare -= size_of(from);
         APIPOOL_FAULT("arena-get-unlinked");
         while (from > order) { /* the upper half stays free */
             from--;
@@ -78,6 +91,7 @@ void apipool_arena_reset_locked(apipool_segment_t *segment)
         arena->free[order] = 0;
     }
     arena->top = BLOCK; /* no block is at 0 */
+    arena->spare = 0;
 }
 
 /* Cuts what lies before a block that is kept into the largest blocks that there can be. */

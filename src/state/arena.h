@@ -19,6 +19,12 @@ apipool_offset_t apipool_arena_get_locked(apipool_segment_t *segment, apr_size_t
 void apipool_arena_free_locked(apipool_segment_t *segment, apipool_offset_t block,
                                apr_size_t bytes);
 
+/** Bytes that a block of so many takes. */
+apr_size_t apipool_arena_block(apr_size_t bytes);
+
+/** Bytes that are free, in blocks of whatever size. */
+apr_size_t apipool_arena_left_locked(const apipool_segment_t *segment);
+
 /** Where a block lies, in this process. */
 void *apipool_arena_at(const apipool_segment_t *segment, apipool_offset_t block);
 

@@ -184,13 +184,18 @@ void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_clie
     apipool_numbers_add(&slot->numbers, finished, now);
 }
 
+static void copy_image(const apipool_client_slot_t *slot, apipool_client_image_t *image)
+{
+    memcpy(image->server, slot->server, sizeof(image->server));
+    memcpy(image->name, slot->name, sizeof(image->name));
+    memcpy(image->digest, slot->digest, sizeof(image->digest));
+    image->created_at = slot->created_at;
+    apipool_client_terms_copy(&image->terms, apipool_client_slot_terms(slot));
+}
+
 static void read_slot(const apipool_client_slot_t *slot, apr_time_t now, apipool_client_row_t *row)
 {
-    memcpy(row->image.server, slot->server, sizeof(row->image.server));
-    memcpy(row->image.name, slot->name, sizeof(row->image.name));
-    memcpy(row->image.digest, slot->digest, sizeof(row->image.digest));
-    row->image.created_at = slot->created_at;
-    apipool_client_terms_copy(&row->image.terms, apipool_client_slot_terms(slot));
+    copy_image(slot, &row->image);
     row->last_used_at = slot->last_used_at;
     apipool_numbers_read(&slot->numbers, now, &row->numbers);
 }
@@ -242,6 +247,22 @@ apr_status_t apipool_client_rows(apipool_segment_t *segment, const char *server,
     *from = *from < clients->head->used ? *from : APIPOOL_NONE;
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
+}
+
+apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index,
+                                  apipool_client_image_t *image)
+{
+    const apipool_client_slot_t *slot = &segment->clients.slots[index];
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        int is_used = slot->serial != 0;
+        if (is_used) {
+            copy_image(slot, image);
+        }
+        apipool_segment_unlock(segment);
+        rv = is_used ? APR_SUCCESS : APR_NOTFOUND;
+    }
+    return rv;
 }
 
 apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client_image_t *image)

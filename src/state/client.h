@@ -104,6 +104,13 @@ apr_status_t apipool_client_rows(apipool_segment_t *segment, const char *server,
                                  apr_uint32_t *from, apipool_client_row_t *rows, apr_uint32_t max,
                                  apr_uint32_t *count);
 
+/** What a slot holds of a client, for saving. APR_NOTFOUND: it is free. */
+apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index,
+                                  apipool_client_image_t *image);
+
+/* Of what follows only the store's changes and tests are callers: what is not written down first is lost at
+ * the next start. */
+
 /** Adds a client. APR_EEXIST: its server has one of that name, or there is one with that key; APR_ENOSPC:
  *  there is no room. */
 apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client_image_t *image);

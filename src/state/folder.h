@@ -96,6 +96,9 @@ apr_status_t apipool_generation_put(apipool_generation_t *generation, const char
  */
 apr_status_t apipool_generation_commit(apipool_generation_t *generation, const char **error);
 
+/** Its number; it is what apipool_folder_load() tells. */
+apr_uint64_t apipool_generation_number(const apipool_generation_t *generation);
+
 /** Ends and removes a generation. Nothing happens after apipool_generation_commit(). */
 void apipool_generation_abort(apipool_generation_t *generation);
 

@@ -279,6 +279,11 @@ apr_status_t apipool_generation_commit(apipool_generation_t *generation, const c
     return rv;
 }
 
+apr_uint64_t apipool_generation_number(const apipool_generation_t *generation)
+{
+    return generation->number;
+}
+
 void apipool_generation_abort(apipool_generation_t *generation)
 {
     if (!generation->ended) {

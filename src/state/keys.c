@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "arena.h"
 #include "fault.h"
 #include "health.h"
 #include "members.h"
@@ -229,6 +230,26 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
     }
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
+}
+
+apr_size_t apipool_pool_key_bytes(apr_size_t key, apr_size_t label, apr_size_t account)
+{
+    return (key > APIPOOL_KEY_INLINE ? apipool_arena_block(key) : 0) +
+           (label || account ? apipool_arena_block(label + account + 2) : 0);
+}
+
+apr_status_t apipool_pool_has_room(apipool_segment_t *segment, apr_uint32_t group,
+                                   apr_uint32_t keys, apr_size_t bytes, int *has_room)
+{
+    const apipool_header_t *header = segment->header;
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        *has_room = keys <= header->capacity - header->slots_used + header->spares &&
+                    bytes + apipool_members_growth_locked(segment, group, keys) <=
+                        apipool_arena_left_locked(segment);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
 }
 
 /* Takes the lock and finds a key. */

@@ -28,6 +28,16 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
 apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                       apr_uint64_t id);
 
+/**
+ * Whether so many more keys fit into a group.
+ * @param bytes sum of apipool_pool_key_bytes() of them
+ */
+apr_status_t apipool_pool_has_room(apipool_segment_t *segment, apr_uint32_t group,
+                                   apr_uint32_t keys, apr_size_t bytes, int *has_room);
+
+/** Memory that a key takes besides its slot. Lengths in bytes; a text of 0 bytes is none. No lock. */
+apr_size_t apipool_pool_key_bytes(apr_size_t key, apr_size_t label, apr_size_t account);
+
 /* What becomes of a key that is there. */
 typedef struct {
     apipool_key_edit_t edit;

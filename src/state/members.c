@@ -138,6 +138,20 @@ static int grow(apipool_segment_t *segment, apipool_group_t *g, arrays_t *arrays
     return complete;
 }
 
+/* Arrays double until they are large enough, and what they were stays free in between. */
+apr_size_t apipool_members_growth_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                         apr_uint32_t members)
+{
+    const apipool_group_t *g = &segment->groups[group];
+    apr_size_t size = g->size ? g->size : FIRST_SIZE, bytes = 0;
+    while (size < (apr_size_t)g->ordinals + members) {
+        size *= 2;
+        bytes += 3 * apipool_arena_block(size * sizeof(apr_uint32_t)) +
+                 APIPOOL_LANES * apipool_arena_block(apipool_bits_bytes((apr_uint32_t)size));
+    }
+    return bytes;
+}
+
 int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group)
 {
     apipool_group_t *g = &segment->groups[group];

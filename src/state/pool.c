@@ -40,71 +40,101 @@ apr_status_t apipool_pool_retire_all(apipool_segment_t *segment)
     return APR_SUCCESS;
 }
 
-apr_status_t apipool_pool_attach(apipool_segment_t *segment, const char *server, const char *name,
-                                 apr_uint32_t *pool)
+static apr_status_t find_pool_locked(apipool_segment_t *segment, const char *server,
+                                     const char *name, apr_uint32_t *pool)
 {
     apipool_header_t *header = segment->header;
-    if (strlen(server) >= APIPOOL_SERVER_NAME_MAX || strlen(name) >= APIPOOL_NAME_MAX) {
-        return APR_ENAMETOOLONG;
-    }
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
     apr_uint32_t i = 0;
     while (i < header->pools_used &&
            (strcmp(segment->pools[i].server, server) || strcmp(segment->pools[i].name, name))) {
         i++;
     }
     if (i == APIPOOL_POOLS_MAX) {
-        rv = APR_ENOSPC;
+        return APR_ENOSPC;
     }
-    else if (i == header->pools_used) {
+    if (i == header->pools_used) {
         apr_cpystrn(segment->pools[i].server, server, APIPOOL_SERVER_NAME_MAX);
         apr_cpystrn(segment->pools[i].name, name, APIPOOL_NAME_MAX);
         segment->pools[i].turn = APIPOOL_NONE;
         APIPOOL_IN_ORDER();
         header->pools_used++;
     }
-    if (rv == APR_SUCCESS) {
-        segment->pools[i].configured = 1;
-    }
-    apipool_segment_unlock(segment);
     *pool = i;
-    return rv;
+    return APR_SUCCESS;
 }
 
-apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, const char *upstream,
-                                apr_uint32_t *group)
+static apr_status_t find_group_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                      const char *upstream, apr_uint32_t *group)
 {
     apipool_header_t *header = segment->header;
-    if (strlen(upstream) >= APIPOOL_NAME_MAX) {
-        return APR_ENAMETOOLONG;
-    }
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
     apr_uint32_t i = 0;
     while (i < header->groups_used &&
            (segment->groups[i].pool != pool || strcmp(segment->groups[i].name, upstream))) {
         i++;
     }
     if (i == APIPOOL_GROUPS_MAX) {
-        rv = APR_ENOSPC;
+        return APR_ENOSPC;
     }
-    else if (i == header->groups_used) {
+    if (i == header->groups_used) {
         segment->groups[i].pool = pool;
         segment->groups[i].spare = APIPOOL_NONE;
         apr_cpystrn(segment->groups[i].name, upstream, APIPOOL_NAME_MAX);
         APIPOOL_IN_ORDER();
         header->groups_used++;
     }
+    *group = i;
+    return APR_SUCCESS;
+}
+
+static apr_status_t lock_for(apipool_segment_t *segment, const char *name, apr_size_t max)
+{
+    return strlen(name) < max ? apipool_segment_lock(segment) : APR_ENAMETOOLONG;
+}
+
+apr_status_t apipool_pool_attach(apipool_segment_t *segment, const char *server, const char *name,
+                                 apr_uint32_t *pool)
+{
+    apr_status_t rv = strlen(server) < APIPOOL_SERVER_NAME_MAX
+                          ? lock_for(segment, name, APIPOOL_NAME_MAX)
+                          : APR_ENAMETOOLONG;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = find_pool_locked(segment, server, name, pool);
     if (rv == APR_SUCCESS) {
-        segment->groups[i].configured = 1;
+        segment->pools[*pool].configured = 1;
     }
     apipool_segment_unlock(segment);
-    *group = i;
+    return rv;
+}
+
+apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, const char *upstream,
+                                apr_uint32_t *group)
+{
+    apr_status_t rv = lock_for(segment, upstream, APIPOOL_NAME_MAX);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = find_group_locked(segment, pool, upstream, group);
+    if (rv == APR_SUCCESS) {
+        segment->groups[*group].configured = 1;
+    }
+    apipool_segment_unlock(segment);
+    return rv;
+}
+
+apr_status_t apipool_pool_known(apipool_segment_t *segment, const char *server, const char *name,
+                                const char *upstream, apr_uint32_t *pool, apr_uint32_t *group)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = find_pool_locked(segment, server, name, pool);
+    if (rv == APR_SUCCESS) {
+        rv = find_group_locked(segment, *pool, upstream, group);
+    }
+    apipool_segment_unlock(segment);
     return rv;
 }
 

@@ -31,6 +31,10 @@ apr_status_t apipool_pool_attach(apipool_segment_t *segment, const char *server,
 apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, const char *upstream,
                                 apr_uint32_t *group);
 
+/** Finds or makes both without configuring them: for what was stored. Names fit. */
+apr_status_t apipool_pool_known(apipool_segment_t *segment, const char *server, const char *name,
+                                const char *upstream, apr_uint32_t *pool, apr_uint32_t *group);
+
 /** A number that stands for a text: 64 bits of FNV-1a, never 0 but for an empty text. Pure. */
 apr_uint64_t apipool_hash(const char *text);
 

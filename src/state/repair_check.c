@@ -128,6 +128,9 @@ static const char *check_chains(const apipool_segment_t *segment)
         const apipool_slot_t *slot = &segment->slots[i];
         taken += !slot->id && (slot->in_flight || slot->probing);
     }
+    if (spare != header->spares) {
+        return "spare slots are counted wrongly";
+    }
     return count + spare + taken != header->slots_used ? "a slot is in no chain"
            : count != header->keys                     ? "keys are counted wrongly"
                                                        : NULL;

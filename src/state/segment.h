@@ -66,6 +66,7 @@ typedef apr_size_t apipool_offset_t; /* of a block in the arena, never 0 */
 typedef struct {
     apr_size_t size;
     apipool_offset_t top;                        /* nothing above has been used yet */
+    apr_size_t spare;                            /* bytes of free blocks */
     apipool_offset_t free[APIPOOL_ARENA_ORDERS]; /* the first one of each size, or 0 */
 } apipool_arena_t;
 
@@ -79,6 +80,7 @@ typedef struct {
     apr_uint32_t heads;                            /* a power of two */
     apr_uint32_t pools_used, groups_used, slots_used;
     apr_uint32_t slots_spare; /* the first one of a key that was removed; they are chained */
+    apr_uint32_t spares;      /* their number */
     apr_uint32_t keys;        /* slots that hold one */
     apr_uint32_t holders_used, holders_free; /* free ones are chained */
     apr_uint32_t waiters_used, waiters_free; /* the same */
@@ -90,6 +92,7 @@ typedef struct {
     apr_uint32_t repairs_told;
     apipool_arena_t arena;
     apr_uint64_t random;                 /* state of the generator for drawing keys */
+    apr_uint64_t changing;               /* the generation that has a change not yet made here */
     apr_uint64_t changes, saved_changes; /* of keys by operators, and how many by the last save */
     apr_uint64_t updates,
         saved_updates; /* requests that were counted, and how many by the last save */

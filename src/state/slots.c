@@ -122,6 +122,7 @@ apr_uint32_t apipool_slot_take_locked(apipool_segment_t *segment)
     apr_uint32_t index = header->slots_spare;
     if (index != APIPOOL_NONE) {
         header->slots_spare = segment->slots[index].next;
+        header->spares--;
         APIPOOL_FAULT("slot-taken");
     }
     else if (header->slots_used < header->capacity) {
@@ -168,6 +169,7 @@ void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index)
         slot->spare = 1;
         slot->next = segment->header->slots_spare;
         segment->header->slots_spare = index;
+        segment->header->spares++;
     }
 }
 
@@ -175,7 +177,7 @@ void apipool_slot_rebuild_spare_locked(apipool_segment_t *segment)
 {
     apipool_header_t *header = segment->header;
     header->slots_spare = APIPOOL_NONE;
-    header->keys = 0;
+    header->spares = header->keys = 0;
     while (header->slots_used && is_nobodys(&segment->slots[header->slots_used - 1])) {
         header->slots_used--;
     }

@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "secret.h"
+#include "slots.h"
 #include "store_parts.h"
 
 #define COMPLAIN_EACH apr_time_from_sec(60)
@@ -113,6 +114,9 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
     apr_uint64_t loaded;
     apipool_header_t *header = store->segment->header;
     apr_status_t rv = apipool_store_put_keys(store->segment, keys, error);
+    if (rv == APR_SUCCESS) {
+        rv = apipool_store_put_clients(store->segment, keys->clients, error);
+    }
     header->saved_changes = header->changes;
     if (rv == APR_SUCCESS) {
         rv = apipool_folder_load(store->folder, APIPOOL_STORE_STATS, apipool_store_read_stats,
@@ -144,6 +148,10 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
             memcpy(saving->keys[count],
                    slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret,
                    slot->secret_len);
+            apr_cpystrn(saving->labels[count], apipool_slot_label_locked(segment, slot),
+                        sizeof(saving->labels[count]));
+            apr_cpystrn(saving->accounts[count], apipool_slot_account_locked(segment, slot),
+                        sizeof(saving->accounts[count]));
             count++;
         }
     }
@@ -173,11 +181,28 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
     return rv;
 }
 
+/* From the moment at which a change is current on disk, and until it is made in memory, memory lags behind. */
+static apr_status_t commit(apipool_store_t *store, apipool_saving_t *saving, const char **error)
+{
+    apr_uint64_t *changing = &store->segment->header->changing;
+    if (!saving->change) {
+        return apipool_generation_commit(saving->generation, error);
+    }
+    __atomic_store_n(changing, apipool_generation_number(saving->generation), __ATOMIC_RELEASE);
+    apr_status_t rv = apipool_generation_commit(saving->generation, error);
+    if (rv != APR_SUCCESS) {
+        __atomic_store_n(changing, 0, __ATOMIC_RELEASE);
+    }
+    return rv;
+}
+
 static apr_status_t write_generation(apipool_store_t *store, apipool_store_kind_e kind,
-                                     const char **error, apr_pool_t *pool)
+                                     const apipool_store_change_t *change, const char **error,
+                                     apr_pool_t *pool)
 {
     apipool_saving_t *saving = apr_palloc(pool, sizeof(*saving));
     saving->store = store;
+    saving->change = change;
     saving->unsealed = 0;
     apr_status_t rv = apipool_folder_begin(store->folder, kind, &saving->generation, error, pool);
     if (rv != APR_SUCCESS) {
@@ -191,12 +216,12 @@ static apr_status_t write_generation(apipool_store_t *store, apipool_store_kind_
         apipool_generation_abort(saving->generation);
         return rv != APR_SUCCESS ? rv : APR_EGENERAL;
     }
-    return apipool_generation_commit(saving->generation, error);
+    return commit(store, saving, error);
 }
 
-/* The caller is the one writer. */
-static apr_status_t save(apipool_store_t *store, apipool_store_kind_e kind, const char **error,
-                         apr_pool_t *parent)
+apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e kind,
+                                 const apipool_store_change_t *change, const char **error,
+                                 apr_pool_t *parent)
 {
     apipool_header_t *header = store->segment->header;
     apr_uint64_t changes = __atomic_load_n(&header->changes, __ATOMIC_RELAXED);
@@ -207,7 +232,7 @@ static apr_status_t save(apipool_store_t *store, apipool_store_kind_e kind, cons
         *error = "out of memory";
         return rv;
     }
-    rv = write_generation(store, kind, error, pool);
+    rv = write_generation(store, kind, change, error, pool);
     if (rv != APR_SUCCESS) {
         *error = apr_pstrdup(parent, *error);
     }
@@ -225,13 +250,15 @@ static apr_status_t save(apipool_store_t *store, apipool_store_kind_e kind, cons
 static apr_status_t save_alone(apipool_store_t *store, apipool_store_kind_e kind,
                                const char **error, apr_pool_t *pool)
 {
-    apr_status_t rv = apr_global_mutex_lock(store->mutex);
-    if (rv != APR_SUCCESS) {
-        *error = "the store's lock is not to be had";
-        return rv;
+    apr_status_t rv = kind == APIPOOL_STORE_KEYS ? apipool_store_hold(store, error, pool)
+                                                 : apr_global_mutex_lock(store->mutex);
+    if (rv == APR_SUCCESS) {
+        rv = apipool_store_write(store, kind, NULL, error, pool);
+        apipool_store_release(store);
     }
-    rv = save(store, kind, error, pool);
-    apr_global_mutex_unlock(store->mutex);
+    else if (!*error) {
+        *error = "the store's lock is not to be had";
+    }
     return rv;
 }
 
@@ -282,29 +309,6 @@ int apipool_store_may_complain(apipool_store_t *store, apr_time_t now)
     apr_time_t last = __atomic_load_n(told, __ATOMIC_RELAXED);
     return (now - last >= COMPLAIN_EACH || now < last) &&
            __atomic_compare_exchange_n(told, &last, now, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-}
-
-apr_status_t apipool_store_change(apipool_store_t *store,
-                                  apr_status_t (*apply)(void *ctx, int *changed),
-                                  void (*undo)(void *ctx), void *ctx, const char **error,
-                                  apr_pool_t *pool)
-{
-    int changed = 0;
-    apr_status_t rv = apr_global_mutex_lock(store->mutex);
-    if (rv != APR_SUCCESS) {
-        *error = "the store's lock is not to be had";
-        return rv;
-    }
-    *error = NULL;
-    rv = apply(ctx, &changed);
-    if (rv == APR_SUCCESS && changed) {
-        rv = save(store, APIPOOL_STORE_KEYS, error, pool);
-        if (rv != APR_SUCCESS) {
-            undo(ctx);
-        }
-    }
-    apr_global_mutex_unlock(store->mutex);
-    return rv;
 }
 
 void apipool_store_health(const apipool_segment_t *segment, apipool_store_health_t *health)

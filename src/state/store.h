@@ -62,11 +62,14 @@ typedef struct apipool_stored_keys_t apipool_stored_keys_t;
 apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys_t **keys,
                                      apr_uint32_t *count, const char **error, apr_pool_t *pool);
 
+/** How many clients there are among them: places that they need. */
+apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys);
+
 /** Names the segment that is saved from, and the lock of the one writer, which all processes share. */
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
                        apr_global_mutex_t *mutex);
 
-/** Puts the keys that were read into the segment, and then their statistics: parent, at its first start. */
+/** Puts the keys and clients that were read into the segment, and then their statistics: parent, at its first start. */
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool);
 
@@ -89,16 +92,53 @@ int apipool_store_is_due(const apipool_store_t *store, apr_time_t now);
 /** Whether a failure to save is to be told: once a minute over all processes. */
 int apipool_store_may_complain(apipool_store_t *store, apr_time_t now);
 
+/* A key as it is written down. What it points to lives as long as the call that gets it. */
+typedef struct {
+    apr_uint32_t pool, group; /* indices */
+    apr_uint64_t id;
+    const char *key; /* len bytes; nobody changes them */
+    apr_size_t len;
+    const char *label;         /* "": none */
+    const char *account;       /* "": none, or only its hash is known */
+    apr_uint64_t account_hash; /* 0: none */
+    apr_uint32_t weight;
+    int enabled;
+    apipool_key_limits_t limits;
+    apr_time_t added_at;
+} apipool_key_image_t;
+
+/* A change of what is kept: written down as part of the next generation, and made in memory when that is on
+ * disk. What is NULL is left out. */
+typedef struct {
+    /** Looks at what there is, which nobody else changes until the change is over.
+     *  @param changes set to 0 where nothing is to be done
+     *  @param error   a sentence, where the change is refused */
+    apr_status_t (*prepare)(void *ctx, int *changes, const char **error);
+    /** Changes what is written of a key that is there. Returns 0 if the key goes. */
+    int (*key)(void *ctx, apipool_key_image_t *image);
+    /** Gives the next key that is new; 0 when there is none left. */
+    int (*new_key)(void *ctx, apipool_key_image_t *image);
+    /** The same for a client that is there, and for those that are new. */
+    int (*client)(void *ctx, apipool_client_image_t *image);
+    int (*new_client)(void *ctx, apipool_client_image_t *image);
+    /** Makes the change in memory. */
+    apr_status_t (*apply)(void *ctx);
+    void *ctx;
+} apipool_store_change_t;
+
 /**
- * Changes keys so that it lasts: apply() changes the segment, and if the result cannot be written, undo()
- * takes it back. One at a time over all processes, so that nothing half done is ever written.
- * @param apply returns whether there is anything to be written, in *changed
- * @return what apply() or the writing returned
+ * Makes a change so that it lasts: any process. One at a time over all processes. If the one that makes it is
+ * killed in between, the next one to write makes memory what is on disk, so that no half of it is ever seen.
+ * @param error result when it fails: a sentence; nothing has changed then
+ * @return what prepare() or the writing returned
  */
-apr_status_t apipool_store_change(apipool_store_t *store,
-                                  apr_status_t (*apply)(void *ctx, int *changed),
-                                  void (*undo)(void *ctx), void *ctx, const char **error,
-                                  apr_pool_t *pool);
+apr_status_t apipool_store_change(apipool_store_t *store, const apipool_store_change_t *change,
+                                  const char **error, apr_pool_t *pool);
+
+/** Keeps all writers out, while keys are added that are saved afterwards: parent, for key files. What a
+ *  change that was cut off has left is put right first. */
+apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_pool_t *pool);
+void apipool_store_release(apipool_store_t *store);
 
 /**
  * Change clients so that it lasts, as apipool_store_change does: one at a time over all processes, and in
@@ -109,11 +149,10 @@ apr_status_t apipool_store_change(apipool_store_t *store,
 apr_status_t apipool_store_create_client(apipool_store_t *store,
                                          const apipool_client_image_t *image, const char **error,
                                          apr_pool_t *pool);
-apr_status_t apipool_store_change_client(apipool_store_t *store, const char *server,
-                                         const char *name,
-                                         apr_status_t (*edit)(void *ctx,
-                                                              apipool_client_terms_t *terms),
-                                         void *ctx, const char **error, apr_pool_t *pool);
+apr_status_t
+apipool_store_change_client(apipool_store_t *store, const char *server, const char *name,
+                            apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms),
+                            void *ctx, const char **error, apr_pool_t *pool);
 apr_status_t apipool_store_delete_client(apipool_store_t *store, const char *server,
                                          const char *name, const char **error, apr_pool_t *pool);
 

@@ -17,30 +17,13 @@ enum {
     KEY_SEALED,
     KEY_ENABLED,
     KEY_WEIGHT,
-    KEY_ACCOUNT, /* hash */
+    KEY_ACCOUNT, /* hash of its name */
     KEY_LIMITS,  /* rpm, rpd, tpm, tpd, concurrency */
-    KEY_ADDED_AT
+    KEY_ADDED_AT,
+    KEY_LABEL,
+    KEY_ACCOUNT_NAME
 };
 #define LIMITS 5
-
-/* One key in private memory. */
-typedef struct {
-    char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX], upstream[APIPOOL_NAME_MAX];
-    apr_uint64_t id, account;
-    apr_time_t added_at;
-    apr_uint64_t limits[LIMITS];
-    apr_uint32_t weight;
-    int enabled;
-    char *key; /* len bytes */
-    apr_size_t len;
-} stored_t;
-
-struct apipool_stored_keys_t {
-    apipool_store_t *store;
-    apr_pool_t *pool;
-    apr_array_header_t *keys; /* stored_t */
-    const char *error;
-};
 
 void apipool_store_key_name(char name[APIPOOL_STORE_NAME_SIZE], apr_uint64_t id, const char *server,
                             const char *pool)
@@ -69,46 +52,78 @@ static apr_size_t bind_to(char *aad, const char *server, const char *pool, apr_u
 }
 #define AAD_MAX (APIPOOL_SERVER_NAME_MAX + APIPOOL_NAME_MAX + sizeof(apr_uint64_t))
 
-static void save_key(apipool_saving_t *saving, int n)
+static void save_image(apipool_saving_t *saving, const apipool_key_image_t *image)
 {
     const apipool_store_t *store = saving->store;
-    const apipool_slot_t *slot = &saving->slots[n];
-    const apipool_shared_pool_t *pool = &store->segment->pools[slot->pool];
-    const apr_uint64_t limits[LIMITS] = {slot->limits.rpm, slot->limits.rpd, slot->limits.tpm,
-                                         slot->limits.tpd, slot->limits.concurrency};
+    const apipool_shared_pool_t *pool = &store->segment->pools[image->pool];
+    const apipool_key_limits_t *limits = &image->limits;
+    const apr_uint64_t row[LIMITS] = {limits->rpm, limits->rpd, limits->tpm, limits->tpd,
+                                      limits->concurrency};
     unsigned char sealed[APIPOOL_KEY_MAX + APIPOOL_VAULT_OVERHEAD];
     char name[APIPOOL_STORE_NAME_SIZE], aad[AAD_MAX];
     apipool_record_writer_t writer;
-    apr_size_t aad_len = bind_to(aad, pool->server, pool->name, slot->id);
+    apr_size_t aad_len = bind_to(aad, pool->server, pool->name, image->id);
 
-    apipool_store_key_name(name, slot->id, pool->server, pool->name);
+    apipool_store_key_name(name, image->id, pool->server, pool->name);
     apipool_record_begin(&writer, saving->record, sizeof(saving->record));
     apipool_record_put_text(&writer, KEY_SERVER, pool->server);
     apipool_record_put_text(&writer, KEY_POOL, pool->name);
-    apipool_record_put_text(&writer, KEY_UPSTREAM, store->segment->groups[slot->group].name);
-    if (!apipool_vault_seal(&store->vault, aad, aad_len, saving->keys[n], slot->secret_len,
-                            sealed)) {
+    apipool_record_put_text(&writer, KEY_UPSTREAM, store->segment->groups[image->group].name);
+    if (!apipool_vault_seal(&store->vault, aad, aad_len, image->key, image->len, sealed)) {
         saving->unsealed = 1;
         return;
     }
-    apipool_record_put_bytes(&writer, KEY_SEALED, sealed,
-                             slot->secret_len + APIPOOL_VAULT_OVERHEAD);
-    apipool_record_put_u64(&writer, KEY_ENABLED, slot->state != APIPOOL_STATE_DISABLED);
-    apipool_record_put_u64(&writer, KEY_WEIGHT, slot->weight);
-    apipool_record_put_u64(&writer, KEY_ACCOUNT, slot->account);
-    apipool_record_put_u64s(&writer, KEY_LIMITS, limits, LIMITS);
-    apipool_record_put_i64(&writer, KEY_ADDED_AT, slot->added_at);
+    apipool_record_put_bytes(&writer, KEY_SEALED, sealed, image->len + APIPOOL_VAULT_OVERHEAD);
+    apipool_record_put_u64(&writer, KEY_ENABLED, (apr_uint64_t)image->enabled);
+    apipool_record_put_u64(&writer, KEY_WEIGHT, image->weight);
+    apipool_record_put_u64(&writer, KEY_ACCOUNT, image->account_hash);
+    apipool_record_put_u64s(&writer, KEY_LIMITS, row, LIMITS);
+    apipool_record_put_i64(&writer, KEY_ADDED_AT, image->added_at);
+    if (*image->label) {
+        apipool_record_put_text(&writer, KEY_LABEL, image->label);
+    }
+    if (*image->account) {
+        apipool_record_put_text(&writer, KEY_ACCOUNT_NAME, image->account);
+    }
     apipool_saving_put(saving, name, &writer);
+}
+
+static void save_key(apipool_saving_t *saving, int n)
+{
+    const apipool_store_change_t *change = saving->change;
+    const apipool_slot_t *slot = &saving->slots[n];
+    apipool_key_image_t image = {.pool = slot->pool,
+                                 .group = slot->group,
+                                 .id = slot->id,
+                                 .key = saving->keys[n],
+                                 .len = slot->secret_len,
+                                 .label = saving->labels[n],
+                                 .account = saving->accounts[n],
+                                 .account_hash = slot->account,
+                                 .weight = slot->weight,
+                                 .enabled = slot->state != APIPOOL_STATE_DISABLED,
+                                 .limits = slot->limits,
+                                 .added_at = slot->added_at};
+    if (!change || !change->key || change->key(change->ctx, &image)) {
+        save_image(saving, &image);
+    }
 }
 
 apr_status_t apipool_store_write_keys(apipool_saving_t *saving)
 {
-    return apipool_saving_slots(saving, save_key);
+    const apipool_store_change_t *change = saving->change;
+    apipool_key_image_t image;
+    apr_status_t rv = apipool_saving_slots(saving, save_key);
+    while (rv == APR_SUCCESS && change && change->new_key && change->new_key(change->ctx, &image)) {
+        save_image(saving, &image);
+    }
+    return rv == APR_SUCCESS ? apipool_store_write_clients(saving) : rv;
 }
 
-static void read_field(stored_t *key, const apipool_record_field_t *field,
+static void read_field(apipool_stored_key_t *key, const apipool_record_field_t *field,
                        apipool_record_field_t *sealed)
 {
+    apr_uint64_t row[LIMITS] = {0};
     apr_size_t count;
     switch (field->tag) {
     case KEY_SERVER:
@@ -131,10 +146,19 @@ static void read_field(stored_t *key, const apipool_record_field_t *field,
             field->number < APIPOOL_WEIGHT_MAX ? (apr_uint32_t)field->number : APIPOOL_WEIGHT_MAX;
         break;
     case KEY_ACCOUNT:
-        key->account = field->number;
+        key->account_hash = field->number;
         break;
     case KEY_LIMITS:
-        apipool_record_u64s(field, key->limits, LIMITS, &count);
+        apipool_record_u64s(field, row, LIMITS, &count);
+        key->limits = (apipool_key_limits_t){apipool_flat_u32(row[0]), apipool_flat_u32(row[1]),
+                                             apipool_flat_u32(row[2]), apipool_flat_u32(row[3]),
+                                             apipool_flat_u32(row[4])};
+        break;
+    case KEY_LABEL:
+        apipool_store_text(key->label, sizeof(key->label), field);
+        break;
+    case KEY_ACCOUNT_NAME:
+        apipool_store_text(key->account, sizeof(key->account), field);
         break;
     case KEY_ADDED_AT:
         key->added_at = apipool_record_i64(field);
@@ -145,7 +169,7 @@ static void read_field(stored_t *key, const apipool_record_field_t *field,
 }
 
 /* Opens what was sealed, and checks that the key is the one that the record's name says. */
-static int open_key(const apipool_stored_keys_t *keys, stored_t *key,
+static int open_key(const apipool_stored_keys_t *keys, apipool_stored_key_t *key,
                     const apipool_record_field_t *sealed)
 {
     char aad[AAD_MAX], plain[APIPOOL_KEY_MAX];
@@ -164,11 +188,16 @@ static apr_status_t read_key(void *ctx, const char *name, apr_size_t name_len, c
                              apr_size_t len)
 {
     apipool_stored_keys_t *keys = ctx;
-    stored_t key = {.weight = 1, .enabled = 1};
+    apipool_stored_key_t key = {.weight = 1, .enabled = 1};
     apipool_record_field_t field, sealed = {.len = 0};
     apipool_record_reader_t reader;
     char hex[17] = "";
 
+    if (name_len && name[0] == 'c') {
+        int good = apipool_store_read_client(value, len, keys->clients);
+        keys->error = good ? keys->error : "the record of a client cannot be read";
+        return good ? APR_SUCCESS : APR_EGENERAL;
+    }
     if (name_len < 17 || name[0] != 'k') { /* of a later version */
         return APR_SUCCESS;
     }
@@ -184,7 +213,7 @@ static apr_status_t read_key(void *ctx, const char *name, apr_size_t name_len, c
             apr_psprintf(keys->pool, "the record of key %s cannot be read with this secret", hex);
         return APR_EGENERAL;
     }
-    APR_ARRAY_PUSH(keys->keys, stored_t) = key;
+    APR_ARRAY_PUSH(keys->keys, apipool_stored_key_t) = key;
     return APR_SUCCESS;
 }
 
@@ -192,40 +221,59 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
                                      apr_uint32_t *count, const char **error, apr_pool_t *pool)
 {
     apipool_stored_keys_t *made = apr_pcalloc(pool, sizeof(*made));
-    apr_uint64_t loaded;
     made->store = store;
     made->pool = pool;
-    made->keys = apr_array_make(pool, 64, sizeof(stored_t));
+    made->keys = apr_array_make(pool, 64, sizeof(apipool_stored_key_t));
+    made->clients = apr_array_make(pool, 16, sizeof(apipool_client_image_t));
     apr_status_t rv = apipool_folder_load(store->folder, APIPOOL_STORE_KEYS, read_key, made,
-                                          &loaded, error, pool);
+                                          &made->generation, error, pool);
     *error = rv != APR_SUCCESS && !*error ? made->error : *error;
     *keys = made;
     *count = (apr_uint32_t)made->keys->nelts;
     return rv;
 }
 
-static apr_status_t put_key(apipool_segment_t *segment, const stored_t *key)
+apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys)
 {
-    apr_uint32_t pool, group;
+    return (apr_uint32_t)keys->clients->nelts;
+}
+
+/* A key that is there already becomes what is said of it; the rest of what it is stays. */
+static apr_status_t replace_key(apipool_segment_t *segment, apr_uint32_t pool, apr_uint32_t group,
+                                const apipool_stored_key_t *key)
+{
+    apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_ALL,
+                                          .enabled = key->enabled,
+                                          .label = key->label,
+                                          .weight = key->weight,
+                                          .account = key->account,
+                                          .limits = key->limits},
+                                 .group = group};
+    return apipool_pool_edit(segment, pool, key->id, &patch);
+}
+
+apr_status_t apipool_store_put_key(apipool_segment_t *segment, const apipool_stored_key_t *key,
+                                   apr_uint32_t *pool)
+{
+    apr_uint32_t group;
     apipool_added_e added;
-    apipool_key_item_t item = {
-        .key = key->key,
-        .len = key->len,
-        .enabled = key->enabled,
-        .weight = key->weight,
-        .limits = {apipool_flat_u32(key->limits[0]), apipool_flat_u32(key->limits[1]),
-                   apipool_flat_u32(key->limits[2]), apipool_flat_u32(key->limits[3]),
-                   apipool_flat_u32(key->limits[4])},
-    };
-    apr_status_t rv = apipool_pool_attach(segment, key->server, key->pool, &pool);
-    if (rv == APR_SUCCESS) {
-        rv = apipool_pool_group(segment, pool, key->upstream, &group);
-    }
+    apipool_key_item_t item = {.key = key->key,
+                               .len = key->len,
+                               .enabled = key->enabled,
+                               .label = key->label,
+                               .weight = key->weight,
+                               .account = key->account,
+                               .limits = key->limits};
+    apr_status_t rv =
+        apipool_pool_known(segment, key->server, key->pool, key->upstream, pool, &group);
     if (rv == APR_SUCCESS) {
         rv = apipool_pool_add(segment, group, &item, key->added_at, &added);
     }
-    if (rv == APR_SUCCESS && added == APIPOOL_ADDED) {
-        apipool_pool_set_account(segment, pool, key->id, key->account);
+    if (rv == APR_SUCCESS && added == APIPOOL_DUPLICATE) {
+        rv = replace_key(segment, *pool, group, key);
+    }
+    if (rv == APR_SUCCESS && !*key->account) { /* written before names were */
+        apipool_pool_set_account(segment, *pool, key->id, key->account_hash);
     }
     return rv == APR_SUCCESS && added == APIPOOL_FULL ? APR_ENOSPC : rv;
 }
@@ -234,10 +282,11 @@ apr_status_t apipool_store_put_keys(apipool_segment_t *segment, apipool_stored_k
                                     const char **error)
 {
     apr_status_t rv = APR_SUCCESS;
+    apr_uint32_t pool;
     for (int i = 0; i < keys->keys->nelts; i++) {
-        stored_t *key = &APR_ARRAY_IDX(keys->keys, i, stored_t);
+        apipool_stored_key_t *key = &APR_ARRAY_IDX(keys->keys, i, apipool_stored_key_t);
         if (rv == APR_SUCCESS) {
-            rv = put_key(segment, key);
+            rv = apipool_store_put_key(segment, key, &pool);
         }
         OPENSSL_cleanse(key->key, key->len);
     }

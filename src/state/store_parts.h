@@ -24,10 +24,13 @@ struct apipool_store_t {
 typedef struct {
     apipool_store_t *store;
     apipool_generation_t *generation;
+    const apipool_store_change_t *change; /* or NULL */
     int unsealed; /* a key could not be sealed: what is written must not become the current generation */
     apipool_slot_t slots[APIPOOL_STORE_BATCH]; /* copies */
     apr_uint32_t indices[APIPOOL_STORE_BATCH]; /* where they came from */
     char keys[APIPOOL_STORE_BATCH][APIPOOL_KEY_MAX];
+    char labels[APIPOOL_STORE_BATCH][APIPOOL_LABEL_MAX + 1];
+    char accounts[APIPOOL_STORE_BATCH][APIPOOL_ACCOUNT_MAX + 1];
     unsigned char record[APIPOOL_DBM_VALUE_MAX];
 } apipool_saving_t;
 
@@ -48,9 +51,58 @@ void apipool_store_key_name(char name[APIPOOL_STORE_NAME_SIZE], apr_uint64_t id,
 /** Copies a field of bytes as text; cut where it does not fit. */
 void apipool_store_text(char *out, apr_size_t size, const apipool_record_field_t *field);
 
+/* A key in private memory, as it was read. */
+typedef struct {
+    char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX], upstream[APIPOOL_NAME_MAX];
+    char label[APIPOOL_LABEL_MAX + 1], account[APIPOOL_ACCOUNT_MAX + 1];
+    apr_uint64_t id, account_hash;
+    apr_time_t added_at;
+    apipool_key_limits_t limits;
+    apr_uint32_t weight;
+    int enabled;
+    char *key; /* len bytes */
+    apr_size_t len;
+} apipool_stored_key_t;
+
+struct apipool_stored_keys_t {
+    apipool_store_t *store;
+    apr_pool_t *pool;
+    apr_array_header_t *keys;    /* apipool_stored_key_t */
+    apr_array_header_t *clients; /* apipool_client_image_t */
+    apr_uint64_t generation;     /* of which they are */
+    const char *error;
+};
+
+/** Writes a generation: the caller is the one writer.
+ *  @param change what it has other than memory, or NULL */
+apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e kind,
+                                 const apipool_store_change_t *change, const char **error,
+                                 apr_pool_t *pool);
+
+/** Puts one key into the segment; one that is there becomes what the record says. */
+apr_status_t apipool_store_put_key(apipool_segment_t *segment, const apipool_stored_key_t *key,
+                                   apr_uint32_t *pool);
+
 /** Puts keys that were read into the segment, and wipes them. */
 apr_status_t apipool_store_put_keys(apipool_segment_t *segment, apipool_stored_keys_t *keys,
                                     const char **error);
+
+/** "c0123456789abcdef-89abcdef01234567": the first half of the digest of a client's key. */
+void apipool_store_client_name(char name[APIPOOL_STORE_NAME_SIZE], const unsigned char *digest);
+
+/** Reads a client and adds it to others. Returns 0 if it cannot be read. */
+int apipool_store_read_client(const char *value, apr_size_t len, apr_array_header_t *clients);
+
+/** Puts clients that were read into the segment; those that are there become what the records say. */
+apr_status_t apipool_store_put_clients(apipool_segment_t *segment,
+                                       const apr_array_header_t *clients, const char **error);
+
+/** Removes all others: the caller is the one writer. */
+void apipool_store_remove_other_clients(apipool_segment_t *segment,
+                                        const apr_array_header_t *clients, apr_pool_t *pool);
+
+/** Writes all clients, with the keys. */
+apr_status_t apipool_store_write_clients(apipool_saving_t *saving);
 
 /** Writes all keys. */
 apr_status_t apipool_store_write_keys(apipool_saving_t *saving);

@@ -75,20 +75,27 @@ static apr_status_t make_locks(retained_t *retained, server_rec *s)
     return rv;
 }
 
+/* What is stored always fits. */
+static apr_uint32_t at_least(server_rec *s, const char *directive, apr_uint32_t configured,
+                             apr_uint32_t stored, const char *things)
+{
+    if (configured >= stored) {
+        return configured;
+    }
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 APIPOOL_LOG(0055) "%s %u is less than the %u %s that are stored; it is %u now",
+                 directive, configured, stored, things, stored);
+    return stored;
+}
+
 static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s,
-                                 apr_uint32_t stored)
+                                 apr_uint32_t stored, apr_uint32_t stored_clients)
 {
     unsigned char secret[APIPOOL_SECRET_SIZE];
-    retained->capacity = apipool_config_capacity(s);
-    if (retained->capacity < stored) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     APIPOOL_LOG(0055) "APIPoolCapacity %u is less than the %u keys that are "
-                                       "stored; it is %u now",
-                     retained->capacity, stored, stored);
-        retained->capacity = stored;
-    }
+    retained->capacity = at_least(s, "APIPoolCapacity", apipool_config_capacity(s), stored, "keys");
     retained->recent = apipool_config_recent(s);
-    retained->clients = apipool_config_client_capacity(s);
+    retained->clients = at_least(s, "APIPoolClientCapacity", apipool_config_client_capacity(s),
+                                 stored_clients, "clients");
     if (store) {
         memcpy(secret, apipool_store_secret(store), sizeof(secret));
     }
@@ -150,12 +157,16 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
 {
     apipool_stored_keys_t *keys;
     const char *error = NULL;
-    apr_uint32_t stored;
+    apr_uint32_t stored, clients = 0;
     apr_pool_t *scratch;
     apr_pool_create(&scratch, pconf);
     apr_status_t rv = apipool_store_read_keys(store, &keys, &stored, &error, scratch);
-    if (rv == APR_SUCCESS && (!retained->shm || retained->capacity < stored)) {
-        rv = make_segment(retained, pconf, s, stored);
+    if (rv == APR_SUCCESS) {
+        clients = apipool_store_clients_read(keys);
+    }
+    if (rv == APR_SUCCESS &&
+        (!retained->shm || retained->capacity < stored || retained->clients < clients)) {
+        rv = make_segment(retained, pconf, s, stored, clients);
     }
     if (rv == APR_SUCCESS) {
         memcpy(segment->header->secret, apipool_store_secret(store), APIPOOL_SECRET_SIZE);
@@ -200,7 +211,7 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
         return fill_segment(retained, pconf, s);
     }
     if (rv == APR_SUCCESS && !retained->shm) {
-        rv = make_segment(retained, pconf, s, 0);
+        rv = make_segment(retained, pconf, s, 0, 0);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
@@ -251,6 +262,24 @@ static void tell_unused(void *server, const char *pool, const char *upstream, ap
                  APIPOOL_LOG(0059) "pool %s: %u keys of upstream %s are kept, but not used, since "
                                    "the configuration has no such upstream of that pool",
                  pool, keys, upstream);
+}
+
+apr_status_t apipool_lasting_hold(server_rec *main_server, apr_pool_t *scratch)
+{
+    const char *error;
+    apr_status_t rv = store ? apipool_store_hold(store, &error, scratch) : APR_SUCCESS;
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+                     APIPOOL_LOG(0080) "key files cannot be imported: %s", error);
+    }
+    return rv;
+}
+
+void apipool_lasting_release(void)
+{
+    if (store) {
+        apipool_store_release(store);
+    }
 }
 
 void apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch)

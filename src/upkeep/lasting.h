@@ -15,6 +15,10 @@
  */
 apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_server);
 
+/** Keeps other writers out while key files are imported: parent. Old children may be changing keys. */
+apr_status_t apipool_lasting_hold(server_rec *main_server, apr_pool_t *scratch);
+void apipool_lasting_release(void);
+
 /** Writes the keys down if key files have brought new ones, and tells which keys no upstream uses: parent,
  *  when all pools are attached. What cannot be written is tried again with the statistics. */
 void apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch);

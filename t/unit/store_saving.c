@@ -6,54 +6,216 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "slots.h"
 #include "store_fixture.h"
 
-static apr_status_t add_one(void *ctx, int *changed)
+/* A change for tests: some keys go, one is switched off, one is new. */
+typedef struct {
+    life_t *life;
+    apr_uint32_t group;
+    apr_uint64_t gone, off;
+    const char *new_key;
+    int given, refuse, applied, cut_off;
+} trial_t;
+
+static apr_uint64_t id_of(const life_t *life, const char *key)
 {
-    life_t *life = ctx;
-    add(life, group_of(life, attach(life, "", "main"), "one"), "sk-change");
-    *changed = 1;
-    return APR_SUCCESS;
+    return apipool_key_id(life->segment->header->secret, key, strlen(key));
 }
 
-static int undone;
-
-static void count_undo(void *ctx)
+static apr_status_t prepare(void *ctx, int *changes, const char **why)
 {
-    (void)ctx;
-    undone++;
+    trial_t *trial = ctx;
+    *changes = trial->gone || trial->off || trial->new_key;
+    *why = trial->refuse ? "refused" : NULL;
+    return trial->refuse ? APR_EINVAL : APR_SUCCESS;
 }
 
-static void a_change_is_on_disk_or_is_taken_back(void **unused)
+static int write_key(void *ctx, apipool_key_image_t *image)
 {
-    life_t life = start("change");
-    char *away = strdup(path_of("change.away")), *path = strdup(path_of("change"));
-    undone = 0;
-    assert_int_equal(rename(path, away), 0);
-    assert_int_not_equal(
-        apipool_store_change(life.store, add_one, count_undo, &life, &error, life.f->pool),
-        APR_SUCCESS);
-    assert_int_equal(undone, 1);
-    assert_non_null(strstr(error, path));
-    apipool_store_health_t health;
-    apipool_store_health(life.segment, &health);
-    assert_int_equal(health.errors, 1);
-    assert_int_equal(health.saves, 0);
-    assert_int_equal(rename(away, path), 0);
-    end(&life);
+    const trial_t *trial = ctx;
+    image->enabled = image->id == trial->off ? 0 : image->enabled;
+    return image->id != trial->gone;
+}
 
-    life = start("change");
-    assert_int_equal(life.stored, 0);
-    assert_int_equal(
-        apipool_store_change(life.store, add_one, count_undo, &life, &error, life.f->pool),
-        APR_SUCCESS);
-    assert_int_equal(undone, 1);
+static int write_new(void *ctx, apipool_key_image_t *image)
+{
+    trial_t *trial = ctx;
+    if (!trial->new_key || trial->given++) {
+        return 0;
+    }
+    *image = (apipool_key_image_t){.pool = trial->life->segment->groups[trial->group].pool,
+                                   .group = trial->group,
+                                   .id = id_of(trial->life, trial->new_key),
+                                   .key = trial->new_key,
+                                   .len = strlen(trial->new_key),
+                                   .label = "new",
+                                   .account = "acme",
+                                   .account_hash = apipool_hash("acme"),
+                                   .weight = 3,
+                                   .enabled = 1};
+    return 1;
+}
+
+/* When it is cut off the first key is gone and the rest is as it was, as if the process had been killed. */
+static apr_status_t apply(void *ctx)
+{
+    trial_t *trial = ctx;
+    apr_uint32_t pool = trial->life->segment->groups[trial->group].pool;
+    apipool_key_patch_t off = {.edit = {.set = APIPOOL_SET_ENABLED}, .group = APIPOOL_NONE};
+    apipool_key_item_t item = {.key = trial->new_key,
+                               .len = strlen(trial->new_key),
+                               .enabled = 1,
+                               .weight = 3,
+                               .label = "new",
+                               .account = "acme"};
+    apipool_added_e added;
+    trial->applied++;
+    apr_status_t rv = apipool_pool_remove(trial->life->segment, pool, trial->gone);
+    if (trial->cut_off) {
+        return APR_EGENERAL;
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apipool_pool_edit(trial->life->segment, pool, trial->off, &off);
+    }
+    return rv == APR_SUCCESS
+               ? apipool_pool_add(trial->life->segment, trial->group, &item, now, &added)
+               : rv;
+}
+
+static apr_status_t change(trial_t *trial)
+{
+    apipool_store_change_t made = {
+        .prepare = prepare, .key = write_key, .new_key = write_new, .apply = apply, .ctx = trial};
+    return apipool_store_change(trial->life->store, &made, &error, trial->life->f->pool);
+}
+
+/* Three keys that are saved, and what is to be done with them. */
+static trial_t open_trial(life_t *life, const char *name)
+{
+    *life = start(name);
+    trial_t trial = {.life = life, .group = group_of(life, attach(life, "", "main"), "one")};
+    add(life, trial.group, "sk-going");
+    add(life, trial.group, "sk-off");
+    add(life, trial.group, "sk-staying");
+    save(life);
+    trial.gone = id_of(life, "sk-going");
+    trial.off = id_of(life, "sk-off");
+    trial.new_key = "sk-new";
+    return trial;
+}
+
+static int has(const life_t *life, const char *key)
+{
+    apr_uint32_t pool = attach(life, "", "main");
+    return apipool_pool_find_locked(life->segment, pool, id_of(life, key)) != APIPOOL_NONE;
+}
+
+static void check_unchanged(const life_t *life)
+{
+    assert_true(has(life, "sk-going"));
+    assert_false(has(life, "sk-new"));
+    assert_int_equal(main_slot(life, "sk-off")->state, APIPOOL_STATE_ACTIVE);
+    assert_null(apipool_repair_check_locked(life->segment));
+}
+
+static void check_changed(const life_t *life)
+{
+    assert_false(has(life, "sk-going"));
+    assert_true(has(life, "sk-staying"));
+    assert_int_equal(main_slot(life, "sk-off")->state, APIPOOL_STATE_DISABLED);
+    const apipool_slot_t *slot = main_slot(life, "sk-new");
+    assert_string_equal(apipool_slot_label_locked(life->segment, slot), "new");
+    assert_string_equal(apipool_slot_account_locked(life->segment, slot), "acme");
+    assert_int_equal(slot->weight, 3);
+    assert_null(apipool_repair_check_locked(life->segment));
+}
+
+static void a_change_is_on_disk_when_it_is_made(void **unused)
+{
+    life_t life;
+    trial_t trial = open_trial(&life, "change");
+    assert_int_equal(change(&trial), APR_SUCCESS);
+    check_changed(&life);
+    assert_false(apipool_store_has_unsaved_keys(life.store));
     life_t next = start("change");
-    assert_int_equal(next.stored, 1);
+    check_changed(&next);
     end(&life);
     end(&next);
+}
+
+static void what_cannot_be_written_is_not_made(void **unused)
+{
+    life_t life;
+    trial_t trial = open_trial(&life, "full");
+    char *away = strdup(path_of("full.away")), *path = strdup(path_of("full"));
+    apipool_store_health_t before, after;
+    apipool_store_health(life.segment, &before);
+    assert_int_equal(rename(path, away), 0);
+    assert_int_not_equal(change(&trial), APR_SUCCESS);
+    assert_non_null(strstr(error, path));
+    assert_int_equal(rename(away, path), 0);
+    assert_int_equal(trial.applied, 0);
+    check_unchanged(&life);
+    apipool_store_health(life.segment, &after);
+    assert_int_equal(after.errors, before.errors + 1);
+    assert_int_equal(after.saves, before.saves);
+    trial.given = 0;
+    assert_int_equal(change(&trial), APR_SUCCESS);
+    check_changed(&life);
+    end(&life);
     free(path);
     free(away);
+}
+
+static void what_is_refused_or_nothing_is_not_written(void **unused)
+{
+    life_t life;
+    apipool_store_health_t before, after;
+    trial_t trial = open_trial(&life, "refused"), none = {.life = &life, .group = trial.group};
+    apipool_store_health(life.segment, &before);
+    trial.refuse = 1;
+    assert_int_equal(change(&trial), APR_EINVAL);
+    assert_string_equal(error, "refused");
+    assert_int_equal(change(&none), APR_SUCCESS);
+    apipool_store_health(life.segment, &after);
+    assert_int_equal(after.saves + after.errors, before.saves + before.errors);
+    check_unchanged(&life);
+    end(&life);
+}
+
+/* A process that is killed after its change is on disk leaves memory behind. */
+static void the_next_writer_makes_up_for_what_was_cut_off(void **unused)
+{
+    life_t life;
+    trial_t trial = open_trial(&life, "cut-off");
+    trial.cut_off = 1;
+    assert_int_not_equal(change(&trial), APR_SUCCESS);
+    assert_false(has(&life, "sk-new"));
+    assert_int_equal(main_slot(&life, "sk-off")->state, APIPOOL_STATE_ACTIVE);
+    assert_int_equal(apipool_store_save_keys(life.store, &error, life.f->pool), APR_SUCCESS);
+    check_changed(&life);
+    life_t next = start("cut-off");
+    check_changed(&next);
+    end(&life);
+    end(&next);
+}
+
+/* One that is killed before leaves memory as it is, with what is not saved yet. */
+static void what_never_got_to_disk_is_not_made_up_for(void **unused)
+{
+    life_t life;
+    trial_t trial = open_trial(&life, "early");
+    add(&life, trial.group, "sk-unsaved");
+    life.segment->header->changing = 12345;
+    assert_int_equal(apipool_store_save_keys(life.store, &error, life.f->pool), APR_SUCCESS);
+    check_unchanged(&life);
+    assert_true(has(&life, "sk-unsaved"));
+    life_t next = start("early");
+    check_unchanged(&next);
+    assert_true(has(&next, "sk-unsaved"));
+    end(&life);
+    end(&next);
 }
 
 static void keys_that_could_not_be_saved_go_with_the_statistics(void **unused)
@@ -128,7 +290,11 @@ static void a_restart_goes_on_with_the_secret_that_it_has(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_change_is_on_disk_or_is_taken_back),
+        cmocka_unit_test(a_change_is_on_disk_when_it_is_made),
+        cmocka_unit_test(what_cannot_be_written_is_not_made),
+        cmocka_unit_test(what_is_refused_or_nothing_is_not_written),
+        cmocka_unit_test(the_next_writer_makes_up_for_what_was_cut_off),
+        cmocka_unit_test(what_never_got_to_disk_is_not_made_up_for),
         cmocka_unit_test(keys_that_could_not_be_saved_go_with_the_statistics),
         cmocka_unit_test(statistics_are_due_by_time_or_number_and_failures_told_once_a_minute),
         cmocka_unit_test(a_restart_goes_on_with_the_secret_that_it_has),
