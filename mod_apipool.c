@@ -64,6 +64,15 @@ static const apipool_api_t api = {
     .client_create = apipool_manage_client_create,
     .client_change = apipool_manage_client_change,
     .client_delete = apipool_manage_client_delete,
+    .pools = apipool_manage_pools,
+    .pool = apipool_manage_pool,
+    .series = apipool_manage_series,
+    .models = apipool_manage_models,
+    .rules = apipool_manage_rules,
+    .requests = apipool_manage_requests,
+    .keys = apipool_manage_keys,
+    .key = apipool_manage_key,
+    .key_reveal = apipool_manage_key_reveal,
 };
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)

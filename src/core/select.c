@@ -78,6 +78,11 @@ int apipool_strategy_by_name(const char *name)
     return -1;
 }
 
+const char *apipool_strategy_name(apipool_strategy_e strategy)
+{
+    return strategies[strategy].name;
+}
+
 const char *apipool_strategy_names(void)
 {
     return "smart, round-robin, least-used, random, fill-first";

@@ -37,6 +37,9 @@ typedef struct {
 /** The strategy of that name as the configuration spells it, or -1. */
 int apipool_strategy_by_name(const char *name);
 
+/** Its name. */
+const char *apipool_strategy_name(apipool_strategy_e strategy);
+
 /** The names of all strategies, for messages: "smart, round-robin, …". */
 const char *apipool_strategy_names(void);
 

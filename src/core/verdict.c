@@ -391,3 +391,25 @@ const char *apipool_rule_name(apipool_rule_e rule)
 {
     return rules[rule].name;
 }
+
+const char *apipool_rule_meaning(apipool_rule_e rule)
+{
+    static const char *const sentences[APIPOOL_C01] = {
+        [APIPOOL_R00] = "the upstream has served the request",
+        [APIPOOL_R01] = "the client went away before the answer was complete",
+        [APIPOOL_R02] = "the answer broke off after its first byte",
+        [APIPOOL_R03] = "the upstream could not be connected",
+        [APIPOOL_R04] = "the upstream took the request and did not answer",
+        [APIPOOL_R05] = "the quota or the balance of the key or its account is spent",
+        [APIPOOL_R06] = "the upstream rejects the credential",
+        [APIPOOL_R07] = "the upstream limits the rate of requests or tokens",
+        [APIPOOL_R08] = "the upstream refuses all keys alike, so none of them is blamed",
+        [APIPOOL_R09] = "the upstream forbids the request: region, model or terms",
+        [APIPOOL_R10] = "the upstream does not know the model",
+        [APIPOOL_R11] = "the upstream finds fault with the request itself",
+        [APIPOOL_R12] = "the upstream failed with an error of its own",
+        [APIPOOL_R13] = "the upstream is overloaded",
+        [APIPOOL_R14] = "all keys that could serve the request rested for a while",
+        [APIPOOL_R15] = "no key was left that could recover by waiting"};
+    return rule < APIPOOL_C01 ? sentences[rule] : "a rule of the pool's own";
+}

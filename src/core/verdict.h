@@ -99,6 +99,9 @@ apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence);
 /** "R05" and so on; "C01" for the first of a pool's own rules. */
 const char *apipool_rule_name(apipool_rule_e rule);
 
+/** What it means that a rule has matched, for operators: a static text without a full stop. */
+const char *apipool_rule_meaning(apipool_rule_e rule);
+
 /**
  * Reads the words of an APIPoolRule: STATUS[,STATUS|A-B] ["marker"] ACTION SCOPE.
  * @param words count of them, 3 or 4; the marker is kept by reference

@@ -45,7 +45,6 @@ static const char *text_of(const apipool_request_t *req, const char *text)
 
 static void set_notes(const apipool_request_t *req, const apipool_request_stats_t *stats)
 {
-    static const char *const usages[] = {"none", "reported", "estimated"};
     const apipool_recent_entry_t *entry = &stats->entry;
     const char *client = text_of(req, stats->client.text), *model = text_of(req, stats->model.text);
     request_rec *r = req->r;
@@ -53,7 +52,7 @@ static void set_notes(const apipool_request_t *req, const apipool_request_stats_
     note(r, "apipool-pool", req->pool->name);
     note_number(r, "apipool-attempts", req->attempts);
     note(r, "apipool-outcome", apipool_ending_name((apipool_ending_e)entry->ending));
-    note(r, "apipool-usage", usages[entry->usage]);
+    note(r, "apipool-usage", apipool_tokens_name((apipool_tokens_e)entry->usage));
     if (req->attempts) {
         char *id = apr_palloc(r->pool, APIPOOL_ID_SIZE);
         apipool_key_id_hex(entry->key, id);

@@ -315,13 +315,13 @@ static const apipool_slot_t *member_locked(apipool_segment_t *segment, apr_uint3
 
 /* The members of one batch; O(1) in the number of keys. */
 static void add_up_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t from,
-                          apipool_totals_t *totals)
+                          apr_time_t now, apipool_totals_t *totals)
 {
     const apipool_group_t *g = &segment->groups[group];
     for (apr_uint32_t i = from; i < from + TOTALS_BATCH && i < g->ordinals; i++) {
         const apipool_slot_t *slot = member_locked(segment, group, i);
         if (slot) {
-            totals->keys[slot->state]++;
+            totals->keys[apipool_slot_state(slot, now)]++;
             totals->requests += slot->counts.requests + slot->in_flight;
             totals->successes += slot->counts.successes;
             totals->errors += slot->counts.errors;
@@ -371,7 +371,7 @@ apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group,
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        add_up_locked(segment, group, from, totals);
+        add_up_locked(segment, group, from, now, totals);
         memcpy(totals->rules, g->rules, sizeof(totals->rules));
         memcpy(totals->endings, g->endings, sizeof(totals->endings));
         apipool_numbers_read(&g->numbers, now, &totals->numbers);

@@ -23,6 +23,14 @@ const char *apipool_ending_name(apipool_ending_e ending)
     return names[ending];
 }
 
+const char *apipool_tokens_name(apipool_tokens_e tokens)
+{
+    static const char *const names[] = {[APIPOOL_TOKENS_NONE] = "none",
+                                        [APIPOOL_TOKENS_REPORTED] = "reported",
+                                        [APIPOOL_TOKENS_ESTIMATED] = "estimated"};
+    return names[tokens];
+}
+
 apr_size_t apipool_recent_bytes(apr_uint32_t size)
 {
     return sizeof(apr_uint64_t) + (apr_size_t)size * sizeof(apipool_recent_entry_t);

@@ -37,6 +37,9 @@ typedef enum {
     APIPOOL_TOKENS_ESTIMATED
 } apipool_tokens_e;
 
+/** "none", "reported" or "estimated", as operators see it. */
+const char *apipool_tokens_name(apipool_tokens_e tokens);
+
 typedef struct {
     apr_uint64_t key;   /* id */
     apr_uint32_t group; /* upstream of the pool */

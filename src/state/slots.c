@@ -7,6 +7,7 @@
 
 #include "arena.h"
 #include "fault.h"
+#include "health.h"
 #include "pool.h"
 
 apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot, const apipool_key_limits_t *defaults,
@@ -278,4 +279,10 @@ apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot)
     return slot->state == APIPOOL_STATE_COOLING  ? slot->until[0]
            : slot->state == APIPOOL_STATE_ACTIVE ? 0
                                                  : slot->rests_until;
+}
+
+apipool_state_e apipool_slot_state(const apipool_slot_t *slot, apr_time_t now)
+{
+    int is_over = slot->state == APIPOOL_STATE_COOLING && slot->until[0] <= now;
+    return is_over ? apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED) : slot->state;
 }

@@ -73,4 +73,8 @@ void apipool_slot_copy_secret_locked(const apipool_segment_t *segment, const api
  *  was lost; 0: it may be used. */
 apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot);
 
+/** What the key is by now: one whose cooldown has ended is active, though the next request is the first to
+ *  note that. */
+apipool_state_e apipool_slot_state(const apipool_slot_t *slot, apr_time_t now);
+
 #endif

@@ -70,3 +70,15 @@ apr_status_t apipool_stats_pool(apipool_segment_t *segment, apr_uint32_t pool, a
     }
     return rv;
 }
+
+apr_status_t apipool_stats_series(apipool_segment_t *segment, apr_uint32_t pool,
+                                  apipool_series_step_e step, apr_time_t now,
+                                  apipool_series_point_t *points, int count, int *got)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        *got = apipool_series_read_locked(&segment->stats[pool].series, step, now, points, count);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}

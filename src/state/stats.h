@@ -36,4 +36,9 @@ typedef struct {
 apr_status_t apipool_stats_pool(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,
                                 apipool_pool_snapshot_t *snapshot);
 
+/** The history of one pool; see apipool_series_read_locked. *got is how many points there are. */
+apr_status_t apipool_stats_series(apipool_segment_t *segment, apr_uint32_t pool,
+                                  apipool_series_step_e step, apr_time_t now,
+                                  apipool_series_point_t *points, int count, int *got);
+
 #endif

@@ -181,7 +181,7 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
     return rv;
 }
 
-/* From the moment at which a change is current on disk, and until it is made in memory, memory lags behind. */
+/* From when a change is current on disk until it is made in memory, memory lags behind. */
 static apr_status_t commit(apipool_store_t *store, apipool_saving_t *saving, const char **error)
 {
     apr_uint64_t *changing = &store->segment->header->changing;

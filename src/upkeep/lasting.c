@@ -313,6 +313,11 @@ apr_status_t apipool_lasting_enter(apr_pool_t *pchild)
     return rv;
 }
 
+apipool_segment_t *apipool_lasting_segment(void)
+{
+    return segment;
+}
+
 apipool_store_t *apipool_lasting_store(void)
 {
     return store;

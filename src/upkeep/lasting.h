@@ -30,6 +30,9 @@ void apipool_lasting_note_repairs(server_rec *main_server);
 /** Makes the locks usable: each child, once. */
 apr_status_t apipool_lasting_enter(apr_pool_t *pchild);
 
+/** The segment of this generation; NULL before there is one. */
+apipool_segment_t *apipool_lasting_segment(void);
+
 /** The store of this generation; NULL where there are no pools. */
 apipool_store_t *apipool_lasting_store(void);
 

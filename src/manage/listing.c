@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Lists of a pool's keys: which match a filter, and which of these stand on a page. */
+#include "listing.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One list while it is made. */
+typedef struct {
+    apipool_segment_t *segment;
+    const apipool_key_filter_t *filter;
+    apipool_key_sort_e sort;
+    const double *ranks; /* of a sort by upstream: by group */
+    apr_array_header_t *listed;
+} listing_t;
+
+static int is_by_text(apipool_key_sort_e sort)
+{
+    return sort == APIPOOL_SORT_LABEL || sort == APIPOOL_SORT_ACCOUNT;
+}
+
+static int has_text(const char *where, const char *text)
+{
+    int first = apr_tolower(*text);
+    apr_size_t len = strlen(text);
+    for (; *where; where++) {
+        if (apr_tolower(*where) == first && !strncasecmp(where, text, len)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int matches(const apipool_view_row_t *row, const char *text)
+{
+    char id[APIPOOL_ID_SIZE];
+    if (!text || !*text) {
+        return 1;
+    }
+    apipool_key_id_hex(row->id, id);
+    return has_text(id, text) || has_text(row->masked, text) || has_text(row->label, text) ||
+           has_text(row->account, text);
+}
+
+static void add(const listing_t *listing, const apipool_view_row_t *row)
+{
+    apipool_listed_t *listed = apr_array_push(listing->listed);
+    const char *text = listing->sort == APIPOOL_SORT_LABEL ? row->label : row->account;
+    listed->id = row->id;
+    listed->slot = row->slot;
+    listed->value = listing->ranks ? listing->ranks[row->group] : row->value;
+    listed->text =
+        is_by_text(listing->sort) && *text ? apr_pstrdup(listing->listed->pool, text) : NULL;
+}
+
+static apr_uint32_t find_group(const apipool_segment_t *segment, apr_uint32_t pool,
+                               const char *upstream)
+{
+    apr_uint32_t group = apipool_view_next_group(segment, pool, 0);
+    while (group != APIPOOL_NONE && strcmp(apipool_view_group_name(segment, group), upstream)) {
+        group = apipool_view_next_group(segment, pool, group + 1);
+    }
+    return group;
+}
+
+/* Where each group of a pool stands among them by name. */
+static double *rank_groups(const apipool_segment_t *segment, apr_uint32_t pool, apr_pool_t *p)
+{
+    double *ranks = apr_pcalloc(p, APIPOOL_GROUPS_MAX * sizeof(*ranks));
+    for (apr_uint32_t g = apipool_view_next_group(segment, pool, 0); g != APIPOOL_NONE;
+         g = apipool_view_next_group(segment, pool, g + 1)) {
+        for (apr_uint32_t other = apipool_view_next_group(segment, pool, 0); other != APIPOOL_NONE;
+             other = apipool_view_next_group(segment, pool, other + 1)) {
+            ranks[g] += strcmp(apipool_view_group_name(segment, other),
+                               apipool_view_group_name(segment, g)) < 0;
+        }
+    }
+    return ranks;
+}
+
+static apr_status_t find_all(const listing_t *listing, const apipool_view_wanted_t *wanted,
+                             apr_pool_t *p)
+{
+    apipool_view_row_t *rows = apr_palloc(p, APIPOOL_VIEW_BATCH * sizeof(*rows));
+    apr_uint32_t from = 0, count;
+    while (from != APIPOOL_NONE) {
+        apr_status_t rv = apipool_view_rows(listing->segment, wanted, &from, rows, &count);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        for (apr_uint32_t i = 0; i < count; i++) {
+            if (matches(&rows[i], listing->filter->text)) {
+                add(listing, &rows[i]);
+            }
+        }
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
+                                  const apipool_key_filter_t *filter, apipool_key_sort_e sort,
+                                  apr_time_t now, apr_pool_t *p, apr_array_header_t **listed)
+{
+    apipool_view_wanted_t wanted = {
+        .pool = pool, .group = APIPOOL_NONE, .states = filter->states, .value = sort, .now = now};
+    listing_t listing = {.segment = segment, .filter = filter, .sort = sort};
+    *listed = listing.listed = apr_array_make(p, 64, sizeof(apipool_listed_t));
+    if (filter->upstream) {
+        wanted.group = find_group(segment, pool, filter->upstream);
+        if (wanted.group == APIPOOL_NONE) {
+            return APR_SUCCESS;
+        }
+    }
+    if (filter->text && *filter->text) {
+        wanted.texts = APIPOOL_VIEW_MASKED | APIPOOL_VIEW_LABEL | APIPOOL_VIEW_ACCOUNT;
+    }
+    wanted.texts |= sort == APIPOOL_SORT_LABEL     ? APIPOOL_VIEW_LABEL
+                    : sort == APIPOOL_SORT_ACCOUNT ? APIPOOL_VIEW_ACCOUNT
+                                                   : 0;
+    listing.ranks = sort == APIPOOL_SORT_UPSTREAM ? rank_groups(segment, pool, p) : NULL;
+    return find_all(&listing, &wanted, p);
+}
+
+/* How two elements of a list follow each other. */
+typedef struct {
+    int by_text, by_id;
+    int sign; /* -1: descending */
+} order_t;
+
+static int by_id(const apipool_listed_t *a, const apipool_listed_t *b)
+{
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+/* Texts that differ in case alone still have an order. */
+static int by_text(const char *a, const char *b)
+{
+    int order = strcasecmp(a, b);
+    return order ? order : strcmp(a, b);
+}
+
+static int compare(const apipool_listed_t *a, const apipool_listed_t *b, const order_t *order)
+{
+    int a_known = order->by_text ? a->text != NULL : !isnan(a->value);
+    int b_known = order->by_text ? b->text != NULL : !isnan(b->value);
+    int result;
+    if (order->by_id) {
+        return order->sign * by_id(a, b);
+    }
+    if (!a_known || !b_known) {
+        result = b_known - a_known;
+    }
+    else {
+        result = order->sign * (order->by_text ? by_text(a->text, b->text)
+                                               : (a->value > b->value) - (a->value < b->value));
+    }
+    return result ? result : by_id(a, b);
+}
+
+static void swap(apipool_listed_t *a, apipool_listed_t *b)
+{
+    apipool_listed_t kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* Moves down what stands at the top of a heap whose largest element is at its top. */
+static void sift(apipool_listed_t *heap, apr_uint32_t at, apr_uint32_t count, const order_t *order)
+{
+    for (apr_uint32_t child = 2 * at + 1; child < count; at = child, child = 2 * at + 1) {
+        if (child + 1 < count && compare(&heap[child], &heap[child + 1], order) < 0) {
+            child++;
+        }
+        if (compare(&heap[at], &heap[child], order) >= 0) {
+            return;
+        }
+        swap(&heap[at], &heap[child]);
+    }
+}
+
+/* For what quicksort does badly: always O(n log n). */
+static void heapsort_all(apipool_listed_t *all, apr_uint32_t count, const order_t *order)
+{
+    for (apr_uint32_t i = count / 2; i-- > 0;) {
+        sift(all, i, count, order);
+    }
+    for (apr_uint32_t left = count; left-- > 1;) {
+        swap(&all[0], &all[left]);
+        sift(all, 0, left, order);
+    }
+}
+
+/* Puts the middle one of three where the pivot is taken from. */
+static void choose_pivot(apipool_listed_t *low, apipool_listed_t *high, const order_t *order)
+{
+    apipool_listed_t *middle = low + (high - low) / 2;
+    if (compare(middle, low, order) < 0) {
+        swap(middle, low);
+    }
+    if (compare(high, middle, order) < 0) {
+        swap(high, middle);
+        if (compare(middle, low, order) < 0) {
+            swap(middle, low);
+        }
+    }
+}
+
+/* Quicksort (Hoare, 1961) of those parts alone that reach into the page, as in his quickselect. */
+static void sort_page(apipool_listed_t *all, apr_int64_t low, apr_int64_t high, apr_int64_t from,
+                      apr_int64_t end, int depth, const order_t *order)
+{
+    while (low < high && low < end && high >= from) {
+        apr_int64_t i = low - 1, j = high + 1;
+        if (!depth--) {
+            heapsort_all(all + low, (apr_uint32_t)(high - low + 1), order);
+            return;
+        }
+        choose_pivot(&all[low], &all[high], order);
+        apipool_listed_t pivot = all[low + (high - low) / 2];
+        for (;;) {
+            do {
+                i++;
+            } while (compare(&all[i], &pivot, order) < 0);
+            do {
+                j--;
+            } while (compare(&all[j], &pivot, order) > 0);
+            if (i >= j) {
+                break;
+            }
+            swap(&all[i], &all[j]);
+        }
+        sort_page(all, low, j, from, end, depth, order);
+        low = j + 1;
+    }
+}
+
+apr_uint32_t apipool_listing_sort(apr_array_header_t *listed, apipool_key_sort_e sort,
+                                  int descending, apr_uint32_t offset, apr_uint32_t limit)
+{
+    order_t order = {
+        .by_text = is_by_text(sort), .by_id = sort == APIPOOL_SORT_ID, .sign = descending ? -1 : 1};
+    apr_uint32_t count = (apr_uint32_t)listed->nelts;
+    apr_uint32_t left = offset < count ? count - offset : 0;
+    apr_uint32_t shown = left < limit ? left : limit;
+    int depth = 2;
+    for (apr_uint32_t n = count; n; n /= 2) {
+        depth += 2;
+    }
+    if (shown) {
+        sort_page((apipool_listed_t *)listed->elts, 0, (apr_int64_t)count - 1, offset,
+                  (apr_int64_t)offset + shown, depth, &order);
+    }
+    return shown;
+}
