@@ -108,6 +108,11 @@ void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
     store->mutex = mutex;
 }
 
+void apipool_store_share(apipool_store_t *store)
+{
+    store->beside_requests = 1;
+}
+
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool)
 {
@@ -118,6 +123,9 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
         rv = apipool_store_put_clients(store->segment, keys->clients, error);
     }
     header->saved_changes = header->changes;
+    if (rv == APR_SUCCESS) {
+        rv = apipool_store_put_sessions(store->segment, keys);
+    }
     if (rv == APR_SUCCESS) {
         rv = apipool_folder_load(store->folder, APIPOOL_STORE_STATS, apipool_store_read_stats,
                                  store, &loaded, error, pool);
@@ -158,6 +166,28 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
     return count;
 }
 
+/* A thread that has been running for long is taken off its processor wherever it stands, with the lock in its
+ * hands as well, and then all requests wait until it has its turn again. One that has just slept is not. For the
+ * same reason its priority stays as it is: a lower one would make that turn come later. */
+static void rest(const apipool_store_t *store)
+{
+    if (store->beside_requests) {
+        apr_sleep(APIPOOL_STORE_PAUSE);
+    }
+}
+
+apr_status_t apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of,
+                                 apr_size_t size)
+{
+    apipool_segment_t *segment = saving->store->segment;
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        memcpy(copy, of, size);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
 apr_status_t apipool_saving_slots(apipool_saving_t *saving,
                                   void (*save)(apipool_saving_t *saving, int n))
 {
@@ -165,6 +195,7 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
     apr_status_t rv = APR_SUCCESS;
     apr_uint32_t from = 0, used;
     do {
+        rest(saving->store);
         rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             break;

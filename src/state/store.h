@@ -7,7 +7,8 @@
 
 #include "client.h"
 #include "disk.h"
-#include "pool.h"
+#include "keys.h"
+#include "sessions.h"
 
 /* Two databases in one folder. Keys are written whole whenever one is added, changed or removed, and the
  * change counts only when that is on disk. Statistics are written from time to time, when httpd stops, and
@@ -69,6 +70,9 @@ apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys);
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
                        apr_global_mutex_t *mutex);
 
+/** From now on requests are served while this process saves, which goes a bit slower for their sake: each child. */
+void apipool_store_share(apipool_store_t *store);
+
 /** Puts the keys and clients that were read into the segment, and then their statistics: parent, at its first start. */
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool);
@@ -107,6 +111,9 @@ typedef struct {
     apr_time_t added_at;
 } apipool_key_image_t;
 
+/** Changes an image as apipool_pool_edit() would change the key. Its texts are the patch's then. */
+void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image);
+
 /* A change of what is kept: written down as part of the next generation, and made in memory when that is on
  * disk. What is NULL is left out. */
 typedef struct {
@@ -124,6 +131,7 @@ typedef struct {
     /** Makes the change in memory. */
     apr_status_t (*apply)(void *ctx);
     void *ctx;
+    const apipool_revoked_t *session; /* one that is ended by it */
 } apipool_store_change_t;
 
 /**

@@ -309,6 +309,7 @@ apr_status_t apipool_lasting_enter(apr_pool_t *pchild)
     }
     if (rv == APR_SUCCESS && store) {
         apipool_store_use(store, segment, store_mutex);
+        apipool_store_share(store);
     }
     return rv;
 }

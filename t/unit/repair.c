@@ -18,20 +18,21 @@
 
 /* t/check_faults sees to it that this is all of them. */
 static const char *const points[] = {
-    "add-half-linked",     "add-unlinked",        "add-unnamed",          "arena-get-unlinked",
-    "edit-unsettled",      "remove-unlinked",     "remove-uncleared",     "slot-taken",
-    "slot-half-cleared",   "text-unset",          "arena-push-unlinked",  "balance-half-read",
-    "cool-still-clear",    "enter-half-linked",   "enter-unnamed",        "heap-hole",
-    "heap-rising",         "heap-sinking",        "client-half-charged",  "client-half-removed",
-    "client-terms-untold", "client-unlinked",     "client-unnumbered",    "hit-half-written",
-    "hold-taken",          "lane-half-grown",     "lane-half-left",       "lane-unfilled",
-    "lane-unmade",         "leave-half-linked",   "lend-unheld",          "let-go-unchained",
-    "member-half-added",   "member-half-removed", "move-in-neither",      "name-uncounted",
-    "name-unhashed",       "probe-still-due",     "probe-unmarked",       "probed-still-held",
-    "probed-unsettled",    "recent-uncounted",    "recent-unnumbered",    "record-half-counted",
-    "repair-arena-empty",  "repair-half-done",    "report-half-counted",  "report-still-held",
-    "report-uncounted",    "report-unsettled",    "reserve-half-swapped", "reserve-unreleased",
-    "secret-unwritten",    "settle-nowhere",
+    "add-half-linked",     "add-unlinked",         "add-unnamed",         "arena-get-unlinked",
+    "edit-unsettled",      "remove-unlinked",      "remove-uncleared",    "slot-taken",
+    "slot-half-cleared",   "text-unset",           "arena-push-unlinked", "balance-half-read",
+    "cool-still-clear",    "enter-half-linked",    "enter-unnamed",       "heap-hole",
+    "heap-rising",         "heap-sinking",         "hit-half-written",    "hold-taken",
+    "lane-half-grown",     "lane-half-left",       "lane-unfilled",       "lane-unmade",
+    "leave-half-linked",   "lend-unheld",          "let-go-unchained",    "member-half-added",
+    "member-half-removed", "move-in-neither",      "name-uncounted",      "name-unhashed",
+    "probe-still-due",     "probe-unmarked",       "probed-still-held",   "probed-unsettled",
+    "recent-uncounted",    "recent-unnumbered",    "record-half-counted", "repair-arena-empty",
+    "repair-half-done",    "report-half-counted",  "report-still-held",   "report-uncounted",
+    "report-unsettled",    "reserve-half-swapped", "reserve-unreleased",  "secret-unwritten",
+    "settle-nowhere",      "revoke-unnamed",       "guess-uncounted",     "viewer-unnamed",
+    "client-half-charged", "client-half-removed",  "client-terms-untold", "client-unlinked",
+    "client-unnumbered",
 };
 #define POINTS (sizeof(points) / sizeof(*points))
 
