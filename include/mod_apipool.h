@@ -325,7 +325,8 @@ typedef struct {
     /**
      * Adds keys, as apipool_key_import reads them; of one that is there already, what is said of it replaces
      * what was known. One generation of the store, whatever the number.
-     * @param upstream whose keys they are. APR_NOTFOUND if the pool has none of that name
+     * @param upstream whose keys they are; NULL: the pool's first one. APR_NOTFOUND if it has none of that
+     *                 name
      * @param text     len bytes
      */
     apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream, const char *text,
