@@ -102,7 +102,7 @@ subtest 'a capacity changed' => sub {
     ok restart(sub { "APIPoolCapacity 8192\nAPIPoolClientCapacity 64\n$_[0]" }), 'restarted';
     like $httpd->log, qr/AP0040: APIPoolCapacity 8192 takes effect after a full stop; until then it stays 4096/,
         'says when it will count';
-    like $httpd->log, qr/AP0110: APIPoolClientCapacity 64 takes effect after a full stop; until then it stays 1024/,
+    like $httpd->log, qr/AP0091: APIPoolClientCapacity 64 takes effect after a full stop; until then it stays 1024/,
         '... for clients as well';
     my ($again) = ask();
     is $again->{status}, 200, 'and serves on';

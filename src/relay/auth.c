@@ -58,7 +58,7 @@ static apr_status_t recognise(request_rec *r, const apipool_client_pass_t **kept
     }
     else if (rv != APR_NOTFOUND) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,
-                      APIPOOL_LOG(0112) "the pool's lock is not to be had; nobody is recognised");
+                      APIPOOL_LOG(0093) "the pool's lock is not to be had; nobody is recognised");
     }
     return rv;
 }
@@ -109,7 +109,7 @@ int apipool_auth_check(request_rec *r)
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                  APIPOOL_LOG(0111) "no key of a client that is valid here");
+                  APIPOOL_LOG(0092) "no key of a client that is valid here");
     challenge(r);
     return HTTP_UNAUTHORIZED;
 }

@@ -11,7 +11,7 @@
 static int refuse(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
 {
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
-                  APIPOOL_LOG(0113) "pool %s, client %s: refused, %s", req->pool->name,
+                  APIPOOL_LOG(0094) "pool %s, client %s: refused, %s", req->pool->name,
                   req->client ? req->client->name : "unknown", apipool_reply_code(which));
     apipool_reply_error(req, which, retry_at);
     return 0;
@@ -100,7 +100,7 @@ int apipool_permit_demand(apipool_request_t *req)
                                            &result, &retry_at);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
-                      APIPOOL_LOG(0114) "the pool's lock is not to be had; nobody is admitted");
+                      APIPOOL_LOG(0095) "the pool's lock is not to be had; nobody is admitted");
         return refuse(req, APIPOOL_REPLY_EXHAUSTED, 0);
     }
     return result == APIPOOL_CLIENT_ADMITTED || refuse(req, replies[result], retry_at);

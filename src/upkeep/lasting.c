@@ -128,7 +128,7 @@ static void warn_of_sizes(const retained_t *retained, server_rec *s)
     }
     if (retained->clients != clients) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     APIPOOL_LOG(0110) "APIPoolClientCapacity %u takes effect after a full stop; "
+                     APIPOOL_LOG(0091) "APIPoolClientCapacity %u takes effect after a full stop; "
                                        "until then it stays %u",
                      clients, retained->clients);
     }
