@@ -10,7 +10,6 @@
 #include "lasting.h"
 #include "manage.h"
 #include "names.h"
-#include "request.h"
 
 #define BATCH    16  /* clients that are copied at a time */
 #define TEXT_MAX 255 /* bytes of what stands in a list */
@@ -60,7 +59,7 @@ apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p,
     apr_status_t rv = APR_SUCCESS;
     *clients = apr_array_make(p, BATCH, sizeof(apipool_client_info_t));
     while (rv == APR_SUCCESS && from != APIPOOL_NONE) {
-        rv = apipool_client_rows(apipool_relay_segment(), server, apr_time_now(), &from, rows,
+        rv = apipool_client_rows(apipool_lasting_segment(), server, apr_time_now(), &from, rows,
                                  BATCH, &count);
         for (apr_uint32_t i = 0; i < count; i++) {
             tell(&rows[i], p, apr_array_push(*clients));
@@ -74,8 +73,8 @@ apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_p
                                    apipool_client_info_t *info)
 {
     apipool_client_row_t row;
-    apr_status_t rv = apipool_client_read(apipool_relay_segment(), apipool_config_server_name(p, s),
-                                          name, apr_time_now(), &row);
+    apr_status_t rv = apipool_client_read(
+        apipool_lasting_segment(), apipool_config_server_name(p, s), name, apr_time_now(), &row);
     if (rv == APR_SUCCESS) {
         tell(&row, p, info);
     }
@@ -170,20 +169,12 @@ static apr_status_t take_terms(const apipool_client_info_t *client, unsigned set
 
 /* --- changing --- */
 
-/* The store that clients are kept in. */
-static apipool_store_t *store_for_change(const char **error)
-{
-    apipool_store_t *store = apipool_lasting_store();
-    *error = store ? NULL : "there is no store, since no pool is configured";
-    return store;
-}
-
 static apr_status_t explain(apr_status_t rv, const char **error)
 {
     if (!*error && rv == APR_EEXIST) {
         *error = "name: there is a client of that name";
     }
-    else if (!*error && rv == APR_ENOSPC) {
+    else if (!*error && rv == APR_ENOMEM) {
         *error = "there is no room for another client; raise APIPoolClientCapacity";
     }
     else if (!*error && rv == APR_NOTFOUND) {
@@ -195,43 +186,60 @@ static apr_status_t explain(apr_status_t rv, const char **error)
     return rv;
 }
 
+/* Where no pool is configured there is no store. */
+static apr_status_t make_change(apipool_client_change_t *change, const char **error, apr_pool_t *p)
+{
+    apipool_store_change_t made = apipool_store_client_change(change);
+    change->segment = apipool_lasting_segment();
+    if (!apipool_lasting_store()) {
+        *error = "there is no store, since no pool is configured";
+        return APR_EGENERAL;
+    }
+    *error = NULL;
+    return explain(apipool_lasting_change(&made, error, p), error);
+}
+
+static void name_client(apipool_client_image_t *image, const char *server, const char *name)
+{
+    apr_cpystrn(image->server, server, sizeof(image->server));
+    apr_cpystrn(image->name, name, sizeof(image->name));
+}
+
 static apr_status_t make_image(const char *server, const apipool_client_info_t *client,
                                const char *key, apr_pool_t *p, apipool_client_image_t *image,
                                const char **error)
 {
-    memset(image, 0, sizeof(*image));
-    apr_cpystrn(image->server, server, sizeof(image->server));
-    apr_cpystrn(image->name, client->name, sizeof(image->name));
+    name_client(image, server, client->name);
     image->created_at = apr_time_now();
+    image->terms.lists_len = APIPOOL_CLIENT_LISTS;
     if (strlen(server) >= sizeof(image->server) ||
         !apipool_clientkey_digest(key, APIPOOL_CLIENTKEY_LEN, image->digest)) {
+        *error = "the key cannot be made";
         return APR_EGENERAL;
     }
-    image->terms.lists_len = APIPOOL_CLIENT_LISTS;
     return take_terms(client, APIPOOL_CLIENT_SET_ALL, p, &image->terms, error);
 }
 
 apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_info_t *client,
                                           apr_pool_t *p, char *key, const char **error)
 {
-    apipool_client_image_t image;
-    apipool_store_t *store = store_for_change(error);
-    apr_status_t rv = store ? check_name(client->name, error) : APR_EGENERAL;
+    apipool_client_change_t change = {.what = APIPOOL_CLIENT_CREATE};
+    apr_status_t rv = check_name(client->name, error);
     rv = rv == APR_SUCCESS ? check_lists(client, p, error) : rv;
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (rv == APR_SUCCESS && !apipool_clientkey_make(RAND_bytes, key)) {
+        *error = "the key cannot be made";
+        rv = APR_EGENERAL;
     }
-    rv = apipool_clientkey_make(RAND_bytes, key)
-             ? make_image(apipool_config_server_name(p, s), client, key, p, &image, error)
-             : APR_EGENERAL;
     if (rv == APR_SUCCESS) {
-        rv = apipool_store_create_client(store, &image, error, p);
+        rv = make_image(apipool_config_server_name(p, s), client, key, p, &change.image, error);
     }
-    OPENSSL_cleanse(image.digest, sizeof(image.digest));
+    if (rv == APR_SUCCESS) {
+        rv = make_change(&change, error, p);
+    }
     if (rv != APR_SUCCESS) {
         OPENSSL_cleanse(key, APIPOOL_CLIENT_KEY_SIZE);
     }
-    return explain(rv, error);
+    return rv;
 }
 
 /* What is to be changed, for the moment in which nobody else changes anything. */
@@ -253,21 +261,17 @@ apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name
                                           apr_pool_t *p, const char **error)
 {
     edit_t edit = {client, set, p, error};
-    apipool_store_t *store = store_for_change(error);
-    apr_status_t rv = store ? check_lists(client, p, error) : APR_EGENERAL;
-    if (rv == APR_SUCCESS) {
-        rv = apipool_store_change_client(store, apipool_config_server_name(p, s), name, edit_terms,
-                                         &edit, error, p);
-    }
-    return explain(rv, error);
+    apipool_client_change_t change = {
+        .what = APIPOOL_CLIENT_EDIT, .edit = edit_terms, .ctx = &edit};
+    name_client(&change.image, apipool_config_server_name(p, s), name);
+    apr_status_t rv = check_lists(client, p, error);
+    return rv == APR_SUCCESS ? make_change(&change, error, p) : rv;
 }
 
 apr_status_t apipool_manage_client_delete(struct server_rec *s, const char *name, apr_pool_t *p,
                                           const char **error)
 {
-    apipool_store_t *store = store_for_change(error);
-    apr_status_t rv =
-        store ? apipool_store_delete_client(store, apipool_config_server_name(p, s), name, error, p)
-              : APR_EGENERAL;
-    return explain(rv, error);
+    apipool_client_change_t change = {.what = APIPOOL_CLIENT_DELETE};
+    name_client(&change.image, apipool_config_server_name(p, s), name);
+    return make_change(&change, error, p);
 }

@@ -277,7 +277,7 @@ apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client
         rv = APR_EEXIST;
     }
     else if (!apipool_clients_add_locked(clients, image)) {
-        rv = APR_ENOSPC;
+        rv = APR_ENOMEM;
     }
     apipool_segment_unlock(segment);
     return rv;

@@ -111,7 +111,7 @@ apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index
 /* Of what follows only the store's changes and tests are callers: what is not written down first is lost at
  * the next start. */
 
-/** Adds a client. APR_EEXIST: its server has one of that name, or there is one with that key; APR_ENOSPC:
+/** Adds a client. APR_EEXIST: its server has one of that name, or there is one with that key; APR_ENOMEM:
  *  there is no room. */
 apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client_image_t *image);
 

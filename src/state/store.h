@@ -73,7 +73,8 @@ void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
 /** From now on requests are served while this process saves, which goes a bit slower for their sake: each child. */
 void apipool_store_share(apipool_store_t *store);
 
-/** Puts the keys and clients that were read into the segment, and then their statistics: parent, at its first start. */
+/** Puts the keys and clients that were read into the segment, and then their statistics: parent, at its
+ *  first start. */
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool);
 
@@ -148,21 +149,26 @@ apr_status_t apipool_store_change(apipool_store_t *store, const apipool_store_ch
 apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_pool_t *pool);
 void apipool_store_release(apipool_store_t *store);
 
+/* A change of one client. */
+typedef struct {
+    apipool_segment_t *segment;
+    enum { APIPOOL_CLIENT_CREATE, APIPOOL_CLIENT_EDIT, APIPOOL_CLIENT_DELETE } what;
+    apipool_client_image_t image; /* its server and name; of one that is made, all of it */
+    /** Of an edit: what its terms become. What it returns is returned. */
+    apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms);
+    void *ctx;
+    int given; /* 0 at first */
+} apipool_client_change_t;
+
 /**
- * Change clients so that it lasts, as apipool_store_change does: one at a time over all processes, and in
- * memory only when it is on disk.
- * @return APR_EEXIST and APR_ENOSPC of one that is made, APR_NOTFOUND of one that is not there; *error is NULL
- *         then. What edit() returned, or the writing
+ * That change as apipool_store_change takes it, which returns then, with no sentence, APR_EEXIST or APR_ENOMEM
+ * of a client that is made, and APR_NOTFOUND of one that is not there.
+ * @param change lives as long as that runs
  */
-apr_status_t apipool_store_create_client(apipool_store_t *store,
-                                         const apipool_client_image_t *image, const char **error,
-                                         apr_pool_t *pool);
-apr_status_t
-apipool_store_change_client(apipool_store_t *store, const char *server, const char *name,
-                            apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms),
-                            void *ctx, const char **error, apr_pool_t *pool);
-apr_status_t apipool_store_delete_client(apipool_store_t *store, const char *server,
-                                         const char *name, const char **error, apr_pool_t *pool);
+apipool_store_change_t apipool_store_client_change(apipool_client_change_t *change);
+
+/** How many writes have failed so far. No lock. */
+apr_uint64_t apipool_store_failures(const apipool_store_t *store);
 
 /* How saving goes, for metrics. */
 typedef struct {

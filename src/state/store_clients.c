@@ -207,33 +207,23 @@ void apipool_store_remove_other_clients(apipool_segment_t *segment,
 
 /* --- changes --- */
 
-/* A change of one client: it is made, gets other terms, or goes. */
-typedef struct {
-    apipool_segment_t *segment;
-    apipool_client_image_t image; /* who; of one that is made, all of it */
-    enum { CREATE, EDIT, DELETE } what;
-    apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms);
-    void *ctx;
-    int given;
-} client_change_t;
-
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
-    client_change_t *change = ctx;
+    apipool_client_change_t *change = ctx;
     apipool_client_row_t row;
     apr_uint32_t count, capacity;
     apr_status_t rv =
         apipool_client_read(change->segment, change->image.server, change->image.name, 0, &row);
     (void)changes;
     (void)error; /* callers know better how to say it */
-    if (change->what == CREATE) {
+    if (change->what == APIPOOL_CLIENT_CREATE) {
         if (rv != APR_NOTFOUND) {
             return rv == APR_SUCCESS ? APR_EEXIST : rv;
         }
         rv = apipool_client_count(change->segment, &count, &capacity);
-        return rv == APR_SUCCESS && count == capacity ? APR_ENOSPC : rv;
+        return rv == APR_SUCCESS && count == capacity ? APR_ENOMEM : rv;
     }
-    if (rv == APR_SUCCESS && change->what == EDIT) {
+    if (rv == APR_SUCCESS && change->what == APIPOOL_CLIENT_EDIT) {
         apipool_client_terms_copy(&change->image.terms, &row.image.terms);
         rv = change->edit(change->ctx, &change->image.terms);
     }
@@ -242,20 +232,20 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
 
 static int write_client(void *ctx, apipool_client_image_t *image)
 {
-    const client_change_t *change = ctx;
+    const apipool_client_change_t *change = ctx;
     if (strcmp(image->name, change->image.name) || strcmp(image->server, change->image.server)) {
         return 1;
     }
-    if (change->what == EDIT) {
+    if (change->what == APIPOOL_CLIENT_EDIT) {
         apipool_client_terms_copy(&image->terms, &change->image.terms);
     }
-    return change->what != DELETE;
+    return change->what != APIPOOL_CLIENT_DELETE;
 }
 
 static int write_new(void *ctx, apipool_client_image_t *image)
 {
-    client_change_t *change = ctx;
-    if (change->what != CREATE || change->given++) {
+    apipool_client_change_t *change = ctx;
+    if (change->what != APIPOOL_CLIENT_CREATE || change->given++) {
         return 0;
     }
     *image = change->image;
@@ -264,58 +254,23 @@ static int write_new(void *ctx, apipool_client_image_t *image)
 
 static apr_status_t apply(void *ctx)
 {
-    const client_change_t *change = ctx;
+    const apipool_client_change_t *change = ctx;
     const apipool_client_image_t *image = &change->image;
     switch (change->what) {
-    case CREATE:
+    case APIPOOL_CLIENT_CREATE:
         return apipool_client_add(change->segment, image);
-    case EDIT:
+    case APIPOOL_CLIENT_EDIT:
         return apipool_client_set_terms(change->segment, image->server, image->name, &image->terms);
     default:
         return apipool_client_remove(change->segment, image->server, image->name);
     }
 }
 
-static apr_status_t make(apipool_store_t *store, client_change_t *change, const char **error,
-                         apr_pool_t *pool)
+apipool_store_change_t apipool_store_client_change(apipool_client_change_t *change)
 {
-    const apipool_store_change_t made = {.prepare = prepare,
-                                         .client = write_client,
-                                         .new_client = write_new,
-                                         .apply = apply,
-                                         .ctx = change};
-    change->segment = store->segment;
-    return apipool_store_change(store, &made, error, pool);
-}
-
-static void name_client(client_change_t *change, const char *server, const char *name)
-{
-    apr_cpystrn(change->image.server, server, sizeof(change->image.server));
-    apr_cpystrn(change->image.name, name, sizeof(change->image.name));
-}
-
-apr_status_t apipool_store_create_client(apipool_store_t *store,
-                                         const apipool_client_image_t *image, const char **error,
-                                         apr_pool_t *pool)
-{
-    client_change_t change = {.image = *image, .what = CREATE};
-    return make(store, &change, error, pool);
-}
-
-apr_status_t
-apipool_store_change_client(apipool_store_t *store, const char *server, const char *name,
-                            apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms),
-                            void *ctx, const char **error, apr_pool_t *pool)
-{
-    client_change_t change = {.what = EDIT, .edit = edit, .ctx = ctx};
-    name_client(&change, server, name);
-    return make(store, &change, error, pool);
-}
-
-apr_status_t apipool_store_delete_client(apipool_store_t *store, const char *server,
-                                         const char *name, const char **error, apr_pool_t *pool)
-{
-    client_change_t change = {.what = DELETE};
-    name_client(&change, server, name);
-    return make(store, &change, error, pool);
+    return (apipool_store_change_t){.prepare = prepare,
+                                    .client = write_client,
+                                    .new_client = write_new,
+                                    .apply = apply,
+                                    .ctx = change};
 }

@@ -115,7 +115,7 @@ static const char *word_for(apr_status_t rv)
            : rv == APR_EINVAL   ? "invalid"
            : rv == APR_EEXIST   ? "exists"
            : rv == APR_NOTFOUND ? "not found"
-           : rv == APR_ENOSPC   ? "full"
+           : rv == APR_ENOMEM   ? "full"
                                 : "failed";
 }
 
