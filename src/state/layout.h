@@ -12,15 +12,20 @@
 #include "numbers.h"
 #include "segment.h"
 #include "series.h"
+#include "sessions.h"
 #include "verdict.h"
 #include "window.h"
 
-#define APIPOOL_GROUPS_PER_POOL 16
-#define APIPOOL_SERVER_NAME_MAX 256 /* bytes with NUL */
-#define APIPOOL_NAME_MAX        64  /* bytes with NUL */
-#define APIPOOL_KEY_INLINE      256 /* longer keys lie in the arena */
-#define APIPOOL_LANES           8   /* per group; see apipool_lane_t */
-#define APIPOOL_LANE_OTHERS     (APIPOOL_LANES - 1)
+#define APIPOOL_GROUPS_PER_POOL  16
+#define APIPOOL_SERVER_NAME_MAX  256  /* bytes with NUL */
+#define APIPOOL_NAME_MAX         64   /* bytes with NUL */
+#define APIPOOL_KEY_INLINE       256  /* longer keys lie in the arena */
+#define APIPOOL_LANES            8    /* per group; see apipool_lane_t */
+#define APIPOOL_REVOKED_MAX      8192 /* a power of two */
+#define APIPOOL_GUESSERS_MAX     1024 /* a power of two */
+#define APIPOOL_VIEWERS_MAX      256  /* processes that have any */
+#define APIPOOL_VIEWERS_EACH_MAX 65536
+#define APIPOOL_LANE_OTHERS      (APIPOOL_LANES - 1)
 
 #define APIPOOL_LINE 64 /* bytes that a processor fetches at once */
 
@@ -145,6 +150,25 @@ struct apipool_queue_t {
     apr_uint32_t first, last; /* APIPOOL_NONE: nobody waits */
     apr_uint64_t model;
     apr_uint64_t tickets; /* given out */
+};
+
+/* An address from which passwords were wrong; see sessions.h. */
+typedef struct {
+    apr_uint64_t address;  /* a hash */
+    apr_time_t failed_at;  /* the last time */
+    apr_uint32_t failures; /* in a row; 0: free */
+} apipool_guesser_t;
+
+/* Viewers of events in one process. */
+typedef struct {
+    apr_uint32_t process; /* 0: free */
+    apr_uint32_t count;
+} apipool_viewers_t;
+
+struct apipool_sessions_t {
+    apipool_revoked_t revoked[APIPOOL_REVOKED_MAX];
+    apipool_guesser_t guessers[APIPOOL_GUESSERS_MAX];
+    apipool_viewers_t viewers[APIPOOL_VIEWERS_MAX];
 };
 
 enum { APIPOOL_RPM, APIPOOL_RPD, APIPOOL_TPM, APIPOOL_TPD, APIPOOL_WINDOWS };

@@ -108,6 +108,11 @@ void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
     store->mutex = mutex;
 }
 
+void apipool_store_share(apipool_store_t *store)
+{
+    store->beside_requests = 1;
+}
+
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool)
 {
@@ -115,6 +120,9 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
     apipool_header_t *header = store->segment->header;
     apr_status_t rv = apipool_store_put_keys(store->segment, keys, error);
     header->saved_changes = header->changes;
+    if (rv == APR_SUCCESS) {
+        rv = apipool_store_put_sessions(store->segment, keys);
+    }
     if (rv == APR_SUCCESS) {
         rv = apipool_folder_load(store->folder, APIPOOL_STORE_STATS, apipool_store_read_stats,
                                  store, &loaded, error, pool);
@@ -155,6 +163,28 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
     return count;
 }
 
+/* A thread that has been running for long is taken off its processor wherever it stands, with the lock in its
+ * hands as well, and then all requests wait until it has its turn again. One that has just slept is not. For the
+ * same reason its priority stays as it is: a lower one would make that turn come later. */
+static void rest(const apipool_store_t *store)
+{
+    if (store->beside_requests) {
+        apr_sleep(APIPOOL_STORE_PAUSE);
+    }
+}
+
+apr_status_t apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of,
+                                 apr_size_t size)
+{
+    apipool_segment_t *segment = saving->store->segment;
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        memcpy(copy, of, size);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
 apr_status_t apipool_saving_slots(apipool_saving_t *saving,
                                   void (*save)(apipool_saving_t *saving, int n))
 {
@@ -162,6 +192,7 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
     apr_status_t rv = APR_SUCCESS;
     apr_uint32_t from = 0, used;
     do {
+        rest(saving->store);
         rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             break;
@@ -306,6 +337,11 @@ int apipool_store_may_complain(apipool_store_t *store, apr_time_t now)
     apr_time_t last = __atomic_load_n(told, __ATOMIC_RELAXED);
     return (now - last >= COMPLAIN_EACH || now < last) &&
            __atomic_compare_exchange_n(told, &last, now, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+apr_uint64_t apipool_store_failures(const apipool_store_t *store)
+{
+    return __atomic_load_n(&store->segment->header->save_errors, __ATOMIC_RELAXED);
 }
 
 void apipool_store_health(const apipool_segment_t *segment, apipool_store_health_t *health)

@@ -7,6 +7,7 @@
 
 #include "disk.h"
 #include "keys.h"
+#include "sessions.h"
 
 /* Two databases in one folder. Keys are written whole whenever one is added, changed or removed, and the
  * change counts only when that is on disk. Statistics are written from time to time, when httpd stops, and
@@ -65,6 +66,9 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
                        apr_global_mutex_t *mutex);
 
+/** From now on requests are served while this process saves, which goes a bit slower for their sake: each child. */
+void apipool_store_share(apipool_store_t *store);
+
 /** Puts the keys that were read into the segment, and then their statistics: parent, at its first start. */
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool);
@@ -120,6 +124,7 @@ typedef struct {
     /** Makes the change in memory. */
     apr_status_t (*apply)(void *ctx);
     void *ctx;
+    const apipool_revoked_t *session; /* one that is ended by it */
 } apipool_store_change_t;
 
 /**
@@ -135,6 +140,9 @@ apr_status_t apipool_store_change(apipool_store_t *store, const apipool_store_ch
  *  change that was cut off has left is put right first. */
 apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_pool_t *pool);
 void apipool_store_release(apipool_store_t *store);
+
+/** How many writes have failed so far. No lock. */
+apr_uint64_t apipool_store_failures(const apipool_store_t *store);
 
 /* How saving goes, for metrics. */
 typedef struct {

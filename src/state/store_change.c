@@ -84,6 +84,9 @@ static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_poo
         *error = "shared memory has no room for a key that is stored";
     }
     if (rv == APR_SUCCESS && stored->generation == header->changing) {
+        rv = apipool_store_put_sessions(store->segment, stored);
+    }
+    if (rv == APR_SUCCESS && stored->generation == header->changing) {
         remove_others(store->segment, &wanted);
         __atomic_store_n(&header->saved_changes, header->changes, __ATOMIC_RELAXED);
     }

@@ -9,13 +9,15 @@
 #include "store.h"
 #include "vault.h"
 
-#define APIPOOL_STORE_BATCH 32 /* slots that are copied under the lock at a time */
+#define APIPOOL_STORE_BATCH 64  /* slots that are copied under the lock at a time */
+#define APIPOOL_STORE_PAUSE 100 /* microseconds before the next ones, where requests are served */
 
 struct apipool_store_t {
     apipool_store_settings_t settings;
     apipool_folder_t *folder;
     apipool_segment_t *segment;
     apr_global_mutex_t *mutex;                 /* of the one writer */
+    int beside_requests;                       /* saves leave them room */
     unsigned char secret[APIPOOL_SECRET_SIZE]; /* wiped once the segment has it */
     apipool_vault_t vault;
 };
@@ -43,6 +45,10 @@ void apipool_saving_put(apipool_saving_t *saving, const char *key,
 apr_status_t apipool_saving_slots(apipool_saving_t *saving,
                                   void (*save)(apipool_saving_t *saving, int n));
 
+/** Copies bytes of the segment as they are at one moment. */
+apr_status_t apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of,
+                                 apr_size_t size);
+
 /** "k0123456789abcdef-89abcdef01234567": a key's id, and a hash of its pool. */
 #define APIPOOL_STORE_NAME_SIZE 40
 void apipool_store_key_name(char name[APIPOOL_STORE_NAME_SIZE], apr_uint64_t id, const char *server,
@@ -67,8 +73,9 @@ typedef struct {
 struct apipool_stored_keys_t {
     apipool_store_t *store;
     apr_pool_t *pool;
-    apr_array_header_t *keys; /* apipool_stored_key_t */
-    apr_uint64_t generation;  /* of which they are */
+    apr_array_header_t *keys;     /* apipool_stored_key_t */
+    apr_array_header_t *sessions; /* apipool_revoked_t */
+    apr_uint64_t generation;      /* of which they are */
     const char *error;
 };
 
@@ -86,8 +93,19 @@ apr_status_t apipool_store_put_key(apipool_segment_t *segment, const apipool_sto
 apr_status_t apipool_store_put_keys(apipool_segment_t *segment, apipool_stored_keys_t *keys,
                                     const char **error);
 
-/** Writes all keys. */
+/** Writes all keys, and what is kept with them. */
 apr_status_t apipool_store_write_keys(apipool_saving_t *saving);
+
+/** Writes the sessions that were ended and whose time is not over, and the one that the change ends. */
+apr_status_t apipool_store_write_sessions(apipool_saving_t *saving);
+
+/** Reads one of them; what is no record of a session, or cannot be read, is passed over. */
+void apipool_store_read_session(apipool_stored_keys_t *keys, const char *name, apr_size_t name_len,
+                                const char *value, apr_size_t len);
+
+/** Puts those that were read into the segment. */
+apr_status_t apipool_store_put_sessions(apipool_segment_t *segment,
+                                        const apipool_stored_keys_t *keys);
 
 /** Writes all statistics. */
 apr_status_t apipool_store_write_stats(apipool_saving_t *saving);

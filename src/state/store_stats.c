@@ -88,16 +88,14 @@ static void put_numbers(apipool_record_writer_t *writer, const apipool_numbers_t
 
 static apr_status_t save_group(apipool_saving_t *saving, apr_uint32_t index)
 {
-    apipool_segment_t *segment = saving->store->segment;
+    const apipool_segment_t *segment = saving->store->segment;
     apipool_record_writer_t writer;
     apipool_group_t g;
     char name[16];
-    apr_status_t rv = apipool_segment_lock(segment);
+    apr_status_t rv = apipool_saving_copy(saving, &g, &segment->groups[index], sizeof(g));
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    g = segment->groups[index];
-    apipool_segment_unlock(segment);
 
     const apr_uint64_t results[] = {g.successes, g.failures};
     apr_snprintf(name, sizeof(name), "%c%u", OF_GROUP, index);
@@ -140,16 +138,14 @@ static void put_histogram(apipool_record_writer_t *writer, unsigned char tag,
 
 static apr_status_t save_pool(apipool_saving_t *saving, apr_uint32_t index)
 {
-    apipool_segment_t *segment = saving->store->segment;
+    const apipool_segment_t *segment = saving->store->segment;
     apipool_record_writer_t writer;
     apipool_pool_stats_t stats;
     char name[16];
-    apr_status_t rv = apipool_segment_lock(segment);
+    apr_status_t rv = apipool_saving_copy(saving, &stats, &segment->stats[index], sizeof(stats));
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    stats = segment->stats[index];
-    apipool_segment_unlock(segment);
 
     apr_snprintf(name, sizeof(name), "%c%u", OF_POOL, index);
     apipool_record_begin(&writer, saving->record, sizeof(saving->record));
@@ -167,18 +163,13 @@ static apr_status_t save_pool(apipool_saving_t *saving, apr_uint32_t index)
 
 static apr_status_t save_hit(apipool_saving_t *saving, apr_uint32_t index)
 {
-    apipool_segment_t *segment = saving->store->segment;
+    const apipool_segment_t *segment = saving->store->segment;
     apipool_record_writer_t writer;
     apipool_hit_t hit;
     char name[16];
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
+    apr_status_t rv = apipool_saving_copy(saving, &hit, &segment->hits[index], sizeof(hit));
+    if (rv != APR_SUCCESS || !hit.account || hit.until <= apr_time_now()) {
         return rv;
-    }
-    hit = segment->hits[index];
-    apipool_segment_unlock(segment);
-    if (!hit.account || hit.until <= apr_time_now()) {
-        return APR_SUCCESS;
     }
     apr_snprintf(name, sizeof(name), "%c%u", OF_HIT, index);
     apipool_record_begin(&writer, saving->record, sizeof(saving->record));

@@ -29,12 +29,6 @@ static void finish(void)
     }
 }
 
-apr_status_t apipool_saver_start(apipool_upkeep_t *upkeep)
-{
-    (void)upkeep;
-    return APR_SUCCESS;
-}
-
 /* The pool has an allocator of its own, for no other thread may use that one meanwhile. */
 void apipool_saver_run(apipool_upkeep_t *upkeep, apr_time_t now)
 {

@@ -7,8 +7,6 @@
 
 /* A job of the tick. */
 
-apr_status_t apipool_saver_start(apipool_upkeep_t *upkeep);
-
 /** Begins a save when one is due and none is under way. Does not block. */
 void apipool_saver_run(apipool_upkeep_t *upkeep, apr_time_t now);
 

@@ -13,11 +13,11 @@
  * watchdog's thread is one for all, and httpd waits for it when the process ends. */
 static const struct {
     const char *name;
-    apr_status_t (*start)(apipool_upkeep_t *upkeep);
+    apr_status_t (*start)(apipool_upkeep_t *upkeep); /* NULL: it has nothing to make */
     void (*run)(apipool_upkeep_t *upkeep, apr_time_t now);
     void (*stop)(apipool_upkeep_t *upkeep); /* after a start that failed, too */
 } jobs[] = {
-    {"saves", apipool_saver_start, apipool_saver_run, apipool_saver_stop},
+    {"saves", NULL, apipool_saver_run, apipool_saver_stop},
     {"probes", apipool_due_start, apipool_due_run, apipool_due_stop},
 };
 
@@ -29,7 +29,7 @@ static int
 static void start(apipool_upkeep_t *upkeep)
 {
     for (int i = 0; i < JOBS; i++) {
-        apr_status_t rv = jobs[i].start(upkeep);
+        apr_status_t rv = jobs[i].start ? jobs[i].start(upkeep) : APR_SUCCESS;
         started[i] = rv == APR_SUCCESS;
         if (!started[i]) {
             ap_log_error(APLOG_MARK, APLOG_CRIT, rv, upkeep->server,
