@@ -65,6 +65,16 @@ static const apipool_api_t api = {
     .keys = apipool_manage_keys,
     .key = apipool_manage_key,
     .key_reveal = apipool_manage_key_reveal,
+    .key_import = apipool_manage_key_import,
+    .key_change = apipool_manage_key_change,
+    .key_check = apipool_manage_key_check,
+    .session_secret = apipool_manage_session_secret,
+    .session_revoke = apipool_manage_session_revoke,
+    .session_is_revoked = apipool_manage_session_is_revoked,
+    .login_wait = apipool_manage_login_wait,
+    .login_result = apipool_manage_login_result,
+    .viewer_enter = apipool_manage_viewer_enter,
+    .viewer_leave = apipool_manage_viewer_leave,
 };
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)

@@ -325,8 +325,7 @@ typedef struct {
     /**
      * Adds keys, as apipool_key_import reads them; of one that is there already, what is said of it replaces
      * what was known. One generation of the store, whatever the number.
-     * @param upstream whose keys they are; NULL: the pool's first upstream. APR_NOTFOUND if it has none of
-     *                 that name
+     * @param upstream whose keys they are. APR_NOTFOUND if the pool has none of that name
      * @param text     len bytes
      */
     apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream, const char *text,
@@ -365,13 +364,17 @@ typedef struct {
      *  them. */
     apr_status_t (*session_secret)(unsigned char secret[32]);
 
-    /** Ends a session before its time, for all processes and after restarts. jti is its number. */
+    /** Ends a session before its time, for all processes and after restarts. jti is its number, never 0; until
+     *  is when its time would be over. If that cannot be written it is ended all the same, but a full stop
+     *  would bring it back. */
     apr_status_t (*session_revoke)(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                    const char **error);
     int (*session_is_revoked)(apr_uint64_t jti);
 
     /**
-     * Passwords that were wrong, by a hash of where they came from; over all processes.
+     * Passwords that were wrong, by a hash of where they came from; over all processes. With 0 it is this
+     * caller's turn to look at one, which counts as wrong until login_result is told: many at once get no
+     * further than one after the other.
      * @return how long that address has to wait before the next password is looked at; 0: not at all
      */
     apr_interval_time_t (*login_wait)(apr_uint64_t address, apr_time_t now);

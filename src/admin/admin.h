@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The admin module's own header: its configuration and its handler. */
+ * The admin module's own header: its configuration, one request to it, and what all its files use. */
 #ifndef APIPOOL_ADMIN_ADMIN_H
 #define APIPOOL_ADMIN_ADMIN_H
 
@@ -7,7 +7,10 @@
 #include <http_config.h>
 #include <http_log.h>
 
+#include "flaw.h"
+#include "json.h"
 #include "mod_apipool.h"
+#include "query.h"
 
 #ifndef APIPOOL_MODULE_RECORD
 APLOG_USE_MODULE(apipool_admin);
@@ -16,22 +19,209 @@ APLOG_USE_MODULE(apipool_admin);
 /* The only symbol the DSO exports: everything else is built with hidden visibility. */
 extern module AP_MODULE_DECLARE_DATA apipool_admin_module __attribute__((visibility("default")));
 
+/* A tag is never reused: operators search for it. One per call site. */
+#define APIPOOL_LOG(number) "AP" #number ": "
+
+#define APIPOOL_ADMIN_HANDLER "apipool-admin"
+
+#define APIPOOL_ADMIN_USER_MAX     255 /* bytes */
+#define APIPOOL_ADMIN_PASSWORD_MAX 1024
+
+/* --- Configuration: config.c --- */
+
+typedef enum {
+    APIPOOL_ADMIN_AUTH_UNSET,
+    APIPOOL_ADMIN_AUTH_SESSION, /* own login */
+    APIPOOL_ADMIN_AUTH_HTTPD    /* whoever httpd authenticated */
+} apipool_admin_auth_e;
+
+/* Of a location; NULL, 0 or, for flags, -1: not said. Lists are of const char *. */
 typedef struct {
     const char *root; /* APIPoolAdminRoot; NULL: where make install put the files */
     const char
         *mount; /* path of the <Location>; NULL where only httpd's own directives stand in it */
+    const char *user_file;
+    apipool_admin_auth_e auth;
+    apr_array_header_t *pools;   /* the only ones; NULL: all that the server sees */
+    apr_array_header_t *viewers; /* who may not change */
+    int session_seconds;         /* 0: APIPOOL_ADMIN_SESSION_DEFAULT */
+    int reveal;
 } apipool_admin_conf_t;
 
-/** Set once, when the configuration is checked. */
-void apipool_admin_use_api(const apipool_api_t *api);
+#define APIPOOL_ADMIN_SESSION_DEFAULT 86400
 
-/** Writes a JSON error, {"error":{"code","message"}}, and returns OK: the answer is on its way. */
-int apipool_admin_error(request_rec *r, int status, const char *code, const char *message);
+void *apipool_admin_create_dir(apr_pool_t *p, char *path);
+void *apipool_admin_merge_dir(apr_pool_t *p, void *base, void *add);
+void *apipool_admin_create_server(apr_pool_t *p, server_rec *s);
+
+const char *apipool_admin_set_root(cmd_parms *cmd, void *dir, const char *path);
+const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *path);
+const char *apipool_admin_set_auth(cmd_parms *cmd, void *dir, const char *word);
+const char *apipool_admin_set_pools(cmd_parms *cmd, void *dir, const char *name);
+const char *apipool_admin_set_viewers(cmd_parms *cmd, void *dir, const char *name);
+const char *apipool_admin_set_session(cmd_parms *cmd, void *dir, const char *seconds);
+const char *apipool_admin_set_reveal(cmd_parms *cmd, void *dir, int on);
+
+/** What needs all of the configuration: unknown pools, locations that nobody can use. Returns OK or a status. */
+int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server);
+
+/* --- One request --- */
+
+typedef enum {
+    APIPOOL_ROLE_NOBODY,
+    APIPOOL_ROLE_VIEWER,
+    APIPOOL_ROLE_ADMIN,
+} apipool_role_e;
+
+/* Who asks. */
+typedef struct {
+    const char *user; /* NULL: nobody */
+    apipool_role_e role;
+    int by_itself;       /* a browser may have sent what this was known by without being asked */
+    apr_uint64_t number; /* of the session; 0: there is none */
+    const char *entry;   /* fingerprint of the password entry that it was opened with */
+    apr_time_t expires;  /* of the session */
+} apipool_caller_t;
+
+/* A request to the API on its way to a route's function. */
+typedef struct {
+    request_rec *r;
+    const apipool_admin_conf_t *conf;
+    const char *mount; /* path of the location, without a slash at its end */
+    apipool_caller_t caller;
+    apr_uint32_t pool; /* of the path, with its name */
+    const char *pool_name;
+    apr_uint64_t id;  /* of the path: a key's */
+    const char *name; /* of the path: a client's */
+} apipool_ask_t;
+
+/** The table of functions; set once, when the configuration is checked. */
+extern const apipool_api_t *apipool_admin_api;
+
+/** Handler hook: serves locations with SetHandler apipool-admin. */
+int apipool_admin_handler(request_rec *r);
 
 /** Sends a file of the dashboard; path is relative to the root and does not begin with '/'. */
 int apipool_admin_send_page(request_rec *r, const char *root, const char *path);
 
-/** Handler hook: serves locations with SetHandler apipool-admin. */
-int apipool_admin_handler(request_rec *r);
+/** The pools that may be seen here: apr_array_header_t of apipool_pool_info_t with name and index. */
+apr_array_header_t *apipool_admin_pools(const apipool_ask_t *ask);
+
+/** One of them by its name; NULL: there is none. */
+const apipool_pool_info_t *apipool_admin_find_pool(const apipool_ask_t *ask, const char *name);
+
+/* --- Answers: reply.c. All return OK: the answer is on its way. --- */
+
+/** Sends a JSON value, and gives it back. */
+int apipool_admin_reply(request_rec *r, int status, json_t *value);
+
+/** The same for a value with a secret in it: what was written is overwritten. */
+int apipool_admin_reply_secret(request_rec *r, int status, json_t *value);
+
+/** 204 */
+int apipool_admin_reply_nothing(request_rec *r);
+
+/** {"error":{"code","message"}}; code and message are ours. */
+int apipool_admin_error(request_rec *r, int status, const char *code, const char *message);
+
+/** The same as 400 with the name of a member or parameter. */
+int apipool_admin_refuse(request_rec *r, const apipool_flaw_t *flaw);
+
+/**
+ * What a function of the table could not do.
+ * @param what  what was wanted, for the log: "the keys of pool main cannot be listed"
+ * @param error what the function said, or NULL
+ */
+int apipool_admin_failed(request_rec *r, apr_status_t rv, const char *what, const char *error);
+
+/** Answers 429 or 503 with Retry-After. */
+int apipool_admin_later(request_rec *r, int status, const char *code, const char *message,
+                        apr_interval_time_t wait);
+
+/* --- Bodies: body.c --- */
+
+#define APIPOOL_ADMIN_BODY_MAX   ((apr_off_t)8 * 1024 * 1024)
+#define APIPOOL_ADMIN_IMPORT_MAX ((apr_off_t)64 * 1024 * 1024)
+
+typedef struct {
+    char *text; /* len bytes; overwritten when the request's pool goes */
+    apr_size_t len;
+    int is_json; /* else plain text */
+} apipool_admin_body_t;
+
+/**
+ * Reads a body: JSON, and where plain is set plain text as well.
+ * @param status result: OK, or what was answered to a body that cannot be taken
+ * @return 1 if it was read; else return *status from the handler
+ */
+int apipool_admin_read_body(request_rec *r, apr_off_t max, int plain, apipool_admin_body_t *body,
+                            int *status);
+
+/** Reads a body that must be a JSON object; a flaw is answered. The same result. */
+int apipool_admin_read_object(request_rec *r, apipool_json_t *json, apipool_flaw_t *flaw,
+                              int *status);
+
+/* --- Audit: audit.c --- */
+
+/** Writes to the error log at level notice who changed what, and from where. what is ours. */
+void apipool_admin_audit(const apipool_ask_t *ask, const char *what);
+
+/** The same with the first ids of a list of apr_uint64_t. */
+void apipool_admin_audit_ids(const apipool_ask_t *ask, const char *what,
+                             const apr_array_header_t *ids);
+
+/* --- Routes: each function answers, and returns OK --- */
+
+typedef int (*apipool_admin_route_fn)(apipool_ask_t *ask);
+
+/* session.c */
+int apipool_admin_session_open(apipool_ask_t *ask);
+int apipool_admin_session_show(apipool_ask_t *ask);
+int apipool_admin_session_close(apipool_ask_t *ask);
+
+/* pools.c */
+int apipool_admin_pools_list(apipool_ask_t *ask);
+int apipool_admin_pool_show(apipool_ask_t *ask);
+
+/** A pool as everybody is shown it; NULL if it cannot be had. */
+json_t *apipool_admin_pool_object(const apipool_ask_t *ask, apr_uint32_t pool, apr_pool_t *p,
+                                  apipool_pool_info_t *info);
+
+/* keys.c */
+int apipool_admin_keys_list(apipool_ask_t *ask);
+int apipool_admin_key_show(apipool_ask_t *ask);
+int apipool_admin_key_edit(apipool_ask_t *ask);
+int apipool_admin_key_delete(apipool_ask_t *ask);
+
+/** Reads which states a text names, separated by commas. Returns 0 if it names another. */
+int apipool_admin_key_states(const char *text, unsigned *states);
+
+#define APIPOOL_ADMIN_FILTER_TEXT_MAX 255
+
+/* key_actions.c */
+int apipool_admin_keys_import(apipool_ask_t *ask);
+int apipool_admin_keys_act(apipool_ask_t *ask);
+int apipool_admin_key_check(apipool_ask_t *ask);
+int apipool_admin_key_reveal(apipool_ask_t *ask);
+
+/* clients.c */
+int apipool_admin_clients_list(apipool_ask_t *ask);
+int apipool_admin_client_create(apipool_ask_t *ask);
+int apipool_admin_client_show(apipool_ask_t *ask);
+int apipool_admin_client_edit(apipool_ask_t *ask);
+int apipool_admin_client_delete(apipool_ask_t *ask);
+
+/* stats.c */
+int apipool_admin_stats_show(apipool_ask_t *ask);
+int apipool_admin_requests_list(apipool_ask_t *ask);
+
+/* events.c */
+int apipool_admin_events_send(apipool_ask_t *ask);
+
+/* system.c */
+int apipool_admin_health(apipool_ask_t *ask);
+int apipool_admin_openapi(apipool_ask_t *ask);
+int apipool_admin_log_level_show(apipool_ask_t *ask);
+int apipool_admin_log_level_set(apipool_ask_t *ask);
 
 #endif

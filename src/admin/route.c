@@ -1,48 +1,214 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which part of the admin module answers a request. */
-#include "admin.h"
+ * Which function answers a request to the admin location, and who may have it answered. */
+#include "access.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
 
-#define HANDLER "apipool-admin"
+#include "key.h"
 
-static const apipool_api_t *pools;
+const apipool_api_t *apipool_admin_api;
 
-void apipool_admin_use_api(const apipool_api_t *api)
+/* The API. A part of a path in braces takes any text: a pool's name, a key's id, a client's name. */
+static const struct {
+    const char *path;
+    int method;
+    apipool_role_e role;
+    int own_login; /* only where sessions are our own */
+    apipool_admin_route_fn answer;
+} routes[] = {
+    {"health", M_GET, APIPOOL_ROLE_NOBODY, 0, apipool_admin_health},
+    {"openapi.json", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_openapi},
+    {"session", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_session_show},
+    {"session", M_POST, APIPOOL_ROLE_NOBODY, 1, apipool_admin_session_open},
+    {"session", M_DELETE, APIPOOL_ROLE_VIEWER, 1, apipool_admin_session_close},
+    {"pools", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pools_list},
+    {"pools/{pool}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pool_show},
+    {"pools/{pool}/keys", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_keys_list},
+    {"pools/{pool}/keys", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_keys_import},
+    {"pools/{pool}/keys/actions", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_keys_act},
+    {"pools/{pool}/keys/{id}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_key_show},
+    {"pools/{pool}/keys/{id}", M_PATCH, APIPOOL_ROLE_ADMIN, 0, apipool_admin_key_edit},
+    {"pools/{pool}/keys/{id}", M_DELETE, APIPOOL_ROLE_ADMIN, 0, apipool_admin_key_delete},
+    {"pools/{pool}/keys/{id}/check", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_key_check},
+    {"pools/{pool}/keys/{id}/reveal", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_key_reveal},
+    {"pools/{pool}/stats", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_stats_show},
+    {"requests", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_requests_list},
+    {"events", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_events_send},
+    {"clients", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_clients_list},
+    {"clients", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_client_create},
+    {"clients/{name}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_client_show},
+    {"clients/{name}", M_PATCH, APIPOOL_ROLE_ADMIN, 0, apipool_admin_client_edit},
+    {"clients/{name}", M_DELETE, APIPOOL_ROLE_ADMIN, 0, apipool_admin_client_delete},
+    {"log-level", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_log_level_show},
+    {"log-level", M_PUT, APIPOOL_ROLE_ADMIN, 0, apipool_admin_log_level_set},
+};
+
+#define ROUTES ((int)(sizeof(routes) / sizeof(*routes)))
+#define NONE   (-1)
+
+/* What stood in the place of braces. */
+typedef struct {
+    const char *pool, *id, *name;
+} parts_t;
+
+static void take_part(apr_pool_t *p, parts_t *parts, const char *pattern, const char *text,
+                      apr_size_t len)
 {
-    pools = api;
+    const char **part = !strncmp(pattern, "{pool}", 6) ? &parts->pool
+                        : !strncmp(pattern, "{id}", 4) ? &parts->id
+                                                       : &parts->name;
+    *part = apr_pstrmemdup(p, text, len);
 }
 
-static int reply(request_rec *r, int status, const char *body)
+static int matches(apr_pool_t *p, const char *pattern, const char *path, parts_t *parts)
 {
-    r->status = status;
-    ap_set_content_type(r, "application/json");
-    ap_set_content_length(r, (apr_off_t)strlen(body));
-    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
-    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
-    ap_rputs(body, r);
-    return OK;
+    memset(parts, 0, sizeof(*parts));
+    for (;;) {
+        apr_size_t wanted = strcspn(pattern, "/"), len = strcspn(path, "/");
+        if (*pattern == '{' && len > 0) {
+            take_part(p, parts, pattern, path, len);
+        }
+        else if (wanted != len || strncmp(pattern, path, len)) {
+            return 0;
+        }
+        pattern += wanted;
+        path += len;
+        if (!*pattern || !*path) {
+            return !*pattern && !*path;
+        }
+        pattern++;
+        path++;
+    }
 }
 
-int apipool_admin_error(request_rec *r, int status, const char *code, const char *message)
+static const char *method_names(int method)
 {
-    return reply(
-        r, status,
-        apr_psprintf(r->pool, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n", code, message));
+    return method == M_GET     ? "GET, HEAD"
+           : method == M_POST  ? "POST"
+           : method == M_PUT   ? "PUT"
+           : method == M_PATCH ? "PATCH"
+                               : "DELETE";
 }
 
-static int health(request_rec *r)
+/* The number of the route; NONE, and what the path's routes allow, where there is none. A path that is written
+ * out comes before one with braces, as it does in the table. */
+static int find_route(const apipool_ask_t *ask, const char *path, parts_t *parts,
+                      const char **allow)
 {
-    return pools->healthy() ? reply(r, HTTP_OK, "{\"status\":\"ok\"}\n")
-                            : apipool_admin_error(r, HTTP_SERVICE_UNAVAILABLE, "unhealthy",
-                                                  "The pools' shared memory is not to be had.");
+    apr_pool_t *p = ask->r->pool;
+    const char *found = NULL;
+    *allow = NULL;
+    for (int i = 0; i < ROUTES; i++) {
+        if ((routes[i].own_login && ask->conf->auth == APIPOOL_ADMIN_AUTH_HTTPD) ||
+            (found && strcmp(found, routes[i].path)) || !matches(p, routes[i].path, path, parts)) {
+            continue;
+        }
+        found = routes[i].path;
+        if (routes[i].method == ask->r->method_number) {
+            return i;
+        }
+        const char *names = method_names(routes[i].method);
+        *allow = *allow ? apr_pstrcat(p, *allow, ", ", names, NULL) : names;
+    }
+    return NONE;
 }
 
-/* The path below the location. Only a section with one of our directives tells us its own path; for
- * others the core knows the last one that matched. */
-static const char *path_below(request_rec *r, const apipool_admin_conf_t *conf)
+static int no_route(const apipool_ask_t *ask, const char *allow)
+{
+    if (!allow) {
+        return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "not_found", "There is no such route.");
+    }
+    apr_table_setn(ask->r->headers_out, "Allow", allow);
+    return apipool_admin_error(ask->r, HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
+                               apr_psprintf(ask->r->pool, "Here is answered: %s.", allow));
+}
+
+/* Whether the caller may have the route; else the answer is sent, and *status is what to return. */
+static int may_have(apipool_ask_t *ask, int route, int *status)
+{
+    request_rec *r = ask->r;
+    if (!ask->conf->user_file && ask->conf->auth != APIPOOL_ADMIN_AUTH_HTTPD) {
+        *status = apipool_admin_error(r, HTTP_FORBIDDEN, "not_configured",
+                                      "Nobody can use this API: configure APIPoolAdminUserFile, or "
+                                      "APIPoolAdminAuth httpd and an authentication.");
+        return 0;
+    }
+    if (routes[route].role == APIPOOL_ROLE_NOBODY) {
+        return 1;
+    }
+    apipool_caller_find(ask);
+    if (!ask->caller.user) {
+        apr_table_setn(r->headers_out, "WWW-Authenticate", "Bearer realm=\"apipool\"");
+        *status = apipool_admin_error(r, HTTP_UNAUTHORIZED, "unauthorized",
+                                      "Sign in first: there is no valid session.");
+        return 0;
+    }
+    if (ask->caller.role < routes[route].role) {
+        *status = apipool_admin_error(r, HTTP_FORBIDDEN, "forbidden",
+                                      "Viewers may look, and change nothing.");
+        return 0;
+    }
+    if (routes[route].method != M_GET && ask->caller.by_itself &&
+        !apipool_caller_is_same_origin(r)) {
+        *status = apipool_admin_error(r, HTTP_FORBIDDEN, "cross_origin",
+                                      "A browser must say that this comes from the same origin.");
+        return 0;
+    }
+    return 1;
+}
+
+/* 16 hex digits as the API writes them; 0: anything else, which no key has. */
+static apr_uint64_t read_id(const char *text)
+{
+    if (strlen(text) != APIPOOL_ID_SIZE - 1 ||
+        strspn(text, "0123456789abcdef") != APIPOOL_ID_SIZE - 1) {
+        return 0;
+    }
+    return (apr_uint64_t)strtoull(text, NULL, 16);
+}
+
+static int answer_route(apipool_ask_t *ask, int route, const parts_t *parts)
+{
+    if (parts->pool) {
+        const apipool_pool_info_t *pool = apipool_admin_find_pool(ask, parts->pool);
+        if (!pool) {
+            return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "pool_not_found",
+                                       "There is no such pool.");
+        }
+        ask->pool = pool->index;
+        ask->pool_name = pool->name;
+    }
+    if (parts->id) {
+        ask->id = read_id(parts->id);
+        if (!ask->id) {
+            return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "key_not_found",
+                                       "There is no such key.");
+        }
+    }
+    ask->name = parts->name;
+    return routes[route].answer(ask);
+}
+
+static int answer_api(apipool_ask_t *ask, const char *path)
+{
+    parts_t parts;
+    const char *allow;
+    int status, route = find_route(ask, path, &parts, &allow);
+    if (route == NONE) {
+        return no_route(ask, allow);
+    }
+    if (routes[route].answer == apipool_admin_health) {
+        return apipool_admin_health(ask);
+    }
+    return may_have(ask, route, &status) ? answer_route(ask, route, &parts) : status;
+}
+
+/* The path of the location, without a slash at its end. Only a section with one of our directives tells us its
+ * own path; for others the core knows the last one that matched. */
+static const char *mount_of(request_rec *r, const apipool_admin_conf_t *conf)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
     const char *mount = conf->mount ? conf->mount : core->d ? core->d : "";
@@ -50,28 +216,24 @@ static const char *path_below(request_rec *r, const apipool_admin_conf_t *conf)
     while (len && mount[len - 1] == '/') {
         len--;
     }
-    const char *path = strncmp(r->uri, mount, len) ? r->uri : r->uri + len;
-    return *path == '/' ? path + 1 : path;
+    return strncmp(r->uri, mount, len) ? "" : apr_pstrmemdup(r->pool, mount, len);
 }
 
 int apipool_admin_handler(request_rec *r)
 {
-    if (!r->handler || strcmp(r->handler, HANDLER)) {
+    if (!r->handler || strcmp(r->handler, APIPOOL_ADMIN_HANDLER)) {
         return DECLINED;
     }
-    const apipool_admin_conf_t *conf =
-        ap_get_module_config(r->per_dir_config, &apipool_admin_module);
-    const char *path = path_below(r, conf);
-    if (r->method_number != M_GET) {
-        apr_table_setn(r->headers_out, "Allow", "GET, HEAD");
-        return apipool_admin_error(r, HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
-                                   "Only GET and HEAD are answered here.");
-    }
-    if (!strcmp(path, "api/health")) {
-        return health(r);
-    }
+    apipool_ask_t ask = {.r = r};
+    ask.conf = ap_get_module_config(r->per_dir_config, &apipool_admin_module);
+    ask.mount = mount_of(r, ask.conf);
+    const char *path = r->uri + strlen(ask.mount);
+    path += *path == '/';
     if (!strncmp(path, "api/", 4)) {
-        return apipool_admin_error(r, HTTP_NOT_FOUND, "not_found", "There is no such route.");
+        return answer_api(&ask, path + 4);
     }
-    return apipool_admin_send_page(r, conf->root ? conf->root : APIPOOL_HTDOCS, path);
+    if (r->method_number != M_GET) {
+        return no_route(&ask, "GET, HEAD");
+    }
+    return apipool_admin_send_page(r, ask.conf->root ? ask.conf->root : APIPOOL_HTDOCS, path);
 }

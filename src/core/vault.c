@@ -12,8 +12,9 @@
 #define TAG_SIZE   16
 #define HEAD_SIZE  (1 + NONCE_SIZE)
 
-#define SEAL_LABEL "mod_apipool seal of texts, version 1"
-#define MAC_LABEL  "mod_apipool seal of files, version 1"
+#define SEAL_LABEL    "mod_apipool seal of texts, version 1"
+#define MAC_LABEL     "mod_apipool seal of files, version 1"
+#define SESSION_LABEL "mod_apipool sessions, version 1"
 
 static int derive(const unsigned char *secret, const char *label, unsigned char key[32])
 {
@@ -35,6 +36,12 @@ int apipool_vault_open(apipool_vault_t *vault, const unsigned char secret[APIPOO
     }
     apipool_vault_wipe(vault);
     return 0;
+}
+
+int apipool_vault_session_key(const unsigned char secret[APIPOOL_SECRET_SIZE],
+                              unsigned char key[32])
+{
+    return derive(secret, SESSION_LABEL, key);
 }
 
 void apipool_vault_wipe(apipool_vault_t *vault)

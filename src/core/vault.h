@@ -32,6 +32,10 @@ typedef struct {
  */
 int apipool_vault_open(apipool_vault_t *vault, const unsigned char secret[APIPOOL_SECRET_SIZE]);
 
+/** Derives 32 bytes that sessions of operators are signed with. Returns 1, or 0 when libcrypto failed. */
+int apipool_vault_session_key(const unsigned char secret[APIPOOL_SECRET_SIZE],
+                              unsigned char key[32]);
+
 /** Overwrites the keys. */
 void apipool_vault_wipe(apipool_vault_t *vault);
 

@@ -2,6 +2,8 @@
  * When an upstream says a rate limit ends: parses every form that vendors use. */
 #include "when.h"
 
+#include "stamp.h"
+
 #include <apr_date.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -63,62 +65,6 @@ apr_interval_time_t apipool_when_duration(const char *text)
     return seconds_to_interval(total);
 }
 
-static int two_digits(const char *text)
-{
-    return apr_isdigit(text[0]) && apr_isdigit(text[1]) ? (text[0] - '0') * 10 + text[1] - '0' : -1;
-}
-
-/* "Z" or "+08:00" and nothing behind it. */
-static int read_offset(const char *text, apr_int32_t *seconds)
-{
-    if (*text == 'Z' || *text == 'z') {
-        return text[1] == '\0';
-    }
-    if ((*text != '+' && *text != '-') || two_digits(text + 1) < 0 || text[3] != ':' ||
-        two_digits(text + 4) < 0 || text[6] != '\0') {
-        return 0;
-    }
-    *seconds = (two_digits(text + 1) * 60 + two_digits(text + 4)) * (*text == '-' ? -60 : 60);
-    return 1;
-}
-
-/* RFC 3339 section 5.6, with 'Z' or a numeric offset; 0 when malformed. */
-static apr_time_t rfc3339(const char *text)
-{
-    apr_time_exp_t when;
-    apr_time_t result;
-
-    if (strlen(text) < 20 || text[4] != '-' || text[7] != '-' ||
-        (text[10] != 'T' && text[10] != 't' && text[10] != ' ') || text[13] != ':' ||
-        text[16] != ':' || two_digits(text) < 19) {
-        return 0;
-    }
-    memset(&when, 0, sizeof(when));
-    when.tm_year = two_digits(text) * 100 + two_digits(text + 2) - 1900;
-    when.tm_mon = two_digits(text + 5) - 1;
-    when.tm_mday = two_digits(text + 8);
-    when.tm_hour = two_digits(text + 11);
-    when.tm_min = two_digits(text + 14);
-    when.tm_sec = two_digits(text + 17);
-    if (two_digits(text + 2) < 0 || when.tm_mon < 0 || when.tm_mon > 11 || when.tm_mday < 1 ||
-        when.tm_mday > 31 || when.tm_hour < 0 || when.tm_hour > 23 || when.tm_min < 0 ||
-        when.tm_min > 59 || when.tm_sec < 0 || when.tm_sec > 60) {
-        return 0;
-    }
-    text += 19;
-    if (*text == '.') {
-        apr_int32_t digit = 100000;
-        while (apr_isdigit(*++text)) {
-            when.tm_usec += digit * (*text - '0');
-            digit /= 10;
-        }
-    }
-    if (!read_offset(text, &when.tm_gmtoff)) {
-        return 0;
-    }
-    return apr_time_exp_gmt_get(&result, &when) == APR_SUCCESS ? result : 0;
-}
-
 static apr_time_t after(apr_time_t now, apr_interval_time_t interval)
 {
     return interval < 0 ? 0 : now + interval;
@@ -140,7 +86,7 @@ static apr_time_t reset_time(const char *value, apr_time_t now)
         }
     }
     apr_interval_time_t interval = apipool_when_duration(value);
-    return interval >= 0 ? after(now, interval) : rfc3339(value);
+    return interval >= 0 ? after(now, interval) : apipool_stamp_read(value);
 }
 
 static const char *skip_blanks(const char *text)

@@ -56,16 +56,6 @@ static void add(const listing_t *listing, const apipool_view_row_t *row)
         is_by_text(listing->sort) && *text ? apr_pstrdup(listing->listed->pool, text) : NULL;
 }
 
-static apr_uint32_t find_group(const apipool_segment_t *segment, apr_uint32_t pool,
-                               const char *upstream)
-{
-    apr_uint32_t group = apipool_view_next_group(segment, pool, 0);
-    while (group != APIPOOL_NONE && strcmp(apipool_view_group_name(segment, group), upstream)) {
-        group = apipool_view_next_group(segment, pool, group + 1);
-    }
-    return group;
-}
-
 /* Where each group of a pool stands among them by name. */
 static double *rank_groups(const apipool_segment_t *segment, apr_uint32_t pool, apr_pool_t *p)
 {
@@ -109,7 +99,7 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
     listing_t listing = {.segment = segment, .filter = filter, .sort = sort};
     *listed = listing.listed = apr_array_make(p, 64, sizeof(apipool_listed_t));
     if (filter->upstream) {
-        wanted.group = find_group(segment, pool, filter->upstream);
+        wanted.group = apipool_view_find_group(segment, pool, filter->upstream);
         if (wanted.group == APIPOOL_NONE) {
             return APR_SUCCESS;
         }

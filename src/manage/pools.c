@@ -4,7 +4,7 @@
 
 #include <apr_strings.h>
 
-#include "config.h"
+#include "configured.h"
 #include "lasting.h"
 #include "stats.h"
 #include "view.h"
@@ -133,15 +133,22 @@ static apr_status_t fill_numbers(const apipool_pool_t *pool, apipool_pool_info_t
     return rv;
 }
 
+apipool_pool_t *apipool_manage_configured(server_rec *s, apr_uint32_t index, apr_pool_t *p)
+{
+    const apr_array_header_t *seen = seen_by(s, p);
+    for (int i = 0; i < seen->nelts; i++) {
+        apipool_pool_t *pool = APR_ARRAY_IDX(seen, i, apipool_pool_t *);
+        if (pool->index == index) {
+            return pool;
+        }
+    }
+    return NULL;
+}
+
 apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *p,
                                  apipool_pool_info_t *info)
 {
-    const apr_array_header_t *seen = seen_by(s, p);
-    const apipool_pool_t *pool = NULL;
-    for (int i = 0; !pool && i < seen->nelts; i++) {
-        apipool_pool_t *one = APR_ARRAY_IDX(seen, i, apipool_pool_t *);
-        pool = one->index == index ? one : NULL;
-    }
+    const apipool_pool_t *pool = apipool_manage_configured(s, index, p);
     if (!pool) {
         return APR_NOTFOUND;
     }

@@ -115,8 +115,9 @@ static int run(apipool_request_t *req)
     int status;
 
     begin(req);
-    proxy_worker *worker =
-        req->probing ? req->attempt.upstream->probe_worker : req->attempt.upstream->worker;
+    proxy_worker *worker = req->probing && !req->probing->with_request
+                               ? req->attempt.upstream->probe_worker
+                               : req->attempt.upstream->worker;
 
     req->inside = 1;
     apipool_attempt_t *outer = apipool_link_attach(&req->attempt);

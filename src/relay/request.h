@@ -146,6 +146,7 @@ typedef struct {
     const char *url;
     apr_interval_time_t timeout; /* of every wait, and of all together */
     apipool_plug_t *plug;
+    int with_request; /* somebody waits for it: by the connections of requests, in any process */
 } apipool_probing_t;
 
 /* Lives in the request's request_config from pre_translate_name on. */

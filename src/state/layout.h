@@ -4,21 +4,30 @@
 #define APIPOOL_STATE_LAYOUT_H
 
 #include <apr_time.h>
+#include <assert.h>
+#include <stddef.h>
 
 #include "balance.h"
 #include "mod_apipool.h"
 #include "numbers.h"
 #include "segment.h"
 #include "series.h"
+#include "sessions.h"
 #include "verdict.h"
 #include "window.h"
 
-#define APIPOOL_GROUPS_PER_POOL 16
-#define APIPOOL_SERVER_NAME_MAX 256 /* bytes with NUL */
-#define APIPOOL_NAME_MAX        64  /* bytes with NUL */
-#define APIPOOL_KEY_INLINE      256 /* longer keys lie in the arena */
-#define APIPOOL_LANES           8   /* per group; see apipool_lane_t */
-#define APIPOOL_LANE_OTHERS     (APIPOOL_LANES - 1)
+#define APIPOOL_GROUPS_PER_POOL  16
+#define APIPOOL_SERVER_NAME_MAX  256  /* bytes with NUL */
+#define APIPOOL_NAME_MAX         64   /* bytes with NUL */
+#define APIPOOL_KEY_INLINE       256  /* longer keys lie in the arena */
+#define APIPOOL_LANES            8    /* per group; see apipool_lane_t */
+#define APIPOOL_REVOKED_MAX      8192 /* a power of two */
+#define APIPOOL_GUESSERS_MAX     1024 /* a power of two */
+#define APIPOOL_VIEWERS_MAX      256  /* processes that have any */
+#define APIPOOL_VIEWERS_EACH_MAX 65536
+#define APIPOOL_LANE_OTHERS      (APIPOOL_LANES - 1)
+
+#define APIPOOL_LINE 64 /* bytes that a processor fetches at once */
 
 /* What stands above is written before what stands below: a process may be killed in between. */
 #define APIPOOL_IN_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
@@ -88,6 +97,7 @@ struct apipool_group_t {
     apipool_lane_t lanes[APIPOOL_LANES];
     apr_uint32_t unanswered;    /* its upstream failed the last probe */
     apr_uint32_t not_found;     /* probes in a row that it did not know what to do with */
+    apr_uint32_t checks_left;   /* ordinals that are looked at for keys to be checked */
     apr_uint32_t walked;        /* ordinals whose balance was looked at in this round */
     apr_time_t walked_since;    /* when the round began */
     apr_time_t refuses_usage;   /* until then its upstream is not asked for the usage of streams */
@@ -142,54 +152,84 @@ struct apipool_queue_t {
     apr_uint64_t tickets; /* given out */
 };
 
+/* An address from which passwords were wrong; see sessions.h. */
+typedef struct {
+    apr_uint64_t address;  /* a hash */
+    apr_time_t failed_at;  /* the last time */
+    apr_uint32_t failures; /* in a row; 0: free */
+} apipool_guesser_t;
+
+/* Viewers of events in one process. */
+typedef struct {
+    apr_uint32_t process; /* 0: free */
+    apr_uint32_t count;
+} apipool_viewers_t;
+
+struct apipool_sessions_t {
+    apipool_revoked_t revoked[APIPOOL_REVOKED_MAX];
+    apipool_guesser_t guessers[APIPOOL_GUESSERS_MAX];
+    apipool_viewers_t viewers[APIPOOL_VIEWERS_MAX];
+};
+
 enum { APIPOOL_RPM, APIPOOL_RPD, APIPOOL_TPM, APIPOOL_TPD, APIPOOL_WINDOWS };
 
-/* Without an id it is no key's: that was removed. Requests that had it then still have it until they end,
- * and then it is spare. */
+/* A key. Without an id it is no key's: that was removed. Requests that had it then still have it until they
+ * end, and then it is spare.
+ *
+ * What lending and reporting touch comes first, in as few cache lines as it fits into: of many keys
+ * hardly one lies in a cache, and those lines are what such a request waits for. */
 struct apipool_slot_t {
     apr_uint64_t id;
     apr_uint64_t account; /* hash of its name; 0: none */
     apr_uint32_t pool, group;
-    apr_uint32_t next;    /* in the chain of its head, or of spare ones */
     apr_uint32_t ordinal; /* in its group; APIPOOL_NONE: it has none */
-    apr_uint32_t spare;   /* is in the chain of spare ones */
-    apr_uint32_t text_len;
-    apipool_offset_t
-        text_off; /* its label and its account's name, each with NUL; 0: it has neither */
-    apr_uint32_t secret_len;
-    apr_uint32_t in_flight;
-    apipool_offset_t secret_off; /* where a long key lies; 0 when inline */
     apipool_state_e state;
-    apr_uint32_t heap;    /* of lane 0: 0 none, 1 cooling, 2 half open, 3 waits for a probe */
-    apr_uint32_t usable;  /* is in lane 0's set */
-    apr_uint32_t held;    /* counts among the group's held_up */
-    apr_uint32_t proving; /* half open, and lent */
-    apr_uint32_t probing; /* lent to a probe */
-    apr_uint32_t low;     /* out of quota for its balance alone */
+    apr_uint32_t in_flight;
+    apr_uint32_t concurrency; /* in force; 0: none */
     apr_uint32_t weight;
-    apipool_key_limits_t limits;                  /* its own; 0: the pool's */
-    apr_uint32_t concurrency;                     /* in force; 0: none */
-    apr_uint32_t last_status, last_rule;          /* of an error */
-    apr_uint32_t limited_streak;                  /* consecutive rate limits */
-    apr_uint32_t error_streak;                    /* consecutive errors, whoever is to blame */
-    apr_uint32_t failed_streak;                   /* consecutive errors that may be the key's */
-    apr_uint32_t recover_tries;                   /* that failed */
-    apr_uint32_t round;                           /* of refusals that it has taken part in */
-    apr_uint64_t others_succeeded, others_failed; /* the group's counts when failed_streak began */
-    double success;                               /* moving average */
-    double served;                                /* fair queueing */
-    double headroom;                              /* as the upstream told, until then */
+    apr_uint32_t round; /* of refusals that it has taken part in */
+    apr_uint32_t secret_len;
+    apr_uint32_t error_streak; /* consecutive errors, whoever is to blame */
+    unsigned char heap;        /* of lane 0: 0 none, 1 cooling, 2 half open, 3 waits for a probe */
+    unsigned char usable;      /* is in lane 0's set */
+    unsigned char held;        /* counts among the group's held_up */
+    unsigned char proving;     /* half open, and lent */
+    unsigned char probing;     /* lent to a probe */
+    unsigned char check;       /* to be asked about out of its turn */
+    unsigned char low;         /* out of quota for its balance alone */
+    unsigned char spare;       /* is in the chain of spare ones */
+    double success;            /* moving average */
+    double served;             /* fair queueing */
+    double headroom;           /* as the upstream told, until then */
     apr_time_t headroom_until;
-    apr_time_t added_at, last_used_at, last_error_at, limited_at;
-    apr_uint32_t place[APIPOOL_LANES]; /* in the heap of each lane; APIPOOL_NONE: not in it */
-    apr_time_t until[APIPOOL_LANES];   /* end of its cooldown; [0]: when it is tried again */
+    apr_time_t last_used_at;
+    apipool_key_limits_t limits; /* its own; 0: the pool's */
+    apr_uint32_t limited_streak; /* consecutive rate limits */
+    apr_time_t limited_at;
+    apipool_offset_t secret_off; /* where a long key lies; 0 when inline */
+    apr_uint32_t failed_streak;  /* consecutive errors that may be the key's */
+    apr_uint32_t recover_tries;  /* that failed */
+    apipool_counts_t counts;     /* by attempts that are over */
     apipool_window_t windows[APIPOOL_WINDOWS];
-    apipool_counts_t counts; /* by attempts that are over */
-    apr_time_t rests_until;  /* end of the cooldown that ran when it was lost */
-    double balance;          /* as it was last read */
-    apr_time_t read_at;      /* then; 0: it was not */
-    char currency[APIPOOL_CURRENCY_SIZE];
     char secret[APIPOOL_KEY_INLINE];
+
+    apipool_offset_t text_off; /* its label and its account's name, each with NUL; 0: neither */
+    apr_uint32_t text_len;
+    apr_uint16_t last_status, last_rule; /* of an error */
+    apr_time_t added_at, last_error_at;
+    double balance;                    /* as it was last read */
+    apr_time_t read_at;                /* then; 0: it was not */
+    apr_time_t until[APIPOOL_LANES];   /* end of its cooldown; [0]: when it is tried again */
+    apr_uint32_t place[APIPOOL_LANES]; /* in the heap of each lane; APIPOOL_NONE: not in it */
+    apr_uint32_t next;                 /* in the chain of its head, or of spare ones */
+    apr_uint32_t others_succeeded, others_failed; /* the group's, when failed_streak began */
+    apr_time_t rests_until; /* end of the cooldown that ran when it was lost */
+    char currency[APIPOOL_CURRENCY_SIZE];
 };
+
+/* Of a slot, what a request is going to touch: all but the end of a key that is longer than most. */
+#define APIPOOL_SLOT_HOT (offsetof(apipool_slot_t, secret) + 48)
+
+static_assert(sizeof(apipool_slot_t) % APIPOOL_LINE == 0, "each begins with a cache line");
 
 #endif

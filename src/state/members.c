@@ -217,9 +217,9 @@ static void leave_heap(apipool_segment_t *segment, apipool_group_t *g, apipool_s
 static void set_usable(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
                        int usable)
 {
-    if (slot->usable != (apr_uint32_t)usable) {
+    if (slot->usable != usable) {
         g->usable += (apr_uint32_t)usable - slot->usable;
-        slot->usable = (apr_uint32_t)usable;
+        slot->usable = (unsigned char)usable;
         apipool_bits_put(apipool_members_bits(segment, g, 0), slot->ordinal, usable);
     }
 }
@@ -227,7 +227,7 @@ static void set_usable(apipool_segment_t *segment, apipool_group_t *g, apipool_s
 static void set_held(apipool_group_t *g, apipool_slot_t *slot, int held)
 {
     g->held_up += (apr_uint32_t)held - slot->held;
-    slot->held = (apr_uint32_t)held;
+    slot->held = (unsigned char)held;
 }
 
 static void leave_lane(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
@@ -303,7 +303,7 @@ void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t inde
     APIPOOL_FAULT("settle-nowhere");
     if (heap_now != APIPOOL_IN_NONE) {
         apipool_heap_t heap = heap_of(segment, g, heap_now);
-        slot->heap = heap_now;
+        slot->heap = (unsigned char)heap_now;
         apipool_heap_push(&heap, index);
     }
 }
@@ -540,18 +540,34 @@ static apr_time_t earliest(const apipool_heap_t *heap, apr_uint32_t lane, apr_ti
     return best;
 }
 
+static apr_time_t first_of(const apipool_heap_t *heap)
+{
+    return heap->slots[apipool_heap_at(heap, 0)].until[heap->lane];
+}
+
+/* Whether whoever the clock brings back cools in that lane, as far as can be told at once. */
+static int all_cool(const apipool_segment_t *segment, const apipool_group_t *g, apr_uint32_t lane)
+{
+    return lane ? apipool_bits_next(apipool_members_bits(segment, g, lane), NULL, 0) >= g->ordinals
+                : !g->usable && !g->held_up;
+}
+
 apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                              apr_uint32_t lane)
 {
     apipool_group_t *g = &segment->groups[group];
-    apr_time_t best = 0;
-    if (g->lanes[0].waiting) {
-        apipool_heap_t heap = apipool_members_cooling(segment, g, 0);
-        best = earliest(&heap, lane, 0);
+    apipool_heap_t all = apipool_members_cooling(segment, g, 0);
+    apipool_heap_t one = apipool_members_cooling(segment, g, lane);
+    if (!lane || !g->lanes[lane].waiting) {
+        return earliest(&all, lane, 0);
     }
-    if (lane && g->lanes[lane].waiting) {
-        apipool_heap_t heap = apipool_members_cooling(segment, g, lane);
-        best = earliest(&heap, lane, best);
+    if (!g->lanes[0].waiting) {
+        return earliest(&one, lane, 0);
     }
-    return best;
+    /* who cools in both comes back with the later: that heap tells at once, and may tell all */
+    int one_is_later = first_of(&one) > first_of(&all);
+    apr_time_t best = earliest(one_is_later ? &one : &all, lane, 0);
+    return all_cool(segment, g, one_is_later ? lane : 0)
+               ? best
+               : earliest(one_is_later ? &all : &one, lane, best);
 }

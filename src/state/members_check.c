@@ -140,8 +140,7 @@ static const char *check_member(const apipool_segment_t *segment, apr_uint32_t i
     if (apipool_bits_has(apipool_members_bits(segment, g, 0), slot->ordinal) != is_usable(slot)) {
         return "not the usable slots are in rotation";
     }
-    if (slot->usable != (apr_uint32_t)is_usable(slot) ||
-        slot->held != (apr_uint32_t)(is_full(slot) || proving)) {
+    if (slot->usable != is_usable(slot) || slot->held != (is_full(slot) || proving)) {
         return "a slot does not know what it counts as";
     }
     if (slot->heap != heap_for(slot) ||

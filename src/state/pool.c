@@ -7,6 +7,7 @@
 
 #include "members.h"
 #include "queue.h"
+#include "sessions.h"
 #include "slots.h"
 #include "trouble.h"
 
@@ -216,6 +217,7 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
         }
     }
     apipool_queue_reclaim_locked(segment, process);
+    apipool_sessions_reclaim_locked(segment, process);
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
 }
@@ -236,6 +238,7 @@ apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
     segment->header->holders_used = 0;
     segment->header->holders_free = APIPOOL_NONE;
     apipool_queue_reclaim_locked(segment, 0);
+    apipool_sessions_reclaim_locked(segment, 0);
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
 }

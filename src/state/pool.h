@@ -180,7 +180,7 @@ apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_
 void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, int is_stream,
                              apipool_habit_e habit);
 
-/** Gives back the leases and places in line of a process that ended without doing so: parent. */
+/** Gives back the leases, places in line and viewers of a process that ended without doing so: parent. */
 apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process);
 
 /** Gives back all of them: parent, when all children of earlier generations are gone. O(keys). */

@@ -7,6 +7,7 @@
 #include "account.h"
 #include "fault.h"
 #include "health.h"
+#include "keys.h"
 #include "members.h"
 #include "slots.h"
 
@@ -146,6 +147,92 @@ apr_status_t apipool_recovery_next_balance(apipool_segment_t *segment, apr_uint3
     return APR_SUCCESS;
 }
 
+static int next_check_locked(apipool_segment_t *segment, apr_uint32_t group, apr_time_t now,
+                             apipool_lease_t *lease)
+{
+    apipool_group_t *g = &segment->groups[group];
+    for (int i = 0; i < WALK_MAX && g->checks_left && g->ordinals; i++) {
+        apr_uint32_t ordinal = g->checks_left % g->ordinals;
+        apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
+        apipool_slot_t *slot = index < segment->header->slots_used ? &segment->slots[index] : NULL;
+        int wanted = slot && slot->group == group && slot->ordinal == ordinal && slot->check &&
+                     !slot->probing;
+        if (wanted && !lend_locked(segment, index, now, lease)) {
+            return 0;
+        }
+        g->checks_left--;
+        if (wanted) {
+            slot->check = 0;
+            apipool_members_settle_locked(segment, index);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+apr_status_t apipool_recovery_next_check(apipool_segment_t *segment, apr_uint32_t group,
+                                         apr_time_t now, apipool_lease_t *lease,
+                                         apipool_state_e *state, int *found)
+{
+    *found = 0;
+    if (!__atomic_load_n(&segment->groups[group].checks_left, __ATOMIC_RELAXED)) {
+        return APR_SUCCESS;
+    }
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *found = next_check_locked(segment, group, now, lease);
+    if (*found) {
+        *state = segment->slots[lease->slot].state;
+    }
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_recovery_check_soon(apipool_segment_t *segment, apr_uint32_t pool,
+                                         apr_uint64_t id)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apr_uint32_t index = apipool_pool_find_locked(segment, pool, id);
+    if (index != APIPOOL_NONE) {
+        apipool_slot_t *slot = &segment->slots[index];
+        apipool_group_t *g = &segment->groups[slot->group];
+        if (apipool_health_is_recovering(slot->state)) {
+            slot->until[0] = 0;
+            apipool_members_settle_locked(segment, index);
+        }
+        else { /* all of them are looked at once more */
+            slot->check = 1;
+            g->checks_left = g->ordinals;
+        }
+    }
+    apipool_segment_unlock(segment);
+    return index == APIPOOL_NONE ? APR_NOTFOUND : APR_SUCCESS;
+}
+
+apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
+                                   apr_time_t now, apipool_lease_t *lease, apipool_state_e *state)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apr_uint32_t index = apipool_pool_find_locked(segment, pool, id);
+    rv = index == APIPOOL_NONE                                                       ? APR_NOTFOUND
+         : segment->slots[index].probing || !lend_locked(segment, index, now, lease) ? APR_EBUSY
+                                                                                     : APR_SUCCESS;
+    if (rv == APR_SUCCESS) {
+        *state = segment->slots[index].state;
+        apipool_members_settle_locked(segment, index);
+    }
+    apipool_segment_unlock(segment);
+    return rv;
+}
+
 static void move_to(const answer_t *answer, apipool_state_e state, apr_time_t until)
 {
     answer->slot->until[0] = until;
@@ -176,7 +263,7 @@ static void let_prove(const answer_t *answer)
 static void note_refusal(const answer_t *answer)
 {
     apipool_slot_t *slot = answer->slot;
-    slot->last_status = (apr_uint32_t)answer->report->status;
+    slot->last_status = (apr_uint16_t)answer->report->status;
     slot->last_rule = answer->report->rule;
     slot->last_error_at = answer->now;
 }

@@ -35,6 +35,23 @@ apr_status_t apipool_recovery_next_balance(apipool_segment_t *segment, apr_uint3
                                            apipool_lease_t *lease, apipool_state_e *state,
                                            int *found);
 
+/**
+ * Has a key asked about as soon as probes come to it: one that waits for that is due now, and any other one
+ * but those that are switched off is asked about out of its turn, once. APR_NOTFOUND.
+ */
+apr_status_t apipool_recovery_check_soon(apipool_segment_t *segment, apr_uint32_t pool,
+                                         apr_uint64_t id);
+
+/** Lends a key of a group that is to be asked about out of its turn. O(1): looks at 1024 keys at most. */
+apr_status_t apipool_recovery_next_check(apipool_segment_t *segment, apr_uint32_t group,
+                                         apr_time_t now, apipool_lease_t *lease,
+                                         apipool_state_e *state, int *found);
+
+/** Lends a key to a check that somebody waits for: whatever its state, unless a probe has it.
+ *  @return APR_NOTFOUND; APR_EBUSY when it is being asked about already */
+apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
+                                   apr_time_t now, apipool_lease_t *lease, apipool_state_e *state);
+
 /* What a probe has found out. */
 typedef enum {
     APIPOOL_PROBED_UNKNOWN,   /* nothing that says anything about the key */

@@ -12,6 +12,7 @@
 #include "pool.h"
 #include "queue.h"
 #include "rebuild.h"
+#include "sessions.h"
 #include "slots.h"
 
 static apr_uint32_t at_most(apr_uint32_t value, apr_uint32_t most)
@@ -237,6 +238,7 @@ int apipool_repair_locked(apipool_segment_t *segment)
     apipool_account_mend_locked(segment);
     apipool_names_mend_locked(&segment->names);
     apipool_recent_mend_locked(&segment->recent);
+    apipool_sessions_mend_locked(segment);
     APIPOOL_FAULT("repair-half-done");
     if (!keep_what_slots_have(segment)) {
         return 0;

@@ -167,8 +167,9 @@ static int is_the_keys_own(const result_t *result)
 {
     const apipool_slot_t *slot = result->slot;
     const apipool_group_t *g = result->group;
-    apr_uint64_t successes = g->successes - slot->others_succeeded;
-    apr_uint64_t failures = g->failures - slot->others_failed - (slot->failed_streak - 1);
+    apr_uint64_t successes = (apr_uint32_t)(g->successes - slot->others_succeeded);
+    apr_uint64_t failures =
+        (apr_uint32_t)(g->failures - slot->others_failed) - (slot->failed_streak - 1);
     return successes > 0 && successes >= OUTWEIGHS * failures && g->failing < FAILING_MAX;
 }
 
@@ -178,8 +179,8 @@ static void failed(const result_t *result)
     result->group->failures++;
     if (slot->failed_streak++ == 0) {
         result->group->failing += (1 - result->group->failing) / FAILING_OF;
-        slot->others_succeeded = result->group->successes;
-        slot->others_failed = result->group->failures;
+        slot->others_succeeded = (apr_uint32_t)result->group->successes;
+        slot->others_failed = (apr_uint32_t)result->group->failures;
     }
     if (result->proving) {
         if (result->group->faults.count <= 1) { /* no one else's request failed */
@@ -215,7 +216,7 @@ static void went_wrong(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
     slot->error_streak++;
-    slot->last_status = (apr_uint32_t)result->report->status;
+    slot->last_status = (apr_uint16_t)result->report->status;
     slot->last_rule = result->report->verdict->rule;
     slot->last_error_at = result->now;
     average(slot, 0);

@@ -12,11 +12,11 @@
 #include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     10
+#define LAYOUT_VERSION     13
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
-#define ALIGNED(bytes) (((bytes) + 63) & ~(apr_size_t)63)
+#define ALIGNED(bytes) (((bytes) + APIPOOL_LINE - 1) & ~(apr_size_t)(APIPOOL_LINE - 1))
 
 /* Pages of the arena cost nothing until they are used: room for every key to be a long one. */
 static apr_size_t arena_size(apr_uint32_t capacity)
@@ -34,8 +34,8 @@ static apr_uint32_t heads_for(apr_uint32_t capacity)
 }
 
 typedef struct {
-    apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, heads, slots,
-        arena, end;
+    apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, sessions, heads,
+        slots, arena, end;
 } offsets_t;
 
 static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent)
@@ -50,22 +50,29 @@ static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent)
     at.stats = at.waiters + ALIGNED(APIPOOL_WAITERS_MAX * sizeof(apipool_waiter_t));
     at.names = at.stats + ALIGNED(APIPOOL_POOLS_MAX * sizeof(apipool_pool_stats_t));
     at.recent = at.names + ALIGNED(apipool_names_bytes(APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX));
-    at.heads = at.recent + ALIGNED(apipool_recent_bytes(recent));
+    at.sessions = at.recent + ALIGNED(apipool_recent_bytes(recent));
+    at.heads = at.sessions + ALIGNED(sizeof(apipool_sessions_t));
     at.slots = at.heads + ALIGNED(heads_for(capacity) * sizeof(apr_uint32_t));
     at.arena = at.slots + ALIGNED(capacity * sizeof(apipool_slot_t));
     at.end = at.arena + arena_size(capacity);
     return at;
 }
 
+/* Where everything begins: APR puts a number of its own before the memory that it gives. */
+static char *base_of(apr_shm_t *shm)
+{
+    return (char *)ALIGNED((apr_size_t)apr_shm_baseaddr_get(shm));
+}
+
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
                                     const unsigned char *secret, apr_pool_t *pool)
 {
     offsets_t at = offsets_for(capacity, recent);
-    apr_status_t rv = apr_shm_create(shm, at.end, NULL, pool);
+    apr_status_t rv = apr_shm_create(shm, at.end + APIPOOL_LINE, NULL, pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    char *base = apr_shm_baseaddr_get(*shm);
+    char *base = base_of(*shm);
     apipool_header_t *header = (apipool_header_t *)base;
     memset(header, 0, sizeof(*header));
     memcpy(header->magic, magic, sizeof(magic));
@@ -83,7 +90,8 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->arena.top = APIPOOL_ARENA_BLOCK; /* no block is at 0 */
     memcpy(header->secret, secret, sizeof(header->secret));
     header->saved_at = apr_time_now();
-    if (RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1) {
+    if (RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1 ||
+        RAND_bytes((unsigned char *)&header->salt, sizeof(header->salt)) != 1) {
         return APR_EGENERAL;
     }
     header->random |= 1; /* the generator's only fixed point is 0 */
@@ -98,7 +106,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
 apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
                                   apr_global_mutex_t *mutex, apr_pool_t *pool)
 {
-    char *base = apr_shm_baseaddr_get(shm);
+    char *base = base_of(shm);
     apipool_header_t *header = (apipool_header_t *)base;
     if (memcmp(header->magic, magic, sizeof(magic)) || header->version != LAYOUT_VERSION ||
         header->pool_size != sizeof(apipool_shared_pool_t) ||
@@ -118,6 +126,7 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     segment->stats = (apipool_pool_stats_t *)(base + at.stats);
     segment->names = apipool_names_view(base + at.names, APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX);
     segment->recent = apipool_recent_view(base + at.recent, header->recent);
+    segment->sessions = (apipool_sessions_t *)(base + at.sessions);
     segment->heads = (apr_uint32_t *)(base + at.heads);
     segment->slots = (apipool_slot_t *)(base + at.slots);
     segment->arena = base + at.arena;

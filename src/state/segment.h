@@ -24,6 +24,7 @@
  *   stats[1024]     numbers and history of a pool
  *   names           numbers of clients and models
  *   recent          the last requests
+ *   sessions        of operators; see sessions.h
  *   heads[2^k]      chains of slots by id
  *   slots[N]        one key each
  *   arena           members and heaps of groups, long keys; see arena.h
@@ -53,6 +54,7 @@ typedef struct apipool_hit_t apipool_hit_t;
 typedef struct apipool_queue_t apipool_queue_t;
 typedef struct apipool_waiter_t apipool_waiter_t;
 typedef struct apipool_pool_stats_t apipool_pool_stats_t;
+typedef struct apipool_sessions_t apipool_sessions_t;
 typedef struct apipool_slot_t apipool_slot_t;
 
 #define APIPOOL_ARENA_BLOCK  64 /* bytes of the smallest block */
@@ -88,6 +90,7 @@ typedef struct {
     apr_uint32_t repairs; /* how often one has died holding it */
     apr_uint32_t repairs_told;
     apipool_arena_t arena;
+    apr_uint64_t salt;                   /* of addresses' hashes; see sessions.h */
     apr_uint64_t random;                 /* state of the generator for drawing keys */
     apr_uint64_t changing;               /* the generation that has a change not yet made here */
     apr_uint64_t changes, saved_changes; /* of keys by operators, and how many by the last save */
@@ -111,6 +114,7 @@ typedef struct {
     apipool_pool_stats_t *stats; /* by pool */
     apipool_names_t names;
     apipool_recent_t recent;
+    apipool_sessions_t *sessions;
     apr_uint32_t *heads;
     apipool_slot_t *slots;
     char *arena;

@@ -121,6 +121,9 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
     apr_status_t rv = apipool_store_put_keys(store->segment, keys, error);
     header->saved_changes = header->changes;
     if (rv == APR_SUCCESS) {
+        rv = apipool_store_put_sessions(store->segment, keys);
+    }
+    if (rv == APR_SUCCESS) {
         rv = apipool_folder_load(store->folder, APIPOOL_STORE_STATS, apipool_store_read_stats,
                                  store, &loaded, error, pool);
     }

@@ -6,7 +6,8 @@
 #include <apr_global_mutex.h>
 
 #include "disk.h"
-#include "pool.h"
+#include "keys.h"
+#include "sessions.h"
 
 /* Two databases in one folder. Keys are written whole whenever one is added, changed or removed, and the
  * change counts only when that is on disk. Statistics are written from time to time, when httpd stops, and
@@ -106,6 +107,9 @@ typedef struct {
     apr_time_t added_at;
 } apipool_key_image_t;
 
+/** Changes an image as apipool_pool_edit() would change the key. Its texts are the patch's then. */
+void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image);
+
 /* A change of what is kept: written down as part of the next generation, and made in memory when that is on
  * disk. What is NULL is left out. */
 typedef struct {
@@ -120,6 +124,7 @@ typedef struct {
     /** Makes the change in memory. */
     apr_status_t (*apply)(void *ctx);
     void *ctx;
+    const apipool_revoked_t *session; /* one that is ended by it */
 } apipool_store_change_t;
 
 /**

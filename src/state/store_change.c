@@ -84,6 +84,9 @@ static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_poo
         *error = "shared memory has no room for a key that is stored";
     }
     if (rv == APR_SUCCESS && stored->generation == header->changing) {
+        rv = apipool_store_put_sessions(store->segment, stored);
+    }
+    if (rv == APR_SUCCESS && stored->generation == header->changing) {
         remove_others(store->segment, &wanted);
         __atomic_store_n(&header->saved_changes, header->changes, __ATOMIC_RELAXED);
     }
@@ -120,6 +123,20 @@ void apipool_store_release(apipool_store_t *store)
 }
 
 /* --- A change --- */
+
+void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image)
+{
+    const apipool_key_edit_t *edit = &patch->edit;
+    image->group = patch->group == APIPOOL_NONE ? image->group : patch->group;
+    image->enabled = edit->set & APIPOOL_SET_ENABLED ? edit->enabled : image->enabled;
+    image->weight = edit->set & APIPOOL_SET_WEIGHT ? edit->weight : image->weight;
+    image->limits = edit->set & APIPOOL_SET_LIMITS ? edit->limits : image->limits;
+    image->label = edit->set & APIPOOL_SET_LABEL ? edit->label : image->label;
+    if (edit->set & APIPOOL_SET_ACCOUNT) {
+        image->account = edit->account;
+        image->account_hash = apipool_hash(edit->account);
+    }
+}
 
 /* What was unsaved before stays so only if memory could not follow. */
 static apr_status_t make(apipool_store_t *store, const apipool_store_change_t *change,

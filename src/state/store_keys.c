@@ -117,7 +117,7 @@ apr_status_t apipool_store_write_keys(apipool_saving_t *saving)
     while (rv == APR_SUCCESS && change && change->new_key && change->new_key(change->ctx, &image)) {
         save_image(saving, &image);
     }
-    return rv;
+    return rv == APR_SUCCESS ? apipool_store_write_sessions(saving) : rv;
 }
 
 static void read_field(apipool_stored_key_t *key, const apipool_record_field_t *field,
@@ -193,7 +193,8 @@ static apr_status_t read_key(void *ctx, const char *name, apr_size_t name_len, c
     apipool_record_reader_t reader;
     char hex[17] = "";
 
-    if (name_len < 17 || name[0] != 'k') { /* of a later version */
+    if (name_len < 17 || name[0] != 'k') {
+        apipool_store_read_session(keys, name, name_len, value, len);
         return APR_SUCCESS;
     }
     memcpy(hex, name + 1, 16);
@@ -219,6 +220,7 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
     made->store = store;
     made->pool = pool;
     made->keys = apr_array_make(pool, 64, sizeof(apipool_stored_key_t));
+    made->sessions = apr_array_make(pool, 8, sizeof(apipool_revoked_t));
     apr_status_t rv = apipool_folder_load(store->folder, APIPOOL_STORE_KEYS, read_key, made,
                                           &made->generation, error, pool);
     *error = rv != APR_SUCCESS && !*error ? made->error : *error;

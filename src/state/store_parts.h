@@ -73,8 +73,9 @@ typedef struct {
 struct apipool_stored_keys_t {
     apipool_store_t *store;
     apr_pool_t *pool;
-    apr_array_header_t *keys; /* apipool_stored_key_t */
-    apr_uint64_t generation;  /* of which they are */
+    apr_array_header_t *keys;     /* apipool_stored_key_t */
+    apr_array_header_t *sessions; /* apipool_revoked_t */
+    apr_uint64_t generation;      /* of which they are */
     const char *error;
 };
 
@@ -92,8 +93,19 @@ apr_status_t apipool_store_put_key(apipool_segment_t *segment, const apipool_sto
 apr_status_t apipool_store_put_keys(apipool_segment_t *segment, apipool_stored_keys_t *keys,
                                     const char **error);
 
-/** Writes all keys. */
+/** Writes all keys, and what is kept with them. */
 apr_status_t apipool_store_write_keys(apipool_saving_t *saving);
+
+/** Writes the sessions that were ended and whose time is not over, and the one that the change ends. */
+apr_status_t apipool_store_write_sessions(apipool_saving_t *saving);
+
+/** Reads one of them; what is no record of a session, or cannot be read, is passed over. */
+void apipool_store_read_session(apipool_stored_keys_t *keys, const char *name, apr_size_t name_len,
+                                const char *value, apr_size_t len);
+
+/** Puts those that were read into the segment. */
+apr_status_t apipool_store_put_sessions(apipool_segment_t *segment,
+                                        const apipool_stored_keys_t *keys);
 
 /** Writes all statistics. */
 apr_status_t apipool_store_write_stats(apipool_saving_t *saving);

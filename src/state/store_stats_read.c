@@ -109,8 +109,8 @@ static void take_history(apipool_slot_t *slot, const stat_t *stat)
     slot->error_streak = apipool_flat_u32(row[1]);
     slot->failed_streak = apipool_flat_u32(row[2]);
     slot->recover_tries = apipool_flat_u32(row[3]);
-    slot->others_succeeded = row[4];
-    slot->others_failed = row[5];
+    slot->others_succeeded = (apr_uint32_t)row[4];
+    slot->others_failed = (apr_uint32_t)row[5];
     get_row(stat, STAT_TIMES, row, TIMES_ROW);
     slot->last_used_at = (apr_time_t)row[0];
     slot->last_error_at = (apr_time_t)row[1];
@@ -118,8 +118,8 @@ static void take_history(apipool_slot_t *slot, const stat_t *stat)
     slot->rests_until = (apr_time_t)row[3];
     slot->headroom_until = (apr_time_t)row[4];
     get_row(stat, STAT_ERROR, row, 2);
-    slot->last_status = apipool_flat_u32(row[0]);
-    slot->last_rule = row[1] < APIPOOL_RULE_COUNT ? (apr_uint32_t)row[1] : 0;
+    slot->last_status = (apr_uint16_t)apipool_flat_u32(row[0]);
+    slot->last_rule = row[1] < APIPOOL_RULE_COUNT ? (apr_uint16_t)row[1] : 0;
     slot->success = get_share(stat, STAT_SUCCESS, slot->success);
     slot->headroom = get_share(stat, STAT_HEADROOM, slot->headroom);
     slot->low = stat->fields[STAT_LOW].number != 0;

@@ -2,8 +2,6 @@
  * The upstreams of one priority, and which of their keys a request gets. */
 #include "tier.h"
 
-#include <stddef.h>
-
 #include "members.h"
 #include "place.h"
 #include "slots.h"
@@ -162,6 +160,22 @@ static double weight_at(const apipool_tier_t *tier, apr_uint32_t position)
     return (double)slot->weight * tier->parts[part_of(tier, position)].source->weight;
 }
 
+/* Of many keys hardly one lies in a cache. What will be read soon is fetched while other work is done. */
+static void fetch(const apipool_segment_t *segment, apr_uint32_t index, apr_size_t bytes)
+{
+    const char *slot = (const char *)&segment->slots[index];
+    for (apr_size_t i = 0; i < bytes; i += APIPOOL_LINE) {
+        __builtin_prefetch(slot + i, 1);
+    }
+}
+
+/* The first free position behind that one, which is soon to be read. */
+static void fetch_behind(const apipool_tier_t *tier, apr_uint32_t position, apr_size_t bytes)
+{
+    apr_uint32_t behind = next_free(tier, position + 1 < tier->total ? position + 1 : 0);
+    fetch(tier->segment, slot_at(tier, behind), bytes);
+}
+
 /* Each key serves as many requests in a row as it weighs. */
 static apr_uint32_t choose_next(const apipool_tier_t *tier)
 {
@@ -175,17 +189,9 @@ static apr_uint32_t choose_next(const apipool_tier_t *tier)
     if (position != APIPOOL_NONE && !tier->wanted->look_only) {
         pool->turn = position;
         pool->turn_left = (apr_uint32_t)weight_at(tier, position) - 1;
+        fetch_behind(tier, position, APIPOOL_SLOT_HOT);
     }
     return position;
-}
-
-/* Of many keys hardly one lies in a cache. What will be read soon is fetched while other work is done. */
-static void fetch(const apipool_segment_t *segment, apr_uint32_t index, apr_size_t bytes)
-{
-    const char *slot = (const char *)&segment->slots[index];
-    for (apr_size_t i = 0; i < bytes; i += 64) {
-        __builtin_prefetch(slot + i, 1);
-    }
 }
 
 /* A position at random that has been fetched since the last request, and one for the next. */
@@ -197,7 +203,7 @@ static apr_uint32_t draw_fetched(const apipool_tier_t *tier)
         return next;
     }
     tier->pool->drawn = next;
-    fetch(tier->segment, slot_at(tier, next), sizeof(apipool_slot_t));
+    fetch(tier->segment, slot_at(tier, next), APIPOOL_SLOT_HOT);
     return is_free(tier, drawn) ? drawn : draw_free(tier);
 }
 
@@ -252,12 +258,9 @@ void apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index,
 static void add_position(const apipool_tier_t *tier, apr_uint32_t position, apr_uint32_t *positions,
                          int *count)
 {
-    if (position != APIPOOL_NONE && !holds(positions, *count, position)) {
+    if (!holds(positions, *count, position)) {
         positions[(*count)++] = position;
-        apr_uint32_t behind = next_free(tier, position + 1 < tier->total ? position + 1 : 0);
-        if (behind != APIPOOL_NONE) {
-            fetch(tier->segment, slot_at(tier, behind), offsetof(apipool_slot_t, place));
-        }
+        fetch_behind(tier, position, offsetof(apipool_slot_t, counts));
     }
 }
 
@@ -270,7 +273,11 @@ static int draw_few(const apipool_tier_t *tier, apr_uint32_t *positions)
     int count = 0;
     for (apr_uint32_t i = 0; i < SPREAD_FEW; i++) {
         apr_uint32_t from = (pool->cursor + tier->total / SPREAD_FEW * i) % tier->total;
-        add_position(tier, next_free(tier, from), positions, &count);
+        apr_uint32_t position = next_free(tier, from);
+        if (position == APIPOOL_NONE) {
+            return 0;
+        }
+        add_position(tier, position, positions, &count);
     }
     if (pool->winner < tier->total && is_free(tier, pool->winner)) {
         add_position(tier, pool->winner, positions, &count);
@@ -348,7 +355,7 @@ void apipool_pool_expect(const apipool_segment_t *segment, const apipool_wanted_
         apr_uint32_t ordinals = segment->groups[sources[i].group].ordinals;
         if (position < ordinals) {
             fetch(segment, apipool_members_at_locked(segment, sources[i].group, position),
-                  sizeof(apipool_slot_t));
+                  APIPOOL_SLOT_HOT);
             return;
         }
         position -= ordinals;
@@ -411,10 +418,21 @@ apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part)
     if (position != APIPOOL_NONE) {
         *part = part_of(tier, position);
         index = slot_at(tier, position);
-        fetch(tier->segment, index, sizeof(apipool_slot_t));
+        fetch(tier->segment, index, APIPOOL_SLOT_HOT);
         return index;
     }
     return tier->wanted->sure_first ? find_unproved(tier, part) : APIPOOL_NONE;
+}
+
+/* Whether a slot is a usable member of that part. It may have become another key's since it was tried. */
+static int is_usable_in(const apipool_tier_t *tier, int part, apr_uint32_t index)
+{
+    apr_uint32_t group = tier->parts[part].source->group;
+    const apipool_slot_t *slot = &tier->segment->slots[index];
+    return slot->group == group &&
+           apipool_members_is_usable_locked(tier->segment, group, tier->parts[part].lane,
+                                            slot->ordinal) &&
+           apipool_members_at_locked(tier->segment, group, slot->ordinal) == index;
 }
 
 /* Notes why the tier had no key. */
@@ -426,12 +444,9 @@ void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *l
         }
         const apipool_group_t *g = group_of(tier, part);
         apr_uint32_t group = tier->parts[part].source->group, lane = tier->parts[part].lane;
-        apr_uint32_t ordinal = apipool_members_next_locked(tier->segment, group, lane, 0);
         apr_time_t wake = apipool_members_first_wake_locked(tier->segment, group, lane);
-        for (; ordinal != APIPOOL_NONE && !lack->tried;
-             ordinal = apipool_members_next_locked(tier->segment, group, lane, ordinal + 1)) {
-            lack->tried = holds(tier->wanted->tried, tier->wanted->tried_count,
-                                apipool_members_at_locked(tier->segment, group, ordinal));
+        for (int i = 0; i < tier->wanted->tried_count; i++) {
+            lack->tried |= is_usable_in(tier, part, tier->wanted->tried[i]);
         }
         apipool_lack_note(lack, wake);
         lack->cooling |= wake != 0;

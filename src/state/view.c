@@ -37,6 +37,16 @@ apr_uint32_t apipool_view_next_group(const apipool_segment_t *segment, apr_uint3
     return from < segment->header->groups_used ? from : APIPOOL_NONE;
 }
 
+apr_uint32_t apipool_view_find_group(const apipool_segment_t *segment, apr_uint32_t pool,
+                                     const char *upstream)
+{
+    apr_uint32_t group = apipool_view_next_group(segment, pool, 0);
+    while (group != APIPOOL_NONE && strcmp(apipool_view_group_name(segment, group), upstream)) {
+        group = apipool_view_next_group(segment, pool, group + 1);
+    }
+    return group;
+}
+
 apr_status_t apipool_view_rules(apipool_segment_t *segment, apr_uint32_t pool,
                                 apr_uint64_t counts[APIPOOL_RULE_COUNT])
 {

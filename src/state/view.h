@@ -19,6 +19,10 @@ const char *apipool_view_group_name(const apipool_segment_t *segment, apr_uint32
 apr_uint32_t apipool_view_next_group(const apipool_segment_t *segment, apr_uint32_t pool,
                                      apr_uint32_t from);
 
+/** The group of an upstream's name in a pool, configured or not; APIPOOL_NONE: there is none. No lock. */
+apr_uint32_t apipool_view_find_group(const apipool_segment_t *segment, apr_uint32_t pool,
+                                     const char *upstream);
+
 /** Adds up the attempts by rule of a pool's groups. */
 apr_status_t apipool_view_rules(apipool_segment_t *segment, apr_uint32_t pool,
                                 apr_uint64_t counts[APIPOOL_RULE_COUNT]);

@@ -31,7 +31,7 @@ typedef struct {
     source_t *source;
     apipool_lease_t lease;
     apipool_state_e state;
-    int for_balance;
+    int for_balance, for_check;
     apipool_plug_t plug;
     int taken;
 } job_t;
@@ -151,9 +151,13 @@ static int lend(struct apipool_due_t *due, source_t *source, apr_time_t now, job
     int found = 0;
     apipool_lease_t *lease = &job->lease;
     apr_uint32_t group = source->upstream->group;
-    job->for_balance = 0;
+    job->for_balance = job->for_check = 0;
     apipool_recovery_next_due(due->segment, group, &source->pool->policy, now, lease, &job->state,
                               &found);
+    if (!found) {
+        apipool_recovery_next_check(due->segment, group, now, lease, &job->state, &found);
+        job->for_check = found;
+    }
     if (!found && apipool_ask_has_balance(source->pool, source->upstream)) {
         job->for_balance = 1;
         apipool_recovery_next_balance(due->segment, group, source->pool->balance.interval, now,
@@ -218,8 +222,10 @@ static void log_outcome(const job_t *job, const apipool_probe_report_t *report,
                  0, job->source->pool->server,
                  APIPOOL_LOG(0060) "pool %s, upstream %s, key %s: asked about its %s, %s (%s), %s",
                  job->source->pool->name, job->source->upstream->name, id,
-                 job->for_balance ? "balance" : "recovery", apipool_rule_name(report->rule), status,
-                 apipool_state_name(outcome->state));
+                 job->for_balance ? "balance"
+                 : job->for_check ? "health"
+                                  : "recovery",
+                 apipool_rule_name(report->rule), status, apipool_state_name(outcome->state));
 }
 
 static void tell(job_t *job, const apipool_probe_report_t *report)
@@ -241,7 +247,8 @@ static void ask(job_t *job, apr_pool_t *p, apr_thread_t *thread)
 {
     apipool_pool_t *pool = job->source->pool;
     apipool_question_t question =
-        apipool_ask(p, pool, job->source->upstream, job->state, job->for_balance);
+        apipool_ask(p, pool, job->source->upstream,
+                    job->for_check ? APIPOOL_STATE_QUOTA : job->state, job->for_balance);
     apipool_probe_report_t report = {.result = APIPOOL_PROBED_ACCEPTED, .policy = &pool->policy};
     if (question.url) {
         apipool_probing_t probing = {.upstream = job->source->upstream,
@@ -251,6 +258,7 @@ static void ask(job_t *job, apr_pool_t *p, apr_thread_t *thread)
         apipool_probe_answer_t answer = apipool_probe_send(p, pool, &probing, &job->lease, thread);
         report = apipool_ask_judge(&question, pool, &answer, job->for_balance);
     }
+    report.is_check |= job->for_check;
     tell(job, &report);
     apipool_lease_wipe(&job->lease);
 }

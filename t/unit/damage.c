@@ -295,6 +295,11 @@ static void plant_a_late_hit(void)
     segment->hits[5] = (apipool_hit_t){.account = 5, .until = NOW + SEC(1000000)};
 }
 
+static void plant_viewers_that_nobody_counted(void)
+{
+    segment->sessions->viewers[7] = (apipool_viewers_t){.process = 4, .count = 0};
+}
+
 static void plant_a_name_of_no_pool(void)
 {
     segment->names.entries[used_name()].pool = 0xffffff;
@@ -392,6 +397,7 @@ static const struct {
     {plant_a_queue_that_begins_nowhere, "a queue is broken"},
     {plant_a_lost_waiter, "a waiter is lost"},
     {plant_a_late_hit, "what has hit an account is not known"},
+    {plant_viewers_that_nobody_counted, "viewers are counted wrongly"},
     {plant_a_name_of_no_pool, "a name makes no sense"},
     {plant_a_name_without_an_end, "a name makes no sense"},
     {plant_half_a_request, "one of the last requests makes no sense"},
@@ -455,6 +461,7 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
         scribble(&dice, &header->waiters_free, sizeof(header->waiters_free));
         scribble(&dice, &header->arena.top, sizeof(header->arena) - sizeof(header->arena.size));
         scribble(&dice, segment->queues, APIPOOL_QUEUES_MAX * sizeof(*segment->queues));
+        scribble(&dice, segment->sessions, sizeof(*segment->sessions));
         scribble(&dice, segment->hits, APIPOOL_HITS_MAX * sizeof(*segment->hits));
         scribble(&dice, &segment->stats[main_pool], sizeof(*segment->stats));
         scribble(&dice, segment->recent.entries, 16 * sizeof(*segment->recent.entries));
@@ -468,7 +475,7 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
         }
         for (apr_uint32_t i = 0; i < slots; i++) {
             scribble(&dice, segment->slots[i].place, sizeof(segment->slots[i].place));
-            scribble(&dice, &segment->slots[i].heap, 6 * sizeof(apr_uint32_t));
+            scribble(&dice, &segment->slots[i].heap, 6);
             scribble(&dice, &segment->slots[i].counts, sizeof(segment->slots[i].counts));
             segment->slots[i].ordinal = draw(&dice, 3) ? draw(&dice, 100) : 0xffffff;
         }

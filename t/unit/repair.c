@@ -30,7 +30,7 @@ static const char *const points[] = {
     "recent-uncounted",    "recent-unnumbered",    "record-half-counted", "repair-arena-empty",
     "repair-half-done",    "report-half-counted",  "report-still-held",   "report-uncounted",
     "report-unsettled",    "reserve-half-swapped", "reserve-unreleased",  "secret-unwritten",
-    "settle-nowhere",
+    "settle-nowhere",      "revoke-unnamed",       "guess-uncounted",     "viewer-unnamed",
 };
 #define POINTS (sizeof(points) / sizeof(*points))
 

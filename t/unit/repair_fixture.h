@@ -317,9 +317,32 @@ static inline void work_record(worker_t *worker)
     __atomic_add_fetch(&told->recorded, 1, __ATOMIC_RELAXED);
 }
 
+/* What an operator's session does. */
+static inline void work_session(worker_t *worker)
+{
+    apr_time_t now = time_of(worker);
+    apr_uint64_t who = 1 + draw(worker, 40);
+    switch (draw(worker, 4)) {
+    case 0:
+        note(apipool_sessions_revoke(segment, 1 + draw(worker, 5000), now + SEC(1), now) !=
+             APR_SUCCESS);
+        break;
+    case 1:
+        if (!apipool_sessions_login_wait(segment, who, now)) {
+            apipool_sessions_login_result(segment, who, draw(worker, 3) == 0, now);
+        }
+        break;
+    case 2:
+        apipool_sessions_viewer_enter(segment, 20);
+        break;
+    default:
+        apipool_sessions_viewer_leave(segment);
+    }
+}
+
 static inline void work_once(worker_t *worker)
 {
-    apr_uint32_t dice = draw(worker, worker->modest ? 80 : 112);
+    apr_uint32_t dice = draw(worker, worker->modest ? 80 : 120);
     if (dice < 35) {
         work_acquire(worker);
     }
@@ -344,8 +367,11 @@ static inline void work_once(worker_t *worker)
     else if (dice < 108) {
         work_come_or_go(worker);
     }
-    else {
+    else if (dice < 112) {
         work_edit(worker);
+    }
+    else {
+        work_session(worker);
     }
     __atomic_add_fetch(&told->worked, 1, __ATOMIC_RELAXED);
 }

@@ -189,6 +189,27 @@ static void statistics_of_other_versions_are_read_as_far_as_they_are_known(void 
     end(&next);
 }
 
+static void records_of_sessions_are_read_as_far_as_they_make_sense(void **unused)
+{
+    static const char *const names[] = {"s000000000000004d", "s0000000000000000", "s4d",
+                                        "s000000000000004e-more", "s000000000000004f"};
+    life_t life = start("sessions");
+    writing_t *w = begin_generation(&life, APIPOOL_STORE_KEYS);
+    for (int i = 0; i < 5; i++) {
+        apipool_record_put_u64(begin_record(w), 250, 5); /* of a later version */
+        apipool_record_put_i64(&w->writer, 1, now + apr_time_from_sec(60));
+        w->bytes[0] ^= i == 4; /* its version is another */
+        put_record(w, names[i]);
+    }
+    commit(w);
+    life_t next = start("sessions");
+    for (apr_uint64_t jti = 0x4c; jti < 0x50; jti++) {
+        assert_int_equal(apipool_sessions_is_revoked(next.segment, jti), jti == 0x4d);
+    }
+    end(&life);
+    end(&next);
+}
+
 static void numbers_of_more_pools_than_there_is_room_for_are_left_out(void **unused)
 {
     life_t life = start("many");
@@ -243,6 +264,7 @@ int main(void)
         cmocka_unit_test(a_key_of_an_older_version_takes_what_it_does_not_say_from_the_defaults),
         cmocka_unit_test(a_key_of_a_newer_version_is_read_as_far_as_it_is_known),
         cmocka_unit_test(statistics_of_other_versions_are_read_as_far_as_they_are_known),
+        cmocka_unit_test(records_of_sessions_are_read_as_far_as_they_make_sense),
         cmocka_unit_test(numbers_of_more_pools_than_there_is_room_for_are_left_out),
         cmocka_unit_test(a_key_that_cannot_be_unsealed_refuses),
     };

@@ -9,6 +9,8 @@
 #include "slots.h"
 #include "store_fixture.h"
 
+#define HOUR apr_time_from_sec(3600)
+
 /* A change for tests: some keys go, one is switched off, one is new. */
 typedef struct {
     life_t *life;
@@ -85,7 +87,8 @@ static apr_status_t apply(void *ctx)
 
 static apr_status_t change(trial_t *trial)
 {
-    apipool_store_change_t made = {prepare, write_key, write_new, apply, trial};
+    apipool_store_change_t made = {
+        .prepare = prepare, .key = write_key, .new_key = write_new, .apply = apply, .ctx = trial};
     return apipool_store_change(trial->life->store, &made, &error, trial->life->f->pool);
 }
 
@@ -217,6 +220,67 @@ static void what_never_got_to_disk_is_not_made_up_for(void **unused)
     end(&next);
 }
 
+static apr_status_t end_session(void *ctx)
+{
+    trial_t *trial = ctx;
+    return trial->cut_off ? APR_EGENERAL
+                          : apipool_sessions_revoke(trial->life->segment, 77, now + HOUR, now);
+}
+
+static apr_status_t change_session(trial_t *trial)
+{
+    apipool_revoked_t session = {.jti = 77, .until = now + HOUR};
+    apipool_store_change_t made = {.apply = end_session, .ctx = trial, .session = &session};
+    return apipool_store_change(trial->life->store, &made, &error, trial->life->f->pool);
+}
+
+static int is_ended(const life_t *life, apr_uint64_t jti)
+{
+    return apipool_sessions_is_revoked(life->segment, jti);
+}
+
+static void sessions_that_were_ended_stay_so(void **unused)
+{
+    life_t life;
+    trial_t trial = open_trial(&life, "sessions");
+    for (apr_uint64_t jti = 1000; jti < 2000; jti++) { /* saved with whatever is saved next */
+        assert_int_equal(apipool_sessions_revoke(life.segment, jti << 40 | jti,
+                                                 now + (jti % 2 ? HOUR : 1000), now),
+                         APR_SUCCESS);
+    }
+    usleep(2000); /* half of them are over */
+    assert_int_equal(change_session(&trial), APR_SUCCESS);
+    assert_int_equal(is_ended(&life, 77), 1);
+    life_t next = start("sessions");
+    assert_int_equal(next.stored, 3);
+    assert_int_equal(is_ended(&next, 77), 1);
+    assert_int_equal(is_ended(&next, 78), 0);
+    for (apr_uint64_t jti = 1000; jti < 2000; jti++) {
+        assert_int_equal(is_ended(&next, jti << 40 | jti), jti % 2);
+    }
+    life_t later = restart(&next, "sessions");
+    assert_int_equal(is_ended(&later, 77), 1);
+    end(&life);
+    end(&next);
+    end(&later);
+}
+
+static void a_session_whose_end_was_cut_off_ends(void **unused)
+{
+    life_t life;
+    trial_t trial = open_trial(&life, "session-cut-off");
+    trial.cut_off = 1;
+    assert_int_not_equal(change_session(&trial), APR_SUCCESS);
+    assert_int_equal(is_ended(&life, 77), 0);
+    assert_int_equal(apipool_store_save_keys(life.store, &error, life.f->pool), APR_SUCCESS);
+    assert_int_equal(is_ended(&life, 77), 1);
+    check_unchanged(&life);
+    life_t next = start("session-cut-off");
+    assert_int_equal(is_ended(&next, 77), 1);
+    end(&life);
+    end(&next);
+}
+
 static void keys_that_could_not_be_saved_go_with_the_statistics(void **unused)
 {
     life_t life = start("retry");
@@ -294,6 +358,8 @@ int main(void)
         cmocka_unit_test(what_is_refused_or_nothing_is_not_written),
         cmocka_unit_test(the_next_writer_makes_up_for_what_was_cut_off),
         cmocka_unit_test(what_never_got_to_disk_is_not_made_up_for),
+        cmocka_unit_test(sessions_that_were_ended_stay_so),
+        cmocka_unit_test(a_session_whose_end_was_cut_off_ends),
         cmocka_unit_test(keys_that_could_not_be_saved_go_with_the_statistics),
         cmocka_unit_test(statistics_are_due_by_time_or_number_and_failures_told_once_a_minute),
         cmocka_unit_test(a_restart_goes_on_with_the_secret_that_it_has),

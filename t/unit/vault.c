@@ -37,11 +37,22 @@ static const unsigned char mac_key[32] =
     "\x3f\x31\x03\xa7\xda\xf6\xd1\xab\x21\x04\xe5\xf1\x44\x93\xb1\xa7"
     "\x31\x34\x07\x76\xdb\xdd\x3c\x8d\x3e\xc0\xf7\x36\xc0\xad\x55\x27";
 
+static const unsigned char session_key[32] =
+    "\x74\x40\x8f\x11\x32\xfc\x13\x8f\x4a\x30\xf5\x00\x23\x65\x16\xec"
+    "\xcf\x39\x52\xbc\xd4\xf1\x93\x13\x79\x73\xf8\xec\x56\xd9\x07\x16";
+
 static void a_secret_gives_the_same_keys_for_ever(void **unused)
 {
     apipool_vault_t vault = open_vault();
     assert_memory_equal(vault.seal_key, seal_key, sizeof(seal_key));
     assert_memory_equal(vault.mac_key, mac_key, sizeof(mac_key));
+
+    unsigned char secret[APIPOOL_SECRET_SIZE], key[32];
+    for (int i = 0; i < APIPOOL_SECRET_SIZE; i++) {
+        secret[i] = (unsigned char)i;
+    }
+    assert_true(apipool_vault_session_key(secret, key));
+    assert_memory_equal(key, session_key, sizeof(session_key));
 }
 
 static void a_wiped_vault_has_no_keys(void **unused)

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Who changed what: one line of the error log for each change. */
+#include "admin.h"
+
+#include <apr_strings.h>
+
+#include "key.h"
+
+#define IDS_SHOWN 20
+
+static void write_line(const apipool_ask_t *ask, const char *what, const char *ids)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, ask->r,
+                  APIPOOL_LOG(0120) "audit: user \"%s\" from %s: %s%s",
+                  ask->caller.user ? ask->caller.user : "", ask->r->useragent_ip, what, ids);
+}
+
+void apipool_admin_audit(const apipool_ask_t *ask, const char *what)
+{
+    write_line(ask, what, "");
+}
+
+void apipool_admin_audit_ids(const apipool_ask_t *ask, const char *what,
+                             const apr_array_header_t *ids)
+{
+    char text[IDS_SHOWN * APIPOOL_ID_SIZE + 64] = "", *to = text;
+    int count = ids ? ids->nelts : 0;
+    for (int i = 0; i < count && i < IDS_SHOWN; i++) {
+        *to++ = i ? ' ' : ':';
+        if (!i) {
+            *to++ = ' ';
+        }
+        apipool_key_id_hex(APR_ARRAY_IDX(ids, i, apr_uint64_t), to);
+        to += APIPOOL_ID_SIZE - 1;
+    }
+    if (count > IDS_SHOWN) {
+        apr_snprintf(to, (apr_size_t)(text + sizeof(text) - to), " and %d more", count - IDS_SHOWN);
+    }
+    write_line(ask, what, text);
+}

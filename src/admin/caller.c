@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Who asks: the session of a token, or whoever httpd authenticated. */
+#include "access.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <openssl/crypto.h>
+
+#include "jwt.h"
+
+static const char *const role_names[] = {"nobody", "viewer", "admin"};
+
+const char *apipool_caller_role_name(apipool_role_e role)
+{
+    return role_names[role];
+}
+
+apipool_role_e apipool_caller_role(const apipool_admin_conf_t *conf, const char *user)
+{
+    for (int i = 0; conf->viewers && i < conf->viewers->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(conf->viewers, i, const char *), user)) {
+            return APIPOOL_ROLE_VIEWER;
+        }
+    }
+    return APIPOOL_ROLE_ADMIN;
+}
+
+const char *apipool_caller_audience(const apipool_ask_t *ask)
+{
+    const server_rec *s = ask->r->server;
+    return apr_psprintf(ask->r->pool, "%s:%u %s:%u %s/", s->server_hostname, s->port,
+                        s->addrs && s->addrs->virthost ? s->addrs->virthost : "*",
+                        s->addrs ? s->addrs->host_port : 0, ask->mount);
+}
+
+/* The value of our cookie, or NULL. */
+static const char *cookie_of(request_rec *r)
+{
+    const char *text = apr_table_get(r->headers_in, "Cookie");
+    apr_size_t name = strlen(APIPOOL_ADMIN_COOKIE);
+    while (text && *text) {
+        text += strspn(text, "; \t");
+        apr_size_t len = strcspn(text, ";");
+        if (len > name && !strncmp(text, APIPOOL_ADMIN_COOKIE, name) && text[name] == '=') {
+            return apr_pstrmemdup(r->pool, text + name + 1, len - name - 1);
+        }
+        text += len;
+    }
+    return NULL;
+}
+
+/* What the client says its session is; a Bearer says it on purpose, a cookie comes by itself. */
+static const char *token_of(request_rec *r, int *by_itself)
+{
+    const char *text = apr_table_get(r->headers_in, "Authorization");
+    *by_itself = 0;
+    if (text && !ap_cstr_casecmpn(text, "Bearer ", 7)) {
+        text += 7;
+        return text + strspn(text, " ");
+    }
+    *by_itself = 1;
+    return cookie_of(r);
+}
+
+static int is_same_text(const char *one, const char *other)
+{
+    apr_size_t len = strlen(one);
+    return len == strlen(other) && !CRYPTO_memcmp(one, other, len);
+}
+
+/* Why a token is not taken here, or NULL. */
+static const char *look_at_token(const apipool_ask_t *ask, const char *token,
+                                 apipool_jwt_claims_t *claims)
+{
+    request_rec *r = ask->r;
+    unsigned char secret[APIPOOL_JWT_SECRET_SIZE];
+    if (apipool_admin_api->session_secret(secret) != APR_SUCCESS) {
+        return "there is no secret to verify it with";
+    }
+    const char *fault =
+        apipool_jwt_verify(secret, token, apr_time_sec(apr_time_now()), r->pool, claims);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    if (fault) {
+        return fault;
+    }
+    if (!is_same_text(claims->audience, apipool_caller_audience(ask))) {
+        return "it is for another location";
+    }
+    if (apipool_admin_api->session_is_revoked(claims->number)) {
+        return "its session has been ended";
+    }
+    const char *entry = apipool_password_fingerprint(ask, claims->user, r->pool);
+    return entry && is_same_text(entry, claims->entry)
+               ? NULL
+               : "the user is gone or has another password now";
+}
+
+static void find_session(apipool_ask_t *ask)
+{
+    apipool_jwt_claims_t claims;
+    int by_itself;
+    const char *token = token_of(ask->r, &by_itself);
+    const char *fault = token ? look_at_token(ask, token, &claims) : NULL;
+    if (fault) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, ask->r,
+                      APIPOOL_LOG(0115) "a session is not taken: %s", fault);
+    }
+    if (!token || fault) {
+        return;
+    }
+    apipool_caller_t *caller = &ask->caller;
+    caller->user = claims.user;
+    caller->role = apipool_caller_role(ask->conf, claims.user);
+    if (strcmp(claims.role, apipool_caller_role_name(APIPOOL_ROLE_ADMIN))) {
+        caller->role = APIPOOL_ROLE_VIEWER; /* as it was when the session began */
+    }
+    caller->by_itself = by_itself;
+    caller->number = claims.number;
+    caller->entry = claims.entry;
+    caller->expires = apr_time_from_sec(claims.expires);
+}
+
+/* A client key is no operator's credential, whatever else is configured. */
+static void find_user(apipool_ask_t *ask)
+{
+    const request_rec *r = ask->r;
+    if (!r->user || (r->ap_auth_type && !ap_cstr_casecmp(r->ap_auth_type, "APIPool"))) {
+        return;
+    }
+    ask->caller.user = r->user;
+    ask->caller.role = apipool_caller_role(ask->conf, r->user);
+    ask->caller.by_itself = 1;
+}
+
+void apipool_caller_find(apipool_ask_t *ask)
+{
+    memset(&ask->caller, 0, sizeof(ask->caller));
+    if (ask->conf->auth == APIPOOL_ADMIN_AUTH_HTTPD) {
+        find_user(ask);
+    }
+    else {
+        find_session(ask);
+    }
+}
+
+int apipool_caller_holds(const apipool_ask_t *ask, apr_pool_t *p)
+{
+    const apipool_caller_t *caller = &ask->caller;
+    if (!caller->number) {
+        return 1;
+    }
+    const char *entry = apipool_password_fingerprint(ask, caller->user, p);
+    return apr_time_now() < caller->expires &&
+           !apipool_admin_api->session_is_revoked(caller->number) && entry &&
+           is_same_text(entry, caller->entry);
+}
+
+int apipool_caller_is_secure(request_rec *r)
+{
+    return !strcmp(ap_http_scheme(r), "https");
+}
+
+/* Whether a URL is of the server that the client addresses. TLS may end at a proxy before us, so that "https"
+ * is right although we do not speak it; the other way round is another origin. */
+static int is_ours(request_rec *r, const char *url)
+{
+    const char *host = apr_table_get(r->headers_in, "Host");
+    const char *port = ":80";
+    if (!host) {
+        return 0;
+    }
+    if (!ap_cstr_casecmpn(url, "https://", 8)) {
+        url += 8;
+        port = ":443";
+    }
+    else if (!apipool_caller_is_secure(r) && !ap_cstr_casecmpn(url, "http://", 7)) {
+        url += 7;
+    }
+    else {
+        return 0;
+    }
+    apr_size_t len = strcspn(url, "/?#"), host_len = strlen(host), default_len = strlen(port);
+    if (len > default_len && !strncmp(url + len - default_len, port, default_len)) {
+        len -= default_len;
+    }
+    if (host_len > default_len && !strcmp(host + host_len - default_len, port)) {
+        host_len -= default_len;
+    }
+    return len == host_len && !ap_cstr_casecmpn(url, host, len);
+}
+
+int apipool_caller_is_same_origin(request_rec *r)
+{
+    const char *origin = apr_table_get(r->headers_in, "Origin");
+    const char *site = apr_table_get(r->headers_in, "Sec-Fetch-Site");
+    const char *referer = apr_table_get(r->headers_in, "Referer");
+    if (origin) {
+        return is_ours(r, origin);
+    }
+    if (site) {
+        return !strcmp(site, "same-origin");
+    }
+    return referer && is_ours(r, referer);
+}

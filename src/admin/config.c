@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The admin module's directives, their merging, and the checks that need all of the configuration. */
+#include "admin.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_core.h>
+
+#include "access.h"
+
+#define PICK(base, add, field, unset) ((add)->field != (unset) ? (add)->field : (base)->field)
+
+#define SESSION_MAX (366 * 86400)
+
+/* A name of APIPoolAdminPools, and where it stands: pools may be configured behind it. */
+typedef struct {
+    const char *name, *file;
+    int line;
+} wanted_pool_t;
+
+/* Of a server. */
+typedef struct {
+    apr_array_header_t *wanted; /* wanted_pool_t */
+} server_conf_t;
+
+void *apipool_admin_create_dir(apr_pool_t *p, char *path)
+{
+    apipool_admin_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
+    conf->mount = path;
+    conf->reveal = -1;
+    return conf;
+}
+
+void *apipool_admin_merge_dir(apr_pool_t *p, void *basev, void *addv)
+{
+    const apipool_admin_conf_t *base = basev, *add = addv;
+    apipool_admin_conf_t *conf = apr_palloc(p, sizeof(*conf));
+    conf->root = PICK(base, add, root, NULL);
+    conf->mount = PICK(base, add, mount, NULL);
+    conf->user_file = PICK(base, add, user_file, NULL);
+    conf->auth = PICK(base, add, auth, APIPOOL_ADMIN_AUTH_UNSET);
+    conf->pools = PICK(base, add, pools, NULL);
+    conf->viewers = PICK(base, add, viewers, NULL);
+    conf->session_seconds = PICK(base, add, session_seconds, 0);
+    conf->reveal = PICK(base, add, reveal, -1);
+    return conf;
+}
+
+void *apipool_admin_create_server(apr_pool_t *p, server_rec *s)
+{
+    server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
+    (void)s;
+    conf->wanted = apr_array_make(p, 2, sizeof(wanted_pool_t));
+    return conf;
+}
+
+/* <APIPool> takes every directive that begins like its own. */
+static const char *inside_pool(cmd_parms *cmd)
+{
+    for (const ap_directive_t *d = cmd->directive->parent; d; d = d->parent) {
+        if (!ap_cstr_casecmp(d->directive, "<APIPool")) {
+            return apr_psprintf(cmd->pool, "%s must stand outside <APIPool>", cmd->cmd->name);
+        }
+    }
+    return NULL;
+}
+
+const char *apipool_admin_set_root(cmd_parms *cmd, void *dir, const char *path)
+{
+    apipool_admin_conf_t *conf = dir;
+    conf->root = ap_server_root_relative(cmd->pool, path);
+    if (!conf->root || !ap_is_directory(cmd->temp_pool, conf->root)) {
+        return apr_psprintf(cmd->pool, "APIPoolAdminRoot %s: not a folder that can be read", path);
+    }
+    return inside_pool(cmd);
+}
+
+const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *path)
+{
+    apipool_admin_conf_t *conf = dir;
+    const char *other, *fault;
+    conf->user_file = ap_server_root_relative(cmd->pool, path);
+    if (!conf->user_file) {
+        return apr_psprintf(cmd->pool, "APIPoolAdminUserFile %s: bad path", path);
+    }
+    fault = apipool_password_file_fault(cmd->pool, conf->user_file, &other);
+    if (fault) {
+        return apr_psprintf(cmd->pool,
+                            "APIPoolAdminUserFile %s: %s; make it with htpasswd -B -c %s NAME",
+                            path, fault, path);
+    }
+    if (other) {
+        ap_log_perror(APLOG_MARK, APLOG_WARNING | APLOG_STARTUP, 0, cmd->temp_pool,
+                      APIPOOL_LOG(0101) "%s: the entry of \"%s\" is not bcrypt, so that this user "
+                                        "cannot sign in; set the password again with htpasswd -B",
+                      conf->user_file, other);
+    }
+    return inside_pool(cmd);
+}
+
+const char *apipool_admin_set_auth(cmd_parms *cmd, void *dir, const char *word)
+{
+    apipool_admin_conf_t *conf = dir;
+    if (!ap_cstr_casecmp(word, "session")) {
+        conf->auth = APIPOOL_ADMIN_AUTH_SESSION;
+    }
+    else if (!ap_cstr_casecmp(word, "httpd")) {
+        conf->auth = APIPOOL_ADMIN_AUTH_HTTPD;
+    }
+    else {
+        return apr_psprintf(cmd->pool, "APIPoolAdminAuth %s: session or httpd is needed", word);
+    }
+    return inside_pool(cmd);
+}
+
+static void add_name(cmd_parms *cmd, apr_array_header_t **list, const char *name)
+{
+    if (!*list) {
+        *list = apr_array_make(cmd->pool, 2, sizeof(const char *));
+    }
+    APR_ARRAY_PUSH(*list, const char *) = name;
+}
+
+const char *apipool_admin_set_pools(cmd_parms *cmd, void *dir, const char *name)
+{
+    server_conf_t *server = ap_get_module_config(cmd->server->module_config, &apipool_admin_module);
+    wanted_pool_t *wanted = apr_array_push(server->wanted);
+    wanted->name = name;
+    wanted->file = cmd->directive->filename;
+    wanted->line = cmd->directive->line_num;
+    add_name(cmd, &((apipool_admin_conf_t *)dir)->pools, name);
+    return inside_pool(cmd);
+}
+
+const char *apipool_admin_set_viewers(cmd_parms *cmd, void *dir, const char *name)
+{
+    add_name(cmd, &((apipool_admin_conf_t *)dir)->viewers, name);
+    return inside_pool(cmd);
+}
+
+const char *apipool_admin_set_session(cmd_parms *cmd, void *dir, const char *seconds)
+{
+    char *end = NULL;
+    apr_int64_t number = apr_strtoi64(seconds, &end, 10);
+    if (!apr_isdigit(*seconds) || *end || number < 1 || number > SESSION_MAX) {
+        return apr_psprintf(cmd->pool,
+                            "APIPoolAdminSession %s: a whole number from 1 to %d is needed",
+                            seconds, SESSION_MAX);
+    }
+    ((apipool_admin_conf_t *)dir)->session_seconds = (int)number;
+    return inside_pool(cmd);
+}
+
+const char *apipool_admin_set_reveal(cmd_parms *cmd, void *dir, int on)
+{
+    ((apipool_admin_conf_t *)dir)->reveal = on;
+    return inside_pool(cmd);
+}
+
+static int has_pool(const apr_array_header_t *pools, const char *name)
+{
+    for (int i = 0; i < pools->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(pools, i, apipool_pool_info_t).name, name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int check_pools(apr_pool_t *ptemp, server_rec *s)
+{
+    const server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_admin_module);
+    const apr_array_header_t *pools = apipool_admin_api->pools(s, ptemp);
+    for (int i = 0; i < conf->wanted->nelts; i++) {
+        const wanted_pool_t *wanted = &APR_ARRAY_IDX(conf->wanted, i, wanted_pool_t);
+        if (!has_pool(pools, wanted->name)) {
+            ap_log_error(APLOG_MARK, APLOG_EMERG | APLOG_STARTUP, 0, s,
+                         APIPOOL_LOG(0102) "%s:%d: APIPoolAdminPools %s: this server and the main "
+                                           "server have no such pool",
+                         wanted->file, wanted->line, wanted->name);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
+static int is_usable(const apipool_admin_conf_t *conf)
+{
+    return conf && (conf->user_file || conf->auth == APIPOOL_ADMIN_AUTH_HTTPD);
+}
+
+/* Whether any section for this path, or for one above it, says who may use the API. */
+static int has_users(const apr_array_header_t *sections, const char *path)
+{
+    for (int i = 0; i < sections->nelts; i++) {
+        ap_conf_vector_t *section = APR_ARRAY_IDX(sections, i, ap_conf_vector_t *);
+        const core_dir_config *core = ap_get_core_module_config(section);
+        if (is_usable(ap_get_module_config(section, &apipool_admin_module)) &&
+            (!core->d || !path || !strncmp(path, core->d, strlen(core->d)))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void warn_of_unusable(server_rec *s)
+{
+    const core_server_config *server = ap_get_core_module_config(s->module_config);
+    if (is_usable(ap_get_module_config(s->lookup_defaults, &apipool_admin_module))) {
+        return;
+    }
+    for (int i = 0; server->sec_url && i < server->sec_url->nelts; i++) {
+        const core_dir_config *core =
+            ap_get_core_module_config(APR_ARRAY_IDX(server->sec_url, i, ap_conf_vector_t *));
+        if (core->handler && !strcmp(core->handler, APIPOOL_ADMIN_HANDLER) &&
+            !has_users(server->sec_url, core->d)) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING | APLOG_STARTUP, 0, s,
+                         APIPOOL_LOG(0103) "nobody can use the admin API at %s: it has neither "
+                                           "APIPoolAdminUserFile nor APIPoolAdminAuth httpd",
+                         core->d ? core->d : "/");
+        }
+    }
+}
+
+int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server)
+{
+    const void *inherited = ap_get_module_config(main_server->module_config, &apipool_admin_module);
+    for (server_rec *s = main_server; s; s = s->next) {
+        warn_of_unusable(s);
+        if (s != main_server &&
+            ap_get_module_config(s->module_config, &apipool_admin_module) == inherited) {
+            continue;
+        }
+        int status = check_pools(ptemp, s);
+        if (status != OK) {
+            return status;
+        }
+    }
+    return OK;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The users of an admin location: an htpasswd file of bcrypt entries. */
+#include "access.h"
+
+#include <apr_md5.h>
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+
+#include "key.h"
+
+#define BCRYPT_LEN 60 /* "$2y$05$", 22 characters of salt, 31 of the hash */
+
+/* What is compared with where the file has no bcrypt entry at all. No password is known that fits. */
+#define NOBODYS_ENTRY "$2y$05$abcdefghijklmnopqrstuuCcCcCcCcCcCcCcCcCcCcCcCcCcCcCcC"
+
+/* What a look through the file found. */
+typedef struct {
+    const char *hash;  /* of the user; NULL: there is no such user */
+    const char *any;   /* a bcrypt entry: the work that a password of this file takes */
+    const char *other; /* a user whose entry is of another kind */
+} found_t;
+
+static int is_bcrypt(const char *hash)
+{
+    return !strncmp(hash, "$2", 2) && hash[2] && strchr("aby", hash[2]) && hash[3] == '$' &&
+           strlen(hash) == BCRYPT_LEN;
+}
+
+static apr_status_t look_up(apr_pool_t *p, const char *path, const char *user, found_t *found)
+{
+    ap_configfile_t *file;
+    char line[MAX_STRING_LEN];
+    apr_status_t rv = ap_pcfg_openfile(&file, p, path);
+    memset(found, 0, sizeof(*found));
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    while (!ap_cfg_getline(line, sizeof(line), file)) {
+        const char *rest = line;
+        if (!*line || *line == '#') {
+            continue;
+        }
+        const char *name = ap_getword(p, &rest, ':');
+        const char *hash = ap_getword(p, &rest, ':');
+        if (is_bcrypt(hash)) {
+            found->any = found->any ? found->any : hash;
+        }
+        else {
+            found->other = found->other ? found->other : name;
+        }
+        if (user && !found->hash && !strcmp(name, user)) {
+            found->hash = hash;
+        }
+    }
+    ap_cfg_closefile(file);
+    return APR_SUCCESS;
+}
+
+const char *apipool_password_file_fault(apr_pool_t *p, const char *path, const char **other)
+{
+    apr_finfo_t info;
+    found_t found;
+    *other = NULL;
+    apr_status_t rv = apr_stat(&info, path, APR_FINFO_TYPE, p);
+    if (rv == APR_SUCCESS && info.filetype != APR_REG) {
+        return "this is not a file";
+    }
+    if (rv == APR_SUCCESS) {
+        rv = look_up(p, path, NULL, &found);
+    }
+    if (rv != APR_SUCCESS) {
+        return apr_psprintf(p, "it cannot be read: %pm", &rv);
+    }
+    *other = found.other;
+    return NULL;
+}
+
+/* By what failures are counted: an IPv4 address, or the network of an IPv6 one, of which one machine has all.
+ * Keyed, so that nobody can choose an address that shares another's place. */
+static apr_uint64_t place_of(const request_rec *r, const unsigned char *secret)
+{
+    const apr_sockaddr_t *address = r->useragent_addr;
+    apr_size_t len = (apr_size_t)address->ipaddr_len;
+    const char *bytes = address->ipaddr_ptr;
+    return apipool_key_id(secret, bytes, len == 16 ? 8 : len);
+}
+
+static const char *fingerprint(apr_pool_t *p, const char *user, const char *hash)
+{
+    unsigned char secret[APIPOOL_SECRET_SIZE];
+    char hex[APIPOOL_ID_SIZE];
+    if (apipool_admin_api->session_secret(secret) != APR_SUCCESS) {
+        return NULL;
+    }
+    const char *entry = apr_pstrcat(p, user, ":", hash, NULL);
+    apipool_key_id_hex(apipool_key_id(secret, entry, strlen(entry)), hex);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return apr_pstrdup(p, hex);
+}
+
+const char *apipool_password_fingerprint(const apipool_ask_t *ask, const char *user, apr_pool_t *p)
+{
+    found_t found;
+    const char *path = ask->conf->user_file;
+    apr_status_t rv = look_up(p, path, user, &found);
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, ask->r,
+                      APIPOOL_LOG(0111) "APIPoolAdminUserFile %s cannot be read", path);
+    }
+    return rv == APR_SUCCESS && found.hash && is_bcrypt(found.hash)
+               ? fingerprint(p, user, found.hash)
+               : NULL;
+}
+
+/* The same work whether there is such a user or not. */
+static int is_right(request_rec *r, const found_t *found, const char *user, const char *password)
+{
+    int usable = found->hash && is_bcrypt(found->hash);
+    const char *hash = usable ? found->hash : found->any ? found->any : NOBODYS_ENTRY;
+    int fits = apr_password_validate(password, hash) == APR_SUCCESS;
+    if (found->hash && !usable) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      APIPOOL_LOG(0112) "user \"%s\" cannot sign in: the entry is not bcrypt; set "
+                                        "the password again with htpasswd -B",
+                      user);
+    }
+    return usable && fits;
+}
+
+apipool_password_e apipool_password_check(const apipool_ask_t *ask, const char *user,
+                                          const char *password, const char **entry,
+                                          apr_interval_time_t *wait)
+{
+    request_rec *r = ask->r;
+    unsigned char secret[APIPOOL_SECRET_SIZE];
+    found_t found;
+    apr_status_t rv = apipool_admin_api->session_secret(secret);
+    apr_uint64_t place = rv == APR_SUCCESS ? place_of(r, secret) : 0;
+    OPENSSL_cleanse(secret, sizeof(secret));
+    if (rv == APR_SUCCESS) {
+        rv = look_up(r->pool, ask->conf->user_file, user, &found);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                      APIPOOL_LOG(0113) "nobody can sign in: the secret or APIPoolAdminUserFile "
+                                        "%s cannot be read",
+                      ask->conf->user_file);
+        return APIPOOL_PASSWORD_UNREADABLE;
+    }
+    *wait = apipool_admin_api->login_wait(place, apr_time_now());
+    if (*wait > 0) {
+        return APIPOOL_PASSWORD_LATER;
+    }
+    int right = is_right(r, &found, user, password);
+    apipool_admin_api->login_result(place, right, apr_time_now());
+    if (!right) {
+        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
+                      APIPOOL_LOG(0114) "wrong password for %s%s%s from %s",
+                      found.hash ? "user \"" : "a user that is not there", found.hash ? user : "",
+                      found.hash ? "\"" : "", r->useragent_ip);
+        return APIPOOL_PASSWORD_WRONG;
+    }
+    *entry = fingerprint(r->pool, user, found.hash);
+    return *entry ? APIPOOL_PASSWORD_RIGHT : APIPOOL_PASSWORD_UNREADABLE;
+}
+
+int apipool_password_answer(const apipool_ask_t *ask, apipool_password_e result,
+                            apr_interval_time_t wait)
+{
+    if (result == APIPOOL_PASSWORD_LATER) {
+        return apipool_admin_later(ask->r, HTTP_TOO_MANY_REQUESTS, "too_many_failures",
+                                   "Too many passwords from this address were wrong; wait as long "
+                                   "as Retry-After says.",
+                                   wait);
+    }
+    if (result == APIPOOL_PASSWORD_UNREADABLE) {
+        return apipool_admin_error(ask->r, HTTP_INTERNAL_SERVER_ERROR, "failed",
+                                   "Passwords cannot be checked; the error log says why.");
+    }
+    return apipool_admin_error(ask->r, HTTP_UNAUTHORIZED, "invalid_credentials",
+                               "The user name or the password is wrong.");
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Values of the API as JSON. */
+#include "render.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "key.h"
+#include "stamp.h"
+
+static const char *const state_names[APIPOOL_STATE_COUNT] = {
+    "active", "cooling", "half_open", "quota", "invalid", "tripped", "disabled"};
+
+const char *apipool_render_state(apipool_state_e state)
+{
+    return state_names[state];
+}
+
+json_t *apipool_render_time(apr_time_t when)
+{
+    char text[APIPOOL_STAMP_SIZE];
+    if (when <= 0) {
+        return json_null();
+    }
+    apipool_stamp_write(when, text);
+    return json_string(text);
+}
+
+json_t *apipool_render_number(apr_int64_t number)
+{
+    return number < 0 ? json_null() : json_integer(number);
+}
+
+/* To a thousandth: more would only be noise. */
+json_t *apipool_render_real(double number)
+{
+    return number < 0 || !isfinite(number) ? json_null() : json_real(round(number * 1000) / 1000);
+}
+
+json_t *apipool_render_limit(apr_uint32_t limit)
+{
+    return limit ? json_integer(limit) : json_null();
+}
+
+/* What is not UTF-8 is shown as far as it is ASCII. */
+json_t *apipool_render_text(const char *text)
+{
+    if (!text || !*text) {
+        return json_null();
+    }
+    json_t *string = json_string(text);
+    char *shown = string ? NULL : strdup(text);
+    for (char *c = shown; c && *c; c++) {
+        *c = *c & (char)0x80 ? '?' : *c;
+    }
+    if (shown) {
+        string = json_string(shown);
+        free(shown);
+    }
+    return string ? string : json_null();
+}
+
+json_t *apipool_render_texts(const apr_array_header_t *texts)
+{
+    json_t *array = json_array();
+    for (int i = 0; texts && i < texts->nelts; i++) {
+        json_array_append_new(array, json_string(APR_ARRAY_IDX(texts, i, const char *)));
+    }
+    return array;
+}
+
+json_t *apipool_render_id(apr_uint64_t id)
+{
+    char text[APIPOOL_ID_SIZE];
+    if (!id) {
+        return json_null();
+    }
+    apipool_key_id_hex(id, text);
+    return json_string(text);
+}
+
+json_t *apipool_render_ids(const apr_array_header_t *ids)
+{
+    json_t *array = json_array();
+    for (int i = 0; ids && i < ids->nelts; i++) {
+        json_array_append_new(array, apipool_render_id(APR_ARRAY_IDX(ids, i, apr_uint64_t)));
+    }
+    return array;
+}
+
+json_t *apipool_render_seconds(apr_interval_time_t time)
+{
+    return apipool_render_real((double)time / APR_USEC_PER_SEC);
+}
+
+json_t *apipool_render_limits(const apipool_key_limits_t *limits)
+{
+    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "rpm", apipool_render_limit(limits->rpm), "rpd",
+                     apipool_render_limit(limits->rpd), "tpm", apipool_render_limit(limits->tpm),
+                     "tpd", apipool_render_limit(limits->tpd), "concurrency",
+                     apipool_render_limit(limits->concurrency));
+}
+
+static void set_count(json_t *object, const char *name, apr_uint64_t count)
+{
+    json_object_set_new(object, name, json_integer((json_int_t)count));
+}
+
+void apipool_render_numbers(json_t *object, const apipool_numbers_snapshot_t *numbers)
+{
+    set_count(object, "requests", numbers->requests);
+    set_count(object, "errors", numbers->errors);
+    json_object_set_new(object, "success_rate", apipool_render_real(numbers->success_rate));
+    json_object_set_new(object, "rpm", apipool_render_number(numbers->rpm));
+    json_object_set_new(object, "rpd", apipool_render_number(numbers->rpd));
+    json_object_set_new(object, "tpm", apipool_render_number(numbers->tpm));
+    json_object_set_new(object, "tpd", apipool_render_number(numbers->tpd));
+    set_count(object, "prompt_tokens", numbers->prompt);
+    set_count(object, "completion_tokens", numbers->completion);
+    set_count(object, "cached_tokens", numbers->cached);
+    set_count(object, "total_tokens", numbers->total);
+    json_object_set_new(object, "ttft_ms", apipool_render_real(numbers->first_byte_ms));
+    json_object_set_new(object, "latency_ms", apipool_render_real(numbers->latency_ms));
+}

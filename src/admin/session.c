@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sessions: signing in, who am I, signing out. */
+#include "access.h"
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+
+#include "jwt.h"
+#include "render.h"
+
+/* An empty token takes the cookie away. */
+static void set_cookie(const apipool_ask_t *ask, const char *token, int seconds)
+{
+    request_rec *r = ask->r;
+    const char *path = *ask->mount ? ap_os_escape_path(r->pool, ask->mount, 1) : "/";
+    apr_table_addn(
+        r->headers_out, "Set-Cookie",
+        apr_psprintf(r->pool,
+                     APIPOOL_ADMIN_COOKIE "=%s; Path=%s; Max-Age=%d; HttpOnly; SameSite=Strict%s",
+                     token, path, seconds, apipool_caller_is_secure(r) ? "; Secure" : ""));
+}
+
+static int read_credentials(apipool_ask_t *ask, const char **user, const char **password,
+                            int *status)
+{
+    apipool_json_t json;
+    apipool_flaw_t flaw;
+    if (!apipool_admin_read_object(ask->r, &json, &flaw, status)) {
+        return 0;
+    }
+    apipool_json_require(&json, "username",
+                         apipool_json_string(&json, "username", APIPOOL_ADMIN_USER_MAX, user));
+    apipool_json_require(
+        &json, "password",
+        apipool_json_string(&json, "password", APIPOOL_ADMIN_PASSWORD_MAX, password));
+    if (!apipool_json_close(&json)) {
+        *status = apipool_admin_refuse(ask->r, &flaw);
+        return 0;
+    }
+    return 1;
+}
+
+static apr_uint64_t new_number(void)
+{
+    apr_uint64_t number = 0;
+    while (!number) {
+        if (apr_generate_random_bytes((unsigned char *)&number, sizeof(number)) != APR_SUCCESS) {
+            return 0;
+        }
+    }
+    return number;
+}
+
+/* Makes the caller's session; NULL if it cannot be signed. */
+static const char *begin(apipool_ask_t *ask, const char *user, const char *entry, int seconds)
+{
+    unsigned char secret[APIPOOL_JWT_SECRET_SIZE];
+    apipool_caller_t *caller = &ask->caller;
+    apr_time_t now = apr_time_now();
+    caller->user = apr_pstrdup(ask->r->pool, user);
+    caller->role = apipool_caller_role(ask->conf, user);
+    caller->number = new_number();
+    caller->expires = apr_time_from_sec(apr_time_sec(now) + seconds);
+    if (!caller->number || apipool_admin_api->session_secret(secret) != APR_SUCCESS) {
+        return NULL;
+    }
+    apipool_jwt_claims_t claims = {
+        .user = caller->user,
+        .role = apipool_caller_role_name(caller->role),
+        .audience = apipool_caller_audience(ask),
+        .entry = entry,
+        .number = caller->number,
+        .issued = apr_time_sec(now),
+        .expires = apr_time_sec(caller->expires),
+    };
+    const char *token = apipool_jwt_sign(secret, &claims, ask->r->pool);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return token;
+}
+
+static json_t *caller_object(const apipool_ask_t *ask)
+{
+    const apipool_caller_t *caller = &ask->caller;
+    return json_pack("{s:o,s:s,s:o}", "user", apipool_render_text(caller->user), "role",
+                     apipool_caller_role_name(caller->role), "expires_at",
+                     apipool_render_time(caller->expires));
+}
+
+int apipool_admin_session_open(apipool_ask_t *ask)
+{
+    const char *user = NULL, *password = NULL, *entry = NULL;
+    apr_interval_time_t wait = 0;
+    int status, seconds = ask->conf->session_seconds ? ask->conf->session_seconds
+                                                     : APIPOOL_ADMIN_SESSION_DEFAULT;
+    if (!read_credentials(ask, &user, &password, &status)) {
+        return status;
+    }
+    apipool_password_e result = apipool_password_check(ask, user, password, &entry, &wait);
+    if (result != APIPOOL_PASSWORD_RIGHT) {
+        return apipool_password_answer(ask, result, wait);
+    }
+    const char *token = begin(ask, user, entry, seconds);
+    if (!token) {
+        return apipool_admin_failed(ask->r, APR_EGENERAL, "a session cannot be signed", NULL);
+    }
+    set_cookie(ask, token, seconds);
+    apipool_admin_audit(ask, "signed in");
+    json_t *object = caller_object(ask);
+    json_object_set_new(object, "token", json_string(token));
+    return apipool_admin_reply(ask->r, HTTP_OK, object);
+}
+
+int apipool_admin_session_show(apipool_ask_t *ask)
+{
+    int own = ask->conf->auth != APIPOOL_ADMIN_AUTH_HTTPD;
+    json_t *object = caller_object(ask);
+    json_object_set_new(object, "auth", json_string(own ? "session" : "httpd"));
+    json_object_set_new(object, "reveal",
+                        json_boolean(ask->conf->reveal == 1 && ask->conf->user_file &&
+                                     ask->caller.role == APIPOOL_ROLE_ADMIN));
+    return apipool_admin_reply(ask->r, HTTP_OK, object);
+}
+
+int apipool_admin_session_close(apipool_ask_t *ask)
+{
+    const char *error = NULL;
+    apr_status_t rv = apipool_admin_api->session_revoke(ask->caller.number, ask->caller.expires,
+                                                        ask->r->pool, &error);
+    if (rv != APR_SUCCESS) {
+        return apipool_admin_failed(ask->r, rv, "a session cannot be ended", error);
+    }
+    set_cookie(ask, "", 0);
+    apipool_admin_audit(ask, "signed out");
+    return apipool_admin_reply_nothing(ask->r);
+}

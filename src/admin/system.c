@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Routes: health, the description of the API, and how much is logged. */
+#include "admin.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+
+#define DESCRIPTION_MAX ((apr_off_t)4 * 1024 * 1024)
+
+/* As httpd counts them; what lies between two is the one that says less. */
+static const struct {
+    const char *name;
+    int level;
+} levels[] = {
+    {"error", APLOG_ERR}, {"warn", APLOG_WARNING}, {"info", APLOG_INFO}, {"debug", APLOG_DEBUG}};
+
+#define LEVELS ((int)(sizeof(levels) / sizeof(*levels)))
+
+int apipool_admin_health(apipool_ask_t *ask)
+{
+    return apipool_admin_api->healthy()
+               ? apipool_admin_reply(ask->r, HTTP_OK, json_pack("{s:s}", "status", "ok"))
+               : apipool_admin_error(ask->r, HTTP_SERVICE_UNAVAILABLE, "unhealthy",
+                                     "The pools' shared memory is not to be had.");
+}
+
+/* Where the description is: beside the dashboard's folder, as "make install" puts it, or as the sources have
+ * it. */
+static apr_status_t open_description(request_rec *r, const char *root, apr_file_t **file)
+{
+    static const char *const places[] = {"/../openapi.json", "/../docs/openapi.json"};
+    apr_status_t rv = APR_ENOENT;
+    for (int i = 0; i < 2 && rv != APR_SUCCESS; i++) {
+        const char *path = apr_pstrcat(r->pool, root, places[i], NULL);
+        rv = apr_file_open(file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, 0, r->pool);
+    }
+    return rv;
+}
+
+int apipool_admin_openapi(apipool_ask_t *ask)
+{
+    request_rec *r = ask->r;
+    apr_file_t *file;
+    apr_finfo_t info;
+    const char *root = ask->conf->root ? ask->conf->root : APIPOOL_HTDOCS;
+    apr_status_t rv = open_description(r, root, &file);
+    if (rv == APR_SUCCESS) {
+        rv = apr_file_info_get(&info, APR_FINFO_SIZE, file);
+    }
+    if (rv != APR_SUCCESS || info.size > DESCRIPTION_MAX) {
+        return apipool_admin_failed(r, rv, "openapi.json cannot be read", NULL);
+    }
+    char *text = apr_palloc(r->pool, (apr_size_t)info.size + 1);
+    apr_size_t len = 0;
+    rv = apr_file_read_full(file, text, (apr_size_t)info.size, &len);
+    json_t *value = rv == APR_SUCCESS ? json_loadb(text, len, 0, NULL) : NULL;
+    return value ? apipool_admin_reply(r, HTTP_OK, value)
+                 : apipool_admin_failed(r, rv, "openapi.json cannot be read", NULL);
+}
+
+/* What was set, or else what LogLevel says. */
+static int current_level(const request_rec *r)
+{
+    const module *m = ap_find_linked_module("mod_apipool.c");
+    int level = apipool_admin_api->log_level();
+    if (!level && m) {
+        level = ap_get_server_module_loglevel(r->server, m->module_index);
+    }
+    return level;
+}
+
+int apipool_admin_log_level_show(apipool_ask_t *ask)
+{
+    int level = current_level(ask->r), i = LEVELS - 1;
+    while (i > 0 && levels[i].level > level) {
+        i--;
+    }
+    return apipool_admin_reply(ask->r, HTTP_OK, json_pack("{s:s}", "level", levels[i].name));
+}
+
+int apipool_admin_log_level_set(apipool_ask_t *ask)
+{
+    request_rec *r = ask->r;
+    apipool_json_t json;
+    apipool_flaw_t flaw;
+    const char *name = NULL;
+    int status, i = 0;
+    if (ask->conf->pools) {
+        return apipool_admin_error(r, HTTP_FORBIDDEN, "forbidden",
+                                   "The log is the whole server's, and this location is limited "
+                                   "to its pools.");
+    }
+    if (!apipool_admin_read_object(r, &json, &flaw, &status)) {
+        return status;
+    }
+    apipool_json_require(&json, "level", apipool_json_string(&json, "level", 16, &name));
+    while (name && i < LEVELS && strcmp(name, levels[i].name)) {
+        i++;
+    }
+    if (i == LEVELS) {
+        apipool_json_refuse(&json, "level", "error, warn, info or debug is needed.");
+    }
+    if (!apipool_json_close(&json)) {
+        return apipool_admin_refuse(r, &flaw);
+    }
+    apipool_admin_api->set_log_level(levels[i].level);
+    apipool_admin_audit(ask, apr_psprintf(r->pool, "log level set to %s", levels[i].name));
+    return apipool_admin_log_level_show(ask);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Signs and verifies the tokens of admin sessions. */
+#include "jwt.h"
+
+#include <apr_encode.h>
+#include <apr_strings.h>
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <string.h>
+
+#include "key.h"
+
+/* {"alg":"HS256","typ":"JWT"}: the one header there is. It is compared and not read, so that a token cannot
+ * choose how it is verified (RFC 8725 section 3.1). */
+#define HEADER "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
+
+#define SIGNATURE_LEN 43 /* 32 bytes in base64url without padding */
+
+static int sign(const unsigned char *secret, const char *text, apr_size_t len,
+                char out[SIGNATURE_LEN + 2])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int digest_len = 0;
+    apr_size_t out_len = 0;
+    return HMAC(EVP_sha256(), secret, APIPOOL_JWT_SECRET_SIZE, (const unsigned char *)text, len,
+                digest, &digest_len) &&
+           apr_encode_base64_binary(out, digest, (apr_ssize_t)digest_len, APR_ENCODE_BASE64URL,
+                                    &out_len) == APR_SUCCESS &&
+           strlen(out) == SIGNATURE_LEN;
+}
+
+static const char *payload_of(const apipool_jwt_claims_t *claims, apr_pool_t *p)
+{
+    char number[APIPOOL_ID_SIZE];
+    apipool_key_id_hex(claims->number, number);
+    json_t *object = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I}", "sub", claims->user, "role",
+                               claims->role, "aud", claims->audience, "ent", claims->entry, "jti",
+                               number, "iat", (json_int_t)claims->issued, "nbf",
+                               (json_int_t)claims->issued, "exp", (json_int_t)claims->expires);
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    const char *encoded =
+        text ? apr_pencode_base64(p, text, APR_ENCODE_STRING, APR_ENCODE_BASE64URL, NULL) : NULL;
+    free(text);
+    json_decref(object);
+    return encoded;
+}
+
+const char *apipool_jwt_sign(const unsigned char secret[APIPOOL_JWT_SECRET_SIZE],
+                             const apipool_jwt_claims_t *claims, apr_pool_t *p)
+{
+    char signature[SIGNATURE_LEN + 2];
+    const char *payload = payload_of(claims, p);
+    const char *text = payload ? apr_pstrcat(p, HEADER, payload, NULL) : NULL;
+    if (!text || strlen(text) + 1 + SIGNATURE_LEN > APIPOOL_JWT_MAX ||
+        !sign(secret, text, strlen(text), signature)) {
+        return NULL;
+    }
+    return apr_pstrcat(p, text, ".", signature, NULL);
+}
+
+static const char *text_of(const json_t *object, const char *name, apr_pool_t *p)
+{
+    const json_t *value = json_object_get(object, name);
+    return json_is_string(value)
+               ? apr_pstrmemdup(p, json_string_value(value), json_string_length(value))
+               : NULL;
+}
+
+static int read_number(const char *text, apr_uint64_t *number)
+{
+    if (!text || strlen(text) != APIPOOL_ID_SIZE - 1 ||
+        strspn(text, "0123456789abcdef") != APIPOOL_ID_SIZE - 1) {
+        return 0;
+    }
+    *number = strtoull(text, NULL, 16);
+    return 1;
+}
+
+/* All members there are, each of its type, and no other. */
+static int read_claims(const json_t *object, apr_pool_t *p, apipool_jwt_claims_t *claims,
+                       apr_int64_t *not_before)
+{
+    const json_t *issued = json_object_get(object, "iat"), *begins = json_object_get(object, "nbf"),
+                 *expires = json_object_get(object, "exp");
+    if (!json_is_object(object) || json_object_size(object) != 8 || !json_is_integer(issued) ||
+        !json_is_integer(begins) || !json_is_integer(expires)) {
+        return 0;
+    }
+    claims->user = text_of(object, "sub", p);
+    claims->role = text_of(object, "role", p);
+    claims->audience = text_of(object, "aud", p);
+    claims->entry = text_of(object, "ent", p);
+    claims->issued = json_integer_value(issued);
+    claims->expires = json_integer_value(expires);
+    *not_before = json_integer_value(begins);
+    return claims->user && claims->role && claims->audience && claims->entry &&
+           read_number(text_of(object, "jti", p), &claims->number);
+}
+
+/* The payload as JSON; the caller gives it back. */
+static json_t *decode(const char *payload, apr_size_t len, apr_pool_t *p)
+{
+    apr_size_t text_len = 0;
+    const unsigned char *text =
+        apr_pdecode_base64_binary(p, payload, (apr_ssize_t)len, APR_ENCODE_BASE64URL, &text_len);
+    return text ? json_loadb((const char *)text, text_len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+}
+
+const char *apipool_jwt_verify(const unsigned char secret[APIPOOL_JWT_SECRET_SIZE],
+                               const char *token, apr_int64_t now, apr_pool_t *p,
+                               apipool_jwt_claims_t *claims)
+{
+    char signature[SIGNATURE_LEN + 2];
+    apr_int64_t not_before = 0;
+    apr_size_t len = strnlen(token, APIPOOL_JWT_MAX + 1), head = strlen(HEADER);
+
+    memset(claims, 0, sizeof(*claims));
+    if (len > APIPOOL_JWT_MAX) {
+        return "it is too long";
+    }
+    if (len <= head + 1 + SIGNATURE_LEN || memcmp(token, HEADER, head) ||
+        token[len - SIGNATURE_LEN - 1] != '.') {
+        return "it is no token of this module";
+    }
+    apr_size_t signed_len = len - SIGNATURE_LEN - 1;
+    if (!sign(secret, token, signed_len, signature) ||
+        CRYPTO_memcmp(signature, token + signed_len + 1, SIGNATURE_LEN)) {
+        return "its signature is wrong";
+    }
+    json_t *object = decode(token + head, signed_len - head, p);
+    int is_read = read_claims(object, p, claims, &not_before);
+    json_decref(object);
+    if (!is_read) {
+        return "its claims are not those of this module";
+    }
+    if (now < claims->issued || now < not_before) {
+        return "it is not valid yet";
+    }
+    return now >= claims->expires ? "it has expired" : NULL;
+}

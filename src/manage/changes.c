@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What operators do to keys that are there: edits and removals that last, resets and checks. */
+#include "manage.h"
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <string.h>
+
+#include "keys.h"
+#include "lasting.h"
+#include "listing.h"
+#include "recovery.h"
+
+typedef struct {
+    apipool_segment_t *segment;
+    apr_uint32_t pool;
+    const apipool_key_change_t *change;
+    apipool_key_patch_t patch; /* of an edit */
+    apr_hash_t *chosen;        /* ids, each pointing to itself */
+    apipool_key_changed_t *result;
+    apr_pool_t *p;
+} work_t;
+
+/* --- Which keys --- */
+
+static void choose(work_t *work, apr_uint64_t id)
+{
+    if (!apr_hash_get(work->chosen, &id, sizeof(id))) {
+        const apr_uint64_t *kept = apr_pmemdup(work->p, &id, sizeof(id));
+        apr_hash_set(work->chosen, kept, sizeof(*kept), kept);
+        APR_ARRAY_PUSH(work->result->done_ids, apr_uint64_t) = id;
+        work->result->matched++;
+    }
+}
+
+static apr_status_t choose_by_id(work_t *work)
+{
+    apr_status_t rv = APR_SUCCESS;
+    for (apr_size_t i = 0; rv == APR_SUCCESS && i < work->change->id_count; i++) {
+        apr_uint64_t id = work->change->ids[i];
+        rv = apipool_segment_lock(work->segment);
+        if (rv != APR_SUCCESS) {
+            break;
+        }
+        int found = apipool_pool_find_locked(work->segment, work->pool, id) != APIPOOL_NONE;
+        apipool_segment_unlock(work->segment);
+        if (found) {
+            choose(work, id);
+        }
+        else {
+            APR_ARRAY_PUSH(work->result->failed, apr_uint64_t) = id;
+        }
+    }
+    return rv;
+}
+
+static apr_status_t choose_by_filter(work_t *work)
+{
+    apr_array_header_t *listed;
+    apr_status_t rv = apipool_listing_find(work->segment, work->pool, &work->change->filter,
+                                           APIPOOL_SORT_ID, apr_time_now(), work->p, &listed);
+    for (int i = 0; rv == APR_SUCCESS && i < listed->nelts; i++) {
+        choose(work, APR_ARRAY_IDX(listed, i, apipool_listed_t).id);
+    }
+    return rv;
+}
+
+static apr_status_t choose_all(work_t *work, const char **error)
+{
+    apr_status_t rv = work->change->ids ? choose_by_id(work) : choose_by_filter(work);
+    if (rv != APR_SUCCESS) {
+        *error = "the pool's lock is not to be had";
+    }
+    return rv;
+}
+
+static int is_chosen(const work_t *work, const apipool_key_image_t *image)
+{
+    return image->pool == work->pool && apr_hash_get(work->chosen, &image->id, sizeof(image->id));
+}
+
+/* --- Changes that are written down --- */
+
+static apr_status_t prepare(void *ctx, int *changes, const char **error)
+{
+    work_t *work = ctx;
+    int has_room = 1;
+    apr_status_t rv = choose_all(work, error);
+    if (rv == APR_SUCCESS && work->change->action == APIPOOL_DO_EDIT) {
+        apr_size_t each = apipool_pool_key_bytes(0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
+        unsigned texts = APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT;
+        rv = apipool_pool_has_room(
+            work->segment, 0, 0, work->change->edit.set & texts ? each * work->result->matched : 0,
+            &has_room);
+    }
+    if (rv == APR_SUCCESS && !has_room) {
+        *error = "there is no room for labels; raise APIPoolCapacity and restart fully";
+        rv = APR_ENOSPC;
+    }
+    *changes = work->result->matched > 0;
+    return rv;
+}
+
+static int write_edited(void *ctx, apipool_key_image_t *image)
+{
+    const work_t *work = ctx;
+    if (is_chosen(work, image)) {
+        apipool_key_patch_image(&work->patch, image);
+    }
+    return 1;
+}
+
+static int write_unless_chosen(void *ctx, apipool_key_image_t *image)
+{
+    return !is_chosen(ctx, image);
+}
+
+/* Keys that somebody else has removed in between are not there: nobody can, while a change is made. */
+static apr_status_t apply_to_each(work_t *work,
+                                  apr_status_t (*apply)(const work_t *work, apr_uint64_t id))
+{
+    apr_status_t rv = APR_SUCCESS;
+    for (int i = 0; rv == APR_SUCCESS && i < work->result->done_ids->nelts; i++) {
+        rv = apply(work, APR_ARRAY_IDX(work->result->done_ids, i, apr_uint64_t));
+        work->result->done += rv == APR_SUCCESS;
+    }
+    return rv;
+}
+
+static apr_status_t edit_one(const work_t *work, apr_uint64_t id)
+{
+    return apipool_pool_edit(work->segment, work->pool, id, &work->patch);
+}
+
+static apr_status_t apply_edit(void *ctx)
+{
+    return apply_to_each(ctx, edit_one);
+}
+
+static apr_status_t remove_one(const work_t *work, apr_uint64_t id)
+{
+    return apipool_pool_remove(work->segment, work->pool, id);
+}
+
+static apr_status_t apply_removal(void *ctx)
+{
+    return apply_to_each(ctx, remove_one);
+}
+
+/* --- Changes of states, which are statistics --- */
+
+/* One that goes in between is not there any more, which is no failure. */
+static apr_status_t or_gone(apr_status_t rv)
+{
+    return rv == APR_NOTFOUND ? APR_SUCCESS : rv;
+}
+
+static apr_status_t reset_one(const work_t *work, apr_uint64_t id)
+{
+    return or_gone(apipool_pool_reset(work->segment, work->pool, id));
+}
+
+static apr_status_t check_one(const work_t *work, apr_uint64_t id)
+{
+    return or_gone(apipool_recovery_check_soon(work->segment, work->pool, id));
+}
+
+static apr_status_t in_memory(work_t *work,
+                              apr_status_t (*apply)(const work_t *work, apr_uint64_t id),
+                              const char **error)
+{
+    apr_status_t rv = choose_all(work, error);
+    if (rv == APR_SUCCESS) {
+        rv = apply_to_each(work, apply);
+        *error = rv == APR_SUCCESS ? NULL : "the pool's lock is not to be had";
+    }
+    return rv;
+}
+
+apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_change_t *change,
+                                       apr_pool_t *p, apipool_key_changed_t *result,
+                                       const char **error)
+{
+    work_t work = {.segment = apipool_lasting_segment(),
+                   .pool = pool,
+                   .change = change,
+                   .patch = {.edit = change->edit, .group = APIPOOL_NONE},
+                   .chosen = apr_hash_make(p),
+                   .result = result,
+                   .p = p};
+    apipool_store_change_t editing = {
+        .prepare = prepare, .key = write_edited, .apply = apply_edit, .ctx = &work};
+    apipool_store_change_t removing = {
+        .prepare = prepare, .key = write_unless_chosen, .apply = apply_removal, .ctx = &work};
+
+    memset(result, 0, sizeof(*result));
+    result->done_ids = apr_array_make(p, 16, sizeof(apr_uint64_t));
+    result->failed = apr_array_make(p, 4, sizeof(apr_uint64_t));
+    switch (change->action) {
+    case APIPOOL_DO_EDIT:
+        return apipool_store_change(apipool_lasting_store(), &editing, error, p);
+    case APIPOOL_DO_DELETE:
+        return apipool_store_change(apipool_lasting_store(), &removing, error, p);
+    case APIPOOL_DO_RESET:
+        return in_memory(&work, reset_one, error);
+    case APIPOOL_DO_CHECK:
+        return in_memory(&work, check_one, error);
+    }
+    return APR_EINVAL;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A check of one key while an operator waits for it. */
+#include "manage.h"
+
+#include <apr_strings.h>
+
+#include "ask.h"
+#include "configured.h"
+#include "lasting.h"
+
+#define TIMEOUT apr_time_from_sec(30)
+
+static const apipool_upstream_t *upstream_of(const apipool_pool_t *pool, apr_uint32_t group)
+{
+    for (int i = 0; i < pool->upstreams->nelts; i++) {
+        const apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
+        if (upstream->group == group) {
+            return upstream;
+        }
+    }
+    return NULL;
+}
+
+/* Where a vendor tells balances one question answers both. */
+static apipool_probe_report_t ask(apipool_pool_t *pool, const apipool_upstream_t *upstream,
+                                  apipool_lease_t *lease, apr_pool_t *p, int *asked)
+{
+    apipool_question_t question = apipool_ask(p, pool, upstream, APIPOOL_STATE_QUOTA, 0);
+    apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN, .policy = &pool->policy};
+    *asked = question.url != NULL;
+    if (question.url) {
+        apipool_probing_t probing = {
+            .upstream = upstream, .url = question.url, .timeout = TIMEOUT, .with_request = 1};
+        apipool_probe_answer_t answer = apipool_probe_send(p, pool, &probing, lease, NULL);
+        report = apipool_ask_judge(&question, pool, &answer, 0);
+    }
+    report.is_check = 1;
+    return report;
+}
+
+static const char *describe(const apipool_probe_report_t *report, int asked, apr_pool_t *p)
+{
+    const char *rule = apipool_rule_name(report->rule);
+    if (!asked) {
+        return "nothing is known that could be asked of this upstream without cost";
+    }
+    switch (report->result) {
+    case APIPOOL_PROBED_ACCEPTED:
+        return "the upstream accepts the key";
+    case APIPOOL_PROBED_REJECTED:
+        return apr_psprintf(p, "the upstream rejects the key (%d, %s)", report->status, rule);
+    case APIPOOL_PROBED_SPENT:
+        return report->has_balance
+                   ? "the upstream accepts the key, but its balance is not enough"
+                   : apr_psprintf(p, "quota or balance is spent (%d, %s)", report->status, rule);
+    case APIPOOL_PROBED_NOT_FOUND:
+        return apr_psprintf(p, "the upstream does not know what was asked (%d)", report->status);
+    case APIPOOL_PROBED_UNKNOWN:
+        break;
+    }
+    return report->status ? apr_psprintf(p, "the answer tells nothing of the key (%d, %s)",
+                                         report->status, rule)
+                          : apr_psprintf(p, "the upstream did not answer (%s)", rule);
+}
+
+static void tell(const apipool_probe_report_t *report, int asked, apr_pool_t *p,
+                 apipool_check_t *result)
+{
+    result->valid = report->result == APIPOOL_PROBED_ACCEPTED   ? 1
+                    : report->result == APIPOOL_PROBED_SPENT    ? 1
+                    : report->result == APIPOOL_PROBED_REJECTED ? 0
+                                                                : -1;
+    result->has_balance = report->has_balance;
+    result->balance = report->balance.amount;
+    apr_cpystrn(result->currency, report->balance.currency, sizeof(result->currency));
+    result->detail = describe(report, asked, p);
+}
+
+apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint64_t id,
+                                      apr_pool_t *p, apipool_check_t *result)
+{
+    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_lease_t *lease = apr_pcalloc(p, sizeof(*lease));
+    apipool_pool_t *conf = apipool_manage_configured(s, pool, p);
+    apipool_outcome_t outcome;
+    apipool_state_e state;
+    int asked = 0;
+    memset(result, 0, sizeof(*result));
+    apr_status_t rv = conf ? apipool_recovery_lend(segment, pool, id, apr_time_now(), lease, &state)
+                           : APR_NOTFOUND;
+    if (rv == APR_EBUSY) {
+        result->valid = -1;
+        result->detail = "the key is being checked already";
+        return APR_SUCCESS;
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    const apipool_upstream_t *upstream = upstream_of(conf, lease->group);
+    apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN, .policy = &conf->policy};
+    if (upstream) {
+        report = ask(conf, upstream, lease, p, &asked);
+    }
+    rv = apipool_recovery_probed(segment, lease, &report, apr_time_now(), &outcome);
+    apipool_lease_wipe(lease);
+    tell(&report, asked, p, result);
+    if (!upstream) {
+        result->detail = "the configuration does not name the upstream of this key any more";
+    }
+    return rv;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sessions of operators: what they are signed with, which were ended, who may try a password, who watches. */
+#include "manage.h"
+
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+
+#include "lasting.h"
+#include "sessions.h"
+#include "vault.h"
+
+apr_status_t apipool_manage_session_secret(unsigned char secret[32])
+{
+    if (apipool_vault_session_key(apipool_lasting_segment()->header->secret, secret)) {
+        return APR_SUCCESS;
+    }
+    OPENSSL_cleanse(secret, 32);
+    return APR_EGENERAL;
+}
+
+static apr_status_t end_session(const apipool_revoked_t *session)
+{
+    return apipool_sessions_revoke(apipool_lasting_segment(), session->jti, session->until,
+                                   apr_time_now());
+}
+
+static apr_status_t prepare_end(void *ctx, int *changes, const char **error)
+{
+    const apipool_revoked_t *session = ctx;
+    (void)error;
+    *changes = session->until > apr_time_now() &&
+               !apipool_sessions_is_revoked(apipool_lasting_segment(), session->jti);
+    return APR_SUCCESS;
+}
+
+static apr_status_t apply_end(void *ctx)
+{
+    return end_session(ctx);
+}
+
+/* Of a session that should end, it is better to be forgotten later than not to be noted now. */
+apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
+                                           const char **error)
+{
+    apipool_revoked_t session = {.jti = jti, .until = until};
+    apipool_store_change_t change = {
+        .prepare = prepare_end, .session = &session, .apply = apply_end, .ctx = &session};
+    apipool_store_t *store = apipool_lasting_store();
+    *error = NULL;
+    apr_status_t rv =
+        store && jti ? apipool_store_change(store, &change, error, p) : end_session(&session);
+    if (rv != APR_SUCCESS && end_session(&session) == APR_SUCCESS) {
+        *error = apr_pstrcat(p, "the session is ended, but would be back after a full stop: ",
+                             *error ? *error : "it could not be written down", NULL);
+    }
+    else if (rv != APR_SUCCESS && !*error) {
+        *error = "the session cannot be ended";
+    }
+    return rv;
+}
+
+int apipool_manage_session_is_revoked(apr_uint64_t jti)
+{
+    return apipool_sessions_is_revoked(apipool_lasting_segment(), jti);
+}
+
+apr_interval_time_t apipool_manage_login_wait(apr_uint64_t address, apr_time_t now)
+{
+    return apipool_sessions_login_wait(apipool_lasting_segment(), address, now);
+}
+
+void apipool_manage_login_result(apr_uint64_t address, int right, apr_time_t now)
+{
+    apipool_sessions_login_result(apipool_lasting_segment(), address, right, now);
+}
+
+int apipool_manage_viewer_enter(int max)
+{
+    return apipool_sessions_viewer_enter(apipool_lasting_segment(), max);
+}
+
+void apipool_manage_viewer_leave(void)
+{
+    apipool_sessions_viewer_leave(apipool_lasting_segment());
+}

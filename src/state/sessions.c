@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What sessions of operators need of all processes: which were ended early, who guesses passwords, who watches. */
+#include "sessions.h"
+
+#include "fault.h"
+#include "layout.h"
+
+#define PROBES 32
+#define WAYS   16
+
+/* A 64-bit mixer (Steele, Lea and Flood 2014, "SplittableRandom"). */
+static apr_uint64_t mix(apr_uint64_t x)
+{
+    x = (x ^ (x >> 30)) * APR_UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * APR_UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+/* --- Sessions that were ended early ------------------------------------------------------------- */
+
+/* Double hashing: places that two sessions have in common are not neighbours. */
+static apipool_revoked_t *nth_revoked(const apipool_segment_t *segment, apr_uint64_t jti,
+                                      apr_uint32_t n)
+{
+    apr_uint64_t hash = mix(jti);
+    apr_uint64_t step = (hash >> 32) | 1;
+    return &segment->sessions->revoked[(hash + n * step) & (APIPOOL_REVOKED_MAX - 1)];
+}
+
+static apr_uint64_t jti_of(const apipool_revoked_t *revoked)
+{
+    return __atomic_load_n(&revoked->jti, __ATOMIC_RELAXED);
+}
+
+/* The place of a session, one that is free, or that of the one that ends first. */
+static apipool_revoked_t *choose_revoked(const apipool_segment_t *segment, apr_uint64_t jti,
+                                         apr_time_t now)
+{
+    apipool_revoked_t *chosen = NULL;
+    for (apr_uint32_t n = 0; n < PROBES; n++) {
+        apipool_revoked_t *place = nth_revoked(segment, jti, n);
+        if (place->jti == jti) {
+            return place;
+        }
+        if (!chosen || (chosen->jti && chosen->until > now && place->until < chosen->until)) {
+            chosen = place;
+        }
+        if (!place->jti) {
+            break; /* nothing lies behind a place that never was used */
+        }
+    }
+    return chosen;
+}
+
+/* A place that was used is never empty again, which is what ends a search. Whoever is killed in between has made
+ * the one that was there last longer. */
+apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jti, apr_time_t until,
+                                     apr_time_t now)
+{
+    if (!jti) {
+        return APR_EINVAL;
+    }
+    if (until <= now) {
+        return APR_SUCCESS;
+    }
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apipool_revoked_t *place = choose_revoked(segment, jti, now);
+    place->until = place->jti == jti && place->until > until ? place->until : until;
+    APIPOOL_FAULT("revoke-unnamed");
+    APIPOOL_IN_ORDER();
+    __atomic_store_n(&place->jti, jti, __ATOMIC_RELAXED);
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+int apipool_sessions_is_revoked(const apipool_segment_t *segment, apr_uint64_t jti)
+{
+    apr_uint64_t found = jti;
+    for (apr_uint32_t n = 0; n < PROBES && found; n++) {
+        found = jti_of(nth_revoked(segment, jti, n));
+        if (found == jti) {
+            return 1;
+        }
+    }
+    return !jti;
+}
+
+apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, apr_uint32_t *from,
+                                   apipool_revoked_t *rows, apr_uint32_t max, apr_uint32_t *count)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    *count = 0;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apr_uint32_t end = APIPOOL_REVOKED_MAX - *from < max ? APIPOOL_REVOKED_MAX : *from + max;
+    for (apr_uint32_t i = *from; i < end; i++) {
+        const apipool_revoked_t *place = &segment->sessions->revoked[i];
+        if (place->jti && place->until > now) {
+            rows[(*count)++] = *place;
+        }
+    }
+    *from = end < APIPOOL_REVOKED_MAX ? end : APIPOOL_NONE;
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+/* --- Wrong passwords ---------------------------------------------------------------------------- */
+
+static apr_interval_time_t wait_after(apr_uint32_t failures)
+{
+    apr_interval_time_t wait = APIPOOL_LOGIN_WAIT_MIN;
+    if (failures < APIPOOL_LOGIN_FAILURES) {
+        return 0;
+    }
+    for (failures -= APIPOOL_LOGIN_FAILURES; failures && wait < APIPOOL_LOGIN_WAIT_MAX;
+         failures--) {
+        wait *= 2;
+    }
+    return wait < APIPOOL_LOGIN_WAIT_MAX ? wait : APIPOOL_LOGIN_WAIT_MAX;
+}
+
+/* One that lies in the future by as much as an hour was made by another clock. */
+static int is_forgotten(const apipool_guesser_t *guesser, apr_time_t now)
+{
+    return !guesser->failures || guesser->failed_at <= now - APIPOOL_LOGIN_FORGOTTEN ||
+           guesser->failed_at >= now + APIPOOL_LOGIN_FORGOTTEN;
+}
+
+/* Never more than the full time, whatever has become of the clock. */
+static apr_interval_time_t left_to_wait(const apipool_guesser_t *guesser, apr_time_t now)
+{
+    apr_interval_time_t wait = wait_after(guesser->failures);
+    apr_interval_time_t left = guesser->failed_at + wait - now;
+    return left < 0 ? 0 : left < wait ? left : wait;
+}
+
+static apipool_guesser_t *nth_guesser(const apipool_segment_t *segment, apr_uint64_t address,
+                                      apr_uint32_t n)
+{
+    apr_uint64_t place = mix(address ^ segment->header->salt);
+    return &segment->sessions->guessers[(place + n) & (APIPOOL_GUESSERS_MAX - 1)];
+}
+
+static apipool_guesser_t *find_guesser(const apipool_segment_t *segment, apr_uint64_t address,
+                                       apr_time_t now)
+{
+    for (apr_uint32_t n = 0; n < WAYS; n++) {
+        apipool_guesser_t *guesser = nth_guesser(segment, address, n);
+        if (guesser->address == address && !is_forgotten(guesser, now)) {
+            return guesser;
+        }
+    }
+    return NULL;
+}
+
+/* Whether a is to be forgotten rather than b. */
+static int is_worth_less(const apipool_guesser_t *a, const apipool_guesser_t *b)
+{
+    return a->failures != b->failures ? a->failures < b->failures : a->failed_at < b->failed_at;
+}
+
+/* A place for one more; NULL where all are of addresses that have to wait. */
+static apipool_guesser_t *choose_guesser(const apipool_segment_t *segment, apr_uint64_t address,
+                                         apr_time_t now)
+{
+    apipool_guesser_t *chosen = NULL;
+    for (apr_uint32_t n = 0; n < WAYS; n++) {
+        apipool_guesser_t *guesser = nth_guesser(segment, address, n);
+        if (is_forgotten(guesser, now)) {
+            return guesser;
+        }
+        if (!left_to_wait(guesser, now) && (!chosen || is_worth_less(guesser, chosen))) {
+            chosen = guesser;
+        }
+    }
+    return chosen;
+}
+
+static void fail_once(apipool_segment_t *segment, apr_uint64_t address, apr_time_t now)
+{
+    apipool_guesser_t *guesser = find_guesser(segment, address, now);
+    if (!guesser) {
+        guesser = choose_guesser(segment, address, now);
+        if (!guesser) {
+            return;
+        }
+        guesser->failures = 0;
+        APIPOOL_IN_ORDER(); /* half of each of two addresses has not failed */
+        guesser->address = address;
+    }
+    guesser->failed_at = now;
+    APIPOOL_FAULT("guess-uncounted");
+    APIPOOL_IN_ORDER();
+    guesser->failures += guesser->failures < APR_UINT32_MAX;
+}
+
+apr_interval_time_t apipool_sessions_login_wait(apipool_segment_t *segment, apr_uint64_t address,
+                                                apr_time_t now)
+{
+    if (apipool_segment_lock(segment) != APR_SUCCESS) {
+        return APIPOOL_LOGIN_WAIT_MIN;
+    }
+    const apipool_guesser_t *guesser = find_guesser(segment, address, now);
+    apr_interval_time_t left = guesser ? left_to_wait(guesser, now) : 0;
+    if (!left) {
+        fail_once(segment, address, now);
+    }
+    apipool_segment_unlock(segment);
+    return left;
+}
+
+void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t address, int right,
+                                   apr_time_t now)
+{
+    if (apipool_segment_lock(segment) != APR_SUCCESS) {
+        return;
+    }
+    apipool_guesser_t *guesser = find_guesser(segment, address, now);
+    if (guesser && right) {
+        guesser->failures = 0;
+    }
+    else if (guesser) {
+        guesser->failed_at = now;
+    }
+    apipool_segment_unlock(segment);
+}
+
+/* --- Viewers ------------------------------------------------------------------------------------ */
+
+static apipool_viewers_t *find_viewers(const apipool_segment_t *segment, apr_uint32_t process)
+{
+    for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
+        if (segment->sessions->viewers[i].process == process) {
+            return &segment->sessions->viewers[i];
+        }
+    }
+    return NULL;
+}
+
+static apr_uint64_t count_viewers(const apipool_segment_t *segment)
+{
+    apr_uint64_t count = 0;
+    for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
+        const apipool_viewers_t *viewers = &segment->sessions->viewers[i];
+        count += viewers->process ? viewers->count : 0;
+    }
+    return count;
+}
+
+int apipool_sessions_viewer_enter(apipool_segment_t *segment, int max)
+{
+    if (apipool_segment_lock(segment) != APR_SUCCESS) {
+        return 0;
+    }
+    apipool_viewers_t *viewers = NULL;
+    if (max > 0 && count_viewers(segment) < (apr_uint64_t)max) {
+        viewers = find_viewers(segment, segment->process);
+        viewers = viewers ? viewers : find_viewers(segment, 0);
+    }
+    if (viewers) {
+        viewers->count = viewers->process ? viewers->count + 1 : 1;
+        APIPOOL_FAULT("viewer-unnamed");
+        APIPOOL_IN_ORDER(); /* with a process in it, the entry counts */
+        viewers->process = segment->process;
+    }
+    apipool_segment_unlock(segment);
+    return viewers != NULL;
+}
+
+void apipool_sessions_viewer_leave(apipool_segment_t *segment)
+{
+    if (apipool_segment_lock(segment) != APR_SUCCESS) {
+        return;
+    }
+    apipool_viewers_t *viewers = find_viewers(segment, segment->process);
+    if (viewers) {
+        viewers->count -= viewers->count > 0;
+        viewers->process = viewers->count ? viewers->process : 0;
+    }
+    apipool_segment_unlock(segment);
+}
+
+void apipool_sessions_reclaim_locked(apipool_segment_t *segment, apr_uint32_t process)
+{
+    for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
+        apipool_viewers_t *viewers = &segment->sessions->viewers[i];
+        viewers->process = !process || viewers->process == process ? 0 : viewers->process;
+    }
+}
+
+/* Revoked sessions and addresses are what they are found to be: none of it can be wrong for longer than an hour,
+ * or than the longest session. */
+void apipool_sessions_mend_locked(apipool_segment_t *segment)
+{
+    for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
+        apipool_viewers_t *viewers = &segment->sessions->viewers[i];
+        viewers->process =
+            viewers->count && viewers->count <= APIPOOL_VIEWERS_EACH_MAX ? viewers->process : 0;
+    }
+}

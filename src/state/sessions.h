@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What sessions of operators need of all processes: which were ended early, who guesses passwords, who watches. */
+#ifndef APIPOOL_STATE_SESSIONS_H
+#define APIPOOL_STATE_SESSIONS_H
+
+#include "segment.h"
+
+/* Takes the segment's lock unless it says otherwise; callers hold none. Times are parameters.
+ *
+ * Sessions that were ended before their time lie in a hash table of 8192 places, of which each has 32 to choose
+ * from; places of those whose time is over are used again. It has room for 4096 in any case, and for about
+ * 7,000 in practice. When none of the 32 is free, the session among them that ends first is forgotten: whoever
+ * has kept its token can use it again until then.
+ *
+ * Of addresses, 1024 are remembered by a hash of them, each in one of 16 places that nobody outside can tell.
+ * Where none is free, a new one takes the place of the one with the fewest failures that need not wait now, so
+ * that nobody is forgotten who is being held back; and where all are being held back, it is let pass, but not
+ * remembered. Whoever has more addresses than there are places is slowed down by bcrypt alone, but cannot lock
+ * anybody out. */
+
+#define APIPOOL_LOGIN_FAILURES  5 /* in a row that cost nothing but the time to check them */
+#define APIPOOL_LOGIN_WAIT_MIN  apr_time_from_sec(1)
+#define APIPOOL_LOGIN_WAIT_MAX  apr_time_from_sec(900)
+#define APIPOOL_LOGIN_FORGOTTEN apr_time_from_sec(3600) /* without another failure */
+
+/* A session that was ended before its time. */
+typedef struct {
+    apr_uint64_t jti; /* its number; 0: free */
+    apr_time_t until; /* when its time would have been over */
+} apipool_revoked_t;
+
+/** Ends a session. One whose time is over already needs no place. APR_EINVAL: there is no session 0. */
+apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jti, apr_time_t until,
+                                     apr_time_t now);
+
+/** Whether that has been done to a session, which is asked of those alone whose time is not over. Session 0,
+ *  which nobody has, is none. No lock; O(1). */
+int apipool_sessions_is_revoked(const apipool_segment_t *segment, apr_uint64_t jti);
+
+/**
+ * Copies those that are still to be remembered, in portions.
+ * @param from  where to begin, 0 at first; set to where to go on, APIPOOL_NONE at the end
+ * @param rows  result, room for max
+ * @param count how many there are; 0 does not mean the end
+ */
+apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, apr_uint32_t *from,
+                                   apipool_revoked_t *rows, apr_uint32_t max, apr_uint32_t *count);
+
+/**
+ * Whether a password from that address may be looked at. If so, it counts as wrong until
+ * apipool_sessions_login_result tells otherwise, so that many at once get no further than one after the other.
+ * @param address a hash
+ * @return how long it has to wait; 0: it need not
+ */
+apr_interval_time_t apipool_sessions_login_wait(apipool_segment_t *segment, apr_uint64_t address,
+                                                apr_time_t now);
+
+/** What came of one that has been looked at: a right one ends the row of failures, the time to wait after a
+ *  wrong one begins now. */
+void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t address, int right,
+                                   apr_time_t now);
+
+/** Takes a place for a viewer, in this process's name, of max over all processes. Returns 0 when there is none,
+ *  or when more than 256 processes have viewers. */
+int apipool_sessions_viewer_enter(apipool_segment_t *segment, int max);
+
+/** Gives it back. */
+void apipool_sessions_viewer_leave(apipool_segment_t *segment);
+
+/** Private to src/state, the caller holds the lock: takes the places of viewers of a process that ended back, of
+ *  all when process is 0; and makes sense of whatever is found. */
+void apipool_sessions_reclaim_locked(apipool_segment_t *segment, apr_uint32_t process);
+void apipool_sessions_mend_locked(apipool_segment_t *segment);
+
+#endif

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+# The routes of the admin API, docs/openapi.json and the tests agree: every operation is answered as it is described.
+use strict;
+use warnings;
+
+use APIPoolAdmin qw(admin_server exercised);
+use APIPoolSchema qw(document operations schema_faults);
+use APIPoolTest qw(request slurp source_dir);
+use Test::More;
+
+# The table of src/admin/route.c, as the document writes its operations.
+my %methods = (M_GET => 'GET', M_POST => 'POST', M_PUT => 'PUT', M_PATCH => 'PATCH', M_DELETE => 'DELETE');
+my %roles = (NOBODY => 'nobody', VIEWER => 'viewer', ADMIN => 'admin');
+my %routes = map { /\{"([^"]+)", (M_\w+), APIPOOL_ROLE_(\w+),/ ? ("$methods{$2} /api/$1" => $roles{$3}) : () }
+    split /\n/, slurp(source_dir() . '/src/admin/route.c');
+is_deeply [sort keys %routes], [sort(operations())], 'every route is described, and nothing else';
+for my $operation (sort keys %routes) {
+    my ($method, $path) = split / /, $operation;
+    my $described = document()->{paths}{$path}{lc $method};
+    is $described->{'x-role'}, $routes{$operation}, "$operation: for whom";
+    ok $described->{summary} && $described->{operationId}, '... and what';
+}
+
+# Every reference leads somewhere, and everything that can be referred to is.
+my $text = slurp(source_dir() . '/docs/openapi.json');
+my %referred = map { $_ => 1 } $text =~ /"\$ref": "#\/components\/(\w+\/\w+)"/g;
+my %there = map {
+    my $kind = $_;
+    map { ("$kind/$_" => 1) } keys %{document()->{components}{$kind}}
+} qw(schemas responses parameters);
+is_deeply [sort keys %referred], [sort keys %there], 'references and what they refer to';
+my ($version) = slurp(source_dir() . '/configure.ac') =~ /AC_INIT\(\[mod_apipool\], \[([^\]]+)\]/;
+is document()->{info}{version}, $version, 'it is of this version';
+
+# The validator finds what is wrong.
+my $schema = {'$ref' => '#/components/schemas/ActionResult'};
+is_deeply [schema_faults({matched => 1, done => 0, failed => []}, $schema)], [], 'what is right is found right';
+for my $wrong (
+    {matched => 1, done => 0},
+    {matched => '1', done => 0, failed => []},
+    {matched => 1.5, done => 0, failed => []},
+    {matched => -1, done => 0, failed => []},
+    {matched => 1, done => 0, failed => ['x']},
+    {matched => 1, done => 0, failed => {}},
+    {matched => 1, done => 0, failed => [], more => undef},
+    )
+{
+    ok scalar(schema_faults($wrong, $schema)), 'what is wrong is found wrong';
+}
+
+# Every operation, answered with success; ask() compares each answer with the document.
+my @keys = map {"sk-ok-openapi-key-number-$_"} 1 .. 3;
+my $admin = admin_server({main => {keys => \@keys}}, lines => ['APIPoolAdminReveal On'])->sign_in;
+request(POST => '/main/chat/completions', base => $admin->{base}, content => '{"model":"m"}');
+
+sub is_answered {
+    my ($status, @request) = @_;
+    my $answer = $admin->ask(@request);
+    is $answer->{status}, $status, "$request[0] $request[1]" or diag $answer->{content};
+    return $answer;
+}
+
+is_answered(200, GET => $_) for '/health', '/openapi.json', '/session', '/pools', '/pools/main', '/pools/main/keys',
+    '/pools/main/stats', '/pools/main/stats?range=24h', '/requests', '/clients', '/log-level';
+is_deeply is_answered(200, GET => '/openapi.json')->{json}, document(), 'the document is served as it is';
+is_answered(200, PUT => '/log-level', json => {level => 'info'});
+is_answered(200, POST => '/pools/main/keys', content => "sk-ok-openapi-imported\n", type => 'text/plain');
+my $id = is_answered(200, GET => '/pools/main/keys?limit=1')->{json}{keys}[0]{id};
+is_answered(200, POST => '/pools/main/keys/actions', json => {action => 'disable', ids => [$id]});
+is_answered(200, GET => "/pools/main/keys/$id");
+is_answered(200, PATCH => "/pools/main/keys/$id", json => {enabled => JSON::PP::true, label => 'first'});
+is_answered(200, POST => "/pools/main/keys/$id/check");
+is_answered(200, POST => "/pools/main/keys/$id/reveal", json => {password => 'wonderland'});
+is_answered(204, DELETE => "/pools/main/keys/$id");
+is_answered(201, POST => '/clients', json => {name => 'carol', rpm => 60});
+is_answered(200, GET => '/clients/carol');
+is_answered(200, PATCH => '/clients/carol', json => {enabled => JSON::PP::false});
+is_answered(204, DELETE => '/clients/carol');
+is_answered(200, HEAD => '/events');
+is_answered(204, DELETE => '/session');
+
+is_deeply [exercised()], [sort(operations())], 'every operation has been answered';
+is $admin->{httpd}->faults, '', 'nothing went wrong inside';
+
+done_testing;
