@@ -233,7 +233,8 @@ apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_serv
     if (rv != APR_SUCCESS) {
         return NULL;
     }
-    apr_pool_cleanup_register(pconf, main_server, save_at_end, apr_pool_cleanup_null);
+    /* before pools below this one go, for the store has one of them */
+    apr_pool_pre_cleanup_register(pconf, main_server, save_at_end);
     return segment;
 }
 
