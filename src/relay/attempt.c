@@ -12,6 +12,7 @@
 #include "evidence.h"
 #include "gate.h"
 #include "link.h"
+#include "permit.h"
 #include "reply.h"
 #include "settle.h"
 
@@ -42,6 +43,9 @@ static void wipe_slate(apipool_request_t *req)
 
     if (req->attempts) {
         r->headers_out = apr_table_copy(r->pool, budget->headers_out);
+        for (apr_size_t i = 0; i < sizeof(notes) / sizeof(*notes); i++) {
+            apr_table_unset(r->notes, notes[i]);
+        }
     }
     r->err_headers_out = apr_table_copy(r->pool, budget->err_headers_out);
     r->status = HTTP_OK;
@@ -52,9 +56,6 @@ static void wipe_slate(apipool_request_t *req)
     r->sent_bodyct = 0;
     r->eos_sent = 0;
     r->no_cache = 0;
-    for (apr_size_t i = 0; i < sizeof(notes) / sizeof(*notes); i++) {
-        apr_table_unset(r->notes, notes[i]);
-    }
     apipool_body_rewind(req);
     apipool_gate_reset(req);
 }
@@ -147,7 +148,8 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
     if (verdict->rule == APIPOOL_R01) {
         return DONE;
     }
-    if (apipool_evidence_is_overridden(req) || apipool_evidence_is_refused_here(req, status)) {
+    if (apipool_evidence_is_overridden(req, status) ||
+        apipool_evidence_is_refused_here(req, status)) {
         return status;
     }
     switch (verdict->rule) {
@@ -288,6 +290,9 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->reached = 1;
     apipool_request_raise_log_level(r);
+    if (!req->probing && !apipool_permit_place(req)) {
+        return OK;
+    }
     int status = apipool_body_capture(req);
     if (status == HTTP_REQUEST_ENTITY_TOO_LARGE) {
         r->connection->keepalive = AP_CONN_CLOSE; /* the rest of the body is not read */
@@ -299,6 +304,9 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->budget = apipool_budget_make(req, conf, proxyname, proxyport);
     apipool_demand_make(req);
+    if (!apipool_permit_demand(req)) {
+        return OK;
+    }
     apipool_acquire_expect(req);
     apipool_gate_install(req);
     return req->probing ? run(req) : attempt_with_key(req);

@@ -8,6 +8,7 @@
 
 #include "answer.h"
 #include "attempt.h"
+#include "cors.h"
 #include "count.h"
 #include "events.h"
 #include "reply.h"
@@ -99,12 +100,15 @@ static void begin_passing(apipool_request_t *req)
     req->attempt.passing = 1;
     req->first_byte_at = apr_time_now();
     mask_head(req);
+    if (req->cors) {
+        apipool_cors_strip(r);
+    }
     if (is_event_stream(r)) {
         apipool_stream_begin(req);
     }
     apipool_reply_expose(req);
     if (r->status < 400 && !req->gate.in_band && !req->probing) {
-        apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, apr_time_now());
+        apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, req->first_byte_at);
         apipool_count_begin(req);
     }
 }

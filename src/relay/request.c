@@ -54,14 +54,18 @@ static int is_served(request_rec *r)
 /* The length of what an upstream may take for a path separator, or 0. */
 static int separator(const char *path)
 {
-    return *path == '/' || *path == '\\'                                            ? 1
-           : !ap_cstr_casecmpn(path, "%2f", 3) || !ap_cstr_casecmpn(path, "%5c", 3) ? 3
-                                                                                    : 0;
+    if (*path != '%') {
+        return *path == '/' || *path == '\\';
+    }
+    return !ap_cstr_casecmpn(path, "%2f", 3) || !ap_cstr_casecmpn(path, "%5c", 3) ? 3 : 0;
 }
 
 /* httpd has removed plain dot segments and decoded "%2e", but leaves those between encoded slashes. */
 static int climbs(const char *path)
 {
+    if (!ap_strstr_c(path, "..")) {
+        return 0;
+    }
     for (; *path; path++) {
         int len = separator(path);
         if (len && path[len] == '.' && path[len + 1] == '.' &&
@@ -184,6 +188,7 @@ int apipool_request_translate(request_rec *r)
     req->pool = dir->use->pool;
     req->path = path_below(req->encoded_uri, dir->use->mount);
     req->expose = dir->expose == 1;
+    req->cors = dir->cors && (dir->cors->any || dir->cors->origins->nelts);
     find_endpoint(req);
     req->kind = apipool_endpoint_find(r->method, req->path);
 
