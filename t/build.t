@@ -28,10 +28,10 @@ my $root = File::Temp->newdir;
 my $output = qx(make -s -C '$build' install DESTDIR='$root' 2>&1);
 is $?, 0, 'make install DESTDIR=...' or diag $output;
 my @files = map { s/^\Q$root\E//r } split /\n/, qx(find '$root' -type f);
-for my $wanted (qw(mod_apipool.so mod_apipool_admin.so htdocs/index.html apipool/apipool.conf)) {
+for my $wanted (qw(mod_apipool.so mod_apipool_admin.so htdocs/index.html apipool/openapi.json apipool/apipool.conf)) {
     ok scalar(grep { m{/\Q$wanted\E\z} } @files), "installs $wanted";
 }
-is scalar(grep { !/mod_apipool|htdocs|apipool\.conf|proxy_apipool\.load/ } @files), 0, '... and nothing else';
+is scalar(grep { !/mod_apipool|htdocs|apipool\.conf|openapi\.json|proxy_apipool\.load/ } @files), 0, '... and nothing else';
 
 # The sample as it is shipped, and with every commented directive switched on.
 my $sample = slurp("$source/conf/apipool.conf")
