@@ -27,8 +27,8 @@ static int is_seen(const apipool_ask_t *ask, const apipool_client_info_t *client
     return client->pools->nelts > 0;
 }
 
-/* The pools that a client is to have must be there, and be seen here. Where not all are seen, none named means
- * all that are, and not all of the server. */
+/* The pools that a client is to have must be there, and be seen here. Where not all are seen, none
+ * named means all that are, and not all of the server. */
 static void check_pools(const apipool_ask_t *ask, apipool_json_t *json,
                         apipool_client_info_t *client)
 {
