@@ -83,7 +83,7 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
         flaw.message = "The pool has no such upstream.";
         return apipool_admin_refuse(r, &flaw);
     }
-    if (rv == APR_ENOSPC) {
+    if (rv == APR_ENOMEM) {
         return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
                                    error ? error : "There is no room for so many keys.");
     }

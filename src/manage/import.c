@@ -140,7 +140,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         *error = apr_psprintf(import->p,
                               "%u new keys do not fit; raise APIPoolCapacity and restart fully",
                               import->result->added);
-        return APR_ENOSPC;
+        return APR_ENOMEM;
     }
     *changes = import->result->added || import->result->updated;
     return APR_SUCCESS;
@@ -201,7 +201,7 @@ static apr_status_t apply(void *ctx)
         else if (key->changes) {
             rv = apipool_pool_edit(import->segment, import->pool, key->id, &key->patch);
         }
-        rv = added == APIPOOL_FULL ? APR_ENOSPC : rv;
+        rv = added == APIPOOL_FULL ? APR_ENOMEM : rv;
     }
     return rv;
 }
@@ -235,7 +235,7 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, 
     }
     import.group = found->group;
     apipool_key_import(text, len, &sink);
-    apr_status_t rv = apipool_store_change(apipool_lasting_store(), &change, error, p);
+    apr_status_t rv = apipool_lasting_change(&change, error, p);
     wipe(&import);
     return rv;
 }
