@@ -366,9 +366,9 @@ typedef struct {
      *  them. */
     apr_status_t (*session_secret)(unsigned char secret[32]);
 
-    /** Ends a session before its time, for all processes and after restarts. jti is its number, never 0; until
-     *  is when its time would be over. If that cannot be written it is ended all the same, but a full stop
-     *  would bring it back. */
+    /** Ends a session before its time, for all processes and after restarts. jti is its number, never 0;
+     *  until is when its time would be over. If that cannot be written it is ended all the same, but a full
+     *  stop would bring it back. */
     apr_status_t (*session_revoke)(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                    const char **error);
     int (*session_is_revoked)(apr_uint64_t jti);

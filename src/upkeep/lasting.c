@@ -181,7 +181,8 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
     return rv;
 }
 
-/* Runs in the parent, when all children have ended or go on with what they have. */
+/* Runs in the parent, when all children have ended or go on with what they have, and before the pools within
+ * pconf go, of which the store's is one. */
 static apr_status_t save_at_end(void *server)
 {
     if (store && getpid() == parent) {
