@@ -265,18 +265,34 @@ apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index
     return rv;
 }
 
+static apr_status_t may_add_locked(const apipool_clients_t *clients,
+                                   const apipool_client_image_t *image)
+{
+    if (apipool_clients_by_name_locked(clients, image->server, image->name) ||
+        apipool_clients_by_digest_locked(clients, image->digest)) {
+        return APR_EEXIST;
+    }
+    return clients->head->count < clients->capacity ? APR_SUCCESS : APR_ENOMEM;
+}
+
+apr_status_t apipool_client_may_add(apipool_segment_t *segment, const apipool_client_image_t *image)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        rv = may_add_locked(&segment->clients, image);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
 apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client_image_t *image)
 {
-    const apipool_clients_t *clients = &segment->clients;
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (apipool_clients_by_name_locked(clients, image->server, image->name) ||
-        apipool_clients_by_digest_locked(clients, image->digest)) {
-        rv = APR_EEXIST;
-    }
-    else if (!apipool_clients_add_locked(clients, image)) {
+    rv = may_add_locked(&segment->clients, image);
+    if (rv == APR_SUCCESS && !apipool_clients_add_locked(&segment->clients, image)) {
         rv = APR_ENOMEM;
     }
     apipool_segment_unlock(segment);
@@ -301,18 +317,6 @@ apr_status_t apipool_client_remove(apipool_segment_t *segment, const char *serve
     apr_status_t rv = open_slot(segment, server, name, &slot);
     if (rv == APR_SUCCESS) {
         apipool_clients_remove_locked(&segment->clients, slot);
-        apipool_segment_unlock(segment);
-    }
-    return rv;
-}
-
-apr_status_t apipool_client_count(apipool_segment_t *segment, apr_uint32_t *count,
-                                  apr_uint32_t *capacity)
-{
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv == APR_SUCCESS) {
-        *count = segment->clients.head->count;
-        *capacity = segment->clients.capacity;
         apipool_segment_unlock(segment);
     }
     return rv;

@@ -112,8 +112,10 @@ apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index
  * the next start. */
 
 /** Adds a client. APR_EEXIST: its server has one of that name, or there is one with that key; APR_ENOMEM:
- *  there is no room. */
+ *  there is no room. The second one only asks. */
 apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client_image_t *image);
+apr_status_t apipool_client_may_add(apipool_segment_t *segment,
+                                    const apipool_client_image_t *image);
 
 /** Gives a client other terms. APR_NOTFOUND: there is none of that name. */
 apr_status_t apipool_client_set_terms(apipool_segment_t *segment, const char *server,
@@ -122,9 +124,5 @@ apr_status_t apipool_client_set_terms(apipool_segment_t *segment, const char *se
 /** Removes a client; requests of it that are in flight go on. APR_NOTFOUND: there is none of that name. */
 apr_status_t apipool_client_remove(apipool_segment_t *segment, const char *server,
                                    const char *name);
-
-/** How many there are and how many fit, of all servers. */
-apr_status_t apipool_client_count(apipool_segment_t *segment, apr_uint32_t *count,
-                                  apr_uint32_t *capacity);
 
 #endif

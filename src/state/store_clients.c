@@ -210,19 +210,14 @@ void apipool_store_remove_other_clients(apipool_segment_t *segment,
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     apipool_client_change_t *change = ctx;
+    const apipool_client_image_t *image = &change->image;
     apipool_client_row_t row;
-    apr_uint32_t count, capacity;
-    apr_status_t rv =
-        apipool_client_read(change->segment, change->image.server, change->image.name, 0, &row);
     (void)changes;
     (void)error; /* callers know better how to say it */
     if (change->what == APIPOOL_CLIENT_CREATE) {
-        if (rv != APR_NOTFOUND) {
-            return rv == APR_SUCCESS ? APR_EEXIST : rv;
-        }
-        rv = apipool_client_count(change->segment, &count, &capacity);
-        return rv == APR_SUCCESS && count == capacity ? APR_ENOMEM : rv;
+        return apipool_client_may_add(change->segment, image);
     }
+    apr_status_t rv = apipool_client_read(change->segment, image->server, image->name, 0, &row);
     if (rv == APR_SUCCESS && change->what == APIPOOL_CLIENT_EDIT) {
         apipool_client_terms_copy(&change->image.terms, &row.image.terms);
         rv = change->edit(change->ctx, &change->image.terms);
