@@ -49,6 +49,7 @@ my $httpd = private_httpd(
     location('/basic', 'APIPoolUse main', 'AuthType Basic', 'AuthName x', 'AuthUserFile @DIR@/passwords',
         'Require valid-user'),
     location('/plain', @ours, 'SetHandler server-status'),
+    location('/foreign', @ours, 'Redirect 401'),
     $clients,
     "<VirtualHost 127.0.0.1:$ports[0]>\nServerName one.test\n", pool('own'), location('/own', 'APIPoolUse own', @ours),
     location('/shared', 'APIPoolUse main', @ours), location('/plain', @ours, 'SetHandler server-status'), $clients,
@@ -166,6 +167,9 @@ subtest 'httpd\'s own authorization' => sub {
     is ask('/only-ip/chat', $key{alice})->{status}, 200, '... and known';
     is ask('/plain', $key{alice}, method => 'GET')->{status}, 200, 'a location without a pool';
     refused(ask('/plain', undef, method => 'GET'), 401, 'invalid_api_key', '... without a key');
+    my $foreign = ask('/foreign', $key{alice});
+    is $foreign->{status}, 401, 'a 401 that is not ours';
+    like $foreign->{headers}{'content-type'}, qr{^text/html}, '... is what it was';
     is request(GET => '/basic/models', base => $bases[0] =~ s{//}{//carol:secret@}r)->{status}, 200, 'Basic';
     $httpd->stop;
     my @lines = split /\n/, slurp("$httpd->{dir}/access_log");

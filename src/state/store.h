@@ -161,8 +161,8 @@ typedef struct {
 } apipool_client_change_t;
 
 /**
- * That change as apipool_store_change takes it, which returns then, with no sentence, APR_EEXIST or APR_ENOMEM
- * of a client that is made, and APR_NOTFOUND of one that is not there.
+ * That change as apipool_store_change takes it, which returns then, with no sentence, APR_EEXIST or
+ * APR_ENOMEM of a client that is made, and APR_NOTFOUND of one that is not there.
  * @param change lives as long as that runs
  */
 apipool_store_change_t apipool_store_client_change(apipool_client_change_t *change);
