@@ -181,8 +181,7 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
     return rv;
 }
 
-/* Runs in the parent, when all children have ended or go on with what they have, and before the pools within
- * pconf go, of which the store's is one. */
+/* Runs in the parent, when all children have ended or go on with what they have. */
 static apr_status_t save_at_end(void *server)
 {
     if (store && getpid() == parent) {
