@@ -349,7 +349,7 @@ subtest 'a change that cannot be written has not been made' => sub {
 
 my @faults = split /\n/, $httpd->faults;
 is scalar @faults, 1, 'nothing else went wrong';
-like $faults[0], qr/AP0057: .*Permission denied/, '... and that was told once';
+like $faults[0], qr/AP0081: .*Permission denied/, '... and that was told once';
 $httpd->stop;
 my $store = join '', map { slurp($_) } grep {-f} glob "$httpd->{dir}/store/*";
 is scalar(grep { index($store, $_) >= 0 || index($store, substr $_, 3) >= 0 } values %key), 0,
