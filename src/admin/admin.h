@@ -148,6 +148,7 @@ int apipool_admin_later(request_rec *r, int status, const char *code, const char
 
 #define APIPOOL_ADMIN_BODY_MAX   ((apr_off_t)8 * 1024 * 1024)
 #define APIPOOL_ADMIN_IMPORT_MAX ((apr_off_t)64 * 1024 * 1024)
+#define APIPOOL_ADMIN_LOGIN_MAX  ((apr_off_t)16 * 1024) /* which anybody may send */
 
 typedef struct {
     char *text; /* len bytes; overwritten when the request's pool goes */
@@ -164,8 +165,8 @@ int apipool_admin_read_body(request_rec *r, apr_off_t max, int plain, apipool_ad
                             int *status);
 
 /** Reads a body that must be a JSON object; a flaw is answered. The same result. */
-int apipool_admin_read_object(request_rec *r, apipool_json_t *json, apipool_flaw_t *flaw,
-                              int *status);
+int apipool_admin_read_object(request_rec *r, apr_off_t max, apipool_json_t *json,
+                              apipool_flaw_t *flaw, int *status);
 
 /* --- Audit: audit.c --- */
 
