@@ -16,7 +16,14 @@ my $admin = admin_server(
     lines => ['APIPoolAdminPools main', 'APIPoolAdminReveal On'],
     files => {more => password_file(carol => 'christmas', alice => 'wonderland')},
     config => "RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0.1\n" . location('/brief', 'APIPoolAdminSession 1') . location('/open', 'APIPoolAdminUserFile @DIR@/more')
+        . location('/nested', '<If "-n %{HTTP:X-Reveal}">', 'APIPoolAdminReveal On', '</If>')
         . <<"CONF"
+<Location "/nested/api/clients">
+    APIPoolAdminViewers alice
+</Location>
+<Location "/nested/api/pools">
+    Require all granted
+</Location>
 <Location "/none">
     SetHandler apipool-admin
 </Location>
@@ -171,6 +178,16 @@ is $open->as(token => $admin->{token})->ask(GET => '/session')->{status}, 401,
     'a session is not valid at another location, although the user is known there';
 is $open->ask(POST => '/session', json => {username => 'bob', password => 'builder'})->error,
     '401 invalid_credentials', 'nor are its users';
+
+# --- Sections inside of a location ---------------------------------------------------------------
+
+my $nested = $admin->as(mount => '/nested');
+$nested->sign_in;
+is $nested->ask(GET => '/session')->{json}{reveal}, JSON::PP::false, 'a location with an <If> inside is one';
+is $nested->ask(GET => '/session', headers => {'x-reveal' => 1})->{json}{reveal}, JSON::PP::true, '... which decides for each request';
+is $nested->ask(GET => $_)->{status}, 200, "below it, $_ is still of the location" for '/pools', '/pools/main', '/clients';
+is $nested->ask(POST => '/clients', json => {name => 'dave'})->error, '403 forbidden', '... whatever is said there holds there';
+is $nested->ask(POST => '/pools/main/keys/actions', json => {action => 'reset', ids => []})->{status}, 200, '... and nowhere else';
 
 # --- A location that nobody has been named for ---------------------------------------------------
 

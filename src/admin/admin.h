@@ -39,7 +39,7 @@ typedef enum {
 typedef struct {
     const char *root; /* APIPoolAdminRoot; NULL: where make install put the files */
     const char
-        *mount; /* path of the <Location>; NULL where only httpd's own directives stand in it */
+        *mount; /* path of the <Location> with SetHandler; NULL: the handler was set otherwise */
     const char *user_file;
     apipool_admin_auth_e auth;
     apr_array_header_t *pools;   /* the only ones; NULL: all that the server sees */
@@ -54,6 +54,8 @@ void *apipool_admin_create_dir(apr_pool_t *p, char *path);
 void *apipool_admin_merge_dir(apr_pool_t *p, void *base, void *add);
 void *apipool_admin_create_server(apr_pool_t *p, server_rec *s);
 
+/** SetHandler, which is httpd's own and served by it: where it names ours, there the paths of requests begin. */
+const char *apipool_admin_note_handler(cmd_parms *cmd, void *dir, const char *handler);
 const char *apipool_admin_set_root(cmd_parms *cmd, void *dir, const char *path);
 const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *path);
 const char *apipool_admin_set_auth(cmd_parms *cmd, void *dir, const char *word);
