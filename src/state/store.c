@@ -320,7 +320,8 @@ int apipool_store_has_unsaved_keys(const apipool_store_t *store)
 {
     const apipool_header_t *header = store->segment->header;
     return __atomic_load_n(&header->changes, __ATOMIC_RELAXED) !=
-           __atomic_load_n(&header->saved_changes, __ATOMIC_RELAXED);
+               __atomic_load_n(&header->saved_changes, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&header->changing, __ATOMIC_ACQUIRE);
 }
 
 int apipool_store_is_due(const apipool_store_t *store, apr_time_t now)

@@ -203,6 +203,20 @@ static void the_next_writer_makes_up_for_what_was_cut_off(void **unused)
     end(&next);
 }
 
+/* Nobody may change anything for days: the clock does. */
+static void so_does_the_next_save_of_statistics(void **unused)
+{
+    life_t life;
+    trial_t trial = open_trial(&life, "cut-off-stats");
+    trial.cut_off = 1;
+    assert_int_not_equal(change(&trial), APR_SUCCESS);
+    assert_true(apipool_store_has_unsaved_keys(life.store));
+    assert_int_equal(apipool_store_save_stats(life.store, &error, life.f->pool), APR_SUCCESS);
+    assert_false(apipool_store_has_unsaved_keys(life.store));
+    check_changed(&life);
+    end(&life);
+}
+
 /* One that is killed before leaves memory as it is, with what is not saved yet. */
 static void what_never_got_to_disk_is_not_made_up_for(void **unused)
 {
@@ -281,6 +295,18 @@ static void a_session_whose_end_was_cut_off_ends(void **unused)
     end(&next);
 }
 
+/* Which leaves no trace in memory at all. */
+static void so_it_does_by_the_next_save_of_statistics(void **unused)
+{
+    life_t life;
+    trial_t trial = open_trial(&life, "session-cut-off-stats");
+    trial.cut_off = 1;
+    assert_int_not_equal(change_session(&trial), APR_SUCCESS);
+    assert_int_equal(apipool_store_save_stats(life.store, &error, life.f->pool), APR_SUCCESS);
+    assert_int_equal(is_ended(&life, 77), 1);
+    end(&life);
+}
+
 static void keys_that_could_not_be_saved_go_with_the_statistics(void **unused)
 {
     life_t life = start("retry");
@@ -357,9 +383,11 @@ int main(void)
         cmocka_unit_test(what_cannot_be_written_is_not_made),
         cmocka_unit_test(what_is_refused_or_nothing_is_not_written),
         cmocka_unit_test(the_next_writer_makes_up_for_what_was_cut_off),
+        cmocka_unit_test(so_does_the_next_save_of_statistics),
         cmocka_unit_test(what_never_got_to_disk_is_not_made_up_for),
         cmocka_unit_test(sessions_that_were_ended_stay_so),
         cmocka_unit_test(a_session_whose_end_was_cut_off_ends),
+        cmocka_unit_test(so_it_does_by_the_next_save_of_statistics),
         cmocka_unit_test(keys_that_could_not_be_saved_go_with_the_statistics),
         cmocka_unit_test(statistics_are_due_by_time_or_number_and_failures_told_once_a_minute),
         cmocka_unit_test(a_restart_goes_on_with_the_secret_that_it_has),
