@@ -44,10 +44,19 @@ static void wipe(import_t *import)
     }
 }
 
+/* More than all that fits, whatever is there already: the rest is not looked at, which could be millions. */
+static int is_too_much(const import_t *import)
+{
+    return (apr_uint32_t)import->keys->nelts > import->segment->header->capacity;
+}
+
 /* A key that stands there twice is what is said of it first. */
 static void take_key(void *ctx, const apipool_key_item_t *item)
 {
     import_t *import = ctx;
+    if (is_too_much(import)) {
+        return;
+    }
     apr_uint64_t id = apipool_key_id(import->segment->header->secret, item->key, item->len);
     if (apr_hash_get(import->by_id, &id, sizeof(id))) {
         import->result->duplicates++;
@@ -140,8 +149,8 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     }
     if (!has_room) {
         *error = apr_psprintf(import->p,
-                              "%u new keys do not fit; raise APIPoolCapacity and restart fully",
-                              import->result->added);
+                              "%s%u new keys do not fit; raise APIPoolCapacity and restart fully",
+                              is_too_much(import) ? "at least " : "", import->result->added);
         return APR_ENOMEM;
     }
     *changes = import->result->added || import->result->updated;
