@@ -488,16 +488,6 @@ int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint3
            (!lane || apipool_bits_has(apipool_members_bits(segment, g, lane), ordinal));
 }
 
-apr_uint32_t apipool_members_count_locked(const apipool_segment_t *segment, apr_uint32_t group)
-{
-    const apipool_group_t *g = &segment->groups[group];
-    apr_uint32_t count = g->ordinals;
-    for (apr_uint32_t i = g->spare; i != APIPOOL_NONE; count--) {
-        i = ((const apr_uint32_t *)address(segment, g->members))[i];
-    }
-    return count;
-}
-
 apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                        apr_uint32_t ordinal)
 {
