@@ -113,6 +113,18 @@ static apr_size_t length(const char *text)
     return text ? strlen(text) : 0;
 }
 
+/* Of a key that is there, what stays of its texts is not known. */
+static apr_size_t bytes_of(const imported_t *key)
+{
+    if (key->is_new) {
+        return apipool_pool_key_bytes(key->item.len, length(key->item.label),
+                                      length(key->item.account));
+    }
+    return key->patch.edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)
+               ? apipool_pool_key_bytes(0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX)
+               : 0;
+}
+
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     import_t *import = ctx;
@@ -127,8 +139,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         import->result->added += (apr_uint32_t)key->is_new;
         import->result->duplicates += (apr_uint32_t)!key->is_new;
         import->result->updated += (apr_uint32_t)key->changes;
-        bytes += apipool_pool_key_bytes(key->is_new ? key->item.len : 0, length(key->item.label),
-                                        length(key->item.account));
+        bytes += bytes_of(key);
     }
     if (rv == APR_SUCCESS) {
         rv = apipool_pool_has_room(import->segment, import->group, import->result->added, bytes,
