@@ -211,7 +211,8 @@ static void saving_statistics_makes_up_for_it_too(void **unused)
     trial_t trial = open_trial(&life, "cut-off-idle");
     trial.cut_off = 1;
     assert_int_not_equal(change(&trial), APR_SUCCESS);
-    life.segment->header->saved_changes = life.segment->header->changes; /* killed before any of it */
+    life.segment->header->saved_changes =
+        life.segment->header->changes; /* killed before any of it */
     assert_int_equal(apipool_store_save_stats(life.store, &error, life.f->pool), APR_SUCCESS);
     assert_int_equal(life.segment->header->changing, 0);
     check_changed(&life);
@@ -230,8 +231,7 @@ static void what_was_not_changed_stays_as_it_was(void **unused)
     save(&life);
     apipool_slot_t *slot = main_slot(&life, "sk-staying");
     apr_uint32_t index = (apr_uint32_t)(slot - life.segment->slots), ordinal = slot->ordinal;
-    apr_uint32_t lane =
-        apipool_members_cool_locked(life.segment, index, 4711, now + HOUR, now);
+    apr_uint32_t lane = apipool_members_cool_locked(life.segment, index, 4711, now + HOUR, now);
     apipool_offset_t text = slot->text_off;
     slot->failed_streak = 2;
     trial.cut_off = 1;
