@@ -143,9 +143,9 @@ apr_size_t apipool_members_growth_locked(const apipool_segment_t *segment, apr_u
                                          apr_uint32_t members)
 {
     const apipool_group_t *g = &segment->groups[group];
-    apr_size_t size = g->size ? g->size : FIRST_SIZE, bytes = 0;
+    apr_size_t size = g->size, bytes = 0;
     while (size < (apr_size_t)g->ordinals + members) {
-        size *= 2;
+        size = size ? 2 * size : FIRST_SIZE;
         bytes += 3 * apipool_arena_block(size * sizeof(apr_uint32_t)) +
                  APIPOOL_LANES * apipool_arena_block(apipool_bits_bytes((apr_uint32_t)size));
     }
