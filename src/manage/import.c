@@ -31,7 +31,8 @@ typedef struct {
     apr_array_header_t *keys; /* imported_t, each key once */
     apr_hash_t *by_id;        /* the index of each, plus one */
     apipool_import_t *result;
-    int next; /* of the new ones that are written down */
+    int next;    /* of the new ones that are written down */
+    int unnamed; /* a key that libcrypto has given no id */
 } import_t;
 
 /* --- Reading --- */
@@ -49,6 +50,10 @@ static void take_key(void *ctx, const apipool_key_item_t *item)
 {
     import_t *import = ctx;
     apr_uint64_t id = apipool_key_id(import->segment->header->secret, item->key, item->len);
+    if (!id) {
+        import->unnamed = 1;
+        return;
+    }
     if (apr_hash_get(import->by_id, &id, sizeof(id))) {
         import->result->duplicates++;
         return;
@@ -250,7 +255,8 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, 
     }
     import.group = found->group;
     apipool_key_import(text, len, &sink);
-    apr_status_t rv = apipool_lasting_change(&change, error, p);
+    *error = "libcrypto cannot derive the id of a key";
+    apr_status_t rv = import.unnamed ? APR_EGENERAL : apipool_lasting_change(&change, error, p);
     wipe(&import);
     return rv;
 }
