@@ -4,6 +4,7 @@
 #include "src/admin/admin.h"
 
 #include <ap_provider.h>
+#include <http_core.h>
 
 /* check_config, so that httpd -t says it too */
 static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -23,10 +24,22 @@ static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, se
     return apipool_admin_check_config(ptemp, s);
 }
 
+static int warn(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+        apipool_admin_warn(s);
+    }
+    return OK;
+}
+
 static void register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_check_config(find_pools, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(warn, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(apipool_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }
 

@@ -266,7 +266,7 @@ typedef enum {
  * none when it returns. Those that change something return when the change is on disk; if it cannot be
  * written nothing has changed, and *error is a sentence for operators. *error lies in p.
  *
- * Common results: APR_NOTFOUND: there is no such key or client. APR_ENOSPC: shared memory has no room for
+ * Common results: APR_NOTFOUND: there is no such key or client. APR_ENOMEM: shared memory has no room for
  * it. APR_EEXIST: the name is taken. Others: locks or disks that failed. */
 typedef struct {
     /** Whether requests can be served: shared memory is there and its lock can be taken. Returns 1 or 0. */
@@ -325,7 +325,8 @@ typedef struct {
     /**
      * Adds keys, as apipool_key_import reads them; of one that is there already, what is said of it replaces
      * what was known. One generation of the store, whatever the number.
-     * @param upstream whose keys they are. APR_NOTFOUND if the pool has none of that name
+     * @param upstream whose keys they are; NULL: the pool's first one. APR_NOTFOUND if it has none of that
+     *                 name
      * @param text     len bytes
      */
     apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream, const char *text,
@@ -364,9 +365,9 @@ typedef struct {
      *  them. */
     apr_status_t (*session_secret)(unsigned char secret[32]);
 
-    /** Ends a session before its time, for all processes and after restarts. jti is its number, never 0; until
-     *  is when its time would be over. If that cannot be written it is ended all the same, but a full stop
-     *  would bring it back. */
+    /** Ends a session before its time, for all processes and after restarts. jti is its number, never 0;
+     *  until is when its time would be over. If that cannot be written it is ended all the same, but a full
+     *  stop would bring it back. */
     apr_status_t (*session_revoke)(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                    const char **error);
     int (*session_is_revoked)(apr_uint64_t jti);

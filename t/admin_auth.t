@@ -5,11 +5,9 @@ use warnings;
 
 use APIPoolAdmin qw(admin_server location password_file token_for);
 use APIPoolSchema qw(document operations);
-use APIPoolTest qw(config_test json request send_raw slurp spew);
-use Digest::SHA qw(hmac_sha256);
-use IO::Socket::INET ();
-use JSON::PP qw(encode_json);
-use MIME::Base64 qw(encode_base64url);
+use APIPoolTest qw(request send_raw);
+use JSON::PP ();
+use MIME::Base64 qw(encode_base64);
 use Test::More;
 
 my @keys = map {"sk-ok-auth-key-number-$_"} 1 .. 4;
@@ -31,7 +29,6 @@ my $admin = admin_server(
     AuthUserFile \@DIR\@/admins
     Require valid-user
 </Location>
-NameVirtualHost *
 <VirtualHost 127.0.0.1:\@PORT\@>
     ServerName localhost
 </VirtualHost>
@@ -39,7 +36,6 @@ NameVirtualHost *
     ServerName other.example
 @{[location('/apipool')]}</VirtualHost>
 CONF
-    =~ s/NameVirtualHost .*\n//r
 );
 my $base = $admin->{base};
 $admin->sign_in;
@@ -68,14 +64,12 @@ my $revoked = token_of($admin, 'alice', 'wonderland');
 $admin->as(token => $revoked)->ask(DELETE => '/session');
 my $brief = $admin->as(mount => '/brief');
 my $expired = token_of($brief, 'alice', 'wonderland');
-my $elsewhere = do {
-    my $answer = request(
-        POST => '/apipool/api/session', base => $base,
-        content => '{"username":"alice","password":"wonderland"}',
-        headers => {'content-type' => 'application/json', host => 'other.example'}
-    );
-    json($answer->{content})->{token};
-};
+my $login = '{"username":"alice","password":"wonderland"}';
+my ($elsewhere) = send_raw(
+    "POST /apipool/api/session HTTP/1.0\r\nHost: other.example\r\nContent-Type: application/json\r\n"
+        . 'Content-Length: ' . length($login) . "\r\n\r\n$login",
+    port => $admin->{httpd}{port}
+) =~ /"token":"([^"]+)"/;
 ok $elsewhere, 'there is a session at another virtual host';
 my $viewer = token_of($admin, 'bob', 'builder');
 my $cookie = 'apipool_session=' . token_of($admin, 'alice', 'wonderland');
@@ -122,5 +116,103 @@ for my $caller (@callers) {
         }
     }
 }
+
+# --- Where a browser's request comes from --------------------------------------------------------
+
+my $host = "127.0.0.1:$admin->{httpd}{port}";
+my $browser = $admin->as(cookie => $cookie);
+for my $case (
+    [200 => 'its own origin', {origin => "http://$host"}],
+    [200 => 'TLS that ends before us', {origin => "https://$host"}],
+    [403 => 'no origin that can be told', {origin => 'null'}],
+    [403 => 'another origin', {origin => 'http://evil.example'}],
+    [403 => 'another port', {origin => 'http://127.0.0.1:1'}],
+    [403 => 'an origin that begins like it', {origin => "http://$host.evil.example"}],
+    [403 => 'another origin, whatever else is said',
+        {origin => 'http://evil.example', 'sec-fetch-site' => 'same-origin', referer => "http://$host/"}],
+    [200 => 'the same origin, says the browser', {'sec-fetch-site' => 'same-origin'}],
+    [403 => 'the same site', {'sec-fetch-site' => 'same-site'}],
+    [403 => 'another site', {'sec-fetch-site' => 'cross-site', referer => "http://$host/"}],
+    [403 => 'no site', {'sec-fetch-site' => 'none'}],
+    [200 => 'a page of its own', {referer => "http://$host/apipool/?x"}],
+    [403 => 'a page of another one', {referer => "http://evil.example/http://$host/"}],
+    [403 => 'nothing', {}],
+    )
+{
+    my ($wanted, $name, $headers) = @$case;
+    my $answer = $browser->ask(PATCH => "/pools/main/keys/$id", json => {label => $name}, headers => $headers);
+    is $answer->{status}, $wanted, "by cookie, from $name";
+}
+is $browser->ask(GET => '/pools', headers => {origin => 'http://evil.example'})->{status}, 200,
+    'what changes nothing may come from anywhere: nobody else can read it';
+is $browser->as(cookie => "a=b; $cookie; c=d")->ask(GET => '/session')->{status}, 200, 'among other cookies';
+is $browser->as(cookie => $cookie, token => 'x')->ask(GET => '/session')->{status}, 401, 'a Bearer counts instead';
+
+# --- Pools and locations -------------------------------------------------------------------------
+
+is_deeply [map { $_->{name} } @{$admin->ask(GET => '/pools')->{json}{pools}}], ['main'], 'one pool is to be seen';
+is $admin->ask(GET => $_)->error, '404 pool_not_found', "$_ is not there"
+    for '/pools/hidden', '/pools/hidden/keys', '/pools/hidden/stats', "/pools/hidden/keys/$hidden", '/requests?pool=hidden';
+request(POST => "/$_/chat/completions", base => $base, content => '{"model":"m"}') for qw(hidden main hidden);
+is_deeply [map { $_->{pool} } @{$admin->ask(GET => '/requests')->{json}{requests}}], ['main'], 'nor are its requests';
+is $admin->ask(GET => "/pools/main/keys/$hidden")->error, '404 key_not_found', 'nor is its key in another pool';
+my $tried = $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'delete', ids => [$hidden]});
+is_deeply $tried->{json}, {matched => 0, done => 0, failed => [$hidden]}, '... which is not deleted there';
+
+my $open = $admin->as(mount => '/open');
+is $open->as(token => $admin->{token})->ask(GET => '/session')->{status}, 401,
+    'a session is not valid at another location, although the user is known there';
+is $open->ask(POST => '/session', json => {username => 'bob', password => 'builder'})->error,
+    '401 invalid_credentials', 'nor are its users';
+token_of($admin, 'alice', 'wonderland');
+
+# --- A location that nobody has been named for ---------------------------------------------------
+
+my $none = $admin->as(mount => '/none');
+is $none->ask(GET => '/health')->{status}, 200, 'health is answered without users';
+for my $operation (sort(operations())) {
+    my ($method, $path) = $operation =~ m{^(\w+) /api(.*)};
+    next if $path eq '/health';
+    $path =~ s/\{\w+\}/main/g;
+    my $answer = $none->as(token => $admin->{token})->ask($method, $path);
+    is $answer->error, '403 not_configured', "... and $operation is not";
+}
+my @warnings = $admin->{httpd}->log =~ /AP0103: (\S+:\d+: nobody can use the admin API here: .*APIPoolAdminUserFile)/g;
+is scalar @warnings, 1, '... which is said at start, of this location alone' or diag explain(\@warnings);
+
+# --- Whoever httpd authenticated -----------------------------------------------------------------
+
+sub basic {
+    my ($user, $password) = @_;
+    my $credential = encode_base64("$user:$password", '');
+    return sub {
+        my ($method, $path, %options) = @_;
+        my $same = {authorization => "Basic $credential", %{$options{headers} || {}}};
+        return $admin->as(mount => '/basic')->ask($method, $path, %options, headers => $same);
+    };
+}
+
+my ($alice, $bob) = (basic('alice', 'wonderland'), basic('bob', 'builder'));
+my $same = {origin => "http://$host"};
+is request(GET => '/basic/api/session', base => $base)->{status}, 401, 'httpd asks for a password';
+is_deeply $alice->(GET => '/session')->{json},
+    {user => 'alice', role => 'admin', expires_at => undef, auth => 'httpd', reveal => JSON::PP::false},
+    'httpd says who it is';
+is $bob->(GET => '/session')->{json}{role}, 'viewer', '... and who only looks';
+is $bob->(PATCH => "/pools/main/keys/$id", json => {label => 'x'}, headers => $same)->error, '403 forbidden',
+    'a viewer changes nothing';
+is $alice->(PATCH => "/pools/main/keys/$id", json => {label => 'x'})->error, '403 cross_origin',
+    'a browser sends passwords by itself, so that the origin counts';
+is $alice->(PATCH => "/pools/main/keys/$id", json => {label => 'x'}, headers => $same)->{status}, 200,
+    '... and is right';
+for my $method ('POST', 'DELETE') {
+    my $answer = $alice->($method => '/session', json => {username => 'alice', password => 'wonderland'});
+    is $answer->error, '405 method_not_allowed', "there is nothing to sign into or out of: $method";
+    is $answer->{headers}{allow}, 'GET, HEAD', '... which is said';
+}
+is $alice->(POST => "/pools/main/keys/$id/reveal", json => {password => 'wonderland'}, headers => $same)->error,
+    '403 reveal_off', 'no key is shown without a password file of our own';
+
+is $admin->{httpd}->faults, '', 'nothing went wrong inside';
 
 done_testing;

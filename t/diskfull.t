@@ -3,7 +3,8 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server metrics request wait_for spew);
+use APIPoolAdmin qw(admin_server);
+use APIPoolTest qw(metrics request wait_for spew);
 use Apache::Test ();
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -33,7 +34,7 @@ sub number {
 
 sub complaints {
     my ($httpd) = @_;
-    my $count = () = $httpd->log =~ /AP0057: statistics are not saved/g;
+    my $count = () = $httpd->log =~ /AP0057: /g;
     return $count;
 }
 
@@ -44,6 +45,25 @@ sub restart {
     return wait_for(sub { (() = $httpd->log =~ /resuming normal operations/g) > $before }, 20);
 }
 
+# Changes of keys by an operator: a key that is new, one that is switched off, one that goes, and a client.
+sub change_all {
+    my ($httpd) = @_;
+    my $admin = $httpd->{admin}->sign_in;
+    my ($id) = map { $_->{id} } @{$admin->ask(GET => '/pools/p/keys?sort=id')->{json}{keys}};
+    return (
+        $admin->ask(POST => '/pools/p/keys', json => ['sk-ok-full-cccccccc', {key => 'sk-ok-full-aaaaaaaa', weight => 7}]),
+        $admin->ask(PATCH => "/pools/p/keys/$id", json => {enabled => JSON::PP::false, label => 'changed'}),
+        $admin->ask(POST => '/pools/p/keys/actions', json => {action => 'disable', filter => {}}),
+        $admin->ask(DELETE => "/pools/p/keys/$id"),
+    );
+}
+
+sub told {
+    my ($httpd) = @_;
+    my @keys = @{$httpd->{admin}->sign_in->ask(GET => '/pools/p/keys?sort=id')->{json}{keys}};
+    return map { join ' ', @$_{qw(id state weight)}, $_->{label} // '-' } @keys;
+}
+
 # What holds while nothing can be saved, and afterwards; $mend makes room.
 sub survives {
     my ($httpd, $why, $mend) = @_;
@@ -52,7 +72,15 @@ sub survives {
     my $errors = number($httpd, 'apipool_store_errors_total');
     cmp_ok $errors, '>=', 2, 'saves have failed more than once';
     is complaints($httpd), 1, '... which the log says once';
-    like $httpd->log, qr/\[apipool:error\].*AP0057: statistics are not saved.*goes on serving: .*$why/, '... and why';
+    like $httpd->log, qr/\[apipool:error\].*AP0057: .*goes on serving: .*$why/, '... and why';
+
+    my @before = told($httpd);
+    for my $answer (change_all($httpd)) {
+        is $answer->{status}, 500, 'a change is refused';
+        like $answer->{json}{error}{message}, qr/$why/, '... with the reason';
+    }
+    is_deeply [told($httpd)], \@before, 'no key is other than it was';
+    is complaints($httpd), 1, 'the log is not filled by it';
 
     spew("$httpd->{dir}/p", "sk-ok-full-aaaaaaaa\nsk-ok-full-bbbbbbbb\n");
     ok restart($httpd), 'a graceful restart does not end httpd';
@@ -72,6 +100,8 @@ sub survives {
         ),
         'when there is room again, keys and statistics are saved';
     is complaints($httpd), 1, 'the log has nothing more to say';
+    is_deeply [map { $_->{status} } change_all($httpd)], [200, 200, 200, 204], 'keys can be changed again';
+    is scalar(my @left = told($httpd)), 2, '... and are';
     return;
 }
 
@@ -93,8 +123,15 @@ sub store_of {
 
 my $config = "LogLevel notice\nAPIPoolSaveInterval 3600\nAPIPoolMaxPendingUpdates 1\n";
 
+sub server {
+    my $admin = admin_server({p => {keys => ['sk-ok-full-aaaaaaaa']}}, config => $config);
+    my $httpd = $admin->{httpd};
+    $httpd->{admin} = $admin->as(httpd => undef); # no circle, or it would never be stopped
+    return $httpd;
+}
+
 sub stopped_server {
-    my $httpd = pool_server({p => {keys => ['sk-ok-full-aaaaaaaa']}}, config => $config);
+    my $httpd = server();
     $httpd->stop;
     system 'rm', '-rf', "$httpd->{dir}/store";
     spew("$httpd->{dir}/error_log", '');
@@ -149,7 +186,7 @@ subtest 'a disk that is full' => sub {
 # --- A store that is read-only ---------------------------------------------------------------------
 
 subtest 'a folder that is read-only' => sub {
-    my $httpd = pool_server({p => {keys => ['sk-ok-full-aaaaaaaa']}}, config => $config);
+    my $httpd = server();
     chmod 0500, "$httpd->{dir}/store" or die "$!\n";
 SKIP: {
         skip 'root may write to any folder', 1 if $> == 0;
@@ -159,7 +196,7 @@ SKIP: {
     $httpd->stop;
     spew("$httpd->{dir}/p", '');
     $httpd->start;
-    is_deeply metrics($httpd->{base})->states('p'), {active => 2}, 'the new key has been saved, too';
+    is_deeply metrics($httpd->{base})->states('p'), {disabled => 2}, 'all of that has been saved, too';
 };
 
 done_testing;

@@ -62,8 +62,11 @@ const char *apipool_admin_set_viewers(cmd_parms *cmd, void *dir, const char *nam
 const char *apipool_admin_set_session(cmd_parms *cmd, void *dir, const char *seconds);
 const char *apipool_admin_set_reveal(cmd_parms *cmd, void *dir, int on);
 
-/** What needs all of the configuration: unknown pools, locations that nobody can use. Returns OK or a status. */
+/** What needs all of the configuration: unknown pools. Returns OK or a status. */
 int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server);
+
+/** Says at start which locations nobody can use. */
+void apipool_admin_warn(server_rec *main_server);
 
 /* --- One request --- */
 

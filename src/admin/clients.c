@@ -223,7 +223,7 @@ int apipool_admin_client_create(apipool_ask_t *ask)
         return apipool_admin_error(r, HTTP_CONFLICT, "client_exists",
                                    "There is a client of that name.");
     }
-    if (rv == APR_ENOSPC) {
+    if (rv == APR_ENOMEM) {
         return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
                                    error ? error : "There is no room for another client.");
     }

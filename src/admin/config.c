@@ -184,49 +184,65 @@ static int check_pools(apr_pool_t *ptemp, server_rec *s)
     return OK;
 }
 
-static int is_usable(const apipool_admin_conf_t *conf)
+/* Whether one of these directives says who may use the API. */
+static int names_users(const ap_directive_t *d)
 {
-    return conf && (conf->user_file || conf->auth == APIPOOL_ADMIN_AUTH_HTTPD);
-}
-
-/* Whether any section for this path, or for one above it, says who may use the API. */
-static int has_users(const apr_array_header_t *sections, const char *path)
-{
-    for (int i = 0; i < sections->nelts; i++) {
-        ap_conf_vector_t *section = APR_ARRAY_IDX(sections, i, ap_conf_vector_t *);
-        const core_dir_config *core = ap_get_core_module_config(section);
-        if (is_usable(ap_get_module_config(section, &apipool_admin_module)) &&
-            (!core->d || !path || !strncmp(path, core->d, strlen(core->d)))) {
+    for (; d; d = d->next) {
+        if (!ap_cstr_casecmp(d->directive, "APIPoolAdminUserFile") ||
+            (!ap_cstr_casecmp(d->directive, "APIPoolAdminAuth") &&
+             !ap_cstr_casecmp(d->args, "httpd"))) {
             return 1;
         }
     }
     return 0;
 }
 
-static void warn_of_unusable(server_rec *s)
+/* The same for the sections around a directive, and for another section of the same path. */
+static int has_users(const ap_directive_t *handler)
 {
-    const core_server_config *server = ap_get_core_module_config(s->module_config);
-    if (is_usable(ap_get_module_config(s->lookup_defaults, &apipool_admin_module))) {
-        return;
-    }
-    for (int i = 0; server->sec_url && i < server->sec_url->nelts; i++) {
-        const core_dir_config *core =
-            ap_get_core_module_config(APR_ARRAY_IDX(server->sec_url, i, ap_conf_vector_t *));
-        if (core->handler && !strcmp(core->handler, APIPOOL_ADMIN_HANDLER) &&
-            !has_users(server->sec_url, core->d)) {
-            ap_log_error(APLOG_MARK, APLOG_WARNING | APLOG_STARTUP, 0, s,
-                         APIPOOL_LOG(0103) "nobody can use the admin API at %s: it has neither "
-                                           "APIPoolAdminUserFile nor APIPoolAdminAuth httpd",
-                         core->d ? core->d : "/");
+    const ap_directive_t *section = handler->parent;
+    for (const ap_directive_t *d = section; d; d = d->parent) {
+        if (names_users(d->first_child)) {
+            return 1;
         }
     }
+    for (const ap_directive_t *d = section && section->parent ? section->parent->first_child
+                                                              : ap_conftree;
+         section && d; d = d->next) {
+        if (!ap_cstr_casecmp(d->directive, section->directive) && !strcmp(d->args, section->args) &&
+            names_users(d->first_child)) {
+            return 1;
+        }
+    }
+    return names_users(ap_conftree);
+}
+
+static void warn_below(server_rec *s, const ap_directive_t *d)
+{
+    for (; d; d = d->next) {
+        if (d->first_child) {
+            warn_below(s, d->first_child);
+        }
+        else if (!ap_cstr_casecmp(d->directive, "SetHandler") &&
+                 !ap_cstr_casecmp(d->args, APIPOOL_ADMIN_HANDLER) && !has_users(d)) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                         APIPOOL_LOG(0103) "%s:%d: nobody can use the admin API here: there is "
+                                           "neither APIPoolAdminUserFile nor APIPoolAdminAuth "
+                                           "httpd",
+                         d->filename, d->line_num);
+        }
+    }
+}
+
+void apipool_admin_warn(server_rec *main_server)
+{
+    warn_below(main_server, ap_conftree);
 }
 
 int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server)
 {
     const void *inherited = ap_get_module_config(main_server->module_config, &apipool_admin_module);
     for (server_rec *s = main_server; s; s = s->next) {
-        warn_of_unusable(s);
         if (s != main_server &&
             ap_get_module_config(s->module_config, &apipool_admin_module) == inherited) {
             continue;

@@ -55,6 +55,23 @@ static int import_answer(apipool_ask_t *ask, const apipool_import_t *import)
     return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
 
+/* The name of an upstream of the pool: the one that was named, or the first; NULL: it has none of that name. */
+static const char *find_upstream(const apipool_ask_t *ask, const char *name)
+{
+    apipool_pool_info_t pool;
+    request_rec *r = ask->r;
+    if (apipool_admin_api->pool(r->server, ask->pool, r->pool, &pool) != APR_SUCCESS) {
+        return NULL;
+    }
+    for (int i = 0; i < pool.upstreams->nelts; i++) {
+        const char *its = APR_ARRAY_IDX(pool.upstreams, i, apipool_upstream_info_t).name;
+        if (!name || !strcmp(its, name)) {
+            return its;
+        }
+    }
+    return NULL;
+}
+
 int apipool_admin_keys_import(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
@@ -65,7 +82,10 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     const char *error = NULL;
     int status;
     apipool_query_open(&query, r->pool, r->args, &flaw);
-    const char *upstream = apipool_query_string(&query, "upstream", 255);
+    const char *upstream = find_upstream(ask, apipool_query_string(&query, "upstream", 255));
+    if (!upstream) {
+        apipool_query_refuse(&query, "upstream", "The pool has no such upstream.");
+    }
     if (!apipool_query_close(&query)) {
         return apipool_admin_refuse(r, &flaw);
     }
@@ -78,12 +98,7 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     apr_status_t rv = apipool_admin_api->key_import(ask->pool, upstream, body.text, body.len,
                                                     r->pool, &import, &error);
     OPENSSL_cleanse(body.text, body.len);
-    if (rv == APR_NOTFOUND) {
-        flaw.field = "upstream";
-        flaw.message = "The pool has no such upstream.";
-        return apipool_admin_refuse(r, &flaw);
-    }
-    if (rv == APR_ENOSPC) {
+    if (rv == APR_ENOMEM) {
         return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
                                    error ? error : "There is no room for so many keys.");
     }

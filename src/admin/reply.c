@@ -107,7 +107,7 @@ int apipool_admin_refuse(request_rec *r, const apipool_flaw_t *flaw)
 
 int apipool_admin_failed(request_rec *r, apr_status_t rv, const char *what, const char *error)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r, APIPOOL_LOG(0110) "%s: %s", what,
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, r, APIPOOL_LOG(0110) "%s: %s", what,
                   error ? error : "see the status");
     return send_error(r, HTTP_INTERNAL_SERVER_ERROR, "failed",
                       error ? error : "This failed inside; the error log says why.", NULL);

@@ -189,6 +189,9 @@ static int answer_route(apipool_ask_t *ask, int route, const parts_t *parts)
         }
     }
     ask->name = parts->name;
+    if (!strncmp(routes[route].path, "clients", 7) && !apipool_admin_api->clients) {
+        return apipool_admin_error(ask->r, HTTP_NOT_IMPLEMENTED, "not_yet", "Not yet.");
+    }
     return routes[route].answer(ask);
 }
 

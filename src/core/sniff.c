@@ -98,7 +98,11 @@ void apipool_sniff_begin(apipool_sniff_t *s, const char *content_type, apipool_s
     s->count = count < APIPOOL_SNIFF_WANTED_MAX ? count : APIPOOL_SNIFF_WANTED_MAX;
     s->current = -1;
     for (int i = 0; i < count; i++) {
-        wanted[i] = (apipool_sniffed_t){.name = wanted[i].name};
+        wanted[i].kind = APIPOOL_SNIFF_ABSENT;
+        wanted[i].times = 0;
+        wanted[i].at = wanted[i].len = 0;
+        wanted[i].truncated = 0;
+        wanted[i].text[0] = '\0';
     }
     if (content_type) {
         apipool_sniff_form_begin(s, content_type);

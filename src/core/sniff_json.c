@@ -50,7 +50,7 @@ static void begin_string(apipool_sniff_t *s, int of_name)
     }
 }
 
-static apr_size_t step_value(apipool_sniff_t *s, char c)
+static apr_size_t step_value(apipool_sniff_t *s, char c, apr_off_t at)
 {
     static const struct {
         char first;
@@ -68,7 +68,7 @@ static apr_size_t step_value(apipool_sniff_t *s, char c)
             kind = values[i].kind;
         }
     }
-    apipool_sniff_begin_value(s, kind, s->seen);
+    apipool_sniff_begin_value(s, kind, at);
     s->matched = 0;
     s->number = 0;
     s->depth = 1;
@@ -81,14 +81,13 @@ static apr_size_t step_value(apipool_sniff_t *s, char c)
     return state != SCALAR;
 }
 
-/* Between names and values, in the outermost object. */
-static apr_size_t step_between(apipool_sniff_t *s, char c)
+static apr_size_t step_mark(apipool_sniff_t *s, char c, apr_off_t at)
 {
     if (apipool_sniff_is_blank(c)) {
         return 1;
     }
     if (s->state == VALUE) {
-        return step_value(s, c);
+        return step_value(s, c, at);
     }
     if ((s->state == NAME || s->state == NAME_OR_END) && c == '"') {
         begin_string(s, 1);
@@ -108,21 +107,39 @@ static apr_size_t step_between(apipool_sniff_t *s, char c)
     return 1;
 }
 
+/* Whether a name goes on with these bytes; with a NUL among them none does. */
+static int goes_on(const char *name, const char *data, apr_size_t len)
+{
+    apr_size_t i = 0;
+    while (i < len && name[i] && name[i] == data[i]) {
+        i++;
+    }
+    return i == len;
+}
+
+/* Between names and values, in the outermost object. */
+static apr_size_t step_between(apipool_sniff_t *s, const char *data, apr_size_t len)
+{
+    apr_size_t i = 0;
+    do {
+        i += step_mark(s, data[i], s->seen + (apr_off_t)i);
+    } while (i < len && s->state >= NAME_OR_END && s->state <= COMMA_OR_END);
+    return i;
+}
+
 static void emit(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     if (!s->of_name) {
         apipool_sniff_append(s, data, len, APIPOOL_SNIFF_TEXT_SIZE - 1);
         return;
     }
-    for (apr_size_t i = 0; i < len; i++, s->matched++) {
-        for (int k = 0; k < s->count; k++) {
-            apr_uint64_t bit = APR_UINT64_C(1) << k;
-            if (s->matching & bit &&
-                (data[i] == '\0' || s->wanted[k].name[s->matched] != data[i])) {
-                s->matching &= ~bit;
-            }
+    for (int k = 0; k < s->count; k++) {
+        apr_uint64_t bit = APR_UINT64_C(1) << k;
+        if (s->matching & bit && !goes_on(s->wanted[k].name + s->matched, data, len)) {
+            s->matching &= ~bit;
         }
     }
+    s->matched += len;
 }
 
 static void emit_code(apipool_sniff_t *s, unsigned code)
@@ -234,6 +251,16 @@ static void end_string(apipool_sniff_t *s, apr_off_t end)
     s->state = COLON;
 }
 
+/* Bytes before the next quote or backslash, as many as are worth to be looked at together. */
+static apr_size_t count_plain(const char *data, apr_size_t len)
+{
+    apr_size_t i = 0;
+    while (i < len && i < APIPOOL_SNIFF_TEXT_SIZE && data[i] != '"' && data[i] != '\\') {
+        i++;
+    }
+    return i;
+}
+
 /* Decodes as long as the outcome matters: a name that may be wanted, the first bytes of a value. */
 static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
@@ -260,8 +287,10 @@ static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t l
             i++;
         }
         else {
+            apr_size_t plain = count_plain(data + i, len - i);
             end_pair(s);
-            emit(s, data + i++, 1);
+            emit(s, data + i, plain);
+            i += plain;
         }
     }
     if (closed) {
@@ -296,8 +325,7 @@ static int next_of_number(int passed, char c)
     }
 }
 
-/* Numbers and literals end where something else begins. */
-static apr_size_t step_scalar(apipool_sniff_t *s, char c)
+static apr_size_t step_scalar_byte(apipool_sniff_t *s, char c, apr_off_t at)
 {
     static const char *const literals[] = {[APIPOOL_SNIFF_TRUE] = "true",
                                            [APIPOOL_SNIFF_FALSE] = "false",
@@ -316,7 +344,7 @@ static apr_size_t step_scalar(apipool_sniff_t *s, char c)
             apipool_sniff_give_up(s);
             return 1;
         }
-        apipool_sniff_end_value(s, s->seen);
+        apipool_sniff_end_value(s, at);
         s->state = COMMA_OR_END;
         return 0;
     }
@@ -333,6 +361,16 @@ static apr_size_t step_scalar(apipool_sniff_t *s, char c)
     }
     apipool_sniff_append(s, &c, 1, APIPOOL_SNIFF_TEXT_SIZE - 1);
     return 1;
+}
+
+/* Numbers and literals end where something else begins. */
+static apr_size_t step_scalar(apipool_sniff_t *s, const char *data, apr_size_t len)
+{
+    apr_size_t i = 0;
+    while (i < len && s->state == SCALAR) {
+        i += step_scalar_byte(s, data[i], s->seen + (apr_off_t)i);
+    }
+    return i;
 }
 
 /* Inside an object or array that is a value: nothing counts but where it ends. */
@@ -383,10 +421,10 @@ apr_size_t apipool_sniff_json_step(apipool_sniff_t *s, const char *data, apr_siz
     case STRING:
         return step_string(s, data, len);
     case SCALAR:
-        return step_scalar(s, *data);
+        return step_scalar(s, data, len);
     case NESTED:
         return step_nested(s, data, len);
     default:
-        return step_between(s, *data);
+        return step_between(s, data, len);
     }
 }

@@ -162,8 +162,6 @@ static int is_report(const char *p, const char *end)
     }
 }
 
-typedef unsigned char narrow_t __attribute__((vector_size(16), aligned(1), may_alias));
-
 /* A block of two vectors, and of its bytes which is_report() is to look at. */
 typedef struct {
     const char *at;
@@ -194,10 +192,9 @@ typedef struct {
     }
 
 #ifdef __SSE2__
-typedef char signed_narrow_t __attribute__((vector_size(16)));
-#define NARROW_BITS(vector) ((unsigned)__builtin_ia32_pmovmskb128((signed_narrow_t)(vector)))
+#define NARROW_BITS(vector) APIPOOL_NARROW_BITS(vector)
 #else
-static unsigned narrow_bits(narrow_t vector)
+static unsigned narrow_bits(apipool_narrow_t vector)
 {
     apr_uint64_t words[2];
     unsigned bits = 0;
@@ -214,7 +211,7 @@ static unsigned narrow_bits(narrow_t vector)
 
 static block_t find_narrow(const char *p, const char *last)
 {
-    FIND_SUSPECTS(narrow_t, NARROW_BITS)
+    FIND_SUSPECTS(apipool_narrow_t, NARROW_BITS)
 }
 
 #ifdef __SSE2__
@@ -272,7 +269,7 @@ static inline const char *search(const char *p, const char *end, apr_size_t size
  * through makes one. */
 static const char *find_report(const char *p, const char *end)
 {
-    const apr_size_t narrow = 2 * sizeof(narrow_t);
+    const apr_size_t narrow = 2 * sizeof(apipool_narrow_t);
 #ifdef __SSE2__
     const apr_size_t wide = 2 * sizeof(wide_t);
     if ((apr_size_t)(end - p) >= wide + REACH && __builtin_cpu_supports("avx2")) {

@@ -147,6 +147,15 @@ static const struct {
  * which the caller passes over. */
 static inline const char *find_structure(const char *p, const char *end)
 {
+#ifdef __SSE2__
+    for (; end - p >= (int)sizeof(apipool_narrow_t); p += sizeof(apipool_narrow_t)) {
+        apipool_narrow_t bytes = *(const apipool_narrow_t *)p;
+        unsigned found = APIPOOL_NARROW_BITS((bytes == '"') | ((bytes | 0x26) == 0x7f));
+        if (found) {
+            return p + __builtin_ctz(found);
+        }
+    }
+#else
     const apr_uint64_t mask = ~APR_UINT64_C(0) / 255 * 0x26;
     for (; end - p >= 8; p += 8) {
         apr_uint64_t word = apipool_word(p);
@@ -156,6 +165,7 @@ static inline const char *find_structure(const char *p, const char *end)
             return p + __builtin_ctzll(found) / 8;
         }
     }
+#endif
     while (p < end && *p != '"' && (*p | 0x26) != 0x7f) {
         p++;
     }
@@ -361,6 +371,30 @@ static void end_string(apipool_usage_scan_t *scan, const char *p, const char *en
     }
 }
 
+/* Of a string that does not matter, and most of an answer is one, only the end is looked for: a quote that no
+ * odd number of backslashes stands before. */
+static const char *skip_string(apipool_usage_scan_t *scan, const char *p, const char *end)
+{
+    while (p < end) {
+        const char *quote = memchr(p, '"', (apr_size_t)(end - p));
+        const char *stop = quote ? quote : end, *before = stop;
+        while (before > p && before[-1] == '\\') {
+            before--;
+        }
+        int escapes = (stop - before) % 2;
+        if (!quote) {
+            scan->escaped = (unsigned char)escapes;
+            break;
+        }
+        if (!escapes) {
+            end_string(scan, p, quote);
+            return quote + 1;
+        }
+        p = quote + 1;
+    }
+    return end;
+}
+
 /* Text with an escape in it is no name that matters, so it is only looked through for its end. */
 static const char *read_string(apipool_usage_scan_t *scan, const char *p, const char *end)
 {
@@ -368,26 +402,20 @@ static const char *read_string(apipool_usage_scan_t *scan, const char *p, const 
         scan->escaped = 0;
         p++;
     }
-    while (p < end) {
-        const char *stop = apipool_find_either(p, end, '"', '\\');
-        if (stop == end) {
-            if (scan->text_len != OVERLONG) {
-                keep_text(scan, p, stop);
-            }
-            break;
-        }
-        if (*stop == '"') {
-            end_string(scan, p, stop);
-            return stop + 1;
-        }
-        scan->text_len = OVERLONG;
-        if (end - stop < 2) {
-            scan->escaped = 1;
-            break;
-        }
-        p = stop + 2;
+    if (scan->text_len == OVERLONG) {
+        return skip_string(scan, p, end);
     }
-    return end;
+    const char *stop = apipool_find_either(p, end, '"', '\\');
+    if (stop == end) {
+        keep_text(scan, p, stop);
+        return end;
+    }
+    if (*stop == '"') {
+        end_string(scan, p, stop);
+        return stop + 1;
+    }
+    scan->text_len = OVERLONG;
+    return skip_string(scan, stop, end);
 }
 
 static const char *skip_container(apipool_usage_scan_t *scan, const char *p, const char *end)
@@ -486,11 +514,16 @@ static apr_int64_t *count_here(apipool_usage_scan_t *scan)
     return &scan->count[count];
 }
 
+static int is_of_number(char c)
+{
+    return (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
+}
+
 /* A number counts when something follows it: it may go on in bytes that never came. */
 static const char *read_number(apipool_usage_scan_t *scan, const char *p, const char *end)
 {
     const char *stop = p;
-    while (stop < end && memchr("0123456789.-+eE", *stop, 15)) {
+    while (stop < end && is_of_number(*stop)) {
         stop++;
     }
     if (scan->text_len != OVERLONG) {

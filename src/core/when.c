@@ -188,13 +188,16 @@ static apr_size_t read_limits(const apr_table_t *headers, apipool_provider_e pro
     const apr_array_header_t *fields = apr_table_elts(headers);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)fields->elts;
 
-    memset(readings, 0, count * sizeof(*readings));
+    int found = 0;
     for (int i = 0; i < fields->nelts; i++) {
         if (entries[i].key && entries[i].val && may_be_limit(entries[i].key)) {
+            if (!found++) {
+                memset(readings, 0, count * sizeof(*readings));
+            }
             read_field(limits, count, provider, &entries[i], readings);
         }
     }
-    return count;
+    return found ? count : 0;
 }
 
 /* A count; behind it a gateway may list further windows: "100, 100;w=60". -1 when there is none. */

@@ -6,17 +6,23 @@
 
 #define BUCKETS APIPOOL_WINDOW_BUCKETS
 
+/* A bucket's: a 15th of the span and its margin, rounded up. */
+#define MINUTE_WIDTH APR_INT64_C(4066667)
+#define DAY_WIDTH    APR_INT64_C(5764000000)
+
 static const struct {
     apr_interval_time_t length; /* of the span */
-    apr_interval_time_t width;  /* of a bucket: a 15th of the span and its margin, rounded up */
+    apr_interval_time_t width;  /* of a bucket */
 } spans[] = {
-    [APIPOOL_WINDOW_MINUTE] = {APR_INT64_C(60000000), APR_INT64_C(4066667)},
-    [APIPOOL_WINDOW_DAY] = {APR_INT64_C(86400000000), APR_INT64_C(5764000000)},
+    [APIPOOL_WINDOW_MINUTE] = {APR_INT64_C(60000000), MINUTE_WIDTH},
+    [APIPOOL_WINDOW_DAY] = {APR_INT64_C(86400000000), DAY_WIDTH},
 };
 
+/* Each division is by a number that the compiler knows, which is far cheaper. */
 static apr_uint32_t bucket_of(apipool_window_span_e span, apr_time_t when)
 {
-    apr_time_t number = when > 0 ? when / spans[span].width : 0;
+    apr_uint64_t time = when > 0 ? (apr_uint64_t)when : 0;
+    apr_uint64_t number = span == APIPOOL_WINDOW_MINUTE ? time / MINUTE_WIDTH : time / DAY_WIDTH;
     return number < UINT32_MAX ? (apr_uint32_t)number : UINT32_MAX;
 }
 

@@ -95,7 +95,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     }
     if (rv == APR_SUCCESS && !has_room) {
         *error = "there is no room for labels; raise APIPoolCapacity and restart fully";
-        rv = APR_ENOSPC;
+        rv = APR_ENOMEM;
     }
     *changes = work->result->matched > 0;
     return rv;
@@ -198,9 +198,9 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
     result->failed = apr_array_make(p, 4, sizeof(apr_uint64_t));
     switch (change->action) {
     case APIPOOL_DO_EDIT:
-        return apipool_store_change(apipool_lasting_store(), &editing, error, p);
+        return apipool_lasting_change(&editing, error, p);
     case APIPOOL_DO_DELETE:
-        return apipool_store_change(apipool_lasting_store(), &removing, error, p);
+        return apipool_lasting_change(&removing, error, p);
     case APIPOOL_DO_RESET:
         return in_memory(&work, reset_one, error);
     case APIPOOL_DO_CHECK:

@@ -7,9 +7,9 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
+#include "config.h"
 #include "keys.h"
 #include "lasting.h"
-#include "view.h"
 
 #define FAULTS_MAX 1000 /* that are listed */
 
@@ -75,6 +75,23 @@ static void take_fault(void *ctx, long line, const char *reason)
     }
 }
 
+/* Only what the configuration names gets keys: of any other upstream they would be used by nobody. */
+static const apipool_upstream_t *find_upstream(apr_uint32_t pool, const char *name, apr_pool_t *p)
+{
+    const apr_array_header_t *pools = apipool_config_all_pools(p, ap_server_conf);
+    for (int i = 0; i < pools->nelts; i++) {
+        const apipool_pool_t *conf = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
+        for (int k = 0; conf->index == pool && k < conf->upstreams->nelts; k++) {
+            const apipool_upstream_t *upstream =
+                &APR_ARRAY_IDX(conf->upstreams, k, apipool_upstream_t);
+            if (!name || !strcmp(upstream->name, name)) {
+                return upstream;
+            }
+        }
+    }
+    return NULL;
+}
+
 /* --- The change --- */
 
 static apr_status_t look_up(import_t *import, imported_t *key)
@@ -123,7 +140,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         *error = apr_psprintf(import->p,
                               "%u new keys do not fit; raise APIPoolCapacity and restart fully",
                               import->result->added);
-        return APR_ENOSPC;
+        return APR_ENOMEM;
     }
     *changes = import->result->added || import->result->updated;
     return APR_SUCCESS;
@@ -184,7 +201,7 @@ static apr_status_t apply(void *ctx)
         else if (key->changes) {
             rv = apipool_pool_edit(import->segment, import->pool, key->id, &key->patch);
         }
-        rv = added == APIPOOL_FULL ? APR_ENOSPC : rv;
+        rv = added == APIPOOL_FULL ? APR_ENOMEM : rv;
     }
     return rv;
 }
@@ -196,7 +213,6 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, 
     apipool_segment_t *segment = apipool_lasting_segment();
     import_t import = {.segment = segment,
                        .pool = pool,
-                       .group = apipool_view_find_group(segment, pool, upstream),
                        .now = apr_time_now(),
                        .p = p,
                        .keys = apr_array_make(p, 64, sizeof(imported_t)),
@@ -212,12 +228,14 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, 
     memset(result, 0, sizeof(*result));
     result->ids = apr_array_make(p, 64, sizeof(apr_uint64_t));
     result->invalid = apr_array_make(p, 8, sizeof(apipool_import_fault_t));
-    if (import.group == APIPOOL_NONE) {
-        *error = apr_psprintf(p, "the pool has no upstream %s", upstream);
+    const apipool_upstream_t *found = find_upstream(pool, upstream, p);
+    if (!found) {
+        *error = apr_psprintf(p, "the pool has no upstream %s", upstream ? upstream : "");
         return APR_NOTFOUND;
     }
+    import.group = found->group;
     apipool_key_import(text, len, &sink);
-    apr_status_t rv = apipool_store_change(apipool_lasting_store(), &change, error, p);
+    apr_status_t rv = apipool_lasting_change(&change, error, p);
     wipe(&import);
     return rv;
 }

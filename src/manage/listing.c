@@ -8,10 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A text that is looked for, ignoring case. */
+typedef struct {
+    const char *text;
+    apr_size_t len;    /* 0: none is */
+    char lower, upper; /* its first character */
+} needle_t;
+
 /* One list while it is made. */
 typedef struct {
     apipool_segment_t *segment;
-    const apipool_key_filter_t *filter;
+    needle_t needle;
     apipool_key_sort_e sort;
     const double *ranks; /* of a sort by upstream: by group */
     apr_array_header_t *listed;
@@ -22,27 +29,27 @@ static int is_by_text(apipool_key_sort_e sort)
     return sort == APIPOOL_SORT_LABEL || sort == APIPOOL_SORT_ACCOUNT;
 }
 
-static int has_text(const char *where, const char *text)
+/* Millions of characters are looked at: most of them need no more than a comparison with the first one. */
+static int has_text(const char *where, const needle_t *needle)
 {
-    int first = apr_tolower(*text);
-    apr_size_t len = strlen(text);
     for (; *where; where++) {
-        if (apr_tolower(*where) == first && !strncasecmp(where, text, len)) {
+        if ((*where == needle->lower || *where == needle->upper) &&
+            !strncasecmp(where, needle->text, needle->len)) {
             return 1;
         }
     }
     return 0;
 }
 
-static int matches(const apipool_view_row_t *row, const char *text)
+static int matches(const apipool_view_row_t *row, const needle_t *needle)
 {
     char id[APIPOOL_ID_SIZE];
-    if (!text || !*text) {
+    if (!needle->len) {
         return 1;
     }
     apipool_key_id_hex(row->id, id);
-    return has_text(id, text) || has_text(row->masked, text) || has_text(row->label, text) ||
-           has_text(row->account, text);
+    return has_text(id, needle) || has_text(row->masked, needle) || has_text(row->label, needle) ||
+           has_text(row->account, needle);
 }
 
 static void add(const listing_t *listing, const apipool_view_row_t *row)
@@ -82,7 +89,7 @@ static apr_status_t find_all(const listing_t *listing, const apipool_view_wanted
             return rv;
         }
         for (apr_uint32_t i = 0; i < count; i++) {
-            if (matches(&rows[i], listing->filter->text)) {
+            if (matches(&rows[i], &listing->needle)) {
                 add(listing, &rows[i]);
             }
         }
@@ -96,7 +103,13 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
 {
     apipool_view_wanted_t wanted = {
         .pool = pool, .group = APIPOOL_NONE, .states = filter->states, .value = sort, .now = now};
-    listing_t listing = {.segment = segment, .filter = filter, .sort = sort};
+    const char *text = filter->text ? filter->text : "";
+    listing_t listing = {.segment = segment,
+                         .needle = {.text = text,
+                                    .len = strlen(text),
+                                    .lower = (char)apr_tolower(*text),
+                                    .upper = (char)apr_toupper(*text)},
+                         .sort = sort};
     *listed = listing.listed = apr_array_make(p, 64, sizeof(apipool_listed_t));
     if (filter->upstream) {
         wanted.group = apipool_view_find_group(segment, pool, filter->upstream);
@@ -104,7 +117,7 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
             return APR_SUCCESS;
         }
     }
-    if (filter->text && *filter->text) {
+    if (*text) {
         wanted.texts = APIPOOL_VIEW_MASKED | APIPOOL_VIEW_LABEL | APIPOOL_VIEW_ACCOUNT;
     }
     wanted.texts |= sort == APIPOOL_SORT_LABEL     ? APIPOOL_VIEW_LABEL

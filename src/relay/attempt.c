@@ -42,6 +42,9 @@ static void wipe_slate(apipool_request_t *req)
 
     if (req->attempts) {
         r->headers_out = apr_table_copy(r->pool, budget->headers_out);
+        for (apr_size_t i = 0; i < sizeof(notes) / sizeof(*notes); i++) {
+            apr_table_unset(r->notes, notes[i]);
+        }
     }
     r->err_headers_out = apr_table_copy(r->pool, budget->err_headers_out);
     r->status = HTTP_OK;
@@ -52,9 +55,6 @@ static void wipe_slate(apipool_request_t *req)
     r->sent_bodyct = 0;
     r->eos_sent = 0;
     r->no_cache = 0;
-    for (apr_size_t i = 0; i < sizeof(notes) / sizeof(*notes); i++) {
-        apr_table_unset(r->notes, notes[i]);
-    }
     apipool_body_rewind(req);
     apipool_gate_reset(req);
 }
@@ -147,7 +147,8 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
     if (verdict->rule == APIPOOL_R01) {
         return DONE;
     }
-    if (apipool_evidence_is_overridden(req) || apipool_evidence_is_refused_here(req, status)) {
+    if (apipool_evidence_is_overridden(req, status) ||
+        apipool_evidence_is_refused_here(req, status)) {
         return status;
     }
     switch (verdict->rule) {

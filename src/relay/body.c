@@ -48,6 +48,19 @@ static apr_status_t write_brigade(apr_file_t *file, apr_bucket_brigade *bb)
     return APR_SUCCESS;
 }
 
+/* Behind a bucket that was kept as it came there may be room, but that is the connection's. */
+static apr_status_t add_copy(apipool_body_t *body, const char *data, apr_size_t len)
+{
+    if (!body->copying) {
+        apr_bucket_alloc_t *alloc = body->brigade->bucket_alloc;
+        APR_BRIGADE_INSERT_TAIL(body->brigade, apr_bucket_heap_create(data, len, NULL, alloc));
+        body->copying = 1;
+        return APR_SUCCESS;
+    }
+    return apr_brigade_write(body->brigade, NULL, NULL, data, len);
+}
+
+/* A body that comes in one piece, as most do, stays where it is. */
 static apr_status_t keep_bucket(apipool_body_t *body, apr_bucket *b, apr_pool_t *p)
 {
     const char *data;
@@ -59,13 +72,14 @@ static apr_status_t keep_bucket(apipool_body_t *body, apr_bucket *b, apr_pool_t 
     if (body->file) {
         return apr_file_write_full(body->file, data, len, NULL);
     }
-    if (len < SMALL_BUCKET) {
-        return apr_brigade_write(body->brigade, NULL, NULL, data, len);
+    if (len < SMALL_BUCKET && !APR_BRIGADE_EMPTY(body->brigade)) {
+        return add_copy(body, data, len);
     }
     rv = apr_bucket_setaside(b, p);
     if (rv == APR_SUCCESS) {
         APR_BUCKET_REMOVE(b);
         APR_BRIGADE_INSERT_TAIL(body->brigade, b);
+        body->copying = 0;
     }
     return rv;
 }

@@ -77,13 +77,14 @@ struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy
     request_rec *r = req->r;
     const apipool_pool_t *pool = req->pool;
     struct apipool_budget_t *budget = apr_pcalloc(r->pool, sizeof(*budget));
+    apr_time_t now = apr_time_now();
     budget->conf = conf;
     budget->proxyname = proxyname;
     budget->proxyport = proxyport;
     budget->rotations = req->probing ? 0 : pool->rotations;
     budget->retries = req->probing ? 0 : pool->retries;
-    budget->deadline = pool->deadline ? apr_time_now() + pool->deadline : 0;
-    budget->wait_until = apr_time_now() + pool->wait;
+    budget->deadline = pool->deadline ? now + pool->deadline : 0;
+    budget->wait_until = now + pool->wait;
     if (budget->deadline && budget->deadline < budget->wait_until) {
         budget->wait_until = budget->deadline;
     }

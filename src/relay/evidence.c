@@ -4,9 +4,9 @@
 
 #include "gate.h"
 
-int apipool_evidence_is_overridden(const apipool_request_t *req)
+int apipool_evidence_is_overridden(const apipool_request_t *req, int status)
 {
-    return apr_table_get(req->r->notes, "proxy-error-override") != NULL;
+    return status != OK && apr_table_get(req->r->notes, "proxy-error-override") != NULL;
 }
 
 int apipool_evidence_is_tunnelled(const apipool_request_t *req, int status)
@@ -32,7 +32,7 @@ static apipool_phase_e find_phase(const apipool_request_t *req, int status)
     }
     if (gate->mode == APIPOOL_GATE_PASSING || gate->mode == APIPOOL_GATE_HOLDING ||
         (gate->mode == APIPOOL_GATE_DROPPING && !gate->broke) ||
-        apipool_evidence_is_overridden(req) || apipool_evidence_is_tunnelled(req, status) ||
+        apipool_evidence_is_overridden(req, status) || apipool_evidence_is_tunnelled(req, status) ||
         apipool_evidence_is_refused_here(req, status)) {
         return APIPOOL_PHASE_ANSWERED;
     }
@@ -87,7 +87,7 @@ apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status)
     evidence.custom_count = req->pool->rules->nelts;
     evidence.in_band = req->gate.in_band;
     evidence.status =
-        apipool_evidence_is_overridden(req) || apipool_evidence_is_refused_here(req, status)
+        apipool_evidence_is_overridden(req, status) || apipool_evidence_is_refused_here(req, status)
             ? status
             : req->r->status;
     evidence.headers = req->r->headers_out;

@@ -12,7 +12,7 @@
 apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status);
 
 /** Whether ProxyErrorOverride took the answer: it has a status, and no body came through the gate. */
-int apipool_evidence_is_overridden(const apipool_request_t *req);
+int apipool_evidence_is_overridden(const apipool_request_t *req, int status);
 
 /** Whether a 101 was expected; the tunnel has been and gone. */
 int apipool_evidence_is_tunnelled(const apipool_request_t *req, int status);

@@ -104,7 +104,7 @@ static void begin_passing(apipool_request_t *req)
     }
     apipool_reply_expose(req);
     if (r->status < 400 && !req->gate.in_band && !req->probing) {
-        apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, apr_time_now());
+        apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, req->first_byte_at);
         apipool_count_begin(req);
     }
 }

@@ -7,6 +7,7 @@
 #include <http_connection.h>
 #include <http_core.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <util_filter.h>
 
 static ap_filter_rec_t *read_handle, *write_handle;
@@ -15,6 +16,7 @@ static _Thread_local apipool_attempt_t *current;
 /* What a vendor tells about itself or its customer; dropped here, before httpd can pass it on with
  * any status, 101 included. */
 static const char *const dropped_fields[] = {"Set-Cookie:", "Set-Cookie2:", "OpenAI-Organization:"};
+#define DROPPED_COUNT (sizeof(dropped_fields) / sizeof(*dropped_fields))
 
 static void plug_in(apipool_plug_t *plug, int socket)
 {
@@ -58,6 +60,7 @@ int apipool_link_pre_connection(conn_rec *c, void *socket)
         return DECLINED;
     }
     current->fresh = 1;
+    current->timed_at = 0;
     apr_pool_pre_cleanup_register(c->pool, NULL, unplug);
     ap_add_input_filter_handle(read_handle, NULL, NULL, c);
     ap_add_output_filter_handle(write_handle, NULL, NULL, c);
@@ -75,11 +78,22 @@ int apipool_link_sent(request_rec *r, request_rec *answer)
     return OK;
 }
 
+/* The time, a tick of the system's clock late at most: it is asked for with each line of a head. */
+static apr_time_t time_about(void)
+{
+#ifdef CLOCK_REALTIME_COARSE
+    struct timespec now;
+    if (clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0) {
+        return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
+    }
+#endif
+    return apr_time_now();
+}
+
 /* How long the next read or write may wait: for the first byte, or for the next one; and no longer than
  * the request's deadline as long as nothing has gone to the client. */
-static apr_interval_time_t patience(const apipool_attempt_t *attempt)
+static apr_interval_time_t patience(const apipool_attempt_t *attempt, apr_time_t now)
 {
-    apr_time_t now = apr_time_now();
     apr_interval_time_t wait = attempt->idle_timeout;
     if (attempt->sent && !attempt->answering && !attempt->switching) {
         wait = attempt->first_byte_by - now;
@@ -91,10 +105,16 @@ static apr_interval_time_t patience(const apipool_attempt_t *attempt)
     return wait;
 }
 
-static apr_status_t set_timeout(const apipool_attempt_t *attempt, conn_rec *c)
+/* For as long as the clock has not ticked and the attempt has not got on, it stays set. */
+static apr_status_t set_timeout(apipool_attempt_t *attempt, conn_rec *c)
 {
-    apr_interval_time_t wait = patience(attempt);
+    apr_time_t now = time_about();
+    int stage = attempt->sent + attempt->answering + attempt->passing + attempt->switching;
     int socket;
+    if (now == attempt->timed_at && stage == attempt->timed_stage && !attempt->plug) {
+        return APR_SUCCESS;
+    }
+    apr_interval_time_t wait = patience(attempt, now);
     if (attempt->plug) {
         apr_os_sock_get(&socket, ap_get_conn_socket(c));
         plug_in(attempt->plug, socket);
@@ -102,7 +122,12 @@ static apr_status_t set_timeout(const apipool_attempt_t *attempt, conn_rec *c)
             return APR_ECONNABORTED;
         }
     }
-    return wait > 0 ? apr_socket_timeout_set(ap_get_conn_socket(c), wait) : APR_TIMEUP;
+    if (wait <= 0) {
+        return APR_TIMEUP;
+    }
+    attempt->timed_at = now;
+    attempt->timed_stage = stage;
+    return apr_socket_timeout_set(ap_get_conn_socket(c), wait);
 }
 
 /* Writes wait as long as reads do, a TLS handshake included, which happens on the first of them. Without
@@ -117,29 +142,60 @@ static apr_status_t write_link(ap_filter_t *f, apr_bucket_brigade *bb)
     return ap_pass_brigade(f->next, bb);
 }
 
-static int is_dropped_name(const char *line)
+/* What a read of the head brought: a line, or a part of a long one. */
+typedef struct {
+    const char *start;
+    apr_size_t start_len;
+    apr_size_t len;
+    int complete;  /* it ends with its line feed */
+    char copy[24]; /* of a start that came in pieces */
+} line_t;
+
+static int begins_with(const line_t *line, const char *text)
 {
-    if (apr_tolower(*line) != 's' && apr_tolower(*line) != 'o') {
-        return 0;
-    }
-    for (apr_size_t i = 0; i < sizeof(dropped_fields) / sizeof(*dropped_fields); i++) {
-        if (!ap_cstr_casecmpn(line, dropped_fields[i], strlen(dropped_fields[i]))) {
+    apr_size_t len = strlen(text);
+    return line->start_len >= len && !ap_cstr_casecmpn(line->start, text, len);
+}
+
+static int is_dropped_name(const line_t *line)
+{
+    for (apr_size_t i = 0; i < DROPPED_COUNT; i++) {
+        if (begins_with(line, dropped_fields[i])) {
             return 1;
         }
     }
     return 0;
 }
 
-/* What a read of the head brought: a line, or a part of a long one. */
-typedef struct {
-    char start[24];
-    apr_size_t len;
-    int complete; /* it ends with its line feed */
-} line_t;
-
-static line_t look_at(apr_bucket_brigade *bb)
+/* Whether it may be a status line, or a field that is dropped. Most are none. */
+static int is_of_interest(const line_t *line)
 {
-    line_t line = {.len = 0};
+    char first = line->start_len ? *line->start | 0x20 : '\0';
+    return first == 'h' || first == 's' || first == 'o';
+}
+
+/* Enough of a line to know what it is. It may come in pieces: httpd looks at the first byte of the next line
+ * when it reads one. */
+static void add_to_start(line_t *line, const char *data, apr_size_t len)
+{
+    if (!line->start_len) {
+        line->start = data;
+        line->start_len = len;
+    }
+    else if (line->start_len < sizeof(line->copy) && is_of_interest(line)) {
+        apr_size_t room = sizeof(line->copy) - line->start_len;
+        room = len < room ? len : room;
+        memmove(line->copy, line->start, line->start_len);
+        memcpy(line->copy + line->start_len, data, room);
+        line->start = line->copy;
+        line->start_len += room;
+    }
+}
+
+static void look_at(apr_bucket_brigade *bb, line_t *line)
+{
+    line->start_len = line->len = 0;
+    line->complete = 0;
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
          b = APR_BUCKET_NEXT(b)) {
         const char *data;
@@ -147,25 +203,22 @@ static line_t look_at(apr_bucket_brigade *bb)
         if (apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS || len == 0) {
             continue;
         }
-        if (line.len < sizeof(line.start) - 1) {
-            apr_size_t room = sizeof(line.start) - 1 - line.len;
-            memcpy(line.start + line.len, data, len < room ? len : room);
-        }
-        line.len += len;
-        line.complete = data[len - 1] == '\n';
+        add_to_start(line, data, len);
+        line->len += len;
+        line->complete = data[len - 1] == '\n';
     }
-    return line;
 }
 
 /* Takes note of a line and tells whether it belongs to a field that is dropped. Continuations (obs-fold,
  * RFC 9112 section 5.2) go with the line they continue. */
 static int is_dropped(apipool_attempt_t *attempt, const line_t *line)
 {
-    if (!attempt->mid_line && line->start[0] != ' ' && line->start[0] != '\t') {
-        attempt->dropping_field = is_dropped_name(line->start);
+    char first = line->start_len ? *line->start : '\0';
+    if (!attempt->mid_line && first != ' ' && first != '\t') {
+        attempt->dropping_field = is_of_interest(line) && is_dropped_name(line);
     }
     attempt->mid_line = !line->complete;
-    attempt->switching |= !strncmp(line->start, "HTTP/1.1 101", 12);
+    attempt->switching |= first == 'H' && begins_with(line, "HTTP/1.1 101");
     attempt->head_bytes += line->len;
     return attempt->dropping_field;
 }
@@ -188,7 +241,8 @@ static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
         if (rv != APR_SUCCESS || attempt->answering || mode != AP_MODE_GETLINE) {
             return rv;
         }
-        line_t line = look_at(bb);
+        line_t line;
+        look_at(bb, &line);
         int dropped = is_dropped(attempt, &line);
         if (attempt->head_bytes > APIPOOL_HEAD_MAX) {
             return APR_ENOSPC;

@@ -54,14 +54,18 @@ static int is_served(request_rec *r)
 /* The length of what an upstream may take for a path separator, or 0. */
 static int separator(const char *path)
 {
-    return *path == '/' || *path == '\\'                                            ? 1
-           : !ap_cstr_casecmpn(path, "%2f", 3) || !ap_cstr_casecmpn(path, "%5c", 3) ? 3
-                                                                                    : 0;
+    if (*path != '%') {
+        return *path == '/' || *path == '\\';
+    }
+    return !ap_cstr_casecmpn(path, "%2f", 3) || !ap_cstr_casecmpn(path, "%5c", 3) ? 3 : 0;
 }
 
 /* httpd has removed plain dot segments and decoded "%2e", but leaves those between encoded slashes. */
 static int climbs(const char *path)
 {
+    if (!ap_strstr_c(path, "..")) {
+        return 0;
+    }
     for (; *path; path++) {
         int len = separator(path);
         if (len && path[len] == '.' && path[len + 1] == '.' &&

@@ -33,6 +33,7 @@ typedef struct {
     apipool_sniff_body_e kind;
     apr_int64_t tokens; /* estimated; -1: not yet */
     int broke;          /* the client left inside of it */
+    int copying;        /* the last bucket is a copy, which may grow */
     apr_off_t inside;   /* where a member could be put in, of a JSON object */
 } apipool_body_t;
 
@@ -137,6 +138,8 @@ typedef struct {
     int mid_line;                     /* the last read ended inside a line of the head */
     int dropping_field;               /* that line is dropped, and its continuations with it */
     int switching;                    /* the status line says 101: what follows is a tunnel */
+    apr_time_t timed_at; /* when the connection's timeout was set, and at which stage */
+    int timed_stage;
 } apipool_attempt_t;
 
 /* What makes a request without a client: it goes to one upstream, with one key, once. What comes of it says

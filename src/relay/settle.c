@@ -12,8 +12,8 @@
 
 static const char *upstream_status(const apipool_request_t *req, int status)
 {
-    int shown = apipool_evidence_is_overridden(req) ? status : req->r->status;
-    return req->attempt.answering || apipool_evidence_is_overridden(req)
+    int shown = apipool_evidence_is_overridden(req, status) ? status : req->r->status;
+    return req->attempt.answering || apipool_evidence_is_overridden(req, status)
                ? apr_itoa(req->r->pool, shown)
                : "no answer";
 }
@@ -41,6 +41,9 @@ static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome
     int level = outcome->lost                            ? APLOG_WARNING
                 : outcome->state == APIPOOL_STATE_ACTIVE ? APLOG_DEBUG
                                                          : APLOG_INFO;
+    if (!APLOG_R_IS_LEVEL(req->r, level)) {
+        return;
+    }
     apipool_key_id_hex(req->attempt.lease->id, id);
     ap_log_rerror(APLOG_MARK, level, 0, req->r,
                   APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s), %s",
@@ -81,7 +84,7 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
         .verdict = verdict,
         .client = req->demand.client,
         .finished = numbers_of(req, now),
-        .status = apipool_evidence_is_overridden(req) ? status : r->status,
+        .status = apipool_evidence_is_overridden(req, status) ? status : r->status,
         .tokens = tokens_of(req, verdict),
         .headroom = -1,
         .policy = &req->pool->policy,

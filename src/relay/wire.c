@@ -50,8 +50,9 @@ static void strip_forwarded(request_rec *r)
     const apr_array_header_t *fields = apr_table_elts(r->headers_in);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)fields->elts;
     for (int i = fields->nelts - 1; i >= 0; i--) {
-        if (!ap_cstr_casecmpn(entries[i].key, "X-Forwarded-", 12) ||
-            !ap_cstr_casecmpn(entries[i].key, "Sec-Fetch-", 10)) {
+        char first = *entries[i].key | 0x20;
+        if ((first == 'x' && !ap_cstr_casecmpn(entries[i].key, "X-Forwarded-", 12)) ||
+            (first == 's' && !ap_cstr_casecmpn(entries[i].key, "Sec-Fetch-", 10))) {
             apr_table_unset(r->headers_in, entries[i].key);
             i = i < fields->nelts ? i : fields->nelts;
         }

@@ -32,11 +32,6 @@ apr_size_t apipool_arena_left_locked(const apipool_segment_t *segment)
     return arena->size - arena->top + arena->spare;
 }
 
-void *apipool_arena_at(const apipool_segment_t *segment, apipool_offset_t block)
-{
-    return segment->arena + block;
-}
-
 static apipool_offset_t *next_of(const apipool_segment_t *segment, apipool_offset_t block)
 {
     return apipool_arena_at(segment, block);

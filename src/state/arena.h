@@ -26,7 +26,10 @@ apr_size_t apipool_arena_block(apr_size_t bytes);
 apr_size_t apipool_arena_left_locked(const apipool_segment_t *segment);
 
 /** Where a block lies, in this process. */
-void *apipool_arena_at(const apipool_segment_t *segment, apipool_offset_t block);
+static inline void *apipool_arena_at(const apipool_segment_t *segment, apipool_offset_t block)
+{
+    return segment->arena + block;
+}
 
 /** The first half of making the arena anew: nothing is in use. No block changes. */
 void apipool_arena_reset_locked(apipool_segment_t *segment);

@@ -21,12 +21,6 @@ apr_size_t apipool_bits_bytes(apr_uint32_t size)
     return (word_count(size) + summary_count(size)) * sizeof(apr_uint64_t);
 }
 
-apipool_bits_t apipool_bits_view(void *memory, apr_uint32_t size)
-{
-    apipool_bits_t bits = {memory, (apr_uint64_t *)memory + word_count(size), size};
-    return bits;
-}
-
 static void summarise(apipool_bits_t bits, apr_uint32_t word)
 {
     apr_uint64_t bit = ONE << (word % 64);
@@ -59,38 +53,34 @@ void apipool_bits_put(apipool_bits_t bits, apr_uint32_t n, int present)
     summarise(bits, n / 64);
 }
 
-int apipool_bits_has(apipool_bits_t bits, apr_uint32_t n)
-{
-    return bits.words[n / 64] >> (n % 64) & 1;
-}
-
 static apr_uint64_t common(const apr_uint64_t *a, const apr_uint64_t *b, apr_size_t i)
 {
     return b ? a[i] & b[i] : a[i];
 }
 
-apr_uint32_t apipool_bits_next(apipool_bits_t bits, const apipool_bits_t *other, apr_uint32_t from)
+apr_uint32_t apipool_bits_next(const apipool_bits_t *bits, const apipool_bits_t *other,
+                               apr_uint32_t from)
 {
     const apr_uint64_t *words = other ? other->words : NULL;
     const apr_uint64_t *summary = other ? other->summary : NULL;
     apr_size_t word = from / 64;
 
-    if (from >= bits.size) {
+    if (from >= bits->size) {
         return APR_UINT32_MAX;
     }
-    apr_uint64_t found = common(bits.words, words, word) & (~APR_UINT64_C(0) << (from % 64));
+    apr_uint64_t found = common(bits->words, words, word) & (~APR_UINT64_C(0) << (from % 64));
     if (found) {
         return (apr_uint32_t)(word * 64) + (apr_uint32_t)__builtin_ctzll(found);
     }
     word++;
-    for (apr_size_t s = word / 64; s < summary_count(bits.size); s++) {
-        apr_uint64_t full = common(bits.summary, summary, s);
+    for (apr_size_t s = word / 64; s < summary_count(bits->size); s++) {
+        apr_uint64_t full = common(bits->summary, summary, s);
         if (s == word / 64) {
             full &= ~APR_UINT64_C(0) << (word % 64);
         }
         for (; full; full &= full - 1) { /* a word may be full in both and have nothing in common */
             apr_size_t at = s * 64 + (apr_size_t)__builtin_ctzll(full);
-            found = common(bits.words, words, at);
+            found = common(bits->words, words, at);
             if (found) {
                 return (apr_uint32_t)(at * 64) + (apr_uint32_t)__builtin_ctzll(found);
             }

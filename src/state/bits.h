@@ -17,7 +17,10 @@ typedef struct {
 apr_size_t apipool_bits_bytes(apr_uint32_t size);
 
 /** A view of a set in memory of apipool_bits_bytes(size). */
-apipool_bits_t apipool_bits_view(void *memory, apr_uint32_t size);
+static inline apipool_bits_t apipool_bits_view(void *memory, apr_uint32_t size)
+{
+    return (apipool_bits_t){memory, (apr_uint64_t *)memory + size / 64, size};
+}
 
 /** Makes every member from first, a multiple of 64, to the end present or absent. */
 void apipool_bits_fill(apipool_bits_t bits, apr_uint32_t first, int present);
@@ -27,12 +30,16 @@ void apipool_bits_resume(apipool_bits_t bits);
 
 void apipool_bits_put(apipool_bits_t bits, apr_uint32_t n, int present);
 
-int apipool_bits_has(apipool_bits_t bits, apr_uint32_t n);
+static inline int apipool_bits_has(apipool_bits_t bits, apr_uint32_t n)
+{
+    return bits.words[n / 64] >> (n % 64) & 1;
+}
 
 /**
  * The first number from that one on which is in both sets, APR_UINT32_MAX when there is none.
  * @param other NULL for a search in one set; else of the same size
  */
-apr_uint32_t apipool_bits_next(apipool_bits_t bits, const apipool_bits_t *other, apr_uint32_t from);
+apr_uint32_t apipool_bits_next(const apipool_bits_t *bits, const apipool_bits_t *other,
+                               apr_uint32_t from);
 
 #endif

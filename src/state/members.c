@@ -462,14 +462,9 @@ apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_u
                                          apr_uint32_t lane, apr_uint32_t ordinal)
 {
     const apipool_group_t *g = &segment->groups[group];
-    if (!g->usable) {
-        return APIPOOL_NONE;
-    }
-    if (!lane) {
-        return apipool_bits_next(apipool_members_bits(segment, g, 0), NULL, ordinal);
-    }
+    apipool_bits_t usable = apipool_members_bits(segment, g, 0);
     apipool_bits_t clear = apipool_members_bits(segment, g, lane);
-    return apipool_bits_next(apipool_members_bits(segment, g, 0), &clear, ordinal);
+    return g->usable ? apipool_bits_next(&usable, lane ? &clear : NULL, ordinal) : APIPOOL_NONE;
 }
 
 int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
@@ -548,8 +543,8 @@ static apr_time_t first_of(const apipool_heap_t *heap)
 /* Whether whoever the clock brings back cools in that lane, as far as can be told at once. */
 static int all_cool(const apipool_segment_t *segment, const apipool_group_t *g, apr_uint32_t lane)
 {
-    return lane ? apipool_bits_next(apipool_members_bits(segment, g, lane), NULL, 0) >= g->ordinals
-                : !g->usable && !g->held_up;
+    apipool_bits_t clear = apipool_members_bits(segment, g, lane);
+    return lane ? apipool_bits_next(&clear, NULL, 0) >= g->ordinals : !g->usable && !g->held_up;
 }
 
 apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, apr_uint32_t group,

@@ -98,6 +98,9 @@ void apipool_queue_leave_locked(apipool_segment_t *segment, apr_uint32_t index)
 apr_uint64_t apipool_queue_ahead_locked(const apipool_segment_t *segment, apr_uint32_t pool,
                                         apr_uint64_t model, apr_uint32_t waiter)
 {
+    if (!segment->header->waiters_used) { /* as long as no one has ever waited */
+        return 0;
+    }
     const apipool_queue_t *q = find(segment, pool, model);
     if (!q || q->first == APIPOOL_NONE) {
         return 0;

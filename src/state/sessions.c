@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What sessions of operators need of all processes: which were ended early, who guesses passwords, who watches. */
+ * What sessions of operators need of all processes: which were ended, who guesses passwords, who watches. */
 #include "sessions.h"
 
 #include "fault.h"
@@ -52,8 +52,8 @@ static apipool_revoked_t *choose_revoked(const apipool_segment_t *segment, apr_u
     return chosen;
 }
 
-/* A place that was used is never empty again, which is what ends a search. Whoever is killed in between has made
- * the one that was there last longer. */
+/* A place that was used is never empty again, which is what ends a search. Whoever is killed in between has
+ * made the one that was there last longer. */
 apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jti, apr_time_t until,
                                      apr_time_t now)
 {
@@ -292,8 +292,8 @@ void apipool_sessions_reclaim_locked(apipool_segment_t *segment, apr_uint32_t pr
     }
 }
 
-/* Revoked sessions and addresses are what they are found to be: none of it can be wrong for longer than an hour,
- * or than the longest session. */
+/* Revoked sessions and addresses are what they are found to be: none of it can be wrong for longer than an
+ * hour, or than the longest session. */
 void apipool_sessions_mend_locked(apipool_segment_t *segment)
 {
     for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {

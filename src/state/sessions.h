@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What sessions of operators need of all processes: which were ended early, who guesses passwords, who watches. */
+ * What sessions of operators need of all processes: which were ended, who guesses passwords, who watches. */
 #ifndef APIPOOL_STATE_SESSIONS_H
 #define APIPOOL_STATE_SESSIONS_H
 
@@ -7,16 +7,16 @@
 
 /* Takes the segment's lock unless it says otherwise; callers hold none. Times are parameters.
  *
- * Sessions that were ended before their time lie in a hash table of 8192 places, of which each has 32 to choose
- * from; places of those whose time is over are used again. It has room for 4096 in any case, and for about
- * 7,000 in practice. When none of the 32 is free, the session among them that ends first is forgotten: whoever
- * has kept its token can use it again until then.
+ * Sessions that were ended before their time lie in a hash table of 8192 places, of which each has 32 to
+ * choose from; places of those whose time is over are used again. There is room for thousands: the first one
+ * finds its 32 taken when there are about 7,000. Then the session among those that ends first is forgotten:
+ * whoever has kept its token can use it again until that would have ended anyway.
  *
  * Of addresses, 1024 are remembered by a hash of them, each in one of 16 places that nobody outside can tell.
- * Where none is free, a new one takes the place of the one with the fewest failures that need not wait now, so
- * that nobody is forgotten who is being held back; and where all are being held back, it is let pass, but not
- * remembered. Whoever has more addresses than there are places is slowed down by bcrypt alone, but cannot lock
- * anybody out. */
+ * Where none is free, a new one takes the place of the one with the fewest failures that need not wait now,
+ * so that nobody is forgotten who is being held back; and where all are being held back, it is let pass, but
+ * not remembered. Whoever has more addresses than there are places is slowed down by bcrypt alone, but cannot
+ * lock anybody out. */
 
 #define APIPOOL_LOGIN_FAILURES  5 /* in a row that cost nothing but the time to check them */
 #define APIPOOL_LOGIN_WAIT_MIN  apr_time_from_sec(1)
@@ -48,7 +48,8 @@ apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, a
 
 /**
  * Whether a password from that address may be looked at. If so, it counts as wrong until
- * apipool_sessions_login_result tells otherwise, so that many at once get no further than one after the other.
+ * apipool_sessions_login_result tells otherwise, so that many at once get no further than one after the
+ * other.
  * @param address a hash
  * @return how long it has to wait; 0: it need not
  */
@@ -60,15 +61,15 @@ apr_interval_time_t apipool_sessions_login_wait(apipool_segment_t *segment, apr_
 void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t address, int right,
                                    apr_time_t now);
 
-/** Takes a place for a viewer, in this process's name, of max over all processes. Returns 0 when there is none,
- *  or when more than 256 processes have viewers. */
+/** Takes a place for a viewer, in this process's name, of max over all processes. Returns 0 when there is
+ *  none, or when 256 other processes have viewers. */
 int apipool_sessions_viewer_enter(apipool_segment_t *segment, int max);
 
 /** Gives it back. */
 void apipool_sessions_viewer_leave(apipool_segment_t *segment);
 
-/** Private to src/state, the caller holds the lock: takes the places of viewers of a process that ended back, of
- *  all when process is 0; and makes sense of whatever is found. */
+/** Private to src/state, the caller holds the lock: takes back the places of viewers of a process that ended,
+ *  of all when process is 0; and makes sense of whatever is found. */
 void apipool_sessions_reclaim_locked(apipool_segment_t *segment, apr_uint32_t process);
 void apipool_sessions_mend_locked(apipool_segment_t *segment);
 

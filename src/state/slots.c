@@ -10,26 +10,6 @@
 #include "health.h"
 #include "pool.h"
 
-apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot, const apipool_key_limits_t *defaults,
-                                int window)
-{
-    const apipool_key_limits_t *own = &slot->limits;
-    const apr_uint32_t owns[] = {own->rpm, own->rpd, own->tpm, own->tpd};
-    const apr_uint32_t others[] = {defaults->rpm, defaults->rpd, defaults->tpm, defaults->tpd};
-    return owns[window] ? owns[window] : others[window];
-}
-
-apipool_window_span_e apipool_slot_span(int window)
-{
-    return window == APIPOOL_RPM || window == APIPOOL_TPM ? APIPOOL_WINDOW_MINUTE
-                                                          : APIPOOL_WINDOW_DAY;
-}
-
-apr_uint32_t apipool_slot_amount(int window, apr_uint32_t tokens)
-{
-    return window == APIPOOL_RPM || window == APIPOOL_RPD ? 1 : tokens;
-}
-
 /* With more leases than entries, which no httpd is likely to reach, some are held without a name and would
  * be lost with their process. */
 apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,

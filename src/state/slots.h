@@ -11,14 +11,34 @@
 /* Private to src/state; where the name says so the caller holds the segment's lock. */
 
 /** The limit of a window (APIPOOL_RPM and so on) that is in force for a key; 0: none. */
-apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot, const apipool_key_limits_t *defaults,
-                                int window);
+static inline apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot,
+                                              const apipool_key_limits_t *defaults, int window)
+{
+    const apipool_key_limits_t *own = &slot->limits;
+    switch (window) {
+    case APIPOOL_RPM:
+        return own->rpm ? own->rpm : defaults->rpm;
+    case APIPOOL_RPD:
+        return own->rpd ? own->rpd : defaults->rpd;
+    case APIPOOL_TPM:
+        return own->tpm ? own->tpm : defaults->tpm;
+    default:
+        return own->tpd ? own->tpd : defaults->tpd;
+    }
+}
 
 /** Whether it is one of the minute or of the day. */
-apipool_window_span_e apipool_slot_span(int window);
+static inline apipool_window_span_e apipool_slot_span(int window)
+{
+    return window == APIPOOL_RPM || window == APIPOOL_TPM ? APIPOOL_WINDOW_MINUTE
+                                                          : APIPOOL_WINDOW_DAY;
+}
 
 /** What one request of so many tokens is charged with there. */
-apr_uint32_t apipool_slot_amount(int window, apr_uint32_t tokens);
+static inline apr_uint32_t apipool_slot_amount(int window, apr_uint32_t tokens)
+{
+    return window == APIPOOL_RPM || window == APIPOOL_RPD ? 1 : tokens;
+}
 
 /** Names this process as the holder of a lease; APIPOOL_NONE when there is no entry left for it. */
 apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,

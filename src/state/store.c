@@ -339,6 +339,11 @@ int apipool_store_may_complain(apipool_store_t *store, apr_time_t now)
            __atomic_compare_exchange_n(told, &last, now, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
+apr_uint64_t apipool_store_failures(const apipool_store_t *store)
+{
+    return __atomic_load_n(&store->segment->header->save_errors, __ATOMIC_RELAXED);
+}
+
 void apipool_store_health(const apipool_segment_t *segment, apipool_store_health_t *health)
 {
     const apipool_header_t *header = segment->header;

@@ -141,6 +141,9 @@ apr_status_t apipool_store_change(apipool_store_t *store, const apipool_store_ch
 apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_pool_t *pool);
 void apipool_store_release(apipool_store_t *store);
 
+/** How many writes have failed so far. No lock. */
+apr_uint64_t apipool_store_failures(const apipool_store_t *store);
+
 /* How saving goes, for metrics. */
 typedef struct {
     apr_uint64_t saves, errors;

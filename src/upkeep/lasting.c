@@ -162,7 +162,8 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
     return rv;
 }
 
-/* Runs in the parent, when all children have ended or go on with what they have. */
+/* Runs in the parent, when all children have ended or go on with what they have, and before the pools within
+ * pconf go, of which the store's is one. */
 static apr_status_t save_at_end(void *server)
 {
     if (store && getpid() == parent) {
@@ -233,7 +234,7 @@ apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_serv
     if (rv != APR_SUCCESS) {
         return NULL;
     }
-    apr_pool_cleanup_register(pconf, main_server, save_at_end, apr_pool_cleanup_null);
+    apr_pool_pre_cleanup_register(pconf, main_server, save_at_end);
     return segment;
 }
 
@@ -303,6 +304,20 @@ apipool_segment_t *apipool_lasting_segment(void)
 apipool_store_t *apipool_lasting_store(void)
 {
     return store;
+}
+
+/* What is refused for good reason is for its caller alone. */
+apr_status_t apipool_lasting_change(const apipool_store_change_t *change, const char **error,
+                                    apr_pool_t *p)
+{
+    apr_uint64_t failures = apipool_store_failures(store);
+    apr_status_t rv = apipool_store_change(store, change, error, p);
+    if (rv != APR_SUCCESS && apipool_store_failures(store) != failures &&
+        apipool_store_may_complain(store, apr_time_now())) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, ap_server_conf,
+                     APIPOOL_LOG(0057) "keys cannot be changed; httpd goes on serving: %s", *error);
+    }
+    return rv;
 }
 
 void apipool_lasting_save(server_rec *main_server, apr_pool_t *scratch)

@@ -47,7 +47,7 @@ sub admin_server {
 # Signs in, and returns the token; the first argument may be another location's {base, mount}.
 sub token_for {
     my ($self, $user, $password) = @_;
-    my $answer = APIPoolAdmin::ask($self, POST => '/session', json => {username => $user, password => $password});
+    my $answer = ask($self, POST => '/session', json => {username => $user, password => $password});
     return json($answer->{content})->{token} // die "$user cannot sign in: $answer->{status} $answer->{content}";
 }
 
@@ -88,8 +88,10 @@ sub ask {
     fail("$method $path: as described") or diag explain(\@faults), $answer->{content} if @faults;
     my $operation = operation($method, "/api$path");
     $exercised{$operation} = 1 if $operation && $answer->{success};
-    return $answer;
+    return bless $answer, 'APIPoolAdmin::Answer';
 }
+
+package APIPoolAdmin::Answer;
 
 # What an error names: "400 invalid_request limit".
 sub error {

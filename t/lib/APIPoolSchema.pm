@@ -112,8 +112,8 @@ sub answer_faults {
     my $status = $answer->{status};
     my $error = {'$ref' => '#/components/schemas/Error'};
     my $body = eval { JSON::PP::decode_json($answer->{content}) };
-    return $status == 404 || $status == 405 ? schema_faults($body, $error) : "$method $path: no operation, $status"
-        if !$name;
+    return map {"$method $path $status$_"} schema_faults($body, $error) if $status == 405 || (!$name && $status == 404);
+    return "$method $path: no operation, $status" if !$name;
     my ($its_method, $template) = split / /, $name;
     my $described = document()->{paths}{$template}{lc $its_method}{responses}{$status};
     return "$name: $status is not described" if !$described;

@@ -44,25 +44,25 @@ static apr_uint32_t next_random(apr_uint32_t *state)
 static void check_all(apipool_bits_t bits, const apipool_bits_t *other)
 {
     for (apr_uint32_t from = 0, step = 1; from < bits.size + 70; from += step) {
-        assert_int_equal(apipool_bits_next(bits, other, from), slowly(bits, other, from));
+        assert_int_equal(apipool_bits_next(&bits, other, from), slowly(bits, other, from));
         step = bits.size > 128 ? 37 : 1;
     }
-    assert_int_equal(apipool_bits_next(bits, other, APR_UINT32_MAX - 1), APR_UINT32_MAX);
+    assert_int_equal(apipool_bits_next(&bits, other, APR_UINT32_MAX - 1), APR_UINT32_MAX);
 }
 
 static void a_set_is_filled_and_emptied(void **unused)
 {
     for (size_t i = 0; i < SIZES; i++) {
         apipool_bits_t empty = make(sizes[i], 0), full = make(sizes[i], 1);
-        assert_int_equal(apipool_bits_next(empty, NULL, 0), APR_UINT32_MAX);
-        assert_int_equal(apipool_bits_next(full, NULL, 0), 0);
-        assert_int_equal(apipool_bits_next(full, NULL, sizes[i] - 1), sizes[i] - 1);
-        assert_int_equal(apipool_bits_next(full, NULL, sizes[i]), APR_UINT32_MAX);
-        assert_int_equal(apipool_bits_next(full, &empty, 0), APR_UINT32_MAX);
-        assert_int_equal(apipool_bits_next(full, &full, 63), 63);
+        assert_int_equal(apipool_bits_next(&empty, NULL, 0), APR_UINT32_MAX);
+        assert_int_equal(apipool_bits_next(&full, NULL, 0), 0);
+        assert_int_equal(apipool_bits_next(&full, NULL, sizes[i] - 1), sizes[i] - 1);
+        assert_int_equal(apipool_bits_next(&full, NULL, sizes[i]), APR_UINT32_MAX);
+        assert_int_equal(apipool_bits_next(&full, &empty, 0), APR_UINT32_MAX);
+        assert_int_equal(apipool_bits_next(&full, &full, 63), 63);
         apipool_bits_fill(full, 64, 0);
-        assert_int_equal(apipool_bits_next(full, NULL, 63), 63);
-        assert_int_equal(apipool_bits_next(full, NULL, 64), APR_UINT32_MAX);
+        assert_int_equal(apipool_bits_next(&full, NULL, 63), 63);
+        assert_int_equal(apipool_bits_next(&full, NULL, 64), APR_UINT32_MAX);
         free(empty.words);
         free(full.words);
     }
@@ -75,12 +75,12 @@ static void one_member_is_found_from_everywhere_before_it(void **unused)
         for (apr_uint32_t n = 0; n < sizes[i]; n += n % 64 == 1 ? 61 : 1) {
             apipool_bits_put(bits, n, 1);
             assert_true(apipool_bits_has(bits, n));
-            assert_int_equal(apipool_bits_next(bits, NULL, 0), n);
-            assert_int_equal(apipool_bits_next(bits, NULL, n), n);
-            assert_int_equal(apipool_bits_next(bits, NULL, n + 1), APR_UINT32_MAX);
+            assert_int_equal(apipool_bits_next(&bits, NULL, 0), n);
+            assert_int_equal(apipool_bits_next(&bits, NULL, n), n);
+            assert_int_equal(apipool_bits_next(&bits, NULL, n + 1), APR_UINT32_MAX);
             apipool_bits_put(bits, n, 0);
             assert_false(apipool_bits_has(bits, n));
-            assert_int_equal(apipool_bits_next(bits, NULL, 0), APR_UINT32_MAX);
+            assert_int_equal(apipool_bits_next(&bits, NULL, 0), APR_UINT32_MAX);
         }
         free(bits.words);
     }
@@ -112,9 +112,9 @@ static void sets_that_interleave_have_nothing_in_common(void **unused)
     for (apr_uint32_t n = 0; n < 8192; n++) {
         apipool_bits_put(n % 2 ? odd : even, n, 1);
     }
-    assert_int_equal(apipool_bits_next(even, &odd, 0), APR_UINT32_MAX);
+    assert_int_equal(apipool_bits_next(&even, &odd, 0), APR_UINT32_MAX);
     apipool_bits_put(odd, 8190, 1);
-    assert_int_equal(apipool_bits_next(even, &odd, 3), 8190);
+    assert_int_equal(apipool_bits_next(&even, &odd, 3), 8190);
     free(even.words);
     free(odd.words);
 }
@@ -126,8 +126,8 @@ static void a_summary_is_made_again_from_the_words(void **unused)
     bits.words[100] = APR_UINT64_C(1) << 63;
     memset(bits.summary, 0x55, 2 * sizeof(*bits.summary));
     apipool_bits_resume(bits);
-    assert_int_equal(apipool_bits_next(bits, NULL, 1), 6463);
-    assert_int_equal(apipool_bits_next(bits, NULL, 6464), APR_UINT32_MAX);
+    assert_int_equal(apipool_bits_next(&bits, NULL, 1), 6463);
+    assert_int_equal(apipool_bits_next(&bits, NULL, 6464), APR_UINT32_MAX);
     free(bits.words);
 }
 

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# The stream of numbers for the dashboard: what it says, when it ends, and how many may watch.
+use strict;
+use warnings;
+
+use APIPoolAdmin qw(admin_server);
+use APIPoolSchema qw(schema_faults);
+use APIPoolTest qw(json request wait_for);
+use IO::Socket::INET ();
+use Test::More;
+use Time::HiRes qw(time);
+
+my $admin = admin_server(
+    {main => {keys => ['sk-ok-events-key-aaaaaa']}, other => {keys => ['sk-ok-events-key-bbbbbb']}},
+    lines => ['APIPoolAdminSession 3600'],
+)->sign_in;
+my $port = $admin->{httpd}{port};
+
+# A viewer: a socket that has sent its request.
+sub watch {
+    my ($token) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 10) or die "cannot connect: $@\n";
+    print {$socket} "GET /apipool/api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+        . ($token // $admin->{token}) . "\r\n\r\n";
+    return {socket => $socket, text => ''};
+}
+
+# Reads until what has come matches, or the stream ends; returns whether it matched.
+sub read_until {
+    my ($viewer, $pattern, $seconds) = @_;
+    my $end = time + ($seconds // 10);
+    while ($viewer->{text} !~ $pattern && time < $end) {
+        my $ready = '';
+        vec($ready, fileno $viewer->{socket}, 1) = 1;
+        next if !select $ready, undef, undef, 0.2;
+        if (!sysread $viewer->{socket}, $viewer->{text}, 65536, length $viewer->{text}) {
+            $viewer->{ended} = 1;
+            last;
+        }
+    }
+    return $viewer->{text} =~ $pattern;
+}
+
+sub ends {
+    my ($viewer, $seconds) = @_;
+    read_until($viewer, qr/(?!)/, $seconds);
+    return $viewer->{ended};
+}
+
+my $event = qr/^event: stats\r?\ndata: (\{.*\})\r?\n\r?\n/m;
+
+my $viewer = watch();
+ok read_until($viewer, $event), 'an event comes at once';
+like $viewer->{text}, qr{\AHTTP/1\.1 200 .*^Content-Type: text/event-stream\r$}ms, '... as an event stream';
+like $viewer->{text}, qr{^Cache-Control: no-store\r$}m, '... that nobody keeps';
+my $began = time;
+request(POST => '/main/chat/completions', base => $admin->{base}, content => '{"model":"m"}');
+ok read_until($viewer, qr/(?:^event: stats\r?\n.*?){4}\n\r?\n/ms), 'more follow';
+cmp_ok time - $began, '>', 1.5, '... one a second';
+my @events = map { json($_) } $viewer->{text} =~ /^data: (.*?)\r?$/mg;
+is_deeply [schema_faults($events[-1], {'$ref' => '#/components/schemas/Event'})], [], '... as they are described';
+is_deeply [map { $_->{name} } @{$events[-1]{pools}}], [qw(main other)], '... of all pools that are seen';
+my %totals = %{$events[-1]{totals}};
+is "$totals{keys} $totals{active} $totals{requests} $totals{total_tokens}", '2 2 1 10', '... and what they make together';
+
+is $admin->ask(DELETE => '/session')->{status}, 204, 'the session ends';
+ok ends($viewer, 5), '... and with it the stream';
+$admin->sign_in;
+
+# All places taken, and given back by those who leave.
+my @viewers = map { watch() } 1 .. 32;
+is scalar(grep { read_until($_, $event) } @viewers), 32, '32 may watch';
+my $late = $admin->ask(GET => '/events');
+is $late->error, '503 too_many_viewers', '... and no more';
+is $late->{headers}{'retry-after'}, 5, '... which is told';
+is $admin->ask(GET => '/pools')->{status}, 200, 'everything else is answered meanwhile';
+close $_->{socket} for splice @viewers, 0, 31;
+my $again = wait_for(sub { my $one = watch(); read_until($one, $event, 2) && $one }, 15);
+ok $again, 'who leaves gives the place back';
+
+my ($old) = @viewers;
+$admin->{httpd}->graceful;
+ok ends($old, 10) && ends($again, 10), 'a graceful restart ends the streams of the old generation';
+my $next = wait_for(sub { my $one = watch(); read_until($one, $event, 2) && $one }, 15);
+ok $next, '... and the next one has its own';
+$began = time;
+$admin->{httpd}->stop;
+cmp_ok time - $began, '<', 10, 'httpd stops although somebody watches';
+ok ends($next, 5), '... whose stream ends';
+is $admin->{httpd}->faults, '', 'nothing went wrong inside';
+
+done_testing;
