@@ -4,8 +4,11 @@
 #include "include/mod_apipool.h"
 
 #include "attempt.h"
+#include "auth.h"
 #include "body.h"
 #include "config.h"
+#include "cors.h"
+#include "credential.h"
 #include "gate.h"
 #include "keyfile.h"
 #include "lasting.h"
@@ -56,6 +59,11 @@ static const apipool_api_t api = {
     .healthy = healthy,
     .log_level = log_level,
     .set_log_level = set_log_level,
+    .clients = apipool_manage_clients,
+    .client = apipool_manage_client,
+    .client_create = apipool_manage_client_create,
+    .client_change = apipool_manage_client_change,
+    .client_delete = apipool_manage_client_delete,
     .pools = apipool_manage_pools,
     .pool = apipool_manage_pool,
     .series = apipool_manage_series,
@@ -189,6 +197,7 @@ static int status_section(request_rec *r, int flags)
 static void register_hooks(apr_pool_t *p)
 {
     ap_register_provider(p, APIPOOL_API_GROUP, APIPOOL_API_NAME, APIPOOL_API_VERSION, &api);
+    apipool_auth_register_filter();
     apipool_body_register_filter();
     apipool_gate_register_filter();
     apipool_link_register_filters();
@@ -201,8 +210,14 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
 
     /* in the order in which a request meets them; before a ProxyPass or RewriteRule for everything */
+    ap_hook_post_read_request(apipool_credential_hide_line, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_pre_translate_name(apipool_request_pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(apipool_request_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_header_parser(apipool_cors_header_parser, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_force_authn(apipool_auth_force, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_authn(apipool_auth_check, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_note_auth_failure(apipool_auth_note_failure, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_error_filter(apipool_auth_insert_error_filter, NULL, NULL, APR_HOOK_LAST);
     proxy_hook_pre_request(apipool_attempt_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(proxy, fixups, apipool_wire_fixups, NULL, NULL, APR_HOOK_LAST);

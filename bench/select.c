@@ -157,7 +157,7 @@ static subject_t *make_subject(const row_t *row, apr_uint32_t count, apr_pool_t 
     apr_shm_t *shm;
     subject->now = START;
     fail_unless(apr_global_mutex_create(&mutex, NULL, APR_LOCK_DEFAULT, pool) == APR_SUCCESS &&
-                    apipool_segment_create(&shm, count, 16, secret, pool) == APR_SUCCESS &&
+                    apipool_segment_create(&shm, count, 16, 16, secret, pool) == APR_SUCCESS &&
                     apipool_segment_view(&subject->segment, shm, mutex, pool) == APR_SUCCESS &&
                     apipool_pool_attach(subject->segment, "", "bench", &subject->pool) ==
                         APR_SUCCESS &&

@@ -267,7 +267,8 @@ typedef enum {
  * written nothing has changed, and *error is a sentence for operators. *error lies in p.
  *
  * Common results: APR_NOTFOUND: there is no such key or client. APR_ENOMEM: shared memory has no room for
- * it. APR_EEXIST: the name is taken. Others: locks or disks that failed. */
+ * it. APR_EEXIST: the name is taken. APR_EINVAL: what a client is to be makes no sense, and *error says
+ * why. Others: locks or disks that failed. */
 typedef struct {
     /** Whether requests can be served: shared memory is there and its lock can be taken. Returns 1 or 0. */
     int (*healthy)(void);

@@ -95,6 +95,11 @@ my @wrong = (
     ['capacity', "APIPoolCapacity 3\n", qr/APIPoolCapacity 3: a whole number from 16 to 1000000/],
     ['capacity in a virtual host', "<VirtualHost 127.0.0.1:1>\nAPIPoolCapacity 64\n</VirtualHost>\n",
         qr/APIPoolCapacity .*cannot occur within/],
+    ['clients', "APIPoolClientCapacity 15\n", qr/APIPoolClientCapacity 15: a whole number from 16 to 100000/],
+    ['clients in a virtual host', "<VirtualHost 127.0.0.1:1>\nAPIPoolClientCapacity 64\n</VirtualHost>\n",
+        qr/APIPoolClientCapacity .*cannot occur within/],
+    ['clients inside a pool', in_pool('APIPoolClientCapacity 64'), qr/APIPoolClientCapacity must stand outside/],
+    ['origins inside a pool', in_pool('APIPoolCORS *'), qr/APIPoolCORS must stand outside/],
     ['more keys than slots', "APIPoolCapacity 16\n" . in_pool('APIPoolKeyFile @DIR@/keys'),
         qr/hold 17 keys, but APIPoolCapacity is 16; set APIPoolCapacity 17/,
         {keys => join '', map {"sk-$_\n"} 1 .. 17}],
@@ -145,7 +150,7 @@ for my $case (@wrong) {
 }
 
 my @right = (
-    ['everything at once', join "\n", 'APIPoolCapacity 100000', 'APIPoolStore store dbm=sdbm',
+    ['everything at once', join "\n", 'APIPoolCapacity 100000', 'APIPoolClientCapacity 100000', 'APIPoolStore store dbm=sdbm',
         'APIPoolSecretFile /etc/apipool/secret', 'APIPoolSaveInterval 1', 'APIPoolMaxPendingUpdates 1000000000', '<APIPool a.b-c_d>',
         'APIPoolUpstream http://127.0.0.1:1/v1/ name=one timeout=10 connecttimeout=2',
         'APIPoolUpstream http://[::1]:2 name=two', 'APIPoolKeyFile @DIR@/keys upstream=two',
@@ -157,7 +162,8 @@ my @right = (
         'APIPoolFirstByteTimeout 1', 'APIPoolIdleTimeout 86400', 'APIPoolStrategy fill-first embeddings',
         'APIPoolBalance OFF', 'APIPoolBalance 604800 minimum=-1.5e2 url=/a?b=c pointer=/d/0 currency=/e',
         'APIPoolRotations 0', 'APIPoolRetries 10', 'APIPoolDeadline 0', 'APIPoolBodyLimit 1',
-        '</APIPool>', '<Location /v1>', 'APIPoolUse a.b-c_d', 'APIPoolExpose Off', '<If "true">',
+        '</APIPool>', '<Location /v1>', 'APIPoolUse a.b-c_d', 'APIPoolExpose Off', 'APIPoolCORS https://a.example',
+        'AuthType APIPool', 'Require valid-user', '<If "true">',
         'APIPoolUse off', '</If>', '</Location>', ''],
     ["a virtual host sees the main server's pools",
         in_pool() . "<VirtualHost 127.0.0.1:1>\nAPIPoolUse p\n</VirtualHost>\n"],

@@ -99,9 +99,11 @@ subtest 'an edited configuration finds its own pools again' => sub {
 };
 
 subtest 'a capacity changed' => sub {
-    ok restart(sub { "APIPoolCapacity 8192\n$_[0]" }), 'restarted';
+    ok restart(sub { "APIPoolCapacity 8192\nAPIPoolClientCapacity 64\n$_[0]" }), 'restarted';
     like $httpd->log, qr/AP0040: APIPoolCapacity 8192 takes effect after a full stop; until then it stays 4096/,
         'says when it will count';
+    like $httpd->log, qr/AP0091: APIPoolClientCapacity 64 takes effect after a full stop; until then it stays 1024/,
+        '... for clients as well';
     my ($again) = ask();
     is $again->{status}, 200, 'and serves on';
 };

@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request send_raw mock_port slurp);
+use APIPoolTest qw(private_httpd request send_raw mock_port slurp check_dir json);
 use Apache::Test ();
 use File::Find ();
 use Test::More;
@@ -11,7 +11,8 @@ use Test::More;
 my @words = qw(ok 401 429 quota quota400 gemini400 400 404 422big 403 500 502 503 529 cut cutline
     close cookie slow-delay9);
 my %keys = map { ($_ => sprintf 'sk-%s-POOLSECRET%06d', $_, int rand 1e6) } @words;
-my $CLIENT = 'ak-CLIENTSECRET-0123456789';
+# in the form of the client keys that we give out, so that all that knows it sees one
+my $CLIENT = 'ak-CLIENTSECRET0123456789ABCDEFGHIJabcdefgh';
 
 my ($config, %files) = ("APIPoolCapacity 256\n");
 for my $word (@words) {
@@ -29,7 +30,18 @@ for my $word (@words) {
 </Location>
 CONF
 }
-$config .= <<'CONF';
+my $module = check_dir() . '/c-modules/clients/.libs/mod_clients.so';
+$config .= <<"CONF" . <<'CONF';
+LoadModule clients_module $module
+CONF
+<Location "/clients">
+    SetHandler clients
+</Location>
+<Location "/ours">
+    APIPoolUse ok
+    AuthType APIPool
+    Require valid-user
+</Location>
 LogLevel info apipool:trace8 proxy:trace8 proxy_http:trace8
 LogFormat "%h %u %t \"%r\" %>s %B \"%{Referer}i\" \"%{X-APIPool-Key}o\"" plain
 CustomLog @DIR@/access_log plain
@@ -65,11 +77,25 @@ for my $word (@words) {
     unlike $answers, qr/CLIENTSECRET/, '... without the client\'s key';
 }
 
+# A client key that is valid, in all places where one may be.
+my $made = json(request(GET => '/clients?do=create&name=known', base => $httpd->{base})->{content});
+my $VALID = $made->{key};
+is length $VALID, 43, 'a client key';
+for my $place ("Authorization: Bearer $VALID", "x-api-key: $VALID", "api-key: $VALID", "x-goog-api-key: $VALID") {
+    like send_raw("GET /ours/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n$place\r\n\r\n", port => $httpd->{port}),
+        qr{\AHTTP/1.1 200 }, 'it is valid';
+}
+for my $path (map {("/$_/models?key=$VALID", "/$_/models?a&key=$CLIENT&key=$VALID")} 'ours', 'ok', 'ok/../status') {
+    send_raw("GET $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", port => $httpd->{port});
+}
+like request(GET => '/server-status', base => $httpd->{base})->{content}, qr/key=ak-\*/, 'one is shown masked';
+my $any = qr/POOLSECRET|CLIENTSECRET|\Q$VALID/;
+
 my $status = request(GET => '/server-status', base => $httpd->{base})->{content};
 like $status, qr/Apache Server Status/, 'server-status is served';
-unlike $status, qr/POOLSECRET|CLIENTSECRET/, '... without a key';
+unlike $status, $any, '... without a key';
 unlike request(GET => '/server-status?auto', base => $httpd->{base})->{content},
-    qr/POOLSECRET|CLIENTSECRET/, '... also for machines';
+    $any, '... also for machines';
 
 $httpd->stop;
 like $httpd->log, qr/AP0031: pool 401/, 'the log is at trace8 and has our lines';
@@ -78,10 +104,11 @@ my @leaks;
 File::Find::find(
     sub {
         return if !-f || /\.keys\z/ || $_ eq 'httpd.conf';
-        push @leaks, $_ if slurp($_) =~ /POOLSECRET|CLIENTSECRET/;
+        push @leaks, $_ if slurp($_) =~ $any;
     },
     $httpd->{dir}
 );
+like slurp("$httpd->{dir}/access_log"), qr/key=ak-\*{40}/, 'the log of requests has them masked';
 is "@leaks", '', 'no file that the server wrote holds a key';
 
 # The core of httpd dumps the client's header fields itself at http:trace4, before any module can act.

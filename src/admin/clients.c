@@ -227,6 +227,9 @@ int apipool_admin_client_create(apipool_ask_t *ask)
         return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
                                    error ? error : "There is no room for another client.");
     }
+    if (rv == APR_EINVAL) {
+        return apipool_admin_error(r, HTTP_BAD_REQUEST, "invalid_request", error);
+    }
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(r, rv, "a client cannot be made", error);
     }
@@ -260,6 +263,9 @@ int apipool_admin_client_edit(apipool_ask_t *ask)
     if (rv == APR_NOTFOUND) {
         return apipool_admin_error(r, HTTP_NOT_FOUND, "client_not_found",
                                    "There is no such client.");
+    }
+    if (rv == APR_EINVAL) {
+        return apipool_admin_error(r, HTTP_BAD_REQUEST, "invalid_request", error);
     }
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(r, rv, "a client cannot be changed", error);

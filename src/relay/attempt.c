@@ -12,6 +12,7 @@
 #include "evidence.h"
 #include "gate.h"
 #include "link.h"
+#include "permit.h"
 #include "reply.h"
 #include "settle.h"
 
@@ -289,6 +290,9 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->reached = 1;
     apipool_request_raise_log_level(r);
+    if (!req->probing && !apipool_permit_place(req)) {
+        return OK;
+    }
     int status = apipool_body_capture(req);
     if (status == HTTP_REQUEST_ENTITY_TOO_LARGE) {
         r->connection->keepalive = AP_CONN_CLOSE; /* the rest of the body is not read */
@@ -300,6 +304,9 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->budget = apipool_budget_make(req, conf, proxyname, proxyport);
     apipool_demand_make(req);
+    if (!apipool_permit_demand(req)) {
+        return OK;
+    }
     apipool_acquire_expect(req);
     apipool_gate_install(req);
     return req->probing ? run(req) : attempt_with_key(req);

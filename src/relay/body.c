@@ -205,6 +205,7 @@ int apipool_body_capture(apipool_request_t *req)
     apipool_sniff_end(&sniff);
     req->body.kind = sniff.body;
     req->body.inside = sniff.inside;
+    req->body.malformed = sniff.malformed;
     req->body.tokens = -1;
     if (status == OK && req->body.length > 0) {
         ap_add_input_filter_handle(replay_handle, req, r, r->connection);

@@ -34,6 +34,7 @@ void *apipool_config_merge_dir(apr_pool_t *p, void *basev, void *addv)
     apipool_dir_conf_t *conf = apr_palloc(p, sizeof(*conf));
     conf->use = PICK(base, add, use, NULL);
     conf->expose = PICK(base, add, expose, -1);
+    conf->cors = PICK(base, add, cors, NULL);
     return conf;
 }
 
@@ -112,6 +113,12 @@ apr_uint32_t apipool_config_capacity(server_rec *main_server)
 {
     apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
     return conf->capacity ? (apr_uint32_t)conf->capacity : 4096;
+}
+
+apr_uint32_t apipool_config_client_capacity(server_rec *main_server)
+{
+    apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
+    return conf->client_capacity ? (apr_uint32_t)conf->client_capacity : 1024;
 }
 
 apr_uint32_t apipool_config_recent(server_rec *main_server)

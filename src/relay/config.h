@@ -104,9 +104,16 @@ typedef struct {
     apipool_pool_t *pool;
 } apipool_use_t;
 
+/* APIPoolCORS: pages of which origins may read answers. */
 typedef struct {
-    apipool_use_t *use; /* NULL: not said; its name is NULL for "off" */
-    int expose;         /* -1: not said */
+    int any;
+    apr_array_header_t *origins; /* const char *; empty for "off" */
+} apipool_cors_t;
+
+typedef struct {
+    apipool_use_t *use;         /* NULL: not said; its name is NULL for "off" */
+    int expose;                 /* -1: not said */
+    const apipool_cors_t *cors; /* NULL: not said */
 } apipool_dir_conf_t;
 
 typedef struct {
@@ -114,6 +121,7 @@ typedef struct {
     apr_array_header_t *uses;              /* apipool_use_t * */
     apipool_pool_t *open_pool;             /* the <APIPool> being read */
     int capacity;                          /* main server only; 0: not said */
+    int client_capacity;                   /* the same */
     int recent;                            /* main server only; -1: not said */
     const char *store, *dbm, *secret_file; /* main server only, as the rest; NULL: not said */
     apr_int64_t save_interval;             /* microseconds; 0: not said */
@@ -135,6 +143,9 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
 
 /** Slots that the configuration asks for. */
 apr_uint32_t apipool_config_capacity(server_rec *main_server);
+
+/** Slots for clients that the configuration asks for. */
+apr_uint32_t apipool_config_client_capacity(server_rec *main_server);
 
 /** Entries of the ring of requests that the configuration asks for. */
 apr_uint32_t apipool_config_recent(server_rec *main_server);

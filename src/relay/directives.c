@@ -271,6 +271,8 @@ const command_rec apipool_directives[] = {
                      "none|key|model|account|upstream"),
     AP_INIT_TAKE1("APIPoolCapacity", apipool_directive_capacity, NULL, RSRC_CONF,
                   "how many keys fit into shared memory"),
+    AP_INIT_TAKE1("APIPoolClientCapacity", apipool_directive_client_capacity, NULL, RSRC_CONF,
+                  "how many clients with keys of ours fit into shared memory"),
     AP_INIT_TAKE1("APIPoolRecent", apipool_directive_recent, NULL, RSRC_CONF,
                   "how many of the last requests are remembered"),
     AP_INIT_TAKE12("APIPoolStore", apipool_directive_store, NULL, RSRC_CONF,
@@ -285,5 +287,7 @@ const command_rec apipool_directives[] = {
                   "the pool that serves requests here, or off"),
     AP_INIT_FLAG("APIPoolExpose", apipool_directive_expose, NULL, RSRC_CONF | ACCESS_CONF,
                  "On to tell clients the key's id and the number of attempts"),
+    AP_INIT_TAKE_ARGV("APIPoolCORS", apipool_directive_cors, NULL, RSRC_CONF | ACCESS_CONF,
+                      "the origins whose pages may read answers, * for all, or off"),
     {NULL},
 };

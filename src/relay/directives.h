@@ -27,6 +27,7 @@ const char *apipool_directive_key_file(cmd_parms *cmd, void *dir, const char *pa
                                        const char *option);
 const char *apipool_directive_balance(cmd_parms *cmd, void *dir, const char *args);
 const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *arg);
+const char *apipool_directive_client_capacity(cmd_parms *cmd, void *dir, const char *arg);
 const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg);
 const char *apipool_directive_store(cmd_parms *cmd, void *dir, const char *path,
                                     const char *option);
@@ -35,5 +36,6 @@ const char *apipool_directive_save_interval(cmd_parms *cmd, void *dir, const cha
 const char *apipool_directive_max_pending(cmd_parms *cmd, void *dir, const char *arg);
 const char *apipool_directive_use(cmd_parms *cmd, void *dir, const char *name);
 const char *apipool_directive_expose(cmd_parms *cmd, void *dir, int on);
+const char *apipool_directive_cors(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "answer.h"
 #include "attempt.h"
+#include "cors.h"
 #include "count.h"
 #include "events.h"
 #include "reply.h"
@@ -99,6 +100,9 @@ static void begin_passing(apipool_request_t *req)
     req->attempt.passing = 1;
     req->first_byte_at = apr_time_now();
     mask_head(req);
+    if (req->cors) {
+        apipool_cors_strip(r);
+    }
     if (is_event_stream(r)) {
         apipool_stream_begin(req);
     }

@@ -129,6 +129,8 @@ int apipool_outcome_log(request_rec *r)
     if (r->user) {
         apipool_name_make(&stats.client, r->user, strlen(r->user));
     }
+    stats.used = (apipool_client_used_t){
+        .charge = req->charge, .reached = req->asked, .tokens = req->tokens};
     if (req->demand.model) {
         apipool_name_make(&stats.model, req->demand.model, strlen(req->demand.model));
     }

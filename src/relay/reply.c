@@ -25,6 +25,19 @@ static const struct {
                                    -1},
     [APIPOOL_REPLY_TIMEOUT] = {504, "upstream_timeout", "server_error",
                                "The upstream did not answer in time.", -1},
+    [APIPOOL_REPLY_INVALID_KEY] = {401, "invalid_api_key", "invalid_request_error",
+                                   "The API key is missing or not valid here.", -1},
+    [APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED] = {403, "endpoint_not_allowed", "invalid_request_error",
+                                            "This API key may not use this endpoint.", -1},
+    [APIPOOL_REPLY_MODEL_NOT_ALLOWED] = {403, "model_not_allowed", "invalid_request_error",
+                                         "This API key may not use this model.", -1},
+    [APIPOOL_REPLY_CLIENT_RPM] = {429, "rate_limit_exceeded", "rate_limit_error",
+                                  "This API key has used up its requests per minute (rpm).", -1},
+    [APIPOOL_REPLY_CLIENT_TPM] = {429, "rate_limit_exceeded", "rate_limit_error",
+                                  "This API key has used up its tokens per minute (tpm).", -1},
+    [APIPOOL_REPLY_CLIENT_TPD] = {429, "rate_limit_exceeded", "rate_limit_error",
+                                  "This API key has used up its tokens per day (tokens_per_day).",
+                                  -1},
 };
 
 static void set_retry_after(request_rec *r, apr_time_t retry_at)
@@ -35,13 +48,22 @@ static void set_retry_after(request_rec *r, apr_time_t retry_at)
                                 wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1));
 }
 
+const char *apipool_reply_body(apr_pool_t *p, apipool_reply_e which)
+{
+    return apr_psprintf(
+        p, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
+        errors[which].message, errors[which].type, errors[which].code);
+}
+
+const char *apipool_reply_code(apipool_reply_e which)
+{
+    return errors[which].code;
+}
+
 int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
 {
     request_rec *r = req->r;
-    const char *body = apr_psprintf(
-        r->pool,
-        "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
-        errors[which].message, errors[which].type, errors[which].code);
+    const char *body = apipool_reply_body(r->pool, which);
 
     if (req->gate.filter) {
         apipool_gate_open(req);
@@ -57,6 +79,9 @@ int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     if (retry_at) {
         set_retry_after(r, retry_at);
+    }
+    if (errors[which].status == HTTP_UNAUTHORIZED) {
+        apr_table_setn(r->err_headers_out, "WWW-Authenticate", "Bearer");
     }
     if (errors[which].should_retry >= 0) {
         apr_table_setn(r->headers_out, "x-should-retry",

@@ -5,15 +5,25 @@
 
 #include "request.h"
 
-/* Our own errors, one per code of the contract. */
+/* Our own errors. */
 typedef enum {
     APIPOOL_REPLY_TOO_LARGE,
     APIPOOL_REPLY_ALL_COOLING,
     APIPOOL_REPLY_EXHAUSTED,
     APIPOOL_REPLY_UNREACHABLE,
     APIPOOL_REPLY_TIMEOUT,
+    APIPOOL_REPLY_INVALID_KEY,
+    APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED,
+    APIPOOL_REPLY_MODEL_NOT_ALLOWED,
+    APIPOOL_REPLY_CLIENT_RPM, /* a limit of the client's own */
+    APIPOOL_REPLY_CLIENT_TPM,
+    APIPOOL_REPLY_CLIENT_TPD,
     APIPOOL_REPLY_COUNT
 } apipool_reply_e;
+
+/** The body of an error, JSON with a newline behind it, and its code. */
+const char *apipool_reply_body(apr_pool_t *p, apipool_reply_e which);
+const char *apipool_reply_code(apipool_reply_e which);
 
 /**
  * Answers the client with an error of our own.

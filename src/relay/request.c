@@ -188,6 +188,7 @@ int apipool_request_translate(request_rec *r)
     req->pool = dir->use->pool;
     req->path = path_below(req->encoded_uri, dir->use->mount);
     req->expose = dir->expose == 1;
+    req->cors = dir->cors && (dir->cors->any || dir->cors->origins->nelts);
     find_endpoint(req);
     req->kind = apipool_endpoint_find(r->method, req->path);
 

@@ -5,6 +5,7 @@
 
 #include <apr_thread_mutex.h>
 
+#include "client.h"
 #include "config.h"
 #include "endpoint.h"
 #include "estimate.h"
@@ -32,6 +33,7 @@ typedef struct {
     apipool_sniffed_t sniffed[APIPOOL_BODY_SNIFFED];
     apipool_sniff_body_e kind;
     apr_int64_t tokens; /* estimated; -1: not yet */
+    int malformed;      /* what follows some fault was not looked at */
     int broke;          /* the client left inside of it */
     int copying;        /* the last bucket is a copy, which may grow */
     apr_off_t inside;   /* where a member could be put in, of a JSON object */
@@ -161,7 +163,12 @@ typedef struct {
     const char *endpoint;    /* the alias used, or NULL */
     apipool_endpoint_e kind; /* what the endpoint is for */
     int expose;
-    const apipool_probing_t *probing; /* NULL: a client has asked */
+    int cors;                            /* the upstream does not say who may read its answers */
+    const apipool_client_pass_t *client; /* whose key of ours it carries; NULL: nobody's */
+    apipool_client_charge_t charge;      /* what its limits were charged with */
+    int asked;                           /* an upstream was reached */
+    apr_int64_t tokens;                  /* that the last attempt used; -1: nobody knows */
+    const apipool_probing_t *probing;    /* NULL: a client has asked */
     int reached; /* httpd has let it in: who has asked is known, and it counts */
     int inside;  /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;

@@ -35,6 +35,23 @@ static apr_int64_t tokens_of(apipool_request_t *req, const apipool_verdict_t *ve
     }
 }
 
+/* For the client the same counts, but nothing that was set aside is given back where an answer passed and
+ * did not tell all. */
+static apr_int64_t tokens_of_client(apipool_request_t *req, const apipool_verdict_t *verdict,
+                                    apr_int64_t charged)
+{
+    apipool_usage_t usage;
+    int passed = verdict->rule == APIPOOL_R00 || verdict->rule == APIPOOL_R01 ||
+                 verdict->rule == APIPOOL_R02;
+    if (!req->charge.serial || !passed || req->kind == APIPOOL_ENDPOINT_FREE) {
+        return charged;
+    }
+    apipool_tokens_e told = apipool_count_tokens(req, &usage);
+    int is_known = told == APIPOOL_TOKENS_REPORTED ||
+                   (told == APIPOOL_TOKENS_ESTIMATED && usage.completion >= 0);
+    return is_known ? charged : -1;
+}
+
 static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome, int status)
 {
     char id[APIPOOL_ID_SIZE];
@@ -93,6 +110,8 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
         what.headroom = apipool_when_headroom(r->headers_out, req->attempt.upstream->provider, now,
                                               &what.headroom_until);
     }
+    req->asked |= verdict->rule != APIPOOL_R03; /* that one has never been sent */
+    req->tokens = tokens_of_client(req, verdict, what.tokens);
     apr_status_t rv =
         apipool_pool_report(apipool_relay_segment(), req->attempt.lease, &what, now, &outcome);
     leave_trail(req, outcome.rule);

@@ -38,6 +38,13 @@ const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *ar
                       &apipool_directive_server(cmd)->capacity);
 }
 
+const char *apipool_directive_client_capacity(cmd_parms *cmd, void *dir, const char *arg)
+{
+    (void)dir;
+    return set_global(cmd, arg, APIPOOL_CLIENT_CAPACITY_MIN, APIPOOL_CLIENT_CAPACITY_MAX,
+                      &apipool_directive_server(cmd)->client_capacity);
+}
+
 const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg)
 {
     (void)dir;

@@ -13,6 +13,7 @@
  *   holders that name a process, and their purpose  in flight, proving, probing; the chain of free holders
  *   waiters that name a process, by their tickets   queues; the chain of free waiters
  *   hits, names, the last requests, numbers         when the last hit ends; places that names have
+ *   clients that have a serial number               chains by digest and name; the chain of free slots
  *   sessions that were ended, addresses, viewers
  *
  * What is told is written in an order in which half of it does not count yet, or harms nobody; what follows

@@ -315,6 +315,15 @@ static const char *check_recent(const apipool_recent_t *recent)
     return NULL;
 }
 
+static const char *check_clients(const apipool_clients_t *clients)
+{
+    const char *fault = apipool_clients_check_locked(clients);
+    for (apr_uint32_t i = 0; !fault && i < clients->head->used; i++) {
+        fault = clients->slots[i].serial ? check_counts(&clients->slots[i].numbers.counts) : NULL;
+    }
+    return fault;
+}
+
 const char *apipool_repair_check_locked(const apipool_segment_t *segment)
 {
     static const char *(*const checks[])(const apipool_segment_t *segment) = {
@@ -333,5 +342,6 @@ const char *apipool_repair_check_locked(const apipool_segment_t *segment)
         fault = checks[i](segment);
     }
     fault = fault ? fault : check_names(&segment->names);
+    fault = fault ? fault : check_clients(&segment->clients);
     return fault ? fault : check_recent(&segment->recent);
 }

@@ -12,7 +12,7 @@
 #include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     13
+#define LAYOUT_VERSION     14
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 
@@ -34,11 +34,11 @@ static apr_uint32_t heads_for(apr_uint32_t capacity)
 }
 
 typedef struct {
-    apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, sessions, heads,
-        slots, arena, end;
+    apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, sessions,
+        clients, heads, slots, arena, end;
 } offsets_t;
 
-static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent)
+static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent, apr_uint32_t clients)
 {
     offsets_t at;
     at.pools = ALIGNED(sizeof(apipool_header_t));
@@ -51,7 +51,8 @@ static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent)
     at.names = at.stats + ALIGNED(APIPOOL_POOLS_MAX * sizeof(apipool_pool_stats_t));
     at.recent = at.names + ALIGNED(apipool_names_bytes(APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX));
     at.sessions = at.recent + ALIGNED(apipool_recent_bytes(recent));
-    at.heads = at.sessions + ALIGNED(sizeof(apipool_sessions_t));
+    at.clients = at.sessions + ALIGNED(sizeof(apipool_sessions_t));
+    at.heads = at.clients + ALIGNED(apipool_clients_bytes(clients));
     at.slots = at.heads + ALIGNED(heads_for(capacity) * sizeof(apr_uint32_t));
     at.arena = at.slots + ALIGNED(capacity * sizeof(apipool_slot_t));
     at.end = at.arena + arena_size(capacity);
@@ -65,9 +66,10 @@ static char *base_of(apr_shm_t *shm)
 }
 
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
-                                    const unsigned char *secret, apr_pool_t *pool)
+                                    apr_uint32_t clients, const unsigned char *secret,
+                                    apr_pool_t *pool)
 {
-    offsets_t at = offsets_for(capacity, recent);
+    offsets_t at = offsets_for(capacity, recent, clients);
     apr_status_t rv = apr_shm_create(shm, at.end + APIPOOL_LINE, NULL, pool);
     if (rv != APR_SUCCESS) {
         return rv;
@@ -82,6 +84,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->slot_size = sizeof(apipool_slot_t);
     header->capacity = capacity;
     header->recent = recent;
+    header->clients = clients;
     header->heads = heads_for(capacity);
     header->holders_free = APIPOOL_NONE;
     header->slots_spare = APIPOOL_NONE;
@@ -114,7 +117,7 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
         header->slot_size != sizeof(apipool_slot_t)) {
         return APR_EINVAL;
     }
-    offsets_t at = offsets_for(header->capacity, header->recent);
+    offsets_t at = offsets_for(header->capacity, header->recent, header->clients);
     apipool_segment_t *segment = apr_palloc(pool, sizeof(*segment));
     segment->header = header;
     segment->pools = (apipool_shared_pool_t *)(base + at.pools);
@@ -127,6 +130,7 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     segment->names = apipool_names_view(base + at.names, APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX);
     segment->recent = apipool_recent_view(base + at.recent, header->recent);
     segment->sessions = (apipool_sessions_t *)(base + at.sessions);
+    segment->clients = apipool_clients_view(base + at.clients, header->clients);
     segment->heads = (apr_uint32_t *)(base + at.heads);
     segment->slots = (apipool_slot_t *)(base + at.slots);
     segment->arena = base + at.arena;

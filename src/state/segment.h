@@ -7,6 +7,7 @@
 #include <apr_shm.h>
 
 #include "key.h"
+#include "client_table.h"
 #include "names.h"
 #include "recent.h"
 
@@ -24,6 +25,7 @@
  *   stats[1024]     numbers and history of a pool
  *   names           numbers of clients and models
  *   recent          the last requests
+ *   clients         who may ask, by keys of ours
  *   sessions        of operators; see sessions.h
  *   heads[2^k]      chains of slots by id
  *   slots[N]        one key each
@@ -76,6 +78,7 @@ typedef struct {
     apr_uint32_t pool_size, group_size, slot_size; /* bytes; another build's layout is refused */
     apr_uint32_t capacity;                         /* slots */
     apr_uint32_t recent;                           /* entries of the ring */
+    apr_uint32_t clients;                          /* slots for them */
     apr_uint32_t heads;                            /* a power of two */
     apr_uint32_t pools_used, groups_used, slots_used;
     apr_uint32_t slots_spare; /* the first one of a key that was removed; they are chained */
@@ -114,6 +117,7 @@ typedef struct {
     apipool_pool_stats_t *stats; /* by pool */
     apipool_names_t names;
     apipool_recent_t recent;
+    apipool_clients_t clients;
     apipool_sessions_t *sessions;
     apr_uint32_t *heads;
     apipool_slot_t *slots;
@@ -127,11 +131,13 @@ typedef struct {
  * @param shm      result; owned by pool
  * @param capacity slots
  * @param recent   entries of the ring of requests
+ * @param clients  slots for clients
  * @param secret   APIPOOL_SECRET_SIZE bytes that key ids are derived from
  * @param pool     of the life time wanted
  */
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
-                                    const unsigned char *secret, apr_pool_t *pool);
+                                    apr_uint32_t clients, const unsigned char *secret,
+                                    apr_pool_t *pool);
 
 /**
  * A view of a segment made by this or an earlier generation: parent only.

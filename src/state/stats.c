@@ -39,6 +39,7 @@ static void record_locked(apipool_segment_t *segment, const apipool_request_stat
     APIPOOL_FAULT("record-half-counted");
     count_named(segment, pool, APIPOOL_NAMED_CLIENT, &stats->client, &stats->finished, now);
     count_named(segment, pool, APIPOOL_NAMED_MODEL, &stats->model, &stats->finished, now);
+    apipool_client_settle_locked(segment, &stats->used, &stats->finished, now);
     apipool_recent_push_locked(&segment->recent, &stats->entry);
     segment->header->updates++;
 }

@@ -3,6 +3,7 @@
 #ifndef APIPOOL_STATE_STATS_H
 #define APIPOOL_STATE_STATS_H
 
+#include "client.h"
 #include "numbers.h"
 #include "segment.h"
 #include "series.h"
@@ -17,6 +18,7 @@ typedef struct {
     apr_uint32_t rule;  /* the last verdict, R14 and R15 included; R00 where there was none */
     apipool_finished_t finished;
     apipool_name_t client, model; /* empty where there is none */
+    apipool_client_used_t used;   /* of a client with a key of ours */
 } apipool_request_stats_t;
 
 /** Counts a request everywhere it belongs. */

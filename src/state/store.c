@@ -119,6 +119,9 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
     apr_uint64_t loaded;
     apipool_header_t *header = store->segment->header;
     apr_status_t rv = apipool_store_put_keys(store->segment, keys, error);
+    if (rv == APR_SUCCESS) {
+        rv = apipool_store_put_clients(store->segment, keys->clients, error);
+    }
     header->saved_changes = header->changes;
     if (rv == APR_SUCCESS) {
         rv = apipool_store_put_sessions(store->segment, keys);

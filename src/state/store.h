@@ -5,6 +5,7 @@
 
 #include <apr_global_mutex.h>
 
+#include "client.h"
 #include "disk.h"
 #include "keys.h"
 #include "sessions.h"
@@ -62,6 +63,9 @@ typedef struct apipool_stored_keys_t apipool_stored_keys_t;
 apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys_t **keys,
                                      apr_uint32_t *count, const char **error, apr_pool_t *pool);
 
+/** How many clients there are among them: places that they need. */
+apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys);
+
 /** Names the segment that is saved from, and the lock of the one writer, which all processes share. */
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
                        apr_global_mutex_t *mutex);
@@ -69,7 +73,8 @@ void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
 /** From now on requests are served while this process saves, which goes a bit slower for their sake: each child. */
 void apipool_store_share(apipool_store_t *store);
 
-/** Puts the keys that were read into the segment, and then their statistics: parent, at its first start. */
+/** Puts the keys and clients that were read into the segment, and then their statistics: parent, at its
+ *  first start. */
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool);
 
@@ -121,6 +126,9 @@ typedef struct {
     int (*key)(void *ctx, apipool_key_image_t *image);
     /** Gives the next key that is new; 0 when there is none left. */
     int (*new_key)(void *ctx, apipool_key_image_t *image);
+    /** The same for a client that is there, and for those that are new. */
+    int (*client)(void *ctx, apipool_client_image_t *image);
+    int (*new_client)(void *ctx, apipool_client_image_t *image);
     /** Makes the change in memory. */
     apr_status_t (*apply)(void *ctx);
     void *ctx;
@@ -140,6 +148,24 @@ apr_status_t apipool_store_change(apipool_store_t *store, const apipool_store_ch
  *  change that was cut off has left is put right first. */
 apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_pool_t *pool);
 void apipool_store_release(apipool_store_t *store);
+
+/* A change of one client. */
+typedef struct {
+    apipool_segment_t *segment;
+    enum { APIPOOL_CLIENT_CREATE, APIPOOL_CLIENT_EDIT, APIPOOL_CLIENT_DELETE } what;
+    apipool_client_image_t image; /* its server and name; of one that is made, all of it */
+    /** Of an edit: what its terms become. What it returns is returned. */
+    apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms);
+    void *ctx;
+    int given; /* 0 at first */
+} apipool_client_change_t;
+
+/**
+ * That change as apipool_store_change takes it, which returns then, with no sentence, APR_EEXIST or APR_ENOMEM
+ * of a client that is made, and APR_NOTFOUND of one that is not there.
+ * @param change lives as long as that runs
+ */
+apipool_store_change_t apipool_store_client_change(apipool_client_change_t *change);
 
 /** How many writes have failed so far. No lock. */
 apr_uint64_t apipool_store_failures(const apipool_store_t *store);

@@ -84,6 +84,10 @@ static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_poo
         *error = "shared memory has no room for a key that is stored";
     }
     if (rv == APR_SUCCESS && stored->generation == header->changing) {
+        apipool_store_remove_other_clients(store->segment, stored->clients, pool);
+        rv = apipool_store_put_clients(store->segment, stored->clients, error);
+    }
+    if (rv == APR_SUCCESS && stored->generation == header->changing) {
         rv = apipool_store_put_sessions(store->segment, stored);
     }
     if (rv == APR_SUCCESS && stored->generation == header->changing) {

@@ -117,6 +117,7 @@ apr_status_t apipool_store_write_keys(apipool_saving_t *saving)
     while (rv == APR_SUCCESS && change && change->new_key && change->new_key(change->ctx, &image)) {
         save_image(saving, &image);
     }
+    rv = rv == APR_SUCCESS ? apipool_store_write_clients(saving) : rv;
     return rv == APR_SUCCESS ? apipool_store_write_sessions(saving) : rv;
 }
 
@@ -193,6 +194,11 @@ static apr_status_t read_key(void *ctx, const char *name, apr_size_t name_len, c
     apipool_record_reader_t reader;
     char hex[17] = "";
 
+    if (name_len && name[0] == 'c') {
+        int good = apipool_store_read_client(value, len, keys->clients);
+        keys->error = good ? keys->error : "the record of a client cannot be read";
+        return good ? APR_SUCCESS : APR_EGENERAL;
+    }
     if (name_len < 17 || name[0] != 'k') {
         apipool_store_read_session(keys, name, name_len, value, len);
         return APR_SUCCESS;
@@ -220,6 +226,7 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
     made->store = store;
     made->pool = pool;
     made->keys = apr_array_make(pool, 64, sizeof(apipool_stored_key_t));
+    made->clients = apr_array_make(pool, 16, sizeof(apipool_client_image_t));
     made->sessions = apr_array_make(pool, 8, sizeof(apipool_revoked_t));
     apr_status_t rv = apipool_folder_load(store->folder, APIPOOL_STORE_KEYS, read_key, made,
                                           &made->generation, error, pool);
@@ -227,6 +234,11 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
     *keys = made;
     *count = (apr_uint32_t)made->keys->nelts;
     return rv;
+}
+
+apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys)
+{
+    return (apr_uint32_t)keys->clients->nelts;
 }
 
 /* A key that is there already becomes what is said of it; the rest of what it is stays. */

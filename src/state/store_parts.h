@@ -74,6 +74,7 @@ struct apipool_stored_keys_t {
     apipool_store_t *store;
     apr_pool_t *pool;
     apr_array_header_t *keys;     /* apipool_stored_key_t */
+    apr_array_header_t *clients;  /* apipool_client_image_t */
     apr_array_header_t *sessions; /* apipool_revoked_t */
     apr_uint64_t generation;      /* of which they are */
     const char *error;
@@ -92,6 +93,23 @@ apr_status_t apipool_store_put_key(apipool_segment_t *segment, const apipool_sto
 /** Puts keys that were read into the segment, and wipes them. */
 apr_status_t apipool_store_put_keys(apipool_segment_t *segment, apipool_stored_keys_t *keys,
                                     const char **error);
+
+/** "c0123456789abcdef-89abcdef01234567": the first half of the digest of a client's key. */
+void apipool_store_client_name(char name[APIPOOL_STORE_NAME_SIZE], const unsigned char *digest);
+
+/** Reads a client and adds it to others. Returns 0 if it cannot be read. */
+int apipool_store_read_client(const char *value, apr_size_t len, apr_array_header_t *clients);
+
+/** Puts clients that were read into the segment; those that are there become what the records say. */
+apr_status_t apipool_store_put_clients(apipool_segment_t *segment,
+                                       const apr_array_header_t *clients, const char **error);
+
+/** Removes all others: the caller is the one writer. */
+void apipool_store_remove_other_clients(apipool_segment_t *segment,
+                                        const apr_array_header_t *clients, apr_pool_t *pool);
+
+/** Writes all clients. */
+apr_status_t apipool_store_write_clients(apipool_saving_t *saving);
 
 /** Writes all keys, and what is kept with them. */
 apr_status_t apipool_store_write_keys(apipool_saving_t *saving);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Statistics as records: what has been counted, and the states and limits that a restart must not reset. */
 #include <apr_strings.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "store_stats_parts.h"
@@ -215,6 +216,36 @@ static apr_status_t save_name(apipool_saving_t *saving, apr_uint32_t place)
     return APR_SUCCESS;
 }
 
+static apr_status_t save_client(apipool_saving_t *saving, apr_uint32_t index)
+{
+    apipool_segment_t *segment = saving->store->segment;
+    const apipool_client_slot_t *slot = &segment->clients.slots[index];
+    apipool_record_writer_t writer;
+    apipool_client_slot_t client;
+    apr_uint64_t row[WINDOWS_ROW], *end = row;
+    char name[APIPOOL_STORE_NAME_SIZE];
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    memcpy(&client, slot, offsetof(apipool_client_slot_t, terms));
+    apipool_segment_unlock(segment);
+    if (!client.serial) {
+        return APR_SUCCESS;
+    }
+    apipool_store_client_name(name, client.digest);
+    apipool_record_begin(&writer, saving->record, sizeof(saving->record));
+    apipool_record_put_bytes(&writer, STAT_DIGEST, client.digest, sizeof(client.digest));
+    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+        end = apipool_flat_window(end, &client.windows[i]);
+    }
+    apipool_record_put_u64s(&writer, STAT_WINDOWS, row, (apr_size_t)(end - row));
+    put_numbers(&writer, &client.numbers);
+    apipool_record_put_i64(&writer, STAT_USED_AT, client.last_used_at);
+    apipool_saving_put(saving, name, &writer);
+    return APR_SUCCESS;
+}
+
 static apr_status_t save_each(apipool_saving_t *saving, apr_uint32_t count,
                               apr_status_t (*save)(apipool_saving_t *saving, apr_uint32_t index))
 {
@@ -237,6 +268,9 @@ apr_status_t apipool_store_write_stats(apipool_saving_t *saving)
     }
     if (rv == APR_SUCCESS) {
         rv = save_each(saving, apipool_names_places(&saving->store->segment->names), save_name);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = save_each(saving, saving->store->segment->clients.head->used, save_client);
     }
     if (rv == APR_SUCCESS && header->hits_until > apr_time_now()) {
         rv = save_each(saving, APIPOOL_HITS_MAX, save_hit);

@@ -9,11 +9,12 @@
 #include "store_parts.h"
 
 /* The first byte of a record's name says what it is about; the rest only makes it different from others. */
-#define OF_KEY   'k'
-#define OF_GROUP 'g'
-#define OF_POOL  'p'
-#define OF_NAME  'n'
-#define OF_HIT   'h'
+#define OF_KEY    'k'
+#define OF_GROUP  'g'
+#define OF_POOL   'p'
+#define OF_NAME   'n'
+#define OF_HIT    'h'
+#define OF_CLIENT 'c'
 
 /* Tags; see core/record.h for what may change. */
 enum {
@@ -49,10 +50,12 @@ enum {
     STAT_BALANCE, /* with currency and when it was read */
     STAT_CURRENCY,
     STAT_READ_AT,
-    STAT_FAILING
+    STAT_FAILING,
+    STAT_DIGEST, /* of a client's key */
+    STAT_USED_AT
 };
 
-#define WINDOWS_ROW (APIPOOL_WINDOWS * APIPOOL_FLAT_WINDOW)
+#define WINDOWS_ROW (APIPOOL_WINDOWS * APIPOOL_FLAT_WINDOW) /* a client has fewer */
 #define STREAKS_ROW 6
 #define TIMES_ROW   5
 #define POINT_ROW   9

@@ -229,6 +229,27 @@ static void take_hit(apipool_segment_t *segment, apr_uint32_t pool, const stat_t
     }
 }
 
+/* One with the same name and another key is another client. */
+static void take_client(apipool_segment_t *segment, const stat_t *stat)
+{
+    const apipool_record_field_t *digest = &stat->fields[STAT_DIGEST];
+    apr_uint64_t row[WINDOWS_ROW];
+    const apr_uint64_t *at = row;
+    apipool_client_slot_t *slot =
+        digest->len == APIPOOL_CLIENTKEY_DIGEST
+            ? apipool_clients_by_digest_locked(&segment->clients, digest->bytes)
+            : NULL;
+    if (!slot) {
+        return;
+    }
+    get_row(stat, STAT_WINDOWS, row, WINDOWS_ROW);
+    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+        at = apipool_unflat_window(at, &slot->windows[i]);
+    }
+    get_numbers(stat, &slot->numbers);
+    slot->last_used_at = apipool_record_i64(&stat->fields[STAT_USED_AT]);
+}
+
 static void take_locked(apipool_segment_t *segment, char about, apr_uint32_t pool,
                         const stat_t *stat)
 {
@@ -252,6 +273,9 @@ static void take_locked(apipool_segment_t *segment, char about, apr_uint32_t poo
     case OF_HIT:
         take_hit(segment, pool, stat);
         break;
+    case OF_CLIENT:
+        take_client(segment, stat);
+        break;
     default: /* of a later version */
         break;
     }
@@ -263,11 +287,13 @@ apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key
     apipool_store_t *store = ctx;
     apipool_segment_t *segment = store->segment;
     stat_t stat;
-    apr_uint32_t pool;
+    apr_uint32_t pool = 0;
     if (!key_len || !read_stat(value, len, &stat)) {
         return APR_EGENERAL;
     }
-    apr_status_t rv = apipool_pool_attach(segment, stat.server, stat.pool, &pool);
+    apr_status_t rv = *key == OF_CLIENT
+                          ? APR_SUCCESS /* it is of no pool */
+                          : apipool_pool_attach(segment, stat.server, stat.pool, &pool);
     if (rv == APR_SUCCESS && *key == OF_GROUP) {
         apr_uint32_t group;
         rv = apipool_pool_group(segment, pool, stat.upstream, &group);

@@ -17,7 +17,7 @@
 typedef struct {
     apr_shm_t *shm;
     apr_global_mutex_t *mutex, *store_mutex;
-    apr_uint32_t capacity, recent;
+    apr_uint32_t capacity, recent, clients;
     int filled; /* from the store */
     apipool_store_kept_t kept;
 } retained_t;
@@ -75,19 +75,27 @@ static apr_status_t make_locks(retained_t *retained, server_rec *s)
     return rv;
 }
 
+/* What is stored always fits. */
+static apr_uint32_t at_least(server_rec *s, const char *directive, apr_uint32_t configured,
+                             apr_uint32_t stored, const char *things)
+{
+    if (configured >= stored) {
+        return configured;
+    }
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 APIPOOL_LOG(0055) "%s %u is less than the %u %s that are stored; it is %u now",
+                 directive, configured, stored, things, stored);
+    return stored;
+}
+
 static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s,
-                                 apr_uint32_t stored)
+                                 apr_uint32_t stored, apr_uint32_t stored_clients)
 {
     unsigned char secret[APIPOOL_SECRET_SIZE];
-    retained->capacity = apipool_config_capacity(s);
-    if (retained->capacity < stored) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     APIPOOL_LOG(0055) "APIPoolCapacity %u is less than the %u keys that are "
-                                       "stored; it is %u now",
-                     retained->capacity, stored, stored);
-        retained->capacity = stored;
-    }
+    retained->capacity = at_least(s, "APIPoolCapacity", apipool_config_capacity(s), stored, "keys");
     retained->recent = apipool_config_recent(s);
+    retained->clients = at_least(s, "APIPoolClientCapacity", apipool_config_client_capacity(s),
+                                 stored_clients, "clients");
     if (store) {
         memcpy(secret, apipool_store_secret(store), sizeof(secret));
     }
@@ -95,7 +103,7 @@ static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server
         return APR_EGENERAL;
     }
     apr_status_t rv = apipool_segment_create(&retained->shm, retained->capacity, retained->recent,
-                                             secret, s->process->pool);
+                                             retained->clients, secret, s->process->pool);
     OPENSSL_cleanse(secret, sizeof(secret));
     return rv == APR_SUCCESS ? apipool_segment_view(&segment, retained->shm, retained->mutex, pconf)
                              : rv;
@@ -104,6 +112,7 @@ static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server
 static void warn_of_sizes(const retained_t *retained, server_rec *s)
 {
     apr_uint32_t capacity = apipool_config_capacity(s), recent = apipool_config_recent(s);
+    apr_uint32_t clients = apipool_config_client_capacity(s);
     if (retained->capacity != capacity) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
@@ -116,6 +125,12 @@ static void warn_of_sizes(const retained_t *retained, server_rec *s)
             APIPOOL_LOG(0046) "APIPoolRecent %u takes effect after a full stop; until then "
                               "it stays %u",
             recent, retained->recent);
+    }
+    if (retained->clients != clients) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0091) "APIPoolClientCapacity %u takes effect after a full stop; "
+                                       "until then it stays %u",
+                     clients, retained->clients);
     }
 }
 
@@ -142,12 +157,16 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
 {
     apipool_stored_keys_t *keys;
     const char *error = NULL;
-    apr_uint32_t stored;
+    apr_uint32_t stored, clients = 0;
     apr_pool_t *scratch;
     apr_pool_create(&scratch, pconf);
     apr_status_t rv = apipool_store_read_keys(store, &keys, &stored, &error, scratch);
-    if (rv == APR_SUCCESS && (!retained->shm || retained->capacity < stored)) {
-        rv = make_segment(retained, pconf, s, stored);
+    if (rv == APR_SUCCESS) {
+        clients = apipool_store_clients_read(keys);
+    }
+    if (rv == APR_SUCCESS &&
+        (!retained->shm || retained->capacity < stored || retained->clients < clients)) {
+        rv = make_segment(retained, pconf, s, stored, clients);
     }
     if (rv == APR_SUCCESS) {
         memcpy(segment->header->secret, apipool_store_secret(store), APIPOOL_SECRET_SIZE);
@@ -193,7 +212,7 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
         return fill_segment(retained, pconf, s);
     }
     if (rv == APR_SUCCESS && !retained->shm) {
-        rv = make_segment(retained, pconf, s, 0);
+        rv = make_segment(retained, pconf, s, 0, 0);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
@@ -234,7 +253,7 @@ apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_serv
     if (rv != APR_SUCCESS) {
         return NULL;
     }
-    apr_pool_pre_cleanup_register(pconf, main_server, save_at_end);
+    apr_pool_pre_cleanup_register(pconf, main_server, save_at_end); /* while the folder is there */
     return segment;
 }
 

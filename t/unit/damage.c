@@ -359,6 +359,65 @@ static void plant_a_lost_block(void)
     segment->header->arena.top += 4096;
 }
 
+static apipool_client_slot_t *used_client(void)
+{
+    apipool_client_slot_t *slot = segment->clients.slots;
+    while (!slot->serial) {
+        slot++;
+    }
+    return slot;
+}
+
+static void plant_a_loop_of_clients(void)
+{
+    apipool_client_slot_t *slot = used_client();
+    slot->next_by_name = (apr_uint32_t)(slot - segment->clients.slots) + 1;
+}
+
+static void plant_a_lost_client(void)
+{
+    memset(segment->clients.by_digest, 0, segment->clients.heads * sizeof(apr_uint32_t));
+}
+
+static void plant_a_wild_chain_of_clients(void)
+{
+    segment->clients.by_name[2] = 0x7fffffff;
+}
+
+static void plant_a_client_without_an_end(void)
+{
+    memset(used_client()->name, 'c', APIPOOL_CLIENT_NAME_MAX);
+}
+
+static void plant_terms_without_an_end(void)
+{
+    apipool_client_slot_t *slot = used_client();
+    slot->terms[slot->current].lists_len = 0xfffffff0;
+}
+
+static void plant_a_wrong_count_of_clients(void)
+{
+    segment->clients.head->count += 3;
+}
+
+static void plant_too_many_clients(void)
+{
+    segment->clients.head->used = 0xfffffff0;
+}
+
+static void plant_a_loop_of_free_clients(void)
+{
+    apipool_client_slot_t *slot = used_client();
+    apr_uint32_t link = (apr_uint32_t)(slot - segment->clients.slots) + 1;
+    apipool_clients_remove_locked(&segment->clients, slot);
+    slot->next_by_digest = link;
+}
+
+static void plant_a_client_of_wild_numbers(void)
+{
+    used_client()->numbers.counts.errors = APR_UINT64_C(1) << 60;
+}
+
 static const struct {
     void (*plant)(void);
     const char *fault;
@@ -409,6 +468,15 @@ static const struct {
     {plant_a_broken_arena, "a list of free blocks is broken"},
     {plant_an_overlap, "two blocks of the arena overlap"},
     {plant_a_lost_block, "a block of the arena is lost"},
+    {plant_a_loop_of_clients, "a chain of clients is broken"},
+    {plant_a_lost_client, "a client is in no chain"},
+    {plant_a_wild_chain_of_clients, "a chain of clients is broken"},
+    {plant_a_client_without_an_end, "a client makes no sense"},
+    {plant_terms_without_an_end, "a client makes no sense"},
+    {plant_a_wrong_count_of_clients, "clients are counted wrongly"},
+    {plant_too_many_clients, "there are more clients than room"},
+    {plant_a_loop_of_free_clients, "the chain of free clients is broken"},
+    {plant_a_client_of_wild_numbers, "numbers make no sense"},
 };
 
 static void check_repairs(apr_uint32_t slots)
@@ -468,6 +536,9 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
         scribble(&dice, segment->names.entries, APIPOOL_NAMES_MAX * sizeof(apipool_named_t));
         scribble(&dice, segment->names.taken, sizeof(*segment->names.taken));
         scribble(&dice, segment->names.used, 64 * sizeof(*segment->names.used));
+        scribble(&dice, segment->clients.head, sizeof(*segment->clients.head));
+        scribble(&dice, segment->clients.by_digest, segment->clients.heads * sizeof(apr_uint32_t));
+        scribble(&dice, segment->clients.by_name, segment->clients.heads * sizeof(apr_uint32_t));
         for (apr_uint32_t i = 0; i < header->groups_used; i++) {
             apr_uint32_t pool = segment->groups[i].pool;
             scribble(&dice, &segment->groups[i], sizeof(*segment->groups));

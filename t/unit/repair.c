@@ -31,6 +31,8 @@ static const char *const points[] = {
     "repair-half-done",    "report-half-counted",  "report-still-held",   "report-uncounted",
     "report-unsettled",    "reserve-half-swapped", "reserve-unreleased",  "secret-unwritten",
     "settle-nowhere",      "revoke-unnamed",       "guess-uncounted",     "viewer-unnamed",
+    "client-half-charged", "client-half-removed",  "client-terms-untold", "client-unlinked",
+    "client-unnumbered",
 };
 #define POINTS (sizeof(points) / sizeof(*points))
 

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "pool_fixture.h"
 #include "stats.h"
 
@@ -33,8 +34,9 @@ static apr_uint32_t groups[GROUPS]; /* two of the main pool, one each of two oth
  * key and no name, and meets no limit. */
 typedef struct {
     apr_uint32_t random, lent, waiter, modest, asks;
-    apr_time_t clock;      /* 0: the system's */
-    apipool_lease_t asked; /* with asks: the key that a probe is about */
+    apr_time_t clock;               /* 0: the system's */
+    apipool_client_charge_t charge; /* of the last request that a client was admitted with */
+    apipool_lease_t asked;          /* with asks: the key that a probe is about */
     apipool_lease_t leases[LEASES];
     apipool_source_t sources[2];
 } worker_t;
@@ -291,6 +293,33 @@ static inline void work_edit(worker_t *worker)
                           : apipool_pool_reset(segment, pool, id)) != APR_SUCCESS);
 }
 
+/* A client of ours comes, goes, gets other terms or asks for something. There is room for all of them. */
+static inline void work_client(worker_t *worker)
+{
+    apr_uint32_t number = draw(worker, 12), what = draw(worker, 5);
+    apipool_client_image_t image = {.server = "", .terms = {.enabled = 1, .lists_len = 3}};
+    apipool_client_pass_t pass;
+    apr_time_t now = time_of(worker), at;
+    snprintf(image.name, sizeof(image.name), "client %u", number);
+    image.digest[0] = image.digest[31] = (unsigned char)number;
+    image.terms.limits[APIPOOL_CLIENT_RPM] = number % 2 ? 50 : 0;
+    if (number % 3) {
+        memcpy(image.terms.lists, "p\0q\0\0\0e\0", image.terms.lists_len = 9);
+    }
+    apr_status_t rv = what == 0   ? apipool_client_add(segment, &image)
+                      : what == 1 ? apipool_client_remove(segment, "", image.name)
+                      : what == 2
+                          ? apipool_client_set_terms(segment, "", image.name, &image.terms)
+                          : apipool_client_recognise(segment, image.digest, "", NULL, now, &pass);
+    note(rv != APR_SUCCESS && rv != APR_NOTFOUND && rv != APR_EEXIST);
+    if (what > 2 && rv == APR_SUCCESS) {
+        apipool_client_charge_t charge = {pass.index, pass.serial, 10, 0};
+        apipool_client_admitted_e result;
+        note(apipool_client_admit(segment, &charge, now, &result, &at) != APR_SUCCESS);
+        worker->charge = charge.at ? charge : worker->charge;
+    }
+}
+
 static inline void work_wait(worker_t *worker)
 {
     apipool_wanted_t wanted = draw_wanted(worker);
@@ -310,6 +339,8 @@ static inline void work_record(worker_t *worker)
         .entry = {.pool = main_pool, .ending = APIPOOL_ENDED_COMPLETE, .model = "m"},
         .group = draw(worker, 2) ? group_a : APIPOOL_NONE,
         .finished = {.attempts = 1, .success = 1, .tokens = {3, 4, 0, 7}, .latency = 1000}};
+    stats.used = (apipool_client_used_t){
+        .charge = worker->charge, .reached = draw(worker, 4) != 0, .tokens = draw(worker, 20)};
     snprintf(name, sizeof(name), "client %u", draw(worker, worker->modest ? 3 : CLIENTS));
     apipool_name_make(&stats.client, name, strlen(name));
     apipool_name_make(&stats.model, "m", 1);
@@ -342,7 +373,7 @@ static inline void work_session(worker_t *worker)
 
 static inline void work_once(worker_t *worker)
 {
-    apr_uint32_t dice = draw(worker, worker->modest ? 80 : 120);
+    apr_uint32_t dice = draw(worker, worker->modest ? 80 : 124);
     if (dice < 35) {
         work_acquire(worker);
     }
@@ -369,6 +400,9 @@ static inline void work_once(worker_t *worker)
     }
     else if (dice < 112) {
         work_edit(worker);
+    }
+    else if (dice < 116) {
+        work_client(worker);
     }
     else {
         work_session(worker);

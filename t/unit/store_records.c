@@ -119,8 +119,8 @@ static void a_key_of_a_newer_version_is_read_as_far_as_it_is_known(void **unused
     apipool_record_put_u64(record, WEIGHT, APR_UINT64_C(1) << 40);
     apipool_record_put_u64s(record, LIMITS, many_limits, 7);
     put_record(w, key_name(&life, "sk-newer"));
-    apipool_record_put_text(begin_record(w), 1, "a client, say");
-    put_record(w, "c0123456789abcdef0123");
+    apipool_record_put_text(begin_record(w), 1, "something else");
+    put_record(w, "x0123456789abcdef0123");
     commit(w);
     life_t next = start("newer");
     assert_int_equal(next.stored, 1);

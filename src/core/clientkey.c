@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Client keys, which we give out ourselves: what one looks like, how one is made. */
+#include "clientkey.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+#define PREFIX     "ak-"
+#define PREFIX_LEN 3
+#define BATCH      64
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+#define LETTERS 62
+
+static int is_letter(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+int apipool_clientkey_is(const char *text, apr_size_t len)
+{
+    apr_size_t at = PREFIX_LEN;
+    if (len != APIPOOL_CLIENTKEY_LEN || memcmp(text, PREFIX, PREFIX_LEN)) {
+        return 0;
+    }
+    while (at < len && is_letter(text[at])) {
+        at++;
+    }
+    return at == len;
+}
+
+/* A byte above the last multiple of 62 is thrown away: the first letters would come more often. */
+int apipool_clientkey_make(int (*random)(unsigned char *bytes, int len), char *key)
+{
+    unsigned char bytes[BATCH];
+    int at = PREFIX_LEN, good = 1;
+
+    memcpy(key, PREFIX, PREFIX_LEN);
+    while (good && at < APIPOOL_CLIENTKEY_LEN) {
+        good = random(bytes, BATCH);
+        for (int i = 0; good && i < BATCH && at < APIPOOL_CLIENTKEY_LEN; i++) {
+            if (bytes[i] < 256 / LETTERS * LETTERS) {
+                key[at++] = alphabet[bytes[i] % LETTERS];
+            }
+        }
+    }
+    key[at] = '\0';
+    OPENSSL_cleanse(bytes, sizeof(bytes));
+    return good;
+}
+
+int apipool_clientkey_digest(const char *key, apr_size_t len,
+                             unsigned char digest[APIPOOL_CLIENTKEY_DIGEST])
+{
+    return EVP_Digest(key, len, digest, NULL, EVP_sha256(), NULL) == 1;
+}

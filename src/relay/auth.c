@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * AuthType APIPool: who asks, by a key of ours. */
+#include "auth.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <openssl/crypto.h>
+#include <stddef.h>
+#include <util_filter.h>
+
+#include "clientkey.h"
+#include "credential.h"
+#include "reply.h"
+
+#define TYPE        "APIPool"
+#define FILTER_NAME "APIPOOL_JSON_ERROR"
+
+static ap_filter_rec_t *json_handle;
+
+static int is_ours(request_rec *r)
+{
+    const char *type = ap_auth_type(r);
+    return type && !ap_cstr_casecmp(type, TYPE);
+}
+
+/* A client belongs to the request's server; those of the main server may use its pools from everywhere. */
+static apr_status_t recognise_digest(request_rec *r, const unsigned char *digest,
+                                     apipool_client_pass_t *pass)
+{
+    const apipool_request_t *req = apipool_request_get(r);
+    const char *also = req && req->pool && !req->pool->server->is_virtual ? "" : NULL;
+    return apipool_client_recognise(apipool_relay_segment(), digest,
+                                    apipool_config_server_name(r->pool, r->server), also,
+                                    apr_time_now(), pass);
+}
+
+/* What is kept of it for the request; its lists take the room that they need. */
+static const apipool_client_pass_t *keep(request_rec *r, const apipool_client_pass_t *pass)
+{
+    apr_size_t size = offsetof(apipool_client_pass_t, terms.lists) + pass->terms.lists_len;
+    return apr_pmemdup(r->pool, pass, size);
+}
+
+static apr_status_t recognise(request_rec *r, const apipool_client_pass_t **kept)
+{
+    unsigned char digest[APIPOOL_CLIENTKEY_DIGEST];
+    apipool_client_pass_t pass;
+    const char *key = apipool_credential_find(r);
+    if (!key || !apipool_clientkey_digest(key, APIPOOL_CLIENTKEY_LEN, digest)) {
+        return APR_NOTFOUND;
+    }
+    apr_status_t rv = recognise_digest(r, digest, &pass);
+    OPENSSL_cleanse(digest, sizeof(digest));
+    if (rv == APR_SUCCESS) {
+        *kept = keep(r, &pass);
+    }
+    else if (rv != APR_NOTFOUND) {
+        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,
+                      APIPOOL_LOG(0093) "the pool's lock is not to be had; nobody is recognised");
+    }
+    return rv;
+}
+
+/* The same, but once per request where a pool serves it. */
+static apr_status_t recognise_once(request_rec *r, const apipool_client_pass_t **client)
+{
+    apipool_request_t *req = apipool_request_get(r);
+    if (req && req->client) {
+        *client = req->client;
+        return APR_SUCCESS;
+    }
+    apr_status_t rv = recognise(r, client);
+    if (rv == APR_SUCCESS && req) {
+        req->client = *client;
+    }
+    return rv;
+}
+
+int apipool_auth_force(request_rec *r)
+{
+    const apipool_client_pass_t *client;
+    return is_ours(r) && recognise_once(r, &client) == APR_SUCCESS ? OK : DECLINED;
+}
+
+/* The page of httpd's own would be HTML. */
+static void challenge(request_rec *r)
+{
+    apr_table_setn(r->err_headers_out, "WWW-Authenticate", "Bearer");
+    ap_custom_response(r, HTTP_UNAUTHORIZED,
+                       apipool_reply_body(r->pool, APIPOOL_REPLY_INVALID_KEY));
+}
+
+int apipool_auth_check(request_rec *r)
+{
+    const apipool_client_pass_t *client;
+    if (!is_ours(r)) {
+        return DECLINED;
+    }
+    apr_status_t rv = recognise_once(r, &client);
+    apipool_credential_hide(r);
+    if (rv == APR_SUCCESS) {
+        r->user = apr_pstrdup(r->pool, client->name);
+        r->ap_auth_type = apr_pstrdup(r->pool, TYPE);
+        return OK;
+    }
+    if (rv != APR_NOTFOUND) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  APIPOOL_LOG(0092) "no key of a client that is valid here");
+    challenge(r);
+    return HTTP_UNAUTHORIZED;
+}
+
+int apipool_auth_note_failure(request_rec *r, const char *type)
+{
+    if (ap_cstr_casecmp(type, TYPE)) {
+        return DECLINED;
+    }
+    challenge(r);
+    return OK;
+}
+
+static apr_status_t json_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    ap_set_content_type(f->r, "application/json");
+    apr_table_setn(f->r->headers_out, "Cache-Control", "no-store");
+    ap_remove_output_filter(f);
+    return ap_pass_brigade(f->next, bb);
+}
+
+void apipool_auth_insert_error_filter(request_rec *r)
+{
+    if (r->status == HTTP_UNAUTHORIZED && is_ours(r)) {
+        ap_add_output_filter_handle(json_handle, NULL, r, r->connection);
+    }
+}
+
+void apipool_auth_register_filter(void)
+{
+    json_handle = ap_register_output_filter(FILTER_NAME, json_filter, NULL, AP_FTYPE_CONTENT_SET);
+}
+
+/* A request that another one was redirected to inherits its user, without being asked again. */
+const apipool_client_pass_t *apipool_auth_client(apipool_request_t *req, int *is_asked)
+{
+    request_rec *r = req->r;
+    const apipool_client_pass_t *client = NULL;
+    *is_asked = r->ap_auth_type && !strcmp(r->ap_auth_type, TYPE);
+    return *is_asked && recognise_once(r, &client) == APR_SUCCESS ? client : NULL;
+}

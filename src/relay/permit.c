@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a client may: pools, endpoints and models, and how much of them. */
+#include "permit.h"
+
+#include <apr_strings.h>
+
+#include "auth.h"
+#include "reply.h"
+
+/* Returns 0, so that callers can pass it on. */
+static int refuse(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
+                  APIPOOL_LOG(0094) "pool %s, client %s: refused, %s", req->pool->name,
+                  req->client ? req->client->name : "unknown", apipool_reply_code(which));
+    apipool_reply_error(req, which, retry_at);
+    return 0;
+}
+
+int apipool_permit_place(apipool_request_t *req)
+{
+    int is_asked;
+    const apipool_client_pass_t *client = apipool_auth_client(req, &is_asked);
+    req->client = client;
+    if (!client) {
+        return !is_asked || refuse(req, APIPOOL_REPLY_INVALID_KEY, 0);
+    }
+    req->charge.index = client->index;
+    req->charge.serial = client->serial;
+    if (!apipool_client_allows(&client->terms, APIPOOL_CLIENT_POOLS, req->pool->name) ||
+        !apipool_client_allows(&client->terms, APIPOOL_CLIENT_ENDPOINTS,
+                               req->endpoint ? req->endpoint : "")) {
+        return refuse(req, APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED, 0);
+    }
+    return 1;
+}
+
+/* Whether all arguments "model" are allowed; *found is set where there is one. */
+static int is_query_allowed(const apipool_request_t *req, int *found)
+{
+    const char *args = req->r->args;
+    while (args && *args) {
+        char *arg = ap_getword(req->r->pool, &args, '&');
+        if (!strncmp(arg, "model=", 6)) {
+            *found = 1;
+            if (ap_unescape_urlencoded(arg) != OK ||
+                !apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, arg + 6)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+/* Wherever a request names a model, it has to be an allowed one: which of several an upstream takes is its
+ * own business. Without a name only what costs no tokens goes, and of that nothing that cannot be read. */
+static int is_model_allowed(const apipool_request_t *req)
+{
+    const apipool_client_terms_t *terms = &req->client->terms;
+    const apipool_sniffed_t *said = &req->body.sniffed[APIPOOL_BODY_MODEL];
+    const char *model = req->demand.model;
+    int found = model != NULL;
+
+    if (!apipool_client_restricts(terms, APIPOOL_CLIENT_MODELS)) {
+        return 1;
+    }
+    int is_unread = req->body.length && req->body.kind == APIPOOL_SNIFF_OTHER;
+    if (model ? !apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model) : is_unread) {
+        return 0;
+    }
+    if (req->body.malformed) {
+        return 0;
+    }
+    if (req->body.length && said->kind != APIPOOL_SNIFF_ABSENT &&
+        (said->kind != APIPOOL_SNIFF_STRING || said->times > 1 || said->truncated ||
+         !apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, said->text))) {
+        return 0;
+    }
+    return is_query_allowed(req, &found) && (found || req->kind == APIPOOL_ENDPOINT_FREE);
+}
+
+int apipool_permit_demand(apipool_request_t *req)
+{
+    static const apipool_reply_e replies[] = {
+        [APIPOOL_CLIENT_GONE] = APIPOOL_REPLY_INVALID_KEY,
+        [APIPOOL_CLIENT_OVER_RPM] = APIPOOL_REPLY_CLIENT_RPM,
+        [APIPOOL_CLIENT_OVER_TPM] = APIPOOL_REPLY_CLIENT_TPM,
+        [APIPOOL_CLIENT_OVER_TPD] = APIPOOL_REPLY_CLIENT_TPD,
+    };
+    apipool_client_admitted_e result = APIPOOL_CLIENT_ADMITTED;
+    apr_time_t retry_at = 0;
+    if (!req->client) {
+        return 1;
+    }
+    if (!is_model_allowed(req)) {
+        return refuse(req, APIPOOL_REPLY_MODEL_NOT_ALLOWED, 0);
+    }
+    req->charge.tokens = req->demand.tokens;
+    apr_status_t rv = apipool_client_admit(apipool_relay_segment(), &req->charge, apr_time_now(),
+                                           &result, &retry_at);
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
+                      APIPOOL_LOG(0095) "the pool's lock is not to be had; nobody is admitted");
+        return refuse(req, APIPOOL_REPLY_EXHAUSTED, 0);
+    }
+    return result == APIPOOL_CLIENT_ADMITTED || refuse(req, replies[result], retry_at);
+}

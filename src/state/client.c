@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Clients with keys of ours: who they are, what they may, and what they have used of it. */
+#include "client.h"
+
+#include <string.h>
+
+#include "fault.h"
+#include "layout.h"
+
+#define STEP 64 /* slots that are looked at in one hold of the lock */
+
+static const apipool_window_span_e spans[APIPOOL_CLIENT_LIMITS] = {
+    [APIPOOL_CLIENT_RPM] = APIPOOL_WINDOW_MINUTE,
+    [APIPOOL_CLIENT_TPM] = APIPOOL_WINDOW_MINUTE,
+    [APIPOOL_CLIENT_TPD] = APIPOOL_WINDOW_DAY,
+};
+
+static int is_valid(const apipool_client_terms_t *terms, apr_time_t now)
+{
+    return terms->enabled && (!terms->expires_at || terms->expires_at > now);
+}
+
+static int recognise_locked(apipool_segment_t *segment, const unsigned char *digest,
+                            const char *server, const char *also, apr_time_t now,
+                            apipool_client_pass_t *pass)
+{
+    apipool_client_slot_t *slot = apipool_clients_by_digest_locked(&segment->clients, digest);
+    if (!slot || !is_valid(apipool_client_slot_terms(slot), now) ||
+        (strcmp(slot->server, server) && (!also || strcmp(slot->server, also)))) {
+        return 0;
+    }
+    slot->last_used_at = now;
+    pass->index = (apr_uint32_t)(slot - segment->clients.slots);
+    pass->serial = slot->serial;
+    memcpy(pass->name, slot->name, sizeof(pass->name));
+    apipool_client_terms_copy(&pass->terms, apipool_client_slot_terms(slot));
+    return 1;
+}
+
+apr_status_t apipool_client_recognise(apipool_segment_t *segment, const unsigned char *digest,
+                                      const char *server, const char *also, apr_time_t now,
+                                      apipool_client_pass_t *pass)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        rv =
+            recognise_locked(segment, digest, server, also, now, pass) ? APR_SUCCESS : APR_NOTFOUND;
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+const char *apipool_client_list(const apipool_client_terms_t *terms, int list)
+{
+    const char *at = terms->lists;
+    for (; list > 0; list--) {
+        while (*at) {
+            at += strlen(at) + 1;
+        }
+        at++;
+    }
+    return at;
+}
+
+int apipool_client_restricts(const apipool_client_terms_t *terms, int list)
+{
+    return *apipool_client_list(terms, list) != '\0';
+}
+
+int apipool_client_allows(const apipool_client_terms_t *terms, int list, const char *text)
+{
+    const char *at = apipool_client_list(terms, list);
+    if (!*at) {
+        return 1;
+    }
+    while (*at && strcmp(at, text)) {
+        at += strlen(at) + 1;
+    }
+    return *at != '\0';
+}
+
+/* Appends so many bytes; returns 0 when they do not fit. */
+static int append(apipool_client_terms_t *terms, const char *bytes, apr_size_t len)
+{
+    if (len > APIPOOL_CLIENT_LISTS_MAX - terms->lists_len) {
+        return 0;
+    }
+    memcpy(terms->lists + terms->lists_len, bytes, len);
+    terms->lists_len += (apr_uint32_t)len;
+    return 1;
+}
+
+int apipool_client_pack(apipool_client_terms_t *terms,
+                        apr_array_header_t *const lists[APIPOOL_CLIENT_LISTS])
+{
+    int fits = 1;
+    terms->lists_len = 0;
+    for (int list = 0; list < APIPOOL_CLIENT_LISTS; list++) {
+        for (int i = 0; fits && lists[list] && i < lists[list]->nelts; i++) {
+            const char *text = APR_ARRAY_IDX(lists[list], i, const char *);
+            fits = *text && append(terms, text, strlen(text) + 1);
+        }
+        fits = fits && append(terms, "", 1);
+    }
+    return fits;
+}
+
+static apr_uint64_t amount_of(int limit, apr_uint32_t tokens)
+{
+    return limit == APIPOOL_CLIENT_RPM ? 1 : tokens;
+}
+
+static apipool_client_admitted_e admit_locked(apipool_client_slot_t *slot,
+                                              apipool_client_charge_t *charge, apr_time_t now,
+                                              apr_time_t *retry_at)
+{
+    const apipool_client_terms_t *terms = apipool_client_slot_terms(slot);
+    apipool_client_admitted_e result = APIPOOL_CLIENT_ADMITTED;
+    *retry_at = now;
+    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+        apr_time_t at = apipool_window_next_free(&slot->windows[i], spans[i], now, terms->limits[i],
+                                                 amount_of(i, charge->tokens));
+        if (at > *retry_at) {
+            *retry_at = at;
+            result = (apipool_client_admitted_e)(APIPOOL_CLIENT_OVER_RPM + i);
+        }
+    }
+    for (int i = 0; result == APIPOOL_CLIENT_ADMITTED && i < APIPOOL_CLIENT_LIMITS; i++) {
+        apipool_window_charge(&slot->windows[i], spans[i], now, amount_of(i, charge->tokens));
+        APIPOOL_FAULT("client-half-charged");
+    }
+    charge->at = result == APIPOOL_CLIENT_ADMITTED ? now : 0;
+    return result;
+}
+
+apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_charge_t *charge,
+                                  apr_time_t now, apipool_client_admitted_e *result,
+                                  apr_time_t *retry_at)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apipool_client_slot_t *slot =
+        apipool_clients_at_locked(&segment->clients, charge->index, charge->serial);
+    *result = slot && is_valid(apipool_client_slot_terms(slot), now)
+                  ? admit_locked(slot, charge, now, retry_at)
+                  : APIPOOL_CLIENT_GONE;
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+/* More tokens than were reserved are charged now, when they are known. */
+static void settle_window(apipool_client_slot_t *slot, int limit,
+                          const apipool_client_charge_t *charge, apr_uint64_t used, apr_time_t now)
+{
+    apr_uint64_t reserved = amount_of(limit, charge->tokens);
+    if (used > reserved) {
+        apipool_window_charge(&slot->windows[limit], spans[limit], now, used - reserved);
+    }
+    else if (used < reserved) {
+        apipool_window_refund(&slot->windows[limit], spans[limit], charge->at, now,
+                              reserved - used);
+    }
+}
+
+void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_client_used_t *used,
+                                  const apipool_finished_t *finished, apr_time_t now)
+{
+    const apipool_client_charge_t *charge = &used->charge;
+    apipool_client_slot_t *slot =
+        apipool_clients_at_locked(&segment->clients, charge->index, charge->serial);
+    if (!slot) {
+        return;
+    }
+    if (charge->at && !used->reached) {
+        settle_window(slot, APIPOOL_CLIENT_RPM, charge, 0, now);
+    }
+    if (charge->at && (!used->reached || used->tokens >= 0)) {
+        apr_uint64_t tokens = used->reached ? (apr_uint64_t)used->tokens : 0;
+        settle_window(slot, APIPOOL_CLIENT_TPM, charge, tokens, now);
+        settle_window(slot, APIPOOL_CLIENT_TPD, charge, tokens, now);
+    }
+    apipool_numbers_add(&slot->numbers, finished, now);
+}
+
+static void copy_image(const apipool_client_slot_t *slot, apipool_client_image_t *image)
+{
+    memcpy(image->server, slot->server, sizeof(image->server));
+    memcpy(image->name, slot->name, sizeof(image->name));
+    memcpy(image->digest, slot->digest, sizeof(image->digest));
+    image->created_at = slot->created_at;
+    apipool_client_terms_copy(&image->terms, apipool_client_slot_terms(slot));
+}
+
+static void read_slot(const apipool_client_slot_t *slot, apr_time_t now, apipool_client_row_t *row)
+{
+    copy_image(slot, &row->image);
+    row->last_used_at = slot->last_used_at;
+    apipool_numbers_read(&slot->numbers, now, &row->numbers);
+}
+
+/* Looks for a client by name with the lock taken; where there is none, or no lock, it is not held. */
+static apr_status_t open_slot(apipool_segment_t *segment, const char *server, const char *name,
+                              apipool_client_slot_t **slot)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *slot = apipool_clients_by_name_locked(&segment->clients, server, name);
+    if (!*slot) {
+        apipool_segment_unlock(segment);
+        return APR_NOTFOUND;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_client_read(apipool_segment_t *segment, const char *server, const char *name,
+                                 apr_time_t now, apipool_client_row_t *row)
+{
+    apipool_client_slot_t *slot;
+    apr_status_t rv = open_slot(segment, server, name, &slot);
+    if (rv == APR_SUCCESS) {
+        read_slot(slot, now, row);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+apr_status_t apipool_client_rows(apipool_segment_t *segment, const char *server, apr_time_t now,
+                                 apr_uint32_t *from, apipool_client_row_t *rows, apr_uint32_t max,
+                                 apr_uint32_t *count)
+{
+    const apipool_clients_t *clients = &segment->clients;
+    apr_status_t rv = apipool_segment_lock(segment);
+    *count = 0;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (apr_uint32_t n = 0; n < STEP && *count < max && *from < clients->head->used; n++) {
+        const apipool_client_slot_t *slot = &clients->slots[(*from)++];
+        if (slot->serial && !strcmp(slot->server, server)) {
+            read_slot(slot, now, &rows[(*count)++]);
+        }
+    }
+    *from = *from < clients->head->used ? *from : APIPOOL_NONE;
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index,
+                                  apipool_client_image_t *image)
+{
+    const apipool_client_slot_t *slot = &segment->clients.slots[index];
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        int is_used = slot->serial != 0;
+        if (is_used) {
+            copy_image(slot, image);
+        }
+        apipool_segment_unlock(segment);
+        rv = is_used ? APR_SUCCESS : APR_NOTFOUND;
+    }
+    return rv;
+}
+
+static apr_status_t may_add_locked(const apipool_clients_t *clients,
+                                   const apipool_client_image_t *image)
+{
+    if (apipool_clients_by_name_locked(clients, image->server, image->name) ||
+        apipool_clients_by_digest_locked(clients, image->digest)) {
+        return APR_EEXIST;
+    }
+    return clients->head->count < clients->capacity ? APR_SUCCESS : APR_ENOMEM;
+}
+
+apr_status_t apipool_client_may_add(apipool_segment_t *segment, const apipool_client_image_t *image)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        rv = may_add_locked(&segment->clients, image);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client_image_t *image)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = may_add_locked(&segment->clients, image);
+    if (rv == APR_SUCCESS && !apipool_clients_add_locked(&segment->clients, image)) {
+        rv = APR_ENOMEM;
+    }
+    apipool_segment_unlock(segment);
+    return rv;
+}
+
+apr_status_t apipool_client_set_terms(apipool_segment_t *segment, const char *server,
+                                      const char *name, const apipool_client_terms_t *terms)
+{
+    apipool_client_slot_t *slot;
+    apr_status_t rv = open_slot(segment, server, name, &slot);
+    if (rv == APR_SUCCESS) {
+        apipool_clients_set_terms_locked(slot, terms);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+apr_status_t apipool_client_remove(apipool_segment_t *segment, const char *server, const char *name)
+{
+    apipool_client_slot_t *slot;
+    apr_status_t rv = open_slot(segment, server, name, &slot);
+    if (rv == APR_SUCCESS) {
+        apipool_clients_remove_locked(&segment->clients, slot);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}

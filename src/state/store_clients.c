@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Clients as records, and changes of them that last. */
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <string.h>
+
+#include "client.h"
+#include "flat.h"
+#include "store_parts.h"
+
+/* Tags; see core/record.h for what may change. Of the lists each text is a field. */
+enum {
+    CLIENT_SERVER = 1,
+    CLIENT_NAME,
+    CLIENT_DIGEST,
+    CLIENT_CREATED_AT,
+    CLIENT_ENABLED,
+    CLIENT_EXPIRES_AT,
+    CLIENT_LIMITS, /* rpm, tpm, tokens per day */
+    CLIENT_POOL,
+    CLIENT_MODEL,
+    CLIENT_ENDPOINT
+};
+
+void apipool_store_client_name(char name[APIPOOL_STORE_NAME_SIZE], const unsigned char *digest)
+{
+    apr_uint64_t parts[2];
+    memcpy(parts, digest, sizeof(parts));
+    apr_snprintf(name, APIPOOL_STORE_NAME_SIZE,
+                 "c%016" APR_UINT64_T_HEX_FMT "-%016" APR_UINT64_T_HEX_FMT, parts[0], parts[1]);
+}
+
+/* --- writing --- */
+
+static void save_image(apipool_saving_t *saving, const apipool_client_image_t *image)
+{
+    const apipool_client_terms_t *terms = &image->terms;
+    apr_uint64_t limits[APIPOOL_CLIENT_LIMITS];
+    char name[APIPOOL_STORE_NAME_SIZE];
+    apipool_record_writer_t writer;
+
+    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+        limits[i] = terms->limits[i];
+    }
+    apipool_store_client_name(name, image->digest);
+    apipool_record_begin(&writer, saving->record, sizeof(saving->record));
+    apipool_record_put_text(&writer, CLIENT_SERVER, image->server);
+    apipool_record_put_text(&writer, CLIENT_NAME, image->name);
+    apipool_record_put_bytes(&writer, CLIENT_DIGEST, image->digest, sizeof(image->digest));
+    apipool_record_put_i64(&writer, CLIENT_CREATED_AT, image->created_at);
+    apipool_record_put_u64(&writer, CLIENT_ENABLED, terms->enabled);
+    apipool_record_put_i64(&writer, CLIENT_EXPIRES_AT, terms->expires_at);
+    apipool_record_put_u64s(&writer, CLIENT_LIMITS, limits, APIPOOL_CLIENT_LIMITS);
+    for (int list = 0; list < APIPOOL_CLIENT_LISTS; list++) {
+        for (const char *at = apipool_client_list(terms, list); *at; at += strlen(at) + 1) {
+            apipool_record_put_text(&writer, (unsigned char)(CLIENT_POOL + list), at);
+        }
+    }
+    apipool_saving_put(saving, name, &writer);
+}
+
+apr_status_t apipool_store_write_clients(apipool_saving_t *saving)
+{
+    const apipool_store_change_t *change = saving->change;
+    apipool_segment_t *segment = saving->store->segment;
+    apipool_client_image_t image;
+    apr_status_t rv = APR_SUCCESS;
+
+    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->clients.head->used; i++) {
+        rv = apipool_client_image(segment, i, &image);
+        if (rv == APR_SUCCESS &&
+            (!change || !change->client || change->client(change->ctx, &image))) {
+            save_image(saving, &image);
+        }
+        rv = rv == APR_NOTFOUND ? APR_SUCCESS : rv;
+    }
+    while (rv == APR_SUCCESS && change && change->new_client &&
+           change->new_client(change->ctx, &image)) {
+        save_image(saving, &image);
+    }
+    return rv;
+}
+
+/* --- reading --- */
+
+/* A record as it is read; lists are packed when all of it is known. */
+typedef struct {
+    apipool_client_image_t image;
+    apr_array_header_t *lists[APIPOOL_CLIENT_LISTS];
+    apr_pool_t *pool;
+    int has_digest;
+} reading_t;
+
+static void read_limits(apipool_client_terms_t *terms, const apipool_record_field_t *field)
+{
+    apr_uint64_t row[APIPOOL_CLIENT_LIMITS] = {0};
+    apr_size_t count;
+    apipool_record_u64s(field, row, APIPOOL_CLIENT_LIMITS, &count);
+    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+        terms->limits[i] = apipool_flat_u32(row[i]);
+    }
+}
+
+static void read_field(reading_t *reading, const apipool_record_field_t *field)
+{
+    apipool_client_image_t *image = &reading->image;
+    switch (field->tag) {
+    case CLIENT_SERVER:
+        apipool_store_text(image->server, sizeof(image->server), field);
+        break;
+    case CLIENT_NAME:
+        apipool_store_text(image->name, sizeof(image->name), field);
+        break;
+    case CLIENT_DIGEST:
+        reading->has_digest = field->len == sizeof(image->digest);
+        if (reading->has_digest) {
+            memcpy(image->digest, field->bytes, sizeof(image->digest));
+        }
+        break;
+    case CLIENT_CREATED_AT:
+        image->created_at = apipool_record_i64(field);
+        break;
+    case CLIENT_ENABLED:
+        image->terms.enabled = field->number != 0;
+        break;
+    case CLIENT_EXPIRES_AT:
+        image->terms.expires_at = apipool_record_i64(field);
+        break;
+    case CLIENT_LIMITS:
+        read_limits(&image->terms, field);
+        break;
+    case CLIENT_POOL:
+    case CLIENT_MODEL:
+    case CLIENT_ENDPOINT:
+        APR_ARRAY_PUSH(reading->lists[field->tag - CLIENT_POOL], const char *) =
+            apr_pstrmemdup(reading->pool, (const char *)field->bytes, field->len);
+        break;
+    default: /* of a later version */
+        break;
+    }
+}
+
+int apipool_store_read_client(const char *value, apr_size_t len, apr_array_header_t *clients)
+{
+    reading_t reading = {.pool = clients->pool};
+    apipool_record_reader_t reader;
+    apipool_record_field_t field;
+    for (int list = 0; list < APIPOOL_CLIENT_LISTS; list++) {
+        reading.lists[list] = apr_array_make(reading.pool, 2, sizeof(const char *));
+    }
+    if (apipool_record_open(&reader, value, len)) {
+        while (apipool_record_next(&reader, &field)) {
+            read_field(&reading, &field);
+        }
+    }
+    if (!apipool_record_is_whole(&reader) || !reading.has_digest || !*reading.image.name ||
+        !apipool_client_pack(&reading.image.terms, reading.lists)) {
+        return 0;
+    }
+    APR_ARRAY_PUSH(clients, apipool_client_image_t) = reading.image;
+    return 1;
+}
+
+/* One that is there already becomes what the record says; one of another key is another client. */
+static apr_status_t put_client(apipool_segment_t *segment, const apipool_client_image_t *image)
+{
+    apipool_client_row_t row;
+    apr_status_t rv = apipool_client_read(segment, image->server, image->name, 0, &row);
+    if (rv == APR_SUCCESS && !memcmp(row.image.digest, image->digest, sizeof(image->digest))) {
+        return apipool_client_set_terms(segment, image->server, image->name, &image->terms);
+    }
+    if (rv == APR_SUCCESS) {
+        apipool_client_remove(segment, image->server, image->name);
+    }
+    return apipool_client_add(segment, image);
+}
+
+apr_status_t apipool_store_put_clients(apipool_segment_t *segment,
+                                       const apr_array_header_t *clients, const char **error)
+{
+    apr_status_t rv = APR_SUCCESS;
+    for (int i = 0; rv == APR_SUCCESS && i < clients->nelts; i++) {
+        rv = put_client(segment, &APR_ARRAY_IDX(clients, i, apipool_client_image_t));
+    }
+    *error = rv == APR_SUCCESS
+                 ? NULL
+                 : "the stored clients do not fit into shared memory; raise APIPoolClientCapacity";
+    return rv;
+}
+
+void apipool_store_remove_other_clients(apipool_segment_t *segment,
+                                        const apr_array_header_t *clients, apr_pool_t *pool)
+{
+    apr_hash_t *wanted = apr_hash_make(pool);
+    apipool_client_image_t image;
+    for (int i = 0; i < clients->nelts; i++) {
+        const apipool_client_image_t *stored = &APR_ARRAY_IDX(clients, i, apipool_client_image_t);
+        apr_hash_set(wanted, stored->digest, sizeof(stored->digest), stored);
+    }
+    for (apr_uint32_t i = 0; i < segment->clients.head->used; i++) {
+        if (apipool_client_image(segment, i, &image) == APR_SUCCESS &&
+            !apr_hash_get(wanted, image.digest, sizeof(image.digest))) {
+            apipool_client_remove(segment, image.server, image.name);
+        }
+    }
+}
+
+/* --- changes --- */
+
+static apr_status_t prepare(void *ctx, int *changes, const char **error)
+{
+    apipool_client_change_t *change = ctx;
+    const apipool_client_image_t *image = &change->image;
+    apipool_client_row_t row;
+    (void)changes;
+    (void)error; /* callers know better how to say it */
+    if (change->what == APIPOOL_CLIENT_CREATE) {
+        return apipool_client_may_add(change->segment, image);
+    }
+    apr_status_t rv = apipool_client_read(change->segment, image->server, image->name, 0, &row);
+    if (rv == APR_SUCCESS && change->what == APIPOOL_CLIENT_EDIT) {
+        apipool_client_terms_copy(&change->image.terms, &row.image.terms);
+        rv = change->edit(change->ctx, &change->image.terms);
+    }
+    return rv;
+}
+
+static int write_client(void *ctx, apipool_client_image_t *image)
+{
+    const apipool_client_change_t *change = ctx;
+    if (strcmp(image->name, change->image.name) || strcmp(image->server, change->image.server)) {
+        return 1;
+    }
+    if (change->what == APIPOOL_CLIENT_EDIT) {
+        apipool_client_terms_copy(&image->terms, &change->image.terms);
+    }
+    return change->what != APIPOOL_CLIENT_DELETE;
+}
+
+static int write_new(void *ctx, apipool_client_image_t *image)
+{
+    apipool_client_change_t *change = ctx;
+    if (change->what != APIPOOL_CLIENT_CREATE || change->given++) {
+        return 0;
+    }
+    *image = change->image;
+    return 1;
+}
+
+static apr_status_t apply(void *ctx)
+{
+    const apipool_client_change_t *change = ctx;
+    const apipool_client_image_t *image = &change->image;
+    switch (change->what) {
+    case APIPOOL_CLIENT_CREATE:
+        return apipool_client_add(change->segment, image);
+    case APIPOOL_CLIENT_EDIT:
+        return apipool_client_set_terms(change->segment, image->server, image->name, &image->terms);
+    default:
+        return apipool_client_remove(change->segment, image->server, image->name);
+    }
+}
+
+apipool_store_change_t apipool_store_client_change(apipool_client_change_t *change)
+{
+    return (apipool_store_change_t){.prepare = prepare,
+                                    .client = write_client,
+                                    .new_client = write_new,
+                                    .apply = apply,
+                                    .ctx = change};
+}
