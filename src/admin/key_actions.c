@@ -72,6 +72,8 @@ static const char *find_upstream(const apipool_ask_t *ask, const char *name)
     return NULL;
 }
 
+static const char *const truths[] = {"false", "true"};
+
 int apipool_admin_keys_import(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
@@ -86,6 +88,7 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     if (!upstream) {
         apipool_query_refuse(&query, "upstream", "The pool has no such upstream.");
     }
+    int preview = apipool_query_choice(&query, "preview", truths, 2, 0);
     if (!apipool_query_close(&query)) {
         return apipool_admin_refuse(r, &flaw);
     }
@@ -96,7 +99,7 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
         return apipool_admin_refuse(r, &flaw);
     }
     apr_status_t rv = apipool_admin_api->key_import(ask->pool, upstream, body.text, body.len,
-                                                    r->pool, &import, &error);
+                                                    preview, r->pool, &import, &error);
     OPENSSL_cleanse(body.text, body.len);
     if (rv == APR_ENOMEM) {
         return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
@@ -104,6 +107,9 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     }
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(r, rv, "keys cannot be imported", error);
+    }
+    if (preview) {
+        return import_answer(ask, &import);
     }
     apipool_admin_audit_ids(ask,
                             apr_psprintf(r->pool,
