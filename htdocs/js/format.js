@@ -32,7 +32,7 @@ export function duration(ms) {
     return NONE;
   }
   return ms < 1000
-    ? t('unit.ms', { n: Math.round(ms) })
+    ? t('unit.ms', { n: ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms) })
     : t('unit.s', { n: Math.round(ms / (ms < 10000 ? 10 : 100)) / (ms < 10000 ? 100 : 10) });
 }
 

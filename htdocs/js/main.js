@@ -18,6 +18,7 @@ let shell = null;
 
 /** A session that ended: signs in over the page, so that what was typed there stays. */
 async function signInAgain() {
+  let form = null;
   const dialog = openDialog({
     title: () => t('signin.again'),
     body: () => html`<p>${t('signin.expired')}</p>${form?.markup() ?? ''}`,
@@ -32,9 +33,9 @@ async function signInAgain() {
     kind: 'small',
     locked: true,
   });
-  const form = new SigninForm('again', () => dialog.show(), state.session?.user ?? '');
+  form = new SigninForm('again', () => dialog.show(), state.session?.user ?? '');
   dialog.show();
-  dialog.element.querySelector('[autofocus]')?.focus();
+  dialog.element.querySelector('[data-focus]')?.focus();
   const session = await dialog.done;
   update({ session: { ...state.session, ...session } });
   startLive();

@@ -31,12 +31,15 @@ function colour(name) {
 
 const fade = (rgb) => rgb.replace(/^rgb\((.*)\)$/, 'rgba($1, 0.16)');
 
+/** A value without neighbours is a dot, since no line leads to it. */
+const alone = (values) => values.map((value, i) => (value !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null ? 3 : 0));
+
 function datasets(lines, kind) {
   return lines.map(({ label, ink, values }) => {
     const stroke = colour(ink);
     return kind === 'bar'
       ? { label, data: values, backgroundColor: stroke, borderRadius: 2, stack: 'all' }
-      : { label, data: values, borderColor: stroke, backgroundColor: fade(stroke), borderWidth: 2, pointRadius: 0,
+      : { label, data: values, borderColor: stroke, backgroundColor: fade(stroke), borderWidth: 2, pointRadius: alone(values),
         pointHitRadius: 12, tension: 0.3, spanGaps: true, fill: lines.length === 1 || ink === 'first' };
   });
 }

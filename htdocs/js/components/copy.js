@@ -13,7 +13,7 @@ export async function copy(text, what) {
   } catch {
     openDialog({
       title: () => t('copy.title'),
-      body: () => html`<label class="field">${t('copy.hint')}<textarea rows="8" readonly autofocus>${text}</textarea></label>`,
+      body: () => html`<label class="field">${t('copy.hint')}<textarea rows="8" readonly data-focus>${text}</textarea></label>`,
     });
   }
 }

@@ -43,7 +43,7 @@ export function openDialog({ title, body, handlers = {}, kind = '', locked = fal
   document.body.append(element);
   dialog.show();
   element.showModal();
-  element.querySelector('[autofocus]')?.focus();
+  element.querySelector('[data-focus]')?.focus();
   return dialog;
 }
 

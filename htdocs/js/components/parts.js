@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Small parts of pages: buttons, fields, notices, bars.
-import { number } from '../format.js';
+import { compact, number } from '../format.js';
 import { hasText, t } from '../i18n.js';
 import { flag, html } from '../template.js';
 import { icon } from './icons.js';
@@ -8,6 +8,9 @@ import { icon } from './icons.js';
 /** What is to be told of an error: our own words where there are some, else the server's. */
 export function errorText(error) {
   const code = error.code ?? 'inside';
+  if (!error.code) {
+    console.error(error);
+  }
   const name = `error.${code}`;
   if (error.status === 429) {
     return t('error.too_many', { n: error.retryAfter || 1 });
@@ -67,7 +70,7 @@ export function gauge(label, value, limit) {
   if (!limit || value === null) {
     return html`<span class="figure">${number(value)}</span>`;
   }
-  return html`<span class="gauge"><span class="figure">${number(value)}<span class="of"> / ${number(limit)}</span></span>
+  return html`<span class="gauge"><span class="figure">${number(value)}<span class="of"> / ${compact(limit)}</span></span>
     <meter min="0" max="${limit}" high="${limit * 0.8}" optimum="0" value="${Math.min(value, limit)}" aria-label="${label}"></meter></span>`;
 }
 

@@ -24,9 +24,9 @@ export class SigninForm {
   markup() {
     return html`<form data-on-submit="signIn" class="stack">
       ${field(`${this.id}-user`, { name: 'username', label: t('signin.user'), value: this.user,
-    autocomplete: 'username', attributes: html` required${this.user ? '' : html` autofocus`}` })}
+    autocomplete: 'username', attributes: html` required${this.user ? '' : html` data-focus`}` })}
       ${field(`${this.id}-password`, { name: 'password', label: t('signin.password'), type: 'password',
-    autocomplete: 'current-password', attributes: html` required${this.user ? html` autofocus` : ''}` })}
+    autocomplete: 'current-password', attributes: html` required${this.user ? html` data-focus` : ''}` })}
       ${fault(this.error)}
       <footer>${button({ type: 'submit', text: this.busy ? t('state.working') : t('signin.go'), kind: 'main', disabled: this.busy })}</footer>
     </form>`;

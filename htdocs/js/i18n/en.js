@@ -31,7 +31,7 @@ export default {
 
   'shell.skip': 'Skip to content', 'shell.nav': 'Views', 'shell.pool': 'Pool', 'shell.language': 'Language',
   'shell.theme': 'Theme', 'shell.sign_out': 'Sign out', 'shell.viewer': 'looks only',
-  'theme.system': 'As the system', 'theme.light': 'Light', 'theme.dark': 'Dark',
+  'theme.system': 'System', 'theme.light': 'Light', 'theme.dark': 'Dark',
 
   'signin.title': 'Sign in', 'signin.user': 'Name', 'signin.password': 'Password', 'signin.go': 'Sign in',
   'signin.wrong': 'Name or password is wrong.', 'signin.again': 'Sign in again',

@@ -26,8 +26,7 @@ function facts(key) {
   return html`<dl class="facts">${list.map(([name, value]) => html`<div><dt>${t(`fact.${name}`)}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-function form(dialog, key) {
-  const { ids, error } = dialog;
+function form({ ids, error, busy }, key) {
   const wrong = (name) => (error?.field?.startsWith(name) ? errorText(error) : '');
   const pool = currentPool()?.settings.limits ?? {};
   const own = html` min="1" max="4294967295" inputmode="numeric"`;
@@ -42,8 +41,8 @@ function form(dialog, key) {
     ${fault(error && !['label', 'account', 'weight'].includes(error.field) ? error : null)}
     <footer>${button({ name: 'remove', text: t('action.delete'), icon: 'remove', kind: 'danger' })}
       ${state.session.reveal ? button({ name: 'reveal', text: t('key.reveal') }) : ''}<span class="fill"></span>
-      ${button({ name: 'check', text: t('action.check'), icon: 'check', disabled: dialog.busy })}
-      ${button({ type: 'submit', text: t('action.save'), kind: 'main', disabled: dialog.busy })}</footer></form>`;
+      ${button({ name: 'check', text: t('action.check'), icon: 'check', disabled: busy })}
+      ${button({ type: 'submit', text: t('action.save'), kind: 'main', disabled: busy })}</footer></form>`;
 }
 
 const numberOf = (text) => (text === '' || text === null ? null : Number(text));
@@ -70,24 +69,23 @@ function changesOf(key, wanted) {
 /** Shows a key that was listed; resolves when the dialog is closed. */
 export async function openKey(listed) {
   let key = await get(paths.key(listed.pool, listed.id));
+  const it = { ids: fieldIds(), error: null, busy: false };
   const attempt = async (dialog, work) => {
-    dialog.busy = true;
-    dialog.error = null;
+    Object.assign(it, { busy: true, error: null });
     dialog.show();
     try {
       await work();
     } catch (error) {
-      dialog.error = error;
+      it.error = error;
     }
-    dialog.busy = false;
+    it.busy = false;
     if (dialog.element.isConnected) {
       dialog.show();
     }
   };
-  const more = { ids: fieldIds(), error: null, busy: false };
-  const opened = openDialog({
+  return openDialog({
     title: () => nameOf(key),
-    body: () => html`${facts(key)}${isAdmin() ? form(opened ?? more, key) : ''}`,
+    body: () => html`${facts(key)}${isAdmin() ? form(it, key) : ''}`,
     kind: 'large',
     handlers: {
       save: (dialog, element) => attempt(dialog, async () => {
@@ -109,9 +107,7 @@ export async function openKey(listed) {
       },
       reveal: () => openReveal(key),
     },
-  });
-  Object.assign(opened, more);
-  return opened.done;
+  }).done;
 }
 
 /** Shows the whole key, after the password. */
@@ -123,7 +119,7 @@ function openReveal(key) {
     title: () => t('key.reveal'),
     body: () => (whole ? html`<p><code class="secret">${whole}</code></p><footer>${button({ name: 'copy', text: t('action.copy'), icon: 'copy' })}</footer>`
       : html`<form data-on-submit="go" class="stack"><p>${t('key.reveal_text', { key: nameOf(key) })}</p>
-        ${field(id, { name: 'password', label: t('signin.password'), type: 'password', autocomplete: 'current-password', attributes: html` required autofocus` })}
+        ${field(id, { name: 'password', label: t('signin.password'), type: 'password', autocomplete: 'current-password', attributes: html` required data-focus` })}
         ${fault(error)}<footer>${button({ type: 'submit', text: t('key.reveal'), kind: 'main' })}</footer></form>`),
     kind: 'small',
     handlers: {

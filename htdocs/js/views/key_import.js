@@ -107,7 +107,7 @@ const bodies = {
   input: (it) => html`<form data-on-submit="ask" class="stack">
     ${it.pool.upstreams.length > 1 ? choice(it.ids('upstream'), { name: 'upstream', label: t('import.upstream'), value: it.upstream, change: 'upstream', options: it.pool.upstreams.map(({ name }) => [name, name]) }) : ''}
     <div class="field"><label for="${it.ids('text')}">${t('import.text')}</label>
-      <textarea id="${it.ids('text')}" name="text" rows="10" autofocus spellcheck="false" autocomplete="off" data-drop aria-describedby="${it.ids('hint')}"></textarea>
+      <textarea id="${it.ids('text')}" name="text" rows="10" data-focus spellcheck="false" autocomplete="off" data-drop aria-describedby="${it.ids('hint')}"></textarea>
       <p class="hint" id="${it.ids('hint')}">${t('import.hint')}</p></div>
     <div class="field"><label for="${it.ids('file')}">${t('import.file')}</label><input type="file" id="${it.ids('file')}" accept=".txt,.csv,.json,text/plain,application/json" data-on-change="file"></div>
     ${fault(it.error)}<footer>${button({ name: 'close', text: t('action.cancel') })}${button({ type: 'submit', text: it.busy ? t('state.working') : t('import.preview'), kind: 'main', disabled: it.busy })}</footer></form>`,

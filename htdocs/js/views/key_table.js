@@ -65,7 +65,7 @@ function head(view) {
 }
 
 /** A cell; its column's name stands in it where a row is a card. */
-const cell = (name, content, kind = '') => html`<td role="cell" class="${kind}" data-label="${t(`column.${name}`)}">${content}</td>`;
+const cell = (name, content, kind = '') => html`<td role="cell" class="is-${name} ${kind}" data-label="${t(`column.${name}`)}">${content}</td>`;
 
 function actions(key, busy) {
   const name = key.label ?? key.masked;
