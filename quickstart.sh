@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # From a bare Debian or Ubuntu to a running pool in one command.
 #
-#   sh quickstart.sh          builds, starts a private httpd with a demo upstream, sends one request
+#   sh quickstart.sh          builds, starts a private httpd with a demo upstream, makes an admin and a client key,
+#                             sends one request
 #   sh quickstart.sh stop     stops it
 #   sh quickstart.sh test     installs what the tests need, and runs them all
 #
@@ -45,16 +46,24 @@ need_to_build() {
     need pkg-config pkg-config
     need curl curl
     need apxs apache2-dev
+    need htpasswd apache2-utils
+    need openssl openssl
     command -v cc > /dev/null 2>&1 || { missing="$missing libjansson-dev libssl-dev"; return; }
     need_header jansson.h libjansson-dev
     need_header openssl/hmac.h libssl-dev
+}
+
+# What the page takes from elsewhere.
+need_for_page() {
+    need /usr/share/javascript/chart.js/chart.min.js libjs-chart.js
 }
 
 need_to_test() {
     perl -MApache::Test -e 1 2> /dev/null || missing="$missing libapache2-mod-perl2"
     need node nodejs
     need npm npm
-    need openssl openssl
+    need chromium chromium
+    need /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc fonts-noto-cjk
     need /etc/ssl/certs/ca-certificates.crt ca-certificates
     command -v cc > /dev/null 2>&1 || { missing="$missing libcmocka-dev"; return; }
     echo '#include <stdarg.h>
@@ -115,6 +124,50 @@ check_input() {
     esac
 }
 
+random_text() {
+    openssl rand -base64 24 | tr -d '/+='
+}
+
+# The admin's password is made once; only its digest is for httpd.
+write_admin() {
+    [ -s "$run/admin-password" ] || (umask 077 && random_text > "$run/admin-password")
+    htpasswd -iBc "$run/admins" admin < "$run/admin-password" 2> /dev/null ||
+        fail "htpasswd could not write $run/admins"
+    chmod 644 "$run/admins"
+}
+
+# api METHOD PATH [JSON]: asks the admin API; the token comes from a file, since arguments can be seen by all
+api() {
+    method=$1 path=$2 json=${3:-}
+    curl -sS --max-time 30 -X "$method" "http://127.0.0.1:$port/apipool/api/$path" \
+        -H 'Content-Type: application/json' -H @"$run/authorization" ${json:+-d "$json"}
+}
+
+# member NAME: of the JSON object on standard input
+member() {
+    sed -n 's/.*"'"$1"'": *"\([^"]*\)".*/\1/p'
+}
+
+# Keeps the client key of an earlier run, if it is still one.
+make_client() {
+    umask 077
+    : > "$run/authorization"
+    session=$(printf '{"username":"admin","password":"%s"}' "$(cat "$run/admin-password")" |
+        curl -sS --max-time 30 "http://127.0.0.1:$port/apipool/api/session" -H 'Content-Type: application/json' -d @-)
+    token=$(echo "$session" | member token)
+    [ -n "$token" ] || fail "the admin cannot sign in: $session"
+    echo "Authorization: Bearer $token" > "$run/authorization"
+    if [ ! -s "$run/client-key" ] || api GET clients/quickstart | grep -q '"error"'; then
+        api DELETE clients/quickstart > /dev/null
+        made=$(api POST clients '{"name":"quickstart"}')
+        echo "$made" | member key > "$run/client-key"
+        [ -s "$run/client-key" ] || fail "the client key could not be made: $made"
+    fi
+    api DELETE session > /dev/null
+    rm -f "$run/authorization"
+    umask 022
+}
+
 # Keys of yours are read where they are; the demo's are written.
 write_keys() {
     keys=$run/keys
@@ -138,7 +191,8 @@ write_config() {
     modules=$(apxs -q LIBEXECDIR)
     upstream=${UPSTREAM:-http://127.0.0.1:$port/demo-upstream/v1}
     {
-        load mpm_event authz_core watchdog proxy proxy_http ssl socache_shmcb log_config
+        load mpm_event authn_core authz_core authz_user watchdog proxy proxy_http ssl socache_shmcb log_config \
+            filter deflate
         cat << CONF
 LoadModule apipool_module $top/build/mod_apipool.so
 LoadModule apipool_admin_module $top/build/mod_apipool_admin.so
@@ -170,11 +224,14 @@ APIPoolStore $run/store
 <Location "/v1">
     APIPoolUse main
     APIPoolExpose On
-    Require all granted
+    AuthType APIPool
+    Require valid-user
 </Location>
 <Location "/apipool">
     SetHandler apipool-admin
-    APIPoolAdminRoot $top/htdocs
+    APIPoolAdminRoot $run/page/htdocs
+    APIPoolAdminUserFile $run/admins
+    AddOutputFilterByType DEFLATE text/html text/css text/javascript image/svg+xml
 </Location>
 CONF
         [ -n "${UPSTREAM:-}" ] || cat << CONF
@@ -188,18 +245,20 @@ CONF
 
 chat() {
     model=demo-model
-    [ -z "${UPSTREAM:-}" ] || model=${MODEL:-$(curl -s "$1/models" | tr ',{' '\n\n' |
+    key=$(cat "$run/client-key")
+    [ -z "${UPSTREAM:-}" ] || model=${MODEL:-$(curl -s "$1/models" -H "Authorization: Bearer $key" | tr ',{' '\n\n' |
         sed -n 's/^ *"id" *: *"\([^"]*\)".*/\1/p' | head -n 1)}
     body='{"model":"'$model'","messages":[{"role":"user","content":"Say hello."}]}'
     say "one chat completion through the pool:"
-    curl -sS -i --max-time 120 "$1/chat/completions" -H 'Content-Type: application/json' -d "$body" ||
-        fail "the request failed; see $run/error_log"
+    curl -sS -i --max-time 120 "$1/chat/completions" -H 'Content-Type: application/json' \
+        -H "Authorization: Bearer $key" -d "$body" || fail "the request failed; see $run/error_log"
     echo
 }
 
 start() {
     check_input
     need_to_build
+    need_for_page
     case ${UPSTREAM:-} in
     https:*) need /etc/ssl/certs/ca-certificates.crt ca-certificates ;;
     esac
@@ -209,19 +268,29 @@ start() {
     mkdir -p "$run"
     stop && say "stopped the one that was running"
     write_keys
+    write_admin
+    rm -rf "$run/page"
+    make -s -C "$top/build" install-page htdocsdir="$run/page/htdocs" > /dev/null
     write_config
     httpd=$(apxs -q SBINDIR)/$(apxs -q PROGNAME)
     say "starting httpd on 127.0.0.1:$port, its files are in $run"
     "$httpd" -f "$run/httpd.conf" || fail "httpd did not start; see the lines above and $run/error_log"
     curl -s -o /dev/null --retry 50 --retry-connrefused --retry-delay 0 --max-time 30 \
         "http://127.0.0.1:$port/apipool/api/health" || fail "httpd does not answer; see $run/error_log"
+    make_client
     chat "http://127.0.0.1:$port/v1"
     cat << TXT
 
 The pool answers at http://127.0.0.1:$port/v1 - point any OpenAI client there:
 
   curl http://127.0.0.1:$port/v1/chat/completions -H 'Content-Type: application/json' \\
+      -H 'Authorization: Bearer $key' \\
       -d '$body'
+
+The dashboard is at http://127.0.0.1:$port/apipool/ and its API below that, at api/:
+
+  user      admin
+  password  $(cat "$run/admin-password")
 
 Its configuration is $run/httpd.conf. Stop it with: sh quickstart.sh stop
 TXT
@@ -229,6 +298,7 @@ TXT
 
 run_tests() {
     need_to_build
+    need_for_page
     need_to_test
     install_missing
     work=$(mktemp -d /var/tmp/apipool-test.XXXXXX)
@@ -240,17 +310,24 @@ run_tests() {
     tar -C "$top" --exclude=./.git --exclude=./build --exclude=./obj --exclude='*.so' \
         --exclude=node_modules --exclude=./Makefile --exclude='./config.*' -cf - . |
         tar -C "$work/source" -xf -
-    top=$work/source
-    say "installing the SDKs that the tests drive (npm, locked)"
-    (cd "$top/t" && npm ci --ignore-scripts --no-audit --no-fund --silent) ||
-        fail "npm could not install what t/package-lock.json names"
+    here=$top top=$work/source
+    say "installing the SDKs and the driver of the browser that the tests use (npm, locked)"
+    for folder in t t/browser; do
+        (cd "$top/$folder" && npm ci --ignore-scripts --no-audit --no-fund --silent) ||
+            fail "npm could not install what $folder/package-lock.json names"
+    done
     say "building, warnings being errors"
     build "$work/build" --enable-maintainer-mode
     say "building and running the unit tests with AddressSanitizer and UndefinedBehaviorSanitizer"
     build "$work/sanitized" --enable-maintainer-mode --enable-sanitizers
     (cd "$work/sanitized" && make -s check-units) || fail "the unit tests failed under the sanitizers"
     say "running all tests"
-    (cd "$work/build" && make -s check) || fail "there are failing tests"
+    result=0
+    (cd "$work/build" && make -s check) || result=$?
+    rm -rf "$here/build/screenshots"
+    mkdir -p "$here/build" && cp -R "$work/build/screenshots" "$here/build/screenshots"
+    say "what the page looks like is in $here/build/screenshots"
+    [ "$result" = 0 ] || fail "there are failing tests"
 }
 
 case ${1:-start} in

@@ -28,19 +28,21 @@ my $root = File::Temp->newdir;
 my $output = qx(make -s -C '$build' install DESTDIR='$root' 2>&1);
 is $?, 0, 'make install DESTDIR=...' or diag $output;
 my @files = map { s/^\Q$root\E//r } split /\n/, qx(find '$root' -type f);
-for my $wanted (qw(mod_apipool.so mod_apipool_admin.so htdocs/index.html apipool/apipool.conf)) {
+for my $wanted (qw(mod_apipool.so mod_apipool_admin.so htdocs/index.html htdocs/js/views/keys.js htdocs/vendor/chart.min.js apipool/openapi.json apipool/apipool.conf
+    apipool/examples/team-gateway.conf)) {
     ok scalar(grep { m{/\Q$wanted\E\z} } @files), "installs $wanted";
 }
-is scalar(grep { !/mod_apipool|htdocs|apipool\.conf|proxy_apipool\.load/ } @files), 0, '... and nothing else';
+is scalar(grep { !m{mod_apipool|htdocs|apipool\.conf|proxy_apipool\.load|/apipool/openapi\.json|/apipool/examples/} } @files), 0,
+    '... and nothing else';
 
 # The sample as it is shipped, and with every commented directive switched on.
 my $sample = slurp("$source/conf/apipool.conf")
-    =~ s{/etc/apipool/keys}{\@DIR\@/keys}gr
+    =~ s{^( *[^#\n]*)/etc/apipool/(keys|admins)}{$1\@DIR\@/$2}gmr
     =~ s{(APIPoolAdminRoot) .*}{$1 $source/htdocs}gr;
 my $switched_on = $sample =~ s/^( *)#(APIPool)/$1$2/gmr;
 isnt $switched_on, $sample, 'the sample shows directives with their defaults';
 for my $config ($sample, $switched_on) {
-    my ($status, $said) = config_test($config, files => {keys => "sk-one\n"});
+    my ($status, $said) = config_test($config, files => {keys => "sk-one\n", admins => ''});
     is $status, 0, 'the sample configuration is accepted' or diag $said;
 }
 

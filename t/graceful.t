@@ -12,17 +12,22 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my ($restarts, $streams, $rate) = $ENV{APIPOOL_TEST_FULL} ? (50, 32, 200) : (5, 8, 50);
-my $PAUSE = 1.5;         # seconds from one restart to the next
-my $EACH = 3;            # of so many restarts one comes while another one is under way
-my $GAP = 50;            # milliseconds between the events of a stream
-my @LENGTH = (40, 140);  # its events, at least and at most: it lives through up to five restarts
-my $CLIENTS = 8;         # that send the requests, half of them over connections that are kept alive
+my $PAUSE = 1.5;            # seconds from one restart to the next
+my $EACH = 3;               # of so many restarts one comes while another one is under way
+my $GAP = 50;               # milliseconds between the events of a stream
+my @LENGTH = (40, 140);     # its events, at least and at most: it lives through up to five restarts
+my $CLIENTS = $rate / 12.5; # that send the requests, half of them over connections that are kept alive
 
-# The upstream is not restarted, and closes no idle connection.
+# The upstream is not restarted, and closes no idle connection, not even for want of threads: what it has recorded is
+# all that it was sent.
 my $upstream = private_httpd(config => <<'CONF');
 LogLevel warn
+ThreadLimit 200
+ThreadsPerChild 200
 MaxRequestWorkers 400
+MaxSpareThreads 400
 KeepAliveTimeout 600
+MaxKeepAliveRequests 0
 MockLLMRecord @DIR@/upstream.jsonl
 <Location "/up">
     SetHandler mock-llm

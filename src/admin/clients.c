@@ -2,7 +2,6 @@
  * Routes: client keys, with which the pools of this server are used. */
 #include "admin.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 
@@ -27,8 +26,8 @@ static int is_seen(const apipool_ask_t *ask, const apipool_client_info_t *client
     return client->pools->nelts > 0;
 }
 
-/* The pools that a client is to have must be there, and be seen here. Where not all are seen, none named means
- * all that are, and not all of the server. */
+/* The pools that a client is to have must be there, and be seen here. Where not all are seen, none
+ * named means all that are, and not all of the server. */
 static void check_pools(const apipool_ask_t *ask, apipool_json_t *json,
                         apipool_client_info_t *client)
 {
@@ -123,20 +122,40 @@ static void read_limit(apipool_json_t *json, const char *name, unsigned bit, uns
     *limit = (apr_uint32_t)number;
 }
 
-/* A name stands in paths, in Require user, and in logs. */
+/* A name is a part of paths here; what else it must not have, the table's function says. */
 static void read_name(apipool_json_t *json, apipool_client_info_t *client)
 {
     apipool_json_require(json, "name",
                          apipool_json_string(json, "name", NAME_MAX_LEN, &client->name));
-    const char *c = client->name ? client->name : "";
-    while (apr_isalnum(*c) || (*c && strchr("._@-", *c))) {
-        c++;
+    if (client->name && (*client->name == '.' || strchr(client->name, '/'))) {
+        apipool_json_refuse(json, "name", "'/', and '.' at the beginning, are not allowed.");
     }
-    if (*c || c == client->name || (client->name && *client->name == '.')) {
-        apipool_json_refuse(json, "name",
-                            "A name has 1 to 63 letters, digits, '_', '@', '-' or '.', and does "
-                            "not begin with '.'.");
+}
+
+/* Answers what the table's function refused or could not do. What it refuses it names: "name: ..." */
+static int answer_failure(const apipool_ask_t *ask, apr_status_t rv, const char *what,
+                          const char *error)
+{
+    request_rec *r = ask->r;
+    const char *colon = error ? strstr(error, ": ") : NULL;
+    if (rv == APR_NOTFOUND) {
+        return apipool_admin_error(r, HTTP_NOT_FOUND, "client_not_found",
+                                   "There is no such client.");
     }
+    if (rv == APR_EEXIST) {
+        return apipool_admin_error(r, HTTP_CONFLICT, "client_exists",
+                                   "There is a client of that name.");
+    }
+    if (rv == APR_ENOMEM) {
+        return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
+                                   error ? error : "There is no room for another client.");
+    }
+    if (rv == APR_EINVAL && error) {
+        apipool_flaw_t flaw = {.message = colon ? colon + 2 : error};
+        flaw.field = colon ? apr_pstrmemdup(r->pool, error, (apr_size_t)(colon - error)) : NULL;
+        return apipool_admin_refuse(r, &flaw);
+    }
+    return apipool_admin_failed(r, rv, what, error);
 }
 
 /* Reads a body into client; what it named is in *set. */
@@ -219,19 +238,8 @@ int apipool_admin_client_create(apipool_ask_t *ask)
         return status;
     }
     apr_status_t rv = apipool_admin_api->client_create(r->server, &client, r->pool, key, &error);
-    if (rv == APR_EEXIST) {
-        return apipool_admin_error(r, HTTP_CONFLICT, "client_exists",
-                                   "There is a client of that name.");
-    }
-    if (rv == APR_ENOMEM) {
-        return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
-                                   error ? error : "There is no room for another client.");
-    }
-    if (rv == APR_EINVAL) {
-        return apipool_admin_error(r, HTTP_BAD_REQUEST, "invalid_request", error);
-    }
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(r, rv, "a client cannot be made", error);
+        return answer_failure(ask, rv, "a client cannot be made", error);
     }
     apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s created", client.name));
     status = show(ask, HTTP_CREATED, client.name, key);
@@ -260,15 +268,8 @@ int apipool_admin_client_edit(apipool_ask_t *ask)
     }
     apr_status_t rv =
         apipool_admin_api->client_change(r->server, ask->name, &client, set, r->pool, &error);
-    if (rv == APR_NOTFOUND) {
-        return apipool_admin_error(r, HTTP_NOT_FOUND, "client_not_found",
-                                   "There is no such client.");
-    }
-    if (rv == APR_EINVAL) {
-        return apipool_admin_error(r, HTTP_BAD_REQUEST, "invalid_request", error);
-    }
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(r, rv, "a client cannot be changed", error);
+        return answer_failure(ask, rv, "a client cannot be changed", error);
     }
     apipool_admin_audit(
         ask,
@@ -296,12 +297,8 @@ int apipool_admin_client_delete(apipool_ask_t *ask)
         return status;
     }
     apr_status_t rv = apipool_admin_api->client_delete(r->server, ask->name, r->pool, &error);
-    if (rv == APR_NOTFOUND) {
-        return apipool_admin_error(r, HTTP_NOT_FOUND, "client_not_found",
-                                   "There is no such client.");
-    }
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(r, rv, "a client cannot be deleted", error);
+        return answer_failure(ask, rv, "a client cannot be deleted", error);
     }
     apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s deleted", ask->name));
     return apipool_admin_reply_nothing(r);

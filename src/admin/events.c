@@ -20,8 +20,8 @@ static apr_status_t leave(void *unused)
     return APR_SUCCESS;
 }
 
-/* A child that is told to stop waits for its threads; one of a generation that is over gets no signal until it
- * has none left. */
+/* A child that is told to stop waits for its threads; one of a generation that is over gets no
+ * signal until it has none left. */
 static int is_stopping(void)
 {
     int state = AP_MPMQ_RUNNING, generation = 0;

@@ -25,8 +25,8 @@ static json_t *fault_objects(const apr_array_header_t *faults)
     return array;
 }
 
-/* A text that says it is JSON has to be an array: in plain text, what is no JSON would be a bad key. The tree is
- * given back at once; the import reads the text itself. */
+/* A text that says it is JSON has to be an array: in plain text, what is no JSON would be a bad key.
+ * The tree is given back at once; the import reads the text itself. */
 static int is_array(request_rec *r, const apipool_admin_body_t *body, apipool_flaw_t *flaw)
 {
     apr_pool_t *p;
@@ -55,23 +55,6 @@ static int import_answer(apipool_ask_t *ask, const apipool_import_t *import)
     return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
 
-/* The name of an upstream of the pool: the one that was named, or the first; NULL: it has none of that name. */
-static const char *find_upstream(const apipool_ask_t *ask, const char *name)
-{
-    apipool_pool_info_t pool;
-    request_rec *r = ask->r;
-    if (apipool_admin_api->pool(r->server, ask->pool, r->pool, &pool) != APR_SUCCESS) {
-        return NULL;
-    }
-    for (int i = 0; i < pool.upstreams->nelts; i++) {
-        const char *its = APR_ARRAY_IDX(pool.upstreams, i, apipool_upstream_info_t).name;
-        if (!name || !strcmp(its, name)) {
-            return its;
-        }
-    }
-    return NULL;
-}
-
 static const char *const truths[] = {"false", "true"};
 
 int apipool_admin_keys_import(apipool_ask_t *ask)
@@ -84,10 +67,7 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     const char *error = NULL;
     int status;
     apipool_query_open(&query, r->pool, r->args, &flaw);
-    const char *upstream = find_upstream(ask, apipool_query_string(&query, "upstream", 255));
-    if (!upstream) {
-        apipool_query_refuse(&query, "upstream", "The pool has no such upstream.");
-    }
+    const char *upstream = apipool_query_string(&query, "upstream", 255);
     int preview = apipool_query_choice(&query, "preview", truths, 2, 0);
     if (!apipool_query_close(&query)) {
         return apipool_admin_refuse(r, &flaw);
@@ -101,6 +81,11 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     apr_status_t rv = apipool_admin_api->key_import(ask->pool, upstream, body.text, body.len,
                                                     preview, r->pool, &import, &error);
     OPENSSL_cleanse(body.text, body.len);
+    if (rv == APR_NOTFOUND) {
+        flaw.field = "upstream";
+        flaw.message = "The pool has no such upstream.";
+        return apipool_admin_refuse(r, &flaw);
+    }
     if (rv == APR_ENOMEM) {
         return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
                                    error ? error : "There is no room for so many keys.");

@@ -94,8 +94,8 @@ static const char *method_names(int method)
                                : "DELETE";
 }
 
-/* The number of the route; NONE, and what the path's routes allow, where there is none. A path that is written
- * out comes before one with braces, as it does in the table. */
+/* The number of the route; NONE, and what the path's routes allow, where there is none. A path that
+ * is written out comes before one with braces, as it does in the table. */
 static int find_route(const apipool_ask_t *ask, const char *path, parts_t *parts,
                       const char **allow)
 {
@@ -190,9 +190,6 @@ static int answer_route(apipool_ask_t *ask, int route, const parts_t *parts)
         }
     }
     ask->name = parts->name;
-    if (!strncmp(routes[route].path, "clients", 7) && !apipool_admin_api->clients) {
-        return apipool_admin_error(ask->r, HTTP_NOT_IMPLEMENTED, "not_yet", "Not yet.");
-    }
     return routes[route].answer(ask);
 }
 
@@ -210,8 +207,8 @@ static int answer_api(apipool_ask_t *ask, const char *path)
     return may_have(ask, route, &status) ? answer_route(ask, route, &parts) : status;
 }
 
-/* The path of the location, without a slash at its end. Only a section with one of our directives tells us its
- * own path; for others the core knows the last one that matched. */
+/* The path of the location, without a slash at its end. Only a section with one of our directives
+ * tells us its own path; for others the core knows the last one that matched. */
 static const char *mount_of(request_rec *r, const apipool_admin_conf_t *conf)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);

@@ -4,9 +4,9 @@
 #define APIPOOL_CORE_ENDPOINT_H
 
 typedef enum {
-    APIPOOL_ENDPOINT_FREE,          /* costs no tokens, or tells of those that another request cost */
-    APIPOOL_ENDPOINT_TEXT,          /* generates text, in JSON or an event stream */
-    APIPOOL_ENDPOINT_RUN,           /* the same, later on: its answer may tell usage, but has no text */
+    APIPOOL_ENDPOINT_FREE, /* costs no tokens, or tells of those that another request cost */
+    APIPOOL_ENDPOINT_TEXT, /* generates text, in JSON or an event stream */
+    APIPOOL_ENDPOINT_RUN,  /* the same, later on: its answer may tell usage, but has no text */
     APIPOOL_ENDPOINT_EMBEDDINGS,    /* only what is asked costs tokens */
     APIPOOL_ENDPOINT_RERANK,        /* the same */
     APIPOOL_ENDPOINT_IMAGES,        /* generates images */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Signs and verifies the tokens of admin sessions: JWT (RFC 7519), HS256 (RFC 7518 section 3.2), nothing else. */
+ * Signs and verifies the tokens of admin sessions: JWT (RFC 7519) with HS256 (RFC 7518 section 3.2). */
 #ifndef APIPOOL_CORE_JWT_H
 #define APIPOOL_CORE_JWT_H
 

@@ -25,47 +25,54 @@ double apipool_select_finish(apipool_strategy_e strategy, const apipool_candidat
     return finish > clock ? finish : clock;
 }
 
-/* Whose share is next; where that is equal, who has been idle for longest. */
-static int fairer(apipool_strategy_e strategy, const apipool_candidate_t *a,
-                  const apipool_candidate_t *b, double clock)
+/* What candidates are compared by: the least load, then whose share is next, then who has been idle for
+ * longest. Made once for each. */
+typedef struct {
+    double load, finish;
+    apr_time_t last_used_at;
+} rank_t;
+
+static int is_before(const rank_t *a, const rank_t *b)
 {
-    double finish_a = apipool_select_finish(strategy, a, clock);
-    double finish_b = apipool_select_finish(strategy, b, clock);
-    return finish_a != finish_b ? finish_a < finish_b : a->last_used_at < b->last_used_at;
+    if (a->load != b->load) {
+        return a->load < b->load;
+    }
+    return a->finish != b->finish ? a->finish < b->finish : a->last_used_at < b->last_used_at;
 }
 
-static int smart(const apipool_candidate_t *a, const apipool_candidate_t *b, double clock)
+static rank_t by_share(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock)
 {
-    return fairer(APIPOOL_STRATEGY_SMART, a, b, clock);
+    return (rank_t){0, apipool_select_finish(strategy, c, clock), c->last_used_at};
 }
 
 /* Fewest requests in flight for its weight, then fair shares. Totals do not count: a key that comes late,
  * or comes back, would get every request until it has caught up. */
-static int less_used(const apipool_candidate_t *a, const apipool_candidate_t *b, double clock)
+static rank_t by_load(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock)
 {
-    double load_a = a->in_flight / a->weight, load_b = b->in_flight / b->weight;
-    return load_a != load_b ? load_a < load_b : fairer(APIPOOL_STRATEGY_LEAST_USED, a, b, clock);
+    rank_t rank = by_share(strategy, c, clock);
+    rank.load = c->in_flight / c->weight;
+    return rank;
 }
 
 /* The candidate was the choice already. */
-static int first_come(const apipool_candidate_t *a, const apipool_candidate_t *b, double clock)
+static rank_t by_nothing(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock)
 {
-    (void)a;
-    (void)b;
+    (void)strategy;
+    (void)c;
     (void)clock;
-    return 0;
+    return (rank_t){0, 0, 0};
 }
 
 static const struct {
     const char *name;
     apipool_sample_e sample;
-    int (*better)(const apipool_candidate_t *a, const apipool_candidate_t *b, double clock);
+    rank_t (*rank)(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock);
 } strategies[APIPOOL_STRATEGY_COUNT] = {
-    [APIPOOL_STRATEGY_SMART] = {"smart", APIPOOL_SAMPLE_SPREAD, smart},
-    [APIPOOL_STRATEGY_ROUND_ROBIN] = {"round-robin", APIPOOL_SAMPLE_NEXT, first_come},
-    [APIPOOL_STRATEGY_LEAST_USED] = {"least-used", APIPOOL_SAMPLE_SPREAD, less_used},
-    [APIPOOL_STRATEGY_RANDOM] = {"random", APIPOOL_SAMPLE_ONE, first_come},
-    [APIPOOL_STRATEGY_FILL_FIRST] = {"fill-first", APIPOOL_SAMPLE_FIRST, first_come},
+    [APIPOOL_STRATEGY_SMART] = {"smart", APIPOOL_SAMPLE_SPREAD, by_share},
+    [APIPOOL_STRATEGY_ROUND_ROBIN] = {"round-robin", APIPOOL_SAMPLE_NEXT, by_nothing},
+    [APIPOOL_STRATEGY_LEAST_USED] = {"least-used", APIPOOL_SAMPLE_SPREAD, by_load},
+    [APIPOOL_STRATEGY_RANDOM] = {"random", APIPOOL_SAMPLE_ONE, by_nothing},
+    [APIPOOL_STRATEGY_FILL_FIRST] = {"fill-first", APIPOOL_SAMPLE_FIRST, by_nothing},
 };
 
 int apipool_strategy_by_name(const char *name)
@@ -96,11 +103,14 @@ apipool_sample_e apipool_strategy_sample(apipool_strategy_e strategy)
 int apipool_select(apipool_strategy_e strategy, const apipool_candidate_t *candidates, int count,
                    double clock)
 {
-    int best = 0;
+    rank_t best = strategies[strategy].rank(strategy, &candidates[0], clock);
+    int found = 0;
     for (int i = 1; i < count; i++) {
-        if (strategies[strategy].better(&candidates[i], &candidates[best], clock)) {
-            best = i;
+        rank_t rank = strategies[strategy].rank(strategy, &candidates[i], clock);
+        if (is_before(&rank, &best)) {
+            best = rank;
+            found = i;
         }
     }
-    return best;
+    return found;
 }

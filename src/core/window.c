@@ -35,18 +35,22 @@ static apr_uint32_t begun_since(const apipool_window_t *w, apr_uint32_t current)
 /* A clock a year ahead, then put right, must not make a full window wait for a year. The newest bucket
  * becomes the next one and not the current: as time has passed since the last charge to it, but how
  * much is not known, every charge is taken to be a bucket younger than it looks. */
-static void follow(apipool_window_t *w, apr_uint32_t current)
+static void turn_back(apipool_window_t *w, apr_uint32_t current)
 {
     apr_uint32_t old[BUCKETS], newest = current + 1;
 
-    if (w->newest < current || w->newest - current < BUCKETS) {
-        return;
-    }
     memcpy(old, w->counts, sizeof(old));
     for (apr_uint32_t age = 0; age < BUCKETS; age++) {
         w->counts[(newest - age) % BUCKETS] = old[(w->newest - age) % BUCKETS];
     }
     w->newest = newest;
+}
+
+static inline void follow(apipool_window_t *w, apr_uint32_t current)
+{
+    if (w->newest >= current && w->newest - current >= BUCKETS) {
+        turn_back(w, current);
+    }
 }
 
 static void advance(apipool_window_t *w, apr_uint32_t current)

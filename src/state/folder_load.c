@@ -139,10 +139,12 @@ static apr_status_t look_through(search_t *search, const apr_array_header_t *lis
                                  apr_uint64_t *found)
 {
     for (int i = 0; i < listed->nelts && !*found; i++) {
-        apr_uint64_t number = APR_ARRAY_IDX(listed, i, apipool_listed_t).number;
+        const apipool_listed_t *one = &APR_ARRAY_IDX(listed, i, apipool_listed_t);
+        apr_uint64_t number = one->number;
         int whole = 0;
         apr_status_t rv = APR_SUCCESS;
-        if (newer ? number > search->named : number < search->named) {
+        /* a newer one without a seal is what a killed writer has left: nothing is wrong with that */
+        if (newer ? number > search->named && one->sealed : number < search->named) {
             rv = look_at(search, number, &whole);
         }
         if (rv != APR_SUCCESS) {

@@ -82,6 +82,9 @@ static void skip(apipool_tier_t *tier, apr_uint32_t index, apr_time_t until, api
 static int is_full(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lack_t *lack)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
+    if (!apipool_slot_has_limits(slot, tier->wanted->limits)) {
+        return 0;
+    }
     for (int i = 0; i < APIPOOL_WINDOWS; i++) {
         apr_uint32_t limit = apipool_slot_limit(slot, tier->wanted->limits, i);
         apr_uint32_t amount = apipool_slot_amount(i, tier->wanted->tokens);

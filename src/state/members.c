@@ -467,6 +467,18 @@ apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_u
     return g->usable ? apipool_bits_next(&usable, lane ? &clear : NULL, ordinal) : APIPOOL_NONE;
 }
 
+apr_uint32_t apipool_members_follower_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                             apr_uint32_t lane, apr_uint32_t ordinal)
+{
+    const apipool_group_t *g = &segment->groups[group];
+    apr_uint64_t near = apipool_members_bits(segment, g, 0).words[ordinal / 64];
+    if (lane) {
+        near &= apipool_members_bits(segment, g, lane).words[ordinal / 64];
+    }
+    near &= ~APR_UINT64_C(1) << (ordinal % 64);
+    return near ? ordinal / 64 * 64 + (apr_uint32_t)__builtin_ctzll(near) : APIPOOL_NONE;
+}
+
 int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                      apr_uint32_t lane, apr_uint32_t ordinal)
 {

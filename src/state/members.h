@@ -60,6 +60,11 @@ int apipool_members_unproved_locked(const apipool_segment_t *segment, apr_uint32
 apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                          apr_uint32_t lane, apr_uint32_t ordinal);
 
+/** The usable member that comes next behind an ordinal, if it stands close by; else APIPOOL_NONE. Takes a
+ *  fraction of the time of apipool_members_next_locked. */
+apr_uint32_t apipool_members_follower_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                             apr_uint32_t lane, apr_uint32_t ordinal);
+
 /** Whether the member of that ordinal, if there is one, is usable. */
 int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                      apr_uint32_t lane, apr_uint32_t ordinal);

@@ -35,6 +35,12 @@ static apr_size_t decode(const unsigned char *text, apr_size_t len, apr_uint32_t
     return c < least[size] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : size;
 }
 
+/* ASCII that is fit as it is: nearly all there is. */
+static inline int is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\'' && c != '`' && c != '\\';
+}
+
 /* Whether it would need escaping, or would end or turn around what stands after it. */
 static int is_unfit(apr_uint32_t c)
 {
@@ -49,6 +55,11 @@ void apipool_name_clean(char *out, apr_size_t size, const char *text, apr_size_t
     apr_size_t at = 0;
 
     while (len > 0) {
+        if (is_plain(*from) && at + 1 < size) {
+            out[at++] = (char)*from++;
+            len--;
+            continue;
+        }
         apr_uint32_t c = 0;
         apr_size_t read = decode(from, len, &c), written = read;
         char instead = 0;

@@ -27,6 +27,15 @@ static inline apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot,
     }
 }
 
+/** Whether any is in force. */
+static inline int apipool_slot_has_limits(const apipool_slot_t *slot,
+                                          const apipool_key_limits_t *defaults)
+{
+    const apipool_key_limits_t *own = &slot->limits;
+    return (own->rpm | own->rpd | own->tpm | own->tpd) ||
+           (defaults->rpm | defaults->rpd | defaults->tpm | defaults->tpd);
+}
+
 /** Whether it is one of the minute or of the day. */
 static inline apipool_window_span_e apipool_slot_span(int window)
 {

@@ -166,9 +166,9 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
     return count;
 }
 
-/* A thread that has been running for long is taken off its processor wherever it stands, with the lock in its
- * hands as well, and then all requests wait until it has its turn again. One that has just slept is not. For the
- * same reason its priority stays as it is: a lower one would make that turn come later. */
+/* A thread that has been running for long is taken off its processor wherever it stands, with the lock in
+ * its hands as well, and then all requests wait until it has its turn again. One that has just slept is not.
+ * For the same reason its priority stays as it is: a lower one would make that turn come later. */
 static void rest(const apipool_store_t *store)
 {
     if (store->beside_requests) {

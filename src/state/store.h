@@ -70,7 +70,8 @@ apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys);
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
                        apr_global_mutex_t *mutex);
 
-/** From now on requests are served while this process saves, which goes a bit slower for their sake: each child. */
+/** From now on requests are served while this process saves, which goes a bit slower for their sake: each
+ *  child. */
 void apipool_store_share(apipool_store_t *store);
 
 /** Puts the keys and clients that were read into the segment, and then their statistics: parent, at its
@@ -161,8 +162,8 @@ typedef struct {
 } apipool_client_change_t;
 
 /**
- * That change as apipool_store_change takes it, which returns then, with no sentence, APR_EEXIST or APR_ENOMEM
- * of a client that is made, and APR_NOTFOUND of one that is not there.
+ * That change as apipool_store_change takes it, which returns then, with no sentence, APR_EEXIST or
+ * APR_ENOMEM of a client that is made, and APR_NOTFOUND of one that is not there.
  * @param change lives as long as that runs
  */
 apipool_store_change_t apipool_store_client_change(apipool_client_change_t *change);

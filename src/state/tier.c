@@ -169,13 +169,6 @@ static void fetch(const apipool_segment_t *segment, apr_uint32_t index, apr_size
     }
 }
 
-/* The first free position behind that one, which is soon to be read. */
-static void fetch_behind(const apipool_tier_t *tier, apr_uint32_t position, apr_size_t bytes)
-{
-    apr_uint32_t behind = next_free(tier, position + 1 < tier->total ? position + 1 : 0);
-    fetch(tier->segment, slot_at(tier, behind), bytes);
-}
-
 /* Each key serves as many requests in a row as it weighs. */
 static apr_uint32_t choose_next(const apipool_tier_t *tier)
 {
@@ -189,7 +182,8 @@ static apr_uint32_t choose_next(const apipool_tier_t *tier)
     if (position != APIPOOL_NONE && !tier->wanted->look_only) {
         pool->turn = position;
         pool->turn_left = (apr_uint32_t)weight_at(tier, position) - 1;
-        fetch_behind(tier, position, APIPOOL_SLOT_HOT);
+        after = position < tier->total - 1 ? position + 1 : 0;
+        fetch(tier->segment, slot_at(tier, next_free(tier, after)), APIPOOL_SLOT_HOT);
     }
     return position;
 }
@@ -229,6 +223,9 @@ static apr_uint32_t choose_one(const apipool_tier_t *tier)
 static double headroom_of(const apipool_tier_t *tier, const apipool_slot_t *slot)
 {
     double least = slot->headroom_until > tier->now ? slot->headroom : 1;
+    if (!apipool_slot_has_limits(slot, tier->wanted->limits)) {
+        return least;
+    }
     for (int i = 0; i < APIPOOL_WINDOWS; i++) {
         apr_uint32_t limit = apipool_slot_limit(slot, tier->wanted->limits, i);
         if (limit) {
@@ -255,12 +252,25 @@ void apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index,
     candidate->last_used_at = slot->last_used_at;
 }
 
+/* What stands close behind a position will be compared soon. */
+static void fetch_behind(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    int part = part_of(tier, position);
+    apr_uint32_t group = tier->parts[part].source->group;
+    apr_uint32_t behind = apipool_members_follower_locked(
+        tier->segment, group, tier->parts[part].lane, position - tier->parts[part].offset);
+    if (behind != APIPOOL_NONE) {
+        fetch(tier->segment, apipool_members_at_locked(tier->segment, group, behind),
+              offsetof(apipool_slot_t, counts));
+    }
+}
+
 static void add_position(const apipool_tier_t *tier, apr_uint32_t position, apr_uint32_t *positions,
                          int *count)
 {
     if (!holds(positions, *count, position)) {
         positions[(*count)++] = position;
-        fetch_behind(tier, position, offsetof(apipool_slot_t, counts));
+        fetch_behind(tier, position);
     }
 }
 
@@ -270,20 +280,22 @@ static void add_position(const apipool_tier_t *tier, apr_uint32_t position, apr_
 static int draw_few(const apipool_tier_t *tier, apr_uint32_t *positions)
 {
     apipool_shared_pool_t *pool = tier->pool;
+    apr_uint32_t from = pool->cursor < tier->total ? pool->cursor : 0;
     int count = 0;
     for (apr_uint32_t i = 0; i < SPREAD_FEW; i++) {
-        apr_uint32_t from = (pool->cursor + tier->total / SPREAD_FEW * i) % tier->total;
         apr_uint32_t position = next_free(tier, from);
         if (position == APIPOOL_NONE) {
             return 0;
         }
         add_position(tier, position, positions, &count);
+        from += tier->total / SPREAD_FEW;
+        from -= from < tier->total ? 0 : tier->total;
     }
     if (pool->winner < tier->total && is_free(tier, pool->winner)) {
         add_position(tier, pool->winner, positions, &count);
     }
     if (!tier->wanted->look_only) {
-        pool->cursor = (pool->cursor + 1) % tier->total;
+        pool->cursor = pool->cursor < tier->total - 1 ? pool->cursor + 1 : 0;
     }
     return count;
 }

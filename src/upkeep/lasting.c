@@ -181,8 +181,7 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
     return rv;
 }
 
-/* Runs in the parent, when all children have ended or go on with what they have, and before the pools within
- * pconf go, of which the store's is one. */
+/* Runs in the parent, when all children have ended or go on with what they have. */
 static apr_status_t save_at_end(void *server)
 {
     if (store && getpid() == parent) {
@@ -334,7 +333,7 @@ apr_status_t apipool_lasting_change(const apipool_store_change_t *change, const 
     if (rv != APR_SUCCESS && apipool_store_failures(store) != failures &&
         apipool_store_may_complain(store, apr_time_now())) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, ap_server_conf,
-                     APIPOOL_LOG(0057) "keys cannot be changed; httpd goes on serving: %s", *error);
+                     APIPOOL_LOG(0081) "keys cannot be changed; httpd goes on serving: %s", *error);
     }
     return rv;
 }

@@ -36,7 +36,8 @@ apipool_segment_t *apipool_lasting_segment(void);
 /** The store of this generation; NULL where there are no pools. */
 apipool_store_t *apipool_lasting_store(void);
 
-/** apipool_store_change() of this generation's store; a failure is told as those of saves are. Any process. */
+/** apipool_store_change() of this generation's store; a failure is told as those of saves are. Any
+ *  process. */
 apr_status_t apipool_lasting_change(const apipool_store_change_t *change, const char **error,
                                     apr_pool_t *p);
 

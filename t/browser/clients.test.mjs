@@ -96,7 +96,7 @@ test('without the stream the page asks, and says so; without a server it says ho
 test('the log level is set for all processes', async () => {
   const page = await openPage(browser);
   await signIn(page, { view: 'settings' });
-  await page.getByLabel('Level').selectOption('debug');
+  await page.getByLabel('Level', { exact: true }).selectOption('debug');
   await press(page, 'Set');
   await page.getByText('Log level: debug.').waitFor();
   assert.equal((await api('GET', 'log-level')).level, 'debug');

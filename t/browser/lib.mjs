@@ -66,7 +66,7 @@ export async function openView(page, view) {
 }
 
 /** Clicks a button by the name that it is read by. */
-export const press = (page, name, within = page) => within.getByRole('button', { name }).first().click();
+export const press = (page, name, within = page) => within.getByRole('button', { name, exact: typeof name === 'string' }).first().click();
 
 export async function noProblems(page) {
   assert.deepEqual(page.problems, [], 'the browser has nothing to complain about');

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { api, chat, given, launch, noProblems, openPage, openView, press, screenshot, settled, signIn, violations } from './lib.mjs';
 
 const VIEWS = ['overview', 'keys', 'requests', 'clients', 'settings'];
-const EVIL = '<img src=x onerror="window.hacked=1">';
+const EVIL = '<img src=x onerror=window.hacked=1>';
 
 let browser;
 before(async () => {

@@ -250,13 +250,15 @@ static void the_first_to_wake_has_ended_both_its_cooldowns(void **unused)
     for (int i = 0; i < 60; i++) {
         add(0, APIPOOL_STATE_ACTIVE, 0);
     }
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 400; round++) {
+        int all_of_model = round & 1, none_active = round & 2;
         apr_time_t best = 0;
         for (apr_uint32_t i = 0; i < 60; i++) {
             apipool_state_e state = (apipool_state_e)(next_random(&random) % APIPOOL_STATE_COUNT);
+            state = none_active && state == APIPOOL_STATE_ACTIVE ? APIPOOL_STATE_QUOTA : state;
             settle(i, next_random(&random) % 4 ? APIPOOL_STATE_COOLING : state,
-                   1 + next_random(&random) % 1000);
-            if (next_random(&random) % 3) {
+                   1 + next_random(&random) % 1000 + (round & 4 ? round * 1000 + 500 : 0));
+            if (all_of_model || next_random(&random) % 3) {
                 apipool_members_cool_locked(
                     segment, i, 7, round * 1000 + 1 + next_random(&random) % 1000, round * 1000);
             }
@@ -274,6 +276,25 @@ static void the_first_to_wake_has_ended_both_its_cooldowns(void **unused)
         }
         assert_int_equal(apipool_members_first_wake_locked(segment, 0, lane), best);
         check();
+    }
+}
+
+static void a_follower_is_the_next_usable_member_close_by(void **unused)
+{
+    for (int i = 0; i < 130; i++) {
+        add(0, i % 5 && i / 64 != 1 ? APIPOOL_STATE_DISABLED : APIPOOL_STATE_ACTIVE, 0);
+    }
+    for (apr_uint32_t i = 64; i < 128; i += 2) {
+        apipool_members_cool_locked(segment, i, 7, 10, 0);
+    }
+    apr_uint32_t lane = apipool_members_lane_locked(segment, 0, 7);
+    for (apr_uint32_t i = 0; i < 130; i++) {
+        for (int of_model = 0; of_model < 2; of_model++) {
+            apr_uint32_t next = apipool_members_next_locked(segment, 0, of_model ? lane : 0, i + 1);
+            apr_uint32_t near = next / 64 == i / 64 ? next : APIPOOL_NONE;
+            assert_int_equal(apipool_members_follower_locked(segment, 0, of_model ? lane : 0, i),
+                             near);
+        }
     }
 }
 
@@ -348,6 +369,7 @@ int main(void)
         TEST(removed_members_leave_their_place_to_the_next),
         TEST(a_lane_keeps_members_from_its_model_alone),
         TEST(the_first_to_wake_has_ended_both_its_cooldowns),
+        TEST(a_follower_is_the_next_usable_member_close_by),
         TEST(without_room_for_the_arrays_nothing_changes),
         TEST(random_moves_keep_the_arrays_whole),
     };

@@ -3,6 +3,7 @@
 import { t } from '../i18n.js';
 import { listen, patch } from '../patch.js';
 import { html } from '../template.js';
+import { keepNews } from './news.js';
 import { button, fault } from './parts.js';
 
 let count = 0;
@@ -22,6 +23,7 @@ export function openDialog({ title, body, handlers = {}, kind = '', locked = fal
     }),
     close(result = null) {
       element.close();
+      keepNews(element);
       element.remove();
       settle(result);
     },

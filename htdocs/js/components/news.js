@@ -3,7 +3,10 @@
 
 const SHOWN = 7000;
 
-/** Says something for a while. */
+/** What was said in a dialog is still to be read when that closes. */
+export const keepNews = (dialog) => document.getElementById('news').append(...dialog.querySelectorAll('.news'));
+
+/** Says something for a while; in a dialog, since the rest of the page is out of reach then. */
 export function say(text, kind = 'good') {
   const line = document.createElement('p');
   line.className = `news ${kind}`;

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+# Keys, clients and numbers through the admin API: lists, changes, what they do to traffic, and what is written down.
+use strict;
+use warnings;
+
+use APIPoolAdmin qw(admin_server location password_file token_for);
+use APIPoolTest qw(json mock_port request);
+use JSON::PP ();
+use Test::More;
+use Time::HiRes qw(time);
+
+my @keys = map {"sk-ok-admin-key-number-$_"} 1 .. 5;
+my $bad = 'sk-401-admin-key-rejected';
+my $mock = 'http://127.0.0.1:' . mock_port();
+my $admin = admin_server(
+    {
+        main => {keys => {one => \@keys, two => [$bad]},
+            upstreams => ["$mock/v1 name=one", "$mock/v1 name=two priority=1"]},
+        mine => {keys => ['sk-ok-mine-key-aaaaaaaa']},
+    },
+    lines => ['APIPoolAdminReveal On'],
+    config => location('/mine', 'APIPoolAdminPools mine') . <<'CONF'
+<Location "/guarded">
+    APIPoolUse main
+    AuthType APIPool
+    Require valid-user
+</Location>
+CONF
+)->sign_in;
+my $base = $admin->{base};
+
+sub chat {
+    my ($path, %options) = @_;
+    return request(POST => "$path/chat/completions", base => $base, content => '{"model":"gpt-x"}', %options);
+}
+
+sub list {
+    my ($query) = @_;
+    return $admin->ask(GET => "/pools/main/keys?$query")->{json};
+}
+
+sub states {
+    my %counts = %{$admin->ask(GET => '/pools/main')->{json}{keys}};
+    return {map { $_ => $counts{$_} } grep { $counts{$_} } keys %counts};
+}
+
+# --- Pages ---------------------------------------------------------------------------------------
+
+is list('')->{total}, 6, 'all keys are listed';
+is list('upstream=one')->{total}, 5, '... or those of an upstream';
+is_deeply [map { scalar @{list("limit=2&offset=$_")->{keys}} } 0, 2, 4, 6], [2, 2, 2, 0], '... page by page';
+my @ids = map { $_->{id} } @{list('sort=id')->{keys}};
+is_deeply \@ids, [sort @ids], '... sorted';
+is_deeply [map { $_->{id} } @{list('sort=id&order=desc')->{keys}}], [reverse @ids], '... both ways';
+is_deeply [map { $_->{id} } @{list("q=$ids[2]")->{keys}}], [$ids[2]], '... by a part of an id';
+my ($first) = @{list('upstream=one&limit=1')->{keys}};
+is_deeply [@$first{qw(pool upstream label account weight state enabled reason last_error last_used_at balance ttft_ms)}],
+    ['main', 'one', undef, undef, 1, 'active', JSON::PP::true, (undef) x 5], 'what is not known is null';
+like $first->{masked}, qr/\Ask-o\x{2026}er-\d\z/, 'a key is masked';
+
+# --- Changes -------------------------------------------------------------------------------------
+
+my $id = $first->{id};
+my $edit = {label => "M\x{fc}ller", account => 'acme', weight => 7, limits => {rpm => 60, concurrency => 2}};
+my $edited = $admin->ask(PATCH => "/pools/main/keys/$id", json => $edit)->{json};
+is_deeply [@$edited{qw(label account weight)}, @{$edited->{limits}}{qw(rpm rpd concurrency)}],
+    ["M\x{fc}ller", 'acme', 7, 60, undef, 2], 'a key is edited';
+is_deeply [map { $_->{id} } @{list('q=m%C3%BCll')->{keys}}], [$id], '... and found by its label';
+$edited = $admin->ask(PATCH => "/pools/main/keys/$id", json => {label => undef, limits => undef})->{json};
+is_deeply [@$edited{qw(label account weight)}, $edited->{limits}{rpm}], [undef, 'acme', 7, undef],
+    'null takes away, and what is not named stays';
+
+my $done = $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'disable', ids => [@ids[0, 1], 'f' x 16]})->{json};
+is_deeply $done, {matched => 2, done => 2, failed => ['f' x 16]}, 'keys are disabled by their ids';
+is_deeply states(), {total => 6, active => 4, disabled => 2}, '... and counted so';
+is list('state=disabled')->{total}, 2, '... and found so';
+$done = $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'enable', filter => {state => 'disabled'}})->{json};
+is_deeply $done, {matched => 2, done => 2, failed => []}, 'by a filter they are enabled again';
+is_deeply states(), {total => 6, active => 6}, '... and counted so';
+
+$admin->ask(POST => '/pools/main/keys/actions', json => {action => 'disable', filter => {upstream => 'one'}});
+is chat('/main')->{status}, 401, 'requests use what is left';
+is_deeply states(), {total => 6, disabled => 5, invalid => 1}, '... which is found to be rejected';
+my ($rejected) = @{list('state=invalid')->{keys}};
+is "$rejected->{last_error}{status} $rejected->{last_error}{rule}", '401 R06', '... by whom and why';
+ok $rejected->{reason} && $rejected->{next_probe_at}, '... and when it is asked about again';
+my $checked = $admin->ask(POST => "/pools/main/keys/$rejected->{id}/check")->{json};
+is_deeply [@$checked{qw(valid balance currency)}], [JSON::PP::false, undef, undef], 'a check asks the upstream, which says no';
+$done = $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'reset', ids => [$rejected->{id}]})->{json};
+is $done->{done}, 1, 'a reset forgets it';
+is_deeply states(), {total => 6, disabled => 5, active => 1}, '... and the key is active';
+is $admin->ask(DELETE => "/pools/main/keys/$rejected->{id}")->{status}, 204, 'a key is removed';
+is $admin->ask(GET => "/pools/main/keys/$rejected->{id}")->error, '404 key_not_found', '... and gone';
+$admin->ask(POST => '/pools/main/keys/actions', json => {action => 'enable', filter => {}});
+is chat('/main')->{status}, 200, 'requests are served again';
+$checked = $admin->ask(POST => "/pools/main/keys/$id/check")->{json};
+is $checked->{valid}, JSON::PP::true, 'a check says yes';
+
+# --- Imports -------------------------------------------------------------------------------------
+
+my $import = $admin->ask(POST => '/pools/main/keys?upstream=two', type => 'text/plain; charset=utf-8',
+    content => join "\n", 'sk-ok-more-1-aaaaaaaa', 'sk-ok-more-2-bbbbbbbb', $keys[0])->{json};
+is_deeply [@$import{qw(added duplicates updated)}, scalar @{$import->{ids}}], [2, 1, 1, 2], 'keys are imported';
+is list('upstream=two')->{total}, 3, '... for the upstream that is named, to which a known one moves';
+$import = $admin->ask(POST => '/pools/main/keys',
+    json => [{key => $keys[0], weight => 3, enabled => JSON::PP::false}, {key => 'sk-ok-more-3-cccccccc', label => 'new'}])->{json};
+is_deeply [@$import{qw(added duplicates updated)}], [1, 1, 1], 'what is said of one that is there replaces what was known';
+is list('q=new')->{total}, 1, '... and a new one has its label';
+
+my $many = join "\n", map { sprintf 'sk-ok-many-%032d', $_ } 1 .. 3000;
+my $began = time;
+my $answer = $admin->ask(POST => '/pools/mine/keys', type => 'text/plain', content => $many);
+is $answer->{json}{added}, 3000, 'thousands in one request';
+is $admin->ask(GET => '/pools/mine')->{json}{keys}{active}, 3001, '... are there at once';
+my $too_many = join "\n", map { sprintf 'sk-ok-full-%032d', $_ } 1 .. 3000;
+is $admin->ask(POST => '/pools/mine/keys', type => 'text/plain', content => $too_many)->error, '507 no_room',
+    'what does not fit is refused';
+is $admin->ask(GET => '/pools/mine')->{json}{keys}{total}, 3001, '... as a whole';
+
+# --- Clients -------------------------------------------------------------------------------------
+
+my $client = $admin->ask(POST => '/clients', json => {name => 'carol', pools => ['main'], rpm => 100, expires_at => '2099-12-31T23:59:59Z'});
+is $client->{status}, 201, 'a client is made';
+my $key = $client->{json}{key};
+is $client->{json}{expires_at}, '2099-12-31T23:59:59Z', '... with what was said';
+is $admin->ask(POST => '/clients', json => {name => 'carol'})->error, '409 client_exists', '... once';
+is chat('/guarded', headers => {authorization => "Bearer $key"})->{status}, 200, '... whose key is accepted';
+is chat('/guarded')->{status}, 401, '... as no other is';
+my $shown = $admin->ask(GET => '/clients/carol');
+is $shown->{json}{usage}{requests}, 1, '... and what it used is counted';
+ok !exists $shown->{json}{key}, '... the key is not told again';
+is_deeply [map { $_->{name} } @{$admin->ask(GET => '/clients')->{json}{clients}}], ['carol'], '... it is listed';
+is $admin->ask(PATCH => '/clients/carol', json => {models => ['gpt-y'], rpm => undef})->{json}{rpm}, undef, '... and edited';
+is chat('/guarded', headers => {authorization => "Bearer $key"})->{status}, 403, '... which counts at once';
+$admin->ask(POST => '/clients', json => {name => 'all'});
+
+my $mine = $admin->as(mount => '/mine', token => token_for({%$admin, mount => '/mine'}, 'alice', 'wonderland'));
+is_deeply $mine->ask(GET => '/clients')->{json}, {clients => []}, 'a location with pools of its own sees no client of others';
+is $mine->ask($_ => '/clients/carol', json => {rpm => 1})->error, '404 client_not_found', "... nor can it $_ one" for qw(GET PATCH DELETE);
+is $mine->ask(POST => '/clients', json => {name => 'dave', pools => ['main']})->error, '400 invalid_request pools', '... nor make one for others';
+is_deeply $mine->ask(POST => '/clients', json => {name => 'dave'})->{json}{pools}, ['mine'], '... but for its own';
+is_deeply $mine->ask(PATCH => '/clients/dave', json => {pools => []})->{json}{pools}, ['mine'], '... which stays so';
+is $admin->ask(DELETE => '/clients/carol')->{status}, 204, 'a client is removed';
+is chat('/guarded', headers => {authorization => "Bearer $key"})->{status}, 401, '... and its key refused at once';
+
+# --- Numbers -------------------------------------------------------------------------------------
+
+my $stats = $admin->ask(GET => '/pools/main/stats')->{json};
+is scalar @{$stats->{series}}, 60, 'an hour has 60 minutes';
+is $stats->{series}[-1]{requests} + $stats->{series}[-2]{requests}, $admin->ask(GET => '/pools/main')->{json}{requests}, '... of which the last ones have it all';
+is $stats->{models}[0]{model}, 'gpt-x', '... by model';
+is scalar @{$admin->ask(GET => '/pools/main/stats?range=24h')->{json}{series}}, 24, 'a day has 24 hours';
+my @requests = @{$admin->ask(GET => '/requests?pool=main')->{json}{requests}};
+is_deeply [@{$requests[-1]}{qw(pool model endpoint status outcome usage attempts)}],
+    ['main', 'gpt-x', 'chat', 401, 'failed', 'none', 1], 'requests are remembered';
+cmp_ok $requests[0]{number}, '>', $requests[-1]{number}, '... the newest first';
+is scalar @{$admin->ask(GET => '/requests?limit=1')->{json}{requests}}, 1, '... as many as are asked for';
+
+# --- What is written down ------------------------------------------------------------------------
+
+my $log = $admin->{httpd}->log;
+my $who = 'AP0120: audit: user "alice" from 127\.0\.0\.1:';
+like $log, qr/$who $_/, "written down: $_"
+    for "key edited \\( label weight account limits \\) in pool main: $id",
+    "action disable on keys of pool main \\(2\\): $ids[0] $ids[1]", "key deleted in pool main: $rejected->{id}",
+    'keys imported into pool mine \(3000 added, 0 updated, 0 duplicates, 0 invalid\): (?:[0-9a-f]{16} ){20}and 2980 more',
+    'client carol created', 'client carol edited \( models rpm \)', 'client carol deleted';
+is index($log, $_), -1, 'no secret is' for @keys, $bad, $key, 'sk-ok-more-1-aaaaaaaa', 'sk-ok-many-' . '0' x 31 . '7';
+
+is $admin->{httpd}->faults, '', 'nothing went wrong inside';
+
+done_testing;
