@@ -128,12 +128,14 @@ my $big = private_httpd(
 CONF
 );
 
+# The whole of what node says stays in t/logs/browser.tap.
 my ($status, @lines) = run_node(
     base => $httpd->{base},
     big => $big->{base},
     chromium => $chromium,
     screenshots => $ENV{APIPOOL_SCREENSHOTS} || check_dir() . '/t/logs/screenshots'
 );
+spew(check_dir() . '/t/logs/browser.tap', join '', @lines);
 my @results = results(@lines);
 for my $result (@results) {
     ok $result->{passed}, $result->{name} or diag $result->{said};

@@ -10,7 +10,8 @@ const locales = { en: 'en', zh: 'zh-CN' };
 export const languages = { en: 'English', zh: '中文' };
 
 let language = 'en';
-let plurals = new Intl.PluralRules('en');
+let plurals = null;
+let numbers = null;
 
 /** The browser's own locale where it is of the page's language: it knows how dates are written there. */
 export function locale() {
@@ -22,6 +23,7 @@ export const currentLanguage = () => language;
 export function setLanguage(name) {
   language = name in tables ? name : 'en';
   plurals = new Intl.PluralRules(locales[language]);
+  numbers = new Intl.NumberFormat(locale());
   document.documentElement.lang = locales[language];
 }
 
@@ -35,7 +37,7 @@ export function startLanguage() {
   setLanguage(load('language') ?? browser ?? 'en');
 }
 
-const show = (value) => (typeof value === 'number' ? new Intl.NumberFormat(locale()).format(value) : String(value));
+const show = (value) => (typeof value === 'number' ? numbers.format(value) : String(value));
 
 /** A text of the table with {name} replaced; of a list, the form for the number count. */
 export function t(name, values = {}) {

@@ -9,8 +9,9 @@ const OWNED_BY_USER = new Set(['open']);
 const PROPERTIES = { value: 'value', checked: 'checked', selected: 'selected' };
 
 function setAttribute(node, name, value) {
+  const isTypedIn = name === 'value' && node === document.activeElement;
   node.setAttribute(name, value);
-  if (name in PROPERTIES) {
+  if (name in PROPERTIES && !isTypedIn) {
     node[PROPERTIES[name]] = name === 'value' ? value : true;
   }
 }

@@ -117,6 +117,73 @@ test('a refused key says why, and when it is asked about again', async () => {
   await noProblems(page);
 });
 
+/** A key of the list with some members changed. */
+async function withStates(page, changes) {
+  await page.route('**/api/pools/main/keys?*', async (route) => {
+    const answer = await route.fetch();
+    const list = await answer.json();
+    changes.forEach((change, i) => Object.assign(list.keys[i], change));
+    await route.fulfill({ response: answer, json: list });
+  });
+}
+
+test('every state says why, and until when', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  const error = (status, rule) => ({ at: '2026-01-02T03:04:05Z', status, rule, message: '' });
+  const probe = '2099-05-06T14:02:00Z';
+  await withStates(page, [
+    { state: 'cooling', cooling_until: new Date(Date.now() + 125000).toISOString(), last_error: error(429, 'R07') },
+    { state: 'quota', balance: { amount: 0, currency: 'CNY', checked_at: '2026-01-02T03:04:05Z' }, next_probe_at: probe },
+    { state: 'tripped', consecutive_errors: 5, last_error: error(500, 'R12'), next_probe_at: probe },
+    { state: 'half_open' }]);
+  await signIn(page, { view: 'keys' });
+  const row = (i) => page.locator('tbody tr').nth(i).locator('td[data-label=State]').textContent();
+  assert.match(await row(0), /cooling.*(2 min|1 min 5\d s).*, rate limited/s);
+  assert.match(await row(1), /quota.*balance 0\.00 CNY, next probe 14:02/s);
+  assert.match(await row(2), /tripped.*5 × 500, next probe 14:02/s);
+  assert.match(await row(3), /on trial.*one request is to prove it/s);
+  const first = await row(0);
+  await page.waitForFunction((text) => document.querySelector('td[data-label=State]').textContent !== text, first, { timeout: 5000 });
+  await noProblems(page);
+});
+
+test('keys are dropped as JSON, and an import that fails goes on where it was', async () => {
+  const page = await openPage(browser, { expected: [/^500 /], storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  await press(page, 'Import keys');
+  await dialog(page).waitFor();
+  await page.evaluate(() => {
+    const data = new DataTransfer();
+    const keys = Array.from({ length: 6000 }, (_, i) => ({ key: `sk-ok-dropped-${i}-aaaaaaaa`, label: `dropped ${i}` }));
+    data.items.add(new File([JSON.stringify(keys)], 'keys.json', { type: 'application/json' }));
+    document.querySelector('dialog').dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+  });
+  await dialog(page).getByText('Nothing has been added yet').waitFor();
+  assert.equal((await counts(page)).new, 6000);
+  let sent = 0;
+  await page.route(/keys\?upstream=[^&]*$/, (route) => (++sent === 2 ? route.fulfill({ status: 500, json: { error: { code: 'failed', message: '' } } }) : route.continue()));
+  await press(dialog(page), 'Import 6,000 keys');
+  await dialog(page).getByText('The import was stopped.').waitFor();
+  assert.equal((await counts(page)).added, 5000);
+  await press(dialog(page), 'Go on');
+  await dialog(page).getByText('The import is complete.').waitFor();
+  assert.deepEqual(await counts(page), { added: 6000, duplicate: 0, changed: 0, bad: 0 });
+  await page.keyboard.press('Escape');
+  await api('POST', 'pools/import/keys/actions', { action: 'delete', filter: { q: 'dropped' } });
+  await noProblems(page);
+});
+
+test('chosen keys are copied, masked', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await signIn(page, { view: 'keys' });
+  await page.locator('[data-on-change=select]').nth(1).check();
+  await press(page, 'Copy masked');
+  await page.getByText('Copied: 1 masked key').waitFor();
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^sk-.….{4}\t[0-9a-f]{16}(\t.*)?$/);
+  await noProblems(page);
+});
+
 test('masked lists are exported, without formulas', async () => {
   const page = await openPage(browser, { storage: { pool: 'import' } });
   const [key] = (await api('GET', 'pools/import/keys?limit=1&sort=id')).keys;

@@ -97,6 +97,16 @@ test('language and theme are chosen, and remembered', async () => {
   await noProblems(page);
 });
 
+test('without Chart.js the numbers are there as tables', async () => {
+  const page = await openPage(browser, { expected: [/^404 .*chart/], storage: { pool: 'main' } });
+  await page.route('**/vendor/chart.min.js', (route) => route.fulfill({ status: 404 }));
+  await signIn(page);
+  await page.getByText('Charts need Chart.js').first().waitFor();
+  await page.getByText('As a table').first().click();
+  assert.equal(await page.locator('[data-chart=requests] tbody tr').count(), 60);
+  await noProblems(page);
+});
+
 test('times are in the zone of the viewer', async () => {
   await chat(null, { path: '/open/v1' });
   const [{ at }] = (await api('GET', 'requests?pool=main&limit=1')).requests;
