@@ -83,7 +83,7 @@ function row(view, pool, key, canChange) {
   const second = [key.label && key.masked, key.account].filter(Boolean).join(' · ');
   return html`<tr role="row" data-key="${key.id}" data-id="${key.id}" aria-busy="${busy ? 'true' : 'false'}"${isOn ? html` class="on"` : ''}>
     <td role="cell" class="box"><input type="checkbox" data-on-change="select" value="${key.id}" aria-label="${t('keys.select_one', { key: key.label ?? key.masked })}"${flag('checked', isOn)}></td>
-    ${cell('key', html`<button type="button" class="key" data-on-click="open">${key.label ?? key.masked}</button>${second ? html`<span class="reason">${second}</span>` : ''}`)}
+    ${cell('key', html`<button type="button" class="key" data-on-click="open">${key.label ?? key.masked}</button>${second ? html`<span class="reason" title="${second}">${second}</span>` : ''}`)}
     ${cell('upstream', key.upstream ?? NONE)}${cell('state', stateLine(key))}${cell('success', percent(key.success_rate), 'figure')}
     ${WINDOWS.map((name) => cell(name, gauge(t(`column.${name}`), key[name], limit(name))))}
     ${cell('balance', key.balance ? html`<span title="${time(key.balance.checked_at)}">${money(key.balance.amount, key.balance.currency)}</span>` : NONE, 'figure')}
