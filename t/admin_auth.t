@@ -29,6 +29,12 @@ my $admin = admin_server(
     AuthUserFile \@DIR\@/admins
     Require valid-user
 </Location>
+<Location "/by-key">
+    SetHandler apipool-admin
+    APIPoolAdminAuth httpd
+    AuthType APIPool
+    Require valid-user
+</Location>
 <VirtualHost 127.0.0.1:\@PORT\@>
     ServerName localhost
 </VirtualHost>
@@ -212,6 +218,11 @@ for my $method ('POST', 'DELETE') {
 }
 is $alice->(POST => "/pools/main/keys/$id/reveal", json => {password => 'wonderland'}, headers => $same)->error,
     '403 reveal_off', 'no key is shown without a password file of our own';
+
+$open->sign_in('carol', 'christmas');
+my $key = $open->ask(POST => '/clients', json => {name => 'robot'})->{json}{key};
+is $admin->as(mount => '/by-key', token => $key)->ask(GET => '/pools')->error, '401 unauthorized',
+    'a client key opens pools to requests, and never to operators';
 
 is $admin->{httpd}->faults, '', 'nothing went wrong inside';
 

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server location password_file token_for);
-use APIPoolTest qw(json parallel request send_raw slurp spew wait_for);
+use APIPoolTest qw(json parallel send_raw slurp spew wait_for);
 use Digest::SHA qw(hmac_sha256 sha256_hex);
 use JSON::PP qw(decode_json encode_json);
 use MIME::Base64 qw(decode_base64url encode_base64url);
@@ -15,15 +15,11 @@ my $secret_key = 'sk-ok-session-key-number-one';
 my $admin = admin_server(
     {main => {keys => [$secret_key]}},
     lines => ['APIPoolAdminReveal On'],
-    config => location('/plain', 'APIPoolAdminUserFile @DIR@/plain') . "LoadModule remoteip_module "
-        . remoteip() . "\nRemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0.1\n",
+    config => location('/plain', 'APIPoolAdminUserFile @DIR@/plain')
+        . "RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0.1\n",
     files => {plain => 'dave:$apr1$abcdefgh$MDhhiTsuVHNVMJCqj1B9R1' . "\n" . password_file(erin => 'x')}
 );
 my $users = "$admin->{httpd}{dir}/admins";
-
-sub remoteip {
-    return (slurp("$ENV{APIPOOL_CHECK}/t/modules.conf") =~ m{(\S+)/mod_proxy\.so})[0] . '/mod_remoteip.so';
-}
 
 # Each test signs in from an address of its own: wrong passwords are counted by address.
 my $addresses = 0;
@@ -198,5 +194,18 @@ like $log, qr/AP0120: audit: user "alice" from [0-9.]+: signed $_$/m, "signed $_
 $log =~ s/^.*AP0111: .*\n|^.*AP0112: .*\n|^.*AP0113: .*\n//gm;
 my @faults = grep {/exit signal|\[apipool(?:_admin)?:(?:error|crit|alert|emerg)\]/} split /\n/, $log;
 is_deeply \@faults, [], 'nothing else went wrong inside';
+
+# --- Where clients reach us by TLS ---------------------------------------------------------------
+
+my $tls = admin_server({main => {keys => [$secret_key]}}, config => "ServerName https://gw.example.org\nCustomLog \@DIR\@/users %u\n");
+$answer = $tls->ask(POST => '/session', json => {username => 'alice', password => 'wonderland'});
+like $answer->{headers}{'set-cookie'}, qr/; Secure\z/, 'the cookie is for TLS alone';
+my $page = $tls->as(cookie => "apipool_session=$answer->{json}{token}");
+my $host = "127.0.0.1:$tls->{httpd}{port}";
+is $page->ask(PUT => '/log-level', json => {level => 'info'}, headers => {origin => "$_->[0]://$host"})->{status}, $_->[1],
+    "a page of $_->[0] is of " . ($_->[1] == 200 ? 'the same origin' : 'another one')
+    for ['https', 200], ['http', 403];
+like slurp("$tls->{httpd}{dir}/users"), qr/\A-\nalice\nalice\n\z/, 'the access log knows who asked';
+is $tls->{httpd}->faults, '', 'nothing went wrong inside';
 
 done_testing;

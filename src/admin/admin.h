@@ -107,6 +107,9 @@ int apipool_admin_handler(request_rec *r);
 /** Sends a file of the dashboard; path is relative to the root and does not begin with '/'. */
 int apipool_admin_send_page(request_rec *r, const char *root, const char *path);
 
+/** A key's id, 16 hex digits as the API writes them; 0: anything else, which no key has. */
+apr_uint64_t apipool_admin_read_id(const char *text);
+
 /** The pools that may be seen here: apr_array_header_t of apipool_pool_info_t with name and index. */
 apr_array_header_t *apipool_admin_pools(const apipool_ask_t *ask);
 

@@ -121,6 +121,9 @@ static void find_session(apipool_ask_t *ask)
     caller->number = claims.number;
     caller->entry = claims.entry;
     caller->expires = apr_time_from_sec(claims.expires);
+    if (!ask->r->user) {
+        ask->r->user = apr_pstrdup(ask->r->pool, claims.user); /* for the access log */
+    }
 }
 
 /* A client key is no operator's credential, whatever else is configured. */

@@ -108,16 +108,6 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
 
 /* --- Actions on many --- */
 
-static int read_id(const char *text, apr_uint64_t *id)
-{
-    if (strlen(text) != APIPOOL_ID_SIZE - 1 ||
-        strspn(text, "0123456789abcdef") != APIPOOL_ID_SIZE - 1) {
-        return 0;
-    }
-    *id = strtoull(text, NULL, 16);
-    return *id != 0;
-}
-
 static void read_ids(apipool_json_t *json, apipool_key_change_t *change, apipool_json_e *given)
 {
     apr_array_header_t *texts = NULL;
@@ -127,7 +117,8 @@ static void read_ids(apipool_json_t *json, apipool_key_change_t *change, apipool
     }
     apr_uint64_t *ids = apr_palloc(json->p, sizeof(*ids) * (apr_size_t)(texts->nelts + 1));
     for (int i = 0; i < texts->nelts; i++) {
-        if (!read_id(APR_ARRAY_IDX(texts, i, const char *), &ids[i])) {
+        ids[i] = apipool_admin_read_id(APR_ARRAY_IDX(texts, i, const char *));
+        if (!ids[i]) {
             apipool_json_refuse(json, "ids", "An id has 16 hex digits.");
             return;
         }

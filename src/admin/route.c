@@ -161,8 +161,7 @@ static int may_have(apipool_ask_t *ask, int route, int *status)
     return 1;
 }
 
-/* 16 hex digits as the API writes them; 0: anything else, which no key has. */
-static apr_uint64_t read_id(const char *text)
+apr_uint64_t apipool_admin_read_id(const char *text)
 {
     if (strlen(text) != APIPOOL_ID_SIZE - 1 ||
         strspn(text, "0123456789abcdef") != APIPOOL_ID_SIZE - 1) {
@@ -183,7 +182,7 @@ static int answer_route(apipool_ask_t *ask, int route, const parts_t *parts)
         ask->pool_name = pool->name;
     }
     if (parts->id) {
-        ask->id = read_id(parts->id);
+        ask->id = apipool_admin_read_id(parts->id);
         if (!ask->id) {
             return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "key_not_found",
                                        "There is no such key.");

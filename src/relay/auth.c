@@ -19,6 +19,9 @@
 
 static ap_filter_rec_t *json_handle;
 
+/* By its address it is known whether the challenge is ours. */
+static const char bearer[] = "Bearer";
+
 static int is_ours(request_rec *r)
 {
     const char *type = ap_auth_type(r);
@@ -87,7 +90,7 @@ int apipool_auth_force(request_rec *r)
 /* The page of httpd's own would be HTML. */
 static void challenge(request_rec *r)
 {
-    apr_table_setn(r->err_headers_out, "WWW-Authenticate", "Bearer");
+    apr_table_setn(r->err_headers_out, "WWW-Authenticate", bearer);
     ap_custom_response(r, HTTP_UNAUTHORIZED,
                        apipool_reply_body(r->pool, APIPOOL_REPLY_INVALID_KEY));
 }
@@ -133,7 +136,8 @@ static apr_status_t json_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 
 void apipool_auth_insert_error_filter(request_rec *r)
 {
-    if (r->status == HTTP_UNAUTHORIZED && is_ours(r)) {
+    if (r->status == HTTP_UNAUTHORIZED &&
+        apr_table_get(r->err_headers_out, "WWW-Authenticate") == bearer) {
         ap_add_output_filter_handle(json_handle, NULL, r, r->connection);
     }
 }

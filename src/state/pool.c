@@ -11,7 +11,7 @@
 #include "slots.h"
 #include "trouble.h"
 
-#define TOTALS_BATCH 1024
+#define TOTALS_BATCH 256
 
 apr_uint64_t apipool_hash(const char *text)
 {
@@ -367,7 +367,7 @@ apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group,
                                  apipool_totals_t *totals)
 {
     const apipool_group_t *g = &segment->groups[group];
-    apr_uint32_t from = 0;
+    apr_uint32_t from = 0, seen = apipool_segment_waits(segment);
     memset(totals, 0, sizeof(*totals));
     for (;; from += TOTALS_BATCH) {
         apr_status_t rv = apipool_segment_lock(segment);
@@ -384,5 +384,6 @@ apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group,
         if (!more) {
             return APR_SUCCESS;
         }
+        apipool_segment_give_way(segment, &seen);
     }
 }

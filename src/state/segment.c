@@ -12,9 +12,10 @@
 #include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     14
+#define LAYOUT_VERSION     15
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
+#define GIVE_WAY           50 /* microseconds, in which a sleeper wakes up */
 
 #define ALIGNED(bytes) (((bytes) + APIPOOL_LINE - 1) & ~(apr_size_t)(APIPOOL_LINE - 1))
 
@@ -163,6 +164,9 @@ static apr_status_t take(const apipool_segment_t *segment)
         if (apr_global_mutex_trylock(segment->mutex) == APR_SUCCESS) {
             return APR_SUCCESS;
         }
+        if (i == LOCK_TRIES_AT_ONCE) {
+            __atomic_add_fetch(&segment->header->waits, 1, __ATOMIC_RELAXED);
+        }
         if (i >= LOCK_TRIES_AT_ONCE) {
             apr_thread_yield();
         }
@@ -195,6 +199,19 @@ void apipool_segment_unlock(apipool_segment_t *segment)
     APIPOOL_IN_ORDER();
     segment->header->inside = 0;
     apr_global_mutex_unlock(segment->mutex);
+}
+
+apr_uint32_t apipool_segment_waits(const apipool_segment_t *segment)
+{
+    return __atomic_load_n(&segment->header->waits, __ATOMIC_RELAXED);
+}
+
+void apipool_segment_give_way(const apipool_segment_t *segment, apr_uint32_t *seen)
+{
+    if (apipool_segment_waits(segment) != *seen) {
+        apr_sleep(GIVE_WAY);
+        *seen = apipool_segment_waits(segment);
+    }
 }
 
 apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment)

@@ -88,7 +88,8 @@ typedef struct {
     apr_uint32_t waiters_used, waiters_free; /* the same */
     apr_time_t hits_until;                   /* when the last hit ends */
     apr_uint32_t
-        log_level; /* raises the configured one while above 0; see apipool_segment_log_level */
+        log_level;      /* raises the configured one while above 0; see apipool_segment_log_level */
+    apr_uint32_t waits; /* how often somebody found the lock taken for long; wraps */
     apr_uint32_t inside;  /* the process that holds the lock; 0: none, or not any more */
     apr_uint32_t repairs; /* how often one has died holding it */
     apr_uint32_t repairs_told;
@@ -163,6 +164,15 @@ void apipool_segment_set_log_level(apipool_segment_t *segment, int level);
  */
 apr_status_t apipool_segment_lock(apipool_segment_t *segment);
 void apipool_segment_unlock(apipool_segment_t *segment);
+
+/**
+ * To be called between the steps of what takes the lock many times in a row, without the lock: pauses if
+ * somebody has begun to wait for it since the last pause. Whoever lets go of the lock and takes it again at
+ * once would else have it before those who sleep are awake.
+ * @param seen whose memory this is: apipool_segment_waits() at first
+ */
+void apipool_segment_give_way(const apipool_segment_t *segment, apr_uint32_t *seen);
+apr_uint32_t apipool_segment_waits(const apipool_segment_t *segment);
 
 /** How often that has happened since the segment was made. No lock: one number. */
 apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment);

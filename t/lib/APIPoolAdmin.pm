@@ -15,6 +15,9 @@ our @EXPORT_OK = qw(admin_server password_file location token_for exercised);
 
 my %exercised;
 
+# Keys of pools as the scripted upstream knows them, and client keys.
+my $KEY = qr/\bsk-(?:ok|401)-\w|\bak-[0-9A-Za-z_-]{40}/;
+
 # The operations that have been answered with success so far.
 sub exercised {
     return sort keys %exercised;
@@ -67,7 +70,7 @@ sub as {
 }
 
 # ask(METHOD => '/pools', json => {...}, content => ..., type => ..., headers => {...}): the answer, with the JSON
-# that it holds as {json}. One that the document does not describe is a failed test.
+# that it holds as {json}. One that the document does not describe, or that holds a key, is a failed test.
 sub ask {
     my ($self, $method, $path, %options) = @_;
     my %headers = %{$options{headers} || {}};
@@ -87,6 +90,8 @@ sub ask {
     my @faults = answer_faults($method, "/api$path", $answer);
     fail("$method $path: as described") or diag explain(\@faults), $answer->{content} if @faults;
     my $operation = operation($method, "/api$path");
+    fail("$method $path: the answer holds a key") or diag $answer->{content}
+        if ($operation // '') !~ m{^POST .*/(?:reveal|clients)\z} && ($answer->{content} // '') =~ $KEY;
     $exercised{$operation} = 1 if $operation && $answer->{success};
     return bless $answer, 'APIPoolAdmin::Answer';
 }
