@@ -14,7 +14,8 @@ const probe = (key) => {
   return left ? t('reason.probe', { at: clock(key.next_probe_at) }) : '';
 };
 
-const because = (key) => (key.last_error?.rule ? ruleText(key.last_error.rule) : '');
+/** A key without an error of its own got its state from another key of its account. */
+const because = (key) => (key.last_error?.rule ? ruleText(key.last_error.rule) : key.account ? t('reason.account', { name: key.account }) : '');
 
 /** What is told of a state beside its name, in parts. */
 const reasons = {

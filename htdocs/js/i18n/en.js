@@ -63,7 +63,7 @@ export default {
   'rule.R13': 'upstream overloaded', 'rule.R14': 'all keys are cooling', 'rule.R15': 'no key is left',
 
   'reason.probe': 'next probe {at}', 'reason.half_open': 'one request is to prove it', 'reason.over': 'any moment now',
-  'reason.balance': 'balance {money}', 'reason.status': 'refused with {status}', 'reason.streak': '{n} × {what}', 'reason.no_answer': 'no answer',
+  'reason.balance': 'balance {money}', 'reason.status': 'refused with {status}', 'reason.streak': '{n} × {what}', 'reason.no_answer': 'no answer', 'reason.account': 'by its account {name}',
 
   'keys.title': 'Keys', 'keys.total': ['{n} key', '{n} keys'], 'keys.search': 'Search id, key, label or account', 'keys.upstream': 'Upstream',
   'keys.any_upstream': 'All upstreams', 'keys.sort': 'Sort by', 'keys.sort_by': 'By {what}', 'keys.asc': 'Ascending', 'keys.desc': 'Descending',
@@ -113,6 +113,8 @@ export default {
   'import.go': ['Import {n} key', 'Import {n} keys'], 'import.progress': '{done} of {whole} lines', 'import.done': 'The import is complete.',
   'import.part': 'The import was stopped. What is counted here has been added.', 'import.continue': 'Go on', 'import.bad_json': 'This begins like a JSON array and is none.',
   'import.too_large': 'The file has more than 64 MiB.',
+  'fault.empty': 'empty key', 'fault.long': 'longer than 4,096 bytes', 'fault.control': 'control character in it', 'fault.blank': 'blank inside; keys are separated by commas or newlines',
+  'fault.quote': 'quote in it', 'fault.ascii': 'character outside ASCII; was it copied in its masked form?', 'fault.element': 'neither a string nor an object', 'fault.object': 'object without a string "key"',
   'export.progress': '{done} of {whole} keys', 'copy.done': 'Copied: {what}', 'copy.title': 'Copy by hand', 'copy.hint': 'The browser lets no page copy here. Select the text and copy it.',
   'copy.keys': ['{n} masked key', '{n} masked keys'],
 

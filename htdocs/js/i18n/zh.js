@@ -63,7 +63,7 @@ export default {
   'rule.R13': '上游过载', 'rule.R14': '所有密钥都在冷却', 'rule.R15': '没有可用的密钥',
 
   'reason.probe': '下次探测 {at}', 'reason.half_open': '等待一次请求验证', 'reason.over': '即将恢复',
-  'reason.balance': '余额 {money}', 'reason.status': '被拒绝（{status}）', 'reason.streak': '{n} × {what}', 'reason.no_answer': '无回答',
+  'reason.balance': '余额 {money}', 'reason.status': '被拒绝（{status}）', 'reason.streak': '{n} × {what}', 'reason.no_answer': '无回答', 'reason.account': '因其账户 {name}',
 
   'keys.title': '密钥', 'keys.total': '{n} 个密钥', 'keys.search': '搜索 ID、密钥、标签或账户', 'keys.upstream': '上游',
   'keys.any_upstream': '全部上游', 'keys.sort': '排序', 'keys.sort_by': '按{what}', 'keys.asc': '升序', 'keys.desc': '降序',
@@ -113,6 +113,8 @@ export default {
   'import.go': '导入 {n} 个密钥', 'import.progress': '{done} / {whole} 行', 'import.done': '导入完成。',
   'import.part': '导入已停止。这里统计的已经添加。', 'import.continue': '继续', 'import.bad_json': '看起来是 JSON 数组，但格式有误。',
   'import.too_large': '文件超过 64 MiB。',
+  'fault.empty': '空密钥', 'fault.long': '超过 4096 字节', 'fault.control': '含有控制字符', 'fault.blank': '中间有空格；密钥以逗号或换行分隔',
+  'fault.quote': '含有引号', 'fault.ascii': '含有非 ASCII 字符；是否复制了掩码形式？', 'fault.element': '既不是字符串也不是对象', 'fault.object': '对象缺少字符串 "key"',
   'export.progress': '{done} / {whole} 个密钥', 'copy.done': '已复制：{what}', 'copy.title': '手动复制', 'copy.hint': '浏览器不允许页面复制，请选中文本后复制。',
   'copy.keys': '{n} 个掩码密钥',
 

@@ -102,6 +102,7 @@ function showKey({ name, key }) {
   return openDialog({
     title: () => t('clients.created', { name }),
     kind: 'large',
+    locked: true,
     body: () => html`<div class="stack"><p class="notice warn">${t('clients.once')}</p>
       <div class="copyable"><code class="secret" data-client-key>${key}</code>${button({ name: 'copyKey', text: t('action.copy'), icon: 'copy', kind: 'main' })}</div>
       <div class="field"><label for="${ids('base')}">${t('clients.base')}</label>
@@ -109,8 +110,9 @@ function showKey({ name, key }) {
       <div class="segments" role="group" aria-label="${t('clients.snippets')}">${Object.keys(snippets).map((one) => button({ name: 'language', value: one, text: t(`snippet.${one}`), pressed: one === language }))}</div>
       <div class="copyable"><pre tabindex="0" role="region" aria-label="${t(`snippet.${language}`)}"><code data-snippet="${language}">${snippets[language](base, key)}</code></pre>
       ${button({ name: 'copySnippet', text: t('action.copy'), icon: 'copy' })}</div>
-      <footer>${button({ name: 'close', text: t('clients.kept'), kind: 'main' })}</footer></div>`,
+      <footer>${button({ name: 'kept', text: t('clients.kept'), kind: 'main' })}</footer></div>`,
     handlers: {
+      kept: (self) => self.close(),
       copyKey: () => copy(key, t('clients.key')),
       copySnippet: () => copy(snippets[language](base, key), t(`snippet.${language}`)),
       language: (self, element) => {

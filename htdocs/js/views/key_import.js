@@ -12,6 +12,20 @@ import { addResult, batches, nothing } from './key_batches.js';
 const LISTED = 100;
 const SIZE_MAX = 64 * 1024 * 1024;
 
+/** The server's reasons, and the names of our texts for them; others are shown as they are. */
+const REASONS = {
+  'empty key': 'empty',
+  'key longer than 4096 bytes': 'long',
+  'control character in a key': 'control',
+  'blank inside a key (keys are separated by commas or newlines)': 'blank',
+  'quote in a key': 'quote',
+  'character outside ASCII in a key (was it copied in its masked form?)': 'ascii',
+  'neither a string nor an object': 'element',
+  'object without a string "key"': 'object',
+};
+
+const reasonText = (reason) => (reason in REASONS ? t(`fault.${REASONS[reason]}`) : reason);
+
 /** What is done at each step of the dialog. */
 class Import {
   step = 'input'; // input, preview, sending, result
@@ -100,7 +114,7 @@ class Import {
 const counts = (list) => html`<dl class="counts">${list.map(([name, value]) => html`<div class="${name}"><dt>${t(`import.${name}`)}</dt><dd data-count="${name}">${number(value)}</dd></div>`)}</dl>`;
 
 const invalidLines = ({ invalid, invalid_count: count }) => (count ? html`<details class="invalid" open><summary>${t('import.invalid_lines', { n: count })}</summary>
-  <ul class="rows plain scroll" tabindex="0">${invalid.slice(0, LISTED).map(({ line, reason }) => html`<li><span>${t('import.line', { n: line })}</span><span>${reason}</span></li>`)}</ul>
+  <ul class="rows plain scroll" tabindex="0">${invalid.slice(0, LISTED).map(({ line, reason }) => html`<li><span>${t('import.line', { n: line })}</span><span>${reasonText(reason)}</span></li>`)}</ul>
   ${count > LISTED ? html`<p class="hint">${t('import.more', { n: count - LISTED })}</p>` : ''}${button({ name: 'save', text: t('import.save_invalid'), icon: 'down' })}</details>` : '');
 
 const bodies = {
