@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is going on: rates, keys by state and those in trouble, charts, tokens by model.
 import { get, paths } from '../api.js';
-import { TimeChart } from '../components/chart.js';
+import { loadCharts, TimeChart } from '../components/chart.js';
 import { STATES, stateLine, statePill } from '../components/key_state.js';
 import { button, empty, share } from '../components/parts.js';
 import { clock, compact, countdown, duration, number, percent, time } from '../format.js';
@@ -39,6 +39,7 @@ export class Overview extends View {
   }
 
   async fetch(isCurrent) {
+    loadCharts();
     if (!state.pools) {
       takePools((await get('pools')).pools);
     }
