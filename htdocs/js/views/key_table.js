@@ -19,6 +19,9 @@ const COLUMNS = [['key', 'label'], ['upstream', 'upstream'], ['state', 'state'],
 const SORTS = ['added_at', 'id', 'account', 'weight', 'requests', 'consecutive_errors', 'in_flight', 'total_tokens', 'latency_ms',
   ...COLUMNS.map(([, sort]) => sort)];
 
+/** The upstream is told only where there are several. */
+const columnsOf = (pool) => COLUMNS.filter(([name]) => name !== 'upstream' || pool.upstreams.length > 1);
+
 export function keyFilters(view, pool) {
   const { q, state, upstream, sort, order } = view.query;
   const chosen = state.split(',').filter(Boolean);
@@ -55,11 +58,11 @@ export function keySelection(view) {
     ${button({ name: 'selectNone', label: t('keys.select_none'), icon: 'close', kind: 'quiet' })}</div>`;
 }
 
-function head(view) {
+function head(view, pool) {
   const { sort, order } = view.query;
   const all = view.list.keys.length > 0 && view.list.keys.every(({ id }) => view.selected.has(id));
   return html`<tr role="row"><th role="columnheader" scope="col" class="box"><input type="checkbox" data-on-change="selectPage" aria-label="${t('keys.select_page')}"${flag('checked', all || view.allMatching)}></th>
-    ${COLUMNS.map(([name, by]) => html`<th role="columnheader" scope="col"${sort === by ? html` aria-sort="${order === 'asc' ? 'ascending' : 'descending'}"` : ''}>
+    ${columnsOf(pool).map(([name, by]) => html`<th role="columnheader" scope="col"${sort === by ? html` aria-sort="${order === 'asc' ? 'ascending' : 'descending'}"` : ''}>
       <button type="button" data-on-click="sort" data-value="${by}">${t(`column.${name}`)}</button></th>`)}
     <th role="columnheader" scope="col"><span class="unseen">${t('column.actions')}</span></th></tr>`;
 }
@@ -84,7 +87,7 @@ function row(view, pool, key, canChange) {
   return html`<tr role="row" data-key="${key.id}" data-id="${key.id}" aria-busy="${busy ? 'true' : 'false'}"${isOn ? html` class="on"` : ''}>
     <td role="cell" class="box"><input type="checkbox" data-on-change="select" value="${key.id}" aria-label="${t('keys.select_one', { key: key.label ?? key.masked })}"${flag('checked', isOn)}></td>
     ${cell('key', html`<button type="button" class="key" data-on-click="open">${key.label ?? key.masked}</button>${second ? html`<span class="reason" title="${second}">${second}</span>` : ''}`)}
-    ${cell('upstream', key.upstream ?? NONE)}${cell('state', stateLine(key))}${cell('success', percent(key.success_rate), 'figure')}
+    ${pool.upstreams.length > 1 ? cell('upstream', key.upstream ?? NONE) : ''}${cell('state', stateLine(key))}${cell('success', percent(key.success_rate), 'figure')}
     ${WINDOWS.map((name) => cell(name, gauge(t(`column.${name}`), key[name], limit(name))))}
     ${cell('balance', key.balance ? html`<span title="${time(key.balance.checked_at)}">${money(key.balance.amount, key.balance.currency)}</span>` : NONE, 'figure')}
     ${cell('used', key.last_used_at ? html`<time datetime="${key.last_used_at}" title="${time(key.last_used_at)}">${ago(key.last_used_at)}</time>` : NONE)}
@@ -99,7 +102,7 @@ export function keyTable(view, pool, canChange) {
       : empty(t('keys.none'), canChange ? button({ name: 'import', text: t('keys.import'), icon: 'plus', kind: 'main' }) : '');
   }
   return html`<div class="scroll card flush" tabindex="0" role="group" aria-label="${t('keys.title')}"><table role="table" class="cards keys" aria-rowcount="${view.list.total}">
-    <thead role="rowgroup">${head(view)}</thead><tbody role="rowgroup">${keys.map((key) => row(view, pool, key, canChange))}</tbody></table></div>`;
+    <thead role="rowgroup">${head(view, pool)}</thead><tbody role="rowgroup">${keys.map((key) => row(view, pool, key, canChange))}</tbody></table></div>`;
 }
 
 export function keyPager(view) {
