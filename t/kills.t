@@ -28,7 +28,8 @@ $admin->ask(POST => '/pools/main/keys', json => [map {"sk-ok-kills-first-$_-aaaa
 
 # --- What an operator does -----------------------------------------------------------------------
 
-# A change is {kind, ids, ...}; apply_to($change, $model) is what it makes of the keys, by id.
+# A change is {kind, ids, ...}; apply_to($change, $model) is what it makes of the keys, by id, and of the clients, by
+# "client NAME", whose limit stands for a weight.
 my %kinds = (
     import => sub {
         my ($model, $change) = @_;
@@ -46,6 +47,18 @@ my %kinds = (
         my ($model, $change) = @_;
         $model->{$_}{enabled} = 1 for @{$change->{ids}};
     },
+    client => sub {
+        my ($model, $change) = @_;
+        $model->{$change->{ids}[0]} = {label => '', enabled => 1, weight => $change->{weight}};
+    },
+    limit => sub {
+        my ($model, $change) = @_;
+        $model->{$_}{weight} = $change->{weight} for @{$change->{ids}};
+    },
+    leave => sub {
+        my ($model, $change) = @_;
+        delete @$model{@{$change->{ids}}};
+    },
     label => sub {
         my ($model, $change) = @_;
         $model->{$_}{label} = $change->{label} for @{$change->{ids}};
@@ -59,9 +72,13 @@ sub apply_to {
     return \%copy;
 }
 
+sub is_client {
+    my ($id) = @_;
+    return $id =~ /^client /;
+}
+
 sub some_of {
-    my ($model, $count) = @_;
-    my @ids = sort keys %$model;
+    my ($count, @ids) = @_;
     my %some = map { $ids[rand @ids] => 1 } 1 .. $count;
     return [sort keys %some];
 }
@@ -69,22 +86,39 @@ sub some_of {
 sub draw_change {
     my ($model, $name) = @_;
     my $count = 1 + int rand 30;
-    my $kind = (qw(import import disable enable label delete))[rand 6];
-    $kind = 'import' if keys %$model < 20;
-    $kind = 'delete' if keys %$model > $KEYS;
-    return {kind => $kind, label => $name, weight => 1 + int rand 9, count => $count} if $kind eq 'import';
-    return {kind => $kind, label => $name, ids => some_of($model, $kind eq 'label' ? 1 : $count)};
+    my @clients = grep { is_client($_) } sort keys %$model;
+    my @keys = grep { !is_client($_) } sort keys %$model;
+    my %change = (kind => (qw(import import disable enable label delete client limit leave))[rand 9], label => $name,
+        weight => 1 + int rand 9, count => $count);
+    $change{kind} = 'client' if $change{kind} =~ /^(?:limit|leave)$/ && !@clients;
+    $change{kind} = 'import' if @keys < 20;
+    $change{kind} = 'delete' if @keys > $KEYS;
+    return \%change if $change{kind} eq 'import';
+    return {%change, ids => ["client $name"]} if $change{kind} eq 'client';
+    return {%change, ids => some_of(1, @clients)} if $change{kind} =~ /^(?:limit|leave)$/;
+    return {%change, ids => some_of($change{kind} eq 'label' ? 1 : $count, @keys)};
 }
 
 # Asks for it; returns the status, and completes what an import has made.
 sub ask_for {
     my ($change) = @_;
     my $path = "$admin->{mount}/api/pools/main/keys";
+    my $clients = "$admin->{mount}/api/clients";
+    my ($client) = ($change->{ids}[0] // '') =~ /^client (.*)/;
     my %with = (authorization => "Bearer $admin->{token}", 'content-type' => 'application/json');
     my ($method, $body) = ('POST', {action => $change->{kind}, ids => $change->{ids}});
     if ($change->{kind} eq 'import') {
         $body = [map { {key => "sk-ok-kills-$change->{label}-$_-bbbb", label => $change->{label},
             weight => $change->{weight}} } 1 .. $change->{count}];
+    }
+    elsif ($change->{kind} eq 'client') {
+        ($path, $body) = ($clients, {name => $client, rpm => $change->{weight}});
+    }
+    elsif ($change->{kind} eq 'limit') {
+        ($method, $path, $body) = ('PATCH', "$clients/$client", {rpm => $change->{weight}});
+    }
+    elsif ($change->{kind} eq 'leave') {
+        ($method, $path, $body) = ('DELETE', "$clients/$client");
     }
     elsif ($change->{kind} eq 'label') {
         ($method, $path, $body) = ('PATCH', "$path/$change->{ids}[0]", {label => $change->{label}});
@@ -93,10 +127,10 @@ sub ask_for {
         $path .= '/actions';
     }
     my $answer = request($method, $path, base => $admin->{base}, headers => \%with, timeout => 20,
-        content => JSON::PP::encode_json($body));
+        $body ? (content => JSON::PP::encode_json($body)) : ());
     $change->{ids} = JSON::PP::decode_json($answer->{content})->{ids}
         if $answer->{success} && $change->{kind} eq 'import';
-    return $answer->{status};
+    return $answer->{success} ? 200 : $answer->{status};
 }
 
 # One change after the other until httpd is gone: those that were acknowledged, and the one that was not.
@@ -145,9 +179,12 @@ sub keys_now {
             };
         }
         $offset += 1000;
-        return \%model if $offset >= $page->{total};
+        last if $offset >= $page->{total};
     }
-    return;
+    for my $client (@{$admin->ask(GET => '/clients')->{json}{clients}}) {
+        $model{"client $client->{name}"} = {label => '', enabled => $client->{enabled} ? 1 : 0, weight => $client->{rpm}};
+    }
+    return \%model;
 }
 
 # A name for a state of all keys. Ids of an import that was cut off are not known before it has been found.
