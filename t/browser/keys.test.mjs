@@ -95,7 +95,7 @@ test('a key is checked, edited, switched off, and deleted only when that was mea
   await page.getByRole('button', { name: 'checked by hand', exact: true }).waitFor();
   const [key] = (await api('GET', 'pools/main/keys?q=checked')).keys;
   assert.deepEqual([key.label, key.account, key.weight, key.limits.rpm], ['checked by hand', 'team-a', 7, 11]);
-  await page.locator('meter[aria-label="RPM"][max="11"]').waitFor();
+  await page.locator('[role=meter][aria-label="RPM"][aria-valuemax="11"]').waitFor();
   await row.getByRole('button', { name: /^Disable/ }).click();
   await page.getByText('checked by hand is disabled.').waitFor();
   await row.getByRole('button', { name: /^Delete/ }).click();

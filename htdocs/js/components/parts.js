@@ -70,8 +70,10 @@ export function gauge(label, value, limit) {
   if (!limit || value === null) {
     return html`<span class="figure">${number(value)}</span>`;
   }
+  const part = Math.min(value / limit, 1);
   return html`<span class="gauge"><span class="figure">${number(value)}<span class="of"> / ${compact(limit)}</span></span>
-    <meter min="0" max="${limit}" high="${limit * 0.8}" optimum="0" value="${Math.min(value, limit)}" aria-label="${label}"></meter></span>`;
+    <span class="bar-of" role="meter" aria-label="${label}" aria-valuemin="0" aria-valuemax="${limit}" aria-valuenow="${Math.min(value, limit)}">
+      <svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="${part > 0.8 ? 'is-high' : ''}" width="${(part * 100).toFixed(2)}" height="6"></rect></svg></span></span>`;
 }
 
 /** A share of a whole, without a judgement on it. */
