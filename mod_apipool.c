@@ -64,6 +64,7 @@ static const apipool_api_t api = {
     .client_create = apipool_manage_client_create,
     .client_change = apipool_manage_client_change,
     .client_delete = apipool_manage_client_delete,
+    .system = apipool_manage_system,
     .pools = apipool_manage_pools,
     .pool = apipool_manage_pool,
     .series = apipool_manage_series,

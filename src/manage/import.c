@@ -33,6 +33,7 @@ typedef struct {
     apipool_import_t *result;
     int next;    /* of the new ones that are written down */
     int unnamed; /* a key that libcrypto has given no id */
+    int preview; /* nothing is to be changed */
 } import_t;
 
 /* --- Reading --- */
@@ -160,7 +161,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
                               import->result->added);
         return APR_ENOMEM;
     }
-    *changes = import->result->added || import->result->updated;
+    *changes = !import->preview && (import->result->added || import->result->updated);
     return APR_SUCCESS;
 }
 
@@ -227,8 +228,8 @@ static apr_status_t apply(void *ctx)
 }
 
 apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, const char *text,
-                                       apr_size_t len, apr_pool_t *p, apipool_import_t *result,
-                                       const char **error)
+                                       apr_size_t len, int preview, apr_pool_t *p,
+                                       apipool_import_t *result, const char **error)
 {
     apipool_segment_t *segment = apipool_lasting_segment();
     import_t import = {.segment = segment,
@@ -237,7 +238,8 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, 
                        .p = p,
                        .keys = apr_array_make(p, 64, sizeof(imported_t)),
                        .by_id = apr_hash_make(p),
-                       .result = result};
+                       .result = result,
+                       .preview = preview};
     apipool_key_sink_t sink = {.on_key = take_key, .on_invalid = take_fault, .ctx = &import};
     apipool_store_change_t change = {.prepare = prepare,
                                      .key = write_known,
