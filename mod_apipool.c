@@ -64,6 +64,7 @@ static const apipool_api_t api = {
     .client_create = apipool_manage_client_create,
     .client_change = apipool_manage_client_change,
     .client_delete = apipool_manage_client_delete,
+    .system = apipool_manage_system,
     .pools = apipool_manage_pools,
     .pool = apipool_manage_pool,
     .series = apipool_manage_series,
@@ -222,6 +223,7 @@ static void register_hooks(apr_pool_t *p)
     proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(proxy, fixups, apipool_wire_fixups, NULL, NULL, APR_HOOK_LAST);
     ap_hook_pre_connection(apipool_link_pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(apipool_credential_hide_from_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(apipool_outcome_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(ap, status_hook, status_section, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);

@@ -53,10 +53,17 @@ need_to_build() {
     need_header openssl/hmac.h libssl-dev
 }
 
+# What the page takes from elsewhere.
+need_for_page() {
+    need /usr/share/javascript/chart.js/chart.min.js libjs-chart.js
+}
+
 need_to_test() {
     perl -MApache::Test -e 1 2> /dev/null || missing="$missing libapache2-mod-perl2"
     need node nodejs
     need npm npm
+    need chromium chromium
+    need /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc fonts-noto-cjk
     need /etc/ssl/certs/ca-certificates.crt ca-certificates
     command -v cc > /dev/null 2>&1 || { missing="$missing libcmocka-dev"; return; }
     echo '#include <stdarg.h>
@@ -222,8 +229,9 @@ APIPoolStore $run/store
 </Location>
 <Location "/apipool">
     SetHandler apipool-admin
-    APIPoolAdminRoot $top/htdocs
+    APIPoolAdminRoot $run/page/htdocs
     APIPoolAdminUserFile $run/admins
+    AddOutputFilterByType DEFLATE text/html text/css text/javascript image/svg+xml
 </Location>
 CONF
         [ -n "${UPSTREAM:-}" ] || cat << CONF
@@ -250,6 +258,7 @@ chat() {
 start() {
     check_input
     need_to_build
+    need_for_page
     case ${UPSTREAM:-} in
     https:*) need /etc/ssl/certs/ca-certificates.crt ca-certificates ;;
     esac
@@ -260,6 +269,8 @@ start() {
     stop && say "stopped the one that was running"
     write_keys
     write_admin
+    rm -rf "$run/page"
+    make -s -C "$top/build" install-page htdocsdir="$run/page/htdocs" > /dev/null
     write_config
     httpd=$(apxs -q SBINDIR)/$(apxs -q PROGNAME)
     say "starting httpd on 127.0.0.1:$port, its files are in $run"
@@ -287,6 +298,7 @@ TXT
 
 run_tests() {
     need_to_build
+    need_for_page
     need_to_test
     install_missing
     work=$(mktemp -d /var/tmp/apipool-test.XXXXXX)
@@ -298,17 +310,24 @@ run_tests() {
     tar -C "$top" --exclude=./.git --exclude=./build --exclude=./obj --exclude='*.so' \
         --exclude=node_modules --exclude=./Makefile --exclude='./config.*' -cf - . |
         tar -C "$work/source" -xf -
-    top=$work/source
-    say "installing the SDKs that the tests drive (npm, locked)"
-    (cd "$top/t" && npm ci --ignore-scripts --no-audit --no-fund --silent) ||
-        fail "npm could not install what t/package-lock.json names"
+    here=$top top=$work/source
+    say "installing the SDKs and the driver of the browser that the tests use (npm, locked)"
+    for folder in t t/browser; do
+        (cd "$top/$folder" && npm ci --ignore-scripts --no-audit --no-fund --silent) ||
+            fail "npm could not install what $folder/package-lock.json names"
+    done
     say "building, warnings being errors"
     build "$work/build" --enable-maintainer-mode
     say "building and running the unit tests with AddressSanitizer and UndefinedBehaviorSanitizer"
     build "$work/sanitized" --enable-maintainer-mode --enable-sanitizers
     (cd "$work/sanitized" && make -s check-units) || fail "the unit tests failed under the sanitizers"
     say "running all tests"
-    (cd "$work/build" && make -s check) || fail "there are failing tests"
+    result=0
+    (cd "$work/build" && make -s check) || result=$?
+    rm -rf "$here/build/screenshots"
+    mkdir -p "$here/build" && cp -R "$work/build/screenshots" "$here/build/screenshots"
+    say "what the page looks like is in $here/build/screenshots"
+    [ "$result" = 0 ] || fail "there are failing tests"
 }
 
 case ${1:-start} in

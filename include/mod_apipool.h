@@ -19,7 +19,7 @@
 
 #define APIPOOL_API_GROUP   "apipool"
 #define APIPOOL_API_NAME    "pools"
-#define APIPOOL_API_VERSION "3"
+#define APIPOOL_API_VERSION "4"
 
 struct server_rec;
 
@@ -260,6 +260,16 @@ typedef enum {
     APIPOOL_CLIENT_SET_ALL = 255
 } apipool_client_set_e;
 
+/* --- The module as a whole --- */
+
+typedef struct {
+    apr_uint32_t key_capacity, client_capacity, request_capacity;
+    apr_uint64_t saves, save_errors; /* since httpd's start */
+    double save_seconds;             /* that all saves took together */
+    apr_time_t saved_at;             /* when statistics were; 0: not yet */
+    int unsaved_keys;                /* whether keys have changed since they were saved */
+} apipool_system_info_t;
+
 /* --- The table --- */
 
 /* Every function may be called by any thread of any child, waits for the locks that it needs and holds
@@ -280,6 +290,9 @@ typedef struct {
      */
     int (*log_level)(void);
     void (*set_log_level)(int level);
+
+    /** How saving goes, and how much room there is. No lock. */
+    apr_status_t (*system)(apipool_system_info_t *info);
 
     /** The pools that a server sees, its own and the main server's: apr_array_header_t of
      *  apipool_pool_info_t with name and index alone. */
@@ -329,10 +342,11 @@ typedef struct {
      * @param upstream whose keys they are; NULL: the pool's first one. APR_NOTFOUND if it has none of that
      *                 name
      * @param text     len bytes
+     * @param preview  1: nothing is changed; the result says what would be, without ids
      */
     apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream, const char *text,
-                               apr_size_t len, apr_pool_t *p, apipool_import_t *result,
-                               const char **error);
+                               apr_size_t len, int preview, apr_pool_t *p,
+                               apipool_import_t *result, const char **error);
 
     /** Changes keys: all of them or none. */
     apr_status_t (*key_change)(apr_uint32_t pool, const apipool_key_change_t *change, apr_pool_t *p,

@@ -61,7 +61,8 @@ sub is_answered {
 }
 
 is_answered(200, GET => $_) for '/health', '/openapi.json', '/session', '/pools', '/pools/main', '/pools/main/keys',
-    '/pools/main/stats', '/pools/main/stats?range=24h', '/requests', '/clients', '/log-level';
+    '/pools/main/stats', '/pools/main/stats?range=24h', '/requests', '/clients', '/log-level',
+    '/system';
 is_deeply is_answered(200, GET => '/openapi.json')->{json}, document(), 'the document is served as it is';
 for my $path ('/health', '/openapi.json', '/session', '/clients', '/log-level', '/requests') {
     my $etag = $admin->ask(GET => $path)->{headers}{etag};
@@ -69,6 +70,10 @@ for my $path ('/health', '/openapi.json', '/session', '/clients', '/log-level', 
 }
 is_answered(200, PUT => '/log-level', json => {level => 'info'});
 is_answered(200, POST => '/pools/main/keys', content => "sk-ok-openapi-imported\n", type => 'text/plain');
+my $preview = is_answered(200, POST => '/pools/main/keys?preview=true', type => 'text/plain',
+    content => "sk-ok-openapi-previewed\nsk-ok-openapi-previewed\nsk-ok-openapi-imported\nbad\tkey\n");
+is_deeply [@{$preview->{json}}{qw(added duplicates invalid_count)}, scalar @{$preview->{json}{ids}}], [1, 2, 1, 0], '... says what would be';
+is is_answered(200, GET => '/pools/main/keys?q=previewed')->{json}{total}, 0, '... and changes nothing';
 my $id = is_answered(200, GET => '/pools/main/keys?limit=1')->{json}{keys}[0]{id};
 is_answered(200, POST => '/pools/main/keys/actions', json => {action => 'disable', ids => [$id]});
 is_answered(200, GET => "/pools/main/keys/$id");

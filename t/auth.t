@@ -224,6 +224,8 @@ subtest 'pools, endpoints and models' => sub {
         'another model' => ['/v1/chat', '{"model":"gpt-4"}'],
         'no model' => ['/v1/chat', '{"messages":[]}'],
         'two models' => ['/v1/chat', '{"model":"gpt-4","model":"m"}'],
+        'a model in capitals' => ['/v1/chat', '{"MODEL":"gpt-4"}'],
+        '... beside another' => ['/v1/chat', '{"model":"m","Mod\u0045l":"gpt-4"}'],
         'a model that is no text' => ['/v1/chat', '{"model":["m"]}'],
         'a model that begins like one' => ['/v1/chat', '{"model":"m' . ' ' x 300 . '"}'],
         'a body that is no JSON' => ['/v1/chat', "\x1f\x8b\x08\x00"],
@@ -231,9 +233,15 @@ subtest 'pools, endpoints and models' => sub {
         'a body that nobody can read' => ['/v1/files', "\x1f\x8b\x08\x00"],
         'a model where none is asked for' => ['/v1/batches', '{"model":"gpt-4"}'],
         'a model in the path' => ['/v1/models/gemini-pro:generateContent', '{}'],
+        'a model in a path in disguise' => ['/v1/%6dodels/gemini-pro:generateContent', '{"model":"m"}'],
+        '... with an encoded slash' => ['/v1/models%2Fgemini-pro:generateContent', '{"model":"m"}'],
+        '... with a parameter' => ['/v1/models;a=b/gemini-pro:generateContent', '{"model":"m"}'],
         'a deployment' => ['/v1/deployments/gpt-4/chat/completions', '{"model":"m"}'],
         'a model in a path, and another in the body' => ['/v1/deployments/m/chat/completions', '{"model":"gpt-4"}'],
         'a model in the query' => ['/v1/realtime?model=gpt%2d4', '{}'],
+        '... under an encoded name' => ['/v1/realtime?model=m&mod%65l=gpt-4', '{}'],
+        '... behind a semicolon' => ['/v1/realtime?model=m;Model=gpt-4', '{}'],
+        'a deployment in the query' => ['/v1/realtime?model=m&deployment=gpt-4', '{}'],
         'a model in a form' => ['/v1/audio', $form->('whisper-1'), $forms],
     );
     for my $what (sort keys %refused) {
@@ -278,6 +286,10 @@ subtest 'limits' => sub {
     $answer = ask('/v1/chat', $key, content => '{"model":"m","max_tokens":99}');
     refused($answer, 429, 'rate_limit_exceeded', 'too many tokens a minute');
     like json($answer->{content})->{error}{message}, qr/tokens per minute/, '... which is named';
+    $key = create('hidden', tpm => 100);
+    isnt ask('/v1/%63hat/completions', $key, content => '{"model":"m","max_tokens":90}')->{status}, 429, 'a path in disguise';
+    $answer = ask('/v1/%63hat/completions', $key, content => '{"model":"m","max_tokens":99}');
+    refused($answer, 429, 'rate_limit_exceeded', '... takes tokens as well');
     $key = create('unlucky', rpm => 1, tpm => 1000);
     is ask('/dead/chat', $key)->{status}, 502, 'what reaches no upstream' for 1 .. 3;
     is ask('/v1/chat', $key)->{status}, 200, '... is given back';

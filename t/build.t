@@ -28,8 +28,8 @@ my $root = File::Temp->newdir;
 my $output = qx(make -s -C '$build' install DESTDIR='$root' 2>&1);
 is $?, 0, 'make install DESTDIR=...' or diag $output;
 my @files = map { s/^\Q$root\E//r } split /\n/, qx(find '$root' -type f);
-for my $wanted (qw(mod_apipool.so mod_apipool_admin.so htdocs/index.html apipool/openapi.json apipool/apipool.conf
-    apipool/examples/team-gateway.conf)) {
+for my $wanted (qw(mod_apipool.so mod_apipool_admin.so htdocs/index.html htdocs/js/views/keys.js
+    htdocs/vendor/chart.min.js apipool/openapi.json apipool/apipool.conf apipool/examples/team-gateway.conf)) {
     ok scalar(grep { m{/\Q$wanted\E\z} } @files), "installs $wanted";
 }
 is scalar(grep { !m{mod_apipool|htdocs|apipool\.conf|proxy_apipool\.load|/apipool/openapi\.json|/apipool/examples/} } @files), 0,

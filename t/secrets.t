@@ -43,7 +43,7 @@ CONF
     Require valid-user
 </Location>
 LogLevel info apipool:trace8 proxy:trace8 proxy_http:trace8
-LogFormat "%h %u %t \"%r\" %>s %B \"%{Referer}i\" \"%{X-APIPool-Key}o\"" plain
+LogFormat "%h %u %t \"%r\" \"%q\" %>s %B \"%{Referer}i\" \"%{X-APIPool-Key}o\"" plain
 CustomLog @DIR@/access_log plain
 ExtendedStatus On
 <Location "/server-status">
@@ -87,6 +87,10 @@ for my $place ("Authorization: Bearer $VALID", "x-api-key: $VALID", "api-key: $V
 }
 for my $path (map {("/$_/models?key=$VALID", "/$_/models?a&key=$CLIENT&key=$VALID")} 'ours', 'ok', 'ok/../status') {
     send_raw("GET $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", port => $httpd->{port});
+}
+for my $fault ('', "Host: x\r\nno field\r\n") { # refused by httpd before any module sees it
+    like send_raw("GET /ours/models?key=$VALID HTTP/1.1\r\n$fault\r\n", port => $httpd->{port}),
+        qr{\AHTTP/1.1 400 }, 'a bad request';
 }
 like request(GET => '/server-status', base => $httpd->{base})->{content}, qr/key=ak-\*/, 'one is shown masked';
 my $any = qr/POOLSECRET|CLIENTSECRET|\Q$VALID/;

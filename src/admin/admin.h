@@ -229,6 +229,7 @@ int apipool_admin_events_send(apipool_ask_t *ask);
 
 /* system.c */
 int apipool_admin_health(apipool_ask_t *ask);
+int apipool_admin_system_show(apipool_ask_t *ask);
 int apipool_admin_openapi(apipool_ask_t *ask);
 int apipool_admin_log_level_show(apipool_ask_t *ask);
 int apipool_admin_log_level_set(apipool_ask_t *ask);

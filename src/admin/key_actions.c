@@ -55,6 +55,8 @@ static int import_answer(apipool_ask_t *ask, const apipool_import_t *import)
     return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
 
+static const char *const truths[] = {"false", "true"};
+
 int apipool_admin_keys_import(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
@@ -66,6 +68,7 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     int status;
     apipool_query_open(&query, r->pool, r->args, &flaw);
     const char *upstream = apipool_query_string(&query, "upstream", 255);
+    int preview = apipool_query_choice(&query, "preview", truths, 2, 0);
     if (!apipool_query_close(&query)) {
         return apipool_admin_refuse(r, &flaw);
     }
@@ -76,7 +79,7 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
         return apipool_admin_refuse(r, &flaw);
     }
     apr_status_t rv = apipool_admin_api->key_import(ask->pool, upstream, body.text, body.len,
-                                                    r->pool, &import, &error);
+                                                    preview, r->pool, &import, &error);
     OPENSSL_cleanse(body.text, body.len);
     if (rv == APR_NOTFOUND) {
         flaw.field = "upstream";
@@ -89,6 +92,9 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     }
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(r, rv, "keys cannot be imported", error);
+    }
+    if (preview) {
+        return import_answer(ask, &import);
     }
     apipool_admin_audit_ids(ask,
                             apr_psprintf(r->pool,

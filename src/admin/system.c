@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Routes: health, the description of the API, and how much is logged. */
+ * Routes: health, the description of the API, versions and the store, and how much is logged. */
 #include "admin.h"
 
 #include <apr_strings.h>
+#include <apr_version.h>
 #include <http_protocol.h>
+#include <openssl/crypto.h>
+#include <scoreboard.h>
+
+#include "render.h"
 
 #define DESCRIPTION_MAX ((apr_off_t)4 * 1024 * 1024)
 
@@ -56,6 +61,38 @@ int apipool_admin_openapi(apipool_ask_t *ask)
     json_t *value = rv == APR_SUCCESS ? json_loadb(text, len, 0, NULL) : NULL;
     return value ? apipool_admin_reply(r, HTTP_OK, value)
                  : apipool_admin_failed(r, rv, "openapi.json cannot be read", NULL);
+}
+
+static json_t *store_object(const apipool_system_info_t *info)
+{
+    return json_pack("{s:I,s:I,s:f,s:o,s:b}", "saves", (json_int_t)info->saves, "errors",
+                     (json_int_t)info->save_errors, "save_seconds", info->save_seconds,
+                     "last_saved_at", apipool_render_time(info->saved_at), "unsaved_keys",
+                     info->unsaved_keys);
+}
+
+int apipool_admin_system_show(apipool_ask_t *ask)
+{
+    request_rec *r = ask->r;
+    apipool_system_info_t info;
+    const global_score *score = ap_get_scoreboard_global();
+    ap_version_t httpd;
+    apr_status_t rv = apipool_admin_api->system(&info);
+    if (rv != APR_SUCCESS) {
+        return apipool_admin_failed(r, rv, "the store cannot be looked at", NULL);
+    }
+    ap_get_server_revision(&httpd);
+    json_t *object =
+        json_pack("{s:s,s:o,s:s,s:s,s:s,s:o}", "version", APIPOOL_VERSION, "httpd",
+                  json_sprintf("%d.%d.%d", httpd.major, httpd.minor, httpd.patch), "apr",
+                  apr_version_string(), "openssl", OpenSSL_version(OPENSSL_VERSION), "jansson",
+                  JANSSON_VERSION, "started_at", apipool_render_time(score->restart_time));
+    json_object_set_new(object, "capacity",
+                        json_pack("{s:I,s:I,s:I}", "keys", (json_int_t)info.key_capacity, "clients",
+                                  (json_int_t)info.client_capacity, "requests",
+                                  (json_int_t)info.request_capacity));
+    json_object_set_new(object, "store", store_object(&info));
+    return apipool_admin_reply(r, HTTP_OK, object);
 }
 
 /* What was set, or else what LogLevel says. */

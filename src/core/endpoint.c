@@ -46,7 +46,7 @@ static const row_t methods[] = {
 static int ends_with(const char *path, apr_size_t len, const char *end)
 {
     apr_size_t tail = strlen(end);
-    return len >= tail && !memcmp(path + len - tail, end, tail);
+    return len >= tail && !strncasecmp(path + len - tail, end, tail);
 }
 
 static apipool_endpoint_e find_method(const char *path, apr_size_t len)
@@ -88,4 +88,44 @@ apipool_endpoint_e apipool_endpoint_find(const char *method, const char *path)
         row++;
     }
     return row->end ? row->kind : find_method(path, len);
+}
+
+int apipool_endpoint_is_plain(const char *path)
+{
+    return !strpbrk(path, "%\\;") && !strstr(path, "//");
+}
+
+static int digit(char c)
+{
+    return c >= '0' && c <= '9'                     ? c - '0'
+           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+                                                    : -1;
+}
+
+/* The next character; *at moves behind it. A NUL stays encoded. */
+static char next_decoded(const char **at)
+{
+    const char *p = *at;
+    int high = *p == '%' ? digit(p[1]) : -1, low = high >= 0 ? digit(p[2]) : -1;
+    int is_encoded = low >= 0 && (high || low);
+    *at += is_encoded ? 3 : 1;
+    return is_encoded ? (char)(high << 4 | low) : *p;
+}
+
+void apipool_endpoint_make_plain(char *path)
+{
+    const char *at = path;
+    char *end = path;
+    while (*at) {
+        if (*at == ';') {
+            at += strcspn(at, "/");
+            continue;
+        }
+        char c = next_decoded(&at);
+        c = c == '\\' ? '/' : c;
+        if (c != '/' || end == path || end[-1] != '/') {
+            *end++ = c;
+        }
+    }
+    *end = '\0';
 }

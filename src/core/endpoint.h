@@ -21,8 +21,17 @@ typedef enum {
  * URL may stand before them; one that is not in the table is free.
  * @param method HTTP's, in capitals
  * @param path   as a client encoded it, without query; a slash at its end makes no difference, nor does it
- *               whether the colon before Gemini's methods is encoded
+ *               whether the colon before Gemini's methods is encoded, nor case
  */
 apipool_endpoint_e apipool_endpoint_find(const char *method, const char *path);
+
+/** Whether a path reads the same to every upstream: apipool_endpoint_make_plain() would leave it as it is. */
+int apipool_endpoint_is_plain(const char *path);
+
+/**
+ * Rewrites a path, as a client encoded it, to what some upstream may read in it: what is percent-encoded
+ * decoded, backslashes as slashes, several slashes as one, and segments without what follows a ';'.
+ */
+void apipool_endpoint_make_plain(char *path);
 
 #endif

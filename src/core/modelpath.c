@@ -3,6 +3,7 @@
 #include "modelpath.h"
 
 #include <string.h>
+#include <strings.h>
 
 static int hex(char c)
 {
@@ -77,8 +78,8 @@ int apipool_model_in_path(const char *path, char *out, apr_size_t size)
         if (after_deployments && next + 1 < end && decode(segment, len, out, size) > 0) {
             return 1;
         }
-        after_models = len == 6 && !memcmp(segment, "models", len);
-        after_deployments = len == 11 && !memcmp(segment, "deployments", len);
+        after_models = len == 6 && !strncasecmp(segment, "models", len);
+        after_deployments = len == 11 && !strncasecmp(segment, "deployments", len);
         segment = next + 1;
     }
     out[0] = '\0';

@@ -39,6 +39,7 @@ typedef enum { APIPOOL_SNIFF_OTHER, APIPOOL_SNIFF_JSON, APIPOOL_SNIFF_FORM } api
  * UTF-8: U+FFFD stands for \u0000 and for half a surrogate pair, '?' for a byte that cannot be. */
 typedef struct {
     const char *name; /* set by the caller: UTF-8, no two alike */
+    int any_case;     /* the same: in JSON its letters may be capitals; the name has none then */
     apipool_sniff_kind_e kind;
     int times;     /* how often it occurs */
     apr_off_t at;  /* offset of the value as it is written, from the body's first byte */
@@ -90,7 +91,7 @@ typedef struct {
  * Starts with a new body.
  * @param content_type the request's; NULL if it has none. Only multipart/form-data with a boundary is
  *                     taken at its word
- * @param wanted       what to look for; must last as long as s. All but the names is overwritten
+ * @param wanted       what to look for; must last as long as s. All that the caller does not set is overwritten
  * @param count        of wanted; beyond APIPOOL_SNIFF_WANTED_MAX nothing is looked for
  */
 void apipool_sniff_begin(apipool_sniff_t *s, const char *content_type, apipool_sniffed_t *wanted,

@@ -108,10 +108,14 @@ static apr_size_t step_mark(apipool_sniff_t *s, char c, apr_off_t at)
 }
 
 /* Whether a name goes on with these bytes; with a NUL among them none does. */
-static int goes_on(const char *name, const char *data, apr_size_t len)
+static int goes_on(const apipool_sniffed_t *wanted, apr_size_t from, const char *data,
+                   apr_size_t len)
 {
+    const char *name = wanted->name + from;
     apr_size_t i = 0;
-    while (i < len && name[i] && name[i] == data[i]) {
+    while (i < len && name[i] &&
+           (name[i] == data[i] || (wanted->any_case && data[i] >= 'A' && data[i] <= 'Z' &&
+                                   name[i] == (data[i] | 0x20)))) {
         i++;
     }
     return i == len;
@@ -135,7 +139,7 @@ static void emit(apipool_sniff_t *s, const char *data, apr_size_t len)
     }
     for (int k = 0; k < s->count; k++) {
         apr_uint64_t bit = APR_UINT64_C(1) << k;
-        if (s->matching & bit && !goes_on(s->wanted[k].name + s->matched, data, len)) {
+        if (s->matching & bit && !goes_on(&s->wanted[k], s->matched, data, len)) {
             s->matching &= ~bit;
         }
     }

@@ -31,7 +31,9 @@ typedef struct {
     apr_array_header_t *keys; /* imported_t, each key once */
     apr_hash_t *by_id;        /* the index of each, plus one */
     apipool_import_t *result;
-    int next; /* of the new ones that are written down */
+    int next;    /* of the new ones that are written down */
+    int unnamed; /* a key that libcrypto has given no id */
+    int preview; /* nothing is to be changed */
 } import_t;
 
 /* --- Reading --- */
@@ -58,6 +60,10 @@ static void take_key(void *ctx, const apipool_key_item_t *item)
         return;
     }
     apr_uint64_t id = apipool_key_id(import->segment->header->secret, item->key, item->len);
+    if (!id) {
+        import->unnamed = 1;
+        return;
+    }
     if (apr_hash_get(import->by_id, &id, sizeof(id))) {
         import->result->duplicates++;
         return;
@@ -122,6 +128,18 @@ static apr_size_t length(const char *text)
     return text ? strlen(text) : 0;
 }
 
+/* Of a key that is there, what stays of its texts is not known. */
+static apr_size_t bytes_of(const imported_t *key)
+{
+    if (key->is_new) {
+        return apipool_pool_key_bytes(key->item.len, length(key->item.label),
+                                      length(key->item.account));
+    }
+    return key->patch.edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)
+               ? apipool_pool_key_bytes(0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX)
+               : 0;
+}
+
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     import_t *import = ctx;
@@ -136,8 +154,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         import->result->added += (apr_uint32_t)key->is_new;
         import->result->duplicates += (apr_uint32_t)!key->is_new;
         import->result->updated += (apr_uint32_t)key->changes;
-        bytes += apipool_pool_key_bytes(key->is_new ? key->item.len : 0, length(key->item.label),
-                                        length(key->item.account));
+        bytes += bytes_of(key);
     }
     if (rv == APR_SUCCESS) {
         rv = apipool_pool_has_room(import->segment, import->group, import->result->added, bytes,
@@ -153,7 +170,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
                               is_too_much(import) ? "at least " : "", import->result->added);
         return APR_ENOMEM;
     }
-    *changes = import->result->added || import->result->updated;
+    *changes = !import->preview && (import->result->added || import->result->updated);
     return APR_SUCCESS;
 }
 
@@ -220,8 +237,8 @@ static apr_status_t apply(void *ctx)
 }
 
 apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, const char *text,
-                                       apr_size_t len, apr_pool_t *p, apipool_import_t *result,
-                                       const char **error)
+                                       apr_size_t len, int preview, apr_pool_t *p,
+                                       apipool_import_t *result, const char **error)
 {
     apipool_segment_t *segment = apipool_lasting_segment();
     import_t import = {.segment = segment,
@@ -230,7 +247,8 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, 
                        .p = p,
                        .keys = apr_array_make(p, 64, sizeof(imported_t)),
                        .by_id = apr_hash_make(p),
-                       .result = result};
+                       .result = result,
+                       .preview = preview};
     apipool_key_sink_t sink = {.on_key = take_key, .on_invalid = take_fault, .ctx = &import};
     apipool_store_change_t change = {.prepare = prepare,
                                      .key = write_known,
@@ -248,7 +266,8 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, 
     }
     import.group = found->group;
     apipool_key_import(text, len, &sink);
-    apr_status_t rv = apipool_lasting_change(&change, error, p);
+    *error = "libcrypto cannot derive the id of a key";
+    apr_status_t rv = import.unnamed ? APR_EGENERAL : apipool_lasting_change(&change, error, p);
     wipe(&import);
     return rv;
 }

@@ -31,8 +31,8 @@ apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_p
 
 /* changes.c */
 apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, const char *text,
-                                       apr_size_t len, apr_pool_t *p, apipool_import_t *result,
-                                       const char **error);
+                                       apr_size_t len, int preview, apr_pool_t *p,
+                                       apipool_import_t *result, const char **error);
 apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_change_t *change,
                                        apr_pool_t *p, apipool_key_changed_t *result,
                                        const char **error);
@@ -40,6 +40,9 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
 /* check.c */
 apr_status_t apipool_manage_key_check(struct server_rec *s, apr_uint32_t pool, apr_uint64_t id,
                                       apr_pool_t *p, apipool_check_t *result);
+
+/* system.c */
+apr_status_t apipool_manage_system(apipool_system_info_t *info);
 
 /* clients.c */
 apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p,

@@ -158,6 +158,7 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
     int count =
         req->pool->affinity == APIPOOL_AFFINITY_BODY ? APIPOOL_BODY_SNIFFED : APIPOOL_BODY_SESSION;
     sniffed[APIPOOL_BODY_MODEL].name = "model";
+    sniffed[APIPOOL_BODY_MODEL].any_case = 1; /* as upstreams written in Go read it */
     sniffed[APIPOOL_BODY_MAX_TOKENS].name = "max_tokens";
     sniffed[APIPOOL_BODY_MAX_COMPLETION_TOKENS].name = "max_completion_tokens";
     sniffed[APIPOOL_BODY_STREAM].name = "stream";

@@ -75,3 +75,12 @@ int apipool_credential_hide_line(request_rec *r)
     hide(r->the_request);
     return DECLINED;
 }
+
+int apipool_credential_hide_from_logs(request_rec *r)
+{
+    for (; r; r = r->next) {
+        hide(r->the_request);
+        apipool_credential_hide(r);
+    }
+    return DECLINED;
+}

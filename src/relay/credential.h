@@ -18,4 +18,8 @@ void apipool_credential_hide(request_rec *r);
 /** post_read_request: the same in the request line, which is only for logs and status pages. */
 int apipool_credential_hide_line(request_rec *r);
 
+/** log_transaction: both, of requests that were refused before post_read_request as well, and of those that
+ *  nobody was asked for a key of. */
+int apipool_credential_hide_from_logs(request_rec *r);
+
 #endif

@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 
 #include "auth.h"
+#include "modelpath.h"
 #include "reply.h"
 
 /* Returns 0, so that callers can pass it on. */
@@ -35,21 +36,41 @@ int apipool_permit_place(apipool_request_t *req)
     return 1;
 }
 
-/* Whether all arguments "model" are allowed; *found is set where there is one. */
+/* Whether an argument's name, as an upstream may read it, says that a model follows. */
+static int names_model(char *name)
+{
+    return ap_unescape_urlencoded(name) == OK &&
+           (!ap_cstr_casecmp(name, "model") || !ap_cstr_casecmp(name, "deployment"));
+}
+
+/* Whether all models in the query are allowed; *found is set where there is one. */
 static int is_query_allowed(const apipool_request_t *req, int *found)
 {
     const char *args = req->r->args;
     while (args && *args) {
-        char *arg = ap_getword(req->r->pool, &args, '&');
-        if (!strncmp(arg, "model=", 6)) {
+        apr_size_t len = strcspn(args, "&;");
+        const char *arg = apr_pstrmemdup(req->r->pool, args, len);
+        char *name = ap_getword(req->r->pool, &arg, '=');
+        char *model = apr_pstrdup(req->r->pool, arg);
+        args += len + (args[len] != '\0');
+        if (names_model(name)) {
             *found = 1;
-            if (ap_unescape_urlencoded(arg) != OK ||
-                !apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, arg + 6)) {
+            if (ap_unescape_urlencoded(model) != OK ||
+                !apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model)) {
                 return 0;
             }
         }
     }
     return 1;
+}
+
+/* A path that names no model to us may name one to an upstream that decodes more of it. */
+static int is_path_allowed(const apipool_request_t *req)
+{
+    char model[APIPOOL_SNIFF_TEXT_SIZE];
+    return req->plain == req->path || apipool_model_in_path(req->path, model, sizeof(model)) ||
+           !apipool_model_in_path(req->plain, model, sizeof(model)) ||
+           apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model);
 }
 
 /* Wherever a request names a model, it has to be an allowed one: which of several an upstream takes is its
@@ -68,7 +89,7 @@ static int is_model_allowed(const apipool_request_t *req)
     if (model ? !apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model) : is_unread) {
         return 0;
     }
-    if (req->body.malformed) {
+    if (req->body.malformed || !is_path_allowed(req)) {
         return 0;
     }
     if (req->body.length && said->kind != APIPOOL_SNIFF_ABSENT &&

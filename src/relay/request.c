@@ -149,6 +149,21 @@ static void find_endpoint(apipool_request_t *req)
     }
 }
 
+/* An upstream may decode what hides an endpoint from us, and its answers cost tokens all the same. */
+static void find_kind(apipool_request_t *req)
+{
+    req->plain = req->path;
+    req->kind = apipool_endpoint_find(req->r->method, req->path);
+    if (!apipool_endpoint_is_plain(req->path)) {
+        char *plain = apr_pstrdup(req->r->pool, req->path);
+        apipool_endpoint_make_plain(plain);
+        req->plain = plain;
+    }
+    if (req->kind == APIPOOL_ENDPOINT_FREE && req->plain != req->path) {
+        req->kind = apipool_endpoint_find(req->r->method, req->plain);
+    }
+}
+
 /* The query without the arguments in which Google's APIs take credentials. */
 static const char *plain_query(apr_pool_t *p, const char *args)
 {
@@ -190,7 +205,7 @@ int apipool_request_translate(request_rec *r)
     req->expose = dir->expose == 1;
     req->cors = dir->cors && (dir->cors->any || dir->cors->origins->nelts);
     find_endpoint(req);
-    req->kind = apipool_endpoint_find(r->method, req->path);
+    find_kind(req);
 
     r->filename = apr_pstrcat(
         r->pool, "proxy:", APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t).url,

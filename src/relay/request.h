@@ -160,7 +160,8 @@ typedef struct {
     apipool_pool_t *pool;
     const char *encoded_uri; /* r->uri before it was decoded */
     const char *path;        /* below the upstream's base URL; "" or beginning with '/' */
-    const char *endpoint;    /* the alias used, or NULL */
+    const char *plain;    /* that as some upstream may read it; the same where all read it alike */
+    const char *endpoint; /* the alias used, or NULL */
     apipool_endpoint_e kind; /* what the endpoint is for */
     int expose;
     int cors;                            /* the upstream does not say who may read its answers */

@@ -90,6 +90,7 @@ static void enable(apipool_segment_t *segment, apr_uint32_t index, int enabled)
     int is_enabled = slot->state != APIPOOL_STATE_DISABLED;
     if (enabled && !is_enabled) {
         forget_errors(slot);
+        apipool_members_warm_locked(segment, index);
     }
     if (enabled != is_enabled) {
         set_state(segment, index,

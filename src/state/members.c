@@ -143,9 +143,9 @@ apr_size_t apipool_members_growth_locked(const apipool_segment_t *segment, apr_u
                                          apr_uint32_t members)
 {
     const apipool_group_t *g = &segment->groups[group];
-    apr_size_t size = g->size ? g->size : FIRST_SIZE, bytes = 0;
+    apr_size_t size = g->size, bytes = 0;
     while (size < (apr_size_t)g->ordinals + members) {
-        size *= 2;
+        size = size ? 2 * size : FIRST_SIZE;
         bytes += 3 * apipool_arena_block(size * sizeof(apr_uint32_t)) +
                  APIPOOL_LANES * apipool_arena_block(apipool_bits_bytes((apr_uint32_t)size));
     }
@@ -486,16 +486,6 @@ int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint3
     return ordinal < g->ordinals &&
            apipool_bits_has(apipool_members_bits(segment, g, 0), ordinal) &&
            (!lane || apipool_bits_has(apipool_members_bits(segment, g, lane), ordinal));
-}
-
-apr_uint32_t apipool_members_count_locked(const apipool_segment_t *segment, apr_uint32_t group)
-{
-    const apipool_group_t *g = &segment->groups[group];
-    apr_uint32_t count = g->ordinals;
-    for (apr_uint32_t i = g->spare; i != APIPOOL_NONE; count--) {
-        i = ((const apr_uint32_t *)address(segment, g->members))[i];
-    }
-    return count;
 }
 
 apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,

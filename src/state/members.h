@@ -69,9 +69,6 @@ apr_uint32_t apipool_members_follower_locked(const apipool_segment_t *segment, a
 int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                      apr_uint32_t lane, apr_uint32_t ordinal);
 
-/** How many there are. O(those removed). */
-apr_uint32_t apipool_members_count_locked(const apipool_segment_t *segment, apr_uint32_t group);
-
 /** The slot of an ordinal. */
 apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                        apr_uint32_t ordinal);

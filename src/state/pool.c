@@ -282,16 +282,16 @@ apr_status_t apipool_pool_each_unused(apipool_segment_t *segment,
                                       void *ctx)
 {
     apr_status_t rv = APR_SUCCESS;
+    apipool_totals_t totals;
     for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->header->groups_used; i++) {
         const apipool_group_t *g = &segment->groups[i];
         apr_uint32_t keys = 0;
         if (g->configured && segment->pools[g->pool].configured) {
             continue;
         }
-        rv = apipool_segment_lock(segment);
-        if (rv == APR_SUCCESS) {
-            keys = apipool_members_count_locked(segment, i);
-            apipool_segment_unlock(segment);
+        rv = apipool_pool_totals(segment, i, apr_time_now(), &totals);
+        for (int state = 0; rv == APR_SUCCESS && state < APIPOOL_STATE_COUNT; state++) {
+            keys += totals.keys[state];
         }
         if (keys) {
             each(ctx, segment->pools[g->pool].name, g->name, keys);

@@ -42,7 +42,8 @@ static apipool_revoked_t *choose_revoked(const apipool_segment_t *segment, apr_u
         if (place->jti == jti) {
             return place;
         }
-        if (!chosen || (chosen->jti && chosen->until > now && place->until < chosen->until)) {
+        int is_needed = chosen && chosen->until > now;
+        if (!chosen || (is_needed && (!place->jti || place->until < chosen->until))) {
             chosen = place;
         }
         if (!place->jti) {

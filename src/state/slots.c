@@ -199,6 +199,10 @@ int apipool_slot_describe_locked(apipool_segment_t *segment, apipool_slot_t *slo
     apr_uint32_t old_len = slot->text_len;
     apr_size_t label_size = strlen(label) + 1, account_size = strlen(account) + 1;
     apr_size_t size = *label || *account ? label_size + account_size : 0;
+    if (!strcmp(label, apipool_slot_label_locked(segment, slot)) &&
+        !strcmp(account, apipool_slot_account_locked(segment, slot))) {
+        return 1; /* so that it needs no room either */
+    }
     if (size) {
         new = apipool_arena_get_locked(segment, size);
         if (!new) {

@@ -298,6 +298,22 @@ apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error,
     return save_alone(store, APIPOOL_STORE_KEYS, error, pool);
 }
 
+/* Keys that are not saved yet; and a change that was cut off, which else would wait for the next one. */
+static apr_status_t put_keys_right(apipool_store_t *store, const char **error, apr_pool_t *pool)
+{
+    if (apipool_store_has_unsaved_keys(store)) {
+        return save_alone(store, APIPOOL_STORE_KEYS, error, pool);
+    }
+    if (!__atomic_load_n(&store->segment->header->changing, __ATOMIC_RELAXED)) {
+        return APR_SUCCESS;
+    }
+    apr_status_t rv = apipool_store_hold(store, error, pool);
+    if (rv == APR_SUCCESS) {
+        apipool_store_release(store);
+    }
+    return rv;
+}
+
 /* A failure is tried again at the next interval. */
 apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
@@ -306,11 +322,13 @@ apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error
                      __ATOMIC_RELAXED);
     apr_time_t begin = apr_time_now();
     __atomic_store_n(&header->saved_at, begin, __ATOMIC_RELAXED);
-    apr_status_t rv = apipool_store_has_unsaved_keys(store)
-                          ? save_alone(store, APIPOOL_STORE_KEYS, error, pool)
-                          : APR_SUCCESS;
-    if (rv == APR_SUCCESS) {
-        rv = save_alone(store, APIPOOL_STORE_STATS, error, pool);
+    const char *keys_error = NULL;
+    apr_status_t keys = put_keys_right(store, &keys_error, pool);
+    *error = NULL;
+    apr_status_t rv = save_alone(store, APIPOOL_STORE_STATS, error, pool);
+    if (keys != APR_SUCCESS) { /* which is no reason to lose statistics as well */
+        *error = keys_error;
+        rv = keys;
     }
     __atomic_store_n(&header->last_save_time, apr_time_now() - begin, __ATOMIC_RELAXED);
     return rv;
@@ -320,8 +338,7 @@ int apipool_store_has_unsaved_keys(const apipool_store_t *store)
 {
     const apipool_header_t *header = store->segment->header;
     return __atomic_load_n(&header->changes, __ATOMIC_RELAXED) !=
-               __atomic_load_n(&header->saved_changes, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&header->changing, __ATOMIC_ACQUIRE);
+           __atomic_load_n(&header->saved_changes, __ATOMIC_RELAXED);
 }
 
 int apipool_store_is_due(const apipool_store_t *store, apr_time_t now)

@@ -87,8 +87,7 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
 apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error, apr_pool_t *pool);
 apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error, apr_pool_t *pool);
 
-/** Whether keys have changed since they were last saved: those of key files, when that failed. Or a change is on
- *  disk and not yet in memory: it is being made, or was cut off and is made up for by whoever saves. Any process,
+/** Whether keys have changed since they were last saved: those of key files, when that failed. Any process,
  *  no lock. */
 int apipool_store_has_unsaved_keys(const apipool_store_t *store);
 

@@ -41,7 +41,7 @@ static apr_status_t put_all(apipool_segment_t *segment, const apipool_stored_key
 {
     apr_status_t rv = APR_SUCCESS;
     for (int i = 0; i < stored->keys->nelts; i++) {
-        apipool_stored_key_t *key = &APR_ARRAY_IDX(stored->keys, i, apipool_stored_key_t);
+        const apipool_stored_key_t *key = &APR_ARRAY_IDX(stored->keys, i, apipool_stored_key_t);
         apr_uint32_t pool;
         if (rv == APR_SUCCESS) {
             rv = apipool_store_put_key(segment, key, &pool);
@@ -49,9 +49,17 @@ static apr_status_t put_all(apipool_segment_t *segment, const apipool_stored_key
         if (rv == APR_SUCCESS) {
             want(wanted, key->id, pool);
         }
-        OPENSSL_cleanse(key->key, key->len);
     }
     return rv;
+}
+
+/* Whatever has become of it: a change that did not get to disk is read as well. */
+static void wipe_all(const apipool_stored_keys_t *stored)
+{
+    for (int i = 0; i < stored->keys->nelts; i++) {
+        const apipool_stored_key_t *key = &APR_ARRAY_IDX(stored->keys, i, apipool_stored_key_t);
+        OPENSSL_cleanse(key->key, key->len);
+    }
 }
 
 /* Slots only come and go by the one writer, which is the caller. */
@@ -98,8 +106,9 @@ static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_poo
         __atomic_store_n(&header->changing, 0, __ATOMIC_RELEASE);
     }
     else {
-        *error = apr_pstrdup(parent, *error);
+        *error = *error ? apr_pstrdup(parent, *error) : "the pool's lock is not to be had";
     }
+    wipe_all(stored);
     apr_pool_destroy(pool);
     return rv;
 }

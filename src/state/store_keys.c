@@ -241,8 +241,8 @@ apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys)
     return (apr_uint32_t)keys->clients->nelts;
 }
 
-/* A key that is there already becomes what is said of it; the rest of what it is stays. */
-static apr_status_t replace_key(apipool_segment_t *segment, apr_uint32_t pool, apr_uint32_t group,
+/* A key that is there already, in that group, becomes what is said of it; the rest of what it is stays. */
+static apr_status_t replace_key(apipool_segment_t *segment, apr_uint32_t pool,
                                 const apipool_stored_key_t *key)
 {
     apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_ALL,
@@ -251,7 +251,7 @@ static apr_status_t replace_key(apipool_segment_t *segment, apr_uint32_t pool, a
                                           .weight = key->weight,
                                           .account = key->account,
                                           .limits = key->limits},
-                                 .group = group};
+                                 .group = APIPOOL_NONE};
     return apipool_pool_edit(segment, pool, key->id, &patch);
 }
 
@@ -273,7 +273,7 @@ apr_status_t apipool_store_put_key(apipool_segment_t *segment, const apipool_sto
         rv = apipool_pool_add(segment, group, &item, key->added_at, &added);
     }
     if (rv == APR_SUCCESS && added == APIPOOL_DUPLICATE) {
-        rv = replace_key(segment, *pool, group, key);
+        rv = replace_key(segment, *pool, key);
     }
     if (rv == APR_SUCCESS && !*key->account) { /* written before names were */
         apipool_pool_set_account(segment, *pool, key->id, key->account_hash);

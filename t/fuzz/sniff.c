@@ -33,6 +33,7 @@ static void sniff(run_t *run, const char *type, const char *body, size_t len, si
 
     for (int i = 0; i < WANTED; i++) {
         run->found[i].name = names[i];
+        run->found[i].any_case = i == 0;
     }
     apipool_sniff_begin(&run->sniff, type, run->found, WANTED);
     for (size_t i = 0; i < len;) {

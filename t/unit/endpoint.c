@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "endpoint.h"
 
 #define FREE          APIPOOL_ENDPOINT_FREE
@@ -101,12 +103,41 @@ static void reading_what_was_created_costs_nothing(void **unused)
     }
 }
 
+static void paths_are_read_as_upstreams_may_read_them(void **unused)
+{
+    static const struct {
+        const char *path, *plain;
+    } rows[] = {
+        {"/v1/%63hat/completions", "/v1/chat/completions"},
+        {"/v1/chat%2fcompletions", "/v1/chat/completions"},
+        {"/v1/chat%5Ccompletions", "/v1/chat/completions"},
+        {"/v1/chat\\completions", "/v1/chat/completions"},
+        {"//v1%2F/chat///completions", "/v1/chat/completions"},
+        {"/v1;a=b/chat;c/completions;d", "/v1/chat/completions"},
+        {"/v1/a%3Bb", "/v1/a;b"},
+        {"/v1/%2563hat", "/v1/%63hat"},
+        {"/v1/%00%zz%", "/v1/%00%zz%"},
+        {"/v1/chat/completions", "/v1/chat/completions"},
+        {"", ""},
+    };
+    char path[64];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        strcpy(path, rows[i].path);
+        apipool_endpoint_make_plain(path);
+        assert_string_equal(path, rows[i].plain);
+        assert_true(!strcmp(rows[i].path, rows[i].plain) ||
+                    !apipool_endpoint_is_plain(rows[i].path));
+    }
+    assert_true(apipool_endpoint_is_plain("/v1/chat/completions"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_created_costs_tokens),
         cmocka_unit_test(what_is_kept_listed_or_counted_is_free),
         cmocka_unit_test(reading_what_was_created_costs_nothing),
+        cmocka_unit_test(paths_are_read_as_upstreams_may_read_them),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("endpoint", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include "pool_fixture.h"
 
+#include "members.h"
 #include "repair.h"
 #include "slots.h"
 
@@ -161,6 +162,12 @@ static void a_key_is_switched_off_and_begins_anew(void **unused)
     assert_int_equal(find("sk-one")->state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(find("sk-one")->error_streak, 0);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+    apr_uint32_t index = (apr_uint32_t)(find("sk-one") - segment->slots);
+    apr_uint32_t lane = apipool_members_cool_locked(segment, index, 4711, NOW + 60, NOW);
+    assert_int_not_equal(find("sk-one")->place[lane], APIPOOL_NONE);
+    assert_int_equal(edit("sk-one", &off), APR_SUCCESS);
+    assert_int_equal(edit("sk-one", &on), APR_SUCCESS);
+    assert_int_equal(find("sk-one")->place[lane], APIPOOL_NONE);
 }
 
 static void a_reset_forgets_why(void **unused)

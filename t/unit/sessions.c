@@ -66,6 +66,20 @@ static void thousands_have_room(void **unused)
     }
 }
 
+/* Processes that were killed in between have left a time in each of the places, and no session. */
+static void a_place_without_a_session_is_taken_before_one_with(void **unused)
+{
+    for (int i = 0; i < APIPOOL_REVOKED_MAX; i++) {
+        segment->sessions->revoked[i].until = NOW + 9 * DAY;
+    }
+    for (apr_uint64_t n = 0; n < 2000; n++) {
+        end_session(nth_jti(n), NOW + DAY);
+    }
+    for (apr_uint64_t n = 0; n < 2000; n++) {
+        assert_int_equal(is_revoked(nth_jti(n)), 1);
+    }
+}
+
 static void those_that_end_first_are_forgotten_first(void **unused)
 {
     int early = 0, late = 0;
@@ -354,6 +368,7 @@ int main(void)
         TEST(there_is_no_session_without_a_number),
         TEST(what_is_over_takes_no_place),
         TEST(thousands_have_room),
+        TEST(a_place_without_a_session_is_taken_before_one_with),
         TEST(those_that_end_first_are_forgotten_first),
         TEST(places_are_used_again),
         TEST(all_are_read_that_are_not_over),

@@ -30,6 +30,7 @@ static void begin(run_t *run, const char *type)
     memset(run, 0xa5, sizeof(*run));
     for (int i = 0; i < COUNT; i++) {
         run->found[i].name = names[i];
+        run->found[i].any_case = 0;
     }
     apipool_sniff_begin(&run->sniff, type, run->found, COUNT);
 }
@@ -373,6 +374,23 @@ static void a_place_for_another_member_is_told(void **unused)
     }
 }
 
+static void capitals_make_no_difference_where_they_should_not(void **unused)
+{
+    static const char body[] = "{\"MODEL\":\"a\",\"mod\\u0045l\":\"b\",\"mOdEm\":1,\"modelS\":2,"
+                               "\"Stream\":true}";
+    apipool_sniffed_t wanted[] = {{.name = "model", .any_case = 1}, {.name = "stream"}};
+    apipool_sniff_t sniff;
+    for (size_t cut = 0; cut <= strlen(body); cut++) {
+        apipool_sniff_begin(&sniff, JSON, wanted, 2);
+        apipool_sniff_feed(&sniff, body, cut);
+        apipool_sniff_feed(&sniff, body + cut, strlen(body) - cut);
+        apipool_sniff_end(&sniff);
+        assert_int_equal(wanted[0].times, 2);
+        assert_string_equal(wanted[0].text, "b");
+        assert_int_equal(wanted[1].times, 0);
+    }
+}
+
 static void nothing_or_too_much_may_be_wanted(void **unused)
 {
     static apipool_sniffed_t many[70];
@@ -456,6 +474,7 @@ int main(void)
         cmocka_unit_test(a_long_text_ends_with_a_whole_character),
         cmocka_unit_test(images_and_depth_are_skipped),
         cmocka_unit_test(a_place_for_another_member_is_told),
+        cmocka_unit_test(capitals_make_no_difference_where_they_should_not),
         cmocka_unit_test(nothing_or_too_much_may_be_wanted),
         cmocka_unit_test(a_path_may_name_the_model),
     };

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "members.h"
 #include "slots.h"
 #include "store_fixture.h"
 
@@ -203,17 +204,45 @@ static void the_next_writer_makes_up_for_what_was_cut_off(void **unused)
     end(&next);
 }
 
-/* Nobody may change anything for days: the clock does. */
-static void so_does_the_next_save_of_statistics(void **unused)
+/* Also where no key is changed any more: a key that was taken back must not stay in use. */
+static void saving_statistics_makes_up_for_it_too(void **unused)
 {
     life_t life;
-    trial_t trial = open_trial(&life, "cut-off-stats");
+    trial_t trial = open_trial(&life, "cut-off-idle");
     trial.cut_off = 1;
     assert_int_not_equal(change(&trial), APR_SUCCESS);
-    assert_true(apipool_store_has_unsaved_keys(life.store));
+    life.segment->header->saved_changes =
+        life.segment->header->changes; /* killed before any of it */
     assert_int_equal(apipool_store_save_stats(life.store, &error, life.f->pool), APR_SUCCESS);
-    assert_false(apipool_store_has_unsaved_keys(life.store));
+    assert_int_equal(life.segment->header->changing, 0);
     check_changed(&life);
+    end(&life);
+}
+
+static void what_was_not_changed_stays_as_it_was(void **unused)
+{
+    life_t life;
+    trial_t trial = open_trial(&life, "cut-off-rest");
+    apipool_key_edit_t edit = {.set = APIPOOL_SET_LABEL, .label = "mine"};
+    apipool_key_patch_t patch = {.edit = edit, .group = APIPOOL_NONE};
+    apr_uint32_t pool = attach(&life, "", "main");
+    assert_int_equal(apipool_pool_edit(life.segment, pool, id_of(&life, "sk-staying"), &patch),
+                     APR_SUCCESS);
+    save(&life);
+    apipool_slot_t *slot = main_slot(&life, "sk-staying");
+    apr_uint32_t index = (apr_uint32_t)(slot - life.segment->slots), ordinal = slot->ordinal;
+    apr_uint32_t lane = apipool_members_cool_locked(life.segment, index, 4711, now + HOUR, now);
+    apipool_offset_t text = slot->text_off;
+    slot->failed_streak = 2;
+    trial.cut_off = 1;
+    assert_int_not_equal(change(&trial), APR_SUCCESS);
+    assert_int_equal(apipool_store_save_keys(life.store, &error, life.f->pool), APR_SUCCESS);
+    check_changed(&life);
+    assert_int_equal(slot->ordinal, ordinal);
+    assert_int_not_equal(slot->place[lane], APIPOOL_NONE);
+    assert_int_equal(slot->until[lane], now + HOUR);
+    assert_int_equal(slot->failed_streak, 2);
+    assert_int_equal(slot->text_off, text);
     end(&life);
 }
 
@@ -383,7 +412,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_written_is_not_made),
         cmocka_unit_test(what_is_refused_or_nothing_is_not_written),
         cmocka_unit_test(the_next_writer_makes_up_for_what_was_cut_off),
-        cmocka_unit_test(so_does_the_next_save_of_statistics),
+        cmocka_unit_test(saving_statistics_makes_up_for_it_too),
+        cmocka_unit_test(what_was_not_changed_stays_as_it_was),
         cmocka_unit_test(what_never_got_to_disk_is_not_made_up_for),
         cmocka_unit_test(sessions_that_were_ended_stay_so),
         cmocka_unit_test(a_session_whose_end_was_cut_off_ends),

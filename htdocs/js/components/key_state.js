@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state of a key in words: why, and until when.
+import { clock, countdown, money, time } from '../format.js';
+import { hasText, t } from '../i18n.js';
+import { html } from '../template.js';
+
+export const STATES = ['active', 'cooling', 'half_open', 'quota', 'invalid', 'tripped', 'disabled'];
+
+/** What a rule of the verdicts means. */
+export const ruleText = (rule) => (hasText(`rule.${rule}`) ? t(`rule.${rule}`) : t('rule.own'));
+
+const probe = (key) => {
+  const left = key.next_probe_at && countdown(key.next_probe_at);
+  return left ? t('reason.probe', { at: clock(key.next_probe_at) }) : '';
+};
+
+/** A key without an error of its own got its state from another key of its account. */
+const because = (key) => (key.last_error?.rule ? ruleText(key.last_error.rule) : key.account ? t('reason.account', { name: key.account }) : '');
+
+/** What is told of a state beside its name, in parts. */
+const reasons = {
+  active: () => [],
+  disabled: () => [],
+  half_open: () => [t('reason.half_open')],
+  cooling: (key) => [countdown(key.cooling_until) ?? t('reason.over'), because(key)],
+  quota: (key) => [key.balance ? t('reason.balance', { money: money(key.balance.amount, key.balance.currency) }) : because(key), probe(key)],
+  invalid: (key) => [key.last_error?.status ? t('reason.status', { status: String(key.last_error.status) }) : because(key), probe(key)],
+  tripped: (key) => [t('reason.streak', { n: key.consecutive_errors, what: String(key.last_error?.status ?? t('reason.no_answer')) }), probe(key)],
+};
+
+/** "12 s, too many requests", or "". */
+export const reasonOf = (key) => reasons[key.state](key).filter(Boolean).join(t('list.comma'));
+
+export const statePill = (state) => html`<span class="pill is-${state}">${t(`state.${state}`)}</span>`;
+
+/** The state with its reason. */
+export function stateLine(key) {
+  const reason = reasonOf(key);
+  return html`${statePill(key.state)}${reason ? html`<span class="reason">${reason}</span>` : ''}`;
+}
+
+/** "429, R07: too many requests", and when. */
+export function lastError(key) {
+  const error = key.last_error;
+  if (!error) {
+    return null;
+  }
+  const what = [error.status ?? t('reason.no_answer'), error.rule].filter(Boolean).join(' ');
+  return { what, when: time(error.at), why: error.rule ? ruleText(error.rule) : '' };
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clients: who may use the pools, with which limits, and what each has used.
+import { get, patchJson, paths, remove } from '../api.js';
+import { confirm } from '../components/dialog.js';
+import { say } from '../components/news.js';
+import { button, empty, errorText, gauge } from '../components/parts.js';
+import { ago, NONE, number, percent, time } from '../format.js';
+import { t } from '../i18n.js';
+import { isAdmin, state, takePools } from '../state.js';
+import { html } from '../template.js';
+import { View } from '../view.js';
+import { openClient } from './client_dialog.js';
+
+const EVERY = 5000;
+const COLUMNS = ['name', 'may', 'requests', 'success', 'rpm', 'tpm', 'tpd', 'tokens', 'used'];
+
+export class Clients extends View {
+  clients = [];
+
+  loadedAt = 0;
+
+  constructor(place, name, params) {
+    super(place, name, params);
+    this.handle({
+      create: () => this.#edit(null),
+      edit: (element) => this.#edit(this.#named(element)),
+      toggle: (element) => this.#toggle(this.#named(element)),
+      remove: (element) => this.#remove(this.#named(element)),
+    });
+  }
+
+  async fetch(isCurrent) {
+    if (!state.pools) {
+      takePools((await get('pools')).pools);
+    }
+    this.loadedAt = Date.now();
+    const { clients } = await get('clients');
+    if (isCurrent()) {
+      this.clients = clients;
+    }
+  }
+
+  refresh() {
+    if (this.ready && Date.now() - this.loadedAt > EVERY) {
+      this.load();
+    }
+  }
+
+  #named(element) {
+    return this.clients.find(({ name }) => name === element.dataset.value);
+  }
+
+  async #edit(client) {
+    if (await openClient(client)) {
+      await this.load();
+    }
+  }
+
+  async #toggle({ name, enabled }) {
+    try {
+      await patchJson(paths.client(name), { enabled: !enabled });
+      say(t(enabled ? 'clients.disabled' : 'clients.enabled', { name }));
+    } catch (error) {
+      say(errorText(error), 'bad');
+    }
+    await this.load();
+  }
+
+  async #remove({ name }) {
+    const gone = await confirm({
+      title: t('delete.client'),
+      text: t('delete.client_text', { name }),
+      verb: t('action.delete'),
+      work: async () => {
+        await remove(paths.client(name));
+        say(t('delete.client_done', { name }));
+      },
+    });
+    if (gone) {
+      await this.load();
+    }
+  }
+
+  tools() {
+    return this.ready && isAdmin() ? button({ name: 'create', text: t('clients.create'), icon: 'plus', kind: 'main' }) : '';
+  }
+
+  content() {
+    return this.clients.length ? html`<div class="scroll card flush" tabindex="0" role="group" aria-label="${t('clients.title')}"><table role="table" class="cards">
+      <thead role="rowgroup"><tr role="row">${COLUMNS.map((name) => html`<th role="columnheader" scope="col">${t(`client.${name}`)}</th>`)}
+        <th role="columnheader" scope="col"><span class="unseen">${t('column.actions')}</span></th></tr></thead>
+      <tbody role="rowgroup">${this.clients.map(clientRow)}</tbody></table></div>` : empty(t('clients.none'));
+  }
+}
+
+/** What a client may use, in words. */
+function permissions({ pools, models, endpoints }) {
+  const parts = [['pools', pools], ['models', models], ['endpoints', endpoints]].filter(([, list]) => list.length)
+    .map(([name, list]) => t(`client.only_${name}`, { list: list.join(t('list.comma')) }));
+  return parts.length ? parts.map((part) => html`<span class="reason">${part}</span>`) : html`<span class="hint">${t('client.everything')}</span>`;
+}
+
+function standing({ enabled, expires_at: expires }) {
+  const isOver = expires && Date.parse(expires) < Date.now();
+  return html`<span class="pill is-${!enabled ? 'disabled' : isOver ? 'invalid' : 'active'}">${t(!enabled ? 'state.disabled' : isOver ? 'client.expired' : 'state.active')}</span>
+    ${expires ? html`<span class="reason">${t(isOver ? 'client.expired_on' : 'client.expires', { at: time(expires) })}</span>` : ''}`;
+}
+
+function clientRow(client) {
+  const { name, usage } = client;
+  const cell = (column, content, kind = '') => html`<td role="cell" class="${kind}" data-label="${t(`client.${column}`)}">${content}</td>`;
+  const one = (action, shape, label) => button({ name: action, value: name, icon: shape, label, kind: 'quiet' });
+  return html`<tr role="row" data-key="${name}">${cell('name', html`<strong>${name}</strong> ${standing(client)}`)}${cell('may', permissions(client))}
+    ${cell('requests', html`${number(usage.requests)}${usage.errors ? html`<span class="reason">${t('client.errors', { count: usage.errors, n: usage.errors })}</span>` : ''}`, 'figure')}
+    ${cell('success', percent(usage.success_rate), 'figure')}${cell('rpm', gauge(t('client.rpm'), usage.rpm, client.rpm))}${cell('tpm', gauge(t('client.tpm'), usage.tpm, client.tpm))}
+    ${cell('tpd', gauge(t('client.tpd'), usage.tpd, client.tokens_per_day))}${cell('tokens', number(usage.total_tokens), 'figure')}
+    ${cell('used', client.last_used_at ? html`<time datetime="${client.last_used_at}" title="${time(client.last_used_at)}">${ago(client.last_used_at)}</time>` : NONE)}
+    <td role="cell" class="actions">${isAdmin() ? html`${one('toggle', client.enabled ? 'pause' : 'play', t(client.enabled ? 'clients.disable_one' : 'clients.enable_one', { name }))}
+      ${one('edit', 'edit', t('clients.edit_one', { name }))}${one('remove', 'remove', t('clients.delete_one', { name }))}` : ''}</td></tr>`;
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is done with keys that are there: one or many of them.
+import { paths, post, remove } from '../api.js';
+import { confirm } from '../components/dialog.js';
+import { say } from '../components/news.js';
+import { money } from '../format.js';
+import { t } from '../i18n.js';
+
+const NAMED = 5;
+
+export const nameOf = (key) => (key.label ? `${key.label} (${key.masked})` : key.masked);
+
+/** Asks the upstream about a key, and says what came of it. */
+export async function checkOne(key) {
+  const result = await post(`${paths.key(key.pool, key.id)}/check`, {});
+  const verdict = { true: 'valid', false: 'refused', null: 'unknown' }[String(result.valid)];
+  const balance = result.balance === null ? '' : t('check.balance', { money: money(result.balance, result.currency) });
+  say([t(`check.${verdict}`, { key: nameOf(key) }), balance, result.valid ? '' : result.detail].filter(Boolean).join(' '),
+    result.valid === false ? 'bad' : 'good');
+  return result;
+}
+
+/** Asks first; resolves with whether it is gone. */
+export function deleteOne(key) {
+  return confirm({
+    title: t('delete.key'),
+    text: t('delete.key_text', { key: nameOf(key), pool: key.pool }),
+    verb: t('action.delete'),
+    work: async () => {
+      await remove(paths.key(key.pool, key.id));
+      say(t('delete.key_done', { key: nameOf(key) }));
+    },
+  });
+}
+
+/** Which keys are hit, in words. */
+function describe({ count, keys, target, query, pool }) {
+  if (target.ids) {
+    const names = keys.slice(0, NAMED).map(nameOf).join(t('list.comma'));
+    return count > NAMED ? t('many.names_more', { names, n: count - NAMED, pool }) : t('many.names', { names, pool });
+  }
+  const filter = [query.state && query.state.split(',').map((name) => t(`state.${name}`)).join(t('list.comma')), query.q && `“${query.q}”`, query.upstream].filter(Boolean);
+  return filter.length ? t('many.filter', { filter: filter.join(t('list.and')), pool }) : t('many.all', { pool });
+}
+
+async function act(action, { pool, target }) {
+  const result = await post(`${paths.keys(pool)}/actions`, { action, ...target });
+  say(t(`many.${action}_done`, { count: result.done, n: result.done }));
+  return result;
+}
+
+/** The same for many; what stops or removes keys is asked about first. Resolves with whether something was done. */
+export async function actOnMany(action, what) {
+  return confirm({
+    title: t(`many.${action}`, { count: what.count, n: what.count }),
+    text: describe(what),
+    verb: t(`action.${action}`),
+    work: () => act(action, what),
+  });
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings: pools and upstreams as configured, how much is logged, how the store does, versions.
+import { get, put } from '../api.js';
+import { say } from '../components/news.js';
+import { button, choice, fault } from '../components/parts.js';
+import { bytes, clock, countdown, duration, NONE, number, seconds, time } from '../format.js';
+import { t } from '../i18n.js';
+import { isAdmin, state, takePools } from '../state.js';
+import { html } from '../template.js';
+import { View } from '../view.js';
+
+const LEVELS = ['error', 'warn', 'info', 'debug'];
+const EVERY = 5000;
+
+/** How each setting of a pool is shown. */
+const span = (value) => (value ? seconds(value) : t('settings.off'));
+const SETTINGS = {
+  strategy: String, affinity: (value) => value ?? t('settings.off'), rotations: number, retries: number, max_errors: number,
+  deadline: span, wait: span, first_byte_timeout: span, idle_timeout: span, cooldown_min: span, cooldown_max: span,
+  recover_min: span, recover_max: span, balance_interval: span, body_limit: bytes,
+  stream_usage: (value) => t(value ? 'settings.on' : 'settings.off'),
+  limits: (value) => Object.entries(value).filter(([, limit]) => limit).map(([name, limit]) => `${name} ${number(limit)}`).join(t('list.comma')) || t('limit.none'),
+};
+
+export class Settings extends View {
+  system = null;
+
+  level = null;
+
+  levelError = null;
+
+  loadedAt = 0;
+
+  constructor(place, name, params) {
+    super(place, name, params);
+    this.handle({ level: (form) => this.#setLevel(new FormData(form).get('level')) });
+  }
+
+  async fetch(isCurrent) {
+    this.loadedAt = Date.now();
+    const [{ pools }, { level }, system] = await Promise.all([get('pools'), get('log-level'), get('system')]);
+    if (isCurrent()) {
+      this.level = level;
+      this.system = system;
+      takePools(pools);
+    }
+  }
+
+  refresh() {
+    if (this.ready && Date.now() - this.loadedAt > EVERY) {
+      this.load();
+    }
+  }
+
+  async #setLevel(level) {
+    this.levelError = null;
+    try {
+      this.level = (await put('log-level', { level })).level;
+      say(t('settings.level_set', { level: t(`level.${this.level}`) }));
+    } catch (error) {
+      this.levelError = error;
+    }
+    this.show();
+  }
+
+  content() {
+    return html`<div class="columns"><div class="column wide">${(state.pools ?? []).map(poolCard)}</div>
+      <div class="column">${this.#log()}${storeCard(this.system)}${versionCard(this.system)}</div></div>`;
+  }
+
+  #log() {
+    return html`<section class="card" aria-labelledby="log"><h2 id="log">${t('settings.log')}</h2>
+      ${isAdmin() ? html`<form data-on-submit="level" class="row">${choice('level', { name: 'level', label: t('settings.level'), value: this.level, options: LEVELS.map((name) => [name, t(`level.${name}`)]) })}
+        ${button({ type: 'submit', text: t('settings.set_level') })}</form>` : html`<p>${t(`level.${this.level}`)}</p>`}
+      <p class="hint">${t('settings.level_hint')}</p>${fault(this.levelError)}</section>`;
+  }
+}
+
+const facts = (list) => html`<dl class="facts">${list.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+
+function poolCard(pool) {
+  return html`<section class="card" aria-labelledby="pool-${pool.name}"><h2 id="pool-${pool.name}">${t('settings.pool', { name: pool.name })}</h2>
+    <div class="scroll" tabindex="0" role="group" aria-label="${t('settings.upstreams_of', { name: pool.name })}"><table class="plain"><thead><tr>${['name', 'url', 'provider', 'weight', 'priority', 'paused'].map((name) => html`<th scope="col">${t(`upstream.${name}`)}</th>`)}</tr></thead>
+    <tbody>${pool.upstreams.map((up) => html`<tr><th scope="row">${up.name}</th><td><code>${up.url}</code></td><td>${up.provider}</td><td class="figure">${number(up.weight)}</td><td class="figure">${number(up.priority)}</td>
+      <td>${countdown(up.paused_until) ? t('settings.until', { at: clock(up.paused_until) }) : NONE}</td></tr>`)}</tbody></table></div>
+    ${facts(Object.entries(SETTINGS).map(([name, show]) => [t(`setting.${name}`), show(pool.settings[name])]))}</section>`;
+}
+
+function storeCard({ store, capacity }) {
+  const isWell = !store.errors;
+  return html`<section class="card" aria-labelledby="store"><h2 id="store">${t('settings.store')}</h2>
+    <p class="notice ${isWell ? 'good' : 'bad'}">${isWell ? t('store.well') : t('store.errors', { count: store.errors, n: store.errors })}</p>
+    ${facts([[t('store.saved'), time(store.last_saved_at)], [t('store.saves'), number(store.saves)],
+    [t('store.took'), store.saves ? duration((store.save_seconds / store.saves) * 1000) : NONE],
+    [t('store.unsaved'), t(store.unsaved_keys ? 'settings.yes' : 'settings.no')],
+    [t('store.keys'), number(capacity.keys)], [t('store.clients'), number(capacity.clients)], [t('store.requests'), number(capacity.requests)]])}</section>`;
+}
+
+const versionCard = ({ version, httpd, apr, openssl, jansson, started_at: started }) => html`<section class="card" aria-labelledby="versions"><h2 id="versions">${t('settings.versions')}</h2>
+  ${facts([['mod_apipool', version], ['httpd', httpd], ['APR', apr], ['OpenSSL', openssl], ['jansson', jansson], [t('settings.started'), time(started)]])}</section>`;

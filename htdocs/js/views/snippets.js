@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a client's key is used: ready to be pasted. Base and key are put into quotes of the language.
+
+const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+const quoted = (text) => JSON.stringify(text);
+
+export const snippets = {
+  curl: (base, key) => `curl ${shell(`${base}/chat/completions`)} \\
+  -H ${shell(`Authorization: Bearer ${key}`)} \\
+  -H 'Content-Type: application/json' \\
+  -d '{"model": "MODEL", "messages": [{"role": "user", "content": "Hello"}]}'`,
+
+  python: (base, key) => `from openai import OpenAI
+
+client = OpenAI(
+    base_url=${quoted(base)},
+    api_key=${quoted(key)},
+)
+answer = client.chat.completions.create(
+    model="MODEL",
+    messages=[{"role": "user", "content": "Hello"}],
+)
+print(answer.choices[0].message.content)`,
+
+  javascript: (base, key) => `import OpenAI from 'openai';
+
+const client = new OpenAI({
+  baseURL: ${quoted(base)},
+  apiKey: ${quoted(key)},
+});
+const answer = await client.chat.completions.create({
+  model: 'MODEL',
+  messages: [{ role: 'user', content: 'Hello' }],
+});
+console.log(answer.choices[0].message.content);`,
+};

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+# The page in a browser: chromium, driven against a real httpd.
+use strict;
+use warnings;
+
+use APIPoolAdmin qw(location password_file);
+use APIPoolTest qw(build_dir check_dir mock_port pool_server private_httpd request spew);
+use Apache::Test ();
+use JSON::PP qw(encode_json);
+use Test::More;
+
+plan skip_all => 'APIPOOL_NO_BROWSER=1 is set' if ($ENV{APIPOOL_NO_BROWSER} || '') eq '1';
+
+my $tests = check_dir() . '/t/browser';
+my ($chromium) = grep {-x} map {"/usr/bin/$_"} qw(chromium chromium-browser google-chrome);
+my $MANY = 100_000;
+
+# What stands in the way of running a browser, if anything does.
+sub obstacle {
+    my $version = qx(node --version 2>/dev/null);
+    return 'node is missing; install node 18 or later, or set APIPOOL_NO_BROWSER=1'
+        if $? != 0 || $version !~ /\Av(\d+)/;
+    return "node 18 or later is needed, not $version" if $1 < 18;
+    return "t/browser/node_modules is missing; run 'npm ci' in t/browser, or set APIPOOL_NO_BROWSER=1"
+        if !-d "$tests/node_modules/playwright-core";
+    return 'chromium is missing (Debian package chromium); install it, or set APIPOOL_NO_BROWSER=1' if !$chromium;
+    return;
+}
+
+# The page as it is installed, with Chart.js.
+sub install_page {
+    my ($dir) = @_;
+    my $output = qx(make -s -C '@{[build_dir()]}' install-page htdocsdir='$dir/htdocs' 2>&1);
+    is $?, 0, 'the page is installed' or diag $output;
+    ok -f "$dir/htdocs/vendor/chart.min.js", '... with Chart.js (Debian package libjs-chart.js)';
+    return "$dir/htdocs";
+}
+
+# Admin location, and gzip for what is static, as conf/apipool.conf has it.
+sub admin_location {
+    my ($root) = @_;
+    my $location = location('/apipool', 'AddOutputFilterByType DEFLATE text/html text/css text/javascript image/svg+xml');
+    return $location =~ s{APIPoolAdminRoot .*}{APIPoolAdminRoot $root}r;
+}
+
+sub results {
+    my (@lines) = @_;
+    my @results;
+    for my $line (@lines) {
+        if ($line =~ m{^\s*(not )?ok \d+ - (?:/.*/)?(.*)$}) {
+            push @results, {passed => !$1, name => $2, said => ''};
+        }
+        elsif (@results && $line !~ /^\s*# Subtest:/) {
+            $results[-1]{said} .= $line;
+        }
+    }
+    return @results;
+}
+
+# Runs node's tests; returns its exit status and its lines.
+sub run_node {
+    my (%given) = @_;
+    local %ENV = %ENV;
+    $ENV{APIPOOL_BROWSER} = encode_json(\%given);
+    $ENV{HOME} = check_dir() . '/t/logs';
+    my @tests = map { glob "$tests/$_.test.mjs" } split ' ', $ENV{APIPOOL_BROWSER_TESTS} || '*';
+    open my $out, '-|', qw(node --test --test-concurrency=1 --test-reporter=tap), @tests
+        or die "cannot run node: $!\n";
+    my @lines = <$out>;
+    close $out;
+    return ($?, @lines);
+}
+
+my $obstacle = obstacle();
+if ($obstacle) {
+    fail 'the tests of the page can run';
+    diag $obstacle;
+    done_testing;
+    exit;
+}
+
+my $root = install_page(check_dir() . '/t/logs/page');
+my %admins = (admins => password_file(alice => 'wonderland', bob => 'builder'));
+my $upstream = 'http://127.0.0.1:' . mock_port() . '/v1';
+my $httpd = pool_server(
+    {   main => {
+            keys => [
+                'sk-401-page-refused-aaaa', 'sk-429-page-limited-retry600', 'sk-402-page-spent-aaaaa',
+                (map {"sk-ok-page-number-$_-aaaa"} 1 .. 6)
+            ],
+            upstreams => ["$upstream name=first", "$upstream name=second priority=1"],
+            lines => 'APIPoolLimits rpm=600 tpm=1000000',
+        },
+        import => {keys => []},
+    },
+    files => \%admins,
+    config => admin_location($root) . "APIPoolCapacity 20000\n" . <<'CONF'
+<Location "/v1">
+    APIPoolUse main
+    AuthType APIPool
+    Require valid-user
+</Location>
+<Location "/open/v1">
+    APIPoolUse main
+</Location>
+CONF
+);
+# Keys that tests know by their labels, and requests of which some rotate.
+my $admin = bless {base => $httpd->{base}, mount => '/apipool'}, 'APIPoolAdmin';
+$admin->sign_in;
+is $admin->ask(POST => '/pools/main/keys', json => [{key => 'sk-ok-page-checked-aaaa', label => 'checked'},
+        {key => 'sk-ok-page-evil-aaaaaaa', label => 'evil'}])->{status}, 200, 'keys with labels';
+is $admin->ask(POST => '/clients', json => {name => 'reports', rpm => 60, models => ['demo-model']})->{status}, 201, 'a client';
+request(POST => '/open/v1/chat/completions', base => $httpd->{base}, headers => {'content-type' => 'application/json'},
+    content => '{"model":"demo-model","messages":[]}')
+    for 1 .. 12;
+
+my $big = private_httpd(
+    files => {%admins, keys => join "\n", (map { sprintf 'sk-ok-many-%06d-aaaaaaaa', $_ } 1 .. $MANY), ''},
+    config => "APIPoolCapacity 110000\n" . admin_location($root) . <<"CONF"
+<APIPool main>
+    APIPoolUpstream $upstream
+    APIPoolKeyFile \@DIR\@/keys
+</APIPool>
+<Location "/v1">
+    APIPoolUse main
+</Location>
+CONF
+);
+
+# The whole of what node says stays in t/logs/browser.tap.
+my ($status, @lines) = run_node(
+    base => $httpd->{base},
+    big => $big->{base},
+    chromium => $chromium,
+    screenshots => $ENV{APIPOOL_SCREENSHOTS} || check_dir() . '/t/logs/screenshots'
+);
+spew(check_dir() . '/t/logs/browser.tap', join '', @lines);
+my @results = results(@lines);
+for my $result (@results) {
+    ok $result->{passed}, $result->{name} or diag $result->{said};
+}
+diag grep {/first view with/} @lines;
+cmp_ok scalar @results, '>', 0, 'node ran tests';
+is $status, 0, '... and says that all passed' or diag grep {/^\s*#/} @lines;
+is $_->faults, '', 'no error in the log' for $httpd, $big;
+
+done_testing;

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clients, and numbers that move while somebody looks.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { api, chat, given, launch, noProblems, openPage, openView, press, signIn } from './lib.mjs';
+
+const LIVE_MS = 2000;
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser.close());
+
+test('a client is made, its key is shown once and works, and it is switched off and deleted', async () => {
+  const page = await openPage(browser);
+  await signIn(page, { view: 'clients' });
+  await press(page, 'Create client');
+  const dialog = page.getByRole('dialog').last();
+  await dialog.getByLabel('Name').fill('made-in-the-browser');
+  await dialog.getByLabel('RPM').fill('50');
+  await dialog.getByLabel('Models').fill('demo-model, other');
+  await press(dialog, 'Create client');
+  const key = await page.locator('[data-client-key]').textContent();
+  assert.match(key, /^ak-[0-9A-Za-z_-]{40}$/);
+  for (const [name, text] of [['curl', `Authorization: Bearer ${key}`], ['Python', `api_key="${key}"`], ['JavaScript', `apiKey: "${key}"`]]) {
+    await press(page, name);
+    await page.waitForFunction((part) => document.querySelector('[data-snippet]').textContent.includes(part), text);
+  }
+  assert.equal(await chat(key), 200, 'the key works');
+  assert.equal(await chat(key, { model: 'forbidden' }), 403, '... for its models alone');
+  await press(page, 'I have copied it');
+  assert.ok(!(await page.content()).includes(key), 'it is not shown again');
+  const row = page.locator('tbody tr').filter({ hasText: 'made-in-the-browser' });
+  await row.getByText('models: demo-model, other').waitFor();
+  await row.getByRole('button', { name: 'Disable made-in-the-browser' }).click();
+  await row.getByText('disabled').waitFor();
+  assert.equal(await chat(key), 401);
+  await row.getByRole('button', { name: 'Edit made-in-the-browser' }).click();
+  await page.getByRole('dialog').last().getByLabel('RPM').fill('9');
+  await press(page.getByRole('dialog').last(), 'Save');
+  await page.getByText('made-in-the-browser is saved.').waitFor();
+  const client = await api('GET', 'clients/made-in-the-browser');
+  assert.deepEqual([client.rpm, client.enabled, client.models], [9, false, ['demo-model', 'other']]);
+  await row.getByRole('button', { name: 'Delete made-in-the-browser' }).click();
+  await page.getByRole('dialog').getByText('made-in-the-browser').waitFor();
+  await press(page.getByRole('dialog'), 'Delete');
+  await row.waitFor({ state: 'detached' });
+  await noProblems(page);
+});
+
+/** What the tile of requests per day shows. */
+const shown = (page) => page.locator('[data-tile=rpd]').textContent();
+
+async function untilChanged(page, before) {
+  const start = Date.now();
+  await page.waitForFunction((text) => document.querySelector('[data-tile=rpd]').textContent !== text, before, { timeout: 10000, polling: 50 });
+  return Date.now() - start;
+}
+
+test('a request shows within 2 s, by the stream of events', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await signIn(page);
+  await page.locator('[data-live=live]').waitFor();
+  const before = await shown(page);
+  assert.equal(await chat(null, { path: '/open/v1' }), 200);
+  const took = await untilChanged(page, before);
+  assert.ok(took <= LIVE_MS, `${took} ms`);
+  await openView(page, 'requests');
+  const rows = await page.locator('tbody tr:visible').count();
+  assert.equal(await chat(null, { path: '/open/v1' }), 200);
+  await page.waitForFunction((count) => [...document.querySelectorAll('tbody tr:not([hidden])')].length > count, rows, { timeout: 10000 });
+  await noProblems(page);
+});
+
+test('without the stream the page asks, and says so; without a server it says how old its numbers are', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await page.route('**/api/events', (route) => route.abort());
+  await signIn(page);
+  await page.locator('[data-live=polling]').waitFor();
+  const before = await shown(page);
+  assert.equal(await chat(null, { path: '/open/v1' }), 200);
+  await untilChanged(page, before);
+  await page.route('**/api/**', (route) => route.abort());
+  await page.locator('[data-live=stale]').getByText(/^Stale since \d\d:\d\d/).waitFor({ timeout: 20000 });
+  await openView(page, 'clients');
+  await page.getByRole('alert').getByText('The server does not answer.').waitFor();
+  await page.unroute('**/api/**');
+  await press(page, 'Try again');
+  await page.getByRole('button', { name: 'Create client' }).waitFor();
+  await page.locator('[data-live=polling], [data-live=live]').waitFor({ timeout: 20000 });
+  assert.ok(page.problems.every((problem) => /net::ERR_FAILED/.test(problem)), page.problems.join('\n'));
+  await page.context().close();
+});
+
+test('the log level is set for all processes', async () => {
+  const page = await openPage(browser);
+  await signIn(page, { view: 'settings' });
+  await page.getByLabel('Level', { exact: true }).selectOption('debug');
+  await press(page, 'Set');
+  await page.getByText('Log level: debug.').waitFor();
+  assert.equal((await api('GET', 'log-level')).level, 'debug');
+  await page.getByText('Keys and statistics are being saved.').waitFor();
+  assert.ok((await page.textContent('main')).includes(`${given.base}`.replace(/:\d+$/, '')), 'upstreams are listed');
+  await noProblems(page);
+});

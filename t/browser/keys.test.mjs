@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys: import, search, sorting, what is done with one and with many, and export.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { api, launch, noProblems, openPage, openView, press, settled, signIn } from './lib.mjs';
+
+const MANY = 10000;
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser.close());
+
+const dialog = (page) => page.getByRole('dialog').last();
+
+/** The number of keys that match, as the page tells it. */
+const total = (page, count) => page.locator('[data-total]').getByText(`${count.toLocaleString('en-US')} key`).waitFor();
+
+const counts = async (page) => Object.fromEntries(await dialog(page).locator('[data-count]').evaluateAll(
+  (cells) => cells.map((cell) => [cell.dataset.count, Number(cell.textContent.replaceAll(',', ''))])));
+
+test('10,000 keys are previewed, imported and counted; invalid lines are listed', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  const lines = Array.from({ length: MANY }, (_, i) => `sk-ok-imported-key-${String(i).padStart(6, '0')}`);
+  const text = [...lines.slice(0, 7000), 'bad\u0001key', ...lines.slice(7000), lines[0], '# a comment', ''].join('\n');
+  await press(page, 'Import keys');
+  await page.setInputFiles('dialog input[type=file]', { name: 'keys.txt', mimeType: 'text/plain', buffer: Buffer.from(text) });
+  await dialog(page).getByText('Nothing has been added yet').waitFor();
+  assert.deepEqual(await counts(page), { new: MANY, duplicate: 1, changed: 0, bad: 1 });
+  await dialog(page).getByText('Line 7,001').waitFor();
+  assert.equal((await api('GET', 'pools/import/keys?limit=1')).total, 0, 'a preview changes nothing');
+  await press(dialog(page), 'Import 10,000 keys');
+  await dialog(page).getByText('The import is complete.').waitFor({ timeout: 60000 });
+  assert.deepEqual(await counts(page), { added: MANY, duplicate: 1, changed: 0, bad: 1 });
+  await dialog(page).getByText('Line 7,001').waitFor();
+  await dialog(page).locator('form').getByRole('button', { name: 'Close' }).click();
+  await total(page, MANY);
+  assert.equal((await api('GET', 'pools/import/keys?limit=1')).total, MANY);
+  await noProblems(page);
+});
+
+test('pages, search and sorting are the server’s', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  await page.getByText(`1–50 of ${MANY.toLocaleString('en-US')}`).waitFor();
+  await press(page, 'Last');
+  await page.getByText('9,951–10,000 of 10,000').waitFor();
+  await page.fill('#key-search', '0009');
+  await page.locator('tbody tr').nth(0).waitFor();
+  await page.waitForFunction(() => /q=0009/.test(location.hash));
+  await settled(page);
+  await page.fill('#key-search', '');
+  await page.waitForFunction(() => !/q=/.test(location.hash));
+  await page.getByRole('columnheader', { name: 'Last used' }).getByRole('button').click();
+  await page.locator('th[aria-sort=ascending]').getByText('Last used').waitFor();
+  await page.getByRole('columnheader', { name: 'Last used' }).getByRole('button').click();
+  await page.locator('th[aria-sort=descending]').getByText('Last used').waitFor();
+  await noProblems(page);
+});
+
+test('all keys that match a filter are disabled at once, by name of what is hit', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  await page.getByRole('button', { name: /^active/ }).click();
+  await page.waitForFunction(() => /state=active/.test(location.hash));
+  await settled(page);
+  await page.getByLabel('Select all keys of this page').check();
+  await page.getByText('50 selected').waitFor();
+  await press(page, 'Select all 10,000 that match');
+  await press(page.getByRole('region', { name: 'Selected keys' }), 'Disable');
+  await dialog(page).getByText('Disable 10,000 keys?').waitFor();
+  await dialog(page).getByText('All keys of the pool import that match active.').waitFor();
+  await press(dialog(page), 'Disable');
+  await page.getByText('10,000 keys disabled.').waitFor({ timeout: 30000 });
+  await page.getByText('No key matches.').waitFor();
+  assert.equal((await api('GET', 'pools/import')).keys.disabled, MANY);
+  await noProblems(page);
+});
+
+test('a key is checked, edited, switched off, and deleted only when that was meant', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await signIn(page, { view: 'keys?q=checked' });
+  const row = page.locator('tbody tr').first();
+  await row.getByRole('button', { name: /^Check/ }).click();
+  await page.getByText('is accepted.').waitFor();
+  await row.getByRole('button', { name: /^Edit/ }).click();
+  await dialog(page).getByLabel('Label').fill('checked by hand');
+  await dialog(page).getByLabel('Account').fill('team-a');
+  await dialog(page).getByLabel('Weight').fill('7');
+  await dialog(page).getByLabel('Requests per minute').fill('11');
+  await press(dialog(page), 'Save');
+  await page.getByRole('button', { name: 'checked by hand', exact: true }).waitFor();
+  const [key] = (await api('GET', 'pools/main/keys?q=checked')).keys;
+  assert.deepEqual([key.label, key.account, key.weight, key.limits.rpm], ['checked by hand', 'team-a', 7, 11]);
+  await page.locator('[role=meter][aria-label="RPM"][aria-valuemax="11"]').waitFor();
+  await row.getByRole('button', { name: /^Disable/ }).click();
+  await page.getByText('checked by hand is disabled.').waitFor();
+  await row.getByRole('button', { name: /^Delete/ }).click();
+  await dialog(page).getByText(/checked by hand .*of the pool main/).waitFor();
+  await page.keyboard.press('Escape');
+  assert.equal((await api('GET', 'pools/main/keys?q=checked')).total, 1, 'Escape deletes nothing');
+  await row.getByRole('button', { name: /^Delete/ }).click();
+  await press(dialog(page), 'Delete');
+  await page.getByText('No key matches.').waitFor();
+  assert.equal((await api('GET', 'pools/main/keys?q=checked')).total, 0);
+  await noProblems(page);
+});
+
+test('a refused key says why, and when it is asked about again', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await signIn(page, { view: 'keys?state=invalid' });
+  await page.getByText(/refused with 401, next probe \d\d:\d\d/).first().waitFor();
+  await page.getByText('401 R06: credential rejected').first().waitFor();
+  await noProblems(page);
+});
+
+/** A key of the list with some members changed. */
+async function withStates(page, changes) {
+  await page.route('**/api/pools/main/keys?*', async (route) => {
+    const answer = await route.fetch();
+    const list = await answer.json();
+    changes.forEach((change, i) => Object.assign(list.keys[i], change));
+    await route.fulfill({ response: answer, json: list });
+  });
+}
+
+test('every state says why, and until when', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  const error = (status, rule) => ({ at: '2026-01-02T03:04:05Z', status, rule, message: '' });
+  const probe = '2099-05-06T14:02:00Z';
+  await withStates(page, [
+    { state: 'cooling', cooling_until: new Date(Date.now() + 125000).toISOString(), last_error: error(429, 'R07') },
+    { state: 'quota', balance: { amount: 0, currency: 'CNY', checked_at: '2026-01-02T03:04:05Z' }, next_probe_at: probe },
+    { state: 'tripped', consecutive_errors: 5, last_error: error(500, 'R12'), next_probe_at: probe },
+    { state: 'half_open' }]);
+  await signIn(page, { view: 'keys' });
+  const row = (i) => page.locator('tbody tr').nth(i).locator('td[data-label=State]').textContent();
+  assert.match(await row(0), /cooling.*(2 min|1 min 5\d s).*, rate limited/s);
+  assert.match(await row(1), /quota.*balance 0\.00 CNY, next probe 14:02/s);
+  assert.match(await row(2), /tripped.*5 × 500, next probe 14:02/s);
+  assert.match(await row(3), /on trial.*one request is to prove it/s);
+  const first = await row(0);
+  await page.waitForFunction((text) => document.querySelector('td[data-label=State]').textContent !== text, first, { timeout: 5000 });
+  await noProblems(page);
+});
+
+test('keys are dropped as JSON, and an import that fails goes on where it was', async () => {
+  const page = await openPage(browser, { expected: [/^500 /], storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  await press(page, 'Import keys');
+  await dialog(page).waitFor();
+  await page.evaluate(() => {
+    const data = new DataTransfer();
+    const keys = Array.from({ length: 6000 }, (_, i) => ({ key: `sk-ok-dropped-${i}-aaaaaaaa`, label: `dropped ${i}` }));
+    data.items.add(new File([JSON.stringify(keys)], 'keys.json', { type: 'application/json' }));
+    document.querySelector('dialog').dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+  });
+  await dialog(page).getByText('Nothing has been added yet').waitFor();
+  assert.equal((await counts(page)).new, 6000);
+  let sent = 0;
+  await page.route(/keys\?upstream=[^&]*$/, (route) => (++sent === 2 ? route.fulfill({ status: 500, json: { error: { code: 'failed', message: '' } } }) : route.continue()));
+  await press(dialog(page), 'Import 6,000 keys');
+  await dialog(page).getByText('The import was stopped.').waitFor();
+  assert.equal((await counts(page)).added, 5000);
+  await press(dialog(page), 'Go on');
+  await dialog(page).getByText('The import is complete.').waitFor();
+  assert.deepEqual(await counts(page), { added: 6000, duplicate: 0, changed: 0, bad: 0 });
+  await page.keyboard.press('Escape');
+  await api('POST', 'pools/import/keys/actions', { action: 'delete', filter: { q: 'dropped' } });
+  await noProblems(page);
+});
+
+test('chosen keys are copied, masked', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await signIn(page, { view: 'keys' });
+  await page.locator('[data-on-change=select]').nth(1).check();
+  await press(page, 'Copy masked');
+  await page.getByText('Copied: 1 masked key').waitFor();
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^sk-.….{4}\t[0-9a-f]{16}(\t.*)?$/);
+  await noProblems(page);
+});
+
+test('masked lists are exported, without formulas', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  const [key] = (await api('GET', 'pools/import/keys?limit=1&sort=id')).keys;
+  await api('PATCH', `pools/import/keys/${key.id}`, { label: '=1+1,"x"' });
+  await signIn(page, { view: 'keys' });
+  const [file] = await Promise.all([page.waitForEvent('download'), press(page, 'Export CSV')]);
+  const rows = readFileSync(await file.path(), 'utf8').trimEnd().split('\r\n');
+  assert.equal(rows.length, MANY + 1);
+  assert.match(rows[1], new RegExp(`^${key.id},sk-o…0*\\d+,"'=1\\+1,""x""",`));
+  assert.ok(!rows.some((row) => row.includes('sk-ok-imported')), 'no key is in it');
+  await noProblems(page);
+});
+
+test('all of it goes by keyboard', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await signIn(page);
+  const focused = () => page.evaluate(() => document.activeElement.textContent.trim() || document.activeElement.getAttribute('aria-label'));
+  const tabTo = async (pattern) => {
+    for (let i = 0; i < 60; i++) {
+      await page.keyboard.press('Tab');
+      if (pattern.test(await focused() ?? '')) {
+        return;
+      }
+    }
+    assert.fail(`nothing like ${pattern} gets the focus`);
+  };
+  await page.evaluate(() => document.activeElement.blur());
+  await tabTo(/^Skip to content/);
+  await tabTo(/^Keys$/);
+  await page.keyboard.press('Enter');
+  await settled(page);
+  assert.equal(await focused(), 'Keys', 'the new view’s title has the focus');
+  await tabTo(/^Import keys/);
+  await page.keyboard.press('Enter');
+  await dialog(page).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.tagName), 'TEXTAREA');
+  await page.keyboard.press('Escape');
+  assert.match(await focused(), /^Import keys/, 'the focus comes back');
+  await tabTo(/^Edit /);
+  await page.keyboard.press('Enter');
+  await dialog(page).getByLabel('Label').waitFor();
+  await page.keyboard.press('Escape');
+  await page.waitForFunction(() => !document.querySelector('dialog'));
+  await noProblems(page);
+});
+
+test('requests unfold into attempts with their rules, and are filtered', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await signIn(page, { view: 'requests' });
+  await page.getByLabel('Status').selectOption('rotated');
+  await page.getByRole('button', { name: /^Attempts of the request/ }).first().click();
+  await page.locator('.attempts').getByText('credential rejected').first().waitFor();
+  await page.getByLabel('Model').selectOption('demo-model');
+  assert.ok(await page.locator('tbody tr:visible').count() > 0);
+  await openView(page, 'requests?status=5xx');
+  await page.getByText('No request matches.').waitFor();
+  await noProblems(page);
+});
