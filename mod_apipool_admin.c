@@ -44,6 +44,7 @@ static void register_hooks(apr_pool_t *p)
 }
 
 static const command_rec directives[] = {
+    AP_INIT_TAKE1("SetHandler", apipool_admin_note_handler, NULL, OR_FILEINFO, "a handler"),
     AP_INIT_TAKE1("APIPoolAdminRoot", apipool_admin_set_root, NULL, ACCESS_CONF | RSRC_CONF,
                   "the folder of the dashboard's files"),
     AP_INIT_TAKE1("APIPoolAdminUserFile", apipool_admin_set_user_file, NULL,

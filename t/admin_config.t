@@ -48,6 +48,20 @@ for my $case (
     isnt $status, 0, "refused: $line";
     like $said, $wanted, '... and said why';
 }
+for my $case (
+    ['LocationMatch "^/a"' => qr/must stand in <Location>, <If> or a virtual host, not in <LocationMatch>/],
+    ['Location ~ "^/a"' => qr/needs a plain <Location>/],
+    ['Location "/a*"' => qr/needs a plain <Location>/],
+    ['Directory "/"' => qr/not in <Directory>/],
+    )
+{
+    my ($section, $wanted) = @$case;
+    my ($name) = $section =~ /^(\w+)/;
+    my ($status, $said) = config_test("$pool<$section>\n    SetHandler apipool-admin\n</$name>\n");
+    isnt $status, 0, "no place for it is <$section>";
+    like $said, $wanted, '... and said why';
+    is +(config_test("$pool<$section>\n    SetHandler server-status\n</$name>\n"))[0], 0, '... which other handlers may have';
+}
 my ($status, $said) = config_test("<APIPool main>\n    APIPoolUpstream http://127.0.0.1:1/v1\n    APIPoolAdminReveal On\n</APIPool>\n");
 isnt $status, 0, 'no place for them is a pool';
 like $said, qr/APIPoolAdminReveal must stand outside <APIPool>/, '... and said why';

@@ -3,15 +3,16 @@
 use strict;
 use warnings;
 
-use APIPoolAdmin qw(admin_server);
+use APIPoolAdmin qw(admin_server location);
 use APIPoolTest qw(send_raw json);
 use JSON::PP ();
+use POSIX qw(strftime);
 use Test::More;
 
 my @keys = map {"sk-ok-input-key-number-$_"} 1 .. 3;
 my $admin = admin_server(
     {main => {keys => \@keys}, other => {keys => ['sk-ok-other-key-aaaaaaaa']}},
-    lines => ['APIPoolAdminReveal On']
+    lines => ['APIPoolAdminReveal On'], config => location('/small', 'LimitRequestBody 1000')
 )->sign_in;
 my $token = $admin->{token};
 my ($id) = map { $_->{id} } @{$admin->ask(GET => '/pools/main/keys?limit=1')->{json}{keys}};
@@ -99,6 +100,13 @@ is_refused('413 request_too_large', 'too much', PATCH => $edit, content => '{"la
 is_refused('413 request_too_large', 'too much of an import', POST => '/pools/main/keys', content => "\n" x ((64 << 20) + 1),
     type => 'text/plain');
 
+is_refused('413 request_too_large', 'too much from somebody unknown', POST => '/session',
+    content => '{"username":"' . 'a' x (16 << 10) . '","password":"x"}');
+is_refused('413 request_too_large', 'too much with a password', POST => "$edit/reveal",
+    content => '{"password":"' . 'a' x (16 << 10) . '"}');
+is $admin->as(mount => '/small')->ask(POST => '/session', content => ' ' x 1001)->error, '413 request_too_large',
+    'more than LimitRequestBody';
+
 my $head = "Host: x\r\nAuthorization: Bearer $token\r\nContent-Type: application/json\r\nConnection: close\r\n";
 my $chunk = 'a' x 65536;
 my $chunks = join '', map {sprintf "%x\r\n%s\r\n", length $chunk, $chunk} 1 .. 160;
@@ -148,7 +156,7 @@ for my $case (
     [{name => 'a', models => 'gpt'}, 'models'], [{name => 'a', models => ['']}, 'models'],
     [{name => 'a', models => [map {"m$_"} 1 .. 101]}, 'models'], [{name => 'a', models => ['a"b']}, 'models'], [{name => 'a', endpoints => [1]}, 'endpoints'],
     [{name => 'a', pools => ['nothing']}, 'pools'], [{name => 'a', expires_at => 'soon'}, 'expires_at'],
-    [{name => 'a', expires_at => 1}, 'expires_at'],
+    [{name => 'a', expires_at => 1}, 'expires_at'], [{name => 'a', expires_at => '2030-02-31T00:00:00Z'}, 'expires_at'],
     [{name => 'a', models => [map { $_ x 250 } 'a' .. 'l']}, undef], [{name => 'a', enabled => undef}, 'enabled'],
     )
 {
@@ -174,6 +182,11 @@ for my $case (
 {
     my ($body, $name, $field) = @$case;
     is_refused('400 invalid_request', "an import of $name", POST => '/pools/main/keys', content => $body);
+}
+for my $text ('[' x 20 . ']' x 20, '[' . '[],' x 600_000 . '[]]') {
+    my $answer = $admin->ask(POST => '/pools/main/keys', content => $text, type => 'text/plain');
+    is_deeply $answer->{json}{invalid}, [{line => 1, reason => 'JSON that is nested too deeply, or has too many values'}],
+        'JSON is limited by whatever name it comes';
 }
 is state_of_all(), $state, 'nothing has changed by all of that';
 
@@ -216,6 +229,8 @@ my $again = $admin->ask(GET => '/pools/main/keys', headers => {'if-none-match' =
 is $again->{status} . ($again->{content} // ''), '304', '... and is not sent twice';
 is $again->{headers}{'cache-control'}, 'no-store', '... nor kept by anything in between';
 is $admin->ask(GET => '/pools/main/keys?limit=1', headers => {'if-none-match' => $list->{headers}{etag}})->{status}, 200, '... while another one is';
+is $admin->ask(GET => '/pools/main/keys', headers => {'if-modified-since' => strftime('%a, %d %b %Y %T GMT', gmtime)})->{status}, 200,
+    'what has no time of its own is not compared with one';
 
 is $admin->{httpd}->faults, '', 'nothing went wrong inside';
 

@@ -64,6 +64,10 @@ is_answered(200, GET => $_) for '/health', '/openapi.json', '/session', '/pools'
     '/pools/main/stats', '/pools/main/stats?range=24h', '/requests', '/clients', '/log-level',
     '/system';
 is_deeply is_answered(200, GET => '/openapi.json')->{json}, document(), 'the document is served as it is';
+for my $path ('/health', '/openapi.json', '/session', '/clients', '/log-level', '/requests') {
+    my $etag = $admin->ask(GET => $path)->{headers}{etag};
+    is_answered(304, GET => $path, headers => {'if-none-match' => $etag});
+}
 is_answered(200, PUT => '/log-level', json => {level => 'info'});
 is_answered(200, POST => '/pools/main/keys', content => "sk-ok-openapi-imported\n", type => 'text/plain');
 my $preview = is_answered(200, POST => '/pools/main/keys?preview=true', type => 'text/plain',

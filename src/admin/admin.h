@@ -39,7 +39,7 @@ typedef enum {
 typedef struct {
     const char *root; /* APIPoolAdminRoot; NULL: where make install put the files */
     const char
-        *mount; /* path of the <Location>; NULL where only httpd's own directives stand in it */
+        *mount; /* path of the <Location> with SetHandler; NULL: the handler was set otherwise */
     const char *user_file;
     apipool_admin_auth_e auth;
     apr_array_header_t *pools;   /* the only ones; NULL: all that the server sees */
@@ -54,6 +54,8 @@ void *apipool_admin_create_dir(apr_pool_t *p, char *path);
 void *apipool_admin_merge_dir(apr_pool_t *p, void *base, void *add);
 void *apipool_admin_create_server(apr_pool_t *p, server_rec *s);
 
+/** SetHandler, which is httpd's own and served by it: where it names ours, there the paths of requests begin. */
+const char *apipool_admin_note_handler(cmd_parms *cmd, void *dir, const char *handler);
 const char *apipool_admin_set_root(cmd_parms *cmd, void *dir, const char *path);
 const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *path);
 const char *apipool_admin_set_auth(cmd_parms *cmd, void *dir, const char *word);
@@ -148,6 +150,7 @@ int apipool_admin_later(request_rec *r, int status, const char *code, const char
 
 #define APIPOOL_ADMIN_BODY_MAX   ((apr_off_t)8 * 1024 * 1024)
 #define APIPOOL_ADMIN_IMPORT_MAX ((apr_off_t)64 * 1024 * 1024)
+#define APIPOOL_ADMIN_LOGIN_MAX  ((apr_off_t)16 * 1024) /* which anybody may send */
 
 typedef struct {
     char *text; /* len bytes; overwritten when the request's pool goes */
@@ -164,8 +167,8 @@ int apipool_admin_read_body(request_rec *r, apr_off_t max, int plain, apipool_ad
                             int *status);
 
 /** Reads a body that must be a JSON object; a flaw is answered. The same result. */
-int apipool_admin_read_object(request_rec *r, apipool_json_t *json, apipool_flaw_t *flaw,
-                              int *status);
+int apipool_admin_read_object(request_rec *r, apr_off_t max, apipool_json_t *json,
+                              apipool_flaw_t *flaw, int *status);
 
 /* --- Audit: audit.c --- */
 

@@ -8,11 +8,21 @@
 
 #define IDS_SHOWN 20
 
+/* httpd escapes what a log must not hold, but for quotes: no name may look like the rest of the line. */
+static const char *without_quotes(apr_pool_t *p, const char *user)
+{
+    char *text = apr_pstrdup(p, user ? user : "");
+    for (char *c = strchr(text, '"'); c; c = strchr(c, '"')) {
+        *c = '\'';
+    }
+    return text;
+}
+
 static void write_line(const apipool_ask_t *ask, const char *what, const char *ids)
 {
     ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, ask->r,
                   APIPOOL_LOG(0120) "audit: user \"%s\" from %s: %s%s",
-                  ask->caller.user ? ask->caller.user : "", ask->r->useragent_ip, what, ids);
+                  without_quotes(ask->r->pool, ask->caller.user), ask->r->useragent_ip, what, ids);
 }
 
 void apipool_admin_audit(const apipool_ask_t *ask, const char *what)

@@ -3,6 +3,7 @@
 #include "admin.h"
 
 #include <apr_strings.h>
+#include <http_core.h>
 #include <http_protocol.h>
 #include <openssl/crypto.h>
 
@@ -106,7 +107,11 @@ int apipool_admin_read_body(request_rec *r, apr_off_t max, int plain, apipool_ad
                                             : "The body must be application/json, in UTF-8.");
         return 0;
     }
-    if (ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK) != OK) {
+    int fault = ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK);
+    if (fault == HTTP_REQUEST_ENTITY_TOO_LARGE) { /* LimitRequestBody */
+        return too_large(r, ap_get_limit_req_body(r), status);
+    }
+    if (fault != OK) {
         *status = apipool_admin_error(r, HTTP_BAD_REQUEST, "invalid_request",
                                       "The length of the body is not clear.");
         return 0;
@@ -121,11 +126,11 @@ int apipool_admin_read_body(request_rec *r, apr_off_t max, int plain, apipool_ad
     return 1;
 }
 
-int apipool_admin_read_object(request_rec *r, apipool_json_t *json, apipool_flaw_t *flaw,
-                              int *status)
+int apipool_admin_read_object(request_rec *r, apr_off_t max, apipool_json_t *json,
+                              apipool_flaw_t *flaw, int *status)
 {
     apipool_admin_body_t body;
-    if (!apipool_admin_read_body(r, APIPOOL_ADMIN_BODY_MAX, 0, &body, status)) {
+    if (!apipool_admin_read_body(r, max, 0, &body, status)) {
         return 0;
     }
     int is_read = apipool_json_open(json, r->pool, body.text, body.len, flaw);

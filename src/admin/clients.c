@@ -167,7 +167,7 @@ static int read_client(apipool_ask_t *ask, int is_new, apipool_client_info_t *cl
     memset(client, 0, sizeof(*client));
     client->enabled = 1;
     *set = 0;
-    if (!apipool_admin_read_object(ask->r, &json, &flaw, status)) {
+    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX, &json, &flaw, status)) {
         return 0;
     }
     if (is_new) {

@@ -2,6 +2,7 @@
  * The admin module's directives, their merging, and the checks that need all of the configuration. */
 #include "admin.h"
 
+#include <apr_fnmatch.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
@@ -26,7 +27,7 @@ typedef struct {
 void *apipool_admin_create_dir(apr_pool_t *p, char *path)
 {
     apipool_admin_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
-    conf->mount = path;
+    (void)path;
     conf->reveal = -1;
     return conf;
 }
@@ -63,6 +64,48 @@ static const char *inside_pool(cmd_parms *cmd)
         }
     }
     return NULL;
+}
+
+/* The path of the <Location> around, without a slash at its end; "" for a whole server. */
+static const char *find_mount(cmd_parms *cmd, const char **mount)
+{
+    *mount = "";
+    for (const ap_directive_t *d = cmd->directive->parent; d; d = d->parent) {
+        if (!ap_cstr_casecmp(d->directive, "<VirtualHost")) {
+            return NULL;
+        }
+        if (!ap_cstr_casecmp(d->directive, "<Location")) {
+            const char *args = d->args;
+            char *path = ap_getword_conf(cmd->pool, &args);
+            apr_size_t len = strlen(path);
+            while (len && (path[len - 1] == '/' || path[len - 1] == '>')) {
+                path[--len] = '\0';
+            }
+            *mount = path;
+            return strcmp(path, "~") && !apr_fnmatch_test(path)
+                       ? NULL
+                       : "SetHandler " APIPOOL_ADMIN_HANDLER " needs a plain <Location>, without a "
+                         "regular expression or wildcards";
+        }
+        if (ap_cstr_casecmpn(d->directive, "<If", 3) &&
+            ap_cstr_casecmpn(d->directive, "<Else", 5)) {
+            return apr_psprintf(cmd->pool,
+                                "SetHandler " APIPOOL_ADMIN_HANDLER
+                                " must stand in <Location>, <If> or a virtual host, not in %s>",
+                                d->directive);
+        }
+    }
+    return NULL;
+}
+
+const char *apipool_admin_note_handler(cmd_parms *cmd, void *dir, const char *handler)
+{
+    apipool_admin_conf_t *conf = dir;
+    if (strcmp(handler, APIPOOL_ADMIN_HANDLER)) {
+        return NULL;
+    }
+    const char *error = ap_check_cmd_context(cmd, NOT_IN_HTACCESS);
+    return error ? error : find_mount(cmd, &conf->mount);
 }
 
 const char *apipool_admin_set_root(cmd_parms *cmd, void *dir, const char *path)

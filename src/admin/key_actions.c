@@ -170,7 +170,7 @@ static int read_change(apipool_ask_t *ask, apipool_key_change_t *change, int *ac
     apipool_flaw_t flaw;
     apipool_json_e ids, filter;
     memset(change, 0, sizeof(*change));
-    if (!apipool_admin_read_object(ask->r, &json, &flaw, status)) {
+    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX, &json, &flaw, status)) {
         return 0;
     }
     *action = read_action(&json);
@@ -243,7 +243,7 @@ static int read_password(apipool_ask_t *ask, const char **password, int *status)
 {
     apipool_json_t json;
     apipool_flaw_t flaw;
-    if (!apipool_admin_read_object(ask->r, &json, &flaw, status)) {
+    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, &json, &flaw, status)) {
         return 0;
     }
     apipool_json_require(

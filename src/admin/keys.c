@@ -199,7 +199,7 @@ static int read_edit(apipool_ask_t *ask, apipool_key_edit_t *edit, int *status)
     apipool_flaw_t flaw;
     apr_int64_t weight = 1;
     memset(edit, 0, sizeof(*edit));
-    if (!apipool_admin_read_object(ask->r, &json, &flaw, status)) {
+    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX, &json, &flaw, status)) {
         return 0;
     }
     apipool_json_e enabled = apipool_json_boolean(&json, "enabled", &edit->enabled);

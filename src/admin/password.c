@@ -76,12 +76,17 @@ const char *apipool_password_file_fault(apr_pool_t *p, const char *path, const c
 }
 
 /* By what failures are counted: an IPv4 address, or the network of an IPv6 one, of which one machine has all.
- * Keyed, so that nobody can choose an address that shares another's place. */
+ * A socket for both writes IPv4 addresses as IPv6 (RFC 4291 section 2.5.5.2), all of one network. Keyed, so that
+ * nobody can choose an address that shares another's place. */
 static apr_uint64_t place_of(const request_rec *r, const unsigned char *secret)
 {
+    static const char mapped[12] = "\0\0\0\0\0\0\0\0\0\0\xff\xff";
     const apr_sockaddr_t *address = r->useragent_addr;
     apr_size_t len = (apr_size_t)address->ipaddr_len;
     const char *bytes = address->ipaddr_ptr;
+    if (len == 16 && !memcmp(bytes, mapped, sizeof(mapped))) {
+        return apipool_key_id(secret, bytes + sizeof(mapped), 4);
+    }
     return apipool_key_id(secret, bytes, len == 16 ? 8 : len);
 }
 

@@ -39,7 +39,9 @@ static int send_text(request_rec *r, int status, const char *text, apr_size_t le
         if (etag) {
             apr_table_setn(r->headers_out, "ETag", etag);
         }
-        if (ap_meets_conditions(r) == HTTP_NOT_MODIFIED) {
+        /* without a Last-Modified, httpd would compare If-Modified-Since with the time of the answer */
+        if (apr_table_get(r->headers_in, "If-None-Match") &&
+            ap_meets_conditions(r) == HTTP_NOT_MODIFIED) {
             r->status = HTTP_NOT_MODIFIED;
             return OK;
         }
@@ -107,8 +109,8 @@ int apipool_admin_refuse(request_rec *r, const apipool_flaw_t *flaw)
 
 int apipool_admin_failed(request_rec *r, apr_status_t rv, const char *what, const char *error)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, r, APIPOOL_LOG(0110) "%s: %s", what,
-                  error ? error : "see the status");
+    ap_log_rerror(APLOG_MARK, error ? APLOG_INFO : APLOG_ERR, rv, r, APIPOOL_LOG(0110) "%s: %s",
+                  what, error ? error : "see the status");
     return send_error(r, HTTP_INTERNAL_SERVER_ERROR, "failed",
                       error ? error : "This failed inside; the error log says why.", NULL);
 }

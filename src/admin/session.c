@@ -26,7 +26,7 @@ static int read_credentials(apipool_ask_t *ask, const char **user, const char **
 {
     apipool_json_t json;
     apipool_flaw_t flaw;
-    if (!apipool_admin_read_object(ask->r, &json, &flaw, status)) {
+    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, &json, &flaw, status)) {
         return 0;
     }
     apipool_json_require(&json, "username",

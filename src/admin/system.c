@@ -127,7 +127,7 @@ int apipool_admin_log_level_set(apipool_ask_t *ask)
                                    "The log is the whole server's, and this location is limited "
                                    "to its pools.");
     }
-    if (!apipool_admin_read_object(r, &json, &flaw, &status)) {
+    if (!apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, &json, &flaw, &status)) {
         return status;
     }
     apipool_json_require(&json, "level", apipool_json_string(&json, "level", 16, &name));

@@ -128,6 +128,20 @@ static apr_status_t release(void *root)
     return APR_SUCCESS;
 }
 
+static const char *excess_of(const look_t *look)
+{
+    return look->deepest > APIPOOL_JSON_DEPTH   ? "This is nested too deeply."
+           : look->values > APIPOOL_JSON_VALUES ? "There are too many values."
+                                                : NULL;
+}
+
+const char *apipool_json_excess(const char *text, apr_size_t len)
+{
+    look_t look;
+    look_over(&look, text, len);
+    return excess_of(&look);
+}
+
 const json_t *apipool_json_parse(apr_pool_t *p, const char *text, apr_size_t len,
                                  apipool_flaw_t *flaw)
 {
@@ -140,9 +154,8 @@ const json_t *apipool_json_parse(apr_pool_t *p, const char *text, apr_size_t len
     }
     memset(flaw, 0, sizeof(*flaw));
     look_over(&look, text, len);
-    if (look.deepest > APIPOOL_JSON_DEPTH || look.values > APIPOOL_JSON_VALUES) {
-        flaw->message = look.deepest > APIPOOL_JSON_DEPTH ? "This is nested too deeply."
-                                                          : "There are too many values.";
+    flaw->message = excess_of(&look);
+    if (flaw->message) {
         return NULL;
     }
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
@@ -342,6 +355,19 @@ void apipool_json_require(apipool_json_t *json, const char *name, apipool_json_e
     }
 }
 
+/* What can be shown of a name, cut between two characters. */
+static const char *cut_name(apr_pool_t *p, const char *name)
+{
+    apr_size_t len = strnlen(name, NAME_SHOWN + 1);
+    if (len > NAME_SHOWN) {
+        len = NAME_SHOWN;
+        while (len && ((unsigned char)name[len] & 0xc0) == 0x80) {
+            len--;
+        }
+    }
+    return apr_pstrmemdup(p, name, len);
+}
+
 int apipool_json_close(apipool_json_t *json)
 {
     const char *name;
@@ -356,8 +382,7 @@ int apipool_json_close(apipool_json_t *json)
             i++;
         }
         if (i == json->known_count) {
-            apipool_json_refuse(json, apr_pstrndup(json->p, name, NAME_SHOWN),
-                                "There is no such member.");
+            apipool_json_refuse(json, cut_name(json->p, name), "There is no such member.");
             return 0;
         }
     }

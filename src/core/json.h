@@ -35,6 +35,10 @@ typedef enum {
     APIPOOL_JSON_GIVEN /* the result is set, with this alone */
 } apipool_json_e;
 
+/** Why a text would take too much room if it were read, for its depth or the number of its values; else NULL.
+ *  Nothing is taken from anywhere. */
+const char *apipool_json_excess(const char *text, apr_size_t len);
+
 /**
  * Reads a text: UTF-8, at most APIPOOL_JSON_DEPTH deep, no member named twice.
  * @param text need not be terminated

@@ -3,8 +3,12 @@
 #include "key.h"
 
 #include <jansson.h>
+#include <openssl/crypto.h>
 #include <openssl/hmac.h>
+#include <stdint.h>
 #include <string.h>
+
+#include "json.h"
 
 #define ELLIPSIS        "\xe2\x80\xa6"
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
@@ -188,11 +192,16 @@ static void import_element(const json_t *element, long number, const apipool_key
     item.key = json_string_value(key);
     item.len = json_string_length(key);
     deliver(&item, number, sink);
+    OPENSSL_cleanse((void *)(uintptr_t)item.key, item.len);
 }
 
 static void import_json(const char *text, apr_size_t len, const apipool_key_sink_t *sink)
 {
     json_error_t error;
+    if (apipool_json_excess(text, len)) { /* values take many times the memory of their text */
+        refuse(sink, 1, "JSON that is nested too deeply, or has too many values");
+        return;
+    }
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (!root) {
         refuse(sink, error.line > 0 ? error.line : 1, "malformed JSON");

@@ -6,9 +6,18 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#define END apr_time_from_sec(APR_INT64_C(253402300800)) /* years of four digits */
+
 static int two_digits(const char *text)
 {
     return apr_isdigit(text[0]) && apr_isdigit(text[1]) ? (text[0] - '0') * 10 + text[1] - '0' : -1;
+}
+
+static int days_of(int year, int month)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return days[month] + (month == 1 && is_leap);
 }
 
 /* "Z" or "+08:00" and nothing behind it. */
@@ -18,7 +27,8 @@ static int read_offset(const char *text, apr_int32_t *seconds)
         return text[1] == '\0';
     }
     if ((*text != '+' && *text != '-') || two_digits(text + 1) < 0 || text[3] != ':' ||
-        two_digits(text + 4) < 0 || text[6] != '\0') {
+        two_digits(text + 4) < 0 || two_digits(text + 1) > 23 || two_digits(text + 4) > 59 ||
+        text[6] != '\0') {
         return 0;
     }
     *seconds = (two_digits(text + 1) * 60 + two_digits(text + 4)) * (*text == '-' ? -60 : 60);
@@ -43,13 +53,17 @@ apr_time_t apipool_stamp_read(const char *text)
     when.tm_min = two_digits(text + 14);
     when.tm_sec = two_digits(text + 17);
     if (two_digits(text + 2) < 0 || when.tm_mon < 0 || when.tm_mon > 11 || when.tm_mday < 1 ||
-        when.tm_mday > 31 || when.tm_hour < 0 || when.tm_hour > 23 || when.tm_min < 0 ||
-        when.tm_min > 59 || when.tm_sec < 0 || when.tm_sec > 60) {
+        when.tm_mday > days_of(when.tm_year + 1900, when.tm_mon) || when.tm_hour < 0 ||
+        when.tm_hour > 23 || when.tm_min < 0 || when.tm_min > 59 || when.tm_sec < 0 ||
+        when.tm_sec > 60) {
         return 0;
     }
     text += 19;
     if (*text == '.') {
         apr_int32_t digit = 100000;
+        if (!apr_isdigit(text[1])) {
+            return 0;
+        }
         while (apr_isdigit(*++text)) {
             when.tm_usec += digit * (*text - '0');
             digit /= 10;
@@ -58,7 +72,7 @@ apr_time_t apipool_stamp_read(const char *text)
     if (!read_offset(text, &when.tm_gmtoff)) {
         return 0;
     }
-    return apr_time_exp_gmt_get(&result, &when) == APR_SUCCESS ? result : 0;
+    return apr_time_exp_gmt_get(&result, &when) == APR_SUCCESS && result < END ? result : 0;
 }
 
 void apipool_stamp_write(apr_time_t when, char out[APIPOOL_STAMP_SIZE])

@@ -221,8 +221,11 @@ void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t addr
         return;
     }
     apipool_guesser_t *guesser = find_guesser(segment, address, now);
+    /* A right one had been counted as well. Those before it are forgiven but for the free ones. */
     if (guesser && right) {
-        guesser->failures = 0;
+        guesser->failures = guesser->failures < APIPOOL_LOGIN_FAILURES
+                                ? guesser->failures - (guesser->failures > 0)
+                                : APIPOOL_LOGIN_FAILURES - 1;
     }
     else if (guesser) {
         guesser->failed_at = now;

@@ -18,7 +18,7 @@
  * not remembered. Whoever has more addresses than there are places is slowed down by bcrypt alone, but cannot
  * lock anybody out. */
 
-#define APIPOOL_LOGIN_FAILURES  5 /* in a row that cost nothing but the time to check them */
+#define APIPOOL_LOGIN_FAILURES  5 /* that cost nothing but the time to check them */
 #define APIPOOL_LOGIN_WAIT_MIN  apr_time_from_sec(1)
 #define APIPOOL_LOGIN_WAIT_MAX  apr_time_from_sec(900)
 #define APIPOOL_LOGIN_FORGOTTEN apr_time_from_sec(3600) /* without another failure */
@@ -56,8 +56,9 @@ apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, a
 apr_interval_time_t apipool_sessions_login_wait(apipool_segment_t *segment, apr_uint64_t address,
                                                 apr_time_t now);
 
-/** What came of one that has been looked at: a right one ends the row of failures, the time to wait after a
- *  wrong one begins now. */
+/** What came of one that has been looked at: a right one ends the wait, but gives nobody another five wrong ones,
+ *  so that whoever has a password of his own cannot guess another's in between; the time to wait after a wrong
+ *  one begins now. */
 void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t address, int right,
                                    apr_time_t now);
 

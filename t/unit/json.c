@@ -81,6 +81,8 @@ static void absent_and_null_are_told_apart(void **unused)
     assert_true(read.has_label == APIPOOL_JSON_NULL && read.has_limits == APIPOOL_JSON_NULL);
 }
 
+#define SIXTY "aaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbbcccccccccccccccccccc"
+
 static const struct {
     const char *text, *field;
 } wrong[] = {
@@ -120,6 +122,7 @@ static const struct {
     {"{\"limits\":{\"more\":1}}", "limits.more"},
     {"{\"more\":1}", "more"},
     {"{\"\":1}", ""},
+    {"{\"" SIXTY "abc\xc3\xa4\":1}", SIXTY "abc"}, /* cut, but not inside a character */
 };
 
 static void what_is_wrong_is_named(void **unused)

@@ -254,6 +254,7 @@ static const struct {
     {"[7]", "neither a string nor an object"},
     {"[{\"key\":\"sk-1\",\"enabled\":1}]", "\"enabled\" is neither true nor false"},
     {"[oops", "malformed JSON"},
+    {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", "JSON that is nested too deeply, or has too many values"},
 };
 
 static void an_invalid_item_is_told_with_its_reason(void **unused)
@@ -263,6 +264,20 @@ static void an_invalid_item_is_told_with_its_reason(void **unused)
         import(reasons[i].text, strlen(reasons[i].text), &told);
         assert_string_equal(told.reason, reasons[i].reason);
     }
+}
+
+static void json_of_a_million_values_is_not_read(void **unused)
+{
+    static char text[2 * 1000000 + 3];
+    told_t told;
+    text[0] = '[';
+    for (size_t i = 0; i < 1000000; i++) {
+        memcpy(text + 1 + 2 * i, "1,", 2);
+    }
+    memcpy(text + sizeof(text) - 2, "1]", 2);
+    import(text, sizeof(text), &told);
+    assert_string_equal(told.text, "?1 ");
+    assert_string_equal(told.reason, "JSON that is nested too deeply, or has too many values");
 }
 
 static void a_key_may_have_4096_bytes_and_no_more(void **unused)
@@ -413,6 +428,7 @@ int main(void)
         cmocka_unit_test(an_object_tells_weight_account_and_limits),
         cmocka_unit_test(attributes_of_other_kinds_refuse_the_key),
         cmocka_unit_test(an_invalid_item_is_told_with_its_reason),
+        cmocka_unit_test(json_of_a_million_values_is_not_read),
         cmocka_unit_test(a_key_may_have_4096_bytes_and_no_more),
         cmocka_unit_test(every_printable_ascii_byte_but_blanks_and_quotes_may_be_in_a_key),
         cmocka_unit_test(an_id_is_the_first_64_bits_of_hmac_sha_256),

@@ -174,17 +174,40 @@ static void of_a_thousand_at_once_five_are_looked_at(void **unused)
     assert_int_equal(looked_at, 5);
 }
 
-static void a_right_password_ends_the_row(void **unused)
+static void a_right_password_ends_the_wait(void **unused)
 {
-    apr_time_t now = fail_often(7, 4, NOW);
+    apr_time_t now = fail_often(7, 9, NOW);
+    assert_int_equal(ask(7, now), SEC(16));
+    now += SEC(16);
     assert_int_equal(ask(7, now), 0);
     tell(7, 1, now);
-    now = fail_often(7, 5, now);
-    assert_int_equal(now, NOW);
-    assert_int_equal(ask(7, now), SEC(1));
-    assert_int_equal(ask(7, now + SEC(1)), 0);
-    tell(7, 1, now + SEC(1));
-    assert_int_equal(ask(7, now + SEC(1)), 0);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(ask(7, now), 0);
+        tell(7, 1, now);
+    }
+}
+
+static void right_passwords_alone_are_no_failures(void **unused)
+{
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(ask(7, NOW), 0);
+        tell(7, 1, NOW);
+    }
+    assert_int_equal(fail_often(7, 5, NOW), NOW);
+}
+
+/* Who has a password of his own says it after each four guesses of another one. */
+static void a_right_password_in_between_is_no_way_to_guess(void **unused)
+{
+    int guesses = 0;
+    for (apr_time_t now = NOW; now < NOW + SEC(60); now += 5 * MS) {
+        int right = guesses % 5 == 4;
+        if (!ask(7, now)) {
+            tell(7, right, now);
+            guesses++;
+        }
+    }
+    assert_in_range(guesses, 5, 60);
 }
 
 static void an_hour_without_a_failure_is_forgotten(void **unused)
@@ -351,7 +374,9 @@ int main(void)
         TEST(all_are_read_that_are_not_over),
         TEST(five_failures_are_free_and_then_waits_double),
         TEST(of_a_thousand_at_once_five_are_looked_at),
-        TEST(a_right_password_ends_the_row),
+        TEST(a_right_password_ends_the_wait),
+        TEST(right_passwords_alone_are_no_failures),
+        TEST(a_right_password_in_between_is_no_way_to_guess),
         TEST(an_hour_without_a_failure_is_forgotten),
         TEST(a_clock_that_is_set_keeps_nobody_out_for_long),
         TEST(a_full_table_locks_nobody_out),
