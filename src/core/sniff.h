@@ -91,7 +91,8 @@ typedef struct {
  * Starts with a new body.
  * @param content_type the request's; NULL if it has none. Only multipart/form-data with a boundary is
  *                     taken at its word
- * @param wanted       what to look for; must last as long as s. All that the caller does not set is overwritten
+ * @param wanted       what to look for; must last as long as s. All that the caller does not set is
+ *                     overwritten
  * @param count        of wanted; beyond APIPOOL_SNIFF_WANTED_MAX nothing is looked for
  */
 void apipool_sniff_begin(apipool_sniff_t *s, const char *content_type, apipool_sniffed_t *wanted,

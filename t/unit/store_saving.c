@@ -324,18 +324,6 @@ static void a_session_whose_end_was_cut_off_ends(void **unused)
     end(&next);
 }
 
-/* Which leaves no trace in memory at all. */
-static void so_it_does_by_the_next_save_of_statistics(void **unused)
-{
-    life_t life;
-    trial_t trial = open_trial(&life, "session-cut-off-stats");
-    trial.cut_off = 1;
-    assert_int_not_equal(change_session(&trial), APR_SUCCESS);
-    assert_int_equal(apipool_store_save_stats(life.store, &error, life.f->pool), APR_SUCCESS);
-    assert_int_equal(is_ended(&life, 77), 1);
-    end(&life);
-}
-
 static void keys_that_could_not_be_saved_go_with_the_statistics(void **unused)
 {
     life_t life = start("retry");
@@ -417,7 +405,6 @@ int main(void)
         cmocka_unit_test(what_never_got_to_disk_is_not_made_up_for),
         cmocka_unit_test(sessions_that_were_ended_stay_so),
         cmocka_unit_test(a_session_whose_end_was_cut_off_ends),
-        cmocka_unit_test(so_it_does_by_the_next_save_of_statistics),
         cmocka_unit_test(keys_that_could_not_be_saved_go_with_the_statistics),
         cmocka_unit_test(statistics_are_due_by_time_or_number_and_failures_told_once_a_minute),
         cmocka_unit_test(a_restart_goes_on_with_the_secret_that_it_has),
