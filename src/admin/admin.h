@@ -54,7 +54,8 @@ void *apipool_admin_create_dir(apr_pool_t *p, char *path);
 void *apipool_admin_merge_dir(apr_pool_t *p, void *base, void *add);
 void *apipool_admin_create_server(apr_pool_t *p, server_rec *s);
 
-/** SetHandler, which is httpd's own and served by it: where it names ours, there the paths of requests begin. */
+/** SetHandler, which is httpd's own and served by it: where it names ours, there the paths of requests
+ *  begin. */
 const char *apipool_admin_note_handler(cmd_parms *cmd, void *dir, const char *handler);
 const char *apipool_admin_set_root(cmd_parms *cmd, void *dir, const char *path);
 const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *path);

@@ -76,8 +76,8 @@ const char *apipool_password_file_fault(apr_pool_t *p, const char *path, const c
 }
 
 /* By what failures are counted: an IPv4 address, or the network of an IPv6 one, of which one machine has all.
- * A socket for both writes IPv4 addresses as IPv6 (RFC 4291 section 2.5.5.2), all of one network. Keyed, so that
- * nobody can choose an address that shares another's place. */
+ * A socket for both writes IPv4 addresses as IPv6 (RFC 4291 section 2.5.5.2), all of one network. Keyed, so
+ * that nobody can choose an address that shares another's place. */
 static apr_uint64_t place_of(const request_rec *r, const unsigned char *secret)
 {
     static const char mapped[12] = "\0\0\0\0\0\0\0\0\0\0\xff\xff";

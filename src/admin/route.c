@@ -206,8 +206,8 @@ static int answer_api(apipool_ask_t *ask, const char *path)
     return may_have(ask, route, &status) ? answer_route(ask, route, &parts) : status;
 }
 
-/* The path of the location, without a slash at its end. Where a handler was set by other means than SetHandler,
- * the core knows the last section that matched. */
+/* The path of the location, without a slash at its end. Where a handler was set by other means than
+ * SetHandler, the core knows the last section that matched. */
 static const char *mount_of(request_rec *r, const apipool_admin_conf_t *conf)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);

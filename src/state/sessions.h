@@ -56,9 +56,9 @@ apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, a
 apr_interval_time_t apipool_sessions_login_wait(apipool_segment_t *segment, apr_uint64_t address,
                                                 apr_time_t now);
 
-/** What came of one that has been looked at: a right one ends the wait, but gives nobody another five wrong ones,
- *  so that whoever has a password of his own cannot guess another's in between; the time to wait after a wrong
- *  one begins now. */
+/** What came of one that has been looked at: a right one ends the wait, but gives nobody another five wrong
+ *  ones, so that whoever has a password of his own cannot guess another's in between; the time to wait after
+ *  a wrong one begins now. */
 void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t address, int right,
                                    apr_time_t now);
 
