@@ -345,8 +345,8 @@ typedef struct {
      * @param preview  1: nothing is changed; the result says what would be, without ids
      */
     apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream, const char *text,
-                               apr_size_t len, int preview, apr_pool_t *p,
-                               apipool_import_t *result, const char **error);
+                               apr_size_t len, int preview, apr_pool_t *p, apipool_import_t *result,
+                               const char **error);
 
     /** Changes keys: all of them or none. */
     apr_status_t (*key_change)(apr_uint32_t pool, const apipool_key_change_t *change, apr_pool_t *p,

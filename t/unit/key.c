@@ -240,7 +240,8 @@ static void attributes_of_other_kinds_refuse_the_key(void **unused)
         check_refused("limits", wrong_limits[i],
                       "\"limits\" is not an object of whole numbers above 0");
     }
-    check_refused("account", "7", "\"account\" is not a string of at most 64 bytes without control characters");
+    check_refused("account", "7",
+                  "\"account\" is not a string of at most 64 bytes without control characters");
 }
 
 static const struct {
@@ -254,7 +255,8 @@ static const struct {
     {"[7]", "neither a string nor an object"},
     {"[{\"key\":\"sk-1\",\"enabled\":1}]", "\"enabled\" is neither true nor false"},
     {"[oops", "malformed JSON"},
-    {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", "JSON that is nested too deeply, or has too many values"},
+    {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]",
+     "JSON that is nested too deeply, or has too many values"},
 };
 
 static void an_invalid_item_is_told_with_its_reason(void **unused)
