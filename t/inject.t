@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $CLIENTS = 12;
-my $PER_CHILD = 8;
+my $PER_CHILD = 16; # more than clients: a child without a free thread closes connections that are kept alive
 my $SECONDS = $ENV{VALGRIND} ? 8 : 3;
 my $GAP = $ENV{APIPOOL_TEST_FULL} ? 1 : 10; # seconds; a busy machine is no fault
 my $KEYS = 90;
@@ -106,7 +106,7 @@ for my $point (qw(lend-unheld settle-nowhere report-still-held report-half-count
         my @wrong = map { @{$_->[2]} } @results;
         my $gap = longest_gap($killed, $until, @answered);
         cmp_ok $gap, '<', $GAP, sprintf 'the others go on: no good answer for %.3f s at most', $gap;
-        cmp_ok scalar @wrong, '<=', $PER_CHILD, 'only requests of the killed child fail' or diag explain \@wrong;
+        is scalar(grep { @{$_->[2]} > 1 } @results), 0, 'only requests of the killed child fail' or diag explain \@wrong;
         is scalar(grep { $_->[0] > $killed + $GAP } @wrong), 0, '... and they fail at once'
             or diag explain \@wrong;
 
@@ -115,7 +115,7 @@ for my $point (qw(lend-unheld settle-nowhere report-still-held report-half-count
         is $in_flight, 0, 'nothing stays in flight';
         is $keys, $KEYS, 'no key is lost';
         cmp_ok $requests, '<=', $sent, 'no request is counted twice';
-        cmp_ok $requests, '>=', $sent - $PER_CHILD, '... and only those of the killed child are not';
+        cmp_ok $requests, '>=', $sent - $CLIENTS, '... and only those of the killed child are not';
 
         wait_for(sub { $httpd->log =~ /AP0047/ }, 10);
         my $told = () = $httpd->log =~ /AP0047: a process ended while it changed the pools; their memory has been/g;
