@@ -120,11 +120,10 @@ static apr_status_t apply_to_each(work_t *work,
                                   apr_status_t (*apply)(const work_t *work, apr_uint64_t id))
 {
     apr_status_t rv = APR_SUCCESS;
-    apr_uint32_t seen = apipool_segment_waits(work->segment);
     for (int i = 0; rv == APR_SUCCESS && i < work->result->done_ids->nelts; i++) {
         rv = apply(work, APR_ARRAY_IDX(work->result->done_ids, i, apr_uint64_t));
         work->result->done += rv == APR_SUCCESS;
-        apipool_segment_give_way(work->segment, &seen);
+        apipool_segment_give_way(work->segment);
     }
     return rv;
 }

@@ -146,11 +146,10 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     apr_status_t rv = APR_SUCCESS;
     apr_size_t bytes = 0;
     int has_room = 0;
-    apr_uint32_t seen = apipool_segment_waits(import->segment);
     for (int i = 0; rv == APR_SUCCESS && i < import->keys->nelts; i++) {
         imported_t *key = &APR_ARRAY_IDX(import->keys, i, imported_t);
         rv = look_up(import, key);
-        apipool_segment_give_way(import->segment, &seen);
+        apipool_segment_give_way(import->segment);
         import->result->added += (apr_uint32_t)key->is_new;
         import->result->duplicates += (apr_uint32_t)!key->is_new;
         import->result->updated += (apr_uint32_t)key->changes;
@@ -219,7 +218,6 @@ static apr_status_t apply(void *ctx)
 {
     import_t *import = ctx;
     apr_status_t rv = APR_SUCCESS;
-    apr_uint32_t seen = apipool_segment_waits(import->segment);
     for (int i = 0; rv == APR_SUCCESS && i < import->keys->nelts; i++) {
         const imported_t *key = &APR_ARRAY_IDX(import->keys, i, imported_t);
         apipool_added_e added = APIPOOL_ADDED;
@@ -231,7 +229,7 @@ static apr_status_t apply(void *ctx)
             rv = apipool_pool_edit(import->segment, import->pool, key->id, &key->patch);
         }
         rv = added == APIPOOL_FULL ? APR_ENOMEM : rv;
-        apipool_segment_give_way(import->segment, &seen);
+        apipool_segment_give_way(import->segment);
     }
     return rv;
 }

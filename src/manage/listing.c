@@ -82,13 +82,13 @@ static apr_status_t find_all(const listing_t *listing, const apipool_view_wanted
                              apr_pool_t *p)
 {
     apipool_view_row_t *rows = apr_palloc(p, APIPOOL_VIEW_BATCH * sizeof(*rows));
-    apr_uint32_t from = 0, count, seen = apipool_segment_waits(listing->segment);
+    apr_uint32_t from = 0, count;
     while (from != APIPOOL_NONE) {
         apr_status_t rv = apipool_view_rows(listing->segment, wanted, &from, rows, &count);
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        apipool_segment_give_way(listing->segment, &seen);
+        apipool_segment_give_way(listing->segment);
         for (apr_uint32_t i = 0; i < count; i++) {
             if (matches(&rows[i], &listing->needle)) {
                 add(listing, &rows[i]);

@@ -367,7 +367,7 @@ apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group,
                                  apipool_totals_t *totals)
 {
     const apipool_group_t *g = &segment->groups[group];
-    apr_uint32_t from = 0, seen = apipool_segment_waits(segment);
+    apr_uint32_t from = 0;
     memset(totals, 0, sizeof(*totals));
     for (;; from += TOTALS_BATCH) {
         apr_status_t rv = apipool_segment_lock(segment);
@@ -384,6 +384,6 @@ apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group,
         if (!more) {
             return APR_SUCCESS;
         }
-        apipool_segment_give_way(segment, &seen);
+        apipool_segment_give_way(segment);
     }
 }

@@ -12,10 +12,11 @@
 #include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     15
+#define LAYOUT_VERSION     16
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 #define GIVE_WAY           50 /* microseconds, in which a sleeper wakes up */
+#define GIVE_WAY_TIMES     10
 
 #define ALIGNED(bytes) (((bytes) + APIPOOL_LINE - 1) & ~(apr_size_t)(APIPOOL_LINE - 1))
 
@@ -160,18 +161,23 @@ void apipool_segment_set_log_level(apipool_segment_t *segment, int level)
  * a mutex that is handed to a sleeper stays taken until that sleeper runs, and the others queue up. */
 static apr_status_t take(const apipool_segment_t *segment)
 {
-    for (int i = 0; i < LOCK_TRIES; i++) {
+    apipool_header_t *header = segment->header;
+    for (int i = 0; i < LOCK_TRIES_AT_ONCE; i++) {
         if (apr_global_mutex_trylock(segment->mutex) == APR_SUCCESS) {
             return APR_SUCCESS;
         }
-        if (i == LOCK_TRIES_AT_ONCE) {
-            __atomic_add_fetch(&segment->header->waits, 1, __ATOMIC_RELAXED);
-        }
-        if (i >= LOCK_TRIES_AT_ONCE) {
-            apr_thread_yield();
-        }
     }
-    return apr_global_mutex_lock(segment->mutex);
+    __atomic_add_fetch(&header->waiting, 1, __ATOMIC_RELAXED);
+    apr_status_t rv = APR_EBUSY;
+    for (int i = LOCK_TRIES_AT_ONCE; rv != APR_SUCCESS && i < LOCK_TRIES; i++) {
+        apr_thread_yield();
+        rv = apr_global_mutex_trylock(segment->mutex);
+    }
+    if (rv != APR_SUCCESS) {
+        rv = apr_global_mutex_lock(segment->mutex);
+    }
+    __atomic_add_fetch(&header->served, 1, __ATOMIC_RELAXED);
+    return rv;
 }
 
 /* The mutex does not tell that its holder has died: APR gives it to the next one as if nothing were. */
@@ -201,16 +207,24 @@ void apipool_segment_unlock(apipool_segment_t *segment)
     apr_global_mutex_unlock(segment->mutex);
 }
 
-apr_uint32_t apipool_segment_waits(const apipool_segment_t *segment)
+/* Somebody who was killed while waiting will never be served, and is not waited for again. */
+void apipool_segment_give_way(const apipool_segment_t *segment)
 {
-    return __atomic_load_n(&segment->header->waits, __ATOMIC_RELAXED);
-}
-
-void apipool_segment_give_way(const apipool_segment_t *segment, apr_uint32_t *seen)
-{
-    if (apipool_segment_waits(segment) != *seen) {
+    apipool_header_t *header = segment->header;
+    apr_uint32_t before = __atomic_load_n(&header->served, __ATOMIC_RELAXED);
+    apr_uint32_t waiting = before, served = before;
+    apr_thread_yield(); /* a request may wait for this processor as well */
+    for (int i = 0; i < GIVE_WAY_TIMES; i++) {
+        waiting = __atomic_load_n(&header->waiting, __ATOMIC_RELAXED);
+        served = __atomic_load_n(&header->served, __ATOMIC_RELAXED);
+        if (waiting == served) {
+            return;
+        }
         apr_sleep(GIVE_WAY);
-        *seen = apipool_segment_waits(segment);
+    }
+    if (served == before) {
+        __atomic_compare_exchange_n(&header->served, &served, waiting, 0, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED);
     }
 }
 

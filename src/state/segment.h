@@ -88,10 +88,10 @@ typedef struct {
     apr_uint32_t waiters_used, waiters_free; /* the same */
     apr_time_t hits_until;                   /* when the last hit ends */
     apr_uint32_t
-        log_level;      /* raises the configured one while above 0; see apipool_segment_log_level */
-    apr_uint32_t waits; /* how often somebody found the lock taken for long; wraps */
-    apr_uint32_t inside;  /* the process that holds the lock; 0: none, or not any more */
-    apr_uint32_t repairs; /* how often one has died holding it */
+        log_level; /* raises the configured one while above 0; see apipool_segment_log_level */
+    apr_uint32_t waiting, served; /* those who found the lock taken, and have had it since */
+    apr_uint32_t inside;          /* the process that holds the lock; 0: none, or not any more */
+    apr_uint32_t repairs;         /* how often one has died holding it */
     apr_uint32_t repairs_told;
     apipool_arena_t arena;
     apr_uint64_t salt;                   /* of addresses' hashes; see sessions.h */
@@ -166,13 +166,11 @@ apr_status_t apipool_segment_lock(apipool_segment_t *segment);
 void apipool_segment_unlock(apipool_segment_t *segment);
 
 /**
- * To be called between the steps of what takes the lock many times in a row, without the lock: pauses if
- * somebody has begun to wait for it since the last pause. Whoever lets go of the lock and takes it again at
- * once would else have it before those who sleep are awake.
- * @param seen whose memory this is: apipool_segment_waits() at first
+ * To be called between the steps of what takes the lock many times in a row, without the lock: pauses until
+ * those who wait for it have had it, about a millisecond at most. Whoever lets go of the lock and takes it
+ * again at once would else have it before those who sleep are awake.
  */
-void apipool_segment_give_way(const apipool_segment_t *segment, apr_uint32_t *seen);
-apr_uint32_t apipool_segment_waits(const apipool_segment_t *segment);
+void apipool_segment_give_way(const apipool_segment_t *segment);
 
 /** How often that has happened since the segment was made. No lock: one number. */
 apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment);
