@@ -74,18 +74,9 @@ void apipool_counts_add(apipool_counts_t *counts, const apipool_finished_t *fini
 void apipool_numbers_add(apipool_numbers_t *numbers, const apipool_finished_t *finished,
                          apr_time_t now)
 {
-    apr_uint64_t tokens = finished->estimated ? 0 : apipool_finished_tokens(finished);
-    const apr_uint64_t amounts[WINDOWS] = {
-        [APIPOOL_NUMBERS_RPM] = 1,
-        [APIPOOL_NUMBERS_RPD] = 1,
-        [APIPOOL_NUMBERS_TPM] = tokens,
-        [APIPOOL_NUMBERS_TPD] = tokens,
-    };
-
     apipool_counts_add(&numbers->counts, finished);
-    for (int i = 0; i < WINDOWS; i++) {
-        apipool_window_charge(&numbers->windows[i], spans[i], now, amounts[i]);
-    }
+    apipool_window_charge_four(numbers->windows, now,
+                               finished->estimated ? 0 : apipool_finished_tokens(finished));
 }
 
 void apipool_counts_read(const apipool_counts_t *counts, apipool_numbers_snapshot_t *snapshot)

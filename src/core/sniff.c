@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-int apipool_sniff_is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 void apipool_sniff_give_up(apipool_sniff_t *s)
 {
     s->malformed = 1;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Members of the outermost object of a JSON text, read byte by byte where it matters. */
+#include "bytes.h"
 #include "sniff_parts.h"
-
-#include <string.h>
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define REPLACEMENT     0xfffd
@@ -50,35 +49,49 @@ static void begin_string(apipool_sniff_t *s, int of_name)
     }
 }
 
+/* Whatever begins with nothing of the kind is a number or, as the next step will see, nothing. */
+static apipool_sniff_kind_e kind_of(char first)
+{
+    switch (first) {
+    case '"':
+        return APIPOOL_SNIFF_STRING;
+    case '{':
+        return APIPOOL_SNIFF_OBJECT;
+    case '[':
+        return APIPOOL_SNIFF_ARRAY;
+    case 't':
+        return APIPOOL_SNIFF_TRUE;
+    case 'f':
+        return APIPOOL_SNIFF_FALSE;
+    case 'n':
+        return APIPOOL_SNIFF_NULL;
+    default:
+        return APIPOOL_SNIFF_NUMBER;
+    }
+}
+
 static apr_size_t step_value(apipool_sniff_t *s, char c, apr_off_t at)
 {
-    static const struct {
-        char first;
-        unsigned char state, kind;
-    } values[] = {{'"', STRING, APIPOOL_SNIFF_STRING}, {'{', NESTED, APIPOOL_SNIFF_OBJECT},
-                  {'[', NESTED, APIPOOL_SNIFF_ARRAY},  {'t', SCALAR, APIPOOL_SNIFF_TRUE},
-                  {'f', SCALAR, APIPOOL_SNIFF_FALSE},  {'n', SCALAR, APIPOOL_SNIFF_NULL}};
-    /* Whatever else it begins with is a number or, as the next step will see, nothing. */
-    int state = SCALAR;
-    apipool_sniff_kind_e kind = APIPOOL_SNIFF_NUMBER;
+    apipool_sniff_kind_e kind = kind_of(c);
 
-    for (apr_size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
-        if (values[i].first == c) {
-            state = values[i].state;
-            kind = values[i].kind;
-        }
-    }
     apipool_sniff_begin_value(s, kind, at);
     s->matched = 0;
     s->number = 0;
     s->depth = 1;
     s->opener = c;
     s->in_string = 0;
-    if (state == STRING) {
+    switch (kind) {
+    case APIPOOL_SNIFF_STRING:
         begin_string(s, 0);
+        return 1;
+    case APIPOOL_SNIFF_OBJECT:
+    case APIPOOL_SNIFF_ARRAY:
+        s->state = NESTED;
+        return 1;
+    default:
+        s->state = SCALAR;
+        return 0;
     }
-    s->state = state;
-    return state != SCALAR;
 }
 
 static apr_size_t step_mark(apipool_sniff_t *s, char c, apr_off_t at)
@@ -121,12 +134,36 @@ static int goes_on(const apipool_sniffed_t *wanted, apr_size_t from, const char 
     return i == len;
 }
 
+/* A name that stands there to its end, and as it is meant, as most do. Returns what of it was read: 0 where it
+ * has to be read byte by byte. */
+static apr_size_t take_name(apipool_sniff_t *s, const char *data, apr_size_t len)
+{
+    const char *end = apipool_find_either(data, data + len, '"', '\\');
+    apr_size_t n = (apr_size_t)(end - data);
+
+    if (n == len || *end != '"') {
+        return 0;
+    }
+    s->current = -1;
+    for (int k = 0; k < s->count; k++) {
+        const apipool_sniffed_t *wanted = &s->wanted[k];
+        if (goes_on(wanted, 0, data, n) && !wanted->name[n]) {
+            s->current = k;
+        }
+    }
+    s->state = COLON;
+    return n + 1;
+}
+
 /* Between names and values, in the outermost object. */
 static apr_size_t step_between(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     apr_size_t i = 0;
     do {
         i += step_mark(s, data[i], s->seen + (apr_off_t)i);
+        if (s->state == STRING && s->of_name) {
+            i += take_name(s, data + i, len - i);
+        }
     } while (i < len && s->state >= NAME_OR_END && s->state <= COMMA_OR_END);
     return i;
 }
@@ -329,22 +366,25 @@ static int next_of_number(int passed, char c)
     }
 }
 
+/* Whether what has passed of a number or a literal is one. */
+static int is_whole(const apipool_sniff_t *s, const char *literal)
+{
+    return literal ? !literal[s->matched]
+                   : s->number == ZERO || s->number == DIGITS || s->number == FRACTION ||
+                         s->number == EXPONENT;
+}
+
 static apr_size_t step_scalar_byte(apipool_sniff_t *s, char c, apr_off_t at)
 {
-    static const char *const literals[] = {[APIPOOL_SNIFF_TRUE] = "true",
+    static const char *const literals[] = {[APIPOOL_SNIFF_ABSENT] = NULL,
+                                           [APIPOOL_SNIFF_NUMBER] = NULL,
+                                           [APIPOOL_SNIFF_TRUE] = "true",
                                            [APIPOOL_SNIFF_FALSE] = "false",
                                            [APIPOOL_SNIFF_NULL] = "null"};
-    int whole;
+    const char *literal = literals[s->kind];
 
-    if (s->kind == APIPOOL_SNIFF_NUMBER) {
-        whole = s->number == ZERO || s->number == DIGITS || s->number == FRACTION ||
-                s->number == EXPONENT;
-    }
-    else {
-        whole = !literals[s->kind][s->matched];
-    }
-    if (apipool_sniff_is_blank(c) || c == ',' || c == '}') {
-        if (!whole) {
+    if (c == ',' || c == '}' || apipool_sniff_is_blank(c)) {
+        if (!is_whole(s, literal)) {
             apipool_sniff_give_up(s);
             return 1;
         }
@@ -352,8 +392,8 @@ static apr_size_t step_scalar_byte(apipool_sniff_t *s, char c, apr_off_t at)
         s->state = COMMA_OR_END;
         return 0;
     }
-    if (s->kind != APIPOOL_SNIFF_NUMBER) {
-        if (whole || literals[s->kind][s->matched++] != c) {
+    if (literal) {
+        if (is_whole(s, literal) || literal[s->matched++] != c) {
             apipool_sniff_give_up(s);
         }
         return 1;

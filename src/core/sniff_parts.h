@@ -25,7 +25,10 @@ apr_size_t apipool_sniff_form_step(apipool_sniff_t *s, const char *data, apr_siz
 void apipool_sniff_form_begin(apipool_sniff_t *s, const char *content_type);
 
 /** Blanks of JSON and of header fields: space, tab, CR, LF. */
-int apipool_sniff_is_blank(char c);
+static inline int apipool_sniff_is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
 /** The body is malformed: ignores the rest. */
 void apipool_sniff_give_up(apipool_sniff_t *s);

@@ -281,40 +281,6 @@ static void open_other(apipool_usage_scan_t *scan, char c)
     scan->text_len = 0;
 }
 
-/* Reads on in a container that matters, to the next thing that has a state of its own. */
-static const char *read_tokens(apipool_usage_scan_t *scan, const char *p, const char *end)
-{
-    while (p < end && scan->at == AT_TOKEN) {
-        char c = *p++;
-        switch (c) {
-        case '"':
-            open_string(scan);
-            break;
-        case ':':
-            scan->named = 1;
-            break;
-        case ',':
-            scan->named = 0;
-            scan->member = NULL;
-            break;
-        case '{':
-        case '[':
-            open_container(scan, c);
-            break;
-        case '}':
-        case ']':
-            leave(scan);
-            break;
-        default:
-            if (!is_blank(c)) {
-                open_other(scan, c);
-                p -= scan->at == AT_NUMBER;
-            }
-        }
-    }
-    return p;
-}
-
 static void keep_text(apipool_usage_scan_t *scan, const char *p, const char *end)
 {
     if ((apr_size_t)(end - p) > sizeof(scan->text) - scan->text_len) {
@@ -416,6 +382,41 @@ static const char *read_string(apipool_usage_scan_t *scan, const char *p, const 
     }
     scan->text_len = OVERLONG;
     return skip_string(scan, stop, end);
+}
+
+/* Reads on in a container that matters, to the next thing that has a state of its own. */
+static const char *read_tokens(apipool_usage_scan_t *scan, const char *p, const char *end)
+{
+    while (p < end && scan->at == AT_TOKEN) {
+        char c = *p++;
+        switch (c) {
+        case '"':
+            open_string(scan);
+            p = read_string(scan, p, end);
+            break;
+        case ':':
+            scan->named = 1;
+            break;
+        case ',':
+            scan->named = 0;
+            scan->member = NULL;
+            break;
+        case '{':
+        case '[':
+            open_container(scan, c);
+            break;
+        case '}':
+        case ']':
+            leave(scan);
+            break;
+        default:
+            if (!is_blank(c)) {
+                open_other(scan, c);
+                p -= scan->at == AT_NUMBER;
+            }
+        }
+    }
+    return p;
 }
 
 static const char *skip_container(apipool_usage_scan_t *scan, const char *p, const char *end)

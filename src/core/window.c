@@ -97,16 +97,28 @@ int apipool_window_admits(apipool_window_t *w, apipool_window_span_e span, apr_t
     return apipool_window_next_free(w, span, now, limit, amount) == now;
 }
 
+static inline void charge(apipool_window_t *w, apr_uint32_t current, apr_uint64_t amount)
+{
+    follow(w, current);
+    advance(w, current);
+    apr_uint32_t *count = &w->counts[w->newest % BUCKETS];
+    *count = amount < UINT32_MAX - *count ? *count + (apr_uint32_t)amount : UINT32_MAX;
+}
+
 void apipool_window_charge(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
                            apr_uint64_t amount)
 {
-    apr_uint32_t current = bucket_of(span, now);
-    apr_uint32_t *count;
+    charge(w, bucket_of(span, now), amount);
+}
 
-    follow(w, current);
-    advance(w, current);
-    count = &w->counts[w->newest % BUCKETS];
-    *count = amount < UINT32_MAX - *count ? *count + (apr_uint32_t)amount : UINT32_MAX;
+void apipool_window_charge_four(apipool_window_t *four, apr_time_t now, apr_uint64_t tokens)
+{
+    apr_uint32_t minute = bucket_of(APIPOOL_WINDOW_MINUTE, now);
+    apr_uint32_t day = bucket_of(APIPOOL_WINDOW_DAY, now);
+    charge(&four[0], minute, 1);
+    charge(&four[1], day, 1);
+    charge(&four[2], minute, tokens);
+    charge(&four[3], day, tokens);
 }
 
 void apipool_window_refund(apipool_window_t *w, apipool_window_span_e span, apr_time_t charged_at,

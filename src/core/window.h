@@ -54,6 +54,13 @@ void apipool_window_charge(apipool_window_t *w, apipool_window_span_e span, apr_
                            apr_uint64_t amount);
 
 /**
+ * Charges a request to the four windows that whatever has rates has, for less than four calls.
+ * @param four   requests per minute and per day, tokens per minute and per day
+ * @param tokens of the request
+ */
+void apipool_window_charge_four(apipool_window_t *four, apr_time_t now, apr_uint64_t tokens);
+
+/**
  * Gives back to the bucket that was charged, if it is still counted, and no more than it holds. A
  * bucket that is full stays so, as what it really held is not known.
  * @param charged_at the time that the charge was made with

@@ -4,8 +4,10 @@
 
 #include <apr_lib.h>
 #include <apr_portable.h>
+#include <apr_support.h>
 #include <http_connection.h>
 #include <http_core.h>
+#include <http_ssl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <util_filter.h>
@@ -67,17 +69,6 @@ int apipool_link_pre_connection(conn_rec *c, void *socket)
     return OK;
 }
 
-int apipool_link_sent(request_rec *r, request_rec *answer)
-{
-    (void)r;
-    (void)answer;
-    if (current) {
-        current->sent = 1;
-        current->first_byte_by = apr_time_now() + current->first_byte_timeout;
-    }
-    return OK;
-}
-
 /* The time, a tick of the system's clock late at most: it is asked for with each line of a head. */
 static apr_time_t time_about(void)
 {
@@ -88,6 +79,17 @@ static apr_time_t time_about(void)
     }
 #endif
     return apr_time_now();
+}
+
+int apipool_link_sent(request_rec *r, request_rec *answer)
+{
+    (void)r;
+    (void)answer;
+    if (current) {
+        current->sent = 1;
+        current->first_byte_by = time_about() + current->first_byte_timeout;
+    }
+    return OK;
 }
 
 /* How long the next read or write may wait: for the first byte, or for the next one; and no longer than
@@ -142,13 +144,25 @@ static apr_status_t write_link(ap_filter_t *f, apr_bucket_brigade *bb)
     return ap_pass_brigade(f->next, bb);
 }
 
+/* An answer takes its time, so a read that comes first would be in vain, in each request. Once: later there may
+ * be something in the filters below, as there is in those of TLS from its handshake on. */
+static apr_status_t wait_for_answer(apipool_attempt_t *attempt, conn_rec *c)
+{
+    if (!attempt->sent || attempt->awaited) {
+        return APR_SUCCESS;
+    }
+    attempt->awaited = 1;
+    return ap_ssl_conn_is_ssl(c) ? APR_SUCCESS
+                                 : apr_wait_for_io_or_timeout(NULL, ap_get_conn_socket(c), 1);
+}
+
 /* What a read of the head brought: a line, or a part of a long one. */
 typedef struct {
-    const char *start;
-    apr_size_t start_len;
     apr_size_t len;
-    int complete;  /* it ends with its line feed */
-    char copy[24]; /* of a start that came in pieces */
+    int complete; /* it ends with its line feed */
+    char first;
+    apr_size_t start_len;
+    char start[24]; /* of a line that is of interest */
 } line_t;
 
 static int begins_with(const line_t *line, const char *text)
@@ -168,42 +182,31 @@ static int is_dropped_name(const line_t *line)
 }
 
 /* Whether it may be a status line, or a field that is dropped. Most are none. */
-static int is_of_interest(const line_t *line)
+static int is_of_interest(char first)
 {
-    char first = line->start_len ? *line->start | 0x20 : '\0';
+    first |= 0x20;
     return first == 'h' || first == 's' || first == 'o';
 }
 
-/* Enough of a line to know what it is. It may come in pieces: httpd looks at the first byte of the next line
- * when it reads one. */
-static void add_to_start(line_t *line, const char *data, apr_size_t len)
-{
-    if (!line->start_len) {
-        line->start = data;
-        line->start_len = len;
-    }
-    else if (line->start_len < sizeof(line->copy) && is_of_interest(line)) {
-        apr_size_t room = sizeof(line->copy) - line->start_len;
-        room = len < room ? len : room;
-        memmove(line->copy, line->start, line->start_len);
-        memcpy(line->copy + line->start_len, data, room);
-        line->start = line->copy;
-        line->start_len += room;
-    }
-}
-
+/* A line may come in pieces: httpd looks at the first byte of the next line when it reads one. */
 static void look_at(apr_bucket_brigade *bb, line_t *line)
 {
-    line->start_len = line->len = 0;
+    line->len = line->start_len = 0;
     line->complete = 0;
+    line->first = '\0';
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
          b = APR_BUCKET_NEXT(b)) {
         const char *data;
-        apr_size_t len;
+        apr_size_t len, room = sizeof(line->start) - line->start_len;
         if (apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS || len == 0) {
             continue;
         }
-        add_to_start(line, data, len);
+        line->first = line->len ? line->first : *data;
+        if (is_of_interest(line->first)) {
+            room = len < room ? len : room;
+            memcpy(line->start + line->start_len, data, room);
+            line->start_len += room;
+        }
         line->len += len;
         line->complete = data[len - 1] == '\n';
     }
@@ -213,14 +216,34 @@ static void look_at(apr_bucket_brigade *bb, line_t *line)
  * RFC 9112 section 5.2) go with the line they continue. */
 static int is_dropped(apipool_attempt_t *attempt, const line_t *line)
 {
-    char first = line->start_len ? *line->start : '\0';
-    if (!attempt->mid_line && first != ' ' && first != '\t') {
-        attempt->dropping_field = is_of_interest(line) && is_dropped_name(line);
+    if (!attempt->mid_line && line->first != ' ' && line->first != '\t') {
+        attempt->dropping_field = line->start_len && is_dropped_name(line);
     }
     attempt->mid_line = !line->complete;
-    attempt->switching |= first == 'H' && begins_with(line, "HTTP/1.1 101");
+    attempt->switching |= line->first == 'H' && begins_with(line, "HTTP/1.1 101");
     attempt->head_bytes += line->len;
     return attempt->dropping_field;
+}
+
+/* What has come already is had without a look at the clock, which is only needed where a read may wait. */
+static apr_status_t read_on(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
+                            ap_input_mode_t mode, apr_read_type_e block, apr_off_t readbytes)
+{
+    apr_status_t rv = APR_EAGAIN;
+    if (block == APR_NONBLOCK_READ) {
+        return ap_get_brigade(f->next, bb, mode, block, readbytes);
+    }
+    if (attempt->awaited && !attempt->answering) {
+        rv = ap_get_brigade(f->next, bb, mode, APR_NONBLOCK_READ, readbytes);
+        if (rv == APR_SUCCESS ? !APR_BRIGADE_EMPTY(bb) : !APR_STATUS_IS_EAGAIN(rv)) {
+            return rv;
+        }
+    }
+    rv = set_timeout(attempt, f->c);
+    if (rv == APR_SUCCESS) {
+        rv = wait_for_answer(attempt, f->c);
+    }
+    return rv == APR_SUCCESS ? ap_get_brigade(f->next, bb, mode, block, readbytes) : rv;
 }
 
 static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
@@ -233,11 +256,7 @@ static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
         return ap_get_brigade(f->next, bb, mode, block, readbytes);
     }
     for (;;) {
-        rv = block == APR_BLOCK_READ ? set_timeout(attempt, f->c) : APR_SUCCESS;
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-        rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
+        rv = read_on(attempt, f, bb, mode, block, readbytes);
         if (rv != APR_SUCCESS || attempt->answering || mode != AP_MODE_GETLINE) {
             return rv;
         }

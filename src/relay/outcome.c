@@ -73,11 +73,19 @@ static void set_notes(const apipool_request_t *req, const apipool_request_stats_
     note_number(r, "apipool-ttft-ms", entry->first_byte < 0 ? -1 : entry->first_byte / 1000);
 }
 
-static void describe(apipool_request_t *req, apr_time_t now, apipool_recent_entry_t *entry)
+static void make_name(apipool_name_t *name, const char *text)
+{
+    if (text) {
+        apipool_name_make(name, text, strlen(text));
+    }
+}
+
+/* Names come clean from the stats; a client's is shorter here. */
+static void describe(apipool_request_t *req, apr_time_t now, apipool_request_stats_t *stats)
 {
     const request_rec *r = req->r;
+    apipool_recent_entry_t *entry = &stats->entry;
     const char *endpoint = req->endpoint ? req->endpoint : req->path;
-    const char *client = r->user ? r->user : "", *model = req->demand.model;
 
     entry->at = r->request_time;
     entry->pool = req->pool->index;
@@ -90,10 +98,10 @@ static void describe(apipool_request_t *req, apr_time_t now, apipool_recent_entr
     entry->streamed = req->gate.stream.active != 0;
     entry->first_byte = req->first_byte_at ? req->first_byte_at - r->request_time : -1;
     entry->total = now - r->request_time;
-    apipool_name_clean(entry->client, sizeof(entry->client), client, strlen(client));
+    apipool_name_clean(entry->client, sizeof(entry->client), stats->client.text,
+                       strlen(stats->client.text));
     apipool_name_clean(entry->endpoint, sizeof(entry->endpoint), endpoint, strlen(endpoint));
-    apipool_name_clean(entry->model, sizeof(entry->model), model ? model : "",
-                       model ? strlen(model) : 0);
+    memcpy(entry->model, stats->model.text, sizeof(entry->model));
 }
 
 static void finish(const apipool_request_t *req, const apipool_recent_entry_t *entry,
@@ -122,18 +130,14 @@ int apipool_outcome_log(request_rec *r)
         return DECLINED;
     }
     memset(&stats, 0, sizeof(stats));
-    describe(req, now, &stats.entry);
+    make_name(&stats.client, r->user);
+    make_name(&stats.model, req->demand.model);
+    describe(req, now, &stats);
     finish(req, &stats.entry, &stats.finished);
     stats.rule = req->rule;
     stats.group = req->attempts ? req->attempt.upstream->group : APIPOOL_NONE;
-    if (r->user) {
-        apipool_name_make(&stats.client, r->user, strlen(r->user));
-    }
     stats.used = (apipool_client_used_t){
         .charge = req->charge, .reached = req->asked, .tokens = req->tokens};
-    if (req->demand.model) {
-        apipool_name_make(&stats.model, req->demand.model, strlen(req->demand.model));
-    }
     set_notes(req, &stats);
     apr_status_t rv = apipool_stats_record(apipool_relay_segment(), &stats, now);
     if (rv != APR_SUCCESS) {

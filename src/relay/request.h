@@ -134,6 +134,7 @@ typedef struct {
     int wired;                        /* the request's head was made: a connection is tried next */
     int fresh;                        /* a new connection was opened */
     int sent;                         /* the whole request was written */
+    int awaited;                      /* the first byte of an answer was waited for */
     int answering;                    /* the final head of an answer was read */
     int passing;                      /* the client has begun to get it */
     apr_size_t head_bytes;            /* read while the head was awaited */

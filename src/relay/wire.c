@@ -4,16 +4,20 @@
 
 #include <apr_strings.h>
 
-/* Every form in which a client may have sent a credential, and what tells a vendor who it is. */
-static const char *const private_fields[] = {
-    "Authorization",  "Proxy-Authorization",
-    "x-api-key",      "api-key",
-    "x-goog-api-key", "Cookie",
-    "Cookie2",        "OpenAI-Organization",
-    "OpenAI-Project", "X-Real-IP",
-    "Forwarded",      "Accept-Encoding",
-    "Origin",         "Referer",
+/* Every form in which a client may have sent a credential; what tells a vendor who it is; and what a browser
+ * tells of the page: a vendor that refuses pages would seem to refuse the key. By length, since each field of
+ * each request is looked up. */
+#define SAME_LENGTH_MAX 4
+static const char *const private_fields[][SAME_LENGTH_MAX] = {
+    [6] = {"Cookie", "Origin"},
+    [7] = {"api-key", "Cookie2", "Referer"},
+    [9] = {"x-api-key", "X-Real-IP", "Forwarded"},
+    [13] = {"Authorization"},
+    [14] = {"x-goog-api-key", "OpenAI-Project"},
+    [15] = {"Accept-Encoding"},
+    [19] = {"Proxy-Authorization", "OpenAI-Organization"},
 };
+#define LENGTHS (sizeof(private_fields) / sizeof(*private_fields))
 
 /* Browsers cannot set headers on a WebSocket, so OpenAI takes credentials as subprotocols:
  * "openai-insecure-api-key.sk-…", "openai-organization.…", "openai-project.…". */
@@ -43,20 +47,34 @@ static void strip_subprotocols(request_rec *r)
     }
 }
 
-/* Whatever a proxy has to tell of the client: address, host, user, certificate; and what a browser tells of
- * the page: a vendor that refuses pages would seem to refuse the key. */
-static void strip_forwarded(request_rec *r)
+/* Those fields, and whatever a proxy has to tell of the client: address, host, user, certificate. */
+static int is_private(const char *name)
 {
-    const apr_array_header_t *fields = apr_table_elts(r->headers_in);
-    const apr_table_entry_t *entries = (const apr_table_entry_t *)fields->elts;
-    for (int i = fields->nelts - 1; i >= 0; i--) {
-        char first = *entries[i].key | 0x20;
-        if ((first == 'x' && !ap_cstr_casecmpn(entries[i].key, "X-Forwarded-", 12)) ||
-            (first == 's' && !ap_cstr_casecmpn(entries[i].key, "Sec-Fetch-", 10))) {
-            apr_table_unset(r->headers_in, entries[i].key);
-            i = i < fields->nelts ? i : fields->nelts;
+    apr_size_t len = strlen(name);
+    char first = *name | 0x20;
+    if (len < LENGTHS) {
+        const char *const *field = private_fields[len];
+        for (int i = 0; i < SAME_LENGTH_MAX && field[i]; i++) {
+            if (!ap_cstr_casecmp(name, field[i])) {
+                return 1;
+            }
         }
     }
+    return (first == 'x' && !ap_cstr_casecmpn(name, "X-Forwarded-", 12)) ||
+           (first == 's' && !ap_cstr_casecmpn(name, "Sec-Fetch-", 10));
+}
+
+static void strip_private(request_rec *r)
+{
+    const apr_array_header_t *fields = apr_table_elts(r->headers_in);
+    apr_table_t *kept = apr_table_make(r->pool, fields->nelts + 2); /* and what is set below */
+    for (int i = 0; i < fields->nelts; i++) {
+        const apr_table_entry_t *field = &APR_ARRAY_IDX(fields, i, apr_table_entry_t);
+        if (!is_private(field->key)) {
+            apr_table_addn(kept, field->key, field->val);
+        }
+    }
+    r->headers_in = kept; /* mod_proxy's copy, for one attempt */
 }
 
 static void set_credential(request_rec *r, const apipool_attempt_t *attempt)
@@ -78,10 +96,7 @@ int apipool_wire_fixups(request_rec *r)
     if (!req || !req->inside) {
         return DECLINED;
     }
-    for (apr_size_t i = 0; i < sizeof(private_fields) / sizeof(*private_fields); i++) {
-        apr_table_unset(r->headers_in, private_fields[i]);
-    }
-    strip_forwarded(r);
+    strip_private(r);
     strip_subprotocols(r);
     set_credential(r, &req->attempt);
     req->attempt.wired = 1;

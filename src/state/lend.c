@@ -106,14 +106,6 @@ static int is_full(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_l
     return 0;
 }
 
-static void charge(apipool_slot_t *slot, apr_uint32_t tokens, apr_time_t now)
-{
-    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
-        apipool_window_charge(&slot->windows[i], apipool_slot_span(i), now,
-                              apipool_slot_amount(i, tokens));
-    }
-}
-
 /* Where the key stands in fair queueing. A key is never more than one request behind the clock. */
 static void serve(apipool_tier_t *tier, apr_uint32_t index, int part)
 {
@@ -132,7 +124,7 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lea
     const apipool_source_t *source = tier->parts[part].source;
 
     serve(tier, index, part);
-    charge(slot, tier->wanted->tokens, tier->now);
+    apipool_window_charge_four(slot->windows, tier->now, tier->wanted->tokens);
     apipool_trouble_spend_locked(&segment->groups[slot->group], source->model, tier->wanted->client,
                                  tier->now);
     slot->in_flight++;

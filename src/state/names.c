@@ -54,12 +54,10 @@ void apipool_name_clean(char *out, apr_size_t size, const char *text, apr_size_t
     const unsigned char *from = (const unsigned char *)text;
     apr_size_t at = 0;
 
+    for (apr_size_t most = len < size ? len : size - 1; at < most && is_plain(*from); len--) {
+        out[at++] = (char)*from++;
+    }
     while (len > 0) {
-        if (is_plain(*from) && at + 1 < size) {
-            out[at++] = (char)*from++;
-            len--;
-            continue;
-        }
         apr_uint32_t c = 0;
         apr_size_t read = decode(from, len, &c), written = read;
         char instead = 0;
