@@ -69,7 +69,8 @@ int apipool_model_in_path(const char *path, char *out, apr_size_t size)
     int after_models = 0, after_deployments = 0;
 
     for (const char *segment = path; segment < end;) {
-        const char *next = segment + strcspn(segment, "/?#");
+        const char *slash = memchr(segment, '/', (apr_size_t)(end - segment));
+        const char *next = slash ? slash : end;
         apr_size_t len = (apr_size_t)(next - segment);
         int is_last = next >= end;
         if (after_models && is_last && decode(segment, len, out, size) > 0 && cut_method(out)) {

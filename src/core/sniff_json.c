@@ -134,8 +134,8 @@ static int goes_on(const apipool_sniffed_t *wanted, apr_size_t from, const char 
     return i == len;
 }
 
-/* A name that stands there to its end, and as it is meant, as most do. Returns what of it was read: 0 where it
- * has to be read byte by byte. */
+/* A name that stands there to its end, and as it is meant, as most do. Returns what of it was read: 0 where
+ * it has to be read byte by byte. */
 static apr_size_t take_name(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     const char *end = apipool_find_either(data, data + len, '"', '\\');

@@ -132,7 +132,7 @@ static int run(apipool_request_t *req)
 
 int apipool_attempt_would_go_on(apipool_request_t *req)
 {
-    apipool_verdict_t verdict = apipool_evidence_judge(req, OK);
+    apipool_verdict_t verdict = apipool_evidence_judge(req, OK, apr_time_now());
     req->attempt.judged = apr_pmemdup(req->r->pool, &verdict, sizeof(verdict));
     return apipool_budget_allows(req, &verdict);
 }
@@ -251,8 +251,9 @@ static int attempt_until_done(apipool_request_t *req)
             return req->attempts ? finish(req, &verdict, status) : reply_without_key(req, &found);
         }
         status = run(req);
-        verdict = apipool_evidence_judge(req, status);
-        apipool_settle_report(req, &verdict, status);
+        apr_time_t now = apr_time_now();
+        verdict = apipool_evidence_judge(req, status, now);
+        apipool_settle_report(req, &verdict, status, now);
         if (verdict.rule == APIPOOL_R00) {
             apipool_settle_blame_forbidden(req);
             remember_refusal(req);

@@ -72,7 +72,7 @@ int apipool_evidence_timed_out(const apipool_request_t *req, int status)
            (attempt->sent && !attempt->answering && now >= attempt->first_byte_by);
 }
 
-apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status)
+apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status, apr_time_t now)
 {
     apipool_evidence_t evidence = {0};
     char *body = NULL;
@@ -91,7 +91,7 @@ apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status)
             ? status
             : req->r->status;
     evidence.headers = req->r->headers_out;
-    evidence.now = apr_time_now();
+    evidence.now = now;
     evidence.replay_safe = is_idempotent(req->r) || (apipool_evidence_is_idle_race(req) &&
                                                      !apipool_evidence_timed_out(req, status));
     if (req->gate.event) {

@@ -8,8 +8,8 @@
 /* Valid between an attempt's end and the next one's beginning; called by the request's thread. status is
  * what mod_proxy_http returned. */
 
-/** The verdict on the attempt; the one passed already while its answer was held, if there is one. */
-apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status);
+/** The verdict on the attempt, as of now; that passed already while its answer was held, if there is any. */
+apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status, apr_time_t now);
 
 /** Whether ProxyErrorOverride took the answer: it has a status, and no body came through the gate. */
 int apipool_evidence_is_overridden(const apipool_request_t *req, int status);

@@ -11,6 +11,7 @@
 #include "cors.h"
 #include "count.h"
 #include "events.h"
+#include "prefix.h"
 #include "reply.h"
 #include "stream.h"
 
@@ -63,7 +64,7 @@ void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len)
 
 int apipool_gate_is_of_type(const request_rec *r, const char *type)
 {
-    return r->content_type && !ap_cstr_casecmpn(r->content_type, type, strlen(type));
+    return r->content_type && apipool_has_prefix(r->content_type, type, strlen(type));
 }
 
 int apipool_gate_is_encoded(const request_rec *r)
@@ -85,7 +86,7 @@ static void mask_head(apipool_request_t *req)
         apipool_key_redact(entries[i].val, strlen(entries[i].val), req->attempt.lease->key,
                            req->attempt.lease->len);
     }
-    if (req->r->status_line) {
+    if (req->r->status_line && ap_strstr_c(req->r->status_line, req->attempt.lease->key)) {
         char *line = apr_pstrdup(req->r->pool, req->r->status_line);
         apipool_key_redact(line, strlen(line), req->attempt.lease->key, req->attempt.lease->len);
         req->r->status_line = line;

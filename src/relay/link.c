@@ -12,6 +12,8 @@
 #include <time.h>
 #include <util_filter.h>
 
+#include "prefix.h"
+
 static ap_filter_rec_t *read_handle, *write_handle;
 static _Thread_local apipool_attempt_t *current;
 
@@ -144,8 +146,8 @@ static apr_status_t write_link(ap_filter_t *f, apr_bucket_brigade *bb)
     return ap_pass_brigade(f->next, bb);
 }
 
-/* An answer takes its time, so a read that comes first would be in vain, in each request. Once: later there may
- * be something in the filters below, as there is in those of TLS from its handshake on. */
+/* An answer takes its time, so a read that comes first would be in vain, in each request. Once: later there
+ * may be something in the filters below, as there is in those of TLS from its handshake on. */
 static apr_status_t wait_for_answer(apipool_attempt_t *attempt, conn_rec *c)
 {
     if (!attempt->sent || attempt->awaited) {
@@ -168,7 +170,7 @@ typedef struct {
 static int begins_with(const line_t *line, const char *text)
 {
     apr_size_t len = strlen(text);
-    return line->start_len >= len && !ap_cstr_casecmpn(line->start, text, len);
+    return line->start_len >= len && apipool_has_prefix(line->start, text, len);
 }
 
 static int is_dropped_name(const line_t *line)
@@ -213,15 +215,17 @@ static void look_at(apr_bucket_brigade *bb, line_t *line)
 }
 
 /* Takes note of a line and tells whether it belongs to a field that is dropped. Continuations (obs-fold,
- * RFC 9112 section 5.2) go with the line they continue. */
-static int is_dropped(apipool_attempt_t *attempt, const line_t *line)
+ * RFC 9112 section 5.2) go with the line they continue. Out of line: most reads bring no line. */
+__attribute__((noinline)) static int is_dropped(apipool_attempt_t *attempt, apr_bucket_brigade *bb)
 {
-    if (!attempt->mid_line && line->first != ' ' && line->first != '\t') {
-        attempt->dropping_field = line->start_len && is_dropped_name(line);
+    line_t line;
+    look_at(bb, &line);
+    if (!attempt->mid_line && line.first != ' ' && line.first != '\t') {
+        attempt->dropping_field = line.start_len && is_dropped_name(&line);
     }
-    attempt->mid_line = !line->complete;
-    attempt->switching |= line->first == 'H' && begins_with(line, "HTTP/1.1 101");
-    attempt->head_bytes += line->len;
+    attempt->mid_line = !line.complete;
+    attempt->switching |= line.first == 'H' && begins_with(&line, "HTTP/1.1 101");
+    attempt->head_bytes += line.len;
     return attempt->dropping_field;
 }
 
@@ -260,9 +264,7 @@ static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
         if (rv != APR_SUCCESS || attempt->answering || mode != AP_MODE_GETLINE) {
             return rv;
         }
-        line_t line;
-        look_at(bb, &line);
-        int dropped = is_dropped(attempt, &line);
+        int dropped = is_dropped(attempt, bb);
         if (attempt->head_bytes > APIPOOL_HEAD_MAX) {
             return APR_ENOSPC;
         }

@@ -92,10 +92,10 @@ static void leave_trail(apipool_request_t *req, apipool_rule_e rule)
     }
 }
 
-void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, int status)
+void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, int status,
+                           apr_time_t now)
 {
     request_rec *r = req->r;
-    apr_time_t now = apr_time_now();
     apipool_outcome_t outcome = {.rule = verdict->rule};
     apipool_report_t what = {
         .verdict = verdict,

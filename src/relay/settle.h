@@ -9,8 +9,10 @@
  * Gives the lease back.
  * @param verdict its rule becomes R08 where the refusal was everyone's
  * @param status  what mod_proxy_http returned
+ * @param now     when it did
  */
-void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, int status);
+void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, int status,
+                           apr_time_t now);
 
 /** Keeps in mind that the attempt was forbidden (R09): whether its key is to blame shows when another one is
  *  tried. */

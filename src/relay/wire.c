@@ -4,6 +4,8 @@
 
 #include <apr_strings.h>
 
+#include "prefix.h"
+
 /* Every form in which a client may have sent a credential; what tells a vendor who it is; and what a browser
  * tells of the page: a vendor that refuses pages would seem to refuse the key. By length, since each field of
  * each request is looked up. */
@@ -60,8 +62,8 @@ static int is_private(const char *name)
             }
         }
     }
-    return (first == 'x' && !ap_cstr_casecmpn(name, "X-Forwarded-", 12)) ||
-           (first == 's' && !ap_cstr_casecmpn(name, "Sec-Fetch-", 10));
+    return (first == 'x' && apipool_has_prefix(name, "X-Forwarded-", 12)) ||
+           (first == 's' && apipool_has_prefix(name, "Sec-Fetch-", 10));
 }
 
 static void strip_private(request_rec *r)

@@ -148,7 +148,7 @@ static apipool_probe_answer_t read_answer(apipool_request_t *req, collected_t *c
         answer.verdict.upstream_fault = 1;
         return answer;
     }
-    answer.verdict = apipool_evidence_judge(req, status);
+    answer.verdict = apipool_evidence_judge(req, status, apr_time_now());
     answer.status = req->attempt.answering ? req->r->status : 0;
     answer.whole = collected->ended && !collected->cut && !req->gate.broke;
     return answer;
