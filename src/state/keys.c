@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "account.h"
 #include "arena.h"
 #include "fault.h"
 #include "health.h"
@@ -301,6 +302,7 @@ apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, 
     return APR_SUCCESS;
 }
 
+/* Without what its account has met, or the next request would take it out again. */
 apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id)
 {
     apr_uint32_t index;
@@ -309,6 +311,7 @@ apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, a
         return rv;
     }
     apipool_slot_t *slot = &segment->slots[index];
+    apipool_account_forget_locked(segment, pool, slot->account);
     forget_errors(slot);
     apipool_members_warm_locked(segment, index);
     if (slot->state != APIPOOL_STATE_DISABLED && slot->state != APIPOOL_STATE_ACTIVE) {

@@ -62,8 +62,8 @@ apr_status_t apipool_pool_edit(apipool_segment_t *segment, apr_uint32_t pool, ap
 /** Removes a key. Requests that have it go on with their copy; its counters go. APR_NOTFOUND. */
 apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id);
 
-/** Forgets cooldowns, errors in a row, and the state that they led to. A key that is switched off stays so.
- *  APR_NOTFOUND. */
+/** Forgets cooldowns, errors in a row, and the state that they led to, and what its account has met; other
+ *  keys that have taken that over keep it. A key that is switched off stays so. APR_NOTFOUND. */
 apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id);
 
 /** Puts a key into an account by the hash of its name, where that is all that is known. */
