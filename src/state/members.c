@@ -495,6 +495,19 @@ apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uin
     return members[ordinal];
 }
 
+void apipool_members_fetch(const apipool_segment_t *segment, apr_uint32_t group,
+                           apr_uint32_t ordinal)
+{
+    const apr_uint32_t *members = address(segment, segment->groups[group].members);
+    __builtin_prefetch(&members[ordinal]);
+}
+
+apr_uint32_t apipool_members_guess(const apipool_segment_t *segment, apr_uint32_t group,
+                                   apr_uint32_t ordinal)
+{
+    return apipool_members_at_locked(segment, group, 0) + ordinal;
+}
+
 /* When a member is back for a lane's models: both its cooldowns must have ended. 0: not by the clock. */
 static apr_time_t back_at(const apipool_slot_t *slot, apr_uint32_t lane)
 {

@@ -73,6 +73,14 @@ int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint3
 apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                        apr_uint32_t ordinal);
 
+/** Has the processor fetch what apipool_members_at_locked will read. */
+void apipool_members_fetch(const apipool_segment_t *segment, apr_uint32_t group,
+                           apr_uint32_t ordinal);
+
+/** What apipool_members_at_locked is likely to say, in no time: keys that came in one go stand in a row. */
+apr_uint32_t apipool_members_guess(const apipool_segment_t *segment, apr_uint32_t group,
+                                   apr_uint32_t ordinal);
+
 /** When the first cooling member comes back for that lane's models; 0 when none cools. */
 apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                              apr_uint32_t lane);

@@ -80,6 +80,7 @@ typedef struct {
     apr_uint32_t recent;                           /* entries of the ring */
     apr_uint32_t clients;                          /* slots for them */
     apr_uint32_t heads;                            /* a power of two */
+    apr_ssize_t aligned; /* from here to where large pages can be; 0: nowhere. See pages.h */
     apr_uint32_t pools_used, groups_used, slots_used;
     apr_uint32_t slots_spare; /* the first one of a key that was removed; they are chained */
     apr_uint32_t spares;      /* their number */
