@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server upstream_mark check_dir metrics parallel mock_port wait_for json);
+use APIPoolTest qw(pool_server request upstream_mark check_dir metrics parallel mock_port wait_for json);
 use APIPoolExposition qw(exposition_faults);
 use APIPoolNumbers qw(@NOTES $LOG_OF_NOTES check_exposition exposition read_notes);
 use HTTP::Tiny ();

@@ -241,21 +241,34 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
     return APR_SUCCESS;
 }
 
-apr_size_t apipool_pool_key_bytes(apr_size_t key, apr_size_t label, apr_size_t account)
+static void need_block(apipool_need_t *need, apr_size_t bytes)
 {
-    return (key > APIPOOL_KEY_INLINE ? apipool_arena_block(key) : 0) +
-           (label || account ? apipool_arena_block(label + account + 2) : 0);
+    apr_size_t block = apipool_arena_block(bytes);
+    need->bytes += block;
+    need->largest = need->largest > block ? need->largest : block;
 }
 
-apr_status_t apipool_pool_has_room(apipool_segment_t *segment, apr_uint32_t group,
-                                   apr_uint32_t keys, apr_size_t bytes, int *has_room)
+void apipool_need_add(apipool_need_t *need, apr_size_t key, apr_size_t label, apr_size_t account)
+{
+    if (key > APIPOOL_KEY_INLINE) {
+        need_block(need, key);
+    }
+    if (label || account) {
+        need_block(need, label + account + 2);
+    }
+}
+
+/* Arrays first: they are larger than what keys take, and are there then, whatever becomes of the change. */
+apr_status_t apipool_pool_make_room(apipool_segment_t *segment, apr_uint32_t group,
+                                    const apipool_need_t *need, int *has_room)
 {
     const apipool_header_t *header = segment->header;
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        *has_room = keys <= header->capacity - header->slots_used + header->spares &&
-                    bytes + apipool_members_growth_locked(segment, group, keys) <=
-                        apipool_arena_left_locked(segment);
+        *has_room = need->keys <= header->capacity - header->slots_used + header->spares &&
+                    (!need->members ||
+                     apipool_members_reserve_many_locked(segment, group, need->members)) &&
+                    apipool_arena_has_locked(segment, need->bytes, need->largest);
         apipool_segment_unlock(segment);
     }
     return rv;

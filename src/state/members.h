@@ -12,9 +12,9 @@
 /** Makes room for one more member. Returns 0 when the arena is full; nothing has changed then. */
 int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group);
 
-/** Bytes of the arena that room for so many more members takes, at most. */
-apr_size_t apipool_members_growth_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                         apr_uint32_t members);
+/** Makes room for so many more. */
+int apipool_members_reserve_many_locked(apipool_segment_t *segment, apr_uint32_t group,
+                                        apr_uint32_t members);
 
 /** Adds a slot that is in no group, after apipool_members_reserve_locked. */
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index);

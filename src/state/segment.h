@@ -68,8 +68,8 @@ typedef apr_size_t apipool_offset_t; /* of a block in the arena, never 0 */
 typedef struct {
     apr_size_t size;
     apipool_offset_t top;                        /* nothing above has been used yet */
-    apr_size_t spare;                            /* bytes of free blocks */
     apipool_offset_t free[APIPOOL_ARENA_ORDERS]; /* the first one of each size, or 0 */
+    apr_uint32_t count[APIPOOL_ARENA_ORDERS];    /* how many there are */
 } apipool_arena_t;
 
 typedef struct {
