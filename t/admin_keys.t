@@ -120,6 +120,43 @@ like $admin->ask(POST => '/pools/mine/keys', type => 'text/plain', content => $t
     qr/^at least \d+ new keys do not fit; raise APIPoolCapacity/, '... and of what never could no more is looked at than has to be';
 is $admin->ask(GET => '/pools/mine')->{json}{keys}{total}, 3001, '... as a whole';
 
+# Long keys fill the memory behind the slots before those are used up.
+subtest 'memory that is nearly full' => sub {
+    my $small = admin_server({p => {keys => ['sk-ok-small-aaaa']}}, config => "APIPoolCapacity 512\n")->sign_in;
+    my $number = 0;
+    my $import = sub {
+        my ($count, $length) = @_;
+        my $text = join "\n", map { sprintf('sk-ok-long-%06d-', $number++) . 'x' x ($length - 18) } 1 .. $count;
+        return $small->ask(POST => '/pools/p/keys', type => 'text/plain', content => $text);
+    };
+    my @taken;
+    for my $length (4000, 2000, 1000, 500, 300) {
+        for my $count (200, 50, 10, 3, 1) {
+            while (@taken < 500) {
+                my $answer = $import->($count, $length);
+                last if $answer->{status} != 200;
+                push @taken, @{$answer->{json}{ids}};
+            }
+        }
+    }
+    my ($label, $account) = ('l' x 120, 'a' x 64);
+    while (@taken < 500) {
+        my %key = (key => 'sk-ok-label-' . $number++, label => $label, account => $account);
+        my $answer = $small->ask(POST => '/pools/p/keys', json => [\%key]);
+        last if $answer->{status} != 200;
+        push @taken, @{$answer->{json}{ids}};
+    }
+    cmp_ok scalar @taken, '<', 500, 'there are slots left';
+    is $import->(1, 300)->error, '507 no_room', '... and no room for a long key';
+    my $key = "/pools/p/keys/$taken[0]";
+    is $small->ask(PATCH => $key, json => {label => $label})->error, '507 no_room', '... nor for a label';
+    is $small->ask(GET => $key)->{json}{label}, undef, '... and nothing has changed';
+    is $small->ask(PATCH => $key, json => {weight => 2})->{json}{weight}, 2, '... but what takes no room can';
+    is $small->ask(DELETE => "/pools/p/keys/$taken[1]")->{status}, 204, 'a long key is removed';
+    is $small->ask(PATCH => $key, json => {label => $label})->{json}{label}, $label, '... then there is room';
+    is $small->ask(GET => '/pools/p')->{json}{keys}{total}, scalar @taken, 'all other keys are there';
+};
+
 # --- Clients -------------------------------------------------------------------------------------
 
 my $client = $admin->ask(POST => '/clients', json => {name => 'carol', pools => ['main'], rpm => 100, expires_at => '2099-12-31T23:59:59Z'});

@@ -20,6 +20,22 @@ sub ask {
     return ($answer, map { $_->{key} } upstream_since($mark));
 }
 
+# The numbers, when so many requests have been counted. That is when they have been logged, which is after their
+# clients have the answers: a busy machine may do so many requests later, or not before it is told to stop.
+sub counted {
+    my ($httpd, $requests) = @_;
+    my $metrics;
+    ok wait_for(
+        sub {
+            $metrics = metrics($httpd->{base});
+            return $metrics->sum('apipool_requests_total') >= $requests && !$metrics->sum('apipool_in_flight');
+        },
+        20
+        ),
+        "$requests requests have been counted";
+    return $metrics;
+}
+
 # What a start says that is refused; one that runs is ended after a while.
 sub refused {
     my ($httpd) = @_;
@@ -78,7 +94,7 @@ subtest 'a full stop forgets nothing' => sub {
     is_deeply $states{lost}, {active => 1, invalid => 1, quota => 1}, 'keys are lost';
     is_deeply $states{cooling}, {cooling => 1}, '... or rest';
     is_deeply $states{disabled}, {active => 1, disabled => 1}, '... or are switched off';
-    my $counted = metrics($httpd->{base});
+    my $counted = counted($httpd, 10);
 
     $httpd->stop;
     spew("$httpd->{dir}/lost", '');
@@ -317,9 +333,11 @@ subtest 'a generation that is not whole' => sub {
 subtest 'statistics that are damaged do not stop anyone' => sub {
     my $httpd = pool_server({p => {keys => ['sk-ok-store-aaaa']}}, config => "APIPoolMaxPendingUpdates 1\n");
     ask($httpd, 'p');
+    counted($httpd, 1);
     $httpd->stop;
     $httpd->start;
     ask($httpd, 'p');
+    counted($httpd, 2);
     $httpd->stop;
     my ($newest) = generations($httpd, 'stats');
     flip($newest, (-s $newest) / 2);
@@ -379,8 +397,10 @@ CONF
     is_deeply metrics($httpd->{base})->states('p'), {active => 1}, '... from a store of its own';
 };
 
+# A parent that is stopped makes no more children while they are looked for.
 sub kill_all {
     my ($httpd) = @_;
+    kill STOP => $httpd->pid;
     my @all = ($httpd->pid, $httpd->children);
     kill KILL => @all;
     wait_for(sub { !grep { kill 0 => $_ } @all }, 10);
@@ -393,7 +413,7 @@ subtest 'what was saved by the clock survives a crash' => sub {
     for my $rule (sort keys %rules) {
         my $httpd = pool_server({p => {keys => ['sk-ok-store-aaaa'], lines => 'APIPoolLimits rpd=8'}}, config => "$rules{$rule}\n");
         ask($httpd, 'p') for 1 .. 8;
-        my $saves = metrics($httpd->{base})->sum('apipool_store_save_seconds_count');
+        my $saves = counted($httpd, 8)->sum('apipool_store_save_seconds_count');
         # begun and ended after the last request
         ok wait_for(
             sub { metrics($httpd->{base})->sum('apipool_store_save_seconds_count') >= $saves + ($rule =~ /Interval/ ? 2 : 0)

@@ -239,6 +239,11 @@ static int change_one(apipool_ask_t *ask, apipool_key_change_t *change, const ch
         *status = apipool_admin_error(r, HTTP_NOT_FOUND, "key_not_found", "There is no such key.");
         return 0;
     }
+    if (rv == APR_ENOMEM) {
+        *status = apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
+                                      error ? error : "There is no room for the change.");
+        return 0;
+    }
     if (rv != APR_SUCCESS) {
         *status = apipool_admin_failed(r, rv, "the key cannot be changed", error);
         return 0;

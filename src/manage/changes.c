@@ -86,12 +86,13 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     work_t *work = ctx;
     int has_room = 1;
     apr_status_t rv = choose_all(work, error);
-    if (rv == APR_SUCCESS && work->change->action == APIPOOL_DO_EDIT) {
-        apr_size_t each = apipool_pool_key_bytes(0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
-        unsigned texts = APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT;
-        rv = apipool_pool_has_room(
-            work->segment, 0, 0, work->change->edit.set & texts ? each * work->result->matched : 0,
-            &has_room);
+    if (rv == APR_SUCCESS && work->change->action == APIPOOL_DO_EDIT &&
+        work->change->edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)) {
+        apipool_need_t need = {0};
+        for (apr_uint32_t i = 0; i < work->result->matched; i++) {
+            apipool_need_add(&need, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
+        }
+        rv = apipool_pool_make_room(work->segment, 0, &need, &has_room);
     }
     if (rv == APR_SUCCESS && !has_room) {
         *error = "there is no room for labels; raise APIPoolCapacity and restart fully";

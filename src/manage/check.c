@@ -83,11 +83,10 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
     apipool_lease_t *lease = apr_pcalloc(p, sizeof(*lease));
     apipool_pool_t *conf = apipool_manage_configured(s, pool, p);
     apipool_outcome_t outcome;
-    apipool_state_e state;
     int asked = 0;
     memset(result, 0, sizeof(*result));
-    apr_status_t rv = conf ? apipool_recovery_lend(segment, pool, id, apr_time_now(), lease, &state)
-                           : APR_NOTFOUND;
+    apr_status_t rv =
+        conf ? apipool_recovery_lend(segment, pool, id, apr_time_now(), lease) : APR_NOTFOUND;
     if (rv == APR_EBUSY) {
         result->valid = -1;
         result->detail = "the key is being checked already";

@@ -129,22 +129,23 @@ static apr_size_t length(const char *text)
 }
 
 /* Of a key that is there, what stays of its texts is not known. */
-static apr_size_t bytes_of(const imported_t *key)
+static void add_need(const imported_t *key, apipool_need_t *need)
 {
     if (key->is_new) {
-        return apipool_pool_key_bytes(key->item.len, length(key->item.label),
-                                      length(key->item.account));
+        need->keys++;
+        apipool_need_add(need, key->item.len, length(key->item.label), length(key->item.account));
     }
-    return key->patch.edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)
-               ? apipool_pool_key_bytes(0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX)
-               : 0;
+    else if (key->patch.edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)) {
+        apipool_need_add(need, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
+    }
+    need->members += key->is_new || (key->changes && key->patch.group != APIPOOL_NONE);
 }
 
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     import_t *import = ctx;
     apr_status_t rv = APR_SUCCESS;
-    apr_size_t bytes = 0;
+    apipool_need_t need = {0};
     int has_room = 0;
     for (int i = 0; rv == APR_SUCCESS && i < import->keys->nelts; i++) {
         imported_t *key = &APR_ARRAY_IDX(import->keys, i, imported_t);
@@ -153,11 +154,10 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         import->result->added += (apr_uint32_t)key->is_new;
         import->result->duplicates += (apr_uint32_t)!key->is_new;
         import->result->updated += (apr_uint32_t)key->changes;
-        bytes += bytes_of(key);
+        add_need(key, &need);
     }
     if (rv == APR_SUCCESS) {
-        rv = apipool_pool_has_room(import->segment, import->group, import->result->added, bytes,
-                                   &has_room);
+        rv = apipool_pool_make_room(import->segment, import->group, &need, &has_room);
     }
     if (rv != APR_SUCCESS) {
         *error = "the pool's lock is not to be had";

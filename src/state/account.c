@@ -83,6 +83,17 @@ void apipool_account_refill_locked(apipool_segment_t *segment, apr_uint32_t pool
     }
 }
 
+void apipool_account_forget_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                   apr_uint64_t account)
+{
+    for (apr_uint32_t i = 0; account && segment->header->hits_until && i < APIPOOL_HITS_MAX; i++) {
+        apipool_hit_t *hit = &segment->hits[i];
+        if (hit->account == account && hit->pool == pool) {
+            hit->until = 0;
+        }
+    }
+}
+
 void apipool_account_mend_locked(apipool_segment_t *segment)
 {
     segment->header->hits_until = 0;

@@ -26,10 +26,17 @@ apr_size_t apipool_arena_block(apr_size_t bytes)
     return size_of(class_for(bytes));
 }
 
-apr_size_t apipool_arena_left_locked(const apipool_segment_t *segment)
+/* Of what blocks of the largest size can be made from, two such blocks may be lost: pieces of one that was
+ * split, of each size one at most, as a larger one is split only where none of the size is left; and what is
+ * left above all blocks, too little for one of the largest. */
+int apipool_arena_has_locked(const apipool_segment_t *segment, apr_size_t bytes, apr_size_t largest)
 {
     const apipool_arena_t *arena = &segment->header->arena;
-    return arena->size - arena->top + arena->spare;
+    apr_size_t left = arena->size - arena->top;
+    for (int order = class_for(largest); order < APIPOOL_ARENA_ORDERS; order++) {
+        left += arena->count[order] * size_of(order);
+    }
+    return !bytes || (left >= 2 * largest && bytes <= left - 2 * largest);
 }
 
 static apipool_offset_t *next_of(const apipool_segment_t *segment, apipool_offset_t block)
@@ -43,7 +50,7 @@ static void push(apipool_segment_t *segment, apipool_offset_t block, int order)
     *next_of(segment, block) = arena->free[order];
     APIPOOL_FAULT("arena-push-unlinked");
     arena->free[order] = block;
-    arena->spare += size_of(order);
+    arena->count[order]++;
 }
 
 apipool_offset_t apipool_arena_get_locked(apipool_segment_t *segment, apr_size_t bytes)
@@ -57,7 +64,7 @@ apipool_offset_t apipool_arena_get_locked(apipool_segment_t *segment, apr_size_t
     if (from < APIPOOL_ARENA_ORDERS) {
         apipool_offset_t block = arena->free[from];
         arena->free[from] = *next_of(segment, block);
-        arena->spare -= size_of(from);
+        arena->count[from]--;
         APIPOOL_FAULT("arena-get-unlinked");
         while (from > order) { /* the upper half stays free */
             from--;
@@ -84,9 +91,9 @@ void apipool_arena_reset_locked(apipool_segment_t *segment)
     apipool_arena_t *arena = &segment->header->arena;
     for (int order = 0; order < APIPOOL_ARENA_ORDERS; order++) {
         arena->free[order] = 0;
+        arena->count[order] = 0;
     }
     arena->top = BLOCK; /* no block is at 0 */
-    arena->spare = 0;
 }
 
 /* Cuts what lies before a block that is kept into the largest blocks that there can be. */

@@ -22,8 +22,13 @@ void apipool_arena_free_locked(apipool_segment_t *segment, apipool_offset_t bloc
 /** Bytes that a block of so many takes. */
 apr_size_t apipool_arena_block(apr_size_t bytes);
 
-/** Bytes that are free, in blocks of whatever size. */
-apr_size_t apipool_arena_left_locked(const apipool_segment_t *segment);
+/**
+ * Whether blocks of so many bytes in all, as apipool_arena_block() tells them, are to be had for certain, in
+ * whatever order they are asked for. What is free in pieces smaller than the largest does not count.
+ * @param largest of the blocks
+ */
+int apipool_arena_has_locked(const apipool_segment_t *segment, apr_size_t bytes,
+                             apr_size_t largest);
 
 /** Where a block lies, in this process. */
 static inline void *apipool_arena_at(const apipool_segment_t *segment, apipool_offset_t block)

@@ -49,12 +49,16 @@ static int add_free(const apipool_segment_t *segment, found_t *found)
     const apipool_arena_t *arena = &segment->header->arena;
     for (int order = 0; order < APIPOOL_ARENA_ORDERS; order++) {
         apipool_offset_t at = arena->free[order];
+        apr_uint32_t left = arena->count[order];
         while (at) {
-            if (at > arena->size - sizeof(at) || found->count == found->room) {
+            if (at > arena->size - sizeof(at) || found->count == found->room || !left--) {
                 return 0;
             }
             add(found, at, (apr_size_t)APIPOOL_ARENA_BLOCK << order);
             at = *(const apipool_offset_t *)apipool_arena_at(segment, at);
+        }
+        if (left) {
+            return 0;
         }
     }
     return 1;

@@ -58,6 +58,22 @@ static apr_uint64_t common(const apr_uint64_t *a, const apr_uint64_t *b, apr_siz
     return b ? a[i] & b[i] : a[i];
 }
 
+/* Over words of a summary without a common member, four at a time, to the first that may have one or to the
+ * last one. */
+static apr_size_t skip(const apipool_bits_t *bits, const apr_uint64_t *other, apr_size_t s)
+{
+    const apr_uint64_t *a = bits->summary, *b = other ? other : a;
+    apr_size_t last = summary_count(bits->size) - 1;
+    while (s + 4 <= last && !((a[s] & b[s]) | (a[s + 1] & b[s + 1]) | (a[s + 2] & b[s + 2]) |
+                              (a[s + 3] & b[s + 3]))) {
+        s += 4;
+    }
+    while (s < last && !(a[s] & b[s])) {
+        s++;
+    }
+    return s;
+}
+
 apr_uint32_t apipool_bits_next(const apipool_bits_t *bits, const apipool_bits_t *other,
                                apr_uint32_t from)
 {
@@ -77,6 +93,10 @@ apr_uint32_t apipool_bits_next(const apipool_bits_t *bits, const apipool_bits_t 
         apr_uint64_t full = common(bits->summary, summary, s);
         if (s == word / 64) {
             full &= ~APR_UINT64_C(0) << (word % 64);
+        }
+        else if (!full) {
+            s = skip(bits, summary, s);
+            full = common(bits->summary, summary, s);
         }
         for (; full; full &= full - 1) { /* a word may be full in both and have nothing in common */
             apr_size_t at = s * 64 + (apr_size_t)__builtin_ctzll(full);

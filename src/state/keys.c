@@ -5,10 +5,12 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "account.h"
 #include "arena.h"
 #include "fault.h"
 #include "health.h"
 #include "members.h"
+#include "pages.h"
 #include "slots.h"
 
 static apr_uint32_t *head_of(const apipool_segment_t *segment, apr_uint64_t id)
@@ -220,6 +222,7 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    apr_uint32_t used_before = segment->header->slots_used;
     apr_uint32_t index = apipool_pool_find_locked(segment, segment->groups[group].pool, id);
     if (index == APIPOOL_NONE) {
         *added = add_locked(segment, group, id, item, now);
@@ -229,25 +232,43 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
         *added = !changes || patch_locked(segment, index, &patch) == APR_SUCCESS ? APIPOOL_DUPLICATE
                                                                                  : APIPOOL_FULL;
     }
+    apr_uint32_t used = segment->header->slots_used;
     apipool_segment_unlock(segment);
+    if (used > used_before && segment->header->aligned) {
+        apipool_pages_filled((char *)segment->slots, (char *)&segment->slots[used_before],
+                             (char *)&segment->slots[used]);
+    }
     return APR_SUCCESS;
 }
 
-apr_size_t apipool_pool_key_bytes(apr_size_t key, apr_size_t label, apr_size_t account)
+static void need_block(apipool_need_t *need, apr_size_t bytes)
 {
-    return (key > APIPOOL_KEY_INLINE ? apipool_arena_block(key) : 0) +
-           (label || account ? apipool_arena_block(label + account + 2) : 0);
+    apr_size_t block = apipool_arena_block(bytes);
+    need->bytes += block;
+    need->largest = need->largest > block ? need->largest : block;
 }
 
-apr_status_t apipool_pool_has_room(apipool_segment_t *segment, apr_uint32_t group,
-                                   apr_uint32_t keys, apr_size_t bytes, int *has_room)
+void apipool_need_add(apipool_need_t *need, apr_size_t key, apr_size_t label, apr_size_t account)
+{
+    if (key > APIPOOL_KEY_INLINE) {
+        need_block(need, key);
+    }
+    if (label || account) {
+        need_block(need, label + account + 2);
+    }
+}
+
+/* Arrays first: they are larger than what keys take, and are there then, whatever becomes of the change. */
+apr_status_t apipool_pool_make_room(apipool_segment_t *segment, apr_uint32_t group,
+                                    const apipool_need_t *need, int *has_room)
 {
     const apipool_header_t *header = segment->header;
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        *has_room = keys <= header->capacity - header->slots_used + header->spares &&
-                    bytes + apipool_members_growth_locked(segment, group, keys) <=
-                        apipool_arena_left_locked(segment);
+        *has_room = need->keys <= header->capacity - header->slots_used + header->spares &&
+                    (!need->members ||
+                     apipool_members_reserve_many_locked(segment, group, need->members)) &&
+                    apipool_arena_has_locked(segment, need->bytes, need->largest);
         apipool_segment_unlock(segment);
     }
     return rv;
@@ -301,6 +322,7 @@ apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, 
     return APR_SUCCESS;
 }
 
+/* Without what its account has met, or the next request would take it out again. */
 apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id)
 {
     apr_uint32_t index;
@@ -309,6 +331,7 @@ apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, a
         return rv;
     }
     apipool_slot_t *slot = &segment->slots[index];
+    apipool_account_forget_locked(segment, pool, slot->account);
     forget_errors(slot);
     apipool_members_warm_locked(segment, index);
     if (slot->state != APIPOOL_STATE_DISABLED && slot->state != APIPOOL_STATE_ACTIVE) {

@@ -28,15 +28,22 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
 apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                       apr_uint64_t id);
 
-/**
- * Whether so many more keys fit into a group.
- * @param bytes sum of apipool_pool_key_bytes() of them
- */
-apr_status_t apipool_pool_has_room(apipool_segment_t *segment, apr_uint32_t group,
-                                   apr_uint32_t keys, apr_size_t bytes, int *has_room);
+/* What a change takes of shared memory. All 0: nothing. */
+typedef struct {
+    apr_uint32_t keys;         /* that are new */
+    apr_uint32_t members;      /* that come into the group: those, and who moves there */
+    apr_size_t bytes, largest; /* of what lies in the arena */
+} apipool_need_t;
 
-/** Memory that a key takes besides its slot. Lengths in bytes; a text of 0 bytes is none. No lock. */
-apr_size_t apipool_pool_key_bytes(apr_size_t key, apr_size_t label, apr_size_t account);
+/** Adds what a key takes besides its slot. Lengths in bytes; a text of 0 bytes is none. No lock. */
+void apipool_need_add(apipool_need_t *need, apr_size_t key, apr_size_t label, apr_size_t account);
+
+/**
+ * Makes room for a change of a group's keys before it is written down: when it says that there is, every key
+ * and text will find its place.
+ */
+apr_status_t apipool_pool_make_room(apipool_segment_t *segment, apr_uint32_t group,
+                                    const apipool_need_t *need, int *has_room);
 
 /* What becomes of a key that is there. */
 typedef struct {
@@ -62,8 +69,8 @@ apr_status_t apipool_pool_edit(apipool_segment_t *segment, apr_uint32_t pool, ap
 /** Removes a key. Requests that have it go on with their copy; its counters go. APR_NOTFOUND. */
 apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id);
 
-/** Forgets cooldowns, errors in a row, and the state that they led to. A key that is switched off stays so.
- *  APR_NOTFOUND. */
+/** Forgets cooldowns, errors in a row, and the state that they led to, and what its account has met; other
+ *  keys that have taken that over keep it. A key that is switched off stays so. APR_NOTFOUND. */
 apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id);
 
 /** Puts a key into an account by the hash of its name, where that is all that is known. */

@@ -27,6 +27,8 @@
 #define APIPOOL_VIEWERS_EACH_MAX 65536
 #define APIPOOL_LANE_OTHERS      (APIPOOL_LANES - 1)
 
+#define APIPOOL_DRAWN 4 /* a power of two: that many requests take longer than memory does */
+
 #define APIPOOL_LINE 64 /* bytes that a processor fetches at once */
 
 /* What stands above is written before what stands below: a process may be killed in between. */
@@ -43,7 +45,8 @@ struct apipool_shared_pool_t {
     double heaviest;        /* weight of a key, of those seen */
     apr_uint32_t cursor;    /* from where a few of many keys are compared next */
     apr_uint32_t winner;    /* of the last comparison */
-    apr_uint32_t drawn;     /* a position at random, for the next request */
+    apr_uint32_t drawn[APIPOOL_DRAWN]; /* positions at random, for the next requests in turn */
+    apr_uint32_t drawn_next;           /* of these, the next request's */
 };
 
 /* What has been counted of a pool, by requests of clients. */

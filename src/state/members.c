@@ -138,29 +138,11 @@ static int grow(apipool_segment_t *segment, apipool_group_t *g, arrays_t *arrays
     return complete;
 }
 
-/* Arrays double until they are large enough, and what they were stays free in between. */
-apr_size_t apipool_members_growth_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                         apr_uint32_t members)
+static int enlarge(apipool_segment_t *segment, apipool_group_t *g, apr_uint32_t size)
 {
-    const apipool_group_t *g = &segment->groups[group];
-    apr_size_t size = g->size, bytes = 0;
-    while (size < (apr_size_t)g->ordinals + members) {
-        size = size ? 2 * size : FIRST_SIZE;
-        bytes += 3 * apipool_arena_block(size * sizeof(apr_uint32_t)) +
-                 APIPOOL_LANES * apipool_arena_block(apipool_bits_bytes((apr_uint32_t)size));
-    }
-    return bytes;
-}
-
-int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group)
-{
-    apipool_group_t *g = &segment->groups[group];
-    arrays_t new = {.size = g->size ? g->size * 2 : FIRST_SIZE};
+    arrays_t new = {.size = size};
     arrays_t old = {.size = g->size, .members = g->members, .heaps = g->heaps, .due = g->due};
 
-    if (g->ordinals < g->size || g->spare != APIPOOL_NONE) {
-        return 1;
-    }
     if (!grow(segment, g, &new)) {
         release(segment, &new);
         return 0;
@@ -177,6 +159,23 @@ int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t grou
     APIPOOL_FAULT("reserve-unreleased");
     release(segment, &old);
     return 1;
+}
+
+int apipool_members_reserve_many_locked(apipool_segment_t *segment, apr_uint32_t group,
+                                        apr_uint32_t members)
+{
+    apipool_group_t *g = &segment->groups[group];
+    apr_size_t size = g->size ? g->size : FIRST_SIZE;
+    while (size < (apr_size_t)g->ordinals + members) {
+        size *= 2;
+    }
+    return size == g->size || enlarge(segment, g, (apr_uint32_t)size);
+}
+
+int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group)
+{
+    return segment->groups[group].spare != APIPOOL_NONE ||
+           apipool_members_reserve_many_locked(segment, group, 1);
 }
 
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index)
@@ -493,6 +492,19 @@ apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uin
 {
     const apr_uint32_t *members = address(segment, segment->groups[group].members);
     return members[ordinal];
+}
+
+void apipool_members_fetch(const apipool_segment_t *segment, apr_uint32_t group,
+                           apr_uint32_t ordinal)
+{
+    const apr_uint32_t *members = address(segment, segment->groups[group].members);
+    __builtin_prefetch(&members[ordinal]);
+}
+
+apr_uint32_t apipool_members_guess(const apipool_segment_t *segment, apr_uint32_t group,
+                                   apr_uint32_t ordinal)
+{
+    return apipool_members_at_locked(segment, group, 0) + ordinal;
 }
 
 /* When a member is back for a lane's models: both its cooldowns must have ended. 0: not by the clock. */

@@ -12,9 +12,9 @@
 /** Makes room for one more member. Returns 0 when the arena is full; nothing has changed then. */
 int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group);
 
-/** Bytes of the arena that room for so many more members takes, at most. */
-apr_size_t apipool_members_growth_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                         apr_uint32_t members);
+/** Makes room for so many more. */
+int apipool_members_reserve_many_locked(apipool_segment_t *segment, apr_uint32_t group,
+                                        apr_uint32_t members);
 
 /** Adds a slot that is in no group, after apipool_members_reserve_locked. */
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index);
@@ -72,6 +72,14 @@ int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint3
 /** The slot of an ordinal. */
 apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                        apr_uint32_t ordinal);
+
+/** Has the processor fetch what apipool_members_at_locked will read. */
+void apipool_members_fetch(const apipool_segment_t *segment, apr_uint32_t group,
+                           apr_uint32_t ordinal);
+
+/** What apipool_members_at_locked is likely to say, in no time: keys that came in one go stand in a row. */
+apr_uint32_t apipool_members_guess(const apipool_segment_t *segment, apr_uint32_t group,
+                                   apr_uint32_t ordinal);
 
 /** When the first cooling member comes back for that lane's models; 0 when none cools. */
 apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, apr_uint32_t group,

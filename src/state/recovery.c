@@ -56,29 +56,57 @@ static int lend_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time_
     return 1;
 }
 
+/* Who looks for a key of a group that is to be asked about. */
+typedef struct {
+    apipool_segment_t *segment;
+    apr_uint32_t group;
+    apr_time_t now;
+    const apipool_policy_t *policy; /* of those that are due */
+    apr_interval_time_t interval;   /* of those whose balance is read */
+    apipool_lease_t *lease;
+} search_t;
+
+static apr_status_t find(const search_t *search, int (*next_locked)(const search_t *search),
+                         apipool_state_e *state, int *found)
+{
+    apr_status_t rv = apipool_segment_lock(search->segment);
+    *found = 0;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *found = next_locked(search);
+    if (*found) {
+        *state = search->segment->slots[search->lease->slot].state;
+    }
+    apipool_segment_unlock(search->segment);
+    return APR_SUCCESS;
+}
+
+static int next_due_locked(const search_t *search)
+{
+    apipool_segment_t *segment = search->segment;
+    apr_uint32_t index = apipool_members_due_locked(segment, search->group, search->now);
+    if (index == APIPOOL_NONE || !lend_locked(segment, index, search->now, search->lease)) {
+        return 0;
+    }
+    apipool_slot_t *slot = &segment->slots[index];
+    slot->until[0] =
+        apipool_recovery_at_locked(segment, slot->recover_tries, search->policy, search->now);
+    APIPOOL_FAULT("probe-still-due");
+    apipool_members_settle_locked(segment, index);
+    return 1;
+}
+
 apr_status_t apipool_recovery_next_due(apipool_segment_t *segment, apr_uint32_t group,
                                        const apipool_policy_t *policy, apr_time_t now,
                                        apipool_lease_t *lease, apipool_state_e *state, int *found)
 {
+    search_t search = {
+        .segment = segment, .group = group, .now = now, .policy = policy, .lease = lease};
     *found = 0;
-    if (!__atomic_load_n(&segment->groups[group].recovering, __ATOMIC_RELAXED)) {
-        return APR_SUCCESS;
-    }
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    apr_uint32_t index = apipool_members_due_locked(segment, group, now);
-    if (index != APIPOOL_NONE && lend_locked(segment, index, now, lease)) {
-        apipool_slot_t *slot = &segment->slots[index];
-        slot->until[0] = apipool_recovery_at_locked(segment, slot->recover_tries, policy, now);
-        APIPOOL_FAULT("probe-still-due");
-        apipool_members_settle_locked(segment, index);
-        *state = slot->state;
-        *found = 1;
-    }
-    apipool_segment_unlock(segment);
-    return APR_SUCCESS;
+    return __atomic_load_n(&segment->groups[group].recovering, __ATOMIC_RELAXED)
+               ? find(&search, next_due_locked, state, found)
+               : APR_SUCCESS;
 }
 
 static int has_balance_to_read(const apipool_segment_t *segment, apr_uint32_t index,
@@ -108,17 +136,18 @@ static apr_uint32_t should_be_walked(apipool_group_t *g, apr_interval_time_t int
                : (apr_uint32_t)((double)g->ordinals * (double)elapsed / (double)interval) + 1;
 }
 
-static int next_balance_locked(apipool_segment_t *segment, apr_uint32_t group,
-                               apr_interval_time_t interval, apr_time_t now, apipool_lease_t *lease)
+static int next_balance_locked(const search_t *search)
 {
+    apipool_segment_t *segment = search->segment;
+    apr_uint32_t group = search->group;
     apipool_group_t *g = &segment->groups[group];
-    apr_uint32_t end = should_be_walked(g, interval, now);
+    apr_uint32_t end = should_be_walked(g, search->interval, search->now);
     end = end < g->ordinals ? end : g->ordinals;
     for (int i = 0; i < WALK_MAX && g->walked < end; i++) {
         apr_uint32_t ordinal = g->walked;
         apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
         int wanted = has_balance_to_read(segment, index, group, ordinal);
-        if (wanted && !lend_locked(segment, index, now, lease)) {
+        if (wanted && !lend_locked(segment, index, search->now, search->lease)) {
             return 0;
         }
         g->walked++;
@@ -135,21 +164,15 @@ apr_status_t apipool_recovery_next_balance(apipool_segment_t *segment, apr_uint3
                                            apipool_lease_t *lease, apipool_state_e *state,
                                            int *found)
 {
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    *found = next_balance_locked(segment, group, interval, now, lease);
-    if (*found) {
-        *state = segment->slots[lease->slot].state;
-    }
-    apipool_segment_unlock(segment);
-    return APR_SUCCESS;
+    search_t search = {
+        .segment = segment, .group = group, .now = now, .interval = interval, .lease = lease};
+    return find(&search, next_balance_locked, state, found);
 }
 
-static int next_check_locked(apipool_segment_t *segment, apr_uint32_t group, apr_time_t now,
-                             apipool_lease_t *lease)
+static int next_check_locked(const search_t *search)
 {
+    apipool_segment_t *segment = search->segment;
+    apr_uint32_t group = search->group;
     apipool_group_t *g = &segment->groups[group];
     for (int i = 0; i < WALK_MAX && g->checks_left && g->ordinals; i++) {
         apr_uint32_t ordinal = g->checks_left % g->ordinals;
@@ -157,7 +180,7 @@ static int next_check_locked(apipool_segment_t *segment, apr_uint32_t group, apr
         apipool_slot_t *slot = index < segment->header->slots_used ? &segment->slots[index] : NULL;
         int wanted = slot && slot->group == group && slot->ordinal == ordinal && slot->check &&
                      !slot->probing;
-        if (wanted && !lend_locked(segment, index, now, lease)) {
+        if (wanted && !lend_locked(segment, index, search->now, search->lease)) {
             return 0;
         }
         g->checks_left--;
@@ -174,20 +197,11 @@ apr_status_t apipool_recovery_next_check(apipool_segment_t *segment, apr_uint32_
                                          apr_time_t now, apipool_lease_t *lease,
                                          apipool_state_e *state, int *found)
 {
+    search_t search = {.segment = segment, .group = group, .now = now, .lease = lease};
     *found = 0;
-    if (!__atomic_load_n(&segment->groups[group].checks_left, __ATOMIC_RELAXED)) {
-        return APR_SUCCESS;
-    }
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    *found = next_check_locked(segment, group, now, lease);
-    if (*found) {
-        *state = segment->slots[lease->slot].state;
-    }
-    apipool_segment_unlock(segment);
-    return APR_SUCCESS;
+    return __atomic_load_n(&segment->groups[group].checks_left, __ATOMIC_RELAXED)
+               ? find(&search, next_check_locked, state, found)
+               : APR_SUCCESS;
 }
 
 apr_status_t apipool_recovery_check_soon(apipool_segment_t *segment, apr_uint32_t pool,
@@ -215,7 +229,7 @@ apr_status_t apipool_recovery_check_soon(apipool_segment_t *segment, apr_uint32_
 }
 
 apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
-                                   apr_time_t now, apipool_lease_t *lease, apipool_state_e *state)
+                                   apr_time_t now, apipool_lease_t *lease)
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
@@ -226,7 +240,6 @@ apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool
          : segment->slots[index].probing || !lend_locked(segment, index, now, lease) ? APR_EBUSY
                                                                                      : APR_SUCCESS;
     if (rv == APR_SUCCESS) {
-        *state = segment->slots[index].state;
         apipool_members_settle_locked(segment, index);
     }
     apipool_segment_unlock(segment);

@@ -50,7 +50,7 @@ apr_status_t apipool_recovery_next_check(apipool_segment_t *segment, apr_uint32_
 /** Lends a key to a check that somebody waits for: whatever its state, unless a probe has it.
  *  @return APR_NOTFOUND; APR_EBUSY when it is being asked about already */
 apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
-                                   apr_time_t now, apipool_lease_t *lease, apipool_state_e *state);
+                                   apr_time_t now, apipool_lease_t *lease);
 
 /* What a probe has found out. */
 typedef enum {

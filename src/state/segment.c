@@ -9,12 +9,14 @@
 
 #include "arena.h"
 #include "layout.h"
+#include "pages.h"
 #include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     16
+#define LAYOUT_VERSION     17
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
+#define LARGE_FROM         (4 * APIPOOL_PAGES_LARGE)
 #define GIVE_WAY           50 /* microseconds, in which a sleeper wakes up */
 #define GIVE_WAY_TIMES     10
 
@@ -67,6 +69,17 @@ static char *base_of(apr_shm_t *shm)
     return (char *)ALIGNED((apr_size_t)apr_shm_baseaddr_get(shm));
 }
 
+/* Of a few keys, small pages are no more than a processor keeps in mind. */
+static apr_ssize_t aligned(apr_shm_t *shm, apr_uint32_t capacity, apr_pool_t *pool)
+{
+    char *base = apr_shm_baseaddr_get(shm);
+    apr_size_t into = (apr_size_t)base % (apr_size_t)getpagesize();
+    return capacity * sizeof(apipool_slot_t) < LARGE_FROM
+               ? 0
+               : apipool_pages_align(base - into, into + apr_shm_size_get(shm), pool) -
+                     (base - into);
+}
+
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
                                     apr_uint32_t clients, const unsigned char *secret,
                                     apr_pool_t *pool)
@@ -76,7 +89,8 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    char *base = base_of(*shm);
+    apr_ssize_t to_aligned = aligned(*shm, capacity, pool);
+    char *base = base_of(*shm) + to_aligned;
     apipool_header_t *header = (apipool_header_t *)base;
     memset(header, 0, sizeof(*header));
     memcpy(header->magic, magic, sizeof(magic));
@@ -84,6 +98,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->pool_size = sizeof(apipool_shared_pool_t);
     header->group_size = sizeof(apipool_group_t);
     header->slot_size = sizeof(apipool_slot_t);
+    header->aligned = to_aligned;
     header->capacity = capacity;
     header->recent = recent;
     header->clients = clients;
@@ -119,6 +134,8 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
         header->slot_size != sizeof(apipool_slot_t)) {
         return APR_EINVAL;
     }
+    base += header->aligned;
+    header = (apipool_header_t *)base;
     offsets_t at = offsets_for(header->capacity, header->recent, header->clients);
     apipool_segment_t *segment = apr_palloc(pool, sizeof(*segment));
     segment->header = header;

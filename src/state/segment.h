@@ -68,8 +68,8 @@ typedef apr_size_t apipool_offset_t; /* of a block in the arena, never 0 */
 typedef struct {
     apr_size_t size;
     apipool_offset_t top;                        /* nothing above has been used yet */
-    apr_size_t spare;                            /* bytes of free blocks */
     apipool_offset_t free[APIPOOL_ARENA_ORDERS]; /* the first one of each size, or 0 */
+    apr_uint32_t count[APIPOOL_ARENA_ORDERS];    /* how many there are */
 } apipool_arena_t;
 
 typedef struct {
@@ -80,6 +80,7 @@ typedef struct {
     apr_uint32_t recent;                           /* entries of the ring */
     apr_uint32_t clients;                          /* slots for them */
     apr_uint32_t heads;                            /* a power of two */
+    apr_ssize_t aligned; /* from here to where large pages can be; 0: nowhere. See pages.h */
     apr_uint32_t pools_used, groups_used, slots_used;
     apr_uint32_t slots_spare; /* the first one of a key that was removed; they are chained */
     apr_uint32_t spares;      /* their number */

@@ -218,20 +218,15 @@ static apr_status_t save_name(apipool_saving_t *saving, apr_uint32_t place)
 
 static apr_status_t save_client(apipool_saving_t *saving, apr_uint32_t index)
 {
-    apipool_segment_t *segment = saving->store->segment;
-    const apipool_client_slot_t *slot = &segment->clients.slots[index];
+    const apipool_client_slot_t *slot = &saving->store->segment->clients.slots[index];
     apipool_record_writer_t writer;
     apipool_client_slot_t client;
     apr_uint64_t row[WINDOWS_ROW], *end = row;
     char name[APIPOOL_STORE_NAME_SIZE];
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
+    apr_status_t rv =
+        apipool_saving_copy(saving, &client, slot, offsetof(apipool_client_slot_t, terms));
+    if (rv != APR_SUCCESS || !client.serial) {
         return rv;
-    }
-    memcpy(&client, slot, offsetof(apipool_client_slot_t, terms));
-    apipool_segment_unlock(segment);
-    if (!client.serial) {
-        return APR_SUCCESS;
     }
     apipool_store_client_name(name, client.digest);
     apipool_record_begin(&writer, saving->record, sizeof(saving->record));

@@ -101,6 +101,13 @@ static int is_passed_over(const apipool_tier_t *tier, apr_uint32_t index)
            holds(tier->skipped, tier->skipped_count, index);
 }
 
+/* Most requests pass nothing over. Then no slot is looked for: where it stands may be far from any cache. */
+static int is_passed_over_at(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    return (tier->wanted->tried_count || tier->skipped_count) &&
+           is_passed_over(tier, slot_at(tier, position));
+}
+
 static int is_free(const apipool_tier_t *tier, apr_uint32_t position)
 {
     int part = part_of(tier, position);
@@ -108,7 +115,7 @@ static int is_free(const apipool_tier_t *tier, apr_uint32_t position)
            apipool_members_is_usable_locked(tier->segment, tier->parts[part].source->group,
                                             tier->parts[part].lane,
                                             position - tier->parts[part].offset) &&
-           !is_passed_over(tier, slot_at(tier, position));
+           !is_passed_over_at(tier, position);
 }
 
 /* The first free position in [from, end), or APIPOOL_NONE. */
@@ -127,7 +134,7 @@ static apr_uint32_t free_between(const apipool_tier_t *tier, apr_uint32_t from, 
             if (offset + ordinal >= end) {
                 return APIPOOL_NONE;
             }
-            if (!is_passed_over(tier, apipool_members_at_locked(tier->segment, group, ordinal))) {
+            if (!is_passed_over_at(tier, offset + ordinal)) {
                 return offset + ordinal;
             }
         }
@@ -169,6 +176,13 @@ static void fetch(const apipool_segment_t *segment, apr_uint32_t index, apr_size
     }
 }
 
+static void fetch_place(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    int part = part_of(tier, position);
+    apipool_members_fetch(tier->segment, tier->parts[part].source->group,
+                          position - tier->parts[part].offset);
+}
+
 /* Each key serves as many requests in a row as it weighs. */
 static apr_uint32_t choose_next(const apipool_tier_t *tier)
 {
@@ -188,16 +202,22 @@ static apr_uint32_t choose_next(const apipool_tier_t *tier)
     return position;
 }
 
-/* A position at random that has been fetched since the last request, and one for the next. */
+/* A position at random that has been fetched by the requests before, and one for a request to come: first
+ * where its slot stands, then, when that can be read at once, the slot. */
 static apr_uint32_t draw_fetched(const apipool_tier_t *tier)
 {
-    apr_uint32_t drawn = tier->pool->drawn % tier->total;
+    apipool_shared_pool_t *pool = tier->pool;
+    apr_uint32_t *place = &pool->drawn[pool->drawn_next % APIPOOL_DRAWN];
+    apr_uint32_t half_way = pool->drawn[(pool->drawn_next + APIPOOL_DRAWN / 2) % APIPOOL_DRAWN];
+    apr_uint32_t drawn = *place % tier->total;
     apr_uint32_t next = draw_free(tier);
     if (next == APIPOOL_NONE || tier->wanted->look_only) {
         return next;
     }
-    tier->pool->drawn = next;
-    fetch(tier->segment, slot_at(tier, next), APIPOOL_SLOT_HOT);
+    *place = next;
+    pool->drawn_next++;
+    fetch_place(tier, next);
+    fetch(tier->segment, slot_at(tier, half_way % tier->total), APIPOOL_SLOT_HOT);
     return is_free(tier, drawn) ? drawn : draw_free(tier);
 }
 
@@ -253,15 +273,14 @@ void apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index,
 }
 
 /* What stands close behind a position will be compared soon. */
-static void fetch_behind(const apipool_tier_t *tier, apr_uint32_t position)
+static void fetch_behind(const apipool_tier_t *tier, apr_uint32_t position, apr_size_t bytes)
 {
     int part = part_of(tier, position);
     apr_uint32_t group = tier->parts[part].source->group;
     apr_uint32_t behind = apipool_members_follower_locked(
         tier->segment, group, tier->parts[part].lane, position - tier->parts[part].offset);
     if (behind != APIPOOL_NONE) {
-        fetch(tier->segment, apipool_members_at_locked(tier->segment, group, behind),
-              offsetof(apipool_slot_t, counts));
+        fetch(tier->segment, apipool_members_at_locked(tier->segment, group, behind), bytes);
     }
 }
 
@@ -270,7 +289,7 @@ static void add_position(const apipool_tier_t *tier, apr_uint32_t position, apr_
 {
     if (!holds(positions, *count, position)) {
         positions[(*count)++] = position;
-        fetch_behind(tier, position);
+        fetch_behind(tier, position, offsetof(apipool_slot_t, counts));
     }
 }
 
@@ -291,8 +310,9 @@ static int draw_few(const apipool_tier_t *tier, apr_uint32_t *positions)
         from += tier->total / SPREAD_FEW;
         from -= from < tier->total ? 0 : tier->total;
     }
-    if (pool->winner < tier->total && is_free(tier, pool->winner)) {
-        add_position(tier, pool->winner, positions, &count);
+    if (pool->winner < tier->total && !holds(positions, count, pool->winner) &&
+        is_free(tier, pool->winner)) {
+        positions[count++] = pool->winner;
     }
     if (!tier->wanted->look_only) {
         pool->cursor = pool->cursor < tier->total - 1 ? pool->cursor + 1 : 0;
@@ -330,6 +350,7 @@ static apr_uint32_t choose_spread(const apipool_tier_t *tier)
         positions[apipool_select(tier->wanted->strategy, candidates, count, tier->pool->clock)];
     if (!tier->wanted->look_only) {
         tier->pool->winner = winner;
+        fetch_behind(tier, winner, APIPOOL_SLOT_HOT); /* of equal keys it is likely to win next */
     }
     return winner;
 }
@@ -350,6 +371,18 @@ static apr_uint32_t choose_sticky(const apipool_tier_t *tier)
     return next_free(tier, position);
 }
 
+/* The slot of a member, of which nothing is in a cache yet. It is fetched from where it is guessed to be, as
+ * a guess does not wait for memory, and from where it is, when that is elsewhere. */
+static void fetch_soon(const apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t ordinal)
+{
+    apr_uint32_t guess = apipool_members_guess(segment, group, ordinal);
+    fetch(segment, guess, APIPOOL_SLOT_HOT);
+    apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
+    if (index != guess) {
+        fetch(segment, index, APIPOOL_SLOT_HOT);
+    }
+}
+
 /* Ordinals and members may change meanwhile: then something else is fetched, in vain. */
 void apipool_pool_expect(const apipool_segment_t *segment, const apipool_wanted_t *wanted)
 {
@@ -366,8 +399,7 @@ void apipool_pool_expect(const apipool_segment_t *segment, const apipool_wanted_
     for (int i = 0; i < count; i++) {
         apr_uint32_t ordinals = segment->groups[sources[i].group].ordinals;
         if (position < ordinals) {
-            fetch(segment, apipool_members_at_locked(segment, sources[i].group, position),
-                  APIPOOL_SLOT_HOT);
+            fetch_soon(segment, sources[i].group, position);
             return;
         }
         position -= ordinals;

@@ -352,6 +352,12 @@ static void plant_an_overlap(void)
     apipool_offset_t middle = first_group()->heaps + 128;
     memcpy(apipool_arena_at(segment, middle), segment->header->arena.free, sizeof(middle));
     segment->header->arena.free[0] = middle;
+    segment->header->arena.count[0]++;
+}
+
+static void plant_a_wrong_number_of_blocks(void)
+{
+    segment->header->arena.count[0]++;
 }
 
 static void plant_a_lost_block(void)
@@ -466,6 +472,7 @@ static const struct {
     {plant_a_long_name, "a pool makes no sense"},
     {plant_too_many_slots, "there are more slots than room"},
     {plant_a_broken_arena, "a list of free blocks is broken"},
+    {plant_a_wrong_number_of_blocks, "a list of free blocks is broken"},
     {plant_an_overlap, "two blocks of the arena overlap"},
     {plant_a_lost_block, "a block of the arena is lost"},
     {plant_a_loop_of_clients, "a chain of clients is broken"},

@@ -188,6 +188,28 @@ static void a_reset_forgets_why(void **unused)
     assert_int_equal(apipool_pool_reset(segment, main_pool, id_of("sk-two")), APR_NOTFOUND);
 }
 
+/* Of an account that is limited or spent, a key would else be taken out again by the next request. */
+static void a_reset_key_is_used_whatever_its_account_has_met(void **unused)
+{
+    static const apipool_rule_e rules[] = {APIPOOL_R07, APIPOOL_R05};
+    add_of(group_a, "sk-one", "acme");
+    add_of(group_a, "sk-two", "acme");
+    for (int i = 0; i < 2; i++) {
+        for (apr_uint64_t model = 0; model < 3; model += 2) {
+            assert_int_equal(acquire_for(model, NOW), APIPOOL_ACQUIRED);
+            report(rules[i], NOW + SEC(60), NOW);
+            probed = 0;
+            assert_int_not_equal(acquire_for(model, NOW), APIPOOL_ACQUIRED);
+            assert_int_equal(apipool_pool_reset(segment, main_pool, id_of("sk-two")), APR_SUCCESS);
+            check_whole();
+            assert_int_equal(acquire_for(model, NOW), APIPOOL_ACQUIRED);
+            assert_memory_equal(lease.key, "sk-two", 6);
+            report(APIPOOL_R00, 0, NOW);
+            assert_int_equal(apipool_pool_reset(segment, main_pool, id_of("sk-one")), APR_SUCCESS);
+        }
+    }
+}
+
 /* What an item of an import says of a key that is there. */
 static void an_import_changes_what_it_says(void **unused)
 {
@@ -222,6 +244,7 @@ int main(void)
         TEST(what_is_said_is_kept),
         TEST(a_key_is_switched_off_and_begins_anew),
         TEST(a_reset_forgets_why),
+        TEST(a_reset_key_is_used_whatever_its_account_has_met),
         TEST(an_import_changes_what_it_says),
     };
     apr_initialize();

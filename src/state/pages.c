@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Large pages for what is read at random. */
+#ifdef __linux__
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#endif
+#include "pages.h"
+
+#ifdef __linux__
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* since Linux 6.1 */
+#endif
+
+#define LARGE APIPOOL_PAGES_LARGE
+
+static char *rounded_up(const char *at)
+{
+    return (char *)(((uintptr_t)at + LARGE - 1) & ~(uintptr_t)(LARGE - 1));
+}
+
+typedef struct {
+    char *at;
+    apr_size_t size;
+} mapping_t;
+
+static apr_status_t unmap(void *data)
+{
+    mapping_t *mapping = data;
+    munmap(mapping->at, mapping->size);
+    return APR_SUCCESS;
+}
+
+/* A mapping of size 0 that is made larger is a second one of the same memory. It goes where room for it, and
+ * for what an address is rounded by, has been found. */
+char *apipool_pages_align(char *memory, apr_size_t size, apr_pool_t *pool)
+{
+    mapping_t *mapping = apr_palloc(pool, sizeof(*mapping));
+    mapping->size = size + LARGE;
+    mapping->at =
+        mmap(NULL, mapping->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping->at == MAP_FAILED) {
+        return memory;
+    }
+    char *aligned = rounded_up(mapping->at);
+    if (mremap(memory, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, aligned) != aligned) {
+        munmap(mapping->at, mapping->size);
+        return memory;
+    }
+    apr_pool_cleanup_register(pool, mapping, unmap, apr_pool_cleanup_null);
+    return aligned;
+}
+
+void apipool_pages_filled(char *memory, const char *from, const char *to)
+{
+    char *first = rounded_up(memory),
+         *page = rounded_up(from) - ((uintptr_t)from % LARGE ? LARGE : 0);
+    for (page = page > first ? page : first; page + LARGE <= to; page += LARGE) {
+        madvise(page, LARGE, MADV_COLLAPSE);
+    }
+}
+
+#else
+
+char *apipool_pages_align(char *memory, apr_size_t size, apr_pool_t *pool)
+{
+    return memory;
+}
+
+void apipool_pages_filled(char *memory, const char *from, const char *to)
+{
+}
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Large pages for what is read at random: a processor cannot keep in mind where many small ones lie. */
+#ifndef APIPOOL_STATE_PAGES_H
+#define APIPOOL_STATE_PAGES_H
+
+#include <apr_pools.h>
+
+/* Linux puts small pages together into a large one when it is asked to, whatever is set for memory that does
+ * not ask, if they lie where a large one could be. Elsewhere, and where that fails, all stays as it is. */
+
+#define APIPOOL_PAGES_LARGE ((apr_size_t)2 * 1024 * 1024)
+
+/**
+ * Shared memory seen from an address at which large pages can be: the same bytes, twice in the address space.
+ * @param memory as it was mapped, from the beginning of a page on
+ * @param pool   the life time of that address
+ * @return memory itself where there is none
+ */
+char *apipool_pages_align(char *memory, apr_size_t size, apr_pool_t *pool);
+
+/**
+ * To be called when memory that is filled from its beginning on has been filled from there to there: large
+ * pages that have become full are made of small ones. Takes about a millisecond each; not for where one holds
+ * a lock. All bytes stay, others may read and write them meanwhile.
+ */
+void apipool_pages_filled(char *memory, const char *from, const char *to);
+
+#endif
