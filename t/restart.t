@@ -166,6 +166,16 @@ subtest 'a full stop changes nothing' => sub {
     is $httpd->log =~ /AP0041/ ? 1 : 0, 0, 'nothing went wrong';
 };
 
+subtest 'what outlives the module does not need it at the end' => sub {
+    $httpd->stop;
+    spew("$httpd->{dir}/httpd.conf", "APIPoolCapacity 20000\n" . slurp("$httpd->{dir}/httpd.conf") =~ s/^APIPoolCapacity.*//mr);
+    my $child = $httpd->start_as_child;
+    ok restart(), 'restarted';
+    kill TERM => $child;
+    waitpid $child, 0;
+    is $?, 0, 'the parent ends without a fault';
+};
+
 unlike $httpd->log, qr/exit signal|:emerg\]|:crit\]/, 'no child died';
 
 done_testing;

@@ -24,35 +24,20 @@ static char *rounded_up(const char *at)
     return (char *)(((uintptr_t)at + LARGE - 1) & ~(uintptr_t)(LARGE - 1));
 }
 
-typedef struct {
-    char *at;
-    apr_size_t size;
-} mapping_t;
-
-static apr_status_t unmap(void *data)
-{
-    mapping_t *mapping = data;
-    munmap(mapping->at, mapping->size);
-    return APR_SUCCESS;
-}
-
 /* A mapping of size 0 that is made larger is a second one of the same memory. It goes where room for it, and
  * for what an address is rounded by, has been found. */
-char *apipool_pages_align(char *memory, apr_size_t size, apr_pool_t *pool)
+char *apipool_pages_align(char *memory, apr_size_t size)
 {
-    mapping_t *mapping = apr_palloc(pool, sizeof(*mapping));
-    mapping->size = size + LARGE;
-    mapping->at =
-        mmap(NULL, mapping->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapping->at == MAP_FAILED) {
+    char *room =
+        mmap(NULL, size + LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) {
         return memory;
     }
-    char *aligned = rounded_up(mapping->at);
+    char *aligned = rounded_up(room);
     if (mremap(memory, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, aligned) != aligned) {
-        munmap(mapping->at, mapping->size);
+        munmap(room, size + LARGE);
         return memory;
     }
-    apr_pool_cleanup_register(pool, mapping, unmap, apr_pool_cleanup_null);
     return aligned;
 }
 
@@ -67,7 +52,7 @@ void apipool_pages_filled(char *memory, const char *from, const char *to)
 
 #else
 
-char *apipool_pages_align(char *memory, apr_size_t size, apr_pool_t *pool)
+char *apipool_pages_align(char *memory, apr_size_t size)
 {
     return memory;
 }

@@ -3,7 +3,7 @@
 #ifndef APIPOOL_STATE_PAGES_H
 #define APIPOOL_STATE_PAGES_H
 
-#include <apr_pools.h>
+#include <apr.h>
 
 /* Linux puts small pages together into a large one when it is asked to, whatever is set for memory that does
  * not ask, if they lie where a large one could be. Elsewhere, and where that fails, all stays as it is. */
@@ -12,11 +12,12 @@
 
 /**
  * Shared memory seen from an address at which large pages can be: the same bytes, twice in the address space.
+ * The second address stays until the process ends. A pool could not take it back: the segment's outlives this
+ * code, which httpd unloads before it ends.
  * @param memory as it was mapped, from the beginning of a page on
- * @param pool   the life time of that address
  * @return memory itself where there is none
  */
-char *apipool_pages_align(char *memory, apr_size_t size, apr_pool_t *pool);
+char *apipool_pages_align(char *memory, apr_size_t size);
 
 /**
  * To be called when memory that is filled from its beginning on has been filled from there to there: large

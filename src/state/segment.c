@@ -70,14 +70,13 @@ static char *base_of(apr_shm_t *shm)
 }
 
 /* Of a few keys, small pages are no more than a processor keeps in mind. */
-static apr_ssize_t aligned(apr_shm_t *shm, apr_uint32_t capacity, apr_pool_t *pool)
+static apr_ssize_t aligned(apr_shm_t *shm, apr_uint32_t capacity)
 {
     char *base = apr_shm_baseaddr_get(shm);
     apr_size_t into = (apr_size_t)base % (apr_size_t)getpagesize();
     return capacity * sizeof(apipool_slot_t) < LARGE_FROM
                ? 0
-               : apipool_pages_align(base - into, into + apr_shm_size_get(shm), pool) -
-                     (base - into);
+               : apipool_pages_align(base - into, into + apr_shm_size_get(shm)) - (base - into);
 }
 
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
@@ -89,7 +88,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apr_ssize_t to_aligned = aligned(*shm, capacity, pool);
+    apr_ssize_t to_aligned = aligned(*shm, capacity);
     char *base = base_of(*shm) + to_aligned;
     apipool_header_t *header = (apipool_header_t *)base;
     memset(header, 0, sizeof(*header));

@@ -392,6 +392,16 @@ sub start {
     return;
 }
 
+# Starts it as a child of the test, which learns how it ends; returns its process id.
+sub start_as_child {
+    my ($self) = @_;
+    my $child = fork // die "fork: $!\n";
+    exec APIPoolTest::_httpd(), '-f', "$self->{dir}/httpd.conf", '-DFOREGROUND' if !$child;
+    APIPoolTest::wait_for(sub { $self->pid == $child && IO::Socket::INET->new(PeerAddr => "127.0.0.1:$self->{port}") }, 30)
+        or die 'a private httpd did not start: ' . $self->log . "\n";
+    return $child;
+}
+
 sub pid {
     my ($self) = @_;
     my $pid = -s "$self->{dir}/httpd.pid" ? APIPoolTest::slurp("$self->{dir}/httpd.pid") : 0;

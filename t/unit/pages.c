@@ -41,15 +41,12 @@ static size_t large_bytes(const char *from, const char *to)
 static int makes_large_pages(void)
 {
 #ifdef __linux__
-    apr_pool_t *pool;
     size_t size = 2 * LARGE;
     char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(memory != MAP_FAILED);
-    assert_int_equal(apr_pool_create(&pool, NULL), APR_SUCCESS);
-    char *aligned = apipool_pages_align(memory, size, pool);
+    char *aligned = apipool_pages_align(memory, size);
     memset(memory, 1, size);
     int made = aligned != memory && madvise(aligned, LARGE, 25) == 0;
-    apr_pool_destroy(pool);
     munmap(memory, size);
     return made;
 #else
@@ -68,20 +65,15 @@ static void two_addresses_are_one_memory(void **unused)
 {
     size_t size = 3 * LARGE + 4096;
     char *memory = map(size);
-    apr_pool_t *pool;
-    assert_int_equal(apr_pool_create(&pool, NULL), APR_SUCCESS);
     memory[0] = 'a';
-    char *aligned = apipool_pages_align(memory, size, pool);
+    char *aligned = apipool_pages_align(memory, size);
     if (aligned == memory) {
-        apr_pool_destroy(pool);
         munmap(memory, size);
         skip();
     }
     assert_int_equal((uintptr_t)aligned % LARGE, 0);
     assert_int_equal(aligned[0], 'a');
     aligned[size - 1] = 'z';
-    assert_int_equal(memory[size - 1], 'z');
-    apr_pool_destroy(pool);
     assert_int_equal(memory[size - 1], 'z');
     munmap(memory, size);
 }
@@ -90,9 +82,7 @@ static void what_is_full_becomes_large_and_no_more(void **unused)
 {
     size_t size = 4 * LARGE;
     char *memory = map(size);
-    apr_pool_t *pool;
-    assert_int_equal(apr_pool_create(&pool, NULL), APR_SUCCESS);
-    char *aligned = apipool_pages_align(memory, size, pool);
+    char *aligned = apipool_pages_align(memory, size);
     memset(aligned, 'x', 3 * LARGE);
     apipool_pages_filled(aligned + 1, aligned + 1, aligned + LARGE);
     apipool_pages_filled(aligned, aligned + LARGE, aligned + 2 * LARGE - 1);
@@ -104,7 +94,6 @@ static void what_is_full_becomes_large_and_no_more(void **unused)
             fail_msg("byte %zu has changed", i);
         }
     }
-    apr_pool_destroy(pool);
     munmap(memory, size);
     if (!large && !makes_large_pages()) {
         skip();
