@@ -29,8 +29,6 @@
 
 #define APIPOOL_DRAWN 4 /* a power of two: that many requests take longer than memory does */
 
-#define APIPOOL_LINE 64 /* bytes that a processor fetches at once */
-
 /* What stands above is written before what stands below: a process may be killed in between. */
 #define APIPOOL_IN_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 

@@ -72,6 +72,9 @@ typedef struct {
     apr_uint32_t count[APIPOOL_ARENA_ORDERS];    /* how many there are */
 } apipool_arena_t;
 
+#define APIPOOL_LINE 64 /* bytes that a processor fetches at once */
+
+/* What all requests read, then what all of them write, each in a cache line of its own; then the rest. */
 typedef struct {
     char magic[8];
     apr_uint32_t version;
@@ -81,27 +84,30 @@ typedef struct {
     apr_uint32_t clients;                          /* slots for them */
     apr_uint32_t heads;                            /* a power of two */
     apr_ssize_t aligned; /* from here to where large pages can be; 0: nowhere. See pages.h */
+    apr_uint32_t
+        log_level; /* raises the configured one while above 0; see apipool_segment_log_level */
+
+    _Alignas(APIPOOL_LINE)
+        apr_uint32_t inside;      /* the process that holds the lock; 0: none, or not any more */
+    apr_uint32_t waiting, served; /* those who found the lock taken, and have had it since */
+    apr_uint32_t holders_used, holders_free; /* free ones are chained */
+    apr_uint64_t random;                     /* state of the generator for drawing keys */
+    apr_uint64_t updates;                    /* requests that were counted */
+    apr_time_t hits_until;                   /* when the last hit ends */
+
+    _Alignas(APIPOOL_LINE) apr_uint64_t saved_updates; /* how many by the last save */
+    apr_uint32_t waiters_used, waiters_free;           /* free ones are chained */
     apr_uint32_t pools_used, groups_used, slots_used;
     apr_uint32_t slots_spare; /* the first one of a key that was removed; they are chained */
     apr_uint32_t spares;      /* their number */
     apr_uint32_t keys;        /* slots that hold one */
-    apr_uint32_t holders_used, holders_free; /* free ones are chained */
-    apr_uint32_t waiters_used, waiters_free; /* the same */
-    apr_time_t hits_until;                   /* when the last hit ends */
-    apr_uint32_t
-        log_level; /* raises the configured one while above 0; see apipool_segment_log_level */
-    apr_uint32_t waiting, served; /* those who found the lock taken, and have had it since */
-    apr_uint32_t inside;          /* the process that holds the lock; 0: none, or not any more */
-    apr_uint32_t repairs;         /* how often one has died holding it */
+    apr_uint32_t repairs;     /* how often one has died holding the lock */
     apr_uint32_t repairs_told;
     apipool_arena_t arena;
     apr_uint64_t salt;                   /* of addresses' hashes; see sessions.h */
-    apr_uint64_t random;                 /* state of the generator for drawing keys */
     apr_uint64_t changing;               /* the generation that has a change not yet made here */
     apr_uint64_t changes, saved_changes; /* of keys by operators, and how many by the last save */
-    apr_uint64_t updates,
-        saved_updates; /* requests that were counted, and how many by the last save */
-    apr_time_t saved_at, save_told_at;          /* statistics; a failure to save them */
+    apr_time_t saved_at, save_told_at;   /* statistics; a failure to save them */
     apr_uint64_t saves, save_errors, save_time; /* of all kinds; microseconds */
     apr_interval_time_t last_save_time;         /* that of statistics */
     unsigned char secret[APIPOOL_SECRET_SIZE];  /* what key ids are derived from */
