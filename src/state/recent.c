@@ -49,6 +49,13 @@ static void terminate(apipool_recent_entry_t *entry)
     entry->model[sizeof(entry->model) - 1] = '\0';
 }
 
+const apipool_recent_entry_t *apipool_recent_next(const apipool_recent_t *recent)
+{
+    return recent->size
+               ? &recent->entries[__atomic_load_n(recent->pushed, __ATOMIC_RELAXED) % recent->size]
+               : NULL;
+}
+
 void apipool_recent_push_locked(const apipool_recent_t *recent, const apipool_recent_entry_t *entry)
 {
     if (!recent->size) {

@@ -44,9 +44,20 @@ static void record_locked(apipool_segment_t *segment, const apipool_request_stat
     segment->header->updates++;
 }
 
+/* Another processor has written there last. */
+static void fetch(const apipool_segment_t *segment, apr_uint32_t pool)
+{
+    apipool_fetch(&segment->stats[pool].numbers, sizeof(apipool_numbers_t));
+    const apipool_recent_entry_t *next = apipool_recent_next(&segment->recent);
+    if (next) {
+        apipool_fetch(next, sizeof(*next));
+    }
+}
+
 apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_request_stats_t *stats,
                                   apr_time_t now)
 {
+    fetch(segment, stats->entry.pool);
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         record_locked(segment, stats, now);

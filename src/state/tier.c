@@ -170,10 +170,7 @@ static double weight_at(const apipool_tier_t *tier, apr_uint32_t position)
 /* Of many keys hardly one lies in a cache. What will be read soon is fetched while other work is done. */
 static void fetch(const apipool_segment_t *segment, apr_uint32_t index, apr_size_t bytes)
 {
-    const char *slot = (const char *)&segment->slots[index];
-    for (apr_size_t i = 0; i < bytes; i += APIPOOL_LINE) {
-        __builtin_prefetch(slot + i, 1);
-    }
+    apipool_fetch(&segment->slots[index], bytes);
 }
 
 static void fetch_place(const apipool_tier_t *tier, apr_uint32_t position)
