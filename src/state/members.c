@@ -580,3 +580,22 @@ apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, a
                ? best
                : earliest(one_is_later ? &all : &one, lane, best);
 }
+
+apr_time_t apipool_members_first_proof_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                              apr_uint32_t lane, apr_time_t after)
+{
+    apipool_group_t *g = &segment->groups[group];
+    apipool_heap_t heap = apipool_members_half_open(segment, g);
+    apr_time_t first = 0;
+    for (apr_uint32_t place = 0; place < g->half_open && place < WALK_MAX; place++) {
+        const apipool_slot_t *slot = &segment->slots[apipool_heap_at(&heap, place)];
+        apr_time_t at = slot->until[0] ? slot->until[0] : 1;
+        if (lane && slot->place[lane] != APIPOOL_NONE && slot->until[lane] > at) {
+            at = slot->until[lane];
+        }
+        if (at > after && (!first || at < first)) {
+            first = at;
+        }
+    }
+    return first;
+}

@@ -27,6 +27,11 @@ void apipool_lack_note(apipool_lack_t *lack, apr_time_t at)
     }
 }
 
+static apr_time_t earlier(apr_time_t a, apr_time_t b)
+{
+    return a && (!b || a < b) ? a : b;
+}
+
 /* An upstream that is left alone until then, if it has a key that could be used. */
 static void note_pause(const apipool_tier_t *tier, const apipool_source_t *source,
                        apr_uint32_t lane, apr_time_t until, apipool_lack_t *lack)
@@ -36,8 +41,11 @@ static void note_pause(const apipool_tier_t *tier, const apipool_source_t *sourc
     apr_time_t ready = until;
     if (!g->held_up &&
         apipool_members_next_locked(tier->segment, source->group, lane, 0) == APIPOOL_NONE) {
-        ready = apipool_members_first_wake_locked(tier->segment, source->group, lane);
-        fault = 0;
+        apr_time_t proof =
+            apipool_members_first_proof_locked(tier->segment, source->group, lane, 0);
+        ready =
+            earlier(apipool_members_first_wake_locked(tier->segment, source->group, lane), proof);
+        fault &= proof != 0;
     }
     if (ready) {
         apipool_lack_note(lack, ready > until ? ready : until);
@@ -488,7 +496,9 @@ void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *l
         }
         const apipool_group_t *g = group_of(tier, part);
         apr_uint32_t group = tier->parts[part].source->group, lane = tier->parts[part].lane;
-        apr_time_t wake = apipool_members_first_wake_locked(tier->segment, group, lane);
+        apr_time_t wake =
+            earlier(apipool_members_first_wake_locked(tier->segment, group, lane),
+                    apipool_members_first_proof_locked(tier->segment, group, lane, tier->now));
         for (int i = 0; i < tier->wanted->tried_count; i++) {
             lack->tried |= is_usable_in(tier, part, tier->wanted->tried[i]);
         }
