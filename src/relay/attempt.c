@@ -105,6 +105,9 @@ static void begin(apipool_request_t *req)
     if (req->probing) {
         limit_probe(attempt, req->probing);
     }
+    else {
+        apipool_link_watch(attempt, req->r->connection);
+    }
     req->attempts++;
 }
 
@@ -266,6 +269,10 @@ static int attempt_until_done(apipool_request_t *req)
         }
         else if (!apipool_budget_spend(req, &verdict)) {
             return finish(req, &verdict, status);
+        }
+        if (apipool_link_has_left(req->r->connection)) {
+            req->rule = APIPOOL_R01;
+            return DONE;
         }
     }
 }
