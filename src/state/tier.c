@@ -6,6 +6,7 @@
 #include "place.h"
 #include "slots.h"
 #include "trouble.h"
+#include "wake.h"
 
 #define SPREAD_ALL     16 /* pools up to this size are compared whole */
 #define SPREAD_FEW     4  /* of larger ones this many keys */
@@ -41,10 +42,9 @@ static void note_pause(const apipool_tier_t *tier, const apipool_source_t *sourc
     apr_time_t ready = until;
     if (!g->held_up &&
         apipool_members_next_locked(tier->segment, source->group, lane, 0) == APIPOOL_NONE) {
-        apr_time_t proof =
-            apipool_members_first_proof_locked(tier->segment, source->group, lane, 0);
-        ready =
-            earlier(apipool_members_first_wake_locked(tier->segment, source->group, lane), proof);
+        apipool_wake_for_t who = {tier->wanted, source->model, tier->now};
+        apr_time_t proof = apipool_wake_proof_locked(tier->segment, source->group, lane, &who, 0);
+        ready = earlier(apipool_wake_first_locked(tier->segment, source->group, lane, &who), proof);
         fault &= proof != 0;
     }
     if (ready) {
@@ -496,9 +496,10 @@ void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *l
         }
         const apipool_group_t *g = group_of(tier, part);
         apr_uint32_t group = tier->parts[part].source->group, lane = tier->parts[part].lane;
+        apipool_wake_for_t who = {tier->wanted, tier->parts[part].source->model, tier->now};
         apr_time_t wake =
-            earlier(apipool_members_first_wake_locked(tier->segment, group, lane),
-                    apipool_members_first_proof_locked(tier->segment, group, lane, tier->now));
+            earlier(apipool_wake_first_locked(tier->segment, group, lane, &who),
+                    apipool_wake_proof_locked(tier->segment, group, lane, &who, tier->now));
         for (int i = 0; i < tier->wanted->tried_count; i++) {
             lack->tried |= is_usable_in(tier, part, tier->wanted->tried[i]);
         }

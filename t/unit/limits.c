@@ -335,6 +335,53 @@ static void more_at_once_may_begin_at_once(void **unused)
     report_lease(&early, APIPOOL_R00, 0, NOW);
 }
 
+/* What a request meets, with two keys that may be of one account: success, or a rate limit of some scope. */
+static void meet_something(apr_uint32_t *random, apr_time_t now)
+{
+    static const apipool_scope_e scopes[] = {APIPOOL_SCOPE_MODEL, APIPOOL_SCOPE_KEY,
+                                             APIPOOL_SCOPE_ACCOUNT};
+    apr_time_t named = next_random(random) % 2 ? now + 1 + next_random(random) % SEC(9) : 0;
+    int scope = (int)(next_random(random) % 5);
+    if (scope < 3) {
+        report_limit(scopes[scope], named, now);
+    }
+    else {
+        report(APIPOOL_R00, 0, now);
+    }
+}
+
+/* Of all that may keep its keys back, the last to end counts, and of the keys the first to come back. */
+static void the_time_that_is_named_is_true(void **unused)
+{
+    apr_uint32_t random = 1147;
+    for (int round = 0; round < 300; round++) {
+        fixture_t *f = open_with(CAPACITY);
+        apr_time_t now = NOW;
+        limits.rpm = next_random(&random) % 5;
+        limits.rpd = next_random(&random) % 3 ? 0 : 40;
+        limits.tpm = next_random(&random) % 2 ? 0 : 50 + next_random(&random) % 300;
+        add_of(group_a, "sk-1", "acme");
+        add_of(group_b, "sk-2", round % 3 ? "other" : "acme");
+        sources[1].priority = round % 2;
+        for (int i = 0; i < 60; i++) {
+            apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+            wanted.tokens = 1 + next_random(&random) % 99;
+            sources[0].model = sources[1].model = next_random(&random) % 3;
+            now += next_random(&random) % SEC(2);
+            if (acquire_wanted(&wanted, now) != APIPOOL_ACQUIRED) {
+                now = retry_at;
+                wanted.look_only = 1;
+                assert_int_not_equal(acquire_wanted(&wanted, now - 1), APIPOOL_ACQUIRED);
+                wanted.look_only = 0;
+                assert_int_equal(acquire_wanted(&wanted, now), APIPOOL_ACQUIRED);
+            }
+            meet_something(&random, now);
+        }
+        assert_null(apipool_repair_check_locked(segment));
+        fixture_close(f);
+    }
+}
+
 /* Whatever comes, no minute has more requests or tokens than the limit. */
 static void no_sliding_minute_has_more_than_the_limit(void **unused)
 {
@@ -383,6 +430,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_limit_that_is_raised_holds_at_once),
     TEST(a_limit_of_its_vendors_holds_whatever_becomes_of_its_own),
     TEST(more_at_once_may_begin_at_once),
+    cmocka_unit_test(the_time_that_is_named_is_true),
     TEST(no_sliding_minute_has_more_than_the_limit),
 };
 
