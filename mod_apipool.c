@@ -108,6 +108,9 @@ static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_
     for (int i = 0; rv == APR_SUCCESS && i < pool->upstreams->nelts; i++) {
         apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
         rv = apipool_pool_group(segment, pool->index, upstream->name, &upstream->group);
+        if (rv == APR_SUCCESS) {
+            rv = apipool_pool_lift(segment, upstream->group);
+        }
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, pool->server,

@@ -63,6 +63,7 @@ need_to_test() {
     need node nodejs
     need npm npm
     need chromium chromium
+    need promtool prometheus
     need /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc fonts-noto-cjk
     need /etc/ssl/certs/ca-certificates.crt ca-certificates
     command -v cc > /dev/null 2>&1 || { missing="$missing libcmocka-dev"; return; }

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolTest qw(pool_server request upstream_mark upstream_since metrics parallel
-    error_code wait_for);
+    error_code wait_for slurp spew);
 use Apache::Test ();
 use IO::Socket::INET ();
 use List::Util qw(max min sum0);
@@ -199,11 +199,25 @@ subtest 'a stream takes its place until it ends' => sub {
     ok wait_for(sub { ask('stream')->{status} == 200 }, 10), '... gives its place back as well';
 };
 
-subtest 'a graceful restart' => sub {
+sub restart {
     my $before = () = $httpd->log =~ /resuming normal operations/g;
     $httpd->graceful;
     ok wait_for(sub { (() = $httpd->log =~ /resuming normal operations/g) > $before }, 20), 'is done';
+    return;
+}
+
+subtest 'a graceful restart' => sub {
+    restart();
     is ask($_)->{status}, 429, "$_: gives nobody more" for qw(rpm rpd tpm);
+};
+
+subtest 'a graceful restart with more' => sub {
+    my $config = "$httpd->{dir}/httpd.conf";
+    spew($config, slurp($config) =~ s/rpd=5/rpd=7/r);
+    restart();
+    my ($answers) = ask_many('rpd', 2, 4);
+    is count($answers, 200), 2, 'gives two more a day';
+    is count($answers, 429), 6, '... and no more';
 };
 
 is $httpd->faults, '', 'nothing went wrong inside';

@@ -232,6 +232,12 @@ subtest 'models have other names elsewhere' => sub {
         is raw($seen{b}), $renamed[$i], '... the other with the name it knows, and nothing else changed';
         is $seen{b}{headers}{'content-length'}, length $renamed[$i], '... at its length';
     }
+    my $other = '{"model":"models/gpt-4"}';
+    for (1 .. 2) {
+        my $mark = upstream_mark();
+        request(POST => '/renamed/models/gpt-4:generateContent', base => $httpd->{base}, content => $other);
+        is((upstream_since($mark))[0]{body}, $other, 'a path names the model: another name in the body stays');
+    }
 };
 
 # The recorded body as bytes.

@@ -5,6 +5,7 @@ use warnings;
 
 use APIPoolTest qw(private_httpd request free_port serve_raw slurp check_dir metrics wait_for);
 use Apache::Test ();
+use IO::Socket::INET ();
 use Test::More;
 
 my $tls = free_port();
@@ -79,10 +80,20 @@ is request(POST => '/tls/chat', base => $httpd->{base}, headers => {'X-Mock' => 
 ok wait_for(sub { metrics($httpd->{base})->states('tls')->{half_open} }, 20), '... and comes back by a probe over TLS';
 my $large = request(POST => '/tls/files', base => $httpd->{base}, content => 'x' x 3_000_000);
 is $large->{headers}{'x-body-bytes'}, 3_000_000, 'and takes a large body';
+for (1 .. 2) {
+    my $slow = request(POST => '/tls/chat', base => $httpd->{base}, headers => {'X-Mock' => 'ok slow delayms2400'},
+        content => '{"model":"m"}');
+    is $slow->{status}, 200, 'an answer that takes its time';
+}
+my $leaver = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$httpd->{port}") or die "$@\n";
+print {$leaver} "POST /tls/chat HTTP/1.1\r\nHost: x\r\nX-Mock: ok slow delayms20000\r\nContent-Length: 13\r\n\r\n{\"model\":\"m\"}";
+ok wait_for(sub { metrics($httpd->{base})->in_flight('tls') }, 10), 'a request without an answer';
+close $leaver;
+ok wait_for(sub { metrics($httpd->{base})->rules('tls')->{R01} }, 8), '... ends when its client leaves';
 is ask($httpd, 'plain')->{status}, 502, 'what does not speak TLS is unreachable';
 like $httpd->log, qr/pool plain, attempt 1, .*: R03/, '... by R03: nothing was sent';
 my $records = () = slurp("$httpd->{dir}/upstream.jsonl") =~ /\n/g;
-is $records, 7, 'seven requests have arrived';
+is $records, 10, 'ten requests have arrived';
 unlike $httpd->log, qr/AP006[56]/, 'nobody is warned of upstreams that are verified';
 $httpd->stop;
 

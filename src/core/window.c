@@ -155,3 +155,8 @@ apr_time_t apipool_window_next_free(apipool_window_t *w, apipool_window_span_e s
     /* The bucket that was taken off last has to leave: it does so 16 widths after it began. */
     return ((apr_time_t)w->newest - (apr_time_t)age + BUCKETS) * spans[span].width;
 }
+
+int apipool_window_is_edge(apr_time_t when)
+{
+    return when > 0 && (when % MINUTE_WIDTH == 0 || when % DAY_WIDTH == 0);
+}

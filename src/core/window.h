@@ -76,4 +76,7 @@ void apipool_window_refund(apipool_window_t *w, apipool_window_span_e span, apr_
 apr_time_t apipool_window_next_free(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
                                     apr_uint64_t limit, apr_uint64_t amount);
 
+/** Whether that is such a later time: they are few, and hardly any other is one by chance. */
+int apipool_window_is_edge(apr_time_t when);
+
 #endif

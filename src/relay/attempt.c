@@ -15,6 +15,7 @@
 #include "permit.h"
 #include "reply.h"
 #include "settle.h"
+#include "upstream.h"
 
 #define REFUSAL_HOLDS apr_time_from_sec(3600)
 
@@ -105,6 +106,9 @@ static void begin(apipool_request_t *req)
     if (req->probing) {
         limit_probe(attempt, req->probing);
     }
+    else {
+        apipool_link_watch(attempt, req->r->connection);
+    }
     req->attempts++;
 }
 
@@ -120,11 +124,13 @@ static int run(apipool_request_t *req)
                                ? req->attempt.upstream->probe_worker
                                : req->attempt.upstream->worker;
 
+    char *url = apipool_request_url(req, req->attempt.upstream);
+    const struct proxy_remote *remote = apipool_upstream_remote(budget->conf, url);
+
     req->inside = 1;
     apipool_attempt_t *outer = apipool_link_attach(&req->attempt);
-    status = proxy_run_scheme_handler(r, worker, budget->conf,
-                                      apipool_request_url(req, req->attempt.upstream),
-                                      budget->proxyname, budget->proxyport);
+    status = proxy_run_scheme_handler(r, worker, budget->conf, url,
+                                      remote ? remote->hostname : NULL, remote ? remote->port : 0);
     apipool_link_attach(outer);
     req->inside = 0;
     return status;
@@ -267,6 +273,10 @@ static int attempt_until_done(apipool_request_t *req)
         else if (!apipool_budget_spend(req, &verdict)) {
             return finish(req, &verdict, status);
         }
+        if (apipool_link_has_left(req->r->connection)) {
+            req->rule = APIPOOL_R01;
+            return DONE;
+        }
     }
 }
 
@@ -285,6 +295,8 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     apipool_request_t *req = apipool_request_get(r);
     (void)worker;
     (void)url;
+    (void)proxyname; /* found for the pool's first upstream */
+    (void)proxyport;
 
     if (!req || req->inside) {
         return DECLINED;
@@ -303,7 +315,7 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
         req->rule = req->body.broke ? APIPOOL_R01 : req->rule;
         return status;
     }
-    req->budget = apipool_budget_make(req, conf, proxyname, proxyport);
+    req->budget = apipool_budget_make(req, conf);
     apipool_demand_make(req);
     if (!apipool_permit_demand(req)) {
         return OK;

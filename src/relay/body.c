@@ -276,13 +276,13 @@ static apr_status_t splice_both(apr_bucket_brigade *bb, const apipool_splice_t *
     return rv == APR_SUCCESS ? put_in(bb, a->at > b->at ? b : a) : rv;
 }
 
-/* The upstream's own name for the model. */
+/* The upstream's own name for the model. What is named in a path may have another name in the body. */
 static apipool_splice_t new_model(const apipool_request_t *req)
 {
     const apipool_model_name_t *name = apipool_demand_renamed(req, req->attempt.upstream);
     const apipool_sniffed_t *model = &req->body.sniffed[APIPOOL_BODY_MODEL];
     apipool_splice_t splice = {.at = model->at, .len = model->len};
-    if (name && model->kind == APIPOOL_SNIFF_STRING) {
+    if (name && model->kind == APIPOOL_SNIFF_STRING && !strcmp(name->from, model->text)) {
         splice.text = req->body.kind == APIPOOL_SNIFF_FORM ? name->to : name->quoted;
     }
     return splice;

@@ -71,16 +71,13 @@ int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdic
     return 1;
 }
 
-struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy_server_conf *conf,
-                                             const char *proxyname, apr_port_t proxyport)
+struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy_server_conf *conf)
 {
     request_rec *r = req->r;
     const apipool_pool_t *pool = req->pool;
     struct apipool_budget_t *budget = apr_pcalloc(r->pool, sizeof(*budget));
     apr_time_t now = apr_time_now();
     budget->conf = conf;
-    budget->proxyname = proxyname;
-    budget->proxyport = proxyport;
     budget->rotations = req->probing ? 0 : pool->rotations;
     budget->retries = req->probing ? 0 : pool->retries;
     budget->deadline = pool->deadline ? now + pool->deadline : 0;

@@ -8,8 +8,6 @@
 /* What a request may still spend, and what every attempt starts from. */
 struct apipool_budget_t {
     proxy_server_conf *conf;
-    const char *proxyname;
-    apr_port_t proxyport;
     apr_time_t deadline; /* 0: none */
     apr_time_t wait_until;
     apr_int64_t rotations, retries;
@@ -23,8 +21,7 @@ struct apipool_budget_t {
 };
 
 /** The budget of a request that begins now; what mod_proxy's handler was called with goes along. */
-struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy_server_conf *conf,
-                                             const char *proxyname, apr_port_t proxyport);
+struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy_server_conf *conf);
 
 /** Whether it allows another attempt after that verdict. */
 int apipool_budget_allows(const apipool_request_t *req, const apipool_verdict_t *verdict);

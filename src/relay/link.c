@@ -8,11 +8,18 @@
 #include <http_connection.h>
 #include <http_core.h>
 #include <http_ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <util_filter.h>
 
 #include "prefix.h"
+
+#define LOOK_AGAIN 1000 /* milliseconds */
+
+#ifndef POLLRDHUP
+#define POLLRDHUP 0
+#endif
 
 static ap_filter_rec_t *read_handle, *write_handle;
 static _Thread_local apipool_attempt_t *current;
@@ -69,6 +76,24 @@ int apipool_link_pre_connection(conn_rec *c, void *socket)
     ap_add_input_filter_handle(read_handle, NULL, NULL, c);
     ap_add_output_filter_handle(write_handle, NULL, NULL, c);
     return OK;
+}
+
+int apipool_link_has_left(conn_rec *client)
+{
+    apr_os_sock_t fd;
+    if (client->aborted) {
+        return 1;
+    }
+    if (client->master || apr_os_sock_get(&fd, ap_get_conn_socket(client))) {
+        return 0;
+    }
+    struct pollfd at = {.fd = fd, .events = POLLRDHUP};
+    return poll(&at, 1, 0) > 0;
+}
+
+void apipool_link_watch(apipool_attempt_t *attempt, conn_rec *client)
+{
+    attempt->client = client->master ? NULL : client;
 }
 
 /* The time, a tick of the system's clock late at most: it is asked for with each line of a head. */
@@ -146,16 +171,57 @@ static apr_status_t write_link(ap_filter_t *f, apr_bucket_brigade *bb)
     return ap_pass_brigade(f->next, bb);
 }
 
+/* Whether the filters of TLS have something, or can make it of what has come. */
+static int is_buffered(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    apr_status_t rv = ap_get_brigade(f->next, bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, 1);
+    int is_empty = APR_BRIGADE_EMPTY(bb);
+    apr_brigade_cleanup(bb);
+    return !APR_STATUS_IS_EAGAIN(rv) && !(rv == APR_SUCCESS && is_empty);
+}
+
+/* Until the answer begins, or has had its time, or the client has left. Whatever else there is to be said of
+ * the upstream's connection, reading from it tells. */
+static apr_status_t watch(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    struct pollfd at[] = {{.events = POLLIN}, {.events = POLLRDHUP}};
+    int is_tls = ap_ssl_conn_is_ssl(f->c), ready = 0;
+    if (apr_os_sock_get(&at[0].fd, ap_get_conn_socket(f->c)) ||
+        apr_os_sock_get(&at[1].fd, ap_get_conn_socket(attempt->client))) {
+        return APR_SUCCESS;
+    }
+    while (ready == 0) {
+        apr_time_t wait = apr_time_as_msec(patience(attempt, time_about())) + 1;
+        if (wait <= 0) {
+            break;
+        }
+        ready = poll(at, 2, is_tls && wait > LOOK_AGAIN ? LOOK_AGAIN : (int)wait);
+        if (ready == 1 && at[1].revents) {
+            attempt->client->aborted = 1;
+            return APR_ECONNABORTED;
+        }
+        if (is_tls && ready >= 0) { /* what came may be of TLS itself */
+            ready = is_buffered(f, bb);
+        }
+        ready = ready < 0 && errno == EINTR ? 0 : ready;
+    }
+    return set_timeout(attempt, f->c);
+}
+
 /* An answer takes its time, so a read that comes first would be in vain, in each request. Once: later there
  * may be something in the filters below, as there is in those of TLS from its handshake on. */
-static apr_status_t wait_for_answer(apipool_attempt_t *attempt, conn_rec *c)
+static apr_status_t wait_for_answer(apipool_attempt_t *attempt, ap_filter_t *f,
+                                    apr_bucket_brigade *bb)
 {
     if (!attempt->sent || attempt->awaited) {
         return APR_SUCCESS;
     }
     attempt->awaited = 1;
-    return ap_ssl_conn_is_ssl(c) ? APR_SUCCESS
-                                 : apr_wait_for_io_or_timeout(NULL, ap_get_conn_socket(c), 1);
+    if (attempt->client) {
+        return watch(attempt, f, bb);
+    }
+    return ap_ssl_conn_is_ssl(f->c) ? APR_SUCCESS
+                                    : apr_wait_for_io_or_timeout(NULL, ap_get_conn_socket(f->c), 1);
 }
 
 /* What a read of the head brought: a line, or a part of a long one. */
@@ -245,7 +311,7 @@ static apr_status_t read_on(apipool_attempt_t *attempt, ap_filter_t *f, apr_buck
     }
     rv = set_timeout(attempt, f->c);
     if (rv == APR_SUCCESS) {
-        rv = wait_for_answer(attempt, f->c);
+        rv = wait_for_answer(attempt, f, bb);
     }
     return rv == APR_SUCCESS ? ap_get_brigade(f->next, bb, mode, block, readbytes) : rv;
 }

@@ -50,6 +50,33 @@ apr_status_t apipool_upstream_define(apipool_pool_t *pool, apr_pool_t *pconf)
     return APR_SUCCESS;
 }
 
+/* Proxies are spoken to by HTTP alone, as mod_proxy does. */
+static int is_for(const struct proxy_remote *remote, const char *url)
+{
+    apr_size_t len = strlen(remote->scheme); /* or the beginning of an URL */
+    int is_scheme = !ap_strchr_c(remote->scheme, ':');
+    if (ap_cstr_casecmp(remote->protocol, "http")) {
+        return 0;
+    }
+    if (remote->use_regex) {
+        return ap_regexec(remote->regexp, url, 0, NULL, 0) == 0;
+    }
+    return !strcmp(remote->scheme, "*") ||
+           (!ap_cstr_casecmpn(url, remote->scheme, len) && (!is_scheme || url[len] == ':'));
+}
+
+const struct proxy_remote *apipool_upstream_remote(const proxy_server_conf *conf, const char *url)
+{
+    for (int i = 0; i < conf->proxies->nelts; i++) {
+        const struct proxy_remote *remote =
+            &APR_ARRAY_IDX(conf->proxies, i, const struct proxy_remote);
+        if (is_for(remote, url)) {
+            return remote;
+        }
+    }
+    return NULL;
+}
+
 apr_status_t apipool_upstream_init_probes(apipool_pool_t *pool, apr_pool_t *p)
 {
     for (int i = 0; i < pool->upstreams->nelts; i++) {

@@ -11,6 +11,9 @@
 /** Defines the workers of a pool: post_config. */
 apr_status_t apipool_upstream_define(apipool_pool_t *pool, apr_pool_t *pconf);
 
+/** The forward proxy that an URL is reached through, as ProxyRemote and ProxyRemoteMatch say; NULL: none. */
+const struct proxy_remote *apipool_upstream_remote(const proxy_server_conf *conf, const char *url);
+
 /** The longest that a probe waits for a connection, for an answer, and for both. */
 #define APIPOOL_PROBE_TIMEOUT apr_time_from_sec(30)
 

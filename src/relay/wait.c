@@ -2,33 +2,12 @@
  * Waiting for a key to come free: APIPoolWait. */
 #include "wait.h"
 
-#include <apr_portable.h>
-#include <http_core.h>
-#include <poll.h>
+#include "link.h"
 
 #define LOOK_AGAIN                                                                                 \
     apr_time_from_msec(100) /* at the clock may not be all: a key may be given back */
 #define WHEN_BUSY apr_time_from_msec(10)
 #define SHORTEST  apr_time_from_msec(1)
-
-#ifndef POLLRDHUP
-#define POLLRDHUP 0
-#endif
-
-/* Whether the client has closed its side. The streams of an HTTP/2 connection learn it otherwise. */
-static int has_left(const request_rec *r)
-{
-    apr_os_sock_t fd;
-    if (r->connection->aborted) {
-        return 1;
-    }
-    if (r->connection->master ||
-        apr_os_sock_get(&fd, ap_get_conn_socket(r->connection)) != APR_SUCCESS) {
-        return 0;
-    }
-    struct pollfd client = {.fd = fd, .events = POLLRDHUP};
-    return poll(&client, 1, 0) > 0;
-}
 
 static int is_worth_waiting(apipool_acquired_e result)
 {
@@ -81,7 +60,7 @@ apr_status_t apipool_wait_acquire(apipool_request_t *req, apipool_segment_t *seg
     while (rv == APR_SUCCESS && is_worth_waiting(*result) && now < until && !*gone) {
         pause_before_next(*result, now, until, *retry_at);
         now = apr_time_now();
-        *gone = has_left(req->r);
+        *gone = apipool_link_has_left(req->r->connection);
         if (!*gone) {
             rv = apipool_pool_acquire(segment, wanted, now, req->attempt.lease, result, retry_at);
         }

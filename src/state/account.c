@@ -71,6 +71,19 @@ const apipool_hit_t *apipool_account_find_locked(const apipool_segment_t *segmen
     return hit && hit->until > now ? hit : NULL;
 }
 
+apr_time_t apipool_account_until_locked(const apipool_segment_t *segment, apr_uint32_t pool,
+                                        apr_uint64_t account, apr_uint64_t model, int *spent)
+{
+    const apipool_hit_t *all = account ? find(segment, pool, account, 0) : NULL;
+    const apipool_hit_t *one = account && model ? find(segment, pool, account, model) : NULL;
+    apr_time_t until = one ? one->until : 0;
+    if (!all) {
+        return until;
+    }
+    *spent = all->spent && all->until > until;
+    return all->until > until ? all->until : until;
+}
+
 void apipool_account_refill_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                    apr_uint64_t account, apr_time_t now)
 {

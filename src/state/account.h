@@ -17,6 +17,10 @@ const apipool_hit_t *apipool_account_find_locked(const apipool_segment_t *segmen
                                                  apr_uint32_t pool, apr_uint64_t account,
                                                  apr_uint64_t model, apr_time_t now);
 
+/** Until when an account rests for a model; *spent is set where it is its quota that lasts as long. */
+apr_time_t apipool_account_until_locked(const apipool_segment_t *segment, apr_uint32_t pool,
+                                        apr_uint64_t account, apr_uint64_t model, int *spent);
+
 /** Forgets that an account's quota is spent: one of its keys has worked since. */
 void apipool_account_refill_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                    apr_uint64_t account, apr_time_t now);

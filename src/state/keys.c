@@ -13,6 +13,8 @@
 #include "pages.h"
 #include "slots.h"
 
+#define LIFT_BATCH 256 /* keys for which the lock is held at a time */
+
 static apr_uint32_t *head_of(const apipool_segment_t *segment, apr_uint64_t id)
 {
     return &segment->heads[id & (segment->header->heads - 1)];
@@ -86,6 +88,29 @@ static void set_state(apipool_segment_t *segment, apr_uint32_t index, apipool_st
     apipool_members_settle_locked(segment, index);
 }
 
+/* A limit of our own that has put the key off may hold no longer; if it does, the next request puts it off
+ * again. A key that its upstream has limited as well stays where it is. */
+static void lift(apipool_segment_t *segment, apr_uint32_t index)
+{
+    const apipool_slot_t *slot = &segment->slots[index];
+    int waits = slot->state == APIPOOL_STATE_COOLING || slot->state == APIPOOL_STATE_HALF_OPEN;
+    if (waits && !slot->limited_streak && apipool_window_is_edge(slot->until[0])) {
+        set_state(segment, index, apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED));
+    }
+}
+
+static void limit(apipool_segment_t *segment, apr_uint32_t index,
+                  const apipool_key_limits_t *limits)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    slot->limits = *limits;
+    lift(segment, index);
+    if (slot->concurrency && limits->concurrency) { /* else the next request tells */
+        slot->concurrency = limits->concurrency;
+        apipool_members_settle_locked(segment, index);
+    }
+}
+
 static void enable(apipool_segment_t *segment, apr_uint32_t index, int enabled)
 {
     apipool_slot_t *slot = &segment->slots[index];
@@ -146,7 +171,7 @@ static apr_status_t patch_locked(apipool_segment_t *segment, apr_uint32_t index,
         slot->weight = edit->weight;
     }
     if (edit->set & APIPOOL_SET_LIMITS) {
-        slot->limits = edit->limits;
+        limit(segment, index, &edit->limits);
     }
     if (edit->set & APIPOOL_SET_ENABLED) {
         enable(segment, index, edit->enabled);
@@ -339,6 +364,26 @@ apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, a
     }
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
+}
+
+apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t group)
+{
+    const apipool_group_t *g = &segment->groups[group];
+    apr_status_t rv = APR_SUCCESS;
+    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < g->ordinals;) {
+        rv = apipool_segment_lock(segment);
+        for (int n = 0; rv == APR_SUCCESS && n < LIFT_BATCH && i < g->ordinals; n++, i++) {
+            apr_uint32_t index = apipool_members_at_locked(segment, group, i);
+            if (index < segment->header->slots_used && segment->slots[index].group == group &&
+                segment->slots[index].ordinal == i) {
+                lift(segment, index);
+            }
+        }
+        if (rv == APR_SUCCESS) {
+            apipool_segment_unlock(segment);
+        }
+    }
+    return rv;
 }
 
 apr_status_t apipool_pool_set_account(apipool_segment_t *segment, apr_uint32_t pool,

@@ -77,11 +77,17 @@ static void skip(apipool_tier_t *tier, apr_uint32_t index, apr_time_t until, api
     }
 }
 
-/* Whether a limit of the pool's own keeps the key from serving this request; if it keeps it from serving
- * any, the key leaves the rotation until it may again. */
+static apr_time_t later(apr_time_t a, apr_time_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Whether limits of the pool's own keep the key from serving this request; if they keep it from serving any,
+ * the key leaves the rotation until it may again. */
 static int is_full(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lack_t *lack)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
+    apr_time_t now = tier->now, for_this = now, for_any = now;
     if (!apipool_slot_has_limits(slot, tier->wanted->limits)) {
         return 0;
     }
@@ -90,20 +96,18 @@ static int is_full(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_l
         apr_uint32_t amount = apipool_slot_amount(i, tier->wanted->tokens);
         apipool_window_t *window = &slot->windows[i];
         apipool_window_span_e span = apipool_slot_span(i);
-        if (!limit || apipool_window_admits(window, span, tier->now, limit, amount)) {
-            continue;
+        if (limit && !apipool_window_admits(window, span, now, limit, amount)) {
+            for_this = later(for_this, apipool_window_next_free(window, span, now, limit, amount));
+            for_any = later(for_any, apipool_window_next_free(window, span, now, limit, 1));
         }
-        if (apipool_window_admits(window, span, tier->now, limit, 1)) {
-            skip(tier, index, apipool_window_next_free(window, span, tier->now, limit, amount),
-                 lack);
-        }
-        else {
-            put_off(tier, index, part, 0,
-                    apipool_window_next_free(window, span, tier->now, limit, 1));
-        }
-        return 1;
     }
-    return 0;
+    if (for_any > now) {
+        put_off(tier, index, part, 0, for_any);
+    }
+    else if (for_this > now) {
+        skip(tier, index, for_this, lack);
+    }
+    return for_this > now;
 }
 
 /* Where the key stands in fair queueing. A key is never more than one request behind the clock. */

@@ -12,7 +12,6 @@
 #define FIRST_ROOM 16
 #define WAKE_BATCH 64
 #define WALK_MAX   64
-#define VISITS_MAX 256
 
 static void *address(const apipool_segment_t *segment, apipool_offset_t offset)
 {
@@ -505,78 +504,4 @@ apr_uint32_t apipool_members_guess(const apipool_segment_t *segment, apr_uint32_
                                    apr_uint32_t ordinal)
 {
     return apipool_members_at_locked(segment, group, 0) + ordinal;
-}
-
-/* When a member is back for a lane's models: both its cooldowns must have ended. 0: not by the clock. */
-static apr_time_t back_at(const apipool_slot_t *slot, apr_uint32_t lane)
-{
-    apr_time_t all = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 1;
-    apr_time_t one = lane && slot->place[lane] != APIPOOL_NONE ? slot->until[lane] : 1;
-    return slot->state == APIPOOL_STATE_COOLING || slot->state == APIPOOL_STATE_ACTIVE
-               ? (all > one ? all : one)
-               : 0;
-}
-
-/* Walks a heap from its root as far as members may be back before the best so far. */
-static apr_time_t earliest(const apipool_heap_t *heap, apr_uint32_t lane, apr_time_t best)
-{
-    apr_uint32_t places[WALK_MAX];
-    int left = 0, visits = 0;
-
-    if (*heap->count) {
-        places[left++] = 0;
-    }
-    while (left) {
-        apr_uint32_t place = places[--left];
-        const apipool_slot_t *slot = &heap->slots[apipool_heap_at(heap, place)];
-        if (best && slot->until[heap->lane] >= best) {
-            continue;
-        }
-        if (++visits > VISITS_MAX) { /* near enough: none of the rest comes before it */
-            best = best < slot->until[heap->lane] && best ? best : slot->until[heap->lane];
-            continue;
-        }
-        apr_time_t at = back_at(slot, lane);
-        if (at && (!best || at < best)) {
-            best = at;
-        }
-        for (apr_uint32_t child = 2 * place + 1; child <= 2 * place + 2; child++) {
-            if (child < *heap->count && left < WALK_MAX) {
-                places[left++] = child;
-            }
-        }
-    }
-    return best;
-}
-
-static apr_time_t first_of(const apipool_heap_t *heap)
-{
-    return heap->slots[apipool_heap_at(heap, 0)].until[heap->lane];
-}
-
-/* Whether whoever the clock brings back cools in that lane, as far as can be told at once. */
-static int all_cool(const apipool_segment_t *segment, const apipool_group_t *g, apr_uint32_t lane)
-{
-    apipool_bits_t clear = apipool_members_bits(segment, g, lane);
-    return lane ? apipool_bits_next(&clear, NULL, 0) >= g->ordinals : !g->usable && !g->held_up;
-}
-
-apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                             apr_uint32_t lane)
-{
-    apipool_group_t *g = &segment->groups[group];
-    apipool_heap_t all = apipool_members_cooling(segment, g, 0);
-    apipool_heap_t one = apipool_members_cooling(segment, g, lane);
-    if (!lane || !g->lanes[lane].waiting) {
-        return earliest(&all, lane, 0);
-    }
-    if (!g->lanes[0].waiting) {
-        return earliest(&one, lane, 0);
-    }
-    /* who cools in both comes back with the later: that heap tells at once, and may tell all */
-    int one_is_later = first_of(&one) > first_of(&all);
-    apr_time_t best = earliest(one_is_later ? &one : &all, lane, 0);
-    return all_cool(segment, g, one_is_later ? lane : 0)
-               ? best
-               : earliest(one_is_later ? &all : &one, lane, best);
 }

@@ -81,8 +81,4 @@ void apipool_members_fetch(const apipool_segment_t *segment, apr_uint32_t group,
 apr_uint32_t apipool_members_guess(const apipool_segment_t *segment, apr_uint32_t group,
                                    apr_uint32_t ordinal);
 
-/** When the first cooling member comes back for that lane's models; 0 when none cools. */
-apr_time_t apipool_members_first_wake_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                             apr_uint32_t lane);
-
 #endif

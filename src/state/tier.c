@@ -6,6 +6,7 @@
 #include "place.h"
 #include "slots.h"
 #include "trouble.h"
+#include "wake.h"
 
 #define SPREAD_ALL     16 /* pools up to this size are compared whole */
 #define SPREAD_FEW     4  /* of larger ones this many keys */
@@ -27,6 +28,11 @@ void apipool_lack_note(apipool_lack_t *lack, apr_time_t at)
     }
 }
 
+static apr_time_t earlier(apr_time_t a, apr_time_t b)
+{
+    return a && (!b || a < b) ? a : b;
+}
+
 /* An upstream that is left alone until then, if it has a key that could be used. */
 static void note_pause(const apipool_tier_t *tier, const apipool_source_t *source,
                        apr_uint32_t lane, apr_time_t until, apipool_lack_t *lack)
@@ -36,8 +42,10 @@ static void note_pause(const apipool_tier_t *tier, const apipool_source_t *sourc
     apr_time_t ready = until;
     if (!g->held_up &&
         apipool_members_next_locked(tier->segment, source->group, lane, 0) == APIPOOL_NONE) {
-        ready = apipool_members_first_wake_locked(tier->segment, source->group, lane);
-        fault = 0;
+        apipool_wake_for_t who = {tier->wanted, source->model, tier->now};
+        apr_time_t proof = apipool_wake_proof_locked(tier->segment, source->group, lane, &who, 0);
+        ready = earlier(apipool_wake_first_locked(tier->segment, source->group, lane, &who), proof);
+        fault &= proof != 0;
     }
     if (ready) {
         apipool_lack_note(lack, ready > until ? ready : until);
@@ -485,7 +493,10 @@ void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *l
         }
         const apipool_group_t *g = group_of(tier, part);
         apr_uint32_t group = tier->parts[part].source->group, lane = tier->parts[part].lane;
-        apr_time_t wake = apipool_members_first_wake_locked(tier->segment, group, lane);
+        apipool_wake_for_t who = {tier->wanted, tier->parts[part].source->model, tier->now};
+        apr_time_t wake =
+            earlier(apipool_wake_first_locked(tier->segment, group, lane, &who),
+                    apipool_wake_proof_locked(tier->segment, group, lane, &who, tier->now));
         for (int i = 0; i < tier->wanted->tried_count; i++) {
             lack->tried |= is_usable_in(tier, part, tier->wanted->tried[i]);
         }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Numbers as a server tells them: its metrics, which have to be well-formed, and the notes of each request in a log.
-# The exposition format is checked by APIPoolExposition in every run; promtool (Debian package prometheus, 96 MB) is
-# asked as well where it is installed.
+# The exposition format is checked by APIPoolExposition in every run; promtool (Debian package prometheus) is
+# asked as well where it is installed, as "quickstart.sh test" does.
 package APIPoolNumbers;
 
 use strict;

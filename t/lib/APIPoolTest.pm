@@ -110,11 +110,15 @@ sub upstream_mark {
     return -s $record->() || 0;
 }
 
+# A mark may lie in a line that was being written for someone else's request, and so may the end.
 sub upstream_since {
     my ($mark, $file) = @_;
     open my $in, '<:raw', $file || $record->() or return;
-    seek $in, $mark, 0;
-    return map { decode_json($_) } <$in>;
+    if ($mark) {
+        seek $in, $mark - 1, 0;
+        <$in>;
+    }
+    return map { decode_json($_) } grep {/\n\z/} <$in>;
 }
 
 sub wait_for {

@@ -272,6 +272,116 @@ static void a_limit_holds_for_a_key_that_is_to_prove_itself(void **unused)
     report(APIPOOL_R00, 0, NOW + SEC(67));
 }
 
+static void set_limits(const char *key, apipool_key_limits_t own)
+{
+    apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_LIMITS, .limits = own},
+                                 .group = APIPOOL_NONE};
+    apr_uint64_t id = apipool_key_id(segment->header->secret, key, strlen(key));
+    assert_int_equal(apipool_pool_edit(segment, main_pool, id, &patch), APR_SUCCESS);
+}
+
+/* How many requests are served until there is no key. */
+static int serve_all(apr_time_t now)
+{
+    int count = 0;
+    for (; acquire(now) == APIPOOL_ACQUIRED; count++) {
+        report(APIPOOL_R00, 0, now);
+    }
+    return count;
+}
+
+static void a_limit_that_is_raised_holds_at_once(void **unused)
+{
+    add(group_a, "sk-1");
+    set_limits("sk-1", (apipool_key_limits_t){.rpd = 2});
+    assert_int_equal(serve_all(NOW), 2);
+    set_limits("sk-1", (apipool_key_limits_t){.rpd = 2, .rpm = 50});
+    assert_int_equal(serve_all(NOW), 0);
+    set_limits("sk-1", (apipool_key_limits_t){.rpd = 5, .rpm = 4});
+    assert_int_equal(serve_all(NOW), 2);
+    limits.rpd = 6; /* the pool's, now that it has none of its own */
+    set_limits("sk-1", (apipool_key_limits_t){0});
+    assert_int_equal(serve_all(NOW), 2);
+    limits.rpd = 9;
+    assert_int_equal(serve_all(NOW), 0); /* nobody has told the key of that */
+    assert_int_equal(apipool_pool_lift(segment, group_a), APR_SUCCESS);
+    assert_int_equal(serve_all(NOW), 3);
+}
+
+static void a_limit_of_its_vendors_holds_whatever_becomes_of_its_own(void **unused)
+{
+    limits.rpm = 5;
+    add(group_a, "sk-1");
+    check_acquires("sk-1", NOW);
+    report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(99), NOW);
+    set_limits("sk-1", (apipool_key_limits_t){.rpm = 50});
+    assert_int_equal(apipool_pool_lift(segment, group_a), APR_SUCCESS);
+    assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
+    assert_int_equal(retry_at, NOW + SEC(99));
+}
+
+static void more_at_once_may_begin_at_once(void **unused)
+{
+    apipool_lease_t early;
+    add(group_a, "sk-1");
+    set_limits("sk-1", (apipool_key_limits_t){.concurrency = 1});
+    check_acquires("sk-1", NOW);
+    early = lease;
+    assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
+    set_limits("sk-1", (apipool_key_limits_t){.concurrency = 2});
+    check_acquires("sk-1", NOW);
+    assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
+    report(APIPOOL_R00, 0, NOW);
+    report_lease(&early, APIPOOL_R00, 0, NOW);
+}
+
+/* What a request meets, with two keys that may be of one account: success, or a rate limit of some scope. */
+static void meet_something(apr_uint32_t *random, apr_time_t now)
+{
+    static const apipool_scope_e scopes[] = {APIPOOL_SCOPE_MODEL, APIPOOL_SCOPE_KEY,
+                                             APIPOOL_SCOPE_ACCOUNT};
+    apr_time_t named = next_random(random) % 2 ? now + 1 + next_random(random) % SEC(9) : 0;
+    int scope = (int)(next_random(random) % 5);
+    if (scope < 3) {
+        report_limit(scopes[scope], named, now);
+    }
+    else {
+        report(APIPOOL_R00, 0, now);
+    }
+}
+
+/* Of all that may keep its keys back, the last to end counts, and of the keys the first to come back. */
+static void the_time_that_is_named_is_true(void **unused)
+{
+    apr_uint32_t random = 1147;
+    for (int round = 0; round < 300; round++) {
+        fixture_t *f = open_with(CAPACITY);
+        apr_time_t now = NOW;
+        limits.rpm = next_random(&random) % 5;
+        limits.rpd = next_random(&random) % 3 ? 0 : 40;
+        limits.tpm = next_random(&random) % 2 ? 0 : 50 + next_random(&random) % 300;
+        add_of(group_a, "sk-1", "acme");
+        add_of(group_b, "sk-2", round % 3 ? "other" : "acme");
+        sources[1].priority = round % 2;
+        for (int i = 0; i < 60; i++) {
+            apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+            wanted.tokens = 1 + next_random(&random) % 99;
+            sources[0].model = sources[1].model = next_random(&random) % 3;
+            now += next_random(&random) % SEC(2);
+            if (acquire_wanted(&wanted, now) != APIPOOL_ACQUIRED) {
+                now = retry_at;
+                wanted.look_only = 1;
+                assert_int_not_equal(acquire_wanted(&wanted, now - 1), APIPOOL_ACQUIRED);
+                wanted.look_only = 0;
+                assert_int_equal(acquire_wanted(&wanted, now), APIPOOL_ACQUIRED);
+            }
+            meet_something(&random, now);
+        }
+        assert_null(apipool_repair_check_locked(segment));
+        fixture_close(f);
+    }
+}
+
 /* Whatever comes, no minute has more requests or tokens than the limit. */
 static void no_sliding_minute_has_more_than_the_limit(void **unused)
 {
@@ -317,6 +427,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_big_request_does_not_put_off_a_key_that_has_room),
     TEST(a_big_request_puts_off_a_full_key_no_longer_than_small_ones_need),
     TEST(a_limit_holds_for_a_key_that_is_to_prove_itself),
+    TEST(a_limit_that_is_raised_holds_at_once),
+    TEST(a_limit_of_its_vendors_holds_whatever_becomes_of_its_own),
+    TEST(more_at_once_may_begin_at_once),
+    cmocka_unit_test(the_time_that_is_named_is_true),
     TEST(no_sliding_minute_has_more_than_the_limit),
 };
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "fixture.h"
+#include "wake.h"
 
 #define SLOTS  200
 #define GROUPS 3
@@ -86,7 +87,7 @@ static void an_empty_group_has_nothing_to_lend_or_wake(void **unused)
 {
     check_counts(0, 0, 0, 0, 0);
     assert_int_equal(apipool_members_next_locked(segment, 0, 0, 0), APIPOOL_NONE);
-    assert_int_equal(apipool_members_first_wake_locked(segment, 0, 0), 0);
+    assert_int_equal(apipool_wake_first_locked(segment, 0, 0, NULL), 0);
     assert_int_equal(apipool_members_lane_locked(segment, 0, 7), 0);
     assert_false(apipool_members_is_usable_locked(segment, 0, 0, 0));
     apipool_members_wake_locked(segment, 0, 0, 1000);
@@ -103,7 +104,7 @@ static void a_new_member_goes_where_its_state_belongs(void **unused)
     add(0, APIPOOL_STATE_HALF_OPEN, 10);
     check_counts(0, 1, 1, 1, 3);
     check_usable_alone(0, 0, active);
-    assert_int_equal(apipool_members_first_wake_locked(segment, 0, 0), 7);
+    assert_int_equal(apipool_wake_first_locked(segment, 0, 0, NULL), 7);
 }
 
 /* Every state, with and without requests that fill it or prove it. */
@@ -165,7 +166,7 @@ static void the_cooling_come_back_in_their_order(void **unused)
                              segment->slots[i].until[0] <= now);
         }
         assert_true(segment->groups[0].lanes[0].waiting == 0 ||
-                    apipool_members_first_wake_locked(segment, 0, 0) > now);
+                    apipool_wake_first_locked(segment, 0, 0, NULL) > now);
     }
     check_counts(0, SLOTS, 0, 0, 0);
 }
@@ -230,8 +231,8 @@ static void a_lane_keeps_members_from_its_model_alone(void **unused)
     assert_int_equal(apipool_members_lane_locked(segment, 0, 8), 0);
     check_usable_alone(0, lane, b);
     assert_int_equal(segment->groups[0].usable, 2);
-    assert_int_equal(apipool_members_first_wake_locked(segment, 0, lane), 20);
-    assert_int_equal(apipool_members_first_wake_locked(segment, 0, 0), 0);
+    assert_int_equal(apipool_wake_first_locked(segment, 0, lane, NULL), 20);
+    assert_int_equal(apipool_wake_first_locked(segment, 0, 0, NULL), 0);
     assert_int_equal(apipool_members_cool_locked(segment, a, 7, 15, 0), lane); /* not shortened */
     assert_int_equal(segment->slots[a].until[lane], 20);
     assert_int_equal(apipool_members_cool_locked(segment, a, 7, 30, 0), lane);
@@ -274,7 +275,7 @@ static void the_first_to_wake_has_ended_both_its_cooldowns(void **unused)
                 best = at;
             }
         }
-        assert_int_equal(apipool_members_first_wake_locked(segment, 0, lane), best);
+        assert_int_equal(apipool_wake_first_locked(segment, 0, lane, NULL), best);
         check();
     }
 }

@@ -225,6 +225,26 @@ static void a_proof_that_tells_nothing_is_repeated(void **unused)
     assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
 }
 
+/* Until then its keys come back by the clock, which is what clients are told. */
+static void a_proof_that_is_repeated_is_waited_for(void **unused)
+{
+    apr_time_t now = NOW + SEC(30), next;
+    lose_by(APIPOOL_R06);
+    for (int i = 0; i < 8; i++, now = next) {
+        check_acquires("sk-1", now);
+        assert_true(lease.proving);
+        report(APIPOOL_R03, 0, now + i);
+        next = now + i + SEC(1);
+        apipool_acquired_e result = acquire(now + i);
+        assert_int_equal(result, i < 4 ? APIPOOL_ALL_COOLING : APIPOOL_ALL_PAUSED);
+        assert_int_equal(retry_at, next);
+    }
+    apr_uint32_t index = (apr_uint32_t)(slot_of("sk-1") - segment->slots);
+    apipool_members_cool_locked(segment, index, 4711, now + SEC(9), now);
+    assert_int_equal(acquire_for(4711, now), APIPOOL_ALL_COOLING);
+    assert_int_equal(retry_at, now + SEC(9));
+}
+
 static void a_proof_that_is_rate_limited_makes_the_key_cool(void **unused)
 {
     lose_by(APIPOOL_R06);
@@ -455,6 +475,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_lost_key_is_lent_to_one_request_that_proves_it),
     TEST(each_try_that_fails_doubles_the_wait),
     TEST(a_proof_that_tells_nothing_is_repeated),
+    TEST(a_proof_that_is_repeated_is_waited_for),
     TEST(a_proof_that_is_rate_limited_makes_the_key_cool),
     TEST(an_answer_that_begins_well_is_a_proof),
     TEST(the_dead_take_no_proof_of_others_with_them),

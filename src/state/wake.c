@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * When the next key of a group can be had. */
+#include "wake.h"
+
+#include "account.h"
+#include "members_parts.h"
+#include "slots.h"
+
+#define WALK_MAX   64
+#define VISITS_MAX 256
+
+static apr_time_t later(apr_time_t a, apr_time_t b)
+{
+    return a > b ? a : b;
+}
+
+/* When a key's own limits admit the request. */
+static apr_time_t admits_at(const apipool_wake_for_t *who, apipool_slot_t *slot)
+{
+    const apipool_wanted_t *wanted = who->wanted;
+    apr_time_t at = 0;
+    for (int i = 0; i < APIPOOL_WINDOWS && apipool_slot_has_limits(slot, wanted->limits); i++) {
+        apr_uint32_t limit = apipool_slot_limit(slot, wanted->limits, i);
+        if (limit) {
+            at = later(at,
+                       apipool_window_next_free(&slot->windows[i], apipool_slot_span(i), who->now,
+                                                limit, apipool_slot_amount(i, wanted->tokens)));
+        }
+    }
+    return at;
+}
+
+/* When a member is back for a lane's models: all its cooldowns must have ended. 0: not by the clock. */
+static apr_time_t back_at(const apipool_segment_t *segment, apipool_slot_t *slot, apr_uint32_t lane,
+                          const apipool_wake_for_t *who)
+{
+    apr_time_t at = slot->state == APIPOOL_STATE_ACTIVE ? 1 : later(slot->until[0], 1);
+    int spent = 0;
+    if (slot->state != APIPOOL_STATE_COOLING && slot->state != APIPOOL_STATE_ACTIVE &&
+        slot->state != APIPOOL_STATE_HALF_OPEN) {
+        return 0;
+    }
+    if (lane && slot->place[lane] != APIPOOL_NONE) {
+        at = later(at, slot->until[lane]);
+    }
+    if (!who) {
+        return at;
+    }
+    at = later(at, admits_at(who, slot));
+    apr_time_t hit =
+        apipool_account_until_locked(segment, slot->pool, slot->account, who->model, &spent);
+    return hit > at && spent && slot->state != APIPOOL_STATE_HALF_OPEN ? 0 : later(at, hit);
+}
+
+/* Walks a heap from its root as far as members may be back before the best so far. */
+static apr_time_t earliest(const apipool_segment_t *segment, const apipool_heap_t *heap,
+                           apr_uint32_t lane, const apipool_wake_for_t *who, apr_time_t best)
+{
+    apr_uint32_t places[WALK_MAX];
+    int left = 0, visits = 0;
+
+    if (*heap->count) {
+        places[left++] = 0;
+    }
+    while (left) {
+        apr_uint32_t place = places[--left];
+        apipool_slot_t *slot = &heap->slots[apipool_heap_at(heap, place)];
+        if (best && slot->until[heap->lane] >= best) {
+            continue;
+        }
+        if (++visits > VISITS_MAX) { /* near enough: none of the rest comes before it */
+            best = best < slot->until[heap->lane] && best ? best : slot->until[heap->lane];
+            continue;
+        }
+        apr_time_t at =
+            slot->state != APIPOOL_STATE_HALF_OPEN ? back_at(segment, slot, lane, who) : 0;
+        if (at && (!best || at < best)) {
+            best = at;
+        }
+        for (apr_uint32_t child = 2 * place + 1; child <= 2 * place + 2; child++) {
+            if (child < *heap->count && left < WALK_MAX) {
+                places[left++] = child;
+            }
+        }
+    }
+    return best;
+}
+
+static apr_time_t first_of(const apipool_heap_t *heap)
+{
+    return heap->slots[apipool_heap_at(heap, 0)].until[heap->lane];
+}
+
+/* Whether whoever the clock brings back cools in that lane, as far as can be told at once. */
+static int all_cool(const apipool_segment_t *segment, const apipool_group_t *g, apr_uint32_t lane)
+{
+    apipool_bits_t clear = apipool_members_bits(segment, g, lane);
+    return lane ? apipool_bits_next(&clear, NULL, 0) >= g->ordinals : !g->usable && !g->held_up;
+}
+
+apr_time_t apipool_wake_first_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                     apr_uint32_t lane, const apipool_wake_for_t *who)
+{
+    apipool_group_t *g = &segment->groups[group];
+    apipool_heap_t all = apipool_members_cooling(segment, g, 0);
+    apipool_heap_t one = apipool_members_cooling(segment, g, lane);
+    if (!lane || !g->lanes[lane].waiting) {
+        return earliest(segment, &all, lane, who, 0);
+    }
+    if (!g->lanes[0].waiting) {
+        return earliest(segment, &one, lane, who, 0);
+    }
+    /* who cools in both comes back with the later: that heap tells at once, and may tell all */
+    int one_is_later = first_of(&one) > first_of(&all);
+    apr_time_t best = earliest(segment, one_is_later ? &one : &all, lane, who, 0);
+    return all_cool(segment, g, one_is_later ? lane : 0)
+               ? best
+               : earliest(segment, one_is_later ? &all : &one, lane, who, best);
+}
+
+apr_time_t apipool_wake_proof_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                     apr_uint32_t lane, const apipool_wake_for_t *who,
+                                     apr_time_t after)
+{
+    apipool_group_t *g = &segment->groups[group];
+    apipool_heap_t heap = apipool_members_half_open(segment, g);
+    apr_time_t first = 0;
+    for (apr_uint32_t place = 0; place < g->half_open && place < WALK_MAX; place++) {
+        apr_time_t at = back_at(segment, &segment->slots[apipool_heap_at(&heap, place)], lane, who);
+        if (at > after && (!first || at < first)) {
+            first = at;
+        }
+    }
+    return first;
+}

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# A client that leaves before it has an answer: nothing goes on for it.
+use strict;
+use warnings;
+
+use APIPoolTest qw(pool_server request upstream_mark upstream_since metrics mock_port wait_for serve_raw
+    read_request parallel);
+use Apache::Test ();
+use IO::Socket::INET ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+# An upstream that takes a request and says nothing; what it notes is when the other side closes.
+my $silent = serve_raw(
+    sub {
+        my ($socket) = @_;
+        read_request($socket) // return;
+        sysread $socket, my $end, 1;
+    }
+);
+# One that begins its answer at once, and goes on after a while.
+my $hesitant = serve_raw(
+    sub {
+        my ($socket) = @_;
+        sysread $socket, my $begun, 1;
+        print {$socket} "HTTP/1.1 200 OK\r\n";
+        $socket->flush;
+        read_request($socket) // return;
+        sleep 2.2;
+        print {$socket} "Content-Length: 2\r\nConnection: close\r\n\r\n{}";
+    }
+);
+my $TURN = 'APIPoolStrategy round-robin';
+my %pools = (
+    silent => {
+        upstreams => ["http://127.0.0.1:$silent/v1"],
+        keys => ['sk-silent-aaaaaaaaaaaaaa'],
+        lines => "$TURN\n    APIPoolLimits concurrency=1"
+    },
+    failing => {keys => ['sk-500-failing-aaaaaaaaaa', 'sk-ok-failing-bbbbbbbbbbb'], lines => $TURN},
+    limited => {keys => ['sk-429-slow-delayms900-limited-aaaaaaaa', 'sk-ok-limited-bbbbbbbbbbb'], lines => $TURN},
+    hesitant => {upstreams => ["http://127.0.0.1:$hesitant/v1"], keys => ['sk-hesitant-aaaaaaaaaaaa']},
+    slow => {keys => ['sk-ok-slow-delayms2500-aaaaaaa']},
+);
+my $httpd = pool_server(\%pools);
+
+# Sends a request and leaves after that time.
+sub leave {
+    my ($pool, $seconds, $more) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$httpd->{port}", Timeout => 10) or die "$@\n";
+    print {$socket} "POST /$pool/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n"
+        . '{"model":"m"}';
+    sleep $seconds;
+    return close $socket;
+}
+
+# How requests of a pool have ended, once one has.
+sub endings {
+    my ($pool) = @_;
+    return wait_for(
+        sub {
+            my $endings = metrics($httpd->{base})->by(outcome => 'apipool_requests_total', pool => $pool);
+            delete $endings->{refused} if !$endings->{refused};
+            return %$endings && $endings;
+        },
+        15
+    );
+}
+
+subtest 'while the upstream is silent' => sub {
+    my $start = time;
+    leave('silent', 0.5);
+    is_deeply endings('silent'), {client_abort => 1}, 'the request ends';
+    cmp_ok time - $start, '<', 10, '... soon';
+    my $metrics = metrics($httpd->{base});
+    is_deeply $metrics->rules('silent'), {R01 => 1}, '... by R01';
+    is_deeply $metrics->states('silent'), {active => 1}, '... which blames nobody';
+    is $metrics->in_flight('silent'), 0, '... and gives the key back';
+};
+
+for my $pool (qw(failing limited)) {
+    subtest "before another attempt: $pool" => sub {
+        my $mark = upstream_mark();
+        leave($pool, 0.2);
+        is_deeply endings($pool), {client_abort => 1}, 'the request ends';
+        is scalar(upstream_since($mark)), 1, '... after one attempt';
+        is metrics($httpd->{base})->in_flight($pool), 0, 'nothing is in flight';
+    };
+}
+
+subtest 'a client that stays' => sub {
+    for my $pool (qw(slow hesitant)) {
+        my @statuses = map { $_->[0] } parallel(
+            16,
+            sub {
+                my %options = (base => $httpd->{base}, content => '{"model":"m"}');
+                return request(POST => "/$pool/chat/completions", %options)->{status};
+            }
+        );
+        is_deeply \@statuses, [(200) x 16], "$pool: has an answer, however long that takes";
+    }
+};
+
+is $httpd->faults, '', 'nothing went wrong inside';
+
+done_testing;
