@@ -38,8 +38,8 @@ sub install_page {
 
 # Admin location, and gzip for what is static, as conf/apipool.conf has it.
 sub admin_location {
-    my ($root) = @_;
-    my $location = location('/apipool', 'AddOutputFilterByType DEFLATE text/html text/css text/javascript image/svg+xml');
+    my ($root, $path, @lines) = @_;
+    my $location = location($path || '/apipool', @lines, 'AddOutputFilterByType DEFLATE text/html text/css text/javascript image/svg+xml');
     return $location =~ s{APIPoolAdminRoot .*}{APIPoolAdminRoot $root}r;
 }
 
@@ -94,7 +94,21 @@ my $httpd = pool_server(
         import => {keys => []},
     },
     files => \%admins,
-    config => admin_location($root) . "APIPoolCapacity 20000\n" . <<'CONF'
+    config => admin_location($root) . admin_location($root, '/brief', 'APIPoolAdminSession 8') . "APIPoolCapacity 20000\n" . <<"CONF"
+<Location "/basic">
+    SetHandler apipool-admin
+    APIPoolAdminRoot $root
+    APIPoolAdminAuth httpd
+    AuthType Basic
+    AuthName admin
+    AuthUserFile \@DIR\@/admins
+    Require valid-user
+</Location>
+<Location "/anyone">
+    SetHandler apipool-admin
+    APIPoolAdminRoot $root
+    APIPoolAdminAuth httpd
+</Location>
 <Location "/v1">
     APIPoolUse main
     AuthType APIPool

@@ -135,6 +135,6 @@ export class Shell {
 
 /** Whether the numbers are fresh; read aloud when that changes. */
 function liveness() {
-  const since = state.live === 'stale' && state.at ? time(state.at) : '';
+  const since = state.live === 'stale' ? time(state.at) : '';
   return html`<span class="live is-${state.live}" role="status" data-live="${state.live}">${t(`live.${state.live}`, { at: since })}</span>`;
 }

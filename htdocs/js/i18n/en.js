@@ -17,6 +17,7 @@ export default {
   'error.failed': 'It failed on the server, and nothing has changed. The error log of httpd says why.',
   'error.forbidden': 'You may look here, and not change this.',
   'error.cross_origin': 'The server refuses a change that does not come from its own page.',
+  'error.nobody': 'The server has not said who you are. This page relies on its own login (APIPoolAdminAuth httpd); sign in there, then try again.',
   'error.not_configured': 'Nobody can sign in yet: APIPoolAdminUserFile is not configured.',
   'error.client_exists': 'There is a client of that name already.',
   'error.client_not_found': 'There is no such client any longer.',
@@ -36,6 +37,7 @@ export default {
   'signin.title': 'Sign in', 'signin.user': 'Name', 'signin.password': 'Password', 'signin.go': 'Sign in',
   'signin.wrong': 'Name or password is wrong.', 'signin.again': 'Sign in again',
   'signin.expired': 'Your session has ended. What you have typed is still there.',
+  'signin.elsewhere': 'Sign in in another window, as this server asks for it, then go on here.', 'signin.open': 'Open a window', 'signin.go_on': 'Go on',
 
   'overview.title': 'Overview', 'overview.range': 'Range of the charts', 'overview.1h': '1 hour', 'overview.24h': '24 hours',
   'overview.no_pool': 'No pool is to be seen here. Pools are made in the configuration of httpd.',

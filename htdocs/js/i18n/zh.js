@@ -17,6 +17,7 @@ export default {
   'error.failed': '服务器内部失败，没有任何改动。原因见 httpd 的错误日志。',
   'error.forbidden': '您只能查看，不能更改。',
   'error.cross_origin': '服务器拒绝并非来自本页面的更改。',
+  'error.nobody': '服务器没有说明您是谁。本页面使用服务器自身的登录（APIPoolAdminAuth httpd）；请先在那里登录，然后重试。',
   'error.not_configured': '还没有人可以登录：未配置 APIPoolAdminUserFile。',
   'error.client_exists': '已有同名客户端。',
   'error.client_not_found': '该客户端已不存在。',
@@ -36,6 +37,7 @@ export default {
   'signin.title': '登录', 'signin.user': '用户名', 'signin.password': '密码', 'signin.go': '登录',
   'signin.wrong': '用户名或密码错误。', 'signin.again': '请重新登录',
   'signin.expired': '会话已结束。您输入的内容仍然保留。',
+  'signin.elsewhere': '请在另一个窗口按服务器的要求登录，然后回到这里继续。', 'signin.open': '打开窗口', 'signin.go_on': '继续',
 
   'overview.title': '概览', 'overview.range': '图表范围', 'overview.1h': '1 小时', 'overview.24h': '24 小时',
   'overview.no_pool': '这里没有可见的密钥池。密钥池在 httpd 的配置中建立。',

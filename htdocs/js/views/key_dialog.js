@@ -127,7 +127,7 @@ function openReveal(key) {
       go: async (dialog, element) => {
         try {
           const password = new FormData(element).get('password');
-          whole = (await post(`${paths.key(key.pool, key.id)}/reveal`, { password }, { isSignIn: true })).key;
+          whole = (await post(`${paths.key(key.pool, key.id)}/reveal`, { password }, { asksPassword: true })).key;
           error = null;
         } catch (problem) {
           error = problem.status === 401 ? t('signin.wrong') : problem;
