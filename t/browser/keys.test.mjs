@@ -21,24 +21,108 @@ const total = (page, count) => page.locator('[data-total]').getByText(`${count.t
 const counts = async (page) => Object.fromEntries(await dialog(page).locator('[data-count]').evaluateAll(
   (cells) => cells.map((cell) => [cell.dataset.count, Number(cell.textContent.replaceAll(',', ''))])));
 
+/** Bodies of the requests that go to a path. */
+function sentTo(page, pattern) {
+  const sent = [];
+  page.on('request', (request) => request.method() === 'POST' && pattern.test(request.url()) && sent.push(request.postData()));
+  return sent;
+}
+
+test('what is typed is read in the page, and nothing of it travels', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  const sent = sentTo(page, /./);
+  await press(page, 'Import keys');
+  const ask = dialog(page).getByRole('button', { name: 'See which are new' });
+  assert.ok(await ask.isDisabled());
+  const area = dialog(page).getByLabel('Keys', { exact: true });
+  await area.pressSequentially('# mine\nsk-ok-typed-aaaaaaaa, sk-ok-typed-aaaaaaaa\n"quoted"\n');
+  await dialog(page).locator('[data-count=ready]').waitFor();
+  assert.deepEqual(await counts(page), { ready: 1, repeated: 1, bad: 1 });
+  await dialog(page).getByText('Line 3').waitFor();
+  await dialog(page).getByText('Nothing has left this page yet. The next step sends this key').waitFor();
+  await area.fill('[{"key":"sk-ok-typed-aaaaaaaa","weight":0},\n"sk-ok-typed-aaaaaaaa"]');
+  await dialog(page).getByText('Element 1').waitFor();
+  assert.deepEqual(await counts(page), { ready: 1, repeated: 0, bad: 1 });
+  await area.fill('["sk-ok-typed-aaaaaaaa",\noops');
+  await dialog(page).getByText('this is no JSON').waitFor();
+  await dialog(page).getByText('Line 2').waitFor();
+  assert.ok(await ask.isDisabled());
+  await area.fill('# private\nsk-ok-typed-aaaaaaaa,,not-one key,sk-ok-typed-aaaaaaaa\nsk-ok-typed-bbbbbbbb');
+  assert.deepEqual(sent, []);
+  await page.keyboard.press('Escape');
+  await noProblems(page);
+});
+
+test('only valid keys travel, each once; the server says which are new', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  const sent = sentTo(page, /pools\/import\/keys\?/);
+  await press(page, 'Import keys');
+  await dialog(page).getByLabel('Keys', { exact: true }).fill('# private\nsk-ok-travels-aaaaaaaa,,not one,sk-ok-travels-aaaaaaaa\nsk-ok-travels-bbbbbbbb');
+  await press(dialog(page), 'See which are new'); // at once, before what was typed has been looked at
+  await dialog(page).getByText('Nothing has been added yet').waitFor();
+  assert.deepEqual(await counts(page), { new: 2, known: 0, changed: 0, repeated: 1, bad: 1 });
+  assert.deepEqual(sent, ['sk-ok-travels-aaaaaaaa\nsk-ok-travels-bbbbbbbb']);
+  await press(dialog(page), 'Back');
+  await dialog(page).getByLabel('Keys', { exact: true }).fill('sk-ok-travels-bbbbbbbb');
+  await press(dialog(page), 'See which are new');
+  await press(dialog(page), 'Import 1 key');
+  await dialog(page).getByText('The import is complete.').waitFor();
+  await press(dialog(page).locator('form'), 'Close');
+  await press(page, 'Import keys');
+  const objects = [{ key: 'sk-ok-travels-aaaaaaaa', note: 'private' }, { key: 'sk-ok-travels-bbbbbbbb', label: 'travelled' }];
+  await dialog(page).getByLabel('Keys', { exact: true }).fill(JSON.stringify(objects));
+  await press(dialog(page), 'See which are new');
+  await dialog(page).getByText('Nothing has been added yet').waitFor();
+  assert.deepEqual(await counts(page), { new: 1, known: 0, changed: 1, repeated: 0, bad: 0 });
+  assert.ok(!sent.at(-1).includes('private'), 'nor do members that mean nothing');
+  await page.keyboard.press('Escape');
+  await api('POST', 'pools/import/keys/actions', { action: 'delete', filter: {} });
+  await noProblems(page);
+});
+
 test('10,000 keys are previewed, imported and counted; invalid lines are listed', async () => {
   const page = await openPage(browser, { storage: { pool: 'import' } });
   await signIn(page, { view: 'keys' });
   const lines = Array.from({ length: MANY }, (_, i) => `sk-ok-imported-key-${String(i).padStart(6, '0')}`);
   const text = [...lines.slice(0, 7000), 'bad\u0001key', ...lines.slice(7000), lines[0], '# a comment', ''].join('\n');
+  const sent = sentTo(page, /./);
   await press(page, 'Import keys');
   await page.setInputFiles('dialog input[type=file]', { name: 'keys.txt', mimeType: 'text/plain', buffer: Buffer.from(text) });
+  await dialog(page).getByText('The next step sends these 10,000 keys').waitFor();
+  assert.deepEqual(await counts(page), { ready: MANY, repeated: 1, bad: 1 });
+  await dialog(page).getByText('Line 7,001').waitFor();
+  assert.deepEqual(sent, [], 'nothing has travelled');
+  await press(dialog(page), 'See which are new');
   await dialog(page).getByText('Nothing has been added yet').waitFor();
-  assert.deepEqual(await counts(page), { new: MANY, duplicate: 1, changed: 0, bad: 1 });
+  assert.deepEqual(await counts(page), { new: MANY, known: 0, changed: 0, repeated: 1, bad: 1 });
   await dialog(page).getByText('Line 7,001').waitFor();
   assert.equal((await api('GET', 'pools/import/keys?limit=1')).total, 0, 'a preview changes nothing');
   await press(dialog(page), 'Import 10,000 keys');
   await dialog(page).getByText('The import is complete.').waitFor({ timeout: 60000 });
-  assert.deepEqual(await counts(page), { added: MANY, duplicate: 1, changed: 0, bad: 1 });
+  assert.deepEqual(await counts(page), { added: MANY, known: 0, changed: 0, repeated: 1, bad: 1 });
   await dialog(page).getByText('Line 7,001').waitFor();
   await dialog(page).locator('form').getByRole('button', { name: 'Close' }).click();
   await total(page, MANY);
   assert.equal((await api('GET', 'pools/import/keys?limit=1')).total, MANY);
+  await noProblems(page);
+});
+
+test('a file of 100,000 keys is read at once, and not put into the field', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  await press(page, 'Import keys');
+  const keys = Array.from({ length: 100000 }, (_, i) => ({ key: `sk-ok-file-${i}-aaaaaaaa` }));
+  await page.setInputFiles('dialog input[type=file]', { name: 'keys.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify([...keys, keys[0], 7])) });
+  await dialog(page).getByText('The next step sends these 100,000 keys').waitFor();
+  assert.deepEqual(await counts(page), { ready: 100000, repeated: 1, bad: 1 });
+  await dialog(page).getByText('Element 100,002').waitFor();
+  const area = dialog(page).getByLabel('Keys', { exact: true });
+  assert.match(await area.getAttribute('placeholder'), /^keys\.json, 3.*MiB/);
+  assert.equal(await area.inputValue(), '');
+  await area.fill('sk-ok-instead-aaaaaaaa');
+  await dialog(page).getByText('The next step sends this key').waitFor();
   await noProblems(page);
 });
 
@@ -158,6 +242,8 @@ test('keys are dropped as JSON, and an import that fails goes on where it was', 
     data.items.add(new File([JSON.stringify(keys)], 'keys.json', { type: 'application/json' }));
     document.querySelector('dialog').dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
   });
+  await dialog(page).getByText('The next step sends these 6,000 keys').waitFor();
+  await press(dialog(page), 'See which are new');
   await dialog(page).getByText('Nothing has been added yet').waitFor();
   assert.equal((await counts(page)).new, 6000);
   let sent = 0;
@@ -169,7 +255,7 @@ test('keys are dropped as JSON, and an import that fails goes on where it was', 
   assert.equal((await counts(page)).added, 5000);
   await press(dialog(page), 'Go on');
   await dialog(page).getByText('The import is complete.').waitFor();
-  assert.deepEqual(await counts(page), { added: 6000, duplicate: 0, changed: 0, bad: 0 });
+  assert.deepEqual(await counts(page), { added: 6000, known: 0, changed: 0, repeated: 0, bad: 0 });
   await page.keyboard.press('Escape');
   await api('POST', 'pools/import/keys/actions', { action: 'delete', filter: { q: 'dropped' } });
   await noProblems(page);

@@ -41,6 +41,10 @@ async function dialogs(page, name) {
     await openView(page, view);
     await page.locator(selector).first().click();
     await page.waitForSelector('dialog form');
+    if (what === 'import') {
+      await page.fill('dialog textarea', '# from the old gateway\nsk-ok-shown-one-aaaaaaaa\nsk-ok-shown-two-aaaaaaaa, sk-ok-shown-one-aaaaaaaa\n"sk-ok-quoted"');
+      await page.waitForSelector('[data-count=bad]');
+    }
     await screenshot(page, `${what}-${name}`);
     await noViolations(page, `${what} ${name}`);
     await page.keyboard.press('Escape');
