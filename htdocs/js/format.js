@@ -81,7 +81,7 @@ export function ago(when) {
   let value = Math.min(0, secondsUntil(when));
   for (const [unit, size] of steps) {
     if (Math.abs(value) < size) {
-      return format(Intl.RelativeTimeFormat, { numeric: 'auto', style: 'short' }).format(Math.trunc(value), unit);
+      return format(Intl.RelativeTimeFormat, { numeric: 'auto', style: 'narrow' }).format(Math.trunc(value), unit);
     }
     value /= size;
   }

@@ -110,6 +110,7 @@ export class Shell {
 
   show() {
     const now = route().view;
+    this.frame.classList.toggle('is-old', state.live === 'stale');
     patch(this.frame, html`
       <button type="button" class="skip" data-on-click="toContent">${t('shell.skip')}</button>
       <header class="bar"><span class="brand">${icon('keys')}<span>mod_apipool</span></span>

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { api, launch, noProblems, openPage, openView, press, provoking, settled, signIn } from './lib.mjs';
+import { api, chat, launch, noProblems, openPage, openView, press, provoking, screenshot, settled, signIn } from './lib.mjs';
 
 const MANY = 10000;
 
@@ -157,6 +157,7 @@ test('all keys that match a filter are disabled at once, by name of what is hit'
   await press(page.getByRole('region', { name: 'Selected keys' }), 'Disable');
   await dialog(page).getByText('Disable 10,000 keys?').waitFor();
   await dialog(page).getByText('All keys of the pool import that match active.').waitFor();
+  await dialog(page).getByText('No request uses them until they are enabled again.').waitFor();
   await press(dialog(page), 'Disable');
   await page.getByText('10,000 keys disabled.').waitFor({ timeout: 30000 });
   await page.getByText('No key matches.').waitFor();
@@ -183,7 +184,7 @@ test('a key is checked, edited, switched off, and deleted only when that was mea
   await row.getByRole('button', { name: /^Disable/ }).click();
   await page.getByText('checked by hand is disabled.').waitFor();
   await row.getByRole('button', { name: /^Delete/ }).click();
-  await dialog(page).getByText(/checked by hand .*of the pool main/).waitFor();
+  await dialog(page).getByText(/^checked by hand .* with the id [0-9a-f]{16}, of the pool main\.$/).waitFor();
   await page.keyboard.press('Escape');
   assert.equal((await api('GET', 'pools/main/keys?q=checked')).total, 1, 'Escape deletes nothing');
   await row.getByRole('button', { name: /^Delete/ }).click();
@@ -201,13 +202,20 @@ test('a refused key says why, and when it is asked about again', async () => {
   await noProblems(page);
 });
 
-/** A key of the list with some members changed. */
+/** Keys of the list, and each by itself, with some members changed. */
 async function withStates(page, changes) {
+  const ids = [];
   await page.route('**/api/pools/main/keys?*', async (route) => {
     const answer = await route.fetch();
     const list = await answer.json();
     changes.forEach((change, i) => Object.assign(list.keys[i], change));
+    ids.splice(0, ids.length, ...list.keys.map(({ id }) => id));
     await route.fulfill({ response: answer, json: list });
+  });
+  await page.route(/api\/pools\/main\/keys\/[0-9a-f]{16}$/, async (route) => {
+    const answer = await route.fetch();
+    const key = await answer.json();
+    await route.fulfill({ response: answer, json: { ...key, ...changes[ids.indexOf(key.id)] } });
   });
 }
 
@@ -217,17 +225,40 @@ test('every state says why, and until when', async () => {
   const probe = '2099-05-06T14:02:00Z';
   await withStates(page, [
     { state: 'cooling', cooling_until: new Date(Date.now() + 125000).toISOString(), last_error: error(429, 'R07') },
-    { state: 'quota', balance: { amount: 0, currency: 'CNY', checked_at: '2026-01-02T03:04:05Z' }, next_probe_at: probe },
-    { state: 'tripped', consecutive_errors: 5, last_error: error(500, 'R12'), next_probe_at: probe },
-    { state: 'half_open' }]);
+    { state: 'quota', balance: { amount: 0, currency: 'CNY', checked_at: '2026-01-02T03:04:05Z' }, next_probe_at: probe, last_error: error(402, 'R05') },
+    { state: 'tripped', consecutive_errors: 5, last_error: error(500, 'R12'), next_probe_at: probe, label: 'a label as long as labels are, '.repeat(4).slice(0, 120) },
+    { state: 'half_open', last_error: null },
+    { rpm: 580, tpm: 999000, tpd: 987654321, balance: { amount: 12345.678, currency: 'USD', checked_at: '2026-01-02T03:04:05Z' } }]);
   await signIn(page, { view: 'keys' });
   const row = (i) => page.locator('tbody tr').nth(i).locator('td[data-label=State]').textContent();
   assert.match(await row(0), /cooling.*(2 min|1 min 5\d s).*, rate limited/s);
   assert.match(await row(1), /quota.*balance 0\.00 CNY, next probe 14:02/s);
   assert.match(await row(2), /tripped.*5 × 500, next probe 14:02/s);
   assert.match(await row(3), /on trial.*one request is to prove it/s);
+  assert.equal(await page.locator('[title="987,654,321"]').textContent(), '987.7M');
+  await screenshot(page, 'keys-states');
   const first = await row(0);
   await page.waitForFunction((text) => document.querySelector('td[data-label=State]').textContent !== text, first, { timeout: 5000 });
+  await page.locator('button.key').first().click();
+  await dialog(page).getByLabel('Label').fill('typed while it counts');
+  const fact = dialog(page).locator('.facts dd').first();
+  const left = await fact.textContent();
+  assert.match(left, /cooling.*min.*, rate limited/s);
+  await page.waitForFunction((text) => document.querySelector('dialog .facts dd').textContent !== text, left, { timeout: 5000 });
+  await page.waitForTimeout(6000); // the key is asked for anew
+  assert.equal(await dialog(page).getByLabel('Label').inputValue(), 'typed while it counts');
+  await press(dialog(page), 'Copy the id');
+  await noProblems(page);
+});
+
+test('where nothing matches, all filters are taken away at once', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await signIn(page, { view: 'keys?q=nothing-like-this&state=disabled&upstream=first' });
+  await page.getByText('No key matches.').waitFor();
+  await press(page, 'Show all keys');
+  await page.locator('tbody tr').first().waitFor();
+  assert.equal(await page.inputValue('#key-search'), '');
+  assert.ok(!/q=|state=|upstream=/.test(new URL(page.url()).hash));
   await noProblems(page);
 });
 
@@ -315,6 +346,25 @@ test('all of it goes by keyboard', async () => {
   await dialog(page).getByLabel('Label').waitFor();
   await page.keyboard.press('Escape');
   await page.waitForFunction(() => !document.querySelector('dialog'));
+  await noProblems(page);
+});
+
+test('requests are filtered by what is further back than the page shows, and say why they failed', async () => {
+  await chat(null, { path: '/open/v1', model: 'asked-before' });
+  await Promise.all(Array.from({ length: 110 }, () => chat(null, { path: '/open/v1' })));
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await signIn(page, { view: 'requests' });
+  await page.getByLabel('Model').selectOption('asked-before');
+  await page.locator('td').getByText('asked-before').waitFor();
+  assert.equal(await page.locator('tbody tr:visible').count(), 1);
+  await page.route('**/api/requests?*', async (route) => {
+    const answer = await route.fetch();
+    const { requests } = await answer.json();
+    Object.assign(requests[0], { status: 502, outcome: 'failed', attempts: 1, tried: [{ key: null, upstream: 'first', rule: 'R03' }] });
+    await route.fulfill({ response: answer, json: { requests } });
+  });
+  await openView(page, 'requests?status=5xx');
+  await page.locator('td[data-label=Status]').getByText('could not connect').waitFor();
   await noProblems(page);
 });
 

@@ -74,7 +74,7 @@ export default {
   'keys.select_none': '取消选择', 'keys.select_page': '选择本页全部密钥', 'keys.select_one': '选择 {key}', 'keys.copy': '复制掩码',
   'keys.check_one': '立即检查 {key}', 'keys.enable_one': '启用 {key}', 'keys.disable_one': '停用 {key}', 'keys.edit_one': '编辑 {key}',
   'keys.delete_one': '删除 {key}', 'keys.enabled_one': '{key} 已启用。', 'keys.disabled_one': '{key} 已停用。',
-  'keys.none': '此密钥池还没有密钥。', 'keys.none_match': '没有匹配的密钥。', 'keys.pages': '分页', 'keys.range': '第 {from}–{to} 个，共 {total} 个',
+  'keys.none': '此密钥池还没有密钥。', 'keys.none_match': '没有匹配的密钥。', 'keys.clear': '显示全部密钥', 'keys.pages': '分页', 'keys.range': '第 {from}–{to} 个，共 {total} 个',
   'keys.size': '每页数量', 'keys.per_page': '每页 {n} 个', 'keys.first': '首页', 'keys.previous': '上一页', 'keys.next': '下一页', 'keys.last': '末页',
 
   'column.key': '密钥', 'column.upstream': '上游', 'column.state': '状态', 'column.success': '成功率', 'column.rpm': 'RPM', 'column.tpm': 'TPM',
@@ -94,14 +94,18 @@ export default {
   'many.delete_done': '已删除 {n} 个密钥。', 'many.check_done': '将检查 {n} 个密钥。',
   'many.reset_done': '已重置 {n} 个密钥。',
 
-  'delete.key': '删除这个密钥？', 'delete.key_text': '密钥池 {pool} 中的 {key}。其统计数据一并删除，无法撤销。',
+  'about.enable': '密钥立即恢复使用，不论此前为何停用。', 'about.disable': '重新启用之前，任何请求都不会使用这些密钥。正在进行的请求会继续完成。',
+  'about.delete': '其统计数据一并删除，无法撤销。', 'about.check': '将逐个向上游查询，结果见密钥的状态。',
+  'about.reset': '清除冷却、连续错误以及由此造成的状态，密钥立即恢复使用。已停用的保持停用。',
+
+  'delete.key': '删除这个密钥？', 'delete.key_text': '密钥池 {pool} 中的 {key}，ID 为 {id}。', 'delete.key_about': '其统计数据一并删除，无法撤销。',
   'delete.key_done': '{key} 已删除。', 'delete.client': '删除这个客户端？',
-  'delete.client_text': '{name}。其密钥立即失效，且无法找回。', 'delete.client_done': '{name} 已删除。',
+  'delete.client_text': '{name}。', 'delete.client_about': '其密钥立即失效，且无法找回。', 'delete.client_done': '{name} 已删除。',
 
   'fact.state': '状态', 'fact.upstream': '上游', 'fact.id': 'ID', 'fact.added': '添加时间', 'fact.used': '上次使用', 'fact.requests': '请求',
   'fact.tokens': '词元', 'fact.latency': '延迟', 'fact.in_flight': '进行中', 'fact.balance': '余额', 'fact.errors': '最近错误',
   'key.requests': '{n} 次，其中 {good} 次成功；近期 {rate}', 'key.tokens': '{n}：输入 {prompt}，输出 {completion}，缓存 {cached}',
-  'key.label': '标签', 'key.account': '账户', 'key.account_hint': '同一账户的密钥共享限额和余额。', 'key.weight': '权重',
+  'key.id': '密钥 ID', 'key.copy_id': '复制 ID', 'key.label': '标签', 'key.account': '账户', 'key.account_hint': '同一账户的密钥共享限额和余额。', 'key.weight': '权重',
   'key.weight_hint': '1 到 1000；权重越大用得越多。', 'key.limits': '限额', 'key.limits_hint': '留空则采用密钥池的限额。',
   'key.enabled': '启用', 'key.saved': '{key} 已保存。', 'key.reveal': '显示密钥', 'key.reveal_text': '请再次输入密码以查看 {key}。',
   'limit.rpm': '每分钟请求', 'limit.tpm': '每分钟词元', 'limit.rpd': '每天请求', 'limit.tpd': '每天词元',
@@ -135,6 +139,7 @@ export default {
   'outcome.truncated': '中断', 'outcome.client_abort': '客户端已断开', 'outcome.refused': '被拒绝', 'outcome.failed': '失败',
 
   'clients.title': '客户端', 'clients.none': '还没有客户端。客户端用自己的密钥使用密钥池。', 'clients.create': '新建客户端',
+  'clients.search': '按名称搜索', 'clients.total': '{n} 个客户端', 'clients.none_match': '没有匹配的客户端。',
   'clients.created': '{name} 的密钥', 'clients.once': '此密钥只显示一次。请立即复制，之后无法再次显示。', 'clients.base': '密钥池地址',
   'clients.base_hint': '客户端访问的、带 APIPoolUse 的位置；仅用于示例。', 'clients.snippets': '示例', 'clients.kept': '我已复制', 'clients.key': '客户端密钥',
   'clients.saved': '{name} 已保存。', 'clients.enabled': '{name} 已启用。', 'clients.disabled': '{name} 已停用。', 'clients.enable_one': '启用 {name}',
