@@ -96,6 +96,10 @@ test('language and theme are chosen, and remembered', async () => {
   await settled(page);
   await page.locator('h1').getByText('密钥').waitFor();
   await openView(page, 'settings');
+  assert.deepEqual(await page.evaluate(async () => {
+    const { compact } = await import(new URL('js/format.js', location.href).href);
+    return [compact(2322), compact(123456)];
+  }), ['2,322', '12.3万'], 'short numbers have separators too');
   assert.ok(!/\boff\b/.test(await page.textContent('main')), 'what is off is so in Chinese');
   assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme), 'dark');
   await noProblems(page);
