@@ -36,7 +36,17 @@ my $admin = admin_server(
     AuthUserFile \@DIR\@/admins
     Require valid-user
 </Location>
-<Location "/by-key">
+<Location "/anyone">
+    SetHandler apipool-admin
+    APIPoolAdminAuth httpd
+</Location>
+<Location "/behind">
+    AuthType Basic
+    AuthName gate
+    AuthUserFile \@DIR\@/admins
+    Require valid-user
+</Location>
+@{[location('/behind')]}<Location "/by-key">
     SetHandler apipool-admin
     APIPoolAdminAuth httpd
     AuthType APIPool
@@ -92,6 +102,7 @@ my @callers = (
     [nobody => {}, sub { 401 }],
     [viewer => {token => $viewer}, sub { $_[0] eq 'admin' ? 403 : 0 }],
     ['admin' => {token => $admin->{token}}, sub { 0 }],
+    [garbage => {token => 'x.y.z'}, sub { 401 }],
     ['admin of another vhost' => {token => $elsewhere}, sub { 401 }],
     [revoked => {token => $revoked}, sub { 401 }],
     [expired => {token => $expired, mount => '/brief'}, sub { 401 }],
@@ -115,7 +126,9 @@ for my $caller (@callers) {
         my $answer = $as->ask($path eq '/events' ? 'HEAD' : $method, $path,
             $bodies{$operation} ? (json => $bodies{$operation}) : (),
             $operation eq 'POST /api/session' ? (headers => {'x-forwarded-for' => '192.0.2.' . ++$addresses}) : ());
-        my $refused = $role eq 'nobody' ? 0 : $wanted->($role, $method);
+        # whoever presents no credential may ask who that is; one that is not valid is refused
+        my $is_refused_here = $operation eq 'GET /api/session' && $name ne 'nobody';
+        my $refused = $role eq 'nobody' && !$is_refused_here ? 0 : $wanted->($role, $method);
         if ($refused) {
             is $answer->{status}, $refused, "$name: $operation: $refused" or diag $answer->{content};
         }
@@ -130,6 +143,23 @@ for my $caller (@callers) {
         }
     }
 }
+
+my %nobody = (user => undef, role => undef, expires_at => undef, reveal => JSON::PP::false);
+is_deeply $admin->as->ask(GET => '/session')->{json}, {%nobody, auth => 'session'}, 'nobody is told that, and how to sign in';
+for my $case (
+    ['an empty cookie' => {cookie => 'apipool_session='}],
+    ['another cookie besides' => {cookie => "a=b; apipool_session=$revoked"}],
+    ['a password' => {authorization => 'Basic ' . encode_base64('alice:wonderland', '')}],
+    ['an empty Bearer' => {authorization => 'Bearer '}],
+    ['nothing that is known' => {authorization => 'x'}],
+    )
+{
+    my ($name, $headers) = @$case;
+    my $answer = $admin->as->ask(GET => '/session', headers => $headers);
+    is $answer->error, '401 unauthorized', "who am I, with $name: a credential, and not a valid one";
+    is $answer->{headers}{'www-authenticate'}, 'Bearer realm="apipool"', '... which is said';
+}
+is $admin->as(cookie => 'apipool_sessions=x; theme=dark')->ask(GET => '/session')->{status}, 200, 'other cookies are no credential';
 
 # --- Where a browser's request comes from --------------------------------------------------------
 
@@ -228,6 +258,13 @@ is $alice->(PATCH => "/pools/main/keys/$id", json => {label => 'x'})->error, '40
     'a browser sends passwords by itself, so that the origin counts';
 is $alice->(PATCH => "/pools/main/keys/$id", json => {label => 'x'}, headers => $same)->{status}, 200,
     '... and is right';
+my $anyone = $admin->as(mount => '/anyone');
+is_deeply $anyone->ask(GET => '/session')->{json}, {%nobody, auth => 'httpd'}, 'where httpd names nobody, that is said';
+is $anyone->ask(GET => '/pools')->error, '401 unauthorized', '... and nothing else';
+is $anyone->ask(GET => '/session', headers => {authorization => 'Bearer x'})->error, '401 unauthorized', '... nor what is presented';
+my $gate = {authorization => 'Basic ' . encode_base64('bob:builder', '')};
+is_deeply $admin->as(mount => '/behind')->ask(GET => '/session', headers => $gate)->{json}, {%nobody, auth => 'session'},
+    'a password that httpd has asked for and taken is none of ours';
 for my $method ('POST', 'DELETE') {
     my $answer = $alice->($method => '/session', json => {username => 'alice', password => 'wonderland'});
     is $answer->error, '405 method_not_allowed', "there is nothing to sign into or out of: $method";
@@ -238,7 +275,8 @@ is $alice->(POST => "/pools/main/keys/$id/reveal", json => {password => 'wonderl
 
 $open->sign_in('carol', 'christmas');
 my $key = $open->ask(POST => '/clients', json => {name => 'robot'})->{json}{key};
-is $admin->as(mount => '/by-key', token => $key)->ask(GET => '/pools')->error, '401 unauthorized',
+is $admin->as(mount => '/by-key', token => $key)->ask(GET => $_)->error, '401 unauthorized', "$_ by client key" for '/pools', '/session';
+is $admin->as(mount => '/by-key')->ask(GET => '/session', headers => {'x-api-key' => $key})->error, '401 unauthorized',
     'a client key opens pools to requests, and never to operators';
 
 is $admin->{httpd}->faults, '', 'nothing went wrong inside';

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(location password_file);
+use APIPoolNode qw(node_obstacle node_tests);
 use APIPoolTest qw(build_dir check_dir mock_port pool_server private_httpd request spew);
 use Apache::Test ();
 use JSON::PP qw(encode_json);
@@ -17,14 +18,8 @@ my $MANY = 100_000;
 
 # What stands in the way of running a browser, if anything does.
 sub obstacle {
-    my $version = qx(node --version 2>/dev/null);
-    return 'node is missing; install node 18 or later, or set APIPOOL_NO_BROWSER=1'
-        if $? != 0 || $version !~ /\Av(\d+)/;
-    return "node 18 or later is needed, not $version" if $1 < 18;
-    return "t/browser/node_modules is missing; run 'npm ci' in t/browser, or set APIPOOL_NO_BROWSER=1"
-        if !-d "$tests/node_modules/playwright-core";
-    return 'chromium is missing (Debian package chromium); install it, or set APIPOOL_NO_BROWSER=1' if !$chromium;
-    return;
+    return node_obstacle('APIPOOL_NO_BROWSER=1', $tests, 'playwright-core')
+        || ($chromium ? () : 'chromium is missing (Debian package chromium); install it, or set APIPOOL_NO_BROWSER=1');
 }
 
 # The page as it is installed, with Chart.js.
@@ -38,37 +33,9 @@ sub install_page {
 
 # Admin location, and gzip for what is static, as conf/apipool.conf has it.
 sub admin_location {
-    my ($root) = @_;
-    my $location = location('/apipool', 'AddOutputFilterByType DEFLATE text/html text/css text/javascript image/svg+xml');
+    my ($root, $path, @lines) = @_;
+    my $location = location($path || '/apipool', @lines, 'AddOutputFilterByType DEFLATE text/html text/css text/javascript image/svg+xml');
     return $location =~ s{APIPoolAdminRoot .*}{APIPoolAdminRoot $root}r;
-}
-
-sub results {
-    my (@lines) = @_;
-    my @results;
-    for my $line (@lines) {
-        if ($line =~ m{^\s*(not )?ok \d+ - (?:/.*/)?(.*)$}) {
-            push @results, {passed => !$1, name => $2, said => ''};
-        }
-        elsif (@results && $line !~ /^\s*# Subtest:/) {
-            $results[-1]{said} .= $line;
-        }
-    }
-    return @results;
-}
-
-# Runs node's tests; returns its exit status and its lines.
-sub run_node {
-    my (%given) = @_;
-    local %ENV = %ENV;
-    $ENV{APIPOOL_BROWSER} = encode_json(\%given);
-    $ENV{HOME} = check_dir() . '/t/logs';
-    my @tests = map { glob "$tests/$_.test.mjs" } split ' ', $ENV{APIPOOL_BROWSER_TESTS} || '*';
-    open my $out, '-|', qw(node --test --test-concurrency=1 --test-reporter=tap), @tests
-        or die "cannot run node: $!\n";
-    my @lines = <$out>;
-    close $out;
-    return ($?, @lines);
 }
 
 my $obstacle = obstacle();
@@ -94,7 +61,21 @@ my $httpd = pool_server(
         import => {keys => []},
     },
     files => \%admins,
-    config => admin_location($root) . "APIPoolCapacity 20000\n" . <<'CONF'
+    config => admin_location($root) . admin_location($root, '/brief', 'APIPoolAdminSession 8') . "APIPoolCapacity 20000\n" . <<"CONF"
+<Location "/basic">
+    SetHandler apipool-admin
+    APIPoolAdminRoot $root
+    APIPoolAdminAuth httpd
+    AuthType Basic
+    AuthName admin
+    AuthUserFile \@DIR\@/admins
+    Require valid-user
+</Location>
+<Location "/anyone">
+    SetHandler apipool-admin
+    APIPoolAdminRoot $root
+    APIPoolAdminAuth httpd
+</Location>
 <Location "/v1">
     APIPoolUse main
     AuthType APIPool
@@ -128,21 +109,20 @@ my $big = private_httpd(
 CONF
 );
 
-# The whole of what node says stays in t/logs/browser.tap.
-my ($status, @lines) = run_node(
+my %given = (
     base => $httpd->{base},
     big => $big->{base},
     chromium => $chromium,
     screenshots => $ENV{APIPOOL_SCREENSHOTS} || check_dir() . '/t/logs/screenshots'
 );
+my @lines = node_tests(
+    [map { glob "$tests/$_.test.mjs" } split ' ', $ENV{APIPOOL_BROWSER_TESTS} || '*'],
+    env => {APIPOOL_BROWSER => encode_json(\%given), HOME => check_dir() . '/t/logs'},
+    options => ['--test-concurrency=1']
+);
+# The whole of what node says stays in t/logs/browser.tap.
 spew(check_dir() . '/t/logs/browser.tap', join '', @lines);
-my @results = results(@lines);
-for my $result (@results) {
-    ok $result->{passed}, $result->{name} or diag $result->{said};
-}
 diag grep {/first view with/} @lines;
-cmp_ok scalar @results, '>', 0, 'node ran tests';
-is $status, 0, '... and says that all passed' or diag grep {/^\s*#/} @lines;
 is $_->faults, '', 'no error in the log' for $httpd, $big;
 
 done_testing;

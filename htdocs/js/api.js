@@ -12,17 +12,46 @@ export class ApiError extends Error {
   }
 }
 
+/** A session is left a little before it ends: the server counts in whole seconds. */
+const MARGIN = 2000;
+const LONGEST_TIMER = 86400000;
+
 let token = null;
 let signInAgain = null; // async; resolves when there is a session again
 let renewal = null;
+let endsAt = Infinity; // when the session ends, by the clock of the browser
+let alarm = null;
 
-export function setToken(value) {
-  token = value;
-}
-
-/** What is to be done when a session has ended; the request that noticed it is then sent once more. */
+/** What is to be done when a session has ended; requests wait for it, and the one that noticed it is then sent once more. */
 export function onExpired(handler) {
   signInAgain = handler;
+}
+
+/** Forgets the session. */
+export function forgetSession() {
+  token = null;
+  endsAt = Infinity;
+  clearTimeout(alarm);
+}
+
+/** Whether the session is known to have ended: a request would fail. */
+export const isSessionOver = () => Date.now() >= endsAt;
+
+/** Asks for the password when the time is over, rather than by a request that fails. */
+function watchEnd() {
+  clearTimeout(alarm);
+  if (isSessionOver()) {
+    renew();
+  } else if (endsAt < Infinity) {
+    alarm = setTimeout(watchEnd, Math.min(endsAt - Date.now(), LONGEST_TIMER));
+  }
+}
+
+/** The end is a time of the server's clock, which may not be the browser's; what both agree on is how long it is until then. */
+function noteEnd(expires, date) {
+  const left = expires ? Date.parse(expires) - (Date.parse(date) || Date.now()) : Infinity;
+  endsAt = Date.now() + Math.max(left - MARGIN, left / 2);
+  watchEnd();
 }
 
 async function send(method, path, { json, text, signal }) {
@@ -57,17 +86,21 @@ async function read(answer) {
 }
 
 /** One dialog for all the requests that find the session ended. */
-function renew() {
-  renewal ??= signInAgain().finally(() => {
+async function renew() {
+  token = null;
+  renewal ??= signInAgain?.().finally(() => {
     renewal = null;
   });
-  return renewal;
+  await renewal;
 }
 
+/** With asksPassword, 401 may mean that the password is wrong. */
 async function request(method, path, options = {}) {
+  if (isSessionOver()) {
+    await renew();
+  }
   let answer = await send(method, path, options);
-  while (answer.status === 401 && signInAgain && !options.isSignIn) {
-    token = null;
+  while (answer.status === 401 && signInAgain && !options.asksPassword) {
     await renew();
     answer = await send(method, path, options);
   }
@@ -80,25 +113,35 @@ export const patchJson = (path, json) => request('PATCH', path, { json });
 export const put = (path, json) => request('PUT', path, { json });
 export const remove = (path) => request('DELETE', path);
 
+/** What is said of the session, with when it ends; it has no part in the renewal of one. */
+async function askSession(method, json) {
+  const answer = await send(method, 'session', { json });
+  const session = await read(answer);
+  noteEnd(session.expires_at, answer.headers.get('Date'));
+  return session;
+}
+
 /** Signs in. A wrong password is an error like any other. */
 export async function signIn(username, password) {
-  const session = await post('session', { username, password }, { isSignIn: true });
+  const session = await askSession('POST', { username, password });
   token = session.token;
   return session;
 }
 
+/** A session that is over by itself needs no end. */
 export async function signOut() {
-  await request('DELETE', 'session', { isSignIn: true });
-  token = null;
+  if (!isSessionOver()) {
+    await read(await send('DELETE', 'session', {}));
+  }
 }
 
-/** Who is signed in; null: nobody. */
+/** Who is signed in: { user, role, auth, reveal }; user is null for nobody, and auth says whose login there is. */
 export async function whoAmI() {
   try {
-    return await request('GET', 'session', { isSignIn: true });
+    return await askSession('GET');
   } catch (error) {
     if (error.status === 401) {
-      return null;
+      return { user: null, auth: 'session' };
     }
     throw error;
   }

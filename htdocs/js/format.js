@@ -21,7 +21,7 @@ export const number = (value) => (known(value) ? format(Intl.NumberFormat, {}).f
 
 /** 12,345,678 as 12.3M, or as Chinese counts. */
 export const compact = (value) => (known(value)
-  ? format(Intl.NumberFormat, { notation: 'compact', maximumFractionDigits: 1 }).format(value) : NONE);
+  ? format(Intl.NumberFormat, { notation: 'compact', maximumFractionDigits: 1, useGrouping: 'always' }).format(value) : NONE);
 
 export const percent = (value) => (known(value)
   ? format(Intl.NumberFormat, { style: 'percent', maximumFractionDigits: 1 }).format(value) : NONE);
@@ -81,7 +81,7 @@ export function ago(when) {
   let value = Math.min(0, secondsUntil(when));
   for (const [unit, size] of steps) {
     if (Math.abs(value) < size) {
-      return format(Intl.RelativeTimeFormat, { numeric: 'auto', style: 'short' }).format(Math.trunc(value), unit);
+      return format(Intl.RelativeTimeFormat, { numeric: 'auto', style: 'narrow' }).format(Math.trunc(value), unit);
     }
     value /= size;
   }

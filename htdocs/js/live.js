@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the pools' numbers fresh: by the stream of events, by asking where that is not to be had.
-import { get } from './api.js';
+import { get, isSessionOver } from './api.js';
 import { state, takePools, update } from './state.js';
 
 const POLL_EVERY = 5000;
@@ -51,6 +51,10 @@ function checkAge() {
 function openStream() {
   clearTimeout(retry);
   source?.close();
+  source = null;
+  if (isSessionOver()) {
+    return; // the next one begins with a new session
+  }
   source = new EventSource('api/events');
   source.addEventListener('stats', takeEvent);
   source.onerror = () => {

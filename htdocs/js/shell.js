@@ -110,6 +110,7 @@ export class Shell {
 
   show() {
     const now = route().view;
+    this.frame.classList.toggle('is-old', state.live === 'stale');
     patch(this.frame, html`
       <button type="button" class="skip" data-on-click="toContent">${t('shell.skip')}</button>
       <header class="bar"><span class="brand">${icon('keys')}<span>mod_apipool</span></span>
@@ -135,6 +136,6 @@ export class Shell {
 
 /** Whether the numbers are fresh; read aloud when that changes. */
 function liveness() {
-  const since = state.live === 'stale' && state.at ? time(state.at) : '';
+  const since = state.live === 'stale' ? time(state.at) : '';
   return html`<span class="live is-${state.live}" role="status" data-live="${state.live}">${t(`live.${state.live}`, { at: since })}</span>`;
 }

@@ -83,6 +83,7 @@ typedef enum {
 typedef struct {
     const char *user; /* NULL: nobody */
     apipool_role_e role;
+    int presented;       /* there was a credential, whether it is valid or not */
     int by_itself;       /* a browser may have sent what this was known by without being asked */
     apr_uint64_t number; /* of the session; 0: there is none */
     const char *entry;   /* fingerprint of the password entry that it was opened with */
@@ -132,6 +133,9 @@ int apipool_admin_reply_nothing(request_rec *r);
 
 /** {"error":{"code","message"}}; code and message are ours. */
 int apipool_admin_error(request_rec *r, int status, const char *code, const char *message);
+
+/** 401: there is no valid session. */
+int apipool_admin_unauthorized(request_rec *r);
 
 /** The same as 400 with the name of a member or parameter. */
 int apipool_admin_refuse(request_rec *r, const apipool_flaw_t *flaw);

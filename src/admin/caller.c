@@ -103,6 +103,8 @@ static void find_session(apipool_ask_t *ask)
     apipool_jwt_claims_t claims;
     int by_itself;
     const char *token = token_of(ask->r, &by_itself);
+    ask->caller.presented =
+        token || (!ask->r->user && apr_table_get(ask->r->headers_in, "Authorization"));
     const char *fault = token ? look_at_token(ask, token, &claims) : NULL;
     if (fault) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, ask->r,
@@ -130,6 +132,7 @@ static void find_session(apipool_ask_t *ask)
 static void find_user(apipool_ask_t *ask)
 {
     const request_rec *r = ask->r;
+    ask->caller.presented = r->user || apr_table_get(r->headers_in, "Authorization");
     if (!r->user || (r->ap_auth_type && !ap_cstr_casecmp(r->ap_auth_type, "APIPool"))) {
         return;
     }

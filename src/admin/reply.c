@@ -102,6 +102,13 @@ int apipool_admin_error(request_rec *r, int status, const char *code, const char
     return send_error(r, status, code, message, NULL);
 }
 
+int apipool_admin_unauthorized(request_rec *r)
+{
+    apr_table_setn(r->headers_out, "WWW-Authenticate", "Bearer realm=\"apipool\"");
+    return apipool_admin_error(r, HTTP_UNAUTHORIZED, "unauthorized",
+                               "Sign in first: there is no valid session.");
+}
+
 int apipool_admin_refuse(request_rec *r, const apipool_flaw_t *flaw)
 {
     return send_error(r, HTTP_BAD_REQUEST, "invalid_request", flaw->message, flaw->field);

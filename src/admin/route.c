@@ -21,7 +21,7 @@ static const struct {
 } routes[] = {
     {"health", M_GET, APIPOOL_ROLE_NOBODY, 0, apipool_admin_health},
     {"openapi.json", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_openapi},
-    {"session", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_session_show},
+    {"session", M_GET, APIPOOL_ROLE_NOBODY, 0, apipool_admin_session_show},
     {"session", M_POST, APIPOOL_ROLE_NOBODY, 1, apipool_admin_session_open},
     {"session", M_DELETE, APIPOOL_ROLE_VIEWER, 1, apipool_admin_session_close},
     {"pools", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pools_list},
@@ -142,9 +142,7 @@ static int may_have(apipool_ask_t *ask, int route, int *status)
     }
     apipool_caller_find(ask);
     if (!ask->caller.user) {
-        apr_table_setn(r->headers_out, "WWW-Authenticate", "Bearer realm=\"apipool\"");
-        *status = apipool_admin_error(r, HTTP_UNAUTHORIZED, "unauthorized",
-                                      "Sign in first: there is no valid session.");
+        *status = apipool_admin_unauthorized(r);
         return 0;
     }
     if (ask->caller.role < routes[route].role) {

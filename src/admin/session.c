@@ -82,9 +82,9 @@ static const char *begin(apipool_ask_t *ask, const char *user, const char *entry
 static json_t *caller_object(const apipool_ask_t *ask)
 {
     const apipool_caller_t *caller = &ask->caller;
-    return json_pack("{s:o,s:s,s:o}", "user", apipool_render_text(caller->user), "role",
-                     apipool_caller_role_name(caller->role), "expires_at",
-                     apipool_render_time(caller->expires));
+    const char *role = caller->user ? apipool_caller_role_name(caller->role) : NULL;
+    return json_pack("{s:o,s:s?,s:o}", "user", apipool_render_text(caller->user), "role", role,
+                     "expires_at", apipool_render_time(caller->expires));
 }
 
 int apipool_admin_session_open(apipool_ask_t *ask)
@@ -111,8 +111,13 @@ int apipool_admin_session_open(apipool_ask_t *ask)
     return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
 
+/* "Who am I" has an answer for those who present no credential: nobody. One that is not valid is refused. */
 int apipool_admin_session_show(apipool_ask_t *ask)
 {
+    apipool_caller_find(ask);
+    if (!ask->caller.user && ask->caller.presented) {
+        return apipool_admin_unauthorized(ask->r);
+    }
     int own = ask->conf->auth != APIPOOL_ADMIN_AUTH_HTTPD;
     json_t *object = caller_object(ask);
     json_object_set_new(object, "auth", json_string(own ? "session" : "httpd"));

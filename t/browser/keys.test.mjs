@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { api, launch, noProblems, openPage, openView, press, settled, signIn } from './lib.mjs';
+import { api, chat, launch, noProblems, openPage, openView, press, provoking, screenshot, settled, signIn } from './lib.mjs';
 
 const MANY = 10000;
 
@@ -21,24 +21,108 @@ const total = (page, count) => page.locator('[data-total]').getByText(`${count.t
 const counts = async (page) => Object.fromEntries(await dialog(page).locator('[data-count]').evaluateAll(
   (cells) => cells.map((cell) => [cell.dataset.count, Number(cell.textContent.replaceAll(',', ''))])));
 
+/** Bodies of the requests that go to a path. */
+function sentTo(page, pattern) {
+  const sent = [];
+  page.on('request', (request) => request.method() === 'POST' && pattern.test(request.url()) && sent.push(request.postData()));
+  return sent;
+}
+
+test('what is typed is read in the page, and nothing of it travels', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  const sent = sentTo(page, /./);
+  await press(page, 'Import keys');
+  const ask = dialog(page).getByRole('button', { name: 'See which are new' });
+  assert.ok(await ask.isDisabled());
+  const area = dialog(page).getByLabel('Keys', { exact: true });
+  await area.pressSequentially('# mine\nsk-ok-typed-aaaaaaaa, sk-ok-typed-aaaaaaaa\n"quoted"\n');
+  await dialog(page).locator('[data-count=ready]').waitFor();
+  assert.deepEqual(await counts(page), { ready: 1, repeated: 1, bad: 1 });
+  await dialog(page).getByText('Line 3').waitFor();
+  await dialog(page).getByText('Nothing has left this page yet. The next step sends this key').waitFor();
+  await area.fill('[{"key":"sk-ok-typed-aaaaaaaa","weight":0},\n"sk-ok-typed-aaaaaaaa"]');
+  await dialog(page).getByText('Element 1').waitFor();
+  assert.deepEqual(await counts(page), { ready: 1, repeated: 0, bad: 1 });
+  await area.fill('["sk-ok-typed-aaaaaaaa",\noops');
+  await dialog(page).getByText('this is no JSON').waitFor();
+  await dialog(page).getByText('Line 2').waitFor();
+  assert.ok(await ask.isDisabled());
+  await area.fill('# private\nsk-ok-typed-aaaaaaaa,,not-one key,sk-ok-typed-aaaaaaaa\nsk-ok-typed-bbbbbbbb');
+  assert.deepEqual(sent, []);
+  await page.keyboard.press('Escape');
+  await noProblems(page);
+});
+
+test('only valid keys travel, each once; the server says which are new', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  const sent = sentTo(page, /pools\/import\/keys\?/);
+  await press(page, 'Import keys');
+  await dialog(page).getByLabel('Keys', { exact: true }).fill('# private\nsk-ok-travels-aaaaaaaa,,not one,sk-ok-travels-aaaaaaaa\nsk-ok-travels-bbbbbbbb');
+  await press(dialog(page), 'See which are new'); // at once, before what was typed has been looked at
+  await dialog(page).getByText('Nothing has been added yet').waitFor();
+  assert.deepEqual(await counts(page), { new: 2, known: 0, changed: 0, repeated: 1, bad: 1 });
+  assert.deepEqual(sent, ['sk-ok-travels-aaaaaaaa\nsk-ok-travels-bbbbbbbb']);
+  await press(dialog(page), 'Back');
+  await dialog(page).getByLabel('Keys', { exact: true }).fill('sk-ok-travels-bbbbbbbb');
+  await press(dialog(page), 'See which are new');
+  await press(dialog(page), 'Import 1 key');
+  await dialog(page).getByText('The import is complete.').waitFor();
+  await press(dialog(page).locator('form'), 'Close');
+  await press(page, 'Import keys');
+  const objects = [{ key: 'sk-ok-travels-aaaaaaaa', note: 'private' }, { key: 'sk-ok-travels-bbbbbbbb', label: 'travelled' }];
+  await dialog(page).getByLabel('Keys', { exact: true }).fill(JSON.stringify(objects));
+  await press(dialog(page), 'See which are new');
+  await dialog(page).getByText('Nothing has been added yet').waitFor();
+  assert.deepEqual(await counts(page), { new: 1, known: 0, changed: 1, repeated: 0, bad: 0 });
+  assert.ok(!sent.at(-1).includes('private'), 'nor do members that mean nothing');
+  await page.keyboard.press('Escape');
+  await api('POST', 'pools/import/keys/actions', { action: 'delete', filter: {} });
+  await noProblems(page);
+});
+
 test('10,000 keys are previewed, imported and counted; invalid lines are listed', async () => {
   const page = await openPage(browser, { storage: { pool: 'import' } });
   await signIn(page, { view: 'keys' });
   const lines = Array.from({ length: MANY }, (_, i) => `sk-ok-imported-key-${String(i).padStart(6, '0')}`);
   const text = [...lines.slice(0, 7000), 'bad\u0001key', ...lines.slice(7000), lines[0], '# a comment', ''].join('\n');
+  const sent = sentTo(page, /./);
   await press(page, 'Import keys');
   await page.setInputFiles('dialog input[type=file]', { name: 'keys.txt', mimeType: 'text/plain', buffer: Buffer.from(text) });
+  await dialog(page).getByText('The next step sends these 10,000 keys').waitFor();
+  assert.deepEqual(await counts(page), { ready: MANY, repeated: 1, bad: 1 });
+  await dialog(page).getByText('Line 7,001').waitFor();
+  assert.deepEqual(sent, [], 'nothing has travelled');
+  await press(dialog(page), 'See which are new');
   await dialog(page).getByText('Nothing has been added yet').waitFor();
-  assert.deepEqual(await counts(page), { new: MANY, duplicate: 1, changed: 0, bad: 1 });
+  assert.deepEqual(await counts(page), { new: MANY, known: 0, changed: 0, repeated: 1, bad: 1 });
   await dialog(page).getByText('Line 7,001').waitFor();
   assert.equal((await api('GET', 'pools/import/keys?limit=1')).total, 0, 'a preview changes nothing');
   await press(dialog(page), 'Import 10,000 keys');
   await dialog(page).getByText('The import is complete.').waitFor({ timeout: 60000 });
-  assert.deepEqual(await counts(page), { added: MANY, duplicate: 1, changed: 0, bad: 1 });
+  assert.deepEqual(await counts(page), { added: MANY, known: 0, changed: 0, repeated: 1, bad: 1 });
   await dialog(page).getByText('Line 7,001').waitFor();
   await dialog(page).locator('form').getByRole('button', { name: 'Close' }).click();
   await total(page, MANY);
   assert.equal((await api('GET', 'pools/import/keys?limit=1')).total, MANY);
+  await noProblems(page);
+});
+
+test('a file of 100,000 keys is read at once, and not put into the field', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  await press(page, 'Import keys');
+  const keys = Array.from({ length: 100000 }, (_, i) => ({ key: `sk-ok-file-${i}-aaaaaaaa` }));
+  await page.setInputFiles('dialog input[type=file]', { name: 'keys.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify([...keys, keys[0], 7])) });
+  await dialog(page).getByText('The next step sends these 100,000 keys').waitFor();
+  assert.deepEqual(await counts(page), { ready: 100000, repeated: 1, bad: 1 });
+  await dialog(page).getByText('Element 100,002').waitFor();
+  const area = dialog(page).getByLabel('Keys', { exact: true });
+  assert.match(await area.getAttribute('placeholder'), /^keys\.json, 3.*MiB/);
+  assert.equal(await area.inputValue(), '');
+  await area.fill('sk-ok-instead-aaaaaaaa');
+  await dialog(page).getByText('The next step sends this key').waitFor();
   await noProblems(page);
 });
 
@@ -73,6 +157,7 @@ test('all keys that match a filter are disabled at once, by name of what is hit'
   await press(page.getByRole('region', { name: 'Selected keys' }), 'Disable');
   await dialog(page).getByText('Disable 10,000 keys?').waitFor();
   await dialog(page).getByText('All keys of the pool import that match active.').waitFor();
+  await dialog(page).getByText('No request uses them until they are enabled again.').waitFor();
   await press(dialog(page), 'Disable');
   await page.getByText('10,000 keys disabled.').waitFor({ timeout: 30000 });
   await page.getByText('No key matches.').waitFor();
@@ -99,7 +184,7 @@ test('a key is checked, edited, switched off, and deleted only when that was mea
   await row.getByRole('button', { name: /^Disable/ }).click();
   await page.getByText('checked by hand is disabled.').waitFor();
   await row.getByRole('button', { name: /^Delete/ }).click();
-  await dialog(page).getByText(/checked by hand .*of the pool main/).waitFor();
+  await dialog(page).getByText(/^checked by hand .* with the id [0-9a-f]{16}, of the pool main\.$/).waitFor();
   await page.keyboard.press('Escape');
   assert.equal((await api('GET', 'pools/main/keys?q=checked')).total, 1, 'Escape deletes nothing');
   await row.getByRole('button', { name: /^Delete/ }).click();
@@ -117,13 +202,20 @@ test('a refused key says why, and when it is asked about again', async () => {
   await noProblems(page);
 });
 
-/** A key of the list with some members changed. */
+/** Keys of the list, and each by itself, with some members changed. */
 async function withStates(page, changes) {
+  const ids = [];
   await page.route('**/api/pools/main/keys?*', async (route) => {
     const answer = await route.fetch();
     const list = await answer.json();
     changes.forEach((change, i) => Object.assign(list.keys[i], change));
+    ids.splice(0, ids.length, ...list.keys.map(({ id }) => id));
     await route.fulfill({ response: answer, json: list });
+  });
+  await page.route(/api\/pools\/main\/keys\/[0-9a-f]{16}$/, async (route) => {
+    const answer = await route.fetch();
+    const key = await answer.json();
+    await route.fulfill({ response: answer, json: { ...key, ...changes[ids.indexOf(key.id)] } });
   });
 }
 
@@ -133,22 +225,45 @@ test('every state says why, and until when', async () => {
   const probe = '2099-05-06T14:02:00Z';
   await withStates(page, [
     { state: 'cooling', cooling_until: new Date(Date.now() + 125000).toISOString(), last_error: error(429, 'R07') },
-    { state: 'quota', balance: { amount: 0, currency: 'CNY', checked_at: '2026-01-02T03:04:05Z' }, next_probe_at: probe },
-    { state: 'tripped', consecutive_errors: 5, last_error: error(500, 'R12'), next_probe_at: probe },
-    { state: 'half_open' }]);
+    { state: 'quota', balance: { amount: 0, currency: 'CNY', checked_at: '2026-01-02T03:04:05Z' }, next_probe_at: probe, last_error: error(402, 'R05') },
+    { state: 'tripped', consecutive_errors: 5, last_error: error(500, 'R12'), next_probe_at: probe, label: 'a label as long as labels are, '.repeat(4).slice(0, 120) },
+    { state: 'half_open', last_error: null },
+    { rpm: 580, tpm: 999000, tpd: 987654321, balance: { amount: 12345.678, currency: 'USD', checked_at: '2026-01-02T03:04:05Z' } }]);
   await signIn(page, { view: 'keys' });
   const row = (i) => page.locator('tbody tr').nth(i).locator('td[data-label=State]').textContent();
   assert.match(await row(0), /cooling.*(2 min|1 min 5\d s).*, rate limited/s);
   assert.match(await row(1), /quota.*balance 0\.00 CNY, next probe 14:02/s);
   assert.match(await row(2), /tripped.*5 × 500, next probe 14:02/s);
   assert.match(await row(3), /on trial.*one request is to prove it/s);
+  assert.equal(await page.locator('[title="987,654,321"]').textContent(), '987.7M');
+  await screenshot(page, 'keys-states');
   const first = await row(0);
   await page.waitForFunction((text) => document.querySelector('td[data-label=State]').textContent !== text, first, { timeout: 5000 });
+  await page.locator('button.key').first().click();
+  await dialog(page).getByLabel('Label').fill('typed while it counts');
+  const fact = dialog(page).locator('.facts dd').first();
+  const left = await fact.textContent();
+  assert.match(left, /cooling.*min.*, rate limited/s);
+  await page.waitForFunction((text) => document.querySelector('dialog .facts dd').textContent !== text, left, { timeout: 5000 });
+  await page.waitForTimeout(6000); // the key is asked for anew
+  assert.equal(await dialog(page).getByLabel('Label').inputValue(), 'typed while it counts');
+  await press(dialog(page), 'Copy the id');
+  await noProblems(page);
+});
+
+test('where nothing matches, all filters are taken away at once', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await signIn(page, { view: 'keys?q=nothing-like-this&state=disabled&upstream=first' });
+  await page.getByText('No key matches.').waitFor();
+  await press(page, 'Show all keys');
+  await page.locator('tbody tr').first().waitFor();
+  assert.equal(await page.inputValue('#key-search'), '');
+  assert.ok(!/q=|state=|upstream=/.test(new URL(page.url()).hash));
   await noProblems(page);
 });
 
 test('keys are dropped as JSON, and an import that fails goes on where it was', async () => {
-  const page = await openPage(browser, { expected: [/^500 /], storage: { pool: 'import' } });
+  const page = await openPage(browser, { storage: { pool: 'import' } });
   await signIn(page, { view: 'keys' });
   await press(page, 'Import keys');
   await dialog(page).waitFor();
@@ -158,16 +273,20 @@ test('keys are dropped as JSON, and an import that fails goes on where it was', 
     data.items.add(new File([JSON.stringify(keys)], 'keys.json', { type: 'application/json' }));
     document.querySelector('dialog').dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
   });
+  await dialog(page).getByText('The next step sends these 6,000 keys').waitFor();
+  await press(dialog(page), 'See which are new');
   await dialog(page).getByText('Nothing has been added yet').waitFor();
   assert.equal((await counts(page)).new, 6000);
   let sent = 0;
   await page.route(/keys\?upstream=[^&]*$/, (route) => (++sent === 2 ? route.fulfill({ status: 500, json: { error: { code: 'failed', message: '' } } }) : route.continue()));
-  await press(dialog(page), 'Import 6,000 keys');
-  await dialog(page).getByText('The import was stopped.').waitFor();
+  await provoking(page, /^500 .*\/api\/pools\/import\/keys\?/, async () => {
+    await press(dialog(page), 'Import 6,000 keys');
+    await dialog(page).getByText('The import was stopped.').waitFor();
+  });
   assert.equal((await counts(page)).added, 5000);
   await press(dialog(page), 'Go on');
   await dialog(page).getByText('The import is complete.').waitFor();
-  assert.deepEqual(await counts(page), { added: 6000, duplicate: 0, changed: 0, bad: 0 });
+  assert.deepEqual(await counts(page), { added: 6000, known: 0, changed: 0, repeated: 0, bad: 0 });
   await page.keyboard.press('Escape');
   await api('POST', 'pools/import/keys/actions', { action: 'delete', filter: { q: 'dropped' } });
   await noProblems(page);
@@ -227,6 +346,25 @@ test('all of it goes by keyboard', async () => {
   await dialog(page).getByLabel('Label').waitFor();
   await page.keyboard.press('Escape');
   await page.waitForFunction(() => !document.querySelector('dialog'));
+  await noProblems(page);
+});
+
+test('requests are filtered by what is further back than the page shows, and say why they failed', async () => {
+  await chat(null, { path: '/open/v1', model: 'asked-before' });
+  await Promise.all(Array.from({ length: 110 }, () => chat(null, { path: '/open/v1' })));
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await signIn(page, { view: 'requests' });
+  await page.getByLabel('Model').selectOption('asked-before');
+  await page.locator('td').getByText('asked-before').waitFor();
+  assert.equal(await page.locator('tbody tr:visible').count(), 1);
+  await page.route('**/api/requests?*', async (route) => {
+    const answer = await route.fetch();
+    const { requests } = await answer.json();
+    Object.assign(requests[0], { status: 502, outcome: 'failed', attempts: 1, tried: [{ key: null, upstream: 'first', rule: 'R03' }] });
+    await route.fulfill({ response: answer, json: { requests } });
+  });
+  await openView(page, 'requests?status=5xx');
+  await page.locator('td[data-label=Status]').getByText('could not connect').waitFor();
   await noProblems(page);
 });
 

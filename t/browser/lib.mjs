@@ -13,37 +13,50 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 /** No sandbox: tests run where there may be none, and the pages are ours. */
 export const launch = () => chromium.launch({ executablePath: given.chromium, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 
-/** What the browser itself says of answers that a test expects: who is not signed in gets 401. */
-const isExpected = (message, expected) => /the server responded with a status of/.test(message.text())
-  && [/401 .*\/api\/session$/, ...expected].some((pattern) => pattern.test(`${message.text().match(/status of (\d+)/)[1]} ${message.location().url}`));
-
 /**
- * A page of a browser of its own kind: { language, dark, width, height, zone }. expected are patterns of "STATUS URL" that
- * may fail. Its problems are errors of the console, of scripts, and what the content security policy forbids.
+ * A page of a browser of its own kind: { language, dark, width, height, zone, password }. Its problems are whatever the
+ * console says, errors of scripts, and what the content security policy forbids.
  */
-export async function openPage(browser, { language = 'en-US', dark = false, width = 1360, height = 900, zone = 'UTC', expected = [], storage = {} } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', locale: language, timezoneId: zone });
-  const page = await context.newPage();
-  const problems = [];
+export async function openPage(browser, { language = 'en-US', dark = false, width = 1360, height = 900, zone = 'UTC', storage = {}, password } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', locale: language, timezoneId: zone,
+    ...(password ? { httpCredentials: password } : {}) });
+  const page = Object.assign(await context.newPage(), { problems: [], provoked: [] });
   page.on('console', (message) => {
-    if (message.type() === 'error' && !isExpected(message, expected)) {
-      problems.push(`${message.text()} ${message.location().url}`);
-    }
+    const [, status] = message.text().match(/^Failed to load resource: .*(?:status of (\d+)|(?=net::ERR_FAILED))/) ?? [];
+    const isOfAnswer = /^Failed to load resource: /.test(message.text());
+    const what = isOfAnswer ? `${status ?? 'no answer'} ${message.location().url}` : `${message.type()}: ${message.text()} ${message.location().url}`;
+    (isOfAnswer && page.allowed?.test(what) ? page.provoked : page.problems).push(what);
   });
-  page.on('pageerror', (error) => problems.push(error.stack));
-  await page.exposeFunction('tellProblem', (text) => problems.push(text));
+  page.on('pageerror', (error) => page.problems.push(error.stack));
+  await page.exposeFunction('tellProblem', (text) => page.problems.push(text));
   await page.addInitScript((saved) => {
     document.addEventListener('securitypolicyviolation', (event) => window.tellProblem(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
     for (const [name, value] of Object.entries(saved)) {
       localStorage.setItem(`apipool.${name}`, value);
     }
   }, storage);
-  return Object.assign(page, { problems });
+  return page;
+}
+
+/**
+ * A step in which an answer fails on purpose, which the browser tells the console of: "STATUS URL", or "no answer URL". It has to,
+ * and nothing else may; before and after the step it is a problem like any other.
+ */
+export async function provoking(page, pattern, step) {
+  page.allowed = pattern;
+  page.provoked = [];
+  await step();
+  for (let i = 0; i < 50 && !page.provoked.length; i++) {
+    await page.waitForTimeout(50);
+  }
+  assert.ok(page.provoked.length, `the console is told of ${pattern}`);
+  await page.waitForTimeout(100); // what else of it is on its way
+  page.allowed = null;
 }
 
 /** Signs in on the page to sign in. */
-export async function signIn(page, { base = given.base, user = 'alice', password = 'wonderland', view = 'overview' } = {}) {
-  await page.goto(`${base}/apipool/#/${view}`);
+export async function signIn(page, { base = given.base, mount = '/apipool', user = 'alice', password = 'wonderland', view = 'overview' } = {}) {
+  await page.goto(`${base}${mount}/#/${view}`);
   await page.fill('input[name=username]', user);
   await page.fill('input[name=password]', password);
   await page.press('input[name=password]', 'Enter');

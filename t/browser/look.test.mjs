@@ -2,7 +2,7 @@
 // How it looks: every view in both themes and languages, on a phone; that it can be used by everyone; that names are text.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { api, chat, given, launch, noProblems, openPage, openView, press, screenshot, settled, signIn, violations } from './lib.mjs';
+import { api, chat, given, launch, noProblems, openPage, openView, press, provoking, screenshot, settled, signIn, violations } from './lib.mjs';
 
 const VIEWS = ['overview', 'keys', 'requests', 'clients', 'settings'];
 const EVIL = '<img src=x onerror=window.hacked=1>';
@@ -18,7 +18,7 @@ async function noViolations(page, what) {
 }
 
 /** Every view and the larger dialogs. */
-async function tour(page, name, withDialogs) {
+async function tour(page, name) {
   await page.goto(`${given.base}/apipool/`);
   await page.waitForSelector('input[name=password]');
   await screenshot(page, `signin-${name}`);
@@ -30,9 +30,7 @@ async function tour(page, name, withDialogs) {
     await screenshot(page, `${view}-${name}`);
     await noViolations(page, `${view} ${name}`);
   }
-  if (withDialogs) {
-    await dialogs(page, name);
-  }
+  await dialogs(page, name);
 }
 
 async function dialogs(page, name) {
@@ -41,6 +39,10 @@ async function dialogs(page, name) {
     await openView(page, view);
     await page.locator(selector).first().click();
     await page.waitForSelector('dialog form');
+    if (what === 'import') {
+      await page.fill('dialog textarea', '# from the old gateway\nsk-ok-shown-one-aaaaaaaa\nsk-ok-shown-two-aaaaaaaa, sk-ok-shown-one-aaaaaaaa\n"sk-ok-quoted"');
+      await page.waitForSelector('[data-count=bad]');
+    }
     await screenshot(page, `${what}-${name}`);
     await noViolations(page, `${what} ${name}`);
     await page.keyboard.press('Escape');
@@ -59,7 +61,7 @@ for (const [language, text] of [['en-US', 'Overview'], ['zh-CN', '概览']]) {
     const name = `${dark ? 'dark' : 'light'}-${language.slice(0, 2)}`;
     test(`every view, ${name}`, async () => {
       const page = await openPage(browser, { language, dark, storage: { pool: 'main' } });
-      await tour(page, name, language === 'en-US');
+      await tour(page, name);
       await page.locator('nav').getByText(text).waitFor();
       const luminance = await page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).reduce((sum, part) => sum + Number(part), 0));
       assert.equal(luminance < 200, dark, 'the theme is that of the system');
@@ -93,15 +95,23 @@ test('language and theme are chosen, and remembered', async () => {
   await page.reload();
   await settled(page);
   await page.locator('h1').getByText('密钥').waitFor();
+  await openView(page, 'settings');
+  assert.deepEqual(await page.evaluate(async () => {
+    const { compact } = await import(new URL('js/format.js', location.href).href);
+    return [compact(2322), compact(123456)];
+  }), ['2,322', '12.3万'], 'short numbers have separators too');
+  assert.ok(!/\boff\b/.test(await page.textContent('main')), 'what is off is so in Chinese');
   assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme), 'dark');
   await noProblems(page);
 });
 
 test('without Chart.js the numbers are there as tables', async () => {
-  const page = await openPage(browser, { expected: [/^404 .*chart/], storage: { pool: 'main' } });
+  const page = await openPage(browser, { storage: { pool: 'main' } });
   await page.route('**/vendor/chart.min.js', (route) => route.fulfill({ status: 404 }));
-  await signIn(page);
-  await page.getByText('Charts need Chart.js').first().waitFor();
+  await provoking(page, /^404 .*\/vendor\/chart\.min\.js$/, async () => {
+    await signIn(page);
+    await page.getByText('Charts need Chart.js').first().waitFor();
+  });
   await page.getByText('As a table').first().click();
   assert.equal(await page.locator('[data-chart=requests] tbody tr').count(), 60);
   await noProblems(page);

@@ -6,7 +6,7 @@ const [base, user, password, folder] = process.argv.slice(2);
 
 const PICTURES = [
   { name: 'overview', view: 'overview' },
-  { name: 'keys', view: 'keys?sort=last_used_at&order=desc' },
+  { name: 'keys', view: 'keys?sort=errors&order=desc' },
   { name: 'requests', view: 'requests?status=rotated', dark: true, unfold: 2 },
   { name: 'chinese', view: 'overview', dark: true, language: 'zh-CN' },
 ];

@@ -50,15 +50,15 @@ export function openDialog({ title, body, handlers = {}, kind = '', locked = fal
 }
 
 /**
- * Asks before something that cannot be taken back; text names what is hit. Does it, and says if that failed.
- * Resolves with what work() gave, or null.
+ * Asks before something that many keys, or somebody else, will feel; text names what is hit, and about says what that means. Does it,
+ * and says if that failed. Resolves with what work() gave, or null.
  */
-export function confirm({ title, text, verb, work }) {
+export function confirm({ title, text, about, verb, kind = 'danger', work }) {
   let busy = false;
   let error = null;
-  const body = () => html`<form data-on-submit="go"><p>${text}</p>${fault(error)}
+  const body = () => html`<form data-on-submit="go" class="stack"><p>${text}</p>${about ? html`<p class="hint">${about}</p>` : ''}${fault(error)}
     <footer>${button({ name: 'close', text: t('action.cancel') })}
-      ${button({ type: 'submit', text: busy ? t('state.working') : verb, kind: 'danger', disabled: busy })}</footer></form>`;
+      ${button({ type: 'submit', text: busy ? t('state.working') : verb, kind, disabled: busy })}</footer></form>`;
   const go = async (dialog) => {
     busy = true;
     dialog.show();

@@ -65,13 +65,17 @@ export const failed = (error) => html`<div class="blank" role="alert"><p>${error
 
 export const empty = (text, action = '') => html`<div class="blank"><p>${text}</p>${action}</div>`;
 
+/** From here on a number in a table is written shorter, and in full where the mouse rests on it. */
+const LONG = 1000000;
+
 /** How much of a limit is used, as a bar with the number; without a limit the number alone. */
 export function gauge(label, value, limit) {
+  const figure = value >= LONG ? html`<span class="figure" title="${number(value)}">${compact(value)}` : html`<span class="figure">${number(value)}`;
   if (!limit || value === null) {
-    return html`<span class="figure">${number(value)}</span>`;
+    return html`${figure}</span>`;
   }
   const part = Math.min(value / limit, 1);
-  return html`<span class="gauge"><span class="figure">${number(value)}<span class="of"> / ${compact(limit)}</span></span>
+  return html`<span class="gauge">${figure}<span class="of"> / ${compact(limit)}</span></span>
     <span class="bar-of" role="meter" aria-label="${label}" aria-valuemin="0" aria-valuemax="${limit}" aria-valuenow="${Math.min(value, limit)}">
       <svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="${part > 0.8 ? 'is-high' : ''}" width="${(part * 100).toFixed(2)}" height="6"></rect></svg></span></span>`;
 }

@@ -95,7 +95,8 @@ export async function openClient(client) {
 }
 
 /** The key of a new client, which nobody is shown again. */
-function showKey({ name, key }) {
+function showKey({ name, key, models }) {
+  const model = models[0] ?? 'MODEL';
   const ids = fieldIds();
   let base = load('base') ?? `${location.origin}/v1`;
   let language = 'curl';
@@ -108,13 +109,13 @@ function showKey({ name, key }) {
       <div class="field"><label for="${ids('base')}">${t('clients.base')}</label>
         <input id="${ids('base')}" type="url" value="${base}" data-on-input="base" autocomplete="off" aria-describedby="${ids('hint')}"><p class="hint" id="${ids('hint')}">${t('clients.base_hint')}</p></div>
       <div class="segments" role="group" aria-label="${t('clients.snippets')}">${Object.keys(snippets).map((one) => button({ name: 'language', value: one, text: t(`snippet.${one}`), pressed: one === language }))}</div>
-      <div class="copyable"><pre tabindex="0" role="region" aria-label="${t(`snippet.${language}`)}"><code data-snippet="${language}">${snippets[language](base, key)}</code></pre>
+      <div class="copyable"><pre tabindex="0" role="region" aria-label="${t(`snippet.${language}`)}"><code data-snippet="${language}">${snippets[language](base, key, model)}</code></pre>
       ${button({ name: 'copySnippet', text: t('action.copy'), icon: 'copy' })}</div>
       <footer>${button({ name: 'kept', text: t('clients.kept'), kind: 'main' })}</footer></div>`,
     handlers: {
       kept: (self) => self.close(),
       copyKey: () => copy(key, t('clients.key')),
-      copySnippet: () => copy(snippets[language](base, key), t(`snippet.${language}`)),
+      copySnippet: () => copy(snippets[language](base, key, model), t(`snippet.${language}`)),
       language: (self, element) => {
         language = element.dataset.value;
         self.show();

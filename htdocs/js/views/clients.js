@@ -3,25 +3,34 @@
 import { get, patchJson, paths, remove } from '../api.js';
 import { confirm } from '../components/dialog.js';
 import { say } from '../components/news.js';
+import { icon } from '../components/icons.js';
 import { button, empty, errorText, gauge } from '../components/parts.js';
 import { ago, NONE, number, percent, time } from '../format.js';
 import { t } from '../i18n.js';
+import { address } from '../router.js';
 import { isAdmin, state, takePools } from '../state.js';
 import { html } from '../template.js';
 import { View } from '../view.js';
 import { openClient } from './client_dialog.js';
 
 const EVERY = 5000;
+const MANY = 10; // from here on they can be searched
 const COLUMNS = ['name', 'may', 'requests', 'success', 'rpm', 'tpm', 'tpd', 'tokens', 'used'];
 
 export class Clients extends View {
   clients = [];
+
+  search = '';
 
   loadedAt = 0;
 
   constructor(place, name, params) {
     super(place, name, params);
     this.handle({
+      search: (input) => {
+        this.search = input.value.trim().toLowerCase();
+        this.show();
+      },
       create: () => this.#edit(null),
       edit: (element) => this.#edit(this.#named(element)),
       toggle: (element) => this.#toggle(this.#named(element)),
@@ -70,6 +79,7 @@ export class Clients extends View {
     const gone = await confirm({
       title: t('delete.client'),
       text: t('delete.client_text', { name }),
+      about: t('delete.client_about'),
       verb: t('action.delete'),
       work: async () => {
         await remove(paths.client(name));
@@ -86,10 +96,17 @@ export class Clients extends View {
   }
 
   content() {
-    return this.clients.length ? html`<div class="scroll card flush" tabindex="0" role="group" aria-label="${t('clients.title')}"><table role="table" class="cards">
+    if (!this.clients.length) {
+      return empty(t('clients.none'), isAdmin() ? button({ name: 'create', text: t('clients.create'), icon: 'plus', kind: 'main' }) : '');
+    }
+    const shown = this.clients.filter(({ name }) => name.toLowerCase().includes(this.search));
+    return html`${this.clients.length < MANY ? '' : html`<div class="tools"><div class="field search"><label class="unseen" for="client-search">${t('clients.search')}</label>${icon('search')}
+      <input id="client-search" type="search" placeholder="${t('clients.search')}" data-on-input="search" autocomplete="off"></div>
+      <span class="hint" role="status">${t('clients.total', { count: shown.length, n: shown.length })}</span></div>`}
+    ${shown.length ? html`<div class="scroll card flush" tabindex="0" role="group" aria-label="${t('clients.title')}"><table role="table" class="cards">
       <thead role="rowgroup"><tr role="row">${COLUMNS.map((name) => html`<th role="columnheader" scope="col">${t(`client.${name}`)}</th>`)}
         <th role="columnheader" scope="col"><span class="unseen">${t('column.actions')}</span></th></tr></thead>
-      <tbody role="rowgroup">${this.clients.map(clientRow)}</tbody></table></div>` : empty(t('clients.none'));
+      <tbody role="rowgroup">${shown.map(clientRow)}</tbody></table></div>` : empty(t('clients.none_match'))}`;
   }
 }
 
@@ -111,7 +128,7 @@ function clientRow(client) {
   const cell = (column, content, kind = '') => html`<td role="cell" class="${kind}" data-label="${t(`client.${column}`)}">${content}</td>`;
   const one = (action, shape, label) => button({ name: action, value: name, icon: shape, label, kind: 'quiet' });
   return html`<tr role="row" data-key="${name}">${cell('name', html`<strong>${name}</strong> ${standing(client)}`)}${cell('may', permissions(client))}
-    ${cell('requests', html`${number(usage.requests)}${usage.errors ? html`<span class="reason">${t('client.errors', { count: usage.errors, n: usage.errors })}</span>` : ''}`, 'figure')}
+    ${cell('requests', html`${usage.requests ? html`<a href="${address('requests', { client: name })}">${number(usage.requests)}</a>` : number(0)}${usage.errors ? html`<span class="reason">${t('client.errors', { count: usage.errors, n: usage.errors })}</span>` : ''}`, 'figure')}
     ${cell('success', percent(usage.success_rate), 'figure')}${cell('rpm', gauge(t('client.rpm'), usage.rpm, client.rpm))}${cell('tpm', gauge(t('client.tpm'), usage.tpm, client.tpm))}
     ${cell('tpd', gauge(t('client.tpd'), usage.tpd, client.tokens_per_day))}${cell('tokens', number(usage.total_tokens), 'figure')}
     ${cell('used', client.last_used_at ? html`<time datetime="${client.last_used_at}" title="${time(client.last_used_at)}">${ago(client.last_used_at)}</time>` : NONE)}

@@ -8,6 +8,9 @@ import { t } from '../i18n.js';
 
 const NAMED = 5;
 
+/** What takes keys out of use. */
+const HARSH = ['disable', 'delete'];
+
 export const nameOf = (key) => (key.label ? `${key.label} (${key.masked})` : key.masked);
 
 /** Asks the upstream about a key, and says what came of it. */
@@ -20,11 +23,12 @@ export async function checkOne(key) {
   return result;
 }
 
-/** Asks first; resolves with whether it is gone. */
+/** A masked key may look like another one; before it is deleted its id is told as well. Resolves with whether it is gone. */
 export function deleteOne(key) {
   return confirm({
     title: t('delete.key'),
-    text: t('delete.key_text', { key: nameOf(key), pool: key.pool }),
+    text: t('delete.key_text', { key: nameOf(key), id: key.id, pool: key.pool }),
+    about: t('delete.key_about'),
     verb: t('action.delete'),
     work: async () => {
       await remove(paths.key(key.pool, key.id));
@@ -49,12 +53,14 @@ async function act(action, { pool, target }) {
   return result;
 }
 
-/** The same for many; what stops or removes keys is asked about first. Resolves with whether something was done. */
+/** What is done with many is asked about first. Resolves with whether something was done. */
 export async function actOnMany(action, what) {
   return confirm({
     title: t(`many.${action}`, { count: what.count, n: what.count }),
     text: describe(what),
+    about: t(`about.${action}`),
     verb: t(`action.${action}`),
+    kind: HARSH.includes(action) ? 'danger' : 'main',
     work: () => act(action, what),
   });
 }

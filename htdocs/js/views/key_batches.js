@@ -1,32 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text of an import, cut into pieces that are sent one after the other.
+// The keys of an import, cut into pieces that are sent one after the other.
 
 export const BATCH = 5000;
 
-/** Pieces of an array of JSON, or of lines: { json | text, start, size }; start counts lines or elements before it. */
-export function batches(text) {
-  return text.trimStart().startsWith('[') ? cut(JSON.parse(text), (json) => ({ json }))
-    : cut(text.split('\n'), (lines) => ({ text: lines.join('\n') }));
-}
+/** Some of the keys that have been read, as the server takes them: { json | text }. */
+export const part = ({ keys, more }, start = 0, end = keys.length) => (more ? { json: more.slice(start, end) } : { text: keys.slice(start, end).join('\n') });
 
-function cut(items, pack) {
+/** All of them in pieces: { start, end }. */
+export function batches({ keys }) {
   const list = [];
-  for (let start = 0; start < items.length; start += BATCH) {
-    const part = items.slice(start, start + BATCH);
-    list.push({ ...pack(part), start, size: part.length });
+  for (let start = 0; start < keys.length; start += BATCH) {
+    list.push({ start, end: Math.min(start + BATCH, keys.length) });
   }
   return list;
 }
 
-export const nothing = () => ({ added: 0, duplicates: 0, updated: 0, invalid: [], invalid_count: 0 });
+/** What has come of nothing yet: what is invalid or there twice in the text itself counts from the beginning. */
+export const outcome = ({ repeated, invalid, invalidCount }) => ({ added: 0, known: 0, changed: 0, repeated, invalid, invalidCount });
 
-/** Adds what came of a piece; its lines are counted from its own beginning. */
-export function addResult(sum, result, start) {
+/** Adds what the server says of a piece, whose lines are those of the keys from start on. */
+export function addResult(sum, { added, duplicates, updated, invalid, invalid_count: count }, { lines }, start = 0) {
   return {
-    added: sum.added + result.added,
-    duplicates: sum.duplicates + result.duplicates,
-    updated: sum.updated + result.updated,
-    invalid_count: sum.invalid_count + result.invalid_count,
-    invalid: [...sum.invalid, ...result.invalid.map(({ line, reason }) => ({ line: line + start, reason }))],
+    added: sum.added + added,
+    known: sum.known + duplicates - updated,
+    changed: sum.changed + updated,
+    repeated: sum.repeated,
+    invalidCount: sum.invalidCount + count,
+    invalid: [...sum.invalid, ...invalid.map(({ line, reason }) => ({ line: lines[start + line - 1], reason }))],
   };
 }

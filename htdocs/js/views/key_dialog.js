@@ -8,15 +8,17 @@ import { say } from '../components/news.js';
 import { button, errorText, fault, field, fieldIds } from '../components/parts.js';
 import { duration, money, NONE, number, percent, time } from '../format.js';
 import { t } from '../i18n.js';
-import { currentPool, isAdmin, state } from '../state.js';
+import { currentPool, isAdmin, state, watch } from '../state.js';
 import { flag, html } from '../template.js';
 import { checkOne, deleteOne, nameOf } from './key_actions.js';
+
+const EVERY = 5000;
 
 export const LIMITS = ['rpm', 'tpm', 'rpd', 'tpd', 'concurrency'];
 
 function facts(key) {
   const error = lastError(key);
-  const list = [['state', stateLine(key)], ['upstream', key.upstream ?? NONE], ['id', html`<code>${key.id}</code>`],
+  const list = [['state', stateLine(key)], ['upstream', key.upstream ?? NONE], ['id', html`<code>${key.id}</code> ${button({ name: 'copyId', label: t('key.copy_id'), icon: 'copy', kind: 'quiet small' })}`],
     ['added', time(key.added_at)], ['used', time(key.last_used_at)],
     ['requests', t('key.requests', { n: key.requests, good: key.successes, rate: percent(key.success_rate) })],
     ['tokens', t('key.tokens', { n: key.total_tokens, prompt: key.prompt_tokens, completion: key.completion_tokens, cached: key.cached_tokens })],
@@ -35,7 +37,7 @@ function form({ ids, error, busy }, key) {
     ${field(ids('account'), { name: 'account', label: t('key.account'), value: key.account, hint: t('key.account_hint'), error: wrong('account'), attributes: html` maxlength="64"` })}
     ${field(ids('weight'), { name: 'weight', label: t('key.weight'), type: 'number', value: key.weight, hint: t('key.weight_hint'), error: wrong('weight'), attributes: html` min="1" max="1000" required` })}</div>
     <fieldset><legend>${t('key.limits')}</legend><div class="grid">${LIMITS.map((name) => field(ids(name), {
-    name, label: t(`limit.${name}`), type: 'number', value: key.limits[name], attributes: html`${own} placeholder="${pool[name] ?? t('limit.none')}"` }))}</div>
+    name, label: t(`limit.${name}`), type: 'number', value: key.limits[name], attributes: html`${own} placeholder="${pool[name] ? number(pool[name]) : t('limit.none')}"` }))}</div>
     <p class="hint">${t('key.limits_hint')}</p></fieldset>
     <label class="tick"><input type="checkbox" name="enabled"${flag('checked', key.enabled)}> ${t('key.enabled')}</label>
     ${fault(error && !['label', 'account', 'weight'].includes(error.field) ? error : null)}
@@ -66,9 +68,28 @@ function changesOf(key, wanted) {
   return Object.fromEntries(Object.entries(wanted).filter(([name]) => isOther(name)));
 }
 
+/** Keeps what is told of a key fresh while its dialog is open; ask() gives the key as it is now. */
+function follow(dialog, ask) {
+  let askedAt = Date.now();
+  const unwatch = watch(async ({ pools }) => {
+    if (pools && Date.now() - askedAt > EVERY) {
+      askedAt = Date.now();
+      await ask().catch(() => null); // the top of the page says that numbers are stale
+    }
+    if (pools && dialog.element.isConnected) {
+      dialog.show();
+    }
+  });
+  dialog.done.then(unwatch);
+}
+
 /** Shows a key that was listed; resolves when the dialog is closed. */
 export async function openKey(listed) {
-  let key = await get(paths.key(listed.pool, listed.id));
+  const key = await get(paths.key(listed.pool, listed.id)); // what the form began with
+  let now = key;
+  const ask = async () => {
+    now = await get(paths.key(key.pool, key.id));
+  };
   const it = { ids: fieldIds(), error: null, busy: false };
   const attempt = async (dialog, work) => {
     Object.assign(it, { busy: true, error: null });
@@ -83,9 +104,9 @@ export async function openKey(listed) {
       dialog.show();
     }
   };
-  return openDialog({
+  const opened = openDialog({
     title: () => nameOf(key),
-    body: () => html`${facts(key)}${isAdmin() ? form(it, key) : ''}`,
+    body: () => html`${facts(now)}${isAdmin() ? form(it, key) : ''}`,
     kind: 'large',
     handlers: {
       save: (dialog, element) => attempt(dialog, async () => {
@@ -98,7 +119,7 @@ export async function openKey(listed) {
       }),
       check: (dialog) => attempt(dialog, async () => {
         await checkOne(key);
-        key = { ...await get(paths.key(key.pool, key.id)), label: key.label };
+        await ask();
       }),
       remove: async (dialog) => {
         if (await deleteOne(key)) {
@@ -106,8 +127,11 @@ export async function openKey(listed) {
         }
       },
       reveal: () => openReveal(key),
+      copyId: () => copy(key.id, t('key.id')),
     },
-  }).done;
+  });
+  follow(opened, ask);
+  return opened.done;
 }
 
 /** Shows the whole key, after the password. */
@@ -127,7 +151,7 @@ function openReveal(key) {
       go: async (dialog, element) => {
         try {
           const password = new FormData(element).get('password');
-          whole = (await post(`${paths.key(key.pool, key.id)}/reveal`, { password }, { isSignIn: true })).key;
+          whole = (await post(`${paths.key(key.pool, key.id)}/reveal`, { password }, { asksPassword: true })).key;
           error = null;
         } catch (problem) {
           error = problem.status === 401 ? t('signin.wrong') : problem;

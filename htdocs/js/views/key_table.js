@@ -98,7 +98,7 @@ function row(view, pool, key, canChange) {
 export function keyTable(view, pool, canChange) {
   const { keys } = view.list;
   if (!keys.length) {
-    return pool.keys.total ? empty(t('keys.none_match'), button({ name: 'state', value: '', text: t('keys.any_state') }))
+    return pool.keys.total ? empty(t('keys.none_match'), button({ name: 'clear', text: t('keys.clear') }))
       : empty(t('keys.none'), canChange ? button({ name: 'import', text: t('keys.import'), icon: 'plus', kind: 'main' }) : '');
   }
   return html`<div class="scroll card flush" tabindex="0" role="group" aria-label="${t('keys.title')}"><table role="table" class="cards keys" aria-rowcount="${view.list.total}">

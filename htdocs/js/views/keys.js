@@ -47,6 +47,7 @@ export class Keys extends View {
   #listen() {
     this.handle({
       search: (input) => this.#search(input.value),
+      clear: () => this.#clearFilters(),
       state: (element) => this.#toggleState(element.dataset.value),
       upstream: (select) => this.change({ upstream: select.value, offset: 0 }),
       sort: (element) => this.#sort(element.dataset.value),
@@ -120,6 +121,11 @@ export class Keys extends View {
   #search(text) {
     clearTimeout(this.#typing);
     this.#typing = setTimeout(() => this.change({ q: text.trim(), offset: 0 }), TYPING);
+  }
+
+  #clearFilters() {
+    this.change({ q: '', state: '', upstream: '', offset: 0 });
+    this.place.querySelector('#key-search').focus();
   }
 
   #toggleState(name) {

@@ -31,6 +31,8 @@ export class Requests extends View {
 
   unfolded = new Set();
 
+  seen = { client: new Set(), model: new Set() }; // what can be filtered by
+
   count = SHOWN;
 
   loadedAt = 0;
@@ -61,11 +63,12 @@ export class Requests extends View {
     }
     this.loadedAt = Date.now();
     this.loadedRequests = currentPool()?.requests;
-    const limit = this.#isFiltered() ? MOST : Math.min(MOST, this.count);
+    const limit = this.#isFiltered() || !this.ready ? MOST : Math.min(MOST, this.count);
     const query = new URLSearchParams({ limit, ...(state.pool ? { pool: state.pool } : {}) });
     const { requests } = await get(`requests?${query}`);
     if (isCurrent()) {
       this.requests = requests;
+      Object.entries(this.seen).forEach(([key, names]) => requests.forEach((request) => request[key] && names.add(request[key])));
     }
   }
 
@@ -111,7 +114,7 @@ export class Requests extends View {
   }
 
   #tools() {
-    const values = (key) => [...new Set([...this.requests.map((request) => request[key]).filter(Boolean), ...(this.filter[key] ? [this.filter[key]] : [])])].sort();
+    const values = (key) => [...new Set([...this.seen[key], ...(this.filter[key] ? [this.filter[key]] : [])])].sort();
     const select = (key, options) => choice(`filter-${key}`, { name: key, label: t(`request.${key}`), value: this.filter[key], change: 'filter',
       options: [['', t('requests.any')], ...options] });
     return html`<div class="tools">${select('client', values('client').map((name) => [name, name]))}
@@ -122,6 +125,10 @@ export class Requests extends View {
 
 const kindOf = ({ status, outcome }) => (status === null || status >= 500 || outcome === 'truncated' ? 'bad' : status >= 400 ? 'warn' : 'good');
 
+/** Why a request did not go well: how it ended, and what the last answer was taken for. */
+const reasonOf = ({ status, outcome, tried }) => [outcome && outcome !== 'complete' && t(`outcome.${outcome}`),
+  (status === null || status >= 400) && tried.length && ruleText(tried.at(-1).rule)].filter(Boolean);
+
 function requestRows(request, isOpen) {
   const id = `attempts-${request.number}`;
   const cell = (name, content, kind = '') => html`<td role="cell" class="${kind}" data-label="${t(`request.${name}`)}">${content}</td>`;
@@ -131,7 +138,7 @@ function requestRows(request, isOpen) {
     ${cell('time', html`<time datetime="${request.at}">${time(request.at)}</time>`)}
     ${cell('client', request.client ?? NONE)}
     ${cell('model', html`${request.model ?? NONE}${request.endpoint ? html`<span class="reason">${request.endpoint}${request.streamed ? html` · ${t('request.streamed')}` : ''}</span>` : ''}`)}
-    ${cell('status', html`<span class="pill is-${kindOf(request)}">${request.status ?? NONE}</span>${request.outcome && request.outcome !== 'complete' ? html`<span class="reason">${t(`outcome.${request.outcome}`)}</span>` : ''}`)}
+    ${cell('status', html`<span class="pill is-${kindOf(request)}">${request.status ?? NONE}</span>${reasonOf(request).map((text) => html`<span class="reason">${text}</span>`)}`)}
     ${cell('attempts', number(request.attempts), 'figure')}${cell('tokens', tokens, 'figure')}
     ${cell('ttft', duration(request.ttft_ms), 'figure')}${cell('latency', duration(request.latency_ms), 'figure')}</tr>
   <tr role="row" class="unfolded" data-key="a${request.number}" id="${id}"${flag('hidden', !isOpen)}><td role="cell" colspan="9">${isOpen ? attempts(request) : ''}</td></tr>`;

@@ -15,7 +15,7 @@ const EVERY = 5000;
 /** How each setting of a pool is shown. */
 const span = (value) => (value ? seconds(value) : t('settings.off'));
 const SETTINGS = {
-  strategy: String, affinity: (value) => value ?? t('settings.off'), rotations: number, retries: number, max_errors: number,
+  strategy: String, affinity: (value) => (value && value !== 'off' ? value : t('settings.off')), rotations: number, retries: number, max_errors: number,
   deadline: span, wait: span, first_byte_timeout: span, idle_timeout: span, cooldown_min: span, cooldown_max: span,
   recover_min: span, recover_max: span, balance_interval: span, body_limit: bytes,
   stream_usage: (value) => t(value ? 'settings.on' : 'settings.off'),
@@ -78,11 +78,20 @@ export class Settings extends View {
 
 const facts = (list) => html`<dl class="facts">${list.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 
+const UPSTREAM = ['name', 'url', 'provider', 'weight', 'priority', 'paused'];
+
+function upstreamRow(upstream) {
+  const shown = { name: html`<strong>${upstream.name}</strong>`, url: html`<code>${upstream.url}</code>`, provider: upstream.provider,
+    weight: number(upstream.weight), priority: number(upstream.priority),
+    paused: countdown(upstream.paused_until) ? t('settings.until', { at: clock(upstream.paused_until) }) : NONE };
+  return html`<tr role="row">${UPSTREAM.map((name) => html`<td role="cell" data-label="${t(`upstream.${name}`)}"><span>${shown[name]}</span></td>`)}</tr>`;
+}
+
 function poolCard(pool) {
   return html`<section class="card" aria-labelledby="pool-${pool.name}"><h2 id="pool-${pool.name}">${t('settings.pool', { name: pool.name })}</h2>
-    <div class="scroll" tabindex="0" role="group" aria-label="${t('settings.upstreams_of', { name: pool.name })}"><table class="plain"><thead><tr>${['name', 'url', 'provider', 'weight', 'priority', 'paused'].map((name) => html`<th scope="col">${t(`upstream.${name}`)}</th>`)}</tr></thead>
-    <tbody>${pool.upstreams.map((up) => html`<tr><th scope="row">${up.name}</th><td><code>${up.url}</code></td><td>${up.provider}</td><td class="figure">${number(up.weight)}</td><td class="figure">${number(up.priority)}</td>
-      <td>${countdown(up.paused_until) ? t('settings.until', { at: clock(up.paused_until) }) : NONE}</td></tr>`)}</tbody></table></div>
+    <div class="scroll" tabindex="0" role="group" aria-label="${t('settings.upstreams_of', { name: pool.name })}"><table role="table" class="cards">
+    <thead role="rowgroup"><tr role="row">${UPSTREAM.map((name) => html`<th role="columnheader" scope="col">${t(`upstream.${name}`)}</th>`)}</tr></thead>
+    <tbody role="rowgroup">${pool.upstreams.map(upstreamRow)}</tbody></table></div>
     ${facts(Object.entries(SETTINGS).map(([name, show]) => [t(`setting.${name}`), show(pool.settings[name])]))}</section>`;
 }
 

@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a client's key is used: ready to be pasted. Base and key are put into quotes of the language.
+// How a client's key is used: ready to be pasted. Base, key and model are put into quotes of the language.
 
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 const quoted = (text) => JSON.stringify(text);
 
 export const snippets = {
-  curl: (base, key) => `curl ${shell(`${base}/chat/completions`)} \\
+  curl: (base, key, model) => `curl ${shell(`${base}/chat/completions`)} \\
   -H ${shell(`Authorization: Bearer ${key}`)} \\
   -H 'Content-Type: application/json' \\
-  -d '{"model": "MODEL", "messages": [{"role": "user", "content": "Hello"}]}'`,
+  -d ${shell(`{"model": ${quoted(model)}, "messages": [{"role": "user", "content": "Hello"}]}`)}`,
 
-  python: (base, key) => `from openai import OpenAI
+  python: (base, key, model) => `from openai import OpenAI
 
 client = OpenAI(
     base_url=${quoted(base)},
     api_key=${quoted(key)},
 )
 answer = client.chat.completions.create(
-    model="MODEL",
+    model=${quoted(model)},
     messages=[{"role": "user", "content": "Hello"}],
 )
 print(answer.choices[0].message.content)`,
 
-  javascript: (base, key) => `import OpenAI from 'openai';
+  javascript: (base, key, model) => `import OpenAI from 'openai';
 
 const client = new OpenAI({
   baseURL: ${quoted(base)},
   apiKey: ${quoted(key)},
 });
 const answer = await client.chat.completions.create({
-  model: 'MODEL',
+  model: ${quoted(model)},
   messages: [{ role: 'user', content: 'Hello' }],
 });
 console.log(answer.choices[0].message.content);`,
