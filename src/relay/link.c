@@ -73,7 +73,7 @@ int apipool_link_pre_connection(conn_rec *c, void *socket)
     current->fresh = 1;
     current->timed_at = 0;
     apr_pool_pre_cleanup_register(c->pool, NULL, unplug);
-    ap_add_input_filter_handle(read_handle, NULL, NULL, c);
+    ap_add_input_filter_handle(read_handle, apr_brigade_create(c->pool, c->bucket_alloc), NULL, c);
     ap_add_output_filter_handle(write_handle, NULL, NULL, c);
     return OK;
 }
@@ -256,7 +256,6 @@ static int is_of_interest(char first)
     return first == 'h' || first == 's' || first == 'o';
 }
 
-/* A line may come in pieces: httpd looks at the first byte of the next line when it reads one. */
 static void look_at(apr_bucket_brigade *bb, line_t *line)
 {
     line->len = line->start_len = 0;
@@ -316,18 +315,13 @@ static apr_status_t read_on(apipool_attempt_t *attempt, ap_filter_t *f, apr_buck
     return rv == APR_SUCCESS ? ap_get_brigade(f->next, bb, mode, block, readbytes) : rv;
 }
 
-static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
-                              apr_read_type_e block, apr_off_t readbytes)
+/* The next line of the head that is not dropped, or a part of it. */
+static apr_status_t read_line(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
+                              apr_read_type_e block)
 {
-    apipool_attempt_t *attempt = current;
-    apr_status_t rv;
-
-    if (!attempt) {
-        return ap_get_brigade(f->next, bb, mode, block, readbytes);
-    }
     for (;;) {
-        rv = read_on(attempt, f, bb, mode, block, readbytes);
-        if (rv != APR_SUCCESS || attempt->answering || mode != AP_MODE_GETLINE) {
+        apr_status_t rv = read_on(attempt, f, bb, AP_MODE_GETLINE, block, 0);
+        if (rv != APR_SUCCESS) {
             return rv;
         }
         int dropped = is_dropped(attempt, bb);
@@ -339,6 +333,48 @@ static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
         }
         apr_brigade_cleanup(bb);
     }
+}
+
+/* After each field httpd asks for one byte, to see whether the field goes on in the next line (obs-fold), and
+ * then for that line. The filters below would take the line apart for it: it is read here, once for both. */
+static apr_status_t peek(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    apr_bucket_brigade *ahead = f->ctx;
+    const char *data;
+    apr_size_t len;
+    apr_status_t rv = APR_SUCCESS;
+    if (APR_BRIGADE_EMPTY(ahead)) {
+        rv = read_line(attempt, f, ahead, APR_BLOCK_READ);
+    }
+    if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(ahead)) {
+        rv = apr_bucket_read(APR_BRIGADE_FIRST(ahead), &data, &len, APR_BLOCK_READ);
+        if (rv == APR_SUCCESS && len > 0) {
+            APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(data, 1, bb->bucket_alloc));
+        }
+    }
+    return rv;
+}
+
+static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                              apr_read_type_e block, apr_off_t readbytes)
+{
+    apipool_attempt_t *attempt = current;
+    apr_bucket_brigade *ahead = f->ctx;
+    int in_head = attempt && attempt->awaited && !attempt->answering;
+
+    if (in_head && mode == AP_MODE_SPECULATIVE && block == APR_BLOCK_READ && readbytes == 1) {
+        return peek(attempt, f, bb);
+    }
+    if (!APR_BRIGADE_EMPTY(ahead)) {
+        APR_BRIGADE_CONCAT(bb, ahead);
+        return APR_SUCCESS;
+    }
+    if (!attempt) {
+        return ap_get_brigade(f->next, bb, mode, block, readbytes);
+    }
+    return mode == AP_MODE_GETLINE && !attempt->answering
+               ? read_line(attempt, f, bb, block)
+               : read_on(attempt, f, bb, mode, block, readbytes);
 }
 
 void apipool_link_register_filters(void)
