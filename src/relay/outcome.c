@@ -38,15 +38,10 @@ static void note_number(request_rec *r, const char *name, apr_int64_t value)
     }
 }
 
-static const char *text_of(const apipool_request_t *req, const char *text)
-{
-    return *text ? apr_pstrdup(req->r->pool, text) : NULL;
-}
-
 static void set_notes(const apipool_request_t *req, const apipool_request_stats_t *stats)
 {
     const apipool_recent_entry_t *entry = &stats->entry;
-    const char *client = text_of(req, stats->client.text), *model = text_of(req, stats->model.text);
+    const char *client = stats->client.text, *model = stats->model.text;
     request_rec *r = req->r;
 
     note(r, "apipool-pool", req->pool->name);
@@ -60,10 +55,10 @@ static void set_notes(const apipool_request_t *req, const apipool_request_stats_
         note(r, "apipool-upstream", req->attempt.upstream->name);
         note(r, "apipool-rule", apipool_rule_name(req->rule));
     }
-    if (client) {
+    if (*client) {
         note(r, "apipool-client", client);
     }
-    if (model) {
+    if (*model) {
         note(r, "apipool-model", model);
     }
     note_number(r, "apipool-prompt-tokens", entry->tokens.prompt);
@@ -81,7 +76,7 @@ static void make_name(apipool_name_t *name, const char *text)
 }
 
 /* Names come clean from the stats; a client's is shorter here. */
-static void describe(apipool_request_t *req, apr_time_t now, apipool_request_stats_t *stats)
+static void fill_entry(apipool_request_t *req, apr_time_t now, apipool_request_stats_t *stats)
 {
     const request_rec *r = req->r;
     apipool_recent_entry_t *entry = &stats->entry;
@@ -116,11 +111,35 @@ static void finish(const apipool_request_t *req, const apipool_recent_entry_t *e
     finished->latency = entry->total;
 }
 
+const apipool_request_stats_t *apipool_outcome_describe(apipool_request_t *req, apr_time_t now)
+{
+    const request_rec *r = req->r;
+    apipool_request_stats_t *stats = apr_pcalloc(r->pool, sizeof(*stats));
+    make_name(&stats->client, r->user);
+    make_name(&stats->model, req->demand.model);
+    fill_entry(req, now, stats);
+    finish(req, &stats->entry, &stats->finished);
+    stats->rule = req->rule;
+    stats->group = req->attempts ? req->attempt.upstream->group : APIPOOL_NONE;
+    stats->used = (apipool_client_used_t){
+        .charge = req->charge, .reached = req->asked, .tokens = req->tokens};
+    return stats;
+}
+
+static void count(const apipool_request_t *req, const apipool_request_stats_t *stats,
+                  apr_time_t now)
+{
+    apr_status_t rv = apipool_stats_record(apipool_relay_segment(), stats, now);
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_CRIT, rv, req->r,
+            APIPOOL_LOG(0035) "the pool's lock is not to be had; a request is not counted");
+    }
+}
+
 int apipool_outcome_log(request_rec *r)
 {
     apipool_request_t *req = apipool_request_get(r);
-    apipool_request_stats_t stats;
-    apr_time_t now = apr_time_now();
 
     if (!req || !req->pool) {
         return DECLINED;
@@ -129,21 +148,13 @@ int apipool_outcome_log(request_rec *r)
         note(r, "apipool-pool", req->pool->name);
         return DECLINED;
     }
-    memset(&stats, 0, sizeof(stats));
-    make_name(&stats.client, r->user);
-    make_name(&stats.model, req->demand.model);
-    describe(req, now, &stats);
-    finish(req, &stats.entry, &stats.finished);
-    stats.rule = req->rule;
-    stats.group = req->attempts ? req->attempt.upstream->group : APIPOOL_NONE;
-    stats.used = (apipool_client_used_t){
-        .charge = req->charge, .reached = req->asked, .tokens = req->tokens};
-    set_notes(req, &stats);
-    apr_status_t rv = apipool_stats_record(apipool_relay_segment(), &stats, now);
-    if (rv != APR_SUCCESS) {
-        ap_log_rerror(
-            APLOG_MARK, APLOG_CRIT, rv, r,
-            APIPOOL_LOG(0035) "the pool's lock is not to be had; a request is not counted");
+    if (req->counted) {
+        set_notes(req, req->counted);
+        return DECLINED;
     }
+    apr_time_t now = apr_time_now();
+    const apipool_request_stats_t *stats = apipool_outcome_describe(req, now);
+    set_notes(req, stats);
+    count(req, stats, now);
     return DECLINED;
 }

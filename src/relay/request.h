@@ -11,6 +11,7 @@
 #include "estimate.h"
 #include "events.h"
 #include "sniff.h"
+#include "stats.h"
 #include "usage.h"
 #include "verdict.h"
 
@@ -178,6 +179,7 @@ typedef struct {
     struct apipool_budget_t *budget; /* attempt.c's */
     apipool_rule_e rule;             /* of the last attempt */
     apipool_recent_attempt_t trail[APIPOOL_RECENT_ATTEMPTS];
+    const apipool_request_stats_t *counted; /* with its last attempt; NULL: it is yet to be */
     apr_time_t first_byte_at; /* when the client began to get an upstream's answer; 0: not yet */
     apipool_body_t body;
     apipool_demand_t demand;

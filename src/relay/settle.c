@@ -8,6 +8,7 @@
 #include "budget.h"
 #include "count.h"
 #include "evidence.h"
+#include "outcome.h"
 #include "when.h"
 
 static const char *upstream_status(const apipool_request_t *req, int status)
@@ -112,6 +113,10 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
     }
     req->asked |= verdict->rule != APIPOOL_R03; /* that one has never been sent */
     req->tokens = tokens_of_client(req, verdict, what.tokens);
+    if (verdict->rule == APIPOOL_R00 && req->gate.mode == APIPOOL_GATE_PASSING) {
+        leave_trail(req, APIPOOL_R00);
+        what.request = apipool_outcome_describe(req, now);
+    }
     apr_status_t rv =
         apipool_pool_report(apipool_relay_segment(), req->attempt.lease, &what, now, &outcome);
     leave_trail(req, outcome.rule);
@@ -123,6 +128,7 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
                       APIPOOL_LOG(0030) "the pool's lock is not to be had; a result is lost");
         return;
     }
+    req->counted = what.request;
     verdict->rule = outcome.rule;
     log_outcome(req, &outcome, status);
 }

@@ -10,6 +10,7 @@
 #include "numbers.h"
 #include "segment.h"
 #include "select.h"
+#include "stats.h"
 #include "verdict.h"
 
 /* The only writer of key slots. Every function takes the segment's lock itself, holds it for work in
@@ -132,6 +133,8 @@ typedef struct {
     double headroom;             /* that the upstream told of, -1 where it did not */
     apr_time_t headroom_until;
     const apipool_policy_t *policy;
+    const apipool_request_stats_t
+        *request; /* that ends with this attempt, to be counted with it, or NULL */
 } apipool_report_t;
 
 typedef struct {

@@ -367,12 +367,18 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
                        .slot = &segment->slots[lease->slot],
                        .group = &segment->groups[lease->group],
                        .proving = lease->proving};
+    if (report->request) {
+        apipool_stats_fetch(segment, report->request->entry.pool);
+    }
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         int was_lost = apipool_health_is_recovering(result.slot->state);
         outcome->rule = report_locked(&result);
         outcome->state = result.slot->state;
         outcome->lost = !was_lost && apipool_health_is_recovering(outcome->state);
+        if (report->request) {
+            apipool_stats_record_locked(segment, report->request, now);
+        }
         apipool_segment_unlock(segment);
     }
     return rv;

@@ -19,8 +19,8 @@ static void count_named(apipool_segment_t *segment, apr_uint32_t pool, apipool_n
     }
 }
 
-static void record_locked(apipool_segment_t *segment, const apipool_request_stats_t *stats,
-                          apr_time_t now)
+void apipool_stats_record_locked(apipool_segment_t *segment, const apipool_request_stats_t *stats,
+                                 apr_time_t now)
 {
     apr_uint32_t pool = stats->entry.pool;
     apipool_pool_stats_t *of_pool = &segment->stats[pool];
@@ -45,7 +45,7 @@ static void record_locked(apipool_segment_t *segment, const apipool_request_stat
 }
 
 /* Another processor has written there last. */
-static void fetch(const apipool_segment_t *segment, apr_uint32_t pool)
+void apipool_stats_fetch(const apipool_segment_t *segment, apr_uint32_t pool)
 {
     apipool_fetch(&segment->stats[pool].numbers, sizeof(apipool_numbers_t));
     const apipool_recent_entry_t *next = apipool_recent_next(&segment->recent);
@@ -57,10 +57,10 @@ static void fetch(const apipool_segment_t *segment, apr_uint32_t pool)
 apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_request_stats_t *stats,
                                   apr_time_t now)
 {
-    fetch(segment, stats->entry.pool);
+    apipool_stats_fetch(segment, stats->entry.pool);
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        record_locked(segment, stats, now);
+        apipool_stats_record_locked(segment, stats, now);
         apipool_segment_unlock(segment);
     }
     return rv;

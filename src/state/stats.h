@@ -9,7 +9,7 @@
 #include "series.h"
 #include "verdict.h"
 
-/* Takes the segment's lock; callers hold none. */
+/* Takes the segment's lock, unless the name says otherwise; callers hold none then. */
 
 /* A request that is over. */
 typedef struct {
@@ -24,6 +24,11 @@ typedef struct {
 /** Counts a request everywhere it belongs. */
 apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_request_stats_t *stats,
                                   apr_time_t now);
+void apipool_stats_record_locked(apipool_segment_t *segment, const apipool_request_stats_t *stats,
+                                 apr_time_t now);
+
+/** Fetches what counting a request of that pool is going to write, before the lock is had. */
+void apipool_stats_fetch(const apipool_segment_t *segment, apr_uint32_t pool);
 
 /* Numbers of one pool. */
 typedef struct {
