@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(password_file);
-use APIPoolTest qw(config_test slurp source_dir);
+use APIPoolTest qw(check_dir config_test slurp source_dir);
 use Test::More;
 
 my $pool = "<APIPool main>\n    APIPoolUpstream http://127.0.0.1:1/v1\n</APIPool>\n";
@@ -78,16 +78,26 @@ is $status, 0, 'its own and the main server\'s' or diag $said;
 isnt $status, 0, 'another virtual host\'s is none of its business';
 like $said, qr/APIPoolAdminPools one: /, '... and said why';
 
-# The examples as they are shipped, with files where they say.
+# The examples as they are shipped, with files where they say, and with the modules of others that they are for.
+my $oidc = slurp(check_dir() . '/t/modules.conf') =~ m{^LoadModule mpm_event_module (\S+)/}m ? "$1/mod_auth_openidc.so" : '';
+my %loaded = ('single-sign-on' => [auth_openidc => $oidc]);
 my @examples = glob source_dir() . '/conf/examples/*.conf';
 is scalar @examples, 4, 'there are examples';
 for my $example (@examples) {
     my ($name) = $example =~ m{/([\w-]+)\.conf\z};
     my $text = slurp($example) =~ s{^( *[^#\n]*)/etc/apipool/}{$1\@DIR\@/}gmr =~ s{^APIPoolStore .*}{}mr;
     my %users = map { $_ => password_file(anna => 'x') } $text =~ m{APIPoolAdminUserFile \@DIR\@/(\S+)}g;
-    ($status, $said) = config_test($text, files => \%users);
-    is $status, 0, "$name is accepted" or diag $said;
-    unlike $said, qr/AP\d{4}/, '... without a word';
+    my %secrets = map { $_ => 'not-known-to-anyone' } $text =~ m{exec:/bin/cat \@DIR\@/([\w-]+)}g;
+    my ($module, $file) = @{$loaded{$name} || []};
+    for my $load ($module ? ('', "LoadModule ${module}_module $file\n") : '') {
+        my $what = $load ? "$name with mod_$module" : $name;
+        SKIP: {
+            skip "$what: $file is missing", 2 if $load && !-e $file && !$ENV{APIPOOL_TEST_ALL};
+            ($status, $said) = config_test($load . $text, files => {%users, %secrets});
+            is $status, 0, "$what is accepted" or diag $said;
+            unlike $said, qr/AP\d{4}/, '... without a word';
+        }
+    }
 }
 
 done_testing;
