@@ -246,9 +246,7 @@ static int read_password(apipool_ask_t *ask, const char **password, int *status)
     if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, &json, &flaw, status)) {
         return 0;
     }
-    apipool_json_require(
-        &json, "password",
-        apipool_json_string(&json, "password", APIPOOL_ADMIN_PASSWORD_MAX, password));
+    apipool_password_member(&json, password);
     if (!apipool_json_close(&json)) {
         *status = apipool_admin_refuse(ask->r, &flaw);
         return 0;

@@ -31,9 +31,7 @@ static int read_credentials(apipool_ask_t *ask, const char **user, const char **
     }
     apipool_json_require(&json, "username",
                          apipool_json_string(&json, "username", APIPOOL_ADMIN_USER_MAX, user));
-    apipool_json_require(
-        &json, "password",
-        apipool_json_string(&json, "password", APIPOOL_ADMIN_PASSWORD_MAX, password));
+    apipool_password_member(&json, password);
     if (!apipool_json_close(&json)) {
         *status = apipool_admin_refuse(ask->r, &flaw);
         return 0;
