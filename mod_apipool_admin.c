@@ -6,6 +6,8 @@
 #include <ap_provider.h>
 #include <http_core.h>
 
+#include "src/core/pace.h"
+
 /* check_config, so that httpd -t says it too */
 static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
@@ -35,11 +37,19 @@ static int warn(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_r
     return OK;
 }
 
+static void child_init(apr_pool_t *pchild, server_rec *s)
+{
+    (void)pchild;
+    (void)s;
+    apipool_pace_share();
+}
+
 static void register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_check_config(find_pools, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(warn, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(apipool_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }
 

@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 
 #include "key.h"
+#include "pace.h"
 #include "render.h"
 
 #define LIMIT_DEFAULT 100
@@ -140,6 +141,7 @@ int apipool_admin_keys_list(apipool_ask_t *ask)
     json_t *array = json_array();
     for (int i = 0; i < keys->nelts; i++) {
         json_array_append_new(array, key_object(ask, &APR_ARRAY_IDX(keys, i, apipool_key_info_t)));
+        apipool_pace();
     }
     return apipool_admin_reply(r, HTTP_OK,
                                json_pack("{s:I,s:I,s:o}", "total", (json_int_t)total, "offset",

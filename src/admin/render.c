@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "key.h"
+#include "pace.h"
 #include "stamp.h"
 
 static const char *const state_names[APIPOOL_STATE_COUNT] = {
@@ -84,6 +85,7 @@ json_t *apipool_render_ids(const apr_array_header_t *ids)
     json_t *array = json_array();
     for (int i = 0; ids && i < ids->nelts; i++) {
         json_array_append_new(array, apipool_render_id(APR_ARRAY_IDX(ids, i, apr_uint64_t)));
+        apipool_pace();
     }
     return array;
 }

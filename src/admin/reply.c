@@ -4,10 +4,14 @@
 
 #include <apr_strings.h>
 #include <http_protocol.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-#define ETAG_BYTES 16
+#include "buffer.h"
+#include "pace.h"
+
+#define ETAG_BYTES  16
+#define PIECE       16384 /* bytes of an answer that are worked on at once */
+#define VALUES_EACH 64    /* values that are given back at once */
 
 static void set_headers(request_rec *r, int status, const char *type)
 {
@@ -17,16 +21,33 @@ static void set_headers(request_rec *r, int status, const char *type)
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
 }
 
+static apr_size_t piece_at(apr_size_t at, apr_size_t len)
+{
+    return len - at < PIECE ? len - at : PIECE;
+}
+
+static int digest(const char *text, apr_size_t len, unsigned char *result)
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    int good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    for (apr_size_t at = 0; good && at < len; at += PIECE) {
+        good = EVP_DigestUpdate(context, text + at, piece_at(at, len));
+        apipool_pace();
+    }
+    good = good && EVP_DigestFinal_ex(context, result, NULL);
+    EVP_MD_CTX_free(context);
+    return good;
+}
+
 /* A hash of what is sent, so that whoever asks again learns that nothing has changed. */
 static const char *etag_of(apr_pool_t *p, const char *text, apr_size_t len)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int digest_len = 0;
+    unsigned char result[EVP_MAX_MD_SIZE];
     char hex[2 * ETAG_BYTES + 1];
-    if (!EVP_Digest(text, len, digest, &digest_len, EVP_sha256(), NULL)) {
+    if (!digest(text, len, result)) {
         return NULL;
     }
-    ap_bin2hex(digest, ETAG_BYTES, hex);
+    ap_bin2hex(result, ETAG_BYTES, hex);
     return apr_pstrcat(p, "\"", hex, "\"", NULL);
 }
 
@@ -47,27 +68,56 @@ static int send_text(request_rec *r, int status, const char *text, apr_size_t le
         }
     }
     ap_set_content_length(r, (apr_off_t)len + 1);
-    ap_rwrite(text, (int)len, r);
+    for (apr_size_t at = 0; at < len; at += PIECE) {
+        ap_rwrite(text + at, (int)piece_at(at, len), r);
+        apipool_pace();
+    }
     ap_rputs("\n", r);
     return OK;
 }
 
+static int add_text(const char *bytes, size_t len, void *data)
+{
+    apipool_buffer_t *buffer = data;
+    if (buffer->len / PIECE != (buffer->len + len) / PIECE) {
+        apipool_pace();
+    }
+    return apipool_buffer_add(buffer, bytes, len) ? 0 : -1;
+}
+
+/* Long lists are members of the outermost object. */
+static void release(json_t *value)
+{
+    const char *name;
+    json_t *member;
+    json_object_foreach(value, name, member)
+    {
+        for (size_t left = json_array_size(member); left > 0; left--) {
+            json_array_remove(member, left - 1);
+            if (left % VALUES_EACH == 0) {
+                apipool_pace();
+            }
+        }
+    }
+    json_decref(value);
+}
+
 static int send_value(request_rec *r, int status, json_t *value, int secret)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
-    json_decref(value);
-    if (!text) {
+    apipool_buffer_t *buffer = apipool_buffer_make(r->pool);
+    int good = value && json_dump_callback(value, add_text, buffer,
+                                           JSON_COMPACT | JSON_REAL_PRECISION(15)) == 0;
+    release(value);
+    if (!good) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       APIPOOL_LOG(0109) "an answer cannot be written as JSON");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    apr_size_t len = strlen(text);
-    int result = send_text(r, status, text, len);
+    int result = send_text(r, status, buffer->text, buffer->len);
     if (secret) {
         ap_rflush(r);
-        OPENSSL_cleanse(text, len);
     }
-    free(text);
+    apipool_buffer_wipe(buffer);
     return result;
 }
 

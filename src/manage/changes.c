@@ -9,6 +9,7 @@
 #include "keys.h"
 #include "lasting.h"
 #include "listing.h"
+#include "pace.h"
 #include "recovery.h"
 
 typedef struct {
@@ -25,6 +26,7 @@ typedef struct {
 
 static void choose(work_t *work, apr_uint64_t id)
 {
+    apipool_pace();
     if (!apr_hash_get(work->chosen, &id, sizeof(id))) {
         const apr_uint64_t *kept = apr_pmemdup(work->p, &id, sizeof(id));
         apr_hash_set(work->chosen, kept, sizeof(*kept), kept);

@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pace.h"
+
+#define COMPARED_AT_ONCE 512 /* takes some microseconds */
+
 /* A text that is looked for, ignoring case. */
 typedef struct {
     const char *text;
@@ -131,7 +135,8 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
 /* How two elements of a list follow each other. */
 typedef struct {
     int by_text, by_id;
-    int sign; /* -1: descending */
+    int sign;          /* -1: descending */
+    unsigned compared; /* how many so far */
 } order_t;
 
 static int by_id(const apipool_listed_t *a, const apipool_listed_t *b)
@@ -146,8 +151,11 @@ static int by_text(const char *a, const char *b)
     return order ? order : strcmp(a, b);
 }
 
-static int compare(const apipool_listed_t *a, const apipool_listed_t *b, const order_t *order)
+static int compare(const apipool_listed_t *a, const apipool_listed_t *b, order_t *order)
 {
+    if (++order->compared % COMPARED_AT_ONCE == 0) {
+        apipool_pace();
+    }
     int a_known = order->by_text ? a->text != NULL : !isnan(a->value);
     int b_known = order->by_text ? b->text != NULL : !isnan(b->value);
     int result;
@@ -172,7 +180,7 @@ static void swap(apipool_listed_t *a, apipool_listed_t *b)
 }
 
 /* Moves down what stands at the top of a heap whose largest element is at its top. */
-static void sift(apipool_listed_t *heap, apr_uint32_t at, apr_uint32_t count, const order_t *order)
+static void sift(apipool_listed_t *heap, apr_uint32_t at, apr_uint32_t count, order_t *order)
 {
     for (apr_uint32_t child = 2 * at + 1; child < count; at = child, child = 2 * at + 1) {
         if (child + 1 < count && compare(&heap[child], &heap[child + 1], order) < 0) {
@@ -186,7 +194,7 @@ static void sift(apipool_listed_t *heap, apr_uint32_t at, apr_uint32_t count, co
 }
 
 /* For what quicksort does badly: always O(n log n). */
-static void heapsort_all(apipool_listed_t *all, apr_uint32_t count, const order_t *order)
+static void heapsort_all(apipool_listed_t *all, apr_uint32_t count, order_t *order)
 {
     for (apr_uint32_t i = count / 2; i-- > 0;) {
         sift(all, i, count, order);
@@ -198,7 +206,7 @@ static void heapsort_all(apipool_listed_t *all, apr_uint32_t count, const order_
 }
 
 /* Puts the middle one of three where the pivot is taken from. */
-static void choose_pivot(apipool_listed_t *low, apipool_listed_t *high, const order_t *order)
+static void choose_pivot(apipool_listed_t *low, apipool_listed_t *high, order_t *order)
 {
     apipool_listed_t *middle = low + (high - low) / 2;
     if (compare(middle, low, order) < 0) {
@@ -214,7 +222,7 @@ static void choose_pivot(apipool_listed_t *low, apipool_listed_t *high, const or
 
 /* Quicksort (Hoare, 1961) of those parts alone that reach into the page, as in his quickselect. */
 static void sort_page(apipool_listed_t *all, apr_int64_t low, apr_int64_t high, apr_int64_t from,
-                      apr_int64_t end, int depth, const order_t *order)
+                      apr_int64_t end, int depth, order_t *order)
 {
     while (low < high && low < end && high >= from) {
         apr_int64_t i = low - 1, j = high + 1;

@@ -12,7 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHUNK 262144 /* bytes of a file that is digested */
+#include "pace.h"
+
+#define CHUNK 32768 /* bytes of a file that is digested */
 
 apr_status_t apipool_disk_errno(void)
 {
@@ -157,6 +159,7 @@ static apr_status_t digest_open(int file, EVP_MD_CTX *digest, char *chunk, apr_u
             return APR_EGENERAL;
         }
         *size += got;
+        apipool_pace();
     } while (got == CHUNK);
     return APR_SUCCESS;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "folder_parts.h"
+#include "pace.h"
 
 struct apipool_generation_t {
     apipool_folder_t *folder;
@@ -118,6 +119,7 @@ apr_status_t apipool_generation_put(apipool_generation_t *generation, const char
 static apr_status_t accept_record(void *ctx, const char *key, apr_size_t key_len, const char *value,
                                   apr_size_t len)
 {
+    apipool_pace();
     return APR_SUCCESS;
 }
 

@@ -9,6 +9,7 @@
 
 #include "arena.h"
 #include "layout.h"
+#include "pace.h"
 #include "pages.h"
 #include "repair.h"
 
@@ -229,7 +230,7 @@ void apipool_segment_give_way(const apipool_segment_t *segment)
     apipool_header_t *header = segment->header;
     apr_uint32_t before = __atomic_load_n(&header->served, __ATOMIC_RELAXED);
     apr_uint32_t waiting = before, served = before;
-    apr_thread_yield(); /* a request may wait for this processor as well */
+    apipool_pace(); /* a request may wait for this processor as well */
     for (int i = 0; i < GIVE_WAY_TIMES; i++) {
         waiting = __atomic_load_n(&header->waiting, __ATOMIC_RELAXED);
         served = __atomic_load_n(&header->served, __ATOMIC_RELAXED);

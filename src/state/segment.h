@@ -181,9 +181,9 @@ apr_status_t apipool_segment_lock(apipool_segment_t *segment);
 void apipool_segment_unlock(apipool_segment_t *segment);
 
 /**
- * To be called between the steps of what takes the lock many times in a row, without the lock: pauses until
- * those who wait for it have had it, about a millisecond at most. Whoever lets go of the lock and takes it
- * again at once would else have it before those who sleep are awake.
+ * To be called between the steps of what takes the lock many times in a row, without the lock: paces the
+ * work, as pace.h says, and waits until those who wait for the lock have had it, about a millisecond at most.
+ * Whoever lets go of the lock and takes it again at once would else have it before those who sleep are awake.
  */
 void apipool_segment_give_way(const apipool_segment_t *segment);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "pace.h"
 #include "secret.h"
 #include "slots.h"
 #include "store_parts.h"
@@ -108,11 +109,6 @@ void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
     store->mutex = mutex;
 }
 
-void apipool_store_share(apipool_store_t *store)
-{
-    store->beside_requests = 1;
-}
-
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool)
 {
@@ -166,16 +162,6 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
     return count;
 }
 
-/* A thread that has been running for long is taken off its processor wherever it stands, with the lock in
- * its hands as well, and then all requests wait until it has its turn again. One that has just slept is not.
- * For the same reason its priority stays as it is: a lower one would make that turn come later. */
-static void rest(const apipool_store_t *store)
-{
-    if (store->beside_requests) {
-        apr_sleep(APIPOOL_STORE_PAUSE);
-    }
-}
-
 apr_status_t apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of,
                                  apr_size_t size)
 {
@@ -195,7 +181,6 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
     apr_status_t rv = APR_SUCCESS;
     apr_uint32_t from = 0, used;
     do {
-        rest(saving->store);
         rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             break;
@@ -205,6 +190,7 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
         apipool_segment_unlock(segment);
         for (int n = 0; n < count; n++) {
             save(saving, n);
+            apipool_pace();
         }
     } while (from < used);
     OPENSSL_cleanse(saving->slots, sizeof(saving->slots));

@@ -70,10 +70,6 @@ apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys);
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
                        apr_global_mutex_t *mutex);
 
-/** From now on requests are served while this process saves, which goes a bit slower for their sake: each
- *  child. */
-void apipool_store_share(apipool_store_t *store);
-
 /** Puts the keys and clients that were read into the segment, and then their statistics: parent, at its
  *  first start. */
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,

@@ -6,6 +6,7 @@
 
 #include "flat.h"
 #include "keys.h"
+#include "pace.h"
 #include "slots.h"
 #include "store_parts.h"
 
@@ -116,6 +117,7 @@ apr_status_t apipool_store_write_keys(apipool_saving_t *saving)
     apr_status_t rv = apipool_saving_slots(saving, save_key);
     while (rv == APR_SUCCESS && change && change->new_key && change->new_key(change->ctx, &image)) {
         save_image(saving, &image);
+        apipool_pace();
     }
     rv = rv == APR_SUCCESS ? apipool_store_write_clients(saving) : rv;
     return rv == APR_SUCCESS ? apipool_store_write_sessions(saving) : rv;

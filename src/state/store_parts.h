@@ -9,15 +9,13 @@
 #include "store.h"
 #include "vault.h"
 
-#define APIPOOL_STORE_BATCH 64  /* slots that are copied under the lock at a time */
-#define APIPOOL_STORE_PAUSE 100 /* microseconds before the next ones, where requests are served */
+#define APIPOOL_STORE_BATCH 64 /* slots that are copied under the lock at a time */
 
 struct apipool_store_t {
     apipool_store_settings_t settings;
     apipool_folder_t *folder;
     apipool_segment_t *segment;
     apr_global_mutex_t *mutex;                 /* of the one writer */
-    int beside_requests;                       /* saves leave them room */
     unsigned char secret[APIPOOL_SECRET_SIZE]; /* wiped once the segment has it */
     apipool_vault_t vault;
 };

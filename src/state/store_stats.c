@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "pace.h"
 #include "store_stats_parts.h"
 
 static void put_place(apipool_record_writer_t *writer, const apipool_segment_t *segment,
@@ -247,6 +248,7 @@ static apr_status_t save_each(apipool_saving_t *saving, apr_uint32_t count,
     apr_status_t rv = APR_SUCCESS;
     for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < count; i++) {
         rv = save(saving, i);
+        apipool_pace();
     }
     return rv;
 }

@@ -9,6 +9,7 @@
 #include <unixd.h>
 #include <util_mutex.h>
 
+#include "pace.h"
 #include "relay.h"
 
 #define RETAINED_KEY "mod_apipool"
@@ -301,6 +302,7 @@ void apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch)
 apr_status_t apipool_lasting_enter(apr_pool_t *pchild)
 {
     apipool_segment_enter(segment);
+    apipool_pace_share();
     apr_status_t rv = apr_global_mutex_child_init(
         &segment->mutex, apr_global_mutex_lockfile(segment->mutex), pchild);
     if (rv == APR_SUCCESS) {
@@ -309,7 +311,6 @@ apr_status_t apipool_lasting_enter(apr_pool_t *pchild)
     }
     if (rv == APR_SUCCESS && store) {
         apipool_store_use(store, segment, store_mutex);
-        apipool_store_share(store);
     }
     return rv;
 }
