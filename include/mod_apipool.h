@@ -19,7 +19,7 @@
 
 #define APIPOOL_API_GROUP   "apipool"
 #define APIPOOL_API_NAME    "pools"
-#define APIPOOL_API_VERSION "4"
+#define APIPOOL_API_VERSION "5"
 
 struct server_rec;
 
@@ -227,6 +227,15 @@ typedef struct {
     apr_uint32_t invalid_count;
 } apipool_import_t;
 
+/* Where an import comes from. */
+typedef struct {
+    /** Waits for the next bytes, which stay where they are until the next call.
+     *  @return APR_EOF at the end; anything else but APR_SUCCESS when there is no end to be had */
+    apr_status_t (*next)(void *ctx, const char **bytes, apr_size_t *len);
+    void *ctx;
+    int is_json; /* an array, and nothing else; else whatever it looks like */
+} apipool_import_source_t;
+
 typedef struct {
     int valid;       /* 1, 0, or -1: nobody can tell */
     int has_balance; /* with the next two */
@@ -337,16 +346,18 @@ typedef struct {
     apr_status_t (*key_reveal)(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p, char **key);
 
     /**
-     * Adds keys, as apipool_key_import reads them; of one that is there already, what is said of it replaces
-     * what was known. One generation of the store, whatever the number.
+     * Adds keys, as apipool_keylist_t reads them while they arrive: each is kept once until the end of the
+     * list. Of one that is there already, what is said of it replaces what was known. One generation of the
+     * store, whatever the number.
      * @param upstream whose keys they are; NULL: the pool's first one. APR_NOTFOUND if it has none of that
      *                 name
-     * @param text     len bytes
+     * @param source   what it returns at last, but for APR_EOF, is returned, and nothing has changed. So
+     *                 it is with APR_BADARG, and a sentence, where it should be an array and is none
      * @param preview  1: nothing is changed; the result says what would be, without ids
      */
-    apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream, const char *text,
-                               apr_size_t len, int preview, apr_pool_t *p, apipool_import_t *result,
-                               const char **error);
+    apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream,
+                               const apipool_import_source_t *source, int preview, apr_pool_t *p,
+                               apipool_import_t *result, const char **error);
 
     /** Changes keys: all of them or none. */
     apr_status_t (*key_change)(apr_uint32_t pool, const apipool_key_change_t *change, apr_pool_t *p,

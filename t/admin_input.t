@@ -5,6 +5,7 @@ use warnings;
 
 use APIPoolAdmin qw(admin_server location);
 use APIPoolTest qw(send_raw json);
+use IO::Socket::INET ();
 use JSON::PP ();
 use POSIX qw(strftime);
 use Test::More;
@@ -177,6 +178,9 @@ for my $case (
     ['["sk-new-aaaaaaaaaaaaaa"' => 'half an array', undef],
     ["[\"sk-new-aaaaaaaaaaaaaa\",\"\xff\"]" => 'no UTF-8', undef],
     [$deep => 'something deep', undef],
+    ['["sk-new-aaaaaaaaaaaaaa",{"key":"sk-new-bbbbbbbbbbbbbb","key":"x"}]' => 'a member twice', undef],
+    ['["sk-new-aaaaaaaaaaaaaa"]["sk-new-bbbbbbbbbbbbbb"]' => 'two arrays', undef],
+    ['["sk-new-aaaaaaaaaaaaaa","' . 'a' x (64 << 10) . '"]' => 'a very long element', undef],
     ['[' . '1,' x 1_000_001 . '1]' => 'a million values', undef],
     )
 {
@@ -187,6 +191,23 @@ for my $text ('[' x 20 . ']' x 20, '[' . '[],' x 600_000 . '[]]') {
     my $answer = $admin->ask(POST => '/pools/main/keys', content => $text, type => 'text/plain');
     is_deeply $answer->{json}{invalid}, [{line => 1, reason => 'JSON that is nested too deeply, or has too many values'}],
         'JSON is limited by whatever name it comes';
+}
+
+# What comes before a list is broken, too large, or breaks off, is not imported either.
+my $refused = $admin->ask(POST => '/pools/main/keys', content => "[\"sk-new-aaaaaaaaaaaaaa\",\n {\"key\":\"\xc3\xa9\", oops}]");
+is $refused->{json}{error}{message}, 'This is not JSON: line 2, column 17.', 'what is broken in an array is told by its place';
+$refused = $admin->ask(POST => '/pools/main/keys', content => "[\"sk-new-aaaaaaaaaaaaaa\",\n oops]", type => 'text/plain');
+is_deeply [@{$refused->{json}}{qw(added invalid)}], [0, [{line => 2, reason => 'malformed JSON'}]], '... by line, where it was sent as text';
+my $long = join '', map {sprintf "%x\r\n%s\r\n", length $_, $_} "sk-new-aaaaaaaaaaaaaa\n", ("\n" x 65536) x 1025;
+(my $text_head = $head) =~ s{application/json}{text/plain};
+like send_raw("POST /apipool/api/pools/main/keys HTTP/1.1\r\n${text_head}Transfer-Encoding: chunked\r\n\r\n${long}0\r\n\r\n",
+    port => $admin->{httpd}{port}), qr{\AHTTP/1\.1 413 .*request_too_large}s, 'too much of an import in chunks is found out';
+for my $broken ("Content-Length: 1000\r\n\r\nsk-new-aaaaaaaaaaaaaa\nsk-new", "Transfer-Encoding: chunked\r\n\r\n16\r\nsk-new-aaaaaaaaaaaaaa\n\r\n") {
+    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$admin->{httpd}{port}") or die "no connection: $@\n";
+    print {$socket} "POST /apipool/api/pools/main/keys HTTP/1.1\r\n$text_head$broken";
+    $socket->shutdown(1);
+    my $answer = do { local $/; <$socket> };
+    like $answer, qr{\AHTTP/1\.1 400 .*incomplete_body}s, 'an import that breaks off is none';
 }
 is state_of_all(), $state, 'nothing has changed by all of that';
 

@@ -157,23 +157,26 @@ int apipool_admin_later(request_rec *r, int status, const char *code, const char
 #define APIPOOL_ADMIN_IMPORT_MAX ((apr_off_t)64 * 1024 * 1024)
 #define APIPOOL_ADMIN_LOGIN_MAX  ((apr_off_t)16 * 1024) /* which anybody may send */
 
-typedef struct {
-    char *text; /* len bytes; overwritten when the request's pool goes */
-    apr_size_t len;
-    int is_json; /* else plain text */
-} apipool_admin_body_t;
-
-/**
- * Reads a body: JSON, and where plain is set plain text as well.
- * @param status result: OK, or what was answered to a body that cannot be taken
- * @return 1 if it was read; else return *status from the handler
- */
-int apipool_admin_read_body(request_rec *r, apr_off_t max, int plain, apipool_admin_body_t *body,
-                            int *status);
-
-/** Reads a body that must be a JSON object; a flaw is answered. The same result. */
+/** Reads a body that must be a JSON object. Its text is overwritten.
+ *  @param status result: OK, or what was answered to a body that cannot be taken
+ *  @return 1 if it was read; else return *status from the handler */
 int apipool_admin_read_object(request_rec *r, apr_off_t max, apipool_json_t *json,
                               apipool_flaw_t *flaw, int *status);
+
+/* A body on its way, of which no more than a piece is kept. */
+typedef struct apipool_admin_incoming_t apipool_admin_incoming_t;
+
+/**
+ * Prepares to read a body piece by piece: JSON or plain text.
+ * @param source result: where its pieces come from
+ * @param status result: OK, or what was answered to a body that cannot be taken
+ * @return 1; else return *status from the handler
+ */
+int apipool_admin_open_body(request_rec *r, apr_off_t max, apipool_admin_incoming_t **incoming,
+                            apipool_import_source_t *source, int *status);
+
+/** Whether it did not turn out to be too large, or to break off; which is answered, and *status is set. */
+int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming, int *status);
 
 /* --- Audit: audit.c --- */
 

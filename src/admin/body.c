@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Bodies of requests to the API. */
 #include "admin.h"
+#include "buffer.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
@@ -8,40 +9,8 @@
 #include <openssl/crypto.h>
 
 #define FIRST_ROOM (16 * 1024)
+#define PIECE      (16 * 1024) /* bytes that are looked at at once */
 #define UNKNOWN    (-1)
-
-/* What a body is kept in while it is read. It may hold keys or a password, so it never grows in place. */
-typedef struct {
-    char *text;
-    apr_size_t len, room;
-} buffer_t;
-
-static apr_status_t wipe(void *data)
-{
-    buffer_t *buffer = data;
-    if (buffer->text) {
-        OPENSSL_cleanse(buffer->text, buffer->room);
-        free(buffer->text);
-        buffer->text = NULL;
-    }
-    return APR_SUCCESS;
-}
-
-static int grow(buffer_t *buffer, apr_size_t room)
-{
-    char *text = malloc(room);
-    if (!text) {
-        return 0;
-    }
-    apr_size_t len = buffer->len;
-    if (len) {
-        memcpy(text, buffer->text, len);
-    }
-    wipe(buffer);
-    buffer->text = text;
-    buffer->room = room;
-    return 1;
-}
 
 /* 1: JSON, 0: plain text, UNKNOWN: anything else. Parameters are not looked at but for a charset. */
 static int kind_of(request_rec *r)
@@ -62,45 +31,27 @@ static int kind_of(request_rec *r)
     return len == strlen("text/plain") && !ap_cstr_casecmpn(type, "text/plain", len) ? 0 : UNKNOWN;
 }
 
-static int too_large(request_rec *r, apr_off_t max, int *status)
+static int too_large(request_rec *r, apr_off_t max)
 {
-    *status = apipool_admin_error(
+    r->connection->keepalive = AP_CONN_CLOSE;
+    return apipool_admin_error(
         r, HTTP_REQUEST_ENTITY_TOO_LARGE, "request_too_large",
         apr_psprintf(r->pool, "At most %" APR_OFF_T_FMT " bytes are taken.", max));
+}
+
+static int incomplete(request_rec *r)
+{
     r->connection->keepalive = AP_CONN_CLOSE;
-    return 0;
+    return apipool_admin_error(r, HTTP_BAD_REQUEST, "incomplete_body",
+                               "The body could not be read to its end.");
 }
 
-/* A length that was told is had at once: most of what is read is small, and a large import is not copied. */
-static int read_all(request_rec *r, apr_off_t max, buffer_t *buffer, int *status)
+/* Looks at what is known of a body before any of it is read. Returns whether it can be; else *status was
+ * answered. */
+static int begin(request_rec *r, apr_off_t max, int plain, int *kind, int *status)
 {
-    apr_off_t told = r->read_chunked ? 0 : r->remaining;
-    int ok = told <= max && grow(buffer, told ? (apr_size_t)told + 1 : FIRST_ROOM);
-    while (ok) {
-        long got = ap_get_client_block(r, buffer->text + buffer->len, buffer->room - buffer->len);
-        if (got == 0) {
-            return 1;
-        }
-        if (got < 0) {
-            r->connection->keepalive = AP_CONN_CLOSE;
-            *status = apipool_admin_error(r, HTTP_BAD_REQUEST, "incomplete_body",
-                                          "The body could not be read to its end.");
-            return 0;
-        }
-        buffer->len += (apr_size_t)got;
-        ok = (apr_off_t)buffer->len <= max &&
-             (buffer->len < buffer->room || grow(buffer, buffer->room * 2));
-    }
-    return too_large(r, max, status);
-}
-
-int apipool_admin_read_body(request_rec *r, apr_off_t max, int plain, apipool_admin_body_t *body,
-                            int *status)
-{
-    buffer_t *buffer = apr_pcalloc(r->pool, sizeof(*buffer));
-    int kind = kind_of(r);
-    memset(body, 0, sizeof(*body));
-    if (kind == UNKNOWN || (kind == 0 && !plain)) {
+    *kind = kind_of(r);
+    if (*kind == UNKNOWN || (*kind == 0 && !plain)) {
         *status = apipool_admin_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
                                       plain ? "The body must be application/json or text/plain, in "
                                               "UTF-8."
@@ -109,34 +60,129 @@ int apipool_admin_read_body(request_rec *r, apr_off_t max, int plain, apipool_ad
     }
     int fault = ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK);
     if (fault == HTTP_REQUEST_ENTITY_TOO_LARGE) { /* LimitRequestBody */
-        return too_large(r, ap_get_limit_req_body(r), status);
+        *status = too_large(r, ap_get_limit_req_body(r));
+        return 0;
     }
     if (fault != OK) {
         *status = apipool_admin_error(r, HTTP_BAD_REQUEST, "invalid_request",
                                       "The length of the body is not clear.");
         return 0;
     }
-    apr_pool_cleanup_register(r->pool, buffer, wipe, apr_pool_cleanup_null);
-    if (ap_should_client_block(r) && !read_all(r, max, buffer, status)) {
+    if (!r->read_chunked && r->remaining > max) {
+        *status = too_large(r, max);
         return 0;
     }
-    body->text = buffer->text ? buffer->text : apr_pstrdup(r->pool, "");
-    body->len = buffer->len;
-    body->is_json = kind;
     return 1;
+}
+
+/* --- Bodies that are read whole --- */
+
+/* A length that was told is had at once: most of what is read is small. */
+static int read_all(request_rec *r, apr_off_t max, apipool_buffer_t *buffer, int *status)
+{
+    apr_off_t told = r->read_chunked ? 0 : r->remaining;
+    int ok = apipool_buffer_grow(buffer, told ? (apr_size_t)told + 1 : FIRST_ROOM);
+    while (ok) {
+        long got = ap_get_client_block(r, buffer->text + buffer->len, buffer->room - buffer->len);
+        if (got == 0) {
+            return 1;
+        }
+        if (got < 0) {
+            *status = incomplete(r);
+            return 0;
+        }
+        buffer->len += (apr_size_t)got;
+        ok = (apr_off_t)buffer->len <= max &&
+             (buffer->len < buffer->room || apipool_buffer_grow(buffer, buffer->room * 2));
+    }
+    *status = too_large(r, max);
+    return 0;
 }
 
 int apipool_admin_read_object(request_rec *r, apr_off_t max, apipool_json_t *json,
                               apipool_flaw_t *flaw, int *status)
 {
-    apipool_admin_body_t body;
-    if (!apipool_admin_read_body(r, max, 0, &body, status)) {
+    apipool_buffer_t *buffer = apipool_buffer_make(r->pool);
+    int kind;
+    if (!begin(r, max, 0, &kind, status)) {
         return 0;
     }
-    int is_read = apipool_json_open(json, r->pool, body.text, body.len, flaw);
-    OPENSSL_cleanse(body.text, body.len);
+    if (ap_should_client_block(r) && !read_all(r, max, buffer, status)) {
+        return 0;
+    }
+    int is_read =
+        apipool_json_open(json, r->pool, buffer->text ? buffer->text : "", buffer->len, flaw);
+    apipool_buffer_wipe(buffer);
     if (!is_read) {
         *status = apipool_admin_refuse(r, flaw);
     }
     return is_read;
+}
+
+/* --- Bodies that are read piece by piece --- */
+
+struct apipool_admin_incoming_t {
+    request_rec *r;
+    apr_off_t max, read;
+    int has_body;
+    int (*fault)(const apipool_admin_incoming_t *incoming); /* what is to be answered */
+    char piece[PIECE];
+};
+
+static int answer_too_large(const apipool_admin_incoming_t *incoming)
+{
+    return too_large(incoming->r, incoming->max);
+}
+
+static int answer_incomplete(const apipool_admin_incoming_t *incoming)
+{
+    return incomplete(incoming->r);
+}
+
+static apr_status_t next(void *ctx, const char **bytes, apr_size_t *len)
+{
+    apipool_admin_incoming_t *incoming = ctx;
+    long got = incoming->has_body ? ap_get_client_block(incoming->r, incoming->piece, PIECE) : 0;
+    if (got == 0) {
+        return APR_EOF;
+    }
+    incoming->read += got < 0 ? 0 : got;
+    incoming->fault = got < 0                          ? answer_incomplete
+                      : incoming->read > incoming->max ? answer_too_large
+                                                       : NULL;
+    *bytes = incoming->piece;
+    *len = (apr_size_t)got;
+    return incoming->fault ? APR_INCOMPLETE : APR_SUCCESS;
+}
+
+static apr_status_t wipe_piece(void *data)
+{
+    apipool_admin_incoming_t *incoming = data;
+    OPENSSL_cleanse(incoming->piece, PIECE);
+    return APR_SUCCESS;
+}
+
+int apipool_admin_open_body(request_rec *r, apr_off_t max, apipool_admin_incoming_t **incoming,
+                            apipool_import_source_t *source, int *status)
+{
+    int kind;
+    if (!begin(r, max, 1, &kind, status)) {
+        return 0;
+    }
+    apipool_admin_incoming_t *made = apr_pcalloc(r->pool, sizeof(*made));
+    made->r = r;
+    made->max = max;
+    made->has_body = ap_should_client_block(r);
+    apr_pool_cleanup_register(r->pool, made, wipe_piece, apr_pool_cleanup_null);
+    *source = (apipool_import_source_t){.next = next, .ctx = made, .is_json = kind};
+    *incoming = made;
+    return 1;
+}
+
+int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming, int *status)
+{
+    if (incoming->fault) {
+        *status = incoming->fault(incoming);
+    }
+    return !incoming->fault;
 }

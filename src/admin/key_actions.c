@@ -25,26 +25,6 @@ static json_t *fault_objects(const apr_array_header_t *faults)
     return array;
 }
 
-/* A text that says it is JSON has to be an array: in plain text, what is no JSON would be a bad key.
- * The tree is given back at once; the import reads the text itself. */
-static int is_array(request_rec *r, const apipool_admin_body_t *body, apipool_flaw_t *flaw)
-{
-    apr_pool_t *p;
-    if (!body->is_json) {
-        return 1;
-    }
-    apr_pool_create(&p, r->pool);
-    const json_t *root = apipool_json_parse(p, body->text, body->len, flaw);
-    int result = root && json_is_array(root);
-    flaw->field = flaw->field ? apr_pstrdup(r->pool, flaw->field) : NULL;
-    flaw->message = flaw->message ? apr_pstrdup(r->pool, flaw->message) : NULL;
-    if (root && !result) {
-        flaw->message = "A JSON array of keys is needed.";
-    }
-    apr_pool_destroy(p);
-    return result;
-}
-
 static int import_answer(apipool_ask_t *ask, const apipool_import_t *import)
 {
     json_t *object =
@@ -55,12 +35,27 @@ static int import_answer(apipool_ask_t *ask, const apipool_import_t *import)
     return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
 
+static int import_failed(request_rec *r, apr_status_t rv, const char *error)
+{
+    apipool_flaw_t flaw = {.field = rv == APR_NOTFOUND ? "upstream" : NULL};
+    if (rv == APR_NOTFOUND || rv == APR_BADARG) {
+        flaw.message = rv == APR_NOTFOUND ? "The pool has no such upstream." : error;
+        return apipool_admin_refuse(r, &flaw);
+    }
+    if (rv == APR_ENOMEM) {
+        return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
+                                   error ? error : "There is no room for so many keys.");
+    }
+    return apipool_admin_failed(r, rv, "keys cannot be imported", error);
+}
+
 static const char *const truths[] = {"false", "true"};
 
 int apipool_admin_keys_import(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
-    apipool_admin_body_t body;
+    apipool_admin_incoming_t *body;
+    apipool_import_source_t source;
     apipool_query_t query;
     apipool_flaw_t flaw;
     apipool_import_t import = {0};
@@ -72,26 +67,16 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     if (!apipool_query_close(&query)) {
         return apipool_admin_refuse(r, &flaw);
     }
-    if (!apipool_admin_read_body(r, APIPOOL_ADMIN_IMPORT_MAX, 1, &body, &status)) {
+    if (!apipool_admin_open_body(r, APIPOOL_ADMIN_IMPORT_MAX, &body, &source, &status)) {
         return status;
     }
-    if (!is_array(r, &body, &flaw)) {
-        return apipool_admin_refuse(r, &flaw);
-    }
-    apr_status_t rv = apipool_admin_api->key_import(ask->pool, upstream, body.text, body.len,
-                                                    preview, r->pool, &import, &error);
-    OPENSSL_cleanse(body.text, body.len);
-    if (rv == APR_NOTFOUND) {
-        flaw.field = "upstream";
-        flaw.message = "The pool has no such upstream.";
-        return apipool_admin_refuse(r, &flaw);
-    }
-    if (rv == APR_ENOMEM) {
-        return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
-                                   error ? error : "There is no room for so many keys.");
+    apr_status_t rv = apipool_admin_api->key_import(ask->pool, upstream, &source, preview, r->pool,
+                                                    &import, &error);
+    if (!apipool_admin_body_is_whole(body, &status)) {
+        return status;
     }
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(r, rv, "keys cannot be imported", error);
+        return import_failed(r, rv, error);
     }
     if (preview) {
         return import_answer(ask, &import);

@@ -80,8 +80,7 @@ static const char *show_name(const look_t *look, apr_pool_t *p)
     return apr_pstrmemdup(p, look->name, look->name_len);
 }
 
-/* What the parser says would quote the text. */
-static const char *explain(const json_error_t *error, apr_pool_t *p)
+const char *apipool_json_reason(const json_error_t *error)
 {
     switch (json_error_code(error)) {
     case json_error_invalid_utf8:
@@ -94,8 +93,17 @@ static const char *explain(const json_error_t *error, apr_pool_t *p)
     case json_error_numeric_overflow:
         return "This number is too large.";
     default:
-        return apr_psprintf(p, "This is not JSON: line %d, column %d.", error->line, error->column);
+        return NULL;
     }
+}
+
+/* What the parser says would quote the text. */
+static const char *explain(const json_error_t *error, apr_pool_t *p)
+{
+    const char *reason = apipool_json_reason(error);
+    return reason ? reason
+                  : apr_psprintf(p, "This is not JSON: line %d, column %d.", error->line,
+                                 error->column);
 }
 
 /* Overwrites text: it may have been a password or a key. The tree is not deep. */
@@ -121,25 +129,23 @@ static void wipe(const json_t *value)
     }
 }
 
+void apipool_json_release(json_t *value)
+{
+    wipe(value);
+    json_decref(value);
+}
+
 static apr_status_t release(void *root)
 {
-    wipe(root);
-    json_decref(root);
+    apipool_json_release(root);
     return APR_SUCCESS;
 }
 
-static const char *excess_of(const look_t *look)
+const char *apipool_json_excess(int depth, apr_size_t values)
 {
-    return look->deepest > APIPOOL_JSON_DEPTH   ? "This is nested too deeply."
-           : look->values > APIPOOL_JSON_VALUES ? "There are too many values."
-                                                : NULL;
-}
-
-const char *apipool_json_excess(const char *text, apr_size_t len)
-{
-    look_t look;
-    look_over(&look, text, len);
-    return excess_of(&look);
+    return depth > APIPOOL_JSON_DEPTH     ? "This is nested too deeply."
+           : values > APIPOOL_JSON_VALUES ? "There are too many values."
+                                          : NULL;
 }
 
 const json_t *apipool_json_parse(apr_pool_t *p, const char *text, apr_size_t len,
@@ -154,7 +160,7 @@ const json_t *apipool_json_parse(apr_pool_t *p, const char *text, apr_size_t len
     }
     memset(flaw, 0, sizeof(*flaw));
     look_over(&look, text, len);
-    flaw->message = excess_of(&look);
+    flaw->message = apipool_json_excess(look.deepest, look.values);
     if (flaw->message) {
         return NULL;
     }

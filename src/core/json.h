@@ -35,9 +35,15 @@ typedef enum {
     APIPOOL_JSON_GIVEN /* the result is set, with this alone */
 } apipool_json_e;
 
-/** Why a text would take too much room if it were read, for its depth or the number of its values; else NULL.
- *  Nothing is taken from anywhere. */
-const char *apipool_json_excess(const char *text, apr_size_t len);
+/** Why a text would take too much room if it were read, for its depth or the number of its values; else
+ *  NULL. */
+const char *apipool_json_excess(int depth, apr_size_t values);
+
+/** What is wrong with a text, where there is more to say than that it is no JSON; else NULL. */
+const char *apipool_json_reason(const json_error_t *error);
+
+/** Gives back a value that was parsed, all text in it overwritten. */
+void apipool_json_release(json_t *value);
 
 /**
  * Reads a text: UTF-8, at most APIPOOL_JSON_DEPTH deep, no member named twice.

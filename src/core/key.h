@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Upstream credentials as text: what a valid one is, how lists of them are read, how one is named. */
+ * Upstream credentials as text: what a valid one is, what is said of one, how one is named. */
 #ifndef APIPOOL_CORE_KEY_H
 #define APIPOOL_CORE_KEY_H
 
@@ -49,14 +49,6 @@ typedef struct {
  * @return a static sentence without the key in it
  */
 const char *apipool_key_check(const char *key, apr_size_t len);
-
-/**
- * Reads keys separated by newlines or commas, or a JSON array of strings or of objects with "key"
- * and optional "enabled", "label", "weight", "account" and "limits"; other members are ignored. Blanks
- * around a key are trimmed, empty items and lines starting with '#' are skipped, a leading byte order mark is
- * ignored. Invalid items are told to on_invalid and do not stop the rest.
- */
-void apipool_key_import(const char *text, apr_size_t len, const apipool_key_sink_t *sink);
 
 /** Whether a label, or the name of an account, may be kept: UTF-8 as JSON has it, of at most max bytes,
  *  without control characters. */

@@ -2,54 +2,102 @@
  * Imports: keys that are new, and what is said of those that are there. */
 #include "manage.h"
 
-#include <apr_hash.h>
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <string.h>
 
 #include "config.h"
+#include "keylist.h"
 #include "keys.h"
 #include "lasting.h"
+#include "pace.h"
 
 #define FAULTS_MAX 1000 /* that are listed */
+#define PER_CHAIN  4    /* keys, when there are as many as fit */
 
-/* One key of the text, copied: what it is, once that has been looked at. */
-typedef struct {
+/* One key of the list, copied: what it is, once that has been looked at. */
+typedef struct imported_t imported_t;
+struct imported_t {
+    imported_t *next;  /* in the order of the list */
+    imported_t *chain; /* of those whose ids begin alike */
     apipool_key_item_t item;
     char *copy; /* the item's key */
     apr_uint64_t id;
     int is_new;
-    apipool_key_patch_t patch; /* of one that is there */
-    int changes;               /* whether the patch does anything */
-} imported_t;
+    apipool_key_patch_t *patch; /* of one that is there; NULL: nothing changes */
+};
 
+/* Many keys come one by one: nothing of what keeps them is ever copied to grow. */
 typedef struct {
     apipool_segment_t *segment;
     apr_uint32_t pool, group;
     apr_time_t now;
     apr_pool_t *p;
-    apr_array_header_t *keys; /* imported_t, each key once */
-    apr_hash_t *by_id;        /* the index of each, plus one */
+    imported_t *first, **end; /* each key once */
+    imported_t **chains;      /* by id */
+    apr_uint32_t chain_count; /* a power of two */
+    apr_uint32_t count;
     apipool_import_t *result;
-    int next;    /* of the new ones that are written down */
-    int unnamed; /* a key that libcrypto has given no id */
-    int preview; /* nothing is to be changed */
+    const imported_t *next; /* to be written down, if it is new */
+    int unnamed;            /* a key that libcrypto has given no id */
+    int preview;            /* nothing is to be changed */
 } import_t;
 
 /* --- Reading --- */
 
-static void wipe(import_t *import)
+static void open_import(import_t *import)
 {
-    for (int i = 0; i < import->keys->nelts; i++) {
-        const imported_t *key = &APR_ARRAY_IDX(import->keys, i, imported_t);
-        OPENSSL_cleanse(key->copy, key->item.len);
+    import->end = &import->first;
+    import->chain_count = 16;
+    while (import->chain_count < import->segment->header->capacity / PER_CHAIN) {
+        import->chain_count *= 2;
     }
+    import->chains = apr_pcalloc(import->p, import->chain_count * sizeof(imported_t *));
+    import->result->ids = apr_array_make(import->p, 64, sizeof(apr_uint64_t));
+    import->result->invalid = apr_array_make(import->p, 8, sizeof(apipool_import_fault_t));
+}
+
+static void wipe(const import_t *import)
+{
+    for (const imported_t *key = import->first; key; key = key->next) {
+        OPENSSL_cleanse(key->copy, key->item.len);
+        apipool_pace();
+    }
+}
+
+static imported_t **chain_of(const import_t *import, apr_uint64_t id)
+{
+    return &import->chains[id & (import->chain_count - 1)];
+}
+
+static imported_t *find(const import_t *import, apr_uint64_t id)
+{
+    imported_t *key = *chain_of(import, id);
+    while (key && key->id != id) {
+        key = key->chain;
+    }
+    return key;
 }
 
 /* More than all that fits, whatever is there already: the rest is not looked at, which could be millions. */
 static int is_too_much(const import_t *import)
 {
-    return (apr_uint32_t)import->keys->nelts > import->segment->header->capacity;
+    return import->count > import->segment->header->capacity;
+}
+
+static void keep(import_t *import, apr_uint64_t id, const apipool_key_item_t *item)
+{
+    imported_t *key = apr_pcalloc(import->p, sizeof(*key));
+    key->item = *item;
+    key->item.key = key->copy = apr_pstrmemdup(import->p, item->key, item->len);
+    key->item.label = item->label ? apr_pstrdup(import->p, item->label) : NULL;
+    key->item.account = item->account ? apr_pstrdup(import->p, item->account) : NULL;
+    key->id = id;
+    key->chain = *chain_of(import, id);
+    *chain_of(import, id) = key;
+    *import->end = key;
+    import->end = &key->next;
+    import->count++;
 }
 
 /* A key that stands there twice is what is said of it first. */
@@ -59,25 +107,17 @@ static void take_key(void *ctx, const apipool_key_item_t *item)
     if (is_too_much(import)) {
         return;
     }
+    apipool_pace();
     apr_uint64_t id = apipool_key_id(import->segment->header->secret, item->key, item->len);
     if (!id) {
         import->unnamed = 1;
-        return;
     }
-    if (apr_hash_get(import->by_id, &id, sizeof(id))) {
+    else if (find(import, id)) {
         import->result->duplicates++;
-        return;
     }
-    imported_t *key = apr_array_push(import->keys);
-    memset(key, 0, sizeof(*key));
-    key->item = *item;
-    key->item.key = key->copy = apr_pstrmemdup(import->p, item->key, item->len);
-    key->item.label = item->label ? apr_pstrdup(import->p, item->label) : NULL;
-    key->item.account = item->account ? apr_pstrdup(import->p, item->account) : NULL;
-    key->id = id;
-    apr_uint64_t *name = apr_pmemdup(import->p, &id, sizeof(id));
-    apr_hash_set(import->by_id, name, sizeof(*name),
-                 (void *)(apr_uintptr_t)import->keys->nelts); /* from 1 */
+    else {
+        keep(import, id, item);
+    }
 }
 
 static void take_fault(void *ctx, long line, const char *reason)
@@ -88,6 +128,42 @@ static void take_fault(void *ctx, long line, const char *reason)
         fault->line = line;
         fault->reason = reason;
     }
+}
+
+/* Of a list that is broken that is all there is to tell, whatever came before. */
+static void give_up(import_t *import, const apipool_keylist_t *list)
+{
+    wipe(import);
+    import->first = NULL;
+    import->count = 0;
+    memset(import->result, 0, sizeof(*import->result));
+    open_import(import);
+    take_fault(import, list->line, list->reason);
+}
+
+static apr_status_t read_list(import_t *import, const apipool_import_source_t *source,
+                              const char **error)
+{
+    apipool_key_sink_t sink = {.on_key = take_key, .on_invalid = take_fault, .ctx = import};
+    apipool_keylist_t list;
+    apr_status_t rv = APR_SUCCESS;
+    const char *bytes;
+    apr_size_t len;
+    apipool_keylist_begin(&list, source->is_json ? APIPOOL_KEYLIST_ARRAY : APIPOOL_KEYLIST_ANY,
+                          &sink);
+    int good = 1;
+    while (good && (rv = source->next(source->ctx, &bytes, &len)) == APR_SUCCESS) {
+        good = apipool_keylist_feed(&list, bytes, len);
+        apipool_pace();
+    }
+    rv = rv == APR_EOF ? APR_SUCCESS : rv;
+    if (rv == APR_SUCCESS && !(good && apipool_keylist_end(&list))) {
+        give_up(import, &list);
+        *error = apipool_keylist_explain(&list, import->p);
+        rv = source->is_json ? APR_BADARG : APR_SUCCESS;
+    }
+    apipool_keylist_wipe(&list);
+    return rv;
 }
 
 /* Only what the configuration names gets keys: of any other upstream they would be used by nobody. */
@@ -111,15 +187,17 @@ static const apipool_upstream_t *find_upstream(apr_uint32_t pool, const char *na
 
 static apr_status_t look_up(import_t *import, imported_t *key)
 {
+    apipool_key_patch_t patch;
     apr_status_t rv = apipool_segment_lock(import->segment);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     apr_uint32_t index = apipool_pool_find_locked(import->segment, import->pool, key->id);
     key->is_new = index == APIPOOL_NONE;
-    key->changes = !key->is_new && apipool_key_patch_locked(import->segment, index, import->group,
-                                                            &key->item, &key->patch);
+    int changes = !key->is_new && apipool_key_patch_locked(import->segment, index, import->group,
+                                                           &key->item, &patch);
     apipool_segment_unlock(import->segment);
+    key->patch = changes ? apr_pmemdup(import->p, &patch, sizeof(patch)) : NULL;
     return APR_SUCCESS;
 }
 
@@ -135,10 +213,10 @@ static void add_need(const imported_t *key, apipool_need_t *need)
         need->keys++;
         apipool_need_add(need, key->item.len, length(key->item.label), length(key->item.account));
     }
-    else if (key->patch.edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)) {
+    else if (key->patch && key->patch->edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)) {
         apipool_need_add(need, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
     }
-    need->members += key->is_new || (key->changes && key->patch.group != APIPOOL_NONE);
+    need->members += key->is_new || (key->patch && key->patch->group != APIPOOL_NONE);
 }
 
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
@@ -147,13 +225,12 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     apr_status_t rv = APR_SUCCESS;
     apipool_need_t need = {0};
     int has_room = 0;
-    for (int i = 0; rv == APR_SUCCESS && i < import->keys->nelts; i++) {
-        imported_t *key = &APR_ARRAY_IDX(import->keys, i, imported_t);
+    for (imported_t *key = import->first; rv == APR_SUCCESS && key; key = key->next) {
         rv = look_up(import, key);
         apipool_segment_give_way(import->segment);
         import->result->added += (apr_uint32_t)key->is_new;
         import->result->duplicates += (apr_uint32_t)!key->is_new;
-        import->result->updated += (apr_uint32_t)key->changes;
+        import->result->updated += (apr_uint32_t)(key->patch != NULL);
         add_need(key, &need);
     }
     if (rv == APR_SUCCESS) {
@@ -169,6 +246,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
                               is_too_much(import) ? "at least " : "", import->result->added);
         return APR_ENOMEM;
     }
+    import->next = import->first;
     *changes = !import->preview && (import->result->added || import->result->updated);
     return APR_SUCCESS;
 }
@@ -176,13 +254,9 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
 static int write_known(void *ctx, apipool_key_image_t *image)
 {
     import_t *import = ctx;
-    apr_uintptr_t number =
-        image->pool == import->pool
-            ? (apr_uintptr_t)apr_hash_get(import->by_id, &image->id, sizeof(image->id))
-            : 0;
-    if (number) {
-        const imported_t *key = &APR_ARRAY_IDX(import->keys, (int)number - 1, imported_t);
-        apipool_key_patch_image(&key->patch, image);
+    const imported_t *key = image->pool == import->pool ? find(import, image->id) : NULL;
+    if (key && key->patch) {
+        apipool_key_patch_image(key->patch, image);
     }
     return 1;
 }
@@ -190,14 +264,14 @@ static int write_known(void *ctx, apipool_key_image_t *image)
 static int write_new(void *ctx, apipool_key_image_t *image)
 {
     import_t *import = ctx;
-    const imported_t *keys = (const imported_t *)import->keys->elts;
-    while (import->next < import->keys->nelts && !keys[import->next].is_new) {
-        import->next++;
+    while (import->next && !import->next->is_new) {
+        import->next = import->next->next;
     }
-    if (import->next == import->keys->nelts) {
+    const imported_t *key = import->next;
+    if (!key) {
         return 0;
     }
-    const imported_t *key = &keys[import->next++];
+    import->next = key->next;
     const apipool_key_item_t *item = &key->item;
     *image = (apipool_key_image_t){.pool = import->pool,
                                    .group = import->group,
@@ -218,15 +292,14 @@ static apr_status_t apply(void *ctx)
 {
     import_t *import = ctx;
     apr_status_t rv = APR_SUCCESS;
-    for (int i = 0; rv == APR_SUCCESS && i < import->keys->nelts; i++) {
-        const imported_t *key = &APR_ARRAY_IDX(import->keys, i, imported_t);
+    for (const imported_t *key = import->first; rv == APR_SUCCESS && key; key = key->next) {
         apipool_added_e added = APIPOOL_ADDED;
         if (key->is_new) {
             rv = apipool_pool_add(import->segment, import->group, &key->item, import->now, &added);
             APR_ARRAY_PUSH(import->result->ids, apr_uint64_t) = key->id;
         }
-        else if (key->changes) {
-            rv = apipool_pool_edit(import->segment, import->pool, key->id, &key->patch);
+        else if (key->patch) {
+            rv = apipool_pool_edit(import->segment, import->pool, key->id, key->patch);
         }
         rv = added == APIPOOL_FULL ? APR_ENOMEM : rv;
         apipool_segment_give_way(import->segment);
@@ -234,20 +307,16 @@ static apr_status_t apply(void *ctx)
     return rv;
 }
 
-apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, const char *text,
-                                       apr_size_t len, int preview, apr_pool_t *p,
-                                       apipool_import_t *result, const char **error)
+apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
+                                       const apipool_import_source_t *source, int preview,
+                                       apr_pool_t *p, apipool_import_t *result, const char **error)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
-    import_t import = {.segment = segment,
+    import_t import = {.segment = apipool_lasting_segment(),
                        .pool = pool,
                        .now = apr_time_now(),
                        .p = p,
-                       .keys = apr_array_make(p, 64, sizeof(imported_t)),
-                       .by_id = apr_hash_make(p),
                        .result = result,
                        .preview = preview};
-    apipool_key_sink_t sink = {.on_key = take_key, .on_invalid = take_fault, .ctx = &import};
     apipool_store_change_t change = {.prepare = prepare,
                                      .key = write_known,
                                      .new_key = write_new,
@@ -255,17 +324,21 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, 
                                      .ctx = &import};
 
     memset(result, 0, sizeof(*result));
-    result->ids = apr_array_make(p, 64, sizeof(apr_uint64_t));
-    result->invalid = apr_array_make(p, 8, sizeof(apipool_import_fault_t));
     const apipool_upstream_t *found = find_upstream(pool, upstream, p);
     if (!found) {
         *error = apr_psprintf(p, "the pool has no upstream %s", upstream ? upstream : "");
         return APR_NOTFOUND;
     }
     import.group = found->group;
-    apipool_key_import(text, len, &sink);
-    *error = "libcrypto cannot derive the id of a key";
-    apr_status_t rv = import.unnamed ? APR_EGENERAL : apipool_lasting_change(&change, error, p);
+    open_import(&import);
+    apr_status_t rv = read_list(&import, source, error);
+    if (rv == APR_SUCCESS && import.unnamed) {
+        *error = "libcrypto cannot derive the id of a key";
+        rv = APR_EGENERAL;
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apipool_lasting_change(&change, error, p);
+    }
     wipe(&import);
     return rv;
 }

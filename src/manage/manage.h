@@ -30,9 +30,9 @@ apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_p
                                        char **key);
 
 /* changes.c */
-apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream, const char *text,
-                                       apr_size_t len, int preview, apr_pool_t *p,
-                                       apipool_import_t *result, const char **error);
+apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
+                                       const apipool_import_source_t *source, int preview,
+                                       apr_pool_t *p, apipool_import_t *result, const char **error);
 apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_change_t *change,
                                        apr_pool_t *p, apipool_key_changed_t *result,
                                        const char **error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The configuration: defaults, merging, and the checks that need all of it. */
 #include "config.h"
+#include "keylist.h"
 
 #include <http_ssl.h>
 #include <unixd.h>
@@ -220,10 +221,15 @@ static int resolve_uses(apr_pool_t *p, server_rec *s)
     return faults;
 }
 
-/* Distinct keys of a pool's files: a set of them. */
+/* Distinct keys of a pool's files: a set of them, by ids that nobody else sees. */
 static void note_key(void *set, const apipool_key_item_t *item)
 {
-    apr_hash_set(set, item->key, (apr_ssize_t)item->len, item->key);
+    static const unsigned char no_secret[APIPOOL_SECRET_SIZE];
+    apr_uint64_t id = apipool_key_id(no_secret, item->key, item->len);
+    if (!apr_hash_get(set, &id, sizeof(id))) {
+        const apr_uint64_t *kept = apr_pmemdup(apr_hash_pool_get(set), &id, sizeof(id));
+        apr_hash_set(set, kept, sizeof(*kept), kept);
+    }
 }
 
 static apr_uint32_t count_keys(apr_pool_t *p, const apipool_pool_t *pool)
@@ -232,7 +238,7 @@ static apr_uint32_t count_keys(apr_pool_t *p, const apipool_pool_t *pool)
     apipool_key_sink_t sink = {.on_key = note_key, .ctx = set};
     for (int i = 0; i < pool->key_files->nelts; i++) {
         const apipool_key_file_t *file = &APR_ARRAY_IDX(pool->key_files, i, apipool_key_file_t);
-        apipool_key_import(file->text, file->len, &sink);
+        apipool_keylist_read(file->text, file->len, &sink);
     }
     return apr_hash_count(set);
 }

@@ -2,6 +2,7 @@
  * APIPoolKeyFile: reads the file while the configuration is read, so that a fault in it is one of the
  * configuration's. */
 #include "directives.h"
+#include "keylist.h"
 
 #include <apr_file_io.h>
 #include <apr_strings.h>
@@ -87,7 +88,7 @@ const char *apipool_directive_key_file(cmd_parms *cmd, void *dir, const char *pa
     }
     key_file_check_t check = {.cmd = cmd, .path = file.path};
     apipool_key_sink_t sink = {.on_invalid = refuse_line, .ctx = &check};
-    apipool_key_import(file.text, file.len, &sink);
+    apipool_keylist_read(file.text, file.len, &sink);
     if (!check.fault) {
         APR_ARRAY_PUSH(pool->key_files, apipool_key_file_t) = file;
     }

@@ -4,6 +4,7 @@
 
 #include <openssl/crypto.h>
 
+#include "keylist.h"
 #include "keys.h"
 
 typedef struct {
@@ -43,7 +44,7 @@ static apr_status_t import_file(apipool_segment_t *segment, const apipool_pool_t
         .segment = segment, .group = group_named(pool, file->upstream), .now = apr_time_now()};
     apipool_key_sink_t sink = {.on_key = add_key, .ctx = &import};
 
-    apipool_key_import(file->text, file->len, &sink);
+    apipool_keylist_read(file->text, file->len, &sink);
     OPENSSL_cleanse(file->text, file->len); /* children have no use for it */
     ap_log_error(APLOG_MARK, import.rv == APR_SUCCESS ? APLOG_INFO : APLOG_ERR, import.rv,
                  pool->server, APIPOOL_LOG(0050) "pool %s: %s: %lu keys added, %lu known already",

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: imported lists of keys, and masks and redaction of every key they hold. */
+ * Fuzz target: imported lists of keys, whole and in pieces, and masks and redaction of every key they hold. */
 #include <string.h>
 
+#include <apr_general.h>
+
 #include "fuzz.h"
-#include "key.h"
+#include "json.h"
+#include "keylist.h"
 
 #define KEYS_LOOKED_AT 64 /* of one input, to keep it fast */
 
@@ -77,12 +80,105 @@ static long count_lines(const uint8_t *data, size_t size)
     return lines;
 }
 
+/* What a list told, as a number (FNV-1a), and how it ended. */
+typedef struct {
+    uint64_t hash;
+    apipool_keylist_t list;
+    int good;
+} told_t;
+
+static void note(told_t *told, const void *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        told->hash = (told->hash ^ ((const uint8_t *)bytes)[i]) * UINT64_C(0x100000001b3);
+    }
+}
+
+static void note_text(told_t *told, const char *text)
+{
+    note(told, text ? text : "-", text ? strlen(text) + 1 : 1);
+}
+
+static void note_key(void *ctx, const apipool_key_item_t *item)
+{
+    note(ctx, item->key, item->len);
+    note(ctx, &item->enabled, sizeof(item->enabled));
+    note(ctx, &item->weight, sizeof(item->weight));
+    note(ctx, &item->limits, sizeof(item->limits));
+    note_text(ctx, item->label);
+    note_text(ctx, item->account);
+}
+
+static void note_invalid(void *ctx, long line, const char *reason)
+{
+    note(ctx, &line, sizeof(line));
+    note_text(ctx, reason);
+}
+
+/* Each piece has memory of its own, so that a checker sees every step beyond it. */
+static void read_in_pieces(const uint8_t *data, size_t size, size_t piece,
+                           apipool_keylist_form_e form, told_t *told)
+{
+    apipool_key_sink_t sink = {.on_key = note_key, .on_invalid = note_invalid, .ctx = told};
+    told->hash = UINT64_C(0xcbf29ce484222325);
+    apipool_keylist_begin(&told->list, form, &sink);
+    told->good = 1;
+    for (size_t at = 0; told->good && at < size; at += piece) {
+        size_t len = size - at < piece ? size - at : piece;
+        char *copy = malloc(len);
+        MUST(copy);
+        memcpy(copy, data + at, len);
+        told->good = apipool_keylist_feed(&told->list, copy, len);
+        free(copy);
+    }
+    told->good = told->good && apipool_keylist_end(&told->list);
+    apipool_keylist_wipe(&told->list);
+    MUST(told->good == !told->list.is_broken && !told->list.element);
+    MUST(told->good || told->list.reason);
+}
+
+static void check_pieces(const uint8_t *data, size_t size, size_t piece,
+                         apipool_keylist_form_e form, told_t *whole)
+{
+    told_t told;
+    read_in_pieces(data, size, size ? size : 1, form, whole);
+    read_in_pieces(data, size, piece, form, &told);
+    MUST(told.good == whole->good && told.hash == whole->hash);
+    MUST(told.list.line == whole->list.line && told.list.column == whole->list.column);
+    MUST(told.list.reason == whole->list.reason && told.list.said == whole->list.said);
+}
+
+/* An array is one for any other reader of bodies as well, and the other way round. */
+static void check_array(const uint8_t *data, size_t size, const told_t *told)
+{
+    static apr_pool_t *root;
+    apr_pool_t *p;
+    apipool_flaw_t flaw;
+    if (!root) {
+        apr_initialize();
+        apr_pool_create(&root, NULL);
+    }
+    apr_pool_create(&p, root);
+    const json_t *value = apipool_json_parse(p, (const char *)data, size, &flaw);
+    int is_array = value && json_is_array(value);
+    MUST(!told->good || is_array);
+    MUST(told->good || !is_array || size > APIPOOL_KEYLIST_ELEMENT_MAX);
+    apr_pool_destroy(p);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     input_t input = {.data = data, .size = size, .lines = count_lines(data, size)};
     apipool_key_sink_t sink = {.on_key = on_key, .on_invalid = on_invalid, .ctx = &input};
+    size_t piece = size ? data[size - 1] % 61 + 1 : 1;
+    told_t told;
 
-    apipool_key_import((const char *)data, size, &sink);
+    check_pieces(data, size, piece, APIPOOL_KEYLIST_ANY, &told);
+    check_pieces(data, size, piece, APIPOOL_KEYLIST_ARRAY, &told);
+    if (size && data[0] != 0xef && data[0] != '\v' && data[0] != '\f') {
+        check_array(data, size, &told);
+    }
+    apipool_keylist_read((const char *)data, size, &sink);
     if (size > 0 && data[0] < size) {
         check_redaction((const char *)data + 1 + data[0], size - 1 - data[0],
                         (const char *)data + 1, data[0]);
