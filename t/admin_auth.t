@@ -274,6 +274,8 @@ is $alice->(POST => "/pools/main/keys/$id/reveal", json => {password => 'wonderl
     '403 reveal_off', 'no key is shown without a password file of our own';
 
 $open->sign_in('carol', 'christmas');
+is $open->ask(POST => "/pools/hidden/keys/$hidden/reveal", json => {password => 'christmas'})->error,
+    '403 reveal_off', '... nor where nobody has said that it may be';
 my $key = $open->ask(POST => '/clients', json => {name => 'robot'})->{json}{key};
 is $admin->as(mount => '/by-key', token => $key)->ask(GET => $_)->error, '401 unauthorized', "$_ by client key" for '/pools', '/session';
 is $admin->as(mount => '/by-key')->ask(GET => '/session', headers => {'x-api-key' => $key})->error, '401 unauthorized',

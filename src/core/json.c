@@ -154,7 +154,7 @@ const json_t *apipool_json_parse(apr_pool_t *p, const char *text, apr_size_t len
     look_t look;
     json_error_t error;
 
-    while (len && apr_isspace(*text)) {
+    while (len && (*text == ' ' || *text == '\t' || *text == '\r' || *text == '\n')) {
         text++;
         len--;
     }

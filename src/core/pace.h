@@ -11,8 +11,8 @@
  * stands, with a lock in its hands as well; for the same reason priorities stay as they are: with a lower one
  * it would take longer to get its turn again. Thread-safe: each thread has its own time. */
 
-#define APIPOOL_PACE_WORK 200 /* microseconds of work at a time */
-#define APIPOOL_PACE_REST 50  /* microseconds of sleep, to which the system adds some */
+#define APIPOOL_PACE_WORK 150 /* microseconds of work at a time */
+#define APIPOOL_PACE_REST 50  /* microseconds of sleep, to which the system adds about as many */
 
 /** From now on this process serves requests: each child, once. Nothing is paced before. */
 void apipool_pace_share(void);

@@ -82,6 +82,15 @@ static double *rank_groups(const apipool_segment_t *segment, apr_uint32_t pool, 
     return ranks;
 }
 
+/* With room for all keys, which costs nothing before it is used: to grow would take a long step. */
+static apr_array_header_t *make_list(const apipool_segment_t *segment, apr_pool_t *p)
+{
+    apr_array_header_t *list = apr_array_make(p, 1, sizeof(apipool_listed_t));
+    list->nalloc = (int)segment->header->keys + 1;
+    list->elts = apr_palloc(p, (apr_size_t)list->nalloc * sizeof(apipool_listed_t));
+    return list;
+}
+
 static apr_status_t find_all(const listing_t *listing, const apipool_view_wanted_t *wanted,
                              apr_pool_t *p)
 {
@@ -115,7 +124,7 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
                                     .lower = (char)apr_tolower(*text),
                                     .upper = (char)apr_toupper(*text)},
                          .sort = sort};
-    *listed = listing.listed = apr_array_make(p, 64, sizeof(apipool_listed_t));
+    *listed = listing.listed = make_list(segment, p);
     if (filter->upstream) {
         wanted.group = apipool_view_find_group(segment, pool, filter->upstream);
         if (wanted.group == APIPOOL_NONE) {

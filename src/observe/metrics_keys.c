@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "metrics.h"
+#include "pace.h"
 
 #define BATCH 256 /* keys for which the lock is held at a time */
 
@@ -30,6 +31,7 @@ apr_status_t apipool_metrics_keys_add(apr_array_header_t *keys, apipool_segment_
         if (rv != APR_SUCCESS) {
             return rv;
         }
+        apipool_segment_give_way(segment);
         for (apr_uint32_t i = 0; i < count; i++) {
             shown_key_t *key = apr_array_push(keys);
             key->pool = pool;
@@ -50,6 +52,7 @@ static void write_numbers(request_rec *r, const apr_array_header_t *keys, const 
         apr_uint64_t value = *(const apr_uint64_t *)((const char *)&key->row + offset);
         ap_rprintf(r, "%s{pool=\"%s\",upstream=\"%s\",key=\"%s\"%s} %" APR_UINT64_T_FMT "\n", name,
                    key->pool, key->upstream, key->id, label, value);
+        apipool_pace();
     }
 }
 
@@ -60,6 +63,7 @@ static void write_states(request_rec *r, const apr_array_header_t *keys)
         const shown_key_t *key = &APR_ARRAY_IDX(keys, i, shown_key_t);
         ap_rprintf(r, "apipool_key_state{pool=\"%s\",upstream=\"%s\",key=\"%s\",state=\"%s\"} 1\n",
                    key->pool, key->upstream, key->id, apipool_state_name(key->row.state));
+        apipool_pace();
     }
 }
 
