@@ -109,7 +109,7 @@ static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_
         apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
         rv = apipool_pool_group(segment, pool->index, upstream->name, &upstream->group);
         if (rv == APR_SUCCESS) {
-            rv = apipool_pool_lift(segment, upstream->group);
+            rv = apipool_pool_lift(segment, upstream->group, &pool->limits, apr_time_now());
         }
     }
     if (rv != APR_SUCCESS) {

@@ -107,7 +107,7 @@ static void begin(apipool_request_t *req)
         limit_probe(attempt, req->probing);
     }
     else {
-        apipool_link_watch(attempt, req->r->connection);
+        apipool_link_watch(attempt, req->r);
     }
     req->attempts++;
 }

@@ -5,6 +5,7 @@
 #include <apr_lib.h>
 #include <apr_portable.h>
 #include <apr_support.h>
+#include <http_config.h>
 #include <http_connection.h>
 #include <http_core.h>
 #include <http_ssl.h>
@@ -91,9 +92,9 @@ int apipool_link_has_left(conn_rec *client)
     return poll(&at, 1, 0) > 0;
 }
 
-void apipool_link_watch(apipool_attempt_t *attempt, conn_rec *client)
+void apipool_link_watch(apipool_attempt_t *attempt, request_rec *r)
 {
-    attempt->client = client->master ? NULL : client;
+    attempt->client = r->connection->master ? NULL : r;
 }
 
 /* The time, a tick of the system's clock late at most: it is asked for with each line of a head. */
@@ -180,6 +181,17 @@ static int is_buffered(ap_filter_t *f, apr_bucket_brigade *bb)
     return !APR_STATUS_IS_EAGAIN(rv) && !(rv == APR_SUCCESS && is_empty);
 }
 
+/* To mod_proxy_http it is an error of the upstream's that nobody reads any more, which it is not. */
+static void hush(request_rec *r)
+{
+    const module *http = ap_find_linked_module("mod_proxy_http.c");
+    if (http) {
+        struct ap_logconf *log = ap_new_log_config(r->pool, r->log ? r->log : &r->server->log);
+        ap_set_module_loglevel(r->pool, log, http->module_index, APLOG_CRIT);
+        r->log = log;
+    }
+}
+
 /* Until the answer begins, or has had its time, or the client has left. Whatever else there is to be said of
  * the upstream's connection, reading from it tells. */
 static apr_status_t watch(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb)
@@ -187,7 +199,7 @@ static apr_status_t watch(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket
     struct pollfd at[] = {{.events = POLLIN}, {.events = POLLRDHUP}};
     int is_tls = ap_ssl_conn_is_ssl(f->c), ready = 0;
     if (apr_os_sock_get(&at[0].fd, ap_get_conn_socket(f->c)) ||
-        apr_os_sock_get(&at[1].fd, ap_get_conn_socket(attempt->client))) {
+        apr_os_sock_get(&at[1].fd, ap_get_conn_socket(attempt->client->connection))) {
         return APR_SUCCESS;
     }
     while (ready == 0) {
@@ -197,7 +209,8 @@ static apr_status_t watch(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket
         }
         ready = poll(at, 2, is_tls && wait > LOOK_AGAIN ? LOOK_AGAIN : (int)wait);
         if (ready == 1 && at[1].revents) {
-            attempt->client->aborted = 1;
+            attempt->client->connection->aborted = 1;
+            hush(attempt->client);
             return APR_ECONNABORTED;
         }
         if (is_tls && ready >= 0) { /* what came may be of TLS itself */

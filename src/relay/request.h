@@ -129,7 +129,7 @@ typedef struct {
     apr_time_t first_byte_by; /* of this attempt; known once the request is sent */
     apr_interval_time_t idle_timeout, first_byte_timeout;
     apipool_plug_t *plug;             /* of a probe; NULL otherwise */
-    conn_rec *client;                 /* who may leave meanwhile; NULL: that is not looked for */
+    request_rec *client;              /* whose client may leave; NULL: that is not looked for */
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
     int asks_usage;                   /* other than the client */
     const apipool_verdict_t *judged;  /* if that was done before the answer's end */

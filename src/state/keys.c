@@ -366,7 +366,20 @@ apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, a
     return APR_SUCCESS;
 }
 
-apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t group)
+static int is_full(apipool_slot_t *slot, const apipool_key_limits_t *limits, apr_time_t now)
+{
+    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
+        apr_uint32_t limit = apipool_slot_limit(slot, limits, i);
+        if (limit &&
+            !apipool_window_admits(&slot->windows[i], apipool_slot_span(i), now, limit, 1)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t group,
+                               const apipool_key_limits_t *limits, apr_time_t now)
 {
     const apipool_group_t *g = &segment->groups[group];
     apr_status_t rv = APR_SUCCESS;
@@ -375,7 +388,8 @@ apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t group)
         for (int n = 0; rv == APR_SUCCESS && n < LIFT_BATCH && i < g->ordinals; n++, i++) {
             apr_uint32_t index = apipool_members_at_locked(segment, group, i);
             if (index < segment->header->slots_used && segment->slots[index].group == group &&
-                segment->slots[index].ordinal == i) {
+                segment->slots[index].ordinal == i &&
+                !is_full(&segment->slots[index], limits, now)) {
                 lift(segment, index);
             }
         }

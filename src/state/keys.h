@@ -73,8 +73,9 @@ apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, 
  *  keys that have taken that over keep it. A key that is switched off stays so. APR_NOTFOUND. */
 apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id);
 
-/** The pool's limits may have changed: what put the keys of a group off may hold no longer. */
-apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t group);
+/** The pool's limits may have changed: keys of a group that one has put off, and none would now, return. */
+apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t group,
+                               const apipool_key_limits_t *limits, apr_time_t now);
 
 /** Puts a key into an account by the hash of its name, where that is all that is known. */
 apr_status_t apipool_pool_set_account(apipool_segment_t *segment, apr_uint32_t pool,

@@ -304,7 +304,7 @@ static void a_limit_that_is_raised_holds_at_once(void **unused)
     assert_int_equal(serve_all(NOW), 2);
     limits.rpd = 9;
     assert_int_equal(serve_all(NOW), 0); /* nobody has told the key of that */
-    assert_int_equal(apipool_pool_lift(segment, group_a), APR_SUCCESS);
+    assert_int_equal(apipool_pool_lift(segment, group_a, &limits, NOW), APR_SUCCESS);
     assert_int_equal(serve_all(NOW), 3);
 }
 
@@ -315,7 +315,7 @@ static void a_limit_of_its_vendors_holds_whatever_becomes_of_its_own(void **unus
     check_acquires("sk-1", NOW);
     report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(99), NOW);
     set_limits("sk-1", (apipool_key_limits_t){.rpm = 50});
-    assert_int_equal(apipool_pool_lift(segment, group_a), APR_SUCCESS);
+    assert_int_equal(apipool_pool_lift(segment, group_a, &limits, NOW), APR_SUCCESS);
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(99));
 }
