@@ -14,6 +14,7 @@
 #include <time.h>
 #include <util_filter.h>
 
+#include "intake.h"
 #include "prefix.h"
 
 #define LOOK_AGAIN 1000 /* milliseconds */
@@ -74,7 +75,7 @@ int apipool_link_pre_connection(conn_rec *c, void *socket)
     current->fresh = 1;
     current->timed_at = 0;
     apr_pool_pre_cleanup_register(c->pool, NULL, unplug);
-    ap_add_input_filter_handle(read_handle, apr_brigade_create(c->pool, c->bucket_alloc), NULL, c);
+    ap_add_input_filter_handle(read_handle, apipool_intake_make(c), NULL, c);
     ap_add_output_filter_handle(write_handle, NULL, NULL, c);
     return OK;
 }
@@ -237,25 +238,11 @@ static apr_status_t wait_for_answer(apipool_attempt_t *attempt, ap_filter_t *f,
                                     : apr_wait_for_io_or_timeout(NULL, ap_get_conn_socket(f->c), 1);
 }
 
-/* What a read of the head brought: a line, or a part of a long one. */
-typedef struct {
-    apr_size_t len;
-    int complete; /* it ends with its line feed */
-    char first;
-    apr_size_t start_len;
-    char start[24]; /* of a line that is of interest */
-} line_t;
-
-static int begins_with(const line_t *line, const char *text)
-{
-    apr_size_t len = strlen(text);
-    return line->start_len >= len && apipool_has_prefix(line->start, text, len);
-}
-
-static int is_dropped_name(const line_t *line)
+static int is_dropped_name(const char *line, apr_size_t len)
 {
     for (apr_size_t i = 0; i < DROPPED_COUNT; i++) {
-        if (begins_with(line, dropped_fields[i])) {
+        apr_size_t wanted = strlen(dropped_fields[i]);
+        if (len >= wanted && apipool_has_prefix(line, dropped_fields[i], wanted)) {
             return 1;
         }
     }
@@ -269,125 +256,165 @@ static int is_of_interest(char first)
     return first == 'h' || first == 's' || first == 'o';
 }
 
-static void look_at(apr_bucket_brigade *bb, line_t *line)
+/* Takes note of a line, or a part of a long one, and tells whether it belongs to a field that is dropped.
+ * Continuations (obs-fold, RFC 9112 section 5.2) go with the line they continue. */
+static int is_dropped(apipool_attempt_t *attempt, const char *line, apr_size_t len)
 {
-    line->len = line->start_len = 0;
-    line->complete = 0;
-    line->first = '\0';
-    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
-         b = APR_BUCKET_NEXT(b)) {
-        const char *data;
-        apr_size_t len, room = sizeof(line->start) - line->start_len;
-        if (apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS || len == 0) {
-            continue;
-        }
-        line->first = line->len ? line->first : *data;
-        if (is_of_interest(line->first)) {
-            room = len < room ? len : room;
-            memcpy(line->start + line->start_len, data, room);
-            line->start_len += room;
-        }
-        line->len += len;
-        line->complete = data[len - 1] == '\n';
+    static const char switching[] = "HTTP/1.1 101";
+    if (!attempt->mid_line && *line != ' ' && *line != '\t') {
+        int of_interest = is_of_interest(*line);
+        attempt->dropping_field = of_interest && is_dropped_name(line, len);
+        attempt->switching |= of_interest && len >= sizeof(switching) &&
+                              !memcmp(line, switching, sizeof(switching) - 1);
     }
-}
-
-/* Takes note of a line and tells whether it belongs to a field that is dropped. Continuations (obs-fold,
- * RFC 9112 section 5.2) go with the line they continue. Out of line: most reads bring no line. */
-__attribute__((noinline)) static int is_dropped(apipool_attempt_t *attempt, apr_bucket_brigade *bb)
-{
-    line_t line;
-    look_at(bb, &line);
-    if (!attempt->mid_line && line.first != ' ' && line.first != '\t') {
-        attempt->dropping_field = line.start_len && is_dropped_name(&line);
-    }
-    attempt->mid_line = !line.complete;
-    attempt->switching |= line.first == 'H' && begins_with(&line, "HTTP/1.1 101");
-    attempt->head_bytes += line.len;
+    attempt->mid_line = line[len - 1] != '\n';
+    attempt->head_bytes += len;
     return attempt->dropping_field;
 }
 
-/* What has come already is had without a look at the clock, which is only needed where a read may wait. */
-static apr_status_t read_on(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
-                            ap_input_mode_t mode, apr_read_type_e block, apr_off_t readbytes)
+/* Before a read that may wait: for no longer than the attempt may. */
+static apr_status_t prepare(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
+                            apr_read_type_e block)
 {
-    apr_status_t rv = APR_EAGAIN;
-    if (block == APR_NONBLOCK_READ) {
-        return ap_get_brigade(f->next, bb, mode, block, readbytes);
+    if (!attempt || block == APR_NONBLOCK_READ) {
+        return APR_SUCCESS;
     }
-    if (attempt->awaited && !attempt->answering) {
-        rv = ap_get_brigade(f->next, bb, mode, APR_NONBLOCK_READ, readbytes);
-        if (rv == APR_SUCCESS ? !APR_BRIGADE_EMPTY(bb) : !APR_STATUS_IS_EAGAIN(rv)) {
-            return rv;
-        }
-    }
-    rv = set_timeout(attempt, f->c);
-    if (rv == APR_SUCCESS) {
-        rv = wait_for_answer(attempt, f, bb);
-    }
-    return rv == APR_SUCCESS ? ap_get_brigade(f->next, bb, mode, block, readbytes) : rv;
+    apr_status_t rv = set_timeout(attempt, f->c);
+    return rv == APR_SUCCESS ? wait_for_answer(attempt, f, bb) : rv;
 }
 
-/* The next line of the head that is not dropped, or a part of it. */
-static apr_status_t read_line(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
-                              apr_read_type_e block)
+static apr_status_t fill(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
+                         apr_read_type_e block)
 {
+    apr_status_t rv = prepare(attempt, f, bb, block);
+    return rv == APR_SUCCESS ? apipool_intake_fill(f->ctx, f->next, block) : rv;
+}
+
+/* Finds the next line that is not dropped, or a part of a long one, and leaves it where it is.
+ * An upstream that breaks off within a line has begun to answer as well. */
+static apr_status_t find_line(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
+                              apr_read_type_e block, const char **line, apr_size_t *len)
+{
+    apipool_intake_t *intake = f->ctx;
     for (;;) {
-        apr_status_t rv = read_on(attempt, f, bb, AP_MODE_GETLINE, block, 0);
-        if (rv != APR_SUCCESS) {
-            return rv;
+        apr_size_t vetted = intake->vetted;
+        while (!(*len = apipool_intake_line(intake, line))) {
+            apr_status_t rv = fill(attempt, f, bb, block);
+            if (rv != APR_SUCCESS && !(APR_STATUS_IS_EOF(rv) && apipool_intake_length(intake))) {
+                if (attempt && !APR_STATUS_IS_EAGAIN(rv)) {
+                    attempt->head_bytes += apipool_intake_length(intake);
+                }
+                return rv;
+            }
         }
-        int dropped = is_dropped(attempt, bb);
+        if (!attempt || attempt->answering || vetted) {
+            return APR_SUCCESS;
+        }
+        int dropped = is_dropped(attempt, *line, *len);
         if (attempt->head_bytes > APIPOOL_HEAD_MAX) {
             return APR_ENOSPC;
         }
         if (!dropped) {
+            intake->vetted = *len;
             return APR_SUCCESS;
         }
-        apr_brigade_cleanup(bb);
+        apipool_intake_skip(intake, *len);
     }
 }
 
-/* After each field httpd asks for one byte, to see whether the field goes on in the next line (obs-fold), and
- * then for that line. The filters below would take the line apart for it: it is read here, once for both. */
-static apr_status_t peek(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb)
+static apr_status_t hand_out_line(apipool_attempt_t *attempt, ap_filter_t *f,
+                                  apr_bucket_brigade *bb, apr_read_type_e block)
 {
-    apr_bucket_brigade *ahead = f->ctx;
-    const char *data;
+    apipool_intake_t *intake = f->ctx;
+    const char *line;
     apr_size_t len;
-    apr_status_t rv = APR_SUCCESS;
-    if (APR_BRIGADE_EMPTY(ahead)) {
-        rv = read_line(attempt, f, ahead, APR_BLOCK_READ);
-    }
-    if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(ahead)) {
-        rv = apr_bucket_read(APR_BRIGADE_FIRST(ahead), &data, &len, APR_BLOCK_READ);
-        if (rv == APR_SUCCESS && len > 0) {
-            APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(data, 1, bb->bucket_alloc));
-        }
+    apr_status_t rv = find_line(attempt, f, bb, block, &line, &len);
+    if (rv == APR_SUCCESS) {
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(line, len, bb->bucket_alloc));
+        apipool_intake_skip(intake, len);
     }
     return rv;
 }
 
-static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
-                              apr_read_type_e block, apr_off_t readbytes)
+/* After each field httpd asks for the byte behind it, to see whether the field goes on in the next line, and
+ * then for that line; and before each request it looks whether the connection is still there, and silent. */
+static apr_status_t look_ahead(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
+                               apr_read_type_e block, apr_off_t max)
 {
-    apipool_attempt_t *attempt = current;
-    apr_bucket_brigade *ahead = f->ctx;
-    int in_head = attempt && attempt->awaited && !attempt->answering;
+    apipool_intake_t *intake = f->ctx;
+    const char *text;
+    apr_size_t len = apipool_intake_length(intake);
+    apr_status_t rv = APR_SUCCESS;
 
-    if (in_head && mode == AP_MODE_SPECULATIVE && block == APR_BLOCK_READ && readbytes == 1) {
-        return peek(attempt, f, bb);
+    if (block == APR_BLOCK_READ && attempt && !attempt->answering) {
+        rv = find_line(attempt, f, bb, block, &text, &len);
     }
-    if (!APR_BRIGADE_EMPTY(ahead)) {
-        APR_BRIGADE_CONCAT(bb, ahead);
+    else if (!len && block == APR_NONBLOCK_READ && !apipool_intake_is_readable(intake)) {
+        rv = APR_EAGAIN;
+    }
+    else if (!len) {
+        rv = fill(attempt, f, bb, block);
+    }
+    if (rv == APR_SUCCESS) {
+        apipool_intake_show(intake, bb, max);
+    }
+    return rv;
+}
+
+static apr_status_t hand_out_bytes(apipool_attempt_t *attempt, ap_filter_t *f,
+                                   apr_bucket_brigade *bb, apr_read_type_e block, apr_off_t max)
+{
+    apipool_intake_t *intake = f->ctx;
+    apr_status_t rv = APR_SUCCESS;
+    if (!apipool_intake_length(intake)) {
+        rv = fill(attempt, f, bb, block);
+    }
+    if (rv == APR_SUCCESS) {
+        return apipool_intake_take(intake, bb, max);
+    }
+    if (APR_STATUS_IS_EOF(rv) && block == APR_BLOCK_READ) { /* a body may end so */
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
         return APR_SUCCESS;
     }
-    if (!attempt) {
-        return ap_get_brigade(f->next, bb, mode, block, readbytes);
+    return rv;
+}
+
+/* Heads are read here, and so is all the rest if nothing but the socket is below. */
+static int is_for_below(const apipool_attempt_t *attempt, const apipool_intake_t *intake,
+                        ap_input_mode_t mode, apr_read_type_e block)
+{
+    int is_of_head =
+        mode == AP_MODE_GETLINE || (mode == AP_MODE_SPECULATIVE && block == APR_BLOCK_READ);
+    return !intake->socket && !apipool_intake_length(intake) &&
+           !(attempt && !attempt->answering && is_of_head);
+}
+
+static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                              apr_read_type_e block, apr_off_t max)
+{
+    apipool_attempt_t *attempt = current;
+    apipool_intake_t *intake = f->ctx;
+    apr_status_t rv;
+
+    apipool_intake_begin(intake, f->next);
+    if (is_for_below(attempt, intake, mode, block)) {
+        rv = prepare(attempt, f, bb, block);
+        return rv == APR_SUCCESS ? ap_get_brigade(f->next, bb, mode, block, max) : rv;
     }
-    return mode == AP_MODE_GETLINE && !attempt->answering
-               ? read_line(attempt, f, bb, block)
-               : read_on(attempt, f, bb, mode, block, readbytes);
+    switch (mode) {
+    case AP_MODE_GETLINE:
+        rv = hand_out_line(attempt, f, bb, block);
+        break;
+    case AP_MODE_SPECULATIVE:
+        rv = look_ahead(attempt, f, bb, block, max);
+        break;
+    case AP_MODE_READBYTES:
+        rv = hand_out_bytes(attempt, f, bb, block, max);
+        break;
+    default: /* of no use to mod_proxy */
+        return ap_get_brigade(f->next, bb, mode, block, max);
+    }
+    return block == APR_NONBLOCK_READ && APR_STATUS_IS_EAGAIN(rv) ? APR_SUCCESS : rv;
 }
 
 void apipool_link_register_filters(void)
