@@ -5,6 +5,7 @@ use warnings;
 
 use APIPoolTest qw(pool_server read_request request send_raw serve_raw json mock_port closed_port error_code wait_for);
 use Apache::Test ();
+use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -135,6 +136,28 @@ my %upstreams = (
         read_request($_[0]);
         say_to($_[0], "HTTP/1.1 200 OK\r\nSet-Cookie: a=1;\r\n and=folded\r\nset-cookie: b="
                 . 'x' x 20_000 . "\r\nX-Kept: 1\r\nOpenAI-Organization: org\r\nContent-Length: 2\r\n\r\n{}");
+    },
+    bytes => sub {    # head and body of two answers, each byte by itself
+        setsockopt $_[0], IPPROTO_TCP, TCP_NODELAY, 1;
+        for (1 .. 2) {
+            read_request($_[0]);
+            for my $byte (split //, "HTTP/1.1 200 OK\r\nSet-Cookie: a=1;\r\n and=folded\nX-Kept: 1,\r\n 2\r\n"
+                . "OpenAI-Organization: org\r\nTransfer-Encoding: chunked\r\n\r\n" . chunk('{"ok":') . chunk('1}')
+                . "0\r\n\r\n") {
+                say_to($_[0], $byte);
+                sleep 0.001;
+            }
+        }
+    },
+    halfline => sub {    # says something, but no line of it ends
+        read_request($_[0]) && say_to($_[0], $OK);
+        read_request($_[0]);
+        say_to($_[0], 'HTTP/1.1 20');
+    },
+    unasked => sub {    # tells an idle connection goodbye, as some balancers do, and leaves it open
+        read_request($_[0]) && say_to($_[0], $OK);
+        say_to($_[0], "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+        read_request($_[0]);
     },
     interim => sub {
         read_request($_[0]);
@@ -327,6 +350,32 @@ subtest "fields of the upstream's that never pass" => sub {
     is $answer->{headers}{'x-kept'}, 1, 'other fields pass';
     is $answer->{headers}{$_}, undef, "no $_" for qw(set-cookie openai-organization);
     unlike $httpd->log, qr/bogus HTTP header/, 'a dropped field is dropped whole';
+};
+
+subtest 'an answer that comes in single bytes' => sub {
+    for my $turn ('first', 'second') {
+        my ($answer) = ask('bytes');
+        is $answer->{status}, 200, "$turn: answered";
+        is $answer->{content}, '{"ok":1}', "$turn: the body is whole";
+        is $answer->{headers}{'x-kept'}, '1, 2', "$turn: a folded field is one";
+        is $answer->{headers}{$_}, undef, "$turn: no $_" for qw(set-cookie openai-organization and);
+    }
+};
+
+subtest 'closed within the status line, on a reused connection' => sub {
+    my $raw = "POST /halfline/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    my $answer = send_raw($raw . $raw =~ s/Host: x/Host: x\r\nConnection: close/r, port => $httpd->{port});
+    like $answer, qr{\AHTTP/1.1 200 OK.*HTTP/1.1 502 }s, 'the upstream had begun to answer: nothing is sent twice';
+    rules_are('halfline', 'R00 R04', 'R04');
+};
+
+subtest 'said before it was asked' => sub {
+    for (1 .. 2) {
+        my ($answer) = ask('unasked');
+        is $answer->{status}, 200, 'what came between two requests answers none';
+        sleep 0.1;
+    }
+    rules_are('unasked', 'R00 R00', 'and tells nothing of a key');
 };
 
 subtest 'interim answers' => sub {
