@@ -98,13 +98,13 @@ write_answers() {
     }' >"$work/html/events.sse"
 }
 
-# What wrk sends: an API call has a body.
+# What wrk sends in a case: an API call has a body, and says whether it wants a stream.
 write_request() {
-    cat >"$work/request.lua" <<END
+    cat >"$work/$1.lua" <<END
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer client"
-wrk.body = [[{"model":"bench","stream":true,"messages":[{"role":"user","content":"$text"}]}]]
+wrk.body = [[{"model":"bench","stream":$2,"messages":[{"role":"user","content":"$text"}]}]]
 END
 }
 
@@ -274,7 +274,9 @@ Group www-data'
     chmod 711 "$work"
     mkdir "$work/upstream-tmp" "$work/nginx-tmp"
     write_answers
-    write_request
+    write_request chat false
+    write_request sse true
+    write_request burst true
     write_keys
     write_upstream
     write_yardstick
@@ -333,17 +335,17 @@ children() {
 # A read error alone is no fault: httpd closes idle connections when a child's threads are all busy,
 # and a child that died would show in measure.
 drive() {
-    wrk -t1 -c"$connections" -d"$1"s --timeout 10s -s "$work/request.lua" "$2" >"$work/wrk.out" 2>&1 ||
-        fail "wrk failed at $2: $(tail -n 1 "$work/wrk.out")"
+    wrk -t1 -c"$connections" -d"$1"s --timeout 10s -s "$work/$2.lua" "$3" >"$work/wrk.out" 2>&1 ||
+        fail "wrk failed at $3: $(tail -n 1 "$work/wrk.out")"
     if faults=$(grep -E 'Non-2xx|Socket errors: connect [1-9]|timeout [1-9]' "$work/wrk.out"); then
-        fail "not every request to $2 was served: $(echo "$faults" | tr -s ' \n' ' ')"
+        fail "not every request to $3 was served: $(echo "$faults" | tr -s ' \n' ' ')"
     fi
 }
 
 # Appends "CASE WHO ROUND REQUESTS/S MICROSECONDS" to the results.
 measure() {
     before=$(children)
-    drive "$seconds" "$4"
+    drive "$seconds" "$1" "$4"
     after=$(children)
     [ "${before#* }" = "${after#* }" ] || fail "httpd's children changed during a run; see its limits."
     awk -v ticks="$((${after%% *} - ${before%% *}))" -v hz="$hz" -v head="$1 $2 $3" '
@@ -366,7 +368,7 @@ each_target() {
 }
 
 warm_up() {
-    drive 1 "$3"
+    drive 1 "$1" "$3"
 }
 
 measure_in_round() {

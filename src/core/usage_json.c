@@ -384,6 +384,33 @@ static const char *read_string(apipool_usage_scan_t *scan, const char *p, const 
     return skip_string(scan, stop, end);
 }
 
+static const char *open_and_read(apipool_usage_scan_t *scan, const char *p, const char *end)
+{
+    open_string(scan);
+    return read_string(scan, p, end);
+}
+
+/* Most names and values are in one piece and have no escape: those need no state. */
+static const char *read_name(apipool_usage_scan_t *scan, const char *p, const char *end)
+{
+    const char *stop = apipool_find_either(p, end, '"', '\\');
+    if (stop == end || *stop != '"') {
+        return open_and_read(scan, p, end);
+    }
+    end_name(scan, p, (apr_size_t)(stop - p));
+    return stop + 1;
+}
+
+static const char *read_value_string(apipool_usage_scan_t *scan, const char *p, const char *end)
+{
+    const char *quote = in_type(scan) ? NULL : memchr(p, '"', (apr_size_t)(end - p));
+    if (!quote || (quote > p && quote[-1] == '\\')) {
+        return open_and_read(scan, p, end);
+    }
+    end_value(scan);
+    return quote + 1;
+}
+
 /* Reads on in a container that matters, to the next thing that has a state of its own. */
 static const char *read_tokens(apipool_usage_scan_t *scan, const char *p, const char *end)
 {
@@ -391,8 +418,7 @@ static const char *read_tokens(apipool_usage_scan_t *scan, const char *p, const 
         char c = *p++;
         switch (c) {
         case '"':
-            open_string(scan);
-            p = read_string(scan, p, end);
+            p = in_name(scan) ? read_name(scan, p, end) : read_value_string(scan, p, end);
             break;
         case ':':
             scan->named = 1;

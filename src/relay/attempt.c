@@ -11,6 +11,7 @@
 #include "demand.h"
 #include "evidence.h"
 #include "gate.h"
+#include "head.h"
 #include "link.h"
 #include "permit.h"
 #include "reply.h"
@@ -95,6 +96,7 @@ static void begin(apipool_request_t *req)
     attempt->upstream = req->probing ? req->probing->upstream : upstream_of(req, lease);
     wipe_slate(req);
     attempt->clean_headers = req->r->headers_out;
+    apipool_head_begin(&attempt->head, req->r->pool);
     attempt->read_by = req->budget->deadline;
     attempt->idle_timeout =
         attempt->upstream->timeout ? attempt->upstream->timeout : pool->idle_timeout;
@@ -133,6 +135,9 @@ static int run(apipool_request_t *req)
                                       remote ? remote->hostname : NULL, remote ? remote->port : 0);
     apipool_link_attach(outer);
     req->inside = 0;
+    if (apipool_evidence_is_overridden(req, status)) { /* an answer that has not come by the gate */
+        apipool_head_complete(&req->attempt.head, r->headers_out);
+    }
     return status;
 }
 

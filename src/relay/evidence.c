@@ -60,7 +60,7 @@ static int is_idempotent(const request_rec *r)
 int apipool_evidence_is_idle_race(const apipool_request_t *req)
 {
     const apipool_attempt_t *attempt = &req->attempt;
-    return attempt->wired && !attempt->fresh && attempt->head_bytes == 0;
+    return attempt->wired && !attempt->fresh && attempt->head.bytes == 0;
 }
 
 int apipool_evidence_timed_out(const apipool_request_t *req, int status)

@@ -11,6 +11,7 @@
 #include "cors.h"
 #include "count.h"
 #include "events.h"
+#include "head.h"
 #include "prefix.h"
 #include "reply.h"
 #include "stream.h"
@@ -373,6 +374,7 @@ static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
         return drop(&req->gate, bb);
     }
     req->attempt.answering = 1;
+    apipool_head_complete(&req->attempt.head, req->r->headers_out);
     if (holds_error(bb)) {
         req->gate.broke = 1;
         return drop(&req->gate, bb);

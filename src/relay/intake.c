@@ -160,6 +160,14 @@ apr_size_t apipool_intake_line(apipool_intake_t *intake, const char **line)
     }
 }
 
+int apipool_intake_behind(const apipool_intake_t *intake, apr_size_t len)
+{
+    const char *text;
+    apr_size_t has;
+    int read = apr_bucket_read(APR_BRIGADE_FIRST(intake->buckets), &text, &has, APR_BLOCK_READ);
+    return read == APR_SUCCESS && len < has ? (unsigned char)text[len] : -1;
+}
+
 void apipool_intake_skip(apipool_intake_t *intake, apr_size_t len)
 {
     apr_bucket *first = APR_BRIGADE_FIRST(intake->buckets);

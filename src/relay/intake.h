@@ -46,6 +46,9 @@ apr_status_t apipool_intake_fill(apipool_intake_t *intake, ap_filter_t *below,
  */
 apr_size_t apipool_intake_line(apipool_intake_t *intake, const char **line);
 
+/** The byte behind that many, if it has come with them; else -1. */
+int apipool_intake_behind(const apipool_intake_t *intake, apr_size_t len);
+
 /** Goes on behind a line or a part of it, which stays valid. */
 void apipool_intake_skip(apipool_intake_t *intake, apr_size_t len);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The connection to an upstream: timeouts, the size of heads, and fields that no client may see. */
+ * The connection to an upstream: how long a read may last, and what comes of it. */
 #include "link.h"
 
 #include <apr_lib.h>
@@ -14,8 +14,8 @@
 #include <time.h>
 #include <util_filter.h>
 
+#include "head.h"
 #include "intake.h"
-#include "prefix.h"
 
 #define LOOK_AGAIN 1000 /* milliseconds */
 
@@ -25,11 +25,6 @@
 
 static ap_filter_rec_t *read_handle, *write_handle;
 static _Thread_local apipool_attempt_t *current;
-
-/* What a vendor tells about itself or its customer; dropped here, before httpd can pass it on with
- * any status, 101 included. */
-static const char *const dropped_fields[] = {"Set-Cookie:", "Set-Cookie2:", "OpenAI-Organization:"};
-#define DROPPED_COUNT (sizeof(dropped_fields) / sizeof(*dropped_fields))
 
 static void plug_in(apipool_plug_t *plug, int socket)
 {
@@ -126,10 +121,10 @@ int apipool_link_sent(request_rec *r, request_rec *answer)
 static apr_interval_time_t patience(const apipool_attempt_t *attempt, apr_time_t now)
 {
     apr_interval_time_t wait = attempt->idle_timeout;
-    if (attempt->sent && !attempt->answering && !attempt->switching) {
+    if (attempt->sent && !attempt->answering && !attempt->head.switching) {
         wait = attempt->first_byte_by - now;
     }
-    if (attempt->read_by && !attempt->passing && !attempt->switching &&
+    if (attempt->read_by && !attempt->passing && !attempt->head.switching &&
         attempt->read_by - now < wait) {
         wait = attempt->read_by - now;
     }
@@ -140,7 +135,7 @@ static apr_interval_time_t patience(const apipool_attempt_t *attempt, apr_time_t
 static apr_status_t set_timeout(apipool_attempt_t *attempt, conn_rec *c)
 {
     apr_time_t now = time_about();
-    int stage = attempt->sent + attempt->answering + attempt->passing + attempt->switching;
+    int stage = attempt->sent + attempt->answering + attempt->passing + attempt->head.switching;
     int socket;
     if (now == attempt->timed_at && stage == attempt->timed_stage && !attempt->plug) {
         return APR_SUCCESS;
@@ -238,40 +233,6 @@ static apr_status_t wait_for_answer(apipool_attempt_t *attempt, ap_filter_t *f,
                                     : apr_wait_for_io_or_timeout(NULL, ap_get_conn_socket(f->c), 1);
 }
 
-static int is_dropped_name(const char *line, apr_size_t len)
-{
-    for (apr_size_t i = 0; i < DROPPED_COUNT; i++) {
-        apr_size_t wanted = strlen(dropped_fields[i]);
-        if (len >= wanted && apipool_has_prefix(line, dropped_fields[i], wanted)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* Whether it may be a status line, or a field that is dropped. Most are none. */
-static int is_of_interest(char first)
-{
-    first |= 0x20;
-    return first == 'h' || first == 's' || first == 'o';
-}
-
-/* Takes note of a line, or a part of a long one, and tells whether it belongs to a field that is dropped.
- * Continuations (obs-fold, RFC 9112 section 5.2) go with the line they continue. */
-static int is_dropped(apipool_attempt_t *attempt, const char *line, apr_size_t len)
-{
-    static const char switching[] = "HTTP/1.1 101";
-    if (!attempt->mid_line && *line != ' ' && *line != '\t') {
-        int of_interest = is_of_interest(*line);
-        attempt->dropping_field = of_interest && is_dropped_name(line, len);
-        attempt->switching |= of_interest && len >= sizeof(switching) &&
-                              !memcmp(line, switching, sizeof(switching) - 1);
-    }
-    attempt->mid_line = line[len - 1] != '\n';
-    attempt->head_bytes += len;
-    return attempt->dropping_field;
-}
-
 /* Before a read that may wait: for no longer than the attempt may. */
 static apr_status_t prepare(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
                             apr_read_type_e block)
@@ -290,7 +251,7 @@ static apr_status_t fill(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_
     return rv == APR_SUCCESS ? apipool_intake_fill(f->ctx, f->next, block) : rv;
 }
 
-/* Finds the next line that is not dropped, or a part of a long one, and leaves it where it is.
+/* Finds the next line that mod_proxy is shown, or a part of a long one, and leaves it where it is.
  * An upstream that breaks off within a line has begun to answer as well. */
 static apr_status_t find_line(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
                               apr_read_type_e block, const char **line, apr_size_t *len)
@@ -302,7 +263,7 @@ static apr_status_t find_line(apipool_attempt_t *attempt, ap_filter_t *f, apr_bu
             apr_status_t rv = fill(attempt, f, bb, block);
             if (rv != APR_SUCCESS && !(APR_STATUS_IS_EOF(rv) && apipool_intake_length(intake))) {
                 if (attempt && !APR_STATUS_IS_EAGAIN(rv)) {
-                    attempt->head_bytes += apipool_intake_length(intake);
+                    attempt->head.bytes += apipool_intake_length(intake);
                 }
                 return rv;
             }
@@ -310,11 +271,12 @@ static apr_status_t find_line(apipool_attempt_t *attempt, ap_filter_t *f, apr_bu
         if (!attempt || attempt->answering || vetted) {
             return APR_SUCCESS;
         }
-        int dropped = is_dropped(attempt, *line, *len);
-        if (attempt->head_bytes > APIPOOL_HEAD_MAX) {
+        int taken =
+            apipool_head_takes(&attempt->head, *line, *len, apipool_intake_behind(intake, *len));
+        if (attempt->head.bytes > APIPOOL_HEAD_MAX) {
             return APR_ENOSPC;
         }
-        if (!dropped) {
+        if (!taken) {
             intake->vetted = *len;
             return APR_SUCCESS;
         }

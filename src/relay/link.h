@@ -8,9 +8,6 @@
 /* mod_proxy shows no connection to its hooks before it uses it. The attempt that runs on a thread is
  * therefore kept with the thread, and a filter on the connection looks there. */
 
-/** Bytes of an answer's head, interim answers included; more is no answer. */
-#define APIPOOL_HEAD_MAX (256 * 1024)
-
 /**
  * Marks the attempt as the one that this thread runs.
  * @return the one before, a subrequest's outer attempt or NULL; to be attached again afterwards

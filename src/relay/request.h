@@ -121,6 +121,18 @@ typedef struct {
     int pulled;
 } apipool_plug_t;
 
+/* What is known of the head of an answer; see head.h. */
+typedef struct {
+    apr_size_t bytes;   /* read while it was awaited */
+    int mid_line;       /* the last part of it ended inside a line */
+    int dropping;       /* that line is dropped, and its continuations with it */
+    int switching;      /* the status line says 101: what follows is a tunnel */
+    int in_fields;      /* the last status line is of a final answer, whose fields follow */
+    apr_table_t *aside; /* fields that mod_proxy is not shown */
+    const char
+        *options; /* of the connection (RFC 9110 section 7.6.1) if they may name any; else NULL */
+} apipool_head_t;
+
 /* One try with one key. Reset before each. */
 typedef struct {
     apipool_lease_t *lease;
@@ -139,10 +151,7 @@ typedef struct {
     int awaited;                      /* the first byte of an answer was waited for */
     int answering;                    /* the final head of an answer was read */
     int passing;                      /* the client has begun to get it */
-    apr_size_t head_bytes;            /* read while the head was awaited */
-    int mid_line;                     /* the last read ended inside a line of the head */
-    int dropping_field;               /* that line is dropped, and its continuations with it */
-    int switching;                    /* the status line says 101: what follows is a tunnel */
+    apipool_head_t head;              /* of the answer */
     apr_time_t timed_at; /* when the connection's timeout was set, and at which stage */
     int timed_stage;
 } apipool_attempt_t;

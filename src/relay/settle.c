@@ -19,12 +19,18 @@ static const char *upstream_status(const apipool_request_t *req, int status)
                : "no answer";
 }
 
-/* Tokens that are charged to the key: what the answer says, nothing where the upstream refused. */
-static apr_int64_t tokens_of(apipool_request_t *req, const apipool_verdict_t *verdict)
-{
+/* What the answer says of tokens, or what they are estimated to be. */
+typedef struct {
+    apipool_tokens_e kind;
     apipool_usage_t usage;
-    if (apipool_count_tokens(req, &usage) != APIPOOL_TOKENS_NONE && usage.total >= 0) {
-        return usage.total;
+} told_t;
+
+/* Tokens that are charged to the key: what the answer says, nothing where the upstream refused. */
+static apr_int64_t tokens_of(apipool_request_t *req, const apipool_verdict_t *verdict,
+                             const told_t *told)
+{
+    if (told->kind != APIPOOL_TOKENS_NONE && told->usage.total >= 0) {
+        return told->usage.total;
     }
     switch (verdict->rule) {
     case APIPOOL_R01:
@@ -38,18 +44,16 @@ static apr_int64_t tokens_of(apipool_request_t *req, const apipool_verdict_t *ve
 
 /* For the client the same counts, but nothing that was set aside is given back where an answer passed and
  * did not tell all. */
-static apr_int64_t tokens_of_client(apipool_request_t *req, const apipool_verdict_t *verdict,
-                                    apr_int64_t charged)
+static apr_int64_t tokens_of_client(const apipool_request_t *req, const apipool_verdict_t *verdict,
+                                    const told_t *told, apr_int64_t charged)
 {
-    apipool_usage_t usage;
     int passed = verdict->rule == APIPOOL_R00 || verdict->rule == APIPOOL_R01 ||
                  verdict->rule == APIPOOL_R02;
     if (!req->charge.serial || !passed || req->kind == APIPOOL_ENDPOINT_FREE) {
         return charged;
     }
-    apipool_tokens_e told = apipool_count_tokens(req, &usage);
-    int is_known = told == APIPOOL_TOKENS_REPORTED ||
-                   (told == APIPOOL_TOKENS_ESTIMATED && usage.completion >= 0);
+    int is_known = told->kind == APIPOOL_TOKENS_REPORTED ||
+                   (told->kind == APIPOOL_TOKENS_ESTIMATED && told->usage.completion >= 0);
     return is_known ? charged : -1;
 }
 
@@ -71,11 +75,13 @@ static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome
 }
 
 /* The attempt's part in the numbers of its key and upstream. */
-static apipool_finished_t numbers_of(apipool_request_t *req, apr_time_t now)
+static apipool_finished_t numbers_of(const apipool_request_t *req, const told_t *told,
+                                     apr_time_t now)
 {
     apr_time_t begun = req->attempt.lease->lent_at;
     apipool_finished_t finished = {.latency = now - begun, .first_byte = -1};
-    finished.estimated = apipool_count_tokens(req, &finished.tokens) == APIPOOL_TOKENS_ESTIMATED;
+    finished.estimated = told->kind == APIPOOL_TOKENS_ESTIMATED;
+    finished.tokens = told->usage;
     if (req->attempt.passing) {
         finished.first_byte = req->first_byte_at - begun;
     }
@@ -98,12 +104,14 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
 {
     request_rec *r = req->r;
     apipool_outcome_t outcome = {.rule = verdict->rule};
+    told_t told;
+    told.kind = apipool_count_tokens(req, &told.usage);
     apipool_report_t what = {
         .verdict = verdict,
         .client = req->demand.client,
-        .finished = numbers_of(req, now),
+        .finished = numbers_of(req, &told, now),
         .status = apipool_evidence_is_overridden(req, status) ? status : r->status,
-        .tokens = tokens_of(req, verdict),
+        .tokens = tokens_of(req, verdict, &told),
         .headroom = -1,
         .policy = &req->pool->policy,
     };
@@ -112,7 +120,7 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
                                               &what.headroom_until);
     }
     req->asked |= verdict->rule != APIPOOL_R03; /* that one has never been sent */
-    req->tokens = tokens_of_client(req, verdict, what.tokens);
+    req->tokens = tokens_of_client(req, verdict, &told, what.tokens);
     if (verdict->rule == APIPOOL_R00 && req->gate.mode == APIPOOL_GATE_PASSING) {
         leave_trail(req, APIPOOL_R00);
         what.request = apipool_outcome_describe(req, now);

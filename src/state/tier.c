@@ -9,7 +9,7 @@
 #include "wake.h"
 
 #define SPREAD_ALL     16 /* pools up to this size are compared whole */
-#define SPREAD_FEW     4  /* of larger ones this many keys */
+#define SPREAD_FEW     2  /* of larger ones this many keys, and the last winner */
 #define DRAWS          4  /* at random, before the next usable key is taken */
 #define WEIGHTED_DRAWS 16
 #define AFFINITY_TRIES 4

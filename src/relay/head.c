@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The head of an answer, line by line: what is dropped of it, and what passes mod_proxy by. */
+#include "head.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <httpd.h>
+
+#include "prefix.h"
+
+#define ASIDE_MAX 1024 /* bytes of a line; of longer ones mod_proxy may have an opinion */
+
+/* What becomes of a field. What a vendor tells about itself or its customer is dropped, before httpd can pass it
+ * on with any status, 101 included. What neither mod_proxy nor HTTP has a rule for is set aside, and so is Date,
+ * which mod_proxy would only spell differently. */
+typedef enum { SHOWN, DROPPED, ASIDE } fate_e;
+
+#define IS(text) text, sizeof(text) - 1
+
+static const struct {
+    const char *name; /* or how it begins; lower case */
+    apr_size_t len;
+    fate_e fate;
+} known[] = {
+    {IS("set-cookie:"), DROPPED},
+    {IS("set-cookie2:"), DROPPED},
+    {IS("openai-organization:"), DROPPED},
+    {IS("date:"), ASIDE},
+    {IS("server:"), ASIDE},
+    {IS("x-"), ASIDE},
+    {IS("cf-"), ASIDE},
+    {IS("openai-"), ASIDE},
+    {IS("anthropic-"), ASIDE},
+};
+
+/* Most begin like none. */
+static int may_be(const char *name, const char *line)
+{
+    return name[0] == (line[0] | 0x20) && name[1] == (line[1] | 0x20);
+}
+
+static fate_e fate_of(const char *line, apr_size_t len)
+{
+    for (apr_size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+        if (len >= known[i].len && may_be(known[i].name, line) &&
+            !ap_cstr_casecmpn(line, known[i].name, known[i].len)) {
+            return known[i].fate;
+        }
+    }
+    return SHOWN;
+}
+
+void apipool_head_begin(apipool_head_t *head, apr_pool_t *p)
+{
+    memset(head, 0, sizeof(*head));
+    head->aside = apr_table_make(p, 16);
+}
+
+static int is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* What stands in a line behind its colon, without blanks around it. */
+static void trim(const char **value, const char **end)
+{
+    while (*value < *end && is_blank(**value)) {
+        ++*value;
+    }
+    while (*end > *value && (is_blank((*end)[-1]) || (*end)[-1] == '\r' || (*end)[-1] == '\n')) {
+        --*end;
+    }
+}
+
+/* Only what is spelt as it should be: the rest is judged where all of it is. */
+static int set_aside(apipool_head_t *head, const char *line, apr_size_t len)
+{
+    apr_pool_t *p = apr_table_elts(head->aside)->pool;
+    const char *colon = memchr(line, ':', len), *value = colon + 1, *end = line + len;
+
+    if (!colon || len > ASIDE_MAX) {
+        return 0;
+    }
+    trim(&value, &end);
+    char *name = apr_pstrmemdup(p, line, (apr_size_t)(colon - line));
+    if (*ap_scan_http_token(name) || memchr(value, '\0', (apr_size_t)(end - value)) ||
+        memchr(value, '\r', (apr_size_t)(end - value))) {
+        return 0;
+    }
+    apr_table_addn(head->aside, name, apr_pstrmemdup(p, value, (apr_size_t)(end - value)));
+    return 1;
+}
+
+/* Whether a connection's options are the one that most are, and that names no field. */
+static int is_keep_alive(const char *value, const char *end)
+{
+    static const char text[] = "keep-alive";
+    return end - value == sizeof(text) - 1 && apipool_has_prefix(value, text, sizeof(text) - 1);
+}
+
+static void note_connection(apipool_head_t *head, const char *line, apr_size_t len)
+{
+    static const char name[] = "Connection:";
+    const char *value = line + sizeof(name) - 1, *end = line + len;
+    if (len < sizeof(name) || !apipool_has_prefix(line, name, sizeof(name) - 1)) {
+        return;
+    }
+    trim(&value, &end);
+    if (is_keep_alive(value, end)) {
+        return;
+    }
+    apr_pool_t *p = apr_table_elts(head->aside)->pool;
+    const char *options = apr_pstrmemdup(p, value, (apr_size_t)(end - value));
+    head->options = head->options ? apr_pstrcat(p, head->options, ",", options, NULL) : options;
+}
+
+/* "HTTP/1.1 200 ...". After interim answers there is another one. */
+static void note_status(apipool_head_t *head, const char *line, apr_size_t len)
+{
+    static const char version[] = "HTTP/1.1 ";
+    apr_size_t at = sizeof(version) - 1;
+    int is_status = len > at + 3 && !memcmp(line, version, at - 2) && line[at - 1] == ' ';
+    head->in_fields = is_status && line[at] >= '2' && line[at] <= '5';
+    head->switching |= is_status && !memcmp(line, version, at) && !memcmp(line + at, "101", 3);
+}
+
+int apipool_head_takes(apipool_head_t *head, const char *line, apr_size_t len, int next)
+{
+    int continues = head->mid_line || is_blank(*line);
+    int whole = !head->mid_line && line[len - 1] == '\n' && next >= 0 && !is_blank((char)next);
+
+    head->bytes += len;
+    head->mid_line = line[len - 1] != '\n';
+    if (continues) { /* obs-fold (RFC 9112 section 5.2) as well: it goes with the line it continues */
+        return head->dropping;
+    }
+    if (*line == 'H') {
+        note_status(head, line, len);
+    }
+    else if (*line == '\r' || *line == '\n') {
+        head->in_fields = 0;
+    }
+    else if ((*line | 0x20) == 'c') {
+        note_connection(head, line, len);
+    }
+    fate_e fate = fate_of(line, len);
+    head->dropping = fate == DROPPED;
+    return head->dropping ||
+           (fate == ASIDE && whole && head->in_fields && set_aside(head, line, len));
+}
+
+void apipool_head_complete(apipool_head_t *head, apr_table_t *fields)
+{
+    const apr_array_header_t *list = apr_table_elts(head->aside);
+    const char *options = head->options;
+    while (options && *options) {
+        char *name = ap_getword(list->pool, &options, ',');
+        apr_collapse_spaces(name, name);
+        apr_table_unset(head->aside, name);
+    }
+    for (int i = 0; i < list->nelts; i++) {
+        const apr_table_entry_t *field = &APR_ARRAY_IDX(list, i, apr_table_entry_t);
+        apr_table_addn(fields, field->key, field->val);
+    }
+    apr_table_clear(head->aside);
+}
