@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Measures what a pool costs over a plain ProxyPass, and what one rotation to another key costs: for an answer
-# of 1 KiB (chat), for a stream of 200 events as vendors send them, one after the other (sse), and for the same
-# events all at once (burst), which no vendor sends: what a pool does for a stream stands out most there.
+# of 1 KiB with the fields that OpenAI's SDK and API send (chat), for the same with as few as possible (bare), for
+# a stream of 200 events as vendors send them, one after the other (sse), and for the same events all at once
+# (burst), which no vendor sends: what a pool does for a stream stands out most there.
 #
 # bench/overhead.sh [--build=FOLDER]
 #
@@ -108,6 +109,46 @@ wrk.body = [[{"model":"bench","stream":$2,"messages":[{"role":"user","content":"
 END
 }
 
+# What the SDK sends along; it asks for compression as well, which no pool passes on.
+write_request_fields() {
+    cat >>"$work/$1.lua" <<END
+wrk.headers["Accept"] = "application/json"
+wrk.headers["Accept-Language"] = "*"
+wrk.headers["Connection"] = "keep-alive"
+wrk.headers["Sec-Fetch-Mode"] = "cors"
+wrk.headers["User-Agent"] = "OpenAI/JS 6.49.0"
+wrk.headers["X-Stainless-Arch"] = "x64"
+wrk.headers["X-Stainless-Lang"] = "js"
+wrk.headers["X-Stainless-OS"] = "Linux"
+wrk.headers["X-Stainless-Package-Version"] = "6.49.0"
+wrk.headers["X-Stainless-Retry-Count"] = "0"
+wrk.headers["X-Stainless-Runtime"] = "node"
+wrk.headers["X-Stainless-Runtime-Version"] = "v20.18.0"
+END
+}
+
+# The fields of an answer of OpenAI's, beyond those that nginx sends by itself.
+write_answer_fields() {
+    cat >"$work/fields.conf" <<'END'
+add_header Access-Control-Expose-Headers X-Request-ID;
+add_header OpenAI-Organization bench;
+add_header OpenAI-Processing-Ms 1032;
+add_header OpenAI-Version 2020-10-01;
+add_header Strict-Transport-Security "max-age=31536000; includeSubDomains; preload";
+add_header X-Content-Type-Options nosniff;
+add_header X-RateLimit-Limit-Requests 10000;
+add_header X-RateLimit-Limit-Tokens 2000000;
+add_header X-RateLimit-Remaining-Requests 9999;
+add_header X-RateLimit-Remaining-Tokens 1999500;
+add_header X-RateLimit-Reset-Requests 6ms;
+add_header X-RateLimit-Reset-Tokens 15ms;
+add_header X-Request-Id req_0123456789abcdef0123456789abcdef;
+add_header CF-Cache-Status DYNAMIC;
+add_header CF-Ray 0123456789abcdef-FRA;
+add_header Alt-Svc 'h3=":443"; ma=86400';
+END
+}
+
 # Of three keys one is refused, so round-robin serves every second request at once and rotates once
 # for every other. There are more of them than are used: the turn must not come round.
 write_keys() {
@@ -159,7 +200,8 @@ write_upstream() {
         listen 127.0.0.1:$upstream_port;
         root $work/html;
         error_page 405 =200 /events.sse;
-        location /chat { return 200 '$chat'; }
+        location /chat { include $work/fields.conf; return 200 '$chat'; }
+        location /bare { return 200 '$chat'; }
         location /burst { try_files /events.sse =404; }
         location = /events.sse { ssi on; ssi_types text/event-stream; }
         location = /refused {
@@ -275,8 +317,13 @@ Group www-data'
     mkdir "$work/upstream-tmp" "$work/nginx-tmp"
     write_answers
     write_request chat false
+    write_request bare false
     write_request sse true
     write_request burst true
+    for case in chat sse burst; do
+        write_request_fields $case
+    done
+    write_answer_fields
     write_keys
     write_upstream
     write_yardstick
@@ -359,7 +406,7 @@ measure() {
 
 # Runs a command with every case and address, in the order in which they are compared.
 each_target() {
-    for case in chat sse burst; do
+    for case in chat bare sse burst; do
         path=$case/completions # of a stream, its usage is asked for and hidden
         "$@" $case plain "http://127.0.0.1:$httpd_port/plain/$path"
         "$@" $case pool "http://127.0.0.1:$httpd_port/pool/$path"
@@ -456,7 +503,7 @@ print_report() {
     echo
     print_rotation
     echo
-    echo "medians of $rounds rounds of $seconds s with $connections connections; POST with 1 KiB, answer 1 KiB (chat) or 200 events"
+    echo "medians of $rounds rounds of $seconds s with $connections connections; POST with 1 KiB, answer 1 KiB (chat, bare) or 200 events"
     print_machine
 }
 

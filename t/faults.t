@@ -137,6 +137,13 @@ my %upstreams = (
         say_to($_[0], "HTTP/1.1 200 OK\r\nSet-Cookie: a=1;\r\n and=folded\r\nset-cookie: b="
                 . 'x' x 20_000 . "\r\nX-Kept: 1\r\nOpenAI-Organization: org\r\nContent-Length: 2\r\n\r\n{}");
     },
+    fields => sub {
+        read_request($_[0]);
+        say_to($_[0], "HTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-Hop: 1\r\n"
+                . "Connection: close, x-hop\r\nDate: Sunday, 06-Nov-94 08:49:37 GMT\r\nServer:  some/1 \t\r\n"
+                . "X-Twice: a\r\ncf-Ray: r\r\nX-Empty:\r\nX-Folded: a,\r\n b\r\nX-Twice: b\r\nX-Long: " . 'x' x 3000
+                . "\r\nOpenAI-Version: 1\nopenai-organization: o\r\nContent-Length: 2\r\nX-Last: l\r\n\r\n{}");
+    },
     bytes => sub {    # head and body of two answers, each byte by itself
         setsockopt $_[0], IPPROTO_TCP, TCP_NODELAY, 1;
         for (1 .. 2) {
@@ -350,6 +357,19 @@ subtest "fields of the upstream's that never pass" => sub {
     is $answer->{headers}{'x-kept'}, 1, 'other fields pass';
     is $answer->{headers}{$_}, undef, "no $_" for qw(set-cookie openai-organization);
     unlike $httpd->log, qr/bogus HTTP header/, 'a dropped field is dropped whole';
+};
+
+subtest "fields of the upstream's that pass" => sub {
+    my $answer = send_raw("POST /fields/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+        port => $httpd->{port});
+    like $answer, qr{\AHTTP/1.1 200 OK\r\n.*\r\n\r\n\{\}\z}s, 'answered';
+    for my $field ('Date: Sunday, 06-Nov-94 08:49:37 GMT', 'Server: some/1', 'cf-Ray: r', 'X-Empty: ', 'X-Folded: a, b',
+        'X-Long: ' . 'x' x 3000, 'OpenAI-Version: 1', 'X-Last: l') {
+        is scalar(() = $answer =~ /^\Q$field\E\r\n/mg), 1, 'once, as it was sent: ' . substr $field, 0, 40;
+    }
+    like $answer, qr/^X-Twice: a\r\n(.*\r\n)*X-Twice: b\r\n/m, 'fields of one name, in their order';
+    unlike $answer, qr/^$_/mi, "not $_" for qw(X-Hop X-Early OpenAI-Organization);
+    is scalar(() = $answer =~ /^(?:Date|Server):/mg), 2, 'one Date and one Server';
 };
 
 subtest 'an answer that comes in single bytes' => sub {

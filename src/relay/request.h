@@ -10,6 +10,7 @@
 #include "endpoint.h"
 #include "estimate.h"
 #include "events.h"
+#include "head.h"
 #include "sniff.h"
 #include "stats.h"
 #include "usage.h"
@@ -120,18 +121,6 @@ typedef struct {
     int socket; /* -1: none is in use */
     int pulled;
 } apipool_plug_t;
-
-/* What is known of the head of an answer; see head.h. */
-typedef struct {
-    apr_size_t bytes;   /* read while it was awaited */
-    int mid_line;       /* the last part of it ended inside a line */
-    int dropping;       /* that line is dropped, and its continuations with it */
-    int switching;      /* the status line says 101: what follows is a tunnel */
-    int in_fields;      /* the last status line is of a final answer, whose fields follow */
-    apr_table_t *aside; /* fields that mod_proxy is not shown */
-    const char
-        *options; /* of the connection (RFC 9110 section 7.6.1) if they may name any; else NULL */
-} apipool_head_t;
 
 /* One try with one key. Reset before each. */
 typedef struct {

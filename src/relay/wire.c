@@ -66,30 +66,74 @@ static int is_private(const char *name)
            (first == 's' && apipool_has_prefix(name, "Sec-Fetch-", 10));
 }
 
-static void strip_private(request_rec *r)
+static char *append(char *to, const char *text, apr_size_t len)
 {
-    const apr_array_header_t *fields = apr_table_elts(r->headers_in);
-    apr_table_t *kept = apr_table_make(r->pool, fields->nelts + 2); /* and what is set below */
-    for (int i = 0; i < fields->nelts; i++) {
-        const apr_table_entry_t *field = &APR_ARRAY_IDX(fields, i, apr_table_entry_t);
-        if (!is_private(field->key)) {
-            apr_table_addn(kept, field->key, field->val);
-        }
-    }
-    r->headers_in = kept; /* mod_proxy's copy, for one attempt */
+    memcpy(to, text, len);
+    return to + len;
 }
 
-static void set_credential(request_rec *r, const apipool_attempt_t *attempt)
+typedef struct {
+    const char *name, *value;
+    apr_size_t name_len, value_len;
+} field_t;
+
+#define BETWEEN ": "
+#define END     "\r\n"
+#define MARKS   (sizeof(BETWEEN END) - 1)
+
+static void add(field_t *fields, int *count, const char *name, const char *value)
+{
+    fields[(*count)++] = (field_t){name, value, strlen(name), strlen(value)};
+}
+
+/* The value that makes one field of all of them on the wire, with the name of the first. */
+static const char *join(apr_pool_t *p, const field_t *fields, int count)
+{
+    apr_size_t len = fields[0].value_len;
+    for (int i = 1; i < count; i++) {
+        len += fields[i].name_len + fields[i].value_len + MARKS;
+    }
+    char *text = apr_palloc(p, len + 1);
+    char *at = append(text, fields[0].value, fields[0].value_len);
+    for (int i = 1; i < count; i++) {
+        at = append(at, END, sizeof(END) - 1);
+        at = append(at, fields[i].name, fields[i].name_len);
+        at = append(at, BETWEEN, sizeof(BETWEEN) - 1);
+        at = append(at, fields[i].value, fields[i].value_len);
+    }
+    *at = '\0';
+    return text;
+}
+
+/* mod_proxy's copy of the fields, for one attempt, is about to be sent, and of each field mod_proxy would make
+ * a text and a bucket. So it gets a single one; values hold no line ends, which httpd and key.c have seen to.
+ * Host stays what it is: mod_proxy puts it first. */
+static void replace_fields(request_rec *r, const apipool_attempt_t *attempt)
 {
     const apipool_upstream_t *upstream = attempt->upstream;
-    const apipool_field_t *field =
+    const apipool_field_t *own =
         apipool_provider_credential(upstream->provider, upstream->base_path);
     const apipool_field_t *demanded = apipool_provider_default_field(upstream->provider);
-    apr_table_setn(r->headers_in, field->name,
-                   apr_pstrcat(r->pool, field->prefix, attempt->lease->key, NULL));
+    const apr_array_header_t *sent = apr_table_elts(r->headers_in);
+    field_t *fields = apr_palloc(r->pool, (apr_size_t)(sent->nelts + 2) * sizeof(*fields));
+    apr_table_t *kept = apr_table_make(r->pool, 2);
+    int count = 0;
+
+    add(fields, &count, own->name, apr_pstrcat(r->pool, own->prefix, attempt->lease->key, NULL));
     if (demanded && !apr_table_get(r->headers_in, demanded->name)) {
-        apr_table_setn(r->headers_in, demanded->name, demanded->prefix);
+        add(fields, &count, demanded->name, demanded->prefix);
     }
+    for (int i = 0; i < sent->nelts; i++) {
+        const apr_table_entry_t *field = &APR_ARRAY_IDX(sent, i, apr_table_entry_t);
+        if (!ap_cstr_casecmp(field->key, "Host")) {
+            apr_table_addn(kept, field->key, field->val);
+        }
+        else if (field->val && !is_private(field->key)) {
+            add(fields, &count, field->key, field->val);
+        }
+    }
+    apr_table_addn(kept, own->name, join(r->pool, fields, count));
+    r->headers_in = kept;
 }
 
 int apipool_wire_fixups(request_rec *r)
@@ -98,9 +142,8 @@ int apipool_wire_fixups(request_rec *r)
     if (!req || !req->inside) {
         return DECLINED;
     }
-    strip_private(r);
     strip_subprotocols(r);
-    set_credential(r, &req->attempt);
+    replace_fields(r, &req->attempt);
     req->attempt.wired = 1;
     return OK;
 }

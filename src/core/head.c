@@ -2,17 +2,16 @@
  * The head of an answer, line by line: what is dropped of it, and what passes mod_proxy by. */
 #include "head.h"
 
+#include <apr_cstr.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <httpd.h>
-
-#include "prefix.h"
+#include <string.h>
 
 #define ASIDE_MAX 1024 /* bytes of a line; of longer ones mod_proxy may have an opinion */
 
-/* What becomes of a field. What a vendor tells about itself or its customer is dropped, before httpd can pass it
- * on with any status, 101 included. What neither mod_proxy nor HTTP has a rule for is set aside, and so is Date,
- * which mod_proxy would only spell differently. */
+/* What becomes of a field. What a vendor tells about itself or its customer is dropped, before httpd can pass
+ * it on with any status, 101 included. What neither mod_proxy nor HTTP has a rule for is set aside, and so is
+ * Date, which mod_proxy would only spell differently. */
 typedef enum { SHOWN, DROPPED, ASIDE } fate_e;
 
 #define IS(text) text, sizeof(text) - 1
@@ -43,7 +42,7 @@ static fate_e fate_of(const char *line, apr_size_t len)
 {
     for (apr_size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
         if (len >= known[i].len && may_be(known[i].name, line) &&
-            !ap_cstr_casecmpn(line, known[i].name, known[i].len)) {
+            !apr_cstr_casecmpn(line, known[i].name, known[i].len)) {
             return known[i].fate;
         }
     }
@@ -72,22 +71,32 @@ static void trim(const char **value, const char **end)
     }
 }
 
-/* Only what is spelt as it should be: the rest is judged where all of it is. */
+/* Whether the name is one as vendors make them; there may be others (RFC 9110 section 5.6.2). */
+static int is_common_name(const char *name, const char *end)
+{
+    while (name < end && (apr_isalnum(*name) || *name == '-' || *name == '_')) {
+        name++;
+    }
+    return name == end;
+}
+
+/* Only what is spelt as most are: the rest is judged where all of it is. */
 static int set_aside(apipool_head_t *head, const char *line, apr_size_t len)
 {
     apr_pool_t *p = apr_table_elts(head->aside)->pool;
-    const char *colon = memchr(line, ':', len), *value = colon + 1, *end = line + len;
+    const char *colon = len <= ASIDE_MAX ? memchr(line, ':', len) : NULL;
 
-    if (!colon || len > ASIDE_MAX) {
+    if (!colon || !is_common_name(line, colon)) {
         return 0;
     }
+    const char *value = colon + 1, *end = line + len;
     trim(&value, &end);
-    char *name = apr_pstrmemdup(p, line, (apr_size_t)(colon - line));
-    if (*ap_scan_http_token(name) || memchr(value, '\0', (apr_size_t)(end - value)) ||
+    if (memchr(value, '\0', (apr_size_t)(end - value)) ||
         memchr(value, '\r', (apr_size_t)(end - value))) {
         return 0;
     }
-    apr_table_addn(head->aside, name, apr_pstrmemdup(p, value, (apr_size_t)(end - value)));
+    apr_table_addn(head->aside, apr_pstrmemdup(p, line, (apr_size_t)(colon - line)),
+                   apr_pstrmemdup(p, value, (apr_size_t)(end - value)));
     return 1;
 }
 
@@ -95,14 +104,14 @@ static int set_aside(apipool_head_t *head, const char *line, apr_size_t len)
 static int is_keep_alive(const char *value, const char *end)
 {
     static const char text[] = "keep-alive";
-    return end - value == sizeof(text) - 1 && apipool_has_prefix(value, text, sizeof(text) - 1);
+    return end - value == sizeof(text) - 1 && !apr_cstr_casecmpn(value, text, sizeof(text) - 1);
 }
 
 static void note_connection(apipool_head_t *head, const char *line, apr_size_t len)
 {
-    static const char name[] = "Connection:";
+    static const char name[] = "connection:";
     const char *value = line + sizeof(name) - 1, *end = line + len;
-    if (len < sizeof(name) || !apipool_has_prefix(line, name, sizeof(name) - 1)) {
+    if (len < sizeof(name) || apr_cstr_casecmpn(line, name, sizeof(name) - 1)) {
         return;
     }
     trim(&value, &end);
@@ -152,10 +161,11 @@ int apipool_head_takes(apipool_head_t *head, const char *line, apr_size_t len, i
 void apipool_head_complete(apipool_head_t *head, apr_table_t *fields)
 {
     const apr_array_header_t *list = apr_table_elts(head->aside);
-    const char *options = head->options;
-    while (options && *options) {
-        char *name = ap_getword(list->pool, &options, ',');
-        apr_collapse_spaces(name, name);
+    char *last, *name = NULL;
+    if (head->options) {
+        name = apr_strtok(apr_pstrdup(list->pool, head->options), ", \t", &last);
+    }
+    for (; name; name = apr_strtok(NULL, ", \t", &last)) {
         apr_table_unset(head->aside, name);
     }
     for (int i = 0; i < list->nelts; i++) {
