@@ -105,9 +105,9 @@ static const char *join(apr_pool_t *p, const field_t *fields, int count)
     return text;
 }
 
-/* mod_proxy's copy of the fields, for one attempt, is about to be sent, and of each field mod_proxy would make
- * a text and a bucket. So it gets a single one; values hold no line ends, which httpd and key.c have seen to.
- * Host stays what it is: mod_proxy puts it first. */
+/* mod_proxy's copy of the fields, for one attempt, is about to be sent, and mod_proxy would make a text and a
+ * bucket of each. So it gets a single one; values hold no line ends, which httpd and key.c have seen to. Host
+ * stays what it is: mod_proxy puts it first. */
 static void replace_fields(request_rec *r, const apipool_attempt_t *attempt)
 {
     const apipool_upstream_t *upstream = attempt->upstream;
