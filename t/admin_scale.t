@@ -136,7 +136,7 @@ sub import_all {
 }
 
 sub list_pages {
-    push @{$took{$_}}, (api(GET => "keys?$_"))[1] for (@pages) x 5;
+    push @{$took{$_}}, (api(GET => "keys?$_"))[1] for (@pages) x ($full ? 20 : 5);
 }
 
 sub change_all {

@@ -10,7 +10,6 @@
 #include "fault.h"
 #include "health.h"
 #include "members.h"
-#include "pages.h"
 #include "slots.h"
 
 #define LIFT_BATCH 256 /* keys for which the lock is held at a time */
@@ -247,7 +246,6 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apr_uint32_t used_before = segment->header->slots_used;
     apr_uint32_t index = apipool_pool_find_locked(segment, segment->groups[group].pool, id);
     if (index == APIPOOL_NONE) {
         *added = add_locked(segment, group, id, item, now);
@@ -257,12 +255,7 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
         *added = !changes || patch_locked(segment, index, &patch) == APR_SUCCESS ? APIPOOL_DUPLICATE
                                                                                  : APIPOOL_FULL;
     }
-    apr_uint32_t used = segment->header->slots_used;
     apipool_segment_unlock(segment);
-    if (used > used_before && segment->header->aligned) {
-        apipool_pages_filled((char *)segment->slots, (char *)&segment->slots[used_before],
-                             (char *)&segment->slots[used]);
-    }
     return APR_SUCCESS;
 }
 

@@ -41,13 +41,13 @@ char *apipool_pages_align(char *memory, apr_size_t size)
     return aligned;
 }
 
-void apipool_pages_filled(char *memory, const char *from, const char *to)
+apr_size_t apipool_pages_enlarge(char *memory, apr_size_t from, apr_size_t filled, int most)
 {
-    char *first = rounded_up(memory),
-         *page = rounded_up(from) - ((uintptr_t)from % LARGE ? LARGE : 0);
-    for (page = page > first ? page : first; page + LARGE <= to; page += LARGE) {
+    char *page = rounded_up(memory + from);
+    for (; most > 0 && page + LARGE <= memory + filled; page += LARGE, most--) {
         madvise(page, LARGE, MADV_COLLAPSE);
     }
+    return (apr_size_t)(page - memory);
 }
 
 #else
@@ -57,8 +57,9 @@ char *apipool_pages_align(char *memory, apr_size_t size)
     return memory;
 }
 
-void apipool_pages_filled(char *memory, const char *from, const char *to)
+apr_size_t apipool_pages_enlarge(char *memory, apr_size_t from, apr_size_t filled, int most)
 {
+    return filled;
 }
 
 #endif

@@ -20,10 +20,13 @@
 char *apipool_pages_align(char *memory, apr_size_t size);
 
 /**
- * To be called when memory that is filled from its beginning on has been filled from there to there: large
- * pages that have become full are made of small ones. Takes about a millisecond each; not for where one holds
- * a lock. All bytes stay, others may read and write them meanwhile.
+ * Makes large pages, as many as that at most, of small ones that are full: of memory that is filled from its
+ * beginning on, behind those bytes for which it has been done. Each takes milliseconds, in which the processor
+ * serves nobody else; not for where one holds a lock. All bytes stay, others may read and write them meanwhile.
+ * @param from   what the call before has returned, 0 at first
+ * @param filled bytes, more than before or as many
+ * @return how many bytes need not be looked at again
  */
-void apipool_pages_filled(char *memory, const char *from, const char *to);
+apr_size_t apipool_pages_enlarge(char *memory, apr_size_t from, apr_size_t filled, int most);
 
 #endif

@@ -14,7 +14,7 @@
 #include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     18
+#define LAYOUT_VERSION     19
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 #define LARGE_FROM         (4 * APIPOOL_PAGES_LARGE)
@@ -242,6 +242,16 @@ void apipool_segment_give_way(const apipool_segment_t *segment)
     if (served == before) {
         __atomic_compare_exchange_n(&header->served, &served, waiting, 0, __ATOMIC_RELAXED,
                                     __ATOMIC_RELAXED);
+    }
+}
+
+void apipool_segment_enlarge_pages(apipool_segment_t *segment, int most)
+{
+    apipool_header_t *header = segment->header;
+    apr_uint32_t used = __atomic_load_n(&header->slots_used, __ATOMIC_RELAXED);
+    if (header->aligned) {
+        header->enlarged = apipool_pages_enlarge((char *)segment->slots, header->enlarged,
+                                                 used * sizeof(*segment->slots), most);
     }
 }
 

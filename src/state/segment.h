@@ -115,6 +115,7 @@ typedef struct {
     apr_uint64_t salt;                   /* of addresses' hashes; see sessions.h */
     apr_uint64_t changing;               /* the generation that has a change not yet made here */
     apr_uint64_t changes, saved_changes; /* of keys by operators, and how many by the last save */
+    apr_size_t enlarged;                 /* bytes of slots that lie in large pages; see pages.h */
     apr_time_t saved_at, save_told_at;   /* statistics; a failure to save them */
     apr_uint64_t saves, save_errors, save_time; /* of all kinds; microseconds */
     apr_interval_time_t last_save_time;         /* that of statistics */
@@ -186,6 +187,12 @@ void apipool_segment_unlock(apipool_segment_t *segment);
  * Whoever lets go of the lock and takes it again at once would else have it before those who sleep are awake.
  */
 void apipool_segment_give_way(const apipool_segment_t *segment);
+
+/**
+ * Makes so many large pages at most of what keys have filled, milliseconds each; see pages.h. One thread of
+ * all processes at a time, which holds no lock.
+ */
+void apipool_segment_enlarge_pages(apipool_segment_t *segment, int most);
 
 /** How often that has happened since the segment was made. No lock: one number. */
 apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment);

@@ -84,10 +84,12 @@ static void what_is_full_becomes_large_and_no_more(void **unused)
     char *memory = map(size);
     char *aligned = apipool_pages_align(memory, size);
     memset(aligned, 'x', 3 * LARGE);
-    apipool_pages_filled(aligned + 1, aligned + 1, aligned + LARGE);
-    apipool_pages_filled(aligned, aligned + LARGE, aligned + 2 * LARGE - 1);
+    assert_int_equal(apipool_pages_enlarge(aligned, 0, LARGE - 1, 9), 0);
+    assert_int_equal(apipool_pages_enlarge(aligned + 1, 0, LARGE, 9),
+                     LARGE - 1); /* where one may begin */
+    assert_int_equal(apipool_pages_enlarge(aligned, 0, 3 * LARGE, 0), 0);
     assert_int_equal(large_bytes(aligned, aligned + size), 0);
-    apipool_pages_filled(aligned, aligned + 2 * LARGE - 1, aligned + 2 * LARGE + 1);
+    assert_int_equal(apipool_pages_enlarge(aligned, LARGE, 3 * LARGE, 1), 2 * LARGE);
     size_t large = large_bytes(aligned, aligned + size);
     for (size_t i = 0; i < 3 * LARGE; i++) {
         if (aligned[i] != 'x') {
@@ -109,6 +111,11 @@ static void many_keys_lie_in_large_pages(void **unused)
         snprintf(key, sizeof(key), "sk-pages-%06d", i);
         assert_int_equal(add(group_a, key), APIPOOL_ADDED);
     }
+    apipool_segment_enlarge_pages(segment, 0);
+    assert_int_equal(large_bytes((char *)segment->header, (char *)segment->arena), 0);
+    apipool_segment_enlarge_pages(segment, 1);
+    size_t one = large_bytes((char *)segment->header, (char *)segment->arena);
+    apipool_segment_enlarge_pages(segment, 1000);
     size_t large = large_bytes((char *)segment->header, (char *)segment->arena);
     apipool_segment_t *again;
     assert_int_equal(apipool_segment_view(&again, f->shm, f->mutex, f->pool), APR_SUCCESS);
@@ -119,6 +126,7 @@ static void many_keys_lie_in_large_pages(void **unused)
     if (!large && !makes_large_pages()) {
         skip();
     }
+    assert_int_equal(one, LARGE);
     assert_true(large >= 2 * LARGE);
 }
 
