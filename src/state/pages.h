@@ -21,8 +21,9 @@ char *apipool_pages_align(char *memory, apr_size_t size);
 
 /**
  * Makes large pages, as many as that at most, of small ones that are full: of memory that is filled from its
- * beginning on, behind those bytes for which it has been done. Each takes milliseconds, in which the processor
- * serves nobody else; not for where one holds a lock. All bytes stay, others may read and write them meanwhile.
+ * beginning on, behind those bytes for which it has been done. Each takes milliseconds, in which the
+ * processor serves nobody else; not for where one holds a lock. All bytes stay, others may read and write
+ * them meanwhile.
  * @param from   what the call before has returned, 0 at first
  * @param filled bytes, more than before or as many
  * @return how many bytes need not be looked at again
