@@ -174,8 +174,9 @@ typedef struct {
 #define BYTES(vector, p) (*(const vector *)(p))
 #define SUSPECTS(vector, p)                                                                        \
     ((vector)(((BYTES(vector, (p) + 3) | 0x20) == 'e') &                                           \
-              ((((BYTES(vector, p) | 0x12) == 's') & (BYTES(vector, (p) + REACH) != 'n')) |        \
-               ((BYTES(vector, p) | 0x28) == 'l') | (BYTES(vector, (p) + 2) == 'm'))))
+              (((BYTES(vector, p) == 's') & (BYTES(vector, (p) + REACH) != 'n')) |                 \
+               (BYTES(vector, p) == 'a') | ((BYTES(vector, p) | 0x28) == 'l') |                    \
+               (BYTES(vector, (p) + 2) == 'm'))))
 
 /* The body of a search for a block with suspects, of which the one at last overlaps the one before. */
 #define FIND_SUSPECTS(vector, bits)                                                                \
