@@ -145,21 +145,28 @@ static int is_name(const char *p, const char *end)
  * complete. Which bytes of them is SUSPECTS()' choice. */
 static int is_report(const char *p, const char *end)
 {
+    int is = 0;
     switch (*p) {
     case 's':
-        return is_name(p, end);
+        is = is_name(p, end);
+        break;
     case 'a':
-        return begins_with(p, end, "ailed\"");
+        is = begins_with(p, end, "ailed\"");
+        break;
     case 'D':
-        return begins_with(p, end, "DONE]");
+        is = begins_with(p, end, "DONE]");
+        break;
     case 'd':
-        return begins_with(p, end, "done\"") || begins_with(p, end, "done\n") ||
-               begins_with(p, end, "done\r");
+        is = begins_with(p, end, "done\"") || begins_with(p, end, "done\n") ||
+             begins_with(p, end, "done\r");
+        break;
     case 'l':
-        return begins_with(p, end, "lete\"") || begins_with(p, end, "leted\"");
+        is = begins_with(p, end, "lete\"") || begins_with(p, end, "leted\"");
+        break;
     default:
-        return begins_with(p + 2, end, "meta\"") && may_hold(p + 7, end);
+        break;
     }
+    return is || (begins_with(p + 2, end, "meta\"") && may_hold(p + 7, end));
 }
 
 /* A block of two vectors, and of its bytes which is_report() is to look at. */
