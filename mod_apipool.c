@@ -224,7 +224,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_insert_error_filter(apipool_auth_insert_error_filter, NULL, NULL, APR_HOOK_LAST);
     proxy_hook_pre_request(apipool_attempt_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    APR_OPTIONAL_HOOK(proxy, fixups, apipool_wire_fixups, NULL, NULL, APR_HOOK_LAST);
+    APR_OPTIONAL_HOOK(proxy, fixups, apipool_wire_fixups, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_pre_connection(apipool_link_pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(apipool_credential_hide_from_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(apipool_outcome_log, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -137,6 +137,13 @@ my %upstreams = (
         say_to($_[0], "HTTP/1.1 200 OK\r\nSet-Cookie: a=1;\r\n and=folded\r\nset-cookie: b="
                 . 'x' x 20_000 . "\r\nX-Kept: 1\r\nOpenAI-Organization: org\r\nContent-Length: 2\r\n\r\n{}");
     },
+    (map { my $fields = $_; ("nobody$_" =~ s/\W.*//rs => sub {    # a head, and the end right behind it
+        read_request($_[0]);
+        my $head = "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n" . ($fields =~ s/\A\d+ ?//r) . "\r\n";
+        send $_[0], $head, 0x8000;    # MSG_MORE: not before the end
+        shutdown $_[0], 1;
+        sleep 0.5;
+    }) } '1', "2 Transfer-Encoding: chunked\r\n", "3 Content-Length: 20\r\n"),
     fields => sub {
         read_request($_[0]);
         say_to($_[0], "HTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-Hop: 1\r\n"
@@ -357,6 +364,15 @@ subtest "fields of the upstream's that never pass" => sub {
     is $answer->{headers}{'x-kept'}, 1, 'other fields pass';
     is $answer->{headers}{$_}, undef, "no $_" for qw(set-cookie openai-organization);
     unlike $httpd->log, qr/bogus HTTP header/, 'a dropped field is dropped whole';
+};
+
+subtest 'an answer that has a head and nothing else' => sub {
+    for my $pool (qw(nobody1 nobody2 nobody3)) {
+        my $answer = send_raw("POST /$pool/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+            port => $httpd->{port});
+        like $answer, qr{\AHTTP/1.1 401 }, "$pool: it passes";
+        rules_are($pool, 'R06 R06', "$pool: the keys are to blame, not the upstream");
+    }
 };
 
 subtest "fields of the upstream's that pass" => sub {

@@ -26,6 +26,8 @@ static const struct {
     {IS("openai-organization:"), DROPPED},
     {IS("date:"), ASIDE},
     {IS("server:"), ASIDE},
+    {IS("warning:"),
+     ASIDE}, /* obsolete (RFC 9111); mod_proxy looks for those that are not of Date */
     {IS("x-"), ASIDE},
     {IS("cf-"), ASIDE},
     {IS("openai-"), ASIDE},
@@ -80,6 +82,14 @@ static int is_common_name(const char *name, const char *end)
     return name == end;
 }
 
+static int is_common_value(const char *value, const char *end)
+{
+    while (value < end && ((unsigned char)*value >= ' ' || *value == '\t') && *value != 0x7f) {
+        value++;
+    }
+    return value == end;
+}
+
 /* Only what is spelt as most are: the rest is judged where all of it is. */
 static int set_aside(apipool_head_t *head, const char *line, apr_size_t len)
 {
@@ -91,8 +101,7 @@ static int set_aside(apipool_head_t *head, const char *line, apr_size_t len)
     }
     const char *value = colon + 1, *end = line + len;
     trim(&value, &end);
-    if (memchr(value, '\0', (apr_size_t)(end - value)) ||
-        memchr(value, '\r', (apr_size_t)(end - value))) {
+    if (!is_common_value(value, end)) {
         return 0;
     }
     apr_table_addn(head->aside, apr_pstrmemdup(p, line, (apr_size_t)(colon - line)),
@@ -107,20 +116,26 @@ static int is_keep_alive(const char *value, const char *end)
     return end - value == sizeof(text) - 1 && !apr_cstr_casecmpn(value, text, sizeof(text) - 1);
 }
 
+static void note_options(apipool_head_t *head, const char *value, const char *end)
+{
+    trim(&value, &end);
+    if (!is_keep_alive(value, end)) {
+        if (!head->options) {
+            head->options = apr_array_make(apr_table_elts(head->aside)->pool, 2, sizeof(char *));
+        }
+        APR_ARRAY_PUSH(head->options, char *) =
+            apr_pstrmemdup(head->options->pool, value, (apr_size_t)(end - value));
+    }
+}
+
 static void note_connection(apipool_head_t *head, const char *line, apr_size_t len)
 {
     static const char name[] = "connection:";
-    const char *value = line + sizeof(name) - 1, *end = line + len;
-    if (len < sizeof(name) || apr_cstr_casecmpn(line, name, sizeof(name) - 1)) {
-        return;
+    apr_size_t name_len = sizeof(name) - 1;
+    head->in_options = len > name_len && !apr_cstr_casecmpn(line, name, name_len);
+    if (head->in_options) {
+        note_options(head, line + name_len, line + len);
     }
-    trim(&value, &end);
-    if (is_keep_alive(value, end)) {
-        return;
-    }
-    apr_pool_t *p = apr_table_elts(head->aside)->pool;
-    const char *options = apr_pstrmemdup(p, value, (apr_size_t)(end - value));
-    head->options = head->options ? apr_pstrcat(p, head->options, ",", options, NULL) : options;
 }
 
 /* "HTTP/1.1 200 ...". After interim answers there is another one. */
@@ -130,6 +145,7 @@ static void note_status(apipool_head_t *head, const char *line, apr_size_t len)
     apr_size_t at = sizeof(version) - 1;
     int is_status = len > at + 3 && !memcmp(line, version, at - 2) && line[at - 1] == ' ';
     head->in_fields = is_status && line[at] >= '2' && line[at] <= '5';
+    head->options = is_status ? NULL : head->options;
     head->switching |= is_status && !memcmp(line, version, at) && !memcmp(line + at, "101", 3);
 }
 
@@ -141,8 +157,12 @@ int apipool_head_takes(apipool_head_t *head, const char *line, apr_size_t len, i
     head->bytes += len;
     head->mid_line = line[len - 1] != '\n';
     if (continues) { /* obs-fold (RFC 9112 section 5.2) as well: it goes with the line it continues */
+        if (head->in_options) {
+            note_options(head, line, line + len);
+        }
         return head->dropping;
     }
+    head->in_options = 0;
     if (*line == 'H') {
         note_status(head, line, len);
     }
@@ -161,12 +181,11 @@ int apipool_head_takes(apipool_head_t *head, const char *line, apr_size_t len, i
 void apipool_head_complete(apipool_head_t *head, apr_table_t *fields)
 {
     const apr_array_header_t *list = apr_table_elts(head->aside);
-    char *last, *name = NULL;
-    if (head->options) {
-        name = apr_strtok(apr_pstrdup(list->pool, head->options), ", \t", &last);
-    }
-    for (; name; name = apr_strtok(NULL, ", \t", &last)) {
-        apr_table_unset(head->aside, name);
+    for (int i = 0; head->options && i < head->options->nelts; i++) {
+        char *last, *text = APR_ARRAY_IDX(head->options, i, char *);
+        for (char *name; (name = apr_strtok(text, ",; \t", &last)); text = NULL) {
+            apr_table_unset(head->aside, name);
+        }
     }
     for (int i = 0; i < list->nelts; i++) {
         const apr_table_entry_t *field = &APR_ARRAY_IDX(list, i, apr_table_entry_t);

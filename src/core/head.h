@@ -13,13 +13,14 @@
 
 /* What is known of the head of an answer. */
 typedef struct {
-    apr_size_t bytes;    /* read while it was awaited */
-    int mid_line;        /* the last part of it ended inside a line */
-    int dropping;        /* that line is dropped, and its continuations with it */
-    int switching;       /* the status line says 101: what follows is a tunnel */
-    int in_fields;       /* the last status line is of a final answer, whose fields follow */
-    apr_table_t *aside;  /* fields that mod_proxy is not shown */
-    const char *options; /* of the connection, if they may name fields; else NULL */
+    apr_size_t bytes;   /* read while it was awaited */
+    int mid_line;       /* the last part of it ended inside a line */
+    int dropping;       /* that line is dropped, and its continuations with it */
+    int switching;      /* the status line says 101: what follows is a tunnel */
+    int in_fields;      /* the last status line is of a final answer, whose fields follow */
+    int in_options;     /* the last line is one of Connection, which may go on */
+    apr_table_t *aside; /* fields that mod_proxy is not shown */
+    apr_array_header_t *options; /* values of Connection, texts that may name fields; or NULL */
 } apipool_head_t;
 
 /** Before an attempt. Its fields are kept in p. */

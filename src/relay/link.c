@@ -351,32 +351,45 @@ static int is_for_below(const apipool_attempt_t *attempt, const apipool_intake_t
            !(attempt && !attempt->answering && is_of_head);
 }
 
-static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
-                              apr_read_type_e block, apr_off_t max)
+static apr_status_t read_by_mode(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket_brigade *bb,
+                                 ap_input_mode_t mode, apr_read_type_e block, apr_off_t max)
 {
-    apipool_attempt_t *attempt = current;
-    apipool_intake_t *intake = f->ctx;
-    apr_status_t rv;
-
-    apipool_intake_begin(intake, f->next);
-    if (is_for_below(attempt, intake, mode, block)) {
-        rv = prepare(attempt, f, bb, block);
+    if (is_for_below(attempt, f->ctx, mode, block)) {
+        apr_status_t rv = prepare(attempt, f, bb, block);
         return rv == APR_SUCCESS ? ap_get_brigade(f->next, bb, mode, block, max) : rv;
     }
     switch (mode) {
     case AP_MODE_GETLINE:
-        rv = hand_out_line(attempt, f, bb, block);
-        break;
+        return hand_out_line(attempt, f, bb, block);
     case AP_MODE_SPECULATIVE:
-        rv = look_ahead(attempt, f, bb, block, max);
-        break;
+        return look_ahead(attempt, f, bb, block, max);
     case AP_MODE_READBYTES:
-        rv = hand_out_bytes(attempt, f, bb, block, max);
-        break;
+        return hand_out_bytes(attempt, f, bb, block, max);
     default: /* of no use to mod_proxy */
         return ap_get_brigade(f->next, bb, mode, block, max);
     }
-    return block == APR_NONBLOCK_READ && APR_STATUS_IS_EAGAIN(rv) ? APR_SUCCESS : rv;
+}
+
+/* The first read of a body does not block, and mod_proxy takes an end that it brings for one of the
+ * connection, without showing anybody the head. Of a body that brings nothing it shall ask again, and wait;
+ * of a tunnel it would ask no more, and before a request an end is one. */
+static int is_end_for_later(const apipool_attempt_t *attempt, ap_input_mode_t mode, apr_status_t rv)
+{
+    return APR_STATUS_IS_EOF(rv) && mode != AP_MODE_SPECULATIVE && attempt && !attempt->answering &&
+           !attempt->head.switching;
+}
+
+static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                              apr_read_type_e block, apr_off_t max)
+{
+    apipool_attempt_t *attempt = current;
+    apipool_intake_begin(f->ctx, f->next);
+    apr_status_t rv = read_by_mode(attempt, f, bb, mode, block, max);
+    if (block == APR_NONBLOCK_READ &&
+        (APR_STATUS_IS_EAGAIN(rv) || is_end_for_later(attempt, mode, rv))) {
+        return APR_SUCCESS;
+    }
+    return rv;
 }
 
 void apipool_link_register_filters(void)

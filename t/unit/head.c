@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <malloc.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -31,8 +32,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Gives the head a text by lines, as a connection would, and returns what mod_proxy is shown. Where the text has
- * a '|', a line is read in two parts. */
+/* Gives the head a text by lines, as a connection would, and returns what mod_proxy is shown. Where the text
+ * has a '|', a line is read in two parts. */
 static const char *show(apipool_head_t *head, const char *text)
 {
     const char *shown = "";
@@ -106,6 +107,17 @@ static const struct {
      STATUS "X-A: 1\r\nConnection: close, x-a ,X-B\r\nconnection: cf-ray\r\nX-B: 1\r\nCF-Ray: "
             "1\r\nX-C: 1\r\n\r\n",
      STATUS "Connection: close, x-a ,X-B\r\nconnection: cf-ray\r\n\r\n", "X-C=1;"},
+    {"of the connection only, in lines that go on",
+     STATUS
+     "Connection: close,\r\n X-A;\r\n\tX-B;X-C\r\nX-A: 1\r\nX-B: 1\r\nX-C: 1\r\nX-D: 1\r\n\r\n",
+     STATUS "Connection: close,\r\n X-A;\r\n\tX-B;X-C\r\n\r\n", "X-D=1;"},
+    {"of an interim answer's connection only",
+     "HTTP/1.1 103 Early Hints\r\nConnection: X-A\r\n\r\n" STATUS "X-A: 1\r\n\r\n",
+     "HTTP/1.1 103 Early Hints\r\nConnection: X-A\r\n\r\n" STATUS "\r\n", "X-A=1;"},
+    {"a warning with a date", STATUS "Date: d\r\nWarning: 199 a \"x\" \"d\"\r\n\r\n", STATUS "\r\n",
+     "Date=d;Warning=199 a \"x\" \"d\";"},
+    {"control characters", STATUS "X-A: 1\v\r\nX-B: \x7f\r\nX-C: a\tb\xff\r\n\r\n",
+     STATUS "X-A: 1\v\r\nX-B: \x7f\r\n\r\n", "X-C=a\tb\xff;"},
     {"kept alive", STATUS "Connection: Keep-Alive\r\nX-C: 1\r\n\r\n",
      STATUS "Connection: Keep-Alive\r\n\r\n", "X-C=1;"},
     {"no head", "X-A: 1\r\nDate: d\r\n\r\n", "X-A: 1\r\nDate: d\r\n\r\n", ""},
@@ -138,6 +150,31 @@ static void test_counts_bytes(void **state)
     assert_int_equal(head.bytes, strlen(STATUS "Set-Cookie: a\r\nX-A: 1\r\nVia: v\r\n\r\n"));
 }
 
+/* What a hostile upstream can make of the largest head takes a few times as much memory. */
+static void test_needs_bounded_memory(void **state)
+{
+    (void)state;
+    static const char line[] = "Connection:abcdefghij\n";
+    apr_allocator_t *allocator;
+    apr_pool_t *p;
+    assert_int_equal(apr_allocator_create(&allocator), APR_SUCCESS);
+    apr_allocator_max_free_set(allocator, 1);
+    assert_int_equal(apr_pool_create_ex(&p, NULL, NULL, allocator), APR_SUCCESS);
+    apr_allocator_owner_set(allocator, p);
+    struct mallinfo2 before = mallinfo2();
+    apipool_head_t head;
+    apipool_head_begin(&head, p);
+    apipool_head_takes(&head, STATUS, strlen(STATUS), 'C');
+    while (head.bytes < APIPOOL_HEAD_MAX) {
+        assert_false(apipool_head_takes(&head, line, strlen(line), 'C'));
+    }
+    struct mallinfo2 after = mallinfo2();
+    assert_true(after.uordblks + after.hblkhd <
+                before.uordblks + before.hblkhd + 4 * (size_t)APIPOOL_HEAD_MAX);
+    assert_string_equal(completed(&head), "");
+    apr_pool_destroy(p);
+}
+
 static void test_knows_a_switch(void **state)
 {
     (void)state;
@@ -163,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_counts_bytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_needs_bounded_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_knows_a_switch, set_up, tear_down),
     };
     apr_initialize();
