@@ -19,16 +19,16 @@
 
 static apr_pool_t *pool;
 
-static int set_up(void **state)
+static int begin(void **unused)
 {
-    (void)state;
-    return apr_pool_create(&pool, NULL);
+    (void)unused;
+    return apr_initialize() == APR_SUCCESS && apr_pool_create(&pool, NULL) == APR_SUCCESS ? 0 : -1;
 }
 
-static int tear_down(void **state)
+static int end(void **unused)
 {
-    (void)state;
-    apr_pool_destroy(pool);
+    (void)unused;
+    apr_terminate();
     return 0;
 }
 
@@ -127,9 +127,9 @@ static const struct {
     {"behind the head", STATUS "\r\nX-A: 1\r\n\r\n", STATUS "\r\nX-A: 1\r\n\r\n", ""},
 };
 
-static void test_rows(void **state)
+static void fields_are_shown_dropped_or_set_aside(void **unused)
 {
-    (void)state;
+    (void)unused;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         apipool_head_t head;
         apipool_head_begin(&head, pool);
@@ -141,9 +141,9 @@ static void test_rows(void **state)
     }
 }
 
-static void test_counts_bytes(void **state)
+static void bytes_are_counted(void **unused)
 {
-    (void)state;
+    (void)unused;
     apipool_head_t head;
     apipool_head_begin(&head, pool);
     show(&head, STATUS "Set-Cookie: a\r\nX-A: 1\r\nVia: v\r\n\r\n");
@@ -151,9 +151,9 @@ static void test_counts_bytes(void **state)
 }
 
 /* What a hostile upstream can make of the largest head takes a few times as much memory. */
-static void test_needs_bounded_memory(void **state)
+static void a_hostile_head_needs_bounded_memory(void **unused)
 {
-    (void)state;
+    (void)unused;
     static const char line[] = "Connection:abcdefghij\n";
     apr_allocator_t *allocator;
     apr_pool_t *p;
@@ -175,9 +175,9 @@ static void test_needs_bounded_memory(void **state)
     apr_pool_destroy(p);
 }
 
-static void test_knows_a_switch(void **state)
+static void a_switch_of_protocols_is_known(void **unused)
 {
-    (void)state;
+    (void)unused;
     static const struct {
         const char *line;
         int switches;
@@ -197,14 +197,12 @@ static void test_knows_a_switch(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_rows, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_counts_bytes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_needs_bounded_memory, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_knows_a_switch, set_up, tear_down),
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fields_are_shown_dropped_or_set_aside),
+        cmocka_unit_test(bytes_are_counted),
+        cmocka_unit_test(a_hostile_head_needs_bounded_memory),
+        cmocka_unit_test(a_switch_of_protocols_is_known),
     };
-    apr_initialize();
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    apr_terminate();
-    return failed;
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("head", tests, begin, end);
 }
