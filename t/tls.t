@@ -85,15 +85,20 @@ for (1 .. 2) {
         content => '{"model":"m"}');
     is $slow->{status}, 200, 'an answer that takes its time';
 }
+
+sub arrived {
+    my $records = () = slurp("$httpd->{dir}/upstream.jsonl") =~ /\n/g;
+    return $records;
+}
+
 my $leaver = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$httpd->{port}") or die "$@\n";
 print {$leaver} "POST /tls/chat HTTP/1.1\r\nHost: x\r\nX-Mock: ok slow delayms20000\r\nContent-Length: 13\r\n\r\n{\"model\":\"m\"}";
-ok wait_for(sub { metrics($httpd->{base})->in_flight('tls') }, 10), 'a request without an answer';
+ok wait_for(sub { metrics($httpd->{base})->in_flight('tls') && arrived() == 10 }, 10), 'a request without an answer';
 close $leaver;
 ok wait_for(sub { metrics($httpd->{base})->rules('tls')->{R01} }, 8), '... ends when its client leaves';
 is ask($httpd, 'plain')->{status}, 502, 'what does not speak TLS is unreachable';
 like $httpd->log, qr/pool plain, attempt 1, .*: R03/, '... by R03: nothing was sent';
-my $records = () = slurp("$httpd->{dir}/upstream.jsonl") =~ /\n/g;
-is $records, 10, 'ten requests have arrived';
+is arrived(), 10, 'ten requests have arrived';
 unlike $httpd->log, qr/AP006[56]/, 'nobody is warned of upstreams that are verified';
 $httpd->stop;
 
