@@ -26,8 +26,7 @@ static const struct {
     {IS("openai-organization:"), DROPPED},
     {IS("date:"), ASIDE},
     {IS("server:"), ASIDE},
-    {IS("warning:"),
-     ASIDE}, /* obsolete (RFC 9111); mod_proxy looks for those that are not of Date */
+    {IS("warning:"), ASIDE}, /* mod_proxy drops those that are not as old as a Date it has seen */
     {IS("x-"), ASIDE},
     {IS("cf-"), ASIDE},
     {IS("openai-"), ASIDE},

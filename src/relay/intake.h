@@ -10,13 +10,11 @@
  * piece, which lines are shown from and bodies are taken from. One for each connection, which belongs to one
  * thread at a time; all of it lives as long as the connection. */
 typedef struct {
-    apr_bucket_brigade
-        *buckets; /* of the heap; the first is empty when all its lines have been shown */
-    apr_socket_t
-        *socket;       /* read from directly; NULL: the filters below do more than pass bytes on */
-    int started;       /* that is known */
-    int ended;         /* the upstream has said its last */
-    apr_size_t vetted; /* length of the next line if it may be handed out as it is; else 0 */
+    apr_bucket_brigade *buckets; /* of the heap; the first is empty when its last line was shown */
+    apr_socket_t *socket;        /* to read from; NULL: the filters below do more than pass on */
+    int started;                 /* that is known */
+    int ended;                   /* the upstream has said its last */
+    apr_size_t vetted;           /* length of the next line if it may be handed out; else 0 */
 } apipool_intake_t;
 
 /** Of a connection that is being made, for a filter that stands above those of TLS. */

@@ -2,7 +2,6 @@
  * The connection to an upstream: how long a read may last, and what comes of it. */
 #include "link.h"
 
-#include <apr_lib.h>
 #include <apr_portable.h>
 #include <apr_support.h>
 #include <http_config.h>
@@ -93,7 +92,7 @@ void apipool_link_watch(apipool_attempt_t *attempt, request_rec *r)
     attempt->client = r->connection->master ? NULL : r;
 }
 
-/* The time, a tick of the system's clock late at most: it is asked for with each line of a head. */
+/* The time, a tick of the system's clock late at most: it is asked for before each read that may wait. */
 static apr_time_t time_about(void)
 {
 #ifdef CLOCK_REALTIME_COARSE
