@@ -13,7 +13,7 @@ use Test::More;
 plan skip_all => 'APIPOOL_NO_BROWSER=1 is set' if ($ENV{APIPOOL_NO_BROWSER} || '') eq '1';
 
 my $tests = check_dir() . '/t/browser';
-my ($chromium) = grep {-x} map {"/usr/bin/$_"} qw(chromium chromium-browser google-chrome);
+my ($chromium) = grep {-x} map { my $name = $_; map {"$_/$name"} split /:/, $ENV{PATH} } qw(chromium chromium-browser google-chrome);
 my $MANY = 100_000;
 
 # What stands in the way of running a browser, if anything does.

@@ -102,10 +102,11 @@ sub ask_on {
         my $body = sprintf '{"model":"m","client":%d,"request":%d}', $number, $count;
         my $sent = time;
         my $is_reused = $http->{handle} ? 1 : 0;
-        my $answer = $http->post("$httpd->{base}/p/chat/completions", {content => $body});
+        my @request = ("$httpd->{base}/p/chat/completions", {content => $body, headers => {'x-mock' => 'sums'}});
+        my $answer = $http->post(@request);
         if ($answer->{status} == 599 && $is_kept && $is_reused) {
             $told{resent}++;
-            $answer = $http->post("$httpd->{base}/p/chat/completions", {content => $body});
+            $answer = $http->post(@request);
         }
         push @{$told{faults}}, answer_fault($answer, $body);
         $told{requests}++;

@@ -179,7 +179,7 @@ subtest 'Expect: 100-continue' => sub {
 subtest 'answers pass byte for byte' => sub {
     my $mock = 'http://127.0.0.1:' . mock_port();
     for my $path ('/chat/completions', '/chat/completions?size=5000', '/audio/speech') {
-        my @args = (content => '{"model":"m"}', headers => {authorization => "Bearer $KEY"});
+        my @args = (content => '{"model":"m"}', headers => {authorization => "Bearer $KEY", 'x-mock' => 'sums'});
         my $direct = request(POST => "/api/v9$path", base => $mock, @args);
         my $pooled = request(POST => "/ok/v1$path", @args);
         is $pooled->{content}, $direct->{content}, "$path";

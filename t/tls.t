@@ -78,7 +78,8 @@ my $stream = request(POST => '/tls/chat', base => $httpd->{base}, content => '{"
 like $stream->{content}, qr/data: \[DONE\]\n\n\z/, 'also with a stream';
 is request(POST => '/tls/chat', base => $httpd->{base}, headers => {'X-Mock' => '401'})->{status}, 401, 'a key is lost';
 ok wait_for(sub { metrics($httpd->{base})->states('tls')->{half_open} }, 20), '... and comes back by a probe over TLS';
-my $large = request(POST => '/tls/files', base => $httpd->{base}, content => 'x' x 3_000_000);
+my $large = request(POST => '/tls/files', base => $httpd->{base}, headers => {'X-Mock' => 'sums'},
+    content => 'x' x 3_000_000);
 is $large->{headers}{'x-body-bytes'}, 3_000_000, 'and takes a large body';
 for (1 .. 2) {
     my $slow = request(POST => '/tls/chat', base => $httpd->{base}, headers => {'X-Mock' => 'ok slow delayms2400'},

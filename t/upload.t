@@ -57,7 +57,7 @@ sub upload {
     my $answer = HTTP::Tiny->new(timeout => 300)->post(
         "$httpd->{base}/v1/files",
         {
-            headers => {'content-length' => $MIB * 1024 * 1024, 'x-upload' => $number},
+            headers => {'content-length' => $MIB * 1024 * 1024, 'x-upload' => $number, 'x-mock' => 'sums'},
             content => sub { $left-- > 0 or return; $sha->add($piece); return $piece },
         }
     );

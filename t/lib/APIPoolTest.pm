@@ -315,7 +315,8 @@ sub serve_raw {
     return $port;
 }
 
-# Reads a request, body and all, as such a server does; returns its head, or nothing when the other side closes.
+# Reads a request, body and all, as such a server does; returns its head, in a list its body as well, or nothing when the
+# other side closes.
 sub read_request {
     my ($socket) = @_;
     my $text = '';
@@ -327,7 +328,7 @@ sub read_request {
     while ($length && length $body < $length) {
         sysread $socket, $body, 65536, length $body or return;
     }
-    return $head;
+    return wantarray ? ($head, $body) : $head;
 }
 
 my $owner = $$;
