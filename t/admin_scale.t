@@ -7,7 +7,7 @@ use warnings;
 use APIPoolAdmin qw(admin_server);
 use APIPoolTest qw(background request slurp);
 use IO::Socket::INET ();
-use List::Util qw(max sum);
+use List::Util qw(max);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -115,9 +115,9 @@ for my $case (
     cmp_ok $needed, '<', 6000, '... in bounded memory (kB)';
 }
 
-# How often threads have gone to sleep by themselves.
+# How often each thread has gone to sleep by itself.
 sub sleeps {
-    return sum map { (eval { slurp($_) } // '') =~ /^voluntary_ctxt_switches:\s+(\d+)/m ? $1 : 0 }
+    return map { $_ => (eval { slurp($_) } // '') =~ /^voluntary_ctxt_switches:\s+(\d+)/m ? $1 : 0 }
         map { glob "/proc/$_/task/*/status" } $httpd->children;
 }
 
@@ -165,9 +165,12 @@ cmp_ok $newest, '<=', 1 + 4 * $rounds, 'each import and each change is one gener
 cmp_ok $needed, '<', 0.5 * $keys + 20_000, 'an import needs bounded memory (kB)';
 
 # Nobody asks for anything while this is counted; a page of 5,000 keys takes less than a pause.
-my $slept = sleeps();
+# Threads that save statistics come and go: it is one of the others that does the work.
+my %before = sleeps();
 api(POST => 'keys?preview=true', 'text/plain', $text =~ s/-k/-l/gr);
-cmp_ok sleeps() - $slept, '>', $keys / 100, 'long work pauses for others again and again';
+my %after = sleeps();
+cmp_ok max(map { $after{$_} - $before{$_} } grep { exists $before{$_} } keys %after), '>', $keys / 100,
+    'long work pauses for others again and again';
 
 my @figures = (
     (map { sprintf '%s: %.0f ms', $_, 1000 * percentile(0.5, @{$took{$_}}) } 'import', 'change', @pages),

@@ -38,13 +38,6 @@ sub complaints {
     return $count;
 }
 
-sub restart {
-    my ($httpd) = @_;
-    my $before = () = $httpd->log =~ /resuming normal operations/g;
-    $httpd->graceful;
-    return wait_for(sub { (() = $httpd->log =~ /resuming normal operations/g) > $before }, 20);
-}
-
 # Changes of keys by an operator: a key that is new, one that is switched off, one that goes, and a client.
 sub change_all {
     my ($httpd) = @_;
@@ -83,7 +76,7 @@ sub survives {
     is complaints($httpd), 1, 'the log is not filled by it';
 
     spew("$httpd->{dir}/p", "sk-ok-full-aaaaaaaa\nsk-ok-full-bbbbbbbb\n");
-    ok restart($httpd), 'a graceful restart does not end httpd';
+    ok $httpd->restart, 'a graceful restart does not end httpd';
     like $httpd->log, qr/AP0056: the keys of the key files are not saved, which is tried again: .*$why/,
         '... and says that a new key is not on disk';
     is_deeply metrics($httpd->{base})->states('p'), {active => 2}, '... which serves all the same';
@@ -140,9 +133,9 @@ sub stopped_server {
 
 sub start_by {
     my ($httpd, $command) = @_;
+    my $from = length $httpd->log;
     my $said = qx($command 2>&1);
-    return wait_for(sub { -s "$httpd->{dir}/httpd.pid" && eval { ask($httpd) == 200 } }, 20)
-        || die "httpd did not start: $said" . $httpd->log;
+    return $httpd->resumes($from) || die "httpd did not start: $said" . $httpd->log;
 }
 
 sub full_file_system {

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server);
-use APIPoolTest qw(request json wait_for);
+use APIPoolTest qw(request json);
 use Apache::Test ();
 use Test::More;
 
@@ -57,9 +57,7 @@ is $admin->ask(GET => '/pools/main/keys/0000000000000001')->{status}, 404, 'a ke
 
 is $admin->ask('DELETE', '/session')->{status}, 204, 'logged out';
 is $admin->ask(GET => '/pools')->{status}, 401, '... and the token is dead';
-my $before = () = $admin->{httpd}->log =~ /resuming normal operations/g;
-$admin->{httpd}->graceful;
-ok wait_for(sub { (() = $admin->{httpd}->log =~ /resuming normal operations/g) > $before }, 20), 'restarted';
+ok $admin->{httpd}->restart, 'restarted';
 is $admin->ask(GET => '/pools')->{status}, 401, '... it is dead still';
 $admin->{httpd}->stop;
 $admin->{httpd}->start;

@@ -237,8 +237,7 @@ subtest 'httpd stops while an upstream is silent' => sub {
     is chat($server, 'silent')->{status}, 401, 'a key is lost';
     my $text = APIPoolTest::slurp("$server->{dir}/httpd.conf") =~ s{http://127.0.0.1:\d+/mock/silent/v1}{http://127.0.0.1:$port/v1}r;
     spew("$server->{dir}/httpd.conf", $text);
-    $server->graceful;
-    wait_for(sub { $server->log =~ /SIGUSR1|resuming normal operations.*resuming/s });
+    $server->restart;
     ok wait_for(sub { -f $asked }, 20), 'it is asked about';
     my $begun = time;
     $server->stop;

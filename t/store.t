@@ -45,13 +45,6 @@ sub refused {
     return $? >> 8 == 124 || !$? ? 'it runs' : $said . substr $httpd->log, $before;
 }
 
-sub restart {
-    my ($httpd) = @_;
-    my $before = () = $httpd->log =~ /resuming normal operations/g;
-    $httpd->graceful;
-    return wait_for(sub { (() = $httpd->log =~ /resuming normal operations/g) > $before }, 20);
-}
-
 sub edit {
     my ($httpd, $change) = @_;
     my $file = "$httpd->{dir}/httpd.conf";
@@ -170,13 +163,13 @@ subtest 'pools that are taken out and put back, and upstreams that are renamed' 
     unlike substr($httpd->log, $length), qr/AP0059/, '... and nothing is told';
     $length = length $httpd->log;
     edit($httpd, sub { $_[0] =~ s/name=one/name=two/r });
-    ok restart($httpd), 'its upstream renamed';
+    ok $httpd->restart, 'its upstream renamed';
     my @told = substr($httpd->log, $length) =~ /AP0059: (.*)/g;
     is scalar @told, 1, 'one line for one upstream';
     like $told[0], qr/^pool p: 3 keys of upstream one are kept, but not used/, '... that says whose keys';
     is metrics($httpd->{base})->sum('apipool_keys', pool => 'p'), 0, 'they are not used';
     edit($httpd, sub { $_[0] =~ s/name=two/name=one/r });
-    ok restart($httpd), 'renamed back';
+    ok $httpd->restart, 'renamed back';
     is_deeply metrics($httpd->{base})->states('p'), {active => 3}, '... they are';
 };
 
@@ -223,7 +216,7 @@ subtest 'the secret' => sub {
     ($answer) = ask($httpd, 'p');
     is $answer->{headers}{'x-apipool-key'}, $id, 'elsewhere: the key has its id';
     unlink $elsewhere;
-    ok restart($httpd), 'a graceful restart goes on without its file';
+    ok $httpd->restart, 'a graceful restart goes on without its file';
     like $httpd->log, qr/AP0052: secret file \S+elsewhere is missing.*but would not start again/, '... and tells';
     ($answer) = ask($httpd, 'p');
     is $answer->{headers}{'x-apipool-key'}, $id, '... and serves';
@@ -278,7 +271,7 @@ sub with_generations {
     my $httpd = pool_server({p => {keys => ['sk-ok-store-first']}});
     for my $name (qw(second third)) {
         spew("$httpd->{dir}/p", "sk-ok-store-$name\n");
-        restart($httpd);
+        $httpd->restart or die "no restart\n";
     }
     $httpd->stop;
     spew("$httpd->{dir}/p", '');
@@ -364,7 +357,7 @@ subtest 'the folder' => sub {
 subtest 'a restart with another folder keeps the one it has' => sub {
     my $httpd = pool_server({p => {keys => ['sk-ok-store-aaaa']}});
     edit($httpd, sub { $_[0] =~ s{^APIPoolStore .*}{APIPoolStore another/one}mr });
-    ok restart($httpd), 'restarted';
+    ok $httpd->restart, 'restarted';
     like $httpd->log, qr/AP0054: APIPoolStore \S+one takes effect after a full stop; until then it stays \S+store/,
         'it tells';
     ok !-e "$httpd->{dir}/another", '... and makes nothing there';
@@ -389,8 +382,9 @@ subtest 'without pools there is no store' => sub {
     SetHandler apipool-metrics
 </Location>
 CONF
-    ok restart($httpd), 'a pool comes with a restart';
-    ok wait_for(sub { (ask($httpd, 'p'))[0]{status} == 200 }, 10), '... and serves';
+    ok $httpd->restart, 'a pool comes with a restart';
+    my ($answer) = ask($httpd, 'p');
+    is $answer->{status}, 200, '... and serves';
     $httpd->stop;
     spew("$httpd->{dir}/keys", '');
     $httpd->start;

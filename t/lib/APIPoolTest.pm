@@ -205,7 +205,7 @@ sub _httpd {
 }
 
 # private_httpd(config => ..., mpm => ..., module => ..., files => {...}): an object with dir, port, base, and methods
-# stop, graceful, log, faults. It stops when it goes out of scope. The module is another build's mod_apipool.so.
+# stop, restart, log, faults. It stops when it goes out of scope. The module is another build's mod_apipool.so.
 sub private_httpd {
     my (%options) = @_;
     my ($dir, $port) = _write_config(%options);
@@ -385,25 +385,26 @@ use Time::HiRes ();
 
 sub start {
     my ($self) = @_;
+    my $from = length $self->log;
     my $output = qx('@{[APIPoolTest::_httpd()]}' -f '$self->{dir}/httpd.conf' 2>&1);
-    my $up = APIPoolTest::wait_for(
-        sub {
-            -s "$self->{dir}/httpd.pid"
-                && IO::Socket::INET->new(PeerAddr => "127.0.0.1:$self->{port}", Timeout => 1);
-        },
-        30
-    );
-    die "a private httpd did not start: $output" . $self->log . "\n" if !$up;
+    $self->resumes($from) or die "a private httpd did not start: $output" . $self->log . "\n";
     return;
+}
+
+# Waits until httpd runs since its log was so long. It listens before that, and has its pid file; but a signal then
+# ends it, or is one with the restart that comes next.
+sub resumes {
+    my ($self, $from) = @_;
+    return APIPoolTest::wait_for(sub { substr($self->log, $from) =~ /resuming normal operations/ }, 30);
 }
 
 # Starts it as a child of the test, which learns how it ends; returns its process id.
 sub start_as_child {
     my ($self) = @_;
+    my $from = length $self->log;
     my $child = fork // die "fork: $!\n";
     exec APIPoolTest::_httpd(), '-f', "$self->{dir}/httpd.conf", '-DFOREGROUND' if !$child;
-    APIPoolTest::wait_for(sub { $self->pid == $child && IO::Socket::INET->new(PeerAddr => "127.0.0.1:$self->{port}") }, 30)
-        or die 'a private httpd did not start: ' . $self->log . "\n";
+    $self->resumes($from) or die 'a private httpd did not start: ' . $self->log . "\n";
     return $child;
 }
 
@@ -430,6 +431,26 @@ sub graceful {
     my ($self) = @_;
     kill USR1 => $self->pid;
     return;
+}
+
+# A graceful restart; returns when the new children are there, and no old one takes connections any more. The parent
+# is held while its children are looked for, so that it makes no others.
+sub restart {
+    my ($self) = @_;
+    my $from = length $self->log;
+    kill STOP => $self->pid;
+    my @old = $self->children;
+    $self->graceful;
+    kill CONT => $self->pid;
+    return $self->resumes($from) && APIPoolTest::wait_for(sub { !$self->_listening(@old) }, 30);
+}
+
+# Those of the processes that have the socket that listens on the port.
+sub _listening {
+    my ($self, @pids) = @_;
+    my $port = sprintf '%04X', $self->{port};
+    my ($socket) = APIPoolTest::slurp('/proc/net/tcp') =~ /^ *\d+: [0-9A-F]{8}:$port \S+ 0A (?:\S+ +){5}(\d+)/m;
+    return grep { grep { (readlink // '') eq "socket:[$socket]" } glob "/proc/$_/fd/*" } @pids;
 }
 
 sub log {
