@@ -122,9 +122,9 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"Must not begin or end with a blank.", "首尾不能有空格。"},
     {"Must not begin with '.'.", "不能以 “.” 开头。"},
     {"Must not contain U+{1}: only letters, marks and numbers of any script, blanks, and ASCII "
-     "punctuation other than \" ' ` / and \\ are allowed.",
-     "不能包含 U+{1}：只允许任何文字的字母、标记和数字、空格"
-     "，以及除 \" ' ` / \\ 之外的 ASCII 标点。"},
+     "punctuation other than quotes, slashes and backslashes are allowed.",
+     "不能包含 U+{1}：只允许各种文字的字母（含汉字）、标记、数字和空格，"
+     "以及除引号、斜杠和反斜杠之外的 ASCII 标点。"},
 
     /* keys that an import refuses */
     {"empty key", "空密钥"},

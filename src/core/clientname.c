@@ -41,8 +41,8 @@ const char *apipool_clientname_fault(const char *name, apr_pool_t *p)
         if (!is_allowed(c)) {
             return apr_psprintf(p,
                                 "Must not contain U+%04X: only letters, marks and numbers of any "
-                                "script, blanks, and ASCII punctuation other than \" ' ` / and \\ "
-                                "are allowed.",
+                                "script, blanks, and ASCII punctuation other than quotes, slashes "
+                                "and backslashes are allowed.",
                                 (unsigned)c);
         }
     }

@@ -5,8 +5,8 @@
 
 #include <apr_pools.h>
 
-/* A name is compared by its bytes, stands in paths, logs, labels and "Require user", and is read by people: it
- * has one form (Unicode's NFC), and nothing in it that is invisible or changes how the rest looks. */
+/* A name is compared by its bytes, stands in paths, logs, labels and "Require user", and is read by people:
+ * it has one form (Unicode's NFC), and nothing in it is invisible or changes how the rest looks. */
 
 #define APIPOOL_CLIENTNAME_SIZE 64 /* bytes of UTF-8, with NUL */
 
@@ -18,9 +18,9 @@
 const char *apipool_clientname_normalise(const char *text, apr_pool_t *p);
 
 /**
- * Why a name cannot be given to a client: in NFC it has 1 to 63 bytes; letters, marks and numbers of any script
- * that can be seen; blanks inside; ASCII punctuation but for quotes, '`', '/', '\\' and a '.' at its beginning.
- * Thread-safe.
+ * Why a name cannot be given to a client. One that can has 1 to 63 bytes: letters, marks and numbers of any
+ * script that can be seen, blanks inside, and ASCII punctuation but for quotes, '`', '/', '\\' and a '.' at
+ * its beginning. Thread-safe.
  * @param name of apipool_clientname_normalise()
  * @return a sentence in p that names the character, or NULL: it can
  */

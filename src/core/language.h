@@ -6,8 +6,8 @@
 #include <apr_pools.h>
 
 /**
- * Chooses a language by a field Accept-Language (RFC 9110 section 12.5.4). A range fits a tag that it begins
- * alike with up to the first '-': who reads zh-TW gets zh-CN rather than another language. What is said of a tag
+ * Chooses a language by a field Accept-Language (RFC 9110 section 12.5.4). A range fits a tag of the same
+ * primary language, so that whoever reads zh-TW gets zh-CN rather than English. What is said of the tag
  * itself counts before that, and that before "*"; of equal weights the one that is named first wins. What is
  * no range is skipped. Pure, thread-safe.
  * @param field  NULL: there is none
@@ -22,8 +22,8 @@ typedef struct {
 } apipool_phrase_t;
 
 /**
- * Translates a sentence: by the phrase that it is, or whose fixed parts it has with anything in between; what
- * is in between is translated too where there is a phrase for it. O(count). Thread-safe.
+ * Translates a sentence: by the phrase that it is, or whose fixed parts it has with anything in between.
+ * What is in between is translated too where there is a phrase for it. O(count). Thread-safe.
  * @return a sentence in p, or english itself where there is no phrase for it
  */
 const char *apipool_phrase_translate(const apipool_phrase_t *phrases, apr_size_t count,
