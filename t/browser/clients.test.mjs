@@ -70,7 +70,7 @@ test('many clients are searched', async () => {
 });
 
 test('a client may have a name of any script, and what the server says of one is in the language of the page', async () => {
-  const page = await openPage(browser, { language: 'zh-CN' });
+  const page = await openPage(browser, { language: 'zh-CN', storage: { pool: 'main' } });
   const accepted = [];
   page.on('request', (request) => /\/api\//.test(request.url()) && accepted.push(request.headers()['accept-language']));
   await signIn(page, { view: 'clients' });

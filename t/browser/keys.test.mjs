@@ -157,7 +157,7 @@ test('all keys that match a filter are disabled at once, by name of what is hit'
   await press(page.getByRole('region', { name: 'Selected keys' }), 'Disable');
   await dialog(page).getByText('Disable 10,000 keys?').waitFor();
   await dialog(page).getByText('All keys in the pool import that match active.').waitFor();
-  await dialog(page).getByText('No request uses them until they are enabled again.').waitFor();
+  await dialog(page).getByText('No request uses them until you enable them again.').waitFor();
   await press(dialog(page), 'Disable');
   await page.getByText('10,000 keys disabled.').waitFor({ timeout: 30000 });
   await page.getByText('No key matches.').waitFor();

@@ -116,7 +116,7 @@ test('where httpd has the login, the page asks for none', async () => {
 test('where httpd names nobody, the page says so', async () => {
   const page = await openPage(browser);
   await page.goto(`${given.base}/anyone/`);
-  await page.getByRole('alert').getByText('The server has not said who you are.').waitFor();
+  await page.getByRole('alert').getByText('The server does not know who you are.').waitFor();
   assert.equal(await page.locator('input').count(), 0);
   await press(page, 'Try again');
   await page.getByRole('alert').waitFor();
