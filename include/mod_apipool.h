@@ -370,17 +370,20 @@ typedef struct {
 
     /** The clients of a server, by name: apipool_client_info_t. */
     apr_status_t (*clients)(struct server_rec *s, apr_pool_t *p, apr_array_header_t **clients);
+
+    /** One of them, whose name may be given in any form that normalises to the one that is kept. */
     apr_status_t (*client)(struct server_rec *s, const char *name, apr_pool_t *p,
                            apipool_client_info_t *info);
 
     /**
-     * Makes a client and its key. The key is told this once: only its digest is kept.
+     * Makes a client and its key. The key is told this once: only its digest is kept. The name is kept as
+     * apipool_clientname_normalise() makes it.
      * @param key APIPOOL_CLIENT_KEY_SIZE bytes; the caller wipes it
      */
     apr_status_t (*client_create)(struct server_rec *s, const apipool_client_info_t *client,
                                   apr_pool_t *p, char *key, const char **error);
 
-    /** Changes what set (of apipool_client_set_e) says to what client says. */
+    /** Changes what set (of apipool_client_set_e) says to what client says. The name is as it is kept. */
     apr_status_t (*client_change)(struct server_rec *s, const char *name,
                                   const apipool_client_info_t *client, unsigned set, apr_pool_t *p,
                                   const char **error);

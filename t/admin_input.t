@@ -195,7 +195,7 @@ for my $text ('[' x 20 . ']' x 20, '[' . '[],' x 600_000 . '[]]') {
 
 # What comes before a list is broken, too large, or breaks off, is not imported either.
 my $refused = $admin->ask(POST => '/pools/main/keys', content => "[\"sk-new-aaaaaaaaaaaaaa\",\n {\"key\":\"\xc3\xa9\", oops}]");
-is $refused->{json}{error}{message}, 'This is not JSON: line 2, column 17.', 'what is broken in an array is told by its place';
+is $refused->{json}{error}{message}, 'Invalid JSON at line 2, column 17.', 'what is broken in an array is told by its place';
 $refused = $admin->ask(POST => '/pools/main/keys', content => "[\"sk-new-aaaaaaaaaaaaaa\",\n oops]", type => 'text/plain');
 is_deeply [@{$refused->{json}}{qw(added invalid)}], [0, [{line => 2, reason => 'malformed JSON'}]], '... by line, where it was sent as text';
 my $long = join '', map {sprintf "%x\r\n%s\r\n", length $_, $_} "sk-new-aaaaaaaaaaaaaa\n", ("\n" x 65536) x 1025;

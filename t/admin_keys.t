@@ -117,7 +117,7 @@ is $admin->ask(POST => '/pools/mine/keys', type => 'text/plain', content => $too
     'what does not fit is refused';
 $too_many = join "\n", map { sprintf 'sk-ok-full-%032d', $_ } 1 .. 100_000;
 like $admin->ask(POST => '/pools/mine/keys', type => 'text/plain', content => $too_many)->{json}{error}{message},
-    qr/^at least \d+ new keys do not fit; raise APIPoolCapacity/, '... and of what never could no more is looked at than has to be';
+    qr/^There is no room for \d+ and more new keys; raise APIPoolCapacity/, '... and of what never could no more is looked at than has to be';
 is $admin->ask(GET => '/pools/mine')->{json}{keys}{total}, 3001, '... as a whole';
 
 # Long keys fill the memory behind the slots before those are used up.

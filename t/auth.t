@@ -15,6 +15,9 @@ my $upstream = 'http://127.0.0.1:' . mock_port() . '/v1';
 my $dead = 'http://127.0.0.1:' . closed_port() . '/v1';
 my @ports = map { free_port() } 1 .. 2;
 
+# Names as they are kept: in Unicode's NFC. The last one has 63 bytes.
+my ($ZHANG, $JOSE, $LONG) = ("\xe5\xbc\xa0\xe4\xb8\x89", "Jos\xc3\xa9", "\xe5\xbc\xa0" x 21);
+
 sub pool {
     my ($name, @lines) = @_;
     return join "\n    ", "<APIPool $name>", "APIPoolUpstream $upstream", "APIPoolKeyFile \@DIR\@/keys", @lines,
@@ -41,6 +44,7 @@ my $httpd = private_httpd(
     location('/second', 'APIPoolUse second', @ours),
     location('/dead', 'APIPoolUse dead', @ours),
     location('/alice', 'APIPoolUse main', 'AuthType APIPool', 'Require user alice'),
+    location('/zhang', 'APIPoolUse main', 'AuthType APIPool', qq(Require user "$ZHANG" "$JOSE")),
     location('/any-ip', 'APIPoolUse main', 'AuthType APIPool', '<RequireAny>', 'Require valid-user',
         'Require ip 127.0.0.1', '</RequireAny>'),
     location('/other-ip', 'APIPoolUse main', 'AuthType APIPool', '<RequireAny>', 'Require valid-user',
@@ -186,6 +190,25 @@ subtest 'httpd\'s own authorization' => sub {
     is ask('/v1/chat', $key{alice})->{status}, 200, 'clients outlast a stop';
 };
 
+subtest 'names of any script' => sub {
+    create($_) for $ZHANG, $LONG;
+    $key{$JOSE} = create("Jose\xcc\x81"); # e and an accent of its own, which NFC puts together
+    is ask('/zhang/chat', $key{$_})->{status}, 200, 'Require user: a name of bytes outside ASCII' for $ZHANG, $JOSE;
+    refused(ask('/zhang/chat', $key{$LONG}), 401, 'invalid_api_key', '... another one');
+    is clients('create', name => $_)->{result}, 'exists', 'the name is taken, in whatever form' for $JOSE, "Jose\xcc\x81";
+    is clients('change', name => "Jose\xcc\x81", rpm => 7)->{result}, 'not found', 'who changes it names it as it is kept';
+    $httpd->stop;
+    my @lines = split /\n/, slurp("$httpd->{dir}/access_log");
+    for my $case ([$ZHANG, 200], [$JOSE, 200], [$LONG, 401]) {
+        my ($name, $status) = @$case;
+        my $logged = $name =~ s/([\x80-\xff])/sprintf '\\x%02x', ord $1/ger;
+        is scalar(grep { index($_, "$logged $status " . ($status == 200 ? $logged : '-') . ' POST /zhang') == 0 } @lines), 1,
+            "%u and the note are the whole name, as httpd writes it: $logged";
+    }
+    $httpd->start;
+    is ask('/zhang/chat', $key{$ZHANG})->{status}, 200, 'a stop keeps it';
+};
+
 subtest 'a client belongs to a server' => sub {
     create('one', base => $bases[1]);
     create('two', base => $bases[2]);
@@ -301,16 +324,16 @@ subtest 'limits' => sub {
 
 subtest 'what the table of functions says' => sub {
     is clients('create', name => 'alice')->{result}, 'exists', 'a name that is taken';
-    for my $name ('', 'x' x 64, 'a"b', "a'b", 'a\\b', "a\nb", "a\x{ff}b", ' a', 'a ', 'other') {
+    for my $name ('', 'x' x 64, 'a"b', "a'b", 'a\\b', 'a/b', '.a', "a\nb", "a\x{ff}b", "a\xe2\x80\xaeb", "a\xf0\x9f\x94\x91", ' a', 'a ', 'other') {
         my $made = clients('create', name => $name);
         is $made->{result}, 'invalid', 'a bad name';
         like $made->{error}, qr/^name: /, '... which is told';
         is $made->{key}, '', '... without a key';
     }
-    is clients('create', name => "\xc3\xa4 b/c:d")->{result}, 'done', 'an odd one';
-    is clients('change', name => "\xc3\xa4 b/c:d", models => 'a"b')->{result}, 'invalid', 'a bad model';
-    is clients('change', name => "\xc3\xa4 b/c:d", models => join ',', map { 'm' x 200 . $_ } 1 .. 11)->{error},
-        'pools, models and endpoints take more than 2048 bytes together', 'too many';
+    is clients('create', name => "\xc3\xa4 b,c:d")->{result}, 'done', 'an odd one';
+    is clients('change', name => "\xc3\xa4 b,c:d", models => 'a"b')->{result}, 'invalid', 'a bad model';
+    is clients('change', name => "\xc3\xa4 b,c:d", models => join ',', map { 'm' x 200 . $_ } 1 .. 11)->{error},
+        'Pools, models and endpoints take more than 2048 bytes together.', 'too many';
     is clients($_, name => 'nobody')->{result}, 'not found', "$_ nobody" for qw(change delete);
     my ($row) = grep { $_->{name} eq 'narrow' } @{clients('list')->{clients}};
     is_deeply [@$row{qw(pools models endpoints enabled rpm)}], [['main'], [], ['files'], 1, 0], 'what was said';

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operator's API. The token stays in memory; after a reload the HttpOnly cookie stands for it.
+// The operator's API, which answers in the language of the page. The token stays in memory; after a reload the HttpOnly cookie stands for it.
+import { currentLanguage } from './i18n.js';
 
 /** An answer that is not a success. Status 0: there was no answer. */
 export class ApiError extends Error {
@@ -55,7 +56,7 @@ function noteEnd(expires, date) {
 }
 
 async function send(method, path, { json, text, signal }) {
-  const headers = {};
+  const headers = { 'Accept-Language': currentLanguage() };
   if (token) {
     headers.Authorization = `Bearer ${token}`;
   }

@@ -73,15 +73,21 @@ export function time(when) {
 
 const steps = [['second', 60], ['minute', 60], ['hour', 24], ['day', 30], ['month', 12], ['year', Infinity]];
 
-/** "3 minutes ago". */
+const JUST_NOW = 10; // seconds
+
+/** "3 minutes ago"; Chinese has a blank between digits and words here, as everywhere on the page. */
 export function ago(when) {
   if (!when) {
     return NONE;
   }
   let value = Math.min(0, secondsUntil(when));
+  if (value > -JUST_NOW) {
+    return t('unit.now');
+  }
   for (const [unit, size] of steps) {
     if (Math.abs(value) < size) {
-      return format(Intl.RelativeTimeFormat, { numeric: 'auto', style: 'narrow' }).format(Math.trunc(value), unit);
+      return format(Intl.RelativeTimeFormat, { numeric: 'auto', style: 'narrow' }).format(Math.trunc(value), unit)
+        .replace(/(?<=\d)(?=\p{Script=Han})/u, ' ');
     }
     value /= size;
   }

@@ -122,6 +122,10 @@ const apipool_pool_info_t *apipool_admin_find_pool(const apipool_ask_t *ask, con
 
 /* --- Answers: reply.c. All return OK: the answer is on its way. --- */
 
+/** An English sentence in the language that the client prefers (RFC 9110 section 12.5.4), English where
+ *  there is no other; the answer's head says which language it is. NULL stays NULL. language.c */
+const char *apipool_admin_text(request_rec *r, const char *english);
+
 /** Sends a JSON value, and gives it back. */
 int apipool_admin_reply(request_rec *r, int status, json_t *value);
 
@@ -131,7 +135,8 @@ int apipool_admin_reply_secret(request_rec *r, int status, json_t *value);
 /** 204 */
 int apipool_admin_reply_nothing(request_rec *r);
 
-/** {"error":{"code","message"}}; code and message are ours. */
+/** {"error":{"code","message"}}; code and message are ours, and the message is in English: whatever answers
+ *  translates it. */
 int apipool_admin_error(request_rec *r, int status, const char *code, const char *message);
 
 /** 401: there is no valid session. */

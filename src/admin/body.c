@@ -36,7 +36,7 @@ static int too_large(request_rec *r, apr_off_t max)
     r->connection->keepalive = AP_CONN_CLOSE;
     return apipool_admin_error(
         r, HTTP_REQUEST_ENTITY_TOO_LARGE, "request_too_large",
-        apr_psprintf(r->pool, "At most %" APR_OFF_T_FMT " bytes are taken.", max));
+        apr_psprintf(r->pool, "The body may have at most %" APR_OFF_T_FMT " bytes.", max));
 }
 
 static int incomplete(request_rec *r)
@@ -65,7 +65,7 @@ static int begin(request_rec *r, apr_off_t max, int plain, int *kind, int *statu
     }
     if (fault != OK) {
         *status = apipool_admin_error(r, HTTP_BAD_REQUEST, "invalid_request",
-                                      "The length of the body is not clear.");
+                                      "The length of the body is unclear.");
         return 0;
     }
     if (!r->read_chunked && r->remaining > max) {

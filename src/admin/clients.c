@@ -5,9 +5,10 @@
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 
+#include "clientname.h"
 #include "render.h"
 
-#define NAME_MAX_LEN  63
+#define NAME_TEXT_MAX 255 /* that is looked at; in NFC it may be short enough */
 #define LIST_MAX      100
 #define LIST_TEXT_MAX 255
 
@@ -47,8 +48,9 @@ static void check_pools(const apipool_ask_t *ask, apipool_json_t *json,
     }
 }
 
-/* Finds the client of the path. Returns 1, or 0 when *status is what to return. */
-static int find(const apipool_ask_t *ask, apipool_client_info_t *client, int *status)
+/* Finds the client of the path, which from then on has its name as it is kept. Returns 1, or 0 when *status
+ * is what to return. */
+static int find(apipool_ask_t *ask, apipool_client_info_t *client, int *status)
 {
     request_rec *r = ask->r;
     apr_status_t rv = apipool_admin_api->client(r->server, ask->name, r->pool, client);
@@ -59,8 +61,10 @@ static int find(const apipool_ask_t *ask, apipool_client_info_t *client, int *st
     }
     if (rv != APR_SUCCESS) {
         *status = apipool_admin_failed(r, rv, "a client cannot be shown", NULL);
+        return 0;
     }
-    return rv == APR_SUCCESS;
+    ask->name = client->name;
+    return 1;
 }
 
 /* --- As JSON --- */
@@ -122,16 +126,6 @@ static void read_limit(apipool_json_t *json, const char *name, unsigned bit, uns
     *limit = (apr_uint32_t)number;
 }
 
-/* A name is a part of paths here; what else it must not have, the table's function says. */
-static void read_name(apipool_json_t *json, apipool_client_info_t *client)
-{
-    apipool_json_require(json, "name",
-                         apipool_json_string(json, "name", NAME_MAX_LEN, &client->name));
-    if (client->name && (*client->name == '.' || strchr(client->name, '/'))) {
-        apipool_json_refuse(json, "name", "'/', and '.' at the beginning, are not allowed.");
-    }
-}
-
 /* Answers what the table's function refused or could not do. What it refuses it names: "name: ..." */
 static int answer_failure(const apipool_ask_t *ask, apr_status_t rv, const char *what,
                           const char *error)
@@ -144,7 +138,7 @@ static int answer_failure(const apipool_ask_t *ask, apr_status_t rv, const char 
     }
     if (rv == APR_EEXIST) {
         return apipool_admin_error(r, HTTP_CONFLICT, "client_exists",
-                                   "There is a client of that name.");
+                                   "A client with this name already exists.");
     }
     if (rv == APR_ENOMEM) {
         return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
@@ -170,12 +164,13 @@ static int read_client(apipool_ask_t *ask, int is_new, apipool_client_info_t *cl
     if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX, &json, &flaw, status)) {
         return 0;
     }
-    if (is_new) {
-        read_name(&json, client);
+    if (is_new) { /* what a name must not have, the table's function says */
+        apipool_json_require(&json, "name",
+                             apipool_json_string(&json, "name", NAME_TEXT_MAX, &client->name));
     }
     apipool_json_e enabled = apipool_json_boolean(&json, "enabled", &client->enabled);
     if (enabled == APIPOOL_JSON_NULL) {
-        apipool_json_refuse(&json, "enabled", "This cannot be null.");
+        apipool_json_refuse(&json, "enabled", "Must not be null.");
     }
     *set |= enabled == APIPOOL_JSON_GIVEN ? APIPOOL_CLIENT_SET_ENABLED : 0;
     if (apipool_json_time(&json, "expires_at", &client->expires_at) != APIPOOL_JSON_ABSENT) {
@@ -192,7 +187,7 @@ static int read_client(apipool_ask_t *ask, int is_new, apipool_client_info_t *cl
         check_pools(ask, &json, client);
     }
     if (apipool_json_close(&json) && !is_new && !*set) {
-        flaw.message = "There is nothing to change.";
+        flaw.message = "Nothing to change: send at least one member of the client.";
     }
     if (flaw.message) {
         *status = apipool_admin_refuse(ask->r, &flaw);
@@ -241,8 +236,9 @@ int apipool_admin_client_create(apipool_ask_t *ask)
     if (rv != APR_SUCCESS) {
         return answer_failure(ask, rv, "a client cannot be made", error);
     }
-    apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s created", client.name));
-    status = show(ask, HTTP_CREATED, client.name, key);
+    const char *name = apipool_clientname_normalise(client.name, r->pool);
+    apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s created", name));
+    status = show(ask, HTTP_CREATED, name, key);
     OPENSSL_cleanse(key, sizeof(key));
     return status;
 }

@@ -130,7 +130,8 @@ int apipool_admin_events_send(apipool_ask_t *ask)
     }
     if (!apipool_admin_api->viewer_enter(VIEWERS_MAX)) {
         return apipool_admin_later(r, HTTP_SERVICE_UNAVAILABLE, "too_many_viewers",
-                                   "Too many are watching; each one takes a thread of httpd.",
+                                   "Too many event streams are open; each one takes a thread of "
+                                   "httpd.",
                                    apr_time_from_sec(5));
     }
     apr_pool_cleanup_register(r->pool, NULL, leave, apr_pool_cleanup_null);

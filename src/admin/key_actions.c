@@ -14,13 +14,13 @@ enum { ENABLE, DISABLE, DELETE, CHECK, RESET, ACTIONS };
 
 /* --- Import --- */
 
-static json_t *fault_objects(const apr_array_header_t *faults)
+static json_t *fault_objects(request_rec *r, const apr_array_header_t *faults)
 {
     json_t *array = json_array();
     for (int i = 0; faults && i < faults->nelts; i++) {
         const apipool_import_fault_t *fault = &APR_ARRAY_IDX(faults, i, apipool_import_fault_t);
         json_array_append_new(array, json_pack("{s:I,s:s}", "line", (json_int_t)fault->line,
-                                               "reason", fault->reason));
+                                               "reason", apipool_admin_text(r, fault->reason)));
     }
     return array;
 }
@@ -30,7 +30,7 @@ static int import_answer(apipool_ask_t *ask, const apipool_import_t *import)
     json_t *object =
         json_pack("{s:I,s:I,s:I,s:o,s:I,s:o}", "added", (json_int_t)import->added, "duplicates",
                   (json_int_t)import->duplicates, "updated", (json_int_t)import->updated, "invalid",
-                  fault_objects(import->invalid), "invalid_count",
+                  fault_objects(ask->r, import->invalid), "invalid_count",
                   (json_int_t)import->invalid_count, "ids", apipool_render_ids(import->ids));
     return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
@@ -104,7 +104,7 @@ static void read_ids(apipool_json_t *json, apipool_key_change_t *change, apipool
     for (int i = 0; i < texts->nelts; i++) {
         ids[i] = apipool_admin_read_id(APR_ARRAY_IDX(texts, i, const char *));
         if (!ids[i]) {
-            apipool_json_refuse(json, "ids", "An id has 16 hex digits.");
+            apipool_json_refuse(json, "ids", "Each id must have 16 hex digits.");
             return;
         }
     }
@@ -128,7 +128,7 @@ static void read_filter(apipool_json_t *json, apipool_key_filter_t *filter, apip
         filter->upstream = NULL;
     }
     if (!apipool_admin_key_states(states, &filter->states)) {
-        apipool_json_refuse(&member, "state", "There is no such state.");
+        apipool_json_refuse(&member, "state", "Unknown state.");
     }
     apipool_json_close(&member);
 }
@@ -142,7 +142,7 @@ static int read_action(apipool_json_t *json)
         action++;
     }
     if (action == ACTIONS) {
-        apipool_json_refuse(json, "action", "enable, disable, delete, check or reset is needed.");
+        apipool_json_refuse(json, "action", "Must be enable, disable, delete, check or reset.");
     }
     return action;
 }
@@ -162,7 +162,7 @@ static int read_change(apipool_ask_t *ask, apipool_key_change_t *change, int *ac
     read_ids(&json, change, &ids);
     read_filter(&json, &change->filter, &filter);
     if ((ids == APIPOOL_JSON_GIVEN) == (filter == APIPOOL_JSON_GIVEN)) {
-        apipool_json_refuse(&json, "ids", "Either ids or a filter is needed, and not both.");
+        apipool_json_refuse(&json, "ids", "Either ids or filter is required, not both.");
     }
     if (!apipool_json_close(&json)) {
         *status = apipool_admin_refuse(ask->r, &flaw);
@@ -221,7 +221,7 @@ int apipool_admin_key_check(apipool_ask_t *ask)
                   check.valid < 0 ? json_null() : json_boolean(check.valid), "balance",
                   check.has_balance ? json_real(check.balance) : json_null(), "currency",
                   check.has_balance ? apipool_render_text(check.currency) : json_null(), "detail",
-                  apipool_render_text(check.detail)));
+                  apipool_render_text(apipool_admin_text(r, check.detail))));
 }
 
 static int read_password(apipool_ask_t *ask, const char **password, int *status)
@@ -267,8 +267,8 @@ int apipool_admin_key_reveal(apipool_ask_t *ask)
     int status;
     if (ask->conf->reveal != 1 || !ask->conf->user_file) {
         return apipool_admin_error(ask->r, HTTP_FORBIDDEN, "reveal_off",
-                                   "Keys are not shown here: APIPoolAdminReveal is off, or there "
-                                   "is no APIPoolAdminUserFile.");
+                                   "Keys cannot be shown here: APIPoolAdminReveal is off, or "
+                                   "APIPoolAdminUserFile is not set.");
     }
     if (!read_password(ask, &password, &status)) {
         return status;

@@ -59,14 +59,14 @@ int apipool_admin_key_states(const char *text, unsigned *states)
 }
 
 /* What is known of its last error, or null. */
-static json_t *last_error(const apipool_key_info_t *key)
+static json_t *last_error(const apipool_ask_t *ask, const apipool_key_info_t *key)
 {
     return key->last_error_at
                ? json_pack("{s:o,s:o,s:o,s:o}", "at", apipool_render_time(key->last_error_at),
                            "status",
                            key->last_status ? json_integer(key->last_status) : json_null(), "rule",
                            apipool_render_text(key->last_rule), "message",
-                           apipool_render_text(key->last_message))
+                           apipool_render_text(apipool_admin_text(ask->r, key->last_message)))
                : json_null();
 }
 
@@ -89,12 +89,12 @@ static json_t *key_object(const apipool_ask_t *ask, const apipool_key_info_t *ke
     json_object_set_new(object, "reason",
                         key->state == APIPOOL_STATE_ACTIVE || key->state == APIPOOL_STATE_DISABLED
                             ? json_null()
-                            : apipool_render_text(key->last_message));
+                            : apipool_render_text(apipool_admin_text(ask->r, key->last_message)));
     json_object_set_new(object, "cooling_until", apipool_render_time(key->cooling_until));
     json_object_set_new(object, "next_probe_at", apipool_render_time(key->next_probe_at));
     json_object_set_new(object, "added_at", apipool_render_time(key->added_at));
     json_object_set_new(object, "last_used_at", apipool_render_time(key->last_used_at));
-    json_object_set_new(object, "last_error", last_error(key));
+    json_object_set_new(object, "last_error", last_error(ask, key));
     json_object_set_new(object, "successes", json_integer((json_int_t)key->numbers.successes));
     json_object_set_new(object, "consecutive_errors", json_integer(key->error_streak));
     json_object_set_new(object, "in_flight", json_integer(key->in_flight));
@@ -119,7 +119,7 @@ static int read_query(apipool_ask_t *ask, apipool_key_query_t *wanted, apipool_f
     wanted->limit =
         (apr_uint32_t)apipool_query_integer(&query, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT);
     if (!apipool_admin_key_states(states, &wanted->filter.states)) {
-        apipool_query_refuse(&query, "state", "There is no such state.");
+        apipool_query_refuse(&query, "state", "Unknown state.");
     }
     return apipool_query_close(&query);
 }
@@ -208,7 +208,7 @@ static int read_edit(apipool_ask_t *ask, apipool_key_edit_t *edit, int *status)
     apipool_json_e weighed = apipool_json_integer(&json, "weight", 1, APIPOOL_WEIGHT_MAX, &weight);
     if (enabled == APIPOOL_JSON_NULL || weighed == APIPOOL_JSON_NULL) {
         apipool_json_refuse(&json, enabled == APIPOOL_JSON_NULL ? "enabled" : "weight",
-                            "This cannot be null.");
+                            "Must not be null.");
     }
     edit->weight = (apr_uint32_t)weight;
     edit->set |= enabled == APIPOOL_JSON_GIVEN ? APIPOOL_SET_ENABLED : 0;
@@ -218,8 +218,7 @@ static int read_edit(apipool_ask_t *ask, apipool_key_edit_t *edit, int *status)
               &edit->account);
     read_limits(&json, edit);
     if (apipool_json_close(&json) && !edit->set) {
-        flaw.message = "There is nothing to change: enabled, label, weight, account or limits is "
-                       "needed.";
+        flaw.message = "Nothing to change: send enabled, label, weight, account or limits.";
     }
     if (flaw.message) {
         *status = apipool_admin_refuse(ask->r, &flaw);

@@ -181,8 +181,8 @@ int apipool_password_answer(const apipool_ask_t *ask, apipool_password_e result,
 {
     if (result == APIPOOL_PASSWORD_LATER) {
         return apipool_admin_later(ask->r, HTTP_TOO_MANY_REQUESTS, "too_many_failures",
-                                   "Too many passwords from this address were wrong; wait as long "
-                                   "as Retry-After says.",
+                                   "Too many wrong passwords from this address. Wait as long as "
+                                   "Retry-After says.",
                                    wait);
     }
     if (result == APIPOOL_PASSWORD_UNREADABLE) {

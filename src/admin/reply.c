@@ -140,7 +140,8 @@ int apipool_admin_reply_nothing(request_rec *r)
 static int send_error(request_rec *r, int status, const char *code, const char *message,
                       const char *field)
 {
-    json_t *error = json_pack("{s:{s:s,s:s}}", "error", "code", code, "message", message);
+    json_t *error = json_pack("{s:{s:s,s:s}}", "error", "code", code, "message",
+                              apipool_admin_text(r, message));
     if (error && field) {
         json_object_set_new(json_object_get(error, "error"), "field", json_string(field));
     }
@@ -169,7 +170,9 @@ int apipool_admin_failed(request_rec *r, apr_status_t rv, const char *what, cons
     ap_log_rerror(APLOG_MARK, error ? APLOG_INFO : APLOG_ERR, rv, r, APIPOOL_LOG(0110) "%s: %s",
                   what, error ? error : "see the status");
     return send_error(r, HTTP_INTERNAL_SERVER_ERROR, "failed",
-                      error ? error : "This failed inside; the error log says why.", NULL);
+                      error ? apr_psprintf(r->pool, "The server could not do this: %s.", error)
+                            : "The server could not do this. The error log says why.",
+                      NULL);
 }
 
 int apipool_admin_later(request_rec *r, int status, const char *code, const char *message,

@@ -124,7 +124,7 @@ static int no_route(const apipool_ask_t *ask, const char *allow)
     }
     apr_table_setn(ask->r->headers_out, "Allow", allow);
     return apipool_admin_error(ask->r, HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
-                               apr_psprintf(ask->r->pool, "Here is answered: %s.", allow));
+                               apr_psprintf(ask->r->pool, "Allowed methods: %s.", allow));
 }
 
 /* Whether the caller may have the route; else the answer is sent, and *status is what to return. */
@@ -133,8 +133,8 @@ static int may_have(apipool_ask_t *ask, int route, int *status)
     request_rec *r = ask->r;
     if (!ask->conf->user_file && ask->conf->auth != APIPOOL_ADMIN_AUTH_HTTPD) {
         *status = apipool_admin_error(r, HTTP_FORBIDDEN, "not_configured",
-                                      "Nobody can use this API: configure APIPoolAdminUserFile, or "
-                                      "APIPoolAdminAuth httpd and an authentication.");
+                                      "Nobody can sign in yet: set APIPoolAdminUserFile, or "
+                                      "APIPoolAdminAuth httpd with an authentication.");
         return 0;
     }
     if (routes[route].role == APIPOOL_ROLE_NOBODY) {
@@ -147,13 +147,14 @@ static int may_have(apipool_ask_t *ask, int route, int *status)
     }
     if (ask->caller.role < routes[route].role) {
         *status = apipool_admin_error(r, HTTP_FORBIDDEN, "forbidden",
-                                      "Viewers may look, and change nothing.");
+                                      "Viewers have read-only access.");
         return 0;
     }
     if (routes[route].method != M_GET && ask->caller.by_itself &&
         !apipool_caller_is_same_origin(r)) {
         *status = apipool_admin_error(r, HTTP_FORBIDDEN, "cross_origin",
-                                      "A browser must say that this comes from the same origin.");
+                                      "The browser does not say that this request comes from the same "
+                                      "origin.");
         return 0;
     }
     return 1;

@@ -26,7 +26,7 @@ int apipool_admin_health(apipool_ask_t *ask)
     return apipool_admin_api->healthy()
                ? apipool_admin_reply(ask->r, HTTP_OK, json_pack("{s:s}", "status", "ok"))
                : apipool_admin_error(ask->r, HTTP_SERVICE_UNAVAILABLE, "unhealthy",
-                                     "The pools' shared memory is not to be had.");
+                                     "The shared memory of the pools is not available.");
 }
 
 /* Where the description is: beside the dashboard's folder, as "make install" puts it, or as the sources have
@@ -124,8 +124,8 @@ int apipool_admin_log_level_set(apipool_ask_t *ask)
     int status, i = 0;
     if (ask->conf->pools) {
         return apipool_admin_error(r, HTTP_FORBIDDEN, "forbidden",
-                                   "The log is the whole server's, and this location is limited "
-                                   "to its pools.");
+                                   "The log level is that of the whole server, and this location is "
+                                   "limited to its pools.");
     }
     if (!apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, &json, &flaw, &status)) {
         return status;
@@ -135,7 +135,7 @@ int apipool_admin_log_level_set(apipool_ask_t *ask)
         i++;
     }
     if (i == LEVELS) {
-        apipool_json_refuse(&json, "level", "error, warn, info or debug is needed.");
+        apipool_json_refuse(&json, "level", "Must be error, warn, info or debug.");
     }
     if (!apipool_json_close(&json)) {
         return apipool_admin_refuse(r, &flaw);

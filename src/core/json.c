@@ -84,14 +84,14 @@ const char *apipool_json_reason(const json_error_t *error)
 {
     switch (json_error_code(error)) {
     case json_error_invalid_utf8:
-        return "This is not UTF-8.";
+        return "Must be UTF-8.";
     case json_error_duplicate_key:
-        return "This member is there twice.";
+        return "Duplicate member.";
     case json_error_null_byte_in_key:
     case json_error_null_character:
         return "NUL is not allowed.";
     case json_error_numeric_overflow:
-        return "This number is too large.";
+        return "The number is too large.";
     default:
         return NULL;
     }
@@ -102,7 +102,7 @@ static const char *explain(const json_error_t *error, apr_pool_t *p)
 {
     const char *reason = apipool_json_reason(error);
     return reason ? reason
-                  : apr_psprintf(p, "This is not JSON: line %d, column %d.", error->line,
+                  : apr_psprintf(p, "Invalid JSON at line %d, column %d.", error->line,
                                  error->column);
 }
 
@@ -143,8 +143,8 @@ static apr_status_t release(void *root)
 
 const char *apipool_json_excess(int depth, apr_size_t values)
 {
-    return depth > APIPOOL_JSON_DEPTH     ? "This is nested too deeply."
-           : values > APIPOOL_JSON_VALUES ? "There are too many values."
+    return depth > APIPOOL_JSON_DEPTH     ? "Nested too deeply."
+           : values > APIPOOL_JSON_VALUES ? "Too many values."
                                           : NULL;
 }
 
@@ -192,7 +192,7 @@ int apipool_json_open(apipool_json_t *json, apr_pool_t *p, const char *text, apr
     const json_t *root = apipool_json_parse(p, text, len, flaw);
     open_object(json, p, root, "", flaw);
     if (root && !json_is_object(root)) {
-        flaw->message = "A JSON object is needed.";
+        flaw->message = "Must be a JSON object.";
     }
     return !flaw->message;
 }
@@ -237,14 +237,15 @@ static const char *text_fault(apipool_json_t *json, const json_t *value, apr_siz
     const char *text = json_string_value(value);
     apr_size_t len = json_string_length(value);
     if (!json_is_string(value)) {
-        return "A string is needed.";
+        return "Must be a string.";
     }
     if (len > max) {
-        return apr_psprintf(json->p, "At most %" APR_SIZE_T_FMT " bytes are allowed.", max);
+        return apr_psprintf(json->p, "Must be at most %" APR_SIZE_T_FMT " bytes long.", max);
     }
     for (apr_size_t i = 0; i < len; i++) {
         if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) {
-            return "Control characters are not allowed.";
+            return apr_psprintf(json->p, "Must not contain the control character U+%04X.",
+                                (unsigned char)text[i]);
         }
     }
     return NULL;
@@ -270,7 +271,7 @@ apipool_json_e apipool_json_boolean(apipool_json_t *json, const char *name, int 
     const json_t *member = find(json, name);
     apipool_json_e result = presence(member);
     if (result == APIPOOL_JSON_GIVEN && !json_is_boolean(member)) {
-        return refused(json, name, "true or false is needed.");
+        return refused(json, name, "Must be true or false.");
     }
     if (result == APIPOOL_JSON_GIVEN) {
         *value = json_is_true(member);
@@ -290,8 +291,8 @@ apipool_json_e apipool_json_integer(apipool_json_t *json, const char *name, apr_
         json_integer_value(member) > max) {
         return refused(json, name,
                        apr_psprintf(json->p,
-                                    "A whole number from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT
-                                    " is needed.",
+                                    "Must be a whole number from %" APR_INT64_T_FMT
+                                    " to %" APR_INT64_T_FMT ".",
                                     min, max));
     }
     *value = json_integer_value(member);
@@ -304,7 +305,7 @@ apipool_json_e apipool_json_time(apipool_json_t *json, const char *name, apr_tim
     apipool_json_e result = apipool_json_string(json, name, APIPOOL_STAMP_SIZE * 2, &text);
     apr_time_t time = result == APIPOOL_JSON_GIVEN ? apipool_stamp_read(text) : 0;
     if (result == APIPOOL_JSON_GIVEN && time <= 0) {
-        return refused(json, name, "A time such as 2030-12-31T23:59:59Z is needed.");
+        return refused(json, name, "Must be a time such as 2030-12-31T23:59:59Z.");
     }
     if (result == APIPOOL_JSON_GIVEN) {
         *value = time;
@@ -323,14 +324,14 @@ apipool_json_e apipool_json_strings(apipool_json_t *json, const char *name, int 
     if (!json_is_array(member) || json_array_size(member) > (apr_size_t)max_count) {
         return refused(
             json, name,
-            apr_psprintf(json->p, "An array of at most %d strings is needed.", max_count));
+            apr_psprintf(json->p, "Must be an array of at most %d strings.", max_count));
     }
     *values = apr_array_make(json->p, (int)json_array_size(member) + 1, sizeof(const char *));
     for (apr_size_t i = 0; i < json_array_size(member); i++) {
         const json_t *one = json_array_get(member, i);
         const char *fault = text_fault(json, one, max);
         if (!fault && !json_string_length(one)) {
-            fault = "An empty string is not allowed.";
+            fault = "Must not contain an empty string.";
         }
         if (fault) {
             return refused(json, name, fault);
@@ -345,7 +346,7 @@ apipool_json_e apipool_json_object(apipool_json_t *json, const char *name, apipo
     const json_t *value = find(json, name);
     apipool_json_e result = presence(value);
     if (result == APIPOOL_JSON_GIVEN && !json_is_object(value)) {
-        return refused(json, name, "A JSON object is needed.");
+        return refused(json, name, "Must be a JSON object.");
     }
     if (result == APIPOOL_JSON_GIVEN) {
         open_object(member, json->p, value, apr_pstrcat(json->p, json->prefix, name, ".", NULL),
@@ -357,7 +358,7 @@ apipool_json_e apipool_json_object(apipool_json_t *json, const char *name, apipo
 void apipool_json_require(apipool_json_t *json, const char *name, apipool_json_e result)
 {
     if (result != APIPOOL_JSON_GIVEN) {
-        apipool_json_refuse(json, name, "This member is needed.");
+        apipool_json_refuse(json, name, "This member is required.");
     }
 }
 
@@ -388,7 +389,7 @@ int apipool_json_close(apipool_json_t *json)
             i++;
         }
         if (i == json->known_count) {
-            apipool_json_refuse(json, cut_name(json->p, name), "There is no such member.");
+            apipool_json_refuse(json, cut_name(json->p, name), "Unknown member.");
             return 0;
         }
     }

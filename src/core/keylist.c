@@ -170,7 +170,7 @@ static int fail_long(apipool_keylist_t *list)
     else if (json_error_code(&error) != json_error_premature_end_of_input) {
         return fail_there(list, &error);
     }
-    return fail(list, "An element of the array has more than 65536 bytes.",
+    return fail(list, "An element of the array is longer than 65536 bytes.",
                 "element longer than 65536 bytes");
 }
 
@@ -244,7 +244,7 @@ static int start_array(apipool_keylist_t *list)
     list->where = APIPOOL_KEYLIST_IN_ARRAY;
     list->depth = 1;
     list->values = 1;
-    return is_started(list) ? 1 : fail(list, "There is no memory.", "no memory");
+    return is_started(list) ? 1 : fail(list, "The server is out of memory.", "out of memory");
 }
 
 /* The first character decides. */
@@ -257,7 +257,7 @@ static int read_start(apipool_keylist_t *list, char c)
         return start_array(list);
     }
     if (list->form == APIPOOL_KEYLIST_ARRAY) {
-        return c == '{' ? fail(list, "A JSON array of keys is needed.", "no array")
+        return c == '{' ? fail(list, "Must be a JSON array of keys.", "not an array")
                         : fail_here(list);
     }
     if (c == '{') {
@@ -362,7 +362,7 @@ void apipool_keylist_wipe(apipool_keylist_t *list)
 const char *apipool_keylist_explain(const apipool_keylist_t *list, apr_pool_t *p)
 {
     return list->said ? list->said
-                      : apr_psprintf(p, "This is not JSON: line %ld, column %ld.", list->line,
+                      : apr_psprintf(p, "Invalid JSON at line %ld, column %ld.", list->line,
                                      list->column);
 }
 

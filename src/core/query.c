@@ -90,16 +90,16 @@ static void add(apipool_query_t *query, const char *text, apr_size_t len)
     const char *name = decode(query->p, text, name_len);
     const char *value = equals ? decode(query->p, equals + 1, len - name_len - 1) : "";
     if (!name || !is_utf8(name)) {
-        apipool_query_refuse(query, NULL, "A parameter's name is not percent-encoded UTF-8.");
+        apipool_query_refuse(query, NULL, "Parameter names must be percent-encoded UTF-8.");
     }
     else if (!value || !is_utf8(value)) {
-        apipool_query_refuse(query, name, "This is not percent-encoded UTF-8 without controls.");
+        apipool_query_refuse(query, name, "Must be percent-encoded UTF-8 without control characters.");
     }
     else if (find(query, name)) {
-        apipool_query_refuse(query, name, "This parameter is there twice.");
+        apipool_query_refuse(query, name, "Duplicate parameter.");
     }
     else if (query->parameters->nelts == APIPOOL_QUERY_PARAMETERS) {
-        apipool_query_refuse(query, NULL, "There are too many parameters.");
+        apipool_query_refuse(query, NULL, "Too many parameters.");
     }
     else {
         parameter_t *parameter = apr_array_push(query->parameters);
@@ -137,7 +137,9 @@ const char *apipool_query_string(apipool_query_t *query, const char *name, apr_s
     }
     parameter->known = 1;
     if (strlen(parameter->value) > max) {
-        apipool_query_refuse(query, name, "This is too long.");
+        apipool_query_refuse(
+            query, name,
+            apr_psprintf(query->p, "Must be at most %" APR_SIZE_T_FMT " bytes long.", max));
         return NULL;
     }
     return *parameter->value ? parameter->value : NULL;
@@ -155,8 +157,8 @@ apr_int64_t apipool_query_integer(apipool_query_t *query, const char *name, apr_
     if (!apr_isdigit(*text) || *end || value < min || value > max) {
         apipool_query_refuse(query, name,
                              apr_psprintf(query->p,
-                                          "A whole number from %" APR_INT64_T_FMT
-                                          " to %" APR_INT64_T_FMT " is needed.",
+                                          "Must be a whole number from %" APR_INT64_T_FMT
+                                          " to %" APR_INT64_T_FMT ".",
                                           min, max));
         return absent;
     }
@@ -175,7 +177,7 @@ int apipool_query_choice(apipool_query_t *query, const char *name, const char *c
     }
     if (text) {
         apipool_query_refuse(query, name,
-                             apr_psprintf(query->p, "One of these is needed: %s.", list));
+                             apr_psprintf(query->p, "Must be one of: %s.", list));
     }
     return absent;
 }
@@ -185,7 +187,7 @@ int apipool_query_close(apipool_query_t *query)
     for (int i = 0; i < query->parameters->nelts && !query->flaw->message; i++) {
         const parameter_t *parameter = &APR_ARRAY_IDX(query->parameters, i, parameter_t);
         if (!parameter->known) {
-            apipool_query_refuse(query, parameter->name, "There is no such parameter.");
+            apipool_query_refuse(query, parameter->name, "Unknown parameter.");
         }
     }
     return !query->flaw->message;

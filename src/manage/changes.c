@@ -71,7 +71,7 @@ static apr_status_t choose_all(work_t *work, const char **error)
 {
     apr_status_t rv = work->change->ids ? choose_by_id(work) : choose_by_filter(work);
     if (rv != APR_SUCCESS) {
-        *error = "the pool's lock is not to be had";
+        *error = "the lock of the shared memory could not be taken";
     }
     return rv;
 }
@@ -97,7 +97,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         rv = apipool_pool_make_room(work->segment, 0, &need, &has_room);
     }
     if (rv == APR_SUCCESS && !has_room) {
-        *error = "there is no room for labels; raise APIPoolCapacity and restart fully";
+        *error = "There is no room for labels; raise APIPoolCapacity, then stop and start httpd.";
         rv = APR_ENOMEM;
     }
     *changes = work->result->matched > 0;
@@ -176,7 +176,7 @@ static apr_status_t in_memory(work_t *work,
     apr_status_t rv = choose_all(work, error);
     if (rv == APR_SUCCESS) {
         rv = apply_to_each(work, apply);
-        *error = rv == APR_SUCCESS ? NULL : "the pool's lock is not to be had";
+        *error = rv == APR_SUCCESS ? NULL : "the lock of the shared memory could not be taken";
     }
     return rv;
 }

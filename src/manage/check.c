@@ -42,25 +42,26 @@ static const char *describe(const apipool_probe_report_t *report, int asked, apr
 {
     const char *rule = apipool_rule_name(report->rule);
     if (!asked) {
-        return "nothing is known that could be asked of this upstream without cost";
+        return "There is no request that would check a key at this upstream without cost.";
     }
     switch (report->result) {
     case APIPOOL_PROBED_ACCEPTED:
-        return "the upstream accepts the key";
+        return "The upstream accepts the key.";
     case APIPOOL_PROBED_REJECTED:
-        return apr_psprintf(p, "the upstream rejects the key (%d, %s)", report->status, rule);
+        return apr_psprintf(p, "The upstream rejects the key (%d, %s).", report->status, rule);
     case APIPOOL_PROBED_SPENT:
         return report->has_balance
-                   ? "the upstream accepts the key, but its balance is not enough"
-                   : apr_psprintf(p, "quota or balance is spent (%d, %s)", report->status, rule);
+                   ? "The upstream accepts the key, but its balance is too low."
+                   : apr_psprintf(p, "Quota or balance is spent (%d, %s).", report->status, rule);
     case APIPOOL_PROBED_NOT_FOUND:
-        return apr_psprintf(p, "the upstream does not know what was asked (%d)", report->status);
+        return apr_psprintf(p, "The upstream does not know the address that was asked (%d).",
+                            report->status);
     case APIPOOL_PROBED_UNKNOWN:
         break;
     }
-    return report->status ? apr_psprintf(p, "the answer tells nothing of the key (%d, %s)",
+    return report->status ? apr_psprintf(p, "The answer says nothing about the key (%d, %s).",
                                          report->status, rule)
-                          : apr_psprintf(p, "the upstream did not answer (%s)", rule);
+                          : apr_psprintf(p, "The upstream did not answer (%s).", rule);
 }
 
 static void tell(const apipool_probe_report_t *report, int asked, apr_pool_t *p,
@@ -89,7 +90,7 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
         conf ? apipool_recovery_lend(segment, pool, id, apr_time_now(), lease) : APR_NOTFOUND;
     if (rv == APR_EBUSY) {
         result->valid = -1;
-        result->detail = "the key is being checked already";
+        result->detail = "The key is already being checked.";
         return APR_SUCCESS;
     }
     if (rv != APR_SUCCESS) {
@@ -104,7 +105,7 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
     apipool_lease_wipe(lease);
     tell(&report, asked, p, result);
     if (!upstream) {
-        result->detail = "the configuration does not name the upstream of this key any more";
+        result->detail = "The configuration no longer names the upstream of this key.";
     }
     return rv;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "client.h"
+#include "clientname.h"
 #include "config.h"
 #include "lasting.h"
 #include "manage.h"
@@ -13,6 +14,8 @@
 
 #define BATCH    16  /* clients that are copied at a time */
 #define TEXT_MAX 255 /* bytes of what stands in a list */
+
+_Static_assert(APIPOOL_CLIENTNAME_SIZE == APIPOOL_CLIENT_NAME_MAX, "names fit into the table");
 
 /* --- telling --- */
 
@@ -69,12 +72,23 @@ apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p,
     return rv;
 }
 
+/* A name as it was made by a version that did not normalise names goes before the form that it has today. */
+static apr_status_t read_row(const char *server, const char *name, apr_pool_t *p,
+                             apipool_client_row_t *row)
+{
+    apipool_segment_t *segment = apipool_lasting_segment();
+    apr_status_t rv = apipool_client_read(segment, server, name, apr_time_now(), row);
+    return rv != APR_NOTFOUND
+               ? rv
+               : apipool_client_read(segment, server, apipool_clientname_normalise(name, p),
+                                     apr_time_now(), row);
+}
+
 apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_pool_t *p,
                                    apipool_client_info_t *info)
 {
     apipool_client_row_t row;
-    apr_status_t rv = apipool_client_read(
-        apipool_lasting_segment(), apipool_config_server_name(p, s), name, apr_time_now(), &row);
+    apr_status_t rv = read_row(apipool_config_server_name(p, s), name, p, &row);
     if (rv == APR_SUCCESS) {
         tell(&row, p, info);
     }
@@ -101,19 +115,13 @@ static int is_clean(const char *text, apr_size_t max)
     return !strcmp(clean, text);
 }
 
-static apr_status_t check_name(const char *name, const char **error)
+static apr_status_t check_name(const char *name, apr_pool_t *p, const char **error)
 {
-    apr_size_t len = name ? strlen(name) : 0;
-    if (!len || !is_clean(name, APIPOOL_CLIENT_NAME_MAX - 1) || name[0] == ' ' ||
-        name[len - 1] == ' ') {
-        return refuse(error,
-                      "name: must be 1 to 63 bytes of UTF-8 without control characters, quotes, "
-                      "backslashes, marks of direction, and blanks at its ends");
+    const char *fault = apipool_clientname_fault(name, p);
+    if (!fault && !strcmp(name, APIPOOL_NAMED_OTHER)) {
+        fault = "Must not be \"other\", which stands for all clients that are counted together.";
     }
-    if (!strcmp(name, APIPOOL_NAMED_OTHER)) {
-        return refuse(error, "name: \"other\" stands for all that have no place of their own");
-    }
-    return APR_SUCCESS;
+    return fault ? refuse(error, apr_pstrcat(p, "name: ", fault, NULL)) : APR_SUCCESS;
 }
 
 static apr_status_t check_list(const apr_array_header_t *list, const char *member, apr_pool_t *p,
@@ -122,8 +130,8 @@ static apr_status_t check_list(const apr_array_header_t *list, const char *membe
     for (int i = 0; list && i < list->nelts; i++) {
         if (!is_clean(APR_ARRAY_IDX(list, i, const char *), TEXT_MAX)) {
             return refuse(error, apr_psprintf(p,
-                                              "%s: each must be 1 to 255 bytes of UTF-8 without "
-                                              "control characters, quotes and backslashes",
+                                              "%s: Each must have 1 to 255 bytes of UTF-8 without "
+                                              "control characters, quotes and backslashes.",
                                               member));
         }
     }
@@ -164,7 +172,7 @@ static apr_status_t take_terms(const apipool_client_info_t *client, unsigned set
     }
     return apipool_client_pack(terms, lists)
                ? APR_SUCCESS
-               : refuse(error, "pools, models and endpoints take more than 2048 bytes together");
+               : refuse(error, "Pools, models and endpoints take more than 2048 bytes together.");
 }
 
 /* --- changing --- */
@@ -172,13 +180,13 @@ static apr_status_t take_terms(const apipool_client_info_t *client, unsigned set
 static apr_status_t explain(apr_status_t rv, const char **error)
 {
     if (!*error && rv == APR_EEXIST) {
-        *error = "name: there is a client of that name";
+        *error = "A client with this name already exists.";
     }
     else if (!*error && rv == APR_ENOMEM) {
-        *error = "there is no room for another client; raise APIPoolClientCapacity";
+        *error = "There is no room for another client; raise APIPoolClientCapacity.";
     }
     else if (!*error && rv == APR_NOTFOUND) {
-        *error = "there is no client of that name";
+        *error = "There is no such client.";
     }
     else if (!*error && rv != APR_SUCCESS) {
         *error = "the change could not be made";
@@ -192,7 +200,7 @@ static apr_status_t make_change(apipool_client_change_t *change, const char **er
     apipool_store_change_t made = apipool_store_client_change(change);
     change->segment = apipool_lasting_segment();
     if (!apipool_lasting_store()) {
-        *error = "there is no store, since no pool is configured";
+        *error = "there is no store, because no pool is configured";
         return APR_EGENERAL;
     }
     *error = NULL;
@@ -214,7 +222,7 @@ static apr_status_t make_image(const char *server, const apipool_client_info_t *
     image->terms.lists_len = APIPOOL_CLIENT_LISTS;
     if (strlen(server) >= sizeof(image->server) ||
         !apipool_clientkey_digest(key, APIPOOL_CLIENTKEY_LEN, image->digest)) {
-        *error = "the key cannot be made";
+        *error = "the client key could not be made";
         return APR_EGENERAL;
     }
     return take_terms(client, APIPOOL_CLIENT_SET_ALL, p, &image->terms, error);
@@ -224,14 +232,16 @@ apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_cl
                                           apr_pool_t *p, char *key, const char **error)
 {
     apipool_client_change_t change = {.what = APIPOOL_CLIENT_CREATE};
-    apr_status_t rv = check_name(client->name, error);
+    apipool_client_info_t made = *client;
+    made.name = apipool_clientname_normalise(client->name ? client->name : "", p);
+    apr_status_t rv = check_name(made.name, p, error);
     rv = rv == APR_SUCCESS ? check_lists(client, p, error) : rv;
     if (rv == APR_SUCCESS && !apipool_clientkey_make(RAND_bytes, key)) {
-        *error = "the key cannot be made";
+        *error = "the client key could not be made";
         rv = APR_EGENERAL;
     }
     if (rv == APR_SUCCESS) {
-        rv = make_image(apipool_config_server_name(p, s), client, key, p, &change.image, error);
+        rv = make_image(apipool_config_server_name(p, s), &made, key, p, &change.image, error);
     }
     if (rv == APR_SUCCESS) {
         rv = make_change(&change, error, p);

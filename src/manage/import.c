@@ -237,13 +237,17 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         rv = apipool_pool_make_room(import->segment, import->group, &need, &has_room);
     }
     if (rv != APR_SUCCESS) {
-        *error = "the pool's lock is not to be had";
+        *error = "the lock of the shared memory could not be taken";
         return rv;
     }
     if (!has_room) {
         *error = apr_psprintf(import->p,
-                              "%s%u new keys do not fit; raise APIPoolCapacity and restart fully",
-                              is_too_much(import) ? "at least " : "", import->result->added);
+                              is_too_much(import)
+                                  ? "There is no room for %u and more new keys; raise "
+                                    "APIPoolCapacity, then stop and start httpd."
+                                  : "There is no room for %u new keys; raise APIPoolCapacity, "
+                                    "then stop and start httpd.",
+                              import->result->added);
         return APR_ENOMEM;
     }
     import->next = import->first;
@@ -326,14 +330,13 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
     memset(result, 0, sizeof(*result));
     const apipool_upstream_t *found = find_upstream(pool, upstream, p);
     if (!found) {
-        *error = apr_psprintf(p, "the pool has no upstream %s", upstream ? upstream : "");
         return APR_NOTFOUND;
     }
     import.group = found->group;
     open_import(&import);
     apr_status_t rv = read_list(&import, source, error);
     if (rv == APR_SUCCESS && import.unnamed) {
-        *error = "libcrypto cannot derive the id of a key";
+        *error = "OpenSSL could not derive the id of a key";
         rv = APR_EGENERAL;
     }
     if (rv == APR_SUCCESS) {

@@ -75,7 +75,7 @@ static void make_name(apipool_name_t *name, const char *text)
     }
 }
 
-/* Names come clean from the stats; a client's is shorter here. */
+/* Names come clean from the stats. */
 static void fill_entry(apipool_request_t *req, apr_time_t now, apipool_request_stats_t *stats)
 {
     const request_rec *r = req->r;
@@ -93,9 +93,8 @@ static void fill_entry(apipool_request_t *req, apr_time_t now, apipool_request_s
     entry->streamed = req->gate.stream.active != 0;
     entry->first_byte = req->first_byte_at ? req->first_byte_at - r->request_time : -1;
     entry->total = now - r->request_time;
-    apipool_name_clean(entry->client, sizeof(entry->client), stats->client.text,
-                       strlen(stats->client.text));
     apipool_name_clean(entry->endpoint, sizeof(entry->endpoint), endpoint, strlen(endpoint));
+    memcpy(entry->client, stats->client.text, sizeof(entry->client));
     memcpy(entry->model, stats->model.text, sizeof(entry->model));
 }
 

@@ -61,8 +61,8 @@ typedef struct {
     unsigned char usage;                                        /* apipool_tokens_e */
     unsigned char ending;                                       /* apipool_ending_e */
     unsigned char streamed;
-    char client[APIPOOL_RECENT_SHORT];
     char endpoint[APIPOOL_RECENT_SHORT];
+    char client[APIPOOL_NAMED_MAX];
     char model[APIPOOL_NAMED_MAX];
 } apipool_recent_entry_t;
 

@@ -69,6 +69,58 @@ test('many clients are searched', async () => {
   await noProblems(page);
 });
 
+test('a client may have a name of any script, and what the server says of one is in the language of the page', async () => {
+  const page = await openPage(browser, { language: 'zh-CN', storage: { pool: 'main' } });
+  const accepted = [];
+  page.on('request', (request) => /\/api\//.test(request.url()) && accepted.push(request.headers()['accept-language']));
+  await signIn(page, { view: 'clients' });
+  await press(page, '新建客户端');
+  const dialog = page.getByRole('dialog').last();
+  await provoking(page, /^400 .*\/clients$/, async () => {
+    await dialog.getByLabel('名称').fill('张三\u200b');
+    await press(dialog, '新建客户端');
+    await dialog.getByText(/^不能包含 U\+200B：/).waitFor();
+  });
+  await dialog.getByLabel('名称').fill('Jose\u0301 张三'); // e and an accent of its own
+  await press(dialog, '新建客户端');
+  await page.getByText('José 张三 的密钥'.normalize()).waitFor();
+  const key = await page.locator('[data-client-key]').textContent();
+  assert.equal(await chat(key), 200, 'the key works');
+  await press(page, '我已复制');
+  const row = page.locator('tbody tr').filter({ hasText: '张三' });
+  const used = row.locator('td[data-label=请求] a');
+  await used.waitFor({ timeout: 10000 });
+  await used.click();
+  await page.locator('tbody td[data-label=客户端]').getByText('José 张三'.normalize()).first().waitFor();
+  await openView(page, 'clients');
+  await row.getByRole('button', { name: /^编辑 / }).click();
+  await page.getByRole('dialog').last().getByLabel('RPM').fill('9');
+  await press(page.getByRole('dialog').last(), '保存');
+  await page.getByText('José 张三 已保存。'.normalize()).waitFor();
+  assert.equal((await api('GET', `clients/${encodeURIComponent('José 张三'.normalize('NFD'))}`)).rpm, 9);
+  const many = Array.from({ length: 10 }, (_, i) => `李四-${i}`);
+  await Promise.all(many.map((name) => api('POST', 'clients', { name })));
+  await page.reload();
+  await page.getByLabel('按名称搜索').fill('JOSE\u0301');
+  await page.getByText('1 个客户端', { exact: true }).waitFor();
+  await Promise.all([...many, 'José 张三'].map((name) => api('DELETE', `clients/${encodeURIComponent(name)}`)));
+  assert.deepEqual([...new Set(accepted)].filter((language) => !/^zh\b/.test(language)), [], 'the page asks for its language');
+  await noProblems(page);
+});
+
+test('the language that is chosen on the page goes before the browser\'s', async () => {
+  const page = await openPage(browser, { language: 'en-US', storage: { language: 'zh' } });
+  await signIn(page, { view: 'clients' });
+  await press(page, '新建客户端');
+  const dialog = page.getByRole('dialog').last();
+  await provoking(page, /^400 .*\/clients$/, async () => {
+    await dialog.getByLabel('名称').fill('a/b');
+    await press(dialog, '新建客户端');
+    await dialog.getByText(/^不能包含 U\+002F：/).waitFor();
+  });
+  await noProblems(page);
+});
+
 /** What the tile of requests per day shows. */
 const shown = (page) => page.locator('[data-tile=rpd]').textContent();
 
@@ -124,7 +176,7 @@ test('the log level is set for all processes', async () => {
   await press(page, 'Set');
   await page.getByText('Log level: debug.').waitFor();
   assert.equal((await api('GET', 'log-level')).level, 'debug');
-  await page.getByText('Keys and statistics are being saved.').waitFor();
+  await page.getByText('Keys and statistics are saved.').waitFor();
   assert.ok((await page.textContent('main')).includes(`${given.base}`.replace(/:\d+$/, '')), 'upstreams are listed');
   await noProblems(page);
 });

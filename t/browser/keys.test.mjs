@@ -33,7 +33,7 @@ test('what is typed is read in the page, and nothing of it travels', async () =>
   await signIn(page, { view: 'keys' });
   const sent = sentTo(page, /./);
   await press(page, 'Import keys');
-  const ask = dialog(page).getByRole('button', { name: 'See which are new' });
+  const ask = dialog(page).getByRole('button', { name: 'See which keys are new' });
   assert.ok(await ask.isDisabled());
   const area = dialog(page).getByLabel('Keys', { exact: true });
   await area.pressSequentially('# mine\nsk-ok-typed-aaaaaaaa, sk-ok-typed-aaaaaaaa\n"quoted"\n');
@@ -45,7 +45,7 @@ test('what is typed is read in the page, and nothing of it travels', async () =>
   await dialog(page).getByText('Element 1').waitFor();
   assert.deepEqual(await counts(page), { ready: 1, repeated: 0, bad: 1 });
   await area.fill('["sk-ok-typed-aaaaaaaa",\noops');
-  await dialog(page).getByText('this is no JSON').waitFor();
+  await dialog(page).getByText('malformed JSON').waitFor();
   await dialog(page).getByText('Line 2').waitFor();
   assert.ok(await ask.isDisabled());
   await area.fill('# private\nsk-ok-typed-aaaaaaaa,,not-one key,sk-ok-typed-aaaaaaaa\nsk-ok-typed-bbbbbbbb');
@@ -60,20 +60,20 @@ test('only valid keys travel, each once; the server says which are new', async (
   const sent = sentTo(page, /pools\/import\/keys\?/);
   await press(page, 'Import keys');
   await dialog(page).getByLabel('Keys', { exact: true }).fill('# private\nsk-ok-travels-aaaaaaaa,,not one,sk-ok-travels-aaaaaaaa\nsk-ok-travels-bbbbbbbb');
-  await press(dialog(page), 'See which are new'); // at once, before what was typed has been looked at
+  await press(dialog(page), 'See which keys are new'); // at once, before what was typed has been looked at
   await dialog(page).getByText('Nothing has been added yet').waitFor();
   assert.deepEqual(await counts(page), { new: 2, known: 0, changed: 0, repeated: 1, bad: 1 });
   assert.deepEqual(sent, ['sk-ok-travels-aaaaaaaa\nsk-ok-travels-bbbbbbbb']);
   await press(dialog(page), 'Back');
   await dialog(page).getByLabel('Keys', { exact: true }).fill('sk-ok-travels-bbbbbbbb');
-  await press(dialog(page), 'See which are new');
+  await press(dialog(page), 'See which keys are new');
   await press(dialog(page), 'Import 1 key');
   await dialog(page).getByText('The import is complete.').waitFor();
   await press(dialog(page).locator('form'), 'Close');
   await press(page, 'Import keys');
   const objects = [{ key: 'sk-ok-travels-aaaaaaaa', note: 'private' }, { key: 'sk-ok-travels-bbbbbbbb', label: 'travelled' }];
   await dialog(page).getByLabel('Keys', { exact: true }).fill(JSON.stringify(objects));
-  await press(dialog(page), 'See which are new');
+  await press(dialog(page), 'See which keys are new');
   await dialog(page).getByText('Nothing has been added yet').waitFor();
   assert.deepEqual(await counts(page), { new: 1, known: 0, changed: 1, repeated: 0, bad: 0 });
   assert.ok(!sent.at(-1).includes('private'), 'nor do members that mean nothing');
@@ -94,7 +94,7 @@ test('10,000 keys are previewed, imported and counted; invalid lines are listed'
   assert.deepEqual(await counts(page), { ready: MANY, repeated: 1, bad: 1 });
   await dialog(page).getByText('Line 7,001').waitFor();
   assert.deepEqual(sent, [], 'nothing has travelled');
-  await press(dialog(page), 'See which are new');
+  await press(dialog(page), 'See which keys are new');
   await dialog(page).getByText('Nothing has been added yet').waitFor();
   assert.deepEqual(await counts(page), { new: MANY, known: 0, changed: 0, repeated: 1, bad: 1 });
   await dialog(page).getByText('Line 7,001').waitFor();
@@ -156,8 +156,8 @@ test('all keys that match a filter are disabled at once, by name of what is hit'
   await press(page, 'Select all 10,000 that match');
   await press(page.getByRole('region', { name: 'Selected keys' }), 'Disable');
   await dialog(page).getByText('Disable 10,000 keys?').waitFor();
-  await dialog(page).getByText('All keys of the pool import that match active.').waitFor();
-  await dialog(page).getByText('No request uses them until they are enabled again.').waitFor();
+  await dialog(page).getByText('All keys in the pool import that match active.').waitFor();
+  await dialog(page).getByText('No request uses them until you enable them again.').waitFor();
   await press(dialog(page), 'Disable');
   await page.getByText('10,000 keys disabled.').waitFor({ timeout: 30000 });
   await page.getByText('No key matches.').waitFor();
@@ -184,7 +184,7 @@ test('a key is checked, edited, switched off, and deleted only when that was mea
   await row.getByRole('button', { name: /^Disable/ }).click();
   await page.getByText('checked by hand is disabled.').waitFor();
   await row.getByRole('button', { name: /^Delete/ }).click();
-  await dialog(page).getByText(/^checked by hand .* with the id [0-9a-f]{16}, of the pool main\.$/).waitFor();
+  await dialog(page).getByText(/^checked by hand .* with the id [0-9a-f]{16} in the pool main\.$/).waitFor();
   await page.keyboard.press('Escape');
   assert.equal((await api('GET', 'pools/main/keys?q=checked')).total, 1, 'Escape deletes nothing');
   await row.getByRole('button', { name: /^Delete/ }).click();
@@ -234,7 +234,7 @@ test('every state says why, and until when', async () => {
   assert.match(await row(0), /cooling.*(2 min|1 min 5\d s).*, rate limited/s);
   assert.match(await row(1), /quota.*balance 0\.00 CNY, next probe 14:02/s);
   assert.match(await row(2), /tripped.*5 × 500, next probe 14:02/s);
-  assert.match(await row(3), /on trial.*one request is to prove it/s);
+  assert.match(await row(3), /on trial.*waiting for one request to prove it/s);
   assert.equal(await page.locator('[title="987,654,321"]').textContent(), '987.7M');
   await screenshot(page, 'keys-states');
   const first = await row(0);
@@ -274,7 +274,7 @@ test('keys are dropped as JSON, and an import that fails goes on where it was', 
     document.querySelector('dialog').dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
   });
   await dialog(page).getByText('The next step sends these 6,000 keys').waitFor();
-  await press(dialog(page), 'See which are new');
+  await press(dialog(page), 'See which keys are new');
   await dialog(page).getByText('Nothing has been added yet').waitFor();
   assert.equal((await counts(page)).new, 6000);
   let sent = 0;
@@ -284,7 +284,7 @@ test('keys are dropped as JSON, and an import that fails goes on where it was', 
     await dialog(page).getByText('The import was stopped.').waitFor();
   });
   assert.equal((await counts(page)).added, 5000);
-  await press(dialog(page), 'Go on');
+  await press(dialog(page), 'Continue');
   await dialog(page).getByText('The import is complete.').waitFor();
   assert.deepEqual(await counts(page), { added: 6000, known: 0, changed: 0, repeated: 0, bad: 0 });
   await page.keyboard.press('Escape');

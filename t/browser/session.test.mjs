@@ -109,7 +109,7 @@ test('where httpd has the login, the page asks for none', async () => {
   });
   isOver = false;
   await again.getByRole('link', { name: 'Open a window' }).waitFor();
-  await again.getByRole('button', { name: 'Go on' }).click();
+  await again.getByRole('button', { name: 'Continue' }).click();
   await clientIsMade(page, 'typed-behind-httpd');
   await noProblems(page);
 });
@@ -117,7 +117,7 @@ test('where httpd has the login, the page asks for none', async () => {
 test('where httpd names nobody, the page says so', async () => {
   const page = await openPage(browser);
   await page.goto(`${given.base}/anyone/`);
-  await page.getByRole('alert').getByText('The server has not said who you are.').waitFor();
+  await page.getByRole('alert').getByText('The server does not know who you are.').waitFor();
   assert.equal(await page.locator('input').count(), 0);
   await press(page, 'Try again');
   await page.getByRole('alert').waitFor();
@@ -127,7 +127,7 @@ test('where httpd names nobody, the page says so', async () => {
 test('viewers see everything and change nothing', async () => {
   const page = await openPage(browser, { storage: { pool: 'main' } });
   await signIn(page, { user: 'bob', password: 'builder' });
-  await page.getByText('looks only').waitFor();
+  await page.getByText('read-only').waitFor();
   for (const [view, button] of [['keys', 'Import keys'], ['clients', 'Create client'], ['settings', 'Set']]) {
     await openView(page, view);
     assert.equal(await page.getByRole('button', { name: button, exact: true }).count(), 0, `${view}: no "${button}"`);

@@ -166,7 +166,7 @@ static void there_are_bounds(void **unused)
     memset(text, '[', 100000);
     memset(text + 100000, ']', 100000);
     assert_null(apipool_json_parse(pool, text, 200000, &flaw));
-    assert_string_equal(flaw.message, "This is nested too deeply.");
+    assert_string_equal(flaw.message, "Nested too deeply.");
     assert_non_null(apipool_json_parse(pool, text + 100000 - APIPOOL_JSON_DEPTH,
                                        2 * APIPOOL_JSON_DEPTH, &flaw));
     assert_null(apipool_json_parse(pool, text + 100000 - APIPOOL_JSON_DEPTH - 1,

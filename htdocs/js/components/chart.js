@@ -55,7 +55,7 @@ function options(kind, show) {
     interaction: { mode: 'index', intersect: false },
     plugins: {
       legend: { position: 'bottom', labels: { color: text, boxWidth: 10, boxHeight: 10, font } },
-      tooltip: { callbacks: { label: (item) => `${item.dataset.label}: ${show(item.raw)}` } },
+      tooltip: { callbacks: { label: (item) => t('list.of', { name: item.dataset.label, value: show(item.raw) }) } },
     },
     scales: {
       x: { stacked: kind === 'bar', grid: { display: false }, ticks: { color: text, maxTicksLimit: 7, maxRotation: 0, font } },

@@ -29,7 +29,7 @@ const reasons = {
 };
 
 /** "12 s, too many requests", or "". */
-export const reasonOf = (key) => reasons[key.state](key).filter(Boolean).join(t('list.comma'));
+export const reasonOf = (key) => reasons[key.state](key).filter(Boolean).join(t('list.clause'));
 
 export const statePill = (state) => html`<span class="pill is-${state}">${t(`state.${state}`)}</span>`;
 
@@ -39,12 +39,12 @@ export function stateLine(key) {
   return html`${statePill(key.state)}${reason ? html`<span class="reason">${reason}</span>` : ''}`;
 }
 
-/** "429, R07: too many requests", and when. */
+/** "429 R07: too many requests", and when. */
 export function lastError(key) {
   const error = key.last_error;
   if (!error) {
     return null;
   }
   const what = [error.status ?? t('reason.no_answer'), error.rule].filter(Boolean).join(' ');
-  return { what, when: time(error.at), why: error.rule ? ruleText(error.rule) : '' };
+  return { text: t('list.of', { name: what, value: error.rule ? ruleText(error.rule) : '' }), when: time(error.at) };
 }

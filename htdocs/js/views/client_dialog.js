@@ -42,7 +42,7 @@ function form(it) {
   const one = (name, more = {}) => field(ids(name), { name, label: t(`client.${name}`), error: wrong(name), value: client?.[name], ...more });
   const count = html` min="1" max="4294967295" placeholder="${t('limit.none')}"`;
   return html`<form data-on-submit="save" class="stack">
-    ${client ? '' : one('name', { hint: t('client.name_hint'), attributes: html` required maxlength="63" pattern="[0-9A-Za-z_@\\-][0-9A-Za-z._@\\-]*" data-focus` })}
+    ${client ? '' : one('name', { hint: t('client.name_hint'), attributes: html` required maxlength="63" data-focus` })}
     <div class="grid">${LIMITS.map((name) => one(name, { type: 'number', attributes: count }))}
     ${one('expires_at', { type: 'datetime-local', hint: t('client.expires_hint'), value: client?.expires_at ? localTime(client.expires_at) : '' })}</div>
     <fieldset><legend>${t('client.pools')}</legend><p class="hint">${t('client.pools_hint')}</p>${state.pools.map(({ name }) => html`<label class="tick">

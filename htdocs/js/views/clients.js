@@ -28,7 +28,7 @@ export class Clients extends View {
     super(place, name, params);
     this.handle({
       search: (input) => {
-        this.search = input.value.trim().toLowerCase();
+        this.search = input.value.normalize().trim().toLowerCase();
         this.show();
       },
       create: () => this.#edit(null),

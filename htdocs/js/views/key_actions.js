@@ -11,14 +11,14 @@ const NAMED = 5;
 /** What takes keys out of use. */
 const HARSH = ['disable', 'delete'];
 
-export const nameOf = (key) => (key.label ? `${key.label} (${key.masked})` : key.masked);
+export const nameOf = (key) => (key.label ? t('list.aside', { text: key.label, aside: key.masked }) : key.masked);
 
 /** Asks the upstream about a key, and says what came of it. */
 export async function checkOne(key) {
   const result = await post(`${paths.key(key.pool, key.id)}/check`, {});
   const verdict = { true: 'valid', false: 'refused', null: 'unknown' }[String(result.valid)];
   const balance = result.balance === null ? '' : t('check.balance', { money: money(result.balance, result.currency) });
-  say([t(`check.${verdict}`, { key: nameOf(key) }), balance, result.valid ? '' : result.detail].filter(Boolean).join(' '),
+  say([t(`check.${verdict}`, { key: nameOf(key) }), balance, result.valid ? '' : result.detail].filter(Boolean).reduce((first, then) => t('list.then', { first, then })),
     result.valid === false ? 'bad' : 'good');
   return result;
 }

@@ -22,9 +22,9 @@ function facts(key) {
     ['added', time(key.added_at)], ['used', time(key.last_used_at)],
     ['requests', t('key.requests', { n: key.requests, good: key.successes, rate: percent(key.success_rate) })],
     ['tokens', t('key.tokens', { n: key.total_tokens, prompt: key.prompt_tokens, completion: key.completion_tokens, cached: key.cached_tokens })],
-    ['latency', `${duration(key.latency_ms)} (${t('tile.ttft')}: ${duration(key.ttft_ms)})`], ['in_flight', number(key.in_flight)],
+    ['latency', t('list.aside', { text: duration(key.latency_ms), aside: t('list.of', { name: t('tile.ttft'), value: duration(key.ttft_ms) }) })], ['in_flight', number(key.in_flight)],
     ['balance', key.balance ? `${money(key.balance.amount, key.balance.currency)} (${time(key.balance.checked_at)})` : NONE],
-    ['errors', error ? `${error.what}: ${error.why} (${error.when})` : NONE]];
+    ['errors', error ? t('list.aside', { text: error.text, aside: error.when }) : NONE]];
   return html`<dl class="facts">${list.map(([name, value]) => html`<div><dt>${t(`fact.${name}`)}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 

@@ -91,7 +91,7 @@ function row(view, pool, key, canChange) {
     ${WINDOWS.map((name) => cell(name, gauge(t(`column.${name}`), key[name], limit(name))))}
     ${cell('balance', key.balance ? html`<span title="${time(key.balance.checked_at)}">${money(key.balance.amount, key.balance.currency)}</span>` : NONE, 'figure')}
     ${cell('used', key.last_used_at ? html`<time datetime="${key.last_used_at}" title="${time(key.last_used_at)}">${ago(key.last_used_at)}</time>` : NONE)}
-    ${cell('errors', html`<span class="figure">${number(key.errors)}</span>${error ? html`<span class="reason" title="${error.when}">${error.what}: ${error.why}</span>` : ''}`)}
+    ${cell('errors', html`<span class="figure">${number(key.errors)}</span>${error ? html`<span class="reason" title="${error.when}">${error.text}</span>` : ''}`)}
     <td role="cell" class="actions">${canChange ? actions(key, busy) : ''}</td></tr>`;
 }
 

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The language of what an answer says to people. */
+#include "admin.h"
+
+#include "language.h"
+#include "messages.h"
+
+static const char *const tags[] = {"en", "zh-CN"};
+
+#define ENGLISH 0
+#define TAGS    ((int)(sizeof(tags) / sizeof(*tags)))
+
+/* Chosen once for a request; what keeps answers must know that it was. */
+static const char *language_of(request_rec *r)
+{
+    const char *tag = ap_get_module_config(r->request_config, &apipool_admin_module);
+    if (!tag) {
+        const char *field = apr_table_get(r->headers_in, "Accept-Language");
+        tag = tags[apipool_language_choose(field, tags, TAGS)];
+        ap_set_module_config(r->request_config, &apipool_admin_module, (void *)(uintptr_t)tag);
+        r->content_languages = apr_array_make(r->pool, 1, sizeof(const char *));
+        APR_ARRAY_PUSH(r->content_languages, const char *) = tag;
+        apr_table_mergen(r->headers_out, "Vary", "Accept-Language");
+    }
+    return tag;
+}
+
+const char *apipool_admin_text(request_rec *r, const char *english)
+{
+    return !english || language_of(r) == tags[ENGLISH]
+               ? english
+               : apipool_phrase_translate(apipool_messages_zh, apipool_messages_zh_count, english,
+                                          r->pool);
+}

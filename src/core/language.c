@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which language a client prefers, and sentences in it. */
+#include "language.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <string.h>
+#include <strings.h>
+
+/* --- Accept-Language --- */
+
+#define BLANKS    " \t"
+#define WEIGHT    1000 /* of "q=1" */
+#define NO_WEIGHT (-1)
+
+/* An element of the field: a range, and its weight. */
+typedef struct {
+    const char *text;
+    apr_size_t len;
+    int weight; /* 0 to WEIGHT; NO_WEIGHT: what stands there makes no sense */
+} range_t;
+
+/* qvalue: "0" or "1", and up to three digits behind a point, of which "1" has zeros alone. */
+static int read_weight(const char *text, apr_size_t len)
+{
+    int weight = 0;
+    if (!len || len > 5 || (*text != '0' && *text != '1') || (len > 1 && text[1] != '.')) {
+        return NO_WEIGHT;
+    }
+    for (apr_size_t i = 2; i < 5; i++) {
+        if (i < len && !apr_isdigit(text[i])) {
+            return NO_WEIGHT;
+        }
+        weight = weight * 10 + (i < len ? text[i] - '0' : 0);
+    }
+    return *text == '0' ? weight : weight == 0 ? WEIGHT : NO_WEIGHT;
+}
+
+static const char *skip_blanks(const char *from, const char *end)
+{
+    while (from < end && strchr(BLANKS, *from)) {
+        from++;
+    }
+    return from;
+}
+
+/* language-range [ OWS ";" OWS "q=" qvalue ] */
+static range_t read_range(const char *from, const char *end)
+{
+    range_t range = {.text = skip_blanks(from, end), .weight = WEIGHT};
+    while (end > range.text && strchr(BLANKS, end[-1])) {
+        end--;
+    }
+    const char *at = range.text;
+    while (at < end && (apr_isalnum(*at) || *at == '-' || *at == '*')) {
+        at++;
+    }
+    range.len = (apr_size_t)(at - range.text);
+    at = skip_blanks(at, end);
+    if (at < end) {
+        at = *at == ';' ? skip_blanks(at + 1, end) : end;
+        range.weight = end - at > 2 && (*at == 'q' || *at == 'Q') && at[1] == '='
+                           ? read_weight(at + 2, (apr_size_t)(end - at - 2))
+                           : NO_WEIGHT;
+    }
+    return range;
+}
+
+/* How closely a range fits a tag: 3, 2, 1, or 0 when it does not. */
+static int closeness(const range_t *range, const char *tag)
+{
+    apr_size_t primary = strcspn(tag, "-");
+    if (range->len == strlen(tag) && !strncasecmp(range->text, tag, range->len)) {
+        return 3;
+    }
+    if (range->len >= primary && !strncasecmp(range->text, tag, primary) &&
+        (range->len == primary || range->text[primary] == '-')) {
+        return 2;
+    }
+    return range->len == 1 && *range->text == '*';
+}
+
+/* The weight of a tag, and the place in the field of the range that gives it. */
+static int weigh(const char *field, const char *tag, const char **place)
+{
+    int closest = 0, weight = 0;
+    for (const char *at = field; *at;) {
+        const char *end = at + strcspn(at, ",");
+        range_t range = read_range(at, end);
+        int close = range.weight == NO_WEIGHT ? 0 : closeness(&range, tag);
+        if (close > closest || (close && close == closest && range.weight > weight)) {
+            closest = close;
+            weight = range.weight;
+            *place = at;
+        }
+        at = end + (*end == ',');
+    }
+    return weight;
+}
+
+int apipool_language_choose(const char *field, const char *const *tags, int count)
+{
+    const char *first = NULL;
+    int chosen = 0, heaviest = 0;
+    for (int i = 0; field && i < count; i++) {
+        const char *place = NULL;
+        int weight = weigh(field, tags[i], &place);
+        if (weight > heaviest || (weight && weight == heaviest && place < first)) {
+            chosen = i;
+            heaviest = weight;
+            first = place;
+        }
+    }
+    return chosen;
+}
+
+/* --- Phrases --- */
+
+#define PARTS 9
+
+typedef struct {
+    const char *text;
+    apr_size_t len;
+} part_t;
+
+/* The number of the part that is to stand there, from 1; 0: fixed text. */
+static int part_at(const char *pattern)
+{
+    return pattern[0] == '{' && pattern[1] >= '1' && pattern[1] <= '0' + PARTS && pattern[2] == '}'
+               ? pattern[1] - '0'
+               : 0;
+}
+
+static apr_size_t fixed_len(const char *pattern)
+{
+    apr_size_t len = 0;
+    while (pattern[len] && !part_at(pattern + len)) {
+        len++;
+    }
+    return len;
+}
+
+/* Where fixed text is found: at the end where nothing follows it, else as early as possible. */
+static const char *find_fixed(const char *text, const char *fixed, apr_size_t len)
+{
+    apr_size_t left = strlen(text);
+    if (!fixed[len]) {
+        return left >= len && !memcmp(text + left - len, fixed, len) ? text + left - len : NULL;
+    }
+    for (; left >= len; text++, left--) {
+        if (!memcmp(text, fixed, len)) {
+            return text;
+        }
+    }
+    return NULL;
+}
+
+static int fits(const char *pattern, const char *text, part_t parts[PARTS + 1])
+{
+    apr_size_t len = fixed_len(pattern);
+    if (strncmp(pattern, text, len)) {
+        return 0;
+    }
+    for (;;) {
+        pattern += len;
+        text += len;
+        int number = part_at(pattern);
+        if (!number) {
+            return !*text;
+        }
+        pattern += strlen("{1}");
+        len = fixed_len(pattern);
+        const char *next = find_fixed(text, pattern, len);
+        if (!next) {
+            return 0;
+        }
+        parts[number] = (part_t){text, (apr_size_t)(next - text)};
+        text = next;
+    }
+}
+
+static const char *fill(const apipool_phrase_t *phrases, apr_size_t count, const char *translated,
+                        const part_t parts[PARTS + 1], apr_pool_t *p)
+{
+    const char *filled = "";
+    while (*translated) {
+        apr_size_t len = fixed_len(translated);
+        int number = part_at(translated + len);
+        const char *fixed = apr_pstrmemdup(p, translated, len), *part = "";
+        if (number && parts[number].text) {
+            part = apipool_phrase_translate(
+                phrases, count, apr_pstrmemdup(p, parts[number].text, parts[number].len), p);
+        }
+        filled = apr_pstrcat(p, filled, fixed, part, NULL);
+        translated += len + (number ? strlen("{1}") : 0);
+    }
+    return filled;
+}
+
+const char *apipool_phrase_translate(const apipool_phrase_t *phrases, apr_size_t count,
+                                     const char *english, apr_pool_t *p)
+{
+    for (apr_size_t i = 0; i < count; i++) {
+        part_t parts[PARTS + 1] = {{NULL, 0}};
+        if (fits(phrases[i].english, english, parts)) {
+            return fill(phrases, count, phrases[i].translated, parts, p);
+        }
+    }
+    return english;
+}

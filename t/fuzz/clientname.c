@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Fuzz target: names of clients. */
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include "clientname.h"
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static apr_pool_t *root;
+    apr_pool_t *p;
+    if (!root) {
+        apr_initialize();
+        apr_pool_create(&root, NULL);
+    }
+    apr_pool_create(&p, root);
+    const char *text = apr_pstrmemdup(p, (const char *)data, size);
+    const char *name = apipool_clientname_normalise(text, p);
+    MUST(!strcmp(apipool_clientname_normalise(name, p), name));
+    const char *fault = apipool_clientname_fault(name, p);
+    MUST(fault || (*name && *name != '.' && strlen(name) < APIPOOL_CLIENTNAME_SIZE));
+    MUST(fault || !strpbrk(name, "\"'`/\\\n\x7f"));
+    apr_pool_destroy(p);
+    return 0;
+}

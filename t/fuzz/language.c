@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Fuzz target: Accept-Language, and sentences whose parts are foreign. */
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include "fuzz.h"
+#include "language.h"
+
+static const char *const tags[] = {"en", "zh-CN", "de"};
+
+static const apipool_phrase_t phrases[] = {
+    {"From {1} to {2}.", "{2} - {1}"},
+    {"({1})", "[{1}]"},
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static apr_pool_t *root;
+    apr_pool_t *p;
+    if (!root) {
+        apr_initialize();
+        apr_pool_create(&root, NULL);
+    }
+    apr_pool_create(&p, root);
+    const char *text = apr_pstrmemdup(p, (const char *)data, size);
+    int chosen = apipool_language_choose(text, tags, 3);
+    MUST(chosen >= 0 && chosen < 3);
+    MUST(!chosen || strpbrk(text, "zZdD*"));
+    if (size < 512) {
+        const char *made = apipool_phrase_translate(phrases, 2, text, p);
+        MUST(made == text || *text == 'F' || *text == '(');
+    }
+    apr_pool_destroy(p);
+    return 0;
+}
