@@ -41,8 +41,7 @@ sub run_make {
 my @trees = (
     (map {"usr/share/apipool/htdocs/$_"} files_below("$source/htdocs"), 'vendor/chart.min.js'),
     (map {"usr/share/doc/mod_apipool/docs/$_"} files_below("$source/docs")),
-    (map {"usr/share/apipool/examples/$_"} files_below("$source/conf/examples")),
-    (map {"usr/share/apipool/examples/$_"} map { s{^\Q$source\E/conf/}{}r } map { glob "$_/*" } glob "$source/conf/monitoring"),
+    (map {"usr/share/apipool/examples/$_"} map { s{^examples/}{}r } grep {m{/}} files_below("$source/conf")),
     (map { 'usr/share/doc/mod_apipool/' . s{.*/}{}r } glob("$source/README*.md"), 'CHANGES'),
     qw(usr/share/apipool/openapi.json usr/lib/test/mod_apipool.so usr/lib/test/mod_apipool_admin.so)
 );
@@ -72,6 +71,7 @@ for my $confdir (sort keys %layouts) {
 
     like run_make(uninstall => @where), qr/left \Q$sample\E/, '... says what it leaves';
     is_deeply [files_below($root)], [$config[2]], '... which is what has been edited, alone';
+    ok !-e "$root/usr/share/$_", "... and no folder $_" for qw(apipool doc/mod_apipool);
 }
 
 # The samples as they are shipped, and with every commented directive switched on.
