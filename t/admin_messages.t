@@ -5,7 +5,7 @@ use warnings;
 use utf8;
 
 use APIPoolAdmin qw(admin_server);
-use APIPoolTest qw(request);
+use APIPoolTest qw(error_code request);
 use Encode ();
 use Test::More;
 
@@ -14,8 +14,8 @@ binmode Test::More->builder->$_, ':encoding(UTF-8)' for qw(output failure_output
 my $CHINESE = 'zh-CN,zh;q=0.9';
 my $HAN = qr/\p{Han}/;
 
-my $admin = admin_server({main => {keys => ['sk-ok-messages-key-aaaa', 'sk-401-messages-aaaaaaa', 'sk-429-messages-retry600']}})
-    ->sign_in;
+my $admin = admin_server({main => {keys => ['sk-ok-messages-key-aaaa', 'sk-401-messages-aaaaaaa', 'sk-429-messages-retry600']},
+    empty => {keys => []}})->sign_in;
 my $viewer = $admin->as(token => $admin->token_for('bob', 'builder'));
 my $nobody = $admin->as;
 my %id = map { $_->{masked} =~ /^sk-4/ ? ($_->{masked} => $_->{id}) : (ok => $_->{id}) } @{$admin->ask(GET => '/pools/main/keys')->{json}{keys}};
@@ -105,8 +105,10 @@ my $english = ask($admin, 'en', GET => '/pools/main/keys')->{headers}{etag};
 isnt ask($admin, $CHINESE, GET => '/pools/main/keys')->{headers}{etag}, $english, 'each language has an ETag of its own';
 
 # Not what clients of the pools are told: their programs know the English sentences.
-my $refused = request(GET => '/main/models/x/y', base => $admin->{base}, headers => {'accept-language' => $CHINESE});
-unlike Encode::decode('UTF-8', $refused->{content}), $HAN, 'clients of a pool are answered in English';
+my $refused = request(POST => '/empty/chat/completions', base => $admin->{base}, content => '{"model":"m","messages":[]}',
+    headers => {'accept-language' => $CHINESE, 'content-type' => 'application/json'});
+is error_code($refused), 'pool_exhausted', 'a client of a pool is refused';
+unlike Encode::decode('UTF-8', $refused->{content}), $HAN, '... in English';
 
 unlike Encode::decode('UTF-8', $admin->{httpd}->log), $HAN, 'the log is in English';
 
