@@ -113,7 +113,7 @@ need_to_build() {
     need pkg-config has pkg-config
     need libjansson-dev pkg-config --exists jansson
     need libssl-dev pkg-config --exists libcrypto
-    need libutf8proc-dev pkg-config --exists libutf8proc
+    need libicu-dev pkg-config --exists icu-uc
     need apache2-dev has apxs
     need apache2-bin has_httpd
 }

@@ -3,39 +3,48 @@
 #include "clientname.h"
 
 #include <apr_strings.h>
-#include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
+#include <unicode/uchar.h>
+#include <unicode/unorm2.h>
+#include <unicode/ustring.h>
+#include <unicode/utf8.h>
+
+/* Normalisation at most triples the length of a text (Unicode Standard Annex #15, 9). */
+#define UNITS_MAX (3 * TEXT_MAX)
+#define TEXT_MAX  1024 /* bytes of a text that may become a name */
 
 const char *apipool_clientname_normalise(const char *text, apr_pool_t *p)
 {
-    utf8proc_uint8_t *made = utf8proc_NFC((const utf8proc_uint8_t *)text);
-    const char *name = made ? apr_pstrdup(p, (const char *)made) : text;
-    free(made);
-    return name;
+    UChar units[TEXT_MAX], made[UNITS_MAX];
+    char name[3 * UNITS_MAX + 1];
+    UErrorCode error = U_ZERO_ERROR;
+    int32_t len = 0;
+    const UNormalizer2 *nfc = unorm2_getNFCInstance(&error);
+    u_strFromUTF8(units, TEXT_MAX, &len, text, -1, &error);
+    len = unorm2_normalize(nfc, units, len, made, UNITS_MAX, &error);
+    u_strToUTF8(name, sizeof(name), &len, made, len, &error);
+    return U_SUCCESS(error) ? apr_pstrmemdup(p, name, (apr_size_t)len) : text;
 }
 
 /* Letters, marks and numbers, less those that are not drawn. */
-static int is_word(utf8proc_int32_t c)
+static int is_word(UChar32 c)
 {
-    utf8proc_category_t category = utf8proc_category(c);
-    return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO &&
-           !utf8proc_get_property(c)->ignorable;
+    return (U_GET_GC_MASK(c) & (U_GC_L_MASK | U_GC_M_MASK | U_GC_N_MASK)) &&
+           !u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT);
 }
 
-static int is_allowed(utf8proc_int32_t c)
+static int is_allowed(UChar32 c)
 {
     return c < 0x80 ? c >= ' ' && c != 0x7f && !strchr("\"'`/\\", (int)c) : is_word(c);
 }
 
 const char *apipool_clientname_fault(const char *name, apr_pool_t *p)
 {
-    apr_size_t len = strlen(name);
-    utf8proc_int32_t c;
-    utf8proc_ssize_t read;
-    for (const char *at = name; *at; at += read) {
-        read = utf8proc_iterate((const utf8proc_uint8_t *)at, -1, &c);
-        if (read <= 0) {
+    apr_size_t len = strlen(name), at = 0;
+    while (at < len) {
+        UChar32 c;
+        U8_NEXT(name, at, len, c);
+        if (c < 0) {
             return "Must be 1 to 63 bytes of UTF-8.";
         }
         if (!is_allowed(c)) {
