@@ -164,6 +164,7 @@ typedef struct {
     const char *plain;    /* that as some upstream may read it; the same where all read it alike */
     const char *endpoint; /* the alias used, or NULL */
     apipool_endpoint_e kind; /* what the endpoint is for */
+    const char *query_key;   /* a client key that the query had, which is masked by now; NULL: none */
     int expose;
     int cors;                            /* the upstream does not say who may read its answers */
     const apipool_client_pass_t *client; /* whose key of ours it carries; NULL: nobody's */
