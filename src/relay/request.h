@@ -109,7 +109,7 @@ typedef struct {
     const char *event; /* the data of its event, where it is one */
     apr_size_t event_len;
     apr_time_t held_since;
-    int masking;               /* an error answer is passing: the key may not */
+    int masking;               /* the body may hold the key as text */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
     apipool_stream_t stream;
     apipool_count_t count;
