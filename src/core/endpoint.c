@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "percent.h"
+
 typedef struct {
     const char *end; /* of the path */
     apipool_endpoint_e kind;
@@ -95,23 +97,6 @@ int apipool_endpoint_is_plain(const char *path)
     return !strpbrk(path, "%\\;") && !strstr(path, "//");
 }
 
-static int digit(char c)
-{
-    return c >= '0' && c <= '9'                     ? c - '0'
-           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                    : -1;
-}
-
-/* The next character; *at moves behind it. A NUL stays encoded. */
-static char next_decoded(const char **at)
-{
-    const char *p = *at;
-    int high = *p == '%' ? digit(p[1]) : -1, low = high >= 0 ? digit(p[2]) : -1;
-    int is_encoded = low >= 0 && (high || low);
-    *at += is_encoded ? 3 : 1;
-    return is_encoded ? (char)(high << 4 | low) : *p;
-}
-
 void apipool_endpoint_make_plain(char *path)
 {
     const char *at = path;
@@ -121,7 +106,7 @@ void apipool_endpoint_make_plain(char *path)
             at += strcspn(at, "/");
             continue;
         }
-        char c = next_decoded(&at);
+        char c = apipool_percent_next(&at);
         c = c == '\\' ? '/' : c;
         if (c != '/' || end == path || end[-1] != '/') {
             *end++ = c;

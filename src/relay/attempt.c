@@ -14,6 +14,7 @@
 #include "head.h"
 #include "link.h"
 #include "permit.h"
+#include "proxy_section.h"
 #include "reply.h"
 #include "settle.h"
 #include "upstream.h"
@@ -129,12 +130,15 @@ static int run(apipool_request_t *req)
     char *url = apipool_request_url(req, req->attempt.upstream);
     const struct proxy_remote *remote = apipool_upstream_remote(budget->conf, url);
 
+    apipool_proxy_section_t before;
+    apipool_proxy_section_enter(req, url, &before);
     req->inside = 1;
     apipool_attempt_t *outer = apipool_link_attach(&req->attempt);
     status = proxy_run_scheme_handler(r, worker, budget->conf, url,
                                       remote ? remote->hostname : NULL, remote ? remote->port : 0);
     apipool_link_attach(outer);
     req->inside = 0;
+    apipool_proxy_section_leave(r, &before);
     if (apipool_evidence_is_overridden(req, status)) { /* an answer that has not come by the gate */
         apipool_head_complete(&req->attempt.head, r->headers_out);
     }

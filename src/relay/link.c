@@ -270,6 +270,7 @@ static apr_status_t find_line(apipool_attempt_t *attempt, ap_filter_t *f, apr_bu
         if (!attempt || attempt->answering || vetted) {
             return APR_SUCCESS;
         }
+        apipool_intake_redact(intake, *len, attempt->lease);
         int taken =
             apipool_head_takes(&attempt->head, *line, *len, apipool_intake_behind(intake, *len));
         if (attempt->head.bytes > APIPOOL_HEAD_MAX) {

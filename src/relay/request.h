@@ -109,7 +109,7 @@ typedef struct {
     const char *event; /* the data of its event, where it is one */
     apr_size_t event_len;
     apr_time_t held_since;
-    int masking;               /* an error answer is passing: the key may not */
+    int masking;               /* the body may hold the key as text */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
     apipool_stream_t stream;
     apipool_count_t count;
@@ -164,6 +164,7 @@ typedef struct {
     const char *plain;    /* that as some upstream may read it; the same where all read it alike */
     const char *endpoint; /* the alias used, or NULL */
     apipool_endpoint_e kind; /* what the endpoint is for */
+    const char *query_key;   /* a client key that the query had, which is masked by now; NULL: none */
     int expose;
     int cors;                            /* the upstream does not say who may read its answers */
     const apipool_client_pass_t *client; /* whose key of ours it carries; NULL: nobody's */
