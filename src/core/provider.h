@@ -60,8 +60,8 @@ const apipool_field_t *apipool_provider_default_field(apipool_provider_e provide
 int apipool_provider_is_private_field(apipool_provider_e provider, const char *name);
 
 /**
- * A query without the arguments that must not reach the vendor. Names count as they read once decoded, and ';'
- * separates arguments as '&' does; what is kept is kept byte for byte.
+ * A query without the arguments that must not reach the vendor. Names count as they read once decoded, and
+ * ';' separates arguments as '&' does; what is kept is kept byte for byte.
  * @param args a query string without '?', or NULL
  * @return args itself where there is no such argument; NULL where nothing is left; else allocated from p
  */
