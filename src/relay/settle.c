@@ -5,9 +5,9 @@
 #include <apr_strings.h>
 #include <stddef.h>
 
+#include "blame.h"
 #include "budget.h"
 #include "count.h"
-#include "doubt.h"
 #include "evidence.h"
 #include "outcome.h"
 #include "when.h"
@@ -154,7 +154,7 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
     log_outcome(req, &outcome, status);
     if (outcome.doubted) {
         put_aside(req->budget);
-        apipool_doubt_remember(req, verdict, what.status, &outcome);
+        apipool_blame_remember(req, verdict, what.status, &outcome);
     }
 }
 

@@ -5,10 +5,10 @@
 
 #include "layout.h"
 
-/* Private to src/state; the caller holds the segment's lock. A group has room for 16 doubts, and a key is asked
- * about once in ten seconds, so that clients whose requests are refused cannot make more probes than that. What
- * finds no room is not noted: a key that is at fault comes into doubt again. Clients are hashes. All of it is
- * O(1). */
+/* Private to src/state; the caller holds the segment's lock. A group has room for 16 doubts, and a key is
+ * asked about once in ten seconds, so that clients whose requests are refused cannot make more probes than
+ * that. What finds no room is not noted: a key that is at fault comes into doubt again. Clients are hashes.
+ * All of it is O(1). */
 
 /* What is known of a key that a request has left in doubt. */
 typedef enum {
@@ -29,7 +29,8 @@ int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, ap
 /** The key of a group that a probe is to ask about next, or APIPOOL_NONE. */
 apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t group);
 
-/** A probe begins to ask about a key, or has ended: with a balance or without, or because the upstream failed. */
+/** A probe begins to ask about a key, or has ended: whether the key was accepted, a balance was told, or the
+ *  upstream failed. */
 void apipool_doubt_asking_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time_t now);
 void apipool_doubt_answered_locked(apipool_segment_t *segment, apr_uint32_t index, int accepted,
                                    int has_balance, int upstream_failed);

@@ -169,11 +169,11 @@ typedef enum {
 } apipool_doubted_e;
 
 /**
- * Settles the doubt about a key that its upstream refused as spent (R05) or rejected (R06) though it has served
- * before. The request may be to blame: for what the client sent, each key would seem to be at fault. A key is
- * lost at once where another one of its upstream has served the same request; else a probe asks about it, at
- * most every ten seconds. Where a probe has spoken lately and the doubt comes back, the key is lost if a key of
- * its upstream has served the request, or if the probe could not tell and this is another client.
+ * Settles the doubt about a key that its upstream refused as spent (R05) or rejected (R06) though it has
+ * served before. The request may be to blame: for what the client sent, each key would seem to be at fault. A
+ * key is lost at once where another one of its upstream has served the same request; else a probe asks about
+ * it, at most every ten seconds. Where a probe has spoken lately and the doubt comes back, the key is lost if
+ * a key of its upstream has served the request, or if the probe could not tell and this is another client.
  * @param lease   the key's; all but its secret
  * @param report  what came of it then
  * @param outcome rule, state, lost and asked

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Keys that a request leaves in doubt: were they at fault, or the request itself? */
-#include "doubt.h"
+#include "blame.h"
 
 #include <stddef.h>
 
@@ -17,7 +17,7 @@ struct apipool_doubts_t {
     int several; /* accounts: it is not likely that all of them are at fault */
 };
 
-void apipool_doubt_remember(apipool_request_t *req, const apipool_verdict_t *verdict, int status,
+void apipool_blame_remember(apipool_request_t *req, const apipool_verdict_t *verdict, int status,
                             const apipool_outcome_t *outcome)
 {
     apr_pool_t *p = req->r->pool;
@@ -90,12 +90,12 @@ static void settle_all(apipool_request_t *req, apr_uint32_t group)
     }
 }
 
-void apipool_doubt_settle_served(apipool_request_t *req)
+void apipool_blame_settle_served(apipool_request_t *req)
 {
     settle_all(req, req->attempt.lease->group);
 }
 
-void apipool_doubt_settle(apipool_request_t *req)
+void apipool_blame_settle(apipool_request_t *req)
 {
     settle_all(req, APIPOOL_NONE);
 }
