@@ -104,9 +104,10 @@ static const char *const beginnings[] = {
 };
 
 /* Readers differ in case, and some take a name into a variable in which '-' and '_' are one. */
-static char fold(char c)
+static inline char fold(char c)
 {
-    return apr_isupper(c) ? (char)(c | 0x20) : apr_islower(c) || apr_isdigit(c) || !c ? c : '-';
+    char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'z' ? lower : (c >= '0' && c <= '9') || !c ? c : '-';
 }
 
 /* Whether what is folded is the beginning of what is not. */
@@ -125,8 +126,8 @@ static int is_listed(apipool_provider_e provider, unsigned where, const char *na
         return 0;
     }
     for (const private_t *row = names[len]; row < names[len] + SAME_LENGTH_MAX && row->of; row++) {
-        if ((row->where & where) && apipool_provider_holds(row->of, provider) &&
-            begins(name, row->name)) {
+        if (fold(name[len - 1]) == row->name[len - 1] && (row->where & where) &&
+            apipool_provider_holds(row->of, provider) && begins(name, row->name)) {
             return 1;
         }
     }
@@ -138,9 +139,10 @@ int apipool_provider_is_private_field(apipool_provider_e provider, const char *n
     if (is_listed(provider, FIELD, name, strlen(name))) {
         return 1;
     }
-    char first = fold(*name);
+    /* the first and the third character rule most names out */
+    char first = fold(name[0]), third = name[0] && name[1] ? fold(name[2]) : '\0';
     for (apr_size_t i = 0; i < sizeof(beginnings) / sizeof(*beginnings); i++) {
-        if (*beginnings[i] == first && begins(name, beginnings[i])) {
+        if (first == beginnings[i][0] && third == beginnings[i][2] && begins(name, beginnings[i])) {
             return 1;
         }
     }
