@@ -6,6 +6,7 @@
 #include <http_protocol.h>
 
 #include "acquire.h"
+#include "blame.h"
 #include "body.h"
 #include "budget.h"
 #include "demand.h"
@@ -270,6 +271,7 @@ static int attempt_until_done(apipool_request_t *req)
         verdict = apipool_evidence_judge(req, status, now);
         apipool_settle_report(req, &verdict, status, now);
         if (verdict.rule == APIPOOL_R00) {
+            apipool_blame_settle_served(req);
             apipool_settle_blame_forbidden(req);
             remember_refusal(req);
         }
@@ -294,6 +296,7 @@ static int attempt_with_key(apipool_request_t *req)
     req->attempt.lease = apr_palloc(req->r->pool, sizeof(*req->attempt.lease));
     req->attempt.lease->len = req->attempt.lease->longest = 0;
     int status = attempt_until_done(req);
+    apipool_blame_settle(req);
     apipool_lease_wipe(req->attempt.lease);
     return status;
 }

@@ -8,6 +8,7 @@
 
 #include "answer.h"
 #include "attempt.h"
+#include "blame.h"
 #include "cors.h"
 #include "count.h"
 #include "events.h"
@@ -97,6 +98,7 @@ static void begin_passing(apipool_request_t *req)
     apipool_reply_expose(req);
     if (r->status < 400 && !req->gate.in_band && !req->probing) {
         apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, req->first_byte_at);
+        apipool_blame_settle_served(req);
         apipool_count_begin(req);
     }
 }

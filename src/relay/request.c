@@ -185,29 +185,14 @@ static void find_kind(apipool_request_t *req)
     }
 }
 
-/* The query without the arguments in which Google's APIs take credentials. */
-static const char *plain_query(apr_pool_t *p, const char *args)
-{
-    const char *kept = NULL;
-    while (args && *args) {
-        const char *arg = ap_getword(p, &args, '&');
-        if (strncmp(arg, "key=", 4) && strncmp(arg, "access_token=", 13)) {
-            kept = kept ? apr_pstrcat(p, kept, "&", arg, NULL) : arg;
-        }
-    }
-    return kept;
-}
-
 char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_t *upstream)
 {
-    const char *args = req->r->args;
     if (req->probing) {
         return apr_pstrdup(req->r->pool, req->probing->url);
     }
+    const char *args =
+        apipool_provider_public_query(req->r->pool, upstream->provider, req->r->args);
     int bare = !*req->path && !ap_strchr_c(ap_strstr_c(upstream->url, "//") + 2, '/');
-    if (args && (ap_strstr_c(args, "key=") || ap_strstr_c(args, "access_token="))) {
-        args = plain_query(req->r->pool, args);
-    }
     return apr_pstrcat(req->r->pool, upstream->url, bare ? "/" : "", req->path, args ? "?" : "",
                        args ? args : "", NULL);
 }

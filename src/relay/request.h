@@ -176,6 +176,7 @@ typedef struct {
     int inside;  /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;
     struct apipool_budget_t *budget; /* attempt.c's */
+    struct apipool_doubts_t *doubts; /* blame.c's; NULL: no key is in doubt */
     apipool_rule_e rule;             /* of the last attempt */
     apipool_recent_attempt_t trail[APIPOOL_RECENT_ATTEMPTS];
     const apipool_request_stats_t *counted; /* with its last attempt; NULL: it is yet to be */

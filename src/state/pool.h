@@ -132,6 +132,7 @@ typedef struct {
     apr_int64_t tokens;          /* used, -1 where nobody knows: what was reserved stays charged */
     double headroom;             /* that the upstream told of, -1 where it did not */
     apr_time_t headroom_until;
+    int may_doubt; /* whether it was the key's fault shows later: see apipool_pool_doubt */
     const apipool_policy_t *policy;
     const apipool_request_stats_t
         *request; /* that ends with this attempt, to be counted with it, or NULL */
@@ -140,7 +141,10 @@ typedef struct {
 typedef struct {
     apipool_rule_e rule; /* the verdict's, or R08 when it is everyone's fate and not this key's */
     apipool_state_e state;
-    int lost; /* the key came into a state that no cooldown ends */
+    int lost;    /* the key came into a state that no cooldown ends */
+    int doubted; /* the key has served before: it stays as it is until apipool_pool_doubt is told */
+    int asked;   /* of apipool_pool_doubt: a probe is going to ask about it */
+    apr_uint64_t account; /* of a key in doubt: hash of its name; 0: it has none */
 } apipool_outcome_t;
 
 /** Gives a lease back and moves the key to the state that the verdict leads to. */
@@ -156,6 +160,27 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
  */
 apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_lease_t *lease,
                                     const apipool_report_t *report, apr_time_t now);
+
+/* What has become of a request in which a key was refused. */
+typedef enum {
+    APIPOOL_DOUBT_ENDED,  /* no other key of the same upstream has served it */
+    APIPOOL_DOUBT_SERVED, /* one has, after several accounts were refused: nobody knows why */
+    APIPOOL_DOUBT_BLAMED  /* one has, and this account alone was refused */
+} apipool_doubted_e;
+
+/**
+ * Settles the doubt about a key that its upstream refused as spent (R05) or rejected (R06) though it has
+ * served before. The request may be to blame: for what the client sent, each key would seem to be at fault. A
+ * key is lost at once where another one of its upstream has served the same request; else a probe asks about
+ * it, at most every ten seconds. Where a probe has spoken lately and the doubt comes back, the key is lost if
+ * a key of its upstream has served the request, or if the probe could not tell and this is another client.
+ * @param lease   the key's; all but its secret
+ * @param report  what came of it then
+ * @param outcome rule, state, lost and asked
+ */
+apr_status_t apipool_pool_doubt(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                const apipool_report_t *report, apipool_doubted_e doubted,
+                                apr_time_t now, apipool_outcome_t *outcome);
 
 /**
  * Tells that an answer has begun well, long before its end: ends the trouble of an upstream, and the doubt
