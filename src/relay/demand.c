@@ -55,6 +55,13 @@ static apr_uint64_t find_session(const apipool_request_t *req)
     return session ? apipool_hash(session) : 0;
 }
 
+apr_uint32_t apipool_demand_tokens(apr_uint64_t bytes, apr_int64_t answer)
+{
+    apr_uint64_t prompt = bytes / BYTES_PER_TOKEN;
+    answer = answer < 0 ? ANSWER_USUAL : answer > ANSWER_MAX ? ANSWER_MAX : answer;
+    return (apr_uint32_t)((prompt < PROMPT_MAX ? prompt : PROMPT_MAX) + (apr_uint64_t)answer + 1);
+}
+
 static apr_uint32_t estimate_tokens(const apipool_request_t *req)
 {
     const apipool_body_t *body = &req->body;

@@ -18,6 +18,7 @@ static const char *const private_fields[][SAME_LENGTH_MAX] = {
     [14] = {"x-goog-api-key", "OpenAI-Project"},
     [15] = {"Accept-Encoding"},
     [19] = {"Proxy-Authorization", "OpenAI-Organization"},
+    [24] = {"Sec-WebSocket-Extensions"}, /* compressed, nobody here could read what passes */
 };
 #define LENGTHS (sizeof(private_fields) / sizeof(*private_fields))
 
