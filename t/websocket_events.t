@@ -62,7 +62,8 @@ sub notes_of {
 sub recent {
     my ($since) = @_;
     my $list = $admin->ask(GET => '/requests?limit=1000')->{json}{requests};
-    return reverse grep { $_->{number} > $since } @$list;
+    my @found = reverse grep { $_->{number} > $since } @$list;
+    return @found;
 }
 
 sub last_number {
@@ -70,7 +71,7 @@ sub last_number {
     return $last ? $last->{number} : 0;
 }
 
-sub client_row { return $admin->ask(GET => "/clients/$_[0]")->{json} }
+sub used { return $admin->ask(GET => "/clients/$_[0]")->{json}{usage}{total_tokens} }
 
 # An attack is answered with an error event and a close frame, and the upstream gets no message of it.
 sub refused {
@@ -229,7 +230,7 @@ sub entries { return [map { [@{$_}{qw(model status outcome usage prompt_tokens c
 
 subtest 'a realtime dialogue' => sub {
     my $since = last_number();
-    my $before = client_row('listed');
+    my $before = used('listed');
     my $ws = open_as('listed', 'realtime?model=gpt-good');
     is $ws->next_event->{type}, 'session.created', 'it begins';
     $ws->say_event({type => 'session.update', session => {type => 'realtime', model => 'gpt-good',
@@ -256,8 +257,7 @@ subtest 'a realtime dialogue' => sub {
             [undef, 101, 'complete', 'none', undef, undef, undef]
         ],
         'each has an entry, and the connection';
-    my $after = client_row('listed');
-    is $after->{total_tokens} - ($before->{total_tokens} // 0), 188, 'the client has their tokens';
+    is used('listed') - $before, 188, 'the client has their tokens';
 };
 
 subtest 'a dialogue of responses' => sub {
@@ -327,7 +327,7 @@ subtest 'what the upstream begins by itself' => sub {
     $ws->say_event({type => 'response.create', event_id => '1-1'});
     is $ws->until_event('response.done|error'), 'error', 'but is charged: the next one is refused';
     $ws->leave;
-    is client_row('talker')->{total_tokens}, 2 * (10 + 19), 'to the token';
+    is used('talker'), 2 * (10 + 19), 'to the token';
 };
 
 subtest 'limits of a key' => sub {
@@ -402,17 +402,16 @@ subtest 'responses that break off' => sub {
 };
 
 subtest 'a client that is switched off' => sub {
-    create('gone');
+    create('gone', rpm => 100);
     my $mark = mark();
     my $ws = open_as('gone', 'realtime?model=m');
     $ws->next_event;
-    $admin->ask(PATCH => '/clients/gone', json => {rpm => 100});
     $admin->ask(PATCH => '/clients/gone', json => {enabled => JSON::PP::false});
     $ws->say_event({type => 'response.create', event_id => '1-1'});
-    $ws->until_event('response.done|error');
-    $ws->leave;
+    is $ws->until_event('close'), 'error close', 'gets no response any more';
+    is_deeply [$ws->{last}{code}, asked($file, $mark)], [1008], '... but the end of its connection';
     $ws = open_as('gone', 'realtime?model=m');
-    like $ws->{head}, qr{\AHTTP/1.1 401 }, 'opens no further connection';
+    like $ws->{head}, qr{\AHTTP/1.1 401 }, '... and no other one';
 };
 
 subtest 'an event of ours does not come within one of the upstream' => sub {

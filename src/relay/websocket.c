@@ -64,12 +64,15 @@ apipool_websocket_t *apipool_websocket_make(apipool_request_t *req)
         apipool_endpoint_is_responses(req->path) || apipool_endpoint_is_responses(req->plain);
     ws->has_model = *model || needs_no_model(r);
     apipool_name_clean(ws->model, sizeof(ws->model), model, strlen(model));
+    memcpy(ws->sum.model, ws->model, sizeof(ws->sum.model));
     apipool_wsframe_begin(&ws->from_client, 1);
     apipool_wsframe_begin(&ws->from_upstream, 0);
     apipool_usage_begin(&ws->usage, 0);
     ws->lease = apr_pcalloc(r->pool, sizeof(*ws->lease));
     ws->sum.tokens = (apipool_usage_t){-1, -1, -1, -1};
     ws->in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    /* when one side has closed, it is over, and its key is free for others */
+    apr_table_setn(r->subprocess_env, "proxy-nohalfclose", "1");
     apr_pool_cleanup_register(r->pool, ws, forget_held, apr_pool_cleanup_null);
     return ws;
 }
