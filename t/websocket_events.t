@@ -402,16 +402,17 @@ subtest 'responses that break off' => sub {
 };
 
 subtest 'a client that is switched off' => sub {
-    create('gone', rpm => 100);
-    my $mark = mark();
-    my $ws = open_as('gone', 'realtime?model=m');
-    $ws->next_event;
-    $admin->ask(PATCH => '/clients/gone', json => {enabled => JSON::PP::false});
-    $ws->say_event({type => 'response.create', event_id => '1-1'});
-    is $ws->until_event('close'), 'error close', 'gets no response any more';
-    is_deeply [$ws->{last}{code}, asked($file, $mark)], [1008], '... but the end of its connection';
-    $ws = open_as('gone', 'realtime?model=m');
-    like $ws->{head}, qr{\AHTTP/1.1 401 }, '... and no other one';
+    for my $name (qw(gone unlimited)) {
+        create($name, $name eq 'gone' ? (rpm => 100) : ());
+        my $ws = open_as($name, 'realtime?model=m');
+        $ws->next_event;
+        $admin->ask(PATCH => "/clients/$name", json => {enabled => JSON::PP::false});
+        $ws->say_event({type => 'response.create', event_id => '1-1'});
+        is $ws->until_event('close'), 'error close', "$name: gets no response any more";
+        is $ws->{last}{code}, 1008, '... but the end of its connection';
+        $ws = open_as($name, 'realtime?model=m');
+        like $ws->{head}, qr{\AHTTP/1.1 401 }, '... and no other one';
+    }
 };
 
 subtest 'an event of ours does not come within one of the upstream' => sub {
@@ -425,9 +426,23 @@ subtest 'an event of ours does not come within one of the upstream' => sub {
     sleep 0.2;
     $ws->say_event({type => 'raw', hex => unpack 'H*', substr(frame(TEXT, $event), 1000) . frame(TEXT, '{"type":"next"}')});
     is_deeply [map { $ws->next_event->{type} } 1 .. 3], [qw(long error next)], 'but behind it';
+    $ws->say_event({type => 'raw', hex => unpack 'H*', substr frame(TEXT, $event), 0, 1000});
+    $ws->fill while length $ws->{in} < 1000;
+    $ws->say_event({type => 'response.create', event_id => 'at-the-end'});
+    sleep 0.2;
+    $ws->say_event({type => 'raw', hex => unpack 'H*', substr frame(TEXT, $event), 1000});
+    is_deeply [map { $ws->next_event->{type} } 1 .. 2], [qw(long error)], '... be it the last for now';
+    $ws->say_event({type => 'raw', hex => unpack 'H*', frame(TEXT, $event, final => 0)});
+    $ws->fill while length $ws->{in} < 2000;
+    $ws->say_event({type => 'response.create', event_id => 'in-a-message'});
+    sleep 0.2;
+    $ws->say_event({type => 'raw', hex => unpack 'H*', frame(PING, 'x') . frame(CONTINUATION, ' ')});
+    is_deeply [map { $ws->next_event->{type} } 1 .. 2], [qw(long error)], '... nor within a message of several frames';
     $ws->leave;
+    is notes_of($ws)->{outcome}, 'refused', '... and is not taken for the upstream\'s';
 };
 
+is_deeply [grep {/exit signal|:(?:error|crit|alert|emerg)\]/} split /\n/, $httpd->log], [], 'no error in the log';
 is_deeply [grep {/sk-ok|ak-[0-9A-Za-z]{40}/} split /\n/, $httpd->log], [], 'no key in the log';
 is metrics($httpd->{base})->in_flight('main'), 0, 'no key is lent any more' if wait_for(sub { !metrics($httpd->{base})->in_flight('main') });
 

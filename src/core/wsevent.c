@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One event of OpenAI's realtime and responses protocols, read as its bytes pass: the few members that count. */
+ * One event of OpenAI's realtime and responses protocols, read as its bytes pass: the few members that
+ * count. */
 #include "wsevent.h"
 
 #include <stddef.h>
@@ -137,11 +138,13 @@ static void keep(apipool_wsevent_t *event, const char *p, apr_size_t len)
     if (event->field == NO_FIELD) {
         return;
     }
+    const apr_size_t max = APIPOOL_WSEVENT_TEXT - 1;
     char *text = event->text[event->field];
-    apr_size_t used = strlen(text), room = APIPOOL_WSEVENT_TEXT - 1 - used;
+    apr_uint64_t *all = &event->len[event->field];
+    apr_size_t used = *all < max ? (apr_size_t)*all : max, room = max - used;
     memcpy(text + used, p, len < room ? len : room);
     text[used + (len < room ? len : room)] = '\0';
-    event->len[event->field] += len;
+    *all += len;
 }
 
 static void keep_name(apipool_wsevent_t *event, const char *p, apr_size_t len)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One event of OpenAI's realtime and responses protocols, read as its bytes pass: the few members that count. */
+ * One event of OpenAI's realtime and responses protocols, read as its bytes pass: the few members that
+ * count. */
 #ifndef APIPOOL_CORE_WSEVENT_H
 #define APIPOOL_CORE_WSEVENT_H
 
@@ -19,7 +20,7 @@ typedef enum {
     APIPOOL_WSEVENT_RESPONSE_STATUS,   /* response.status */
     APIPOOL_WSEVENT_SESSION_MODEL,     /* session.model */
     APIPOOL_WSEVENT_TRANSCRIPTION,     /* session.audio.input.transcription.model and its older name */
-    APIPOOL_WSEVENT_ERROR_TYPE,        /* error.type, response.error.type, response.status_details.error.type */
+    APIPOOL_WSEVENT_ERROR_TYPE,        /* of error, response.error or response.status_details.error */
     APIPOOL_WSEVENT_ERROR_CODE,        /* the same, and code */
     APIPOOL_WSEVENT_ERROR_MESSAGE,     /* the same, and message */
     APIPOOL_WSEVENT_FIELDS
@@ -45,9 +46,9 @@ typedef struct {
 /** Starts with an event's first byte. */
 void apipool_wsevent_begin(apipool_wsevent_t *event);
 
-/** Takes the next bytes, which may begin and end anywhere. Nothing is an error: of what is no JSON object nothing is
- *  found. A name that is written with an escape is none that is known; in values '?' stands for an escape that is not
- *  of one letter. Of several members of one name the last one counts. */
+/** Takes the next bytes, which may begin and end anywhere. Nothing is an error: of what is no JSON object
+ *  nothing is found. A name that is written with an escape is none that is known; in values '?' stands
+ *  for an escape that is not of one letter. Of several members of one name the last one counts. */
 void apipool_wsevent_feed(apipool_wsevent_t *event, const char *data, apr_size_t len);
 
 /** A field's text; "" where it is absent. */

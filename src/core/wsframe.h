@@ -57,9 +57,9 @@ void apipool_wsframe_begin(apipool_wsframe_t *reader, int is_masked);
  * @param len  at least 1
  * @param part set if the result is 1: a part; where it is 0, all bytes belong to a header that goes on
  * @param used how many bytes were taken, at least 1 unless there is a fault
- * @return 1, 0, or -1 for a fault: reserved bits, an opcode that nobody knows, a mask that is missing or should not
- *         be there, a control frame that is too long or in pieces, a continuation of nothing, a message inside
- *         of a message, or a length of more than 63 bits
+ * @return 1, 0, or -1 for a fault: reserved bits, an opcode that nobody knows, a mask that is missing or
+ *         should not be there, a control frame that is too long or in pieces, a continuation of nothing, a
+ *         message inside of a message, or a length of more than 63 bits
  */
 int apipool_wsframe_take(apipool_wsframe_t *reader, const char *data, apr_size_t len,
                          apipool_wsframe_part_t *part, apr_size_t *used);

@@ -6,9 +6,10 @@
 #include <jansson.h>
 
 /**
- * Asks about every model that an event names: the value of "model", spelt in any case, in the event and in the objects
- * within it: model, response.model, session.model, session.audio.input.transcription.model and the like. What
- * stands in arrays, in metadata, in the variables of a prompt and in schemas is no model of the event's.
+ * Asks about every model that an event names: the value of "model", spelt in any case, in the event and in
+ * the objects within it: model, response.model, session.model, session.audio.input.transcription.model and
+ * the like. What stands in arrays, in metadata, in the variables of a prompt and in schemas is no model of
+ * the event's.
  * @param allows whether a model may be used
  * @return 1; 0 where one is not allowed, or is neither text nor null
  */

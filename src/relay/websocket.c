@@ -7,6 +7,7 @@
 #include "link.h"
 #include "websocket_parts.h"
 
+#define NEWS_MAX     (64 * 1024) /* that a client may make wait */
 #define BAD_UPSTREAM 1011 /* close code: the server met something that keeps it from going on */
 
 int apipool_websocket_is_asked(const apipool_request_t *req)
@@ -35,8 +36,8 @@ static const char *model_in_query(const request_rec *r)
     return "";
 }
 
-/* A session that only transcribes has the model of its transcription, which session.update names; one of a call has
- * the model that the call was made with. */
+/* A session that only transcribes has the model of its transcription, which session.update names; one of
+ * a call has the model that the call was made with. */
 static int needs_no_model(const request_rec *r)
 {
     return r->args && (strstr(r->args, "intent=transcription") || strstr(r->args, "call_id="));
@@ -144,8 +145,8 @@ apr_status_t apipool_websocket_refuse(apipool_websocket_t *ws, apipool_reply_e w
                   APIPOOL_LOG(0150) "pool %s, client %s: refused in a WebSocket, %s",
                   ws->req->pool->name, ws->req->client ? ws->req->client->name : "unknown",
                   apipool_reply_code(which));
-    if (close_code) {
-        add_close(ws, close_code);
+    if (close_code || ws->news_len > NEWS_MAX) {
+        add_close(ws, close_code ? close_code : APIPOOL_WS_POLICY_VIOLATION);
     }
     return tell_client(ws);
 }
@@ -182,8 +183,8 @@ static void hear(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
     }
 }
 
-/* Reads along, and stops where something of ours could be put in, if there is any, or at what is no frame. Returns how
- * many bytes may pass. */
+/* Reads along, and stops where something of ours could be put in, if there is any, or at what is no
+ * frame. Returns how many bytes may pass. */
 static apr_size_t read_along(apipool_websocket_t *ws, const char *data, apr_size_t len)
 {
     apr_size_t done = 0;
@@ -262,9 +263,9 @@ static apr_status_t read_bucket(apipool_websocket_t *ws, apr_bucket_brigade *bb,
     if (ws->news_len && (ws->from_upstream.is_faulty ||
                          apipool_wsframe_is_between(&ws->from_upstream))) {
         rv = put_news_in(ws, bb, b, done);
-        *next = rv == APR_SUCCESS && done < len ? APR_BUCKET_NEXT(APR_BUCKET_NEXT(b)) : *next;
+        b = rv == APR_SUCCESS ? APR_BUCKET_NEXT(b) : b; /* it is not the upstream's */
     }
-    if (rv == APR_SUCCESS && *next == b) {
+    if (rv == APR_SUCCESS) {
         *next = APR_BUCKET_NEXT(b);
     }
     return rv;

@@ -82,7 +82,8 @@ static int is_creation(const apipool_websocket_t *ws, const json_t *event)
                 : apipool_wsevent_is(&ws->asked, "response.create");
 }
 
-/* Wherever an event names a model, it has to be an allowed one; and a response has to have one that was named. */
+/* Wherever an event names a model, it has to be an allowed one; and a response has to have one that was
+ * named. */
 static int is_model_allowed(apipool_websocket_t *ws, const json_t *event)
 {
     int has_own = *model_of(&ws->asked) != '\0';
@@ -206,15 +207,17 @@ static apr_status_t begin_message(apipool_websocket_t *ws, const apipool_wsframe
     return APR_SUCCESS;
 }
 
-/* A message that nothing holds back has passed: what it asks for has begun. */
-static void note_passed(apipool_websocket_t *ws)
+/* A message that nothing holds back passes: what it asks for has as good as begun. */
+static apr_status_t note_passed(apipool_websocket_t *ws)
 {
     apipool_reply_e which;
     apr_time_t retry_at;
     apipool_websocket_note_session(ws, &ws->asked);
-    if (apipool_wsevent_is(&ws->asked, "response.create")) {
-        ask(ws, ws->asked_len, 1, &which, &retry_at);
+    if (apipool_wsevent_is(&ws->asked, "response.create") &&
+        !ask(ws, ws->asked_len, 1, &which, &retry_at) && which == APIPOOL_REPLY_INVALID_KEY) {
+        return apipool_websocket_refuse(ws, which, 0, APIPOOL_WS_POLICY_VIOLATION);
     }
+    return APR_SUCCESS;
 }
 
 static void pass(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
@@ -273,10 +276,7 @@ static apr_status_t take_part(apipool_websocket_t *ws, const apipool_wsframe_par
         return take_held(ws, part);
     }
     pass(ws, part);
-    if (part->ends) {
-        note_passed(ws);
-    }
-    return APR_SUCCESS;
+    return part->ends ? note_passed(ws) : APR_SUCCESS;
 }
 
 static apr_status_t take_bytes(apipool_websocket_t *ws, const char *data, apr_size_t len)

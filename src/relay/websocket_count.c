@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The responses of a WebSocket: charged when they are asked for, settled and counted when they end. */
 #include <apr_strings.h>
-#include <jansson.h>
 #include <stddef.h>
-#include <stdlib.h>
 
 #include "demand.h"
 #include "link.h"
@@ -11,32 +9,16 @@
 
 #define BYTES_PER_TOKEN       4
 #define AUDIO_BYTES_PER_TOKEN 4096 /* in base64; as estimates of HTTP answers count */
-#define DONE_STATUS           200
 
-/* How a turn has ended. */
-typedef struct {
-    apipool_verdict_t verdict;
-    apipool_ending_e ending;
-    int status;
-    apipool_tokens_e kind;
-    apipool_usage_t usage;
-} ended_t;
-
-static void copy_name(char *to, const char *name)
+void apipool_websocket_copy_name(char *to, const char *name)
 {
     if (*name) {
         apipool_name_clean(to, APIPOOL_NAMED_MAX, name, strlen(name));
     }
 }
 
-void apipool_websocket_note_session(apipool_websocket_t *ws, const apipool_wsevent_t *event)
-{
-    copy_name(ws->model, apipool_wsevent_text(event, APIPOOL_WSEVENT_SESSION_MODEL));
-    copy_name(ws->transcription, apipool_wsevent_text(event, APIPOOL_WSEVENT_TRANSCRIPTION));
-}
-
 static void fill_entry(const apipool_websocket_t *ws, const apipool_turn_t *turn,
-                       const ended_t *ended, apr_time_t now, apipool_request_stats_t *stats)
+                       const apipool_ended_t *ended, apr_time_t now, apipool_request_stats_t *stats)
 {
     const apipool_request_t *req = ws->req;
     const char *endpoint = req->endpoint ? req->endpoint : req->path;
@@ -58,7 +40,7 @@ static void fill_entry(const apipool_websocket_t *ws, const apipool_turn_t *turn
 }
 
 static void describe(const apipool_websocket_t *ws, const apipool_turn_t *turn,
-                     const ended_t *ended, apr_time_t now, apipool_request_stats_t *stats)
+                     const apipool_ended_t *ended, apr_time_t now, apipool_request_stats_t *stats)
 {
     const char *user = ws->req->r->user;
     memset(stats, 0, sizeof(*stats));
@@ -86,7 +68,7 @@ static apr_int64_t sum(apr_int64_t a, apr_int64_t b)
     return a < 0 ? b : b < 0 ? a : a + b;
 }
 
-static void add_up(apipool_websocket_t *ws, const apipool_turn_t *turn, const ended_t *ended)
+static void add_up(apipool_websocket_t *ws, const apipool_turn_t *turn, const apipool_ended_t *ended)
 {
     apipool_websocket_sum_t *all = &ws->sum;
     all->count++;
@@ -96,7 +78,7 @@ static void add_up(apipool_websocket_t *ws, const apipool_turn_t *turn, const en
     all->tokens.completion = sum(all->tokens.completion, ended->usage.completion);
     all->tokens.cached = sum(all->tokens.cached, ended->usage.cached);
     all->tokens.total = sum(all->tokens.total, ended->usage.total);
-    copy_name(all->model, turn->model);
+    apipool_websocket_copy_name(all->model, turn->model);
 }
 
 static void complain(const apipool_websocket_t *ws, apr_status_t rv)
@@ -110,7 +92,7 @@ static void complain(const apipool_websocket_t *ws, apr_status_t rv)
 static void count_refused(apipool_websocket_t *ws, const apipool_turn_t *turn,
                           apipool_reply_e which, apr_time_t now)
 {
-    const ended_t ended = {.verdict.rule = which == APIPOOL_REPLY_KEY_LIMIT ? APIPOOL_R14
+    const apipool_ended_t ended = {.verdict.rule = which == APIPOOL_REPLY_KEY_LIMIT ? APIPOOL_R14
                                                                             : APIPOOL_R00,
                            .ending = APIPOOL_ENDED_REFUSED,
                            .status = apipool_reply_status(which),
@@ -133,7 +115,7 @@ void apipool_websocket_count_refused(apipool_websocket_t *ws, const char *model,
         turn.charge.index = ws->req->client->index;
         turn.charge.serial = ws->req->client->serial;
     }
-    copy_name(turn.model, *model ? model : ws->model);
+    apipool_websocket_copy_name(turn.model, *model ? model : ws->model);
     count_refused(ws, &turn, which, now);
 }
 
@@ -147,7 +129,7 @@ static void take_lease(apipool_websocket_t *ws, const apipool_turn_t *turn)
     ws->lease->lent_at = turn->at;
 }
 
-static void fill_attempt(const apipool_websocket_t *ws, const ended_t *ended, int rule,
+static void fill_attempt(const apipool_websocket_t *ws, const apipool_ended_t *ended, int rule,
                          apipool_request_stats_t *stats)
 {
     const apipool_lease_t *lease = ws->lease;
@@ -179,7 +161,7 @@ static void log_turn(const apipool_websocket_t *ws, const apipool_outcome_t *out
 }
 
 /* Tells the pool what came of a turn, or of an error without one, where stats is NULL. */
-static void report(apipool_websocket_t *ws, const ended_t *ended,
+static void report(apipool_websocket_t *ws, const apipool_ended_t *ended,
                    const apipool_request_stats_t *stats, apr_time_t now)
 {
     apipool_outcome_t outcome = {.rule = ended->verdict.rule};
@@ -208,8 +190,17 @@ static void report(apipool_websocket_t *ws, const ended_t *ended,
     }
 }
 
-/* The turn's place is free afterwards. */
-static void settle(apipool_websocket_t *ws, int index, const ended_t *ended, apr_time_t now)
+void apipool_websocket_report_error(apipool_websocket_t *ws, const apipool_ended_t *ended,
+                                    apr_time_t now)
+{
+    apipool_turn_t none = {.at = now};
+    apipool_websocket_copy_name(none.model, ws->model);
+    take_lease(ws, &none);
+    report(ws, ended, NULL, now);
+}
+
+void apipool_websocket_settle(apipool_websocket_t *ws, int index, const apipool_ended_t *ended,
+                              apr_time_t now)
 {
     apipool_turn_t *turn = &ws->turns[index];
     apipool_request_stats_t stats;
@@ -222,8 +213,7 @@ static void settle(apipool_websocket_t *ws, int index, const ended_t *ended, apr
     memmove(turn, turn + 1, (apr_size_t)(ws->turn_count - index) * sizeof(*turn));
 }
 
-/* What a turn took that did not tell: by the bytes that came. */
-static apipool_usage_t estimate(const apipool_turn_t *turn)
+apipool_usage_t apipool_websocket_estimate(const apipool_turn_t *turn)
 {
     apr_int64_t completion =
         (apr_int64_t)(turn->text / BYTES_PER_TOKEN + turn->audio / AUDIO_BYTES_PER_TOKEN);
@@ -238,12 +228,12 @@ static void abandon(apipool_websocket_t *ws, int index, int by_client, apr_time_
 {
     apipool_evidence_t evidence = {
         .phase = by_client ? APIPOOL_PHASE_CLIENT_GONE : APIPOOL_PHASE_BROKE, .now = now};
-    ended_t ended = {.verdict = apipool_verdict(&evidence),
+    apipool_ended_t ended = {.verdict = apipool_verdict(&evidence),
                      .ending = by_client ? APIPOOL_ENDED_CLIENT_ABORT : APIPOOL_ENDED_TRUNCATED,
-                     .status = DONE_STATUS,
+                     .status = HTTP_OK,
                      .kind = APIPOOL_TOKENS_ESTIMATED,
-                     .usage = estimate(&ws->turns[index])};
-    settle(ws, index, &ended, now);
+                     .usage = apipool_websocket_estimate(&ws->turns[index])};
+    apipool_websocket_settle(ws, index, &ended, now);
 }
 
 /* Whether it was the client that ended the connection, be it by what it has asked for. */
@@ -311,8 +301,9 @@ int apipool_websocket_ask(apipool_websocket_t *ws, const apipool_asking_t *askin
                            .tokens = apipool_demand_tokens(asking->bytes, asking->max_tokens),
                            .prompt = (apr_int64_t)(asking->bytes / BYTES_PER_TOKEN),
                            .charge.has_begun = asking->has_begun};
-    copy_name(turn.model, *asking->model ? asking->model : ws->model);
-    if (!is_admitted(ws, &turn, which, retry_at) && !asking->has_begun) {
+    apipool_websocket_copy_name(turn.model, *asking->model ? asking->model : ws->model);
+    if (!is_admitted(ws, &turn, which, retry_at) &&
+        (!asking->has_begun || *which == APIPOOL_REPLY_INVALID_KEY)) {
         count_refused(ws, &turn, *which, now);
         return 0;
     }
@@ -326,195 +317,4 @@ int apipool_websocket_ask(apipool_websocket_t *ws, const apipool_asking_t *askin
     }
     ws->turns[ws->turn_count++] = turn;
     return 1;
-}
-
-/* The upstream has begun something by itself. Returns its turn. */
-static int add_unasked(apipool_websocket_t *ws, const char *model)
-{
-    apipool_asking_t asking = {.max_tokens = -1, .model = model, .has_begun = 1};
-    apipool_reply_e ignored;
-    apr_time_t at;
-    return apipool_websocket_ask(ws, &asking, &ignored, &at) ? ws->turn_count - 1 : -1;
-}
-
-/* The first turn of which the upstream has said that it has begun, or has not; or -1. */
-static int first_turn(const apipool_websocket_t *ws, int has_begun)
-{
-    for (int i = 0; i < ws->turn_count; i++) {
-        if (ws->turns[i].has_begun == has_begun) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-static int turn_of(const apipool_websocket_t *ws, const char *id)
-{
-    for (int i = 0; i < ws->turn_count; i++) {
-        if (*id && ws->turns[i].has_begun && !strcmp(ws->turns[i].id, id)) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-static void note_begun(apipool_websocket_t *ws)
-{
-    int i = first_turn(ws, 0);
-    const char *model = apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_MODEL);
-    i = i < 0 ? add_unasked(ws, "") : i;
-    if (i >= 0) {
-        apipool_turn_t *turn = &ws->turns[i];
-        turn->has_begun = 1;
-        apr_cpystrn(turn->id, apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_ID),
-                    sizeof(turn->id));
-        copy_name(turn->model, *turn->model ? "" : model);
-    }
-}
-
-/* The event's error in the shape that verdicts are made of. */
-static apipool_verdict_t judge(const apipool_websocket_t *ws, int *status, apr_time_t now)
-{
-    const apipool_wsevent_t *told = &ws->told;
-    apr_int64_t named = apipool_wsevent_number(told, APIPOOL_WSEVENT_STATUS);
-    json_t *error = json_pack("{s:{s:s,s:s,s:s}}", "error", "type",
-                              apipool_wsevent_text(told, APIPOOL_WSEVENT_ERROR_TYPE), "code",
-                              apipool_wsevent_text(told, APIPOOL_WSEVENT_ERROR_CODE), "message",
-                              apipool_wsevent_text(told, APIPOOL_WSEVENT_ERROR_MESSAGE));
-    char *body = error ? json_dumps(error, JSON_COMPACT) : NULL;
-    *status = named >= 400 && named < 600 ? (int)named : DONE_STATUS;
-    apipool_evidence_t evidence = {
-        .phase = APIPOOL_PHASE_ANSWERED,
-        .provider = ws->req->attempt.upstream->provider,
-        .status = *status,
-        .in_band = *status == DONE_STATUS,
-        .body = body,
-        .body_len = body ? strlen(body) : 0,
-        .custom = (const apipool_custom_rule_t *)ws->req->pool->rules->elts,
-        .custom_count = ws->req->pool->rules->nelts,
-        .now = now};
-    apipool_verdict_t verdict = apipool_verdict(&evidence);
-    free(body);
-    json_decref(error);
-    return verdict;
-}
-
-static void note_failed(apipool_websocket_t *ws, int index, apr_time_t now)
-{
-    ended_t ended = {.ending = APIPOOL_ENDED_FAILED, .usage = {-1, -1, -1, -1}};
-    ended.verdict = judge(ws, &ended.status, now);
-    if (apipool_usage_result(&ws->usage, &ended.usage)) {
-        ended.kind = APIPOOL_TOKENS_REPORTED;
-    }
-    if (index >= 0) {
-        settle(ws, index, &ended, now);
-        return;
-    }
-    apipool_turn_t none = {.at = now};
-    copy_name(none.model, ws->model);
-    take_lease(ws, &none);
-    if (ended.verdict.rule == APIPOOL_R05 || ended.verdict.rule == APIPOOL_R06 ||
-        ended.verdict.rule == APIPOOL_R07) {
-        report(ws, &ended, NULL, now);
-    }
-}
-
-/* An error of the realtime protocol may be about any event; where a response waits to begin it is taken for its answer.
- * In that of responses it ends the turn. */
-static void note_error(apipool_websocket_t *ws, apr_time_t now)
-{
-    int index = first_turn(ws, 0);
-    if (index < 0 && ws->is_responses) {
-        index = first_turn(ws, 1);
-    }
-    note_failed(ws, index, now);
-}
-
-static void note_complete(apipool_websocket_t *ws, int index, apr_time_t now)
-{
-    apipool_evidence_t evidence = {
-        .phase = APIPOOL_PHASE_ANSWERED, .status = DONE_STATUS, .now = now};
-    ended_t ended = {.verdict = apipool_verdict(&evidence),
-                     .ending = APIPOOL_ENDED_COMPLETE,
-                     .status = DONE_STATUS};
-    if (apipool_usage_result(&ws->usage, &ended.usage)) {
-        ended.kind = APIPOOL_TOKENS_REPORTED;
-    }
-    else if (ws->turns[index].text || ws->turns[index].audio) {
-        ended.kind = APIPOOL_TOKENS_ESTIMATED;
-        ended.usage = estimate(&ws->turns[index]);
-    }
-    settle(ws, index, &ended, now);
-}
-
-static void note_done(apipool_websocket_t *ws, apr_time_t now)
-{
-    int index = turn_of(ws, apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_ID));
-    index = index < 0 ? first_turn(ws, 1) : index;
-    index = index < 0 ? first_turn(ws, 0) : index;
-    index = index < 0 ? add_unasked(ws, "") : index;
-    if (index < 0) {
-        return;
-    }
-    if (!strcmp(apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_STATUS), "failed") ||
-        apipool_wsevent_is(&ws->told, "response.failed")) {
-        note_failed(ws, index, now);
-    }
-    else {
-        note_complete(ws, index, now);
-    }
-}
-
-/* The model that writes down what was said costs tokens of its own. */
-static void note_transcribed(apipool_websocket_t *ws, apr_time_t now)
-{
-    int index = add_unasked(ws, ws->transcription);
-    if (index >= 0) {
-        note_complete(ws, index, now);
-    }
-}
-
-static void note_delta(apipool_websocket_t *ws, const char *type, apr_time_t now)
-{
-    int index = first_turn(ws, 1);
-    if (index < 0) {
-        return;
-    }
-    apipool_turn_t *turn = &ws->turns[index];
-    int is_audio = strstr(type, "audio.delta") != NULL;
-    *(is_audio ? &turn->audio : &turn->text) += ws->told.len[APIPOOL_WSEVENT_DELTA];
-    turn->first_byte_at = turn->first_byte_at ? turn->first_byte_at : now;
-    ws->sum.first_byte_at = ws->sum.first_byte_at ? ws->sum.first_byte_at : now;
-}
-
-static int is_last(const char *type)
-{
-    return !strcmp(type, "response.done") || !strcmp(type, "response.completed") ||
-           !strcmp(type, "response.incomplete") || !strcmp(type, "response.failed");
-}
-
-void apipool_websocket_told(apipool_websocket_t *ws, apr_time_t now)
-{
-    const char *type = apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_TYPE);
-    apr_size_t len = strlen(type);
-    if (len > 6 && !strcmp(type + len - 6, ".delta")) {
-        if (!strncmp(type, "response.", 9)) {
-            note_delta(ws, type, now);
-        }
-    }
-    else if (!strcmp(type, "response.created")) {
-        note_begun(ws);
-    }
-    else if (is_last(type)) {
-        note_done(ws, now);
-    }
-    else if (!strcmp(type, "error")) {
-        note_error(ws, now);
-    }
-    else if (!strcmp(type, "conversation.item.input_audio_transcription.completed")) {
-        note_transcribed(ws, now);
-    }
-    else if (!strncmp(type, "session.", 8) || !strncmp(type, "transcription_session.", 22)) {
-        apipool_websocket_note_session(ws, &ws->told);
-    }
 }

@@ -72,7 +72,8 @@ typedef struct {
 /**
  * Charges a turn to the client and the key.
  * @param which set to why it is not admitted
- * @return 1; 0: it is refused, and counted so
+ * @return 1; 0: it is refused, and counted so; what has begun is refused only to a client that is none any
+ *         more
  */
 int apipool_websocket_ask(apipool_websocket_t *ws, const apipool_asking_t *asking,
                           apipool_reply_e *which, apr_time_t *retry_at);
@@ -80,6 +81,29 @@ int apipool_websocket_ask(apipool_websocket_t *ws, const apipool_asking_t *askin
 /** Counts a turn that was refused for its model. */
 void apipool_websocket_count_refused(apipool_websocket_t *ws, const char *model,
                                      apipool_reply_e which);
+
+/* How a turn has ended. */
+typedef struct {
+    apipool_verdict_t verdict;
+    apipool_ending_e ending;
+    int status;
+    apipool_tokens_e kind;
+    apipool_usage_t usage;
+} apipool_ended_t;
+
+/** Settles a turn with the client and the key, and counts it. Its place is free afterwards. */
+void apipool_websocket_settle(apipool_websocket_t *ws, int index, const apipool_ended_t *ended,
+                              apr_time_t now);
+
+/** Tells the pool of an error that is no turn's. */
+void apipool_websocket_report_error(apipool_websocket_t *ws, const apipool_ended_t *ended,
+                                    apr_time_t now);
+
+/** What a turn took that did not tell: by the bytes that came. */
+apipool_usage_t apipool_websocket_estimate(const apipool_turn_t *turn);
+
+/** Copies a model's name, clean, into APIPOOL_NAMED_MAX bytes; "" changes nothing. */
+void apipool_websocket_copy_name(char *to, const char *name);
 
 /** Reads what the upstream's event, now whole, says of turns. */
 void apipool_websocket_told(apipool_websocket_t *ws, apr_time_t now);

@@ -116,7 +116,8 @@ typedef struct {
 } apipool_further_t;
 
 /**
- * Charges a lent key with a further request, if its limits admit it; it is to be reported as one that goes on.
+ * Charges a lent key with a further request, if its limits admit it; it is to be reported as one that goes
+ * on.
  * @param lease    its model, tokens and time become those of the request
  * @param retry_at 0: it was charged; else when all limits would admit it
  */
