@@ -66,7 +66,10 @@ sub recent {
     return @found;
 }
 
+# Of the last one, once no connection of an earlier test is open, and all are counted.
 sub last_number {
+    wait_for(sub { !metrics($httpd->{base})->sum('apipool_in_flight') });
+    sleep 0.2;
     my ($last) = reverse recent(0);
     return $last ? $last->{number} : 0;
 }
@@ -399,6 +402,17 @@ subtest 'responses that break off' => sub {
         cmp_ok $entry->{prompt_tokens}, '>=', 100, '... with an estimate of what was asked';
         is $entry->{completion_tokens}, 10, '... and of what came';
     }
+};
+
+subtest 'an upstream that leaves behind a long message' => sub {
+    my $ws = open_as('anybody', 'realtime?model=m');
+    $ws->next_event;
+    $ws->say_event({type => 'response.create', event_id => 'big-5000000'});
+    sleep 1;
+    is $ws->until_event('big'), 'response.created response.output_text.delta big', 'a client that is slow gets it';
+    is length $ws->{last}{x}, 5_000_000, '... to its end';
+    is_deeply $ws->next_event, {type => 'close', code => 1000}, '... and the close frame';
+    ok !$ws->next_frame, '... and then the end';
 };
 
 subtest 'a client that is switched off' => sub {

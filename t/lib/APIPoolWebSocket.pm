@@ -162,9 +162,12 @@ sub _respond {
         return _tell($self, {type => 'error', status => $1 + 0, error => {type => 'some_error', code => $2, message => $words}});
     }
     _tell($self, {type => 'response.created', response => {%response, status => 'in_progress', usage => undef}});
-    my $kind = $is_realtime ? 'response.output_text.delta' : 'response.output_text.delta';
-    _tell($self, {type => $kind, response_id => $id, delta => 'x' x 40});
+    _tell($self, {type => 'response.output_text.delta', response_id => $id, delta => 'x' x 40});
     return if $words =~ /^silent/;
+    if ($words =~ /^big-(\d+)/) {
+        $self->send_bytes(frame(TEXT, $json->encode({type => 'big', x => 'x' x $1})) . frame(CLOSE, pack 'n', 1000));
+        exit_now();
+    }
     if ($words =~ /^(?:drop|cut)/) {
         $self->send_bytes(substr frame(TEXT, '{"type":"response.output_text.delta","delta":"' . 'x' x 400 . '"}'), 0, 50)
             if $words =~ /^cut/;
