@@ -92,6 +92,25 @@ apipool_endpoint_e apipool_endpoint_find(const char *method, const char *path)
     return row->end ? row->kind : find_method(path, len);
 }
 
+/* The length of a path without a slash at its end. */
+static apr_size_t length_of(const char *path)
+{
+    apr_size_t len = strlen(path);
+    return len - (len > 0 && path[len - 1] == '/');
+}
+
+int apipool_endpoint_is_responses(const char *path)
+{
+    return ends_with(path, length_of(path), "/responses");
+}
+
+int apipool_endpoint_speaks_events(const char *path)
+{
+    apr_size_t len = length_of(path);
+    return apipool_endpoint_is_responses(path) || ends_with(path, len, "/realtime") ||
+           ends_with(path, len, "/realtime/translations");
+}
+
 int apipool_endpoint_is_plain(const char *path)
 {
     return !strpbrk(path, "%\\;") && !strstr(path, "//");

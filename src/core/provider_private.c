@@ -81,6 +81,7 @@ static const private_t names[][SAME_LENGTH_MAX] = {
             {GEMINI, FIELD, "x-firebase-appcheck"}},  /* Firebase's guide */
     [20] = {{ALL, EITHER, "x-amz-security-token"}},   /* as x-amz-signature */
     [22] = {{ALL, EITHER, "x-http-method-override"}}, /* Google's front end, Rack */
+    [24] = {{ALL, FIELD, "sec-websocket-extensions"}}, /* compressed frames could not be read */
     [25] = {{ANTHROPIC, FIELD, "anthropic-organization-id"}}, /* Anthropic's, of its answers */
     [26] = {{ALL, FIELD, "x-serverless-authorization"}},      /* Google's guide to Cloud Run */
 };

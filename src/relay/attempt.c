@@ -19,6 +19,7 @@
 #include "reply.h"
 #include "settle.h"
 #include "upstream.h"
+#include "websocket.h"
 
 #define REFUSAL_HOLDS apr_time_from_sec(3600)
 
@@ -99,6 +100,7 @@ static void begin(apipool_request_t *req)
     wipe_slate(req);
     attempt->clean_headers = req->r->headers_out;
     apipool_head_begin(&attempt->head, req->r->pool);
+    attempt->websocket = req->websocket;
     attempt->read_by = req->budget->deadline;
     attempt->idle_timeout =
         attempt->upstream->timeout ? attempt->upstream->timeout : pool->idle_timeout;
@@ -268,6 +270,9 @@ static int attempt_until_done(apipool_request_t *req)
         }
         status = run(req);
         apr_time_t now = apr_time_now();
+        if (req->websocket) {
+            apipool_websocket_end(req->websocket, now);
+        }
         verdict = apipool_evidence_judge(req, status, now);
         apipool_settle_report(req, &verdict, status, now);
         if (verdict.rule == APIPOOL_R00) {
@@ -332,6 +337,7 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     if (!apipool_permit_demand(req)) {
         return OK;
     }
+    req->websocket = apipool_websocket_make(req);
     apipool_acquire_expect(req);
     apipool_gate_install(req);
     return req->probing ? run(req) : attempt_with_key(req);

@@ -129,6 +129,7 @@ typedef struct {
     apr_time_t read_by;       /* end of the deadline for the answer's first byte; 0: none */
     apr_time_t first_byte_by; /* of this attempt; known once the request is sent */
     apr_interval_time_t idle_timeout, first_byte_timeout;
+    struct apipool_websocket_t *websocket; /* whose frames are read if it is switched to; or NULL */
     apipool_plug_t *plug;             /* of a probe; NULL otherwise */
     request_rec *client;              /* whose client may leave; NULL: that is not looked for */
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
@@ -177,6 +178,7 @@ typedef struct {
     int attempts;
     struct apipool_budget_t *budget; /* attempt.c's */
     struct apipool_doubts_t *doubts; /* blame.c's; NULL: no key is in doubt */
+    struct apipool_websocket_t *websocket; /* of a request for one; see websocket.h */
     apipool_rule_e rule;             /* of the last attempt */
     apipool_recent_attempt_t trail[APIPOOL_RECENT_ATTEMPTS];
     const apipool_request_stats_t *counted; /* with its last attempt; NULL: it is yet to be */

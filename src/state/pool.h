@@ -108,6 +108,27 @@ apr_status_t apipool_pool_acquire(apipool_segment_t *segment, const apipool_want
                                   apr_time_t now, apipool_lease_t *lease,
                                   apipool_acquired_e *result, apr_time_t *retry_at);
 
+/* A further request with a key that is lent, over the same connection. */
+typedef struct {
+    apr_uint32_t tokens;                /* to reserve, at least 1 */
+    const apipool_key_limits_t *limits; /* the pool's, for keys without their own */
+    int has_begun;                      /* nobody can stop it: it is charged whatever the limits say */
+} apipool_further_t;
+
+/**
+ * Charges a lent key with a further request, if its limits admit it; it is to be reported as one that goes
+ * on.
+ * @param lease    its model, tokens and time become those of the request
+ * @param retry_at 0: it was charged; else when all limits would admit it
+ */
+apr_status_t apipool_pool_charge(apipool_segment_t *segment, apipool_lease_t *lease,
+                                 const apipool_further_t *further, apr_time_t now,
+                                 apr_time_t *retry_at);
+
+/** Whether anything limits the requests of a lent key. */
+int apipool_pool_limits(const apipool_segment_t *segment, const apipool_lease_t *lease,
+                        const apipool_key_limits_t *limits);
+
 /** Gets in line for a key; *waiter is APIPOOL_NONE when too many wait already. */
 apr_status_t apipool_pool_enter_queue(apipool_segment_t *segment, const apipool_wanted_t *wanted,
                                       apr_uint32_t *waiter);
@@ -134,6 +155,7 @@ typedef struct {
     apr_time_t headroom_until;
     int may_doubt; /* whether it was the key's fault shows later: see apipool_pool_doubt */
     const apipool_policy_t *policy;
+    int goes_on; /* it was a further request, and the key stays lent */
     const apipool_request_stats_t
         *request; /* that ends with this attempt, to be counted with it, or NULL */
 } apipool_report_t;
@@ -147,7 +169,7 @@ typedef struct {
     apr_uint64_t account; /* of a key in doubt: hash of its name; 0: it has none */
 } apipool_outcome_t;
 
-/** Gives a lease back and moves the key to the state that the verdict leads to. */
+/** Gives a lease back, unless it goes on, and moves the key to the state that the verdict leads to. */
 apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease_t *lease,
                                  const apipool_report_t *report, apr_time_t now,
                                  apipool_outcome_t *outcome);

@@ -299,6 +299,9 @@ static void wait_for_proof(const result_t *result)
 static void give_back(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
+    if (result->report->goes_on) {
+        return;
+    }
     slot->in_flight -= slot->in_flight > 0; /* a lease without a holder may have been forgotten */
     APIPOOL_FAULT("report-still-held");
     if (result->proving) {
@@ -308,7 +311,6 @@ static void give_back(const result_t *result)
         apipool_members_settle_locked(result->segment, result->lease->slot);
     }
     apipool_slot_let_go_locked(result->segment, result->lease->holder);
-    settle_tokens(result);
     if (result->report->headroom >= 0) {
         slot->headroom = result->report->headroom;
         slot->headroom_until = result->report->headroom_until;
@@ -359,11 +361,14 @@ static apipool_rule_e report_locked(const result_t *result)
     apipool_rule_e rule = verdict->rule;
 
     if (is_anothers(result)) {
-        apipool_slot_let_go_locked(result->segment, result->lease->holder);
+        if (!result->report->goes_on) {
+            apipool_slot_let_go_locked(result->segment, result->lease->holder);
+        }
         result->group->rules[rule]++;
         return rule;
     }
     give_back(result);
+    settle_tokens(result);
     APIPOOL_FAULT("report-uncounted");
     take_pardon(result);
     int everyones_fate = judge_upstream(result);
@@ -378,7 +383,9 @@ static apipool_rule_e report_locked(const result_t *result)
         apply(result);
     }
     wait_for_proof(result);
-    apipool_slot_reuse_locked(result->segment, result->lease->slot);
+    if (!result->report->goes_on) {
+        apipool_slot_reuse_locked(result->segment, result->lease->slot);
+    }
     result->group->rules[rule]++;
     return rule;
 }

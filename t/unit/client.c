@@ -50,7 +50,7 @@ static apr_status_t recognise(const apipool_client_image_t *image, const char *s
 
 static apipool_client_charge_t charge_of(const apipool_client_pass_t *pass, apr_uint32_t tokens)
 {
-    return (apipool_client_charge_t){pass->index, pass->serial, tokens, 0};
+    return (apipool_client_charge_t){pass->index, pass->serial, tokens, 0, 0};
 }
 
 static apipool_client_admitted_e admit(apipool_client_charge_t *charge, apr_time_t now,

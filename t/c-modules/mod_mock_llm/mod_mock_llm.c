@@ -1004,6 +1004,7 @@ static const struct {
     {"GET", "/users/me/balance", answer_moonshot},
     {"GET", "/key", answer_openrouter},
     {"GET", "/realtime", answer_realtime},
+    {"GET", "/socket", answer_realtime}, /* whose events nobody knows */
     {"DELETE", "/files/", answer_delete},
 };
 
