@@ -433,24 +433,32 @@ sub graceful {
     return;
 }
 
-# A graceful restart; returns when the new children are there, and no old one takes connections any more. The parent
-# is held while its children are looked for, so that it makes no others.
+# A graceful restart; returns when the new children are there, and no old one takes connections any more.
 sub restart {
     my ($self) = @_;
     my $from = length $self->log;
-    kill STOP => $self->pid;
-    my @old = $self->children;
     $self->graceful;
-    kill CONT => $self->pid;
-    return $self->resumes($from) && APIPoolTest::wait_for(sub { !$self->_listening(@old) }, 30);
+    return $self->resumes($from) && APIPoolTest::wait_for(sub { !$self->_old_listeners }, 30);
 }
 
-# Those of the processes that have the socket that listens on the port.
-sub _listening {
-    my ($self, @pids) = @_;
+# Children of the generation before that take connections: they have the socket that listens, but not the pipe by which
+# the parent now ends its children, who has both ends of it. Any that it made after the signal are among them.
+sub _old_listeners {
+    my ($self) = @_;
     my $port = sprintf '%04X', $self->{port};
-    my ($socket) = APIPoolTest::slurp('/proc/net/tcp') =~ /^ *\d+: [0-9A-F]{8}:$port \S+ 0A (?:\S+ +){5}(\d+)/m;
-    return grep { grep { (readlink // '') eq "socket:[$socket]" } glob "/proc/$_/fd/*" } @pids;
+    my ($inode) = APIPoolTest::slurp('/proc/net/tcp') =~ /^ *\d+: [0-9A-F]{8}:$port \S+ 0A (?:\S+ +){5}(\d+)/m;
+    my %ends;
+    $ends{$_}++ for grep {/^pipe:/} _open_files($self->pid);
+    return grep {
+        my @files = _open_files($_);
+        grep({ $_ eq "socket:[$inode]" } @files) && !grep { ($ends{$_} // 0) == 2 } @files
+    } $self->children;
+}
+
+# What a process has open, but for what it was given at its start.
+sub _open_files {
+    my ($pid) = @_;
+    return map { readlink // () } grep {/[^\/]{2,}\z|[3-9]\z/} glob "/proc/$pid/fd/*";
 }
 
 sub log {
