@@ -4,6 +4,7 @@
 #include <http_protocol.h>
 #include <stdlib.h>
 
+#include "blame.h"
 #include "link.h"
 #include "websocket_parts.h"
 
@@ -274,6 +275,7 @@ static apr_status_t read_bucket(apipool_websocket_t *ws, apr_bucket_brigade *bb,
 apr_status_t apipool_websocket_read(apipool_websocket_t *ws, apr_bucket_brigade *bb,
                                     apr_status_t rv)
 {
+    apipool_blame_settle_served(ws->req); /* which need not wait for the end of the connection */
     if (rv != APR_SUCCESS) {
         ws->upstream_has_closed |= !APR_STATUS_IS_EAGAIN(rv) && !ws->client_has_closed &&
                                    !apipool_link_has_left(ws->req->r->connection);
