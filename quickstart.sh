@@ -219,6 +219,7 @@ CONF
         esac
         cat << CONF
 APIPoolStore $run/store
+APIPoolSecretFile $run/secret
 <APIPool main>
     APIPoolUpstream $upstream
     APIPoolKeyFile "$keys"
