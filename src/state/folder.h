@@ -32,8 +32,7 @@ typedef struct apipool_generation_t apipool_generation_t;
 typedef struct {
     const char *path;
     const char *dbm; /* a type that apr_dbm knows, or NULL: gdbm where there is one, else sdbm */
-    apipool_owner_t
-        owner; /* who httpd's children run as: when root runs this, the folder is theirs */
+    apipool_owner_t owner; /* who httpd's children run as: the folder is theirs */
     /* APIPOOL_MAC_KEY_SIZE bytes that the caller keeps as long as the folder; they may be filled in after
      * the folder is open, since the secret may lie there, but before anything is read or written */
     const unsigned char *mac_key;

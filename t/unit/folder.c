@@ -169,6 +169,29 @@ static void with_nothing_whole_the_start_is_refused(void **unused)
     close_store(&store);
 }
 
+/* Names without a random part, as version 0.1.0 gave them. */
+static void a_store_with_names_that_can_be_guessed_is_read(void **unused)
+{
+    char text[APIPOOL_SEAL_MAX];
+    apipool_seal_t seal;
+    size_t len;
+    store_t store = two_generations("earlier", "gdbm");
+    char *bytes = get_file(path_of("earlier/keys-000002.seal"), &len);
+    assert_int_equal(apipool_seal_parse(&seal, mac_key, bytes, len), APIPOOL_SEAL_GOOD);
+    free(bytes);
+    assert_int_equal(rename(stored("earlier/keys-000002"), path_of("earlier/keys-000002")), 0);
+    snprintf(seal.files[0].name, sizeof(seal.files[0].name), "keys-000002");
+    put_file(path_of("earlier/keys-000002.seal"), text, apipool_seal_format(&seal, mac_key, text),
+             0600);
+    assert_int_equal(load_serial(&store, KEYS), 2);
+    assert_int_equal(reports, 0);
+    assert_int_equal(write_serial(&store, KEYS, 3), APR_SUCCESS);
+    assert_int_equal(write_serial(&store, KEYS, 4), APR_SUCCESS);
+    assert_int_equal(load_serial(&store, KEYS), 4);
+    assert_int_equal(access(path_of("earlier/keys-000002"), F_OK), -1);
+    close_store(&store);
+}
+
 static void what_another_secret_sealed_is_not_taken(void **unused)
 {
     store_t store = two_generations("foreign", "gdbm");
@@ -465,6 +488,7 @@ int main(void)
         cmocka_unit_test(torn_and_missing_files_are_seen),
         cmocka_unit_test(a_seal_holds_for_its_own_generation),
         cmocka_unit_test(with_nothing_whole_the_start_is_refused),
+        cmocka_unit_test(a_store_with_names_that_can_be_guessed_is_read),
         cmocka_unit_test(what_another_secret_sealed_is_not_taken),
         cmocka_unit_test(without_a_whole_current_the_newest_whole_generation_is_used),
         cmocka_unit_test(a_current_that_names_what_is_not_there_is_reported),

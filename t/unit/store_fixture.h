@@ -37,7 +37,7 @@ static inline apipool_store_settings_t settings_of(const char *name, apr_pool_t 
 {
     return (apipool_store_settings_t){.path = apr_pstrdup(pool, path_of(name)),
                                       .secret_path =
-                                          apr_pstrcat(pool, path_of(name), "/secret", NULL),
+                                          apr_pstrcat(pool, path_of(name), ".secret", NULL),
                                       .owner = {.user = geteuid(), .group = getegid()},
                                       .interval = apr_time_from_sec(60),
                                       .max_pending = 1000,
