@@ -47,10 +47,10 @@ typedef struct {
 
 /**
  * Opens the folder for this process and the children that it forks; makes it, with mode 0700, and those
- * that it lies in, with mode 0755, when they are missing: root only where nobody else can write. Another httpd that has it open is waited for, up
- * to 3 seconds, since the children of one that was just killed may still be dying. The lock goes with the
- * last process that has it, not before. A server that is restarted opens it again, with the lock that it
- * has.
+ * that it lies in, with mode 0755, when they are missing: root only where nobody else can write. Another
+ * httpd that has it open is waited for, up to 3 seconds, since the children of one that was just killed may
+ * still be dying. The lock goes with the last process that has it, not before. A server that is restarted
+ * opens it again, with the lock that it has.
  * @param settings copied, but not what it points to
  * @param error    result when it fails: a sentence for the operator, with what to do
  * @param pool     as long as the folder is used; no longer than the module's code
