@@ -11,6 +11,7 @@
 typedef struct {
     const char *text;
     apr_size_t len;
+    char first; /* letter, a small one */
 } segment_t;
 
 typedef struct {
@@ -19,15 +20,20 @@ typedef struct {
     apr_uint64_t begins; /* bit i: what is before segment i may be the beginning of a base URL */
 } path_t;
 
-/* Most words differ in their first letter. */
-static int may_be(const segment_t *segment, const char *word)
+static inline char lower(char c)
 {
-    return apr_tolower(*segment->text) == *word;
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
+static segment_t segment_of(const char *text, apr_size_t len)
+{
+    return (segment_t){text, len, lower(*text)};
+}
+
+/* Most words differ in their first letter. */
 static int is_word(const segment_t *segment, const char *word)
 {
-    return may_be(segment, word) && !strncasecmp(segment->text, word, segment->len) &&
+    return segment->first == *word && !strncasecmp(segment->text, word, segment->len) &&
            !word[segment->len];
 }
 
@@ -68,7 +74,7 @@ static void split(const char *text, path_t *path)
             is_cut = 1;
         }
         apr_size_t len = strcspn(text, "/");
-        path->segments[path->count++] = (segment_t){text, len};
+        path->segments[path->count++] = segment_of(text, len);
         text += len;
     }
     path->begins = !is_cut;
@@ -95,7 +101,7 @@ static int match(const apipool_endpoint_row_t *row, const path_t *path)
             c = segment->text;
         }
         while (p > row->pattern && p[-1] != '/') {
-            if (c == segment->text || apr_tolower(*--c) != *--p) {
+            if (c == segment->text || lower(*--c) != *--p) {
                 return -1;
             }
         }
@@ -154,7 +160,7 @@ static int is_admin(const path_t *path)
 {
     for (int i = 0; i < path->count && !is_word(&path->segments[i], "models"); i++) {
         for (const char *const *word = apipool_endpoint_admin; *word; word++) {
-            if (may_be(&path->segments[i], *word) && is_admin_at(path, i, *word)) {
+            if (path->segments[i].first == **word && is_admin_at(path, i, *word)) {
                 return 1;
             }
         }
@@ -179,10 +185,11 @@ static const apipool_endpoint_row_t *find_method(const path_t *path)
     const char *colon = last->text + last->len;
     while (colon > last->text && *--colon != ':') {
     }
-    segment_t name = {colon + 1, (apr_size_t)(last->text + last->len - colon - 1)};
-    if (colon == last->text || !name.len) {
+    apr_size_t len = (apr_size_t)(last->text + last->len - colon - 1);
+    if (colon == last->text || !len) {
         return NULL;
     }
+    segment_t name = segment_of(colon + 1, len);
     const apipool_endpoint_row_t *row = apipool_endpoint_methods;
     while (row->pattern && !is_word(&name, row->pattern)) {
         row++;

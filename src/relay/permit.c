@@ -67,6 +67,49 @@ static int is_known_or_allowed(const apipool_request_t *req)
     return !is_unlisted(req) || !is_limited(terms) || names_unlisted(terms);
 }
 
+/* What the client's limits have said; refuses where they do not admit the request. */
+static int is_admitted(apipool_request_t *req, apr_status_t rv, apipool_client_admitted_e result,
+                       apr_time_t retry_at)
+{
+    static const apipool_reply_e replies[] = {
+        [APIPOOL_CLIENT_GONE] = APIPOOL_REPLY_INVALID_KEY,
+        [APIPOOL_CLIENT_OVER_RPM] = APIPOOL_REPLY_CLIENT_RPM,
+        [APIPOOL_CLIENT_OVER_TPM] = APIPOOL_REPLY_CLIENT_TPM,
+        [APIPOOL_CLIENT_OVER_TPD] = APIPOOL_REPLY_CLIENT_TPD,
+        [APIPOOL_CLIENT_OVER_CONCURRENCY] = APIPOOL_REPLY_CLIENT_CONCURRENCY,
+    };
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
+                      APIPOOL_LOG(0095) "the pool's lock is not to be had; nobody is admitted");
+        return refuse(req, APIPOOL_REPLY_EXHAUSTED, 0);
+    }
+    return result == APIPOOL_CLIENT_ADMITTED || refuse(req, replies[result], retry_at);
+}
+
+/* Whatever becomes of the request, others get its place when it is over. */
+static apr_status_t leave(void *data)
+{
+    apipool_request_t *req = data;
+    return apipool_client_leave(apipool_relay_segment(), &req->charge);
+}
+
+/* Where there is a limit to what is in flight, a body that comes slowly counts as well. */
+static int has_place(apipool_request_t *req)
+{
+    apipool_client_admitted_e result = APIPOOL_CLIENT_ADMITTED;
+    apr_time_t retry_at = 0;
+    apr_status_t rv = APR_SUCCESS;
+    apr_pool_cleanup_register(req->r->pool, req, leave, apr_pool_cleanup_null);
+    if (req->charge.concurrency || req->client->terms.limits[APIPOOL_CLIENT_CONCURRENCY]) {
+        rv = apipool_client_enter(apipool_relay_segment(), &req->charge, apr_time_now(), &result,
+                                  &retry_at);
+    }
+    if (result == APIPOOL_CLIENT_OVER_CONCURRENCY) {
+        req->r->connection->keepalive = AP_CONN_CLOSE; /* the body is not read */
+    }
+    return is_admitted(req, rv, result, retry_at);
+}
+
 int apipool_permit_place(apipool_request_t *req)
 {
     int is_asked;
@@ -88,7 +131,10 @@ int apipool_permit_place(apipool_request_t *req)
         !is_endpoint_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED, 0);
     }
-    return is_known_or_allowed(req) || refuse(req, APIPOOL_REPLY_ENDPOINT_UNLISTED, 0);
+    if (!is_known_or_allowed(req)) {
+        return refuse(req, APIPOOL_REPLY_ENDPOINT_UNLISTED, 0);
+    }
+    return has_place(req);
 }
 
 /* The Gemini API writes a name with "models/" before it, or without. */
@@ -182,46 +228,21 @@ static int is_batch_allowed(apipool_request_t *req)
                   0);
 }
 
-/* Whatever becomes of the request, others get its place when it is over. */
-static apr_status_t leave(void *data)
-{
-    apipool_request_t *req = data;
-    return apipool_client_leave(apipool_relay_segment(), &req->charge);
-}
-
-static int is_admitted(apipool_request_t *req)
-{
-    static const apipool_reply_e replies[] = {
-        [APIPOOL_CLIENT_GONE] = APIPOOL_REPLY_INVALID_KEY,
-        [APIPOOL_CLIENT_OVER_RPM] = APIPOOL_REPLY_CLIENT_RPM,
-        [APIPOOL_CLIENT_OVER_TPM] = APIPOOL_REPLY_CLIENT_TPM,
-        [APIPOOL_CLIENT_OVER_TPD] = APIPOOL_REPLY_CLIENT_TPD,
-        [APIPOOL_CLIENT_OVER_CONCURRENCY] = APIPOOL_REPLY_CLIENT_CONCURRENCY,
-    };
-    apipool_client_admitted_e result = APIPOOL_CLIENT_ADMITTED;
-    apr_time_t retry_at = 0;
-    req->charge.tokens = req->demand.tokens;
-    apr_status_t rv = apipool_client_admit(apipool_relay_segment(), &req->charge, apr_time_now(),
-                                           &result, &retry_at);
-    if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
-                      APIPOOL_LOG(0095) "the pool's lock is not to be had; nobody is admitted");
-        return refuse(req, APIPOOL_REPLY_EXHAUSTED, 0);
-    }
-    if (result != APIPOOL_CLIENT_ADMITTED) {
-        return refuse(req, replies[result], retry_at);
-    }
-    apr_pool_cleanup_register(req->r->pool, req, leave, apr_pool_cleanup_null);
-    return 1;
-}
-
 int apipool_permit_demand(apipool_request_t *req)
 {
+    apipool_client_admitted_e result = APIPOOL_CLIENT_ADMITTED;
+    apr_time_t retry_at = 0;
     if (!req->client) {
         return 1;
     }
     if (!is_model_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_MODEL_NOT_ALLOWED, 0);
     }
-    return is_batch_allowed(req) && is_admitted(req);
+    if (!is_batch_allowed(req)) {
+        return 0;
+    }
+    req->charge.tokens = req->demand.tokens;
+    apr_status_t rv = apipool_client_admit(apipool_relay_segment(), &req->charge, apr_time_now(),
+                                           &result, &retry_at);
+    return is_admitted(req, rv, result, retry_at);
 }

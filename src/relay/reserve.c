@@ -11,7 +11,7 @@
 #define BYTES_PER_TOKEN 4
 #define PROMPT_MAX      32768
 #define ANSWER_MIN      1024
-#define ANSWER_UNKNOWN  4096 /* of a model that has not answered lately */
+#define ANSWER_UNKNOWN  4096 /* where no model has answered lately */
 #define ANSWER_MAX      131072
 #define ANSWERS_MAX     128 /* to one request */
 #define PIECE           4096
@@ -87,8 +87,7 @@ static said_t find_said(const apipool_request_t *req)
 apr_uint32_t apipool_reserve_usual(const apipool_request_t *req)
 {
     apr_uint32_t largest = apipool_stats_largest_answer(
-        apipool_relay_segment(), req->pool->index, req->demand.model ? req->demand.model : "",
-        apr_time_now());
+        apipool_relay_segment(), req->pool->index, req->demand.model, apr_time_now());
     return !largest              ? ANSWER_UNKNOWN
            : largest < ANSWER_MIN ? ANSWER_MIN
            : largest > ANSWER_MAX ? ANSWER_MAX

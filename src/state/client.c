@@ -150,11 +150,20 @@ apr_status_t apipool_client_leave(apipool_segment_t *segment, apipool_client_cha
     return rv;
 }
 
-static int is_crowded(const apipool_client_slot_t *slot, const apipool_client_charge_t *charge)
+/* Takes a place, where there is one. */
+static apipool_client_admitted_e enter_locked(apipool_segment_t *segment,
+                                              apipool_client_slot_t *slot,
+                                              apipool_client_charge_t *charge, apr_time_t now,
+                                              apr_time_t *retry_at)
 {
     apr_uint32_t own = apipool_client_slot_terms(slot)->limits[APIPOOL_CLIENT_CONCURRENCY];
     apr_uint32_t limit = own ? own : charge->concurrency;
-    return limit && slot->in_flight >= limit;
+    if (limit && slot->in_flight >= limit) {
+        *retry_at = now + APR_USEC_PER_SEC;
+        return APIPOOL_CLIENT_OVER_CONCURRENCY;
+    }
+    take_place(segment, slot, charge);
+    return APIPOOL_CLIENT_ADMITTED;
 }
 
 static apipool_client_admitted_e admit_locked(apipool_segment_t *segment,
@@ -173,39 +182,51 @@ static apipool_client_admitted_e admit_locked(apipool_segment_t *segment,
             result = (apipool_client_admitted_e)(APIPOOL_CLIENT_OVER_RPM + i);
         }
     }
-    if (result == APIPOOL_CLIENT_ADMITTED && is_crowded(slot, charge)) {
-        *retry_at = now + APR_USEC_PER_SEC;
-        result = APIPOOL_CLIENT_OVER_CONCURRENCY;
+    if (result == APIPOOL_CLIENT_ADMITTED && !charge->is_in_flight) {
+        result = enter_locked(segment, slot, charge, now, retry_at);
     }
-    if (result != APIPOOL_CLIENT_ADMITTED) {
-        return result;
-    }
-    for (int i = 0; i < APIPOOL_CLIENT_WINDOWS; i++) {
+    for (int i = 0; result == APIPOOL_CLIENT_ADMITTED && i < APIPOOL_CLIENT_WINDOWS; i++) {
         apipool_window_charge(&slot->windows[i], spans[i], now, amount_of(i, charge->tokens));
         APIPOOL_FAULT("client-half-charged");
     }
-    charge->at = now;
-    take_place(segment, slot, charge);
+    charge->at = result == APIPOOL_CLIENT_ADMITTED ? now : 0;
     return result;
 }
 
-apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_charge_t *charge,
-                                  apr_time_t now, apipool_client_admitted_e *result,
-                                  apr_time_t *retry_at)
+typedef apipool_client_admitted_e step_t(apipool_segment_t *segment, apipool_client_slot_t *slot,
+                                         apipool_client_charge_t *charge, apr_time_t now,
+                                         apr_time_t *retry_at);
+
+/* Takes a step with the client of a charge, where that is still valid. */
+static apr_status_t step(apipool_segment_t *segment, apipool_client_charge_t *charge,
+                         apr_time_t now, apipool_client_admitted_e *result, apr_time_t *retry_at,
+                         step_t *take)
 {
     apr_status_t rv = apipool_segment_lock(segment);
-    charge->at = 0;
-    charge->is_in_flight = 0;
     if (rv != APR_SUCCESS) {
         return rv;
     }
     apipool_client_slot_t *slot =
         apipool_clients_at_locked(&segment->clients, charge->index, charge->serial);
     *result = slot && is_valid(apipool_client_slot_terms(slot), now)
-                  ? admit_locked(segment, slot, charge, now, retry_at)
+                  ? take(segment, slot, charge, now, retry_at)
                   : APIPOOL_CLIENT_GONE;
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
+}
+
+apr_status_t apipool_client_enter(apipool_segment_t *segment, apipool_client_charge_t *charge,
+                                  apr_time_t now, apipool_client_admitted_e *result,
+                                  apr_time_t *retry_at)
+{
+    return step(segment, charge, now, result, retry_at, enter_locked);
+}
+
+apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_charge_t *charge,
+                                  apr_time_t now, apipool_client_admitted_e *result,
+                                  apr_time_t *retry_at)
+{
+    return step(segment, charge, now, result, retry_at, admit_locked);
 }
 
 /* More tokens than were reserved are charged now, when they are known. */

@@ -67,11 +67,20 @@ typedef enum {
 } apipool_client_admitted_e;
 
 /**
- * Admits a request to all limits of a client, or to none, charges it and takes a place for it. O(1). The
- * place is given back when the request is settled, or else by apipool_client_leave.
+ * Takes a place for a request whose body has not come yet, unless its client has as many in flight as it may.
+ * O(1). The place is given back when the request is settled, or else by apipool_client_leave.
+ * @param charge   its client and concurrency; the place is noted there
+ * @param retry_at set where there is none: no clock tells when one comes free, so that is a second later
+ */
+apr_status_t apipool_client_enter(apipool_segment_t *segment, apipool_client_charge_t *charge,
+                                  apr_time_t now, apipool_client_admitted_e *result,
+                                  apr_time_t *retry_at);
+
+/**
+ * Admits a request to all limits of a client, or to none, and charges it; one that has no place yet takes
+ * one. O(1).
  * @param charge   its client, tokens and concurrency; the rest is set when it is admitted
- * @param retry_at set to when all of them would admit it, where one does not; no clock tells when a place
- *                 comes free, so that is a second later
+ * @param retry_at set to when all of them would admit it, where one does not
  */
 apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_charge_t *charge,
                                   apr_time_t now, apipool_client_admitted_e *result,

@@ -63,14 +63,14 @@ static apipool_client_admitted_e admit(apipool_client_charge_t *charge, apr_time
     return result;
 }
 
-static void settle(const apipool_client_charge_t *charge, int reached, apr_int64_t tokens,
-                   apr_time_t now)
+static void settle(apipool_client_charge_t *charge, int reached, apr_int64_t tokens, apr_time_t now)
 {
     apipool_client_used_t used = {.charge = *charge, .reached = reached, .tokens = tokens};
     apipool_finished_t finished = {.success = 1, .first_byte = -1};
     assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
     apipool_client_settle_locked(segment, &used, &finished, now);
     apipool_segment_unlock(segment);
+    charge->is_in_flight = 0;
 }
 
 /* Gives bytes in turn, from 0 on, so that some are of no use. */
@@ -456,6 +456,26 @@ static void as_many_are_in_flight_as_may_be(void **state)
     check_table();
 }
 
+static void a_place_is_taken_before_the_rest_is_known(void **state)
+{
+    apipool_client_pass_t pass = crowded(1);
+    apipool_client_charge_t first = charge_of(&pass, 1), second = charge_of(&pass, 1);
+    apipool_client_admitted_e result;
+    apr_time_t at;
+    assert_int_equal(apipool_client_enter(segment, &first, NOW, &result, &at), APR_SUCCESS);
+    assert_int_equal(result, APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(first.at, 0);
+    assert_int_equal(apipool_client_enter(segment, &second, NOW, &result, &at), APR_SUCCESS);
+    assert_int_equal(result, APIPOOL_CLIENT_OVER_CONCURRENCY);
+    assert_int_equal(admit(&second, NOW, &at), APIPOOL_CLIENT_OVER_CONCURRENCY);
+    assert_int_equal(admit(&first, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(places_of("one"), 1);
+    settle(&first, 1, 1, NOW);
+    assert_int_equal(places_of("one"), 0);
+    assert_int_equal(admit(&second, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    check_table();
+}
+
 static void who_has_no_limit_takes_the_pools(void **state)
 {
     apipool_client_pass_t pass = crowded(0);
@@ -616,6 +636,7 @@ static const struct CMUnitTest tests[] = {
     WORLD(a_request_of_one_that_has_gone_is_not_the_next_ones),
     WORLD(terms_change_while_they_are_read),
     WORLD(as_many_are_in_flight_as_may_be),
+    WORLD(a_place_is_taken_before_the_rest_is_known),
     WORLD(who_has_no_limit_takes_the_pools),
     WORLD(a_window_that_is_full_takes_no_place),
     WORLD(a_place_of_one_that_has_gone_is_nobodys),
