@@ -188,8 +188,9 @@ static const char *compare_leases(const apipool_segment_t *segment, leases_t *le
 
 static const char *check_clients_places(const apipool_segment_t *segment)
 {
-    for (apr_uint32_t i = 0; i < segment->clients.head->used; i++) {
-        const apipool_client_slot_t *client = &segment->clients.slots[i];
+    const apipool_clients_t *clients = &segment->clients;
+    for (apr_uint32_t i = 0; i < clients->head->used && i < clients->capacity; i++) {
+        const apipool_client_slot_t *client = &clients->slots[i];
         apr_uint32_t held = 0;
         for (apr_uint32_t h = 0; h < segment->header->holders_used; h++) {
             held += apipool_slot_held_client(segment, &segment->holders[h]) == client;

@@ -72,7 +72,7 @@ apipool_client_slot_t *apipool_slot_held_client(const apipool_segment_t *segment
 {
     const apipool_clients_t *clients = &segment->clients;
     if (!holder->process || holder->purpose != APIPOOL_FOR_CLIENT ||
-        holder->slot >= clients->head->used) {
+        holder->slot >= clients->head->used || holder->slot >= clients->capacity) {
         return NULL;
     }
     apipool_client_slot_t *client = &clients->slots[holder->slot];
