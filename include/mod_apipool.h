@@ -19,9 +19,10 @@
 
 #define APIPOOL_API_GROUP   "apipool"
 #define APIPOOL_API_NAME    "pools"
-#define APIPOOL_API_VERSION "5"
+#define APIPOOL_API_VERSION "6"
 
 struct server_rec;
+struct request_rec;
 
 /* The state of a key, in the order in which operators see them listed. */
 typedef enum {
@@ -291,6 +292,10 @@ typedef struct {
 typedef struct {
     /** Whether requests can be served: shared memory is there and its lock can be taken. Returns 1 or 0. */
     int (*healthy)(void);
+
+    /** Whether the configuration has given a request to a handler of ours, and not AddHandler, .htaccess or a
+     *  RewriteRule. No lock. */
+    int (*is_mounted)(struct request_rec *r, const char *handler);
 
     /**
      * The level, on httpd's scale, at which all processes log what they do for requests; it only ever adds
