@@ -32,6 +32,7 @@ static int recognise_locked(apipool_segment_t *segment, const unsigned char *dig
     slot->last_used_at = now;
     pass->index = (apr_uint32_t)(slot - segment->clients.slots);
     pass->serial = slot->serial;
+    pass->is_of_also = strcmp(slot->server, server) != 0;
     memcpy(pass->name, slot->name, sizeof(pass->name));
     apipool_client_terms_copy(&pass->terms, apipool_client_slot_terms(slot));
     return 1;

@@ -16,6 +16,7 @@
 typedef struct {
     apr_uint32_t index;
     apr_uint64_t serial;
+    int is_of_also; /* and not of the server that was asked about first */
     char name[APIPOOL_CLIENT_NAME_MAX];
     apipool_client_terms_t terms; /* no more than lists_len bytes of its lists */
 } apipool_client_pass_t;
