@@ -19,6 +19,8 @@
 
 #define APIPOOL_API_GROUP   "apipool"
 #define APIPOOL_API_NAME    "pools"
+#define APIPOOL_SESSION_LONGEST (366 * 86400) /* seconds that a session may last */
+
 #define APIPOOL_API_VERSION "6"
 
 struct server_rec;
@@ -405,6 +407,11 @@ typedef struct {
     apr_status_t (*session_revoke)(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                    const char **error);
     int (*session_is_revoked)(apr_uint64_t jti);
+
+    /** Ends all sessions of a place, a number of the caller's, likewise; and tells what changes whenever that
+     *  is done: 0 as long as it has not been. No lock. */
+    apr_status_t (*sessions_end)(apr_uint64_t place, apr_pool_t *p, const char **error);
+    apr_time_t (*sessions_ended)(apr_uint64_t place);
 
     /**
      * Passwords that were wrong, by a hash of where they came from; over all processes. With 0 it is this

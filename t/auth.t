@@ -145,6 +145,7 @@ subtest 'a list of pools means those of the client\'s own server' => sub {
     is ask('/mine/chat', $key{operator}, base => $base)->{status}, 401, "... and is nobody at the virtual host's";
     create('listed', base => $bases[1], pools => 'main');
     is ask('/shared/chat', $key{listed}, base => $bases[1])->{status}, 200, "without one of its own, a name means the main server's";
+    clients('delete', name => 'listed', base => $bases[1]);
 };
 
 subtest 'all else is 401, without telling why' => sub {

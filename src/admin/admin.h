@@ -199,6 +199,7 @@ typedef int (*apipool_admin_route_fn)(apipool_ask_t *ask);
 int apipool_admin_session_open(apipool_ask_t *ask);
 int apipool_admin_session_show(apipool_ask_t *ask);
 int apipool_admin_session_close(apipool_ask_t *ask);
+int apipool_admin_sessions_end(apipool_ask_t *ask);
 
 /* pools.c */
 int apipool_admin_pools_list(apipool_ask_t *ask);

@@ -23,6 +23,7 @@ static const struct {
     {"session", M_GET, APIPOOL_ROLE_NOBODY, 0, apipool_admin_session_show},
     {"session", M_POST, APIPOOL_ROLE_NOBODY, 1, apipool_admin_session_open},
     {"session", M_DELETE, APIPOOL_ROLE_VIEWER, 1, apipool_admin_session_close},
+    {"sessions", M_DELETE, APIPOOL_ROLE_ADMIN, 1, apipool_admin_sessions_end},
     {"pools", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pools_list},
     {"pools/{pool}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pool_show},
     {"pools/{pool}/keys", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_keys_list},
