@@ -215,7 +215,7 @@ is who($open{alice}), 200, '... nothing has ended';
 $answer = $admin->as(token => $open{alice})->ask(DELETE => '/sessions');
 is $answer->{status}, 204, 'an admin ends all';
 like $answer->{headers}{'set-cookie'}, qr/\Aapipool_session=; .*Max-Age=0/, '... and the cookie goes';
-is who($open{$_}), 401, "... $_'s" for sort keys %open;
+is who($open{$_}), 401, "... ${_}'s" for sort keys %open;
 is who($erin, '/plain'), 200, '... but not those of another location';
 my $later = sign_in('alice', 'wonderland')->{json}{token};
 is who($later), 200, 'whoever signs in at once is in again';
