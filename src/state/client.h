@@ -106,6 +106,10 @@ apr_status_t apipool_client_rows(apipool_segment_t *segment, const char *server,
                                  apr_uint32_t *from, apipool_client_row_t *rows, apr_uint32_t max,
                                  apr_uint32_t *count);
 
+/** How many clients a server has. */
+apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server,
+                                  apr_uint32_t *count);
+
 /** What a slot holds of a client, for saving. APR_NOTFOUND: it is free. */
 apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index,
                                   apipool_client_image_t *image);
