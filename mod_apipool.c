@@ -221,6 +221,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_force_authn(apipool_auth_force, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_authn(apipool_auth_check, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_note_auth_failure(apipool_auth_note_failure, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_error_filter(apipool_credential_hide_refused, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_insert_error_filter(apipool_auth_insert_error_filter, NULL, NULL, APR_HOOK_LAST);
     proxy_hook_pre_request(apipool_attempt_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
@@ -229,6 +230,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_log_transaction(apipool_credential_hide_from_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(apipool_outcome_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(ap, status_hook, status_section, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(apipool_credential_hide_from_environment, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
     APR_OPTIONAL_HOOK(proxy, create_req, apipool_link_sent, NULL, NULL, APR_HOOK_MIDDLE);
 }

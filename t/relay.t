@@ -106,10 +106,24 @@ subtest 'nothing climbs out of the mount' => sub {
     is scalar @outside, 0, 'every request stays below the base path';
     my @dots = grep { $_->{unparsed_uri} =~ m{/\.\./|/\.\.$|%2e%2e/}i } upstream_since($mark);
     is scalar @dots, 0, 'no dot segment is sent';
-    for my $path ('/ok/v1/..%2f..%2fx', '/ok/v1/a%2F..%5cx', '/ok/v1/%2e.%2f', '/ok/v1/a%5c%2E%2e') {
+    for my $path ('/ok/v1/..%2f..%2fx', '/ok/v1/a%2F..%5cx', '/ok/v1/%2e.%2f', '/ok/v1/a%5c%2E%2e',
+        '/ok/v1/..;/..;/x', '/ok/v1/a/..;p=q/x', '/ok/v1/a/%2e%2e%3b/x', '/ok/v1/.;/denied/x', '/ok/v1/a%2f.;') {
         like send_raw("GET $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
             qr{\AHTTP/1.1 400 }, "$path is refused";
     }
+};
+
+subtest 'path parameters are no way around a section' => sub {
+    my $mark = upstream_mark();
+    for my $path ('/ok/v1/denied;p/x', '/ok/v1/denied;/x', '/ok/v1/denied%3bp=q/x', '/ok/v1/;p/denied/x') {
+        like send_raw("GET $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), qr{\AHTTP/1.1 403 }, "$path is denied";
+    }
+    for my $path ('/ok/v1;p/x', '/ok;p/v1/x') {
+        unlike send_raw("GET $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), qr{\AHTTP/1.1 200 }, "$path is not the pool's";
+    }
+    is scalar upstream_since($mark), 0, 'none of them is sent';
+    my ($answer, @seen) = exchange(GET => '/ok/v1/a;p=1/b;c;d?e;f');
+    is $seen[0]{unparsed_uri}, '/api/v9/a;p=1/b;c;d?e;f', 'where nothing is denied they go as they came';
 };
 
 subtest 'aliases' => sub {

@@ -5,6 +5,7 @@ use warnings;
 
 use APIPoolNode qw(node_obstacle node_tests);
 use APIPoolTest qw(private_httpd upstream_mark upstream_since check_dir mock_port);
+use APIPoolWebSocket qw(serve_events asked);
 use Apache::Test ();
 use Test::More;
 
@@ -38,8 +39,19 @@ my %pools = (
     exhausted => [qw(sk-401-exhausted-aaaaaaaa sk-401-exhausted-bbbbbbbb)],
 );
 
+# The WebSockets of the client speak to an upstream of events.
+my ($events_port, $events_file) = serve_events();
+
 sub config {
-    my $config = '';
+    my $config = <<"CONF";
+<APIPool events>
+    APIPoolUpstream http://127.0.0.1:$events_port/v1
+    APIPoolKeyFile \@DIR\@/events
+</APIPool>
+<Location "/events/v1">
+    APIPoolUse events
+</Location>
+CONF
     for my $name (sort keys %pools) {
         $config .= <<"CONF";
 <APIPool $name>
@@ -75,7 +87,7 @@ if ($obstacle) {
 
 my $httpd = private_httpd(
     config => config(),
-    files => {map { $_ => join "\n", @{$pools{$_}}, '' } keys %pools}
+    files => {events => "sk-ok-events-aaaaaaaaaaaa\n", map { $_ => join "\n", @{$pools{$_}}, '' } keys %pools}
 );
 my $mark = upstream_mark();
 node_tests(
@@ -86,6 +98,10 @@ node_tests(
         APIPOOL_SDK_ROTATING => $ROTATING
     }
 );
+
+is_deeply [asked($events_file, 0)],
+    [qw(session.update conversation.item.create response.create response.create response.create)],
+    'what the WebSockets of the client asked for';
 
 my %seen = seen_by_pool(upstream_since($mark));
 my @used = grep { $seen{$_} } map {"rotate-$_"} 1 .. $ROTATING;

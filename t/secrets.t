@@ -30,9 +30,11 @@ for my $word (@words) {
 </Location>
 CONF
 }
+my $modules = qx(apxs -q LIBEXECDIR) =~ s/\s+\z//r;
 my $module = check_dir() . '/c-modules/clients/.libs/mod_clients.so';
 $config .= <<"CONF" . <<'CONF';
 LoadModule clients_module $module
+LoadModule cgid_module $modules/mod_cgid.so
 CONF
 <Location "/clients">
     SetHandler clients
@@ -42,6 +44,19 @@ CONF
     AuthType APIPool
     Require valid-user
 </Location>
+ScriptSock @DIR@/cgid
+<Location "/asked">
+    AuthType APIPool
+    Require valid-user
+</Location>
+<Directory "@DIR@">
+    Options ExecCGI
+</Directory>
+<Files environment.cgi>
+    SetHandler cgi-script
+</Files>
+Alias /asked/environment @DIR@/environment.cgi
+Alias /free/environment @DIR@/environment.cgi
 LogLevel info apipool:trace8 proxy:trace8 proxy_http:trace8
 LogFormat "%h %u %t \"%r\" \"%q\" %>s %B \"%{Referer}i\" \"%{X-APIPool-Key}o\"" plain
 CustomLog @DIR@/access_log plain
@@ -50,6 +65,7 @@ ExtendedStatus On
     SetHandler server-status
 </Location>
 CONF
+$files{'environment.cgi'} = "#!/bin/sh\necho 'Content-Type: text/plain'\necho\nenv\n";
 my $httpd = private_httpd(config => $config, files => \%files);
 
 my @credentials = (
@@ -88,6 +104,29 @@ for my $place ("Authorization: Bearer $VALID", "x-api-key: $VALID", "api-key: $V
 for my $path (map {("/$_/models?key=$VALID", "/$_/models?a&key=$CLIENT&key=$VALID")} 'ours', 'ok', 'ok/../status') {
     send_raw("GET $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", port => $httpd->{port});
 }
+# Names and forms in which no key is looked for, and requests that httpd refuses by itself, are logged as well.
+my @spellings = map {("/$_/models?KEY=$VALID", "/$_/models?k%65y=$VALID", "/$_/models;key=$VALID", "/$_/m?x=${VALID}x",
+    "/$_/models?key=%61" . substr($VALID, 1), "/$_/$VALID/../../../..", "/$_/%00?key=$VALID", "/$_/%zz?key=$VALID",
+    "/$_/..;?key=$VALID")} qw(ours ok status free nowhere);
+for my $path (@spellings) {
+    send_raw("GET $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", port => $httpd->{port});
+}
+send_raw("GET$_/ours?key=$VALID HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", port => $httpd->{port}) for '', "\t", '  ';
+send_raw("BREW /ours?key=$VALID HTTP/9.9\r\nHost: x\r\n\r\n", port => $httpd->{port});
+
+# Nobody but a CGI that no key is asked for gets to see one.
+chmod 0755, "$httpd->{dir}/environment.cgi";
+for my $place ('Authorization: Bearer', 'x-api-key:', 'api-key:', 'x-goog-api-key:') {
+    my $ask = sub {send_raw("GET $_[0] HTTP/1.1\r\nHost: x\r\nConnection: close\r\n$place $VALID\r\n\r\n", port => $httpd->{port})};
+    my $said = $ask->('/asked/environment') =~ s/\r//gr;
+    like $said, qr/^REMOTE_USER=known$/m, "$place lets in";
+    unlike $said, qr/\Q$VALID/, '... and is not in the environment';
+}
+my $shown = request(GET => "/asked/environment?key=$VALID", base => $httpd->{base})->{content};
+like $shown, qr/^QUERY_STRING=key=ak-\*{40}$/m, 'an argument is masked';
+like request(GET => "/free/environment?key=$VALID", base => $httpd->{base})->{content}, qr/^QUERY_STRING=key=\Q$VALID\E$/m,
+    '... where a key is asked for';
+
 for my $fault ('', "Host: x\r\nno field\r\n") { # refused by httpd before any module sees it
     like send_raw("GET /ours/models?key=$VALID HTTP/1.1\r\n$fault\r\n", port => $httpd->{port}),
         qr{\AHTTP/1.1 400 }, 'a bad request';
@@ -113,7 +152,7 @@ File::Find::find(
     $httpd->{dir}
 );
 like slurp("$httpd->{dir}/access_log"), qr/key=ak-\*{40}/, 'the log of requests has them masked';
-is "@leaks", '', 'no file that the server wrote holds a key';
+is "@leaks", '', 'no file that the server wrote holds a key' or diag grep {/$any/} split /^/, $httpd->log;
 
 # The core of httpd dumps the client's header fields itself at http:trace4, before any module can act.
 # The pool's keys are sent later, and must not be there.

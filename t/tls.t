@@ -109,6 +109,59 @@ like $httpd->log, qr/pool tls, attempt 1, .*: R03/, '... by R03';
 ok !-s "$httpd->{dir}/upstream.jsonl", '... and has not seen a key';
 $httpd->stop;
 
+# Two upstreams, of which one is an exception: its section must not hold for the other one, whichever comes first.
+sub exceptional {
+    my ($authority, $exception, $keys, @upstreams) = @_;
+    my $server = private_httpd(
+        files => {good => "sk-ok-tls-good-xxxxxxxx\n"},
+        config => <<"CONF");
+MockLLMRecord \@DIR\@/upstream.jsonl
+SSLProxyEngine On
+SSLProxyVerify require
+SSLProxyCheckPeerName On
+SSLProxyCACertificateFile $dir/$authority.crt
+<Proxy https://127.0.0.1:$tls>
+    $exception
+</Proxy>
+Listen 127.0.0.1:$tls
+<APIPool p>
+    @{[join "\n    ", map {"APIPoolUpstream $_"} @upstreams]}
+    @{[join "\n    ", map {"APIPoolKeyFile \@DIR\@/$_ upstream=$keys->{$_}"} sort keys %$keys]}
+    APIPoolRetries 0
+</APIPool>
+<Location "/p">
+    APIPoolUse p
+</Location>
+<VirtualHost 127.0.0.1:$tls>
+    SSLEngine On
+    SSLCertificateFile $dir/localhost.crt
+    SSLCertificateKeyFile $dir/localhost.key
+    <Location "/">
+        SetHandler mock-llm
+    </Location>
+</VirtualHost>
+CONF
+    my $status = ask($server, 'p')->{status};
+    my $warned = $server->log =~ /AP0066: pool p: upstream https:\/\/127.0.0.1/;
+    $server->stop;
+    return [$status, $warned ? 'warned' : 'not warned'];
+}
+
+my $named = "https://localhost:$tls/v1 name=named";
+my $by_address = "https://127.0.0.1:$tls/v1 name=address";
+my $strict = 'SSLProxyVerify require';
+my $lax = "SSLProxyVerify none\n    SSLProxyCheckPeerName Off\n    SSLProxyCheckPeerExpire Off";
+my $wrong = "SSLProxyCACertificateFile $dir/elsewhere.crt";
+for my $order ([$named, $by_address], [$by_address, $named]) {
+    my ($first) = $order->[0] =~ /name=(\w+)/;
+    is_deeply exceptional('localhost', $lax, {good => 'address'}, @$order), [200, 'warned'], "first $first: an exception holds for its upstream";
+    is_deeply exceptional('localhost', $lax, {good => 'named'}, @$order), [200, 'warned'], '... and the other one is asked as well';
+    is_deeply exceptional('elsewhere', $lax, {good => 'named'}, @$order), [502, 'warned'], '... which is verified as ever';
+    is_deeply exceptional('localhost', $strict, {good => 'address'}, @$order), [502, 'not warned'], '... without it, the name is wrong';
+}
+# the section of the first one would make the second one unverified, or refuse it
+is_deeply exceptional('localhost', $wrong, {good => 'named'}, $by_address, $named), [200, 'not warned'], 'a stricter section holds for no other';
+
 # name, what stands in the main server and in the virtual host whose pool it is, the warning
 my $verify = 'SSLProxyVerify require';
 my $authority = "SSLProxyCACertificateFile $dir/localhost.crt";
@@ -121,7 +174,12 @@ my @settings = (
     ['all of it in the virtual host', '', "SSLProxyEngine on\n$verify\n$authority", undef],
     ['some of it in each', "SSLProxyEngine on\n<IfModule ssl_module>\n$authority\n</IfModule>", $verify, undef],
     ['a virtual host that takes it back', "SSLProxyEngine on\n$verify\n$authority", 'SSLProxyVerify none', qr/SSLProxyVerify require is missing/],
-    ['a section that may be for it', 'SSLProxyEngine on', "<Proxy *>\n$verify\n$authority\n</Proxy>", undef],
+    ['a section for all', 'SSLProxyEngine on', "<Proxy *>\n$verify\n$authority\n</Proxy>", undef],
+    ['a section for it', "SSLProxyEngine on\n<Proxy https://localhost:>\n$verify\n$authority\n</Proxy>", 'SSLProxyVerify none', undef],
+    ['a section for another', 'SSLProxyEngine on', "<Proxy https://elsewhere/>\n$verify\n$authority\n</Proxy>",
+        qr/AP0066: .* upstream https:\S+ is not verified/],
+    ['an exception', "SSLProxyEngine on\n$verify\n$authority", "<ProxyMatch ^https://local>\nSSLProxyVerify none\n</ProxyMatch>",
+        qr/AP0066: .* SSLProxyVerify require is missing/],
 );
 for my $case (@settings) {
     my ($name, $main, $virtual, $warning) = @$case;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# WebSocket upgrades: the credential is swapped there too, and a refused key is replaced.
+# WebSocket upgrades: the credential is swapped there too, and a refused key is replaced. What passes on those that speak
+# in events is the matter of websocket_events.t; any other passes as it is.
 use strict;
 use warnings;
 
@@ -23,10 +24,10 @@ CONF
 );
 
 sub open_websocket {
-    my (@fields) = @_;
+    my ($path, @fields) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$httpd->{port}", Timeout => 10)
         or die "cannot connect: $@\n";
-    print {$socket} join "\r\n", 'GET /v1/realtime?model=m HTTP/1.1', 'Host: x',
+    print {$socket} join "\r\n", "GET /v1/$path?model=m HTTP/1.1", 'Host: x',
         'Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13',
         'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', @fields, '', '';
     my $head = '';
@@ -45,6 +46,7 @@ sub echo {
 
 my $mark = upstream_mark();
 my ($socket, $head) = open_websocket(
+    'realtime',
     'Authorization: Bearer client-credential',
     'Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.client-credential, '
         . 'openai-organization.org-client, openai-beta.realtime-v1',
@@ -62,10 +64,12 @@ is $seen[2]{headers}{'sec-websocket-protocol'}, 'realtime, openai-beta.realtime-
     'credentials among the protocols stay here';
 unlike join(' ', map { values %{$_->{headers}} } @seen), qr/client/, 'so does the header';
 
+close $socket;
+($socket) = open_websocket('socket');
 is echo($socket, $_), $_, length($_) . ' bytes come back' for 'hello', join('', map { chr } 0 .. 255) x 200;
 close $socket;
 
-($socket, $head) = open_websocket("X-Mock: cookie");
+($socket, $head) = open_websocket('socket', 'X-Mock: cookie');
 like $head, qr{\AHTTP/1.1 101 }, 'again';
 unlike $head, qr/^(?:Set-Cookie|OpenAI-Organization):/mi, "the upstream's cookie stays here";
 is echo($socket, 'x'), 'x', 'and it echoes';

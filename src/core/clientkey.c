@@ -6,6 +6,8 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "percent.h"
+
 #define PREFIX     "ak-"
 #define PREFIX_LEN 3
 #define BATCH      64
@@ -28,6 +30,39 @@ int apipool_clientkey_is(const char *text, apr_size_t len)
         at++;
     }
     return at == len;
+}
+
+/* Where the secret part of a key begins that stands here, and where it ends; NULL: there is none. */
+static char *secret_at(char *text, char **end)
+{
+    const char *at = text, *behind;
+    apr_size_t letters = 0;
+    for (apr_size_t i = 0; i < PREFIX_LEN; i++) {
+        if (apipool_percent_next(&at) != PREFIX[i]) {
+            return NULL;
+        }
+    }
+    char *secret = text + (at - text);
+    for (behind = at; is_letter(apipool_percent_next(&behind)); letters++) {
+        at = behind;
+    }
+    *end = text + (at - text);
+    return letters >= APIPOOL_CLIENTKEY_LEN - PREFIX_LEN ? secret : NULL;
+}
+
+int apipool_clientkey_mask(char *text)
+{
+    char *end;
+    int found = 0;
+    for (text = text ? strpbrk(text, "a%") : NULL; text; text = strpbrk(text, "a%")) {
+        char *secret = secret_at(text, &end);
+        if (secret) {
+            memset(secret, '*', (apr_size_t)(end - secret));
+            found = 1;
+        }
+        text++;
+    }
+    return found;
 }
 
 /* A byte above the last multiple of 62 is thrown away: the first letters would come more often. */

@@ -15,6 +15,14 @@
 int apipool_clientkey_is(const char *text, apr_size_t len);
 
 /**
+ * Overwrites whatever has the form of a client key in a request line, a URL or a query, percent-encoded or
+ * not, with asterisks behind its prefix, together with letters and digits that follow it.
+ * @param text ends with NUL; NULL does nothing
+ * @return whether there was one
+ */
+int apipool_clientkey_mask(char *text);
+
+/**
  * Makes a key of random bytes; every key is as likely as any other.
  * @param random fills len bytes from a generator that nobody can predict, and returns 1, or 0 when it failed
  * @param key    APIPOOL_CLIENTKEY_LEN + 1 bytes; ends with NUL

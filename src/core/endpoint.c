@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "percent.h"
+
 typedef struct {
     const char *end; /* of the path */
     apipool_endpoint_e kind;
@@ -90,26 +92,28 @@ apipool_endpoint_e apipool_endpoint_find(const char *method, const char *path)
     return row->end ? row->kind : find_method(path, len);
 }
 
+/* The length of a path without a slash at its end. */
+static apr_size_t length_of(const char *path)
+{
+    apr_size_t len = strlen(path);
+    return len - (len > 0 && path[len - 1] == '/');
+}
+
+int apipool_endpoint_is_responses(const char *path)
+{
+    return ends_with(path, length_of(path), "/responses");
+}
+
+int apipool_endpoint_speaks_events(const char *path)
+{
+    apr_size_t len = length_of(path);
+    return apipool_endpoint_is_responses(path) || ends_with(path, len, "/realtime") ||
+           ends_with(path, len, "/realtime/translations");
+}
+
 int apipool_endpoint_is_plain(const char *path)
 {
     return !strpbrk(path, "%\\;") && !strstr(path, "//");
-}
-
-static int digit(char c)
-{
-    return c >= '0' && c <= '9'                     ? c - '0'
-           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                    : -1;
-}
-
-/* The next character; *at moves behind it. A NUL stays encoded. */
-static char next_decoded(const char **at)
-{
-    const char *p = *at;
-    int high = *p == '%' ? digit(p[1]) : -1, low = high >= 0 ? digit(p[2]) : -1;
-    int is_encoded = low >= 0 && (high || low);
-    *at += is_encoded ? 3 : 1;
-    return is_encoded ? (char)(high << 4 | low) : *p;
 }
 
 void apipool_endpoint_make_plain(char *path)
@@ -121,7 +125,7 @@ void apipool_endpoint_make_plain(char *path)
             at += strcspn(at, "/");
             continue;
         }
-        char c = next_decoded(&at);
+        char c = apipool_percent_next(&at);
         c = c == '\\' ? '/' : c;
         if (c != '/' || end == path || end[-1] != '/') {
             *end++ = c;

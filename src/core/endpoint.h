@@ -34,4 +34,10 @@ int apipool_endpoint_is_plain(const char *path);
  */
 void apipool_endpoint_make_plain(char *path);
 
+/** Whether a WebSocket at a path, decoded or not, speaks in OpenAI's events: realtime or responses. */
+int apipool_endpoint_speaks_events(const char *path);
+
+/** Whether these are events of responses, where each turn names its model. */
+int apipool_endpoint_is_responses(const char *path);
+
 #endif

@@ -9,9 +9,10 @@
 
 #define ASIDE_MAX 1024 /* bytes of a line; of longer ones mod_proxy may have an opinion */
 
-/* What becomes of a field. What a vendor tells about itself or its customer is dropped, before httpd can pass
- * it on with any status, 101 included. What neither mod_proxy nor HTTP has a rule for is set aside, and so is
- * Date, which mod_proxy would only spell differently. */
+/* What becomes of a field. What a vendor tells about itself or its customer is dropped, before httpd can
+ * pass it on with any status, 101 included, and so are extensions of a WebSocket, for which nobody has
+ * asked. What neither mod_proxy nor HTTP has a rule for is set aside, and so is Date, which mod_proxy
+ * would only spell differently. */
 typedef enum { SHOWN, DROPPED, ASIDE } fate_e;
 
 #define IS(text) text, sizeof(text) - 1
@@ -24,6 +25,7 @@ static const struct {
     {IS("set-cookie:"), DROPPED},
     {IS("set-cookie2:"), DROPPED},
     {IS("openai-organization:"), DROPPED},
+    {IS("sec-websocket-extensions:"), DROPPED},
     {IS("date:"), ASIDE},
     {IS("server:"), ASIDE},
     {IS("warning:"), ASIDE}, /* mod_proxy drops those that are not as old as a Date it has seen */

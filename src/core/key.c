@@ -87,24 +87,26 @@ void apipool_key_mask(const char *key, apr_size_t len, char out[APIPOOL_MASKED_S
 int apipool_key_redact(char *text, apr_size_t text_len, const char *key, apr_size_t key_len)
 {
     apr_size_t shown = key_len < SHORTEST_SHOWN ? 0 : SHOWN;
+    char *end = text + text_len;
+    char *hit = key_len ? memmem(text, text_len, key, key_len) : NULL;
     int found = 0;
 
-    if (key_len == 0) {
-        return 0;
-    }
-    for (apr_size_t i = 0; i + key_len <= text_len;) {
-        char *hit = memchr(text + i, key[0], text_len - key_len - i + 1);
-        if (!hit) {
-            break;
-        }
-        i = (apr_size_t)(hit - text);
-        if (memcmp(hit, key, key_len)) {
-            i++;
-            continue;
-        }
+    while (hit) {
         memset(hit + shown, '*', key_len - 2 * shown);
-        i += key_len - shown; /* the next may begin with the bytes that stay */
+        hit += key_len - shown; /* the next may begin with the bytes that stay */
+        hit = memmem(hit, (apr_size_t)(end - hit), key, key_len);
         found++;
     }
     return found;
+}
+
+apr_size_t apipool_key_overlap(const char *text, apr_size_t text_len, const char *key,
+                               apr_size_t key_len)
+{
+    apr_size_t len = key_len ? key_len - 1 : 0;
+    len = len < text_len ? len : text_len;
+    while (len && memcmp(text + text_len - len, key, len)) {
+        len--;
+    }
+    return len;
 }

@@ -74,4 +74,8 @@ void apipool_key_mask(const char *key, apr_size_t len, char out[APIPOOL_MASKED_S
  */
 int apipool_key_redact(char *text, apr_size_t text_len, const char *key, apr_size_t key_len);
 
+/** How many of the last bytes of text are the first ones of key, and not all of it. */
+apr_size_t apipool_key_overlap(const char *text, apr_size_t text_len, const char *key,
+                               apr_size_t key_len);
+
 #endif

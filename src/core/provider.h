@@ -3,7 +3,7 @@
 #ifndef APIPOOL_CORE_PROVIDER_H
 #define APIPOOL_CORE_PROVIDER_H
 
-#include <apr.h>
+#include <apr_pools.h>
 
 /* Everything here is read-only data, one table row per fact, with the fact's source beside it.
  * Facts of one vendor hold for its profile and for the generic one, which stands for unknown
@@ -51,6 +51,22 @@ const apipool_field_t *apipool_provider_credential(apipool_provider_e provider,
 
 /** A field that the vendor demands and a client may have left out (anthropic-version), or NULL. */
 const apipool_field_t *apipool_provider_default_field(apipool_provider_e provider);
+
+/* What a client must not say to the vendor: its own credentials, who it is, another method than that of the
+ * request. Names are compared without regard to case, and with all characters alike that are neither letters
+ * nor digits: some servers read X_API_KEY as X-Api-Key. */
+
+/** Whether a header field of that name must not reach the vendor, or a gateway in front of it. */
+int apipool_provider_is_private_field(apipool_provider_e provider, const char *name);
+
+/**
+ * A query without the arguments that must not reach the vendor. Names count as they read once decoded, and
+ * ';' separates arguments as '&' does; what is kept is kept byte for byte.
+ * @param args a query string without '?', or NULL
+ * @return args itself where there is no such argument; NULL where nothing is left; else allocated from p
+ */
+const char *apipool_provider_public_query(apr_pool_t *p, apipool_provider_e provider,
+                                          const char *args);
 
 /* A request that costs nothing. */
 typedef struct {

@@ -21,7 +21,7 @@ static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, 
 }
 
 /* A retry for the upstream's sake goes to another upstream if it can, then to another key, and then to
- * one it has used: the keys that were at fault have left the rotation. */
+ * one it has used: the keys that were at fault have left the rotation, or are in doubt. */
 static apr_status_t acquire_for_retry(apipool_request_t *req, apipool_found_t *found)
 {
     int tried_count = req->budget->tried_count;
@@ -30,7 +30,8 @@ static apr_status_t acquire_for_retry(apipool_request_t *req, apipool_found_t *f
         rv = acquire_among(req, APIPOOL_NONE, tried_count, req->budget->wait_until, found);
     }
     if (rv == APR_SUCCESS && found->result == APIPOOL_ALL_TRIED) {
-        rv = acquire_among(req, APIPOOL_NONE, 0, req->budget->wait_until, found);
+        rv = acquire_among(req, APIPOOL_NONE, req->budget->doubted_count, req->budget->wait_until,
+                           found);
     }
     return rv;
 }

@@ -6,6 +6,7 @@
 #include <http_protocol.h>
 
 #include "acquire.h"
+#include "blame.h"
 #include "body.h"
 #include "budget.h"
 #include "demand.h"
@@ -14,9 +15,11 @@
 #include "head.h"
 #include "link.h"
 #include "permit.h"
+#include "proxy_section.h"
 #include "reply.h"
 #include "settle.h"
 #include "upstream.h"
+#include "websocket.h"
 
 #define REFUSAL_HOLDS apr_time_from_sec(3600)
 
@@ -97,6 +100,7 @@ static void begin(apipool_request_t *req)
     wipe_slate(req);
     attempt->clean_headers = req->r->headers_out;
     apipool_head_begin(&attempt->head, req->r->pool);
+    attempt->websocket = req->websocket;
     attempt->read_by = req->budget->deadline;
     attempt->idle_timeout =
         attempt->upstream->timeout ? attempt->upstream->timeout : pool->idle_timeout;
@@ -129,12 +133,15 @@ static int run(apipool_request_t *req)
     char *url = apipool_request_url(req, req->attempt.upstream);
     const struct proxy_remote *remote = apipool_upstream_remote(budget->conf, url);
 
+    apipool_proxy_section_t before;
+    apipool_proxy_section_enter(req, url, &before);
     req->inside = 1;
     apipool_attempt_t *outer = apipool_link_attach(&req->attempt);
     status = proxy_run_scheme_handler(r, worker, budget->conf, url,
                                       remote ? remote->hostname : NULL, remote ? remote->port : 0);
     apipool_link_attach(outer);
     req->inside = 0;
+    apipool_proxy_section_leave(r, &before);
     if (apipool_evidence_is_overridden(req, status)) { /* an answer that has not come by the gate */
         apipool_head_complete(&req->attempt.head, r->headers_out);
     }
@@ -263,9 +270,13 @@ static int attempt_until_done(apipool_request_t *req)
         }
         status = run(req);
         apr_time_t now = apr_time_now();
+        if (req->websocket) {
+            apipool_websocket_end(req->websocket, now);
+        }
         verdict = apipool_evidence_judge(req, status, now);
         apipool_settle_report(req, &verdict, status, now);
         if (verdict.rule == APIPOOL_R00) {
+            apipool_blame_settle_served(req);
             apipool_settle_blame_forbidden(req);
             remember_refusal(req);
         }
@@ -290,6 +301,7 @@ static int attempt_with_key(apipool_request_t *req)
     req->attempt.lease = apr_palloc(req->r->pool, sizeof(*req->attempt.lease));
     req->attempt.lease->len = req->attempt.lease->longest = 0;
     int status = attempt_until_done(req);
+    apipool_blame_settle(req);
     apipool_lease_wipe(req->attempt.lease);
     return status;
 }
@@ -325,6 +337,7 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     if (!apipool_permit_demand(req)) {
         return OK;
     }
+    req->websocket = apipool_websocket_make(req);
     apipool_acquire_expect(req);
     apipool_gate_install(req);
     return req->probing ? run(req) : attempt_with_key(req);

@@ -22,7 +22,7 @@ static ap_filter_rec_t *json_handle;
 /* By its address it is known whether the challenge is ours. */
 static const char bearer[] = "Bearer";
 
-static int is_ours(request_rec *r)
+int apipool_auth_is_ours(request_rec *r)
 {
     const char *type = ap_auth_type(r);
     return type && !ap_cstr_casecmp(type, TYPE);
@@ -84,7 +84,7 @@ static apr_status_t recognise_once(request_rec *r, const apipool_client_pass_t *
 int apipool_auth_force(request_rec *r)
 {
     const apipool_client_pass_t *client;
-    return is_ours(r) && recognise_once(r, &client) == APR_SUCCESS ? OK : DECLINED;
+    return apipool_auth_is_ours(r) && recognise_once(r, &client) == APR_SUCCESS ? OK : DECLINED;
 }
 
 /* The page of httpd's own would be HTML. */
@@ -98,7 +98,7 @@ static void challenge(request_rec *r)
 int apipool_auth_check(request_rec *r)
 {
     const apipool_client_pass_t *client;
-    if (!is_ours(r)) {
+    if (!apipool_auth_is_ours(r)) {
         return DECLINED;
     }
     apr_status_t rv = recognise_once(r, &client);

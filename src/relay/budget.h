@@ -16,7 +16,7 @@ struct apipool_budget_t {
     apipool_lease_t *forbidden; /* the lease that met R09, without its secret; NULL: none has */
     apipool_verdict_t forbidden_verdict;
     apr_uint32_t *tried;
-    int tried_count;
+    int tried_count, doubted_count; /* keys in doubt come first */
     apr_table_t *headers_out, *err_headers_out;
 };
 

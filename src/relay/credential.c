@@ -3,12 +3,15 @@
 #include "credential.h"
 
 #include <apr_lib.h>
+#include <apr_strings.h>
 
+#include "auth.h"
 #include "clientkey.h"
+#include "request.h"
 
 #define ARGUMENT     "key="
 #define ARGUMENT_LEN 4
-#define SECRET_AT    3 /* in a client key, behind its prefix */
+#define UNMASKED     "apipool-unparsed-uri"
 
 static const char *in_field(request_rec *r, const char *name, const char *scheme)
 {
@@ -43,43 +46,101 @@ static char *in_query(char *text)
     return NULL;
 }
 
+/* The fields that hold nothing but a key; Authorization, which may hold another kind, comes before them. */
+static const char *const key_fields[] = {"x-api-key", "api-key", "x-goog-api-key"};
+#define KEY_FIELDS (sizeof(key_fields) / sizeof(*key_fields))
+
 const char *apipool_credential_find(request_rec *r)
 {
-    static const struct {
-        const char *name, *scheme;
-    } fields[] = {
-        {"Authorization", "Bearer"}, {"x-api-key", ""}, {"api-key", ""}, {"x-goog-api-key", ""}};
-    const char *key = NULL;
-    for (apr_size_t i = 0; !key && i < sizeof(fields) / sizeof(*fields); i++) {
-        key = in_field(r, fields[i].name, fields[i].scheme);
+    const apipool_request_t *req = apipool_request_get(r);
+    const char *key = in_field(r, "Authorization", "Bearer");
+    for (apr_size_t i = 0; !key && i < KEY_FIELDS; i++) {
+        key = in_field(r, key_fields[i], "");
+    }
+    if (!key && req && req->query_key) {
+        key = req->query_key;
     }
     return key || !r->args ? key : in_query(r->args);
 }
 
-static void hide(char *text)
+static void hide_query(request_rec *r)
 {
-    for (char *key = in_query(text); key; key = in_query(key)) {
-        memset(key + SECRET_AT, '*', APIPOOL_CLIENTKEY_LEN - SECRET_AT);
-    }
+    apipool_clientkey_mask(r->args);
+    apipool_clientkey_mask(r->parsed_uri.query);
+}
+
+/* What is only for logs and status pages. */
+static void hide_line(request_rec *r)
+{
+    apipool_clientkey_mask(r->the_request);
+    apipool_clientkey_mask(r->unparsed_uri);
 }
 
 void apipool_credential_hide(request_rec *r)
 {
-    hide(r->args);
-    hide(r->unparsed_uri);
-    hide(r->parsed_uri.query);
+    hide_line(r);
+    hide_query(r);
 }
 
+const char *apipool_credential_take(request_rec *r)
+{
+    const char *key = r->args ? in_query(r->args) : NULL;
+    key = key ? apr_pstrmemdup(r->pool, key, APIPOOL_CLIENTKEY_LEN) : NULL;
+    hide_query(r);
+    return key;
+}
+
+/* httpd logs an unparsed URI that it refuses before it is known whose location is asked. Parameters of a path
+ * name no file; other parts of it may, and stay. */
 int apipool_credential_hide_line(request_rec *r)
 {
-    hide(r->the_request);
+    if (apipool_clientkey_mask(r->the_request)) {
+        apr_pool_userdata_setn(apr_pstrdup(r->pool, r->unparsed_uri), UNMASKED, NULL, r->pool);
+        apipool_clientkey_mask(r->unparsed_uri);
+        apipool_clientkey_mask(r->uri ? strchr(r->uri, ';') : NULL);
+    }
     return DECLINED;
+}
+
+void apipool_credential_show_uri(request_rec *r)
+{
+    void *unmasked = NULL;
+    if (!r->main && !r->prev) {
+        apr_pool_userdata_get(&unmasked, UNMASKED, r->pool);
+        r->unparsed_uri = unmasked ? unmasked : r->unparsed_uri;
+    }
+}
+
+/* Whether this request, or one that it was made for, had to have a client key. */
+static int was_asked_for_key(request_rec *r)
+{
+    while (r && !apipool_auth_is_ours(r)) {
+        r = r->prev ? r->prev : r->main;
+    }
+    return r != NULL;
+}
+
+int apipool_credential_hide_from_environment(request_rec *r)
+{
+    if (apipool_request_get(r) || !was_asked_for_key(r)) {
+        return DECLINED;
+    }
+    for (apr_size_t i = 0; i < KEY_FIELDS; i++) {
+        if (in_field(r, key_fields[i], "")) {
+            apr_table_unset(r->headers_in, key_fields[i]);
+        }
+    }
+    return DECLINED;
+}
+
+void apipool_credential_hide_refused(request_rec *r)
+{
+    hide_line(r);
 }
 
 int apipool_credential_hide_from_logs(request_rec *r)
 {
     for (; r; r = r->next) {
-        hide(r->the_request);
         apipool_credential_hide(r);
     }
     return DECLINED;

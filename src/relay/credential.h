@@ -12,14 +12,26 @@
  */
 const char *apipool_credential_find(request_rec *r);
 
-/** Overwrites client keys in the query. */
+/** Overwrites client keys in whatever of the URL this module, logs and status pages read. */
 void apipool_credential_hide(request_rec *r);
 
-/** post_read_request: the same in the request line, which is only for logs and status pages. */
+/** Overwrites those in the query of a request that a pool serves.
+ *  @return a copy of the one that would be found there; NULL: there is none */
+const char *apipool_credential_take(request_rec *r);
+
+/** post_read_request: overwrites them in the request line and the unparsed URI, before anything is logged. */
 int apipool_credential_hide_line(request_rec *r);
 
-/** log_transaction: both, of requests that were refused before post_read_request as well, and of those that
- *  nobody was asked for a key of. */
+/** translate_name, where no pool serves the request: other modules get the unparsed URI as it came. */
+void apipool_credential_show_uri(request_rec *r);
+
+/** handler: takes them out of the fields that httpd's other handlers would hand to a CGI, say. */
+int apipool_credential_hide_from_environment(request_rec *r);
+
+/** insert_error_filter: for requests that are refused before post_read_request. */
+void apipool_credential_hide_refused(request_rec *r);
+
+/** log_transaction: all of it, also where nobody was asked for a key. */
 int apipool_credential_hide_from_logs(request_rec *r);
 
 #endif

@@ -55,12 +55,18 @@ static apr_uint64_t find_session(const apipool_request_t *req)
     return session ? apipool_hash(session) : 0;
 }
 
+apr_uint32_t apipool_demand_tokens(apr_uint64_t bytes, apr_int64_t answer)
+{
+    apr_uint64_t prompt = bytes / BYTES_PER_TOKEN;
+    answer = answer < 0 ? ANSWER_USUAL : answer > ANSWER_MAX ? ANSWER_MAX : answer;
+    return (apr_uint32_t)((prompt < PROMPT_MAX ? prompt : PROMPT_MAX) + (apr_uint64_t)answer + 1);
+}
+
 static apr_uint32_t estimate_tokens(const apipool_request_t *req)
 {
     const apipool_body_t *body = &req->body;
     const apipool_sniffed_t *limits[] = {&body->sniffed[APIPOOL_BODY_MAX_TOKENS],
                                          &body->sniffed[APIPOOL_BODY_MAX_COMPLETION_TOKENS]};
-    apr_off_t prompt = body->length / BYTES_PER_TOKEN;
     int generates =
         req->kind != APIPOOL_ENDPOINT_EMBEDDINGS && req->kind != APIPOOL_ENDPOINT_RERANK;
     apr_int64_t answer = generates ? ANSWER_USUAL : 0;
@@ -72,8 +78,7 @@ static apr_uint32_t estimate_tokens(const apipool_request_t *req)
             answer = apr_atoi64(limits[i]->text);
         }
     }
-    answer = answer < 0 ? 0 : answer > ANSWER_MAX ? ANSWER_MAX : answer;
-    return (apr_uint32_t)((prompt < PROMPT_MAX ? prompt : PROMPT_MAX) + answer + 1);
+    return apipool_demand_tokens((apr_uint64_t)body->length, answer < 0 ? 0 : answer);
 }
 
 /* Puts include_usage into stream_options, unless the client has said what it wants. */

@@ -8,10 +8,12 @@
 
 #include "answer.h"
 #include "attempt.h"
+#include "blame.h"
 #include "cors.h"
 #include "count.h"
 #include "events.h"
 #include "head.h"
+#include "mask.h"
 #include "prefix.h"
 #include "reply.h"
 #include "stream.h"
@@ -79,21 +81,6 @@ static int is_event_stream(const request_rec *r)
     return apipool_gate_is_of_type(r, "text/event-stream") && !apipool_gate_is_encoded(r);
 }
 
-static void mask_head(apipool_request_t *req)
-{
-    const apr_array_header_t *fields = apr_table_elts(req->r->headers_out);
-    apr_table_entry_t *entries = (apr_table_entry_t *)fields->elts;
-    for (int i = 0; i < fields->nelts; i++) {
-        apipool_key_redact(entries[i].val, strlen(entries[i].val), req->attempt.lease->key,
-                           req->attempt.lease->len);
-    }
-    if (req->r->status_line && ap_strstr_c(req->r->status_line, req->attempt.lease->key)) {
-        char *line = apr_pstrdup(req->r->pool, req->r->status_line);
-        apipool_key_redact(line, strlen(line), req->attempt.lease->key, req->attempt.lease->len);
-        req->r->status_line = line;
-    }
-}
-
 /* From here on the client gets this attempt's answer, and no other. */
 static void begin_passing(apipool_request_t *req)
 {
@@ -101,7 +88,7 @@ static void begin_passing(apipool_request_t *req)
     req->gate.mode = APIPOOL_GATE_PASSING;
     req->attempt.passing = 1;
     req->first_byte_at = apr_time_now();
-    mask_head(req);
+    req->gate.masking = apipool_mask_is_for(req);
     if (req->cors) {
         apipool_cors_strip(r);
     }
@@ -111,6 +98,7 @@ static void begin_passing(apipool_request_t *req)
     apipool_reply_expose(req);
     if (r->status < 400 && !req->gate.in_band && !req->probing) {
         apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, req->first_byte_at);
+        apipool_blame_settle_served(req);
         apipool_count_begin(req);
     }
 }
@@ -156,43 +144,6 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
     return rv;
 }
 
-/* Masks the key in an error answer as it passes. What could be the beginning of the key stays behind
- * until the next brigade shows whether it is. */
-static void mask_body(apipool_request_t *req, apr_bucket_brigade *bb)
-{
-    apipool_gate_t *gate = &req->gate;
-    const apipool_lease_t *lease = req->attempt.lease;
-    apr_bucket *last = APR_BRIGADE_LAST(bb);
-    int ends = last != APR_BRIGADE_SENTINEL(bb) && APR_BUCKET_IS_EOS(last);
-    apr_size_t keep = ends ? 0 : lease->len - 1;
-    apr_off_t total = 0;
-
-    if (gate->carry) {
-        APR_BRIGADE_PREPEND(bb, gate->carry);
-    }
-    else {
-        gate->carry = apr_brigade_create(req->r->pool, bb->bucket_alloc);
-    }
-    apr_brigade_length(bb, 1, &total);
-    apr_size_t len = (apr_size_t)total;
-    if (len == 0) {
-        return;
-    }
-    char *text = apr_bucket_alloc(len, bb->bucket_alloc);
-    apr_brigade_flatten(bb, text, &len);
-    apipool_key_redact(text, len, lease->key, lease->len);
-    for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next; b != APR_BRIGADE_SENTINEL(bb); b = next) {
-        next = APR_BUCKET_NEXT(b);
-        if (!APR_BUCKET_IS_METADATA(b)) {
-            apr_bucket_delete(b);
-        }
-    }
-    keep = keep < len ? keep : len;
-    apr_brigade_write(gate->carry, NULL, NULL, text + len - keep, keep);
-    APR_BRIGADE_INSERT_HEAD(
-        bb, apr_bucket_heap_create(text, len - keep, apr_bucket_free, bb->bucket_alloc));
-}
-
 static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
@@ -217,7 +168,7 @@ static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
     apipool_gate_t *gate = &req->gate;
     apipool_count_feed(&gate->count, bb);
     if (gate->masking) {
-        mask_body(req, bb);
+        apipool_mask_body(req, bb);
     }
     if (gate->stream.active) {
         pass_events(req, bb);
@@ -247,7 +198,6 @@ void apipool_gate_release(apipool_request_t *req)
     int broke = gate->broke;
 
     begin_passing(req);
-    gate->masking = req->r->status >= 400 || gate->in_band;
     req->r->eos_sent = 0;
     if (broke) {
         pass_broken_end(req);

@@ -6,6 +6,8 @@
 #include <http_core.h>
 #include <sys/socket.h>
 
+#include "key.h"
+
 apipool_intake_t *apipool_intake_make(conn_rec *c)
 {
     apipool_intake_t *intake = apr_pcalloc(c->pool, sizeof(*intake));
@@ -157,6 +159,15 @@ apr_size_t apipool_intake_line(apipool_intake_t *intake, const char **line)
             return intake->ended ? len : 0;
         }
         join(intake);
+    }
+}
+
+void apipool_intake_redact(apipool_intake_t *intake, apr_size_t len, const apipool_lease_t *lease)
+{
+    const apr_bucket *first = APR_BRIGADE_FIRST(intake->buckets);
+    if (APR_BUCKET_IS_HEAP(first)) {
+        char *line = ((apr_bucket_heap *)first->data)->base + first->start;
+        apipool_key_redact(line, len, lease->key, lease->len);
     }
 }
 

@@ -6,6 +6,8 @@
 #include <httpd.h>
 #include <util_filter.h>
 
+#include "pool.h"
+
 /* httpd's filters are asked for a line at a time, and take what has come apart for each. Here it stays in one
  * piece, which lines are shown from and bodies are taken from. One for each connection, which belongs to one
  * thread at a time; all of it lives as long as the connection. */
@@ -43,6 +45,9 @@ apr_status_t apipool_intake_fill(apipool_intake_t *intake, ap_filter_t *below,
  * @return its length, or 0 if more has to come first
  */
 apr_size_t apipool_intake_line(apipool_intake_t *intake, const char **line);
+
+/** Masks the key in a line that apipool_intake_line() has found. */
+void apipool_intake_redact(apipool_intake_t *intake, apr_size_t len, const apipool_lease_t *lease);
 
 /** The byte behind that many, if it has come with them; else -1. */
 int apipool_intake_behind(const apipool_intake_t *intake, apr_size_t len);

@@ -15,6 +15,7 @@
 
 #include "head.h"
 #include "intake.h"
+#include "websocket.h"
 
 #define LOOK_AGAIN 1000 /* milliseconds */
 
@@ -155,6 +156,12 @@ static apr_status_t set_timeout(apipool_attempt_t *attempt, conn_rec *c)
     return apr_socket_timeout_set(ap_get_conn_socket(c), wait);
 }
 
+/* Whether what passes is of a WebSocket whose frames are read. */
+static int is_tunnel(const apipool_attempt_t *attempt)
+{
+    return attempt && attempt->websocket && attempt->head.switching;
+}
+
 /* Writes wait as long as reads do, a TLS handshake included, which happens on the first of them. Without
  * this they would wait as long as the last read of the connection was allowed to. */
 static apr_status_t write_link(ap_filter_t *f, apr_bucket_brigade *bb)
@@ -164,7 +171,8 @@ static apr_status_t write_link(ap_filter_t *f, apr_bucket_brigade *bb)
         apr_brigade_cleanup(bb);
         return rv;
     }
-    return ap_pass_brigade(f->next, bb);
+    return is_tunnel(current) ? apipool_websocket_write(current->websocket, f->next, bb)
+                              : ap_pass_brigade(f->next, bb);
 }
 
 /* Whether the filters of TLS have something, or can make it of what has come. */
@@ -176,13 +184,12 @@ static int is_buffered(ap_filter_t *f, apr_bucket_brigade *bb)
     return !APR_STATUS_IS_EAGAIN(rv) && !(rv == APR_SUCCESS && is_empty);
 }
 
-/* To mod_proxy_http it is an error of the upstream's that nobody reads any more, which it is not. */
-static void hush(request_rec *r)
+void apipool_link_hush(request_rec *r, const char *name)
 {
-    const module *http = ap_find_linked_module("mod_proxy_http.c");
-    if (http) {
+    const module *proxy = ap_find_linked_module(name);
+    if (proxy) {
         struct ap_logconf *log = ap_new_log_config(r->pool, r->log ? r->log : &r->server->log);
-        ap_set_module_loglevel(r->pool, log, http->module_index, APLOG_CRIT);
+        ap_set_module_loglevel(r->pool, log, proxy->module_index, APLOG_CRIT);
         r->log = log;
     }
 }
@@ -205,7 +212,7 @@ static apr_status_t watch(apipool_attempt_t *attempt, ap_filter_t *f, apr_bucket
         ready = poll(at, 2, is_tls && wait > LOOK_AGAIN ? LOOK_AGAIN : (int)wait);
         if (ready == 1 && at[1].revents) {
             attempt->client->connection->aborted = 1;
-            hush(attempt->client);
+            apipool_link_hush(attempt->client, "mod_proxy_http.c");
             return APR_ECONNABORTED;
         }
         if (is_tls && ready >= 0) { /* what came may be of TLS itself */
@@ -270,6 +277,7 @@ static apr_status_t find_line(apipool_attempt_t *attempt, ap_filter_t *f, apr_bu
         if (!attempt || attempt->answering || vetted) {
             return APR_SUCCESS;
         }
+        apipool_intake_redact(intake, *len, attempt->lease);
         int taken =
             apipool_head_takes(&attempt->head, *line, *len, apipool_intake_behind(intake, *len));
         if (attempt->head.bytes > APIPOOL_HEAD_MAX) {
@@ -384,6 +392,9 @@ static apr_status_t read_link(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
     apipool_attempt_t *attempt = current;
     apipool_intake_begin(f->ctx, f->next);
     apr_status_t rv = read_by_mode(attempt, f, bb, mode, block, max);
+    if (mode == AP_MODE_READBYTES && is_tunnel(attempt)) {
+        rv = apipool_websocket_read(attempt->websocket, bb, rv);
+    }
     if (block == APR_NONBLOCK_READ &&
         (APR_STATUS_IS_EAGAIN(rv) || is_end_for_later(attempt, mode, rv))) {
         return APR_SUCCESS;

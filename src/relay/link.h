@@ -26,6 +26,10 @@ int apipool_link_pre_connection(conn_rec *c, void *socket);
 /** proxy create_req hook: the request has been written, the answer is awaited. */
 int apipool_link_sent(request_rec *r, request_rec *answer);
 
+/** Keeps a module of mod_proxy's from logging errors of a request whose connection we end, which to the
+ *  module is an error of the upstream's or the client's. */
+void apipool_link_hush(request_rec *r, const char *name);
+
 /** Ends what the attempt of another thread waits for on its connection, now and from now on. The plug has a
  *  mutex of its own and may be pulled by any thread. A connection that is being made is not ended. */
 void apipool_link_pull(apipool_plug_t *plug);

@@ -6,6 +6,7 @@
 
 #include "count.h"
 #include "stats.h"
+#include "websocket.h"
 
 static apipool_ending_e find_ending(const apipool_request_t *req)
 {
@@ -38,11 +39,30 @@ static void note_number(request_rec *r, const char *name, apr_int64_t value)
     }
 }
 
+/* A WebSocket is one line of a log, and shows its responses there: their sum, and the last one. */
+static const apipool_request_stats_t *show_responses(const request_rec *r,
+                                                     const apipool_websocket_sum_t *sum,
+                                                     const apipool_request_stats_t *counted)
+{
+    apipool_request_stats_t *stats = apr_pmemdup(r->pool, counted, sizeof(*counted));
+    apipool_recent_entry_t *entry = &stats->entry;
+    entry->tokens = sum->tokens;
+    entry->usage = (unsigned char)sum->usage;
+    entry->ending = (unsigned char)(sum->count ? sum->ending : entry->ending);
+    entry->first_byte = sum->first_byte_at ? sum->first_byte_at - r->request_time : -1;
+    memcpy(stats->model.text, sum->model, sizeof(stats->model.text));
+    return stats;
+}
+
 static void set_notes(const apipool_request_t *req, const apipool_request_stats_t *stats)
 {
+    const apipool_websocket_sum_t *sum = apipool_websocket_sum(req);
+    request_rec *r = req->r;
+    if (sum) {
+        stats = show_responses(r, sum, stats);
+    }
     const apipool_recent_entry_t *entry = &stats->entry;
     const char *client = stats->client.text, *model = stats->model.text;
-    request_rec *r = req->r;
 
     note(r, "apipool-pool", req->pool->name);
     note_number(r, "apipool-attempts", req->attempts);

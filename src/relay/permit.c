@@ -7,6 +7,7 @@
 #include "auth.h"
 #include "modelpath.h"
 #include "reply.h"
+#include "websocket.h"
 
 /* Returns 0, so that callers can pass it on. */
 static int refuse(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
@@ -84,6 +85,9 @@ static int is_model_allowed(const apipool_request_t *req)
 
     if (!apipool_client_restricts(terms, APIPOOL_CLIENT_MODELS)) {
         return 1;
+    }
+    if (apipool_websocket_is_asked(req) && !apipool_websocket_is_read(req)) {
+        return 0; /* nobody could tell which models are asked for */
     }
     int is_unread = req->body.length && req->body.kind == APIPOOL_SNIFF_OTHER;
     if (model ? !apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model) : is_unread) {

@@ -2,6 +2,7 @@
  * What we say ourselves: one table of errors in OpenAI's shape. */
 #include "reply.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 
@@ -38,14 +39,22 @@ static const struct {
     [APIPOOL_REPLY_CLIENT_TPD] = {429, "rate_limit_exceeded", "rate_limit_error",
                                   "This API key has used up its tokens per day (tokens_per_day).",
                                   -1},
+    [APIPOOL_REPLY_KEY_LIMIT] = {429, "rate_limit_exceeded", "rate_limit_error",
+                                 "The key of this connection has used up a limit; try again later, or "
+                                 "over a new connection.",
+                                 -1},
 };
+
+static const char *retry_after(apr_pool_t *p, apr_time_t retry_at)
+{
+    apr_time_t wait = retry_at - apr_time_now();
+    return apr_psprintf(p, "%" APR_TIME_T_FMT,
+                        wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1);
+}
 
 static void set_retry_after(request_rec *r, apr_time_t retry_at)
 {
-    apr_time_t wait = retry_at - apr_time_now();
-    apr_table_setn(r->headers_out, "Retry-After",
-                   apr_psprintf(r->pool, "%" APR_TIME_T_FMT,
-                                wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1));
+    apr_table_setn(r->headers_out, "Retry-After", retry_after(r->pool, retry_at));
 }
 
 const char *apipool_reply_body(apr_pool_t *p, apipool_reply_e which)
@@ -58,6 +67,36 @@ const char *apipool_reply_body(apr_pool_t *p, apipool_reply_e which)
 const char *apipool_reply_code(apipool_reply_e which)
 {
     return errors[which].code;
+}
+
+int apipool_reply_status(apipool_reply_e which)
+{
+    return errors[which].status;
+}
+
+/* Whether a client's text can stand in JSON as it is. */
+static int is_plain(const char *text)
+{
+    while (apr_isalnum(*text) || *text == '_' || *text == '-') {
+        text++;
+    }
+    return !*text;
+}
+
+const char *apipool_reply_event(apr_pool_t *p, apipool_reply_e which, const char *event_id,
+                                apr_time_t retry_at)
+{
+    const char *id = *event_id && is_plain(event_id) ? apr_pstrcat(p, "\"", event_id, "\"", NULL)
+                                                     : "null";
+    const char *headers = retry_at ? apr_pstrcat(p, ",\"headers\":{\"Retry-After\":\"",
+                                                 retry_after(p, retry_at), "\"}", NULL)
+                                   : "";
+    return apr_psprintf(p,
+                        "{\"type\":\"error\",\"event_id\":\"event_apipool\",\"status\":%d%s,\"error\":"
+                        "{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\","
+                        "\"event_id\":%s}}",
+                        errors[which].status, headers, errors[which].message, errors[which].type,
+                        errors[which].code, id);
 }
 
 int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)

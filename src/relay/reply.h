@@ -18,6 +18,7 @@ typedef enum {
     APIPOOL_REPLY_CLIENT_RPM, /* a limit of the client's own */
     APIPOOL_REPLY_CLIENT_TPM,
     APIPOOL_REPLY_CLIENT_TPD,
+    APIPOOL_REPLY_KEY_LIMIT, /* of the key that a WebSocket has */
     APIPOOL_REPLY_COUNT
 } apipool_reply_e;
 
@@ -40,6 +41,17 @@ void apipool_reply_advise(apipool_request_t *req, apipool_acquired_e result, apr
 
 /** APIPoolExpose: adds the key's id and the number of attempts to the answer's header fields. */
 void apipool_reply_expose(apipool_request_t *req);
+
+/**
+ * The same error as an event of a WebSocket, in the shapes of both protocols (see core/wsevent.h): JSON in
+ * one piece.
+ * @param event_id what the client called the event that it answers, or ""
+ */
+const char *apipool_reply_event(apr_pool_t *p, apipool_reply_e which, const char *event_id,
+                                apr_time_t retry_at);
+
+/** The status that the error has over HTTP. */
+int apipool_reply_status(apipool_reply_e which);
 
 /** The event that ends an event stream which its upstream did not end. */
 const char *apipool_reply_truncated_event(void);

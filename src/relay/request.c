@@ -7,6 +7,10 @@
 #include <http_core.h>
 #include <http_protocol.h>
 
+#include "clientkey.h"
+#include "credential.h"
+#include "percent.h"
+
 static apipool_segment_t *segment;
 
 void apipool_request_use_segment(apipool_segment_t *shared)
@@ -60,20 +64,41 @@ static int separator(const char *path)
     return !ap_cstr_casecmpn(path, "%2f", 3) || !ap_cstr_casecmpn(path, "%5c", 3) ? 3 : 0;
 }
 
-/* httpd has removed plain dot segments and decoded "%2e", but leaves those between encoded slashes. */
+/* Whether a parameter of the segment follows (RFC 3986, 3.3): some servers take it off before they look. */
+static int parameter(const char *path)
+{
+    return *path == ';' || !ap_cstr_casecmpn(path, "%3b", 3);
+}
+
+/* httpd has removed plain dot segments and decoded "%2e", but leaves those between encoded slashes, and those
+ * with parameters: these look like names, so the sections of a folder below would not hold for them. */
 static int climbs(const char *path)
 {
-    if (!ap_strstr_c(path, "..")) {
-        return 0;
-    }
     for (; *path; path++) {
         int len = separator(path);
-        if (len && path[len] == '.' && path[len + 1] == '.' &&
-            (!path[len + 2] || separator(path + len + 2))) {
+        const char *name = path + len, *end = name + strspn(name, ".");
+        int dots = len ? (int)(end - name) : 0;
+        if ((dots == 2 && (!*end || separator(end))) || ((dots == 1 || dots == 2) && parameter(end))) {
             return 1;
         }
     }
     return 0;
+}
+
+/* For httpd's own sections, of which a parameter must not be the way around. A segment of nothing else goes
+ * with its slash. */
+static void drop_parameters(char *path)
+{
+    char *end = path;
+    while (*path) {
+        if (*path != ';') {
+            *end++ = *path++;
+            continue;
+        }
+        path += strcspn(path, "/");
+        path += *path == '/' && end[-1] == '/';
+    }
+    *end = '\0';
 }
 
 int apipool_request_pre_translate(request_rec *r)
@@ -95,27 +120,23 @@ int apipool_request_pre_translate(request_rec *r)
     /* The upstream gets the path as the client encoded it; httpd's own sections see it decoded, but for
      * "%2F", as with AllowEncodedSlashes NoDecode. */
     apipool_request_t *req = apr_pcalloc(r->pool, sizeof(*req));
+    apipool_clientkey_mask(r->uri);
     req->encoded_uri = r->uri;
     r->uri = r->parsed_uri.path = apr_pstrdup(r->pool, r->uri);
     ap_set_module_config(r->request_config, &apipool_module, req);
     int status = ap_unescape_url_keep2f(r->uri, 0);
+    drop_parameters(r->uri);
     return status == OK ? DONE : status;
 }
 
-/* The next character of an encoded path; *path moves behind it. */
+/* The next character of an encoded path, in which an encoded slash is none; *path moves behind it. */
 static char next_char(const char **path)
 {
-    const char *p = *path;
-    if (p[0] == '%' && apr_isxdigit(p[1]) && apr_isxdigit(p[2]) && ap_cstr_casecmpn(p, "%2f", 3)) {
-        char digits[3] = {p[1], p[2], '\0'};
-        *path += 3;
-        return (char)strtol(digits, NULL, 16);
-    }
-    ++*path;
-    return *p;
+    return ap_cstr_casecmpn(*path, "%2f", 3) ? apipool_percent_next(path) : *(*path)++;
 }
 
-/* httpd matches locations as if repeated slashes were one. */
+/* httpd matches locations as if repeated slashes were one. NULL: the path is below the mount only without its
+ * parameters, and what an upstream would make of it is not known. */
 static const char *path_below(const char *uri, const char *mount)
 {
     const char *path = uri;
@@ -124,7 +145,7 @@ static const char *path_below(const char *uri, const char *mount)
             path++;
         }
         if (next_char(&path) != *mount) {
-            return uri;
+            return NULL;
         }
     }
     while (path[0] == '/' && path[1] == '/') {
@@ -164,29 +185,14 @@ static void find_kind(apipool_request_t *req)
     }
 }
 
-/* The query without the arguments in which Google's APIs take credentials. */
-static const char *plain_query(apr_pool_t *p, const char *args)
-{
-    const char *kept = NULL;
-    while (args && *args) {
-        const char *arg = ap_getword(p, &args, '&');
-        if (strncmp(arg, "key=", 4) && strncmp(arg, "access_token=", 13)) {
-            kept = kept ? apr_pstrcat(p, kept, "&", arg, NULL) : arg;
-        }
-    }
-    return kept;
-}
-
 char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_t *upstream)
 {
-    const char *args = req->r->args;
     if (req->probing) {
         return apr_pstrdup(req->r->pool, req->probing->url);
     }
+    const char *args =
+        apipool_provider_public_query(req->r->pool, upstream->provider, req->r->args);
     int bare = !*req->path && !ap_strchr_c(ap_strstr_c(upstream->url, "//") + 2, '/');
-    if (args && (ap_strstr_c(args, "key=") || ap_strstr_c(args, "access_token="))) {
-        args = plain_query(req->r->pool, args);
-    }
     return apr_pstrcat(req->r->pool, upstream->url, bare ? "/" : "", req->path, args ? "?" : "",
                        args ? args : "", NULL);
 }
@@ -195,6 +201,7 @@ int apipool_request_translate(request_rec *r)
 {
     apipool_request_t *req = apipool_request_get(r);
     if (!req || !is_served(r)) {
+        apipool_credential_show_uri(r);
         ap_set_module_config(r->request_config, &apipool_module, NULL);
         return DECLINED;
     }
@@ -202,8 +209,12 @@ int apipool_request_translate(request_rec *r)
     req->r = r;
     req->pool = dir->use->pool;
     req->path = path_below(req->encoded_uri, dir->use->mount);
+    if (!req->path) {
+        return HTTP_BAD_REQUEST;
+    }
     req->expose = dir->expose == 1;
     req->cors = dir->cors && (dir->cors->any || dir->cors->origins->nelts);
+    req->query_key = apipool_credential_take(r);
     find_endpoint(req);
     find_kind(req);
 

@@ -109,7 +109,7 @@ typedef struct {
     const char *event; /* the data of its event, where it is one */
     apr_size_t event_len;
     apr_time_t held_since;
-    int masking;               /* an error answer is passing: the key may not */
+    int masking;               /* the body may hold the key as text */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
     apipool_stream_t stream;
     apipool_count_t count;
@@ -129,6 +129,7 @@ typedef struct {
     apr_time_t read_by;       /* end of the deadline for the answer's first byte; 0: none */
     apr_time_t first_byte_by; /* of this attempt; known once the request is sent */
     apr_interval_time_t idle_timeout, first_byte_timeout;
+    struct apipool_websocket_t *websocket; /* whose frames are read if it is switched to; or NULL */
     apipool_plug_t *plug;             /* of a probe; NULL otherwise */
     request_rec *client;              /* whose client may leave; NULL: that is not looked for */
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
@@ -164,6 +165,7 @@ typedef struct {
     const char *plain;    /* that as some upstream may read it; the same where all read it alike */
     const char *endpoint; /* the alias used, or NULL */
     apipool_endpoint_e kind; /* what the endpoint is for */
+    const char *query_key;   /* a client key that the query had, which is masked by now; NULL: none */
     int expose;
     int cors;                            /* the upstream does not say who may read its answers */
     const apipool_client_pass_t *client; /* whose key of ours it carries; NULL: nobody's */
@@ -175,6 +177,8 @@ typedef struct {
     int inside;  /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;
     struct apipool_budget_t *budget; /* attempt.c's */
+    struct apipool_doubts_t *doubts; /* blame.c's; NULL: no key is in doubt */
+    struct apipool_websocket_t *websocket; /* of a request for one; see websocket.h */
     apipool_rule_e rule;             /* of the last attempt */
     apipool_recent_attempt_t trail[APIPOOL_RECENT_ATTEMPTS];
     const apipool_request_stats_t *counted; /* with its last attempt; NULL: it is yet to be */

@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 #include <stddef.h>
 
+#include "blame.h"
 #include "budget.h"
 #include "count.h"
 #include "evidence.h"
@@ -61,6 +62,7 @@ static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome
 {
     char id[APIPOOL_ID_SIZE];
     int level = outcome->lost                            ? APLOG_WARNING
+                : outcome->doubted                       ? APLOG_INFO
                 : outcome->state == APIPOOL_STATE_ACTIVE ? APLOG_DEBUG
                                                          : APLOG_INFO;
     if (!APLOG_R_IS_LEVEL(req->r, level)) {
@@ -68,10 +70,10 @@ static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome
     }
     apipool_key_id_hex(req->attempt.lease->id, id);
     ap_log_rerror(APLOG_MARK, level, 0, req->r,
-                  APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s), %s",
+                  APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s), %s%s",
                   req->pool->name, req->attempts, req->attempt.upstream->name, id,
                   apipool_rule_name(outcome->rule), upstream_status(req, status),
-                  apipool_state_name(outcome->state));
+                  apipool_state_name(outcome->state), outcome->doubted ? ", in doubt" : "");
 }
 
 /* The attempt's part in the numbers of its key and upstream. */
@@ -99,6 +101,16 @@ static void leave_trail(apipool_request_t *req, apipool_rule_e rule)
     }
 }
 
+/* The key that was tried last is not tried again, not even for a retry. */
+static void put_aside(struct apipool_budget_t *budget)
+{
+    apr_uint32_t *last = &budget->tried[budget->tried_count - 1];
+    apr_uint32_t *place = &budget->tried[budget->doubted_count++];
+    apr_uint32_t slot = *last;
+    *last = *place;
+    *place = slot;
+}
+
 void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, int status,
                            apr_time_t now)
 {
@@ -113,6 +125,7 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
         .status = apipool_evidence_is_overridden(req, status) ? status : r->status,
         .tokens = tokens_of(req, verdict, &told),
         .headroom = -1,
+        .may_doubt = 1,
         .policy = &req->pool->policy,
     };
     if (req->attempt.answering) {
@@ -139,6 +152,10 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
     req->counted = what.request;
     verdict->rule = outcome.rule;
     log_outcome(req, &outcome, status);
+    if (outcome.doubted) {
+        put_aside(req->budget);
+        apipool_blame_remember(req, verdict, what.status, &outcome);
+    }
 }
 
 /* Whether the key is to blame for it shows when another one is tried. */

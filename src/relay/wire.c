@@ -4,23 +4,6 @@
 
 #include <apr_strings.h>
 
-#include "prefix.h"
-
-/* Every form in which a client may have sent a credential; what tells a vendor who it is; and what a browser
- * tells of the page: a vendor that refuses pages would seem to refuse the key. By length, since each field of
- * each request is looked up. */
-#define SAME_LENGTH_MAX 4
-static const char *const private_fields[][SAME_LENGTH_MAX] = {
-    [6] = {"Cookie", "Origin"},
-    [7] = {"api-key", "Cookie2", "Referer"},
-    [9] = {"x-api-key", "X-Real-IP", "Forwarded"},
-    [13] = {"Authorization"},
-    [14] = {"x-goog-api-key", "OpenAI-Project"},
-    [15] = {"Accept-Encoding"},
-    [19] = {"Proxy-Authorization", "OpenAI-Organization"},
-};
-#define LENGTHS (sizeof(private_fields) / sizeof(*private_fields))
-
 /* Browsers cannot set headers on a WebSocket, so OpenAI takes credentials as subprotocols:
  * "openai-insecure-api-key.sk-…", "openai-organization.…", "openai-project.…". */
 static void strip_subprotocols(request_rec *r)
@@ -47,23 +30,6 @@ static void strip_subprotocols(request_rec *r)
     else {
         apr_table_unset(r->headers_in, "Sec-WebSocket-Protocol");
     }
-}
-
-/* Those fields, and whatever a proxy has to tell of the client: address, host, user, certificate. */
-static int is_private(const char *name)
-{
-    apr_size_t len = strlen(name);
-    char first = *name | 0x20;
-    if (len < LENGTHS) {
-        const char *const *field = private_fields[len];
-        for (int i = 0; i < SAME_LENGTH_MAX && field[i]; i++) {
-            if (!ap_cstr_casecmp(name, field[i])) {
-                return 1;
-            }
-        }
-    }
-    return (first == 'x' && apipool_has_prefix(name, "X-Forwarded-", 12)) ||
-           (first == 's' && apipool_has_prefix(name, "Sec-Fetch-", 10));
 }
 
 static char *append(char *to, const char *text, apr_size_t len)
@@ -128,7 +94,7 @@ static void replace_fields(request_rec *r, const apipool_attempt_t *attempt)
         if (!ap_cstr_casecmp(field->key, "Host")) {
             apr_table_addn(kept, field->key, field->val);
         }
-        else if (field->val && !is_private(field->key)) {
+        else if (field->val && !apipool_provider_is_private_field(upstream->provider, field->key)) {
             add(fields, &count, field->key, field->val);
         }
     }

@@ -120,7 +120,7 @@ static apipool_client_admitted_e admit_locked(apipool_client_slot_t *slot,
     for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
         apr_time_t at = apipool_window_next_free(&slot->windows[i], spans[i], now, terms->limits[i],
                                                  amount_of(i, charge->tokens));
-        if (at > *retry_at) {
+        if (at > *retry_at && !charge->has_begun) {
             *retry_at = at;
             result = (apipool_client_admitted_e)(APIPOOL_CLIENT_OVER_RPM + i);
         }

@@ -52,6 +52,7 @@ typedef struct {
     apr_uint64_t serial; /* 0: nobody's */
     apr_uint32_t tokens; /* reserved */
     apr_time_t at;       /* when; 0: it was not admitted */
+    int has_begun;       /* nobody can stop it any more: it is admitted whatever the limits say */
 } apipool_client_charge_t;
 
 typedef enum {

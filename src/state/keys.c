@@ -7,6 +7,7 @@
 
 #include "account.h"
 #include "arena.h"
+#include "doubt.h"
 #include "fault.h"
 #include "health.h"
 #include "members.h"
@@ -68,8 +69,10 @@ int apipool_key_patch_locked(const apipool_segment_t *segment, apr_uint32_t inde
     return edit->set || patch->group != APIPOOL_NONE;
 }
 
-static void forget_errors(apipool_slot_t *slot)
+static void forget_errors(apipool_segment_t *segment, apr_uint32_t index)
 {
+    apipool_slot_t *slot = &segment->slots[index];
+    apipool_doubt_forget_locked(segment, index);
     slot->limited_streak = slot->error_streak = slot->failed_streak = slot->recover_tries = 0;
     slot->round = 0;
     slot->rests_until = 0;
@@ -115,7 +118,7 @@ static void enable(apipool_segment_t *segment, apr_uint32_t index, int enabled)
     apipool_slot_t *slot = &segment->slots[index];
     int is_enabled = slot->state != APIPOOL_STATE_DISABLED;
     if (enabled && !is_enabled) {
-        forget_errors(slot);
+        forget_errors(segment, index);
         apipool_members_warm_locked(segment, index);
     }
     if (enabled != is_enabled) {
@@ -127,6 +130,7 @@ static void enable(apipool_segment_t *segment, apr_uint32_t index, int enabled)
 
 static void move(apipool_segment_t *segment, apr_uint32_t index, apr_uint32_t group)
 {
+    apipool_doubt_forget_locked(segment, index);
     apipool_members_remove_locked(segment, index);
     APIPOOL_FAULT("move-in-neither");
     segment->slots[index].failed_streak = 0; /* counted against the others of its group */
@@ -350,7 +354,7 @@ apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, a
     }
     apipool_slot_t *slot = &segment->slots[index];
     apipool_account_forget_locked(segment, pool, slot->account);
-    forget_errors(slot);
+    forget_errors(segment, index);
     apipool_members_warm_locked(segment, index);
     if (slot->state != APIPOOL_STATE_DISABLED && slot->state != APIPOOL_STATE_ACTIVE) {
         set_state(segment, index, APIPOOL_STATE_ACTIVE);

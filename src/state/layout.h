@@ -77,6 +77,17 @@ typedef struct {
     int pausing;
 } apipool_trouble_t;
 
+/* A key that a request has left in doubt; see doubt.h. */
+#define APIPOOL_DOUBTS 16 /* of a group */
+typedef struct {
+    apr_uint64_t id;     /* of the key */
+    apr_uint64_t client; /* whose request it was, of the first if there were several */
+    apr_time_t asked_at; /* when a probe asked last; 0: none has */
+    apr_uint32_t slot;
+    apr_uint16_t stage;
+    apr_uint16_t of_quota; /* it seems to be spent, not rejected */
+} apipool_doubt_t;
+
 /* The keys of one upstream of one pool. A member has an ordinal for as long as it is one; those of removed
  * members are chained for reuse. Lane 0's heap, of cooling keys, and the heap of half-open ones that no
  * request has share an array of which each takes an end: no key is in both. Keys that wait for a probe have
@@ -96,9 +107,11 @@ struct apipool_group_t {
     apipool_offset_t heaps;
     apipool_offset_t due; /* the third heap */
     apipool_lane_t lanes[APIPOOL_LANES];
-    apr_uint32_t unanswered;    /* its upstream failed the last probe */
-    apr_uint32_t not_found;     /* probes in a row that it did not know what to do with */
-    apr_uint32_t checks_left;   /* ordinals that are looked at for keys to be checked */
+    apr_uint32_t unanswered;  /* its upstream failed the last probe */
+    apr_uint32_t not_found;   /* probes in a row that it did not know what to do with */
+    apr_uint32_t checks_left; /* ordinals that are looked at for keys to be checked */
+    apr_uint32_t doubts_open; /* of these, those that are not settled */
+    apipool_doubt_t doubts[APIPOOL_DOUBTS];
     apr_uint32_t walked;        /* ordinals whose balance was looked at in this round */
     apr_time_t walked_since;    /* when the round began */
     apr_time_t refuses_usage;   /* until then its upstream is not asked for the usage of streams */

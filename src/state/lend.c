@@ -228,3 +228,51 @@ apr_status_t apipool_pool_acquire(apipool_segment_t *segment, const apipool_want
     *retry_at = *result == APIPOOL_ACQUIRED ? 0 : lack.retry_at;
     return APR_SUCCESS;
 }
+
+/* When all limits of the pool's own admit a further request of a key. */
+static apr_time_t admitted_at(apipool_slot_t *slot, const apipool_further_t *further,
+                              apr_time_t now)
+{
+    apr_time_t at = now;
+    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
+        apr_uint32_t limit = apipool_slot_limit(slot, further->limits, i);
+        apr_uint32_t amount = apipool_slot_amount(i, further->tokens);
+        if (limit) {
+            at = later(at, apipool_window_next_free(&slot->windows[i], apipool_slot_span(i), now,
+                                                    limit, amount));
+        }
+    }
+    return at;
+}
+
+apr_status_t apipool_pool_charge(apipool_segment_t *segment, apipool_lease_t *lease,
+                                 const apipool_further_t *further, apr_time_t now,
+                                 apr_time_t *retry_at)
+{
+    apipool_slot_t *slot = &segment->slots[lease->slot];
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *retry_at = 0;
+    if (slot->id == lease->id) {
+        apr_time_t at = further->has_begun ? now : admitted_at(slot, further, now);
+        if (at > now) {
+            *retry_at = at;
+        }
+        else {
+            apipool_window_charge_four(slot->windows, now, further->tokens);
+            slot->last_used_at = now;
+        }
+    }
+    apipool_segment_unlock(segment);
+    lease->tokens = further->tokens;
+    lease->lent_at = now;
+    return APR_SUCCESS;
+}
+
+int apipool_pool_limits(const apipool_segment_t *segment, const apipool_lease_t *lease,
+                        const apipool_key_limits_t *limits)
+{
+    return apipool_slot_has_limits(&segment->slots[lease->slot], limits);
+}

@@ -108,6 +108,27 @@ apr_status_t apipool_pool_acquire(apipool_segment_t *segment, const apipool_want
                                   apr_time_t now, apipool_lease_t *lease,
                                   apipool_acquired_e *result, apr_time_t *retry_at);
 
+/* A further request with a key that is lent, over the same connection. */
+typedef struct {
+    apr_uint32_t tokens;                /* to reserve, at least 1 */
+    const apipool_key_limits_t *limits; /* the pool's, for keys without their own */
+    int has_begun;                      /* nobody can stop it: it is charged whatever the limits say */
+} apipool_further_t;
+
+/**
+ * Charges a lent key with a further request, if its limits admit it; it is to be reported as one that goes
+ * on.
+ * @param lease    its model, tokens and time become those of the request
+ * @param retry_at 0: it was charged; else when all limits would admit it
+ */
+apr_status_t apipool_pool_charge(apipool_segment_t *segment, apipool_lease_t *lease,
+                                 const apipool_further_t *further, apr_time_t now,
+                                 apr_time_t *retry_at);
+
+/** Whether anything limits the requests of a lent key. */
+int apipool_pool_limits(const apipool_segment_t *segment, const apipool_lease_t *lease,
+                        const apipool_key_limits_t *limits);
+
 /** Gets in line for a key; *waiter is APIPOOL_NONE when too many wait already. */
 apr_status_t apipool_pool_enter_queue(apipool_segment_t *segment, const apipool_wanted_t *wanted,
                                       apr_uint32_t *waiter);
@@ -132,7 +153,9 @@ typedef struct {
     apr_int64_t tokens;          /* used, -1 where nobody knows: what was reserved stays charged */
     double headroom;             /* that the upstream told of, -1 where it did not */
     apr_time_t headroom_until;
+    int may_doubt; /* whether it was the key's fault shows later: see apipool_pool_doubt */
     const apipool_policy_t *policy;
+    int goes_on; /* it was a further request, and the key stays lent */
     const apipool_request_stats_t
         *request; /* that ends with this attempt, to be counted with it, or NULL */
 } apipool_report_t;
@@ -140,10 +163,13 @@ typedef struct {
 typedef struct {
     apipool_rule_e rule; /* the verdict's, or R08 when it is everyone's fate and not this key's */
     apipool_state_e state;
-    int lost; /* the key came into a state that no cooldown ends */
+    int lost;    /* the key came into a state that no cooldown ends */
+    int doubted; /* the key has served before: it stays as it is until apipool_pool_doubt is told */
+    int asked;   /* of apipool_pool_doubt: a probe is going to ask about it */
+    apr_uint64_t account; /* of a key in doubt: hash of its name; 0: it has none */
 } apipool_outcome_t;
 
-/** Gives a lease back and moves the key to the state that the verdict leads to. */
+/** Gives a lease back, unless it goes on, and moves the key to the state that the verdict leads to. */
 apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease_t *lease,
                                  const apipool_report_t *report, apr_time_t now,
                                  apipool_outcome_t *outcome);
@@ -156,6 +182,27 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
  */
 apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_lease_t *lease,
                                     const apipool_report_t *report, apr_time_t now);
+
+/* What has become of a request in which a key was refused. */
+typedef enum {
+    APIPOOL_DOUBT_ENDED,  /* no other key of the same upstream has served it */
+    APIPOOL_DOUBT_SERVED, /* one has, after several accounts were refused: nobody knows why */
+    APIPOOL_DOUBT_BLAMED  /* one has, and this account alone was refused */
+} apipool_doubted_e;
+
+/**
+ * Settles the doubt about a key that its upstream refused as spent (R05) or rejected (R06) though it has
+ * served before. The request may be to blame: for what the client sent, each key would seem to be at fault. A
+ * key is lost at once where another one of its upstream has served the same request; else a probe asks about
+ * it, at most every ten seconds. Where a probe has spoken lately and the doubt comes back, the key is lost if
+ * a key of its upstream has served the request, or if the probe could not tell and this is another client.
+ * @param lease   the key's; all but its secret
+ * @param report  what came of it then
+ * @param outcome rule, state, lost and asked
+ */
+apr_status_t apipool_pool_doubt(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                const apipool_report_t *report, apipool_doubted_e doubted,
+                                apr_time_t now, apipool_outcome_t *outcome);
 
 /**
  * Tells that an answer has begun well, long before its end: ends the trouble of an upstream, and the doubt

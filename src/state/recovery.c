@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "account.h"
+#include "doubt.h"
 #include "fault.h"
 #include "health.h"
 #include "keys.h"
@@ -169,11 +170,26 @@ apr_status_t apipool_recovery_next_balance(apipool_segment_t *segment, apr_uint3
     return find(&search, next_balance_locked, state, found);
 }
 
+static int next_doubt_locked(const search_t *search)
+{
+    apipool_segment_t *segment = search->segment;
+    apr_uint32_t index = apipool_doubt_next_locked(segment, search->group);
+    if (index == APIPOOL_NONE || !lend_locked(segment, index, search->now, search->lease)) {
+        return 0;
+    }
+    apipool_doubt_asking_locked(segment, index, search->now);
+    apipool_members_settle_locked(segment, index);
+    return 1;
+}
+
 static int next_check_locked(const search_t *search)
 {
     apipool_segment_t *segment = search->segment;
     apr_uint32_t group = search->group;
     apipool_group_t *g = &segment->groups[group];
+    if (next_doubt_locked(search)) {
+        return 1;
+    }
     for (int i = 0; i < WALK_MAX && g->checks_left && g->ordinals; i++) {
         apr_uint32_t ordinal = g->checks_left % g->ordinals;
         apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
@@ -198,8 +214,10 @@ apr_status_t apipool_recovery_next_check(apipool_segment_t *segment, apr_uint32_
                                          apipool_state_e *state, int *found)
 {
     search_t search = {.segment = segment, .group = group, .now = now, .lease = lease};
+    const apipool_group_t *g = &segment->groups[group];
     *found = 0;
-    return __atomic_load_n(&segment->groups[group].checks_left, __ATOMIC_RELAXED)
+    return __atomic_load_n(&g->checks_left, __ATOMIC_RELAXED) ||
+                   __atomic_load_n(&g->doubts_open, __ATOMIC_RELAXED)
                ? find(&search, next_check_locked, state, found)
                : APR_SUCCESS;
 }
@@ -307,6 +325,7 @@ static void refuse(const answer_t *answer, apipool_event_e event)
     apr_time_t at = apipool_recovery_at_locked(answer->segment, slot->recover_tries, report->policy,
                                                answer->now);
     move_to(answer, state, at > slot->rests_until ? at : slot->rests_until);
+    apipool_doubt_forget_locked(answer->segment, answer->lease->slot);
     if (state == APIPOOL_STATE_QUOTA && slot->account) {
         apipool_account_hit_locked(answer->segment, slot->pool, slot->account, 0, 1, at,
                                    answer->now);
@@ -325,6 +344,15 @@ static void note_upstream(const answer_t *answer)
     else if (result != APIPOOL_PROBED_UNKNOWN) {
         g->not_found = 0;
     }
+}
+
+/* Where nothing could be asked there is no status either. */
+static void note_doubt(const answer_t *answer)
+{
+    const apipool_probe_report_t *report = answer->report;
+    int accepted = report->result == APIPOOL_PROBED_ACCEPTED && report->status;
+    apipool_doubt_answered_locked(answer->segment, answer->lease->slot, accepted,
+                                  report->has_balance, report->upstream_failed);
 }
 
 static void decide(const answer_t *answer)
@@ -378,6 +406,7 @@ static void probed_locked(const answer_t *answer)
         note_balance(answer);
     }
     note_upstream(answer);
+    note_doubt(answer);
     decide(answer);
     APIPOOL_FAULT("probed-unsettled");
     apipool_members_settle_locked(answer->segment, answer->lease->slot);

@@ -68,6 +68,8 @@ static void mend_group(apipool_segment_t *segment, apipool_group_t *g)
     for (int i = 0; i < 2; i++) {
         g->habits[i] = g->habits[i] <= APIPOOL_HABIT_SILENT ? g->habits[i] : APIPOOL_HABIT_UNKNOWN;
     }
+    memset(g->doubts, 0, sizeof(g->doubts)); /* a key that is at fault comes into doubt again */
+    g->doubts_open = 0;
     mend_trouble(&g->faults);
     mend_trouble(&g->refusals);
     apipool_numbers_mend(&g->numbers);

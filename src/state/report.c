@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reporting: what an attempt's verdict does to its key, its account and its upstream. */
+#include <string.h>
+
 #include "account.h"
+#include "doubt.h"
 #include "fault.h"
 #include "members.h"
 #include "pool.h"
@@ -10,7 +13,7 @@
 
 #define AVERAGE_OF 10 /* about that many results make up the moving average */
 
-/* After the upstream failed the request that should prove a key. */
+/* After the request that should prove a key has proved nothing. */
 #define PROVE_WAIT apr_time_from_sec(1)
 
 /* Failures are the key's own when others succeed that many times as often, and when of the results of keys in
@@ -28,6 +31,7 @@ typedef struct {
     apipool_slot_t *slot;
     apipool_group_t *group;
     int proving;
+    int doubted; /* whether it is the key's fault shows later */
 } result_t;
 
 static void average(apipool_slot_t *slot, double result)
@@ -106,6 +110,7 @@ static void lose(const result_t *result, apipool_event_e event)
         apipool_recovery_at_locked(result->segment, slot->recover_tries, policy, result->now);
     at = at > rests ? at : rests;
     move_to(result, state, at);
+    apipool_doubt_forget_locked(result->segment, result->lease->slot);
     if (state == APIPOOL_STATE_QUOTA) {
         hit_account(result, 0, 1, at);
     }
@@ -202,6 +207,10 @@ static void succeeded(const result_t *result)
     result->group->failing -= result->group->failing / FAILING_OF;
     average(slot, 1);
     slot->error_streak = slot->failed_streak = 0;
+    if (result->group->doubts_open) {
+        apipool_doubt_succeeded_locked(result->segment, result->lease->slot,
+                                       result->lease->lent_at);
+    }
     if (result->lease->lent_at >= slot->limited_at) {
         slot->limited_streak = 0;
     }
@@ -241,8 +250,10 @@ static void apply(const result_t *result)
         break;
     case APIPOOL_EVENT_QUOTA_SPENT:
     case APIPOOL_EVENT_REJECTED:
-        went_wrong(result);
-        lose(result, event);
+        if (!result->doubted) { /* see apipool_pool_doubt */
+            went_wrong(result);
+            lose(result, event);
+        }
         break;
     default:
         break;
@@ -280,7 +291,7 @@ static int judge_upstream(const result_t *result)
 static void wait_for_proof(const result_t *result)
 {
     if (result->proving && result->slot->state == APIPOOL_STATE_HALF_OPEN) {
-        int fault = result->report->verdict->upstream_fault;
+        int fault = result->report->verdict->upstream_fault || result->doubted;
         move_to(result, APIPOOL_STATE_HALF_OPEN, result->now + (fault ? PROVE_WAIT : 0));
     }
 }
@@ -288,6 +299,9 @@ static void wait_for_proof(const result_t *result)
 static void give_back(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
+    if (result->report->goes_on) {
+        return;
+    }
     slot->in_flight -= slot->in_flight > 0; /* a lease without a holder may have been forgotten */
     APIPOOL_FAULT("report-still-held");
     if (result->proving) {
@@ -297,7 +311,6 @@ static void give_back(const result_t *result)
         apipool_members_settle_locked(result->segment, result->lease->slot);
     }
     apipool_slot_let_go_locked(result->segment, result->lease->holder);
-    settle_tokens(result);
     if (result->report->headroom >= 0) {
         slot->headroom = result->report->headroom;
         slot->headroom_until = result->report->headroom_until;
@@ -319,11 +332,27 @@ static void count(const result_t *result, int everyones_fate)
     finished.attempts = 1;
     finished.success = verdict->event == APIPOOL_EVENT_SUCCESS;
     finished.error = verdict->event != APIPOOL_EVENT_NONE && !finished.success &&
-                     verdict->rule != APIPOOL_R09 && !everyones_fate;
+                     verdict->rule != APIPOOL_R09 && !everyones_fate && !result->doubted;
     apipool_counts_add(&result->slot->counts, &finished);
     APIPOOL_FAULT("report-half-counted");
     finished.error |= verdict->upstream_fault || everyones_fate;
     apipool_numbers_add(&result->group->numbers, &finished, result->now);
+}
+
+/* In rotation, as far as its upstream is concerned. */
+static int is_in_use(const apipool_slot_t *slot)
+{
+    return slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING ||
+           slot->state == APIPOOL_STATE_HALF_OPEN;
+}
+
+/* A key that has served is not to blame for what one request met. */
+static int is_doubtful(const result_t *result)
+{
+    apipool_event_e event = result->report->verdict->event;
+    return result->report->may_doubt && !is_anothers(result) && result->slot->counts.successes &&
+           is_in_use(result->slot) &&
+           (event == APIPOOL_EVENT_QUOTA_SPENT || event == APIPOOL_EVENT_REJECTED);
 }
 
 static apipool_rule_e report_locked(const result_t *result)
@@ -332,11 +361,14 @@ static apipool_rule_e report_locked(const result_t *result)
     apipool_rule_e rule = verdict->rule;
 
     if (is_anothers(result)) {
-        apipool_slot_let_go_locked(result->segment, result->lease->holder);
+        if (!result->report->goes_on) {
+            apipool_slot_let_go_locked(result->segment, result->lease->holder);
+        }
         result->group->rules[rule]++;
         return rule;
     }
     give_back(result);
+    settle_tokens(result);
     APIPOOL_FAULT("report-uncounted");
     take_pardon(result);
     int everyones_fate = judge_upstream(result);
@@ -351,7 +383,9 @@ static apipool_rule_e report_locked(const result_t *result)
         apply(result);
     }
     wait_for_proof(result);
-    apipool_slot_reuse_locked(result->segment, result->lease->slot);
+    if (!result->report->goes_on) {
+        apipool_slot_reuse_locked(result->segment, result->lease->slot);
+    }
     result->group->rules[rule]++;
     return rule;
 }
@@ -373,8 +407,11 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         int was_lost = apipool_health_is_recovering(result.slot->state);
+        result.doubted = is_doubtful(&result);
         outcome->rule = report_locked(&result);
         outcome->state = result.slot->state;
+        outcome->doubted = result.doubted;
+        outcome->account = result.slot->account;
         outcome->lost = !was_lost && apipool_health_is_recovering(outcome->state);
         if (report->request) {
             apipool_stats_record_locked(segment, report->request, now);
@@ -400,6 +437,62 @@ apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_le
             went_wrong(&result);
             limited(&result);
         }
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+/* Whether the key is to blame after all. */
+static int is_at_fault(const result_t *result, apipool_doubted_e doubted)
+{
+    apr_uint64_t first_client = 0, client = result->report->client;
+    if (doubted == APIPOOL_DOUBT_BLAMED) {
+        return 1;
+    }
+    apipool_doubt_e known = apipool_doubt_known_locked(result->segment, result->lease->slot,
+                                                       result->now, &first_client);
+    return doubted == APIPOOL_DOUBT_SERVED
+               ? known != APIPOOL_DOUBT_NONE
+               : known == APIPOOL_DOUBT_UNSURE && first_client && client && first_client != client;
+}
+
+static void settle_doubt(const result_t *result, apipool_doubted_e doubted,
+                         apipool_outcome_t *outcome)
+{
+    apipool_event_e event = result->report->verdict->event;
+    if (is_at_fault(result, doubted)) {
+        result->slot->counts.errors++;
+        went_wrong(result);
+        lose(result, event);
+        outcome->lost = 1;
+    }
+    else {
+        outcome->asked =
+            apipool_doubt_note_locked(result->segment, result->lease->slot, result->report->client,
+                                      event == APIPOOL_EVENT_QUOTA_SPENT, result->now);
+    }
+}
+
+apr_status_t apipool_pool_doubt(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                const apipool_report_t *report, apipool_doubted_e doubted,
+                                apr_time_t now, apipool_outcome_t *outcome)
+{
+    result_t result = {.segment = segment,
+                       .lease = lease,
+                       .report = report,
+                       .now = now,
+                       .slot = &segment->slots[lease->slot],
+                       .group = &segment->groups[lease->group]};
+    memset(outcome, 0, sizeof(*outcome));
+    outcome->rule = report->verdict->rule;
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        result.proving = lease->proving && result.slot->state == APIPOOL_STATE_HALF_OPEN;
+        if (result.slot->id == lease->id && result.slot->group == lease->group &&
+            is_in_use(result.slot)) {
+            settle_doubt(&result, doubted, outcome);
+        }
+        outcome->state = result.slot->state;
         apipool_segment_unlock(segment);
     }
     return rv;

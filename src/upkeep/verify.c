@@ -2,6 +2,7 @@
  * Warns at start where an upstream would be believed to be who it says it is. */
 #include "verify.h"
 
+#include <apr_fnmatch.h>
 #include <apr_strings.h>
 #include <util_cfgtree.h>
 
@@ -26,63 +27,73 @@ static void read_directive(apr_pool_t *p, const ap_directive_t *node, settings_t
     }
 }
 
-/* A section may be for the upstream or for another one: what it has is taken for right. */
-static void read_section(apr_pool_t *p, const ap_directive_t *node, settings_t *settings)
-{
-    settings_t found = {-1, -1, -1};
-    for (const ap_directive_t *inner = node->first_child; inner; inner = inner->next) {
-        read_directive(p, inner, &found);
-    }
-    settings->engine = found.engine >= 0 ? 1 : settings->engine;
-    settings->required = found.required >= 0 ? 1 : settings->required;
-    settings->authority = found.authority >= 0 ? 1 : settings->authority;
-}
-
 static int is_section(const ap_directive_t *node, const char *name)
 {
     return !ap_cstr_casecmpn(node->directive, name, strlen(name));
 }
 
+/* As mod_proxy does: a regular expression, a pattern, or the beginning of the URL. */
+static int is_for(apr_pool_t *p, const ap_directive_t *node, const char *url)
+{
+    const char *args = apr_pstrmemdup(p, node->args, strcspn(node->args, ">"));
+    int is_regex = is_section(node, "<ProxyMatch");
+    char *pattern = ap_getword_conf(p, &args);
+    if (!strcmp(pattern, "~")) {
+        pattern = ap_getword_conf(p, &args);
+        is_regex = 1;
+    }
+    if (is_regex) {
+        const ap_regex_t *regex = ap_pregcomp(p, pattern, AP_REG_EXTENDED);
+        return regex && !ap_regexec(regex, url, 0, NULL, 0);
+    }
+    return apr_fnmatch_test(pattern) ? apr_fnmatch(pattern, url, 0) == APR_SUCCESS
+                                     : !strncmp(url, pattern, strlen(pattern));
+}
+
 static void read_level(apr_pool_t *p, const ap_directive_t *nodes, settings_t *settings)
 {
     for (const ap_directive_t *node = nodes; node; node = node->next) {
-        if (is_section(node, "<Proxy")) {
-            read_section(p, node, settings);
-        }
-        else {
-            read_directive(p, node, settings);
+        read_directive(p, node, settings);
+    }
+}
+
+static void read_sections(apr_pool_t *p, const ap_directive_t *nodes, const char *url,
+                          settings_t *settings)
+{
+    for (const ap_directive_t *node = nodes; node; node = node->next) {
+        if (is_section(node, "<Proxy") && is_for(p, node, url)) {
+            read_level(p, node->first_child, settings);
         }
     }
 }
 
-/* A virtual host has what the main server says, but for what it says itself. */
-static settings_t settings_of(apr_pool_t *p, const server_rec *s)
+/* What stands in the section of a virtual host; NULL for the main server. */
+static const ap_directive_t *virtual_host(const server_rec *s)
+{
+    const ap_directive_t *node = s->is_virtual ? ap_conftree : NULL;
+    while (node && (!is_section(node, "<VirtualHost") ||
+                    node->line_num != (int)s->defn_line_number ||
+                    strcmp(node->filename, s->defn_name))) {
+        node = node->next;
+    }
+    return node ? node->first_child : NULL;
+}
+
+/* A virtual host has what the main server says, but for what it says itself; sections count after both. */
+static settings_t settings_of(apr_pool_t *p, const server_rec *s, const char *url)
 {
     settings_t settings = {-1, -1, -1};
+    const ap_directive_t *own = virtual_host(s);
     read_level(p, ap_conftree, &settings);
-    for (const ap_directive_t *node = ap_conftree; node && s->is_virtual; node = node->next) {
-        if (is_section(node, "<VirtualHost") && node->line_num == (int)s->defn_line_number &&
-            !strcmp(node->filename, s->defn_name)) {
-            read_level(p, node->first_child, &settings);
-        }
-    }
+    read_level(p, own, &settings);
+    read_sections(p, ap_conftree, url, &settings);
+    read_sections(p, own, url, &settings);
     return settings;
-}
-
-static const apipool_upstream_t *first_https(const apipool_pool_t *pool)
-{
-    for (int i = 0; i < pool->upstreams->nelts; i++) {
-        const apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
-        if (!strncmp(upstream->url, "https:", 6)) {
-            return upstream;
-        }
-    }
-    return NULL;
 }
 
 static void warn(apr_pool_t *p, const apipool_pool_t *pool, const apipool_upstream_t *upstream)
 {
-    settings_t settings = settings_of(p, pool->server);
+    settings_t settings = settings_of(p, pool->server, upstream->url);
     if (settings.engine != 1) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, pool->server,
                      APIPOOL_LOG(0065) "pool %s: upstream %s cannot be reached without "
@@ -106,9 +117,12 @@ void apipool_verify_warn(const apr_array_header_t *pools)
 {
     for (int i = 0; i < pools->nelts; i++) {
         const apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
-        const apipool_upstream_t *upstream = first_https(pool);
-        if (upstream) {
-            warn(pools->pool, pool, upstream);
+        for (int j = 0; j < pool->upstreams->nelts; j++) {
+            const apipool_upstream_t *upstream =
+                &APR_ARRAY_IDX(pool->upstreams, j, apipool_upstream_t);
+            if (!strncmp(upstream->url, "https:", 6)) {
+                warn(pools->pool, pool, upstream);
+            }
         }
     }
 }

@@ -6,9 +6,9 @@
 #include "config.h"
 
 /**
- * Logs a warning for each pool with https upstreams whose server does not verify them: post_config. Reads the
- * directives as they stand in the configuration, for mod_ssl tells nobody what it makes of them. What a
- * <Proxy> section says is not matched to upstreams: where one has the directive, nothing is said of it.
+ * Logs a warning for each https upstream that its server, or the <Proxy> sections for its URL, do not
+ * verify: post_config. Reads the directives as they stand in the configuration, for mod_ssl tells nobody what
+ * it makes of them.
  */
 void apipool_verify_warn(const apr_array_header_t *pools);
 

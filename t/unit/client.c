@@ -50,7 +50,7 @@ static apr_status_t recognise(const apipool_client_image_t *image, const char *s
 
 static apipool_client_charge_t charge_of(const apipool_client_pass_t *pass, apr_uint32_t tokens)
 {
-    return (apipool_client_charge_t){pass->index, pass->serial, tokens, 0};
+    return (apipool_client_charge_t){pass->index, pass->serial, tokens, 0, 0};
 }
 
 static apipool_client_admitted_e admit(apipool_client_charge_t *charge, apr_time_t now,
@@ -108,6 +108,34 @@ static void keys_have_a_form(void **state)
     }
     key[20] = '\0';
     assert_int_equal(apipool_clientkey_is(key, sizeof(key) - 1), 0);
+}
+
+/* Whatever a server would read a key in, and nothing else. */
+static void keys_are_masked(void **state)
+{
+#define KEY   "ak-abcdefghijABCDEFGHIJ0123456789abcdefghij"
+#define STARS "ak-****************************************"
+    static const char *const cases[][2] = {
+        {"GET /v1/models?key=" KEY " HTTP/1.1", "GET /v1/models?key=" STARS " HTTP/1.1"},
+        {"/a;key=" KEY "/b?KEY=" KEY "&k%65y=" KEY, "/a;key=" STARS "/b?KEY=" STARS "&k%65y=" STARS},
+        {"aak-ak-" KEY "", "aak-ak-" STARS},
+        {KEY "x%20y", STARS "*%20y"},
+        {"?k=%61%6B-abcdefghijABCDEFGHIJ0123456789abcdefghi%6a#",
+         "?k=%61%6B-******************************************#"},
+        {"ak-abcdefghijABCDEFGHIJ0123456789abcdefghi", "ak-abcdefghijABCDEFGHIJ0123456789abcdefghi"},
+        {"ak-abcdefghijABCDEFGHIJ0123456789abcdefghi%", "ak-abcdefghijABCDEFGHIJ0123456789abcdefghi%"},
+        {"sk-abcdefghijABCDEFGHIJ0123456789abcdefghij", "sk-abcdefghijABCDEFGHIJ0123456789abcdefghij"},
+        {"ak-abcdefghijABCDEFGHIJ%00123456789abcdefghij", "ak-abcdefghijABCDEFGHIJ%00123456789abcdefghij"},
+        {"%", "%"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *text = strdup(cases[i][0]);
+        assert_int_equal(apipool_clientkey_mask(text), strcmp(cases[i][0], cases[i][1]) != 0);
+        assert_string_equal(text, cases[i][1]);
+        free(text);
+    }
+    assert_int_equal(apipool_clientkey_mask(NULL), 0);
 }
 
 /* All bytes occur equally often, so all letters do. */
@@ -453,6 +481,7 @@ static void limits_hold_over_all_processes(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(keys_have_a_form),
+    cmocka_unit_test(keys_are_masked),
     cmocka_unit_test(keys_are_made_without_a_bias),
     WORLD(lists_are_packed_and_asked),
     cmocka_unit_test(lists_that_are_torn_are_noticed),

@@ -131,12 +131,26 @@ static void paths_are_read_as_upstreams_may_read_them(void **unused)
     assert_true(apipool_endpoint_is_plain("/v1/chat/completions"));
 }
 
+static void websockets_of_events_are_known(void **unused)
+{
+    static const char *const known[] = {"/responses", "/v1/responses/", "/realtime", "/openai/v1/Realtime",
+                                        "/realtime/translations"};
+    static const char *const unknown[] = {"", "/", "/realtime/calls", "/responses/r1", "/socket"};
+    (void)unused;
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(apipool_endpoint_speaks_events(known[i]));
+        assert_int_equal(apipool_endpoint_is_responses(known[i]), i < 2);
+        assert_false(apipool_endpoint_speaks_events(unknown[i]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_created_costs_tokens),
         cmocka_unit_test(what_is_kept_listed_or_counted_is_free),
         cmocka_unit_test(reading_what_was_created_costs_nothing),
+        cmocka_unit_test(websockets_of_events_are_known),
         cmocka_unit_test(paths_are_read_as_upstreams_may_read_them),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -218,6 +218,53 @@ static void a_request_above_the_limit_is_served_by_an_idle_key(void **unused)
     assert_int_equal(acquire_tokens(5000, retry_at), APIPOOL_ACQUIRED);
 }
 
+/* One more request on the connection of a key that is lent; how long it would have to wait. */
+static apr_interval_time_t charge_further(apr_uint32_t tokens, int has_begun, apr_time_t now)
+{
+    const apipool_further_t further = {
+        .tokens = tokens, .limits = &limits, .has_begun = has_begun};
+    assert_int_equal(apipool_pool_charge(segment, &lease, &further, now, &retry_at), APR_SUCCESS);
+    return retry_at ? retry_at - now : 0;
+}
+
+static void report_further(apr_int64_t tokens, apr_time_t now)
+{
+    apipool_verdict_t verdict = verdict_of(APIPOOL_R00, 0);
+    apipool_report_t what = {.verdict = &verdict,
+                             .status = 200,
+                             .tokens = tokens,
+                             .headroom = -1,
+                             .policy = &policy,
+                             .goes_on = 1};
+    assert_int_equal(apipool_pool_report(segment, &lease, &what, now, &outcome), APR_SUCCESS);
+}
+
+static void further_requests_of_a_connection_count(void **unused)
+{
+    fixture_t *f = open_with(CAPACITY);
+    apipool_key_item_t item = {.key = "sk-1", .len = 4, .enabled = 1};
+    assert_int_equal(add_item(group_a, &item), APIPOOL_ADDED);
+    assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+    assert_false(apipool_pool_limits(segment, &lease, &limits));
+    limits = (apipool_key_limits_t){.rpm = 3, .tpm = 1000};
+    assert_true(apipool_pool_limits(segment, &lease, &limits));
+    apipool_lease_t connection = lease;
+
+    assert_int_equal(charge_further(600, 0, NOW), 0);
+    assert_in_range(charge_further(600, 0, NOW), SEC(61), SEC(66)); /* tokens */
+    lease.tokens = 600;
+    report_further(100, NOW);
+    assert_int_equal(charge_further(600, 0, NOW), 0);
+    assert_in_range(charge_further(1, 0, NOW), SEC(61), SEC(66)); /* requests */
+    assert_int_equal(charge_further(1, 1, NOW), 0);
+    report_further(2, NOW);
+    assert_int_equal(segment->slots[lease.slot].in_flight, 1);
+    report_as(&connection, &(apipool_verdict_t){.event = APIPOOL_EVENT_SUCCESS}, 0, NOW);
+    assert_int_equal(segment->slots[lease.slot].in_flight, 0);
+    assert_null(apipool_repair_check_locked(segment));
+    fixture_close(f);
+}
+
 static void a_big_request_does_not_put_off_a_key_that_has_room(void **unused)
 {
     static const int counts[] = {1, 3, 40};
@@ -416,6 +463,7 @@ static void no_sliding_minute_has_more_than_the_limit(void **unused)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_key_serves_as_many_requests_as_it_may),
+    cmocka_unit_test(further_requests_of_a_connection_count),
     TEST(a_key_at_its_limit_leaves_the_requests_to_others),
     TEST(only_so_many_requests_are_in_flight),
     TEST(a_busy_key_that_cools_is_not_busy),

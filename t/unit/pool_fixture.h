@@ -23,6 +23,7 @@ static apipool_lease_t lease;
 static apipool_outcome_t outcome;
 static apr_time_t retry_at;
 static apr_uint64_t client; /* who asks */
+static int may_doubt;       /* whether a key that is refused is to blame shows later */
 static int probed;          /* before each request whatever is due is, and found accepted */
 
 static inline apr_uint32_t attach(const char *server, const char *name)
@@ -51,6 +52,7 @@ static inline fixture_t *open_with(apr_uint32_t capacity)
     sources[1] = (apipool_source_t){.group = group_b, .weight = 1};
     memset(&limits, 0, sizeof(limits));
     client = 0;
+    may_doubt = 0;
     probed = 1;
     policy = (apipool_policy_t){.cooldown_min = SEC(1),
                                 .cooldown_max = SEC(60),
@@ -221,10 +223,20 @@ static inline apipool_rule_e report_as(const apipool_lease_t *lent,
                              .status = verdict->event == APIPOOL_EVENT_SUCCESS ? 200 : 418,
                              .tokens = tokens,
                              .headroom = -1,
+                             .may_doubt = may_doubt,
                              .client = client,
                              .policy = &policy};
     assert_int_equal(apipool_pool_report(segment, lent, &what, now, &outcome), APR_SUCCESS);
     return outcome.rule;
+}
+
+/* Settles the doubt that a report has left. */
+static inline void settle_doubt(const apipool_lease_t *lent, const apipool_verdict_t *verdict,
+                                apipool_doubted_e doubted, apr_time_t now)
+{
+    apipool_report_t what = {
+        .verdict = verdict, .status = 418, .client = client, .policy = &policy};
+    assert_int_equal(apipool_pool_doubt(segment, lent, &what, doubted, now, &outcome), APR_SUCCESS);
 }
 
 static inline apipool_rule_e report_lease(const apipool_lease_t *lent, apipool_rule_e rule,

@@ -315,6 +315,7 @@ static void random_report(void)
     apr_int64_t tokens = draw(3) ? (apr_int64_t)draw(lent.tokens + 1) : -1;
 
     client = draw(3);
+    may_doubt = draw(2) != 0;
     report_as(&lent, &verdict, tokens, world.now);
     assert_int_equal(outcome.state, slot->state);
     if (tokens >= 0) {
@@ -331,10 +332,16 @@ static void random_report(void)
     }
     world.successes += verdict.event == APIPOOL_EVENT_SUCCESS;
     world.errors += outcome.rule != APIPOOL_R08 && outcome.rule != APIPOOL_R09 &&
-                    verdict.event != APIPOOL_EVENT_SUCCESS && verdict.event != APIPOOL_EVENT_NONE;
+                    !outcome.doubted && verdict.event != APIPOOL_EVENT_SUCCESS &&
+                    verdict.event != APIPOOL_EVENT_NONE;
     world.verdicts++;
     world.lost += outcome.lost != 0;
     forget_lease(which);
+    if (outcome.doubted) {
+        settle_doubt(&lent, &verdict, (apipool_doubted_e)draw(3), world.now);
+        world.errors += outcome.lost != 0;
+        world.lost += outcome.lost != 0;
+    }
 }
 
 static void random_proof(void)
@@ -401,6 +408,11 @@ static void random_probe(void)
         segment->process = 1 + draw(PROCESSES);
         if (draw(4)) {
             found = lend_due(group, world.now, probe, &state);
+        }
+        else if (draw(2)) {
+            assert_int_equal(
+                apipool_recovery_next_check(segment, group, world.now, probe, &state, &found),
+                APR_SUCCESS);
         }
         else {
             assert_int_equal(apipool_recovery_next_balance(segment, group, SEC(600), world.now,
@@ -614,10 +626,149 @@ static void rate_limits_make_keys_cool_and_no_more(void **unused)
     check_that_none_is_lost(limiting_rules, sizeof(limiting_rules) / sizeof(*limiting_rules));
 }
 
+/* One client is refused whatever the key, or served when it likes; the others have nothing to complain of. */
+#define ATTACKER   666
+#define ATTEMPTS   4
+#define ASKED_EACH SEC(10)
+#define ASKED_MAX  16 /* of an upstream, in that time */
+
+static struct {
+    apr_time_t of_key[KEYS];
+    apr_time_t of_group[2][ASKED_MAX];
+    apr_uint32_t count[2], total, refusals;
+} asked;
+
+static int lend_one(apr_uint64_t who, const apr_uint32_t *tried, int tried_count)
+{
+    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+    sources[0].model = sources[1].model = draw(3);
+    wanted.client = client = who;
+    wanted.tried = tried;
+    wanted.tried_count = tried_count;
+    return acquire_wanted(&wanted, world.now) == APIPOOL_ACQUIRED;
+}
+
+/* Refused by some keys, and served by another upstream at times. */
+static void attack(void)
+{
+    apipool_lease_t lent[ATTEMPTS];
+    apipool_verdict_t verdicts[ATTEMPTS];
+    apr_uint32_t tried[ATTEMPTS];
+    int count = 0;
+    may_doubt = 1;
+    while (count < ATTEMPTS && lend_one(ATTACKER, tried, count)) {
+        if (count && lease.group != lent[0].group && draw(2)) {
+            report(APIPOOL_R00, 0, world.now);
+            break;
+        }
+        verdicts[count] = verdict_of(draw(2) ? APIPOOL_R05 : APIPOOL_R06, 0);
+        report_as(&lease, &verdicts[count], 0, world.now);
+        assert_true(outcome.doubted);
+        tried[count] = lease.slot;
+        lent[count++] = lease;
+    }
+    for (int i = 0; i < count; i++) {
+        settle_doubt(&lent[i], &verdicts[i], APIPOOL_DOUBT_ENDED, world.now);
+        assert_false(outcome.lost);
+    }
+    asked.refusals += (apr_uint32_t)count;
+    may_doubt = 0;
+}
+
+static void serve(apr_uint64_t who)
+{
+    if (lend_one(who, NULL, 0)) {
+        report(APIPOOL_R00, 0, world.now);
+    }
+}
+
+static void check_asked(const apipool_lease_t *probe)
+{
+    int g = probe->group == group_b;
+    apr_time_t *before = &asked.of_group[g][asked.count[g]++ % ASKED_MAX];
+    assert_true(world.now - asked.of_key[probe->slot] >= ASKED_EACH);
+    assert_true(world.now - *before >= ASKED_EACH);
+    asked.of_key[probe->slot] = *before = world.now;
+    asked.total++;
+}
+
+/* No probe says that a key is at fault, since none is. */
+static void ask_or_answer(void)
+{
+    static const apipool_probed_e answers[] = {APIPOOL_PROBED_ACCEPTED, APIPOOL_PROBED_ACCEPTED,
+                                               APIPOOL_PROBED_NOT_FOUND, APIPOOL_PROBED_UNKNOWN};
+    apipool_state_e state;
+    int found;
+    if (world.probes < PROBES && draw(3)) {
+        apipool_lease_t *probe = &world.probe[world.probes];
+        segment->process = 1 + draw(PROCESSES);
+        assert_int_equal(apipool_recovery_next_check(segment, draw(2) ? group_a : group_b,
+                                                     world.now, probe, &state, &found),
+                         APR_SUCCESS);
+        if (found) {
+            check_asked(probe);
+            world.prober[world.probes++] = segment->process;
+        }
+    }
+    else if (world.probes) {
+        apipool_probe_report_t what = {.result = answers[draw(4)],
+                                       .has_balance = draw(4) == 0,
+                                       .upstream_failed = draw(8) == 0,
+                                       .status = draw(8) ? 200 : 0,
+                                       .is_check = 1,
+                                       .policy = &policy};
+        apipool_lease_t probe = world.probe[--world.probes];
+        assert_int_equal(apipool_recovery_probed(segment, &probe, &what, world.now, &outcome),
+                         APR_SUCCESS);
+    }
+}
+
+static void attack_or_not(void)
+{
+    apr_uint32_t dice = draw(100);
+    if (dice < 40) {
+        attack();
+    }
+    else if (dice < 55) {
+        serve(draw(2) ? ATTACKER : 1 + draw(2));
+    }
+    else if (dice < 75) {
+        ask_or_answer();
+    }
+    else if (dice < 99) {
+        world.now += draw(draw(20) ? SEC(1) : draw(10) ? SEC(30) : SEC(2000));
+    }
+    else {
+        random_death();
+    }
+}
+
+static void no_client_takes_out_a_key(void **unused)
+{
+    begin(all_rules, 1, 192837465);
+    limits = (apipool_key_limits_t){0};
+    memset(&asked, 0, sizeof(asked));
+    for (apr_uint32_t tried[KEYS], i = 0; i < KEYS; i++) { /* all of them have served */
+        assert_true(lend_one(1, tried, (int)i));
+        tried[i] = lease.slot;
+        report(APIPOOL_R00, 0, world.now);
+    }
+    for (int i = 0; i < steps() / 10; i++) {
+        attack_or_not();
+        for (apr_uint32_t key = 0; key < KEYS; key++) {
+            assert_true(segment->slots[key].state == APIPOOL_STATE_ACTIVE ||
+                        segment->slots[key].state == APIPOOL_STATE_COOLING);
+            assert_int_equal(segment->slots[key].counts.errors, 0);
+        }
+    }
+    assert_true(steps() < 100000 || (asked.total > 100 && asked.refusals > 10 * asked.total));
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(whatever_happens_every_promise_is_kept),
     TEST(what_is_no_fault_of_a_key_never_costs_it_anything),
     TEST(rate_limits_make_keys_cool_and_no_more),
+    TEST(no_client_takes_out_a_key),
 };
 
 int main(void)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <apr_general.h>
+
 #include "provider.h"
 
 static void every_profile_has_one_name(void **unused)
@@ -180,6 +182,137 @@ static void facts_hold_for_their_vendors_and_generic(void **unused)
     }
 }
 
+#define ANY APIPOOL_PROVIDER_COUNT
+
+static const struct {
+    apipool_provider_e of; /* the only vendor whose client may not send it; ANY: none may */
+    const char *names;
+} private_fields[] = {
+    {ANY,
+     "Authorization Proxy-Authorization Cookie Cookie2 X-Api-Key Api-Key ApiKey X-Goog-Api-Key"},
+    {ANY, "X-Auth-Token X-Access-Token X-Serverless-Authorization MJ-Api-Secret"},
+    {ANY, "X-Amz-Security-Token Subscription-Key Ocp-Apim-Subscription-Key Ocp-Apim-Trace"},
+    {ANY, "X-LiteLLM-Api-Key x-litellm-customer-id X-Portkey-Api-Key x-portkey-custom-host"},
+    {ANY, "Helicone-Auth Helicone-Target-Url CF-AIG-Authorization CF-Access-Client-Secret"},
+    {ANY, "OpenAI-Organization OpenAI-Project X-Goog-User-Project X-Goog-Iam-Authorization-Token"},
+    {ANY, "X-Goog-Iam-Authority-Selector X-Goog-Authenticated-User-Email X-MS-Token-AAD-Id-Token"},
+    {ANY, "X-MS-Client-Principal-Name X-Real-IP Forwarded X-Forwarded-For X-Forwarded-Host"},
+    {ANY, "Origin Referer Sec-Fetch-Mode Accept-Encoding X-Original-URL X-Rewrite-URL"},
+    {ANY, "X-HTTP-Method-Override X-HTTP-Method X-Method-Override"},
+    {ANY, "x_api_key API_KEY X_Http_Method_Override ocp.apim.subscription.key x-API_key"},
+    {APIPOOL_PROVIDER_GENERIC, "Token XI-Api-Key"},
+    {APIPOOL_PROVIDER_OPENAI, "ChatGPT-Account-Id"},
+    {APIPOOL_PROVIDER_AZURE, "X-Zumo-Auth"},
+    {APIPOOL_PROVIDER_ANTHROPIC, "anthropic-organization-id"},
+    {APIPOOL_PROVIDER_GEMINI,
+     "X-Origin X-Referer X-Goog-AuthUser X-Goog-Quota-User X-Firebase-AppCheck"},
+};
+
+static void check_fields(const char *names, apipool_provider_e provider, int expected)
+{
+    char name[64];
+    for (const char *at = names; *at; at += strspn(at, " ")) {
+        size_t len = strcspn(at, " ");
+        memcpy(name, at, len);
+        name[len] = '\0';
+        if (apipool_provider_is_private_field(provider, name) != expected) {
+            fail_msg("%s of %s", name, apipool_provider_name(provider));
+        }
+        at += len;
+    }
+}
+
+static void what_tells_who_asks_is_no_vendors(void **unused)
+{
+    for (size_t i = 0; i < sizeof(private_fields) / sizeof(*private_fields); i++) {
+        apipool_provider_e of = private_fields[i].of;
+        for (apipool_provider_e p = 0; p < APIPOOL_PROVIDER_COUNT; p++) {
+            check_fields(private_fields[i].names, p,
+                         of == ANY || of == p || p == APIPOOL_PROVIDER_GENERIC);
+        }
+    }
+}
+
+static const char vendors_fields[] =
+    "Host Accept User-Agent Content-Type Content-Length Content-Encoding Connection Upgrade Expect "
+    "anthropic-version anthropic-beta anthropic-dangerous-direct-browser-access OpenAI-Beta "
+    "X-Goog-Api-Client X-Goog-Request-Params X-Goog-Upload-Command X-Goog-Upload-Protocol "
+    "X-Goog-Upload-Header-Content-Length HTTP-Referer X-Title Idempotency-Key X-Request-Id "
+    "X-Client-Request-Id X-MS-Client-Request-Id X-MS-UserAgent X-Stainless-Lang "
+    "X-Stainless-Retry-Count "
+    "Sec-WebSocket-Protocol Sec-WebSocket-Key session_id X-Initiator Accept-Language traceparent "
+    "X-Api-Version X-Api-Keys Api-Ke X Authorization2 X-Forwarded sec-fetch X-DashScope-SSE";
+
+static void what_a_vendor_needs_of_a_client_stays(void **unused)
+{
+    for (apipool_provider_e p = 0; p < APIPOOL_PROVIDER_COUNT; p++) {
+        check_fields(vendors_fields, p, 0);
+    }
+}
+
+static const struct {
+    apipool_provider_e provider;
+    const char *args, *kept; /* kept NULL: nothing is; args itself: untouched */
+} queries[] = {
+    {APIPOOL_PROVIDER_OPENAI, "key=a", NULL},
+    {APIPOOL_PROVIDER_OPENAI, "key", NULL},
+    {APIPOOL_PROVIDER_OPENAI, "KEY=a&k%65y=b&%6bey=c&%6B%45%59=d", NULL},
+    {APIPOOL_PROVIDER_OPENAI, "a=1&key=x&b=2", "a=1&b=2"},
+    {APIPOOL_PROVIDER_OPENAI, "a=1;key=x;b=2&c", "a=1;b=2&c"},
+    {APIPOOL_PROVIDER_OPENAI, "a=1&;key=x", "a=1&"},
+    {APIPOOL_PROVIDER_OPENAI, "key=x&a=%3D&b=+", "a=%3D&b=+"},
+    {APIPOOL_PROVIDER_OPENAI, "+key+=x&key[]=x&key%5B0%5D=x&key%00z=x", NULL},
+    {APIPOOL_PROVIDER_OPENAI, "api_key=x&api-key=x&api+key=x&apikey=x&apiKey=x&api.key=x", NULL},
+    {APIPOOL_PROVIDER_OPENAI, "access_token=x&oauth_token=x&bearer_token=x&%24key=x&$key=x", NULL},
+    {APIPOOL_PROVIDER_OPENAI, "subscription-key=x&Ocp-Apim-Subscription-Key=x",
+     "Ocp-Apim-Subscription-Key=x"},
+    {APIPOOL_PROVIDER_OPENAI, "_method=GET&$httpMethod=GET&$httpHeaders=x&X-HTTP-Method-Override=x",
+     NULL},
+    {APIPOOL_PROVIDER_OPENAI, "X-Amz-Credential=x&X-Amz-Signature=x&x-amz-security-token=x", NULL},
+    {APIPOOL_PROVIDER_OPENAI, "authorization=x&x-api-key=x&x-goog-api-key=x", NULL},
+    {APIPOOL_PROVIDER_GEMINI,
+     "$ct=x&%24req=x&quotaUser=x&$quotaUser=x&userIp=x&userProject=x&$userProject=x", NULL},
+    {APIPOOL_PROVIDER_OPENAI, "quotaUser=x&$ct=x", "quotaUser=x&$ct=x"},
+    {APIPOOL_PROVIDER_GENERIC, "token=x&xi-api-key=x", NULL},
+    {APIPOOL_PROVIDER_MISTRAL, "token=x", "token=x"},
+    {APIPOOL_PROVIDER_GEMINI,
+     "alt=sse&$alt=json&key=x&pageSize=3&pageToken=a%3D%3D&uploadType=media",
+     "alt=sse&$alt=json&pageSize=3&pageToken=a%3D%3D&uploadType=media"},
+};
+
+static const char *const public_queries[] = {
+    "",
+    "alt=sse",
+    "api-version=2024-10-21&model=gpt%2D4o&deployment=x",
+    "limit=20&after=batch_1&order=desc&include[]=a&include[]=b",
+    "a&&b=;&=key&keys=1&monkey=2&key2=3&xkey=4&value=key&q=a%26key%3Db&%zz=1&%",
+    "model=a;b=c&page_token=x&max_tokens=1",
+    "a_name_that_is_longer_than_any_of_those_that_are_listed=key",
+};
+
+static void a_query_loses_credentials_and_nothing_else(void **unused)
+{
+    apr_pool_t *p;
+    apr_pool_create(&p, NULL);
+    for (size_t i = 0; i < sizeof(queries) / sizeof(*queries); i++) {
+        const char *kept = apipool_provider_public_query(p, queries[i].provider, queries[i].args);
+        if (!queries[i].kept) {
+            assert_null(kept);
+        }
+        else {
+            assert_string_equal(kept, queries[i].kept);
+        }
+    }
+    for (size_t i = 0; i < sizeof(public_queries) / sizeof(*public_queries); i++) {
+        for (apipool_provider_e v = 0; v < APIPOOL_PROVIDER_COUNT; v++) {
+            assert_ptr_equal(apipool_provider_public_query(p, v, public_queries[i]),
+                             public_queries[i]);
+        }
+    }
+    assert_null(apipool_provider_public_query(p, APIPOOL_PROVIDER_GEMINI, NULL));
+    apr_pool_destroy(p);
+}
+
 static void tables_are_whole(void **unused)
 {
     apr_size_t markers, types, limits, retries;
@@ -213,7 +346,15 @@ int main(void)
         cmocka_unit_test(four_vendors_tell_the_balance),
         cmocka_unit_test(facts_hold_for_their_vendors_and_generic),
         cmocka_unit_test(tables_are_whole),
+        cmocka_unit_test(what_tells_who_asks_is_no_vendors),
+        cmocka_unit_test(what_a_vendor_needs_of_a_client_stays),
+        cmocka_unit_test(a_query_loses_credentials_and_nothing_else),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("provider", tests, NULL, NULL);
+    if (apr_initialize() != APR_SUCCESS) {
+        return 1;
+    }
+    int failed = cmocka_run_group_tests_name("provider", tests, NULL, NULL);
+    apr_terminate();
+    return failed;
 }

@@ -313,7 +313,7 @@ static inline void work_client(worker_t *worker)
                           : apipool_client_recognise(segment, image.digest, "", NULL, now, &pass);
     note(rv != APR_SUCCESS && rv != APR_NOTFOUND && rv != APR_EEXIST);
     if (what > 2 && rv == APR_SUCCESS) {
-        apipool_client_charge_t charge = {pass.index, pass.serial, 10, 0};
+        apipool_client_charge_t charge = {pass.index, pass.serial, 10, 0, 0};
         apipool_client_admitted_e result;
         note(apipool_client_admit(segment, &charge, now, &result, &at) != APR_SUCCESS);
         worker->charge = charge.at ? charge : worker->charge;

@@ -219,7 +219,7 @@ static void what_was_used_is_known_in_the_next_life(void **unused)
     assert_int_equal(
         apipool_client_recognise(next.segment, change.image.digest, "", NULL, now, &pass),
         APR_SUCCESS);
-    apipool_client_charge_t charge = {pass.index, pass.serial, 20, 0};
+    apipool_client_charge_t charge = {pass.index, pass.serial, 20, 0, 0};
     assert_int_equal(apipool_client_admit(next.segment, &charge, now, &result, &at), APR_SUCCESS);
     assert_int_equal(result, APIPOOL_CLIENT_OVER_TPD);
     end(&life);

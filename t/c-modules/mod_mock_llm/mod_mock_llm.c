@@ -1004,6 +1004,7 @@ static const struct {
     {"GET", "/users/me/balance", answer_moonshot},
     {"GET", "/key", answer_openrouter},
     {"GET", "/realtime", answer_realtime},
+    {"GET", "/socket", answer_realtime}, /* whose events nobody knows */
     {"DELETE", "/files/", answer_delete},
 };
 
@@ -1213,12 +1214,37 @@ static int is_down(const mock_t *m)
     return apr_time_sec(m->r->request_time) / seconds % 2 != 0;
 }
 
+static int is_foreign(void *ctx, const char *name, const char *value)
+{
+    (void)ctx;
+    (void)name;
+    return !strstr(value, "foreign");
+}
+
+/* An upstream that believes whatever of a request says "foreign", rather than the key. */
+static const failure_t *be_fooled(const mock_t *m)
+{
+    const char *args = m->r->args;
+
+    if ((args && strstr(args, "foreign")) ||
+        !apr_table_do(is_foreign, NULL, m->r->headers_in, NULL)) {
+        return has_word(m, "fooled")      ? failure_named("401")
+               : has_word(m, "fooled402") ? failure_named("quota402")
+                                          : NULL;
+    }
+    return NULL;
+}
+
 static const failure_t *find_failure(mock_t *m)
 {
     apr_size_t i;
+    const failure_t *fooled = be_fooled(m);
 
     if (!key_accepted(m)) {
         return &failures[0];
+    }
+    if (fooled) {
+        return fooled;
     }
     if (has_word(m, "storm") || word_number(m, "storm") >= 0) {
         return find_storm(m);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Keys that a request leaves in doubt: were they at fault, or the request itself? */
+#ifndef APIPOOL_RELAY_BLAME_H
+#define APIPOOL_RELAY_BLAME_H
+
+#include "request.h"
+
+/* A key that has served before and is refused as spent or rejected is not lost at once. What it comes to
+ * shows when another key is tried, or at the request's end; see apipool_pool_doubt. */
+
+/** Keeps the attempt in mind, whose outcome was a doubt. */
+void apipool_blame_remember(apipool_request_t *req, const apipool_verdict_t *verdict, int status,
+                            const apipool_outcome_t *outcome);
+
+/** The current attempt has served the request: settles all doubts. */
+void apipool_blame_settle_served(apipool_request_t *req);
+
+/** The request is over: settles those that are left. */
+void apipool_blame_settle(apipool_request_t *req);
+
+#endif

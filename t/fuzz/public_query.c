@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Fuzz target: query strings, of which a vendor gets the public part. */
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include "fuzz.h"
+#include "provider.h"
+
+/* Whether what is kept stands in the query in its order, byte by byte. */
+static int is_part_of(const char *kept, const char *args)
+{
+    for (; *args; args++) {
+        kept += *kept == *args;
+    }
+    return !*kept;
+}
+
+static apr_size_t count_plain_keys(const char *args)
+{
+    apr_size_t count = 0;
+    for (; args; args = strpbrk(args, "&;"), args = args ? args + 1 : NULL) {
+        count += !strncmp(args, "key=", 4) || !strncmp(args, "access_token=", 13);
+    }
+    return count;
+}
+
+/* The first byte names the vendor. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static apr_pool_t *root;
+    apr_pool_t *p;
+
+    if (!root) {
+        apr_initialize();
+        apr_pool_create(&root, NULL);
+    }
+    if (!size) {
+        return 0;
+    }
+    apr_pool_create(&p, root);
+    apipool_provider_e provider = (apipool_provider_e)(data[0] % APIPOOL_PROVIDER_COUNT);
+    const char *args = apr_pstrmemdup(p, (const char *)data + 1, size - 1);
+    const char *kept = apipool_provider_public_query(p, provider, args);
+    MUST(kept == args || !kept || strlen(kept) < strlen(args));
+    MUST(!count_plain_keys(args) || kept != args);
+    MUST(!kept || (is_part_of(kept, args) && !count_plain_keys(kept)));
+    MUST(!kept || apipool_provider_public_query(p, provider, kept) == kept);
+    apipool_provider_is_private_field(provider, args);
+    apr_pool_destroy(p);
+    return 0;
+}

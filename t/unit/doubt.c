@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tests of src/state/doubt: keys that have served are not lost for what one request has met. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "pool_fixture.h"
+
+#define ASKED_EVERY SEC(10)
+#define HOLDS       SEC(600)
+#define ROOM        16
+
+/* A request of a client that a key refuses; its lease stays in "lease". */
+static void refuse(apipool_rule_e rule, apr_time_t now)
+{
+    may_doubt = 1;
+    report(rule, 0, now);
+    may_doubt = 0;
+}
+
+static void settle(apipool_rule_e rule, apipool_doubted_e doubted, apr_time_t now)
+{
+    apipool_verdict_t verdict = verdict_of(rule, 0);
+    settle_doubt(&lease, &verdict, doubted, now);
+}
+
+/* Both, of the only key or the next one. */
+static void doubt(apipool_rule_e rule, apipool_doubted_e doubted, apr_time_t now)
+{
+    assert_int_equal(acquire(now), APIPOOL_ACQUIRED);
+    refuse(rule, now);
+    assert_true(outcome.doubted);
+    settle(rule, doubted, now);
+}
+
+static void serve(apr_time_t now)
+{
+    assert_int_equal(acquire(now), APIPOOL_ACQUIRED);
+    report(APIPOOL_R00, 0, now);
+}
+
+static void add_served(const char *key)
+{
+    add(group_a, key);
+    serve(NOW);
+    client = 1;
+}
+
+static int lend_check(apipool_lease_t *lent, apr_time_t now)
+{
+    apipool_state_e state;
+    int found;
+    assert_int_equal(apipool_recovery_next_check(segment, group_a, now, lent, &state, &found),
+                     APR_SUCCESS);
+    return found;
+}
+
+static void answer(const apipool_lease_t *lent, apipool_probed_e result, int has_balance,
+                   apr_time_t now)
+{
+    apipool_probe_report_t what = {.result = result,
+                                   .has_balance = has_balance,
+                                   .status = result == APIPOOL_PROBED_ACCEPTED ? 200 : 401,
+                                   .is_check = 1,
+                                   .policy = &policy};
+    assert_int_equal(apipool_recovery_probed(segment, lent, &what, now, &outcome), APR_SUCCESS);
+}
+
+static void ask(apipool_probed_e result, int has_balance, apr_time_t now)
+{
+    apipool_lease_t lent;
+    assert_true(lend_check(&lent, now));
+    answer(&lent, result, has_balance, now);
+}
+
+static void check_asks_nothing(apr_time_t now)
+{
+    apipool_lease_t lent;
+    assert_false(lend_check(&lent, now));
+}
+
+static void a_key_that_never_served_is_blamed(void **unused)
+{
+    add(group_a, "sk-1");
+    check_acquires("sk-1", NOW);
+    refuse(APIPOOL_R06, NOW);
+    assert_false(outcome.doubted);
+    assert_true(outcome.lost);
+    assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
+    check_asks_nothing(NOW);
+}
+
+static void a_key_in_doubt_is_as_it_was(void **unused)
+{
+    add_served("sk-1");
+    const apipool_slot_t *slot = slot_of("sk-1");
+    for (int i = 0; i < 20; i++) {
+        check_acquires("sk-1", NOW + i);
+        refuse(i % 2 ? APIPOOL_R05 : APIPOOL_R06, NOW + i);
+        assert_true(outcome.doubted);
+        assert_false(outcome.lost);
+        assert_int_equal(outcome.rule, i % 2 ? APIPOOL_R05 : APIPOOL_R06);
+        assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
+    }
+    assert_int_equal(slot->counts.requests, 21);
+    assert_int_equal(slot->counts.errors, 0);
+    assert_int_equal(slot->error_streak, 0);
+    assert_int_equal(slot->last_error_at, 0);
+    assert_int_equal(slot->in_flight, 0);
+    assert_true(slot->success == 1);
+    assert_int_equal(totals_of(group_a).rules[APIPOOL_R05], 10);
+}
+
+static void only_refusals_of_the_key_leave_doubts(void **unused)
+{
+    static const apipool_rule_e others[] = {APIPOOL_R00, APIPOOL_R01, APIPOOL_R02, APIPOOL_R03,
+                                            APIPOOL_R04, APIPOOL_R09, APIPOOL_R10, APIPOOL_R11};
+    add_served("sk-1");
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        check_acquires("sk-1", NOW);
+        refuse(others[i], NOW);
+        assert_false(outcome.doubted);
+    }
+}
+
+static void a_key_is_lost_where_another_one_serves_the_same(void **unused)
+{
+    add_served("sk-1");
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_BLAMED, NOW + 5);
+    const apipool_slot_t *slot = slot_of("sk-1");
+    assert_true(outcome.lost);
+    assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
+    assert_int_equal(slot->counts.errors, 1);
+    assert_int_equal(slot->error_streak, 1);
+    assert_int_equal(slot->last_rule, APIPOOL_R06);
+    assert_int_equal(slot->last_status, 418);
+    assert_int_equal(slot->last_error_at, NOW + 5);
+    assert_int_equal(acquire(NOW + 6), APIPOOL_EXHAUSTED);
+    check_asks_nothing(NOW + 6);
+}
+
+static void a_spent_key_takes_its_account_along(void **unused)
+{
+    add_of(group_a, "sk-1", "acme");
+    add_of(group_a, "sk-2", "acme");
+    serve(NOW);
+    serve(NOW);
+    check_acquires("sk-1", NOW);
+    refuse(APIPOOL_R05, NOW);
+    assert_int_equal(outcome.account, apipool_hash("acme"));
+    settle(APIPOOL_R05, APIPOOL_DOUBT_BLAMED, NOW);
+    assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
+    assert_int_not_equal(acquire(NOW + 1), APIPOOL_ACQUIRED);
+}
+
+static void else_a_probe_decides(void **unused)
+{
+    add_served("sk-1");
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    assert_true(outcome.asked);
+    ask(APIPOOL_PROBED_REJECTED, 0, NOW + 1);
+    assert_true(outcome.lost);
+    assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
+    check_acquires("sk-1", NOW + SEC(31)); /* as any key that is lost */
+    assert_true(lease.proving);
+    report(APIPOOL_R00, 0, NOW + SEC(31));
+    doubt(APIPOOL_R05, APIPOOL_DOUBT_ENDED, NOW + SEC(32));
+    ask(APIPOOL_PROBED_SPENT, 1, NOW + SEC(33));
+    assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
+}
+
+static void a_key_is_asked_about_once_in_ten_seconds(void **unused)
+{
+    add_served("sk-1");
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    assert_false(outcome.asked);
+    ask(APIPOOL_PROBED_ACCEPTED, 0, NOW + 1);
+    check_asks_nothing(NOW + 1);
+    for (apr_time_t at = NOW + 2; at < NOW + 1 + ASKED_EVERY; at += SEC(1)) {
+        doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, at);
+        assert_false(outcome.asked);
+        serve(at);
+        check_asks_nothing(at);
+    }
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 1 + ASKED_EVERY);
+    assert_true(outcome.asked);
+    ask(APIPOOL_PROBED_ACCEPTED, 0, NOW + 1 + ASKED_EVERY);
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW - SEC(100)); /* the clock was set back */
+    assert_true(outcome.asked);
+}
+
+static void an_upstream_has_so_many_doubts_and_no_more(void **unused)
+{
+    add_many(group_a, "sk-", ROOM + 4);
+    for (int i = 0; i < ROOM + 4; i++) {
+        serve(NOW);
+    }
+    for (int i = 0; i < ROOM + 4; i++) {
+        doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+        assert_int_equal(outcome.asked, i < ROOM);
+    }
+    for (int i = 0; i < ROOM; i++) {
+        ask(i ? APIPOOL_PROBED_ACCEPTED : APIPOOL_PROBED_REJECTED, 0, NOW + 1);
+    }
+    check_asks_nothing(NOW + 1);
+    for (int i = 0; i < 2 * ROOM;
+         i++) { /* of the one that was lost there is nothing to be doubted */
+        doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 2);
+    }
+    ask(APIPOOL_PROBED_ACCEPTED, 0, NOW + 2);
+    check_asks_nothing(NOW + 2);
+}
+
+static void what_a_probe_cannot_tell_two_clients_can(void **unused)
+{
+    static const struct {
+        apipool_rule_e rule;
+        apipool_probed_e result;
+        int has_balance, lost;
+    } cases[] = {
+        {APIPOOL_R06, APIPOOL_PROBED_NOT_FOUND, 0, 1}, {APIPOOL_R06, APIPOOL_PROBED_UNKNOWN, 0, 1},
+        {APIPOOL_R05, APIPOOL_PROBED_ACCEPTED, 0, 1},  {APIPOOL_R05, APIPOOL_PROBED_UNKNOWN, 0, 1},
+        {APIPOOL_R06, APIPOOL_PROBED_ACCEPTED, 0, 0},  {APIPOOL_R05, APIPOOL_PROBED_ACCEPTED, 1, 0},
+    };
+    add_served("sk-1");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        apr_time_t now = NOW + (apr_time_t)(i + 1) * 10000 * SEC(1);
+        probe_all(now);
+        serve(now);
+        client = 1;
+        doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now);
+        client = 2;
+        doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now); /* before a probe has spoken */
+        assert_false(outcome.lost);
+        ask(cases[i].result, cases[i].has_balance, now + 1);
+        for (int again = 0; again < 5; again++) {
+            client = again % 2 ? 1 : 0; /* 0: nobody knows who */
+            doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now + 2);
+            assert_false(outcome.lost);
+        }
+        client = 2;
+        doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now + 2);
+        assert_int_equal(outcome.lost, cases[i].lost);
+    }
+}
+
+static void an_upstream_that_fails_tells_nothing(void **unused)
+{
+    apipool_lease_t lent;
+    add_served("sk-1");
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    assert_true(lend_check(&lent, NOW));
+    apipool_probe_report_t what = {
+        .result = APIPOOL_PROBED_UNKNOWN, .upstream_failed = 1, .is_check = 1, .policy = &policy};
+    assert_int_equal(apipool_recovery_probed(segment, &lent, &what, NOW, &outcome), APR_SUCCESS);
+    client = 2;
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 1);
+    assert_false(outcome.lost);
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + ASKED_EVERY);
+    assert_true(outcome.asked);
+}
+
+static void a_success_in_between_counts_for_the_key(void **unused)
+{
+    apipool_lease_t early;
+    add_served("sk-1");
+    check_acquires("sk-1", NOW);
+    early = lease;
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 1);
+    ask(APIPOOL_PROBED_NOT_FOUND, 0, NOW + 2);
+    serve(NOW + 3);
+    client = 2;
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 4);
+    assert_false(outcome.lost);
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 4 + ASKED_EVERY);
+    ask(APIPOOL_PROBED_NOT_FOUND, 0, NOW + 4 + ASKED_EVERY);
+    report_lease(&early, APIPOOL_R00, 0, NOW + 5 + ASKED_EVERY); /* it began when all was well */
+    client = 1;
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 6 + ASKED_EVERY);
+    assert_true(outcome.lost);
+}
+
+static void two_accounts_are_blamed_when_it_happens_again(void **unused)
+{
+    add_served("sk-1");
+    doubt(APIPOOL_R05, APIPOOL_DOUBT_SERVED, NOW);
+    assert_false(outcome.lost);
+    doubt(APIPOOL_R05, APIPOOL_DOUBT_SERVED, NOW + 1);
+    assert_false(outcome.lost);
+    ask(APIPOOL_PROBED_ACCEPTED, 0, NOW + 2);
+    doubt(APIPOOL_R05, APIPOOL_DOUBT_SERVED, NOW + 2 + HOLDS); /* long ago */
+    assert_false(outcome.lost);
+    ask(APIPOOL_PROBED_ACCEPTED, 1, NOW + 3 + HOLDS);
+    doubt(APIPOOL_R05, APIPOOL_DOUBT_SERVED, NOW + 4 + HOLDS);
+    assert_true(outcome.lost);
+    assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
+}
+
+static void a_half_open_key_stays_so_for_a_second(void **unused)
+{
+    apr_time_t now = NOW + SEC(30);
+    add_served("sk-1");
+    check_acquires("sk-1", NOW);
+    report(APIPOOL_R06, 0, NOW);
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, now);
+    assert_int_equal(outcome.state, APIPOOL_STATE_HALF_OPEN);
+    assert_int_not_equal(acquire(now), APIPOOL_ACQUIRED);
+    check_acquires("sk-1", now + SEC(1));
+    assert_true(lease.proving);
+    refuse(APIPOOL_R06, now + SEC(1));
+    settle(APIPOOL_R06, APIPOOL_DOUBT_BLAMED, now + SEC(1));
+    assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
+    assert_int_equal(slot_of("sk-1")->recover_tries, 1);
+    assert_int_equal(acquire(now + SEC(61) - 1), APIPOOL_EXHAUSTED);
+    check_acquires("sk-1", now + SEC(61));
+}
+
+static void what_an_operator_does_ends_a_doubt(void **unused)
+{
+    apr_uint32_t index;
+    add_served("sk-1");
+    apr_uint64_t id = slot_of("sk-1")->id;
+    index = (apr_uint32_t)(slot_of("sk-1") - segment->slots);
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    assert_int_equal(apipool_pool_reset(segment, main_pool, id), APR_SUCCESS);
+    check_asks_nothing(NOW);
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    segment->slots[index].state = APIPOOL_STATE_DISABLED;
+    check_asks_nothing(NOW);
+    settle(APIPOOL_R06, APIPOOL_DOUBT_BLAMED, NOW);
+    assert_false(outcome.lost);
+    assert_int_equal(outcome.state, APIPOOL_STATE_DISABLED);
+    segment->slots[index].state = APIPOOL_STATE_ACTIVE;
+    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    assert_true(outcome.asked);
+    assert_int_equal(add(group_b, "sk-1"), APIPOOL_DUPLICATE); /* moves there */
+    check_asks_nothing(NOW);
+    settle(APIPOOL_R06, APIPOOL_DOUBT_BLAMED, NOW);
+    assert_false(outcome.lost);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_key_that_never_served_is_blamed),
+        TEST(a_key_in_doubt_is_as_it_was),
+        TEST(only_refusals_of_the_key_leave_doubts),
+        TEST(a_key_is_lost_where_another_one_serves_the_same),
+        TEST(a_spent_key_takes_its_account_along),
+        TEST(else_a_probe_decides),
+        TEST(a_key_is_asked_about_once_in_ten_seconds),
+        TEST(an_upstream_has_so_many_doubts_and_no_more),
+        TEST(what_a_probe_cannot_tell_two_clients_can),
+        TEST(an_upstream_that_fails_tells_nothing),
+        TEST(a_success_in_between_counts_for_the_key),
+        TEST(two_accounts_are_blamed_when_it_happens_again),
+        TEST(a_half_open_key_stays_so_for_a_second),
+        TEST(what_an_operator_does_ends_a_doubt),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    if (apr_initialize() != APR_SUCCESS) {
+        return 1;
+    }
+    int failed = cmocka_run_group_tests_name("doubt", tests, NULL, NULL);
+    apr_terminate();
+    return failed;
+}
