@@ -15,6 +15,7 @@
 #include "link.h"
 #include "manage.h"
 #include "metrics.h"
+#include "mount.h"
 #include "outcome.h"
 #include "probe.h"
 #include "request.h"
@@ -57,6 +58,7 @@ static void set_log_level(int level)
 
 static const apipool_api_t api = {
     .healthy = healthy,
+    .is_mounted = apipool_mount_is,
     .log_level = log_level,
     .set_log_level = set_log_level,
     .clients = apipool_manage_clients,
@@ -80,6 +82,8 @@ static const apipool_api_t api = {
     .session_secret = apipool_manage_session_secret,
     .session_revoke = apipool_manage_session_revoke,
     .session_is_revoked = apipool_manage_session_is_revoked,
+    .sessions_end = apipool_manage_sessions_end,
+    .sessions_ended = apipool_manage_sessions_ended,
     .login_wait = apipool_manage_login_wait,
     .login_result = apipool_manage_login_result,
     .viewer_enter = apipool_manage_viewer_enter,
@@ -187,7 +191,7 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
 
 static int metrics_handler(request_rec *r)
 {
-    if (!r->handler || strcmp(r->handler, "apipool-metrics")) {
+    if (!apipool_mount_is(r, APIPOOL_MOUNT_METRICS)) {
         return DECLINED;
     }
     return apipool_metrics_answer(r, segment, apipool_config_server_name(r->pool, r->server));
@@ -217,6 +221,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_read_request(apipool_credential_hide_line, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_pre_translate_name(apipool_request_pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(apipool_request_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_translate_name(apipool_mount_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_map_to_storage(apipool_mount_map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_header_parser(apipool_cors_header_parser, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_force_authn(apipool_auth_force, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_authn(apipool_auth_check, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);

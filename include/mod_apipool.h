@@ -19,9 +19,12 @@
 
 #define APIPOOL_API_GROUP   "apipool"
 #define APIPOOL_API_NAME    "pools"
-#define APIPOOL_API_VERSION "5"
+#define APIPOOL_SESSION_LONGEST (366 * 86400) /* seconds that a session may last */
+
+#define APIPOOL_API_VERSION "6"
 
 struct server_rec;
+struct request_rec;
 
 /* The state of a key, in the order in which operators see them listed. */
 typedef enum {
@@ -292,6 +295,10 @@ typedef struct {
     /** Whether requests can be served: shared memory is there and its lock can be taken. Returns 1 or 0. */
     int (*healthy)(void);
 
+    /** Whether the configuration has given a request to a handler of ours, and not AddHandler, .htaccess or a
+     *  RewriteRule. No lock. */
+    int (*is_mounted)(struct request_rec *r, const char *handler);
+
     /**
      * The level, on httpd's scale, at which all processes log what they do for requests; it only ever adds
      * to what LogLevel asks for. Takes effect with the next request of each process. No lock.
@@ -400,6 +407,11 @@ typedef struct {
     apr_status_t (*session_revoke)(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                    const char **error);
     int (*session_is_revoked)(apr_uint64_t jti);
+
+    /** Ends all sessions of a place, a number of the caller's, likewise; and tells what changes whenever that
+     *  is done: 0 as long as it has not been. No lock. */
+    apr_status_t (*sessions_end)(apr_uint64_t place, apr_pool_t *p, const char **error);
+    apr_time_t (*sessions_ended)(apr_uint64_t place);
 
     /**
      * Passwords that were wrong, by a hash of where they came from; over all processes. With 0 it is this

@@ -167,7 +167,7 @@ my $host = "127.0.0.1:$admin->{httpd}{port}";
 my $browser = $admin->as(cookie => $cookie);
 for my $case (
     [200 => 'its own origin', {origin => "http://$host"}],
-    [200 => 'TLS that ends before us', {origin => "https://$host"}],
+    [403 => 'TLS that this server knows nothing of', {origin => "https://$host"}],
     [403 => 'no origin that can be told', {origin => 'null'}],
     [403 => 'another origin', {origin => 'http://evil.example'}],
     [403 => 'another port', {origin => 'http://127.0.0.1:1'}],

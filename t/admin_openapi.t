@@ -87,6 +87,8 @@ is_answered(200, PATCH => '/clients/carol', json => {enabled => JSON::PP::false}
 is_answered(204, DELETE => '/clients/carol');
 is_answered(200, HEAD => '/events');
 is_answered(204, DELETE => '/session');
+$admin->sign_in;
+is_answered(204, DELETE => '/sessions');
 
 is_deeply [exercised()], [sort(operations())], 'every operation has been answered';
 is $admin->{httpd}->faults, '', 'nothing went wrong inside';

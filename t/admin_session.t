@@ -203,6 +203,30 @@ is reveal('wonderland', '198.51.100.77')->{status}, 429, '... as they are at the
 is $signed_in->ask(POST => '/pools/main/keys/0123456789abcdef/reveal', json => {password => 'wonderland'})->error,
     '404 key_not_found', 'of a key that is there';
 
+# --- All sessions at once -------------------------------------------------------------------------
+
+spew("$admin->{httpd}{dir}/plain", password_file(erin => 'x'));
+my %open = (alice => sign_in('alice', 'wonderland')->{json}{token}, bob => sign_in('bob', 'builder')->{json}{token});
+my $erin = sign_in('erin', 'x', undef, '/plain')->{json}{token};
+sub who { return $admin->as(token => $_[0], mount => $_[1] // '/apipool')->ask(GET => '/session')->{status} }
+is_deeply [map { who($open{$_}) } sort keys %open], [200, 200], 'two sessions are open';
+is $admin->as(token => $open{bob})->ask(DELETE => '/sessions')->{status}, 403, 'a viewer does not end those of others';
+is who($open{alice}), 200, '... nothing has ended';
+$answer = $admin->as(token => $open{alice})->ask(DELETE => '/sessions');
+is $answer->{status}, 204, 'an admin ends all';
+like $answer->{headers}{'set-cookie'}, qr/\Aapipool_session=; .*Max-Age=0/, '... and the cookie goes';
+is who($open{$_}), 401, "... ${_}'s" for sort keys %open;
+is who($erin, '/plain'), 200, '... but not those of another location';
+my $later = sign_in('alice', 'wonderland')->{json}{token};
+is who($later), 200, 'whoever signs in at once is in again';
+$admin->{httpd}->restart;
+is_deeply [who($open{bob}), who($later)], [401, 200], 'so it is after a graceful restart';
+$admin->{httpd}->stop;
+$admin->{httpd}->start;
+is_deeply [who($open{bob}), who($later)], [401, 200], '... and after a full stop';
+is $admin->as(token => $later)->ask(DELETE => '/sessions')->{status}, 204, 'all end again';
+is who($later), 401, '... those of the time between, too';
+
 my $log = $admin->{httpd}->log;
 for my $secret ($secret_key, 'wonderland', 'looking-glass', 'builder', $token, $signature) {
     is index($log, $secret), -1, 'the log holds no secret: ' . substr sha256_hex($secret), 0, 8;
@@ -222,6 +246,10 @@ my $host = "127.0.0.1:$tls->{httpd}{port}";
 is $page->ask(PUT => '/log-level', json => {level => 'info'}, headers => {origin => "$_->[0]://$host"})->{status}, $_->[1],
     "a page of $_->[0] is of " . ($_->[1] == 200 ? 'the same origin' : 'another one')
     for ['https', 200], ['http', 403];
+my $bare = $admin->as(cookie => 'apipool_session=' . sign_in('alice', 'wonderland')->{json}{token});
+is $bare->ask(PUT => '/log-level', json => {level => 'info'}, headers => {origin => "$_->[0]://127.0.0.1:$admin->{httpd}{port}"})->{status},
+    $_->[1], "without TLS, a page of $_->[0] is of " . ($_->[1] == 200 ? 'the same origin' : 'another one')
+    for ['https', 403], ['http', 200];
 # httpd writes a line of it after the answer
 my $seen_users = wait_for(sub { my @lines = split /\n/, slurp("$tls->{httpd}{dir}/users"); @lines == 3 && [sort @lines] });
 is_deeply $seen_users, ['-', 'alice', 'alice'], 'the access log knows who asked';

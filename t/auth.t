@@ -13,7 +13,7 @@ use Time::HiRes qw(time);
 my $module = check_dir() . '/c-modules/clients/.libs/mod_clients.so';
 my $upstream = 'http://127.0.0.1:' . mock_port() . '/v1';
 my $dead = 'http://127.0.0.1:' . closed_port() . '/v1';
-my @ports = map { free_port() } 1 .. 2;
+my @ports = map { free_port() } 1 .. 3;
 
 # Names as they are kept: in Unicode's NFC. The last one has 63 bytes.
 my ($ZHANG, $JOSE, $LONG) = ("\xe5\xbc\xa0\xe4\xb8\x89", "Jos\xc3\xa9", "\xe5\xbc\xa0" x 21);
@@ -60,6 +60,9 @@ my $httpd = private_httpd(
     "</VirtualHost>\n",
     "<VirtualHost 127.0.0.1:$ports[1]>\nServerName two.test\n", pool('own'), location('/own', 'APIPoolUse own', @ours),
     location('/shared', 'APIPoolUse main', @ours), $clients, "</VirtualHost>\n",
+    # a customer with a pool of the name that the main server's has, whose location it inherits
+    "<VirtualHost 127.0.0.1:$ports[2]>\nServerName three.test\n", pool('main'), location('/mine', 'APIPoolUse main', @ours),
+    $clients, "</VirtualHost>\n",
 );
 my @bases = map {"http://127.0.0.1:$_"} $httpd->{port}, @ports;
 
@@ -124,6 +127,25 @@ subtest 'a valid key is accepted in every form' => sub {
     is ask("/v1/models/x:generateContent?alt=sse&key=$key{alice}&a=b")->{status}, 200, 'the argument key';
     my ($seen) = upstream_since($mark);
     is $seen->{unparsed_uri}, '/v1/models/x:generateContent?alt=sse&a=b', '... and not sent on';
+};
+
+subtest 'a list of pools means those of the client\'s own server' => sub {
+    my $base = $bases[3];
+    create('customer', base => $base, pools => 'main');
+    create('customer-of-all', base => $base);
+    create('operator', pools => 'main');
+    for my $name ('customer', 'customer-of-all') {
+        is ask('/mine/chat', $key{$name}, base => $base)->{status}, 200, "$name: the virtual host's own pool";
+        refused(ask('/v1/chat', $key{$name}, base => $base), 403, 'endpoint_not_allowed',
+            "$name: the main server's pool of that name, by an inherited location");
+    }
+    refused(ask('/second/chat', $key{customer}, base => $base), 403, 'endpoint_not_allowed', 'one that is not listed');
+    is ask('/second/chat', $key{'customer-of-all'}, base => $base)->{status}, 200, 'who has no list uses what the server sees';
+    is ask('/v1/chat', $key{operator}, base => $base)->{status}, 200, "the main server's client uses its own pool from everywhere";
+    is ask('/mine/chat', $key{operator}, base => $base)->{status}, 401, "... and is nobody at the virtual host's";
+    create('listed', base => $bases[1], pools => 'main');
+    is ask('/shared/chat', $key{listed}, base => $bases[1])->{status}, 200, "without one of its own, a name means the main server's";
+    clients('delete', name => 'listed', base => $bases[1]);
 };
 
 subtest 'all else is 401, without telling why' => sub {

@@ -136,6 +136,12 @@ export async function signOut() {
   }
 }
 
+/** Ends everybody's session, this one included. */
+export async function endSessions() {
+  await read(await send('DELETE', 'sessions', {}));
+  forgetSession();
+}
+
 /** Who is signed in: { user, role, auth, reveal }; user is null for nobody, and auth says whose login there is. */
 export async function whoAmI() {
   try {

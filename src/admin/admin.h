@@ -38,8 +38,7 @@ typedef enum {
 /* Of a location; NULL, 0 or, for flags, -1: not said. Lists are of const char *. */
 typedef struct {
     const char *root; /* APIPoolAdminRoot; NULL: where make install put the files */
-    const char
-        *mount; /* path of the <Location> with SetHandler; NULL: the handler was set otherwise */
+    const char *mount; /* path of the <Location> with SetHandler, without a slash at its end */
     const char *user_file;
     apipool_admin_auth_e auth;
     apr_array_header_t *pools;   /* the only ones; NULL: all that the server sees */
@@ -200,6 +199,7 @@ typedef int (*apipool_admin_route_fn)(apipool_ask_t *ask);
 int apipool_admin_session_open(apipool_ask_t *ask);
 int apipool_admin_session_show(apipool_ask_t *ask);
 int apipool_admin_session_close(apipool_ask_t *ask);
+int apipool_admin_sessions_end(apipool_ask_t *ask);
 
 /* pools.c */
 int apipool_admin_pools_list(apipool_ask_t *ask);

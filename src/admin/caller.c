@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 
 #include "jwt.h"
+#include "key.h"
 
 static const char *const role_names[] = {"nobody", "viewer", "admin"};
 
@@ -34,6 +35,18 @@ const char *apipool_caller_audience(const apipool_ask_t *ask)
     return apr_psprintf(ask->r->pool, "%s:%u %s:%u %s/", s->server_hostname, s->port,
                         s->addrs && s->addrs->virthost ? s->addrs->virthost : "*",
                         s->addrs ? s->addrs->host_port : 0, ask->mount);
+}
+
+apr_uint64_t apipool_caller_place(const apipool_ask_t *ask)
+{
+    unsigned char secret[APIPOOL_JWT_SECRET_SIZE];
+    const char *audience = apipool_caller_audience(ask);
+    if (apipool_admin_api->session_secret(secret) != APR_SUCCESS) {
+        return 0;
+    }
+    apr_uint64_t place = apipool_key_id(secret, audience, strlen(audience));
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return place;
 }
 
 /* The value of our cookie, or NULL. */
@@ -169,25 +182,17 @@ int apipool_caller_is_secure(request_rec *r)
     return !strcmp(ap_http_scheme(r), "https");
 }
 
-/* Whether a URL is of the server that the client addresses. TLS may end at a proxy before us, so that "https"
- * is right although we do not speak it; the other way round is another origin. */
+/* Whether a URL is of the server that the client addresses. Where TLS ends at a proxy before us, ServerName
+ * says "https://". */
 static int is_ours(request_rec *r, const char *url)
 {
     const char *host = apr_table_get(r->headers_in, "Host");
-    const char *port = ":80";
-    if (!host) {
+    const char *scheme = apipool_caller_is_secure(r) ? "https://" : "http://";
+    const char *port = apipool_caller_is_secure(r) ? ":443" : ":80";
+    if (!host || ap_cstr_casecmpn(url, scheme, strlen(scheme))) {
         return 0;
     }
-    if (!ap_cstr_casecmpn(url, "https://", 8)) {
-        url += 8;
-        port = ":443";
-    }
-    else if (!apipool_caller_is_secure(r) && !ap_cstr_casecmpn(url, "http://", 7)) {
-        url += 7;
-    }
-    else {
-        return 0;
-    }
+    url += strlen(scheme);
     apr_size_t len = strcspn(url, "/?#"), host_len = strlen(host), default_len = strlen(port);
     if (len > default_len && !strncmp(url + len - default_len, port, default_len)) {
         len -= default_len;

@@ -11,8 +11,6 @@
 
 #define PICK(base, add, field, unset) ((add)->field != (unset) ? (add)->field : (base)->field)
 
-#define SESSION_MAX (366 * 86400)
-
 /* A name of APIPoolAdminPools, and where it stands: pools may be configured behind it. */
 typedef struct {
     const char *name, *file;
@@ -185,10 +183,10 @@ const char *apipool_admin_set_session(cmd_parms *cmd, void *dir, const char *sec
 {
     char *end = NULL;
     apr_int64_t number = apr_strtoi64(seconds, &end, 10);
-    if (!apr_isdigit(*seconds) || *end || number < 1 || number > SESSION_MAX) {
+    if (!apr_isdigit(*seconds) || *end || number < 1 || number > APIPOOL_SESSION_LONGEST) {
         return apr_psprintf(cmd->pool,
                             "APIPoolAdminSession %s: a whole number from 1 to %d is needed",
-                            seconds, SESSION_MAX);
+                            seconds, APIPOOL_SESSION_LONGEST);
     }
     ((apipool_admin_conf_t *)dir)->session_seconds = (int)number;
     return inside_pool(cmd);

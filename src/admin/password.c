@@ -90,14 +90,18 @@ static apr_uint64_t place_of(const request_rec *r, const unsigned char *secret)
     return apipool_key_id(secret, bytes, len == 16 ? 8 : len);
 }
 
-static const char *fingerprint(apr_pool_t *p, const char *user, const char *hash)
+/* All sessions here end when another number takes part in what they were opened with. */
+static const char *fingerprint(const apipool_ask_t *ask, apr_pool_t *p, const char *user,
+                               const char *hash)
 {
     unsigned char secret[APIPOOL_SECRET_SIZE];
     char hex[APIPOOL_ID_SIZE];
     if (apipool_admin_api->session_secret(secret) != APR_SUCCESS) {
         return NULL;
     }
+    apr_time_t ended = apipool_admin_api->sessions_ended(apipool_caller_place(ask));
     const char *entry = apr_pstrcat(p, user, ":", hash, NULL);
+    entry = ended ? apr_psprintf(p, "%s:%" APR_TIME_T_FMT, entry, ended) : entry;
     apipool_key_id_hex(apipool_key_id(secret, entry, strlen(entry)), hex);
     OPENSSL_cleanse(secret, sizeof(secret));
     return apr_pstrdup(p, hex);
@@ -113,7 +117,7 @@ const char *apipool_password_fingerprint(const apipool_ask_t *ask, const char *u
                       APIPOOL_LOG(0111) "APIPoolAdminUserFile %s cannot be read", path);
     }
     return rv == APR_SUCCESS && found.hash && is_bcrypt(found.hash)
-               ? fingerprint(p, user, found.hash)
+               ? fingerprint(ask, p, user, found.hash)
                : NULL;
 }
 
@@ -172,7 +176,7 @@ apipool_password_e apipool_password_check(const apipool_ask_t *ask, const char *
                       found.hash ? "\"" : "", r->useragent_ip);
         return APIPOOL_PASSWORD_WRONG;
     }
-    *entry = fingerprint(r->pool, user, found.hash);
+    *entry = fingerprint(ask, r->pool, user, found.hash);
     return *entry ? APIPOOL_PASSWORD_RIGHT : APIPOOL_PASSWORD_UNREADABLE;
 }
 

@@ -4,7 +4,6 @@
 
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <http_core.h>
 #include <http_protocol.h>
 
 #include "key.h"
@@ -24,6 +23,7 @@ static const struct {
     {"session", M_GET, APIPOOL_ROLE_NOBODY, 0, apipool_admin_session_show},
     {"session", M_POST, APIPOOL_ROLE_NOBODY, 1, apipool_admin_session_open},
     {"session", M_DELETE, APIPOOL_ROLE_VIEWER, 1, apipool_admin_session_close},
+    {"sessions", M_DELETE, APIPOOL_ROLE_ADMIN, 1, apipool_admin_sessions_end},
     {"pools", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pools_list},
     {"pools/{pool}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pool_show},
     {"pools/{pool}/keys", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_keys_list},
@@ -205,27 +205,24 @@ static int answer_api(apipool_ask_t *ask, const char *path)
     return may_have(ask, route, &status) ? answer_route(ask, route, &parts) : status;
 }
 
-/* The path of the location, without a slash at its end. Where a handler was set by other means than
- * SetHandler, the core knows the last section that matched. */
-static const char *mount_of(request_rec *r, const apipool_admin_conf_t *conf)
+/* Whether a request is for the location of that path, or for what lies below it. */
+static int is_below(const request_rec *r, const char *mount)
 {
-    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
-    const char *mount = conf->mount ? conf->mount : core->d ? core->d : "";
     apr_size_t len = strlen(mount);
-    while (len && mount[len - 1] == '/') {
-        len--;
-    }
-    return strncmp(r->uri, mount, len) ? "" : apr_pstrmemdup(r->pool, mount, len);
+    return !strncmp(r->uri, mount, len) && (!r->uri[len] || r->uri[len] == '/');
 }
 
 int apipool_admin_handler(request_rec *r)
 {
-    if (!r->handler || strcmp(r->handler, APIPOOL_ADMIN_HANDLER)) {
+    apipool_ask_t ask = {.r = r};
+    if (!apipool_admin_api->is_mounted(r, APIPOOL_ADMIN_HANDLER)) {
         return DECLINED;
     }
-    apipool_ask_t ask = {.r = r};
     ask.conf = ap_get_module_config(r->per_dir_config, &apipool_admin_module);
-    ask.mount = mount_of(r, ask.conf);
+    ask.mount = ask.conf->mount;
+    if (!ask.mount || !is_below(r, ask.mount)) {
+        return HTTP_NOT_FOUND;
+    }
     const char *path = r->uri + strlen(ask.mount);
     path += *path == '/';
     if (!strncmp(path, "api/", 4)) {

@@ -137,3 +137,18 @@ int apipool_admin_session_close(apipool_ask_t *ask)
     apipool_admin_audit(ask, "signed out");
     return apipool_admin_reply_nothing(ask->r);
 }
+
+/* Everybody's who has signed in here, the caller's own included. */
+int apipool_admin_sessions_end(apipool_ask_t *ask)
+{
+    const char *error = NULL;
+    apr_uint64_t place = apipool_caller_place(ask);
+    apr_status_t rv =
+        place ? apipool_admin_api->sessions_end(place, ask->r->pool, &error) : APR_EGENERAL;
+    if (rv != APR_SUCCESS) {
+        return apipool_admin_failed(ask->r, rv, "sessions cannot be ended", error);
+    }
+    set_cookie(ask, "", 0);
+    apipool_admin_audit(ask, "all sessions ended");
+    return apipool_admin_reply_nothing(ask->r);
+}

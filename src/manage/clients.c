@@ -231,7 +231,8 @@ static apr_status_t make_image(const char *server, const apipool_client_info_t *
 apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_info_t *client,
                                           apr_pool_t *p, char *key, const char **error)
 {
-    apipool_client_change_t change = {.what = APIPOOL_CLIENT_CREATE};
+    apipool_client_change_t change = {.what = APIPOOL_CLIENT_CREATE,
+                                      .share = apipool_config_client_share(s)};
     apipool_client_info_t made = *client;
     made.name = apipool_clientname_normalise(client->name ? client->name : "", p);
     apr_status_t rv = check_name(made.name, p, error);
@@ -245,6 +246,10 @@ apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_cl
     }
     if (rv == APR_SUCCESS) {
         rv = make_change(&change, error, p);
+    }
+    if (change.is_over_share) {
+        *error =
+            "There is no room for another client; raise this virtual host's APIPoolClientCapacity.";
     }
     if (rv != APR_SUCCESS) {
         OPENSSL_cleanse(key, APIPOOL_CLIENT_KEY_SIZE);

@@ -41,6 +41,7 @@ typedef struct {
     const imported_t *next; /* to be written down, if it is new */
     int unnamed;            /* a key that libcrypto has given no id */
     int preview;            /* nothing is to be changed */
+    server_rec *server;     /* whose pool it is */
 } import_t;
 
 /* --- Reading --- */
@@ -167,7 +168,8 @@ static apr_status_t read_list(import_t *import, const apipool_import_source_t *s
 }
 
 /* Only what the configuration names gets keys: of any other upstream they would be used by nobody. */
-static const apipool_upstream_t *find_upstream(apr_uint32_t pool, const char *name, apr_pool_t *p)
+static const apipool_upstream_t *find_upstream(apr_uint32_t pool, const char *name, apr_pool_t *p,
+                                               server_rec **server)
 {
     const apr_array_header_t *pools = apipool_config_all_pools(p, ap_server_conf);
     for (int i = 0; i < pools->nelts; i++) {
@@ -175,6 +177,7 @@ static const apipool_upstream_t *find_upstream(apr_uint32_t pool, const char *na
         for (int k = 0; conf->index == pool && k < conf->upstreams->nelts; k++) {
             const apipool_upstream_t *upstream =
                 &APR_ARRAY_IDX(conf->upstreams, k, apipool_upstream_t);
+            *server = conf->server;
             if (!name || !strcmp(upstream->name, name)) {
                 return upstream;
             }
@@ -219,6 +222,25 @@ static void add_need(const imported_t *key, apipool_need_t *need)
     need->members += key->is_new || (key->patch && key->patch->group != APIPOOL_NONE);
 }
 
+/* No other change is under way: what is counted here is so until this one is made. */
+static apr_status_t check_share(import_t *import, const char **error)
+{
+    apr_uint32_t keys = 0, share = apipool_config_share(import->server);
+    if (!share || !import->result->added) {
+        return APR_SUCCESS;
+    }
+    const char *server = apipool_config_server_name(import->p, import->server);
+    apr_status_t rv = apipool_pool_keys_of(import->segment, server, import->now, &keys);
+    if (rv == APR_SUCCESS && keys + import->result->added > share) {
+        *error = apr_psprintf(import->p,
+                              "There is no room for %u new keys; raise this virtual host's "
+                              "APIPoolCapacity, then restart httpd.",
+                              import->result->added);
+        rv = APR_ENOMEM;
+    }
+    return rv;
+}
+
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     import_t *import = ctx;
@@ -249,6 +271,10 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
                                     "then stop and start httpd.",
                               import->result->added);
         return APR_ENOMEM;
+    }
+    rv = check_share(import, error);
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
     import->next = import->first;
     *changes = !import->preview && (import->result->added || import->result->updated);
@@ -328,7 +354,7 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
                                      .ctx = &import};
 
     memset(result, 0, sizeof(*result));
-    const apipool_upstream_t *found = find_upstream(pool, upstream, p);
+    const apipool_upstream_t *found = find_upstream(pool, upstream, p, &import.server);
     if (!found) {
         return APR_NOTFOUND;
     }

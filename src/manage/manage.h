@@ -62,6 +62,8 @@ apr_status_t apipool_manage_session_secret(unsigned char secret[32]);
 apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                            const char **error);
 int apipool_manage_session_is_revoked(apr_uint64_t jti);
+apr_status_t apipool_manage_sessions_end(apr_uint64_t place, apr_pool_t *p, const char **error);
+apr_time_t apipool_manage_sessions_ended(apr_uint64_t place);
 apr_interval_time_t apipool_manage_login_wait(apr_uint64_t address, apr_time_t now);
 void apipool_manage_login_result(apr_uint64_t address, int right, apr_time_t now);
 int apipool_manage_viewer_enter(int max);

@@ -29,7 +29,7 @@ static apr_status_t prepare_end(void *ctx, int *changes, const char **error)
     const apipool_revoked_t *session = ctx;
     (void)error;
     *changes = session->until > apr_time_now() &&
-               !apipool_sessions_is_revoked(apipool_lasting_segment(), session->jti);
+               session->until > apipool_sessions_until(apipool_lasting_segment(), session->jti);
     return APR_SUCCESS;
 }
 
@@ -62,6 +62,19 @@ apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, a
 int apipool_manage_session_is_revoked(apr_uint64_t jti)
 {
     return apipool_sessions_is_revoked(apipool_lasting_segment(), jti);
+}
+
+/* It is kept where ended sessions are, for as long as one may last. Each time is another one. */
+apr_status_t apipool_manage_sessions_end(apr_uint64_t place, apr_pool_t *p, const char **error)
+{
+    apr_time_t before = apipool_sessions_until(apipool_lasting_segment(), place);
+    apr_time_t until = apr_time_now() + apr_time_from_sec(APIPOOL_SESSION_LONGEST);
+    return apipool_manage_session_revoke(place, until > before ? until : before + 1, p, error);
+}
+
+apr_time_t apipool_manage_sessions_ended(apr_uint64_t place)
+{
+    return apipool_sessions_until(apipool_lasting_segment(), place);
 }
 
 apr_interval_time_t apipool_manage_login_wait(apr_uint64_t address, apr_time_t now)

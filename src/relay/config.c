@@ -122,6 +122,26 @@ apr_uint32_t apipool_config_client_capacity(server_rec *main_server)
     return conf->client_capacity ? (apr_uint32_t)conf->client_capacity : 1024;
 }
 
+/* A virtual host without a directive of ours has the main server's configuration, and no share. */
+static const apipool_server_conf_t *conf_with_shares(server_rec *s)
+{
+    const apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
+    const void *shared = ap_get_module_config(ap_server_conf->module_config, &apipool_module);
+    return s->is_virtual && conf != shared ? conf : NULL;
+}
+
+apr_uint32_t apipool_config_share(server_rec *s)
+{
+    const apipool_server_conf_t *conf = conf_with_shares(s);
+    return conf ? (apr_uint32_t)conf->capacity : 0;
+}
+
+apr_uint32_t apipool_config_client_share(server_rec *s)
+{
+    const apipool_server_conf_t *conf = conf_with_shares(s);
+    return conf ? (apr_uint32_t)conf->client_capacity : 0;
+}
+
 apr_uint32_t apipool_config_recent(server_rec *main_server)
 {
     apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
@@ -296,6 +316,23 @@ apr_array_header_t *apipool_config_all_pools(apr_pool_t *p, server_rec *main_ser
     return all;
 }
 
+/* Key files of one virtual host, of which none may take another one's room. */
+static int check_share(apr_pool_t *p, server_rec *s, const apr_array_header_t *pools)
+{
+    apr_uint32_t keys = 0, share = apipool_config_share(s);
+    for (int i = 0; share && i < pools->nelts; i++) {
+        const apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
+        keys += pool->server == s ? count_keys(p, pool) : 0;
+    }
+    if (keys > share) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     APIPOOL_LOG(0006) "the key files of this virtual host hold %u keys, but its "
+                                       "APIPoolCapacity is %u; set %u or more there",
+                     keys, share, keys);
+    }
+    return keys > share;
+}
+
 int apipool_config_check(apr_pool_t *p, server_rec *main_server)
 {
     apr_array_header_t *pools = apipool_config_all_pools(p, main_server);
@@ -304,7 +341,7 @@ int apipool_config_check(apr_pool_t *p, server_rec *main_server)
     int faults = 0;
 
     for (server_rec *s = main_server; s; s = s->next) {
-        faults += resolve_uses(p, s);
+        faults += resolve_uses(p, s) + check_share(p, s, pools);
     }
     for (int i = 0; i < pools->nelts; i++) {
         const apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);

@@ -120,7 +120,7 @@ typedef struct {
     apr_array_header_t *pools;             /* apipool_pool_t * */
     apr_array_header_t *uses;              /* apipool_use_t * */
     apipool_pool_t *open_pool;             /* the <APIPool> being read */
-    int capacity;                          /* main server only; 0: not said */
+    int capacity;                          /* of a virtual host its share; 0: not said */
     int client_capacity;                   /* the same */
     int recent;                            /* main server only; -1: not said */
     const char *store, *dbm, *secret_file; /* main server only, as the rest; NULL: not said */
@@ -146,6 +146,10 @@ apr_uint32_t apipool_config_capacity(server_rec *main_server);
 
 /** Slots for clients that the configuration asks for. */
 apr_uint32_t apipool_config_client_capacity(server_rec *main_server);
+
+/** The share that a virtual host may fill of each; 0: all. */
+apr_uint32_t apipool_config_share(server_rec *s);
+apr_uint32_t apipool_config_client_share(server_rec *s);
 
 /** Entries of the ring of requests that the configuration asks for. */
 apr_uint32_t apipool_config_recent(server_rec *main_server);

@@ -19,6 +19,15 @@ static int refuse(apipool_request_t *req, apipool_reply_e which, apr_time_t retr
     return 0;
 }
 
+/* Names of pools mean what they mean to the client's own server. A location that a virtual host inherits may
+ * use the main server's pool where the virtual host has another one of that name. */
+static int is_pool_allowed(const apipool_request_t *req)
+{
+    server_rec *s = req->client->is_of_also ? ap_server_conf : req->r->server;
+    return apipool_config_find_pool(s, req->pool->name) == req->pool &&
+           apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_POOLS, req->pool->name);
+}
+
 int apipool_permit_place(apipool_request_t *req)
 {
     int is_asked;
@@ -29,7 +38,7 @@ int apipool_permit_place(apipool_request_t *req)
     }
     req->charge.index = client->index;
     req->charge.serial = client->serial;
-    if (!apipool_client_allows(&client->terms, APIPOOL_CLIENT_POOLS, req->pool->name) ||
+    if (!is_pool_allowed(req) ||
         !apipool_client_allows(&client->terms, APIPOOL_CLIENT_ENDPOINTS,
                                req->endpoint ? req->endpoint : "")) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED, 0);

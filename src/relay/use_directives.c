@@ -14,11 +14,11 @@ static const char *inside_pool(cmd_parms *cmd)
 }
 
 /* A number that holds for the whole server. */
-static const char *set_global(cmd_parms *cmd, const char *arg, apr_int64_t min, apr_int64_t max,
-                              int *setting)
+static const char *set_number(cmd_parms *cmd, const char *arg, unsigned forbidden, apr_int64_t min,
+                              apr_int64_t max, int *setting)
 {
     apr_int64_t number;
-    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    const char *err = ap_check_cmd_context(cmd, forbidden);
     if (!err) {
         err = inside_pool(cmd);
     }
@@ -31,24 +31,32 @@ static const char *set_global(cmd_parms *cmd, const char *arg, apr_int64_t min, 
     return err;
 }
 
+/* The same, of which a virtual host may have a share. */
+static const char *set_share(cmd_parms *cmd, const char *arg, apr_int64_t min, apr_int64_t max,
+                             int *setting)
+{
+    return set_number(cmd, arg, NOT_IN_LIMIT | NOT_IN_DIR_CONTEXT, cmd->server->is_virtual ? 1 : min,
+                      max, setting);
+}
+
 const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *arg)
 {
     (void)dir;
-    return set_global(cmd, arg, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX,
+    return set_share(cmd, arg, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX,
                       &apipool_directive_server(cmd)->capacity);
 }
 
 const char *apipool_directive_client_capacity(cmd_parms *cmd, void *dir, const char *arg)
 {
     (void)dir;
-    return set_global(cmd, arg, APIPOOL_CLIENT_CAPACITY_MIN, APIPOOL_CLIENT_CAPACITY_MAX,
+    return set_share(cmd, arg, APIPOOL_CLIENT_CAPACITY_MIN, APIPOOL_CLIENT_CAPACITY_MAX,
                       &apipool_directive_server(cmd)->client_capacity);
 }
 
 const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg)
 {
     (void)dir;
-    return set_global(cmd, arg, 0, APIPOOL_RECENT_MAX, &apipool_directive_server(cmd)->recent);
+    return set_number(cmd, arg, GLOBAL_ONLY, 0, APIPOOL_RECENT_MAX, &apipool_directive_server(cmd)->recent);
 }
 
 /* The path that requests lose: that of the <Location> around, or nothing for a whole server. */

@@ -32,6 +32,7 @@ static int recognise_locked(apipool_segment_t *segment, const unsigned char *dig
     slot->last_used_at = now;
     pass->index = (apr_uint32_t)(slot - segment->clients.slots);
     pass->serial = slot->serial;
+    pass->is_of_also = strcmp(slot->server, server) != 0;
     memcpy(pass->name, slot->name, sizeof(pass->name));
     apipool_client_terms_copy(&pass->terms, apipool_client_slot_terms(slot));
     return 1;
@@ -273,6 +274,24 @@ static apr_status_t may_add_locked(const apipool_clients_t *clients,
         return APR_EEXIST;
     }
     return clients->head->count < clients->capacity ? APR_SUCCESS : APR_ENOMEM;
+}
+
+apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server,
+                                  apr_uint32_t *count)
+{
+    apr_status_t rv = APR_SUCCESS;
+    *count = 0;
+    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->clients.head->used; i += STEP) {
+        rv = apipool_segment_lock(segment);
+        if (rv == APR_SUCCESS) {
+            for (apr_uint32_t k = i; k < i + STEP && k < segment->clients.head->used; k++) {
+                const apipool_client_slot_t *slot = &segment->clients.slots[k];
+                *count += slot->serial && !strcmp(slot->server, server);
+            }
+            apipool_segment_unlock(segment);
+        }
+    }
+    return rv;
 }
 
 apr_status_t apipool_client_may_add(apipool_segment_t *segment, const apipool_client_image_t *image)

@@ -16,6 +16,7 @@
 typedef struct {
     apr_uint32_t index;
     apr_uint64_t serial;
+    int is_of_also; /* and not of the server that was asked about first */
     char name[APIPOOL_CLIENT_NAME_MAX];
     apipool_client_terms_t terms; /* no more than lists_len bytes of its lists */
 } apipool_client_pass_t;
@@ -104,6 +105,10 @@ apr_status_t apipool_client_read(apipool_segment_t *segment, const char *server,
 apr_status_t apipool_client_rows(apipool_segment_t *segment, const char *server, apr_time_t now,
                                  apr_uint32_t *from, apipool_client_row_t *rows, apr_uint32_t max,
                                  apr_uint32_t *count);
+
+/** How many clients a server has. */
+apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server,
+                                  apr_uint32_t *count);
 
 /** What a slot holds of a client, for saving. APR_NOTFOUND: it is free. */
 apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index,

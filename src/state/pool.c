@@ -276,6 +276,24 @@ void apipool_pool_each_group(const apipool_segment_t *segment, const char *serve
     }
 }
 
+apr_status_t apipool_pool_keys_of(apipool_segment_t *segment, const char *server, apr_time_t now,
+                                  apr_uint32_t *keys)
+{
+    apr_status_t rv = APR_SUCCESS;
+    apipool_totals_t totals;
+    *keys = 0;
+    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->header->groups_used; i++) {
+        if (strcmp(segment->pools[segment->groups[i].pool].server, server)) {
+            continue;
+        }
+        rv = apipool_pool_totals(segment, i, now, &totals);
+        for (int state = 0; rv == APR_SUCCESS && state < APIPOOL_STATE_COUNT; state++) {
+            *keys += totals.keys[state];
+        }
+    }
+    return rv;
+}
+
 apr_status_t apipool_pool_each_unused(apipool_segment_t *segment,
                                       void (*each)(void *ctx, const char *pool,
                                                    const char *upstream, apr_uint32_t keys),

@@ -236,6 +236,10 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
 /** Gives back all of them: parent, when all children of earlier generations are gone. O(keys). */
 apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment);
 
+/** How many keys the pools of a server hold, those that are not configured any more included. */
+apr_status_t apipool_pool_keys_of(apipool_segment_t *segment, const char *server, apr_time_t now,
+                                  apr_uint32_t *keys);
+
 /** Calls each for the configured groups of the pools that a server sees, its own and the main server's ("");
  *  those of one pool in a row. Names and indices stay valid. Takes no lock: both only change in the parent
  *  before children use them. */

@@ -77,16 +77,28 @@ apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jt
     return APR_SUCCESS;
 }
 
-int apipool_sessions_is_revoked(const apipool_segment_t *segment, apr_uint64_t jti)
+static const apipool_revoked_t *find_revoked(const apipool_segment_t *segment, apr_uint64_t jti)
 {
     apr_uint64_t found = jti;
     for (apr_uint32_t n = 0; n < PROBES && found; n++) {
-        found = jti_of(nth_revoked(segment, jti, n));
+        const apipool_revoked_t *place = nth_revoked(segment, jti, n);
+        found = jti_of(place);
         if (found == jti) {
-            return 1;
+            return place;
         }
     }
-    return !jti;
+    return NULL;
+}
+
+int apipool_sessions_is_revoked(const apipool_segment_t *segment, apr_uint64_t jti)
+{
+    return !jti || find_revoked(segment, jti);
+}
+
+apr_time_t apipool_sessions_until(const apipool_segment_t *segment, apr_uint64_t jti)
+{
+    const apipool_revoked_t *place = jti ? find_revoked(segment, jti) : NULL;
+    return place ? __atomic_load_n(&place->until, __ATOMIC_RELAXED) : 0;
 }
 
 apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, apr_uint32_t *from,

@@ -37,6 +37,9 @@ apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jt
  *  which nobody has, is none. No lock; O(1). */
 int apipool_sessions_is_revoked(const apipool_segment_t *segment, apr_uint64_t jti);
 
+/** Until when that is remembered of a session; 0: it has not been done. No lock; O(1). */
+apr_time_t apipool_sessions_until(const apipool_segment_t *segment, apr_uint64_t jti);
+
 /**
  * Copies those that are still to be remembered, in portions.
  * @param from  where to begin, 0 at first; set to where to go on, APIPOOL_NONE at the end

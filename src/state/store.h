@@ -155,6 +155,8 @@ typedef struct {
     apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms);
     void *ctx;
     int given; /* 0 at first */
+    apr_uint32_t share; /* how many its server may have; 0: as many as there is room for */
+    int is_over_share;  /* result: that is why there is no room */
 } apipool_client_change_t;
 
 /**

@@ -207,17 +207,29 @@ void apipool_store_remove_other_clients(apipool_segment_t *segment,
 
 /* --- changes --- */
 
+/* No other change is under way: what is counted here is so until this one is made. */
+static apr_status_t check_share(apipool_client_change_t *change)
+{
+    apr_uint32_t count = 0;
+    apr_status_t rv = change->share ? apipool_client_count(change->segment, change->image.server, &count)
+                                    : APR_SUCCESS;
+    change->is_over_share = rv == APR_SUCCESS && change->share && count >= change->share;
+    return change->is_over_share ? APR_ENOMEM : rv;
+}
+
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     apipool_client_change_t *change = ctx;
     const apipool_client_image_t *image = &change->image;
     apipool_client_row_t row;
     (void)changes;
+    apr_status_t rv;
     (void)error; /* callers know better how to say it */
     if (change->what == APIPOOL_CLIENT_CREATE) {
-        return apipool_client_may_add(change->segment, image);
+        rv = apipool_client_may_add(change->segment, image);
+        return rv == APR_SUCCESS ? check_share(change) : rv;
     }
-    apr_status_t rv = apipool_client_read(change->segment, image->server, image->name, 0, &row);
+    rv = apipool_client_read(change->segment, image->server, image->name, 0, &row);
     if (rv == APR_SUCCESS && change->what == APIPOOL_CLIENT_EDIT) {
         apipool_client_terms_copy(&change->image.terms, &row.image.terms);
         rv = change->edit(change->ctx, &change->image.terms);

@@ -218,7 +218,9 @@ static void a_key_is_recognised_where_it_belongs(void **state)
     add_client(&two);
     assert_int_equal(recognise(&one, "", NULL, &pass), APR_SUCCESS);
     assert_string_equal(pass.name, "one");
+    assert_int_equal(pass.is_of_also, 0);
     assert_int_equal(recognise(&one, "v:80", "", &pass), APR_SUCCESS);
+    assert_int_equal(pass.is_of_also, 1);
     assert_int_equal(recognise(&one, "v:80", NULL, &pass), APR_NOTFOUND);
     assert_int_equal(recognise(&two, "v:80", "", &pass), APR_SUCCESS);
     assert_string_equal(pass.name, "two");

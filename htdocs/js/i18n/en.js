@@ -155,6 +155,8 @@ export default {
 
   'settings.title': 'Settings', 'settings.pool': 'Pool {name}', 'settings.upstreams_of': 'Upstreams of {name}', 'settings.log': 'Log level', 'settings.level': 'Level', 'settings.set_level': 'Set',
   'settings.level_hint': 'Takes effect at once in all processes. It only adds to what LogLevel asks for.', 'settings.level_set': 'Log level: {level}.',
+  'settings.sessions': 'Sessions', 'settings.end_sessions': 'End all sessions', 'settings.end_sessions_text': 'End all sessions of this dashboard?',
+  'settings.end_sessions_about': 'Everyone who has signed in here must sign in again, and so must you.',
   'settings.store': 'Store', 'settings.versions': 'Versions', 'settings.started': 'Started', 'settings.on': 'on', 'settings.off': 'off', 'settings.yes': 'yes', 'settings.no': 'no',
   'settings.until': 'until {at}', 'level.error': 'error', 'level.warn': 'warn', 'level.info': 'info', 'level.debug': 'debug',
   'setting.strategy': 'Strategy', 'setting.affinity': 'Affinity', 'setting.rotations': 'Rotations to other keys', 'setting.retries': 'Retries after upstream faults', 'setting.max_errors': 'Errors in a row that trip a key',

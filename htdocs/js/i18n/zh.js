@@ -154,6 +154,8 @@ export default {
 
   'settings.title': '设置', 'settings.pool': '密钥池 {name}', 'settings.upstreams_of': '{name} 的上游', 'settings.log': '日志级别', 'settings.level': '级别', 'settings.set_level': '设置',
   'settings.level_hint': '立即对所有进程生效。只会在 LogLevel 的基础上增加日志，不会减少。', 'settings.level_set': '日志级别：{level}。',
+  'settings.sessions': '会话', 'settings.end_sessions': '结束所有会话', 'settings.end_sessions_text': '要结束此管理页面的所有会话吗？',
+  'settings.end_sessions_about': '所有在此登录的用户都要重新登录，您也一样。',
   'settings.store': '存储', 'settings.versions': '版本', 'settings.started': '启动时间', 'settings.on': '开', 'settings.off': '关', 'settings.yes': '是', 'settings.no': '否',
   'settings.until': '至 {at}', 'level.error': 'error', 'level.warn': 'warn', 'level.info': 'info', 'level.debug': 'debug',
   'setting.strategy': '策略', 'setting.affinity': '会话亲和性', 'setting.rotations': '换 Key 重试上限', 'setting.retries': '上游故障重试上限', 'setting.max_errors': '熔断阈值（连续错误数）',

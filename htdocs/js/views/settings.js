@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings: pools and upstreams as configured, how much is logged, how the store does, versions.
-import { get, put } from '../api.js';
+import { endSessions, get, put } from '../api.js';
+import { confirm } from '../components/dialog.js';
 import { say } from '../components/news.js';
 import { button, choice, fault } from '../components/parts.js';
 import { bytes, clock, countdown, duration, NONE, number, seconds, time } from '../format.js';
@@ -33,7 +34,7 @@ export class Settings extends View {
 
   constructor(place, name, params) {
     super(place, name, params);
-    this.handle({ level: (form) => this.#setLevel(new FormData(form).get('level')) });
+    this.handle({ level: (form) => this.#setLevel(new FormData(form).get('level')), endSessions: () => this.#endSessions() });
   }
 
   async fetch(isCurrent) {
@@ -63,9 +64,16 @@ export class Settings extends View {
     this.show();
   }
 
+  async #endSessions() {
+    const ended = await confirm({ title: t('settings.sessions'), text: t('settings.end_sessions_text'), about: t('settings.end_sessions_about'), verb: t('settings.end_sessions'), work: endSessions });
+    if (ended) {
+      this.load();
+    }
+  }
+
   content() {
     return html`<div class="columns"><div class="column wide">${(state.pools ?? []).map(poolCard)}</div>
-      <div class="column">${this.#log()}${storeCard(this.system)}${versionCard(this.system)}</div></div>`;
+      <div class="column">${this.#log()}${sessionsCard()}${storeCard(this.system)}${versionCard(this.system)}</div></div>`;
   }
 
   #log() {
@@ -94,6 +102,9 @@ function poolCard(pool) {
     <tbody role="rowgroup">${pool.upstreams.map(upstreamRow)}</tbody></table></div>
     ${facts(Object.entries(SETTINGS).map(([name, show]) => [t(`setting.${name}`), show(pool.settings[name])]))}</section>`;
 }
+
+const sessionsCard = () => (isAdmin() && state.session.auth !== 'httpd' ? html`<section class="card" aria-labelledby="sessions"><h2 id="sessions">${t('settings.sessions')}</h2>
+  <p class="hint">${t('settings.end_sessions_about')}</p>${button({ name: 'endSessions', text: t('settings.end_sessions'), kind: 'danger' })}</section>` : '');
 
 function storeCard({ store, capacity }) {
   const isWell = !store.errors;

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+# The admin API and the metrics: served where the configuration puts them, and by no .htaccess, RewriteRule or AddHandler.
+use strict;
+use warnings;
+
+use APIPoolAdmin qw(admin_server location);
+use APIPoolTest qw(check_dir request send_raw slurp spew);
+use File::Path qw(make_path);
+use Test::More;
+
+my ($folder) = slurp(check_dir() . '/t/modules.conf') =~ m{(/\S+)/mod_proxy\.so};
+my @modules = map { -f "$folder/mod_$_.so" ? "LoadModule ${_}_module $folder/mod_$_.so\n" : () } qw(rewrite actions);
+my $loaded = slurp(check_dir() . '/t/modules.conf');
+@modules = grep { my ($name) = /LoadModule (\S+)/; $loaded !~ /LoadModule $name / } @modules;
+
+# Users of this server may say all that .htaccess can say.
+my $admin = admin_server(
+    {main => {keys => ['sk-ok-mount-key-aaaaaaaa']}},
+    config => join('', @modules)
+        . "<Directory \"\@DIR\@/htdocs\">\n    AllowOverride All\n    Options All\n    Require all granted\n</Directory>\n"
+        . "RewriteEngine On\nRewriteRule \"^/by-server/\" \"-\" [H=apipool-metrics]\n"
+        . "<Directory \"\@DIR\@/htdocs/folder\">\n    SetHandler apipool-metrics\n</Directory>\n"
+        . location('/closed', 'Require ip 192.0.2.1')
+)->sign_in;
+my $httpd = $admin->{httpd};
+my $htdocs = "$httpd->{dir}/htdocs";
+
+sub get { return request(GET => $_[0], base => $admin->{base}) }
+
+sub is_ours {
+    my ($answer) = @_;
+    return $answer->{content} =~ /apipool_build_info|"healthy"|"error"|APIPool/ ? 1 : 0;
+}
+
+# --- What a user of the server can write ---------------------------------------------------------
+
+my %attacks = (
+    'AddHandler of the metrics' => 'AddHandler apipool-metrics .txt',
+    'AddHandler of the admin API' => 'AddHandler apipool-admin .txt',
+    'SetHandler of the metrics' => 'SetHandler apipool-metrics',
+    'SetHandler of the admin API' => 'SetHandler apipool-admin',
+    'SetHandler in <Files>' => "<Files \"*.txt\">\nSetHandler apipool-metrics\n</Files>",
+    'SetHandler in <If>' => "<If \"true\">\nSetHandler apipool-metrics\n</If>",
+    'SetHandler with an expression' => 'SetHandler "expr=apipool-metrics"',
+    'RewriteRule to the metrics' => "RewriteEngine On\nRewriteRule \"txt\$\" \"-\" [H=apipool-metrics]",
+    'RewriteRule to the admin API' => "RewriteEngine On\nRewriteRule \"txt\$\" \"-\" [H=apipool-admin]",
+    'Action' => "Action text/plain /evil/a.txt\nAddHandler apipool-metrics .txt",
+);
+my $n = 0;
+for my $attack (sort keys %attacks) {
+    my $evil = 'evil' . ++$n;
+    make_path("$htdocs/$evil/api");
+    spew("$htdocs/$evil/$_", "a page\n") for qw(a.txt api/health.txt);
+    spew("$htdocs/$evil/.htaccess", "$attacks{$attack}\n");
+    for my $path ('a.txt', 'api/health.txt', 'api/health', '') {
+        my $answer = get("/$evil/$path");
+        ok !is_ours($answer), "$attack: /$path is not served" or diag "$answer->{status} $answer->{content}";
+    }
+}
+make_path("$htdocs/$_") for qw(by-server folder);
+spew("$htdocs/$_/a.txt", "a page\n") for qw(by-server folder);
+is get('/by-server/a.txt')->{content}, "a page\n", 'a RewriteRule of the server gives a file to no handler of ours';
+is get('/folder/a.txt')->{content}, "a page\n", '... nor does <Directory>';
+
+# --- What is configured stays where it is ---------------------------------------------------------
+
+for my $catch_all (
+    "RewriteEngine On\nRewriteRule \"^\" \"/evil1/a.txt\" [L]",
+    "RewriteEngine On\nRewriteRule \"^\" \"-\" [F]",
+    'FallbackResource /evil1/a.txt', 'Require all denied', 'SetHandler server-status',
+    'ErrorDocument 401 /evil1/a.txt',
+    )
+{
+    spew("$htdocs/.htaccess", "$catch_all\n");
+    my ($first) = split /\n/, $catch_all =~ s/RewriteEngine On\n//r;
+    is $admin->ask(GET => '/pools')->{status}, 200, "below $first: the API answers";
+    is $admin->as()->ask(GET => '/pools')->error, '401 unauthorized', '... in its own words';
+    like get('/metrics')->{content}, qr/^apipool_build_info/m, '... so do the metrics';
+    like get('/apipool/')->{content}, qr/<html/, '... and the page';
+    is get('/closed/api/health')->{status}, 403, '... and what is closed stays closed';
+}
+unlink "$htdocs/.htaccess";
+like send_raw("GET /apipool HTTP/1.0\r\nHost: localhost\r\n\r\n", port => $httpd->{port}), qr{\AHTTP/1\.1 301 },
+    'the location without a slash leads to the page';
+is get('/apipoolx/api/health')->{status}, 404, 'a name that begins like the location is another one';
+
+# --- TRACE would show what a request carries ------------------------------------------------------
+
+for my $path ('/apipool/', '/apipool/api/session', '/apipool/api/pools', '/metrics') {
+    my $answer = send_raw("TRACE $path HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: apipool_session=mine\r\n\r\n",
+        port => $httpd->{port});
+    like $answer, qr{\AHTTP/1\.1 405 .*^Allow: [A-Z, ]*GET}ms, "TRACE $path is refused, with what is allowed";
+    unlike $answer, qr/mine|TRACE, |, TRACE/, '... and shows nothing';
+}
+is $httpd->faults, '', 'nothing went wrong inside';
+
+done_testing;
