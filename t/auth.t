@@ -288,6 +288,17 @@ subtest 'pools, endpoints and models' => sub {
         '... behind a semicolon' => ['/v1/realtime?model=m;Model=gpt-4', '{}'],
         'a deployment in the query' => ['/v1/realtime?model=m&deployment=gpt-4', '{}'],
         'a model in a form' => ['/v1/audio', $form->('whisper-1'), $forms],
+        'a field with an empty file name' => ['/v1/audio', $form->('gpt-4') =~ s/"model"/"model"; filename=""/r, $forms],
+        'an encoded field name' => ['/v1/audio', $form->('gpt-4') =~ s/name="model"/name*=utf-8''model/r, $forms],
+        'a field with two names' => ['/v1/audio', $form->('gpt-4') =~ s/name="model"/name="model"; name="a"/r, $forms],
+        'another disposition' => ['/v1/audio', $form->('gpt-4') =~ s/form-data/attachment/r, $forms],
+        'a long head line' => ['/v1/audio', $form->('gpt-4') =~ s/"model"/'"model"; x="' . 'x' x 600 . '"'/er, $forms],
+        'a charset of UTF-16' => ['/v1/audio', '{"model":"m"}', {'content-type' => 'application/json; charset=utf-16'}],
+        'an encoded body' => ['/v1/audio', '{"model":"m"}', {'content-encoding' => 'deflate'}],
+        'two boundaries' => ['/v1/audio', $form->('m'), {'content-type' => 'multipart/form-data; boundary=A; boundary=B'}],
+        'JSON that is a form as well' => ['/v1/audio', '{"model":"m","a":"&model=gpt-4&"}',
+            {'content-type' => 'application/x-www-form-urlencoded'}],
+        'an array in the query' => ['/v1/realtime?model=m&model[]=gpt-4', '{"model":"m"}'],
     );
     for my $what (sort keys %refused) {
         my ($path, $content, $headers) = @{$refused{$what}};
@@ -302,6 +313,8 @@ subtest 'pools, endpoints and models' => sub {
         'a deployment' => ['/v1/deployments/gpt-4o/chat/completions', '{}'],
         'a model in the query' => ['/v1/realtime?model=gpt%2d4o', '{}'],
         'a model in a form' => ['/v1/audio', $form->('m'), $forms],
+        'a file with an encoded name' => ['/v1/audio', $form->('m') =~
+            s/\A/--B\r\nContent-Disposition: form-data; name="file"; filename*=utf-8''%E5%BC%A0\r\n\r\nx\r\n/r, $forms],
         'a file' => ['/v1/files', "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\nx\r\n--B--\r\n", $forms],
     );
     for my $what (sort keys %allowed) {

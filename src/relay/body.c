@@ -7,6 +7,7 @@
 #include <util_filter.h>
 
 #include "demand.h"
+#include "strict.h"
 
 #define READ_SIZE    (64 * 1024)
 #define SMALL_BUCKET 4096 /* copied together: small ones may each hold a large block in memory */
@@ -102,8 +103,8 @@ static int cannot_keep(const apipool_request_t *req, apr_status_t rv)
 }
 
 /* Takes over what one read has brought. Returns OK or an HTTP status; sets *done at the end. */
-static int keep_brigade(apipool_request_t *req, apipool_sniff_t *sniff, apr_bucket_brigade *bb,
-                        int *done)
+static int keep_brigade(apipool_request_t *req, apipool_sniff_t *sniff, apipool_strict_t *strict,
+                        apr_bucket_brigade *bb, int *done)
 {
     apipool_body_t *body = &req->body;
     apr_pool_t *p = req->r->pool;
@@ -126,6 +127,9 @@ static int keep_brigade(apipool_request_t *req, apipool_sniff_t *sniff, apr_buck
             }
             body->length += (apr_off_t)len;
             apipool_sniff_feed(sniff, data, len);
+            if (strict) {
+                apipool_strict_feed(strict, data, len);
+            }
             if (!body->file && body->length > APIPOOL_BODY_MEMORY_MAX) {
                 rv = spill(body, p);
             }
@@ -167,6 +171,30 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
     apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), sniffed, count);
 }
 
+/* Only a list of models is evaded by what readers disagree about. */
+static apipool_strict_t *begin_strict(const apipool_request_t *req)
+{
+    if (!req->client || !apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS)) {
+        return NULL;
+    }
+    apipool_strict_t *strict = apr_palloc(req->r->pool, sizeof(*strict));
+    apipool_strict_begin(strict, apr_table_get(req->r->headers_in, "Content-Type"));
+    return strict;
+}
+
+static void end_reading(apipool_request_t *req, apipool_sniff_t *sniff, apipool_strict_t *strict)
+{
+    apipool_sniff_end(sniff);
+    req->body.kind = sniff->body;
+    req->body.inside = sniff->inside;
+    req->body.malformed = sniff->malformed;
+    req->body.tokens = -1;
+    if (strict) {
+        apipool_strict_end(strict);
+        req->body.doubt = strict->doubt;
+    }
+}
+
 /* What is malformed is refused, with APR_EGENERAL or a status of httpd's own. */
 static int has_left(const request_rec *r, apr_status_t rv)
 {
@@ -189,6 +217,7 @@ int apipool_body_capture(apipool_request_t *req)
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     req->body.brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     begin_sniffing(req, &sniff);
+    apipool_strict_t *strict = begin_strict(req);
     while (!done && status == OK) {
         apr_status_t rv =
             ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE);
@@ -199,15 +228,11 @@ int apipool_body_capture(apipool_request_t *req)
             req->body.broke = has_left(r, rv);
             break;
         }
-        status = keep_brigade(req, &sniff, bb, &done);
+        status = keep_brigade(req, &sniff, strict, bb, &done);
         apr_brigade_cleanup(bb);
     }
     apr_brigade_destroy(bb);
-    apipool_sniff_end(&sniff);
-    req->body.kind = sniff.body;
-    req->body.inside = sniff.inside;
-    req->body.malformed = sniff.malformed;
-    req->body.tokens = -1;
+    end_reading(req, &sniff, strict);
     if (status == OK && req->body.length > 0) {
         ap_add_input_filter_handle(replay_handle, req, r, r->connection);
     }

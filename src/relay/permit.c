@@ -7,6 +7,7 @@
 #include "auth.h"
 #include "modelpath.h"
 #include "reply.h"
+#include "strict.h"
 #include "websocket.h"
 
 /* Returns 0, so that callers can pass it on. */
@@ -46,24 +47,16 @@ int apipool_permit_place(apipool_request_t *req)
     return 1;
 }
 
-/* Whether an argument's name, as an upstream may read it, says that a model follows. */
-static int names_model(char *name)
-{
-    return ap_unescape_urlencoded(name) == OK &&
-           (!ap_cstr_casecmp(name, "model") || !ap_cstr_casecmp(name, "deployment"));
-}
-
 /* Whether all models in the query are allowed; *found is set where there is one. */
 static int is_query_allowed(const apipool_request_t *req, int *found)
 {
     const char *args = req->r->args;
     while (args && *args) {
-        apr_size_t len = strcspn(args, "&;");
-        const char *arg = apr_pstrmemdup(req->r->pool, args, len);
+        const char *arg = ap_getword(req->r->pool, &args, '&');
         char *name = ap_getword(req->r->pool, &arg, '=');
         char *model = apr_pstrdup(req->r->pool, arg);
-        args += len + (args[len] != '\0');
-        if (names_model(name)) {
+        if (ap_unescape_urlencoded(name) == OK &&
+            apipool_strict_name(name) == APIPOOL_NAME_MODEL) {
             *found = 1;
             if (ap_unescape_urlencoded(model) != OK ||
                 !apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model)) {
@@ -72,6 +65,54 @@ static int is_query_allowed(const apipool_request_t *req, int *found)
         }
     }
     return 1;
+}
+
+/* What servers disagree about in a query, or NULL. */
+static const char *doubt_query(const request_rec *r)
+{
+    const char *args = r->args;
+    if (args && ap_strchr_c(args, ';')) {
+        return "the query has a semicolon";
+    }
+    while (args && *args) {
+        const char *arg = ap_getword(r->pool, &args, '&');
+        char *name = ap_getword(r->pool, &arg, '=');
+        if (ap_unescape_urlencoded(name) != OK || !apipool_strict_is_argument(name)) {
+            return "the query has an argument whose name is not a plain one";
+        }
+    }
+    return NULL;
+}
+
+/* What of the request may be read in several ways, where a list of models could be evaded by that. */
+static const char *find_doubt(const apipool_request_t *req)
+{
+    const request_rec *r = req->r;
+    const char *encoding = apr_table_get(r->headers_in, "Content-Encoding");
+    if (!apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS)) {
+        return NULL;
+    }
+    if (req->body.length && encoding && ap_cstr_casecmp(encoding, "identity")) {
+        return "the body has a Content-Encoding";
+    }
+    if (req->body.length && r->method_number == M_GET) {
+        return "a GET request has a body";
+    }
+    if (req->body.length && req->body.doubt) {
+        return req->body.doubt;
+    }
+    return req->body.sniffed[APIPOOL_BODY_MODEL].times > 1 ? "the body names a model twice"
+                                                           : doubt_query(r);
+}
+
+/* Returns 0. */
+static int refuse_doubt(apipool_request_t *req, const char *doubt)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
+                  APIPOOL_LOG(0154) "pool %s, client %s: refused, %s", req->pool->name,
+                  req->client->name, doubt);
+    apipool_reply_doubt(req, doubt);
+    return 0;
 }
 
 /* A path that names no model to us may name one to an upstream that decodes more of it. */
@@ -98,8 +139,7 @@ static int is_model_allowed(const apipool_request_t *req)
     if (apipool_websocket_is_asked(req) && !apipool_websocket_is_read(req)) {
         return 0; /* nobody could tell which models are asked for */
     }
-    int is_unread = req->body.length && req->body.kind == APIPOOL_SNIFF_OTHER;
-    if (model ? !apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model) : is_unread) {
+    if (model && !apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model)) {
         return 0;
     }
     if (req->body.malformed || !is_path_allowed(req)) {
@@ -125,6 +165,10 @@ int apipool_permit_demand(apipool_request_t *req)
     apr_time_t retry_at = 0;
     if (!req->client) {
         return 1;
+    }
+    const char *doubt = find_doubt(req);
+    if (doubt) {
+        return refuse_doubt(req, doubt);
     }
     if (!is_model_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_MODEL_NOT_ALLOWED, 0);

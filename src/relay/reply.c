@@ -57,11 +57,16 @@ static void set_retry_after(request_rec *r, apr_time_t retry_at)
     apr_table_setn(r->headers_out, "Retry-After", retry_after(r->pool, retry_at));
 }
 
-const char *apipool_reply_body(apr_pool_t *p, apipool_reply_e which)
+static const char *make_body(apr_pool_t *p, apipool_reply_e which, const char *message)
 {
     return apr_psprintf(
         p, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
-        errors[which].message, errors[which].type, errors[which].code);
+        message, errors[which].type, errors[which].code);
+}
+
+const char *apipool_reply_body(apr_pool_t *p, apipool_reply_e which)
+{
+    return make_body(p, which, errors[which].message);
 }
 
 const char *apipool_reply_code(apipool_reply_e which)
@@ -99,10 +104,10 @@ const char *apipool_reply_event(apr_pool_t *p, apipool_reply_e which, const char
                         errors[which].code, id);
 }
 
-int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
+static int reply(apipool_request_t *req, apipool_reply_e which, const char *body,
+                 apr_time_t retry_at)
 {
     request_rec *r = req->r;
-    const char *body = apipool_reply_body(r->pool, which);
 
     if (req->gate.filter) {
         apipool_gate_open(req);
@@ -129,6 +134,22 @@ int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_
     apipool_reply_expose(req);
     ap_rputs(body, r);
     return OK;
+}
+
+int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
+{
+    return reply(req, which, apipool_reply_body(req->r->pool, which), retry_at);
+}
+
+int apipool_reply_doubt(apipool_request_t *req, const char *doubt)
+{
+    const apipool_reply_e which = APIPOOL_REPLY_MODEL_NOT_ALLOWED;
+    const char *message = apr_psprintf(
+        req->r->pool,
+        "This API key may use certain models only, and servers would read this request in "
+        "different ways: %s.",
+        doubt);
+    return reply(req, which, make_body(req->r->pool, which, message), 0);
 }
 
 void apipool_reply_advise(apipool_request_t *req, apipool_acquired_e result, apr_time_t retry_at)

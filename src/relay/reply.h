@@ -33,6 +33,10 @@ const char *apipool_reply_code(apipool_reply_e which);
  */
 int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at);
 
+/** The same for APIPOOL_REPLY_MODEL_NOT_ALLOWED, where the request can be read in several ways.
+ *  @param doubt what is read so, in words that JSON need not escape */
+int apipool_reply_doubt(apipool_request_t *req, const char *doubt);
+
 /**
  * Tells the client of an upstream's error answer that is about to pass when it is worth trying again:
  * Retry-After where a key comes free, x-should-retry: false where waiting is pointless.

@@ -37,6 +37,7 @@ typedef struct {
     apr_int64_t tokens; /* estimated; -1: not yet */
     int malformed;      /* what follows some fault was not looked at */
     int broke;          /* the client left inside of it */
+    const char *doubt;  /* what readers disagree about; NULL: nothing, or nobody asks */
     int copying;        /* the last bucket is a copy, which may grow */
     apr_off_t inside;   /* where a member could be put in, of a JSON object */
 } apipool_body_t;
