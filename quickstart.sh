@@ -376,6 +376,7 @@ CONF
         esac
         cat << CONF
 APIPoolStore $(quoted "$files/store")
+APIPoolSecretFile $(quoted "$files/secret")
 <APIPool main>
     APIPoolUpstream $upstream
     APIPoolKeyFile $(quoted "$keys")

@@ -106,6 +106,7 @@ ErrorLog $dir/error_log
 $user
 ${loads}LoadModule apipool_module $build/mod_apipool.so
 APIPoolStore $dir/store
+APIPoolSecretFile $dir/secret
 <APIPool delay>
     APIPoolUpstream http://127.0.0.1:$upstream_port
     APIPoolKeyFile $dir/keys

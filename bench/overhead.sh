@@ -274,6 +274,7 @@ KeepAliveTimeout 300
 
 APIPoolCapacity 65536
 APIPoolStore "$work/store"
+APIPoolSecretFile "$work/secret"
 <APIPool bench>
     APIPoolUpstream http://127.0.0.1:$upstream_port
     APIPoolKeyFile "$work/keys"

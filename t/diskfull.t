@@ -127,6 +127,7 @@ sub stopped_server {
     my $httpd = server();
     $httpd->stop;
     system 'rm', '-rf', "$httpd->{dir}/store";
+    unlink glob "$httpd->{dir}/secret.store-*"; # to begin anew
     spew("$httpd->{dir}/error_log", '');
     return $httpd;
 }

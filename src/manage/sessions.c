@@ -11,7 +11,7 @@
 
 apr_status_t apipool_manage_session_secret(unsigned char secret[32])
 {
-    if (apipool_vault_session_key(apipool_lasting_segment()->header->secret, secret)) {
+    if (apipool_vault_session_key(apipool_lasting_segment()->header->sealed_with, secret)) {
         return APR_SUCCESS;
     }
     OPENSSL_cleanse(secret, 32);

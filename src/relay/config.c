@@ -154,7 +154,8 @@ void apipool_config_store(server_rec *main_server, apipool_store_settings_t *set
     memset(settings, 0, sizeof(*settings));
     settings->path = conf->store ? conf->store : APIPOOL_STORE;
     settings->dbm = conf->dbm;
-    settings->secret_path = conf->secret_file;
+    settings->secret_path = conf->secret_file ? conf->secret_file : APIPOOL_SECRET;
+    settings->owner.name = ap_unixd_config.user_name;
     settings->owner.user = ap_unixd_config.user_id;
     settings->owner.group = ap_unixd_config.group_id;
     settings->interval = conf->save_interval ? conf->save_interval : apr_time_from_sec(60);

@@ -5,6 +5,7 @@
 #include <apr_dbm.h>
 #include <apr_strings.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -218,7 +219,7 @@ apr_status_t apipool_dbm_finish(apipool_dbm_t *dbm, const char **error)
 
     apipool_dbm_abandon(dbm);
     for (int i = 0; dbm->rv == APR_SUCCESS && i < count; i++) {
-        apr_status_t rv = apipool_disk_sync(files[i]);
+        apr_status_t rv = apipool_disk_sync(AT_FDCWD, files[i]);
         if (rv != APR_SUCCESS) {
             fail(dbm, rv, say(dbm->type, files[i], "brought to disk", rv, dbm->pool));
         }

@@ -11,8 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "disk.h"
 #include "folder_parts.h"
 
+#define LOCK       "lock"
+#define SECRET     "secret"
 #define LOCK_WAIT  apr_time_from_sec(3)
 #define LOCK_PAUSE apr_time_from_msec(50)
 
@@ -25,59 +28,47 @@ static apr_status_t refuse(const apipool_folder_t *folder, apr_status_t rv, cons
     return rv;
 }
 
-/* The folders that the store lies in, which others may use as well. */
-static apr_status_t make_parents(const char *path, apr_pool_t *pool)
-{
-    char *parent = apr_pstrdup(pool, path);
-    for (char *slash = strchr(parent + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(parent, 0755) == 0 ? chmod(parent, 0755) != 0 : errno != EEXIST) {
-            return apipool_disk_errno();
-        }
-        *slash = '/';
-    }
-    return APR_SUCCESS;
-}
-
-static apr_status_t make_folder(const apipool_folder_t *folder, const char **error,
-                                apr_pool_t *pool)
+static apr_status_t refuse_place(const apipool_folder_t *folder, apr_status_t rv,
+                                 const char **error, apr_pool_t *pool)
 {
     const char *path = folder->settings.path;
-    apr_status_t rv = make_parents(path, pool);
-    if (rv == APR_SUCCESS && mkdir(path, 0700) != 0) {
-        if (errno == EEXIST) {
-            return APR_SUCCESS;
-        }
-        rv = apipool_disk_errno();
+    if (rv == APR_ENOTDIR) {
+        *error = apr_psprintf(pool, "store %s is not a folder; name one, or move it away", path);
     }
-    if (rv == APR_SUCCESS && chmod(path, 0700) != 0) {
-        rv = apipool_disk_errno();
+    else if (rv == APR_FROM_OS_ERROR(EPERM)) {
+        *error = apr_psprintf(pool,
+                              "store %s is missing, and root makes no folder where others can "
+                              "write; make it: install -d -m 0700 -o %s %s",
+                              path, folder->settings.owner.name, path);
     }
-    if (rv == APR_SUCCESS) {
-        rv = apipool_disk_own(path, &folder->settings.owner);
+    else {
+        refuse(folder, rv, "opened", error, pool);
     }
-    return rv == APR_SUCCESS ? rv : refuse(folder, rv, "made", error, pool);
+    return rv;
 }
 
 static apr_status_t check_folder(const apipool_folder_t *folder, const char **error,
                                  apr_pool_t *pool)
 {
     const char *path = folder->settings.path;
+    const apipool_owner_t *owner = &folder->settings.owner;
     struct stat info;
-    if (stat(path, &info) != 0) {
-        return refuse(folder, apipool_disk_errno(), "opened", error, pool);
+    if (fstat(folder->dir, &info) != 0) {
+        return refuse(folder, apipool_disk_errno(), "looked at", error, pool);
     }
-    if (!S_ISDIR(info.st_mode)) {
-        *error = apr_psprintf(pool, "store %s is not a folder; name one, or move it away", path);
-        return APR_ENOTDIR;
-    }
-    if (info.st_uid != 0 && info.st_uid != geteuid() &&
-        info.st_uid != folder->settings.owner.user) {
+    if (info.st_uid != owner->user && (geteuid() == 0 || info.st_uid != 0) &&
+        info.st_uid != geteuid()) {
         *error = apr_psprintf(pool,
-                              "store %s belongs to another user (uid %lu); run chown %lu %s, or "
+                              "store %s belongs to another user (uid %lu); run chown -R %lu %s, or "
                               "name another folder",
-                              path, (unsigned long)info.st_uid,
-                              (unsigned long)folder->settings.owner.user, path);
+                              path, (unsigned long)info.st_uid, (unsigned long)owner->user, path);
+        return APR_EACCES;
+    }
+    if (geteuid() == 0 && info.st_uid != owner->user) {
+        *error = apr_psprintf(pool,
+                              "store %s belongs to root, so that httpd's children cannot save "
+                              "there; run chown -R %lu %s",
+                              path, (unsigned long)owner->user, path);
         return APR_EACCES;
     }
     if (info.st_mode & (S_IWGRP | S_IWOTH)) {
@@ -86,14 +77,30 @@ static apr_status_t check_folder(const apipool_folder_t *folder, const char **er
                               path, (unsigned)info.st_mode & 07777, path);
         return APR_EACCES;
     }
-    if (geteuid() == 0 && info.st_uid != folder->settings.owner.user) {
-        apipool_folder_report(folder,
-                              apr_psprintf(pool,
-                                           "store %s belongs to root, so that httpd's children "
-                                           "cannot save there; run chown %lu %s",
-                                           path, (unsigned long)folder->settings.owner.user, path));
-    }
     return APR_SUCCESS;
+}
+
+static apr_status_t close_folder(void *data)
+{
+    const apipool_folder_t *folder = data;
+    close(folder->dir);
+    return APR_SUCCESS;
+}
+
+/* Root gives away what it has made, by descriptor. */
+static apr_status_t open_place(apipool_folder_t *folder, const char **error, apr_pool_t *pool)
+{
+    const apipool_owner_t *owner = &folder->settings.owner;
+    int made;
+    apr_status_t rv = apipool_disk_open_folder(folder->settings.path, 0700, &folder->dir, &made);
+    if (rv != APR_SUCCESS) {
+        return refuse_place(folder, rv, error, pool);
+    }
+    apr_pool_cleanup_register(pool, folder, close_folder, apr_pool_cleanup_null);
+    if (made && geteuid() == 0 && fchown(folder->dir, owner->user, owner->group) != 0) {
+        return refuse(folder, apipool_disk_errno(), "made", error, pool);
+    }
+    return check_folder(folder, error, pool);
 }
 
 /* By forking, children have the lock too, and it must not end before them: it is closed, never unlocked. */
@@ -104,12 +111,12 @@ static apr_status_t close_lock(void *data)
     return APR_SUCCESS;
 }
 
-static apr_status_t refuse_second(const apipool_folder_t *folder, const char *path,
-                                  const char **error, apr_pool_t *pool)
+static apr_status_t refuse_second(const apipool_folder_t *folder, const char **error,
+                                  apr_pool_t *pool)
 {
     char holder[32];
     apr_size_t len;
-    if (apipool_disk_read(path, holder, sizeof(holder) - 1, &len) != APR_SUCCESS) {
+    if (apipool_disk_read(folder->dir, LOCK, holder, sizeof(holder) - 1, &len) != APR_SUCCESS) {
         len = 0;
     }
     holder[len] = '\0';
@@ -122,8 +129,8 @@ static apr_status_t refuse_second(const apipool_folder_t *folder, const char *pa
     return APR_EAGAIN;
 }
 
-static apr_status_t wait_for_lock(const apipool_folder_t *folder, const char *path,
-                                  const char **error, apr_pool_t *pool)
+static apr_status_t wait_for_lock(const apipool_folder_t *folder, const char **error,
+                                  apr_pool_t *pool)
 {
     apr_time_t until = apr_time_now() + LOCK_WAIT;
     while (flock(folder->lock, LOCK_EX | LOCK_NB) != 0) {
@@ -131,7 +138,7 @@ static apr_status_t wait_for_lock(const apipool_folder_t *folder, const char *pa
             return refuse(folder, apipool_disk_errno(), "locked", error, pool);
         }
         if (apr_time_now() >= until) {
-            return refuse_second(folder, path, error, pool);
+            return refuse_second(folder, error, pool);
         }
         apr_sleep(LOCK_PAUSE);
     }
@@ -139,11 +146,12 @@ static apr_status_t wait_for_lock(const apipool_folder_t *folder, const char *pa
 }
 
 /* Whether the lock that this server has from before its restart is the one of this folder. */
-static int is_own_lock(const apipool_folder_t *folder, const char *path)
+static int is_own_lock(const apipool_folder_t *folder)
 {
     const int *lock = folder->settings.lock;
     struct stat have, want;
-    return lock && *lock >= 0 && fstat(*lock, &have) == 0 && lstat(path, &want) == 0 &&
+    return lock && *lock >= 0 && fstat(*lock, &have) == 0 &&
+           fstatat(folder->dir, LOCK, &want, AT_SYMLINK_NOFOLLOW) == 0 &&
            have.st_dev == want.st_dev && have.st_ino == want.st_ino;
 }
 
@@ -160,35 +168,43 @@ static void hand_over_lock(apipool_folder_t *folder, apr_pool_t *pool)
     }
 }
 
-static apr_status_t take_lock(apipool_folder_t *folder, const char *path, const char **error,
-                              apr_pool_t *pool)
+static apr_status_t take_lock(apipool_folder_t *folder, const char **error, apr_pool_t *pool)
 {
     const char *holder = apr_psprintf(pool, "%lu\n", (unsigned long)getpid());
-    apr_status_t rv = wait_for_lock(folder, path, error, pool);
+    apr_status_t rv = wait_for_lock(folder, error, pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     rv = ftruncate(folder->lock, 0) == 0 ? apipool_disk_put(folder->lock, holder, strlen(holder))
                                          : apipool_disk_errno();
-    if (rv == APR_SUCCESS) {
-        rv = apipool_disk_own(path, &folder->settings.owner);
+    return rv == APR_SUCCESS ? rv : refuse(folder, rv, "locked", error, pool);
+}
+
+static apr_status_t open_lock(apipool_folder_t *folder, const char **error, apr_pool_t *pool)
+{
+    apr_status_t rv = apipool_disk_open(folder->dir, LOCK, O_RDWR | O_CREAT, &folder->lock);
+    if (rv == APR_EBADF) {
+        *error = apr_psprintf(pool,
+                              "%s/" LOCK " is not a file of the store's own; remove it, and see "
+                              "who has put it there",
+                              folder->settings.path);
+        return rv;
     }
     return rv == APR_SUCCESS ? rv : refuse(folder, rv, "locked", error, pool);
 }
 
 static apr_status_t lock_folder(apipool_folder_t *folder, const char **error, apr_pool_t *pool)
 {
-    const char *path = apipool_folder_file(folder, "lock", pool);
-    if (is_own_lock(folder, path)) {
+    if (is_own_lock(folder)) {
         folder->lock = *folder->settings.lock;
         return APR_SUCCESS;
     }
-    folder->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (folder->lock < 0) {
-        return refuse(folder, apipool_disk_errno(), "locked", error, pool);
+    apr_status_t rv = open_lock(folder, error, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
     apr_pool_cleanup_register(pool, folder, close_lock, apr_pool_cleanup_null);
-    apr_status_t rv = take_lock(folder, path, error, pool);
+    rv = take_lock(folder, error, pool);
     if (rv == APR_SUCCESS) {
         hand_over_lock(folder, pool);
     }
@@ -217,8 +233,25 @@ static apr_status_t begin_folder(const apipool_folder_t *folder, const char **er
     if (rv != APR_ENOENT || has_generations(folder, pool)) {
         return APR_SUCCESS;
     }
-    rv = apipool_folder_swap(folder, &current, pool);
+    rv = apipool_folder_swap(folder, &current, "CURRENT", pool);
     return rv == APR_SUCCESS ? rv : refuse(folder, rv, "written to", error, pool);
+}
+
+/* What lies in the folder is touched with its owner's rights. */
+static apr_status_t open_inside(apipool_folder_t *folder, const char **error, apr_pool_t *own,
+                                apr_pool_t *pool)
+{
+    apipool_rights_t rights;
+    apr_status_t rv = apipool_rights_drop(&folder->settings.owner, &rights, pool);
+    if (rv != APR_SUCCESS) {
+        return refuse(folder, rv, "opened with its owner's rights", error, pool);
+    }
+    rv = lock_folder(folder, error, own);
+    if (rv == APR_SUCCESS) {
+        rv = begin_folder(folder, error, pool);
+    }
+    apipool_rights_restore(&rights);
+    return rv;
 }
 
 apr_status_t apipool_folder_open(apipool_folder_t **folder,
@@ -232,16 +265,10 @@ apr_status_t apipool_folder_open(apipool_folder_t **folder,
     made->settings = *settings;
     apr_status_t rv = apipool_dbm_choose(settings->dbm, &made->settings.dbm, error, pool);
     if (rv == APR_SUCCESS) {
-        rv = make_folder(made, error, pool);
+        rv = open_place(made, error, own);
     }
     if (rv == APR_SUCCESS) {
-        rv = check_folder(made, error, pool);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = lock_folder(made, error, own);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = begin_folder(made, error, pool);
+        rv = open_inside(made, error, own, pool);
     }
     if (rv != APR_SUCCESS) {
         *error = apr_pstrdup(pool, *error);
@@ -252,7 +279,7 @@ apr_status_t apipool_folder_open(apipool_folder_t **folder,
     return APR_SUCCESS;
 }
 
-int apipool_folder_is_new(const apipool_folder_t *folder, apr_pool_t *pool)
+static int is_new(const apipool_folder_t *folder, apr_pool_t *pool)
 {
     apipool_current_t current;
     if (apipool_folder_current(folder, &current, pool) != APR_SUCCESS) {
@@ -267,4 +294,57 @@ int apipool_folder_is_new(const apipool_folder_t *folder, apr_pool_t *pool)
         }
     }
     return 1;
+}
+
+int apipool_folder_is_new(const apipool_folder_t *folder, apr_pool_t *pool)
+{
+    apipool_rights_t rights;
+    if (apipool_rights_drop(&folder->settings.owner, &rights, pool) != APR_SUCCESS) {
+        return 0;
+    }
+    int result = is_new(folder, pool);
+    apipool_rights_restore(&rights);
+    return result;
+}
+
+apr_status_t apipool_folder_secret(const apipool_folder_t *folder, const char *other_than,
+                                   unsigned char secret[APIPOOL_MAC_KEY_SIZE])
+{
+    struct stat other, info;
+    apr_size_t len;
+    if (stat(other_than, &other) == 0 &&
+        fstatat(folder->dir, SECRET, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+        other.st_dev == info.st_dev && other.st_ino == info.st_ino) {
+        return APR_ENOENT;
+    }
+    apr_status_t rv =
+        apipool_disk_read(folder->dir, SECRET, (char *)secret, APIPOOL_MAC_KEY_SIZE, &len);
+    return rv == APR_SUCCESS && len != APIPOOL_MAC_KEY_SIZE ? APR_EINVAL : rv;
+}
+
+apr_status_t apipool_folder_remove_secret(const apipool_folder_t *folder, apr_pool_t *pool)
+{
+    apipool_rights_t rights;
+    apr_status_t rv = apipool_rights_drop(&folder->settings.owner, &rights, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = unlinkat(folder->dir, SECRET, 0) == 0 ? apipool_disk_sync(folder->dir, ".")
+                                               : apipool_disk_errno();
+    apipool_rights_restore(&rights);
+    return rv;
+}
+
+void apipool_folder_use_other(apipool_folder_t *folder, const unsigned char *mac_key)
+{
+    folder->other_mac_key = mac_key;
+}
+
+int apipool_folder_has_loaded(const apipool_folder_t *folder)
+{
+    int kind = 0;
+    while (kind < APIPOOL_STORE_KINDS && !folder->loaded[kind]) {
+        kind++;
+    }
+    return kind < APIPOOL_STORE_KINDS;
 }

@@ -4,21 +4,27 @@
 #define APIPOOL_STATE_FOLDER_H
 
 #include "dbm.h"
-#include "disk.h"
+#include "rights.h"
 #include "seal.h"
 
 /* What lies in the folder:
  *
  *   lock             locked by the httpd that uses the folder; its process id
  *   CURRENT          the current generation of each kind
- *   keys-000012...   one generation: the files of a database, never changed once they are sealed
- *   keys-000012.seal what they must be: lengths and SHA-256, authenticated
+ *   keys-000012-...  one generation: the files of a database, never changed once they are sealed; the rest of
+ *                    their names cannot be guessed
+ *   keys-000012.seal what they must be: names, lengths and SHA-256, authenticated
  *
  * A generation is written beside the current one, brought to disk, sealed, and made current by a rename. Of
  * each kind the one before stays. A database without a seal was never finished.
  *
  * One writer at a time: of all processes and threads, and of all kinds, for CURRENT names both. The callers
- * see to that. */
+ * see to that.
+ *
+ * Root works here with the rights of whom the folder belongs to: functions that open and read see to that
+ * themselves, those who write call apipool_rights_drop() first. What that user does to the folder meanwhile
+ * harms nothing but the store. The databases are opened by path, as apr_dbm wants it; everything else is
+ * reached through the open folder. */
 
 typedef struct apipool_folder_t apipool_folder_t;
 typedef struct apipool_generation_t apipool_generation_t;
@@ -26,10 +32,11 @@ typedef struct apipool_generation_t apipool_generation_t;
 typedef struct {
     const char *path;
     const char *dbm; /* a type that apr_dbm knows, or NULL: gdbm where there is one, else sdbm */
-    apipool_owner_t owner; /* who httpd's children run as: gets what root makes */
+    apipool_owner_t owner; /* who httpd's children run as: the folder is theirs */
     /* APIPOOL_MAC_KEY_SIZE bytes that the caller keeps as long as the folder; they may be filled in after
      * the folder is open, since the secret may lie there, but before anything is read or written */
     const unsigned char *mac_key;
+    const char *mark; /* a file that must go when one begins anew, for sentences; NULL: none */
     /* NULL: the lock goes with the pool. Else a place for it that outlives the module's code, -1 at first:
      * a restart loads that anew, while children that finish their requests still have the old lock, and so
      * the server takes over its own */
@@ -40,15 +47,16 @@ typedef struct {
 
 /**
  * Opens the folder for this process and the children that it forks; makes it, with mode 0700, and those
- * that it lies in, with mode 0755, when they are missing. Another httpd that has it open is waited for, up
- * to 3 seconds, since the children of one that was just killed may still be dying. The lock goes with the
- * last process that has it, not before. A server that is restarted opens it again, with the lock that it
- * has.
+ * that it lies in, with mode 0755, when they are missing: root only where nobody else can write. Another
+ * httpd that has it open is waited for, up to 3 seconds, since the children of one that was just killed may
+ * still be dying. The lock goes with the last process that has it, not before. A server that is restarted
+ * opens it again, with the lock that it has.
  * @param settings copied, but not what it points to
  * @param error    result when it fails: a sentence for the operator, with what to do
  * @param pool     as long as the folder is used; no longer than the module's code
- * @return APR_SUCCESS; APR_EACCES for a wrong owner or mode; APR_ENOTDIR; APR_EAGAIN when another httpd
- *         has it; APR_ENOTIMPL or what apr_dbm says for a type that is not there; an error of libc
+ * @return APR_SUCCESS; APR_EACCES for a wrong owner or mode; APR_ENOTDIR; EPERM where root makes none;
+ *         APR_EBADF for a lock that is no file; APR_EAGAIN when another httpd has it; APR_ENOTIMPL or what
+ *         apr_dbm says for a type that is not there; an error of libc
  */
 apr_status_t apipool_folder_open(apipool_folder_t **folder,
                                  const apipool_folder_settings_t *settings, const char **error,
@@ -56,6 +64,24 @@ apr_status_t apipool_folder_open(apipool_folder_t **folder,
 
 /** Whether nothing was ever saved in the folder, so that a missing secret may be made. */
 int apipool_folder_is_new(const apipool_folder_t *folder, apr_pool_t *pool);
+
+/**
+ * Reads the secret that earlier versions kept in the folder.
+ * @param other_than a path; the file that is there does not count
+ * @return APR_SUCCESS; APR_ENOENT; APR_EBADF when it is no file; APR_EINVAL for a wrong size
+ */
+apr_status_t apipool_folder_secret(const apipool_folder_t *folder, const char *other_than,
+                                   unsigned char secret[APIPOOL_MAC_KEY_SIZE]);
+
+/** Removes that secret. */
+apr_status_t apipool_folder_remove_secret(const apipool_folder_t *folder, apr_pool_t *pool);
+
+/** Reads what is sealed with another key as well: before apipool_folder_load(). The key is kept by the
+ *  caller. */
+void apipool_folder_use_other(apipool_folder_t *folder, const unsigned char *mac_key);
+
+/** Whether apipool_folder_load() has found anything. */
+int apipool_folder_has_loaded(const apipool_folder_t *folder);
 
 /**
  * Reads the current generation of a kind. When that is not whole, or CURRENT is not, says what is wrong by

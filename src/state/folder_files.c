@@ -3,10 +3,12 @@
 #include <apr_strings.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "disk.h"
 #include "folder_parts.h"
 
 #define CURRENT_NAME "CURRENT"
@@ -21,6 +23,13 @@ const char *apipool_folder_name(apipool_store_kind_e kind, apr_uint64_t number, 
     return apr_psprintf(pool, "%s-%06" APR_UINT64_T_FMT, apipool_store_kind_name(kind), number);
 }
 
+/* The part of a name that cannot be guessed, if there is one: earlier versions had none. */
+static const char *after_random(const char *name)
+{
+    apr_size_t digits = *name == '-' ? strspn(name + 1, "0123456789abcdef") : 0;
+    return digits == APIPOOL_DISK_RANDOM_SIZE - 1 ? name + 1 + digits : name;
+}
+
 /* Which generation of a kind a file is of, and what its name ends in; 0: none. */
 static apr_uint64_t generation_of(const char *name, apipool_store_kind_e kind, const char **suffix)
 {
@@ -33,8 +42,8 @@ static apr_uint64_t generation_of(const char *name, apipool_store_kind_e kind, c
     }
     errno = 0;
     unsigned long long number = strtoull(name + len + 1, &end, 10);
-    *suffix = end;
-    return errno || number > APR_INT64_MAX || (*end && *end != '.') ? 0 : number;
+    *suffix = after_random(end);
+    return errno || number > APR_INT64_MAX || (**suffix && **suffix != '.') ? 0 : number;
 }
 
 typedef void (*visit_fn)(void *ctx, const char *name, apr_uint64_t number, const char *suffix);
@@ -42,10 +51,15 @@ typedef void (*visit_fn)(void *ctx, const char *name, apr_uint64_t number, const
 static apr_status_t visit_files(const apipool_folder_t *folder, apipool_store_kind_e kind,
                                 visit_fn visit, void *ctx)
 {
-    DIR *dir = opendir(folder->settings.path);
+    int file = openat(folder->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = file < 0 ? NULL : fdopendir(file);
     struct dirent *entry;
     if (!dir) {
-        return apipool_disk_errno();
+        apr_status_t rv = apipool_disk_errno();
+        if (file >= 0) {
+            close(file);
+        }
+        return rv;
     }
     for (errno = 0; (entry = readdir(dir)) != NULL; errno = 0) {
         const char *suffix;
@@ -104,14 +118,13 @@ void apipool_folder_report(const apipool_folder_t *folder, const char *sentence)
 typedef struct {
     const apipool_folder_t *folder;
     apr_uint64_t number;
-    apr_pool_t *pool;
 } removal_t;
 
 static void remove_file(void *ctx, const char *name, apr_uint64_t number, const char *suffix)
 {
     const removal_t *removal = ctx;
     if (number == removal->number) {
-        unlink(apipool_folder_file(removal->folder, name, removal->pool));
+        unlinkat(removal->folder->dir, name, 0);
     }
 }
 
@@ -119,9 +132,9 @@ static void remove_file(void *ctx, const char *name, apr_uint64_t number, const 
 void apipool_folder_remove(const apipool_folder_t *folder, apipool_store_kind_e kind,
                            apr_uint64_t number, apr_pool_t *pool)
 {
-    removal_t removal = {.folder = folder, .number = number, .pool = pool};
+    removal_t removal = {.folder = folder, .number = number};
     const char *seal = apr_pstrcat(pool, apipool_folder_name(kind, number, pool), ".seal", NULL);
-    unlink(apipool_folder_file(folder, seal, pool));
+    unlinkat(folder->dir, seal, 0);
     visit_files(folder, kind, remove_file, &removal);
 }
 
@@ -130,8 +143,7 @@ apr_status_t apipool_folder_current(const apipool_folder_t *folder, apipool_curr
 {
     char text[APIPOOL_SEAL_MAX];
     apr_size_t len;
-    const char *path = apipool_folder_file(folder, CURRENT_NAME, pool);
-    apr_status_t rv = apipool_disk_read(path, text, sizeof(text), &len);
+    apr_status_t rv = apipool_disk_read(folder->dir, CURRENT_NAME, text, sizeof(text), &len);
 
     memset(current, 0, sizeof(*current));
     if (rv == APR_SUCCESS && !apipool_current_parse(current, text, len)) {
@@ -141,14 +153,13 @@ apr_status_t apipool_folder_current(const apipool_folder_t *folder, apipool_curr
 }
 
 apr_status_t apipool_folder_swap(const apipool_folder_t *folder, const apipool_current_t *current,
-                                 apr_pool_t *pool)
+                                 const char *stem, apr_pool_t *pool)
 {
     char text[APIPOOL_SEAL_MAX];
     apr_size_t len = apipool_current_format(current, text);
-    const char *path = apipool_folder_file(folder, CURRENT_NAME, pool);
     if (len == 0) {
         return APR_ENOMEM;
     }
-    apr_status_t rv = apipool_disk_write(path, text, len, &folder->settings.owner, pool);
-    return rv == APR_SUCCESS ? apipool_disk_sync(folder->settings.path) : rv;
+    apr_status_t rv = apipool_disk_write(folder->dir, CURRENT_NAME, stem, text, len, pool);
+    return rv == APR_SUCCESS ? apipool_disk_sync(folder->dir, ".") : rv;
 }

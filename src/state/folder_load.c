@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "disk.h"
 #include "folder_parts.h"
 
 typedef struct {
@@ -31,10 +32,11 @@ static int is_damage(apr_status_t rv)
     return rv == APR_ENOENT || rv == APR_EBADF || rv == APR_EINVAL || rv == APR_FROM_OS_ERROR(EIO);
 }
 
-static apr_status_t cannot_look(search_t *search, const char *path, apr_status_t rv)
+static apr_status_t cannot_look(search_t *search, const char *name, apr_status_t rv)
 {
-    search->error =
-        apr_psprintf(search->pool, "%s cannot be read: %s", path, text_of(rv, search->pool));
+    search->error = apr_psprintf(search->pool, "%s cannot be read: %s",
+                                 apipool_folder_file(search->folder, name, search->pool),
+                                 text_of(rv, search->pool));
     return rv;
 }
 
@@ -46,17 +48,21 @@ static apr_status_t check_seal(search_t *search, apr_uint64_t number, const char
     apipool_seal_t *seal = &search->seal;
     const char *name = apr_pstrcat(
         search->pool, apipool_folder_name(search->kind, number, search->pool), ".seal", NULL);
-    const char *path = apipool_folder_file(search->folder, name, search->pool);
-    apr_status_t rv = apipool_disk_read(path, text, sizeof(text), &len);
+    apr_status_t rv = apipool_disk_read(search->folder->dir, name, text, sizeof(text), &len);
 
     if (rv != APR_SUCCESS && !is_damage(rv)) {
-        return cannot_look(search, path, rv);
+        return cannot_look(search, name, rv);
     }
     if (rv != APR_SUCCESS) {
         *why = rv == APR_ENOENT ? "it has no seal" : "its seal cannot be read";
         return APR_SUCCESS;
     }
-    switch (apipool_seal_parse(seal, search->folder->settings.mac_key, text, len)) {
+    const apipool_folder_t *folder = search->folder;
+    apipool_seal_e found = apipool_seal_parse(seal, folder->settings.mac_key, text, len);
+    if (found == APIPOOL_SEAL_FOREIGN && folder->other_mac_key) {
+        found = apipool_seal_parse(seal, folder->other_mac_key, text, len);
+    }
+    switch (found) {
     case APIPOOL_SEAL_DAMAGED:
         *why = "its seal is damaged, or of another version";
         break;
@@ -76,11 +82,10 @@ static apr_status_t check_file(search_t *search, const apipool_seal_file_t *file
 {
     unsigned char sha256[APIPOOL_SHA256_SIZE];
     apr_uint64_t size;
-    const char *path = apipool_folder_file(search->folder, file->name, search->pool);
-    apr_status_t rv = apipool_disk_digest(path, sha256, &size);
+    apr_status_t rv = apipool_disk_digest(search->folder->dir, file->name, sha256, &size);
 
     if (rv != APR_SUCCESS && !is_damage(rv)) {
-        return cannot_look(search, path, rv);
+        return cannot_look(search, file->name, rv);
     }
     if (rv != APR_SUCCESS) {
         *why = apr_psprintf(search->pool, "%s %s", file->name,
@@ -127,10 +132,7 @@ static apr_status_t read_current(search_t *search)
                                            apipool_store_kind_name(search->kind)));
         return APR_SUCCESS;
     }
-    return rv == APR_SUCCESS
-               ? rv
-               : cannot_look(search, apipool_folder_file(search->folder, "CURRENT", search->pool),
-                             rv);
+    return rv == APR_SUCCESS ? rv : cannot_look(search, "CURRENT", rv);
 }
 
 /* Looks at those of the listed generations that are older, or those that are newer, than the named one,
@@ -178,26 +180,27 @@ static apr_status_t find_whole(search_t *search, const apr_array_header_t *liste
 
 static apr_status_t none_whole(search_t *search)
 {
-    const char *path = search->folder->settings.path;
-    search->error = apr_psprintf(search->pool,
-                                 "store %s has no whole generation of %s (%s%s%s), and httpd does "
-                                 "not start with empty pools "
-                                 "over existing data; put back the files, or the secret they were "
-                                 "sealed with, from a backup, "
-                                 "or begin anew: mv %s %s.broken",
-                                 path, apipool_store_kind_name(search->kind),
-                                 search->current ? search->current : "",
-                                 search->current && search->first ? ", " : "",
-                                 search->first ? search->first : "", path, path);
+    const char *path = search->folder->settings.path, *mark = search->folder->settings.mark;
+    search->error = apr_psprintf(
+        search->pool,
+        "store %s has no whole generation of %s (%s%s%s), and httpd does "
+        "not start with empty pools "
+        "over existing data; put back the files, or the secret they were "
+        "sealed with, from a backup, "
+        "or begin anew: mv %s %s.broken%s%s",
+        path, apipool_store_kind_name(search->kind), search->current ? search->current : "",
+        search->current && search->first ? ", " : "", search->first ? search->first : "", path,
+        path, mark ? " && rm -f " : "", mark ? mark : "");
     return APR_EGENERAL;
 }
 
-static apr_status_t read_generation(search_t *search, apr_uint64_t number, apipool_dbm_each_fn each,
-                                    void *ctx)
+/* The database has the name that its files have before the first '.'. */
+static apr_status_t read_generation(search_t *search, apipool_dbm_each_fn each, void *ctx)
 {
     apr_uint64_t records;
-    const char *path = apipool_folder_file(
-        search->folder, apipool_folder_name(search->kind, number, search->pool), search->pool);
+    const char *file = search->seal.files[0].name;
+    const char *name = apr_pstrmemdup(search->pool, file, strcspn(file, "."));
+    const char *path = apipool_folder_file(search->folder, name, search->pool);
     const char *type;
     apr_status_t rv = apipool_dbm_choose(search->seal.dbm, &type, &search->error, search->pool);
     if (rv != APR_SUCCESS) {
@@ -225,7 +228,7 @@ static apr_status_t load(search_t *search, apipool_dbm_each_fn each, void *ctx,
     }
     rv = apipool_folder_list(search->folder, search->kind, &listed, search->pool);
     if (rv != APR_SUCCESS) {
-        return cannot_look(search, search->folder->settings.path, rv);
+        return cannot_look(search, "", rv);
     }
     if (!search->named &&
         (search->current ? listed->nelts == 0 : !apipool_folder_any_sealed(listed))) {
@@ -233,7 +236,7 @@ static apr_status_t load(search_t *search, apipool_dbm_each_fn each, void *ctx,
     }
     rv = find_whole(search, listed, &found);
     if (rv == APR_SUCCESS) {
-        rv = found ? read_generation(search, found, each, ctx) : none_whole(search);
+        rv = found ? read_generation(search, each, ctx) : none_whole(search);
     }
     if (rv == APR_SUCCESS) {
         search->folder->loaded[search->kind] = *loaded = found;
@@ -247,9 +250,14 @@ apr_status_t apipool_folder_load(apipool_folder_t *folder, apipool_store_kind_e 
                                  const char **error, apr_pool_t *pool)
 {
     search_t search = {.folder = folder, .kind = kind};
+    apipool_rights_t rights;
     apr_pool_create(&search.pool, pool);
     *loaded = 0;
-    apr_status_t rv = load(&search, each, ctx, loaded);
+    apr_status_t rv = apipool_rights_drop(&folder->settings.owner, &rights, search.pool);
+    if (rv == APR_SUCCESS) {
+        rv = load(&search, each, ctx, loaded);
+        apipool_rights_restore(&rights);
+    }
     *error = search.error ? apr_pstrdup(pool, search.error) : NULL;
     apr_pool_destroy(search.pool);
     return rv;

@@ -9,6 +9,8 @@
 
 struct apipool_folder_t {
     apipool_folder_settings_t settings; /* its dbm is never NULL */
+    const unsigned char *other_mac_key; /* or NULL */
+    int dir;                            /* it itself, open */
     int lock;                           /* open file, kept by children */
     /* What load found, and what CURRENT said then: when CURRENT still says so, it is what was loaded that
      * is kept beside the next generation. */
@@ -22,7 +24,7 @@ typedef struct {
     int sealed;
 } apipool_listed_t;
 
-/** A file of the folder. */
+/** The path of a file of the folder: for apr_dbm, and for sentences. */
 const char *apipool_folder_file(const apipool_folder_t *folder, const char *name, apr_pool_t *pool);
 
 /** "keys-000012": what the names of a generation's files begin with. */
@@ -53,8 +55,11 @@ void apipool_folder_remove(const apipool_folder_t *folder, apipool_store_kind_e 
 apr_status_t apipool_folder_current(const apipool_folder_t *folder, apipool_current_t *current,
                                     apr_pool_t *pool);
 
-/** Writes CURRENT, and is done when it is on disk. */
+/**
+ * Writes CURRENT, and is done when it is on disk.
+ * @param stem as of apipool_disk_write(): what a killed writer leaves goes with the generation of that name
+ */
 apr_status_t apipool_folder_swap(const apipool_folder_t *folder, const apipool_current_t *current,
-                                 apr_pool_t *pool);
+                                 const char *stem, apr_pool_t *pool);
 
 #endif

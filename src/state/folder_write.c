@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "disk.h"
 #include "folder_parts.h"
 #include "pace.h"
 
@@ -11,6 +12,7 @@ struct apipool_generation_t {
     apipool_folder_t *folder;
     apipool_store_kind_e kind;
     apr_uint64_t number;
+    const char *name; /* "keys-000012" */
     const char *path; /* of the database */
     apipool_dbm_t *dbm;
     apr_uint64_t records;
@@ -64,6 +66,20 @@ static apr_status_t choose_number(apipool_generation_t *generation)
     return APR_SUCCESS;
 }
 
+/* Nobody can have put anything in the way of a name that cannot be guessed. */
+static apr_status_t choose_name(apipool_generation_t *generation)
+{
+    char random[APIPOOL_DISK_RANDOM_SIZE];
+    generation->name = apipool_folder_name(generation->kind, generation->number, generation->pool);
+    if (!apipool_disk_random(random)) {
+        return refuse(generation, APR_EGENERAL, generation->name, "named");
+    }
+    generation->path = apipool_folder_file(
+        generation->folder, apr_pstrcat(generation->pool, generation->name, "-", random, NULL),
+        generation->pool);
+    return APR_SUCCESS;
+}
+
 /* What is there of it goes, but not from under the one who writes. */
 static void discard(apipool_generation_t *generation)
 {
@@ -94,8 +110,9 @@ apr_status_t apipool_folder_begin(apipool_folder_t *folder, apipool_store_kind_e
     made->pool = pool;
     apr_status_t rv = choose_number(made);
     if (rv == APR_SUCCESS) {
-        made->path =
-            apipool_folder_file(folder, apipool_folder_name(kind, made->number, pool), pool);
+        rv = choose_name(made);
+    }
+    if (rv == APR_SUCCESS) {
         rv = apipool_dbm_begin(&made->dbm, folder->settings.dbm, made->path, &made->error, pool);
         if (rv != APR_SUCCESS) {
             discard(made);
@@ -148,12 +165,9 @@ static apr_status_t describe_file(apipool_generation_t *generation, const char *
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
     apipool_seal_file_t *file = &generation->seal.files[generation->seal.nfiles++];
-    apr_status_t rv = apipool_disk_own(path, &generation->folder->settings.owner);
 
     apr_cpystrn(file->name, name, sizeof(file->name));
-    if (rv == APR_SUCCESS) {
-        rv = apipool_disk_digest(path, file->sha256, &file->size);
-    }
+    apr_status_t rv = apipool_disk_digest(generation->folder->dir, name, file->sha256, &file->size);
     return rv == APR_SUCCESS ? rv : refuse(generation, rv, name, "sealed");
 }
 
@@ -178,13 +192,13 @@ static apr_status_t describe(apipool_generation_t *generation)
 static apr_status_t write_seal(apipool_generation_t *generation)
 {
     char text[APIPOOL_SEAL_MAX];
-    const apipool_folder_settings_t *settings = &generation->folder->settings;
-    const char *path = apr_pstrcat(generation->pool, generation->path, ".seal", NULL);
-    apr_size_t len = apipool_seal_format(&generation->seal, settings->mac_key, text);
+    const apipool_folder_t *folder = generation->folder;
+    const char *name = apr_pstrcat(generation->pool, generation->name, ".seal", NULL);
+    apr_size_t len = apipool_seal_format(&generation->seal, folder->settings.mac_key, text);
     apr_status_t rv =
-        len ? apipool_disk_write(path, text, len, &settings->owner, generation->pool) : APR_ENOMEM;
+        len ? apipool_disk_write(folder->dir, name, name, text, len, generation->pool) : APR_ENOMEM;
     if (rv == APR_SUCCESS) {
-        rv = apipool_disk_sync(settings->path);
+        rv = apipool_disk_sync(folder->dir, ".");
     }
     return rv == APR_SUCCESS ? rv : refuse(generation, rv, "the seal", "written");
 }
@@ -242,12 +256,12 @@ static apr_status_t make_current(apipool_generation_t *generation)
     }
     current = before;
     current.generations[generation->kind] = generation->number;
-    rv = apipool_folder_swap(folder, &current, generation->pool);
+    rv = apipool_folder_swap(folder, &current, generation->name, generation->pool);
     if (rv == APR_SUCCESS && had == APR_SUCCESS) {
         remove_older(generation, before.generations[generation->kind]);
     }
     else if (rv != APR_SUCCESS && had == APR_SUCCESS) {
-        apipool_folder_swap(folder, &before, generation->pool);
+        apipool_folder_swap(folder, &before, generation->name, generation->pool);
     }
     return rv == APR_SUCCESS ? rv : refuse(generation, rv, "CURRENT", "written");
 }

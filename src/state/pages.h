@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Large pages for what is read at random: a processor cannot keep in mind where many small ones lie. */
+ * Large pages for what is read at random: a processor cannot keep in mind where many small ones lie; and
+ * pages that no core dump shows. */
 #ifndef APIPOOL_STATE_PAGES_H
 #define APIPOOL_STATE_PAGES_H
 
-#include <apr.h>
+#include <apr_pools.h>
 
 /* Linux puts small pages together into a large one when it is asked to, whatever is set for memory that does
  * not ask, if they lie where a large one could be. Elsewhere, and where that fails, all stays as it is. */
@@ -29,5 +30,15 @@ char *apipool_pages_align(char *memory, apr_size_t size);
  * @return how many bytes need not be looked at again
  */
 apr_size_t apipool_pages_enlarge(char *memory, apr_size_t from, apr_size_t filled, int most);
+
+/** Leaves mapped memory out of core dumps, of this process and of those that it forks, where that can be. */
+void apipool_pages_conceal(char *memory, apr_size_t size);
+
+/**
+ * Memory of its own pages, all zeros, that is left out of core dumps.
+ * @param pool unmaps it
+ * @return NULL when there is none
+ */
+void *apipool_pages_concealed(apr_size_t size, apr_pool_t *pool);
 
 #endif

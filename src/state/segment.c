@@ -89,7 +89,9 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apr_ssize_t to_aligned = aligned(*shm, capacity);
+    apipool_pages_conceal(apr_shm_baseaddr_get(*shm), apr_shm_size_get(*shm));
+    apr_ssize_t to_aligned =
+        aligned(*shm, capacity); /* a mapping that is made from it is like it */
     char *base = base_of(*shm) + to_aligned;
     apipool_header_t *header = (apipool_header_t *)base;
     memset(header, 0, sizeof(*header));

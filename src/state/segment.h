@@ -117,9 +117,10 @@ typedef struct {
     apr_uint64_t changes, saved_changes; /* of keys by operators, and how many by the last save */
     apr_size_t enlarged;                 /* bytes of slots that lie in large pages; see pages.h */
     apr_time_t saved_at, save_told_at;   /* statistics; a failure to save them */
-    apr_uint64_t saves, save_errors, save_time; /* of all kinds; microseconds */
-    apr_interval_time_t last_save_time;         /* that of statistics */
-    unsigned char secret[APIPOOL_SECRET_SIZE];  /* what key ids are derived from */
+    apr_uint64_t saves, save_errors, save_time;     /* of all kinds; microseconds */
+    apr_interval_time_t last_save_time;             /* that of statistics */
+    unsigned char secret[APIPOOL_SECRET_SIZE];      /* what key ids are derived from */
+    unsigned char sealed_with[APIPOOL_SECRET_SIZE]; /* what seals the store and signs sessions */
 } apipool_header_t;
 
 /* A process's view of the segment. Made by the parent, inherited by children, who put their name to it. */

@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "pace.h"
+#include "pages.h"
 #include "secret.h"
 #include "slots.h"
 #include "store_parts.h"
@@ -24,82 +25,41 @@ static apr_status_t open_folder(apipool_store_t *store, apipool_store_kept_t *ke
     if (!*kept->path) {
         apr_cpystrn(kept->path, wanted->path, sizeof(kept->path));
     }
-    apipool_folder_settings_t settings = {.path = kept->path,
-                                          .dbm = wanted->dbm,
-                                          .owner = wanted->owner,
-                                          .mac_key = store->vault.mac_key,
-                                          .lock = &kept->lock,
-                                          .report = wanted->report,
-                                          .ctx = wanted->ctx};
+    store->path = kept->path;
+    apipool_folder_settings_t settings = {
+        .path = kept->path,
+        .dbm = wanted->dbm,
+        .owner = wanted->owner,
+        .mac_key = store->vault.mac_key,
+        .mark = apipool_secret_mark(wanted->secret_path, kept->path, pool),
+        .lock = &kept->lock,
+        .report = wanted->report,
+        .ctx = wanted->ctx};
     return apipool_folder_open(&store->folder, &settings, error, pool);
-}
-
-/* A restart must not end a server because something has happened to the file of a secret that it has. */
-static void keep_in_use(apipool_store_t *store, const char *path, const char *error,
-                        apr_pool_t *pool)
-{
-    const apipool_store_settings_t *settings = &store->settings;
-    if (!error && CRYPTO_memcmp(store->secret, settings->in_use, sizeof(store->secret))) {
-        error =
-            apr_psprintf(pool, "secret file %s is not the one that the store was made with", path);
-    }
-    if (error) {
-        settings->report(settings->ctx, apr_pstrcat(pool, error,
-                                                    "; httpd goes on with the secret that it has, "
-                                                    "but would not start again",
-                                                    NULL));
-    }
-    memcpy(store->secret, settings->in_use, sizeof(store->secret));
-}
-
-/* A missing secret is made only where there is nothing that it would have to open. */
-static apr_status_t read_secret(apipool_store_t *store, const char *folder, const char **error,
-                                apr_pool_t *pool)
-{
-    const apipool_store_settings_t *settings = &store->settings;
-    const char *path = settings->secret_path;
-    if (!path) {
-        path = apr_pstrcat(pool, folder, "/secret", NULL);
-    }
-    apr_status_t rv =
-        apipool_secret_read(path, !settings->in_use && apipool_folder_is_new(store->folder, pool),
-                            settings->owner.user, store->secret, error, pool);
-    if (settings->in_use) {
-        keep_in_use(store, path, *error, pool);
-        rv = APR_SUCCESS;
-    }
-    if (rv == APR_SUCCESS && !apipool_vault_open(&store->vault, store->secret)) {
-        *error = "libcrypto cannot derive keys from the secret";
-        rv = APR_EGENERAL;
-    }
-    return rv;
 }
 
 static apr_status_t wipe(void *data)
 {
-    apipool_store_t *store = data;
-    OPENSSL_cleanse(store->secret, sizeof(store->secret));
-    apipool_vault_wipe(&store->vault);
+    OPENSSL_cleanse(data, sizeof(apipool_store_t));
     return APR_SUCCESS;
 }
 
 apr_status_t apipool_store_open(apipool_store_t **store, const apipool_store_settings_t *settings,
                                 apipool_store_kept_t *kept, const char **error, apr_pool_t *pool)
 {
-    apipool_store_t *made = apr_pcalloc(pool, sizeof(*made));
+    apipool_store_t *made = apipool_pages_concealed(sizeof(*made), pool);
+    if (!made) {
+        *error = "out of memory";
+        return APR_ENOMEM;
+    }
     made->settings = *settings;
     apr_pool_cleanup_register(pool, made, wipe, apr_pool_cleanup_null);
     apr_status_t rv = open_folder(made, kept, error, pool);
     if (rv == APR_SUCCESS) {
-        rv = read_secret(made, kept->path, error, pool);
+        rv = apipool_store_read_secrets(made, error, pool);
     }
     *store = made;
     return rv;
-}
-
-const unsigned char *apipool_store_secret(const apipool_store_t *store)
-{
-    return store->secret;
 }
 
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
@@ -114,6 +74,8 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
 {
     apr_uint64_t loaded;
     apipool_header_t *header = store->segment->header;
+    memcpy(header->secret, keys->id_secret, sizeof(header->secret));
+    memcpy(header->sealed_with, store->secret, sizeof(header->sealed_with));
     apr_status_t rv = apipool_store_put_keys(store->segment, keys, error);
     if (rv == APR_SUCCESS) {
         rv = apipool_store_put_clients(store->segment, keys->clients, error);
@@ -236,6 +198,21 @@ static apr_status_t write_generation(apipool_store_t *store, apipool_store_kind_
     return commit(store, saving, error);
 }
 
+static apr_status_t write_as_owner(apipool_store_t *store, apipool_store_kind_e kind,
+                                   const apipool_store_change_t *change, const char **error,
+                                   apr_pool_t *pool)
+{
+    apipool_rights_t rights;
+    apr_status_t rv = apipool_rights_drop(&store->settings.owner, &rights, pool);
+    if (rv != APR_SUCCESS) {
+        *error = "root cannot work with the rights of httpd's children";
+        return rv;
+    }
+    rv = write_generation(store, kind, change, error, pool);
+    apipool_rights_restore(&rights);
+    return rv;
+}
+
 apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e kind,
                                  const apipool_store_change_t *change, const char **error,
                                  apr_pool_t *parent)
@@ -249,7 +226,7 @@ apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e ki
         *error = "out of memory";
         return rv;
     }
-    rv = write_generation(store, kind, change, error, pool);
+    rv = write_as_owner(store, kind, change, error, pool);
     if (rv != APR_SUCCESS) {
         *error = apr_pstrdup(parent, *error);
     }
@@ -268,13 +245,10 @@ static apr_status_t save_alone(apipool_store_t *store, apipool_store_kind_e kind
                                const char **error, apr_pool_t *pool)
 {
     apr_status_t rv = kind == APIPOOL_STORE_KEYS ? apipool_store_hold(store, error, pool)
-                                                 : apr_global_mutex_lock(store->mutex);
+                                                 : apipool_store_lock(store, error);
     if (rv == APR_SUCCESS) {
         rv = apipool_store_write(store, kind, NULL, error, pool);
         apipool_store_release(store);
-    }
-    else if (!*error) {
-        *error = "the store's lock is not to be had";
     }
     return rv;
 }

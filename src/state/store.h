@@ -6,8 +6,8 @@
 #include <apr_global_mutex.h>
 
 #include "client.h"
-#include "disk.h"
 #include "keys.h"
+#include "rights.h"
 #include "sessions.h"
 
 /* Two databases in one folder. Keys are written whole whenever one is added, changed or removed, and the
@@ -30,7 +30,7 @@ typedef struct {
 typedef struct {
     const char *path;
     const char *dbm;              /* a type, or NULL: gdbm where there is one, else sdbm */
-    const char *secret_path;      /* NULL: "secret" in the folder */
+    const char *secret_path;      /* see secret.h */
     const unsigned char *in_use;  /* the secret of a segment that is adopted; NULL: there is none */
     apipool_owner_t owner;        /* who httpd's children run as */
     apr_interval_time_t interval; /* between saves of statistics */
@@ -48,9 +48,6 @@ typedef struct {
  */
 apr_status_t apipool_store_open(apipool_store_t **store, const apipool_store_settings_t *settings,
                                 apipool_store_kept_t *kept, const char **error, apr_pool_t *pool);
-
-/** The secret that ids are derived from, for a segment that is going to be made. */
-const unsigned char *apipool_store_secret(const apipool_store_t *store);
 
 /* Keys that were read, for a segment that is going to be made. */
 typedef struct apipool_stored_keys_t apipool_stored_keys_t;
@@ -74,6 +71,14 @@ void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
  *  first start. */
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool);
+
+/**
+ * Ends a start or a restart, when the key files have been imported: parent. A secret that lies in the store
+ * is moved to where it belongs; one that lies beside the secret to replace it, replaces it; keys that are new
+ * are saved; and the store is marked as one that has data. What fails of this but the saving is reported.
+ * @param error result when keys cannot be saved: a sentence
+ */
+apr_status_t apipool_store_settle(apipool_store_t *store, const char **error, apr_pool_t *pool);
 
 /**
  * Writes keys, or statistics, of the segment as it is: any process. Waits for other writers. Keys that

@@ -113,12 +113,25 @@ static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_poo
     return rv;
 }
 
-apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_pool_t *pool)
+apr_status_t apipool_store_lock(apipool_store_t *store, const char **error)
 {
     *error = NULL;
     apr_status_t rv = apr_global_mutex_lock(store->mutex);
     if (rv != APR_SUCCESS) {
         *error = "the store's lock is not to be had";
+        return rv;
+    }
+    rv = apipool_store_follow_secret(store, error);
+    if (rv != APR_SUCCESS) {
+        apr_global_mutex_unlock(store->mutex);
+    }
+    return rv;
+}
+
+apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_pool_t *pool)
+{
+    apr_status_t rv = apipool_store_lock(store, error);
+    if (rv != APR_SUCCESS) {
         return rv;
     }
     if (__atomic_load_n(&store->segment->header->changing, __ATOMIC_ACQUIRE)) {

@@ -26,6 +26,9 @@ enum {
 };
 #define LIMITS 5
 
+/* The record of the secret that ids are derived from, when that is not the one that seals. */
+#define ID_SECRET "ids"
+
 void apipool_store_key_name(char name[APIPOOL_STORE_NAME_SIZE], apr_uint64_t id, const char *server,
                             const char *pool)
 {
@@ -110,10 +113,29 @@ static void save_key(apipool_saving_t *saving, int n)
     }
 }
 
+/* Ids stay when the secret is replaced. */
+static void save_id_secret(apipool_saving_t *saving)
+{
+    unsigned char sealed[APIPOOL_SECRET_SIZE + APIPOOL_VAULT_OVERHEAD];
+    const apipool_store_t *store = saving->store;
+    const unsigned char *id_secret = store->segment->header->secret;
+    if (CRYPTO_memcmp(id_secret, store->secret, APIPOOL_SECRET_SIZE) == 0) {
+        return;
+    }
+    if (!apipool_vault_seal(&store->vault, ID_SECRET, strlen(ID_SECRET), id_secret,
+                            APIPOOL_SECRET_SIZE, sealed)) {
+        saving->unsealed = 1;
+        return;
+    }
+    apipool_generation_put(saving->generation, ID_SECRET, strlen(ID_SECRET), (const char *)sealed,
+                           sizeof(sealed));
+}
+
 apr_status_t apipool_store_write_keys(apipool_saving_t *saving)
 {
     const apipool_store_change_t *change = saving->change;
     apipool_key_image_t image;
+    save_id_secret(saving);
     apr_status_t rv = apipool_saving_slots(saving, save_key);
     while (rv == APR_SUCCESS && change && change->new_key && change->new_key(change->ctx, &image)) {
         save_image(saving, &image);
@@ -171,20 +193,56 @@ static void read_field(apipool_stored_key_t *key, const apipool_record_field_t *
     }
 }
 
-/* Opens what was sealed, and checks that the key is the one that the record's name says. */
+/* Opens what was sealed: with the secret, or with the one that was about to replace it. */
+static int unseal(const apipool_store_t *store, const void *aad, apr_size_t aad_len,
+                  const apipool_record_field_t *sealed, void *out, apr_size_t room, apr_size_t *len)
+{
+    return apipool_vault_unseal(&store->vault, aad, aad_len, sealed->bytes, sealed->len, out, room,
+                                len) ||
+           (store->has_next && apipool_vault_unseal(&store->next_vault, aad, aad_len, sealed->bytes,
+                                                    sealed->len, out, room, len));
+}
+
 static int open_key(const apipool_stored_keys_t *keys, apipool_stored_key_t *key,
                     const apipool_record_field_t *sealed)
 {
     char aad[AAD_MAX], plain[APIPOOL_KEY_MAX];
     apr_size_t aad_len = bind_to(aad, key->server, key->pool, key->id);
-    int good = apipool_vault_unseal(&keys->store->vault, aad, aad_len, sealed->bytes, sealed->len,
-                                    plain, sizeof(plain), &key->len) &&
-               key->len > 0 && apipool_key_id(keys->store->secret, plain, key->len) == key->id;
+    int good =
+        unseal(keys->store, aad, aad_len, sealed, plain, sizeof(plain), &key->len) && key->len > 0;
     if (good) {
         key->key = apr_pmemdup(keys->pool, plain, key->len);
     }
     OPENSSL_cleanse(plain, sizeof(plain));
     return good;
+}
+
+static apr_status_t read_id_secret(apipool_stored_keys_t *keys, const char *value, apr_size_t len)
+{
+    apr_size_t opened;
+    apipool_record_field_t sealed = {.bytes = (const unsigned char *)value, .len = len};
+    if (unseal(keys->store, ID_SECRET, strlen(ID_SECRET), &sealed, keys->id_secret,
+               sizeof(keys->id_secret), &opened) &&
+        opened == sizeof(keys->id_secret)) {
+        return APR_SUCCESS;
+    }
+    keys->error = "the secret that ids are derived from cannot be read with this secret";
+    return APR_EGENERAL;
+}
+
+/* Whether each key is the one that its record's name says: when that secret is known. */
+static apr_status_t check_ids(apipool_stored_keys_t *keys)
+{
+    for (int i = 0; i < keys->keys->nelts; i++) {
+        const apipool_stored_key_t *key = &APR_ARRAY_IDX(keys->keys, i, apipool_stored_key_t);
+        if (apipool_key_id(keys->id_secret, key->key, key->len) != key->id) {
+            keys->error = apr_psprintf(
+                keys->pool, "the record of key %016" APR_UINT64_T_HEX_FMT " has another key in it",
+                key->id);
+            return APR_EGENERAL;
+        }
+    }
+    return APR_SUCCESS;
 }
 
 static apr_status_t read_key(void *ctx, const char *name, apr_size_t name_len, const char *value,
@@ -200,6 +258,9 @@ static apr_status_t read_key(void *ctx, const char *name, apr_size_t name_len, c
         int good = apipool_store_read_client(value, len, keys->clients);
         keys->error = good ? keys->error : "the record of a client cannot be read";
         return good ? APR_SUCCESS : APR_EGENERAL;
+    }
+    if (name_len == strlen(ID_SECRET) && memcmp(name, ID_SECRET, name_len) == 0) {
+        return read_id_secret(keys, value, len);
     }
     if (name_len < 17 || name[0] != 'k') {
         apipool_store_read_session(keys, name, name_len, value, len);
@@ -230,8 +291,10 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
     made->keys = apr_array_make(pool, 64, sizeof(apipool_stored_key_t));
     made->clients = apr_array_make(pool, 16, sizeof(apipool_client_image_t));
     made->sessions = apr_array_make(pool, 8, sizeof(apipool_revoked_t));
+    memcpy(made->id_secret, store->secret, sizeof(made->id_secret));
     apr_status_t rv = apipool_folder_load(store->folder, APIPOOL_STORE_KEYS, read_key, made,
                                           &made->generation, error, pool);
+    rv = rv == APR_SUCCESS ? check_ids(made) : rv;
     *error = rv != APR_SUCCESS && !*error ? made->error : *error;
     *keys = made;
     *count = (apr_uint32_t)made->keys->nelts;

@@ -13,11 +13,16 @@
 
 struct apipool_store_t {
     apipool_store_settings_t settings;
+    const char *path;
     apipool_folder_t *folder;
     apipool_segment_t *segment;
     apr_global_mutex_t *mutex;                 /* of the one writer */
-    unsigned char secret[APIPOOL_SECRET_SIZE]; /* wiped once the segment has it */
+    unsigned char secret[APIPOOL_SECRET_SIZE]; /* that everything is sealed with */
     apipool_vault_t vault;
+    unsigned char next_secret[APIPOOL_SECRET_SIZE]; /* that shall be it; when there is one */
+    apipool_vault_t next_vault;
+    int has_next;
+    int is_carried; /* the secret lies in the store, where earlier versions made it */
 };
 
 /* A generation that is being written, and memory for one record of it. */
@@ -71,12 +76,24 @@ typedef struct {
 struct apipool_stored_keys_t {
     apipool_store_t *store;
     apr_pool_t *pool;
-    apr_array_header_t *keys;     /* apipool_stored_key_t */
-    apr_array_header_t *clients;  /* apipool_client_image_t */
-    apr_array_header_t *sessions; /* apipool_revoked_t */
-    apr_uint64_t generation;      /* of which they are */
+    apr_array_header_t *keys;                     /* apipool_stored_key_t */
+    apr_array_header_t *clients;                  /* apipool_client_image_t */
+    apr_array_header_t *sessions;                 /* apipool_revoked_t */
+    unsigned char id_secret[APIPOOL_SECRET_SIZE]; /* that ids are derived from */
+    apr_uint64_t generation;                      /* of which they are */
     const char *error;
 };
+
+/** Reads the secret, or makes it, and the one that shall replace it: with the folder open, parent. */
+apr_status_t apipool_store_read_secrets(apipool_store_t *store, const char **error,
+                                        apr_pool_t *pool);
+
+/** Seals with the secret of the segment from now on, which the parent may have replaced since: the one
+ *  writer. */
+apr_status_t apipool_store_follow_secret(apipool_store_t *store, const char **error);
+
+/** Makes the caller the one writer, until apipool_store_release(). */
+apr_status_t apipool_store_lock(apipool_store_t *store, const char **error);
 
 /** Writes a generation: the caller is the one writer.
  *  @param change what it has other than memory, or NULL */

@@ -54,7 +54,7 @@ static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_r
     apipool_config_store(s, &settings);
     settings.report = report;
     settings.ctx = s;
-    settings.in_use = retained->filled ? segment->header->secret : NULL;
+    settings.in_use = retained->filled ? segment->header->sealed_with : NULL;
     if (*retained->kept.path && strcmp(retained->kept.path, settings.path)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      APIPOOL_LOG(0054) "APIPoolStore %s takes effect after a full stop; until then "
@@ -93,15 +93,12 @@ static apr_uint32_t at_least(server_rec *s, const char *directive, apr_uint32_t 
 static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s,
                                  apr_uint32_t stored, apr_uint32_t stored_clients)
 {
-    unsigned char secret[APIPOOL_SECRET_SIZE];
+    unsigned char secret[APIPOOL_SECRET_SIZE]; /* until that of the store is known */
     retained->capacity = at_least(s, "APIPoolCapacity", apipool_config_capacity(s), stored, "keys");
     retained->recent = apipool_config_recent(s);
     retained->clients = at_least(s, "APIPoolClientCapacity", apipool_config_client_capacity(s),
                                  stored_clients, "clients");
-    if (store) {
-        memcpy(secret, apipool_store_secret(store), sizeof(secret));
-    }
-    else if (RAND_bytes(secret, sizeof(secret)) != 1) { /* no pool, no key, no id */
+    if (RAND_bytes(secret, sizeof(secret)) != 1) {
         return APR_EGENERAL;
     }
     apr_status_t rv = apipool_segment_create(&retained->shm, retained->capacity, retained->recent,
@@ -171,7 +168,6 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
         rv = make_segment(retained, pconf, s, stored, clients);
     }
     if (rv == APR_SUCCESS) {
-        memcpy(segment->header->secret, apipool_store_secret(store), APIPOOL_SECRET_SIZE);
         apipool_store_use(store, segment, retained->store_mutex);
         rv = apipool_store_fill(store, keys, &error, scratch);
         apipool_segment_enlarge_pages(segment, INT_MAX); /* nobody waits yet */
@@ -287,12 +283,9 @@ void apipool_lasting_release(void)
 
 void apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch)
 {
-    const char *error;
+    const char *error = NULL;
     apipool_pool_each_unused(segment, tell_unused, main_server);
-    if (!store || !apipool_store_has_unsaved_keys(store)) {
-        return;
-    }
-    apr_status_t rv = apipool_store_save_keys(store, &error, scratch);
+    apr_status_t rv = store ? apipool_store_settle(store, &error, scratch) : APR_SUCCESS;
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,
                      APIPOOL_LOG(0056) "the keys of the key files are not saved, which is tried "

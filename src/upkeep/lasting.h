@@ -19,8 +19,9 @@ apipool_segment_t *apipool_lasting_open(apr_pool_t *pconf, server_rec *main_serv
 apr_status_t apipool_lasting_hold(server_rec *main_server, apr_pool_t *scratch);
 void apipool_lasting_release(void);
 
-/** Writes the keys down if key files have brought new ones, and tells which keys no upstream uses: parent,
- *  when all pools are attached. What cannot be written is tried again with the statistics. */
+/** Settles the store, which writes the keys down if key files have brought new ones, and tells which keys no
+ *  upstream uses: parent, when all pools are attached. What cannot be written is tried again with the
+ *  statistics. */
 void apipool_lasting_keep_keys(server_rec *main_server, apr_pool_t *scratch);
 
 /** Tells that a process has died while it changed the segment, once: parent. Repairs are made under the lock,

@@ -184,6 +184,7 @@ MaxRequestWorkers @{[$mpm eq 'prefork' ? 60 : 100]}
 GracefulShutdownTimeout 5
 TypesConfig /dev/null
 APIPoolStore $dir/store
+APIPoolSecretFile $dir/secret
 CONF
     return ($dir, $port);
 }

@@ -82,7 +82,7 @@ static void flip(int file, size_t at)
 
 static void flip_each_byte(store_t *store, const char *name)
 {
-    int file = open(path_of(name), O_RDWR);
+    int file = open(stored(name), O_RDWR);
     size_t len = (size_t)lseek(file, 0, SEEK_END);
     assert_true(file >= 0 && len > 0);
     for (size_t i = 0; i < len; i++) {
@@ -118,7 +118,7 @@ static void torn_and_missing_files_are_seen(void **unused)
 {
     store_t store = two_generations("torn", "gdbm");
     for (int i = 0; i < 2; i++) {
-        const char *path = apr_pstrcat(pool, path_of("torn"), "/", gdbm_files[i], NULL);
+        const char *path = stored(apr_pstrcat(pool, "torn/", gdbm_files[i], NULL));
         size_t len;
         char *bytes = get_file(path, &len);
         const size_t lengths[] = {0, 1, len / 3, len / 2, len - 2, len - 1};
@@ -155,17 +155,40 @@ static void a_seal_holds_for_its_own_generation(void **unused)
 static void with_nothing_whole_the_start_is_refused(void **unused)
 {
     store_t store = two_generations("broken", "gdbm");
-    assert_int_equal(truncate(path_of("broken/keys-000002"), 100), 0);
-    assert_int_equal(unlink(path_of("broken/keys-000001")), 0);
-    load_fails(&store, KEYS, "keys-000002 is not as it was sealed");
+    assert_int_equal(truncate(stored("broken/keys-000002"), 100), 0);
+    assert_int_equal(unlink(stored("broken/keys-000001")), 0);
+    load_fails(&store, KEYS, " is not as it was sealed");
     assert_int_equal(reports, 2);
     assert_int_equal(load_serial(&store, STATS), 0);
     for (int i = 0; i < 2; i++) {
-        unlink(apr_pstrcat(pool, path_of("broken"), "/", gdbm_files[i], NULL));
+        unlink(stored(apr_pstrcat(pool, "broken/", gdbm_files[i], NULL)));
     }
     unlink(path_of("broken/keys-000001.seal"));
     load_fails(&store, KEYS, "it has no seal");
     assert_false(apipool_folder_is_new(store.folder, pool));
+    close_store(&store);
+}
+
+/* Names without a random part, as version 0.1.0 gave them. */
+static void a_store_with_names_that_can_be_guessed_is_read(void **unused)
+{
+    char text[APIPOOL_SEAL_MAX];
+    apipool_seal_t seal;
+    size_t len;
+    store_t store = two_generations("earlier", "gdbm");
+    char *bytes = get_file(path_of("earlier/keys-000002.seal"), &len);
+    assert_int_equal(apipool_seal_parse(&seal, mac_key, bytes, len), APIPOOL_SEAL_GOOD);
+    free(bytes);
+    assert_int_equal(rename(stored("earlier/keys-000002"), path_of("earlier/keys-000002")), 0);
+    snprintf(seal.files[0].name, sizeof(seal.files[0].name), "keys-000002");
+    put_file(path_of("earlier/keys-000002.seal"), text, apipool_seal_format(&seal, mac_key, text),
+             0600);
+    assert_int_equal(load_serial(&store, KEYS), 2);
+    assert_int_equal(reports, 0);
+    assert_int_equal(write_serial(&store, KEYS, 3), APR_SUCCESS);
+    assert_int_equal(write_serial(&store, KEYS, 4), APR_SUCCESS);
+    assert_int_equal(load_serial(&store, KEYS), 4);
+    assert_int_equal(access(path_of("earlier/keys-000002"), F_OK), -1);
     close_store(&store);
 }
 
@@ -199,7 +222,7 @@ static void without_a_whole_current_the_newest_whole_generation_is_used(void **u
     close_store(&store);
     store = open_store("current", NULL);
     assert_false(exists("current/CURRENT"));
-    assert_int_equal(truncate(path_of("current/keys-000002"), 100), 0);
+    assert_int_equal(truncate(stored("current/keys-000002"), 100), 0);
     assert_int_equal(load_serial(&store, KEYS), 1);
     unlink(path_of("current/keys-000001.seal"));
     unlink(path_of("current/keys-000002.seal"));
@@ -232,7 +255,7 @@ static void what_was_never_acknowledged_is_used_only_when_nothing_else_is_whole(
     put_current("unacknowledged/CURRENT", 1, 0);
     assert_int_equal(load_serial(&store, KEYS), 1);
     assert_int_equal(reports, 0);
-    assert_int_equal(truncate(path_of("unacknowledged/keys-000001"), 100), 0);
+    assert_int_equal(truncate(stored("unacknowledged/keys-000001"), 100), 0);
     assert_int_equal(load_serial(&store, KEYS), 2);
     assert_int_equal(reports, 2);
     assert_int_equal(write_serial(&store, KEYS, 3), APR_SUCCESS);
@@ -244,11 +267,11 @@ static void what_was_never_acknowledged_is_used_only_when_nothing_else_is_whole(
 static void what_was_loaded_stays_beside_the_next_generation(void **unused)
 {
     store_t store = two_generations("fallback", "gdbm");
-    assert_int_equal(truncate(path_of("fallback/keys-000002"), 100), 0);
+    assert_int_equal(truncate(stored("fallback/keys-000002"), 100), 0);
     assert_int_equal(load_serial(&store, KEYS), 1);
     assert_int_equal(write_serial(&store, KEYS, 3), APR_SUCCESS);
     assert_false(exists("fallback/keys-000002"));
-    assert_int_equal(truncate(path_of("fallback/keys-000003"), 100), 0);
+    assert_int_equal(truncate(stored("fallback/keys-000003"), 100), 0);
     assert_int_equal(load_serial(&store, KEYS), 1);
     close_store(&store);
 }
@@ -331,12 +354,17 @@ static void a_write_that_fails_leaves_the_old_generation(void **unused)
 static void a_current_that_cannot_be_swapped_leaves_the_old_generation(void **unused)
 {
     store_t store = two_generations("unswapped", "gdbm");
-    mkdir(path_of("unswapped/CURRENT.new"), 0700);
+    size_t len;
+    char *bytes = get_file(path_of("unswapped/CURRENT"), &len);
+    unlink(path_of("unswapped/CURRENT"));
+    mkdir(path_of("unswapped/CURRENT"), 0700);
     assert_int_not_equal(write_serial(&store, KEYS, 3), APR_SUCCESS);
     assert_non_null(strstr(error, "CURRENT"));
     assert_false(exists("unswapped/keys-000003") || exists("unswapped/keys-000003.seal"));
+    rmdir(path_of("unswapped/CURRENT"));
+    put_file(path_of("unswapped/CURRENT"), bytes, len, 0600);
+    free(bytes);
     assert_int_equal(load_serial(&store, KEYS), 2);
-    rmdir(path_of("unswapped/CURRENT.new"));
     assert_int_equal(write_serial(&store, KEYS, 3), APR_SUCCESS);
     close_store(&store);
 }
@@ -357,7 +385,7 @@ static void a_folder_that_is_read_only_leaves_the_old_generation(void **unused)
     assert_int_equal(write_serial(&store, KEYS, 3), APR_FROM_OS_ERROR(EACCES));
     assert_int_equal(load_serial(&store, KEYS), 2);
     /* what may be mended is an error, and the older generation is not taken for it */
-    assert_int_equal(chmod(path_of("read-only/keys-000002"), 0), 0);
+    assert_int_equal(chmod(stored("read-only/keys-000002"), 0), 0);
     apr_status_t rv =
         apipool_folder_load(store.folder, KEYS, read_record, &content, &loaded, &error, pool);
     assert_int_equal(rv, APR_FROM_OS_ERROR(EACCES));
@@ -460,6 +488,7 @@ int main(void)
         cmocka_unit_test(torn_and_missing_files_are_seen),
         cmocka_unit_test(a_seal_holds_for_its_own_generation),
         cmocka_unit_test(with_nothing_whole_the_start_is_refused),
+        cmocka_unit_test(a_store_with_names_that_can_be_guessed_is_read),
         cmocka_unit_test(what_another_secret_sealed_is_not_taken),
         cmocka_unit_test(without_a_whole_current_the_newest_whole_generation_is_used),
         cmocka_unit_test(a_current_that_names_what_is_not_there_is_reported),

@@ -146,6 +146,7 @@ static void a_lease_that_was_given_back_does_not_come_back(void **state)
 static apipool_store_t *open_store(apr_pool_t *pool)
 {
     apipool_store_settings_t settings = {.path = apr_pstrdup(pool, path_of("store")),
+                                         .secret_path = apr_pstrdup(pool, path_of("secret")),
                                          .owner = {.user = geteuid(), .group = getegid()},
                                          .interval = SEC(60),
                                          .max_pending = 1000};
@@ -168,14 +169,15 @@ static void a_key_that_nobody_knows_any_longer_spoils_no_store(void **unused)
     fixture_t *f = open_with(64);
     assert_int_equal(make_scratch(NULL), 0);
     apipool_store_t *store = open_store(f->pool);
-    memcpy(segment->header->secret, apipool_store_secret(store), APIPOOL_SECRET_SIZE);
+    assert_int_equal(apr_global_mutex_create(&writer, NULL, APR_LOCK_DEFAULT, f->pool),
+                     APR_SUCCESS);
+    apipool_store_use(store, segment, writer);
+    assert_int_equal(apipool_store_read_keys(store, &keys, &stored, &error, f->pool), APR_SUCCESS);
+    assert_int_equal(apipool_store_fill(store, keys, &error, f->pool), APR_SUCCESS);
     add(group_a, "sk-lost");
     add(group_a, "sk-kept");
     segment->slots[0].pool = 999;
     assert_int_equal(apipool_repair_locked(segment), 1);
-    assert_int_equal(apr_global_mutex_create(&writer, NULL, APR_LOCK_DEFAULT, f->pool),
-                     APR_SUCCESS);
-    apipool_store_use(store, segment, writer);
     assert_int_equal(apipool_store_save_keys(store, &error, f->pool), APR_SUCCESS);
     if (apipool_store_read_keys(store, &keys, &stored, &error, f->pool) != APR_SUCCESS) {
         fail_msg("%s", error);

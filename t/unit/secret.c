@@ -25,7 +25,7 @@ static const char *error;
 static apr_status_t read_secret(const char *path, int may_make)
 {
     memset(secret, 'x', sizeof(secret));
-    return apipool_secret_read(path, may_make, geteuid(), secret, &error, pool);
+    return apipool_secret_read(path, may_make, secret, &error, pool);
 }
 
 /* Refused, with a sentence that has the path and such words, and no secret. */
@@ -120,7 +120,6 @@ static void other_users_may_not_own_it(void **unused)
     put_file(path, secret, APIPOOL_SECRET_SIZE, 0600);
     assert_int_equal(chown(path, 12345, 0), 0);
     is_refused(path, APR_EACCES, "uid 12345");
-    assert_int_equal(apipool_secret_read(path, 0, 12345, secret, &error, pool), APR_SUCCESS);
 }
 
 static void another_size_is_refused(void **unused)
@@ -148,21 +147,62 @@ static void what_is_no_file_is_refused_at_once(void **unused)
     is_refused(path, APR_EINVAL, "is not a file");
     path = apr_pstrdup(pool, path_of("link"));
     assert_int_equal(symlink("nothing", path), 0);
-    is_refused(path, APR_EINVAL, "link to nothing");
-    is_refused(apr_pstrdup(pool, path_of("sized/secret")), APR_FROM_OS_ERROR(ENOTDIR), "looked at");
+    is_refused(path, APR_EINVAL, "is a symbolic link");
+    put_file(path_of("target"), "0123456789abcdef0123456789abcdef", APIPOOL_SECRET_SIZE, 0600);
+    path = apr_pstrdup(pool, path_of("link-to-a-file"));
+    assert_int_equal(symlink("target", path), 0);
+    is_refused(path, APR_EINVAL, "is a symbolic link");
+    is_refused(apr_pstrdup(pool, path_of("sized/secret")), APR_ENOTDIR, "cannot be");
 }
 
-static void a_link_to_a_file_will_do(void **unused)
+static void its_folder_is_made_with_it(void **unused)
 {
-    put_file(path_of("target"), "0123456789abcdef0123456789abcdef", APIPOOL_SECRET_SIZE, 0600);
-    assert_int_equal(symlink("target", path_of("good-link")), 0);
-    assert_int_equal(read_secret(path_of("good-link"), 1), APR_SUCCESS);
-    assert_memory_equal(secret, "0123456789abcdef", 16);
+    struct stat info;
+    assert_int_equal(read_secret(path_of("etc/apipool/secret"), 0), APR_ENOENT);
+    assert_int_not_equal(stat(path_of("etc"), &info), 0);
+    assert_int_equal(read_secret(path_of("etc/apipool/secret"), 1), APR_SUCCESS);
+    assert_int_equal(stat(path_of("etc/apipool"), &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0755);
+}
+
+static void root_takes_none_from_a_folder_that_others_can_write_to(void **unused)
+{
+    static const mode_t modes[] = {0775, 0757, 01777};
+    if (geteuid() != 0) {
+        return; /* others trust their folders */
+    }
+    assert_int_equal(mkdir(path_of("shared"), 0755), 0);
+    const char *path = apr_pstrdup(pool, path_of("shared/secret"));
+    put_file(path, secret, APIPOOL_SECRET_SIZE, 0600);
+    for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
+        assert_int_equal(chmod(path_of("shared"), modes[i]), 0);
+        is_refused(path, APR_EACCES, "not root's alone");
+    }
+    assert_int_equal(chmod(path_of("shared"), 0755), 0);
+    assert_int_equal(read_secret(path, 0), APR_SUCCESS);
+    assert_int_equal(chown(path_of("shared"), 12345, 0), 0);
+    is_refused(path, APR_EACCES, "not root's alone");
+}
+
+static void a_new_one_takes_its_place(void **unused)
+{
+    const char *path = apr_pstrdup(pool, path_of("replaced"));
+    assert_int_equal(apipool_secret_replace(path, &error, pool), APR_ENOENT);
+    assert_non_null(strstr(error, path));
+    assert_int_equal(apipool_secret_put(path,
+                                        (const unsigned char *)"0123456789abcdef0123456789abcdef",
+                                        &error, pool),
+                     APR_SUCCESS);
+    put_file(apipool_secret_next(path, pool), "fedcba98765432100123456789abcdef", 32, 0600);
+    assert_int_equal(apipool_secret_replace(path, &error, pool), APR_SUCCESS);
+    assert_int_equal(read_secret(path, 0), APR_SUCCESS);
+    assert_memory_equal(secret, "fedcba98", 8);
+    assert_int_equal(access(apipool_secret_next(path, pool), F_OK), -1);
 }
 
 static void a_secret_that_cannot_be_made_is_an_error(void **unused)
 {
-    assert_int_not_equal(read_secret(path_of("no/such/folder"), 1), APR_SUCCESS);
+    assert_int_not_equal(read_secret(path_of("target/secret"), 1), APR_SUCCESS);
     assert_non_null(strstr(error, "cannot be made"));
     if (geteuid() == 0) {
         return; /* may write anywhere */
@@ -181,7 +221,9 @@ int main(void)
         cmocka_unit_test(other_users_may_not_own_it),
         cmocka_unit_test(another_size_is_refused),
         cmocka_unit_test(what_is_no_file_is_refused_at_once),
-        cmocka_unit_test(a_link_to_a_file_will_do),
+        cmocka_unit_test(its_folder_is_made_with_it),
+        cmocka_unit_test(root_takes_none_from_a_folder_that_others_can_write_to),
+        cmocka_unit_test(a_new_one_takes_its_place),
         cmocka_unit_test(a_secret_that_cannot_be_made_is_an_error),
     };
     apr_initialize();

@@ -36,6 +36,8 @@ static inline void on_report(void *ctx, const char *sentence)
 static inline apipool_store_settings_t settings_of(const char *name, apr_pool_t *pool)
 {
     return (apipool_store_settings_t){.path = apr_pstrdup(pool, path_of(name)),
+                                      .secret_path =
+                                          apr_pstrcat(pool, path_of(name), ".secret", NULL),
                                       .owner = {.user = geteuid(), .group = getegid()},
                                       .interval = apr_time_from_sec(60),
                                       .max_pending = 1000,
@@ -61,8 +63,6 @@ static inline apr_status_t try_start(life_t *life, const char *name)
         rv = apipool_store_read_keys(life->store, &keys, &life->stored, &error, life->f->pool);
     }
     if (rv == APR_SUCCESS) {
-        memcpy(life->segment->header->secret, apipool_store_secret(life->store),
-               APIPOOL_SECRET_SIZE);
         apipool_store_use(life->store, life->segment, writer);
         rv = apipool_store_fill(life->store, keys, &error, life->f->pool);
     }

@@ -373,19 +373,19 @@ static void a_restart_goes_on_with_the_secret_that_it_has(void **unused)
     for (int round = 0; round < 2; round++) {
         apipool_store_kept_t kept = {.lock = -1};
         apipool_store_settings_t settings = settings_of("in-use", life.f->pool);
-        settings.in_use = life.segment->header->secret;
+        settings.in_use = life.segment->header->sealed_with;
         if (round) {
-            put_file(path_of("in-use/secret"), "another secret of thirty-two byt", 32, 0600);
+            put_file(path_of("in-use.secret"), "another secret of thirty-two byt", 32, 0600);
         }
         else {
-            unlink(path_of("in-use/secret"));
+            unlink(path_of("in-use.secret"));
         }
         *last_report = '\0';
         assert_int_equal(apipool_store_open(&again, &settings, &kept, &error, life.f->pool),
                          APR_SUCCESS);
-        assert_non_null(strstr(last_report, "in-use/secret"));
+        assert_non_null(strstr(last_report, "in-use.secret"));
         assert_non_null(strstr(last_report, "would not start again"));
-        assert_memory_equal(apipool_store_secret(again), settings.in_use, APIPOOL_SECRET_SIZE);
+        assert_memory_equal(again->secret, settings.in_use, APIPOOL_SECRET_SIZE);
         assert_memory_equal(again->vault.mac_key, life.store->vault.mac_key,
                             sizeof(again->vault.mac_key));
         close(kept.lock);
