@@ -255,8 +255,9 @@ typedef struct {
     int enabled;
     apr_time_t expires_at; /* 0: never */
     apr_array_header_t *pools, *models, *endpoints;
-    apr_uint32_t rpm, tpm, tokens_per_day; /* 0: no limit */
-    apr_time_t created_at, last_used_at;   /* not set by callers, as the rest */
+    apr_uint32_t rpm, tpm, tokens_per_day, concurrency; /* 0: no limit of its own */
+    apr_time_t created_at, last_used_at;                /* not set by callers, as the rest */
+    apr_uint32_t in_flight;
     apipool_numbers_snapshot_t numbers;
 } apipool_client_info_t;
 
@@ -269,7 +270,8 @@ typedef enum {
     APIPOOL_CLIENT_SET_RPM = 32,
     APIPOOL_CLIENT_SET_TPM = 64,
     APIPOOL_CLIENT_SET_TOKENS_PER_DAY = 128,
-    APIPOOL_CLIENT_SET_ALL = 255
+    APIPOOL_CLIENT_SET_CONCURRENCY = 256,
+    APIPOOL_CLIENT_SET_ALL = 511
 } apipool_client_set_e;
 
 /* --- The module as a whole --- */

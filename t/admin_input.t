@@ -154,6 +154,7 @@ for my $case (
     [{}, 'name'], [{name => ''}, 'name'], [{name => ' a'}, 'name'], [{name => 'a"b'}, 'name'], [{name => "a\x{202e}b"}, 'name'], [{name => 'other'}, 'name'], [{name => 'a/b'}, 'name'], [{name => '..'}, 'name'],
     [{name => 'a' x 65}, 'name'], [{name => 1}, 'name'], [{name => 'a', key => 'ak-x'}, 'key'],
     [{name => 'a', rpm => 0}, 'rpm'], [{name => 'a', tpm => -1}, 'tpm'], [{name => 'a', tokens_per_day => 'x'}, 'tokens_per_day'],
+    [{name => 'a', concurrency => 0}, 'concurrency'], [{name => 'a', in_flight => 1}, 'in_flight'],
     [{name => 'a', models => 'gpt'}, 'models'], [{name => 'a', models => ['']}, 'models'],
     [{name => 'a', models => [map {"m$_"} 1 .. 101]}, 'models'], [{name => 'a', models => ['a"b']}, 'models'], [{name => 'a', endpoints => [1]}, 'endpoints'],
     [{name => 'a', pools => ['nothing']}, 'pools'], [{name => 'a', expires_at => 'soon'}, 'expires_at'],

@@ -172,6 +172,10 @@ ok !exists $shown->{json}{key}, '... the key is not told again';
 is_deeply [map { $_->{name} } @{$admin->ask(GET => '/clients')->{json}{clients}}], ['carol'], '... it is listed';
 is $admin->ask(PATCH => '/clients/carol', json => {models => ['gpt-y'], rpm => undef})->{json}{rpm}, undef, '... and edited';
 is chat('/guarded', headers => {authorization => "Bearer $key"})->{status}, 403, '... which counts at once';
+is_deeply [@{$admin->ask(PATCH => '/clients/carol', json => {concurrency => 3})->{json}}{qw(concurrency in_flight)}], [3, 0],
+    '... what may be in flight as well';
+is $admin->ask(GET => '/clients/carol')->{json}{concurrency}, 3, '... which stays so';
+is $admin->ask(PATCH => '/clients/carol', json => {concurrency => undef})->{json}{concurrency}, undef, '... and is taken away';
 $admin->ask(POST => '/clients', json => {name => 'all'});
 
 my $mine = $admin->as(mount => '/mine', token => token_for({%$admin, mount => '/mine'}, 'alice', 'wonderland'));
@@ -204,7 +208,7 @@ like $log, qr/$who $_/, "written down: $_"
     for "key edited \\( label weight account limits \\) in pool main: $id",
     "action disable on keys of pool main \\(2\\): $ids[0] $ids[1]", "key deleted in pool main: $rejected->{id}",
     'keys imported into pool mine \(3000 added, 0 updated, 0 duplicates, 0 invalid\): (?:[0-9a-f]{16} ){20}and 2980 more',
-    'client carol created', 'client carol edited \( models rpm \)', 'client carol deleted';
+    'client carol created', 'client carol edited \( models rpm \)', 'client carol edited \( concurrency \)', 'client carol deleted';
 is index($log, $_), -1, 'no secret is' for @keys, $bad, $key, 'sk-ok-more-1-aaaaaaaa', 'sk-ok-many-' . '0' x 31 . '7';
 
 is $admin->{httpd}->faults, '', 'nothing went wrong inside';

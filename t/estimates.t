@@ -182,7 +182,7 @@ subtest 'what costs nothing' => sub {
         ['GET', '/threads/t/runs/r', 'stored'],
         ['GET', '/responses/resp_1?stream=true', 'claude'],
         ['POST', '/responses/resp_1/cancel', 'stored'],
-        ['POST', '/batches', 'stored'],
+        ['POST', '/batches/b/cancel', 'stored'],
     );
     for my $case (@cases) {
         my ($method, $path, $name) = @$case;

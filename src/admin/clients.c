@@ -81,6 +81,8 @@ static json_t *client_object(const apipool_client_info_t *client)
     json_object_set_new(object, "rpm", apipool_render_limit(client->rpm));
     json_object_set_new(object, "tpm", apipool_render_limit(client->tpm));
     json_object_set_new(object, "tokens_per_day", apipool_render_limit(client->tokens_per_day));
+    json_object_set_new(object, "concurrency", apipool_render_limit(client->concurrency));
+    json_object_set_new(object, "in_flight", json_integer(client->in_flight));
     json_object_set_new(object, "created_at", apipool_render_time(client->created_at));
     json_object_set_new(object, "last_used_at", apipool_render_time(client->last_used_at));
     json_t *usage = json_object();
@@ -183,6 +185,7 @@ static int read_client(apipool_ask_t *ask, int is_new, apipool_client_info_t *cl
     read_limit(&json, "tpm", APIPOOL_CLIENT_SET_TPM, set, &client->tpm);
     read_limit(&json, "tokens_per_day", APIPOOL_CLIENT_SET_TOKENS_PER_DAY, set,
                &client->tokens_per_day);
+    read_limit(&json, "concurrency", APIPOOL_CLIENT_SET_CONCURRENCY, set, &client->concurrency);
     if (is_new || *set & APIPOOL_CLIENT_SET_POOLS) {
         check_pools(ask, &json, client);
     }
@@ -279,7 +282,8 @@ int apipool_admin_client_edit(apipool_ask_t *ask)
                     set & APIPOOL_CLIENT_SET_ENDPOINTS ? " endpoints" : "",
                     set & APIPOOL_CLIENT_SET_RPM ? " rpm" : "",
                     set & APIPOOL_CLIENT_SET_TPM ? " tpm" : "",
-                    set & APIPOOL_CLIENT_SET_TOKENS_PER_DAY ? " tokens_per_day" : "", " )", NULL));
+                    set & APIPOOL_CLIENT_SET_TOKENS_PER_DAY ? " tokens_per_day" : "",
+                    set & APIPOOL_CLIENT_SET_CONCURRENCY ? " concurrency" : "", " )", NULL));
     return show(ask, HTTP_OK, ask->name, NULL);
 }
 

@@ -1,95 +1,246 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of endpoints, by the ends of their paths. */
-#include "endpoint.h"
+ * Matches paths with the table of endpoints, segment by segment. */
+#include "endpoint_parts.h"
 
-#include <apr.h>
+#include <apr_lib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "percent.h"
 
+#define SEGMENTS_MAX 32
+
 typedef struct {
-    const char *end; /* of the path */
-    apipool_endpoint_e kind;
-} row_t;
+    const char *text;
+    apr_size_t len;
+    char first; /* letter, a small one */
+} segment_t;
 
-/* The first match counts. Names are those of OpenAI's, Anthropic's, Cohere's, Jina's and Voyage's API
- * references. */
-static const row_t segments[] = {
-    {"/chat/completions", APIPOOL_ENDPOINT_TEXT},
-    {"/completions", APIPOOL_ENDPOINT_TEXT},
-    {"/responses", APIPOOL_ENDPOINT_TEXT},
-    {"/responses/compact", APIPOOL_ENDPOINT_TEXT},
-    {"/messages", APIPOOL_ENDPOINT_TEXT},
-    {"/chat", APIPOOL_ENDPOINT_TEXT},
-    {"/runs", APIPOOL_ENDPOINT_RUN},
-    {"/embeddings", APIPOOL_ENDPOINT_EMBEDDINGS},
-    {"/embed", APIPOOL_ENDPOINT_EMBEDDINGS},
-    {"/rerank", APIPOOL_ENDPOINT_RERANK},
-    {"/images/generations", APIPOOL_ENDPOINT_IMAGES},
-    {"/images/edits", APIPOOL_ENDPOINT_IMAGES},
-    {"/images/variations", APIPOOL_ENDPOINT_IMAGES},
-    {"/audio/speech", APIPOOL_ENDPOINT_SPEECH},
-    {"/audio/transcriptions", APIPOOL_ENDPOINT_TRANSCRIPTION},
-    {"/audio/translations", APIPOOL_ENDPOINT_TRANSCRIPTION},
-    {NULL, APIPOOL_ENDPOINT_FREE},
-};
+typedef struct {
+    segment_t segments[SEGMENTS_MAX];
+    int count;
+    apr_uint64_t begins; /* bit i: what is before segment i may be the beginning of a base URL */
+} path_t;
 
-/* What follows the colon behind a model, in the Gemini API. */
-static const row_t methods[] = {
-    {"generateContent", APIPOOL_ENDPOINT_TEXT},
-    {"streamGenerateContent", APIPOOL_ENDPOINT_TEXT},
-    {"embedContent", APIPOOL_ENDPOINT_EMBEDDINGS},
-    {"batchEmbedContents", APIPOOL_ENDPOINT_EMBEDDINGS},
-    {"predict", APIPOOL_ENDPOINT_IMAGES},
-    {NULL, APIPOOL_ENDPOINT_FREE},
-};
-
-static int ends_with(const char *path, apr_size_t len, const char *end)
+static inline char lower(char c)
 {
-    apr_size_t tail = strlen(end);
-    return len >= tail && !strncasecmp(path + len - tail, end, tail);
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
-static apipool_endpoint_e find_method(const char *path, apr_size_t len)
+static segment_t segment_of(const char *text, apr_size_t len)
 {
-    const row_t *row = methods;
-    for (; row->end; row++) {
-        apr_size_t tail = strlen(row->end);
-        if (!ends_with(path, len, row->end)) {
-            continue;
+    return (segment_t){text, len, lower(*text)};
+}
+
+/* Most words differ in their first letter. */
+static int is_word(const segment_t *segment, const char *word)
+{
+    return segment->first == *word && !strncasecmp(segment->text, word, segment->len) &&
+           !word[segment->len];
+}
+
+static int is_among(const segment_t *segment, const char *const *words)
+{
+    while (*words && !is_word(segment, *words)) {
+        words++;
+    }
+    return *words != NULL;
+}
+
+/* "v1", "v1beta", "v4". */
+static int is_version(const segment_t *segment)
+{
+    return segment->len >= 2 && (segment->text[0] | 0x20) == 'v' && apr_isdigit(segment->text[1]);
+}
+
+/* How many segments from there on may belong to a base URL: 0, 1, or 2 of which the second is an id. */
+static int beginning(const path_t *path, int at)
+{
+    static const char *const named[] = {"deployments", "engines",    "projects",
+                                        "locations",   "publishers", NULL};
+    const segment_t *segment = &path->segments[at];
+    return is_version(segment) || is_among(segment, apipool_endpoint_beginnings) ? 1
+           : is_among(segment, named)                                           ? 2
+                                                                                : 0;
+}
+
+/* Of a path with more segments than any endpoint has, the last ones are left, and none begins it. */
+static void split(const char *text, path_t *path)
+{
+    int is_cut = 0;
+    path->count = 0;
+    while (*(text += strspn(text, "/"))) {
+        if (path->count == SEGMENTS_MAX) {
+            memmove(path->segments, path->segments + 1, sizeof(path->segments) - sizeof(segment_t));
+            path->count--;
+            is_cut = 1;
         }
-        int plain = len > tail && path[len - tail - 1] == ':';
-        int encoded = len > tail + 2 && !strncasecmp(path + len - tail - 3, "%3a", 3);
-        if (plain || encoded) {
-            break;
+        apr_size_t len = strcspn(text, "/");
+        path->segments[path->count++] = segment_of(text, len);
+        text += len;
+    }
+    path->begins = !is_cut;
+    for (int i = 0; i < path->count; i++) {
+        if (path->begins >> i & 1) {
+            path->begins |= (APR_UINT64_C(1) << (i + beginning(path, i)));
         }
     }
-    return row->kind;
 }
 
-/* A message of a thread, of OpenAI's assistants, is only kept. */
-static int is_kept(const char *path, apr_size_t len)
+/* Compares from the end. Returns where the matching segments begin, or -1. */
+static int match(const apipool_endpoint_row_t *row, const path_t *path)
 {
-    return ends_with(path, len, "/messages") && strstr(path, "/threads/");
+    const char *p = row->pattern + row->len;
+    int at = path->count;
+    for (;;) {
+        if (at == 0) {
+            return -1;
+        }
+        const segment_t *segment = &path->segments[--at];
+        const char *c = segment->text + segment->len;
+        if (p[-1] == '*') {
+            p--;
+            c = segment->text;
+        }
+        while (p > row->pattern && p[-1] != '/') {
+            if (c == segment->text || lower(*--c) != *--p) {
+                return -1;
+            }
+        }
+        if (c != segment->text) {
+            return -1;
+        }
+        if (p == row->pattern) {
+            return at;
+        }
+        p--;
+    }
+}
+
+static unsigned method_of(const char *method)
+{
+    switch (*method) {
+    case 'P':
+        return !strcmp(method, "POST")                              ? APIPOOL_METHOD_POST
+               : !strcmp(method, "PUT") || !strcmp(method, "PATCH") ? APIPOOL_METHOD_CHANGE
+                                                                    : 0;
+    case 'D':
+        return !strcmp(method, "DELETE") ? APIPOOL_METHOD_DELETE : 0;
+    default:
+        return !strcmp(method, "GET") || !strcmp(method, "HEAD") || !strcmp(method, "OPTIONS")
+                   ? APIPOOL_METHOD_READ
+                   : 0;
+    }
+}
+
+/* A word of the table may have a second segment, which "*" leaves open, or begin others: "admin*". */
+static int is_admin_at(const path_t *path, int at, const char *word)
+{
+    const segment_t *segment = &path->segments[at];
+    for (;;) {
+        apr_size_t len = strcspn(word, "/*");
+        if (word[len] == '*' && len) {
+            return segment->len >= len && !strncasecmp(segment->text, word, len);
+        }
+        if (len && (segment->len != len || strncasecmp(segment->text, word, len))) {
+            return 0;
+        }
+        word += len + (word[len] == '*');
+        if (!*word) {
+            return 1;
+        }
+        word++;
+        if (++at == path->count) {
+            return 0;
+        }
+        segment = &path->segments[at];
+    }
+}
+
+/* An id, and all that follows "models", may be any word. */
+static int is_admin(const path_t *path)
+{
+    for (int i = 0; i < path->count && !is_word(&path->segments[i], "models"); i++) {
+        for (const char *const *word = apipool_endpoint_admin; *word; word++) {
+            if (path->segments[i].first == **word && is_admin_at(path, i, *word)) {
+                return 1;
+            }
+        }
+        i += is_among(&path->segments[i], apipool_endpoint_collections);
+    }
+    return 0;
+}
+
+/* Whether the last segment is an id in a collection at the beginning of the path. */
+static int names_object(const path_t *path)
+{
+    int at = path->count - 2;
+    return at >= 0 && path->begins >> at & 1 &&
+           (is_word(&path->segments[at], "models") ||
+            is_among(&path->segments[at], apipool_endpoint_collections));
+}
+
+/* The row of a Gemini method, or NULL. */
+static const apipool_endpoint_row_t *find_method(const path_t *path)
+{
+    const segment_t *last = &path->segments[path->count - 1];
+    const char *colon = last->text + last->len;
+    while (colon > last->text && *--colon != ':') {
+    }
+    apr_size_t len = (apr_size_t)(last->text + last->len - colon - 1);
+    if (colon == last->text || !len) {
+        return NULL;
+    }
+    segment_t name = segment_of(colon + 1, len);
+    const apipool_endpoint_row_t *row = apipool_endpoint_methods;
+    while (row->pattern && !is_word(&name, row->pattern)) {
+        row++;
+    }
+    return row->pattern && (row->kind != APIPOOL_ENDPOINT_FREE || names_object(path)) ? row : NULL;
+}
+
+/* What models there are, and what one of them is: its name may have slashes. */
+static int lists_models(const path_t *path)
+{
+    for (int i = 0; i + 1 < path->count; i++) {
+        if (path->begins >> i & 1 && is_word(&path->segments[i], "models")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const apipool_endpoint_row_t *find_row(const apipool_endpoint_row_t *row, unsigned method,
+                                              const path_t *path)
+{
+    for (; row->pattern; row++) {
+        int at = row->methods & method ? match(row, path) : -1;
+        if (at >= 0 && (row->kind != APIPOOL_ENDPOINT_FREE || path->begins >> at & 1)) {
+            return row;
+        }
+    }
+    return NULL;
 }
 
 apipool_endpoint_e apipool_endpoint_find(const char *method, const char *path)
 {
-    apr_size_t len = strlen(path);
-    const row_t *row = segments;
+    unsigned bit = method_of(method);
+    path_t parts;
+    split(path, &parts);
+    if (is_admin(&parts)) {
+        return APIPOOL_ENDPOINT_ADMIN;
+    }
+    const apipool_endpoint_row_t *row = parts.count ? find_method(&parts) : NULL;
+    row = row ? row : find_row(apipool_endpoint_rows, bit, &parts);
+    int lists = bit == APIPOOL_METHOD_READ && (!parts.count || lists_models(&parts));
+    return row ? row->kind : lists ? APIPOOL_ENDPOINT_FREE : APIPOOL_ENDPOINT_UNLISTED;
+}
 
-    if (strcmp(method, "POST")) {
-        return APIPOOL_ENDPOINT_FREE;
-    }
-    len -= len > 0 && path[len - 1] == '/';
-    if (is_kept(path, len)) {
-        return APIPOOL_ENDPOINT_FREE;
-    }
-    while (row->end && !ends_with(path, len, row->end)) {
-        row++;
-    }
-    return row->end ? row->kind : find_method(path, len);
+int apipool_endpoint_is_below(const char *path, const char *prefix)
+{
+    apr_size_t len = strlen(prefix);
+    len -= len && prefix[len - 1] == '/';
+    return !strncasecmp(path, prefix, len) && (!path[len] || path[len] == '/');
 }
 
 /* The length of a path without a slash at its end. */
@@ -97,6 +248,12 @@ static apr_size_t length_of(const char *path)
 {
     apr_size_t len = strlen(path);
     return len - (len > 0 && path[len - 1] == '/');
+}
+
+static int ends_with(const char *path, apr_size_t len, const char *end)
+{
+    apr_size_t tail = strlen(end);
+    return len >= tail && !strncasecmp(path + len - tail, end, tail);
 }
 
 int apipool_endpoint_is_responses(const char *path)

@@ -63,10 +63,22 @@ static int cut_method(char *name)
     return 1;
 }
 
+/* Who tunes a model gives it any name, that of another model too: what it is stands before it. */
+static int decode_tuned(const char *segment, apr_size_t len, char *out, apr_size_t size)
+{
+    static const char tuned[] = "tunedModels/";
+    apr_size_t before = sizeof(tuned) - 1;
+    if (size <= before || decode(segment, len, out + before, size - before) <= 0) {
+        return 0;
+    }
+    memcpy(out, tuned, before);
+    return cut_method(out + before);
+}
+
 int apipool_model_in_path(const char *path, char *out, apr_size_t size)
 {
     const char *end = path + strcspn(path, "?#");
-    int after_models = 0, after_deployments = 0;
+    int after_models = 0, after_tuned = 0, after_deployments = 0;
 
     for (const char *segment = path; segment < end;) {
         const char *slash = memchr(segment, '/', (apr_size_t)(end - segment));
@@ -76,10 +88,14 @@ int apipool_model_in_path(const char *path, char *out, apr_size_t size)
         if (after_models && is_last && decode(segment, len, out, size) > 0 && cut_method(out)) {
             return 1;
         }
+        if (after_tuned && is_last && decode_tuned(segment, len, out, size)) {
+            return 1;
+        }
         if (after_deployments && next + 1 < end && decode(segment, len, out, size) > 0) {
             return 1;
         }
         after_models = len == 6 && !strncasecmp(segment, "models", len);
+        after_tuned = len == 11 && !strncasecmp(segment, "tunedmodels", len);
         after_deployments = len == 11 && !strncasecmp(segment, "deployments", len);
         segment = next + 1;
     }

@@ -7,9 +7,9 @@
 
 /**
  * Finds NAME in ".../models/NAME:generateContent" (Gemini and Vertex: any method that generates, embeds,
- * predicts or counts) and in ".../deployments/NAME/..." (Azure). A path that only asks what a model is,
- * such as "/models" or "/models/NAME", uses none; nor does "/models/ft:gpt-4o:org::id", where the colons
- * belong to the name. Thread-safe.
+ * predicts or counts) and in ".../deployments/NAME/..." (Azure), and "tunedModels/NAME" likewise. A path that
+ * only asks what a model is, such as "/models" or "/models/NAME", uses none; nor does
+ * "/models/ft:gpt-4o:org::id", where the colons belong to the name. Thread-safe.
  * @param path as the client sent it, percent-encoded (RFC 3986); ends at the NUL or at "?" or "#"
  * @param out  the name, decoded and NUL-terminated; empty when there is none
  * @param size of out, at least 1; it must hold the method too

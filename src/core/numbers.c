@@ -71,12 +71,45 @@ void apipool_counts_add(apipool_counts_t *counts, const apipool_finished_t *fini
     average_time(&counts->first_byte, &counts->begun, finished->first_byte);
 }
 
+static apr_uint32_t hour_of(apr_time_t when)
+{
+    return when > 0 ? (apr_uint32_t)(apr_time_sec(when) / 3600) : 0;
+}
+
+static void note_largest(apipool_numbers_t *numbers, const apipool_finished_t *finished,
+                         apr_time_t now)
+{
+    apr_uint32_t hour = hour_of(now);
+    if (!finished->success || finished->tokens.completion <= 0) {
+        return;
+    }
+    if (numbers->largest_hour != hour) {
+        numbers->largest[1] = hour - numbers->largest_hour == 1 ? numbers->largest[0] : 0;
+        numbers->largest[0] = 0;
+        numbers->largest_hour = hour;
+    }
+    if (finished->tokens.completion > numbers->largest[0]) {
+        numbers->largest[0] = finished->tokens.completion < APR_UINT32_MAX
+                                  ? (apr_uint32_t)finished->tokens.completion
+                                  : APR_UINT32_MAX;
+    }
+}
+
+apr_uint32_t apipool_numbers_largest(const apipool_numbers_t *numbers, apr_time_t now)
+{
+    apr_uint32_t age = hour_of(now) - __atomic_load_n(&numbers->largest_hour, __ATOMIC_RELAXED);
+    apr_uint32_t latest = __atomic_load_n(&numbers->largest[0], __ATOMIC_RELAXED);
+    apr_uint32_t before = __atomic_load_n(&numbers->largest[1], __ATOMIC_RELAXED);
+    return age > 1 ? 0 : age == 1 || latest > before ? latest : before;
+}
+
 void apipool_numbers_add(apipool_numbers_t *numbers, const apipool_finished_t *finished,
                          apr_time_t now)
 {
     apipool_counts_add(&numbers->counts, finished);
     apipool_window_charge_four(numbers->windows, now,
                                finished->estimated ? 0 : apipool_finished_tokens(finished));
+    note_largest(numbers, finished, now);
 }
 
 void apipool_counts_read(const apipool_counts_t *counts, apipool_numbers_snapshot_t *snapshot)

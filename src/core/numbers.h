@@ -48,6 +48,8 @@ enum { APIPOOL_NUMBERS_RPM, APIPOOL_NUMBERS_RPD, APIPOOL_NUMBERS_TPM, APIPOOL_NU
 typedef struct {
     apipool_counts_t counts;
     apipool_window_t windows[APIPOOL_NUMBERS_WINDOWS];
+    apr_uint32_t largest_hour; /* since the epoch, of the first one of these */
+    apr_uint32_t largest[2];   /* tokens of an answer, in that hour and in the one before */
 } apipool_numbers_t;
 
 /* For readers, who keep it after the lock is gone. -1: not known. */
@@ -69,6 +71,10 @@ void apipool_counts_add(apipool_counts_t *counts, const apipool_finished_t *fini
 /** Counts one request, and charges the windows with it now, when it ends. */
 void apipool_numbers_add(apipool_numbers_t *numbers, const apipool_finished_t *finished,
                          apr_time_t now);
+
+/** The most tokens that a good answer of this hour or the last one had, reported or estimated; 0 where there
+ *  was none. Needs no lock: three numbers, of which a torn reading is another hour's. */
+apr_uint32_t apipool_numbers_largest(const apipool_numbers_t *numbers, apr_time_t now);
 
 /** What is known; the rates are -1. */
 void apipool_counts_read(const apipool_counts_t *counts, apipool_numbers_snapshot_t *snapshot);

@@ -41,6 +41,8 @@ static void tell(const apipool_client_row_t *row, apr_pool_t *p, apipool_client_
         .rpm = terms->limits[APIPOOL_CLIENT_RPM],
         .tpm = terms->limits[APIPOOL_CLIENT_TPM],
         .tokens_per_day = terms->limits[APIPOOL_CLIENT_TPD],
+        .concurrency = terms->limits[APIPOOL_CLIENT_CONCURRENCY],
+        .in_flight = row->in_flight,
         .created_at = row->image.created_at,
         .last_used_at = row->last_used_at,
         .numbers = row->numbers,
@@ -169,6 +171,9 @@ static apr_status_t take_terms(const apipool_client_info_t *client, unsigned set
     }
     if (set & APIPOOL_CLIENT_SET_TOKENS_PER_DAY) {
         terms->limits[APIPOOL_CLIENT_TPD] = client->tokens_per_day;
+    }
+    if (set & APIPOOL_CLIENT_SET_CONCURRENCY) {
+        terms->limits[APIPOOL_CLIENT_CONCURRENCY] = client->concurrency;
     }
     return apipool_client_pack(terms, lists)
                ? APR_SUCCESS

@@ -158,15 +158,25 @@ static int is_announced_too_large(const apipool_request_t *req)
 
 static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
 {
+    static const char *const names[] = {
+        [APIPOOL_BODY_MODEL] = "model",
+        [APIPOOL_BODY_MAX_TOKENS] = "max_tokens",
+        [APIPOOL_BODY_MAX_COMPLETION_TOKENS] = "max_completion_tokens",
+        [APIPOOL_BODY_MAX_OUTPUT_TOKENS] = "max_output_tokens",
+        [APIPOOL_BODY_N] = "n",
+        [APIPOOL_BODY_BEST_OF] = "best_of",
+        [APIPOOL_BODY_GENERATION_CONFIG] = "generationconfig",
+        [APIPOOL_BODY_GENERATION_CONFIG_SNAKE] = "generation_config",
+        [APIPOOL_BODY_STREAM] = "stream",
+        [APIPOOL_BODY_STREAM_OPTIONS] = "stream_options",
+    };
     apipool_sniffed_t *sniffed = req->body.sniffed;
     int count =
         req->pool->affinity == APIPOOL_AFFINITY_BODY ? APIPOOL_BODY_SNIFFED : APIPOOL_BODY_SESSION;
-    sniffed[APIPOOL_BODY_MODEL].name = "model";
-    sniffed[APIPOOL_BODY_MODEL].any_case = 1; /* as upstreams written in Go read it */
-    sniffed[APIPOOL_BODY_MAX_TOKENS].name = "max_tokens";
-    sniffed[APIPOOL_BODY_MAX_COMPLETION_TOKENS].name = "max_completion_tokens";
-    sniffed[APIPOOL_BODY_STREAM].name = "stream";
-    sniffed[APIPOOL_BODY_STREAM_OPTIONS].name = "stream_options";
+    for (int i = 0; i < APIPOOL_BODY_SESSION; i++) {
+        sniffed[i].name = names[i];
+        sniffed[i].any_case = i < APIPOOL_BODY_STREAM; /* as upstreams written in Go read them */
+    }
     sniffed[APIPOOL_BODY_SESSION].name = req->pool->affinity_name;
     apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), sniffed, count);
 }

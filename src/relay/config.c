@@ -70,6 +70,7 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
     for (apr_size_t i = 0; i < sizeof(default_endpoints) / sizeof(*default_endpoints); i++) {
         APR_ARRAY_PUSH(pool->endpoints, apipool_endpoint_t) = default_endpoints[i];
     }
+    pool->allowed = apr_array_make(p, 2, sizeof(const char *));
     pool->rules = apr_array_make(p, 2, sizeof(apipool_custom_rule_t));
     pool->strategy = APIPOOL_STRATEGY_SMART;
     apipool_endpoint_strategy_t *images = apr_array_push(pool->strategies);

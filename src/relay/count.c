@@ -53,7 +53,7 @@ void apipool_count_begin(apipool_request_t *req)
 {
     apipool_count_t *count = &req->gate.count;
     count->is_stream = apipool_gate_is_of_type(req->r, "text/event-stream");
-    count->active = req->kind != APIPOOL_ENDPOINT_FREE;
+    count->active = apipool_endpoint_generates(req->kind);
     count->readable = !apipool_gate_is_encoded(req->r);
     count->reads = READS_NOTHING;
     count->passed = count->estimated = 0;
@@ -231,7 +231,7 @@ static apr_int64_t estimate_prompt(const apipool_request_t *req)
 
 apr_int64_t apipool_count_prompt(apipool_request_t *req)
 {
-    if (req->kind == APIPOOL_ENDPOINT_FREE || !req->body.length) {
+    if (!apipool_endpoint_generates(req->kind) || !req->body.length) {
         return 0;
     }
     if (req->body.tokens < 0) {
@@ -253,7 +253,7 @@ apipool_tokens_e apipool_count_tokens(apipool_request_t *req, apipool_usage_t *t
             return APIPOOL_TOKENS_REPORTED;
         }
     }
-    if (!count->active || !req->body.length || req->kind == APIPOOL_ENDPOINT_RUN) {
+    if (!count->active || !req->body.length || req->kind >= APIPOOL_ENDPOINT_RUN) {
         return APIPOOL_TOKENS_NONE;
     }
     tokens->prompt = has_begun && tokens->prompt >= 0 ? tokens->prompt : apipool_count_prompt(req);

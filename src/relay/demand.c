@@ -7,13 +7,8 @@
 
 #include "body.h"
 #include "modelpath.h"
+#include "reserve.h"
 
-/* Tokens that are set aside for an attempt; what it took replaces them when it is over. Four bytes of a
- * prompt make about one token, and those of an image's text form fewer. */
-#define BYTES_PER_TOKEN 4
-#define PROMPT_MAX      32768
-#define ANSWER_USUAL    512
-#define ANSWER_MAX      131072
 #define OPTIONS_MAX     4096 /* bytes of stream_options that are looked at */
 
 static const char *text_of(const apipool_sniffed_t *sniffed)
@@ -53,32 +48,6 @@ static apr_uint64_t find_session(const apipool_request_t *req)
         break;
     }
     return session ? apipool_hash(session) : 0;
-}
-
-apr_uint32_t apipool_demand_tokens(apr_uint64_t bytes, apr_int64_t answer)
-{
-    apr_uint64_t prompt = bytes / BYTES_PER_TOKEN;
-    answer = answer < 0 ? ANSWER_USUAL : answer > ANSWER_MAX ? ANSWER_MAX : answer;
-    return (apr_uint32_t)((prompt < PROMPT_MAX ? prompt : PROMPT_MAX) + (apr_uint64_t)answer + 1);
-}
-
-static apr_uint32_t estimate_tokens(const apipool_request_t *req)
-{
-    const apipool_body_t *body = &req->body;
-    const apipool_sniffed_t *limits[] = {&body->sniffed[APIPOOL_BODY_MAX_TOKENS],
-                                         &body->sniffed[APIPOOL_BODY_MAX_COMPLETION_TOKENS]};
-    int generates =
-        req->kind != APIPOOL_ENDPOINT_EMBEDDINGS && req->kind != APIPOOL_ENDPOINT_RERANK;
-    apr_int64_t answer = generates ? ANSWER_USUAL : 0;
-    if (!body->length || req->kind == APIPOOL_ENDPOINT_FREE) {
-        return 1;
-    }
-    for (int i = 0; i < 2; i++) {
-        if (limits[i]->kind == APIPOOL_SNIFF_NUMBER) {
-            answer = apr_atoi64(limits[i]->text);
-        }
-    }
-    return apipool_demand_tokens((apr_uint64_t)body->length, answer < 0 ? 0 : answer);
 }
 
 /* Puts include_usage into stream_options, unless the client has said what it wants. */
@@ -134,7 +103,7 @@ void apipool_demand_make(apipool_request_t *req)
 {
     req->demand.model = find_model(req);
     req->demand.session = find_session(req);
-    req->demand.tokens = estimate_tokens(req);
+    req->demand.tokens = apipool_reserve_tokens(req);
     req->demand.client = apipool_hash(client_of(req->r));
     req->demand.ask_usage = ask_usage(req);
     req->demand.refused_by = APIPOOL_NONE;

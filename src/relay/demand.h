@@ -10,10 +10,6 @@
 /** Makes out what the request asks for; once per request. */
 void apipool_demand_make(apipool_request_t *req);
 
-/** Tokens to be set aside for so many bytes of a request.
- *  @param answer what the answer may take, or -1 where the request does not say */
-apr_uint32_t apipool_demand_tokens(apr_uint64_t bytes, apr_int64_t answer);
-
 /**
  * What to acquire.
  * @param sources room for APIPOOL_UPSTREAMS_MAX; wanted refers to it

@@ -5,6 +5,15 @@
 #include <apr_strings.h>
 #include <stddef.h>
 
+static int is_path(const char *path)
+{
+    const char *c = path;
+    while (*c > ' ' && *c < 0x7f && *c != '?' && *c != '#') {
+        c++;
+    }
+    return *path == '/' && !*c;
+}
+
 static const char *add_endpoint(cmd_parms *cmd, void *dir, const char *alias, const char *path)
 {
     const char *err;
@@ -14,14 +23,16 @@ static const char *add_endpoint(cmd_parms *cmd, void *dir, const char *alias, co
     if (!err) {
         err = apipool_directive_name(cmd, alias);
     }
+    if (!err && !strcmp(alias, APIPOOL_CLIENT_UNLISTED)) {
+        err = apr_psprintf(cmd->pool,
+                           "%s %s: this name stands for paths that are not known, among the "
+                           "endpoints of a client",
+                           cmd->cmd->name, alias);
+    }
     if (err) {
         return err;
     }
-    const char *c = path;
-    while (*c > ' ' && *c < 0x7f && *c != '?' && *c != '#') {
-        c++;
-    }
-    if (*path != '/' || *c) {
+    if (!is_path(path)) {
         return apr_psprintf(cmd->pool,
                             "%s %s %s: the path must begin with '/' and have no query and no "
                             "blanks",
@@ -29,6 +40,24 @@ static const char *add_endpoint(cmd_parms *cmd, void *dir, const char *alias, co
     }
     apipool_config_set_endpoint(pool, alias, path);
     return NULL;
+}
+
+static const char *allow(cmd_parms *cmd, void *dir, const char *path)
+{
+    const char *err;
+    apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
+    (void)dir;
+
+    if (!err && (!is_path(path) || !path[1])) {
+        err = apr_psprintf(cmd->pool,
+                           "%s %s: a path must begin with '/', say more than that, and have no "
+                           "query and no blanks",
+                           cmd->cmd->name, path);
+    }
+    if (!err) {
+        APR_ARRAY_PUSH(pool->allowed, const char *) = path;
+    }
+    return err;
 }
 
 static const char *set_strategy(cmd_parms *cmd, void *dir, const char *name, const char *endpoint)
@@ -156,6 +185,27 @@ static const char *set_limit(cmd_parms *cmd, void *dir, const char *arg)
                               cmd->cmd->name, arg);
 }
 
+static const char *set_client_limit(cmd_parms *cmd, void *dir, const char *arg)
+{
+    static const char concurrency[] = "concurrency=";
+    const char *err;
+    apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
+    apr_int64_t value;
+    (void)dir;
+
+    if (!err && strncmp(arg, concurrency, sizeof(concurrency) - 1)) {
+        err = apr_psprintf(cmd->pool, "%s: unknown limit '%s'; allowed is concurrency=N",
+                           cmd->cmd->name, arg);
+    }
+    if (!err) {
+        err = apipool_directive_number(cmd, arg + sizeof(concurrency) - 1, 1, 4000000000, &value);
+    }
+    if (!err) {
+        pool->client_concurrency = (apr_uint32_t)value;
+    }
+    return err;
+}
+
 static const char *set_affinity(cmd_parms *cmd, void *dir, const char *arg)
 {
     static const struct {
@@ -262,6 +312,10 @@ const command_rec apipool_directives[] = {
                      "url=PATH pointer=JSON-POINTER currency="),
     AP_INIT_ITERATE("APIPoolLimits", set_limit, NULL, RSRC_CONF,
                     "what each key may be used for: rpm= rpd= tpm= tpd= concurrency="),
+    AP_INIT_ITERATE("APIPoolClientLimits", set_client_limit, NULL, RSRC_CONF,
+                    "what each client may do that has no limit of its own: concurrency="),
+    AP_INIT_ITERATE("APIPoolAllow", allow, NULL, RSRC_CONF,
+                    "paths that administer an account or make credentials, and may be used"),
     AP_INIT_TAKE1("APIPoolAffinity", set_affinity, NULL, RSRC_CONF,
                   "what stays with one key: client, header:NAME, body:MEMBER, or off"),
     AP_INIT_FLAG("APIPoolStreamUsage", set_stream_usage, NULL, RSRC_CONF,

@@ -145,15 +145,16 @@ const apipool_request_stats_t *apipool_outcome_describe(apipool_request_t *req, 
     return stats;
 }
 
-static void count(const apipool_request_t *req, const apipool_request_stats_t *stats,
-                  apr_time_t now)
+static void count(apipool_request_t *req, const apipool_request_stats_t *stats, apr_time_t now)
 {
     apr_status_t rv = apipool_stats_record(apipool_relay_segment(), stats, now);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(
             APLOG_MARK, APLOG_CRIT, rv, req->r,
             APIPOOL_LOG(0035) "the pool's lock is not to be had; a request is not counted");
+        return;
     }
+    req->charge.is_in_flight = 0;
 }
 
 int apipool_outcome_log(request_rec *r)

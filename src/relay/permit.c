@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 
 #include "auth.h"
+#include "batch.h"
 #include "modelpath.h"
 #include "reply.h"
 #include "strict.h"
@@ -29,22 +30,130 @@ static int is_pool_allowed(const apipool_request_t *req)
            apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_POOLS, req->pool->name);
 }
 
+/* What an operator has not named stays closed, however it is spelled. */
+static int is_closed(const apipool_request_t *req)
+{
+    const apr_array_header_t *allowed = req->pool->allowed;
+    for (int i = 0; req->kind == APIPOOL_ENDPOINT_ADMIN && i < allowed->nelts; i++) {
+        if (apipool_endpoint_is_below(req->plain, APR_ARRAY_IDX(allowed, i, const char *))) {
+            return 0;
+        }
+    }
+    return req->kind == APIPOOL_ENDPOINT_ADMIN;
+}
+
+/* Whether limits hold the client to what is known: what is in no table may cost any model's tokens. */
+static int is_limited(const apipool_client_terms_t *terms)
+{
+    return apipool_client_restricts(terms, APIPOOL_CLIENT_MODELS) ||
+           terms->limits[APIPOOL_CLIENT_TPM] || terms->limits[APIPOOL_CLIENT_TPD];
+}
+
+static int is_unlisted(const apipool_request_t *req)
+{
+    return req->kind == APIPOOL_ENDPOINT_UNLISTED || req->kind == APIPOOL_ENDPOINT_ADMIN;
+}
+
+static int names_unlisted(const apipool_client_terms_t *terms)
+{
+    return apipool_client_restricts(terms, APIPOOL_CLIENT_ENDPOINTS) &&
+           apipool_client_allows(terms, APIPOOL_CLIENT_ENDPOINTS, APIPOOL_CLIENT_UNLISTED);
+}
+
+/* The list has aliases, and may have a word for what is in no table; alone, that allows all else too. */
+static int is_endpoint_allowed(const apipool_request_t *req)
+{
+    const apipool_client_terms_t *terms = &req->client->terms;
+    const char *first = apipool_client_list(terms, APIPOOL_CLIENT_ENDPOINTS);
+    int is_alone =
+        !strcmp(first, APIPOOL_CLIENT_UNLISTED) && !first[sizeof(APIPOOL_CLIENT_UNLISTED)];
+    return is_alone || (is_unlisted(req) && names_unlisted(terms)) ||
+           apipool_client_allows(terms, APIPOOL_CLIENT_ENDPOINTS,
+                                 req->endpoint ? req->endpoint : "");
+}
+
+static int is_known_or_allowed(const apipool_request_t *req)
+{
+    const apipool_client_terms_t *terms = &req->client->terms;
+    return !is_unlisted(req) || !is_limited(terms) || names_unlisted(terms);
+}
+
+/* What the client's limits have said; refuses where they do not admit the request. */
+static int is_admitted(apipool_request_t *req, apr_status_t rv, apipool_client_admitted_e result,
+                       apr_time_t retry_at)
+{
+    static const apipool_reply_e replies[] = {
+        [APIPOOL_CLIENT_GONE] = APIPOOL_REPLY_INVALID_KEY,
+        [APIPOOL_CLIENT_OVER_RPM] = APIPOOL_REPLY_CLIENT_RPM,
+        [APIPOOL_CLIENT_OVER_TPM] = APIPOOL_REPLY_CLIENT_TPM,
+        [APIPOOL_CLIENT_OVER_TPD] = APIPOOL_REPLY_CLIENT_TPD,
+        [APIPOOL_CLIENT_OVER_CONCURRENCY] = APIPOOL_REPLY_CLIENT_CONCURRENCY,
+    };
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
+                      APIPOOL_LOG(0095) "the pool's lock is not to be had; nobody is admitted");
+        return refuse(req, APIPOOL_REPLY_EXHAUSTED, 0);
+    }
+    return result == APIPOOL_CLIENT_ADMITTED || refuse(req, replies[result], retry_at);
+}
+
+/* Whatever becomes of the request, others get its place when it is over. */
+static apr_status_t leave(void *data)
+{
+    apipool_request_t *req = data;
+    return apipool_client_leave(apipool_relay_segment(), &req->charge);
+}
+
+/* Where there is a limit to what is in flight, a body that comes slowly counts as well. */
+static int has_place(apipool_request_t *req)
+{
+    apipool_client_admitted_e result = APIPOOL_CLIENT_ADMITTED;
+    apr_time_t retry_at = 0;
+    apr_status_t rv = APR_SUCCESS;
+    apr_pool_cleanup_register(req->r->pool, req, leave, apr_pool_cleanup_null);
+    if (req->charge.concurrency || req->client->terms.limits[APIPOOL_CLIENT_CONCURRENCY]) {
+        rv = apipool_client_enter(apipool_relay_segment(), &req->charge, apr_time_now(), &result,
+                                  &retry_at);
+    }
+    if (result == APIPOOL_CLIENT_OVER_CONCURRENCY) {
+        req->r->connection->keepalive = AP_CONN_CLOSE; /* the body is not read */
+    }
+    return is_admitted(req, rv, result, retry_at);
+}
+
 int apipool_permit_place(apipool_request_t *req)
 {
     int is_asked;
     const apipool_client_pass_t *client = apipool_auth_client(req, &is_asked);
     req->client = client;
+    if (!client && is_asked) {
+        return refuse(req, APIPOOL_REPLY_INVALID_KEY, 0);
+    }
+    if (is_closed(req)) {
+        return refuse(req, APIPOOL_REPLY_ENDPOINT_CLOSED, 0);
+    }
     if (!client) {
-        return !is_asked || refuse(req, APIPOOL_REPLY_INVALID_KEY, 0);
+        return 1;
     }
     req->charge.index = client->index;
     req->charge.serial = client->serial;
-    if (!is_pool_allowed(req) ||
-        !apipool_client_allows(&client->terms, APIPOOL_CLIENT_ENDPOINTS,
-                               req->endpoint ? req->endpoint : "")) {
+    req->charge.concurrency = req->pool->client_concurrency;
+    if (!is_pool_allowed(req) || !is_endpoint_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED, 0);
     }
-    return 1;
+    if (!is_known_or_allowed(req)) {
+        return refuse(req, APIPOOL_REPLY_ENDPOINT_UNLISTED, 0);
+    }
+    return has_place(req);
+}
+
+/* The Gemini API writes a name with "models/" before it, or without. */
+int apipool_permit_has_model(const apipool_request_t *req, const char *model)
+{
+    const apipool_client_terms_t *terms = &req->client->terms;
+    return apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model) ||
+           (!strncmp(model, "models/", 7) &&
+            apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model + 7));
 }
 
 /* Whether all models in the query are allowed; *found is set where there is one. */
@@ -136,10 +245,13 @@ static int is_model_allowed(const apipool_request_t *req)
     if (!apipool_client_restricts(terms, APIPOOL_CLIENT_MODELS)) {
         return 1;
     }
+    if (req->kind == APIPOOL_ENDPOINT_BLIND) {
+        return 0;
+    }
     if (apipool_websocket_is_asked(req) && !apipool_websocket_is_read(req)) {
         return 0; /* nobody could tell which models are asked for */
     }
-    if (model && !apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model)) {
+    if (model && !apipool_permit_has_model(req, model)) {
         return 0;
     }
     if (req->body.malformed || !is_path_allowed(req)) {
@@ -147,20 +259,29 @@ static int is_model_allowed(const apipool_request_t *req)
     }
     if (req->body.length && said->kind != APIPOOL_SNIFF_ABSENT &&
         (said->kind != APIPOOL_SNIFF_STRING || said->times > 1 || said->truncated ||
-         !apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, said->text))) {
+         !apipool_permit_has_model(req, said->text))) {
         return 0;
     }
-    return is_query_allowed(req, &found) && (found || req->kind == APIPOOL_ENDPOINT_FREE);
+    return is_query_allowed(req, &found) &&
+           (found || !apipool_endpoint_needs_model(req->kind));
+}
+
+/* Every request of a batch has a model of its own, and its tokens. */
+static int is_batch_allowed(apipool_request_t *req)
+{
+    apipool_batch_e result = APIPOOL_BATCH_ALLOWED;
+    if (req->kind == APIPOOL_ENDPOINT_BATCH && is_limited(&req->client->terms)) {
+        result = apipool_batch_read(req, &req->demand.tokens);
+    }
+    return result == APIPOOL_BATCH_ALLOWED ||
+           refuse(req,
+                  result == APIPOOL_BATCH_REFUSED ? APIPOOL_REPLY_MODEL_NOT_ALLOWED
+                                                  : APIPOOL_REPLY_BATCH_TOO_LARGE,
+                  0);
 }
 
 int apipool_permit_demand(apipool_request_t *req)
 {
-    static const apipool_reply_e replies[] = {
-        [APIPOOL_CLIENT_GONE] = APIPOOL_REPLY_INVALID_KEY,
-        [APIPOOL_CLIENT_OVER_RPM] = APIPOOL_REPLY_CLIENT_RPM,
-        [APIPOOL_CLIENT_OVER_TPM] = APIPOOL_REPLY_CLIENT_TPM,
-        [APIPOOL_CLIENT_OVER_TPD] = APIPOOL_REPLY_CLIENT_TPD,
-    };
     apipool_client_admitted_e result = APIPOOL_CLIENT_ADMITTED;
     apr_time_t retry_at = 0;
     if (!req->client) {
@@ -173,13 +294,11 @@ int apipool_permit_demand(apipool_request_t *req)
     if (!is_model_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_MODEL_NOT_ALLOWED, 0);
     }
+    if (!is_batch_allowed(req)) {
+        return 0;
+    }
     req->charge.tokens = req->demand.tokens;
     apr_status_t rv = apipool_client_admit(apipool_relay_segment(), &req->charge, apr_time_now(),
                                            &result, &retry_at);
-    if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
-                      APIPOOL_LOG(0095) "the pool's lock is not to be had; nobody is admitted");
-        return refuse(req, APIPOOL_REPLY_EXHAUSTED, 0);
-    }
-    return result == APIPOOL_CLIENT_ADMITTED || refuse(req, replies[result], retry_at);
+    return is_admitted(req, rv, result, retry_at);
 }

@@ -30,6 +30,14 @@ static const struct {
                                    "The API key is missing or not valid here.", -1},
     [APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED] = {403, "endpoint_not_allowed", "invalid_request_error",
                                             "This API key may not use this endpoint.", -1},
+    [APIPOOL_REPLY_ENDPOINT_UNLISTED] = {403, "endpoint_unlisted", "invalid_request_error",
+                                         "This endpoint is unknown here; an API key with a list of "
+                                         "models or token limits may use known endpoints only.",
+                                         -1},
+    [APIPOOL_REPLY_ENDPOINT_CLOSED] = {403, "endpoint_not_allowed", "invalid_request_error",
+                                       "Endpoints that administer an account or make credentials "
+                                       "are closed here.",
+                                       -1},
     [APIPOOL_REPLY_MODEL_NOT_ALLOWED] = {403, "model_not_allowed", "invalid_request_error",
                                          "This API key may not use this model.", -1},
     [APIPOOL_REPLY_CLIENT_RPM] = {429, "rate_limit_exceeded", "rate_limit_error",
@@ -43,6 +51,14 @@ static const struct {
                                  "The key of this connection has used up a limit; try again later, or "
                                  "over a new connection.",
                                  -1},
+    [APIPOOL_REPLY_CLIENT_CONCURRENCY] = {429, "rate_limit_exceeded", "rate_limit_error",
+                                          "This API key has as many requests in flight as it may "
+                                          "(concurrency).",
+                                          -1},
+    [APIPOOL_REPLY_BATCH_TOO_LARGE] = {413, "request_too_large", "invalid_request_error",
+                                       "A batch of an API key with a list of models or token "
+                                       "limits may have 1 MiB at most; send several.",
+                                       -1},
 };
 
 static const char *retry_after(apr_pool_t *p, apr_time_t retry_at)

@@ -170,18 +170,25 @@ static void find_endpoint(apipool_request_t *req)
     }
 }
 
-/* An upstream may decode what hides an endpoint from us, and its answers cost tokens all the same. */
+#define DECODINGS 3 /* of one path, by proxies one behind the other */
+
+/* An upstream may decode what hides an endpoint from us, and its answers cost tokens all the same. Where an
+ * operator has sent an alias to a path that is in no table, it generates. */
 static void find_kind(apipool_request_t *req)
 {
-    req->plain = req->path;
-    req->kind = apipool_endpoint_find(req->r->method, req->path);
-    if (!apipool_endpoint_is_plain(req->path)) {
-        char *plain = apr_pstrdup(req->r->pool, req->path);
-        apipool_endpoint_make_plain(plain);
-        req->plain = plain;
+    const char *method = req->r->method;
+    const char *reading = req->plain = req->path;
+    req->kind = apipool_endpoint_find(method, reading);
+    for (int i = 0; i < DECODINGS && !apipool_endpoint_is_plain(reading); i++) {
+        char *plainer = apr_pstrdup(req->r->pool, reading);
+        apipool_endpoint_make_plain(plainer);
+        apipool_endpoint_e kind = apipool_endpoint_find(method, plainer);
+        req->kind = kind > req->kind ? kind : req->kind;
+        req->plain = i ? req->plain : plainer;
+        reading = plainer;
     }
-    if (req->kind == APIPOOL_ENDPOINT_FREE && req->plain != req->path) {
-        req->kind = apipool_endpoint_find(req->r->method, req->plain);
+    if (req->kind == APIPOOL_ENDPOINT_UNLISTED && req->endpoint && !strcmp(method, "POST")) {
+        req->kind = APIPOOL_ENDPOINT_JOB;
     }
 }
 

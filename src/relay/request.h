@@ -19,8 +19,13 @@
 /* What is looked for in a request body. */
 enum {
     APIPOOL_BODY_MODEL,
-    APIPOOL_BODY_MAX_TOKENS,
+    APIPOOL_BODY_MAX_TOKENS, /* of one answer, in several vendors' words */
     APIPOOL_BODY_MAX_COMPLETION_TOKENS,
+    APIPOOL_BODY_MAX_OUTPUT_TOKENS,
+    APIPOOL_BODY_N, /* answers to one request */
+    APIPOOL_BODY_BEST_OF,
+    APIPOOL_BODY_GENERATION_CONFIG, /* an object with both, as Gemini has it */
+    APIPOOL_BODY_GENERATION_CONFIG_SNAKE,
     APIPOOL_BODY_STREAM,
     APIPOOL_BODY_STREAM_OPTIONS,
     APIPOOL_BODY_SESSION, /* APIPoolAffinity body:MEMBER */

@@ -50,7 +50,7 @@ static apr_int64_t tokens_of_client(const apipool_request_t *req, const apipool_
 {
     int passed = verdict->rule == APIPOOL_R00 || verdict->rule == APIPOOL_R01 ||
                  verdict->rule == APIPOOL_R02;
-    if (!req->charge.serial || !passed || req->kind == APIPOOL_ENDPOINT_FREE) {
+    if (!req->charge.serial || !passed || !apipool_endpoint_generates(req->kind)) {
         return charged;
     }
     int is_known = told->kind == APIPOOL_TOKENS_REPORTED ||
@@ -150,6 +150,7 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
         return;
     }
     req->counted = what.request;
+    req->charge.is_in_flight &= !what.request;
     verdict->rule = outcome.rule;
     log_outcome(req, &outcome, status);
     if (outcome.doubted) {

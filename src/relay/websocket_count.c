@@ -297,11 +297,13 @@ int apipool_websocket_ask(apipool_websocket_t *ws, const apipool_asking_t *askin
                           apipool_reply_e *which, apr_time_t *retry_at)
 {
     apr_time_t now = apr_time_now();
+    const char *model = *asking->model ? asking->model : ws->model;
     apipool_turn_t turn = {.at = now,
-                           .tokens = apipool_demand_tokens(asking->bytes, asking->max_tokens),
+                           .tokens = apipool_reserve_turn(ws->req, *model ? model : NULL,
+                                                          asking->bytes, asking->max_tokens),
                            .prompt = (apr_int64_t)(asking->bytes / BYTES_PER_TOKEN),
                            .charge.has_begun = asking->has_begun};
-    apipool_websocket_copy_name(turn.model, *asking->model ? asking->model : ws->model);
+    apipool_websocket_copy_name(turn.model, model);
     if (!is_admitted(ws, &turn, which, retry_at) &&
         (!asking->has_begun || *which == APIPOOL_REPLY_INVALID_KEY)) {
         count_refused(ws, &turn, *which, now);

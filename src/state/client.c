@@ -6,10 +6,11 @@
 
 #include "fault.h"
 #include "layout.h"
+#include "slots.h"
 
 #define STEP 64 /* slots that are looked at in one hold of the lock */
 
-static const apipool_window_span_e spans[APIPOOL_CLIENT_LIMITS] = {
+static const apipool_window_span_e spans[APIPOOL_CLIENT_WINDOWS] = {
     [APIPOOL_CLIENT_RPM] = APIPOOL_WINDOW_MINUTE,
     [APIPOOL_CLIENT_TPM] = APIPOOL_WINDOW_MINUTE,
     [APIPOOL_CLIENT_TPD] = APIPOOL_WINDOW_DAY,
@@ -111,14 +112,70 @@ static apr_uint64_t amount_of(int limit, apr_uint32_t tokens)
     return limit == APIPOOL_CLIENT_RPM ? 1 : tokens;
 }
 
-static apipool_client_admitted_e admit_locked(apipool_client_slot_t *slot,
+/* Counts the request as in flight. */
+static void take_place(apipool_segment_t *segment, apipool_client_slot_t *slot,
+                       apipool_client_charge_t *charge)
+{
+    slot->in_flight++;
+    APIPOOL_FAULT("client-unheld");
+    charge->holder = apipool_slot_hold_client_locked(segment, charge->index, charge->serial);
+    charge->is_in_flight = 1;
+}
+
+static void leave(apipool_segment_t *segment, apipool_client_slot_t *slot, apr_uint32_t holder)
+{
+    if (slot) {
+        slot->in_flight -= slot->in_flight > 0; /* a place without a holder may have been forgotten */
+    }
+    APIPOOL_FAULT("client-still-held");
+    apipool_slot_let_go_locked(segment, holder);
+}
+
+void apipool_client_leave_locked(apipool_segment_t *segment, apr_uint32_t holder)
+{
+    leave(segment, apipool_slot_held_client(segment, &segment->holders[holder]), holder);
+}
+
+apr_status_t apipool_client_leave(apipool_segment_t *segment, apipool_client_charge_t *charge)
+{
+    if (!charge->is_in_flight) {
+        return APR_SUCCESS;
+    }
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        leave(segment, apipool_clients_at_locked(&segment->clients, charge->index, charge->serial),
+              charge->holder);
+        apipool_segment_unlock(segment);
+        charge->is_in_flight = 0;
+    }
+    return rv;
+}
+
+/* Takes a place, where there is one. */
+static apipool_client_admitted_e enter_locked(apipool_segment_t *segment,
+                                              apipool_client_slot_t *slot,
+                                              apipool_client_charge_t *charge, apr_time_t now,
+                                              apr_time_t *retry_at)
+{
+    apr_uint32_t own = apipool_client_slot_terms(slot)->limits[APIPOOL_CLIENT_CONCURRENCY];
+    apr_uint32_t limit = own ? own : charge->concurrency;
+    if (limit && slot->in_flight >= limit) {
+        *retry_at = now + APR_USEC_PER_SEC;
+        return APIPOOL_CLIENT_OVER_CONCURRENCY;
+    }
+    take_place(segment, slot, charge);
+    return APIPOOL_CLIENT_ADMITTED;
+}
+
+static apipool_client_admitted_e admit_locked(apipool_segment_t *segment,
+                                              apipool_client_slot_t *slot,
                                               apipool_client_charge_t *charge, apr_time_t now,
                                               apr_time_t *retry_at)
 {
     const apipool_client_terms_t *terms = apipool_client_slot_terms(slot);
     apipool_client_admitted_e result = APIPOOL_CLIENT_ADMITTED;
     *retry_at = now;
-    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+    for (int i = 0; i < APIPOOL_CLIENT_WINDOWS; i++) {
         apr_time_t at = apipool_window_next_free(&slot->windows[i], spans[i], now, terms->limits[i],
                                                  amount_of(i, charge->tokens));
         if (at > *retry_at && !charge->has_begun) {
@@ -126,7 +183,10 @@ static apipool_client_admitted_e admit_locked(apipool_client_slot_t *slot,
             result = (apipool_client_admitted_e)(APIPOOL_CLIENT_OVER_RPM + i);
         }
     }
-    for (int i = 0; result == APIPOOL_CLIENT_ADMITTED && i < APIPOOL_CLIENT_LIMITS; i++) {
+    if (result == APIPOOL_CLIENT_ADMITTED && !charge->is_in_flight) {
+        result = enter_locked(segment, slot, charge, now, retry_at);
+    }
+    for (int i = 0; result == APIPOOL_CLIENT_ADMITTED && i < APIPOOL_CLIENT_WINDOWS; i++) {
         apipool_window_charge(&slot->windows[i], spans[i], now, amount_of(i, charge->tokens));
         APIPOOL_FAULT("client-half-charged");
     }
@@ -134,9 +194,14 @@ static apipool_client_admitted_e admit_locked(apipool_client_slot_t *slot,
     return result;
 }
 
-apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_charge_t *charge,
-                                  apr_time_t now, apipool_client_admitted_e *result,
-                                  apr_time_t *retry_at)
+typedef apipool_client_admitted_e step_t(apipool_segment_t *segment, apipool_client_slot_t *slot,
+                                         apipool_client_charge_t *charge, apr_time_t now,
+                                         apr_time_t *retry_at);
+
+/* Takes a step with the client of a charge, where that is still valid. */
+static apr_status_t step(apipool_segment_t *segment, apipool_client_charge_t *charge,
+                         apr_time_t now, apipool_client_admitted_e *result, apr_time_t *retry_at,
+                         step_t *take)
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
@@ -145,10 +210,24 @@ apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_cha
     apipool_client_slot_t *slot =
         apipool_clients_at_locked(&segment->clients, charge->index, charge->serial);
     *result = slot && is_valid(apipool_client_slot_terms(slot), now)
-                  ? admit_locked(slot, charge, now, retry_at)
+                  ? take(segment, slot, charge, now, retry_at)
                   : APIPOOL_CLIENT_GONE;
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
+}
+
+apr_status_t apipool_client_enter(apipool_segment_t *segment, apipool_client_charge_t *charge,
+                                  apr_time_t now, apipool_client_admitted_e *result,
+                                  apr_time_t *retry_at)
+{
+    return step(segment, charge, now, result, retry_at, enter_locked);
+}
+
+apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_charge_t *charge,
+                                  apr_time_t now, apipool_client_admitted_e *result,
+                                  apr_time_t *retry_at)
+{
+    return step(segment, charge, now, result, retry_at, admit_locked);
 }
 
 /* More tokens than were reserved are charged now, when they are known. */
@@ -171,6 +250,9 @@ void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_clie
     const apipool_client_charge_t *charge = &used->charge;
     apipool_client_slot_t *slot =
         apipool_clients_at_locked(&segment->clients, charge->index, charge->serial);
+    if (charge->is_in_flight) {
+        leave(segment, slot, charge->holder);
+    }
     if (!slot) {
         return;
     }
@@ -198,6 +280,7 @@ static void read_slot(const apipool_client_slot_t *slot, apr_time_t now, apipool
 {
     copy_image(slot, &row->image);
     row->last_used_at = slot->last_used_at;
+    row->in_flight = slot->in_flight;
     apipool_numbers_read(&slot->numbers, now, &row->numbers);
 }
 

@@ -50,10 +50,13 @@ int apipool_client_pack(apipool_client_terms_t *terms,
 /* What a request was admitted with, to be settled when it is over. */
 typedef struct {
     apr_uint32_t index;
-    apr_uint64_t serial; /* 0: nobody's */
-    apr_uint32_t tokens; /* reserved */
-    apr_time_t at;       /* when; 0: it was not admitted */
-    int has_begun;       /* nobody can stop it any more: it is admitted whatever the limits say */
+    apr_uint64_t serial;      /* 0: nobody's */
+    apr_uint32_t tokens;      /* reserved */
+    apr_uint32_t concurrency; /* the limit of a client that has none of its own; 0: none */
+    apr_time_t at;            /* when; 0: it was not admitted */
+    int has_begun;            /* nobody can stop it any more: it is admitted whatever the limits say */
+    int is_in_flight;         /* it has a place, which has to be given back */
+    apr_uint32_t holder;      /* that names this process, with a place */
 } apipool_client_charge_t;
 
 typedef enum {
@@ -61,12 +64,24 @@ typedef enum {
     APIPOOL_CLIENT_GONE,     /* removed or switched off since it was recognised */
     APIPOOL_CLIENT_OVER_RPM, /* the limit that is in the way for longest */
     APIPOOL_CLIENT_OVER_TPM,
-    APIPOOL_CLIENT_OVER_TPD
+    APIPOOL_CLIENT_OVER_TPD,
+    APIPOOL_CLIENT_OVER_CONCURRENCY /* where no window is in the way */
 } apipool_client_admitted_e;
 
 /**
- * Admits a request to all limits of a client, or to none, and charges it. O(1).
- * @param charge   its client and tokens; the time is set when it is admitted
+ * Takes a place for a request whose body has not come yet, unless its client has as many in flight as it may.
+ * O(1). The place is given back when the request is settled, or else by apipool_client_leave.
+ * @param charge   its client and concurrency; the place is noted there
+ * @param retry_at set where there is none: no clock tells when one comes free, so that is a second later
+ */
+apr_status_t apipool_client_enter(apipool_segment_t *segment, apipool_client_charge_t *charge,
+                                  apr_time_t now, apipool_client_admitted_e *result,
+                                  apr_time_t *retry_at);
+
+/**
+ * Admits a request to all limits of a client, or to none, and charges it; one that has no place yet takes
+ * one. O(1).
+ * @param charge   its client, tokens and concurrency; the rest is set when it is admitted
  * @param retry_at set to when all of them would admit it, where one does not
  */
 apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_charge_t *charge,
@@ -80,8 +95,15 @@ typedef struct {
     apr_int64_t tokens; /* used; -1 where nobody knows: what was reserved stays charged */
 } apipool_client_used_t;
 
-/** Puts what was used in the place of what was reserved, and counts the request; of a client that has gone,
- *  nothing. Call with the lock held. */
+/** Gives back the place of a request that nobody has settled, if it has one. */
+apr_status_t apipool_client_leave(apipool_segment_t *segment, apipool_client_charge_t *charge);
+
+/** The same by its holder; where the client has gone, only that is free again. Call with the lock held. */
+void apipool_client_leave_locked(apipool_segment_t *segment, apr_uint32_t holder);
+
+/** Puts what was used in the place of what was reserved, gives back its place and counts the request; of a
+ *  client that has gone, nothing. The caller knows then that the charge has no place any more. Call with the
+ *  lock held. */
 void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_client_used_t *used,
                                   const apipool_finished_t *finished, apr_time_t now);
 
@@ -89,6 +111,7 @@ void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_clie
 typedef struct {
     apipool_client_image_t image;
     apr_time_t last_used_at; /* 0: never */
+    apr_uint32_t in_flight;
     apipool_numbers_snapshot_t numbers;
 } apipool_client_row_t;
 

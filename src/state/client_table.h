@@ -27,8 +27,12 @@
 enum { APIPOOL_CLIENT_POOLS, APIPOOL_CLIENT_MODELS, APIPOOL_CLIENT_ENDPOINTS };
 #define APIPOOL_CLIENT_LISTS 3
 
-enum { APIPOOL_CLIENT_RPM, APIPOOL_CLIENT_TPM, APIPOOL_CLIENT_TPD };
-#define APIPOOL_CLIENT_LIMITS 3
+/* Limits, those with a window first. */
+enum { APIPOOL_CLIENT_RPM, APIPOOL_CLIENT_TPM, APIPOOL_CLIENT_TPD, APIPOOL_CLIENT_CONCURRENCY };
+#define APIPOOL_CLIENT_WINDOWS 3
+#define APIPOOL_CLIENT_LIMITS  4
+
+#define APIPOOL_CLIENT_UNLISTED "unlisted" /* among endpoints: those that are in no table */
 
 /* What an operator says of a client. Lists are texts that end with NUL, each list with one more NUL, in the
  * order above; an empty one allows everything. */
@@ -55,7 +59,8 @@ typedef struct {
     char server[APIPOOL_CLIENT_SERVER_MAX], name[APIPOOL_CLIENT_NAME_MAX];
     unsigned char digest[APIPOOL_CLIENTKEY_DIGEST];
     apr_time_t created_at, last_used_at;
-    apipool_window_t windows[APIPOOL_CLIENT_LIMITS];
+    apr_uint32_t in_flight; /* requests that are not over; see holders in layout.h */
+    apipool_window_t windows[APIPOOL_CLIENT_WINDOWS];
     apipool_numbers_t numbers;
     apipool_client_terms_t terms[2];
 } apipool_client_slot_t;

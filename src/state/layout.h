@@ -130,14 +130,21 @@ struct apipool_group_t {
         endings[APIPOOL_ENDINGS]; /* requests whose last attempt was here, by how they ended */
 };
 
-/* What a key is lent for: to serve a request, to let that prove it, or to be asked about. */
-typedef enum { APIPOOL_FOR_REQUEST, APIPOOL_FOR_PROOF, APIPOOL_FOR_PROBE } apipool_purpose_e;
+/* What a key is lent for: to serve a request, to let that prove it, or to be asked about. The last one is no
+ * key's, but a client's place for one request. */
+typedef enum {
+    APIPOOL_FOR_REQUEST,
+    APIPOOL_FOR_PROOF,
+    APIPOOL_FOR_PROBE,
+    APIPOOL_FOR_CLIENT
+} apipool_purpose_e;
 
-/* The holder of one lease, so that those of a child that died can be given back. */
+/* The holder of one lease or place, so that those of a child that died can be given back. */
 struct apipool_holder_t {
     apr_uint32_t process; /* 0: free */
-    apr_uint32_t slot;    /* of a free one: the next free one */
+    apr_uint32_t slot;    /* the key's or client's; of a free one: the next free one */
     apr_uint32_t purpose; /* apipool_purpose_e */
+    apr_uint32_t serial;  /* a client's, as far as it fits */
 };
 
 /* What holds for all keys of an account until some time. A hash table without chains: an entry that has

@@ -84,7 +84,8 @@ apr_size_t apipool_names_bytes(apr_uint32_t capacity, apr_uint32_t pools);
 apipool_names_t apipool_names_view(void *memory, apr_uint32_t capacity, apr_uint32_t pools);
 
 /**
- * The numbers of a name; never NULL. An empty name, and the name "other", are counted under "other".
+ * The numbers of a name; never NULL. An empty name, and the name "other", are counted under "other". To
+ * read one number of it, with add 0, no lock is needed: places are filled once, their hash last.
  * @param pool index, below the table's pools
  * @param add  whether a name that is not there may take a place. Give 0 for one that nobody but an
  *             unsuccessful client has said, so that made-up names cannot fill the table

@@ -208,9 +208,13 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
         return rv;
     }
     for (apr_uint32_t i = 0; i < segment->header->holders_used; i++) {
-        if (segment->holders[i].process == process) {
-            apr_uint32_t index = segment->holders[i].slot;
-            give_back(&segment->slots[index], segment->holders[i].purpose);
+        const apipool_holder_t *holder = &segment->holders[i];
+        if (holder->process == process && holder->purpose == APIPOOL_FOR_CLIENT) {
+            apipool_client_leave_locked(segment, i);
+        }
+        else if (holder->process == process) {
+            apr_uint32_t index = holder->slot;
+            give_back(&segment->slots[index], holder->purpose);
             apipool_members_settle_locked(segment, index);
             apipool_slot_let_go_locked(segment, i);
             apipool_slot_reuse_locked(segment, index);
@@ -234,6 +238,9 @@ apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
         segment->slots[i].probing = 0;
         apipool_members_settle_locked(segment, i);
         apipool_slot_reuse_locked(segment, i);
+    }
+    for (apr_uint32_t i = 0; i < segment->clients.head->used; i++) {
+        segment->clients.slots[i].in_flight = 0;
     }
     segment->header->holders_used = 0;
     segment->header->holders_free = APIPOOL_NONE;

@@ -234,13 +234,13 @@ int apipool_repair_locked(apipool_segment_t *segment)
         mend_slot(segment, &segment->slots[i]);
     }
     chain_by_id(segment);
+    apipool_clients_mend_locked(&segment->clients);
     apipool_slot_rebuild_holders_locked(segment);
     apipool_slot_rebuild_spare_locked(segment);
     apipool_queue_rebuild_locked(segment);
     apipool_account_mend_locked(segment);
     apipool_names_mend_locked(&segment->names);
     apipool_recent_mend_locked(&segment->recent);
-    apipool_clients_mend_locked(&segment->clients);
     apipool_sessions_mend_locked(segment);
     APIPOOL_FAULT("repair-half-done");
     if (!keep_what_slots_have(segment)) {

@@ -160,11 +160,12 @@ static const char *compare_leases(const apipool_segment_t *segment, leases_t *le
     apr_uint32_t taken = 0;
     for (apr_uint32_t i = 0; i < header->holders_used; i++) {
         const apipool_holder_t *holder = &segment->holders[i];
-        if (holder->process && holder->slot >= header->slots_used) {
+        int is_keys = holder->process && holder->purpose != APIPOOL_FOR_CLIENT;
+        if (is_keys && holder->slot >= header->slots_used) {
             return "a slot that does not exist is held";
         }
-        if (holder->process) {
-            taken++;
+        taken += holder->process != 0;
+        if (is_keys) {
             leases[holder->slot].held += holder->purpose != APIPOOL_FOR_PROBE;
             leases[holder->slot].proving += holder->purpose == APIPOOL_FOR_PROOF;
             leases[holder->slot].probing += holder->purpose == APIPOOL_FOR_PROBE;
@@ -185,6 +186,22 @@ static const char *compare_leases(const apipool_segment_t *segment, leases_t *le
     return check_free_holders(segment, taken);
 }
 
+static const char *check_clients_places(const apipool_segment_t *segment)
+{
+    const apipool_clients_t *clients = &segment->clients;
+    for (apr_uint32_t i = 0; i < clients->head->used && i < clients->capacity; i++) {
+        const apipool_client_slot_t *client = &clients->slots[i];
+        apr_uint32_t held = 0;
+        for (apr_uint32_t h = 0; h < segment->header->holders_used; h++) {
+            held += apipool_slot_held_client(segment, &segment->holders[h]) == client;
+        }
+        if (client->serial && held != client->in_flight) {
+            return "a client has not as many requests in flight as holders";
+        }
+    }
+    return NULL;
+}
+
 static const char *check_holders(const apipool_segment_t *segment)
 {
     leases_t *leases = calloc(segment->header->slots_used + 1, sizeof(*leases));
@@ -193,7 +210,7 @@ static const char *check_holders(const apipool_segment_t *segment)
                             ? "there are more holders than room"
                             : compare_leases(segment, leases);
     free(leases);
-    return fault;
+    return fault ? fault : check_clients_places(segment);
 }
 
 /* One queue: in the order of tickets, linked both ways. */

@@ -12,8 +12,8 @@
 
 /* With more leases than entries, which no httpd is likely to reach, some are held without a name and would
  * be lost with their process. */
-apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,
-                                      apipool_purpose_e purpose)
+static apr_uint32_t hold(apipool_segment_t *segment, apr_uint32_t index, apipool_purpose_e purpose,
+                         apr_uint32_t serial)
 {
     apipool_header_t *header = segment->header;
     apr_uint32_t i = header->holders_free;
@@ -32,9 +32,22 @@ apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t i
     APIPOOL_FAULT("hold-taken");
     segment->holders[i].slot = index;
     segment->holders[i].purpose = purpose;
+    segment->holders[i].serial = serial;
     APIPOOL_IN_ORDER(); /* with a process in it, the entry counts */
     segment->holders[i].process = segment->process;
     return i;
+}
+
+apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                      apipool_purpose_e purpose)
+{
+    return hold(segment, index, purpose, 0);
+}
+
+apr_uint32_t apipool_slot_hold_client_locked(apipool_segment_t *segment, apr_uint32_t client,
+                                             apr_uint64_t serial)
+{
+    return hold(segment, client, APIPOOL_FOR_CLIENT, (apr_uint32_t)serial);
 }
 
 void apipool_slot_proved_locked(apipool_segment_t *segment, apr_uint32_t holder)
@@ -54,6 +67,18 @@ void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder)
     }
 }
 
+apipool_client_slot_t *apipool_slot_held_client(const apipool_segment_t *segment,
+                                                const apipool_holder_t *holder)
+{
+    const apipool_clients_t *clients = &segment->clients;
+    if (!holder->process || holder->purpose != APIPOOL_FOR_CLIENT ||
+        holder->slot >= clients->head->used || holder->slot >= clients->capacity) {
+        return NULL;
+    }
+    apipool_client_slot_t *client = &clients->slots[holder->slot];
+    return client->serial && (apr_uint32_t)client->serial == holder->serial ? client : NULL;
+}
+
 /* Of a slot, one is proving at most, and one probing. */
 static void count_holder(apipool_slot_t *slot, apipool_holder_t *holder)
 {
@@ -70,27 +95,48 @@ static void count_holder(apipool_slot_t *slot, apipool_holder_t *holder)
     slot->in_flight++;
 }
 
-/* What a slot has in flight, whether it is being proved or probed follow from who holds it. */
-void apipool_slot_rebuild_holders_locked(apipool_segment_t *segment)
+static void count_client(apipool_segment_t *segment, const apipool_holder_t *holder)
 {
-    apipool_header_t *header = segment->header;
-    for (apr_uint32_t i = 0; i < header->slots_used; i++) {
+    apipool_client_slot_t *client = apipool_slot_held_client(segment, holder);
+    if (client) {
+        client->in_flight++;
+    }
+}
+
+static void count_none(apipool_segment_t *segment)
+{
+    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
         apipool_slot_t *slot = &segment->slots[i];
         slot->in_flight = slot->proving = slot->probing = 0;
     }
+    for (apr_uint32_t i = 0; i < segment->clients.head->used; i++) {
+        segment->clients.slots[i].in_flight = 0;
+    }
+}
+
+/* What keys and clients have in flight, whether a key is being proved or probed follow from the holders. A
+ * client may have gone meanwhile. */
+void apipool_slot_rebuild_holders_locked(apipool_segment_t *segment)
+{
+    apipool_header_t *header = segment->header;
+    count_none(segment);
     if (header->holders_used > APIPOOL_HOLDERS_MAX) {
         header->holders_used = APIPOOL_HOLDERS_MAX;
     }
     header->holders_free = APIPOOL_NONE;
     for (apr_uint32_t i = 0; i < header->holders_used; i++) {
         apipool_holder_t *holder = &segment->holders[i];
-        if (holder->process && holder->slot < header->slots_used) {
-            count_holder(&segment->slots[holder->slot], holder);
-        }
-        else {
+        int is_clients = holder->purpose == APIPOOL_FOR_CLIENT;
+        if (!holder->process || (!is_clients && holder->slot >= header->slots_used)) {
             holder->process = 0;
             holder->slot = header->holders_free;
             header->holders_free = i;
+        }
+        else if (is_clients) {
+            count_client(segment, holder);
+        }
+        else {
+            count_holder(&segment->slots[holder->slot], holder);
         }
     }
 }

@@ -53,6 +53,14 @@ static inline apr_uint32_t apipool_slot_amount(int window, apr_uint32_t tokens)
 apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,
                                       apipool_purpose_e purpose);
 
+/** The same for a client's place. */
+apr_uint32_t apipool_slot_hold_client_locked(apipool_segment_t *segment, apr_uint32_t client,
+                                             apr_uint64_t serial);
+
+/** The client whose place that is; NULL when it is none's, or the client has gone. */
+apipool_client_slot_t *apipool_slot_held_client(const apipool_segment_t *segment,
+                                                const apipool_holder_t *holder);
+
 /** The holder's attempt has proved its key: nothing of that is left to be given back. */
 void apipool_slot_proved_locked(apipool_segment_t *segment, apr_uint32_t holder);
 

@@ -44,6 +44,19 @@ void apipool_stats_record_locked(apipool_segment_t *segment, const apipool_reque
     segment->header->updates++;
 }
 
+apr_uint32_t apipool_stats_largest_answer(const apipool_segment_t *segment, apr_uint32_t pool,
+                                          const char *model, apr_time_t now)
+{
+    apr_uint32_t largest = 0;
+    if (model) {
+        apipool_name_t name;
+        apipool_name_make(&name, model, strlen(model));
+        largest = apipool_numbers_largest(
+            apipool_names_at_locked(&segment->names, pool, APIPOOL_NAMED_MODEL, &name, 0), now);
+    }
+    return largest ? largest : apipool_numbers_largest(&segment->stats[pool].numbers, now);
+}
+
 /* Another processor has written there last. */
 void apipool_stats_fetch(const apipool_segment_t *segment, apr_uint32_t pool)
 {

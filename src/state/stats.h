@@ -27,6 +27,14 @@ apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_requ
 void apipool_stats_record_locked(apipool_segment_t *segment, const apipool_request_stats_t *stats,
                                  apr_time_t now);
 
+/**
+ * The most tokens that an answer of a model had in this hour or the last one, in one pool; where there was
+ * none, an answer of any model. 0: there was none at all. O(1); no lock, as nothing but a number is read.
+ * @param model NULL: of any
+ */
+apr_uint32_t apipool_stats_largest_answer(const apipool_segment_t *segment, apr_uint32_t pool,
+                                          const char *model, apr_time_t now);
+
 /** Fetches what counting a request of that pool is going to write, before the lock is had. */
 void apipool_stats_fetch(const apipool_segment_t *segment, apr_uint32_t pool);
 

@@ -16,7 +16,7 @@ enum {
     CLIENT_CREATED_AT,
     CLIENT_ENABLED,
     CLIENT_EXPIRES_AT,
-    CLIENT_LIMITS, /* rpm, tpm, tokens per day */
+    CLIENT_LIMITS, /* rpm, tpm, tokens per day, concurrency */
     CLIENT_POOL,
     CLIENT_MODEL,
     CLIENT_ENDPOINT

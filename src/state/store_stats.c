@@ -232,7 +232,7 @@ static apr_status_t save_client(apipool_saving_t *saving, apr_uint32_t index)
     apipool_store_client_name(name, client.digest);
     apipool_record_begin(&writer, saving->record, sizeof(saving->record));
     apipool_record_put_bytes(&writer, STAT_DIGEST, client.digest, sizeof(client.digest));
-    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+    for (int i = 0; i < APIPOOL_CLIENT_WINDOWS; i++) {
         end = apipool_flat_window(end, &client.windows[i]);
     }
     apipool_record_put_u64s(&writer, STAT_WINDOWS, row, (apr_size_t)(end - row));

@@ -201,7 +201,7 @@ static void take_name(apipool_segment_t *segment, apr_uint32_t pool, const stat_
 {
     const apipool_record_field_t *text = &stat->fields[STAT_TEXT];
     apr_uint64_t kind = stat->fields[STAT_KIND].number;
-    apipool_numbers_t numbers;
+    apipool_numbers_t numbers = {0};
     apipool_name_t name;
     if (!text->bytes || kind >= APIPOOL_NAMED_KINDS) { /* of a later version */
         return;
@@ -243,7 +243,7 @@ static void take_client(apipool_segment_t *segment, const stat_t *stat)
         return;
     }
     get_row(stat, STAT_WINDOWS, row, WINDOWS_ROW);
-    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+    for (int i = 0; i < APIPOOL_CLIENT_WINDOWS; i++) {
         at = apipool_unflat_window(at, &slot->windows[i]);
     }
     get_numbers(stat, &slot->numbers);

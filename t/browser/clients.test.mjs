@@ -44,10 +44,17 @@ test('a client is made, its key is shown once and works, and it is switched off 
   assert.equal(await chat(key), 401);
   await row.getByRole('button', { name: 'Edit made-in-the-browser' }).click();
   await page.getByRole('dialog').last().getByLabel('RPM').fill('9');
+  await page.getByRole('dialog').last().getByLabel('At the same time').fill('4');
+  await page.getByRole('dialog').last().getByLabel('Also endpoints that are not known (unlisted)').check();
   await press(page.getByRole('dialog').last(), 'Save');
   await page.getByText('made-in-the-browser is saved.').waitFor();
   const client = await api('GET', 'clients/made-in-the-browser');
-  assert.deepEqual([client.rpm, client.enabled, client.models], [9, false, ['demo-model', 'other']]);
+  assert.deepEqual([client.rpm, client.concurrency, client.enabled, client.models, client.endpoints], [9, 4, false, ['demo-model', 'other'], ['unlisted']]);
+  await row.getByRole('button', { name: 'Edit made-in-the-browser' }).click();
+  await page.getByRole('dialog').last().getByLabel('Also endpoints that are not known (unlisted)').uncheck();
+  await press(page.getByRole('dialog').last(), 'Save');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  assert.deepEqual((await api('GET', 'clients/made-in-the-browser')).endpoints, []);
   await row.getByRole('button', { name: 'Delete made-in-the-browser' }).click();
   await page.getByRole('dialog').getByText('made-in-the-browser').waitFor();
   await press(page.getByRole('dialog'), 'Delete');

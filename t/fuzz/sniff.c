@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "endpoint.h"
 #include "fuzz.h"
 #include "modelpath.h"
 #include "sniff.h"
@@ -180,6 +181,31 @@ static void check_path(const char *path)
     MUST(!found || strcasestr(path, "models/") || strcasestr(path, "deployments/"));
 }
 
+/* Neither case nor empty segments change what a path is for, and one that was made plain is readable. */
+static void check_endpoint(const char *path)
+{
+    static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "BREW"};
+    size_t len = strlen(path);
+    char *other = malloc(len + 3), *plain = strdup(path);
+    MUST(other && plain);
+    *other = '/';
+    for (size_t i = 0; i < len; i++) {
+        char c = path[i];
+        other[i + 1] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+    }
+    strcpy(other + len + 1, "/");
+    apipool_endpoint_make_plain(plain);
+    MUST(strlen(plain) <= len && (!apipool_endpoint_is_plain(path) || !strcmp(plain, path)));
+    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
+        apipool_endpoint_e kind = apipool_endpoint_find(methods[i], path);
+        MUST(kind <= APIPOOL_ENDPOINT_ADMIN && kind == apipool_endpoint_find(methods[i], other));
+        MUST(apipool_endpoint_find(methods[i], plain) <= APIPOOL_ENDPOINT_ADMIN);
+    }
+    MUST(apipool_endpoint_is_below(path, path));
+    free(other);
+    free(plain);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static run_t whole, cut;
@@ -190,6 +216,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     MUST(type);
     check_path(type);
+    check_endpoint(type);
     sniff(&whole, *type ? type : NULL, text + used, size - used, 0);
     check_found(&whole, text + used, size - used);
     if (whole.sniff.body != APIPOOL_SNIFF_FORM) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tests of src/state/client and src/core/clientkey: who is recognised, what is admitted, what is settled. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,7 +51,8 @@ static apr_status_t recognise(const apipool_client_image_t *image, const char *s
 
 static apipool_client_charge_t charge_of(const apipool_client_pass_t *pass, apr_uint32_t tokens)
 {
-    return (apipool_client_charge_t){pass->index, pass->serial, tokens, 0, 0};
+    return (apipool_client_charge_t){
+        .index = pass->index, .serial = pass->serial, .tokens = tokens};
 }
 
 static apipool_client_admitted_e admit(apipool_client_charge_t *charge, apr_time_t now,
@@ -61,14 +63,14 @@ static apipool_client_admitted_e admit(apipool_client_charge_t *charge, apr_time
     return result;
 }
 
-static void settle(const apipool_client_charge_t *charge, int reached, apr_int64_t tokens,
-                   apr_time_t now)
+static void settle(apipool_client_charge_t *charge, int reached, apr_int64_t tokens, apr_time_t now)
 {
     apipool_client_used_t used = {.charge = *charge, .reached = reached, .tokens = tokens};
     apipool_finished_t finished = {.success = 1, .first_byte = -1};
     assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
     apipool_client_settle_locked(segment, &used, &finished, now);
     apipool_segment_unlock(segment);
+    charge->is_in_flight = 0;
 }
 
 /* Gives bytes in turn, from 0 on, so that some are of no use. */
@@ -440,8 +442,173 @@ static void terms_change_while_they_are_read(void **state)
     }
 }
 
+static apr_uint32_t places_of(const char *name)
+{
+    apipool_client_row_t row;
+    assert_int_equal(apipool_client_read(segment, "", name, NOW, &row), APR_SUCCESS);
+    return row.in_flight;
+}
+
+static apipool_client_pass_t crowded(apr_uint32_t concurrency)
+{
+    apipool_client_image_t one = an_image("", "one");
+    apipool_client_pass_t pass;
+    one.terms.limits[APIPOOL_CLIENT_CONCURRENCY] = concurrency;
+    add_client(&one);
+    assert_int_equal(recognise(&one, "", NULL, &pass), APR_SUCCESS);
+    return pass;
+}
+
+static void as_many_are_in_flight_as_may_be(void **state)
+{
+    apipool_client_pass_t pass = crowded(2);
+    apipool_client_charge_t charges[3];
+    apr_time_t at;
+    for (int i = 0; i < 3; i++) {
+        charges[i] = charge_of(&pass, 1);
+        charges[i].concurrency = 1; /* its own counts */
+    }
+    assert_int_equal(admit(&charges[0], NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(admit(&charges[1], NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(admit(&charges[2], NOW, &at), APIPOOL_CLIENT_OVER_CONCURRENCY);
+    assert_int_equal(at, NOW + SEC(1));
+    assert_int_equal(charges[2].at, 0);
+    assert_int_equal(places_of("one"), 2);
+    check_table();
+    settle(&charges[0], 1, 1, NOW);
+    assert_int_equal(places_of("one"), 1);
+    assert_int_equal(admit(&charges[2], NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    for (int i = 0; i < 2; i++) { /* a second time gives nothing back */
+        assert_int_equal(apipool_client_leave(segment, &charges[1]), APR_SUCCESS);
+        assert_int_equal(apipool_client_leave(segment, &charges[2]), APR_SUCCESS);
+        assert_int_equal(places_of("one"), 0);
+    }
+    check_table();
+}
+
+static void a_place_is_taken_before_the_rest_is_known(void **state)
+{
+    apipool_client_pass_t pass = crowded(1);
+    apipool_client_charge_t first = charge_of(&pass, 1), second = charge_of(&pass, 1);
+    apipool_client_admitted_e result;
+    apr_time_t at;
+    assert_int_equal(apipool_client_enter(segment, &first, NOW, &result, &at), APR_SUCCESS);
+    assert_int_equal(result, APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(first.at, 0);
+    assert_int_equal(apipool_client_enter(segment, &second, NOW, &result, &at), APR_SUCCESS);
+    assert_int_equal(result, APIPOOL_CLIENT_OVER_CONCURRENCY);
+    assert_int_equal(admit(&second, NOW, &at), APIPOOL_CLIENT_OVER_CONCURRENCY);
+    assert_int_equal(admit(&first, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(places_of("one"), 1);
+    settle(&first, 1, 1, NOW);
+    assert_int_equal(places_of("one"), 0);
+    assert_int_equal(admit(&second, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    check_table();
+}
+
+static void who_has_no_limit_takes_the_pools(void **state)
+{
+    apipool_client_pass_t pass = crowded(0);
+    apipool_client_charge_t first = charge_of(&pass, 1), second = charge_of(&pass, 1);
+    apr_time_t at;
+    first.concurrency = second.concurrency = 1;
+    assert_int_equal(admit(&first, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(admit(&second, NOW, &at), APIPOOL_CLIENT_OVER_CONCURRENCY);
+    second.concurrency = 0; /* another pool has none */
+    assert_int_equal(admit(&second, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(places_of("one"), 2);
+}
+
+static void a_window_that_is_full_takes_no_place(void **state)
+{
+    apipool_client_pass_t pass = limited(1, 0, 0);
+    apipool_client_charge_t first = charge_of(&pass, 1), second = charge_of(&pass, 1);
+    apr_time_t at;
+    first.concurrency = second.concurrency = 1;
+    assert_int_equal(admit(&first, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(admit(&second, NOW, &at), APIPOOL_CLIENT_OVER_RPM);
+    assert_true(at > NOW + SEC(1));
+    assert_int_equal(places_of("one"), 1);
+}
+
+static void a_place_of_one_that_has_gone_is_nobodys(void **state)
+{
+    apipool_client_pass_t pass = crowded(1);
+    apipool_client_charge_t charge = charge_of(&pass, 1), next;
+    apr_time_t at;
+    assert_int_equal(admit(&charge, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(apipool_client_remove(segment, "", "one"), APR_SUCCESS);
+    check_table();
+    pass = crowded(1);
+    assert_int_equal(pass.index, charge.index);
+    next = charge_of(&pass, 1);
+    assert_int_equal(admit(&next, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(apipool_client_leave(segment, &charge), APR_SUCCESS);
+    assert_int_equal(places_of("one"), 1);
+    assert_int_equal(apipool_client_leave(segment, &next), APR_SUCCESS);
+    assert_int_equal(places_of("one"), 0);
+    check_table();
+}
+
 /* Four processes ask as fast as they can; no more than the limit come through. */
 #define CHILDREN 4
+
+/* Takes places, gives back some, and is killed. */
+static void take_and_die(fixture_t *f, const apipool_client_pass_t *pass, int number)
+{
+    apr_uint32_t seed = (apr_uint32_t)number + 1;
+    apipool_client_admitted_e result;
+    apr_time_t at;
+    if (apr_global_mutex_child_init(&f->mutex, NULL, f->pool) != APR_SUCCESS) {
+        _exit(1);
+    }
+    segment->mutex = f->mutex;
+    apipool_segment_enter(segment);
+    for (int i = 0; i < 500; i++) {
+        apipool_client_charge_t charge = charge_of(pass, 1);
+        apipool_client_admit(segment, &charge, NOW, &result, &at);
+        if (next_random(&seed) % 8 && apipool_client_leave(segment, &charge) != APR_SUCCESS) {
+            _exit(1);
+        }
+        if (segment->clients.slots[pass->index].in_flight > 10) {
+            _exit(1);
+        }
+    }
+    kill(getpid(), SIGKILL);
+}
+
+static void places_of_children_that_are_killed_come_back(void **state)
+{
+    fixture_t *f = *state;
+    apipool_client_pass_t pass = crowded(10);
+    apipool_client_charge_t mine = charge_of(&pass, 1);
+    pid_t children[CHILDREN];
+    apr_time_t at;
+    apipool_segment_enter(segment);
+    assert_int_equal(admit(&mine, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    for (int c = 0; c < CHILDREN; c++) {
+        children[c] = fork();
+        if (children[c] == 0) {
+            take_and_die(f, &pass, c);
+        }
+    }
+    for (int c = 0; c < CHILDREN; c++) {
+        int status;
+        assert_int_equal(waitpid(children[c], &status, 0), children[c]);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)children[c]), APR_SUCCESS);
+        check_table();
+    }
+    assert_int_equal(places_of("one"), 1);
+    segment->clients.slots[pass.index].in_flight = 7; /* one died that held the lock */
+    assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
+    assert_true(apipool_repair_locked(segment));
+    apipool_segment_unlock(segment);
+    assert_int_equal(places_of("one"), 1);
+    check_table();
+    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(places_of("one"), 0);
+}
 
 static void limits_hold_over_all_processes(void **state)
 {
@@ -499,6 +666,12 @@ static const struct CMUnitTest tests[] = {
     WORLD(what_reached_no_upstream_is_given_back),
     WORLD(a_request_of_one_that_has_gone_is_not_the_next_ones),
     WORLD(terms_change_while_they_are_read),
+    WORLD(as_many_are_in_flight_as_may_be),
+    WORLD(a_place_is_taken_before_the_rest_is_known),
+    WORLD(who_has_no_limit_takes_the_pools),
+    WORLD(a_window_that_is_full_takes_no_place),
+    WORLD(a_place_of_one_that_has_gone_is_nobodys),
+    WORLD(places_of_children_that_are_killed_come_back),
     WORLD(limits_hold_over_all_processes),
 };
 

@@ -401,6 +401,11 @@ static void plant_terms_without_an_end(void)
     slot->terms[slot->current].lists_len = 0xfffffff0;
 }
 
+static void plant_a_clients_request(void)
+{
+    used_client()->in_flight += 3;
+}
+
 static void plant_a_wrong_count_of_clients(void)
 {
     segment->clients.head->count += 3;
@@ -458,6 +463,7 @@ static const struct {
     {plant_a_lost_holder, "a holder is lost"},
     {plant_a_loop_of_holders, "the chain of free holders is broken"},
     {plant_a_holder_of_nothing, "a slot that does not exist is held"},
+    {plant_a_clients_request, "a client has not as many requests in flight as holders"},
     {plant_a_queue_without_an_end, "a queue is broken"},
     {plant_a_queue_that_begins_nowhere, "a queue is broken"},
     {plant_a_lost_waiter, "a waiter is lost"},

@@ -320,6 +320,35 @@ static void a_histogram_counts_all_times_that_are_known(void **unused)
     assert_near(s.sum, 86400.5);
 }
 
+static void answered(apipool_numbers_t *numbers, apr_int64_t tokens, apr_time_t at)
+{
+    apipool_finished_t finished = served;
+    finished.tokens.completion = tokens;
+    apipool_numbers_add(numbers, &finished, at);
+}
+
+static void the_largest_answer_is_that_of_this_hour_and_the_last_one(void **unused)
+{
+    apipool_numbers_t numbers = {0};
+    assert_int_equal(apipool_numbers_largest(&numbers, NOW), 0);
+    answered(&numbers, 900, NOW);
+    answered(&numbers, 40, NOW);
+    answered(&numbers, -1, NOW);
+    apipool_numbers_add(&numbers, &failed, NOW);
+    assert_int_equal(apipool_numbers_largest(&numbers, NOW), 900);
+    assert_int_equal(apipool_numbers_largest(&numbers, NOW + SEC(3600)), 900);
+    answered(&numbers, 50, NOW + SEC(3600));
+    assert_int_equal(apipool_numbers_largest(&numbers, NOW + SEC(3600)), 900);
+    assert_int_equal(apipool_numbers_largest(&numbers, NOW + SEC(7200)), 50);
+    assert_int_equal(apipool_numbers_largest(&numbers, NOW + SEC(10800)), 0);
+    answered(&numbers, 7, NOW + SEC(14400));
+    assert_int_equal(apipool_numbers_largest(&numbers, NOW + SEC(14400)), 7);
+    answered(&numbers, APR_INT64_MAX, NOW + SEC(14400));
+    assert_int_equal(apipool_numbers_largest(&numbers, NOW + SEC(14400)), APR_UINT32_MAX);
+    answered(&numbers, 8, NOW); /* a clock that is set back */
+    assert_int_equal(apipool_numbers_largest(&numbers, NOW), 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +364,7 @@ int main(void)
         cmocka_unit_test(counts_beyond_all_measure_do_not_spoil_the_others),
         cmocka_unit_test(numbers_that_make_sense_are_not_mended),
         cmocka_unit_test(what_cannot_be_is_mended_and_the_rest_is_left),
+        cmocka_unit_test(the_largest_answer_is_that_of_this_hour_and_the_last_one),
         cmocka_unit_test(the_bounds_of_a_histogram_ascend),
         cmocka_unit_test(a_bound_belongs_to_its_bucket),
         cmocka_unit_test(a_histogram_counts_all_times_that_are_known),

@@ -32,7 +32,7 @@ static const char *const points[] = {
     "report-unsettled",    "reserve-half-swapped", "reserve-unreleased",  "secret-unwritten",
     "settle-nowhere",      "revoke-unnamed",       "guess-uncounted",     "viewer-unnamed",
     "client-half-charged", "client-half-removed",  "client-terms-untold", "client-unlinked",
-    "client-unnumbered",
+    "client-unnumbered",   "client-unheld",        "client-still-held",
 };
 #define POINTS (sizeof(points) / sizeof(*points))
 

@@ -313,10 +313,14 @@ static inline void work_client(worker_t *worker)
                           : apipool_client_recognise(segment, image.digest, "", NULL, now, &pass);
     note(rv != APR_SUCCESS && rv != APR_NOTFOUND && rv != APR_EEXIST);
     if (what > 2 && rv == APR_SUCCESS) {
-        apipool_client_charge_t charge = {pass.index, pass.serial, 10, 0, 0};
+        apipool_client_charge_t charge = {
+            .index = pass.index, .serial = pass.serial, .tokens = 10, .concurrency = number % 4};
         apipool_client_admitted_e result;
         note(apipool_client_admit(segment, &charge, now, &result, &at) != APR_SUCCESS);
-        worker->charge = charge.at ? charge : worker->charge;
+        if (charge.at) {
+            note(apipool_client_leave(segment, &worker->charge) != APR_SUCCESS);
+            worker->charge = charge;
+        }
     }
 }
 
@@ -345,6 +349,7 @@ static inline void work_record(worker_t *worker)
     apipool_name_make(&stats.client, name, strlen(name));
     apipool_name_make(&stats.model, "m", 1);
     note(apipool_stats_record(segment, &stats, time_of(worker)) != APR_SUCCESS);
+    worker->charge.is_in_flight = 0;
     __atomic_add_fetch(&told->recorded, 1, __ATOMIC_RELAXED);
 }
 

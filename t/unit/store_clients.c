@@ -59,6 +59,7 @@ static apr_status_t give_all(void *ctx, apipool_client_terms_t *terms)
     terms->limits[APIPOOL_CLIENT_RPM] = 10;
     terms->limits[APIPOOL_CLIENT_TPM] = 20;
     terms->limits[APIPOOL_CLIENT_TPD] = APR_UINT32_MAX;
+    terms->limits[APIPOOL_CLIENT_CONCURRENCY] = 7;
     assert_int_equal(apipool_client_pack(terms, lists), 1);
     return APR_SUCCESS;
 }
@@ -95,6 +96,7 @@ static void check_all(const life_t *life, const char *name)
     assert_int_equal(terms->limits[APIPOOL_CLIENT_RPM], 10);
     assert_int_equal(terms->limits[APIPOOL_CLIENT_TPM], 20);
     assert_int_equal(terms->limits[APIPOOL_CLIENT_TPD], APR_UINT32_MAX);
+    assert_int_equal(terms->limits[APIPOOL_CLIENT_CONCURRENCY], 7);
     assert_int_equal(apipool_client_allows(terms, APIPOOL_CLIENT_POOLS, "first of 0"), 1);
     assert_int_equal(apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, "last of 1"), 1);
     assert_int_equal(apipool_client_allows(terms, APIPOOL_CLIENT_ENDPOINTS, "last of 2"), 1);
@@ -219,7 +221,8 @@ static void what_was_used_is_known_in_the_next_life(void **unused)
     assert_int_equal(
         apipool_client_recognise(next.segment, change.image.digest, "", NULL, now, &pass),
         APR_SUCCESS);
-    apipool_client_charge_t charge = {pass.index, pass.serial, 20, 0, 0};
+    apipool_client_charge_t charge = {
+        .index = pass.index, .serial = pass.serial, .tokens = 20};
     assert_int_equal(apipool_client_admit(next.segment, &charge, now, &result, &at), APR_SUCCESS);
     assert_int_equal(result, APIPOOL_CLIENT_OVER_TPD);
     end(&life);
@@ -232,6 +235,7 @@ static void records_of_other_versions(void **unused)
     static const struct {
         int has_digest, has_name, is_whole;
     } records[] = {{1, 1, 1}, {0, 1, 1}, {1, 0, 1}, {1, 1, 0}};
+    static const apr_uint64_t limits[] = {1, 2, 3};
     for (int i = 0; i < 4; i++) {
         unsigned char bytes[512], digest[APIPOOL_CLIENTKEY_DIGEST];
         apipool_record_writer_t writer;
@@ -242,6 +246,7 @@ static void records_of_other_versions(void **unused)
         apr_array_header_t *clients = apr_array_make(pool, 1, sizeof(apipool_client_image_t));
         apipool_record_begin(&writer, bytes, sizeof(bytes));
         apipool_record_put_text(&writer, 200, "of the future");
+        apipool_record_put_u64s(&writer, 7, limits, 3); /* of the past: without concurrency */
         if (records[i].has_name) {
             apipool_record_put_text(&writer, 2, "one");
         }
@@ -252,6 +257,12 @@ static void records_of_other_versions(void **unused)
         len -= !records[i].is_whole;
         assert_int_equal(apipool_store_read_client((const char *)bytes, len, clients), i == 0);
         assert_int_equal(clients->nelts, i == 0);
+        if (i == 0) {
+            const apipool_client_terms_t *terms =
+                &APR_ARRAY_IDX(clients, 0, apipool_client_image_t).terms;
+            assert_int_equal(terms->limits[APIPOOL_CLIENT_TPD], 3);
+            assert_int_equal(terms->limits[APIPOOL_CLIENT_CONCURRENCY], 0);
+        }
         apr_pool_destroy(pool);
     }
 }

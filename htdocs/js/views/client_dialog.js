@@ -11,7 +11,8 @@ import { load, save } from '../storage.js';
 import { flag, html } from '../template.js';
 import { snippets } from './snippets.js';
 
-const LIMITS = ['rpm', 'tpm', 'tokens_per_day'];
+const LIMITS = ['rpm', 'tpm', 'tokens_per_day', 'concurrency'];
+const UNLISTED = 'unlisted'; // an endpoint: paths that the module does not know
 const FIELDS = ['name', 'expires_at', 'models', 'endpoints', ...LIMITS];
 
 /** A time as an input of type datetime-local has it: in the viewer's zone. */
@@ -31,7 +32,7 @@ function readForm(element, isNew) {
     expires_at: data.get('expires_at') ? new Date(data.get('expires_at')).toISOString() : null,
     pools: data.getAll('pools'),
     models: listOf(data.get('models')),
-    endpoints: listOf(data.get('endpoints')),
+    endpoints: [...listOf(data.get('endpoints')), ...data.getAll('unlisted')],
     ...Object.fromEntries(limits),
   };
 }
@@ -48,7 +49,8 @@ function form(it) {
     <fieldset><legend>${t('client.pools')}</legend><p class="hint">${t('client.pools_hint')}</p>${state.pools.map(({ name }) => html`<label class="tick">
       <input type="checkbox" name="pools" value="${name}"${flag('checked', client?.pools.includes(name))}> ${name}</label>`)}</fieldset>
     <div class="grid">${one('models', { hint: t('client.models_hint'), value: client?.models.join(', ') })}
-    ${one('endpoints', { hint: t('client.endpoints_hint'), value: client?.endpoints.join(', ') })}</div>
+    ${one('endpoints', { hint: t('client.endpoints_hint'), value: client?.endpoints.filter((name) => name !== UNLISTED).join(', ') })}</div>
+    <label class="tick"><input type="checkbox" name="unlisted" value="${UNLISTED}"${flag('checked', client?.endpoints.includes(UNLISTED))}> ${t('client.unlisted')}</label>
     <label class="tick"><input type="checkbox" name="enabled"${flag('checked', client?.enabled ?? true)}> ${t('client.is_enabled')}</label>
     ${fault(error && !FIELDS.some((name) => error.field?.startsWith(name)) ? error : null)}
     <footer>${button({ name: 'close', text: t('action.cancel') })}

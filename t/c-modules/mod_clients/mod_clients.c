@@ -67,6 +67,7 @@ static unsigned read_client(request_rec *r, apr_table_t *args, apipool_client_in
     client->tpm = number(r, args, "tpm", APIPOOL_CLIENT_SET_TPM, &sets);
     client->tokens_per_day =
         number(r, args, "tokens_per_day", APIPOOL_CLIENT_SET_TOKENS_PER_DAY, &sets);
+    client->concurrency = number(r, args, "concurrency", APIPOOL_CLIENT_SET_CONCURRENCY, &sets);
     return sets;
 }
 
@@ -88,6 +89,7 @@ static void write_client(request_rec *r, const apipool_client_info_t *client)
                apr_time_sec(client->created_at), apr_time_sec(client->last_used_at));
     ap_rprintf(r, ",\"rpm\":%u,\"tpm\":%u,\"tokens_per_day\":%u", client->rpm, client->tpm,
                client->tokens_per_day);
+    ap_rprintf(r, ",\"concurrency\":%u,\"in_flight\":%u", client->concurrency, client->in_flight);
     ap_rprintf(r, ",\"requests\":%" APR_UINT64_T_FMT ",\"total_tokens\":%" APR_UINT64_T_FMT,
                client->numbers.requests, client->numbers.total);
     write_list(r, "pools", client->pools);
