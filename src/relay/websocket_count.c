@@ -3,8 +3,8 @@
 #include <apr_strings.h>
 #include <stddef.h>
 
-#include "demand.h"
 #include "link.h"
+#include "reserve.h"
 #include "websocket_parts.h"
 
 #define BYTES_PER_TOKEN       4
