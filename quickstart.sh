@@ -618,6 +618,9 @@ run_tests() {
     say screenshots "$here/build/screenshots"
     [ "$result" = 0 ] || fail tests_failed
     if is_root && [ -z "${TESTS:-}" ]; then
+        step running_as_root
+        logged as_root.log sh "$top/t/as_root" "$work/build" || fail as_root_failed
+        finished
         say running_roots
         sh "$here/t/roots" || fail roots_failed
     fi
