@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Fuzz target: error bodies and header fields, and the verdicts over them for every vendor. */
-#include <apr_general.h>
 #include <apr_strings.h>
 #include <string.h>
 
@@ -156,15 +155,10 @@ static size_t read_headers(apr_pool_t *pool, const char *text, size_t size, apr_
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static apr_pool_t *parent;
-    apr_pool_t *pool;
     const char *text = (const char *)data;
     apipool_evidence_t evidence = {.phase = APIPOOL_PHASE_ANSWERED, .now = NOW};
 
-    if (!parent) {
-        MUST(apr_initialize() == APR_SUCCESS && apr_pool_create(&parent, NULL) == APR_SUCCESS);
-    }
-    MUST(apr_pool_create(&pool, parent) == APR_SUCCESS);
+    apr_pool_t *pool = fuzz_pool();
     apr_table_t *headers = apr_table_make(pool, 8);
     size_t at = read_first(text, size, &evidence);
     at += read_headers(pool, text + at, size - at, headers);

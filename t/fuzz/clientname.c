@@ -2,7 +2,6 @@
  * Fuzz target: names of clients. */
 #include <string.h>
 
-#include <apr_general.h>
 #include <apr_strings.h>
 
 #include "clientname.h"
@@ -10,13 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static apr_pool_t *root;
-    apr_pool_t *p;
-    if (!root) {
-        apr_initialize();
-        apr_pool_create(&root, NULL);
-    }
-    apr_pool_create(&p, root);
+    apr_pool_t *p = fuzz_pool();
     const char *text = apr_pstrmemdup(p, (const char *)data, size);
     const char *name = apipool_clientname_normalise(text, p);
     MUST(!strcmp(apipool_clientname_normalise(name, p), name));

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Fuzz target: the text of event streams; what is dropped is compared with a slow reading of all events. */
-#include <apr_general.h>
 #include <apr_strings.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -138,12 +137,10 @@ static void check_peek(const char *text, apr_size_t len, apr_size_t step, apr_po
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
-    apr_pool_t *pool;
     if (size > 65536) {
         return 0;
     }
-    apr_initialize();
-    apr_pool_create(&pool, NULL);
+    apr_pool_t *pool = fuzz_pool();
     char *text = malloc(size + 1), *other = malloc(size + 1);
     memcpy(text, input, size);
     memcpy(other, input, size);

@@ -3,6 +3,8 @@
 #ifndef APIPOOL_FUZZ_H
 #define APIPOOL_FUZZ_H
 
+#include <apr_general.h>
+#include <apr_pools.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,5 +17,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     ((condition)                                                                                   \
          ? (void)0                                                                                 \
          : (fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition), abort()))
+
+/* A pool for one input; the caller destroys it. */
+static inline apr_pool_t *fuzz_pool(void)
+{
+    static apr_pool_t *root;
+    apr_pool_t *pool;
+    if (!root) {
+        MUST(apr_initialize() == APR_SUCCESS && apr_pool_create(&root, NULL) == APR_SUCCESS);
+    }
+    MUST(apr_pool_create(&pool, root) == APR_SUCCESS);
+    return pool;
+}
 
 #endif

@@ -2,7 +2,6 @@
  * Fuzz target: heads of answers, in lines and parts of lines. */
 #include <string.h>
 
-#include <apr_general.h>
 #include <apr_strings.h>
 
 #include "fuzz.h"
@@ -29,21 +28,15 @@ static int stands_in(const uint8_t *data, size_t size, const apr_table_entry_t *
 /* The first byte tells how long the parts of lines are at most. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static apr_pool_t *root;
-    apr_pool_t *p;
     apipool_head_t head;
     size_t shown = 0, taken = 0;
 
-    if (!root) {
-        apr_initialize();
-        apr_pool_create(&root, NULL);
-    }
     if (!size) {
         return 0;
     }
     size_t most = *data++ + 1;
     size--;
-    apr_pool_create(&p, root);
+    apr_pool_t *p = fuzz_pool();
     apipool_head_begin(&head, p);
     for (size_t at = 0, len; at < size; at += len) {
         const uint8_t *end = memchr(data + at, '\n', size - at);

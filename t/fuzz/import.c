@@ -2,7 +2,6 @@
  * Fuzz target: imported lists of keys, whole and in pieces, and masks and redaction of every key they hold. */
 #include <string.h>
 
-#include <apr_general.h>
 
 #include "fuzz.h"
 #include "json.h"
@@ -151,14 +150,8 @@ static void check_pieces(const uint8_t *data, size_t size, size_t piece,
 /* An array is one for any other reader of bodies as well, and the other way round. */
 static void check_array(const uint8_t *data, size_t size, const told_t *told)
 {
-    static apr_pool_t *root;
-    apr_pool_t *p;
     apipool_flaw_t flaw;
-    if (!root) {
-        apr_initialize();
-        apr_pool_create(&root, NULL);
-    }
-    apr_pool_create(&p, root);
+    apr_pool_t *p = fuzz_pool();
     const json_t *value = apipool_json_parse(p, (const char *)data, size, &flaw);
     int is_array = value && json_is_array(value);
     MUST(!told->good || is_array);

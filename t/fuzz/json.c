@@ -2,7 +2,6 @@
  * Fuzz target: bodies of requests to the operator's API. */
 #include <string.h>
 
-#include <apr_general.h>
 
 #include "fuzz.h"
 #include "json.h"
@@ -49,15 +48,9 @@ static void read_members(apipool_json_t *json)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static apr_pool_t *root;
-    apr_pool_t *p;
     apipool_json_t json;
     apipool_flaw_t flaw;
-    if (!root) {
-        apr_initialize();
-        apr_pool_create(&root, NULL);
-    }
-    apr_pool_create(&p, root);
+    apr_pool_t *p = fuzz_pool();
     if (apipool_json_open(&json, p, (const char *)data, size, &flaw)) {
         MUST(!flaw.field && !flaw.message);
         read_members(&json);

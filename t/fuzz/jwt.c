@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include <apr_encode.h>
-#include <apr_general.h>
 #include <apr_strings.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -49,13 +48,7 @@ static void check_payload(const char *payload, apr_size_t len, apr_pool_t *p)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static apr_pool_t *root;
-    apr_pool_t *p;
-    if (!root) {
-        apr_initialize();
-        apr_pool_create(&root, NULL);
-    }
-    apr_pool_create(&p, root);
+    apr_pool_t *p = fuzz_pool();
     const char *text = apr_pstrmemdup(p, (const char *)data, size);
     check_token(text, p);
     check_token(apr_pstrcat(p, HEADER, text, NULL), p);

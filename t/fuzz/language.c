@@ -2,7 +2,6 @@
  * Fuzz target: Accept-Language, and sentences whose parts are foreign. */
 #include <string.h>
 
-#include <apr_general.h>
 #include <apr_strings.h>
 
 #include "fuzz.h"
@@ -17,13 +16,7 @@ static const apipool_phrase_t phrases[] = {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static apr_pool_t *root;
-    apr_pool_t *p;
-    if (!root) {
-        apr_initialize();
-        apr_pool_create(&root, NULL);
-    }
-    apr_pool_create(&p, root);
+    apr_pool_t *p = fuzz_pool();
     const char *text = apr_pstrmemdup(p, (const char *)data, size);
     int chosen = apipool_language_choose(text, tags, 3);
     MUST(chosen >= 0 && chosen < 3);

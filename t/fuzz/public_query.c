@@ -2,7 +2,6 @@
  * Fuzz target: query strings, of which a vendor gets the public part. */
 #include <string.h>
 
-#include <apr_general.h>
 #include <apr_strings.h>
 
 #include "fuzz.h"
@@ -29,17 +28,10 @@ static apr_size_t count_plain_keys(const char *args)
 /* The first byte names the vendor. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static apr_pool_t *root;
-    apr_pool_t *p;
-
-    if (!root) {
-        apr_initialize();
-        apr_pool_create(&root, NULL);
-    }
     if (!size) {
         return 0;
     }
-    apr_pool_create(&p, root);
+    apr_pool_t *p = fuzz_pool();
     apipool_provider_e provider = (apipool_provider_e)(data[0] % APIPOOL_PROVIDER_COUNT);
     const char *args = apr_pstrmemdup(p, (const char *)data + 1, size - 1);
     const char *kept = apipool_provider_public_query(p, provider, args);

@@ -2,7 +2,6 @@
  * Fuzz target: query strings of the operator's API. */
 #include <string.h>
 
-#include <apr_general.h>
 #include <apr_strings.h>
 
 #include "fuzz.h"
@@ -12,15 +11,9 @@ static const char *const orders[] = {"asc", "desc"};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static apr_pool_t *root;
-    apr_pool_t *p;
     apipool_query_t query;
     apipool_flaw_t flaw;
-    if (!root) {
-        apr_initialize();
-        apr_pool_create(&root, NULL);
-    }
-    apr_pool_create(&p, root);
+    apr_pool_t *p = fuzz_pool();
     apipool_query_open(&query, p, apr_pstrmemdup(p, (const char *)data, size), &flaw);
     const char *text = apipool_query_string(&query, "q", 20);
     MUST(!text || (*text && strlen(text) <= 20));

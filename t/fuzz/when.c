@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Fuzz target: header fields that name a time, one per line, and their values as durations. */
-#include <apr_general.h>
 #include <string.h>
 
 #include "fuzz.h"
@@ -59,13 +58,8 @@ static char *copy_line(apr_pool_t *pool, const uint8_t *data, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static apr_pool_t *parent;
-    apr_pool_t *pool;
 
-    if (!parent) {
-        MUST(apr_initialize() == APR_SUCCESS && apr_pool_create(&parent, NULL) == APR_SUCCESS);
-    }
-    MUST(apr_pool_create(&pool, parent) == APR_SUCCESS);
+    apr_pool_t *pool = fuzz_pool();
     apr_table_t *headers = apr_table_make(pool, 8);
     for (size_t i = 0; i < size;) {
         const uint8_t *eol = memchr(data + i, '\n', size - i);
