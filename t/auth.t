@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolTest qw(private_httpd request json error_code check_dir mock_port free_port closed_port slurp
-    upstream_mark upstream_since parallel);
+    upstream_mark upstream_since parallel wait_for);
 use Apache::Test ();
 use Digest::SHA qw(sha1_base64);
 use Test::More;
@@ -352,8 +352,11 @@ subtest 'limits' => sub {
     is ask('/dead/chat', $key)->{status}, 502, 'what reaches no upstream' for 1 .. 3;
     is ask('/v1/chat', $key)->{status}, 200, '... is given back';
     is ask('/v1/chat', $key)->{status}, 429, '... once';
-    my ($row) = grep { $_->{name} eq 'unlucky' } @{clients('list')->{clients}};
-    is $row->{requests}, 5, 'all of them are counted';
+    my $row;
+    ok wait_for(sub {
+        ($row) = grep { $_->{name} eq 'unlucky' } @{clients('list')->{clients}};
+        return $row->{requests} == 5;
+    }, 5), 'all of them are counted';
     cmp_ok $row->{total_tokens}, '>', 0, '... with their tokens';
 };
 
