@@ -541,13 +541,15 @@ check_tests() {
     done
 }
 
-# The package prometheus would start a server, and its page needs forty others.
+# Where promtool has no package of its own: the package prometheus would start a server, and its page needs forty
+# others.
 fetch_promtool() {
     ! has promtool > /dev/null || return 0
     step promtool_fetching
     mkdir "$work/promtool"
     logged promtool.log unpack_promtool || fail promtool_failed
     PATH=$PATH:$work/promtool/usr/bin
+    has promtool > /dev/null || fail promtool_failed
     finished
 }
 
@@ -584,12 +586,15 @@ install_for_tests() {
     need_to_build
     need_to_start
     need_to_test
+    optional=
     if find_chromium; then
         need fonts-noto-cjk has_chinese_font
-        install_missing
     else
-        install_missing chromium fonts-noto-cjk
+        optional="chromium fonts-noto-cjk"
     fi
+    has promtool > /dev/null || optional="$optional promtool"
+    # shellcheck disable=SC2086 # a list of words
+    install_missing $optional
     if ! find_chromium && ! apt_knows chromium; then
         say without_browser
         export APIPOOL_NO_BROWSER=1
