@@ -51,6 +51,7 @@ ScriptSock @DIR@/cgid
 </Location>
 <Directory "@DIR@">
     Options ExecCGI
+    CGIPassAuth On
 </Directory>
 <Files environment.cgi>
     SetHandler cgi-script

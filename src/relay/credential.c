@@ -125,6 +125,9 @@ int apipool_credential_hide_from_environment(request_rec *r)
     if (apipool_request_get(r) || !was_asked_for_key(r)) {
         return DECLINED;
     }
+    if (in_field(r, "Authorization", "Bearer")) { /* CGIPassAuth passes it on */
+        apr_table_unset(r->headers_in, "Authorization");
+    }
     for (apr_size_t i = 0; i < KEY_FIELDS; i++) {
         if (in_field(r, key_fields[i], "")) {
             apr_table_unset(r->headers_in, key_fields[i]);

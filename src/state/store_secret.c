@@ -49,7 +49,8 @@ static apr_status_t refuse_emptied(const apipool_store_t *store, const char *mar
 }
 
 /* A missing secret is made only where there is nothing that it would have to open. One that lies in the
- * store, where earlier versions made it, must open what is there: it is not moved before it has. */
+ * store, where earlier versions made it, must open what is there: it is not moved before it has. A store with
+ * a mark has had its secret elsewhere, and whoever can write to it has put that one there. */
 static apr_status_t read_current(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
     const apipool_store_settings_t *settings = &store->settings;
@@ -60,7 +61,7 @@ static apr_status_t read_current(apipool_store_t *store, const char **error, apr
     if (is_new && exists(mark)) {
         return refuse_emptied(store, mark, error, pool);
     }
-    if (!is_new && !settings->in_use && !exists(path) &&
+    if (!is_new && !settings->in_use && !exists(path) && !exists(mark) &&
         apipool_folder_secret(store->folder, path, store->secret) == APR_SUCCESS) {
         store->is_carried = 1;
         return APR_SUCCESS;
