@@ -17,7 +17,7 @@ use Time::HiRes qw(sleep time);
 my ($port, $file) = serve_events();
 my $auth = "AuthType APIPool\n    Require valid-user";
 my %pools = map { $_ => {keys => ["sk-ok-$_-aaaaaaaaaaaa"], upstreams => ["http://127.0.0.1:$port/v1"], location => $auth} }
-    qw(main errors quota invalid);
+    qw(main errors quota invalid served);
 $pools{open} = {%{$pools{main}}, keys => ['sk-ok-open-aaaaaaaaaaaa'], location => ''};
 $pools{limited} = {%{$pools{open}}, keys => ['sk-ok-limited-aaaaaaaa'], lines => 'APIPoolLimits rpm=3'};
 my $admin = admin_server(\%pools, config => $LOG_OF_NOTES)->sign_in;
@@ -377,6 +377,16 @@ subtest 'errors of the upstream' => sub {
     $ws->say_event({%turn, prompt_cache_key => 'error-401-invalid_api_key'});
     $ws->until_event('error');
     is state_of('invalid'), 'invalid', 'a rejected key';
+
+    $ws = open_as('anybody', 'served:responses');
+    $ws->say_event({%turn, prompt_cache_key => '1-1'});
+    like $ws->until_event('response.completed'), qr/response.completed\z/, 'a key serves';
+    for my $error ('401-invalid_api_key', '402-insufficient_quota') {
+        $ws->say_event({%turn, prompt_cache_key => "error-$error"});
+        $ws->until_event('error');
+        is state_of('served'), 'active', "... and is not lost to one client: $error";
+    }
+    like $httpd->log, qr/a response of a WebSocket, .*: R06, active, in doubt/, '... but in doubt';
 };
 
 subtest 'responses that break off' => sub {

@@ -90,6 +90,13 @@ static void settle_all(apipool_request_t *req, apr_uint32_t group)
     }
 }
 
+void apipool_blame_turn(apipool_request_t *req, apipool_lease_t *lease,
+                        const apipool_verdict_t *verdict, int status)
+{
+    const entry_t entry = {.lease = lease, .verdict = *verdict, .status = status};
+    settle(req, &entry, APIPOOL_DOUBT_ENDED);
+}
+
 void apipool_blame_settle_served(apipool_request_t *req)
 {
     settle_all(req, req->attempt.lease->group);

@@ -12,6 +12,11 @@
 void apipool_blame_remember(apipool_request_t *req, const apipool_verdict_t *verdict, int status,
                             const apipool_outcome_t *outcome);
 
+/** A response of a WebSocket has left the key of the lease in doubt, and no other one can be tried.
+ *  @param lease without its secret */
+void apipool_blame_turn(apipool_request_t *req, apipool_lease_t *lease,
+                        const apipool_verdict_t *verdict, int status);
+
 /** The current attempt has served the request: settles all doubts. */
 void apipool_blame_settle_served(apipool_request_t *req);
 

@@ -3,6 +3,7 @@
 #include <apr_strings.h>
 #include <stddef.h>
 
+#include "blame.h"
 #include "link.h"
 #include "reserve.h"
 #include "websocket_parts.h"
@@ -154,9 +155,10 @@ static void log_turn(const apipool_websocket_t *ws, const apipool_outcome_t *out
     if (APLOG_R_IS_LEVEL(ws->req->r, level)) {
         apipool_key_id_hex(ws->lease->id, id);
         ap_log_rerror(APLOG_MARK, level, 0, ws->req->r,
-                      APIPOOL_LOG(0153) "pool %s, a response of a WebSocket, upstream %s, key %s: %s, %s",
+                      APIPOOL_LOG(0153) "pool %s, a response of a WebSocket, upstream %s, key %s: %s, %s%s",
                       ws->req->pool->name, ws->req->attempt.upstream->name, id,
-                      apipool_rule_name(outcome->rule), apipool_state_name(outcome->state));
+                      apipool_rule_name(outcome->rule), apipool_state_name(outcome->state),
+                      outcome->doubted ? ", in doubt" : "");
     }
 }
 
@@ -171,6 +173,7 @@ static void report(apipool_websocket_t *ws, const apipool_ended_t *ended,
                              .status = ended->status,
                              .tokens = ended->usage.total > 0 ? ended->usage.total : 0,
                              .headroom = -1,
+                             .may_doubt = 1,
                              .policy = &ws->req->pool->policy,
                              .goes_on = 1,
                              .request = stats};
@@ -185,6 +188,9 @@ static void report(apipool_websocket_t *ws, const apipool_ended_t *ended,
         return;
     }
     log_turn(ws, &outcome);
+    if (outcome.doubted) {
+        apipool_blame_turn(ws->req, ws->lease, &ended->verdict, ended->status);
+    }
     if (outcome.rule == APIPOOL_R00) {
         apipool_pool_proved(apipool_relay_segment(), ws->req->attempt.lease, now);
     }

@@ -217,6 +217,10 @@ sub _accept {
     ($self->{path}) = $head =~ m{^GET (\S+)};
     $record->({head => $head});
     my ($key) = $head =~ /^Sec-WebSocket-Key: (\S+)/mi;
+    if (!$key) { # a probe
+        print {$socket} "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        return;
+    }
     my $extensions = $self->{path} =~ /extended/ ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : '';
     print {$socket} join "\r\n", 'HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade',
         'Sec-WebSocket-Accept: ' . sha1_base64($key . '258EAFA5-E914-47DA-95CA-C5AB0DC85B11') . '=', "$extensions\r\n";
