@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server metrics wait_for spew upstream_since send_raw error_code);
+use APIPoolTest qw(pool_server metrics wait_for spew upstream_since send_raw error_code background);
 use HTTP::Tiny ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -47,6 +47,7 @@ my $httpd = pool_server(
         pool('closed', 'ok'),
         pool('first', 'ok', count => 3, lines => 'APIPoolStrategy fill-first'),
         pool('pass', 'ok'),
+        pool('wait', 'fooled', count => 2, lines => 'APIPoolWait 5'),
         mixed => {
             keys => {a => keys_of('mixed-a', 'fooled', 2), b => keys_of('mixed-b', 'ok', 1)},
             upstreams => [upstream('a', 'name=a'), upstream('b', 'name=b priority=1')],
@@ -298,6 +299,31 @@ subtest 'two at once are lost where a third one serves again and again' => sub {
     is_deeply states('first'), {active => 3}, 'nobody is blamed yet';
     ok wait_for(sub { chat('first')->{status} == 200 or die; (states('first')->{quota} // 0) == 2 }, 5),
         '... until a probe could not tell and it does so again';
+};
+
+subtest 'a request waits for a key that cools rather than for one that has refused it' => sub {
+    my ($key, $cooling) = @{keys_of('wait', 'fooled', 2)};
+    my $cool = sub {
+        script($cooling => '429-retry3');
+        is chat('wait')->{status}, 200, 'one key cools' for 1 .. 2;
+        script($cooling => '');
+    };
+    warm('wait', 2);
+    $cool->();
+    my $hostile = background(sub { hostile('wait')->{status}, time });
+    sleep 0.5;
+    is chat('wait')->{status}, 200, 'others are served' for 1 .. 3;
+    my $served = time;
+    my ($status, $done) = $hostile->();
+    is $status, 401, 'what is refused by both is refused';
+    cmp_ok $done - $served, '>', 0.5, '... and has kept nobody waiting';
+    is_deeply states('wait'), {active => 2}, '... and takes no key out';
+    $cool->();
+    script($key => '401');
+    my $answer = chat('wait');
+    is $answer->{status}, 200, 'the other key serves when it is back';
+    is $answer->{headers}{'x-apipool-attempts'}, 2, '... after one that refuses';
+    is_deeply states('wait'), {active => 1, invalid => 1}, '... which is lost';
 };
 
 subtest 'another upstream that serves says nothing of the first one' => sub {

@@ -15,6 +15,7 @@ static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, 
     apipool_demand_wanted(req, without, sources, &wanted);
     wanted.tried = req->budget->tried;
     wanted.tried_count = tried_count;
+    wanted.doubted_count = req->budget->doubted_count;
     wanted.sure_first = req->budget->proving;
     return apipool_wait_acquire(req, apipool_relay_segment(), &wanted, wait_until, &found->result,
                                 &found->retry_at, &found->gone);

@@ -41,6 +41,21 @@ static apr_status_t look_when(apipool_request_t *req, apipool_segment_t *segment
                                 retry_at);
 }
 
+/* Keys that are in doubt for one request are there for all others, who would not get them with that one at
+ * the head of their line. */
+static apr_status_t get_in_line(apipool_segment_t *segment, apipool_wanted_t *wanted)
+{
+    return wanted->doubted_count ? APR_SUCCESS
+                                 : apipool_pool_enter_queue(segment, wanted, &wanted->waiter);
+}
+
+static apr_status_t get_out_of_line(apipool_segment_t *segment, apipool_wanted_t *wanted)
+{
+    apr_uint32_t waiter = wanted->waiter;
+    wanted->waiter = APIPOOL_NONE;
+    return waiter == APIPOOL_NONE ? APR_SUCCESS : apipool_pool_leave_queue(segment, waiter);
+}
+
 apr_status_t apipool_wait_acquire(apipool_request_t *req, apipool_segment_t *segment,
                                   apipool_wanted_t *wanted, apr_time_t until,
                                   apipool_acquired_e *result, apr_time_t *retry_at, int *gone)
@@ -52,11 +67,11 @@ apr_status_t apipool_wait_acquire(apipool_request_t *req, apipool_segment_t *seg
     if (rv != APR_SUCCESS || !is_worth_waiting(*result) || now >= until) {
         return rv;
     }
-    rv = apipool_pool_enter_queue(segment, wanted, &wanted->waiter);
-    if (rv != APR_SUCCESS || wanted->waiter == APIPOOL_NONE) {
+    rv = get_in_line(segment, wanted);
+    if (rv != APR_SUCCESS || (wanted->waiter == APIPOOL_NONE && !wanted->doubted_count)) {
         return rv;
     }
-    wanted->tried_count = 0;
+    wanted->tried_count = wanted->doubted_count; /* the others may serve it when they are back */
     while (rv == APR_SUCCESS && is_worth_waiting(*result) && now < until && !*gone) {
         pause_before_next(*result, now, until, *retry_at);
         now = apr_time_now();
@@ -65,8 +80,7 @@ apr_status_t apipool_wait_acquire(apipool_request_t *req, apipool_segment_t *seg
             rv = apipool_pool_acquire(segment, wanted, now, req->attempt.lease, result, retry_at);
         }
     }
-    apr_status_t left = apipool_pool_leave_queue(segment, wanted->waiter);
-    wanted->waiter = APIPOOL_NONE;
+    apr_status_t left = get_out_of_line(segment, wanted);
     if (rv == APR_SUCCESS && *result == APIPOOL_QUEUED) {
         rv = look_when(req, segment, wanted, retry_at);
     }

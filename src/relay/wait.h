@@ -8,7 +8,8 @@
 /**
  * Acquires a key, and where there is none waits for one in line with others, without holding anything but
  * its thread: until the pool's time for it is over, or the deadline, or the client leaves. While it waits,
- * keys that this request has used before count as any other: they have come free since.
+ * keys that this request has used before count as any other: they have come free since. Keys that it has left
+ * in doubt stay out.
  * @param until the end of the wait; in the past to try once
  * @param gone  set when the client has left
  */

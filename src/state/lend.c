@@ -189,8 +189,9 @@ static apipool_acquired_e acquire_locked(apipool_segment_t *segment, const apipo
                                          apr_time_t now, apipool_lease_t *lease,
                                          apipool_lack_t *lack)
 {
+    /* who has keys in doubt has had a turn, and stands in no line: see apipool_wait_acquire */
     apr_uint64_t ahead =
-        wanted->look_only
+        wanted->look_only || wanted->doubted_count
             ? 0
             : apipool_queue_ahead_locked(segment, wanted->pool, wanted->waits_for, wanted->waiter);
     if (ahead) {

@@ -73,6 +73,7 @@ typedef struct {
     const apipool_key_limits_t *limits; /* the pool's, for keys without their own */
     const apr_uint32_t *tried;          /* slots that this request has used already */
     int tried_count;
+    int doubted_count;      /* the first of them are in doubt: to this request they are not there */
     apr_uint64_t client;    /* hash of who asks; 0: unknown */
     apr_uint64_t waits_for; /* the model as the client calls it: whom it queues with */
     apr_uint32_t waiter;    /* its place in the queue, or APIPOOL_NONE */

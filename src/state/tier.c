@@ -497,7 +497,7 @@ void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *l
         apr_time_t wake =
             earlier(apipool_wake_first_locked(tier->segment, group, lane, &who),
                     apipool_wake_proof_locked(tier->segment, group, lane, &who, tier->now));
-        for (int i = 0; i < tier->wanted->tried_count; i++) {
+        for (int i = tier->wanted->doubted_count; i < tier->wanted->tried_count; i++) {
             lack->tried |= is_usable_in(tier, part, tier->wanted->tried[i]);
         }
         apipool_lack_note(lack, wake);

@@ -30,6 +30,18 @@ static apr_time_t admits_at(const apipool_wake_for_t *who, apipool_slot_t *slot)
     return at;
 }
 
+/* Keys that a request has left in doubt never come back to it. */
+static int is_doubted(const apipool_segment_t *segment, const apipool_slot_t *slot,
+                      const apipool_wanted_t *wanted)
+{
+    for (int i = 0; i < wanted->doubted_count; i++) {
+        if (&segment->slots[wanted->tried[i]] == slot) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* When a member is back for a lane's models: all its cooldowns must have ended. 0: not by the clock. */
 static apr_time_t back_at(const apipool_segment_t *segment, apipool_slot_t *slot, apr_uint32_t lane,
                           const apipool_wake_for_t *who)
@@ -45,6 +57,9 @@ static apr_time_t back_at(const apipool_segment_t *segment, apipool_slot_t *slot
     }
     if (!who) {
         return at;
+    }
+    if (is_doubted(segment, slot, who->wanted)) {
+        return 0;
     }
     at = later(at, admits_at(who, slot));
     apr_time_t hit =

@@ -320,6 +320,53 @@ static void a_half_open_key_stays_so_for_a_second(void **unused)
     check_acquires("sk-1", now + SEC(61));
 }
 
+/* The key stays in rotation for others; a request that has it in doubt waits for those that cool. */
+static void a_key_in_doubt_is_none_to_wait_for(void **unused)
+{
+    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apr_uint32_t waiter, tried[2];
+    add_served("sk-1");
+    add_served("sk-2");
+    check_acquires("sk-1", NOW);
+    tried[0] = lease.slot;
+    refuse(APIPOOL_R06, NOW);
+    check_acquires("sk-2", NOW);
+    tried[1] = lease.slot;
+    report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(9), NOW);
+    wanted.tried = tried;
+    wanted.tried_count = 2;
+    assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_TRIED);
+    wanted.doubted_count = 1;
+    assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_COOLING);
+    assert_int_equal(retry_at, NOW + SEC(9));
+    wanted.tried_count = 1;
+    assert_int_equal(apipool_pool_enter_queue(segment, &wanted, &waiter), APR_SUCCESS);
+    assert_int_equal(acquire_wanted(&wanted, NOW + SEC(9)), APIPOOL_ACQUIRED);
+    assert_int_equal(lease.slot, tried[1]);
+    report(APIPOOL_R00, 0, NOW + SEC(9));
+    assert_int_equal(apipool_pool_leave_queue(segment, waiter), APR_SUCCESS);
+}
+
+/* Not even where the clock brings it back. */
+static void a_half_open_key_in_doubt_is_none_to_wait_for(void **unused)
+{
+    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apr_uint32_t tried;
+    add_served("sk-1");
+    check_acquires("sk-1", NOW);
+    report(APIPOOL_R06, 0, NOW);
+    check_acquires("sk-1", NOW + SEC(60));
+    assert_true(lease.proving);
+    tried = lease.slot;
+    refuse(APIPOOL_R06, NOW + SEC(60));
+    assert_true(outcome.doubted);
+    wanted.tried = &tried;
+    wanted.tried_count = 1;
+    assert_int_equal(acquire_wanted(&wanted, NOW + SEC(60)), APIPOOL_ALL_COOLING);
+    wanted.doubted_count = 1;
+    assert_int_equal(acquire_wanted(&wanted, NOW + SEC(60)), APIPOOL_EXHAUSTED);
+}
+
 static void what_an_operator_does_ends_a_doubt(void **unused)
 {
     apr_uint32_t index;
@@ -360,6 +407,8 @@ int main(void)
         TEST(a_success_in_between_counts_for_the_key),
         TEST(two_accounts_are_blamed_when_it_happens_again),
         TEST(a_half_open_key_stays_so_for_a_second),
+        TEST(a_key_in_doubt_is_none_to_wait_for),
+        TEST(a_half_open_key_in_doubt_is_none_to_wait_for),
         TEST(what_an_operator_does_ends_a_doubt),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
