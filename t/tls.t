@@ -51,6 +51,7 @@ Listen 127.0.0.1:$tls
     SetHandler apipool-metrics
 </Location>
 @{[pool('tls', "https://localhost:$tls/v1")]}
+@{[pool('lost', "https://localhost:$tls/v1")]}
 @{[pool('plain', "https://localhost:$plain/v1")]}
 <VirtualHost 127.0.0.1:$tls>
     ServerName localhost
@@ -76,8 +77,11 @@ for (1 .. 3) {
 }
 my $stream = request(POST => '/tls/chat', base => $httpd->{base}, content => '{"stream":true}');
 like $stream->{content}, qr/data: \[DONE\]\n\n\z/, 'also with a stream';
-is request(POST => '/tls/chat', base => $httpd->{base}, headers => {'X-Mock' => '401'})->{status}, 401, 'a key is lost';
-ok wait_for(sub { metrics($httpd->{base})->states('tls')->{half_open} }, 20), '... and comes back by a probe over TLS';
+is request(POST => '/lost/chat', base => $httpd->{base}, headers => {'X-Mock' => '401'})->{status}, 401,
+    'a key that has never served is refused';
+is_deeply metrics($httpd->{base})->states('lost'), {invalid => 1}, '... and lost';
+ok wait_for(sub { metrics($httpd->{base})->states('lost')->{half_open} }, 20), '... and comes back by a probe over TLS';
+is ask($httpd, 'lost')->{status}, 200, '... to serve';
 my $large = request(POST => '/tls/files', base => $httpd->{base}, headers => {'X-Mock' => 'sums'},
     content => 'x' x 3_000_000);
 is $large->{headers}{'x-body-bytes'}, 3_000_000, 'and takes a large body';
@@ -94,12 +98,12 @@ sub arrived {
 
 my $leaver = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$httpd->{port}") or die "$@\n";
 print {$leaver} "POST /tls/chat HTTP/1.1\r\nHost: x\r\nX-Mock: ok slow delayms20000\r\nContent-Length: 13\r\n\r\n{\"model\":\"m\"}";
-ok wait_for(sub { metrics($httpd->{base})->in_flight('tls') && arrived() == 10 }, 10), 'a request without an answer';
+ok wait_for(sub { metrics($httpd->{base})->in_flight('tls') && arrived() == 11 }, 10), 'a request without an answer';
 close $leaver;
 ok wait_for(sub { metrics($httpd->{base})->rules('tls')->{R01} }, 8), '... ends when its client leaves';
 is ask($httpd, 'plain')->{status}, 502, 'what does not speak TLS is unreachable';
 like $httpd->log, qr/pool plain, attempt 1, .*: R03/, '... by R03: nothing was sent';
-is arrived(), 10, 'ten requests have arrived';
+is arrived(), 11, 'eleven requests have arrived';
 unlike $httpd->log, qr/AP006[56]/, 'nobody is warned of upstreams that are verified';
 $httpd->stop;
 
