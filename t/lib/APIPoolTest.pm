@@ -475,9 +475,20 @@ sub faults {
     return join "\n", grep {$_ =~ $fault} split /\n/, $self->log;
 }
 
+# Told to stop, mpm_event shuts down the sockets that its workers have, and crashes if one is being freed at that
+# moment, with or without this module. So what clients have closed is left to be closed by httpd first.
+sub settle {
+    my ($self) = @_;
+    my $half_closed = sprintf '^ *\\d+: \\w+:%04X \\w+:\\w+ 08 ', $self->{port};
+    APIPoolTest::wait_for(sub { !-r '/proc/net/tcp' || APIPoolTest::slurp('/proc/net/tcp') !~ /$half_closed/m }, 2);
+    Time::HiRes::sleep(0.05);
+    return;
+}
+
 sub stop {
     my ($self) = @_;
     my $pid = $self->pid or return;
+    $self->settle;
     kill TERM => $pid;
     APIPoolTest::wait_for(sub { !kill 0 => $pid }, 30);
     return;
