@@ -310,6 +310,7 @@ int apipool_websocket_ask(apipool_websocket_t *ws, const apipool_asking_t *askin
                            .prompt = (apr_int64_t)(asking->bytes / BYTES_PER_TOKEN),
                            .charge.has_begun = asking->has_begun};
     apipool_websocket_copy_name(turn.model, model);
+    *retry_at = 0;
     if (!is_admitted(ws, &turn, which, retry_at) &&
         (!asking->has_begun || *which == APIPOOL_REPLY_INVALID_KEY)) {
         count_refused(ws, &turn, *which, now);
