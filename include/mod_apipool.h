@@ -21,7 +21,7 @@
 #define APIPOOL_API_NAME    "pools"
 #define APIPOOL_SESSION_LONGEST (366 * 86400) /* seconds that a session may last */
 
-#define APIPOOL_API_VERSION "6"
+#define APIPOOL_API_VERSION "7"
 
 struct server_rec;
 struct request_rec;
@@ -426,10 +426,10 @@ typedef struct {
     /** Tells what came of one that was looked at. */
     void (*login_result)(apr_uint64_t address, int right, apr_time_t now);
 
-    /** Takes one of the places for viewers of events, of which there are max over all processes; 0: none is
-     *  left. Give it back. */
-    int (*viewer_enter)(int max);
-    void (*viewer_leave)(void);
+    /** Lets in a viewer of events; 0: as many as may watch that place, a number of the caller's, do so already
+     *  over all processes. Tell when one has left. */
+    int (*viewer_enter)(apr_uint64_t place, int max);
+    void (*viewer_leave)(apr_uint64_t place);
 } apipool_api_t;
 
 #endif

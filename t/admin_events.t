@@ -3,25 +3,34 @@
 use strict;
 use warnings;
 
-use APIPoolAdmin qw(admin_server);
+use APIPoolAdmin qw(admin_server location);
 use APIPoolSchema qw(schema_faults);
-use APIPoolTest qw(json request wait_for);
+use APIPoolTest qw(free_port json request wait_for);
 use IO::Socket::INET ();
 use Test::More;
 use Time::HiRes qw(time);
 
+my ($tenant_port, $plain_port) = (free_port(), free_port());
 my $admin = admin_server(
     {main => {keys => ['sk-ok-events-key-aaaaaa']}, other => {keys => ['sk-ok-events-key-bbbbbb']}},
     lines => ['APIPoolAdminSession 3600'],
+    config => join '', "Listen 127.0.0.1:$tenant_port\nListen 127.0.0.1:$plain_port\n",
+        "<VirtualHost 127.0.0.1:$tenant_port>\nServerName tenant.test\n",
+        location('/apipool', 'APIPoolAdminPools other'), "</VirtualHost>\n",
+        "<VirtualHost 127.0.0.1:$plain_port>\nServerName plain.test\n</VirtualHost>\n"
 )->sign_in;
 my $port = $admin->{httpd}{port};
+my $tenant = $admin->as(base => "http://127.0.0.1:$tenant_port")->sign_in;
+my $plain = $admin->as(base => "http://127.0.0.1:$plain_port")->sign_in;
 
 # A viewer: a socket that has sent its request.
 sub watch {
-    my ($token) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 10) or die "cannot connect: $@\n";
-    print {$socket} "GET /apipool/api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
-        . ($token // $admin->{token}) . "\r\n\r\n";
+    my ($who) = @_;
+    $who //= $admin;
+    my $address = $who->{base} =~ s{^http://}{}r;
+    my $socket = IO::Socket::INET->new(PeerAddr => $address, Timeout => 10) or die "cannot connect: $@\n";
+    print {$socket} "GET $who->{mount}/api/events HTTP/1.1\r\nHost: x\r\n"
+        . "Authorization: Bearer $who->{token}\r\n\r\n";
     return {socket => $socket, text => ''};
 }
 
@@ -67,16 +76,25 @@ is $admin->ask(DELETE => '/session')->{status}, 204, 'the session ends';
 ok ends($viewer, 5), '... and with it the stream';
 $admin->sign_in;
 
-# All places taken, and given back by those who leave.
-my @viewers = map { watch() } 1 .. 32;
-is scalar(grep { read_until($_, $event) } @viewers), 32, '32 may watch';
-my $late = $admin->ask(GET => '/events');
+# One location's viewers take as many places as it has, and none of another one's.
+my @greedy = map { watch($tenant) } 1 .. 40;
+is scalar(grep { read_until($_, $event) } @greedy), 16, 'of 40 who watch a location half of 32 may, as there are two';
+my $late = $tenant->ask(GET => '/events');
 is $late->error, '503 too_many_viewers', '... and no more';
 is $late->{headers}{'retry-after'}, 5, '... which is told';
-is $admin->ask(GET => '/pools')->{status}, 200, 'everything else is answered meanwhile';
-close $_->{socket} for splice @viewers, 0, 31;
+like $late->{json}{error}{message}, qr/^Too many event streams of this location are open/, '... with the reason';
+is $tenant->ask(GET => '/pools')->{status}, 200, 'everything else is answered meanwhile';
+
+# A virtual host that says nothing of its own has the main server's location.
+my @viewers = ((map { watch() } 1 .. 15), watch($plain));
+is scalar(grep { read_until($_, $event) } @viewers), 16, 'the other location still has its own';
+is $_->ask(GET => '/events')->error, '503 too_many_viewers', '... and no more' for $admin, $plain;
+close $_->{socket} for splice @viewers, 0, 15;
 my $again = wait_for(sub { my $one = watch(); read_until($one, $event, 2) && $one }, 15);
 ok $again, 'who leaves gives the place back';
+
+close $_->{socket} for @greedy;
+ok wait_for(sub { my $one = watch($tenant); read_until($one, $event, 2) && $one }, 15), '... there as well';
 
 my ($old) = @viewers;
 $admin->{httpd}->graceful;
@@ -87,6 +105,15 @@ $began = time;
 $admin->{httpd}->stop;
 cmp_ok time - $began, '<', 10, 'httpd stops although somebody watches';
 ok ends($next, 5), '... whose stream ends';
+
+# Where there are many locations, each has enough for a few pages.
+$admin = admin_server({main => {keys => ['sk-ok-events-key-cccccc']}},
+    config => join('', map { location("/tenant-$_", 'APIPoolAdminPools main') } 1 .. 10))->sign_in;
+for my $one ($admin, $admin->as(mount => '/tenant-1')->sign_in) {
+    my @many = map { watch($one) } 1 .. 6;
+    is scalar(grep { read_until($_, $event) } @many), 4, "of eleven locations $one->{mount} has four";
+    push @viewers, @many;
+}
 is $admin->{httpd}->faults, '', 'nothing went wrong inside';
 
 done_testing;

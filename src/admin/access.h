@@ -61,6 +61,10 @@ const char *apipool_caller_audience(const apipool_ask_t *ask);
 /** The same as a number, by which all sessions here are ended; 0 if it cannot be made. */
 apr_uint64_t apipool_caller_place(const apipool_ask_t *ask);
 
+/** The number of the location as it is configured: virtual hosts that take it from the main server as it
+ *  stands there have it in common. 0 if it cannot be made. */
+apr_uint64_t apipool_caller_location(const apipool_ask_t *ask);
+
 /** Whether a browser says that the request comes from a page of this very server: by Origin, else
  *  Sec-Fetch-Site, else Referer (RFC 6454, Fetch Metadata). 0 where nothing is said. */
 int apipool_caller_is_same_origin(request_rec *r);

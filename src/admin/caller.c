@@ -29,24 +29,37 @@ apipool_role_e apipool_caller_role(const apipool_admin_conf_t *conf, const char 
     return APIPOOL_ROLE_ADMIN;
 }
 
-const char *apipool_caller_audience(const apipool_ask_t *ask)
+static const char *name_location(const apipool_ask_t *ask, const server_rec *s)
 {
-    const server_rec *s = ask->r->server;
     return apr_psprintf(ask->r->pool, "%s:%u %s:%u %s/", s->server_hostname, s->port,
                         s->addrs && s->addrs->virthost ? s->addrs->virthost : "*",
                         s->addrs ? s->addrs->host_port : 0, ask->mount);
 }
 
-apr_uint64_t apipool_caller_place(const apipool_ask_t *ask)
+const char *apipool_caller_audience(const apipool_ask_t *ask)
+{
+    return name_location(ask, ask->r->server);
+}
+
+static apr_uint64_t number_of(const char *location)
 {
     unsigned char secret[APIPOOL_JWT_SECRET_SIZE];
-    const char *audience = apipool_caller_audience(ask);
     if (apipool_admin_api->session_secret(secret) != APR_SUCCESS) {
         return 0;
     }
-    apr_uint64_t place = apipool_key_id(secret, audience, strlen(audience));
+    apr_uint64_t place = apipool_key_id(secret, location, strlen(location));
     OPENSSL_cleanse(secret, sizeof(secret));
     return place;
+}
+
+apr_uint64_t apipool_caller_place(const apipool_ask_t *ask)
+{
+    return number_of(apipool_caller_audience(ask));
+}
+
+apr_uint64_t apipool_caller_location(const apipool_ask_t *ask)
+{
+    return number_of(name_location(ask, apipool_admin_owner(ask->r)));
 }
 
 /* The value of our cookie, or NULL. */

@@ -6,6 +6,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
+#include <http_main.h>
 
 #include "access.h"
 
@@ -19,8 +20,16 @@ typedef struct {
 
 /* Of a server. */
 typedef struct {
+    server_rec *server;
+    int is_own; /* something is said there of the admin API */
     apr_array_header_t *wanted; /* wanted_pool_t */
+    apr_array_header_t *mounts; /* const char *: where SetHandler names us */
 } server_conf_t;
+
+#define VIEWERS_MAX      32 /* shared among all locations ... */
+#define VIEWERS_EACH_MIN 4  /* ... of which each has at least as many */
+
+static int viewers_each = VIEWERS_MAX;
 
 void *apipool_admin_create_dir(apr_pool_t *p, char *path)
 {
@@ -48,14 +57,21 @@ void *apipool_admin_merge_dir(apr_pool_t *p, void *basev, void *addv)
 void *apipool_admin_create_server(apr_pool_t *p, server_rec *s)
 {
     server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
-    (void)s;
+    conf->server = s;
+    conf->mounts = apr_array_make(p, 1, sizeof(const char *));
     conf->wanted = apr_array_make(p, 2, sizeof(wanted_pool_t));
     return conf;
 }
 
-/* <APIPool> takes every directive that begins like its own. */
-static const char *inside_pool(cmd_parms *cmd)
+static server_conf_t *conf_of(const server_rec *s)
 {
+    return ap_get_module_config(s->module_config, &apipool_admin_module);
+}
+
+/* What every directive of ours ends with. <APIPool> takes each that begins like its own. */
+static const char *finish(cmd_parms *cmd)
+{
+    conf_of(cmd->server)->is_own = 1;
     for (const ap_directive_t *d = cmd->directive->parent; d; d = d->parent) {
         if (!ap_cstr_casecmp(d->directive, "<APIPool")) {
             return apr_psprintf(cmd->pool, "%s must stand outside <APIPool>", cmd->cmd->name);
@@ -103,7 +119,12 @@ const char *apipool_admin_note_handler(cmd_parms *cmd, void *dir, const char *ha
         return NULL;
     }
     const char *error = ap_check_cmd_context(cmd, NOT_IN_HTACCESS);
-    return error ? error : find_mount(cmd, &conf->mount);
+    error = error ? error : find_mount(cmd, &conf->mount);
+    if (!error) {
+        conf_of(cmd->server)->is_own = 1;
+        APR_ARRAY_PUSH(conf_of(cmd->server)->mounts, const char *) = conf->mount;
+    }
+    return error;
 }
 
 const char *apipool_admin_set_root(cmd_parms *cmd, void *dir, const char *path)
@@ -113,7 +134,7 @@ const char *apipool_admin_set_root(cmd_parms *cmd, void *dir, const char *path)
     if (!conf->root || !ap_is_directory(cmd->temp_pool, conf->root)) {
         return apr_psprintf(cmd->pool, "APIPoolAdminRoot %s: not a folder that can be read", path);
     }
-    return inside_pool(cmd);
+    return finish(cmd);
 }
 
 const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *path)
@@ -136,7 +157,7 @@ const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *p
                                         "cannot sign in; set the password again with htpasswd -B",
                       conf->user_file, other);
     }
-    return inside_pool(cmd);
+    return finish(cmd);
 }
 
 const char *apipool_admin_set_auth(cmd_parms *cmd, void *dir, const char *word)
@@ -151,7 +172,7 @@ const char *apipool_admin_set_auth(cmd_parms *cmd, void *dir, const char *word)
     else {
         return apr_psprintf(cmd->pool, "APIPoolAdminAuth %s: session or httpd is needed", word);
     }
-    return inside_pool(cmd);
+    return finish(cmd);
 }
 
 static void add_name(cmd_parms *cmd, apr_array_header_t **list, const char *name)
@@ -164,19 +185,18 @@ static void add_name(cmd_parms *cmd, apr_array_header_t **list, const char *name
 
 const char *apipool_admin_set_pools(cmd_parms *cmd, void *dir, const char *name)
 {
-    server_conf_t *server = ap_get_module_config(cmd->server->module_config, &apipool_admin_module);
-    wanted_pool_t *wanted = apr_array_push(server->wanted);
+    wanted_pool_t *wanted = apr_array_push(conf_of(cmd->server)->wanted);
     wanted->name = name;
     wanted->file = cmd->directive->filename;
     wanted->line = cmd->directive->line_num;
     add_name(cmd, &((apipool_admin_conf_t *)dir)->pools, name);
-    return inside_pool(cmd);
+    return finish(cmd);
 }
 
 const char *apipool_admin_set_viewers(cmd_parms *cmd, void *dir, const char *name)
 {
     add_name(cmd, &((apipool_admin_conf_t *)dir)->viewers, name);
-    return inside_pool(cmd);
+    return finish(cmd);
 }
 
 const char *apipool_admin_set_session(cmd_parms *cmd, void *dir, const char *seconds)
@@ -189,13 +209,13 @@ const char *apipool_admin_set_session(cmd_parms *cmd, void *dir, const char *sec
                             seconds, APIPOOL_SESSION_LONGEST);
     }
     ((apipool_admin_conf_t *)dir)->session_seconds = (int)number;
-    return inside_pool(cmd);
+    return finish(cmd);
 }
 
 const char *apipool_admin_set_reveal(cmd_parms *cmd, void *dir, int on)
 {
     ((apipool_admin_conf_t *)dir)->reveal = on;
-    return inside_pool(cmd);
+    return finish(cmd);
 }
 
 static int has_pool(const apr_array_header_t *pools, const char *name)
@@ -210,7 +230,7 @@ static int has_pool(const apr_array_header_t *pools, const char *name)
 
 static int check_pools(apr_pool_t *ptemp, server_rec *s)
 {
-    const server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_admin_module);
+    const server_conf_t *conf = conf_of(s);
     const apr_array_header_t *pools = apipool_admin_api->pools(s, ptemp);
     for (int i = 0; i < conf->wanted->nelts; i++) {
         const wanted_pool_t *wanted = &APR_ARRAY_IDX(conf->wanted, i, wanted_pool_t);
@@ -280,12 +300,51 @@ void apipool_admin_warn(server_rec *main_server)
     warn_below(main_server, ap_conftree);
 }
 
+const server_rec *apipool_admin_owner(const request_rec *r)
+{
+    const server_conf_t *conf = conf_of(r->server);
+    return conf->is_own ? conf->server : ap_server_conf;
+}
+
+int apipool_admin_viewers_each(void)
+{
+    return viewers_each;
+}
+
+/* Adds the paths of a server's locations to those that stand before; SetHandler may name one twice. */
+static void add_mounts(apr_array_header_t *mounts, const server_conf_t *conf)
+{
+    for (int i = 0; i < conf->mounts->nelts; i++) {
+        const char *mount = APR_ARRAY_IDX(conf->mounts, i, const char *);
+        int at = 0;
+        while (at < mounts->nelts && strcmp(APR_ARRAY_IDX(mounts, at, const char *), mount)) {
+            at++;
+        }
+        if (at == mounts->nelts) {
+            APR_ARRAY_PUSH(mounts, const char *) = mount;
+        }
+    }
+}
+
+/* A virtual host that says anything of its own has the main server's locations besides its own. */
+static int count_locations(apr_pool_t *ptemp, server_rec *main_server)
+{
+    int count = 0;
+    for (server_rec *s = main_server; s; s = s->next) {
+        if (s == main_server || (conf_of(s) != conf_of(main_server) && conf_of(s)->is_own)) {
+            apr_array_header_t *mounts = apr_array_make(ptemp, 2, sizeof(const char *));
+            add_mounts(mounts, conf_of(main_server));
+            add_mounts(mounts, conf_of(s));
+            count += mounts->nelts;
+        }
+    }
+    return count;
+}
+
 int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server)
 {
-    const void *inherited = ap_get_module_config(main_server->module_config, &apipool_admin_module);
     for (server_rec *s = main_server; s; s = s->next) {
-        if (s != main_server &&
-            ap_get_module_config(s->module_config, &apipool_admin_module) == inherited) {
+        if (s != main_server && conf_of(s) == conf_of(main_server)) {
             continue;
         }
         int status = check_pools(ptemp, s);
@@ -293,5 +352,8 @@ int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server)
             return status;
         }
     }
+    int locations = count_locations(ptemp, main_server);
+    viewers_each = locations > VIEWERS_MAX / VIEWERS_EACH_MIN ? VIEWERS_EACH_MIN
+                                                              : VIEWERS_MAX / (locations + !locations);
     return OK;
 }

@@ -9,14 +9,12 @@
 
 #include "render.h"
 
-#define VIEWERS_MAX 32
-#define EVERY       APR_USEC_PER_SEC
-#define LOOK_EVERY  apr_time_from_msec(100) /* for the end */
+#define EVERY      APR_USEC_PER_SEC
+#define LOOK_EVERY apr_time_from_msec(100) /* for the end */
 
-static apr_status_t leave(void *unused)
+static apr_status_t leave(void *place)
 {
-    (void)unused;
-    apipool_admin_api->viewer_leave();
+    apipool_admin_api->viewer_leave(*(const apr_uint64_t *)place);
     return APR_SUCCESS;
 }
 
@@ -128,13 +126,15 @@ int apipool_admin_events_send(apipool_ask_t *ask)
         begin(r);
         return OK;
     }
-    if (!apipool_admin_api->viewer_enter(VIEWERS_MAX)) {
+    apr_uint64_t *place = apr_palloc(r->pool, sizeof(*place));
+    *place = apipool_caller_location(ask);
+    if (!apipool_admin_api->viewer_enter(*place, apipool_admin_viewers_each())) {
         return apipool_admin_later(r, HTTP_SERVICE_UNAVAILABLE, "too_many_viewers",
-                                   "Too many event streams are open; each one takes a thread of "
-                                   "httpd.",
+                                   "Too many event streams of this location are open; each one "
+                                   "takes a thread of httpd.",
                                    apr_time_from_sec(5));
     }
-    apr_pool_cleanup_register(r->pool, NULL, leave, apr_pool_cleanup_null);
+    apr_pool_cleanup_register(r->pool, place, leave, apr_pool_cleanup_null);
     const apr_array_header_t *pools = apipool_admin_pools(ask);
     apr_time_t next = apr_time_now();
     begin(r);

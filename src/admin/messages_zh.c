@@ -44,8 +44,8 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"There is no room for labels; raise APIPoolCapacity, then stop and start httpd.",
      "没有空间存放标签；请调大 APIPoolCapacity，然后停止并重新启动 httpd。"},
     {"There is no room for the change.", "没有空间容纳此更改。"},
-    {"Too many event streams are open; each one takes a thread of httpd.",
-     "打开的事件流过多；每个事件流占用 httpd 的一个线程。"},
+    {"Too many event streams of this location are open; each one takes a thread of httpd.",
+     "此位置打开的事件流过多；每个事件流占用 httpd 的一个线程。"},
 
     /* failures */
     {"The server could not do this. The error log says why.",

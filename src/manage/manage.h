@@ -66,7 +66,7 @@ apr_status_t apipool_manage_sessions_end(apr_uint64_t place, apr_pool_t *p, cons
 apr_time_t apipool_manage_sessions_ended(apr_uint64_t place);
 apr_interval_time_t apipool_manage_login_wait(apr_uint64_t address, apr_time_t now);
 void apipool_manage_login_result(apr_uint64_t address, int right, apr_time_t now);
-int apipool_manage_viewer_enter(int max);
-void apipool_manage_viewer_leave(void);
+int apipool_manage_viewer_enter(apr_uint64_t place, int max);
+void apipool_manage_viewer_leave(apr_uint64_t place);
 
 #endif

@@ -87,12 +87,12 @@ void apipool_manage_login_result(apr_uint64_t address, int right, apr_time_t now
     apipool_sessions_login_result(apipool_lasting_segment(), address, right, now);
 }
 
-int apipool_manage_viewer_enter(int max)
+int apipool_manage_viewer_enter(apr_uint64_t place, int max)
 {
-    return apipool_sessions_viewer_enter(apipool_lasting_segment(), max);
+    return apipool_sessions_viewer_enter(apipool_lasting_segment(), place, max);
 }
 
-void apipool_manage_viewer_leave(void)
+void apipool_manage_viewer_leave(apr_uint64_t place)
 {
-    apipool_sessions_viewer_leave(apipool_lasting_segment());
+    apipool_sessions_viewer_leave(apipool_lasting_segment(), place);
 }

@@ -23,8 +23,7 @@
 #define APIPOOL_LANES            8    /* per group; see apipool_lane_t */
 #define APIPOOL_REVOKED_MAX      8192 /* a power of two */
 #define APIPOOL_GUESSERS_MAX     1024 /* a power of two */
-#define APIPOOL_VIEWERS_MAX      256  /* processes that have any */
-#define APIPOOL_VIEWERS_EACH_MAX 65536
+#define APIPOOL_VIEWERS_MAX      1024
 #define APIPOOL_LANE_OTHERS      (APIPOOL_LANES - 1)
 
 #define APIPOOL_DRAWN 4 /* a power of two: that many requests take longer than memory does */
@@ -180,16 +179,16 @@ typedef struct {
     apr_uint32_t failures; /* in a row; 0: free */
 } apipool_guesser_t;
 
-/* Viewers of events in one process. */
+/* A viewer of events. */
 typedef struct {
+    apr_uint64_t place;   /* which location is watched */
     apr_uint32_t process; /* 0: free */
-    apr_uint32_t count;
-} apipool_viewers_t;
+} apipool_viewer_t;
 
 struct apipool_sessions_t {
     apipool_revoked_t revoked[APIPOOL_REVOKED_MAX];
     apipool_guesser_t guessers[APIPOOL_GUESSERS_MAX];
-    apipool_viewers_t viewers[APIPOOL_VIEWERS_MAX];
+    apipool_viewer_t viewers[APIPOOL_VIEWERS_MAX];
 };
 
 enum { APIPOOL_RPM, APIPOOL_RPD, APIPOOL_TPM, APIPOOL_TPD, APIPOOL_WINDOWS };

@@ -241,7 +241,6 @@ int apipool_repair_locked(apipool_segment_t *segment)
     apipool_account_mend_locked(segment);
     apipool_names_mend_locked(&segment->names);
     apipool_recent_mend_locked(&segment->recent);
-    apipool_sessions_mend_locked(segment);
     APIPOOL_FAULT("repair-half-done");
     if (!keep_what_slots_have(segment)) {
         return 0;

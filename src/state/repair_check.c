@@ -258,17 +258,6 @@ static const char *check_queues(const apipool_segment_t *segment)
                                                                       : "a waiter is lost";
 }
 
-static const char *check_viewers(const apipool_segment_t *segment)
-{
-    for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
-        const apipool_viewers_t *viewers = &segment->sessions->viewers[i];
-        if (viewers->process && (!viewers->count || viewers->count > APIPOOL_VIEWERS_EACH_MAX)) {
-            return "viewers are counted wrongly";
-        }
-    }
-    return NULL;
-}
-
 static const char *check_hits(const apipool_segment_t *segment)
 {
     for (apr_uint32_t i = 0; i < APIPOOL_HITS_MAX; i++) {
@@ -351,7 +340,6 @@ const char *apipool_repair_check_locked(const apipool_segment_t *segment)
         check_holders,
         check_queues,
         check_hits,
-        check_viewers,
         apipool_repair_check_members_locked,
         apipool_arena_check_locked};
     const char *fault = NULL;

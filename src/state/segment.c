@@ -14,7 +14,7 @@
 #include "repair.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     20
+#define LAYOUT_VERSION     21
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 #define LARGE_FROM         (4 * APIPOOL_PAGES_LARGE)

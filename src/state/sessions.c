@@ -247,55 +247,39 @@ void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t addr
 
 /* --- Viewers ------------------------------------------------------------------------------------ */
 
-static apipool_viewers_t *find_viewers(const apipool_segment_t *segment, apr_uint32_t process)
-{
-    for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
-        if (segment->sessions->viewers[i].process == process) {
-            return &segment->sessions->viewers[i];
-        }
-    }
-    return NULL;
-}
-
-static apr_uint64_t count_viewers(const apipool_segment_t *segment)
-{
-    apr_uint64_t count = 0;
-    for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
-        const apipool_viewers_t *viewers = &segment->sessions->viewers[i];
-        count += viewers->process ? viewers->count : 0;
-    }
-    return count;
-}
-
-int apipool_sessions_viewer_enter(apipool_segment_t *segment, int max)
+int apipool_sessions_viewer_enter(apipool_segment_t *segment, apr_uint64_t place, int max)
 {
     if (apipool_segment_lock(segment) != APR_SUCCESS) {
         return 0;
     }
-    apipool_viewers_t *viewers = NULL;
-    if (max > 0 && count_viewers(segment) < (apr_uint64_t)max) {
-        viewers = find_viewers(segment, segment->process);
-        viewers = viewers ? viewers : find_viewers(segment, 0);
+    apipool_viewer_t *viewers = segment->sessions->viewers, *own = NULL;
+    int count = 0;
+    for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
+        count += viewers[i].process && viewers[i].place == place;
+        own = !own && !viewers[i].process ? &viewers[i] : own;
     }
-    if (viewers) {
-        viewers->count = viewers->process ? viewers->count + 1 : 1;
+    own = count < max ? own : NULL;
+    if (own) {
+        own->place = place;
         APIPOOL_FAULT("viewer-unnamed");
         APIPOOL_IN_ORDER(); /* with a process in it, the entry counts */
-        viewers->process = segment->process;
+        own->process = segment->process;
     }
     apipool_segment_unlock(segment);
-    return viewers != NULL;
+    return own != NULL;
 }
 
-void apipool_sessions_viewer_leave(apipool_segment_t *segment)
+void apipool_sessions_viewer_leave(apipool_segment_t *segment, apr_uint64_t place)
 {
     if (apipool_segment_lock(segment) != APR_SUCCESS) {
         return;
     }
-    apipool_viewers_t *viewers = find_viewers(segment, segment->process);
-    if (viewers) {
-        viewers->count -= viewers->count > 0;
-        viewers->process = viewers->count ? viewers->process : 0;
+    for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
+        apipool_viewer_t *viewer = &segment->sessions->viewers[i];
+        if (viewer->process == segment->process && viewer->place == place) {
+            viewer->process = 0;
+            break;
+        }
     }
     apipool_segment_unlock(segment);
 }
@@ -303,18 +287,7 @@ void apipool_sessions_viewer_leave(apipool_segment_t *segment)
 void apipool_sessions_reclaim_locked(apipool_segment_t *segment, apr_uint32_t process)
 {
     for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
-        apipool_viewers_t *viewers = &segment->sessions->viewers[i];
-        viewers->process = !process || viewers->process == process ? 0 : viewers->process;
-    }
-}
-
-/* Revoked sessions and addresses are what they are found to be: none of it can be wrong for longer than an
- * hour, or than the longest session. */
-void apipool_sessions_mend_locked(apipool_segment_t *segment)
-{
-    for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
-        apipool_viewers_t *viewers = &segment->sessions->viewers[i];
-        viewers->process =
-            viewers->count && viewers->count <= APIPOOL_VIEWERS_EACH_MAX ? viewers->process : 0;
+        apipool_viewer_t *viewer = &segment->sessions->viewers[i];
+        viewer->process = !process || viewer->process == process ? 0 : viewer->process;
     }
 }

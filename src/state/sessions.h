@@ -65,16 +65,19 @@ apr_interval_time_t apipool_sessions_login_wait(apipool_segment_t *segment, apr_
 void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t address, int right,
                                    apr_time_t now);
 
-/** Takes a place for a viewer, in this process's name, of max over all processes. Returns 0 when there is
- *  none, or when 256 other processes have viewers. */
-int apipool_sessions_viewer_enter(apipool_segment_t *segment, int max);
+/**
+ * Lets a viewer in, in this process's name.
+ * @param place a number of the caller's for what is watched
+ * @param max   how many may watch that, over all processes
+ * @return 0 when as many do, or 1024 in all places together
+ */
+int apipool_sessions_viewer_enter(apipool_segment_t *segment, apr_uint64_t place, int max);
 
-/** Gives it back. */
-void apipool_sessions_viewer_leave(apipool_segment_t *segment);
+/** Tells that one of this process has left that place. */
+void apipool_sessions_viewer_leave(apipool_segment_t *segment, apr_uint64_t place);
 
-/** Private to src/state, the caller holds the lock: takes back the places of viewers of a process that ended,
- *  of all when process is 0; and makes sense of whatever is found. */
+/** Private to src/state, the caller holds the lock: forgets the viewers of a process that ended, all when
+ *  process is 0. */
 void apipool_sessions_reclaim_locked(apipool_segment_t *segment, apr_uint32_t process);
-void apipool_sessions_mend_locked(apipool_segment_t *segment);
 
 #endif

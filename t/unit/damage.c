@@ -295,11 +295,6 @@ static void plant_a_late_hit(void)
     segment->hits[5] = (apipool_hit_t){.account = 5, .until = NOW + SEC(1000000)};
 }
 
-static void plant_viewers_that_nobody_counted(void)
-{
-    segment->sessions->viewers[7] = (apipool_viewers_t){.process = 4, .count = 0};
-}
-
 static void plant_a_name_of_no_pool(void)
 {
     segment->names.entries[used_name()].pool = 0xffffff;
@@ -468,7 +463,6 @@ static const struct {
     {plant_a_queue_that_begins_nowhere, "a queue is broken"},
     {plant_a_lost_waiter, "a waiter is lost"},
     {plant_a_late_hit, "what has hit an account is not known"},
-    {plant_viewers_that_nobody_counted, "viewers are counted wrongly"},
     {plant_a_name_of_no_pool, "a name makes no sense"},
     {plant_a_name_without_an_end, "a name makes no sense"},
     {plant_half_a_request, "one of the last requests makes no sense"},

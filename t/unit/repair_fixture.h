@@ -369,10 +369,10 @@ static inline void work_session(worker_t *worker)
         }
         break;
     case 2:
-        apipool_sessions_viewer_enter(segment, 20);
+        apipool_sessions_viewer_enter(segment, 7, 20);
         break;
     default:
-        apipool_sessions_viewer_leave(segment);
+        apipool_sessions_viewer_leave(segment, 7);
     }
 }
 

@@ -260,59 +260,74 @@ static void nobody_is_forgotten_for_the_sake_of_others(void **unused)
 
 /* --- Viewers --- */
 
-static int enter_as(apr_uint32_t process, int max)
+static int enter_as(apr_uint32_t process, apr_uint64_t place, int max)
 {
     segment->process = process;
-    return apipool_sessions_viewer_enter(segment, max);
+    return apipool_sessions_viewer_enter(segment, place, max);
 }
 
-static void leave_as(apr_uint32_t process)
+static void leave_as(apr_uint32_t process, apr_uint64_t place)
 {
     segment->process = process;
-    apipool_sessions_viewer_leave(segment);
+    apipool_sessions_viewer_leave(segment, place);
 }
 
 static void viewers_are_limited_over_all_processes(void **unused)
 {
-    assert_int_equal(enter_as(100, 0), 0);
+    assert_int_equal(enter_as(100, 7, 0), 0);
     for (apr_uint32_t i = 0; i < 4; i++) {
-        assert_int_equal(enter_as(100 + i % 2, 4), 1);
+        assert_int_equal(enter_as(100 + i % 2, 7, 4), 1);
     }
-    assert_int_equal(enter_as(100, 4), 0);
-    assert_int_equal(enter_as(102, 4), 0);
-    leave_as(102); /* which has none */
-    assert_int_equal(enter_as(102, 4), 0);
-    leave_as(101);
-    assert_int_equal(enter_as(102, 4), 1);
-    assert_int_equal(enter_as(102, 5), 1);
+    assert_int_equal(enter_as(100, 7, 4), 0);
+    assert_int_equal(enter_as(102, 7, 4), 0);
+    leave_as(102, 7); /* which has none */
+    assert_int_equal(enter_as(102, 7, 4), 0);
+    leave_as(101, 7);
+    assert_int_equal(enter_as(102, 7, 4), 1);
+    assert_int_equal(enter_as(102, 7, 5), 1);
+}
+
+static void each_place_has_its_own(void **unused)
+{
+    for (apr_uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(enter_as(100, 7, 4), 1);
+    }
+    assert_int_equal(enter_as(100, 7, 4), 0);
+    assert_int_equal(enter_as(100, 0, 1), 1);
+    assert_int_equal(enter_as(100, 8, 1), 1);
+    leave_as(100, 9); /* where nobody is */
+    assert_int_equal(enter_as(100, 7, 4), 0);
+    leave_as(100, 8);
+    assert_int_equal(enter_as(100, 7, 4), 0);
+    assert_int_equal(enter_as(100, 8, 1), 1);
+    assert_int_equal(enter_as(100, 0, 1), 0);
 }
 
 static void places_of_a_killed_process_come_back(void **unused)
 {
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(enter_as(100, 4), 1);
+        assert_int_equal(enter_as(100, 7, 4), 1);
     }
-    assert_int_equal(enter_as(200, 4), 1);
+    assert_int_equal(enter_as(200, 7, 4), 1);
     assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(enter_as(300, 4), 1);
+        assert_int_equal(enter_as(300, 7, 4), 1);
     }
-    assert_int_equal(enter_as(300, 4), 0);
+    assert_int_equal(enter_as(300, 7, 4), 0);
     assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
     for (int i = 0; i < 4; i++) {
-        assert_int_equal(enter_as(400, 4), 1);
+        assert_int_equal(enter_as(400, 7, 4), 1);
     }
 }
 
-static void processes_with_viewers_are_limited(void **unused)
+static void viewers_of_all_places_are_limited(void **unused)
 {
     for (apr_uint32_t i = 0; i < APIPOOL_VIEWERS_MAX; i++) {
-        assert_int_equal(enter_as(1000 + i, 10000), 1);
+        assert_int_equal(enter_as(100 + i % 3, i / 4, 4), 1);
     }
-    assert_int_equal(enter_as(999, 10000), 0);
-    assert_int_equal(enter_as(1000, 10000), 1);
-    leave_as(1200);
-    assert_int_equal(enter_as(999, 10000), 1);
+    assert_int_equal(enter_as(100, 1000, 4), 0);
+    leave_as(100, 0);
+    assert_int_equal(enter_as(100, 1000, 4), 1);
 }
 
 /* --- Damage --- */
@@ -344,21 +359,12 @@ static void whatever_is_found_makes_sense(void **unused)
         assert_null(apipool_repair_check_locked(segment));
         check_use(NOW);
         assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
-        assert_int_equal(enter_as(100, 1), 1);
+        assert_int_equal(enter_as(100, 7, 1), 1);
         for (apr_uint64_t n = 1; n < 3000; n++) { /* two hours later nobody has to wait */
             assert_int_equal(ask(n, NOW + 2 * SEC(3600)), 0);
             tell(n, 1, NOW + 2 * SEC(3600));
         }
     }
-}
-
-static void counts_of_viewers_are_put_right(void **unused)
-{
-    enter_as(100, 10);
-    segment->sessions->viewers[0].count = APIPOOL_VIEWERS_EACH_MAX + 1;
-    assert_string_equal(apipool_repair_check_locked(segment), "viewers are counted wrongly");
-    assert_int_equal(apipool_repair_locked(segment), 1);
-    assert_int_equal(enter_as(100, 1), 1);
 }
 
 int main(void)
@@ -382,10 +388,10 @@ int main(void)
         TEST(a_full_table_locks_nobody_out),
         TEST(nobody_is_forgotten_for_the_sake_of_others),
         TEST(viewers_are_limited_over_all_processes),
+        TEST(each_place_has_its_own),
         TEST(places_of_a_killed_process_come_back),
-        TEST(processes_with_viewers_are_limited),
+        TEST(viewers_of_all_places_are_limited),
         TEST(whatever_is_found_makes_sense),
-        TEST(counts_of_viewers_are_put_right),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     apr_initialize();
