@@ -3,8 +3,8 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request upstream_mark upstream_since metrics background slurp wait_for
-    error_code);
+use APIPoolTest qw(pool_server request upstream_mark upstream_since metrics background parallel slurp
+    wait_for error_code);
 use Apache::Test ();
 use IO::Socket::INET ();
 use List::Util qw(sum0);
@@ -37,6 +37,7 @@ my %pools = (
     short => {keys => keys_of('short', 'ok', 1), lines => "APIPoolWait 1\n    APIPoolRotations 0"},
     none => {keys => keys_of('none', 'ok', 1), lines => 'APIPoolRotations 0'},
     hopeless => {keys => keys_of('hopeless', '401', 1), lines => 'APIPoolWait 20'},
+    lost => {keys => keys_of('lost', '401', 1)},
     deadline => {
         keys => keys_of('deadline', 'ok', 1),
         lines => "APIPoolWait 20\n    APIPoolRotations 0\n    APIPoolDeadline 1"
@@ -63,6 +64,21 @@ sub limit {
     die "the key was not limited: $answer->{status}\n" if $answer->{status} != 429;
     return;
 }
+
+# Whoever asks a pool that has no key left, from all processes at once, does not fill the log.
+sub told {
+    return grep {/AP0033: pool lost: R15/} split /\n/, $httpd->log;
+}
+my $told_at = time;
+subtest 'a pool without keys' => sub {
+    ask('lost');
+    my @codes = map {@$_} parallel(40, sub { error_code((ask('lost'))[0]) });
+    is_deeply [grep { $_ ne 'pool_exhausted' } @codes], [], 'refuses every request';
+    is scalar(told()), 1, '... and the log has one line of them';
+    like +(told())[0], qr/AP0033: pool lost: R15, no key is usable(?:,|$)/, '... with the reason';
+    ask('hopeless') for 1 .. 2;
+    like $httpd->log, qr/AP0033: pool hopeless: R15/, 'another pool has a line of its own';
+};
 
 subtest 'the earliest key' => sub {
     limit('one', 2);
@@ -172,6 +188,15 @@ subtest 'waiting is idle' => sub {
     cmp_ok $used, '<', $ENV{VALGRIND} ? 2 : 0.5, $result;
     is scalar(upstream_since($mark)), 0, 'and ask nobody';
     is_deeply [map { $_->() } @waiting], [(200) x 16], 'until they are served';
+};
+
+subtest 'a minute later' => sub {
+    my $left = $told_at + 62 - time;
+    sleep $left if $left > 0;
+    ask('lost') for 1 .. 3;
+    my @lines = told();
+    is scalar(@lines), 2, 'there is another line';
+    like $lines[1], qr/; so it was for 39 more since the last line/, '... with the number of those before';
 };
 
 is $httpd->faults, '', 'nothing went wrong inside';

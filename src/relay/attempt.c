@@ -188,6 +188,22 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
     }
 }
 
+static void log_end(const apipool_request_t *req, apipool_rule_e rule, const char *reason)
+{
+    apr_uint32_t untold = 0;
+    int is_exhausted = rule == APIPOOL_R15;
+    if (is_exhausted && !apipool_pool_tells_exhausted(apipool_relay_segment(), req->pool->index,
+                                                      apr_time_now(), &untold)) {
+        return;
+    }
+    ap_log_rerror(APLOG_MARK, is_exhausted ? APLOG_WARNING : APLOG_INFO, 0, req->r,
+                  APIPOOL_LOG(0033) "pool %s: %s, %s%s", req->pool->name, apipool_rule_name(rule),
+                  reason,
+                  untold ? apr_psprintf(req->r->pool, "; so it was for %u more since the last line",
+                                        untold)
+                         : "");
+}
+
 /* The end of a request that has not had a key at all. */
 static int reply_without_key(apipool_request_t *req, const apipool_found_t *found)
 {
@@ -207,10 +223,7 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
         [APIPOOL_EXHAUSTED] = {APIPOOL_R15, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
     };
     req->rule = ends[found->result].rule;
-    int level = ends[found->result].rule == APIPOOL_R15 ? APLOG_WARNING : APLOG_INFO;
-    ap_log_rerror(APLOG_MARK, level, 0, req->r, APIPOOL_LOG(0033) "pool %s: %s, %s",
-                  req->pool->name, apipool_rule_name(ends[found->result].rule),
-                  ends[found->result].reason);
+    log_end(req, req->rule, ends[found->result].reason);
     apr_time_t retry_at = found->retry_at ? found->retry_at : apr_time_now();
     return apipool_reply_error(req, ends[found->result].reply,
                                ends[found->result].rule == APIPOOL_R15 ? 0 : retry_at);

@@ -44,6 +44,8 @@ struct apipool_shared_pool_t {
     apr_uint32_t winner;    /* of the last comparison */
     apr_uint32_t drawn[APIPOOL_DRAWN]; /* positions at random, for the next requests in turn */
     apr_uint32_t drawn_next;           /* of these, the next request's */
+    apr_uint32_t untold;               /* requests without a key, of which no log tells */
+    apr_time_t told_at;                /* when one last did */
 };
 
 /* What has been counted of a pool, by requests of clients. */

@@ -12,6 +12,7 @@
 #include "trouble.h"
 
 #define TOTALS_BATCH 256
+#define TELL_EVERY   apr_time_from_sec(60)
 
 apr_uint64_t apipool_hash(const char *text)
 {
@@ -148,6 +149,22 @@ void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t gr
                                      apr_time_t until)
 {
     __atomic_store_n(&segment->groups[group].refuses_usage, until, __ATOMIC_RELAXED);
+}
+
+int apipool_pool_tells_exhausted(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,
+                                 apr_uint32_t *untold)
+{
+    apipool_shared_pool_t *shared = &segment->pools[pool];
+    apr_time_t last = __atomic_load_n(&shared->told_at, __ATOMIC_RELAXED);
+    /* Others may have looked at the clock a moment later; one that was set back silences nothing. */
+    if ((last < now + TELL_EVERY && now < last + TELL_EVERY) ||
+        !__atomic_compare_exchange_n(&shared->told_at, &last, now, 0, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED)) {
+        __atomic_add_fetch(&shared->untold, 1, __ATOMIC_RELAXED);
+        return 0;
+    }
+    *untold = __atomic_exchange_n(&shared->untold, 0, __ATOMIC_RELAXED);
+    return 1;
 }
 
 apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group,

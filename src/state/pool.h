@@ -221,6 +221,14 @@ int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t gr
 void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group,
                                      apr_time_t until);
 
+/**
+ * Whether a log should tell now that a pool has no key left: once a minute over all processes, so that whoever
+ * asks such a pool again and again does not fill the disk. No lock.
+ * @param untold result: requests since the last time of which it does not tell
+ */
+int apipool_pool_tells_exhausted(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,
+                                 apr_uint32_t *untold);
+
 /* Whether an upstream tells how many tokens an answer took, as far as is known. */
 typedef enum { APIPOOL_HABIT_UNKNOWN, APIPOOL_HABIT_TELLS, APIPOOL_HABIT_SILENT } apipool_habit_e;
 

@@ -506,6 +506,21 @@ static void an_upstream_that_refuses_usage_is_asked_again_some_time(void **unuse
     assert_false(apipool_pool_refuses_usage(segment, group_b, NOW));
 }
 
+static void a_pool_without_keys_is_told_once_a_minute(void **unused)
+{
+    apr_uint32_t untold = 99, other = attach("", "other");
+    assert_int_equal(apipool_pool_tells_exhausted(segment, main_pool, NOW, &untold), 1);
+    assert_int_equal(untold, 0);
+    assert_int_equal(apipool_pool_tells_exhausted(segment, main_pool, NOW - 1, &untold), 0);
+    assert_int_equal(apipool_pool_tells_exhausted(segment, main_pool, NOW + SEC(59), &untold), 0);
+    assert_int_equal(apipool_pool_tells_exhausted(segment, other, NOW, &untold), 1);
+    assert_int_equal(untold, 0);
+    assert_int_equal(apipool_pool_tells_exhausted(segment, main_pool, NOW + SEC(60), &untold), 1);
+    assert_int_equal(untold, 2);
+    assert_int_equal(apipool_pool_tells_exhausted(segment, main_pool, NOW - SEC(61), &untold), 1);
+    assert_int_equal(untold, 0);
+}
+
 static void streams_and_other_answers_have_habits_of_their_own(void **unused)
 {
     assert_int_equal(apipool_pool_habit(segment, group_a, 0), APIPOOL_HABIT_UNKNOWN);
@@ -601,6 +616,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_queue_ends_where_the_room_does),
     TEST(a_queue_more_than_there_are_takes_nobody),
     TEST(an_upstream_that_refuses_usage_is_asked_again_some_time),
+    TEST(a_pool_without_keys_is_told_once_a_minute),
     TEST(streams_and_other_answers_have_habits_of_their_own),
     TEST(a_server_sees_its_pools_and_those_of_the_main_server),
     TEST(a_view_of_another_layout_is_refused),
