@@ -19,7 +19,7 @@ my $admin = admin_server(
         mine => {keys => ['sk-ok-mine-key-aaaaaaaa']},
     },
     lines => ['APIPoolAdminReveal On'],
-    config => location('/mine', 'APIPoolAdminPools mine') . <<'CONF'
+    config => location('/mine', 'APIPoolAdminPools mine') . location('/both', 'APIPoolAdminPools mine main mine') . <<'CONF'
 <Location "/guarded">
     APIPoolUse main
     AuthType APIPool
@@ -184,6 +184,31 @@ is $mine->ask($_ => '/clients/carol', json => {rpm => 1})->error, '404 client_no
 is $mine->ask(POST => '/clients', json => {name => 'dave', pools => ['main']})->error, '400 invalid_request pools', '... nor make one for others';
 is_deeply $mine->ask(POST => '/clients', json => {name => 'dave'})->{json}{pools}, ['mine'], '... but for its own';
 is_deeply $mine->ask(PATCH => '/clients/dave', json => {pools => []})->{json}{pools}, ['mine'], '... which stays so';
+
+# Where not all clients are seen, a name tells nothing of those that are not.
+my $both = $admin->as(mount => '/both', token => token_for({%$admin, mount => '/both'}, 'alice', 'wonderland'));
+sub named {
+    my ($who, $name) = @_;
+    my $answer = $who->ask(POST => '/clients', json => {name => $name});
+    return $answer->{success} ? $answer->{json}{name} : $answer->error;
+}
+is_deeply [map { named($mine, $_) } qw(carol all nobody)], [qw(carol@mine all@mine nobody@mine)],
+    'names that clients of others have are to be had like any other';
+is named($mine, 'dave@main'), 'dave@main@mine', '... those that end like the names of others as well';
+is named($both, 'dave'), 'dave@main+mine', '... at each location';
+is named($_->[0], $_->[1]), '409 client_exists', "... once: $_->[1]" for [$mine, 'carol'], [$mine, 'carol@mine'], [$both, 'dave'];
+is $mine->ask(GET => "/clients/$_->[0]")->{json}{name}, $_->[1], "found as $_->[0]"
+    for ['carol', 'carol@mine'], ['carol@mine', 'carol@mine'], ['dave@main', 'dave@main@mine'];
+is $mine->ask(GET => '/clients/dave@main+mine')->error, '404 client_not_found', '... one with pools that are not seen is not';
+is $mine->ask(PATCH => '/clients/carol', json => {rpm => 7})->{json}{name}, 'carol@mine', 'what is changed is the own client';
+is $admin->ask(GET => '/clients/carol')->{json}{rpm}, undef, '... and no other one';
+is $mine->ask(DELETE => '/clients/all')->{status}, 204, '... or removed';
+is $admin->ask(GET => '/clients/all')->{status}, 200, '... likewise';
+is named($mine, $_), '400 invalid_request name', 'refused as everywhere' for '', ' ', '.x', 'a/b', 'x' x 64;
+is named($mine, 'x' x 58), 'x' x 58 . '@mine', 'a name as long as there is room for';
+my $long = $mine->ask(POST => '/clients', json => {name => 'x' x 59});
+is $long->error . " $long->{json}{error}{message}", '400 invalid_request name Must be at most 58 bytes long.', '... and no longer';
+is named($admin, 'dave'), 'dave', 'where all clients are seen, names are what is said';
 is $admin->ask(DELETE => '/clients/carol')->{status}, 204, 'a client is removed';
 is chat('/guarded', headers => {authorization => "Bearer $key"})->{status}, 401, '... and its key refused at once';
 

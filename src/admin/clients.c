@@ -2,6 +2,7 @@
  * Routes: client keys, with which the pools of this server are used. */
 #include "admin.h"
 
+#include <apr_sha1.h>
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 
@@ -11,6 +12,7 @@
 #define NAME_TEXT_MAX 255 /* that is looked at; in NFC it may be short enough */
 #define LIST_MAX      100
 #define LIST_TEXT_MAX 255
+#define SCOPE_MAX     31 /* bytes of a name that pools may take */
 
 /* --- What a location with APIPoolAdminPools may see: clients that cannot use any other pool --- */
 
@@ -48,13 +50,77 @@ static void check_pools(const apipool_ask_t *ask, apipool_json_t *json,
     }
 }
 
+/* --- Names. A server's clients have one table, and a location that does not see all of them must not tell
+ * which names the others have. So the names of clients that are made there end with its pools, "carol@main":
+ * locations with the same pools see the same clients, and one with others cannot make such a name. --- */
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What names end with here, a digest where the pools' names are long; NULL: nothing. */
+static const char *scope_of(const apipool_ask_t *ask)
+{
+    apr_pool_t *p = ask->r->pool;
+    const char *scope = NULL, *last = "";
+    if (!ask->conf->pools) {
+        return NULL;
+    }
+    apr_array_header_t *names = apr_array_copy(p, ask->conf->pools);
+    qsort(names->elts, (size_t)names->nelts, sizeof(const char *), by_text);
+    for (int i = 0; i < names->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(names, i, const char *);
+        if (strcmp(name, last)) {
+            scope = scope ? apr_pstrcat(p, scope, "+", name, NULL) : name;
+        }
+        last = name;
+    }
+    if (strlen(scope) > SCOPE_MAX) {
+        unsigned char digest[APR_SHA1_DIGESTSIZE];
+        apr_sha1_ctx_t sha1;
+        apr_sha1_init(&sha1);
+        apr_sha1_update(&sha1, scope, (unsigned)strlen(scope));
+        apr_sha1_final(digest, &sha1);
+        scope = apr_psprintf(p, "%02x%02x%02x%02x%02x%02x%02x%02x", digest[0], digest[1], digest[2],
+                             digest[3], digest[4], digest[5], digest[6], digest[7]);
+    }
+    return scope;
+}
+
+/* The name that a client has here who is called so: one that cannot be given stays as it is. */
+static const char *name_here(const apipool_ask_t *ask, const char *text)
+{
+    apr_pool_t *p = ask->r->pool;
+    const char *scope = scope_of(ask), *name = apipool_clientname_normalise(text, p);
+    if (!scope || apipool_clientname_fault(name, p)) {
+        return name;
+    }
+    const char *at = strrchr(name, '@');
+    return at && at > name && !strcmp(at + 1, scope) ? name
+                                                     : apr_pstrcat(p, name, "@", scope, NULL);
+}
+
+/* Finds a client that is seen here, by its name or what comes before the pools in it. */
+static apr_status_t look_up(const apipool_ask_t *ask, apipool_client_info_t *client)
+{
+    request_rec *r = ask->r;
+    const char *name = ask->name;
+    apr_status_t rv = apipool_admin_api->client(r->server, name, r->pool, client);
+    if (rv == APR_SUCCESS ? !is_seen(ask, client) : rv == APR_NOTFOUND && ask->conf->pools) {
+        name = name_here(ask, name);
+        rv = apipool_admin_api->client(r->server, name, r->pool, client);
+    }
+    return rv == APR_SUCCESS && !is_seen(ask, client) ? APR_NOTFOUND : rv;
+}
+
 /* Finds the client of the path, which from then on has its name as it is kept. Returns 1, or 0 when *status
  * is what to return. */
 static int find(apipool_ask_t *ask, apipool_client_info_t *client, int *status)
 {
     request_rec *r = ask->r;
-    apr_status_t rv = apipool_admin_api->client(r->server, ask->name, r->pool, client);
-    if (rv == APR_NOTFOUND || (rv == APR_SUCCESS && !is_seen(ask, client))) {
+    apr_status_t rv = look_up(ask, client);
+    if (rv == APR_NOTFOUND) {
         *status =
             apipool_admin_error(r, HTTP_NOT_FOUND, "client_not_found", "There is no such client.");
         return 0;
@@ -154,6 +220,20 @@ static int answer_failure(const apipool_ask_t *ask, apr_status_t rv, const char 
     return apipool_admin_failed(r, rv, what, error);
 }
 
+static void take_name(const apipool_ask_t *ask, apipool_json_t *json, apipool_client_info_t *client)
+{
+    const char *scope = scope_of(ask), *name = client->name;
+    if (!name || !scope) {
+        return;
+    }
+    client->name = name_here(ask, name);
+    if (strlen(client->name) >= APIPOOL_CLIENTNAME_SIZE && strcmp(client->name, name)) {
+        apipool_json_refuse(json, "name",
+                            apr_psprintf(json->p, "Must be at most %d bytes long.",
+                                         APIPOOL_CLIENTNAME_SIZE - 2 - (int)strlen(scope)));
+    }
+}
+
 /* Reads a body into client; what it named is in *set. */
 static int read_client(apipool_ask_t *ask, int is_new, apipool_client_info_t *client, unsigned *set,
                        int *status)
@@ -169,6 +249,7 @@ static int read_client(apipool_ask_t *ask, int is_new, apipool_client_info_t *cl
     if (is_new) { /* what a name must not have, the table's function says */
         apipool_json_require(&json, "name",
                              apipool_json_string(&json, "name", NAME_TEXT_MAX, &client->name));
+        take_name(ask, &json, client);
     }
     apipool_json_e enabled = apipool_json_boolean(&json, "enabled", &client->enabled);
     if (enabled == APIPOOL_JSON_NULL) {
