@@ -153,6 +153,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     apipool_lasting_keep_keys(main_server, ptemp);
+    apipool_config_warn(main_server);
     apipool_verify_warn(pools);
     ap_add_version_component(pconf, "mod_apipool/" APIPOOL_VERSION);
     return apipool_tick_register(pconf, main_server, segment, pools);

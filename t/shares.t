@@ -41,6 +41,21 @@ is $tenant->ask(DELETE => '/clients/one')->{status}, 204, 'when one goes';
 is $tenant->ask(POST => '/clients', json => {name => 'three'})->{status}, 201, '... there is room for another';
 is $operator->ask(POST => '/clients', json => {name => $_})->{status}, 201, "the main server's client $_" for qw(one two three);
 is $operator->{httpd}->faults, '', 'nothing went wrong inside';
+unlike $operator->{httpd}->log, qr/AP0155/, 'shares that fit need no warning';
+
+# Shares that add up to more than there is room for.
+my @hosts = map {
+    "<VirtualHost 127.0.0.1:$port>\nServerName tenant-$_.test\nAPIPoolCapacity $_\nAPIPoolClientCapacity $_\n"
+        . "<APIPool tenant>\nAPIPoolUpstream $upstream\n</APIPool>\n</VirtualHost>\n"
+} 12, 8, 1;
+push @hosts, "<VirtualHost 127.0.0.1:$port>\nServerName plain.test\n</VirtualHost>\n",
+    "<VirtualHost 127.0.0.1:$port>\nServerName all.test\n<APIPool tenant>\nAPIPoolUpstream $upstream\n</APIPool>\n</VirtualHost>\n";
+my $crowd = admin_server({main => {keys => []}},
+    config => join '', "APIPoolCapacity 20\nAPIPoolClientCapacity 21\n", @hosts);
+my @warnings = grep {/AP0155/} split /\n/, $crowd->{httpd}->log;
+is scalar(@warnings), 1, 'those of keys do not fit, those of clients do';
+like $warnings[0], qr/apipool:warn.*APIPoolCapacity of the virtual hosts adds up to 21 keys, but there is room for 20: .*; set 21 or more/,
+    '... which a warning at start says, once';
 
 my ($status, $words) = config_test("<VirtualHost 127.0.0.1:1>\nAPIPoolCapacity 1\n<APIPool p>\nAPIPoolUpstream $upstream\n"
         . "APIPoolKeyFile \@DIR\@/keys\n</APIPool>\n</VirtualHost>\n", files => {keys => "sk-one-aaaaaaaa\nsk-two-aaaaaaaa\n"});

@@ -335,6 +335,32 @@ static int check_share(apr_pool_t *p, server_rec *s, const apr_array_header_t *p
     return keys > share;
 }
 
+/* Shares may add up to more than there is, but then they promise what may not be kept. */
+static void warn_of_shares(server_rec *main_server, const char *directive, const char *what,
+                           apr_uint32_t (*share)(server_rec *s), apr_uint32_t whole)
+{
+    apr_uint64_t sum = 0;
+    for (server_rec *s = main_server->next; s; s = s->next) {
+        sum += share(s);
+    }
+    if (sum > whole) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
+                     APIPOOL_LOG(0155) "%s of the virtual hosts adds up to %" APR_UINT64_T_FMT
+                                       " %s, but there is room for %u: one of them may find no room "
+                                       "although its share is not full; set %" APR_UINT64_T_FMT
+                                       " or more in the main server",
+                     directive, sum, what, whole, sum);
+    }
+}
+
+void apipool_config_warn(server_rec *main_server)
+{
+    warn_of_shares(main_server, "APIPoolCapacity", "keys", apipool_config_share,
+                   apipool_config_capacity(main_server));
+    warn_of_shares(main_server, "APIPoolClientCapacity", "clients", apipool_config_client_share,
+                   apipool_config_client_capacity(main_server));
+}
+
 int apipool_config_check(apr_pool_t *p, server_rec *main_server)
 {
     apr_array_header_t *pools = apipool_config_all_pools(p, main_server);

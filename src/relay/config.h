@@ -179,6 +179,9 @@ apipool_strategy_e apipool_config_strategy(const apipool_pool_t *pool, const cha
  */
 int apipool_config_check(apr_pool_t *p, server_rec *main_server);
 
+/** Says which shares of virtual hosts add up to more than there is room for. */
+void apipool_config_warn(server_rec *main_server);
+
 /** The name by which a server's pools are found again after the configuration has changed. */
 const char *apipool_config_server_name(apr_pool_t *p, server_rec *s);
 
