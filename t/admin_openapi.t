@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server exercised);
-use APIPoolSchema qw(document operations schema_faults);
+use APIPoolSchema qw(body_faults document operations schema_faults);
 use APIPoolTest qw(request slurp source_dir);
 use Test::More;
 
@@ -80,10 +80,53 @@ is_answered(200, GET => "/pools/main/keys/$id");
 is_answered(200, PATCH => "/pools/main/keys/$id", json => {enabled => JSON::PP::true, label => 'first'});
 is_answered(200, POST => "/pools/main/keys/$id/check");
 is_answered(200, POST => "/pools/main/keys/$id/reveal", json => {password => 'wonderland'});
-is_answered(204, DELETE => "/pools/main/keys/$id");
 is_answered(201, POST => '/clients', json => {name => 'carol', rpm => 60});
 is_answered(200, GET => '/clients/carol');
 is_answered(200, PATCH => '/clients/carol', json => {enabled => JSON::PP::false});
+
+# A body that the document describes is taken, and one that it does not is refused: what is sent, and for which of both.
+my $one = "/pools/main/keys/$id";
+for my $case (
+    map { my $edit = $_; map { [@$edit, $_] } @{pop @$edit} }
+    [PATCH => $one, 1, [{weight => 2}, {label => undef, account => 'a'}, {limits => undef}, {limits => {rpm => 1, tpm => undef}}]],
+    [PATCH => $one, 0, [{}, {weight => 0}, {weight => undef}, {label => 'x' x 121}, {label => "a\tb"}, {limits => {rpm => 0}}, {rpm => 1}]],
+    [POST => '/pools/main/keys/actions', 1, [map { {action => 'enable', %$_} } {ids => []}, {ids => [$id]}, {filter => {}},
+        {filter => {state => 'active,cooling'}}, {filter => {state => ''}}]],
+    [POST => '/pools/main/keys/actions', 0, [{ids => [$id]}, {action => 'fly', ids => []}, map { {action => 'enable', %$_} } {},
+        {ids => [$id], filter => {}}, {ids => ['x']}, {ids => [uc $id =~ s/\A./A/r]}, {filter => {state => 'lost'}}, {filter => []}]],
+    [PATCH => '/clients/carol', 1, [{rpm => undef}, {models => undef}, {pools => ['main']}, {expires_at => '2099-12-31T23:59:59Z'}]],
+    [PATCH => '/clients/carol', 0, [{}, {name => 'dora'}, {enabled => undef}, {pools => ['a/b']}, {pools => ['']},
+        {models => [('m') x 101]}, {concurrency => 0}, {expires_at => 'soon'}]],
+    [POST => '/clients', 1, [map { {name => $_} } 'a', "\x{5f20}\x{4e09}", 'a b', 'a.b@c-d_e', 'others', 'x' x 63]],
+    [POST => '/clients', 0, [{}, {rpm => 1}, map { {name => $_} } '', ' a', 'a ', '.a', 'a/b', 'a\\b', q(a"b), q(a'b), 'a`b', "a\tb",
+        'other', undef]],
+    [PUT => '/log-level', 0, [{}, {level => 'loud'}, {level => undef}]],
+    )
+{
+    my ($method, $path, $fits, $body) = @$case;
+    my $text = JSON::PP->new->canonical->ascii->encode($body);
+    my @faults = body_faults($method, "/api$path", $body);
+    my $answer = $admin->ask($method, $path, json => $body);
+    is $answer->{status}, $fits ? $method eq 'POST' && $path eq '/clients' ? 201 : 200 : 400, "$method $path: the server about $text";
+    is !@faults, !!$fits, '... and the document' or diag explain(\@faults);
+}
+
+# Of an import, element by element.
+for my $element ('sk-ok-x', {key => 'sk-ok-x', more => 1}, {key => 'sk-ok-x', weight => undef}, {key => 'sk-ok-x', label => 'a'},
+    '', 'a b', q(a"b), "\x{2026}", 'x' x 4097, 7, undef, {}, {key => 7}, {key => ''}, {key => 'sk-ok-x', weight => 0},
+    {key => 'sk-ok-x', label => "a\tb"}, {key => 'sk-ok-x', enabled => 1}, {key => 'sk-ok-x', limits => {rpm => 0}})
+{
+    my $text = substr JSON::PP->new->canonical->ascii->allow_nonref->encode($element), 0, 60;
+    my $answer = $admin->ask(POST => '/pools/main/keys?preview=true', json => [$element]);
+    is !!body_faults(POST => '/api/pools/main/keys', [$element]), !!$answer->{json}{invalid_count}, "the server and the document about $text";
+}
+my $names = document()->{components}{parameters};
+for my $case ([pool => 'main', 'a.b:c-d_1', 'x' x 63], [id => $id], [name => 'carol', "\x{5f20}\x{4e09}"]) {
+    my ($part, @right) = @$case;
+    is_deeply [map { schema_faults($_, $names->{$part}{schema}) } @right], [], "names of paths: $part";
+    is scalar(grep { schema_faults($_, $names->{$part}{schema}) } '', 'a/b', ' '), 3, '... and what is none';
+}
+is_answered(204, DELETE => "/pools/main/keys/$id");
 is_answered(204, DELETE => '/clients/carol');
 is_answered(200, HEAD => '/events');
 is_answered(204, DELETE => '/session');

@@ -10,7 +10,7 @@ use B ();
 use Exporter 'import';
 use JSON::PP ();
 
-our @EXPORT_OK = qw(document operations operation answer_faults schema_faults);
+our @EXPORT_OK = qw(document operations operation answer_faults body_faults schema_faults);
 
 my $document;
 
@@ -65,6 +65,7 @@ sub object_faults {
     my ($value, $schema, $at) = @_;
     my $properties = $schema->{properties} || {};
     my @faults = map {"$at: no $_"} grep { !exists $value->{$_} } @{$schema->{required} || []};
+    push @faults, "$at: too few members" if keys %$value < ($schema->{minProperties} // 0);
     for my $name (sort keys %$value) {
         if ($properties->{$name}) {
             push @faults, schema_faults($value->{$name}, $properties->{$name}, "$at.$name");
@@ -76,6 +77,12 @@ sub object_faults {
     return @faults;
 }
 
+sub array_faults {
+    my ($value, $schema, $at) = @_;
+    return "$at: too many elements" if @$value > ($schema->{maxItems} // @$value);
+    return map { schema_faults($value->[$_], $schema->{items} || {}, "$at\[$_]") } 0 .. $#$value;
+}
+
 sub scalar_faults {
     my ($value, $schema, $at) = @_;
     my @faults;
@@ -83,6 +90,8 @@ sub scalar_faults {
         if exists $schema->{minimum} && $value < $schema->{minimum};
     push @faults, "$at: $value is above $schema->{maximum}"
         if exists $schema->{maximum} && $value > $schema->{maximum};
+    push @faults, "$at: $value is too short" if length $value < ($schema->{minLength} // 0);
+    push @faults, "$at: $value is too long" if length $value > ($schema->{maxLength} // length $value);
     push @faults, "$at: $value does not match" if exists $schema->{pattern} && $value !~ /$schema->{pattern}/;
     push @faults, "$at: $value is no time"
         if ($schema->{format} // '') eq 'date-time' && $value !~ /\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\z/;
@@ -95,14 +104,25 @@ sub schema_faults {
     $at //= '';
     $schema = resolve($schema);
     my $type = type_of($value);
-    my @types = ref $schema->{type} ? @{$schema->{type}} : $schema->{type};
+    my @types = ref $schema->{type} ? @{$schema->{type}} : $schema->{type} // $type;
+    my @alternatives = grep { !schema_faults($value, $_, $at) } @{$schema->{oneOf} || []};
+    return "$at: " . @alternatives . ' of the alternatives' if $schema->{oneOf} && @alternatives != 1;
+    return "$at: what it must not be" if $schema->{not} && !schema_faults($value, $schema->{not}, $at);
     return "$at: $type, not @types"
         if !grep { $_ eq $type || ($_ eq 'number' && $type eq 'integer') } @types;
     return "$at: not one of those that are allowed"
         if $schema->{enum} && !grep { ($_ // "\0") eq ($value // "\0") } @{$schema->{enum}};
     return object_faults($value, $schema, $at) if $type eq 'object';
-    return map { schema_faults($value->[$_], $schema->{items}, "$at\[$_]") } 0 .. $#$value if $type eq 'array';
+    return array_faults($value, $schema, $at) if $type eq 'array';
     return $type eq 'null' || $type eq 'boolean' ? () : scalar_faults($value, $schema, $at);
+}
+
+# What is wrong with a JSON body that is sent for an operation.
+sub body_faults {
+    my ($method, $path, $body) = @_;
+    my ($its_method, $template) = split / /, operation($method, $path);
+    my $described = document()->{paths}{$template}{lc $method}{requestBody};
+    return schema_faults($body, $described->{content}{'application/json'}{schema});
 }
 
 # What is wrong with an answer to a request for PATH below the admin location, as "/api/pools".
