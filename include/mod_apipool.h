@@ -426,8 +426,8 @@ typedef struct {
     /** Tells what came of one that was looked at. */
     void (*login_result)(apr_uint64_t address, int right, apr_time_t now);
 
-    /** Lets in a viewer of events; 0: as many as may watch that place, a number of the caller's, do so already
-     *  over all processes. Tell when one has left. */
+    /** Lets in a viewer of events; 0: as many as may watch that place, a number of the caller's, do so
+     *  already over all processes. Tell when one has left. */
     int (*viewer_enter)(apr_uint64_t place, int max);
     void (*viewer_leave)(apr_uint64_t place);
 } apipool_api_t;

@@ -6,6 +6,8 @@ use warnings;
 use APIPoolAdmin qw(admin_server location);
 use APIPoolTest qw(check_dir request send_raw slurp spew);
 use File::Path qw(make_path);
+use HTTP::Tiny ();
+use MIME::Base64 qw(encode_base64);
 use Test::More;
 
 my ($folder) = slurp(check_dir() . '/t/modules.conf') =~ m{(/\S+)/mod_proxy\.so};
@@ -20,7 +22,24 @@ my $admin = admin_server(
         . "<Directory \"\@DIR\@/htdocs\">\n    AllowOverride All\n    Options All\n    Require all granted\n</Directory>\n"
         . "RewriteEngine On\nRewriteRule \"^/by-server/\" \"-\" [H=apipool-metrics]\n"
         . "<Directory \"\@DIR\@/htdocs/folder\">\n    SetHandler apipool-metrics\n</Directory>\n"
-        . location('/closed', 'Require ip 192.0.2.1')
+        . location('/closed', 'Require ip 192.0.2.1') . <<'CONF'
+<Location "/local">
+    SetHandler apipool-metrics
+    Require ip 127.0.0.1
+</Location>
+<Location "/secret">
+    SetHandler apipool-metrics
+    AuthType Basic
+    AuthName metrics
+    AuthUserFile @DIR@/admins
+    Require valid-user
+</Location>
+<Location "/guarded">
+    APIPoolUse main
+    AuthType APIPool
+    Require valid-user
+</Location>
+CONF
 )->sign_in;
 my $httpd = $admin->{httpd};
 my $htdocs = "$httpd->{dir}/htdocs";
@@ -83,6 +102,21 @@ unlink "$htdocs/.htaccess";
 like send_raw("GET /apipool HTTP/1.0\r\nHost: localhost\r\n\r\n", port => $httpd->{port}), qr{\AHTTP/1\.1 301 },
     'the location without a slash leads to the page';
 is get('/apipoolx/api/health')->{status}, 404, 'a name that begins like the location is another one';
+
+# --- A rule that asks on behalf of a visitor comes from this very machine --------------------------
+
+make_path("$htdocs/customer");
+my %asked = (m => '/local', s => '/secret', d => '/apipool/api/pools', k => '/guarded/models');
+spew("$htdocs/customer/.htaccess", "RewriteEngine On\n"
+        . join '', map {"RewriteRule \"^$_\$\" \"$admin->{base}$asked{$_}\" [P]\n"} sort keys %asked);
+my $visitor = HTTP::Tiny->new(local_address => '127.0.0.2');
+sub visit { return $visitor->get("$admin->{base}$_[0]", {headers => $_[1] // {}}) }
+is visit('/local')->{status}, 403, 'an address keeps a visitor out';
+like visit('/customer/m')->{content}, qr/^apipool_build_info/m, '... but not out of what a rule asks for, as operations.md warns';
+is visit("/customer/$_")->{status}, 401, "$asked{$_}: what needs more than an address is not to be had" for qw(s d k);
+like visit('/secret', {authorization => 'Basic ' . encode_base64('alice:wonderland', '')})->{content}, qr/^apipool_build_info/m,
+    '... but by those who have a password';
+is visit('/apipool/api/pools', {authorization => "Bearer $admin->{token}"})->{status}, 200, '... or a session';
 
 # --- TRACE would show what a request carries ------------------------------------------------------
 

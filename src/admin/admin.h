@@ -64,8 +64,8 @@ const char *apipool_admin_set_viewers(cmd_parms *cmd, void *dir, const char *nam
 const char *apipool_admin_set_session(cmd_parms *cmd, void *dir, const char *seconds);
 const char *apipool_admin_set_reveal(cmd_parms *cmd, void *dir, int on);
 
-/** The server whose location answers: the virtual host's where it says anything of its own about the admin API,
- *  else the main server, whose location is then the same one for all of these virtual hosts. */
+/** The server whose location answers: the virtual host's where it says anything of its own about the admin
+ *  API, else the main server, whose location is then the same one for all of these virtual hosts. */
 const server_rec *apipool_admin_owner(const request_rec *r);
 
 /** How many viewers of events each location may have, so that one cannot take all threads: a share of 32, but

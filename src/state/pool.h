@@ -222,8 +222,8 @@ void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t gr
                                      apr_time_t until);
 
 /**
- * Whether a log should tell now that a pool has no key left: once a minute over all processes, so that whoever
- * asks such a pool again and again does not fill the disk. No lock.
+ * Whether a log should tell now that a pool has no key left: once a minute over all processes, so that
+ * whoever asks such a pool again and again does not fill the disk. No lock.
  * @param untold result: requests since the last time of which it does not tell
  */
 int apipool_pool_tells_exhausted(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,
