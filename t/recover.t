@@ -223,7 +223,8 @@ subtest 'with every MPM' => sub {
         is_deeply state_of($server, 'p', {half_open => 4}), {half_open => 4}, '... and accepted again';
         is $server->faults, '', '... without a fault';
         $server->stop;
-        unlike $server->log, qr/did not exit|exit signal/, '... and httpd stops';
+        # on a busy machine children of worker take longer than the three seconds after which httpd reminds them
+        unlike $server->log, qr/sending a SIGKILL|did not exit, attempting|exit signal/, '... and httpd stops';
     }
 };
 

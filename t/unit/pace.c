@@ -32,12 +32,13 @@ static long sleeps(void)
     return after.ru_nvcsw - before.ru_nvcsw;
 }
 
-/* The processor is only ours for as long as it is not somebody else's: there are no fewer pauses than work. */
+/* The processor is only ours for as long as it is not somebody else's: there are no fewer pauses than work. A busy
+ * machine adds some that are not ours. */
 static void work_pauses_once_requests_are_served(void **unused)
 {
-    assert_in_range(sleeps(), 0, 5);
+    long others = sleeps();
     apipool_pace_share();
-    assert_in_range(sleeps(), WORK / APIPOOL_PACE_WORK / 4, WORK);
+    assert_true(sleeps() >= others + WORK / APIPOOL_PACE_WORK / 4);
 }
 
 int main(void)
