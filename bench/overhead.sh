@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Measures what a pool costs over a plain ProxyPass, and what one rotation to another key costs: for an answer
-# of 1 KiB with the fields that OpenAI's SDK and API send (chat), for the same with as few as possible (bare), for
-# a stream of 200 events as vendors send them, one after the other (sse), and for the same events all at once
+# of 1 KiB with the fields that OpenAI's SDK and API send (chat), for the same with a client key that has a list of
+# models and limits (keyed), for the same as chat with as few fields as possible (bare), for a stream of 200 events as vendors send them, one after the other (sse), and for the same events all at once
 # (burst), which no vendor sends: what a pool does for a stream stands out most there.
 #
 # bench/overhead.sh [--build=FOLDER]
@@ -67,6 +67,7 @@ find_tools() {
     need nginx nginx-light
     need wrk wrk
     need perl perl
+    need htpasswd apache2-utils
     need setsid util-linux
     perl -MIO::Socket::INET -MTime::HiRes -e 1 2>/dev/null ||
         fail "Perl's core modules are missing; install the Debian package perl."
@@ -107,6 +108,15 @@ wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer client"
 wrk.body = [[{"model":"bench","stream":$2,"messages":[{"role":"user","content":"$text"}]}]]
 END
+}
+
+# Whoever may administer httpd, with a password that nobody needs to know.
+write_admin() {
+    head -c 24 /dev/urandom | base64 >"$work/password"
+    htpasswd -icB "$work/admins" bench <"$work/password" 2>"$work/htpasswd.out" ||
+        fail "htpasswd made no user: $(tail -n 1 "$work/htpasswd.out")"
+    [ "$(id -u)" != 0 ] || chgrp www-data "$work/admins"
+    chmod 640 "$work/admins"
 }
 
 # What the SDK sends along; it asks for compression as well, which no pool passes on.
@@ -201,6 +211,7 @@ write_upstream() {
         root $work/html;
         error_page 405 =200 /events.sse;
         location /chat { include $work/fields.conf; return 200 '$chat'; }
+        location /keyed { include $work/fields.conf; return 200 '$chat'; }
         location /bare { return 200 '$chat'; }
         location /burst { try_files /events.sse =404; }
         location = /events.sse { ssi on; ssi_types text/event-stream; }
@@ -253,10 +264,13 @@ ErrorLog "$work/httpd.log"
 LogLevel warn
 LoadModule mpm_event_module "$modules/mod_mpm_event.so"
 LoadModule authz_core_module "$modules/mod_authz_core.so"
+LoadModule authz_user_module "$modules/mod_authz_user.so"
+LoadModule authn_core_module "$modules/mod_authn_core.so"
 $watchdog
 LoadModule proxy_module "$modules/mod_proxy.so"
 LoadModule proxy_http_module "$modules/mod_proxy_http.so"
 LoadModule apipool_module "$build/mod_apipool.so"
+LoadModule apipool_admin_module "$build/mod_apipool_admin.so"
 $httpd_user
 
 # Two children that neither come nor go while they are measured.
@@ -291,8 +305,17 @@ APIPoolSecretFile "$work/secret"
 <Location "/pool">
     APIPoolUse bench
 </Location>
+<Location "/pool/keyed">
+    AuthType APIPool
+    Require valid-user
+</Location>
 <Location "/pool/sse">
     APIPoolUse streams
+</Location>
+<Location "/admin">
+    SetHandler apipool-admin
+    APIPoolAdminRoot "$work/html"
+    APIPoolAdminUserFile "$work/admins"
 </Location>
 <Location "/rotation">
     APIPoolUse rotation
@@ -318,14 +341,16 @@ Group www-data'
     mkdir "$work/upstream-tmp" "$work/nginx-tmp"
     write_answers
     write_request chat false
+    write_request keyed false
     write_request bare false
     write_request sse true
     write_request burst true
-    for case in chat sse burst; do
+    for case in chat keyed sse burst; do
         write_request_fields $case
     done
     write_answer_fields
     write_keys
+    write_admin
     write_upstream
     write_yardstick
     write_httpd
@@ -358,6 +383,13 @@ start_servers() {
     start nginx nginx -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log"
     start httpd "$httpd" -d "$work" -f "$work/httpd.conf" -DFOREGROUND
     httpd_pid=$started
+}
+
+# Both servers that are compared get the key; only one of them knows it.
+use_client_key() {
+    key=$(perl "$here/client.pl" "http://127.0.0.1:$httpd_port/admin/api" "$work/password") ||
+        fail "httpd made no client."
+    sed -i "s/Bearer client/Bearer $key/" "$work/keyed.lua"
 }
 
 clean_up() {
@@ -407,7 +439,7 @@ measure() {
 
 # Runs a command with every case and address, in the order in which they are compared.
 each_target() {
-    for case in chat bare sse burst; do
+    for case in chat keyed bare sse burst; do
         path=$case/completions # of a stream, its usage is asked for and hidden
         "$@" $case plain "http://127.0.0.1:$httpd_port/plain/$path"
         "$@" $case pool "http://127.0.0.1:$httpd_port/pool/$path"
@@ -504,7 +536,7 @@ print_report() {
     echo
     print_rotation
     echo
-    echo "medians of $rounds rounds of $seconds s with $connections connections; POST with 1 KiB, answer 1 KiB (chat, bare) or 200 events"
+    echo "medians of $rounds rounds of $seconds s with $connections connections; POST with 1 KiB, answer 1 KiB (chat, keyed, bare) or 200 events"
     print_machine
 }
 
@@ -519,6 +551,7 @@ trap 'exit 130' INT
 trap 'exit 143' PIPE TERM HUP
 write_files
 start_servers
+use_client_key
 measure_all
 measure_rotation
 print_report
