@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Fuzz target: error bodies and header fields, and the verdicts over them for every vendor. */
-#include <apr_strings.h>
 #include <string.h>
 
 #include "answer.h"
@@ -142,7 +141,7 @@ static size_t read_headers(apr_pool_t *pool, const char *text, size_t size, apr_
     while (at < size && text[at] == '>') {
         const char *eol = memchr(text + at, '\n', size - at);
         size_t len = eol ? (size_t)(eol - text) - at : size - at;
-        char *line = apr_pstrmemdup(pool, text + at + 1, len - 1);
+        char *line = fuzz_text(pool, text + at + 1, len - 1);
         char *value = strchr(line, ':');
         if (value) {
             *value++ = '\0';

@@ -2,7 +2,6 @@
  * Fuzz target: names of clients. */
 #include <string.h>
 
-#include <apr_strings.h>
 
 #include "clientname.h"
 #include "fuzz.h"
@@ -10,7 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     apr_pool_t *p = fuzz_pool();
-    const char *text = apr_pstrmemdup(p, (const char *)data, size);
+    const char *text = fuzz_text(p, (const char *)data, size);
     const char *name = apipool_clientname_normalise(text, p);
     MUST(!strcmp(apipool_clientname_normalise(name, p), name));
     const char *fault = apipool_clientname_fault(name, p);

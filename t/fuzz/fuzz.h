@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,6 +29,16 @@ static inline apr_pool_t *fuzz_pool(void)
     }
     MUST(apr_pool_create(&pool, root) == APR_SUCCESS);
     return pool;
+}
+
+/* Text with a NUL behind it. The header of apr_pstrmemdup() says that it makes no room for that one, and sanitizers
+ * believe it. */
+static inline char *fuzz_text(apr_pool_t *pool, const void *data, size_t size)
+{
+    char *text = apr_palloc(pool, size + 1);
+    memcpy(text, data, size);
+    text[size] = '\0';
+    return text;
 }
 
 #endif

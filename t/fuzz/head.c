@@ -2,7 +2,6 @@
  * Fuzz target: heads of answers, in lines and parts of lines. */
 #include <string.h>
 
-#include <apr_strings.h>
 
 #include "fuzz.h"
 #include "head.h"
@@ -43,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         len = end ? (size_t)(end - data) + 1 - at : size - at;
         len = len < most ? len : most;
         char *line =
-            apr_pstrmemdup(p, (const char *)data + at, len); /* so that a byte too far is found */
+            fuzz_text(p, (const char *)data + at, len); /* so that a byte too far is found */
         int is_taken = apipool_head_takes(&head, line, len, at + len < size ? data[at + len] : -1);
         *(is_taken ? &taken : &shown) += len;
     }

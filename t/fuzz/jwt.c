@@ -49,7 +49,7 @@ static void check_payload(const char *payload, apr_size_t len, apr_pool_t *p)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     apr_pool_t *p = fuzz_pool();
-    const char *text = apr_pstrmemdup(p, (const char *)data, size);
+    const char *text = fuzz_text(p, (const char *)data, size);
     check_token(text, p);
     check_token(apr_pstrcat(p, HEADER, text, NULL), p);
     check_payload(text, size, p);

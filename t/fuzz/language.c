@@ -2,7 +2,6 @@
  * Fuzz target: Accept-Language, and sentences whose parts are foreign. */
 #include <string.h>
 
-#include <apr_strings.h>
 
 #include "fuzz.h"
 #include "language.h"
@@ -17,7 +16,7 @@ static const apipool_phrase_t phrases[] = {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     apr_pool_t *p = fuzz_pool();
-    const char *text = apr_pstrmemdup(p, (const char *)data, size);
+    const char *text = fuzz_text(p, (const char *)data, size);
     int chosen = apipool_language_choose(text, tags, 3);
     MUST(chosen >= 0 && chosen < 3);
     MUST(!chosen || strpbrk(text, "zZdD*"));

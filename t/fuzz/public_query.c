@@ -2,7 +2,6 @@
  * Fuzz target: query strings, of which a vendor gets the public part. */
 #include <string.h>
 
-#include <apr_strings.h>
 
 #include "fuzz.h"
 #include "provider.h"
@@ -33,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     apr_pool_t *p = fuzz_pool();
     apipool_provider_e provider = (apipool_provider_e)(data[0] % APIPOOL_PROVIDER_COUNT);
-    const char *args = apr_pstrmemdup(p, (const char *)data + 1, size - 1);
+    const char *args = fuzz_text(p, (const char *)data + 1, size - 1);
     const char *kept = apipool_provider_public_query(p, provider, args);
     MUST(kept == args || !kept || strlen(kept) < strlen(args));
     MUST(!count_plain_keys(args) || kept != args);

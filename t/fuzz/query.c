@@ -2,7 +2,6 @@
  * Fuzz target: query strings of the operator's API. */
 #include <string.h>
 
-#include <apr_strings.h>
 
 #include "fuzz.h"
 #include "query.h"
@@ -14,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     apipool_query_t query;
     apipool_flaw_t flaw;
     apr_pool_t *p = fuzz_pool();
-    apipool_query_open(&query, p, apr_pstrmemdup(p, (const char *)data, size), &flaw);
+    apipool_query_open(&query, p, fuzz_text(p, (const char *)data, size), &flaw);
     const char *text = apipool_query_string(&query, "q", 20);
     MUST(!text || (*text && strlen(text) <= 20));
     for (const char *c = text; c && *c; c++) {
