@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Members of the outermost object of a JSON text, read byte by byte where it matters. */
 #include "bytes.h"
+#include "jsonnumber.h"
 #include "sniff_parts.h"
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
@@ -340,38 +341,10 @@ static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t l
     return i;
 }
 
-/* What of a number has passed after one more character, by the grammar of RFC 8259 section 6; -1 where
- * that is none. */
-enum { NOTHING, MINUS, ZERO, DIGITS, POINT, FRACTION, E, E_SIGN, EXPONENT };
-
-static int next_of_number(int passed, char c)
-{
-    if (c >= '0' && c <= '9') {
-        static const signed char after[] = {DIGITS,   DIGITS,   -1,       DIGITS,  FRACTION,
-                                            FRACTION, EXPONENT, EXPONENT, EXPONENT};
-        return c == '0' && passed <= MINUS ? ZERO : after[passed];
-    }
-    switch (c) {
-    case '-':
-        return passed == NOTHING ? MINUS : passed == E ? E_SIGN : -1;
-    case '+':
-        return passed == E ? E_SIGN : -1;
-    case '.':
-        return passed == ZERO || passed == DIGITS ? POINT : -1;
-    case 'e':
-    case 'E':
-        return passed == ZERO || passed == DIGITS || passed == FRACTION ? E : -1;
-    default:
-        return -1;
-    }
-}
-
 /* Whether what has passed of a number or a literal is one. */
 static int is_whole(const apipool_sniff_t *s, const char *literal)
 {
-    return literal ? !literal[s->matched]
-                   : s->number == ZERO || s->number == DIGITS || s->number == FRACTION ||
-                         s->number == EXPONENT;
+    return literal ? !literal[s->matched] : apipool_number_is_whole(s->number);
 }
 
 static apr_size_t step_scalar_byte(apipool_sniff_t *s, char c, apr_off_t at)
@@ -398,7 +371,7 @@ static apr_size_t step_scalar_byte(apipool_sniff_t *s, char c, apr_off_t at)
         }
         return 1;
     }
-    s->number = next_of_number(s->number, c);
+    s->number = apipool_number_next(s->number, c);
     if (s->number < 0) {
         apipool_sniff_give_up(s);
         return 1;

@@ -5,6 +5,8 @@
 #include <apr_lib.h>
 #include <string.h>
 
+#include "jsonnumber.h"
+
 enum { BEGIN, NAME_OR_END, NAME, COLON, VALUE_OR_END, VALUE, COMMA_OR_END, STRING, NUMBER, LITERAL, DONE };
 
 static const char NO_JSON[] = "the body is not JSON as RFC 8259 has it";
@@ -41,31 +43,6 @@ static void begin_string(apipool_strict_t *s, int of_name)
     s->state = STRING;
 }
 
-/* What of a number has passed, by the grammar of RFC 8259 section 6. */
-enum { START, MINUS, ZERO, DIGITS, POINT, FRACTION, E, SIGN, EXPONENT };
-
-static int next_of_number(int passed, char c)
-{
-    static const signed char digit[] = {DIGITS, DIGITS, -1, DIGITS, FRACTION, FRACTION, EXPONENT, EXPONENT,
-                                        EXPONENT};
-    if (apr_isdigit(c)) {
-        return c == '0' && passed <= MINUS ? ZERO : digit[passed];
-    }
-    switch (c) {
-    case '-':
-        return passed == START ? MINUS : passed == E ? SIGN : -1;
-    case '+':
-        return passed == E ? SIGN : -1;
-    case '.':
-        return passed == ZERO || passed == DIGITS ? POINT : -1;
-    case 'e':
-    case 'E':
-        return passed == ZERO || passed == DIGITS || passed == FRACTION ? E : -1;
-    default:
-        return -1;
-    }
-}
-
 static void begin_value(apipool_strict_t *s, char c)
 {
     if (c == '{' || c == '[') {
@@ -79,7 +56,7 @@ static void begin_value(apipool_strict_t *s, char c)
         s->state = LITERAL;
     }
     else {
-        s->number = next_of_number(START, c);
+        s->number = apipool_number_next(APIPOOL_NUMBER_NOTHING, c);
         s->state = NUMBER;
         if (s->number < 0) {
             apipool_strict_doubt(s, NO_JSON);
@@ -119,12 +96,12 @@ static void step_between(apipool_strict_t *s, char c)
 /* Returns 0 where the byte is not the number's any more. */
 static int step_number(apipool_strict_t *s, char c)
 {
-    int next = next_of_number(s->number, c);
+    int next = apipool_number_next(s->number, c);
     if (next >= 0) {
         s->number = next;
         return 1;
     }
-    if (s->number != ZERO && s->number != DIGITS && s->number != FRACTION && s->number != EXPONENT) {
+    if (!apipool_number_is_whole(s->number)) {
         apipool_strict_doubt(s, NO_JSON);
     }
     s->state = COMMA_OR_END;

@@ -89,7 +89,7 @@ static void take_request(batch_t *batch, json_t *request)
     each_member(batch, request, "maxtokens", take_limit);
     each_member(batch, request, "generationconfig", take_config);
     if (!(batch->tokens > before)) {
-        batch->tokens += apipool_reserve_usual(batch->req);
+        batch->tokens += apipool_reserve_usual(batch->req, batch->req->demand.model);
     }
 }
 

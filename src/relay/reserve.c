@@ -84,7 +84,7 @@ static said_t find_said(const apipool_request_t *req)
     return said;
 }
 
-static apr_uint32_t reserve_usual(const apipool_request_t *req, const char *model)
+apr_uint32_t apipool_reserve_usual(const apipool_request_t *req, const char *model)
 {
     apr_uint32_t largest = apipool_stats_largest_answer(apipool_relay_segment(), req->pool->index,
                                                         model, apr_time_now());
@@ -92,11 +92,6 @@ static apr_uint32_t reserve_usual(const apipool_request_t *req, const char *mode
            : largest < ANSWER_MIN ? ANSWER_MIN
            : largest > ANSWER_MAX ? ANSWER_MAX
                                   : largest;
-}
-
-apr_uint32_t apipool_reserve_usual(const apipool_request_t *req)
-{
-    return reserve_usual(req, req->demand.model);
 }
 
 static apr_uint32_t reserve_prompt(apr_uint64_t bytes)
@@ -113,7 +108,7 @@ apr_uint32_t apipool_reserve_prompt(const apipool_request_t *req)
 apr_uint32_t apipool_reserve_turn(const apipool_request_t *req, const char *model,
                                   apr_uint64_t bytes, apr_int64_t answer)
 {
-    return reserve_prompt(bytes) + (answer < 1            ? reserve_usual(req, model)
+    return reserve_prompt(bytes) + (answer < 1            ? apipool_reserve_usual(req, model)
                                     : answer > ANSWER_MAX ? ANSWER_MAX
                                                           : (apr_uint32_t)answer);
 }
@@ -123,7 +118,7 @@ static apr_uint32_t reserve_answers(const apipool_request_t *req)
     said_t said = find_said(req);
     double answers = said.answers < 1 ? 1 : said.answers > ANSWERS_MAX ? ANSWERS_MAX : said.answers;
     double tokens = said.tokens > ANSWER_MAX ? ANSWER_MAX : said.tokens;
-    return (apr_uint32_t)((tokens >= 1 ? tokens : apipool_reserve_usual(req)) * answers);
+    return (apr_uint32_t)((tokens >= 1 ? tokens : apipool_reserve_usual(req, req->demand.model)) * answers);
 }
 
 apr_uint32_t apipool_reserve_tokens(const apipool_request_t *req)

@@ -23,6 +23,6 @@ apr_uint32_t apipool_reserve_turn(const apipool_request_t *req, const char *mode
 apr_uint32_t apipool_reserve_prompt(const apipool_request_t *req);
 
 /** Those of one answer, where a request sets no limit to it: as many as one of its model had of late. */
-apr_uint32_t apipool_reserve_usual(const apipool_request_t *req);
+apr_uint32_t apipool_reserve_usual(const apipool_request_t *req, const char *model);
 
 #endif
