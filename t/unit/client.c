@@ -39,7 +39,9 @@ static void add_client(const apipool_client_image_t *image)
 
 static void check_table(void)
 {
+    assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
     const char *fault = apipool_repair_check_locked(segment);
+    apipool_segment_unlock(segment);
     assert_string_equal(fault ? fault : "nothing", "nothing");
 }
 
