@@ -33,7 +33,7 @@ static segment_t segment_of(const char *text, apr_size_t len)
 }
 
 /* Most words differ in their first letter. */
-static int is_word(const segment_t *segment, const char *word)
+static inline int is_word(const segment_t *segment, const char *word)
 {
     return segment->first == *word && !strncasecmp(segment->text, word, segment->len) &&
            !word[segment->len];

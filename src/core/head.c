@@ -3,7 +3,6 @@
 #include "head.h"
 
 #include <apr_cstr.h>
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
@@ -74,21 +73,30 @@ static void trim(const char **value, const char **end)
     }
 }
 
-/* Whether the name is one as vendors make them; there may be others (RFC 9110 section 5.6.2). */
-static int is_common_name(const char *name, const char *end)
-{
-    while (name < end && (apr_isalnum(*name) || *name == '-' || *name == '_')) {
-        name++;
-    }
-    return name == end;
-}
+/* What names have as vendors make them (there may be others, RFC 9110 section 5.6.2), and values. */
+enum { OF_NAME = 1, OF_VALUE = 2 };
+static const unsigned char common[256] = {
+    ['\t'] = OF_VALUE,
+    [' ' ... ','] = OF_VALUE,
+    ['-'] = OF_NAME | OF_VALUE,
+    ['.' ... '/'] = OF_VALUE,
+    ['0' ... '9'] = OF_NAME | OF_VALUE,
+    [':' ... '@'] = OF_VALUE,
+    ['A' ... 'Z'] = OF_NAME | OF_VALUE,
+    ['[' ... '^'] = OF_VALUE,
+    ['_'] = OF_NAME | OF_VALUE,
+    ['`'] = OF_VALUE,
+    ['a' ... 'z'] = OF_NAME | OF_VALUE,
+    ['{' ... '~'] = OF_VALUE,
+    [0x80 ... 0xff] = OF_VALUE,
+};
 
-static int is_common_value(const char *value, const char *end)
+static int is_common(const char *text, const char *end, int kind)
 {
-    while (value < end && ((unsigned char)*value >= ' ' || *value == '\t') && *value != 0x7f) {
-        value++;
+    while (text < end && common[(unsigned char)*text] & kind) {
+        text++;
     }
-    return value == end;
+    return text == end;
 }
 
 /* Only what is spelt as most are: the rest is judged where all of it is. */
@@ -97,12 +105,12 @@ static int set_aside(apipool_head_t *head, const char *line, apr_size_t len)
     apr_pool_t *p = apr_table_elts(head->aside)->pool;
     const char *colon = len <= ASIDE_MAX ? memchr(line, ':', len) : NULL;
 
-    if (!colon || !is_common_name(line, colon)) {
+    if (!colon || !is_common(line, colon, OF_NAME)) {
         return 0;
     }
     const char *value = colon + 1, *end = line + len;
     trim(&value, &end);
-    if (!is_common_value(value, end)) {
+    if (!is_common(value, end, OF_VALUE)) {
         return 0;
     }
     apr_table_addn(head->aside, apr_pstrmemdup(p, line, (apr_size_t)(colon - line)),

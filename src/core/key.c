@@ -5,9 +5,9 @@
 #include <openssl/hmac.h>
 #include <string.h>
 
-#define ELLIPSIS        "\xe2\x80\xa6"
-#define SHOWN           4  /* bytes of a key that a mask shows at either end */
-#define SHORTEST_SHOWN  16 /* shorter keys are masked whole */
+#define ELLIPSIS       "\xe2\x80\xa6"
+#define SHOWN          4  /* bytes of a key that a mask shows at either end */
+#define SHORTEST_SHOWN 16 /* shorter keys are masked whole */
 
 const char *apipool_key_check(const char *key, apr_size_t len)
 {
@@ -84,17 +84,33 @@ void apipool_key_mask(const char *key, apr_size_t len, char out[APIPOOL_MASKED_S
     out[SHOWN + 3 + SHOWN] = '\0';
 }
 
+/* Lines are short, and memmem makes a table for each. Keys end with a character that is rare in them. */
+static char *find(char *text, apr_size_t text_len, const char *key, apr_size_t key_len)
+{
+    char *end = text + text_len;
+    if (text_len < key_len) {
+        return NULL;
+    }
+    for (char *last = text + key_len - 1;
+         (last = memchr(last, key[key_len - 1], (apr_size_t)(end - last))); last++) {
+        if (!memcmp(last - (key_len - 1), key, key_len)) {
+            return last - (key_len - 1);
+        }
+    }
+    return NULL;
+}
+
 int apipool_key_redact(char *text, apr_size_t text_len, const char *key, apr_size_t key_len)
 {
     apr_size_t shown = key_len < SHORTEST_SHOWN ? 0 : SHOWN;
     char *end = text + text_len;
-    char *hit = key_len ? memmem(text, text_len, key, key_len) : NULL;
+    char *hit = key_len ? find(text, text_len, key, key_len) : NULL;
     int found = 0;
 
     while (hit) {
         memset(hit + shown, '*', key_len - 2 * shown);
         hit += key_len - shown; /* the next may begin with the bytes that stay */
-        hit = memmem(hit, (apr_size_t)(end - hit), key, key_len);
+        hit = find(hit, (apr_size_t)(end - hit), key, key_len);
         found++;
     }
     return found;

@@ -59,49 +59,49 @@ static const private_t names[][SAME_LENGTH_MAX] = {
             {ALL, ARGUMENT, "-httpheaders"},    /* $httpHeaders, fields: Google's front end */
             {ALL, FIELD, "x-auth-token"},       /* OpenStack, gateways */
             {GEMINI, ARGUMENT, "-userproject"}},
-    [13] = {{ALL, EITHER, "authorization"},           /* RFC 9110; gateways, for WebSockets */
-            {ALL, FIELD, "x-http-method"},            /* OData's specification */
-            {ALL, FIELD, "x-rewrite-url"},            /* IIS, Symfony */
-            {ALL, FIELD, "mj-api-secret"}},           /* New API */
-    [14] = {{ALL, EITHER, "x-goog-api-key"},          /* Google's guide to system parameters */
-            {ALL, FIELD, "openai-project"},           /* OpenAI's guide */
-            {ALL, FIELD, "x-access-token"},           /* gateways */
-            {ALL, FIELD, "x-original-url"}},          /* IIS, Symfony */
-    [15] = {{ALL, FIELD, "accept-encoding"},          /* answers are read on their way */
-            {GEMINI, FIELD, "x-goog-authuser"},       /* Google's front end */
-            {ALL, ARGUMENT, "x-amz-signature"}},      /* Amazon's guide to signed requests */
-    [16] = {{ALL, EITHER, "subscription-key"},        /* Azure's guide to API Management */
-            {ALL, ARGUMENT, "x-amz-credential"}},     /* as x-amz-signature */
-    [17] = {{ALL, FIELD, "x-method-override"},        /* Express */
-            {GEMINI, FIELD, "x-goog-quota-user"}},    /* Google's guide to system parameters */
-    [18] = {{OPENAI, FIELD, "chatgpt-account-id"}},   /* Codex */
-    [19] = {{ALL, FIELD, "proxy-authorization"},      /* RFC 9110 */
-            {ALL, FIELD, "openai-organization"},      /* OpenAI's guide */
-            {ALL, FIELD, "x-goog-user-project"},      /* Google's guide to system parameters */
-            {GEMINI, FIELD, "x-firebase-appcheck"}},  /* Firebase's guide */
-    [20] = {{ALL, EITHER, "x-amz-security-token"}},   /* as x-amz-signature */
-    [22] = {{ALL, EITHER, "x-http-method-override"}}, /* Google's front end, Rack */
+    [13] = {{ALL, EITHER, "authorization"},            /* RFC 9110; gateways, for WebSockets */
+            {ALL, FIELD, "x-http-method"},             /* OData's specification */
+            {ALL, FIELD, "x-rewrite-url"},             /* IIS, Symfony */
+            {ALL, FIELD, "mj-api-secret"}},            /* New API */
+    [14] = {{ALL, EITHER, "x-goog-api-key"},           /* Google's guide to system parameters */
+            {ALL, FIELD, "openai-project"},            /* OpenAI's guide */
+            {ALL, FIELD, "x-access-token"},            /* gateways */
+            {ALL, FIELD, "x-original-url"}},           /* IIS, Symfony */
+    [15] = {{ALL, FIELD, "accept-encoding"},           /* answers are read on their way */
+            {GEMINI, FIELD, "x-goog-authuser"},        /* Google's front end */
+            {ALL, ARGUMENT, "x-amz-signature"}},       /* Amazon's guide to signed requests */
+    [16] = {{ALL, EITHER, "subscription-key"},         /* Azure's guide to API Management */
+            {ALL, ARGUMENT, "x-amz-credential"}},      /* as x-amz-signature */
+    [17] = {{ALL, FIELD, "x-method-override"},         /* Express */
+            {GEMINI, FIELD, "x-goog-quota-user"}},     /* Google's guide to system parameters */
+    [18] = {{OPENAI, FIELD, "chatgpt-account-id"}},    /* Codex */
+    [19] = {{ALL, FIELD, "proxy-authorization"},       /* RFC 9110 */
+            {ALL, FIELD, "openai-organization"},       /* OpenAI's guide */
+            {ALL, FIELD, "x-goog-user-project"},       /* Google's guide to system parameters */
+            {GEMINI, FIELD, "x-firebase-appcheck"}},   /* Firebase's guide */
+    [20] = {{ALL, EITHER, "x-amz-security-token"}},    /* as x-amz-signature */
+    [22] = {{ALL, EITHER, "x-http-method-override"}},  /* Google's front end, Rack */
     [24] = {{ALL, FIELD, "sec-websocket-extensions"}}, /* compressed frames could not be read */
     [25] = {{ANTHROPIC, FIELD, "anthropic-organization-id"}}, /* Anthropic's, of its answers */
     [26] = {{ALL, FIELD, "x-serverless-authorization"}},      /* Google's guide to Cloud Run */
 };
 #define LENGTHS (sizeof(names) / sizeof(*names))
 
-/* Fields whose names begin alike. By some of them a gateway would send the request, with the pool's key, to
+/* Fields whose names begin alike, by their first letter. By some of them a gateway would send the request, with the pool's key, to
  * wherever a client wants. */
-static const char *const beginnings[] = {
-    "x-forwarded-",              /* proxies, of the client's address, host and user */
-    "sec-fetch-",                /* browsers */
-    "x-goog-iam-",               /* Google's guide to system parameters */
-    "x-goog-authenticated-user", /* Google's guide to Identity-Aware Proxy */
-    "x-ms-token-",               /* Azure's guide to App Service authentication */
-    "x-ms-client-principal",     /* the same */
-    "ocp-apim-",                 /* Azure's guide to API Management */
-    "cf-access-",                /* Cloudflare's guide to Access */
-    "cf-aig-",                   /* Cloudflare's guide to AI Gateway */
-    "x-litellm-",                /* LiteLLM's guide to request headers */
-    "x-portkey-",                /* Portkey's guide to headers */
-    "helicone-",                 /* Helicone's guide to its gateway */
+static const char *const beginnings[][8] = {
+    ['c' - 'a'] = {"cf-access-",   /* Cloudflare's guide to Access */
+                   "cf-aig-"},     /* Cloudflare's guide to AI Gateway */
+    ['h' - 'a'] = {"helicone-"},   /* Helicone's guide to its gateway */
+    ['o' - 'a'] = {"ocp-apim-"},   /* Azure's guide to API Management */
+    ['s' - 'a'] = {"sec-fetch-"},  /* browsers */
+    ['x' - 'a'] = {"x-forwarded-", /* proxies, of the client's address, host and user */
+                   "x-goog-iam-",  /* Google's guide to system parameters */
+                   "x-goog-authenticated-user", /* Google's guide to Identity-Aware Proxy */
+                   "x-ms-token-",               /* Azure's guide to App Service authentication */
+                   "x-ms-client-principal",     /* the same */
+                   "x-litellm-",                /* LiteLLM's guide to request headers */
+                   "x-portkey-"},               /* Portkey's guide to headers */
 };
 
 /* Readers differ in case, and some take a name into a variable in which '-' and '_' are one. */
@@ -135,19 +135,24 @@ static int is_listed(apipool_provider_e provider, unsigned where, const char *na
     return 0;
 }
 
-int apipool_provider_is_private_field(apipool_provider_e provider, const char *name)
+static int begins_listed(const char *name)
 {
-    if (is_listed(provider, FIELD, name, strlen(name))) {
-        return 1;
+    unsigned letter = (unsigned)(fold(name[0]) - 'a');
+    if (letter >= sizeof(beginnings) / sizeof(*beginnings) || !name[1]) {
+        return 0;
     }
-    /* the first and the third character rule most names out */
-    char first = fold(name[0]), third = name[0] && name[1] ? fold(name[2]) : '\0';
-    for (apr_size_t i = 0; i < sizeof(beginnings) / sizeof(*beginnings); i++) {
-        if (first == beginnings[i][0] && third == beginnings[i][2] && begins(name, beginnings[i])) {
+    char third = fold(name[2]); /* rules most names out */
+    for (const char *const *row = beginnings[letter]; *row; row++) {
+        if (third == (*row)[2] && begins(name, *row)) {
             return 1;
         }
     }
     return 0;
+}
+
+int apipool_provider_is_private_field(apipool_provider_e provider, const char *name)
+{
+    return is_listed(provider, FIELD, name, strlen(name)) || begins_listed(name);
 }
 
 static int hex(char c)

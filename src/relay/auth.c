@@ -28,15 +28,29 @@ int apipool_auth_is_ours(request_rec *r)
     return type && !ap_cstr_casecmp(type, TYPE);
 }
 
-/* A client belongs to the request's server; those of the main server may use its pools from everywhere. */
+/* Whatever becomes of the request, others get its place when it is over. */
+static apr_status_t leave(void *data)
+{
+    apipool_request_t *req = data;
+    return apipool_client_leave(apipool_relay_segment(), &req->charge);
+}
+
+/* A client belongs to the request's server; those of the main server may use its pools from everywhere. For a
+ * pool it takes a place at once: a body that comes slowly counts as well. */
 static apr_status_t recognise_digest(request_rec *r, const unsigned char *digest,
                                      apipool_client_pass_t *pass)
 {
-    const apipool_request_t *req = apipool_request_get(r);
+    apipool_request_t *req = apipool_request_get(r);
     const char *also = req && req->pool && !req->pool->server->is_virtual ? "" : NULL;
+    apipool_client_entry_t *entry = req && req->pool ? &req->entry : NULL;
+    if (entry) {
+        entry->charge = &req->charge;
+        req->charge.concurrency = req->pool->client_concurrency;
+        apr_pool_cleanup_register(r->pool, req, leave, apr_pool_cleanup_null);
+    }
     return apipool_client_recognise(apipool_relay_segment(), digest,
                                     apipool_config_server_name(r->pool, r->server), also,
-                                    apr_time_now(), pass);
+                                    apr_time_now(), pass, entry);
 }
 
 /* What is kept of it for the request; its lists take the room that they need. */

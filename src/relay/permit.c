@@ -97,28 +97,12 @@ static int is_admitted(apipool_request_t *req, apr_status_t rv, apipool_client_a
     return result == APIPOOL_CLIENT_ADMITTED || refuse(req, replies[result], retry_at);
 }
 
-/* Whatever becomes of the request, others get its place when it is over. */
-static apr_status_t leave(void *data)
-{
-    apipool_request_t *req = data;
-    return apipool_client_leave(apipool_relay_segment(), &req->charge);
-}
-
-/* Where there is a limit to what is in flight, a body that comes slowly counts as well. */
 static int has_place(apipool_request_t *req)
 {
-    apipool_client_admitted_e result = APIPOOL_CLIENT_ADMITTED;
-    apr_time_t retry_at = 0;
-    apr_status_t rv = APR_SUCCESS;
-    apr_pool_cleanup_register(req->r->pool, req, leave, apr_pool_cleanup_null);
-    if (req->charge.concurrency || req->client->terms.limits[APIPOOL_CLIENT_CONCURRENCY]) {
-        rv = apipool_client_enter(apipool_relay_segment(), &req->charge, apr_time_now(), &result,
-                                  &retry_at);
-    }
-    if (result == APIPOOL_CLIENT_OVER_CONCURRENCY) {
+    if (req->entry.result == APIPOOL_CLIENT_OVER_CONCURRENCY) {
         req->r->connection->keepalive = AP_CONN_CLOSE; /* the body is not read */
     }
-    return is_admitted(req, rv, result, retry_at);
+    return is_admitted(req, APR_SUCCESS, req->entry.result, req->entry.retry_at);
 }
 
 int apipool_permit_place(apipool_request_t *req)
@@ -135,9 +119,6 @@ int apipool_permit_place(apipool_request_t *req)
     if (!client) {
         return 1;
     }
-    req->charge.index = client->index;
-    req->charge.serial = client->serial;
-    req->charge.concurrency = req->pool->client_concurrency;
     if (!is_pool_allowed(req) || !is_endpoint_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED, 0);
     }
@@ -164,8 +145,7 @@ static int is_query_allowed(const apipool_request_t *req, int *found)
         const char *arg = ap_getword(req->r->pool, &args, '&');
         char *name = ap_getword(req->r->pool, &arg, '=');
         char *model = apr_pstrdup(req->r->pool, arg);
-        if (ap_unescape_urlencoded(name) == OK &&
-            apipool_strict_name(name) == APIPOOL_NAME_MODEL) {
+        if (ap_unescape_urlencoded(name) == OK && apipool_strict_name(name) == APIPOOL_NAME_MODEL) {
             *found = 1;
             if (ap_unescape_urlencoded(model) != OK ||
                 !apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model)) {
@@ -262,8 +242,7 @@ static int is_model_allowed(const apipool_request_t *req)
          !apipool_permit_has_model(req, said->text))) {
         return 0;
     }
-    return is_query_allowed(req, &found) &&
-           (found || !apipool_endpoint_needs_model(req->kind));
+    return is_query_allowed(req, &found) && (found || !apipool_endpoint_needs_model(req->kind));
 }
 
 /* Every request of a batch has a model of its own, and its tokens. */

@@ -21,37 +21,6 @@ static int is_valid(const apipool_client_terms_t *terms, apr_time_t now)
     return terms->enabled && (!terms->expires_at || terms->expires_at > now);
 }
 
-static int recognise_locked(apipool_segment_t *segment, const unsigned char *digest,
-                            const char *server, const char *also, apr_time_t now,
-                            apipool_client_pass_t *pass)
-{
-    apipool_client_slot_t *slot = apipool_clients_by_digest_locked(&segment->clients, digest);
-    if (!slot || !is_valid(apipool_client_slot_terms(slot), now) ||
-        (strcmp(slot->server, server) && (!also || strcmp(slot->server, also)))) {
-        return 0;
-    }
-    slot->last_used_at = now;
-    pass->index = (apr_uint32_t)(slot - segment->clients.slots);
-    pass->serial = slot->serial;
-    pass->is_of_also = strcmp(slot->server, server) != 0;
-    memcpy(pass->name, slot->name, sizeof(pass->name));
-    apipool_client_terms_copy(&pass->terms, apipool_client_slot_terms(slot));
-    return 1;
-}
-
-apr_status_t apipool_client_recognise(apipool_segment_t *segment, const unsigned char *digest,
-                                      const char *server, const char *also, apr_time_t now,
-                                      apipool_client_pass_t *pass)
-{
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv == APR_SUCCESS) {
-        rv =
-            recognise_locked(segment, digest, server, also, now, pass) ? APR_SUCCESS : APR_NOTFOUND;
-        apipool_segment_unlock(segment);
-    }
-    return rv;
-}
-
 const char *apipool_client_list(const apipool_client_terms_t *terms, int list)
 {
     const char *at = terms->lists;
@@ -125,7 +94,8 @@ static void take_place(apipool_segment_t *segment, apipool_client_slot_t *slot,
 static void leave(apipool_segment_t *segment, apipool_client_slot_t *slot, apr_uint32_t holder)
 {
     if (slot) {
-        slot->in_flight -= slot->in_flight > 0; /* a place without a holder may have been forgotten */
+        slot->in_flight -=
+            slot->in_flight > 0; /* a place without a holder may have been forgotten */
     }
     APIPOOL_FAULT("client-still-held");
     apipool_slot_let_go_locked(segment, holder);
@@ -151,20 +121,64 @@ apr_status_t apipool_client_leave(apipool_segment_t *segment, apipool_client_cha
     return rv;
 }
 
+/* As many as may be in flight; 0: any number. */
+static apr_uint32_t places(apipool_client_slot_t *slot, const apipool_client_charge_t *charge)
+{
+    apr_uint32_t own = apipool_client_slot_terms(slot)->limits[APIPOOL_CLIENT_CONCURRENCY];
+    return own ? own : charge->concurrency;
+}
+
 /* Takes a place, where there is one. */
 static apipool_client_admitted_e enter_locked(apipool_segment_t *segment,
                                               apipool_client_slot_t *slot,
                                               apipool_client_charge_t *charge, apr_time_t now,
                                               apr_time_t *retry_at)
 {
-    apr_uint32_t own = apipool_client_slot_terms(slot)->limits[APIPOOL_CLIENT_CONCURRENCY];
-    apr_uint32_t limit = own ? own : charge->concurrency;
+    apr_uint32_t limit = places(slot, charge);
     if (limit && slot->in_flight >= limit) {
         *retry_at = now + APR_USEC_PER_SEC;
         return APIPOOL_CLIENT_OVER_CONCURRENCY;
     }
     take_place(segment, slot, charge);
     return APIPOOL_CLIENT_ADMITTED;
+}
+
+static int recognise_locked(apipool_segment_t *segment, const unsigned char *digest,
+                            const char *server, const char *also, apr_time_t now,
+                            apipool_client_pass_t *pass, apipool_client_entry_t *entry)
+{
+    apipool_client_slot_t *slot = apipool_clients_by_digest_locked(&segment->clients, digest);
+    if (!slot || !is_valid(apipool_client_slot_terms(slot), now) ||
+        (strcmp(slot->server, server) && (!also || strcmp(slot->server, also)))) {
+        return 0;
+    }
+    slot->last_used_at = now;
+    pass->index = (apr_uint32_t)(slot - segment->clients.slots);
+    pass->serial = slot->serial;
+    pass->is_of_also = strcmp(slot->server, server) != 0;
+    memcpy(pass->name, slot->name, sizeof(pass->name));
+    apipool_client_terms_copy(&pass->terms, apipool_client_slot_terms(slot));
+    if (entry) {
+        entry->charge->index = pass->index;
+        entry->charge->serial = pass->serial;
+        entry->result = places(slot, entry->charge)
+                            ? enter_locked(segment, slot, entry->charge, now, &entry->retry_at)
+                            : APIPOOL_CLIENT_ADMITTED;
+    }
+    return 1;
+}
+
+apr_status_t apipool_client_recognise(apipool_segment_t *segment, const unsigned char *digest,
+                                      const char *server, const char *also, apr_time_t now,
+                                      apipool_client_pass_t *pass, apipool_client_entry_t *entry)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        rv = recognise_locked(segment, digest, server, also, now, pass, entry) ? APR_SUCCESS
+                                                                               : APR_NOTFOUND;
+        apipool_segment_unlock(segment);
+    }
+    return rv;
 }
 
 static apipool_client_admitted_e admit_locked(apipool_segment_t *segment,
@@ -194,14 +208,9 @@ static apipool_client_admitted_e admit_locked(apipool_segment_t *segment,
     return result;
 }
 
-typedef apipool_client_admitted_e step_t(apipool_segment_t *segment, apipool_client_slot_t *slot,
-                                         apipool_client_charge_t *charge, apr_time_t now,
-                                         apr_time_t *retry_at);
-
-/* Takes a step with the client of a charge, where that is still valid. */
-static apr_status_t step(apipool_segment_t *segment, apipool_client_charge_t *charge,
-                         apr_time_t now, apipool_client_admitted_e *result, apr_time_t *retry_at,
-                         step_t *take)
+apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_charge_t *charge,
+                                  apr_time_t now, apipool_client_admitted_e *result,
+                                  apr_time_t *retry_at)
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
@@ -210,24 +219,10 @@ static apr_status_t step(apipool_segment_t *segment, apipool_client_charge_t *ch
     apipool_client_slot_t *slot =
         apipool_clients_at_locked(&segment->clients, charge->index, charge->serial);
     *result = slot && is_valid(apipool_client_slot_terms(slot), now)
-                  ? take(segment, slot, charge, now, retry_at)
+                  ? admit_locked(segment, slot, charge, now, retry_at)
                   : APIPOOL_CLIENT_GONE;
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
-}
-
-apr_status_t apipool_client_enter(apipool_segment_t *segment, apipool_client_charge_t *charge,
-                                  apr_time_t now, apipool_client_admitted_e *result,
-                                  apr_time_t *retry_at)
-{
-    return step(segment, charge, now, result, retry_at, enter_locked);
-}
-
-apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_charge_t *charge,
-                                  apr_time_t now, apipool_client_admitted_e *result,
-                                  apr_time_t *retry_at)
-{
-    return step(segment, charge, now, result, retry_at, admit_locked);
 }
 
 /* More tokens than were reserved are charged now, when they are known. */

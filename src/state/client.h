@@ -21,16 +21,6 @@ typedef struct {
     apipool_client_terms_t terms; /* no more than lists_len bytes of its lists */
 } apipool_client_pass_t;
 
-/**
- * Finds out whose key has a digest: of a client that is switched on and has not expired. O(1).
- * @param server of which server it may be
- * @param also   of which other one, or NULL
- * @return APR_NOTFOUND when there is no such client
- */
-apr_status_t apipool_client_recognise(apipool_segment_t *segment, const unsigned char *digest,
-                                      const char *server, const char *also, apr_time_t now,
-                                      apipool_client_pass_t *pass);
-
 /** Whether a list of the terms allows a text: it has it, or is empty. Pure. */
 int apipool_client_allows(const apipool_client_terms_t *terms, int list, const char *text);
 
@@ -54,9 +44,9 @@ typedef struct {
     apr_uint32_t tokens;      /* reserved */
     apr_uint32_t concurrency; /* the limit of a client that has none of its own; 0: none */
     apr_time_t at;            /* when; 0: it was not admitted */
-    int has_begun;            /* nobody can stop it any more: it is admitted whatever the limits say */
-    int is_in_flight;         /* it has a place, which has to be given back */
-    apr_uint32_t holder;      /* that names this process, with a place */
+    int has_begun;       /* nobody can stop it any more: it is admitted whatever the limits say */
+    int is_in_flight;    /* it has a place, which has to be given back */
+    apr_uint32_t holder; /* that names this process, with a place */
 } apipool_client_charge_t;
 
 typedef enum {
@@ -68,15 +58,26 @@ typedef enum {
     APIPOOL_CLIENT_OVER_CONCURRENCY /* where no window is in the way */
 } apipool_client_admitted_e;
 
+/* A place for a request whose body has not come yet. */
+typedef struct {
+    apipool_client_charge_t
+        *charge; /* its concurrency is set; its client and its place are noted there */
+    apipool_client_admitted_e result; /* whether there is a place, where there is a limit to them */
+    apr_time_t
+        retry_at; /* where there is none: no clock tells when one comes free, so a second later */
+} apipool_client_entry_t;
+
 /**
- * Takes a place for a request whose body has not come yet, unless its client has as many in flight as it may.
- * O(1). The place is given back when the request is settled, or else by apipool_client_leave.
- * @param charge   its client and concurrency; the place is noted there
- * @param retry_at set where there is none: no clock tells when one comes free, so that is a second later
+ * Finds out whose key has a digest: of a client that is switched on and has not expired. O(1).
+ * @param server of which server it may be
+ * @param also   of which other one, or NULL
+ * @param entry  NULL, or how a client that is found and has a limit to what it has in flight takes a place.
+ *               The place is given back when the request is settled, or else by apipool_client_leave.
+ * @return APR_NOTFOUND when there is no such client
  */
-apr_status_t apipool_client_enter(apipool_segment_t *segment, apipool_client_charge_t *charge,
-                                  apr_time_t now, apipool_client_admitted_e *result,
-                                  apr_time_t *retry_at);
+apr_status_t apipool_client_recognise(apipool_segment_t *segment, const unsigned char *digest,
+                                      const char *server, const char *also, apr_time_t now,
+                                      apipool_client_pass_t *pass, apipool_client_entry_t *entry);
 
 /**
  * Admits a request to all limits of a client, or to none, and charges it; one that has no place yet takes

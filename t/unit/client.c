@@ -48,7 +48,7 @@ static void check_table(void)
 static apr_status_t recognise(const apipool_client_image_t *image, const char *server,
                               const char *also, apipool_client_pass_t *pass)
 {
-    return apipool_client_recognise(segment, image->digest, server, also, NOW, pass);
+    return apipool_client_recognise(segment, image->digest, server, also, NOW, pass, NULL);
 }
 
 static apipool_client_charge_t charge_of(const apipool_client_pass_t *pass, apr_uint32_t tokens)
@@ -121,15 +121,20 @@ static void keys_are_masked(void **state)
 #define STARS "ak-****************************************"
     static const char *const cases[][2] = {
         {"GET /v1/models?key=" KEY " HTTP/1.1", "GET /v1/models?key=" STARS " HTTP/1.1"},
-        {"/a;key=" KEY "/b?KEY=" KEY "&k%65y=" KEY, "/a;key=" STARS "/b?KEY=" STARS "&k%65y=" STARS},
+        {"/a;key=" KEY "/b?KEY=" KEY "&k%65y=" KEY,
+         "/a;key=" STARS "/b?KEY=" STARS "&k%65y=" STARS},
         {"aak-ak-" KEY "", "aak-ak-" STARS},
         {KEY "x%20y", STARS "*%20y"},
         {"?k=%61%6B-abcdefghijABCDEFGHIJ0123456789abcdefghi%6a#",
          "?k=%61%6B-******************************************#"},
-        {"ak-abcdefghijABCDEFGHIJ0123456789abcdefghi", "ak-abcdefghijABCDEFGHIJ0123456789abcdefghi"},
-        {"ak-abcdefghijABCDEFGHIJ0123456789abcdefghi%", "ak-abcdefghijABCDEFGHIJ0123456789abcdefghi%"},
-        {"sk-abcdefghijABCDEFGHIJ0123456789abcdefghij", "sk-abcdefghijABCDEFGHIJ0123456789abcdefghij"},
-        {"ak-abcdefghijABCDEFGHIJ%00123456789abcdefghij", "ak-abcdefghijABCDEFGHIJ%00123456789abcdefghij"},
+        {"ak-abcdefghijABCDEFGHIJ0123456789abcdefghi",
+         "ak-abcdefghijABCDEFGHIJ0123456789abcdefghi"},
+        {"ak-abcdefghijABCDEFGHIJ0123456789abcdefghi%",
+         "ak-abcdefghijABCDEFGHIJ0123456789abcdefghi%"},
+        {"sk-abcdefghijABCDEFGHIJ0123456789abcdefghij",
+         "sk-abcdefghijABCDEFGHIJ0123456789abcdefghij"},
+        {"ak-abcdefghijABCDEFGHIJ%00123456789abcdefghij",
+         "ak-abcdefghijABCDEFGHIJ%00123456789abcdefghij"},
         {"%", "%"},
         {"", ""},
     };
@@ -488,17 +493,28 @@ static void as_many_are_in_flight_as_may_be(void **state)
     check_table();
 }
 
+static apipool_client_entry_t enter(apipool_client_charge_t *charge)
+{
+    apipool_client_image_t image = an_image("", "one");
+    apipool_client_pass_t pass;
+    apipool_client_entry_t entry = {.charge = charge};
+    assert_int_equal(apipool_client_recognise(segment, image.digest, "", NULL, NOW, &pass, &entry),
+                     APR_SUCCESS);
+    return entry;
+}
+
 static void a_place_is_taken_before_the_rest_is_known(void **state)
 {
     apipool_client_pass_t pass = crowded(1);
-    apipool_client_charge_t first = charge_of(&pass, 1), second = charge_of(&pass, 1);
-    apipool_client_admitted_e result;
+    apipool_client_charge_t first = {.tokens = 1}, second = {.tokens = 1};
     apr_time_t at;
-    assert_int_equal(apipool_client_enter(segment, &first, NOW, &result, &at), APR_SUCCESS);
-    assert_int_equal(result, APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(enter(&first).result, APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(first.index, pass.index);
+    assert_int_equal(first.serial, pass.serial);
     assert_int_equal(first.at, 0);
-    assert_int_equal(apipool_client_enter(segment, &second, NOW, &result, &at), APR_SUCCESS);
-    assert_int_equal(result, APIPOOL_CLIENT_OVER_CONCURRENCY);
+    apipool_client_entry_t entry = enter(&second);
+    assert_int_equal(entry.result, APIPOOL_CLIENT_OVER_CONCURRENCY);
+    assert_int_equal(entry.retry_at, NOW + SEC(1));
     assert_int_equal(admit(&second, NOW, &at), APIPOOL_CLIENT_OVER_CONCURRENCY);
     assert_int_equal(admit(&first, NOW, &at), APIPOOL_CLIENT_ADMITTED);
     assert_int_equal(places_of("one"), 1);

@@ -306,11 +306,11 @@ static inline void work_client(worker_t *worker)
     if (number % 3) {
         memcpy(image.terms.lists, "p\0q\0\0\0e\0", image.terms.lists_len = 9);
     }
-    apr_status_t rv = what == 0   ? apipool_client_add(segment, &image)
-                      : what == 1 ? apipool_client_remove(segment, "", image.name)
-                      : what == 2
-                          ? apipool_client_set_terms(segment, "", image.name, &image.terms)
-                          : apipool_client_recognise(segment, image.digest, "", NULL, now, &pass);
+    apr_status_t rv =
+        what == 0   ? apipool_client_add(segment, &image)
+        : what == 1 ? apipool_client_remove(segment, "", image.name)
+        : what == 2 ? apipool_client_set_terms(segment, "", image.name, &image.terms)
+                    : apipool_client_recognise(segment, image.digest, "", NULL, now, &pass, NULL);
     note(rv != APR_SUCCESS && rv != APR_NOTFOUND && rv != APR_EEXIST);
     if (what > 2 && rv == APR_SUCCESS) {
         apipool_client_charge_t charge = {

@@ -202,7 +202,7 @@ static void what_was_used_is_known_in_the_next_life(void **unused)
     apipool_client_admitted_e result;
     apr_time_t at;
     assert_int_equal(
-        apipool_client_recognise(life.segment, change.image.digest, "", NULL, now, &pass),
+        apipool_client_recognise(life.segment, change.image.digest, "", NULL, now, &pass, NULL),
         APR_SUCCESS);
     apipool_client_used_t used = {
         .charge = {pass.index, pass.serial, 40, 0}, .reached = 1, .tokens = -1};
@@ -219,10 +219,9 @@ static void what_was_used_is_known_in_the_next_life(void **unused)
     assert_int_equal(row.numbers.total, 7);
     assert_in_range(row.last_used_at, now - apr_time_from_sec(60), now);
     assert_int_equal(
-        apipool_client_recognise(next.segment, change.image.digest, "", NULL, now, &pass),
+        apipool_client_recognise(next.segment, change.image.digest, "", NULL, now, &pass, NULL),
         APR_SUCCESS);
-    apipool_client_charge_t charge = {
-        .index = pass.index, .serial = pass.serial, .tokens = 20};
+    apipool_client_charge_t charge = {.index = pass.index, .serial = pass.serial, .tokens = 20};
     assert_int_equal(apipool_client_admit(next.segment, &charge, now, &result, &at), APR_SUCCESS);
     assert_int_equal(result, APIPOOL_CLIENT_OVER_TPD);
     end(&life);
