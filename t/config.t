@@ -161,7 +161,7 @@ for my $case (@wrong) {
 }
 
 my @right = (
-    ['everything at once', join "\n", 'APIPoolCapacity 100000', 'APIPoolClientCapacity 100000', 'APIPoolStore store dbm=sdbm',
+    ['everything at once', join "\n", 'APIPoolCapacity 100000', 'APIPoolClientCapacity 100000', 'APIPoolStore store dbm=gdbm',
         'APIPoolSecretFile /etc/apipool/secret', 'APIPoolSaveInterval 1', 'APIPoolMaxPendingUpdates 1000000000', '<APIPool a.b-c_d>',
         'APIPoolUpstream http://127.0.0.1:1/v1/ name=one timeout=10 connecttimeout=2',
         'APIPoolUpstream http://[::1]:2 name=two', 'APIPoolKeyFile @DIR@/keys upstream=two',

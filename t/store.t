@@ -239,20 +239,15 @@ SKIP: {
 };
 
 subtest 'types of databases' => sub {
-    my $httpd = pool_server({p => {keys => ['sk-ok-store-sdbm-' . 'x' x 3000]}});
-    $httpd->stop;
-    edit($httpd, sub { $_[0] =~ s/^(APIPoolStore .*)/$1 dbm=sdbm/mr });
-    spew("$httpd->{dir}/p", "sk-ok-store-another\n");
-    $httpd->start;
-    $httpd->stop;
-    ok scalar(glob "$httpd->{dir}/store/keys-*.pag"), 'dbm=sdbm: written so';
-    spew("$httpd->{dir}/p", '');
-    $httpd->start;
-    is_deeply metrics($httpd->{base})->states('p'), {active => 2}, '... read so, after gdbm was';
-    $httpd->stop;
-    my ($status, $said) = config_test("APIPoolStore store dbm=punchcards\n");
-    isnt $status, 0, 'an unknown type stops httpd -t';
-    like $said, qr/APIPoolStore dbm=punchcards: this APR-util has no dbm of the type punchcards/, '... with its name';
+    for my $case (['punchcards', 'this APR-util has no dbm of the type punchcards'],
+        ['sdbm', 'the type sdbm is too small for the store; use gdbm or db'],
+        ['default', 'the type default is too small for the store'])
+    {
+        my ($type, $fault) = @{$case};
+        my ($status, $said) = config_test("APIPoolStore store dbm=$type\n");
+        isnt $status, 0, "dbm=$type stops httpd -t";
+        like $said, qr/APIPoolStore dbm=$type: \Q$fault\E/, '... with its name';
+    }
 };
 
 subtest 'two httpds and one store' => sub {

@@ -5,9 +5,6 @@
 
 #include <apr_pools.h>
 
-/* Types differ in what they take. Values that one has no room for, as sdbm has none for a pair of more than
- * a page, are stored in pieces and come back whole. */
-
 #define APIPOOL_DBM_KEY_MAX   255   /* bytes; at least 1 */
 #define APIPOOL_DBM_VALUE_MAX 65536 /* bytes; may be none */
 #define APIPOOL_DBM_FILES     2     /* that one database has at most */
@@ -20,10 +17,10 @@ typedef apr_status_t (*apipool_dbm_each_fn)(void *ctx, const char *key, apr_size
 
 /**
  * Chooses a type that this APR-util has.
- * @param wanted a name that apr_dbm knows, or NULL: gdbm where there is one, else sdbm
+ * @param wanted a name that apr_dbm knows, or NULL: gdbm where there is one, else db
  * @param type   result
  * @param error  result when it fails: a sentence
- * @return APR_SUCCESS, or why apr_dbm cannot load it
+ * @return APR_SUCCESS; APR_ENOTIMPL for sdbm and ndbm, which have no room for a long key; or why apr_dbm cannot load it
  */
 apr_status_t apipool_dbm_choose(const char *wanted, const char **type, const char **error,
                                 apr_pool_t *pool);

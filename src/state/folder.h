@@ -31,7 +31,7 @@ typedef struct apipool_generation_t apipool_generation_t;
 
 typedef struct {
     const char *path;
-    const char *dbm; /* a type that apr_dbm knows, or NULL: gdbm where there is one, else sdbm */
+    const char *dbm; /* a type that apr_dbm knows, or NULL: gdbm where there is one, else db */
     apipool_owner_t owner; /* who httpd's children run as: the folder is theirs */
     /* APIPOOL_MAC_KEY_SIZE bytes that the caller keeps as long as the folder; they may be filled in after
      * the folder is open, since the secret may lie there, but before anything is read or written */

@@ -204,7 +204,10 @@ static apr_status_t read_generation(search_t *search, apipool_dbm_each_fn each, 
     const char *type;
     apr_status_t rv = apipool_dbm_choose(search->seal.dbm, &type, &search->error, search->pool);
     if (rv != APR_SUCCESS) {
-        search->error = apr_psprintf(search->pool, "%s cannot be read: %s", path, search->error);
+        search->error = apr_psprintf(search->pool,
+                                     "%s cannot be read: %s (if an earlier version wrote it, start "
+                                     "that one with dbm=gdbm and change a key)",
+                                     path, search->error);
         return rv;
     }
     rv = apipool_dbm_read(type, path, each, ctx, &records, &search->error, search->pool);

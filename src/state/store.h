@@ -29,7 +29,7 @@ typedef struct {
 
 typedef struct {
     const char *path;
-    const char *dbm;              /* a type, or NULL: gdbm where there is one, else sdbm */
+    const char *dbm;              /* a type, or NULL: gdbm where there is one, else db */
     const char *secret_path;      /* see secret.h */
     const unsigned char *in_use;  /* the secret of a segment that is adopted; NULL: there is none */
     apipool_owner_t owner;        /* who httpd's children run as */

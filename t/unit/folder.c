@@ -15,9 +15,6 @@
 
 #include "folder_fixture.h"
 
-static const char *const types[] = {"gdbm", "sdbm"};
-#define TYPES 2
-
 const char *__lsan_default_suppressions(void);
 
 /* libgdbm 1.23 loses a block of memory when the disk is full as it makes a database. */
@@ -37,38 +34,36 @@ static store_t two_generations(const char *name, const char *type)
 
 static void a_new_store_is_empty_and_what_is_committed_is_loaded(void **unused)
 {
-    for (int i = 0; i < TYPES; i++) {
-        store_t store = open_store(types[i], types[i]);
-        assert_true(apipool_folder_is_new(store.folder, pool));
-        assert_int_equal(load_serial(&store, KEYS), 0);
-        for (int serial = 1; serial < 20; serial++) {
-            assert_int_equal(write_serial(&store, KEYS, serial), APR_SUCCESS);
-            assert_int_equal(write_serial(&store, STATS, serial + 100), APR_SUCCESS);
-            assert_int_equal(load_serial(&store, KEYS), serial);
-            assert_int_equal(load_serial(&store, STATS), serial + 100);
-            assert_int_equal(reports, 0);
-        }
-        assert_false(apipool_folder_is_new(store.folder, pool));
-        close_store(&store);
-        store = open_store(types[i], types[1 - i]);
-        assert_int_equal(load_serial(&store, KEYS), 19);
-        assert_int_equal(load_serial(&store, STATS), 119);
-        assert_int_equal(write_serial(&store, KEYS, 20), APR_SUCCESS);
-        assert_int_equal(load_serial(&store, KEYS), 20);
-        close_store(&store);
+    store_t store = open_store("new", "gdbm");
+    assert_true(apipool_folder_is_new(store.folder, pool));
+    assert_int_equal(load_serial(&store, KEYS), 0);
+    for (int serial = 1; serial < 20; serial++) {
+        assert_int_equal(write_serial(&store, KEYS, serial), APR_SUCCESS);
+        assert_int_equal(write_serial(&store, STATS, serial + 100), APR_SUCCESS);
+        assert_int_equal(load_serial(&store, KEYS), serial);
+        assert_int_equal(load_serial(&store, STATS), serial + 100);
+        assert_int_equal(reports, 0);
     }
+    assert_false(apipool_folder_is_new(store.folder, pool));
+    close_store(&store);
+    store = open_store("new", "gdbm");
+    assert_int_equal(load_serial(&store, KEYS), 19);
+    assert_int_equal(load_serial(&store, STATS), 119);
+    assert_int_equal(write_serial(&store, KEYS, 20), APR_SUCCESS);
+    assert_int_equal(load_serial(&store, KEYS), 20);
+    close_store(&store);
 }
 
 static void one_generation_before_the_current_one_stays(void **unused)
 {
-    store_t store = open_store("stays", "sdbm");
+    store_t store = open_store("stays", "gdbm");
     for (int serial = 1; serial <= 4; serial++) {
         write_serial(&store, KEYS, serial);
     }
-    assert_true(exists("stays/keys-000004.seal") && exists("stays/keys-000004.pag"));
-    assert_true(exists("stays/keys-000003.seal") && exists("stays/keys-000003.dir"));
-    assert_false(exists("stays/keys-000002.seal") || exists("stays/keys-000002.pag"));
-    assert_false(exists("stays/keys-000001.dir"));
+    assert_true(exists("stays/keys-000004.seal") && exists("stays/keys-000004"));
+    assert_true(exists("stays/keys-000003.seal") && exists("stays/keys-000003"));
+    assert_false(exists("stays/keys-000002.seal") || exists("stays/keys-000002"));
+    assert_false(exists("stays/keys-000001"));
     close_store(&store);
 }
 
@@ -105,10 +100,6 @@ static void one_or_two_wrong_bytes_anywhere_are_seen(void **unused)
     store_t store = two_generations("flips-g", "gdbm");
     flip_each_byte(&store, "flips-g/keys-000002");
     flip_each_byte(&store, "flips-g/keys-000002.seal");
-    close_store(&store);
-    store = two_generations("flips-s", "sdbm");
-    flip_each_byte(&store, "flips-s/keys-000002.pag");
-    flip_each_byte(&store, "flips-s/keys-000002.dir");
     close_store(&store);
 }
 
@@ -331,24 +322,22 @@ static void a_write_that_fails_leaves_the_old_generation(void **unused)
     struct rlimit was, is;
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
-    for (int i = 0; i < TYPES; i++) {
-        store_t store = two_generations(i ? "full-s" : "full-g", types[i]);
-        for (rlim_t limit = 0; limit < 4000; limit = limit * 3 + 100) {
-            is = was;
-            is.rlim_cur = limit;
-            assert_int_equal(setrlimit(RLIMIT_FSIZE, &is), 0);
-            apr_status_t rv = write_serial(&store, KEYS, 3);
-            assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
-            assert_int_equal(rv, APR_FROM_OS_ERROR(EFBIG));
-            assert_non_null(strstr(error, "File too large"));
-            assert_int_equal(load_serial(&store, KEYS), 2);
-            assert_int_equal(reports, 0);
-        }
-        assert_false(exists(i ? "full-s/keys-000003.pag" : "full-g/keys-000003"));
-        assert_int_equal(write_serial(&store, KEYS, 3), APR_SUCCESS);
-        assert_int_equal(load_serial(&store, KEYS), 3);
-        close_store(&store);
+    store_t store = two_generations("full", "gdbm");
+    for (rlim_t limit = 0; limit < 4000; limit = limit * 3 + 100) {
+        is = was;
+        is.rlim_cur = limit;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &is), 0);
+        apr_status_t rv = write_serial(&store, KEYS, 3);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+        assert_int_equal(rv, APR_FROM_OS_ERROR(EFBIG));
+        assert_non_null(strstr(error, "File too large"));
+        assert_int_equal(load_serial(&store, KEYS), 2);
+        assert_int_equal(reports, 0);
     }
+    assert_false(exists("full/keys-000003"));
+    assert_int_equal(write_serial(&store, KEYS, 3), APR_SUCCESS);
+    assert_int_equal(load_serial(&store, KEYS), 3);
+    close_store(&store);
 }
 
 static void a_current_that_cannot_be_swapped_leaves_the_old_generation(void **unused)
@@ -397,17 +386,15 @@ static void a_folder_that_is_read_only_leaves_the_old_generation(void **unused)
 
 static void a_key_put_twice_is_no_generation(void **unused)
 {
-    for (int i = 0; i < TYPES; i++) {
-        apipool_generation_t *generation;
-        store_t store = two_generations(i ? "twice-s" : "twice-g", types[i]);
-        apipool_folder_begin(store.folder, KEYS, &generation, &error, store.pool);
-        apipool_generation_put(generation, "key", 3, "value", 5);
-        apipool_generation_put(generation, "key", 3, "other", 5);
-        assert_int_equal(apipool_generation_commit(generation, &error), APR_EGENERAL);
-        assert_non_null(strstr(error, "1 records instead of the 2"));
-        assert_int_equal(load_serial(&store, KEYS), 2);
-        close_store(&store);
-    }
+    apipool_generation_t *generation;
+    store_t store = two_generations("twice", "gdbm");
+    apipool_folder_begin(store.folder, KEYS, &generation, &error, store.pool);
+    apipool_generation_put(generation, "key", 3, "value", 5);
+    apipool_generation_put(generation, "key", 3, "other", 5);
+    assert_int_equal(apipool_generation_commit(generation, &error), APR_EGENERAL);
+    assert_non_null(strstr(error, "1 records instead of the 2"));
+    assert_int_equal(load_serial(&store, KEYS), 2);
+    close_store(&store);
 }
 
 static void what_is_aborted_is_gone_and_a_child_aborts_nothing(void **unused)
