@@ -124,7 +124,7 @@ static void check_cut(const char *text, apr_size_t len, apr_size_t cut)
 /* However it comes, the end of the first event is seen, and no sooner than it is there. */
 static void check_peek(const char *text, apr_size_t len, apr_size_t step, apr_pool_t *pool)
 {
-    apipool_events_peek_t peek = {0};
+    apipool_events_at_t peek = {0};
     for (apr_size_t at = 0; at < len; at += step) {
         apr_size_t piece = len - at < step ? len - at : step;
         apipool_events_peek(&peek, text + at, piece);

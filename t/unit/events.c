@@ -152,7 +152,7 @@ static void the_end_of_the_first_event_is_seen_as_the_bytes_come(void **unused)
     for (size_t i = 0; i < sizeof(firsts) / sizeof(*firsts); i++) {
         apr_size_t len = strlen(firsts[i].text);
         for (apr_size_t cut = 0; cut <= len; cut++) {
-            apipool_events_peek_t peek = {0};
+            apipool_events_at_t peek = {0};
             apipool_events_peek(&peek, firsts[i].text, cut);
             int complete = apipool_events_peek(&peek, firsts[i].text + cut, len - cut);
             int open_cr = len > 0 && firsts[i].text[len - 1] == '\r';
