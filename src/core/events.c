@@ -2,7 +2,6 @@
  * The text of event streams: where lines and events end, what they say, and the one that tells usage. */
 #include "events.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <jansson.h>
 #include <string.h>
@@ -48,11 +47,8 @@ const char *apipool_events_next(const char *text, const char *end)
 
 const char *apipool_events_start(const char *text, const char *at)
 {
-    static const char before[2] = {0};
-    while (at > text && !apipool_events_end(text, (apr_size_t)(at - text), before)) {
-        at--;
-    }
-    return at;
+    static const char none[2] = {0};
+    return text + apipool_events_whole(text, (apr_size_t)(at - text), none);
 }
 
 /* Adds the line's data, if it is any. Returns how many bytes that takes. */
@@ -135,10 +131,8 @@ int apipool_events_peek(apipool_events_at_t *at, const char *text, apr_size_t le
 
 apr_size_t apipool_events_lines(const char *text, apr_size_t len)
 {
-    while (len && text[len - 1] != '\n') {
-        len--;
-    }
-    return len;
+    const char *feed = memrchr(text, '\n', len);
+    return feed ? (apr_size_t)(feed + 1 - text) : 0;
 }
 
 int apipool_events_end(const char *data, apr_size_t len, const char before[2])
@@ -150,55 +144,51 @@ int apipool_events_end(const char *data, apr_size_t len, const char before[2])
 
 apr_size_t apipool_events_whole(const char *text, apr_size_t len, const char before[2])
 {
-    while (len && !apipool_events_end(text, len, before)) {
+    while ((len = apipool_events_lines(text, len)) > 0 && !apipool_events_end(text, len, before)) {
         len--;
     }
     return len;
 }
 
-/* Passes what may stand between a name, its colon and its value, the joint of two lines of data included. */
-static const char *skip_blanks(const char *p, const char *end)
+static int is_blank(char c)
 {
-    for (;;) {
-        while (p < end && apr_isspace(*p)) {
-            p++;
-        }
-        if ((apr_size_t)(end - p) < DATA_FIELD || memcmp(p, data_field, DATA_FIELD) ||
-            (p[-1] != '\n' && p[-1] != '\r')) {
-            return p;
-        }
-        p += DATA_FIELD;
-    }
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-/* The value of a member whose name has begun before p and may go on as Gemini's does; NULL if it is another
- * name, or has no value. */
-static const char *value_behind(const char *p, const char *end)
+/* Steps back over what may stand between a name, its colon and its value, the joint of two lines of data
+ * included. */
+static const char *skip_back(const char *text, const char *p)
 {
-    static const char gemini[] = "Metadata";
-    const apr_size_t len = sizeof(gemini) - 1;
-
-    p += (apr_size_t)(end - p) >= len && !memcmp(p, gemini, len) ? len : 0;
-    if (p == end || *p != '"') {
-        return NULL;
-    }
-    p = skip_blanks(p + 1, end);
-    if (p == end || *p != ':') {
-        return NULL;
-    }
-    p = skip_blanks(p + 1, end);
-    return p < end && *p != 'n' ? p : NULL;
+    apr_size_t joint = 0;
+    do {
+        p -= joint;
+        while (p > text && is_blank(p[-1])) {
+            p--;
+        }
+        apr_size_t len = (apr_size_t)(p - text);
+        joint = len >= 5 && !memcmp(p - 5, "data:", 5) ? 5 : len >= 4 && !memcmp(p - 4, "data", 4) ? 4 : 0;
+    } while (joint && (p - joint == text || p[-1 - (int)joint] == '\n' || p[-1 - (int)joint] == '\r'));
+    return p;
 }
 
-const char *apipool_events_find_usage(const char *text, const char *end, const char **value)
+static inline int ends_with(const char *text, const char *p, const char *name, apr_size_t len)
 {
-    static const char name[] = "\"usage";
-    const apr_size_t len = sizeof(name) - 1;
+    return (apr_size_t)(p - text) >= len && !memcmp(p - len, name, len) &&
+           (p - len == text || p[-1 - (int)len] != '\\');
+}
+
+/* By the braces, of which an event has few. */
+const char *apipool_events_find_usage(const char *text, const char *end)
+{
     const char *at = text;
-    for (; (at = memmem(at, (apr_size_t)(end - at), name, len)) != NULL; at += len) {
-        int is_escaped = at > text && at[-1] == '\\';
-        *value = is_escaped ? NULL : value_behind(at + len, end);
-        if (*value) {
+    for (; (at = memchr(at, '{', (apr_size_t)(end - at))) != NULL; at++) {
+        const char *p = skip_back(text, at);
+        if (p == text || p[-1] != ':') {
+            continue;
+        }
+        p = skip_back(text, p - 1);
+        if (ends_with(text, p, "\"usage\"", 7) || ends_with(text, p, "\"usageMetadata\"", 15) ||
+            ends_with(text, p, "\"meta\"", 6)) {
             return at;
         }
     }
@@ -259,9 +249,9 @@ apr_size_t apipool_events_drop_usage(char *text, apr_size_t len, apr_pool_t *poo
 {
     apr_pool_t *scratch;
     apr_size_t done = 0;
-    const char *at, *ignored;
+    const char *at;
     apr_pool_create(&scratch, pool);
-    while ((at = apipool_events_find_usage(text + done, text + len, &ignored)) != NULL) {
+    while ((at = apipool_events_find_usage(text + done, text + len)) != NULL) {
         apr_size_t start = (apr_size_t)(apipool_events_start(text + done, at) - text);
         apr_size_t end = (apr_size_t)(apipool_events_next(text + start, text + len) - text);
         apr_size_t left = end - start;

@@ -69,13 +69,13 @@ apr_size_t apipool_events_whole(const char *text, apr_size_t len, const char bef
 int apipool_events_end(const char *text, apr_size_t len, const char before[2]);
 
 /**
- * Looks for the first member called "usage" or "usageMetadata" that has a value other than null. A name
- * that is written with escapes is not recognised, so the text of a string never looks like one.
- * @param text  JSON, or events with JSON as data
- * @param value set to the first byte of its value
- * @return its name; NULL without one
+ * Looks for the first object that is the value of a member under which vendors report usage: "usage",
+ * "usageMetadata" or "meta". A name that is written with escapes is not recognised, so the text of a string
+ * never looks like one.
+ * @param text JSON, or events with JSON as data
+ * @return its brace; NULL without one
  */
-const char *apipool_events_find_usage(const char *text, const char *end, const char **value);
+const char *apipool_events_find_usage(const char *text, const char *end);
 
 /**
  * Takes out, in place, the chunks that a client gets only if it asks for usage: with an object as usage,

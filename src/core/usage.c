@@ -1,79 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Token counts out of an answer as it passes: finds the events and documents that report, and reads them. */
-#include "usage.h"
+ * Token counts out of an answer as it passes: which bytes are kept to be read, and what the counts mean. */
+#include "usage_read.h"
 
 #include <apr_lib.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT_MAX  1e15
 #define ROOM_FIRST 1024
-#define FLAGS      (JSON_DECODE_INT_AS_REAL | JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL)
-
-/* Counts by who names them: what one vendor sends under two names must not be added up. */
-enum {
-    PROMPT,
-    COMPLETION,
-    INPUT,
-    OUTPUT,
-    OUTPUT_BEGUN, /* that a stream begins with */
-    CACHE_WRITTEN,
-    CACHE_READ,
-    CACHED,
-    CACHED_HIT,
-    CACHED_DETAIL,
-    CANDIDATES,
-    THOUGHTS,
-    BILLED_INPUT,
-    BILLED_OUTPUT,
-    TOTAL,
-    CHOICE_PROMPT, /* those of a choice */
-    CHOICE_COMPLETION,
-    CHOICE_CACHED,
-    CHOICE_TOTAL
-};
-
-_Static_assert(CHOICE_TOTAL + 1 == APIPOOL_USAGE_COUNTS, "every count has room in the scan");
-
-typedef struct {
-    const char *name;
-    int count;
-} member_t;
-
-static const member_t usage_members[] = {
-    {"prompt_tokens", PROMPT},
-    {"completion_tokens", COMPLETION},
-    {"total_tokens", TOTAL},
-    {"input_tokens", INPUT},
-    {"output_tokens", OUTPUT},
-    {"cache_creation_input_tokens", CACHE_WRITTEN},
-    {"cache_read_input_tokens", CACHE_READ},
-    {"prompt_cache_hit_tokens", CACHED_HIT},
-    {"cached_tokens", CACHED},
-    {"promptTokenCount", PROMPT},
-    {"candidatesTokenCount", CANDIDATES},
-    {"thoughtsTokenCount", THOUGHTS},
-    {"cachedContentTokenCount", CACHED},
-    {"totalTokenCount", TOTAL},
-    {NULL, 0},
-};
-
-static const member_t details_members[] = {{"cached_tokens", CACHED_DETAIL}, {NULL, 0}};
-
-static const member_t choice_members[] = {
-    {"prompt_tokens", CHOICE_PROMPT},
-    {"completion_tokens", CHOICE_COMPLETION},
-    {"total_tokens", CHOICE_TOTAL},
-    {"cached_tokens", CHOICE_CACHED},
-    {NULL, 0},
-};
-
-static const member_t billed_members[] = {
-    {"input_tokens", BILLED_INPUT},
-    {"output_tokens", BILLED_OUTPUT},
-    {NULL, 0},
-};
 
 /* What "event:" and "type" are of the events after which a stream has nothing more to say. */
 static const char *const last_events[] = {
@@ -82,114 +15,7 @@ static const char *const last_events[] = {
     "image_edit.completed", "image_generation.completed", NULL,
 };
 
-static void take_counts(apipool_usage_scan_t *scan, const json_t *object, const member_t *member)
-{
-    scan->told |= json_is_object(object);
-    for (; member->name; member++) {
-        const json_t *value = json_object_get(object, member->name);
-        double number = json_number_value(value);
-        if (json_is_number(value) && number >= 0 && number <= COUNT_MAX) {
-            scan->count[member->count] = (apr_int64_t)number;
-        }
-    }
-}
-
-static void take_usage(apipool_usage_scan_t *scan, const json_t *usage)
-{
-    static const char *const details[] = {"prompt_tokens_details", "input_tokens_details",
-                                          "input_token_details"};
-    take_counts(scan, usage, usage_members);
-    for (int i = 0; i < 3; i++) {
-        take_counts(scan, json_object_get(usage, details[i]), details_members);
-    }
-}
-
-static void take_holder(apipool_usage_scan_t *scan, const json_t *holder)
-{
-    take_usage(scan, json_object_get(holder, "usage"));
-    take_usage(scan, json_object_get(holder, "usageMetadata"));
-}
-
-/* Of what Anthropic's streams begin with. */
-static void take_message(apipool_usage_scan_t *scan, const json_t *message)
-{
-    apr_int64_t before = scan->count[OUTPUT];
-    scan->count[OUTPUT] = scan->count[OUTPUT_BEGUN];
-    take_usage(scan, json_object_get(message, "usage"));
-    scan->count[OUTPUT_BEGUN] = scan->count[OUTPUT];
-    scan->count[OUTPUT] = before;
-    take_usage(scan, json_object_get(message, "usageMetadata"));
-}
-
-/* Only the arrays around documents and choices are looked into. */
-static void take_document(apipool_usage_scan_t *scan, const json_t *document)
-{
-    const json_t *meta = json_object_get(document, "meta");
-    const json_t *choices = json_object_get(document, "choices");
-
-    take_holder(scan, document);
-    take_holder(scan, json_object_get(document, "response"));
-    take_holder(scan, json_object_get(document, "x_groq"));
-    take_message(scan, json_object_get(document, "message"));
-    take_usage(scan, json_object_get(meta, "tokens"));
-    take_usage(scan, json_object_get(meta, "usage"));
-    take_counts(scan, json_object_get(meta, "billed_units"), billed_members);
-    for (size_t i = 0; i < json_array_size(choices); i++) {
-        const json_t *choice = json_array_get(choices, i);
-        take_counts(scan, json_object_get(choice, "usage"), choice_members);
-    }
-}
-
-/* Of what cannot be read as a whole. */
-static void take_last(apipool_usage_scan_t *scan, const char *text, const char *end)
-{
-    const char *value, *last = NULL;
-    while ((text = apipool_events_find_usage(text, end, &value)) != NULL) {
-        last = value;
-        text++;
-    }
-    if (last) {
-        json_error_t ignored;
-        json_t *usage = json_loadb(last, (size_t)(end - last), FLAGS, &ignored);
-        take_usage(scan, usage);
-        json_decref(usage);
-    }
-}
-
-static int reports(const char *text, const char *end)
-{
-    const char *ignored;
-    return text < end && (apipool_events_find_usage(text, end, &ignored) ||
-                          memmem(text, (size_t)(end - text), "\"meta\"", 6));
-}
-
-/* A document, or several that follow each other, as lines of an event may. */
-static void take_text(apipool_usage_scan_t *scan, const char *text, const char *end)
-{
-    const char *p = text;
-    json_t *root;
-    for (;; p = text) {
-        json_error_t error;
-        while (text < end && apr_isspace(*text)) {
-            text++;
-        }
-        if (text == end || (*text != '{' && *text != '[')) {
-            return;
-        }
-        root = json_loadb(text, (size_t)(end - text), FLAGS, &error);
-        if (!root) {
-            break;
-        }
-        take_document(scan, root);
-        for (size_t i = 0; i < json_array_size(root); i++) {
-            take_document(scan, json_array_get(root, i));
-        }
-        json_decref(root);
-        text += error.position;
-    }
-    take_last(scan, p, end);
-}
-
+/* What follows a token; NULL where it is another, or p is. */
 static const char *behind(const char *p, const char *end, const char *token)
 {
     size_t len = strlen(token);
@@ -256,7 +82,7 @@ static void take_event(apipool_usage_scan_t *scan, const char *text, const char 
 {
     char *data = malloc((size_t)(end - text));
     if (data) {
-        take_text(scan, data, data + apipool_events_join(data, text, (size_t)(end - text)));
+        apipool_usage_read(scan, data, data + apipool_events_join(data, text, (size_t)(end - text)));
         free(data);
     }
 }
@@ -308,15 +134,13 @@ static void keep(apipool_usage_scan_t *scan, const char *data, apr_size_t len)
 
 static void read_kept(apipool_usage_scan_t *scan)
 {
-    const char *text = scan->kept, *end = text + scan->kept_len;
+    apr_size_t len;
+    const char *head = apipool_usage_head(scan, &len);
     scan->unread = 0;
-    if (scan->missing) {
-        take_last(scan, text, text + head_max(scan));
-        take_last(scan, text + head_max(scan), end);
+    if (apipool_events_find_usage(head, head + len)) {
+        (scan->is_event_stream ? take_event : apipool_usage_read)(scan, head, head + len);
     }
-    else if (reports(text, end)) {
-        (scan->is_event_stream ? take_event : take_text)(scan, text, end);
-    }
+    apipool_usage_read_end(scan, head + len, head + scan->kept_len);
 }
 
 static void end_kept(apipool_usage_scan_t *scan)
@@ -332,12 +156,9 @@ static void end_kept(apipool_usage_scan_t *scan)
 /* Whole events. Nearly none reports, so nearly all are passed over at once. */
 static void read_whole(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
-    const char *next;
-    if (!reports(text, end)) {
-        note_done(scan, text, end);
-        return;
-    }
-    for (; text < end; text = next) {
+    const char *usage = apipool_events_find_usage(text, end), *next;
+    note_done(scan, text, end);
+    for (text = usage ? apipool_events_start(text, usage) : end; text < end; text = next) {
         next = apipool_events_next(text, end);
         keep(scan, text, (apr_size_t)(next - text));
         end_kept(scan);
@@ -412,6 +233,11 @@ void apipool_usage_feed(apipool_usage_scan_t *scan, const char *data, apr_size_t
     }
 }
 
+static apr_int64_t known(apr_int64_t first, apr_int64_t second)
+{
+    return first >= 0 ? first : second;
+}
+
 /* Relays fill both of two names that mean the same, one of them with zero. */
 static apr_int64_t either(apr_int64_t first, apr_int64_t second)
 {
@@ -428,49 +254,41 @@ static apr_int64_t sum(apr_int64_t a, apr_int64_t b)
 static void take_from_choice(const apr_int64_t *count, apipool_usage_t *usage)
 {
     if (usage->prompt < 0 && usage->completion < 0 && usage->total < 0) {
-        usage->prompt = count[CHOICE_PROMPT];
-        usage->completion = count[CHOICE_COMPLETION];
-        usage->cached = either(usage->cached, count[CHOICE_CACHED]);
-        usage->total = count[CHOICE_TOTAL];
+        usage->prompt = count[APIPOOL_COUNT_CHOICE_PROMPT];
+        usage->completion = count[APIPOOL_COUNT_CHOICE_COMPLETION];
+        usage->cached = either(usage->cached, count[APIPOOL_COUNT_CHOICE_CACHED]);
+        usage->total = count[APIPOOL_COUNT_CHOICE_TOTAL];
     }
 }
 
 int apipool_usage_result(apipool_usage_scan_t *scan, apipool_usage_t *usage)
 {
     const apr_int64_t *count = scan->count;
-    apr_int64_t input = count[INPUT];
     if (scan->unread) {
         read_kept(scan);
-        input = count[INPUT];
     }
+    apr_int64_t input = count[APIPOOL_COUNT_INPUT];
     if (input >= 0) {
-        input = sum(input, sum(count[CACHE_WRITTEN], count[CACHE_READ]));
+        input =
+            sum(input, sum(count[APIPOOL_COUNT_CACHE_WRITTEN], count[APIPOOL_COUNT_CACHE_READ]));
     }
-    usage->prompt = either(count[PROMPT], input);
-    if (usage->prompt < 0) {
-        usage->prompt = count[BILLED_INPUT];
-    }
-    usage->completion = either(count[COMPLETION],
-                               count[OUTPUT] >= 0 ? count[OUTPUT] : count[OUTPUT_BEGUN]);
-    if (usage->completion < 0) {
-        usage->completion = sum(count[CANDIDATES], count[THOUGHTS]);
-    }
-    if (usage->completion < 0) {
-        usage->completion = count[BILLED_OUTPUT];
-    }
-    usage->cached = either(either(count[CACHED_DETAIL], count[CACHED]),
-                           either(count[CACHED_HIT], count[CACHE_READ]));
-    usage->total = count[TOTAL];
+    usage->prompt = known(either(count[APIPOOL_COUNT_PROMPT], input), count[APIPOOL_COUNT_BILLED_INPUT]);
+    apr_int64_t output = known(count[APIPOOL_COUNT_OUTPUT], count[APIPOOL_COUNT_OUTPUT_BEGUN]);
+    apr_int64_t parts = sum(count[APIPOOL_COUNT_CANDIDATES], count[APIPOOL_COUNT_THOUGHTS]);
+    usage->completion = known(either(count[APIPOOL_COUNT_COMPLETION], output),
+                              known(parts, count[APIPOOL_COUNT_BILLED_OUTPUT]));
+    usage->cached =
+        either(either(count[APIPOOL_COUNT_CACHED_DETAIL], count[APIPOOL_COUNT_CACHED]),
+               either(count[APIPOOL_COUNT_CACHED_HIT], count[APIPOOL_COUNT_CACHE_READ]));
+    usage->total = count[APIPOOL_COUNT_TOTAL];
     take_from_choice(count, usage);
-    if (usage->total < 0) {
-        usage->total = sum(usage->prompt, usage->completion);
-    }
+    usage->total = known(usage->total, sum(usage->prompt, usage->completion));
     return usage->prompt >= 0 || usage->completion >= 0 || usage->cached >= 0 || usage->total >= 0;
 }
 
 int apipool_usage_is_final(const apipool_usage_scan_t *scan)
 {
-    return scan->count[OUTPUT_BEGUN] < 0 || scan->count[OUTPUT] >= 0 || apipool_usage_is_done(scan);
+    return scan->count[APIPOOL_COUNT_OUTPUT_BEGUN] < 0 || scan->count[APIPOOL_COUNT_OUTPUT] >= 0 || apipool_usage_is_done(scan);
 }
 
 int apipool_usage_is_done(const apipool_usage_scan_t *scan)
@@ -484,7 +302,7 @@ int apipool_usage_was_told(const apipool_usage_scan_t *scan)
 {
     apr_size_t len;
     const char *head = apipool_usage_head(scan, &len);
-    return scan->told || reports(head, head + len);
+    return scan->told || apipool_events_find_usage(head, head + len);
 }
 
 const char *apipool_usage_head(const apipool_usage_scan_t *scan, apr_size_t *len)
