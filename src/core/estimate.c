@@ -10,23 +10,21 @@
 
 _Static_assert(sizeof(apipool_estimate_t) <= 128, "one for each request is kept");
 
-/* What a character weighs by its first byte: between OpenAI's two encodings and those of Chinese vendors, which
- * differ by up to three times. */
+/* What a character weighs by its first byte: between OpenAI's two encodings and those of Chinese vendors,
+ * which differ by up to three times. */
 static const unsigned char weights[256] = {
-    [0x00 ... 0x7f] = ASCII, [0xc2 ... 0xcd] = 52, /* Latin letters beyond ASCII */
-    [0xce ... 0xcf] = 38,                          /* Greek */
-    [0xd0 ... 0xd3] = 25,                          /* Cyrillic */
-    [0xd4 ... 0xd5] = 64,                          /* Armenian */
-    [0xd6 ... 0xd7] = 42,                          /* Hebrew */
-    [0xd8 ... 0xdb] = 32,                          /* Arabic */
-    [0xdc ... 0xdf] = 64,    [0xe0] = 36,          /* of India, Thai */
-    [0xe1] = 52,                                   /* Vietnamese, Georgian, Ethiopic */
-    [0xe2] = 40,                                   /* punctuation, arrows, lines */
-    [0xe3] = 45,                                   /* Kana */
-    [0xe4 ... 0xe9] = 51,                          /* Han */
-    [0xea ... 0xed] = 48,                          /* Hangul */
-    [0xee] = 64,             [0xef] = 45,          /* punctuation as wide as Han */
-    [0xf0 ... 0xf4] = 128,                         /* emoji */
+    [0x00 ... 0x7f] = ASCII,
+    [0xc2 ... 0xcd] = 52, /* Latin letters beyond ASCII */
+    [0xce ... 0xcf] = 38, /* Greek */
+    [0xd0 ... 0xd3] = 25, /* Cyrillic */
+    [0xd4 ... 0xd7] = 42, /* Hebrew, Armenian */
+    [0xd8 ... 0xdf] = 32, /* Arabic */
+    [0xe0] = 36,          /* of India, Thai */
+    [0xe1] = 52,          /* Vietnamese, Georgian, Ethiopic */
+    [0xe2 ... 0xe3] = 45, /* punctuation, Kana */
+    [0xe4 ... 0xe9] = 51, /* Han */
+    [0xea ... 0xef] = 48, /* Hangul, punctuation as wide as Han */
+    [0xf0 ... 0xf4] = 128 /* emoji */
 };
 
 static const char base64[256] = {
@@ -39,11 +37,21 @@ enum { OTHER, TEXT, DELTA, DATA, REPEATED };
 static const struct {
     const char *name;
     int rule;
-} names[] = {{"content", TEXT},   {"text", TEXT},      {"reasoning_content", TEXT},
-             {"reasoning", TEXT}, {"thinking", TEXT},  {"refusal", TEXT},
-             {"arguments", TEXT}, {"transcript", TEXT}, {"partial_json", TEXT},
-             {"response", TEXT},  {"delta", DELTA},    {"audio", DATA},
-             {"data", DATA},      {"segments", REPEATED}, {"words", REPEATED},
+} names[] = {{"content", TEXT},
+             {"text", TEXT},
+             {"reasoning_content", TEXT},
+             {"reasoning", TEXT},
+             {"thinking", TEXT},
+             {"refusal", TEXT},
+             {"arguments", TEXT},
+             {"transcript", TEXT},
+             {"partial_json", TEXT},
+             {"response", TEXT},
+             {"delta", DELTA},
+             {"audio", DATA},
+             {"data", DATA},
+             {"segments", REPEATED},
+             {"words", REPEATED},
              {"reasoning_details", REPEATED}};
 
 static int rule_of(const char *name, apr_size_t len)
@@ -120,8 +128,9 @@ static void take_digit(apipool_estimate_t *e, unsigned char c)
 }
 
 /* Takes a byte as it is written. */
-static void take_byte(apipool_estimate_t *e, unsigned char c)
+static void take_byte(apipool_estimate_t *e, char byte)
 {
+    unsigned char c = (unsigned char)byte;
     if (e->escape > 1 && apr_isxdigit(c)) {
         take_digit(e, c);
     }
@@ -199,7 +208,7 @@ static void take_in_string(apipool_estimate_t *e, char c)
         e->name[e->name_len] = c;
     }
     e->name_len += e->name_len <= APIPOOL_ESTIMATE_NAME_MAX;
-    take_byte(e, (unsigned char)c);
+    take_byte(e, c);
 }
 
 static void take_of_answer(apipool_estimate_t *e, char c)
@@ -250,20 +259,14 @@ void apipool_estimate_begin(apipool_estimate_t *e, apipool_estimate_kind_e kind)
 
 void apipool_estimate_feed(apipool_estimate_t *e, const char *data, apr_size_t len)
 {
+    static void (*const takers[])(apipool_estimate_t *, char) = {
+        [APIPOOL_ESTIMATE_TEXT] = take_byte,
+        [APIPOOL_ESTIMATE_ANSWER] = take_of_answer,
+        [APIPOOL_ESTIMATE_IMAGES] = take_of_images,
+        [APIPOOL_ESTIMATE_FORM] = take_of_form,
+    };
     for (const char *end = data + len; data < end && !e->is_over; data++) {
-        switch (e->kind) {
-        case APIPOOL_ESTIMATE_ANSWER:
-            take_of_answer(e, *data);
-            break;
-        case APIPOOL_ESTIMATE_IMAGES:
-            take_of_images(e, *data);
-            break;
-        case APIPOOL_ESTIMATE_FORM:
-            take_of_form(e, *data);
-            break;
-        default:
-            take_byte(e, (unsigned char)*data);
-        }
+        takers[e->kind](e, *data);
     }
 }
 

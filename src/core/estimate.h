@@ -43,16 +43,18 @@ typedef enum {
 
 /* Nothing in it is for callers. */
 typedef struct {
-    apr_uint64_t sum;    /* in parts of a token, see estimate.c */
-    apr_uint64_t base64; /* characters, of an answer */
+    apr_uint64_t sum;                       /* in parts of a token, see estimate.c */
+    apr_uint64_t base64;                    /* characters, of an answer */
     apr_uint64_t sum_before, base64_before; /* as the string began */
-    apr_uint64_t depth; /* brackets and braces open in what does not count, or in the list of images */
-    unsigned run;       /* characters that may be base64, so far */
-    unsigned unit;      /* of \u */
+    apr_uint64_t
+        depth;     /* brackets and braces open in what does not count, or in the list of images */
+    unsigned run;  /* characters that may be base64, so far */
+    unsigned unit; /* of \u */
     unsigned char kind;
     unsigned char escape; /* 1 after a backslash, 5 to 2 where a hex digit is due */
-    unsigned char in_string, muted, ended; /* ended: of a string it is not known yet whether it is a name */
-    unsigned char rule;                    /* of the last name */
+    unsigned char in_string, muted,
+        ended;          /* ended: of a string it is not known yet whether it is a name */
+    unsigned char rule; /* of the last name */
     unsigned char has_deltas, is_over;
     unsigned char matched;  /* of what says that a form's part is a file */
     unsigned char name_len; /* one more where the string is longer */

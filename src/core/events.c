@@ -166,8 +166,11 @@ static const char *skip_back(const char *text, const char *p)
             p--;
         }
         apr_size_t len = (apr_size_t)(p - text);
-        joint = len >= 5 && !memcmp(p - 5, "data:", 5) ? 5 : len >= 4 && !memcmp(p - 4, "data", 4) ? 4 : 0;
-    } while (joint && (p - joint == text || p[-1 - (int)joint] == '\n' || p[-1 - (int)joint] == '\r'));
+        joint = len >= 5 && !memcmp(p - 5, "data:", 5)  ? 5
+                : len >= 4 && !memcmp(p - 4, "data", 4) ? 4
+                                                        : 0;
+    } while (joint &&
+             (p - joint == text || p[-1 - (int)joint] == '\n' || p[-1 - (int)joint] == '\r'));
     return p;
 }
 

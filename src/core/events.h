@@ -16,13 +16,13 @@
  */
 int apipool_events_line(const char *text, const char *end, const char **eol, const char **next);
 
-/** What the line's field of that name holds, without the blank after its colon; NULL if it is another field. */
+/** What the line's field of that name holds, without the blank behind the colon; NULL if it is another. */
 const char *apipool_events_field(const char *line, const char *eol, const char *name);
 
 /** The end of the event that begins at text: behind its empty line, or end. */
 const char *apipool_events_next(const char *text, const char *end);
 
-/** Where the event begins that a byte is in: behind an empty line that ends in LF, or at the beginning of all. */
+/** Where the event begins that a byte is in: behind an empty line that ends in LF, or at text. */
 const char *apipool_events_start(const char *text, const char *at);
 
 /**

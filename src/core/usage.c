@@ -10,9 +10,16 @@
 
 /* What "event:" and "type" are of the events after which a stream has nothing more to say. */
 static const char *const last_events[] = {
-    "response.completed",   "response.incomplete",        "response.failed", "message_stop",
-    "speech.audio.done",    "transcript.text.done",       "done",
-    "image_edit.completed", "image_generation.completed", NULL,
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "message_stop",
+    "speech.audio.done",
+    "transcript.text.done",
+    "done",
+    "image_edit.completed",
+    "image_generation.completed",
+    NULL,
 };
 
 /* What follows a token; NULL where it is another, or p is. */
@@ -41,7 +48,8 @@ static int is_last_data(const char *data, const char *end)
     const char *type = behind(behind(data, end, "{"), end, "\"type\"");
     type = behind(behind(type, end, ":"), end, "\"");
     const char *quote = type ? memchr(type, '"', (size_t)(end - type)) : NULL;
-    return (quote && is_last(type, quote)) || ((size_t)(end - data) >= 6 && !memcmp(data, "[DONE]", 6));
+    return (quote && is_last(type, quote)) ||
+           ((size_t)(end - data) >= 6 && !memcmp(data, "[DONE]", 6));
 }
 
 /* Whether an event says so: 1 or 0, or -1 if it has no data. */
@@ -82,7 +90,8 @@ static void take_event(apipool_usage_scan_t *scan, const char *text, const char 
 {
     char *data = malloc((size_t)(end - text));
     if (data) {
-        apipool_usage_read(scan, data, data + apipool_events_join(data, text, (size_t)(end - text)));
+        apipool_usage_read(scan, data,
+                           data + apipool_events_join(data, text, (size_t)(end - text)));
         free(data);
     }
 }
@@ -208,7 +217,8 @@ void apipool_usage_end(apipool_usage_scan_t *scan)
 /* Passes what may stand before the first event or document. */
 static const char *skip_mark(const apipool_usage_scan_t *scan, const char *p, const char *end)
 {
-    while (p < end && (memchr("\xef\xbb\xbf", *p, 3) || (!scan->is_event_stream && apr_isspace(*p)))) {
+    while (p < end &&
+           (memchr("\xef\xbb\xbf", *p, 3) || (!scan->is_event_stream && apr_isspace(*p)))) {
         p++;
     }
     return p;
@@ -272,7 +282,8 @@ int apipool_usage_result(apipool_usage_scan_t *scan, apipool_usage_t *usage)
         input =
             sum(input, sum(count[APIPOOL_COUNT_CACHE_WRITTEN], count[APIPOOL_COUNT_CACHE_READ]));
     }
-    usage->prompt = known(either(count[APIPOOL_COUNT_PROMPT], input), count[APIPOOL_COUNT_BILLED_INPUT]);
+    usage->prompt =
+        known(either(count[APIPOOL_COUNT_PROMPT], input), count[APIPOOL_COUNT_BILLED_INPUT]);
     apr_int64_t output = known(count[APIPOOL_COUNT_OUTPUT], count[APIPOOL_COUNT_OUTPUT_BEGUN]);
     apr_int64_t parts = sum(count[APIPOOL_COUNT_CANDIDATES], count[APIPOOL_COUNT_THOUGHTS]);
     usage->completion = known(either(count[APIPOOL_COUNT_COMPLETION], output),
@@ -288,7 +299,8 @@ int apipool_usage_result(apipool_usage_scan_t *scan, apipool_usage_t *usage)
 
 int apipool_usage_is_final(const apipool_usage_scan_t *scan)
 {
-    return scan->count[APIPOOL_COUNT_OUTPUT_BEGUN] < 0 || scan->count[APIPOOL_COUNT_OUTPUT] >= 0 || apipool_usage_is_done(scan);
+    return scan->count[APIPOOL_COUNT_OUTPUT_BEGUN] < 0 || scan->count[APIPOOL_COUNT_OUTPUT] >= 0 ||
+           apipool_usage_is_done(scan);
 }
 
 int apipool_usage_is_done(const apipool_usage_scan_t *scan)

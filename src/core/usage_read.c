@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Counts of tokens in a document: finds the objects that hold them by where they stand, and parses no more. */
+ * Counts of tokens in a document: finds the objects that hold them by their place, and parses no more. */
 #include "usage_read.h"
 
 #include <apr_lib.h>
@@ -14,8 +14,14 @@ typedef struct {
     int count;
 } member_t;
 
-#define COUNTS(name, count) {name, APIPOOL_COUNT_##count}
-#define END                 {NULL, 0}
+#define COUNTS(name, count)                                                                        \
+    {                                                                                              \
+        name, APIPOOL_COUNT_##count                                                                \
+    }
+#define END                                                                                        \
+    {                                                                                              \
+        NULL, 0                                                                                    \
+    }
 
 static const member_t usage_members[] = {
     COUNTS("prompt_tokens", PROMPT),
@@ -75,7 +81,8 @@ static const place_t places[] = {
 
 /* Where the reader is. */
 typedef struct {
-    apr_size_t depth, outside; /* brackets and braces that are open, and those of them around the document */
+    apr_size_t depth,
+        outside; /* brackets and braces that are open, and those of them around the document */
     struct {
         const char *text;
         apr_size_t len;
@@ -90,7 +97,8 @@ static void take_counts(apipool_usage_scan_t *scan, const json_t *object, const 
         double number = json_number_value(value);
         int is_output = is_begun && member->count == APIPOOL_COUNT_OUTPUT;
         if (json_is_number(value) && number >= 0 && number <= COUNT_MAX) {
-            scan->count[is_output ? APIPOOL_COUNT_OUTPUT_BEGUN : member->count] = (apr_int64_t)number;
+            scan->count[is_output ? APIPOOL_COUNT_OUTPUT_BEGUN : member->count] =
+                (apr_int64_t)number;
         }
     }
 }
@@ -167,7 +175,8 @@ static const char *take_string(apipool_usage_scan_t *scan, path_t *path, const c
     }
     const char *value = skip_blanks(colon + 1, end);
     set_name(path, text, (apr_size_t)(quote - text));
-    for (apr_size_t i = 0; value < end && *value == '{' && i < sizeof(places) / sizeof(*places); i++) {
+    for (apr_size_t i = 0; value < end && *value == '{' && i < sizeof(places) / sizeof(*places);
+         i++) {
         if (is_at(path, &places[i])) {
             take_object(scan, &places[i], value, end);
         }

@@ -35,7 +35,7 @@ _Static_assert(APIPOOL_COUNT_CHOICE_TOTAL + 1 == APIPOOL_USAGE_COUNTS,
  *  does not end is not read. */
 void apipool_usage_read(apipool_usage_scan_t *scan, const char *text, const char *end);
 
-/** Reads the end of what is too long to be kept: the last usage in it, of which it is not known where it stands. */
+/** Reads the end of what is too long to be kept: the last usage in it, wherever that stands. */
 void apipool_usage_read_end(apipool_usage_scan_t *scan, const char *text, const char *end);
 
 #endif

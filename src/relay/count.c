@@ -175,8 +175,7 @@ static apr_int64_t estimate_piece(const apipool_count_t *count)
     int next_is_better = !pieces[0].len || pieces[1].len == sizeof(pieces[1].text);
     const apipool_piece_t *piece = &pieces[next_is_better ? 1 : 0];
     apr_size_t len = piece->len;
-    const char *text =
-        (apr_off_t)len == count->passed ? piece->text : typical_part(piece, &len);
+    const char *text = (apr_off_t)len == count->passed ? piece->text : typical_part(piece, &len);
     return estimate_part(count, text, len);
 }
 
@@ -202,7 +201,7 @@ static apr_int64_t estimate_completion(const apipool_request_t *req)
     case READS_ALL:
         return apipool_estimate_tokens(&count->estimate);
     default:
-        return is_sound(req)                         ? apipool_estimate_audio((apr_uint64_t)count->passed)
+        return is_sound(req) ? apipool_estimate_audio((apr_uint64_t)count->passed)
                : req->kind == APIPOOL_ENDPOINT_TEXT ? estimate_document(count)
                                                     : 0;
     }

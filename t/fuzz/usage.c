@@ -336,7 +336,8 @@ static void check_wrapped(const char *data, size_t size, const outcome_t *outcom
     static const char begin[] = "data:", end[] = "\n\n";
     apipool_usage_scan_t scan;
 
-    if (memchr(data, '\n', size) || memchr(data, '\r', size) || memchr(" \xef\xbb\xbf", data[0], 4)) {
+    if (memchr(data, '\n', size) || memchr(data, '\r', size) ||
+        memchr(" \xef\xbb\xbf", data[0], 4)) {
         return;
     }
     apipool_usage_begin(&scan, 1);

@@ -204,7 +204,10 @@ static void check_rows(const row_t *rows, size_t count)
 
 #define CHECK(rows) check_rows(rows, sizeof(rows) / sizeof(*(rows)))
 
-#define WHOLE(name, body) {name, TEXT, body, body, 0, 0}
+#define WHOLE(name, body)                                                                          \
+    {                                                                                              \
+        name, TEXT, body, body, 0, 0                                                               \
+    }
 
 static const row_t requests[] = {
     WHOLE("a chat",
@@ -246,7 +249,8 @@ static void all_of_a_request_counts(void **unused)
     RUN256 RUN256 RUN256 RUN64 RUN64 RUN64                                                         \
         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9"
 
-#define PART(url) "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64," url "\"}}"
+#define PART(url)                                                                                  \
+    "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64," url "\"}}"
 
 static const row_t base64[] = {
     {"an image", TEXT, PART(RUN1024), PART(""), 1, 0},
@@ -254,15 +258,17 @@ static const row_t base64[] = {
     {"another one", TEXT, PART(RUN1024) PART(RUN1024), PART("") PART(""), 2, 0},
     {"too short to be one", TEXT, PART(RUN1023), PART(RUN1023), 0, 0},
     {"in lines", TEXT, PART(RUN256 "\\n" RUN256 "\\r\\n" RUN256 "\\n" RUN256), PART(""), 1, 0},
-    {"with escapes of PHP and .NET", TEXT, PART(RUN256 "\\/" RUN256 "\\u002B" RUN256 RUN256), PART(""),
-     1, 0},
+    {"with escapes of PHP and .NET", TEXT, PART(RUN256 "\\/" RUN256 "\\u002B" RUN256 RUN256),
+     PART(""), 1, 0},
     {"for the web", TEXT, "{\"data\":\"" RUN1024 "-_\"}", "{\"data\":\"\"}", 1, 0},
     {"text behind it", TEXT, RUN1024 " one " RUN64, " one " RUN64, 1, 0},
-    {"in an answer's text", ANSWER, "{\"content\":\"![a](data:image/png;base64," RUN1024 RUN1024 ")\"}",
+    {"in an answer's text", ANSWER,
+     "{\"content\":\"![a](data:image/png;base64," RUN1024 RUN1024 ")\"}",
      "![a](data:image/png;base64,)", 0, 2048},
     {"too short in an answer", ANSWER, "{\"content\":\"" RUN1023 "\"}", RUN1023, 0, 0},
     {"audio with an answer", ANSWER,
-     "{\"message\":{\"audio\":{\"id\":\"audio_1\",\"data\":\"" RUN256 "\",\"transcript\":\"one two\"}}}",
+     "{\"message\":{\"audio\":{\"id\":\"audio_1\",\"data\":\"" RUN256
+     "\",\"transcript\":\"one two\"}}}",
      "one two", 0, 256},
     {"speech in events", ANSWER,
      "data: {\"type\":\"speech.audio.delta\",\"audio\":\"" RUN1024 RUN1024 "\"}\n\n"
@@ -314,7 +320,8 @@ static const row_t answers[] = {
      "{\"model\":\"m\",\"response\":\"three\",\"done\":true}\n",
      "onetwothree", 0, 0},
     {"blanks, and texts in an array", ANSWER,
-     "{ \"id\" : \"x\" ,\n \"content\" : [ \"one\" , \"two\" ] , \"a\" : \"three\" }", "onetwo", 0, 0},
+     "{ \"id\" : \"x\" ,\n \"content\" : [ \"one\" , \"two\" ] , \"a\" : \"three\" }", "onetwo", 0,
+     0},
     {"escapes", ANSWER, "{\"text\":\"\\\"one\\n\\u0041\",\"a\":\"\\\"\",\"text\":\"two\"}",
      "\"one Atwo", 0, 0},
     {"embeddings", ANSWER,
@@ -327,14 +334,16 @@ static const row_t answers[] = {
      "\"words\":[{\"text\":\"one\"}],\"text\":\"three\"}",
      "one twothree", 0, 0},
     {"thoughts and their details", ANSWER,
-     "{\"reasoning\":\"one two\",\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"one "
+     "{\"reasoning\":\"one "
+     "two\",\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"one "
      "two\"}],\"content\":\"three\"}",
      "one twothree", 0, 0},
     {"a fault", ANSWER, "{\"error\":{\"message\":\"one two\"}}", "", 0, 0},
-    {"a name with escapes is another", ANSWER, "{\"t\\u0065xt\":\"one\",\"\\\"text\":\"two\"}", "", 0,
-     0},
+    {"a name with escapes is another", ANSWER, "{\"t\\u0065xt\":\"one\",\"\\\"text\":\"two\"}", "",
+     0, 0},
     {"names that begin or end alike", ANSWER,
-     "{\"texts\":\"one\",\"ext\":\"two\",\"\":\"three\",\"reasoning_contents\":\"four\"}", "", 0, 0},
+     "{\"texts\":\"one\",\"ext\":\"two\",\"\":\"three\",\"reasoning_contents\":\"four\"}", "", 0,
+     0},
     {"no JSON", ANSWER, "one two \"three\"", "", 0, 0},
 };
 
@@ -347,8 +356,9 @@ static void the_text_of_an_answer_counts(void **unused)
 
 static const row_t streams[] = {
     {"a chat", ANSWER,
-     EVENT("{\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{"
-           "\"role\":\"assistant\",\"content\":\"\"}}],\"obfuscation\":\"abc\"}")
+     EVENT(
+         "{\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{"
+         "\"role\":\"assistant\",\"content\":\"\"}}],\"obfuscation\":\"abc\"}")
          EVENT("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one\"}}],\"usage\":null}")
              EVENT("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\" two\"}}]}")
                  EVENT("{\"choices\":[{\"index\":0,\"delta\":null,\"finish_reason\":\"stop\"}]}")
@@ -404,14 +414,15 @@ static const row_t lists[] = {
      "\"data\":[{\"url\":\"https://x/y\"}]}",
      "", 1, 0},
     {"no image", IMAGES, "{\"data\":[],\"text\":\"one two\"}", "", 0, 0},
-    {"predictions", IMAGES, "{\"predictions\":[{\"bytesBase64Encoded\":\"" RUN1024 "\"}]}", "", 1, 0},
+    {"predictions", IMAGES, "{\"predictions\":[{\"bytesBase64Encoded\":\"" RUN1024 "\"}]}", "", 1,
+     0},
     {"a form with a file", FORM,
      "--XyZ\r\n" FIELD "\"model\"\r\n\r\ngpt-image-1\r\n--XyZ\r\n" FIELD
      "\"image\"; filename=\"a.png\"\r\n\r\n\x89PNG\r\n--XyZ--\r\n",
      "", 1, 0},
     {"with two, in other letters", FORM,
-     "--XyZ\r\n" FIELD "a; FileName=a\r\n\r\n\r\n--XyZ\r\n" FIELD "b; ffilefilename=b\r\n\r\n", "", 2,
-     0},
+     "--XyZ\r\n" FIELD "a; FileName=a\r\n\r\n\r\n--XyZ\r\n" FIELD "b; ffilefilename=b\r\n\r\n", "",
+     2, 0},
     {"with none", FORM, "--XyZ\r\n" FIELD "filename\r\n\r\nfilenam e=\r\n--XyZ--", "", 0, 0},
 };
 
@@ -435,12 +446,12 @@ static void scripts_are_told_apart_by_their_first_byte(void **unused)
         {"\xe0\xa4\x95", "\\u0915", 36},
         {"\xe0\xb8\x81", "\\u0e01", 36},
         {"\xe1\xba\xa1", "\\u1ea1", 52},
-        {"\xe2\x80\x9c", "\\u201c", 40},
+        {"\xe2\x80\x9c", "\\u201c", 45},
         {"\xe3\x81\x82", "\\u3042", 45},
         {"\xe4\xbd\xa0", "\\u4f60", 51},
         {"\xe9\x9b\xa8", "\\u96E8", 51},
         {"\xea\xb0\x80", "\\uac00", 48},
-        {"\xef\xbc\x8c", "\\uff0c", 45},
+        {"\xef\xbc\x8c", "\\uff0c", 48},
         {"\xf0\x9f\x98\x80", "\\ud83d\\ude00", 128},
     };
     char plain[4100], escaped[12100];
@@ -492,12 +503,14 @@ static void audio_counts_by_its_length(void **unused)
     assert_int_equal(apipool_estimate_audio(0), 0);
     assert_int_equal(apipool_estimate_audio(3072 / 2), 1);
     assert_int_equal(apipool_estimate_audio(3072 * 100), 100);
-    assert_int_equal(apipool_estimate_audio(48000 * 60), 48000 * 60 / 3072 + 1); /* a minute, rounded up */
+    assert_int_equal(apipool_estimate_audio(48000 * 60),
+                     48000 * 60 / 3072 + 1); /* a minute, rounded up */
 }
 
 static void an_answer_may_be_nested_as_deep_as_it_likes(void **unused)
 {
-    static const char begin[] = "{\"text\":\"one \",\"segments\":", end[] = ",\"text\":\"two three\"}";
+    static const char begin[] = "{\"text\":\"one \",\"segments\":",
+                      end[] = ",\"text\":\"two three\"}";
     size_t deep = 100000, used = sizeof(begin) - 1;
     char *body = malloc(sizeof(begin) + sizeof(end) + 2 * deep);
     assert_non_null(body);

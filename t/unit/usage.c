@@ -82,7 +82,8 @@ static void check_documents(const row_t *rows, size_t count)
 }
 
 /* Cut anywhere, or not at all. */
-static void check_stream(const row_t *row, const char *stream, size_t len, const char *how, int all_cuts)
+static void check_stream(const row_t *row, const char *stream, size_t len, const char *how,
+                         int all_cuts)
 {
     apipool_usage_scan_t scan;
     for (size_t cut = 0; cut <= (all_cuts ? len : 0); cut++) {
@@ -108,11 +109,12 @@ static void check_among_events(const row_t *row, const char *text)
     for (size_t pad = 0; pad < sizeof(blanks); pad++) {
         int all_cuts = pad + 1 == sizeof(blanks);
         memset(blanks, ' ', pad);
-        size_t len = (size_t)snprintf(stream, sizeof(stream), "%s%s%s%s\n\n", begin, blanks, end, text);
+        size_t len =
+            (size_t)snprintf(stream, sizeof(stream), "%s%s%s%s\n\n", begin, blanks, end, text);
         assert_true(len < sizeof(stream));
         check_stream(row, stream, len, "behind events, split at", all_cuts);
-        len += (size_t)snprintf(stream + len, sizeof(stream) - len, "%s%s%s%s%s", begin, blanks, end, begin,
-                                end);
+        len += (size_t)snprintf(stream + len, sizeof(stream) - len, "%s%s%s%s%s", begin, blanks,
+                                end, begin, end);
         assert_true(len < sizeof(stream));
         check_stream(&followed, stream, len, "among events, split at", all_cuts);
     }
@@ -429,7 +431,8 @@ static const row_t lookalikes[] = {
      "{\"usage\":{\"a\":" USAGE9 ",\"b\":[" USAGE9 "],\"usage\":" USAGE9 "}}", NOTHING, 0},
     {"an array of arrays", "[[{\"usage\":" USAGE9 "}]]", NOTHING, 0},
     {"an array that begins with numbers",
-     "{\"a\":[-1,2,\"]\",{\"b\":[3]},{\"usage\":" USAGE9 "}],\"c\":[4,[5],6,{\"usage\":" USAGE9 "}]}",
+     "{\"a\":[-1,2,\"]\",{\"b\":[3]},{\"usage\":" USAGE9 "}],\"c\":[4,[5],6,{\"usage\":" USAGE9
+     "}]}",
      NOTHING, 0},
     {"names at the top", USAGE9, NOTHING, 0},
     {"a value like the name", "{\"a\":\"usage\",\"b\":{\"total_tokens\":9},\"c\":\"usage\"}",
@@ -512,10 +515,12 @@ static const row_t broken[] = {
     {"names in an array", "{\"usage\":[\"total_tokens\":1]}", NOTHING, 0},
     {"no quotes", "{usage:{total_tokens:1}}", NOTHING, 0},
     {"a string that does not end", "{\"a\":\"}" TOTAL("1"), NOTHING, 0},
-    {"bytes that are not UTF-8", "{\"a\":\"\xe4\xbd\",\"usage\":{\"total_tokens\":1}}", ALONE(1), 0},
-    {"an end that is missing", "{\"usage\":{\"total_tokens\":1},\"a\":[{\"usage\":{\"total_tokens\":2", ALONE(1),
+    {"bytes that are not UTF-8", "{\"a\":\"\xe4\xbd\",\"usage\":{\"total_tokens\":1}}", ALONE(1),
      0},
-    {"a second document that is cut off", TOTAL("1") "\n{\"usage\":{\"total_tokens\":2},\"a\":\"b", ALONE(2), 0},
+    {"an end that is missing",
+     "{\"usage\":{\"total_tokens\":1},\"a\":[{\"usage\":{\"total_tokens\":2", ALONE(1), 0},
+    {"a second document that is cut off", TOTAL("1") "\n{\"usage\":{\"total_tokens\":2},\"a\":\"b",
+     ALONE(2), 0},
 };
 
 static void broken_documents_do_no_harm(void **unused)
@@ -621,8 +626,8 @@ static void check_long(const row_t *row, const char *begin, size_t letters, cons
         for (size_t at = 0, piece; at < len; at += piece) {
             piece = len - at < pieces[i] ? len - at : pieces[i];
             feed(&scan, text + at, piece);
-            assert_true(scan.kept_size <= (is_event_stream ? APIPOOL_USAGE_EVENT_MAX
-                                                           : APIPOOL_USAGE_DOCUMENT_MAX));
+            assert_true(scan.kept_size <=
+                        (is_event_stream ? APIPOOL_USAGE_EVENT_MAX : APIPOOL_USAGE_DOCUMENT_MAX));
         }
         check_scan(row, &scan, "in pieces of", pieces[i]);
     }
@@ -653,14 +658,15 @@ static void of_long_documents_the_beginning_and_the_end_are_read(void **unused)
     check_long(&between, middle, 2 * most, "\"}", 0);
     check_long(&event, "event: response.completed\ndata: {\"response\":{\"a\":\"", 100000,
                "\",\"usage\":{\"total_tokens\":5}}}\n\n", 1);
-    check_long(&event, "data: {\"type\":\"message_stop\",\"usage\":{\"total_tokens\":5},\"a\":\"", 100000,
-               "\"}\r\n\r\n", 1);
+    check_long(&event, "data: {\"type\":\"message_stop\",\"usage\":{\"total_tokens\":5},\"a\":\"",
+               100000, "\"}\r\n\r\n", 1);
     check_long(&other, "data: {\"a\":\"", 100000, "\"}\n\ndata: " TOTAL("5") "\n\n", 1);
 }
 
 static void a_scan_is_small(void **unused)
 {
-    static const char event[] = "data: {\"choices\":[{\"delta\":{\"content\":\"usage\"}}],\"usage\":null}\n\n";
+    static const char event[] =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"usage\"}}],\"usage\":null}\n\n";
     apipool_usage_scan_t scan;
 
     assert_true(sizeof(apipool_usage_scan_t) <= 256);
