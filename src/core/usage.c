@@ -52,14 +52,18 @@ static int is_last_data(const char *data, const char *end)
            ((size_t)(end - data) >= 6 && !memcmp(data, "[DONE]", 6));
 }
 
-/* Whether an event says so: 1 or 0, or -1 if it has no data. */
-static int is_last_event(const char *text, const char *end)
+/* Whether the last event that has data says so: 1 or 0, or -1 where none has any. */
+static int find_done(const char *text, const char *end)
 {
     const char *eol, *next, *value;
-    int has_data = 0, is = 0;
+    int done = -1, has_data = 0, is = 0;
     for (; text < end; text = next) {
         apipool_events_line(text, end, &eol, &next);
-        if ((value = apipool_events_field(text, eol, "data")) != NULL) {
+        if (eol == text) {
+            done = has_data ? is : done;
+            has_data = is = 0;
+        }
+        else if ((value = apipool_events_field(text, eol, "data")) != NULL) {
             has_data = 1;
             is |= is_last_data(value, eol);
         }
@@ -67,23 +71,19 @@ static int is_last_event(const char *text, const char *end)
             is |= is_last(value, eol);
         }
     }
-    return has_data ? is : -1;
+    return has_data ? is : done;
 }
 
-/* Looks at the last event that has data. */
+/* Looks at the last event that has data, from the end on. */
 static void note_done(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
-    int is = -1;
-    while (is < 0 && text < end) {
-        const char *start = apipool_events_start(text, end - 1), *next;
-        for (const char *p = start; p < end; p = next) {
-            next = apipool_events_next(p, end);
-            int one = is_last_event(p, next);
-            is = one >= 0 ? one : is;
-        }
+    int done = -1;
+    while (done < 0 && text < end) {
+        const char *start = apipool_events_start(text, end - 1);
+        done = find_done(start, end);
         end = start;
     }
-    scan->done = is >= 0 ? is != 0 : scan->done;
+    scan->done = done >= 0 ? done != 0 : scan->done;
 }
 
 static void take_event(apipool_usage_scan_t *scan, const char *text, const char *end)
@@ -307,7 +307,7 @@ int apipool_usage_is_done(const apipool_usage_scan_t *scan)
 {
     apr_size_t len;
     const char *head = apipool_usage_head(scan, &len);
-    return scan->done || (scan->is_event_stream && is_last_event(head, head + len) > 0);
+    return scan->done || (scan->is_event_stream && find_done(head, head + len) > 0);
 }
 
 int apipool_usage_was_told(const apipool_usage_scan_t *scan)
