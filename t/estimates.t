@@ -9,8 +9,11 @@ use JSON::PP ();
 use MIME::Base64 ();
 use Test::More;
 
-my $IMAGE = 765; # tokens, as core/estimate.h says
-my $STREAMED = 281; # of 300 words, each by itself
+# The rules of core/estimate.h: four bytes of text are a token, 765 tokens an image, 3072 bytes of audio a token.
+my $IMAGE = 765;
+sub tokens_of { return int((length(join '', @_) + 2) / 4) }
+sub audio_of { return int($_[0] / 3072 + 0.5) }
+
 my $USAGE = '"usage":{"prompt_tokens":120,"completion_tokens":34,"total_tokens":154}';
 my $COMPLETION = '{"choices":[{"message":{"content":"one two three"}}]';
 my $SILENT = "$COMPLETION}";
@@ -28,6 +31,8 @@ sub chunk {
 }
 
 my @WORDS = map {" $_"} qw(one two three four five six seven eight nine ten);
+my $STREAMED = tokens_of((@WORDS) x 30);
+my $NEAR = 40; # of a part that stands for the whole
 my $chunks = join '', map { chunk($WORDS[$_ % 10]) } 1 .. 300;
 my $last = event(qq({"choices":[],$USAGE})) . event('[DONE]');
 my $begin = "event: message_start\n"
@@ -99,15 +104,18 @@ my $httpd = pool_server(
     config => qq(LogFormat "$format" notes\nCustomLog \@DIR\@/notes notes\n)
 );
 
-my $BODY = '{"messages":[{"role":"user","content":"one two three"}]}'; # 4 for a message, 3 for the reply
+my $BODY = '{"messages":[{"role":"user","content":"one two three"}]}'; # counts as it stands
+my $ASKED = tokens_of($BODY);
+my $ANSWERED = tokens_of('one two three');
 my $asked = 0;
 
 # noted(POOL, PATH, CASE, BODY, METHOD): the notes of a request, and the answer.
 sub noted {
-    my ($pool, $path, $case, $body, $method) = @_;
+    my ($pool, $path, $case, $body, $method, %headers) = @_;
     my $query = "?case=$case&id=" . ++$asked;
     my %content = ($method // 'POST') eq 'POST' ? (content => $body // $BODY) : ();
-    my $answer = request($method // 'POST', "/$pool$path$query", base => $httpd->{base}, %content);
+    my $answer =
+        request($method // 'POST', "/$pool$path$query", base => $httpd->{base}, headers => \%headers, %content);
     my $line = wait_for(
         sub {
             my ($found) = grep {/^\Q$query\E\t/} split /\n/, slurp("$httpd->{dir}/notes");
@@ -135,40 +143,58 @@ sub estimate_is {
 
 subtest 'text' => sub {
     for my $time (qw(first second)) {
-        estimate_is((noted('silent', '/chat/completions', 'silent'))[0], 10, 3, "the $time answer without usage");
+        estimate_is((noted('silent', '/chat/completions', 'silent'))[0], $ASKED, $ANSWERED, "the $time answer without usage");
     }
     is +(noted('telling', '/chat/completions', 'telling'))[0]{usage}, 'reported', 'an upstream that reports';
-    estimate_is((noted('telling', '/chat/completions', 'silent'))[0], 10, 3, '... and once does not');
-    estimate_is((noted('first', '/chat/completions', 'stream'))[0], 10, $STREAMED, 'a stream without usage');
+    estimate_is((noted('telling', '/chat/completions', 'silent'))[0], $ASKED, $ANSWERED, '... and once does not');
+    estimate_is((noted('first', '/chat/completions', 'stream'))[0], $ASKED, $STREAMED, 'a stream without usage');
     is +(noted('first', '/chat/completions', 'telling-stream'))[0]{usage}, 'reported', '... then one with it';
     my ($notes) = noted('first', '/chat/completions', 'stream');
     is $notes->{usage}, 'estimated', '... then one without, again';
-    cmp_ok abs($notes->{'completion-tokens'} - $STREAMED), '<=', 40, "... of $notes->{'completion-tokens'} tokens";
+    cmp_ok abs($notes->{'completion-tokens'} - $STREAMED), '<=', $NEAR, "... of $notes->{'completion-tokens'} tokens";
     ($notes) = noted('telling', '/chat/completions', 'telling-stream');
     ($notes) = noted('telling', '/chat/completions', 'cut-stream');
     is "$notes->{usage} $notes->{outcome}", 'estimated truncated', 'one that is cut';
-    cmp_ok abs($notes->{'completion-tokens'} - $STREAMED), '<=', 40, "... after $notes->{'completion-tokens'} tokens";
+    cmp_ok abs($notes->{'completion-tokens'} - $STREAMED), '<=', $NEAR, "... after $notes->{'completion-tokens'} tokens";
 };
 
 subtest 'what is no text' => sub {
     my $prompt = '{"model":"m","prompt":"one two three"}';
     my ($notes, $answer) = noted('images', '/images/generations', 'image', $prompt);
     cmp_ok length $answer->{content}, '>', 2_200_000, 'an image in base64';
-    estimate_is($notes, 3, $IMAGE, '... counts as an image, whatever its length');
-    estimate_is((noted('images', '/images/generations', 'addresses', $prompt))[0], 3, $IMAGE, 'so does an address');
-    estimate_is((noted('images', '/embeddings', 'embedding', '{"input":"one two three"}'))[0],
-        3, 0, 'embeddings are not generated');
-    estimate_is((noted('images', '/rerank', 'ranks', '{"query":"one","documents":["two","three"]}'))[0],
-        3, 0, 'nor are ranks');
-    estimate_is((noted('images', '/audio/speech', 'sound', '{"input":"one two three"}'))[0],
-        3, 10, 'audio counts by its length');
+    estimate_is($notes, tokens_of($prompt), $IMAGE, '... counts as an image, whatever its length');
+    estimate_is((noted('images', '/images/generations', 'addresses', $prompt))[0],
+        tokens_of($prompt), $IMAGE, 'so does an address');
+    my $input = '{"input":"one two three"}';
+    estimate_is((noted('images', '/embeddings', 'embedding', $input))[0],
+        tokens_of($input), 0, 'embeddings are not generated');
+    my $query = '{"query":"one","documents":["two","three"]}';
+    estimate_is((noted('images', '/rerank', 'ranks', $query))[0], tokens_of($query), 0, 'nor are ranks');
+    estimate_is((noted('images', '/audio/speech', 'sound', $input))[0],
+        tokens_of($input), audio_of(30_720), 'audio counts by its length');
     my $form = "--XyZ\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\n"
         . 'x' x 30_720
         . "\r\n--XyZ--\r\n";
-    estimate_is((noted('images', '/audio/transcriptions', $_, $form))[0], 10, 3, "so it does on the way in: $_")
+    estimate_is((noted('images', '/audio/transcriptions', $_, $form))[0],
+        audio_of(length $form), $ANSWERED, "so it does on the way in: $_")
         for qw(transcript verbose);
-    estimate_is((noted('images', '/chat/completions', $_))[0], 10, '-', "$_: what is compressed is not counted")
+    my $picture = "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":"
+        . '"data:image/png;base64,';
+    estimate_is((noted('silent', '/chat/completions', 'silent', "$picture$pixels\"}}]}]}"))[0],
+        $IMAGE + tokens_of("$picture\"}}]}]}"), $ANSWERED, 'an image on the way in counts as one');
+    estimate_is((noted('images', '/chat/completions', $_))[0], $ASKED, '-', "$_: what is compressed is not counted")
         for qw(gzip gzip-stream);
+};
+
+subtest 'forms' => sub {
+    my $part = sub { return "--XyZ\r\nContent-Disposition: form-data; name=$_[0]\r\n\r\n$_[1]\r\n" };
+    my $binary = join '', map { chr int rand 256 } 1 .. 20_000;
+    my $form = join '', $part->('"model"', 'm'), $part->('"image[]"; filename="a.png"', $binary),
+        $part->('"image[]"; filename="b.png"', $binary), $part->('"prompt"', 'one two three'), "--XyZ--\r\n";
+    my %type = ('content-type' => 'multipart/form-data; boundary=XyZ');
+    estimate_is((noted('images', '/images/edits', 'image', $form, 'POST', %type))[0],
+        2 * $IMAGE + tokens_of('one two three'), $IMAGE, 'have a prompt, and an image for each file');
+    estimate_is((noted('images', '/images/edits', 'image', $form))[0], 0, $IMAGE, 'what is neither JSON nor a form');
 };
 
 subtest 'what costs nothing' => sub {
@@ -199,7 +225,7 @@ subtest "streams of Anthropic's that end early" => sub {
     is "$whole->{usage} $whole->{'completion-tokens'}", 'reported 298', 'a whole one is as reported';
     $cut = (noted('claude', '/messages', 'cut-claude'))[0];
     is "$cut->{usage} $cut->{'prompt-tokens'}", 'estimated 25', 'a later one';
-    cmp_ok abs($cut->{'completion-tokens'} - $STREAMED), '<=', 40, "... of $cut->{'completion-tokens'} tokens";
+    cmp_ok abs($cut->{'completion-tokens'} - $STREAMED), '<=', $NEAR, "... of $cut->{'completion-tokens'} tokens";
 };
 
 subtest 'limits' => sub {

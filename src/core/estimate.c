@@ -1,191 +1,283 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Estimates tokens: event streams to documents, strings to text and what is base64 in them. */
+ * Estimates tokens: what text weighs, and which strings of JSON are text. */
 #include "estimate.h"
 
+#include <apr_lib.h>
 #include <string.h>
 
-#include "estimate_parts.h"
+#define TOKEN 64 /* parts of a token in a sum */
+#define ASCII (TOKEN / APIPOOL_ESTIMATE_ASCII)
 
-#define PROBE 64 /* characters of base64 make "data" something else than text */
+_Static_assert(sizeof(apipool_estimate_t) <= 128, "one for each request is kept");
 
-_Static_assert(sizeof(apipool_estimate_t) <= 512, "one for each request is kept");
-
-enum { LINE_FIELD, LINE_DATA, LINE_OTHER };
+/* What a character weighs by its first byte: between OpenAI's two encodings and those of Chinese vendors,
+ * which differ by up to three times. */
+static const unsigned char weights[256] = {
+    [0x00 ... 0x7f] = ASCII,
+    [0xc2 ... 0xcd] = 52, /* Latin letters beyond ASCII */
+    [0xce ... 0xcf] = 38, /* Greek */
+    [0xd0 ... 0xd3] = 25, /* Cyrillic */
+    [0xd4 ... 0xd7] = 42, /* Hebrew, Armenian */
+    [0xd8 ... 0xdf] = 32, /* Arabic */
+    [0xe0] = 36,          /* of India, Thai */
+    [0xe1] = 52,          /* Vietnamese, Georgian, Ethiopic */
+    [0xe2 ... 0xe3] = 45, /* punctuation, Kana */
+    [0xe4 ... 0xe9] = 51, /* Han */
+    [0xea ... 0xef] = 48, /* Hangul, punctuation as wide as Han */
+    [0xf0 ... 0xf4] = 128 /* emoji */
+};
 
 static const char base64[256] = {
     ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['0' ... '9'] = 1, ['+'] = 1,
     ['/'] = 1,         ['-'] = 1,         ['_'] = 1,         ['='] = 1,
 };
 
-void apipool_estimate_add(apipool_estimate_t *e, unsigned tokens)
+enum { OTHER, TEXT, DELTA, DATA, REPEATED };
+
+static const struct {
+    const char *name;
+    int rule;
+} names[] = {{"content", TEXT},
+             {"text", TEXT},
+             {"reasoning_content", TEXT},
+             {"reasoning", TEXT},
+             {"thinking", TEXT},
+             {"refusal", TEXT},
+             {"arguments", TEXT},
+             {"transcript", TEXT},
+             {"partial_json", TEXT},
+             {"response", TEXT},
+             {"delta", DELTA},
+             {"audio", DATA},
+             {"data", DATA},
+             {"segments", REPEATED},
+             {"words", REPEATED},
+             {"reasoning_details", REPEATED}};
+
+static int rule_of(const char *name, apr_size_t len)
 {
-    e->text.sum += (apr_uint64_t)tokens * APIPOOL_ESTIMATE_TOKEN;
+    for (apr_size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (strlen(names[i].name) == len && !memcmp(names[i].name, name, len)) {
+            return names[i].rule;
+        }
+    }
+    return OTHER;
 }
 
-void apipool_estimate_string_begin(apipool_estimate_t *e, int is_data)
+/* A run turns out to be base64. */
+static void begin_base64(apipool_estimate_t *e)
 {
-    e->before = e->text.sum;
-    e->escape = 0;
-    e->matched = 0;
-    e->in_data = 0;
-    e->probed = is_data ? PROBE : 0;
-    apipool_estimate_text_begin(&e->text);
+    e->sum -= (APIPOOL_ESTIMATE_RUN - 1) * ASCII;
+    if (e->kind == APIPOOL_ESTIMATE_ANSWER) {
+        e->base64 += APIPOOL_ESTIMATE_RUN;
+    }
+    else {
+        e->sum += APIPOOL_ESTIMATE_IMAGE * TOKEN;
+    }
 }
 
-static void begin_data(apipool_estimate_t *e)
+/* Takes a character of ASCII, or a byte of another. */
+static void take(apipool_estimate_t *e, unsigned char c)
 {
-    e->in_data = 1;
-    e->matched = 0;
-    e->probed = 0;
-    apipool_estimate_add(e, APIPOOL_ESTIMATE_IMAGE);
-    apipool_estimate_text_begin(&e->text);
+    if (e->muted) {
+        return;
+    }
+    if (e->rule == DATA) {
+        e->base64++;
+        return;
+    }
+    if (!base64[c]) {
+        e->run = 0;
+        e->sum += weights[c];
+    }
+    else if (e->run < APIPOOL_ESTIMATE_RUN - 1) {
+        e->run++;
+        e->sum += ASCII;
+    }
+    else if (e->run == APIPOOL_ESTIMATE_RUN - 1) {
+        e->run++;
+        begin_base64(e);
+    }
+    else {
+        e->base64 += e->kind == APIPOOL_ESTIMATE_ANSWER;
+    }
 }
 
-/* Data may be broken into lines. */
-static int goes_on_data(unsigned char c)
+/* Takes a UTF-16 unit as the first byte of its UTF-8; the second half of a pair adds nothing to the first. */
+static void take_unit(apipool_estimate_t *e, unsigned unit)
 {
-    return base64[c] || c == '\n' || c == '\r';
+    if (unit < 0x800) {
+        take(e, (unsigned char)(unit < 0x80 ? unit : 0xc0 | unit >> 6));
+    }
+    else if (unit < 0xd800 || unit >= 0xe000) {
+        take(e, (unsigned char)(0xe0 | unit >> 12));
+    }
+    else if (unit < 0xdc00) {
+        take(e, 0xf0);
+    }
 }
 
+static void take_digit(apipool_estimate_t *e, unsigned char c)
+{
+    int digit = apr_isdigit(c) ? c - '0' : (c | 0x20) - 'a' + 10;
+    e->unit = e->unit << 4 | (unsigned)digit;
+    if (--e->escape == 1) {
+        e->escape = 0;
+        take_unit(e, e->unit);
+    }
+}
+
+/* Takes a byte as it is written. */
 static void take_byte(apipool_estimate_t *e, char byte)
 {
-    static const char marker[] = ";base64,";
-
-    if (e->in_data && goes_on_data((unsigned char)byte)) {
-        return;
+    unsigned char c = (unsigned char)byte;
+    if (e->escape > 1 && apr_isxdigit(c)) {
+        take_digit(e, c);
     }
-    e->in_data = 0;
-    if (e->probed) {
-        e->probed = goes_on_data((unsigned char)byte) ? e->probed - 1 : 0;
-        if (!e->probed && goes_on_data((unsigned char)byte)) {
-            e->text.sum = e->before;
-            begin_data(e);
+    else if (e->escape == 1 && c == 'u') {
+        e->escape = 5;
+        e->unit = 0;
+    }
+    else if (e->escape != 1 && c == '\\') {
+        e->escape = 1;
+    }
+    else {
+        e->escape = 0;
+        take(e, c);
+    }
+}
+
+static void begin_string(apipool_estimate_t *e)
+{
+    int counts = e->rule == DELTA || e->rule == DATA || e->rule == TEXT;
+
+    e->in_string = 1;
+    e->escape = 0;
+    e->run = 0;
+    e->name_len = 0;
+    e->sum_before = e->sum;
+    e->base64_before = e->base64;
+    e->muted = !counts || (e->has_deltas && e->rule != DELTA) || e->depth;
+}
+
+/* The last string was a name: it does not count. */
+static void end_name(apipool_estimate_t *e)
+{
+    e->sum = e->sum_before;
+    e->base64 = e->base64_before;
+    e->rule = (unsigned char)rule_of(e->name, e->name_len);
+}
+
+static void take_token(apipool_estimate_t *e, char c)
+{
+    if (e->ended && !apr_isspace(c)) {
+        e->ended = 0;
+        if (c == ':') {
+            end_name(e);
             return;
         }
+        e->has_deltas |= e->rule == DELTA && !e->depth;
     }
-    e->matched = byte == marker[e->matched] ? e->matched + 1 : byte == ';';
-    if (e->matched == sizeof(marker) - 1) {
-        begin_data(e);
-        return;
+    switch (c) {
+    case '"':
+        begin_string(e);
+        break;
+    case '{':
+    case '[':
+        e->depth += e->depth || e->rule == REPEATED;
+        e->rule = c == '{' || e->depth ? OTHER : e->rule;
+        break;
+    case '}':
+    case ']':
+        e->depth -= e->depth > 0;
+        break;
+    default:
+        break;
     }
-    apipool_estimate_text_byte(&e->text, byte);
 }
 
-void apipool_estimate_string_unit(apipool_estimate_t *e, unsigned unit)
+/* A line end is no part of a string: what has broken off there ends. */
+static void take_in_string(apipool_estimate_t *e, char c)
 {
-    e->matched = 0;
-    if (unit < 0x80) {
-        take_byte(e, (char)unit);
+    if ((c == '"' && e->escape != 1) || c == '\n' || c == '\r') {
+        e->in_string = 0;
+        e->ended = c == '"';
+        return;
+    }
+    if (e->name_len < APIPOOL_ESTIMATE_NAME_MAX) {
+        e->name[e->name_len] = c;
+    }
+    e->name_len += e->name_len <= APIPOOL_ESTIMATE_NAME_MAX;
+    take_byte(e, c);
+}
+
+static void take_of_answer(apipool_estimate_t *e, char c)
+{
+    if (e->in_string) {
+        take_in_string(e, c);
+    }
+    else {
+        take_token(e, c);
+    }
+}
+
+static void take_of_images(apipool_estimate_t *e, char c)
+{
+    if (e->in_string) {
+        e->in_string = c != '"' || e->escape;
+        e->escape = c == '\\' && !e->escape;
+        return;
+    }
+    e->in_string = c == '"';
+    int opens = c == '{' || c == '[';
+    if (e->depth == 1 && (opens || c == '"')) {
+        e->sum += APIPOOL_ESTIMATE_IMAGE * TOKEN;
+    }
+    e->depth += c == '[' || (opens && e->depth);
+    if (e->depth && (c == '}' || c == ']')) {
+        e->is_over = --e->depth == 0;
+    }
+}
+
+static void take_of_form(apipool_estimate_t *e, char c)
+{
+    static const char mark[] = "filename=";
+    char lower = (char)(c | 0x20);
+
+    e->matched = lower == mark[e->matched] ? e->matched + 1 : lower == *mark;
+    if (!mark[e->matched]) {
         e->matched = 0;
-        return;
+        e->sum += APIPOOL_ESTIMATE_IMAGE * TOKEN;
     }
-    e->in_data = 0;
-    e->probed = 0;
-    apipool_estimate_text_unit(&e->text, unit);
-}
-
-const char *apipool_estimate_string_run(apipool_estimate_t *e, const char *p, const char *end,
-                                        int is_json)
-{
-    while (p < end) {
-        if (e->in_data) {
-            while (p < end && base64[(unsigned char)*p]) {
-                p++;
-            }
-        }
-        else if (!e->matched && !e->probed) {
-            p = apipool_estimate_text_run(&e->text, p, end, is_json);
-        }
-        if (p == end || (is_json && (*p == '"' || *p == '\\'))) {
-            break;
-        }
-        take_byte(e, *p++);
-    }
-    return p;
-}
-
-static const char *line_end(const char *p, const char *end)
-{
-    const char *feed = memchr(p, '\n', (apr_size_t)(end - p));
-    const char *stop = feed ? feed : end;
-    const char *back = memchr(p, '\r', (apr_size_t)(stop - p));
-    return back ? back : stop;
-}
-
-/* An event ends with an empty line (WHATWG, "Server-sent events"); in some streams it has none, and its
- * document ends by itself. */
-static void end_line(apipool_estimate_t *e)
-{
-    if (e->line_at == LINE_FIELD && e->line_len == 0) {
-        apipool_estimate_json_begin(e);
-    }
-    e->line_at = LINE_FIELD;
-    e->line_len = 0;
-}
-
-static const char *read_line(apipool_estimate_t *e, const char *p, const char *end)
-{
-    static const char field[] = "data:";
-
-    if (e->after_cr) {
-        e->after_cr = 0;
-        if (*p == '\n') {
-            return p + 1;
-        }
-    }
-    if (e->line_at == LINE_FIELD && *p != '\n' && *p != '\r') {
-        if (*p == field[e->line_len]) {
-            e->line_at = ++e->line_len == sizeof(field) - 1 ? LINE_DATA : LINE_FIELD;
-        }
-        else {
-            e->line_at = LINE_OTHER;
-        }
-        return p + 1;
-    }
-    const char *stop = line_end(p, end);
-    if (e->line_at == LINE_DATA) {
-        apipool_estimate_json_feed(e, p, stop);
-    }
-    if (stop == end) {
-        return end;
-    }
-    end_line(e);
-    e->after_cr = *stop == '\r';
-    return stop + 1;
 }
 
 void apipool_estimate_begin(apipool_estimate_t *e, apipool_estimate_kind_e kind)
 {
     memset(e, 0, sizeof(*e));
     e->kind = (unsigned char)kind;
-    apipool_estimate_json_begin(e);
 }
 
 void apipool_estimate_feed(apipool_estimate_t *e, const char *data, apr_size_t len)
 {
-    const char *p = data, *end = data + len;
-
-    switch (e->kind) {
-    case APIPOOL_ESTIMATE_STREAM:
-        while (p < end) {
-            p = read_line(e, p, end);
-        }
-        break;
-    case APIPOOL_ESTIMATE_TEXT:
-        apipool_estimate_string_run(e, p, end, 0);
-        break;
-    case APIPOOL_ESTIMATE_AUDIO:
-        e->sound_bytes += len;
-        break;
-    default:
-        apipool_estimate_json_feed(e, p, end);
+    static void (*const takers[])(apipool_estimate_t *, char) = {
+        [APIPOOL_ESTIMATE_TEXT] = take_byte,
+        [APIPOOL_ESTIMATE_ANSWER] = take_of_answer,
+        [APIPOOL_ESTIMATE_IMAGES] = take_of_images,
+        [APIPOOL_ESTIMATE_FORM] = take_of_form,
+    };
+    for (const char *end = data + len; data < end && !e->is_over; data++) {
+        takers[e->kind](e, *data);
     }
 }
 
 apr_int64_t apipool_estimate_tokens(const apipool_estimate_t *e)
 {
-    apr_uint64_t encoded = e->audio_bytes + e->sound_bytes / 3 * 4;
-    apr_uint64_t audio = encoded / (APIPOOL_ESTIMATE_AUDIO_BYTES / APIPOOL_ESTIMATE_TOKEN);
-    return (apr_int64_t)((e->text.sum + audio + APIPOOL_ESTIMATE_TOKEN / 2) /
-                         APIPOOL_ESTIMATE_TOKEN);
+    apr_uint64_t sum = e->sum + e->base64 / (APIPOOL_ESTIMATE_BASE64 / TOKEN);
+    return (apr_int64_t)((sum + TOKEN / 2) / TOKEN);
+}
+
+apr_int64_t apipool_estimate_audio(apr_uint64_t bytes)
+{
+    const apr_uint64_t token = APIPOOL_ESTIMATE_BASE64 / 4 * 3;
+    return (apr_int64_t)((bytes + token / 2) / token);
 }

@@ -1,73 +1,138 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The text of event streams: where lines and events end, what an event says, and the one that tells usage. */
+ * The text of event streams: where lines and events end, what they say, and the one that tells usage. */
 #include "events.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <jansson.h>
 #include <string.h>
 
-/* The end of the line at text, and in *next where the one after it begins: CR LF, LF or CR end it. NULL
- * when it is not complete. */
-static const char *line_end(const char *text, const char *end, const char **next)
+static const char data_field[] = "data:";
+#define DATA_FIELD (sizeof(data_field) - 1)
+
+int apipool_events_line(const char *text, const char *end, const char **eol, const char **next)
 {
-    const char *at = text;
-    while (at < end && *at != '\n' && *at != '\r') {
-        at++;
+    const char *feed = memchr(text, '\n', (apr_size_t)(end - text));
+    const char *stop = feed ? feed : end;
+    const char *cr = memchr(text, '\r', (apr_size_t)(stop - text));
+
+    *eol = cr ? cr : stop;
+    *next = *eol == end ? end : *eol + 1;
+    if (cr && cr + 1 == feed) {
+        *next = feed + 1;
     }
-    if (at == end || (*at == '\r' && at + 1 == end)) {
+    return *eol != end && (*next != end || feed);
+}
+
+const char *apipool_events_field(const char *line, const char *eol, const char *name)
+{
+    apr_size_t len = strlen(name);
+
+    if ((apr_size_t)(eol - line) <= len || memcmp(line, name, len) || line[len] != ':') {
         return NULL;
     }
-    *next = at + (at[0] == '\r' && at[1] == '\n' ? 2 : 1);
-    return at;
+    line += len + 1;
+    return line + (line < eol && *line == ' ');
 }
 
-int apipool_events_first(const char *text, apr_size_t len, apr_pool_t *pool, char **found)
+const char *apipool_events_next(const char *text, const char *end)
 {
-    const char *end = text + len, *next, *eol;
-    *found = NULL;
-    for (; (eol = line_end(text, end, &next)); text = next) {
-        if (eol == text && *found) {
-            return 1;
-        }
-        if (eol - text >= 5 && !strncmp(text, "data:", 5)) {
-            const char *data = text + 5;
-            data += data < eol && *data == ' ';
-            char *line = apr_pstrmemdup(pool, data, (apr_size_t)(eol - data));
-            *found = *found ? apr_pstrcat(pool, *found, "\n", line, NULL) : line;
+    const char *next, *eol;
+    for (; apipool_events_line(text, end, &eol, &next); text = next) {
+        if (eol == text) {
+            return next;
         }
     }
-    return 0;
+    return end;
 }
 
-int apipool_events_peek(apipool_events_peek_t *peek, const char *text, apr_size_t len)
+const char *apipool_events_start(const char *text, const char *at)
 {
-    static const char field[] = "data:";
-    const unsigned char whole = sizeof(field) - 1, other = whole + 1;
-    for (const char *p = text, *end = text + len; p < end && !peek->complete; p++) {
-        int is_second = *p == '\n' && peek->after_cr;
-        peek->after_cr = *p == '\r';
+    static const char none[2] = {0};
+    return text + apipool_events_whole(text, (apr_size_t)(at - text), none);
+}
+
+/* Adds the line's data, if it is any. Returns how many bytes that takes. */
+static apr_size_t add_data(char *to, const char *line, const char *eol)
+{
+    const char *data = apipool_events_field(line, eol, "data");
+    if (!data) {
+        return 0;
+    }
+    apr_size_t len = (apr_size_t)(eol - data);
+    memcpy(to, data, len);
+    to[len] = '\n';
+    return len + 1;
+}
+
+apr_size_t apipool_events_join(char *to, const char *text, apr_size_t len)
+{
+    const char *end = text + len, *eol, *next;
+    apr_size_t used = 0;
+    for (; text < end; text = next) {
+        apipool_events_line(text, end, &eol, &next);
+        used += add_data(to + used, text, eol);
+    }
+    return used;
+}
+
+int apipool_events_first(const char *text, apr_size_t len, apr_pool_t *pool, char **data)
+{
+    const char *end = text + len, *eol, *next;
+    char *joined = apr_palloc(pool, len + 1);
+    apr_size_t used = 0;
+    int complete = 0;
+    for (; !complete && apipool_events_line(text, end, &eol, &next); text = next) {
+        complete = eol == text && used;
+        used += add_data(joined + used, text, eol);
+    }
+    *data = used ? joined : NULL;
+    if (used) {
+        joined[used - 1] = '\0';
+    }
+    return complete;
+}
+
+apr_size_t apipool_events_take(apipool_events_at_t *at, const char *text, apr_size_t len)
+{
+    const unsigned char other = DATA_FIELD + 1;
+    const char *p = text, *end = text + len;
+
+    if (at->ended) {
+        at->ended = at->has_data = 0;
+    }
+    while (p < end && !at->ended) {
+        char c = *p++;
+        int is_second = c == '\n' && at->after_cr;
+        at->after_cr = c == '\r';
         if (is_second) {
             continue;
         }
-        if (*p == '\n' || *p == '\r') {
-            peek->complete = peek->matched == 0 && peek->has_data;
-            peek->has_data |= peek->matched == whole;
-            peek->matched = 0;
+        if (c == '\n' || c == '\r') {
+            at->ended = at->matched == 0;
+            at->has_data |= at->matched == DATA_FIELD;
+            at->matched = 0;
         }
-        else if (peek->matched < whole) {
-            peek->matched = *p == field[peek->matched] ? peek->matched + 1 : other;
+        else if (at->matched < DATA_FIELD) {
+            at->matched = c == data_field[at->matched] ? at->matched + 1 : other;
         }
     }
-    return peek->complete;
+    return (apr_size_t)(p - text);
+}
+
+int apipool_events_peek(apipool_events_at_t *at, const char *text, apr_size_t len)
+{
+    while (len && !(at->ended && at->has_data)) {
+        apr_size_t used = apipool_events_take(at, text, len);
+        text += used;
+        len -= used;
+    }
+    return at->ended && at->has_data;
 }
 
 apr_size_t apipool_events_lines(const char *text, apr_size_t len)
 {
-    while (len && text[len - 1] != '\n') {
-        len--;
-    }
-    return len;
+    const char *feed = memrchr(text, '\n', len);
+    return feed ? (apr_size_t)(feed + 1 - text) : 0;
 }
 
 int apipool_events_end(const char *data, apr_size_t len, const char before[2])
@@ -79,52 +144,65 @@ int apipool_events_end(const char *data, apr_size_t len, const char before[2])
 
 apr_size_t apipool_events_whole(const char *text, apr_size_t len, const char before[2])
 {
-    while (len && !apipool_events_end(text, len, before)) {
+    while ((len = apipool_events_lines(text, len)) > 0 && !apipool_events_end(text, len, before)) {
         len--;
     }
     return len;
 }
 
-/* Steps back over what may stand between a name, its colon and its value, the joint of two lines of data
- * included. */
-static const char *skip_blanks_back(const char *text, const char *p)
+static int is_blank(char c)
 {
-    for (;;) {
-        while (p > text && apr_isspace(p[-1])) {
-            p--;
-        }
-        int is_joint = p - text >= 5 && !memcmp(p - 5, "data:", 5) &&
-                       (p - 5 == text || p[-6] == '\n' || p[-6] == '\r');
-        if (!is_joint) {
-            return p;
-        }
-        p -= 5;
-    }
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-/* The first object that is the value of a usage; NULL without one. */
-static const char *find_usage(const char *text, const char *end)
+/* Steps back over what may stand between a name, its colon and its value, the joint of two lines of data
+ * included. */
+static const char *skip_back(const char *text, const char *p)
 {
-    static const char name[] = "\"usage\"";
-    const apr_size_t len = sizeof(name) - 1;
+    apr_size_t joint = 0;
+    do {
+        p -= joint;
+        while (p > text && is_blank(p[-1])) {
+            p--;
+        }
+        apr_size_t len = (apr_size_t)(p - text);
+        joint = len >= 5 && !memcmp(p - 5, "data:", 5)  ? 5
+                : len >= 4 && !memcmp(p - 4, "data", 4) ? 4
+                                                        : 0;
+    } while (joint &&
+             (p - joint == text || p[-1 - (int)joint] == '\n' || p[-1 - (int)joint] == '\r'));
+    return p;
+}
+
+static inline int ends_with(const char *text, const char *p, const char *name, apr_size_t len)
+{
+    return (apr_size_t)(p - text) >= len && !memcmp(p - len, name, len) &&
+           (p - len == text || p[-1 - (int)len] != '\\');
+}
+
+/* By the braces, of which an event has few. */
+const char *apipool_events_find_usage(const char *text, const char *end)
+{
     const char *at = text;
     for (; (at = memchr(at, '{', (apr_size_t)(end - at))) != NULL; at++) {
-        const char *p = skip_blanks_back(text, at);
-        if (p > text && p[-1] == ':') {
-            p = skip_blanks_back(text, p - 1);
-            if ((apr_size_t)(p - text) >= len && !memcmp(p - len, name, len)) {
-                return at;
-            }
+        const char *p = skip_back(text, at);
+        if (p == text || p[-1] != ':') {
+            continue;
+        }
+        p = skip_back(text, p - 1);
+        if (ends_with(text, p, "\"usage\"", 7) || ends_with(text, p, "\"usageMetadata\"", 15) ||
+            ends_with(text, p, "\"meta\"", 6)) {
+            return at;
         }
     }
     return NULL;
 }
 
 /* Clients may find numbers in it that no integer holds. */
-static int is_usage_chunk(const char *data, int *is_json)
+static int is_usage_chunk(const char *data, apr_size_t len, int *is_json)
 {
     json_error_t ignored;
-    json_t *root = json_loads(data, JSON_DECODE_INT_AS_REAL, &ignored);
+    json_t *root = json_loadb(data, len, JSON_DECODE_INT_AS_REAL, &ignored);
     const json_t *choices = json_object_get(root, "choices");
     const json_t *error = json_object_get(root, "error");
     int has_choices = choices && !json_is_null(choices) &&
@@ -137,19 +215,18 @@ static int is_usage_chunk(const char *data, int *is_json)
 }
 
 /* Takes such chunks out of an event each of whose lines is one; what is left of it. */
-static apr_size_t drop_lines(char *text, apr_size_t len, apr_pool_t *p)
+static apr_size_t drop_lines(char *text, apr_size_t len)
 {
-    const char *next, *eol;
+    const char *eol, *next;
     int kept = 0, ignored;
-    for (char *line = text; (eol = line_end(line, text + len, &next)) != NULL;) {
-        int has_data = eol - line >= 5 && !strncmp(line, "data:", 5);
-        if (has_data &&
-            is_usage_chunk(apr_pstrmemdup(p, line + 5, (apr_size_t)(eol - line - 5)), &ignored)) {
+    for (char *line = text; apipool_events_line(line, text + len, &eol, &next);) {
+        const char *data = apipool_events_field(line, eol, "data");
+        if (data && is_usage_chunk(data, (apr_size_t)(eol - data), &ignored)) {
             memmove(line, next, (apr_size_t)(text + len - next));
             len -= (apr_size_t)(next - line);
             continue;
         }
-        kept += has_data;
+        kept += data != NULL;
         line += next - line;
     }
     return kept ? len : 0;
@@ -164,44 +241,22 @@ static apr_size_t drop_from_event(char *text, apr_size_t len, apr_pool_t *p)
     if (!data) {
         return len;
     }
-    if (is_usage_chunk(data, &is_json)) {
+    if (is_usage_chunk(data, strlen(data), &is_json)) {
         return 0;
     }
-    return is_json ? len : drop_lines(text, len, p);
+    return is_json ? len : drop_lines(text, len);
 }
 
-/* The end of the event that begins at text: behind its empty line, or at the end of all. */
-static const char *event_end(const char *text, const char *end)
-{
-    const char *next, *eol;
-    for (; (eol = line_end(text, end, &next)); text = next) {
-        if (eol == text) {
-            return next;
-        }
-    }
-    return end;
-}
-
-/* Where the event begins that a byte is in: behind an empty line, or at the beginning of all. */
-static const char *event_start(const char *text, const char *at)
-{
-    static const char before[2] = {0};
-    while (at > text && !apipool_events_end(text, (apr_size_t)(at - text), before)) {
-        at--;
-    }
-    return at;
-}
-
-/* Only events with such an object are looked at: hardly any other has one. */
+/* Only events with such a member are looked at: hardly any other has one. */
 apr_size_t apipool_events_drop_usage(char *text, apr_size_t len, apr_pool_t *pool)
 {
     apr_pool_t *scratch;
     apr_size_t done = 0;
     const char *at;
     apr_pool_create(&scratch, pool);
-    while ((at = find_usage(text + done, text + len)) != NULL) {
-        apr_size_t start = (apr_size_t)(event_start(text + done, at) - text);
-        apr_size_t end = (apr_size_t)(event_end(text + start, text + len) - text);
+    while ((at = apipool_events_find_usage(text + done, text + len)) != NULL) {
+        apr_size_t start = (apr_size_t)(apipool_events_start(text + done, at) - text);
+        apr_size_t end = (apr_size_t)(apipool_events_next(text + start, text + len) - text);
         apr_size_t left = end - start;
         if (at < text + end) { /* not so where an event before ends in CR alone */
             left = drop_from_event(text + start, left, scratch);

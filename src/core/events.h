@@ -1,12 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The text of event streams: where lines and events end, what an event says, and the one that tells usage. */
+ * The text of event streams: where lines and events end, what they say, and the one that tells usage. */
 #ifndef APIPOOL_CORE_EVENTS_H
 #define APIPOOL_CORE_EVENTS_H
 
 #include <apr_pools.h>
 
 /* WHATWG HTML, section 9.2: lines end with CR LF, LF or CR, an event ends with an empty line, its data
- * stands in "data:" fields. All functions are pure; thread-safe. */
+ * stands in "data:" fields. All functions are pure but for what they are given to write to; thread-safe. */
+
+/**
+ * Looks for the end of a line.
+ * @param eol  set to the end of its text, or of what there is of it
+ * @param next set to where the next line begins; end where the line is not complete
+ * @return whether it is complete; a CR as the last byte does not make it so, for an LF may follow
+ */
+int apipool_events_line(const char *text, const char *end, const char **eol, const char **next);
+
+/** What the line's field of that name holds, without the blank behind the colon; NULL if it is another. */
+const char *apipool_events_field(const char *line, const char *eol, const char *name);
+
+/** The end of the event that begins at text: behind its empty line, or end. */
+const char *apipool_events_next(const char *text, const char *end);
+
+/** Where the event begins that a byte is in: behind an empty line that ends in LF, or at text. */
+const char *apipool_events_start(const char *text, const char *at);
+
+/**
+ * Joins the data of all lines, even if the last one is not complete, each with an LF behind it.
+ * @param to room for len bytes
+ * @return bytes; 0 without any data
+ */
+apr_size_t apipool_events_join(char *to, const char *text, apr_size_t len);
 
 /**
  * Looks for the first event that has data.
@@ -15,19 +39,24 @@
  */
 int apipool_events_first(const char *text, apr_size_t len, apr_pool_t *pool, char **data);
 
-/* Looks for the end of the first event that has data as the bytes come, so that none is looked at twice.
- * Full of zeros at first; nothing in it is for callers. */
+/* Where a stream is whose bytes are taken event by event, so that none is looked at twice. Full of zeros at
+ * first. */
 typedef struct {
-    unsigned char matched; /* bytes of "data:" that the line begins with, or more if it does not */
-    unsigned char after_cr, has_data, complete;
-} apipool_events_peek_t;
+    unsigned char ended;    /* what was taken last ends an event */
+    unsigned char has_data; /* so far, of the event */
+    unsigned char matched;  /* bytes of "data:" that the line begins with, or more if it does not */
+    unsigned char after_cr; /* an LF still belongs to the line before */
+} apipool_events_at_t;
+
+/** Takes bytes up to and with the end of the event, or all. @return how many */
+apr_size_t apipool_events_take(apipool_events_at_t *at, const char *text, apr_size_t len);
 
 /**
- * Takes the next bytes.
+ * Takes the next bytes up to the end of the first event that has data, or all.
  * @return 1 once apipool_events_first() may find a complete event in all that came: it does, unless the
  *         last byte is a CR of which it is not known yet whether an LF belongs to it
  */
-int apipool_events_peek(apipool_events_peek_t *peek, const char *text, apr_size_t len);
+int apipool_events_peek(apipool_events_at_t *at, const char *text, apr_size_t len);
 
 /** Bytes up to and with the last line feed; 0 without one. */
 apr_size_t apipool_events_lines(const char *text, apr_size_t len);
@@ -40,11 +69,20 @@ apr_size_t apipool_events_whole(const char *text, apr_size_t len, const char bef
 int apipool_events_end(const char *text, apr_size_t len, const char before[2]);
 
 /**
+ * Looks for the first object that is the value of a member under which vendors report usage: "usage",
+ * "usageMetadata" or "meta". A name that is written with escapes is not recognised, so the text of a string
+ * never looks like one.
+ * @param text JSON, or events with JSON as data
+ * @return its brace; NULL without one
+ */
+const char *apipool_events_find_usage(const char *text, const char *end);
+
+/**
  * Takes out, in place, the chunks that a client gets only if it asks for usage: with an object as usage,
  * whatever is in it, and with no choices, whether they are empty, null or missing (OpenAI API reference,
  * stream_options). Azure's first chunk has no choices, but no usage either. Where the data of an event is no
  * JSON as a whole, each of its lines is taken for a chunk: not all vendors have an empty line before
- * "data: [DONE]". A name that is written with escapes is not recognised.
+ * "data: [DONE]".
  * @param text whole events, or the end of a stream
  * @param pool for scratch memory, given back at the end
  * @return bytes that are left

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Token counts out of an answer as it passes: JSON and event streams, split anywhere, nothing kept. */
+ * Token counts out of an answer as it passes: JSON and event streams, split anywhere. */
 #ifndef APIPOOL_CORE_USAGE_H
 #define APIPOOL_CORE_USAGE_H
 
-#include <apr.h>
+#include "events.h"
 
 /* What each vendor reports, and where (names of the document's top level unless said otherwise):
  *
@@ -33,6 +33,11 @@
 
 #define APIPOOL_USAGE_COUNTS 19
 
+/* Bytes that are kept at most of a document, and of an event that does not come in one piece. Of a longer one
+ * its beginning, a quarter of that, and its end are kept, and the last usage in them counts. */
+#define APIPOOL_USAGE_DOCUMENT_MAX (1024 * 1024)
+#define APIPOOL_USAGE_EVENT_MAX    (32 * 1024)
+
 /* Tokens; -1 is not reported, which is not zero. */
 typedef struct {
     apr_int64_t prompt;     /* all that went in, cached or not */
@@ -41,46 +46,56 @@ typedef struct {
     apr_int64_t total;      /* as reported, or else the sum of what is known */
 } apipool_usage_t;
 
-struct apipool_usage_member;
-
-/* A scan of one answer. Only the first two are for callers. */
+/* A scan of one answer. Nothing in it is for callers. */
 typedef struct {
-    unsigned char done; /* the stream said, in its protocol's way, that it was complete */
-    unsigned char told; /* there was an object for counts, whatever is in it */
-
     unsigned char is_event_stream;
-    unsigned char line_at, line_len, line_field, after_cr, later_line, mark;
-    unsigned char at, depth, escaped, named, text_len;
-    unsigned char place[6]; /* the containers around the current byte, as far as they matter */
-    char line[8];           /* a field's name, or an event's, so far */
-    char text[32];          /* a member's name, a number, or the value of "type", so far */
-    const struct apipool_usage_member *member;
-    apr_uint64_t skipped; /* depth within a container that does not matter */
+    unsigned char begun;   /* something has come but blanks and a byte order mark */
+    unsigned char ignored; /* what has come is no JSON */
+    unsigned char unread;  /* what is kept has more than was read of it */
+    unsigned char told, done;
+    apipool_events_at_t at;
+    char *kept; /* the document, or the event, so far; from malloc */
+    apr_size_t kept_len, kept_size;
+    apr_uint64_t missing; /* bytes between its beginning and its end */
     apr_int64_t count[APIPOOL_USAGE_COUNTS];
 } apipool_usage_scan_t;
 
 /**
- * Starts a scan. It needs no memory but its own and nothing at its end.
+ * Starts a scan.
  * @param is_event_stream 1 for text/event-stream, 0 for JSON of any kind
  */
 void apipool_usage_begin(apipool_usage_scan_t *scan, int is_event_stream);
 
+/** Gives back what a scan has kept. Its counts stay. Of no effect on one that is full of zeros. */
+void apipool_usage_end(apipool_usage_scan_t *scan);
+
 /**
  * Reads the next bytes of the answer, which may begin and end anywhere. What is not JSON, or not an
  * event stream, is no error: it reports nothing. Counts stand where the table above has them; the same
- * names in generated text, in arguments of tool calls or deeper are not looked at. They must be numbers
- * from 0 to 1e15 in at most 32 bytes, of which fractions are dropped; other values, and null, leave a
- * count as it was. A name written with escapes, as no vendor does, is not recognised.
+ * names in generated text, in arguments of tool calls or deeper are not looked at, unless the document is
+ * broken or too long to be read as a whole. They must be numbers from 0 to 1e15, of which fractions are
+ * dropped; other values, and null, leave a count as it was. A name written with escapes, as no vendor
+ * does, is not recognised.
  */
 void apipool_usage_feed(apipool_usage_scan_t *scan, const char *data, apr_size_t len);
 
 /**
- * What has been reported so far; where a stream reports more than once, the latest of each count.
+ * What has been reported so far; where a stream reports more than once, the latest of each count. A document
+ * is read now, once.
  * @return 1 if there is any count, else 0 and all of usage is -1
  */
-int apipool_usage_result(const apipool_usage_scan_t *scan, apipool_usage_t *usage);
+int apipool_usage_result(apipool_usage_scan_t *scan, apipool_usage_t *usage);
 
 /** Whether the completion is what it was in the end, and not what Anthropic's streams begin with. */
 int apipool_usage_is_final(const apipool_usage_scan_t *scan);
+
+/** Whether the stream said, in its protocol's way, that it was complete: its last event did. */
+int apipool_usage_is_done(const apipool_usage_scan_t *scan);
+
+/** Whether there was an object for counts in the stream, whatever is in it. */
+int apipool_usage_was_told(const apipool_usage_scan_t *scan);
+
+/** What is kept of the beginning of a document: all of it, unless it is too long. */
+const char *apipool_usage_head(const apipool_usage_scan_t *scan, apr_size_t *len);
 
 #endif

@@ -7,46 +7,53 @@
 #include "gate.h"
 
 #define READ_PIECE (16 * 1024)
-#define HEAD_MAX   (16 * 1024) /* of a JSON answer that has not told yet */
 
-enum { READS_NOTHING, READS_ALL, READS_HEAD, READS_PIECE };
+enum { READS_NOTHING, READS_ALL, READS_PIECE };
 
 /* How the answers of an endpoint are estimated; streams of all that is no text are as streams of text. */
 static apipool_estimate_kind_e estimate_kind(const apipool_request_t *req)
 {
     int is_json = apipool_gate_is_of_type(req->r, "application/json");
     if (req->gate.count.is_stream) {
-        return APIPOOL_ESTIMATE_STREAM;
+        return APIPOOL_ESTIMATE_ANSWER;
     }
-    switch (req->kind) {
-    case APIPOOL_ENDPOINT_IMAGES:
-        return APIPOOL_ESTIMATE_IMAGES;
-    case APIPOOL_ENDPOINT_SPEECH:
-        return is_json ? APIPOOL_ESTIMATE_JSON : APIPOOL_ESTIMATE_AUDIO;
-    case APIPOOL_ENDPOINT_TRANSCRIPTION:
-        return is_json ? APIPOOL_ESTIMATE_JSON : APIPOOL_ESTIMATE_TEXT;
-    default:
-        return APIPOOL_ESTIMATE_JSON;
-    }
+    return req->kind == APIPOOL_ENDPOINT_IMAGES                      ? APIPOOL_ESTIMATE_IMAGES
+           : req->kind == APIPOOL_ENDPOINT_TRANSCRIPTION && !is_json ? APIPOOL_ESTIMATE_TEXT
+                                                                     : APIPOOL_ESTIMATE_ANSWER;
 }
 
+static int is_sound(const apipool_request_t *req)
+{
+    return req->kind == APIPOOL_ENDPOINT_SPEECH && !req->gate.count.is_stream &&
+           !apipool_gate_is_of_type(req->r, "application/json");
+}
+
+/* JSON is kept by the scan for usage, and need not be read as it passes. */
 static int how_to_read(const apipool_request_t *req)
 {
-    int is_stream = req->gate.count.is_stream;
     switch (req->kind) {
     case APIPOOL_ENDPOINT_TEXT:
-        if (apipool_pool_habit(apipool_relay_segment(), req->attempt.upstream->group, is_stream) !=
-            APIPOOL_HABIT_TELLS) {
-            return READS_ALL;
+        if (!req->gate.count.is_stream) {
+            return READS_NOTHING;
         }
-        return is_stream ? READS_PIECE : READS_HEAD;
+        return apipool_pool_habit(apipool_relay_segment(), req->attempt.upstream->group, 1) ==
+                       APIPOOL_HABIT_TELLS
+                   ? READS_PIECE
+                   : READS_ALL;
     case APIPOOL_ENDPOINT_IMAGES:
-    case APIPOOL_ENDPOINT_SPEECH:
     case APIPOOL_ENDPOINT_TRANSCRIPTION:
         return READS_ALL;
+    case APIPOOL_ENDPOINT_SPEECH:
+        return is_sound(req) ? READS_NOTHING : READS_ALL;
     default:
         return READS_NOTHING;
     }
+}
+
+static apr_status_t forget_usage(void *data)
+{
+    apipool_usage_end(data);
+    return APR_SUCCESS;
 }
 
 void apipool_count_begin(apipool_request_t *req)
@@ -56,11 +63,13 @@ void apipool_count_begin(apipool_request_t *req)
     count->active = apipool_endpoint_generates(req->kind);
     count->readable = !apipool_gate_is_encoded(req->r);
     count->reads = READS_NOTHING;
-    count->passed = count->estimated = 0;
+    count->passed = 0;
+    apipool_usage_end(&count->usage);
     if (!count->readable || (!count->active && !count->is_stream)) {
         return;
     }
     apipool_usage_begin(&count->usage, count->is_stream);
+    apr_pool_cleanup_register(req->r->pool, &count->usage, forget_usage, apr_pool_cleanup_null);
     count->reads = (unsigned char)how_to_read(req);
     if (count->reads == READS_PIECE) {
         count->pieces = apr_palloc(req->r->pool, 2 * sizeof(*count->pieces));
@@ -95,29 +104,13 @@ static void keep_piece(apipool_count_t *count, const char *data, apr_size_t len)
     next->len += len;
 }
 
-static int has_usage(const apipool_count_t *count)
-{
-    apipool_usage_t ignored;
-    return apipool_usage_result(&count->usage, &ignored);
-}
-
 static void read_along(apipool_count_t *count, const char *data, apr_size_t len)
 {
-    switch (count->reads) {
-    case READS_HEAD:
-        if (count->estimated >= HEAD_MAX || has_usage(count)) {
-            break;
-        }
-        /* fall through */
-    case READS_ALL:
+    if (count->reads == READS_ALL) {
         apipool_estimate_feed(&count->estimate, data, len);
-        count->estimated += (apr_off_t)len;
-        break;
-    case READS_PIECE:
+    }
+    else if (count->reads == READS_PIECE) {
         keep_piece(count, data, len);
-        break;
-    default:
-        break;
     }
     count->passed += (apr_off_t)len;
 }
@@ -141,12 +134,12 @@ void apipool_count_feed(apipool_count_t *count, apr_bucket_brigade *bb)
 
 int apipool_count_is_done(const apipool_count_t *count)
 {
-    return count->is_stream && count->readable && count->usage.done;
+    return count->is_stream && count->readable && apipool_usage_is_done(&count->usage);
 }
 
 int apipool_count_was_told(const apipool_count_t *count)
 {
-    return count->usage.told;
+    return apipool_usage_was_told(&count->usage);
 }
 
 /* The whole events of a piece, or all of it where it has none, from the first line that begins in it. */
@@ -164,10 +157,16 @@ static const char *typical_part(const apipool_piece_t *piece, apr_size_t *len)
     return text;
 }
 
-static apr_int64_t scaled(apr_int64_t tokens, apr_off_t read, apr_off_t passed)
+/* Of an answer or a part of it, which stands for all that has passed. */
+static apr_int64_t estimate_part(const apipool_count_t *count, const char *text, apr_size_t len)
 {
-    return read > 0 && read < passed ? (apr_int64_t)((double)tokens * (double)passed / (double)read)
-                                     : tokens;
+    apipool_estimate_t estimate;
+    apipool_estimate_begin(&estimate, APIPOOL_ESTIMATE_ANSWER);
+    apipool_estimate_feed(&estimate, text, len);
+    apr_int64_t tokens = apipool_estimate_tokens(&estimate);
+    return len > 0 && (apr_off_t)len < count->passed
+               ? (apr_int64_t)((double)tokens * (double)count->passed / (double)len)
+               : tokens;
 }
 
 static apr_int64_t estimate_piece(const apipool_count_t *count)
@@ -175,18 +174,16 @@ static apr_int64_t estimate_piece(const apipool_count_t *count)
     const apipool_piece_t *pieces = count->pieces;
     int next_is_better = !pieces[0].len || pieces[1].len == sizeof(pieces[1].text);
     const apipool_piece_t *piece = &pieces[next_is_better ? 1 : 0];
-    apipool_estimate_t estimate;
+    apr_size_t len = piece->len;
+    const char *text = (apr_off_t)len == count->passed ? piece->text : typical_part(piece, &len);
+    return estimate_part(count, text, len);
+}
+
+static apr_int64_t estimate_document(const apipool_count_t *count)
+{
     apr_size_t len;
-    if ((apr_off_t)piece->len == count->passed) {
-        len = piece->len;
-        apipool_estimate_begin(&estimate, APIPOOL_ESTIMATE_STREAM);
-        apipool_estimate_feed(&estimate, piece->text, len);
-        return apipool_estimate_tokens(&estimate);
-    }
-    const char *text = typical_part(piece, &len);
-    apipool_estimate_begin(&estimate, APIPOOL_ESTIMATE_STREAM);
-    apipool_estimate_feed(&estimate, text, len);
-    return scaled(apipool_estimate_tokens(&estimate), (apr_off_t)len, count->passed);
+    const char *text = apipool_usage_head(&count->usage, &len);
+    return estimate_part(count, text, len);
 }
 
 /* Tokens that were generated; -1 where nobody can read them. */
@@ -201,30 +198,60 @@ static apr_int64_t estimate_completion(const apipool_request_t *req)
     switch (count->reads) {
     case READS_PIECE:
         return estimate_piece(count);
-    case READS_NOTHING:
-        return 0;
+    case READS_ALL:
+        return apipool_estimate_tokens(&count->estimate);
     default:
-        return scaled(apipool_estimate_tokens(&count->estimate), count->estimated, count->passed);
+        return is_sound(req) ? apipool_estimate_audio((apr_uint64_t)count->passed)
+               : req->kind == APIPOOL_ENDPOINT_TEXT ? estimate_document(count)
+                                                    : 0;
     }
 }
 
-/* Reads the captured body once more, which is only done where an answer has not told its usage. */
-static apr_int64_t estimate_prompt(const apipool_request_t *req)
+/* Reads a part of the captured body once more, which is only done where an answer has not told its usage. */
+static void read_body(const apipool_request_t *req, apr_off_t at, apr_off_t end,
+                      apipool_estimate_t *estimate, apipool_sniff_t *sniff)
 {
-    apipool_estimate_t estimate;
     char piece[READ_PIECE];
-    apr_off_t at = 0;
-    apipool_estimate_begin(&estimate, req->kind == APIPOOL_ENDPOINT_TRANSCRIPTION
-                                          ? APIPOOL_ESTIMATE_RECORDING
-                                          : APIPOOL_ESTIMATE_REQUEST);
-    while (at < req->body.length) {
-        apr_off_t left = req->body.length - at;
-        apr_size_t len = left < READ_PIECE ? (apr_size_t)left : READ_PIECE;
+    while (at < end) {
+        apr_size_t len = end - at < READ_PIECE ? (apr_size_t)(end - at) : READ_PIECE;
         if (apipool_body_read(req, at, piece, len) != APR_SUCCESS) {
             break;
         }
-        apipool_estimate_feed(&estimate, piece, len);
+        apipool_estimate_feed(estimate, piece, len);
+        if (sniff) {
+            apipool_sniff_feed(sniff, piece, len);
+        }
         at += (apr_off_t)len;
+    }
+}
+
+/* A form has files and a prompt. */
+static apr_int64_t estimate_form(const apipool_request_t *req)
+{
+    apipool_sniffed_t prompt = {.name = "prompt"};
+    apipool_estimate_t files, text;
+    apipool_sniff_t sniff;
+
+    apipool_estimate_begin(&files, APIPOOL_ESTIMATE_FORM);
+    apipool_sniff_begin(&sniff, apr_table_get(req->r->headers_in, "Content-Type"), &prompt, 1);
+    read_body(req, 0, req->body.length, &files, &sniff);
+    apipool_estimate_begin(&text, APIPOOL_ESTIMATE_TEXT);
+    read_body(req, prompt.at, prompt.at + prompt.len, &text, NULL);
+    return apipool_estimate_tokens(&files) + apipool_estimate_tokens(&text);
+}
+
+static apr_int64_t estimate_prompt(const apipool_request_t *req)
+{
+    apipool_estimate_t estimate;
+    if (req->kind == APIPOOL_ENDPOINT_TRANSCRIPTION) {
+        return apipool_estimate_audio((apr_uint64_t)req->body.length);
+    }
+    if (req->body.kind == APIPOOL_SNIFF_FORM) {
+        return estimate_form(req);
+    }
+    apipool_estimate_begin(&estimate, APIPOOL_ESTIMATE_TEXT);
+    if (req->body.kind == APIPOOL_SNIFF_JSON) {
+        read_body(req, 0, req->body.length, &estimate, NULL);
     }
     return apipool_estimate_tokens(&estimate);
 }
@@ -243,7 +270,7 @@ apr_int64_t apipool_count_prompt(apipool_request_t *req)
 /* Where a stream has told what it began with and not what it came to, the prompt stands as it is. */
 apipool_tokens_e apipool_count_tokens(apipool_request_t *req, apipool_usage_t *tokens)
 {
-    const apipool_count_t *count = &req->gate.count;
+    apipool_count_t *count = &req->gate.count;
     int has_begun = 0;
 
     tokens->prompt = tokens->completion = tokens->cached = tokens->total = -1;
@@ -264,10 +291,12 @@ apipool_tokens_e apipool_count_tokens(apipool_request_t *req, apipool_usage_t *t
 
 void apipool_count_note_habit(apipool_request_t *req)
 {
-    const apipool_count_t *count = &req->gate.count;
-    if (count->active && count->readable && req->kind == APIPOOL_ENDPOINT_TEXT) {
-        apipool_pool_note_habit(apipool_relay_segment(), req->attempt.upstream->group,
-                                count->is_stream,
-                                has_usage(count) ? APIPOOL_HABIT_TELLS : APIPOOL_HABIT_SILENT);
+    apipool_count_t *count = &req->gate.count;
+    apipool_usage_t ignored;
+    if (count->active && count->readable && count->is_stream &&
+        req->kind == APIPOOL_ENDPOINT_TEXT) {
+        int tells = apipool_usage_result(&count->usage, &ignored);
+        apipool_pool_note_habit(apipool_relay_segment(), req->attempt.upstream->group, 1,
+                                tells ? APIPOOL_HABIT_TELLS : APIPOOL_HABIT_SILENT);
     }
 }

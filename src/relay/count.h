@@ -6,10 +6,10 @@
 #include "request.h"
 
 /* Called by the request's thread. What the answers of an endpoint cost is decided by its kind, see
- * core/endpoint.h. Usage that is reported is found by a scan that passes over nearly all bytes. An
- * estimate reads every byte, so text of upstreams that are known to report is not read: should one be
- * silent after all, or its stream break off, the beginning of a JSON answer or a piece of a stream stands
- * for the whole. */
+ * core/endpoint.h. Usage that is reported is found by a scan that passes over nearly all events. An
+ * estimate reads every byte, so streams of upstreams that are known to report are not read: should one be
+ * silent after all, or break off, a piece of it stands for the whole, as the beginning does of a JSON answer
+ * that is too long to be kept. */
 
 /** A good answer begins to pass: its head is in the request. */
 void apipool_count_begin(apipool_request_t *req);
@@ -29,7 +29,7 @@ apipool_tokens_e apipool_count_tokens(apipool_request_t *req, apipool_usage_t *t
 /** About how many tokens the request itself has; 0 where its endpoint costs none. */
 apr_int64_t apipool_count_prompt(apipool_request_t *req);
 
-/** Tells the pool, at the end of a complete answer, whether its upstream is one that reports. */
+/** Tells the pool, at the end of a complete stream, whether its upstream is one that reports. */
 void apipool_count_note_habit(apipool_request_t *req);
 
 #endif

@@ -268,7 +268,7 @@ static apr_status_t peek(apipool_request_t *req)
     apr_status_t rv = APR_SUCCESS;
 
     apr_pool_create(&scratch, req->r->pool);
-    if (gate->peek.complete) {
+    if (gate->peek.ended && gate->peek.has_data) {
         apr_brigade_pflatten(gate->held, &text, &len, scratch);
     }
     if (text && apipool_events_first(text, len, scratch, &event)) {

@@ -95,8 +95,8 @@ typedef struct {
     unsigned char is_stream; /* of events */
     unsigned char reads;     /* what is read for an estimate */
     apipool_usage_scan_t usage;
-    apr_off_t passed, estimated; /* bytes */
-    apipool_piece_t *pieces;     /* two: the last one that is full, and the next */
+    apr_off_t passed;        /* bytes */
+    apipool_piece_t *pieces; /* two: the last one that is full, and the next */
     apipool_estimate_t estimate;
 } apipool_count_t;
 
@@ -110,7 +110,7 @@ typedef struct {
     int flushed;  /* what is held was to go out at once */
     int broke;    /* the answer ended early, or an error bucket came instead of one */
     int peeking;  /* what is held is the beginning of an event stream */
-    apipool_events_peek_t peek;
+    apipool_events_at_t peek;
     int in_band;       /* what is held is an error inside a 200 */
     const char *event; /* the data of its event, where it is one */
     apr_size_t event_len;

@@ -50,6 +50,7 @@ static apr_status_t forget_held(void *data)
     free(ws->held);
     free(ws->news);
     ws->held = ws->news = NULL;
+    apipool_usage_end(&ws->usage);
     return APR_SUCCESS;
 }
 
@@ -171,6 +172,7 @@ static void hear_message(apipool_websocket_t *ws, const apipool_wsframe_part_t *
     apipool_usage_feed(&ws->usage, part->payload, part->payload_len);
     if (part->ends) {
         apipool_websocket_told(ws, apr_time_now());
+        apipool_usage_end(&ws->usage);
     }
 }
 

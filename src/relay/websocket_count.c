@@ -8,9 +8,6 @@
 #include "reserve.h"
 #include "websocket_parts.h"
 
-#define BYTES_PER_TOKEN       4
-#define AUDIO_BYTES_PER_TOKEN 4096 /* in base64; as estimates of HTTP answers count */
-
 void apipool_websocket_copy_name(char *to, const char *name)
 {
     if (*name) {
@@ -222,7 +219,7 @@ void apipool_websocket_settle(apipool_websocket_t *ws, int index, const apipool_
 apipool_usage_t apipool_websocket_estimate(const apipool_turn_t *turn)
 {
     apr_int64_t completion =
-        (apr_int64_t)(turn->text / BYTES_PER_TOKEN + turn->audio / AUDIO_BYTES_PER_TOKEN);
+        (apr_int64_t)(turn->text / APIPOOL_ESTIMATE_ASCII + turn->audio / APIPOOL_ESTIMATE_BASE64);
     return (apipool_usage_t){.prompt = turn->prompt,
                              .completion = completion,
                              .cached = -1,
@@ -307,7 +304,7 @@ int apipool_websocket_ask(apipool_websocket_t *ws, const apipool_asking_t *askin
     apipool_turn_t turn = {.at = now,
                            .tokens = apipool_reserve_turn(ws->req, *model ? model : NULL,
                                                           asking->bytes, asking->max_tokens),
-                           .prompt = (apr_int64_t)(asking->bytes / BYTES_PER_TOKEN),
+                           .prompt = (apr_int64_t)(asking->bytes / APIPOOL_ESTIMATE_ASCII),
                            .charge.has_begun = asking->has_begun};
     apipool_websocket_copy_name(turn.model, model);
     *retry_at = 0;

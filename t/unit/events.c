@@ -152,7 +152,7 @@ static void the_end_of_the_first_event_is_seen_as_the_bytes_come(void **unused)
     for (size_t i = 0; i < sizeof(firsts) / sizeof(*firsts); i++) {
         apr_size_t len = strlen(firsts[i].text);
         for (apr_size_t cut = 0; cut <= len; cut++) {
-            apipool_events_peek_t peek = {0};
+            apipool_events_at_t peek = {0};
             apipool_events_peek(&peek, firsts[i].text, cut);
             int complete = apipool_events_peek(&peek, firsts[i].text + cut, len - cut);
             int open_cr = len > 0 && firsts[i].text[len - 1] == '\r';
@@ -176,10 +176,124 @@ static void an_event_ends_with_an_empty_line(void **unused)
     assert_true(apipool_events_end("\r\n", 2, "a\n"));
 }
 
+static const struct {
+    const char *text;
+    int complete;
+    apr_size_t eol, next;
+} lines[] = {
+    {"", 0, 0, 0},        {"ab", 0, 2, 2},      {"ab\nc", 1, 2, 3},  {"ab\r\nc", 1, 2, 4},
+    {"ab\rc", 1, 2, 3},   {"ab\r", 0, 2, 3},    {"ab\r\n", 1, 2, 4}, {"ab\n", 1, 2, 3},
+    {"\n\n", 1, 0, 1},    {"\r\r", 1, 0, 1},    {"\r\n", 1, 0, 2},   {"a\rb\nc", 1, 1, 2},
+    {"a\nb\rc", 1, 1, 2}, {"a\r\r\n", 1, 1, 2},
+};
+
+static void a_line_ends_in_one_of_three_ways(void **unused)
+{
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        const char *text = lines[i].text, *eol, *next;
+        int complete = apipool_events_line(text, text + strlen(text), &eol, &next);
+        if (complete != lines[i].complete || eol != text + lines[i].eol ||
+            next != text + lines[i].next) {
+            fail_msg("row %u: %d, %d, %d", (unsigned)i, complete, (int)(eol - text),
+                     (int)(next - text));
+        }
+    }
+}
+
+static const struct {
+    const char *line, *name, *value;
+} fields[] = {
+    {"data: a", "data", "a"},       {"data:a", "data", "a"},    {"data:  a", "data", " a"},
+    {"data:", "data", ""},          {"data: ", "data", ""},     {"data", "data", NULL},
+    {"dat", "data", NULL},          {"datax: a", "data", NULL}, {" data: a", "data", NULL},
+    {"event: a:b", "event", "a:b"}, {"", "data", NULL},
+};
+
+static void a_field_has_a_name_and_a_value(void **unused)
+{
+    for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+        const char *line = fields[i].line;
+        const char *value = apipool_events_field(line, line + strlen(line), fields[i].name);
+        if (!value != !fields[i].value || (value && strcmp(value, fields[i].value))) {
+            fail_msg("%s: %s", line, value ? value : "none");
+        }
+    }
+}
+
+static const struct {
+    const char *text, *joined;
+} joins[] = {
+    {"", ""},
+    {"data: a\n\n", "a\n"},
+    {"id: 1\r\ndata:a\r\n: b\r\ndata: c\r\n\r\n", "a\nc\n"},
+    {"data\ndata: b", "b\n"},
+    {"data:\n\n", "\n"},
+    {"data: a\r", "a\n"},
+    {"event: a\n\n", ""},
+};
+
+static void data_is_joined(void **unused)
+{
+    char to[100];
+    for (size_t i = 0; i < sizeof(joins) / sizeof(*joins); i++) {
+        apr_size_t len = apipool_events_join(to, joins[i].text, strlen(joins[i].text));
+        assert_int_equal(len, strlen(joins[i].joined));
+        assert_memory_equal(to, joins[i].joined, len);
+    }
+}
+
+static void events_are_told_apart(void **unused)
+{
+    static const char text[] = ": a\n\ndata: b\r\n\r\nid: c\r\rdata: d\n\ne";
+    static const apr_size_t begins[] = {0, 5, 16, 23, 32, 33};
+    const char *end = text + sizeof(text) - 1;
+    apipool_events_at_t at = {0};
+    for (int i = 0; i < 5; i++) {
+        const char *event = text + begins[i], *next = text + begins[i + 1];
+        int is_last = i == 4, lf_is_left = i == 1; /* it is taken with the next event */
+        assert_ptr_equal(apipool_events_next(event, end), next);
+        assert_int_equal(apipool_events_take(&at, event, (apr_size_t)(end - event)),
+                         next - event - lf_is_left);
+        assert_int_equal(at.ended, !is_last);
+        assert_int_equal(at.has_data, i == 1 || i == 3);
+        assert_ptr_equal(apipool_events_start(text, event), i == 3 ? text + begins[2] : event);
+    }
+}
+
+static const struct {
+    const char *text;
+    int at; /* -1: none */
+} usages[] = {
+    {"", -1},
+    {"{\"usage\":{}}", 9},
+    {"{\"usageMetadata\" :\t{", 19},
+    {"{\"meta\":\n{", 9},
+    {"data: {\"usage\"\r\ndata: :\r\ndata:{", 30},
+    {"{\"usage\":null,\"usage\":[{}],\"a\":{\"usage\":{", 40},
+    {"{\"usage\"{},\"usages\":{},\"xusage\":{},usage:{}", -1},
+    {"{\"a\":\"\\\"usage\\\":{\",\"b\\\"usage\":{", -1},
+};
+
+static void usage_is_an_object_with_a_name(void **unused)
+{
+    for (size_t i = 0; i < sizeof(usages) / sizeof(*usages); i++) {
+        const char *text = usages[i].text;
+        const char *found = apipool_events_find_usage(text, text + strlen(text));
+        if (found != (usages[i].at < 0 ? NULL : text + usages[i].at)) {
+            fail_msg("%s: %d", text, found ? (int)(found - text) : -1);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_event_with_data_is_found),
+        cmocka_unit_test(a_line_ends_in_one_of_three_ways),
+        cmocka_unit_test(a_field_has_a_name_and_a_value),
+        cmocka_unit_test(data_is_joined),
+        cmocka_unit_test(events_are_told_apart),
+        cmocka_unit_test(usage_is_an_object_with_a_name),
         cmocka_unit_test(lines_end_with_a_line_feed),
         cmocka_unit_test(whole_events_end_with_an_empty_line),
         cmocka_unit_test(the_chunk_that_tells_usage_is_dropped),

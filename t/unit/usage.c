@@ -39,18 +39,19 @@ static int is_same(const apipool_usage_t *a, const apipool_usage_t *b)
            a->total == b->total;
 }
 
-static void check_scan(const row_t *row, const apipool_usage_scan_t *scan, const char *how,
-                       size_t at)
+/* Asks what the scan has found, which ends it. */
+static void check_scan(const row_t *row, apipool_usage_scan_t *scan, const char *how, size_t at)
 {
     static const apipool_usage_t nothing = {NONE, NONE, NONE, NONE};
     apipool_usage_t usage;
-    int reported = apipool_usage_result(scan, &usage);
+    int done = apipool_usage_is_done(scan), reported = apipool_usage_result(scan, &usage);
     if (reported != !is_same(&usage, &nothing) || !is_same(&usage, &row->usage) ||
-        scan->done != row->done) {
+        done != row->done) {
         fail_msg("%s, %s %zu: %d, prompt %ld, completion %ld, cached %ld, total %ld, done %d",
                  row->name, how, at, reported, (long)usage.prompt, (long)usage.completion,
-                 (long)usage.cached, (long)usage.total, scan->done);
+                 (long)usage.cached, (long)usage.total, done);
     }
+    apipool_usage_end(scan);
 }
 
 static void check_splits(const row_t *row, const char *text, int is_event_stream)
@@ -80,32 +81,42 @@ static void check_documents(const row_t *rows, size_t count)
     }
 }
 
-/* Among events that are passed over, which differ in length and so in how the vectors lie. */
+/* Cut anywhere, or not at all. */
+static void check_stream(const row_t *row, const char *stream, size_t len, const char *how,
+                         int all_cuts)
+{
+    apipool_usage_scan_t scan;
+    for (size_t cut = 0; cut <= (all_cuts ? len : 0); cut++) {
+        apipool_usage_begin(&scan, 1);
+        feed(&scan, stream, cut);
+        feed(&scan, stream + cut, len - cut);
+        check_scan(row, &scan, how, cut);
+    }
+}
+
+/* Among events that are passed over, which differ in length. It is complete if none follows. */
 static void check_among_events(const row_t *row, const char *text)
 {
     static const char begin[] = "event: x\ndata: {\"type\":\"x\",\"delta\":\"",
                       end[] = "\",\"usage\" : null}\r\n\r\n";
     static char stream[20000], blanks[131];
-    apipool_usage_scan_t scan;
-    size_t len = 0;
+    row_t followed = *row;
 
+    followed.done = 0;
     if (text[0] == '\xef') {
         return;
     }
     for (size_t pad = 0; pad < sizeof(blanks); pad++) {
+        int all_cuts = pad + 1 == sizeof(blanks);
         memset(blanks, ' ', pad);
-        len = (size_t)snprintf(stream, sizeof(stream), "%s%s%s%s\n\n%s%s%s%s%s", begin, blanks, end,
-                               text, begin, blanks, end, begin, end);
+        size_t len =
+            (size_t)snprintf(stream, sizeof(stream), "%s%s%s%s\n\n", begin, blanks, end, text);
         assert_true(len < sizeof(stream));
-        apipool_usage_begin(&scan, 1);
-        feed(&scan, stream, len);
-        check_scan(row, &scan, "among events, pad", pad);
-    }
-    for (size_t cut = 0; cut <= len; cut++) {
-        apipool_usage_begin(&scan, 1);
-        feed(&scan, stream, cut);
-        feed(&scan, stream + cut, len - cut);
-        check_scan(row, &scan, "among events, split at", cut);
+        check_stream(row, stream, len, "behind events, split at", all_cuts);
+        len += (size_t)snprintf(stream + len, sizeof(stream) - len, "%s%s%s%s%s", begin, blanks,
+                                end, begin, end);
+        assert_true(len < sizeof(stream));
+        check_stream(&followed, stream, len, "among events, split at", all_cuts);
     }
 }
 
@@ -419,6 +430,10 @@ static const row_t lookalikes[] = {
     {"deeper in the usage",
      "{\"usage\":{\"a\":" USAGE9 ",\"b\":[" USAGE9 "],\"usage\":" USAGE9 "}}", NOTHING, 0},
     {"an array of arrays", "[[{\"usage\":" USAGE9 "}]]", NOTHING, 0},
+    {"an array that begins with numbers",
+     "{\"a\":[-1,2,\"]\",{\"b\":[3]},{\"usage\":" USAGE9 "}],\"c\":[4,[5],6,{\"usage\":" USAGE9
+     "}]}",
+     NOTHING, 0},
     {"names at the top", USAGE9, NOTHING, 0},
     {"a value like the name", "{\"a\":\"usage\",\"b\":{\"total_tokens\":9},\"c\":\"usage\"}",
      NOTHING, 0},
@@ -460,7 +475,7 @@ static const row_t numbers[] = {
     {"too large by its exponent", TOTAL("1e16"), NOTHING, 0},
     {"larger than any", TOTAL("9e999999999999"), NOTHING, 0},
     {"with very many digits", TOTAL("99999999999999999999999999999999"), NOTHING, 0},
-    {"longer than is read", TOTAL("1.00000000000000000000000000000000"), NOTHING, 0},
+    {"with digits without end", TOTAL("1.00000000000000000000000000000000"), ALONE(1), 0},
     {"smaller than any", TOTAL("9e-999999999999"), ALONE(0), 0},
     {"negative", TOTAL("-1"), NOTHING, 0},
     {"a string", TOTAL("\"12\""), NOTHING, 0},
@@ -476,9 +491,10 @@ static const row_t numbers[] = {
     {"a point before", TOTAL(".12"), NOTHING, 0},
     {"blanks around", TOTAL(" \r\n\t12\t\n\r "), ALONE(12), 0},
     {"cut off", "{\"usage\":{\"total_tokens\":12", NOTHING, 0},
-    {"cut off after it", "{\"usage\":{\"total_tokens\":12,", ALONE(12), 0},
+    {"cut off after it", "{\"usage\":{\"total_tokens\":12,", NOTHING, 0},
+    {"cut off after all of them", "{\"usage\":{\"total_tokens\":12},", ALONE(12), 0},
     {"no number after one",
-     "{\"usage\":{\"total_tokens\":12,\"total_tokens\":null,\"total_tokens\":-1}}", ALONE(12), 0},
+     "{\"usage\":{\"total_tokens\":12,\"total_tokens\":null,\"total_tokens\":-1}}", NOTHING, 0},
     {"a number after one", "{\"usage\":{\"total_tokens\":12,\"total_tokens\":13}}", ALONE(13), 0},
 };
 
@@ -495,10 +511,16 @@ static const row_t broken[] = {
     {"no name", "{:{\"total_tokens\":1}}", NOTHING, 0},
     {"no colon", "{\"usage\"{\"total_tokens\":1}}", NOTHING, 0},
     {"no comma", "{\"usage\":1{\"total_tokens\":1}}", NOTHING, 0},
-    {"no comma between numbers", TOTAL("12 13"), ALONE(12), 0},
+    {"no comma between numbers", TOTAL("12 13"), NOTHING, 0},
     {"names in an array", "{\"usage\":[\"total_tokens\":1]}", NOTHING, 0},
     {"no quotes", "{usage:{total_tokens:1}}", NOTHING, 0},
     {"a string that does not end", "{\"a\":\"}" TOTAL("1"), NOTHING, 0},
+    {"bytes that are not UTF-8", "{\"a\":\"\xe4\xbd\",\"usage\":{\"total_tokens\":1}}", ALONE(1),
+     0},
+    {"an end that is missing",
+     "{\"usage\":{\"total_tokens\":1},\"a\":[{\"usage\":{\"total_tokens\":2", ALONE(1), 0},
+    {"a second document that is cut off", TOTAL("1") "\n{\"usage\":{\"total_tokens\":2},\"a\":\"b",
+     ALONE(2), 0},
 };
 
 static void broken_documents_do_no_harm(void **unused)
@@ -517,7 +539,7 @@ static const row_t events[] = {
      "id: 1\nretry: 10\nfoo: " TOTAL("1") "\ndataa: " TOTAL("1") "\ndat: " TOTAL(
          "1") "\n data: " TOTAL("1") "\nDATA: " TOTAL("1") "\na-field-of-some-length\n\n",
      NOTHING, 0},
-    {"a number in two lines", "data: {\"usage\":{\"total_tokens\":1\ndata: 2}}\n\n", ALONE(1), 0},
+    {"a number in two lines", "data: {\"usage\":{\"total_tokens\":1\ndata: 2}}\n\n", NOTHING, 0},
     {"fields around the data",
      "id: 1\ndata: {\"usage\":{\nevent: x\n: comment\ndata: \"total_tokens\":1}}\n\n", ALONE(1), 0},
     {"a byte order mark",
@@ -587,9 +609,80 @@ static void containers_of_any_depth_are_passed(void **unused)
     free(text);
 }
 
+/* A text with so many letters in the middle, in one piece and in pieces as they are read. */
+static void check_long(const row_t *row, const char *begin, size_t letters, const char *end,
+                       int is_event_stream)
+{
+    static const size_t pieces[] = {SIZE_MAX, 8000, 977};
+    size_t len = strlen(begin) + letters + strlen(end);
+    char *text = malloc(len + 1);
+    assert_non_null(text);
+    strcpy(text, begin);
+    memset(text + strlen(begin), 'x', letters);
+    strcpy(text + strlen(begin) + letters, end);
+    for (int i = 0; i < 3; i++) {
+        apipool_usage_scan_t scan;
+        apipool_usage_begin(&scan, is_event_stream);
+        for (size_t at = 0, piece; at < len; at += piece) {
+            piece = len - at < pieces[i] ? len - at : pieces[i];
+            feed(&scan, text + at, piece);
+            assert_true(scan.kept_size <=
+                        (is_event_stream ? APIPOOL_USAGE_EVENT_MAX : APIPOOL_USAGE_DOCUMENT_MAX));
+        }
+        check_scan(row, &scan, "in pieces of", pieces[i]);
+    }
+    free(text);
+}
+
+#define INNER "{\"choices\":[{\"usage\":{\"total_tokens\":7}}],\"a\":\""
+
+static void of_long_documents_the_beginning_and_the_end_are_read(void **unused)
+{
+    static const row_t whole = {"a document that is just short enough", "", ALONE(5), 0},
+                       behind = {"a long document with usage behind", "", ALONE(5), 0},
+                       before = {"a long document with usage before", "", ALONE(5), 0},
+                       between = {"a long document with usage in the middle", "", NOTHING, 0},
+                       event = {"a long event", "", ALONE(5), 1},
+                       other = {"a long event without usage, and one with it", "", ALONE(5), 0};
+    static const char end[] = "\",\"usage\":{\"total_tokens\":5}}";
+    const size_t most = APIPOOL_USAGE_DOCUMENT_MAX - sizeof(INNER) - sizeof(end) + 2;
+    static char middle[2 * APIPOOL_USAGE_DOCUMENT_MAX];
+
+    check_long(&whole, INNER, most, end, 0);
+    check_long(&behind, INNER, most + 1, end, 0);
+    check_long(&behind, "{\"a\":\"", 3 * most, end, 0);
+    check_long(&before, "{\"usage\":{\"total_tokens\":5},\"a\":\"", 3 * most, "\"}", 0);
+    memset(middle, 'y', sizeof(middle) - 1);
+    memcpy(middle, "{\"a\":\"", 6);
+    memcpy(middle + sizeof(middle) / 2, end, sizeof(end) - 1);
+    check_long(&between, middle, 2 * most, "\"}", 0);
+    check_long(&event, "event: response.completed\ndata: {\"response\":{\"a\":\"", 100000,
+               "\",\"usage\":{\"total_tokens\":5}}}\n\n", 1);
+    check_long(&event, "data: {\"type\":\"message_stop\",\"usage\":{\"total_tokens\":5},\"a\":\"",
+               100000, "\"}\r\n\r\n", 1);
+    check_long(&other, "data: {\"a\":\"", 100000, "\"}\n\ndata: " TOTAL("5") "\n\n", 1);
+}
+
 static void a_scan_is_small(void **unused)
 {
+    static const char event[] =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"usage\"}}],\"usage\":null}\n\n";
+    apipool_usage_scan_t scan;
+
     assert_true(sizeof(apipool_usage_scan_t) <= 256);
+    apipool_usage_begin(&scan, 1);
+    for (int i = 0; i < 1000; i++) {
+        feed(&scan, event, sizeof(event) - 1);
+    }
+    assert_null(scan.kept); /* whole events that report nothing are not kept */
+    for (int i = 0; i < 1000; i++) {
+        feed(&scan, event, 17);
+        feed(&scan, event + 17, sizeof(event) - 1 - 17);
+    }
+    assert_true(scan.kept_size <= 1024);
+    apipool_usage_end(&scan);
+    apipool_usage_end(&scan);
+    assert_null(scan.kept);
 }
 
 #define MESSAGE_START                                                                              \
@@ -615,6 +708,7 @@ static void what_a_stream_begins_with_is_not_what_it_came_to(void **unused)
         apipool_usage_begin(&scan, 1);
         feed(&scan, rows[i].text, strlen(rows[i].text));
         assert_int_equal(apipool_usage_is_final(&scan), rows[i].is_final);
+        apipool_usage_end(&scan);
     }
 }
 
@@ -633,7 +727,8 @@ static void an_object_for_counts_is_noticed_whatever_is_in_it(void **unused)
         apipool_usage_scan_t scan;
         apipool_usage_begin(&scan, 1);
         feed(&scan, rows[i].text, strlen(rows[i].text));
-        assert_int_equal(scan.told, rows[i].told);
+        assert_int_equal(apipool_usage_was_told(&scan), rows[i].told);
+        apipool_usage_end(&scan);
     }
 }
 
@@ -649,6 +744,7 @@ int main(void)
         cmocka_unit_test(containers_of_any_depth_are_passed),
         cmocka_unit_test(what_a_stream_begins_with_is_not_what_it_came_to),
         cmocka_unit_test(an_object_for_counts_is_noticed_whatever_is_in_it),
+        cmocka_unit_test(of_long_documents_the_beginning_and_the_end_are_read),
         cmocka_unit_test(a_scan_is_small),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the two halves of the usage scanner share: no one else includes this. */
-#ifndef APIPOOL_CORE_USAGE_JSON_H
-#define APIPOOL_CORE_USAGE_JSON_H
+ * Between the files of usage: the counts that a document holds. */
+#ifndef APIPOOL_CORE_USAGE_READ_H
+#define APIPOOL_CORE_USAGE_READ_H
 
-#include "bytes.h"
 #include "usage.h"
 
 /* Counts by who names them: what one vendor sends under two names must not be added up. */
@@ -26,19 +25,17 @@ enum {
     APIPOOL_COUNT_CHOICE_PROMPT, /* those of a choice */
     APIPOOL_COUNT_CHOICE_COMPLETION,
     APIPOOL_COUNT_CHOICE_CACHED,
-    APIPOOL_COUNT_CHOICE_TOTAL,
+    APIPOOL_COUNT_CHOICE_TOTAL
 };
 
 _Static_assert(APIPOOL_COUNT_CHOICE_TOTAL + 1 == APIPOOL_USAGE_COUNTS,
                "every count has room in the scan");
 
-/** Forgets what is unfinished: a document begins. The counts stay. */
-void apipool_usage_json_begin(apipool_usage_scan_t *scan);
+/** Reads a document, or several that follow each other, as lines of an event may. What follows where a string
+ *  does not end is not read. */
+void apipool_usage_read(apipool_usage_scan_t *scan, const char *text, const char *end);
 
-/** Reads the next bytes of documents that follow each other. */
-void apipool_usage_json_feed(apipool_usage_scan_t *scan, const char *p, const char *end);
-
-/** Whether the document reports nothing more unless a name or a type comes that has not begun yet. */
-int apipool_usage_json_is_idle(const apipool_usage_scan_t *scan);
+/** Reads the end of what is too long to be kept: the last usage in it, wherever that stands. */
+void apipool_usage_read_end(apipool_usage_scan_t *scan, const char *text, const char *end);
 
 #endif
