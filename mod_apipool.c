@@ -92,16 +92,12 @@ static const apipool_api_t api = {
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
-    (void)plog;
-    (void)ptemp;
     apr_status_t rv = ap_mutex_register(pconf, APIPOOL_MUTEX, NULL, APR_LOCK_DEFAULT, 0);
     return rv == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    (void)plog;
-    (void)ptemp;
     return apipool_config_check(pconf, s);
 }
 
@@ -128,7 +124,6 @@ static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                        server_rec *main_server)
 {
-    (void)plog;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
@@ -177,8 +172,6 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
 static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
                          mpm_child_status status)
 {
-    (void)generation;
-    (void)slot;
     if (status != MPM_CHILD_EXITED || !segment) {
         return;
     }

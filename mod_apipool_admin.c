@@ -11,8 +11,6 @@
 /* check_config, so that httpd -t says it too */
 static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    (void)pconf;
-    (void)plog;
     const apipool_api_t *api =
         ap_lookup_provider(APIPOOL_API_GROUP, APIPOOL_API_NAME, APIPOOL_API_VERSION);
     if (!api) {
@@ -28,9 +26,6 @@ static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, se
 
 static int warn(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    (void)pconf;
-    (void)plog;
-    (void)ptemp;
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         apipool_admin_warn(s);
     }
@@ -39,14 +34,11 @@ static int warn(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_r
 
 static void child_init(apr_pool_t *pchild, server_rec *s)
 {
-    (void)pchild;
-    (void)s;
     apipool_pace_share();
 }
 
 static void register_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_check_config(find_pools, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(warn, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);

@@ -34,7 +34,6 @@ static int viewers_each = VIEWERS_MAX;
 void *apipool_admin_create_dir(apr_pool_t *p, char *path)
 {
     apipool_admin_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
-    (void)path;
     conf->reveal = -1;
     return conf;
 }

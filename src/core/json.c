@@ -12,56 +12,35 @@
 
 #define NAME_SHOWN 64 /* bytes of a member's name in a flaw */
 
-/* Where a look over a text has come to; it knows strings, brackets and nothing else of JSON. */
+/* What a look over a text has found; it knows strings, brackets and nothing else of JSON. */
 typedef struct {
     const char *name; /* the last name of a member of the outermost object */
     apr_size_t name_len;
-    int depth, deepest, in_string, escaped, wants_name;
+    int deepest;
     apr_size_t values;
 } look_t;
 
-static void look_at_string(look_t *look, const char *c)
-{
-    if (look->escaped) {
-        look->escaped = 0;
-    }
-    else if (*c == '\\') {
-        look->escaped = 1;
-    }
-    else if (*c == '"') {
-        look->in_string = 0;
-        if (look->wants_name) {
-            look->name_len = (apr_size_t)(c - look->name);
-            look->wants_name = 0;
-        }
-    }
-}
-
 static void look_over(look_t *look, const char *text, apr_size_t len)
 {
+    const char *end = text + len;
+    int depth = 0, wants_name = 0;
     memset(look, 0, sizeof(*look));
-    for (const char *c = text; c < text + len; c++) {
-        if (look->in_string) {
-            look_at_string(look, c);
+    for (const char *c = text; c < end; c++) {
+        int opens = *c == '{' || *c == '[';
+        depth += opens - (*c == '}' || *c == ']');
+        look->deepest = depth > look->deepest ? depth : look->deepest;
+        look->values += opens || *c == ',';
+        if (opens || *c == ',') {
+            wants_name = depth == 1 && *text == '{';
         }
         else if (*c == '"') {
-            look->in_string = 1;
-            if (look->wants_name) {
-                look->name = c + 1;
-                look->name_len = 0;
+            const char *from = ++c;
+            while (c < end && *c != '"') {
+                c += *c == '\\' ? 2 : 1;
             }
-        }
-        else if (*c == '{' || *c == '[') {
-            look->wants_name = ++look->depth == 1 && *c == '{';
-            look->deepest = look->depth > look->deepest ? look->depth : look->deepest;
-            look->values++;
-        }
-        else if (*c == '}' || *c == ']') {
-            look->depth--;
-        }
-        else if (*c == ',') {
-            look->wants_name = look->depth == 1 && *text == '{';
-            look->values++;
+            look->name = wants_name ? from : look->name;
+            look->name_len = !wants_name ? look->name_len : c < end ? (apr_size_t)(c - from) : 0;
+            wants_name = 0;
         }
     }
 }

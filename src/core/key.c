@@ -2,6 +2,7 @@
  * Upstream credentials as text: checks, ids and masks. */
 #include "key.h"
 
+#include <apr_strings.h>
 #include <openssl/hmac.h>
 #include <string.h>
 
@@ -64,12 +65,7 @@ apr_uint64_t apipool_key_id(const unsigned char secret[APIPOOL_SECRET_SIZE], con
 
 void apipool_key_id_hex(apr_uint64_t id, char out[APIPOOL_ID_SIZE])
 {
-    static const char digits[] = "0123456789abcdef";
-    for (int i = 15; i >= 0; i--) {
-        out[i] = digits[id & 15];
-        id >>= 4;
-    }
-    out[16] = '\0';
+    apr_snprintf(out, APIPOOL_ID_SIZE, "%016" APR_UINT64_T_HEX_FMT, id);
 }
 
 void apipool_key_mask(const char *key, apr_size_t len, char out[APIPOOL_MASKED_SIZE])

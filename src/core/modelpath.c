@@ -2,41 +2,29 @@
  * Segments of a path and what they say about the model. */
 #include "modelpath.h"
 
+#include <apr_escape.h>
 #include <string.h>
 #include <strings.h>
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Returns the decoded length, or -1. Control characters are no part of any name, and would end it. */
+/* Returns the decoded length, or -1. Control characters are no part of any name, and would end it. What
+ * stands behind the segment is no hex digit, so that nothing is decoded with it. */
 static long decode(const char *text, apr_size_t len, char *out, apr_size_t size)
 {
-    apr_size_t used = 0;
-
-    for (apr_size_t i = 0; i < len; i++) {
-        int c = (unsigned char)text[i];
-        if (c == '%') {
-            int high = i + 2 < len ? hex(text[i + 1]) : -1;
-            int low = high >= 0 ? hex(text[i + 2]) : -1;
-            if (low < 0) {
-                return -1;
-            }
-            c = high << 4 | low;
-            i += 2;
-        }
-        if (c < 0x20 || c == 0x7f || used + 1 >= size) {
+    apr_size_t needed = 0;
+    apr_unescape_url(NULL, text, (apr_ssize_t)len, NULL, NULL, 0, &needed);
+    if (needed > size) {
+        return -1;
+    }
+    apr_status_t rv = apr_unescape_url(out, text, (apr_ssize_t)len, NULL, NULL, 0, NULL);
+    if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
+        return -1;
+    }
+    for (const char *c = out; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
             return -1;
         }
-        out[used++] = (char)c;
     }
-    out[used] = '\0';
-    return (long)used;
+    return (long)needed - 1;
 }
 
 static int is_method(const char *text)

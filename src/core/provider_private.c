@@ -2,9 +2,10 @@
  * What of a client's request says who asks, or asks for something else than it seems to. */
 #include "provider.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
+
+#include "percent.h"
 
 /* Where a name counts: as a header field, as a query argument, or as both. */
 enum { FIELD = 1, ARGUMENT = 2, EITHER = FIELD | ARGUMENT };
@@ -155,21 +156,6 @@ int apipool_provider_is_private_field(apipool_provider_e provider, const char *n
     return is_listed(provider, FIELD, name, strlen(name)) || begins_listed(name);
 }
 
-static int hex(char c)
-{
-    return apr_isdigit(c) ? c - '0' : apr_isxdigit(c) ? (c | 0x20) - 'a' + 10 : -1;
-}
-
-static char decode(const char **text, const char *end)
-{
-    const char *at = (*text)++;
-    if (*at == '%' && end - at > 2 && hex(at[1]) >= 0 && hex(at[2]) >= 0) {
-        *text += 2;
-        return (char)(hex(at[1]) * 16 + hex(at[2]));
-    }
-    return *at == '+' ? ' ' : *at;
-}
-
 /* The name may be encoded, stand between blanks, or have an index, as PHP and others read it: "k%65y",
  * "+key", "key[]". */
 static int is_private_argument(apipool_provider_e provider, const char *text, apr_size_t len)
@@ -179,8 +165,10 @@ static int is_private_argument(apipool_provider_e provider, const char *text, ap
     const char *end = memchr(text, '=', len);
     end = end ? end : text + len;
     while (text < end && used < sizeof(name)) {
-        char c = decode(&text, end);
-        if (!c || c == '[') {
+        int ends = !strncmp(text, "%00", 3);
+        char c = apipool_percent_next(&text);
+        c = c == '+' && text[-1] == '+' ? ' ' : c;
+        if (ends || c == '[') {
             break;
         }
         if (c == ' ' && !used) {

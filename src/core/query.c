@@ -2,66 +2,33 @@
  * Reads the query string of a request. */
 #include "query.h"
 
+#include <apr_escape.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
+
+#include "utf8.h"
 
 typedef struct {
     const char *name, *value;
     int known;
 } parameter_t;
 
-static int hex(char c)
-{
-    return apr_isdigit(c) ? c - '0' : apr_isxdigit(c) ? apr_tolower(c) - 'a' + 10 : -1;
-}
-
-/* Decodes len bytes; NULL where a '%' is not followed by two digits, or a control character comes out. */
+/* Decodes len bytes; NULL where a '%' is not followed by two digits, or what comes out is no UTF-8 or has a
+ * control character. */
 static char *decode(apr_pool_t *p, const char *text, apr_size_t len)
 {
-    char *out = apr_palloc(p, len + 1), *to = out;
-    for (const char *end = text + len; text < end; text++) {
-        int c = (unsigned char)*text;
-        if (c == '%') {
-            if (end - text < 3 || hex(text[1]) < 0 || hex(text[2]) < 0) {
-                return NULL;
-            }
-            c = hex(text[1]) * 16 + hex(text[2]);
-            text += 2;
-        }
-        else if (c == '+') {
-            c = ' ';
-        }
-        if (c < ' ' || c == 0x7f) {
+    char *out = apr_pstrndup(p, text, len);
+    apr_status_t rv = apr_unescape_url(out, out, APR_ESCAPE_STRING, NULL, NULL, 1, NULL);
+    if ((rv != APR_SUCCESS && rv != APR_NOTFOUND) || !apipool_utf8_is(out)) {
+        return NULL;
+    }
+    for (const char *c = out; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
             return NULL;
         }
-        *to++ = (char)c;
     }
-    *to = '\0';
     return out;
-}
-
-/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
-static int is_utf8(const char *text)
-{
-    for (const unsigned char *c = (const unsigned char *)text; *c;) {
-        int more = *c < 0x80   ? 0
-                   : *c < 0xc2 ? -1
-                   : *c < 0xe0 ? 1
-                   : *c < 0xf0 ? 2
-                   : *c < 0xf5 ? 3
-                               : -1;
-        if (more < 0 || (*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] > 0x9f) ||
-            (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] > 0x8f)) {
-            return 0;
-        }
-        for (c++; more > 0; more--, c++) {
-            if ((*c & 0xc0) != 0x80) {
-                return 0;
-            }
-        }
-    }
-    return 1;
 }
 
 static parameter_t *find(const apipool_query_t *query, const char *name)
@@ -89,10 +56,10 @@ static void add(apipool_query_t *query, const char *text, apr_size_t len)
     apr_size_t name_len = equals ? (apr_size_t)(equals - text) : len;
     const char *name = decode(query->p, text, name_len);
     const char *value = equals ? decode(query->p, equals + 1, len - name_len - 1) : "";
-    if (!name || !is_utf8(name)) {
+    if (!name) {
         apipool_query_refuse(query, NULL, "Parameter names must be percent-encoded UTF-8.");
     }
-    else if (!value || !is_utf8(value)) {
+    else if (!value) {
         apipool_query_refuse(query, name, "Must be percent-encoded UTF-8 without control characters.");
     }
     else if (find(query, name)) {

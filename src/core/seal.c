@@ -2,6 +2,8 @@
  * The small texts of the store: the seal of one generation, and which generation is current. */
 #include "seal.h"
 
+#include <apr_escape.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -42,11 +44,8 @@ static void put_number(writer_t *writer, apr_uint64_t number)
 
 static void put_hex(writer_t *writer, const unsigned char *bytes)
 {
-    static const char digits[] = "0123456789abcdef";
-    for (int i = 0; i < APIPOOL_SHA256_SIZE; i++) {
-        writer->text[writer->len++] = digits[bytes[i] >> 4];
-        writer->text[writer->len++] = digits[bytes[i] & 15];
-    }
+    apr_escape_hex(writer->text + writer->len, bytes, APIPOOL_SHA256_SIZE, 0, NULL);
+    writer->len += HEX_SIZE;
 }
 
 static void put_named_number(writer_t *writer, const char *name, apr_uint64_t number)
@@ -174,22 +173,18 @@ static int take_name(reader_t *reader, char name[APIPOOL_SEAL_NAME_MAX])
     return len > 0;
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int take_hex(reader_t *reader, unsigned char *bytes)
 {
-    if (reader->end - reader->at < HEX_SIZE) {
+    apr_size_t len;
+    if (reader->end - reader->at < HEX_SIZE ||
+        apr_unescape_hex(bytes, reader->at, HEX_SIZE, 0, &len) != APR_SUCCESS ||
+        len != APIPOOL_SHA256_SIZE) {
         return 0;
     }
-    for (int i = 0; i < APIPOOL_SHA256_SIZE; i++, reader->at += 2) {
-        int high = hex_digit(reader->at[0]), low = hex_digit(reader->at[1]);
-        if (high < 0 || low < 0) {
+    for (int i = 0; i < HEX_SIZE; i++) {
+        if (apr_isupper(*reader->at++)) { /* there is one way to write it */
             return 0;
         }
-        bytes[i] = (unsigned char)(high << 4 | low);
     }
     return 1;
 }

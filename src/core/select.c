@@ -57,9 +57,6 @@ static rank_t by_load(apipool_strategy_e strategy, const apipool_candidate_t *c,
 /* The candidate was the choice already. */
 static rank_t by_nothing(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock)
 {
-    (void)strategy;
-    (void)c;
-    (void)clock;
     return (rank_t){0, 0, 0};
 }
 

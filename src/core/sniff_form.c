@@ -1,182 +1,188 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fields of a multipart/form-data body. */
+ * Parts of a multipart/form-data body: delimiters, lines of heads, and values. */
 #include "sniff_parts.h"
 
 #include <string.h>
-#include <strings.h>
 
 enum {
-    IGNORE = APIPOOL_SNIFF_IGNORE,
+    TRAILER = APIPOOL_SNIFF_TRAILER,
     DATA = APIPOOL_SNIFF_OWN, /* before the first delimiter, or in a part */
     DELIMITED,
     HEADER,
     HEADER_END
 };
 
-static int find_wanted(const apipool_sniff_t *s, const char *name)
+static const char BESIDES[] = "the form has something before, behind or beside its delimiters";
+static const char INSIDE[] = "the boundary of the form stands inside of a part";
+
+void apipool_sniff_form_begin(apipool_sniff_t *s)
 {
-    for (int i = 0; i < s->count; i++) {
-        if (!strcmp(s->wanted[i].name, name)) {
-            return i;
-        }
-    }
-    return -1;
+    s->body = APIPOOL_SNIFF_FORM;
+    s->matched = 2; /* a form may begin with a delimiter, without the line end before it */
+    s->state = DATA;
 }
 
-/* Takes the next "; name=value" apart in place. Returns 0 at the end, -1 where that cannot be read. */
-static int next_param(char **rest, char **name, char **value)
-{
-    char *p = *rest + strspn(*rest, "; \t"), *out;
+/* --- Values --- */
 
-    if (!*p) {
+/* Looks for delimiters that are none to us: without their line end they may stand only where the data
+ * ends. */
+static void check_data(apipool_sniff_t *s, const char *data, apr_size_t len)
+{
+    apipool_strict_t *strict = s->strict;
+    const char *p = data, *end = data + len, *pattern = s->delimiter + 2;
+    int is_end = s->state == DELIMITED, matched = strict->matched;
+    while (p < end && (matched || (p = memchr(p, '-', (apr_size_t)(end - p))))) {
+        while (matched && pattern[matched] != *p) {
+            matched = strict->back[matched - 1];
+        }
+        matched += pattern[matched] == *p++;
+        if (matched + 2 == (int)s->delimiter_len && !(is_end && p == end)) {
+            apipool_sniff_doubt(s, INSIDE);
+            return;
+        }
+    }
+    strict->matched = is_end ? 0 : matched;
+}
+
+/* A delimiter has passed whole, and with it what stood before it. */
+static void end_data(apipool_sniff_t *s, apr_off_t behind)
+{
+    apr_off_t end = behind - (apr_off_t)s->delimiter_len;
+    if (!s->has_part && end != -2) {
+        apipool_sniff_doubt(s, BESIDES);
+    }
+    else if (s->has_part && end < s->at) {
+        apipool_sniff_doubt(s, INSIDE);
+    }
+    else if (s->has_part && s->data_length >= 0 && s->data_length != end - s->at) {
+        apipool_sniff_doubt(s, "the Content-Length of a part is not its length");
+    }
+    apipool_sniff_end_value(s, end > s->at ? end : s->at);
+    s->current = -1;
+    s->matched = 0;
+    s->due = NULL;
+    s->state = DELIMITED;
+}
+
+/* A delimiter that has begun goes on with this byte, or was none. It has no CR but its first byte, so where
+ * it breaks off it can only begin anew. */
+static apr_size_t match(apipool_sniff_t *s, char c, apr_off_t at)
+{
+    if (c != s->delimiter[s->matched]) {
+        /* the line end of the header may be the delimiter's, but it is not the value's */
+        apr_off_t since = at - s->at;
+        apr_size_t own = since < (apr_off_t)s->matched ? (apr_size_t)since : s->matched;
+        apipool_sniff_append(s, s->delimiter + s->matched - own, own);
+        s->matched = 0;
         return 0;
     }
-    *name = p;
-    p += strcspn(p, "=; \t");
-    *rest = p + strspn(p, " \t");
-    if (**rest != '=') {
-        return -1;
+    if (++s->matched == s->delimiter_len) {
+        end_data(s, at + 1);
     }
-    *p = '\0';
-    p = *rest + 1;
-    p += strspn(p, " \t");
-    *value = out = p;
-    if (*p != '"') {
-        p += strcspn(p, "; \t");
-        *rest = p + (*p != '\0');
-        *p = '\0';
-        return 1;
-    }
-    for (p++; *p && *p != '"'; p++) {
-        p += *p == '\\' && (p[1] == '"' || p[1] == '\\');
-        *out++ = *p;
-    }
-    if (*p != '"') {
-        return -1;
-    }
-    *out = '\0';
-    *rest = p + 1;
     return 1;
 }
 
-/* Whether a header value is that word, in any case, with or without parameters behind it. */
-static int says(const char *text, const char *word)
-{
-    apr_size_t len = strlen(word);
-    return !strncasecmp(text, word, len) && (!text[len] || strchr("; \t", text[len]));
-}
-
-static void read_disposition(apipool_sniff_t *s, char *text)
-{
-    char *name, *value;
-    int rv;
-
-    text += strspn(text, " \t");
-    if (!says(text, "form-data")) {
-        s->is_file = 1;
-        return;
-    }
-    text += strlen("form-data");
-    while ((rv = next_param(&text, &name, &value)) > 0) {
-        if (!strcasecmp(name, "name")) {
-            s->current = find_wanted(s, value);
-        }
-        else if (!strcasecmp(name, "filename") || !strcasecmp(name, "filename*")) {
-            s->is_file = 1;
-        }
-    }
-    s->is_file |= rv < 0;
-}
-
-static void end_header(apipool_sniff_t *s)
-{
-    static const char field[] = "content-disposition:";
-
-    s->text[s->used] = '\0';
-    if (!strncasecmp(s->text, field, sizeof(field) - 1)) {
-        if (s->truncated || strlen(s->text) < s->used) {
-            s->is_file = 1;
-        }
-        else {
-            read_disposition(s, s->text + sizeof(field) - 1);
-        }
-    }
-    s->used = 0;
-    s->truncated = 0;
-}
-
-/* A value, or what nobody wants, up to the next delimiter. The delimiter begins with CR and has no other,
- * so where it breaks off it can only begin anew. */
 static apr_size_t step_data(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     apr_size_t i = 0;
-
-    while (i < len) {
-        if (s->matched == 0) {
-            const char *cr = memchr(data + i, '\r', len - i);
-            apr_size_t run = cr ? (apr_size_t)(cr - data) - i : len - i;
-            apipool_sniff_append(s, data + i, run, APIPOOL_SNIFF_TEXT_SIZE - 1);
-            i += run + (cr != NULL);
-            s->matched = cr != NULL;
+    while (i < len && s->state == DATA) {
+        if (s->matched) {
+            i += match(s, data[i], s->seen + (apr_off_t)i);
             continue;
         }
-        apr_off_t here = s->seen + (apr_off_t)i;
-        if (data[i] != s->delimiter[s->matched]) {
-            /* The line end of the header may be the delimiter's, but it is not the value's. */
-            apr_size_t own =
-                here - s->at < (apr_off_t)s->matched ? (apr_size_t)(here - s->at) : s->matched;
-            apipool_sniff_append(s, s->delimiter + s->matched - own, own,
-                                 APIPOOL_SNIFF_TEXT_SIZE - 1);
-            s->matched = 0;
-            continue;
-        }
-        i++;
-        if (++s->matched == s->delimiter_len) {
-            apr_off_t end = here + 1 - (apr_off_t)s->delimiter_len;
-            apipool_sniff_end_value(s, end > s->at ? end : s->at);
-            s->current = -1;
-            s->matched = 0;
-            s->state = DELIMITED;
-            break;
-        }
+        const char *cr = memchr(data + i, '\r', len - i);
+        apr_size_t run = cr ? (apr_size_t)(cr - data) - i : len - i;
+        apipool_sniff_append(s, data + i, run);
+        i += run + (cr != NULL);
+        s->matched = cr != NULL;
+    }
+    if (s->is_exact) {
+        check_data(s, data, i);
     }
     return i;
 }
 
-/* Behind a delimiter: two hyphens end the form, a line end begins the next part. Anything else but blanks
- * is a delimiter to some readers and data to others. */
+/* --- Delimiters --- */
+
+/* To all readers nothing stands behind a delimiter but a line end, and behind the last one at most that. */
+static void check_behind(apipool_sniff_t *s, char c)
+{
+    const char *due = s->due ? s->due : c == '-' ? "--\r\n" : "\r\n";
+    if (!*due || c != *due) {
+        apipool_sniff_doubt(s, BESIDES);
+        return;
+    }
+    s->due = due + 1;
+}
+
+/* Two hyphens end the form, a line end begins the next part. Anything else but blanks is a delimiter to some
+ * readers and data to others. */
 static apr_size_t step_delimited(apipool_sniff_t *s, char c)
 {
+    check_behind(s, c);
     if (c == '-' && s->matched < 2) {
-        if (++s->matched == 2) {
-            s->state = IGNORE;
-        }
+        s->state = ++s->matched == 2 ? TRAILER : DELIMITED;
         return 1;
     }
     if (s->matched || !apipool_sniff_is_blank(c)) {
-        apipool_sniff_give_up(s);
+        apipool_sniff_give_up(s, BESIDES);
         return 1;
     }
     if (c == '\n') {
         s->state = HEADER;
-        s->is_file = 0;
         s->used = 0;
-        s->truncated = 0;
+        s->truncated = s->is_file = 0;
+        s->has_part = 1;
+        s->has_disposition = s->has_type = s->is_text = s->has_file_name = s->is_model = 0;
+        s->data_length = -1;
     }
     return 1;
 }
 
-static apr_size_t step_header(apipool_sniff_t *s, const char *data)
+static apr_size_t step_trailer(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
-    if (*data != '\n') {
-        apipool_sniff_append(s, data, 1, APIPOOL_SNIFF_LINE_MAX);
+    for (apr_size_t i = 0; i < len && s->is_exact; i++) {
+        check_behind(s, data[i]);
+    }
+    return len;
+}
+
+/* --- Heads --- */
+
+static char *line_of(apipool_sniff_t *s)
+{
+    return s->strict ? s->strict->line : s->text;
+}
+
+static void add_to_line(apipool_sniff_t *s, char c)
+{
+    apr_size_t max = s->strict ? APIPOOL_STRICT_LINE_MAX + 1 : APIPOOL_SNIFF_LINE_MAX;
+    if (s->used < max) {
+        line_of(s)[s->used++] = c;
+        s->truncated |= s->used > APIPOOL_SNIFF_LINE_MAX;
+        return;
+    }
+    s->truncated = 1;
+    apipool_sniff_doubt(s, "the head of a part has a line that is too long");
+}
+
+static apr_size_t step_header(apipool_sniff_t *s, char c)
+{
+    if (c != '\n') {
+        add_to_line(s, c);
         return 1;
     }
-    s->used -= s->used > 0 && s->text[s->used - 1] == '\r';
+    if (s->used > 0 && line_of(s)[s->used - 1] == '\r') {
+        s->used--;
+    }
+    else {
+        apipool_sniff_doubt(s, "the head of a part has line ends other than CR LF");
+    }
     if (s->used > 0) {
         s->state = HEADER_END;
         return 1;
     }
+    apipool_sniff_head_end(s);
     s->current = s->is_file ? -1 : s->current;
     apipool_sniff_begin_value(s, APIPOOL_SNIFF_STRING, s->seen + 1);
     s->matched = 2;
@@ -187,8 +193,14 @@ static apr_size_t step_header(apipool_sniff_t *s, const char *data)
 /* A line that begins with a blank goes on with the one before (RFC 5322 section 2.2.3). */
 static apr_size_t step_header_end(apipool_sniff_t *s, char c)
 {
-    if (c != ' ' && c != '\t') {
-        end_header(s);
+    if (c == ' ' || c == '\t') {
+        apipool_sniff_doubt(s, "the head of a part has a field that is read in several ways");
+    }
+    else {
+        line_of(s)[s->used] = '\0';
+        apipool_sniff_head(s, line_of(s), s->used);
+        s->used = 0;
+        s->truncated = 0;
     }
     s->state = HEADER;
     return 0;
@@ -200,36 +212,19 @@ apr_size_t apipool_sniff_form_step(apipool_sniff_t *s, const char *data, apr_siz
     case DELIMITED:
         return step_delimited(s, *data);
     case HEADER:
-        return step_header(s, data);
+        return step_header(s, *data);
     case HEADER_END:
         return step_header_end(s, *data);
+    case TRAILER:
+        return step_trailer(s, data, len);
     default:
         return step_data(s, data, len);
     }
 }
 
-void apipool_sniff_form_begin(apipool_sniff_t *s, const char *content_type)
+void apipool_sniff_form_end(apipool_sniff_t *s)
 {
-    static const char form[] = "multipart/form-data";
-    char *rest = s->text, *name, *value;
-
-    content_type += strspn(content_type, " \t");
-    if (!says(content_type, form) || strlen(content_type) > APIPOOL_SNIFF_LINE_MAX) {
-        return;
-    }
-    strcpy(s->text, content_type + sizeof(form) - 1);
-    while (next_param(&rest, &name, &value) > 0) {
-        apr_size_t len = strlen(value);
-        if (!strcasecmp(name, "boundary") && len > 0 && len <= APIPOOL_SNIFF_BOUNDARY_MAX &&
-            !strpbrk(value, "\r\n")) {
-            memcpy(s->delimiter, "\r\n--", 4);
-            memcpy(s->delimiter + 4, value, len);
-            s->delimiter_len = len + 4;
-        }
-    }
-    if (s->delimiter_len) {
-        s->body = APIPOOL_SNIFF_FORM;
-        s->matched = 2; /* a form may begin with a delimiter, without the line end before it */
-        s->state = DATA;
+    if (s->state != TRAILER || *s->due == '\n') {
+        apipool_sniff_doubt(s, "the form has no end");
     }
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Members of the outermost object of a JSON text, read byte by byte where it matters. */
-#include "bytes.h"
-#include "jsonnumber.h"
+ * Members of the objects of a JSON text, and whether it is JSON as RFC 8259 has it and nothing more. */
+#include <string.h>
+
 #include "sniff_parts.h"
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
-#define REPLACEMENT     0xfffd
+#define PLAIN_MAX       256 /* bytes that are worth to be looked at together */
 
 enum {
     BEGIN = APIPOOL_SNIFF_BEGIN,
@@ -14,6 +14,7 @@ enum {
     NAME_OR_END = APIPOOL_SNIFF_OWN, /* what may come next */
     NAME,
     COLON,
+    VALUE_OR_END,
     VALUE,
     COMMA_OR_END,
     STRING, /* inside of something */
@@ -21,19 +22,102 @@ enum {
     NESTED
 };
 
+/* What of a number has passed; from ZERO on it may end there. */
+enum { NOTHING, MINUS, POINT, E, SIGN, BROKEN, ZERO, DIGITS, FRACTION, EXPONENT };
+
+static const char NO_JSON[] = "the body is not JSON as RFC 8259 has it";
+
+apr_size_t apipool_sniff_json_lapse(apipool_sniff_t *s, const char *what)
+{
+    apipool_sniff_doubt(s, what);
+    if (s->escape > 1 && !apipool_sniff_is_wanted(s)) {
+        s->escape = 0; /* in a string that is skipped nothing but the backslash counts */
+    }
+    if (!apipool_sniff_is_near(s)) {
+        s->in_string = s->state == STRING;
+        s->skipped = (apr_uint64_t)(s->depth - s->level);
+        s->depth = s->level;
+        s->state = NESTED;
+    }
+    return 0;
+}
+
+apr_size_t apipool_sniff_json_fail(apipool_sniff_t *s)
+{
+    if (!apipool_sniff_is_near(s) || (s->state == STRING && !apipool_sniff_is_wanted(s))) {
+        return apipool_sniff_json_lapse(s, NO_JSON);
+    }
+    apipool_sniff_give_up(s, NO_JSON);
+    return 1;
+}
+
+/* --- Between names and values --- */
+
 static apr_size_t step_begin(apipool_sniff_t *s, char c)
 {
     if (s->seen < 3 && s->matched == (apr_size_t)s->seen && c == BYTE_ORDER_MARK[s->seen]) {
         s->matched++;
+        apipool_sniff_doubt(s, NO_JSON);
     }
     else if (c == '{' && s->matched % 3 == 0) {
         s->body = APIPOOL_SNIFF_JSON;
         s->inside = s->seen + 1;
+        s->depth = s->level = 1;
+        s->candidates[0] = s->count > 0 ? UINT64_MAX >> (64 - s->count) : 0;
         s->state = NAME_OR_END;
     }
     else if (!apipool_sniff_is_blank(c) || s->matched % 3) {
+        apipool_sniff_doubt(s, NO_JSON);
         s->state = IGNORE;
     }
+    return 1;
+}
+
+/* Brackets that are not near have a bit each. */
+static int is_in_object(const apipool_sniff_t *s)
+{
+    return apipool_sniff_is_near(s) ||
+           (s->strict->is_object[(s->depth - 1) / 8] >> ((s->depth - 1) % 8) & 1);
+}
+
+static apr_size_t open_bracket(apipool_sniff_t *s, char c)
+{
+    if (apipool_sniff_is_near(s) && s->inner && c == '{' && s->level < APIPOOL_SNIFF_LEVELS) {
+        s->candidates[s->level] = s->inner;
+        s->prefix[s->level] = (unsigned char)(s->prefix[s->level - 1] + s->matched + 1);
+        s->level++;
+    }
+    else if (!s->is_exact) {
+        s->skipped = 1;
+        s->in_string = 0;
+        s->state = NESTED;
+        return 1;
+    }
+    else if (s->depth == APIPOOL_STRICT_DEPTH) {
+        return apipool_sniff_json_lapse(s, "the body is nested too deeply");
+    }
+    else {
+        unsigned char bit = (unsigned char)(1 << (s->depth % 8));
+        unsigned char *at = &s->strict->is_object[s->depth / 8];
+        *at = (unsigned char)(c == '{' ? *at | bit : *at & ~bit);
+    }
+    s->depth++;
+    s->state = c == '{' ? NAME_OR_END : VALUE_OR_END;
+    return 1;
+}
+
+static apr_size_t close_bracket(apipool_sniff_t *s, char c, apr_off_t end)
+{
+    if (c != (is_in_object(s) ? '}' : ']')) {
+        return apipool_sniff_json_fail(s);
+    }
+    int was_near = apipool_sniff_is_near(s);
+    s->level -= was_near;
+    s->depth--;
+    if (!was_near && apipool_sniff_is_near(s)) {
+        apipool_sniff_end_value(s, end);
+    }
+    s->state = s->depth ? COMMA_OR_END : TRAILER;
     return 1;
 }
 
@@ -43,56 +127,45 @@ static void begin_string(apipool_sniff_t *s, int of_name)
     s->escape = 0;
     s->high = 0;
     s->state = STRING;
-    if (of_name) {
-        s->members++;
+    if (s->is_exact) {
+        s->strict->utf8.more = 0;
+    }
+    if (of_name && apipool_sniff_is_near(s)) {
+        s->members += s->level == 1;
         s->matched = 0;
-        s->matching = s->count > 0 ? UINT64_MAX >> (64 - s->count) : 0;
+        s->matching = s->candidates[s->level - 1];
     }
 }
 
-/* Whatever begins with nothing of the kind is a number or, as the next step will see, nothing. */
-static apipool_sniff_kind_e kind_of(char first)
+static apr_size_t begin_value(apipool_sniff_t *s, char c, apr_off_t at)
 {
-    switch (first) {
-    case '"':
-        return APIPOOL_SNIFF_STRING;
-    case '{':
-        return APIPOOL_SNIFF_OBJECT;
-    case '[':
-        return APIPOOL_SNIFF_ARRAY;
-    case 't':
-        return APIPOOL_SNIFF_TRUE;
-    case 'f':
-        return APIPOOL_SNIFF_FALSE;
-    case 'n':
-        return APIPOOL_SNIFF_NULL;
-    default:
-        return APIPOOL_SNIFF_NUMBER;
+    static const struct {
+        char first;
+        apipool_sniff_kind_e kind;
+        const char *literal;
+    } kinds[] = {{'"', APIPOOL_SNIFF_STRING, NULL},   {'{', APIPOOL_SNIFF_OBJECT, NULL},
+                 {'[', APIPOOL_SNIFF_ARRAY, NULL},    {'t', APIPOOL_SNIFF_TRUE, "true"},
+                 {'f', APIPOOL_SNIFF_FALSE, "false"}, {'n', APIPOOL_SNIFF_NULL, "null"},
+                 {0, APIPOOL_SNIFF_NUMBER, NULL}}; /* or, as the next step will see, nothing */
+    int i = 0;
+    while (kinds[i].first && kinds[i].first != c) {
+        i++;
     }
-}
-
-static apr_size_t step_value(apipool_sniff_t *s, char c, apr_off_t at)
-{
-    apipool_sniff_kind_e kind = kind_of(c);
-
-    apipool_sniff_begin_value(s, kind, at);
-    s->matched = 0;
-    s->number = 0;
-    s->depth = 1;
-    s->opener = c;
-    s->in_string = 0;
-    switch (kind) {
-    case APIPOOL_SNIFF_STRING:
+    if (apipool_sniff_is_near(s)) {
+        apipool_sniff_begin_value(s, kinds[i].kind, at);
+        s->opener = c;
+    }
+    if (c == '"') {
         begin_string(s, 0);
         return 1;
-    case APIPOOL_SNIFF_OBJECT:
-    case APIPOOL_SNIFF_ARRAY:
-        s->state = NESTED;
-        return 1;
-    default:
-        s->state = SCALAR;
-        return 0;
     }
+    if (c == '{' || c == '[') {
+        return open_bracket(s, c);
+    }
+    s->literal = kinds[i].literal;
+    s->number = NOTHING;
+    s->state = SCALAR;
+    return 0;
 }
 
 static apr_size_t step_mark(apipool_sniff_t *s, char c, apr_off_t at)
@@ -100,152 +173,51 @@ static apr_size_t step_mark(apipool_sniff_t *s, char c, apr_off_t at)
     if (apipool_sniff_is_blank(c)) {
         return 1;
     }
-    if (s->state == VALUE) {
-        return step_value(s, c, at);
-    }
     if ((s->state == NAME || s->state == NAME_OR_END) && c == '"') {
         begin_string(s, 1);
+        return 1;
     }
-    else if (s->state == COLON && c == ':') {
+    if (s->state == COLON && c == ':') {
         s->state = VALUE;
+        return 1;
     }
-    else if (s->state == COMMA_OR_END && c == ',') {
-        s->state = NAME;
+    if (s->state == COMMA_OR_END && c == ',') {
+        s->state = is_in_object(s) ? NAME : VALUE;
+        return 1;
     }
-    else if ((s->state == COMMA_OR_END || s->state == NAME_OR_END) && c == '}') {
-        s->state = TRAILER;
+    if ((s->state == NAME_OR_END && c == '}') || (s->state == VALUE_OR_END && c == ']') ||
+        (s->state == COMMA_OR_END && (c == '}' || c == ']'))) {
+        return close_bracket(s, c, at + 1);
     }
-    else {
-        apipool_sniff_give_up(s);
-    }
-    return 1;
+    return s->state == VALUE || s->state == VALUE_OR_END ? begin_value(s, c, at)
+                                                         : apipool_sniff_json_fail(s);
 }
 
-/* Whether a name goes on with these bytes; with a NUL among them none does. */
-static int goes_on(const apipool_sniffed_t *wanted, apr_size_t from, const char *data,
-                   apr_size_t len)
-{
-    const char *name = wanted->name + from;
-    apr_size_t i = 0;
-    while (i < len && name[i] &&
-           (name[i] == data[i] || (wanted->any_case && data[i] >= 'A' && data[i] <= 'Z' &&
-                                   name[i] == (data[i] | 0x20)))) {
-        i++;
-    }
-    return i == len;
-}
-
-/* A name that stands there to its end, and as it is meant, as most do. Returns what of it was read: 0 where
- * it has to be read byte by byte. */
-static apr_size_t take_name(apipool_sniff_t *s, const char *data, apr_size_t len)
-{
-    const char *end = apipool_find_either(data, data + len, '"', '\\');
-    apr_size_t n = (apr_size_t)(end - data);
-
-    if (n == len || *end != '"') {
-        return 0;
-    }
-    s->current = -1;
-    for (int k = 0; k < s->count; k++) {
-        const apipool_sniffed_t *wanted = &s->wanted[k];
-        if (goes_on(wanted, 0, data, n) && !wanted->name[n]) {
-            s->current = k;
-        }
-    }
-    s->state = COLON;
-    return n + 1;
-}
-
-/* Between names and values, in the outermost object. */
 static apr_size_t step_between(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
-    apr_size_t i = 0;
+    apr_size_t i = 0, done;
     do {
-        i += step_mark(s, data[i], s->seen + (apr_off_t)i);
-        if (s->state == STRING && s->of_name) {
-            i += take_name(s, data + i, len - i);
-        }
-    } while (i < len && s->state >= NAME_OR_END && s->state <= COMMA_OR_END);
+        done = step_mark(s, data[i], s->seen + (apr_off_t)i);
+        i += done;
+    } while (done && i < len &&
+             ((s->state >= NAME_OR_END && s->state <= COMMA_OR_END) || s->state == TRAILER));
     return i;
 }
 
-static void emit(apipool_sniff_t *s, const char *data, apr_size_t len)
+/* --- Strings --- */
+
+static apr_size_t end_string(apipool_sniff_t *s, apr_off_t end)
 {
-    if (!s->of_name) {
-        apipool_sniff_append(s, data, len, APIPOOL_SNIFF_TEXT_SIZE - 1);
-        return;
-    }
-    for (int k = 0; k < s->count; k++) {
-        apr_uint64_t bit = APR_UINT64_C(1) << k;
-        if (s->matching & bit && !goes_on(&s->wanted[k], s->matched, data, len)) {
-            s->matching &= ~bit;
+    if (apipool_sniff_is_near(s)) {
+        apipool_sniff_json_say(s, NULL, 0);
+        if (s->of_name) {
+            apipool_sniff_json_end_name(s);
+        }
+        else {
+            apipool_sniff_end_value(s, end);
         }
     }
-    s->matched += len;
-}
-
-static void emit_code(apipool_sniff_t *s, unsigned code)
-{
-    static const unsigned char leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    char bytes[4];
-    apr_size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-
-    for (apr_size_t i = n; i-- > 1; code >>= 6) {
-        bytes[i] = (char)(0x80 | (code & 0x3f));
-    }
-    bytes[0] = (char)(leads[n] | code);
-    emit(s, bytes, n);
-}
-
-static void end_pair(apipool_sniff_t *s)
-{
-    if (s->high) {
-        emit_code(s, REPLACEMENT);
-        s->high = 0;
-    }
-}
-
-static void emit_unit(apipool_sniff_t *s, unsigned unit)
-{
-    if (unit >= 0xdc00 && unit < 0xe000) {
-        unsigned high = s->high;
-        s->high = 0;
-        emit_code(s, high ? 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00) : REPLACEMENT);
-        return;
-    }
-    end_pair(s);
-    if (unit >= 0xd800 && unit < 0xdc00) {
-        s->high = unit;
-        return;
-    }
-    emit_code(s, unit ? unit : REPLACEMENT);
-}
-
-/* Returns 0 where no such escape is. */
-static int step_escape(apipool_sniff_t *s, char c)
-{
-    static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-    static const char digits[] = "0123456789abcdef";
-    const char *at =
-        c ? strchr(s->escape == 1 ? escapes : digits, s->escape == 1 ? c : c | 0x20) : NULL;
-
-    if (s->escape == 1) {
-        s->unit = 0;
-        s->escape = c == 'u' ? 2 : 0;
-        if (at) {
-            end_pair(s);
-            emit(s, &meant[at - escapes], 1);
-        }
-        return at || c == 'u';
-    }
-    if (!at || c < '0') {
-        return 0;
-    }
-    s->unit = s->unit << 4 | (unsigned)(at - digits);
-    s->escape = s->escape < 5 ? s->escape + 1 : 0;
-    if (!s->escape) {
-        emit_unit(s, s->unit);
-    }
+    s->state = s->of_name ? COLON : COMMA_OR_END;
     return 1;
 }
 
@@ -276,117 +248,159 @@ static apr_size_t skip_string(apipool_sniff_t *s, const char *data, apr_size_t l
     return len;
 }
 
-static void end_string(apipool_sniff_t *s, apr_off_t end)
-{
-    end_pair(s);
-    if (!s->of_name) {
-        apipool_sniff_end_value(s, end);
-        s->state = COMMA_OR_END;
-        return;
-    }
-    s->current = -1;
-    for (int k = 0; k < s->count; k++) {
-        if (s->matching & APR_UINT64_C(1) << k && !s->wanted[k].name[s->matched]) {
-            s->current = k;
-        }
-    }
-    s->state = COLON;
-}
-
 /* Bytes before the next quote or backslash, as many as are worth to be looked at together. */
 static apr_size_t count_plain(const char *data, apr_size_t len)
 {
     apr_size_t i = 0;
-    while (i < len && i < APIPOOL_SNIFF_TEXT_SIZE && data[i] != '"' && data[i] != '\\') {
+    while (i < len && i < PLAIN_MAX && data[i] != '"' && data[i] != '\\') {
         i++;
     }
     return i;
 }
 
-/* Decodes as long as the outcome matters: a name that may be wanted, the first bytes of a value. */
+/* Eight bytes at a time without quotes, backslashes, control characters and anything beyond ASCII. */
+static const char *skip_ascii(const char *p, const char *end)
+{
+    const apr_uint64_t ones = ~APR_UINT64_C(0) / 255;
+    for (; end - p >= 8; p += 8) {
+        apr_uint64_t word, quote, slash;
+        memcpy(&word, p, sizeof(word));
+        quote = word ^ (ones * '"');
+        slash = word ^ (ones * '\\');
+        if (((word - ones * 0x20) | (quote - ones) | (slash - ones) | word) & (ones * 0x80)) {
+            break;
+        }
+    }
+    return p;
+}
+
+/* Bytes before the next quote or backslash, or before one that does not belong into any string. */
+static apr_size_t count_exact(apipool_utf8_t *utf8, const char *data, apr_size_t len)
+{
+    const char *p = data, *end = data + len;
+    for (;;) {
+        if (!utf8->more) {
+            p = skip_ascii(p, end);
+        }
+        if (p == end || (!utf8->more && (*p == '"' || *p == '\\' || (unsigned char)*p < 0x20)) ||
+            !apipool_utf8_next(utf8, (unsigned char)*p)) {
+            return (apr_size_t)(p - data);
+        }
+        p++;
+    }
+}
+
+/* At most one run of text, or the mark behind it. */
+static apr_size_t step_text(apipool_sniff_t *s, const char *data, apr_size_t len, apr_off_t at)
+{
+    int is_inside = s->is_exact && s->strict->utf8.more;
+    apr_size_t n = s->is_exact ? count_exact(&s->strict->utf8, data, len) : count_plain(data, len);
+    if (n > 0) {
+        if (apipool_sniff_is_wanted(s)) {
+            apipool_sniff_json_say(s, data, n);
+        }
+        return n;
+    }
+    if (!is_inside && *data == '"') {
+        return end_string(s, at + 1);
+    }
+    if (!is_inside && *data == '\\') {
+        s->escape = 1;
+        return 1;
+    }
+    return apipool_sniff_json_lapse(s,
+                                    is_inside || *data & 0x80 ? "the body is not UTF-8" : NO_JSON);
+}
+
 static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     apr_size_t i = 0;
-    int closed = 0;
-
-    while (i < len && !closed) {
-        int matters = s->of_name ? s->matching != 0 : s->current >= 0 && !s->truncated;
-        if (!matters && s->escape < 2) {
-            i += skip_string(s, data + i, len - i, &closed);
+    while (i < len && s->state == STRING) {
+        apr_off_t at = s->seen + (apr_off_t)i;
+        if (s->escape > (s->is_exact || apipool_sniff_is_wanted(s) ? 0 : 1)) {
+            i += apipool_sniff_json_escape(s, data[i]);
         }
-        else if (s->escape) {
-            if (!step_escape(s, data[i++])) {
-                apipool_sniff_give_up(s);
-                return i;
-            }
-        }
-        else if (data[i] == '"') {
-            closed = 1;
-            i++;
-        }
-        else if (data[i] == '\\') {
-            s->escape = 1;
-            i++;
+        else if (s->is_exact || apipool_sniff_is_wanted(s)) {
+            i += step_text(s, data + i, len - i, at);
         }
         else {
-            apr_size_t plain = count_plain(data + i, len - i);
-            end_pair(s);
-            emit(s, data + i, plain);
-            i += plain;
+            int closed;
+            i += skip_string(s, data + i, len - i, &closed);
+            if (closed) {
+                end_string(s, s->seen + (apr_off_t)i);
+            }
         }
-    }
-    if (closed) {
-        end_string(s, s->seen + (apr_off_t)i);
     }
     return i;
 }
 
-/* Whether what has passed of a number or a literal is one. */
-static int is_whole(const apipool_sniff_t *s, const char *literal)
+/* --- Other values --- */
+
+/* What of a number has passed after one more character (RFC 8259, section 6); BROKEN: that does not belong
+ * to a number. */
+static int number_after(int passed, char c)
 {
-    return literal ? !literal[s->matched] : apipool_number_is_whole(s->number);
+    static const char marks[] = "-+.eE0123456789";
+    static const unsigned char next[][6] = {
+        /* after minus, plus, point, e, 0, 1 to 9 */
+        [NOTHING] = {MINUS, BROKEN, BROKEN, BROKEN, ZERO, DIGITS},
+        [MINUS] = {BROKEN, BROKEN, BROKEN, BROKEN, ZERO, DIGITS},
+        [ZERO] = {BROKEN, BROKEN, POINT, E, BROKEN, BROKEN},
+        [DIGITS] = {BROKEN, BROKEN, POINT, E, DIGITS, DIGITS},
+        [POINT] = {BROKEN, BROKEN, BROKEN, BROKEN, FRACTION, FRACTION},
+        [FRACTION] = {BROKEN, BROKEN, BROKEN, E, FRACTION, FRACTION},
+        [E] = {SIGN, SIGN, BROKEN, BROKEN, EXPONENT, EXPONENT},
+        [SIGN] = {BROKEN, BROKEN, BROKEN, BROKEN, EXPONENT, EXPONENT},
+        [EXPONENT] = {BROKEN, BROKEN, BROKEN, BROKEN, EXPONENT, EXPONENT}};
+    static const unsigned char columns[] = {0, 1, 2, 3, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5};
+    const char *at = c ? strchr(marks, c) : NULL;
+    return at ? next[passed][columns[at - marks]] : BROKEN;
+}
+
+static apr_size_t end_scalar(apipool_sniff_t *s, apr_off_t end)
+{
+    if (s->literal ? *s->literal : s->number < ZERO) {
+        return apipool_sniff_json_fail(s);
+    }
+    if (apipool_sniff_is_near(s)) {
+        apipool_sniff_end_value(s, end);
+    }
+    s->state = COMMA_OR_END;
+    return 0;
 }
 
 static apr_size_t step_scalar_byte(apipool_sniff_t *s, char c, apr_off_t at)
 {
-    static const char *const literals[] = {[APIPOOL_SNIFF_ABSENT] = NULL,
-                                           [APIPOOL_SNIFF_NUMBER] = NULL,
-                                           [APIPOOL_SNIFF_TRUE] = "true",
-                                           [APIPOOL_SNIFF_FALSE] = "false",
-                                           [APIPOOL_SNIFF_NULL] = "null"};
-    const char *literal = literals[s->kind];
-
-    if (c == ',' || c == '}' || apipool_sniff_is_blank(c)) {
-        if (!is_whole(s, literal)) {
-            apipool_sniff_give_up(s);
-            return 1;
-        }
-        apipool_sniff_end_value(s, at);
-        s->state = COMMA_OR_END;
-        return 0;
+    if (c == ',' || c == '}' || apipool_sniff_is_blank(c) ||
+        (c == ']' && !apipool_sniff_is_near(s))) {
+        return end_scalar(s, at);
     }
-    if (literal) {
-        if (is_whole(s, literal) || literal[s->matched++] != c) {
-            apipool_sniff_give_up(s);
+    if (s->literal) {
+        if (!*s->literal || c != *s->literal) {
+            return apipool_sniff_json_fail(s);
         }
+        s->literal++;
         return 1;
     }
-    s->number = apipool_number_next(s->number, c);
-    if (s->number < 0) {
-        apipool_sniff_give_up(s);
-        return 1;
+    int number = number_after(s->number, c);
+    if (number == BROKEN) {
+        return apipool_sniff_json_fail(s);
     }
-    apipool_sniff_append(s, &c, 1, APIPOOL_SNIFF_TEXT_SIZE - 1);
+    s->number = number;
+    if (apipool_sniff_is_near(s)) {
+        apipool_sniff_append(s, &c, 1);
+    }
     return 1;
 }
 
 /* Numbers and literals end where something else begins. */
 static apr_size_t step_scalar(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
-    apr_size_t i = 0;
-    while (i < len && s->state == SCALAR) {
-        i += step_scalar_byte(s, data[i], s->seen + (apr_off_t)i);
-    }
+    apr_size_t i = 0, done;
+    do {
+        done = step_scalar_byte(s, data[i], s->seen + (apr_off_t)i);
+        i += done;
+    } while (done && i < len && s->state == SCALAR);
     return i;
 }
 
@@ -400,7 +414,7 @@ static apr_size_t step_nested(apipool_sniff_t *s, const char *data, apr_size_t l
     while (i < len) {
         if (s->in_string) {
             i += skip_string(s, data + i, len - i, &closed);
-            s->in_string = !closed;
+            s->in_string = (char)!closed;
             continue;
         }
         while (i < len && !marks[(unsigned char)data[i]]) {
@@ -415,12 +429,12 @@ static apr_size_t step_nested(apipool_sniff_t *s, const char *data, apr_size_t l
             s->escape = 0;
         }
         else if (c == '{' || c == '[') {
-            s->depth++;
+            s->skipped++;
         }
-        else if (--s->depth == 0) {
+        else if (--s->skipped == 0) {
             if (c != s->opener + 2) { /* in ASCII both pairs are two apart */
-                apipool_sniff_give_up(s);
-                return i;
+                apipool_sniff_give_up(s, NO_JSON);
+                break;
             }
             apipool_sniff_end_value(s, s->seen + (apr_off_t)i);
             s->state = COMMA_OR_END;
@@ -443,5 +457,12 @@ apr_size_t apipool_sniff_json_step(apipool_sniff_t *s, const char *data, apr_siz
         return step_nested(s, data, len);
     default:
         return step_between(s, data, len);
+    }
+}
+
+void apipool_sniff_json_end(apipool_sniff_t *s)
+{
+    if (s->state != TRAILER) {
+        apipool_sniff_doubt(s, NO_JSON);
     }
 }

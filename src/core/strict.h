@@ -1,54 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reads along a request body and tells whether every reader takes it alike. */
+ * What tells whether every reader takes a request body, or the name of an argument, alike. */
 #ifndef APIPOOL_CORE_STRICT_H
 #define APIPOOL_CORE_STRICT_H
 
-#include <apr.h>
+#include "utf8.h"
 
 /* A body that one reader takes for an allowed model and another for a forbidden one evades a list of models.
  * Only a narrow form of JSON and of multipart/form-data passes: what clients really send, and what all known
- * readers understand alike. How the body is cut into pieces makes no difference.
- *
- * The caller owns the struct; nothing is allocated. One thread at a time. */
+ * readers understand alike. apipool_sniff_begin() takes one of these for a body that is to be read so. */
 
 #define APIPOOL_STRICT_DEPTH        512
-#define APIPOOL_STRICT_LINE_MAX     2047 /* of a part's head */
+#define APIPOOL_STRICT_LINE_MAX     2047 /* of a part's head, and a Content-Type */
 #define APIPOOL_STRICT_BOUNDARY_MAX 70   /* RFC 2046 section 5.1.1 */
 
 typedef struct {
     const char *doubt; /* what readers disagree about, in a few words; NULL: nothing so far */
-    apr_off_t seen;    /* bytes of the body */
 
     /* The rest is of no use to the caller. */
-    int is_form;
-    int state;
-    unsigned char pattern[APIPOOL_STRICT_BOUNDARY_MAX + 2]; /* two hyphens and the boundary */
+    apipool_utf8_t utf8;                                 /* of a string in JSON */
+    unsigned char is_object[APIPOOL_STRICT_DEPTH / 8];   /* a bit for each open bracket or brace */
+    int matched;                                         /* bytes of a delimiter */
     unsigned char back[APIPOOL_STRICT_BOUNDARY_MAX + 2]; /* where a broken match goes on */
-    int pattern_len, matched, is_after_line;
-    char before[2];        /* the last two bytes that passed */
-    apr_off_t data_at;     /* where the part's data began */
-    apr_off_t data_length; /* as the part's head has it; -1: it does not say */
-    unsigned char has_disposition, has_type, is_text, is_file, is_model;
-    unsigned char of_name, escape, low, high, more; /* of a string in JSON */
-    unsigned unit;
-    int depth, number;
-    const char *literal;
-    unsigned char is_object[APIPOOL_STRICT_DEPTH / 8];
-    apr_size_t used;
-    char line[APIPOOL_STRICT_LINE_MAX + 1];
+    char line[APIPOOL_STRICT_LINE_MAX + 2];              /* of a part's head, with its CR */
 } apipool_strict_t;
-
-/**
- * Starts with a new body.
- * @param content_type the request's; NULL if it has none
- */
-void apipool_strict_begin(apipool_strict_t *s, const char *content_type);
-
-/** Takes the next piece. It is not written to and not kept. */
-void apipool_strict_feed(apipool_strict_t *s, const char *data, apr_size_t len);
-
-/** Says that the body is over. An empty one leaves no doubt. */
-void apipool_strict_end(apipool_strict_t *s);
 
 typedef enum {
     APIPOOL_NAME_OTHER,

@@ -4,7 +4,7 @@
 #ifndef APIPOOL_CORE_WSEVENT_H
 #define APIPOOL_CORE_WSEVENT_H
 
-#include <apr.h>
+#include "sniff.h"
 
 /* Both directions speak in JSON objects, one to a message: OpenAI API reference, "Realtime client events",
  * "Realtime server events" and "Responses WebSocket events". Nothing of an event is kept but these. */
@@ -26,33 +26,25 @@ typedef enum {
     APIPOOL_WSEVENT_FIELDS
 } apipool_wsevent_field_e;
 
-#define APIPOOL_WSEVENT_TEXT  512 /* bytes with NUL that are kept of a value */
-#define APIPOOL_WSEVENT_DEPTH 8
-
-/* A reader. The caller owns it; it holds no other memory. Only the first three members are for callers. */
+/* A reader. The caller owns it; it holds no other memory, and only the functions below use what is in it. */
 typedef struct {
-    char text[APIPOOL_WSEVENT_FIELDS][APIPOOL_WSEVENT_TEXT]; /* cut where it does not fit */
-    apr_uint64_t len[APIPOOL_WSEVENT_FIELDS];                /* of the whole value as written */
-    unsigned char is_set[APIPOOL_WSEVENT_FIELDS];            /* whole */
-
-    unsigned char depth, place[APIPOOL_WSEVENT_DEPTH]; /* the objects around, as far as they matter */
-    unsigned char at, is_named, escaped, hex;
-    unsigned char child, field; /* of the last name */
-    unsigned char name_len;
-    char name[32];
-    apr_uint64_t skipped; /* brackets open in what does not matter */
+    apipool_sniff_t sniff;
+    apipool_sniffed_t found[APIPOOL_WSEVENT_FIELDS];
 } apipool_wsevent_t;
 
 /** Starts with an event's first byte. */
 void apipool_wsevent_begin(apipool_wsevent_t *event);
 
 /** Takes the next bytes, which may begin and end anywhere. Nothing is an error: of what is no JSON object
- *  nothing is found. A name that is written with an escape is none that is known; in values '?' stands
- *  for an escape that is not of one letter. Of several members of one name the last one counts. */
+ *  nothing is found. Of several members of one name the last one counts. */
 void apipool_wsevent_feed(apipool_wsevent_t *event, const char *data, apr_size_t len);
 
-/** A field's text; "" where it is absent. */
+/** A field's text, of which the first APIPOOL_SNIFF_TEXT_SIZE - 1 bytes are kept; "" where it is absent or
+ *  has not passed whole. */
 const char *apipool_wsevent_text(const apipool_wsevent_t *event, apipool_wsevent_field_e field);
+
+/** Bytes of a field's text as it is written, or 0. */
+apr_uint64_t apipool_wsevent_length(const apipool_wsevent_t *event, apipool_wsevent_field_e field);
 
 /** A field's number, or -1 where it is absent or none. */
 apr_int64_t apipool_wsevent_number(const apipool_wsevent_t *event, apipool_wsevent_field_e field);

@@ -27,7 +27,6 @@ static apr_status_t end_session(const apipool_revoked_t *session)
 static apr_status_t prepare_end(void *ctx, int *changes, const char **error)
 {
     const apipool_revoked_t *session = ctx;
-    (void)error;
     *changes = session->until > apr_time_now() &&
                session->until > apipool_sessions_until(apipool_lasting_segment(), session->jti);
     return APR_SUCCESS;

@@ -27,9 +27,6 @@ int apipool_attempt_pre_request(proxy_worker **worker, proxy_balancer **balancer
                                 proxy_server_conf *conf, char **url)
 {
     apipool_request_t *req = apipool_request_get(r);
-    (void)balancer;
-    (void)conf;
-    (void)url;
     if (!req) {
         return DECLINED;
     }
@@ -319,14 +316,11 @@ static int attempt_with_key(apipool_request_t *req)
     return status;
 }
 
+/* The proxy's name was found for the pool's first upstream; each attempt finds its own. */
 int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
                             char *url, const char *proxyname, apr_port_t proxyport)
 {
     apipool_request_t *req = apipool_request_get(r);
-    (void)worker;
-    (void)url;
-    (void)proxyname; /* found for the pool's first upstream */
-    (void)proxyport;
 
     if (!req || req->inside) {
         return DECLINED;

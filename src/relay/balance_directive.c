@@ -90,7 +90,6 @@ const char *apipool_directive_balance(cmd_parms *cmd, void *dir, const char *arg
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
     apipool_balance_check_t check = {.interval = 0};
-    (void)dir;
 
     if (err) {
         return err;

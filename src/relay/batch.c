@@ -49,7 +49,6 @@ static void check_model(batch_t *batch, json_t *value)
 
 static void refuse(batch_t *batch, json_t *value)
 {
-    (void)value;
     batch->refused = 1;
 }
 

@@ -7,7 +7,6 @@
 #include <util_filter.h>
 
 #include "demand.h"
-#include "strict.h"
 
 #define READ_SIZE    (64 * 1024)
 #define SMALL_BUCKET 4096 /* copied together: small ones may each hold a large block in memory */
@@ -103,8 +102,8 @@ static int cannot_keep(const apipool_request_t *req, apr_status_t rv)
 }
 
 /* Takes over what one read has brought. Returns OK or an HTTP status; sets *done at the end. */
-static int keep_brigade(apipool_request_t *req, apipool_sniff_t *sniff, apipool_strict_t *strict,
-                        apr_bucket_brigade *bb, int *done)
+static int keep_brigade(apipool_request_t *req, apipool_sniff_t *sniff, apr_bucket_brigade *bb,
+                        int *done)
 {
     apipool_body_t *body = &req->body;
     apr_pool_t *p = req->r->pool;
@@ -127,9 +126,6 @@ static int keep_brigade(apipool_request_t *req, apipool_sniff_t *sniff, apipool_
             }
             body->length += (apr_off_t)len;
             apipool_sniff_feed(sniff, data, len);
-            if (strict) {
-                apipool_strict_feed(strict, data, len);
-            }
             if (!body->file && body->length > APIPOOL_BODY_MEMORY_MAX) {
                 rv = spill(body, p);
             }
@@ -156,9 +152,18 @@ static int is_announced_too_large(const apipool_request_t *req)
            length > req->pool->body_limit;
 }
 
-static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
+/* Only a list of models is evaded by what readers disagree about. */
+static apipool_strict_t *make_strict(const apipool_request_t *req)
 {
-    static const char *const names[] = {
+    return req->client && apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS)
+               ? apr_palloc(req->r->pool, sizeof(apipool_strict_t))
+               : NULL;
+}
+
+static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
+                           apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED])
+{
+    static const char *const usual[] = {
         [APIPOOL_BODY_MODEL] = "model",
         [APIPOOL_BODY_MAX_TOKENS] = "max_tokens",
         [APIPOOL_BODY_MAX_COMPLETION_TOKENS] = "max_completion_tokens",
@@ -170,39 +175,26 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
         [APIPOOL_BODY_STREAM] = "stream",
         [APIPOOL_BODY_STREAM_OPTIONS] = "stream_options",
     };
-    apipool_sniffed_t *sniffed = req->body.sniffed;
     int count =
         req->pool->affinity == APIPOOL_AFFINITY_BODY ? APIPOOL_BODY_SNIFFED : APIPOOL_BODY_SESSION;
-    for (int i = 0; i < APIPOOL_BODY_SESSION; i++) {
-        sniffed[i].name = names[i];
-        sniffed[i].any_case = i < APIPOOL_BODY_STREAM; /* as upstreams written in Go read them */
+    for (int i = 0; i < count; i++) {
+        names[i] = (apipool_sniff_name_t){
+            .name = i < APIPOOL_BODY_SESSION ? usual[i] : req->pool->affinity_name,
+            .any_case = i < APIPOOL_BODY_STREAM, /* as upstreams written in Go read them */
+            .slot = (unsigned char)i};
     }
-    sniffed[APIPOOL_BODY_SESSION].name = req->pool->affinity_name;
-    apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), sniffed, count);
+    apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), names, count,
+                        req->body.sniffed, make_strict(req));
 }
 
-/* Only a list of models is evaded by what readers disagree about. */
-static apipool_strict_t *begin_strict(const apipool_request_t *req)
-{
-    if (!req->client || !apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS)) {
-        return NULL;
-    }
-    apipool_strict_t *strict = apr_palloc(req->r->pool, sizeof(*strict));
-    apipool_strict_begin(strict, apr_table_get(req->r->headers_in, "Content-Type"));
-    return strict;
-}
-
-static void end_reading(apipool_request_t *req, apipool_sniff_t *sniff, apipool_strict_t *strict)
+static void end_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
 {
     apipool_sniff_end(sniff);
     req->body.kind = sniff->body;
     req->body.inside = sniff->inside;
     req->body.malformed = sniff->malformed;
     req->body.tokens = -1;
-    if (strict) {
-        apipool_strict_end(strict);
-        req->body.doubt = strict->doubt;
-    }
+    req->body.doubt = sniff->strict ? sniff->strict->doubt : NULL;
 }
 
 /* What is malformed is refused, with APR_EGENERAL or a status of httpd's own. */
@@ -218,6 +210,7 @@ int apipool_body_capture(apipool_request_t *req)
     request_rec *r = req->r;
     apr_bucket_brigade *bb;
     apipool_sniff_t sniff;
+    apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED];
     int done = 0;
     int status = OK;
 
@@ -226,8 +219,7 @@ int apipool_body_capture(apipool_request_t *req)
     }
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     req->body.brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    begin_sniffing(req, &sniff);
-    apipool_strict_t *strict = begin_strict(req);
+    begin_sniffing(req, &sniff, names);
     while (!done && status == OK) {
         apr_status_t rv =
             ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE);
@@ -238,11 +230,11 @@ int apipool_body_capture(apipool_request_t *req)
             req->body.broke = has_left(r, rv);
             break;
         }
-        status = keep_brigade(req, &sniff, strict, bb, &done);
+        status = keep_brigade(req, &sniff, bb, &done);
         apr_brigade_cleanup(bb);
     }
     apr_brigade_destroy(bb);
-    end_reading(req, &sniff, strict);
+    end_sniffing(req, &sniff);
     if (status == OK && req->body.length > 0) {
         ap_add_input_filter_handle(replay_handle, req, r, r->connection);
     }
@@ -357,8 +349,6 @@ static apr_status_t replay(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode
                            apr_read_type_e block, apr_off_t readbytes)
 {
     apipool_request_t *req = f->ctx;
-    (void)block;
-    (void)readbytes;
 
     if (mode != AP_MODE_READBYTES || !req->inside) {
         return ap_get_brigade(f->next, bb, mode, block, readbytes);

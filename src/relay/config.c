@@ -24,7 +24,6 @@ static const apipool_endpoint_t default_endpoints[] = {
 void *apipool_config_create_dir(apr_pool_t *p, char *path)
 {
     apipool_dir_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
-    (void)path;
     conf->expose = -1;
     return conf;
 }
@@ -42,7 +41,6 @@ void *apipool_config_merge_dir(apr_pool_t *p, void *basev, void *addv)
 void *apipool_config_create_server(apr_pool_t *p, server_rec *s)
 {
     apipool_server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
-    (void)s;
     conf->pools = apr_array_make(p, 2, sizeof(apipool_pool_t *));
     conf->uses = apr_array_make(p, 2, sizeof(apipool_use_t *));
     conf->recent = -1;
@@ -53,8 +51,6 @@ void *apipool_config_create_server(apr_pool_t *p, server_rec *s)
  * looking there. Merging keeps each in one list, so that none is set up twice. */
 void *apipool_config_merge_server(apr_pool_t *p, void *base, void *add)
 {
-    (void)p;
-    (void)base;
     return add;
 }
 

@@ -18,7 +18,7 @@ static const char *text_of(const apipool_sniffed_t *sniffed)
 
 static const char *find_model(const apipool_request_t *req)
 {
-    char name[APIPOOL_SNIFF_TEXT_SIZE];
+    char name[APIPOOL_SNIFF_TEXT_USUAL + 1];
     return apipool_model_in_path(req->path, name, sizeof(name))
                ? apr_pstrdup(req->r->pool, name)
                : text_of(&req->body.sniffed[APIPOOL_BODY_MODEL]);

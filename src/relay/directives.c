@@ -18,7 +18,6 @@ static const char *add_endpoint(cmd_parms *cmd, void *dir, const char *alias, co
 {
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
-    (void)dir;
 
     if (!err) {
         err = apipool_directive_name(cmd, alias);
@@ -46,7 +45,6 @@ static const char *allow(cmd_parms *cmd, void *dir, const char *path)
 {
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
-    (void)dir;
 
     if (!err && (!is_path(path) || !path[1])) {
         err = apr_psprintf(cmd->pool,
@@ -65,7 +63,6 @@ static const char *set_strategy(cmd_parms *cmd, void *dir, const char *name, con
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
     int strategy = apipool_strategy_by_name(name);
-    (void)dir;
 
     if (err) {
         return err;
@@ -107,7 +104,6 @@ static const char *set_number(cmd_parms *cmd, void *dir, const char *arg)
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
     const number_t *number = cmd->info;
     apr_int64_t value;
-    (void)dir;
 
     if (!err) {
         err = apipool_directive_number(cmd, arg, number->min, number->max, &value);
@@ -134,7 +130,6 @@ static const char *set_range(cmd_parms *cmd, void *dir, const char *shortest, co
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
     const range_t *range = cmd->info;
     apr_int64_t min, max;
-    (void)dir;
 
     if (!err) {
         err = apipool_directive_number(cmd, shortest, 1, 86400, &min);
@@ -166,7 +161,6 @@ static const char *set_limit(cmd_parms *cmd, void *dir, const char *arg)
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
     apr_int64_t value;
-    (void)dir;
 
     for (apr_size_t i = 0; !err && i < sizeof(limits) / sizeof(*limits); i++) {
         apr_size_t len = strlen(limits[i].name);
@@ -191,7 +185,6 @@ static const char *set_client_limit(cmd_parms *cmd, void *dir, const char *arg)
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
     apr_int64_t value;
-    (void)dir;
 
     if (!err && strncmp(arg, concurrency, sizeof(concurrency) - 1)) {
         err = apr_psprintf(cmd->pool, "%s: unknown limit '%s'; allowed is concurrency=N",
@@ -218,7 +211,6 @@ static const char *set_affinity(cmd_parms *cmd, void *dir, const char *arg)
                  {"body:", APIPOOL_AFFINITY_BODY, 1}};
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
-    (void)dir;
 
     for (apr_size_t i = 0; !err && i < sizeof(words) / sizeof(*words); i++) {
         apr_size_t len = strlen(words[i].word);
@@ -240,7 +232,6 @@ static const char *set_stream_usage(cmd_parms *cmd, void *dir, int on)
 {
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
-    (void)dir;
     if (!err) {
         pool->stream_usage = on;
     }
@@ -253,7 +244,6 @@ static const char *add_rule(cmd_parms *cmd, void *dir, const char *args)
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
     const char *words[5];
     int count = 0;
-    (void)dir;
 
     if (err) {
         return err;

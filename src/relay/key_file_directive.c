@@ -62,7 +62,6 @@ const char *apipool_directive_key_file(cmd_parms *cmd, void *dir, const char *pa
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
     apipool_key_file_t file = {.path = ap_server_root_relative(cmd->pool, path)};
-    (void)dir;
 
     if (err) {
         return err;

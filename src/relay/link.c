@@ -46,7 +46,6 @@ void apipool_link_pull(apipool_plug_t *plug)
 /* The socket is about to be closed, by the thread that uses it: its number may soon be another one's. */
 static apr_status_t unplug(void *data)
 {
-    (void)data;
     if (current && current->plug) {
         plug_in(current->plug, -1);
     }
@@ -63,7 +62,6 @@ apipool_attempt_t *apipool_link_attach(apipool_attempt_t *attempt)
 
 int apipool_link_pre_connection(conn_rec *c, void *socket)
 {
-    (void)socket;
     if (!current) {
         return DECLINED;
     }
@@ -107,8 +105,6 @@ static apr_time_t time_about(void)
 
 int apipool_link_sent(request_rec *r, request_rec *answer)
 {
-    (void)r;
-    (void)answer;
     if (current) {
         current->sent = 1;
         current->first_byte_by = time_about() + current->first_byte_timeout;

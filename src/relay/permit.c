@@ -207,7 +207,7 @@ static int refuse_doubt(apipool_request_t *req, const char *doubt)
 /* A path that names no model to us may name one to an upstream that decodes more of it. */
 static int is_path_allowed(const apipool_request_t *req)
 {
-    char model[APIPOOL_SNIFF_TEXT_SIZE];
+    char model[APIPOOL_SNIFF_TEXT_USUAL + 1];
     return req->plain == req->path || apipool_model_in_path(req->path, model, sizeof(model)) ||
            !apipool_model_in_path(req->plain, model, sizeof(model)) ||
            apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model);

@@ -43,14 +43,16 @@ static void take_larger(double *number, const apipool_sniffed_t *sniffed)
 
 static void read_config(const apipool_request_t *req, const apipool_sniffed_t *config, said_t *said)
 {
-    apipool_sniffed_t wanted[] = {{.name = "maxoutputtokens", .any_case = 1},
-                                  {.name = "max_output_tokens", .any_case = 1},
-                                  {.name = "candidatecount", .any_case = 1},
-                                  {.name = "candidate_count", .any_case = 1}};
+    static const apipool_sniff_name_t names[] = {
+        {.name = "maxoutputtokens", .any_case = 1, .slot = 0},
+        {.name = "max_output_tokens", .any_case = 1, .slot = 1},
+        {.name = "candidatecount", .any_case = 1, .slot = 2},
+        {.name = "candidate_count", .any_case = 1, .slot = 3}};
+    apipool_sniffed_t wanted[4];
     apipool_sniff_t sniff;
     char piece[PIECE];
 
-    apipool_sniff_begin(&sniff, NULL, wanted, 4);
+    apipool_sniff_begin(&sniff, NULL, names, 4, wanted, NULL);
     for (apr_off_t at = 0; at < config->len; at += PIECE) {
         apr_off_t left = config->len - at;
         apr_size_t len = left < PIECE ? (apr_size_t)left : PIECE;

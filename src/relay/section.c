@@ -90,7 +90,6 @@ const char *apipool_directive_section(cmd_parms *cmd, void *dir, const char *arg
 {
     apipool_server_conf_t *conf = apipool_directive_server(cmd);
     const char *end = ap_strrchr_c(args, '>');
-    (void)dir;
 
     if (!end) {
         return "<APIPool> directive missing closing '>'";

@@ -29,7 +29,6 @@ const char *apipool_directive_store(cmd_parms *cmd, void *dir, const char *path,
 {
     apipool_server_conf_t *conf = apipool_directive_server(cmd);
     const char *type = NULL, *error, *err = take_path(cmd, path, &conf->store);
-    (void)dir;
     if (!err && option && (strncmp(option, "dbm=", 4) || !option[4])) {
         err = apr_psprintf(cmd->pool, "%s: unknown option '%s'; allowed is dbm=TYPE",
                            cmd->cmd->name, option);
@@ -43,7 +42,6 @@ const char *apipool_directive_store(cmd_parms *cmd, void *dir, const char *path,
 
 const char *apipool_directive_secret_file(cmd_parms *cmd, void *dir, const char *path)
 {
-    (void)dir;
     return take_path(cmd, path, &apipool_directive_server(cmd)->secret_file);
 }
 
@@ -60,13 +58,11 @@ static const char *take_number(cmd_parms *cmd, const char *arg, apr_int64_t max,
 
 const char *apipool_directive_save_interval(cmd_parms *cmd, void *dir, const char *arg)
 {
-    (void)dir;
     return take_number(cmd, arg, 86400, APR_USEC_PER_SEC,
                        &apipool_directive_server(cmd)->save_interval);
 }
 
 const char *apipool_directive_max_pending(cmd_parms *cmd, void *dir, const char *arg)
 {
-    (void)dir;
     return take_number(cmd, arg, 1000000000, 1, &apipool_directive_server(cmd)->max_pending);
 }

@@ -159,7 +159,6 @@ const char *apipool_directive_upstream(cmd_parms *cmd, void *dir, const char *ar
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
     apipool_upstream_t upstream = {.weight = 1, .connect_timeout = apr_time_from_sec(10)};
     apr_uri_t uri;
-    (void)dir;
 
     if (err) {
         return err;

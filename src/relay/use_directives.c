@@ -41,21 +41,18 @@ static const char *set_share(cmd_parms *cmd, const char *arg, apr_int64_t min, a
 
 const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *arg)
 {
-    (void)dir;
     return set_share(cmd, arg, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX,
                       &apipool_directive_server(cmd)->capacity);
 }
 
 const char *apipool_directive_client_capacity(cmd_parms *cmd, void *dir, const char *arg)
 {
-    (void)dir;
     return set_share(cmd, arg, APIPOOL_CLIENT_CAPACITY_MIN, APIPOOL_CLIENT_CAPACITY_MAX,
                       &apipool_directive_server(cmd)->client_capacity);
 }
 
 const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg)
 {
-    (void)dir;
     return set_number(cmd, arg, GLOBAL_ONLY, 0, APIPOOL_RECENT_MAX, &apipool_directive_server(cmd)->recent);
 }
 

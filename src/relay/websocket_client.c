@@ -188,7 +188,7 @@ static void read_payload(apipool_websocket_t *ws, const apipool_wsframe_part_t *
         apipool_wsevent_feed(&ws->asked, piece, len);
         at += len;
         const char *type = apipool_wsevent_text(&ws->asked, APIPOOL_WSEVENT_TYPE);
-        ws->is_read = !*type || strchr(type, '?') || !strcmp(type, "response.create") ||
+        ws->is_read = !*type || !strcmp(type, "response.create") ||
                       !strcmp(type, "session.update") ||
                       !strcmp(type, "transcription_session.update");
     }

@@ -165,7 +165,8 @@ static void note_delta(apipool_websocket_t *ws, const char *type, apr_time_t now
     }
     apipool_turn_t *turn = &ws->turns[index];
     int is_audio = strstr(type, "audio.delta") != NULL;
-    *(is_audio ? &turn->audio : &turn->text) += ws->told.len[APIPOOL_WSEVENT_DELTA];
+    *(is_audio ? &turn->audio : &turn->text) +=
+        apipool_wsevent_length(&ws->told, APIPOOL_WSEVENT_DELTA);
     turn->first_byte_at = turn->first_byte_at ? turn->first_byte_at : now;
     ws->sum.first_byte_at = ws->sum.first_byte_at ? ws->sum.first_byte_at : now;
 }

@@ -7,33 +7,10 @@
 #include "fault.h"
 #include "layout.h"
 #include "pool.h"
+#include "utf8.h"
 
 #define PROBES 16
 #define QUOTA  4 /* parts of what is free */
-
-/* Bytes of the character that begins there, and which it is; 0 when it is no UTF-8 (RFC 3629: neither
- * overlong, nor a surrogate, nor beyond U+10FFFF). */
-static apr_size_t decode(const unsigned char *text, apr_size_t len, apr_uint32_t *character)
-{
-    static const apr_uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    apr_size_t size = text[0] < 0x80             ? 1
-                      : (text[0] & 0xe0) == 0xc0 ? 2
-                      : (text[0] & 0xf0) == 0xe0 ? 3
-                      : (text[0] & 0xf8) == 0xf0 ? 4
-                                                 : 0;
-    if (size == 0 || size > len) {
-        return 0;
-    }
-    apr_uint32_t c = size == 1 ? text[0] : text[0] & (0x7fu >> size);
-    for (apr_size_t i = 1; i < size; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-        c = c << 6 | (text[i] & 0x3fu);
-    }
-    *character = c;
-    return c < least[size] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : size;
-}
 
 /* ASCII that is fit as it is: nearly all there is. */
 static inline int is_plain(unsigned char c)
@@ -51,15 +28,15 @@ static int is_unfit(apr_uint32_t c)
 
 void apipool_name_clean(char *out, apr_size_t size, const char *text, apr_size_t len)
 {
-    const unsigned char *from = (const unsigned char *)text;
+    const char *from = text;
     apr_size_t at = 0;
 
-    for (apr_size_t most = len < size ? len : size - 1; at < most && is_plain(*from); len--) {
-        out[at++] = (char)*from++;
+    for (apr_size_t most = len < size ? len : size - 1; at < most && is_plain((unsigned char)*from); len--) {
+        out[at++] = *from++;
     }
     while (len > 0) {
         apr_uint32_t c = 0;
-        apr_size_t read = decode(from, len, &c), written = read;
+        apr_size_t read = apipool_utf8_character(from, len, &c), written = read;
         char instead = 0;
         if (read == 0 || is_unfit(c)) {
             instead = read == 0 ? '?' : '_';
@@ -69,7 +46,7 @@ void apipool_name_clean(char *out, apr_size_t size, const char *text, apr_size_t
         if (at + written >= size) {
             break;
         }
-        memcpy(out + at, instead ? &instead : (const char *)from, written);
+        memcpy(out + at, instead ? &instead : from, written);
         at += written;
         from += read;
         len -= read;

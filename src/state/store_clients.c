@@ -217,14 +217,13 @@ static apr_status_t check_share(apipool_client_change_t *change)
     return change->is_over_share ? APR_ENOMEM : rv;
 }
 
+/* What is wrong the callers know better how to say. */
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     apipool_client_change_t *change = ctx;
     const apipool_client_image_t *image = &change->image;
     apipool_client_row_t row;
-    (void)changes;
     apr_status_t rv;
-    (void)error; /* callers know better how to say it */
     if (change->what == APIPOOL_CLIENT_CREATE) {
         rv = apipool_client_may_add(change->segment, image);
         return rv == APR_SUCCESS ? check_share(change) : rv;

@@ -26,8 +26,6 @@ typedef struct {
 static apr_status_t no_body(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
                             apr_read_type_e block, apr_off_t readbytes)
 {
-    (void)block;
-    (void)readbytes;
     if (mode != AP_MODE_INIT) {
         APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(f->c->bucket_alloc));
     }

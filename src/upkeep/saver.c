@@ -57,6 +57,5 @@ void apipool_saver_run(apipool_upkeep_t *upkeep, apr_time_t now)
 
 void apipool_saver_stop(apipool_upkeep_t *upkeep)
 {
-    (void)upkeep;
     finish();
 }

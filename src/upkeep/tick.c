@@ -73,7 +73,6 @@ static void stop(apipool_upkeep_t *upkeep)
 /* Anything but APR_SUCCESS would be the last call in this process. */
 static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
 {
-    (void)scratch;
     switch (state) {
     case AP_WATCHDOG_STATE_STARTING:
         start(data);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: request bodies however cut, compared with jansson. The first line is the content type. */
+ * Fuzz target: request bodies however cut, whether somebody asks for doubts or not, compared with jansson. The
+ * first line is the content type. */
 #include <jansson.h>
 #include <string.h>
 #include <strings.h>
@@ -9,13 +10,23 @@
 #include "modelpath.h"
 #include "sniff.h"
 
-#define WANTED 6
+#define PLAIN  6
+#define WANTED 8
 
-static const char *const names[WANTED] = {"model", "stream", "a", "", "\xc3\xa9", "stream_options"};
+static const apipool_sniff_name_t names[WANTED] = {
+    {.name = "model", .any_case = 1, .slot = 0},
+    {.name = "stream", .slot = 1},
+    {.name = "a", .slot = 2},
+    {.name = "", .slot = 3},
+    {.name = "\xc3\xa9", .slot = 4},
+    {.name = "stream_options", .slot = 5},
+    {.name = "b/a", .is_path = 1, .slot = 6},
+    {.name = "b/b/a", .is_path = 1, .slot = 7}};
 
 typedef struct {
     apipool_sniff_t sniff;
     apipool_sniffed_t found[WANTED];
+    apipool_strict_t strict;
 } run_t;
 
 /* Every piece in memory of exactly its size. */
@@ -29,15 +40,11 @@ static void feed(run_t *run, const char *data, size_t len)
 }
 
 /* In pieces of 1 to most bytes: with most 1 byte by byte, with most 0 in one. */
-static void sniff(run_t *run, const char *type, const char *body, size_t len, size_t most)
+static void sniff(run_t *run, const char *type, const char *body, size_t len, size_t most, int asks)
 {
     unsigned seed = (unsigned)len;
 
-    for (int i = 0; i < WANTED; i++) {
-        run->found[i].name = names[i];
-        run->found[i].any_case = i == 0;
-    }
-    apipool_sniff_begin(&run->sniff, type, run->found, WANTED);
+    apipool_sniff_begin(&run->sniff, type, names, WANTED, run->found, asks ? &run->strict : NULL);
     for (size_t i = 0; i < len;) {
         size_t piece = len;
         if (most) {
@@ -114,7 +121,7 @@ static void check_text(const apipool_sniffed_t *f, const json_t *value)
     if (json_is_string(value)) {
         size_t len = json_string_length(value);
         MUST(used <= len && !memcmp(f->text, json_string_value(value), used));
-        MUST(f->truncated == (used < len) && (!f->truncated || used > sizeof(f->text) - 5));
+        MUST(f->truncated == (used < len) && (!f->truncated || used > APIPOOL_SNIFF_TEXT_USUAL - 4));
     }
     else if (!json_is_number(value)) {
         MUST(used == 0 && !f->truncated);
@@ -123,20 +130,34 @@ static void check_text(const apipool_sniffed_t *f, const json_t *value)
 
 /* The member of a name, in any case if need be, whose value stands at that place; NULL without such a member.
  * Of several that differ in their case the last one counts, whose place among them jansson does not keep. */
-static json_t *find_member(json_t *root, const apipool_sniffed_t *f, const json_t *there)
+static json_t *find_member(json_t *root, const apipool_sniff_name_t *name, const json_t *there)
 {
     const char *key;
     json_t *value, *found = NULL;
-    if (!f->any_case) {
-        return json_object_get(root, f->name);
+    if (!name->any_case) {
+        return json_object_get(root, name->name);
     }
     json_object_foreach(root, key, value)
     {
-        if (!strcasecmp(key, f->name) && !(found && json_equal(found, there))) {
+        if (!strcasecmp(key, name->name) && !(found && json_equal(found, there))) {
             found = value;
         }
     }
     return found;
+}
+
+/* Of several objects of one name jansson keeps the last, and we what stands in any of them. */
+static void compare_paths(const run_t *run, const char *body, size_t len)
+{
+    json_t *root = json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *b = json_object_get(root, "b");
+    for (int i = PLAIN; root && i < WANTED; i++) {
+        json_t *value = json_object_get(i == PLAIN ? b : json_object_get(b, "b"), "a");
+        const apipool_sniffed_t *f = &run->found[i];
+        MUST((value == NULL) == (f->kind == APIPOOL_SNIFF_ABSENT));
+        MUST(!value || f->kind == kind_of(value));
+    }
+    json_decref(root);
 }
 
 /* What jansson takes for an object must be one, with the same values at the places that are told. But
@@ -151,10 +172,11 @@ static void compare(const run_t *run, const char *body, size_t len)
     MUST(run->sniff.body == APIPOOL_SNIFF_JSON && !run->sniff.malformed);
     MUST((size_t)run->sniff.members >= json_object_size(root));
     MUST(body[run->sniff.inside - 1] == '{');
-    for (int i = 0; i < WANTED; i++) {
+    compare_paths(run, body, len);
+    for (int i = 0; i < PLAIN; i++) {
         const apipool_sniffed_t *f = &run->found[i];
         json_t *there = json_loadb(body + f->at, (size_t)f->len, JSON_DECODE_ANY, NULL);
-        json_t *value = find_member(root, f, there);
+        json_t *value = find_member(root, &names[i], there);
         if (!value) {
             MUST(f->kind == APIPOOL_SNIFF_ABSENT);
             json_decref(there);
@@ -217,14 +239,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(type);
     check_path(type);
     check_endpoint(type);
-    sniff(&whole, *type ? type : NULL, text + used, size - used, 0);
+    sniff(&whole, *type ? type : NULL, text + used, size - used, 0, 0);
     check_found(&whole, text + used, size - used);
     if (whole.sniff.body != APIPOOL_SNIFF_FORM) {
         compare(&whole, text + used, size - used);
     }
     for (size_t most = 1; most <= 27; most = most * 3) {
-        sniff(&cut, *type ? type : NULL, text + used, size - used, most);
-        must_be_alike(&whole, &cut);
+        for (int asks = 0; asks < 2; asks++) {
+            sniff(&cut, *type ? type : NULL, text + used, size - used, most, asks);
+            must_be_alike(&whole, &cut);
+        }
     }
     free(type);
     return 0;

@@ -7,22 +7,23 @@
 
 #include "fuzz.h"
 #include "sniff.h"
-#include "strict.h"
 
 static const char *read_in(const char *type, const char *body, size_t len, size_t step)
 {
-    static apipool_strict_t s;
-    apipool_strict_begin(&s, type);
+    static apipool_strict_t strict;
+    apipool_sniff_t s;
+    apipool_sniff_begin(&s, type, NULL, 0, NULL, &strict);
     for (size_t i = 0; i < len; i += step) {
         size_t n = len - i < step ? len - i : step;
         char *exact = malloc(n);
         MUST(exact);
         memcpy(exact, body + i, n);
-        apipool_strict_feed(&s, exact, n);
+        apipool_sniff_feed(&s, exact, n);
         free(exact);
     }
-    apipool_strict_end(&s);
-    return s.doubt;
+    apipool_sniff_end(&s);
+    MUST(strict.doubt || !s.malformed);
+    return strict.doubt;
 }
 
 /* jansson refuses numbers out of range, and two names alike only if asked to. */
@@ -57,12 +58,12 @@ static int count_models(const char *body, size_t len, const char *delimiter)
 static void compare_form(const char *type, const char *body, size_t len)
 {
     static apipool_sniff_t sniff;
-    apipool_sniffed_t model = {.name = "model"};
-    apipool_sniff_begin(&sniff, type, &model, 1);
+    static const apipool_sniff_name_t name = {.name = "model", .slot = 0};
+    apipool_sniffed_t model;
+    apipool_sniff_begin(&sniff, type, &name, 1, &model, NULL);
     apipool_sniff_feed(&sniff, body, len);
     apipool_sniff_end(&sniff);
     MUST(sniff.body == APIPOOL_SNIFF_FORM && !sniff.malformed);
-    sniff.delimiter[sniff.delimiter_len] = '\0';
     MUST(model.times == count_models(body, len, sniff.delimiter + 2));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/sniff and modelpath: members, fields, their places, and any way to cut a body. */
+ * Tests of src/core/sniff and modelpath: members, fields, their places, and any way to cut a body, whether
+ * somebody asks for doubts or not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,22 +18,28 @@
 #define FACE    "\xf0\x9f\x98\x80"
 #define UNKNOWN "\xef\xbf\xbd"
 
-static const char *const names[] = {"model", "stream", "n", "stream_options", "mod" E_ACUTE "l"};
+static const apipool_sniff_name_t names[] = {{.name = "model", .slot = 0},
+                                             {.name = "stream", .slot = 1},
+                                             {.name = "n", .slot = 2},
+                                             {.name = "stream_options", .slot = 3},
+                                             {.name = "mod" E_ACUTE "l", .slot = 4}};
 #define COUNT ((int)(sizeof(names) / sizeof(*names)))
 
 typedef struct {
     apipool_sniff_t sniff;
     apipool_sniffed_t found[COUNT];
+    apipool_strict_t strict;
 } run_t;
+
+static void begin_either(run_t *run, const char *type, int asks)
+{
+    memset(run, 0xa5, sizeof(*run));
+    apipool_sniff_begin(&run->sniff, type, names, COUNT, run->found, asks ? &run->strict : NULL);
+}
 
 static void begin(run_t *run, const char *type)
 {
-    memset(run, 0xa5, sizeof(*run));
-    for (int i = 0; i < COUNT; i++) {
-        run->found[i].name = names[i];
-        run->found[i].any_case = 0;
-    }
-    apipool_sniff_begin(&run->sniff, type, run->found, COUNT);
+    begin_either(run, type, 0);
 }
 
 /* The piece is copied to memory of exactly its size, so that a checker sees every step beyond it. */
@@ -58,7 +65,7 @@ static void tell(const run_t *run, char *out, size_t size)
             assert_int_equal(f->times + f->truncated + f->at + f->len + f->text[0], 0);
             continue;
         }
-        used += (size_t)snprintf(out + used, size - used, "%s=%s %ld+%ld", names[i], kinds[f->kind],
+        used += (size_t)snprintf(out + used, size - used, "%s=%s %ld+%ld", names[i].name, kinds[f->kind],
                                  (long)f->at, (long)f->len);
         if (f->times > 1) {
             used += (size_t)snprintf(out + used, size - used, " x%d", f->times);
@@ -94,12 +101,13 @@ static void check_rows(const row_t *rows, size_t count)
     static run_t run;
     for (size_t i = 0; i < count; i++) {
         size_t len = strlen(rows[i].body);
-        for (size_t cut = 0; cut <= len; cut++) {
-            begin(&run, rows[i].type);
-            feed(&run, rows[i].body, cut);
-            feed(&run, rows[i].body + cut, len - cut);
+        for (size_t cut = 0; cut <= 2 * len; cut++) {
+            size_t first = cut % (len + 1);
+            begin_either(&run, rows[i].type, cut > len);
+            feed(&run, rows[i].body, first);
+            feed(&run, rows[i].body + first, len - first);
             apipool_sniff_end(&run.sniff);
-            check_told(&run, &rows[i], "cut");
+            check_told(&run, &rows[i], cut > len ? "cut, exact" : "cut");
         }
         begin(&run, rows[i].type);
         for (size_t k = 0; k < len; k++) {
@@ -378,37 +386,76 @@ static void capitals_make_no_difference_where_they_should_not(void **unused)
 {
     static const char body[] = "{\"MODEL\":\"a\",\"mod\\u0045l\":\"b\",\"mOdEm\":1,\"modelS\":2,"
                                "\"Stream\":true}";
-    apipool_sniffed_t wanted[] = {{.name = "model", .any_case = 1}, {.name = "stream"}};
+    static const apipool_sniff_name_t wanted[] = {{.name = "model", .any_case = 1, .slot = 0},
+                                                  {.name = "stream", .slot = 1}};
+    apipool_sniffed_t found[2];
     apipool_sniff_t sniff;
     for (size_t cut = 0; cut <= strlen(body); cut++) {
-        apipool_sniff_begin(&sniff, JSON, wanted, 2);
+        apipool_sniff_begin(&sniff, JSON, wanted, 2, found, NULL);
         apipool_sniff_feed(&sniff, body, cut);
         apipool_sniff_feed(&sniff, body + cut, strlen(body) - cut);
         apipool_sniff_end(&sniff);
-        assert_int_equal(wanted[0].times, 2);
-        assert_string_equal(wanted[0].text, "b");
-        assert_int_equal(wanted[1].times, 0);
+        assert_int_equal(found[0].times, 2);
+        assert_string_equal(found[0].text, "b");
+        assert_int_equal(found[1].times, 0);
+    }
+}
+
+static const struct {
+    const char *body, *told; /* id, code, and what of them is no path */
+} inner[] = {
+    {"{\"a\":{\"id\":\"1\",\"b\":{\"code\":\"2\"}},\"id\":\"3\"}", "1,2,3"},
+    {"{\"a\":{\"b\":{},\"id\":7},\"a\":{\"b\":{\"c\":{\"code\":1},\"code\":8}}}", "7,8,"},
+    {"{\"a\":[{\"id\":1}],\"b\":{\"code\":2},\"c\":{\"a\":{\"id\":3}}}", ",,"},
+    {"{\"a/id\":1,\"a\":{\"b/code\":2,\"i\\u0064\":\"4\"},\"a\\/id\":3}", "4,,"},
+    {"{\"a\":{\"id\":\"1\",\"b\":{\"code\":\"2\"]},\"id\":\"3\"}", "1,2,"},
+    {"{\"a\":{\"x\":[[\"]\"],{\"y\":\"}\"}],\"id\":\"5\"},\"z\":[],\"id\":null}", "5,,"},
+    {"{\"a\":{\"x\":[{]],\"id\":\"5\"}}", "5,,"},
+};
+
+static void members_of_members_are_found(void **unused)
+{
+    static const apipool_sniff_name_t wanted[] = {{.name = "a/id", .is_path = 1, .slot = 0},
+                                                  {.name = "a/b/code", .is_path = 1, .slot = 1},
+                                                  {.name = "id", .slot = 2}};
+    static apipool_strict_t strict;
+    apipool_sniffed_t found[3];
+    apipool_sniff_t sniff;
+    for (size_t i = 0; i < sizeof(inner) / sizeof(*inner); i++) {
+        for (size_t cut = 0; cut <= 2 * strlen(inner[i].body) + 1; cut++) {
+            const char *body = inner[i].body;
+            char told[64];
+            size_t first = cut / 2;
+            apipool_sniff_begin(&sniff, JSON, wanted, 3, found, cut % 2 ? &strict : NULL);
+            apipool_sniff_feed(&sniff, body, first);
+            apipool_sniff_feed(&sniff, body + first, strlen(body) - first);
+            apipool_sniff_end(&sniff);
+            snprintf(told, sizeof(told), "%.9s,%.9s,%.9s", found[0].text, found[1].text,
+                     found[2].text);
+            assert_string_equal(told, inner[i].told);
+        }
     }
 }
 
 static void nothing_or_too_much_may_be_wanted(void **unused)
 {
-    static apipool_sniffed_t many[70];
+    static apipool_sniff_name_t many[70];
+    static apipool_sniffed_t found[70];
     static char many_names[70][12];
     apipool_sniff_t s;
     assert_true(sizeof(s) <= 1024);
 
     for (int i = 0; i < 70; i++) {
         snprintf(many_names[i], sizeof(many_names[i]), "%d", i);
-        many[i].name = many_names[i];
+        many[i] = (apipool_sniff_name_t){.name = many_names[i], .slot = (unsigned char)i};
     }
-    apipool_sniff_begin(&s, NULL, many, 70);
+    apipool_sniff_begin(&s, NULL, many, 70, found, NULL);
     apipool_sniff_feed(&s, "{\"0\":1,\"63\":2,\"64\":3}", 21);
     apipool_sniff_end(&s);
-    assert_string_equal(many[0].text, "1");
-    assert_string_equal(many[63].text, "2");
-    assert_int_equal(many[64].kind, APIPOOL_SNIFF_ABSENT);
-    apipool_sniff_begin(&s, NULL, NULL, 0);
+    assert_string_equal(found[0].text, "1");
+    assert_string_equal(found[63].text, "2");
+    assert_int_equal(found[64].kind, APIPOOL_SNIFF_ABSENT);
+    apipool_sniff_begin(&s, NULL, NULL, 0, NULL, NULL);
     apipool_sniff_feed(&s, "{\"0\":1,\"\":\"\"}", 13);
     apipool_sniff_end(&s);
     assert_false(s.malformed);
@@ -479,6 +526,7 @@ int main(void)
         cmocka_unit_test(images_and_depth_are_skipped),
         cmocka_unit_test(a_place_for_another_member_is_told),
         cmocka_unit_test(capitals_make_no_difference_where_they_should_not),
+        cmocka_unit_test(members_of_members_are_found),
         cmocka_unit_test(nothing_or_too_much_may_be_wanted),
         cmocka_unit_test(a_path_may_name_the_model),
     };

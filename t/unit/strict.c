@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/strict: what clients really send passes, what readers disagree about does not. */
+ * Tests of src/core/sniff and strict: what clients really send passes, what readers disagree about does not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "strict.h"
+#include "sniff.h"
 
 #define JSON "application/json"
 #define FORM "multipart/form-data; boundary=XyZ"
@@ -27,20 +27,20 @@ typedef struct {
 /* As one piece, in two cut anywhere, and byte by byte; each of exactly its size. */
 static const char *read_in(const row_t *row, size_t first, size_t step)
 {
-    static apipool_strict_t s;
+    static apipool_strict_t strict;
+    apipool_sniff_t s;
     size_t len = strlen(row->body);
-    apipool_strict_begin(&s, row->type);
+    apipool_sniff_begin(&s, row->type, NULL, 0, NULL, &strict);
     for (size_t at = 0, n = first; at < len; at += n, n = step) {
         n = n > len - at ? len - at : n;
         char *exact = malloc(n ? n : 1);
         assert_non_null(exact);
         memcpy(exact, row->body + at, n);
-        apipool_strict_feed(&s, exact, n);
+        apipool_sniff_feed(&s, exact, n);
         free(exact);
-
     }
-    apipool_strict_end(&s);
-    return s.doubt;
+    apipool_sniff_end(&s);
+    return strict.doubt;
 }
 
 static void check(const row_t *rows, size_t count, int passes)
@@ -98,6 +98,8 @@ static const row_t doubtful[] = {
     {JSON, "{\"a\":\"\xc0\xa2,\\\"\"}"},
     {JSON, "{\"mo\xff" "del\":\"x\"}"},
     {JSON, "{\"a\":\"\xed\xa0\x80\"}"},
+    {JSON, "{\"plain\x88\":\"text\"}"},
+    {JSON, "{\"a\":\"plain text\xae\"}"},
     {JSON, "{\"model\\u0000\":\"x\"}"},
     {JSON, "{\"model\\ud800\":\"x\"}"},
     {JSON, "{\"a\":\"\n\"}"},
