@@ -106,10 +106,10 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
     const apipool_segment_t *segment = saving->store->segment;
     apr_uint32_t end = *from + APIPOOL_STORE_BATCH;
     int count = 0;
-    end = end < segment->header->slots_used ? end : segment->header->slots_used;
+    end = end < segment->header->slots.used ? end : segment->header->slots.used;
     for (; *from < end; ++*from) {
         const apipool_slot_t *slot = &segment->slots[*from];
-        if (slot->id && slot->secret_len) { /* a repair may have found a key that nobody knows */
+        if (slot->id) {
             saving->slots[count] = *slot;
             memcpy(saving->keys[count],
                    slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret,
@@ -148,7 +148,7 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
             break;
         }
         int count = copy_batch_locked(saving, &from);
-        used = segment->header->slots_used;
+        used = segment->header->slots.used;
         apipool_segment_unlock(segment);
         for (int n = 0; n < count; n++) {
             save(saving, n);
@@ -309,6 +309,7 @@ int apipool_store_is_due(const apipool_store_t *store, apr_time_t now)
     apr_uint64_t pending = __atomic_load_n(&header->updates, __ATOMIC_RELAXED) -
                            __atomic_load_n(&header->saved_updates, __ATOMIC_RELAXED);
     return age < 0 || age >= store->settings.interval ||
+           __atomic_load_n(&header->changing, __ATOMIC_RELAXED) == APIPOOL_RELOAD ||
            (pending >= store->settings.max_pending && age >= took * REST_TIMES);
 }
 
