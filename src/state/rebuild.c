@@ -37,7 +37,7 @@ static void rebuild_slots(apipool_segment_t *segment)
         apipool_slot_t *slot = &segment->slots[i];
         slot->in_flight = slot->proving = slot->probing = 0;
         if (slot->id && !is_sound(segment, slot)) {
-            header->changing = APIPOOL_RELOAD;
+            header->lost = 1;
             slot->id = 0;
         }
         if (slot->id) {
@@ -193,7 +193,7 @@ int apipool_rebuild_locked(apipool_segment_t *segment)
 {
     rebuild_slots(segment);
     if (!apipool_clients_rebuild_locked(&segment->clients)) {
-        segment->header->changing = APIPOOL_RELOAD;
+        segment->header->lost = 1;
     }
     rebuild_holders(segment);
     apipool_queue_rebuild_locked(segment);

@@ -75,8 +75,6 @@ typedef struct {
 
 #define APIPOOL_LINE 64 /* bytes that processors pass on to each other at once */
 
-#define APIPOOL_RELOAD APR_UINT64_MAX /* something was lost that the store has */
-
 /* What all requests read, then what all of them write, each in a cache line of its own; then the rest. */
 typedef struct {
     char magic[8];
@@ -103,7 +101,8 @@ typedef struct {
     apr_uint32_t repairs;  /* how often one has died holding the lock */
     apr_uint32_t repairs_told;
     apipool_arena_t arena;
-    apr_uint64_t changing; /* the generation of a change not yet made here, or APIPOOL_RELOAD */
+    apr_uint64_t changing; /* the generation that has a change not yet made here */
+    apr_uint32_t lost;     /* a key or client was taken out that the store has; see rebuild.h */
     apr_uint64_t changes, saved_changes; /* of keys by operators, and how many by the last save */
     apr_time_t saved_at, save_told_at;   /* statistics; a failure to save them */
     apr_uint64_t saves, save_errors, save_time;     /* of all kinds; microseconds */

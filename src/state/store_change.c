@@ -73,10 +73,10 @@ static void remove_others(apipool_segment_t *segment, const wanted_t *wanted)
     }
 }
 
-/* Whether memory lacks something of that generation: a change that has got there, or what is lost. */
+/* Whether memory lacks something of that generation: a change that has got there, or what was lost. */
 static int lags_behind(const apipool_header_t *header, const apipool_stored_keys_t *stored)
 {
-    return header->changing == stored->generation || header->changing == APIPOOL_RELOAD;
+    return header->changing == stored->generation || header->lost;
 }
 
 /* Makes memory what is on disk. */
@@ -109,6 +109,7 @@ static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_poo
         __atomic_store_n(&header->saved_changes, header->changes, __ATOMIC_RELAXED);
     }
     if (rv == APR_SUCCESS) {
+        header->lost = 0;
         __atomic_store_n(&header->changing, 0, __ATOMIC_RELEASE);
     }
     else {
@@ -140,7 +141,7 @@ apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (__atomic_load_n(&store->segment->header->changing, __ATOMIC_ACQUIRE)) {
+    if (apipool_store_lags_behind(store)) {
         rv = catch_up(store, error, pool);
     }
     if (rv != APR_SUCCESS) {
