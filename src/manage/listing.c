@@ -86,7 +86,7 @@ static double *rank_groups(const apipool_segment_t *segment, apr_uint32_t pool, 
 static apr_array_header_t *make_list(const apipool_segment_t *segment, apr_pool_t *p)
 {
     apr_array_header_t *list = apr_array_make(p, 1, sizeof(apipool_listed_t));
-    list->nalloc = (int)segment->header->keys + 1;
+    list->nalloc = (int)segment->header->slots.linked + 1;
     list->elts = apr_palloc(p, (apr_size_t)list->nalloc * sizeof(apipool_listed_t));
     return list;
 }

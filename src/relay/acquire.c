@@ -67,16 +67,6 @@ apipool_found_t apipool_acquire(apipool_request_t *req, const apipool_verdict_t 
     return found;
 }
 
-void apipool_acquire_expect(const apipool_request_t *req)
-{
-    apipool_source_t sources[APIPOOL_UPSTREAMS_MAX];
-    apipool_wanted_t wanted;
-    if (req->demand.session) {
-        apipool_demand_wanted(req, APIPOOL_NONE, sources, &wanted);
-        apipool_pool_expect(apipool_relay_segment(), &wanted);
-    }
-}
-
 void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *verdict)
 {
     apipool_source_t sources[APIPOOL_UPSTREAMS_MAX];

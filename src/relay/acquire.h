@@ -12,9 +12,6 @@ typedef struct {
     int gone; /* the client has left meanwhile */
 } apipool_found_t;
 
-/** Tells the pool what a request is going to ask for, as soon as that is known. */
-void apipool_acquire_expect(const apipool_request_t *req);
-
 /** Leases a key for the next attempt, after the verdict on the last one; waits for it as the pool allows. */
 apipool_found_t apipool_acquire(apipool_request_t *req, const apipool_verdict_t *last);
 

@@ -345,7 +345,6 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
         return OK;
     }
     req->websocket = apipool_websocket_make(req);
-    apipool_acquire_expect(req);
     apipool_gate_install(req);
     return req->probing ? run(req) : attempt_with_key(req);
 }

@@ -4,57 +4,75 @@
 
 #include "fault.h"
 
-#define PROBES 8
+#define PROBES 16 /* no chain of keys that clients may have chosen is walked further */
 
-static apr_uint32_t place_of(apr_uint32_t pool, apr_uint64_t account, apr_uint64_t model)
+static apr_uint64_t hash_of(apr_uint32_t pool, apr_uint64_t account, apr_uint64_t model)
 {
-    apr_uint64_t hash = (account ^ (model << 1) ^ pool) * APR_UINT64_C(0x9e3779b97f4a7c15);
-    return (apr_uint32_t)(hash >> 32);
-}
-
-static apipool_hit_t *nth(const apipool_segment_t *segment, apr_uint32_t place, apr_uint32_t n)
-{
-    return &segment->hits[(place + n) & (APIPOOL_HITS_MAX - 1)];
+    return account ^ (model << 1) ^ pool;
 }
 
 static apipool_hit_t *find(const apipool_segment_t *segment, apr_uint32_t pool,
                            apr_uint64_t account, apr_uint64_t model)
 {
-    apr_uint32_t place = place_of(pool, account, model);
-    for (apr_uint32_t n = 0; n < PROBES; n++) {
-        apipool_hit_t *hit = nth(segment, place, n);
+    apr_uint32_t i = apipool_table_first(&segment->hit_table, hash_of(pool, account, model));
+    for (int n = 0; n < PROBES && i != APIPOOL_NONE; n++) {
+        apipool_hit_t *hit = &segment->hits[i];
         if (hit->account == account && hit->model == model && hit->pool == pool) {
             return hit;
         }
+        i = apipool_table_next(&segment->hit_table, i);
     }
     return NULL;
+}
+
+/* Of the next ones in turn, that which ends first. */
+static apr_uint32_t forget_one(apipool_segment_t *segment)
+{
+    apipool_hit_t *hits = segment->hits;
+    apr_uint32_t chosen = segment->header->hit_next;
+    for (int n = 0; n < PROBES; n++) {
+        apr_uint32_t i = segment->header->hit_next++ & (APIPOOL_HITS_MAX - 1);
+        chosen = !n || hits[i].until < hits[chosen].until ? i : chosen;
+    }
+    apipool_table_unlink(&segment->hit_table, chosen,
+                         hash_of(hits[chosen].pool, hits[chosen].account, hits[chosen].model));
+    return chosen;
+}
+
+/* What is half written has no account, and is none. */
+static apipool_hit_t *add(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t account,
+                          apr_uint64_t model)
+{
+    apr_uint32_t i = apipool_table_take(&segment->hit_table);
+    i = i == APIPOOL_NONE ? forget_one(segment) : i;
+    apipool_hit_t *hit = &segment->hits[i];
+    hit->account = 0;
+    APIPOOL_IN_ORDER();
+    hit->until = 0;
+    hit->spent = 0;
+    hit->model = model;
+    hit->pool = pool;
+    APIPOOL_FAULT("hit-half-written");
+    APIPOOL_IN_ORDER();
+    hit->account = account;
+    apipool_table_link(&segment->hit_table, i, hash_of(pool, account, model));
+    return hit;
+}
+
+static void note_end(apipool_segment_t *segment, apr_time_t until)
+{
+    apr_time_t *last = &segment->header->hits_until;
+    *last = *last > until ? *last : until;
 }
 
 void apipool_account_hit_locked(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t account,
                                 apr_uint64_t model, int spent, apr_time_t until, apr_time_t now)
 {
-    apr_uint32_t place = place_of(pool, account, model);
     apipool_hit_t *hit = find(segment, pool, account, model);
-    if (!hit) {
-        hit = nth(segment, place, 0);
-        for (apr_uint32_t n = 1; n < PROBES && hit->account && hit->until > now; n++) {
-            apipool_hit_t *other = nth(segment, place, n);
-            hit = !other->account || other->until < hit->until ? other : hit;
-        }
-        hit->until = 0;
-        hit->spent = 0;
-        APIPOOL_IN_ORDER(); /* half of each of two accounts says nothing */
-    }
-    hit->account = account;
-    APIPOOL_FAULT("hit-half-written");
-    hit->model = model;
-    hit->pool = pool;
-    APIPOOL_IN_ORDER();
+    hit = hit ? hit : add(segment, pool, account, model);
     hit->spent = hit->until > now ? hit->spent || spent : (apr_uint32_t)spent;
     hit->until = hit->until > until ? hit->until : until;
-    if (hit->until > segment->header->hits_until) {
-        segment->header->hits_until = hit->until;
-    }
+    note_end(segment, hit->until);
 }
 
 const apipool_hit_t *apipool_account_find_locked(const apipool_segment_t *segment,
@@ -107,14 +125,19 @@ void apipool_account_forget_locked(apipool_segment_t *segment, apr_uint32_t pool
     }
 }
 
-void apipool_account_mend_locked(apipool_segment_t *segment)
+void apipool_account_rebuild_locked(apipool_segment_t *segment)
 {
     segment->header->hits_until = 0;
-    for (apr_uint32_t i = 0; i < APIPOOL_HITS_MAX; i++) {
-        apipool_hit_t *hit = &segment->hits[i];
-        hit->spent = hit->spent != 0;
-        if (hit->account && hit->until > segment->header->hits_until) {
-            segment->header->hits_until = hit->until;
+    apipool_table_clear(&segment->hit_table);
+    for (apr_uint32_t i = 0; i < segment->header->hits.used; i++) {
+        const apipool_hit_t *hit = &segment->hits[i];
+        if (hit->account) {
+            apipool_table_link(&segment->hit_table, i,
+                               hash_of(hit->pool, hit->account, hit->model));
+            note_end(segment, hit->until);
+        }
+        else {
+            apipool_table_give(&segment->hit_table, i);
         }
     }
 }

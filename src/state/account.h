@@ -30,7 +30,7 @@ void apipool_account_refill_locked(apipool_segment_t *segment, apr_uint32_t pool
 void apipool_account_forget_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                    apr_uint64_t account);
 
-/** Makes right what depends on all hits, whatever process died in here. */
-void apipool_account_mend_locked(apipool_segment_t *segment);
+/** Makes anew what follows from all hits. */
+void apipool_account_rebuild_locked(apipool_segment_t *segment);
 
 #endif

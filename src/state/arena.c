@@ -2,6 +2,8 @@
  * The memory behind the slots: arrays of groups, and keys that are too long for a slot. */
 #include "arena.h"
 
+#include <string.h>
+
 #include "fault.h"
 
 #define BLOCK APIPOOL_ARENA_BLOCK
@@ -48,7 +50,6 @@ static void push(apipool_segment_t *segment, apipool_offset_t block, int order)
 {
     apipool_arena_t *arena = &segment->header->arena;
     *next_of(segment, block) = arena->free[order];
-    APIPOOL_FAULT("arena-push-unlinked");
     arena->free[order] = block;
     arena->count[order]++;
 }
@@ -86,39 +87,42 @@ void apipool_arena_free_locked(apipool_segment_t *segment, apipool_offset_t bloc
     }
 }
 
-void apipool_arena_reset_locked(apipool_segment_t *segment)
+/* Cuts what is free into the largest blocks that there can be. */
+static void free_between(apipool_segment_t *segment, apipool_offset_t from, apipool_offset_t end)
 {
-    apipool_arena_t *arena = &segment->header->arena;
-    for (int order = 0; order < APIPOOL_ARENA_ORDERS; order++) {
-        arena->free[order] = 0;
-        arena->count[order] = 0;
-    }
-    arena->top = BLOCK; /* no block is at 0 */
-}
-
-/* Cuts what lies before a block that is kept into the largest blocks that there can be. */
-static void free_until(apipool_segment_t *segment, apipool_offset_t end)
-{
-    apipool_arena_t *arena = &segment->header->arena;
-    while (arena->top < end) {
+    while (from < end) {
         int order = APIPOOL_ARENA_ORDERS - 1;
-        while (size_of(order) > end - arena->top) {
+        while (size_of(order) > end - from) {
             order--;
         }
-        push(segment, arena->top, order);
-        arena->top += size_of(order);
+        push(segment, from, order);
+        from += size_of(order);
     }
 }
 
-int apipool_arena_keep_locked(apipool_segment_t *segment, apipool_offset_t block, apr_size_t bytes)
+void apipool_arena_unmark_locked(apipool_segment_t *segment)
+{
+    memset(segment->marks, 0, segment->header->arena.top / BLOCK);
+}
+
+void apipool_arena_mark_locked(apipool_segment_t *segment, apipool_offset_t block, apr_size_t bytes)
+{
+    if (block) {
+        memset(segment->marks + block / BLOCK, 1, apipool_arena_block(bytes) / BLOCK);
+    }
+}
+
+void apipool_arena_sweep_locked(apipool_segment_t *segment)
 {
     apipool_arena_t *arena = &segment->header->arena;
-    int order = class_for(bytes);
-    if (order == APIPOOL_ARENA_ORDERS || block % BLOCK || block < arena->top ||
-        block > arena->size || size_of(order) > arena->size - block) {
-        return 0;
+    memset(arena->free, 0, sizeof(arena->free));
+    memset(arena->count, 0, sizeof(arena->count));
+    for (apipool_offset_t at = BLOCK, end; at < arena->top; at = end) {
+        int is_used = segment->marks[at / BLOCK];
+        for (end = at; end < arena->top && segment->marks[end / BLOCK] == is_used; end += BLOCK) {
+        }
+        if (!is_used) {
+            free_between(segment, at, end);
+        }
     }
-    free_until(segment, block);
-    arena->top = block + size_of(order);
-    return 1;
 }

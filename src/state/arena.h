@@ -6,7 +6,7 @@
 #include "layout.h"
 
 /* Blocks of 64 bytes times a power of two. Whoever has one knows how large it is, so that the arena keeps no
- * list of those in use: what is free follows from them, and can be found again after a process has died in
+ * list of those in use: what is free follows from them, and is found again after a process has died in
  * here. A free block's first bytes name the next one of its size. A larger one is split where none of the
  * size wanted is free; halves are put together again only when the arena is made anew.
  *
@@ -36,15 +36,12 @@ static inline void *apipool_arena_at(const apipool_segment_t *segment, apipool_o
     return segment->arena + block;
 }
 
-/** The first half of making the arena anew: nothing is in use. No block changes. */
-void apipool_arena_reset_locked(apipool_segment_t *segment);
-
-/** The second half, for each block that is in use, in the order in which they lie.
- *  @return 0, and nothing is done, when there cannot be a block: it would overlap the one before */
-int apipool_arena_keep_locked(apipool_segment_t *segment, apipool_offset_t block, apr_size_t bytes);
-
-/** What is wrong with the arena, as a sentence, or NULL: for tests. Each byte is one block's, in use or
- *  free. */
-const char *apipool_arena_check_locked(const apipool_segment_t *segment);
+/** To make anew what is free: first all is unmarked, then each block marked that is in use, and at last what
+ * has
+ *  no mark is free. No block that is in use changes. */
+void apipool_arena_unmark_locked(apipool_segment_t *segment);
+void apipool_arena_mark_locked(apipool_segment_t *segment, apipool_offset_t block,
+                               apr_size_t bytes);
+void apipool_arena_sweep_locked(apipool_segment_t *segment);
 
 #endif

@@ -35,11 +35,6 @@ static void summarise(apipool_bits_t bits, apr_uint32_t word)
 void apipool_bits_fill(apipool_bits_t bits, apr_uint32_t first, int present)
 {
     memset(bits.words + first / 64, present ? 0xff : 0, (bits.size - first) / 8);
-    apipool_bits_resume(bits);
-}
-
-void apipool_bits_resume(apipool_bits_t bits)
-{
     memset(bits.summary, 0, summary_count(bits.size) * sizeof(*bits.summary));
     for (apr_uint32_t word = 0; word < word_count(bits.size); word++) {
         summarise(bits, word);
@@ -58,22 +53,6 @@ static apr_uint64_t common(const apr_uint64_t *a, const apr_uint64_t *b, apr_siz
     return b ? a[i] & b[i] : a[i];
 }
 
-/* Over words of a summary without a common member, four at a time, to the first that may have one or to the
- * last one. */
-static apr_size_t skip(const apipool_bits_t *bits, const apr_uint64_t *other, apr_size_t s)
-{
-    const apr_uint64_t *a = bits->summary, *b = other ? other : a;
-    apr_size_t last = summary_count(bits->size) - 1;
-    while (s + 4 <= last && !((a[s] & b[s]) | (a[s + 1] & b[s + 1]) | (a[s + 2] & b[s + 2]) |
-                              (a[s + 3] & b[s + 3]))) {
-        s += 4;
-    }
-    while (s < last && !(a[s] & b[s])) {
-        s++;
-    }
-    return s;
-}
-
 apr_uint32_t apipool_bits_next(const apipool_bits_t *bits, const apipool_bits_t *other,
                                apr_uint32_t from)
 {
@@ -89,15 +68,8 @@ apr_uint32_t apipool_bits_next(const apipool_bits_t *bits, const apipool_bits_t 
         return (apr_uint32_t)(word * 64) + (apr_uint32_t)__builtin_ctzll(found);
     }
     word++;
-    for (apr_size_t s = word / 64; s < summary_count(bits->size); s++) {
-        apr_uint64_t full = common(bits->summary, summary, s);
-        if (s == word / 64) {
-            full &= ~APR_UINT64_C(0) << (word % 64);
-        }
-        else if (!full) {
-            s = skip(bits, summary, s);
-            full = common(bits->summary, summary, s);
-        }
+    for (apr_size_t s = word / 64; s < summary_count(bits->size); word = ++s * 64) {
+        apr_uint64_t full = common(bits->summary, summary, s) & (~APR_UINT64_C(0) << (word % 64));
         for (; full; full &= full - 1) { /* a word may be full in both and have nothing in common */
             apr_size_t at = s * 64 + (apr_size_t)__builtin_ctzll(full);
             found = common(bits->words, words, at);

@@ -22,11 +22,10 @@ static inline apipool_bits_t apipool_bits_view(void *memory, apr_uint32_t size)
     return (apipool_bits_t){memory, (apr_uint64_t *)memory + size / 64, size};
 }
 
-/** Makes every member from first, a multiple of 64, to the end present or absent. */
+/** Makes every member from first, a multiple of 64, to the end present or absent, and the summary right, of
+ * those
+ *  before as well. */
 void apipool_bits_fill(apipool_bits_t bits, apr_uint32_t first, int present);
-
-/** Makes the summary right after words were copied in. */
-void apipool_bits_resume(apipool_bits_t bits);
 
 void apipool_bits_put(apipool_bits_t bits, apr_uint32_t n, int present);
 

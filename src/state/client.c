@@ -317,13 +317,14 @@ apr_status_t apipool_client_rows(apipool_segment_t *segment, const char *server,
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    for (apr_uint32_t n = 0; n < STEP && *count < max && *from < clients->head->used; n++) {
+    for (apr_uint32_t n = 0; n < STEP && *count < max && *from < apipool_clients_used(clients);
+         n++) {
         const apipool_client_slot_t *slot = &clients->slots[(*from)++];
         if (slot->serial && !strcmp(slot->server, server)) {
             read_slot(slot, now, &rows[(*count)++]);
         }
     }
-    *from = *from < clients->head->used ? *from : APIPOOL_NONE;
+    *from = *from < apipool_clients_used(clients) ? *from : APIPOOL_NONE;
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
 }
@@ -351,7 +352,7 @@ static apr_status_t may_add_locked(const apipool_clients_t *clients,
         apipool_clients_by_digest_locked(clients, image->digest)) {
         return APR_EEXIST;
     }
-    return clients->head->count < clients->capacity ? APR_SUCCESS : APR_ENOMEM;
+    return clients->head->by_digest.linked < clients->capacity ? APR_SUCCESS : APR_ENOMEM;
 }
 
 apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server,
@@ -359,10 +360,12 @@ apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server
 {
     apr_status_t rv = APR_SUCCESS;
     *count = 0;
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->clients.head->used; i += STEP) {
+    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < apipool_clients_used(&segment->clients);
+         i += STEP) {
         rv = apipool_segment_lock(segment);
         if (rv == APR_SUCCESS) {
-            for (apr_uint32_t k = i; k < i + STEP && k < segment->clients.head->used; k++) {
+            for (apr_uint32_t k = i; k < i + STEP && k < apipool_clients_used(&segment->clients);
+                 k++) {
                 const apipool_client_slot_t *slot = &segment->clients.slots[k];
                 *count += slot->serial && !strcmp(slot->server, server);
             }

@@ -5,18 +5,18 @@
 
 #include "clientkey.h"
 #include "numbers.h"
+#include "table.h"
 
 /* Memory full of zeros is a valid empty table. A view of it, with pointers, is made by each process. Where
  * the name says so the caller holds the segment's lock.
  *
- *   head            how many slots have been used, the chain of free ones, the last serial number
- *   by_digest[2^k]  chains of slots by the digest of their key
- *   by_name[2^k]    chains by server and name
- *   slots[C]        one client each
+ *   head       the last serial number, and the heads of the tables
+ *   links      of the tables by digest, which also tells who is free, and by server and name
+ *   slots[C]   one client each
  *
- * Links are indices plus one, 0 ends a chain. A slot with a serial number is in use; all else follows from
- * those, and is made anew when a process has died in here. No serial number is given twice, so that whoever
- * has seen a client can tell whether its slot is still the same one's. */
+ * A slot with a serial number is in use; all else follows from those, and is made anew when a process has
+ * died in here. No serial number is given twice, so that whoever has seen a client can tell whether its slot
+ * is still the same one's. */
 
 #define APIPOOL_CLIENT_SERVER_MAX   256 /* bytes with NUL */
 #define APIPOOL_CLIENT_NAME_MAX     64  /* the same */
@@ -53,8 +53,7 @@ typedef struct {
 } apipool_client_image_t;
 
 typedef struct {
-    apr_uint64_t serial; /* 0: free */
-    apr_uint32_t next_by_digest, next_by_name;
+    apr_uint64_t serial;  /* 0: free */
     apr_uint32_t current; /* of the terms: the other ones are written while these hold */
     char server[APIPOOL_CLIENT_SERVER_MAX], name[APIPOOL_CLIENT_NAME_MAX];
     unsigned char digest[APIPOOL_CLIENTKEY_DIGEST];
@@ -66,18 +65,16 @@ typedef struct {
 } apipool_client_slot_t;
 
 typedef struct {
-    apr_uint64_t serials;     /* given out */
-    apr_uint32_t used, count; /* slots that ever were, and that are in use */
-    apr_uint32_t free;        /* the first one, chained by next_by_digest */
-    apr_uint32_t reserved;
+    apr_uint64_t serials; /* given out */
+    apipool_table_head_t by_digest, by_name;
 } apipool_client_head_t;
 
 /* A process's view of the table. */
 typedef struct {
     apipool_client_head_t *head;
-    apr_uint32_t *by_digest, *by_name;
     apipool_client_slot_t *slots;
-    apr_uint32_t capacity, heads;
+    apipool_table_t by_digest, by_name;
+    apr_uint32_t capacity;
 } apipool_clients_t;
 
 /** Bytes that a table takes. Needs no lock. */
@@ -93,6 +90,12 @@ apipool_client_slot_t *apipool_clients_by_digest_locked(const apipool_clients_t 
 /** The client of that server and name; NULL: there is none. O(1). */
 apipool_client_slot_t *apipool_clients_by_name_locked(const apipool_clients_t *clients,
                                                       const char *server, const char *name);
+
+/** How many slots there are to look at: those with a serial number are in use. */
+static inline apr_uint32_t apipool_clients_used(const apipool_clients_t *clients)
+{
+    return clients->head->by_digest.used;
+}
 
 /** The client that a slot had when it had that serial number; NULL: it has gone. */
 apipool_client_slot_t *apipool_clients_at_locked(const apipool_clients_t *clients,
@@ -117,11 +120,8 @@ void apipool_clients_remove_locked(const apipool_clients_t *clients, apipool_cli
 /** Whether the lists of terms are what they should be: so many, within their bytes. */
 int apipool_client_lists_are_whole(const apipool_client_terms_t *terms);
 
-/** Makes chains and counts anew, whatever process died in here. One whose terms make no sense is switched
- *  off. O(clients). */
-void apipool_clients_mend_locked(const apipool_clients_t *clients);
-
-/** What is wrong with the table, as a sentence, or NULL: for tests. */
-const char *apipool_clients_check_locked(const apipool_clients_t *clients);
+/** Makes all anew that follows from the slots, of which none has anything in flight then.
+ *  @return 0 when one made no sense, and is gone */
+int apipool_clients_rebuild_locked(const apipool_clients_t *clients);
 
 #endif

@@ -118,7 +118,7 @@ apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t 
             continue;
         }
         const apipool_slot_t *slot =
-            doubt->slot < segment->header->slots_used ? &segment->slots[doubt->slot] : NULL;
+            doubt->slot < segment->header->slots.used ? &segment->slots[doubt->slot] : NULL;
         if (!slot || slot->id != doubt->id || slot->group != group || !can_be_asked_about(slot)) {
             memset(doubt, 0, sizeof(*doubt));
         }

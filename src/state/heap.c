@@ -4,29 +4,23 @@
 
 #include "fault.h"
 
-apr_uint32_t apipool_heap_at(const apipool_heap_t *heap, apr_uint32_t place)
-{
-    return heap->at[heap->from_end ? heap->size - 1 - place : place];
-}
-
 static void put(const apipool_heap_t *heap, apr_uint32_t place, apr_uint32_t index)
 {
-    heap->at[heap->from_end ? heap->size - 1 - place : place] = index;
+    heap->at[place] = index;
     heap->slots[index].place[heap->lane] = place;
 }
 
 static apr_time_t time_at(const apipool_heap_t *heap, apr_uint32_t place)
 {
-    return heap->slots[apipool_heap_at(heap, place)].until[heap->lane];
+    return heap->slots[heap->at[place]].until[heap->lane];
 }
 
 static void sift_up(const apipool_heap_t *heap, apr_uint32_t place)
 {
-    apr_uint32_t index = apipool_heap_at(heap, place);
+    apr_uint32_t index = heap->at[place];
     apr_time_t time = time_at(heap, place);
     while (place > 0 && time_at(heap, (place - 1) / 2) > time) {
-        put(heap, place, apipool_heap_at(heap, (place - 1) / 2));
-        APIPOOL_FAULT("heap-rising");
+        put(heap, place, heap->at[(place - 1) / 2]);
         place = (place - 1) / 2;
     }
     put(heap, place, index);
@@ -34,7 +28,7 @@ static void sift_up(const apipool_heap_t *heap, apr_uint32_t place)
 
 static void sift_down(const apipool_heap_t *heap, apr_uint32_t place)
 {
-    apr_uint32_t index = apipool_heap_at(heap, place);
+    apr_uint32_t index = heap->at[place];
     apr_time_t time = time_at(heap, place);
     for (;;) {
         apr_uint32_t child = 2 * place + 1;
@@ -44,8 +38,7 @@ static void sift_down(const apipool_heap_t *heap, apr_uint32_t place)
         if (child >= *heap->count || time_at(heap, child) >= time) {
             break;
         }
-        put(heap, place, apipool_heap_at(heap, child));
-        APIPOOL_FAULT("heap-sinking");
+        put(heap, place, heap->at[child]);
         place = child;
     }
     put(heap, place, index);
@@ -60,7 +53,7 @@ void apipool_heap_push(const apipool_heap_t *heap, apr_uint32_t index)
 void apipool_heap_remove(const apipool_heap_t *heap, apr_uint32_t index)
 {
     apr_uint32_t place = heap->slots[index].place[heap->lane];
-    apr_uint32_t last = apipool_heap_at(heap, --*heap->count);
+    apr_uint32_t last = heap->at[--*heap->count];
     heap->slots[index].place[heap->lane] = APIPOOL_NONE;
     APIPOOL_FAULT("heap-hole");
     if (place < *heap->count) {

@@ -9,9 +9,7 @@
  * lane, so that it can be taken out from anywhere. The caller locks, and has made room. */
 typedef struct {
     apipool_slot_t *slots;
-    apr_uint32_t *at;
-    apr_uint32_t size;   /* of the array */
-    int from_end;        /* it grows downwards from the array's end */
+    apr_uint32_t *at;    /* 0 is the one that wakes first, 2n+1 and 2n+2 wake after n */
     apr_uint32_t *count; /* of slots in it */
     apr_uint32_t lane;   /* whose until and place it goes by */
 } apipool_heap_t;
@@ -20,8 +18,5 @@ void apipool_heap_push(const apipool_heap_t *heap, apr_uint32_t index);
 
 /** Takes a slot out that is in the heap. */
 void apipool_heap_remove(const apipool_heap_t *heap, apr_uint32_t index);
-
-/** The slot at a place; 0 is the one that wakes first, 2n+1 and 2n+2 wake after n. */
-apr_uint32_t apipool_heap_at(const apipool_heap_t *heap, apr_uint32_t place);
 
 #endif

@@ -15,17 +15,12 @@
 
 #define LIFT_BATCH 256 /* keys for which the lock is held at a time */
 
-static apr_uint32_t *head_of(const apipool_segment_t *segment, apr_uint64_t id)
-{
-    return &segment->heads[id & (segment->header->heads - 1)];
-}
-
 apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                       apr_uint64_t id)
 {
-    apr_uint32_t i = *head_of(segment, id);
+    apr_uint32_t i = apipool_table_first(&segment->slot_table, id);
     while (i != APIPOOL_NONE && (segment->slots[i].id != id || segment->slots[i].pool != pool)) {
-        i = segment->slots[i].next;
+        i = apipool_table_next(&segment->slot_table, i);
     }
     return i;
 }
@@ -84,9 +79,7 @@ static void set_state(apipool_segment_t *segment, apr_uint32_t index, apipool_st
 {
     apipool_slot_t *slot = &segment->slots[index];
     slot->until[0] = 0;
-    APIPOOL_IN_ORDER(); /* as wherever a state is changed */
     slot->state = state;
-    APIPOOL_FAULT("edit-unsettled");
     apipool_members_settle_locked(segment, index);
 }
 
@@ -185,24 +178,6 @@ static apr_status_t patch_locked(apipool_segment_t *segment, apr_uint32_t index,
 
 /* --- Adding and removing --- */
 
-static void link_id(apipool_segment_t *segment, apr_uint32_t index)
-{
-    apipool_slot_t *slot = &segment->slots[index];
-    slot->next = *head_of(segment, slot->id);
-    *head_of(segment, slot->id) = index;
-    segment->header->keys++;
-}
-
-static void unlink_id(apipool_segment_t *segment, apr_uint32_t index)
-{
-    apr_uint32_t *link = head_of(segment, segment->slots[index].id);
-    while (*link != index) {
-        link = &segment->slots[*link].next;
-    }
-    *link = segment->slots[index].next;
-    segment->header->keys--;
-}
-
 /* Nothing of it is a key before it has its id, which is the last that is said of it. */
 static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint64_t id,
                                   const apipool_key_item_t *item, apr_time_t now)
@@ -233,8 +208,7 @@ static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group
     APIPOOL_IN_ORDER();
     slot->id = id;
     APIPOOL_FAULT("add-unlinked");
-    link_id(segment, index);
-    APIPOOL_FAULT("add-half-linked");
+    apipool_table_link(&segment->slot_table, index, id);
     apipool_members_add_locked(segment, group, index);
     segment->header->changes++;
     return APIPOOL_ADDED;
@@ -287,7 +261,7 @@ apr_status_t apipool_pool_make_room(apipool_segment_t *segment, apr_uint32_t gro
     const apipool_header_t *header = segment->header;
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        *has_room = need->keys <= header->capacity - header->slots_used + header->spares &&
+        *has_room = need->keys <= header->capacity - header->slots.used + header->slots.spare &&
                     (!need->members ||
                      apipool_members_reserve_many_locked(segment, group, need->members)) &&
                     apipool_arena_has_locked(segment, need->bytes, need->largest);
@@ -331,7 +305,7 @@ apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, 
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    unlink_id(segment, index);
+    apipool_table_unlink(&segment->slot_table, index, id);
     APIPOOL_FAULT("remove-unlinked");
     segment->slots[index].id = 0; /* from here on it is gone */
     APIPOOL_IN_ORDER();
@@ -384,7 +358,7 @@ apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t group,
         rv = apipool_segment_lock(segment);
         for (int n = 0; rv == APR_SUCCESS && n < LIFT_BATCH && i < g->ordinals; n++, i++) {
             apr_uint32_t index = apipool_members_at_locked(segment, group, i);
-            if (index < segment->header->slots_used && segment->slots[index].group == group &&
+            if (index < segment->header->slots.used && segment->slots[index].group == group &&
                 segment->slots[index].ordinal == i &&
                 !is_full(&segment->slots[index], limits, now)) {
                 lift(segment, index);

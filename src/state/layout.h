@@ -16,19 +16,18 @@
 #include "verdict.h"
 #include "window.h"
 
-#define APIPOOL_GROUPS_PER_POOL  16
-#define APIPOOL_SERVER_NAME_MAX  256  /* bytes with NUL */
-#define APIPOOL_NAME_MAX         64   /* bytes with NUL */
-#define APIPOOL_KEY_INLINE       256  /* longer keys lie in the arena */
-#define APIPOOL_LANES            8    /* per group; see apipool_lane_t */
-#define APIPOOL_REVOKED_MAX      8192 /* a power of two */
-#define APIPOOL_GUESSERS_MAX     1024 /* a power of two */
-#define APIPOOL_VIEWERS_MAX      1024
-#define APIPOOL_LANE_OTHERS      (APIPOOL_LANES - 1)
+#define APIPOOL_GROUPS_PER_POOL 16
+#define APIPOOL_SERVER_NAME_MAX 256 /* bytes with NUL */
+#define APIPOOL_NAME_MAX        64  /* bytes with NUL */
+#define APIPOOL_KEY_INLINE      256 /* longer keys lie in the arena */
+#define APIPOOL_LANES           8   /* per group; see apipool_lane_t */
+#define APIPOOL_REVOKED_MAX     8192
+#define APIPOOL_GUESSERS_MAX    1024
+#define APIPOOL_VIEWERS_MAX     1024
+#define APIPOOL_LANE_OTHERS     (APIPOOL_LANES - 1)
 
-#define APIPOOL_DRAWN 4 /* a power of two: that many requests take longer than memory does */
-
-/* What stands above is written before what stands below: a process may be killed in between. */
+/* What stands above is written before what stands below: a process may be killed in between. That matters
+ * where a slot must be whole or else recognisably none; lists and counts are made anew then. */
 #define APIPOOL_IN_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 /* A pool is known by server and name, so that an edited configuration finds its own keys again. */
@@ -42,10 +41,8 @@ struct apipool_shared_pool_t {
     double heaviest;        /* weight of a key, of those seen */
     apr_uint32_t cursor;    /* from where a few of many keys are compared next */
     apr_uint32_t winner;    /* of the last comparison */
-    apr_uint32_t drawn[APIPOOL_DRAWN]; /* positions at random, for the next requests in turn */
-    apr_uint32_t drawn_next;           /* of these, the next request's */
-    apr_uint32_t untold;               /* requests without a key, of which no log tells */
-    apr_time_t told_at;                /* when one last did */
+    apr_uint32_t untold;    /* requests without a key, of which no log tells */
+    apr_time_t told_at;     /* when one last did */
 };
 
 /* What has been counted of a pool, by requests of clients. */
@@ -57,16 +54,14 @@ struct apipool_pool_stats_t {
     apr_uint64_t refusals[APIPOOL_RULE_COUNT]; /* of these, by rule */
 };
 
-/* Cooldowns of one group's keys, for all models (lane 0) or for one of them. A set of members says who
- * may be used as far as this lane is concerned, a heap who comes back when. Lanes are made when a model
- * meets its first limit, and given to another model when nobody cools in them. When all are taken, the
- * last one stands for all other models together. */
+/* Cooldowns of one group's keys, for all models (lane 0) or for one of them. A set of members says who may be
+ * used as far as this lane is concerned (of lane 0: whether the key is usable at all), a heap of slots by
+ * until[lane] who comes back when. A lane is given to another model when nobody cools in it. When all are
+ * taken, the last one stands for all other models together. */
 typedef struct {
-    apr_uint64_t model;     /* 0: free */
-    apipool_offset_t clear; /* bits by ordinal; of lane 0: whether the key is usable at all */
-    apipool_offset_t heap;  /* slots, by until[lane]; lane 0's lies in the group */
-    apr_uint32_t room;      /* of the heap */
-    apr_uint32_t waiting;   /* in the heap */
+    apr_uint64_t model;
+    apr_uint32_t waiting; /* in the heap; 0: the lane is free */
+    apr_uint32_t unused;
 } apipool_lane_t;
 
 /* An upstream that fails, or refuses everyone, is left alone but for one request a second. */
@@ -90,23 +85,21 @@ typedef struct {
 } apipool_doubt_t;
 
 /* The keys of one upstream of one pool. A member has an ordinal for as long as it is one; those of removed
- * members are chained for reuse. Lane 0's heap, of cooling keys, and the heap of half-open ones that no
- * request has share an array of which each takes an end: no key is in both. Keys that wait for a probe have
- * one of their own, for there may be many that no request shall have to step over. */
+ * members are chained for reuse. Besides those of the lanes there is a heap of half-open keys that no request
+ * has, and one of those that wait for a probe: there may be many, which no request shall have to step
+ * over. */
 struct apipool_group_t {
     apr_uint32_t pool;
     char name[APIPOOL_NAME_MAX];
     apr_uint32_t configured;
-    apr_uint32_t size;        /* ordinals that there is room for, a multiple of 64 */
-    apr_uint32_t ordinals;    /* given out so far */
-    apr_uint32_t spare;       /* the first one to be reused, APIPOOL_NONE: none */
-    apr_uint32_t usable;      /* members in lane 0's set */
-    apr_uint32_t held_up;     /* members that would be, but for what they have in flight */
-    apr_uint32_t half_open;   /* in the second heap */
-    apr_uint32_t recovering;  /* in the third heap */
-    apipool_offset_t members; /* slots by ordinal; of a spare one: the next spare one */
-    apipool_offset_t heaps;
-    apipool_offset_t due; /* the third heap */
+    apr_uint32_t size;       /* ordinals that there is room for, a multiple of 64 */
+    apr_uint32_t ordinals;   /* given out so far */
+    apr_uint32_t spare;      /* the first one to be reused, APIPOOL_NONE: none */
+    apr_uint32_t usable;     /* members in lane 0's set */
+    apr_uint32_t held_up;    /* members that would be, but for what they have in flight */
+    apr_uint32_t half_open;  /* in their heap */
+    apr_uint32_t recovering; /* in theirs */
+    apipool_offset_t rows;   /* members, heaps and sets: see members_parts.h */
     apipool_lane_t lanes[APIPOOL_LANES];
     apr_uint32_t unanswered;  /* its upstream failed the last probe */
     apr_uint32_t not_found;   /* probes in a row that it did not know what to do with */
@@ -143,13 +136,13 @@ typedef enum {
 /* The holder of one lease or place, so that those of a child that died can be given back. */
 struct apipool_holder_t {
     apr_uint32_t process; /* 0: free */
-    apr_uint32_t slot;    /* the key's or client's; of a free one: the next free one */
+    apr_uint32_t slot;    /* the key's or client's */
     apr_uint32_t purpose; /* apipool_purpose_e */
     apr_uint32_t serial;  /* a client's, as far as it fits */
 };
 
-/* What holds for all keys of an account until some time. A hash table without chains: an entry that has
- * ended is free, and one that finds no room replaces the one that ends first. */
+/* What holds for all keys of an account until some time. When all are taken, one that has ended makes room,
+ * or one of the oldest. */
 struct apipool_hit_t {
     apr_uint64_t account; /* 0: free */
     apr_uint64_t model;   /* 0: all */
@@ -161,15 +154,17 @@ struct apipool_hit_t {
 /* A request that waits for a key; see queue.h. */
 struct apipool_waiter_t {
     apr_uint32_t process; /* 0: free */
-    apr_uint32_t next, prev;
-    apr_uint32_t queue;
-    apr_uint64_t ticket;
+    apr_uint32_t pool;
+    apr_uint64_t model;  /* that it waits for */
+    apr_uint64_t ticket; /* its place in the queue */
+    apr_uint32_t queue, next, prev;
+    apr_uint32_t unused;
 };
 
-/* Those who wait for the same: a hash table without chains, in which an empty queue is free. */
+/* Those who wait for the same; see queue.h. */
 struct apipool_queue_t {
     apr_uint32_t pool;
-    apr_uint32_t first, last; /* APIPOOL_NONE: nobody waits */
+    apr_uint32_t first, last;
     apr_uint64_t model;
     apr_uint64_t tickets; /* given out */
 };
@@ -188,6 +183,7 @@ typedef struct {
 } apipool_viewer_t;
 
 struct apipool_sessions_t {
+    apr_uint32_t revoked_used; /* places, from the first one on */
     apipool_revoked_t revoked[APIPOOL_REVOKED_MAX];
     apipool_guesser_t guessers[APIPOOL_GUESSERS_MAX];
     apipool_viewer_t viewers[APIPOOL_VIEWERS_MAX];
@@ -195,8 +191,8 @@ struct apipool_sessions_t {
 
 enum { APIPOOL_RPM, APIPOOL_RPD, APIPOOL_TPM, APIPOOL_TPD, APIPOOL_WINDOWS };
 
-/* A key. Without an id it is no key's: that was removed. Requests that had it then still have it until they
- * end, and then it is spare.
+/* A key. Without an id it is no key's: that was removed, or is not complete. Requests that had it then still
+ * have it until they end, and then it is spare.
  *
  * What lending and reporting touch comes first, in as few cache lines as it fits into: of many keys
  * hardly one lies in a cache, and those lines are what such a request waits for. */
@@ -212,7 +208,7 @@ struct apipool_slot_t {
     apr_uint32_t round; /* of refusals that it has taken part in */
     apr_uint32_t secret_len;
     apr_uint32_t error_streak; /* consecutive errors, whoever is to blame */
-    unsigned char heap;        /* of lane 0: 0 none, 1 cooling, 2 half open, 3 waits for a probe */
+    unsigned char heap;        /* which one of the group; not those of models */
     unsigned char usable;      /* is in lane 0's set */
     unsigned char held;        /* counts among the group's held_up */
     unsigned char proving;     /* half open, and lent */
@@ -236,21 +232,17 @@ struct apipool_slot_t {
     char secret[APIPOOL_KEY_INLINE];
 
     apipool_offset_t text_off; /* its label and its account's name, each with NUL; 0: neither */
-    apr_uint32_t text_len;
     apr_uint16_t last_status, last_rule; /* of an error */
     apr_time_t added_at, last_error_at;
     double balance;                    /* as it was last read */
     apr_time_t read_at;                /* then; 0: it was not */
     apr_time_t until[APIPOOL_LANES];   /* end of its cooldown; [0]: when it is tried again */
     apr_uint32_t place[APIPOOL_LANES]; /* in the heap of each lane; APIPOOL_NONE: not in it */
-    apr_uint32_t next;                 /* in the chain of its head, or of spare ones */
     apr_uint32_t others_succeeded, others_failed; /* the group's, when failed_streak began */
     apr_time_t rests_until; /* end of the cooldown that ran when it was lost */
     char currency[APIPOOL_CURRENCY_SIZE];
+    apr_uint64_t unused;
 };
-
-/* Of a slot, what a request is going to touch: all but the end of a key that is longer than most. */
-#define APIPOOL_SLOT_HOT (offsetof(apipool_slot_t, secret) + 48)
 
 static_assert(sizeof(apipool_slot_t) % APIPOOL_LINE == 0, "each begins with a cache line");
 

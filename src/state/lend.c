@@ -54,7 +54,6 @@ static int is_hit_by_account(apipool_tier_t *tier, apr_uint32_t index, int part)
         slot->low = 0;
         slot->rests_until = 0;
         slot->until[0] = hit->until;
-        APIPOOL_IN_ORDER(); /* or a key could be killed into a state without an end */
         slot->state = APIPOOL_STATE_QUOTA;
         apipool_members_settle_locked(tier->segment, index);
     }

@@ -16,7 +16,7 @@ int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t grou
 int apipool_members_reserve_many_locked(apipool_segment_t *segment, apr_uint32_t group,
                                         apr_uint32_t members);
 
-/** Adds a slot that is in no group, after apipool_members_reserve_locked. */
+/** Adds a slot that is in no group and cools for no model, after apipool_members_reserve_locked. */
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index);
 
 /** Takes a slot out of its group. Its cooldowns for single models end. */
@@ -36,8 +36,7 @@ apr_uint32_t apipool_members_lane_locked(const apipool_segment_t *segment, apr_u
 /** Ends a slot's cooldowns for single models. */
 void apipool_members_warm_locked(apipool_segment_t *segment, apr_uint32_t index);
 
-/** Lets a slot cool for one model alone, never shorter than it does. Returns the lane, or 0 when there is
- *  no memory left for it. */
+/** Lets a slot cool for one model alone, never shorter than it does. Returns the lane. */
 apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_t index,
                                          apr_uint64_t model, apr_time_t until, apr_time_t now);
 
@@ -60,11 +59,6 @@ int apipool_members_unproved_locked(const apipool_segment_t *segment, apr_uint32
 apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                          apr_uint32_t lane, apr_uint32_t ordinal);
 
-/** The usable member that comes next behind an ordinal, if it stands close by; else APIPOOL_NONE. Takes a
- *  fraction of the time of apipool_members_next_locked. */
-apr_uint32_t apipool_members_follower_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                             apr_uint32_t lane, apr_uint32_t ordinal);
-
 /** Whether the member of that ordinal, if there is one, is usable. */
 int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                      apr_uint32_t lane, apr_uint32_t ordinal);
@@ -72,13 +66,5 @@ int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint3
 /** The slot of an ordinal. */
 apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                        apr_uint32_t ordinal);
-
-/** Has the processor fetch what apipool_members_at_locked will read. */
-void apipool_members_fetch(const apipool_segment_t *segment, apr_uint32_t group,
-                           apr_uint32_t ordinal);
-
-/** What apipool_members_at_locked is likely to say, in no time: keys that came in one go stand in a row. */
-apr_uint32_t apipool_members_guess(const apipool_segment_t *segment, apr_uint32_t group,
-                                   apr_uint32_t ordinal);
 
 #endif

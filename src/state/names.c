@@ -9,8 +9,7 @@
 #include "pool.h"
 #include "utf8.h"
 
-#define PROBES 16
-#define QUOTA  4 /* parts of what is free */
+#define QUOTA 4 /* parts of what is free */
 
 /* ASCII that is fit as it is: nearly all there is. */
 static inline int is_plain(unsigned char c)
@@ -62,20 +61,22 @@ void apipool_name_make(apipool_name_t *name, const char *text, apr_size_t len)
 
 apr_size_t apipool_names_bytes(apr_uint32_t capacity, apr_uint32_t pools)
 {
-    return (apr_size_t)capacity * (sizeof(apr_uint64_t) + sizeof(apipool_named_t)) +
+    return sizeof(apipool_table_head_t) + capacity * sizeof(apipool_named_t) +
            (apr_size_t)pools * APIPOOL_NAMED_KINDS *
                (sizeof(apipool_numbers_t) + sizeof(apr_uint32_t)) +
-           sizeof(apr_uint64_t);
+           apipool_table_bytes(capacity, apipool_table_chains(capacity));
 }
 
 apipool_names_t apipool_names_view(void *memory, apr_uint32_t capacity, apr_uint32_t pools)
 {
-    apr_uint64_t *hashes = memory;
-    apipool_named_t *entries = (void *)(hashes + capacity);
+    apipool_table_head_t *head = memory;
+    apipool_named_t *entries = (void *)(head + 1);
     apipool_numbers_t *others = (void *)(entries + capacity);
     apr_uint32_t *used = (void *)(others + (apr_size_t)pools * APIPOOL_NAMED_KINDS);
-    apr_uint32_t *taken = used + (apr_size_t)pools * APIPOOL_NAMED_KINDS;
-    return (apipool_names_t){hashes, entries, others, used, taken, capacity, pools};
+    apr_uint32_t *links = used + (apr_size_t)pools * APIPOOL_NAMED_KINDS;
+    return (apipool_names_t){
+        entries, others, used,
+        apipool_table_view(head, links, capacity, apipool_table_chains(capacity)), pools};
 }
 
 static apr_uint64_t hash_of(apr_uint32_t pool, apipool_named_e kind, const apipool_name_t *name)
@@ -88,10 +89,17 @@ static apr_uint64_t hash_of(apr_uint32_t pool, apipool_named_e kind, const apipo
 static int is_within_quota(const apipool_names_t *names, apr_uint32_t pool, apipool_named_e kind)
 {
     apr_uint32_t used = names->used[pool * APIPOOL_NAMED_KINDS + kind];
-    return used == 0 || used < (names->capacity - *names->taken) / QUOTA;
+    return used == 0 || used < (names->table.capacity - names->table.head->linked) / QUOTA;
 }
 
-/* Fills a free place. The hash comes last: a place without one is free, whatever it holds. */
+static void link_entry(const apipool_names_t *names, apr_uint32_t place)
+{
+    const apipool_named_t *entry = &names->entries[place];
+    apipool_table_link(&names->table, place, entry->hash);
+    names->used[entry->pool * APIPOOL_NAMED_KINDS + entry->kind]++;
+}
+
+/* An entry counts when it has its hash. */
 static apipool_numbers_t *take(const apipool_names_t *names, apr_uint32_t place, apr_uint64_t hash,
                                apr_uint32_t pool, apipool_named_e kind, const char *text)
 {
@@ -102,10 +110,9 @@ static apipool_numbers_t *take(const apipool_names_t *names, apr_uint32_t place,
     memcpy(entry->text, text, sizeof(entry->text));
     APIPOOL_FAULT("name-unhashed");
     APIPOOL_IN_ORDER();
-    names->hashes[place] = hash;
-    APIPOOL_FAULT("name-uncounted");
-    names->used[pool * APIPOOL_NAMED_KINDS + kind]++;
-    ++*names->taken;
+    entry->hash = hash;
+    APIPOOL_FAULT("name-unlinked");
+    link_entry(names, place);
     return &entry->numbers;
 }
 
@@ -119,39 +126,37 @@ apipool_numbers_t *apipool_names_at_locked(const apipool_names_t *names, apr_uin
     if (!name->hash) {
         return other;
     }
-    for (apr_uint32_t n = 0; n < PROBES && n < names->capacity; n++) {
-        apr_uint32_t place = ((apr_uint32_t)(hash >> 32) + n) & (names->capacity - 1);
+    for (apr_uint32_t place = apipool_table_first(&names->table, hash); place != APIPOOL_NONE;
+         place = apipool_table_next(&names->table, place)) {
         apipool_named_t *entry = &names->entries[place];
-        if (!names->hashes[place]) {
-            return add && is_within_quota(names, pool, kind)
-                       ? take(names, place, hash, pool, kind, name->text)
-                       : other;
-        }
-        if (names->hashes[place] == hash && entry->pool == pool && entry->kind == kind &&
+        if (entry->hash == hash && entry->pool == pool && entry->kind == kind &&
             strcmp(entry->text, name->text) == 0) {
             return &entry->numbers;
         }
     }
-    return other;
+    apr_uint32_t place = add && is_within_quota(names, pool, kind)
+                             ? apipool_table_take(&names->table)
+                             : APIPOOL_NONE;
+    return place != APIPOOL_NONE ? take(names, place, hash, pool, kind, name->text) : other;
 }
 
 apr_uint32_t apipool_names_places(const apipool_names_t *names)
 {
-    return names->capacity + names->pools * APIPOOL_NAMED_KINDS;
+    return names->table.capacity + names->pools * APIPOOL_NAMED_KINDS;
 }
 
 /* Whether there is anything to read at a place, and whose; text and numbers are those of the table. */
 static const apipool_numbers_t *look(const apipool_names_t *names, apr_uint32_t place,
                                      apipool_names_row_t *row, const char **text)
 {
-    if (place < names->capacity) {
+    if (place < names->table.capacity) {
         const apipool_named_t *entry = &names->entries[place];
         row->pool = entry->pool;
         row->kind = entry->kind;
         *text = entry->text;
-        return names->hashes[place] ? &entry->numbers : NULL;
+        return entry->hash ? &entry->numbers : NULL;
     }
-    place -= names->capacity;
+    place -= names->table.capacity;
     row->pool = place / APIPOOL_NAMED_KINDS;
     row->kind = place % APIPOOL_NAMED_KINDS;
     *text = APIPOOL_NAMED_OTHER;
@@ -177,24 +182,16 @@ apr_uint32_t apipool_names_read_locked(const apipool_names_t *names, apr_uint32_
     return count;
 }
 
-void apipool_names_mend_locked(const apipool_names_t *names)
+void apipool_names_rebuild_locked(const apipool_names_t *names)
 {
-    *names->taken = 0;
+    apipool_table_clear(&names->table);
     memset(names->used, 0, names->pools * APIPOOL_NAMED_KINDS * sizeof(*names->used));
-    for (apr_uint32_t place = 0; place < names->capacity; place++) {
-        apipool_named_t *entry = &names->entries[place];
-        if (names->hashes[place] &&
-            (entry->pool >= names->pools || entry->kind >= APIPOOL_NAMED_KINDS)) {
-            names->hashes[place] = 0;
+    for (apr_uint32_t place = 0; place < names->table.head->used; place++) {
+        if (names->entries[place].hash) {
+            link_entry(names, place);
         }
-        if (names->hashes[place]) {
-            names->used[entry->pool * APIPOOL_NAMED_KINDS + entry->kind]++;
-            ++*names->taken;
-            entry->text[APIPOOL_NAMED_MAX - 1] = '\0';
-            apipool_numbers_mend(&entry->numbers);
+        else {
+            apipool_table_give(&names->table, place);
         }
-    }
-    for (apr_uint32_t i = 0; i < names->pools * APIPOOL_NAMED_KINDS; i++) {
-        apipool_numbers_mend(&names->others[i]);
     }
 }

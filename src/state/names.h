@@ -4,18 +4,19 @@
 #define APIPOOL_STATE_NAMES_H
 
 #include "numbers.h"
+#include "table.h"
 
 /* Lives in shared memory; memory full of zeros is a valid empty table. A view of it, with pointers, is made
  * by each process. Where the name says so the caller holds the segment's lock.
  *
- *   hashes[C]     a hash table without chains, 0: free; apart, so that a search reads few cache lines
- *   entries[C]    what they stand for
+ *   head          how many entries there are
+ *   entries[C]    numbers of a name each
  *   others[P][2]  of each pool, clients and models that found no place: always available
- *   used[P][2]    places that each pool's clients and models have
- *   taken         places that all of them have
+ *   used[P][2]    entries that each pool's clients and models have
+ *   links         of the table by hash, which follows from the entries, as those counts do
  *
  * Nothing is ever taken out, so a name keeps its place, and no sum is lost or goes back, as long as the
- * memory lives. What finds no free place among 16 is counted under "other" of its pool and kind.
+ * memory lives. What finds no free place is counted under "other" of its pool and kind.
  *
  * Nor may the clients, or the models, of one pool take all places from the others: they have a quota of their
  * own, a quarter of what is free at the time, and at least one place as long as there is any. Of 1024 places
@@ -35,6 +36,7 @@ typedef struct {
 } apipool_name_t;
 
 typedef struct {
+    apr_uint64_t hash; /* 0: free */
     apr_uint32_t pool; /* index */
     apr_uint32_t kind; /* apipool_named_e */
     char text[APIPOOL_NAMED_MAX];
@@ -43,11 +45,10 @@ typedef struct {
 
 /* A process's view of the table. */
 typedef struct {
-    apr_uint64_t *hashes;
     apipool_named_t *entries;
     apipool_numbers_t *others;
-    apr_uint32_t *used, *taken;
-    apr_uint32_t capacity; /* a power of two */
+    apr_uint32_t *used;
+    apipool_table_t table; /* of entries */
     apr_uint32_t pools;
 } apipool_names_t;
 
@@ -73,19 +74,19 @@ void apipool_name_clean(char *out, apr_size_t size, const char *text, apr_size_t
 /** A name for the table, clean, of at most 63 bytes. Needs no lock. */
 void apipool_name_make(apipool_name_t *name, const char *text, apr_size_t len);
 
-/** Bytes that a table takes: a multiple of 8. Needs no lock. */
+/** Bytes that a table takes. Needs no lock. */
 apr_size_t apipool_names_bytes(apr_uint32_t capacity, apr_uint32_t pools);
 
 /**
  * A view of a table in memory of apipool_names_bytes(), aligned to 8. Needs no lock.
- * @param capacity names; a power of two
+ * @param capacity names
  * @param pools    pools are numbered from 0 to pools - 1
  */
 apipool_names_t apipool_names_view(void *memory, apr_uint32_t capacity, apr_uint32_t pools);
 
 /**
  * The numbers of a name; never NULL. An empty name, and the name "other", are counted under "other". To
- * read one number of it, with add 0, no lock is needed: places are filled once, their hash last.
+ * read one number of it, with add 0, no lock is needed: places are filled once.
  * @param pool index, below the table's pools
  * @param add  whether a name that is not there may take a place. Give 0 for one that nobody but an
  *             unsuccessful client has said, so that made-up names cannot fill the table
@@ -110,8 +111,7 @@ apr_uint32_t apipool_names_read_locked(const apipool_names_t *names, apr_uint32_
                                        apr_time_t now, apr_uint32_t *place,
                                        apipool_names_row_t *rows, apr_uint32_t max);
 
-/** Makes every place fit to be read, whatever process died in here: one that is of no pool is free again.
- *  Counts anew who has how many. */
-void apipool_names_mend_locked(const apipool_names_t *names);
+/** Makes anew what follows from the entries. */
+void apipool_names_rebuild_locked(const apipool_names_t *names);
 
 #endif

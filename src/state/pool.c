@@ -7,6 +7,7 @@
 
 #include "members.h"
 #include "queue.h"
+#include "rebuild.h"
 #include "sessions.h"
 #include "slots.h"
 #include "trouble.h"
@@ -224,7 +225,7 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    for (apr_uint32_t i = 0; i < segment->header->holders_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->holders.used; i++) {
         const apipool_holder_t *holder = &segment->holders[i];
         if (holder->process == process && holder->purpose == APIPOOL_FOR_CLIENT) {
             apipool_client_leave_locked(segment, i);
@@ -243,28 +244,23 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
     return APR_SUCCESS;
 }
 
+/* Whatever each of them held follows from that. */
 apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
-        segment->slots[i].in_flight = 0;
-        segment->slots[i].proving = 0;
-        segment->slots[i].probing = 0;
-        apipool_members_settle_locked(segment, i);
-        apipool_slot_reuse_locked(segment, i);
+    for (apr_uint32_t i = 0; i < segment->header->holders.used; i++) {
+        segment->holders[i].process = 0;
     }
-    for (apr_uint32_t i = 0; i < segment->clients.head->used; i++) {
-        segment->clients.slots[i].in_flight = 0;
+    for (apr_uint32_t i = 0; i < segment->header->waiters.used; i++) {
+        segment->waiters[i].process = 0;
     }
-    segment->header->holders_used = 0;
-    segment->header->holders_free = APIPOOL_NONE;
-    apipool_queue_reclaim_locked(segment, 0);
     apipool_sessions_reclaim_locked(segment, 0);
+    int done = apipool_rebuild_locked(segment);
     apipool_segment_unlock(segment);
-    return APR_SUCCESS;
+    return done ? APR_SUCCESS : APR_ENOMEM;
 }
 
 /* A pool of the main server is hidden by one of the same name. */
@@ -354,7 +350,7 @@ static const apipool_slot_t *member_locked(apipool_segment_t *segment, apr_uint3
     apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
     const apipool_slot_t *slot = &segment->slots[index];
     int is_member =
-        index < segment->header->slots_used && slot->group == group && slot->ordinal == ordinal;
+        index < segment->header->slots.used && slot->group == group && slot->ordinal == ordinal;
     return is_member ? slot : NULL;
 }
 

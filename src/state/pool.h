@@ -92,13 +92,6 @@ typedef enum {
 } apipool_acquired_e;
 
 /**
- * Begins to fetch into the processor's caches what apipool_pool_acquire is going to need for a request with
- * affinity, whose key can be told already: of many keys hardly one lies there, and what has to be waited
- * for should not be waited for under the lock. Takes no lock, changes nothing.
- */
-void apipool_pool_expect(const apipool_segment_t *segment, const apipool_wanted_t *wanted);
-
-/**
  * Lends a usable key and counts it as in flight and against its limits; keys whose cooldown has ended by
  * now return to the rotation first. O(1) in the number of keys, O(log keys) per key that returns or has
  * reached a limit. Each lease must be given back by apipool_pool_report.

@@ -20,11 +20,10 @@ void apipool_queue_leave_locked(apipool_segment_t *segment, apr_uint32_t waiter)
 apr_uint64_t apipool_queue_ahead_locked(const apipool_segment_t *segment, apr_uint32_t pool,
                                         apr_uint64_t model, apr_uint32_t waiter);
 
-/** Takes out the waiters of a process that ended; of all when process is 0. */
+/** Takes out the waiters of a process that ended. */
 void apipool_queue_reclaim_locked(apipool_segment_t *segment, apr_uint32_t process);
 
-/** Makes all queues anew from what each waiter says, whatever links them: those who wait keep their
- *  places. */
+/** Makes all queues anew from what each waiter says: those who wait keep their places. */
 void apipool_queue_rebuild_locked(apipool_segment_t *segment);
 
 #endif

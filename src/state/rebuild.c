@@ -1,49 +1,126 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Makes the groups' arrays anew from what their slots say. */
+ * Makes anew what follows from slots: all lists, heaps, tables, queues and counts of a segment. */
 #include "rebuild.h"
 
+#include <string.h>
+
+#include "account.h"
 #include "arena.h"
+#include "fault.h"
 #include "members_parts.h"
+#include "queue.h"
+#include "slots.h"
 
-#define SIZE_MIN 64
-
-/* Nothing of it lies in the arena any longer. Sizes that cannot be are forgotten as well. */
-static void empty(const apipool_segment_t *segment, apipool_group_t *g)
+static int is_block(const apipool_segment_t *segment, apipool_offset_t block, apr_size_t bytes)
 {
-    int sound = g->size >= SIZE_MIN && !(g->size & (g->size - 1)) &&
-                g->size / 2 <= segment->header->capacity + SIZE_MIN && g->ordinals <= g->size;
-    if (!sound) {
-        g->size = g->ordinals = 0;
-    }
-    g->spare = APIPOOL_NONE;
-    g->usable = g->held_up = g->half_open = g->recovering = 0;
-    g->members = g->heaps = g->due = 0;
-    for (apr_uint32_t lane = 0; lane < APIPOOL_LANES; lane++) {
-        apipool_lane_t *l = &g->lanes[lane];
-        l->clear = l->heap = 0;
-        l->room = l->waiting = 0;
+    const apipool_arena_t *arena = &segment->header->arena;
+    return block % APIPOOL_ARENA_BLOCK == 0 && block < arena->top && bytes <= arena->top - block;
+}
+
+static int is_sound(const apipool_segment_t *segment, const apipool_slot_t *slot)
+{
+    int is_long = slot->secret_len > APIPOOL_KEY_INLINE;
+    return slot->group < segment->header->groups_used &&
+           segment->groups[slot->group].pool == slot->pool &&
+           (unsigned)slot->state < APIPOOL_STATE_COUNT && slot->secret_len &&
+           slot->secret_len <= APIPOOL_KEY_MAX && is_long == (slot->secret_off != 0) &&
+           is_block(segment, slot->secret_off, is_long ? slot->secret_len : 0) &&
+           is_block(segment, slot->text_off, 0);
+}
+
+/* Of a key that was removed, or not yet added, nothing is left but who has it. */
+static void rebuild_slots(apipool_segment_t *segment)
+{
+    apipool_header_t *header = segment->header;
+    apipool_table_clear(&segment->slot_table);
+    for (apr_uint32_t i = 0; i < header->slots.used; i++) {
+        apipool_slot_t *slot = &segment->slots[i];
+        slot->in_flight = slot->proving = slot->probing = 0;
+        if (slot->id && !is_sound(segment, slot)) {
+            header->lost = 1;
+            slot->id = 0;
+        }
+        if (slot->id) {
+            apipool_table_link(&segment->slot_table, i, slot->id);
+        }
+        else {
+            apipool_slot_empty_locked(slot);
+        }
     }
 }
 
-/* As large as they were, with no member. */
-static int get_arrays(apipool_segment_t *segment, apipool_group_t *g)
+static void count_holder(apipool_segment_t *segment, const apipool_holder_t *holder)
 {
-    apr_size_t bytes = g->size * sizeof(apr_uint32_t);
-    if (!g->size) {
+    apipool_slot_t *slot = &segment->slots[holder->slot];
+    apipool_client_slot_t *client;
+    switch (holder->purpose) {
+    case APIPOOL_FOR_CLIENT:
+        client = apipool_slot_held_client(segment, holder);
+        if (client) {
+            client->in_flight++;
+        }
+        break;
+    case APIPOOL_FOR_PROBE:
+        slot->probing = 1;
+        break;
+    case APIPOOL_FOR_PROOF:
+        slot->proving = 1;
+        /* fall through */
+    default:
+        slot->in_flight++;
+    }
+}
+
+static void rebuild_holders(apipool_segment_t *segment)
+{
+    apipool_table_clear(&segment->holder_table);
+    for (apr_uint32_t i = 0; i < segment->header->holders.used; i++) {
+        if (segment->holders[i].process) {
+            count_holder(segment, &segment->holders[i]);
+        }
+        else {
+            apipool_table_give(&segment->holder_table, i);
+        }
+    }
+    for (apr_uint32_t i = segment->header->slots.used; i-- > 0;) {
+        apipool_slot_reuse_locked(segment, i);
+    }
+}
+
+static void rebuild_arena(apipool_segment_t *segment)
+{
+    apipool_arena_unmark_locked(segment);
+    for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
+        const apipool_slot_t *slot = &segment->slots[i];
+        apipool_arena_mark_locked(segment, slot->secret_off, slot->secret_len);
+        if (slot->text_off) {
+            apipool_arena_mark_locked(segment, slot->text_off,
+                                      apipool_slot_text_size_locked(segment, slot->text_off));
+        }
+    }
+    apipool_arena_sweep_locked(segment);
+}
+
+/* As large as it was, with no member. A key that is at fault comes into doubt again. */
+static int empty_group(apipool_segment_t *segment, apr_uint32_t group)
+{
+    apipool_group_t *g = &segment->groups[group];
+    memset(g->doubts, 0, sizeof(g->doubts));
+    g->doubts_open = 0;
+    g->spare = APIPOOL_NONE;
+    g->usable = g->held_up = g->half_open = g->recovering = 0;
+    for (int lane = 0; lane < APIPOOL_LANES; lane++) {
+        g->lanes[lane].waiting = 0;
+    }
+    g->rows = 0;
+    g->size = 0;
+    if (!g->ordinals) {
         return 1;
     }
-    g->members = apipool_arena_get_locked(segment, bytes);
-    g->heaps = apipool_arena_get_locked(segment, bytes);
-    g->due = apipool_arena_get_locked(segment, bytes);
-    g->lanes[0].clear = apipool_arena_get_locked(segment, apipool_bits_bytes(g->size));
-    if (!g->members || !g->heaps || !g->due || !g->lanes[0].clear) {
+    if (!apipool_members_reserve_many_locked(segment, group, 0)) {
         return 0;
     }
-    apipool_bits_fill(apipool_members_bits(segment, g, 0), 0, 0);
-    apr_uint32_t *members = apipool_arena_at(segment, g->members);
-    for (apr_uint32_t i = 0; i < g->size; i++) {
-        members[i] = APIPOOL_NONE;
-    }
+    memset(apipool_members_row(segment, g, 0), 0xff, g->ordinals * sizeof(apr_uint32_t));
     return 1;
 }
 
@@ -51,9 +128,9 @@ static int get_arrays(apipool_segment_t *segment, apipool_group_t *g)
 static void seat(apipool_segment_t *segment, apr_uint32_t index)
 {
     apipool_slot_t *slot = &segment->slots[index];
-    apipool_group_t *g = &segment->groups[slot->group];
-    apr_uint32_t *members = apipool_arena_at(segment, g->members);
-    if (slot->ordinal < g->ordinals && members[slot->ordinal] == APIPOOL_NONE) {
+    const apipool_group_t *g = &segment->groups[slot->group];
+    apr_uint32_t *members = apipool_members_row(segment, g, 0);
+    if (slot->id && slot->ordinal < g->ordinals && members[slot->ordinal] == APIPOOL_NONE) {
         members[slot->ordinal] = index;
     }
     else {
@@ -61,9 +138,9 @@ static void seat(apipool_segment_t *segment, apr_uint32_t index)
     }
 }
 
-static void chain_spare(apipool_segment_t *segment, apipool_group_t *g)
+static void chain_spare(const apipool_segment_t *segment, apipool_group_t *g)
 {
-    apr_uint32_t *members = apipool_arena_at(segment, g->members);
+    apr_uint32_t *members = apipool_members_row(segment, g, 0);
     for (apr_uint32_t i = g->ordinals; i-- > 0;) {
         if (members[i] == APIPOOL_NONE) {
             members[i] = g->spare;
@@ -72,89 +149,58 @@ static void chain_spare(apipool_segment_t *segment, apipool_group_t *g)
     }
 }
 
-/* Its cooldowns for single models go on, as long as there is memory for them. */
-static void put_into_lanes(apipool_segment_t *segment, apr_uint32_t index)
+/* Its cooldowns go on. Whose ordinal was another one's too becomes a new member. */
+static int put_back(apipool_segment_t *segment, apr_uint32_t index)
 {
-    apipool_slot_t *slot = &segment->slots[index];
-    apipool_group_t *g = &segment->groups[slot->group];
-    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
-        if (slot->place[lane] == APIPOOL_NONE) {
-            continue;
-        }
-        if (!g->lanes[lane].model || !apipool_members_reserve_lane_locked(segment, g, lane)) {
-            slot->place[lane] = APIPOOL_NONE;
-            continue;
-        }
-        apipool_heap_t heap = apipool_members_cooling(segment, g, lane);
-        apipool_heap_push(&heap, index);
-        apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, 0);
-    }
-}
-
-static void put_back(apipool_segment_t *segment, apr_uint32_t index)
-{
-    apipool_slot_t *slot = &segment->slots[index];
-    slot->place[0] = APIPOOL_NONE;
-    slot->heap = APIPOOL_IN_NONE;
-    slot->usable = slot->held = 0;
-    put_into_lanes(segment, index);
-    apipool_members_settle_locked(segment, index);
-}
-
-/* Whose ordinal was another one's too becomes a new member. */
-static int add_the_homeless(apipool_segment_t *segment)
-{
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
-        apipool_slot_t *slot = &segment->slots[i];
-        if (!slot->id || slot->ordinal != APIPOOL_NONE) {
-            continue;
-        }
-        if (!apipool_members_reserve_locked(segment, slot->group)) {
-            return 0;
-        }
-        slot->held = 0;
-        apipool_members_add_locked(segment, slot->group, i);
-    }
-    return 1;
-}
-
-/* A lane is made together with its first slot; models that have none left get another one. */
-static void drop_empty_lanes(apipool_group_t *g)
-{
-    for (apr_uint32_t lane = 0; lane < APIPOOL_LANES; lane++) {
-        g->lanes[lane].model = lane && g->lanes[lane].clear ? g->lanes[lane].model : 0;
-    }
-}
-
-int apipool_members_rebuild_locked(apipool_segment_t *segment)
-{
-    const apipool_header_t *header = segment->header;
-    for (apr_uint32_t i = 0; i < header->groups_used; i++) {
-        empty(segment, &segment->groups[i]);
-    }
-    for (apr_uint32_t i = 0; i < header->groups_used; i++) {
-        if (!get_arrays(segment, &segment->groups[i])) {
-            return 0;
-        }
-    }
-    for (apr_uint32_t i = 0; i < header->slots_used; i++) {
-        if (segment->slots[i].id) {
-            seat(segment, i);
-        }
-    }
-    for (apr_uint32_t i = 0; i < header->groups_used; i++) {
-        chain_spare(segment, &segment->groups[i]);
-    }
-    for (apr_uint32_t i = 0; i < header->slots_used; i++) {
-        if (segment->slots[i].ordinal != APIPOOL_NONE) {
-            put_back(segment, i);
-        }
-    }
-    if (!add_the_homeless(segment)) {
+    const apipool_slot_t *slot = &segment->slots[index];
+    if (slot->ordinal == APIPOOL_NONE && !apipool_members_reserve_locked(segment, slot->group)) {
         return 0;
     }
-    for (apr_uint32_t i = 0; i < header->groups_used; i++) {
-        drop_empty_lanes(&segment->groups[i]);
+    if (slot->ordinal == APIPOOL_NONE) {
+        apipool_members_add_locked(segment, slot->group, index);
+    }
+    else {
+        apipool_members_enter_locked(segment, index);
+    }
+    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
+        if (slot->place[lane] != APIPOOL_NONE) {
+            apipool_members_enter_lane_locked(segment, index, lane);
+        }
     }
     return 1;
+}
+
+static int rebuild_groups(apipool_segment_t *segment)
+{
+    const apipool_header_t *header = segment->header;
+    int done = 1;
+    for (apr_uint32_t i = 0; done && i < header->groups_used; i++) {
+        done = empty_group(segment, i);
+    }
+    for (apr_uint32_t i = 0; done && i < header->slots.used; i++) {
+        seat(segment, i);
+    }
+    for (apr_uint32_t i = 0; done && i < header->groups_used; i++) {
+        chain_spare(segment, &segment->groups[i]);
+    }
+    for (apr_uint32_t i = 0; done && i < header->slots.used; i++) {
+        done = !segment->slots[i].id || put_back(segment, i);
+    }
+    return done;
+}
+
+int apipool_rebuild_locked(apipool_segment_t *segment)
+{
+    rebuild_slots(segment);
+    if (!apipool_clients_rebuild_locked(&segment->clients)) {
+        segment->header->lost = 1;
+    }
+    rebuild_holders(segment);
+    apipool_queue_rebuild_locked(segment);
+    apipool_account_rebuild_locked(segment);
+    apipool_names_rebuild_locked(&segment->names);
+    APIPOOL_FAULT("rebuild-half-done");
+    rebuild_arena(segment);
+    APIPOOL_FAULT("rebuild-arena-empty");
+    return rebuild_groups(segment);
 }

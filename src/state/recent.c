@@ -49,13 +49,6 @@ static void terminate(apipool_recent_entry_t *entry)
     entry->model[sizeof(entry->model) - 1] = '\0';
 }
 
-const apipool_recent_entry_t *apipool_recent_next(const apipool_recent_t *recent)
-{
-    return recent->size
-               ? &recent->entries[__atomic_load_n(recent->pushed, __ATOMIC_RELAXED) % recent->size]
-               : NULL;
-}
-
 void apipool_recent_push_locked(const apipool_recent_t *recent, const apipool_recent_entry_t *entry)
 {
     if (!recent->size) {
@@ -75,23 +68,6 @@ void apipool_recent_push_locked(const apipool_recent_t *recent, const apipool_re
     ++*recent->pushed;
 }
 
-/* The entry that a child was writing when it died has been the oldest one. Nothing is known of it now. */
-void apipool_recent_mend_locked(const apipool_recent_t *recent)
-{
-    apr_uint32_t count = apipool_recent_count_locked(recent);
-    for (apr_uint64_t n = *recent->pushed - count; n < *recent->pushed; n++) {
-        apipool_recent_entry_t *place = &recent->entries[n % recent->size];
-        if (place->number != n + 1 || place->ending >= APIPOOL_ENDINGS ||
-            place->usage > APIPOOL_TOKENS_ESTIMATED) {
-            memset(place, 0, sizeof(*place));
-            place->tokens = (apipool_usage_t){-1, -1, -1, -1};
-            place->first_byte = place->total = -1;
-            place->number = n + 1;
-        }
-        terminate(place);
-    }
-}
-
 apr_uint32_t apipool_recent_count_locked(const apipool_recent_t *recent)
 {
     return *recent->pushed < recent->size ? (apr_uint32_t)*recent->pushed : recent->size;
@@ -102,8 +78,12 @@ apr_uint32_t apipool_recent_read_locked(const apipool_recent_t *recent, apr_uint
 {
     apr_uint32_t count = apipool_recent_count_locked(recent), n = 0;
 
-    for (; n < limit && offset < count; n++, offset++) {
-        out[n] = recent->entries[(*recent->pushed - 1 - offset) % recent->size];
+    for (; n < limit && offset < count; offset++) {
+        apr_uint64_t number = *recent->pushed - offset;
+        const apipool_recent_entry_t *entry = &recent->entries[(number - 1) % recent->size];
+        if (entry->number == number) { /* a child may have died while it wrote over the oldest */
+            out[n++] = *entry;
+        }
     }
     return n;
 }

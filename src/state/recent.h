@@ -79,9 +79,6 @@ apr_size_t apipool_recent_bytes(apr_uint32_t size);
 /** A view of a ring in memory of apipool_recent_bytes(size), aligned to 8. Needs no lock. */
 apipool_recent_t apipool_recent_view(void *memory, apr_uint32_t size);
 
-/** The entry that is going to be written next, or nearly so; NULL where none is kept. Needs no lock. */
-const apipool_recent_entry_t *apipool_recent_next(const apipool_recent_t *recent);
-
 /** Copies an entry in; the oldest one makes room. */
 void apipool_recent_push_locked(const apipool_recent_t *recent,
                                 const apipool_recent_entry_t *entry);
@@ -98,8 +95,5 @@ apr_uint32_t apipool_recent_read_locked(const apipool_recent_t *recent, apr_uint
 
 /** How many entries there are. */
 apr_uint32_t apipool_recent_count_locked(const apipool_recent_t *recent);
-
-/** Makes every entry fit to be read, whatever process died in here. */
-void apipool_recent_mend_locked(const apipool_recent_t *recent);
 
 #endif

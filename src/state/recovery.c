@@ -113,7 +113,7 @@ apr_status_t apipool_recovery_next_due(apipool_segment_t *segment, apr_uint32_t 
 static int has_balance_to_read(const apipool_segment_t *segment, apr_uint32_t index,
                                apr_uint32_t group, apr_uint32_t ordinal)
 {
-    if (index >= segment->header->slots_used) { /* a spare ordinal */
+    if (index >= segment->header->slots.used) { /* a spare ordinal */
         return 0;
     }
     const apipool_slot_t *slot = &segment->slots[index];
@@ -193,7 +193,7 @@ static int next_check_locked(const search_t *search)
     for (int i = 0; i < WALK_MAX && g->checks_left && g->ordinals; i++) {
         apr_uint32_t ordinal = g->checks_left % g->ordinals;
         apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
-        apipool_slot_t *slot = index < segment->header->slots_used ? &segment->slots[index] : NULL;
+        apipool_slot_t *slot = index < segment->header->slots.used ? &segment->slots[index] : NULL;
         int wanted = slot && slot->group == group && slot->ordinal == ordinal && slot->check &&
                      !slot->probing;
         if (wanted && !lend_locked(segment, index, search->now, search->lease)) {
@@ -267,7 +267,6 @@ apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool
 static void move_to(const answer_t *answer, apipool_state_e state, apr_time_t until)
 {
     answer->slot->until[0] = until;
-    APIPOOL_IN_ORDER(); /* or a key could be killed into a state without an end */
     answer->slot->state = state;
 }
 
@@ -408,7 +407,6 @@ static void probed_locked(const answer_t *answer)
     note_upstream(answer);
     note_doubt(answer);
     decide(answer);
-    APIPOOL_FAULT("probed-unsettled");
     apipool_members_settle_locked(answer->segment, answer->lease->slot);
     apipool_slot_let_go_locked(answer->segment, answer->lease->holder);
     apipool_slot_reuse_locked(answer->segment, answer->lease->slot);

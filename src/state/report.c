@@ -70,7 +70,6 @@ static void settle_tokens(const result_t *result)
 static void move_to(const result_t *result, apipool_state_e state, apr_time_t until)
 {
     result->slot->until[0] = until;
-    APIPOOL_IN_ORDER(); /* or a key could be killed into a state without an end */
     result->slot->state = state;
     APIPOOL_FAULT("report-unsettled");
     apipool_members_settle_locked(result->segment, result->lease->slot);
@@ -126,10 +125,7 @@ static int cool_model(const result_t *result, apr_uint64_t model, unsigned strea
     apr_uint32_t lane = apipool_members_lane_locked(result->segment, slot->group, model);
     apr_time_t current = lane && slot->place[lane] != APIPOOL_NONE ? slot->until[lane] : 0;
     apr_time_t until = cooled_at(result, current, streak);
-    if (!apipool_members_cool_locked(result->segment, result->lease->slot, model, until,
-                                     result->now)) {
-        return 0;
-    }
+    apipool_members_cool_locked(result->segment, result->lease->slot, model, until, result->now);
     hit_account(result, model, 0, until);
     return 1;
 }
@@ -401,9 +397,6 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
                        .slot = &segment->slots[lease->slot],
                        .group = &segment->groups[lease->group],
                        .proving = lease->proving};
-    if (report->request) {
-        apipool_stats_fetch(segment, report->request->entry.pool);
-    }
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         int was_lost = apipool_health_is_recovering(result.slot->state);

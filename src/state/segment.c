@@ -7,60 +7,66 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "arena.h"
 #include "layout.h"
 #include "pace.h"
 #include "pages.h"
-#include "repair.h"
+#include "rebuild.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     21
+#define LAYOUT_VERSION     22
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
-#define LARGE_FROM         (4 * APIPOOL_PAGES_LARGE)
 #define GIVE_WAY           50 /* microseconds, in which a sleeper wakes up */
 #define GIVE_WAY_TIMES     10
 
 #define ALIGNED(bytes) (((bytes) + APIPOOL_LINE - 1) & ~(apr_size_t)(APIPOOL_LINE - 1))
 
-/* Pages of the arena cost nothing until they are used: room for every key to be a long one. */
+/* Pages of the arena cost nothing until they are used: room for every key to be a long one, and for every
+ * group to have its first members. */
 static apr_size_t arena_size(apr_uint32_t capacity)
 {
-    return (apr_size_t)capacity * 1024 + 1024 * 1024;
-}
-
-static apr_uint32_t heads_for(apr_uint32_t capacity)
-{
-    apr_uint32_t heads = 16;
-    while (heads < capacity) {
-        heads *= 2;
-    }
-    return heads;
+    return (apr_size_t)capacity * 1024 + (apr_size_t)APIPOOL_GROUPS_MAX * 4096 + 1024 * 1024;
 }
 
 typedef struct {
     apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, sessions,
-        clients, heads, slots, arena, end;
+        clients, slot_links, holder_links, hit_links, queue_links, waiter_links, slots, marks,
+        arena, end;
 } offsets_t;
+
+/* Where the next part begins behind one of so many bytes. */
+static apr_size_t put(apr_size_t *end, apr_size_t bytes)
+{
+    apr_size_t begin = *end;
+    *end += ALIGNED(bytes);
+    return begin;
+}
 
 static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent, apr_uint32_t clients)
 {
     offsets_t at;
-    at.pools = ALIGNED(sizeof(apipool_header_t));
-    at.groups = at.pools + ALIGNED(APIPOOL_POOLS_MAX * sizeof(apipool_shared_pool_t));
-    at.holders = at.groups + ALIGNED(APIPOOL_GROUPS_MAX * sizeof(apipool_group_t));
-    at.hits = at.holders + ALIGNED(APIPOOL_HOLDERS_MAX * sizeof(apipool_holder_t));
-    at.queues = at.hits + ALIGNED(APIPOOL_HITS_MAX * sizeof(apipool_hit_t));
-    at.waiters = at.queues + ALIGNED(APIPOOL_QUEUES_MAX * sizeof(apipool_queue_t));
-    at.stats = at.waiters + ALIGNED(APIPOOL_WAITERS_MAX * sizeof(apipool_waiter_t));
-    at.names = at.stats + ALIGNED(APIPOOL_POOLS_MAX * sizeof(apipool_pool_stats_t));
-    at.recent = at.names + ALIGNED(apipool_names_bytes(APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX));
-    at.sessions = at.recent + ALIGNED(apipool_recent_bytes(recent));
-    at.clients = at.sessions + ALIGNED(sizeof(apipool_sessions_t));
-    at.heads = at.clients + ALIGNED(apipool_clients_bytes(clients));
-    at.slots = at.heads + ALIGNED(heads_for(capacity) * sizeof(apr_uint32_t));
-    at.arena = at.slots + ALIGNED(capacity * sizeof(apipool_slot_t));
-    at.end = at.arena + arena_size(capacity);
+    apr_size_t end = 0;
+    put(&end, sizeof(apipool_header_t));
+    at.pools = put(&end, APIPOOL_POOLS_MAX * sizeof(apipool_shared_pool_t));
+    at.groups = put(&end, APIPOOL_GROUPS_MAX * sizeof(apipool_group_t));
+    at.holders = put(&end, APIPOOL_HOLDERS_MAX * sizeof(apipool_holder_t));
+    at.hits = put(&end, APIPOOL_HITS_MAX * sizeof(apipool_hit_t));
+    at.queues = put(&end, APIPOOL_QUEUES_MAX * sizeof(apipool_queue_t));
+    at.waiters = put(&end, APIPOOL_WAITERS_MAX * sizeof(apipool_waiter_t));
+    at.stats = put(&end, APIPOOL_POOLS_MAX * sizeof(apipool_pool_stats_t));
+    at.names = put(&end, apipool_names_bytes(APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX));
+    at.recent = put(&end, apipool_recent_bytes(recent));
+    at.sessions = put(&end, sizeof(apipool_sessions_t));
+    at.clients = put(&end, apipool_clients_bytes(clients));
+    at.slot_links = put(&end, apipool_table_bytes(capacity, apipool_table_chains(capacity)));
+    at.holder_links = put(&end, apipool_table_bytes(APIPOOL_HOLDERS_MAX, 0));
+    at.hit_links = put(&end, apipool_table_bytes(APIPOOL_HITS_MAX, APIPOOL_HITS_MAX));
+    at.queue_links = put(&end, apipool_table_bytes(APIPOOL_QUEUES_MAX, APIPOOL_QUEUES_MAX));
+    at.waiter_links = put(&end, apipool_table_bytes(APIPOOL_WAITERS_MAX, 0));
+    at.slots = put(&end, capacity * sizeof(apipool_slot_t));
+    at.marks = put(&end, arena_size(capacity) / APIPOOL_ARENA_BLOCK);
+    at.arena = put(&end, arena_size(capacity));
+    at.end = end;
     return at;
 }
 
@@ -70,16 +76,7 @@ static char *base_of(apr_shm_t *shm)
     return (char *)ALIGNED((apr_size_t)apr_shm_baseaddr_get(shm));
 }
 
-/* Of a few keys, small pages are no more than a processor keeps in mind. */
-static apr_ssize_t aligned(apr_shm_t *shm, apr_uint32_t capacity)
-{
-    char *base = apr_shm_baseaddr_get(shm);
-    apr_size_t into = (apr_size_t)base % (apr_size_t)getpagesize();
-    return capacity * sizeof(apipool_slot_t) < LARGE_FROM
-               ? 0
-               : apipool_pages_align(base - into, into + apr_shm_size_get(shm)) - (base - into);
-}
-
+/* All but the header is full of zeros, which is as it should be. */
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
                                     apr_uint32_t clients, const unsigned char *secret,
                                     apr_pool_t *pool)
@@ -90,39 +87,41 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
         return rv;
     }
     apipool_pages_conceal(apr_shm_baseaddr_get(*shm), apr_shm_size_get(*shm));
-    apr_ssize_t to_aligned =
-        aligned(*shm, capacity); /* a mapping that is made from it is like it */
-    char *base = base_of(*shm) + to_aligned;
-    apipool_header_t *header = (apipool_header_t *)base;
+    apipool_header_t *header = (apipool_header_t *)base_of(*shm);
     memset(header, 0, sizeof(*header));
     memcpy(header->magic, magic, sizeof(magic));
     header->version = LAYOUT_VERSION;
     header->pool_size = sizeof(apipool_shared_pool_t);
     header->group_size = sizeof(apipool_group_t);
     header->slot_size = sizeof(apipool_slot_t);
-    header->aligned = to_aligned;
     header->capacity = capacity;
     header->recent = recent;
     header->clients = clients;
-    header->heads = heads_for(capacity);
-    header->holders_free = APIPOOL_NONE;
-    header->slots_spare = APIPOOL_NONE;
-    header->waiters_free = APIPOOL_NONE;
     header->arena.size = arena_size(capacity);
     header->arena.top = APIPOOL_ARENA_BLOCK; /* no block is at 0 */
     memcpy(header->secret, secret, sizeof(header->secret));
     header->saved_at = apr_time_now();
-    if (RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1 ||
-        RAND_bytes((unsigned char *)&header->salt, sizeof(header->salt)) != 1) {
+    if (RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1) {
         return APR_EGENERAL;
     }
     header->random |= 1; /* the generator's only fixed point is 0 */
-    memset(base + at.heads, 0xff, header->heads * sizeof(apr_uint32_t));
-    apipool_queue_t *queues = (apipool_queue_t *)(base + at.queues);
-    for (int i = 0; i < APIPOOL_QUEUES_MAX; i++) {
-        queues[i].first = queues[i].last = APIPOOL_NONE;
-    }
     return APR_SUCCESS;
+}
+
+static void view_tables(apipool_segment_t *segment, char *base, const offsets_t *at)
+{
+    apipool_header_t *header = segment->header;
+    segment->slot_table =
+        apipool_table_view(&header->slots, base + at->slot_links, header->capacity,
+                           apipool_table_chains(header->capacity));
+    segment->holder_table =
+        apipool_table_view(&header->holders, base + at->holder_links, APIPOOL_HOLDERS_MAX, 0);
+    segment->hit_table =
+        apipool_table_view(&header->hits, base + at->hit_links, APIPOOL_HITS_MAX, APIPOOL_HITS_MAX);
+    segment->queue_table = apipool_table_view(&header->queues, base + at->queue_links,
+                                              APIPOOL_QUEUES_MAX, APIPOOL_QUEUES_MAX);
+    segment->waiter_table =
+        apipool_table_view(&header->waiters, base + at->waiter_links, APIPOOL_WAITERS_MAX, 0);
 }
 
 apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
@@ -136,8 +135,6 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
         header->slot_size != sizeof(apipool_slot_t)) {
         return APR_EINVAL;
     }
-    base += header->aligned;
-    header = (apipool_header_t *)base;
     offsets_t at = offsets_for(header->capacity, header->recent, header->clients);
     apipool_segment_t *segment = apr_palloc(pool, sizeof(*segment));
     segment->header = header;
@@ -152,8 +149,9 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     segment->recent = apipool_recent_view(base + at.recent, header->recent);
     segment->sessions = (apipool_sessions_t *)(base + at.sessions);
     segment->clients = apipool_clients_view(base + at.clients, header->clients);
-    segment->heads = (apr_uint32_t *)(base + at.heads);
+    view_tables(segment, base, &at);
     segment->slots = (apipool_slot_t *)(base + at.slots);
+    segment->marks = (unsigned char *)base + at.marks;
     segment->arena = base + at.arena;
     segment->mutex = mutex;
     apipool_segment_enter(segment);
@@ -208,7 +206,7 @@ apr_status_t apipool_segment_lock(apipool_segment_t *segment)
         return rv;
     }
     if (header->inside) {
-        if (!apipool_repair_locked(segment)) {
+        if (!apipool_rebuild_locked(segment)) {
             apr_global_mutex_unlock(segment->mutex);
             return APR_EGENERAL;
         }
@@ -244,16 +242,6 @@ void apipool_segment_give_way(const apipool_segment_t *segment)
     if (served == before) {
         __atomic_compare_exchange_n(&header->served, &served, waiting, 0, __ATOMIC_RELAXED,
                                     __ATOMIC_RELAXED);
-    }
-}
-
-void apipool_segment_enlarge_pages(apipool_segment_t *segment, int most)
-{
-    apipool_header_t *header = segment->header;
-    apr_uint32_t used = __atomic_load_n(&header->slots_used, __ATOMIC_RELAXED);
-    if (header->aligned) {
-        header->enlarged = apipool_pages_enlarge((char *)segment->slots, header->enlarged,
-                                                 used * sizeof(*segment->slots), most);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "client_table.h"
 #include "names.h"
 #include "recent.h"
+#include "table.h"
 
 /* One anonymous segment, made by the parent before it forks and living as long as the parent: a
  * graceful restart adopts it, so that children of the old generation go on counting in the memory of
@@ -27,15 +28,16 @@
  *   recent          the last requests
  *   clients         who may ask, by keys of ours
  *   sessions        of operators; see sessions.h
- *   heads[2^k]      chains of slots by id
+ *   links           of the tables of slots, holders, hits, queues and waiters; see table.h
  *   slots[N]        one key each
+ *   marks           a byte for each block of the arena, for the time that it takes to make that anew
  *   arena           members and heaps of groups, long keys; see arena.h
  *
  * Inside it stand indices and offsets, never pointers: the next generation's DSO may map elsewhere.
  * This room is the only writer of what lies behind the header.
  *
  * A process may be killed at any time, the time in which it holds the lock included. It has put its name to
- * the header then, and whoever gets the lock next puts right what it was changing; see repair.h. */
+ * the header then, and whoever gets the lock next makes anew what follows from the rest; see rebuild.h. */
 
 #define APIPOOL_POOLS_MAX    1024
 #define APIPOOL_GROUPS_MAX   2048
@@ -47,7 +49,6 @@
 #define APIPOOL_RECENT_MAX   100000
 #define APIPOOL_CAPACITY_MIN 16
 #define APIPOOL_CAPACITY_MAX 1000000
-#define APIPOOL_NONE         APR_UINT32_MAX /* no such index */
 
 typedef struct apipool_shared_pool_t apipool_shared_pool_t;
 typedef struct apipool_group_t apipool_group_t;
@@ -72,15 +73,7 @@ typedef struct {
     apr_uint32_t count[APIPOOL_ARENA_ORDERS];    /* how many there are */
 } apipool_arena_t;
 
-#define APIPOOL_LINE 64 /* bytes that a processor fetches at once */
-
-/** Fetches what will soon be written, so that nobody has to wait for it while the lock is held. */
-static inline void apipool_fetch(const void *memory, apr_size_t bytes)
-{
-    for (apr_size_t i = 0; i < bytes; i += APIPOOL_LINE) {
-        __builtin_prefetch((const char *)memory + i, 1);
-    }
-}
+#define APIPOOL_LINE 64 /* bytes that processors pass on to each other at once */
 
 /* What all requests read, then what all of them write, each in a cache line of its own; then the rest. */
 typedef struct {
@@ -90,32 +83,27 @@ typedef struct {
     apr_uint32_t capacity;                         /* slots */
     apr_uint32_t recent;                           /* entries of the ring */
     apr_uint32_t clients;                          /* slots for them */
-    apr_uint32_t heads;                            /* a power of two */
-    apr_ssize_t aligned; /* from here to where large pages can be; 0: nowhere. See pages.h */
     apr_uint32_t
         log_level; /* raises the configured one while above 0; see apipool_segment_log_level */
 
     _Alignas(APIPOOL_LINE)
         apr_uint32_t inside;      /* the process that holds the lock; 0: none, or not any more */
     apr_uint32_t waiting, served; /* those who found the lock taken, and have had it since */
-    apr_uint32_t holders_used, holders_free; /* free ones are chained */
-    apr_uint64_t random;                     /* state of the generator for drawing keys */
-    apr_uint64_t updates;                    /* requests that were counted */
-    apr_time_t hits_until;                   /* when the last hit ends */
+    apipool_table_head_t holders;
+    apr_uint64_t random;   /* state of the generator for drawing keys */
+    apr_uint64_t updates;  /* requests that were counted */
+    apr_time_t hits_until; /* when the last hit ends */
 
     _Alignas(APIPOOL_LINE) apr_uint64_t saved_updates; /* how many by the last save */
-    apr_uint32_t waiters_used, waiters_free;           /* free ones are chained */
-    apr_uint32_t pools_used, groups_used, slots_used;
-    apr_uint32_t slots_spare; /* the first one of a key that was removed; they are chained */
-    apr_uint32_t spares;      /* their number */
-    apr_uint32_t keys;        /* slots that hold one */
-    apr_uint32_t repairs;     /* how often one has died holding the lock */
+    apipool_table_head_t slots, waiters, queues, hits;
+    apr_uint32_t pools_used, groups_used;
+    apr_uint32_t hit_next; /* of hits, when all are taken: where to look for one to forget */
+    apr_uint32_t repairs;  /* how often one has died holding the lock */
     apr_uint32_t repairs_told;
     apipool_arena_t arena;
-    apr_uint64_t salt;                   /* of addresses' hashes; see sessions.h */
-    apr_uint64_t changing;               /* the generation that has a change not yet made here */
+    apr_uint64_t changing; /* the generation that has a change not yet made here */
+    apr_uint32_t lost;     /* a key or client was taken out that the store has; see rebuild.h */
     apr_uint64_t changes, saved_changes; /* of keys by operators, and how many by the last save */
-    apr_size_t enlarged;                 /* bytes of slots that lie in large pages; see pages.h */
     apr_time_t saved_at, save_told_at;   /* statistics; a failure to save them */
     apr_uint64_t saves, save_errors, save_time;     /* of all kinds; microseconds */
     apr_interval_time_t last_save_time;             /* that of statistics */
@@ -137,8 +125,10 @@ typedef struct {
     apipool_recent_t recent;
     apipool_clients_t clients;
     apipool_sessions_t *sessions;
-    apr_uint32_t *heads;
+    apipool_table_t slot_table; /* by id */
+    apipool_table_t holder_table, hit_table, queue_table, waiter_table;
     apipool_slot_t *slots;
+    unsigned char *marks;
     char *arena;
     apr_global_mutex_t *mutex;
     apr_uint32_t process; /* whose leases those taken through this view are */
@@ -176,7 +166,7 @@ void apipool_segment_set_log_level(apipool_segment_t *segment, int level);
 
 /**
  * Waits for the lock. Under it only memory work is allowed: no I/O, no logging, no allocation. Where the
- * process that held it last has died, what that one was changing is put right first, in O(keys).
+ * process that held it last has died, all that follows from the rest is made anew first, in O(keys).
  * @return APR_EGENERAL when that could not be done; the lock is not held then
  */
 apr_status_t apipool_segment_lock(apipool_segment_t *segment);
@@ -189,13 +179,7 @@ void apipool_segment_unlock(apipool_segment_t *segment);
  */
 void apipool_segment_give_way(const apipool_segment_t *segment);
 
-/**
- * Makes so many large pages at most of what keys have filled, milliseconds each; see pages.h. One thread of
- * all processes at a time, which holds no lock.
- */
-void apipool_segment_enlarge_pages(apipool_segment_t *segment, int most);
-
-/** How often that has happened since the segment was made. No lock: one number. */
+/** How often a process has died holding the lock since the segment was made. No lock: one number. */
 apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment);
 
 /** How often since this was last asked for, by this or an earlier generation: parent. No lock. */

@@ -5,56 +5,31 @@
 #include "fault.h"
 #include "layout.h"
 
-#define PROBES 32
-#define WAYS   16
-
-/* A 64-bit mixer (Steele, Lea and Flood 2014, "SplittableRandom"). */
-static apr_uint64_t mix(apr_uint64_t x)
-{
-    x = (x ^ (x >> 30)) * APR_UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * APR_UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
 /* --- Sessions that were ended early ------------------------------------------------------------- */
 
-/* Double hashing: places that two sessions have in common are not neighbours. */
-static apipool_revoked_t *nth_revoked(const apipool_segment_t *segment, apr_uint64_t jti,
-                                      apr_uint32_t n)
+/* How many places have to be looked at. */
+static apr_uint32_t used_places(const apipool_segment_t *segment)
 {
-    apr_uint64_t hash = mix(jti);
-    apr_uint64_t step = (hash >> 32) | 1;
-    return &segment->sessions->revoked[(hash + n * step) & (APIPOOL_REVOKED_MAX - 1)];
+    return __atomic_load_n(&segment->sessions->revoked_used, __ATOMIC_ACQUIRE);
 }
 
-static apr_uint64_t jti_of(const apipool_revoked_t *revoked)
-{
-    return __atomic_load_n(&revoked->jti, __ATOMIC_RELAXED);
-}
-
-/* The place of a session, one that is free, or that of the one that ends first. */
+/* The place of a session, one whose time is over, a new one, or that of the one that ends first. */
 static apipool_revoked_t *choose_revoked(const apipool_segment_t *segment, apr_uint64_t jti,
                                          apr_time_t now)
 {
-    apipool_revoked_t *chosen = NULL;
-    for (apr_uint32_t n = 0; n < PROBES; n++) {
-        apipool_revoked_t *place = nth_revoked(segment, jti, n);
-        if (place->jti == jti) {
-            return place;
+    apipool_revoked_t *all = segment->sessions->revoked, *first = NULL;
+    apr_uint32_t used = used_places(segment);
+    for (apr_uint32_t i = 0; i < used; i++) {
+        if (all[i].jti == jti) {
+            return &all[i];
         }
-        int is_needed = chosen && chosen->until > now;
-        if (!chosen || (is_needed && (!place->jti || place->until < chosen->until))) {
-            chosen = place;
-        }
-        if (!place->jti) {
-            break; /* nothing lies behind a place that never was used */
-        }
+        first = !first || all[i].until < first->until ? &all[i] : first;
     }
-    return chosen;
+    int is_needed = !first || first->until > now;
+    return is_needed && used < APIPOOL_REVOKED_MAX ? &all[used] : first;
 }
 
-/* A place that was used is never empty again, which is what ends a search. Whoever is killed in between has
- * made the one that was there last longer. */
+/* Whoever is killed in between has made the one that was there last longer. */
 apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jti, apr_time_t until,
                                      apr_time_t now)
 {
@@ -68,23 +43,25 @@ apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jt
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    apipool_sessions_t *sessions = segment->sessions;
     apipool_revoked_t *place = choose_revoked(segment, jti, now);
     place->until = place->jti == jti && place->until > until ? place->until : until;
     APIPOOL_FAULT("revoke-unnamed");
     APIPOOL_IN_ORDER();
     __atomic_store_n(&place->jti, jti, __ATOMIC_RELAXED);
+    if (place == &sessions->revoked[sessions->revoked_used]) {
+        __atomic_store_n(&sessions->revoked_used, sessions->revoked_used + 1, __ATOMIC_RELEASE);
+    }
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
 }
 
 static const apipool_revoked_t *find_revoked(const apipool_segment_t *segment, apr_uint64_t jti)
 {
-    apr_uint64_t found = jti;
-    for (apr_uint32_t n = 0; n < PROBES && found; n++) {
-        const apipool_revoked_t *place = nth_revoked(segment, jti, n);
-        found = jti_of(place);
-        if (found == jti) {
-            return place;
+    const apipool_revoked_t *all = segment->sessions->revoked;
+    for (apr_uint32_t i = 0, used = used_places(segment); i < used; i++) {
+        if (__atomic_load_n(&all[i].jti, __ATOMIC_RELAXED) == jti) {
+            return &all[i];
         }
     }
     return NULL;
@@ -109,14 +86,14 @@ apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, a
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apr_uint32_t end = APIPOOL_REVOKED_MAX - *from < max ? APIPOOL_REVOKED_MAX : *from + max;
-    for (apr_uint32_t i = *from; i < end; i++) {
+    apr_uint32_t used = used_places(segment), i = *from;
+    for (; i < used && i - *from < max; i++) {
         const apipool_revoked_t *place = &segment->sessions->revoked[i];
-        if (place->jti && place->until > now) {
+        if (place->until > now) {
             rows[(*count)++] = *place;
         }
     }
-    *from = end < APIPOOL_REVOKED_MAX ? end : APIPOOL_NONE;
+    *from = i < used ? i : APIPOOL_NONE;
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
 }
@@ -151,20 +128,13 @@ static apr_interval_time_t left_to_wait(const apipool_guesser_t *guesser, apr_ti
     return left < 0 ? 0 : left < wait ? left : wait;
 }
 
-static apipool_guesser_t *nth_guesser(const apipool_segment_t *segment, apr_uint64_t address,
-                                      apr_uint32_t n)
-{
-    apr_uint64_t place = mix(address ^ segment->header->salt);
-    return &segment->sessions->guessers[(place + n) & (APIPOOL_GUESSERS_MAX - 1)];
-}
-
 static apipool_guesser_t *find_guesser(const apipool_segment_t *segment, apr_uint64_t address,
                                        apr_time_t now)
 {
-    for (apr_uint32_t n = 0; n < WAYS; n++) {
-        apipool_guesser_t *guesser = nth_guesser(segment, address, n);
-        if (guesser->address == address && !is_forgotten(guesser, now)) {
-            return guesser;
+    apipool_guesser_t *guessers = segment->sessions->guessers;
+    for (int i = 0; i < APIPOOL_GUESSERS_MAX; i++) {
+        if (guessers[i].address == address && !is_forgotten(&guessers[i], now)) {
+            return &guessers[i];
         }
     }
     return NULL;
@@ -177,12 +147,11 @@ static int is_worth_less(const apipool_guesser_t *a, const apipool_guesser_t *b)
 }
 
 /* A place for one more; NULL where all are of addresses that have to wait. */
-static apipool_guesser_t *choose_guesser(const apipool_segment_t *segment, apr_uint64_t address,
-                                         apr_time_t now)
+static apipool_guesser_t *choose_guesser(const apipool_segment_t *segment, apr_time_t now)
 {
     apipool_guesser_t *chosen = NULL;
-    for (apr_uint32_t n = 0; n < WAYS; n++) {
-        apipool_guesser_t *guesser = nth_guesser(segment, address, n);
+    for (int i = 0; i < APIPOOL_GUESSERS_MAX; i++) {
+        apipool_guesser_t *guesser = &segment->sessions->guessers[i];
         if (is_forgotten(guesser, now)) {
             return guesser;
         }
@@ -197,7 +166,7 @@ static void fail_once(apipool_segment_t *segment, apr_uint64_t address, apr_time
 {
     apipool_guesser_t *guesser = find_guesser(segment, address, now);
     if (!guesser) {
-        guesser = choose_guesser(segment, address, now);
+        guesser = choose_guesser(segment, now);
         if (!guesser) {
             return;
         }

@@ -7,16 +7,17 @@
 
 /* Takes the segment's lock unless it says otherwise; callers hold none. Times are parameters.
  *
- * Sessions that were ended before their time lie in a hash table of 8192 places, of which each has 32 to
- * choose from; places of those whose time is over are used again. There is room for thousands: the first one
- * finds its 32 taken when there are about 7,000. Then the session among those that ends first is forgotten:
- * whoever has kept its token can use it again until that would have ended anyway.
+ * Of sessions that were ended before their time 8192 are remembered; those whose time is over make room for
+ * others. Where there is none, the session that ends first is forgotten: whoever has kept its token can use
+ * it again until that would have ended anyway.
  *
- * Of addresses, 1024 are remembered by a hash of them, each in one of 16 places that nobody outside can tell.
- * Where none is free, a new one takes the place of the one with the fewest failures that need not wait now,
- * so that nobody is forgotten who is being held back; and where all are being held back, it is let pass, but
- * not remembered. Whoever has more addresses than there are places is slowed down by bcrypt alone, but cannot
- * lock anybody out. */
+ * Of addresses, 1024 are remembered by a hash of them. Where there is no room, a new one takes the place of
+ * the one with the fewest failures that need not wait now, so that nobody is forgotten who is being held
+ * back; and where all are being held back, it is let pass, but not remembered. Whoever has more addresses
+ * than there are places is slowed down by bcrypt alone, but cannot lock anybody out.
+ *
+ * All of them are looked through, which takes a few microseconds when there are as many as can be: that is
+ * nothing beside what an operator asks for. */
 
 #define APIPOOL_LOGIN_FAILURES  5 /* that cost nothing but the time to check them */
 #define APIPOOL_LOGIN_WAIT_MIN  apr_time_from_sec(1)
@@ -25,7 +26,7 @@
 
 /* A session that was ended before its time. */
 typedef struct {
-    apr_uint64_t jti; /* its number; 0: free */
+    apr_uint64_t jti; /* its number */
     apr_time_t until; /* when its time would have been over */
 } apipool_revoked_t;
 
@@ -34,10 +35,10 @@ apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jt
                                      apr_time_t now);
 
 /** Whether that has been done to a session, which is asked of those alone whose time is not over. Session 0,
- *  which nobody has, is none. No lock; O(1). */
+ *  which nobody has, is none. No lock. */
 int apipool_sessions_is_revoked(const apipool_segment_t *segment, apr_uint64_t jti);
 
-/** Until when that is remembered of a session; 0: it has not been done. No lock; O(1). */
+/** Until when that is remembered of a session; 0: it has not been done. No lock. */
 apr_time_t apipool_sessions_until(const apipool_segment_t *segment, apr_uint64_t jti);
 
 /**

@@ -15,19 +15,9 @@
 static apr_uint32_t hold(apipool_segment_t *segment, apr_uint32_t index, apipool_purpose_e purpose,
                          apr_uint32_t serial)
 {
-    apipool_header_t *header = segment->header;
-    apr_uint32_t i = header->holders_free;
-    if (i != APIPOOL_NONE) {
-        header->holders_free = segment->holders[i].slot;
-    }
-    else if (header->holders_used < APIPOOL_HOLDERS_MAX) {
-        i = header->holders_used;
-        segment->holders[i].process = 0; /* it may have been used before all were reclaimed */
-        APIPOOL_IN_ORDER();
-        header->holders_used++;
-    }
-    else {
-        return APIPOOL_NONE;
+    apr_uint32_t i = apipool_table_take(&segment->holder_table);
+    if (i == APIPOOL_NONE) {
+        return i;
     }
     APIPOOL_FAULT("hold-taken");
     segment->holders[i].slot = index;
@@ -61,9 +51,7 @@ void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder)
 {
     if (holder != APIPOOL_NONE) {
         segment->holders[holder].process = 0;
-        APIPOOL_FAULT("let-go-unchained");
-        segment->holders[holder].slot = segment->header->holders_free;
-        segment->header->holders_free = holder;
+        apipool_table_give(&segment->holder_table, holder);
     }
 }
 
@@ -71,99 +59,44 @@ apipool_client_slot_t *apipool_slot_held_client(const apipool_segment_t *segment
                                                 const apipool_holder_t *holder)
 {
     const apipool_clients_t *clients = &segment->clients;
-    if (!holder->process || holder->purpose != APIPOOL_FOR_CLIENT ||
-        holder->slot >= clients->head->used || holder->slot >= clients->capacity) {
+    if (!holder->process || holder->purpose != APIPOOL_FOR_CLIENT) {
         return NULL;
     }
     apipool_client_slot_t *client = &clients->slots[holder->slot];
     return client->serial && (apr_uint32_t)client->serial == holder->serial ? client : NULL;
 }
 
-/* Of a slot, one is proving at most, and one probing. */
-static void count_holder(apipool_slot_t *slot, apipool_holder_t *holder)
-{
-    if (holder->purpose == APIPOOL_FOR_PROBE && !slot->probing) {
-        slot->probing = 1;
-        return;
-    }
-    if (holder->purpose == APIPOOL_FOR_PROOF && !slot->proving) {
-        slot->proving = 1;
-    }
-    else {
-        holder->purpose = APIPOOL_FOR_REQUEST;
-    }
-    slot->in_flight++;
-}
-
-static void count_client(apipool_segment_t *segment, const apipool_holder_t *holder)
-{
-    apipool_client_slot_t *client = apipool_slot_held_client(segment, holder);
-    if (client) {
-        client->in_flight++;
-    }
-}
-
-static void count_none(apipool_segment_t *segment)
-{
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
-        apipool_slot_t *slot = &segment->slots[i];
-        slot->in_flight = slot->proving = slot->probing = 0;
-    }
-    for (apr_uint32_t i = 0; i < segment->clients.head->used; i++) {
-        segment->clients.slots[i].in_flight = 0;
-    }
-}
-
-/* What keys and clients have in flight, whether a key is being proved or probed follow from the holders. A
- * client may have gone meanwhile. */
-void apipool_slot_rebuild_holders_locked(apipool_segment_t *segment)
-{
-    apipool_header_t *header = segment->header;
-    count_none(segment);
-    if (header->holders_used > APIPOOL_HOLDERS_MAX) {
-        header->holders_used = APIPOOL_HOLDERS_MAX;
-    }
-    header->holders_free = APIPOOL_NONE;
-    for (apr_uint32_t i = 0; i < header->holders_used; i++) {
-        apipool_holder_t *holder = &segment->holders[i];
-        int is_clients = holder->purpose == APIPOOL_FOR_CLIENT;
-        if (!holder->process || (!is_clients && holder->slot >= header->slots_used)) {
-            holder->process = 0;
-            holder->slot = header->holders_free;
-            header->holders_free = i;
-        }
-        else if (is_clients) {
-            count_client(segment, holder);
-        }
-        else {
-            count_holder(&segment->slots[holder->slot], holder);
-        }
-    }
-}
-
 /* --- Slots without a key ------------------------------------------------------------------------ */
+
+void apipool_slot_empty_locked(apipool_slot_t *slot)
+{
+    OPENSSL_cleanse(slot, sizeof(*slot));
+    slot->state = APIPOOL_STATE_DISABLED; /* from which no late answer leads */
+    slot->ordinal = APIPOOL_NONE;
+    memset(slot->place, 0xff, sizeof(slot->place));
+}
 
 apr_uint32_t apipool_slot_take_locked(apipool_segment_t *segment)
 {
-    apipool_header_t *header = segment->header;
-    apr_uint32_t index = header->slots_spare;
+    apr_uint32_t index = apipool_table_take(&segment->slot_table);
     if (index != APIPOOL_NONE) {
-        header->slots_spare = segment->slots[index].next;
-        header->spares--;
-        APIPOOL_FAULT("slot-taken");
+        apipool_slot_empty_locked(&segment->slots[index]);
     }
-    else if (header->slots_used < header->capacity) {
-        index = header->slots_used;
-        segment->slots[index].id = 0;
-        APIPOOL_IN_ORDER();
-        header->slots_used++;
-    }
-    else {
-        return APIPOOL_NONE;
-    }
-    memset(&segment->slots[index], 0, sizeof(segment->slots[index]));
-    segment->slots[index].ordinal = APIPOOL_NONE;
     return index;
+}
+
+apr_size_t apipool_slot_text_size_locked(const apipool_segment_t *segment, apipool_offset_t text)
+{
+    const char *label = apipool_arena_at(segment, text);
+    apr_size_t size = strlen(label) + 1;
+    return size + strlen(label + size) + 1;
+}
+
+static void free_text(apipool_segment_t *segment, apipool_offset_t text)
+{
+    if (text) {
+        apipool_arena_free_locked(segment, text, apipool_slot_text_size_locked(segment, text));
+    }
 }
 
 void apipool_slot_clear_locked(apipool_segment_t *segment, apr_uint32_t index)
@@ -174,14 +107,12 @@ void apipool_slot_clear_locked(apipool_segment_t *segment, apr_uint32_t index)
         OPENSSL_cleanse(apipool_arena_at(segment, slot->secret_off), slot->secret_len);
         apipool_arena_free_locked(segment, slot->secret_off, slot->secret_len);
     }
-    apipool_arena_free_locked(segment, slot->text_off, slot->text_len);
+    free_text(segment, slot->text_off);
     APIPOOL_FAULT("slot-half-cleared");
-    OPENSSL_cleanse(slot, sizeof(*slot));
-    slot->state = APIPOOL_STATE_DISABLED; /* from which no late answer leads */
-    slot->ordinal = APIPOOL_NONE;
+    apipool_slot_empty_locked(slot);
     slot->in_flight = in_flight;
-    slot->proving = proving;
-    slot->probing = probing;
+    slot->proving = (unsigned char)proving;
+    slot->probing = (unsigned char)probing;
 }
 
 static int is_nobodys(const apipool_slot_t *slot)
@@ -194,24 +125,7 @@ void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index)
     apipool_slot_t *slot = &segment->slots[index];
     if (is_nobodys(slot) && !slot->spare) {
         slot->spare = 1;
-        slot->next = segment->header->slots_spare;
-        segment->header->slots_spare = index;
-        segment->header->spares++;
-    }
-}
-
-void apipool_slot_rebuild_spare_locked(apipool_segment_t *segment)
-{
-    apipool_header_t *header = segment->header;
-    header->slots_spare = APIPOOL_NONE;
-    header->spares = header->keys = 0;
-    while (header->slots_used && is_nobodys(&segment->slots[header->slots_used - 1])) {
-        header->slots_used--;
-    }
-    for (apr_uint32_t i = header->slots_used; i-- > 0;) {
-        header->keys += segment->slots[i].id != 0;
-        segment->slots[i].spare = 0;
-        apipool_slot_reuse_locked(segment, i);
+        apipool_table_give(&segment->slot_table, index);
     }
 }
 
@@ -229,42 +143,30 @@ const char *apipool_slot_account_locked(const apipool_segment_t *segment,
     return slot->text_off ? label + strlen(label) + 1 : "";
 }
 
-int apipool_slot_has_texts(const apipool_segment_t *segment, const apipool_slot_t *slot)
-{
-    const char *label = apipool_arena_at(segment, slot->text_off), *end = label + slot->text_len;
-    const char *account = memchr(label, '\0', slot->text_len);
-    return account && account - label <= APIPOOL_LABEL_MAX &&
-           memchr(account + 1, '\0', (apr_size_t)(end - account - 1)) == end - 1;
-}
-
 /* The old text goes when the new one is in its place, so that a killed process leaves one of them. */
 int apipool_slot_describe_locked(apipool_segment_t *segment, apipool_slot_t *slot,
                                  const char *label, const char *account)
 {
     apipool_offset_t old = slot->text_off, new = 0;
-    apr_uint32_t old_len = slot->text_len;
     apr_size_t label_size = strlen(label) + 1, account_size = strlen(account) + 1;
-    apr_size_t size = *label || *account ? label_size + account_size : 0;
     if (!strcmp(label, apipool_slot_label_locked(segment, slot)) &&
         !strcmp(account, apipool_slot_account_locked(segment, slot))) {
         return 1; /* so that it needs no room either */
     }
-    if (size) {
-        new = apipool_arena_get_locked(segment, size);
+    if (*label || *account) {
+        new = apipool_arena_get_locked(segment, label_size + account_size);
         if (!new) {
             return 0;
         }
         char *text = apipool_arena_at(segment, new);
         memcpy(text, label, label_size);
+        APIPOOL_FAULT("text-half-written");
         memcpy(text + label_size, account, account_size);
     }
-    slot->text_off = 0;
-    APIPOOL_IN_ORDER();
-    slot->text_len = (apr_uint32_t)size;
-    APIPOOL_FAULT("text-unset");
     APIPOOL_IN_ORDER();
     slot->text_off = new;
-    apipool_arena_free_locked(segment, old, old_len);
+    APIPOOL_FAULT("text-unfreed");
+    free_text(segment, old);
     return 1;
 }
 

@@ -6,8 +6,6 @@
 #include "layout.h"
 #include "pool.h"
 
-#define APIPOOL_TEXT_MAX (APIPOOL_LABEL_MAX + APIPOOL_ACCOUNT_MAX + 2) /* bytes with both NULs */
-
 /* Private to src/state; where the name says so the caller holds the segment's lock. */
 
 /** The limit of a window (APIPOOL_RPM and so on) that is in force for a key; 0: none. */
@@ -67,9 +65,6 @@ void apipool_slot_proved_locked(apipool_segment_t *segment, apr_uint32_t holder)
 /** Forgets the holder. */
 void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder);
 
-/** Makes the chain of free holders anew, and what slots have in flight, from who is named as a holder. */
-void apipool_slot_rebuild_holders_locked(apipool_segment_t *segment);
-
 /** Keeps a key. Returns 0 when there is no room for a long one. */
 int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t *slot,
                                      const char *key, apr_size_t len);
@@ -79,22 +74,22 @@ int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t 
  */
 apr_uint32_t apipool_slot_take_locked(apipool_segment_t *segment);
 
+/** Makes a slot one without a key, which nobody has and that is in no group. */
+void apipool_slot_empty_locked(apipool_slot_t *slot);
+
 /** Forgets the key of a slot that is in no chain and no group; leases stay. */
 void apipool_slot_clear_locked(apipool_segment_t *segment, apr_uint32_t index);
 
 /** Makes a slot spare if its key was removed and nobody has it any more. */
 void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index);
 
-/** Makes the chain of spare slots anew, when leases are. */
-void apipool_slot_rebuild_spare_locked(apipool_segment_t *segment);
-
 /** A key's label, and its account's name; "" where there is none. */
 const char *apipool_slot_label_locked(const apipool_segment_t *segment, const apipool_slot_t *slot);
 const char *apipool_slot_account_locked(const apipool_segment_t *segment,
                                         const apipool_slot_t *slot);
 
-/** Whether a slot's texts end where they should; where they lie is known to be in the arena. */
-int apipool_slot_has_texts(const apipool_segment_t *segment, const apipool_slot_t *slot);
+/** Bytes of those two, where they lie. */
+apr_size_t apipool_slot_text_size_locked(const apipool_segment_t *segment, apipool_offset_t text);
 
 /**
  * Writes down a key's label, and its account's name; whose hash the caller sets.

@@ -57,20 +57,9 @@ apr_uint32_t apipool_stats_largest_answer(const apipool_segment_t *segment, apr_
     return largest ? largest : apipool_numbers_largest(&segment->stats[pool].numbers, now);
 }
 
-/* Another processor has written there last. */
-void apipool_stats_fetch(const apipool_segment_t *segment, apr_uint32_t pool)
-{
-    apipool_fetch(&segment->stats[pool].numbers, sizeof(apipool_numbers_t));
-    const apipool_recent_entry_t *next = apipool_recent_next(&segment->recent);
-    if (next) {
-        apipool_fetch(next, sizeof(*next));
-    }
-}
-
 apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_request_stats_t *stats,
                                   apr_time_t now)
 {
-    apipool_stats_fetch(segment, stats->entry.pool);
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         apipool_stats_record_locked(segment, stats, now);

@@ -35,9 +35,6 @@ void apipool_stats_record_locked(apipool_segment_t *segment, const apipool_reque
 apr_uint32_t apipool_stats_largest_answer(const apipool_segment_t *segment, apr_uint32_t pool,
                                           const char *model, apr_time_t now);
 
-/** Fetches what counting a request of that pool is going to write, before the lock is had. */
-void apipool_stats_fetch(const apipool_segment_t *segment, apr_uint32_t pool);
-
 /* Numbers of one pool. */
 typedef struct {
     apipool_numbers_snapshot_t numbers;

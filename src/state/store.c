@@ -106,10 +106,10 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
     const apipool_segment_t *segment = saving->store->segment;
     apr_uint32_t end = *from + APIPOOL_STORE_BATCH;
     int count = 0;
-    end = end < segment->header->slots_used ? end : segment->header->slots_used;
+    end = end < segment->header->slots.used ? end : segment->header->slots.used;
     for (; *from < end; ++*from) {
         const apipool_slot_t *slot = &segment->slots[*from];
-        if (slot->id && slot->secret_len) { /* a repair may have found a key that nobody knows */
+        if (slot->id) {
             saving->slots[count] = *slot;
             memcpy(saving->keys[count],
                    slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret,
@@ -148,7 +148,7 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
             break;
         }
         int count = copy_batch_locked(saving, &from);
-        used = segment->header->slots_used;
+        used = segment->header->slots.used;
         apipool_segment_unlock(segment);
         for (int n = 0; n < count; n++) {
             save(saving, n);
@@ -175,6 +175,22 @@ static apr_status_t commit(apipool_store_t *store, apipool_saving_t *saving, con
     return rv;
 }
 
+int apipool_store_lags_behind(const apipool_store_t *store)
+{
+    const apipool_header_t *header = store->segment->header;
+    return __atomic_load_n(&header->changing, __ATOMIC_ACQUIRE) != 0 ||
+           __atomic_load_n(&header->lost, __ATOMIC_ACQUIRE);
+}
+
+/* What memory loses while it is being written down must not be missing on disk. */
+static const char *why_not(const apipool_saving_t *saving)
+{
+    return saving->unsealed ? "libcrypto cannot seal a key"
+           : __atomic_load_n(&saving->store->segment->header->lost, __ATOMIC_ACQUIRE)
+               ? "shared memory has lost a key, which is read again first"
+               : NULL;
+}
+
 static apr_status_t write_generation(apipool_store_t *store, apipool_store_kind_e kind,
                                      const apipool_store_change_t *change, const char **error,
                                      apr_pool_t *pool)
@@ -189,9 +205,8 @@ static apr_status_t write_generation(apipool_store_t *store, apipool_store_kind_
     }
     rv = kind == APIPOOL_STORE_KEYS ? apipool_store_write_keys(saving)
                                     : apipool_store_write_stats(saving);
-    if (rv != APR_SUCCESS || saving->unsealed) {
-        *error =
-            saving->unsealed ? "libcrypto cannot seal a key" : "the pool's lock is not to be had";
+    *error = rv != APR_SUCCESS ? "the pool's lock is not to be had" : why_not(saving);
+    if (*error) {
         apipool_generation_abort(saving->generation);
         return rv != APR_SUCCESS ? rv : APR_EGENERAL;
     }
@@ -264,7 +279,7 @@ static apr_status_t put_keys_right(apipool_store_t *store, const char **error, a
     if (apipool_store_has_unsaved_keys(store)) {
         return save_alone(store, APIPOOL_STORE_KEYS, error, pool);
     }
-    if (!__atomic_load_n(&store->segment->header->changing, __ATOMIC_RELAXED)) {
+    if (!apipool_store_lags_behind(store)) {
         return APR_SUCCESS;
     }
     apr_status_t rv = apipool_store_hold(store, error, pool);
@@ -309,6 +324,7 @@ int apipool_store_is_due(const apipool_store_t *store, apr_time_t now)
     apr_uint64_t pending = __atomic_load_n(&header->updates, __ATOMIC_RELAXED) -
                            __atomic_load_n(&header->saved_updates, __ATOMIC_RELAXED);
     return age < 0 || age >= store->settings.interval ||
+           __atomic_load_n(&header->lost, __ATOMIC_RELAXED) ||
            (pending >= store->settings.max_pending && age >= took * REST_TIMES);
 }
 

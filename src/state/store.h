@@ -92,7 +92,8 @@ apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error
  *  no lock. */
 int apipool_store_has_unsaved_keys(const apipool_store_t *store);
 
-/** Whether statistics have waited for long enough, or enough of them; but saves for the number of them leave
+/** Whether statistics have waited for long enough, or enough of them, or something was lost that is stored;
+ * but saves for the number of them leave
  *  the machine to others most of the time. Any process, no lock. */
 int apipool_store_is_due(const apipool_store_t *store, apr_time_t now);
 

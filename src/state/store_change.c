@@ -65,7 +65,7 @@ static void wipe_all(const apipool_stored_keys_t *stored)
 /* Slots only come and go by the one writer, which is the caller. */
 static void remove_others(apipool_segment_t *segment, const wanted_t *wanted)
 {
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         const apipool_slot_t *slot = &segment->slots[i];
         if (slot->id && !is_wanted(wanted, slot->id, slot->pool)) {
             apipool_pool_remove(segment, slot->pool, slot->id);
@@ -73,7 +73,13 @@ static void remove_others(apipool_segment_t *segment, const wanted_t *wanted)
     }
 }
 
-/* Makes memory what is on disk, if the change has got there. */
+/* Whether memory lacks something of that generation: a change that has got there, or what was lost. */
+static int lags_behind(const apipool_header_t *header, const apipool_stored_keys_t *stored)
+{
+    return header->changing == stored->generation || header->lost;
+}
+
+/* Makes memory what is on disk. */
 static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_pool_t *parent)
 {
     apipool_header_t *header = store->segment->header;
@@ -87,22 +93,23 @@ static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_poo
     }
     wanted_t wanted = {.wanted = apr_hash_make(pool), .pool = pool};
     rv = apipool_store_read_keys(store, &stored, &count, error, pool);
-    if (rv == APR_SUCCESS && stored->generation == header->changing) {
+    if (rv == APR_SUCCESS && lags_behind(header, stored)) {
         rv = put_all(store->segment, stored, &wanted);
         *error = "shared memory has no room for a key that is stored";
     }
-    if (rv == APR_SUCCESS && stored->generation == header->changing) {
+    if (rv == APR_SUCCESS && lags_behind(header, stored)) {
         apipool_store_remove_other_clients(store->segment, stored->clients, pool);
         rv = apipool_store_put_clients(store->segment, stored->clients, error);
     }
-    if (rv == APR_SUCCESS && stored->generation == header->changing) {
+    if (rv == APR_SUCCESS && lags_behind(header, stored)) {
         rv = apipool_store_put_sessions(store->segment, stored);
     }
-    if (rv == APR_SUCCESS && stored->generation == header->changing) {
+    if (rv == APR_SUCCESS && lags_behind(header, stored)) {
         remove_others(store->segment, &wanted);
         __atomic_store_n(&header->saved_changes, header->changes, __ATOMIC_RELAXED);
     }
     if (rv == APR_SUCCESS) {
+        header->lost = 0;
         __atomic_store_n(&header->changing, 0, __ATOMIC_RELEASE);
     }
     else {
@@ -134,7 +141,7 @@ apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (__atomic_load_n(&store->segment->header->changing, __ATOMIC_ACQUIRE)) {
+    if (apipool_store_lags_behind(store)) {
         rv = catch_up(store, error, pool);
     }
     if (rv != APR_SUCCESS) {

@@ -66,7 +66,8 @@ apr_status_t apipool_store_write_clients(apipool_saving_t *saving)
     apipool_client_image_t image;
     apr_status_t rv = APR_SUCCESS;
 
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->clients.head->used; i++) {
+    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < apipool_clients_used(&segment->clients);
+         i++) {
         rv = apipool_client_image(segment, i, &image);
         if (rv == APR_SUCCESS &&
             (!change || !change->client || change->client(change->ctx, &image))) {
@@ -197,7 +198,7 @@ void apipool_store_remove_other_clients(apipool_segment_t *segment,
         const apipool_client_image_t *stored = &APR_ARRAY_IDX(clients, i, apipool_client_image_t);
         apr_hash_set(wanted, stored->digest, sizeof(stored->digest), stored);
     }
-    for (apr_uint32_t i = 0; i < segment->clients.head->used; i++) {
+    for (apr_uint32_t i = 0; i < apipool_clients_used(&segment->clients); i++) {
         if (apipool_client_image(segment, i, &image) == APR_SUCCESS &&
             !apr_hash_get(wanted, image.digest, sizeof(image.digest))) {
             apipool_client_remove(segment, image.server, image.name);

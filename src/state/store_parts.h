@@ -92,6 +92,9 @@ apr_status_t apipool_store_read_secrets(apipool_store_t *store, const char **err
  *  writer. */
 apr_status_t apipool_store_follow_secret(apipool_store_t *store, const char **error);
 
+/** Whether memory is to be made what is on disk before anything is written. No lock. */
+int apipool_store_lags_behind(const apipool_store_t *store);
+
 /** Makes the caller the one writer, until apipool_store_release(). */
 apr_status_t apipool_store_lock(apipool_store_t *store, const char **error);
 

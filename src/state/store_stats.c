@@ -267,7 +267,7 @@ apr_status_t apipool_store_write_stats(apipool_saving_t *saving)
         rv = save_each(saving, apipool_names_places(&saving->store->segment->names), save_name);
     }
     if (rv == APR_SUCCESS) {
-        rv = save_each(saving, saving->store->segment->clients.head->used, save_client);
+        rv = save_each(saving, apipool_clients_used(&saving->store->segment->clients), save_client);
     }
     if (rv == APR_SUCCESS && header->hits_until > apr_time_now()) {
         rv = save_each(saving, APIPOOL_HITS_MAX, save_hit);

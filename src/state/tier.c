@@ -175,19 +175,6 @@ static double weight_at(const apipool_tier_t *tier, apr_uint32_t position)
     return (double)slot->weight * tier->parts[part_of(tier, position)].source->weight;
 }
 
-/* Of many keys hardly one lies in a cache. What will be read soon is fetched while other work is done. */
-static void fetch(const apipool_segment_t *segment, apr_uint32_t index, apr_size_t bytes)
-{
-    apipool_fetch(&segment->slots[index], bytes);
-}
-
-static void fetch_place(const apipool_tier_t *tier, apr_uint32_t position)
-{
-    int part = part_of(tier, position);
-    apipool_members_fetch(tier->segment, tier->parts[part].source->group,
-                          position - tier->parts[part].offset);
-}
-
 /* Each key serves as many requests in a row as it weighs. */
 static apr_uint32_t choose_next(const apipool_tier_t *tier)
 {
@@ -201,35 +188,14 @@ static apr_uint32_t choose_next(const apipool_tier_t *tier)
     if (position != APIPOOL_NONE && !tier->wanted->look_only) {
         pool->turn = position;
         pool->turn_left = (apr_uint32_t)weight_at(tier, position) - 1;
-        after = position < tier->total - 1 ? position + 1 : 0;
-        fetch(tier->segment, slot_at(tier, next_free(tier, after)), APIPOOL_SLOT_HOT);
     }
     return position;
-}
-
-/* A position at random that has been fetched by the requests before, and one for a request to come: first
- * where its slot stands, then, when that can be read at once, the slot. */
-static apr_uint32_t draw_fetched(const apipool_tier_t *tier)
-{
-    apipool_shared_pool_t *pool = tier->pool;
-    apr_uint32_t *place = &pool->drawn[pool->drawn_next % APIPOOL_DRAWN];
-    apr_uint32_t half_way = pool->drawn[(pool->drawn_next + APIPOOL_DRAWN / 2) % APIPOOL_DRAWN];
-    apr_uint32_t drawn = *place % tier->total;
-    apr_uint32_t next = draw_free(tier);
-    if (next == APIPOOL_NONE || tier->wanted->look_only) {
-        return next;
-    }
-    *place = next;
-    pool->drawn_next++;
-    fetch_place(tier, next);
-    fetch(tier->segment, slot_at(tier, half_way % tier->total), APIPOOL_SLOT_HOT);
-    return is_free(tier, drawn) ? drawn : draw_free(tier);
 }
 
 /* Draws again as long as a heavier one would have been the more likely draw. */
 static apr_uint32_t choose_one(const apipool_tier_t *tier)
 {
-    apr_uint32_t position = draw_fetched(tier);
+    apr_uint32_t position = draw_free(tier);
     double heaviest = tier->pool->heaviest;
     for (int i = 1; i < WEIGHTED_DRAWS && position != APIPOOL_NONE; i++) {
         double weight = weight_at(tier, position);
@@ -277,29 +243,8 @@ void apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index,
     candidate->last_used_at = slot->last_used_at;
 }
 
-/* What stands close behind a position will be compared soon. */
-static void fetch_behind(const apipool_tier_t *tier, apr_uint32_t position, apr_size_t bytes)
-{
-    int part = part_of(tier, position);
-    apr_uint32_t group = tier->parts[part].source->group;
-    apr_uint32_t behind = apipool_members_follower_locked(
-        tier->segment, group, tier->parts[part].lane, position - tier->parts[part].offset);
-    if (behind != APIPOOL_NONE) {
-        fetch(tier->segment, apipool_members_at_locked(tier->segment, group, behind), bytes);
-    }
-}
-
-static void add_position(const apipool_tier_t *tier, apr_uint32_t position, apr_uint32_t *positions,
-                         int *count)
-{
-    if (!holds(positions, *count, position)) {
-        positions[(*count)++] = position;
-        fetch_behind(tier, position, offsetof(apipool_slot_t, counts));
-    }
-}
-
 /* The next keys from a few places, far from each other, that move by one with each request: every key is
- * compared as often as any other, and has been fetched when it is. The last winner is compared again, so that
+ * compared as often as any other. The last winner is compared again, so that
  * a heavy one gets its share however many others there are. */
 static int draw_few(const apipool_tier_t *tier, apr_uint32_t *positions)
 {
@@ -311,7 +256,9 @@ static int draw_few(const apipool_tier_t *tier, apr_uint32_t *positions)
         if (position == APIPOOL_NONE) {
             return 0;
         }
-        add_position(tier, position, positions, &count);
+        if (!holds(positions, count, position)) {
+            positions[count++] = position;
+        }
         from += tier->total / SPREAD_FEW;
         from -= from < tier->total ? 0 : tier->total;
     }
@@ -355,7 +302,6 @@ static apr_uint32_t choose_spread(const apipool_tier_t *tier)
         positions[apipool_select(tier->wanted->strategy, candidates, count, tier->pool->clock)];
     if (!tier->wanted->look_only) {
         tier->pool->winner = winner;
-        fetch_behind(tier, winner, APIPOOL_SLOT_HOT); /* of equal keys it is likely to win next */
     }
     return winner;
 }
@@ -374,41 +320,6 @@ static apr_uint32_t choose_sticky(const apipool_tier_t *tier)
         hash = (hash ^ (hash >> 29)) * APR_UINT64_C(0x9e3779b97f4a7c15);
     }
     return next_free(tier, position);
-}
-
-/* The slot of a member, of which nothing is in a cache yet. It is fetched from where it is guessed to be, as
- * a guess does not wait for memory, and from where it is, when that is elsewhere. */
-static void fetch_soon(const apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t ordinal)
-{
-    apr_uint32_t guess = apipool_members_guess(segment, group, ordinal);
-    fetch(segment, guess, APIPOOL_SLOT_HOT);
-    apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
-    if (index != guess) {
-        fetch(segment, index, APIPOOL_SLOT_HOT);
-    }
-}
-
-/* Ordinals and members may change meanwhile: then something else is fetched, in vain. */
-void apipool_pool_expect(const apipool_segment_t *segment, const apipool_wanted_t *wanted)
-{
-    const apipool_source_t *sources = wanted->sources;
-    apr_uint32_t total = 0;
-    int count = 0;
-    while (count < wanted->source_count && sources[count].priority == sources[0].priority) {
-        total += segment->groups[sources[count++].group].ordinals;
-    }
-    if (!wanted->affinity || !total) {
-        return;
-    }
-    apr_uint32_t position = apipool_place_of(wanted->affinity, total);
-    for (int i = 0; i < count; i++) {
-        apr_uint32_t ordinals = segment->groups[sources[i].group].ordinals;
-        if (position < ordinals) {
-            fetch_soon(segment, sources[i].group, position);
-            return;
-        }
-        position -= ordinals;
-    }
 }
 
 static apr_uint32_t choose(const apipool_tier_t *tier)
@@ -466,9 +377,7 @@ apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part)
     apr_uint32_t position = choose_usable(tier);
     if (position != APIPOOL_NONE) {
         *part = part_of(tier, position);
-        index = slot_at(tier, position);
-        fetch(tier->segment, index, APIPOOL_SLOT_HOT);
-        return index;
+        return slot_at(tier, position);
     }
     return tier->wanted->sure_first ? find_unproved(tier, part) : APIPOOL_NONE;
 }

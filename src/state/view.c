@@ -159,7 +159,7 @@ static int may_have(const apipool_segment_t *segment, apr_uint32_t pool, apr_uin
 apr_status_t apipool_view_rows(apipool_segment_t *segment, const apipool_view_wanted_t *wanted,
                                apr_uint32_t *from, apipool_view_row_t *rows, apr_uint32_t *count)
 {
-    apr_uint32_t used = __atomic_load_n(&segment->header->slots_used, __ATOMIC_RELAXED);
+    apr_uint32_t used = __atomic_load_n(&segment->header->slots.used, __ATOMIC_RELAXED);
     apr_uint32_t i = *from;
     apr_uint32_t end = i < used && used - i > APIPOOL_VIEW_BATCH ? i + APIPOOL_VIEW_BATCH : used;
     *count = 0;
@@ -168,7 +168,7 @@ apr_status_t apipool_view_rows(apipool_segment_t *segment, const apipool_view_wa
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        for (; i < end && i < segment->header->slots_used; i++) {
+        for (; i < end && i < segment->header->slots.used; i++) {
             if (is_wanted(&segment->slots[i], wanted)) {
                 copy_row_locked(segment, &segment->slots[i], wanted, &rows[(*count)++]);
             }
@@ -236,7 +236,7 @@ static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot
 static apr_uint32_t find_again_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                       apr_uint64_t id, apr_uint32_t slot)
 {
-    int still_there = slot < segment->header->slots_used && segment->slots[slot].id == id &&
+    int still_there = slot < segment->header->slots.used && segment->slots[slot].id == id &&
                       segment->slots[slot].pool == pool;
     return still_there ? slot : apipool_pool_find_locked(segment, pool, id);
 }

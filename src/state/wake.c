@@ -79,7 +79,7 @@ static apr_time_t earliest(const apipool_segment_t *segment, const apipool_heap_
     }
     while (left) {
         apr_uint32_t place = places[--left];
-        apipool_slot_t *slot = &heap->slots[apipool_heap_at(heap, place)];
+        apipool_slot_t *slot = &heap->slots[heap->at[place]];
         if (best && slot->until[heap->lane] >= best) {
             continue;
         }
@@ -103,7 +103,7 @@ static apr_time_t earliest(const apipool_segment_t *segment, const apipool_heap_
 
 static apr_time_t first_of(const apipool_heap_t *heap)
 {
-    return heap->slots[apipool_heap_at(heap, 0)].until[heap->lane];
+    return heap->slots[*heap->at].until[heap->lane];
 }
 
 /* Whether whoever the clock brings back cools in that lane, as far as can be told at once. */
@@ -117,8 +117,8 @@ apr_time_t apipool_wake_first_locked(const apipool_segment_t *segment, apr_uint3
                                      apr_uint32_t lane, const apipool_wake_for_t *who)
 {
     apipool_group_t *g = &segment->groups[group];
-    apipool_heap_t all = apipool_members_cooling(segment, g, 0);
-    apipool_heap_t one = apipool_members_cooling(segment, g, lane);
+    apipool_heap_t all = apipool_members_heap(segment, g, APIPOOL_IN_COOLING);
+    apipool_heap_t one = apipool_members_heap(segment, g, APIPOOL_IN_COOLING + lane);
     if (!lane || !g->lanes[lane].waiting) {
         return earliest(segment, &all, lane, who, 0);
     }
@@ -137,11 +137,11 @@ apr_time_t apipool_wake_proof_locked(const apipool_segment_t *segment, apr_uint3
                                      apr_uint32_t lane, const apipool_wake_for_t *who,
                                      apr_time_t after)
 {
-    apipool_group_t *g = &segment->groups[group];
-    apipool_heap_t heap = apipool_members_half_open(segment, g);
+    const apipool_group_t *g = &segment->groups[group];
+    const apr_uint32_t *heap = apipool_members_row(segment, g, APIPOOL_IN_HALF_OPEN);
     apr_time_t first = 0;
     for (apr_uint32_t place = 0; place < g->half_open && place < WALK_MAX; place++) {
-        apr_time_t at = back_at(segment, &segment->slots[apipool_heap_at(&heap, place)], lane, who);
+        apr_time_t at = back_at(segment, &segment->slots[heap[place]], lane, who);
         if (at > after && (!first || at < first)) {
             first = at;
         }

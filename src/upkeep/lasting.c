@@ -3,7 +3,6 @@
 #include "lasting.h"
 
 #include <apr_strings.h>
-#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <unistd.h>
@@ -170,7 +169,6 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
     if (rv == APR_SUCCESS) {
         apipool_store_use(store, segment, retained->store_mutex);
         rv = apipool_store_fill(store, keys, &error, scratch);
-        apipool_segment_enlarge_pages(segment, INT_MAX); /* nobody waits yet */
     }
     retained->filled = rv == APR_SUCCESS;
     if (rv != APR_SUCCESS) {

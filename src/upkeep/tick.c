@@ -9,28 +9,16 @@
 
 #define NAME "apipool"
 
-#define SECONDS_PER_PAGE 4
-
-/* While a large page is made, requests wait for the processor: that is done so seldom that few of them do. */
-static void enlarge_page(apipool_upkeep_t *upkeep, apr_time_t now)
-{
-    if (apr_time_sec(now) % SECONDS_PER_PAGE == 0) {
-        apipool_segment_enlarge_pages(upkeep->segment, 1);
-    }
-}
-
 /* What is done by the clock, in this order and, when it stops, the other way round. run must not block: the
  * watchdog's thread is one for all, and httpd waits for it when the process ends. */
 static const struct {
     const char *name;
     apr_status_t (*start)(apipool_upkeep_t *upkeep); /* NULL: it has nothing to make */
     void (*run)(apipool_upkeep_t *upkeep, apr_time_t now);
-    void (*stop)(
-        apipool_upkeep_t *upkeep); /* after a start that failed, too; NULL: nothing is left */
+    void (*stop)(apipool_upkeep_t *upkeep); /* after a start that failed, too */
 } jobs[] = {
     {"saves", NULL, apipool_saver_run, apipool_saver_stop},
     {"probes", apipool_due_start, apipool_due_run, apipool_due_stop},
-    {"large pages", NULL, enlarge_page, NULL},
 };
 
 #define JOBS ((int)(sizeof(jobs) / sizeof(*jobs)))
@@ -63,9 +51,7 @@ static void run(apipool_upkeep_t *upkeep)
 static void stop(apipool_upkeep_t *upkeep)
 {
     for (int i = JOBS - 1; i >= 0; i--) {
-        if (jobs[i].stop) {
-            jobs[i].stop(upkeep);
-        }
+        jobs[i].stop(upkeep);
         started[i] = 0;
     }
 }

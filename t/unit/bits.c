@@ -125,7 +125,7 @@ static void a_summary_is_made_again_from_the_words(void **unused)
     bits.words[0] = 1;
     bits.words[100] = APR_UINT64_C(1) << 63;
     memset(bits.summary, 0x55, 2 * sizeof(*bits.summary));
-    apipool_bits_resume(bits);
+    apipool_bits_fill(bits, 8192, 1);
     assert_int_equal(apipool_bits_next(&bits, NULL, 1), 6463);
     assert_int_equal(apipool_bits_next(&bits, NULL, 6464), APR_UINT32_MAX);
     free(bits.words);

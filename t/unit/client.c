@@ -13,7 +13,8 @@
 
 #include "client.h"
 #include "pool_fixture.h"
-#include "repair.h"
+#include "consistency.h"
+#include "rebuild.h"
 
 #define FULL 16 /* clients that the fixture's segment has room for */
 
@@ -40,7 +41,7 @@ static void add_client(const apipool_client_image_t *image)
 static void check_table(void)
 {
     assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
-    const char *fault = apipool_repair_check_locked(segment);
+    const char *fault = consistency_of(segment);
     apipool_segment_unlock(segment);
     assert_string_equal(fault ? fault : "nothing", "nothing");
 }
@@ -290,7 +291,7 @@ static void the_table_fills_and_its_places_are_used_again(void **state)
         apipool_client_image_t more = an_image("", "more");
         assert_int_equal(apipool_client_add(segment, &more), APR_ENOMEM);
         assert_int_equal(apipool_client_may_add(segment, &more), APR_ENOMEM);
-        assert_int_equal(segment->clients.head->count, FULL);
+        assert_int_equal(segment->clients.head->by_digest.linked, FULL);
         check_table();
         for (int i = 0; i < FULL; i++) {
             snprintf(name, sizeof(name), "client-%d", (i * 5 + round) % FULL);
@@ -620,7 +621,7 @@ static void places_of_children_that_are_killed_come_back(void **state)
     assert_int_equal(places_of("one"), 1);
     segment->clients.slots[pass.index].in_flight = 7; /* one died that held the lock */
     assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
-    assert_true(apipool_repair_locked(segment));
+    assert_true(apipool_rebuild_locked(segment));
     apipool_segment_unlock(segment);
     assert_int_equal(places_of("one"), 1);
     check_table();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/repair: damage of each kind is noticed, and put right. */
+ * Tests of src/state/rebuild: whatever becomes of what follows from slots, it is noticed and made anew. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "account.h"
+#include "members_parts.h"
 #include "repair_fixture.h"
 
 static void work_some(worker_t *worker, int turns)
@@ -34,7 +36,7 @@ static void open_used(void **state, worker_t *worker)
         work_wait(worker);
     }
     assert_int_equal(told->strange, 0);
-    assert_null(apipool_repair_check_locked(segment));
+    assert_null(consistency_of(segment));
 }
 
 static apipool_group_t *first_group(void)
@@ -53,13 +55,9 @@ static apr_uint32_t first_member(void)
 }
 
 /* A lane of group a that some slot cools in. */
-static apipool_lane_t *cooling_lane(void)
+static apr_uint32_t cooling_lane(void)
 {
-    apr_uint32_t member = first_member();
-    apr_uint32_t which = apipool_members_cool_locked(segment, member, 5, NOW + SEC(100), NOW);
-    assert_int_not_equal(which, 0);
-    apipool_lane_t *lane = &first_group()->lanes[which];
-    return lane;
+    return apipool_members_cool_locked(segment, first_member(), 5, NOW + SEC(100), NOW);
 }
 
 static apipool_slot_t *long_slot(void)
@@ -71,30 +69,24 @@ static apipool_slot_t *long_slot(void)
     return slot;
 }
 
-static apr_uint32_t used_name(void)
-{
-    apr_uint32_t place = 0;
-    while (!segment->names.hashes[place]) {
-        place++;
-    }
-    return place;
-}
-
 static void plant_a_loop_of_ids(void)
 {
-    apr_uint32_t head = (apr_uint32_t)(segment->slots[0].id & (segment->header->heads - 1));
-    segment->heads[head] = 0;
-    segment->slots[0].next = 0;
+    segment->slot_table.next[0] = 1;
 }
 
-static void plant_a_lost_id(void)
+static void plant_lost_ids(void)
 {
-    segment->heads[segment->slots[0].id & (segment->header->heads - 1)] = APIPOOL_NONE;
+    memset(segment->slot_table.first, 0, segment->slot_table.chains * sizeof(apr_uint32_t));
 }
 
-static void plant_a_wild_head(void)
+static void plant_a_wild_chain_of_ids(void)
 {
-    segment->heads[3] = 0x7fffffff;
+    segment->slot_table.first[3] = 0x7fffffff;
+}
+
+static void plant_a_wrong_count_of_keys(void)
+{
+    segment->header->slots.linked++;
 }
 
 static void plant_a_wrong_ordinal(void)
@@ -109,13 +101,13 @@ static void plant_a_loop_of_spares(void)
     assert_int_equal(apipool_members_reserve_locked(segment, group_b), 1);
     apipool_members_remove_locked(segment, member);
     apipool_members_add_locked(segment, group_b, member);
-    apr_uint32_t *members = apipool_arena_at(segment, g->members);
+    apr_uint32_t *members = apipool_members_row(segment, g, 0);
     members[g->spare] = g->spare;
 }
 
 static void plant_wild_arrays(void)
 {
-    first_group()->members = 0xffffffff00;
+    first_group()->rows = 0xffffffff00;
 }
 
 static void plant_a_wild_size(void)
@@ -125,17 +117,20 @@ static void plant_a_wild_size(void)
 
 static void plant_a_wrong_bit(void)
 {
-    apipool_bits_t bits = apipool_bits_view(
-        apipool_arena_at(segment, first_group()->lanes[0].clear), first_group()->size);
+    apipool_bits_t bits = apipool_members_bits(segment, first_group(), 0);
     apr_uint32_t ordinal = segment->slots[first_member()].ordinal;
     apipool_bits_put(bits, ordinal, !apipool_bits_has(bits, ordinal));
 }
 
 static void plant_a_wrong_summary(void)
 {
-    apipool_bits_t bits = apipool_bits_view(
-        apipool_arena_at(segment, first_group()->lanes[0].clear), first_group()->size);
-    bits.summary[0] ^= 1;
+    apipool_members_bits(segment, first_group(), 0).summary[0] ^= 1;
+}
+
+static void plant_a_wrong_bit_of_a_model(void)
+{
+    apipool_bits_t bits = apipool_members_bits(segment, first_group(), cooling_lane());
+    apipool_bits_put(bits, segment->slots[first_member()].ordinal, 1);
 }
 
 static void plant_a_wrong_count(void)
@@ -165,15 +160,9 @@ static void plant_disorder_among_the_lost(void)
     slot->place[0] += 3;
 }
 
-static void plant_a_wild_heap_of_the_lost(void)
-{
-    lost_slot();
-    first_group()->due = 0xffffffff00;
-}
-
 static void plant_a_lost_key_in_the_heap_of_the_half_open(void)
 {
-    lost_slot()->heap = 2;
+    lost_slot()->heap = APIPOOL_IN_HALF_OPEN;
 }
 
 static void plant_a_probe_that_nobody_made(void)
@@ -182,46 +171,25 @@ static void plant_a_probe_that_nobody_made(void)
     segment->slots[member].probing = !segment->slots[member].probing;
 }
 
-static void plant_a_balance_that_is_none(void)
-{
-    segment->slots[1].balance = 1.0 / 0.0;
-}
-
-static void plant_a_currency_without_an_end(void)
-{
-    memset(segment->slots[1].currency, 'X', APIPOOL_CURRENCY_SIZE);
-}
-
-static void plant_an_unknown_habit(void)
-{
-    first_group()->habits[1] = 99;
-}
-
 static void plant_names_that_nobody_has(void)
 {
-    *segment->names.taken += APIPOOL_NAMES_MAX;
+    segment->names.used[0] += APIPOOL_NAMES_MAX;
+}
+
+static void plant_lost_names(void)
+{
+    memset(segment->names.table.first, 0, segment->names.table.chains * sizeof(apr_uint32_t));
 }
 
 static void plant_disorder_in_a_lane(void)
 {
-    apipool_lane_t *lane = cooling_lane();
-    apr_uint32_t *heap = apipool_arena_at(segment, lane->heap);
-    heap[0] = 0xffff;
+    apr_uint32_t lane = cooling_lane();
+    *apipool_members_row(segment, first_group(), APIPOOL_IN_COOLING + lane) = 0xffff;
 }
 
-static void plant_a_lane_without_memory(void)
+static void plant_a_wrong_count_of_a_lane(void)
 {
-    cooling_lane()->clear = 0;
-}
-
-static void plant_a_lane_without_a_model(void)
-{
-    cooling_lane()->model = 0;
-}
-
-static void plant_a_state_of_its_own(void)
-{
-    segment->slots[0].state = (apipool_state_e)99;
+    first_group()->lanes[cooling_lane()].waiting--;
 }
 
 static void plant_a_state_that_nobody_settled(void)
@@ -233,11 +201,6 @@ static void plant_a_state_that_nobody_settled(void)
     slot->state = APIPOOL_STATE_COOLING;
 }
 
-static void plant_a_slot_of_no_group(void)
-{
-    segment->slots[0].group = 12345;
-}
-
 static void plant_a_request_in_flight(void)
 {
     segment->slots[2].in_flight += 7;
@@ -245,32 +208,28 @@ static void plant_a_request_in_flight(void)
 
 static void plant_a_lost_holder(void)
 {
-    segment->header->holders_free = APIPOOL_NONE;
-    segment->header->holders_used++;
-    segment->holders[segment->header->holders_used - 1].process = 0;
+    segment->holders[apipool_table_take(&segment->holder_table)].process = 0;
 }
 
 static void plant_a_loop_of_holders(void)
 {
-    segment->header->holders_used += 1;
-    apr_uint32_t last = segment->header->holders_used - 1;
-    segment->holders[last] = (apipool_holder_t){.slot = last};
-    segment->header->holders_free = last;
-}
-
-static void plant_a_holder_of_nothing(void)
-{
-    segment->holders[segment->header->holders_used++] =
-        (apipool_holder_t){.process = 4, .slot = 0x10000000};
+    plant_a_lost_holder();
+    segment->header->holders.free = segment->header->holders.used;
+    segment->holder_table.next[segment->header->holders.used - 1] = segment->header->holders.used;
 }
 
 static apipool_queue_t *used_queue(void)
 {
-    apipool_queue_t *q = segment->queues;
-    while (q->first == APIPOOL_NONE) {
-        q++;
+    const apipool_waiter_t *waiter = segment->waiters;
+    while (!waiter->process) {
+        waiter++;
     }
-    return q;
+    return &segment->queues[waiter->queue];
+}
+
+static void plant_a_lost_queue(void)
+{
+    memset(segment->queue_table.first, 0, segment->queue_table.chains * sizeof(apr_uint32_t));
 }
 
 static void plant_a_queue_without_an_end(void)
@@ -292,48 +251,15 @@ static void plant_a_lost_waiter(void)
 
 static void plant_a_late_hit(void)
 {
-    segment->hits[5] = (apipool_hit_t){.account = 5, .until = NOW + SEC(1000000)};
+    apipool_account_hit_locked(segment, main_pool, 5, 6, 0, NOW + SEC(1000000), NOW);
+    segment->header->hits_until = NOW;
 }
 
-static void plant_a_name_of_no_pool(void)
+static void plant_lost_hits(void)
 {
-    segment->names.entries[used_name()].pool = 0xffffff;
-}
-
-static void plant_a_name_without_an_end(void)
-{
-    memset(segment->names.entries[used_name()].text, 'x', APIPOOL_NAMED_MAX);
-}
-
-static void plant_half_a_request(void)
-{
-    segment->recent.entries[*segment->recent.pushed % segment->recent.size].number = 0;
-    segment->recent.entries[0].ending = 200;
-}
-
-static void plant_numbers_that_are_none(void)
-{
-    segment->stats[main_pool].numbers.counts.latency = 0.0 / 0.0;
-}
-
-static void plant_too_many_errors(void)
-{
-    segment->slots[1].counts.errors = APR_UINT64_C(1) << 60;
-}
-
-static void plant_an_average_that_is_none(void)
-{
-    segment->slots[1].success = -1.0 / 0.0;
-}
-
-static void plant_a_long_name(void)
-{
-    memset(segment->pools[main_pool].name, 'p', APIPOOL_NAME_MAX);
-}
-
-static void plant_too_many_slots(void)
-{
-    segment->header->slots_used = 0xfffffff0;
+    plant_a_late_hit();
+    segment->header->hits_until = NOW + SEC(1000000);
+    memset(segment->hit_table.first, 0, segment->hit_table.chains * sizeof(apr_uint32_t));
 }
 
 static void plant_a_broken_arena(void)
@@ -341,12 +267,13 @@ static void plant_a_broken_arena(void)
     segment->header->arena.free[2] = 0xfffffffff0;
 }
 
-/* In the middle of an array of which both ends are used. */
+/* At the end of a group's arrays, which nothing lies at. */
 static void plant_an_overlap(void)
 {
-    apipool_offset_t middle = first_group()->heaps + 128;
-    memcpy(apipool_arena_at(segment, middle), segment->header->arena.free, sizeof(middle));
-    segment->header->arena.free[0] = middle;
+    apr_size_t size = apipool_arena_block(apipool_members_bytes(first_group()->size));
+    apipool_offset_t end = first_group()->rows + size - APIPOOL_ARENA_BLOCK;
+    memcpy(apipool_arena_at(segment, end), segment->header->arena.free, sizeof(end));
+    segment->header->arena.free[0] = end;
     segment->header->arena.count[0]++;
 }
 
@@ -371,29 +298,19 @@ static apipool_client_slot_t *used_client(void)
 
 static void plant_a_loop_of_clients(void)
 {
-    apipool_client_slot_t *slot = used_client();
-    slot->next_by_name = (apr_uint32_t)(slot - segment->clients.slots) + 1;
+    apr_uint32_t index = (apr_uint32_t)(used_client() - segment->clients.slots);
+    segment->clients.by_name.next[index] = index + 1;
 }
 
 static void plant_a_lost_client(void)
 {
-    memset(segment->clients.by_digest, 0, segment->clients.heads * sizeof(apr_uint32_t));
+    const apipool_table_t *table = &segment->clients.by_digest;
+    memset(table->first, 0, table->chains * sizeof(apr_uint32_t));
 }
 
 static void plant_a_wild_chain_of_clients(void)
 {
-    segment->clients.by_name[2] = 0x7fffffff;
-}
-
-static void plant_a_client_without_an_end(void)
-{
-    memset(used_client()->name, 'c', APIPOOL_CLIENT_NAME_MAX);
-}
-
-static void plant_terms_without_an_end(void)
-{
-    apipool_client_slot_t *slot = used_client();
-    slot->terms[slot->current].lists_len = 0xfffffff0;
+    segment->clients.by_name.first[2] = 0x7fffffff;
 }
 
 static void plant_a_clients_request(void)
@@ -403,12 +320,7 @@ static void plant_a_clients_request(void)
 
 static void plant_a_wrong_count_of_clients(void)
 {
-    segment->clients.head->count += 3;
-}
-
-static void plant_too_many_clients(void)
-{
-    segment->clients.head->used = 0xfffffff0;
+    segment->clients.head->by_digest.linked += 3;
 }
 
 static void plant_a_loop_of_free_clients(void)
@@ -416,84 +328,64 @@ static void plant_a_loop_of_free_clients(void)
     apipool_client_slot_t *slot = used_client();
     apr_uint32_t link = (apr_uint32_t)(slot - segment->clients.slots) + 1;
     apipool_clients_remove_locked(&segment->clients, slot);
-    slot->next_by_digest = link;
-}
-
-static void plant_a_client_of_wild_numbers(void)
-{
-    used_client()->numbers.counts.errors = APR_UINT64_C(1) << 60;
+    segment->clients.by_digest.next[link - 1] = link;
 }
 
 static const struct {
     void (*plant)(void);
     const char *fault;
 } damages[] = {
-    {plant_a_loop_of_ids, "a chain of ids is broken"},
-    {plant_a_lost_id, "a slot is in no chain"},
-    {plant_a_wild_head, "a chain of ids is broken"},
+    {plant_a_loop_of_ids, "the table of slots is broken"},
+    {plant_lost_ids, "the table of slots is broken"},
+    {plant_a_wild_chain_of_ids, "the table of slots is broken"},
+    {plant_a_wrong_count_of_keys, "the table of slots is broken"},
     {plant_a_wrong_ordinal, "a slot is not where its ordinal says"},
     {plant_a_loop_of_spares, "the chain of spare ordinals is broken"},
     {plant_wild_arrays, "a group has no arrays"},
     {plant_a_wild_size, "a group has more ordinals than room"},
     {plant_a_wrong_bit, "not the usable slots are in rotation"},
     {plant_a_wrong_summary, "the summary of a set is wrong"},
+    {plant_a_wrong_bit_of_a_model, "a bit of a lane is wrong"},
     {plant_a_wrong_count, "a group counts its members wrongly"},
     {plant_a_wrong_count_of_the_half_open, "a heap has more slots than room"},
+    {plant_a_wrong_count_of_a_lane, "a lane counts those who wait wrongly"},
     {plant_disorder_among_the_lost, "a slot of a heap does not know its place"},
-    {plant_a_wild_heap_of_the_lost, "a group has no arrays"},
     {plant_a_lost_key_in_the_heap_of_the_half_open,
      "a slot is not in the heap that its state asks for"},
     {plant_a_probe_that_nobody_made, "a slot is not probed once at most"},
-    {plant_a_balance_that_is_none, "a slot makes no sense"},
-    {plant_a_currency_without_an_end, "a slot makes no sense"},
-    {plant_an_unknown_habit, "a group makes no sense"},
     {plant_names_that_nobody_has, "places of names are counted wrongly"},
+    {plant_lost_names, "the table of names is broken"},
     {plant_disorder_in_a_lane, "a heap has a slot that does not exist"},
-    {plant_a_lane_without_memory, "a model has a lane that does not exist"},
-    {plant_a_lane_without_a_model, "a slot cools in a lane that does not exist"},
-    {plant_a_state_of_its_own, "a slot makes no sense"},
     {plant_a_state_that_nobody_settled, "not the usable slots are in rotation"},
-    {plant_a_slot_of_no_group, "a slot is in a group of another pool"},
     {plant_a_request_in_flight, "a slot has not as many requests in flight as holders"},
-    {plant_a_lost_holder, "a holder is lost"},
-    {plant_a_loop_of_holders, "the chain of free holders is broken"},
-    {plant_a_holder_of_nothing, "a slot that does not exist is held"},
+    {plant_a_lost_holder, "the table of holders is broken"},
+    {plant_a_loop_of_holders, "the table of holders is broken"},
     {plant_a_clients_request, "a client has not as many requests in flight as holders"},
     {plant_a_queue_without_an_end, "a queue is broken"},
     {plant_a_queue_that_begins_nowhere, "a queue is broken"},
+    {plant_a_lost_queue, "the table of queues is broken"},
     {plant_a_lost_waiter, "a waiter is lost"},
     {plant_a_late_hit, "what has hit an account is not known"},
-    {plant_a_name_of_no_pool, "a name makes no sense"},
-    {plant_a_name_without_an_end, "a name makes no sense"},
-    {plant_half_a_request, "one of the last requests makes no sense"},
-    {plant_numbers_that_are_none, "numbers make no sense"},
-    {plant_too_many_errors, "numbers make no sense"},
-    {plant_an_average_that_is_none, "a slot makes no sense"},
-    {plant_a_long_name, "a pool makes no sense"},
-    {plant_too_many_slots, "there are more slots than room"},
+    {plant_lost_hits, "the table of hits is broken"},
     {plant_a_broken_arena, "a list of free blocks is broken"},
     {plant_a_wrong_number_of_blocks, "a list of free blocks is broken"},
     {plant_an_overlap, "two blocks of the arena overlap"},
     {plant_a_lost_block, "a block of the arena is lost"},
-    {plant_a_loop_of_clients, "a chain of clients is broken"},
-    {plant_a_lost_client, "a client is in no chain"},
-    {plant_a_wild_chain_of_clients, "a chain of clients is broken"},
-    {plant_a_client_without_an_end, "a client makes no sense"},
-    {plant_terms_without_an_end, "a client makes no sense"},
-    {plant_a_wrong_count_of_clients, "clients are counted wrongly"},
-    {plant_too_many_clients, "there are more clients than room"},
-    {plant_a_loop_of_free_clients, "the chain of free clients is broken"},
-    {plant_a_client_of_wild_numbers, "numbers make no sense"},
+    {plant_a_loop_of_clients, "the table of clients by name is broken"},
+    {plant_a_lost_client, "the table of clients by digest is broken"},
+    {plant_a_wild_chain_of_clients, "the table of clients by name is broken"},
+    {plant_a_wrong_count_of_clients, "the table of clients by digest is broken"},
+    {plant_a_loop_of_free_clients, "the table of clients by digest is broken"},
 };
 
 static void check_repairs(apr_uint32_t slots)
 {
-    assert_int_equal(apipool_repair_locked(segment), 1);
-    const char *fault = apipool_repair_check_locked(segment);
+    assert_int_equal(apipool_rebuild_locked(segment), 1);
+    const char *fault = consistency_of(segment);
     if (fault) {
         fail_msg("repaired: %s", fault);
     }
-    assert_int_equal(segment->header->slots_used, slots);
+    assert_int_equal(segment->header->slots.used, slots);
 }
 
 static void damage_of_each_kind_is_noticed_and_repaired(void **unused)
@@ -502,14 +394,14 @@ static void damage_of_each_kind_is_noticed_and_repaired(void **unused)
         void *state;
         worker_t worker;
         open_used(&state, &worker);
-        apr_uint32_t slots = segment->header->slots_used;
+        apr_uint32_t slots = segment->header->slots.used;
         damages[i].plant();
-        const char *fault = apipool_repair_check_locked(segment);
+        const char *fault = consistency_of(segment);
         assert_string_equal(fault ? fault : "nothing", damages[i].fault);
         check_repairs(slots);
         work_some(&worker, 1000);
         assert_int_equal(told->strange, 0);
-        assert_null(apipool_repair_check_locked(segment));
+        assert_null(consistency_of(segment));
         assert_int_equal(close_world(&state), 0);
     }
 }
@@ -522,6 +414,15 @@ static void scribble(worker_t *dice, void *memory, apr_size_t bytes)
     }
 }
 
+static void scribble_links(worker_t *dice, const apipool_table_t *table)
+{
+    apr_uint32_t used = table->head->used;
+    scribble(dice, table->head, sizeof(*table->head));
+    table->head->used = used;
+    scribble(dice, table->next, table->capacity * sizeof(*table->next));
+    scribble(dice, table->first, table->chains * sizeof(*table->first));
+}
+
 /* All that follows from something else may be anything. */
 static void whatever_is_found_keys_and_leases_are_left(void **unused)
 {
@@ -530,32 +431,45 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
         worker_t worker, dice = {.random = 99 + round};
         open_used(&state, &worker);
         apipool_header_t *header = segment->header;
-        apr_uint32_t slots = header->slots_used, held = 0, probing = 0;
-        scribble(&dice, segment->heads, header->heads * sizeof(*segment->heads));
-        scribble(&dice, &header->holders_free, sizeof(header->holders_free));
-        scribble(&dice, &header->waiters_free, sizeof(header->waiters_free));
-        scribble(&dice, &header->arena.top, sizeof(header->arena) - sizeof(header->arena.size));
+        apr_uint32_t slots = header->slots.used, held = 0, probing = 0;
+        scribble_links(&dice, &segment->slot_table);
+        scribble_links(&dice, &segment->holder_table);
+        scribble_links(&dice, &segment->waiter_table);
+        scribble_links(&dice, &segment->hit_table);
+        scribble_links(&dice, &segment->names.table);
+        scribble_links(&dice, &segment->clients.by_digest);
+        scribble_links(&dice, &segment->clients.by_name);
+        scribble_links(&dice, &segment->queue_table);
+        scribble(&dice, &header->queues.used, sizeof(header->queues.used));
         scribble(&dice, segment->queues, APIPOOL_QUEUES_MAX * sizeof(*segment->queues));
-        scribble(&dice, segment->sessions, sizeof(*segment->sessions));
-        scribble(&dice, segment->hits, APIPOOL_HITS_MAX * sizeof(*segment->hits));
-        scribble(&dice, &segment->stats[main_pool], sizeof(*segment->stats));
-        scribble(&dice, segment->recent.entries, 16 * sizeof(*segment->recent.entries));
-        scribble(&dice, segment->names.entries, APIPOOL_NAMES_MAX * sizeof(apipool_named_t));
-        scribble(&dice, segment->names.taken, sizeof(*segment->names.taken));
+        scribble(&dice, &header->hits_until, sizeof(header->hits_until));
+        scribble(&dice, header->arena.free, sizeof(header->arena.free));
+        scribble(&dice, header->arena.count, sizeof(header->arena.count));
+        scribble(&dice, segment->marks, header->arena.top / APIPOOL_ARENA_BLOCK);
         scribble(&dice, segment->names.used, 64 * sizeof(*segment->names.used));
-        scribble(&dice, segment->clients.head, sizeof(*segment->clients.head));
-        scribble(&dice, segment->clients.by_digest, segment->clients.heads * sizeof(apr_uint32_t));
-        scribble(&dice, segment->clients.by_name, segment->clients.heads * sizeof(apr_uint32_t));
         for (apr_uint32_t i = 0; i < header->groups_used; i++) {
-            apr_uint32_t pool = segment->groups[i].pool;
-            scribble(&dice, &segment->groups[i], sizeof(*segment->groups));
-            segment->groups[i].pool = pool;
+            apipool_group_t *g = &segment->groups[i];
+            scribble(&dice, &g->size, sizeof(g->size));
+            scribble(&dice, &g->spare, sizeof(g->spare));
+            scribble(&dice, &g->usable, 4 * sizeof(g->usable));
+            scribble(&dice, &g->rows, sizeof(g->rows));
+            for (int lane = 0; lane < APIPOOL_LANES; lane++) {
+                scribble(&dice, &g->lanes[lane].waiting, sizeof(g->lanes[lane].waiting));
+            }
         }
         for (apr_uint32_t i = 0; i < slots; i++) {
-            scribble(&dice, segment->slots[i].place, sizeof(segment->slots[i].place));
-            scribble(&dice, &segment->slots[i].heap, 6);
-            scribble(&dice, &segment->slots[i].counts, sizeof(segment->slots[i].counts));
-            segment->slots[i].ordinal = draw(&dice, 3) ? draw(&dice, 100) : 0xffffff;
+            apipool_slot_t *slot = &segment->slots[i];
+            for (int lane = 0; lane < APIPOOL_LANES; lane++) {
+                slot->place[lane] =
+                    slot->place[lane] == APIPOOL_NONE ? APIPOOL_NONE : draw(&dice, 0xffffff);
+            }
+            scribble(&dice, &slot->in_flight, sizeof(slot->in_flight));
+            slot->heap = (unsigned char)draw(&dice, 256);
+            slot->usable = (unsigned char)draw(&dice, 2);
+            slot->held = (unsigned char)draw(&dice, 2);
+            slot->proving = (unsigned char)draw(&dice, 2);
+            slot->probing = (unsigned char)draw(&dice, 2);
+            slot->ordinal = draw(&dice, 3) ? draw(&dice, 100) : 0xffffff;
         }
         check_repairs(slots);
         check_keys(0);
@@ -567,7 +481,7 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
         assert_int_equal(probing, 1);
         finish(&worker);
         assert_int_equal(told->strange, 0);
-        assert_null(apipool_repair_check_locked(segment));
+        assert_null(consistency_of(segment));
         assert_int_equal(close_world(&state), 0);
     }
 }
@@ -602,24 +516,46 @@ static void cooldowns_and_places_in_line_outlast_a_repair(void **state)
     report(APIPOOL_R00, 0, NOW);
 }
 
-static void a_key_of_which_nothing_is_known_is_switched_off(void **state)
+static void a_key_that_makes_no_sense_is_taken_out(void **state)
 {
     apipool_slot_t *slot = long_slot();
+    segment->slots[0].state = (apipool_state_e)99;
     slot->pool = 999;
-    assert_int_equal(apipool_repair_locked(segment), 1);
-    assert_int_equal(slot->state, APIPOOL_STATE_DISABLED);
+    segment->slots[slot == &segment->slots[1] ? 2 : 1].text_off = 0xffffffff00;
+    check_repairs(KEYS);
+    assert_int_equal(segment->header->slots.linked, KEYS - 3);
+    assert_int_equal(slot->id, 0);
     assert_int_equal(slot->secret_len, 0);
-    assert_null(apipool_repair_check_members_locked(segment));
+    assert_int_equal(segment->header->lost, 1);
+}
+
+static void a_client_that_makes_no_sense_is_taken_out(void **state)
+{
+    apipool_client_image_t image = {.terms = {.enabled = 1, .lists_len = 3}};
+    for (int i = 0; i < 4; i++) {
+        image.name[0] = (char)('a' + i);
+        image.digest[0] = (unsigned char)i;
+        assert_int_equal(apipool_client_add(segment, &image), APR_SUCCESS);
+    }
+    memset(segment->clients.slots[0].name, 'c', APIPOOL_CLIENT_NAME_MAX);
+    segment->clients.slots[2].terms[0].lists_len = 0xfffffff0;
+    check_repairs(KEYS);
+    assert_int_equal(segment->clients.head->by_digest.linked, 2);
+    assert_int_equal(segment->header->lost, 1);
 }
 
 static void without_memory_the_lock_is_not_given(void **state)
 {
-    apr_size_t size = segment->header->arena.size;
+    apr_uint32_t ordinals = segment->groups[group_a].ordinals;
     segment->header->inside = 1;
-    segment->header->arena.size = APIPOOL_ARENA_BLOCK;
+    segment->groups[group_a].ordinals = 1 << 26;
     assert_int_equal(apipool_segment_lock(segment), APR_EGENERAL);
     assert_int_equal(apipool_segment_repairs(segment), 0);
-    segment->header->arena.size = size;
+    segment->groups[group_a].ordinals = ordinals;
+    assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
+    assert_int_equal(apipool_segment_repairs(segment), 1);
+    apipool_segment_unlock(segment);
+    check_whole("with memory");
 }
 
 #define WORLD(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -628,7 +564,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(damage_of_each_kind_is_noticed_and_repaired),
     cmocka_unit_test(whatever_is_found_keys_and_leases_are_left),
     WORLD(cooldowns_and_places_in_line_outlast_a_repair),
-    WORLD(a_key_of_which_nothing_is_known_is_switched_off),
+    WORLD(a_key_that_makes_no_sense_is_taken_out),
+    WORLD(a_client_that_makes_no_sense_is_taken_out),
     WORLD(without_memory_the_lock_is_not_given),
 };
 

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 
 #include "arena.h"
+#include "consistency.h"
 #include "layout.h"
 #include "members.h"
-#include "repair.h"
+#include "rebuild.h"
 #include "segment.h"
 
 typedef struct {

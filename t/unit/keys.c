@@ -9,12 +9,12 @@
 #include "pool_fixture.h"
 
 #include "members.h"
-#include "repair.h"
+#include "consistency.h"
 #include "slots.h"
 
 static void check_whole(void)
 {
-    const char *fault = apipool_repair_check_locked(segment);
+    const char *fault = consistency_of(segment);
     if (fault) {
         fail_msg("%s", fault);
     }
@@ -51,13 +51,13 @@ static void a_removed_key_is_gone(void **unused)
     add(group_a, "sk-two");
     remove_key("sk-one");
     assert_null(find("sk-one"));
-    assert_int_equal(segment->header->keys, 1);
+    assert_int_equal(segment->header->slots.linked, 1);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         assert_string_equal(lease.key, "sk-two");
     }
     assert_int_equal(apipool_pool_remove(segment, main_pool, id_of("sk-one")), APR_NOTFOUND);
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         assert_string_not_equal(segment->slots[i].secret, "sk-one");
     }
 }
@@ -71,9 +71,9 @@ static void its_slot_is_the_next_keys(void **unused)
         add(group_a, long_key);
         remove_key(long_key);
     }
-    assert_int_equal(segment->header->slots_used, 1);
+    assert_int_equal(segment->header->slots.used, 1);
     add(group_b, "sk-short");
-    assert_int_equal(segment->header->slots_used, 1);
+    assert_int_equal(segment->header->slots.used, 1);
     assert_int_equal(find("sk-short")->counts.requests, 0);
 }
 
@@ -84,13 +84,13 @@ static void a_key_that_is_lent_is_removed_when_it_is_back(void **unused)
     remove_key("sk-one");
     assert_string_equal(lease.key, "sk-one");
     add(group_a, "sk-two");
-    assert_int_equal(segment->header->slots_used, 2);
+    assert_int_equal(segment->header->slots.used, 2);
     report(APIPOOL_R06, 0, NOW);
     check_whole();
     assert_int_equal(find("sk-two")->state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(find("sk-two")->counts.requests, 0);
     add(group_a, "sk-three");
-    assert_int_equal(segment->header->slots_used, 2);
+    assert_int_equal(segment->header->slots.used, 2);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
 }
 
@@ -102,7 +102,7 @@ static void a_key_that_dies_with_its_holder_is_removed(void **unused)
     assert_int_equal(apipool_pool_reclaim(segment, segment->process), APR_SUCCESS);
     check_whole();
     add(group_a, "sk-two");
-    assert_int_equal(segment->header->slots_used, 1);
+    assert_int_equal(segment->header->slots.used, 1);
 }
 
 static void the_same_key_may_come_back_while_it_is_lent(void **unused)

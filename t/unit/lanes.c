@@ -176,7 +176,7 @@ static void many_keys_cool_for_many_models(void **unused)
             report(APIPOOL_R00, 0, now);
         }
         if (i % 50 == 0) {
-            assert_null(apipool_repair_check_members_locked(segment));
+            assert_null(consistency_of_members(segment));
         }
     }
 }
@@ -193,7 +193,7 @@ static void a_group_grows_while_its_keys_cool_for_models(void **unused)
     }
     assert_int_equal(segment->groups[group_a].size, 64);
     add_many(group_a, "b", 100);
-    assert_null(apipool_repair_check_members_locked(segment));
+    assert_null(consistency_of_members(segment));
     assert_int_equal(segment->groups[group_a].lanes[1].waiting, 60);
     for (int i = 0; i < 104; i++) {
         assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
@@ -206,22 +206,22 @@ static void a_key_that_moves_forgets_the_limits_of_models(void **unused)
     add_many(group_a, "a", 2);
     limit_for(7, NOW + SEC(60), NOW);
     add(group_b, "a000");
-    assert_null(apipool_repair_check_members_locked(segment));
+    assert_null(consistency_of_members(segment));
     assert_int_equal(segment->groups[group_a].lanes[1].waiting, 0);
     add(group_a, "a000");
     check_lends(7, NOW);
     check_lends(7, NOW);
 }
 
-static void without_memory_for_a_lane_the_key_cools_as_a_whole(void **unused)
+static void a_lane_needs_no_memory_of_its_own(void **unused)
 {
     add(group_a, "a");
     fixture_exhaust(segment);
     assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
     report(APIPOOL_R07, NOW + SEC(20), NOW);
-    assert_int_equal(outcome.state, APIPOOL_STATE_COOLING);
-    check_cools(8, NOW + SEC(20), NOW);
-    check_lends(7, NOW + SEC(20));
+    assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
+    check_cools(7, NOW + SEC(20), NOW);
+    check_lends(8, NOW);
 }
 
 /* Three keys of one account and one of another. */
@@ -378,7 +378,7 @@ static void more_accounts_than_are_remembered_do_no_harm(void **unused)
         report_limit(APIPOOL_SCOPE_ACCOUNT, NOW + SEC(3600), NOW + i);
         segment->groups[group_a].refusals.count = 0;
     }
-    assert_null(apipool_repair_check_locked(segment));
+    assert_null(consistency_of(segment));
     fixture_close(f);
 }
 
@@ -393,7 +393,7 @@ static const struct CMUnitTest tests[] = {
     TEST(many_keys_cool_for_many_models),
     TEST(a_group_grows_while_its_keys_cool_for_models),
     TEST(a_key_that_moves_forgets_the_limits_of_models),
-    TEST(without_memory_for_a_lane_the_key_cools_as_a_whole),
+    TEST(a_lane_needs_no_memory_of_its_own),
     TEST(a_limit_of_an_account_holds_for_all_its_keys),
     TEST(a_limit_of_an_accounts_model_holds_for_that_model),
     TEST(all_keys_of_an_account_name_its_time),

@@ -55,7 +55,7 @@ static void a_key_serves_as_many_requests_as_it_may(void **unused)
             assert_int_equal(acquire(free_at), APIPOOL_ACQUIRED);
             report(APIPOOL_R00, 0, free_at);
         }
-        assert_null(apipool_repair_check_locked(segment));
+        assert_null(consistency_of(segment));
         fixture_close(f);
     }
 }
@@ -88,7 +88,7 @@ static void only_so_many_requests_are_in_flight(void **unused)
     for (int i = 0; i < 7; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         leases[i] = lease;
-        assert_null(apipool_repair_check_locked(segment));
+        assert_null(consistency_of(segment));
     }
     assert_int_equal(slot_of("def")->in_flight, 2);
     assert_int_equal(slot_of("own")->in_flight, 5);
@@ -140,7 +140,7 @@ static void another_limit_of_concurrency_holds_from_the_next_request_on(void **u
     for (int i = 0; i < 3; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
         report_lease(&leases[i], APIPOOL_R00, 0, NOW);
-        assert_null(apipool_repair_check_locked(segment));
+        assert_null(consistency_of(segment));
     }
     limits.concurrency = 0;
     for (int i = 0; i < 4; i++) {
@@ -261,7 +261,7 @@ static void further_requests_of_a_connection_count(void **unused)
     assert_int_equal(segment->slots[lease.slot].in_flight, 1);
     report_as(&connection, &(apipool_verdict_t){.event = APIPOOL_EVENT_SUCCESS}, 0, NOW);
     assert_int_equal(segment->slots[lease.slot].in_flight, 0);
-    assert_null(apipool_repair_check_locked(segment));
+    assert_null(consistency_of(segment));
     fixture_close(f);
 }
 
@@ -424,7 +424,7 @@ static void the_time_that_is_named_is_true(void **unused)
             }
             meet_something(&random, now);
         }
-        assert_null(apipool_repair_check_locked(segment));
+        assert_null(consistency_of(segment));
         fixture_close(f);
     }
 }

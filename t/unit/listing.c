@@ -80,7 +80,7 @@ static int open_many(void **state)
     add_keys(group_b, "other", MANY / 4);
     add_keys(group_of(attach("example.org", "main"), "a"), "elsewhere", OTHER);
     add_keys(group_a, "many", MANY - MANY / 4);
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         dress(&segment->slots[i]);
         move(i);
     }
@@ -185,7 +185,7 @@ static expected_t *expect(apipool_key_sort_e sort, unsigned states, apr_uint32_t
 {
     expected_t *all = apr_palloc(memory, MANY * sizeof(*all));
     *count = 0;
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         const apipool_slot_t *slot = &segment->slots[i];
         if (slot->id && slot->pool == main_pool &&
             (group == APIPOOL_NONE || slot->group == group) &&

@@ -42,7 +42,7 @@ static apipool_names_t make_table(apr_uint32_t capacity, apr_uint32_t pools)
 
 static void drop_table(apipool_names_t *names)
 {
-    free(names->hashes);
+    free(names->table.head);
 }
 
 static apipool_numbers_t *at(const apipool_names_t *names, apr_uint32_t pool, apipool_named_e kind,

@@ -70,7 +70,7 @@ static inline int open_segment(void **state)
 
 static inline int close_segment(void **state)
 {
-    const char *fault = apipool_repair_check_locked(segment);
+    const char *fault = consistency_of(segment);
     if (fault) {
         print_error("%s\n", fault);
     }
@@ -281,7 +281,7 @@ static inline void check_acquires(const char *key, apr_time_t now)
 /* The slot of a key that was added. */
 static inline apipool_slot_t *slot_of(const char *key)
 {
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         apipool_slot_t *slot = &segment->slots[i];
         if (slot->secret_len == strlen(key) && !memcmp(slot->secret, key, slot->secret_len)) {
             return slot;

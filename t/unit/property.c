@@ -491,7 +491,7 @@ static void random_event(void)
 
 static void check_counts(void)
 {
-    const char *fault = apipool_repair_check_locked(segment);
+    const char *fault = consistency_of(segment);
     if (fault) {
         fail_msg("%s", fault);
     }

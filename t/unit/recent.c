@@ -147,6 +147,25 @@ static void offsets_and_limits_beyond_all_measure_are_no_more_than_there_is(void
     drop_ring(&recent);
 }
 
+/* What a process was writing when it died is not told, and nothing else is missing. */
+static void an_entry_that_was_not_completed_is_passed_over(void **unused)
+{
+    apipool_recent_t recent = make_ring(3);
+    apipool_recent_entry_t out[3];
+
+    for (apr_uint64_t n = 1; n <= 5; n++) {
+        push(&recent, n);
+    }
+    recent.entries[5 % 3].number = 0;
+    assert_int_equal(apipool_recent_read_locked(&recent, 0, 3, out), 2);
+    assert_int_equal(out[0].number, 5);
+    assert_int_equal(out[1].number, 4);
+    push(&recent, 6);
+    assert_int_equal(apipool_recent_read_locked(&recent, 0, 3, out), 3);
+    assert_int_equal(out[0].number, 6);
+    drop_ring(&recent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +175,7 @@ int main(void)
         cmocka_unit_test(texts_end_whatever_was_pushed),
         cmocka_unit_test(a_ring_of_no_size_keeps_nothing),
         cmocka_unit_test(the_newest_come_first_from_any_offset_to_any_limit),
+        cmocka_unit_test(an_entry_that_was_not_completed_is_passed_over),
         cmocka_unit_test(offsets_and_limits_beyond_all_measure_are_no_more_than_there_is),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -93,7 +93,7 @@ static void a_key_is_lent_to_one_probe_at_a_time_and_counts_no_request(void **un
     assert_false(lend_due(group_a, NOW + HOUR, &lease, &state));
     assert_int_equal(slot->in_flight, 0);
     assert_int_equal(slot->counts.requests, 1);
-    assert_null(apipool_repair_check_locked(segment));
+    assert_null(consistency_of(segment));
     tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, NOW + SEC(31));
     assert_int_equal(totals_of(group_a).requests, 1);
 }
@@ -254,7 +254,7 @@ static void a_key_may_move_to_another_upstream_while_it_is_probed(void **unused)
     lose_by(APIPOOL_R06);
     check_due(NOW + SEC(30));
     assert_int_equal(add(group_b, "sk-1"), APIPOOL_DUPLICATE);
-    assert_null(apipool_repair_check_locked(segment));
+    assert_null(consistency_of(segment));
     tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, NOW + SEC(30));
     check_acquires("sk-1", NOW + SEC(30));
     assert_int_equal(lease.group, group_b);

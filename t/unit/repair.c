@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/repair: processes killed at every point of a change, and at any moment. */
+ * Tests of src/state/rebuild: processes killed at every point of a change, and at any moment. */
 #include <apr_strings.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,28 +11,36 @@
 
 #include "repair_fixture.h"
 #include "scratch.h"
-#include "store.h"
+#include "store_parts.h"
 
 #define TURNS    400000 /* a point that is not reached in so many is not reached */
 #define CHILDREN 4
 
 /* t/check_faults sees to it that this is all of them. */
 static const char *const points[] = {
-    "add-half-linked",     "add-unlinked",         "add-unnamed",         "arena-get-unlinked",
-    "edit-unsettled",      "remove-unlinked",      "remove-uncleared",    "slot-taken",
-    "slot-half-cleared",   "text-unset",           "arena-push-unlinked", "balance-half-read",
-    "cool-still-clear",    "enter-half-linked",    "enter-unnamed",       "heap-hole",
-    "heap-rising",         "heap-sinking",         "hit-half-written",    "hold-taken",
-    "lane-half-grown",     "lane-half-left",       "lane-unfilled",       "lane-unmade",
-    "leave-half-linked",   "lend-unheld",          "let-go-unchained",    "member-half-added",
-    "member-half-removed", "move-in-neither",      "name-uncounted",      "name-unhashed",
-    "probe-still-due",     "probe-unmarked",       "probed-still-held",   "probed-unsettled",
-    "recent-uncounted",    "recent-unnumbered",    "record-half-counted", "repair-arena-empty",
-    "repair-half-done",    "report-half-counted",  "report-still-held",   "report-uncounted",
-    "report-unsettled",    "reserve-half-swapped", "reserve-unreleased",  "secret-unwritten",
-    "settle-nowhere",      "revoke-unnamed",       "guess-uncounted",     "viewer-unnamed",
-    "client-half-charged", "client-half-removed",  "client-terms-untold", "client-unlinked",
-    "client-unnumbered",   "client-unheld",        "client-still-held",
+    "add-unlinked",        "add-unnamed",
+    "arena-get-unlinked",  "balance-half-read",
+    "client-half-charged", "client-half-removed",
+    "client-still-held",   "client-terms-untold",
+    "client-unheld",       "client-unlinked",
+    "client-unnumbered",   "enter-unnamed",
+    "guess-uncounted",     "heap-hole",
+    "hit-half-written",    "hold-taken",
+    "leave-half-linked",   "lend-unheld",
+    "member-half-added",   "member-half-removed",
+    "move-in-neither",     "name-unhashed",
+    "name-unlinked",       "probe-still-due",
+    "probe-unmarked",      "probed-still-held",
+    "rebuild-arena-empty", "rebuild-half-done",
+    "recent-uncounted",    "recent-unnumbered",
+    "record-half-counted", "remove-uncleared",
+    "remove-unlinked",     "report-half-counted",
+    "report-still-held",   "report-uncounted",
+    "report-unsettled",    "reserve-half-swapped",
+    "revoke-unnamed",      "secret-unwritten",
+    "settle-nowhere",      "slot-half-cleared",
+    "text-half-written",   "text-unfreed",
+    "viewer-unnamed",
 };
 #define POINTS (sizeof(points) / sizeof(*points))
 
@@ -68,12 +76,12 @@ static void check_ended(pid_t child)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static int is_repairing(const char *point)
+static int is_rebuilding(const char *point)
 {
-    return strncmp(point, "repair-", 7) == 0;
+    return strncmp(point, "rebuild-", 8) == 0;
 }
 
-/* A process works all the time beside the one that dies. It, and the parent, go on. There is something to repair
+/* A process works all the time beside the one that dies. It, and the parent, go on. There is something to rebuild
  * where another one has died before. */
 static void die_at(const char *point, apr_uint32_t time)
 {
@@ -84,7 +92,7 @@ static void die_at(const char *point, apr_uint32_t time)
     modest.modest = 1;
     assert_int_equal(open_world((void **)&f), 0);
     snprintf(wish, sizeof(wish), "%s:%u", point, time);
-    if (is_repairing(point)) {
+    if (is_rebuilding(point)) {
         segment->header->inside = 1;
     }
     else {
@@ -105,7 +113,7 @@ static void die_at(const char *point, apr_uint32_t time)
     assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)victim), APR_SUCCESS);
     check_whole(wish);
     assert_int_equal(told->strange, 0);
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         assert_int_equal(segment->slots[i].in_flight, 0);
         assert_int_equal(segment->slots[i].probing, 0);
     }
@@ -119,7 +127,7 @@ static void whoever_dies_inside_stops_nobody_and_loses_no_key(void **unused)
     for (apr_uint32_t round = 0; round < rounds(); round++) {
         for (size_t i = 0; i < POINTS; i++) {
             alarm(60);
-            die_at(points[i], is_repairing(points[i]) ? 1 : 1 + round % 3);
+            die_at(points[i], is_rebuilding(points[i]) ? 1 : 1 + round % 3);
         }
     }
     alarm(0);
@@ -137,7 +145,7 @@ static void a_lease_that_was_given_back_does_not_come_back(void **state)
     check_killed(victim, "hold-taken");
     check_whole("hold-taken");
     assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)victim), APR_SUCCESS);
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         assert_int_equal(segment->slots[i].in_flight, 0);
     }
     check_keys(1);
@@ -160,7 +168,66 @@ static apipool_store_t *open_store(apr_pool_t *pool)
     return store;
 }
 
-static void a_key_that_nobody_knows_any_longer_spoils_no_store(void **unused)
+/* Waits no longer for the lock than that, with as many keys as there may be in a large pool. */
+static void many_keys_are_there_again_within_a_second(void **unused)
+{
+    enum { MANY = 100000 };
+    fixture_t *f = open_with(MANY);
+    char text[32];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof(text), "sk-many-%06d", i);
+        assert_int_equal(add(i % 2 ? group_a : group_b, text), APIPOOL_ADDED);
+    }
+    segment->header->inside = 1;
+    apr_time_t begin = apr_time_now();
+    assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
+    apr_interval_time_t took = apr_time_now() - begin;
+    apipool_segment_unlock(segment);
+    assert_int_equal(segment->header->slots.linked, MANY);
+    assert_int_equal(segment->groups[group_a].usable + segment->groups[group_b].usable, MANY);
+    check_whole("many keys");
+    print_message("# %d keys in %d ms\n", MANY, (int)apr_time_as_msec(took));
+    assert_true(took < SEC(1));
+    fixture_close(f);
+}
+
+static apipool_client_image_t a_client(const char *name)
+{
+    apipool_client_image_t image = {.terms = {.enabled = 1, .lists_len = 3}};
+    snprintf(image.name, sizeof(image.name), "%s", name);
+    image.digest[0] = (unsigned char)strlen(name);
+    return image;
+}
+
+static int is_there(const char *key)
+{
+    apr_uint64_t id = apipool_key_id(segment->header->secret, key, strlen(key));
+    return apipool_pool_find_locked(segment, main_pool, id) != APIPOOL_NONE;
+}
+
+static void check_clients(apr_uint32_t count)
+{
+    apipool_client_row_t row;
+    assert_int_equal(segment->clients.head->by_digest.linked, count);
+    assert_int_equal(apipool_client_read(segment, "", "kept", NOW, &row), APR_SUCCESS);
+    assert_int_equal(apipool_client_read(segment, "", "lost", NOW, &row),
+                     count == 2 ? APR_SUCCESS : APR_NOTFOUND);
+}
+
+/* What lies in memory is no key and no client any longer. */
+static void spoil(int of_key)
+{
+    if (of_key) {
+        segment->slots[0].group = 999;
+    }
+    else {
+        segment->clients.slots[0].terms[0].lists_len = 0xfffffff0;
+    }
+    segment->header->inside = 1;
+    check_whole("spoilt");
+}
+
+static void what_makes_no_sense_comes_back_from_the_store(void **unused)
 {
     apr_global_mutex_t *writer;
     apipool_stored_keys_t *keys;
@@ -174,15 +241,32 @@ static void a_key_that_nobody_knows_any_longer_spoils_no_store(void **unused)
     apipool_store_use(store, segment, writer);
     assert_int_equal(apipool_store_read_keys(store, &keys, &stored, &error, f->pool), APR_SUCCESS);
     assert_int_equal(apipool_store_fill(store, keys, &error, f->pool), APR_SUCCESS);
-    add(group_a, "sk-lost");
-    add(group_a, "sk-kept");
-    segment->slots[0].pool = 999;
-    assert_int_equal(apipool_repair_locked(segment), 1);
+    apipool_client_image_t lost = a_client("lost"), kept = a_client("kept ");
+    kept.name[4] = '\0';
+    add_weighing(group_a, "sk-lost", 7);
+    add(group_b, "sk-kept");
+    assert_int_equal(apipool_client_add(segment, &lost), APR_SUCCESS);
+    assert_int_equal(apipool_client_add(segment, &kept), APR_SUCCESS);
     assert_int_equal(apipool_store_save_keys(store, &error, f->pool), APR_SUCCESS);
-    if (apipool_store_read_keys(store, &keys, &stored, &error, f->pool) != APR_SUCCESS) {
-        fail_msg("%s", error);
+    assert_int_equal(apipool_store_save_stats(store, &error, f->pool), APR_SUCCESS);
+    for (int of_key = 0; of_key < 2; of_key++) {
+        assert_false(apipool_store_is_due(store, apr_time_now()));
+        spoil(of_key);
+        assert_int_equal(is_there("sk-lost"), !of_key);
+        check_clients(of_key ? 2 : 1);
+        assert_true(apipool_store_is_due(store, apr_time_now()));
+        assert_int_not_equal(apipool_store_write(store, APIPOOL_STORE_KEYS, NULL, &error, f->pool),
+                             APR_SUCCESS); /* or what was lost would be lost for good */
+        if (apipool_store_save_stats(store, &error, f->pool) != APR_SUCCESS) {
+            fail_msg("%s", error);
+        }
+        assert_true(is_there("sk-lost") && is_there("sk-kept"));
+        assert_int_equal(slot_of("sk-lost")->weight, 7);
+        assert_int_equal(slot_of("sk-lost")->group, group_a);
+        check_clients(2);
+        check_whole("refilled");
     }
-    assert_int_equal(stored, 1);
+    assert_int_equal(segment->header->slots.linked, 2);
     fixture_close(f);
     remove_scratch(NULL);
 }
@@ -231,7 +315,8 @@ static void deaths_at_any_time_do_no_harm(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(whoever_dies_inside_stops_nobody_and_loses_no_key),
     WORLD(a_lease_that_was_given_back_does_not_come_back),
-    cmocka_unit_test(a_key_that_nobody_knows_any_longer_spoils_no_store),
+    cmocka_unit_test(many_keys_are_there_again_within_a_second),
+    cmocka_unit_test(what_makes_no_sense_comes_back_from_the_store),
     WORLD(deaths_at_any_time_do_no_harm),
 };
 

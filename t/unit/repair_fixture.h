@@ -461,7 +461,7 @@ static inline pid_t start(fixture_t *f, worker_t worker, long turns, const char 
 static inline void check_whole(const char *when)
 {
     assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
-    const char *fault = apipool_repair_check_locked(segment);
+    const char *fault = consistency_of(segment);
     apipool_segment_unlock(segment);
     if (fault) {
         fail_msg("%s: %s", when, fault);
@@ -474,11 +474,11 @@ static inline void check_keys(apr_uint32_t deaths)
 {
     apr_uint32_t least = told->added < SLOTS ? told->added : SLOTS;
     char text[APIPOOL_KEY_MAX + 1];
-    assert_true(segment->header->slots_used + deaths >= least);
+    assert_true(segment->header->slots.used + deaths >= least);
     for (apr_uint32_t number = 0; number < KEYS; number++) {
         apr_uint64_t id = apipool_key_id(segment->header->secret, text, key_text(text, number));
         apr_uint32_t pool = segment->groups[groups[number % GROUPS]].pool, found = 0;
-        for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+        for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
             found += segment->slots[i].id == id && segment->slots[i].pool == pool;
         }
         assert_int_equal(found, 1);
@@ -489,7 +489,7 @@ static inline void check_keys(apr_uint32_t deaths)
 static inline void check_sums(apr_uint64_t deaths)
 {
     apr_uint64_t requests = 0, recorded = segment->stats[main_pool].numbers.counts.requests;
-    for (apr_uint32_t i = 0; i < segment->header->slots_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         requests += segment->slots[i].counts.requests + segment->slots[i].in_flight;
     }
     assert_in_range(requests + deaths, told->lent, told->lent + 2 * deaths);

@@ -263,7 +263,7 @@ static void an_answer_that_begins_well_is_a_proof(void **unused)
     check_acquires("sk-1", NOW + SEC(30));
     assert_int_equal(apipool_pool_proved(segment, &lease, NOW + SEC(31)), APR_SUCCESS);
     assert_int_equal(slot_of("sk-1")->state, APIPOOL_STATE_ACTIVE);
-    assert_null(apipool_repair_check_locked(segment));
+    assert_null(consistency_of(segment));
     apipool_lease_t stream = lease;
     check_acquires("sk-1", NOW + SEC(31));
     report(APIPOOL_R00, 0, NOW + SEC(32));

@@ -355,8 +355,9 @@ static void whatever_is_found_makes_sense(void **unused)
     for (apr_uint32_t round = 1; round <= 20; round++) {
         apr_uint32_t dice = round;
         scribble(segment->sessions, sizeof(*segment->sessions), &dice);
-        assert_int_equal(apipool_repair_locked(segment), 1);
-        assert_null(apipool_repair_check_locked(segment));
+        segment->sessions->revoked_used %= APIPOOL_REVOKED_MAX + 1;
+        assert_int_equal(apipool_rebuild_locked(segment), 1);
+        assert_null(consistency_of(segment));
         check_use(NOW);
         assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
         assert_int_equal(enter_as(100, 7, 1), 1);

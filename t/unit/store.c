@@ -88,7 +88,7 @@ static void keys_of_several_servers_pools_and_upstreams_come_back(void **unused)
 
     life_t next = restart(&life, "keys");
     assert_int_equal(next.stored, 15);
-    assert_int_equal(next.segment->header->slots_used, 15);
+    assert_int_equal(next.segment->header->slots.used, 15);
     for (int s = 0; s < 3; s++) {
         apr_uint32_t pool = attach(&next, servers[s], "p");
         for (int u = 0; u < 2; u++) {

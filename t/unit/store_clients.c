@@ -184,7 +184,7 @@ static void what_is_on_disk_comes_to_memory(void **unused)
         assert_int_equal(has(&life, "", names[i]), whats[i] != APIPOOL_CLIENT_CREATE);
         assert_int_equal(apipool_store_save_keys(life.store, &error, life.f->pool), APR_SUCCESS);
         assert_int_equal(has(&life, "", names[i]), whats[i] != APIPOOL_CLIENT_DELETE);
-        assert_null(apipool_repair_check_locked(life.segment));
+        assert_null(consistency_of(life.segment));
     }
     check_all(&life, "two");
     assert_true(has(&life, "", "three"));

@@ -11,7 +11,7 @@
 #include "arena.h"
 #include "fixture.h"
 #include "keys.h"
-#include "repair.h"
+#include "consistency.h"
 #include "scratch.h"
 #include "store_stats_parts.h"
 
@@ -90,7 +90,7 @@ static inline void save(life_t *life)
 static inline void end(life_t *life)
 {
     if (life->stored) {
-        assert_null(apipool_repair_check_locked(life->segment));
+        assert_null(consistency_of(life->segment));
     }
     fixture_close(life->f);
 }

@@ -171,7 +171,7 @@ static void statistics_of_other_versions_are_read_as_far_as_they_are_known(void 
     commit(w);
 
     life_t next = start("stats");
-    assert_int_equal(next.segment->header->slots_used, 2);
+    assert_int_equal(next.segment->header->slots.used, 2);
     const apipool_slot_t *slot = main_slot(&next, "sk-bare");
     assert_int_equal(slot->state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(slot->limited_streak, 3);

@@ -119,7 +119,7 @@ static void check_unchanged(const life_t *life)
     assert_true(has(life, "sk-going"));
     assert_false(has(life, "sk-new"));
     assert_int_equal(main_slot(life, "sk-off")->state, APIPOOL_STATE_ACTIVE);
-    assert_null(apipool_repair_check_locked(life->segment));
+    assert_null(consistency_of(life->segment));
 }
 
 static void check_changed(const life_t *life)
@@ -131,7 +131,7 @@ static void check_changed(const life_t *life)
     assert_string_equal(apipool_slot_label_locked(life->segment, slot), "new");
     assert_string_equal(apipool_slot_account_locked(life->segment, slot), "acme");
     assert_int_equal(slot->weight, 3);
-    assert_null(apipool_repair_check_locked(life->segment));
+    assert_null(consistency_of(life->segment));
 }
 
 static void a_change_is_on_disk_when_it_is_made(void **unused)

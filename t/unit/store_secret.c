@@ -37,7 +37,7 @@ static apr_uint64_t leave(const char *name)
 
 static int has_key(const life_t *life, apr_uint64_t id)
 {
-    for (apr_uint32_t i = 0; i < life->segment->header->slots_used; i++) {
+    for (apr_uint32_t i = 0; i < life->segment->header->slots.used; i++) {
         if (life->segment->slots[i].id == id) {
             return 1;
         }

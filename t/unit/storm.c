@@ -187,7 +187,7 @@ static int close_storm(void **state)
 
 static void check_whole(void)
 {
-    const char *fault = apipool_repair_check_locked(segment);
+    const char *fault = consistency_of(segment);
     if (fault) {
         fail_msg("%s", fault);
     }

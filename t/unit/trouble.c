@@ -39,7 +39,7 @@ static void refusals_of_three_keys_and_half_of_them_are_everyones_fate(void **un
                 fail_msg("%d keys, refusal %d: %s", rows[i].keys, n, apipool_rule_name(rule));
             }
         }
-        assert_null(apipool_repair_check_locked(segment));
+        assert_null(consistency_of(segment));
         fixture_close(f);
     }
 }
