@@ -6,7 +6,7 @@ use warnings;
 use APIPoolTest qw(pool_server chat json error_code);
 use Apache::Test ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 
 # One server for all: each case has a pool of its own, with keys of its own.
 my %pools = (

@@ -7,7 +7,6 @@ use APIPoolTest qw(pool_server config_test chat mock_port metrics error_code wai
 use Apache::Test ();
 use JSON::PP ();
 use Test::More;
-use Time::HiRes qw(time);
 
 my $mock = 'http://127.0.0.1:' . mock_port();
 

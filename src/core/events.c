@@ -2,10 +2,11 @@
  * The text of event streams: where lines and events end, what an event says, and the one that tells usage. */
 #include "events.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <jansson.h>
 #include <string.h>
+
+#include "ascii.h"
 
 /* The end of the line at text, and in *next where the one after it begins: CR LF, LF or CR end it. NULL
  * when it is not complete. */
@@ -90,7 +91,7 @@ apr_size_t apipool_events_whole(const char *text, apr_size_t len, const char bef
 static const char *skip_blanks_back(const char *text, const char *p)
 {
     for (;;) {
-        while (p > text && apr_isspace(p[-1])) {
+        while (p > text && apipool_ascii_is_space(p[-1])) {
             p--;
         }
         int is_joint = p - text >= 5 && !memcmp(p - 5, "data:", 5) &&

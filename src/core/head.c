@@ -2,10 +2,10 @@
  * The head of an answer, line by line: what is dropped of it, and what passes mod_proxy by. */
 #include "head.h"
 
-#include <apr_cstr.h>
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
+
+#include "ascii.h"
 
 #define ASIDE_MAX 1024 /* bytes of a line; of longer ones mod_proxy may have an opinion */
 
@@ -77,7 +77,7 @@ static void trim(const char **value, const char **end)
 /* Whether the name is one as vendors make them; there may be others (RFC 9110 section 5.6.2). */
 static int is_common_name(const char *name, const char *end)
 {
-    while (name < end && (apr_isalnum(*name) || *name == '-' || *name == '_')) {
+    while (name < end && (apipool_ascii_is_alnum(*name) || *name == '-' || *name == '_')) {
         name++;
     }
     return name == end;

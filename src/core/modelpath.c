@@ -2,8 +2,8 @@
  * Segments of a path and what they say about the model. */
 #include "modelpath.h"
 
+#include <apr_cstr.h>
 #include <string.h>
-#include <strings.h>
 
 static int hex(char c)
 {
@@ -94,9 +94,9 @@ int apipool_model_in_path(const char *path, char *out, apr_size_t size)
         if (after_deployments && next + 1 < end && decode(segment, len, out, size) > 0) {
             return 1;
         }
-        after_models = len == 6 && !strncasecmp(segment, "models", len);
-        after_tuned = len == 11 && !strncasecmp(segment, "tunedmodels", len);
-        after_deployments = len == 11 && !strncasecmp(segment, "deployments", len);
+        after_models = len == 6 && !apr_cstr_casecmpn(segment, "models", len);
+        after_tuned = len == 11 && !apr_cstr_casecmpn(segment, "tunedmodels", len);
+        after_deployments = len == 11 && !apr_cstr_casecmpn(segment, "deployments", len);
         segment = next + 1;
     }
     out[0] = '\0';

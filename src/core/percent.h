@@ -7,7 +7,7 @@
 
 static inline int apipool_percent_digit(char c)
 {
-    return apr_isdigit(c) ? c - '0' : apr_isxdigit(c) ? apr_tolower(c) - 'a' + 10 : -1;
+    return apr_isdigit(c) ? c - '0' : apr_isxdigit(c) ? (c | 0x20) - 'a' + 10 : -1;
 }
 
 /** The next character of a text that ends with NUL; *at moves behind it. An encoded NUL stays encoded. */

@@ -13,7 +13,7 @@ typedef struct {
 
 static int hex(char c)
 {
-    return apr_isdigit(c) ? c - '0' : apr_isxdigit(c) ? apr_tolower(c) - 'a' + 10 : -1;
+    return apr_isdigit(c) ? c - '0' : apr_isxdigit(c) ? (c | 0x20) - 'a' + 10 : -1;
 }
 
 /* Decodes len bytes; NULL where a '%' is not followed by two digits, or a control character comes out. */

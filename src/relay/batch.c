@@ -2,10 +2,10 @@
  * Bodies that hold many requests: the model that each of them names, and what they may take. */
 #include "batch.h"
 
-#include <apr_lib.h>
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "ascii.h"
 #include "permit.h"
 #include "reserve.h"
 
@@ -20,7 +20,7 @@ typedef struct {
 static int is_named(const char *name, const char *wanted)
 {
     for (; *name; name++) {
-        if (*name != '_' && apr_tolower(*name) != *wanted++) {
+        if (*name != '_' && apipool_ascii_lower(*name) != *wanted++) {
             return 0;
         }
     }

@@ -2,10 +2,10 @@
  * What we say ourselves: one table of errors in OpenAI's shape. */
 #include "reply.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 
+#include "ascii.h"
 #include "gate.h"
 
 /* The texts hold nothing that JSON would have to escape. */
@@ -98,7 +98,7 @@ int apipool_reply_status(apipool_reply_e which)
 /* Whether a client's text can stand in JSON as it is. */
 static int is_plain(const char *text)
 {
-    while (apr_isalnum(*text) || *text == '_' || *text == '-') {
+    while (apipool_ascii_is_alnum(*text) || *text == '_' || *text == '-') {
         text++;
     }
     return !*text;
