@@ -60,8 +60,8 @@ static int beginning(const path_t *path, int at)
                                         "locations",   "publishers", NULL};
     const segment_t *segment = &path->segments[at];
     return is_version(segment) || is_among(segment, apipool_endpoint_beginnings) ? 1
-           : is_among(segment, named)                                           ? 2
-                                                                                : 0;
+           : is_among(segment, named)                                            ? 2
+                                                                                 : 0;
 }
 
 /* Of a path with more segments than any endpoint has, the last ones are left, and none begins it. */

@@ -5,9 +5,9 @@
 #include <openssl/hmac.h>
 #include <string.h>
 
-#define ELLIPSIS        "\xe2\x80\xa6"
-#define SHOWN           4  /* bytes of a key that a mask shows at either end */
-#define SHORTEST_SHOWN  16 /* shorter keys are masked whole */
+#define ELLIPSIS       "\xe2\x80\xa6"
+#define SHOWN          4  /* bytes of a key that a mask shows at either end */
+#define SHORTEST_SHOWN 16 /* shorter keys are masked whole */
 
 const char *apipool_key_check(const char *key, apr_size_t len)
 {

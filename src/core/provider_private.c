@@ -59,28 +59,28 @@ static const private_t names[][SAME_LENGTH_MAX] = {
             {ALL, ARGUMENT, "-httpheaders"},    /* $httpHeaders, fields: Google's front end */
             {ALL, FIELD, "x-auth-token"},       /* OpenStack, gateways */
             {GEMINI, ARGUMENT, "-userproject"}},
-    [13] = {{ALL, EITHER, "authorization"},           /* RFC 9110; gateways, for WebSockets */
-            {ALL, FIELD, "x-http-method"},            /* OData's specification */
-            {ALL, FIELD, "x-rewrite-url"},            /* IIS, Symfony */
-            {ALL, FIELD, "mj-api-secret"}},           /* New API */
-    [14] = {{ALL, EITHER, "x-goog-api-key"},          /* Google's guide to system parameters */
-            {ALL, FIELD, "openai-project"},           /* OpenAI's guide */
-            {ALL, FIELD, "x-access-token"},           /* gateways */
-            {ALL, FIELD, "x-original-url"}},          /* IIS, Symfony */
-    [15] = {{ALL, FIELD, "accept-encoding"},          /* answers are read on their way */
-            {GEMINI, FIELD, "x-goog-authuser"},       /* Google's front end */
-            {ALL, ARGUMENT, "x-amz-signature"}},      /* Amazon's guide to signed requests */
-    [16] = {{ALL, EITHER, "subscription-key"},        /* Azure's guide to API Management */
-            {ALL, ARGUMENT, "x-amz-credential"}},     /* as x-amz-signature */
-    [17] = {{ALL, FIELD, "x-method-override"},        /* Express */
-            {GEMINI, FIELD, "x-goog-quota-user"}},    /* Google's guide to system parameters */
-    [18] = {{OPENAI, FIELD, "chatgpt-account-id"}},   /* Codex */
-    [19] = {{ALL, FIELD, "proxy-authorization"},      /* RFC 9110 */
-            {ALL, FIELD, "openai-organization"},      /* OpenAI's guide */
-            {ALL, FIELD, "x-goog-user-project"},      /* Google's guide to system parameters */
-            {GEMINI, FIELD, "x-firebase-appcheck"}},  /* Firebase's guide */
-    [20] = {{ALL, EITHER, "x-amz-security-token"}},   /* as x-amz-signature */
-    [22] = {{ALL, EITHER, "x-http-method-override"}}, /* Google's front end, Rack */
+    [13] = {{ALL, EITHER, "authorization"},            /* RFC 9110; gateways, for WebSockets */
+            {ALL, FIELD, "x-http-method"},             /* OData's specification */
+            {ALL, FIELD, "x-rewrite-url"},             /* IIS, Symfony */
+            {ALL, FIELD, "mj-api-secret"}},            /* New API */
+    [14] = {{ALL, EITHER, "x-goog-api-key"},           /* Google's guide to system parameters */
+            {ALL, FIELD, "openai-project"},            /* OpenAI's guide */
+            {ALL, FIELD, "x-access-token"},            /* gateways */
+            {ALL, FIELD, "x-original-url"}},           /* IIS, Symfony */
+    [15] = {{ALL, FIELD, "accept-encoding"},           /* answers are read on their way */
+            {GEMINI, FIELD, "x-goog-authuser"},        /* Google's front end */
+            {ALL, ARGUMENT, "x-amz-signature"}},       /* Amazon's guide to signed requests */
+    [16] = {{ALL, EITHER, "subscription-key"},         /* Azure's guide to API Management */
+            {ALL, ARGUMENT, "x-amz-credential"}},      /* as x-amz-signature */
+    [17] = {{ALL, FIELD, "x-method-override"},         /* Express */
+            {GEMINI, FIELD, "x-goog-quota-user"}},     /* Google's guide to system parameters */
+    [18] = {{OPENAI, FIELD, "chatgpt-account-id"}},    /* Codex */
+    [19] = {{ALL, FIELD, "proxy-authorization"},       /* RFC 9110 */
+            {ALL, FIELD, "openai-organization"},       /* OpenAI's guide */
+            {ALL, FIELD, "x-goog-user-project"},       /* Google's guide to system parameters */
+            {GEMINI, FIELD, "x-firebase-appcheck"}},   /* Firebase's guide */
+    [20] = {{ALL, EITHER, "x-amz-security-token"}},    /* as x-amz-signature */
+    [22] = {{ALL, EITHER, "x-http-method-override"}},  /* Google's front end, Rack */
     [24] = {{ALL, FIELD, "sec-websocket-extensions"}}, /* compressed frames could not be read */
     [25] = {{ANTHROPIC, FIELD, "anthropic-organization-id"}}, /* Anthropic's, of its answers */
     [26] = {{ALL, FIELD, "x-serverless-authorization"}},      /* Google's guide to Cloud Run */
@@ -169,7 +169,7 @@ static char decode(const char **text, const char *end)
  * "+key", "key[]". */
 static int is_private_argument(apipool_provider_e provider, const char *text, apr_size_t len)
 {
-    char name[LENGTHS];
+    char name[LENGTHS] = "";
     apr_size_t used = 0, trimmed = 0;
     const char *end = memchr(text, '=', len);
     end = end ? end : text + len;

@@ -93,7 +93,8 @@ static void add(apipool_query_t *query, const char *text, apr_size_t len)
         apipool_query_refuse(query, NULL, "Parameter names must be percent-encoded UTF-8.");
     }
     else if (!value || !is_utf8(value)) {
-        apipool_query_refuse(query, name, "Must be percent-encoded UTF-8 without control characters.");
+        apipool_query_refuse(query, name,
+                             "Must be percent-encoded UTF-8 without control characters.");
     }
     else if (find(query, name)) {
         apipool_query_refuse(query, name, "Duplicate parameter.");
@@ -176,8 +177,7 @@ int apipool_query_choice(apipool_query_t *query, const char *name, const char *c
         list = apr_pstrcat(query->p, list, i ? ", " : "", names[i], NULL);
     }
     if (text) {
-        apipool_query_refuse(query, name,
-                             apr_psprintf(query->p, "Must be one of: %s.", list));
+        apipool_query_refuse(query, name, apr_psprintf(query->p, "Must be one of: %s.", list));
     }
     return absent;
 }

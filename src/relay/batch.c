@@ -43,8 +43,8 @@ static void each_member(batch_t *batch, json_t *object, const char *wanted,
 
 static void check_model(batch_t *batch, json_t *value)
 {
-    batch->refused |= !json_is_string(value) ||
-                      !apipool_permit_has_model(batch->req, json_string_value(value));
+    batch->refused |=
+        !json_is_string(value) || !apipool_permit_has_model(batch->req, json_string_value(value));
 }
 
 static void refuse(batch_t *batch, json_t *value)
@@ -55,7 +55,8 @@ static void refuse(batch_t *batch, json_t *value)
 
 static void take_limit(batch_t *batch, json_t *value)
 {
-    double tokens = json_is_string(value) ? atof(json_string_value(value)) : json_number_value(value);
+    double tokens =
+        json_is_string(value) ? strtod(json_string_value(value), NULL) : json_number_value(value);
     batch->tokens += tokens > 0 ? tokens : 0;
 }
 

@@ -164,8 +164,7 @@ static int is_query_allowed(const apipool_request_t *req, int *found)
         const char *arg = ap_getword(req->r->pool, &args, '&');
         char *name = ap_getword(req->r->pool, &arg, '=');
         char *model = apr_pstrdup(req->r->pool, arg);
-        if (ap_unescape_urlencoded(name) == OK &&
-            apipool_strict_name(name) == APIPOOL_NAME_MODEL) {
+        if (ap_unescape_urlencoded(name) == OK && apipool_strict_name(name) == APIPOOL_NAME_MODEL) {
             *found = 1;
             if (ap_unescape_urlencoded(model) != OK ||
                 !apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model)) {
@@ -262,8 +261,7 @@ static int is_model_allowed(const apipool_request_t *req)
          !apipool_permit_has_model(req, said->text))) {
         return 0;
     }
-    return is_query_allowed(req, &found) &&
-           (found || !apipool_endpoint_needs_model(req->kind));
+    return is_query_allowed(req, &found) && (found || !apipool_endpoint_needs_model(req->kind));
 }
 
 /* Every request of a batch has a model of its own, and its tokens. */

@@ -136,7 +136,7 @@ typedef struct {
     apr_time_t first_byte_by; /* of this attempt; known once the request is sent */
     apr_interval_time_t idle_timeout, first_byte_timeout;
     struct apipool_websocket_t *websocket; /* whose frames are read if it is switched to; or NULL */
-    apipool_plug_t *plug;             /* of a probe; NULL otherwise */
+    apipool_plug_t *plug;                  /* of a probe; NULL otherwise */
     request_rec *client;              /* whose client may leave; NULL: that is not looked for */
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
     int asks_usage;                   /* other than the client */
@@ -171,7 +171,7 @@ typedef struct {
     const char *plain;    /* that as some upstream may read it; the same where all read it alike */
     const char *endpoint; /* the alias used, or NULL */
     apipool_endpoint_e kind; /* what the endpoint is for */
-    const char *query_key;   /* a client key that the query had, which is masked by now; NULL: none */
+    const char *query_key; /* a client key that the query had, which is masked by now; NULL: none */
     int expose;
     int cors;                            /* the upstream does not say who may read its answers */
     const apipool_client_pass_t *client; /* whose key of ours it carries; NULL: nobody's */
@@ -182,10 +182,10 @@ typedef struct {
     int reached; /* httpd has let it in: who has asked is known, and it counts */
     int inside;  /* mod_proxy_http is running for us: our scheme handler must decline */
     int attempts;
-    struct apipool_budget_t *budget; /* attempt.c's */
-    struct apipool_doubts_t *doubts; /* blame.c's; NULL: no key is in doubt */
+    struct apipool_budget_t *budget;       /* attempt.c's */
+    struct apipool_doubts_t *doubts;       /* blame.c's; NULL: no key is in doubt */
     struct apipool_websocket_t *websocket; /* of a request for one; see websocket.h */
-    apipool_rule_e rule;             /* of the last attempt */
+    apipool_rule_e rule;                   /* of the last attempt */
     apipool_recent_attempt_t trail[APIPOOL_RECENT_ATTEMPTS];
     const apipool_request_stats_t *counted; /* with its last attempt; NULL: it is yet to be */
     apr_time_t first_byte_at; /* when the client began to get an upstream's answer; 0: not yet */
