@@ -201,6 +201,18 @@ Its configuration is %s. Stop it with: sh quickstart.sh stop\n'
     building_strict)
         en='building, with warnings as errors ...'
         zh='正在编译，警告视为错误……' ;;
+    analysing)
+        en='looking for faults with clang-tidy and gcc, and at the formatting ...'
+        zh='正在用 clang-tidy 和 gcc 查找错误，并检查排版……' ;;
+    analysis_failed)
+        en='clang-tidy, gcc or clang-format found something'
+        zh='clang-tidy、gcc 或 clang-format 发现了问题' ;;
+    coverage)
+        en='lines that the unit tests have run:'
+        zh='单元测试执行到的行：' ;;
+    coverage_failed)
+        en='gcov could not count the lines that the unit tests have run'
+        zh='gcov 未能统计单元测试执行到的行' ;;
     building_sanitized)
         en='building the unit tests with AddressSanitizer and UndefinedBehaviorSanitizer ...'
         zh='正在以 AddressSanitizer 和 UndefinedBehaviorSanitizer 编译单元测试……' ;;

@@ -574,12 +574,20 @@ install_from_npm() {
     finished
 }
 
+run_analysis() {
+    step analysing
+    logged analysis.log sh "$here/t/analyse" --top="$here" --build="$work/build" || fail analysis_failed
+    finished
+    grep '^skipped: ' "$logs/analysis.log" || true
+}
+
 run_sanitized() {
     build "$work/sanitized" building_sanitized sanitized.log "units corpus-replay" \
-        --enable-maintainer-mode --enable-sanitizers
+        --enable-maintainer-mode --enable-sanitizers --enable-coverage
     step running_units
     logged units.log make -C "$work/sanitized" -s check-units || fail units_failed
     finished
+    logged coverage.log perl "$top/t/coverage" "$work/sanitized" || fail coverage_failed
 }
 
 install_for_tests() {
@@ -593,6 +601,8 @@ install_for_tests() {
         optional="chromium fonts-noto-cjk"
     fi
     has promtool > /dev/null || optional="$optional promtool"
+    # of these versions, whatever the system's own are; only the whole run needs them
+    [ -n "${TESTS:-}" ] || optional="$optional clang-format-14 clang-tidy-14"
     # shellcheck disable=SC2086 # a list of words
     install_missing $optional
     if ! find_chromium && ! apt_knows chromium; then
@@ -613,7 +623,10 @@ run_tests() {
     here=$top top=$work/source sources=../source
     install_from_npm
     build "$work/build" building_strict strict.log "all mock units corpus-replay" --enable-maintainer-mode
-    [ -n "${TESTS:-}" ] || run_sanitized
+    if [ -z "${TESTS:-}" ]; then
+        run_analysis
+        run_sanitized
+    fi
     say running_tests
     export APIPOOL_TEST_ALL=1 # what they need has just been installed: none is skipped for want of it
     result=0
@@ -628,6 +641,10 @@ run_tests() {
         finished
         say running_roots
         sh "$here/t/roots" || fail roots_failed
+    fi
+    if [ -z "${TESTS:-}" ]; then
+        say coverage
+        cat "$logs/coverage.log"
     fi
 }
 

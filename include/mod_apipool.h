@@ -17,8 +17,8 @@
 
 #define APIPOOL_VERSION "0.1.0"
 
-#define APIPOOL_API_GROUP   "apipool"
-#define APIPOOL_API_NAME    "pools"
+#define APIPOOL_API_GROUP       "apipool"
+#define APIPOOL_API_NAME        "pools"
 #define APIPOOL_SESSION_LONGEST (366 * 86400) /* seconds that a session may last */
 
 #define APIPOOL_API_VERSION "7"

@@ -5,7 +5,7 @@ use warnings;
 
 use APIPoolAdmin qw(admin_server location password_file token_for);
 use APIPoolSchema qw(document operations);
-use APIPoolTest qw(request send_raw);
+use APIPoolTest qw(chat request send_raw);
 use JSON::PP ();
 use MIME::Base64 qw(encode_base64);
 use Test::More;
@@ -197,7 +197,7 @@ is $browser->as(cookie => $cookie, token => 'x')->ask(GET => '/session')->{statu
 is_deeply [map { $_->{name} } @{$admin->ask(GET => '/pools')->{json}{pools}}], ['main'], 'one pool is to be seen';
 is $admin->ask(GET => $_)->error, '404 pool_not_found', "$_ is not there"
     for '/pools/hidden', '/pools/hidden/keys', '/pools/hidden/stats', "/pools/hidden/keys/$hidden", '/requests?pool=hidden';
-request(POST => "/$_/chat/completions", base => $base, content => '{"model":"m"}') for qw(hidden main hidden);
+chat($base, $_) for qw(hidden main hidden);
 is_deeply [map { $_->{pool} } @{$admin->ask(GET => '/requests')->{json}{requests}}], ['main'], 'nor are its requests';
 is $admin->ask(GET => "/pools/main/keys/$hidden")->error, '404 key_not_found', 'nor is its key in another pool';
 my $tried = $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'delete', ids => [$hidden]});

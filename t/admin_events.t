@@ -5,7 +5,7 @@ use warnings;
 
 use APIPoolAdmin qw(admin_server location);
 use APIPoolSchema qw(schema_faults);
-use APIPoolTest qw(free_port json request wait_for);
+use APIPoolTest qw(free_port json chat wait_for);
 use IO::Socket::INET ();
 use Test::More;
 use Time::HiRes qw(time);
@@ -63,7 +63,7 @@ ok read_until($viewer, $event), 'an event comes at once';
 like $viewer->{text}, qr{\AHTTP/1\.1 200 .*^Content-Type: text/event-stream\r$}ms, '... as an event stream';
 like $viewer->{text}, qr{^Cache-Control: no-store\r$}m, '... that nobody keeps';
 my $began = time;
-request(POST => '/main/chat/completions', base => $admin->{base}, content => '{"model":"m"}');
+chat($admin, 'main');
 ok read_until($viewer, qr/(?:^event: stats\r?\n.*?){4}\n\r?\n/ms), 'more follow';
 cmp_ok time - $began, '>', 1.5, '... one a second';
 my @events = map { json($_) } $viewer->{text} =~ /^data: (.*?)\r?$/mg;

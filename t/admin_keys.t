@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server location password_file token_for);
-use APIPoolTest qw(json mock_port request);
+use APIPoolTest qw(json mock_port chat);
 use JSON::PP ();
 use Test::More;
 use Time::HiRes qw(time);
@@ -28,11 +28,6 @@ my $admin = admin_server(
 CONF
 )->sign_in;
 my $base = $admin->{base};
-
-sub chat {
-    my ($path, %options) = @_;
-    return request(POST => "$path/chat/completions", base => $base, content => '{"model":"gpt-x"}', %options);
-}
 
 sub list {
     my ($query) = @_;
@@ -79,7 +74,7 @@ is_deeply $done, {matched => 2, done => 2, failed => []}, 'by a filter they are 
 is_deeply states(), {total => 6, active => 6}, '... and counted so';
 
 $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'disable', filter => {upstream => 'one'}});
-is chat('/main')->{status}, 401, 'requests use what is left';
+is chat($base, 'main', model => 'gpt-x')->{status}, 401, 'requests use what is left';
 is_deeply states(), {total => 6, disabled => 5, invalid => 1}, '... which is found to be rejected';
 my ($rejected) = @{list('state=invalid')->{keys}};
 is "$rejected->{last_error}{status} $rejected->{last_error}{rule}", '401 R06', '... by whom and why';
@@ -92,7 +87,7 @@ is_deeply states(), {total => 6, disabled => 5, active => 1}, '... and the key i
 is $admin->ask(DELETE => "/pools/main/keys/$rejected->{id}")->{status}, 204, 'a key is removed';
 is $admin->ask(GET => "/pools/main/keys/$rejected->{id}")->error, '404 key_not_found', '... and gone';
 $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'enable', filter => {}});
-is chat('/main')->{status}, 200, 'requests are served again';
+is chat($base, 'main', model => 'gpt-x')->{status}, 200, 'requests are served again';
 $checked = $admin->ask(POST => "/pools/main/keys/$id/check")->{json};
 is $checked->{valid}, JSON::PP::true, 'a check says yes';
 
@@ -164,14 +159,14 @@ is $client->{status}, 201, 'a client is made';
 my $key = $client->{json}{key};
 is $client->{json}{expires_at}, '2099-12-31T23:59:59Z', '... with what was said';
 is $admin->ask(POST => '/clients', json => {name => 'carol'})->error, '409 client_exists', '... once';
-is chat('/guarded', headers => {authorization => "Bearer $key"})->{status}, 200, '... whose key is accepted';
-is chat('/guarded')->{status}, 401, '... as no other is';
+is chat($base, 'guarded', key => $key, model => 'gpt-x')->{status}, 200, '... whose key is accepted';
+is chat($base, 'guarded', model => 'gpt-x')->{status}, 401, '... as no other is';
 my $shown = $admin->ask(GET => '/clients/carol');
 is $shown->{json}{usage}{requests}, 1, '... and what it used is counted';
 ok !exists $shown->{json}{key}, '... the key is not told again';
 is_deeply [map { $_->{name} } @{$admin->ask(GET => '/clients')->{json}{clients}}], ['carol'], '... it is listed';
 is $admin->ask(PATCH => '/clients/carol', json => {models => ['gpt-y'], rpm => undef})->{json}{rpm}, undef, '... and edited';
-is chat('/guarded', headers => {authorization => "Bearer $key"})->{status}, 403, '... which counts at once';
+is chat($base, 'guarded', key => $key, model => 'gpt-x')->{status}, 403, '... which counts at once';
 is_deeply [@{$admin->ask(PATCH => '/clients/carol', json => {concurrency => 3})->{json}}{qw(concurrency in_flight)}], [3, 0],
     '... what may be in flight as well';
 is $admin->ask(GET => '/clients/carol')->{json}{concurrency}, 3, '... which stays so';
@@ -210,7 +205,7 @@ my $long = $mine->ask(POST => '/clients', json => {name => 'x' x 59});
 is $long->error . " $long->{json}{error}{message}", '400 invalid_request name Must be at most 58 bytes long.', '... and no longer';
 is named($admin, 'dave'), 'dave', 'where all clients are seen, names are what is said';
 is $admin->ask(DELETE => '/clients/carol')->{status}, 204, 'a client is removed';
-is chat('/guarded', headers => {authorization => "Bearer $key"})->{status}, 401, '... and its key refused at once';
+is chat($base, 'guarded', key => $key, model => 'gpt-x')->{status}, 401, '... and its key refused at once';
 
 # --- Numbers -------------------------------------------------------------------------------------
 

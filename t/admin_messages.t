@@ -5,7 +5,7 @@ use warnings;
 use utf8;
 
 use APIPoolAdmin qw(admin_server);
-use APIPoolTest qw(error_code request);
+use APIPoolTest qw(error_code chat);
 use Encode ();
 use Test::More;
 
@@ -105,8 +105,7 @@ my $english = ask($admin, 'en', GET => '/pools/main/keys')->{headers}{etag};
 isnt ask($admin, $CHINESE, GET => '/pools/main/keys')->{headers}{etag}, $english, 'each language has an ETag of its own';
 
 # Not what clients of the pools are told: their programs know the English sentences.
-my $refused = request(POST => '/empty/chat/completions', base => $admin->{base}, content => '{"model":"m","messages":[]}',
-    headers => {'accept-language' => $CHINESE, 'content-type' => 'application/json'});
+my $refused = chat($admin, 'empty', headers => {'accept-language' => $CHINESE, 'content-type' => 'application/json'});
 is error_code($refused), 'pool_exhausted', 'a client of a pool is refused';
 unlike Encode::decode('UTF-8', $refused->{content}), $HAN, '... in English';
 

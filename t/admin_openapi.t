@@ -5,7 +5,7 @@ use warnings;
 
 use APIPoolAdmin qw(admin_server exercised);
 use APIPoolSchema qw(body_faults document operations schema_faults);
-use APIPoolTest qw(request slurp source_dir);
+use APIPoolTest qw(chat slurp source_dir);
 use Test::More;
 
 # The table of src/admin/route.c, as the document writes its operations.
@@ -51,7 +51,7 @@ for my $wrong (
 # Every operation, answered with success; ask() compares each answer with the document.
 my @keys = map {"sk-ok-openapi-key-number-$_"} 1 .. 3;
 my $admin = admin_server({main => {keys => \@keys}}, lines => ['APIPoolAdminReveal On'])->sign_in;
-request(POST => '/main/chat/completions', base => $admin->{base}, content => '{"model":"m"}');
+chat($admin, 'main');
 
 sub is_answered {
     my ($status, @request) = @_;

@@ -5,7 +5,7 @@ use warnings;
 
 use APIPoolAdmin qw(location password_file);
 use APIPoolNode qw(node_obstacle node_tests);
-use APIPoolTest qw(build_dir check_dir mock_port pool_server private_httpd request spew);
+use APIPoolTest qw(build_dir check_dir mock_port pool_server private_httpd chat spew);
 use Apache::Test ();
 use JSON::PP qw(encode_json);
 use Test::More;
@@ -92,9 +92,7 @@ $admin->sign_in;
 is $admin->ask(POST => '/pools/main/keys', json => [{key => 'sk-ok-page-checked-aaaa', label => 'checked'},
         {key => 'sk-ok-page-evil-aaaaaaa', label => 'evil'}])->{status}, 200, 'keys with labels';
 is $admin->ask(POST => '/clients', json => {name => 'reports', rpm => 60, models => ['demo-model']})->{status}, 201, 'a client';
-request(POST => '/open/v1/chat/completions', base => $httpd->{base}, headers => {'content-type' => 'application/json'},
-    content => '{"model":"demo-model","messages":[]}')
-    for 1 .. 12;
+chat($httpd, 'open/v1', model => 'demo-model', headers => {'content-type' => 'application/json'}) for 1 .. 12;
 
 my $big = private_httpd(
     files => {%admins, keys => join "\n", (map { sprintf 'sk-ok-many-%06d-aaaaaaaa', $_ } 1 .. $MANY), ''},

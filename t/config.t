@@ -142,6 +142,7 @@ my @wrong = (
     ['expose inside a pool', in_pool('APIPoolExpose On'), qr/APIPoolExpose must stand outside/],
     ['capacity inside a pool', in_pool('APIPoolCapacity 64'), qr/APIPoolCapacity must stand outside/],
     ['port', in_pool('APIPoolUpstream http://h:99999/'), qr/the port must be from 1 to 65535/],
+    ['port that is a small one in 32 bits', in_pool('APIPoolUpstream http://h:4294967376/'), qr/the port must be from 1 to 65535/],
     ['a host too long for a name', in_pool('APIPoolUpstream http://' . 'h' x 64 . '/'), qr/is not allowed; use 1 to 63/],
     ['strategy for no alias', in_pool('APIPoolStrategy round-robin imagse'), qr/'imagse', which is no alias/],
     ['endpoint with a blank', in_pool('APIPoolEndpoint x "/a b"'), qr/no blanks/],

@@ -4,24 +4,19 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server);
-use APIPoolTest qw(metrics request wait_for spew);
+use APIPoolTest qw(metrics chat wait_for spew);
 use Apache::Test ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
 my $server = Apache::Test::vars('httpd');
 
-sub ask {
-    my ($httpd) = @_;
-    return request(POST => '/p/chat', base => $httpd->{base}, content => '{}', timeout => 10)->{status};
-}
-
 # Ten requests after each of which statistics are due, over several ticks of the clock; how many were served.
 sub ask_for_a_while {
     my ($httpd) = @_;
     my $served = 0;
     for (1 .. 10) {
-        $served += ask($httpd) == 200;
+        $served += chat($httpd, 'p', timeout => 10)->{status} == 200;
         sleep 0.4;
     }
     return $served;
@@ -80,12 +75,12 @@ sub survives {
     like $httpd->log, qr/AP0056: the keys of the key files are not saved, which is tried again: .*$why/,
         '... and says that a new key is not on disk';
     is_deeply metrics($httpd->{base})->states('p'), {active => 2}, '... which serves all the same';
-    is ask($httpd), 200, 'requests are served';
+    is chat($httpd, 'p', timeout => 10)->{status}, 200, 'requests are served';
 
     $mend->();
     ok wait_for(
         sub {
-            ask($httpd);
+            chat($httpd, 'p', timeout => 10);
             my $now = metrics($httpd->{base});
             $now->sum('apipool_store_save_seconds_count') - $now->sum('apipool_store_errors_total') >= $saves + 2;
         },

@@ -4,8 +4,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server metrics wait_for spew upstream_since send_raw error_code background);
-use HTTP::Tiny ();
+use APIPoolTest qw(pool_server metrics wait_for spew upstream_since send_raw error_code background chat);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -88,26 +87,17 @@ sub states {
     return {map { ($_ => $states->{$_}) } grep { $states->{$_} } keys %$states};
 }
 
-# A request to a pool: fields => {...}, args => '...', from => address of the client.
-sub chat {
-    my ($pool, %options) = @_;
-    my $http = HTTP::Tiny->new(timeout => 30, local_address => $options{from} || '127.0.0.1');
-    my $args = $options{args} ? "?$options{args}" : '';
-    return $http->post("$httpd->{base}/$pool/chat/completions$args",
-        {content => '{"model":"m"}', headers => $options{fields} || {}});
-}
-
 # From here on every key of the pool has served.
 sub warm {
     my ($pool, $count) = @_;
-    my @statuses = map { chat($pool)->{status} } 1 .. $count || $KEYS;
+    my @statuses = map { chat($httpd, $pool)->{status} } 1 .. $count || $KEYS;
     is_deeply [grep { $_ != 200 } @statuses], [], "$pool: all keys serve";
     return;
 }
 
 sub hostile {
     my ($pool, %options) = @_;
-    return chat($pool, fields => {'X-Anything' => 'foreign'}, %options);
+    return scalar chat($httpd, $pool, headers => {'X-Anything' => 'foreign'}, %options);
 }
 
 my @fields = qw(Ocp-Apim-Subscription-Key Ocp-Apim-Trace Subscription-Key Api-Key X-Api-Key ApiKey X-Goog-Api-Key
@@ -123,20 +113,20 @@ my @arguments = qw(key KEY %6bey k%65y +key key[] key%5B%5D $key %24key api_key 
 
 subtest 'a client has no credentials, no name and no method but those of its request' => sub {
     for my $field (@fields, 'Authorization') {
-        is chat('forms', fields => {$field => 'foreign'})->{status}, 200, "the field $field";
+        is chat($httpd, 'forms', headers => {$field => 'foreign'})->{status}, 200, "the field $field";
     }
     for my $argument (@arguments) {
-        is chat('forms', args => "$argument=foreign")->{status}, 200, "the argument $argument";
-        is chat('forms', args => "a=1;$argument=foreign;b=2&c")->{status}, 200, '... between semicolons';
+        is chat($httpd, 'forms', query => "$argument=foreign")->{status}, 200, "the argument $argument";
+        is chat($httpd, 'forms', query => "a=1;$argument=foreign;b=2&c")->{status}, 200, '... between semicolons';
     }
     is_deeply states('forms'), {active => $KEYS}, 'all keys are there';
     for my $argument (qw($ct %24ct $req quotaUser $quotaUser userIp userProject)) {
-        is chat('gemini', args => "$argument=foreign")->{status}, 200, "gemini: the argument $argument";
+        is chat($httpd, 'gemini', query => "$argument=foreign")->{status}, 200, "gemini: the argument $argument";
     }
     for my $field (qw(X-Goog-AuthUser X-Goog-Quota-User X-Firebase-AppCheck X-Origin X-Referer)) {
-        is chat('gemini', fields => {$field => 'foreign'})->{status}, 200, "gemini: the field $field";
+        is chat($httpd, 'gemini', headers => {$field => 'foreign'})->{status}, 200, "gemini: the field $field";
     }
-    is chat('openai', fields => {'ChatGPT-Account-Id' => 'foreign'})->{status}, 200, 'openai: ChatGPT-Account-Id';
+    is chat($httpd, 'openai', headers => {'ChatGPT-Account-Id' => 'foreign'})->{status}, 200, 'openai: ChatGPT-Account-Id';
     is_deeply states($_), {active => $KEYS}, "$_: all keys are there" for qw(gemini openai);
 };
 
@@ -165,16 +155,16 @@ subtest 'what a vendor needs of a client passes' => sub {
     my $args = 'alt=sse&api-version=2024-10-21&model=gpt%2D4o&deployment=x&include[]=a&monkey=1&keys=2&q=a%26key%3Db'
         . '&after=b_1&=&&%zz=%&pageToken=a%3D%3D;$alt=json&max_tokens=3';
     my $mark = mark();
-    is chat('pass', fields => \%fields, args => $args)->{status}, 200, 'a request with all of it';
+    is chat($httpd, 'pass', headers => \%fields, query => $args)->{status}, 200, 'a request with all of it';
     my ($seen) = since($mark);
     is $seen->{unparsed_uri}, "/mock/pass/v1/chat/completions?$args", '... and the query as it was';
     is_deeply {map { ($_ => $seen->{headers}{$_}) } keys %fields}, \%fields, '... and the fields';
     $mark = mark();
-    chat('pass', args => "a=%3D;key=x&b=+&$args&%6Bey=y");
+    chat($httpd, 'pass', query => "a=%3D;key=x&b=+&$args&%6Bey=y");
     ($seen) = since($mark);
     is $seen->{unparsed_uri}, "/mock/pass/v1/chat/completions?a=%3D&b=+&$args", 'what is taken off leaves the rest';
     $mark = mark();
-    chat('pass', args => 'key=x&access_token=y');
+    chat($httpd, 'pass', query => 'key=x&access_token=y');
     ($seen) = since($mark);
     is $seen->{unparsed_uri}, '/mock/pass/v1/chat/completions', '... or no query at all';
 };
@@ -197,7 +187,7 @@ for my $case (['rejected', 401, 'incorrect'], ['spent', 402, 'insufficient balan
         is_deeply states($pool), {active => $KEYS}, '... and stays';
         is hostile($pool)->{status}, $status, 'the same client comes again';
         is_deeply states($pool), {active => $KEYS}, '... in vain';
-        is chat($pool)->{status}, 200, 'others are served';
+        is chat($httpd, $pool)->{status}, 200, 'others are served';
     };
 }
 like $httpd->log, qr/apipool:info\].*key \w{16}: R06 \(401\), active, in doubt/, 'the log tells of the doubt';
@@ -209,7 +199,7 @@ subtest 'many such requests make no more probes than one in ten seconds for each
     my %statuses;
     while (time < $begun + 4) {
         $statuses{hostile('flood')->{status}}++;
-        is chat('flood')->{status}, 200, 'others are served' if $statuses{401} % 50 == 1;
+        is chat($httpd, 'flood')->{status}, 200, 'others are served' if $statuses{401} % 50 == 1;
     }
     sleep 1.5;
     my $took = time - $begun;
@@ -227,10 +217,10 @@ subtest 'a key that is alone is not lost to a client either, but to a probe' => 
     warm('one', 1);
     is hostile('one')->{status}, 401, 'a client is refused';
     is_deeply states('one'), {active => 1}, 'the key stays';
-    is chat('one')->{status}, 200, '... and serves';
+    is chat($httpd, 'one')->{status}, 200, '... and serves';
     sleep $ASKED_EVERY + 1;
     script($key => '401');
-    is chat('one')->{status}, 401, 'now it is invalid';
+    is chat($httpd, 'one')->{status}, 401, 'now it is invalid';
     ok wait_for(sub { (states('one')->{invalid} // 0) == 1 }, 5), '... which a probe finds out';
 };
 
@@ -248,16 +238,16 @@ subtest 'where nothing can be asked, the same refusal of two clients counts' => 
     $spoken->($mark, 4);
     is hostile('mute')->{status}, 401, '... again and again' for 1 .. 6;
     is $lost->(), 0, 'no key is lost to it';
-    is chat('mute', from => '127.0.0.2')->{status}, 200, 'another one is served' for 1 .. $KEYS;
+    is chat($httpd, 'mute', from => '127.0.0.2')->{status}, 200, 'another one is served' for 1 .. $KEYS;
     is hostile('mute', from => '127.0.0.2')->{status}, 401, '... and refused, by keys that have served since';
     is $lost->(), 0, 'none is lost to that';
     $mark = mark();
     sleep $ASKED_EVERY + 1;
     script(map { ($_ => 'POST401') } @keys);
-    is chat('mute')->{status}, 401, 'now all are invalid, one client finds' for 1 .. 2;
+    is chat($httpd, 'mute')->{status}, 401, 'now all are invalid, one client finds' for 1 .. 2;
     $spoken->($mark, $KEYS);
     is $lost->(), 0, '... which does not count';
-    is chat('mute', from => '127.0.0.3')->{status}, 401, '... and another one' for 1 .. 2;
+    is chat($httpd, 'mute', from => '127.0.0.3')->{status}, 401, '... and another one' for 1 .. 2;
     is $lost->(), $KEYS, '... which does';
 };
 
@@ -265,12 +255,12 @@ subtest 'a key that is at fault is replaced within the request, and lost at once
     my ($key, $other) = @{keys_of('honest', 'ok')};
     warm('honest');
     script($key => '401');
-    my @answers = map { chat('honest') } 1 .. $KEYS;
+    my @answers = map { scalar chat($httpd, 'honest') } 1 .. $KEYS;
     is_deeply [grep { $_ != 200 } map { $_->{status} } @answers], [], 'all clients are served';
     is scalar(grep { $_->{headers}{'x-apipool-attempts'} == 2 } @answers), 1, '... one of them with a second key';
     is_deeply states('honest'), {active => $KEYS - 1, invalid => 1}, 'the key is lost';
     script($other => 'quota402');
-    chat('honest') for 1 .. $KEYS;
+    chat($httpd, 'honest') for 1 .. $KEYS;
     is_deeply states('honest'), {active => $KEYS - 2, invalid => 1, quota => 1}, '... and one that is spent';
 };
 like $httpd->log, qr/apipool:warn\].*key \w{16}: R06 is the key's fault, invalid/, 'the log tells';
@@ -280,24 +270,24 @@ subtest 'all keys are at fault: probes find out' => sub {
     script(map { ($_ => '401') } @{keys_of('closed', 'ok')});
     my $begun = time;
     my %statuses;
-    wait_for(sub { $statuses{chat('closed')->{status}}++; (states('closed')->{invalid} // 0) == $KEYS }, 15);
+    wait_for(sub { $statuses{chat($httpd, 'closed')->{status}}++; (states('closed')->{invalid} // 0) == $KEYS }, 15);
     is_deeply states('closed'), {invalid => $KEYS}, sprintf 'after %.1f s', time - $begun;
     ok delete $statuses{401}, 'meanwhile clients get the upstream\'s answer';
     is_deeply [grep { $_ != 503 } keys %statuses], [], '... or that there is no key';
-    is error_code(chat('closed')), 'pool_exhausted', 'now there is none';
+    is error_code(scalar chat($httpd, 'closed')), 'pool_exhausted', 'now there is none';
 };
 
 subtest 'two at once are lost where a third one serves again and again' => sub {
     my @keys = @{keys_of('first', 'ok', 3)};
     for my $i (0 .. 2) {
         script(map { ($keys[$_] => $_ == $i ? '' : '429-retry1') } 0 .. 2);
-        chat('first');
+        chat($httpd, 'first');
         sleep 1.2;
     }
     script($keys[0] => 'POSTquota', $keys[1] => 'POSTquota', $keys[2] => '');
-    is chat('first')->{status}, 200, 'the third one serves';
+    is chat($httpd, 'first')->{status}, 200, 'the third one serves';
     is_deeply states('first'), {active => 3}, 'nobody is blamed yet';
-    ok wait_for(sub { chat('first')->{status} == 200 or die; (states('first')->{quota} // 0) == 2 }, 5),
+    ok wait_for(sub { chat($httpd, 'first')->{status} == 200 or die; (states('first')->{quota} // 0) == 2 }, 5),
         '... until a probe could not tell and it does so again';
 };
 
@@ -305,14 +295,14 @@ subtest 'a request waits for a key that cools rather than for one that has refus
     my ($key, $cooling) = @{keys_of('wait', 'fooled', 2)};
     my $cool = sub {
         script($cooling => '429-retry3');
-        is chat('wait')->{status}, 200, 'one key cools' for 1 .. 2;
+        is chat($httpd, 'wait')->{status}, 200, 'one key cools' for 1 .. 2;
         script($cooling => '');
     };
     warm('wait', 2);
     $cool->();
     my $hostile = background(sub { hostile('wait')->{status}, time });
     sleep 0.5;
-    is chat('wait')->{status}, 200, 'others are served' for 1 .. 3;
+    is chat($httpd, 'wait')->{status}, 200, 'others are served' for 1 .. 3;
     my $served = time;
     my ($status, $done) = $hostile->();
     is $status, 401, 'what is refused by both is refused';
@@ -320,14 +310,14 @@ subtest 'a request waits for a key that cools rather than for one that has refus
     is_deeply states('wait'), {active => 2}, '... and takes no key out';
     $cool->();
     script($key => '401');
-    my $answer = chat('wait');
+    my $answer = chat($httpd, 'wait');
     is $answer->{status}, 200, 'the other key serves when it is back';
     is $answer->{headers}{'x-apipool-attempts'}, 2, '... after one that refuses';
     is_deeply states('wait'), {active => 1, invalid => 1}, '... which is lost';
 };
 
 subtest 'another upstream that serves says nothing of the first one' => sub {
-    chat('mixed') for 1 .. 2;
+    chat($httpd, 'mixed') for 1 .. 2;
     is hostile('mixed')->{status}, 200, 'the second upstream does not mind' for 1 .. 3;
     is_deeply states('mixed'), {active => 3}, 'all keys are there';
 };

@@ -5,7 +5,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server read_request request upstream_mark upstream_since serve_raw json mock_port free_port
+use APIPoolTest qw(pool_server read_request chat upstream_mark upstream_since serve_raw json mock_port free_port
     error_code metrics background wait_for);
 use Apache::Test ();
 use Socket qw(SOL_SOCKET SO_LINGER);
@@ -139,17 +139,6 @@ Listen 127.0.0.1:$flap_port
 </VirtualHost>
 CONF
 
-sub send_to {
-    my ($pool, %options) = @_;
-    my $events = $options{stream};
-    return request(
-        POST => "/$pool/chat/completions" . ($events ? "?events=$events" : ''),
-        base => $httpd->{base},
-        content => $options{content} || ($events ? '{"model":"m","stream":true}' : '{"model":"m"}'),
-        timeout => 300
-    );
-}
-
 # What the scripted upstream has seen of a pool's keys.
 sub seen_of {
     my ($pool, $mark) = @_;
@@ -158,13 +147,12 @@ sub seen_of {
     return grep { $own{$_->{key}} } upstream_since($mark);
 }
 
-# ask(POOL, stream => EVENTS, content => ...): the answer, the seconds it took, and the keys that were asked.
+# ask(POOL, ...): a chat, and the keys of this pool that it was sent with.
 sub ask {
-    my ($pool, %options) = @_;
+    my ($pool, @options) = @_;
     my $mark = upstream_mark();
-    my $start = time;
-    my $answer = send_to($pool, %options);
-    return ($answer, time - $start, map { $_->{key} } seen_of($pool, $mark));
+    my $answer = chat($httpd, $pool, timeout => 300, @options);
+    return ($answer, map { $_->{key} } seen_of($pool, $mark));
 }
 
 # What the pool has counted so far: attempts by rule, keys by state, and that nothing is left in flight.
@@ -201,7 +189,7 @@ sub knock {
     my @seen;
     while (time < $end) {
         my $start = time;
-        push @seen, [$start, send_to($pool)->{status} + 0];
+        push @seen, [$start, chat($httpd, $pool, timeout => 300)->{status} + 0];
         sleep 0.04;
     }
     return @seen;
@@ -228,18 +216,18 @@ subtest '1: a 429 that says for how long' => sub {
     my %body = (limited => '{"model":"m"}', limited1 => '{}');
     for my $pool (sort keys %body) {
         my @content = (content => $body{$pool});
-        my ($answer, undef, @keys) = ask($pool, @content);
+        my ($answer, @keys) = ask($pool, @content);
         is $answer->{status}, 200, 'the client does not notice';
         is_deeply \@keys, $pools{$pool}{keys}, 'the other key is asked at once';
         is $answer->{headers}{'x-apipool-attempts'}, 2, '... as the second attempt';
-        my (undef, undef, @then) = ask($pool, @content);
+        my (undef, @then) = ask($pool, @content);
         is_deeply \@then, [key('ok', 'b')], 'the key is left alone until its time';
     }
     counts('limited', {R07 => 1, R00 => 2}, {active => 2});    # but for that model
     counts('limited1', {R07 => 1, R00 => 2}, {active => 1, cooling => 1});
     for my $pool (sort keys %body) {
         my $asked_again = sub {
-            my (undef, undef, @keys) = ask($pool, content => $body{$pool});
+            my (undef, @keys) = ask($pool, content => $body{$pool});
             return grep {/429/} @keys;
         };
         ok wait_for($asked_again, 10), 'after that it is asked again';
@@ -247,12 +235,12 @@ subtest '1: a 429 that says for how long' => sub {
 };
 
 subtest '2: every key is limited' => sub {
-    my ($answer, undef, @keys) = ask('always429');
+    my ($answer, @keys) = ask('always429');
     is $answer->{status}, 429, "the upstream's last answer passes";
     is error_code($answer), 'rate_limit_exceeded', '... as it was';
     is scalar @keys, 2, 'after each key was asked once';
     for (1 .. 3) {
-        my ($again, undef, @none) = ask('always429');
+        my ($again, @none) = ask('always429');
         is $again->{status}, 429, 'then the answer is ours';
         cmp_ok $again->{headers}{'retry-after'}, '<=', 20, '... with the time of the first key to come back';
         cmp_ok $again->{headers}{'retry-after'}, '>=', 10, '... which is not made up';
@@ -262,17 +250,17 @@ subtest '2: every key is limited' => sub {
 };
 
 subtest '3: one 500' => sub {
-    my ($answer, $took, @keys) = ask('one500');
+    my ($answer, @keys) = ask('one500');
     is $answer->{status}, 200, 'the client does not notice';
     is_deeply \@keys, $pools{one500}{keys}, 'the other key is asked';
-    cmp_ok $took, '>=', 0.3, '... after a pause';
+    cmp_ok $answer->{seconds}, '>=', 0.3, '... after a pause';
     counts('one500', {R12 => 1, R00 => 1}, {active => 2});
 };
 
 subtest '4: 503, and a second upstream' => sub {
     my (%seen, %asked);
     for (1 .. 12) {
-        my ($answer, undef, @keys) = ask('down');
+        my ($answer, @keys) = ask('down');
         $seen{$answer->{status}}++;
         $asked{$_}++ for @keys;
     }
@@ -293,18 +281,18 @@ subtest '5: reset before the head of an answer' => sub {
 };
 
 subtest '6: no answer at all' => sub {
-    my ($answer, $took) = ask('silent');
+    my ($answer) = ask('silent');
     is $answer->{status}, 504, 'is a 504';
     is error_code($answer), 'upstream_timeout', '... upstream_timeout';
-    cmp_ok $took, '>=', 0.9, 'after APIPoolFirstByteTimeout';
-    cmp_ok $took, '<', 15, '... and long before the deadline';
+    cmp_ok $answer->{seconds}, '>=', 0.9, 'after APIPoolFirstByteTimeout';
+    cmp_ok $answer->{seconds}, '<', 15, '... and long before the deadline';
     counts('silent', {R04 => 1}, {active => 2});
 };
 
 subtest "7: the first token after $FIRST s" => sub {
-    my ($answer, $took, @keys) = ask('late', stream => 60);
+    my ($answer, @keys) = ask('late', stream => 60);
     is $answer->{status}, 200, 'is waited for';
-    cmp_ok $took, '>=', $FIRST - 0.1, '... that long';
+    cmp_ok $answer->{seconds}, '>=', $FIRST - 0.1, '... that long';
     is tokens($answer), 60, 'all tokens arrive';
     like $answer->{content}, qr/data: \[DONE\]\n\n\z/, '... to the end';
     is_deeply \@keys, [key("first$FIRST", 'a')], 'one attempt';
@@ -312,7 +300,7 @@ subtest "7: the first token after $FIRST s" => sub {
 };
 
 subtest '8: cut after 40 of 60 tokens' => sub {
-    my ($answer, undef, @keys) = ask('cut', stream => 60);
+    my ($answer, @keys) = ask('cut', stream => 60);
     is_truncated($answer);
     is tokens($answer), 40, 'the 40 tokens arrive';
     is scalar @keys, 1, 'nothing is sent again';
@@ -320,17 +308,17 @@ subtest '8: cut after 40 of 60 tokens' => sub {
 };
 
 subtest '9: a stall in the middle' => sub {
-    my ($answer, $took, @keys) = ask('stalls', stream => 60);
+    my ($answer, @keys) = ask('stalls', stream => 60);
     is_truncated($answer);
     is tokens($answer), 20, 'what had come arrives';
-    cmp_ok $took, '<', 20, 'APIPoolIdleTimeout ends the wait';
+    cmp_ok $answer->{seconds}, '<', 20, 'APIPoolIdleTimeout ends the wait';
     is $answer->{headers}{'x-apipool-attempts'}, 1, 'nothing is sent again';
     counts('stalls', {R02 => 1}, {active => 2});
 
-    ($answer, $took, @keys) = ask('pauses', stream => 60);
+    ($answer, @keys) = ask('pauses', stream => 60);
     is tokens($answer), 60, "$STALL s are less than the default";
     like $answer->{content}, qr/data: \[DONE\]\n\n\z/, '... and the stream comes to its end';
-    cmp_ok $took, '>=', $STALL - 0.1, '... late';
+    cmp_ok $answer->{seconds}, '>=', $STALL - 0.1, '... late';
     counts('pauses', {R00 => 1}, {active => 2});
 };
 
@@ -342,7 +330,7 @@ subtest '10: a malformed chunk' => sub {
 };
 
 subtest '11: a stream without [DONE]' => sub {
-    my ($answer, undef, @keys) = ask('nodone', stream => 60);
+    my ($answer, @keys) = ask('nodone', stream => 60);
     is tokens($answer), 60, 'all tokens arrive';
     like $answer->{content}, qr/"finish_reason":"stop"\}\]\S*\n\n\z/, 'nothing is added';
     is scalar @keys, 1, 'one attempt';
@@ -358,7 +346,7 @@ for my $case (
     my ($name, $pool, $code) = @$case;
     subtest $number++ . ": $name" => sub {
         for (1 .. 12) {
-            my ($answer, undef, @keys) = ask($pool);
+            my ($answer, @keys) = ask($pool);
             is $answer->{status}, 400, "the client's error passes";
             is error_code($answer), $code, '... as it was';
             is scalar @keys, 1, '... after one attempt';
@@ -368,7 +356,7 @@ for my $case (
 }
 
 subtest '14: the second upstream rejects the body' => sub {
-    my ($answer, undef, @keys) = ask('second400');
+    my ($answer, @keys) = ask('second400');
     is $answer->{status}, 400, 'its answer passes';
     is error_code($answer), 'context_length_exceeded', '... as it was';
     is_deeply \@keys, [key('503', 'a'), key('ctx400', 'b')], 'after one attempt at each';
@@ -381,7 +369,7 @@ subtest '16: all attempts add up' => sub {
         background(
             sub {
                 return map {
-                    my $answer = send_to('mixed', stream => $_ % 3 ? 0 : 5);
+                    my $answer = chat($httpd, 'mixed', timeout => 300, stream => $_ % 3 ? 0 : 5);
                     [$answer->{status} + 0, $answer->{headers}{'x-apipool-attempts'} + 0]
                 } 1 .. 20;
             }
@@ -402,17 +390,17 @@ subtest '16: all attempts add up' => sub {
 };
 
 subtest 'an error inside a 200' => sub {
-    my ($answer, undef, @keys) = ask('inband', stream => 5);
+    my ($answer, @keys) = ask('inband', stream => 5);
     is $answer->{status}, 200, 'in the first event of a stream';
     like $answer->{content}, qr/data: \[DONE\]\n\n\z/, '... is hidden by another key';
     unlike $answer->{content}, qr/error/, '... without a trace';
     counts('inband', {R07 => 1, R00 => 1}, {active => 2});
 
-    ($answer, undef, @keys) = ask('overload', stream => 5);
+    ($answer, @keys) = ask('overload', stream => 5);
     like $answer->{content}, qr/data: \[DONE\]\n\n\z/, 'an overload is retried';
     counts('overload', {R13 => 1, R00 => 1}, {active => 2});
 
-    ($answer, undef, @keys) = ask('comments', stream => 5);
+    ($answer, @keys) = ask('comments', stream => 5);
     is scalar @keys, 2, 'comments before it do not hide it';
     like $answer->{content}, qr/\A: PROCESSING\n: still PROCESSING\n\ndata: \{"id"/,
         '... and stay in an answer';
@@ -420,22 +408,22 @@ subtest 'an error inside a 200' => sub {
 };
 
 subtest 'overloaded, and slow down' => sub {
-    my ($answer, $took, @keys) = ask('busy');
+    my ($answer, @keys) = ask('busy');
     is $answer->{status}, 200, 'the client does not notice';
     is_deeply \@keys, $pools{busy}{keys}, 'both are retried';
-    cmp_ok $took, '>=', 0.6, '... after a pause each';
+    cmp_ok $answer->{seconds}, '>=', 0.6, '... after a pause each';
     counts('busy', {R13 => 2, R00 => 1}, {active => 3});
 };
 
 subtest 'forbidden, and not found' => sub {
-    my ($answer, undef, @keys) = ask('region');
+    my ($answer, @keys) = ask('region');
     is $answer->{status}, 403, 'a region passes';
     is scalar @keys, 2, '... after one rotation';
     is metrics($httpd->{base})->rules('region')->{R09}, 2, '... as R09';
-    ($answer, undef, @keys) = ask('nomodel');
+    ($answer, @keys) = ask('nomodel');
     is $answer->{status}, 200, 'a model that one upstream lacks is asked of another one';
     counts('nomodel', {R10 => 1, R00 => 1}, {active => 2});
-    ($answer, undef, @keys) = ask('nomodel1');
+    ($answer, @keys) = ask('nomodel1');
     is $answer->{status}, 404, 'one that the only upstream lacks';
     is error_code($answer), 'model_not_found', '... is told as it was';
     is scalar @keys, 1, '... at once';
@@ -443,7 +431,7 @@ subtest 'forbidden, and not found' => sub {
 };
 
 subtest 'everyone is refused at once' => sub {
-    my ($answer, undef, @keys) = ask('everyone');
+    my ($answer, @keys) = ask('everyone');
     is $answer->{status}, 429, 'the answer passes';
     my $asked = @keys;
     cmp_ok $asked, '<', 8, "only $asked of 8 keys are asked";
@@ -451,7 +439,7 @@ subtest 'everyone is refused at once' => sub {
     cmp_ok $metrics->rules('everyone')->{R08}, '>=', 1, 'the upstream is to blame';
     is $metrics->sum('apipool_attempts_total', pool => 'everyone'), $asked, 'each attempt is counted once';
     cmp_ok $metrics->states('everyone')->{active}, '>=', 5, 'not the keys';
-    my ($again, undef, @none) = ask('everyone');
+    my ($again, @none) = ask('everyone');
     cmp_ok $again->{status}, '>=', 429, 'while it pauses';
     is scalar @none, 0, '... nobody is asked';
     like $again->{headers}{'retry-after'} // '', qr/^\d+$/, '... and the client is told when to come back';

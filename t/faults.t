@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server read_request request send_raw serve_raw json mock_port closed_port error_code wait_for);
+use APIPoolTest qw(pool_server read_request chat send_raw serve_raw json mock_port closed_port error_code wait_for);
 use Apache::Test ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
@@ -202,14 +202,6 @@ for my $name (keys %upstreams) {
 }
 my $httpd = pool_server(\%pools);
 
-sub ask {
-    my ($pool, $method, %options) = @_;
-    my $start = time;
-    my $answer = request($method || 'POST', "/$pool/chat/completions", base => $httpd->{base},
-        content => '{"model":"m"}', %options);
-    return ($answer, time - $start);
-}
-
 # The rules of a pool's attempts so far, once they are as expected: the log follows the answer.
 sub rules_are {
     my ($pool, $expected, $name) = @_;
@@ -221,11 +213,11 @@ sub rules_are {
 }
 
 subtest 'closed before the status line, on a fresh connection' => sub {
-    my ($answer) = ask('silent');
+    my $answer = chat($httpd, 'silent');
     is $answer->{status}, 502, 'a POST is not sent twice';
     is error_code($answer), 'upstream_unreachable', 'upstream_unreachable';
     rules_are('silent', 'R04', 'R04');
-    ask('silent', 'GET');
+    chat($httpd, 'silent', method => 'GET');
     rules_are('silent', 'R04 R04 R04', 'a GET is');
 };
 
@@ -250,28 +242,28 @@ subtest 'closed in the middle of the body' => sub {
 
 subtest 'what is no HTTP' => sub {
     for my $name (qw(garbage badstatus endless longline)) {
-        my ($answer, $took) = ask($name);
+        my $answer = chat($httpd, $name);
         is $answer->{status}, 502, "$name: 502";
         is error_code($answer), 'upstream_unreachable', '... upstream_unreachable';
         rules_are($name, 'R04', '... R04');
-        cmp_ok $took, '<', 15, '... soon';
+        cmp_ok $answer->{seconds}, '<', 15, '... soon';
     }
 };
 
 subtest 'no answer in time' => sub {
-    my ($answer, $took) = ask('never');
+    my $answer = chat($httpd, 'never');
     is $answer->{status}, 504, 'ends at the deadline';
     rules_are('never', 'R04', 'R04');
-    cmp_ok $took, '<', 5, 'at the deadline';
+    cmp_ok $answer->{seconds}, '<', 5, 'at the deadline';
 };
 
 subtest 'the deadline holds wherever an attempt waits' => sub {
-    my ($answer, $took) = ask('stall429');
+    my $answer = chat($httpd, 'stall429');
     rules_are('stall429', 'R07', 'an error answer that stalls means what its status says');
-    cmp_ok $took, '<', 5, '... and ends at the deadline';
-    ($answer, $took) = ask('deaf', 'POST', content => 'x' x 20_000_000);
+    cmp_ok $answer->{seconds}, '<', 5, '... and ends at the deadline';
+    $answer = chat($httpd, 'deaf', content => 'x' x 20_000_000);
     is $answer->{status}, 504, 'an upstream that does not read the request: 504';
-    cmp_ok $took, '<', 5, '... at the deadline';
+    cmp_ok $answer->{seconds}, '<', 5, '... at the deadline';
     my $raw = "GET /slowhead/x HTTP/1.1\r\nHost: x\r\n\r\n"
         . "POST /slowhead/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 8000000\r\n\r\n";
     my $both = send_raw($raw . 'x' x 8_000_000, port => $httpd->{port});
@@ -281,14 +273,14 @@ subtest 'the deadline holds wherever an attempt waits' => sub {
 subtest 'error answers that cannot be kept' => sub {
     my $cut = send_raw("POST /broken400/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", port => $httpd->{port});
     like $cut, qr{\AHTTP/1.1 400 .*Content-Length: 100\r\n.*\r\n\r\n\{"error":\z}s, 'a broken one is passed as far as it came';
-    my ($answer) = ask('big429');
+    my $answer = chat($httpd, 'big429');
     is $answer->{status}, 429, 'a large one, when no key is left';
     is error_code($answer), 'rate_limit_exceeded', '... is told in our words';
     is $answer->{headers}{'retry-after'}, 5, "... with the upstream's time";
 };
 
 subtest 'a protocol that nobody asked for' => sub {
-    my ($answer) = ask('switch');
+    my $answer = chat($httpd, 'switch');
     is error_code($answer), 'upstream_unreachable', 'is no answer';
     rules_are('switch', 'R04', '... by R04');
 };
@@ -303,36 +295,36 @@ subtest 'a key in the head of an answer' => sub {
 };
 
 subtest 'an error answer that never ends' => sub {
-    my ($answer, $took) = ask('drip');
+    my $answer = chat($httpd, 'drip');
     rules_are('drip', 'R07', 'means what its status says');
-    cmp_ok $took, '<', 5, 'at the deadline';
+    cmp_ok $answer->{seconds}, '<', 5, 'at the deadline';
 };
 
 subtest 'nothing listens, nothing resolves' => sub {
-    my ($answer) = ask('refused');
+    my $answer = chat($httpd, 'refused');
     is $answer->{status}, 502, 'refused: 502';
     rules_are('refused', 'R03 R03', 'R03, retried: nothing had been sent');
-    ($answer) = ask('noname');
+    $answer = chat($httpd, 'noname');
     is $answer->{status}, 502, 'unknown name: 502';
     rules_are('noname', 'R03 R03', 'R03');
 };
 
 subtest 'one of two upstreams is down' => sub {
     my %seen;
-    $seen{(ask('two'))[0]{status}}++ for 1 .. 10;
+    $seen{chat($httpd, 'two')->{status}}++ for 1 .. 10;
     is_deeply \%seen, {200 => 10}, 'a retry goes to the other one';
     rules_are('two', qr/R03 R00/, '... which was needed');
 };
 
 subtest 'closed while the request is being sent' => sub {
-    my ($answer) = ask('earlyclose', 'POST', content => 'x' x 8_000_000);
+    my $answer = chat($httpd, 'earlyclose', content => 'x' x 8_000_000);
     is $answer->{status}, 502, 'is an error of ours';
     rules_are('earlyclose', 'R04', 'R04: some of it was sent');
 };
 
 subtest 'streams that end early' => sub {
     for my $name (qw(ssecut sseline badchunk)) {
-        my ($answer) = ask($name);
+        my $answer = chat($httpd, $name);
         is $answer->{status}, 200, "$name: the stream began";
         like $answer->{content}, qr/\Adata: \{"n":1\}\n\n/, '... with its first event';
         unlike $answer->{content}, qr/"n":$/m, '... no half line';
@@ -345,21 +337,21 @@ subtest 'streams that end early' => sub {
 };
 
 subtest 'streams whose first event never comes' => sub {
-    my ($answer) = ask('ssehead');
+    my $answer = chat($httpd, 'ssehead');
     is $answer->{status}, 502, 'one that breaks before it is no answer';
     is error_code($answer), 'upstream_unreachable', '... and told as that';
     rules_are('ssehead', 'R04', '... by R04');
-    ($answer) = ask('ssenoend');
+    $answer = chat($httpd, 'ssenoend');
     is $answer->{status}, 200, 'an event without end passes';
     ok $answer->{content} eq 'data: {"error":{"message":"' . 'x' x 100_000, '... byte for byte';
     rules_are('ssenoend', 'R00', '... and says nothing');
-    ($answer) = ask('sseopen');
+    $answer = chat($httpd, 'sseopen');
     is $answer->{content}, qq(data: {"error":{"code":429}}\n), 'so does one that the stream ends in';
     rules_are('sseopen', 'R00', '... which clients drop');
 };
 
 subtest "fields of the upstream's that never pass" => sub {
-    my ($answer) = ask('setcookie');
+    my $answer = chat($httpd, 'setcookie');
     is $answer->{status}, 200, 'answered';
     is $answer->{headers}{'x-kept'}, 1, 'other fields pass';
     is $answer->{headers}{$_}, undef, "no $_" for qw(set-cookie openai-organization);
@@ -390,7 +382,7 @@ subtest "fields of the upstream's that pass" => sub {
 
 subtest 'an answer that comes in single bytes' => sub {
     for my $turn ('first', 'second') {
-        my ($answer) = ask('bytes');
+        my $answer = chat($httpd, 'bytes');
         is $answer->{status}, 200, "$turn: answered";
         is $answer->{content}, '{"ok":1}', "$turn: the body is whole";
         is $answer->{headers}{'x-kept'}, '1, 2', "$turn: a folded field is one";
@@ -407,7 +399,7 @@ subtest 'closed within the status line, on a reused connection' => sub {
 
 subtest 'said before it was asked' => sub {
     for (1 .. 2) {
-        my ($answer) = ask('unasked');
+        my $answer = chat($httpd, 'unasked');
         is $answer->{status}, 200, 'what came between two requests answers none';
         sleep 0.1;
     }

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd pool_server metrics wait_for spew upstream_since background json);
+use APIPoolTest qw(private_httpd pool_server metrics wait_for spew upstream_since background json chat);
 use Digest::SHA qw(sha1_hex);
 use HTTP::Tiny ();
 use List::Util qw(max sum0);
@@ -76,9 +76,11 @@ sub stream_on {
     while (!-e $over) {
         my $events = $LENGTH[0] + int rand $LENGTH[1] - $LENGTH[0];
         my $begin = time;
-        my $answer = HTTP::Tiny->new(keep_alive => 0, timeout => 60)->post(
-            "$httpd->{base}/p/chat/completions?events=$events",
-            {content => '{"model":"m","stream":true}', headers => {'x-mock' => "gap$GAP"}}
+        my $answer = chat(
+            $httpd, 'p',
+            stream => $events,
+            http => HTTP::Tiny->new(keep_alive => 0, timeout => 60),
+            headers => {'x-mock' => "gap$GAP"}
         );
         push @{$told{faults}}, stream_fault($answer, $events);
         push @{$told{spans}}, [$begin, time];
@@ -102,11 +104,11 @@ sub ask_on {
         my $body = sprintf '{"model":"m","client":%d,"request":%d}', $number, $count;
         my $sent = time;
         my $is_reused = $http->{handle} ? 1 : 0;
-        my @request = ("$httpd->{base}/p/chat/completions", {content => $body, headers => {'x-mock' => 'sums'}});
-        my $answer = $http->post(@request);
+        my @request = ($httpd, 'p', content => $body, headers => {'x-mock' => 'sums'}, http => $http);
+        my $answer = chat(@request);
         if ($answer->{status} == 599 && $is_kept && $is_reused) {
             $told{resent}++;
-            $answer = $http->post(@request);
+            $answer = chat(@request);
         }
         push @{$told{faults}}, answer_fault($answer, $body);
         $told{requests}++;

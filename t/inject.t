@@ -4,7 +4,8 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd pool_server build_dir check_dir metrics parallel background wait_for spew slurp);
+use APIPoolTest qw(private_httpd pool_server build_dir check_dir metrics parallel background wait_for spew slurp
+    chat);
 use Apache::Test ();
 use HTTP::Tiny ();
 use List::Util qw(max sum0);
@@ -54,8 +55,7 @@ sub client {
     my $http = HTTP::Tiny->new(keep_alive => 1, timeout => 20);
     my ($sent, @answered, @wrong) = (0);
     while (time < $until) {
-        my $answer = $http->post("$httpd->{base}/main/chat",
-            {content => '{"model":"m"}', headers => {'Content-Type' => 'application/json'}});
+        my $answer = chat($httpd, 'main', http => $http, headers => {'content-type' => 'application/json'});
         $sent++;
         push @answered, time if $answer->{status} == 200;
         push @wrong, [time, "$answer->{status} $answer->{content}"] if $answer->{status} != 200;

@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server);
-use APIPoolTest qw(background metrics request wait_for);
+use APIPoolTest qw(background metrics chat request wait_for);
 use List::Util qw(max);
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -153,7 +153,7 @@ sub operate {
 sub send_requests {
     my (@answered, %strange);
     while (1) {
-        my $answer = request(POST => '/main/chat', base => $admin->{base}, content => '{"model":"m"}', timeout => 20);
+        my $answer = chat($admin, 'main', timeout => 20);
         if ($answer->{success}) {
             push @answered, time;
             next;

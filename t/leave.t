@@ -3,8 +3,8 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request upstream_mark upstream_since metrics mock_port wait_for serve_raw
-    read_request parallel);
+use APIPoolTest qw(pool_server chat upstream_mark upstream_since metrics mock_port wait_for serve_raw read_request
+    parallel);
 use Apache::Test ();
 use IO::Socket::INET ();
 use Test::More;
@@ -93,8 +93,7 @@ subtest 'a client that stays' => sub {
         my @statuses = map { $_->[0] } parallel(
             16,
             sub {
-                my %options = (base => $httpd->{base}, content => '{"model":"m"}');
-                return request(POST => "/$pool/chat/completions", %options)->{status};
+                return chat($httpd, $pool)->{status};
             }
         );
         is_deeply \@statuses, [(200) x 16], "$pool: has an answer, however long that takes";

@@ -3,8 +3,8 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request upstream_mark upstream_since metrics parallel
-    error_code wait_for slurp spew);
+use APIPoolTest qw(pool_server upstream_mark upstream_since metrics parallel error_code wait_for slurp spew
+    chat);
 use Apache::Test ();
 use IO::Socket::INET ();
 use List::Util qw(max min sum0);
@@ -38,16 +38,6 @@ my $httpd = pool_server(\%pools);
 my $BODY = '{"model":"m","max_tokens":7,"x":"' . 'x' x 165 . '"}';
 my $TOKENS = 57;
 
-sub ask {
-    my ($pool, %options) = @_;
-    return request(
-        POST => "/$pool/chat/completions",
-        base => $httpd->{base},
-        content => '{"model":"m"}',
-        %options
-    );
-}
-
 # As many clients at once, each with a number of requests; all answers, as status, Retry-After and code,
 # and what the upstream saw.
 sub ask_many {
@@ -57,7 +47,7 @@ sub ask_many {
         $clients,
         sub {
             return map {
-                my $answer = ask($pool, %options);
+                my $answer = chat($httpd, $pool, %options);
                 {
                     status => $answer->{status} + 0,
                     after => $answer->{headers}{'retry-after'},
@@ -120,10 +110,10 @@ subtest 'requests per day' => sub {
 };
 
 subtest 'what an upstream refused counts as well' => sub {
-    is ask('failing')->{status}, 429, "the upstream's own";
+    is chat($httpd, 'failing')->{status}, 429, "the upstream's own";
     sleep 1.3;
     my $mark = upstream_mark();
-    is ask('failing')->{status}, 429, 'the limit is used up';
+    is chat($httpd, 'failing')->{status}, 429, 'the limit is used up';
     is scalar(upstream_since($mark)), 0, '... so nobody is asked';
 };
 
@@ -167,7 +157,7 @@ subtest 'concurrency' => sub {
     is scalar @seen, 2, 'the upstream saw no other';
     my @refused = grep { $_->{status} == 429 } @$answers;
     is scalar(grep { ($_->{after} // 0) < 1 } @refused), 0, 'refusals name a time';
-    is ask('busy')->{status}, 200, 'when they are through, there is room again';
+    is chat($httpd, 'busy')->{status}, 200, 'when they are through, there is room again';
 
     ($answers, @seen) = ask_many('queue', 8, 2);
     is count($answers, 200), 16, 'who may wait is served';
@@ -183,11 +173,11 @@ subtest 'a stream takes its place until it ends' => sub {
         sub {
             my ($number) = @_;
             wait_for(sub { metrics($httpd->{base})->in_flight('stream') }) if $number == 2;
-            return ask('stream', content => '{"model":"m","stream":true}')->{status} + 0;
+            return chat($httpd, 'stream', content => '{"model":"m","stream":true}')->{status} + 0;
         }
     );
     is_deeply \@results, [200, 429], 'the second one finds it taken';
-    is ask('stream')->{status}, 200, '... and free afterwards';
+    is chat($httpd, 'stream')->{status}, 200, '... and free afterwards';
 
     my $body = '{"model":"m","stream":true}';
     my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$httpd->{port}", Timeout => 10) or die "$@\n";
@@ -196,12 +186,12 @@ subtest 'a stream takes its place until it ends' => sub {
     sysread $socket, my $begun, 100;
     like $begun, qr{^HTTP/1.1 200}, 'a stream whose client leaves';
     close $socket;
-    ok wait_for(sub { ask('stream')->{status} == 200 }, 10), '... gives its place back as well';
+    ok wait_for(sub { chat($httpd, 'stream')->{status} == 200 }, 10), '... gives its place back as well';
 };
 
 subtest 'a graceful restart' => sub {
     ok $httpd->restart, 'is done';
-    is ask($_)->{status}, 429, "$_: gives nobody more" for qw(rpm rpd tpm);
+    is chat($httpd, $_)->{status}, 429, "$_: gives nobody more" for qw(rpm rpd tpm);
 };
 
 subtest 'a graceful restart with more' => sub {

@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request check_dir wait_for parallel slurp);
+use APIPoolTest qw(pool_server chat request check_dir wait_for parallel slurp);
 use Apache::Test ();
 use Test::More;
 
@@ -35,8 +35,7 @@ sub ask {
         8,
         sub {
             return map {
-                request(POST => '/main/chat/completions', base => $httpd->{base}, content => '{}',
-                    headers => {'x-mock' => 'delayms20'})->{status}
+                chat($httpd, 'main', headers => {'x-mock' => 'delayms20'})->{status}
             } 1 .. 12;
         }
     );
@@ -77,7 +76,7 @@ is level('?4'), '200 4', 'it is set to warn, which is what is configured';
 (undef, undef, $count) = ask();
 is $count, 0, '... and all are silent';
 is level('?3'), '200 3', 'a level below that';
-my $answer = request(POST => '/fresh/chat', base => $httpd->{base}, content => '{}');
+my $answer = chat($httpd, 'fresh');
 $served++;
 is $answer->{status}, 401, 'a key is lost';
 like $httpd->log, qr/\[apipool:warn\][^\n]*AP0031: pool fresh, attempt 1, [^\n]*R06/, '... which is said nevertheless';

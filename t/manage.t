@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server);
-use APIPoolTest qw(request json);
+use APIPoolTest qw(chat json);
 use Apache::Test ();
 use Test::More;
 
@@ -21,8 +21,7 @@ sub ask {
 }
 
 for my $model (('gpt-a') x 3, ('gpt-b') x 2) {
-    is request(POST => '/main/chat/completions', base => $admin->{base},
-        content => qq({"model":"$model","messages":[]}))->{status}, 200, "a request for $model is served";
+    is chat($admin, 'main', model => $model)->{status}, 200, "a request for $model is served";
 }
 
 my $requests = ask('/requests?limit=3')->{requests};

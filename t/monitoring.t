@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 use APIPoolSchema qw(schema_faults);
-use APIPoolTest qw(check_dir json metrics mock_port pool_server request slurp source_dir spew wait_for);
+use APIPoolTest qw(check_dir json metrics mock_port pool_server chat slurp source_dir spew wait_for);
 use File::Temp ();
 use JSON::PP ();
 use Test::More;
@@ -68,12 +68,7 @@ my $httpd = pool_server(
 );
 my $ask = sub {
     my ($pool, $words) = @_;
-    return request(
-        POST => "/$pool/chat",
-        base => $httpd->{base},
-        content => '{"model":"m","stream":true}',
-        headers => {'x-mock' => $words}
-    );
+    return chat($httpd, $pool, content => '{"model":"m","stream":true}', headers => {'x-mock' => $words});
 };
 $ask->(main => 'ok');
 $ask->(main => 'ctx400');

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request metrics mock_port slurp wait_for);
+use APIPoolTest qw(pool_server chat request metrics mock_port slurp wait_for);
 use APIPoolExposition qw(exposition_faults);
 use APIPoolNumbers qw(@NOTES $LOG_OF_NOTES check_exposition exposition read_notes);
 use Digest::SHA qw(sha1_base64);
@@ -52,12 +52,7 @@ sub noted {
         $act->("/$pool/chat/completions?$id", $body, $words);
     }
     else {
-        $answer = request(
-            POST => "/$pool/chat/completions?$id",
-            base => $httpd->{base},
-            content => $body,
-            headers => {'x-mock' => $words // 'ok', %options}
-        );
+        $answer = chat($httpd, $pool, query => $id, content => $body, headers => {'x-mock' => $words // 'ok', %options});
     }
     my $line = wait_for(sub { (grep { $_->[0] eq "?$id" } read_notes($httpd))[0] });
     my %notes;
@@ -362,7 +357,7 @@ subtest 'strange names' => sub {
 CONF
     );
     for my $pool ('0', 'a.b:c_D-9', $long) {
-        my $answer = request(POST => "/$pool/chat", base => $strange->{base}, content => '{"model":"m"}');
+        my $answer = chat($strange, $pool);
         is $answer->{status}, 200, "pool $pool serves";
     }
     wait_for(sub { metrics($strange->{base})->sum('apipool_requests_total') >= 3 });

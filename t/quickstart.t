@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use utf8;
 
-use APIPoolTest qw(check_dir free_port json read_request request serve_raw slurp source_dir spew);
+use APIPoolTest qw(check_dir free_port json read_request request serve_raw slurp source_dir spew chat);
 use File::Path qw(make_path remove_tree);
 use IO::Socket::INET ();
 use Test::More;
@@ -53,14 +53,8 @@ like $said, qr{\Q$base\E/v1 .*^The dashboard is at \Q$base\E/apipool/ and its AP
 my ($key, $user, $password) = printed($said);
 ok $key && $user && $password, '... with a client key and an admin' or diag $said;
 
-sub chat {
-    my ($credential) = @_;
-    return request(POST => '/v1/chat/completions', base => $base, content => '{"model":"m"}',
-        headers => {'content-type' => 'application/json', $credential ? (authorization => "Bearer $credential") : ()})->{status};
-}
-
-is chat($key), 200, 'the key opens the pool';
-is chat(), 401, '... which is closed without';
+is chat($base, 'v1', key => $key)->{status}, 200, 'the key opens the pool';
+is chat($base, 'v1')->{status}, 401, '... which is closed without';
 my $session = json(sign_in($user, $password)->{content});
 is $session->{role}, 'admin', 'the password opens the API';
 my $clients = request(GET => '/apipool/api/clients', base => $base, headers => {authorization => "Bearer $session->{token}"});
@@ -75,7 +69,7 @@ my @again = quickstart({});
 is $again[0], 0, 'it starts once more' or diag $again[1];
 like $again[1], qr/^==> stopped the one that was running on port $port$/m, '... after it has stopped the first';
 is_deeply [printed($again[1])], [$key, $user, $password], '... with the same key and password';
-is chat($key), 200, '... which still work';
+is chat($base, 'v1', key => $key)->{status}, 200, '... which still work';
 
 subtest 'a port that cannot be had is said before anything is stopped' => sub {
     my $other = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "$@\n";
@@ -89,7 +83,7 @@ subtest 'a port that cannot be had is said before anything is stopped' => sub {
         is $exit, 1, "PORT=$wrong";
         like $words, qr/\Aquickstart: PORT=$wrong\b.*$wrong{$wrong}.*\n\z/, '... is refused in a sentence';
     }
-    is chat($key), 200, 'what was running still runs';
+    is chat($base, 'v1', key => $key)->{status}, 200, 'what was running still runs';
 };
 
 # An upstream that lists @$models and answers a chat as the name of its model says.

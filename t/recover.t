@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server metrics request wait_for spew upstream_since closed_port serve_raw read_request);
+use APIPoolTest qw(pool_server metrics wait_for spew upstream_since closed_port serve_raw read_request chat);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -36,11 +36,6 @@ sub server {
 sub record {
     my ($httpd, $key) = @_;
     return grep { !$key || $_->{key} eq $key } upstream_since(0, "$httpd->{dir}/upstream.jsonl");
-}
-
-sub chat {
-    my ($httpd, $pool) = @_;
-    return request(POST => "/$pool/chat/completions", base => $httpd->{base}, content => '{"model":"m"}');
 }
 
 sub state_of {

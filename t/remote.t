@@ -3,8 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request upstream_mark upstream_since metrics mock_port serve_raw read_request
-    wait_for);
+use APIPoolTest qw(pool_server chat upstream_mark upstream_since metrics mock_port serve_raw read_request wait_for);
 use Apache::Test ();
 use Test::More;
 
@@ -31,7 +30,7 @@ for my $way (sort keys %ways) {
     my $httpd = pool_server(\%pools, config => "$ways{$way} http://127.0.0.1:$remote\n");
     for my $pool (sort keys %pools) {
         my $mark = upstream_mark();
-        my @answers = map { request(POST => "/$pool/chat", base => $httpd->{base}, content => '{"model":"m"}') } 1 .. 4;
+        my @answers = map { scalar chat($httpd, $pool) } 1 .. 4;
         is_deeply [map { $_->{status} } @answers], [(200) x 4], "$way, $pool: all are served";
         is scalar(grep { $_->{content} =~ m{^\{"asked":"POST http://vendor.invalid/api/chat/completions"\}} } @answers), 2,
             '... those of the far upstream by its proxy';
@@ -41,7 +40,7 @@ for my $way (sort keys %ways) {
 }
 
 my $httpd = pool_server({all => $pools{last}}, config => "ProxyRemote * http://127.0.0.1:$remote\n");
-my @answers = map { request(POST => '/all/chat', base => $httpd->{base}, content => '{"model":"m"}') } 1 .. 2;
+my @answers = map { scalar chat($httpd, 'all') } 1 .. 2;
 is scalar(grep { $_->{content} =~ /"asked":"POST http:/ } @answers), 2, 'one for all';
 
 done_testing;

@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request upstream_mark upstream_since mock_port wait_for spew slurp);
+use APIPoolTest qw(private_httpd chat request upstream_mark upstream_since mock_port wait_for spew slurp);
 use Apache::Test ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -24,13 +24,6 @@ my $httpd = private_httpd(
     files => {keys => "sk-401-restart-aaaaaaaa\nsk-ok-restart-bbbbbbbbb\n"}
 );
 
-sub ask {
-    my ($path) = @_;
-    my $mark = upstream_mark();
-    my $answer = request(POST => $path || '/v1/chat', base => $httpd->{base}, content => '{"model":"m"}');
-    return ($answer, map { $_->{key} } upstream_since($mark));
-}
-
 sub restart {
     my ($edit) = @_;
     my $file = "$httpd->{dir}/httpd.conf";
@@ -38,7 +31,7 @@ sub restart {
     return $httpd->restart;
 }
 
-my ($answer, @keys) = ask();
+my ($answer, @keys) = chat($httpd, 'v1');
 is_deeply \@keys, [qw(sk-401-restart-aaaaaaaa sk-ok-restart-bbbbbbbbb)], 'the first key is refused';
 my $id = $answer->{headers}{'x-apipool-key'};
 
@@ -47,7 +40,7 @@ subtest 'keys and their states are adopted' => sub {
     ok restart(), 'restarted';
     my %seen;
     for (1 .. 6) {
-        my ($again, @then) = ask();
+        my ($again, @then) = chat($httpd, 'v1');
         $seen{$_}++ for @then;
         is $again->{headers}{'x-apipool-key'}, $id, 'a key has kept its id' if $then[0] =~ /-b+$/;
     }
@@ -59,17 +52,14 @@ subtest 'keys and their states are adopted' => sub {
 subtest 'a key removed from its file stays' => sub {
     spew("$httpd->{dir}/keys", "sk-ok-restart-ccccccccc\n");
     ok restart(), 'restarted';
-    my %seen = map { $_ => 1 } map { my (undef, @then) = ask(); @then } 1 .. 4;
+    my %seen = map { $_ => 1 } map { my (undef, @then) = chat($httpd, 'v1'); @then } 1 .. 4;
     is scalar keys %seen, 2, 'keys are merged, never removed';
 };
 
 subtest 'a stream runs on, and its key comes back' => sub {
     my $pid = open my $stream, '-|';
     if (!$pid) {
-        my $got = request(
-            POST => '/v1/chat/completions', base => $httpd->{base},
-            content => '{"model":"m","stream":true}', headers => {'x-mock' => 'stall delay3'}
-        );
+        my $got = chat($httpd, 'v1', content => '{"model":"m","stream":true}', headers => {'x-mock' => 'stall delay3'});
         print $got->{content};
         close STDOUT;
         require POSIX;
@@ -77,7 +67,7 @@ subtest 'a stream runs on, and its key comes back' => sub {
     }
     sleep 0.5;
     ok restart(), 'restarted while it runs';
-    my ($meanwhile) = ask();
+    my ($meanwhile) = chat($httpd, 'v1');
     is $meanwhile->{status}, 200, 'others are served meanwhile';
     my $text = do { local $/; <$stream> };
     like $text, qr/data: \[DONE\]\n\n\z/, 'the stream has not been cut';
@@ -86,12 +76,12 @@ subtest 'a stream runs on, and its key comes back' => sub {
 subtest 'an edited configuration finds its own pools again' => sub {
     ok restart(sub { $_[0] =~ s/<APIPool main>/<APIPool other>\n    APIPoolUpstream http:\/\/127.0.0.1:9\n<\/APIPool>\n<APIPool main>/r }),
         'another pool before it';
-    my ($again, @then) = ask();
+    my ($again, @then) = chat($httpd, 'v1');
     is $again->{status}, 200, 'main has its keys';
     ok restart(sub { $_[0] =~ s/name=one/name=two/r }), 'its upstream renamed';
-    ($again, @then) = ask();
+    ($again, @then) = chat($httpd, 'v1');
     is_deeply \@then, ['sk-ok-restart-ccccccccc'], 'the keys of its file have moved with it';
-    my %seen = map { $_ => 1 } map { my (undef, @keys) = ask(); @keys } 1 .. 4;
+    my %seen = map { $_ => 1 } map { my (undef, @keys) = chat($httpd, 'v1'); @keys } 1 .. 4;
     is_deeply [keys %seen], ['sk-ok-restart-ccccccccc'], '... those that the file still names';
 };
 
@@ -101,7 +91,7 @@ subtest 'a capacity changed' => sub {
         'says when it will count';
     like $httpd->log, qr/AP0091: APIPoolClientCapacity 64 takes effect after a full stop; until then it stays 1024/,
         '... for clients as well';
-    my ($again) = ask();
+    my ($again) = chat($httpd, 'v1');
     is $again->{status}, 200, 'and serves on';
 };
 
@@ -116,7 +106,7 @@ sub abandon {
         my ($timeout) = @_;
         my $child = fork;
         return $child if $child;
-        request(POST => '/v1/chat', base => $other->{base}, content => '{"model":"m"}', timeout => $timeout);
+        chat($other, 'v1', timeout => $timeout);
         require POSIX;
         POSIX::_exit(0);
     };
@@ -158,7 +148,7 @@ subtest 'keys held by children that end without giving them back' => sub {
 subtest 'a full stop changes nothing' => sub {
     $httpd->stop;
     $httpd->start;
-    my ($again, @then) = ask();
+    my ($again, @then) = chat($httpd, 'v1');
     is_deeply \@then, ['sk-ok-restart-ccccccccc'], 'the keys of its upstream are there';
     is $httpd->log =~ /AP0041/ ? 1 : 0, 0, 'nothing went wrong';
 };

@@ -3,10 +3,10 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request upstream_mark upstream_since json error_code);
+use APIPoolTest qw(pool_server chat json error_code);
 use Apache::Test ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 
 # One server for all: each case has a pool of its own, with keys of its own.
 my %pools = (
@@ -41,26 +41,13 @@ my $httpd = pool_server(
     }
 );
 
-sub chat {
-    my ($pool, %options) = @_;
-    my $mark = upstream_mark();
-    my $start = time;
-    my $answer = request(
-        POST => "/$pool/chat/completions",
-        base => $httpd->{base},
-        content => '{"model":"m"}',
-        %options
-    );
-    return ($answer, time - $start, map { $_->{key} } upstream_since($mark));
-}
-
 subtest 'a refused and a limited key are replaced at once, and stay out' => sub {
-    my ($answer, $took, @keys) = chat('rotate');
+    my ($answer, @keys) = chat($httpd, 'rotate');
     is $answer->{status}, 200, 'the client sees an answer';
     is_deeply \@keys, $pools{rotate}{keys}, 'after three attempts, in turn';
     is $answer->{headers}{'x-apipool-attempts'}, 3, '... which it is told';
     for (1 .. 3) {
-        my ($again, undef, @then) = chat('rotate');
+        my ($again, @then) = chat($httpd, 'rotate');
         is $then[0], 'sk-ok-cccccccccccccccc', 'only the good key is asked';
     }
     like $httpd->log, qr/AP0031: pool rotate, attempt 1, .*: R06 \(401\)/, 'R06 in the log';
@@ -69,7 +56,7 @@ subtest 'a refused and a limited key are replaced at once, and stay out' => sub 
 
 subtest 'quota looks different everywhere and means the same' => sub {
     for my $form (qw(quota quota400 quota402)) {
-        my ($answer, undef, @keys) = chat("quota-$form");
+        my ($answer, @keys) = chat($httpd, "quota-$form");
         is $answer->{status}, 200, "$form: answered by the key that has some";
         is_deeply \@keys, $pools{"quota-$form"}{keys}, '... after the one that has none';
         like $httpd->log, qr/pool quota-$form, attempt 1, .*: R05/, '... which is R05';
@@ -77,17 +64,17 @@ subtest 'quota looks different everywhere and means the same' => sub {
 };
 
 subtest "a bad key that looks like the client's error" => sub {
-    my ($answer, $took, @keys) = chat('gemini');
+    my ($answer, @keys) = chat($httpd, 'gemini');
     is $answer->{status}, 200, 'rotated';
     like $httpd->log, qr/pool gemini, .*: R06 \(400\)/, 'R06';
 };
 
 subtest 'all keys cooling' => sub {
-    my ($first, $took, @keys) = chat('cooling');
+    my ($first, @keys) = chat($httpd, 'cooling');
     is $first->{status}, 429, "the upstream's own answer passes when no key is left";
     is $first->{headers}{'retry-after'}, 2, 'with its header';
     is error_code($first), 'rate_limit_exceeded', 'and its body';
-    my ($second, undef, @none) = chat('cooling');
+    my ($second, @none) = chat($httpd, 'cooling');
     is $second->{status}, 429, 'then we answer';
     is scalar @none, 0, '... without asking anyone';
     is error_code($second), 'rate_limit_exceeded', '... in the shape of OpenAI';
@@ -95,18 +82,18 @@ subtest 'all keys cooling' => sub {
     like $second->{headers}{'content-type'}, qr{^application/json}, '... as JSON';
     is $second->{headers}{'x-apipool-attempts'}, 0, '... after no attempt';
     sleep 2.1;
-    my (undef, undef, @back) = chat('cooling');
+    my (undef, @back) = chat($httpd, 'cooling');
     is scalar @back, 1, 'the key is back when its time has come';
 };
 
 subtest 'no key that waiting would help' => sub {
-    my ($first, undef, @keys) = chat('exhausted');
+    my ($first, @keys) = chat($httpd, 'exhausted');
     is $first->{status}, 401, "the last answer passes as it was";
     unlike $first->{content}, qr/sk-401-e/, '... without the key that it echoes';
     like $first->{content}, qr/sk-4\*+eeee/, '... which is masked';
     is $first->{headers}{'content-length'}, length $first->{content}, '... at the same length';
     for my $pool (qw(exhausted empty)) {
-        my ($answer, undef, @none) = chat($pool);
+        my ($answer, @none) = chat($httpd, $pool);
         is $answer->{status}, 503, "$pool: 503";
         is error_code($answer), 'pool_exhausted', '... pool_exhausted';
         is $answer->{headers}{'x-should-retry'}, 'false', '... and no use in trying again';
@@ -117,7 +104,7 @@ subtest 'no key that waiting would help' => sub {
 subtest "the client's own errors pass verbatim and hurt no key" => sub {
     my %seen;
     for (1 .. 6) {
-        my ($answer, undef, @keys) = chat('client');
+        my ($answer, @keys) = chat($httpd, 'client');
         is scalar @keys, 1, "one attempt, $answer->{status}";
         $seen{$answer->{status}}++;
         unlike $answer->{content}, qr/sk-422big-f+/, '... without the key in its body';
@@ -127,50 +114,50 @@ subtest "the client's own errors pass verbatim and hurt no key" => sub {
 };
 
 subtest "the upstream's errors are retried and hurt no key" => sub {
-    my ($answer, $took, @keys) = chat('upstream');
+    my ($answer, @keys) = chat($httpd, 'upstream');
     is $answer->{status}, 200, 'answered';
     is_deeply \@keys, $pools{upstream}{keys}, 'by another key';
-    cmp_ok $took, '>=', 0.4, 'after a pause';
-    ($answer, undef, @keys) = chat('upstream');
+    cmp_ok $answer->{seconds}, '>=', 0.4, 'after a pause';
+    ($answer, @keys) = chat($httpd, 'upstream');
     is $keys[0], 'sk-500-aaaaaaaaaaaaaaaa', 'the first key is still in turn';
 
-    ($answer, $took, @keys) = chat('down');
+    ($answer, @keys) = chat($httpd, 'down');
     is $answer->{status}, 503, 'the last answer passes';
     is scalar @keys, 2, 'a single key may be asked twice when it is not to blame';
 
-    ($answer, $took, @keys) = chat('noretry');
+    ($answer, @keys) = chat($httpd, 'noretry');
     is $answer->{status}, 503, 'no retry without a budget';
     is scalar @keys, 1, '... and no rotation instead';
 };
 
 subtest 'the budget of rotations' => sub {
-    my ($answer, undef, @keys) = chat('budget');
+    my ($answer, @keys) = chat($httpd, 'budget');
     is $answer->{status}, 429, 'spent';
     is scalar @keys, 3, 'one attempt and two rotations';
     is scalar(keys %{{map { $_ => 1 } @keys}}), 3, '... each with another key';
 };
 
 subtest 'the deadline' => sub {
-    my ($answer, $took) = chat('slow');
+    my ($answer) = chat($httpd, 'slow');
     is $answer->{status}, 504, 'ends the wait';
     is error_code($answer), 'upstream_timeout', 'upstream_timeout';
-    cmp_ok $took, '<', 5, 'long before the upstream answers';
+    cmp_ok $answer->{seconds}, '<', 5, 'long before the upstream answers';
 };
 
 subtest 'keys imported as JSON, one disabled' => sub {
-    my ($answer, undef, @keys) = chat('disabled');
+    my ($answer, @keys) = chat($httpd, 'disabled');
     is_deeply \@keys, ['sk-ok-jjjjjjjjjjjjjjjj'], 'the disabled one is not asked';
 };
 
 subtest 'strategies' => sub {
     my (@turns, %used);
     for (1 .. 6) {
-        my (undef, undef, @keys) = chat('robin');
+        my (undef, @keys) = chat($httpd, 'robin');
         push @turns, @keys;
     }
     is_deeply \@turns, [(@{$pools{robin}{keys}}) x 2], 'round-robin takes turns';
     for (1 .. 8) {
-        my (undef, undef, @keys) = chat('leastused');
+        my (undef, @keys) = chat($httpd, 'leastused');
         $used{$_}++ for @keys;
     }
     is_deeply [sort values %used], [2, 2, 2, 2], 'least-used spreads evenly';

@@ -3,12 +3,10 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server config_test request upstream_mark upstream_since mock_port metrics error_code
-    wait_for);
+use APIPoolTest qw(pool_server config_test chat mock_port metrics error_code wait_for);
 use Apache::Test ();
 use JSON::PP ();
 use Test::More;
-use Time::HiRes qw(time);
 
 my $mock = 'http://127.0.0.1:' . mock_port();
 
@@ -58,18 +56,15 @@ $pools{vendors} = {
 };
 my $httpd = pool_server(\%pools);
 
-# ask(POOL, MODEL): the answer, the last letters of the keys that were asked, and the seconds it took.
-sub ask {
-    my ($pool, $model, %options) = @_;
-    $model ||= 'm';
-    my ($mark, $start) = (upstream_mark(), time);
-    my $answer = request(
-        POST => "/$pool/chat/completions",
-        base => $httpd->{base},
-        content => qq({"model":"$model"}),
-        %options
-    );
-    return ($answer, join('', map { substr $_->{key}, -1 } upstream_since($mark)), time - $start);
+# The last letters of keys: which ones of their pool they are.
+sub letters {
+    return join '', map { substr $_, -1 } @_;
+}
+
+# Those of the keys that a request is made with.
+sub asked {
+    my ($answer, @keys) = chat($httpd, @_);
+    return letters(@keys);
 }
 
 sub rules_of {
@@ -83,9 +78,9 @@ sub states_of {
 }
 
 subtest 'pass' => sub {
-    my ($answer, $asked) = ask('pass');
+    my ($answer, @keys) = chat($httpd, 'pass');
     is $answer->{status}, 401, 'an answer that a built-in rule would hide passes';
-    is $asked, 'a', '... at once';
+    is letters(@keys), 'a', '... at once';
     is_deeply rules_of('pass'), {C01 => 1}, '... as C01';
     is_deeply states_of('pass'), {active => 2}, '... and the key is left alone';
     like $httpd->log, qr/pool pass, attempt 1, .*: C01 \(401\)/, 'the log says so';
@@ -93,94 +88,94 @@ subtest 'pass' => sub {
 };
 
 subtest 'rotate, by ranges and lists' => sub {
-    my ($answer, $asked, $took) = ask('rotate');
+    my ($answer, @keys) = chat($httpd, 'rotate');
     is $answer->{status}, 200, 'another key answers';
-    is $asked, 'abc', '... after two were replaced';
+    is letters(@keys), 'abc', '... after two were replaced';
     is_deeply rules_of('rotate'), {C01 => 2, R00 => 1}, '... by the same rule';
-    ($answer, $asked) = ask('rotate');
-    is $asked, 'c', 'both stay out';
+    ($answer, @keys) = chat($httpd, 'rotate');
+    is letters(@keys), 'c', 'both stay out';
 
-    ($answer, $asked) = ask('outside');
+    ($answer, @keys) = chat($httpd, 'outside');
     is $answer->{status}, 200, 'a status outside of the range';
     is_deeply rules_of('outside'), {R12 => 1, R00 => 1}, '... is judged as ever';
     is_deeply states_of('outside'), {active => 2}, '... and the key is not blamed';
 };
 
 subtest 'retry' => sub {
-    my ($answer, $asked, $took) = ask('retry');
+    my ($answer, @keys) = chat($httpd, 'retry');
     is $answer->{status}, 200, 'another key answers';
-    is $asked, 'ab', '... the second one';
-    cmp_ok $took, '>=', 0.3, '... after a pause';
+    is letters(@keys), 'ab', '... the second one';
+    cmp_ok $answer->{seconds}, '>=', 0.3, '... after a pause';
     is_deeply rules_of('retry'), {C01 => 1, R00 => 1}, 'C01';
     is_deeply states_of('retry'), {active => 2}, 'scope none blames nobody';
 };
 
 subtest 'stop' => sub {
-    my ($answer, $asked) = ask('stop');
+    my ($answer, @keys) = chat($httpd, 'stop');
     is $answer->{status}, 429, 'the answer passes';
     is $answer->{headers}{'retry-after'}, 1, '... with the time of the first key that is free';
-    is $asked, 'a', '... and no other key is asked';
-    ($answer, $asked) = ask('stop') for 1 .. 2;
-    is $asked, 'b', 'scope key: it stays out';
+    is letters(@keys), 'a', '... and no other key is asked';
+    ($answer, @keys) = chat($httpd, 'stop') for 1 .. 2;
+    is letters(@keys), 'b', 'scope key: it stays out';
 };
 
 subtest 'markers' => sub {
-    my ($answer, $asked) = ask('marker');
+    my ($answer, @keys) = chat($httpd, 'marker');
     is $answer->{status}, 400, 'an answer without the marker passes';
     is error_code($answer), 'content_policy_violation', '... as it was';
-    is $asked, 'ab', '... after one with it was hidden';
+    is letters(@keys), 'ab', '... after one with it was hidden';
     is_deeply rules_of('marker'), {C01 => 1, R11 => 1}, '... by C01, in whatever case';
-    ($answer, $asked) = ask('code');
-    is $asked, 'ab', 'a marker in the code counts as well';
+    ($answer, @keys) = chat($httpd, 'code');
+    is letters(@keys), 'ab', 'a marker in the code counts as well';
 };
 
 subtest 'the first rule that matches' => sub {
-    my ($answer, $asked) = ask('order');
+    my ($answer, @keys) = chat($httpd, 'order');
     is $answer->{status}, 429, 'decides';
-    is $asked, 'a', '... and the others do not';
+    is letters(@keys), 'a', '... and the others do not';
     is_deeply rules_of('order'), {C01 => 1}, '... as C01';
-    ($answer, $asked) = ask('later');
+    ($answer, @keys) = chat($httpd, 'later');
     is $answer->{status}, 200, 'a later one decides where it does not match';
     is_deeply rules_of('later'), {C02 => 1, R00 => 1}, '... as C02';
 };
 
 subtest 'rules for 200' => sub {
-    my ($answer, $asked) = ask('inband');
-    is $asked, 'a', 'an error inside a 200';
+    my ($answer, @keys) = chat($httpd, 'inband');
+    is letters(@keys), 'a', 'an error inside a 200';
     like $answer->{content}, qr/"error"/, '... passes when a rule says so';
     is_deeply rules_of('inband'), {C01 => 1}, 'C01';
     for (1 .. 2) {
-        ($answer, $asked) = ask('success');
+        ($answer, @keys) = chat($httpd, 'success');
         is $answer->{status}, 200, 'a 200 without an error';
     }
     is_deeply rules_of('success'), {R00 => 2}, '... is a success';
 };
 
 subtest 'scopes' => sub {
-    my ($answer, $asked) = ask('model', 'gpt');
-    is $asked, 'ab', 'model: rotated';
-    is join('', map { (ask('model', 'gpt'))[1] } 1 .. 2), 'bb', '... and out for this model';
-    like join('', map { (ask('model', 'other'))[1] } 1 .. 2), qr/a/, '... but not for another one';
+    my ($answer, @keys) = chat($httpd, 'model', model => 'gpt');
+    is letters(@keys), 'ab', 'model: rotated';
+    is join('', map { asked('model', model => 'gpt') } 1 .. 2), 'bb', '... and out for this model';
+    like join('', map { asked('model', model => 'other') } 1 .. 2), qr/a/, '... but not for another one';
 
-    ($answer, $asked) = ask('key', 'gpt');
-    is $asked, 'ab', 'key: rotated';
-    is join('', map { (ask('key', 'other'))[1] } 1 .. 2), 'bb', '... and out for all models';
+    ($answer, @keys) = chat($httpd, 'key', model => 'gpt');
+    is letters(@keys), 'ab', 'key: rotated';
+    is join('', map { asked('key', model => 'other') } 1 .. 2), 'bb', '... and out for all models';
 
-    ($answer, $asked) = ask('account');
-    is $asked, 'ac', 'account: the next key is of another one';
-    is join('', map { (ask('account'))[1] } 1 .. 3), 'ccc', '... and all of its keys are out';
+    ($answer, @keys) = chat($httpd, 'account');
+    is letters(@keys), 'ac', 'account: the next key is of another one';
+    is join('', map { asked('account') } 1 .. 3), 'ccc', '... and all of its keys are out';
 
-    ($answer, $asked) = ask('vendors');
+    ($answer, @keys) = chat($httpd, 'vendors');
     is $answer->{status}, 200, 'upstream: another one answers';
-    is $asked, 'ac', '... and not another key of the same';
+    is letters(@keys), 'ac', '... and not another key of the same';
     is_deeply states_of('vendors'), {active => 3}, '... no key is blamed';
 };
 
 subtest 'the time that an upstream names' => sub {
-    my ($answer, $asked) = ask('timed');
-    is $asked, 'ab', 'rotated';
-    is((ask('timed'))[1], 'b', 'out');
-    ok wait_for(sub { (ask('timed'))[1] =~ /a/ }, 10), 'and back in time';
+    my ($answer, @keys) = chat($httpd, 'timed');
+    is letters(@keys), 'ab', 'rotated';
+    is asked('timed'), 'b', 'out';
+    ok wait_for(sub { asked('timed') =~ /a/ }, 10), 'and back in time';
 };
 
 # APIPoolRule, and what is said about it

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server metrics request spew slurp background parallel);
+use APIPoolTest qw(pool_server metrics chat spew slurp background parallel);
 use IO::Socket::INET ();
 use List::Util qw(max sum0);
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
@@ -33,17 +33,12 @@ sub server {
     );
 }
 
-sub ask {
-    my ($httpd) = @_;
-    return request(POST => '/p/chat', base => $httpd->{base}, content => '{"model":"m"}')->{status};
-}
-
 # Seconds until the first request is served.
 sub start_time {
     my ($httpd) = @_;
     my $begin = time;
     $httpd->start;
-    is ask($httpd), 200, 'it serves';
+    is chat($httpd, 'p')->{status}, 200, 'it serves';
     return time - $begin;
 }
 
@@ -183,7 +178,7 @@ $httpd->stop;
 
 set_interval($httpd, 2);
 $httpd->start;
-ask($httpd);
+chat($httpd, 'p');
 my $before = metrics($httpd->{base});
 my $added = what_saves_add($httpd);
 my $after = metrics($httpd->{base});

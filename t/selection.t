@@ -5,7 +5,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request upstream_mark upstream_since mock_port metrics parallel wait_for
+use APIPoolTest qw(pool_server chat request upstream_mark upstream_since mock_port metrics parallel wait_for
     error_code);
 use Apache::Test ();
 use HTTP::Tiny ();
@@ -99,27 +99,15 @@ my %pools = (
 my $httpd = pool_server(\%pools,
     files => {users => join '', map {"user$_:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"} 1 .. 12});
 
-# ask(POOL, content => ..., headers => {...}): the answer, and what the upstream saw of it.
-sub ask {
-    my ($pool, %options) = @_;
-    my $mark = upstream_mark();
-    my $answer = request(
-        POST => "/$pool/chat/completions",
-        base => $httpd->{base},
-        content => '{"model":"m"}',
-        %options
-    );
-    return ($answer, upstream_since($mark));
-}
-
 # The last letter of a key tells which one of its pool it is.
 sub letters {
-    return join '', map { substr $_->{key}, -1 } @_;
+    return join '', map { substr $_, -1 } @_;
 }
 
+# Those of the keys that a request is made with.
 sub asked {
-    my ($answer, @seen) = ask(@_);
-    return letters(@seen);
+    my ($answer, @keys) = chat($httpd, @_);
+    return letters(@keys);
 }
 
 # Sends many requests over kept-alive connections; how many of them each key was asked for.
@@ -131,16 +119,15 @@ sub share_of {
         sub {
             my $http = HTTP::Tiny->new(keep_alive => 1, timeout => 60);
             my @failed;
-            my $url = "$httpd->{base}/$pool/chat/completions";
             for (1 .. $requests / $clients) {
-                my $answer = $http->post($url, {content => '{"model":"m"}'});
+                my $answer = chat($httpd, $pool, http => $http);
                 push @failed, $answer->{status} if $answer->{status} != 200;
             }
             return @failed;
         }
     );
     my %share;
-    $share{letters($_)}++ for upstream_since($mark);
+    $share{letters($_->{key})}++ for upstream_since($mark);
     return (\%share, scalar @failed);
 }
 
@@ -171,9 +158,9 @@ subtest 'a key that fails half of the time' => sub {
 };
 
 subtest 'a key that failed once' => sub {
-    my ($answer, @seen) = ask('failed', headers => {'x-mock' => '500'});
+    my ($answer, @keys) = chat($httpd, 'failed', headers => {'x-mock' => '500'});
     is $answer->{status}, 500, 'fails';
-    my $failed = letters(@seen);
+    my $failed = letters(@keys);
     my $order = join '', map { asked('failed') } 1 .. 60;
     cmp_ok scalar(() = $order =~ /$failed/g), '>=', 3, "gets to show that it works again: $failed, $order";
 };
@@ -197,9 +184,9 @@ subtest 'weights' => sub {
 subtest 'tiers' => sub {
     my @gpt4 = (content => '{"model":"gpt-4"}');
     is asked('tiers'), 'a', 'the first vendor has usable keys' for 1 .. 3;
-    my ($answer, @seen) = ask('tiers', @gpt4);
+    my ($answer, @keys) = chat($httpd, 'tiers', @gpt4);
     is $answer->{status}, 200, 'when it has none';
-    is letters(@seen), 'ab', '... the second one answers';
+    is letters(@keys), 'ab', '... the second one answers';
     is asked('tiers', @gpt4), 'b', '... alone, until then' for 1 .. 3;
     is asked('tiers'), 'a', 'for another model the first one still has them';
     later('tiers: the first one again', sub { asked('tiers', @gpt4) =~ /a/ });
@@ -223,9 +210,10 @@ subtest 'models have other names elsewhere' => sub {
     for my $i (0 .. $#bodies) {
         my %seen;
         for (1 .. 2) {
-            my ($answer, $seen) = ask('renamed', content => $bodies[$i]);
-            is $answer->{status}, 200, 'answered';
-            $seen{letters($seen)} = $seen;
+            my $mark = upstream_mark();
+            is chat($httpd, 'renamed', content => $bodies[$i])->{status}, 200, 'answered';
+            my ($seen) = upstream_since($mark);
+            $seen{letters($seen->{key})} = $seen;
         }
         is_deeply [sort keys %seen], [qw(a b)], 'both vendors are asked in turn' or next;
         is raw($seen{a}), $bodies[$i], '... one as the client wrote it';
@@ -264,13 +252,13 @@ subtest 'random' => sub {
 };
 
 subtest 'a limit on one model' => sub {
-    my ($answer, @seen) = ask('model', content => '{"model":"gpt-4"}');
+    my ($answer, @keys) = chat($httpd, 'model', content => '{"model":"gpt-4"}');
     is $answer->{status}, 429, 'a key is limited for one model';
-    ($answer, @seen) = ask('model');
+    ($answer, @keys) = chat($httpd, 'model');
     is $answer->{status}, 200, 'it is usable for another one';
-    ($answer, @seen) = ask('model', content => '{"model":"gpt-4"}');
+    ($answer, @keys) = chat($httpd, 'model', content => '{"model":"gpt-4"}');
     is $answer->{status}, 429, 'the first is still out of reach';
-    is scalar @seen, 0, '... which the pool knows by itself';
+    is scalar @keys, 0, '... which the pool knows by itself';
     is error_code($answer), 'rate_limit_exceeded', '... and says';
     cmp_ok $answer->{headers}{'retry-after'}, '>', 20, '... with the time that is left';
 };

@@ -5,7 +5,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server upstream_mark check_dir metrics parallel error_code);
+use APIPoolTest qw(pool_server upstream_mark check_dir metrics parallel error_code chat);
 use Apache::Test ();
 use HTTP::Tiny ();
 use List::Util qw(sum0);
@@ -56,7 +56,7 @@ sub record_by_key {
 my $runs = 0;
 
 sub run_clients {
-    my ($httpd, $path, $share) = @_;
+    my ($httpd, $pool, $share) = @_;
     my $run = ++$runs;
     my (%statuses, @others);
     my @results = parallel(
@@ -66,10 +66,7 @@ sub run_clients {
             my $http = HTTP::Tiny->new(keep_alive => 1, timeout => 120);
             my (%seen, @odd);
             for my $i (1 .. $share) {
-                my $answer = $http->post(
-                    "$httpd->{base}$path/chat/completions",
-                    {content => qq({"model":"m","request":"$run-$client-$i"})}
-                );
+                my $answer = chat($httpd, $pool, http => $http, content => qq({"model":"m","request":"$run-$client-$i"}));
                 $seen{$answer->{status}}++;
                 push @odd, [@$answer{qw(status content)}, $answer->{headers}{'retry-after'}]
                     if $answer->{status} != 200;
@@ -100,7 +97,7 @@ sub storm {
     );
     my $mark = upstream_mark();
     my $share = int($requests / $CLIENTS) + 1;
-    my ($statuses, @others) = run_clients($httpd, '/storm', $share);
+    my ($statuses, @others) = run_clients($httpd, 'storm', $share);
     is_deeply $statuses, {200 => $share * $CLIENTS}, 'no client sees any of it'
         or diag explain [@others[0 .. ($#others < 4 ? $#others : 4)]];
 
@@ -174,7 +171,7 @@ subtest 'limits of our own' => sub {
     my %statuses;
     my @others;
     do {
-        my ($seen, @odd) = run_clients($httpd, '/limits', 4);
+        my ($seen, @odd) = run_clients($httpd, 'limits', 4);
         $statuses{$_} += $seen->{$_} for keys %$seen;
         push @others, @odd;
     } while ($FULL && time < $started + 150);

@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request metrics serve_raw wait_for);
+use APIPoolTest qw(pool_server chat metrics serve_raw wait_for);
 use Apache::Test ();
 use Socket ();
 use Test::More;
@@ -76,11 +76,7 @@ sub stream {
     my ($pool, $case, $more) = @_;
     my $ended = sub { metrics($httpd->{base})->by(outcome => 'apipool_requests_total', pool => $pool) };
     my $before = $ended->();
-    my $answer = request(
-        POST => "/$pool/chat/completions?case=$case" . ($more // ''),
-        base => $httpd->{base},
-        content => '{"stream":true}'
-    );
+    my $answer = chat($httpd, $pool, query => "case=$case" . ($more // ''), content => '{"stream":true}');
     my ($outcome) = @{
         wait_for(
             sub {

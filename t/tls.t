@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(private_httpd request free_port serve_raw slurp check_dir metrics wait_for);
+use APIPoolTest qw(private_httpd request free_port serve_raw slurp check_dir metrics wait_for chat);
 use Apache::Test ();
 use IO::Socket::INET ();
 use Test::More;
@@ -66,28 +66,22 @@ Listen 127.0.0.1:$tls
 CONF
 }
 
-sub ask {
-    my ($httpd, $pool) = @_;
-    return request(POST => "/$pool/chat/completions", base => $httpd->{base}, content => '{"model":"m"}');
-}
-
 my $httpd = server('localhost');
 for (1 .. 3) {
-    is ask($httpd, 'tls')->{status}, 200, 'a verified upstream answers';
+    is chat($httpd, 'tls')->{status}, 200, 'a verified upstream answers';
 }
-my $stream = request(POST => '/tls/chat', base => $httpd->{base}, content => '{"stream":true}');
+my $stream = chat($httpd, 'tls', content => '{"stream":true}');
 like $stream->{content}, qr/data: \[DONE\]\n\n\z/, 'also with a stream';
-is request(POST => '/lost/chat', base => $httpd->{base}, headers => {'X-Mock' => '401'})->{status}, 401,
+is chat($httpd, 'lost', headers => {'X-Mock' => '401'})->{status}, 401,
     'a key that has never served is refused';
 is_deeply metrics($httpd->{base})->states('lost'), {invalid => 1}, '... and lost';
 ok wait_for(sub { metrics($httpd->{base})->states('lost')->{half_open} }, 20), '... and comes back by a probe over TLS';
-is ask($httpd, 'lost')->{status}, 200, '... to serve';
+is chat($httpd, 'lost')->{status}, 200, '... to serve';
 my $large = request(POST => '/tls/files', base => $httpd->{base}, headers => {'X-Mock' => 'sums'},
     content => 'x' x 3_000_000);
 is $large->{headers}{'x-body-bytes'}, 3_000_000, 'and takes a large body';
 for (1 .. 2) {
-    my $slow = request(POST => '/tls/chat', base => $httpd->{base}, headers => {'X-Mock' => 'ok slow delayms2400'},
-        content => '{"model":"m"}');
+    my $slow = chat($httpd, 'tls', headers => {'X-Mock' => 'ok slow delayms2400'});
     is $slow->{status}, 200, 'an answer that takes its time';
 }
 
@@ -101,14 +95,14 @@ print {$leaver} "POST /tls/chat HTTP/1.1\r\nHost: x\r\nX-Mock: ok slow delayms20
 ok wait_for(sub { metrics($httpd->{base})->in_flight('tls') && arrived() == 11 }, 10), 'a request without an answer';
 close $leaver;
 ok wait_for(sub { metrics($httpd->{base})->rules('tls')->{R01} }, 8), '... ends when its client leaves';
-is ask($httpd, 'plain')->{status}, 502, 'what does not speak TLS is unreachable';
+is chat($httpd, 'plain')->{status}, 502, 'what does not speak TLS is unreachable';
 like $httpd->log, qr/pool plain, attempt 1, .*: R03/, '... by R03: nothing was sent';
 is arrived(), 11, 'eleven requests have arrived';
 unlike $httpd->log, qr/AP006[56]/, 'nobody is warned of upstreams that are verified';
 $httpd->stop;
 
 $httpd = server('elsewhere');
-is ask($httpd, 'tls')->{status}, 502, 'an upstream of another authority is unreachable';
+is chat($httpd, 'tls')->{status}, 502, 'an upstream of another authority is unreachable';
 like $httpd->log, qr/pool tls, attempt 1, .*: R03/, '... by R03';
 ok !-s "$httpd->{dir}/upstream.jsonl", '... and has not seen a key';
 $httpd->stop;
@@ -145,7 +139,7 @@ Listen 127.0.0.1:$tls
     </Location>
 </VirtualHost>
 CONF
-    my $status = ask($server, 'p')->{status};
+    my $status = chat($server, 'p')->{status};
     my $warned = $server->log =~ /AP0066: pool p: upstream https:\/\/127.0.0.1/;
     $server->stop;
     return [$status, $warned ? 'warned' : 'not warned'];

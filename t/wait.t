@@ -3,8 +3,8 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server request upstream_mark upstream_since metrics background parallel slurp
-    wait_for error_code);
+use APIPoolTest qw(pool_server chat upstream_mark upstream_since metrics background parallel slurp wait_for
+    error_code);
 use Apache::Test ();
 use IO::Socket::INET ();
 use List::Util qw(sum0);
@@ -45,22 +45,10 @@ my %pools = (
 );
 my $httpd = pool_server(\%pools);
 
-sub ask {
-    my ($pool, %options) = @_;
-    my $start = time;
-    my $answer = request(
-        POST => "/$pool/chat/completions",
-        base => $httpd->{base},
-        content => '{"model":"m"}',
-        %options
-    );
-    return ($answer, time - $start);
-}
-
 # Makes a key of the pool cool down for so many seconds.
 sub limit {
     my ($pool, $seconds) = @_;
-    my ($answer) = ask($pool, headers => {'x-mock' => "429 retry$seconds"});
+    my $answer = chat($httpd, $pool, headers => {'x-mock' => "429 retry$seconds"});
     die "the key was not limited: $answer->{status}\n" if $answer->{status} != 429;
     return;
 }
@@ -71,29 +59,29 @@ sub told {
 }
 my $told_at = time;
 subtest 'a pool without keys' => sub {
-    ask('lost');
-    my @codes = map {@$_} parallel(40, sub { error_code((ask('lost'))[0]) });
+    chat($httpd, 'lost');
+    my @codes = map {@$_} parallel(40, sub { error_code(scalar chat($httpd, 'lost')) });
     is_deeply [grep { $_ ne 'pool_exhausted' } @codes], [], 'refuses every request';
     is scalar(told()), 1, '... and the log has one line of them';
     like +(told())[0], qr/AP0033: pool lost: R15, no key is usable(?:,|$)/, '... with the reason';
-    ask('hopeless') for 1 .. 2;
+    chat($httpd, 'hopeless') for 1 .. 2;
     like $httpd->log, qr/AP0033: pool hopeless: R15/, 'another pool has a line of its own';
 };
 
 subtest 'the earliest key' => sub {
     limit('one', 2);
     my $mark = upstream_mark();
-    my ($answer, $took) = ask('one');
+    my $answer = chat($httpd, 'one');
     is $answer->{status}, 200, 'is waited for';
-    cmp_ok $took, '>', 1.2, '... until its time';
+    cmp_ok $answer->{seconds}, '>', 1.2, '... until its time';
     is $answer->{headers}{'x-apipool-attempts'}, 1, '... and asked once';
     is scalar(upstream_since($mark)), 1, '... as the upstream saw';
 
     limit('earliest', 15);
     limit('earliest', 2);
-    ($answer, $took) = ask('earliest');
+    $answer = chat($httpd, 'earliest');
     is $answer->{status}, 200, 'of two keys the first to come free is taken';
-    cmp_ok $took, '<', 12, '... long before the other';
+    cmp_ok $answer->{seconds}, '<', 12, '... long before the other';
 };
 
 subtest 'one after the other' => sub {
@@ -102,7 +90,7 @@ subtest 'one after the other' => sub {
     my @waiting;
     for my $number (1 .. 5) {
         my $body = qq({"model":"m","n":$number});
-        push @waiting, background(sub { return (ask('order', content => $body))[0]{status} });
+        push @waiting, background(sub { return chat($httpd, 'order', content => $body)->{status} });
         sleep 0.4;
     }
     is_deeply [map { $_->() } @waiting], [(200) x 5], 'all are served';
@@ -124,9 +112,9 @@ subtest 'a client that leaves' => sub {
     limit('leave', 3);
     my $mark = upstream_mark();
     leave('leave', '{"model":"m","n":"gone"}', 0.6) for 1 .. 2;
-    my ($answer, $took) = ask('leave', content => '{"model":"m","n":"stays"}');
+    my $answer = chat($httpd, 'leave', content => '{"model":"m","n":"stays"}');
     is $answer->{status}, 200, 'is not in the way of those who stay';
-    cmp_ok $took, '<', 10, '... nor for long';
+    cmp_ok $answer->{seconds}, '<', 10, '... nor for long';
     sleep 0.5;
     my @bodies = map { $_->{body} } upstream_since($mark);
     is_deeply \@bodies, ['{"model":"m","n":"stays"}'], 'no attempt is made for it';
@@ -139,28 +127,28 @@ subtest 'longer than anyone may wait' => sub {
     limit($_, 9) for qw(short none);
     for my $pool (qw(short none)) {
         my $mark = upstream_mark();
-        my ($answer, $took) = ask($pool);
+        my $answer = chat($httpd, $pool);
         is $answer->{status}, 429, "$pool: 429";
         is error_code($answer), 'rate_limit_exceeded', '... rate_limit_exceeded';
         like $answer->{headers}{'retry-after'}, qr/^[4-9]$/, '... with the time that is left';
         is $answer->{headers}{'x-apipool-attempts'}, 0, '... and no attempt';
         is scalar(upstream_since($mark)), 0, '... none at all';
-        cmp_ok $took, '<', 6, '... soon';
+        cmp_ok $answer->{seconds}, '<', 6, '... soon';
     }
 };
 
 subtest 'what waiting would not help' => sub {
-    ask('hopeless');
-    my ($answer, $took) = ask('hopeless');
+    chat($httpd, 'hopeless');
+    my $answer = chat($httpd, 'hopeless');
     is $answer->{status}, 503, 'keys that are invalid: 503';
     is error_code($answer), 'pool_exhausted', '... pool_exhausted';
-    cmp_ok $took, '<', 6, '... at once';
+    cmp_ok $answer->{seconds}, '<', 6, '... at once';
 };
 
 subtest 'the deadline' => sub {
     limit('deadline', 9);
-    my ($answer, $took) = ask('deadline');
-    cmp_ok $took, '<', 6, 'ends the wait too';
+    my $answer = chat($httpd, 'deadline');
+    cmp_ok $answer->{seconds}, '<', 6, 'ends the wait too';
     like $answer->{status}, qr/^(429|504)$/, '... with an error that says so';
 };
 
@@ -178,7 +166,7 @@ subtest 'waiting is idle' => sub {
     limit('idle', 4);
     my $mark = upstream_mark();
     my @waiting = map {
-        background(sub { return (ask('idle'))[0]{status} })
+        background(sub { return chat($httpd, 'idle')->{status} })
     } 1 .. 16;
     sleep 0.7;
     my ($before, $start) = (cpu_seconds(), time);
@@ -194,7 +182,7 @@ subtest 'a minute later' => sub {
     plan skip_all => 'APIPOOL_TEST_FULL=1 waits for it; t/unit/pool moves the clock' if !$ENV{APIPOOL_TEST_FULL};
     my $left = $told_at + 62 - time;
     sleep $left if $left > 0;
-    ask('lost') for 1 .. 3;
+    chat($httpd, 'lost') for 1 .. 3;
     my @lines = told();
     is scalar(@lines), 2, 'there is another line';
     like $lines[1], qr/; so it was for 39 more since the last line/, '... with the number of those before';

@@ -37,7 +37,7 @@ typedef enum {
 
 /* Of a location; NULL, 0 or, for flags, -1: not said. Lists are of const char *. */
 typedef struct {
-    const char *root; /* APIPoolAdminRoot; NULL: where make install put the files */
+    const char *root;  /* APIPoolAdminRoot; NULL: where make install put the files */
     const char *mount; /* path of the <Location> with SetHandler, without a slash at its end */
     const char *user_file;
     apipool_admin_auth_e auth;

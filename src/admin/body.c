@@ -8,6 +8,8 @@
 #include <http_protocol.h>
 #include <openssl/crypto.h>
 
+#include "ascii.h"
+
 #define FIRST_ROOM (16 * 1024)
 #define PIECE      (16 * 1024) /* bytes that are looked at at once */
 #define UNKNOWN    (-1)
@@ -17,7 +19,7 @@ static int kind_of(request_rec *r)
 {
     const char *type = apr_table_get(r->headers_in, "Content-Type");
     apr_size_t len = type ? strcspn(type, "; \t") : 0;
-    const char *charset = type ? ap_strcasestr(type + len, "charset=") : NULL;
+    const char *charset = type ? apipool_ascii_find(type + len, "charset=") : NULL;
     if (charset) {
         charset += strlen("charset=");
         charset += *charset == '"';

@@ -76,7 +76,7 @@ static const char *scope_of(const apipool_ask_t *ask)
         }
         last = name;
     }
-    if (strlen(scope) > SCOPE_MAX) {
+    if (scope && strlen(scope) > SCOPE_MAX) {
         unsigned char digest[APR_SHA1_DIGESTSIZE];
         apr_sha1_ctx_t sha1;
         apr_sha1_init(&sha1);
@@ -352,19 +352,18 @@ int apipool_admin_client_edit(apipool_ask_t *ask)
         return answer_failure(ask, rv, "a client cannot be changed", error);
     }
     apipool_admin_audit(
-        ask,
-        apr_pstrcat(r->pool, "client ", ask->name, " edited (",
-                    !(set & APIPOOL_CLIENT_SET_ENABLED) ? ""
-                    : client.enabled                    ? " enabled"
-                                                        : " disabled",
-                    set & APIPOOL_CLIENT_SET_EXPIRES_AT ? " expires_at" : "",
-                    set & APIPOOL_CLIENT_SET_POOLS ? " pools" : "",
-                    set & APIPOOL_CLIENT_SET_MODELS ? " models" : "",
-                    set & APIPOOL_CLIENT_SET_ENDPOINTS ? " endpoints" : "",
-                    set & APIPOOL_CLIENT_SET_RPM ? " rpm" : "",
-                    set & APIPOOL_CLIENT_SET_TPM ? " tpm" : "",
-                    set & APIPOOL_CLIENT_SET_TOKENS_PER_DAY ? " tokens_per_day" : "",
-                    set & APIPOOL_CLIENT_SET_CONCURRENCY ? " concurrency" : "", " )", NULL));
+        ask, apr_pstrcat(r->pool, "client ", ask->name, " edited (",
+                         !(set & APIPOOL_CLIENT_SET_ENABLED) ? ""
+                         : client.enabled                    ? " enabled"
+                                                             : " disabled",
+                         set & APIPOOL_CLIENT_SET_EXPIRES_AT ? " expires_at" : "",
+                         set & APIPOOL_CLIENT_SET_POOLS ? " pools" : "",
+                         set & APIPOOL_CLIENT_SET_MODELS ? " models" : "",
+                         set & APIPOOL_CLIENT_SET_ENDPOINTS ? " endpoints" : "",
+                         set & APIPOOL_CLIENT_SET_RPM ? " rpm" : "",
+                         set & APIPOOL_CLIENT_SET_TPM ? " tpm" : "",
+                         set & APIPOOL_CLIENT_SET_TOKENS_PER_DAY ? " tokens_per_day" : "",
+                         set & APIPOOL_CLIENT_SET_CONCURRENCY ? " concurrency" : "", " )", NULL));
     return show(ask, HTTP_OK, ask->name, NULL);
 }
 

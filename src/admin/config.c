@@ -21,7 +21,7 @@ typedef struct {
 /* Of a server. */
 typedef struct {
     server_rec *server;
-    int is_own; /* something is said there of the admin API */
+    int is_own;                 /* something is said there of the admin API */
     apr_array_header_t *wanted; /* wanted_pool_t */
     apr_array_header_t *mounts; /* const char *: where SetHandler names us */
 } server_conf_t;
@@ -352,7 +352,8 @@ int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server)
         }
     }
     int locations = count_locations(ptemp, main_server);
-    viewers_each = locations > VIEWERS_MAX / VIEWERS_EACH_MIN ? VIEWERS_EACH_MIN
-                                                              : VIEWERS_MAX / (locations + !locations);
+    viewers_each = locations > VIEWERS_MAX / VIEWERS_EACH_MIN
+                       ? VIEWERS_EACH_MIN
+                       : VIEWERS_MAX / (locations + !locations);
     return OK;
 }

@@ -57,7 +57,8 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"the client key could not be made", "无法生成客户端密钥"},
     {"the lock of the shared memory could not be taken", "无法取得共享内存的锁"},
     {"OpenSSL could not derive the id of a key", "OpenSSL 无法生成密钥 ID"},
-    {"There is no room for {1} new keys; raise this virtual host's APIPoolCapacity, then restart httpd.",
+    {"There is no room for {1} new keys; raise this virtual host's APIPoolCapacity, then restart "
+     "httpd.",
      "容不下 {1} 个新密钥；请调大此虚拟主机的 APIPoolCapacity，然后重启 httpd。"},
     {"There is no room for another client; raise this virtual host's APIPoolClientCapacity.",
      "没有空间再容纳一个客户端；请调大此虚拟主机的 APIPoolClientCapacity。"},
@@ -158,8 +159,7 @@ const apipool_phrase_t apipool_messages_zh[] = {
 
     /* what came of a check */
     {"The upstream accepts the key.", "上游接受该密钥。"},
-    {"The upstream accepts the key, but its balance is too low.",
-     "上游接受该密钥，但余额不足。"},
+    {"The upstream accepts the key, but its balance is too low.", "上游接受该密钥，但余额不足。"},
     {"The upstream rejects the key ({1}, {2}).", "上游拒绝该密钥（{1}，{2}）。"},
     {"Quota or balance is spent ({1}, {2}).", "额度或余额已用尽（{1}，{2}）。"},
     {"The upstream does not know the address that was asked ({1}).",
@@ -168,8 +168,7 @@ const apipool_phrase_t apipool_messages_zh[] = {
      "从响应无法判断密钥是否有效（{1}，{2}）。"},
     {"The upstream did not answer ({1}).", "上游没有响应（{1}）。"},
     {"The key is already being checked.", "该密钥正在检查中。"},
-    {"The configuration no longer names the upstream of this key.",
-     "配置中已没有该密钥的上游。"},
+    {"The configuration no longer names the upstream of this key.", "配置中已没有该密钥的上游。"},
     {"There is no request that would check a key at this upstream without cost.",
      "该上游没有可以免费检查密钥的请求。"},
 

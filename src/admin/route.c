@@ -146,15 +146,16 @@ static int may_have(apipool_ask_t *ask, int route, int *status)
         return 0;
     }
     if (ask->caller.role < routes[route].role) {
-        *status = apipool_admin_error(r, HTTP_FORBIDDEN, "forbidden",
-                                      "Viewers have read-only access.");
+        *status =
+            apipool_admin_error(r, HTTP_FORBIDDEN, "forbidden", "Viewers have read-only access.");
         return 0;
     }
     if (routes[route].method != M_GET && ask->caller.by_itself &&
         !apipool_caller_is_same_origin(r)) {
-        *status = apipool_admin_error(r, HTTP_FORBIDDEN, "cross_origin",
-                                      "The browser does not say that this request comes from the same "
-                                      "origin.");
+        *status =
+            apipool_admin_error(r, HTTP_FORBIDDEN, "cross_origin",
+                                "The browser does not say that this request comes from the same "
+                                "origin.");
         return 0;
     }
     return 1;

@@ -123,9 +123,10 @@ int apipool_admin_log_level_set(apipool_ask_t *ask)
     const char *name = NULL;
     int status, i = 0;
     if (ask->conf->pools) {
-        return apipool_admin_error(r, HTTP_FORBIDDEN, "forbidden",
-                                   "The log level is that of the whole server, and this location is "
-                                   "limited to its pools.");
+        return apipool_admin_error(
+            r, HTTP_FORBIDDEN, "forbidden",
+            "The log level is that of the whole server, and this location is "
+            "limited to its pools.");
     }
     if (!apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, &json, &flaw, &status)) {
         return status;

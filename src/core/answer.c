@@ -2,11 +2,11 @@
  * What an error answer's body says, over the error shapes of all vendors. */
 #include "answer.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <jansson.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "when.h"
 
 static void copy(char *out, apr_size_t size, const char *text)
@@ -109,7 +109,7 @@ static void read_object(const json_t *object, apipool_answer_t *answer)
 static int is_text(const char *text, apr_size_t len)
 {
     for (apr_size_t i = 0; i < len; i++) {
-        if (apr_iscntrl(text[i]) && !apr_isspace(text[i])) {
+        if (apipool_ascii_is_control(text[i]) && !apipool_ascii_is_space(text[i])) {
             return 0;
         }
     }

@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "ascii.h"
+
 /* Amounts are compared, not added up: a number too long for an integer is one all the same. */
 #define FLAGS     (JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL)
 #define INDEX_MAX 9 /* digits */
@@ -26,7 +28,7 @@ int apipool_balance_is_pointer(const char *text)
 int apipool_balance_is_currency(const char *text)
 {
     apr_size_t len = 0;
-    while (len < APIPOOL_CURRENCY_SIZE && apr_isalnum(text[len])) {
+    while (len < APIPOOL_CURRENCY_SIZE && apipool_ascii_is_alnum(text[len])) {
         len++;
     }
     return len > 0 && len < APIPOOL_CURRENCY_SIZE && !text[len];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reads APIPoolRule: verdicts that an operator adds. */
+#include <apr_cstr.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
-#include <strings.h>
 
 #include "verdict.h"
 
@@ -26,7 +26,7 @@ static const word_t scopes[] = {{"none", APIPOOL_SCOPE_NONE},
 static int find_word(const word_t *words, apr_size_t count, const char *word)
 {
     for (apr_size_t i = 0; i < count; i++) {
-        if (!strcasecmp(words[i].word, word)) {
+        if (!apr_cstr_casecmp(words[i].word, word)) {
             return words[i].value;
         }
     }

@@ -2,9 +2,9 @@
  * Matches paths with the table of endpoints, segment by segment. */
 #include "endpoint_parts.h"
 
+#include <apr_cstr.h>
 #include <apr_lib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "percent.h"
 
@@ -35,7 +35,7 @@ static segment_t segment_of(const char *text, apr_size_t len)
 /* Most words differ in their first letter. */
 static inline int is_word(const segment_t *segment, const char *word)
 {
-    return segment->first == *word && !strncasecmp(segment->text, word, segment->len) &&
+    return segment->first == *word && !apr_cstr_casecmpn(segment->text, word, segment->len) &&
            !word[segment->len];
 }
 
@@ -60,8 +60,8 @@ static int beginning(const path_t *path, int at)
                                         "locations",   "publishers", NULL};
     const segment_t *segment = &path->segments[at];
     return is_version(segment) || is_among(segment, apipool_endpoint_beginnings) ? 1
-           : is_among(segment, named)                                           ? 2
-                                                                                : 0;
+           : is_among(segment, named)                                            ? 2
+                                                                                 : 0;
 }
 
 /* Of a path with more segments than any endpoint has, the last ones are left, and none begins it. */
@@ -140,9 +140,9 @@ static int is_admin_at(const path_t *path, int at, const char *word)
     for (;;) {
         apr_size_t len = strcspn(word, "/*");
         if (word[len] == '*' && len) {
-            return segment->len >= len && !strncasecmp(segment->text, word, len);
+            return segment->len >= len && !apr_cstr_casecmpn(segment->text, word, len);
         }
-        if (len && (segment->len != len || strncasecmp(segment->text, word, len))) {
+        if (len && (segment->len != len || apr_cstr_casecmpn(segment->text, word, len))) {
             return 0;
         }
         word += len + (word[len] == '*');
@@ -240,7 +240,7 @@ int apipool_endpoint_is_below(const char *path, const char *prefix)
 {
     apr_size_t len = strlen(prefix);
     len -= len && prefix[len - 1] == '/';
-    return !strncasecmp(path, prefix, len) && (!path[len] || path[len] == '/');
+    return !apr_cstr_casecmpn(path, prefix, len) && (!path[len] || path[len] == '/');
 }
 
 /* The length of a path without a slash at its end. */
@@ -253,7 +253,7 @@ static apr_size_t length_of(const char *path)
 static int ends_with(const char *path, apr_size_t len, const char *end)
 {
     apr_size_t tail = strlen(end);
-    return len >= tail && !strncasecmp(path + len - tail, end, tail);
+    return len >= tail && !apr_cstr_casecmpn(path + len - tail, end, tail);
 }
 
 int apipool_endpoint_is_responses(const char *path)

@@ -7,9 +7,15 @@
 #define DELETE APIPOOL_METHOD_DELETE
 #define CHANGE APIPOOL_METHOD_CHANGE
 #define FREE   APIPOOL_ENDPOINT_FREE
-#define END    {0, 0, NULL, FREE}
+#define END                                                                                        \
+    {                                                                                              \
+        0, 0, NULL, FREE                                                                           \
+    }
 
-#define ROW(methods, pattern, kind) {methods, sizeof(pattern) - 1, pattern, kind}
+#define ROW(methods, pattern, kind)                                                                \
+    {                                                                                              \
+        methods, sizeof(pattern) - 1, pattern, kind                                                \
+    }
 
 /* What generates comes first: an id may be any word. A message of a thread is only kept. */
 const apipool_endpoint_row_t apipool_endpoint_rows[] = {
@@ -205,8 +211,8 @@ const char *const apipool_endpoint_admin[] = {
     "credentials", "invites", "invitation", "billing", "audit_logs",
     /* credentials for a while */
     "client_secrets", "realtime/sessions", "realtime/transcription_sessions", "chatkit/sessions",
-    "auth_tokens", "authtokens", "auth/grant", "single-use-token", "token", "tokens",
-    "issuetoken", "get-signed-url", "get_signed_url",
+    "auth_tokens", "authtokens", "auth/grant", "single-use-token", "token", "tokens", "issuetoken",
+    "get-signed-url", "get_signed_url",
     /* gateways of the kind of LiteLLM and one-api */
     "user/new", "user/update", "user/delete", "user/list", "user/bulk_update", "user/block",
     "user/unblock", "user/self", "team/*", "customer/*", "end_user/*", "budget/*", "spend/*",
@@ -214,15 +220,16 @@ const char *const apipool_endpoint_admin[] = {
     "api/channel", "api/option", "api/redemption", "api/log", "api/group", NULL};
 
 const char *const apipool_endpoint_collections[] = {
-    "deployments",   "engines",     "files",           "uploads",     "threads",
-    "messages",      "runs",        "steps",           "assistants",  "vector_stores",
-    "file_batches",  "batches",     "responses",       "completions", "conversations",
-    "items",         "containers",  "skills",          "versions",    "jobs",
-    "evals",         "videos",      "voices",          "text-to-speech", "speech-to-speech",
-    "cachedcontents", "tunedmodels", "operations",      "interactions", "projects",
-    "locations",     "publishers",  "endpoints",       "calls",       "tasks",
-    "async-result",  NULL};
+    "deployments",    "engines",     "files",      "uploads",        "threads",
+    "messages",       "runs",        "steps",      "assistants",     "vector_stores",
+    "file_batches",   "batches",     "responses",  "completions",    "conversations",
+    "items",          "containers",  "skills",     "versions",       "jobs",
+    "evals",          "videos",      "voices",     "text-to-speech", "speech-to-speech",
+    "cachedcontents", "tunedmodels", "operations", "interactions",   "projects",
+    "locations",      "publishers",  "endpoints",  "calls",          "tasks",
+    "async-result",   NULL};
 
 const char *const apipool_endpoint_beginnings[] = {
-    "api",  "openai", "anthropic", "compatible-mode", "compatibility", "paas",
-    "inference", "beta", "upload", "rest", NULL};
+    "api",           "openai", "anthropic", "compatible-mode",
+    "compatibility", "paas",   "inference", "beta",
+    "upload",        "rest",   NULL};

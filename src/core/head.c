@@ -2,9 +2,10 @@
  * The head of an answer, line by line: what is dropped of it, and what passes mod_proxy by. */
 #include "head.h"
 
-#include <apr_cstr.h>
 #include <apr_strings.h>
 #include <string.h>
+
+#include "ascii.h"
 
 #define ASIDE_MAX 1024 /* bytes of a line; of longer ones mod_proxy may have an opinion */
 

@@ -5,7 +5,8 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
-#include <strings.h>
+
+#include "ascii.h"
 
 /* --- Accept-Language --- */
 
@@ -52,7 +53,7 @@ static range_t read_range(const char *from, const char *end)
         end--;
     }
     const char *at = range.text;
-    while (at < end && (apr_isalnum(*at) || *at == '-' || *at == '*')) {
+    while (at < end && (apipool_ascii_is_alnum(*at) || *at == '-' || *at == '*')) {
         at++;
     }
     range.len = (apr_size_t)(at - range.text);
@@ -70,10 +71,10 @@ static range_t read_range(const char *from, const char *end)
 static int closeness(const range_t *range, const char *tag)
 {
     apr_size_t primary = strcspn(tag, "-");
-    if (range->len == strlen(tag) && !strncasecmp(range->text, tag, range->len)) {
+    if (range->len == strlen(tag) && !apr_cstr_casecmpn(range->text, tag, range->len)) {
         return 3;
     }
-    if (range->len >= primary && !strncasecmp(range->text, tag, primary) &&
+    if (range->len >= primary && !apr_cstr_casecmpn(range->text, tag, primary) &&
         (range->len == primary || range->text[primary] == '-')) {
         return 2;
     }

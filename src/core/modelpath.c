@@ -4,7 +4,6 @@
 
 #include <apr_escape.h>
 #include <string.h>
-#include <strings.h>
 
 /* Returns the decoded length, or -1. Control characters are no part of any name, and would end it. What
  * stands behind the segment is no hex digit, so that nothing is decoded with it. */
@@ -82,9 +81,9 @@ int apipool_model_in_path(const char *path, char *out, apr_size_t size)
         if (after_deployments && next + 1 < end && decode(segment, len, out, size) > 0) {
             return 1;
         }
-        after_models = len == 6 && !strncasecmp(segment, "models", len);
-        after_tuned = len == 11 && !strncasecmp(segment, "tunedmodels", len);
-        after_deployments = len == 11 && !strncasecmp(segment, "deployments", len);
+        after_models = len == 6 && !apr_cstr_casecmpn(segment, "models", len);
+        after_tuned = len == 11 && !apr_cstr_casecmpn(segment, "tunedmodels", len);
+        after_deployments = len == 11 && !apr_cstr_casecmpn(segment, "deployments", len);
         segment = next + 1;
     }
     out[0] = '\0';

@@ -2,8 +2,8 @@
  * Profiles of the vendors: hosts, credentials, probes and balance requests. */
 #include "provider.h"
 
+#include <apr_cstr.h>
 #include <string.h>
-#include <strings.h>
 
 /* Sources, per vendor: its API reference, chapters "authentication", "models" and "balance".
  *
@@ -89,7 +89,7 @@ static const struct {
 int apipool_provider_by_name(const char *name)
 {
     for (int i = 0; i < APIPOOL_PROVIDER_COUNT; i++) {
-        if (!strcasecmp(name, profiles[i].name)) {
+        if (!apr_cstr_casecmp(name, profiles[i].name)) {
             return i;
         }
     }
@@ -112,7 +112,7 @@ const char *apipool_provider_names(void)
 static int is_below(const char *host, apr_size_t len, const char *domain)
 {
     apr_size_t domain_len = strlen(domain);
-    return len >= domain_len && !strncasecmp(host + len - domain_len, domain, domain_len) &&
+    return len >= domain_len && !apr_cstr_casecmpn(host + len - domain_len, domain, domain_len) &&
            (len == domain_len || host[len - domain_len - 1] == '.');
 }
 
@@ -134,7 +134,7 @@ static int has_segment(const char *path, const char *segment)
     while (path && *path) {
         path += *path == '/';
         apr_size_t part = strcspn(path, "/");
-        if (part == len && !strncasecmp(path, segment, len)) {
+        if (part == len && !apr_cstr_casecmpn(path, segment, len)) {
             return 1;
         }
         path += part;

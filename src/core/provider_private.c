@@ -160,7 +160,7 @@ int apipool_provider_is_private_field(apipool_provider_e provider, const char *n
  * "+key", "key[]". */
 static int is_private_argument(apipool_provider_e provider, const char *text, apr_size_t len)
 {
-    char name[LENGTHS];
+    char name[LENGTHS] = "";
     apr_size_t used = 0, trimmed = 0;
     const char *end = memchr(text, '=', len);
     end = end ? end : text + len;

@@ -143,8 +143,7 @@ int apipool_query_choice(apipool_query_t *query, const char *name, const char *c
         list = apr_pstrcat(query->p, list, i ? ", " : "", names[i], NULL);
     }
     if (text) {
-        apipool_query_refuse(query, name,
-                             apr_psprintf(query->p, "Must be one of: %s.", list));
+        apipool_query_refuse(query, name, apr_psprintf(query->p, "Must be one of: %s.", list));
     }
     return absent;
 }

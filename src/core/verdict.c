@@ -4,9 +4,9 @@
 
 #include <apr_lib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "answer.h"
+#include "ascii.h"
 #include "when.h"
 
 static const struct {
@@ -83,7 +83,7 @@ static const char *find(const char *text, const char *part)
 {
     apr_size_t len = strlen(part);
     for (; *text; text++) {
-        if (!strncasecmp(text, part, len)) {
+        if (!apr_cstr_casecmpn(text, part, len)) {
             return text;
         }
     }
@@ -147,9 +147,9 @@ static int contains(const char *text, const char *part)
 {
     apr_size_t len = strlen(part);
     for (const char *at = text; *at;) {
-        int in_word = at > text && apr_isalpha(at[-1]) && apr_isalpha(at[1]);
+        int in_word = at > text && apipool_ascii_is_alpha(at[-1]) && apipool_ascii_is_alpha(at[1]);
         const char *behind = skip_quoted(at, in_word);
-        if (!behind && !strncasecmp(at, part, len)) {
+        if (!behind && !apr_cstr_casecmpn(at, part, len)) {
             return 1;
         }
         at = behind ? behind : at + 1;
@@ -159,8 +159,8 @@ static int contains(const char *text, const char *part)
 
 static int in_fields(const char *text, const apipool_answer_t *answer)
 {
-    return !strcasecmp(answer->type, text) || !strcasecmp(answer->code, text) ||
-           !strcasecmp(answer->reason, text);
+    return !apr_cstr_casecmp(answer->type, text) || !apr_cstr_casecmp(answer->code, text) ||
+           !apr_cstr_casecmp(answer->reason, text);
 }
 
 static int is_marked(const apipool_marker_t *marker, int status, const apipool_answer_t *answer)
@@ -174,7 +174,7 @@ static int is_marked(const apipool_marker_t *marker, int status, const apipool_a
     case APIPOOL_IN_QUOTA:
         return find(answer->quota, marker->text) != NULL;
     case APIPOOL_STARTS_MESSAGE:
-        return !strncasecmp(answer->message, marker->text, strlen(marker->text));
+        return !apr_cstr_casecmpn(answer->message, marker->text, strlen(marker->text));
     case APIPOOL_IN_MESSAGE:
         return contains(answer->message, marker->text);
     case APIPOOL_IN_KEY_MESSAGE:
@@ -249,7 +249,7 @@ static int type_status(const char *text)
     apr_size_t count;
     const apipool_error_type_t *types = apipool_provider_error_types(&count);
     for (apr_size_t i = 0; i < count; i++) {
-        if (!strcasecmp(text, types[i].type)) {
+        if (!apr_cstr_casecmp(text, types[i].type)) {
             return types[i].status;
         }
     }

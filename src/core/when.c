@@ -2,13 +2,13 @@
  * When an upstream says a rate limit ends: parses every form that vendors use. */
 #include "when.h"
 
+#include "ascii.h"
 #include "stamp.h"
 
 #include <apr_date.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
-#include <strings.h>
 
 /* Reads a decimal number; strtod would also take hex, "inf" and a locale's comma. */
 static const char *read_number(const char *text, double *value)
@@ -91,7 +91,7 @@ static apr_time_t reset_time(const char *value, apr_time_t now)
 
 static const char *skip_blanks(const char *text)
 {
-    while (apr_isspace(*text)) {
+    while (apipool_ascii_is_space(*text)) {
         text++;
     }
     return text;
@@ -142,7 +142,7 @@ typedef struct {
 
 static int is_named(const apipool_field_name_t *field, const char *name, apr_size_t len)
 {
-    return field->len == len && len && !strcasecmp(field->text, name);
+    return field->len == len && len && !apr_cstr_casecmp(field->text, name);
 }
 
 static void set_first(const char **slot, const char *value)
@@ -205,7 +205,7 @@ static double read_count(const char *text)
 {
     double number;
     const char *end = text ? read_number(text, &number) : NULL;
-    int ends = end && (*end == '\0' || *end == ',' || *end == ';' || apr_isspace(*end));
+    int ends = end && (*end == '\0' || *end == ',' || *end == ';' || apipool_ascii_is_space(*end));
     return ends && number < 1e15 ? number : -1;
 }
 

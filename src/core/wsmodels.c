@@ -2,9 +2,9 @@
  * The models that a whole event of a WebSocket's client names, wherever it may name one. */
 #include "wsmodels.h"
 
+#include <apr_cstr.h>
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
 #define DEPTH_MAX 16 /* of objects; no protocol has a model deeper than six */
 
@@ -39,7 +39,7 @@ static int all_allowed(const asking_t *asking, const json_t *object, int depth)
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
-        if (!strcasecmp(name, "model")) {
+        if (!apr_cstr_casecmp(name, "model")) {
             if (!is_allowed(asking, value)) {
                 return 0;
             }

@@ -2,12 +2,12 @@
  * Lists of a pool's keys: which match a filter, and which of these stand on a page. */
 #include "listing.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "pace.h"
 
 #define COMPARED_AT_ONCE 512 /* takes some microseconds */
@@ -38,7 +38,7 @@ static int has_text(const char *where, const needle_t *needle)
 {
     for (; *where; where++) {
         if ((*where == needle->lower || *where == needle->upper) &&
-            !strncasecmp(where, needle->text, needle->len)) {
+            !apr_cstr_casecmpn(where, needle->text, needle->len)) {
             return 1;
         }
     }
@@ -121,8 +121,8 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
     listing_t listing = {.segment = segment,
                          .needle = {.text = text,
                                     .len = strlen(text),
-                                    .lower = (char)apr_tolower(*text),
-                                    .upper = (char)apr_toupper(*text)},
+                                    .lower = apipool_ascii_lower(*text),
+                                    .upper = apipool_ascii_upper(*text)},
                          .sort = sort};
     *listed = listing.listed = make_list(segment, p);
     if (filter->upstream) {
@@ -156,7 +156,7 @@ static int by_id(const apipool_listed_t *a, const apipool_listed_t *b)
 /* Texts that differ in case alone still have an order. */
 static int by_text(const char *a, const char *b)
 {
-    int order = strcasecmp(a, b);
+    int order = apr_cstr_casecmp(a, b);
     return order ? order : strcmp(a, b);
 }
 

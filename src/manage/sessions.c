@@ -49,8 +49,9 @@ apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, a
     apr_status_t rv =
         store && jti ? apipool_store_change(store, &change, error, p) : end_session(&session);
     if (rv != APR_SUCCESS && end_session(&session) == APR_SUCCESS) {
-        *error = apr_psprintf(p, "the session ended in memory, but would be back after a full stop (%s)",
-                              *error ? *error : "it could not be saved");
+        *error =
+            apr_psprintf(p, "the session ended in memory, but would be back after a full stop (%s)",
+                         *error ? *error : "it could not be saved");
     }
     else if (rv != APR_SUCCESS && !*error) {
         *error = "the session could not be ended";

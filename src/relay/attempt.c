@@ -193,12 +193,11 @@ static void log_end(const apipool_request_t *req, apipool_rule_e rule, const cha
                                                       apr_time_now(), &untold)) {
         return;
     }
-    ap_log_rerror(APLOG_MARK, is_exhausted ? APLOG_WARNING : APLOG_INFO, 0, req->r,
-                  APIPOOL_LOG(0033) "pool %s: %s, %s%s", req->pool->name, apipool_rule_name(rule),
-                  reason,
-                  untold ? apr_psprintf(req->r->pool, "; so it was for %u more since the last line",
-                                        untold)
-                         : "");
+    ap_log_rerror(
+        APLOG_MARK, is_exhausted ? APLOG_WARNING : APLOG_INFO, 0, req->r,
+        APIPOOL_LOG(0033) "pool %s: %s, %s%s", req->pool->name, apipool_rule_name(rule), reason,
+        untold ? apr_psprintf(req->r->pool, "; so it was for %u more since the last line", untold)
+               : "");
 }
 
 /* The end of a request that has not had a key at all. */

@@ -9,7 +9,7 @@
 static const char *set_interval(cmd_parms *cmd, apipool_balance_check_t *check, const char *word)
 {
     apr_int64_t seconds = 0;
-    if (!strcasecmp(word, "off")) {
+    if (!ap_cstr_casecmp(word, "off")) {
         return NULL;
     }
     const char *err = apipool_directive_number(cmd, word, 1, 604800, &seconds);

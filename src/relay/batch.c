@@ -2,10 +2,10 @@
  * Bodies that hold many requests: the model that each of them names, and what they may take. */
 #include "batch.h"
 
-#include <apr_lib.h>
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "ascii.h"
 #include "permit.h"
 #include "reserve.h"
 
@@ -20,7 +20,7 @@ typedef struct {
 static int is_named(const char *name, const char *wanted)
 {
     for (; *name; name++) {
-        if (*name != '_' && apr_tolower(*name) != *wanted++) {
+        if (*name != '_' && apipool_ascii_lower(*name) != *wanted++) {
             return 0;
         }
     }
@@ -43,8 +43,8 @@ static void each_member(batch_t *batch, json_t *object, const char *wanted,
 
 static void check_model(batch_t *batch, json_t *value)
 {
-    batch->refused |= !json_is_string(value) ||
-                      !apipool_permit_has_model(batch->req, json_string_value(value));
+    batch->refused |=
+        !json_is_string(value) || !apipool_permit_has_model(batch->req, json_string_value(value));
 }
 
 static void refuse(batch_t *batch, json_t *value)
@@ -54,7 +54,8 @@ static void refuse(batch_t *batch, json_t *value)
 
 static void take_limit(batch_t *batch, json_t *value)
 {
-    double tokens = json_is_string(value) ? atof(json_string_value(value)) : json_number_value(value);
+    double tokens =
+        json_is_string(value) ? strtod(json_string_value(value), NULL) : json_number_value(value);
     batch->tokens += tokens > 0 ? tokens : 0;
 }
 

@@ -340,12 +340,13 @@ static void warn_of_shares(server_rec *main_server, const char *directive, const
         sum += share(s);
     }
     if (sum > whole) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
-                     APIPOOL_LOG(0155) "%s of the virtual hosts adds up to %" APR_UINT64_T_FMT
-                                       " %s, but there is room for %u: one of them may find no room "
-                                       "although its share is not full; set %" APR_UINT64_T_FMT
-                                       " or more in the main server",
-                     directive, sum, what, whole, sum);
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, main_server,
+            APIPOOL_LOG(0155) "%s of the virtual hosts adds up to %" APR_UINT64_T_FMT
+                              " %s, but there is room for %u: one of them may find no room "
+                              "although its share is not full; set %" APR_UINT64_T_FMT
+                              " or more in the main server",
+            directive, sum, what, whole, sum);
     }
 }
 

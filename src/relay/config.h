@@ -84,7 +84,7 @@ typedef struct {
     apipool_key_limits_t limits;
     apr_uint32_t client_concurrency; /* of clients without one of their own; 0: none */
     apr_array_header_t *allowed;     /* const char *: paths that would be closed */
-    int stream_usage; /* ask for usage on streams */
+    int stream_usage;                /* ask for usage on streams */
     apipool_affinity_e affinity;
     const char *affinity_name; /* of the header field or the body's member */
     apr_array_header_t *rules; /* apipool_custom_rule_t */

@@ -2,15 +2,16 @@
  * The directive APIPoolCORS. */
 #include "directives.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
+
+#include "ascii.h"
 
 /* What is wrong with an origin, as browsers write it (RFC 6454 section 6.2): scheme://host[:port]. */
 static const char *fault_of(const char *origin)
 {
     const char *host = ap_strstr_c(origin, "://");
     apr_size_t len = host ? (apr_size_t)(host - origin) : 0;
-    if (!len || !apr_isalpha(*origin) ||
+    if (!len || !apipool_ascii_is_alpha(*origin) ||
         strspn(origin, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.") < len) {
         return "an origin is scheme://host or scheme://host:port, * stands for all, or off";
     }

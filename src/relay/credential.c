@@ -2,9 +2,9 @@
  * Where a request carries a client key, and how that is kept out of logs. */
 #include "credential.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "ascii.h"
 #include "auth.h"
 #include "clientkey.h"
 #include "request.h"
@@ -27,7 +27,7 @@ static const char *in_field(request_rec *r, const char *name, const char *scheme
     while (*value == ' ' || *value == '\t') {
         value++;
     }
-    for (len = strlen(value); len && apr_isspace(value[len - 1]); len--) {
+    for (len = strlen(value); len && apipool_ascii_is_space(value[len - 1]); len--) {
     }
     return apipool_clientkey_is(value, len) ? value : NULL;
 }

@@ -9,7 +9,7 @@
 #include "modelpath.h"
 #include "reserve.h"
 
-#define OPTIONS_MAX     4096 /* bytes of stream_options that are looked at */
+#define OPTIONS_MAX 4096 /* bytes of stream_options that are looked at */
 
 static const char *text_of(const apipool_sniffed_t *sniffed)
 {

@@ -2,11 +2,11 @@
  * The output filter between an attempt's answer and the client: hold, pass or drop. */
 #include "gate.h"
 
-#include <apr_lib.h>
 #include <http_protocol.h>
 #include <util_filter.h>
 
 #include "answer.h"
+#include "ascii.h"
 #include "attempt.h"
 #include "blame.h"
 #include "cors.h"
@@ -301,7 +301,7 @@ static int opens_as_error(apr_bucket_brigade *bb)
         return 0;
     }
     for (apr_size_t i = 0; i < len && i < OPENING_MAX; i++) {
-        if (apr_isspace(data[i])) {
+        if (apipool_ascii_is_space(data[i])) {
             continue;
         }
         if (!*want) {

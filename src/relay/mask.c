@@ -2,6 +2,7 @@
  * Keeps the lent key out of the bodies that an upstream sends. */
 #include "mask.h"
 
+#include "ascii.h"
 #include "gate.h"
 #include "key.h"
 
@@ -15,7 +16,7 @@ int apipool_mask_is_for(const apipool_request_t *req)
         return 1;
     }
     return req->attempt.lease->len > WORD_MAX && !apipool_gate_is_encoded(r) &&
-           (!type || ap_strcasestr(type, "json") || apipool_gate_is_of_type(r, "text/"));
+           (!type || apipool_ascii_find(type, "json") || apipool_gate_is_of_type(r, "text/"));
 }
 
 static int is_end(const apr_bucket *b)

@@ -2,10 +2,10 @@
  * What we say ourselves: one table of errors in OpenAI's shape. */
 #include "reply.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 
+#include "ascii.h"
 #include "gate.h"
 
 /* The texts hold nothing that JSON would have to escape. */
@@ -47,10 +47,11 @@ static const struct {
     [APIPOOL_REPLY_CLIENT_TPD] = {429, "rate_limit_exceeded", "rate_limit_error",
                                   "This API key has used up its tokens per day (tokens_per_day).",
                                   -1},
-    [APIPOOL_REPLY_KEY_LIMIT] = {429, "rate_limit_exceeded", "rate_limit_error",
-                                 "The key of this connection has used up a limit; try again later, or "
-                                 "over a new connection.",
-                                 -1},
+    [APIPOOL_REPLY_KEY_LIMIT] =
+        {429, "rate_limit_exceeded", "rate_limit_error",
+         "The key of this connection has used up a limit; try again later, or "
+         "over a new connection.",
+         -1},
     [APIPOOL_REPLY_CLIENT_CONCURRENCY] = {429, "rate_limit_exceeded", "rate_limit_error",
                                           "This API key has as many requests in flight as it may "
                                           "(concurrency).",
@@ -98,7 +99,7 @@ int apipool_reply_status(apipool_reply_e which)
 /* Whether a client's text can stand in JSON as it is. */
 static int is_plain(const char *text)
 {
-    while (apr_isalnum(*text) || *text == '_' || *text == '-') {
+    while (apipool_ascii_is_alnum(*text) || *text == '_' || *text == '-') {
         text++;
     }
     return !*text;
@@ -107,17 +108,18 @@ static int is_plain(const char *text)
 const char *apipool_reply_event(apr_pool_t *p, apipool_reply_e which, const char *event_id,
                                 apr_time_t retry_at)
 {
-    const char *id = *event_id && is_plain(event_id) ? apr_pstrcat(p, "\"", event_id, "\"", NULL)
-                                                     : "null";
+    const char *id =
+        *event_id && is_plain(event_id) ? apr_pstrcat(p, "\"", event_id, "\"", NULL) : "null";
     const char *headers = retry_at ? apr_pstrcat(p, ",\"headers\":{\"Retry-After\":\"",
                                                  retry_after(p, retry_at), "\"}", NULL)
                                    : "";
-    return apr_psprintf(p,
-                        "{\"type\":\"error\",\"event_id\":\"event_apipool\",\"status\":%d%s,\"error\":"
-                        "{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\","
-                        "\"event_id\":%s}}",
-                        errors[which].status, headers, errors[which].message, errors[which].type,
-                        errors[which].code, id);
+    return apr_psprintf(
+        p,
+        "{\"type\":\"error\",\"event_id\":\"event_apipool\",\"status\":%d%s,\"error\":"
+        "{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\","
+        "\"event_id\":%s}}",
+        errors[which].status, headers, errors[which].message, errors[which].type,
+        errors[which].code, id);
 }
 
 static int reply(apipool_request_t *req, apipool_reply_e which, const char *body,

@@ -78,7 +78,8 @@ static int climbs(const char *path)
         int len = separator(path);
         const char *name = path + len, *end = name + strspn(name, ".");
         int dots = len ? (int)(end - name) : 0;
-        if ((dots == 2 && (!*end || separator(end))) || ((dots == 1 || dots == 2) && parameter(end))) {
+        if ((dots == 2 && (!*end || separator(end))) ||
+            ((dots == 1 || dots == 2) && parameter(end))) {
             return 1;
         }
     }

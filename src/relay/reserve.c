@@ -90,7 +90,7 @@ apr_uint32_t apipool_reserve_usual(const apipool_request_t *req, const char *mod
 {
     apr_uint32_t largest = apipool_stats_largest_answer(apipool_relay_segment(), req->pool->index,
                                                         model, apr_time_now());
-    return !largest              ? ANSWER_UNKNOWN
+    return !largest               ? ANSWER_UNKNOWN
            : largest < ANSWER_MIN ? ANSWER_MIN
            : largest > ANSWER_MAX ? ANSWER_MAX
                                   : largest;
@@ -120,7 +120,8 @@ static apr_uint32_t reserve_answers(const apipool_request_t *req)
     said_t said = find_said(req);
     double answers = said.answers < 1 ? 1 : said.answers > ANSWERS_MAX ? ANSWERS_MAX : said.answers;
     double tokens = said.tokens > ANSWER_MAX ? ANSWER_MAX : said.tokens;
-    return (apr_uint32_t)((tokens >= 1 ? tokens : apipool_reserve_usual(req, req->demand.model)) * answers);
+    return (apr_uint32_t)((tokens >= 1 ? tokens : apipool_reserve_usual(req, req->demand.model)) *
+                          answers);
 }
 
 apr_uint32_t apipool_reserve_tokens(const apipool_request_t *req)

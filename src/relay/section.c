@@ -5,6 +5,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "ascii.h"
 #include "layout.h"
 
 apipool_server_conf_t *apipool_directive_server(cmd_parms *cmd)
@@ -29,7 +30,7 @@ const char *apipool_directive_number(cmd_parms *cmd, const char *text, apr_int64
 const char *apipool_directive_name(cmd_parms *cmd, const char *name)
 {
     const char *c = name;
-    while (apr_isalnum(*c) || (*c && strchr("_.:-", *c))) {
+    while (apipool_ascii_is_alnum(*c) || (*c && strchr("_.:-", *c))) {
         c++;
     }
     if (c == name || *c || c - name >= APIPOOL_NAME_MAX) {

@@ -22,7 +22,8 @@ static const char *check_url(cmd_parms *cmd, const char *url, apr_uri_t *uri)
     else if (!uri->hostname || !*uri->hostname) {
         fault = "a host is missing";
     }
-    else if (uri->port_str && *uri->port_str && (uri->port == 0 || atoi(uri->port_str) > 65535)) {
+    else if (uri->port_str && *uri->port_str &&
+             (uri->port == 0 || strtol(uri->port_str, NULL, 10) > 65535)) {
         fault = "the port must be from 1 to 65535";
     }
     else if (uri->query || uri->fragment) {

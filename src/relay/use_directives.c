@@ -35,20 +35,20 @@ static const char *set_number(cmd_parms *cmd, const char *arg, unsigned forbidde
 static const char *set_share(cmd_parms *cmd, const char *arg, apr_int64_t min, apr_int64_t max,
                              int *setting)
 {
-    return set_number(cmd, arg, NOT_IN_LIMIT | NOT_IN_DIR_CONTEXT, cmd->server->is_virtual ? 1 : min,
-                      max, setting);
+    return set_number(cmd, arg, NOT_IN_DIR_CONTEXT, cmd->server->is_virtual ? 1 : min, max,
+                      setting);
 }
 
 const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *arg)
 {
     return set_share(cmd, arg, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX,
-                      &apipool_directive_server(cmd)->capacity);
+                     &apipool_directive_server(cmd)->capacity);
 }
 
 const char *apipool_directive_client_capacity(cmd_parms *cmd, void *dir, const char *arg)
 {
     return set_share(cmd, arg, APIPOOL_CLIENT_CAPACITY_MIN, APIPOOL_CLIENT_CAPACITY_MAX,
-                      &apipool_directive_server(cmd)->client_capacity);
+                     &apipool_directive_server(cmd)->client_capacity);
 }
 
 const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg)

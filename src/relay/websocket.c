@@ -210,7 +210,8 @@ static apr_size_t read_along(apipool_websocket_t *ws, const char *data, apr_size
 }
 
 /* The connection ends here: what stands before goes out with our last words. */
-static apr_status_t end_here(apipool_websocket_t *ws, apr_bucket_brigade *bb, const apr_bucket *last)
+static apr_status_t end_here(apipool_websocket_t *ws, apr_bucket_brigade *bb,
+                             const apr_bucket *last)
 {
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
          b = APR_BUCKET_NEXT(b)) {
@@ -243,8 +244,8 @@ static apr_status_t put_news_in(apipool_websocket_t *ws, apr_bucket_brigade *bb,
     if (ws->is_over) {
         return end_here(ws, bb, b);
     }
-    APR_BUCKET_INSERT_AFTER(
-        b, apr_bucket_heap_create(ws->news, ws->news_len, free, bb->bucket_alloc));
+    APR_BUCKET_INSERT_AFTER(b,
+                            apr_bucket_heap_create(ws->news, ws->news_len, free, bb->bucket_alloc));
     ws->news = NULL;
     ws->news_len = 0;
     return APR_SUCCESS;
@@ -263,8 +264,8 @@ static apr_status_t read_bucket(apipool_websocket_t *ws, apr_bucket_brigade *bb,
     if (ws->from_upstream.is_faulty) {
         apipool_websocket_fail(ws);
     }
-    if (ws->news_len && (ws->from_upstream.is_faulty ||
-                         apipool_wsframe_is_between(&ws->from_upstream))) {
+    if (ws->news_len &&
+        (ws->from_upstream.is_faulty || apipool_wsframe_is_between(&ws->from_upstream))) {
         rv = put_news_in(ws, bb, b, done);
         b = rv == APR_SUCCESS ? APR_BUCKET_NEXT(b) : b; /* it is not the upstream's */
     }
@@ -283,7 +284,8 @@ apr_status_t apipool_websocket_read(apipool_websocket_t *ws, apr_bucket_brigade 
                                    !apipool_link_has_left(ws->req->r->connection);
         return rv;
     }
-    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); rv == APR_SUCCESS && b != APR_BRIGADE_SENTINEL(bb);) {
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb);
+         rv == APR_SUCCESS && b != APR_BRIGADE_SENTINEL(bb);) {
         if (APR_BUCKET_IS_METADATA(b)) {
             ws->upstream_has_closed |= APR_BUCKET_IS_EOS(b) && !ws->client_has_closed;
             b = APR_BUCKET_NEXT(b);

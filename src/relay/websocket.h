@@ -35,12 +35,12 @@ void apipool_websocket_end(apipool_websocket_t *ws, apr_time_t now);
 
 /* All responses of a connection together. */
 typedef struct {
-    int count;                       /* of those that ended or were refused */
-    apipool_tokens_e usage;          /* estimated if one of them is */
-    apipool_usage_t tokens;          /* sums */
-    apipool_ending_e ending;         /* of the last one */
-    char model[APIPOOL_NAMED_MAX];   /* of the last one; "" where nobody knows */
-    apr_time_t first_byte_at;        /* of the first one; 0: none came */
+    int count;                     /* of those that ended or were refused */
+    apipool_tokens_e usage;        /* estimated if one of them is */
+    apipool_usage_t tokens;        /* sums */
+    apipool_ending_e ending;       /* of the last one */
+    char model[APIPOOL_NAMED_MAX]; /* of the last one; "" where nobody knows */
+    apr_time_t first_byte_at;      /* of the first one; 0: none came */
 } apipool_websocket_sum_t;
 
 /** NULL where the request is for no such WebSocket. */

@@ -97,11 +97,11 @@ static int is_model_allowed(apipool_websocket_t *ws, const json_t *event)
 static int ask(apipool_websocket_t *ws, apr_uint64_t bytes, int has_begun, apipool_reply_e *which,
                apr_time_t *retry_at)
 {
-    apipool_asking_t asking = {
-        .bytes = bytes,
-        .max_tokens = apipool_wsevent_number(&ws->asked, APIPOOL_WSEVENT_MAX_TOKENS),
-        .model = model_of(&ws->asked),
-        .has_begun = has_begun};
+    apipool_asking_t asking = {.bytes = bytes,
+                               .max_tokens =
+                                   apipool_wsevent_number(&ws->asked, APIPOOL_WSEVENT_MAX_TOKENS),
+                               .model = model_of(&ws->asked),
+                               .has_begun = has_begun};
     return apipool_websocket_ask(ws, &asking, which, retry_at);
 }
 
@@ -152,15 +152,14 @@ static apr_status_t judge_held(apipool_websocket_t *ws)
     }
     forget_held(ws);
     return apipool_websocket_refuse(
-        ws, which, retry_at,
-        which == APIPOOL_REPLY_INVALID_KEY ? APIPOOL_WS_POLICY_VIOLATION : 0);
+        ws, which, retry_at, which == APIPOOL_REPLY_INVALID_KEY ? APIPOOL_WS_POLICY_VIOLATION : 0);
 }
 
 static apr_status_t keep(apipool_websocket_t *ws, const char *data, apr_size_t len)
 {
     apr_off_t limit = ws->req->pool->body_limit;
-    apr_size_t max = limit < APIPOOL_WEBSOCKET_HELD_MAX ? (apr_size_t)limit
-                                                         : APIPOOL_WEBSOCKET_HELD_MAX;
+    apr_size_t max =
+        limit < APIPOOL_WEBSOCKET_HELD_MAX ? (apr_size_t)limit : APIPOOL_WEBSOCKET_HELD_MAX;
     if (len > max || ws->held_len > max - len) {
         return APR_ENOSPC;
     }

@@ -47,14 +47,13 @@ static void describe(const apipool_websocket_t *ws, const apipool_turn_t *turn,
     }
     apipool_name_make(&stats->model, turn->model, strlen(turn->model));
     fill_entry(ws, turn, ended, now, stats);
-    stats->finished = (apipool_finished_t){
-        .success = ended->ending == APIPOOL_ENDED_COMPLETE,
-        .error = ended->ending != APIPOOL_ENDED_COMPLETE &&
-                 ended->ending != APIPOOL_ENDED_CLIENT_ABORT,
-        .estimated = ended->kind == APIPOOL_TOKENS_ESTIMATED,
-        .tokens = ended->usage,
-        .first_byte = stats->entry.first_byte,
-        .latency = stats->entry.total};
+    stats->finished = (apipool_finished_t){.success = ended->ending == APIPOOL_ENDED_COMPLETE,
+                                           .error = ended->ending != APIPOOL_ENDED_COMPLETE &&
+                                                    ended->ending != APIPOOL_ENDED_CLIENT_ABORT,
+                                           .estimated = ended->kind == APIPOOL_TOKENS_ESTIMATED,
+                                           .tokens = ended->usage,
+                                           .first_byte = stats->entry.first_byte,
+                                           .latency = stats->entry.total};
     stats->rule = ended->verdict.rule;
     stats->group = APIPOOL_NONE;
     stats->used.charge = turn->charge;
@@ -66,7 +65,8 @@ static apr_int64_t sum(apr_int64_t a, apr_int64_t b)
     return a < 0 ? b : b < 0 ? a : a + b;
 }
 
-static void add_up(apipool_websocket_t *ws, const apipool_turn_t *turn, const apipool_ended_t *ended)
+static void add_up(apipool_websocket_t *ws, const apipool_turn_t *turn,
+                   const apipool_ended_t *ended)
 {
     apipool_websocket_sum_t *all = &ws->sum;
     all->count++;
@@ -90,11 +90,11 @@ static void complain(const apipool_websocket_t *ws, apr_status_t rv)
 static void count_refused(apipool_websocket_t *ws, const apipool_turn_t *turn,
                           apipool_reply_e which, apr_time_t now)
 {
-    const apipool_ended_t ended = {.verdict.rule = which == APIPOOL_REPLY_KEY_LIMIT ? APIPOOL_R14
-                                                                            : APIPOOL_R00,
-                           .ending = APIPOOL_ENDED_REFUSED,
-                           .status = apipool_reply_status(which),
-                           .usage = {-1, -1, -1, -1}};
+    const apipool_ended_t ended = {.verdict.rule =
+                                       which == APIPOOL_REPLY_KEY_LIMIT ? APIPOOL_R14 : APIPOOL_R00,
+                                   .ending = APIPOOL_ENDED_REFUSED,
+                                   .status = apipool_reply_status(which),
+                                   .usage = {-1, -1, -1, -1}};
     apipool_request_stats_t stats;
     describe(ws, turn, &ended, now, &stats);
     add_up(ws, turn, &ended);
@@ -135,12 +135,12 @@ static void fill_attempt(const apipool_websocket_t *ws, const apipool_ended_t *e
     stats->finished.attempts = 1;
     stats->entry.key = lease->id;
     stats->entry.attempt_count = 1;
-    stats->entry.attempts[0] =
-        (apipool_recent_attempt_t){.key = lease->id, .group = lease->group, .rule = (apr_uint32_t)rule};
+    stats->entry.attempts[0] = (apipool_recent_attempt_t){
+        .key = lease->id, .group = lease->group, .rule = (apr_uint32_t)rule};
     stats->used.reached = 1;
-    stats->used.tokens = ended->usage.total >= 0                     ? ended->usage.total
+    stats->used.tokens = ended->usage.total >= 0                   ? ended->usage.total
                          : ended->ending == APIPOOL_ENDED_COMPLETE ? -1
-                                                                     : 0;
+                                                                   : 0;
 }
 
 static void log_turn(const apipool_websocket_t *ws, const apipool_outcome_t *outcome)
@@ -151,11 +151,12 @@ static void log_turn(const apipool_websocket_t *ws, const apipool_outcome_t *out
                                                          : APLOG_INFO;
     if (APLOG_R_IS_LEVEL(ws->req->r, level)) {
         apipool_key_id_hex(ws->lease->id, id);
-        ap_log_rerror(APLOG_MARK, level, 0, ws->req->r,
-                      APIPOOL_LOG(0153) "pool %s, a response of a WebSocket, upstream %s, key %s: %s, %s%s",
-                      ws->req->pool->name, ws->req->attempt.upstream->name, id,
-                      apipool_rule_name(outcome->rule), apipool_state_name(outcome->state),
-                      outcome->doubted ? ", in doubt" : "");
+        ap_log_rerror(
+            APLOG_MARK, level, 0, ws->req->r,
+            APIPOOL_LOG(0153) "pool %s, a response of a WebSocket, upstream %s, key %s: %s, %s%s",
+            ws->req->pool->name, ws->req->attempt.upstream->name, id,
+            apipool_rule_name(outcome->rule), apipool_state_name(outcome->state),
+            outcome->doubted ? ", in doubt" : "");
     }
 }
 
@@ -178,8 +179,7 @@ static void report(apipool_websocket_t *ws, const apipool_ended_t *ended,
         what.finished = stats->finished;
         what.tokens = stats->used.tokens;
     }
-    apr_status_t rv =
-        apipool_pool_report(apipool_relay_segment(), ws->lease, &what, now, &outcome);
+    apr_status_t rv = apipool_pool_report(apipool_relay_segment(), ws->lease, &what, now, &outcome);
     if (rv != APR_SUCCESS) {
         complain(ws, rv);
         return;
@@ -232,10 +232,11 @@ static void abandon(apipool_websocket_t *ws, int index, int by_client, apr_time_
     apipool_evidence_t evidence = {
         .phase = by_client ? APIPOOL_PHASE_CLIENT_GONE : APIPOOL_PHASE_BROKE, .now = now};
     apipool_ended_t ended = {.verdict = apipool_verdict(&evidence),
-                     .ending = by_client ? APIPOOL_ENDED_CLIENT_ABORT : APIPOOL_ENDED_TRUNCATED,
-                     .status = HTTP_OK,
-                     .kind = APIPOOL_TOKENS_ESTIMATED,
-                     .usage = apipool_websocket_estimate(&ws->turns[index])};
+                             .ending =
+                                 by_client ? APIPOOL_ENDED_CLIENT_ABORT : APIPOOL_ENDED_TRUNCATED,
+                             .status = HTTP_OK,
+                             .kind = APIPOOL_TOKENS_ESTIMATED,
+                             .usage = apipool_websocket_estimate(&ws->turns[index])};
     apipool_websocket_settle(ws, index, &ended, now);
 }
 
@@ -270,8 +271,8 @@ static int is_admitted(apipool_websocket_t *ws, apipool_turn_t *turn, apipool_re
     turn->charge.index = client->index;
     turn->charge.serial = client->serial;
     turn->charge.tokens = turn->tokens;
-    apr_status_t rv = apipool_client_admit(apipool_relay_segment(), &turn->charge, turn->at,
-                                           &result, retry_at);
+    apr_status_t rv =
+        apipool_client_admit(apipool_relay_segment(), &turn->charge, turn->at, &result, retry_at);
     if (rv != APR_SUCCESS) {
         complain(ws, rv);
         *which = APIPOOL_REPLY_EXHAUSTED;

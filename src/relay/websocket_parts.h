@@ -8,16 +8,17 @@
 #include "wsevent.h"
 #include "wsframe.h"
 
-#define APIPOOL_WEBSOCKET_HELD_MAX (16 * 1024 * 1024) /* OpenAI takes no event of more than 15 MiB */
-#define APIPOOL_WEBSOCKET_TURNS    16                 /* responses at a time */
+#define APIPOOL_WEBSOCKET_HELD_MAX                                                                 \
+    (16 * 1024 * 1024)             /* OpenAI takes no event of more than 15 MiB */
+#define APIPOOL_WEBSOCKET_TURNS 16 /* responses at a time */
 
 /* A response that was asked for, or that the upstream has begun by itself. */
 typedef struct {
-    int has_begun;    /* the upstream has said so */
-    char id[64];      /* as the upstream calls it, once it has begun */
+    int has_begun; /* the upstream has said so */
+    char id[64];   /* as the upstream calls it, once it has begun */
     apipool_client_charge_t charge;
-    apr_uint32_t tokens; /* reserved */
-    apr_int64_t prompt;  /* an estimate */
+    apr_uint32_t tokens;      /* reserved */
+    apr_int64_t prompt;       /* an estimate */
     apr_uint64_t text, audio; /* bytes that came */
     apr_time_t at, first_byte_at;
     char model[APIPOOL_NAMED_MAX];

@@ -69,16 +69,16 @@ static apipool_verdict_t judge(const apipool_websocket_t *ws, int *status, apr_t
                               apipool_wsevent_text(told, APIPOOL_WSEVENT_ERROR_MESSAGE));
     char *body = error ? json_dumps(error, JSON_COMPACT) : NULL;
     *status = named >= 400 && named < 600 ? (int)named : HTTP_OK;
-    apipool_evidence_t evidence = {
-        .phase = APIPOOL_PHASE_ANSWERED,
-        .provider = ws->req->attempt.upstream->provider,
-        .status = *status,
-        .in_band = *status == HTTP_OK,
-        .body = body,
-        .body_len = body ? strlen(body) : 0,
-        .custom = (const apipool_custom_rule_t *)ws->req->pool->rules->elts,
-        .custom_count = ws->req->pool->rules->nelts,
-        .now = now};
+    apipool_evidence_t evidence = {.phase = APIPOOL_PHASE_ANSWERED,
+                                   .provider = ws->req->attempt.upstream->provider,
+                                   .status = *status,
+                                   .in_band = *status == HTTP_OK,
+                                   .body = body,
+                                   .body_len = body ? strlen(body) : 0,
+                                   .custom =
+                                       (const apipool_custom_rule_t *)ws->req->pool->rules->elts,
+                                   .custom_count = ws->req->pool->rules->nelts,
+                                   .now = now};
     apipool_verdict_t verdict = apipool_verdict(&evidence);
     free(body);
     json_decref(error);
@@ -115,11 +115,9 @@ static void note_error(apipool_websocket_t *ws, apr_time_t now)
 
 static void note_complete(apipool_websocket_t *ws, int index, apr_time_t now)
 {
-    apipool_evidence_t evidence = {
-        .phase = APIPOOL_PHASE_ANSWERED, .status = HTTP_OK, .now = now};
-    apipool_ended_t ended = {.verdict = apipool_verdict(&evidence),
-                     .ending = APIPOOL_ENDED_COMPLETE,
-                     .status = HTTP_OK};
+    apipool_evidence_t evidence = {.phase = APIPOOL_PHASE_ANSWERED, .status = HTTP_OK, .now = now};
+    apipool_ended_t ended = {
+        .verdict = apipool_verdict(&evidence), .ending = APIPOOL_ENDED_COMPLETE, .status = HTTP_OK};
     if (apipool_usage_result(&ws->usage, &ended.usage)) {
         ended.kind = APIPOOL_TOKENS_REPORTED;
     }

@@ -4,6 +4,8 @@
 
 #include <apr_strings.h>
 
+#include "ascii.h"
+
 /* Browsers cannot set headers on a WebSocket, so OpenAI takes credentials as subprotocols:
  * "openai-insecure-api-key.sk-…", "openai-organization.…", "openai-project.…". */
 static void strip_subprotocols(request_rec *r)
@@ -15,7 +17,7 @@ static void strip_subprotocols(request_rec *r)
     }
     while (*offered) {
         const char *protocol = ap_getword(r->pool, &offered, ',');
-        while (apr_isspace(*protocol)) {
+        while (apipool_ascii_is_space(*protocol)) {
             protocol++;
         }
         if (*protocol && ap_cstr_casecmpn(protocol, "openai-insecure-api-key.", 24) &&

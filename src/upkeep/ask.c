@@ -2,8 +2,9 @@
  * What is asked about a key at no cost, and what the answer says of it. */
 #include "ask.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
+
+#include "ascii.h"
 
 int apipool_ask_has_balance(const apipool_pool_t *pool, const apipool_upstream_t *upstream)
 {
@@ -56,7 +57,7 @@ apipool_question_t apipool_ask(apr_pool_t *p, const apipool_pool_t *pool,
 static int looks_like_json(const apipool_probe_answer_t *answer)
 {
     apr_size_t at = 0;
-    while (at < answer->len && apr_isspace(answer->body[at])) {
+    while (at < answer->len && apipool_ascii_is_space(answer->body[at])) {
         at++;
     }
     return at < answer->len && (answer->body[at] == '{' || answer->body[at] == '[');

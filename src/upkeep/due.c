@@ -56,7 +56,7 @@ static host_t *host_of(struct apipool_due_t *due, const apipool_upstream_t *upst
 {
     const char *origin = apipool_ask_origin(due->pool, upstream);
     for (int i = 0; i < due->host_count; i++) {
-        if (!strcasecmp(due->hosts[i].origin, origin)) {
+        if (!ap_cstr_casecmp(due->hosts[i].origin, origin)) {
             return &due->hosts[i];
         }
     }

@@ -71,9 +71,9 @@ static void read_sections(apr_pool_t *p, const ap_directive_t *nodes, const char
 static const ap_directive_t *virtual_host(const server_rec *s)
 {
     const ap_directive_t *node = s->is_virtual ? ap_conftree : NULL;
-    while (node && (!is_section(node, "<VirtualHost") ||
-                    node->line_num != (int)s->defn_line_number ||
-                    strcmp(node->filename, s->defn_name))) {
+    while (node &&
+           (!is_section(node, "<VirtualHost") || node->line_num != (int)s->defn_line_number ||
+            strcmp(node->filename, s->defn_name))) {
         node = node->next;
     }
     return node ? node->first_child : NULL;

@@ -13,7 +13,7 @@ use IO::Socket::INET ();
 use JSON::PP qw(decode_json encode_json);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(base_url request send_raw upstream_mark upstream_since wait_for slurp spew
+our @EXPORT_OK = qw(base_url request chat send_raw upstream_mark upstream_since wait_for slurp spew
     free_port closed_port private_httpd config_test source_dir build_dir check_dir mock_port serve_raw json error_code
     pool_server metrics background parallel read_request);
 
@@ -73,13 +73,38 @@ sub mock_port {
     return Apache::Test::vars('mock_port');
 }
 
-# request(POST => '/ok/v1/chat', content => ..., headers => {...}, base => ...)
+# request(POST => '/ok/v1/chat', content => ..., headers => {...}, base => ..., timeout => ..., from => ADDRESS); http is
+# an HTTP::Tiny of the test's own, which keeps its connection.
 sub request {
     my ($method, $path, %options) = @_;
-    my $http = HTTP::Tiny->new(timeout => $options{timeout} || 60);
-    my $base = delete $options{base} || base_url();
-    delete $options{timeout};
-    return $http->request($method, "$base$path", \%options);
+    my ($base, $timeout, $from, $http) = delete @options{qw(base timeout from http)};
+    $http ||= HTTP::Tiny->new(timeout => $timeout || 60, $from ? (local_address => $from) : ());
+    return $http->request($method, ($base || base_url()) . $path, \%options);
+}
+
+# chat($httpd, 'main', model => 'm', stream => EVENTS, key => ..., content => ..., query => ..., path => ..., ...): posts a
+# chat to the pool at /main of a server, which is an object or a base. content takes the place of model and stream; key is
+# a client's; path is that behind the pool's; more options are request's. Returns the answer, which has the seconds that it
+# took as well; in a list also the keys that have reached the scripted upstream meanwhile.
+sub chat {
+    my ($server, $pool, %options) = @_;
+    my ($model, $events, $key, $content, $query, $path) = delete @options{qw(model stream key content query path)};
+    my $url = "/$pool" . ($path // '/chat/completions');
+    $query //= $events ? "events=$events" : '';
+    $content //= sprintf '{"model":"%s"%s}', $model // 'm', $events ? ',"stream":true' : '';
+    my %headers = (%{delete $options{headers} || {}}, defined $key ? (authorization => "Bearer $key") : ());
+    my $mark = wantarray ? upstream_mark() : 0;
+    my $begin = time;
+    my $answer = request(
+        $options{method} // 'POST',
+        $url . (length $query && "?$query"),
+        base => ref $server ? $server->{base} : $server,
+        content => $content,
+        headers => \%headers,
+        map { $_ => $options{$_} } grep { $_ ne 'method' } keys %options
+    );
+    $answer->{seconds} = time - $begin;
+    return wantarray ? ($answer, map { $_->{key} } upstream_since($mark)) : $answer;
 }
 
 # Sends bytes as they are and reads until the server closes; for requests and answers that no client

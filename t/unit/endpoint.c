@@ -203,14 +203,10 @@ static void accounts_and_credentials_are_closed(void **unused)
         {"/admin/chat/completions", ADMIN},
     };
     static const row_t others[] = {
-        {"/models/admin-x", FREE},
-        {"/models/keys/admin", FREE},
-        {"/files/keys", FREE},
-        {"/threads/admin/messages", FREE},
-        {"/user/info", FREE},
-        {"/team", UNLISTED},
-        {"/config", UNLISTED},
-        {"/sessions", UNLISTED},
+        {"/models/admin-x", FREE}, {"/models/keys/admin", FREE},
+        {"/files/keys", FREE},     {"/threads/admin/messages", FREE},
+        {"/user/info", FREE},      {"/team", UNLISTED},
+        {"/config", UNLISTED},     {"/sessions", UNLISTED},
         {"/turkeys", UNLISTED},
     };
     check("POST", rows, sizeof(rows) / sizeof(*rows));
@@ -273,8 +269,8 @@ static void paths_are_read_as_upstreams_may_read_them(void **unused)
 
 static void websockets_of_events_are_known(void **unused)
 {
-    static const char *const known[] = {"/responses", "/v1/responses/", "/realtime", "/openai/v1/Realtime",
-                                        "/realtime/translations"};
+    static const char *const known[] = {"/responses", "/v1/responses/", "/realtime",
+                                        "/openai/v1/Realtime", "/realtime/translations"};
     static const char *const unknown[] = {"", "/", "/realtime/calls", "/responses/r1", "/socket"};
     (void)unused;
     for (size_t i = 0; i < 5; i++) {
