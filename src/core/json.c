@@ -80,9 +80,9 @@ const char *apipool_json_reason(const json_error_t *error)
 static const char *explain(const json_error_t *error, apr_pool_t *p)
 {
     const char *reason = apipool_json_reason(error);
-    return reason ? reason
-                  : apr_psprintf(p, "Invalid JSON at line %d, column %d.", error->line,
-                                 error->column);
+    return reason
+               ? reason
+               : apr_psprintf(p, "Invalid JSON at line %d, column %d.", error->line, error->column);
 }
 
 /* Overwrites text: it may have been a password or a key. The tree is not deep. */
@@ -301,9 +301,8 @@ apipool_json_e apipool_json_strings(apipool_json_t *json, const char *name, int 
         return result;
     }
     if (!json_is_array(member) || json_array_size(member) > (apr_size_t)max_count) {
-        return refused(
-            json, name,
-            apr_psprintf(json->p, "Must be an array of at most %d strings.", max_count));
+        return refused(json, name,
+                       apr_psprintf(json->p, "Must be an array of at most %d strings.", max_count));
     }
     *values = apr_array_make(json->p, (int)json_array_size(member) + 1, sizeof(const char *));
     for (apr_size_t i = 0; i < json_array_size(member); i++) {

@@ -361,9 +361,9 @@ void apipool_keylist_wipe(apipool_keylist_t *list)
 
 const char *apipool_keylist_explain(const apipool_keylist_t *list, apr_pool_t *p)
 {
-    return list->said ? list->said
-                      : apr_psprintf(p, "Invalid JSON at line %ld, column %ld.", list->line,
-                                     list->column);
+    return list->said
+               ? list->said
+               : apr_psprintf(p, "Invalid JSON at line %ld, column %ld.", list->line, list->column);
 }
 
 /* Looked through before anything is told. */

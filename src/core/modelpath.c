@@ -2,6 +2,7 @@
  * Segments of a path and what they say about the model. */
 #include "modelpath.h"
 
+#include <apr_cstr.h>
 #include <apr_escape.h>
 #include <string.h>
 

@@ -60,7 +60,8 @@ static void add(apipool_query_t *query, const char *text, apr_size_t len)
         apipool_query_refuse(query, NULL, "Parameter names must be percent-encoded UTF-8.");
     }
     else if (!value) {
-        apipool_query_refuse(query, name, "Must be percent-encoded UTF-8 without control characters.");
+        apipool_query_refuse(query, name,
+                             "Must be percent-encoded UTF-8 without control characters.");
     }
     else if (find(query, name)) {
         apipool_query_refuse(query, name, "Duplicate parameter.");

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIELD(path, field) {.name = path, .is_path = 1, .slot = APIPOOL_WSEVENT_##field}
+#define FIELD(path, field)                                                                         \
+    {                                                                                              \
+        .name = path, .is_path = 1, .slot = APIPOOL_WSEVENT_##field                                \
+    }
 #define ERROR_IN(path)                                                                             \
     FIELD(path "/type", ERROR_TYPE), FIELD(path "/code", ERROR_CODE),                              \
         FIELD(path "/message", ERROR_MESSAGE)

@@ -10,19 +10,19 @@
  * "Realtime server events" and "Responses WebSocket events". Nothing of an event is kept but these. */
 typedef enum {
     APIPOOL_WSEVENT_TYPE,
-    APIPOOL_WSEVENT_EVENT_ID,          /* event_id */
-    APIPOOL_WSEVENT_STATUS,            /* number: of an error, "status" or "status_code" */
-    APIPOOL_WSEVENT_MODEL,             /* model */
-    APIPOOL_WSEVENT_MAX_TOKENS,        /* number: max_output_tokens, response.max_output_tokens */
-    APIPOOL_WSEVENT_DELTA,             /* only its length is of use */
-    APIPOOL_WSEVENT_RESPONSE_ID,       /* response.id */
-    APIPOOL_WSEVENT_RESPONSE_MODEL,    /* response.model */
-    APIPOOL_WSEVENT_RESPONSE_STATUS,   /* response.status */
-    APIPOOL_WSEVENT_SESSION_MODEL,     /* session.model */
-    APIPOOL_WSEVENT_TRANSCRIPTION,     /* session.audio.input.transcription.model and its older name */
-    APIPOOL_WSEVENT_ERROR_TYPE,        /* of error, response.error or response.status_details.error */
-    APIPOOL_WSEVENT_ERROR_CODE,        /* the same, and code */
-    APIPOOL_WSEVENT_ERROR_MESSAGE,     /* the same, and message */
+    APIPOOL_WSEVENT_EVENT_ID,        /* event_id */
+    APIPOOL_WSEVENT_STATUS,          /* number: of an error, "status" or "status_code" */
+    APIPOOL_WSEVENT_MODEL,           /* model */
+    APIPOOL_WSEVENT_MAX_TOKENS,      /* number: max_output_tokens, response.max_output_tokens */
+    APIPOOL_WSEVENT_DELTA,           /* only its length is of use */
+    APIPOOL_WSEVENT_RESPONSE_ID,     /* response.id */
+    APIPOOL_WSEVENT_RESPONSE_MODEL,  /* response.model */
+    APIPOOL_WSEVENT_RESPONSE_STATUS, /* response.status */
+    APIPOOL_WSEVENT_SESSION_MODEL,   /* session.model */
+    APIPOOL_WSEVENT_TRANSCRIPTION, /* session.audio.input.transcription.model and its older name */
+    APIPOOL_WSEVENT_ERROR_TYPE,    /* of error, response.error or response.status_details.error */
+    APIPOOL_WSEVENT_ERROR_CODE,    /* the same, and code */
+    APIPOOL_WSEVENT_ERROR_MESSAGE, /* the same, and message */
     APIPOOL_WSEVENT_FIELDS
 } apipool_wsevent_field_e;
 

@@ -38,15 +38,16 @@ typedef struct {
 
 /* What apipool_wsframe_take() has read: a whole header, or some of a payload. */
 typedef struct {
-    unsigned char opcode;      /* of the frame */
-    unsigned char message;     /* opcode of the message that it belongs to; of a control frame its own */
+    unsigned char opcode; /* of the frame */
+    unsigned char
+        message; /* opcode of the message that it belongs to; of a control frame its own */
     unsigned char is_control;
-    unsigned char begins;      /* the header of a message's first frame, or of a control frame */
-    unsigned char ends;        /* the message, or the control frame, is whole */
-    unsigned char header_len;  /* if this is a header, as reader->header holds it; else 0 */
-    const char *payload;       /* still masked if the direction is */
+    unsigned char begins;     /* the header of a message's first frame, or of a control frame */
+    unsigned char ends;       /* the message, or the control frame, is whole */
+    unsigned char header_len; /* if this is a header, as reader->header holds it; else 0 */
+    const char *payload;      /* still masked if the direction is */
     apr_size_t payload_len;
-    unsigned phase;            /* of the mask, at payload */
+    unsigned phase; /* of the mask, at payload */
 } apipool_wsframe_part_t;
 
 /** Starts with a frame's first byte. Frames of clients are masked, those of servers are not. */

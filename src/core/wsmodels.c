@@ -27,10 +27,9 @@ static int is_free_form(const char *name)
 
 static int is_allowed(const asking_t *asking, const json_t *model)
 {
-    return json_is_null(model) ||
-           (json_is_string(model) &&
-            strlen(json_string_value(model)) == json_string_length(model) &&
-            asking->allows(asking->ctx, json_string_value(model)));
+    return json_is_null(model) || (json_is_string(model) &&
+                                   strlen(json_string_value(model)) == json_string_length(model) &&
+                                   asking->allows(asking->ctx, json_string_value(model)));
 }
 
 static int all_allowed(const asking_t *asking, const json_t *object, int depth)

@@ -228,12 +228,14 @@ static void read_body(const apipool_request_t *req, apr_off_t at, apr_off_t end,
 /* A form has files and a prompt. */
 static apr_int64_t estimate_form(const apipool_request_t *req)
 {
-    apipool_sniffed_t prompt = {.name = "prompt"};
+    static const apipool_sniff_name_t name = {.name = "prompt"};
+    apipool_sniffed_t prompt;
     apipool_estimate_t files, text;
     apipool_sniff_t sniff;
 
     apipool_estimate_begin(&files, APIPOOL_ESTIMATE_FORM);
-    apipool_sniff_begin(&sniff, apr_table_get(req->r->headers_in, "Content-Type"), &prompt, 1);
+    apipool_sniff_begin(&sniff, apr_table_get(req->r->headers_in, "Content-Type"), &name, 1, &prompt,
+                        NULL);
     read_body(req, 0, req->body.length, &files, &sniff);
     apipool_estimate_begin(&text, APIPOOL_ESTIMATE_TEXT);
     read_body(req, prompt.at, prompt.at + prompt.len, &text, NULL);

@@ -53,7 +53,8 @@ const char *apipool_directive_client_capacity(cmd_parms *cmd, void *dir, const c
 
 const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg)
 {
-    return set_number(cmd, arg, GLOBAL_ONLY, 0, APIPOOL_RECENT_MAX, &apipool_directive_server(cmd)->recent);
+    return set_number(cmd, arg, GLOBAL_ONLY, 0, APIPOOL_RECENT_MAX,
+                      &apipool_directive_server(cmd)->recent);
 }
 
 /* The path that requests lose: that of the <Location> around, or nothing for a whole server. */

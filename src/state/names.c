@@ -30,7 +30,8 @@ void apipool_name_clean(char *out, apr_size_t size, const char *text, apr_size_t
     const char *from = text;
     apr_size_t at = 0;
 
-    for (apr_size_t most = len < size ? len : size - 1; at < most && is_plain((unsigned char)*from); len--) {
+    for (apr_size_t most = len < size ? len : size - 1; at < most && is_plain((unsigned char)*from);
+         len--) {
         out[at++] = *from++;
     }
     while (len > 0) {

@@ -106,7 +106,7 @@ apr_status_t apipool_pool_acquire(apipool_segment_t *segment, const apipool_want
 typedef struct {
     apr_uint32_t tokens;                /* to reserve, at least 1 */
     const apipool_key_limits_t *limits; /* the pool's, for keys without their own */
-    int has_begun;                      /* nobody can stop it: it is charged whatever the limits say */
+    int has_begun; /* nobody can stop it: it is charged whatever the limits say */
 } apipool_further_t;
 
 /**

@@ -160,7 +160,7 @@ typedef struct {
     /** Of an edit: what its terms become. What it returns is returned. */
     apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms);
     void *ctx;
-    int given; /* 0 at first */
+    int given;          /* 0 at first */
     apr_uint32_t share; /* how many its server may have; 0: as many as there is room for */
     int is_over_share;  /* result: that is why there is no room */
 } apipool_client_change_t;

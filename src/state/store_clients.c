@@ -212,8 +212,9 @@ void apipool_store_remove_other_clients(apipool_segment_t *segment,
 static apr_status_t check_share(apipool_client_change_t *change)
 {
     apr_uint32_t count = 0;
-    apr_status_t rv = change->share ? apipool_client_count(change->segment, change->image.server, &count)
-                                    : APR_SUCCESS;
+    apr_status_t rv = change->share
+                          ? apipool_client_count(change->segment, change->image.server, &count)
+                          : APR_SUCCESS;
     change->is_over_share = rv == APR_SUCCESS && change->share && count >= change->share;
     return change->is_over_share ? APR_ENOMEM : rv;
 }

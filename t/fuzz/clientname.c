@@ -2,7 +2,6 @@
  * Fuzz target: names of clients. */
 #include <string.h>
 
-
 #include "clientname.h"
 #include "fuzz.h"
 

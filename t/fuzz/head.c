@@ -2,7 +2,6 @@
  * Fuzz target: heads of answers, in lines and parts of lines. */
 #include <string.h>
 
-
 #include "fuzz.h"
 #include "head.h"
 

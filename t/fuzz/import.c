@@ -2,7 +2,6 @@
  * Fuzz target: imported lists of keys, whole and in pieces, and masks and redaction of every key they hold. */
 #include <string.h>
 
-
 #include "fuzz.h"
 #include "json.h"
 #include "keylist.h"

@@ -2,7 +2,6 @@
  * Fuzz target: bodies of requests to the operator's API. */
 #include <string.h>
 
-
 #include "fuzz.h"
 #include "json.h"
 

@@ -2,7 +2,6 @@
  * Fuzz target: Accept-Language, and sentences whose parts are foreign. */
 #include <string.h>
 
-
 #include "fuzz.h"
 #include "language.h"
 

@@ -2,7 +2,6 @@
  * Fuzz target: query strings, of which a vendor gets the public part. */
 #include <string.h>
 
-
 #include "fuzz.h"
 #include "provider.h"
 

@@ -2,7 +2,6 @@
  * Fuzz target: query strings of the operator's API. */
 #include <string.h>
 
-
 #include "fuzz.h"
 #include "query.h"
 

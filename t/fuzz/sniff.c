@@ -13,15 +13,14 @@
 #define PLAIN  6
 #define WANTED 8
 
-static const apipool_sniff_name_t names[WANTED] = {
-    {.name = "model", .any_case = 1, .slot = 0},
-    {.name = "stream", .slot = 1},
-    {.name = "a", .slot = 2},
-    {.name = "", .slot = 3},
-    {.name = "\xc3\xa9", .slot = 4},
-    {.name = "stream_options", .slot = 5},
-    {.name = "b/a", .is_path = 1, .slot = 6},
-    {.name = "b/b/a", .is_path = 1, .slot = 7}};
+static const apipool_sniff_name_t names[WANTED] = {{.name = "model", .any_case = 1, .slot = 0},
+                                                   {.name = "stream", .slot = 1},
+                                                   {.name = "a", .slot = 2},
+                                                   {.name = "", .slot = 3},
+                                                   {.name = "\xc3\xa9", .slot = 4},
+                                                   {.name = "stream_options", .slot = 5},
+                                                   {.name = "b/a", .is_path = 1, .slot = 6},
+                                                   {.name = "b/b/a", .is_path = 1, .slot = 7}};
 
 typedef struct {
     apipool_sniff_t sniff;
@@ -121,7 +120,8 @@ static void check_text(const apipool_sniffed_t *f, const json_t *value)
     if (json_is_string(value)) {
         size_t len = json_string_length(value);
         MUST(used <= len && !memcmp(f->text, json_string_value(value), used));
-        MUST(f->truncated == (used < len) && (!f->truncated || used > APIPOOL_SNIFF_TEXT_USUAL - 4));
+        MUST(f->truncated == (used < len) &&
+             (!f->truncated || used > APIPOOL_SNIFF_TEXT_USUAL - 4));
     }
     else if (!json_is_number(value)) {
         MUST(used == 0 && !f->truncated);

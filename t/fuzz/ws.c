@@ -12,7 +12,7 @@
 typedef struct {
     int frames, begun, ended, faulty, between;
     size_t control, payload_len;
-    unsigned sum; /* of all that was told, in its order */
+    unsigned sum;       /* of all that was told, in its order */
     char text[1 << 16]; /* payload of text messages, without masks */
     size_t text_len;
     apipool_wsevent_t event; /* of the last one */
@@ -45,7 +45,8 @@ static void take_part(run_t *run, const apipool_wsframe_t *reader,
                       const apipool_wsframe_part_t *part)
 {
     MUST(part->is_control == (part->opcode >= APIPOOL_WS_CLOSE));
-    MUST(part->message == APIPOOL_WS_TEXT || part->message == APIPOOL_WS_BINARY || part->is_control);
+    MUST(part->message == APIPOOL_WS_TEXT || part->message == APIPOOL_WS_BINARY ||
+         part->is_control);
     MUST(!part->begins || part->header_len);
     MUST(!part->header_len || !part->payload_len);
     if (part->begins && part->message == APIPOOL_WS_TEXT) {

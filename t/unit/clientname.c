@@ -76,20 +76,34 @@ static const struct {
     {"a\tb", "U+0009"},
     {"a\x7f", "U+007F"},
     {"a\xc2\x85", "U+0085"},
-    {"a\xc2\xa0" "b", "U+00A0"},         /* no-break space */
-    {"a\xe3\x80\x80" "b", "U+3000"},     /* ideographic space */
-    {"a\xe2\x80\xa8" "b", "U+2028"},     /* line separator */
-    {"a\xe2\x80\xae" "b", "U+202E"},     /* right-to-left override */
-    {"a\xe2\x80\x8b" "b", "U+200B"},     /* zero-width space */
-    {"a\xe2\x80\x8d" "b", "U+200D"},     /* zero-width joiner */
+    {"a\xc2\xa0"
+     "b",
+     "U+00A0"}, /* no-break space */
+    {"a\xe3\x80\x80"
+     "b",
+     "U+3000"}, /* ideographic space */
+    {"a\xe2\x80\xa8"
+     "b",
+     "U+2028"}, /* line separator */
+    {"a\xe2\x80\xae"
+     "b",
+     "U+202E"}, /* right-to-left override */
+    {"a\xe2\x80\x8b"
+     "b",
+     "U+200B"}, /* zero-width space */
+    {"a\xe2\x80\x8d"
+     "b",
+     "U+200D"}, /* zero-width joiner */
     {"a\xef\xbb\xbf", "U+FEFF"},
-    {"a\xef\xb8\x80", "U+FE00"},         /* variation selector: a mark that is not drawn */
-    {"\xe3\x85\xa4", "U+3164"},          /* Hangul filler: a letter that is not drawn */
-    {"a\xee\x80\x80", "U+E000"},         /* private use */
-    {"a\xcd\xb8", "U+0378"},             /* not assigned */
-    {"a\xf4\x8f\xbf\xbf", "U+10FFFF"},   /* no character */
-    {"a\xf0\x9f\x94\x91", "U+1F511"},    /* a symbol */
-    {"a\xef\xbc\x8c" "b", "U+FF0C"},     /* punctuation outside ASCII */
+    {"a\xef\xb8\x80", "U+FE00"},       /* variation selector: a mark that is not drawn */
+    {"\xe3\x85\xa4", "U+3164"},        /* Hangul filler: a letter that is not drawn */
+    {"a\xee\x80\x80", "U+E000"},       /* private use */
+    {"a\xcd\xb8", "U+0378"},           /* not assigned */
+    {"a\xf4\x8f\xbf\xbf", "U+10FFFF"}, /* no character */
+    {"a\xf0\x9f\x94\x91", "U+1F511"},  /* a symbol */
+    {"a\xef\xbc\x8c"
+     "b",
+     "U+FF0C"}, /* punctuation outside ASCII */
 };
 
 static void what_is_wrong_is_named(void **unused)

@@ -221,8 +221,7 @@ static void a_request_above_the_limit_is_served_by_an_idle_key(void **unused)
 /* One more request on the connection of a key that is lent; how long it would have to wait. */
 static apr_interval_time_t charge_further(apr_uint32_t tokens, int has_begun, apr_time_t now)
 {
-    const apipool_further_t further = {
-        .tokens = tokens, .limits = &limits, .has_begun = has_begun};
+    const apipool_further_t further = {.tokens = tokens, .limits = &limits, .has_begun = has_begun};
     assert_int_equal(apipool_pool_charge(segment, &lease, &further, now, &retry_at), APR_SUCCESS);
     return retry_at ? retry_at - now : 0;
 }

@@ -65,8 +65,8 @@ static void tell(const run_t *run, char *out, size_t size)
             assert_int_equal(f->times + f->truncated + f->at + f->len + f->text[0], 0);
             continue;
         }
-        used += (size_t)snprintf(out + used, size - used, "%s=%s %ld+%ld", names[i].name, kinds[f->kind],
-                                 (long)f->at, (long)f->len);
+        used += (size_t)snprintf(out + used, size - used, "%s=%s %ld+%ld", names[i].name,
+                                 kinds[f->kind], (long)f->at, (long)f->len);
         if (f->times > 1) {
             used += (size_t)snprintf(out + used, size - used, " x%d", f->times);
         }

@@ -15,10 +15,10 @@
 #define FORM "multipart/form-data; boundary=XyZ"
 #define D    "Content-Disposition: form-data; "
 /* a form of one part with that head, and a whole one of that part before the model */
-#define PART(head)       "--XyZ\r\n" head "\r\n\r\nm\r\n"
-#define FORM_OF(head)    PART(head) "--XyZ--\r\n"
-#define BESIDES(head)    PART(D "name=\"model\"") FORM_OF(head)
-#define FIELD(more)      FORM_OF(D "name=\"model\"\r\n" more)
+#define PART(head)    "--XyZ\r\n" head "\r\n\r\nm\r\n"
+#define FORM_OF(head) PART(head) "--XyZ--\r\n"
+#define BESIDES(head) PART(D "name=\"model\"") FORM_OF(head)
+#define FIELD(more)   FORM_OF(D "name=\"model\"\r\n" more)
 
 typedef struct {
     const char *type, *body;
@@ -50,7 +50,8 @@ static void check(const row_t *rows, size_t count, int passes)
         for (size_t cut = 1; cut <= len + 1; cut++) {
             const char *doubt = read_in(&rows[i], cut, cut == len + 1 ? 1 : len);
             if ((doubt == NULL) != passes) {
-                fail_msg("row %zu, cut %zu: %s: \"%s\"", i, cut, doubt ? doubt : "passes", rows[i].body);
+                fail_msg("row %zu, cut %zu: %s: \"%s\"", i, cut, doubt ? doubt : "passes",
+                         rows[i].body);
             }
         }
         assert_int_equal(read_in(&rows[i], 1, 1) == NULL, passes);
@@ -58,16 +59,19 @@ static void check(const row_t *rows, size_t count, int passes)
 }
 
 static const row_t honest[] = {
-    {JSON, "{\"model\":\"m\",\"n\":[1,-0.5e+3,{}],\"s\":\"\\ud83d \\\"\\\\\",\"t\":true,\"u\":null}"},
+    {JSON,
+     "{\"model\":\"m\",\"n\":[1,-0.5e+3,{}],\"s\":\"\\ud83d \\\"\\\\\",\"t\":true,\"u\":null}"},
     {JSON "; charset=utf-8", " {\r\n\t\"model\" : \"\xe5\xbc\xa0\" } \n"},
     {"application/vnd.api+json;charset=\"UTF-8\"", "{}"},
-    {NULL, "{\"metadata\":{\"model\":\"x\"},\"long\":\"0123456789abcdef0123456789abcdef\xc3\xa9\"}"},
+    {NULL,
+     "{\"metadata\":{\"model\":\"x\"},\"long\":\"0123456789abcdef0123456789abcdef\xc3\xa9\"}"},
     {"text/plain", "{\"model\":\"m\"}"},
     {"application/octet-stream", "{\"model\":\"m\"}"},
     {"anything; at=\"all", ""},
     {FORM, FORM_OF(D "name=\"model\"")},
     {FORM, "--XyZ--"},
-    {"multipart/form-data; boundary=\"----=_Part.1\"; charset=utf-8", "------=_Part.1\r\n" D
+    {"multipart/form-data; boundary=\"----=_Part.1\"; charset=utf-8",
+     "------=_Part.1\r\n" D
      "name=model\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nm\r\n------=_Part.1--\r\n"},
     {FORM, BESIDES(D "name=\"file\"; filename=\"a b;c.wav\"\r\nContent-Type: audio/wav")},
     {FORM, BESIDES(D "name=\"file\"; filename=\"\xe5\xbc\xa0.mp3\"")},
@@ -75,7 +79,7 @@ static const row_t honest[] = {
     {FORM, BESIDES(D "name=\"file\"; filename*=UTF-8''%E5%BC%A0\r\nContent-Type: audio/mpeg")},
     {FORM, BESIDES(D "name=\"timestamp_granularities[]\"\r\nContent-Length: 1")},
     {FORM, BESIDES("Content-Transfer-Encoding: binary\r\n" D "name=\"n\"")},
-    {FORM, BESIDES(D "name=\"model_id\"") },
+    {FORM, BESIDES(D "name=\"model_id\"")},
     {FORM, "--XyZ\r\n" D "name=\"a\"\r\n\r\n\r\n--Xy\r\n--XyY\n-----Xy\r\n--XyZ--"},
 };
 
@@ -96,7 +100,8 @@ static const row_t doubtful[] = {
     {JSON, "[{\"model\":\"x\"}]"},
     {JSON, "\xef\xbb\xbf{}"},
     {JSON, "{\"a\":\"\xc0\xa2,\\\"\"}"},
-    {JSON, "{\"mo\xff" "del\":\"x\"}"},
+    {JSON, "{\"mo\xff"
+           "del\":\"x\"}"},
     {JSON, "{\"a\":\"\xed\xa0\x80\"}"},
     {JSON, "{\"plain\x88\":\"text\"}"},
     {JSON, "{\"a\":\"plain text\xae\"}"},

@@ -82,8 +82,8 @@ static void frames_are_read(void **unused)
     (void)unused;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         for (apr_size_t step = 0; step < 4; step++) {
-            assert_string_equal(
-                frames_of(rows[i].is_masked, rows[i].data, rows[i].len, step), rows[i].said);
+            assert_string_equal(frames_of(rows[i].is_masked, rows[i].data, rows[i].len, step),
+                                rows[i].said);
         }
     }
 }
@@ -136,7 +136,8 @@ static void events_are_read(void **unused)
         {"{\"response\":{\"status\":\"failed\",\"status_details\":{\"error\":{\"code\":\"c\"}}}}",
          APIPOOL_WSEVENT_ERROR_CODE, "c"},
         {"{\"error\":{\"message\":\"a \\\"b\\\"\"}}", APIPOOL_WSEVENT_ERROR_MESSAGE, "a \"b\""},
-        {"{\"session\":{\"audio\":{\"output\":{},\"input\":{\"transcription\":{\"model\":\"w\"}}}}}",
+        {"{\"session\":{\"audio\":{\"output\":{},\"input\":{\"transcription\":{\"model\":\"w\"}}}}"
+         "}",
          APIPOOL_WSEVENT_TRANSCRIPTION, "w"},
         {"{\"session\":{\"input_audio_transcription\":{\"model\":\"w\"},\"model\":\"m\"}}",
          APIPOOL_WSEVENT_SESSION_MODEL, "m"},
@@ -149,18 +150,19 @@ static void events_are_read(void **unused)
     (void)unused;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         for (apr_size_t step = 1; step < 40; step += 3) {
-            assert_string_equal(
-                apipool_wsevent_text(read_event(rows[i].text, step), rows[i].field), rows[i].value);
+            assert_string_equal(apipool_wsevent_text(read_event(rows[i].text, step), rows[i].field),
+                                rows[i].value);
         }
     }
-    assert_int_equal(
-        apipool_wsevent_number(read_event("{\"max_output_tokens\":77}", 1), APIPOOL_WSEVENT_MAX_TOKENS),
-        77);
+    assert_int_equal(apipool_wsevent_number(read_event("{\"max_output_tokens\":77}", 1),
+                                            APIPOOL_WSEVENT_MAX_TOKENS),
+                     77);
     assert_int_equal(apipool_wsevent_number(read_event("{\"max_output_tokens\":\"inf\"}", 1),
                                             APIPOOL_WSEVENT_MAX_TOKENS),
                      -1);
     assert_int_equal(
-        apipool_wsevent_length(read_event("{\"delta\":\"0123456789\"}", 3), APIPOOL_WSEVENT_DELTA), 10);
+        apipool_wsevent_length(read_event("{\"delta\":\"0123456789\"}", 3), APIPOOL_WSEVENT_DELTA),
+        10);
 }
 
 static void long_values_are_cut(void **unused)
@@ -217,8 +219,8 @@ static void models_are_found(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(frames_are_read),     cmocka_unit_test(headers_are_written),
-        cmocka_unit_test(events_are_read),     cmocka_unit_test(long_values_are_cut),
+        cmocka_unit_test(frames_are_read),  cmocka_unit_test(headers_are_written),
+        cmocka_unit_test(events_are_read),  cmocka_unit_test(long_values_are_cut),
         cmocka_unit_test(models_are_found),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
