@@ -65,7 +65,12 @@ apr_uint64_t apipool_key_id(const unsigned char secret[APIPOOL_SECRET_SIZE], con
 
 void apipool_key_id_hex(apr_uint64_t id, char out[APIPOOL_ID_SIZE])
 {
-    apr_snprintf(out, APIPOOL_ID_SIZE, "%016" APR_UINT64_T_HEX_FMT, id);
+    static const char digits[] = "0123456789abcdef"; /* for each request: no format */
+    for (int i = APIPOOL_ID_SIZE - 2; i >= 0; i--) {
+        out[i] = digits[id & 15];
+        id >>= 4;
+    }
+    out[APIPOOL_ID_SIZE - 1] = '\0';
 }
 
 void apipool_key_mask(const char *key, apr_size_t len, char out[APIPOOL_MASKED_SIZE])

@@ -76,8 +76,11 @@ static int climbs(const char *path)
 {
     for (; *path; path++) {
         int len = separator(path);
+        if (!len) {
+            continue;
+        }
         const char *name = path + len, *end = name + strspn(name, ".");
-        int dots = len ? (int)(end - name) : 0;
+        int dots = (int)(end - name);
         if ((dots == 2 && (!*end || separator(end))) ||
             ((dots == 1 || dots == 2) && parameter(end))) {
             return 1;
