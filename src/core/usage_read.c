@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define COUNT_MAX 1e15
-#define LEVELS    3 /* of members inside each other */
+#define LEVELS    3            /* of members inside each other, that lead to counts */
+#define NAMES     (LEVELS + 2) /* with details among them, and the count itself */
 
 typedef struct {
     const char *name;
@@ -79,62 +80,110 @@ static const place_t places[] = {
     {{"choices", ELEMENT, "usage"}, choice_members, 0},
 };
 
+typedef struct {
+    const char *text;
+    apr_size_t len;
+} name_t;
+
 /* Where the reader is. */
 typedef struct {
     apr_size_t depth,
         outside; /* brackets and braces that are open, and those of them around the document */
-    struct {
-        const char *text;
-        apr_size_t len;
-    } names[LEVELS]; /* of the members around, from the outermost on */
+    name_t names[NAMES]; /* of the members around, from the outermost on */
 } path_t;
 
-static void take_counts(apipool_usage_scan_t *scan, const json_t *object, const member_t *member,
-                        int is_begun)
+static int is_named(const name_t *name, const char *text)
 {
-    for (; member->name; member++) {
-        const json_t *value = json_object_get(object, member->name);
-        double number = json_number_value(value);
-        int is_output = is_begun && member->count == APIPOOL_COUNT_OUTPUT;
-        if (json_is_number(value) && number >= 0 && number <= COUNT_MAX) {
-            scan->count[is_output ? APIPOOL_COUNT_OUTPUT_BEGUN : member->count] =
-                (apr_int64_t)number;
+    return !strncmp(text, name->text, name->len) && !text[name->len];
+}
+
+/* What the outermost members, so many of them, lead to; NULL: nothing that counts. */
+static const place_t *find_place(const path_t *path, apr_size_t levels)
+{
+    for (apr_size_t i = 0; i < sizeof(places) / sizeof(*places) && levels <= LEVELS; i++) {
+        apr_size_t same = 0;
+        while (same < levels && places[i].names[same] &&
+               is_named(&path->names[same], places[i].names[same])) {
+            same++;
+        }
+        if (same == levels && (levels == LEVELS || !places[i].names[levels])) {
+            return &places[i];
         }
     }
+    return NULL;
 }
 
-/* Reads the object that begins at text, whatever follows it. */
-static void take_object(apipool_usage_scan_t *scan, const place_t *place, const char *text,
-                        const char *end)
+static int holds_details(const name_t *name)
 {
-    const int flags = JSON_DECODE_INT_AS_REAL | JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL;
-    json_error_t ignored;
-    json_t *object = json_loadb(text, (size_t)(end - text), flags, &ignored);
-    scan->told |= json_is_object(object);
-    take_counts(scan, object, place->members, place->is_begun);
-    for (int i = 0; i < 3; i++) {
-        take_counts(scan, json_object_get(object, details[i]), details_members, 0);
-    }
-    json_decref(object);
+    return is_named(name, details[0]) || is_named(name, details[1]) || is_named(name, details[2]);
 }
 
-static int is_at(const path_t *path, const place_t *place)
+/* Which count the innermost member is, or -1. */
+static int find_count(const path_t *path, apr_size_t levels)
+{
+    const member_t *member = details_members;
+    const place_t *place = find_place(path, levels - 1);
+    if (place) {
+        member = place->members;
+    }
+    else if (levels < 3 || !holds_details(&path->names[levels - 2]) ||
+             !find_place(path, levels - 2)) {
+        return -1;
+    }
+    while (member->name && !is_named(&path->names[levels - 1], member->name)) {
+        member++;
+    }
+    return !member->name ? -1
+           : place && place->is_begun && member->count == APIPOOL_COUNT_OUTPUT
+               ? APIPOOL_COUNT_OUTPUT_BEGUN
+               : member->count;
+}
+
+/* A count, or -1 where there is none. Nearly all are plain digits. */
+static double read_count(const char *text, const char *end)
+{
+    const int flags = JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_DISABLE_EOF_CHECK;
+    const char *p = text;
+    double number = 0;
+    while (p < end && *p >= '0' && *p <= '9') {
+        number = number * 10 + (*p++ - '0');
+    }
+    if (p < end && strchr(".eE-", *p)) {
+        json_error_t read;
+        json_t *value = json_loadb(text, (size_t)(end - text), flags, &read);
+        while (p < end && strchr("0123456789.eE+-", *p)) {
+            p++;
+        }
+        number = json_is_number(value) && text + read.position == p ? json_number_value(value) : -1;
+        json_decref(value);
+    }
+    return p > text && p < end && number <= COUNT_MAX ? number : -1;
+}
+
+/* The value of a member begins. */
+static void take_value(apipool_usage_scan_t *scan, const path_t *path, const char *text,
+                       const char *end)
 {
     apr_size_t levels = path->depth - path->outside;
-    for (apr_size_t i = 0; i < levels && i < LEVELS; i++) {
-        const char *name = place->names[i];
-        if (!name || strlen(name) != path->names[i].len ||
-            memcmp(name, path->names[i].text, path->names[i].len)) {
-            return 0;
+    if (text == end || !levels || levels > NAMES) {
+        return;
+    }
+    if (*text == '{') {
+        scan->told |= find_place(path, levels) != NULL;
+    }
+    else if (levels > 1 && (*text == '-' || apr_isdigit(*text))) {
+        int count = find_count(path, levels);
+        double number = count >= 0 ? read_count(text, end) : -1;
+        if (number >= 0) {
+            scan->count[count] = (apr_int64_t)number;
         }
     }
-    return levels == LEVELS || (levels < LEVELS && !place->names[levels]);
 }
 
 static void set_name(path_t *path, const char *text, apr_size_t len)
 {
     apr_size_t levels = path->depth - path->outside;
-    if (levels > 0 && levels <= LEVELS) {
+    if (levels > 0 && levels <= NAMES) {
         path->names[levels - 1].text = text;
         path->names[levels - 1].len = len;
     }
@@ -175,12 +224,7 @@ static const char *take_string(apipool_usage_scan_t *scan, path_t *path, const c
     }
     const char *value = skip_blanks(colon + 1, end);
     set_name(path, text, (apr_size_t)(quote - text));
-    for (apr_size_t i = 0; value < end && *value == '{' && i < sizeof(places) / sizeof(*places);
-         i++) {
-        if (is_at(path, &places[i])) {
-            take_object(scan, &places[i], value, end);
-        }
-    }
+    take_value(scan, path, value, end);
     return value;
 }
 
@@ -194,29 +238,25 @@ static const char *skip_numbers(const char *text, const char *end)
     return has_more ? text : text + len;
 }
 
-void apipool_usage_read(apipool_usage_scan_t *scan, const char *text, const char *end)
+static void read_members(apipool_usage_scan_t *scan, path_t *path, const char *text,
+                         const char *end)
 {
-    path_t path = {0, 0, {{0}}};
-    text = skip_blanks(text, end);
-    if (text == end || (*text != '{' && *text != '[')) {
-        return;
-    }
     while (text < end) {
         char c = *text++;
         switch (c) {
         case '"':
-            text = take_string(scan, &path, text, end);
+            text = take_string(scan, path, text, end);
             break;
         case '{':
         case '[':
-            path.outside = path.depth ? path.outside : c == '[';
-            path.depth++;
-            set_name(&path, ELEMENT, sizeof(ELEMENT) - 1);
+            path->outside = path->depth ? path->outside : c == '[';
+            path->depth++;
+            set_name(path, ELEMENT, sizeof(ELEMENT) - 1);
             text = skip_numbers(text, end);
             break;
         case '}':
         case ']':
-            path.depth -= path.depth > 0;
+            path->depth -= path->depth > 0;
             break;
         default:
             break;
@@ -224,13 +264,24 @@ void apipool_usage_read(apipool_usage_scan_t *scan, const char *text, const char
     }
 }
 
+void apipool_usage_read(apipool_usage_scan_t *scan, const char *text, const char *end)
+{
+    path_t path = {0, 0, {{0}}};
+    text = skip_blanks(text, end);
+    if (text < end && (*text == '{' || *text == '[')) {
+        read_members(scan, &path, text, end);
+    }
+}
+
 void apipool_usage_read_end(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
+    path_t path = {1, 0, {{places[0].names[0], strlen(places[0].names[0])}}};
     const char *last = NULL;
     while ((text = apipool_events_find_usage(text, end)) != NULL) {
         last = text++;
     }
     if (last) {
-        take_object(scan, &places[0], last, end);
+        scan->told = 1;
+        read_members(scan, &path, last, end);
     }
 }
