@@ -117,7 +117,7 @@ is $admin->ask(GET => '/pools/mine')->{json}{keys}{total}, 3001, '... as a whole
 
 # Long keys fill the memory behind the slots before those are used up.
 subtest 'memory that is nearly full' => sub {
-    my $small = admin_server({p => {keys => ['sk-ok-small-aaaa']}}, config => "APIPoolCapacity 512\n")->sign_in;
+    my $small = admin_server({p => {keys => ['sk-ok-small-aaaa']}}, config => "APIPoolCapacity 4096\n")->sign_in;
     my $number = 0;
     my $import = sub {
         my ($count, $length) = @_;
@@ -127,7 +127,7 @@ subtest 'memory that is nearly full' => sub {
     my @taken;
     for my $length (4000, 2000, 1000, 500, 300) {
         for my $count (200, 50, 10, 3, 1) {
-            while (@taken < 500) {
+            while (@taken < 4000) {
                 my $answer = $import->($count, $length);
                 last if $answer->{status} != 200;
                 push @taken, @{$answer->{json}{ids}};
@@ -135,13 +135,13 @@ subtest 'memory that is nearly full' => sub {
         }
     }
     my ($label, $account) = ('l' x 120, 'a' x 64);
-    while (@taken < 500) {
+    while (@taken < 4000) {
         my %key = (key => 'sk-ok-label-' . $number++, label => $label, account => $account);
         my $answer = $small->ask(POST => '/pools/p/keys', json => [\%key]);
         last if $answer->{status} != 200;
         push @taken, @{$answer->{json}{ids}};
     }
-    cmp_ok scalar @taken, '<', 500, 'there are slots left';
+    cmp_ok scalar @taken, '<', 4000, 'there are slots left';
     is $import->(1, 300)->error, '507 no_room', '... and no room for a long key';
     my $key = "/pools/p/keys/$taken[0]";
     is $small->ask(PATCH => $key, json => {label => $label})->error, '507 no_room', '... nor for a label';

@@ -5,6 +5,8 @@
 #include <apr_lib.h>
 #include <string.h>
 
+#include "ascii.h"
+
 #define TOKEN 64 /* parts of a token in a sum */
 #define ASCII (TOKEN / APIPOOL_ESTIMATE_ASCII)
 
@@ -170,7 +172,7 @@ static void end_name(apipool_estimate_t *e)
 
 static void take_token(apipool_estimate_t *e, char c)
 {
-    if (e->ended && !apr_isspace(c)) {
+    if (e->ended && !apipool_ascii_is_space(c)) {
         e->ended = 0;
         if (c == ':') {
             end_name(e);

@@ -2,12 +2,12 @@
  * Reads JSON that a caller sent. */
 #include "json.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "stamp.h"
 
 #define NAME_SHOWN 64 /* bytes of a member's name in a flaw */
@@ -52,7 +52,7 @@ static const char *show_name(const look_t *look, apr_pool_t *p)
         return NULL;
     }
     for (apr_size_t i = 0; i < look->name_len; i++) {
-        if (!apr_isalnum(look->name[i]) && look->name[i] != '_') {
+        if (!apipool_ascii_is_alnum(look->name[i]) && look->name[i] != '_') {
             return NULL;
         }
     }

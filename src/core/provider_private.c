@@ -88,8 +88,8 @@ static const private_t names[][SAME_LENGTH_MAX] = {
 };
 #define LENGTHS (sizeof(names) / sizeof(*names))
 
-/* Fields whose names begin alike, by their first letter. By some of them a gateway would send the request, with the pool's key, to
- * wherever a client wants. */
+/* Fields whose names begin alike, by their first letter. By some of them a gateway would send the
+ * request, with the pool's key, to wherever a client wants. */
 static const char *const beginnings[][8] = {
     ['c' - 'a'] = {"cf-access-",   /* Cloudflare's guide to Access */
                    "cf-aig-"},     /* Cloudflare's guide to AI Gateway */

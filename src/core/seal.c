@@ -3,12 +3,13 @@
 #include "seal.h"
 
 #include <apr_escape.h>
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <string.h>
+
+#include "ascii.h"
 
 #define SEAL_HEAD    "apipool-seal 1\n"
 #define CURRENT_HEAD "apipool-current 1\n"
@@ -182,7 +183,7 @@ static int take_hex(reader_t *reader, unsigned char *bytes)
         return 0;
     }
     for (int i = 0; i < HEX_SIZE; i++) {
-        if (apr_isupper(*reader->at++)) { /* there is one way to write it */
+        if (apipool_ascii_is_upper(*reader->at++)) { /* there is one way to write it */
             return 0;
         }
     }

@@ -4,7 +4,8 @@
 
 #include <apr_strings.h>
 #include <string.h>
-#include <strings.h>
+
+#include "ascii.h"
 
 #define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 #define TOKEN              LETTERS_AND_DIGITS "!#$%&'*+-.^_`|~"
@@ -99,7 +100,7 @@ static int next_param(param_t *p)
 static int says(const char *text, const char *word)
 {
     apr_size_t len = strlen(word);
-    return !strncasecmp(text, word, len) && (!text[len] || strchr("; \t", text[len]));
+    return !apr_cstr_casecmpn(text, word, len) && (!text[len] || strchr("; \t", text[len]));
 }
 
 /* The length of the word that a field's value begins with, with a slash in it or not, up to one of those
@@ -113,8 +114,8 @@ static apr_size_t word_length(const char *text, const char *stops)
 /* Whether a charset is one of those in which all readers find the same text. */
 static int is_utf8(const char *charset)
 {
-    return !strcasecmp(charset, "utf-8") || !strcasecmp(charset, "utf8") ||
-           !strcasecmp(charset, "us-ascii");
+    return !apr_cstr_casecmp(charset, "utf-8") || !apr_cstr_casecmp(charset, "utf8") ||
+           !apr_cstr_casecmp(charset, "us-ascii");
 }
 
 /* --- The request's content type --- */
@@ -123,9 +124,11 @@ static int is_utf8(const char *charset)
 static int is_json(const char *type)
 {
     const char *plus = strrchr(type, '+');
-    return !strcasecmp(type, "application/json") || !strcasecmp(type, "text/json") ||
-           !strcasecmp(type, "text/plain") || !strcasecmp(type, "application/octet-stream") ||
-           (plus && !strncasecmp(type, "application/", 12) && !strcasecmp(plus, "+json"));
+    return !apr_cstr_casecmp(type, "application/json") || !apr_cstr_casecmp(type, "text/json") ||
+           !apr_cstr_casecmp(type, "text/plain") ||
+           !apr_cstr_casecmp(type, "application/octet-stream") ||
+           (plus && !apr_cstr_casecmpn(type, "application/", 12) &&
+            !apr_cstr_casecmp(plus, "+json"));
 }
 
 static void take_boundary(apipool_sniff_t *s, const char *value)
@@ -142,8 +145,8 @@ static void read_parameters(apipool_sniff_t *s, param_t *p, int is_form)
 {
     int rv, charsets = 0, boundaries = 0;
     while ((rv = next_param(p)) > 0) {
-        int is_charset = !strcasecmp(p->name, "charset");
-        int is_boundary = is_form && !strcasecmp(p->name, "boundary");
+        int is_charset = !apr_cstr_casecmp(p->name, "charset");
+        int is_boundary = is_form && !apr_cstr_casecmp(p->name, "boundary");
         if (is_charset && p->is_plain && !is_utf8(p->value)) {
             apipool_sniff_doubt(s, "the charset is not UTF-8");
         }
@@ -242,7 +245,7 @@ static void read_name(apipool_sniff_t *s, const char *name)
     s->current = find_wanted(s, name);
     s->is_model = kind == APIPOOL_NAME_MODEL;
     if (!*name || kind == APIPOOL_NAME_DOUBT || (s->is_model && strcmp(name, "model")) ||
-        strcasestr(name, "_charset_")) {
+        apipool_ascii_find(name, "_charset_")) {
         apipool_sniff_doubt(s, "a field of the form has a name that is read in several ways");
     }
 }
@@ -256,7 +259,7 @@ static int is_file_name(const char *value)
 
 static int is_utf8_name(const char *value)
 {
-    const char *language = strncasecmp(value, "utf-8'", 6) ? NULL : strchr(value + 6, '\'');
+    const char *language = apr_cstr_casecmpn(value, "utf-8'", 6) ? NULL : strchr(value + 6, '\'');
     return language && !strpbrk(language + 1, "'*");
 }
 
@@ -274,9 +277,9 @@ static void read_disposition(apipool_sniff_t *s, char *text)
     param_t p = params_behind(text, strlen(FORM_DATA));
     is_plain &= p.stop == ';';
     while ((rv = next_param(&p)) > 0) {
-        int is_file = !strcasecmp(p.name, "filename");
-        int is_encoded = !strcasecmp(p.name, "filename*");
-        if (!strcasecmp(p.name, "name")) {
+        int is_file = !apr_cstr_casecmp(p.name, "filename");
+        int is_encoded = !apr_cstr_casecmp(p.name, "filename*");
+        if (!apr_cstr_casecmp(p.name, "name")) {
             read_name(s, p.value);
             is_plain &= !names++;
         }
@@ -297,13 +300,13 @@ static void read_type(apipool_sniff_t *s, char *text)
 {
     int rv, charsets = 0;
     apr_size_t len = word_length(text, ";");
-    int is_plain = !s->has_type++ && len && strncasecmp(text, "multipart/", 10) &&
-                   strncasecmp(text, "message/", 8);
+    int is_plain = !s->has_type++ && len && apr_cstr_casecmpn(text, "multipart/", 10) &&
+                   apr_cstr_casecmpn(text, "message/", 8);
     param_t p = params_behind(text, len);
-    s->is_text = !strcasecmp(text, "text/plain");
+    s->is_text = !apr_cstr_casecmp(text, "text/plain");
     while ((rv = next_param(&p)) > 0) {
         is_plain &= p.is_plain;
-        if (!strcasecmp(p.name, "charset") && (charsets++ || !is_utf8(p.value))) {
+        if (!apr_cstr_casecmp(p.name, "charset") && (charsets++ || !is_utf8(p.value))) {
             apipool_sniff_doubt(s, "the charset of a part is not UTF-8");
         }
     }
@@ -326,15 +329,15 @@ static void read_length(apipool_sniff_t *s, const char *text)
 static char *value_of(char *line, const char *field)
 {
     apr_size_t len = strlen(field);
-    return strncasecmp(line, field, len) || line[len] != ':' ? NULL : line + len + 1;
+    return apr_cstr_casecmpn(line, field, len) || line[len] != ':' ? NULL : line + len + 1;
 }
 
 /* Whether data of that transfer encoding is written as it is. */
 static int is_identity(const char *encoding)
 {
     encoding += strspn(encoding, " ");
-    return !strcasecmp(encoding, "binary") || !strcasecmp(encoding, "8bit") ||
-           !strcasecmp(encoding, "7bit");
+    return !apr_cstr_casecmp(encoding, "binary") || !apr_cstr_casecmp(encoding, "8bit") ||
+           !apr_cstr_casecmp(encoding, "7bit");
 }
 
 /* Fields that only count where somebody asks. */

@@ -4,16 +4,17 @@
 
 #include <apr_lib.h>
 #include <string.h>
-#include <strings.h>
+
+#include "ascii.h"
 
 static int is_word(const char *text, apr_size_t len, const char *word)
 {
-    return len == strlen(word) && !strncasecmp(text, word, len);
+    return len == strlen(word) && !apr_cstr_casecmpn(text, word, len);
 }
 
 apipool_name_e apipool_strict_name(const char *name)
 {
-    if (!strcasecmp(name, "model") || !strcasecmp(name, "deployment")) {
+    if (!apr_cstr_casecmp(name, "model") || !apr_cstr_casecmp(name, "deployment")) {
         return APIPOOL_NAME_MODEL;
     }
     for (const char *p = name; *p; p++) {
@@ -23,7 +24,8 @@ apipool_name_e apipool_strict_name(const char *name)
     }
     for (const char *p = name; *p;) {
         apr_size_t len = 0;
-        while (apr_isalnum(p[len]) || p[len] == '_' || p[len] == '-' || (p[len] & 0x80)) {
+        while (apipool_ascii_is_alnum(p[len]) || p[len] == '_' || p[len] == '-' ||
+               (p[len] & 0x80)) {
             len++;
         }
         if (is_word(p, len, "model") || is_word(p, len, "deployment")) {

@@ -2,9 +2,10 @@
  * Token counts out of an answer as it passes: which bytes are kept to be read, and what the counts mean. */
 #include "usage_read.h"
 
-#include <apr_lib.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "ascii.h"
 
 #define ROOM_FIRST 1024
 
@@ -26,7 +27,7 @@ static const char *const last_events[] = {
 static const char *behind(const char *p, const char *end, const char *token)
 {
     size_t len = strlen(token);
-    while (p && p < end && apr_isspace(*p)) {
+    while (p && p < end && apipool_ascii_is_space(*p)) {
         p++;
     }
     return p && (size_t)(end - p) >= len && !memcmp(p, token, len) ? p + len : NULL;
@@ -217,8 +218,8 @@ void apipool_usage_end(apipool_usage_scan_t *scan)
 /* Passes what may stand before the first event or document. */
 static const char *skip_mark(const apipool_usage_scan_t *scan, const char *p, const char *end)
 {
-    while (p < end &&
-           (memchr("\xef\xbb\xbf", *p, 3) || (!scan->is_event_stream && apr_isspace(*p)))) {
+    while (p < end && (memchr("\xef\xbb\xbf", *p, 3) ||
+                       (!scan->is_event_stream && apipool_ascii_is_space(*p)))) {
         p++;
     }
     return p;

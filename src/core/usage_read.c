@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "ascii.h"
+
 #define COUNT_MAX 1e15
 #define LEVELS    3            /* of members inside each other, that lead to counts */
 #define NAMES     (LEVELS + 2) /* with details among them, and the count itself */
@@ -191,7 +193,7 @@ static void set_name(path_t *path, const char *text, apr_size_t len)
 
 static const char *skip_blanks(const char *p, const char *end)
 {
-    while (p < end && apr_isspace(*p)) {
+    while (p < end && apipool_ascii_is_space(*p)) {
         p++;
     }
     return p;

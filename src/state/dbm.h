@@ -20,7 +20,8 @@ typedef apr_status_t (*apipool_dbm_each_fn)(void *ctx, const char *key, apr_size
  * @param wanted a name that apr_dbm knows, or NULL: gdbm where there is one, else db
  * @param type   result
  * @param error  result when it fails: a sentence
- * @return APR_SUCCESS; APR_ENOTIMPL for sdbm and ndbm, which have no room for a long key; or why apr_dbm cannot load it
+ * @return APR_SUCCESS; APR_ENOTIMPL for sdbm and ndbm, which have no room for a long key; or why apr_dbm
+ *         cannot load it
  */
 apr_status_t apipool_dbm_choose(const char *wanted, const char **type, const char **error,
                                 apr_pool_t *pool);

@@ -97,7 +97,7 @@ sub chat {
     my $begin = time;
     my $answer = request(
         $options{method} // 'POST',
-        $url . (length $query && "?$query"),
+        $url . (length $query ? "?$query" : q()),
         base => ref $server ? $server->{base} : $server,
         content => $content,
         headers => \%headers,
