@@ -127,8 +127,9 @@ static int is_listed(apipool_provider_e provider, unsigned where, const char *na
     if (len >= LENGTHS) {
         return 0;
     }
+    char last = len ? fold(name[len - 1]) : '\0';
     for (const private_t *row = names[len]; row < names[len] + SAME_LENGTH_MAX && row->of; row++) {
-        if (fold(name[len - 1]) == row->name[len - 1] && (row->where & where) &&
+        if (last == row->name[len - 1] && (row->where & where) &&
             apipool_provider_holds(row->of, provider) && begins(name, row->name)) {
             return 1;
         }

@@ -2,13 +2,15 @@
  * When an upstream says a rate limit ends: parses every form that vendors use. */
 #include "when.h"
 
-#include "ascii.h"
-#include "stamp.h"
-
 #include <apr_date.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
+
+#include "ascii.h"
+#include "stamp.h"
+
+#define LONGEST_FIELD 64 /* bytes of a name; no longer one tells of a limit */
 
 /* Reads a decimal number; strtod would also take hex, "inf" and a locale's comma. */
 static const char *read_number(const char *text, double *value)
@@ -140,9 +142,9 @@ typedef struct {
     const char *limit, *remaining, *reset;
 } reading_t;
 
-static int is_named(const apipool_field_name_t *field, const char *name, apr_size_t len)
+static int is_named(const apipool_field_name_t *field, const char *lower, apr_size_t len)
 {
-    return field->len == len && len && !apr_cstr_casecmp(field->text, name);
+    return field->len == len && len && !memcmp(field->text, lower, len);
 }
 
 static void set_first(const char **slot, const char *value)
@@ -156,18 +158,25 @@ static void read_field(const apipool_limit_fields_t *limits, apr_size_t count,
                        apipool_provider_e provider, const apr_table_entry_t *field,
                        reading_t *readings)
 {
+    char name[LONGEST_FIELD];
     apr_size_t len = strlen(field->key);
+    if (len > sizeof(name)) {
+        return;
+    }
+    for (apr_size_t i = 0; i < len; i++) {
+        name[i] = apipool_ascii_lower(field->key[i]);
+    }
     for (apr_size_t i = 0; i < count; i++) {
         if (!apipool_provider_holds(limits[i].of, provider)) {
             continue;
         }
-        if (is_named(&limits[i].limit, field->key, len)) {
+        if (is_named(&limits[i].limit, name, len)) {
             set_first(&readings[i].limit, field->val);
         }
-        else if (is_named(&limits[i].remaining, field->key, len)) {
+        else if (is_named(&limits[i].remaining, name, len)) {
             set_first(&readings[i].remaining, field->val);
         }
-        else if (is_named(&limits[i].reset, field->key, len)) {
+        else if (is_named(&limits[i].reset, name, len)) {
             set_first(&readings[i].reset, field->val);
         }
     }
