@@ -82,7 +82,7 @@ for my $vendor (sort keys %vendors) {
     my ($check) = record($key);
     is "$check->{method} $check->{uri}", "GET $vendors{$vendor}[0]", '... as its balance tells';
     is $check->{headers}{authorization}, "Bearer $key", '... asked with the key';
-    is chat($httpd, $vendor)->{status}, 200, '... the other one serves';
+    is chat($httpd, $vendor, model => '')->{status}, 200, '... the other one serves';
     is scalar(grep { $_->{method} eq 'POST' } record($key)), 0, '... and it does not';
     script($key => 'balance5');
     becomes($vendor, {active => 2}, '... until it has the minimum');
@@ -93,24 +93,24 @@ for my $vendor (sort keys %vendors) {
 subtest 'a key that an upstream has refused needs a balance, and then proves itself' => sub {
     my $key = first_of('spent');
     script($key => 'quota402', 'sk-spent-bbbbbbbbbbbb' => '429-retry600');
-    chat($httpd, 'spent', content => '{}');
+    chat($httpd, 'spent', model => '');
     script($key => 'POSTquota402-balance0');
     becomes('spent', {quota => 1, cooling => 1}, 'it is out of quota');
     wait_for_checks($key, 2);
     is metrics($httpd->{base})->states('spent')->{quota}, 1, '... while there is nothing';
     script($key => 'POSTquota402-balance1');
     becomes('spent', {half_open => 1, cooling => 1}, '... and half open when there is something');
-    chat($httpd, 'spent', content => '{}');
+    chat($httpd, 'spent', model => '');
     becomes('spent', {half_open => 1, cooling => 1}, '... again, when it was refused nevertheless');
     script($key => 'balance1');
-    is chat($httpd, 'spent', content => '{}')->{status}, 200, '... until a request succeeds';
+    is chat($httpd, 'spent', model => '')->{status}, 200, '... until a request succeeds';
     is scalar(grep { $_->{uri} =~ /models/ } record($key)), 0, '... and all that was asked is the balance';
 };
 
 subtest 'a vendor that says there is no limit' => sub {
     my $key = first_of('unlimited');
     script($key => 'quota402', 'sk-unlimited-bbbbbbbbbbbb' => '429-retry600');
-    chat($httpd, 'unlimited', content => '{}');
+    chat($httpd, 'unlimited', model => '');
     script($key => 'nolimit');
     becomes('unlimited', {half_open => 1, cooling => 1}, 'the key may prove itself');
 };
@@ -120,7 +120,7 @@ subtest 'recovery finds that a low balance is enough again' => sub {
     becomes('low', {active => 2}, 'both are good');
     is scalar(record(first_of('unasked'))), 0, 'with "off" nothing is asked about a good key';
     script(first_of('unasked') => 'quota402', 'sk-unasked-bbbbbbbbbbbb' => '429-retry600');
-    chat($httpd, 'unasked', content => '{}');
+    chat($httpd, 'unasked', model => '');
     script(first_of('unasked') => 'balance0');
     becomes('unasked', {half_open => 1, cooling => 1}, '... and a lost one comes back by the list of models');
     is scalar(grep { $_->{uri} =~ m{/user/info} } record(first_of('unasked'))), 0, '... alone';

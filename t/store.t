@@ -73,11 +73,11 @@ subtest 'a full stop forgets nothing' => sub {
             limited => {keys => ['sk-ok-store-gggggggg'], lines => 'APIPoolLimits rpd=3'},
         }
     );
-    my %ids = map { my ($answer, @keys) = chat($httpd, 'lost'); $keys[-1] => $answer->{headers}{'x-apipool-key'} }
+    my %ids = map { my ($answer, @keys) = chat($httpd, 'lost', model => ''); $keys[-1] => $answer->{headers}{'x-apipool-key'} }
         1 .. 3;
-    chat($httpd, 'cooling', content => '{}');
-    chat($httpd, $_) for qw(disabled disabled limited limited limited);
-    my ($over) = chat($httpd, 'limited');
+    chat($httpd, 'cooling', model => '');
+    chat($httpd, $_, model => '') for qw(disabled disabled limited limited limited);
+    my ($over) = chat($httpd, 'limited', model => '');
     is $over->{status}, 429, 'a limit is reached';
     my %states = map { $_ => metrics($httpd->{base})->states($_) } qw(lost cooling disabled limited);
     is_deeply $states{lost}, {active => 1, invalid => 1, quota => 1}, 'keys are lost';
@@ -101,14 +101,14 @@ subtest 'a full stop forgets nothing' => sub {
         cmp_ok $counted->sum($name), '>', 0, "$name had been counted";
         is $now->sum($name), $counted->sum($name), '... and is as before';
     }
-    my ($again) = chat($httpd, 'limited');
+    my ($again) = chat($httpd, 'limited', model => '');
     is $again->{status}, 429, 'a daily limit is not reset by a restart';
-    ($again) = chat($httpd, 'cooling', content => '{}');
+    ($again) = chat($httpd, 'cooling', model => '');
     is $again->{status}, 429, 'a resting key rests on';
     my $wait = $again->{headers}{'retry-after'};
     cmp_ok $wait, '<=', 60, '... and the time that has passed counts';
     cmp_ok $wait, '>', 30, '... no more than that';
-    ($again, my @keys) = chat($httpd, 'lost');
+    ($again, my @keys) = chat($httpd, 'lost', model => '');
     is_deeply \@keys, ['sk-ok-store-cccccccccc'], 'keys without their file serve';
     is $again->{headers}{'x-apipool-key'}, $ids{'sk-ok-store-cccccccccc'}, '... by the same id';
     ok((stat "$httpd->{dir}/store")[2] == 040700, 'the store is for its owner alone');
@@ -123,12 +123,12 @@ subtest 'a full stop forgets nothing' => sub {
 subtest 'a cooldown that ends while httpd is stopped has ended' => sub {
     my $httpd = pool_server(
         {p => {keys => ['sk-429-retry4-store-aaaaaaaa'], lines => "APIPoolRotations 0\n    APIPoolLimits rpm=50"}});
-    chat($httpd, 'p');
+    chat($httpd, 'p', model => '');
     is_deeply metrics($httpd->{base})->states('p'), {cooling => 1}, 'it rests';
     $httpd->stop;
     sleep 4;
     $httpd->start;
-    my ($answer, @keys) = chat($httpd, 'p');
+    my ($answer, @keys) = chat($httpd, 'p', model => '');
     is_deeply \@keys, ['sk-429-retry4-store-aaaaaaaa'], 'it is used again';
 };
 
@@ -139,7 +139,7 @@ subtest 'pools that are taken out and put back, and upstreams that are renamed' 
             q => {keys => ['sk-ok-store-qqqq']},
         }
     );
-    my ($answer) = chat($httpd, 'p');
+    my ($answer) = chat($httpd, 'p', model => '');
     is $answer->{status}, 200, 'it serves';
     unlike $httpd->log, qr/AP0059/, 'all keys are used';
     my $whole = slurp("$httpd->{dir}/httpd.conf");
@@ -148,7 +148,7 @@ subtest 'pools that are taken out and put back, and upstreams that are renamed' 
     spew("$httpd->{dir}/q", '');
     $httpd->start;
     like $httpd->log, qr/AP0059: pool p: 3 keys of upstream one are kept, but not used/, 'a pool less is told';
-    ($answer) = chat($httpd, 'q');
+    ($answer) = chat($httpd, 'q', model => '');
     is $answer->{status}, 200, 'the other one serves';
     $httpd->stop;
     spew("$httpd->{dir}/p", '');
@@ -187,7 +187,7 @@ subtest 'capacities' => sub {
 subtest 'the secret' => sub {
     my $httpd = pool_server({p => {keys => ['sk-ok-store-secret']}});
     my $secret = "$httpd->{dir}/secret";
-    my ($answer) = chat($httpd, 'p');
+    my ($answer) = chat($httpd, 'p', model => '');
     my $id = $answer->{headers}{'x-apipool-key'};
     $httpd->stop;
     my $bytes = slurp($secret);
@@ -209,12 +209,12 @@ subtest 'the secret' => sub {
     chmod 0600, $elsewhere;
     edit($httpd, sub { $_[0] =~ s/^APIPoolSecretFile .*/APIPoolSecretFile elsewhere/mr });
     $httpd->start;
-    ($answer) = chat($httpd, 'p');
+    ($answer) = chat($httpd, 'p', model => '');
     is $answer->{headers}{'x-apipool-key'}, $id, 'elsewhere: the key has its id';
     unlink $elsewhere;
     ok $httpd->restart, 'a graceful restart goes on without its file';
     like $httpd->log, qr/AP0052: secret file \S+elsewhere is missing.*but would not start again/, '... and tells';
-    ($answer) = chat($httpd, 'p');
+    ($answer) = chat($httpd, 'p', model => '');
     is $answer->{headers}{'x-apipool-key'}, $id, '... and serves';
 };
 
@@ -249,11 +249,11 @@ subtest 'two httpds and one store' => sub {
     my $pid = $httpd->pid;
     like refused($other), qr/AP0053: store \S+ is used by another httpd \(process $pid\); stop that one, or give each/,
         'the second one refuses and names the first';
-    my ($answer) = chat($httpd, 'p');
+    my ($answer) = chat($httpd, 'p', model => '');
     is $answer->{status}, 200, 'the first one goes on';
     $httpd->stop;
     $other->start;
-    ($answer) = chat($other, 'p');
+    ($answer) = chat($other, 'p', model => '');
     is $answer->{status}, 200, 'when it is gone, the second one starts';
 };
 
@@ -294,7 +294,7 @@ subtest 'a generation that is not whole' => sub {
         like $said, qr/AP0052: store \S+: generation $name cannot be used: /, "$damage: told";
         like $said, qr/generation $instead is used instead/, '... with the one that is used';
         is_deeply metrics($httpd->{base})->states('p'), {active => 2}, '... which has its keys';
-        my ($answer) = chat($httpd, 'p');
+        my ($answer) = chat($httpd, 'p', model => '');
         is $answer->{status}, 200, '... and they serve';
         $httpd->stop;
     }
@@ -316,11 +316,11 @@ subtest 'a generation that is not whole' => sub {
 
 subtest 'statistics that are damaged do not stop anyone' => sub {
     my $httpd = pool_server({p => {keys => ['sk-ok-store-aaaa']}}, config => "APIPoolMaxPendingUpdates 1\n");
-    chat($httpd, 'p');
+    chat($httpd, 'p', model => '');
     counted($httpd, 1);
     $httpd->stop;
     $httpd->start;
-    chat($httpd, 'p');
+    chat($httpd, 'p', model => '');
     counted($httpd, 2);
     $httpd->stop;
     my ($newest) = generations($httpd, 'stats');
@@ -352,7 +352,7 @@ subtest 'a restart with another folder keeps the one it has' => sub {
     like $httpd->log, qr/AP0054: APIPoolStore \S+one takes effect after a full stop; until then it stays \S+store/,
         'it tells';
     ok !-e "$httpd->{dir}/another", '... and makes nothing there';
-    my ($answer) = chat($httpd, 'p');
+    my ($answer) = chat($httpd, 'p', model => '');
     is $answer->{status}, 200, '... and serves';
 };
 
@@ -374,7 +374,7 @@ subtest 'without pools there is no store' => sub {
 </Location>
 CONF
     ok $httpd->restart, 'a pool comes with a restart';
-    my ($answer) = chat($httpd, 'p');
+    my ($answer) = chat($httpd, 'p', model => '');
     is $answer->{status}, 200, '... and serves';
     $httpd->stop;
     spew("$httpd->{dir}/keys", '');
@@ -397,7 +397,7 @@ subtest 'what was saved by the clock survives a crash' => sub {
     my %rules = (APIPoolSaveInterval => 'APIPoolSaveInterval 1', APIPoolMaxPendingUpdates => 'APIPoolMaxPendingUpdates 5');
     for my $rule (sort keys %rules) {
         my $httpd = pool_server({p => {keys => ['sk-ok-store-aaaa'], lines => 'APIPoolLimits rpd=8'}}, config => "$rules{$rule}\n");
-        chat($httpd, 'p') for 1 .. 8;
+        chat($httpd, 'p', model => '') for 1 .. 8;
         my $saves = counted($httpd, 8)->sum('apipool_store_save_seconds_count');
         # begun and ended after the last request
         ok wait_for(
@@ -410,7 +410,7 @@ subtest 'what was saved by the clock survives a crash' => sub {
         my $requests = metrics($httpd->{base})->sum('apipool_requests_total');
         if ($rule =~ /Interval/) {
             is $requests, 8, '... all that was counted is there';
-            my ($answer) = chat($httpd, 'p');
+            my ($answer) = chat($httpd, 'p', model => '');
             is $answer->{status}, 429, '... and the limit holds';
         }
         else {

@@ -83,25 +83,28 @@ sub request {
 }
 
 # chat($httpd, 'main', model => 'm', stream => EVENTS, key => ..., content => ..., query => ..., path => ..., ...): posts a
-# chat to the pool at /main of a server, which is an object or a base. content takes the place of model and stream; key is
-# a client's; path is that behind the pool's; more options are request's. Returns the answer, which has the seconds that it
-# took as well; in a list also the keys that have reached the scripted upstream meanwhile.
+# chat to the pool at /main of a server, which is an object or a base. An empty model is not sent; content takes the place
+# of model and stream; key is a client's; path is that behind the pool's; more options are request's, and method. Returns
+# the answer, which has the seconds that it took as well; in a list also the keys that have reached the scripted upstream
+# meanwhile.
 sub chat {
     my ($server, $pool, %options) = @_;
-    my ($model, $events, $key, $content, $query, $path) = delete @options{qw(model stream key content query path)};
+    my ($method, $model, $events, $key, $content) = delete @options{qw(method model stream key content)};
+    my ($query, $path) = delete @options{qw(query path)};
     my $url = "/$pool" . ($path // '/chat/completions');
     $query //= $events ? "events=$events" : '';
-    $content //= sprintf '{"model":"%s"%s}', $model // 'm', $events ? ',"stream":true' : '';
+    $model //= 'm';
+    $content //= '{' . join(',', length $model ? qq("model":"$model") : (), $events ? '"stream":true' : ()) . '}';
     my %headers = (%{delete $options{headers} || {}}, defined $key ? (authorization => "Bearer $key") : ());
     my $mark = wantarray ? upstream_mark() : 0;
     my $begin = time;
     my $answer = request(
-        $options{method} // 'POST',
-        $url . (length $query ? "?$query" : q()),
+        $method // 'POST',
+        $url . (length $query ? "?$query" : ''),
         base => ref $server ? $server->{base} : $server,
         content => $content,
         headers => \%headers,
-        map { $_ => $options{$_} } grep { $_ ne 'method' } keys %options
+        %options
     );
     $answer->{seconds} = time - $begin;
     return wantarray ? ($answer, map { $_->{key} } upstream_since($mark)) : $answer;
