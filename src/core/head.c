@@ -22,6 +22,7 @@ static const struct {
     apr_size_t len;
     fate_e fate;
 } known[] = {
+    {IS("x-"), ASIDE}, /* most are */
     {IS("set-cookie:"), DROPPED},
     {IS("set-cookie2:"), DROPPED},
     {IS("openai-organization:"), DROPPED},
@@ -29,7 +30,6 @@ static const struct {
     {IS("date:"), ASIDE},
     {IS("server:"), ASIDE},
     {IS("warning:"), ASIDE}, /* mod_proxy drops those that are not as old as a Date it has seen */
-    {IS("x-"), ASIDE},
     {IS("cf-"), ASIDE},
     {IS("openai-"), ASIDE},
     {IS("anthropic-"), ASIDE},

@@ -175,8 +175,10 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
         [APIPOOL_BODY_STREAM] = "stream",
         [APIPOOL_BODY_STREAM_OPTIONS] = "stream_options",
     };
+    apipool_sniffed_t *found = apr_palloc(req->r->pool, APIPOOL_BODY_SNIFFED * sizeof(*found));
     int count =
         req->pool->affinity == APIPOOL_AFFINITY_BODY ? APIPOOL_BODY_SNIFFED : APIPOOL_BODY_SESSION;
+    req->body.sniffed = found; /* most of its memory is never touched */
     for (int i = 0; i < count; i++) {
         names[i] = (apipool_sniff_name_t){
             .name = i < APIPOOL_BODY_SESSION ? usual[i] : req->pool->affinity_name,
@@ -184,7 +186,7 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
             .slot = (unsigned char)i};
     }
     apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), names, count,
-                        req->body.sniffed, make_strict(req));
+                        found, make_strict(req));
 }
 
 static void end_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)

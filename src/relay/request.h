@@ -37,7 +37,7 @@ typedef struct {
     apr_bucket_brigade *brigade; /* NULL once it is in the file */
     apr_file_t *file;
     apr_off_t length;
-    apipool_sniffed_t sniffed[APIPOOL_BODY_SNIFFED];
+    const apipool_sniffed_t *sniffed; /* APIPOOL_BODY_SNIFFED of them; NULL until it is captured */
     apipool_sniff_body_e kind;
     apr_int64_t tokens; /* estimated; -1: not yet */
     int malformed;      /* what follows some fault was not looked at */
