@@ -85,7 +85,8 @@ my %pools = (
                 }
             )
         } ['header', 'header:X-Session'],
-        ['body', 'body:user']
+        ['body', 'body:user'],
+        ['model', 'body:model']
     ),
     client => {
         keys => ok_keys('client', 'a' .. 'f'),
@@ -304,6 +305,18 @@ subtest 'affinity by a header' => sub {
 
 subtest 'affinity by a field of the body' => sub {
     keeps_keys('body', sub { return (content => qq({"model":"m","messages":[],"user":"session-$_[0]"})) });
+};
+
+subtest 'affinity by the model' => sub {
+    my %key_of;
+    for my $model (1 .. 12) {
+        my @used = uniq(map { asked('model', model => "model-$model") } 1 .. 3);
+        is scalar @used, 1, "model $model keeps its key";
+        $key_of{$model} = $used[0];
+    }
+    cmp_ok scalar(uniq(values %key_of)), '>=', 2, 'not all models have the same key';
+    is asked('model', model => 'model-1', headers => {'x-mock' => '429 retry600'}), $key_of{1}, 'a key becomes limited';
+    is_deeply metrics($httpd->{base})->states('model'), {active => 6}, '... for that model alone, which is known';
 };
 
 subtest 'affinity by client' => sub {

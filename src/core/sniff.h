@@ -87,8 +87,8 @@ typedef struct {
     apr_size_t matched; /* bytes of a name, or of the delimiter */
     apr_off_t at;       /* where the value began */
     apipool_sniff_kind_e kind;
-    apr_size_t used; /* of text, or of the header's line */
-    char truncated;  /* that is not all of it */
+    apr_size_t used;         /* of text, or of the header's line */
+    unsigned char truncated; /* that is not all of it */
 
     /* JSON: brackets and braces around; of those whose members may be wanted, which names may be among them,
      * and where in these names the last part begins. */

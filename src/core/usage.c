@@ -89,7 +89,7 @@ static void note_done(apipool_usage_scan_t *scan, const char *text, const char *
 
 static void take_event(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
-    char *data = malloc((size_t)(end - text));
+    char *data = malloc((size_t)(end - text) + 1);
     if (data) {
         apipool_usage_read(scan, data,
                            data + apipool_events_join(data, text, (size_t)(end - text)));
@@ -218,7 +218,7 @@ void apipool_usage_end(apipool_usage_scan_t *scan)
 /* Passes what may stand before the first event or document. */
 static const char *skip_mark(const apipool_usage_scan_t *scan, const char *p, const char *end)
 {
-    while (p < end && (memchr("\xef\xbb\xbf", *p, 3) ||
+    while (p < end && ((*p && strchr("\xef\xbb\xbf", *p)) ||
                        (!scan->is_event_stream && apipool_ascii_is_space(*p)))) {
         p++;
     }

@@ -8,7 +8,7 @@
 
 #define FIELD(path, field)                                                                         \
     {                                                                                              \
-        .name = path, .is_path = 1, .slot = APIPOOL_WSEVENT_##field                                \
+        .name = (path), .is_path = 1, .slot = APIPOOL_WSEVENT_##field                              \
     }
 #define ERROR_IN(path)                                                                             \
     FIELD(path "/type", ERROR_TYPE), FIELD(path "/code", ERROR_CODE),                              \

@@ -166,5 +166,5 @@ apr_size_t apipool_wsframe_header(char out[APIPOOL_WSFRAME_HEADER_MAX],
     for (int i = 0; i < bytes; i++) {
         out[2 + i] = (char)((apr_uint64_t)len >> 8 * (bytes - 1 - i));
     }
-    return (apr_size_t)(2 + bytes);
+    return 2 + (apr_size_t)bytes;
 }

@@ -160,28 +160,39 @@ static apipool_strict_t *make_strict(const apipool_request_t *req)
                : NULL;
 }
 
+static const char *const wanted[] = {
+    [APIPOOL_BODY_MODEL] = "model",
+    [APIPOOL_BODY_MAX_TOKENS] = "max_tokens",
+    [APIPOOL_BODY_MAX_COMPLETION_TOKENS] = "max_completion_tokens",
+    [APIPOOL_BODY_MAX_OUTPUT_TOKENS] = "max_output_tokens",
+    [APIPOOL_BODY_N] = "n",
+    [APIPOOL_BODY_BEST_OF] = "best_of",
+    [APIPOOL_BODY_GENERATION_CONFIG] = "generationconfig",
+    [APIPOOL_BODY_GENERATION_CONFIG_SNAKE] = "generation_config",
+    [APIPOOL_BODY_STREAM] = "stream",
+    [APIPOOL_BODY_STREAM_OPTIONS] = "stream_options",
+};
+
+int apipool_body_session(const apipool_pool_t *pool)
+{
+    int i = 0;
+    while (i < APIPOOL_BODY_SESSION && strcmp(wanted[i], pool->affinity_name)) {
+        i++;
+    }
+    return i;
+}
+
 static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
                            apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED])
 {
-    static const char *const usual[] = {
-        [APIPOOL_BODY_MODEL] = "model",
-        [APIPOOL_BODY_MAX_TOKENS] = "max_tokens",
-        [APIPOOL_BODY_MAX_COMPLETION_TOKENS] = "max_completion_tokens",
-        [APIPOOL_BODY_MAX_OUTPUT_TOKENS] = "max_output_tokens",
-        [APIPOOL_BODY_N] = "n",
-        [APIPOOL_BODY_BEST_OF] = "best_of",
-        [APIPOOL_BODY_GENERATION_CONFIG] = "generationconfig",
-        [APIPOOL_BODY_GENERATION_CONFIG_SNAKE] = "generation_config",
-        [APIPOOL_BODY_STREAM] = "stream",
-        [APIPOOL_BODY_STREAM_OPTIONS] = "stream_options",
-    };
     apipool_sniffed_t *found = apr_palloc(req->r->pool, APIPOOL_BODY_SNIFFED * sizeof(*found));
-    int count =
-        req->pool->affinity == APIPOOL_AFFINITY_BODY ? APIPOOL_BODY_SNIFFED : APIPOOL_BODY_SESSION;
+    int is_more = req->pool->affinity == APIPOOL_AFFINITY_BODY &&
+                  apipool_body_session(req->pool) == APIPOOL_BODY_SESSION;
+    int count = is_more ? APIPOOL_BODY_SNIFFED : APIPOOL_BODY_SESSION;
     req->body.sniffed = found; /* most of its memory is never touched */
     for (int i = 0; i < count; i++) {
         names[i] = (apipool_sniff_name_t){
-            .name = i < APIPOOL_BODY_SESSION ? usual[i] : req->pool->affinity_name,
+            .name = i < APIPOOL_BODY_SESSION ? wanted[i] : req->pool->affinity_name,
             .any_case = i < APIPOOL_BODY_STREAM, /* as upstreams written in Go read them */
             .slot = (unsigned char)i};
     }

@@ -44,7 +44,7 @@ static apr_uint64_t find_session(const apipool_request_t *req)
         session = apr_table_get(r->headers_in, req->pool->affinity_name);
         break;
     case APIPOOL_AFFINITY_BODY:
-        session = text_of(&req->body.sniffed[APIPOOL_BODY_SESSION]);
+        session = text_of(&req->body.sniffed[apipool_body_session(req->pool)]);
         break;
     }
     return session ? apipool_hash(session) : 0;

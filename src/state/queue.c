@@ -127,11 +127,14 @@ void apipool_queue_rebuild_locked(apipool_segment_t *segment)
     segment->header->queues.used = 0;
     apipool_table_clear(&segment->waiter_table);
     for (apr_uint32_t i = 0; i < segment->header->waiters.used; i++) {
-        const apipool_waiter_t *waiter = &segment->waiters[i];
-        if (waiter->process) {
-            insert(segment, find_or_make(segment, waiter->pool, waiter->model), i);
+        apipool_waiter_t *waiter = &segment->waiters[i];
+        apipool_queue_t *q =
+            waiter->process ? find_or_make(segment, waiter->pool, waiter->model) : NULL;
+        if (q) {
+            insert(segment, q, i);
         }
         else {
+            waiter->process = 0;
             apipool_table_give(&segment->waiter_table, i);
         }
     }
