@@ -87,12 +87,13 @@ static void note_done(apipool_usage_scan_t *scan, const char *text, const char *
     scan->done = done >= 0 ? done != 0 : scan->done;
 }
 
+/* Its last line ends as the data does: a number that stands there may have been cut off. */
 static void take_event(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
     char *data = malloc((size_t)(end - text) + 1);
     if (data) {
-        apipool_usage_read(scan, data,
-                           data + apipool_events_join(data, text, (size_t)(end - text)));
+        apr_size_t len = apipool_events_join(data, text, (size_t)(end - text));
+        apipool_usage_read(scan, data, data + len - (len > 0));
         free(data);
     }
 }
