@@ -86,7 +86,7 @@ my %pools = (
             )
         } ['header', 'header:X-Session'],
         ['body', 'body:user'],
-        ['model', 'body:model']
+        ['named', 'body:model']
     ),
     client => {
         keys => ok_keys('client', 'a' .. 'f'),
@@ -310,13 +310,13 @@ subtest 'affinity by a field of the body' => sub {
 subtest 'affinity by the model' => sub {
     my %key_of;
     for my $model (1 .. 12) {
-        my @used = uniq(map { asked('model', model => "model-$model") } 1 .. 3);
+        my @used = uniq(map { asked('named', model => "model-$model") } 1 .. 3);
         is scalar @used, 1, "model $model keeps its key";
         $key_of{$model} = $used[0];
     }
     cmp_ok scalar(uniq(values %key_of)), '>=', 2, 'not all models have the same key';
-    is asked('model', model => 'model-1', headers => {'x-mock' => '429 retry600'}), $key_of{1}, 'a key becomes limited';
-    is_deeply metrics($httpd->{base})->states('model'), {active => 6}, '... for that model alone, which is known';
+    is asked('named', model => 'model-1', headers => {'x-mock' => '429 retry600'}), $key_of{1}, 'a key becomes limited';
+    is_deeply metrics($httpd->{base})->states('named'), {active => 6}, '... for that model alone, which is known';
 };
 
 subtest 'affinity by client' => sub {
