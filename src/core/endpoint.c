@@ -6,6 +6,7 @@
 #include <apr_lib.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "percent.h"
 
 #define SEGMENTS_MAX 32
@@ -22,14 +23,9 @@ typedef struct {
     apr_uint64_t begins; /* bit i: what is before segment i may be the beginning of a base URL */
 } path_t;
 
-static inline char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 static segment_t segment_of(const char *text, apr_size_t len)
 {
-    return (segment_t){text, len, lower(*text)};
+    return (segment_t){text, len, apipool_ascii_lower(*text)};
 }
 
 /* Most words differ in their first letter. */
@@ -103,7 +99,7 @@ static int match(const apipool_endpoint_row_t *row, const path_t *path)
             c = segment->text;
         }
         while (p > row->pattern && p[-1] != '/') {
-            if (c == segment->text || lower(*--c) != *--p) {
+            if (c == segment->text || apipool_ascii_lower(*--c) != *--p) {
                 return -1;
             }
         }

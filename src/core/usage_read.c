@@ -96,7 +96,7 @@ typedef struct {
 
 static int is_named(const name_t *name, const char *text)
 {
-    return !strncmp(text, name->text, name->len) && !text[name->len];
+    return strlen(text) == name->len && !memcmp(text, name->text, name->len);
 }
 
 /* What the outermost members, so many of them, lead to; NULL: nothing that counts. */
@@ -150,10 +150,10 @@ static double read_count(const char *text, const char *end)
     while (p < end && *p >= '0' && *p <= '9') {
         number = number * 10 + (*p++ - '0');
     }
-    if (p < end && strchr(".eE-", *p)) {
+    if (p < end && memchr(".eE-", *p, 4)) {
         json_error_t read;
         json_t *value = json_loadb(text, (size_t)(end - text), flags, &read);
-        while (p < end && strchr("0123456789.eE+-", *p)) {
+        while (p < end && memchr("0123456789.eE+-", *p, 15)) {
             p++;
         }
         number = json_is_number(value) && text + read.position == p ? json_number_value(value) : -1;
@@ -230,16 +230,6 @@ static const char *take_string(apipool_usage_scan_t *scan, path_t *path, const c
     return value;
 }
 
-/* An array of numbers, as embeddings are, is passed at once. */
-static const char *skip_numbers(const char *text, const char *end)
-{
-    int is_number = text < end && (apr_isdigit(*text) || *text == '-');
-    const char *close = is_number ? memchr(text, ']', (size_t)(end - text)) : NULL;
-    size_t len = close ? (size_t)(close - text) : 0;
-    int has_more = memchr(text, '"', len) || memchr(text, '[', len) || memchr(text, '{', len);
-    return has_more ? text : text + len;
-}
-
 static void read_members(apipool_usage_scan_t *scan, path_t *path, const char *text,
                          const char *end)
 {
@@ -254,7 +244,6 @@ static void read_members(apipool_usage_scan_t *scan, path_t *path, const char *t
             path->outside = path->depth ? path->outside : c == '[';
             path->depth++;
             set_name(path, ELEMENT, sizeof(ELEMENT) - 1);
-            text = skip_numbers(text, end);
             break;
         case '}':
         case ']':

@@ -454,6 +454,19 @@ static const row_t lookalikes[] = {
      ALONE(3), 0},
 };
 
+/* The name has more bytes than any that is known, of which NUL is one. */
+static void a_name_with_nul_is_none_that_is_known(void **unused)
+{
+    static const char text[] = "{\"usage\0xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\":{\"total_tokens\":12},"
+                               "\"usage\":{\"total_tokens\0xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\":12}}";
+    apipool_usage_scan_t scan;
+    apipool_usage_t usage;
+    apipool_usage_begin(&scan, 0);
+    feed(&scan, text, sizeof(text) - 1);
+    assert_int_equal(apipool_usage_result(&scan, &usage), 0);
+    apipool_usage_end(&scan);
+}
+
 static void what_only_looks_like_usage_is_not_counted(void **unused)
 {
     CHECK_DOCUMENTS(lookalikes);
@@ -738,6 +751,7 @@ int main(void)
         cmocka_unit_test(the_counts_of_a_document_are_found),
         cmocka_unit_test(the_counts_of_a_stream_are_found_and_its_end),
         cmocka_unit_test(what_only_looks_like_usage_is_not_counted),
+        cmocka_unit_test(a_name_with_nul_is_none_that_is_known),
         cmocka_unit_test(counts_are_numbers_that_make_sense),
         cmocka_unit_test(broken_documents_do_no_harm),
         cmocka_unit_test(events_are_read_line_by_line),
