@@ -141,6 +141,11 @@ static int find_count(const path_t *path, apr_size_t levels)
                : member->count;
 }
 
+static int is_beyond_digits(char c)
+{
+    return c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
+}
+
 /* A count, or -1 where there is none. Nearly all are plain digits. */
 static double read_count(const char *text, const char *end)
 {
@@ -150,10 +155,10 @@ static double read_count(const char *text, const char *end)
     while (p < end && *p >= '0' && *p <= '9') {
         number = number * 10 + (*p++ - '0');
     }
-    if (p < end && memchr(".eE-", *p, 4)) {
+    if (p < end && is_beyond_digits(*p)) {
         json_error_t read;
         json_t *value = json_loadb(text, (size_t)(end - text), flags, &read);
-        while (p < end && memchr("0123456789.eE+-", *p, 15)) {
+        while (p < end && (apr_isdigit(*p) || is_beyond_digits(*p))) {
             p++;
         }
         number = json_is_number(value) && text + read.position == p ? json_number_value(value) : -1;
