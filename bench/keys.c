@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "keys.h"
+#include "rebuild.h"
 #include "layout.h"
 #include "listing.h"
 
@@ -91,7 +92,8 @@ static void open_segment(apr_pool_t *p)
     apr_shm_t *shm;
     fail_unless(apr_global_mutex_create(&mutex, NULL, APR_LOCK_DEFAULT, p) == APR_SUCCESS &&
                     apipool_segment_create(&shm, KEYS, 16, 16, secret, p) == APR_SUCCESS &&
-                    apipool_segment_view(&segment, shm, mutex, p) == APR_SUCCESS &&
+                    apipool_segment_view(&segment, shm, mutex, apipool_rebuild_locked, p) ==
+                        APR_SUCCESS &&
                     apipool_pool_attach(segment, "", "bench", &pool_index) == APR_SUCCESS &&
                     apipool_pool_group(segment, pool_index, "bench", &group) == APR_SUCCESS,
                 "no shared memory");

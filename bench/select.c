@@ -10,6 +10,7 @@
 #include "layout.h"
 #include "members.h"
 #include "keys.h"
+#include "rebuild.h"
 
 /* bench/select [ROUNDS]
  *
@@ -156,14 +157,15 @@ static subject_t *make_subject(const row_t *row, apr_uint32_t count, apr_pool_t 
     apr_global_mutex_t *mutex;
     apr_shm_t *shm;
     subject->now = START;
-    fail_unless(apr_global_mutex_create(&mutex, NULL, APR_LOCK_DEFAULT, pool) == APR_SUCCESS &&
-                    apipool_segment_create(&shm, count, 16, 16, secret, pool) == APR_SUCCESS &&
-                    apipool_segment_view(&subject->segment, shm, mutex, pool) == APR_SUCCESS &&
-                    apipool_pool_attach(subject->segment, "", "bench", &subject->pool) ==
-                        APR_SUCCESS &&
-                    apipool_pool_group(subject->segment, subject->pool, "bench", &subject->group) ==
-                        APR_SUCCESS,
-                "no shared memory");
+    fail_unless(
+        apr_global_mutex_create(&mutex, NULL, APR_LOCK_DEFAULT, pool) == APR_SUCCESS &&
+            apipool_segment_create(&shm, count, 16, 16, secret, pool) == APR_SUCCESS &&
+            apipool_segment_view(&subject->segment, shm, mutex, apipool_rebuild_locked, pool) ==
+                APR_SUCCESS &&
+            apipool_pool_attach(subject->segment, "", "bench", &subject->pool) == APR_SUCCESS &&
+            apipool_pool_group(subject->segment, subject->pool, "bench", &subject->group) ==
+                APR_SUCCESS,
+        "no shared memory");
     add_keys(subject, row, count);
     cool_keys(subject, row, count);
     return subject;

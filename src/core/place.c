@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which of so many places belongs to a session: consistent hashing. */
+ * Hashes of texts, and which of so many places belongs to a session: consistent hashing. */
 #include "place.h"
 
 #define TRIES 32 /* each is in vain for less than half of all sessions */
@@ -41,4 +41,17 @@ apr_uint32_t apipool_place_of(apr_uint64_t session, apr_uint32_t places)
         hash = mix(hash + 1);
     }
     return within_level((apr_uint32_t)first & (inner - 1), first);
+}
+
+/* FNV-1a, with 0 for none. */
+apr_uint64_t apipool_hash(const char *text)
+{
+    apr_uint64_t hash = APR_UINT64_C(0xcbf29ce484222325);
+    if (!*text) {
+        return 0;
+    }
+    for (; *text; text++) {
+        hash = (hash ^ (unsigned char)*text) * APR_UINT64_C(0x100000001b3);
+    }
+    return hash ? hash : 1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which of so many places belongs to a session: consistent hashing. */
+ * Hashes of texts, and which of so many places belongs to a session: consistent hashing. */
 #ifndef APIPOOL_CORE_PLACE_H
 #define APIPOOL_CORE_PLACE_H
 
@@ -14,5 +14,8 @@
  * @return below places; 0 where there is none
  */
 apr_uint32_t apipool_place_of(apr_uint64_t session, apr_uint32_t places);
+
+/** A number that stands for a text: 64 bits of FNV-1a, never 0 but for an empty text. Pure. */
+apr_uint64_t apipool_hash(const char *text);
 
 #endif

@@ -9,45 +9,120 @@
 #include "ascii.h"
 #include "when.h"
 
-static const struct {
-    const char *name;
-    apipool_action_e action;
-    apipool_scope_e scope;
-    apipool_event_e event;
-    int upstream_fault;
-} rules[APIPOOL_RULE_COUNT] = {
-    [APIPOOL_R00] = {"R00", APIPOOL_PASS, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_SUCCESS, 0},
-    [APIPOOL_R01] = {"R01", APIPOOL_STOP, APIPOOL_SCOPE_CLIENT, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_R02] = {"R02", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
-    [APIPOOL_R03] = {"R03", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
-    [APIPOOL_R04] = {"R04", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
-    [APIPOOL_R05] = {"R05", APIPOOL_ROTATE, APIPOOL_SCOPE_ACCOUNT, APIPOOL_EVENT_QUOTA_SPENT, 0},
-    [APIPOOL_R06] = {"R06", APIPOOL_ROTATE, APIPOOL_SCOPE_KEY, APIPOOL_EVENT_REJECTED, 0},
-    [APIPOOL_R07] = {"R07", APIPOOL_ROTATE, APIPOOL_SCOPE_MODEL, APIPOOL_EVENT_RATE_LIMITED, 0},
-    [APIPOOL_R08] = {"R08", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_R09] = {"R09", APIPOOL_ROTATE, APIPOOL_SCOPE_MODEL, APIPOOL_EVENT_RATE_LIMITED, 0},
-    [APIPOOL_R10] = {"R10", APIPOOL_ROTATE, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_R11] = {"R11", APIPOOL_PASS, APIPOOL_SCOPE_CLIENT, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_R12] = {"R12", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_FAILED, 1},
-    [APIPOOL_R13] = {"R13", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
-    [APIPOOL_R14] = {"R14", APIPOOL_STOP, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_R15] = {"R15", APIPOOL_STOP, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_C01] = {.name = "C01"},
-    [APIPOOL_C01 + 1] = {.name = "C02"},
-    [APIPOOL_C01 + 2] = {.name = "C03"},
-    [APIPOOL_C01 + 3] = {.name = "C04"},
-    [APIPOOL_C01 + 4] = {.name = "C05"},
-    [APIPOOL_C01 + 5] = {.name = "C06"},
-    [APIPOOL_C01 + 6] = {.name = "C07"},
-    [APIPOOL_C01 + 7] = {.name = "C08"},
-    [APIPOOL_C01 + 8] = {.name = "C09"},
-    [APIPOOL_C01 + 9] = {.name = "C10"},
-    [APIPOOL_C01 + 10] = {.name = "C11"},
-    [APIPOOL_C01 + 11] = {.name = "C12"},
-    [APIPOOL_C01 + 12] = {.name = "C13"},
-    [APIPOOL_C01 + 13] = {.name = "C14"},
-    [APIPOOL_C01 + 14] = {.name = "C15"},
-    [APIPOOL_C01 + 15] = {.name = "C16"},
+/* All that follows from a rule: what is not said is none, or what other rules have as well. */
+static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
+    [APIPOOL_R00] = {.id = "R00",
+                     .meaning = "the upstream has served the request",
+                     .action = APIPOOL_PASS,
+                     .event = APIPOOL_EVENT_SUCCESS},
+    [APIPOOL_R01] = {.id = "R01",
+                     .meaning = "the client went away before the answer was complete",
+                     .action = APIPOOL_STOP,
+                     .scope = APIPOOL_SCOPE_CLIENT,
+                     .costs_prompt = 1,
+                     .says = APIPOOL_SAYS_NOTHING},
+    [APIPOOL_R02] = {.id = "R02",
+                     .meaning = "the answer broke off after its first byte",
+                     .action = APIPOOL_STOP,
+                     .scope = APIPOOL_SCOPE_UPSTREAM,
+                     .upstream_fault = 1,
+                     .costs_prompt = 1},
+    [APIPOOL_R03] = {.id = "R03",
+                     .meaning = "the upstream could not be connected",
+                     .action = APIPOOL_RETRY,
+                     .scope = APIPOOL_SCOPE_UPSTREAM,
+                     .upstream_fault = 1},
+    [APIPOOL_R04] = {.id = "R04",
+                     .meaning = "the upstream took the request and did not answer",
+                     .action = APIPOOL_STOP,
+                     .scope = APIPOOL_SCOPE_UPSTREAM,
+                     .upstream_fault = 1,
+                     .costs_prompt = 1},
+    [APIPOOL_R05] = {.id = "R05",
+                     .meaning = "the quota or the balance of the key or its account is spent",
+                     .action = APIPOOL_ROTATE,
+                     .scope = APIPOOL_SCOPE_ACCOUNT,
+                     .event = APIPOOL_EVENT_QUOTA_SPENT,
+                     .blames = APIPOOL_BLAMES_KEY,
+                     .breaker = APIPOOL_BREAKER_ANSWERED,
+                     .says = APIPOOL_SAYS_EXHAUSTED},
+    [APIPOOL_R06] = {.id = "R06",
+                     .meaning = "the upstream rejects the credential",
+                     .action = APIPOOL_ROTATE,
+                     .scope = APIPOOL_SCOPE_KEY,
+                     .event = APIPOOL_EVENT_REJECTED,
+                     .blames = APIPOOL_BLAMES_KEY,
+                     .breaker = APIPOOL_BREAKER_ANSWERED,
+                     .says = APIPOOL_SAYS_EXHAUSTED},
+    [APIPOOL_R07] = {.id = "R07",
+                     .meaning = "the upstream limits the rate of requests or tokens",
+                     .action = APIPOOL_ROTATE,
+                     .scope = APIPOOL_SCOPE_MODEL,
+                     .event = APIPOOL_EVENT_RATE_LIMITED,
+                     .blames = APIPOOL_BLAMES_KEY,
+                     .breaker = APIPOOL_BREAKER_REFUSED,
+                     .says = APIPOOL_SAYS_COOLING},
+    [APIPOOL_R08] = {.id = "R08",
+                     .meaning = "the upstream refuses all keys alike, so none of them is blamed",
+                     .action = APIPOOL_STOP,
+                     .scope = APIPOOL_SCOPE_UPSTREAM,
+                     .says = APIPOOL_SAYS_COOLING},
+    [APIPOOL_R09] = {.id = "R09",
+                     .meaning = "the upstream forbids the request: region, model or terms",
+                     .action = APIPOOL_ROTATE,
+                     .scope = APIPOOL_SCOPE_MODEL,
+                     .event = APIPOOL_EVENT_RATE_LIMITED,
+                     .again = APIPOOL_AGAIN_ONCE,
+                     .blames = APIPOOL_BLAMES_KEY_LATER,
+                     .breaker = APIPOOL_BREAKER_REFUSED,
+                     .says = APIPOOL_SAYS_COOLING},
+    [APIPOOL_R10] = {.id = "R10",
+                     .meaning = "the upstream does not know the model",
+                     .action = APIPOOL_ROTATE,
+                     .again = APIPOOL_AGAIN_ELSEWHERE,
+                     .breaker = APIPOOL_BREAKER_ANSWERED},
+    [APIPOOL_R11] = {.id = "R11",
+                     .meaning = "the upstream finds fault with the request itself",
+                     .action = APIPOOL_PASS,
+                     .scope = APIPOOL_SCOPE_CLIENT,
+                     .breaker = APIPOOL_BREAKER_ANSWERED},
+    [APIPOOL_R12] = {.id = "R12",
+                     .meaning = "the upstream failed with an error of its own",
+                     .action = APIPOOL_RETRY,
+                     .scope = APIPOOL_SCOPE_UPSTREAM,
+                     .event = APIPOOL_EVENT_FAILED,
+                     .upstream_fault = 1},
+    [APIPOOL_R13] = {.id = "R13",
+                     .meaning = "the upstream is overloaded",
+                     .action = APIPOOL_RETRY,
+                     .scope = APIPOOL_SCOPE_UPSTREAM,
+                     .upstream_fault = 1},
+    [APIPOOL_R14] = {.id = "R14",
+                     .meaning = "all keys that could serve the request rested for a while",
+                     .action = APIPOOL_STOP},
+    [APIPOOL_R15] = {.id = "R15",
+                     .meaning = "no key was left that could recover by waiting",
+                     .action = APIPOOL_STOP},
+#define CUSTOM(number)                                                                             \
+    {                                                                                              \
+        .id = number, .meaning = "a rule of the pool's own"                                        \
+    }
+    [APIPOOL_C01] = CUSTOM("C01"),
+    CUSTOM("C02"),
+    CUSTOM("C03"),
+    CUSTOM("C04"),
+    CUSTOM("C05"),
+    CUSTOM("C06"),
+    CUSTOM("C07"),
+    CUSTOM("C08"),
+    CUSTOM("C09"),
+    CUSTOM("C10"),
+    CUSTOM("C11"),
+    CUSTOM("C12"),
+    CUSTOM("C13"),
+    CUSTOM("C14"),
+    CUSTOM("C15"),
+    CUSTOM("C16"),
 };
 
 /* The rule for each meaning of a marker, and the status of an answer that has no other. */
@@ -387,29 +462,17 @@ apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence)
     return verdict;
 }
 
+const apipool_rule_t *apipool_rule(apipool_rule_e rule)
+{
+    return &rules[rule];
+}
+
 const char *apipool_rule_name(apipool_rule_e rule)
 {
-    return rules[rule].name;
+    return rules[rule].id;
 }
 
 const char *apipool_rule_meaning(apipool_rule_e rule)
 {
-    static const char *const sentences[APIPOOL_C01] = {
-        [APIPOOL_R00] = "the upstream has served the request",
-        [APIPOOL_R01] = "the client went away before the answer was complete",
-        [APIPOOL_R02] = "the answer broke off after its first byte",
-        [APIPOOL_R03] = "the upstream could not be connected",
-        [APIPOOL_R04] = "the upstream took the request and did not answer",
-        [APIPOOL_R05] = "the quota or the balance of the key or its account is spent",
-        [APIPOOL_R06] = "the upstream rejects the credential",
-        [APIPOOL_R07] = "the upstream limits the rate of requests or tokens",
-        [APIPOOL_R08] = "the upstream refuses all keys alike, so none of them is blamed",
-        [APIPOOL_R09] = "the upstream forbids the request: region, model or terms",
-        [APIPOOL_R10] = "the upstream does not know the model",
-        [APIPOOL_R11] = "the upstream finds fault with the request itself",
-        [APIPOOL_R12] = "the upstream failed with an error of its own",
-        [APIPOOL_R13] = "the upstream is overloaded",
-        [APIPOOL_R14] = "all keys that could serve the request rested for a while",
-        [APIPOOL_R15] = "no key was left that could recover by waiting"};
-    return rule < APIPOOL_C01 ? sentences[rule] : "a rule of the pool's own";
+    return rules[rule].meaning;
 }

@@ -57,6 +57,50 @@ typedef enum {
     APIPOOL_SCOPE_UPSTREAM
 } apipool_scope_e;
 
+/* Which other attempts an action to rotate or retry allows. */
+typedef enum {
+    APIPOOL_AGAIN_WITHIN_BUDGET, /* as many as the pool allows */
+    APIPOOL_AGAIN_ONCE,
+    APIPOOL_AGAIN_ELSEWHERE /* once, and at another upstream: this one would say the same */
+} apipool_again_e;
+
+/* Whether the error is the key's, whatever the request was. */
+typedef enum {
+    APIPOOL_BLAMES_NOBODY,
+    APIPOOL_BLAMES_KEY,
+    APIPOOL_BLAMES_KEY_LATER /* if another key succeeds with the same request */
+} apipool_blames_e;
+
+/* What the upstream's circuit breaker is told. */
+typedef enum {
+    APIPOOL_BREAKER_AS_FAULT, /* of a fault or a success, if it is one */
+    APIPOOL_BREAKER_ANSWERED, /* it works, but has not served */
+    APIPOOL_BREAKER_REFUSED /* a key; when it refuses all of them, R08 takes the place of the rule */
+} apipool_breaker_e;
+
+/* What the client is told where there is no answer of an upstream to pass on. */
+typedef enum {
+    APIPOOL_SAYS_UNREACHABLE, /* or that the time was over */
+    APIPOOL_SAYS_COOLING,
+    APIPOOL_SAYS_EXHAUSTED,
+    APIPOOL_SAYS_NOTHING
+} apipool_says_e;
+
+/* A rule: all that follows from it stands in its row of one table, in verdict.c. */
+typedef struct {
+    const char *id;      /* "R05" and so on; "C01" for the first of a pool's own rules */
+    const char *meaning; /* what it means that it has matched, for operators; without a full stop */
+    apipool_action_e action;
+    apipool_scope_e scope;
+    apipool_event_e event;
+    int upstream_fault;
+    apipool_again_e again;
+    apipool_blames_e blames;
+    int costs_prompt; /* the upstream may have charged the key for the prompt */
+    apipool_breaker_e breaker;
+    apipool_says_e says;
+} apipool_rule_t;
+
 /* One APIPoolRule. */
 #define APIPOOL_CUSTOM_RANGES 8
 typedef struct {
@@ -95,6 +139,10 @@ typedef struct {
 
 /** Judges an attempt by the first rule that matches. Pure, thread-safe. */
 apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence);
+
+/** What follows from a rule. What a pool's own rule does stands in its directive, and the rest as in a row that
+ *  says nothing. */
+const apipool_rule_t *apipool_rule(apipool_rule_e rule);
 
 /** "R05" and so on; "C01" for the first of a pool's own rules. */
 const char *apipool_rule_name(apipool_rule_e rule);

@@ -44,7 +44,7 @@ static apr_status_t acquire_after(apipool_request_t *req, const apipool_verdict_
     if (last->action == APIPOOL_RETRY) {
         return acquire_for_retry(req, found);
     }
-    if (last->rule == APIPOOL_R10) { /* the same upstream would say the same */
+    if (apipool_rule(last->rule)->again == APIPOOL_AGAIN_ELSEWHERE) {
         return acquire_among(req, req->attempt.lease->group, budget->tried_count, 0, found);
     }
     return acquire_among(req, APIPOOL_NONE, budget->tried_count, budget->wait_until, found);
@@ -74,7 +74,8 @@ void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *ver
     apipool_acquired_e result;
     apr_time_t retry_at;
 
-    if (verdict->event == APIPOOL_EVENT_NONE && verdict->rule != APIPOOL_R08) {
+    if (verdict->event == APIPOOL_EVENT_NONE &&
+        apipool_rule(verdict->rule)->says != APIPOOL_SAYS_COOLING) {
         return;
     }
     apipool_demand_wanted(req, APIPOOL_NONE, sources, &wanted);

@@ -145,11 +145,19 @@ static int run(apipool_request_t *req)
     return status;
 }
 
-int apipool_attempt_would_go_on(apipool_request_t *req)
+/* For the gate: whether the answer that it holds would be followed by another attempt. */
+static int would_go_on(apipool_request_t *req)
 {
     apipool_verdict_t verdict = apipool_evidence_judge(req, OK, apr_time_now());
     req->attempt.judged = apr_pmemdup(req->r->pool, &verdict, sizeof(verdict));
     return apipool_budget_allows(req, &verdict);
+}
+
+/* An answer of our own, which the gate lets pass. */
+static int reply(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
+{
+    apipool_gate_open(req);
+    return apipool_reply_error(req, which, retry_at);
 }
 
 /* The end of a request whose last attempt did not reach the client. */
@@ -160,28 +168,25 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
         apipool_gate_release(req);
         return OK;
     }
-    if (verdict->rule == APIPOOL_R01) {
+    apipool_says_e says = apipool_rule(verdict->rule)->says;
+    if (says == APIPOOL_SAYS_NOTHING) {
         return DONE;
     }
     if (apipool_evidence_is_overridden(req, status) ||
         apipool_evidence_is_refused_here(req, status)) {
         return status;
     }
-    switch (verdict->rule) {
-    case APIPOOL_R07: /* its answer was too large to be kept */
-    case APIPOOL_R08:
-    case APIPOOL_R09:
-        return apipool_reply_error(req, APIPOOL_REPLY_ALL_COOLING,
-                                   verdict->retry_at ? verdict->retry_at : apr_time_now());
-    case APIPOOL_R05:
-    case APIPOOL_R06:
-        return apipool_reply_error(req, APIPOOL_REPLY_EXHAUSTED, 0);
+    switch (says) {
+    case APIPOOL_SAYS_COOLING: /* the upstream's answer was too large to be kept */
+        return reply(req, APIPOOL_REPLY_ALL_COOLING,
+                     verdict->retry_at ? verdict->retry_at : apr_time_now());
+    case APIPOOL_SAYS_EXHAUSTED:
+        return reply(req, APIPOOL_REPLY_EXHAUSTED, 0);
     default:
-        return apipool_reply_error(req,
-                                   apipool_evidence_timed_out(req, status)
-                                       ? APIPOOL_REPLY_TIMEOUT
-                                       : APIPOOL_REPLY_UNREACHABLE,
-                                   0);
+        return reply(req,
+                     apipool_evidence_timed_out(req, status) ? APIPOOL_REPLY_TIMEOUT
+                                                             : APIPOOL_REPLY_UNREACHABLE,
+                     0);
     }
 }
 
@@ -221,8 +226,8 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
     req->rule = ends[found->result].rule;
     log_end(req, req->rule, ends[found->result].reason);
     apr_time_t retry_at = found->retry_at ? found->retry_at : apr_time_now();
-    return apipool_reply_error(req, ends[found->result].reply,
-                               ends[found->result].rule == APIPOOL_R15 ? 0 : retry_at);
+    return reply(req, ends[found->result].reply,
+                 ends[found->result].rule == APIPOOL_R15 ? 0 : retry_at);
 }
 
 /* An upstream that does not know the option gets the request again as the client has sent it, at the cost of
@@ -344,6 +349,6 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
         return OK;
     }
     req->websocket = apipool_websocket_make(req);
-    apipool_gate_install(req);
+    apipool_gate_install(req, would_go_on);
     return req->probing ? run(req) : attempt_with_key(req);
 }

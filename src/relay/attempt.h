@@ -17,7 +17,4 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
 int apipool_attempt_pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
                                 proxy_server_conf *conf, char **url);
 
-/** For the gate: whether the answer it holds would be followed by another attempt. */
-int apipool_attempt_would_go_on(apipool_request_t *req);
-
 #endif

@@ -14,19 +14,12 @@
 #include "credential.h"
 #include "reply.h"
 
-#define TYPE        "APIPool"
 #define FILTER_NAME "APIPOOL_JSON_ERROR"
 
 static ap_filter_rec_t *json_handle;
 
 /* By its address it is known whether the challenge is ours. */
 static const char bearer[] = "Bearer";
-
-int apipool_auth_is_ours(request_rec *r)
-{
-    const char *type = ap_auth_type(r);
-    return type && !ap_cstr_casecmp(type, TYPE);
-}
 
 /* Whatever becomes of the request, others get its place when it is over. */
 static apr_status_t leave(void *data)
@@ -64,7 +57,8 @@ static apr_status_t recognise(request_rec *r, const apipool_client_pass_t **kept
 {
     unsigned char digest[APIPOOL_CLIENTKEY_DIGEST];
     apipool_client_pass_t pass;
-    const char *key = apipool_credential_find(r);
+    const apipool_request_t *req = apipool_request_get(r);
+    const char *key = apipool_credential_find(r, req ? req->query_key : NULL);
     if (!key || !apipool_clientkey_digest(key, APIPOOL_CLIENTKEY_LEN, digest)) {
         return APR_NOTFOUND;
     }
@@ -98,7 +92,8 @@ static apr_status_t recognise_once(request_rec *r, const apipool_client_pass_t *
 int apipool_auth_force(request_rec *r)
 {
     const apipool_client_pass_t *client;
-    return apipool_auth_is_ours(r) && recognise_once(r, &client) == APR_SUCCESS ? OK : DECLINED;
+    return apipool_credential_is_asked(r) && recognise_once(r, &client) == APR_SUCCESS ? OK
+                                                                                       : DECLINED;
 }
 
 /* The page of httpd's own would be HTML. */
@@ -112,14 +107,14 @@ static void challenge(request_rec *r)
 int apipool_auth_check(request_rec *r)
 {
     const apipool_client_pass_t *client;
-    if (!apipool_auth_is_ours(r)) {
+    if (!apipool_credential_is_asked(r)) {
         return DECLINED;
     }
     apr_status_t rv = recognise_once(r, &client);
     apipool_credential_hide(r);
     if (rv == APR_SUCCESS) {
         r->user = apr_pstrdup(r->pool, client->name);
-        r->ap_auth_type = apr_pstrdup(r->pool, TYPE);
+        r->ap_auth_type = apr_pstrdup(r->pool, APIPOOL_AUTH_TYPE);
         return OK;
     }
     if (rv != APR_NOTFOUND) {
@@ -133,7 +128,7 @@ int apipool_auth_check(request_rec *r)
 
 int apipool_auth_note_failure(request_rec *r, const char *type)
 {
-    if (ap_cstr_casecmp(type, TYPE)) {
+    if (ap_cstr_casecmp(type, APIPOOL_AUTH_TYPE)) {
         return DECLINED;
     }
     challenge(r);
@@ -166,6 +161,6 @@ const apipool_client_pass_t *apipool_auth_client(apipool_request_t *req, int *is
 {
     request_rec *r = req->r;
     const apipool_client_pass_t *client = NULL;
-    *is_asked = r->ap_auth_type && !strcmp(r->ap_auth_type, TYPE);
+    *is_asked = r->ap_auth_type && !strcmp(r->ap_auth_type, APIPOOL_AUTH_TYPE);
     return *is_asked && recognise_once(r, &client) == APR_SUCCESS ? client : NULL;
 }

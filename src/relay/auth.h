@@ -18,9 +18,6 @@ int apipool_auth_check(request_rec *r);
 /** note_auth_failure: a user who is not the required one. */
 int apipool_auth_note_failure(request_rec *r, const char *type);
 
-/** Whether AuthType APIPool holds for a request. */
-int apipool_auth_is_ours(request_rec *r);
-
 /** insert_error_filter: says that the page is ours, and no HTML. */
 void apipool_auth_insert_error_filter(request_rec *r);
 

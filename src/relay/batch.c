@@ -6,11 +6,11 @@
 #include <stdlib.h>
 
 #include "ascii.h"
-#include "permit.h"
 #include "reserve.h"
 
 typedef struct {
     const apipool_request_t *req;
+    int (*has_model)(const apipool_request_t *req, const char *model);
     int refused;
     apr_uint32_t count; /* requests */
     double tokens;
@@ -44,7 +44,7 @@ static void each_member(batch_t *batch, json_t *object, const char *wanted,
 static void check_model(batch_t *batch, json_t *value)
 {
     batch->refused |=
-        !json_is_string(value) || !apipool_permit_has_model(batch->req, json_string_value(value));
+        !json_is_string(value) || !batch->has_model(batch->req, json_string_value(value));
 }
 
 static void refuse(batch_t *batch, json_t *value)
@@ -143,10 +143,13 @@ static json_t *load(const apipool_request_t *req)
     return root;
 }
 
-apipool_batch_e apipool_batch_read(const apipool_request_t *req, apr_uint32_t *tokens)
+apipool_batch_e apipool_batch_read(const apipool_request_t *req,
+                                   int (*has_model)(const apipool_request_t *req,
+                                                    const char *model),
+                                   apr_uint32_t *tokens)
 {
     int has_list = apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS);
-    batch_t batch = {.req = req};
+    batch_t batch = {.req = req, .has_model = has_model};
     *tokens = req->demand.tokens;
     if (req->body.length > APIPOOL_BATCH_SIZE_MAX) {
         return APIPOOL_BATCH_TOO_LARGE;

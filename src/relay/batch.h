@@ -16,9 +16,13 @@ typedef enum {
 /**
  * Looks into a body of an APIPOOL_ENDPOINT_BATCH, once it is captured and the demand is made. Memory of
  * about ten times its length is in use meanwhile.
+ * @param has_model whether the client may use a model
  * @param tokens what all its requests may take; where they cannot be read, what one may
  * @return whether the client may use every model; one without a list of models may, whatever the body holds
  */
-apipool_batch_e apipool_batch_read(const apipool_request_t *req, apr_uint32_t *tokens);
+apipool_batch_e apipool_batch_read(const apipool_request_t *req,
+                                   int (*has_model)(const apipool_request_t *req,
+                                                    const char *model),
+                                   apr_uint32_t *tokens);
 
 #endif

@@ -6,8 +6,6 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
-#include "demand.h"
-
 #define READ_SIZE    (64 * 1024)
 #define SMALL_BUCKET 4096 /* copied together: small ones may each hold a large block in memory */
 
@@ -319,7 +317,8 @@ static apr_status_t splice_both(apr_bucket_brigade *bb, const apipool_splice_t *
 /* The upstream's own name for the model. What is named in a path may have another name in the body. */
 static apipool_splice_t new_model(const apipool_request_t *req)
 {
-    const apipool_model_name_t *name = apipool_demand_renamed(req, req->attempt.upstream);
+    const apipool_model_name_t *name =
+        apipool_config_renamed(req->attempt.upstream, req->demand.model);
     const apipool_sniffed_t *model = &req->body.sniffed[APIPOOL_BODY_MODEL];
     apipool_splice_t splice = {.at = model->at, .len = model->len};
     if (name && model->kind == APIPOOL_SNIFF_STRING && !strcmp(name->from, model->text)) {

@@ -2,8 +2,9 @@
  * What a request may still spend: further keys, retries, time. */
 #include "budget.h"
 
+#include <stddef.h>
+
 #include "evidence.h"
-#include "settle.h"
 
 #define BACKOFF_FIRST 500 /* milliseconds, doubled per retry */
 #define BACKOFF_MAX   5000
@@ -35,8 +36,10 @@ static int back_off(const apipool_request_t *req, const apipool_verdict_t *verdi
 static int may_rotate(const apipool_request_t *req, apipool_rule_e rule)
 {
     const struct apipool_budget_t *budget = req->budget;
-    return budget->rotations > 0 && (rule != APIPOOL_R09 || !budget->forbidden) &&
-           (rule != APIPOOL_R10 || (!budget->not_found && req->pool->upstreams->nelts > 1));
+    apipool_again_e again = apipool_rule(rule)->again;
+    return budget->rotations > 0 && (again != APIPOOL_AGAIN_ONCE || !budget->forbidden) &&
+           (again != APIPOOL_AGAIN_ELSEWHERE ||
+            (!budget->not_found && req->pool->upstreams->nelts > 1));
 }
 
 int apipool_budget_allows(const apipool_request_t *req, const apipool_verdict_t *verdict)
@@ -49,6 +52,15 @@ int apipool_budget_allows(const apipool_request_t *req, const apipool_verdict_t 
            (verdict->action == APIPOOL_RETRY && budget->retries > 0);
 }
 
+/* Whether the key is to blame for it shows when another one is tried. */
+static void remember_forbidden(apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    struct apipool_budget_t *budget = req->budget;
+    budget->forbidden = apr_palloc(req->r->pool, sizeof(*budget->forbidden));
+    memcpy(budget->forbidden, req->attempt.lease, offsetof(apipool_lease_t, key));
+    budget->forbidden_verdict = *verdict;
+}
+
 int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdict)
 {
     struct apipool_budget_t *budget = req->budget;
@@ -57,10 +69,11 @@ int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdic
     }
     if (verdict->action == APIPOOL_ROTATE) {
         budget->rotations--;
-        if (verdict->rule == APIPOOL_R09) {
-            apipool_settle_remember_forbidden(req, verdict);
+        const apipool_rule_t *rule = apipool_rule(verdict->rule);
+        if (rule->blames == APIPOOL_BLAMES_KEY_LATER) {
+            remember_forbidden(req, verdict);
         }
-        budget->not_found += verdict->rule == APIPOOL_R10;
+        budget->not_found += rule->again == APIPOOL_AGAIN_ELSEWHERE;
         return 1;
     }
     if (!(verdict->rule == APIPOOL_R04 && apipool_evidence_is_idle_race(req)) &&

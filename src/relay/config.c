@@ -171,6 +171,19 @@ apipool_strategy_e apipool_config_strategy(const apipool_pool_t *pool, const cha
     return pool->strategy;
 }
 
+const apipool_model_name_t *apipool_config_renamed(const apipool_upstream_t *upstream,
+                                                   const char *model)
+{
+    for (int i = 0; model && i < upstream->models->nelts; i++) {
+        const apipool_model_name_t *name =
+            &APR_ARRAY_IDX(upstream->models, i, apipool_model_name_t);
+        if (!strcmp(name->from, model)) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
 void apipool_config_set_endpoint(apipool_pool_t *pool, const char *alias, const char *path)
 {
     for (int i = 0; i < pool->endpoints->nelts; i++) {

@@ -172,6 +172,11 @@ const char *apipool_config_endpoint(const apipool_pool_t *pool, const char *alia
 /** The strategy for an endpoint alias; NULL for paths without one. */
 apipool_strategy_e apipool_config_strategy(const apipool_pool_t *pool, const char *endpoint);
 
+/** An upstream's own name for a model, or NULL where it has the client's.
+ *  @param model as clients say it, or NULL */
+const apipool_model_name_t *apipool_config_renamed(const apipool_upstream_t *upstream,
+                                                   const char *model);
+
 /**
  * check_config: resolves every APIPoolUse and checks what needs more than one directive to be known.
  * Logs each fault with file and line.

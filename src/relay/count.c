@@ -4,7 +4,7 @@
 
 #include "body.h"
 #include "events.h"
-#include "gate.h"
+#include "prefix.h"
 
 #define READ_PIECE (16 * 1024)
 

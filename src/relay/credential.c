@@ -3,11 +3,10 @@
 #include "credential.h"
 
 #include <apr_strings.h>
+#include <http_core.h>
 
 #include "ascii.h"
-#include "auth.h"
 #include "clientkey.h"
-#include "request.h"
 
 #define ARGUMENT     "key="
 #define ARGUMENT_LEN 4
@@ -50,16 +49,13 @@ static char *in_query(char *text)
 static const char *const key_fields[] = {"x-api-key", "api-key", "x-goog-api-key"};
 #define KEY_FIELDS (sizeof(key_fields) / sizeof(*key_fields))
 
-const char *apipool_credential_find(request_rec *r)
+const char *apipool_credential_find(request_rec *r, const char *taken)
 {
-    const apipool_request_t *req = apipool_request_get(r);
     const char *key = in_field(r, "Authorization", "Bearer");
     for (apr_size_t i = 0; !key && i < KEY_FIELDS; i++) {
         key = in_field(r, key_fields[i], "");
     }
-    if (!key && req && req->query_key) {
-        key = req->query_key;
-    }
+    key = key ? key : taken;
     return key || !r->args ? key : in_query(r->args);
 }
 
@@ -111,10 +107,16 @@ void apipool_credential_show_uri(request_rec *r)
     }
 }
 
+int apipool_credential_is_asked(request_rec *r)
+{
+    const char *type = ap_auth_type(r);
+    return type && !ap_cstr_casecmp(type, APIPOOL_AUTH_TYPE);
+}
+
 /* Whether this request, or one that it was made for, had to have a client key. */
 static int was_asked_for_key(request_rec *r)
 {
-    while (r && !apipool_auth_is_ours(r)) {
+    while (r && !apipool_credential_is_asked(r)) {
         r = r->prev ? r->prev : r->main;
     }
     return r != NULL;
@@ -122,7 +124,8 @@ static int was_asked_for_key(request_rec *r)
 
 int apipool_credential_hide_from_environment(request_rec *r)
 {
-    if (apipool_request_get(r) || !was_asked_for_key(r)) {
+    int is_served = ap_get_module_config(r->request_config, &apipool_module) != NULL;
+    if (is_served || !was_asked_for_key(r)) {
         return DECLINED;
     }
     if (in_field(r, "Authorization", "Bearer")) { /* CGIPassAuth passes it on */

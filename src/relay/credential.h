@@ -5,12 +5,18 @@
 
 #include "relay.h"
 
+#define APIPOOL_AUTH_TYPE "APIPool"
+
+/** Whether AuthType APIPool holds for a request. */
+int apipool_credential_is_asked(request_rec *r);
+
 /**
  * The first thing in a request that looks like a client key: Authorization (Bearer), x-api-key, api-key,
  * x-goog-api-key, or the query argument "key".
+ * @param taken from the query by apipool_credential_take(), or NULL
  * @return APIPOOL_CLIENTKEY_LEN bytes somewhere in the request; NULL: there is none
  */
-const char *apipool_credential_find(request_rec *r);
+const char *apipool_credential_find(request_rec *r, const char *taken);
 
 /** Overwrites client keys in whatever of the URL this module, logs and status pages read. */
 void apipool_credential_hide(request_rec *r);

@@ -109,22 +109,9 @@ void apipool_demand_make(apipool_request_t *req)
     req->demand.refused_by = APIPOOL_NONE;
 }
 
-const apipool_model_name_t *apipool_demand_renamed(const apipool_request_t *req,
-                                                   const apipool_upstream_t *upstream)
-{
-    for (int i = 0; req->demand.model && i < upstream->models->nelts; i++) {
-        const apipool_model_name_t *name =
-            &APR_ARRAY_IDX(upstream->models, i, apipool_model_name_t);
-        if (!strcmp(name->from, req->demand.model)) {
-            return name;
-        }
-    }
-    return NULL;
-}
-
 static apr_uint64_t model_at(const apipool_request_t *req, const apipool_upstream_t *upstream)
 {
-    const apipool_model_name_t *renamed = apipool_demand_renamed(req, upstream);
+    const apipool_model_name_t *renamed = apipool_config_renamed(upstream, req->demand.model);
     const char *model = renamed ? renamed->to : req->demand.model;
     return model ? apipool_hash(model) : 0;
 }

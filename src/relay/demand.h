@@ -18,8 +18,4 @@ void apipool_demand_make(apipool_request_t *req);
 void apipool_demand_wanted(const apipool_request_t *req, apr_uint32_t without,
                            apipool_source_t *sources, apipool_wanted_t *wanted);
 
-/** The upstream's own name for the request's model, or NULL where it has the client's. */
-const apipool_model_name_t *apipool_demand_renamed(const apipool_request_t *req,
-                                                   const apipool_upstream_t *upstream);
-
 #endif

@@ -7,7 +7,6 @@
 
 #include "answer.h"
 #include "ascii.h"
-#include "attempt.h"
 #include "blame.h"
 #include "cors.h"
 #include "count.h"
@@ -23,8 +22,9 @@
 
 static ap_filter_rec_t *gate_handle;
 
-void apipool_gate_install(apipool_request_t *req)
+void apipool_gate_install(apipool_request_t *req, int (*goes_on)(apipool_request_t *req))
 {
+    req->gate.goes_on = goes_on;
     req->gate.filter = ap_add_output_filter_handle(gate_handle, req, req->r, req->r->connection);
     req->gate.held = apr_brigade_create(req->r->pool, req->r->connection->bucket_alloc);
 }
@@ -63,17 +63,6 @@ void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len)
         *body = NULL;
         *len = 0;
     }
-}
-
-int apipool_gate_is_of_type(const request_rec *r, const char *type)
-{
-    return r->content_type && apipool_has_prefix(r->content_type, type, strlen(type));
-}
-
-int apipool_gate_is_encoded(const request_rec *r)
-{
-    const char *encoding = apr_table_get(r->headers_out, "Content-Encoding");
-    return encoding && ap_cstr_casecmp(encoding, "identity");
 }
 
 static int is_event_stream(const request_rec *r)
@@ -220,7 +209,7 @@ static apr_status_t drop(apipool_gate_t *gate, apr_bucket_brigade *bb)
 /* What is held is all that will be: it passes if nothing else would be tried, else the rest is not read. */
 static apr_status_t decide(apipool_request_t *req)
 {
-    if (apipool_attempt_would_go_on(req)) {
+    if (req->gate.goes_on(req)) {
         req->gate.mode = APIPOOL_GATE_DROPPING;
         return APR_ECONNABORTED;
     }
@@ -249,7 +238,7 @@ static apr_status_t hold_event(apipool_request_t *req, const char *event)
     gate->in_band = 1;
     gate->event = apr_pstrdup(req->r->pool, event);
     gate->event_len = strlen(event);
-    if (!apipool_attempt_would_go_on(req)) {
+    if (!req->gate.goes_on(req)) {
         apipool_gate_release(req);
         return APR_SUCCESS;
     }

@@ -9,8 +9,11 @@
  * error. Error answers are held, up to APIPOOL_VERDICT_BODY_MAX bytes, until attempt.c has decided what
  * becomes of them. All functions are called by the request's thread. */
 
-/** Puts the gate in front of all other output filters; once per request. */
-void apipool_gate_install(apipool_request_t *req);
+/**
+ * Puts the gate in front of all other output filters; once per request.
+ * @param goes_on whether another attempt follows the answer that is held
+ */
+void apipool_gate_install(apipool_request_t *req, int (*goes_on)(apipool_request_t *req));
 
 /** Forgets what the last attempt brought. */
 void apipool_gate_reset(apipool_request_t *req);
@@ -23,10 +26,6 @@ void apipool_gate_open(apipool_request_t *req);
 
 /** The held part of an error answer, in one piece. */
 void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len);
-
-/** Whether an answer is of that type, and whether it is compressed, so that nobody can read it here. */
-int apipool_gate_is_of_type(const request_rec *r, const char *type);
-int apipool_gate_is_encoded(const request_rec *r);
 
 void apipool_gate_register_filter(void);
 

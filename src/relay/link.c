@@ -73,19 +73,6 @@ int apipool_link_pre_connection(conn_rec *c, void *socket)
     return OK;
 }
 
-int apipool_link_has_left(conn_rec *client)
-{
-    apr_os_sock_t fd;
-    if (client->aborted) {
-        return 1;
-    }
-    if (client->master || apr_os_sock_get(&fd, ap_get_conn_socket(client))) {
-        return 0;
-    }
-    struct pollfd at = {.fd = fd, .events = POLLRDHUP};
-    return poll(&at, 1, 0) > 0;
-}
-
 void apipool_link_watch(apipool_attempt_t *attempt, request_rec *r)
 {
     attempt->client = r->connection->master ? NULL : r;
@@ -178,16 +165,6 @@ static int is_buffered(ap_filter_t *f, apr_bucket_brigade *bb)
     int is_empty = APR_BRIGADE_EMPTY(bb);
     apr_brigade_cleanup(bb);
     return !APR_STATUS_IS_EAGAIN(rv) && !(rv == APR_SUCCESS && is_empty);
-}
-
-void apipool_link_hush(request_rec *r, const char *name)
-{
-    const module *proxy = ap_find_linked_module(name);
-    if (proxy) {
-        struct ap_logconf *log = ap_new_log_config(r->pool, r->log ? r->log : &r->server->log);
-        ap_set_module_loglevel(r->pool, log, proxy->module_index, APLOG_CRIT);
-        r->log = log;
-    }
 }
 
 /* Until the answer begins, or has had its time, or the client has left. Whatever else there is to be said of

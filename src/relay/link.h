@@ -14,9 +14,6 @@
  */
 apipool_attempt_t *apipool_link_attach(apipool_attempt_t *attempt);
 
-/** Whether the client has closed its side. The streams of an HTTP/2 connection learn it otherwise. */
-int apipool_link_has_left(conn_rec *client);
-
 /** While its answer has not begun, the attempt ends when the client leaves, whose connection is aborted. */
 void apipool_link_watch(apipool_attempt_t *attempt, request_rec *r);
 
@@ -25,10 +22,6 @@ int apipool_link_pre_connection(conn_rec *c, void *socket);
 
 /** proxy create_req hook: the request has been written, the answer is awaited. */
 int apipool_link_sent(request_rec *r, request_rec *answer);
-
-/** Keeps a module of mod_proxy's from logging errors of a request whose connection we end, which to the
- *  module is an error of the upstream's or the client's. */
-void apipool_link_hush(request_rec *r, const char *name);
 
 /** Ends what the attempt of another thread waits for on its connection, now and from now on. The plug has a
  *  mutex of its own and may be pulled by any thread. A connection that is being made is not ended. */

@@ -3,8 +3,8 @@
 #include "mask.h"
 
 #include "ascii.h"
-#include "gate.h"
 #include "key.h"
+#include "prefix.h"
 
 #define WORD_MAX 15 /* a shorter key is a word such as "EMPTY", which a good answer may well hold */
 

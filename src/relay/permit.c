@@ -129,7 +129,7 @@ int apipool_permit_place(apipool_request_t *req)
 }
 
 /* The Gemini API writes a name with "models/" before it, or without. */
-int apipool_permit_has_model(const apipool_request_t *req, const char *model)
+static int has_model(const apipool_request_t *req, const char *model)
 {
     const apipool_client_terms_t *terms = &req->client->terms;
     return apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model) ||
@@ -231,7 +231,7 @@ static int is_model_allowed(const apipool_request_t *req)
     if (apipool_websocket_is_asked(req) && !apipool_websocket_is_read(req)) {
         return 0; /* nobody could tell which models are asked for */
     }
-    if (model && !apipool_permit_has_model(req, model)) {
+    if (model && !has_model(req, model)) {
         return 0;
     }
     if (req->body.malformed || !is_path_allowed(req)) {
@@ -239,7 +239,7 @@ static int is_model_allowed(const apipool_request_t *req)
     }
     if (req->body.length && said->kind != APIPOOL_SNIFF_ABSENT &&
         (said->kind != APIPOOL_SNIFF_STRING || said->times > 1 || said->truncated ||
-         !apipool_permit_has_model(req, said->text))) {
+         !has_model(req, said->text))) {
         return 0;
     }
     return is_query_allowed(req, &found) && (found || !apipool_endpoint_needs_model(req->kind));
@@ -250,7 +250,7 @@ static int is_batch_allowed(apipool_request_t *req)
 {
     apipool_batch_e result = APIPOOL_BATCH_ALLOWED;
     if (req->kind == APIPOOL_ENDPOINT_BATCH && is_limited(&req->client->terms)) {
-        result = apipool_batch_read(req, &req->demand.tokens);
+        result = apipool_batch_read(req, has_model, &req->demand.tokens);
     }
     return result == APIPOOL_BATCH_ALLOWED ||
            refuse(req,

@@ -15,7 +15,4 @@ int apipool_permit_place(apipool_request_t *req);
  *  request asks for. */
 int apipool_permit_demand(apipool_request_t *req);
 
-/** Whether the client's list of models allows that one. The request has a client. */
-int apipool_permit_has_model(const apipool_request_t *req, const char *model);
-
 #endif

@@ -6,7 +6,6 @@
 #include <http_protocol.h>
 
 #include "ascii.h"
-#include "gate.h"
 
 /* The texts hold nothing that JSON would have to escape. */
 static const struct {
@@ -127,9 +126,6 @@ static int reply(apipool_request_t *req, apipool_reply_e which, const char *body
 {
     request_rec *r = req->r;
 
-    if (req->gate.filter) {
-        apipool_gate_open(req);
-    }
     r->headers_out = apr_table_make(r->pool, 4);
     r->status = errors[which].status;
     r->status_line = NULL;

@@ -3,9 +3,11 @@
 #include "request.h"
 
 #include <apr_lib.h>
+#include <apr_portable.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
+#include <poll.h>
 
 #include "clientkey.h"
 #include "credential.h"
@@ -193,6 +195,29 @@ static void find_kind(apipool_request_t *req)
     }
     if (req->kind == APIPOOL_ENDPOINT_UNLISTED && req->endpoint && !strcmp(method, "POST")) {
         req->kind = APIPOOL_ENDPOINT_JOB;
+    }
+}
+
+int apipool_link_has_left(conn_rec *client)
+{
+    apr_os_sock_t fd;
+    if (client->aborted) {
+        return 1;
+    }
+    if (client->master || apr_os_sock_get(&fd, ap_get_conn_socket(client))) {
+        return 0;
+    }
+    struct pollfd at = {.fd = fd, .events = POLLRDHUP};
+    return poll(&at, 1, 0) > 0;
+}
+
+void apipool_link_hush(request_rec *r, const char *name)
+{
+    const module *proxy = ap_find_linked_module(name);
+    if (proxy) {
+        struct ap_logconf *log = ap_new_log_config(r->pool, r->log ? r->log : &r->server->log);
+        ap_set_module_loglevel(r->pool, log, proxy->module_index, APLOG_CRIT);
+        r->log = log;
     }
 }
 

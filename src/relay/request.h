@@ -100,9 +100,12 @@ typedef struct {
     apipool_estimate_t estimate;
 } apipool_count_t;
 
+struct apipool_request_t;
+
 /* What the output filter has seen of the current attempt's answer. */
 typedef struct {
     ap_filter_t *filter;
+    int (*goes_on)(struct apipool_request_t *req); /* whether another attempt follows this answer */
     apipool_gate_mode_e mode;
     apr_bucket_brigade *held;
     apr_off_t held_len;
@@ -163,7 +166,7 @@ typedef struct {
 } apipool_probing_t;
 
 /* Lives in the request's request_config from pre_translate_name on. */
-typedef struct {
+typedef struct apipool_request_t {
     request_rec *r;
     apipool_pool_t *pool;
     const char *encoded_uri; /* r->uri before it was decoded */
@@ -206,6 +209,13 @@ apipool_request_t *apipool_request_get(request_rec *r);
 /** Makes the request log at the level that was set at run time, where that says more than the configuration.
  *  httpd forgets it whenever it merges the sections of a location, so it takes one call for each phase. */
 void apipool_request_raise_log_level(request_rec *r);
+
+/** Whether the client has closed its side. The streams of an HTTP/2 connection learn it otherwise. */
+int apipool_link_has_left(conn_rec *client);
+
+/** Keeps a module of mod_proxy's from logging errors of a request whose connection we end, which to the
+ *  module is an error of the upstream's or the client's. */
+void apipool_link_hush(request_rec *r, const char *name);
 
 /** The URL of this request at an upstream. */
 char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_t *upstream);

@@ -33,14 +33,7 @@ static apr_int64_t tokens_of(apipool_request_t *req, const apipool_verdict_t *ve
     if (told->kind != APIPOOL_TOKENS_NONE && told->usage.total >= 0) {
         return told->usage.total;
     }
-    switch (verdict->rule) {
-    case APIPOOL_R01:
-    case APIPOOL_R02:
-    case APIPOOL_R04:
-        return apipool_count_prompt(req);
-    default:
-        return 0;
-    }
+    return apipool_rule(verdict->rule)->costs_prompt ? apipool_count_prompt(req) : 0;
 }
 
 /* For the client the same counts, but nothing that was set aside is given back where an answer passed and
@@ -157,15 +150,6 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
         put_aside(req->budget);
         apipool_blame_remember(req, verdict, what.status, &outcome);
     }
-}
-
-/* Whether the key is to blame for it shows when another one is tried. */
-void apipool_settle_remember_forbidden(apipool_request_t *req, const apipool_verdict_t *verdict)
-{
-    struct apipool_budget_t *budget = req->budget;
-    budget->forbidden = apr_palloc(req->r->pool, sizeof(*budget->forbidden));
-    memcpy(budget->forbidden, req->attempt.lease, offsetof(apipool_lease_t, key));
-    budget->forbidden_verdict = *verdict;
 }
 
 void apipool_settle_blame_forbidden(apipool_request_t *req)

@@ -2,8 +2,6 @@
  * Waiting for a key to come free: APIPoolWait. */
 #include "wait.h"
 
-#include "link.h"
-
 #define LOOK_AGAIN                                                                                 \
     apr_time_from_msec(100) /* at the clock may not be all: a key may be given back */
 #define WHEN_BUSY apr_time_from_msec(10)

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "blame.h"
-#include "link.h"
 #include "websocket_parts.h"
 
 #define NEWS_MAX     (64 * 1024) /* that a client may make wait */

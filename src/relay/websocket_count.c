@@ -4,7 +4,6 @@
 #include <stddef.h>
 
 #include "blame.h"
-#include "link.h"
 #include "reserve.h"
 #include "websocket_parts.h"
 

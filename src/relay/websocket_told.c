@@ -96,8 +96,7 @@ static void note_failed(apipool_websocket_t *ws, int index, apr_time_t now)
         apipool_websocket_settle(ws, index, &ended, now);
         return;
     }
-    if (ended.verdict.rule == APIPOOL_R05 || ended.verdict.rule == APIPOOL_R06 ||
-        ended.verdict.rule == APIPOOL_R07) {
+    if (apipool_rule(ended.verdict.rule)->blames == APIPOOL_BLAMES_KEY) {
         apipool_websocket_report_error(ws, &ended, now);
     }
 }

@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "fault.h"
-#include "layout.h"
-#include "pool.h"
+#include "place.h"
 
 apr_size_t apipool_clients_bytes(apr_uint32_t capacity)
 {

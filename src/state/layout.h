@@ -12,7 +12,6 @@
 #include "numbers.h"
 #include "segment.h"
 #include "series.h"
-#include "sessions.h"
 #include "verdict.h"
 #include "window.h"
 
@@ -25,10 +24,6 @@
 #define APIPOOL_GUESSERS_MAX    1024
 #define APIPOOL_VIEWERS_MAX     1024
 #define APIPOOL_LANE_OTHERS     (APIPOOL_LANES - 1)
-
-/* What stands above is written before what stands below: a process may be killed in between. That matters
- * where a slot must be whole or else recognisably none; lists and counts are made anew then. */
-#define APIPOOL_IN_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 /* A pool is known by server and name, so that an edited configuration finds its own keys again. */
 struct apipool_shared_pool_t {

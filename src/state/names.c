@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "fault.h"
-#include "layout.h"
-#include "pool.h"
+#include "place.h"
 #include "utf8.h"
 
 #define QUOTA 4 /* parts of what is free */

@@ -15,18 +15,6 @@
 #define TOTALS_BATCH 256
 #define TELL_EVERY   apr_time_from_sec(60)
 
-apr_uint64_t apipool_hash(const char *text)
-{
-    apr_uint64_t hash = APR_UINT64_C(0xcbf29ce484222325);
-    if (!*text) {
-        return 0;
-    }
-    for (; *text; text++) {
-        hash = (hash ^ (unsigned char)*text) * APR_UINT64_C(0x100000001b3);
-    }
-    return hash ? hash : 1;
-}
-
 apr_status_t apipool_pool_retire_all(apipool_segment_t *segment)
 {
     apr_status_t rv = apipool_segment_lock(segment);

@@ -6,8 +6,10 @@
 #include <apr_time.h>
 
 #include "key.h"
+#include "lease.h"
 #include "mod_apipool.h"
 #include "numbers.h"
+#include "place.h"
 #include "segment.h"
 #include "select.h"
 #include "stats.h"
@@ -35,24 +37,6 @@ apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, c
 /** Finds or makes both without configuring them: for what was stored. Names fit. */
 apr_status_t apipool_pool_known(apipool_segment_t *segment, const char *server, const char *name,
                                 const char *upstream, apr_uint32_t *pool, apr_uint32_t *group);
-
-/** A number that stands for a text: 64 bits of FNV-1a, never 0 but for an empty text. Pure. */
-apr_uint64_t apipool_hash(const char *text);
-
-/* A key lent to one attempt. The secret is a copy: wipe it with apipool_lease_wipe. */
-typedef struct {
-    apr_uint32_t slot;
-    apr_uint32_t group;
-    apr_uint32_t holder; /* the entry that names this process, or APIPOOL_NONE */
-    apr_uint64_t id;
-    apr_uint64_t model;  /* as the group's upstream calls it */
-    apr_uint32_t tokens; /* reserved */
-    apr_time_t lent_at;
-    int proving; /* the key is half open: this attempt decides */
-    apr_uint32_t len;
-    apr_uint32_t longest;          /* of the keys that it has held since it was wiped; 0 at first */
-    char key[APIPOOL_KEY_MAX + 1]; /* NUL-terminated */
-} apipool_lease_t;
 
 /* An upstream that may serve a request. */
 typedef struct {
@@ -204,8 +188,6 @@ apr_status_t apipool_pool_doubt(apipool_segment_t *segment, const apipool_lease_
  */
 apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *lease,
                                  apr_time_t now);
-
-void apipool_lease_wipe(apipool_lease_t *lease);
 
 /** Whether a group's upstream is known to refuse stream_options.include_usage, and noting that it does, until
  *  some time. No lock: one number. */

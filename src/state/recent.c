@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "fault.h"
-#include "layout.h"
 
 static_assert(offsetof(apipool_recent_entry_t, number) == 0, "the rest lies behind it");
 static_assert(sizeof(apipool_recent_entry_t) <= 384, "an entry is bounded");

@@ -227,6 +227,11 @@ static void went_wrong(const result_t *result)
     average(slot, 0);
 }
 
+static int is_blamed_later(const result_t *result)
+{
+    return apipool_rule(result->report->verdict->rule)->blames == APIPOOL_BLAMES_KEY_LATER;
+}
+
 static void apply(const result_t *result)
 {
     apipool_event_e event = result->report->verdict->event;
@@ -235,7 +240,7 @@ static void apply(const result_t *result)
         succeeded(result);
         break;
     case APIPOOL_EVENT_RATE_LIMITED:
-        if (result->report->verdict->rule != APIPOOL_R09) { /* see apipool_pool_forbidden */
+        if (!is_blamed_later(result)) { /* see apipool_pool_forbidden */
             went_wrong(result);
             limited(result);
         }
@@ -260,18 +265,14 @@ static void apply(const result_t *result)
 static int judge_upstream(const result_t *result)
 {
     const apipool_verdict_t *verdict = result->report->verdict;
-    switch (verdict->rule) {
-    case APIPOOL_R07:
-    case APIPOOL_R09:
+    switch (apipool_rule(verdict->rule)->breaker) {
+    case APIPOOL_BREAKER_REFUSED:
         return apipool_trouble_refusal_locked(result->group, result->slot, result->lease->model,
                                               result->report->client, result->now);
-    case APIPOOL_R05:
-    case APIPOOL_R06:
-    case APIPOOL_R10:
-    case APIPOOL_R11:
+    case APIPOOL_BREAKER_ANSWERED:
         apipool_trouble_answered_locked(result->group);
         return 0;
-    default:
+    case APIPOOL_BREAKER_AS_FAULT:
         break;
     }
     if (verdict->upstream_fault) {
@@ -328,7 +329,7 @@ static void count(const result_t *result, int everyones_fate)
     finished.attempts = 1;
     finished.success = verdict->event == APIPOOL_EVENT_SUCCESS;
     finished.error = verdict->event != APIPOOL_EVENT_NONE && !finished.success &&
-                     verdict->rule != APIPOOL_R09 && !everyones_fate && !result->doubted;
+                     !is_blamed_later(result) && !everyones_fate && !result->doubted;
     apipool_counts_add(&result->slot->counts, &finished);
     APIPOOL_FAULT("report-half-counted");
     finished.error |= verdict->upstream_fault || everyones_fate;

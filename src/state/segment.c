@@ -10,7 +10,6 @@
 #include "layout.h"
 #include "pace.h"
 #include "pages.h"
-#include "rebuild.h"
 
 static const char magic[8] = "apipool";
 #define LAYOUT_VERSION     22
@@ -125,7 +124,8 @@ static void view_tables(apipool_segment_t *segment, char *base, const offsets_t 
 }
 
 apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
-                                  apr_global_mutex_t *mutex, apr_pool_t *pool)
+                                  apr_global_mutex_t *mutex, apipool_rebuild_t *rebuild,
+                                  apr_pool_t *pool)
 {
     char *base = base_of(shm);
     apipool_header_t *header = (apipool_header_t *)base;
@@ -154,6 +154,7 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     segment->marks = (unsigned char *)base + at.marks;
     segment->arena = base + at.arena;
     segment->mutex = mutex;
+    segment->rebuild = rebuild;
     apipool_segment_enter(segment);
     *view = segment;
     return APR_SUCCESS;
@@ -206,7 +207,7 @@ apr_status_t apipool_segment_lock(apipool_segment_t *segment)
         return rv;
     }
     if (header->inside) {
-        if (!apipool_rebuild_locked(segment)) {
+        if (!segment->rebuild(segment)) {
             apr_global_mutex_unlock(segment->mutex);
             return APR_EGENERAL;
         }

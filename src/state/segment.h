@@ -60,6 +60,12 @@ typedef struct apipool_pool_stats_t apipool_pool_stats_t;
 typedef struct apipool_sessions_t apipool_sessions_t;
 typedef struct apipool_slot_t apipool_slot_t;
 
+/* A session that was ended before its time. */
+typedef struct {
+    apr_uint64_t jti; /* its number */
+    apr_time_t until; /* when its time would have been over */
+} apipool_revoked_t;
+
 #define APIPOOL_ARENA_BLOCK  64 /* bytes of the smallest block */
 #define APIPOOL_ARENA_ORDERS 25 /* of sizes; the largest is 1 GiB */
 
@@ -111,8 +117,13 @@ typedef struct {
     unsigned char sealed_with[APIPOOL_SECRET_SIZE]; /* what seals the store and signs sessions */
 } apipool_header_t;
 
+struct apipool_segment_t;
+
+/* Called with the lock held. Returns 0 when there is no memory for it. */
+typedef int apipool_rebuild_t(struct apipool_segment_t *segment);
+
 /* A process's view of the segment. Made by the parent, inherited by children, who put their name to it. */
-typedef struct {
+typedef struct apipool_segment_t {
     apipool_header_t *header;
     apipool_shared_pool_t *pools;
     apipool_group_t *groups;
@@ -131,6 +142,7 @@ typedef struct {
     unsigned char *marks;
     char *arena;
     apr_global_mutex_t *mutex;
+    apipool_rebuild_t *rebuild;
     apr_uint32_t process; /* whose leases those taken through this view are */
 } apipool_segment_t;
 
@@ -151,10 +163,12 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
  * A view of a segment made by this or an earlier generation: parent only.
  * @param view  result; owned by pool
  * @param mutex the lock; kept, not owned
+ * @param rebuild makes everything anew after a process has died holding the lock; see rebuild.h
  * @return APR_EINVAL when the segment's layout is not this build's
  */
 apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
-                                  apr_global_mutex_t *mutex, apr_pool_t *pool);
+                                  apr_global_mutex_t *mutex, apipool_rebuild_t *rebuild,
+                                  apr_pool_t *pool);
 
 /** Makes this process the holder of the leases that it takes: each child, once. */
 void apipool_segment_enter(apipool_segment_t *segment);

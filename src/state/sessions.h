@@ -24,12 +24,6 @@
 #define APIPOOL_LOGIN_WAIT_MAX  apr_time_from_sec(900)
 #define APIPOOL_LOGIN_FORGOTTEN apr_time_from_sec(3600) /* without another failure */
 
-/* A session that was ended before its time. */
-typedef struct {
-    apr_uint64_t jti; /* its number */
-    apr_time_t until; /* when its time would have been over */
-} apipool_revoked_t;
-
 /** Ends a session. One whose time is over already needs no place. APR_EINVAL: there is no session 0. */
 apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jti, apr_time_t until,
                                      apr_time_t now);

@@ -8,7 +8,6 @@
 #include "arena.h"
 #include "fault.h"
 #include "health.h"
-#include "pool.h"
 
 /* With more leases than entries, which no httpd is likely to reach, some are held without a name and would
  * be lost with their process. */

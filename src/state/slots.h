@@ -4,7 +4,7 @@
 #define APIPOOL_STATE_SLOTS_H
 
 #include "layout.h"
-#include "pool.h"
+#include "lease.h"
 
 /* Private to src/state; where the name says so the caller holds the segment's lock. */
 

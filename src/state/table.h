@@ -5,6 +5,10 @@
 
 #include <apr.h>
 
+/* What stands above is written before what stands below: a process may be killed in between. That matters
+ * where a slot must be whole or else recognisably none; lists and counts are made anew then. */
+#define APIPOOL_IN_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
 #define APIPOOL_NONE APR_UINT32_MAX /* no such index */
 
 /* The array is the caller's; a table knows its places by their number alone, and so holds no pointer. What it

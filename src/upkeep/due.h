@@ -3,7 +3,7 @@
 #ifndef APIPOOL_UPKEEP_DUE_H
 #define APIPOOL_UPKEEP_DUE_H
 
-#include "tick.h"
+#include "upkeep.h"
 
 /* A job of the tick. At most eight probes are under way, and at most one at a host that fails. */
 

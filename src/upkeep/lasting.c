@@ -10,6 +10,7 @@
 #include <util_mutex.h>
 
 #include "pace.h"
+#include "rebuild.h"
 #include "relay.h"
 
 #define RETAINED_KEY "mod_apipool"
@@ -103,7 +104,8 @@ static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server
     apr_status_t rv = apipool_segment_create(&retained->shm, retained->capacity, retained->recent,
                                              retained->clients, secret, s->process->pool);
     OPENSSL_cleanse(secret, sizeof(secret));
-    return rv == APR_SUCCESS ? apipool_segment_view(&segment, retained->shm, retained->mutex, pconf)
+    return rv == APR_SUCCESS ? apipool_segment_view(&segment, retained->shm, retained->mutex,
+                                                    apipool_rebuild_locked, pconf)
                              : rv;
 }
 
@@ -137,7 +139,8 @@ static void warn_of_sizes(const retained_t *retained, server_rec *s)
 static apr_status_t adopt_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
 {
     warn_of_sizes(retained, s);
-    apr_status_t rv = apipool_segment_view(&segment, retained->shm, retained->mutex, pconf);
+    apr_status_t rv = apipool_segment_view(&segment, retained->shm, retained->mutex,
+                                           apipool_rebuild_locked, pconf);
     if (rv == APR_EINVAL) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,

@@ -3,7 +3,7 @@
 #ifndef APIPOOL_UPKEEP_SAVER_H
 #define APIPOOL_UPKEEP_SAVER_H
 
-#include "tick.h"
+#include "upkeep.h"
 
 /* A job of the tick. */
 

@@ -6,6 +6,7 @@
 
 #include "due.h"
 #include "saver.h"
+#include "upkeep.h"
 
 #define NAME "apipool"
 

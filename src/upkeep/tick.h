@@ -5,14 +5,6 @@
 
 #include "config.h"
 
-/* What the jobs work on. Made in post_config; a child that becomes the singleton puts to it what it makes. */
-typedef struct {
-    server_rec *server;
-    apipool_segment_t *segment;
-    const apr_array_header_t *pools; /* apipool_pool_t *, of all servers */
-    struct apipool_due_t *due;       /* due.c's */
-} apipool_upkeep_t;
-
 /**
  * Takes part in mod_watchdog's singleton: post_config.
  * @param pools of all servers; lives as long as pconf

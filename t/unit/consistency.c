@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "members_parts.h"
+#include "pool.h"
 #include "slots.h"
 
 /* --- The arena: each byte of it is one block's, in use or free ----------------------------------- */

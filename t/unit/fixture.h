@@ -32,7 +32,9 @@ static inline fixture_t *fixture_open(apr_uint32_t capacity)
     static const unsigned char secret[APIPOOL_SECRET_SIZE] = {1};
     assert_int_equal(apipool_segment_create(&f->shm, capacity, 16, 16, secret, f->pool),
                      APR_SUCCESS);
-    assert_int_equal(apipool_segment_view(&f->segment, f->shm, f->mutex, f->pool), APR_SUCCESS);
+    assert_int_equal(
+        apipool_segment_view(&f->segment, f->shm, f->mutex, apipool_rebuild_locked, f->pool),
+        APR_SUCCESS);
     return f;
 }
 

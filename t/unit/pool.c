@@ -551,14 +551,18 @@ static void a_view_of_another_layout_is_refused(void **state)
     apr_uint32_t *sizes[] = {&segment->header->version, &segment->header->pool_size,
                              &segment->header->group_size, &segment->header->slot_size};
 
-    assert_int_equal(apipool_segment_view(&view, f->shm, f->mutex, f->pool), APR_SUCCESS);
+    assert_int_equal(apipool_segment_view(&view, f->shm, f->mutex, apipool_rebuild_locked, f->pool),
+                     APR_SUCCESS);
     for (int i = 0; i < 4; i++) {
         ++*sizes[i];
-        assert_int_equal(apipool_segment_view(&view, f->shm, f->mutex, f->pool), APR_EINVAL);
+        assert_int_equal(
+            apipool_segment_view(&view, f->shm, f->mutex, apipool_rebuild_locked, f->pool),
+            APR_EINVAL);
         --*sizes[i];
     }
     segment->header->magic[0]++;
-    assert_int_equal(apipool_segment_view(&view, f->shm, f->mutex, f->pool), APR_EINVAL);
+    assert_int_equal(apipool_segment_view(&view, f->shm, f->mutex, apipool_rebuild_locked, f->pool),
+                     APR_EINVAL);
     segment->header->magic[0]--;
 }
 
@@ -566,7 +570,9 @@ static void a_second_view_sees_the_same_keys(void **state)
 {
     fixture_t *f = *state;
     add_many(group_a, "a", 40);
-    assert_int_equal(apipool_segment_view(&segment, f->shm, f->mutex, f->pool), APR_SUCCESS);
+    assert_int_equal(
+        apipool_segment_view(&segment, f->shm, f->mutex, apipool_rebuild_locked, f->pool),
+        APR_SUCCESS);
     assert_int_equal(attach("", "main"), main_pool);
     assert_int_equal(group_of(main_pool, "a"), group_a);
     assert_int_equal(add(group_a, "a000"), APIPOOL_DUPLICATE);

@@ -195,23 +195,13 @@ static inline apipool_acquired_e acquire_for(apr_uint64_t model, apr_time_t now)
 
 static inline apipool_verdict_t verdict_of(apipool_rule_e rule, apr_time_t named)
 {
-    static const apipool_verdict_t verdicts[] = {
-        [APIPOOL_R00] = {.event = APIPOOL_EVENT_SUCCESS},
-        [APIPOOL_R02] = {.upstream_fault = 1},
-        [APIPOOL_R03] = {.upstream_fault = 1},
-        [APIPOOL_R04] = {.upstream_fault = 1},
-        [APIPOOL_R05] = {.scope = APIPOOL_SCOPE_ACCOUNT, .event = APIPOOL_EVENT_QUOTA_SPENT},
-        [APIPOOL_R06] = {.scope = APIPOOL_SCOPE_KEY, .event = APIPOOL_EVENT_REJECTED},
-        [APIPOOL_R07] = {.scope = APIPOOL_SCOPE_MODEL, .event = APIPOOL_EVENT_RATE_LIMITED},
-        [APIPOOL_R09] = {.scope = APIPOOL_SCOPE_MODEL, .event = APIPOOL_EVENT_RATE_LIMITED},
-        [APIPOOL_R12] = {.event = APIPOOL_EVENT_FAILED, .upstream_fault = 1},
-        [APIPOOL_R13] = {.upstream_fault = 1},
-        [APIPOOL_RULE_COUNT - 1] = {.scope = APIPOOL_SCOPE_NONE},
-    };
-    apipool_verdict_t verdict = verdicts[rule];
-    verdict.rule = rule;
-    verdict.retry_at = named;
-    return verdict;
+    const apipool_rule_t *row = apipool_rule(rule);
+    return (apipool_verdict_t){.rule = rule,
+                               .action = row->action,
+                               .scope = row->scope,
+                               .event = row->event,
+                               .upstream_fault = row->upstream_fault,
+                               .retry_at = named};
 }
 
 /* Gives a lease back; tokens -1: nobody knows how many were used. */

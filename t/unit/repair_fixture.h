@@ -11,6 +11,7 @@
 #include "client.h"
 #include "pool_fixture.h"
 #include "stats.h"
+#include "sessions.h"
 
 #define SLOTS   400
 #define GROUPS  4
