@@ -33,10 +33,9 @@
 #include <mpm_common.h>
 #include <util_mutex.h>
 
-static apipool_segment_t *segment; /* of this generation; NULL in the parent's first pass */
-
 static int healthy(void)
 {
+    apipool_segment_t *segment = apipool_lasting_segment();
     if (!segment || apipool_segment_lock(segment) != APR_SUCCESS) {
         return 0;
     }
@@ -46,11 +45,13 @@ static int healthy(void)
 
 static int log_level(void)
 {
+    const apipool_segment_t *segment = apipool_lasting_segment();
     return segment ? apipool_segment_log_level(segment) : 0;
 }
 
 static void set_log_level(int level)
 {
+    apipool_segment_t *segment = apipool_lasting_segment();
     if (segment) {
         apipool_segment_set_log_level(segment, level);
     }
@@ -103,6 +104,7 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
 
 static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_t *ptemp)
 {
+    apipool_segment_t *segment = apipool_lasting_segment();
     apr_status_t rv = apipool_pool_attach(segment, apipool_config_server_name(ptemp, pool->server),
                                           pool->name, &pool->index);
     for (int i = 0; rv == APR_SUCCESS && i < pool->upstreams->nelts; i++) {
@@ -127,11 +129,10 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
-    segment = apipool_lasting_open(pconf, main_server);
+    apipool_segment_t *segment = apipool_lasting_open(pconf, main_server);
     if (!segment) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    apipool_request_use_segment(segment);
     apr_array_header_t *pools = apipool_config_all_pools(pconf, main_server);
     if (apipool_pool_retire_all(segment) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
@@ -172,6 +173,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
 static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
                          mpm_child_status status)
 {
+    apipool_segment_t *segment = apipool_lasting_segment();
     if (status != MPM_CHILD_EXITED || !segment) {
         return;
     }
@@ -188,12 +190,14 @@ static int metrics_handler(request_rec *r)
     if (!apipool_mount_is(r, APIPOOL_MOUNT_METRICS)) {
         return DECLINED;
     }
-    return apipool_metrics_answer(r, segment, apipool_config_server_name(r->pool, r->server));
+    return apipool_metrics_answer(r, apipool_lasting_segment(),
+                                  apipool_config_server_name(r->pool, r->server));
 }
 
 static int status_section(request_rec *r, int flags)
 {
-    return apipool_status_write(r, flags, segment, apipool_config_server_name(r->pool, r->server));
+    return apipool_status_write(r, flags, apipool_lasting_segment(),
+                                apipool_config_server_name(r->pool, r->server));
 }
 
 static void register_hooks(apr_pool_t *p)

@@ -13,21 +13,9 @@
 #include "credential.h"
 #include "percent.h"
 
-static apipool_segment_t *segment;
-
-void apipool_request_use_segment(apipool_segment_t *shared)
-{
-    segment = shared;
-}
-
-apipool_segment_t *apipool_relay_segment(void)
-{
-    return segment;
-}
-
 void apipool_request_raise_log_level(request_rec *r)
 {
-    int level = apipool_segment_log_level(segment);
+    int level = apipool_segment_log_level(apipool_relay_segment());
     if (level <= ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX)) {
         return;
     }

@@ -11,6 +11,7 @@
 #include "estimate.h"
 #include "events.h"
 #include "head.h"
+#include "lasting.h"
 #include "sniff.h"
 #include "stats.h"
 #include "usage.h"
@@ -199,9 +200,7 @@ typedef struct apipool_request_t {
     apipool_attempt_t attempt;
 } apipool_request_t;
 
-/** What the segment is to all requests of this process; set in post_config. */
-void apipool_request_use_segment(apipool_segment_t *segment);
-apipool_segment_t *apipool_relay_segment(void);
+#define apipool_relay_segment apipool_lasting_segment
 
 /** The request's context; NULL when no pool serves it. */
 apipool_request_t *apipool_request_get(request_rec *r);
