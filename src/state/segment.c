@@ -258,6 +258,16 @@ apr_uint32_t apipool_segment_new_repairs(apipool_segment_t *segment)
     return segment->header->repairs_told - told;
 }
 
+void apipool_store_health(const apipool_segment_t *segment, apipool_store_health_t *health)
+{
+    const apipool_header_t *header = segment->header;
+    health->saves = __atomic_load_n(&header->saves, __ATOMIC_RELAXED);
+    health->errors = __atomic_load_n(&header->save_errors, __ATOMIC_RELAXED);
+    health->seconds =
+        (double)__atomic_load_n(&header->save_time, __ATOMIC_RELAXED) / APR_USEC_PER_SEC;
+    health->last_at = __atomic_load_n(&header->saved_at, __ATOMIC_RELAXED);
+}
+
 /* xorshift64*, Vigna 2016: fast, and good enough to spread load; nothing secret depends on it. */
 apr_uint32_t apipool_segment_draw_locked(apipool_segment_t *segment, apr_uint32_t bound)
 {

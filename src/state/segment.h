@@ -199,6 +199,15 @@ apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment);
 /** How often since this was last asked for, by this or an earlier generation: parent. No lock. */
 apr_uint32_t apipool_segment_new_repairs(apipool_segment_t *segment);
 
+/* How saving goes, for metrics. */
+typedef struct {
+    apr_uint64_t saves, errors;
+    double seconds;     /* that all saves took together */
+    apr_time_t last_at; /* of statistics; 0: none yet */
+} apipool_store_health_t;
+
+void apipool_store_health(const apipool_segment_t *segment, apipool_store_health_t *health);
+
 /** A number below bound, from the segment's generator; call with the lock held. */
 apr_uint32_t apipool_segment_draw_locked(apipool_segment_t *segment, apr_uint32_t bound);
 

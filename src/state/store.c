@@ -340,13 +340,3 @@ apr_uint64_t apipool_store_failures(const apipool_store_t *store)
 {
     return __atomic_load_n(&store->segment->header->save_errors, __ATOMIC_RELAXED);
 }
-
-void apipool_store_health(const apipool_segment_t *segment, apipool_store_health_t *health)
-{
-    const apipool_header_t *header = segment->header;
-    health->saves = __atomic_load_n(&header->saves, __ATOMIC_RELAXED);
-    health->errors = __atomic_load_n(&header->save_errors, __ATOMIC_RELAXED);
-    health->seconds =
-        (double)__atomic_load_n(&header->save_time, __ATOMIC_RELAXED) / APR_USEC_PER_SEC;
-    health->last_at = __atomic_load_n(&header->saved_at, __ATOMIC_RELAXED);
-}

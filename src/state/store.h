@@ -175,13 +175,4 @@ apipool_store_change_t apipool_store_client_change(apipool_client_change_t *chan
 /** How many writes have failed so far. No lock. */
 apr_uint64_t apipool_store_failures(const apipool_store_t *store);
 
-/* How saving goes, for metrics. */
-typedef struct {
-    apr_uint64_t saves, errors;
-    double seconds;     /* that all saves took together */
-    apr_time_t last_at; /* of statistics; 0: none yet */
-} apipool_store_health_t;
-
-void apipool_store_health(const apipool_segment_t *segment, apipool_store_health_t *health);
-
 #endif
