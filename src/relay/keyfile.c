@@ -28,20 +28,12 @@ static void add_key(void *ctx, const apipool_key_item_t *item)
     }
 }
 
-static apr_uint32_t group_named(const apipool_pool_t *pool, const char *name)
-{
-    int i = 0;
-    while (strcmp(APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).name, name)) {
-        i++;
-    }
-    return APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).group;
-}
-
 static apr_status_t import_file(apipool_segment_t *segment, const apipool_pool_t *pool,
                                 apipool_key_file_t *file)
 {
-    import_t import = {
-        .segment = segment, .group = group_named(pool, file->upstream), .now = apr_time_now()};
+    import_t import = {.segment = segment,
+                       .group = apipool_config_upstream(pool, file->upstream)->group,
+                       .now = apr_time_now()};
     apipool_key_sink_t sink = {.on_key = add_key, .ctx = &import};
 
     apipool_keylist_read(file->text, file->len, &sink);

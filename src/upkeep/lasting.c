@@ -93,10 +93,11 @@ static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server
                                  apr_uint32_t stored, apr_uint32_t stored_clients)
 {
     unsigned char secret[APIPOOL_SECRET_SIZE]; /* until that of the store is known */
-    retained->capacity = at_least(s, "APIPoolCapacity", apipool_config_capacity(s), stored, "keys");
-    retained->recent = apipool_config_recent(s);
-    retained->clients = at_least(s, "APIPoolClientCapacity", apipool_config_client_capacity(s),
-                                 stored_clients, "clients");
+    const apipool_server_conf_t *conf = apipool_config_server(s);
+    retained->capacity = at_least(s, "APIPoolCapacity", conf->capacity, stored, "keys");
+    retained->recent = conf->recent;
+    retained->clients =
+        at_least(s, "APIPoolClientCapacity", conf->client_capacity, stored_clients, "clients");
     if (RAND_bytes(secret, sizeof(secret)) != 1) {
         return APR_EGENERAL;
     }
@@ -109,26 +110,25 @@ static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server
 
 static void warn_of_sizes(const retained_t *retained, server_rec *s)
 {
-    apr_uint32_t capacity = apipool_config_capacity(s), recent = apipool_config_recent(s);
-    apr_uint32_t clients = apipool_config_client_capacity(s);
-    if (retained->capacity != capacity) {
+    const apipool_server_conf_t *conf = apipool_config_server(s);
+    if (retained->capacity != conf->capacity) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
                                        "then it stays %u",
-                     capacity, retained->capacity);
+                     conf->capacity, retained->capacity);
     }
-    if (retained->recent != recent) {
+    if (retained->recent != conf->recent) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
             APIPOOL_LOG(0046) "APIPoolRecent %u takes effect after a full stop; until then "
                               "it stays %u",
-            recent, retained->recent);
+            conf->recent, retained->recent);
     }
-    if (retained->clients != clients) {
+    if (retained->clients != conf->client_capacity) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      APIPOOL_LOG(0091) "APIPoolClientCapacity %u takes effect after a full stop; "
                                        "until then it stays %u",
-                     clients, retained->clients);
+                     conf->client_capacity, retained->clients);
     }
 }
 
@@ -213,7 +213,7 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
                      APIPOOL_LOG(0041) "cannot set up shared memory for %u keys",
-                     apipool_config_capacity(s));
+                     apipool_config_server(s)->capacity);
     }
     if (rv == APR_SUCCESS && store) {
         apipool_store_use(store, segment, retained->store_mutex);
