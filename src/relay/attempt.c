@@ -4,6 +4,7 @@
 
 #include <apr_strings.h>
 #include <http_protocol.h>
+#include <http_request.h>
 
 #include "acquire.h"
 #include "blame.h"
@@ -15,7 +16,6 @@
 #include "head.h"
 #include "link.h"
 #include "permit.h"
-#include "proxy_section.h"
 #include "reply.h"
 #include "settle.h"
 #include "upstream.h"
@@ -115,30 +115,53 @@ static void begin(apipool_request_t *req)
     req->attempts++;
 }
 
+/* httpd has merged the <Proxy> sections of the pool's first upstream into the request, before it was known who
+ * would be asked. What they say, of TLS above all, must hold for no other upstream. A probe's request is made
+ * for its upstream. */
+static int has_sections_of_another(const apipool_request_t *req)
+{
+    return !req->probing && req->budget->conf->sec_proxy->nelts &&
+           req->attempt.upstream != &APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t);
+}
+
+/* Merges the sections of a URL, in the order in which httpd does it: the server, <Proxy>, <Location>, <If>. */
+static void merge_sections(request_rec *r, const char *url)
+{
+    r->filename = apr_pstrcat(r->pool, "proxy:", url, NULL);
+    r->per_dir_config = r->server->lookup_defaults;
+    ap_run_map_to_storage(r);
+    ap_location_walk(r);
+    ap_if_walk(r);
+    apipool_request_raise_log_level(r);
+}
+
 /* Sends the request once, with the leased key. Returns what mod_proxy_http returned. */
 static int run(apipool_request_t *req)
 {
     request_rec *r = req->r;
-    const struct apipool_budget_t *budget = req->budget;
-    int status;
+    proxy_server_conf *conf = req->budget->conf;
+    char *filename = r->filename;
+    ap_conf_vector_t *per_dir_config = r->per_dir_config;
+    const struct ap_logconf *log = r->log;
 
     begin(req);
-    proxy_worker *worker = req->probing && !req->probing->with_request
-                               ? req->attempt.upstream->probe_worker
-                               : req->attempt.upstream->worker;
-
-    char *url = apipool_request_url(req, req->attempt.upstream);
-    const struct proxy_remote *remote = apipool_upstream_remote(budget->conf, url);
-
-    apipool_proxy_section_t before;
-    apipool_proxy_section_enter(req, url, &before);
+    const apipool_upstream_t *upstream = req->attempt.upstream;
+    proxy_worker *worker =
+        req->probing && !req->probing->with_request ? upstream->probe_worker : upstream->worker;
+    char *url = apipool_request_url(req, upstream);
+    const struct proxy_remote *remote = apipool_upstream_remote(conf, url);
+    if (has_sections_of_another(req)) {
+        merge_sections(r, url);
+    }
     req->inside = 1;
     apipool_attempt_t *outer = apipool_link_attach(&req->attempt);
-    status = proxy_run_scheme_handler(r, worker, budget->conf, url,
-                                      remote ? remote->hostname : NULL, remote ? remote->port : 0);
+    int status = proxy_run_scheme_handler(r, worker, conf, url, remote ? remote->hostname : NULL,
+                                          remote ? remote->port : 0);
     apipool_link_attach(outer);
     req->inside = 0;
-    apipool_proxy_section_leave(r, &before);
+    r->filename = filename;
+    r->per_dir_config = per_dir_config;
+    r->log = log;
     if (apipool_evidence_is_overridden(req, status)) { /* an answer that has not come by the gate */
         apipool_head_complete(&req->attempt.head, r->headers_out);
     }
@@ -185,21 +208,6 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
     }
 }
 
-static void log_end(const apipool_request_t *req, apipool_rule_e rule, const char *reason)
-{
-    apr_uint32_t untold = 0;
-    int is_exhausted = rule == APIPOOL_R15;
-    if (is_exhausted && !apipool_pool_tells_exhausted(apipool_relay_segment(), req->pool->index,
-                                                      apr_time_now(), &untold)) {
-        return;
-    }
-    ap_log_rerror(
-        APLOG_MARK, is_exhausted ? APLOG_WARNING : APLOG_INFO, 0, req->r,
-        APIPOOL_LOG(0033) "pool %s: %s, %s%s", req->pool->name, apipool_rule_name(rule), reason,
-        untold ? apr_psprintf(req->r->pool, "; so it was for %u more since the last line", untold)
-               : "");
-}
-
 /* The end of a request that has not had a key at all. */
 static int reply_without_key(apipool_request_t *req, const apipool_found_t *found)
 {
@@ -218,11 +226,20 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
         [APIPOOL_QUEUED] = {APIPOOL_R14, APIPOOL_REPLY_ALL_COOLING, "others have waited longer"},
         [APIPOOL_EXHAUSTED] = {APIPOOL_R15, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
     };
+    apr_time_t now = apr_time_now(), retry_at = found->retry_at ? found->retry_at : now;
+    apr_uint32_t untold = 0;
     req->rule = ends[found->result].rule;
-    log_end(req, req->rule, ends[found->result].reason);
-    apr_time_t retry_at = found->retry_at ? found->retry_at : apr_time_now();
-    return apipool_reply_error(req, ends[found->result].reply,
-                               ends[found->result].rule == APIPOOL_R15 ? 0 : retry_at);
+    int is_exhausted = req->rule == APIPOOL_R15;
+    if (!is_exhausted ||
+        apipool_pool_tells_exhausted(apipool_relay_segment(), req->pool->index, now, &untold)) {
+        ap_log_rerror(APLOG_MARK, is_exhausted ? APLOG_WARNING : APLOG_INFO, 0, req->r,
+                      APIPOOL_LOG(0033) "pool %s: %s, %s%s", req->pool->name,
+                      apipool_rule_name(req->rule), ends[found->result].reason,
+                      untold ? apr_psprintf(req->r->pool,
+                                            "; so it was for %u more since the last line", untold)
+                             : "");
+    }
+    return apipool_reply_error(req, ends[found->result].reply, is_exhausted ? 0 : retry_at);
 }
 
 /* An upstream that does not know the option gets the request again as the client has sent it, at the cost of
@@ -286,7 +303,7 @@ static int attempt_until_done(apipool_request_t *req)
         apipool_settle_report(req, &verdict, status, now);
         if (verdict.rule == APIPOOL_R00) {
             apipool_blame_settle_served(req);
-            apipool_settle_blame_forbidden(req);
+            apipool_blame_forbidden(req);
             remember_refusal(req);
         }
         if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_evidence_is_tunnelled(req, status)) {

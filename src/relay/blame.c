@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "budget.h"
+
 /* One of them. */
 typedef struct {
     apipool_lease_t *lease; /* without its secret */
@@ -16,6 +18,12 @@ struct apipool_doubts_t {
     apr_array_header_t *entries;
     int several; /* accounts: it is not likely that all of them are at fault */
 };
+
+/* Of the attempt, without its secret. */
+static apipool_lease_t *copy_lease(const apipool_request_t *req)
+{
+    return apr_pmemdup(req->r->pool, req->attempt.lease, offsetof(apipool_lease_t, key));
+}
 
 void apipool_blame_remember(apipool_request_t *req, const apipool_verdict_t *verdict, int status,
                             const apipool_outcome_t *outcome)
@@ -30,12 +38,8 @@ void apipool_blame_remember(apipool_request_t *req, const apipool_verdict_t *ver
         apr_uint64_t first = APR_ARRAY_IDX(entries, 0, entry_t).account;
         req->doubts->several |= !first || outcome->account != first;
     }
-    entry_t *entry = apr_array_push(entries);
-    entry->lease = apr_palloc(p, sizeof(*entry->lease));
-    memcpy(entry->lease, req->attempt.lease, offsetof(apipool_lease_t, key));
-    entry->verdict = *verdict;
-    entry->status = status;
-    entry->account = outcome->account;
+    APR_ARRAY_PUSH(entries, entry_t) =
+        (entry_t){copy_lease(req), *verdict, status, outcome->account};
 }
 
 static void log_outcome(const apipool_request_t *req, const entry_t *entry,
@@ -105,4 +109,21 @@ void apipool_blame_settle_served(apipool_request_t *req)
 void apipool_blame_settle(apipool_request_t *req)
 {
     settle_all(req, APIPOOL_NONE);
+}
+
+void apipool_blame_remember_forbidden(apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    req->budget->forbidden = copy_lease(req);
+    req->budget->forbidden_verdict = *verdict;
+}
+
+void apipool_blame_forbidden(apipool_request_t *req)
+{
+    struct apipool_budget_t *budget = req->budget;
+    apipool_report_t what = {.verdict = &budget->forbidden_verdict,
+                             .status = HTTP_FORBIDDEN,
+                             .policy = &req->pool->policy};
+    if (budget->forbidden) {
+        apipool_pool_forbidden(apipool_relay_segment(), budget->forbidden, &what, apr_time_now());
+    }
 }

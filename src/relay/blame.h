@@ -17,6 +17,13 @@ void apipool_blame_remember(apipool_request_t *req, const apipool_verdict_t *ver
 void apipool_blame_turn(apipool_request_t *req, apipool_lease_t *lease,
                         const apipool_verdict_t *verdict, int status);
 
+/** Keeps in mind that the attempt was forbidden (R09): whether its key is to blame shows when another one is
+ *  tried. */
+void apipool_blame_remember_forbidden(apipool_request_t *req, const apipool_verdict_t *verdict);
+
+/** Another key has succeeded: the one that was forbidden, if there is one, is to blame. */
+void apipool_blame_forbidden(apipool_request_t *req);
+
 /** The current attempt has served the request: settles all doubts. */
 void apipool_blame_settle_served(apipool_request_t *req);
 

@@ -2,8 +2,8 @@
  * What a request may still spend: further keys, retries, time. */
 #include "budget.h"
 
+#include "blame.h"
 #include "evidence.h"
-#include "settle.h"
 
 #define BACKOFF_FIRST 500 /* milliseconds, doubled per retry */
 #define BACKOFF_MAX   5000
@@ -20,16 +20,9 @@ static apr_interval_time_t pause_before_retry(const apipool_request_t *req,
     return named > pause && named <= apr_time_from_msec(BACKOFF_MAX) ? named : pause;
 }
 
-/* Pauses before a retry. Returns 0 when the deadline would pass meanwhile. */
-static int back_off(const apipool_request_t *req, const apipool_verdict_t *verdict)
+static int is_too_late(const struct apipool_budget_t *budget, apr_interval_time_t pause)
 {
-    const struct apipool_budget_t *budget = req->budget;
-    apr_interval_time_t pause = pause_before_retry(req, verdict);
-    if (budget->deadline && apr_time_now() + pause + WORTH_TRYING >= budget->deadline) {
-        return 0;
-    }
-    apr_sleep(pause);
-    return 1;
+    return budget->deadline && apr_time_now() + pause + WORTH_TRYING >= budget->deadline;
 }
 
 static int may_rotate(const apipool_request_t *req, apipool_rule_e rule)
@@ -41,12 +34,9 @@ static int may_rotate(const apipool_request_t *req, apipool_rule_e rule)
 
 int apipool_budget_allows(const apipool_request_t *req, const apipool_verdict_t *verdict)
 {
-    const struct apipool_budget_t *budget = req->budget;
-    if (budget->deadline && apr_time_now() + WORTH_TRYING >= budget->deadline) {
-        return 0;
-    }
-    return (verdict->action == APIPOOL_ROTATE && may_rotate(req, verdict->rule)) ||
-           (verdict->action == APIPOOL_RETRY && budget->retries > 0);
+    return !is_too_late(req->budget, 0) &&
+           ((verdict->action == APIPOOL_ROTATE && may_rotate(req, verdict->rule)) ||
+            (verdict->action == APIPOOL_RETRY && req->budget->retries > 0));
 }
 
 int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdict)
@@ -58,14 +48,17 @@ int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdic
     if (verdict->action == APIPOOL_ROTATE) {
         budget->rotations--;
         if (verdict->rule == APIPOOL_R09) {
-            apipool_settle_remember_forbidden(req, verdict);
+            apipool_blame_remember_forbidden(req, verdict);
         }
         budget->not_found += verdict->rule == APIPOOL_R10;
         return 1;
     }
-    if (!(verdict->rule == APIPOOL_R04 && apipool_evidence_is_idle_race(req)) &&
-        !back_off(req, verdict)) {
-        return 0;
+    if (verdict->rule != APIPOOL_R04 || !apipool_evidence_is_idle_race(req)) {
+        apr_interval_time_t pause = pause_before_retry(req, verdict);
+        if (is_too_late(budget, pause)) {
+            return 0;
+        }
+        apr_sleep(pause);
     }
     budget->retries--;
     return 1;

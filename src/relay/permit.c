@@ -11,6 +11,14 @@
 #include "strict.h"
 #include "websocket.h"
 
+const apipool_reply_e apipool_permit_replies[] = {
+    [APIPOOL_CLIENT_GONE] = APIPOOL_REPLY_INVALID_KEY,
+    [APIPOOL_CLIENT_OVER_RPM] = APIPOOL_REPLY_CLIENT_RPM,
+    [APIPOOL_CLIENT_OVER_TPM] = APIPOOL_REPLY_CLIENT_TPM,
+    [APIPOOL_CLIENT_OVER_TPD] = APIPOOL_REPLY_CLIENT_TPD,
+    [APIPOOL_CLIENT_OVER_CONCURRENCY] = APIPOOL_REPLY_CLIENT_CONCURRENCY,
+};
+
 /* Returns 0, so that callers can pass it on. */
 static int refuse(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
 {
@@ -82,19 +90,13 @@ static int is_known_or_allowed(const apipool_request_t *req)
 static int is_admitted(apipool_request_t *req, apr_status_t rv, apipool_client_admitted_e result,
                        apr_time_t retry_at)
 {
-    static const apipool_reply_e replies[] = {
-        [APIPOOL_CLIENT_GONE] = APIPOOL_REPLY_INVALID_KEY,
-        [APIPOOL_CLIENT_OVER_RPM] = APIPOOL_REPLY_CLIENT_RPM,
-        [APIPOOL_CLIENT_OVER_TPM] = APIPOOL_REPLY_CLIENT_TPM,
-        [APIPOOL_CLIENT_OVER_TPD] = APIPOOL_REPLY_CLIENT_TPD,
-        [APIPOOL_CLIENT_OVER_CONCURRENCY] = APIPOOL_REPLY_CLIENT_CONCURRENCY,
-    };
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
                       APIPOOL_LOG(0095) "the pool's lock is not to be had; nobody is admitted");
         return refuse(req, APIPOOL_REPLY_EXHAUSTED, 0);
     }
-    return result == APIPOOL_CLIENT_ADMITTED || refuse(req, replies[result], retry_at);
+    return result == APIPOOL_CLIENT_ADMITTED ||
+           refuse(req, apipool_permit_replies[result], retry_at);
 }
 
 static int has_place(apipool_request_t *req)

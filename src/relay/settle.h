@@ -14,11 +14,4 @@
 void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, int status,
                            apr_time_t now);
 
-/** Keeps in mind that the attempt was forbidden (R09): whether its key is to blame shows when another one is
- *  tried. */
-void apipool_settle_remember_forbidden(apipool_request_t *req, const apipool_verdict_t *verdict);
-
-/** Another key has succeeded: the one that was forbidden, if there is one, is to blame. */
-void apipool_settle_blame_forbidden(apipool_request_t *req);
-
 #endif

@@ -94,15 +94,19 @@ static int is_model_allowed(apipool_websocket_t *ws, const json_t *event)
     return !is_creation(ws, event) || (ws->is_responses ? has_own : ws->has_model);
 }
 
-static int ask(apipool_websocket_t *ws, apr_uint64_t bytes, int has_begun, apipool_reply_e *which,
-               apr_time_t *retry_at)
+static int ask(apipool_websocket_t *ws, apr_uint64_t bytes, int has_begun)
 {
-    apipool_asking_t asking = {.bytes = bytes,
-                               .max_tokens =
-                                   apipool_wsevent_number(&ws->asked, APIPOOL_WSEVENT_MAX_TOKENS),
-                               .model = model_of(&ws->asked),
-                               .has_begun = has_begun};
-    return apipool_websocket_ask(ws, &asking, which, retry_at);
+    return apipool_websocket_ask(ws, model_of(&ws->asked), bytes,
+                                 apipool_wsevent_number(&ws->asked, APIPOOL_WSEVENT_MAX_TOKENS),
+                                 has_begun);
+}
+
+/* Only who is no client any more loses the connection with it. */
+static apr_status_t refuse_turn(apipool_websocket_t *ws)
+{
+    return apipool_websocket_refuse(
+        ws, ws->refusal, ws->retry_at,
+        ws->refusal == APIPOOL_REPLY_INVALID_KEY ? APIPOOL_WS_POLICY_VIOLATION : 0);
 }
 
 static void forget_held(apipool_websocket_t *ws)
@@ -136,8 +140,6 @@ static apr_status_t refuse_model(apipool_websocket_t *ws)
 /* The whole message is held: it goes on, or is answered here. */
 static apr_status_t judge_held(apipool_websocket_t *ws)
 {
-    apipool_reply_e which;
-    apr_time_t retry_at = 0;
     json_t *event = parse_held(ws);
     int is_allowed = !has_models(ws) || is_model_allowed(ws, event);
     int creates = is_creation(ws, event);
@@ -146,13 +148,12 @@ static apr_status_t judge_held(apipool_websocket_t *ws)
         return refuse_model(ws);
     }
     apipool_websocket_note_session(ws, &ws->asked);
-    if (!creates || ask(ws, ws->held_len, 0, &which, &retry_at)) {
+    if (!creates || ask(ws, ws->held_len, 0)) {
         release(ws);
         return APR_SUCCESS;
     }
     forget_held(ws);
-    return apipool_websocket_refuse(
-        ws, which, retry_at, which == APIPOOL_REPLY_INVALID_KEY ? APIPOOL_WS_POLICY_VIOLATION : 0);
+    return refuse_turn(ws);
 }
 
 static apr_status_t keep(apipool_websocket_t *ws, const char *data, apr_size_t len)
@@ -209,14 +210,11 @@ static apr_status_t begin_message(apipool_websocket_t *ws, const apipool_wsframe
 /* A message that nothing holds back passes: what it asks for has as good as begun. */
 static apr_status_t note_passed(apipool_websocket_t *ws)
 {
-    apipool_reply_e which;
-    apr_time_t retry_at;
     apipool_websocket_note_session(ws, &ws->asked);
-    if (apipool_wsevent_is(&ws->asked, "response.create") &&
-        !ask(ws, ws->asked_len, 1, &which, &retry_at) && which == APIPOOL_REPLY_INVALID_KEY) {
-        return apipool_websocket_refuse(ws, which, 0, APIPOOL_WS_POLICY_VIOLATION);
-    }
-    return APR_SUCCESS;
+    return apipool_wsevent_is(&ws->asked, "response.create") && !ask(ws, ws->asked_len, 1) &&
+                   ws->refusal == APIPOOL_REPLY_INVALID_KEY
+               ? refuse_turn(ws)
+               : APR_SUCCESS;
 }
 
 static void pass(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
