@@ -7,7 +7,6 @@
 #include <http_request.h>
 
 #include "acquire.h"
-#include "blame.h"
 #include "body.h"
 #include "budget.h"
 #include "demand.h"

@@ -2,8 +2,8 @@
  * What a request may still spend: further keys, retries, time. */
 #include "budget.h"
 
-#include "blame.h"
 #include "evidence.h"
+#include "settle.h"
 
 #define BACKOFF_FIRST 500 /* milliseconds, doubled per retry */
 #define BACKOFF_MAX   5000

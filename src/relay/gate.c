@@ -8,7 +8,6 @@
 #include "answer.h"
 #include "ascii.h"
 #include "attempt.h"
-#include "blame.h"
 #include "cors.h"
 #include "count.h"
 #include "events.h"
@@ -16,6 +15,7 @@
 #include "mask.h"
 #include "prefix.h"
 #include "reply.h"
+#include "settle.h"
 #include "stream.h"
 
 #define COMMENTS_MAX apr_time_from_sec(5) /* held back while a stream has brought nothing else */

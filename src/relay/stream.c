@@ -163,14 +163,13 @@ void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
 /* From the error bucket on. */
 static void cut_off(apr_bucket_brigade *bb)
 {
-    apr_bucket *b = APR_BRIGADE_FIRST(bb);
-    while (b != APR_BRIGADE_SENTINEL(bb) && !(APR_BUCKET_IS_METADATA(b) && AP_BUCKET_IS_ERROR(b))) {
-        b = APR_BUCKET_NEXT(b);
-    }
-    while (b != APR_BRIGADE_SENTINEL(bb)) {
-        apr_bucket *next = APR_BUCKET_NEXT(b);
-        apr_bucket_delete(b);
-        b = next;
+    int is_cut = 0;
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next; b != APR_BRIGADE_SENTINEL(bb); b = next) {
+        next = APR_BUCKET_NEXT(b);
+        is_cut |= APR_BUCKET_IS_METADATA(b) && AP_BUCKET_IS_ERROR(b);
+        if (is_cut) {
+            apr_bucket_delete(b);
+        }
     }
 }
 

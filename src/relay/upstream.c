@@ -77,26 +77,13 @@ const struct proxy_remote *apipool_upstream_remote(const proxy_server_conf *conf
     return NULL;
 }
 
-apr_status_t apipool_upstream_init_probes(apipool_pool_t *pool, apr_pool_t *p)
+apr_status_t apipool_upstream_init(apipool_pool_t *pool, int probes, apr_pool_t *p)
 {
-    for (int i = 0; i < pool->upstreams->nelts; i++) {
-        proxy_worker *worker = APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).probe_worker;
-        apr_status_t rv = ap_proxy_initialize_worker(worker, pool->server, p);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
+    apr_status_t rv = APR_SUCCESS;
+    for (int i = 0; rv == APR_SUCCESS && i < pool->upstreams->nelts; i++) {
+        const apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
+        rv = ap_proxy_initialize_worker(probes ? upstream->probe_worker : upstream->worker,
+                                        pool->server, p);
     }
-    return APR_SUCCESS;
-}
-
-apr_status_t apipool_upstream_init_child(apipool_pool_t *pool, apr_pool_t *pchild)
-{
-    for (int i = 0; i < pool->upstreams->nelts; i++) {
-        proxy_worker *worker = APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).worker;
-        apr_status_t rv = ap_proxy_initialize_worker(worker, pool->server, pchild);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-    }
-    return APR_SUCCESS;
+    return rv;
 }

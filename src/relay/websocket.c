@@ -4,8 +4,8 @@
 #include <http_protocol.h>
 #include <stdlib.h>
 
-#include "blame.h"
 #include "link.h"
+#include "settle.h"
 #include "websocket_parts.h"
 
 #define NEWS_MAX     (64 * 1024) /* that a client may make wait */

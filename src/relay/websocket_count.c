@@ -6,11 +6,11 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "blame.h"
+#include "demand.h"
 #include "link.h"
 #include "outcome.h"
 #include "permit.h"
-#include "reserve.h"
+#include "settle.h"
 #include "websocket_parts.h"
 
 static const apipool_usage_t nothing = {-1, -1, -1, -1};
