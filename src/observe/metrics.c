@@ -74,6 +74,7 @@ static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t group)
                 ? apipool_stats_pool(survey->segment, apipool_pool_of(survey->segment, group),
                                      survey->now, &pool->stats)
                 : survey->rv;
+        pool->stats.refusals[APIPOOL_R00] = 0; /* no key was looked for */
     }
     return pool;
 }
@@ -114,59 +115,48 @@ static void sample(request_rec *r, const char *family, const char *pool, const c
                label, value, count);
 }
 
+/* Counts of a pool or of one of its upstreams, by ending or by rule; what is 0 is left out.
+ * always: but for this one, or -1 */
+static void write_counts(const survey_t *survey, const char *family, const char *pool,
+                         const char *upstream, const apr_uint64_t *counts, int is_by_rule,
+                         int always)
+{
+    int end = is_by_rule ? APIPOOL_RULE_COUNT : APIPOOL_ENDINGS;
+    for (int i = 0; i < end; i++) {
+        if (counts[i] || i == always) {
+            sample(survey->r, family, pool, upstream, is_by_rule ? "rule" : "outcome",
+                   is_by_rule ? apipool_rule_name((apipool_rule_e)i)
+                              : apipool_ending_name((apipool_ending_e)i),
+                   counts[i]);
+        }
+    }
+}
+
 static void write_requests(const survey_t *survey)
 {
-    static const char family[] = "apipool_requests_total";
-    head(survey->r, family, "counter",
+    const upstream_t *upstreams = (const upstream_t *)survey->upstreams->elts;
+    const pool_t *pools = (const pool_t *)survey->pools->elts;
+    head(survey->r, "apipool_requests_total", "counter",
          "Requests of clients, by their last upstream and how they ended.");
     for (int i = 0; i < survey->upstreams->nelts; i++) {
-        const upstream_t *upstream = &APR_ARRAY_IDX(survey->upstreams, i, upstream_t);
-        for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
-            if (upstream->totals.endings[ending]) {
-                sample(survey->r, family, upstream->pool, upstream->name, "outcome",
-                       apipool_ending_name((apipool_ending_e)ending),
-                       upstream->totals.endings[ending]);
-            }
-        }
+        write_counts(survey, "apipool_requests_total", upstreams[i].pool, upstreams[i].name,
+                     upstreams[i].totals.endings, 0, -1);
     }
     for (int i = 0; i < survey->pools->nelts; i++) {
-        const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
-        for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
-            if (pool->stats.endings[ending] || ending == APIPOOL_ENDED_REFUSED) {
-                sample(survey->r, family, pool->name, "", "outcome",
-                       apipool_ending_name((apipool_ending_e)ending), pool->stats.endings[ending]);
-            }
-        }
+        write_counts(survey, "apipool_requests_total", pools[i].name, "", pools[i].stats.endings, 0,
+                     APIPOOL_ENDED_REFUSED);
     }
-}
-
-static void write_attempts(const survey_t *survey)
-{
-    static const char family[] = "apipool_attempts_total";
-    head(survey->r, family, "counter", "Attempts at upstreams, by the verdict's rule.");
+    head(survey->r, "apipool_attempts_total", "counter",
+         "Attempts at upstreams, by the verdict's rule.");
     for (int i = 0; i < survey->upstreams->nelts; i++) {
-        const upstream_t *upstream = &APR_ARRAY_IDX(survey->upstreams, i, upstream_t);
-        for (int rule = 0; rule < APIPOOL_RULE_COUNT; rule++) {
-            if (upstream->totals.rules[rule]) {
-                sample(survey->r, family, upstream->pool, upstream->name, "rule",
-                       apipool_rule_name((apipool_rule_e)rule), upstream->totals.rules[rule]);
-            }
-        }
+        write_counts(survey, "apipool_attempts_total", upstreams[i].pool, upstreams[i].name,
+                     upstreams[i].totals.rules, 1, -1);
     }
-}
-
-static void write_refusals(const survey_t *survey)
-{
-    static const char family[] = "apipool_refusals_total";
-    head(survey->r, family, "counter", "Requests without a key for any attempt, by rule.");
+    head(survey->r, "apipool_refusals_total", "counter",
+         "Requests without a key for any attempt, by rule.");
     for (int i = 0; i < survey->pools->nelts; i++) {
-        const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
-        for (int rule = APIPOOL_R01; rule < APIPOOL_RULE_COUNT; rule++) {
-            if (pool->stats.refusals[rule]) {
-                sample(survey->r, family, pool->name, NULL, "rule",
-                       apipool_rule_name((apipool_rule_e)rule), pool->stats.refusals[rule]);
-            }
-        }
+        write_counts(survey, "apipool_refusals_total", pools[i].name, NULL, pools[i].stats.refusals,
+                     1, -1);
     }
 }
 
@@ -313,8 +303,6 @@ int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const cha
     ap_set_content_type(r, "text/plain; version=0.0.4; charset=utf-8");
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     write_requests(&survey);
-    write_attempts(&survey);
-    write_refusals(&survey);
     write_tokens(&survey);
     write_keys(&survey);
     if (survey.keys) {

@@ -61,14 +61,13 @@ static void wipe_slate(apipool_request_t *req)
     apipool_gate_reset(req);
 }
 
-static const apipool_upstream_t *upstream_of(const apipool_request_t *req,
-                                             const apipool_lease_t *lease)
+static const apipool_upstream_t *upstream_of(const apipool_request_t *req)
 {
-    int i = 0;
-    while (APR_ARRAY_IDX(req->pool->upstreams, i, apipool_upstream_t).group != lease->group) {
-        i++;
+    const apipool_upstream_t *upstream = (const apipool_upstream_t *)req->pool->upstreams->elts;
+    while (upstream->group != req->attempt.lease->group) {
+        upstream++;
     }
-    return &APR_ARRAY_IDX(req->pool->upstreams, i, apipool_upstream_t);
+    return upstream;
 }
 
 static apr_interval_time_t shorter(apr_interval_time_t a, apr_interval_time_t b)
@@ -76,54 +75,46 @@ static apr_interval_time_t shorter(apr_interval_time_t a, apr_interval_time_t b)
     return a < b ? a : b;
 }
 
-static void limit_probe(apipool_attempt_t *attempt, const apipool_probing_t *probing)
-{
-    attempt->read_by = apr_time_now() + probing->timeout;
-    attempt->idle_timeout = shorter(attempt->idle_timeout, probing->timeout);
-    attempt->first_byte_timeout = shorter(attempt->first_byte_timeout, probing->timeout);
-    attempt->plug = probing->plug;
-}
-
 static void begin(apipool_request_t *req)
 {
     apipool_attempt_t *attempt = &req->attempt;
-    apipool_lease_t *lease = attempt->lease;
+    const apipool_probing_t *probing = req->probing;
+    const apipool_upstream_t *upstream = probing ? probing->upstream : upstream_of(req);
     const apipool_pool_t *pool = req->pool;
 
-    memset(attempt, 0, sizeof(*attempt));
-    attempt->lease = lease;
-    attempt->upstream = req->probing ? req->probing->upstream : upstream_of(req, lease);
+    *attempt = (apipool_attempt_t){
+        .lease = attempt->lease,
+        .upstream = upstream,
+        .websocket = req->websocket,
+        .read_by = req->budget->deadline,
+        .idle_timeout = upstream->timeout ? upstream->timeout : pool->idle_timeout,
+        .first_byte_timeout = upstream->timeout ? upstream->timeout : pool->first_byte_timeout,
+        .asks_usage =
+            req->demand.ask_usage.text &&
+            !apipool_pool_refuses_usage(apipool_relay_segment(), upstream->group, apr_time_now()),
+        .client = probing || req->r->connection->master ? NULL : req->r};
     wipe_slate(req);
     attempt->clean_headers = req->r->headers_out;
     apipool_head_begin(&attempt->head, req->r->pool);
-    attempt->websocket = req->websocket;
-    attempt->read_by = req->budget->deadline;
-    attempt->idle_timeout =
-        attempt->upstream->timeout ? attempt->upstream->timeout : pool->idle_timeout;
-    attempt->first_byte_timeout =
-        attempt->upstream->timeout ? attempt->upstream->timeout : pool->first_byte_timeout;
-    attempt->asks_usage = req->demand.ask_usage.text &&
-                          !apipool_pool_refuses_usage(apipool_relay_segment(),
-                                                      attempt->upstream->group, apr_time_now());
-    if (req->probing) {
-        limit_probe(attempt, req->probing);
-    }
-    else {
-        apipool_link_watch(attempt, req->r);
+    if (probing) {
+        attempt->read_by = apr_time_now() + probing->timeout;
+        attempt->idle_timeout = shorter(attempt->idle_timeout, probing->timeout);
+        attempt->first_byte_timeout = shorter(attempt->first_byte_timeout, probing->timeout);
+        attempt->plug = probing->plug;
     }
     req->attempts++;
 }
 
-/* httpd has merged the <Proxy> sections of the pool's first upstream into the request, before it was known who
- * would be asked. What they say, of TLS above all, must hold for no other upstream. A probe's request is made
- * for its upstream. */
+/* httpd has merged the <Proxy> sections of the pool's first upstream into the request, before it was known
+ * who would be asked. What they say, of TLS above all, must hold for no other upstream. A probe's request is
+ * made for its upstream. */
 static int has_sections_of_another(const apipool_request_t *req)
 {
     return !req->probing && req->budget->conf->sec_proxy->nelts &&
            req->attempt.upstream != &APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t);
 }
 
-/* Merges the sections of a URL, in the order in which httpd does it: the server, <Proxy>, <Location>, <If>. */
+/* Merges those of a URL, in the order in which httpd does it: server, <Proxy>, <Location>, <If>. */
 static void merge_sections(request_rec *r, const char *url)
 {
     r->filename = apr_pstrcat(r->pool, "proxy:", url, NULL);

@@ -16,8 +16,8 @@ static int is_sound(const apipool_request_t *req)
            !apipool_gate_is_of_type(req->r, "application/json");
 }
 
-/* How the answers of an endpoint are read and estimated; streams of all that is no text are as streams of text.
- * JSON is kept by the scan for usage, and need not be read as it passes. */
+/* How the answers of an endpoint are read and estimated; streams of all that is no text are as streams of
+ * text. JSON is kept by the scan for usage, and need not be read as it passes. */
 static int how_to_read(const apipool_request_t *req, apipool_estimate_kind_e *kind)
 {
     int is_stream = req->gate.count.is_stream;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a request asks of its pool: which upstreams, for which model, bound to which session, and how many tokens
- * are set aside until it is known how many it took. */
+ * What a request asks of its pool: which upstreams, for which model, bound to which session, and how many
+ * tokens are set aside until it is known how many it took. */
 #include "demand.h"
 
 #include <apr_strings.h>

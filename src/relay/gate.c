@@ -13,7 +13,6 @@
 #include "events.h"
 #include "head.h"
 #include "mask.h"
-#include "prefix.h"
 #include "reply.h"
 #include "settle.h"
 #include "stream.h"
@@ -44,6 +43,7 @@ void apipool_gate_reset(apipool_request_t *req)
     memset(&req->gate.peek, 0, sizeof(req->gate.peek));
     req->gate.in_band = 0;
     req->gate.event = NULL;
+    req->gate.event_len = 0;
     req->gate.count.active = 0;
     req->gate.count.readable = 0;
     req->gate.count.is_stream = 0;
@@ -65,9 +65,12 @@ void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len)
     }
 }
 
+/* What is spelt as it is here, as most is, is found faster. */
 int apipool_gate_is_of_type(const request_rec *r, const char *type)
 {
-    return r->content_type && apipool_has_prefix(r->content_type, type, strlen(type));
+    apr_size_t len = strlen(type);
+    return r->content_type &&
+           (!strncmp(r->content_type, type, len) || !ap_cstr_casecmpn(r->content_type, type, len));
 }
 
 int apipool_gate_is_encoded(const request_rec *r)
@@ -124,9 +127,7 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
          b = APR_BUCKET_NEXT(b)) {
         const char *data;
         apr_size_t len;
-        if (APR_BUCKET_IS_EOS(b)) {
-            gate->complete = 1;
-        }
+        gate->complete |= APR_BUCKET_IS_EOS(b);
         gate->flushed |= APR_BUCKET_IS_FLUSH(b);
         if (APR_BUCKET_IS_METADATA(b)) {
             continue;
@@ -229,7 +230,7 @@ static apr_status_t decide(apipool_request_t *req)
 }
 
 /* The beginning of an event stream passes, and goes out at once where mod_proxy had flushed it. */
-static apr_status_t let_stream_begin(apipool_request_t *req)
+static void let_stream_begin(apipool_request_t *req)
 {
     apipool_gate_t *gate = &req->gate;
     gate->peeking = 0;
@@ -238,7 +239,6 @@ static apr_status_t let_stream_begin(apipool_request_t *req)
                                 apr_bucket_flush_create(req->r->connection->bucket_alloc));
     }
     apipool_gate_release(req);
-    return APR_SUCCESS;
 }
 
 /* An error that another attempt follows stays held, in case that there is no key for it after all. */
@@ -271,17 +271,17 @@ static apr_status_t peek(apipool_request_t *req)
     if (gate->peek.ended && gate->peek.has_data) {
         apr_brigade_pflatten(gate->held, &text, &len, scratch);
     }
-    if (text && apipool_events_first(text, len, scratch, &event)) {
-        rv = apipool_answer_is_error(event, strlen(event)) ? hold_event(req, event)
-                                                           : let_stream_begin(req);
+    int has_event = text && apipool_events_first(text, len, scratch, &event);
+    if (has_event && apipool_answer_is_error(event, strlen(event))) {
+        rv = hold_event(req, event);
     }
-    else if (gate->broke) { /* before the client has had anything: there was no answer */
+    else if (!has_event && gate->broke) { /* the client has had nothing: there was no answer */
         gate->mode = APIPOOL_GATE_DROPPING;
         rv = APR_ECONNABORTED;
     }
-    else if (gate->complete || gate->held_len > APIPOOL_VERDICT_BODY_MAX ||
+    else if (has_event || gate->complete || gate->held_len > APIPOOL_VERDICT_BODY_MAX ||
              apr_time_now() - gate->held_since > COMMENTS_MAX) {
-        rv = let_stream_begin(req);
+        let_stream_begin(req);
     }
     apr_pool_destroy(scratch);
     return rv;
@@ -319,13 +319,11 @@ static int opens_as_error(apr_bucket_brigade *bb)
  * takes for HTTP/0.9), which leaves r->headers_out the table it was. */
 static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
 {
-    if (req->r->headers_out == req->attempt.clean_headers) {
-        req->gate.broke = 1;
-        return drop(&req->gate, bb);
+    if (req->r->headers_out != req->attempt.clean_headers) {
+        req->attempt.answering = 1;
+        apipool_head_complete(&req->attempt.head, req->r->headers_out);
     }
-    req->attempt.answering = 1;
-    apipool_head_complete(&req->attempt.head, req->r->headers_out);
-    if (holds_error(bb)) {
+    if (!req->attempt.answering || holds_error(bb)) {
         req->gate.broke = 1;
         return drop(&req->gate, bb);
     }
@@ -359,9 +357,7 @@ static apr_status_t gate_filter(ap_filter_t *f, apr_bucket_brigade *bb)
         }
     }
     if (gate->mode == APIPOOL_GATE_HOLDING) {
-        if (holds_error(bb)) {
-            gate->broke = 1;
-        }
+        gate->broke |= holds_error(bb);
         rv = hold(req, bb);
         if (rv == APR_SUCCESS && gate->peeking) {
             return peek(req);

@@ -86,11 +86,6 @@ int apipool_link_has_left(conn_rec *client)
     return poll(&at, 1, 0) > 0;
 }
 
-void apipool_link_watch(apipool_attempt_t *attempt, request_rec *r)
-{
-    attempt->client = r->connection->master ? NULL : r;
-}
-
 /* The time, a tick of the system's clock late at most: it is asked for before each read that may wait. */
 static apr_time_t time_about(void)
 {

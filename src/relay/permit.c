@@ -99,26 +99,17 @@ static int is_admitted(apipool_request_t *req, apr_status_t rv, apipool_client_a
            refuse(req, apipool_permit_replies[result], retry_at);
 }
 
-static int has_place(apipool_request_t *req)
-{
-    if (req->entry.result == APIPOOL_CLIENT_OVER_CONCURRENCY) {
-        req->r->connection->keepalive = AP_CONN_CLOSE; /* the body is not read */
-    }
-    return is_admitted(req, APR_SUCCESS, req->entry.result, req->entry.retry_at);
-}
-
 int apipool_permit_place(apipool_request_t *req)
 {
     int is_asked;
-    const apipool_client_pass_t *client = apipool_auth_client(req, &is_asked);
-    req->client = client;
-    if (!client && is_asked) {
+    req->client = apipool_auth_client(req, &is_asked);
+    if (!req->client && is_asked) {
         return refuse(req, APIPOOL_REPLY_INVALID_KEY, 0);
     }
     if (is_closed(req)) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_CLOSED, 0);
     }
-    if (!client) {
+    if (!req->client) {
         return 1;
     }
     if (!is_pool_allowed(req) || !is_endpoint_allowed(req)) {
@@ -127,7 +118,10 @@ int apipool_permit_place(apipool_request_t *req)
     if (!is_known_or_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_UNLISTED, 0);
     }
-    return has_place(req);
+    if (req->entry.result == APIPOOL_CLIENT_OVER_CONCURRENCY) {
+        req->r->connection->keepalive = AP_CONN_CLOSE; /* the body is not read */
+    }
+    return is_admitted(req, APR_SUCCESS, req->entry.result, req->entry.retry_at);
 }
 
 /* The Gemini API writes a name with "models/" before it, or without. */
@@ -139,23 +133,23 @@ int apipool_permit_has_model(const apipool_request_t *req, const char *model)
             apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model + 7));
 }
 
-/* Whether all models in the query are allowed; *found is set where there is one. */
+/* Whether all models in the query are allowed, whose names have been found to be plain; *found is set where
+ * there is one. */
 static int is_query_allowed(const apipool_request_t *req, int *found)
 {
     const char *args = req->r->args;
+    int allowed = 1;
     while (args && *args) {
         const char *arg = ap_getword(req->r->pool, &args, '&');
         char *name = ap_getword(req->r->pool, &arg, '=');
         char *model = apr_pstrdup(req->r->pool, arg);
         if (ap_unescape_urlencoded(name) == OK && apipool_strict_name(name) == APIPOOL_NAME_MODEL) {
             *found = 1;
-            if (ap_unescape_urlencoded(model) != OK ||
-                !apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model)) {
-                return 0;
-            }
+            allowed &= ap_unescape_urlencoded(model) == OK &&
+                       apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model);
         }
     }
-    return 1;
+    return allowed;
 }
 
 /* What servers disagree about in a query, or NULL. */
@@ -196,16 +190,6 @@ static const char *find_doubt(const apipool_request_t *req)
                                                            : doubt_query(r);
 }
 
-/* Returns 0. */
-static int refuse_doubt(apipool_request_t *req, const char *doubt)
-{
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
-                  APIPOOL_LOG(0154) "pool %s, client %s: refused, %s", req->pool->name,
-                  req->client->name, doubt);
-    apipool_reply_doubt(req, doubt);
-    return 0;
-}
-
 /* A path that names no model to us may name one to an upstream that decodes more of it. */
 static int is_path_allowed(const apipool_request_t *req)
 {
@@ -227,17 +211,12 @@ static int is_model_allowed(const apipool_request_t *req)
     if (!apipool_client_restricts(terms, APIPOOL_CLIENT_MODELS)) {
         return 1;
     }
-    if (req->kind == APIPOOL_ENDPOINT_BLIND) {
+    if (req->kind == APIPOOL_ENDPOINT_BLIND || req->body.malformed || !is_path_allowed(req) ||
+        (model && !apipool_permit_has_model(req, model))) {
         return 0;
     }
     if (apipool_websocket_is_asked(req) && !apipool_websocket_is_read(req)) {
         return 0; /* nobody could tell which models are asked for */
-    }
-    if (model && !apipool_permit_has_model(req, model)) {
-        return 0;
-    }
-    if (req->body.malformed || !is_path_allowed(req)) {
-        return 0;
     }
     if (req->body.length && said->kind != APIPOOL_SNIFF_ABSENT &&
         (said->kind != APIPOOL_SNIFF_STRING || said->times > 1 || said->truncated ||
@@ -250,10 +229,10 @@ static int is_model_allowed(const apipool_request_t *req)
 /* Every request of a batch has a model of its own, and its tokens. */
 static int is_batch_allowed(apipool_request_t *req)
 {
-    apipool_batch_e result = APIPOOL_BATCH_ALLOWED;
-    if (req->kind == APIPOOL_ENDPOINT_BATCH && is_limited(&req->client->terms)) {
-        result = apipool_batch_read(req, &req->demand.tokens);
+    if (req->kind != APIPOOL_ENDPOINT_BATCH || !is_limited(&req->client->terms)) {
+        return 1;
     }
+    apipool_batch_e result = apipool_batch_read(req, &req->demand.tokens);
     return result == APIPOOL_BATCH_ALLOWED ||
            refuse(req,
                   result == APIPOOL_BATCH_REFUSED ? APIPOOL_REPLY_MODEL_NOT_ALLOWED
@@ -270,7 +249,11 @@ int apipool_permit_demand(apipool_request_t *req)
     }
     const char *doubt = find_doubt(req);
     if (doubt) {
-        return refuse_doubt(req, doubt);
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
+                      APIPOOL_LOG(0154) "pool %s, client %s: refused, %s", req->pool->name,
+                      req->client->name, doubt);
+        apipool_reply_doubt(req, doubt);
+        return 0;
     }
     if (!is_model_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_MODEL_NOT_ALLOWED, 0);

@@ -137,7 +137,8 @@ typedef struct {
     apr_interval_time_t idle_timeout, first_byte_timeout;
     struct apipool_websocket_t *websocket; /* whose frames are read if it is switched to; or NULL */
     apipool_plug_t *plug;                  /* of a probe; NULL otherwise */
-    request_rec *client;              /* whose client may leave; NULL: that is not looked for */
+    request_rec *
+        client; /* that is looked for until the answer begins: when it leaves, the attempt ends; or NULL */
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
     int asks_usage;                   /* other than the client */
     const apipool_verdict_t *judged;  /* if that was done before the answer's end */

@@ -120,13 +120,12 @@ static void forget_held(apipool_websocket_t *ws)
 /* What was held goes on its way, as it came. */
 static void release(apipool_websocket_t *ws)
 {
-    ws->holds = 0;
     if (ws->held_len) {
         APR_BRIGADE_INSERT_TAIL(
             ws->out, apr_bucket_heap_create(ws->held, ws->held_len, free, ws->out->bucket_alloc));
         ws->held = NULL;
-        ws->held_len = ws->held_size = 0;
     }
+    forget_held(ws);
 }
 
 static apr_status_t refuse_model(apipool_websocket_t *ws)
@@ -182,11 +181,10 @@ static apr_status_t keep(apipool_websocket_t *ws, const char *data, apr_size_t l
 static void read_payload(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
 {
     char piece[PIECE];
-    for (apr_size_t at = 0; ws->is_read && at < part->payload_len;) {
+    for (apr_size_t at = 0; ws->is_read && at < part->payload_len; at += PIECE) {
         apr_size_t left = part->payload_len - at, len = left < PIECE ? left : PIECE;
         apipool_wsframe_unmask(&ws->from_client, part, at, piece, len);
         apipool_wsevent_feed(&ws->asked, piece, len);
-        at += len;
         const char *type = apipool_wsevent_text(&ws->asked, APIPOOL_WSEVENT_TYPE);
         ws->is_read = !*type || !strcmp(type, "response.create") ||
                       !strcmp(type, "session.update") ||
@@ -237,10 +235,10 @@ static apr_status_t take_held(apipool_websocket_t *ws, const apipool_wsframe_par
     if (rv == APR_SUCCESS) {
         rv = keep(ws, part->payload, part->payload_len);
     }
+    if (rv != APR_SUCCESS && has_models(ws)) {
+        return refuse_model(ws);
+    }
     if (rv != APR_SUCCESS) {
-        if (has_models(ws)) {
-            return refuse_model(ws);
-        }
         forget_held(ws);
         return apipool_websocket_refuse(ws, APIPOOL_REPLY_TOO_LARGE, 0, APIPOOL_WS_TOO_BIG);
     }

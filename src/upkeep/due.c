@@ -94,15 +94,15 @@ static apr_status_t make_pool(apr_abortfunc_t abort_fn, apr_pool_t **pool)
     return rv;
 }
 
-static apr_status_t make_jobs(struct apipool_due_t *due)
+static apr_status_t make_threads(struct apipool_due_t *due)
 {
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t rv = apr_thread_mutex_create(&due->mutex, APR_THREAD_MUTEX_DEFAULT, due->pool);
     for (int i = 0; i < PROBES_MAX && rv == APR_SUCCESS; i++) {
         due->jobs[i].due = due;
         due->jobs[i].plug.socket = -1;
         rv = apr_thread_mutex_create(&due->jobs[i].plug.mutex, APR_THREAD_MUTEX_DEFAULT, due->pool);
     }
-    return rv;
+    return rv == APR_SUCCESS ? apr_thread_pool_create(&due->threads, 0, PROBES_MAX, due->pool) : rv;
 }
 
 apr_status_t apipool_due_start(apipool_upkeep_t *upkeep)
@@ -113,23 +113,16 @@ apr_status_t apipool_due_start(apipool_upkeep_t *upkeep)
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    struct apipool_due_t *due = apr_pcalloc(pool, sizeof(*due));
+    struct apipool_due_t *due = upkeep->due = apr_pcalloc(pool, sizeof(*due));
     due->segment = upkeep->segment;
     due->pool = pool;
     ap_mpm_query(AP_MPMQ_IS_THREADED, &is_threaded);
     due->per_host = is_threaded ? PROBES_MAX : 1;
     add_sources(due, upkeep->pools);
-    rv = make_jobs(due);
     for (int i = 0; i < upkeep->pools->nelts && rv == APR_SUCCESS; i++) {
         rv = apipool_upstream_init(APR_ARRAY_IDX(upkeep->pools, i, apipool_pool_t *), 1, pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = apr_thread_mutex_create(&due->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = apr_thread_pool_create(&due->threads, 0, PROBES_MAX, pool);
-    }
-    upkeep->due = due;
+    rv = rv == APR_SUCCESS ? make_threads(due) : rv;
     if (rv != APR_SUCCESS) {
         apipool_due_stop(upkeep);
     }

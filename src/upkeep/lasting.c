@@ -41,11 +41,6 @@ static apr_status_t refuse(server_rec *s, apr_status_t rv, const char *error)
     return rv;
 }
 
-static int has_pools(server_rec *s, apr_pool_t *p)
-{
-    return apipool_config_all_pools(p, s)->nelts > 0;
-}
-
 static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_rec *s)
 {
     const char *error = NULL;
@@ -66,14 +61,11 @@ static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_r
 
 static apr_status_t make_locks(retained_t *retained, server_rec *s)
 {
-    apr_pool_t *process_pool = s->process->pool;
-    apr_status_t rv =
-        ap_global_mutex_create(&retained->mutex, NULL, APIPOOL_MUTEX, NULL, s, process_pool, 0);
-    if (rv == APR_SUCCESS) {
-        rv = ap_global_mutex_create(&retained->store_mutex, NULL, APIPOOL_MUTEX, "store", s,
-                                    process_pool, 0);
-    }
-    return rv;
+    apr_pool_t *p = s->process->pool;
+    apr_status_t rv = ap_global_mutex_create(&retained->mutex, NULL, APIPOOL_MUTEX, NULL, s, p, 0);
+    return rv == APR_SUCCESS ? ap_global_mutex_create(&retained->store_mutex, NULL, APIPOOL_MUTEX,
+                                                      "store", s, p, 0)
+                             : rv;
 }
 
 /* What is stored always fits. */
@@ -198,7 +190,7 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
     if (rv == APR_SUCCESS && !retained->mutex) {
         rv = make_locks(retained, s);
     }
-    if (rv == APR_SUCCESS && has_pools(s, pconf)) {
+    if (rv == APR_SUCCESS && apipool_config_all_pools(pconf, s)->nelts) {
         rv = open_store(retained, pconf, s);
         if (rv != APR_SUCCESS) {
             return rv; /* which has told why, as the next one does */
