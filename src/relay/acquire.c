@@ -18,16 +18,11 @@ static int is_worth_waiting(apipool_acquired_e result)
            result == APIPOOL_ALL_PAUSED || result == APIPOOL_QUEUED;
 }
 
-static apr_interval_time_t shorter(apr_interval_time_t a, apr_interval_time_t b)
-{
-    return a < b ? a : b;
-}
-
 static void pause_before_next(const apipool_found_t *found, apr_time_t now, apr_time_t until)
 {
     apr_interval_time_t pause =
-        shorter(found->result == APIPOOL_ALL_BUSY ? WHEN_BUSY : LOOK_AGAIN, until - now);
-    pause = found->retry_at ? shorter(pause, found->retry_at - now) : pause;
+        apipool_shorter(found->result == APIPOOL_ALL_BUSY ? WHEN_BUSY : LOOK_AGAIN, until - now);
+    pause = found->retry_at ? apipool_shorter(pause, found->retry_at - now) : pause;
     apr_sleep(pause > SHORTEST ? pause : SHORTEST);
 }
 

@@ -70,11 +70,6 @@ static const apipool_upstream_t *upstream_of(const apipool_request_t *req)
     return upstream;
 }
 
-static apr_interval_time_t shorter(apr_interval_time_t a, apr_interval_time_t b)
-{
-    return a < b ? a : b;
-}
-
 static void begin(apipool_request_t *req)
 {
     apipool_attempt_t *attempt = &req->attempt;
@@ -97,9 +92,10 @@ static void begin(apipool_request_t *req)
     attempt->clean_headers = req->r->headers_out;
     apipool_head_begin(&attempt->head, req->r->pool);
     if (probing) {
-        attempt->read_by = apr_time_now() + probing->timeout;
-        attempt->idle_timeout = shorter(attempt->idle_timeout, probing->timeout);
-        attempt->first_byte_timeout = shorter(attempt->first_byte_timeout, probing->timeout);
+        attempt->read_by = apr_time_now() + APIPOOL_PROBE_TIMEOUT;
+        attempt->idle_timeout = apipool_shorter(attempt->idle_timeout, APIPOOL_PROBE_TIMEOUT);
+        attempt->first_byte_timeout =
+            apipool_shorter(attempt->first_byte_timeout, APIPOOL_PROBE_TIMEOUT);
         attempt->plug = probing->plug;
     }
     req->attempts++;

@@ -14,8 +14,8 @@ static apr_interval_time_t pause_before_retry(const apipool_request_t *req,
                                               const apipool_verdict_t *verdict)
 {
     apr_int64_t done = req->pool->retries - req->budget->retries;
-    apr_int64_t pause = done < 4 ? BACKOFF_FIRST << done : BACKOFF_MAX;
-    pause = (pause < BACKOFF_MAX ? pause : BACKOFF_MAX) * (apr_int64_t)ap_random_pick(800, 1200);
+    apr_int64_t pause = apipool_shorter(BACKOFF_FIRST << apipool_shorter(done, 4), BACKOFF_MAX);
+    pause *= (apr_int64_t)ap_random_pick(800, 1200);
     apr_interval_time_t named = verdict->retry_at ? verdict->retry_at - apr_time_now() : 0;
     return named > pause && named <= apr_time_from_msec(BACKOFF_MAX) ? named : pause;
 }
@@ -74,10 +74,8 @@ struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy
     budget->rotations = req->probing ? 0 : pool->rotations;
     budget->retries = req->probing ? 0 : pool->retries;
     budget->deadline = pool->deadline ? now + pool->deadline : 0;
-    budget->wait_until = now + pool->wait;
-    if (budget->deadline && budget->deadline < budget->wait_until) {
-        budget->wait_until = budget->deadline;
-    }
+    budget->wait_until =
+        now + (pool->deadline ? apipool_shorter(pool->wait, pool->deadline) : pool->wait);
     budget->tried = apr_palloc(r->pool, sizeof(*budget->tried) *
                                             (apr_size_t)(pool->rotations + pool->retries + 1));
     budget->headers_out = r->headers_out; /* mod_proxy_http makes a table of its own for a head */

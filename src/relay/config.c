@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The configuration: defaults, merging, and the checks that need all of it. */
 #include "config.h"
-#include "keylist.h"
 
 #include <http_ssl.h>
 #include <unixd.h>
@@ -67,6 +66,7 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
     pool->server = s;
     pool->upstreams = apr_array_make(p, 2, sizeof(apipool_upstream_t));
     pool->key_files = apr_array_make(p, 2, sizeof(apipool_key_file_t));
+    pool->key_ids = apr_hash_make(p);
     pool->strategies = apr_array_make(p, 2, sizeof(apipool_endpoint_strategy_t));
     pool->endpoints = apr_array_make(p, 8, sizeof(apipool_endpoint_t));
     for (apr_size_t i = 0; i < sizeof(default_endpoints) / sizeof(*default_endpoints); i++) {
@@ -238,28 +238,6 @@ static int resolve_uses(apr_pool_t *p, server_rec *s)
     return faults;
 }
 
-/* Distinct keys of a pool's files: a set of them, by ids that nobody else sees. */
-static void note_key(void *set, const apipool_key_item_t *item)
-{
-    static const unsigned char no_secret[APIPOOL_SECRET_SIZE];
-    apr_uint64_t id = apipool_key_id(no_secret, item->key, item->len);
-    if (!apr_hash_get(set, &id, sizeof(id))) {
-        const apr_uint64_t *kept = apr_pmemdup(apr_hash_pool_get(set), &id, sizeof(id));
-        apr_hash_set(set, kept, sizeof(*kept), kept);
-    }
-}
-
-static apr_uint32_t count_keys(apr_pool_t *p, const apipool_pool_t *pool)
-{
-    apr_hash_t *set = apr_hash_make(p);
-    apipool_key_sink_t sink = {.on_key = note_key, .ctx = set};
-    for (int i = 0; i < pool->key_files->nelts; i++) {
-        const apipool_key_file_t *file = &APR_ARRAY_IDX(pool->key_files, i, apipool_key_file_t);
-        apipool_keylist_read(file->text, file->len, &sink);
-    }
-    return apr_hash_count(set);
-}
-
 static int check_upstreams(const apipool_pool_t *pool)
 {
     if (pool->upstreams->nelts == 0) {
@@ -312,12 +290,12 @@ apr_array_header_t *apipool_config_all_pools(apr_pool_t *p, server_rec *main_ser
 }
 
 /* Key files of one virtual host, of which none may take another one's room. */
-static int check_share(apr_pool_t *p, server_rec *s, const apr_array_header_t *pools)
+static int check_share(server_rec *s, const apr_array_header_t *pools)
 {
     apr_uint32_t keys = 0, share = apipool_config_share(s);
     for (int i = 0; share && i < pools->nelts; i++) {
         const apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
-        keys += pool->server == s ? count_keys(p, pool) : 0;
+        keys += pool->server == s ? apr_hash_count(pool->key_ids) : 0;
     }
     if (keys > share) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
@@ -363,12 +341,12 @@ int apipool_config_check(apr_pool_t *p, server_rec *main_server)
     int faults = 0;
 
     for (server_rec *s = main_server; s; s = s->next) {
-        faults += resolve_uses(p, s) + check_share(p, s, pools);
+        faults += resolve_uses(p, s) + check_share(s, pools);
     }
     for (int i = 0; i < pools->nelts; i++) {
         const apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
         faults += check_upstreams(pool) + check_identity(p, pool, identities);
-        keys += count_keys(p, pool);
+        keys += apr_hash_count(pool->key_ids);
     }
     if (keys > capacity) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,

@@ -3,6 +3,7 @@
 #ifndef APIPOOL_RELAY_CONFIG_H
 #define APIPOOL_RELAY_CONFIG_H
 
+#include <apr_hash.h>
 #include <mod_proxy.h>
 
 #include "pool.h"
@@ -70,6 +71,7 @@ typedef struct {
     int line;
     apr_array_header_t *upstreams;  /* apipool_upstream_t, by priority once <APIPool> is read */
     apr_array_header_t *key_files;  /* apipool_key_file_t */
+    apr_hash_t *key_ids;            /* of all keys in them, which nobody else sees */
     apr_array_header_t *endpoints;  /* apipool_endpoint_t */
     apr_array_header_t *strategies; /* apipool_endpoint_strategy_t, the last one of a name counts */
     apipool_strategy_e strategy;
@@ -128,6 +130,11 @@ typedef struct {
     apr_interval_time_t save_interval;
     apr_uint32_t max_pending;
 } apipool_server_conf_t;
+
+static inline apr_interval_time_t apipool_shorter(apr_interval_time_t a, apr_interval_time_t b)
+{
+    return a < b ? a : b;
+}
 
 extern const command_rec apipool_directives[];
 

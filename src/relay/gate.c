@@ -3,6 +3,7 @@
 #include "gate.h"
 
 #include <http_protocol.h>
+#include <stddef.h>
 #include <util_filter.h>
 
 #include "answer.h"
@@ -30,23 +31,10 @@ void apipool_gate_install(apipool_request_t *req)
 
 void apipool_gate_reset(apipool_request_t *req)
 {
-    apr_brigade_cleanup(req->gate.held);
-    req->gate.mode = APIPOOL_GATE_WAITING;
-    req->gate.held_len = 0;
-    req->gate.complete = 0;
-    req->gate.flushed = 0;
-    req->gate.broke = 0;
-    req->gate.stream.active = 0;
-    req->gate.masking = 0;
-    req->gate.carry = NULL;
-    req->gate.peeking = 0;
-    memset(&req->gate.peek, 0, sizeof(req->gate.peek));
-    req->gate.in_band = 0;
-    req->gate.event = NULL;
-    req->gate.event_len = 0;
-    req->gate.count.active = 0;
-    req->gate.count.readable = 0;
-    req->gate.count.is_stream = 0;
+    apipool_gate_t *gate = &req->gate;
+    apr_brigade_cleanup(gate->held);
+    memset(&gate->mode, 0, offsetof(apipool_gate_t, count) - offsetof(apipool_gate_t, mode));
+    gate->count.active = gate->count.readable = gate->count.is_stream = 0;
 }
 
 void apipool_gate_open(apipool_request_t *req)

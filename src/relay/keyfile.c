@@ -45,6 +45,7 @@ static const char *read_file(cmd_parms *cmd, apipool_key_file_t *key_file)
 typedef struct {
     cmd_parms *cmd;
     const char *path;
+    apr_hash_t *ids;
     const char *fault; /* the first one */
 } key_file_check_t;
 
@@ -55,6 +56,15 @@ static void refuse_line(void *ctx, long line, const char *reason)
         check->fault = apr_psprintf(check->cmd->pool, "%s %s: line %ld: %s", check->cmd->cmd->name,
                                     check->path, line, reason);
     }
+}
+
+static void note_key(void *ctx, const apipool_key_item_t *item)
+{
+    static const unsigned char no_secret[APIPOOL_SECRET_SIZE];
+    const key_file_check_t *check = ctx;
+    apr_uint64_t id = apipool_key_id(no_secret, item->key, item->len);
+    const apr_uint64_t *kept = apr_pmemdup(check->cmd->pool, &id, sizeof(id));
+    apr_hash_set(check->ids, kept, sizeof(*kept), kept);
 }
 
 const char *apipool_directive_key_file(cmd_parms *cmd, void *dir, const char *path,
@@ -82,8 +92,8 @@ const char *apipool_directive_key_file(cmd_parms *cmd, void *dir, const char *pa
     if (err) {
         return err;
     }
-    key_file_check_t check = {.cmd = cmd, .path = file.path};
-    apipool_key_sink_t sink = {.on_invalid = refuse_line, .ctx = &check};
+    key_file_check_t check = {.cmd = cmd, .path = file.path, .ids = pool->key_ids};
+    apipool_key_sink_t sink = {.on_key = note_key, .on_invalid = refuse_line, .ctx = &check};
     apipool_keylist_read(file.text, file.len, &sink);
     if (!check.fault) {
         APR_ARRAY_PUSH(pool->key_files, apipool_key_file_t) = file;

@@ -80,12 +80,6 @@ static int is_endpoint_allowed(const apipool_request_t *req)
                                  req->endpoint ? req->endpoint : "");
 }
 
-static int is_known_or_allowed(const apipool_request_t *req)
-{
-    const apipool_client_terms_t *terms = &req->client->terms;
-    return !is_unlisted(req) || !is_limited(terms) || names_unlisted(terms);
-}
-
 /* What the client's limits have said; refuses where they do not admit the request. */
 static int is_admitted(apipool_request_t *req, apr_status_t rv, apipool_client_admitted_e result,
                        apr_time_t retry_at)
@@ -115,7 +109,8 @@ int apipool_permit_place(apipool_request_t *req)
     if (!is_pool_allowed(req) || !is_endpoint_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED, 0);
     }
-    if (!is_known_or_allowed(req)) {
+    if (is_unlisted(req) && is_limited(&req->client->terms) &&
+        !names_unlisted(&req->client->terms)) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_UNLISTED, 0);
     }
     if (req->entry.result == APIPOOL_CLIENT_OVER_CONCURRENCY) {

@@ -103,8 +103,8 @@ typedef struct {
 /* What the output filter has seen of the current attempt's answer. */
 typedef struct {
     ap_filter_t *filter;
-    apipool_gate_mode_e mode;
     apr_bucket_brigade *held;
+    apipool_gate_mode_e mode; /* from here on to count all is 0 when an attempt begins */
     apr_off_t held_len;
     int complete; /* the end of the answer came */
     int flushed;  /* what is held was to go out at once */
@@ -158,7 +158,6 @@ typedef struct {
 typedef struct {
     const apipool_upstream_t *upstream;
     const char *url;
-    apr_interval_time_t timeout; /* of every wait, and of all together */
     apipool_plug_t *plug;
     int with_request; /* somebody waits for it: by the connections of requests, in any process */
 } apipool_probing_t;

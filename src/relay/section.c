@@ -20,7 +20,7 @@ const char *apipool_directive_number(cmd_parms *cmd, const char *text,
                             cmd->cmd->name, text, number->min, number->max);
     }
     if (number->size == sizeof(apr_uint32_t)) {
-        *(apr_uint32_t *)at = (apr_uint32_t)value;
+        *(apr_uint32_t *)at = (apr_uint32_t)(value * number->unit);
     }
     else {
         *(apr_int64_t *)at = value * number->unit;

@@ -4,11 +4,6 @@
 
 #include <apr_strings.h>
 
-static apr_interval_time_t at_most(apr_interval_time_t time, apr_interval_time_t max)
-{
-    return time < max ? time : max;
-}
-
 /* A worker of our own, for requests or for probes. */
 static const char *define_worker(const apipool_pool_t *pool, const apipool_upstream_t *upstream,
                                  int probes, apr_pool_t *pconf, proxy_worker **worker)
@@ -22,9 +17,9 @@ static const char *define_worker(const apipool_pool_t *pool, const apipool_upstr
                               : pool->deadline ? pool->deadline
                                                : upstream->connect_timeout;
     s->timeout = upstream->timeout ? upstream->timeout : pool->idle_timeout;
-    s->timeout = probes ? at_most(s->timeout, max) : s->timeout;
+    s->timeout = probes ? apipool_shorter(s->timeout, max) : s->timeout;
     s->timeout_set = 1;
-    s->conn_timeout = at_most(upstream->connect_timeout, max);
+    s->conn_timeout = apipool_shorter(upstream->connect_timeout, max);
     s->conn_timeout_set = 1;
     s->retry = 0;
     s->retry_set = 1;

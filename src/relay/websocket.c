@@ -66,6 +66,8 @@ apipool_websocket_t *apipool_websocket_make(apipool_request_t *req)
     ws->is_responses =
         apipool_endpoint_is_responses(req->path) || apipool_endpoint_is_responses(req->plain);
     ws->has_model = *model || needs_no_model(r);
+    ws->has_list =
+        req->client && apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS);
     apipool_name_clean(ws->model, sizeof(ws->model), model, strlen(model));
     memcpy(ws->sum.model, ws->model, sizeof(ws->sum.model));
     apipool_wsframe_begin(&ws->from_client, 1);

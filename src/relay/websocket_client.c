@@ -10,12 +10,6 @@
 
 #define PIECE 4096 /* bytes that are read without their mask at a time */
 
-static int has_models(const apipool_websocket_t *ws)
-{
-    const apipool_client_pass_t *client = ws->req->client;
-    return client && apipool_client_restricts(&client->terms, APIPOOL_CLIENT_MODELS);
-}
-
 static int has_limits(const apipool_websocket_t *ws)
 {
     const apipool_request_t *req = ws->req;
@@ -140,7 +134,7 @@ static apr_status_t refuse_model(apipool_websocket_t *ws)
 static apr_status_t judge_held(apipool_websocket_t *ws)
 {
     json_t *event = parse_held(ws);
-    int is_allowed = !has_models(ws) || is_model_allowed(ws, event);
+    int is_allowed = !ws->has_list || is_model_allowed(ws, event);
     int creates = is_creation(ws, event);
     json_decref(event);
     if (!is_allowed) {
@@ -198,10 +192,10 @@ static apr_status_t begin_message(apipool_websocket_t *ws, const apipool_wsframe
     apipool_wsevent_begin(&ws->asked);
     ws->is_read = is_text;
     ws->asked_len = 0;
-    if (!is_text && has_models(ws)) {
+    if (!is_text && ws->has_list) {
         return refuse_model(ws);
     }
-    ws->holds = is_text && (has_models(ws) || has_limits(ws));
+    ws->holds = is_text && (ws->has_list || has_limits(ws));
     return APR_SUCCESS;
 }
 
@@ -235,7 +229,7 @@ static apr_status_t take_held(apipool_websocket_t *ws, const apipool_wsframe_par
     if (rv == APR_SUCCESS) {
         rv = keep(ws, part->payload, part->payload_len);
     }
-    if (rv != APR_SUCCESS && has_models(ws)) {
+    if (rv != APR_SUCCESS && ws->has_list) {
         return refuse_model(ws);
     }
     if (rv != APR_SUCCESS) {
@@ -245,7 +239,7 @@ static apr_status_t take_held(apipool_websocket_t *ws, const apipool_wsframe_par
     if (part->ends) {
         return judge_held(ws);
     }
-    if (!ws->is_read && !has_models(ws)) { /* it costs nothing */
+    if (!ws->is_read && !ws->has_list) { /* it costs nothing */
         release(ws);
     }
     return APR_SUCCESS;

@@ -34,8 +34,10 @@ static void copy_name(char to[APIPOOL_NAMED_MAX], const char *name)
 
 /* --- Settling --- */
 
+/* lease: NULL for a turn that has reached no upstream. */
 static void describe(const apipool_websocket_t *ws, const apipool_turn_t *turn,
-                     const ended_t *ended, apr_time_t now, apipool_request_stats_t *stats)
+                     const ended_t *ended, const apipool_lease_t *lease, apr_time_t now,
+                     apipool_request_stats_t *stats)
 {
     *stats = (apipool_request_stats_t){
         .entry = {.at = turn->at,
@@ -49,6 +51,17 @@ static void describe(const apipool_websocket_t *ws, const apipool_turn_t *turn,
         .rule = ended->verdict.rule,
         .group = APIPOOL_NONE,
         .used.charge = turn->charge};
+    if (lease) {
+        stats->group = lease->group;
+        stats->entry.key = lease->id;
+        stats->entry.attempt_count = 1;
+        stats->entry.attempts[0] = (apipool_recent_attempt_t){
+            .key = lease->id, .group = lease->group, .rule = ended->verdict.rule};
+        stats->used.reached = 1;
+        stats->used.tokens = ended->usage.total >= 0                   ? ended->usage.total
+                             : ended->ending == APIPOOL_ENDED_COMPLETE ? -1
+                                                                       : 0;
+    }
     apipool_outcome_complete(ws->req, turn->model, stats);
 }
 
@@ -80,7 +93,6 @@ static void complain(const apipool_websocket_t *ws, apr_status_t rv)
     }
 }
 
-/* A turn that has reached no upstream. */
 static void count_refused(apipool_websocket_t *ws, const apipool_turn_t *turn,
                           apipool_reply_e which)
 {
@@ -90,7 +102,7 @@ static void count_refused(apipool_websocket_t *ws, const apipool_turn_t *turn,
                            .status = apipool_reply_status(which),
                            .usage = nothing};
     apipool_request_stats_t stats;
-    describe(ws, turn, &ended, turn->at, &stats);
+    describe(ws, turn, &ended, NULL, turn->at, &stats);
     add_up(ws, turn, &ended);
     complain(ws, apipool_stats_record(apipool_relay_segment(), &stats, turn->at));
 }
@@ -121,21 +133,6 @@ static void take_lease(apipool_websocket_t *ws, const apipool_turn_t *turn)
     ws->lease->model = *turn->model ? apipool_hash(turn->model) : 0;
     ws->lease->tokens = turn->tokens;
     ws->lease->lent_at = turn->at;
-}
-
-static void add_attempt(const apipool_lease_t *lease, const ended_t *ended,
-                        apipool_request_stats_t *stats)
-{
-    stats->group = lease->group;
-    stats->finished.attempts = 1;
-    stats->entry.key = lease->id;
-    stats->entry.attempt_count = 1;
-    stats->entry.attempts[0] = (apipool_recent_attempt_t){
-        .key = lease->id, .group = lease->group, .rule = ended->verdict.rule};
-    stats->used.reached = 1;
-    stats->used.tokens = ended->usage.total >= 0                   ? ended->usage.total
-                         : ended->ending == APIPOOL_ENDED_COMPLETE ? -1
-                                                                   : 0;
 }
 
 static void log_turn(const apipool_websocket_t *ws, const apipool_outcome_t *outcome)
@@ -190,9 +187,8 @@ static void settle(apipool_websocket_t *ws, int index, const ended_t *ended, apr
 {
     apipool_turn_t *turn = &ws->turns[index];
     apipool_request_stats_t stats;
-    describe(ws, turn, ended, now, &stats);
     take_lease(ws, turn);
-    add_attempt(ws->lease, ended, &stats);
+    describe(ws, turn, ended, ws->lease, now, &stats);
     report(ws, ended, &stats, now);
     add_up(ws, turn, ended);
     ws->turn_count--;

@@ -28,6 +28,7 @@ struct apipool_websocket_t {
     apipool_request_t *req;
     int is_responses; /* a turn names its model; else the session has one */
     int has_model;    /* the client has named one, in the query or since */
+    int has_list;     /* the client may use certain models only */
 
     apipool_wsframe_t from_client, from_upstream;
     apipool_wsevent_t asked, told;

@@ -225,10 +225,8 @@ static void ask(job_t *job, apr_pool_t *p, apr_thread_t *thread)
                     job->for_check ? APIPOOL_STATE_QUOTA : job->state, job->for_balance);
     apipool_probe_report_t report = {.result = APIPOOL_PROBED_ACCEPTED, .policy = &pool->policy};
     if (question.url) {
-        apipool_probing_t probing = {.upstream = job->source->upstream,
-                                     .url = question.url,
-                                     .timeout = APIPOOL_PROBE_TIMEOUT,
-                                     .plug = &job->plug};
+        apipool_probing_t probing = {
+            .upstream = job->source->upstream, .url = question.url, .plug = &job->plug};
         apipool_probe_answer_t answer = apipool_probe_send(p, pool, &probing, &job->lease, thread);
         report = apipool_ask_judge(&question, pool, &answer, job->for_balance);
     }
