@@ -128,37 +128,25 @@ int apipool_permit_has_model(const apipool_request_t *req, const char *model)
             apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model + 7));
 }
 
-/* Whether all models in the query are allowed, whose names have been found to be plain; *found is set where
- * there is one. */
-static int is_query_allowed(const apipool_request_t *req, int *found)
+/* What servers disagree about in a query, or NULL. *found is set where it names a model, *allowed is cleared
+ * where that is not an allowed one. */
+static const char *read_query(const apipool_request_t *req, int *found, int *allowed)
 {
     const char *args = req->r->args;
-    int allowed = 1;
-    while (args && *args) {
-        const char *arg = ap_getword(req->r->pool, &args, '&');
-        char *name = ap_getword(req->r->pool, &arg, '=');
-        char *model = apr_pstrdup(req->r->pool, arg);
-        if (ap_unescape_urlencoded(name) == OK && apipool_strict_name(name) == APIPOOL_NAME_MODEL) {
-            *found = 1;
-            allowed &= ap_unescape_urlencoded(model) == OK &&
-                       apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model);
-        }
-    }
-    return allowed;
-}
-
-/* What servers disagree about in a query, or NULL. */
-static const char *doubt_query(const request_rec *r)
-{
-    const char *args = r->args;
     if (args && ap_strchr_c(args, ';')) {
         return "the query has a semicolon";
     }
     while (args && *args) {
-        const char *arg = ap_getword(r->pool, &args, '&');
-        char *name = ap_getword(r->pool, &arg, '=');
+        const char *arg = ap_getword(req->r->pool, &args, '&');
+        char *name = ap_getword(req->r->pool, &arg, '=');
+        char *model = apr_pstrdup(req->r->pool, arg);
         if (ap_unescape_urlencoded(name) != OK || !apipool_strict_is_argument(name)) {
             return "the query has an argument whose name is not a plain one";
+        }
+        if (apipool_strict_name(name) == APIPOOL_NAME_MODEL) {
+            *found = 1;
+            *allowed &= ap_unescape_urlencoded(model) == OK &&
+                        apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model);
         }
     }
     return NULL;
@@ -169,6 +157,7 @@ static const char *find_doubt(const apipool_request_t *req)
 {
     const request_rec *r = req->r;
     const char *encoding = apr_table_get(r->headers_in, "Content-Encoding");
+    int ignored = 1;
     if (!apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS)) {
         return NULL;
     }
@@ -182,7 +171,7 @@ static const char *find_doubt(const apipool_request_t *req)
         return req->body.doubt;
     }
     return req->body.sniffed[APIPOOL_BODY_MODEL].times > 1 ? "the body names a model twice"
-                                                           : doubt_query(r);
+                                                           : read_query(req, &ignored, &ignored);
 }
 
 /* A path that names no model to us may name one to an upstream that decodes more of it. */
@@ -201,7 +190,7 @@ static int is_model_allowed(const apipool_request_t *req)
     const apipool_client_terms_t *terms = &req->client->terms;
     const apipool_sniffed_t *said = &req->body.sniffed[APIPOOL_BODY_MODEL];
     const char *model = req->demand.model;
-    int found = model != NULL;
+    int found = model != NULL, allowed = 1;
 
     if (!apipool_client_restricts(terms, APIPOOL_CLIENT_MODELS)) {
         return 1;
@@ -218,7 +207,8 @@ static int is_model_allowed(const apipool_request_t *req)
          !apipool_permit_has_model(req, said->text))) {
         return 0;
     }
-    return is_query_allowed(req, &found) && (found || !apipool_endpoint_needs_model(req->kind));
+    read_query(req, &found, &allowed); /* nothing in it is in doubt any more */
+    return allowed && (found || !apipool_endpoint_needs_model(req->kind));
 }
 
 /* Every request of a batch has a model of its own, and its tokens. */

@@ -55,10 +55,10 @@ const char *apipool_directive_use(cmd_parms *cmd, void *dirv, const char *name)
     if (!ap_cstr_casecmp(name, "off")) {
         return NULL;
     }
-    use->name = name;
-    use->server = cmd->server;
-    use->file = cmd->directive->filename;
-    use->line = cmd->directive->line_num;
+    *use = (apipool_use_t){.name = name,
+                           .server = cmd->server,
+                           .file = cmd->directive->filename,
+                           .line = cmd->directive->line_num};
     APR_ARRAY_PUSH(apipool_config_server(cmd->server)->uses, apipool_use_t *) = use;
     return find_mount(cmd, &use->mount);
 }
