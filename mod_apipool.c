@@ -160,7 +160,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
     apr_status_t rv = apipool_lasting_enter(pchild);
     apr_array_header_t *pools = apipool_config_all_pools(pchild, main_server);
     for (int i = 0; i < pools->nelts && rv == APR_SUCCESS; i++) {
-        rv = apipool_upstream_init_child(APR_ARRAY_IDX(pools, i, apipool_pool_t *), pchild);
+        rv = apipool_upstream_init(APR_ARRAY_IDX(pools, i, apipool_pool_t *), 0, pchild);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,

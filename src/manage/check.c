@@ -8,8 +8,6 @@
 #include "configured.h"
 #include "lasting.h"
 
-#define TIMEOUT apr_time_from_sec(30)
-
 static const apipool_upstream_t *upstream_of(const apipool_pool_t *pool, apr_uint32_t group)
 {
     for (int i = 0; i < pool->upstreams->nelts; i++) {
@@ -29,8 +27,7 @@ static apipool_probe_report_t ask(apipool_pool_t *pool, const apipool_upstream_t
     apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN, .policy = &pool->policy};
     *asked = question.url != NULL;
     if (question.url) {
-        apipool_probing_t probing = {
-            .upstream = upstream, .url = question.url, .timeout = TIMEOUT, .with_request = 1};
+        apipool_probing_t probing = {.upstream = upstream, .url = question.url, .with_request = 1};
         apipool_probe_answer_t answer = apipool_probe_send(p, pool, &probing, lease, NULL);
         report = apipool_ask_judge(&question, pool, &answer, 0);
     }

@@ -70,7 +70,7 @@ static void fill_settings(const apipool_pool_t *pool, apr_pool_t *p, apipool_set
     info->affinity = affinity_of(pool, p);
     info->rotations = pool->rotations;
     info->retries = pool->retries;
-    info->max_errors = pool->max_errors;
+    info->max_errors = pool->policy.max_errors;
     info->deadline = pool->deadline;
     info->wait = pool->wait;
     info->first_byte_timeout = pool->first_byte_timeout;

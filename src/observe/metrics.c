@@ -7,196 +7,244 @@
 #include <http_request.h>
 #include <stddef.h>
 
-#include "metrics_keys.h"
+#include "pace.h"
 #include "stats.h"
 #include "store.h"
 
-/* One upstream of one pool: names as labels, and its numbers. Names hold nothing that a label has to
- * escape; see APIPoolUpstream. */
-typedef struct {
-    const char *pool, *upstream;
-    apr_uint32_t index; /* the pool's */
-    apipool_totals_t totals;
-} part_t;
+#define BATCH 256 /* keys for which the lock is held at a time */
 
+/* Names hold nothing that a label has to escape; see APIPoolUpstream. */
 typedef struct {
     const char *name;
     apipool_pool_snapshot_t stats;
+    apr_uint32_t keys[APIPOOL_STATE_COUNT], in_flight; /* of all upstreams */
 } pool_t;
 
 typedef struct {
+    const char *pool, *name;
+    apipool_totals_t totals;
+} upstream_t;
+
+typedef struct {
+    const char *pool, *upstream;
+    char id[APIPOOL_ID_SIZE];
+    apipool_key_row_t row;
+} shown_key_t;
+
+typedef struct {
+    request_rec *r;
     apipool_segment_t *segment;
     apr_time_t now;
     apr_status_t rv;
-    apr_array_header_t *parts; /* part_t, those of one pool together */
-    apr_array_header_t *pools; /* pool_t */
-    apr_array_header_t *keys;  /* NULL where nobody asks for them */
+    apr_array_header_t *upstreams; /* upstream_t, those of one pool together */
+    apr_array_header_t *pools;     /* pool_t */
+    apr_array_header_t *keys;      /* shown_key_t; NULL where nobody asks for them */
 } survey_t;
 
-static void add_pool(survey_t *survey, const part_t *part)
+/* Takes the lock for a few hundred keys at a time; what changes meanwhile may be seen in part. */
+static apr_status_t add_keys(survey_t *survey, const upstream_t *upstream, apr_uint32_t group)
 {
-    pool_t *pool = apr_array_push(survey->pools);
-    pool->name = part->pool;
-    if (survey->rv == APR_SUCCESS) {
-        survey->rv = apipool_stats_pool(survey->segment, part->index, survey->now, &pool->stats);
+    apipool_key_row_t *rows = apr_palloc(survey->r->pool, BATCH * sizeof(*rows));
+    apr_uint32_t from = 0, count = 0;
+    while (from != APIPOOL_NONE) {
+        apr_status_t rv = apipool_pool_keys(survey->segment, group, &from, rows, BATCH, &count);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        apipool_segment_give_way(survey->segment);
+        for (apr_uint32_t i = 0; i < count; i++) {
+            shown_key_t *key = apr_array_push(survey->keys);
+            *key = (shown_key_t){upstream->pool, upstream->name, .row = rows[i]};
+            apipool_key_id_hex(rows[i].id, key->id);
+        }
     }
+    return APR_SUCCESS;
 }
 
-static void add_part(void *ctx, const char *pool, const char *upstream, apr_uint32_t group)
+/* The pool that the upstreams belong to which come now. */
+static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t group)
+{
+    int count = survey->pools->nelts;
+    pool_t *pool = count ? &APR_ARRAY_IDX(survey->pools, count - 1, pool_t) : NULL;
+    if (!pool || strcmp(pool->name, name)) {
+        pool = memset(apr_array_push(survey->pools), 0, sizeof(*pool));
+        pool->name = name;
+        survey->rv =
+            survey->rv == APR_SUCCESS
+                ? apipool_stats_pool(survey->segment, apipool_pool_of(survey->segment, group),
+                                     survey->now, &pool->stats)
+                : survey->rv;
+        pool->stats.refusals[APIPOOL_R00] = 0; /* no key was looked for */
+    }
+    return pool;
+}
+
+static void add_upstream(void *ctx, const char *pool_name, const char *name, apr_uint32_t group)
 {
     survey_t *survey = ctx;
-    part_t *part = apr_array_push(survey->parts);
-    part->pool = pool;
-    part->upstream = upstream;
-    part->index = apipool_pool_of(survey->segment, group);
+    pool_t *pool = pool_of(survey, pool_name, group);
+    upstream_t *upstream = apr_array_push(survey->upstreams);
+    upstream->pool = pool_name;
+    upstream->name = name;
     if (survey->rv == APR_SUCCESS) {
-        survey->rv = apipool_pool_totals(survey->segment, group, survey->now, &part->totals);
+        survey->rv = apipool_pool_totals(survey->segment, group, survey->now, &upstream->totals);
     }
     if (survey->keys && survey->rv == APR_SUCCESS) {
-        survey->rv = apipool_metrics_keys_add(survey->keys, survey->segment, pool, upstream, group);
+        survey->rv = add_keys(survey, upstream, group);
     }
-    int first = survey->pools->nelts == 0 ||
-                strcmp(APR_ARRAY_IDX(survey->pools, survey->pools->nelts - 1, pool_t).name, pool);
-    if (first) {
-        add_pool(survey, part);
+    if (survey->rv == APR_SUCCESS) {
+        for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
+            pool->keys[state] += upstream->totals.keys[state];
+        }
+        pool->in_flight += upstream->totals.in_flight;
     }
 }
 
-void apipool_metrics_head(request_rec *r, const char *name, const char *type, const char *help)
+/* Begins a family of series. */
+static void head(request_rec *r, const char *name, const char *type, const char *help)
 {
     ap_rprintf(r, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void write_attempts(request_rec *r, const apr_array_header_t *parts)
+/* One series of a pool, or of one of its upstreams. */
+static void sample(request_rec *r, const char *family, const char *pool, const char *upstream,
+                   const char *label, const char *value, apr_uint64_t count)
 {
-    apipool_metrics_head(r, "apipool_attempts_total", "counter",
-                         "Attempts at upstreams, by the verdict's rule.");
-    for (int i = 0; i < parts->nelts; i++) {
-        const part_t *part = &APR_ARRAY_IDX(parts, i, part_t);
-        for (int rule = 0; rule < APIPOOL_RULE_COUNT; rule++) {
-            if (part->totals.rules[rule]) {
-                ap_rprintf(r,
-                           "apipool_attempts_total{pool=\"%s\",upstream=\"%s\",rule=\"%s\"} "
-                           "%" APR_UINT64_T_FMT "\n",
-                           part->pool, part->upstream, apipool_rule_name((apipool_rule_e)rule),
-                           part->totals.rules[rule]);
-            }
+    ap_rprintf(r, "%s{pool=\"%s\"%s%s%s,%s=\"%s\"} %" APR_UINT64_T_FMT "\n", family, pool,
+               upstream ? ",upstream=\"" : "", upstream ? upstream : "", upstream ? "\"" : "",
+               label, value, count);
+}
+
+/* Counts of a pool or of one of its upstreams, by ending or by rule; what is 0 is left out.
+ * always: but for this one, or -1 */
+static void write_counts(const survey_t *survey, const char *family, const char *pool,
+                         const char *upstream, const apr_uint64_t *counts, int is_by_rule,
+                         int always)
+{
+    int end = is_by_rule ? APIPOOL_RULE_COUNT : APIPOOL_ENDINGS;
+    for (int i = 0; i < end; i++) {
+        if (counts[i] || i == always) {
+            sample(survey->r, family, pool, upstream, is_by_rule ? "rule" : "outcome",
+                   is_by_rule ? apipool_rule_name((apipool_rule_e)i)
+                              : apipool_ending_name((apipool_ending_e)i),
+                   counts[i]);
         }
     }
 }
 
-/* The sum of a number over the parts of the pool that begins at i; *i moves to its last part. */
-static apr_uint32_t sum(const apr_array_header_t *parts, int *i, apr_size_t offset)
+static void write_requests(const survey_t *survey)
 {
-    const part_t *part = &APR_ARRAY_IDX(parts, *i, part_t);
-    apr_uint32_t total = 0;
-    for (int at = *i; at < parts->nelts; at++) {
-        const part_t *other = &APR_ARRAY_IDX(parts, at, part_t);
-        if (strcmp(other->pool, part->pool)) {
-            break;
-        }
-        total += *(const apr_uint32_t *)((const char *)&other->totals + offset);
-        *i = at;
-    }
-    return total;
-}
-
-static void write_keys(request_rec *r, const apr_array_header_t *parts)
-{
-    apipool_metrics_head(r, "apipool_keys", "gauge", "Keys, by state.");
-    for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
-        for (int i = 0; i < parts->nelts; i++) {
-            const char *pool = APR_ARRAY_IDX(parts, i, part_t).pool;
-            apr_size_t offset =
-                offsetof(apipool_totals_t, keys) + (apr_size_t)state * sizeof(apr_uint32_t);
-            ap_rprintf(r, "apipool_keys{pool=\"%s\",state=\"%s\"} %u\n", pool,
-                       apipool_state_name((apipool_state_e)state), sum(parts, &i, offset));
-        }
-    }
-}
-
-static void write_in_flight(request_rec *r, const apr_array_header_t *parts)
-{
-    apipool_metrics_head(r, "apipool_in_flight", "gauge", "Attempts that are under way.");
-    for (int i = 0; i < parts->nelts; i++) {
-        const char *pool = APR_ARRAY_IDX(parts, i, part_t).pool;
-        ap_rprintf(r, "apipool_in_flight{pool=\"%s\"} %u\n", pool,
-                   sum(parts, &i, offsetof(apipool_totals_t, in_flight)));
-    }
-}
-
-static void write_requests(request_rec *r, const survey_t *survey)
-{
-    apipool_metrics_head(r, "apipool_requests_total", "counter",
-                         "Requests of clients, by their last upstream and how they ended.");
-    for (int i = 0; i < survey->parts->nelts; i++) {
-        const part_t *part = &APR_ARRAY_IDX(survey->parts, i, part_t);
-        for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
-            if (part->totals.endings[ending]) {
-                ap_rprintf(r,
-                           "apipool_requests_total{pool=\"%s\",upstream=\"%s\",outcome=\"%s\"} "
-                           "%" APR_UINT64_T_FMT "\n",
-                           part->pool, part->upstream,
-                           apipool_ending_name((apipool_ending_e)ending),
-                           part->totals.endings[ending]);
-            }
-        }
+    const upstream_t *upstreams = (const upstream_t *)survey->upstreams->elts;
+    const pool_t *pools = (const pool_t *)survey->pools->elts;
+    head(survey->r, "apipool_requests_total", "counter",
+         "Requests of clients, by their last upstream and how they ended.");
+    for (int i = 0; i < survey->upstreams->nelts; i++) {
+        write_counts(survey, "apipool_requests_total", upstreams[i].pool, upstreams[i].name,
+                     upstreams[i].totals.endings, 0, -1);
     }
     for (int i = 0; i < survey->pools->nelts; i++) {
-        const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
-        for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
-            if (pool->stats.endings[ending] || ending == APIPOOL_ENDED_REFUSED) {
-                ap_rprintf(r,
-                           "apipool_requests_total{pool=\"%s\",upstream=\"\",outcome=\"%s\"} "
-                           "%" APR_UINT64_T_FMT "\n",
-                           pool->name, apipool_ending_name((apipool_ending_e)ending),
-                           pool->stats.endings[ending]);
-            }
-        }
+        write_counts(survey, "apipool_requests_total", pools[i].name, "", pools[i].stats.endings, 0,
+                     APIPOOL_ENDED_REFUSED);
     }
-}
-
-static void write_refusals(request_rec *r, const survey_t *survey)
-{
-    apipool_metrics_head(r, "apipool_refusals_total", "counter",
-                         "Requests without a key for any attempt, by rule.");
+    head(survey->r, "apipool_attempts_total", "counter",
+         "Attempts at upstreams, by the verdict's rule.");
+    for (int i = 0; i < survey->upstreams->nelts; i++) {
+        write_counts(survey, "apipool_attempts_total", upstreams[i].pool, upstreams[i].name,
+                     upstreams[i].totals.rules, 1, -1);
+    }
+    head(survey->r, "apipool_refusals_total", "counter",
+         "Requests without a key for any attempt, by rule.");
     for (int i = 0; i < survey->pools->nelts; i++) {
-        const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
-        for (int rule = APIPOOL_R01; rule < APIPOOL_RULE_COUNT; rule++) {
-            if (pool->stats.refusals[rule]) {
-                ap_rprintf(
-                    r, "apipool_refusals_total{pool=\"%s\",rule=\"%s\"} %" APR_UINT64_T_FMT "\n",
-                    pool->name, apipool_rule_name((apipool_rule_e)rule),
-                    pool->stats.refusals[rule]);
-            }
-        }
+        write_counts(survey, "apipool_refusals_total", pools[i].name, NULL, pools[i].stats.refusals,
+                     1, -1);
     }
 }
 
-static void write_tokens(request_rec *r, const survey_t *survey)
+static void write_tokens(const survey_t *survey)
 {
-    apipool_metrics_head(r, "apipool_tokens_total", "counter",
-                         "Tokens as upstreams reported them, by type.");
+    static const char family[] = "apipool_tokens_total";
+    head(survey->r, family, "counter", "Tokens as upstreams reported them, by type.");
     for (int i = 0; i < survey->pools->nelts; i++) {
         const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
         const apipool_numbers_snapshot_t *numbers = &pool->stats.numbers;
-        const struct {
-            const char *type;
-            apr_uint64_t count;
-        } types[] = {{"prompt", numbers->prompt},
-                     {"completion", numbers->completion},
-                     {"cached", numbers->cached}};
-        for (int t = 0; t < 3; t++) {
-            ap_rprintf(r, "apipool_tokens_total{pool=\"%s\",type=\"%s\"} %" APR_UINT64_T_FMT "\n",
-                       pool->name, types[t].type, types[t].count);
-        }
+        sample(survey->r, family, pool->name, NULL, "type", "prompt", numbers->prompt);
+        sample(survey->r, family, pool->name, NULL, "type", "completion", numbers->completion);
+        sample(survey->r, family, pool->name, NULL, "type", "cached", numbers->cached);
     }
 }
 
-static void write_histogram(request_rec *r, const survey_t *survey, const char *name,
-                            const char *help, apr_size_t offset)
+static void write_keys(const survey_t *survey)
 {
-    apipool_metrics_head(r, name, "histogram", help);
+    head(survey->r, "apipool_keys", "gauge", "Keys, by state.");
+    for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
+        for (int i = 0; i < survey->pools->nelts; i++) {
+            const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
+            sample(survey->r, "apipool_keys", pool->name, NULL, "state",
+                   apipool_state_name((apipool_state_e)state), pool->keys[state]);
+        }
+    }
+    head(survey->r, "apipool_in_flight", "gauge", "Attempts that are under way.");
+    for (int i = 0; i < survey->pools->nelts; i++) {
+        const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
+        ap_rprintf(survey->r, "apipool_in_flight{pool=\"%s\"} %u\n", pool->name, pool->in_flight);
+    }
+}
+
+/* A number of each key, which may have one label more. */
+static void write_of_keys(const survey_t *survey, const char *name, const char *label,
+                          apr_size_t offset)
+{
+    for (int i = 0; i < survey->keys->nelts; i++) {
+        const shown_key_t *key = &APR_ARRAY_IDX(survey->keys, i, shown_key_t);
+        apr_uint64_t value = *(const apr_uint64_t *)((const char *)&key->row + offset);
+        ap_rprintf(survey->r,
+                   "%s{pool=\"%s\",upstream=\"%s\",key=\"%s\"%s} %" APR_UINT64_T_FMT "\n", name,
+                   key->pool, key->upstream, key->id, label, value);
+        apipool_pace();
+    }
+}
+
+static void write_each_key(const survey_t *survey)
+{
+    static const struct {
+        const char *name, *type, *help; /* without help it is of the family before */
+        const char *label;
+        apr_size_t offset;
+    } series[] = {
+        {"apipool_key_requests_total", "counter", "Attempts with a key that are over.", "",
+         offsetof(apipool_key_row_t, requests)},
+        {"apipool_key_errors_total", "counter", "Attempts whose end was held against the key.", "",
+         offsetof(apipool_key_row_t, errors)},
+        {"apipool_key_tokens_total", "counter", "Tokens as upstreams reported them, by type.",
+         ",type=\"prompt\"", offsetof(apipool_key_row_t, prompt)},
+        {"apipool_key_tokens_total", "", NULL, ",type=\"completion\"",
+         offsetof(apipool_key_row_t, completion)},
+        {"apipool_key_tokens_total", "", NULL, ",type=\"cached\"",
+         offsetof(apipool_key_row_t, cached)},
+        {"apipool_key_in_flight", "gauge", "Attempts that are under way.", "",
+         offsetof(apipool_key_row_t, in_flight)},
+    };
+    for (apr_size_t i = 0; i < sizeof(series) / sizeof(*series); i++) {
+        if (series[i].help) {
+            head(survey->r, series[i].name, series[i].type, series[i].help);
+        }
+        write_of_keys(survey, series[i].name, series[i].label, series[i].offset);
+    }
+    head(survey->r, "apipool_key_state", "gauge", "1 for the state that a key is in.");
+    for (int i = 0; i < survey->keys->nelts; i++) {
+        const shown_key_t *key = &APR_ARRAY_IDX(survey->keys, i, shown_key_t);
+        ap_rprintf(survey->r,
+                   "apipool_key_state{pool=\"%s\",upstream=\"%s\",key=\"%s\",state=\"%s\"} 1\n",
+                   key->pool, key->upstream, key->id, apipool_state_name(key->row.state));
+        apipool_pace();
+    }
+}
+
+static void write_histogram(const survey_t *survey, const char *name, const char *help,
+                            apr_size_t offset)
+{
+    request_rec *r = survey->r;
+    head(r, name, "histogram", help);
     for (int i = 0; i < survey->pools->nelts; i++) {
         const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
         const apipool_histogram_snapshot_t *h =
@@ -226,50 +274,48 @@ static void write_store(request_rec *r, const apipool_segment_t *segment)
 {
     apipool_store_health_t health;
     apipool_store_health(segment, &health);
-    apipool_metrics_head(r, "apipool_store_save_seconds", "summary",
-                         "Saves of keys and statistics, failed ones included.");
+    head(r, "apipool_store_save_seconds", "summary",
+         "Saves of keys and statistics, failed ones included.");
     ap_rprintf(r, "apipool_store_save_seconds_sum %.6f\n", health.seconds);
     ap_rprintf(r, "apipool_store_save_seconds_count %" APR_UINT64_T_FMT "\n",
                health.saves + health.errors);
-    apipool_metrics_head(r, "apipool_store_errors_total", "counter",
-                         "Saves of keys and statistics that failed.");
+    head(r, "apipool_store_errors_total", "counter", "Saves of keys and statistics that failed.");
     ap_rprintf(r, "apipool_store_errors_total %" APR_UINT64_T_FMT "\n", health.errors);
 }
 
 int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const char *server)
 {
-    survey_t survey = {.segment = segment,
-                       .now = apr_time_now(),
-                       .parts = apr_array_make(r->pool, 16, sizeof(part_t)),
-                       .pools = apr_array_make(r->pool, 8, sizeof(pool_t)),
-                       .keys = asks_for_keys(r) ? apipool_metrics_keys_make(r->pool) : NULL};
+    survey_t survey = {
+        .r = r,
+        .segment = segment,
+        .now = apr_time_now(),
+        .upstreams = apr_array_make(r->pool, 16, sizeof(upstream_t)),
+        .pools = apr_array_make(r->pool, 8, sizeof(pool_t)),
+        .keys = asks_for_keys(r) ? apr_array_make(r->pool, BATCH, sizeof(shown_key_t)) : NULL};
     if (r->method_number != M_GET) {
         ap_allow_methods(r, REPLACE_ALLOW, "GET", "HEAD", NULL);
         return HTTP_METHOD_NOT_ALLOWED;
     }
-    apipool_pool_each_group(segment, server, add_part, &survey);
+    apipool_pool_each_group(segment, server, add_upstream, &survey);
     if (survey.rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     ap_set_content_type(r, "text/plain; version=0.0.4; charset=utf-8");
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
-    write_requests(r, &survey);
-    write_attempts(r, survey.parts);
-    write_refusals(r, &survey);
-    write_tokens(r, &survey);
-    write_keys(r, survey.parts);
-    write_in_flight(r, survey.parts);
+    write_requests(&survey);
+    write_tokens(&survey);
+    write_keys(&survey);
     if (survey.keys) {
-        apipool_metrics_keys_write(r, survey.keys);
+        write_each_key(&survey);
     }
-    write_histogram(r, &survey, "apipool_request_duration_seconds",
+    write_histogram(&survey, "apipool_request_duration_seconds",
                     "From a request to the end of its answer.",
                     offsetof(apipool_pool_snapshot_t, duration));
-    write_histogram(r, &survey, "apipool_time_to_first_byte_seconds",
+    write_histogram(&survey, "apipool_time_to_first_byte_seconds",
                     "From a request to the first byte of an upstream's answer.",
                     offsetof(apipool_pool_snapshot_t, first_byte));
     write_store(r, segment);
-    apipool_metrics_head(r, "apipool_build_info", "gauge", "The module's version.");
+    head(r, "apipool_build_info", "gauge", "The module's version.");
     ap_rprintf(r, "apipool_build_info{version=\"%s\"} 1\n", APIPOOL_VERSION);
     return OK;
 }

@@ -14,7 +14,4 @@
  */
 int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const char *server);
 
-/** Begins a family of series. */
-void apipool_metrics_head(request_rec *r, const char *name, const char *type, const char *help);
-
 #endif

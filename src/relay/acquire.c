@@ -1,15 +1,80 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Looking for the key of the next attempt. */
+ * Looking for the key of the next attempt, and waiting for one: APIPoolWait. */
 #include "acquire.h"
 
 #include "budget.h"
 #include "demand.h"
 #include "reply.h"
-#include "wait.h"
 
+#define LOOK_AGAIN                                                                                 \
+    apr_time_from_msec(100) /* at the clock may not be all: a key may be given back */
+#define WHEN_BUSY apr_time_from_msec(10)
+#define SHORTEST  apr_time_from_msec(1)
+
+static int is_worth_waiting(apipool_acquired_e result)
+{
+    return result == APIPOOL_ALL_COOLING || result == APIPOOL_ALL_BUSY ||
+           result == APIPOOL_ALL_PAUSED || result == APIPOOL_QUEUED;
+}
+
+static void pause_before_next(const apipool_found_t *found, apr_time_t now, apr_time_t until)
+{
+    apr_interval_time_t pause =
+        apipool_shorter(found->result == APIPOOL_ALL_BUSY ? WHEN_BUSY : LOOK_AGAIN, until - now);
+    pause = found->retry_at ? apipool_shorter(pause, found->retry_at - now) : pause;
+    apr_sleep(pause > SHORTEST ? pause : SHORTEST);
+}
+
+static apr_status_t look(const apipool_request_t *req, const apipool_wanted_t *wanted,
+                         apr_time_t now, apipool_found_t *found)
+{
+    return apipool_pool_acquire(apipool_relay_segment(), wanted, now, req->attempt.lease,
+                                &found->result, &found->retry_at);
+}
+
+/* Waits in line with others for a key, without holding anything but its thread. Keys that are in doubt for
+ * one request are there for all others, who would not get them with that one at the head of their line. */
+static apr_status_t wait_for_key(const apipool_request_t *req, apipool_wanted_t *wanted,
+                                 apr_time_t until, apipool_found_t *found)
+{
+    apipool_segment_t *segment = apipool_relay_segment();
+    apr_time_t now = apr_time_now();
+    apr_status_t left = APR_SUCCESS, rv = APR_SUCCESS;
+    if (!wanted->doubted_count) {
+        rv = apipool_pool_enter_queue(segment, wanted, &wanted->waiter);
+        if (rv != APR_SUCCESS || wanted->waiter == APIPOOL_NONE) {
+            return rv;
+        }
+    }
+    wanted->tried_count = wanted->doubted_count; /* the others may serve it when they are back */
+    while (rv == APR_SUCCESS && is_worth_waiting(found->result) && now < until && !found->gone) {
+        pause_before_next(found, now, until);
+        now = apr_time_now();
+        found->gone = apipool_link_has_left(req->r->connection);
+        rv = found->gone ? rv : look(req, wanted, now, found);
+    }
+    if (wanted->waiter != APIPOOL_NONE) {
+        left = apipool_pool_leave_queue(segment, wanted->waiter);
+        wanted->waiter = APIPOOL_NONE;
+    }
+    if (rv == APR_SUCCESS && found->result == APIPOOL_QUEUED) {
+        /* who was not the first in line does not know yet when a key comes free */
+        apipool_found_t when = {.result = APIPOOL_QUEUED};
+        wanted->look_only = 1;
+        rv = look(req, wanted, apr_time_now(), &when);
+        found->retry_at = when.retry_at;
+    }
+    return rv == APR_SUCCESS ? left : rv;
+}
+
+/* Acquires a key, and waits for one: until the pool's time for it is over, or the deadline, or the client
+ * leaves. While it waits, keys that this request has used before count as any other: they have come free
+ * since. Keys that it has left in doubt stay out.
+ * without: an upstream's group, or APIPOOL_NONE; wait_until: in the past to try once */
 static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, int tried_count,
                                   apr_time_t wait_until, apipool_found_t *found)
 {
+    apr_time_t now = apr_time_now();
     apipool_source_t sources[APIPOOL_UPSTREAMS_MAX];
     apipool_wanted_t wanted;
     apipool_demand_wanted(req, without, sources, &wanted);
@@ -17,8 +82,10 @@ static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, 
     wanted.tried_count = tried_count;
     wanted.doubted_count = req->budget->doubted_count;
     wanted.sure_first = req->budget->proving;
-    return apipool_wait_acquire(req, apipool_relay_segment(), &wanted, wait_until, &found->result,
-                                &found->retry_at, &found->gone);
+    apr_status_t rv = look(req, &wanted, now, found);
+    return rv == APR_SUCCESS && is_worth_waiting(found->result) && now < wait_until
+               ? wait_for_key(req, &wanted, wait_until, found)
+               : rv;
 }
 
 /* A retry for the upstream's sake goes to another upstream if it can, then to another key, and then to
@@ -71,8 +138,7 @@ void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *ver
 {
     apipool_source_t sources[APIPOOL_UPSTREAMS_MAX];
     apipool_wanted_t wanted;
-    apipool_acquired_e result;
-    apr_time_t retry_at;
+    apipool_found_t found;
 
     if (verdict->event == APIPOOL_EVENT_NONE &&
         apipool_rule(verdict->rule)->says != APIPOOL_SAYS_COOLING) {
@@ -80,8 +146,7 @@ void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *ver
     }
     apipool_demand_wanted(req, APIPOOL_NONE, sources, &wanted);
     wanted.look_only = 1;
-    if (apipool_pool_acquire(apipool_relay_segment(), &wanted, apr_time_now(), req->attempt.lease,
-                             &result, &retry_at) == APR_SUCCESS) {
-        apipool_reply_advise(req, result, retry_at);
+    if (look(req, &wanted, apr_time_now(), &found) == APR_SUCCESS) {
+        apipool_reply_advise(req, found.result, found.retry_at);
     }
 }

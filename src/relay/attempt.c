@@ -4,9 +4,9 @@
 
 #include <apr_strings.h>
 #include <http_protocol.h>
+#include <http_request.h>
 
 #include "acquire.h"
-#include "blame.h"
 #include "body.h"
 #include "budget.h"
 #include "demand.h"
@@ -15,8 +15,8 @@
 #include "head.h"
 #include "link.h"
 #include "permit.h"
-#include "proxy_section.h"
 #include "reply.h"
+#include "blame.h"
 #include "settle.h"
 #include "upstream.h"
 #include "websocket.h"
@@ -62,83 +62,93 @@ static void wipe_slate(apipool_request_t *req)
     apipool_gate_reset(req);
 }
 
-static const apipool_upstream_t *upstream_of(const apipool_request_t *req,
-                                             const apipool_lease_t *lease)
+static const apipool_upstream_t *upstream_of(const apipool_request_t *req)
 {
-    int i = 0;
-    while (APR_ARRAY_IDX(req->pool->upstreams, i, apipool_upstream_t).group != lease->group) {
-        i++;
+    const apipool_upstream_t *upstream = (const apipool_upstream_t *)req->pool->upstreams->elts;
+    while (upstream->group != req->attempt.lease->group) {
+        upstream++;
     }
-    return &APR_ARRAY_IDX(req->pool->upstreams, i, apipool_upstream_t);
-}
-
-static apr_interval_time_t shorter(apr_interval_time_t a, apr_interval_time_t b)
-{
-    return a < b ? a : b;
-}
-
-static void limit_probe(apipool_attempt_t *attempt, const apipool_probing_t *probing)
-{
-    attempt->read_by = apr_time_now() + probing->timeout;
-    attempt->idle_timeout = shorter(attempt->idle_timeout, probing->timeout);
-    attempt->first_byte_timeout = shorter(attempt->first_byte_timeout, probing->timeout);
-    attempt->plug = probing->plug;
+    return upstream;
 }
 
 static void begin(apipool_request_t *req)
 {
     apipool_attempt_t *attempt = &req->attempt;
-    apipool_lease_t *lease = attempt->lease;
+    const apipool_probing_t *probing = req->probing;
+    const apipool_upstream_t *upstream = probing ? probing->upstream : upstream_of(req);
     const apipool_pool_t *pool = req->pool;
 
-    memset(attempt, 0, sizeof(*attempt));
-    attempt->lease = lease;
-    attempt->upstream = req->probing ? req->probing->upstream : upstream_of(req, lease);
+    *attempt = (apipool_attempt_t){
+        .lease = attempt->lease,
+        .upstream = upstream,
+        .websocket = req->websocket,
+        .read_by = req->budget->deadline,
+        .idle_timeout = upstream->timeout ? upstream->timeout : pool->idle_timeout,
+        .first_byte_timeout = upstream->timeout ? upstream->timeout : pool->first_byte_timeout,
+        .asks_usage =
+            req->demand.ask_usage.text &&
+            !apipool_pool_refuses_usage(apipool_relay_segment(), upstream->group, apr_time_now()),
+        .client = probing || req->r->connection->master ? NULL : req->r};
     wipe_slate(req);
     attempt->clean_headers = req->r->headers_out;
     apipool_head_begin(&attempt->head, req->r->pool);
-    attempt->websocket = req->websocket;
-    attempt->read_by = req->budget->deadline;
-    attempt->idle_timeout =
-        attempt->upstream->timeout ? attempt->upstream->timeout : pool->idle_timeout;
-    attempt->first_byte_timeout =
-        attempt->upstream->timeout ? attempt->upstream->timeout : pool->first_byte_timeout;
-    attempt->asks_usage = req->demand.ask_usage.text &&
-                          !apipool_pool_refuses_usage(apipool_relay_segment(),
-                                                      attempt->upstream->group, apr_time_now());
-    if (req->probing) {
-        limit_probe(attempt, req->probing);
-    }
-    else {
-        apipool_link_watch(attempt, req->r);
+    if (probing) {
+        attempt->read_by = apr_time_now() + APIPOOL_PROBE_TIMEOUT;
+        attempt->idle_timeout = apipool_shorter(attempt->idle_timeout, APIPOOL_PROBE_TIMEOUT);
+        attempt->first_byte_timeout =
+            apipool_shorter(attempt->first_byte_timeout, APIPOOL_PROBE_TIMEOUT);
+        attempt->plug = probing->plug;
     }
     req->attempts++;
+}
+
+/* httpd has merged the <Proxy> sections of the pool's first upstream into the request, before it was known
+ * who would be asked. What they say, of TLS above all, must hold for no other upstream. A probe's request is
+ * made for its upstream. */
+static int has_sections_of_another(const apipool_request_t *req)
+{
+    return !req->probing && req->budget->conf->sec_proxy->nelts &&
+           req->attempt.upstream != &APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t);
+}
+
+/* Merges those of a URL, in the order in which httpd does it: server, <Proxy>, <Location>, <If>. */
+static void merge_sections(request_rec *r, const char *url)
+{
+    r->filename = apr_pstrcat(r->pool, "proxy:", url, NULL);
+    r->per_dir_config = r->server->lookup_defaults;
+    ap_run_map_to_storage(r);
+    ap_location_walk(r);
+    ap_if_walk(r);
+    apipool_request_raise_log_level(r);
 }
 
 /* Sends the request once, with the leased key. Returns what mod_proxy_http returned. */
 static int run(apipool_request_t *req)
 {
     request_rec *r = req->r;
-    const struct apipool_budget_t *budget = req->budget;
-    int status;
+    proxy_server_conf *conf = req->budget->conf;
+    char *filename = r->filename;
+    ap_conf_vector_t *per_dir_config = r->per_dir_config;
+    const struct ap_logconf *log = r->log;
 
     begin(req);
-    proxy_worker *worker = req->probing && !req->probing->with_request
-                               ? req->attempt.upstream->probe_worker
-                               : req->attempt.upstream->worker;
-
-    char *url = apipool_request_url(req, req->attempt.upstream);
-    const struct proxy_remote *remote = apipool_upstream_remote(budget->conf, url);
-
-    apipool_proxy_section_t before;
-    apipool_proxy_section_enter(req, url, &before);
+    const apipool_upstream_t *upstream = req->attempt.upstream;
+    proxy_worker *worker =
+        req->probing && !req->probing->with_request ? upstream->probe_worker : upstream->worker;
+    char *url = apipool_request_url(req, upstream);
+    const struct proxy_remote *remote = apipool_upstream_remote(conf, url);
+    if (has_sections_of_another(req)) {
+        merge_sections(r, url);
+    }
     req->inside = 1;
     apipool_attempt_t *outer = apipool_link_attach(&req->attempt);
-    status = proxy_run_scheme_handler(r, worker, budget->conf, url,
-                                      remote ? remote->hostname : NULL, remote ? remote->port : 0);
+    int status = proxy_run_scheme_handler(r, worker, conf, url, remote ? remote->hostname : NULL,
+                                          remote ? remote->port : 0);
     apipool_link_attach(outer);
     req->inside = 0;
-    apipool_proxy_section_leave(r, &before);
+    r->filename = filename;
+    r->per_dir_config = per_dir_config;
+    r->log = log;
     if (apipool_evidence_is_overridden(req, status)) { /* an answer that has not come by the gate */
         apipool_head_complete(&req->attempt.head, r->headers_out);
     }
@@ -190,21 +200,6 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
     }
 }
 
-static void log_end(const apipool_request_t *req, apipool_rule_e rule, const char *reason)
-{
-    apr_uint32_t untold = 0;
-    int is_exhausted = rule == APIPOOL_R15;
-    if (is_exhausted && !apipool_pool_tells_exhausted(apipool_relay_segment(), req->pool->index,
-                                                      apr_time_now(), &untold)) {
-        return;
-    }
-    ap_log_rerror(
-        APLOG_MARK, is_exhausted ? APLOG_WARNING : APLOG_INFO, 0, req->r,
-        APIPOOL_LOG(0033) "pool %s: %s, %s%s", req->pool->name, apipool_rule_name(rule), reason,
-        untold ? apr_psprintf(req->r->pool, "; so it was for %u more since the last line", untold)
-               : "");
-}
-
 /* The end of a request that has not had a key at all. */
 static int reply_without_key(apipool_request_t *req, const apipool_found_t *found)
 {
@@ -223,11 +218,20 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
         [APIPOOL_QUEUED] = {APIPOOL_R14, APIPOOL_REPLY_ALL_COOLING, "others have waited longer"},
         [APIPOOL_EXHAUSTED] = {APIPOOL_R15, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
     };
+    apr_time_t now = apr_time_now(), retry_at = found->retry_at ? found->retry_at : now;
+    apr_uint32_t untold = 0;
     req->rule = ends[found->result].rule;
-    log_end(req, req->rule, ends[found->result].reason);
-    apr_time_t retry_at = found->retry_at ? found->retry_at : apr_time_now();
-    return reply(req, ends[found->result].reply,
-                 ends[found->result].rule == APIPOOL_R15 ? 0 : retry_at);
+    int is_exhausted = req->rule == APIPOOL_R15;
+    if (!is_exhausted ||
+        apipool_pool_tells_exhausted(apipool_relay_segment(), req->pool->index, now, &untold)) {
+        ap_log_rerror(APLOG_MARK, is_exhausted ? APLOG_WARNING : APLOG_INFO, 0, req->r,
+                      APIPOOL_LOG(0033) "pool %s: %s, %s%s", req->pool->name,
+                      apipool_rule_name(req->rule), ends[found->result].reason,
+                      untold ? apr_psprintf(req->r->pool,
+                                            "; so it was for %u more since the last line", untold)
+                             : "");
+    }
+    return reply(req, ends[found->result].reply, is_exhausted ? 0 : retry_at);
 }
 
 /* An upstream that does not know the option gets the request again as the client has sent it, at the cost of
@@ -291,7 +295,7 @@ static int attempt_until_done(apipool_request_t *req)
         apipool_settle_report(req, &verdict, status, now);
         if (verdict.rule == APIPOOL_R00) {
             apipool_blame_settle_served(req);
-            apipool_settle_blame_forbidden(req);
+            apipool_blame_forbidden(req);
             remember_refusal(req);
         }
         if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_evidence_is_tunnelled(req, status)) {

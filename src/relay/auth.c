@@ -29,43 +29,31 @@ static apr_status_t leave(void *data)
 }
 
 /* A client belongs to the request's server; those of the main server may use its pools from everywhere. For a
- * pool it takes a place at once: a body that comes slowly counts as well. */
-static apr_status_t recognise_digest(request_rec *r, const unsigned char *digest,
-                                     apipool_client_pass_t *pass)
-{
-    apipool_request_t *req = apipool_request_get(r);
-    const char *also = req && req->pool && !req->pool->server->is_virtual ? "" : NULL;
-    apipool_client_entry_t *entry = req && req->pool ? &req->entry : NULL;
-    if (entry) {
-        entry->charge = &req->charge;
-        req->charge.concurrency = req->pool->client_concurrency;
-        apr_pool_cleanup_register(r->pool, req, leave, apr_pool_cleanup_null);
-    }
-    return apipool_client_recognise(apipool_relay_segment(), digest,
-                                    apipool_config_server_name(r->pool, r->server), also,
-                                    apr_time_now(), pass, entry);
-}
-
-/* What is kept of it for the request; its lists take the room that they need. */
-static const apipool_client_pass_t *keep(request_rec *r, const apipool_client_pass_t *pass)
-{
-    apr_size_t size = offsetof(apipool_client_pass_t, terms.lists) + pass->terms.lists_len;
-    return apr_pmemdup(r->pool, pass, size);
-}
-
+ * pool it takes a place at once: a body that comes slowly counts as well. What is kept of it for the request
+ * has lists no longer than they need be. */
 static apr_status_t recognise(request_rec *r, const apipool_client_pass_t **kept)
 {
     unsigned char digest[APIPOOL_CLIENTKEY_DIGEST];
     apipool_client_pass_t pass;
-    const apipool_request_t *req = apipool_request_get(r);
+    apipool_request_t *req = apipool_request_get(r);
     const char *key = apipool_credential_find(r, req ? req->query_key : NULL);
     if (!key || !apipool_clientkey_digest(key, APIPOOL_CLIENTKEY_LEN, digest)) {
         return APR_NOTFOUND;
     }
-    apr_status_t rv = recognise_digest(r, digest, &pass);
+    req = req && req->pool ? req : NULL;
+    if (req) {
+        req->entry.charge = &req->charge;
+        req->charge.concurrency = req->pool->client_concurrency;
+        apr_pool_cleanup_register(r->pool, req, leave, apr_pool_cleanup_null);
+    }
+    apr_status_t rv = apipool_client_recognise(apipool_relay_segment(), digest,
+                                               apipool_config_server_name(r->pool, r->server),
+                                               req && !req->pool->server->is_virtual ? "" : NULL,
+                                               apr_time_now(), &pass, req ? &req->entry : NULL);
     OPENSSL_cleanse(digest, sizeof(digest));
     if (rv == APR_SUCCESS) {
-        *kept = keep(r, &pass);
+        *kept = apr_pmemdup(r->pool, &pass,
+                            offsetof(apipool_client_pass_t, terms.lists) + pass.terms.lists_len);
     }
     else if (rv != APR_NOTFOUND) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "ascii.h"
-#include "reserve.h"
+#include "demand.h"
 
 typedef struct {
     const apipool_request_t *req;
@@ -27,18 +27,21 @@ static int is_named(const char *name, const char *wanted)
     return !*wanted;
 }
 
-/* Which of several members of a name an upstream takes is its own business. */
-static void each_member(batch_t *batch, json_t *object, const char *wanted,
-                        void (*visit)(batch_t *batch, json_t *value))
+/* Which of several members of a name an upstream takes is its own business. Returns how many there are. */
+static int each_member(batch_t *batch, json_t *object, const char *wanted,
+                       void (*visit)(batch_t *batch, json_t *value))
 {
     const char *name;
     json_t *value;
+    int count = 0;
     json_object_foreach(object, name, value)
     {
         if (is_named(name, wanted)) {
             visit(batch, value);
+            count++;
         }
     }
+    return count;
 }
 
 static void check_model(batch_t *batch, json_t *value)
@@ -64,28 +67,14 @@ static void take_config(batch_t *batch, json_t *value)
     each_member(batch, value, "maxoutputtokens", take_limit);
 }
 
-static int has_member(json_t *object, const char *wanted)
-{
-    const char *name;
-    json_t *value;
-    json_object_foreach(object, name, value)
-    {
-        if (is_named(name, wanted)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* One request. Where none names a model, that of the path is meant. */
 static void take_request(batch_t *batch, json_t *request)
 {
     double before = batch->tokens;
     batch->count++;
-    if (!has_member(request, "model") && !batch->req->demand.model) {
+    if (!each_member(batch, request, "model", check_model) && !batch->req->demand.model) {
         batch->refused = 1;
     }
-    each_member(batch, request, "model", check_model);
     each_member(batch, request, "maxtokens", take_limit);
     each_member(batch, request, "generationconfig", take_config);
     if (!(batch->tokens > before)) {
@@ -95,13 +84,8 @@ static void take_request(batch_t *batch, json_t *request)
 
 static void take_params(batch_t *batch, json_t *element)
 {
-    if (has_member(element, "request")) {
-        each_member(batch, element, "request", take_request);
-    }
-    else if (has_member(element, "params")) {
-        each_member(batch, element, "params", take_request);
-    }
-    else {
+    if (!each_member(batch, element, "request", take_request) &&
+        !each_member(batch, element, "params", take_request)) {
         batch->refused = 1;
     }
 }

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* One of them. */
+/* One that a request leaves in doubt: was it at fault, or the request itself? */
 typedef struct {
     apipool_lease_t *lease; /* without its secret */
     apipool_verdict_t verdict;
@@ -16,6 +16,12 @@ struct apipool_doubts_t {
     apr_array_header_t *entries;
     int several; /* accounts: it is not likely that all of them are at fault */
 };
+
+/* Of the attempt, without its secret. */
+static apipool_lease_t *copy_lease(const apipool_request_t *req)
+{
+    return apr_pmemdup(req->r->pool, req->attempt.lease, offsetof(apipool_lease_t, key));
+}
 
 void apipool_blame_remember(apipool_request_t *req, const apipool_verdict_t *verdict, int status,
                             const apipool_outcome_t *outcome)
@@ -30,16 +36,12 @@ void apipool_blame_remember(apipool_request_t *req, const apipool_verdict_t *ver
         apr_uint64_t first = APR_ARRAY_IDX(entries, 0, entry_t).account;
         req->doubts->several |= !first || outcome->account != first;
     }
-    entry_t *entry = apr_array_push(entries);
-    entry->lease = apr_palloc(p, sizeof(*entry->lease));
-    memcpy(entry->lease, req->attempt.lease, offsetof(apipool_lease_t, key));
-    entry->verdict = *verdict;
-    entry->status = status;
-    entry->account = outcome->account;
+    APR_ARRAY_PUSH(entries, entry_t) =
+        (entry_t){copy_lease(req), *verdict, status, outcome->account};
 }
 
-static void log_outcome(const apipool_request_t *req, const entry_t *entry,
-                        const apipool_outcome_t *outcome)
+static void log_doubt(const apipool_request_t *req, const entry_t *entry,
+                      const apipool_outcome_t *outcome)
 {
     char id[APIPOOL_ID_SIZE];
     apipool_key_id_hex(entry->lease->id, id);
@@ -68,7 +70,7 @@ static void settle(apipool_request_t *req, const entry_t *entry, apipool_doubted
     apr_status_t rv = apipool_pool_doubt(apipool_relay_segment(), entry->lease, &what, doubted,
                                          apr_time_now(), &outcome);
     if (rv == APR_SUCCESS) {
-        log_outcome(req, entry, &outcome);
+        log_doubt(req, entry, &outcome);
     }
     else {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,

@@ -8,7 +8,8 @@
 /* A key that has served before and is refused as spent or rejected is not lost at once. What it comes to
  * shows when another key is tried, or at the request's end; see apipool_pool_doubt. */
 
-/** Keeps the attempt in mind, whose outcome was a doubt. */
+/** The current attempt has left its key in doubt.
+ *  @param outcome of its report */
 void apipool_blame_remember(apipool_request_t *req, const apipool_verdict_t *verdict, int status,
                             const apipool_outcome_t *outcome);
 

@@ -29,23 +29,6 @@ static apr_status_t open_file(apr_file_t **file, apr_pool_t *p)
     return rv == APR_SUCCESS ? apr_file_remove(name, p) : rv;
 }
 
-static apr_status_t write_brigade(apr_file_t *file, apr_bucket_brigade *bb)
-{
-    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
-         b = APR_BUCKET_NEXT(b)) {
-        const char *data;
-        apr_size_t len;
-        apr_status_t rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
-        if (rv == APR_SUCCESS) {
-            rv = apr_file_write_full(file, data, len, NULL);
-        }
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-    }
-    return APR_SUCCESS;
-}
-
 /* Behind a bucket that was kept as it came there may be room, but that is the connection's. */
 static apr_status_t add_copy(apipool_body_t *body, const char *data, apr_size_t len)
 {
@@ -85,60 +68,57 @@ static apr_status_t keep_bucket(apipool_body_t *body, apr_bucket *b, apr_pool_t 
 static apr_status_t spill(apipool_body_t *body, apr_pool_t *p)
 {
     apr_status_t rv = open_file(&body->file, p);
-    if (rv == APR_SUCCESS) {
-        rv = write_brigade(body->file, body->brigade);
+    while (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(body->brigade)) {
+        apr_bucket *b = APR_BRIGADE_FIRST(body->brigade);
+        rv = keep_bucket(body, b, p);
+        apr_bucket_delete(b);
     }
     apr_brigade_cleanup(body->brigade);
     return rv;
 }
 
-static int cannot_keep(const apipool_request_t *req, apr_status_t rv)
+/* Takes over a bucket, which is removed if its bytes are kept as they are. Returns OK or an HTTP status. */
+static int take_bucket(apipool_request_t *req, apipool_sniff_t *sniff, apr_bucket *b)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, req->r,
-                  APIPOOL_LOG(0010) "cannot keep the request body");
-    return HTTP_INTERNAL_SERVER_ERROR;
+    apipool_body_t *body = &req->body;
+    apr_pool_t *p = req->r->pool;
+    const char *data;
+    apr_size_t len;
+    apr_status_t rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
+    if (rv != APR_SUCCESS) {
+        return HTTP_BAD_REQUEST;
+    }
+    if ((apr_off_t)len > req->pool->body_limit - body->length) {
+        return HTTP_REQUEST_ENTITY_TOO_LARGE;
+    }
+    body->length += (apr_off_t)len;
+    apipool_sniff_feed(sniff, data, len);
+    if (!body->file && body->length > APIPOOL_BODY_MEMORY_MAX) {
+        rv = spill(body, p);
+    }
+    rv = rv == APR_SUCCESS ? keep_bucket(body, b, p) : rv;
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, req->r,
+                      APIPOOL_LOG(0010) "cannot keep the request body");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
 }
 
 /* Takes over what one read has brought. Returns OK or an HTTP status; sets *done at the end. */
 static int keep_brigade(apipool_request_t *req, apipool_sniff_t *sniff, apr_bucket_brigade *bb,
                         int *done)
 {
-    apipool_body_t *body = &req->body;
-    apr_pool_t *p = req->r->pool;
-
-    while (!APR_BRIGADE_EMPTY(bb)) {
+    int status = OK;
+    while (status == OK && !*done && !APR_BRIGADE_EMPTY(bb)) {
         apr_bucket *b = APR_BRIGADE_FIRST(bb);
-        if (APR_BUCKET_IS_EOS(b)) {
-            *done = 1;
-            break;
-        }
-        if (!APR_BUCKET_IS_METADATA(b)) {
-            const char *data;
-            apr_size_t len;
-            apr_status_t rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
-            if (rv != APR_SUCCESS) {
-                return HTTP_BAD_REQUEST;
-            }
-            if ((apr_off_t)len > req->pool->body_limit - body->length) {
-                return HTTP_REQUEST_ENTITY_TOO_LARGE;
-            }
-            body->length += (apr_off_t)len;
-            apipool_sniff_feed(sniff, data, len);
-            if (!body->file && body->length > APIPOOL_BODY_MEMORY_MAX) {
-                rv = spill(body, p);
-            }
-            if (rv == APR_SUCCESS) {
-                rv = keep_bucket(body, b, p);
-            }
-            if (rv != APR_SUCCESS) {
-                return cannot_keep(req, rv);
-            }
-        }
+        *done = APR_BUCKET_IS_EOS(b);
+        status = APR_BUCKET_IS_METADATA(b) ? OK : take_bucket(req, sniff, b);
         if (b == APR_BRIGADE_FIRST(bb)) {
             apr_bucket_delete(b);
         }
     }
-    return OK;
+    return status;
 }
 
 static int is_announced_too_large(const apipool_request_t *req)
@@ -148,14 +128,6 @@ static int is_announced_too_large(const apipool_request_t *req)
     char *end;
     return text && apr_strtoff(&length, text, &end, 10) == APR_SUCCESS &&
            length > req->pool->body_limit;
-}
-
-/* Only a list of models is evaded by what readers disagree about. */
-static apipool_strict_t *make_strict(const apipool_request_t *req)
-{
-    return req->client && apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS)
-               ? apr_palloc(req->r->pool, sizeof(apipool_strict_t))
-               : NULL;
 }
 
 static const char *const wanted[] = {
@@ -187,6 +159,9 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
     int is_more = req->pool->affinity == APIPOOL_AFFINITY_BODY &&
                   apipool_body_session(req->pool) == APIPOOL_BODY_SESSION;
     int count = is_more ? APIPOOL_BODY_SNIFFED : APIPOOL_BODY_SESSION;
+    /* only a list of models is evaded by what readers disagree about */
+    int is_strict =
+        req->client && apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS);
     req->body.sniffed = found; /* most of its memory is never touched */
     for (int i = 0; i < count; i++) {
         names[i] = (apipool_sniff_name_t){
@@ -195,7 +170,8 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
             .slot = (unsigned char)i};
     }
     apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), names, count,
-                        found, make_strict(req));
+                        found,
+                        is_strict ? apr_palloc(req->r->pool, sizeof(apipool_strict_t)) : NULL);
 }
 
 static void end_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
@@ -306,14 +282,6 @@ static apr_status_t put_in(apr_bucket_brigade *bb, const apipool_splice_t *splic
     return APR_SUCCESS;
 }
 
-/* The later one first, so that the place of the other stays right. */
-static apr_status_t splice_both(apr_bucket_brigade *bb, const apipool_splice_t *a,
-                                const apipool_splice_t *b)
-{
-    apr_status_t rv = put_in(bb, a->at > b->at ? a : b);
-    return rv == APR_SUCCESS ? put_in(bb, a->at > b->at ? b : a) : rv;
-}
-
 /* The upstream's own name for the model. What is named in a path may have another name in the body. */
 static apipool_splice_t new_model(const apipool_request_t *req)
 {
@@ -368,9 +336,14 @@ static apr_status_t replay(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode
     apr_status_t rv = copy_body(&req->body, bb, f->r->pool);
     if (rv == APR_SUCCESS) {
         APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
-        static const apipool_splice_t none = {0};
         apipool_splice_t model = new_model(req);
-        rv = splice_both(bb, &model, req->attempt.asks_usage ? &req->demand.ask_usage : &none);
+        const apipool_splice_t *usage = &req->demand.ask_usage;
+        int is_model_last = !req->attempt.asks_usage || model.at > usage->at;
+        /* the later one first, so that the place of the other stays right */
+        rv = is_model_last ? put_in(bb, &model) : put_in(bb, usage);
+        if (rv == APR_SUCCESS && req->attempt.asks_usage) {
+            rv = is_model_last ? put_in(bb, usage) : put_in(bb, &model);
+        }
     }
     return rv;
 }

@@ -15,22 +15,15 @@ static apr_interval_time_t pause_before_retry(const apipool_request_t *req,
                                               const apipool_verdict_t *verdict)
 {
     apr_int64_t done = req->pool->retries - req->budget->retries;
-    apr_int64_t pause = done < 4 ? BACKOFF_FIRST << done : BACKOFF_MAX;
-    pause = (pause < BACKOFF_MAX ? pause : BACKOFF_MAX) * (apr_int64_t)ap_random_pick(800, 1200);
+    apr_int64_t pause = apipool_shorter(BACKOFF_FIRST << apipool_shorter(done, 4), BACKOFF_MAX);
+    pause *= (apr_int64_t)ap_random_pick(800, 1200);
     apr_interval_time_t named = verdict->retry_at ? verdict->retry_at - apr_time_now() : 0;
     return named > pause && named <= apr_time_from_msec(BACKOFF_MAX) ? named : pause;
 }
 
-/* Pauses before a retry. Returns 0 when the deadline would pass meanwhile. */
-static int back_off(const apipool_request_t *req, const apipool_verdict_t *verdict)
+static int is_too_late(const struct apipool_budget_t *budget, apr_interval_time_t pause)
 {
-    const struct apipool_budget_t *budget = req->budget;
-    apr_interval_time_t pause = pause_before_retry(req, verdict);
-    if (budget->deadline && apr_time_now() + pause + WORTH_TRYING >= budget->deadline) {
-        return 0;
-    }
-    apr_sleep(pause);
-    return 1;
+    return budget->deadline && apr_time_now() + pause + WORTH_TRYING >= budget->deadline;
 }
 
 static int may_rotate(const apipool_request_t *req, apipool_rule_e rule)
@@ -44,21 +37,9 @@ static int may_rotate(const apipool_request_t *req, apipool_rule_e rule)
 
 int apipool_budget_allows(const apipool_request_t *req, const apipool_verdict_t *verdict)
 {
-    const struct apipool_budget_t *budget = req->budget;
-    if (budget->deadline && apr_time_now() + WORTH_TRYING >= budget->deadline) {
-        return 0;
-    }
-    return (verdict->action == APIPOOL_ROTATE && may_rotate(req, verdict->rule)) ||
-           (verdict->action == APIPOOL_RETRY && budget->retries > 0);
-}
-
-/* Whether the key is to blame for it shows when another one is tried. */
-static void remember_forbidden(apipool_request_t *req, const apipool_verdict_t *verdict)
-{
-    struct apipool_budget_t *budget = req->budget;
-    budget->forbidden = apr_palloc(req->r->pool, sizeof(*budget->forbidden));
-    memcpy(budget->forbidden, req->attempt.lease, offsetof(apipool_lease_t, key));
-    budget->forbidden_verdict = *verdict;
+    return !is_too_late(req->budget, 0) &&
+           ((verdict->action == APIPOOL_ROTATE && may_rotate(req, verdict->rule)) ||
+            (verdict->action == APIPOOL_RETRY && req->budget->retries > 0));
 }
 
 int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdict)
@@ -70,15 +51,20 @@ int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdic
     if (verdict->action == APIPOOL_ROTATE) {
         budget->rotations--;
         const apipool_rule_t *rule = apipool_rule(verdict->rule);
-        if (rule->blames == APIPOOL_BLAMES_KEY_LATER) {
-            remember_forbidden(req, verdict);
+        if (rule->blames == APIPOOL_BLAMES_KEY_LATER) { /* if another one succeeds */
+            budget->forbidden =
+                apr_pmemdup(req->r->pool, req->attempt.lease, offsetof(apipool_lease_t, key));
+            budget->forbidden_verdict = *verdict;
         }
         budget->not_found += rule->again == APIPOOL_AGAIN_ELSEWHERE;
         return 1;
     }
-    if (!(verdict->rule == APIPOOL_R04 && apipool_evidence_is_idle_race(req)) &&
-        !back_off(req, verdict)) {
-        return 0;
+    if (verdict->rule != APIPOOL_R04 || !apipool_evidence_is_idle_race(req)) {
+        apr_interval_time_t pause = pause_before_retry(req, verdict);
+        if (is_too_late(budget, pause)) {
+            return 0;
+        }
+        apr_sleep(pause);
     }
     budget->retries--;
     return 1;
@@ -94,10 +80,8 @@ struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy
     budget->rotations = req->probing ? 0 : pool->rotations;
     budget->retries = req->probing ? 0 : pool->retries;
     budget->deadline = pool->deadline ? now + pool->deadline : 0;
-    budget->wait_until = now + pool->wait;
-    if (budget->deadline && budget->deadline < budget->wait_until) {
-        budget->wait_until = budget->deadline;
-    }
+    budget->wait_until =
+        now + (pool->deadline ? apipool_shorter(pool->wait, pool->deadline) : pool->wait);
     budget->tried = apr_palloc(r->pool, sizeof(*budget->tried) *
                                             (apr_size_t)(pool->rotations + pool->retries + 1));
     budget->headers_out = r->headers_out; /* mod_proxy_http makes a table of its own for a head */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The configuration: defaults, merging, and the checks that need all of it. */
 #include "config.h"
-#include "keylist.h"
 
 #include <http_ssl.h>
 #include <unixd.h>
@@ -43,7 +42,13 @@ void *apipool_config_create_server(apr_pool_t *p, server_rec *s)
     apipool_server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
     conf->pools = apr_array_make(p, 2, sizeof(apipool_pool_t *));
     conf->uses = apr_array_make(p, 2, sizeof(apipool_use_t *));
-    conf->recent = -1;
+    conf->capacity = s->is_virtual ? 0 : 4096;
+    conf->client_capacity = s->is_virtual ? 0 : 1024;
+    conf->recent = 1000;
+    conf->store = APIPOOL_STORE;
+    conf->secret_file = APIPOOL_SECRET;
+    conf->save_interval = apr_time_from_sec(60);
+    conf->max_pending = 1000;
     return conf;
 }
 
@@ -61,6 +66,7 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
     pool->server = s;
     pool->upstreams = apr_array_make(p, 2, sizeof(apipool_upstream_t));
     pool->key_files = apr_array_make(p, 2, sizeof(apipool_key_file_t));
+    pool->key_ids = apr_hash_make(p);
     pool->strategies = apr_array_make(p, 2, sizeof(apipool_endpoint_strategy_t));
     pool->endpoints = apr_array_make(p, 8, sizeof(apipool_endpoint_t));
     for (apr_size_t i = 0; i < sizeof(default_endpoints) / sizeof(*default_endpoints); i++) {
@@ -69,16 +75,14 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
     pool->allowed = apr_array_make(p, 2, sizeof(const char *));
     pool->rules = apr_array_make(p, 2, sizeof(apipool_custom_rule_t));
     pool->strategy = APIPOOL_STRATEGY_SMART;
-    apipool_endpoint_strategy_t *images = apr_array_push(pool->strategies);
-    images->endpoint = "images";
-    images->strategy = APIPOOL_STRATEGY_ROUND_ROBIN;
+    APR_ARRAY_PUSH(pool->strategies, apipool_endpoint_strategy_t) =
+        (apipool_endpoint_strategy_t){"images", APIPOOL_STRATEGY_ROUND_ROBIN};
     pool->rotations = 3;
     pool->retries = 1;
     pool->deadline = apr_time_from_sec(120);
     pool->body_limit = 100 * 1024 * 1024;
     pool->first_byte_timeout = apr_time_from_sec(300);
     pool->idle_timeout = apr_time_from_sec(120);
-    pool->max_errors = 5;
     pool->stream_usage = 1;
     pool->balance.interval = apr_time_from_sec(3600);
     pool->policy.cooldown_min = apr_time_from_sec(1);
@@ -86,14 +90,20 @@ apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const cha
     pool->policy.recover_min = apr_time_from_sec(60);
     pool->policy.recover_max = apr_time_from_sec(3600);
     pool->policy.recover_spread = 100;
+    pool->policy.max_errors = 5;
     return pool;
 }
 
-static apipool_pool_t *find_own_pool(server_rec *s, const char *name)
+apipool_server_conf_t *apipool_config_server(const server_rec *s)
 {
-    apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
-    for (int i = 0; i < conf->pools->nelts; i++) {
-        apipool_pool_t *pool = APR_ARRAY_IDX(conf->pools, i, apipool_pool_t *);
+    return ap_get_module_config(s->module_config, &apipool_module);
+}
+
+static apipool_pool_t *find_own_pool(const server_rec *s, const char *name)
+{
+    const apr_array_header_t *pools = apipool_config_server(s)->pools;
+    for (int i = 0; i < pools->nelts; i++) {
+        apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
         if (!strcmp(pool->name, name)) {
             return pool;
         }
@@ -107,56 +117,44 @@ apipool_pool_t *apipool_config_find_pool(server_rec *s, const char *name)
     return pool || !s->is_virtual ? pool : find_own_pool(ap_server_conf, name);
 }
 
-apr_uint32_t apipool_config_capacity(server_rec *main_server)
+apipool_upstream_t *apipool_config_upstream(const apipool_pool_t *pool, const char *name)
 {
-    apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
-    return conf->capacity ? (apr_uint32_t)conf->capacity : 4096;
-}
-
-apr_uint32_t apipool_config_client_capacity(server_rec *main_server)
-{
-    apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
-    return conf->client_capacity ? (apr_uint32_t)conf->client_capacity : 1024;
+    for (int i = 0; i < pool->upstreams->nelts; i++) {
+        apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
+        if (!strcmp(upstream->name, name)) {
+            return upstream;
+        }
+    }
+    return NULL;
 }
 
 /* A virtual host without a directive of ours has the main server's configuration, and no share. */
-static const apipool_server_conf_t *conf_with_shares(server_rec *s)
+static int has_share(const server_rec *s)
 {
-    const apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
-    const void *shared = ap_get_module_config(ap_server_conf->module_config, &apipool_module);
-    return s->is_virtual && conf != shared ? conf : NULL;
+    return s->is_virtual && apipool_config_server(s) != apipool_config_server(ap_server_conf);
 }
 
 apr_uint32_t apipool_config_share(server_rec *s)
 {
-    const apipool_server_conf_t *conf = conf_with_shares(s);
-    return conf ? (apr_uint32_t)conf->capacity : 0;
+    return has_share(s) ? apipool_config_server(s)->capacity : 0;
 }
 
 apr_uint32_t apipool_config_client_share(server_rec *s)
 {
-    const apipool_server_conf_t *conf = conf_with_shares(s);
-    return conf ? (apr_uint32_t)conf->client_capacity : 0;
-}
-
-apr_uint32_t apipool_config_recent(server_rec *main_server)
-{
-    apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
-    return conf->recent >= 0 ? (apr_uint32_t)conf->recent : 1000;
+    return has_share(s) ? apipool_config_server(s)->client_capacity : 0;
 }
 
 void apipool_config_store(server_rec *main_server, apipool_store_settings_t *settings)
 {
-    apipool_server_conf_t *conf = ap_get_module_config(main_server->module_config, &apipool_module);
-    memset(settings, 0, sizeof(*settings));
-    settings->path = conf->store ? conf->store : APIPOOL_STORE;
-    settings->dbm = conf->dbm;
-    settings->secret_path = conf->secret_file ? conf->secret_file : APIPOOL_SECRET;
-    settings->owner.name = ap_unixd_config.user_name;
-    settings->owner.user = ap_unixd_config.user_id;
-    settings->owner.group = ap_unixd_config.group_id;
-    settings->interval = conf->save_interval ? conf->save_interval : apr_time_from_sec(60);
-    settings->max_pending = conf->max_pending ? (apr_uint32_t)conf->max_pending : 1000;
+    const apipool_server_conf_t *conf = apipool_config_server(main_server);
+    *settings = (apipool_store_settings_t){.path = conf->store,
+                                           .dbm = conf->dbm,
+                                           .secret_path = conf->secret_file,
+                                           .owner = {.name = ap_unixd_config.user_name,
+                                                     .user = ap_unixd_config.user_id,
+                                                     .group = ap_unixd_config.group_id},
+                                           .interval = conf->save_interval,
+                                           .max_pending = conf->max_pending};
 }
 
 apipool_strategy_e apipool_config_strategy(const apipool_pool_t *pool, const char *endpoint)
@@ -169,6 +167,17 @@ apipool_strategy_e apipool_config_strategy(const apipool_pool_t *pool, const cha
         }
     }
     return pool->strategy;
+}
+
+static apipool_endpoint_t *find_endpoint(const apipool_pool_t *pool, const char *alias)
+{
+    for (int i = 0; i < pool->endpoints->nelts; i++) {
+        apipool_endpoint_t *endpoint = &APR_ARRAY_IDX(pool->endpoints, i, apipool_endpoint_t);
+        if (!strcmp(endpoint->alias, alias)) {
+            return endpoint;
+        }
+    }
+    return NULL;
 }
 
 const apipool_model_name_t *apipool_config_renamed(const apipool_upstream_t *upstream,
@@ -186,27 +195,17 @@ const apipool_model_name_t *apipool_config_renamed(const apipool_upstream_t *ups
 
 void apipool_config_set_endpoint(apipool_pool_t *pool, const char *alias, const char *path)
 {
-    for (int i = 0; i < pool->endpoints->nelts; i++) {
-        apipool_endpoint_t *endpoint = &APR_ARRAY_IDX(pool->endpoints, i, apipool_endpoint_t);
-        if (!strcmp(endpoint->alias, alias)) {
-            endpoint->path = path;
-            return;
-        }
+    apipool_endpoint_t *endpoint = find_endpoint(pool, alias);
+    if (!endpoint) {
+        endpoint = apr_array_push(pool->endpoints);
     }
-    apipool_endpoint_t *added = apr_array_push(pool->endpoints);
-    added->alias = alias;
-    added->path = path;
+    *endpoint = (apipool_endpoint_t){alias, path};
 }
 
 const char *apipool_config_endpoint(const apipool_pool_t *pool, const char *alias)
 {
-    for (int i = 0; i < pool->endpoints->nelts; i++) {
-        const apipool_endpoint_t *endpoint = &APR_ARRAY_IDX(pool->endpoints, i, apipool_endpoint_t);
-        if (!strcmp(endpoint->alias, alias)) {
-            return endpoint->path;
-        }
-    }
-    return NULL;
+    const apipool_endpoint_t *endpoint = find_endpoint(pool, alias);
+    return endpoint ? endpoint->path : NULL;
 }
 
 const char *apipool_config_server_name(apr_pool_t *p, server_rec *s)
@@ -225,9 +224,9 @@ static const char *pool_names(apr_pool_t *p, server_rec *s)
 {
     const char *names = NULL;
     for (server_rec *from = s; from; from = from->is_virtual ? ap_server_conf : NULL) {
-        apipool_server_conf_t *conf = ap_get_module_config(from->module_config, &apipool_module);
-        for (int i = 0; i < conf->pools->nelts; i++) {
-            const char *name = APR_ARRAY_IDX(conf->pools, i, apipool_pool_t *)->name;
+        const apr_array_header_t *pools = apipool_config_server(from)->pools;
+        for (int i = 0; i < pools->nelts; i++) {
+            const char *name = APR_ARRAY_IDX(pools, i, apipool_pool_t *)->name;
             names = names ? apr_pstrcat(p, names, ", ", name, NULL) : name;
         }
     }
@@ -236,10 +235,10 @@ static const char *pool_names(apr_pool_t *p, server_rec *s)
 
 static int resolve_uses(apr_pool_t *p, server_rec *s)
 {
-    apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
+    const apr_array_header_t *uses = apipool_config_server(s)->uses;
     int faults = 0;
-    for (int i = 0; i < conf->uses->nelts; i++) {
-        apipool_use_t *use = APR_ARRAY_IDX(conf->uses, i, apipool_use_t *);
+    for (int i = 0; i < uses->nelts; i++) {
+        apipool_use_t *use = APR_ARRAY_IDX(uses, i, apipool_use_t *);
         use->pool = apipool_config_find_pool(use->server, use->name);
         if (!use->pool) {
             ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
@@ -250,28 +249,6 @@ static int resolve_uses(apr_pool_t *p, server_rec *s)
         }
     }
     return faults;
-}
-
-/* Distinct keys of a pool's files: a set of them, by ids that nobody else sees. */
-static void note_key(void *set, const apipool_key_item_t *item)
-{
-    static const unsigned char no_secret[APIPOOL_SECRET_SIZE];
-    apr_uint64_t id = apipool_key_id(no_secret, item->key, item->len);
-    if (!apr_hash_get(set, &id, sizeof(id))) {
-        const apr_uint64_t *kept = apr_pmemdup(apr_hash_pool_get(set), &id, sizeof(id));
-        apr_hash_set(set, kept, sizeof(*kept), kept);
-    }
-}
-
-static apr_uint32_t count_keys(apr_pool_t *p, const apipool_pool_t *pool)
-{
-    apr_hash_t *set = apr_hash_make(p);
-    apipool_key_sink_t sink = {.on_key = note_key, .ctx = set};
-    for (int i = 0; i < pool->key_files->nelts; i++) {
-        const apipool_key_file_t *file = &APR_ARRAY_IDX(pool->key_files, i, apipool_key_file_t);
-        apipool_keylist_read(file->text, file->len, &sink);
-    }
-    return apr_hash_count(set);
 }
 
 static int check_upstreams(const apipool_pool_t *pool)
@@ -317,23 +294,21 @@ static int check_identity(apr_pool_t *p, const apipool_pool_t *pool, apr_hash_t 
 apr_array_header_t *apipool_config_all_pools(apr_pool_t *p, server_rec *main_server)
 {
     apr_array_header_t *all = apr_array_make(p, 4, sizeof(apipool_pool_t *));
-    const void *shared = ap_get_module_config(main_server->module_config, &apipool_module);
     for (server_rec *s = main_server; s; s = s->next) {
-        apipool_server_conf_t *conf = ap_get_module_config(s->module_config, &apipool_module);
-        if (s == main_server || conf != shared) {
-            apr_array_cat(all, conf->pools);
+        if (s == main_server || apipool_config_server(s) != apipool_config_server(main_server)) {
+            apr_array_cat(all, apipool_config_server(s)->pools);
         }
     }
     return all;
 }
 
 /* Key files of one virtual host, of which none may take another one's room. */
-static int check_share(apr_pool_t *p, server_rec *s, const apr_array_header_t *pools)
+static int check_share(server_rec *s, const apr_array_header_t *pools)
 {
     apr_uint32_t keys = 0, share = apipool_config_share(s);
     for (int i = 0; share && i < pools->nelts; i++) {
         const apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
-        keys += pool->server == s ? count_keys(p, pool) : 0;
+        keys += pool->server == s ? apr_hash_count(pool->key_ids) : 0;
     }
     if (keys > share) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
@@ -365,32 +340,32 @@ static void warn_of_shares(server_rec *main_server, const char *directive, const
 
 void apipool_config_warn(server_rec *main_server)
 {
-    warn_of_shares(main_server, "APIPoolCapacity", "keys", apipool_config_share,
-                   apipool_config_capacity(main_server));
+    const apipool_server_conf_t *conf = apipool_config_server(main_server);
+    warn_of_shares(main_server, "APIPoolCapacity", "keys", apipool_config_share, conf->capacity);
     warn_of_shares(main_server, "APIPoolClientCapacity", "clients", apipool_config_client_share,
-                   apipool_config_client_capacity(main_server));
+                   conf->client_capacity);
 }
 
 int apipool_config_check(apr_pool_t *p, server_rec *main_server)
 {
     apr_array_header_t *pools = apipool_config_all_pools(p, main_server);
     apr_hash_t *identities = apr_hash_make(p);
-    apr_uint32_t keys = 0;
+    apr_uint32_t keys = 0, capacity = apipool_config_server(main_server)->capacity;
     int faults = 0;
 
     for (server_rec *s = main_server; s; s = s->next) {
-        faults += resolve_uses(p, s) + check_share(p, s, pools);
+        faults += resolve_uses(p, s) + check_share(s, pools);
     }
     for (int i = 0; i < pools->nelts; i++) {
         const apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
         faults += check_upstreams(pool) + check_identity(p, pool, identities);
-        keys += count_keys(p, pool);
+        keys += apr_hash_count(pool->key_ids);
     }
-    if (keys > apipool_config_capacity(main_server)) {
+    if (keys > capacity) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,
                      APIPOOL_LOG(0004) "the key files hold %u keys, but APIPoolCapacity is %u; "
                                        "set APIPoolCapacity %u or more",
-                     keys, apipool_config_capacity(main_server), keys);
+                     keys, capacity, keys);
         faults++;
     }
     return faults ? HTTP_INTERNAL_SERVER_ERROR : OK;

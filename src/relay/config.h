@@ -3,6 +3,7 @@
 #ifndef APIPOOL_RELAY_CONFIG_H
 #define APIPOOL_RELAY_CONFIG_H
 
+#include <apr_hash.h>
 #include <mod_proxy.h>
 
 #include "pool.h"
@@ -70,6 +71,7 @@ typedef struct {
     int line;
     apr_array_header_t *upstreams;  /* apipool_upstream_t, by priority once <APIPool> is read */
     apr_array_header_t *key_files;  /* apipool_key_file_t */
+    apr_hash_t *key_ids;            /* of all keys in them, which nobody else sees */
     apr_array_header_t *endpoints;  /* apipool_endpoint_t */
     apr_array_header_t *strategies; /* apipool_endpoint_strategy_t, the last one of a name counts */
     apipool_strategy_e strategy;
@@ -80,7 +82,6 @@ typedef struct {
     apr_int64_t first_byte_timeout, idle_timeout;
     apipool_policy_t policy;
     apipool_balance_check_t balance;
-    apr_int64_t max_errors;
     apipool_key_limits_t limits;
     apr_uint32_t client_concurrency; /* of clients without one of their own; 0: none */
     apr_array_header_t *allowed;     /* const char *: paths that would be closed */
@@ -122,13 +123,18 @@ typedef struct {
     apr_array_header_t *pools;             /* apipool_pool_t * */
     apr_array_header_t *uses;              /* apipool_use_t * */
     apipool_pool_t *open_pool;             /* the <APIPool> being read */
-    int capacity;                          /* of a virtual host its share; 0: not said */
-    int client_capacity;                   /* the same */
-    int recent;                            /* main server only; -1: not said */
-    const char *store, *dbm, *secret_file; /* main server only, as the rest; NULL: not said */
-    apr_int64_t save_interval;             /* microseconds; 0: not said */
-    apr_int64_t max_pending;               /* 0: not said */
+    apr_uint32_t capacity;                 /* slots; of a virtual host its share, 0: all */
+    apr_uint32_t client_capacity;          /* the same of clients */
+    apr_uint32_t recent;                   /* entries of the ring; main server only, as the rest */
+    const char *store, *dbm, *secret_file; /* dbm may be NULL */
+    apr_interval_time_t save_interval;
+    apr_uint32_t max_pending;
 } apipool_server_conf_t;
+
+static inline apr_interval_time_t apipool_shorter(apr_interval_time_t a, apr_interval_time_t b)
+{
+    return a < b ? a : b;
+}
 
 extern const command_rec apipool_directives[];
 
@@ -140,27 +146,24 @@ void *apipool_config_merge_server(apr_pool_t *p, void *base, void *add);
 /** The pool of that name that a server may use: its own, else the main server's; NULL if none. */
 apipool_pool_t *apipool_config_find_pool(server_rec *s, const char *name);
 
+/** The upstream of that name in a pool; NULL if none. */
+apipool_upstream_t *apipool_config_upstream(const apipool_pool_t *pool, const char *name);
+
 /** A pool with the defaults of every setting. */
 apipool_pool_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const char *name);
 
-/** Slots that the configuration asks for. */
-apr_uint32_t apipool_config_capacity(server_rec *main_server);
-
-/** Slots for clients that the configuration asks for. */
-apr_uint32_t apipool_config_client_capacity(server_rec *main_server);
+/** What a server's directives say; httpd lets virtual hosts without a directive of ours share the main
+ *  server's. */
+apipool_server_conf_t *apipool_config_server(const server_rec *s);
 
 /** The share that a virtual host may fill of each; 0: all. */
 apr_uint32_t apipool_config_share(server_rec *s);
 apr_uint32_t apipool_config_client_share(server_rec *s);
 
-/** Entries of the ring of requests that the configuration asks for. */
-apr_uint32_t apipool_config_recent(server_rec *main_server);
-
 /** Where and how often the configuration asks to save; what reports is left out. */
 void apipool_config_store(server_rec *main_server, apipool_store_settings_t *settings);
 
-/** All pools of all servers, each once: apipool_pool_t *. httpd lets virtual hosts without a directive of
- *  ours share the main server's configuration. */
+/** All pools of all servers, each once: apipool_pool_t *. */
 apr_array_header_t *apipool_config_all_pools(apr_pool_t *p, server_rec *main_server);
 
 /** Sends an alias to a path, or to another one than before. */

@@ -4,23 +4,11 @@
 
 #include "body.h"
 #include "events.h"
-#include "prefix.h"
+#include "content_type.h"
 
 #define READ_PIECE (16 * 1024)
 
 enum { READS_NOTHING, READS_ALL, READS_PIECE };
-
-/* How the answers of an endpoint are estimated; streams of all that is no text are as streams of text. */
-static apipool_estimate_kind_e estimate_kind(const apipool_request_t *req)
-{
-    int is_json = apipool_gate_is_of_type(req->r, "application/json");
-    if (req->gate.count.is_stream) {
-        return APIPOOL_ESTIMATE_ANSWER;
-    }
-    return req->kind == APIPOOL_ENDPOINT_IMAGES                      ? APIPOOL_ESTIMATE_IMAGES
-           : req->kind == APIPOOL_ENDPOINT_TRANSCRIPTION && !is_json ? APIPOOL_ESTIMATE_TEXT
-                                                                     : APIPOOL_ESTIMATE_ANSWER;
-}
 
 static int is_sound(const apipool_request_t *req)
 {
@@ -28,20 +16,26 @@ static int is_sound(const apipool_request_t *req)
            !apipool_gate_is_of_type(req->r, "application/json");
 }
 
-/* JSON is kept by the scan for usage, and need not be read as it passes. */
-static int how_to_read(const apipool_request_t *req)
+/* How the answers of an endpoint are read and estimated; streams of all that is no text are as streams of
+ * text. JSON is kept by the scan for usage, and need not be read as it passes. */
+static int how_to_read(const apipool_request_t *req, apipool_estimate_kind_e *kind)
 {
+    int is_stream = req->gate.count.is_stream;
+    *kind = APIPOOL_ESTIMATE_ANSWER;
     switch (req->kind) {
     case APIPOOL_ENDPOINT_TEXT:
-        if (!req->gate.count.is_stream) {
-            return READS_NOTHING;
-        }
-        return apipool_pool_habit(apipool_relay_segment(), req->attempt.upstream->group, 1) ==
+        return !is_stream ? READS_NOTHING
+               : apipool_pool_habit(apipool_relay_segment(), req->attempt.upstream->group, 1) ==
                        APIPOOL_HABIT_TELLS
                    ? READS_PIECE
                    : READS_ALL;
     case APIPOOL_ENDPOINT_IMAGES:
+        *kind = is_stream ? *kind : APIPOOL_ESTIMATE_IMAGES;
+        return READS_ALL;
     case APIPOOL_ENDPOINT_TRANSCRIPTION:
+        *kind = is_stream || apipool_gate_is_of_type(req->r, "application/json")
+                    ? *kind
+                    : APIPOOL_ESTIMATE_TEXT;
         return READS_ALL;
     case APIPOOL_ENDPOINT_SPEECH:
         return is_sound(req) ? READS_NOTHING : READS_ALL;
@@ -70,14 +64,15 @@ void apipool_count_begin(apipool_request_t *req)
     }
     apipool_usage_begin(&count->usage, count->is_stream);
     apr_pool_cleanup_register(req->r->pool, &count->usage, forget_usage, apr_pool_cleanup_null);
-    count->reads = (unsigned char)how_to_read(req);
+    apipool_estimate_kind_e kind;
+    count->reads = (unsigned char)how_to_read(req, &kind);
     if (count->reads == READS_PIECE) {
         count->pieces = apr_palloc(req->r->pool, 2 * sizeof(*count->pieces));
         count->pieces[0].len = count->pieces[1].len = 0;
         count->pieces[1].at = 0;
     }
     else if (count->reads) {
-        apipool_estimate_begin(&count->estimate, estimate_kind(req));
+        apipool_estimate_begin(&count->estimate, kind);
     }
 }
 
@@ -104,17 +99,6 @@ static void keep_piece(apipool_count_t *count, const char *data, apr_size_t len)
     next->len += len;
 }
 
-static void read_along(apipool_count_t *count, const char *data, apr_size_t len)
-{
-    if (count->reads == READS_ALL) {
-        apipool_estimate_feed(&count->estimate, data, len);
-    }
-    else if (count->reads == READS_PIECE) {
-        keep_piece(count, data, len);
-    }
-    count->passed += (apr_off_t)len;
-}
-
 void apipool_count_feed(apipool_count_t *count, apr_bucket_brigade *bb)
 {
     if (!count->readable || (!count->active && !count->is_stream)) {
@@ -127,7 +111,13 @@ void apipool_count_feed(apipool_count_t *count, apr_bucket_brigade *bb)
         if (!APR_BUCKET_IS_METADATA(b) &&
             apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS) {
             apipool_usage_feed(&count->usage, data, len);
-            read_along(count, data, len);
+            if (count->reads == READS_ALL) {
+                apipool_estimate_feed(&count->estimate, data, len);
+            }
+            else if (count->reads == READS_PIECE) {
+                keep_piece(count, data, len);
+            }
+            count->passed += (apr_off_t)len;
         }
     }
 }
@@ -179,13 +169,6 @@ static apr_int64_t estimate_piece(const apipool_count_t *count)
     return estimate_part(count, text, len);
 }
 
-static apr_int64_t estimate_document(const apipool_count_t *count)
-{
-    apr_size_t len;
-    const char *text = apipool_usage_head(&count->usage, &len);
-    return estimate_part(count, text, len);
-}
-
 /* Tokens that were generated; -1 where nobody can read them. */
 static apr_int64_t estimate_completion(const apipool_request_t *req)
 {
@@ -195,16 +178,16 @@ static apr_int64_t estimate_completion(const apipool_request_t *req)
     if (!count->readable) {
         return generates ? -1 : 0;
     }
-    switch (count->reads) {
-    case READS_PIECE:
-        return estimate_piece(count);
-    case READS_ALL:
-        return apipool_estimate_tokens(&count->estimate);
-    default:
-        return is_sound(req) ? apipool_estimate_audio((apr_uint64_t)count->passed)
-               : req->kind == APIPOOL_ENDPOINT_TEXT ? estimate_document(count)
-                                                    : 0;
+    if (count->reads != READS_NOTHING) {
+        return count->reads == READS_PIECE ? estimate_piece(count)
+                                           : apipool_estimate_tokens(&count->estimate);
     }
+    if (req->kind == APIPOOL_ENDPOINT_TEXT) {
+        apr_size_t len;
+        const char *text = apipool_usage_head(&count->usage, &len);
+        return estimate_part(count, text, len);
+    }
+    return is_sound(req) ? apipool_estimate_audio((apr_uint64_t)count->passed) : 0;
 }
 
 /* Reads a part of the captured body once more, which is only done where an answer has not told its usage. */

@@ -45,15 +45,18 @@ static char *in_query(char *text)
     return NULL;
 }
 
-/* The fields that hold nothing but a key; Authorization, which may hold another kind, comes before them. */
-static const char *const key_fields[] = {"x-api-key", "api-key", "x-goog-api-key"};
-#define KEY_FIELDS (sizeof(key_fields) / sizeof(*key_fields))
+/* Authorization may hold another kind, and comes first; the others hold nothing but a key. */
+static const struct {
+    const char *name, *scheme;
+} fields[] = {
+    {"Authorization", "Bearer"}, {"x-api-key", ""}, {"api-key", ""}, {"x-goog-api-key", ""}};
+#define FIELDS (sizeof(fields) / sizeof(*fields))
 
 const char *apipool_credential_find(request_rec *r, const char *taken)
 {
-    const char *key = in_field(r, "Authorization", "Bearer");
-    for (apr_size_t i = 0; !key && i < KEY_FIELDS; i++) {
-        key = in_field(r, key_fields[i], "");
+    const char *key = NULL;
+    for (apr_size_t i = 0; !key && i < FIELDS; i++) {
+        key = in_field(r, fields[i].name, fields[i].scheme);
     }
     key = key ? key : taken;
     return key || !r->args ? key : in_query(r->args);
@@ -113,27 +116,19 @@ int apipool_credential_is_asked(request_rec *r)
     return type && !ap_cstr_casecmp(type, APIPOOL_AUTH_TYPE);
 }
 
-/* Whether this request, or one that it was made for, had to have a client key. */
-static int was_asked_for_key(request_rec *r)
-{
-    while (r && !apipool_credential_is_asked(r)) {
-        r = r->prev ? r->prev : r->main;
-    }
-    return r != NULL;
-}
-
 int apipool_credential_hide_from_environment(request_rec *r)
 {
-    int is_served = ap_get_module_config(r->request_config, &apipool_module) != NULL;
-    if (is_served || !was_asked_for_key(r)) {
+    request_rec *asked = r;
+    if (ap_get_module_config(r->request_config, &apipool_module)) { /* a pool serves it */
         return DECLINED;
     }
-    if (in_field(r, "Authorization", "Bearer")) { /* CGIPassAuth passes it on */
-        apr_table_unset(r->headers_in, "Authorization");
+    /* this request, or one that it was made for, had to have a client key */
+    while (asked && !apipool_credential_is_asked(asked)) {
+        asked = asked->prev ? asked->prev : asked->main;
     }
-    for (apr_size_t i = 0; i < KEY_FIELDS; i++) {
-        if (in_field(r, key_fields[i], "")) {
-            apr_table_unset(r->headers_in, key_fields[i]);
+    for (apr_size_t i = 0; asked && i < FIELDS; i++) {
+        if (in_field(r, fields[i].name, fields[i].scheme)) { /* CGIPassAuth passes some on */
+            apr_table_unset(r->headers_in, fields[i].name);
         }
     }
     return DECLINED;

@@ -3,7 +3,6 @@
 #include "directives.h"
 
 #include <apr_strings.h>
-#include <stddef.h>
 
 static int is_path(const char *path)
 {
@@ -19,17 +18,15 @@ static const char *add_endpoint(cmd_parms *cmd, void *dir, const char *alias, co
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
 
-    if (!err) {
-        err = apipool_directive_name(cmd, alias);
-    }
-    if (!err && !strcmp(alias, APIPOOL_CLIENT_UNLISTED)) {
-        err = apr_psprintf(cmd->pool,
-                           "%s %s: this name stands for paths that are not known, among the "
-                           "endpoints of a client",
-                           cmd->cmd->name, alias);
-    }
+    err = err ? err : apipool_directive_name(cmd, alias);
     if (err) {
         return err;
+    }
+    if (!strcmp(alias, APIPOOL_CLIENT_UNLISTED)) {
+        return apr_psprintf(cmd->pool,
+                            "%s %s: this name stands for paths that are not known, among the "
+                            "endpoints of a client",
+                            cmd->cmd->name, alias);
     }
     if (!is_path(path)) {
         return apr_psprintf(cmd->pool,
@@ -75,149 +72,123 @@ static const char *set_strategy(cmd_parms *cmd, void *dir, const char *name, con
         pool->strategy = (apipool_strategy_e)strategy;
         return NULL;
     }
-    apipool_endpoint_strategy_t *entry = apr_array_push(pool->strategies);
-    entry->endpoint = endpoint;
-    entry->strategy = (apipool_strategy_e)strategy;
+    APR_ARRAY_PUSH(pool->strategies, apipool_endpoint_strategy_t) =
+        (apipool_endpoint_strategy_t){endpoint, (apipool_strategy_e)strategy};
     return NULL;
 }
 
-/* A setting of a pool that is one whole number. */
-typedef struct {
-    apr_size_t offset; /* of an apr_int64_t in apipool_pool_t */
-    apr_int64_t min, max;
-    apr_int64_t unit; /* what one stands for */
-} number_t;
+#define POOL_NUMBER(member, min, max, unit) APIPOOL_NUMBER(apipool_pool_t, member, min, max, unit)
+#define SERVER_NUMBER(member, min, max, unit)                                                      \
+    APIPOOL_NUMBER(apipool_server_conf_t, member, min, max, unit)
+#define SECONDS APR_USEC_PER_SEC
 
-static number_t rotations = {offsetof(apipool_pool_t, rotations), 0, 100, 1};
-static number_t retries = {offsetof(apipool_pool_t, retries), 0, 10, 1};
-static number_t deadline = {offsetof(apipool_pool_t, deadline), 0, 86400, APR_USEC_PER_SEC};
-static number_t body_limit = {offsetof(apipool_pool_t, body_limit), 1, APR_INT64_C(1) << 40, 1};
-static number_t max_errors = {offsetof(apipool_pool_t, max_errors), 1, 1000, 1};
-static number_t wait_for_key = {offsetof(apipool_pool_t, wait), 0, 3600, APR_USEC_PER_SEC};
-static number_t first_byte = {offsetof(apipool_pool_t, first_byte_timeout), 1, 86400,
-                              APR_USEC_PER_SEC};
-static number_t idle = {offsetof(apipool_pool_t, idle_timeout), 1, 86400, APR_USEC_PER_SEC};
+static apipool_number_t rotations = POOL_NUMBER(rotations, 0, 100, 1);
+static apipool_number_t retries = POOL_NUMBER(retries, 0, 10, 1);
+static apipool_number_t deadline = POOL_NUMBER(deadline, 0, 86400, SECONDS);
+static apipool_number_t body_limit = POOL_NUMBER(body_limit, 1, APR_INT64_C(1) << 40, 1);
+static apipool_number_t max_errors = POOL_NUMBER(policy.max_errors, 1, 1000, 1);
+static apipool_number_t wait_for_key = POOL_NUMBER(wait, 0, 3600, SECONDS);
+static apipool_number_t first_byte = POOL_NUMBER(first_byte_timeout, 1, 86400, SECONDS);
+static apipool_number_t idle = POOL_NUMBER(idle_timeout, 1, 86400, SECONDS);
 
-static const char *set_number(cmd_parms *cmd, void *dir, const char *arg)
+static const char *set_pool_number(cmd_parms *cmd, void *dir, const char *arg)
 {
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
-    const number_t *number = cmd->info;
-    apr_int64_t value;
-
-    if (!err) {
-        err = apipool_directive_number(cmd, arg, number->min, number->max, &value);
-    }
-    if (!err) {
-        *(apr_int64_t *)((char *)pool + number->offset) = value * number->unit;
-    }
-    return err;
+    return err ? err : apipool_directive_number(cmd, arg, cmd->info, pool);
 }
 
-/* A setting that is a shortest and a longest time. */
-typedef struct {
-    apr_size_t min, max; /* offsets of apr_interval_time_t in apipool_pool_t */
-} range_t;
-
-static range_t cooldown = {offsetof(apipool_pool_t, policy.cooldown_min),
-                           offsetof(apipool_pool_t, policy.cooldown_max)};
-static range_t recovery = {offsetof(apipool_pool_t, policy.recover_min),
-                           offsetof(apipool_pool_t, policy.recover_max)};
+/* A shortest and a longest time. */
+static apipool_number_t cooldown[2] = {POOL_NUMBER(policy.cooldown_min, 1, 86400, SECONDS),
+                                       POOL_NUMBER(policy.cooldown_max, 1, 86400, SECONDS)};
+static apipool_number_t recovery[2] = {POOL_NUMBER(policy.recover_min, 1, 86400, SECONDS),
+                                       POOL_NUMBER(policy.recover_max, 1, 86400, SECONDS)};
 
 static const char *set_range(cmd_parms *cmd, void *dir, const char *shortest, const char *longest)
 {
     const char *err;
-    apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
-    const range_t *range = cmd->info;
-    apr_int64_t min, max;
+    char *pool = (char *)apipool_directive_pool(cmd, &err);
+    const apipool_number_t *range = cmd->info;
 
-    if (!err) {
-        err = apipool_directive_number(cmd, shortest, 1, 86400, &min);
-    }
-    if (!err) {
-        err = apipool_directive_number(cmd, longest, 1, 86400, &max);
-    }
-    if (!err && min > max) {
+    err = err ? err : apipool_directive_number(cmd, shortest, &range[0], pool);
+    err = err ? err : apipool_directive_number(cmd, longest, &range[1], pool);
+    if (!err && *(apr_interval_time_t *)(pool + range[0].offset) >
+                    *(apr_interval_time_t *)(pool + range[1].offset)) {
         err = apr_psprintf(cmd->pool, "%s %s %s: the shortest time comes first", cmd->cmd->name,
                            shortest, longest);
-    }
-    if (!err) {
-        *(apr_interval_time_t *)((char *)pool + range->min) = apr_time_from_sec(min);
-        *(apr_interval_time_t *)((char *)pool + range->max) = apr_time_from_sec(max);
     }
     return err;
 }
 
+/* The main server's, of the first two of which a virtual host may have a share. */
+static apipool_number_t capacity =
+    SERVER_NUMBER(capacity, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX, 1);
+static apipool_number_t client_capacity =
+    SERVER_NUMBER(client_capacity, APIPOOL_CLIENT_CAPACITY_MIN, APIPOOL_CLIENT_CAPACITY_MAX, 1);
+static apipool_number_t recent = SERVER_NUMBER(recent, 0, APIPOOL_RECENT_MAX, 1);
+static apipool_number_t save_interval = SERVER_NUMBER(save_interval, 1, 86400, SECONDS);
+static apipool_number_t max_pending = SERVER_NUMBER(max_pending, 1, 1000000000, 1);
+
+static const char *set_share(cmd_parms *cmd, void *dir, const char *arg)
+{
+    apipool_number_t number = *(const apipool_number_t *)cmd->info;
+    const char *err = apipool_directive_outside(cmd, NOT_IN_DIR_CONTEXT);
+    number.min = cmd->server->is_virtual ? 1 : number.min;
+    return err ? err
+               : apipool_directive_number(cmd, arg, &number, apipool_config_server(cmd->server));
+}
+
+static const char *set_server_number(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = apipool_directive_outside(cmd, GLOBAL_ONLY);
+    return err ? err
+               : apipool_directive_number(cmd, arg, cmd->info, apipool_config_server(cmd->server));
+}
+
+#define LIMIT(name, member)                                                                        \
+    {                                                                                              \
+        name, NULL, POOL_NUMBER(member, 1, 4000000000, 1)                                          \
+    }
+
 static const char *set_limit(cmd_parms *cmd, void *dir, const char *arg)
 {
-    static const struct {
-        const char *name;
-        apr_size_t offset; /* of an apr_uint32_t in apipool_key_limits_t */
-    } limits[] = {{"rpm=", offsetof(apipool_key_limits_t, rpm)},
-                  {"rpd=", offsetof(apipool_key_limits_t, rpd)},
-                  {"tpm=", offsetof(apipool_key_limits_t, tpm)},
-                  {"tpd=", offsetof(apipool_key_limits_t, tpd)},
-                  {"concurrency=", offsetof(apipool_key_limits_t, concurrency)}};
+    static const apipool_option_t limits[] = {LIMIT("rpm=", limits.rpm),
+                                              LIMIT("rpd=", limits.rpd),
+                                              LIMIT("tpm=", limits.tpm),
+                                              LIMIT("tpd=", limits.tpd),
+                                              LIMIT("concurrency=", limits.concurrency),
+                                              {NULL}};
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
-    apr_int64_t value;
-
-    for (apr_size_t i = 0; !err && i < sizeof(limits) / sizeof(*limits); i++) {
-        apr_size_t len = strlen(limits[i].name);
-        if (!strncmp(arg, limits[i].name, len)) {
-            err = apipool_directive_number(cmd, arg + len, 1, 4000000000, &value);
-            if (!err) {
-                *(apr_uint32_t *)((char *)&pool->limits + limits[i].offset) = (apr_uint32_t)value;
-            }
-            return err;
-        }
-    }
     return err ? err
-               : apr_psprintf(cmd->pool,
-                              "%s: unknown limit '%s'; allowed are rpm=N, rpd=N, tpm=N, tpd=N and "
-                              "concurrency=N",
-                              cmd->cmd->name, arg);
+               : apipool_directive_option(cmd, arg, limits, pool, "limit",
+                                          "are rpm=N, rpd=N, tpm=N, tpd=N and concurrency=N");
 }
 
 static const char *set_client_limit(cmd_parms *cmd, void *dir, const char *arg)
 {
-    static const char concurrency[] = "concurrency=";
+    static const apipool_option_t limits[] = {LIMIT("concurrency=", client_concurrency), {NULL}};
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
-    apr_int64_t value;
-
-    if (!err && strncmp(arg, concurrency, sizeof(concurrency) - 1)) {
-        err = apr_psprintf(cmd->pool, "%s: unknown limit '%s'; allowed is concurrency=N",
-                           cmd->cmd->name, arg);
-    }
-    if (!err) {
-        err = apipool_directive_number(cmd, arg + sizeof(concurrency) - 1, 1, 4000000000, &value);
-    }
-    if (!err) {
-        pool->client_concurrency = (apr_uint32_t)value;
-    }
-    return err;
+    return err ? err
+               : apipool_directive_option(cmd, arg, limits, pool, "limit", "is concurrency=N");
 }
 
 static const char *set_affinity(cmd_parms *cmd, void *dir, const char *arg)
 {
-    static const struct {
-        const char *word;
-        apipool_affinity_e affinity;
-        int named;
-    } words[] = {{"off", APIPOOL_AFFINITY_OFF, 0},
-                 {"client", APIPOOL_AFFINITY_CLIENT, 0},
-                 {"header:", APIPOOL_AFFINITY_HEADER, 1},
-                 {"body:", APIPOOL_AFFINITY_BODY, 1}};
+    static const char *const words[] = {[APIPOOL_AFFINITY_OFF] = "off",
+                                        [APIPOOL_AFFINITY_CLIENT] = "client",
+                                        [APIPOOL_AFFINITY_HEADER] = "header:",
+                                        [APIPOOL_AFFINITY_BODY] = "body:"};
     const char *err;
     apipool_pool_t *pool = apipool_directive_pool(cmd, &err);
 
-    for (apr_size_t i = 0; !err && i < sizeof(words) / sizeof(*words); i++) {
-        apr_size_t len = strlen(words[i].word);
-        if (words[i].named ? !strncmp(arg, words[i].word, len) && arg[len]
-                           : !strcmp(arg, words[i].word)) {
-            pool->affinity = words[i].affinity;
-            pool->affinity_name = arg + len;
+    for (int i = 0; !err && i <= APIPOOL_AFFINITY_BODY; i++) {
+        const char *name =
+            i < APIPOOL_AFFINITY_HEADER ? "" : apipool_directive_value(arg, words[i]);
+        if (name && (*name || !strcmp(arg, words[i]))) {
+            pool->affinity = (apipool_affinity_e)i;
+            pool->affinity_name = name;
             return NULL;
         }
     }
@@ -276,21 +247,21 @@ const command_rec apipool_directives[] = {
                   "an alias below the mount and the upstream path it stands for"),
     AP_INIT_TAKE12("APIPoolStrategy", set_strategy, NULL, RSRC_CONF,
                    "how a key is chosen, and optionally for which alias"),
-    AP_INIT_TAKE1("APIPoolRotations", set_number, &rotations, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolRotations", set_pool_number, &rotations, RSRC_CONF,
                   "how many further keys are tried at once when one is refused"),
-    AP_INIT_TAKE1("APIPoolRetries", set_number, &retries, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolRetries", set_pool_number, &retries, RSRC_CONF,
                   "how often a fault of the upstream is retried after a pause"),
-    AP_INIT_TAKE1("APIPoolDeadline", set_number, &deadline, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolDeadline", set_pool_number, &deadline, RSRC_CONF,
                   "seconds until the first byte of the answer, all attempts together; 0 for none"),
-    AP_INIT_TAKE1("APIPoolBodyLimit", set_number, &body_limit, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolBodyLimit", set_pool_number, &body_limit, RSRC_CONF,
                   "largest request body in bytes"),
-    AP_INIT_TAKE1("APIPoolFirstByteTimeout", set_number, &first_byte, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolFirstByteTimeout", set_pool_number, &first_byte, RSRC_CONF,
                   "seconds that an upstream may take to begin its answer"),
-    AP_INIT_TAKE1("APIPoolIdleTimeout", set_number, &idle, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolIdleTimeout", set_pool_number, &idle, RSRC_CONF,
                   "seconds that an upstream may be silent inside an answer"),
-    AP_INIT_TAKE1("APIPoolWait", set_number, &wait_for_key, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolWait", set_pool_number, &wait_for_key, RSRC_CONF,
                   "seconds that a request may wait for a key to come free"),
-    AP_INIT_TAKE1("APIPoolMaxErrors", set_number, &max_errors, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolMaxErrors", set_pool_number, &max_errors, RSRC_CONF,
                   "consecutive errors of a key's own until it is taken out"),
     AP_INIT_TAKE2("APIPoolCooldown", set_range, &cooldown, RSRC_CONF,
                   "shortest and longest time in seconds that a rate-limited key rests, unless its "
@@ -313,19 +284,19 @@ const command_rec apipool_directives[] = {
     AP_INIT_RAW_ARGS("APIPoolRule", add_rule, NULL, RSRC_CONF,
                      "STATUS[,STATUS|A-B] [\"marker\"] pass|rotate|retry|stop "
                      "none|key|model|account|upstream"),
-    AP_INIT_TAKE1("APIPoolCapacity", apipool_directive_capacity, NULL, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolCapacity", set_share, &capacity, RSRC_CONF,
                   "how many keys fit into shared memory"),
-    AP_INIT_TAKE1("APIPoolClientCapacity", apipool_directive_client_capacity, NULL, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolClientCapacity", set_share, &client_capacity, RSRC_CONF,
                   "how many clients with keys of ours fit into shared memory"),
-    AP_INIT_TAKE1("APIPoolRecent", apipool_directive_recent, NULL, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolRecent", set_server_number, &recent, RSRC_CONF,
                   "how many of the last requests are remembered"),
     AP_INIT_TAKE12("APIPoolStore", apipool_directive_store, NULL, RSRC_CONF,
                    "a folder for everything that is kept, and optionally dbm=TYPE"),
     AP_INIT_TAKE1("APIPoolSecretFile", apipool_directive_secret_file, NULL, RSRC_CONF,
                   "a file of 32 random bytes that the store is sealed with"),
-    AP_INIT_TAKE1("APIPoolSaveInterval", apipool_directive_save_interval, NULL, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolSaveInterval", set_server_number, &save_interval, RSRC_CONF,
                   "seconds between saves of statistics"),
-    AP_INIT_TAKE1("APIPoolMaxPendingUpdates", apipool_directive_max_pending, NULL, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolMaxPendingUpdates", set_server_number, &max_pending, RSRC_CONF,
                   "requests after which statistics are saved at once"),
     AP_INIT_TAKE1("APIPoolUse", apipool_directive_use, NULL, RSRC_CONF | ACCESS_CONF,
                   "the pool that serves requests here, or off"),

@@ -46,15 +46,8 @@ static apipool_phase_e find_phase(const apipool_request_t *req, int status)
 
 static int is_idempotent(const request_rec *r)
 {
-    switch (r->method_number) {
-    case M_GET: /* HEAD as well */
-    case M_PUT:
-    case M_DELETE:
-    case M_OPTIONS:
-        return 1;
-    default:
-        return 0;
-    }
+    int method = r->method_number; /* M_GET is HEAD as well */
+    return method == M_GET || method == M_PUT || method == M_DELETE || method == M_OPTIONS;
 }
 
 int apipool_evidence_is_idle_race(const apipool_request_t *req)
@@ -74,31 +67,27 @@ int apipool_evidence_timed_out(const apipool_request_t *req, int status)
 
 apipool_verdict_t apipool_evidence_judge(apipool_request_t *req, int status, apr_time_t now)
 {
-    apipool_evidence_t evidence = {0};
     char *body = NULL;
+    int is_ours = apipool_evidence_is_overridden(req, status) ||
+                  apipool_evidence_is_refused_here(req, status);
 
     if (req->attempt.judged) { /* while it was held; some of it has gone since */
         return *req->attempt.judged;
     }
-
-    evidence.phase = find_phase(req, status);
-    evidence.provider = req->attempt.upstream->provider;
-    evidence.custom = (const apipool_custom_rule_t *)req->pool->rules->elts;
-    evidence.custom_count = req->pool->rules->nelts;
-    evidence.in_band = req->gate.in_band;
-    evidence.status =
-        apipool_evidence_is_overridden(req, status) || apipool_evidence_is_refused_here(req, status)
-            ? status
-            : req->r->status;
-    evidence.headers = req->r->headers_out;
-    evidence.now = now;
-    evidence.replay_safe = is_idempotent(req->r) || (apipool_evidence_is_idle_race(req) &&
-                                                     !apipool_evidence_timed_out(req, status));
-    if (req->gate.event) {
-        evidence.body = req->gate.event;
-        evidence.body_len = req->gate.event_len;
-    }
-    else if (req->gate.held_len > 0) {
+    apipool_evidence_t evidence = {.phase = find_phase(req, status),
+                                   .provider = req->attempt.upstream->provider,
+                                   .custom = (const apipool_custom_rule_t *)req->pool->rules->elts,
+                                   .custom_count = req->pool->rules->nelts,
+                                   .in_band = req->gate.in_band,
+                                   .status = is_ours ? status : req->r->status,
+                                   .headers = req->r->headers_out,
+                                   .now = now,
+                                   .replay_safe = is_idempotent(req->r) ||
+                                                  (apipool_evidence_is_idle_race(req) &&
+                                                   !apipool_evidence_timed_out(req, status)),
+                                   .body = req->gate.event,
+                                   .body_len = req->gate.event_len};
+    if (!req->gate.event && req->gate.held_len > 0) {
         apipool_gate_held(req, &body, &evidence.body_len);
         evidence.body = body;
     }

@@ -3,17 +3,18 @@
 #include "gate.h"
 
 #include <http_protocol.h>
+#include <stddef.h>
 #include <util_filter.h>
 
 #include "answer.h"
-#include "ascii.h"
 #include "blame.h"
+#include "ascii.h"
 #include "cors.h"
+#include "content_type.h"
 #include "count.h"
 #include "events.h"
 #include "head.h"
 #include "mask.h"
-#include "prefix.h"
 #include "reply.h"
 #include "stream.h"
 
@@ -31,22 +32,10 @@ void apipool_gate_install(apipool_request_t *req, int (*goes_on)(apipool_request
 
 void apipool_gate_reset(apipool_request_t *req)
 {
-    apr_brigade_cleanup(req->gate.held);
-    req->gate.mode = APIPOOL_GATE_WAITING;
-    req->gate.held_len = 0;
-    req->gate.complete = 0;
-    req->gate.flushed = 0;
-    req->gate.broke = 0;
-    req->gate.stream.active = 0;
-    req->gate.masking = 0;
-    req->gate.carry = NULL;
-    req->gate.peeking = 0;
-    memset(&req->gate.peek, 0, sizeof(req->gate.peek));
-    req->gate.in_band = 0;
-    req->gate.event = NULL;
-    req->gate.count.active = 0;
-    req->gate.count.readable = 0;
-    req->gate.count.is_stream = 0;
+    apipool_gate_t *gate = &req->gate;
+    apr_brigade_cleanup(gate->held);
+    memset(&gate->mode, 0, offsetof(apipool_gate_t, count) - offsetof(apipool_gate_t, mode));
+    gate->count.active = gate->count.readable = gate->count.is_stream = 0;
 }
 
 void apipool_gate_open(apipool_request_t *req)
@@ -113,9 +102,7 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
          b = APR_BUCKET_NEXT(b)) {
         const char *data;
         apr_size_t len;
-        if (APR_BUCKET_IS_EOS(b)) {
-            gate->complete = 1;
-        }
+        gate->complete |= APR_BUCKET_IS_EOS(b);
         gate->flushed |= APR_BUCKET_IS_FLUSH(b);
         if (APR_BUCKET_IS_METADATA(b)) {
             continue;
@@ -218,7 +205,7 @@ static apr_status_t decide(apipool_request_t *req)
 }
 
 /* The beginning of an event stream passes, and goes out at once where mod_proxy had flushed it. */
-static apr_status_t let_stream_begin(apipool_request_t *req)
+static void let_stream_begin(apipool_request_t *req)
 {
     apipool_gate_t *gate = &req->gate;
     gate->peeking = 0;
@@ -227,7 +214,6 @@ static apr_status_t let_stream_begin(apipool_request_t *req)
                                 apr_bucket_flush_create(req->r->connection->bucket_alloc));
     }
     apipool_gate_release(req);
-    return APR_SUCCESS;
 }
 
 /* An error that another attempt follows stays held, in case that there is no key for it after all. */
@@ -260,17 +246,17 @@ static apr_status_t peek(apipool_request_t *req)
     if (gate->peek.ended && gate->peek.has_data) {
         apr_brigade_pflatten(gate->held, &text, &len, scratch);
     }
-    if (text && apipool_events_first(text, len, scratch, &event)) {
-        rv = apipool_answer_is_error(event, strlen(event)) ? hold_event(req, event)
-                                                           : let_stream_begin(req);
+    int has_event = text && apipool_events_first(text, len, scratch, &event);
+    if (has_event && apipool_answer_is_error(event, strlen(event))) {
+        rv = hold_event(req, event);
     }
-    else if (gate->broke) { /* before the client has had anything: there was no answer */
+    else if (!has_event && gate->broke) { /* the client has had nothing: there was no answer */
         gate->mode = APIPOOL_GATE_DROPPING;
         rv = APR_ECONNABORTED;
     }
-    else if (gate->complete || gate->held_len > APIPOOL_VERDICT_BODY_MAX ||
+    else if (has_event || gate->complete || gate->held_len > APIPOOL_VERDICT_BODY_MAX ||
              apr_time_now() - gate->held_since > COMMENTS_MAX) {
-        rv = let_stream_begin(req);
+        let_stream_begin(req);
     }
     apr_pool_destroy(scratch);
     return rv;
@@ -308,13 +294,11 @@ static int opens_as_error(apr_bucket_brigade *bb)
  * takes for HTTP/0.9), which leaves r->headers_out the table it was. */
 static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
 {
-    if (req->r->headers_out == req->attempt.clean_headers) {
-        req->gate.broke = 1;
-        return drop(&req->gate, bb);
+    if (req->r->headers_out != req->attempt.clean_headers) {
+        req->attempt.answering = 1;
+        apipool_head_complete(&req->attempt.head, req->r->headers_out);
     }
-    req->attempt.answering = 1;
-    apipool_head_complete(&req->attempt.head, req->r->headers_out);
-    if (holds_error(bb)) {
+    if (!req->attempt.answering || holds_error(bb)) {
         req->gate.broke = 1;
         return drop(&req->gate, bb);
     }
@@ -348,9 +332,7 @@ static apr_status_t gate_filter(ap_filter_t *f, apr_bucket_brigade *bb)
         }
     }
     if (gate->mode == APIPOOL_GATE_HOLDING) {
-        if (holds_error(bb)) {
-            gate->broke = 1;
-        }
+        gate->broke |= holds_error(bb);
         rv = hold(req, bb);
         if (rv == APR_SUCCESS && gate->peeking) {
             return peek(req);

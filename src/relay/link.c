@@ -73,11 +73,6 @@ int apipool_link_pre_connection(conn_rec *c, void *socket)
     return OK;
 }
 
-void apipool_link_watch(apipool_attempt_t *attempt, request_rec *r)
-{
-    attempt->client = r->connection->master ? NULL : r;
-}
-
 /* The time, a tick of the system's clock late at most: it is asked for before each read that may wait. */
 static apr_time_t time_about(void)
 {

@@ -14,9 +14,6 @@
  */
 apipool_attempt_t *apipool_link_attach(apipool_attempt_t *attempt);
 
-/** While its answer has not begun, the attempt ends when the client leaves, whose connection is aborted. */
-void apipool_link_watch(apipool_attempt_t *attempt, request_rec *r);
-
 /** pre_connection hook: puts the filters on connections that mod_proxy opens for an attempt. */
 int apipool_link_pre_connection(conn_rec *c, void *socket);
 

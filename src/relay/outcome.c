@@ -10,20 +10,11 @@
 
 static apipool_ending_e find_ending(const apipool_request_t *req)
 {
-    if (req->rule == APIPOOL_R01) {
-        return APIPOOL_ENDED_CLIENT_ABORT;
-    }
-    if (!req->attempts) {
-        return APIPOOL_ENDED_REFUSED;
-    }
-    switch (req->rule) {
-    case APIPOOL_R00:
-        return APIPOOL_ENDED_COMPLETE;
-    case APIPOOL_R02:
-        return APIPOOL_ENDED_TRUNCATED;
-    default:
-        return APIPOOL_ENDED_FAILED;
-    }
+    return req->rule == APIPOOL_R01   ? APIPOOL_ENDED_CLIENT_ABORT
+           : !req->attempts           ? APIPOOL_ENDED_REFUSED
+           : req->rule == APIPOOL_R00 ? APIPOOL_ENDED_COMPLETE
+           : req->rule == APIPOOL_R02 ? APIPOOL_ENDED_TRUNCATED
+                                      : APIPOOL_ENDED_FAILED;
 }
 
 /* Nobody else makes notes of these names, so none is looked for. */
@@ -88,22 +79,39 @@ static void set_notes(const apipool_request_t *req, const apipool_request_stats_
     note_number(r, "apipool-ttft-ms", entry->first_byte < 0 ? -1 : entry->first_byte / 1000);
 }
 
-static void make_name(apipool_name_t *name, const char *text)
+void apipool_outcome_complete(const apipool_request_t *req, const char *model,
+                              apipool_request_stats_t *stats)
 {
-    if (text) {
-        apipool_name_make(name, text, strlen(text));
+    const char *endpoint = req->endpoint ? req->endpoint : req->path, *user = req->r->user;
+    apipool_recent_entry_t *entry = &stats->entry;
+
+    if (user) {
+        apipool_name_make(&stats->client, user, strlen(user));
     }
+    if (model) {
+        apipool_name_make(&stats->model, model, strlen(model));
+    }
+    entry->pool = req->pool->index;
+    apipool_name_clean(entry->endpoint, sizeof(entry->endpoint), endpoint, strlen(endpoint));
+    memcpy(entry->client, stats->client.text, sizeof(entry->client)); /* which is clean */
+    memcpy(entry->model, stats->model.text, sizeof(entry->model));
+    stats->finished = (apipool_finished_t){.success = entry->ending == APIPOOL_ENDED_COMPLETE,
+                                           .error = entry->ending != APIPOOL_ENDED_COMPLETE &&
+                                                    entry->ending != APIPOOL_ENDED_CLIENT_ABORT,
+                                           .attempts = entry->attempt_count,
+                                           .estimated = entry->usage == APIPOOL_TOKENS_ESTIMATED,
+                                           .tokens = entry->tokens,
+                                           .first_byte = entry->first_byte,
+                                           .latency = entry->total};
 }
 
-/* Names come clean from the stats. */
-static void fill_entry(apipool_request_t *req, apr_time_t now, apipool_request_stats_t *stats)
+const apipool_request_stats_t *apipool_outcome_describe(apipool_request_t *req, apr_time_t now)
 {
     const request_rec *r = req->r;
+    apipool_request_stats_t *stats = apr_pcalloc(r->pool, sizeof(*stats));
     apipool_recent_entry_t *entry = &stats->entry;
-    const char *endpoint = req->endpoint ? req->endpoint : req->path;
 
     entry->at = r->request_time;
-    entry->pool = req->pool->index;
     entry->attempt_count = (apr_uint32_t)req->attempts;
     memcpy(entry->attempts, req->trail, sizeof(entry->attempts));
     entry->key = req->attempts ? req->attempt.lease->id : 0;
@@ -113,48 +121,12 @@ static void fill_entry(apipool_request_t *req, apr_time_t now, apipool_request_s
     entry->streamed = req->gate.stream.active != 0;
     entry->first_byte = req->first_byte_at ? req->first_byte_at - r->request_time : -1;
     entry->total = now - r->request_time;
-    apipool_name_clean(entry->endpoint, sizeof(entry->endpoint), endpoint, strlen(endpoint));
-    memcpy(entry->client, stats->client.text, sizeof(entry->client));
-    memcpy(entry->model, stats->model.text, sizeof(entry->model));
-}
-
-static void finish(const apipool_request_t *req, const apipool_recent_entry_t *entry,
-                   apipool_finished_t *finished)
-{
-    finished->success = entry->ending == APIPOOL_ENDED_COMPLETE;
-    finished->error = !finished->success && entry->ending != APIPOOL_ENDED_CLIENT_ABORT;
-    finished->attempts = (apr_uint32_t)req->attempts;
-    finished->estimated = entry->usage == APIPOOL_TOKENS_ESTIMATED;
-    finished->tokens = entry->tokens;
-    finished->first_byte = entry->first_byte;
-    finished->latency = entry->total;
-}
-
-const apipool_request_stats_t *apipool_outcome_describe(apipool_request_t *req, apr_time_t now)
-{
-    const request_rec *r = req->r;
-    apipool_request_stats_t *stats = apr_pcalloc(r->pool, sizeof(*stats));
-    make_name(&stats->client, r->user);
-    make_name(&stats->model, req->demand.model);
-    fill_entry(req, now, stats);
-    finish(req, &stats->entry, &stats->finished);
+    apipool_outcome_complete(req, req->demand.model, stats);
     stats->rule = req->rule;
     stats->group = req->attempts ? req->attempt.upstream->group : APIPOOL_NONE;
     stats->used = (apipool_client_used_t){
         .charge = req->charge, .reached = req->asked, .tokens = req->tokens};
     return stats;
-}
-
-static void count(apipool_request_t *req, const apipool_request_stats_t *stats, apr_time_t now)
-{
-    apr_status_t rv = apipool_stats_record(apipool_relay_segment(), stats, now);
-    if (rv != APR_SUCCESS) {
-        ap_log_rerror(
-            APLOG_MARK, APLOG_CRIT, rv, req->r,
-            APIPOOL_LOG(0035) "the pool's lock is not to be had; a request is not counted");
-        return;
-    }
-    req->charge.is_in_flight = 0;
 }
 
 int apipool_outcome_log(request_rec *r)
@@ -175,6 +147,14 @@ int apipool_outcome_log(request_rec *r)
     apr_time_t now = apr_time_now();
     const apipool_request_stats_t *stats = apipool_outcome_describe(req, now);
     set_notes(req, stats);
-    count(req, stats, now);
+    apr_status_t rv = apipool_stats_record(apipool_relay_segment(), stats, now);
+    if (rv == APR_SUCCESS) {
+        req->charge.is_in_flight = 0;
+    }
+    else {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_CRIT, rv, r,
+            APIPOOL_LOG(0035) "the pool's lock is not to be had; a request is not counted");
+    }
     return DECLINED;
 }

@@ -11,6 +11,14 @@
 #include "strict.h"
 #include "websocket.h"
 
+const apipool_reply_e apipool_permit_replies[] = {
+    [APIPOOL_CLIENT_GONE] = APIPOOL_REPLY_INVALID_KEY,
+    [APIPOOL_CLIENT_OVER_RPM] = APIPOOL_REPLY_CLIENT_RPM,
+    [APIPOOL_CLIENT_OVER_TPM] = APIPOOL_REPLY_CLIENT_TPM,
+    [APIPOOL_CLIENT_OVER_TPD] = APIPOOL_REPLY_CLIENT_TPD,
+    [APIPOOL_CLIENT_OVER_CONCURRENCY] = APIPOOL_REPLY_CLIENT_CONCURRENCY,
+};
+
 /* Returns 0, so that callers can pass it on. */
 static int refuse(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
 {
@@ -72,60 +80,43 @@ static int is_endpoint_allowed(const apipool_request_t *req)
                                  req->endpoint ? req->endpoint : "");
 }
 
-static int is_known_or_allowed(const apipool_request_t *req)
-{
-    const apipool_client_terms_t *terms = &req->client->terms;
-    return !is_unlisted(req) || !is_limited(terms) || names_unlisted(terms);
-}
-
 /* What the client's limits have said; refuses where they do not admit the request. */
 static int is_admitted(apipool_request_t *req, apr_status_t rv, apipool_client_admitted_e result,
                        apr_time_t retry_at)
 {
-    static const apipool_reply_e replies[] = {
-        [APIPOOL_CLIENT_GONE] = APIPOOL_REPLY_INVALID_KEY,
-        [APIPOOL_CLIENT_OVER_RPM] = APIPOOL_REPLY_CLIENT_RPM,
-        [APIPOOL_CLIENT_OVER_TPM] = APIPOOL_REPLY_CLIENT_TPM,
-        [APIPOOL_CLIENT_OVER_TPD] = APIPOOL_REPLY_CLIENT_TPD,
-        [APIPOOL_CLIENT_OVER_CONCURRENCY] = APIPOOL_REPLY_CLIENT_CONCURRENCY,
-    };
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
                       APIPOOL_LOG(0095) "the pool's lock is not to be had; nobody is admitted");
         return refuse(req, APIPOOL_REPLY_EXHAUSTED, 0);
     }
-    return result == APIPOOL_CLIENT_ADMITTED || refuse(req, replies[result], retry_at);
-}
-
-static int has_place(apipool_request_t *req)
-{
-    if (req->entry.result == APIPOOL_CLIENT_OVER_CONCURRENCY) {
-        req->r->connection->keepalive = AP_CONN_CLOSE; /* the body is not read */
-    }
-    return is_admitted(req, APR_SUCCESS, req->entry.result, req->entry.retry_at);
+    return result == APIPOOL_CLIENT_ADMITTED ||
+           refuse(req, apipool_permit_replies[result], retry_at);
 }
 
 int apipool_permit_place(apipool_request_t *req)
 {
     int is_asked;
-    const apipool_client_pass_t *client = apipool_auth_client(req, &is_asked);
-    req->client = client;
-    if (!client && is_asked) {
+    req->client = apipool_auth_client(req, &is_asked);
+    if (!req->client && is_asked) {
         return refuse(req, APIPOOL_REPLY_INVALID_KEY, 0);
     }
     if (is_closed(req)) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_CLOSED, 0);
     }
-    if (!client) {
+    if (!req->client) {
         return 1;
     }
     if (!is_pool_allowed(req) || !is_endpoint_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED, 0);
     }
-    if (!is_known_or_allowed(req)) {
+    if (is_unlisted(req) && is_limited(&req->client->terms) &&
+        !names_unlisted(&req->client->terms)) {
         return refuse(req, APIPOOL_REPLY_ENDPOINT_UNLISTED, 0);
     }
-    return has_place(req);
+    if (req->entry.result == APIPOOL_CLIENT_OVER_CONCURRENCY) {
+        req->r->connection->keepalive = AP_CONN_CLOSE; /* the body is not read */
+    }
+    return is_admitted(req, APR_SUCCESS, req->entry.result, req->entry.retry_at);
 }
 
 /* The Gemini API writes a name with "models/" before it, or without. */
@@ -137,37 +128,25 @@ static int has_model(const apipool_request_t *req, const char *model)
             apipool_client_allows(terms, APIPOOL_CLIENT_MODELS, model + 7));
 }
 
-/* Whether all models in the query are allowed; *found is set where there is one. */
-static int is_query_allowed(const apipool_request_t *req, int *found)
+/* What servers disagree about in a query, or NULL. *found is set where it names a model, *allowed is cleared
+ * where that is not an allowed one. */
+static const char *read_query(const apipool_request_t *req, int *found, int *allowed)
 {
     const char *args = req->r->args;
-    while (args && *args) {
-        const char *arg = ap_getword(req->r->pool, &args, '&');
-        char *name = ap_getword(req->r->pool, &arg, '=');
-        char *model = apr_pstrdup(req->r->pool, arg);
-        if (ap_unescape_urlencoded(name) == OK && apipool_strict_name(name) == APIPOOL_NAME_MODEL) {
-            *found = 1;
-            if (ap_unescape_urlencoded(model) != OK ||
-                !apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model)) {
-                return 0;
-            }
-        }
-    }
-    return 1;
-}
-
-/* What servers disagree about in a query, or NULL. */
-static const char *doubt_query(const request_rec *r)
-{
-    const char *args = r->args;
     if (args && ap_strchr_c(args, ';')) {
         return "the query has a semicolon";
     }
     while (args && *args) {
-        const char *arg = ap_getword(r->pool, &args, '&');
-        char *name = ap_getword(r->pool, &arg, '=');
+        const char *arg = ap_getword(req->r->pool, &args, '&');
+        char *name = ap_getword(req->r->pool, &arg, '=');
+        char *model = apr_pstrdup(req->r->pool, arg);
         if (ap_unescape_urlencoded(name) != OK || !apipool_strict_is_argument(name)) {
             return "the query has an argument whose name is not a plain one";
+        }
+        if (apipool_strict_name(name) == APIPOOL_NAME_MODEL) {
+            *found = 1;
+            *allowed &= ap_unescape_urlencoded(model) == OK &&
+                        apipool_client_allows(&req->client->terms, APIPOOL_CLIENT_MODELS, model);
         }
     }
     return NULL;
@@ -178,6 +157,7 @@ static const char *find_doubt(const apipool_request_t *req)
 {
     const request_rec *r = req->r;
     const char *encoding = apr_table_get(r->headers_in, "Content-Encoding");
+    int ignored = 1;
     if (!apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS)) {
         return NULL;
     }
@@ -191,17 +171,7 @@ static const char *find_doubt(const apipool_request_t *req)
         return req->body.doubt;
     }
     return req->body.sniffed[APIPOOL_BODY_MODEL].times > 1 ? "the body names a model twice"
-                                                           : doubt_query(r);
-}
-
-/* Returns 0. */
-static int refuse_doubt(apipool_request_t *req, const char *doubt)
-{
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
-                  APIPOOL_LOG(0154) "pool %s, client %s: refused, %s", req->pool->name,
-                  req->client->name, doubt);
-    apipool_reply_doubt(req, doubt);
-    return 0;
+                                                           : read_query(req, &ignored, &ignored);
 }
 
 /* A path that names no model to us may name one to an upstream that decodes more of it. */
@@ -220,38 +190,34 @@ static int is_model_allowed(const apipool_request_t *req)
     const apipool_client_terms_t *terms = &req->client->terms;
     const apipool_sniffed_t *said = &req->body.sniffed[APIPOOL_BODY_MODEL];
     const char *model = req->demand.model;
-    int found = model != NULL;
+    int found = model != NULL, allowed = 1;
 
     if (!apipool_client_restricts(terms, APIPOOL_CLIENT_MODELS)) {
         return 1;
     }
-    if (req->kind == APIPOOL_ENDPOINT_BLIND) {
+    if (req->kind == APIPOOL_ENDPOINT_BLIND || req->body.malformed || !is_path_allowed(req) ||
+        (model && !has_model(req, model))) {
         return 0;
     }
     if (apipool_websocket_is_asked(req) && !apipool_websocket_is_read(req)) {
         return 0; /* nobody could tell which models are asked for */
-    }
-    if (model && !has_model(req, model)) {
-        return 0;
-    }
-    if (req->body.malformed || !is_path_allowed(req)) {
-        return 0;
     }
     if (req->body.length && said->kind != APIPOOL_SNIFF_ABSENT &&
         (said->kind != APIPOOL_SNIFF_STRING || said->times > 1 || said->truncated ||
          !has_model(req, said->text))) {
         return 0;
     }
-    return is_query_allowed(req, &found) && (found || !apipool_endpoint_needs_model(req->kind));
+    read_query(req, &found, &allowed); /* nothing in it is in doubt any more */
+    return allowed && (found || !apipool_endpoint_needs_model(req->kind));
 }
 
 /* Every request of a batch has a model of its own, and its tokens. */
 static int is_batch_allowed(apipool_request_t *req)
 {
-    apipool_batch_e result = APIPOOL_BATCH_ALLOWED;
-    if (req->kind == APIPOOL_ENDPOINT_BATCH && is_limited(&req->client->terms)) {
-        result = apipool_batch_read(req, has_model, &req->demand.tokens);
+    if (req->kind != APIPOOL_ENDPOINT_BATCH || !is_limited(&req->client->terms)) {
+        return 1;
     }
+    apipool_batch_e result = apipool_batch_read(req, has_model, &req->demand.tokens);
     return result == APIPOOL_BATCH_ALLOWED ||
            refuse(req,
                   result == APIPOOL_BATCH_REFUSED ? APIPOOL_REPLY_MODEL_NOT_ALLOWED
@@ -268,7 +234,11 @@ int apipool_permit_demand(apipool_request_t *req)
     }
     const char *doubt = find_doubt(req);
     if (doubt) {
-        return refuse_doubt(req, doubt);
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
+                      APIPOOL_LOG(0154) "pool %s, client %s: refused, %s", req->pool->name,
+                      req->client->name, doubt);
+        apipool_reply_doubt(req, doubt);
+        return 0;
     }
     if (!is_model_allowed(req)) {
         return refuse(req, APIPOOL_REPLY_MODEL_NOT_ALLOWED, 0);

@@ -3,7 +3,7 @@
 #ifndef APIPOOL_RELAY_PERMIT_H
 #define APIPOOL_RELAY_PERMIT_H
 
-#include "request.h"
+#include "reply.h"
 
 /* Called by the request's thread, in this order. Each answers a request that it refuses.
  * @return whether the request may go on */
@@ -14,5 +14,8 @@ int apipool_permit_place(apipool_request_t *req);
 /** Whether the client may use the model, and whether its limits admit the request: when it is known what the
  *  request asks for. */
 int apipool_permit_demand(apipool_request_t *req);
+
+/** What a client is told that its limits do not admit, by apipool_client_admitted_e. */
+extern const apipool_reply_e apipool_permit_replies[];
 
 #endif

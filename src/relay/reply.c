@@ -10,56 +10,54 @@
 /* The texts hold nothing that JSON would have to escape. */
 static const struct {
     int status;
-    const char *code, *type, *message;
-    int should_retry; /* what the SDKs of OpenAI and Anthropic read from x-should-retry; -1: unsaid */
+    const char *code, *message;
 } errors[APIPOOL_REPLY_COUNT] = {
-    [APIPOOL_REPLY_TOO_LARGE] = {413, "request_too_large", "invalid_request_error",
-                                 "The request body is larger than this server accepts.", -1},
-    [APIPOOL_REPLY_ALL_COOLING] = {429, "rate_limit_exceeded", "rate_limit_error",
-                                   "All keys of this pool are rate-limited; try again later.", -1},
-    [APIPOOL_REPLY_EXHAUSTED] = {503, "pool_exhausted", "server_error",
-                                 "No key of this pool is usable; waiting will not help.", 0},
-    [APIPOOL_REPLY_UNREACHABLE] = {502, "upstream_unreachable", "server_error",
+    [APIPOOL_REPLY_TOO_LARGE] = {413, "request_too_large",
+                                 "The request body is larger than this server accepts."},
+    [APIPOOL_REPLY_ALL_COOLING] = {429, "rate_limit_exceeded",
+                                   "All keys of this pool are rate-limited; try again later."},
+    [APIPOOL_REPLY_EXHAUSTED] = {503, "pool_exhausted",
+                                 "No key of this pool is usable; waiting will not help."},
+    [APIPOOL_REPLY_UNREACHABLE] = {502, "upstream_unreachable",
                                    "The upstream could not be reached, or broke off before it "
-                                   "answered.",
-                                   -1},
-    [APIPOOL_REPLY_TIMEOUT] = {504, "upstream_timeout", "server_error",
-                               "The upstream did not answer in time.", -1},
-    [APIPOOL_REPLY_INVALID_KEY] = {401, "invalid_api_key", "invalid_request_error",
-                                   "The API key is missing or not valid here.", -1},
-    [APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED] = {403, "endpoint_not_allowed", "invalid_request_error",
-                                            "This API key may not use this endpoint.", -1},
-    [APIPOOL_REPLY_ENDPOINT_UNLISTED] = {403, "endpoint_unlisted", "invalid_request_error",
+                                   "answered."},
+    [APIPOOL_REPLY_TIMEOUT] = {504, "upstream_timeout", "The upstream did not answer in time."},
+    [APIPOOL_REPLY_INVALID_KEY] = {401, "invalid_api_key",
+                                   "The API key is missing or not valid here."},
+    [APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED] = {403, "endpoint_not_allowed",
+                                            "This API key may not use this endpoint."},
+    [APIPOOL_REPLY_ENDPOINT_UNLISTED] = {403, "endpoint_unlisted",
                                          "This endpoint is unknown here; an API key with a list of "
-                                         "models or token limits may use known endpoints only.",
-                                         -1},
-    [APIPOOL_REPLY_ENDPOINT_CLOSED] = {403, "endpoint_not_allowed", "invalid_request_error",
+                                         "models or token limits may use known endpoints only."},
+    [APIPOOL_REPLY_ENDPOINT_CLOSED] = {403, "endpoint_not_allowed",
                                        "Endpoints that administer an account or make credentials "
-                                       "are closed here.",
-                                       -1},
-    [APIPOOL_REPLY_MODEL_NOT_ALLOWED] = {403, "model_not_allowed", "invalid_request_error",
-                                         "This API key may not use this model.", -1},
-    [APIPOOL_REPLY_CLIENT_RPM] = {429, "rate_limit_exceeded", "rate_limit_error",
-                                  "This API key has used up its requests per minute (rpm).", -1},
-    [APIPOOL_REPLY_CLIENT_TPM] = {429, "rate_limit_exceeded", "rate_limit_error",
-                                  "This API key has used up its tokens per minute (tpm).", -1},
-    [APIPOOL_REPLY_CLIENT_TPD] = {429, "rate_limit_exceeded", "rate_limit_error",
-                                  "This API key has used up its tokens per day (tokens_per_day).",
-                                  -1},
-    [APIPOOL_REPLY_KEY_LIMIT] =
-        {429, "rate_limit_exceeded", "rate_limit_error",
-         "The key of this connection has used up a limit; try again later, or "
-         "over a new connection.",
-         -1},
-    [APIPOOL_REPLY_CLIENT_CONCURRENCY] = {429, "rate_limit_exceeded", "rate_limit_error",
+                                       "are closed here."},
+    [APIPOOL_REPLY_MODEL_NOT_ALLOWED] = {403, "model_not_allowed",
+                                         "This API key may not use this model."},
+    [APIPOOL_REPLY_CLIENT_RPM] = {429, "rate_limit_exceeded",
+                                  "This API key has used up its requests per minute (rpm)."},
+    [APIPOOL_REPLY_CLIENT_TPM] = {429, "rate_limit_exceeded",
+                                  "This API key has used up its tokens per minute (tpm)."},
+    [APIPOOL_REPLY_CLIENT_TPD] = {429, "rate_limit_exceeded",
+                                  "This API key has used up its tokens per day (tokens_per_day)."},
+    [APIPOOL_REPLY_KEY_LIMIT] = {429, "rate_limit_exceeded",
+                                 "The key of this connection has used up a limit; try again later, "
+                                 "or over a new connection."},
+    [APIPOOL_REPLY_CLIENT_CONCURRENCY] = {429, "rate_limit_exceeded",
                                           "This API key has as many requests in flight as it may "
-                                          "(concurrency).",
-                                          -1},
-    [APIPOOL_REPLY_BATCH_TOO_LARGE] = {413, "request_too_large", "invalid_request_error",
+                                          "(concurrency)."},
+    [APIPOOL_REPLY_BATCH_TOO_LARGE] = {413, "request_too_large",
                                        "A batch of an API key with a list of models or token "
-                                       "limits may have 1 MiB at most; send several.",
-                                       -1},
+                                       "limits may have 1 MiB at most; send several."},
 };
+
+static const char *type_of(apipool_reply_e which)
+{
+    int status = errors[which].status;
+    return status >= 500                      ? "server_error"
+           : status == HTTP_TOO_MANY_REQUESTS ? "rate_limit_error"
+                                              : "invalid_request_error";
+}
 
 static const char *retry_after(apr_pool_t *p, apr_time_t retry_at)
 {
@@ -68,16 +66,11 @@ static const char *retry_after(apr_pool_t *p, apr_time_t retry_at)
                         wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1);
 }
 
-static void set_retry_after(request_rec *r, apr_time_t retry_at)
-{
-    apr_table_setn(r->headers_out, "Retry-After", retry_after(r->pool, retry_at));
-}
-
 static const char *make_body(apr_pool_t *p, apipool_reply_e which, const char *message)
 {
     return apr_psprintf(
         p, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
-        message, errors[which].type, errors[which].code);
+        message, type_of(which), errors[which].code);
 }
 
 const char *apipool_reply_body(apr_pool_t *p, apipool_reply_e which)
@@ -117,8 +110,8 @@ const char *apipool_reply_event(apr_pool_t *p, apipool_reply_e which, const char
         "{\"type\":\"error\",\"event_id\":\"event_apipool\",\"status\":%d%s,\"error\":"
         "{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\","
         "\"event_id\":%s}}",
-        errors[which].status, headers, errors[which].message, errors[which].type,
-        errors[which].code, id);
+        errors[which].status, headers, errors[which].message, type_of(which), errors[which].code,
+        id);
 }
 
 static int reply(apipool_request_t *req, apipool_reply_e which, const char *body,
@@ -136,14 +129,13 @@ static int reply(apipool_request_t *req, apipool_reply_e which, const char *body
     ap_set_content_length(r, (apr_off_t)strlen(body));
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     if (retry_at) {
-        set_retry_after(r, retry_at);
+        apr_table_setn(r->headers_out, "Retry-After", retry_after(r->pool, retry_at));
     }
     if (errors[which].status == HTTP_UNAUTHORIZED) {
         apr_table_setn(r->err_headers_out, "WWW-Authenticate", "Bearer");
     }
-    if (errors[which].should_retry >= 0) {
-        apr_table_setn(r->headers_out, "x-should-retry",
-                       errors[which].should_retry ? "true" : "false");
+    if (which == APIPOOL_REPLY_EXHAUSTED) { /* which the SDKs of OpenAI and Anthropic read */
+        apr_table_setn(r->headers_out, "x-should-retry", "false");
     }
     apipool_reply_expose(req);
     ap_rputs(body, r);
@@ -175,7 +167,7 @@ void apipool_reply_advise(apipool_request_t *req, apipool_acquired_e result, apr
     else if (r->status == HTTP_TOO_MANY_REQUESTS) {
         apr_table_unset(r->headers_out, "retry-after-ms");
         apr_table_unset(r->headers_out, "x-ms-retry-after-ms");
-        set_retry_after(r, retry_at);
+        apr_table_setn(r->headers_out, "Retry-After", retry_after(r->pool, retry_at));
     }
 }
 

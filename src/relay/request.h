@@ -107,8 +107,8 @@ struct apipool_request_t;
 typedef struct {
     ap_filter_t *filter;
     int (*goes_on)(struct apipool_request_t *req); /* whether another attempt follows this answer */
-    apipool_gate_mode_e mode;
     apr_bucket_brigade *held;
+    apipool_gate_mode_e mode; /* from here on to count all is 0 when an attempt begins */
     apr_off_t held_len;
     int complete; /* the end of the answer came */
     int flushed;  /* what is held was to go out at once */
@@ -141,7 +141,8 @@ typedef struct {
     apr_interval_time_t idle_timeout, first_byte_timeout;
     struct apipool_websocket_t *websocket; /* whose frames are read if it is switched to; or NULL */
     apipool_plug_t *plug;                  /* of a probe; NULL otherwise */
-    request_rec *client;              /* whose client may leave; NULL: that is not looked for */
+    request_rec *
+        client; /* that is looked for until the answer begins: when it leaves, the attempt ends; or NULL */
     const apr_table_t *clean_headers; /* r->headers_out before the attempt */
     int asks_usage;                   /* other than the client */
     const apipool_verdict_t *judged;  /* if that was done before the answer's end */
@@ -161,7 +162,6 @@ typedef struct {
 typedef struct {
     const apipool_upstream_t *upstream;
     const char *url;
-    apr_interval_time_t timeout; /* of every wait, and of all together */
     apipool_plug_t *plug;
     int with_request; /* somebody waits for it: by the connections of requests, in any process */
 } apipool_probing_t;

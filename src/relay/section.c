@@ -8,23 +8,53 @@
 #include "ascii.h"
 #include "layout.h"
 
-apipool_server_conf_t *apipool_directive_server(cmd_parms *cmd)
+const char *apipool_directive_number(cmd_parms *cmd, const char *text,
+                                     const apipool_number_t *number, void *target)
 {
-    return ap_get_module_config(cmd->server->module_config, &apipool_module);
-}
-
-const char *apipool_directive_number(cmd_parms *cmd, const char *text, apr_int64_t min,
-                                     apr_int64_t max, apr_int64_t *value)
-{
-    char *end;
-    *value = apr_strtoi64(text, &end, 10);
-    if (errno || end == text || *end || !apr_isdigit(*text) || *value < min || *value > max) {
+    char *end, *at = (char *)target + number->offset;
+    apr_int64_t value = apr_strtoi64(text, &end, 10);
+    if (errno || *end || !apr_isdigit(*text) || value < number->min || value > number->max) {
         return apr_psprintf(cmd->pool,
                             "%s %s: a whole number from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT
                             " is needed",
-                            cmd->cmd->name, text, min, max);
+                            cmd->cmd->name, text, number->min, number->max);
+    }
+    if (number->size == sizeof(apr_uint32_t)) {
+        *(apr_uint32_t *)at = (apr_uint32_t)(value * number->unit);
+    }
+    else {
+        *(apr_int64_t *)at = value * number->unit;
     }
     return NULL;
+}
+
+const char *apipool_directive_option(cmd_parms *cmd, const char *word,
+                                     const apipool_option_t *options, void *target,
+                                     const char *kind, const char *allowed)
+{
+    for (const apipool_option_t *option = options; option->name; option++) {
+        apr_size_t len = strlen(option->name);
+        if (!strncmp(word, option->name, len)) {
+            return option->set ? option->set(cmd, target, word + len)
+                               : apipool_directive_number(cmd, word + len, &option->number, target);
+        }
+    }
+    return apr_psprintf(cmd->pool, "%s: unknown %s '%s'; allowed %s", cmd->cmd->name, kind, word,
+                        allowed);
+}
+
+const char *apipool_directive_value(const char *word, const char *name)
+{
+    apr_size_t len = strlen(name);
+    return strncmp(word, name, len) || !word[len] ? NULL : word + len;
+}
+
+const char *apipool_directive_outside(cmd_parms *cmd, unsigned forbidden)
+{
+    const char *err = ap_check_cmd_context(cmd, forbidden);
+    return err || !apipool_config_server(cmd->server)->open_pool
+               ? err
+               : apr_psprintf(cmd->pool, "%s must stand outside <APIPool>", cmd->cmd->name);
 }
 
 const char *apipool_directive_name(cmd_parms *cmd, const char *name)
@@ -44,7 +74,7 @@ const char *apipool_directive_name(cmd_parms *cmd, const char *name)
 
 apipool_pool_t *apipool_directive_pool(cmd_parms *cmd, const char **fault)
 {
-    apipool_pool_t *pool = apipool_directive_server(cmd)->open_pool;
+    apipool_pool_t *pool = apipool_config_server(cmd->server)->open_pool;
     *fault = pool ? NULL
                   : apr_psprintf(cmd->pool, "%s must stand inside <APIPool NAME>", cmd->cmd->name);
     return pool;
@@ -68,7 +98,6 @@ static void complete(apipool_pool_t *pool)
         }
         all[to] = moved;
     }
-    pool->policy.max_errors = (apr_uint32_t)pool->max_errors;
 }
 
 static const char *check_strategies(cmd_parms *cmd, const apipool_pool_t *pool)
@@ -89,7 +118,7 @@ static const char *check_strategies(cmd_parms *cmd, const apipool_pool_t *pool)
 /* <APIPool NAME>: only directives of pools may stand inside. */
 const char *apipool_directive_section(cmd_parms *cmd, void *dir, const char *args)
 {
-    apipool_server_conf_t *conf = apipool_directive_server(cmd);
+    apipool_server_conf_t *conf = apipool_config_server(cmd->server);
     const char *end = ap_strrchr_c(args, '>');
 
     if (!end) {

@@ -3,7 +3,6 @@
 #include "settle.h"
 
 #include <apr_strings.h>
-#include <stddef.h>
 
 #include "blame.h"
 #include "budget.h"
@@ -20,35 +19,28 @@ static const char *upstream_status(const apipool_request_t *req, int status)
                : "no answer";
 }
 
-/* What the answer says of tokens, or what they are estimated to be. */
-typedef struct {
-    apipool_tokens_e kind;
-    apipool_usage_t usage;
-} told_t;
-
 /* Tokens that are charged to the key: what the answer says, nothing where the upstream refused. */
-static apr_int64_t tokens_of(apipool_request_t *req, const apipool_verdict_t *verdict,
-                             const told_t *told)
+static apr_int64_t tokens_of(apipool_request_t *req, apipool_rule_e rule, apipool_tokens_e told,
+                             const apipool_usage_t *usage)
 {
-    if (told->kind != APIPOOL_TOKENS_NONE && told->usage.total >= 0) {
-        return told->usage.total;
+    if (told != APIPOOL_TOKENS_NONE && usage->total >= 0) {
+        return usage->total;
     }
-    return apipool_rule(verdict->rule)->costs_prompt ? apipool_count_prompt(req) : 0;
+    return apipool_rule(rule)->costs_prompt ? apipool_count_prompt(req) : 0;
 }
 
 /* For the client the same counts, but nothing that was set aside is given back where an answer passed and
  * did not tell all. */
-static apr_int64_t tokens_of_client(const apipool_request_t *req, const apipool_verdict_t *verdict,
-                                    const told_t *told, apr_int64_t charged)
+static apr_int64_t tokens_of_client(const apipool_request_t *req, apipool_rule_e rule,
+                                    apipool_tokens_e told, const apipool_usage_t *usage,
+                                    apr_int64_t charged)
 {
-    int passed = verdict->rule == APIPOOL_R00 || verdict->rule == APIPOOL_R01 ||
-                 verdict->rule == APIPOOL_R02;
-    if (!req->charge.serial || !passed || !apipool_endpoint_generates(req->kind)) {
-        return charged;
-    }
-    int is_known = told->kind == APIPOOL_TOKENS_REPORTED ||
-                   (told->kind == APIPOOL_TOKENS_ESTIMATED && told->usage.completion >= 0);
-    return is_known ? charged : -1;
+    int passed = rule == APIPOOL_R00 || rule == APIPOOL_R01 || rule == APIPOOL_R02;
+    int is_known = told == APIPOOL_TOKENS_REPORTED ||
+                   (told == APIPOOL_TOKENS_ESTIMATED && usage->completion >= 0);
+    return !req->charge.serial || !passed || is_known || !apipool_endpoint_generates(req->kind)
+               ? charged
+               : -1;
 }
 
 static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome, int status)
@@ -58,29 +50,14 @@ static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome
                 : outcome->doubted                       ? APLOG_INFO
                 : outcome->state == APIPOOL_STATE_ACTIVE ? APLOG_DEBUG
                                                          : APLOG_INFO;
-    if (!APLOG_R_IS_LEVEL(req->r, level)) {
-        return;
+    if (APLOG_R_IS_LEVEL(req->r, level)) {
+        apipool_key_id_hex(req->attempt.lease->id, id);
+        ap_log_rerror(APLOG_MARK, level, 0, req->r,
+                      APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s), %s%s",
+                      req->pool->name, req->attempts, req->attempt.upstream->name, id,
+                      apipool_rule_name(outcome->rule), upstream_status(req, status),
+                      apipool_state_name(outcome->state), outcome->doubted ? ", in doubt" : "");
     }
-    apipool_key_id_hex(req->attempt.lease->id, id);
-    ap_log_rerror(APLOG_MARK, level, 0, req->r,
-                  APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s), %s%s",
-                  req->pool->name, req->attempts, req->attempt.upstream->name, id,
-                  apipool_rule_name(outcome->rule), upstream_status(req, status),
-                  apipool_state_name(outcome->state), outcome->doubted ? ", in doubt" : "");
-}
-
-/* The attempt's part in the numbers of its key and upstream. */
-static apipool_finished_t numbers_of(const apipool_request_t *req, const told_t *told,
-                                     apr_time_t now)
-{
-    apr_time_t begun = req->attempt.lease->lent_at;
-    apipool_finished_t finished = {.latency = now - begun, .first_byte = -1};
-    finished.estimated = told->kind == APIPOOL_TOKENS_ESTIMATED;
-    finished.tokens = told->usage;
-    if (req->attempt.passing) {
-        finished.first_byte = req->first_byte_at - begun;
-    }
-    return finished;
 }
 
 static void leave_trail(apipool_request_t *req, apipool_rule_e rule)
@@ -109,14 +86,18 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
 {
     request_rec *r = req->r;
     apipool_outcome_t outcome = {.rule = verdict->rule};
-    told_t told;
-    told.kind = apipool_count_tokens(req, &told.usage);
+    apipool_usage_t usage;
+    apipool_tokens_e told = apipool_count_tokens(req, &usage);
+    apr_time_t begun = req->attempt.lease->lent_at;
     apipool_report_t what = {
         .verdict = verdict,
         .client = req->demand.client,
-        .finished = numbers_of(req, &told, now),
+        .finished = {.latency = now - begun,
+                     .first_byte = req->attempt.passing ? req->first_byte_at - begun : -1,
+                     .estimated = told == APIPOOL_TOKENS_ESTIMATED,
+                     .tokens = usage},
         .status = apipool_evidence_is_overridden(req, status) ? status : r->status,
-        .tokens = tokens_of(req, verdict, &told),
+        .tokens = tokens_of(req, verdict->rule, told, &usage),
         .headroom = -1,
         .may_doubt = 1,
         .policy = &req->pool->policy,
@@ -126,7 +107,7 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
                                               &what.headroom_until);
     }
     req->asked |= verdict->rule != APIPOOL_R03; /* that one has never been sent */
-    req->tokens = tokens_of_client(req, verdict, &told, what.tokens);
+    req->tokens = tokens_of_client(req, verdict->rule, told, &usage, what.tokens);
     if (verdict->rule == APIPOOL_R00 && req->gate.mode == APIPOOL_GATE_PASSING) {
         leave_trail(req, APIPOOL_R00);
         what.request = apipool_outcome_describe(req, now);
@@ -152,7 +133,7 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
     }
 }
 
-void apipool_settle_blame_forbidden(apipool_request_t *req)
+void apipool_blame_forbidden(apipool_request_t *req)
 {
     struct apipool_budget_t *budget = req->budget;
     apipool_report_t what = {.verdict = &budget->forbidden_verdict,

@@ -15,6 +15,6 @@ void apipool_settle_report(apipool_request_t *req, apipool_verdict_t *verdict, i
                            apr_time_t now);
 
 /** Another key has succeeded: the one that was forbidden, if there is one, is to blame. */
-void apipool_settle_blame_forbidden(apipool_request_t *req);
+void apipool_blame_forbidden(apipool_request_t *req);
 
 #endif

@@ -23,53 +23,30 @@ void apipool_stream_begin(apipool_request_t *req)
     stream->rest = apr_brigade_create(req->r->pool, req->r->connection->bucket_alloc);
 }
 
-/* The last two bytes that came before a bucket, or NULs. */
-static void bytes_before(const apipool_stream_t *stream, apr_bucket_brigade *bb, apr_bucket *b,
-                         char *before)
-{
-    int missing = 2;
-    for (b = APR_BUCKET_PREV(b); missing && b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_PREV(b)) {
-        const char *data;
-        apr_size_t len;
-        if (APR_BUCKET_IS_METADATA(b) ||
-            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
-            continue;
-        }
-        while (missing && len) {
-            before[--missing] = data[--len];
-        }
-    }
-    if (missing == 2) {
-        before[--missing] = stream->last[1];
-        before[--missing] = stream->last[0];
-    }
-    else if (missing) {
-        before[0] = stream->last[1];
-    }
-}
-
 /* The bucket that the last line, or event, ends in which may pass, and in *part how many of its bytes may;
- * the sentinel where none ends in what has come now. */
+ * NULL where none ends in what has come now. */
 static apr_bucket *find_end(apipool_stream_t *stream, apr_bucket_brigade *bb, apr_size_t *part)
 {
-    apr_bucket *b = APR_BRIGADE_LAST(bb);
-    for (; b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_PREV(b)) {
+    apr_bucket *end = NULL;
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
         const char *data;
-        char before[2];
         apr_size_t len;
         if (APR_BUCKET_IS_METADATA(b) ||
-            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS || !len) {
             continue;
         }
-        bytes_before(stream, bb, b, before);
-        *part = stream->hiding ? apipool_events_whole(data, len, before)
-                               : apipool_events_lines(data, len);
-        if (*part) {
-            stream->gap = apipool_events_end(data, *part, before) ? "" : "\n";
-            return b;
+        apr_size_t whole = stream->hiding ? apipool_events_whole(data, len, stream->last)
+                                          : apipool_events_lines(data, len);
+        if (whole) {
+            stream->gap = apipool_events_end(data, whole, stream->last) ? "" : "\n";
+            *part = whole;
+            end = b;
         }
+        stream->last[0] = len > 1 ? data[len - 2] : stream->last[1];
+        stream->last[1] = data[len - 1];
     }
-    return b;
+    return end;
 }
 
 /* Small pieces are put together, so that a line that comes byte by byte does not cost a bucket for each. */
@@ -108,16 +85,13 @@ void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
     apr_bucket *last = APR_BRIGADE_LAST(bb);
     apr_size_t part = 0;
     apr_off_t len = 0;
-    char tail[2];
 
     if (last != APR_BRIGADE_SENTINEL(bb) && APR_BUCKET_IS_EOS(last)) {
         pass_rest(stream, bb);
         return;
     }
-    bytes_before(stream, bb, APR_BRIGADE_SENTINEL(bb), tail);
     apr_bucket *b = find_end(stream, bb, &part);
-    memcpy(stream->last, tail, sizeof(tail));
-    if (b == APR_BRIGADE_SENTINEL(bb)) {
+    if (!b) {
         apr_brigade_length(bb, 1, &len);
         if (stream->rest_len + len <= REST_MAX) {
             keep_from(stream, bb, APR_BRIGADE_FIRST(bb));
@@ -137,7 +111,7 @@ void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
         APR_BRIGADE_CONCAT(bb, stream->rest);
         stream->rest_len = 0;
     }
-    stream->gap = tail[1] == '\n' ? "\n" : "\n\n";
+    stream->gap = stream->last[1] == '\n' ? "\n" : "\n\n";
 }
 
 void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
@@ -163,14 +137,13 @@ void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
 /* From the error bucket on. */
 static void cut_off(apr_bucket_brigade *bb)
 {
-    apr_bucket *b = APR_BRIGADE_FIRST(bb);
-    while (b != APR_BRIGADE_SENTINEL(bb) && !(APR_BUCKET_IS_METADATA(b) && AP_BUCKET_IS_ERROR(b))) {
-        b = APR_BUCKET_NEXT(b);
-    }
-    while (b != APR_BRIGADE_SENTINEL(bb)) {
-        apr_bucket *next = APR_BUCKET_NEXT(b);
-        apr_bucket_delete(b);
-        b = next;
+    int is_cut = 0;
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next; b != APR_BRIGADE_SENTINEL(bb); b = next) {
+        next = APR_BUCKET_NEXT(b);
+        is_cut |= APR_BUCKET_IS_METADATA(b) && AP_BUCKET_IS_ERROR(b);
+        if (is_cut) {
+            apr_bucket_delete(b);
+        }
     }
 }
 

@@ -4,11 +4,6 @@
 
 #include <apr_strings.h>
 
-static apr_interval_time_t at_most(apr_interval_time_t time, apr_interval_time_t max)
-{
-    return time < max ? time : max;
-}
-
 /* A worker of our own, for requests or for probes. */
 static const char *define_worker(const apipool_pool_t *pool, const apipool_upstream_t *upstream,
                                  int probes, apr_pool_t *pconf, proxy_worker **worker)
@@ -22,9 +17,9 @@ static const char *define_worker(const apipool_pool_t *pool, const apipool_upstr
                               : pool->deadline ? pool->deadline
                                                : upstream->connect_timeout;
     s->timeout = upstream->timeout ? upstream->timeout : pool->idle_timeout;
-    s->timeout = probes ? at_most(s->timeout, max) : s->timeout;
+    s->timeout = probes ? apipool_shorter(s->timeout, max) : s->timeout;
     s->timeout_set = 1;
-    s->conn_timeout = at_most(upstream->connect_timeout, max);
+    s->conn_timeout = apipool_shorter(upstream->connect_timeout, max);
     s->conn_timeout_set = 1;
     s->retry = 0;
     s->retry_set = 1;
@@ -77,26 +72,13 @@ const struct proxy_remote *apipool_upstream_remote(const proxy_server_conf *conf
     return NULL;
 }
 
-apr_status_t apipool_upstream_init_probes(apipool_pool_t *pool, apr_pool_t *p)
+apr_status_t apipool_upstream_init(apipool_pool_t *pool, int probes, apr_pool_t *p)
 {
-    for (int i = 0; i < pool->upstreams->nelts; i++) {
-        proxy_worker *worker = APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).probe_worker;
-        apr_status_t rv = ap_proxy_initialize_worker(worker, pool->server, p);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
+    apr_status_t rv = APR_SUCCESS;
+    for (int i = 0; rv == APR_SUCCESS && i < pool->upstreams->nelts; i++) {
+        const apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
+        rv = ap_proxy_initialize_worker(probes ? upstream->probe_worker : upstream->worker,
+                                        pool->server, p);
     }
-    return APR_SUCCESS;
-}
-
-apr_status_t apipool_upstream_init_child(apipool_pool_t *pool, apr_pool_t *pchild)
-{
-    for (int i = 0; i < pool->upstreams->nelts; i++) {
-        proxy_worker *worker = APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).worker;
-        apr_status_t rv = ap_proxy_initialize_worker(worker, pool->server, pchild);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-    }
-    return APR_SUCCESS;
+    return rv;
 }

@@ -17,11 +17,11 @@ const struct proxy_remote *apipool_upstream_remote(const proxy_server_conf *conf
 /** The longest that a probe waits for a connection, for an answer, and for both. */
 #define APIPOOL_PROBE_TIMEOUT apr_time_from_sec(30)
 
-/** Makes the connection pools for probes: the process that sends them, before the first one.
- *  @param p with an allocator that several threads may use */
-apr_status_t apipool_upstream_init_probes(apipool_pool_t *pool, apr_pool_t *p);
-
-/** Makes the connection pools for requests: child_init, as mod_proxy does for the workers it knows of. */
-apr_status_t apipool_upstream_init_child(apipool_pool_t *pool, apr_pool_t *pchild);
+/**
+ * Makes the connection pools: for requests in child_init, as mod_proxy does for the workers it knows of; for
+ * probes in the process that sends them, before the first one.
+ * @param p for probes with an allocator that several threads may use
+ */
+apr_status_t apipool_upstream_init(apipool_pool_t *pool, int probes, apr_pool_t *p);
 
 #endif

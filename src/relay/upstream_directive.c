@@ -39,19 +39,25 @@ static const char *check_url(cmd_parms *cmd, const char *url, apr_uri_t *uri)
     return fault ? apr_psprintf(cmd->pool, "%s %s: %s", cmd->cmd->name, url, fault) : NULL;
 }
 
-static const char *set_provider(cmd_parms *cmd, apipool_upstream_t *upstream, const char *value)
+static const char *set_name(cmd_parms *cmd, void *upstream, const char *value)
+{
+    ((apipool_upstream_t *)upstream)->name = value;
+    return NULL;
+}
+
+static const char *set_provider(cmd_parms *cmd, void *upstream, const char *value)
 {
     int provider = apipool_provider_by_name(value);
     if (provider < 0) {
         return apr_psprintf(cmd->pool, "%s: unknown provider '%s'; allowed are %s", cmd->cmd->name,
                             value, apipool_provider_names());
     }
-    upstream->provider = (apipool_provider_e)provider;
+    ((apipool_upstream_t *)upstream)->provider = (apipool_provider_e)provider;
     return NULL;
 }
 
 /* FROM:TO,FROM:TO. The first colon separates: a vendor's name may hold more. */
-static const char *set_models(cmd_parms *cmd, apipool_upstream_t *upstream, const char *value)
+static const char *set_models(cmd_parms *cmd, void *upstream, const char *value)
 {
     while (*value) {
         char *pair = ap_getword(cmd->pool, &value, ',');
@@ -60,98 +66,47 @@ static const char *set_models(cmd_parms *cmd, apipool_upstream_t *upstream, cons
             return apr_psprintf(cmd->pool, "%s: model=%s: FROM:TO is needed", cmd->cmd->name, pair);
         }
         *colon = '\0';
-        apipool_model_name_t *name = apr_array_push(upstream->models);
-        name->from = pair;
-        name->to = colon + 1;
-        json_t *text = json_string(name->to);
+        json_t *text = json_string(colon + 1);
         char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
         if (!quoted) {
             return apr_psprintf(cmd->pool, "%s: model=%s: not UTF-8", cmd->cmd->name, pair);
         }
-        name->quoted = apr_pstrdup(cmd->pool, quoted);
+        APR_ARRAY_PUSH(((apipool_upstream_t *)upstream)->models, apipool_model_name_t) =
+            (apipool_model_name_t){pair, colon + 1, apr_pstrdup(cmd->pool, quoted)};
         free(quoted);
         json_decref(text);
     }
     return NULL;
 }
 
-/* The options that are whole numbers. */
-enum { WEIGHT, PRIORITY, TIMEOUT, CONNECT_TIMEOUT, NUMBERS };
+#define NUMBER(name, member, min, max, unit)                                                       \
+    {                                                                                              \
+        name, NULL, APIPOOL_NUMBER(apipool_upstream_t, member, min, max, unit)                     \
+    }
 
-static const struct {
-    const char *name;
-    apr_int64_t min, max;
-} numbers[NUMBERS] = {
-    [WEIGHT] = {"weight=", 1, APIPOOL_WEIGHT_MAX},
-    [PRIORITY] = {"priority=", 0, 1000},
-    [TIMEOUT] = {"timeout=", 1, 86400},
-    [CONNECT_TIMEOUT] = {"connecttimeout=", 1, 3600},
-};
+static const apipool_option_t options[] = {
+    NUMBER("weight=", weight, 1, APIPOOL_WEIGHT_MAX, 1),
+    NUMBER("priority=", priority, 0, 1000, 1),
+    NUMBER("timeout=", timeout, 1, 86400, APR_USEC_PER_SEC),
+    NUMBER("connecttimeout=", connect_timeout, 1, 3600, APR_USEC_PER_SEC),
+    {.name = "name=", .set = set_name},
+    {.name = "provider=", .set = set_provider},
+    {.name = "model=", .set = set_models},
+    {NULL}};
 
-static const char *set_upstream_number(cmd_parms *cmd, apipool_upstream_t *upstream, int which,
-                                       const char *value)
+/* Of a number that is wrong, the option is named as well. */
+static const char *set_option(cmd_parms *cmd, apipool_upstream_t *upstream, const char *word)
 {
-    apr_int64_t number;
-    const char *err =
-        apipool_directive_number(cmd, value, numbers[which].min, numbers[which].max, &number);
-    if (err) {
-        return apr_psprintf(cmd->pool, "%s (%s)", err, numbers[which].name);
-    }
-    switch (which) {
-    case WEIGHT:
-        upstream->weight = (apr_uint32_t)number;
-        break;
-    case PRIORITY:
-        upstream->priority = (int)number;
-        break;
-    case TIMEOUT:
-        upstream->timeout = apr_time_from_sec(number);
-        break;
-    default:
-        upstream->connect_timeout = apr_time_from_sec(number);
-        break;
-    }
-    return NULL;
-}
-
-static const char *upstream_option(cmd_parms *cmd, apipool_upstream_t *upstream, const char *option)
-{
-    if (!strncmp(option, "name=", 5)) {
-        upstream->name = option + 5;
-        return NULL;
-    }
-    if (!strncmp(option, "provider=", 9)) {
-        return set_provider(cmd, upstream, option + 9);
-    }
-    if (!strncmp(option, "model=", 6)) {
-        return set_models(cmd, upstream, option + 6);
-    }
-    for (int i = 0; i < NUMBERS; i++) {
-        apr_size_t len = strlen(numbers[i].name);
-        if (!strncmp(option, numbers[i].name, len)) {
-            return set_upstream_number(cmd, upstream, i, option + len);
+    const char *err = apipool_directive_option(
+        cmd, word, options, upstream, "option",
+        "are name=, provider=, weight=, priority=, model=FROM:TO, timeout=SECONDS and "
+        "connecttimeout=SECONDS");
+    for (const apipool_option_t *option = options; err && !option->set; option++) {
+        if (!strncmp(word, option->name, strlen(option->name))) {
+            return apr_psprintf(cmd->pool, "%s (%s)", err, option->name);
         }
     }
-    return apr_psprintf(
-        cmd->pool,
-        "%s: unknown option '%s'; allowed are name=, provider=, weight=, priority=, "
-        "model=FROM:TO, timeout=SECONDS and connecttimeout=SECONDS",
-        cmd->cmd->name, option);
-}
-
-static const char *check_twins(cmd_parms *cmd, const apipool_pool_t *pool,
-                               const apipool_upstream_t *upstream)
-{
-    for (int i = 0; i < pool->upstreams->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).name, upstream->name)) {
-            return apr_psprintf(
-                cmd->pool,
-                "%s %s: this pool has an upstream named '%s' already; give this one "
-                "another name=",
-                cmd->cmd->name, upstream->url, upstream->name);
-        }
-    }
-    return NULL;
+    return err;
 }
 
 const char *apipool_directive_upstream(cmd_parms *cmd, void *dir, const char *args)
@@ -182,13 +137,14 @@ const char *apipool_directive_upstream(cmd_parms *cmd, void *dir, const char *ar
     upstream.provider = apipool_provider_guess(uri.hostname);
     upstream.models = apr_array_make(cmd->pool, 2, sizeof(apipool_model_name_t));
     while (!err && *args) {
-        err = upstream_option(cmd, &upstream, ap_getword_conf(cmd->pool, &args));
+        err = set_option(cmd, &upstream, ap_getword_conf(cmd->pool, &args));
     }
-    if (!err) {
-        err = apipool_directive_name(cmd, upstream.name);
-    }
-    if (!err) {
-        err = check_twins(cmd, pool, &upstream);
+    err = err ? err : apipool_directive_name(cmd, upstream.name);
+    if (!err && apipool_config_upstream(pool, upstream.name)) {
+        err = apr_psprintf(cmd->pool,
+                           "%s %s: this pool has an upstream named '%s' already; give this one "
+                           "another name=",
+                           cmd->cmd->name, upstream.url, upstream.name);
     }
     if (!err) {
         APR_ARRAY_PUSH(pool->upstreams, apipool_upstream_t) = upstream;

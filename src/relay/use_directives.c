@@ -1,61 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The directives outside of pools: where a pool is used, and what holds for the whole server. */
+ * The directives outside of pools: where a pool is used, who may read its answers, and what is kept. */
 #include "directives.h"
 
 #include <apr_fnmatch.h>
 #include <apr_strings.h>
 
-/* For what concerns a location or the whole server. */
-static const char *inside_pool(cmd_parms *cmd)
-{
-    return apipool_directive_server(cmd)->open_pool
-               ? apr_psprintf(cmd->pool, "%s must stand outside <APIPool>", cmd->cmd->name)
-               : NULL;
-}
-
-/* A number that holds for the whole server. */
-static const char *set_number(cmd_parms *cmd, const char *arg, unsigned forbidden, apr_int64_t min,
-                              apr_int64_t max, int *setting)
-{
-    apr_int64_t number;
-    const char *err = ap_check_cmd_context(cmd, forbidden);
-    if (!err) {
-        err = inside_pool(cmd);
-    }
-    if (!err) {
-        err = apipool_directive_number(cmd, arg, min, max, &number);
-    }
-    if (!err) {
-        *setting = (int)number;
-    }
-    return err;
-}
-
-/* The same, of which a virtual host may have a share. */
-static const char *set_share(cmd_parms *cmd, const char *arg, apr_int64_t min, apr_int64_t max,
-                             int *setting)
-{
-    return set_number(cmd, arg, NOT_IN_DIR_CONTEXT, cmd->server->is_virtual ? 1 : min, max,
-                      setting);
-}
-
-const char *apipool_directive_capacity(cmd_parms *cmd, void *dir, const char *arg)
-{
-    return set_share(cmd, arg, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX,
-                     &apipool_directive_server(cmd)->capacity);
-}
-
-const char *apipool_directive_client_capacity(cmd_parms *cmd, void *dir, const char *arg)
-{
-    return set_share(cmd, arg, APIPOOL_CLIENT_CAPACITY_MIN, APIPOOL_CLIENT_CAPACITY_MAX,
-                     &apipool_directive_server(cmd)->client_capacity);
-}
-
-const char *apipool_directive_recent(cmd_parms *cmd, void *dir, const char *arg)
-{
-    return set_number(cmd, arg, GLOBAL_ONLY, 0, APIPOOL_RECENT_MAX,
-                      &apipool_directive_server(cmd)->recent);
-}
+#include "ascii.h"
+#include "dbm.h"
 
 /* The path that requests lose: that of the <Location> around, or nothing for a whole server. */
 static const char *find_mount(cmd_parms *cmd, const char **mount)
@@ -95,7 +46,7 @@ const char *apipool_directive_use(cmd_parms *cmd, void *dirv, const char *name)
 {
     apipool_dir_conf_t *dir = dirv;
     apipool_use_t *use = apr_pcalloc(cmd->pool, sizeof(*use));
-    const char *err = inside_pool(cmd);
+    const char *err = apipool_directive_outside(cmd, 0);
 
     if (err) {
         return err;
@@ -104,16 +55,104 @@ const char *apipool_directive_use(cmd_parms *cmd, void *dirv, const char *name)
     if (!ap_cstr_casecmp(name, "off")) {
         return NULL;
     }
-    use->name = name;
-    use->server = cmd->server;
-    use->file = cmd->directive->filename;
-    use->line = cmd->directive->line_num;
-    APR_ARRAY_PUSH(apipool_directive_server(cmd)->uses, apipool_use_t *) = use;
+    *use = (apipool_use_t){.name = name,
+                           .server = cmd->server,
+                           .file = cmd->directive->filename,
+                           .line = cmd->directive->line_num};
+    APR_ARRAY_PUSH(apipool_config_server(cmd->server)->uses, apipool_use_t *) = use;
     return find_mount(cmd, &use->mount);
 }
 
 const char *apipool_directive_expose(cmd_parms *cmd, void *dir, int on)
 {
     ((apipool_dir_conf_t *)dir)->expose = on;
-    return inside_pool(cmd);
+    return apipool_directive_outside(cmd, 0);
+}
+
+/* What is wrong with an origin, as browsers write it (RFC 6454 section 6.2): scheme://host[:port]. */
+static const char *fault_of(const char *origin)
+{
+    const char *host = ap_strstr_c(origin, "://");
+    apr_size_t len = host ? (apr_size_t)(host - origin) : 0;
+    if (!len || !apipool_ascii_is_alpha(*origin) ||
+        strspn(origin, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.") < len) {
+        return "an origin is scheme://host or scheme://host:port, * stands for all, or off";
+    }
+    host += 3;
+    apr_size_t name = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+    if (strchr(host, '/') || strpbrk(host, "?#@* ")) {
+        return "an origin has no path, no user and no wildcard; not even a '/' at its end";
+    }
+    if (!name || name > strlen(host) || (host[name] && host[name] != ':')) {
+        return "an origin has a host";
+    }
+    const char *port = host[name] ? host + name + 1 : NULL;
+    if (port && (!*port || port[strspn(port, "0123456789")] || apr_atoi64(port) > 65535)) {
+        return "a port is a number up to 65535";
+    }
+    if (port && ((!ap_cstr_casecmpn(origin, "http:", 5) && !strcmp(port, "80")) ||
+                 (!ap_cstr_casecmpn(origin, "https:", 6) && !strcmp(port, "443")))) {
+        return "browsers leave the default port out; do so as well";
+    }
+    return NULL;
+}
+
+const char *apipool_directive_cors(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    apipool_cors_t *cors = apr_pcalloc(cmd->pool, sizeof(*cors));
+    cors->origins = apr_array_make(cmd->pool, argc, sizeof(const char *));
+    ((apipool_dir_conf_t *)dir)->cors = cors;
+    const char *err = apipool_directive_outside(cmd, 0);
+    if (err || argc == 0) {
+        return err ? err
+                   : apr_psprintf(cmd->pool, "%s needs at least one origin, * or off",
+                                  cmd->cmd->name);
+    }
+    for (int i = 0; i < argc; i++) {
+        int is_word = !strcmp(argv[i], "*") || !ap_cstr_casecmp(argv[i], "off");
+        const char *fault = is_word ? NULL : fault_of(argv[i]);
+        if (is_word && argc > 1) {
+            fault = "* and off stand alone";
+        }
+        if (fault) {
+            return apr_psprintf(cmd->pool, "%s %s: %s", cmd->cmd->name, argv[i], fault);
+        }
+        if (!is_word) {
+            APR_ARRAY_PUSH(cors->origins, const char *) = argv[i];
+        }
+    }
+    cors->any = !strcmp(argv[0], "*");
+    return NULL;
+}
+
+static const char *take_path(cmd_parms *cmd, const char *path, const char **setting)
+{
+    const char *err = apipool_directive_outside(cmd, GLOBAL_ONLY);
+    *setting = err ? NULL : ap_server_root_relative(cmd->pool, path);
+    if (!err && (!*setting || strlen(*setting) >= APIPOOL_STORE_PATH_MAX)) {
+        err = apr_psprintf(cmd->pool, "%s %s: bad path", cmd->cmd->name, path);
+    }
+    return err;
+}
+
+const char *apipool_directive_store(cmd_parms *cmd, void *dir, const char *path, const char *option)
+{
+    apipool_server_conf_t *conf = apipool_config_server(cmd->server);
+    const char *error, *err = take_path(cmd, path, &conf->store);
+    const char *type = option ? apipool_directive_value(option, "dbm=") : NULL;
+    if (err || !option) {
+        return err;
+    }
+    if (!type) {
+        return apr_psprintf(cmd->pool, "%s: unknown option '%s'; allowed is dbm=TYPE",
+                            cmd->cmd->name, option);
+    }
+    return apipool_dbm_choose(type, &conf->dbm, &error, cmd->pool) == APR_SUCCESS
+               ? NULL
+               : apr_psprintf(cmd->pool, "%s %s: %s", cmd->cmd->name, option, error);
+}
+
+const char *apipool_directive_secret_file(cmd_parms *cmd, void *dir, const char *path)
+{
+    return take_path(cmd, path, &apipool_config_server(cmd->server)->secret_file);
 }

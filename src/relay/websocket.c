@@ -65,6 +65,8 @@ apipool_websocket_t *apipool_websocket_make(apipool_request_t *req)
     ws->is_responses =
         apipool_endpoint_is_responses(req->path) || apipool_endpoint_is_responses(req->plain);
     ws->has_model = *model || needs_no_model(r);
+    ws->has_list =
+        req->client && apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS);
     apipool_name_clean(ws->model, sizeof(ws->model), model, strlen(model));
     memcpy(ws->sum.model, ws->model, sizeof(ws->sum.model));
     apipool_wsframe_begin(&ws->from_client, 1);
@@ -106,15 +108,20 @@ static void add_close(apipool_websocket_t *ws, int code)
     ws->is_over = 1;
 }
 
+static apr_bucket *take_news(apipool_websocket_t *ws, apr_bucket_alloc_t *alloc)
+{
+    apr_bucket *news = apr_bucket_heap_create(ws->news, ws->news_len, free, alloc);
+    ws->news = NULL;
+    ws->news_len = 0;
+    return news;
+}
+
 /* Sends what there is to say; the connection's end comes after it. */
 static apr_status_t send_news(apipool_websocket_t *ws)
 {
     conn_rec *c = ws->req->r->connection;
     if (ws->news_len) {
-        APR_BRIGADE_INSERT_TAIL(
-            ws->in, apr_bucket_heap_create(ws->news, ws->news_len, free, c->bucket_alloc));
-        ws->news = NULL;
-        ws->news_len = 0;
+        APR_BRIGADE_INSERT_TAIL(ws->in, take_news(ws, c->bucket_alloc));
     }
     APR_BRIGADE_INSERT_TAIL(ws->in, apr_bucket_flush_create(c->bucket_alloc));
     apr_status_t rv = ap_pass_brigade(c->output_filters, ws->in);
@@ -161,8 +168,14 @@ apr_status_t apipool_websocket_fail(apipool_websocket_t *ws)
     return ws->from_upstream.is_faulty ? APR_ECONNABORTED : tell_client(ws);
 }
 
-static void hear_message(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
+static void hear(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
 {
+    if (part->opcode == APIPOOL_WS_CLOSE) {
+        ws->upstream_has_closed |= !ws->client_has_closed;
+    }
+    if (part->message != APIPOOL_WS_TEXT) {
+        return;
+    }
     if (part->begins) {
         apipool_wsevent_begin(&ws->told);
         apipool_usage_begin(&ws->usage, 0);
@@ -172,16 +185,6 @@ static void hear_message(apipool_websocket_t *ws, const apipool_wsframe_part_t *
     if (part->ends) {
         apipool_websocket_told(ws, apr_time_now());
         apipool_usage_end(&ws->usage);
-    }
-}
-
-static void hear(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
-{
-    if (part->opcode == APIPOOL_WS_CLOSE) {
-        ws->upstream_has_closed |= !ws->client_has_closed;
-    }
-    if (part->message == APIPOOL_WS_TEXT) {
-        hear_message(ws, part);
     }
 }
 
@@ -243,10 +246,7 @@ static apr_status_t put_news_in(apipool_websocket_t *ws, apr_bucket_brigade *bb,
     if (ws->is_over) {
         return end_here(ws, bb, b);
     }
-    APR_BUCKET_INSERT_AFTER(b,
-                            apr_bucket_heap_create(ws->news, ws->news_len, free, bb->bucket_alloc));
-    ws->news = NULL;
-    ws->news_len = 0;
+    APR_BUCKET_INSERT_AFTER(b, take_news(ws, bb->bucket_alloc));
     return APR_SUCCESS;
 }
 

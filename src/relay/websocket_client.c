@@ -10,12 +10,6 @@
 
 #define PIECE 4096 /* bytes that are read without their mask at a time */
 
-static int has_models(const apipool_websocket_t *ws)
-{
-    const apipool_client_pass_t *client = ws->req->client;
-    return client && apipool_client_restricts(&client->terms, APIPOOL_CLIENT_MODELS);
-}
-
 static int has_limits(const apipool_websocket_t *ws)
 {
     const apipool_request_t *req = ws->req;
@@ -94,15 +88,19 @@ static int is_model_allowed(apipool_websocket_t *ws, const json_t *event)
     return !is_creation(ws, event) || (ws->is_responses ? has_own : ws->has_model);
 }
 
-static int ask(apipool_websocket_t *ws, apr_uint64_t bytes, int has_begun, apipool_reply_e *which,
-               apr_time_t *retry_at)
+static int ask(apipool_websocket_t *ws, apr_uint64_t bytes, int has_begun)
 {
-    apipool_asking_t asking = {.bytes = bytes,
-                               .max_tokens =
-                                   apipool_wsevent_number(&ws->asked, APIPOOL_WSEVENT_MAX_TOKENS),
-                               .model = model_of(&ws->asked),
-                               .has_begun = has_begun};
-    return apipool_websocket_ask(ws, &asking, which, retry_at);
+    return apipool_websocket_ask(ws, model_of(&ws->asked), bytes,
+                                 apipool_wsevent_number(&ws->asked, APIPOOL_WSEVENT_MAX_TOKENS),
+                                 has_begun);
+}
+
+/* Only who is no client any more loses the connection with it. */
+static apr_status_t refuse_turn(apipool_websocket_t *ws)
+{
+    return apipool_websocket_refuse(
+        ws, ws->refusal, ws->retry_at,
+        ws->refusal == APIPOOL_REPLY_INVALID_KEY ? APIPOOL_WS_POLICY_VIOLATION : 0);
 }
 
 static void forget_held(apipool_websocket_t *ws)
@@ -116,13 +114,12 @@ static void forget_held(apipool_websocket_t *ws)
 /* What was held goes on its way, as it came. */
 static void release(apipool_websocket_t *ws)
 {
-    ws->holds = 0;
     if (ws->held_len) {
         APR_BRIGADE_INSERT_TAIL(
             ws->out, apr_bucket_heap_create(ws->held, ws->held_len, free, ws->out->bucket_alloc));
         ws->held = NULL;
-        ws->held_len = ws->held_size = 0;
     }
+    forget_held(ws);
 }
 
 static apr_status_t refuse_model(apipool_websocket_t *ws)
@@ -136,23 +133,20 @@ static apr_status_t refuse_model(apipool_websocket_t *ws)
 /* The whole message is held: it goes on, or is answered here. */
 static apr_status_t judge_held(apipool_websocket_t *ws)
 {
-    apipool_reply_e which;
-    apr_time_t retry_at = 0;
     json_t *event = parse_held(ws);
-    int is_allowed = !has_models(ws) || is_model_allowed(ws, event);
+    int is_allowed = !ws->has_list || is_model_allowed(ws, event);
     int creates = is_creation(ws, event);
     json_decref(event);
     if (!is_allowed) {
         return refuse_model(ws);
     }
     apipool_websocket_note_session(ws, &ws->asked);
-    if (!creates || ask(ws, ws->held_len, 0, &which, &retry_at)) {
+    if (!creates || ask(ws, ws->held_len, 0)) {
         release(ws);
         return APR_SUCCESS;
     }
     forget_held(ws);
-    return apipool_websocket_refuse(
-        ws, which, retry_at, which == APIPOOL_REPLY_INVALID_KEY ? APIPOOL_WS_POLICY_VIOLATION : 0);
+    return refuse_turn(ws);
 }
 
 static apr_status_t keep(apipool_websocket_t *ws, const char *data, apr_size_t len)
@@ -181,11 +175,10 @@ static apr_status_t keep(apipool_websocket_t *ws, const char *data, apr_size_t l
 static void read_payload(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
 {
     char piece[PIECE];
-    for (apr_size_t at = 0; ws->is_read && at < part->payload_len;) {
+    for (apr_size_t at = 0; ws->is_read && at < part->payload_len; at += PIECE) {
         apr_size_t left = part->payload_len - at, len = left < PIECE ? left : PIECE;
         apipool_wsframe_unmask(&ws->from_client, part, at, piece, len);
         apipool_wsevent_feed(&ws->asked, piece, len);
-        at += len;
         const char *type = apipool_wsevent_text(&ws->asked, APIPOOL_WSEVENT_TYPE);
         ws->is_read = !*type || !strcmp(type, "response.create") ||
                       !strcmp(type, "session.update") ||
@@ -199,24 +192,21 @@ static apr_status_t begin_message(apipool_websocket_t *ws, const apipool_wsframe
     apipool_wsevent_begin(&ws->asked);
     ws->is_read = is_text;
     ws->asked_len = 0;
-    if (!is_text && has_models(ws)) {
+    if (!is_text && ws->has_list) {
         return refuse_model(ws);
     }
-    ws->holds = is_text && (has_models(ws) || has_limits(ws));
+    ws->holds = is_text && (ws->has_list || has_limits(ws));
     return APR_SUCCESS;
 }
 
 /* A message that nothing holds back passes: what it asks for has as good as begun. */
 static apr_status_t note_passed(apipool_websocket_t *ws)
 {
-    apipool_reply_e which;
-    apr_time_t retry_at;
     apipool_websocket_note_session(ws, &ws->asked);
-    if (apipool_wsevent_is(&ws->asked, "response.create") &&
-        !ask(ws, ws->asked_len, 1, &which, &retry_at) && which == APIPOOL_REPLY_INVALID_KEY) {
-        return apipool_websocket_refuse(ws, which, 0, APIPOOL_WS_POLICY_VIOLATION);
-    }
-    return APR_SUCCESS;
+    return apipool_wsevent_is(&ws->asked, "response.create") && !ask(ws, ws->asked_len, 1) &&
+                   ws->refusal == APIPOOL_REPLY_INVALID_KEY
+               ? refuse_turn(ws)
+               : APR_SUCCESS;
 }
 
 static void pass(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
@@ -239,17 +229,17 @@ static apr_status_t take_held(apipool_websocket_t *ws, const apipool_wsframe_par
     if (rv == APR_SUCCESS) {
         rv = keep(ws, part->payload, part->payload_len);
     }
+    if (rv != APR_SUCCESS && ws->has_list) {
+        return refuse_model(ws);
+    }
     if (rv != APR_SUCCESS) {
-        if (has_models(ws)) {
-            return refuse_model(ws);
-        }
         forget_held(ws);
         return apipool_websocket_refuse(ws, APIPOOL_REPLY_TOO_LARGE, 0, APIPOOL_WS_TOO_BIG);
     }
     if (part->ends) {
         return judge_held(ws);
     }
-    if (!ws->is_read && !has_models(ws)) { /* it costs nothing */
+    if (!ws->is_read && !ws->has_list) { /* it costs nothing */
         release(ws);
     }
     return APR_SUCCESS;

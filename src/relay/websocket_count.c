@@ -1,61 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The responses of a WebSocket: charged when they are asked for, settled and counted when they end. */
+ * The responses of a WebSocket: charged when they are asked for, followed by what the upstream says of them,
+ * settled and counted when they end. */
 #include <apr_strings.h>
+#include <jansson.h>
 #include <stddef.h>
+#include <stdlib.h>
 
+#include "demand.h"
+#include "outcome.h"
+#include "permit.h"
 #include "blame.h"
-#include "reserve.h"
 #include "websocket_parts.h"
 
-void apipool_websocket_copy_name(char *to, const char *name)
+static const apipool_usage_t nothing = {-1, -1, -1, -1};
+
+/* How a turn has ended. */
+typedef struct {
+    apipool_verdict_t verdict;
+    apipool_ending_e ending;
+    int status;
+    apipool_tokens_e kind;
+    apipool_usage_t usage;
+} ended_t;
+
+/* Copies a model's name, clean; "" changes nothing. */
+static void copy_name(char to[APIPOOL_NAMED_MAX], const char *name)
 {
     if (*name) {
         apipool_name_clean(to, APIPOOL_NAMED_MAX, name, strlen(name));
     }
 }
 
-static void fill_entry(const apipool_websocket_t *ws, const apipool_turn_t *turn,
-                       const apipool_ended_t *ended, apr_time_t now, apipool_request_stats_t *stats)
-{
-    const apipool_request_t *req = ws->req;
-    const char *endpoint = req->endpoint ? req->endpoint : req->path;
-    apipool_recent_entry_t *entry = &stats->entry;
+/* --- Settling --- */
 
-    entry->at = turn->at;
-    entry->pool = req->pool->index;
-    entry->usage = (unsigned char)ended->kind;
-    entry->tokens = ended->usage;
-    entry->ending = (unsigned char)ended->ending;
-    entry->status = (apr_uint16_t)ended->status;
-    entry->streamed = 1;
-    entry->first_byte = turn->first_byte_at ? turn->first_byte_at - turn->at : -1;
-    entry->total = now - turn->at;
-    apipool_name_clean(entry->client, sizeof(entry->client), stats->client.text,
-                       strlen(stats->client.text));
-    apipool_name_clean(entry->endpoint, sizeof(entry->endpoint), endpoint, strlen(endpoint));
-    memcpy(entry->model, stats->model.text, sizeof(entry->model));
-}
-
+/* lease: NULL for a turn that has reached no upstream. */
 static void describe(const apipool_websocket_t *ws, const apipool_turn_t *turn,
-                     const apipool_ended_t *ended, apr_time_t now, apipool_request_stats_t *stats)
+                     const ended_t *ended, const apipool_lease_t *lease, apr_time_t now,
+                     apipool_request_stats_t *stats)
 {
-    const char *user = ws->req->r->user;
-    memset(stats, 0, sizeof(*stats));
-    if (user) {
-        apipool_name_make(&stats->client, user, strlen(user));
+    *stats = (apipool_request_stats_t){
+        .entry = {.at = turn->at,
+                  .usage = (unsigned char)ended->kind,
+                  .tokens = ended->usage,
+                  .ending = (unsigned char)ended->ending,
+                  .status = (apr_uint16_t)ended->status,
+                  .streamed = 1,
+                  .first_byte = turn->first_byte_at ? turn->first_byte_at - turn->at : -1,
+                  .total = now - turn->at},
+        .rule = ended->verdict.rule,
+        .group = APIPOOL_NONE,
+        .used.charge = turn->charge};
+    if (lease) {
+        stats->group = lease->group;
+        stats->entry.key = lease->id;
+        stats->entry.attempt_count = 1;
+        stats->entry.attempts[0] = (apipool_recent_attempt_t){
+            .key = lease->id, .group = lease->group, .rule = ended->verdict.rule};
+        stats->used.reached = 1;
+        stats->used.tokens = ended->usage.total >= 0                   ? ended->usage.total
+                             : ended->ending == APIPOOL_ENDED_COMPLETE ? -1
+                                                                       : 0;
     }
-    apipool_name_make(&stats->model, turn->model, strlen(turn->model));
-    fill_entry(ws, turn, ended, now, stats);
-    stats->finished = (apipool_finished_t){.success = ended->ending == APIPOOL_ENDED_COMPLETE,
-                                           .error = ended->ending != APIPOOL_ENDED_COMPLETE &&
-                                                    ended->ending != APIPOOL_ENDED_CLIENT_ABORT,
-                                           .estimated = ended->kind == APIPOOL_TOKENS_ESTIMATED,
-                                           .tokens = ended->usage,
-                                           .first_byte = stats->entry.first_byte,
-                                           .latency = stats->entry.total};
-    stats->rule = ended->verdict.rule;
-    stats->group = APIPOOL_NONE;
-    stats->used.charge = turn->charge;
+    apipool_outcome_complete(ws->req, turn->model, stats);
 }
 
 /* The sum of what is known, or -1. */
@@ -64,8 +70,7 @@ static apr_int64_t sum(apr_int64_t a, apr_int64_t b)
     return a < 0 ? b : b < 0 ? a : a + b;
 }
 
-static void add_up(apipool_websocket_t *ws, const apipool_turn_t *turn,
-                   const apipool_ended_t *ended)
+static void add_up(apipool_websocket_t *ws, const apipool_turn_t *turn, const ended_t *ended)
 {
     apipool_websocket_sum_t *all = &ws->sum;
     all->count++;
@@ -75,45 +80,48 @@ static void add_up(apipool_websocket_t *ws, const apipool_turn_t *turn,
     all->tokens.completion = sum(all->tokens.completion, ended->usage.completion);
     all->tokens.cached = sum(all->tokens.cached, ended->usage.cached);
     all->tokens.total = sum(all->tokens.total, ended->usage.total);
-    apipool_websocket_copy_name(all->model, turn->model);
+    copy_name(all->model, turn->model);
 }
 
 static void complain(const apipool_websocket_t *ws, apr_status_t rv)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, ws->req->r,
-                  APIPOOL_LOG(0152) "could not acquire the shared-memory lock; a response of a "
-                                    "WebSocket was not recorded");
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, ws->req->r,
+                      APIPOOL_LOG(0152) "could not acquire the shared-memory lock; a response of a "
+                                        "WebSocket was not recorded");
+    }
 }
 
-/* A turn that has reached no upstream. */
 static void count_refused(apipool_websocket_t *ws, const apipool_turn_t *turn,
-                          apipool_reply_e which, apr_time_t now)
+                          apipool_reply_e which)
 {
-    const apipool_ended_t ended = {.verdict.rule =
-                                       which == APIPOOL_REPLY_KEY_LIMIT ? APIPOOL_R14 : APIPOOL_R00,
-                                   .ending = APIPOOL_ENDED_REFUSED,
-                                   .status = apipool_reply_status(which),
-                                   .usage = {-1, -1, -1, -1}};
+    const ended_t ended = {.verdict.rule =
+                               which == APIPOOL_REPLY_KEY_LIMIT ? APIPOOL_R14 : APIPOOL_R00,
+                           .ending = APIPOOL_ENDED_REFUSED,
+                           .status = apipool_reply_status(which),
+                           .usage = nothing};
     apipool_request_stats_t stats;
-    describe(ws, turn, &ended, now, &stats);
+    describe(ws, turn, &ended, NULL, turn->at, &stats);
     add_up(ws, turn, &ended);
-    apr_status_t rv = apipool_stats_record(apipool_relay_segment(), &stats, now);
-    if (rv != APR_SUCCESS) {
-        complain(ws, rv);
+    complain(ws, apipool_stats_record(apipool_relay_segment(), &stats, turn->at));
+}
+
+static apipool_turn_t make_turn(const apipool_websocket_t *ws, const char *model)
+{
+    apipool_turn_t turn = {.at = apr_time_now()};
+    if (ws->req->client) {
+        turn.charge.index = ws->req->client->index;
+        turn.charge.serial = ws->req->client->serial;
     }
+    copy_name(turn.model, *model ? model : ws->model);
+    return turn;
 }
 
 void apipool_websocket_count_refused(apipool_websocket_t *ws, const char *model,
                                      apipool_reply_e which)
 {
-    apr_time_t now = apr_time_now();
-    apipool_turn_t turn = {.at = now};
-    if (ws->req->client) {
-        turn.charge.index = ws->req->client->index;
-        turn.charge.serial = ws->req->client->serial;
-    }
-    apipool_websocket_copy_name(turn.model, *model ? model : ws->model);
-    count_refused(ws, &turn, which, now);
+    const apipool_turn_t turn = make_turn(ws, model);
+    count_refused(ws, &turn, which);
 }
 
 /* The lease as it is for one turn; all but its secret. */
@@ -126,41 +134,22 @@ static void take_lease(apipool_websocket_t *ws, const apipool_turn_t *turn)
     ws->lease->lent_at = turn->at;
 }
 
-static void fill_attempt(const apipool_websocket_t *ws, const apipool_ended_t *ended, int rule,
-                         apipool_request_stats_t *stats)
-{
-    const apipool_lease_t *lease = ws->lease;
-    stats->group = lease->group;
-    stats->finished.attempts = 1;
-    stats->entry.key = lease->id;
-    stats->entry.attempt_count = 1;
-    stats->entry.attempts[0] = (apipool_recent_attempt_t){
-        .key = lease->id, .group = lease->group, .rule = (apr_uint32_t)rule};
-    stats->used.reached = 1;
-    stats->used.tokens = ended->usage.total >= 0                   ? ended->usage.total
-                         : ended->ending == APIPOOL_ENDED_COMPLETE ? -1
-                                                                   : 0;
-}
-
 static void log_turn(const apipool_websocket_t *ws, const apipool_outcome_t *outcome)
 {
     char id[APIPOOL_ID_SIZE];
     int level = outcome->lost                            ? APLOG_WARNING
                 : outcome->state == APIPOOL_STATE_ACTIVE ? APLOG_DEBUG
                                                          : APLOG_INFO;
-    if (APLOG_R_IS_LEVEL(ws->req->r, level)) {
-        apipool_key_id_hex(ws->lease->id, id);
-        ap_log_rerror(
-            APLOG_MARK, level, 0, ws->req->r,
-            APIPOOL_LOG(0153) "pool %s, a response of a WebSocket, upstream %s, key %s: %s, %s%s",
-            ws->req->pool->name, ws->req->attempt.upstream->name, id,
-            apipool_rule_name(outcome->rule), apipool_state_name(outcome->state),
-            outcome->doubted ? ", in doubt" : "");
-    }
+    apipool_key_id_hex(ws->lease->id, id);
+    ap_log_rerror(
+        APLOG_MARK, level, 0, ws->req->r,
+        APIPOOL_LOG(0153) "pool %s, a response of a WebSocket, upstream %s, key %s: %s, %s%s",
+        ws->req->pool->name, ws->req->attempt.upstream->name, id, apipool_rule_name(outcome->rule),
+        apipool_state_name(outcome->state), outcome->doubted ? ", in doubt" : "");
 }
 
 /* Tells the pool what came of a turn, or of an error without one, where stats is NULL. */
-static void report(apipool_websocket_t *ws, const apipool_ended_t *ended,
+static void report(apipool_websocket_t *ws, const ended_t *ended,
                    const apipool_request_stats_t *stats, apr_time_t now)
 {
     apipool_outcome_t outcome = {.rule = ended->verdict.rule};
@@ -192,30 +181,21 @@ static void report(apipool_websocket_t *ws, const apipool_ended_t *ended,
     }
 }
 
-void apipool_websocket_report_error(apipool_websocket_t *ws, const apipool_ended_t *ended,
-                                    apr_time_t now)
-{
-    apipool_turn_t none = {.at = now};
-    apipool_websocket_copy_name(none.model, ws->model);
-    take_lease(ws, &none);
-    report(ws, ended, NULL, now);
-}
-
-void apipool_websocket_settle(apipool_websocket_t *ws, int index, const apipool_ended_t *ended,
-                              apr_time_t now)
+/* Settles a turn with the client and the key, and counts it. Its place is free afterwards. */
+static void settle(apipool_websocket_t *ws, int index, const ended_t *ended, apr_time_t now)
 {
     apipool_turn_t *turn = &ws->turns[index];
     apipool_request_stats_t stats;
-    describe(ws, turn, ended, now, &stats);
     take_lease(ws, turn);
-    fill_attempt(ws, ended, (int)ended->verdict.rule, &stats);
+    describe(ws, turn, ended, ws->lease, now, &stats);
     report(ws, ended, &stats, now);
     add_up(ws, turn, ended);
     ws->turn_count--;
     memmove(turn, turn + 1, (apr_size_t)(ws->turn_count - index) * sizeof(*turn));
 }
 
-apipool_usage_t apipool_websocket_estimate(const apipool_turn_t *turn)
+/* What a turn took that did not tell: by the bytes that came. */
+static apipool_usage_t estimate(const apipool_turn_t *turn)
 {
     apr_int64_t completion =
         (apr_int64_t)(turn->text / APIPOOL_ESTIMATE_ASCII + turn->audio / APIPOOL_ESTIMATE_BASE64);
@@ -230,13 +210,12 @@ static void abandon(apipool_websocket_t *ws, int index, int by_client, apr_time_
 {
     apipool_evidence_t evidence = {
         .phase = by_client ? APIPOOL_PHASE_CLIENT_GONE : APIPOOL_PHASE_BROKE, .now = now};
-    apipool_ended_t ended = {.verdict = apipool_verdict(&evidence),
-                             .ending =
-                                 by_client ? APIPOOL_ENDED_CLIENT_ABORT : APIPOOL_ENDED_TRUNCATED,
-                             .status = HTTP_OK,
-                             .kind = APIPOOL_TOKENS_ESTIMATED,
-                             .usage = apipool_websocket_estimate(&ws->turns[index])};
-    apipool_websocket_settle(ws, index, &ended, now);
+    ended_t ended = {.verdict = apipool_verdict(&evidence),
+                     .ending = by_client ? APIPOOL_ENDED_CLIENT_ABORT : APIPOOL_ENDED_TRUNCATED,
+                     .status = HTTP_OK,
+                     .kind = APIPOOL_TOKENS_ESTIMATED,
+                     .usage = estimate(&ws->turns[index])};
+    settle(ws, index, &ended, now);
 }
 
 /* Whether it was the client that ended the connection, be it by what it has asked for. */
@@ -253,74 +232,238 @@ void apipool_websocket_end(apipool_websocket_t *ws, apr_time_t now)
     }
 }
 
-static int is_admitted(apipool_websocket_t *ws, apipool_turn_t *turn, apipool_reply_e *which,
-                       apr_time_t *retry_at)
+/* --- Asking --- */
+
+static int is_admitted(apipool_websocket_t *ws, apipool_turn_t *turn)
 {
-    static const apipool_reply_e replies[] = {
-        [APIPOOL_CLIENT_GONE] = APIPOOL_REPLY_INVALID_KEY,
-        [APIPOOL_CLIENT_OVER_RPM] = APIPOOL_REPLY_CLIENT_RPM,
-        [APIPOOL_CLIENT_OVER_TPM] = APIPOOL_REPLY_CLIENT_TPM,
-        [APIPOOL_CLIENT_OVER_TPD] = APIPOOL_REPLY_CLIENT_TPD,
-    };
     apipool_client_admitted_e result = APIPOOL_CLIENT_ADMITTED;
-    const apipool_client_pass_t *client = ws->req->client;
-    if (!client) {
+    if (!ws->req->client) {
         return 1;
     }
-    turn->charge.index = client->index;
-    turn->charge.serial = client->serial;
     turn->charge.tokens = turn->tokens;
-    apr_status_t rv =
-        apipool_client_admit(apipool_relay_segment(), &turn->charge, turn->at, &result, retry_at);
-    if (rv != APR_SUCCESS) {
-        complain(ws, rv);
-        *which = APIPOOL_REPLY_EXHAUSTED;
-        return 0;
-    }
-    *which = replies[result];
-    return result == APIPOOL_CLIENT_ADMITTED;
+    apr_status_t rv = apipool_client_admit(apipool_relay_segment(), &turn->charge, turn->at,
+                                           &result, &ws->retry_at);
+    complain(ws, rv);
+    ws->refusal = rv == APR_SUCCESS ? apipool_permit_replies[result] : APIPOOL_REPLY_EXHAUSTED;
+    return rv == APR_SUCCESS && result == APIPOOL_CLIENT_ADMITTED;
 }
 
-static int has_key_room(apipool_websocket_t *ws, const apipool_turn_t *turn, apr_time_t *retry_at)
+static int has_key_room(apipool_websocket_t *ws, const apipool_turn_t *turn)
 {
     const apipool_further_t further = {.tokens = turn->tokens,
                                        .limits = &ws->req->pool->limits,
                                        .has_begun = turn->charge.has_begun};
     take_lease(ws, turn);
     apr_status_t rv =
-        apipool_pool_charge(apipool_relay_segment(), ws->lease, &further, turn->at, retry_at);
-    if (rv != APR_SUCCESS) {
-        complain(ws, rv);
-        *retry_at = turn->at;
-    }
-    return !*retry_at;
+        apipool_pool_charge(apipool_relay_segment(), ws->lease, &further, turn->at, &ws->retry_at);
+    complain(ws, rv);
+    ws->retry_at = rv == APR_SUCCESS ? ws->retry_at : turn->at;
+    return !ws->retry_at;
 }
 
-int apipool_websocket_ask(apipool_websocket_t *ws, const apipool_asking_t *asking,
-                          apipool_reply_e *which, apr_time_t *retry_at)
+int apipool_websocket_ask(apipool_websocket_t *ws, const char *model, apr_uint64_t bytes,
+                          apr_int64_t max_tokens, int has_begun)
 {
-    apr_time_t now = apr_time_now();
-    const char *model = *asking->model ? asking->model : ws->model;
-    apipool_turn_t turn = {.at = now,
-                           .tokens = apipool_reserve_turn(ws->req, *model ? model : NULL,
-                                                          asking->bytes, asking->max_tokens),
-                           .prompt = (apr_int64_t)(asking->bytes / APIPOOL_ESTIMATE_ASCII),
-                           .charge.has_begun = asking->has_begun};
-    apipool_websocket_copy_name(turn.model, model);
-    *retry_at = 0;
-    if (!is_admitted(ws, &turn, which, retry_at) &&
-        (!asking->has_begun || *which == APIPOOL_REPLY_INVALID_KEY)) {
-        count_refused(ws, &turn, *which, now);
-        return 0;
+    apipool_turn_t turn = make_turn(ws, model);
+    turn.tokens = apipool_reserve_turn(ws->req, *turn.model ? turn.model : NULL, bytes, max_tokens);
+    turn.prompt = (apr_int64_t)(bytes / APIPOOL_ESTIMATE_ASCII);
+    turn.charge.has_begun = has_begun;
+    ws->retry_at = 0;
+    int refused =
+        !is_admitted(ws, &turn) && (!has_begun || ws->refusal == APIPOOL_REPLY_INVALID_KEY);
+    if (!refused && !has_key_room(ws, &turn)) {
+        ws->refusal = APIPOOL_REPLY_KEY_LIMIT;
+        refused = 1;
     }
-    if (!has_key_room(ws, &turn, retry_at)) {
-        *which = APIPOOL_REPLY_KEY_LIMIT;
-        count_refused(ws, &turn, *which, now);
+    if (refused) {
+        count_refused(ws, &turn, ws->refusal);
         return 0;
     }
     if (ws->turn_count == APIPOOL_WEBSOCKET_TURNS) {
-        abandon(ws, 0, 0, now);
+        abandon(ws, 0, 0, turn.at);
     }
     ws->turns[ws->turn_count++] = turn;
     return 1;
+}
+
+/* --- What the upstream says --- */
+
+void apipool_websocket_note_session(apipool_websocket_t *ws, const apipool_wsevent_t *event)
+{
+    copy_name(ws->model, apipool_wsevent_text(event, APIPOOL_WSEVENT_SESSION_MODEL));
+    copy_name(ws->transcription, apipool_wsevent_text(event, APIPOOL_WSEVENT_TRANSCRIPTION));
+}
+
+/* The upstream has begun something by itself. Returns its turn. */
+static int add_unasked(apipool_websocket_t *ws, const char *model)
+{
+    return apipool_websocket_ask(ws, model, 0, -1, 1) ? ws->turn_count - 1 : -1;
+}
+
+/* The first turn of which the upstream has said that it has begun, or has not; or -1.
+ * id: NULL for any */
+static int find_turn(const apipool_websocket_t *ws, int has_begun, const char *id)
+{
+    for (int i = 0; i < ws->turn_count; i++) {
+        if (ws->turns[i].has_begun == has_begun && (!id || !strcmp(ws->turns[i].id, id))) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void note_begun(apipool_websocket_t *ws)
+{
+    int i = find_turn(ws, 0, NULL);
+    i = i < 0 ? add_unasked(ws, "") : i;
+    if (i >= 0) {
+        apipool_turn_t *turn = &ws->turns[i];
+        turn->has_begun = 1;
+        apr_cpystrn(turn->id, apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_ID),
+                    sizeof(turn->id));
+        if (!*turn->model) {
+            copy_name(turn->model, apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_MODEL));
+        }
+    }
+}
+
+/* The event's error in the shape that verdicts are made of. */
+static apipool_verdict_t judge(const apipool_websocket_t *ws, int *status, apr_time_t now)
+{
+    const apipool_wsevent_t *told = &ws->told;
+    const apr_array_header_t *rules = ws->req->pool->rules;
+    apr_int64_t named = apipool_wsevent_number(told, APIPOOL_WSEVENT_STATUS);
+    json_t *error = json_pack("{s:{s:s,s:s,s:s}}", "error", "type",
+                              apipool_wsevent_text(told, APIPOOL_WSEVENT_ERROR_TYPE), "code",
+                              apipool_wsevent_text(told, APIPOOL_WSEVENT_ERROR_CODE), "message",
+                              apipool_wsevent_text(told, APIPOOL_WSEVENT_ERROR_MESSAGE));
+    char *body = error ? json_dumps(error, JSON_COMPACT) : NULL;
+    *status = named >= 400 && named < 600 ? (int)named : HTTP_OK;
+    apipool_evidence_t evidence = {.phase = APIPOOL_PHASE_ANSWERED,
+                                   .provider = ws->req->attempt.upstream->provider,
+                                   .status = *status,
+                                   .in_band = *status == HTTP_OK,
+                                   .body = body,
+                                   .body_len = body ? strlen(body) : 0,
+                                   .custom = (const apipool_custom_rule_t *)rules->elts,
+                                   .custom_count = rules->nelts,
+                                   .now = now};
+    apipool_verdict_t verdict = apipool_verdict(&evidence);
+    free(body);
+    json_decref(error);
+    return verdict;
+}
+
+/* index: -1 for an error that is no turn's; of these the pool is told what concerns the key. */
+static void note_failed(apipool_websocket_t *ws, int index, apr_time_t now)
+{
+    ended_t ended = {.ending = APIPOOL_ENDED_FAILED, .usage = nothing};
+    ended.verdict = judge(ws, &ended.status, now);
+    if (apipool_usage_result(&ws->usage, &ended.usage)) {
+        ended.kind = APIPOOL_TOKENS_REPORTED;
+    }
+    if (index >= 0) {
+        settle(ws, index, &ended, now);
+    }
+    else if (apipool_rule(ended.verdict.rule)->blames == APIPOOL_BLAMES_KEY) {
+        apipool_turn_t none = {.at = now};
+        copy_name(none.model, ws->model);
+        take_lease(ws, &none);
+        report(ws, &ended, NULL, now);
+    }
+}
+
+/* An error of the realtime protocol may be about any event; where a response waits to begin it is taken
+ * for its answer. In that of responses it ends the turn. */
+static void note_error(apipool_websocket_t *ws, apr_time_t now)
+{
+    int index = find_turn(ws, 0, NULL);
+    if (index < 0 && ws->is_responses) {
+        index = find_turn(ws, 1, NULL);
+    }
+    note_failed(ws, index, now);
+}
+
+static void note_complete(apipool_websocket_t *ws, int index, apr_time_t now)
+{
+    apipool_evidence_t evidence = {.phase = APIPOOL_PHASE_ANSWERED, .status = HTTP_OK, .now = now};
+    ended_t ended = {
+        .verdict = apipool_verdict(&evidence), .ending = APIPOOL_ENDED_COMPLETE, .status = HTTP_OK};
+    if (apipool_usage_result(&ws->usage, &ended.usage)) {
+        ended.kind = APIPOOL_TOKENS_REPORTED;
+    }
+    else if (ws->turns[index].text || ws->turns[index].audio) {
+        ended.kind = APIPOOL_TOKENS_ESTIMATED;
+        ended.usage = estimate(&ws->turns[index]);
+    }
+    settle(ws, index, &ended, now);
+}
+
+static void note_done(apipool_websocket_t *ws, apr_time_t now)
+{
+    const char *id = apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_ID);
+    int index = *id ? find_turn(ws, 1, id) : -1;
+    index = index < 0 ? find_turn(ws, 1, NULL) : index;
+    index = index < 0 ? find_turn(ws, 0, NULL) : index;
+    index = index < 0 ? add_unasked(ws, "") : index;
+    if (index < 0) {
+        return;
+    }
+    if (!strcmp(apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_STATUS), "failed") ||
+        apipool_wsevent_is(&ws->told, "response.failed")) {
+        note_failed(ws, index, now);
+    }
+    else {
+        note_complete(ws, index, now);
+    }
+}
+
+static void note_delta(apipool_websocket_t *ws, const char *type, apr_time_t now)
+{
+    int index = find_turn(ws, 1, NULL);
+    if (index < 0) {
+        return;
+    }
+    apipool_turn_t *turn = &ws->turns[index];
+    int is_audio = strstr(type, "audio.delta") != NULL;
+    *(is_audio ? &turn->audio : &turn->text) +=
+        apipool_wsevent_length(&ws->told, APIPOOL_WSEVENT_DELTA);
+    turn->first_byte_at = turn->first_byte_at ? turn->first_byte_at : now;
+    ws->sum.first_byte_at = ws->sum.first_byte_at ? ws->sum.first_byte_at : now;
+}
+
+static int is_last(const char *type)
+{
+    return !strcmp(type, "response.done") || !strcmp(type, "response.completed") ||
+           !strcmp(type, "response.incomplete") || !strcmp(type, "response.failed");
+}
+
+void apipool_websocket_told(apipool_websocket_t *ws, apr_time_t now)
+{
+    const char *type = apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_TYPE);
+    apr_size_t len = strlen(type);
+    if (len > 6 && !strcmp(type + len - 6, ".delta")) {
+        if (!strncmp(type, "response.", 9)) {
+            note_delta(ws, type, now);
+        }
+    }
+    else if (!strcmp(type, "response.created")) {
+        note_begun(ws);
+    }
+    else if (is_last(type)) {
+        note_done(ws, now);
+    }
+    else if (!strcmp(type, "error")) {
+        note_error(ws, now);
+    }
+    else if (!strcmp(type, "conversation.item.input_audio_transcription.completed")) {
+        /* the model that writes down what was said costs tokens of its own */
+        int index = add_unasked(ws, ws->transcription);
+        if (index >= 0) {
+            note_complete(ws, index, now);
+        }
+    }
+    else if (!strncmp(type, "session.", 8) || !strncmp(type, "transcription_session.", 22)) {
+        apipool_websocket_note_session(ws, &ws->told);
+    }
 }

@@ -28,6 +28,7 @@ struct apipool_websocket_t {
     apipool_request_t *req;
     int is_responses; /* a turn names its model; else the session has one */
     int has_model;    /* the client has named one, in the query or since */
+    int has_list;     /* the client may use certain models only */
 
     apipool_wsframe_t from_client, from_upstream;
     apipool_wsevent_t asked, told;
@@ -49,6 +50,8 @@ struct apipool_websocket_t {
 
     apipool_turn_t turns[APIPOOL_WEBSOCKET_TURNS];
     int turn_count;
+    apipool_reply_e refusal;       /* why the last one that was asked for was not admitted */
+    apr_time_t retry_at;           /* when it would be; 0: nobody knows */
     apipool_lease_t *lease;        /* without its secret: of one turn */
     char model[APIPOOL_NAMED_MAX]; /* of the session */
     char transcription[APIPOOL_NAMED_MAX];
@@ -62,49 +65,21 @@ apr_status_t apipool_websocket_refuse(apipool_websocket_t *ws, apipool_reply_e w
 /** Ends the connection because of frames that are none. */
 apr_status_t apipool_websocket_fail(apipool_websocket_t *ws);
 
-/* What a turn asks for. */
-typedef struct {
-    apr_uint64_t bytes;     /* of the event */
-    apr_int64_t max_tokens; /* -1: unsaid */
-    const char *model;      /* "": the session's */
-    int has_begun;          /* nobody can stop it */
-} apipool_asking_t;
-
 /**
  * Charges a turn to the client and the key.
- * @param which set to why it is not admitted
- * @return 1; 0: it is refused, and counted so; what has begun is refused only to a client that is none any
- *         more
+ * @param model      that it asks for; "": the session's
+ * @param bytes      of the event
+ * @param max_tokens of the answer; -1: unsaid
+ * @param has_begun  nobody can stop it
+ * @return 1; 0: it is refused, as ws->refusal and ws->retry_at say, and counted so; what has begun is refused
+ *         only to a client that is none any more
  */
-int apipool_websocket_ask(apipool_websocket_t *ws, const apipool_asking_t *asking,
-                          apipool_reply_e *which, apr_time_t *retry_at);
+int apipool_websocket_ask(apipool_websocket_t *ws, const char *model, apr_uint64_t bytes,
+                          apr_int64_t max_tokens, int has_begun);
 
 /** Counts a turn that was refused for its model. */
 void apipool_websocket_count_refused(apipool_websocket_t *ws, const char *model,
                                      apipool_reply_e which);
-
-/* How a turn has ended. */
-typedef struct {
-    apipool_verdict_t verdict;
-    apipool_ending_e ending;
-    int status;
-    apipool_tokens_e kind;
-    apipool_usage_t usage;
-} apipool_ended_t;
-
-/** Settles a turn with the client and the key, and counts it. Its place is free afterwards. */
-void apipool_websocket_settle(apipool_websocket_t *ws, int index, const apipool_ended_t *ended,
-                              apr_time_t now);
-
-/** Tells the pool of an error that is no turn's. */
-void apipool_websocket_report_error(apipool_websocket_t *ws, const apipool_ended_t *ended,
-                                    apr_time_t now);
-
-/** What a turn took that did not tell: by the bytes that came. */
-apipool_usage_t apipool_websocket_estimate(const apipool_turn_t *turn);
-
-/** Copies a model's name, clean, into APIPOOL_NAMED_MAX bytes; "" changes nothing. */
-void apipool_websocket_copy_name(char *to, const char *name);
 
 /** Reads what the upstream's event, now whole, says of turns. */
 void apipool_websocket_told(apipool_websocket_t *ws, apr_time_t now);

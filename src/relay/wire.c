@@ -34,43 +34,17 @@ static void strip_subprotocols(request_rec *r)
     }
 }
 
-static char *append(char *to, const char *text, apr_size_t len)
+static void push(struct iovec **at, const char *text)
 {
-    memcpy(to, text, len);
-    return to + len;
+    *(*at)++ = (struct iovec){(void *)(uintptr_t)text, strlen(text)};
 }
 
-typedef struct {
-    const char *name, *value;
-    apr_size_t name_len, value_len;
-} field_t;
-
-#define BETWEEN ": "
-#define END     "\r\n"
-#define MARKS   (sizeof(BETWEEN END) - 1)
-
-static void add(field_t *fields, int *count, const char *name, const char *value)
+static void push_field(struct iovec **at, const char *name, const char *value)
 {
-    fields[(*count)++] = (field_t){name, value, strlen(name), strlen(value)};
-}
-
-/* The value that makes one field of all of them on the wire, with the name of the first. */
-static const char *join(apr_pool_t *p, const field_t *fields, int count)
-{
-    apr_size_t len = fields[0].value_len;
-    for (int i = 1; i < count; i++) {
-        len += fields[i].name_len + fields[i].value_len + MARKS;
-    }
-    char *text = apr_palloc(p, len + 1);
-    char *at = append(text, fields[0].value, fields[0].value_len);
-    for (int i = 1; i < count; i++) {
-        at = append(at, END, sizeof(END) - 1);
-        at = append(at, fields[i].name, fields[i].name_len);
-        at = append(at, BETWEEN, sizeof(BETWEEN) - 1);
-        at = append(at, fields[i].value, fields[i].value_len);
-    }
-    *at = '\0';
-    return text;
+    push(at, "\r\n");
+    push(at, name);
+    push(at, ": ");
+    push(at, value);
 }
 
 /* mod_proxy's copy of the fields, for one attempt, is about to be sent, and mod_proxy would make a text and a
@@ -83,13 +57,14 @@ static void replace_fields(request_rec *r, const apipool_attempt_t *attempt)
         apipool_provider_credential(upstream->provider, upstream->base_path);
     const apipool_field_t *demanded = apipool_provider_default_field(upstream->provider);
     const apr_array_header_t *sent = apr_table_elts(r->headers_in);
-    field_t *fields = apr_palloc(r->pool, (apr_size_t)(sent->nelts + 2) * sizeof(*fields));
+    struct iovec *parts = apr_palloc(r->pool, (apr_size_t)(4 * sent->nelts + 6) * sizeof(*parts));
+    struct iovec *end = parts;
     apr_table_t *kept = apr_table_make(r->pool, 2);
-    int count = 0;
 
-    add(fields, &count, own->name, apr_pstrcat(r->pool, own->prefix, attempt->lease->key, NULL));
+    push(&end, own->prefix);
+    push(&end, attempt->lease->key);
     if (demanded && !apr_table_get(r->headers_in, demanded->name)) {
-        add(fields, &count, demanded->name, demanded->prefix);
+        push_field(&end, demanded->name, demanded->prefix);
     }
     for (int i = 0; i < sent->nelts; i++) {
         const apr_table_entry_t *field = &APR_ARRAY_IDX(sent, i, apr_table_entry_t);
@@ -97,10 +72,10 @@ static void replace_fields(request_rec *r, const apipool_attempt_t *attempt)
             apr_table_addn(kept, field->key, field->val);
         }
         else if (field->val && !apipool_provider_is_private_field(upstream->provider, field->key)) {
-            add(fields, &count, field->key, field->val);
+            push_field(&end, field->key, field->val);
         }
     }
-    apr_table_addn(kept, own->name, join(r->pool, fields, count));
+    apr_table_addn(kept, own->name, apr_pstrcatv(r->pool, parts, (apr_size_t)(end - parts), NULL));
     r->headers_in = kept;
 }
 

@@ -26,30 +26,23 @@ static const char *url_of(apr_pool_t *p, const apipool_upstream_t *upstream, con
     return apr_pstrcat(p, base, path, NULL);
 }
 
-/* A known vendor's own request; what the operator has described is for the others. */
-static apipool_question_t ask_balance(apr_pool_t *p, const apipool_pool_t *pool,
-                                      const apipool_upstream_t *upstream)
-{
-    const apipool_balance_t *known = apipool_provider_balance(upstream->provider);
-    apipool_question_t question = {.pointer = known ? known->amount : pool->balance.pointer,
-                                   .currency = known ? known->currency : pool->balance.currency};
-    question.url = known ? url_of(p, upstream, known->request.path, known->request.from_root)
-                         : url_of(p, upstream, pool->balance.path, 0);
-    return question;
-}
-
+/* Of balances, a known vendor's own request; what the operator has described is for the others. */
 apipool_question_t apipool_ask(apr_pool_t *p, const apipool_pool_t *pool,
                                const apipool_upstream_t *upstream, apipool_state_e state,
                                int for_balance)
 {
     apipool_question_t question = {.url = NULL};
+    const apipool_balance_t *known = apipool_provider_balance(upstream->provider);
     const apipool_probe_t *probe = apipool_provider_probe(upstream->provider);
-    if (apipool_ask_has_balance(pool, upstream) && (for_balance || state == APIPOOL_STATE_QUOTA)) {
-        return ask_balance(p, pool, upstream);
+    if (!apipool_ask_has_balance(pool, upstream) ||
+        (!for_balance && state != APIPOOL_STATE_QUOTA)) {
+        question.url = probe ? url_of(p, upstream, probe->path, probe->from_root) : NULL;
+        return question;
     }
-    if (probe) {
-        question.url = url_of(p, upstream, probe->path, probe->from_root);
-    }
+    question.pointer = known ? known->amount : pool->balance.pointer;
+    question.currency = known ? known->currency : pool->balance.currency;
+    question.url = known ? url_of(p, upstream, known->request.path, known->request.from_root)
+                         : url_of(p, upstream, pool->balance.path, 0);
     return question;
 }
 
@@ -64,12 +57,8 @@ static int looks_like_json(const apipool_probe_answer_t *answer)
 }
 
 /* Without a minimum of the operator's, whatever is there is enough. */
-static int is_enough(const apipool_balance_check_t *check, double amount)
-{
-    return check->has_minimum ? amount >= check->minimum : amount > 0;
-}
-
-static apipool_probed_e read_balance(const apipool_question_t *question, const apipool_pool_t *pool,
+static apipool_probed_e read_balance(const apipool_question_t *question,
+                                     const apipool_balance_check_t *check,
                                      const apipool_probe_answer_t *answer,
                                      apipool_probe_report_t *report)
 {
@@ -77,29 +66,22 @@ static apipool_probed_e read_balance(const apipool_question_t *question, const a
         answer->whole ? apipool_balance_read(answer->body, answer->len, question->pointer,
                                              question->currency, &report->balance)
                       : APIPOOL_BALANCE_UNREADABLE;
-    if (result == APIPOOL_BALANCE_NONE) {
-        return APIPOOL_PROBED_ACCEPTED;
-    }
-    if (result == APIPOOL_BALANCE_UNREADABLE) {
-        return APIPOOL_PROBED_UNKNOWN;
+    if (result == APIPOOL_BALANCE_NONE || result == APIPOOL_BALANCE_UNREADABLE) {
+        return result == APIPOOL_BALANCE_NONE ? APIPOOL_PROBED_ACCEPTED : APIPOOL_PROBED_UNKNOWN;
     }
     report->has_balance = 1;
-    return is_enough(&pool->balance, report->balance.amount) ? APIPOOL_PROBED_ACCEPTED
-                                                             : APIPOOL_PROBED_SPENT;
+    double amount = report->balance.amount;
+    int is_enough = check->has_minimum ? amount >= check->minimum : amount > 0;
+    return is_enough ? APIPOOL_PROBED_ACCEPTED : APIPOOL_PROBED_SPENT;
 }
 
 static apipool_probed_e read_error(const apipool_probe_answer_t *answer)
 {
-    switch (answer->verdict.event) {
-    case APIPOOL_EVENT_QUOTA_SPENT:
-        return APIPOOL_PROBED_SPENT;
-    case APIPOOL_EVENT_REJECTED:
-        return APIPOOL_PROBED_REJECTED;
-    default:
-        return answer->status == HTTP_NOT_FOUND || answer->status == HTTP_METHOD_NOT_ALLOWED
-                   ? APIPOOL_PROBED_NOT_FOUND
-                   : APIPOOL_PROBED_UNKNOWN;
-    }
+    int is_unknown = answer->status == HTTP_NOT_FOUND || answer->status == HTTP_METHOD_NOT_ALLOWED;
+    return answer->verdict.event == APIPOOL_EVENT_QUOTA_SPENT ? APIPOOL_PROBED_SPENT
+           : answer->verdict.event == APIPOOL_EVENT_REJECTED  ? APIPOOL_PROBED_REJECTED
+           : is_unknown                                       ? APIPOOL_PROBED_NOT_FOUND
+                                                              : APIPOOL_PROBED_UNKNOWN;
 }
 
 apipool_probe_report_t apipool_ask_judge(const apipool_question_t *question,
@@ -111,18 +93,11 @@ apipool_probe_report_t apipool_ask_judge(const apipool_question_t *question,
                                      .status = answer->status,
                                      .rule = answer->verdict.rule,
                                      .policy = &pool->policy};
-    if (answer->verdict.event != APIPOOL_EVENT_SUCCESS) {
-        report.result = read_error(answer);
-    }
-    else if (!ap_is_HTTP_SUCCESS(answer->status)) {
-        report.result = APIPOOL_PROBED_UNKNOWN;
-    }
-    else if (question->pointer) {
-        report.result = read_balance(question, pool, answer, &report);
-    }
-    else {
-        report.result = looks_like_json(answer) ? APIPOOL_PROBED_ACCEPTED : APIPOOL_PROBED_UNKNOWN;
-    }
+    report.result = answer->verdict.event != APIPOOL_EVENT_SUCCESS ? read_error(answer)
+                    : !ap_is_HTTP_SUCCESS(answer->status)          ? APIPOOL_PROBED_UNKNOWN
+                    : question->pointer ? read_balance(question, &pool->balance, answer, &report)
+                    : looks_like_json(answer) ? APIPOOL_PROBED_ACCEPTED
+                                              : APIPOOL_PROBED_UNKNOWN;
     if (for_balance && !report.has_balance) {
         report.result = APIPOOL_PROBED_UNKNOWN;
     }

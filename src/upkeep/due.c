@@ -12,17 +12,14 @@
 
 #define PROBES_MAX 8
 
-typedef struct {
-    const char *origin; /* scheme, host and port */
-    int probes;         /* under way */
-    int failing;        /* one of its upstreams is */
-} host_t;
-
 /* An upstream of a pool. */
-typedef struct {
+typedef struct source_t {
     apipool_pool_t *pool;
     const apipool_upstream_t *upstream;
-    host_t *host;
+    const char *origin;    /* scheme, host and port */
+    struct source_t *host; /* the first one with that origin, which counts for all of them: */
+    int probes;            /* under way */
+    int failing;           /* one of its upstreams is */
 } source_t;
 
 /* One probe, of a thread at a time. */
@@ -45,23 +42,18 @@ struct apipool_due_t {
     source_t *sources;
     int source_count;
     int next_source; /* the one that is looked at first */
-    host_t *hosts;
-    int host_count;
-    int per_host; /* probes at once, at a host that does not fail */
+    int per_host;    /* probes at once, at a host that does not fail */
     job_t jobs[PROBES_MAX];
     int stopping;
 };
 
-static host_t *host_of(struct apipool_due_t *due, const apipool_upstream_t *upstream)
+static source_t *host_of(const struct apipool_due_t *due, const char *origin)
 {
-    const char *origin = apipool_ask_origin(due->pool, upstream);
-    for (int i = 0; i < due->host_count; i++) {
-        if (!ap_cstr_casecmp(due->hosts[i].origin, origin)) {
-            return &due->hosts[i];
-        }
+    source_t *host = due->sources;
+    while (ap_cstr_casecmp(host->origin, origin)) {
+        host++;
     }
-    due->hosts[due->host_count].origin = origin;
-    return &due->hosts[due->host_count++];
+    return host;
 }
 
 static void add_sources(struct apipool_due_t *due, const apr_array_header_t *pools)
@@ -71,14 +63,14 @@ static void add_sources(struct apipool_due_t *due, const apr_array_header_t *poo
         count += APR_ARRAY_IDX(pools, i, apipool_pool_t *)->upstreams->nelts;
     }
     due->sources = apr_pcalloc(due->pool, sizeof(source_t) * (apr_size_t)(count + 1));
-    due->hosts = apr_pcalloc(due->pool, sizeof(host_t) * (apr_size_t)(count + 1));
     for (int i = 0; i < pools->nelts; i++) {
         apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
         for (int k = 0; k < pool->upstreams->nelts; k++) {
             source_t *source = &due->sources[due->source_count++];
             source->pool = pool;
             source->upstream = &APR_ARRAY_IDX(pool->upstreams, k, apipool_upstream_t);
-            source->host = host_of(due, source->upstream);
+            source->origin = apipool_ask_origin(due->pool, source->upstream);
+            source->host = host_of(due, source->origin);
         }
     }
 }
@@ -86,35 +78,31 @@ static void add_sources(struct apipool_due_t *due, const apr_array_header_t *poo
 /* Threads of prefork's children share a pool that has no lock, and a worker's one connection with it. */
 static apr_status_t make_pool(apr_abortfunc_t abort_fn, apr_pool_t **pool)
 {
-    apr_allocator_t *allocator;
     apr_thread_mutex_t *mutex;
-    apr_status_t rv = apr_allocator_create(&allocator);
+    apr_status_t rv = apr_pool_create_unmanaged_ex(pool, abort_fn, NULL);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    rv = apr_pool_create_unmanaged_ex(pool, abort_fn, allocator);
-    if (rv != APR_SUCCESS) {
-        apr_allocator_destroy(allocator);
-        return rv;
-    }
-    apr_allocator_owner_set(allocator, *pool);
     apr_pool_tag(*pool, "apipool_upkeep");
     rv = apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, *pool);
     if (rv == APR_SUCCESS) {
-        apr_allocator_mutex_set(allocator, mutex);
+        apr_allocator_mutex_set(apr_pool_allocator_get(*pool), mutex);
+    }
+    else {
+        apr_pool_destroy(*pool);
     }
     return rv;
 }
 
-static apr_status_t make_jobs(struct apipool_due_t *due)
+static apr_status_t make_threads(struct apipool_due_t *due)
 {
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t rv = apr_thread_mutex_create(&due->mutex, APR_THREAD_MUTEX_DEFAULT, due->pool);
     for (int i = 0; i < PROBES_MAX && rv == APR_SUCCESS; i++) {
         due->jobs[i].due = due;
         due->jobs[i].plug.socket = -1;
         rv = apr_thread_mutex_create(&due->jobs[i].plug.mutex, APR_THREAD_MUTEX_DEFAULT, due->pool);
     }
-    return rv;
+    return rv == APR_SUCCESS ? apr_thread_pool_create(&due->threads, 0, PROBES_MAX, due->pool) : rv;
 }
 
 apr_status_t apipool_due_start(apipool_upkeep_t *upkeep)
@@ -125,23 +113,19 @@ apr_status_t apipool_due_start(apipool_upkeep_t *upkeep)
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    struct apipool_due_t *due = apr_pcalloc(pool, sizeof(*due));
+    struct apipool_due_t *due = upkeep->due = apr_pcalloc(pool, sizeof(*due));
     due->segment = upkeep->segment;
     due->pool = pool;
     ap_mpm_query(AP_MPMQ_IS_THREADED, &is_threaded);
     due->per_host = is_threaded ? PROBES_MAX : 1;
     add_sources(due, upkeep->pools);
-    rv = make_jobs(due);
     for (int i = 0; i < upkeep->pools->nelts && rv == APR_SUCCESS; i++) {
-        rv = apipool_upstream_init_probes(APR_ARRAY_IDX(upkeep->pools, i, apipool_pool_t *), pool);
+        rv = apipool_upstream_init(APR_ARRAY_IDX(upkeep->pools, i, apipool_pool_t *), 1, pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = apr_thread_mutex_create(&due->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+    rv = rv == APR_SUCCESS ? make_threads(due) : rv;
+    if (rv != APR_SUCCESS) {
+        apipool_due_stop(upkeep);
     }
-    if (rv == APR_SUCCESS) {
-        rv = apr_thread_pool_create(&due->threads, 0, PROBES_MAX, pool);
-    }
-    upkeep->due = due;
     return rv;
 }
 
@@ -168,12 +152,9 @@ static int lend(struct apipool_due_t *due, source_t *source, apr_time_t now, job
 
 static void find_failing(struct apipool_due_t *due)
 {
-    for (int i = 0; i < due->host_count; i++) {
-        due->hosts[i].failing = 0;
-    }
-    for (int i = 0; i < due->source_count; i++) {
-        due->sources[i].host->failing |=
-            apipool_recovery_is_failing(due->segment, due->sources[i].upstream->group);
+    for (source_t *source = due->sources; source < due->sources + due->source_count; source++) {
+        source->failing = 0; /* a host comes before all others of its */
+        source->host->failing |= apipool_recovery_is_failing(due->segment, source->upstream->group);
     }
 }
 
@@ -201,45 +182,38 @@ static int take_next(job_t *job)
     struct apipool_due_t *due = job->due;
     apr_thread_mutex_lock(due->mutex);
     job->source->host->probes--;
-    job->taken = take_locked(due, apr_time_now(), job);
-    int found = job->taken;
+    int found = job->taken = take_locked(due, apr_time_now(), job);
     apr_thread_mutex_unlock(due->mutex);
     return found;
 }
 
-static void log_outcome(const job_t *job, const apipool_probe_report_t *report,
-                        const apipool_outcome_t *outcome)
+static void tell(job_t *job, const apipool_probe_report_t *report)
 {
+    const source_t *source = job->source;
     char id[APIPOOL_ID_SIZE], status[16] = "no answer";
+    apipool_outcome_t outcome;
+    apr_status_t rv =
+        apipool_recovery_probed(job->due->segment, &job->lease, report, apr_time_now(), &outcome);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, source->pool->server,
+                     APIPOOL_LOG(0061) "the pool's lock is not to be had; a probe is lost");
+        return;
+    }
     apipool_key_id_hex(job->lease.id, id);
     if (report->status) {
         apr_snprintf(status, sizeof(status), "%d", report->status);
     }
     ap_log_error(APLOG_MARK,
-                 outcome->lost                  ? APLOG_WARNING
-                 : outcome->state == job->state ? APLOG_DEBUG
-                                                : APLOG_INFO,
-                 0, job->source->pool->server,
+                 outcome.lost                  ? APLOG_WARNING
+                 : outcome.state == job->state ? APLOG_DEBUG
+                                               : APLOG_INFO,
+                 0, source->pool->server,
                  APIPOOL_LOG(0060) "pool %s, upstream %s, key %s: asked about its %s, %s (%s), %s",
-                 job->source->pool->name, job->source->upstream->name, id,
+                 source->pool->name, source->upstream->name, id,
                  job->for_balance ? "balance"
                  : job->for_check ? "health"
                                   : "recovery",
-                 apipool_rule_name(report->rule), status, apipool_state_name(outcome->state));
-}
-
-static void tell(job_t *job, const apipool_probe_report_t *report)
-{
-    apipool_outcome_t outcome;
-    apr_status_t rv =
-        apipool_recovery_probed(job->due->segment, &job->lease, report, apr_time_now(), &outcome);
-    if (rv == APR_SUCCESS) {
-        log_outcome(job, report, &outcome);
-    }
-    else {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, job->source->pool->server,
-                     APIPOOL_LOG(0061) "the pool's lock is not to be had; a probe is lost");
-    }
+                 apipool_rule_name(report->rule), status, apipool_state_name(outcome.state));
 }
 
 /* Where nothing can be asked, the clock alone brings keys back, to be tried by a request. */
@@ -251,10 +225,8 @@ static void ask(job_t *job, apr_pool_t *p, apr_thread_t *thread)
                     job->for_check ? APIPOOL_STATE_QUOTA : job->state, job->for_balance);
     apipool_probe_report_t report = {.result = APIPOOL_PROBED_ACCEPTED, .policy = &pool->policy};
     if (question.url) {
-        apipool_probing_t probing = {.upstream = job->source->upstream,
-                                     .url = question.url,
-                                     .timeout = APIPOOL_PROBE_TIMEOUT,
-                                     .plug = &job->plug};
+        apipool_probing_t probing = {
+            .upstream = job->source->upstream, .url = question.url, .plug = &job->plug};
         apipool_probe_answer_t answer = apipool_probe_send(p, pool, &probing, &job->lease, thread);
         report = apipool_ask_judge(&question, pool, &answer, job->for_balance);
     }
@@ -290,6 +262,9 @@ static void put_back_locked(job_t *job)
 void apipool_due_run(apipool_upkeep_t *upkeep, apr_time_t now)
 {
     struct apipool_due_t *due = upkeep->due;
+    if (!due) {
+        return;
+    }
     apr_thread_mutex_lock(due->mutex);
     for (int i = 0; i < PROBES_MAX; i++) {
         job_t *job = &due->jobs[i];

@@ -42,11 +42,6 @@ static apr_status_t refuse(server_rec *s, apr_status_t rv, const char *error)
     return rv;
 }
 
-static int has_pools(server_rec *s, apr_pool_t *p)
-{
-    return apipool_config_all_pools(p, s)->nelts > 0;
-}
-
 static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_rec *s)
 {
     const char *error = NULL;
@@ -67,14 +62,11 @@ static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_r
 
 static apr_status_t make_locks(retained_t *retained, server_rec *s)
 {
-    apr_pool_t *process_pool = s->process->pool;
-    apr_status_t rv =
-        ap_global_mutex_create(&retained->mutex, NULL, APIPOOL_MUTEX, NULL, s, process_pool, 0);
-    if (rv == APR_SUCCESS) {
-        rv = ap_global_mutex_create(&retained->store_mutex, NULL, APIPOOL_MUTEX, "store", s,
-                                    process_pool, 0);
-    }
-    return rv;
+    apr_pool_t *p = s->process->pool;
+    apr_status_t rv = ap_global_mutex_create(&retained->mutex, NULL, APIPOOL_MUTEX, NULL, s, p, 0);
+    return rv == APR_SUCCESS ? ap_global_mutex_create(&retained->store_mutex, NULL, APIPOOL_MUTEX,
+                                                      "store", s, p, 0)
+                             : rv;
 }
 
 /* What is stored always fits. */
@@ -94,10 +86,11 @@ static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server
                                  apr_uint32_t stored, apr_uint32_t stored_clients)
 {
     unsigned char secret[APIPOOL_SECRET_SIZE]; /* until that of the store is known */
-    retained->capacity = at_least(s, "APIPoolCapacity", apipool_config_capacity(s), stored, "keys");
-    retained->recent = apipool_config_recent(s);
-    retained->clients = at_least(s, "APIPoolClientCapacity", apipool_config_client_capacity(s),
-                                 stored_clients, "clients");
+    const apipool_server_conf_t *conf = apipool_config_server(s);
+    retained->capacity = at_least(s, "APIPoolCapacity", conf->capacity, stored, "keys");
+    retained->recent = conf->recent;
+    retained->clients =
+        at_least(s, "APIPoolClientCapacity", conf->client_capacity, stored_clients, "clients");
     if (RAND_bytes(secret, sizeof(secret)) != 1) {
         return APR_EGENERAL;
     }
@@ -111,26 +104,25 @@ static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server
 
 static void warn_of_sizes(const retained_t *retained, server_rec *s)
 {
-    apr_uint32_t capacity = apipool_config_capacity(s), recent = apipool_config_recent(s);
-    apr_uint32_t clients = apipool_config_client_capacity(s);
-    if (retained->capacity != capacity) {
+    const apipool_server_conf_t *conf = apipool_config_server(s);
+    if (retained->capacity != conf->capacity) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
                                        "then it stays %u",
-                     capacity, retained->capacity);
+                     conf->capacity, retained->capacity);
     }
-    if (retained->recent != recent) {
+    if (retained->recent != conf->recent) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
             APIPOOL_LOG(0046) "APIPoolRecent %u takes effect after a full stop; until then "
                               "it stays %u",
-            recent, retained->recent);
+            conf->recent, retained->recent);
     }
-    if (retained->clients != clients) {
+    if (retained->clients != conf->client_capacity) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      APIPOOL_LOG(0091) "APIPoolClientCapacity %u takes effect after a full stop; "
                                        "until then it stays %u",
-                     clients, retained->clients);
+                     conf->client_capacity, retained->clients);
     }
 }
 
@@ -201,7 +193,7 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
     if (rv == APR_SUCCESS && !retained->mutex) {
         rv = make_locks(retained, s);
     }
-    if (rv == APR_SUCCESS && has_pools(s, pconf)) {
+    if (rv == APR_SUCCESS && apipool_config_all_pools(pconf, s)->nelts) {
         rv = open_store(retained, pconf, s);
         if (rv != APR_SUCCESS) {
             return rv; /* which has told why, as the next one does */
@@ -216,7 +208,7 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
                      APIPOOL_LOG(0041) "cannot set up shared memory for %u keys",
-                     apipool_config_capacity(s));
+                     apipool_config_server(s)->capacity);
     }
     if (rv == APR_SUCCESS && store) {
         apipool_store_use(store, segment, retained->store_mutex);

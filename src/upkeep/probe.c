@@ -32,35 +32,23 @@ static apr_status_t no_body(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     return APR_SUCCESS;
 }
 
-static apr_status_t take(collected_t *collected, const char *data, apr_size_t len)
-{
-    apr_size_t room = APIPOOL_PROBE_BODY_MAX - collected->len;
-    collected->cut |= len > room;
-    len = len < room ? len : room;
-    memcpy(collected->body + collected->len, data, len);
-    collected->len += len;
-    return collected->cut ? APR_ECONNABORTED : APR_SUCCESS; /* the rest is not read */
-}
-
+/* Of an answer that is too long the rest is not read. */
 static apr_status_t collect(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     collected_t *collected = f->ctx;
-    apr_status_t rv = APR_SUCCESS;
-    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb) && rv == APR_SUCCESS;
-         b = APR_BUCKET_NEXT(b)) {
-        const char *data;
-        apr_size_t len;
-        if (APR_BUCKET_IS_METADATA(b)) {
-            collected->ended |= APR_BUCKET_IS_EOS(b);
-            continue;
-        }
-        rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
-        if (rv == APR_SUCCESS) {
-            rv = take(collected, data, len);
-        }
+    apr_size_t room = APIPOOL_PROBE_BODY_MAX - collected->len, len = room;
+    apr_off_t came = 0;
+    apr_status_t rv = apr_brigade_length(bb, 1, &came);
+    if (rv == APR_SUCCESS) {
+        rv = apr_brigade_flatten(bb, collected->body + collected->len, &len);
+    }
+    if (rv == APR_SUCCESS) {
+        collected->len += len;
+        collected->cut |= came > (apr_off_t)room;
+        collected->ended |= !APR_BRIGADE_EMPTY(bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb));
     }
     apr_brigade_cleanup(bb);
-    return rv;
+    return collected->cut ? APR_ECONNABORTED : rv;
 }
 
 void apipool_probe_register_filters(void)

@@ -10,65 +10,27 @@
 
 #define NAME "apipool"
 
-/* What is done by the clock, in this order and, when it stops, the other way round. run must not block: the
- * watchdog's thread is one for all, and httpd waits for it when the process ends. */
-static const struct {
-    const char *name;
-    apr_status_t (*start)(apipool_upkeep_t *upkeep); /* NULL: it has nothing to make */
-    void (*run)(apipool_upkeep_t *upkeep, apr_time_t now);
-    void (*stop)(apipool_upkeep_t *upkeep); /* after a start that failed, too */
-} jobs[] = {
-    {"saves", NULL, apipool_saver_run, apipool_saver_stop},
-    {"probes", apipool_due_start, apipool_due_run, apipool_due_stop},
-};
-
-#define JOBS ((int)(sizeof(jobs) / sizeof(*jobs)))
-
-static int
-    started[JOBS]; /* of the process that is the singleton; used by the watchdog's thread alone */
-
-static void start(apipool_upkeep_t *upkeep)
-{
-    for (int i = 0; i < JOBS; i++) {
-        apr_status_t rv = jobs[i].start ? jobs[i].start(upkeep) : APR_SUCCESS;
-        started[i] = rv == APR_SUCCESS;
-        if (!started[i]) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, upkeep->server,
-                         APIPOOL_LOG(0062) "cannot begin with %s; this process does without",
-                         jobs[i].name);
-        }
-    }
-}
-
-static void run(apipool_upkeep_t *upkeep)
-{
-    for (int i = 0; i < JOBS; i++) {
-        if (started[i]) {
-            jobs[i].run(upkeep, apr_time_now());
-        }
-    }
-}
-
-static void stop(apipool_upkeep_t *upkeep)
-{
-    for (int i = JOBS - 1; i >= 0; i--) {
-        jobs[i].stop(upkeep);
-        started[i] = 0;
-    }
-}
-
-/* Anything but APR_SUCCESS would be the last call in this process. */
+/* What is done must not block: the watchdog's thread is one for all, and httpd waits for it when the process
+ * ends. Anything but APR_SUCCESS would be the last call in this process. */
 static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
 {
+    apipool_upkeep_t *upkeep = data;
+    apr_status_t rv;
     switch (state) {
     case AP_WATCHDOG_STATE_STARTING:
-        start(data);
+        rv = apipool_due_start(upkeep);
+        if (rv != APR_SUCCESS) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, upkeep->server,
+                         APIPOOL_LOG(0062) "cannot begin with probes; this process does without");
+        }
         break;
     case AP_WATCHDOG_STATE_RUNNING:
-        run(data);
+        apipool_saver_run(upkeep, apr_time_now());
+        apipool_due_run(upkeep, apr_time_now());
         break;
     case AP_WATCHDOG_STATE_STOPPING:
-        stop(data);
+        apipool_due_stop(upkeep);
+        apipool_saver_stop(upkeep);
         break;
     default:
         break;

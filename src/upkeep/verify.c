@@ -6,7 +6,7 @@
 #include <apr_strings.h>
 #include <util_cfgtree.h>
 
-/* What stands in a server's part of the configuration: -1 not said, else whether it is as it should be. */
+/* Whether what stands in a server's part of the configuration is as it should be. */
 typedef struct {
     int engine, required, authority;
 } settings_t;
@@ -50,19 +50,16 @@ static int is_for(apr_pool_t *p, const ap_directive_t *node, const char *url)
                                      : !strncmp(url, pattern, strlen(pattern));
 }
 
-static void read_level(apr_pool_t *p, const ap_directive_t *nodes, settings_t *settings)
+/* Of one level of the configuration, or of the <Proxy> sections for a URL in it. */
+static void read_level(apr_pool_t *p, const ap_directive_t *nodes, const char *url,
+                       settings_t *settings)
 {
     for (const ap_directive_t *node = nodes; node; node = node->next) {
-        read_directive(p, node, settings);
-    }
-}
-
-static void read_sections(apr_pool_t *p, const ap_directive_t *nodes, const char *url,
-                          settings_t *settings)
-{
-    for (const ap_directive_t *node = nodes; node; node = node->next) {
-        if (is_section(node, "<Proxy") && is_for(p, node, url)) {
-            read_level(p, node->first_child, settings);
+        if (!url) {
+            read_directive(p, node, settings);
+        }
+        else if (is_section(node, "<Proxy") && is_for(p, node, url)) {
+            read_level(p, node->first_child, NULL, settings);
         }
     }
 }
@@ -82,34 +79,34 @@ static const ap_directive_t *virtual_host(const server_rec *s)
 /* A virtual host has what the main server says, but for what it says itself; sections count after both. */
 static settings_t settings_of(apr_pool_t *p, const server_rec *s, const char *url)
 {
-    settings_t settings = {-1, -1, -1};
+    settings_t settings = {0, 0, 0};
     const ap_directive_t *own = virtual_host(s);
-    read_level(p, ap_conftree, &settings);
-    read_level(p, own, &settings);
-    read_sections(p, ap_conftree, url, &settings);
-    read_sections(p, own, url, &settings);
+    read_level(p, ap_conftree, NULL, &settings);
+    read_level(p, own, NULL, &settings);
+    read_level(p, ap_conftree, url, &settings);
+    read_level(p, own, url, &settings);
     return settings;
 }
 
 static void warn(apr_pool_t *p, const apipool_pool_t *pool, const apipool_upstream_t *upstream)
 {
     settings_t settings = settings_of(p, pool->server, upstream->url);
-    if (settings.engine != 1) {
+    if (!settings.engine) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, pool->server,
                      APIPOOL_LOG(0065) "pool %s: upstream %s cannot be reached without "
                                        "SSLProxyEngine on in this server",
                      pool->name, upstream->url);
         return;
     }
-    if (settings.required != 1 || settings.authority != 1) {
+    if (!settings.required || !settings.authority) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, pool->server,
                      APIPOOL_LOG(0066) "pool %s: upstream %s is not verified, and may be somebody "
                                        "else who takes the keys; in this server %s missing",
                      pool->name, upstream->url,
-                     settings.required == 1    ? "SSLProxyCACertificateFile is"
-                     : settings.authority == 1 ? "SSLProxyVerify require is"
-                                               : "SSLProxyVerify require and "
-                                                 "SSLProxyCACertificateFile are");
+                     settings.required    ? "SSLProxyCACertificateFile is"
+                     : settings.authority ? "SSLProxyVerify require is"
+                                          : "SSLProxyVerify require and "
+                                            "SSLProxyCACertificateFile are");
     }
 }
 
