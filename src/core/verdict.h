@@ -140,8 +140,8 @@ typedef struct {
 /** Judges an attempt by the first rule that matches. Pure, thread-safe. */
 apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence);
 
-/** What follows from a rule. What a pool's own rule does stands in its directive; the rest is as in a row that
- *  does not name it. */
+/** What follows from a rule. What a pool's own rule does stands in its directive; the rest is as in a row
+ *  that does not name it. */
 const apipool_rule_t *apipool_rule(apipool_rule_e rule);
 
 /** "R05" and so on; "C01" for the first of a pool's own rules. */
