@@ -36,7 +36,7 @@ static int how_to_read(const apipool_request_t *req)
         if (!req->gate.count.is_stream) {
             return READS_NOTHING;
         }
-        return apipool_pool_habit(apipool_relay_segment(), req->attempt.upstream->group, 1) ==
+        return apipool_pool_habit(apipool_relay_segment(), req->attempt.upstream->group) ==
                        APIPOOL_HABIT_TELLS
                    ? READS_PIECE
                    : READS_ALL;
@@ -298,7 +298,7 @@ void apipool_count_note_habit(apipool_request_t *req)
     if (count->active && count->readable && count->is_stream &&
         req->kind == APIPOOL_ENDPOINT_TEXT) {
         int tells = apipool_usage_result(&count->usage, &ignored);
-        apipool_pool_note_habit(apipool_relay_segment(), req->attempt.upstream->group, 1,
+        apipool_pool_note_habit(apipool_relay_segment(), req->attempt.upstream->group,
                                 tells ? APIPOOL_HABIT_TELLS : APIPOOL_HABIT_SILENT);
     }
 }

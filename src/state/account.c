@@ -68,6 +68,9 @@ static void note_end(apipool_segment_t *segment, apr_time_t until)
 void apipool_account_hit_locked(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t account,
                                 apr_uint64_t model, int spent, apr_time_t until, apr_time_t now)
 {
+    if (!account) {
+        return;
+    }
     apipool_hit_t *hit = find(segment, pool, account, model);
     hit = hit ? hit : add(segment, pool, account, model);
     hit->spent = hit->until > now ? hit->spent || spent : (apr_uint32_t)spent;

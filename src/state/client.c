@@ -87,7 +87,8 @@ static void take_place(apipool_segment_t *segment, apipool_client_slot_t *slot,
 {
     slot->in_flight++;
     APIPOOL_FAULT("client-unheld");
-    charge->holder = apipool_slot_hold_client_locked(segment, charge->index, charge->serial);
+    charge->holder =
+        apipool_slot_hold_locked(segment, charge->index, APIPOOL_FOR_CLIENT, charge->serial);
     charge->is_in_flight = 1;
 }
 
@@ -225,18 +226,11 @@ apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_cha
     return APR_SUCCESS;
 }
 
-/* More tokens than were reserved are charged now, when they are known. */
 static void settle_window(apipool_client_slot_t *slot, int limit,
                           const apipool_client_charge_t *charge, apr_uint64_t used, apr_time_t now)
 {
-    apr_uint64_t reserved = amount_of(limit, charge->tokens);
-    if (used > reserved) {
-        apipool_window_charge(&slot->windows[limit], spans[limit], now, used - reserved);
-    }
-    else if (used < reserved) {
-        apipool_window_refund(&slot->windows[limit], spans[limit], charge->at, now,
-                              reserved - used);
-    }
+    apipool_window_settle(&slot->windows[limit], spans[limit], charge->at, now,
+                          amount_of(limit, charge->tokens), used);
 }
 
 void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_client_used_t *used,

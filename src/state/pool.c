@@ -168,18 +168,15 @@ int apipool_pool_tells_exhausted(apipool_segment_t *segment, apr_uint32_t pool, 
     return 1;
 }
 
-apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group,
-                                   int is_stream)
+apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group)
 {
-    return __atomic_load_n(&segment->groups[group].habits[is_stream], __ATOMIC_RELAXED);
+    return __atomic_load_n(&segment->groups[group].habit, __ATOMIC_RELAXED);
 }
 
-void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, int is_stream,
-                             apipool_habit_e habit)
+void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, apipool_habit_e habit)
 {
-    if (apipool_pool_habit(segment, group, is_stream) != habit) {
-        __atomic_store_n(&segment->groups[group].habits[is_stream], (apr_uint32_t)habit,
-                         __ATOMIC_RELAXED);
+    if (apipool_pool_habit(segment, group) != habit) {
+        __atomic_store_n(&segment->groups[group].habit, (apr_uint32_t)habit, __ATOMIC_RELAXED);
     }
 }
 
@@ -343,24 +340,13 @@ apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t grou
     return segment->groups[group].pool;
 }
 
-/* The member of that ordinal, or NULL where it is spare. */
-static const apipool_slot_t *member_locked(apipool_segment_t *segment, apr_uint32_t group,
-                                           apr_uint32_t ordinal)
-{
-    apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
-    const apipool_slot_t *slot = &segment->slots[index];
-    int is_member =
-        index < segment->header->slots.used && slot->group == group && slot->ordinal == ordinal;
-    return is_member ? slot : NULL;
-}
-
 /* The members of one batch; O(1) in the number of keys. */
 static void add_up_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t from,
                           apr_time_t now, apipool_totals_t *totals)
 {
     const apipool_group_t *g = &segment->groups[group];
     for (apr_uint32_t i = from; i < from + TOTALS_BATCH && i < g->ordinals; i++) {
-        const apipool_slot_t *slot = member_locked(segment, group, i);
+        const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
         if (slot) {
             totals->keys[apipool_slot_state(slot, now)]++;
             totals->requests += slot->counts.requests + slot->in_flight;
@@ -382,7 +368,7 @@ apr_status_t apipool_pool_keys(apipool_segment_t *segment, apr_uint32_t group, a
         return rv;
     }
     for (; i < g->ordinals && i - *from < max; i++) {
-        const apipool_slot_t *slot = member_locked(segment, group, i);
+        const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
         if (slot) {
             rows[(*count)++] = (apipool_key_row_t){
                 .id = slot->id,

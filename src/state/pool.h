@@ -225,12 +225,9 @@ int apipool_pool_tells_exhausted(apipool_segment_t *segment, apr_uint32_t pool, 
 /* Whether an upstream tells how many tokens an answer took, as far as is known. */
 typedef enum { APIPOOL_HABIT_UNKNOWN, APIPOOL_HABIT_TELLS, APIPOOL_HABIT_SILENT } apipool_habit_e;
 
-/** What the last complete answer of a group's upstream did, of its event streams or of its other answers, and
- *  noting what this one did. No lock. */
-apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group,
-                                   int is_stream);
-void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, int is_stream,
-                             apipool_habit_e habit);
+/** What the last complete event stream of a group's upstream did, and noting what this one did. No lock. */
+apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group);
+void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, apipool_habit_e habit);
 
 /** Gives back the leases, places in line and viewers of a process that ended without doing so: parent. */
 apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process);

@@ -221,7 +221,7 @@ static double headroom_of(const apipool_tier_t *tier, const apipool_slot_t *slot
         apr_uint32_t limit = apipool_slot_limit(slot, tier->wanted->limits, i);
         if (limit) {
             double used =
-                (double)apipool_window_sum(&slot->windows[i], apipool_slot_span(i), tier->now);
+                (double)apipool_window_sum(&slot->windows[i], apipool_window_span(i), tier->now);
             double left = used < limit ? 1 - used / limit : 0;
             least = left < least ? left : least;
         }

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "account.h"
-#include "members_parts.h"
+#include "members.h"
 #include "repair_fixture.h"
 
 static void work_some(worker_t *worker, int turns)
@@ -546,12 +546,12 @@ static void a_client_that_makes_no_sense_is_taken_out(void **state)
 
 static void without_memory_the_lock_is_not_given(void **state)
 {
-    apr_uint32_t ordinals = segment->groups[group_a].ordinals;
+    apipool_arena_t arena = segment->header->arena;
     segment->header->inside = 1;
-    segment->groups[group_a].ordinals = 1 << 26;
+    segment->header->arena.size = segment->header->arena.top = APIPOOL_ARENA_BLOCK;
     assert_int_equal(apipool_segment_lock(segment), APR_EGENERAL);
     assert_int_equal(apipool_segment_repairs(segment), 0);
-    segment->groups[group_a].ordinals = ordinals;
+    segment->header->arena = arena;
     assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
     assert_int_equal(apipool_segment_repairs(segment), 1);
     apipool_segment_unlock(segment);

@@ -160,12 +160,9 @@ static int is_idle(const apipool_wanted_t *wanted, apr_uint32_t key)
         (lane && slot->place[lane] != APIPOOL_NONE && slot->until[lane] > world.now)) {
         return 0;
     }
-    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
-        apr_uint32_t limit = apipool_slot_limit(slot, wanted->limits, i);
-        if (limit && !apipool_window_admits(&slot->windows[i], apipool_slot_span(i), world.now,
-                                            limit, apipool_slot_amount(i, wanted->tokens))) {
-            return 0;
-        }
+    if (apipool_slot_admits_at_locked(slot, wanted->limits, wanted->tokens, world.now) >
+        world.now) {
+        return 0;
     }
     const apipool_hit_t *hit =
         apipool_account_find_locked(segment, slot->pool, slot->account, model, world.now);
