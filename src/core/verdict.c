@@ -9,45 +9,47 @@
 #include "ascii.h"
 #include "when.h"
 
+/* The built-in rules. */
 static const struct {
-    const char *name;
-    apipool_action_e action;
-    apipool_scope_e scope;
-    apipool_event_e event;
-    int upstream_fault;
-} rules[APIPOOL_RULE_COUNT] = {
-    [APIPOOL_R00] = {"R00", APIPOOL_PASS, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_SUCCESS, 0},
-    [APIPOOL_R01] = {"R01", APIPOOL_STOP, APIPOOL_SCOPE_CLIENT, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_R02] = {"R02", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
-    [APIPOOL_R03] = {"R03", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
-    [APIPOOL_R04] = {"R04", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
-    [APIPOOL_R05] = {"R05", APIPOOL_ROTATE, APIPOOL_SCOPE_ACCOUNT, APIPOOL_EVENT_QUOTA_SPENT, 0},
-    [APIPOOL_R06] = {"R06", APIPOOL_ROTATE, APIPOOL_SCOPE_KEY, APIPOOL_EVENT_REJECTED, 0},
-    [APIPOOL_R07] = {"R07", APIPOOL_ROTATE, APIPOOL_SCOPE_MODEL, APIPOOL_EVENT_RATE_LIMITED, 0},
-    [APIPOOL_R08] = {"R08", APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_R09] = {"R09", APIPOOL_ROTATE, APIPOOL_SCOPE_MODEL, APIPOOL_EVENT_RATE_LIMITED, 0},
-    [APIPOOL_R10] = {"R10", APIPOOL_ROTATE, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_R11] = {"R11", APIPOOL_PASS, APIPOOL_SCOPE_CLIENT, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_R12] = {"R12", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_FAILED, 1},
-    [APIPOOL_R13] = {"R13", APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1},
-    [APIPOOL_R14] = {"R14", APIPOOL_STOP, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_R15] = {"R15", APIPOOL_STOP, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_C01] = {.name = "C01"},
-    [APIPOOL_C01 + 1] = {.name = "C02"},
-    [APIPOOL_C01 + 2] = {.name = "C03"},
-    [APIPOOL_C01 + 3] = {.name = "C04"},
-    [APIPOOL_C01 + 4] = {.name = "C05"},
-    [APIPOOL_C01 + 5] = {.name = "C06"},
-    [APIPOOL_C01 + 6] = {.name = "C07"},
-    [APIPOOL_C01 + 7] = {.name = "C08"},
-    [APIPOOL_C01 + 8] = {.name = "C09"},
-    [APIPOOL_C01 + 9] = {.name = "C10"},
-    [APIPOOL_C01 + 10] = {.name = "C11"},
-    [APIPOOL_C01 + 11] = {.name = "C12"},
-    [APIPOOL_C01 + 12] = {.name = "C13"},
-    [APIPOOL_C01 + 13] = {.name = "C14"},
-    [APIPOOL_C01 + 14] = {.name = "C15"},
-    [APIPOOL_C01 + 15] = {.name = "C16"},
+    apipool_verdict_t verdict;
+    const char *meaning;
+} rules[APIPOOL_C01] = {
+    [APIPOOL_R00] = {{APIPOOL_R00, APIPOOL_PASS, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_SUCCESS, 0, 0},
+                     "the upstream has served the request"},
+    [APIPOOL_R01] = {{APIPOOL_R01, APIPOOL_STOP, APIPOOL_SCOPE_CLIENT, APIPOOL_EVENT_NONE, 0, 0},
+                     "the client went away before the answer was complete"},
+    [APIPOOL_R02] = {{APIPOOL_R02, APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1, 0},
+                     "the answer broke off after its first byte"},
+    [APIPOOL_R03] = {{APIPOOL_R03, APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1, 0},
+                     "the upstream could not be connected"},
+    [APIPOOL_R04] = {{APIPOOL_R04, APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1, 0},
+                     "the upstream took the request and did not answer"},
+    [APIPOOL_R05] = {{APIPOOL_R05, APIPOOL_ROTATE, APIPOOL_SCOPE_ACCOUNT, APIPOOL_EVENT_QUOTA_SPENT,
+                      0, 0},
+                     "the quota or the balance of the key or its account is spent"},
+    [APIPOOL_R06] = {{APIPOOL_R06, APIPOOL_ROTATE, APIPOOL_SCOPE_KEY, APIPOOL_EVENT_REJECTED, 0, 0},
+                     "the upstream rejects the credential"},
+    [APIPOOL_R07] = {{APIPOOL_R07, APIPOOL_ROTATE, APIPOOL_SCOPE_MODEL, APIPOOL_EVENT_RATE_LIMITED,
+                      0, 0},
+                     "the upstream limits the rate of requests or tokens"},
+    [APIPOOL_R08] = {{APIPOOL_R08, APIPOOL_STOP, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 0, 0},
+                     "the upstream refuses all keys alike, so none of them is blamed"},
+    [APIPOOL_R09] = {{APIPOOL_R09, APIPOOL_ROTATE, APIPOOL_SCOPE_MODEL, APIPOOL_EVENT_RATE_LIMITED,
+                      0, 0},
+                     "the upstream forbids the request: region, model or terms"},
+    [APIPOOL_R10] = {{APIPOOL_R10, APIPOOL_ROTATE, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0, 0},
+                     "the upstream does not know the model"},
+    [APIPOOL_R11] = {{APIPOOL_R11, APIPOOL_PASS, APIPOOL_SCOPE_CLIENT, APIPOOL_EVENT_NONE, 0, 0},
+                     "the upstream finds fault with the request itself"},
+    [APIPOOL_R12] = {{APIPOOL_R12, APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_FAILED, 1,
+                      0},
+                     "the upstream failed with an error of its own"},
+    [APIPOOL_R13] = {{APIPOOL_R13, APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1, 0},
+                     "the upstream is overloaded"},
+    [APIPOOL_R14] = {{APIPOOL_R14, APIPOOL_STOP, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0, 0},
+                     "all keys that could serve the request rested for a while"},
+    [APIPOOL_R15] = {{APIPOOL_R15, APIPOOL_STOP, APIPOOL_SCOPE_NONE, APIPOOL_EVENT_NONE, 0, 0},
+                     "no key was left that could recover by waiting"},
 };
 
 /* The rule for each meaning of a marker, and the status of an answer that has no other. */
@@ -64,19 +66,6 @@ static const struct {
     [APIPOOL_MEANS_OVERLOADED] = {APIPOOL_R13, 529},
     [APIPOOL_MEANS_DAILY_LIMIT] = {APIPOOL_R07, 429},
     [APIPOOL_MEANS_RATE_LIMIT] = {APIPOOL_R07, 429},
-};
-
-/* The whole of a custom rule's effect, by its scope. */
-static const struct {
-    apipool_event_e event;
-    int upstream_fault;
-} effects[] = {
-    [APIPOOL_SCOPE_NONE] = {APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_SCOPE_CLIENT] = {APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_SCOPE_MODEL] = {APIPOOL_EVENT_RATE_LIMITED, 0},
-    [APIPOOL_SCOPE_KEY] = {APIPOOL_EVENT_RATE_LIMITED, 0},
-    [APIPOOL_SCOPE_ACCOUNT] = {APIPOOL_EVENT_RATE_LIMITED, 0},
-    [APIPOOL_SCOPE_UPSTREAM] = {APIPOOL_EVENT_NONE, 1},
 };
 
 static const char *find(const char *text, const char *part)
@@ -260,19 +249,13 @@ static int type_status(const char *text)
 static int in_band_status(apipool_provider_e provider, const apipool_answer_t *answer)
 {
     int status = read_status(answer->code);
-    if (!status) {
-        status = read_status(answer->type);
-    }
+    status = status ? status : read_status(answer->type);
     if (!status) { /* at no status at all, only markers count that need none */
         const apipool_marker_t *marker = find_marker(provider, 0, answer);
         status = marker ? meanings[marker->means].status : 0;
     }
-    if (!status) {
-        status = type_status(answer->type);
-    }
-    if (!status) {
-        status = type_status(answer->code);
-    }
+    status = status ? status : type_status(answer->type);
+    status = status ? status : type_status(answer->code);
     return status ? status : 500;
 }
 
@@ -320,24 +303,17 @@ static apr_time_t named_time(const apipool_evidence_t *evidence, const apipool_a
     return upstream_fault ? at : later(at, apipool_when_reset(answer->reset, now));
 }
 
-static apipool_verdict_t by_rule(apipool_rule_e rule)
-{
-    apipool_verdict_t verdict = {.rule = rule,
-                                 .action = rules[rule].action,
-                                 .scope = rules[rule].scope,
-                                 .event = rules[rule].event,
-                                 .upstream_fault = rules[rule].upstream_fault};
-    return verdict;
-}
-
+/* What follows from a rule of the pool's own is told by its scope. */
 static apipool_verdict_t by_custom(const apipool_custom_rule_t *custom, int index)
 {
-    apipool_verdict_t verdict = {.rule = (apipool_rule_e)(APIPOOL_C01 + index),
-                                 .action = custom->action,
-                                 .scope = custom->scope,
-                                 .event = effects[custom->scope].event,
-                                 .upstream_fault = effects[custom->scope].upstream_fault};
-    return verdict;
+    int concerns_key = custom->scope == APIPOOL_SCOPE_MODEL || custom->scope == APIPOOL_SCOPE_KEY ||
+                       custom->scope == APIPOOL_SCOPE_ACCOUNT;
+    return (apipool_verdict_t){.rule = (apipool_rule_e)(APIPOOL_C01 + index),
+                               .action = custom->action,
+                               .scope = custom->scope,
+                               .event =
+                                   concerns_key ? APIPOOL_EVENT_RATE_LIMITED : APIPOOL_EVENT_NONE,
+                               .upstream_fault = custom->scope == APIPOOL_SCOPE_UPSTREAM};
 }
 
 static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
@@ -357,7 +333,7 @@ static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
         int status =
             evidence->in_band ? in_band_status(evidence->provider, &answer) : evidence->status;
         marker = find_marker(evidence->provider, status, &answer);
-        verdict = by_rule(marker ? meanings[marker->means].rule : rule_of_status(status));
+        verdict = rules[marker ? meanings[marker->means].rule : rule_of_status(status)].verdict;
     }
     if (verdict.event == APIPOOL_EVENT_RATE_LIMITED || verdict.upstream_fault) {
         verdict.retry_at = named_time(evidence, &answer, verdict.upstream_fault);
@@ -377,10 +353,10 @@ apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence)
         [APIPOOL_PHASE_CLIENT_GONE] = APIPOOL_R01,
     };
     if (evidence->phase == APIPOOL_PHASE_ANSWERED) {
-        return evidence->status < 400 && !evidence->in_band ? by_rule(APIPOOL_R00)
+        return evidence->status < 400 && !evidence->in_band ? rules[APIPOOL_R00].verdict
                                                             : judge_error(evidence);
     }
-    apipool_verdict_t verdict = by_rule(unanswered[evidence->phase]);
+    apipool_verdict_t verdict = rules[unanswered[evidence->phase]].verdict;
     if (verdict.rule == APIPOOL_R04 && evidence->replay_safe) {
         verdict.action = APIPOOL_RETRY;
     }
@@ -389,27 +365,14 @@ apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence)
 
 const char *apipool_rule_name(apipool_rule_e rule)
 {
-    return rules[rule].name;
+    static const char names[APIPOOL_RULE_COUNT][4] = {
+        "R00", "R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R10",
+        "R11", "R12", "R13", "R14", "R15", "C01", "C02", "C03", "C04", "C05", "C06",
+        "C07", "C08", "C09", "C10", "C11", "C12", "C13", "C14", "C15", "C16"};
+    return names[rule];
 }
 
 const char *apipool_rule_meaning(apipool_rule_e rule)
 {
-    static const char *const sentences[APIPOOL_C01] = {
-        [APIPOOL_R00] = "the upstream has served the request",
-        [APIPOOL_R01] = "the client went away before the answer was complete",
-        [APIPOOL_R02] = "the answer broke off after its first byte",
-        [APIPOOL_R03] = "the upstream could not be connected",
-        [APIPOOL_R04] = "the upstream took the request and did not answer",
-        [APIPOOL_R05] = "the quota or the balance of the key or its account is spent",
-        [APIPOOL_R06] = "the upstream rejects the credential",
-        [APIPOOL_R07] = "the upstream limits the rate of requests or tokens",
-        [APIPOOL_R08] = "the upstream refuses all keys alike, so none of them is blamed",
-        [APIPOOL_R09] = "the upstream forbids the request: region, model or terms",
-        [APIPOOL_R10] = "the upstream does not know the model",
-        [APIPOOL_R11] = "the upstream finds fault with the request itself",
-        [APIPOOL_R12] = "the upstream failed with an error of its own",
-        [APIPOOL_R13] = "the upstream is overloaded",
-        [APIPOOL_R14] = "all keys that could serve the request rested for a while",
-        [APIPOOL_R15] = "no key was left that could recover by waiting"};
-    return rule < APIPOOL_C01 ? sentences[rule] : "a rule of the pool's own";
+    return rule < APIPOOL_C01 ? rules[rule].meaning : "a rule of the pool's own";
 }

@@ -314,9 +314,13 @@ apr_status_t apipool_client_rows(apipool_segment_t *segment, const char *server,
     for (apr_uint32_t n = 0; n < STEP && *count < max && *from < apipool_clients_used(clients);
          n++) {
         const apipool_client_slot_t *slot = &clients->slots[(*from)++];
-        if (slot->serial && !strcmp(slot->server, server)) {
-            read_slot(slot, now, &rows[(*count)++]);
+        if (!slot->serial || strcmp(slot->server, server)) {
+            continue;
         }
+        if (rows) {
+            read_slot(slot, now, &rows[*count]);
+        }
+        ++*count;
     }
     *from = *from < apipool_clients_used(clients) ? *from : APIPOOL_NONE;
     apipool_segment_unlock(segment);
@@ -354,17 +358,8 @@ apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server
 {
     apr_status_t rv = APR_SUCCESS;
     *count = 0;
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < apipool_clients_used(&segment->clients);
-         i += STEP) {
-        rv = apipool_segment_lock(segment);
-        if (rv == APR_SUCCESS) {
-            for (apr_uint32_t k = i; k < i + STEP && k < apipool_clients_used(&segment->clients);
-                 k++) {
-                const apipool_client_slot_t *slot = &segment->clients.slots[k];
-                *count += slot->serial && !strcmp(slot->server, server);
-            }
-            apipool_segment_unlock(segment);
-        }
+    for (apr_uint32_t from = 0, some; rv == APR_SUCCESS && from != APIPOOL_NONE; *count += some) {
+        rv = apipool_client_rows(segment, server, 0, &from, NULL, STEP, &some);
     }
     return rv;
 }

@@ -94,6 +94,7 @@ struct apipool_group_t {
     apr_uint32_t configured;
     apr_uint32_t size;       /* ordinals that there is room for, a multiple of 64 */
     apr_uint32_t ordinals;   /* given out so far */
+    apr_uint32_t members;    /* that have one of them */
     apr_uint32_t spare;      /* the first one to be reused, APIPOOL_NONE: none */
     apr_uint32_t usable;     /* members in lane 0's set */
     apr_uint32_t held_up;    /* members that would be, but for what they have in flight */
@@ -106,11 +107,10 @@ struct apipool_group_t {
     apr_uint32_t checks_left; /* ordinals that are looked at for keys to be checked */
     apr_uint32_t doubts_open; /* of these, those that are not settled */
     apipool_doubt_t doubts[APIPOOL_DOUBTS];
-    apr_uint32_t walked;      /* ordinals whose balance was looked at in this round */
-    apr_time_t walked_since;  /* when the round began */
-    apr_time_t refuses_usage; /* until then its upstream is not asked for the usage of streams */
-    apr_uint32_t habit;       /* apipool_habit_e of its upstream, for streams */
-    apr_uint32_t unused;
+    apr_uint32_t walked;        /* ordinals whose balance was looked at in this round */
+    apr_time_t walked_since;    /* when the round began */
+    apr_time_t refuses_usage;   /* until then its upstream is not asked for the usage of streams */
+    apr_uint32_t habit;         /* apipool_habit_e of its upstream, for streams */
     apipool_trouble_t faults;   /* R03, R04, R12, R13 in a row */
     apipool_trouble_t refusals; /* R07 and R09 of distinct keys in a row */
     apr_uint32_t round;         /* of refusals: counts them up */

@@ -18,8 +18,8 @@
 #define AT_ONCE_MAX 256
 
 /* Takes a key out of the rotation until then, for one model or for all. */
-static void put_off(apipool_tier_t *tier, apr_uint32_t index, int part, apr_uint64_t model,
-                    apr_time_t until)
+static void put_off(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
+                    apr_uint64_t model, apr_time_t until)
 {
     apipool_segment_t *segment = tier->segment;
     apipool_slot_t *slot = &segment->slots[index];
@@ -27,7 +27,7 @@ static void put_off(apipool_tier_t *tier, apr_uint32_t index, int part, apr_uint
                             ? apipool_members_cool_locked(segment, index, model, until, tier->now)
                             : 0;
     if (lane) {
-        tier->parts[part].lane = lane;
+        part->lane = lane;
         return;
     }
     if (slot->state == APIPOOL_STATE_ACTIVE) {
@@ -41,10 +41,10 @@ static void put_off(apipool_tier_t *tier, apr_uint32_t index, int part, apr_uint
 }
 
 /* Whether its account has met something that this key has not taken over yet. */
-static int is_hit_by_account(apipool_tier_t *tier, apr_uint32_t index, int part)
+static int is_hit_by_account(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
-    const apipool_source_t *source = tier->parts[part].source;
+    const apipool_source_t *source = part->source;
     const apipool_hit_t *hit = apipool_account_find_locked(tier->segment, slot->pool, slot->account,
                                                            source->model, tier->now);
     if (!hit) {
@@ -78,7 +78,8 @@ static void skip(apipool_tier_t *tier, apr_uint32_t index, apr_time_t until, api
 
 /* Whether limits of the pool's own keep the key from serving this request; if they keep it from serving any,
  * the key leaves the rotation until it may again. */
-static int is_full(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lack_t *lack)
+static int is_full(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
+                   apipool_lack_t *lack)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
     const apipool_key_limits_t *limits = tier->wanted->limits;
@@ -98,21 +99,21 @@ static int is_full(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_l
 }
 
 /* Where the key stands in fair queueing. A key is never more than one request behind the clock. */
-static void serve(apipool_tier_t *tier, apr_uint32_t index, int part)
+static void serve(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
     double clock = tier->pool->clock;
-    apipool_candidate_t candidate;
-    apipool_tier_look_at_locked(tier, index, part, &candidate);
+    apipool_candidate_t candidate = apipool_tier_look_at_locked(tier, index, part);
     tier->pool->clock = slot->served > clock ? slot->served : clock;
     slot->served = apipool_select_finish(tier->wanted->strategy, &candidate, clock);
 }
 
-static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lease_t *lease)
+static void lend(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
+                 apipool_lease_t *lease)
 {
     apipool_segment_t *segment = tier->segment;
     apipool_slot_t *slot = &segment->slots[index];
-    const apipool_source_t *source = tier->parts[part].source;
+    const apipool_source_t *source = part->source;
 
     serve(tier, index, part);
     apipool_window_charge_four(slot->windows, tier->now, tier->wanted->tokens);
@@ -141,7 +142,7 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lea
 static int lend_from(apipool_tier_t *tier, apipool_lease_t *lease, apipool_lack_t *lack)
 {
     for (int passed_over = 0; tier->count; passed_over++) {
-        int part;
+        apipool_part_t *part;
         if (passed_over == AT_ONCE_MAX) {
             lack->more = 1;
             return 0;

@@ -204,6 +204,7 @@ void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, 
     }
     APIPOOL_FAULT("member-half-added");
     members[slot->ordinal] = index;
+    g->members++;
     slot->group = group;
     slot->place[0] = APIPOOL_NONE;
     slot->heap = APIPOOL_IN_NONE;
@@ -235,6 +236,7 @@ void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t inde
     apipool_members_row(segment, g, 0)[slot->ordinal] = g->spare;
     APIPOOL_FAULT("member-half-removed");
     g->spare = slot->ordinal;
+    g->members--;
     slot->ordinal = APIPOOL_NONE;
 }
 

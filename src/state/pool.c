@@ -44,7 +44,7 @@ apr_status_t apipool_pool_retire_all(apipool_segment_t *segment)
 }
 
 static apr_status_t find_pool_locked(apipool_segment_t *segment, const char *server,
-                                     const char *name, apr_uint32_t *pool)
+                                     const char *name, int configured, apr_uint32_t *pool)
 {
     apipool_header_t *header = segment->header;
     apr_uint32_t i = 0;
@@ -62,12 +62,13 @@ static apr_status_t find_pool_locked(apipool_segment_t *segment, const char *ser
         APIPOOL_IN_ORDER();
         header->pools_used++;
     }
+    segment->pools[i].configured |= (apr_uint32_t)configured;
     *pool = i;
     return APR_SUCCESS;
 }
 
 static apr_status_t find_group_locked(apipool_segment_t *segment, apr_uint32_t pool,
-                                      const char *upstream, apr_uint32_t *group)
+                                      const char *upstream, int configured, apr_uint32_t *group)
 {
     apipool_header_t *header = segment->header;
     apr_uint32_t i = 0;
@@ -85,44 +86,32 @@ static apr_status_t find_group_locked(apipool_segment_t *segment, apr_uint32_t p
         APIPOOL_IN_ORDER();
         header->groups_used++;
     }
+    segment->groups[i].configured |= (apr_uint32_t)configured;
     *group = i;
     return APR_SUCCESS;
-}
-
-static apr_status_t lock_for(apipool_segment_t *segment, const char *name, apr_size_t max)
-{
-    return strlen(name) < max ? apipool_segment_lock(segment) : APR_ENAMETOOLONG;
 }
 
 apr_status_t apipool_pool_attach(apipool_segment_t *segment, const char *server, const char *name,
                                  apr_uint32_t *pool)
 {
-    apr_status_t rv = strlen(server) < APIPOOL_SERVER_NAME_MAX
-                          ? lock_for(segment, name, APIPOOL_NAME_MAX)
-                          : APR_ENAMETOOLONG;
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = find_pool_locked(segment, server, name, pool);
+    int fits = strlen(server) < APIPOOL_SERVER_NAME_MAX && strlen(name) < APIPOOL_NAME_MAX;
+    apr_status_t rv = fits ? apipool_segment_lock(segment) : APR_ENAMETOOLONG;
     if (rv == APR_SUCCESS) {
-        segment->pools[*pool].configured = 1;
+        rv = find_pool_locked(segment, server, name, 1, pool);
+        apipool_segment_unlock(segment);
     }
-    apipool_segment_unlock(segment);
     return rv;
 }
 
 apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, const char *upstream,
                                 apr_uint32_t *group)
 {
-    apr_status_t rv = lock_for(segment, upstream, APIPOOL_NAME_MAX);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = find_group_locked(segment, pool, upstream, group);
+    int fits = strlen(upstream) < APIPOOL_NAME_MAX;
+    apr_status_t rv = fits ? apipool_segment_lock(segment) : APR_ENAMETOOLONG;
     if (rv == APR_SUCCESS) {
-        segment->groups[*group].configured = 1;
+        rv = find_group_locked(segment, pool, upstream, 1, group);
+        apipool_segment_unlock(segment);
     }
-    apipool_segment_unlock(segment);
     return rv;
 }
 
@@ -130,14 +119,13 @@ apr_status_t apipool_pool_known(apipool_segment_t *segment, const char *server, 
                                 const char *upstream, apr_uint32_t *pool, apr_uint32_t *group)
 {
     apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = find_pool_locked(segment, server, name, pool);
     if (rv == APR_SUCCESS) {
-        rv = find_group_locked(segment, *pool, upstream, group);
+        rv = find_pool_locked(segment, server, name, 0, pool);
+        if (rv == APR_SUCCESS) {
+            rv = find_group_locked(segment, *pool, upstream, 0, group);
+        }
+        apipool_segment_unlock(segment);
     }
-    apipool_segment_unlock(segment);
     return rv;
 }
 
@@ -178,28 +166,6 @@ void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, api
     if (apipool_pool_habit(segment, group) != habit) {
         __atomic_store_n(&segment->groups[group].habit, (apr_uint32_t)habit, __ATOMIC_RELAXED);
     }
-}
-
-apr_status_t apipool_pool_enter_queue(apipool_segment_t *segment, const apipool_wanted_t *wanted,
-                                      apr_uint32_t *waiter)
-{
-    apr_status_t rv = apipool_segment_lock(segment);
-    *waiter = APIPOOL_NONE;
-    if (rv == APR_SUCCESS) {
-        *waiter = apipool_queue_enter_locked(segment, wanted->pool, wanted->waits_for);
-        apipool_segment_unlock(segment);
-    }
-    return rv;
-}
-
-apr_status_t apipool_pool_leave_queue(apipool_segment_t *segment, apr_uint32_t waiter)
-{
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv == APR_SUCCESS) {
-        apipool_queue_leave_locked(segment, waiter);
-        apipool_segment_unlock(segment);
-    }
-    return rv;
 }
 
 /* What nobody will ever tell the result of. */
@@ -293,46 +259,27 @@ void apipool_pool_each_group(const apipool_segment_t *segment, const char *serve
     }
 }
 
-apr_status_t apipool_pool_keys_of(apipool_segment_t *segment, const char *server, apr_time_t now,
-                                  apr_uint32_t *keys)
+apr_uint32_t apipool_pool_keys_of(const apipool_segment_t *segment, const char *server)
 {
-    apr_status_t rv = APR_SUCCESS;
-    apipool_totals_t totals;
-    *keys = 0;
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->header->groups_used; i++) {
-        if (strcmp(segment->pools[segment->groups[i].pool].server, server)) {
-            continue;
-        }
-        rv = apipool_pool_totals(segment, i, now, &totals);
-        for (int state = 0; rv == APR_SUCCESS && state < APIPOOL_STATE_COUNT; state++) {
-            *keys += totals.keys[state];
-        }
+    apr_uint32_t keys = 0;
+    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
+        const apipool_group_t *g = &segment->groups[i];
+        keys += strcmp(segment->pools[g->pool].server, server) ? 0 : g->members;
     }
-    return rv;
+    return keys;
 }
 
-apr_status_t apipool_pool_each_unused(apipool_segment_t *segment,
-                                      void (*each)(void *ctx, const char *pool,
-                                                   const char *upstream, apr_uint32_t keys),
-                                      void *ctx)
+void apipool_pool_each_unused(const apipool_segment_t *segment,
+                              void (*each)(void *ctx, const char *pool, const char *upstream,
+                                           apr_uint32_t keys),
+                              void *ctx)
 {
-    apr_status_t rv = APR_SUCCESS;
-    apipool_totals_t totals;
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->header->groups_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
         const apipool_group_t *g = &segment->groups[i];
-        apr_uint32_t keys = 0;
-        if (g->configured && segment->pools[g->pool].configured) {
-            continue;
-        }
-        rv = apipool_pool_totals(segment, i, apr_time_now(), &totals);
-        for (int state = 0; rv == APR_SUCCESS && state < APIPOOL_STATE_COUNT; state++) {
-            keys += totals.keys[state];
-        }
-        if (keys) {
-            each(ctx, segment->pools[g->pool].name, g->name, keys);
+        if (g->members && !(g->configured && segment->pools[g->pool].configured)) {
+            each(ctx, segment->pools[g->pool].name, g->name, g->members);
         }
     }
-    return rv;
 }
 
 apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t group)

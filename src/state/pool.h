@@ -235,9 +235,8 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
 /** Gives back all of them: parent, when all children of earlier generations are gone. O(keys). */
 apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment);
 
-/** How many keys the pools of a server hold, those that are not configured any more included. */
-apr_status_t apipool_pool_keys_of(apipool_segment_t *segment, const char *server, apr_time_t now,
-                                  apr_uint32_t *keys);
+/** How many keys the pools of a server hold, those that are not configured any more included. No lock. */
+apr_uint32_t apipool_pool_keys_of(const apipool_segment_t *segment, const char *server);
 
 /** Calls each for the configured groups of the pools that a server sees, its own and the main server's ("");
  *  those of one pool in a row. Names and indices stay valid. Takes no lock: both only change in the parent
@@ -248,11 +247,11 @@ void apipool_pool_each_group(const apipool_segment_t *segment, const char *serve
                              void *ctx);
 
 /** Calls each for what is not configured and yet has keys: parent, once the configuration's pools are
- *  attached. */
-apr_status_t apipool_pool_each_unused(apipool_segment_t *segment,
-                                      void (*each)(void *ctx, const char *pool,
-                                                   const char *upstream, apr_uint32_t keys),
-                                      void *ctx);
+ *  attached. No lock. */
+void apipool_pool_each_unused(const apipool_segment_t *segment,
+                              void (*each)(void *ctx, const char *pool, const char *upstream,
+                                           apr_uint32_t keys),
+                              void *ctx);
 
 /** The pool that a group belongs to. */
 apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t group);

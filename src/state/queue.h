@@ -6,15 +6,8 @@
 #include "layout.h"
 
 /* Nobody sleeps in here: a request enters a queue, and looks from time to time whether it is the first.
- * Requests of one pool and model share a queue. Private to src/state; the caller holds the segment's lock. */
-
-/** Enters at the end of the queue for a model of a pool. Returns the waiter, or APIPOOL_NONE when too many
- *  wait already. */
-apr_uint32_t apipool_queue_enter_locked(apipool_segment_t *segment, apr_uint32_t pool,
-                                        apr_uint64_t model);
-
-/** Leaves from anywhere. */
-void apipool_queue_leave_locked(apipool_segment_t *segment, apr_uint32_t waiter);
+ * Requests of one pool and model share a queue; those who get in and out of it call
+ * pool.h. Private to src/state; the caller holds the segment's lock. */
 
 /** How many, at most, are before a waiter; how many wait at all for one that is APIPOOL_NONE. */
 apr_uint64_t apipool_queue_ahead_locked(const apipool_segment_t *segment, apr_uint32_t pool,

@@ -112,14 +112,14 @@ static void empty_group(apipool_group_t *g)
         g->lanes[lane].waiting = 0;
     }
     g->rows = 0;
-    g->size = g->ordinals = 0;
+    g->size = g->ordinals = g->members = 0;
 }
 
 /* All members at once, so that it needs no more memory than it had. */
 static int make_room(apipool_segment_t *segment, apr_uint32_t group)
 {
-    apr_uint32_t members = segment->groups[group].ordinals;
-    segment->groups[group].ordinals = 0;
+    apr_uint32_t members = segment->groups[group].members;
+    segment->groups[group].members = 0;
     return !members || apipool_members_reserve_many_locked(segment, group, members);
 }
 
@@ -134,7 +134,7 @@ static int rebuild_groups(apipool_segment_t *segment)
     for (apr_uint32_t i = 0; i < header->slots.used; i++) {
         const apipool_slot_t *slot = &segment->slots[i];
         if (slot->id) {
-            segment->groups[slot->group].ordinals++;
+            segment->groups[slot->group].members++;
         }
     }
     for (apr_uint32_t i = 0; done && i < header->groups_used; i++) {
