@@ -90,15 +90,11 @@ apipool_bits_t apipool_members_bits(const apipool_segment_t *segment, const apip
 apipool_heap_t apipool_members_heap(const apipool_segment_t *segment, apipool_group_t *g,
                                     apr_uint32_t which)
 {
-    apipool_heap_t heap = {.slots = segment->slots, .at = apipool_members_row(segment, g, which)};
-    if (which >= APIPOOL_IN_HALF_OPEN) {
-        heap.count = which == APIPOOL_IN_HALF_OPEN ? &g->half_open : &g->recovering;
-    }
-    else {
-        heap.lane = which - APIPOOL_IN_COOLING;
-        heap.count = &g->lanes[heap.lane].waiting;
-    }
-    return heap;
+    apr_uint32_t lane = which < APIPOOL_IN_HALF_OPEN ? which - APIPOOL_IN_COOLING : 0;
+    apr_uint32_t *count = which == APIPOOL_IN_HALF_OPEN    ? &g->half_open
+                          : which == APIPOOL_IN_RECOVERING ? &g->recovering
+                                                           : &g->lanes[lane].waiting;
+    return (apipool_heap_t){segment->slots, apipool_members_row(segment, g, which), count, lane};
 }
 
 /* Moves all into a larger block. Of lane 0 nobody is clear before settle says so, of the others everybody is.
@@ -171,22 +167,14 @@ static void stand(apipool_segment_t *segment, apr_uint32_t index, int usable, in
     }
 }
 
-static void enter_lane(apipool_segment_t *segment, apr_uint32_t index, apr_uint32_t lane)
+/* Lets a slot begin or cease to cool in a lane of a model; it says until when. */
+static void set_lane(apipool_segment_t *segment, apr_uint32_t index, apr_uint32_t lane, int cools)
 {
     const apipool_slot_t *slot = &segment->slots[index];
     apipool_group_t *g = &segment->groups[slot->group];
     apipool_heap_t heap = apipool_members_heap(segment, g, APIPOOL_IN_COOLING + lane);
-    push(&heap, index);
-    apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, 0);
-}
-
-static void leave_lane(apipool_segment_t *segment, apr_uint32_t index, apr_uint32_t lane)
-{
-    const apipool_slot_t *slot = &segment->slots[index];
-    apipool_group_t *g = &segment->groups[slot->group];
-    apipool_heap_t heap = apipool_members_heap(segment, g, APIPOOL_IN_COOLING + lane);
-    take_out(&heap, index);
-    apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, 1);
+    (cools ? push : take_out)(&heap, index);
+    apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, !cools);
 }
 
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index)
@@ -212,7 +200,7 @@ void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, 
     apipool_members_settle_locked(segment, index);
     for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
         if (slot->place[lane] != APIPOOL_NONE) {
-            enter_lane(segment, index, lane);
+            set_lane(segment, index, lane, 1);
         }
     }
 }
@@ -221,7 +209,7 @@ void apipool_members_warm_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
     for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
         if (segment->slots[index].place[lane] != APIPOOL_NONE) {
-            leave_lane(segment, index, lane);
+            set_lane(segment, index, lane, 0);
         }
     }
 }
@@ -286,7 +274,7 @@ static void wake_lane(apipool_segment_t *segment, apipool_group_t *g, apr_uint32
         if (segment->slots[index].until[lane] > now) {
             break;
         }
-        leave_lane(segment, index, lane);
+        set_lane(segment, index, lane, 0);
     }
 }
 
@@ -320,10 +308,10 @@ apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_
         if (slot->until[lane] >= until) {
             return lane;
         }
-        leave_lane(segment, index, lane);
+        set_lane(segment, index, lane, 0);
     }
     slot->until[lane] = until;
-    enter_lane(segment, index, lane);
+    set_lane(segment, index, lane, 1);
     return lane;
 }
 

@@ -56,8 +56,8 @@ int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t grou
 int apipool_members_reserve_many_locked(apipool_segment_t *segment, apr_uint32_t group,
                                         apr_uint32_t members);
 
-/** Adds a slot that is in no group, after apipool_members_reserve_locked. It cools for the models of whose lanes
- *  it has a place. */
+/** Adds a slot that is in no group, after apipool_members_reserve_locked. It cools for the models in whose
+ *  lanes it has a place. */
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index);
 
 /** Takes a slot out of its group. Its cooldowns for single models end. */

@@ -74,8 +74,8 @@ const char *apipool_slot_account_locked(const apipool_segment_t *segment,
 apr_size_t apipool_slot_text_size_locked(const apipool_segment_t *segment, apipool_offset_t text);
 
 /**
- * Writes down a key's label, and its account's name, either of which may be the one that it has; the account's
- * hash is the caller's to set.
+ * Writes down a key's label and its account's name; either may be the one that it has. The account's hash is
+ * the caller's to set.
  * @return 0 when there is no room; nothing has changed then
  */
 int apipool_slot_describe_locked(apipool_segment_t *segment, apipool_slot_t *slot,

@@ -176,25 +176,21 @@ apr_status_t apipool_view_rows(apipool_segment_t *segment, const apipool_view_wa
 
 static void copy_error_locked(const apipool_slot_t *slot, apipool_key_info_t *info)
 {
-    int known = slot->last_error_at && slot->last_rule < APIPOOL_RULE_COUNT;
-    info->last_error_at = known ? slot->last_error_at : 0;
-    info->last_status = known ? (int)slot->last_status : 0;
-    info->last_rule = known ? apipool_rule_name((apipool_rule_e)slot->last_rule) : NULL;
-    info->last_message = known ? apipool_rule_meaning((apipool_rule_e)slot->last_rule) : NULL;
-}
-
-/* Nobody asks about the keys of an upstream that is not configured any more. */
-static apr_time_t next_probe_at(const apipool_segment_t *segment, const apipool_slot_t *slot)
-{
-    return apipool_health_is_recovering(slot->state) && segment->groups[slot->group].configured
-               ? slot->until[0]
-               : 0;
+    if (slot->last_error_at && slot->last_rule < APIPOOL_RULE_COUNT) { /* else all of it is zero */
+        info->last_error_at = slot->last_error_at;
+        info->last_status = (int)slot->last_status;
+        info->last_rule = apipool_rule_name((apipool_rule_e)slot->last_rule);
+        info->last_message = apipool_rule_meaning((apipool_rule_e)slot->last_rule);
+    }
 }
 
 static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot_t *slot,
                             apr_time_t now, apipool_view_key_t *key)
 {
     apipool_key_info_t *info = &key->info;
+    /* Nobody asks about the keys of an upstream that is not configured any more. */
+    int is_probed =
+        apipool_health_is_recovering(slot->state) && segment->groups[slot->group].configured;
     key->found = 1;
     key->group = slot->group;
     apr_cpystrn(key->label, apipool_slot_label_locked(segment, slot), sizeof(key->label));
@@ -204,7 +200,7 @@ static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot
     info->weight = slot->weight;
     info->state = apipool_slot_state(slot, now);
     info->cooling_until = info->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0;
-    info->next_probe_at = next_probe_at(segment, slot);
+    info->next_probe_at = is_probed ? slot->until[0] : 0;
     info->added_at = slot->added_at;
     info->last_used_at = slot->last_used_at;
     copy_error_locked(slot, info);

@@ -31,7 +31,7 @@ static apr_time_t back_at(const apipool_segment_t *segment, apipool_slot_t *slot
                           const apipool_wake_for_t *who)
 {
     apr_time_t at = slot->state == APIPOOL_STATE_ACTIVE ? 1 : later(slot->until[0], 1);
-    int spent = 0;
+    int spent;
     if (slot->state != APIPOOL_STATE_COOLING && slot->state != APIPOOL_STATE_ACTIVE &&
         slot->state != APIPOOL_STATE_HALF_OPEN) {
         return 0;
