@@ -4,18 +4,10 @@
 
 #include <math.h>
 
-#define WINDOWS APIPOOL_NUMBERS_WINDOWS
 #define BUCKETS APIPOOL_HISTOGRAM_BUCKETS
 
 const double apipool_histogram_bounds[BUCKETS] = {0.05, 0.1, 0.2, 0.5, 1,   2,   5,
                                                   10,   20,  30,  60,  120, 180, 300};
-
-static const apipool_window_span_e spans[WINDOWS] = {
-    [APIPOOL_NUMBERS_RPM] = APIPOOL_WINDOW_MINUTE,
-    [APIPOOL_NUMBERS_RPD] = APIPOOL_WINDOW_DAY,
-    [APIPOOL_NUMBERS_TPM] = APIPOOL_WINDOW_MINUTE,
-    [APIPOOL_NUMBERS_TPD] = APIPOOL_WINDOW_DAY,
-};
 
 static apr_uint64_t known(apr_int64_t tokens)
 {
@@ -112,7 +104,13 @@ void apipool_numbers_add(apipool_numbers_t *numbers, const apipool_finished_t *f
     note_largest(numbers, finished, now);
 }
 
-void apipool_counts_read(const apipool_counts_t *counts, apipool_numbers_snapshot_t *snapshot)
+static apr_int64_t rate(const apipool_window_t *windows, int which, apr_time_t now)
+{
+    return (apr_int64_t)apipool_window_rate(&windows[which], apipool_window_span(which), now);
+}
+
+void apipool_counts_read(const apipool_counts_t *counts, const apipool_window_t *windows,
+                         apr_time_t now, apipool_numbers_snapshot_t *snapshot)
 {
     *snapshot = (apipool_numbers_snapshot_t){
         .requests = counts->requests,
@@ -124,10 +122,10 @@ void apipool_counts_read(const apipool_counts_t *counts, apipool_numbers_snapsho
         .cached = counts->cached,
         .total = counts->total,
         .estimated = counts->estimated,
-        .rpm = -1,
-        .rpd = -1,
-        .tpm = -1,
-        .tpd = -1,
+        .rpm = rate(windows, APIPOOL_RPM, now),
+        .rpd = rate(windows, APIPOOL_RPD, now),
+        .tpm = rate(windows, APIPOOL_TPM, now),
+        .tpd = rate(windows, APIPOOL_TPD, now),
         .success_rate = counts->successes || counts->errors ? counts->success : -1,
         .latency_ms = counts->timed ? counts->latency * 1000 : -1,
         .first_byte_ms = counts->begun ? counts->first_byte * 1000 : -1,
@@ -137,16 +135,7 @@ void apipool_counts_read(const apipool_counts_t *counts, apipool_numbers_snapsho
 void apipool_numbers_read(const apipool_numbers_t *numbers, apr_time_t now,
                           apipool_numbers_snapshot_t *snapshot)
 {
-    apr_int64_t rates[WINDOWS];
-
-    for (int i = 0; i < WINDOWS; i++) {
-        rates[i] = (apr_int64_t)apipool_window_rate(&numbers->windows[i], spans[i], now);
-    }
-    apipool_counts_read(&numbers->counts, snapshot);
-    snapshot->rpm = rates[APIPOOL_NUMBERS_RPM];
-    snapshot->rpd = rates[APIPOOL_NUMBERS_RPD];
-    snapshot->tpm = rates[APIPOOL_NUMBERS_TPM];
-    snapshot->tpd = rates[APIPOOL_NUMBERS_TPD];
+    apipool_counts_read(&numbers->counts, numbers->windows, now, snapshot);
 }
 
 void apipool_histogram_add(apipool_histogram_t *histogram, apr_interval_time_t time)
@@ -198,9 +187,4 @@ void apipool_counts_mend(apipool_counts_t *counts)
     counts->first_byte = within(counts->first_byte, 0, APIPOOL_NUMBERS_SECONDS_MAX, 0);
     counts->timed = counts->timed <= APIPOOL_NUMBERS_AVERAGE_OF ? counts->timed : 0;
     counts->begun = counts->begun <= APIPOOL_NUMBERS_AVERAGE_OF ? counts->begun : 0;
-}
-
-void apipool_numbers_mend(apipool_numbers_t *numbers)
-{
-    apipool_counts_mend(&numbers->counts);
 }

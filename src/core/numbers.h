@@ -41,10 +41,8 @@ typedef struct {
     apr_uint32_t timed, begun; /* requests that those two are made of; counted up to AVERAGE_OF */
 } apipool_counts_t;
 
-enum { APIPOOL_NUMBERS_RPM, APIPOOL_NUMBERS_RPD, APIPOOL_NUMBERS_TPM, APIPOOL_NUMBERS_TPD };
-#define APIPOOL_NUMBERS_WINDOWS 4
-
 /* Counts, and how fast they grow. The windows are for display: no limit is enforced by them. */
+#define APIPOOL_NUMBERS_WINDOWS APIPOOL_WINDOWS
 typedef struct {
     apipool_counts_t counts;
     apipool_window_t windows[APIPOOL_NUMBERS_WINDOWS];
@@ -76,10 +74,11 @@ void apipool_numbers_add(apipool_numbers_t *numbers, const apipool_finished_t *f
  *  was none. Needs no lock: three numbers, of which a torn reading is another hour's. */
 apr_uint32_t apipool_numbers_largest(const apipool_numbers_t *numbers, apr_time_t now);
 
-/** What is known; the rates are -1. */
-void apipool_counts_read(const apipool_counts_t *counts, apipool_numbers_snapshot_t *snapshot);
+/** What is known of counts and of the windows that belong to them. */
+void apipool_counts_read(const apipool_counts_t *counts, const apipool_window_t *windows,
+                         apr_time_t now, apipool_numbers_snapshot_t *snapshot);
 
-/** What is known, rates included. */
+/** What is known. */
 void apipool_numbers_read(const apipool_numbers_t *numbers, apr_time_t now,
                           apipool_numbers_snapshot_t *snapshot);
 
@@ -91,7 +90,10 @@ void apipool_numbers_read(const apipool_numbers_t *numbers, apr_time_t now,
 void apipool_counts_mend(apipool_counts_t *counts);
 
 /** The same; windows take whatever they find. */
-void apipool_numbers_mend(apipool_numbers_t *numbers);
+static inline void apipool_numbers_mend(apipool_numbers_t *numbers)
+{
+    apipool_counts_mend(&numbers->counts);
+}
 
 /* Times in fixed buckets, from a cached answer to a long generation, for Prometheus. */
 #define APIPOOL_HISTOGRAM_BUCKETS 14

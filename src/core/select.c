@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which of several usable keys a request gets: one row per strategy. */
+ * Which of several usable keys a request gets: what candidates are compared by. */
 #include "select.h"
 
 #include <string.h>
@@ -32,6 +32,14 @@ typedef struct {
     apr_time_t last_used_at;
 } rank_t;
 
+/* By load: fewest requests in flight for its weight. Totals do not count: a key that comes late, or comes
+ * back, would get every request until it has caught up. */
+static rank_t rank_of(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock)
+{
+    return (rank_t){strategy == APIPOOL_STRATEGY_LEAST_USED ? c->in_flight / c->weight : 0,
+                    apipool_select_finish(strategy, c, clock), c->last_used_at};
+}
+
 static int is_before(const rank_t *a, const rank_t *b)
 {
     if (a->load != b->load) {
@@ -40,42 +48,31 @@ static int is_before(const rank_t *a, const rank_t *b)
     return a->finish != b->finish ? a->finish < b->finish : a->last_used_at < b->last_used_at;
 }
 
-static rank_t by_share(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock)
+int apipool_select(apipool_strategy_e strategy, const apipool_candidate_t *candidates, int count,
+                   double clock)
 {
-    return (rank_t){0, apipool_select_finish(strategy, c, clock), c->last_used_at};
+    rank_t best = rank_of(strategy, &candidates[0], clock);
+    int found = 0;
+    for (int i = 1; i < count; i++) {
+        rank_t rank = rank_of(strategy, &candidates[i], clock);
+        if (is_before(&rank, &best)) {
+            best = rank;
+            found = i;
+        }
+    }
+    return found;
 }
 
-/* Fewest requests in flight for its weight, then fair shares. Totals do not count: a key that comes late,
- * or comes back, would get every request until it has caught up. */
-static rank_t by_load(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock)
-{
-    rank_t rank = by_share(strategy, c, clock);
-    rank.load = c->in_flight / c->weight;
-    return rank;
-}
-
-/* The candidate was the choice already. */
-static rank_t by_nothing(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock)
-{
-    return (rank_t){0, 0, 0};
-}
-
-static const struct {
-    const char *name;
-    apipool_sample_e sample;
-    rank_t (*rank)(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock);
-} strategies[APIPOOL_STRATEGY_COUNT] = {
-    [APIPOOL_STRATEGY_SMART] = {"smart", APIPOOL_SAMPLE_SPREAD, by_share},
-    [APIPOOL_STRATEGY_ROUND_ROBIN] = {"round-robin", APIPOOL_SAMPLE_NEXT, by_nothing},
-    [APIPOOL_STRATEGY_LEAST_USED] = {"least-used", APIPOOL_SAMPLE_SPREAD, by_load},
-    [APIPOOL_STRATEGY_RANDOM] = {"random", APIPOOL_SAMPLE_ONE, by_nothing},
-    [APIPOOL_STRATEGY_FILL_FIRST] = {"fill-first", APIPOOL_SAMPLE_FIRST, by_nothing},
+static const char *const names[APIPOOL_STRATEGY_COUNT] = {
+    [APIPOOL_STRATEGY_SMART] = "smart",           [APIPOOL_STRATEGY_ROUND_ROBIN] = "round-robin",
+    [APIPOOL_STRATEGY_LEAST_USED] = "least-used", [APIPOOL_STRATEGY_RANDOM] = "random",
+    [APIPOOL_STRATEGY_FILL_FIRST] = "fill-first",
 };
 
 int apipool_strategy_by_name(const char *name)
 {
     for (int i = 0; i < APIPOOL_STRATEGY_COUNT; i++) {
-        if (!strcmp(name, strategies[i].name)) {
+        if (!strcmp(name, names[i])) {
             return i;
         }
     }
@@ -84,30 +81,10 @@ int apipool_strategy_by_name(const char *name)
 
 const char *apipool_strategy_name(apipool_strategy_e strategy)
 {
-    return strategies[strategy].name;
+    return names[strategy];
 }
 
 const char *apipool_strategy_names(void)
 {
     return "smart, round-robin, least-used, random, fill-first";
-}
-
-apipool_sample_e apipool_strategy_sample(apipool_strategy_e strategy)
-{
-    return strategies[strategy].sample;
-}
-
-int apipool_select(apipool_strategy_e strategy, const apipool_candidate_t *candidates, int count,
-                   double clock)
-{
-    rank_t best = strategies[strategy].rank(strategy, &candidates[0], clock);
-    int found = 0;
-    for (int i = 1; i < count; i++) {
-        rank_t rank = strategies[strategy].rank(strategy, &candidates[i], clock);
-        if (is_before(&rank, &best)) {
-            best = rank;
-            found = i;
-        }
-    }
-    return found;
 }

@@ -15,14 +15,6 @@ typedef enum {
     APIPOOL_STRATEGY_COUNT
 } apipool_strategy_e;
 
-/* How a strategy gets to its candidates. */
-typedef enum {
-    APIPOOL_SAMPLE_NEXT,  /* the next key in turn */
-    APIPOOL_SAMPLE_FIRST, /* the first key that is usable */
-    APIPOOL_SAMPLE_ONE,   /* one drawn at random, heavy ones more often */
-    APIPOOL_SAMPLE_SPREAD /* all of a small pool, a few drawn at random from a large one */
-} apipool_sample_e;
-
 /* What a strategy knows of a key. */
 typedef struct {
     apr_uint32_t in_flight;
@@ -43,8 +35,6 @@ const char *apipool_strategy_name(apipool_strategy_e strategy);
 /** The names of all strategies, for messages: "smart, round-robin, …". */
 const char *apipool_strategy_names(void);
 
-apipool_sample_e apipool_strategy_sample(apipool_strategy_e strategy);
-
 /**
  * How good a key is: weight * success^2 * headroom / (1 + in_flight / weight), halved per consecutive error.
  * Squared, since shares are in proportion to it: a key that fails half of its requests is to get far less
@@ -62,7 +52,7 @@ double apipool_select_finish(apipool_strategy_e strategy, const apipool_candidat
                              double clock);
 
 /**
- * The best of the candidates. Pure.
+ * The best of the candidates, for the strategies that compare: smart and least-used. Pure.
  * @param count at least 1
  * @return an index below count
  */

@@ -2,15 +2,20 @@
  * Points in time as RFC 3339 writes them. */
 #include "stamp.h"
 
+#include <apr_date.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
 #define END apr_time_from_sec(APR_INT64_C(253402300800)) /* years of four digits */
 
-static int two_digits(const char *text)
+static int number(const char *text, int digits)
 {
-    return apr_isdigit(text[0]) && apr_isdigit(text[1]) ? (text[0] - '0') * 10 + text[1] - '0' : -1;
+    int value = 0;
+    for (; digits > 0; digits--) {
+        value = value * 10 + *text++ - '0';
+    }
+    return value;
 }
 
 static int days_of(int year, int month)
@@ -26,36 +31,36 @@ static int read_offset(const char *text, apr_int32_t *seconds)
     if (*text == 'Z' || *text == 'z') {
         return text[1] == '\0';
     }
-    if ((*text != '+' && *text != '-') || two_digits(text + 1) < 0 || text[3] != ':' ||
-        two_digits(text + 4) < 0 || two_digits(text + 1) > 23 || two_digits(text + 4) > 59 ||
-        text[6] != '\0') {
+    if ((*text != '+' && *text != '-') || !apr_date_checkmask(text + 1, "##:##") ||
+        number(text + 1, 2) > 23 || number(text + 4, 2) > 59) {
         return 0;
     }
-    *seconds = (two_digits(text + 1) * 60 + two_digits(text + 4)) * (*text == '-' ? -60 : 60);
+    *seconds = (number(text + 1, 2) * 60 + number(text + 4, 2)) * (*text == '-' ? -60 : 60);
     return 1;
+}
+
+static int is_in_range(const apr_time_exp_t *when)
+{
+    return when->tm_year >= 0 && when->tm_mon >= 0 && when->tm_mon <= 11 && when->tm_mday >= 1 &&
+           when->tm_mday <= days_of(when->tm_year + 1900, when->tm_mon) && when->tm_hour <= 23 &&
+           when->tm_min <= 59 && when->tm_sec <= 60;
 }
 
 apr_time_t apipool_stamp_read(const char *text)
 {
-    apr_time_exp_t when;
     apr_time_t result;
 
-    if (strlen(text) < 20 || text[4] != '-' || text[7] != '-' ||
-        (text[10] != 'T' && text[10] != 't' && text[10] != ' ') || text[13] != ':' ||
-        text[16] != ':' || two_digits(text) < 19) {
+    if (!apr_date_checkmask(text, "####-##-##*") || !text[10] || !strchr("Tt ", text[10]) ||
+        !apr_date_checkmask(text + 11, "##:##:##*")) {
         return 0;
     }
-    memset(&when, 0, sizeof(when));
-    when.tm_year = two_digits(text) * 100 + two_digits(text + 2) - 1900;
-    when.tm_mon = two_digits(text + 5) - 1;
-    when.tm_mday = two_digits(text + 8);
-    when.tm_hour = two_digits(text + 11);
-    when.tm_min = two_digits(text + 14);
-    when.tm_sec = two_digits(text + 17);
-    if (two_digits(text + 2) < 0 || when.tm_mon < 0 || when.tm_mon > 11 || when.tm_mday < 1 ||
-        when.tm_mday > days_of(when.tm_year + 1900, when.tm_mon) || when.tm_hour < 0 ||
-        when.tm_hour > 23 || when.tm_min < 0 || when.tm_min > 59 || when.tm_sec < 0 ||
-        when.tm_sec > 60) {
+    apr_time_exp_t when = {.tm_year = number(text, 4) - 1900,
+                           .tm_mon = number(text + 5, 2) - 1,
+                           .tm_mday = number(text + 8, 2),
+                           .tm_hour = number(text + 11, 2),
+                           .tm_min = number(text + 14, 2),
+                           .tm_sec = number(text + 17, 2)};
+    if (!is_in_range(&when)) {
         return 0;
     }
     text += 19;

@@ -9,7 +9,8 @@
 #include "ascii.h"
 #include "when.h"
 
-/* All that follows from a rule: what is not said is none, or what other rules have as well. */
+/* All that follows from a rule: what is not said is none, or what other rules have as well. Those of a pool
+ * stand behind the built-in ones and say nothing. */
 static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
     [APIPOOL_R00] = {.id = "R00",
                      .meaning = "the upstream has served the request",
@@ -103,26 +104,6 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
     [APIPOOL_R15] = {.id = "R15",
                      .meaning = "no key was left that could recover by waiting",
                      .action = APIPOOL_STOP},
-#define CUSTOM(number)                                                                             \
-    {                                                                                              \
-        .id = number, .meaning = "a rule of the pool's own"                                        \
-    }
-    [APIPOOL_C01] = CUSTOM("C01"),
-    CUSTOM("C02"),
-    CUSTOM("C03"),
-    CUSTOM("C04"),
-    CUSTOM("C05"),
-    CUSTOM("C06"),
-    CUSTOM("C07"),
-    CUSTOM("C08"),
-    CUSTOM("C09"),
-    CUSTOM("C10"),
-    CUSTOM("C11"),
-    CUSTOM("C12"),
-    CUSTOM("C13"),
-    CUSTOM("C14"),
-    CUSTOM("C15"),
-    CUSTOM("C16"),
 };
 
 /* The rule for each meaning of a marker, and the status of an answer that has no other. */
@@ -139,19 +120,6 @@ static const struct {
     [APIPOOL_MEANS_OVERLOADED] = {APIPOOL_R13, 529},
     [APIPOOL_MEANS_DAILY_LIMIT] = {APIPOOL_R07, 429},
     [APIPOOL_MEANS_RATE_LIMIT] = {APIPOOL_R07, 429},
-};
-
-/* The whole of a custom rule's effect, by its scope. */
-static const struct {
-    apipool_event_e event;
-    int upstream_fault;
-} effects[] = {
-    [APIPOOL_SCOPE_NONE] = {APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_SCOPE_CLIENT] = {APIPOOL_EVENT_NONE, 0},
-    [APIPOOL_SCOPE_MODEL] = {APIPOOL_EVENT_RATE_LIMITED, 0},
-    [APIPOOL_SCOPE_KEY] = {APIPOOL_EVENT_RATE_LIMITED, 0},
-    [APIPOOL_SCOPE_ACCOUNT] = {APIPOOL_EVENT_RATE_LIMITED, 0},
-    [APIPOOL_SCOPE_UPSTREAM] = {APIPOOL_EVENT_NONE, 1},
 };
 
 static const char *find(const char *text, const char *part)
@@ -335,19 +303,13 @@ static int type_status(const char *text)
 static int in_band_status(apipool_provider_e provider, const apipool_answer_t *answer)
 {
     int status = read_status(answer->code);
-    if (!status) {
-        status = read_status(answer->type);
-    }
+    status = status ? status : read_status(answer->type);
     if (!status) { /* at no status at all, only markers count that need none */
         const apipool_marker_t *marker = find_marker(provider, 0, answer);
         status = marker ? meanings[marker->means].status : 0;
     }
-    if (!status) {
-        status = type_status(answer->type);
-    }
-    if (!status) {
-        status = type_status(answer->code);
-    }
+    status = status ? status : type_status(answer->type);
+    status = status ? status : type_status(answer->code);
     return status ? status : 500;
 }
 
@@ -395,24 +357,23 @@ static apr_time_t named_time(const apipool_evidence_t *evidence, const apipool_a
     return upstream_fault ? at : later(at, apipool_when_reset(answer->reset, now));
 }
 
-static apipool_verdict_t by_rule(apipool_rule_e rule)
-{
-    apipool_verdict_t verdict = {.rule = rule,
-                                 .action = rules[rule].action,
-                                 .scope = rules[rule].scope,
-                                 .event = rules[rule].event,
-                                 .upstream_fault = rules[rule].upstream_fault};
-    return verdict;
-}
-
+/* What follows from a rule of the pool's own is told by its scope. */
 static apipool_verdict_t by_custom(const apipool_custom_rule_t *custom, int index)
 {
-    apipool_verdict_t verdict = {.rule = (apipool_rule_e)(APIPOOL_C01 + index),
-                                 .action = custom->action,
-                                 .scope = custom->scope,
-                                 .event = effects[custom->scope].event,
-                                 .upstream_fault = effects[custom->scope].upstream_fault};
-    return verdict;
+    int concerns_key = custom->scope == APIPOOL_SCOPE_MODEL || custom->scope == APIPOOL_SCOPE_KEY ||
+                       custom->scope == APIPOOL_SCOPE_ACCOUNT;
+    return (apipool_verdict_t){.rule = (apipool_rule_e)(APIPOOL_C01 + index),
+                               .action = custom->action,
+                               .scope = custom->scope,
+                               .event =
+                                   concerns_key ? APIPOOL_EVENT_RATE_LIMITED : APIPOOL_EVENT_NONE,
+                               .upstream_fault = custom->scope == APIPOOL_SCOPE_UPSTREAM};
+}
+
+static apipool_verdict_t by_rule(apipool_rule_e rule)
+{
+    const apipool_rule_t *row = &rules[rule];
+    return (apipool_verdict_t){rule, row->action, row->scope, row->event, row->upstream_fault, 0};
 }
 
 static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
@@ -469,10 +430,13 @@ const apipool_rule_t *apipool_rule(apipool_rule_e rule)
 
 const char *apipool_rule_name(apipool_rule_e rule)
 {
-    return rules[rule].id;
+    static const char custom[APIPOOL_CUSTOM_MAX][4] = {"C01", "C02", "C03", "C04", "C05", "C06",
+                                                       "C07", "C08", "C09", "C10", "C11", "C12",
+                                                       "C13", "C14", "C15", "C16"};
+    return rule < APIPOOL_C01 ? rules[rule].id : custom[rule - APIPOOL_C01];
 }
 
 const char *apipool_rule_meaning(apipool_rule_e rule)
 {
-    return rules[rule].meaning;
+    return rule < APIPOOL_C01 ? rules[rule].meaning : "a rule of the pool's own";
 }

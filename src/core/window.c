@@ -91,12 +91,6 @@ apr_uint64_t apipool_window_rate(const apipool_window_t *w, apipool_window_span_
     return sum;
 }
 
-int apipool_window_admits(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
-                          apr_uint64_t limit, apr_uint64_t amount)
-{
-    return apipool_window_next_free(w, span, now, limit, amount) == now;
-}
-
 static inline void charge(apipool_window_t *w, apr_uint32_t current, apr_uint64_t amount)
 {
     follow(w, current);
@@ -115,10 +109,10 @@ void apipool_window_charge_four(apipool_window_t *four, apr_time_t now, apr_uint
 {
     apr_uint32_t minute = bucket_of(APIPOOL_WINDOW_MINUTE, now);
     apr_uint32_t day = bucket_of(APIPOOL_WINDOW_DAY, now);
-    charge(&four[0], minute, 1);
-    charge(&four[1], day, 1);
-    charge(&four[2], minute, tokens);
-    charge(&four[3], day, tokens);
+    charge(&four[APIPOOL_RPM], minute, 1);
+    charge(&four[APIPOOL_RPD], day, 1);
+    charge(&four[APIPOOL_TPM], minute, tokens);
+    charge(&four[APIPOOL_TPD], day, tokens);
 }
 
 void apipool_window_refund(apipool_window_t *w, apipool_window_span_e span, apr_time_t charged_at,
@@ -132,6 +126,17 @@ void apipool_window_refund(apipool_window_t *w, apipool_window_span_e span, apr_
         return;
     }
     *count = amount < *count ? *count - (apr_uint32_t)amount : 0;
+}
+
+void apipool_window_settle(apipool_window_t *w, apipool_window_span_e span, apr_time_t charged_at,
+                           apr_time_t now, apr_uint64_t reserved, apr_uint64_t used)
+{
+    if (used > reserved) {
+        apipool_window_charge(w, span, now, used - reserved);
+    }
+    else {
+        apipool_window_refund(w, span, charged_at, now, reserved - used);
+    }
 }
 
 apr_time_t apipool_window_next_free(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,

@@ -23,6 +23,16 @@
 
 typedef enum { APIPOOL_WINDOW_MINUTE, APIPOOL_WINDOW_DAY } apipool_window_span_e;
 
+/* The four windows of whatever has rates: requests and tokens, per minute and per day. */
+enum { APIPOOL_RPM, APIPOOL_RPD, APIPOOL_TPM, APIPOOL_TPD, APIPOOL_WINDOWS };
+
+/** Whether one of the four is of the minute or of the day. */
+static inline apipool_window_span_e apipool_window_span(int window)
+{
+    return window == APIPOOL_RPM || window == APIPOOL_TPM ? APIPOOL_WINDOW_MINUTE
+                                                          : APIPOOL_WINDOW_DAY;
+}
+
 /* A bucket's number is time since the epoch in units of its width, its place the number modulo 16. */
 typedef struct {
     apr_uint32_t newest; /* number of the newest bucket; enough until the year 2523 */
@@ -40,24 +50,11 @@ apr_uint64_t apipool_window_sum(const apipool_window_t *w, apipool_window_span_e
 apr_uint64_t apipool_window_rate(const apipool_window_t *w, apipool_window_span_e span,
                                  apr_time_t now);
 
-/**
- * Whether amount more stays within the limit. An amount above the limit counts as the limit: it is
- * admitted when the window is empty, as no wait would make room for it.
- * @param w     written to only where the clock was set back by more than a window
- * @param limit per span; 0 is unlimited
- */
-int apipool_window_admits(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
-                          apr_uint64_t limit, apr_uint64_t amount);
-
 /** Adds amount to the current bucket, which holds UINT32_MAX at most. Asks no limit. */
 void apipool_window_charge(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
                            apr_uint64_t amount);
 
-/**
- * Charges a request to the four windows that whatever has rates has, for less than four calls.
- * @param four   requests per minute and per day, tokens per minute and per day
- * @param tokens of the request
- */
+/** Charges a request of so many tokens to the four windows, for less than four calls. */
 void apipool_window_charge_four(apipool_window_t *four, apr_time_t now, apr_uint64_t tokens);
 
 /**
@@ -68,10 +65,17 @@ void apipool_window_charge_four(apipool_window_t *four, apr_time_t now, apr_uint
 void apipool_window_refund(apipool_window_t *w, apipool_window_span_e span, apr_time_t charged_at,
                            apr_time_t now, apr_uint64_t amount);
 
+/** Puts what was used in the place of what was reserved: more is charged now, less is refunded.
+ *  @param charged_at when it was reserved */
+void apipool_window_settle(apipool_window_t *w, apipool_window_span_e span, apr_time_t charged_at,
+                           apr_time_t now, apr_uint64_t reserved, apr_uint64_t used);
+
 /**
- * The earliest time at which apipool_window_admits() says yes if nothing else is charged.
- * @param w as for apipool_window_admits()
- * @return now if it does now; else a later time
+ * The earliest time at which amount more stays within the limit, if nothing else is charged. An amount above
+ * the limit counts as the limit: it is admitted when the window is empty, as no wait would make room for it.
+ * @param w     written to only where the clock was set back by more than a window
+ * @param limit per span; 0 is unlimited
+ * @return now if it is admitted now; else a later time
  */
 apr_time_t apipool_window_next_free(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
                                     apr_uint64_t limit, apr_uint64_t amount);

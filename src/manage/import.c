@@ -225,20 +225,16 @@ static void add_need(const imported_t *key, apipool_need_t *need)
 /* No other change is under way: what is counted here is so until this one is made. */
 static apr_status_t check_share(import_t *import, const char **error)
 {
-    apr_uint32_t keys = 0, share = apipool_config_share(import->server);
-    if (!share || !import->result->added) {
+    apr_uint32_t share = apipool_config_share(import->server), added = import->result->added;
+    const char *server = apipool_config_server_name(import->p, import->server);
+    if (!share || !added || apipool_pool_keys_of(import->segment, server) + added <= share) {
         return APR_SUCCESS;
     }
-    const char *server = apipool_config_server_name(import->p, import->server);
-    apr_status_t rv = apipool_pool_keys_of(import->segment, server, import->now, &keys);
-    if (rv == APR_SUCCESS && keys + import->result->added > share) {
-        *error = apr_psprintf(import->p,
-                              "There is no room for %u new keys; raise this virtual host's "
-                              "APIPoolCapacity, then restart httpd.",
-                              import->result->added);
-        rv = APR_ENOMEM;
-    }
-    return rv;
+    *error = apr_psprintf(import->p,
+                          "There is no room for %u new keys; raise this virtual host's "
+                          "APIPoolCapacity, then restart httpd.",
+                          added);
+    return APR_ENOMEM;
 }
 
 static apr_status_t prepare(void *ctx, int *changes, const char **error)

@@ -5,6 +5,7 @@
 #include "budget.h"
 #include "demand.h"
 #include "reply.h"
+#include "queue.h"
 
 #define LOOK_AGAIN                                                                                 \
     apr_time_from_msec(100) /* at the clock may not be all: a key may be given back */
@@ -41,7 +42,7 @@ static apr_status_t wait_for_key(const apipool_request_t *req, apipool_wanted_t 
     apr_time_t now = apr_time_now();
     apr_status_t left = APR_SUCCESS, rv = APR_SUCCESS;
     if (!wanted->doubted_count) {
-        rv = apipool_pool_enter_queue(segment, wanted, &wanted->waiter);
+        rv = apipool_pool_enter_queue(segment, wanted->pool, wanted->waits_for, &wanted->waiter);
         if (rv != APR_SUCCESS || wanted->waiter == APIPOOL_NONE) {
             return rv;
         }

@@ -25,7 +25,7 @@ static int how_to_read(const apipool_request_t *req, apipool_estimate_kind_e *ki
     switch (req->kind) {
     case APIPOOL_ENDPOINT_TEXT:
         return !is_stream ? READS_NOTHING
-               : apipool_pool_habit(apipool_relay_segment(), req->attempt.upstream->group, 1) ==
+               : apipool_pool_habit(apipool_relay_segment(), req->attempt.upstream->group) ==
                        APIPOOL_HABIT_TELLS
                    ? READS_PIECE
                    : READS_ALL;
@@ -281,7 +281,7 @@ void apipool_count_note_habit(apipool_request_t *req)
     if (count->active && count->readable && count->is_stream &&
         req->kind == APIPOOL_ENDPOINT_TEXT) {
         int tells = apipool_usage_result(&count->usage, &ignored);
-        apipool_pool_note_habit(apipool_relay_segment(), req->attempt.upstream->group, 1,
+        apipool_pool_note_habit(apipool_relay_segment(), req->attempt.upstream->group,
                                 tells ? APIPOOL_HABIT_TELLS : APIPOOL_HABIT_SILENT);
     }
 }

@@ -14,7 +14,9 @@ static apr_uint64_t hash_of(apr_uint32_t pool, apr_uint64_t account, apr_uint64_
 static apipool_hit_t *find(const apipool_segment_t *segment, apr_uint32_t pool,
                            apr_uint64_t account, apr_uint64_t model)
 {
-    apr_uint32_t i = apipool_table_first(&segment->hit_table, hash_of(pool, account, model));
+    apr_uint32_t i = account
+                         ? apipool_table_first(&segment->hit_table, hash_of(pool, account, model))
+                         : APIPOOL_NONE;
     for (int n = 0; n < PROBES && i != APIPOOL_NONE; n++) {
         apipool_hit_t *hit = &segment->hits[i];
         if (hit->account == account && hit->model == model && hit->pool == pool) {
@@ -68,6 +70,9 @@ static void note_end(apipool_segment_t *segment, apr_time_t until)
 void apipool_account_hit_locked(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t account,
                                 apr_uint64_t model, int spent, apr_time_t until, apr_time_t now)
 {
+    if (!account) {
+        return;
+    }
     apipool_hit_t *hit = find(segment, pool, account, model);
     hit = hit ? hit : add(segment, pool, account, model);
     hit->spent = hit->until > now ? hit->spent || spent : (apr_uint32_t)spent;
@@ -79,7 +84,7 @@ const apipool_hit_t *apipool_account_find_locked(const apipool_segment_t *segmen
                                                  apr_uint32_t pool, apr_uint64_t account,
                                                  apr_uint64_t model, apr_time_t now)
 {
-    if (!account || segment->header->hits_until <= now) {
+    if (segment->header->hits_until <= now) {
         return NULL;
     }
     const apipool_hit_t *hit = find(segment, pool, account, 0);
@@ -92,23 +97,17 @@ const apipool_hit_t *apipool_account_find_locked(const apipool_segment_t *segmen
 apr_time_t apipool_account_until_locked(const apipool_segment_t *segment, apr_uint32_t pool,
                                         apr_uint64_t account, apr_uint64_t model, int *spent)
 {
-    const apipool_hit_t *all = account ? find(segment, pool, account, 0) : NULL;
-    const apipool_hit_t *one = account && model ? find(segment, pool, account, model) : NULL;
-    apr_time_t until = one ? one->until : 0;
-    if (!all) {
-        return until;
-    }
-    *spent = all->spent && all->until > until;
-    return all->until > until ? all->until : until;
+    const apipool_hit_t *all = find(segment, pool, account, 0);
+    const apipool_hit_t *one = model ? find(segment, pool, account, model) : NULL;
+    apr_time_t of_all = all ? all->until : 0, of_one = one ? one->until : 0;
+    *spent = of_all > of_one && all->spent;
+    return of_all > of_one ? of_all : of_one;
 }
 
 void apipool_account_refill_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                    apr_uint64_t account, apr_time_t now)
 {
-    apipool_hit_t *hit = NULL;
-    if (account && segment->header->hits_until > now) {
-        hit = find(segment, pool, account, 0);
-    }
+    apipool_hit_t *hit = segment->header->hits_until > now ? find(segment, pool, account, 0) : NULL;
     if (hit && hit->spent) {
         hit->until = 0;
     }

@@ -8,7 +8,8 @@
 /* A hit on one key of an account is noted here in O(1); the others take it over when they would be lent
  * next. Private to src/state; the caller holds the segment's lock. Accounts and models are hashes. */
 
-/** Notes that the keys of an account are of no use until then: for a model, or for all (0). */
+/** Notes that the keys of an account are of no use until then: for a model, or for all (0). There is no
+ *  account 0. */
 void apipool_account_hit_locked(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t account,
                                 apr_uint64_t model, int spent, apr_time_t until, apr_time_t now);
 

@@ -4,47 +4,39 @@
 
 #include <string.h>
 
-#define ONE APR_UINT64_C(1)
-
-static apr_size_t word_count(apr_uint32_t size)
-{
-    return size / 64;
-}
-
 static apr_size_t summary_count(apr_uint32_t size)
 {
-    return (word_count(size) + 63) / 64;
+    return (size / 64 + 63) / 64;
 }
 
 apr_size_t apipool_bits_bytes(apr_uint32_t size)
 {
-    return (word_count(size) + summary_count(size)) * sizeof(apr_uint64_t);
+    return (size / 64 + summary_count(size)) * sizeof(apr_uint64_t);
+}
+
+static void put_bit(apr_uint64_t *word, apr_uint32_t n, int present)
+{
+    apr_uint64_t bit = APR_UINT64_C(1) << (n % 64);
+    *word = present ? *word | bit : *word & ~bit;
 }
 
 static void summarise(apipool_bits_t bits, apr_uint32_t word)
 {
-    apr_uint64_t bit = ONE << (word % 64);
-    if (bits.words[word]) {
-        bits.summary[word / 64] |= bit;
-    }
-    else {
-        bits.summary[word / 64] &= ~bit;
-    }
+    put_bit(&bits.summary[word / 64], word, bits.words[word] != 0);
 }
 
 void apipool_bits_fill(apipool_bits_t bits, apr_uint32_t first, int present)
 {
     memset(bits.words + first / 64, present ? 0xff : 0, (bits.size - first) / 8);
     memset(bits.summary, 0, summary_count(bits.size) * sizeof(*bits.summary));
-    for (apr_uint32_t word = 0; word < word_count(bits.size); word++) {
+    for (apr_uint32_t word = 0; word < bits.size / 64; word++) {
         summarise(bits, word);
     }
 }
 
 void apipool_bits_put(apipool_bits_t bits, apr_uint32_t n, int present)
 {
-    apr_uint64_t bit = ONE << (n % 64);
-    bits.words[n / 64] = present ? bits.words[n / 64] | bit : bits.words[n / 64] & ~bit;
+    put_bit(&bits.words[n / 64], n, present);
     summarise(bits, n / 64);
 }
 

@@ -50,30 +50,27 @@ int apipool_client_allows(const apipool_client_terms_t *terms, int list, const c
     return *at != '\0';
 }
 
-/* Appends so many bytes; returns 0 when they do not fit. */
-static int append(apipool_client_terms_t *terms, const char *bytes, apr_size_t len)
-{
-    if (len > APIPOOL_CLIENT_LISTS_MAX - terms->lists_len) {
-        return 0;
-    }
-    memcpy(terms->lists + terms->lists_len, bytes, len);
-    terms->lists_len += (apr_uint32_t)len;
-    return 1;
-}
-
 int apipool_client_pack(apipool_client_terms_t *terms,
                         apr_array_header_t *const lists[APIPOOL_CLIENT_LISTS])
 {
-    int fits = 1;
-    terms->lists_len = 0;
+    char *at = terms->lists, *end = at + sizeof(terms->lists);
     for (int list = 0; list < APIPOOL_CLIENT_LISTS; list++) {
-        for (int i = 0; fits && lists[list] && i < lists[list]->nelts; i++) {
+        for (int i = 0; lists[list] && i < lists[list]->nelts; i++) {
             const char *text = APR_ARRAY_IDX(lists[list], i, const char *);
-            fits = *text && append(terms, text, strlen(text) + 1);
+            apr_size_t size = strlen(text) + 1;
+            if (!*text || size > (apr_size_t)(end - at)) {
+                return 0;
+            }
+            memcpy(at, text, size);
+            at += size;
         }
-        fits = fits && append(terms, "", 1);
+        if (at == end) {
+            return 0;
+        }
+        *at++ = '\0';
     }
-    return fits;
+    terms->lists_len = (apr_uint32_t)(at - terms->lists);
+    return 1;
 }
 
 static apr_uint64_t amount_of(int limit, apr_uint32_t tokens)
@@ -81,21 +78,17 @@ static apr_uint64_t amount_of(int limit, apr_uint32_t tokens)
     return limit == APIPOOL_CLIENT_RPM ? 1 : tokens;
 }
 
-/* Counts the request as in flight. */
-static void take_place(apipool_segment_t *segment, apipool_client_slot_t *slot,
-                       apipool_client_charge_t *charge)
+/* The client that has been charged; NULL: it has gone. */
+static apipool_client_slot_t *slot_of(const apipool_segment_t *segment,
+                                      const apipool_client_charge_t *charge)
 {
-    slot->in_flight++;
-    APIPOOL_FAULT("client-unheld");
-    charge->holder = apipool_slot_hold_client_locked(segment, charge->index, charge->serial);
-    charge->is_in_flight = 1;
+    return apipool_clients_at_locked(&segment->clients, charge->index, charge->serial);
 }
 
 static void leave(apipool_segment_t *segment, apipool_client_slot_t *slot, apr_uint32_t holder)
 {
-    if (slot) {
-        slot->in_flight -=
-            slot->in_flight > 0; /* a place without a holder may have been forgotten */
+    if (slot && slot->in_flight) { /* a place without a holder may have been forgotten */
+        slot->in_flight--;
     }
     APIPOOL_FAULT("client-still-held");
     apipool_slot_let_go_locked(segment, holder);
@@ -113,8 +106,7 @@ apr_status_t apipool_client_leave(apipool_segment_t *segment, apipool_client_cha
     }
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        leave(segment, apipool_clients_at_locked(&segment->clients, charge->index, charge->serial),
-              charge->holder);
+        leave(segment, slot_of(segment, charge), charge->holder);
         apipool_segment_unlock(segment);
         charge->is_in_flight = 0;
     }
@@ -139,7 +131,11 @@ static apipool_client_admitted_e enter_locked(apipool_segment_t *segment,
         *retry_at = now + APR_USEC_PER_SEC;
         return APIPOOL_CLIENT_OVER_CONCURRENCY;
     }
-    take_place(segment, slot, charge);
+    slot->in_flight++;
+    APIPOOL_FAULT("client-unheld");
+    charge->holder =
+        apipool_slot_hold_locked(segment, charge->index, APIPOOL_FOR_CLIENT, charge->serial);
+    charge->is_in_flight = 1;
     return APIPOOL_CLIENT_ADMITTED;
 }
 
@@ -216,8 +212,7 @@ apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_cha
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apipool_client_slot_t *slot =
-        apipool_clients_at_locked(&segment->clients, charge->index, charge->serial);
+    apipool_client_slot_t *slot = slot_of(segment, charge);
     *result = slot && is_valid(apipool_client_slot_terms(slot), now)
                   ? admit_locked(segment, slot, charge, now, retry_at)
                   : APIPOOL_CLIENT_GONE;
@@ -225,39 +220,22 @@ apr_status_t apipool_client_admit(apipool_segment_t *segment, apipool_client_cha
     return APR_SUCCESS;
 }
 
-/* More tokens than were reserved are charged now, when they are known. */
-static void settle_window(apipool_client_slot_t *slot, int limit,
-                          const apipool_client_charge_t *charge, apr_uint64_t used, apr_time_t now)
-{
-    apr_uint64_t reserved = amount_of(limit, charge->tokens);
-    if (used > reserved) {
-        apipool_window_charge(&slot->windows[limit], spans[limit], now, used - reserved);
-    }
-    else if (used < reserved) {
-        apipool_window_refund(&slot->windows[limit], spans[limit], charge->at, now,
-                              reserved - used);
-    }
-}
-
 void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_client_used_t *used,
                                   const apipool_finished_t *finished, apr_time_t now)
 {
     const apipool_client_charge_t *charge = &used->charge;
-    apipool_client_slot_t *slot =
-        apipool_clients_at_locked(&segment->clients, charge->index, charge->serial);
+    apipool_client_slot_t *slot = slot_of(segment, charge);
     if (charge->is_in_flight) {
         leave(segment, slot, charge->holder);
     }
     if (!slot) {
         return;
     }
-    if (charge->at && !used->reached) {
-        settle_window(slot, APIPOOL_CLIENT_RPM, charge, 0, now);
-    }
-    if (charge->at && (!used->reached || used->tokens >= 0)) {
-        apr_uint64_t tokens = used->reached ? (apr_uint64_t)used->tokens : 0;
-        settle_window(slot, APIPOOL_CLIENT_TPM, charge, tokens, now);
-        settle_window(slot, APIPOOL_CLIENT_TPD, charge, tokens, now);
+    for (int i = 0; charge->at && i < APIPOOL_CLIENT_WINDOWS; i++) {
+        apr_uint64_t reserved = amount_of(i, charge->tokens);
+        int is_known = i != APIPOOL_CLIENT_RPM && used->tokens >= 0;
+        apr_uint64_t spent = !used->reached ? 0 : is_known ? (apr_uint64_t)used->tokens : reserved;
+        apipool_window_settle(&slot->windows[i], spans[i], charge->at, now, reserved, spent);
     }
     apipool_numbers_add(&slot->numbers, finished, now);
 }
@@ -320,9 +298,13 @@ apr_status_t apipool_client_rows(apipool_segment_t *segment, const char *server,
     for (apr_uint32_t n = 0; n < STEP && *count < max && *from < apipool_clients_used(clients);
          n++) {
         const apipool_client_slot_t *slot = &clients->slots[(*from)++];
-        if (slot->serial && !strcmp(slot->server, server)) {
-            read_slot(slot, now, &rows[(*count)++]);
+        if (!slot->serial || strcmp(slot->server, server)) {
+            continue;
         }
+        if (rows) {
+            read_slot(slot, now, &rows[*count]);
+        }
+        ++*count;
     }
     *from = *from < apipool_clients_used(clients) ? *from : APIPOOL_NONE;
     apipool_segment_unlock(segment);
@@ -335,12 +317,11 @@ apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index
     const apipool_client_slot_t *slot = &segment->clients.slots[index];
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        int is_used = slot->serial != 0;
-        if (is_used) {
+        rv = slot->serial ? APR_SUCCESS : APR_NOTFOUND;
+        if (slot->serial) {
             copy_image(slot, image);
         }
         apipool_segment_unlock(segment);
-        rv = is_used ? APR_SUCCESS : APR_NOTFOUND;
     }
     return rv;
 }
@@ -360,17 +341,8 @@ apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server
 {
     apr_status_t rv = APR_SUCCESS;
     *count = 0;
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < apipool_clients_used(&segment->clients);
-         i += STEP) {
-        rv = apipool_segment_lock(segment);
-        if (rv == APR_SUCCESS) {
-            for (apr_uint32_t k = i; k < i + STEP && k < apipool_clients_used(&segment->clients);
-                 k++) {
-                const apipool_client_slot_t *slot = &segment->clients.slots[k];
-                *count += slot->serial && !strcmp(slot->server, server);
-            }
-            apipool_segment_unlock(segment);
-        }
+    for (apr_uint32_t from = 0, some; rv == APR_SUCCESS && from != APIPOOL_NONE; *count += some) {
+        rv = apipool_client_rows(segment, server, 0, &from, NULL, STEP, &some);
     }
     return rv;
 }

@@ -123,7 +123,7 @@ apr_status_t apipool_client_read(apipool_segment_t *segment, const char *server,
 /**
  * Copies out a server's clients in portions.
  * @param from  where to begin, 0 at first; set to where to go on, APIPOOL_NONE at the end
- * @param rows  result, room for max
+ * @param rows  result, room for max; NULL to count them alone
  * @param count how many there are; 0 does not mean the end
  */
 apr_status_t apipool_client_rows(apipool_segment_t *segment, const char *server, apr_time_t now,

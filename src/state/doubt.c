@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "slots.h"
+
 #define ASK_EVERY apr_time_from_sec(10)  /* of one key */
 #define HOLDS     apr_time_from_sec(600) /* what a probe has said */
 
@@ -103,40 +105,27 @@ int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, ap
     return 1;
 }
 
-static int can_be_asked_about(const apipool_slot_t *slot)
-{
-    return slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING ||
-           slot->state == APIPOOL_STATE_HALF_OPEN;
-}
-
-apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t group)
+apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t group,
+                                       apr_time_t now)
 {
     apipool_group_t *g = &segment->groups[group];
     for (int i = 0; i < APIPOOL_DOUBTS; i++) {
         apipool_doubt_t *doubt = &g->doubts[i];
+        const apipool_slot_t *slot = &segment->slots[doubt->slot];
         if (doubt->stage != WAITS) {
             continue;
         }
-        const apipool_slot_t *slot =
-            doubt->slot < segment->header->slots.used ? &segment->slots[doubt->slot] : NULL;
-        if (!slot || slot->id != doubt->id || slot->group != group || !can_be_asked_about(slot)) {
+        if (slot->id != doubt->id || slot->group != group || !apipool_slot_is_in_use(slot)) {
             memset(doubt, 0, sizeof(*doubt));
         }
         else if (!slot->probing) {
+            doubt->asked_at = now;
+            move_to(segment, doubt, ASKING);
             return doubt->slot;
         }
     }
     count_open(g);
     return APIPOOL_NONE;
-}
-
-void apipool_doubt_asking_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time_t now)
-{
-    apipool_doubt_t *doubt = find(segment, index);
-    if (doubt && doubt->stage == WAITS) {
-        doubt->asked_at = now;
-        move_to(segment, doubt, ASKING);
-    }
 }
 
 void apipool_doubt_answered_locked(apipool_segment_t *segment, apr_uint32_t index, int accepted,

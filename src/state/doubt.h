@@ -26,12 +26,11 @@ apipool_doubt_e apipool_doubt_known_locked(const apipool_segment_t *segment, apr
 int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, apr_uint64_t client,
                               int of_quota, apr_time_t now);
 
-/** The key of a group that a probe is to ask about next, or APIPOOL_NONE. */
-apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t group);
+/** The key of a group that a probe asks about next, or APIPOOL_NONE. The probe begins now. */
+apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t group,
+                                       apr_time_t now);
 
-/** A probe begins to ask about a key, or has ended: whether the key was accepted, a balance was told, or the
- *  upstream failed. */
-void apipool_doubt_asking_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time_t now);
+/** A probe has ended: whether the key was accepted, a balance was told, or the upstream failed. */
 void apipool_doubt_answered_locked(apipool_segment_t *segment, apr_uint32_t index, int accepted,
                                    int has_balance, int upstream_failed);
 

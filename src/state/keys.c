@@ -25,6 +25,21 @@ apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t p
     return i;
 }
 
+apr_status_t apipool_pool_lock_key(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
+                                   apr_uint32_t *index)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *index = apipool_pool_find_locked(segment, pool, id);
+    if (*index == APIPOOL_NONE) {
+        apipool_segment_unlock(segment);
+        return APR_NOTFOUND;
+    }
+    return APR_SUCCESS;
+}
+
 /* --- Changing --- */
 
 static apr_uint32_t said_or(apr_uint32_t said, apr_uint32_t otherwise)
@@ -75,14 +90,6 @@ static void forget_errors(apipool_segment_t *segment, apr_uint32_t index)
     slot->success = 1;
 }
 
-static void set_state(apipool_segment_t *segment, apr_uint32_t index, apipool_state_e state)
-{
-    apipool_slot_t *slot = &segment->slots[index];
-    slot->until[0] = 0;
-    slot->state = state;
-    apipool_members_settle_locked(segment, index);
-}
-
 /* A limit of our own that has put the key off may hold no longer; if it does, the next request puts it off
  * again. A key that its upstream has limited as well stays where it is. */
 static void lift(apipool_segment_t *segment, apr_uint32_t index)
@@ -90,7 +97,8 @@ static void lift(apipool_segment_t *segment, apr_uint32_t index)
     const apipool_slot_t *slot = &segment->slots[index];
     int waits = slot->state == APIPOOL_STATE_COOLING || slot->state == APIPOOL_STATE_HALF_OPEN;
     if (waits && !slot->limited_streak && apipool_window_is_edge(slot->until[0])) {
-        set_state(segment, index, apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED));
+        apipool_slot_move_locked(segment, index,
+                                 apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED), 0);
     }
 }
 
@@ -115,9 +123,8 @@ static void enable(apipool_segment_t *segment, apr_uint32_t index, int enabled)
         apipool_members_warm_locked(segment, index);
     }
     if (enabled != is_enabled) {
-        set_state(segment, index,
-                  apipool_health_next(slot->state,
-                                      enabled ? APIPOOL_EVENT_ENABLED : APIPOOL_EVENT_DISABLED));
+        apipool_event_e event = enabled ? APIPOOL_EVENT_ENABLED : APIPOOL_EVENT_DISABLED;
+        apipool_slot_move_locked(segment, index, apipool_health_next(slot->state, event), 0);
     }
 }
 
@@ -131,21 +138,6 @@ static void move(apipool_segment_t *segment, apr_uint32_t index, apr_uint32_t gr
     apipool_members_add_locked(segment, group, index);
 }
 
-static int describe(apipool_segment_t *segment, apipool_slot_t *slot,
-                    const apipool_key_edit_t *edit)
-{
-    char label[APIPOOL_LABEL_MAX + 1], account[APIPOOL_ACCOUNT_MAX + 1];
-    apr_cpystrn(label,
-                edit->set & APIPOOL_SET_LABEL ? edit->label
-                                              : apipool_slot_label_locked(segment, slot),
-                sizeof(label));
-    apr_cpystrn(account,
-                edit->set & APIPOOL_SET_ACCOUNT ? edit->account
-                                                : apipool_slot_account_locked(segment, slot),
-                sizeof(account));
-    return apipool_slot_describe_locked(segment, slot, label, account);
-}
-
 static apr_status_t patch_locked(apipool_segment_t *segment, apr_uint32_t index,
                                  const apipool_key_patch_t *patch)
 {
@@ -154,7 +146,11 @@ static apr_status_t patch_locked(apipool_segment_t *segment, apr_uint32_t index,
     if (patch->group != APIPOOL_NONE && !apipool_members_reserve_locked(segment, patch->group)) {
         return APR_ENOSPC;
     }
-    if (edit->set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT) && !describe(segment, slot, edit)) {
+    if (!apipool_slot_describe_locked(
+            segment, slot,
+            edit->set & APIPOOL_SET_LABEL ? edit->label : apipool_slot_label_locked(segment, slot),
+            edit->set & APIPOOL_SET_ACCOUNT ? edit->account
+                                            : apipool_slot_account_locked(segment, slot))) {
         return APR_ENOSPC;
     }
     if (patch->group != APIPOOL_NONE) {
@@ -193,7 +189,6 @@ static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group
         !apipool_slot_describe_locked(segment, slot, item->label ? item->label : "",
                                       item->account ? item->account : "")) {
         apipool_slot_clear_locked(segment, index);
-        apipool_slot_reuse_locked(segment, index);
         return APIPOOL_FULL;
     }
     slot->pool = segment->groups[group].pool;
@@ -270,27 +265,11 @@ apr_status_t apipool_pool_make_room(apipool_segment_t *segment, apr_uint32_t gro
     return rv;
 }
 
-/* Takes the lock and finds a key. */
-static apr_status_t lock_key(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
-                             apr_uint32_t *index)
-{
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    *index = apipool_pool_find_locked(segment, pool, id);
-    if (*index == APIPOOL_NONE) {
-        apipool_segment_unlock(segment);
-        return APR_NOTFOUND;
-    }
-    return APR_SUCCESS;
-}
-
 apr_status_t apipool_pool_edit(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
                                const apipool_key_patch_t *patch)
 {
     apr_uint32_t index;
-    apr_status_t rv = lock_key(segment, pool, id, &index);
+    apr_status_t rv = apipool_pool_lock_key(segment, pool, id, &index);
     if (rv == APR_SUCCESS) {
         rv = patch_locked(segment, index, patch);
         apipool_segment_unlock(segment);
@@ -301,7 +280,7 @@ apr_status_t apipool_pool_edit(apipool_segment_t *segment, apr_uint32_t pool, ap
 apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id)
 {
     apr_uint32_t index;
-    apr_status_t rv = lock_key(segment, pool, id, &index);
+    apr_status_t rv = apipool_pool_lock_key(segment, pool, id, &index);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -312,7 +291,6 @@ apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, 
     apipool_members_remove_locked(segment, index);
     APIPOOL_FAULT("remove-uncleared");
     apipool_slot_clear_locked(segment, index);
-    apipool_slot_reuse_locked(segment, index);
     segment->header->changes++;
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
@@ -322,7 +300,7 @@ apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, 
 apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id)
 {
     apr_uint32_t index;
-    apr_status_t rv = lock_key(segment, pool, id, &index);
+    apr_status_t rv = apipool_pool_lock_key(segment, pool, id, &index);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -331,22 +309,10 @@ apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, a
     forget_errors(segment, index);
     apipool_members_warm_locked(segment, index);
     if (slot->state != APIPOOL_STATE_DISABLED && slot->state != APIPOOL_STATE_ACTIVE) {
-        set_state(segment, index, APIPOOL_STATE_ACTIVE);
+        apipool_slot_move_locked(segment, index, APIPOOL_STATE_ACTIVE, 0);
     }
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
-}
-
-static int is_full(apipool_slot_t *slot, const apipool_key_limits_t *limits, apr_time_t now)
-{
-    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
-        apr_uint32_t limit = apipool_slot_limit(slot, limits, i);
-        if (limit &&
-            !apipool_window_admits(&slot->windows[i], apipool_slot_span(i), now, limit, 1)) {
-            return 1;
-        }
-    }
-    return 0;
 }
 
 apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t group,
@@ -357,11 +323,9 @@ apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t group,
     for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < g->ordinals;) {
         rv = apipool_segment_lock(segment);
         for (int n = 0; rv == APR_SUCCESS && n < LIFT_BATCH && i < g->ordinals; n++, i++) {
-            apr_uint32_t index = apipool_members_at_locked(segment, group, i);
-            if (index < segment->header->slots.used && segment->slots[index].group == group &&
-                segment->slots[index].ordinal == i &&
-                !is_full(&segment->slots[index], limits, now)) {
-                lift(segment, index);
+            apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
+            if (slot && apipool_slot_admits_at_locked(slot, limits, 1, now) == now) {
+                lift(segment, (apr_uint32_t)(slot - segment->slots));
             }
         }
         if (rv == APR_SUCCESS) {
@@ -375,7 +339,7 @@ apr_status_t apipool_pool_set_account(apipool_segment_t *segment, apr_uint32_t p
                                       apr_uint64_t id, apr_uint64_t account)
 {
     apr_uint32_t index;
-    apr_status_t rv = lock_key(segment, pool, id, &index);
+    apr_status_t rv = apipool_pool_lock_key(segment, pool, id, &index);
     if (rv == APR_SUCCESS) {
         segment->slots[index].account = account;
         apipool_segment_unlock(segment);

@@ -28,6 +28,10 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
 apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                       apr_uint64_t id);
 
+/** Takes the lock and finds a key. APR_NOTFOUND: it has it not, and does not hold the lock. */
+apr_status_t apipool_pool_lock_key(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
+                                   apr_uint32_t *index);
+
 /* What a change takes of shared memory. All 0: nothing. */
 typedef struct {
     apr_uint32_t keys;         /* that are new */

@@ -89,12 +89,13 @@ struct apipool_group_t {
     apr_uint32_t configured;
     apr_uint32_t size;       /* ordinals that there is room for, a multiple of 64 */
     apr_uint32_t ordinals;   /* given out so far */
+    apr_uint32_t members;    /* that have one of them */
     apr_uint32_t spare;      /* the first one to be reused, APIPOOL_NONE: none */
     apr_uint32_t usable;     /* members in lane 0's set */
     apr_uint32_t held_up;    /* members that would be, but for what they have in flight */
     apr_uint32_t half_open;  /* in their heap */
     apr_uint32_t recovering; /* in theirs */
-    apipool_offset_t rows;   /* members, heaps and sets: see members_parts.h */
+    apipool_offset_t rows;   /* members, heaps and sets: see members.h */
     apipool_lane_t lanes[APIPOOL_LANES];
     apr_uint32_t unanswered;  /* its upstream failed the last probe */
     apr_uint32_t not_found;   /* probes in a row that it did not know what to do with */
@@ -104,7 +105,7 @@ struct apipool_group_t {
     apr_uint32_t walked;        /* ordinals whose balance was looked at in this round */
     apr_time_t walked_since;    /* when the round began */
     apr_time_t refuses_usage;   /* until then its upstream is not asked for the usage of streams */
-    apr_uint32_t habits[2];     /* apipool_habit_e of its upstream, for JSON and for streams */
+    apr_uint32_t habit;         /* apipool_habit_e of its upstream, for streams */
     apipool_trouble_t faults;   /* R03, R04, R12, R13 in a row */
     apipool_trouble_t refusals; /* R07 and R09 of distinct keys in a row */
     apr_uint32_t round;         /* of refusals: counts them up */
@@ -183,8 +184,6 @@ struct apipool_sessions_t {
     apipool_guesser_t guessers[APIPOOL_GUESSERS_MAX];
     apipool_viewer_t viewers[APIPOOL_VIEWERS_MAX];
 };
-
-enum { APIPOOL_RPM, APIPOOL_RPD, APIPOOL_TPM, APIPOOL_TPD, APIPOOL_WINDOWS };
 
 /* A key. Without an id it is no key's: that was removed, or is not complete. Requests that had it then still
  * have it until they end, and then it is spare.

@@ -18,8 +18,8 @@
 #define AT_ONCE_MAX 256
 
 /* Takes a key out of the rotation until then, for one model or for all. */
-static void put_off(apipool_tier_t *tier, apr_uint32_t index, int part, apr_uint64_t model,
-                    apr_time_t until)
+static void put_off(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
+                    apr_uint64_t model, apr_time_t until)
 {
     apipool_segment_t *segment = tier->segment;
     apipool_slot_t *slot = &segment->slots[index];
@@ -27,7 +27,7 @@ static void put_off(apipool_tier_t *tier, apr_uint32_t index, int part, apr_uint
                             ? apipool_members_cool_locked(segment, index, model, until, tier->now)
                             : 0;
     if (lane) {
-        tier->parts[part].lane = lane;
+        part->lane = lane;
         return;
     }
     if (slot->state == APIPOOL_STATE_ACTIVE) {
@@ -41,10 +41,10 @@ static void put_off(apipool_tier_t *tier, apr_uint32_t index, int part, apr_uint
 }
 
 /* Whether its account has met something that this key has not taken over yet. */
-static int is_hit_by_account(apipool_tier_t *tier, apr_uint32_t index, int part)
+static int is_hit_by_account(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
-    const apipool_source_t *source = tier->parts[part].source;
+    const apipool_source_t *source = part->source;
     const apipool_hit_t *hit = apipool_account_find_locked(tier->segment, slot->pool, slot->account,
                                                            source->model, tier->now);
     if (!hit) {
@@ -76,55 +76,44 @@ static void skip(apipool_tier_t *tier, apr_uint32_t index, apr_time_t until, api
     }
 }
 
-static apr_time_t later(apr_time_t a, apr_time_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Whether limits of the pool's own keep the key from serving this request; if they keep it from serving any,
  * the key leaves the rotation until it may again. */
-static int is_full(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lack_t *lack)
+static int is_full(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
+                   apipool_lack_t *lack)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
-    apr_time_t now = tier->now, for_this = now, for_any = now;
-    if (!apipool_slot_has_limits(slot, tier->wanted->limits)) {
+    const apipool_key_limits_t *limits = tier->wanted->limits;
+    apr_time_t now = tier->now;
+    apr_time_t for_this = apipool_slot_admits_at_locked(slot, limits, tier->wanted->tokens, now);
+    if (for_this == now) {
         return 0;
     }
-    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
-        apr_uint32_t limit = apipool_slot_limit(slot, tier->wanted->limits, i);
-        apr_uint32_t amount = apipool_slot_amount(i, tier->wanted->tokens);
-        apipool_window_t *window = &slot->windows[i];
-        apipool_window_span_e span = apipool_slot_span(i);
-        if (limit && !apipool_window_admits(window, span, now, limit, amount)) {
-            for_this = later(for_this, apipool_window_next_free(window, span, now, limit, amount));
-            for_any = later(for_any, apipool_window_next_free(window, span, now, limit, 1));
-        }
-    }
+    apr_time_t for_any = apipool_slot_admits_at_locked(slot, limits, 1, now);
     if (for_any > now) {
         put_off(tier, index, part, 0, for_any);
     }
-    else if (for_this > now) {
+    else {
         skip(tier, index, for_this, lack);
     }
-    return for_this > now;
+    return 1;
 }
 
 /* Where the key stands in fair queueing. A key is never more than one request behind the clock. */
-static void serve(apipool_tier_t *tier, apr_uint32_t index, int part)
+static void serve(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
     double clock = tier->pool->clock;
-    apipool_candidate_t candidate;
-    apipool_tier_look_at_locked(tier, index, part, &candidate);
+    apipool_candidate_t candidate = apipool_tier_look_at_locked(tier, index, part);
     tier->pool->clock = slot->served > clock ? slot->served : clock;
     slot->served = apipool_select_finish(tier->wanted->strategy, &candidate, clock);
 }
 
-static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lease_t *lease)
+static void lend(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
+                 apipool_lease_t *lease)
 {
     apipool_segment_t *segment = tier->segment;
     apipool_slot_t *slot = &segment->slots[index];
-    const apipool_source_t *source = tier->parts[part].source;
+    const apipool_source_t *source = part->source;
 
     serve(tier, index, part);
     apipool_window_charge_four(slot->windows, tier->now, tier->wanted->tokens);
@@ -135,20 +124,17 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lea
     slot->last_used_at = tier->now;
     slot->concurrency =
         slot->limits.concurrency ? slot->limits.concurrency : tier->wanted->limits->concurrency;
-    lease->proving = slot->state == APIPOOL_STATE_HALF_OPEN;
-    slot->proving = lease->proving ? 1 : slot->proving;
-    if (lease->proving || slot->concurrency) {
+    int proving = slot->state == APIPOOL_STATE_HALF_OPEN;
+    slot->proving = proving ? 1 : slot->proving;
+    if (proving || slot->concurrency) {
         apipool_members_settle_locked(segment, index);
     }
-    lease->slot = index;
-    lease->holder = apipool_slot_hold_locked(
-        segment, index, lease->proving ? APIPOOL_FOR_PROOF : APIPOOL_FOR_REQUEST);
-    lease->group = slot->group;
-    lease->id = slot->id;
+    apipool_slot_fill_lease_locked(segment, index, tier->now, lease);
+    lease->holder = apipool_slot_hold_locked(segment, index,
+                                             proving ? APIPOOL_FOR_PROOF : APIPOOL_FOR_REQUEST, 0);
     lease->model = source->model;
     lease->tokens = tier->wanted->tokens;
-    lease->lent_at = tier->now;
-    apipool_slot_copy_secret_locked(segment, slot, lease);
+    lease->proving = proving;
 }
 
 /* Looks for a key in the tier and lends it. What keeps a chosen key back is noted with the key, which takes
@@ -156,7 +142,7 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, int part, apipool_lea
 static int lend_from(apipool_tier_t *tier, apipool_lease_t *lease, apipool_lack_t *lack)
 {
     for (int passed_over = 0; tier->count; passed_over++) {
-        int part;
+        apipool_part_t *part;
         if (passed_over == AT_ONCE_MAX) {
             lack->more = 1;
             return 0;
@@ -229,22 +215,6 @@ apr_status_t apipool_pool_acquire(apipool_segment_t *segment, const apipool_want
     return APR_SUCCESS;
 }
 
-/* When all limits of the pool's own admit a further request of a key. */
-static apr_time_t admitted_at(apipool_slot_t *slot, const apipool_further_t *further,
-                              apr_time_t now)
-{
-    apr_time_t at = now;
-    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
-        apr_uint32_t limit = apipool_slot_limit(slot, further->limits, i);
-        apr_uint32_t amount = apipool_slot_amount(i, further->tokens);
-        if (limit) {
-            at = later(at, apipool_window_next_free(&slot->windows[i], apipool_slot_span(i), now,
-                                                    limit, amount));
-        }
-    }
-    return at;
-}
-
 apr_status_t apipool_pool_charge(apipool_segment_t *segment, apipool_lease_t *lease,
                                  const apipool_further_t *further, apr_time_t now,
                                  apr_time_t *retry_at)
@@ -256,7 +226,9 @@ apr_status_t apipool_pool_charge(apipool_segment_t *segment, apipool_lease_t *le
     }
     *retry_at = 0;
     if (slot->id == lease->id) {
-        apr_time_t at = further->has_begun ? now : admitted_at(slot, further, now);
+        apr_time_t at = further->has_begun ? now
+                                           : apipool_slot_admits_at_locked(slot, further->limits,
+                                                                           further->tokens, now);
         if (at > now) {
             *retry_at = at;
         }

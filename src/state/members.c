@@ -5,11 +5,74 @@
 #include <string.h>
 
 #include "fault.h"
-#include "members_parts.h"
+#include "health.h"
 
 #define FIRST_SIZE 64
 #define WAKE_BATCH 64
 #define WALK_MAX   64
+
+/* --- Heaps ------------------------------------------------------------------------------------- */
+
+static void put_at(const apipool_heap_t *heap, apr_uint32_t place, apr_uint32_t index)
+{
+    heap->at[place] = index;
+    heap->slots[index].place[heap->lane] = place;
+}
+
+static apr_time_t time_at(const apipool_heap_t *heap, apr_uint32_t place)
+{
+    return heap->slots[heap->at[place]].until[heap->lane];
+}
+
+static void sift_up(const apipool_heap_t *heap, apr_uint32_t place)
+{
+    apr_uint32_t index = heap->at[place];
+    apr_time_t time = time_at(heap, place);
+    while (place > 0 && time_at(heap, (place - 1) / 2) > time) {
+        put_at(heap, place, heap->at[(place - 1) / 2]);
+        place = (place - 1) / 2;
+    }
+    put_at(heap, place, index);
+}
+
+static void sift_down(const apipool_heap_t *heap, apr_uint32_t place)
+{
+    apr_uint32_t index = heap->at[place];
+    apr_time_t time = time_at(heap, place);
+    for (;;) {
+        apr_uint32_t child = 2 * place + 1;
+        if (child + 1 < *heap->count && time_at(heap, child + 1) < time_at(heap, child)) {
+            child++;
+        }
+        if (child >= *heap->count || time_at(heap, child) >= time) {
+            break;
+        }
+        put_at(heap, place, heap->at[child]);
+        place = child;
+    }
+    put_at(heap, place, index);
+}
+
+static void push(const apipool_heap_t *heap, apr_uint32_t index)
+{
+    put_at(heap, (*heap->count)++, index);
+    sift_up(heap, *heap->count - 1);
+}
+
+static void take_out(const apipool_heap_t *heap, apr_uint32_t index)
+{
+    apr_uint32_t place = heap->slots[index].place[heap->lane];
+    apr_uint32_t last = heap->at[--*heap->count];
+    heap->slots[index].place[heap->lane] = APIPOOL_NONE;
+    APIPOOL_FAULT("heap-hole");
+    if (place < *heap->count) {
+        put_at(heap, place, last);
+        sift_up(heap, place);
+        sift_down(heap, heap->slots[last].place[heap->lane]);
+    }
+}
+
+/* --- Memory ------------------------------------------------------------------------------------ */
 
 apr_size_t apipool_members_bytes(apr_uint32_t size)
 {
@@ -27,15 +90,11 @@ apipool_bits_t apipool_members_bits(const apipool_segment_t *segment, const apip
 apipool_heap_t apipool_members_heap(const apipool_segment_t *segment, apipool_group_t *g,
                                     apr_uint32_t which)
 {
-    apipool_heap_t heap = {.slots = segment->slots, .at = apipool_members_row(segment, g, which)};
-    if (which >= APIPOOL_IN_HALF_OPEN) {
-        heap.count = which == APIPOOL_IN_HALF_OPEN ? &g->half_open : &g->recovering;
-    }
-    else {
-        heap.lane = which - APIPOOL_IN_COOLING;
-        heap.count = &g->lanes[heap.lane].waiting;
-    }
-    return heap;
+    apr_uint32_t lane = which < APIPOOL_IN_HALF_OPEN ? which - APIPOOL_IN_COOLING : 0;
+    apr_uint32_t *count = which == APIPOOL_IN_HALF_OPEN    ? &g->half_open
+                          : which == APIPOOL_IN_RECOVERING ? &g->recovering
+                                                           : &g->lanes[lane].waiting;
+    return (apipool_heap_t){segment->slots, apipool_members_row(segment, g, which), count, lane};
 }
 
 /* Moves all into a larger block. Of lane 0 nobody is clear before settle says so, of the others everybody is.
@@ -51,8 +110,8 @@ static int enlarge(apipool_segment_t *segment, apipool_group_t *g, apr_uint32_t 
     APIPOOL_FAULT("reserve-half-swapped");
     g->size = size;
     for (apr_uint32_t which = 0; which < APIPOOL_ROWS; which++) {
-        apr_uint32_t members = old.size ? old.ordinals : 0;
-        apr_uint32_t count = which ? *apipool_members_heap(segment, &old, which).count : members;
+        apr_uint32_t count =
+            which ? *apipool_members_heap(segment, &old, which).count : old.ordinals;
         memcpy(apipool_members_row(segment, g, which), apipool_members_row(segment, &old, which),
                count * sizeof(apr_uint32_t));
     }
@@ -82,6 +141,42 @@ int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t grou
            apipool_members_reserve_many_locked(segment, group, 1);
 }
 
+/* Where a slot stands as far as all models are concerned: whether it is usable, or would be but for what it
+ * has in flight, and in which heap. */
+static void stand(apipool_segment_t *segment, apr_uint32_t index, int usable, int held,
+                  apr_uint32_t which)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    apipool_group_t *g = &segment->groups[slot->group];
+    if (slot->usable != usable) {
+        apipool_bits_put(apipool_members_bits(segment, g, 0), slot->ordinal, usable);
+    }
+    g->usable += (apr_uint32_t)usable - slot->usable;
+    g->held_up += (apr_uint32_t)held - slot->held;
+    slot->usable = (unsigned char)usable;
+    slot->held = (unsigned char)held;
+    if (slot->heap != APIPOOL_IN_NONE) {
+        apipool_heap_t heap = apipool_members_heap(segment, g, slot->heap);
+        take_out(&heap, index);
+    }
+    slot->heap = (unsigned char)which;
+    APIPOOL_FAULT("settle-nowhere");
+    if (which != APIPOOL_IN_NONE) {
+        apipool_heap_t heap = apipool_members_heap(segment, g, which);
+        push(&heap, index);
+    }
+}
+
+/* Lets a slot begin or cease to cool in a lane of a model; it says until when. */
+static void set_lane(apipool_segment_t *segment, apr_uint32_t index, apr_uint32_t lane, int cools)
+{
+    const apipool_slot_t *slot = &segment->slots[index];
+    apipool_group_t *g = &segment->groups[slot->group];
+    apipool_heap_t heap = apipool_members_heap(segment, g, APIPOOL_IN_COOLING + lane);
+    (cools ? push : take_out)(&heap, index);
+    apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, !cools);
+}
+
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index)
 {
     apipool_group_t *g = &segment->groups[group];
@@ -97,60 +192,24 @@ void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, 
     }
     APIPOOL_FAULT("member-half-added");
     members[slot->ordinal] = index;
+    g->members++;
     slot->group = group;
-    apipool_members_enter_locked(segment, index);
-}
-
-void apipool_members_enter_locked(apipool_segment_t *segment, apr_uint32_t index)
-{
-    apipool_slot_t *slot = &segment->slots[index];
     slot->place[0] = APIPOOL_NONE;
     slot->heap = APIPOOL_IN_NONE;
     slot->usable = slot->held = 0;
     apipool_members_settle_locked(segment, index);
-}
-
-static void leave_heap(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
-                       apr_uint32_t index)
-{
-    if (slot->heap != APIPOOL_IN_NONE) {
-        apipool_heap_t heap = apipool_members_heap(segment, g, slot->heap);
-        apipool_heap_remove(&heap, index);
-        slot->heap = APIPOOL_IN_NONE;
+    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
+        if (slot->place[lane] != APIPOOL_NONE) {
+            set_lane(segment, index, lane, 1);
+        }
     }
-}
-
-static void set_usable(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
-                       int usable)
-{
-    if (slot->usable != usable) {
-        g->usable += (apr_uint32_t)usable - slot->usable;
-        slot->usable = (unsigned char)usable;
-        apipool_bits_put(apipool_members_bits(segment, g, 0), slot->ordinal, usable);
-    }
-}
-
-static void set_held(apipool_group_t *g, apipool_slot_t *slot, int held)
-{
-    g->held_up += (apr_uint32_t)held - slot->held;
-    slot->held = (unsigned char)held;
-}
-
-static void leave_lane(apipool_segment_t *segment, apipool_group_t *g, apipool_slot_t *slot,
-                       apr_uint32_t index, apr_uint32_t lane)
-{
-    apipool_heap_t heap = apipool_members_heap(segment, g, APIPOOL_IN_COOLING + lane);
-    apipool_heap_remove(&heap, index);
-    apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, 1);
 }
 
 void apipool_members_warm_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
-    apipool_slot_t *slot = &segment->slots[index];
-    apipool_group_t *g = &segment->groups[slot->group];
     for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
-        if (slot->place[lane] != APIPOOL_NONE) {
-            leave_lane(segment, g, slot, index, lane);
+        if (segment->slots[index].place[lane] != APIPOOL_NONE) {
+            set_lane(segment, index, lane, 0);
         }
     }
 }
@@ -159,21 +218,14 @@ void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t inde
 {
     apipool_slot_t *slot = &segment->slots[index];
     apipool_group_t *g = &segment->groups[slot->group];
-    apr_uint32_t *members = apipool_members_row(segment, g, 0);
 
-    leave_heap(segment, g, slot, index);
-    set_usable(segment, g, slot, 0);
-    set_held(g, slot, 0);
+    stand(segment, index, 0, 0, APIPOOL_IN_NONE);
     apipool_members_warm_locked(segment, index);
-    members[slot->ordinal] = g->spare;
+    apipool_members_row(segment, g, 0)[slot->ordinal] = g->spare;
     APIPOOL_FAULT("member-half-removed");
     g->spare = slot->ordinal;
+    g->members--;
     slot->ordinal = APIPOOL_NONE;
-}
-
-int apipool_members_has_locked(const apipool_slot_t *slot)
-{
-    return slot->ordinal != APIPOOL_NONE;
 }
 
 /* The heap that a slot waits in. One that is lent to prove itself, or to a probe, waits for its return. */
@@ -192,24 +244,13 @@ static apr_uint32_t heap_for(const apipool_slot_t *slot)
 
 void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
-    apipool_slot_t *slot = &segment->slots[index];
-    apipool_group_t *g = &segment->groups[slot->group];
+    const apipool_slot_t *slot = &segment->slots[index];
     int active = slot->state == APIPOOL_STATE_ACTIVE;
     int full = active && slot->concurrency && slot->in_flight >= slot->concurrency;
     int proving = slot->state == APIPOOL_STATE_HALF_OPEN && slot->proving;
-    apr_uint32_t heap_now = heap_for(slot);
 
-    if (!apipool_members_has_locked(slot)) {
-        return;
-    }
-    set_usable(segment, g, slot, active && !full);
-    set_held(g, slot, full || proving);
-    leave_heap(segment, g, slot, index);
-    APIPOOL_FAULT("settle-nowhere");
-    if (heap_now != APIPOOL_IN_NONE) {
-        apipool_heap_t heap = apipool_members_heap(segment, g, heap_now);
-        slot->heap = (unsigned char)heap_now;
-        apipool_heap_push(&heap, index);
+    if (slot->ordinal != APIPOOL_NONE) {
+        stand(segment, index, active && !full, full || proving, heap_for(slot));
     }
 }
 
@@ -233,7 +274,7 @@ static void wake_lane(apipool_segment_t *segment, apipool_group_t *g, apr_uint32
         if (segment->slots[index].until[lane] > now) {
             break;
         }
-        leave_lane(segment, g, &segment->slots[index], index, lane);
+        set_lane(segment, index, lane, 0);
     }
 }
 
@@ -257,31 +298,20 @@ static apr_uint32_t lane_to_cool_in(apipool_segment_t *segment, apr_uint32_t gro
     return lane;
 }
 
-void apipool_members_enter_lane_locked(apipool_segment_t *segment, apr_uint32_t index,
-                                       apr_uint32_t lane)
-{
-    const apipool_slot_t *slot = &segment->slots[index];
-    apipool_group_t *g = &segment->groups[slot->group];
-    apipool_heap_t heap = apipool_members_heap(segment, g, APIPOOL_IN_COOLING + lane);
-    apipool_heap_push(&heap, index);
-    apipool_bits_put(apipool_members_bits(segment, g, lane), slot->ordinal, 0);
-}
-
 apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_t index,
                                          apr_uint64_t model, apr_time_t until, apr_time_t now)
 {
     apipool_slot_t *slot = &segment->slots[index];
-    apipool_group_t *g = &segment->groups[slot->group];
     apr_uint32_t lane = lane_to_cool_in(segment, slot->group, model, now);
 
     if (slot->place[lane] != APIPOOL_NONE) {
         if (slot->until[lane] >= until) {
             return lane;
         }
-        leave_lane(segment, g, slot, index, lane);
+        set_lane(segment, index, lane, 0);
     }
     slot->until[lane] = until;
-    apipool_members_enter_lane_locked(segment, index, lane);
+    set_lane(segment, index, lane, 1);
     return lane;
 }
 
@@ -355,4 +385,12 @@ apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uin
                                        apr_uint32_t ordinal)
 {
     return apipool_members_row(segment, &segment->groups[group], 0)[ordinal];
+}
+
+apipool_slot_t *apipool_members_slot_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                            apr_uint32_t ordinal)
+{
+    apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
+    apipool_slot_t *slot = index < segment->header->slots.used ? &segment->slots[index] : NULL;
+    return slot && slot->group == group && slot->ordinal == ordinal ? slot : NULL;
 }

@@ -3,11 +3,51 @@
 #ifndef APIPOOL_STATE_MEMBERS_H
 #define APIPOOL_STATE_MEMBERS_H
 
+#include "arena.h"
 #include "bits.h"
 #include "layout.h"
 
-/* Lanes and heaps are described in layout.h. Private to src/state; the caller holds the segment's lock.
- * Slots, groups and lanes are indices. */
+/* Private to src/state; the caller holds the segment's lock. Slots, groups and lanes are indices. Lanes and
+ * heaps are described in layout.h.
+ *
+ * A group has one block of the arena: rows of as many numbers as it has room for ordinals, and behind them a
+ * set of ordinals for each lane. The first row says by ordinal which slot the member is, or for a spare
+ * ordinal which one is the next spare one. Each of the others is a heap: those of the lanes, then the two of
+ * the group. Pages that nobody writes to cost nothing. */
+enum {
+    APIPOOL_IN_NONE,
+    APIPOOL_IN_COOLING, /* in lane 0; in another lane: that many further on */
+    APIPOOL_IN_HALF_OPEN = APIPOOL_IN_COOLING + APIPOOL_LANES,
+    APIPOOL_IN_RECOVERING,
+    APIPOOL_ROWS
+};
+
+/* A view of a binary heap of slots by the time at which they wake up. A slot knows its place in the heap of
+ * each lane, so that it can be taken out from anywhere. */
+typedef struct {
+    apipool_slot_t *slots;
+    apr_uint32_t *at;    /* 0 is the one that wakes first, 2n+1 and 2n+2 wake after n */
+    apr_uint32_t *count; /* of slots in it */
+    apr_uint32_t lane;   /* whose until and place it goes by */
+} apipool_heap_t;
+
+/** A row of a group. */
+static inline apr_uint32_t *apipool_members_row(const apipool_segment_t *segment,
+                                                const apipool_group_t *g, apr_uint32_t which)
+{
+    return (apr_uint32_t *)apipool_arena_at(segment, g->rows) + (apr_size_t)which * g->size;
+}
+
+/** A view of who is clear in a lane. */
+apipool_bits_t apipool_members_bits(const apipool_segment_t *segment, const apipool_group_t *g,
+                                    apr_uint32_t lane);
+
+/** A view of a row that is a heap. */
+apipool_heap_t apipool_members_heap(const apipool_segment_t *segment, apipool_group_t *g,
+                                    apr_uint32_t which);
+
+/** Bytes of a group's block. */
+apr_size_t apipool_members_bytes(apr_uint32_t size);
 
 /** Makes room for one more member. Returns 0 when the arena is full; nothing has changed then. */
 int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group);
@@ -16,14 +56,12 @@ int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t grou
 int apipool_members_reserve_many_locked(apipool_segment_t *segment, apr_uint32_t group,
                                         apr_uint32_t members);
 
-/** Adds a slot that is in no group and cools for no model, after apipool_members_reserve_locked. */
+/** Adds a slot that is in no group, after apipool_members_reserve_locked. It cools for the models in whose
+ *  lanes it has a place. */
 void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index);
 
 /** Takes a slot out of its group. Its cooldowns for single models end. */
 void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t index);
-
-/** Whether a slot is in a group: one whose key was removed is not. */
-int apipool_members_has_locked(const apipool_slot_t *slot);
 
 /** Puts a slot where its state, its requests in flight and until[0] ask for; all may have changed since;
  *  one that is in no group stays there. O(log waiting) to and from a heap, else O(1). */
@@ -63,8 +101,12 @@ apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_u
 int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                      apr_uint32_t lane, apr_uint32_t ordinal);
 
-/** The slot of an ordinal. */
+/** The slot of a member's ordinal. */
 apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,
                                        apr_uint32_t ordinal);
+
+/** The same of one that may be spare: NULL then. */
+apipool_slot_t *apipool_members_slot_locked(const apipool_segment_t *segment, apr_uint32_t group,
+                                            apr_uint32_t ordinal);
 
 #endif

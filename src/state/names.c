@@ -10,12 +10,6 @@
 
 #define QUOTA 4 /* parts of what is free */
 
-/* ASCII that is fit as it is: nearly all there is. */
-static inline int is_plain(unsigned char c)
-{
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\'' && c != '`' && c != '\\';
-}
-
 /* Whether it would need escaping, or would end or turn around what stands after it. */
 static int is_unfit(apr_uint32_t c)
 {
@@ -26,31 +20,26 @@ static int is_unfit(apr_uint32_t c)
 
 void apipool_name_clean(char *out, apr_size_t size, const char *text, apr_size_t len)
 {
-    const char *from = text;
-    apr_size_t at = 0;
-
-    for (apr_size_t most = len < size ? len : size - 1; at < most && is_plain((unsigned char)*from);
-         len--) {
-        out[at++] = *from++;
-    }
+    char *end = out + size - 1;
     while (len > 0) {
-        apr_uint32_t c = 0;
-        apr_size_t read = apipool_utf8_character(from, len, &c), written = read;
-        char instead = 0;
-        if (read == 0 || is_unfit(c)) {
-            instead = read == 0 ? '?' : '_';
-            read = read ? read : 1;
-            written = 1;
-        }
-        if (at + written >= size) {
+        apr_uint32_t c = (unsigned char)*text;
+        apr_size_t read = c < 0x80 ? 1 : apipool_utf8_character(text, len, &c);
+        int fits = read && !is_unfit(c);
+        if (out + (fits ? read : 1) > end) {
             break;
         }
-        memcpy(out + at, instead ? &instead : from, written);
-        at += written;
-        from += read;
+        if (fits) {
+            memcpy(out, text, read);
+            out += read;
+        }
+        else {
+            *out++ = read ? '_' : '?';
+        }
+        read = read ? read : 1;
+        text += read;
         len -= read;
     }
-    out[at] = '\0';
+    *out = '\0';
 }
 
 void apipool_name_make(apipool_name_t *name, const char *text, apr_size_t len)

@@ -32,7 +32,7 @@ apr_status_t apipool_pool_retire_all(apipool_segment_t *segment)
 }
 
 static apr_status_t find_pool_locked(apipool_segment_t *segment, const char *server,
-                                     const char *name, apr_uint32_t *pool)
+                                     const char *name, int configured, apr_uint32_t *pool)
 {
     apipool_header_t *header = segment->header;
     apr_uint32_t i = 0;
@@ -50,12 +50,13 @@ static apr_status_t find_pool_locked(apipool_segment_t *segment, const char *ser
         APIPOOL_IN_ORDER();
         header->pools_used++;
     }
+    segment->pools[i].configured |= (apr_uint32_t)configured;
     *pool = i;
     return APR_SUCCESS;
 }
 
 static apr_status_t find_group_locked(apipool_segment_t *segment, apr_uint32_t pool,
-                                      const char *upstream, apr_uint32_t *group)
+                                      const char *upstream, int configured, apr_uint32_t *group)
 {
     apipool_header_t *header = segment->header;
     apr_uint32_t i = 0;
@@ -73,44 +74,32 @@ static apr_status_t find_group_locked(apipool_segment_t *segment, apr_uint32_t p
         APIPOOL_IN_ORDER();
         header->groups_used++;
     }
+    segment->groups[i].configured |= (apr_uint32_t)configured;
     *group = i;
     return APR_SUCCESS;
-}
-
-static apr_status_t lock_for(apipool_segment_t *segment, const char *name, apr_size_t max)
-{
-    return strlen(name) < max ? apipool_segment_lock(segment) : APR_ENAMETOOLONG;
 }
 
 apr_status_t apipool_pool_attach(apipool_segment_t *segment, const char *server, const char *name,
                                  apr_uint32_t *pool)
 {
-    apr_status_t rv = strlen(server) < APIPOOL_SERVER_NAME_MAX
-                          ? lock_for(segment, name, APIPOOL_NAME_MAX)
-                          : APR_ENAMETOOLONG;
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = find_pool_locked(segment, server, name, pool);
+    int fits = strlen(server) < APIPOOL_SERVER_NAME_MAX && strlen(name) < APIPOOL_NAME_MAX;
+    apr_status_t rv = fits ? apipool_segment_lock(segment) : APR_ENAMETOOLONG;
     if (rv == APR_SUCCESS) {
-        segment->pools[*pool].configured = 1;
+        rv = find_pool_locked(segment, server, name, 1, pool);
+        apipool_segment_unlock(segment);
     }
-    apipool_segment_unlock(segment);
     return rv;
 }
 
 apr_status_t apipool_pool_group(apipool_segment_t *segment, apr_uint32_t pool, const char *upstream,
                                 apr_uint32_t *group)
 {
-    apr_status_t rv = lock_for(segment, upstream, APIPOOL_NAME_MAX);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = find_group_locked(segment, pool, upstream, group);
+    int fits = strlen(upstream) < APIPOOL_NAME_MAX;
+    apr_status_t rv = fits ? apipool_segment_lock(segment) : APR_ENAMETOOLONG;
     if (rv == APR_SUCCESS) {
-        segment->groups[*group].configured = 1;
+        rv = find_group_locked(segment, pool, upstream, 1, group);
+        apipool_segment_unlock(segment);
     }
-    apipool_segment_unlock(segment);
     return rv;
 }
 
@@ -118,14 +107,13 @@ apr_status_t apipool_pool_known(apipool_segment_t *segment, const char *server, 
                                 const char *upstream, apr_uint32_t *pool, apr_uint32_t *group)
 {
     apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = find_pool_locked(segment, server, name, pool);
     if (rv == APR_SUCCESS) {
-        rv = find_group_locked(segment, *pool, upstream, group);
+        rv = find_pool_locked(segment, server, name, 0, pool);
+        if (rv == APR_SUCCESS) {
+            rv = find_group_locked(segment, *pool, upstream, 0, group);
+        }
+        apipool_segment_unlock(segment);
     }
-    apipool_segment_unlock(segment);
     return rv;
 }
 
@@ -156,41 +144,16 @@ int apipool_pool_tells_exhausted(apipool_segment_t *segment, apr_uint32_t pool, 
     return 1;
 }
 
-apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group,
-                                   int is_stream)
+apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group)
 {
-    return __atomic_load_n(&segment->groups[group].habits[is_stream], __ATOMIC_RELAXED);
+    return __atomic_load_n(&segment->groups[group].habit, __ATOMIC_RELAXED);
 }
 
-void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, int is_stream,
-                             apipool_habit_e habit)
+void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, apipool_habit_e habit)
 {
-    if (apipool_pool_habit(segment, group, is_stream) != habit) {
-        __atomic_store_n(&segment->groups[group].habits[is_stream], (apr_uint32_t)habit,
-                         __ATOMIC_RELAXED);
+    if (apipool_pool_habit(segment, group) != habit) {
+        __atomic_store_n(&segment->groups[group].habit, (apr_uint32_t)habit, __ATOMIC_RELAXED);
     }
-}
-
-apr_status_t apipool_pool_enter_queue(apipool_segment_t *segment, const apipool_wanted_t *wanted,
-                                      apr_uint32_t *waiter)
-{
-    apr_status_t rv = apipool_segment_lock(segment);
-    *waiter = APIPOOL_NONE;
-    if (rv == APR_SUCCESS) {
-        *waiter = apipool_queue_enter_locked(segment, wanted->pool, wanted->waits_for);
-        apipool_segment_unlock(segment);
-    }
-    return rv;
-}
-
-apr_status_t apipool_pool_leave_queue(apipool_segment_t *segment, apr_uint32_t waiter)
-{
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv == APR_SUCCESS) {
-        apipool_queue_leave_locked(segment, waiter);
-        apipool_segment_unlock(segment);
-    }
-    return rv;
 }
 
 /* What nobody will ever tell the result of. */
@@ -284,62 +247,32 @@ void apipool_pool_each_group(const apipool_segment_t *segment, const char *serve
     }
 }
 
-apr_status_t apipool_pool_keys_of(apipool_segment_t *segment, const char *server, apr_time_t now,
-                                  apr_uint32_t *keys)
+apr_uint32_t apipool_pool_keys_of(const apipool_segment_t *segment, const char *server)
 {
-    apr_status_t rv = APR_SUCCESS;
-    apipool_totals_t totals;
-    *keys = 0;
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->header->groups_used; i++) {
-        if (strcmp(segment->pools[segment->groups[i].pool].server, server)) {
-            continue;
-        }
-        rv = apipool_pool_totals(segment, i, now, &totals);
-        for (int state = 0; rv == APR_SUCCESS && state < APIPOOL_STATE_COUNT; state++) {
-            *keys += totals.keys[state];
-        }
+    apr_uint32_t keys = 0;
+    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
+        const apipool_group_t *g = &segment->groups[i];
+        keys += strcmp(segment->pools[g->pool].server, server) ? 0 : g->members;
     }
-    return rv;
+    return keys;
 }
 
-apr_status_t apipool_pool_each_unused(apipool_segment_t *segment,
-                                      void (*each)(void *ctx, const char *pool,
-                                                   const char *upstream, apr_uint32_t keys),
-                                      void *ctx)
+void apipool_pool_each_unused(const apipool_segment_t *segment,
+                              void (*each)(void *ctx, const char *pool, const char *upstream,
+                                           apr_uint32_t keys),
+                              void *ctx)
 {
-    apr_status_t rv = APR_SUCCESS;
-    apipool_totals_t totals;
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < segment->header->groups_used; i++) {
+    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
         const apipool_group_t *g = &segment->groups[i];
-        apr_uint32_t keys = 0;
-        if (g->configured && segment->pools[g->pool].configured) {
-            continue;
-        }
-        rv = apipool_pool_totals(segment, i, apr_time_now(), &totals);
-        for (int state = 0; rv == APR_SUCCESS && state < APIPOOL_STATE_COUNT; state++) {
-            keys += totals.keys[state];
-        }
-        if (keys) {
-            each(ctx, segment->pools[g->pool].name, g->name, keys);
+        if (g->members && !(g->configured && segment->pools[g->pool].configured)) {
+            each(ctx, segment->pools[g->pool].name, g->name, g->members);
         }
     }
-    return rv;
 }
 
 apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t group)
 {
     return segment->groups[group].pool;
-}
-
-/* The member of that ordinal, or NULL where it is spare. */
-static const apipool_slot_t *member_locked(apipool_segment_t *segment, apr_uint32_t group,
-                                           apr_uint32_t ordinal)
-{
-    apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
-    const apipool_slot_t *slot = &segment->slots[index];
-    int is_member =
-        index < segment->header->slots.used && slot->group == group && slot->ordinal == ordinal;
-    return is_member ? slot : NULL;
 }
 
 /* The members of one batch; O(1) in the number of keys. */
@@ -348,7 +281,7 @@ static void add_up_locked(apipool_segment_t *segment, apr_uint32_t group, apr_ui
 {
     const apipool_group_t *g = &segment->groups[group];
     for (apr_uint32_t i = from; i < from + TOTALS_BATCH && i < g->ordinals; i++) {
-        const apipool_slot_t *slot = member_locked(segment, group, i);
+        const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
         if (slot) {
             totals->keys[apipool_slot_state(slot, now)]++;
             totals->requests += slot->counts.requests + slot->in_flight;
@@ -370,7 +303,7 @@ apr_status_t apipool_pool_keys(apipool_segment_t *segment, apr_uint32_t group, a
         return rv;
     }
     for (; i < g->ordinals && i - *from < max; i++) {
-        const apipool_slot_t *slot = member_locked(segment, group, i);
+        const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
         if (slot) {
             rows[(*count)++] = (apipool_key_row_t){
                 .id = slot->id,

@@ -107,13 +107,6 @@ apr_status_t apipool_pool_charge(apipool_segment_t *segment, apipool_lease_t *le
 int apipool_pool_limits(const apipool_segment_t *segment, const apipool_lease_t *lease,
                         const apipool_key_limits_t *limits);
 
-/** Gets in line for a key; *waiter is APIPOOL_NONE when too many wait already. */
-apr_status_t apipool_pool_enter_queue(apipool_segment_t *segment, const apipool_wanted_t *wanted,
-                                      apr_uint32_t *waiter);
-
-/** Leaves the line, with or without a key. */
-apr_status_t apipool_pool_leave_queue(apipool_segment_t *segment, apr_uint32_t waiter);
-
 /* What a pool does about errors; from its configuration. */
 typedef struct {
     apr_interval_time_t cooldown_min, cooldown_max;
@@ -207,12 +200,9 @@ int apipool_pool_tells_exhausted(apipool_segment_t *segment, apr_uint32_t pool, 
 /* Whether an upstream tells how many tokens an answer took, as far as is known. */
 typedef enum { APIPOOL_HABIT_UNKNOWN, APIPOOL_HABIT_TELLS, APIPOOL_HABIT_SILENT } apipool_habit_e;
 
-/** What the last complete answer of a group's upstream did, of its event streams or of its other answers, and
- *  noting what this one did. No lock. */
-apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group,
-                                   int is_stream);
-void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, int is_stream,
-                             apipool_habit_e habit);
+/** What the last complete event stream of a group's upstream did, and noting what this one did. No lock. */
+apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group);
+void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, apipool_habit_e habit);
 
 /** Gives back the leases, places in line and viewers of a process that ended without doing so: parent. */
 apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process);
@@ -220,9 +210,8 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
 /** Gives back all of them: parent, when all children of earlier generations are gone. O(keys). */
 apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment);
 
-/** How many keys the pools of a server hold, those that are not configured any more included. */
-apr_status_t apipool_pool_keys_of(apipool_segment_t *segment, const char *server, apr_time_t now,
-                                  apr_uint32_t *keys);
+/** How many keys the pools of a server hold, those that are not configured any more included. No lock. */
+apr_uint32_t apipool_pool_keys_of(const apipool_segment_t *segment, const char *server);
 
 /** Calls each for the configured groups of the pools that a server sees, its own and the main server's ("");
  *  those of one pool in a row. Names and indices stay valid. Takes no lock: both only change in the parent
@@ -233,11 +222,11 @@ void apipool_pool_each_group(const apipool_segment_t *segment, const char *serve
                              void *ctx);
 
 /** Calls each for what is not configured and yet has keys: parent, once the configuration's pools are
- *  attached. */
-apr_status_t apipool_pool_each_unused(apipool_segment_t *segment,
-                                      void (*each)(void *ctx, const char *pool,
-                                                   const char *upstream, apr_uint32_t keys),
-                                      void *ctx);
+ *  attached. No lock. */
+void apipool_pool_each_unused(const apipool_segment_t *segment,
+                              void (*each)(void *ctx, const char *pool, const char *upstream,
+                                           apr_uint32_t keys),
+                              void *ctx);
 
 /** The pool that a group belongs to. */
 apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t group);

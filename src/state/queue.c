@@ -36,6 +36,15 @@ static apipool_queue_t *find_or_make(const apipool_segment_t *segment, apr_uint3
     return q;
 }
 
+/* Links two neighbours of a queue to each other; APIPOOL_NONE: its end. */
+static void link_up(apipool_segment_t *segment, apipool_queue_t *q, apr_uint32_t before,
+                    apr_uint32_t after)
+{
+    *(before != APIPOOL_NONE ? &segment->waiters[before].next : &q->first) = after;
+    APIPOOL_FAULT("leave-half-linked");
+    *(after != APIPOOL_NONE ? &segment->waiters[after].prev : &q->last) = before;
+}
+
 /* Puts a waiter where its ticket belongs, looking from the end. */
 static void insert(apipool_segment_t *segment, apipool_queue_t *q, apr_uint32_t index)
 {
@@ -44,17 +53,14 @@ static void insert(apipool_segment_t *segment, apipool_queue_t *q, apr_uint32_t 
     while (before != APIPOOL_NONE && waiters[before].ticket > waiter->ticket) {
         before = waiters[before].prev;
     }
-    apr_uint32_t *to_next = before != APIPOOL_NONE ? &waiters[before].next : &q->first;
+    apr_uint32_t after = before != APIPOOL_NONE ? waiters[before].next : q->first;
     waiter->queue = (apr_uint32_t)(q - segment->queues);
-    waiter->prev = before;
-    waiter->next = *to_next;
-    *to_next = index;
-    *(waiter->next != APIPOOL_NONE ? &waiters[waiter->next].prev : &q->last) = index;
+    link_up(segment, q, before, index);
+    link_up(segment, q, index, after);
     q->tickets = q->tickets > waiter->ticket ? q->tickets : waiter->ticket + 1;
 }
 
-apr_uint32_t apipool_queue_enter_locked(apipool_segment_t *segment, apr_uint32_t pool,
-                                        apr_uint64_t model)
+static apr_uint32_t enter_locked(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t model)
 {
     apr_uint32_t i = apipool_table_take(&segment->waiter_table);
     apipool_queue_t *q = i != APIPOOL_NONE ? find_or_make(segment, pool, model) : NULL;
@@ -75,29 +81,39 @@ apr_uint32_t apipool_queue_enter_locked(apipool_segment_t *segment, apr_uint32_t
     return i;
 }
 
-void apipool_queue_leave_locked(apipool_segment_t *segment, apr_uint32_t index)
+apr_status_t apipool_pool_enter_queue(apipool_segment_t *segment, apr_uint32_t pool,
+                                      apr_uint64_t model, apr_uint32_t *waiter)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    *waiter = APIPOOL_NONE;
+    if (rv == APR_SUCCESS) {
+        *waiter = enter_locked(segment, pool, model);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+static void leave_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
     apipool_waiter_t *waiter = &segment->waiters[index];
     apipool_queue_t *q = &segment->queues[waiter->queue];
-    if (waiter->prev != APIPOOL_NONE) {
-        segment->waiters[waiter->prev].next = waiter->next;
-    }
-    else {
-        q->first = waiter->next;
-    }
-    APIPOOL_FAULT("leave-half-linked");
-    if (waiter->next != APIPOOL_NONE) {
-        segment->waiters[waiter->next].prev = waiter->prev;
-    }
-    else {
-        q->last = waiter->prev;
-    }
+    link_up(segment, q, waiter->prev, waiter->next);
     waiter->process = 0;
     apipool_table_give(&segment->waiter_table, index);
     if (q->first == APIPOOL_NONE) {
         apipool_table_unlink(&segment->queue_table, waiter->queue, hash_of(q->pool, q->model));
         apipool_table_give(&segment->queue_table, waiter->queue);
     }
+}
+
+apr_status_t apipool_pool_leave_queue(apipool_segment_t *segment, apr_uint32_t waiter)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        leave_locked(segment, waiter);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
 }
 
 apr_uint64_t apipool_queue_ahead_locked(const apipool_segment_t *segment, apr_uint32_t pool,
@@ -116,7 +132,7 @@ void apipool_queue_reclaim_locked(apipool_segment_t *segment, apr_uint32_t proce
 {
     for (apr_uint32_t i = 0; i < segment->header->waiters.used; i++) {
         if (segment->waiters[i].process == process) {
-            apipool_queue_leave_locked(segment, i);
+            leave_locked(segment, i);
         }
     }
 }

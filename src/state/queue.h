@@ -6,15 +6,16 @@
 #include "layout.h"
 
 /* Nobody sleeps in here: a request enters a queue, and looks from time to time whether it is the first.
- * Requests of one pool and model share a queue. Private to src/state; the caller holds the segment's lock. */
+ * Requests of one pool and model share a queue; for
+ * the other functions the caller holds the segment's lock. */
 
-/** Enters at the end of the queue for a model of a pool. Returns the waiter, or APIPOOL_NONE when too many
- *  wait already. */
-apr_uint32_t apipool_queue_enter_locked(apipool_segment_t *segment, apr_uint32_t pool,
-                                        apr_uint64_t model);
+/** Gets in line for a key; *waiter is APIPOOL_NONE when too many wait already. Takes the lock.
+ *  @param model hash of its name as the client calls it */
+apr_status_t apipool_pool_enter_queue(apipool_segment_t *segment, apr_uint32_t pool,
+                                      apr_uint64_t model, apr_uint32_t *waiter);
 
-/** Leaves from anywhere. */
-void apipool_queue_leave_locked(apipool_segment_t *segment, apr_uint32_t waiter);
+/** Leaves the line, with or without a key. Takes the lock. */
+apr_status_t apipool_pool_leave_queue(apipool_segment_t *segment, apr_uint32_t waiter);
 
 /** How many, at most, are before a waiter; how many wait at all for one that is APIPOOL_NONE. */
 apr_uint64_t apipool_queue_ahead_locked(const apipool_segment_t *segment, apr_uint32_t pool,

@@ -7,7 +7,7 @@
 #include "account.h"
 #include "arena.h"
 #include "fault.h"
-#include "members_parts.h"
+#include "members.h"
 #include "queue.h"
 #include "slots.h"
 
@@ -101,10 +101,9 @@ static void rebuild_arena(apipool_segment_t *segment)
     apipool_arena_sweep_locked(segment);
 }
 
-/* As large as it was, with no member. A key that is at fault comes into doubt again. */
-static int empty_group(apipool_segment_t *segment, apr_uint32_t group)
+/* A key that is at fault comes into doubt again. */
+static void empty_group(apipool_group_t *g)
 {
-    apipool_group_t *g = &segment->groups[group];
     memset(g->doubts, 0, sizeof(g->doubts));
     g->doubts_open = 0;
     g->spare = APIPOOL_NONE;
@@ -113,78 +112,39 @@ static int empty_group(apipool_segment_t *segment, apr_uint32_t group)
         g->lanes[lane].waiting = 0;
     }
     g->rows = 0;
-    g->size = 0;
-    if (!g->ordinals) {
-        return 1;
-    }
-    if (!apipool_members_reserve_many_locked(segment, group, 0)) {
-        return 0;
-    }
-    memset(apipool_members_row(segment, g, 0), 0xff, g->ordinals * sizeof(apr_uint32_t));
-    return 1;
+    g->size = g->ordinals = g->members = 0;
 }
 
-/* The ordinals stay what they are, as far as each is one slot's. */
-static void seat(apipool_segment_t *segment, apr_uint32_t index)
+/* All members at once, so that it needs no more memory than it had. */
+static int make_room(apipool_segment_t *segment, apr_uint32_t group)
 {
-    apipool_slot_t *slot = &segment->slots[index];
-    const apipool_group_t *g = &segment->groups[slot->group];
-    apr_uint32_t *members = apipool_members_row(segment, g, 0);
-    if (slot->id && slot->ordinal < g->ordinals && members[slot->ordinal] == APIPOOL_NONE) {
-        members[slot->ordinal] = index;
-    }
-    else {
-        slot->ordinal = APIPOOL_NONE;
-    }
+    apr_uint32_t members = segment->groups[group].members;
+    segment->groups[group].members = 0;
+    return !members || apipool_members_reserve_many_locked(segment, group, members);
 }
 
-static void chain_spare(const apipool_segment_t *segment, apipool_group_t *g)
-{
-    apr_uint32_t *members = apipool_members_row(segment, g, 0);
-    for (apr_uint32_t i = g->ordinals; i-- > 0;) {
-        if (members[i] == APIPOOL_NONE) {
-            members[i] = g->spare;
-            g->spare = i;
-        }
-    }
-}
-
-/* Its cooldowns go on. Whose ordinal was another one's too becomes a new member. */
-static int put_back(apipool_segment_t *segment, apr_uint32_t index)
-{
-    const apipool_slot_t *slot = &segment->slots[index];
-    if (slot->ordinal == APIPOOL_NONE && !apipool_members_reserve_locked(segment, slot->group)) {
-        return 0;
-    }
-    if (slot->ordinal == APIPOOL_NONE) {
-        apipool_members_add_locked(segment, slot->group, index);
-    }
-    else {
-        apipool_members_enter_locked(segment, index);
-    }
-    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
-        if (slot->place[lane] != APIPOOL_NONE) {
-            apipool_members_enter_lane_locked(segment, index, lane);
-        }
-    }
-    return 1;
-}
-
+/* Members come in the order of their slots, and their cooldowns go on. */
 static int rebuild_groups(apipool_segment_t *segment)
 {
     const apipool_header_t *header = segment->header;
     int done = 1;
+    for (apr_uint32_t i = 0; i < header->groups_used; i++) {
+        empty_group(&segment->groups[i]);
+    }
+    for (apr_uint32_t i = 0; i < header->slots.used; i++) {
+        const apipool_slot_t *slot = &segment->slots[i];
+        if (slot->id) {
+            segment->groups[slot->group].members++;
+        }
+    }
     for (apr_uint32_t i = 0; done && i < header->groups_used; i++) {
-        done = empty_group(segment, i);
+        done = make_room(segment, i);
     }
     for (apr_uint32_t i = 0; done && i < header->slots.used; i++) {
-        seat(segment, i);
-    }
-    for (apr_uint32_t i = 0; done && i < header->groups_used; i++) {
-        chain_spare(segment, &segment->groups[i]);
-    }
-    for (apr_uint32_t i = 0; done && i < header->slots.used; i++) {
-        done = !segment->slots[i].id || put_back(segment, i);
+        const apipool_slot_t *slot = &segment->slots[i];
+        if (slot->id) {
+            apipool_members_add_locked(segment, slot->group, i);
+        }
     }
     return done;
 }

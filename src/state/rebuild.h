@@ -8,8 +8,8 @@
 /* Some of what the segment holds is told once, and the rest follows from it:
  *
  *   told                                            follows
- *   slots with an id: pool, group, ordinal, key,    what is found by id, and what is free; what of the arena
- *   texts, state, cooldowns                         is free; members, sets, heaps and counts of groups
+ *   slots with an id: pool, group, key, texts,      what is found by id, and what is free; what of the arena
+ *   state, cooldowns                                is free; members, sets, heaps and counts of groups
  *   holders that name a process, and their purpose  in flight, proving, probing
  *   waiters that name a process, by their tickets   queues
  *   clients that have a serial number               what is found by digest and name

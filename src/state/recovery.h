@@ -90,8 +90,16 @@ apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_l
 /** Whether the upstream of a group failed the last probe, or fails requests now. No lock. */
 int apipool_recovery_is_failing(const apipool_segment_t *segment, apr_uint32_t group);
 
-/** When a key is due after so many tries that failed. Private to src/state; the caller holds the lock. */
-apr_time_t apipool_recovery_at_locked(apipool_segment_t *segment, unsigned tries,
-                                      const apipool_policy_t *policy, apr_time_t now);
+/* Private to src/state; the caller holds the lock. */
+
+/** A key is not usable for longer than a cooldown, and is asked about when it is due after so many tries that
+ *  failed, but not before rests_until. Its account is spent as well where it is out of quota. */
+void apipool_recovery_lose_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                  apipool_state_e state, unsigned tries,
+                                  const apipool_policy_t *policy, apr_time_t now);
+
+/** A key that was lost works again, after a cooldown that goes on until then; 0: at once. */
+void apipool_recovery_return_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                    apr_time_t rests_until, apr_time_t now);
 
 #endif

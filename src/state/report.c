@@ -52,27 +52,16 @@ static void take_pardon(const result_t *result)
 
 static void settle_tokens(const result_t *result)
 {
-    static const int windows[] = {APIPOOL_TPM, APIPOOL_TPD};
-    apr_int64_t reserved = result->lease->tokens, used = result->report->tokens;
-    for (int i = 0; used >= 0 && i < 2; i++) {
-        apipool_window_t *window = &result->slot->windows[windows[i]];
-        apipool_window_span_e span = apipool_slot_span(windows[i]);
-        if (used > reserved) {
-            apipool_window_charge(window, span, result->now, (apr_uint64_t)(used - reserved));
-        }
-        else {
-            apipool_window_refund(window, span, result->lease->lent_at, result->now,
-                                  (apr_uint64_t)(reserved - used));
-        }
+    for (int i = APIPOOL_TPM; result->report->tokens >= 0 && i <= APIPOOL_TPD; i++) {
+        apipool_window_settle(&result->slot->windows[i], apipool_window_span(i),
+                              result->lease->lent_at, result->now, result->lease->tokens,
+                              (apr_uint64_t)result->report->tokens);
     }
 }
 
 static void move_to(const result_t *result, apipool_state_e state, apr_time_t until)
 {
-    result->slot->until[0] = until;
-    result->slot->state = state;
-    APIPOOL_FAULT("report-unsettled");
-    apipool_members_settle_locked(result->segment, result->lease->slot);
+    apipool_slot_move_locked(result->segment, result->lease->slot, state, until);
 }
 
 static apr_time_t cooled_at(const result_t *result, apr_time_t current, unsigned streak)
@@ -82,36 +71,24 @@ static apr_time_t cooled_at(const result_t *result, apr_time_t current, unsigned
                                      result->now, policy->cooldown_min, policy->cooldown_max);
 }
 
-static void hit_account(const result_t *result, apr_uint64_t model, int spent, apr_time_t until)
+static void hit_account(const result_t *result, apr_uint64_t model, apr_time_t until)
 {
     const apipool_slot_t *slot = result->slot;
-    if (slot->account) {
-        apipool_account_hit_locked(result->segment, slot->pool, slot->account, model, spent, until,
-                                   result->now);
-    }
+    apipool_account_hit_locked(result->segment, slot->pool, slot->account, model, 0, until,
+                               result->now);
 }
 
 /* A key that is not usable for longer than a cooldown, and is tried again from time to time. */
 static void lose(const result_t *result, apipool_event_e event)
 {
-    const apipool_policy_t *policy = result->report->policy;
     apipool_slot_t *slot = result->slot;
     apipool_state_e state = apipool_health_next(slot->state, event);
-    apr_time_t rests = apipool_slot_rests_until(slot);
-
-    if (state == slot->state) {
-        return;
-    }
-    slot->recover_tries = result->proving ? slot->recover_tries + 1 : 0;
-    slot->low = 0;
-    slot->rests_until = rests;
-    apr_time_t at =
-        apipool_recovery_at_locked(result->segment, slot->recover_tries, policy, result->now);
-    at = at > rests ? at : rests;
-    move_to(result, state, at);
-    apipool_doubt_forget_locked(result->segment, result->lease->slot);
-    if (state == APIPOOL_STATE_QUOTA) {
-        hit_account(result, 0, 1, at);
+    if (state != slot->state) {
+        slot->low = 0;
+        slot->rests_until = apipool_slot_rests_until(slot);
+        apipool_recovery_lose_locked(result->segment, result->lease->slot, state,
+                                     result->proving ? slot->recover_tries + 1 : 0,
+                                     result->report->policy, result->now);
     }
 }
 
@@ -126,7 +103,7 @@ static int cool_model(const result_t *result, apr_uint64_t model, unsigned strea
     apr_time_t current = lane && slot->place[lane] != APIPOOL_NONE ? slot->until[lane] : 0;
     apr_time_t until = cooled_at(result, current, streak);
     apipool_members_cool_locked(result->segment, result->lease->slot, model, until, result->now);
-    hit_account(result, model, 0, until);
+    hit_account(result, model, until);
     return 1;
 }
 
@@ -143,7 +120,7 @@ static void cool(const result_t *result, unsigned streak)
     apr_time_t current = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0;
     move_to(result, state, cooled_at(result, current, streak));
     if (scope != APIPOOL_SCOPE_KEY) {
-        hit_account(result, model, 0, slot->until[0]);
+        hit_account(result, model, slot->until[0]);
     }
 }
 
@@ -197,8 +174,6 @@ static void failed(const result_t *result)
 static void succeeded(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
-    apipool_state_e state = apipool_health_next(slot->state, APIPOOL_EVENT_SUCCESS);
-
     result->group->successes++;
     result->group->failing -= result->group->failing / FAILING_OF;
     average(slot, 1);
@@ -211,20 +186,16 @@ static void succeeded(const result_t *result)
         slot->limited_streak = 0;
     }
     if (slot->state == APIPOOL_STATE_HALF_OPEN && result->proving) {
-        slot->recover_tries = 0;
-        move_to(result, state, 0);
-        apipool_account_refill_locked(result->segment, slot->pool, slot->account, result->now);
+        apipool_recovery_return_locked(result->segment, result->lease->slot, 0, result->now);
     }
 }
 
 static void went_wrong(const result_t *result)
 {
-    apipool_slot_t *slot = result->slot;
-    slot->error_streak++;
-    slot->last_status = (apr_uint16_t)result->report->status;
-    slot->last_rule = result->report->verdict->rule;
-    slot->last_error_at = result->now;
-    average(slot, 0);
+    result->slot->error_streak++;
+    apipool_slot_note_error(result->slot, result->report->status, result->report->verdict->rule,
+                            result->now);
+    average(result->slot, 0);
 }
 
 static int is_blamed_later(const result_t *result)
@@ -271,15 +242,14 @@ static int judge_upstream(const result_t *result)
                                               result->report->client, result->now);
     case APIPOOL_BREAKER_ANSWERED:
         apipool_trouble_answered_locked(result->group);
-        return 0;
-    case APIPOOL_BREAKER_AS_FAULT:
         break;
-    }
-    if (verdict->upstream_fault) {
-        apipool_trouble_fault_locked(result->group, result->report->client, result->now);
-    }
-    else if (verdict->event == APIPOOL_EVENT_SUCCESS) {
-        apipool_trouble_success_locked(result->group);
+    case APIPOOL_BREAKER_AS_FAULT:
+        if (verdict->upstream_fault) {
+            apipool_trouble_fault_locked(result->group, result->report->client, result->now);
+        }
+        else if (verdict->event == APIPOOL_EVENT_SUCCESS) {
+            apipool_trouble_success_locked(result->group);
+        }
     }
     return 0;
 }
@@ -336,33 +306,23 @@ static void count(const result_t *result, int everyones_fate)
     apipool_numbers_add(&result->group->numbers, &finished, result->now);
 }
 
-/* In rotation, as far as its upstream is concerned. */
-static int is_in_use(const apipool_slot_t *slot)
-{
-    return slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING ||
-           slot->state == APIPOOL_STATE_HALF_OPEN;
-}
-
 /* A key that has served is not to blame for what one request met. */
 static int is_doubtful(const result_t *result)
 {
     apipool_event_e event = result->report->verdict->event;
     return result->report->may_doubt && !is_anothers(result) && result->slot->counts.successes &&
-           is_in_use(result->slot) &&
+           apipool_slot_is_in_use(result->slot) &&
            (event == APIPOOL_EVENT_QUOTA_SPENT || event == APIPOOL_EVENT_REJECTED);
 }
 
 static apipool_rule_e report_locked(const result_t *result)
 {
     const apipool_verdict_t *verdict = result->report->verdict;
-    apipool_rule_e rule = verdict->rule;
-
     if (is_anothers(result)) {
         if (!result->report->goes_on) {
             apipool_slot_let_go_locked(result->segment, result->lease->holder);
         }
-        result->group->rules[rule]++;
-        return rule;
+        return verdict->rule;
     }
     give_back(result);
     settle_tokens(result);
@@ -370,39 +330,42 @@ static apipool_rule_e report_locked(const result_t *result)
     take_pardon(result);
     int everyones_fate = judge_upstream(result);
     count(result, everyones_fate);
-    if (everyones_fate) {
-        rule = APIPOOL_R08;
-        if (verdict->retry_at > result->now) { /* the key has been told when to come back */
-            cool(result, 0);
-        }
-    }
-    else {
+    if (!everyones_fate) {
         apply(result);
+    }
+    else if (verdict->retry_at > result->now) { /* the key has been told when to come back */
+        cool(result, 0);
     }
     wait_for_proof(result);
     if (!result->report->goes_on) {
         apipool_slot_reuse_locked(result->segment, result->lease->slot);
     }
-    result->group->rules[rule]++;
-    return rule;
+    return everyones_fate ? APIPOOL_R08 : verdict->rule;
+}
+
+static result_t result_of(apipool_segment_t *segment, const apipool_lease_t *lease,
+                          const apipool_report_t *report, apr_time_t now)
+{
+    return (result_t){.segment = segment,
+                      .lease = lease,
+                      .report = report,
+                      .now = now,
+                      .slot = &segment->slots[lease->slot],
+                      .group = &segment->groups[lease->group]};
 }
 
 apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease_t *lease,
                                  const apipool_report_t *report, apr_time_t now,
                                  apipool_outcome_t *outcome)
 {
-    result_t result = {.segment = segment,
-                       .lease = lease,
-                       .report = report,
-                       .now = now,
-                       .slot = &segment->slots[lease->slot],
-                       .group = &segment->groups[lease->group],
-                       .proving = lease->proving};
+    result_t result = result_of(segment, lease, report, now);
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         int was_lost = apipool_health_is_recovering(result.slot->state);
+        result.proving = lease->proving;
         result.doubted = is_doubtful(&result);
         outcome->rule = report_locked(&result);
+        result.group->rules[outcome->rule]++;
         outcome->state = result.slot->state;
         outcome->doubted = result.doubted;
         outcome->account = result.slot->account;
@@ -415,18 +378,19 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
     return rv;
 }
 
+/* Whether the key is still the one that was lent, at the same upstream. */
+static int is_still_there(const result_t *result)
+{
+    return result->slot->id == result->lease->id && result->slot->group == result->lease->group;
+}
+
 apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_lease_t *lease,
                                     const apipool_report_t *report, apr_time_t now)
 {
-    result_t result = {.segment = segment,
-                       .lease = lease,
-                       .report = report,
-                       .now = now,
-                       .slot = &segment->slots[lease->slot],
-                       .group = &segment->groups[lease->group]};
+    result_t result = result_of(segment, lease, report, now);
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        if (result.slot->id == lease->id && result.slot->group == lease->group) {
+        if (is_still_there(&result)) {
             result.slot->counts.errors++;
             went_wrong(&result);
             limited(&result);
@@ -471,19 +435,13 @@ apr_status_t apipool_pool_doubt(apipool_segment_t *segment, const apipool_lease_
                                 const apipool_report_t *report, apipool_doubted_e doubted,
                                 apr_time_t now, apipool_outcome_t *outcome)
 {
-    result_t result = {.segment = segment,
-                       .lease = lease,
-                       .report = report,
-                       .now = now,
-                       .slot = &segment->slots[lease->slot],
-                       .group = &segment->groups[lease->group]};
+    result_t result = result_of(segment, lease, report, now);
     memset(outcome, 0, sizeof(*outcome));
     outcome->rule = report->verdict->rule;
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         result.proving = lease->proving && result.slot->state == APIPOOL_STATE_HALF_OPEN;
-        if (result.slot->id == lease->id && result.slot->group == lease->group &&
-            is_in_use(result.slot)) {
+        if (is_still_there(&result) && apipool_slot_is_in_use(result.slot)) {
             settle_doubt(&result, doubted, outcome);
         }
         outcome->state = result.slot->state;
@@ -509,13 +467,15 @@ apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *le
     apipool_trouble_success_locked(group);
     if (lease->proving && slot->id == lease->id) {
         slot->proving = 0;
-        apipool_slot_proved_locked(segment, lease->holder);
-        if (slot->state == APIPOOL_STATE_HALF_OPEN) { /* a late refusal may have come in between */
-            slot->state = apipool_health_next(slot->state, APIPOOL_EVENT_SUCCESS);
-            slot->recover_tries = 0;
-            apipool_account_refill_locked(segment, slot->pool, slot->account, now);
+        if (lease->holder != APIPOOL_NONE) { /* nothing of that is left to be given back */
+            segment->holders[lease->holder].purpose = APIPOOL_FOR_REQUEST;
         }
-        apipool_members_settle_locked(segment, lease->slot);
+        if (slot->state == APIPOOL_STATE_HALF_OPEN) {
+            apipool_recovery_return_locked(segment, lease->slot, 0, now);
+        }
+        else { /* a late refusal has come in between */
+            apipool_members_settle_locked(segment, lease->slot);
+        }
     }
     lease->proving = 0;
     apipool_segment_unlock(segment);

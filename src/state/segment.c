@@ -12,7 +12,7 @@
 #include "pages.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     22
+#define LAYOUT_VERSION     23
 #define LOCK_TRIES         64
 #define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
 #define GIVE_WAY           50 /* microseconds, in which a sleeper wakes up */
@@ -27,46 +27,50 @@ static apr_size_t arena_size(apr_uint32_t capacity)
     return (apr_size_t)capacity * 1024 + (apr_size_t)APIPOOL_GROUPS_MAX * 4096 + 1024 * 1024;
 }
 
-typedef struct {
-    apr_size_t pools, groups, holders, hits, queues, waiters, stats, names, recent, sessions,
-        clients, slot_links, holder_links, hit_links, queue_links, waiter_links, slots, marks,
-        arena, end;
-} offsets_t;
-
-/* Where the next part begins behind one of so many bytes. */
-static apr_size_t put(apr_size_t *end, apr_size_t bytes)
+/* Where the next part begins, and how far it goes. */
+static void *part(char **end, apr_size_t bytes)
 {
-    apr_size_t begin = *end;
+    char *begin = *end;
     *end += ALIGNED(bytes);
     return begin;
 }
 
-static offsets_t offsets_for(apr_uint32_t capacity, apr_uint32_t recent, apr_uint32_t clients)
+static apipool_table_t table(char **end, apipool_table_head_t *head, apr_uint32_t capacity,
+                             apr_uint32_t chains)
 {
-    offsets_t at;
-    apr_size_t end = 0;
-    put(&end, sizeof(apipool_header_t));
-    at.pools = put(&end, APIPOOL_POOLS_MAX * sizeof(apipool_shared_pool_t));
-    at.groups = put(&end, APIPOOL_GROUPS_MAX * sizeof(apipool_group_t));
-    at.holders = put(&end, APIPOOL_HOLDERS_MAX * sizeof(apipool_holder_t));
-    at.hits = put(&end, APIPOOL_HITS_MAX * sizeof(apipool_hit_t));
-    at.queues = put(&end, APIPOOL_QUEUES_MAX * sizeof(apipool_queue_t));
-    at.waiters = put(&end, APIPOOL_WAITERS_MAX * sizeof(apipool_waiter_t));
-    at.stats = put(&end, APIPOOL_POOLS_MAX * sizeof(apipool_pool_stats_t));
-    at.names = put(&end, apipool_names_bytes(APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX));
-    at.recent = put(&end, apipool_recent_bytes(recent));
-    at.sessions = put(&end, sizeof(apipool_sessions_t));
-    at.clients = put(&end, apipool_clients_bytes(clients));
-    at.slot_links = put(&end, apipool_table_bytes(capacity, apipool_table_chains(capacity)));
-    at.holder_links = put(&end, apipool_table_bytes(APIPOOL_HOLDERS_MAX, 0));
-    at.hit_links = put(&end, apipool_table_bytes(APIPOOL_HITS_MAX, APIPOOL_HITS_MAX));
-    at.queue_links = put(&end, apipool_table_bytes(APIPOOL_QUEUES_MAX, APIPOOL_QUEUES_MAX));
-    at.waiter_links = put(&end, apipool_table_bytes(APIPOOL_WAITERS_MAX, 0));
-    at.slots = put(&end, capacity * sizeof(apipool_slot_t));
-    at.marks = put(&end, arena_size(capacity) / APIPOOL_ARENA_BLOCK);
-    at.arena = put(&end, arena_size(capacity));
-    at.end = end;
-    return at;
+    void *links = part(end, apipool_table_bytes(capacity, chains));
+    return apipool_table_view(head, links, capacity, chains);
+}
+
+/* Sets where all parts lie of a segment that begins there, whether there is memory or not yet. Returns its
+ * size. */
+static apr_size_t lay_out(apipool_segment_t *segment, char *base, apr_uint32_t capacity,
+                          apr_uint32_t recent, apr_uint32_t clients)
+{
+    char *end = base;
+    apipool_header_t *header = segment->header = part(&end, sizeof(apipool_header_t));
+    segment->pools = part(&end, APIPOOL_POOLS_MAX * sizeof(*segment->pools));
+    segment->groups = part(&end, APIPOOL_GROUPS_MAX * sizeof(*segment->groups));
+    segment->holders = part(&end, APIPOOL_HOLDERS_MAX * sizeof(*segment->holders));
+    segment->hits = part(&end, APIPOOL_HITS_MAX * sizeof(*segment->hits));
+    segment->queues = part(&end, APIPOOL_QUEUES_MAX * sizeof(*segment->queues));
+    segment->waiters = part(&end, APIPOOL_WAITERS_MAX * sizeof(*segment->waiters));
+    segment->stats = part(&end, APIPOOL_POOLS_MAX * sizeof(*segment->stats));
+    segment->names =
+        apipool_names_view(part(&end, apipool_names_bytes(APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX)),
+                           APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX);
+    segment->recent = apipool_recent_view(part(&end, apipool_recent_bytes(recent)), recent);
+    segment->sessions = part(&end, sizeof(*segment->sessions));
+    segment->clients = apipool_clients_view(part(&end, apipool_clients_bytes(clients)), clients);
+    segment->slot_table = table(&end, &header->slots, capacity, apipool_table_chains(capacity));
+    segment->holder_table = table(&end, &header->holders, APIPOOL_HOLDERS_MAX, 0);
+    segment->hit_table = table(&end, &header->hits, APIPOOL_HITS_MAX, APIPOOL_HITS_MAX);
+    segment->queue_table = table(&end, &header->queues, APIPOOL_QUEUES_MAX, APIPOOL_QUEUES_MAX);
+    segment->waiter_table = table(&end, &header->waiters, APIPOOL_WAITERS_MAX, 0);
+    segment->slots = part(&end, capacity * sizeof(*segment->slots));
+    segment->marks = part(&end, arena_size(capacity) / APIPOOL_ARENA_BLOCK);
+    segment->arena = part(&end, arena_size(capacity));
+    return (apr_size_t)(end - base);
 }
 
 /* Where everything begins: APR puts a number of its own before the memory that it gives. */
@@ -80,8 +84,9 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
                                     apr_uint32_t clients, const unsigned char *secret,
                                     apr_pool_t *pool)
 {
-    offsets_t at = offsets_for(capacity, recent, clients);
-    apr_status_t rv = apr_shm_create(shm, at.end + APIPOOL_LINE, NULL, pool);
+    apipool_segment_t ignored;
+    apr_size_t size = lay_out(&ignored, (char *)APIPOOL_LINE, capacity, recent, clients);
+    apr_status_t rv = apr_shm_create(shm, size + APIPOOL_LINE, NULL, pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -107,22 +112,6 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     return APR_SUCCESS;
 }
 
-static void view_tables(apipool_segment_t *segment, char *base, const offsets_t *at)
-{
-    apipool_header_t *header = segment->header;
-    segment->slot_table =
-        apipool_table_view(&header->slots, base + at->slot_links, header->capacity,
-                           apipool_table_chains(header->capacity));
-    segment->holder_table =
-        apipool_table_view(&header->holders, base + at->holder_links, APIPOOL_HOLDERS_MAX, 0);
-    segment->hit_table =
-        apipool_table_view(&header->hits, base + at->hit_links, APIPOOL_HITS_MAX, APIPOOL_HITS_MAX);
-    segment->queue_table = apipool_table_view(&header->queues, base + at->queue_links,
-                                              APIPOOL_QUEUES_MAX, APIPOOL_QUEUES_MAX);
-    segment->waiter_table =
-        apipool_table_view(&header->waiters, base + at->waiter_links, APIPOOL_WAITERS_MAX, 0);
-}
-
 apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
                                   apr_global_mutex_t *mutex, apipool_rebuild_t *rebuild,
                                   apr_pool_t *pool)
@@ -135,24 +124,8 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
         header->slot_size != sizeof(apipool_slot_t)) {
         return APR_EINVAL;
     }
-    offsets_t at = offsets_for(header->capacity, header->recent, header->clients);
     apipool_segment_t *segment = apr_palloc(pool, sizeof(*segment));
-    segment->header = header;
-    segment->pools = (apipool_shared_pool_t *)(base + at.pools);
-    segment->groups = (apipool_group_t *)(base + at.groups);
-    segment->holders = (apipool_holder_t *)(base + at.holders);
-    segment->hits = (apipool_hit_t *)(base + at.hits);
-    segment->queues = (apipool_queue_t *)(base + at.queues);
-    segment->waiters = (apipool_waiter_t *)(base + at.waiters);
-    segment->stats = (apipool_pool_stats_t *)(base + at.stats);
-    segment->names = apipool_names_view(base + at.names, APIPOOL_NAMES_MAX, APIPOOL_POOLS_MAX);
-    segment->recent = apipool_recent_view(base + at.recent, header->recent);
-    segment->sessions = (apipool_sessions_t *)(base + at.sessions);
-    segment->clients = apipool_clients_view(base + at.clients, header->clients);
-    view_tables(segment, base, &at);
-    segment->slots = (apipool_slot_t *)(base + at.slots);
-    segment->marks = (unsigned char *)base + at.marks;
-    segment->arena = base + at.arena;
+    lay_out(segment, base, header->capacity, header->recent, header->clients);
     segment->mutex = mutex;
     segment->rebuild = rebuild;
     apipool_segment_enter(segment);

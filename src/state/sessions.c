@@ -102,14 +102,11 @@ apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, a
 
 static apr_interval_time_t wait_after(apr_uint32_t failures)
 {
-    apr_interval_time_t wait = APIPOOL_LOGIN_WAIT_MIN;
     if (failures < APIPOOL_LOGIN_FAILURES) {
         return 0;
     }
-    for (failures -= APIPOOL_LOGIN_FAILURES; failures && wait < APIPOOL_LOGIN_WAIT_MAX;
-         failures--) {
-        wait *= 2;
-    }
+    apr_uint32_t doublings = failures - APIPOOL_LOGIN_FAILURES;
+    apr_interval_time_t wait = APIPOOL_LOGIN_WAIT_MIN << (doublings < 16 ? doublings : 16);
     return wait < APIPOOL_LOGIN_WAIT_MAX ? wait : APIPOOL_LOGIN_WAIT_MAX;
 }
 

@@ -8,11 +8,25 @@
 #include "arena.h"
 #include "fault.h"
 #include "health.h"
+#include "members.h"
+
+apr_time_t apipool_slot_admits_at_locked(apipool_slot_t *slot, const apipool_key_limits_t *defaults,
+                                         apr_uint32_t tokens, apr_time_t now)
+{
+    apr_time_t at = now;
+    for (int i = 0; i < APIPOOL_WINDOWS && apipool_slot_has_limits(slot, defaults); i++) {
+        apr_uint32_t amount = i == APIPOOL_RPM || i == APIPOOL_RPD ? 1 : tokens;
+        apr_time_t free = apipool_window_next_free(&slot->windows[i], apipool_window_span(i), now,
+                                                   apipool_slot_limit(slot, defaults, i), amount);
+        at = free > at ? free : at;
+    }
+    return at;
+}
 
 /* With more leases than entries, which no httpd is likely to reach, some are held without a name and would
  * be lost with their process. */
-static apr_uint32_t hold(apipool_segment_t *segment, apr_uint32_t index, apipool_purpose_e purpose,
-                         apr_uint32_t serial)
+apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                      apipool_purpose_e purpose, apr_uint64_t serial)
 {
     apr_uint32_t i = apipool_table_take(&segment->holder_table);
     if (i == APIPOOL_NONE) {
@@ -21,29 +35,10 @@ static apr_uint32_t hold(apipool_segment_t *segment, apr_uint32_t index, apipool
     APIPOOL_FAULT("hold-taken");
     segment->holders[i].slot = index;
     segment->holders[i].purpose = purpose;
-    segment->holders[i].serial = serial;
+    segment->holders[i].serial = (apr_uint32_t)serial;
     APIPOOL_IN_ORDER(); /* with a process in it, the entry counts */
     segment->holders[i].process = segment->process;
     return i;
-}
-
-apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,
-                                      apipool_purpose_e purpose)
-{
-    return hold(segment, index, purpose, 0);
-}
-
-apr_uint32_t apipool_slot_hold_client_locked(apipool_segment_t *segment, apr_uint32_t client,
-                                             apr_uint64_t serial)
-{
-    return hold(segment, client, APIPOOL_FOR_CLIENT, (apr_uint32_t)serial);
-}
-
-void apipool_slot_proved_locked(apipool_segment_t *segment, apr_uint32_t holder)
-{
-    if (holder != APIPOOL_NONE) {
-        segment->holders[holder].purpose = APIPOOL_FOR_REQUEST;
-    }
 }
 
 void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder)
@@ -112,17 +107,13 @@ void apipool_slot_clear_locked(apipool_segment_t *segment, apr_uint32_t index)
     slot->in_flight = in_flight;
     slot->proving = (unsigned char)proving;
     slot->probing = (unsigned char)probing;
-}
-
-static int is_nobodys(const apipool_slot_t *slot)
-{
-    return !slot->id && !slot->in_flight && !slot->probing;
+    apipool_slot_reuse_locked(segment, index);
 }
 
 void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
     apipool_slot_t *slot = &segment->slots[index];
-    if (is_nobodys(slot) && !slot->spare) {
+    if (!slot->id && !slot->in_flight && !slot->probing && !slot->spare) {
         slot->spare = 1;
         apipool_table_give(&segment->slot_table, index);
     }
@@ -187,14 +178,25 @@ int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t 
     return 1;
 }
 
-void apipool_slot_copy_secret_locked(const apipool_segment_t *segment, const apipool_slot_t *slot,
-                                     apipool_lease_t *lease)
+const char *apipool_slot_secret_locked(const apipool_segment_t *segment, const apipool_slot_t *slot)
 {
+    return slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret;
+}
+
+void apipool_slot_fill_lease_locked(const apipool_segment_t *segment, apr_uint32_t index,
+                                    apr_time_t now, apipool_lease_t *lease)
+{
+    const apipool_slot_t *slot = &segment->slots[index];
+    lease->slot = index;
+    lease->group = slot->group;
+    lease->id = slot->id;
+    lease->model = 0;
+    lease->tokens = 0;
+    lease->lent_at = now;
+    lease->proving = 0;
     lease->len = slot->secret_len;
     lease->longest = lease->longest > lease->len ? lease->longest : lease->len;
-    memcpy(lease->key,
-           slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret,
-           slot->secret_len);
+    memcpy(lease->key, apipool_slot_secret_locked(segment, slot), slot->secret_len);
     lease->key[slot->secret_len] = '\0';
 }
 
@@ -216,4 +218,26 @@ apipool_state_e apipool_slot_state(const apipool_slot_t *slot, apr_time_t now)
 {
     int is_over = slot->state == APIPOOL_STATE_COOLING && slot->until[0] <= now;
     return is_over ? apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED) : slot->state;
+}
+
+void apipool_slot_note_error(apipool_slot_t *slot, int status, apipool_rule_e rule, apr_time_t now)
+{
+    slot->last_status = (apr_uint16_t)status;
+    slot->last_rule = (apr_uint16_t)rule;
+    slot->last_error_at = now;
+}
+
+int apipool_slot_is_in_use(const apipool_slot_t *slot)
+{
+    return slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING ||
+           slot->state == APIPOOL_STATE_HALF_OPEN;
+}
+
+void apipool_slot_move_locked(apipool_segment_t *segment, apr_uint32_t index, apipool_state_e state,
+                              apr_time_t until)
+{
+    segment->slots[index].until[0] = until;
+    segment->slots[index].state = state;
+    APIPOOL_FAULT("report-unsettled");
+    apipool_members_settle_locked(segment, index);
 }

@@ -16,10 +16,7 @@
 #define UNPROVED_MAX   8
 #define BUSY_FOR       apr_time_from_sec(1)
 
-static apipool_group_t *group_of(const apipool_tier_t *tier, int part)
-{
-    return &tier->segment->groups[tier->parts[part].source->group];
-}
+/* --- Why there is no key ------------------------------------------------------------------------ */
 
 void apipool_lack_note(apipool_lack_t *lack, apr_time_t at)
 {
@@ -28,9 +25,14 @@ void apipool_lack_note(apipool_lack_t *lack, apr_time_t at)
     }
 }
 
-static apr_time_t earlier(apr_time_t a, apr_time_t b)
+/* When the first key of an upstream is back, or half open and may be tried; 0: no clock tells. */
+static apr_time_t wakes_at(const apipool_tier_t *tier, const apipool_source_t *source,
+                           apr_uint32_t lane, apr_time_t after, apr_time_t *proof)
 {
-    return a && (!b || a < b) ? a : b;
+    apipool_wake_for_t who = {tier->wanted, source->model, tier->now};
+    apr_time_t wake = apipool_wake_first_locked(tier->segment, source->group, lane, &who);
+    *proof = apipool_wake_proof_locked(tier->segment, source->group, lane, &who, after);
+    return *proof && (!wake || *proof < wake) ? *proof : wake;
 }
 
 /* An upstream that is left alone until then, if it has a key that could be used. */
@@ -39,12 +41,10 @@ static void note_pause(const apipool_tier_t *tier, const apipool_source_t *sourc
 {
     const apipool_group_t *g = &tier->segment->groups[source->group];
     int fault = apipool_trouble_is_fault_locked(g, tier->wanted->client, tier->now);
-    apr_time_t ready = until;
+    apr_time_t ready = until, proof;
     if (!g->held_up &&
         apipool_members_next_locked(tier->segment, source->group, lane, 0) == APIPOOL_NONE) {
-        apipool_wake_for_t who = {tier->wanted, source->model, tier->now};
-        apr_time_t proof = apipool_wake_proof_locked(tier->segment, source->group, lane, &who, 0);
-        ready = earlier(apipool_wake_first_locked(tier->segment, source->group, lane, &who), proof);
+        ready = wakes_at(tier, source, lane, 0, &proof);
         fault &= proof != 0;
     }
     if (ready) {
@@ -53,6 +53,37 @@ static void note_pause(const apipool_tier_t *tier, const apipool_source_t *sourc
         lack->cooling |= !fault;
     }
 }
+
+/* Whether a slot is a usable member of that part. It may have become another key's since it was tried. */
+static int is_usable_in(const apipool_tier_t *tier, const apipool_part_t *part, apr_uint32_t index)
+{
+    apr_uint32_t group = part->source->group;
+    const apipool_slot_t *slot = &tier->segment->slots[index];
+    return slot->group == group &&
+           apipool_members_is_usable_locked(tier->segment, group, part->lane, slot->ordinal) &&
+           apipool_members_at_locked(tier->segment, group, slot->ordinal) == index;
+}
+
+void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *lack)
+{
+    for (const apipool_part_t *part = tier->parts; part < tier->parts + tier->count; part++) {
+        if (part->closed) {
+            continue;
+        }
+        apr_time_t proof, wake = wakes_at(tier, part->source, part->lane, tier->now, &proof);
+        for (int i = tier->wanted->doubted_count; i < tier->wanted->tried_count; i++) {
+            lack->tried |= is_usable_in(tier, part, tier->wanted->tried[i]);
+        }
+        apipool_lack_note(lack, wake);
+        lack->cooling |= wake != 0;
+        if (part->group->held_up) { /* nobody knows for how long */
+            lack->busy = 1;
+            apipool_lack_note(lack, tier->now + BUSY_FOR);
+        }
+    }
+}
+
+/* --- The row of positions ----------------------------------------------------------------------- */
 
 /* Adds an upstream to the row. */
 static void add_part(apipool_tier_t *tier, const apipool_source_t *source, apipool_lack_t *lack)
@@ -65,22 +96,34 @@ static void add_part(apipool_tier_t *tier, const apipool_source_t *source, apipo
     if (until) {
         note_pause(tier, source, lane, until, lack);
     }
-    if (!g->ordinals) {
-        return;
+    if (g->ordinals) {
+        tier->parts[tier->count++] =
+            (apipool_part_t){source, g, lane, tier->total, .closed = until != 0};
+        tier->total += g->ordinals;
+        tier->usable += until ? 0 : g->usable;
     }
-    tier->parts[tier->count].source = source;
-    tier->parts[tier->count].lane = lane;
-    tier->parts[tier->count].offset = tier->total;
-    tier->parts[tier->count].closed = until != 0;
-    tier->count++;
-    tier->total += g->ordinals;
-    tier->usable += until ? 0 : g->usable;
 }
 
-static int part_of(const apipool_tier_t *tier, apr_uint32_t position)
+void apipool_tier_open_locked(apipool_tier_t *tier, apipool_segment_t *segment,
+                              const apipool_wanted_t *wanted, apr_time_t now, int *next,
+                              apipool_lack_t *lack)
 {
-    int part = tier->count - 1;
-    while (tier->parts[part].offset > position) {
+    int priority = wanted->sources[*next].priority;
+    tier->segment = segment;
+    tier->wanted = wanted;
+    tier->pool = &segment->pools[wanted->pool];
+    tier->now = now;
+    tier->count = tier->skipped_count = 0;
+    tier->total = tier->usable = 0;
+    for (; *next < wanted->source_count && wanted->sources[*next].priority == priority; ++*next) {
+        add_part(tier, &wanted->sources[*next], lack);
+    }
+}
+
+static const apipool_part_t *part_of(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    const apipool_part_t *part = &tier->parts[tier->count - 1];
+    while (part->offset > position) {
         part--;
     }
     return part;
@@ -88,9 +131,8 @@ static int part_of(const apipool_tier_t *tier, apr_uint32_t position)
 
 static apr_uint32_t slot_at(const apipool_tier_t *tier, apr_uint32_t position)
 {
-    int part = part_of(tier, position);
-    return apipool_members_at_locked(tier->segment, tier->parts[part].source->group,
-                                     position - tier->parts[part].offset);
+    const apipool_part_t *part = part_of(tier, position);
+    return apipool_members_at_locked(tier->segment, part->source->group, position - part->offset);
 }
 
 static int holds(const apr_uint32_t *slots, int count, apr_uint32_t index)
@@ -116,38 +158,37 @@ static int is_passed_over_at(const apipool_tier_t *tier, apr_uint32_t position)
            is_passed_over(tier, slot_at(tier, position));
 }
 
-static int is_free(const apipool_tier_t *tier, apr_uint32_t position)
-{
-    int part = part_of(tier, position);
-    return !tier->parts[part].closed &&
-           apipool_members_is_usable_locked(tier->segment, tier->parts[part].source->group,
-                                            tier->parts[part].lane,
-                                            position - tier->parts[part].offset) &&
-           !is_passed_over_at(tier, position);
-}
-
 /* The first free position in [from, end), or APIPOOL_NONE. */
 static apr_uint32_t free_between(const apipool_tier_t *tier, apr_uint32_t from, apr_uint32_t end)
 {
-    for (int part = from < end ? part_of(tier, from) : tier->count; part < tier->count; part++) {
-        apr_uint32_t offset = tier->parts[part].offset;
-        apr_uint32_t group = tier->parts[part].source->group;
-        apr_uint32_t ordinal = from > offset ? from - offset : 0;
-        for (; !tier->parts[part].closed; ordinal++) {
-            ordinal =
-                apipool_members_next_locked(tier->segment, group, tier->parts[part].lane, ordinal);
+    const apipool_part_t *last = tier->parts + tier->count;
+    for (const apipool_part_t *part = from < end ? part_of(tier, from) : last; part < last;
+         part++) {
+        apr_uint32_t ordinal = from > part->offset ? from - part->offset : 0;
+        for (; !part->closed; ordinal++) {
+            ordinal = apipool_members_next_locked(tier->segment, part->source->group, part->lane,
+                                                  ordinal);
             if (ordinal == APIPOOL_NONE) {
                 break;
             }
-            if (offset + ordinal >= end) {
+            if (part->offset + ordinal >= end) {
                 return APIPOOL_NONE;
             }
-            if (!is_passed_over_at(tier, offset + ordinal)) {
-                return offset + ordinal;
+            if (!is_passed_over_at(tier, part->offset + ordinal)) {
+                return part->offset + ordinal;
             }
         }
     }
     return APIPOOL_NONE;
+}
+
+static int is_free(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    const apipool_part_t *part = part_of(tier, position);
+    return !part->closed &&
+           apipool_members_is_usable_locked(tier->segment, part->source->group, part->lane,
+                                            position - part->offset) &&
+           !is_passed_over_at(tier, position);
 }
 
 /* The first free position from there on, around the end. */
@@ -156,6 +197,8 @@ static apr_uint32_t next_free(const apipool_tier_t *tier, apr_uint32_t from)
     apr_uint32_t found = free_between(tier, from, tier->total);
     return found == APIPOOL_NONE ? free_between(tier, 0, from) : found;
 }
+
+/* --- Strategies --------------------------------------------------------------------------------- */
 
 static apr_uint32_t draw_free(const apipool_tier_t *tier)
 {
@@ -172,7 +215,13 @@ static apr_uint32_t draw_free(const apipool_tier_t *tier)
 static double weight_at(const apipool_tier_t *tier, apr_uint32_t position)
 {
     const apipool_slot_t *slot = &tier->segment->slots[slot_at(tier, position)];
-    return (double)slot->weight * tier->parts[part_of(tier, position)].source->weight;
+    return (double)slot->weight * part_of(tier, position)->source->weight;
+}
+
+/* The position behind that one, around the end. */
+static apr_uint32_t behind(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    return position < tier->total - 1 ? position + 1 : 0;
 }
 
 /* Each key serves as many requests in a row as it weighs. */
@@ -183,8 +232,7 @@ static apr_uint32_t choose_next(const apipool_tier_t *tier)
         pool->turn_left -= !tier->wanted->look_only;
         return pool->turn;
     }
-    apr_uint32_t after = pool->turn < tier->total - 1 ? pool->turn + 1 : 0;
-    apr_uint32_t position = next_free(tier, after);
+    apr_uint32_t position = next_free(tier, behind(tier, pool->turn));
     if (position != APIPOOL_NONE && !tier->wanted->look_only) {
         pool->turn = position;
         pool->turn_left = (apr_uint32_t)weight_at(tier, position) - 1;
@@ -221,7 +269,7 @@ static double headroom_of(const apipool_tier_t *tier, const apipool_slot_t *slot
         apr_uint32_t limit = apipool_slot_limit(slot, tier->wanted->limits, i);
         if (limit) {
             double used =
-                (double)apipool_window_sum(&slot->windows[i], apipool_slot_span(i), tier->now);
+                (double)apipool_window_sum(&slot->windows[i], apipool_window_span(i), tier->now);
             double left = used < limit ? 1 - used / limit : 0;
             least = left < least ? left : least;
         }
@@ -229,18 +277,18 @@ static double headroom_of(const apipool_tier_t *tier, const apipool_slot_t *slot
     return least;
 }
 
-void apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index, int part,
-                                 apipool_candidate_t *candidate)
+apipool_candidate_t apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index,
+                                                const apipool_part_t *part)
 {
     const apipool_slot_t *slot = &tier->segment->slots[index];
     int pardoned = apipool_trouble_pardons_locked(&tier->segment->groups[slot->group], slot);
-    candidate->in_flight = slot->in_flight;
-    candidate->weight = (double)slot->weight * tier->parts[part].source->weight;
-    candidate->success = slot->success;
-    candidate->headroom = headroom_of(tier, slot);
-    candidate->streak = pardoned ? 0 : slot->error_streak;
-    candidate->served = slot->served;
-    candidate->last_used_at = slot->last_used_at;
+    return (apipool_candidate_t){.in_flight = slot->in_flight,
+                                 .weight = (double)slot->weight * part->source->weight,
+                                 .success = slot->success,
+                                 .headroom = headroom_of(tier, slot),
+                                 .streak = pardoned ? 0 : slot->error_streak,
+                                 .served = slot->served,
+                                 .last_used_at = slot->last_used_at};
 }
 
 /* The next keys from a few places, far from each other, that move by one with each request: every key is
@@ -259,25 +307,21 @@ static int draw_few(const apipool_tier_t *tier, apr_uint32_t *positions)
         if (!holds(positions, count, position)) {
             positions[count++] = position;
         }
-        from += tier->total / SPREAD_FEW;
-        from -= from < tier->total ? 0 : tier->total;
+        from = (from + tier->total / SPREAD_FEW) % tier->total;
     }
     if (pool->winner < tier->total && !holds(positions, count, pool->winner) &&
         is_free(tier, pool->winner)) {
         positions[count++] = pool->winner;
     }
     if (!tier->wanted->look_only) {
-        pool->cursor = pool->cursor < tier->total - 1 ? pool->cursor + 1 : 0;
+        pool->cursor = behind(tier, pool->cursor);
     }
     return count;
 }
 
-static int gather(const apipool_tier_t *tier, apr_uint32_t *positions)
+static int take_all(const apipool_tier_t *tier, apr_uint32_t *positions)
 {
     int count = 0;
-    if (tier->usable > SPREAD_ALL) {
-        return draw_few(tier, positions);
-    }
     for (apr_uint32_t at = free_between(tier, 0, tier->total);
          at != APIPOOL_NONE && count < SPREAD_ALL; at = free_between(tier, at + 1, tier->total)) {
         positions[count++] = at;
@@ -289,11 +333,11 @@ static apr_uint32_t choose_spread(const apipool_tier_t *tier)
 {
     apipool_candidate_t candidates[SPREAD_ALL];
     apr_uint32_t positions[SPREAD_ALL];
-    int count = gather(tier, positions);
+    int count = tier->usable > SPREAD_ALL ? draw_few(tier, positions) : take_all(tier, positions);
 
     for (int i = 0; i < count; i++) {
-        apipool_tier_look_at_locked(tier, slot_at(tier, positions[i]), part_of(tier, positions[i]),
-                                    &candidates[i]);
+        candidates[i] = apipool_tier_look_at_locked(tier, slot_at(tier, positions[i]),
+                                                    part_of(tier, positions[i]));
     }
     if (!count) {
         return APIPOOL_NONE;
@@ -322,33 +366,39 @@ static apr_uint32_t choose_sticky(const apipool_tier_t *tier)
     return next_free(tier, position);
 }
 
+/* Whose strategy has met keys without room again and again finds one with room by chance. */
 static apr_uint32_t choose(const apipool_tier_t *tier)
 {
+    if (!tier->usable) {
+        return APIPOOL_NONE;
+    }
+    if (tier->skipped_count >= APIPOOL_SKIPPED_MAX / 2) {
+        return draw_free(tier);
+    }
     if (tier->wanted->affinity) {
         return choose_sticky(tier);
     }
-    switch (apipool_strategy_sample(tier->wanted->strategy)) {
-    case APIPOOL_SAMPLE_NEXT:
+    switch (tier->wanted->strategy) {
+    case APIPOOL_STRATEGY_ROUND_ROBIN:
         return choose_next(tier);
-    case APIPOOL_SAMPLE_FIRST:
+    case APIPOOL_STRATEGY_FILL_FIRST:
         return next_free(tier, 0);
-    case APIPOOL_SAMPLE_ONE:
+    case APIPOOL_STRATEGY_RANDOM:
         return choose_one(tier);
-    case APIPOOL_SAMPLE_SPREAD:
-        break;
+    default:
+        return choose_spread(tier);
     }
-    return choose_spread(tier);
 }
 
-static apr_uint32_t find_unproved(const apipool_tier_t *tier, int *part)
+static apr_uint32_t find_unproved(apipool_tier_t *tier, apipool_part_t **part)
 {
     apr_uint32_t unproved[UNPROVED_MAX];
-    for (*part = 0; *part < tier->count; ++*part) {
-        int count = tier->parts[*part].closed
-                        ? 0
-                        : apipool_members_unproved_locked(
-                              tier->segment, tier->parts[*part].source->group,
-                              tier->parts[*part].lane, tier->now, unproved, UNPROVED_MAX);
+    for (*part = tier->parts; *part < tier->parts + tier->count; ++*part) {
+        int count =
+            (*part)->closed
+                ? 0
+                : apipool_members_unproved_locked(tier->segment, (*part)->source->group,
+                                                  (*part)->lane, tier->now, unproved, UNPROVED_MAX);
         for (int i = 0; i < count; i++) {
             if (!is_passed_over(tier, unproved[i])) {
                 return unproved[i];
@@ -358,79 +408,17 @@ static apr_uint32_t find_unproved(const apipool_tier_t *tier, int *part)
     return APIPOOL_NONE;
 }
 
-/* Whose strategy has met keys without room again and again finds one with room by chance. */
-static apr_uint32_t choose_usable(const apipool_tier_t *tier)
-{
-    if (!tier->usable) {
-        return APIPOOL_NONE;
-    }
-    return tier->skipped_count < APIPOOL_SKIPPED_MAX / 2 ? choose(tier) : draw_free(tier);
-}
-
 /* A half-open key has the first claim on a request, unless that has tried one already. */
-apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part)
+apr_uint32_t apipool_tier_pick_locked(apipool_tier_t *tier, apipool_part_t **part)
 {
     apr_uint32_t index = tier->wanted->sure_first ? APIPOOL_NONE : find_unproved(tier, part);
     if (index != APIPOOL_NONE) {
         return index;
     }
-    apr_uint32_t position = choose_usable(tier);
+    apr_uint32_t position = choose(tier);
     if (position != APIPOOL_NONE) {
-        *part = part_of(tier, position);
+        *part = &tier->parts[part_of(tier, position) - tier->parts];
         return slot_at(tier, position);
     }
     return tier->wanted->sure_first ? find_unproved(tier, part) : APIPOOL_NONE;
-}
-
-/* Whether a slot is a usable member of that part. It may have become another key's since it was tried. */
-static int is_usable_in(const apipool_tier_t *tier, int part, apr_uint32_t index)
-{
-    apr_uint32_t group = tier->parts[part].source->group;
-    const apipool_slot_t *slot = &tier->segment->slots[index];
-    return slot->group == group &&
-           apipool_members_is_usable_locked(tier->segment, group, tier->parts[part].lane,
-                                            slot->ordinal) &&
-           apipool_members_at_locked(tier->segment, group, slot->ordinal) == index;
-}
-
-/* Notes why the tier had no key. */
-void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *lack)
-{
-    for (int part = 0; part < tier->count; part++) {
-        if (tier->parts[part].closed) {
-            continue;
-        }
-        const apipool_group_t *g = group_of(tier, part);
-        apr_uint32_t group = tier->parts[part].source->group, lane = tier->parts[part].lane;
-        apipool_wake_for_t who = {tier->wanted, tier->parts[part].source->model, tier->now};
-        apr_time_t wake =
-            earlier(apipool_wake_first_locked(tier->segment, group, lane, &who),
-                    apipool_wake_proof_locked(tier->segment, group, lane, &who, tier->now));
-        for (int i = tier->wanted->doubted_count; i < tier->wanted->tried_count; i++) {
-            lack->tried |= is_usable_in(tier, part, tier->wanted->tried[i]);
-        }
-        apipool_lack_note(lack, wake);
-        lack->cooling |= wake != 0;
-        if (g->held_up) { /* nobody knows for how long */
-            lack->busy = 1;
-            apipool_lack_note(lack, tier->now + BUSY_FOR);
-        }
-    }
-}
-
-void apipool_tier_open_locked(apipool_tier_t *tier, apipool_segment_t *segment,
-                              const apipool_wanted_t *wanted, apr_time_t now, int *next,
-                              apipool_lack_t *lack)
-{
-    int priority = wanted->sources[*next].priority;
-    tier->segment = segment;
-    tier->wanted = wanted;
-    tier->pool = &segment->pools[wanted->pool];
-    tier->now = now;
-    tier->count = 0;
-    tier->total = tier->usable = 0;
-    tier->skipped_count = 0;
-    for (; *next < wanted->source_count && wanted->sources[*next].priority == priority; ++*next) {
-        add_part(tier, &wanted->sources[*next], lack);
-    }
 }

@@ -8,6 +8,15 @@
 
 #define APIPOOL_SKIPPED_MAX 128
 
+/* One upstream's keys. */
+typedef struct {
+    const apipool_source_t *source;
+    apipool_group_t *group;
+    apr_uint32_t lane;
+    apr_uint32_t offset; /* of its first position */
+    int closed;          /* left alone for now: its keys keep their positions, and are not free */
+} apipool_part_t;
+
 /* The keys of all upstreams of one priority stand in one row of positions, each upstream's by ordinal. Lives
  * for one acquire. Private to src/state; the caller holds the segment's lock. */
 typedef struct {
@@ -15,12 +24,7 @@ typedef struct {
     const apipool_wanted_t *wanted;
     apipool_shared_pool_t *pool;
     apr_time_t now;
-    struct {
-        const apipool_source_t *source;
-        apr_uint32_t lane;
-        apr_uint32_t offset; /* of its first position */
-        int closed; /* left alone for now: its keys keep their positions, and are not free */
-    } parts[APIPOOL_GROUPS_PER_POOL];
+    apipool_part_t parts[APIPOOL_GROUPS_PER_POOL];
     int count;
     apr_uint32_t total;                        /* positions */
     apr_uint32_t usable;                       /* keys, but for what single models cool */
@@ -42,16 +46,16 @@ void apipool_tier_open_locked(apipool_tier_t *tier, apipool_segment_t *segment,
                               apipool_lack_t *lack);
 
 /** The slot that the request should get, by its strategy, and which part it belongs to; APIPOOL_NONE. */
-apr_uint32_t apipool_tier_pick_locked(const apipool_tier_t *tier, int *part);
+apr_uint32_t apipool_tier_pick_locked(apipool_tier_t *tier, apipool_part_t **part);
 
 /** What a strategy has to know of a slot of that part. */
-void apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index, int part,
-                                 apipool_candidate_t *candidate);
+apipool_candidate_t apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index,
+                                                const apipool_part_t *part);
 
 /** Notes why there is no key. */
 void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *lack);
 
-/** Notes that a key comes free then. */
+/** Notes that a key comes free then; 0: at no time. */
 void apipool_lack_note(apipool_lack_t *lack, apr_time_t at);
 
 #endif

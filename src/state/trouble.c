@@ -12,54 +12,55 @@
 /* A pause that ends later than any could was begun before the clock was set back. */
 static int is_paused(const apipool_trouble_t *trouble, apr_time_t now)
 {
-    return trouble->pausing && trouble->paused_until > now && trouble->paused_until <= now + PAUSE;
+    return trouble->paused_until > now && trouble->paused_until <= now + PAUSE;
 }
 
-static int concerns_client(const apipool_trouble_t *trouble, apr_uint64_t client)
+static int is_of(const apipool_trouble_t *trouble, apr_uint64_t client)
 {
-    return !trouble->client || trouble->client == client;
+    return trouble->pausing && (!trouble->client || trouble->client == client);
 }
 
-static int concerns_model(const apipool_group_t *g, apr_uint64_t model)
+static int are_of(const apipool_group_t *g, apr_uint64_t model, apr_uint64_t client)
 {
-    return !g->refused_model || g->refused_model == model;
-}
-
-static void note_client(apipool_trouble_t *trouble, apr_uint64_t client)
-{
-    if (trouble->client != client) {
-        trouble->client = 0;
-    }
+    return is_of(&g->refusals, client) && (!g->refused_model || g->refused_model == model);
 }
 
 apr_time_t apipool_trouble_until_locked(const apipool_group_t *g, apr_uint64_t model,
                                         apr_uint64_t client, apr_time_t now)
 {
-    apr_time_t until = 0;
-    if (is_paused(&g->faults, now) && concerns_client(&g->faults, client)) {
-        until = g->faults.paused_until;
-    }
-    if (is_paused(&g->refusals, now) && concerns_client(&g->refusals, client) &&
-        concerns_model(g, model) && g->refusals.paused_until > until) {
-        until = g->refusals.paused_until;
-    }
-    return until;
+    apr_time_t until = apipool_trouble_is_fault_locked(g, client, now) ? g->faults.paused_until : 0;
+    return are_of(g, model, client) && is_paused(&g->refusals, now) &&
+                   g->refusals.paused_until > until
+               ? g->refusals.paused_until
+               : until;
 }
 
 int apipool_trouble_is_fault_locked(const apipool_group_t *g, apr_uint64_t client, apr_time_t now)
 {
-    return is_paused(&g->faults, now) && concerns_client(&g->faults, client);
+    return is_of(&g->faults, client) && is_paused(&g->faults, now);
 }
 
 void apipool_trouble_spend_locked(apipool_group_t *g, apr_uint64_t model, apr_uint64_t client,
                                   apr_time_t now)
 {
-    if (g->faults.pausing && concerns_client(&g->faults, client)) {
+    if (is_of(&g->faults, client)) {
         g->faults.paused_until = now + PAUSE;
     }
-    if (g->refusals.pausing && concerns_client(&g->refusals, client) && concerns_model(g, model)) {
+    if (are_of(g, model, client)) {
         g->refusals.paused_until = now + PAUSE;
     }
+}
+
+/* What several clients have met concerns all of them. */
+static void note_client(apipool_trouble_t *trouble, apr_uint64_t client)
+{
+    trouble->client = trouble->client == client ? client : 0;
+}
+
+static void begin_pause(apipool_trouble_t *trouble, apr_time_t now)
+{
+    trouble->pausing = 1;
+    trouble->paused_until = now + PAUSE;
 }
 
 void apipool_trouble_fault_locked(apipool_group_t *g, apr_uint64_t client, apr_time_t now)
@@ -70,20 +71,17 @@ void apipool_trouble_fault_locked(apipool_group_t *g, apr_uint64_t client, apr_t
     }
     note_client(faults, client);
     if (faults->count >= FAULTS_MAX) {
-        faults->pausing = 1;
-        faults->paused_until = now + PAUSE;
+        begin_pause(faults, now);
     }
 }
 
 static void begin_round(apipool_group_t *g, apr_uint64_t model, apr_uint64_t client, apr_time_t now)
 {
-    memset(&g->refusals, 0, sizeof(g->refusals));
-    g->refusals.since = now;
+    g->refusals = (apipool_trouble_t){.since = now, .client = client};
     g->round++;
     g->pardoned <<= 1;
     g->usable_then = g->usable + g->held_up;
     g->refused_model = model;
-    g->refusals.client = client;
 }
 
 int apipool_trouble_refusal_locked(apipool_group_t *g, apipool_slot_t *slot, apr_uint64_t model,
@@ -105,8 +103,7 @@ int apipool_trouble_refusal_locked(apipool_group_t *g, apipool_slot_t *slot, apr
         return 0;
     }
     g->pardoned |= 1;
-    refusals->pausing = 1;
-    refusals->paused_until = now + PAUSE;
+    begin_pause(refusals, now);
     return 1;
 }
 
@@ -117,7 +114,7 @@ void apipool_trouble_answered_locked(apipool_group_t *g)
 
 void apipool_trouble_success_locked(apipool_group_t *g)
 {
-    memset(&g->faults, 0, sizeof(g->faults));
+    apipool_trouble_answered_locked(g);
     memset(&g->refusals, 0, sizeof(g->refusals));
 }
 

@@ -65,14 +65,9 @@ apr_status_t apipool_view_rules(apipool_segment_t *segment, apr_uint32_t pool,
     return APR_SUCCESS;
 }
 
-static const char *secret_of(const apipool_segment_t *segment, const apipool_slot_t *slot)
-{
-    return slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret;
-}
-
 static double rate_of(const apipool_slot_t *slot, int window, apr_time_t now)
 {
-    return (double)apipool_window_rate(&slot->windows[window], apipool_slot_span(window), now);
+    return (double)apipool_window_rate(&slot->windows[window], apipool_window_span(window), now);
 }
 
 /* A sum or a time is a double here: up to 2^53 none is changed by that. */
@@ -126,7 +121,7 @@ static void copy_row_locked(const apipool_segment_t *segment, const apipool_slot
     row->value = value_of(slot, wanted->value, wanted->now);
     *row->masked = *row->label = *row->account = '\0';
     if (wanted->texts & APIPOOL_VIEW_MASKED) {
-        apipool_key_mask(secret_of(segment, slot), slot->secret_len, row->masked);
+        apipool_key_mask(apipool_slot_secret_locked(segment, slot), slot->secret_len, row->masked);
     }
     if (wanted->texts & APIPOOL_VIEW_LABEL) {
         apr_cpystrn(row->label, apipool_slot_label_locked(segment, slot), sizeof(row->label));
@@ -179,53 +174,39 @@ apr_status_t apipool_view_rows(apipool_segment_t *segment, const apipool_view_wa
     return APR_SUCCESS;
 }
 
-static void copy_numbers_locked(const apipool_slot_t *slot, apr_time_t now,
-                                apipool_numbers_snapshot_t *numbers)
-{
-    apipool_counts_read(&slot->counts, numbers);
-    numbers->rpm = (apr_int64_t)rate_of(slot, APIPOOL_RPM, now);
-    numbers->rpd = (apr_int64_t)rate_of(slot, APIPOOL_RPD, now);
-    numbers->tpm = (apr_int64_t)rate_of(slot, APIPOOL_TPM, now);
-    numbers->tpd = (apr_int64_t)rate_of(slot, APIPOOL_TPD, now);
-}
-
 static void copy_error_locked(const apipool_slot_t *slot, apipool_key_info_t *info)
 {
-    int known = slot->last_error_at && slot->last_rule < APIPOOL_RULE_COUNT;
-    info->last_error_at = known ? slot->last_error_at : 0;
-    info->last_status = known ? (int)slot->last_status : 0;
-    info->last_rule = known ? apipool_rule_name((apipool_rule_e)slot->last_rule) : NULL;
-    info->last_message = known ? apipool_rule_meaning((apipool_rule_e)slot->last_rule) : NULL;
-}
-
-/* Nobody asks about the keys of an upstream that is not configured any more. */
-static apr_time_t next_probe_at(const apipool_segment_t *segment, const apipool_slot_t *slot)
-{
-    return apipool_health_is_recovering(slot->state) && segment->groups[slot->group].configured
-               ? slot->until[0]
-               : 0;
+    if (slot->last_error_at && slot->last_rule < APIPOOL_RULE_COUNT) { /* else all of it is zero */
+        info->last_error_at = slot->last_error_at;
+        info->last_status = (int)slot->last_status;
+        info->last_rule = apipool_rule_name((apipool_rule_e)slot->last_rule);
+        info->last_message = apipool_rule_meaning((apipool_rule_e)slot->last_rule);
+    }
 }
 
 static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot_t *slot,
                             apr_time_t now, apipool_view_key_t *key)
 {
     apipool_key_info_t *info = &key->info;
+    /* Nobody asks about the keys of an upstream that is not configured any more. */
+    int is_probed =
+        apipool_health_is_recovering(slot->state) && segment->groups[slot->group].configured;
     key->found = 1;
     key->group = slot->group;
     apr_cpystrn(key->label, apipool_slot_label_locked(segment, slot), sizeof(key->label));
     apr_cpystrn(key->account, apipool_slot_account_locked(segment, slot), sizeof(key->account));
     info->id = slot->id;
-    apipool_key_mask(secret_of(segment, slot), slot->secret_len, info->masked);
+    apipool_key_mask(apipool_slot_secret_locked(segment, slot), slot->secret_len, info->masked);
     info->weight = slot->weight;
     info->state = apipool_slot_state(slot, now);
     info->cooling_until = info->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0;
-    info->next_probe_at = next_probe_at(segment, slot);
+    info->next_probe_at = is_probed ? slot->until[0] : 0;
     info->added_at = slot->added_at;
     info->last_used_at = slot->last_used_at;
     copy_error_locked(slot, info);
     info->error_streak = slot->error_streak;
     info->in_flight = slot->in_flight;
-    copy_numbers_locked(slot, now, &info->numbers);
+    apipool_counts_read(&slot->counts, slot->windows, now, &info->numbers);
     info->balance_at = slot->read_at;
     info->balance = slot->read_at ? slot->balance : 0;
     memcpy(info->currency, slot->currency, sizeof(info->currency));
@@ -267,15 +248,11 @@ apr_status_t apipool_view_keys(apipool_segment_t *segment, apr_uint32_t pool,
 apr_status_t apipool_view_secret(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
                                  apipool_lease_t *secret)
 {
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    apr_uint32_t index;
+    apr_status_t rv = id ? apipool_pool_lock_key(segment, pool, id, &index) : APR_NOTFOUND;
+    if (rv == APR_SUCCESS) {
+        apipool_slot_fill_lease_locked(segment, index, 0, secret);
+        apipool_segment_unlock(segment);
     }
-    apr_uint32_t index = id ? apipool_pool_find_locked(segment, pool, id) : APIPOOL_NONE;
-    if (index != APIPOOL_NONE) {
-        secret->id = id;
-        apipool_slot_copy_secret_locked(segment, &segment->slots[index], secret);
-    }
-    apipool_segment_unlock(segment);
-    return index != APIPOOL_NONE ? APR_SUCCESS : APR_NOTFOUND;
+    return rv;
 }

@@ -3,7 +3,7 @@
 #include "wake.h"
 
 #include "account.h"
-#include "members_parts.h"
+#include "members.h"
 #include "slots.h"
 
 #define WALK_MAX   64
@@ -12,22 +12,6 @@
 static apr_time_t later(apr_time_t a, apr_time_t b)
 {
     return a > b ? a : b;
-}
-
-/* When a key's own limits admit the request. */
-static apr_time_t admits_at(const apipool_wake_for_t *who, apipool_slot_t *slot)
-{
-    const apipool_wanted_t *wanted = who->wanted;
-    apr_time_t at = 0;
-    for (int i = 0; i < APIPOOL_WINDOWS && apipool_slot_has_limits(slot, wanted->limits); i++) {
-        apr_uint32_t limit = apipool_slot_limit(slot, wanted->limits, i);
-        if (limit) {
-            at = later(at,
-                       apipool_window_next_free(&slot->windows[i], apipool_slot_span(i), who->now,
-                                                limit, apipool_slot_amount(i, wanted->tokens)));
-        }
-    }
-    return at;
 }
 
 /* Keys that a request has left in doubt never come back to it. */
@@ -47,7 +31,7 @@ static apr_time_t back_at(const apipool_segment_t *segment, apipool_slot_t *slot
                           const apipool_wake_for_t *who)
 {
     apr_time_t at = slot->state == APIPOOL_STATE_ACTIVE ? 1 : later(slot->until[0], 1);
-    int spent = 0;
+    int spent;
     if (slot->state != APIPOOL_STATE_COOLING && slot->state != APIPOOL_STATE_ACTIVE &&
         slot->state != APIPOOL_STATE_HALF_OPEN) {
         return 0;
@@ -61,7 +45,9 @@ static apr_time_t back_at(const apipool_segment_t *segment, apipool_slot_t *slot
     if (is_doubted(segment, slot, who->wanted)) {
         return 0;
     }
-    at = later(at, admits_at(who, slot));
+    apr_time_t admits =
+        apipool_slot_admits_at_locked(slot, who->wanted->limits, who->wanted->tokens, who->now);
+    at = admits > who->now ? later(at, admits) : at;
     apr_time_t hit =
         apipool_account_until_locked(segment, slot->pool, slot->account, who->model, &spent);
     return hit > at && spent && slot->state != APIPOOL_STATE_HALF_OPEN ? 0 : later(at, hit);

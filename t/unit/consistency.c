@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "arena.h"
-#include "members_parts.h"
+#include "members.h"
 #include "pool.h"
 #include "slots.h"
 
@@ -287,8 +287,8 @@ const char *consistency_of_members(const apipool_segment_t *segment)
     }
     for (apr_uint32_t i = 0; !fault && i < header->slots.used; i++) {
         if (!segment->slots[i].id) {
-            fault = apipool_members_has_locked(&segment->slots[i]) ? "a removed key is in a group"
-                                                                   : NULL;
+            fault =
+                segment->slots[i].ordinal != APIPOOL_NONE ? "a removed key is in a group" : NULL;
             continue;
         }
         apr_uint32_t group = segment->slots[i].group;
@@ -357,7 +357,7 @@ static const char *check_pools(const apipool_segment_t *segment)
         int sane = is_text(g->name, sizeof(g->name)) && g->pool < segment->header->pools_used &&
                    is_share(g->failing) && (g->faults.pausing & ~1) == 0 &&
                    (g->refusals.pausing & ~1) == 0 && g->unanswered <= 1 &&
-                   g->habits[0] <= APIPOOL_HABIT_SILENT && g->habits[1] <= APIPOOL_HABIT_SILENT;
+                   g->habit <= APIPOOL_HABIT_SILENT;
         fault = sane ? check_counts(&g->numbers.counts) : "a group makes no sense";
     }
     return fault;

@@ -9,8 +9,9 @@
 #include <cmocka.h>
 
 #include "account.h"
-#include "members_parts.h"
+#include "members.h"
 #include "repair_fixture.h"
+#include "queue.h"
 
 static void work_some(worker_t *worker, int turns)
 {
@@ -491,7 +492,9 @@ static void cooldowns_and_places_in_line_outlast_a_repair(void **state)
     apr_uint32_t waiters[3];
     apipool_wanted_t wanted = want(APIPOOL_STRATEGY_FILL_FIRST);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(apipool_pool_enter_queue(segment, &wanted, &waiters[i]), APR_SUCCESS);
+        assert_int_equal(
+            apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &waiters[i]),
+            APR_SUCCESS);
     }
     assert_int_equal(apipool_pool_leave_queue(segment, waiters[1]), APR_SUCCESS);
     assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
@@ -546,12 +549,12 @@ static void a_client_that_makes_no_sense_is_taken_out(void **state)
 
 static void without_memory_the_lock_is_not_given(void **state)
 {
-    apr_uint32_t ordinals = segment->groups[group_a].ordinals;
+    apipool_arena_t arena = segment->header->arena;
     segment->header->inside = 1;
-    segment->groups[group_a].ordinals = 1 << 26;
+    segment->header->arena.size = segment->header->arena.top = APIPOOL_ARENA_BLOCK;
     assert_int_equal(apipool_segment_lock(segment), APR_EGENERAL);
     assert_int_equal(apipool_segment_repairs(segment), 0);
-    segment->groups[group_a].ordinals = ordinals;
+    segment->header->arena = arena;
     assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
     assert_int_equal(apipool_segment_repairs(segment), 1);
     apipool_segment_unlock(segment);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "pool_fixture.h"
+#include "queue.h"
 
 #define ASKED_EVERY SEC(10)
 #define HOLDS       SEC(600)
@@ -340,7 +341,8 @@ static void a_key_in_doubt_is_none_to_wait_for(void **unused)
     assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(9));
     wanted.tried_count = 1;
-    assert_int_equal(apipool_pool_enter_queue(segment, &wanted, &waiter), APR_SUCCESS);
+    assert_int_equal(apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &waiter),
+                     APR_SUCCESS);
     assert_int_equal(acquire_wanted(&wanted, NOW + SEC(9)), APIPOOL_ACQUIRED);
     assert_int_equal(lease.slot, tried[1]);
     report(APIPOOL_R00, 0, NOW + SEC(9));

@@ -43,7 +43,7 @@ static void dress(apipool_slot_t *slot)
     slot->read_at = draw(2) ? NOW : 0;
     slot->balance = (double)draw(1000) - 500;
     for (int i = 0; i < APIPOOL_WINDOWS; i++) {
-        apipool_window_charge(&slot->windows[i], apipool_slot_span(i), NOW, draw(50));
+        apipool_window_charge(&slot->windows[i], apipool_window_span(i), NOW, draw(50));
     }
 }
 

@@ -31,6 +31,8 @@ static const apipool_finished_t failed = {
     .latency = -1,
 };
 
+static const apipool_window_t no_windows[APIPOOL_WINDOWS];
+
 /* The client left before anything was known. */
 static const apipool_finished_t left = {
     .tokens = {-1, -1, -1, -1},
@@ -90,19 +92,17 @@ static void every_request_adds_to_what_it_tells(void **unused)
     assert_near(s.first_byte_ms, 250);
 }
 
-static void what_has_windows_of_its_own_counts_without_rates(void **unused)
+static void counts_are_read_with_the_windows_of_whoever_has_them(void **unused)
 {
     apipool_counts_t counts = {0};
     apipool_numbers_snapshot_t s;
 
     apipool_counts_add(&counts, &served);
-    apipool_counts_read(&counts, &s);
+    apipool_counts_read(&counts, no_windows, NOW, &s);
     assert_int_equal(s.requests, 1);
     assert_int_equal(s.total, 120);
-    assert_int_equal(s.rpm, -1);
-    assert_int_equal(s.rpd, -1);
-    assert_int_equal(s.tpm, -1);
-    assert_int_equal(s.tpd, -1);
+    assert_int_equal(s.rpm, 0);
+    assert_int_equal(s.tpd, 0);
 }
 
 static void a_total_that_is_not_told_is_the_sum_of_what_is(void **unused)
@@ -151,17 +151,17 @@ static void a_request_that_tells_nothing_moves_no_average(void **unused)
     apipool_numbers_snapshot_t s;
 
     apipool_counts_add(&counts, &left);
-    apipool_counts_read(&counts, &s);
+    apipool_counts_read(&counts, no_windows, NOW, &s);
     assert_int_equal(s.requests, 1);
     assert_true(s.success_rate == -1);
     apipool_counts_add(&counts, &failed);
     apipool_counts_add(&counts, &left);
-    apipool_counts_read(&counts, &s);
+    apipool_counts_read(&counts, no_windows, NOW, &s);
     assert_true(s.success_rate == 0);
     assert_true(s.latency_ms == -1);
     apipool_counts_add(&counts, &served);
     apipool_counts_add(&counts, &left);
-    apipool_counts_read(&counts, &s);
+    apipool_counts_read(&counts, no_windows, NOW, &s);
     assert_near(s.success_rate, 0.5);
     assert_near(s.latency_ms, 1500);
     assert_near(s.first_byte_ms, 250);
@@ -175,7 +175,7 @@ static void a_time_of_zero_is_known(void **unused)
 
     finished.latency = finished.first_byte = 0;
     apipool_counts_add(&counts, &finished);
-    apipool_counts_read(&counts, &s);
+    apipool_counts_read(&counts, no_windows, NOW, &s);
     assert_true(s.latency_ms == 0);
     assert_true(s.first_byte_ms == 0);
 }
@@ -354,7 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_full_of_zeros_has_counted_nothing_and_knows_nothing),
         cmocka_unit_test(every_request_adds_to_what_it_tells),
-        cmocka_unit_test(what_has_windows_of_its_own_counts_without_rates),
+        cmocka_unit_test(counts_are_read_with_the_windows_of_whoever_has_them),
         cmocka_unit_test(a_total_that_is_not_told_is_the_sum_of_what_is),
         cmocka_unit_test(estimated_tokens_are_nowhere_but_among_the_estimated),
         cmocka_unit_test(a_request_that_tells_nothing_moves_no_average),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "pool_fixture.h"
+#include "queue.h"
 
 static void pools_and_groups_are_found_again_by_name(void **unused)
 {
@@ -378,7 +379,8 @@ static apr_uint32_t enter_for(apr_uint64_t model)
     apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     apr_uint32_t waiter;
     wanted.waits_for = model;
-    assert_int_equal(apipool_pool_enter_queue(segment, &wanted, &waiter), APR_SUCCESS);
+    assert_int_equal(apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &waiter),
+                     APR_SUCCESS);
     return waiter;
 }
 
@@ -521,14 +523,13 @@ static void a_pool_without_keys_is_told_once_a_minute(void **unused)
     assert_int_equal(untold, 0);
 }
 
-static void streams_and_other_answers_have_habits_of_their_own(void **unused)
+static void the_habit_of_an_upstream_is_known(void **unused)
 {
-    assert_int_equal(apipool_pool_habit(segment, group_a, 0), APIPOOL_HABIT_UNKNOWN);
-    apipool_pool_note_habit(segment, group_a, 1, APIPOOL_HABIT_SILENT);
-    apipool_pool_note_habit(segment, group_a, 0, APIPOOL_HABIT_TELLS);
-    assert_int_equal(apipool_pool_habit(segment, group_a, 0), APIPOOL_HABIT_TELLS);
-    assert_int_equal(apipool_pool_habit(segment, group_a, 1), APIPOOL_HABIT_SILENT);
-    assert_int_equal(apipool_pool_habit(segment, group_b, 1), APIPOOL_HABIT_UNKNOWN);
+    assert_int_equal(apipool_pool_habit(segment, group_a), APIPOOL_HABIT_UNKNOWN);
+    apipool_pool_note_habit(segment, group_a, APIPOOL_HABIT_TELLS);
+    apipool_pool_note_habit(segment, group_a, APIPOOL_HABIT_SILENT);
+    assert_int_equal(apipool_pool_habit(segment, group_a), APIPOOL_HABIT_SILENT);
+    assert_int_equal(apipool_pool_habit(segment, group_b), APIPOOL_HABIT_UNKNOWN);
 }
 
 static void a_server_sees_its_pools_and_those_of_the_main_server(void **unused)
@@ -623,7 +624,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_queue_more_than_there_are_takes_nobody),
     TEST(an_upstream_that_refuses_usage_is_asked_again_some_time),
     TEST(a_pool_without_keys_is_told_once_a_minute),
-    TEST(streams_and_other_answers_have_habits_of_their_own),
+    TEST(the_habit_of_an_upstream_is_known),
     TEST(a_server_sees_its_pools_and_those_of_the_main_server),
     TEST(a_view_of_another_layout_is_refused),
     TEST(a_second_view_sees_the_same_keys),

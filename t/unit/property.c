@@ -13,6 +13,7 @@
 #include "pool_fixture.h"
 #include "slots.h"
 #include "trouble.h"
+#include "queue.h"
 
 #define KEYS      24
 #define ACCOUNTS  3 /* 0: none */
@@ -160,12 +161,9 @@ static int is_idle(const apipool_wanted_t *wanted, apr_uint32_t key)
         (lane && slot->place[lane] != APIPOOL_NONE && slot->until[lane] > world.now)) {
         return 0;
     }
-    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
-        apr_uint32_t limit = apipool_slot_limit(slot, wanted->limits, i);
-        if (limit && !apipool_window_admits(&slot->windows[i], apipool_slot_span(i), world.now,
-                                            limit, apipool_slot_amount(i, wanted->tokens))) {
-            return 0;
-        }
+    if (apipool_slot_admits_at_locked(slot, wanted->limits, wanted->tokens, world.now) >
+        world.now) {
+        return 0;
     }
     const apipool_hit_t *hit =
         apipool_account_find_locked(segment, slot->pool, slot->account, model, world.now);
@@ -452,7 +450,9 @@ static void random_wait(void)
     wanted.waits_for = MODELS - 1 - draw(2); /* which is not asked for often */
     segment->process = 99;
     if (world.waiter == APIPOOL_NONE) {
-        assert_int_equal(apipool_pool_enter_queue(segment, &wanted, &world.waiter), APR_SUCCESS);
+        assert_int_equal(
+            apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &world.waiter),
+            APR_SUCCESS);
     }
     else {
         assert_int_equal(apipool_pool_leave_queue(segment, world.waiter), APR_SUCCESS);

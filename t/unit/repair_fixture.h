@@ -12,6 +12,7 @@
 #include "pool_fixture.h"
 #include "stats.h"
 #include "sessions.h"
+#include "queue.h"
 
 #define SLOTS   400
 #define GROUPS  4
@@ -329,7 +330,8 @@ static inline void work_wait(worker_t *worker)
 {
     apipool_wanted_t wanted = draw_wanted(worker);
     if (worker->waiter == APIPOOL_NONE) {
-        note(apipool_pool_enter_queue(segment, &wanted, &worker->waiter) != APR_SUCCESS);
+        note(apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &worker->waiter) !=
+             APR_SUCCESS);
     }
     else {
         note(apipool_pool_leave_queue(segment, worker->waiter) != APR_SUCCESS);

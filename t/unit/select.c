@@ -47,20 +47,6 @@ static void the_list_of_names_holds_every_strategy_and_no_other(void **unused)
     assert_int_equal(count, APIPOOL_STRATEGY_COUNT);
 }
 
-static void every_strategy_has_its_way_to_candidates(void **unused)
-{
-    static const apipool_sample_e samples[APIPOOL_STRATEGY_COUNT] = {
-        [APIPOOL_STRATEGY_SMART] = APIPOOL_SAMPLE_SPREAD,
-        [APIPOOL_STRATEGY_ROUND_ROBIN] = APIPOOL_SAMPLE_NEXT,
-        [APIPOOL_STRATEGY_LEAST_USED] = APIPOOL_SAMPLE_SPREAD,
-        [APIPOOL_STRATEGY_RANDOM] = APIPOOL_SAMPLE_ONE,
-        [APIPOOL_STRATEGY_FILL_FIRST] = APIPOOL_SAMPLE_FIRST,
-    };
-    for (int i = 0; i < APIPOOL_STRATEGY_COUNT; i++) {
-        assert_int_equal(apipool_strategy_sample((apipool_strategy_e)i), samples[i]);
-    }
-}
-
 static const struct {
     const char *name;
     apipool_candidate_t candidate;
@@ -134,16 +120,6 @@ static void least_used_lets_a_heavy_key_have_more_in_flight(void **unused)
     assert_int_equal(apipool_select(APIPOOL_STRATEGY_LEAST_USED, candidates, 2, 0), 1);
 }
 
-static void the_others_keep_to_the_first(void **unused)
-{
-    static const apipool_strategy_e strategies[] = {
-        APIPOOL_STRATEGY_ROUND_ROBIN, APIPOOL_STRATEGY_RANDOM, APIPOOL_STRATEGY_FILL_FIRST};
-    const apipool_candidate_t candidates[] = {good(9, 9), good(0, 0), good(1, 1)};
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(apipool_select(strategies[i], candidates, 3, 0), 0);
-    }
-}
-
 /* Lets the candidates serve so many requests, none overlapping; the clock as a pool keeps it. */
 static void serve(apipool_strategy_e strategy, apipool_candidate_t *candidates, int count,
                   double *clock, int requests, int *served)
@@ -198,11 +174,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_known_as_the_configuration_spells_them),
         cmocka_unit_test(the_list_of_names_holds_every_strategy_and_no_other),
-        cmocka_unit_test(every_strategy_has_its_way_to_candidates),
         cmocka_unit_test(scores_are_what_the_table_says),
         cmocka_unit_test(least_used_prefers_idle_then_long_ago),
         cmocka_unit_test(least_used_lets_a_heavy_key_have_more_in_flight),
-        cmocka_unit_test(the_others_keep_to_the_first),
         cmocka_unit_test(shares_are_as_scores),
         cmocka_unit_test(who_was_away_gets_no_more_than_its_share),
     };

@@ -20,6 +20,12 @@ static const struct {
     apr_interval_time_t length, margin;
 } spans[] = {[MINUTE] = {SEC(60), SEC(1)}, [DAY] = {SEC(86400), SEC(60)}};
 
+static int admits(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
+                  apr_uint64_t limit, apr_uint64_t amount)
+{
+    return apipool_window_next_free(w, span, now, limit, amount) == now;
+}
+
 static apr_uint64_t seed;
 
 /* A number from 0 to below - 1; the same ones in every run. */
@@ -98,7 +104,7 @@ static void run_flow(const flow_t *flow)
         if (flow->set_back_max && pick(500) == 0) {
             behind += (apr_interval_time_t)pick((apr_uint64_t)flow->set_back_max);
         }
-        if (apipool_window_admits(&w, flow->span, true_now - behind, flow->limit, amount)) {
+        if (admits(&w, flow->span, true_now - behind, flow->limit, amount)) {
             apipool_window_charge(&w, flow->span, true_now - behind, amount);
             add_event(true_now, amount);
         }
@@ -196,7 +202,7 @@ static void memory_full_of_zeros_is_an_empty_window(void **unused)
     assert_true(sizeof(w) <= 68);
     assert_int_equal(apipool_window_sum(&w, MINUTE, NOW), 0);
     assert_int_equal(apipool_window_rate(&w, DAY, NOW), 0);
-    assert_true(apipool_window_admits(&w, MINUTE, NOW, 1, 1));
+    assert_true(admits(&w, MINUTE, NOW, 1, 1));
     assert_true(apipool_window_next_free(&w, DAY, NOW, 1, 1) == NOW);
     apipool_window_refund(&w, MINUTE, NOW, NOW, 5);
     assert_int_equal(apipool_window_sum(&w, MINUTE, NOW), 0);
@@ -208,18 +214,18 @@ no_limit_admits_all_and_an_amount_above_the_limit_waits_for_an_empty_window(void
     apipool_window_t w = {0};
 
     apipool_window_charge(&w, MINUTE, NOW, UINT32_MAX);
-    assert_true(apipool_window_admits(&w, MINUTE, NOW, 0, UINT64_MAX));
+    assert_true(admits(&w, MINUTE, NOW, 0, UINT64_MAX));
     assert_true(apipool_window_next_free(&w, MINUTE, NOW, 0, UINT64_MAX) == NOW);
 
     memset(&w, 0, sizeof(w));
-    assert_true(apipool_window_admits(&w, MINUTE, NOW, 100, 101));
-    assert_true(apipool_window_admits(&w, MINUTE, NOW, 100, UINT64_MAX));
+    assert_true(admits(&w, MINUTE, NOW, 100, 101));
+    assert_true(admits(&w, MINUTE, NOW, 100, UINT64_MAX));
     apipool_window_charge(&w, MINUTE, NOW, 1);
-    assert_true(apipool_window_admits(&w, MINUTE, NOW, 100, 99));
-    assert_false(apipool_window_admits(&w, MINUTE, NOW, 100, 100));
-    assert_false(apipool_window_admits(&w, MINUTE, NOW, 100, 101));
-    assert_true(apipool_window_admits(&w, MINUTE, NOW + SEC(66), 100, 101));
-    assert_true(apipool_window_admits(&w, MINUTE, NOW, 100, 0));
+    assert_true(admits(&w, MINUTE, NOW, 100, 99));
+    assert_false(admits(&w, MINUTE, NOW, 100, 100));
+    assert_false(admits(&w, MINUTE, NOW, 100, 101));
+    assert_true(admits(&w, MINUTE, NOW + SEC(66), 100, 101));
+    assert_true(admits(&w, MINUTE, NOW, 100, 0));
 }
 
 /* Admits then, and not a microsecond before: said by a copy, as asking may write. */
@@ -230,10 +236,10 @@ static void check_next_free(const apipool_window_t *w, apipool_window_span_e spa
     apr_time_t when = apipool_window_next_free(&copy, span, now, limit, amount);
 
     assert_true(when >= now);
-    assert_int_equal(apipool_window_admits(&copy, span, now, limit, amount), when == now);
-    assert_true(apipool_window_admits(&copy, span, when, limit, amount));
+    assert_int_equal(admits(&copy, span, now, limit, amount), when == now);
+    assert_true(admits(&copy, span, when, limit, amount));
     if (when > now) {
-        assert_false(apipool_window_admits(&copy, span, when - 1, limit, amount));
+        assert_false(admits(&copy, span, when - 1, limit, amount));
     }
 }
 
@@ -250,7 +256,7 @@ static void the_next_free_moment_is_exact(void **unused)
             now -= (apr_time_t)pick((apr_uint64_t)spans[span].length * 3);
         }
         check_next_free(&w, span, now, limit, amount);
-        if (apipool_window_admits(&w, span, now, limit, amount)) {
+        if (admits(&w, span, now, limit, amount)) {
             apipool_window_charge(&w, span, now, amount);
         }
     }
@@ -327,7 +333,7 @@ static void a_clock_set_back_loses_no_charge(void **unused)
         apipool_window_charge(&w, MINUTE, NOW + SEC(30), 5);
         assert_int_equal(apipool_window_sum(&w, MINUTE, back), 15);
         check_next_free(&w, MINUTE, back, 20, 6);
-        assert_false(apipool_window_admits(&w, MINUTE, back, 20, 6));
+        assert_false(admits(&w, MINUTE, back, 20, 6));
         apipool_window_charge(&w, MINUTE, back, 3);
         assert_int_equal(apipool_window_sum(&w, MINUTE, back), 18);
         assert_int_equal(apipool_window_sum(&w, MINUTE, back + SEC(30)), 18);
@@ -373,7 +379,7 @@ static void a_limit_of_60_never_sends_61(void **unused)
         apr_time_t now = NOW + (apr_time_t)pick(10000000), first = now;
         int sent = 0;
         while (now <= first + SEC(60)) {
-            if (apipool_window_admits(&w, MINUTE, now, 60, 1)) {
+            if (admits(&w, MINUTE, now, 60, 1)) {
                 apipool_window_charge(&w, MINUTE, now, 1);
                 sent++;
             }
