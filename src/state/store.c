@@ -76,14 +76,10 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
     apipool_header_t *header = store->segment->header;
     memcpy(header->secret, keys->id_secret, sizeof(header->secret));
     memcpy(header->sealed_with, store->secret, sizeof(header->sealed_with));
-    apr_status_t rv = apipool_store_put_keys(store->segment, keys, error);
-    if (rv == APR_SUCCESS) {
-        rv = apipool_store_put_clients(store->segment, keys->clients, error);
-    }
+    apr_status_t rv = apipool_store_put_stored(
+        store->segment, keys,
+        "the stored keys do not fit into shared memory; raise APIPoolCapacity", error);
     header->saved_changes = header->changes;
-    if (rv == APR_SUCCESS) {
-        rv = apipool_store_put_sessions(store->segment, keys);
-    }
     if (rv == APR_SUCCESS) {
         rv = apipool_folder_load(store->folder, APIPOOL_STORE_STATS, apipool_store_read_stats,
                                  store, &loaded, error, pool);
@@ -93,11 +89,17 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
 
 /* --- saving --- */
 
-void apipool_saving_put(apipool_saving_t *saving, const char *key,
-                        const apipool_record_writer_t *writer)
+apipool_record_writer_t *apipool_saving_begin(apipool_saving_t *saving)
+{
+    apipool_record_begin(&saving->writer, saving->record, sizeof(saving->record));
+    return &saving->writer;
+}
+
+void apipool_saving_put(apipool_saving_t *saving, const char *key)
 {
     apr_size_t len;
-    apipool_record_end(writer, &len); /* longer than the room is longer than a value may be */
+    apipool_record_end(&saving->writer,
+                       &len); /* longer than the room is longer than a value may be */
     apipool_generation_put(saving->generation, key, strlen(key), (const char *)saving->record, len);
 }
 
