@@ -211,29 +211,17 @@ static apr_status_t lock_folder(apipool_folder_t *folder, const char **error, ap
     return rv;
 }
 
-static int has_generations(const apipool_folder_t *folder, apr_pool_t *pool)
-{
-    for (int kind = 0; kind < APIPOOL_STORE_KINDS; kind++) {
-        apr_array_header_t *listed;
-        if (apipool_folder_list(folder, (apipool_store_kind_e)kind, &listed, pool) != APR_SUCCESS ||
-            listed->nelts > 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* From here on a missing CURRENT is damage, and a database without a seal where CURRENT names none is what a
  * killed first writer left. */
 static apr_status_t begin_folder(const apipool_folder_t *folder, const char **error,
                                  apr_pool_t *pool)
 {
-    apipool_current_t current;
-    apr_status_t rv = apipool_folder_current(folder, &current, pool);
-    if (rv != APR_ENOENT || has_generations(folder, pool)) {
+    apipool_folder_contents_t contents;
+    apipool_folder_look(folder, &contents, pool);
+    if (contents.had != APR_ENOENT || contents.listed != APR_SUCCESS || contents.files->nelts > 0) {
         return APR_SUCCESS;
     }
-    rv = apipool_folder_swap(folder, &current, "CURRENT", pool);
+    apr_status_t rv = apipool_folder_swap(folder, &contents.current, "CURRENT", pool);
     return rv == APR_SUCCESS ? rv : refuse(folder, rv, "written to", error, pool);
 }
 
@@ -279,32 +267,21 @@ apr_status_t apipool_folder_open(apipool_folder_t **folder,
     return APR_SUCCESS;
 }
 
-static int is_new(const apipool_folder_t *folder, apr_pool_t *pool)
-{
-    apipool_current_t current;
-    if (apipool_folder_current(folder, &current, pool) != APR_SUCCESS) {
-        return 0;
-    }
-    for (int kind = 0; kind < APIPOOL_STORE_KINDS; kind++) {
-        apr_array_header_t *listed;
-        if (current.generations[kind] ||
-            apipool_folder_list(folder, (apipool_store_kind_e)kind, &listed, pool) != APR_SUCCESS ||
-            apipool_folder_any_sealed(listed)) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 int apipool_folder_is_new(const apipool_folder_t *folder, apr_pool_t *pool)
 {
+    apipool_folder_contents_t contents;
     apipool_rights_t rights;
     if (apipool_rights_drop(&folder->settings.owner, &rights, pool) != APR_SUCCESS) {
         return 0;
     }
-    int result = is_new(folder, pool);
+    apipool_folder_look(folder, &contents, pool);
     apipool_rights_restore(&rights);
-    return result;
+    int is_new = contents.had == APR_SUCCESS && contents.listed == APR_SUCCESS;
+    for (int kind = 0; is_new && kind < APIPOOL_STORE_KINDS; kind++) {
+        is_new = !contents.current.generations[kind] &&
+                 !apipool_folder_below(&contents, (apipool_store_kind_e)kind, APR_UINT64_MAX, 1);
+    }
+    return is_new;
 }
 
 apr_status_t apipool_folder_secret(const apipool_folder_t *folder, const char *other_than,
