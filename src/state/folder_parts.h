@@ -11,7 +11,8 @@ struct apipool_folder_t {
     apipool_folder_settings_t settings; /* its dbm is never NULL */
     const unsigned char *other_mac_key; /* or NULL */
     int dir;                            /* it itself, open */
-    int lock;                           /* open file, kept by children */
+    apr_pool_t *pool;
+    const char *error; /* of opening it; NULL: none */
     /* What load found, and what CURRENT said then: when CURRENT still says so, it is what was loaded that
      * is kept beside the next generation. */
     apr_uint64_t loaded[APIPOOL_STORE_KINDS];
