@@ -284,9 +284,5 @@ void apipool_folder_use_other(apipool_folder_t *folder, const unsigned char *mac
 
 int apipool_folder_has_loaded(const apipool_folder_t *folder)
 {
-    int kind = 0;
-    while (kind < APIPOOL_STORE_KINDS && !folder->loaded[kind]) {
-        kind++;
-    }
-    return kind < APIPOOL_STORE_KINDS;
+    return folder->loaded[APIPOOL_STORE_KEYS] || folder->loaded[APIPOOL_STORE_STATS];
 }

@@ -133,9 +133,5 @@ apr_status_t apipool_folder_swap(const apipool_folder_t *folder, const apipool_c
 {
     char text[APIPOOL_SEAL_MAX];
     apr_size_t len = apipool_current_format(current, text);
-    if (len == 0) {
-        return APR_ENOMEM;
-    }
-    apr_status_t rv = apipool_disk_write(folder->dir, CURRENT_NAME, stem, text, len, pool);
-    return rv == APR_SUCCESS ? apipool_disk_sync(folder->dir, ".") : rv;
+    return len ? apipool_disk_write(folder->dir, CURRENT_NAME, stem, text, len, pool) : APR_ENOMEM;
 }

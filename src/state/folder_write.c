@@ -182,9 +182,6 @@ static apr_status_t write_seal(apipool_generation_t *generation)
     apr_size_t len = apipool_seal_format(&generation->seal, folder->settings.mac_key, text);
     apr_status_t rv =
         len ? apipool_disk_write(folder->dir, name, name, text, len, generation->pool) : APR_ENOMEM;
-    if (rv == APR_SUCCESS) {
-        rv = apipool_disk_sync(folder->dir, ".");
-    }
     return rv == APR_SUCCESS ? rv : refuse(generation, rv, "the seal", "written");
 }
 
