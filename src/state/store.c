@@ -215,21 +215,6 @@ static apr_status_t write_generation(apipool_store_t *store, apipool_store_kind_
     return commit(store, saving, error);
 }
 
-static apr_status_t write_as_owner(apipool_store_t *store, apipool_store_kind_e kind,
-                                   const apipool_store_change_t *change, const char **error,
-                                   apr_pool_t *pool)
-{
-    apipool_rights_t rights;
-    apr_status_t rv = apipool_rights_drop(&store->settings.owner, &rights, pool);
-    if (rv != APR_SUCCESS) {
-        *error = "root cannot work with the rights of httpd's children";
-        return rv;
-    }
-    rv = write_generation(store, kind, change, error, pool);
-    apipool_rights_restore(&rights);
-    return rv;
-}
-
 apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e kind,
                                  const apipool_store_change_t *change, const char **error,
                                  apr_pool_t *parent)
@@ -237,13 +222,21 @@ apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e ki
     apipool_header_t *header = store->segment->header;
     apr_uint64_t changes = __atomic_load_n(&header->changes, __ATOMIC_RELAXED);
     apr_time_t begin = apr_time_now();
+    apipool_rights_t rights;
     apr_pool_t *pool;
     apr_status_t rv = apr_pool_create(&pool, parent);
     if (rv != APR_SUCCESS) {
         *error = "out of memory";
         return rv;
     }
-    rv = write_as_owner(store, kind, change, error, pool);
+    rv = apipool_rights_drop(&store->settings.owner, &rights, pool);
+    if (rv == APR_SUCCESS) {
+        rv = write_generation(store, kind, change, error, pool);
+        apipool_rights_restore(&rights);
+    }
+    else {
+        *error = "root cannot work with the rights of httpd's children";
+    }
     if (rv != APR_SUCCESS) {
         *error = apr_pstrdup(parent, *error);
     }
@@ -258,28 +251,21 @@ apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e ki
     return rv;
 }
 
-static apr_status_t save_alone(apipool_store_t *store, apipool_store_kind_e kind,
-                               const char **error, apr_pool_t *pool)
+apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
-    apr_status_t rv = kind == APIPOOL_STORE_KEYS ? apipool_store_hold(store, error, pool)
-                                                 : apipool_store_lock(store, error);
+    apr_status_t rv = apipool_store_hold(store, error, pool);
     if (rv == APR_SUCCESS) {
-        rv = apipool_store_write(store, kind, NULL, error, pool);
+        rv = apipool_store_write(store, APIPOOL_STORE_KEYS, NULL, error, pool);
         apipool_store_release(store);
     }
     return rv;
-}
-
-apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error, apr_pool_t *pool)
-{
-    return save_alone(store, APIPOOL_STORE_KEYS, error, pool);
 }
 
 /* Keys that are not saved yet; and a change that was cut off, which else would wait for the next one. */
 static apr_status_t put_keys_right(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
     if (apipool_store_has_unsaved_keys(store)) {
-        return save_alone(store, APIPOOL_STORE_KEYS, error, pool);
+        return apipool_store_save_keys(store, error, pool);
     }
     if (!apipool_store_lags_behind(store)) {
         return APR_SUCCESS;
@@ -295,14 +281,17 @@ static apr_status_t put_keys_right(apipool_store_t *store, const char **error, a
 apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
     apipool_header_t *header = store->segment->header;
+    const char *keys_error = NULL;
+    apr_time_t begin = apr_time_now();
     __atomic_store_n(&header->saved_updates, __atomic_load_n(&header->updates, __ATOMIC_RELAXED),
                      __ATOMIC_RELAXED);
-    apr_time_t begin = apr_time_now();
     __atomic_store_n(&header->saved_at, begin, __ATOMIC_RELAXED);
-    const char *keys_error = NULL;
     apr_status_t keys = put_keys_right(store, &keys_error, pool);
-    *error = NULL;
-    apr_status_t rv = save_alone(store, APIPOOL_STORE_STATS, error, pool);
+    apr_status_t rv = apipool_store_lock(store, error);
+    if (rv == APR_SUCCESS) {
+        rv = apipool_store_write(store, APIPOOL_STORE_STATS, NULL, error, pool);
+        apipool_store_release(store);
+    }
     if (keys != APR_SUCCESS) { /* which is no reason to lose statistics as well */
         *error = keys_error;
         rv = keys;
