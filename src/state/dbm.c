@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "disk.h"
+#include "pace.h"
 
 struct apipool_dbm_t {
     apr_pool_t *pool;
@@ -187,8 +188,9 @@ apr_status_t apipool_dbm_read(const char *type, const char *path, apipool_dbm_ea
         }
         else {
             ++*records;
-            rv = each(ctx, key.dptr, key.dsize, value.dptr, value.dsize);
+            rv = each ? each(ctx, key.dptr, key.dsize, value.dptr, value.dsize) : rv;
             apr_dbm_freedatum(db, value);
+            apipool_pace();
         }
         if (rv == APR_SUCCESS) {
             apr_dbm_nextkey(db, &next);

@@ -64,19 +64,11 @@ static apr_status_t check_seal(search_t *search, apr_uint64_t number, const char
     if (found == APIPOOL_SEAL_FOREIGN && folder->other_mac_key) {
         found = apipool_seal_parse(seal, folder->other_mac_key, text, len);
     }
-    switch (found) {
-    case APIPOOL_SEAL_DAMAGED:
-        *why = "its seal is damaged, or of another version";
-        break;
-    case APIPOOL_SEAL_FOREIGN:
-        *why = "it was sealed with another secret";
-        break;
-    case APIPOOL_SEAL_GOOD:
-        *why = seal->kind != search->kind || seal->generation != number
-                   ? "its seal is that of another generation"
-                   : NULL;
-        break;
-    }
+    *why = found == APIPOOL_SEAL_DAMAGED   ? "its seal is damaged, or of another version"
+           : found == APIPOOL_SEAL_FOREIGN ? "it was sealed with another secret"
+           : seal->kind != search->kind || seal->generation != number
+               ? "its seal is that of another generation"
+               : NULL;
     return APR_SUCCESS;
 }
 

@@ -6,7 +6,6 @@
 
 #include "disk.h"
 #include "folder_parts.h"
-#include "pace.h"
 
 struct apipool_generation_t {
     apipool_folder_t *folder;
@@ -123,23 +122,12 @@ apr_status_t apipool_generation_put(apipool_generation_t *generation, const char
     return apipool_dbm_put(generation->dbm, key, key_len, value, len);
 }
 
-static apr_status_t accept_record(void *ctx, const char *key, apr_size_t key_len, const char *value,
-                                  apr_size_t len)
-{
-    apipool_pace();
-    return APR_SUCCESS;
-}
-
 /* Closing a database tells no error, and what is sealed must be readable: so it is read. */
 static apr_status_t read_back(apipool_generation_t *generation)
 {
     apr_uint64_t records;
-    apr_pool_t *scratch;
-    apr_pool_create(&scratch, generation->pool);
-    apr_status_t rv = apipool_dbm_read(generation->folder->settings.dbm, generation->path,
-                                       accept_record, NULL, &records, &generation->error, scratch);
-    generation->error = generation->error ? apr_pstrdup(generation->pool, generation->error) : NULL;
-    apr_pool_destroy(scratch);
+    apr_status_t rv = apipool_dbm_read(generation->folder->settings.dbm, generation->path, NULL,
+                                       NULL, &records, &generation->error, generation->pool);
     if (rv == APR_SUCCESS && records != generation->records) {
         generation->error = apr_psprintf(generation->pool,
                                          "%s has %" APR_UINT64_T_FMT " records instead of the "

@@ -7,30 +7,19 @@
 #include "client.h"
 #include "store_parts.h"
 
-/* Tags; see core/record.h for what may change. Of the lists each text is a field. */
-enum {
-    CLIENT_SERVER = 1,
-    CLIENT_NAME,
-    CLIENT_DIGEST,
-    CLIENT_CREATED_AT,
-    CLIENT_ENABLED,
-    CLIENT_EXPIRES_AT,
-    CLIENT_LIMITS, /* rpm, tpm, tokens per day, concurrency */
-    CLIENT_POOL,
-    CLIENT_MODEL,
-    CLIENT_ENDPOINT
-};
+/* Each member with its tag; see core/record.h for what may change. Of the lists each text is a field, of a tag
+ * for each list. */
+enum { CLIENT_DIGEST = 3, CLIENT_LISTS = 8 };
 
 #define MEMBER APIPOOL_RECORD_MEMBER
 static const apipool_record_member_t client_members[] = {
-    MEMBER(CLIENT_SERVER, APIPOOL_AS_TEXT, apipool_client_image_t, server, char),
-    MEMBER(CLIENT_NAME, APIPOOL_AS_TEXT, apipool_client_image_t, name, char),
+    MEMBER(1, APIPOOL_AS_TEXT, apipool_client_image_t, server, char),
+    MEMBER(2, APIPOOL_AS_TEXT, apipool_client_image_t, name, char),
     MEMBER(CLIENT_DIGEST, APIPOOL_AS_BYTES, apipool_client_image_t, digest, unsigned char),
-    MEMBER(CLIENT_CREATED_AT, APIPOOL_AS_SIGNED, apipool_client_image_t, created_at, apr_time_t),
-    MEMBER(CLIENT_ENABLED, APIPOOL_AS_NUMBER, apipool_client_image_t, terms.enabled, apr_uint32_t),
-    MEMBER(CLIENT_EXPIRES_AT, APIPOOL_AS_SIGNED, apipool_client_image_t, terms.expires_at,
-           apr_time_t),
-    MEMBER(CLIENT_LIMITS, APIPOOL_AS_ROW, apipool_client_image_t, terms.limits, apr_uint32_t),
+    MEMBER(4, APIPOOL_AS_SIGNED, apipool_client_image_t, created_at, apr_time_t),
+    MEMBER(5, APIPOOL_AS_NUMBER, apipool_client_image_t, terms.enabled, apr_uint32_t),
+    MEMBER(6, APIPOOL_AS_SIGNED, apipool_client_image_t, terms.expires_at, apr_time_t),
+    MEMBER(7, APIPOOL_AS_ROW, apipool_client_image_t, terms.limits, apr_uint32_t),
     {0}};
 
 void apipool_store_client_name(char name[APIPOOL_STORE_NAME_SIZE], const unsigned char *digest)
@@ -51,34 +40,37 @@ static void save_image(apipool_saving_t *saving, const apipool_client_image_t *i
     for (int list = 0; list < APIPOOL_CLIENT_LISTS; list++) {
         const char *at = apipool_client_list(&image->terms, list);
         for (; *at; at += strlen(at) + 1) {
-            apipool_record_put_text(writer, (unsigned char)(CLIENT_POOL + list), at);
+            apipool_record_put_text(writer, (unsigned char)(CLIENT_LISTS + list), at);
         }
     }
     apipool_store_client_name(name, image->digest);
     apipool_saving_put(saving, name);
 }
 
+static int is_same(const apipool_client_image_t *a, const apipool_client_image_t *b)
+{
+    return !strcmp(a->name, b->name) && !strcmp(a->server, b->server);
+}
+
 apr_status_t apipool_store_write_clients(apipool_saving_t *saving)
 {
     const apipool_store_change_t *change = saving->change;
+    const apipool_client_image_t *changed = change ? change->client : NULL;
     apipool_segment_t *segment = saving->store->segment;
     apipool_client_image_t image;
-    apr_status_t rv = APR_SUCCESS;
-
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < apipool_clients_used(&segment->clients);
-         i++) {
-        rv = apipool_client_image(segment, i, &image);
-        if (rv == APR_SUCCESS &&
-            (!change || !change->client || change->client(change->ctx, &image))) {
+    for (apr_uint32_t i = 0; i < apipool_clients_used(&segment->clients); i++) {
+        apr_status_t rv = apipool_client_image(segment, i, &image);
+        if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
+            return rv;
+        }
+        if (rv == APR_SUCCESS && (!changed || !is_same(&image, changed))) {
             save_image(saving, &image);
         }
-        rv = rv == APR_NOTFOUND ? APR_SUCCESS : rv;
     }
-    while (rv == APR_SUCCESS && change && change->new_client &&
-           change->new_client(change->ctx, &image)) {
-        save_image(saving, &image);
+    if (changed && !change->client_goes) {
+        save_image(saving, changed);
     }
-    return rv;
+    return APR_SUCCESS;
 }
 
 /* --- reading --- */
@@ -97,8 +89,8 @@ static int read_lists(apipool_client_image_t *image, const char *value, apr_size
     apipool_record_open(&reader, value, len);
     while (apipool_record_next(&reader, &field)) {
         has_digest |= field.tag == CLIENT_DIGEST && field.len == sizeof(image->digest);
-        if (field.tag >= CLIENT_POOL && field.tag <= CLIENT_ENDPOINT) {
-            APR_ARRAY_PUSH(lists[field.tag - CLIENT_POOL], const char *) =
+        if (field.tag >= CLIENT_LISTS && field.tag < CLIENT_LISTS + APIPOOL_CLIENT_LISTS) {
+            APR_ARRAY_PUSH(lists[field.tag - CLIENT_LISTS], const char *) =
                 field.bytes ? apr_pstrmemdup(pool, (const char *)field.bytes, field.len) : "";
         }
     }
@@ -186,32 +178,10 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     }
     rv = apipool_client_read(change->segment, image->server, image->name, 0, &row);
     if (rv == APR_SUCCESS && change->what == APIPOOL_CLIENT_EDIT) {
-        apipool_client_terms_copy(&change->image.terms, &row.image.terms);
+        change->image = row.image;
         rv = change->edit(change->ctx, &change->image.terms);
     }
     return rv;
-}
-
-static int write_client(void *ctx, apipool_client_image_t *image)
-{
-    const apipool_client_change_t *change = ctx;
-    if (strcmp(image->name, change->image.name) || strcmp(image->server, change->image.server)) {
-        return 1;
-    }
-    if (change->what == APIPOOL_CLIENT_EDIT) {
-        apipool_client_terms_copy(&image->terms, &change->image.terms);
-    }
-    return change->what != APIPOOL_CLIENT_DELETE;
-}
-
-static int write_new(void *ctx, apipool_client_image_t *image)
-{
-    apipool_client_change_t *change = ctx;
-    if (change->what != APIPOOL_CLIENT_CREATE || change->given++) {
-        return 0;
-    }
-    *image = change->image;
-    return 1;
 }
 
 static apr_status_t apply(void *ctx)
@@ -231,8 +201,8 @@ static apr_status_t apply(void *ctx)
 apipool_store_change_t apipool_store_client_change(apipool_client_change_t *change)
 {
     return (apipool_store_change_t){.prepare = prepare,
-                                    .client = write_client,
-                                    .new_client = write_new,
+                                    .client = &change->image,
+                                    .client_goes = change->what == APIPOOL_CLIENT_DELETE,
                                     .apply = apply,
                                     .ctx = change};
 }

@@ -11,38 +11,23 @@
 #include "slots.h"
 #include "store_parts.h"
 
-/* Tags; see core/record.h for what may change. */
-enum {
-    KEY_SERVER = 1,
-    KEY_POOL,
-    KEY_UPSTREAM,
-    KEY_SEALED,
-    KEY_ENABLED,
-    KEY_WEIGHT,
-    KEY_ACCOUNT, /* hash of its name */
-    KEY_LIMITS,  /* rpm, rpd, tpm, tpd, concurrency */
-    KEY_ADDED_AT,
-    KEY_LABEL,
-    KEY_ACCOUNT_NAME
-};
-enum { SESSION_UNTIL = 1 };
-
+/* Each member with its tag; see core/record.h for what may change. */
 #define MEMBER APIPOOL_RECORD_MEMBER
 static const apipool_record_member_t key_members[] = {
-    MEMBER(KEY_SERVER, APIPOOL_AS_TEXT, apipool_stored_key_t, server, char),
-    MEMBER(KEY_POOL, APIPOOL_AS_TEXT, apipool_stored_key_t, pool, char),
-    MEMBER(KEY_UPSTREAM, APIPOOL_AS_TEXT, apipool_stored_key_t, upstream, char),
-    MEMBER(KEY_SEALED, APIPOOL_AS_FIELD, apipool_stored_key_t, sealed, apipool_record_field_t),
-    MEMBER(KEY_ENABLED, APIPOOL_AS_NUMBER, apipool_stored_key_t, enabled, int),
-    MEMBER(KEY_WEIGHT, APIPOOL_AS_NUMBER, apipool_stored_key_t, weight, apr_uint32_t),
-    MEMBER(KEY_ACCOUNT, APIPOOL_AS_NUMBER, apipool_stored_key_t, account_hash, apr_uint64_t),
-    MEMBER(KEY_LIMITS, APIPOOL_AS_ROW, apipool_stored_key_t, limits, apr_uint32_t),
-    MEMBER(KEY_ADDED_AT, APIPOOL_AS_SIGNED, apipool_stored_key_t, added_at, apr_time_t),
-    MEMBER(KEY_LABEL, APIPOOL_AS_TEXT, apipool_stored_key_t, label, char),
-    MEMBER(KEY_ACCOUNT_NAME, APIPOOL_AS_TEXT, apipool_stored_key_t, account, char),
+    MEMBER(1, APIPOOL_AS_TEXT, apipool_stored_key_t, server, char),
+    MEMBER(2, APIPOOL_AS_TEXT, apipool_stored_key_t, pool, char),
+    MEMBER(3, APIPOOL_AS_TEXT, apipool_stored_key_t, upstream, char),
+    MEMBER(4, APIPOOL_AS_FIELD, apipool_stored_key_t, sealed, apipool_record_field_t),
+    MEMBER(5, APIPOOL_AS_NUMBER, apipool_stored_key_t, enabled, int),
+    MEMBER(6, APIPOOL_AS_NUMBER, apipool_stored_key_t, weight, apr_uint32_t),
+    MEMBER(7, APIPOOL_AS_NUMBER, apipool_stored_key_t, account_hash, apr_uint64_t),
+    MEMBER(8, APIPOOL_AS_ROW, apipool_stored_key_t, limits, apr_uint32_t),
+    MEMBER(9, APIPOOL_AS_SIGNED, apipool_stored_key_t, added_at, apr_time_t),
+    MEMBER(10, APIPOOL_AS_TEXT, apipool_stored_key_t, label, char),
+    MEMBER(11, APIPOOL_AS_TEXT, apipool_stored_key_t, account, char),
     {0}};
 static const apipool_record_member_t session_members[] = {
-    MEMBER(SESSION_UNTIL, APIPOOL_AS_SIGNED, apipool_revoked_t, until, apr_time_t), {0}};
+    MEMBER(1, APIPOOL_AS_SIGNED, apipool_revoked_t, until, apr_time_t), {0}};
 
 /* Names of records begin with a letter for what they are, and 16 digits. */
 #define OF_CLIENT  'c'

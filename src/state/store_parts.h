@@ -133,45 +133,6 @@ apr_status_t apipool_store_write_clients(apipool_saving_t *saving);
 /** Writes all keys, and what is kept with them. */
 apr_status_t apipool_store_write_keys(apipool_saving_t *saving);
 
-/* Tags of statistics; see core/record.h for what may change. */
-enum {
-    STAT_SERVER = 1,
-    STAT_POOL,
-    STAT_UPSTREAM,
-    STAT_ID,
-    STAT_STATE,
-    STAT_UNTIL,
-    STAT_STREAKS, /* limited, error, failed, tries to recover; others' results when failed began */
-    STAT_SUCCESS,
-    STAT_TIMES, /* last used, last error, last limited; until when it rests, headroom is known */
-    STAT_ERROR, /* status, rule */
-    STAT_WINDOWS,
-    STAT_COUNTS,
-    STAT_LANES, /* model, until, … */
-    STAT_NUMBERS,
-    STAT_RULES,
-    STAT_ENDINGS,
-    STAT_REFUSALS,
-    STAT_MINUTES,
-    STAT_HOURS,
-    STAT_DURATION,
-    STAT_FIRST_BYTE,
-    STAT_RESULTS, /* successes, failures */
-    STAT_KIND,
-    STAT_TEXT,
-    STAT_ACCOUNT,
-    STAT_MODEL,
-    STAT_SPENT,
-    STAT_HEADROOM,
-    STAT_LOW,     /* out of quota for its balance alone */
-    STAT_BALANCE, /* with currency and when it was read */
-    STAT_CURRENCY,
-    STAT_READ_AT,
-    STAT_FAILING,
-    STAT_DIGEST, /* of a client's key */
-    STAT_USED_AT
-};
-
 /** Writes all statistics. */
 apr_status_t apipool_store_write_stats(apipool_saving_t *saving);
 

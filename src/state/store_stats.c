@@ -19,7 +19,19 @@
 #define OF_HIT    'h'
 #define OF_CLIENT 'c'
 
-/* --- What records consist of --- */
+/* --- What records consist of: each member with its tag; see core/record.h for what may change --- */
+
+/* Those tags that are not only in a table. */
+enum {
+    STAT_SERVER = 1,
+    STAT_POOL = 2,
+    STAT_LANES = 13,
+    STAT_NUMBERS = 14,
+    STAT_MINUTES = 18,
+    STAT_HOURS = 19,
+    STAT_KIND = 23,
+    STAT_TEXT = 24
+};
 
 #define MEMBER            APIPOOL_RECORD_MEMBER
 #define NUMBER(tag, T, m) APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_NUMBER, T, m, ((T *)0)->m)
@@ -45,55 +57,55 @@ typedef struct {
 
 static const apipool_record_member_t about_members[] = {TEXT(STAT_SERVER, about_t, server),
                                                         TEXT(STAT_POOL, about_t, pool),
-                                                        TEXT(STAT_UPSTREAM, about_t, upstream),
-                                                        NUMBER(STAT_ID, about_t, id),
+                                                        TEXT(3, about_t, upstream),
+                                                        NUMBER(4, about_t, id),
                                                         NUMBER(STAT_KIND, about_t, kind),
                                                         FIELD(STAT_TEXT, about_t, text),
-                                                        FIELD(STAT_DIGEST, about_t, digest),
+                                                        FIELD(34, about_t, digest),
                                                         FIELD(STAT_LANES, about_t, lanes),
                                                         FIELD(STAT_MINUTES, about_t, minutes),
                                                         FIELD(STAT_HOURS, about_t, hours),
                                                         {0}};
 
 static const apipool_record_member_t slot_members[] = {
-    NUMBER(STAT_ID, apipool_slot_t, id),
-    NUMBER(STAT_STATE, apipool_slot_t, state),
-    SIGNED(STAT_UNTIL, apipool_slot_t, until[0]),
-    ROW(STAT_STREAKS, apipool_slot_t, limited_streak, limited_streak, apr_uint32_t),
-    ROW(STAT_STREAKS, apipool_slot_t, error_streak, error_streak, apr_uint32_t),
-    ROW(STAT_STREAKS, apipool_slot_t, failed_streak, recover_tries, apr_uint32_t),
-    ROW(STAT_STREAKS, apipool_slot_t, others_succeeded, others_failed, apr_uint32_t),
-    REAL(STAT_SUCCESS, apipool_slot_t, success),
-    ROW(STAT_TIMES, apipool_slot_t, last_used_at, last_used_at, apr_time_t),
-    ROW(STAT_TIMES, apipool_slot_t, last_error_at, last_error_at, apr_time_t),
-    ROW(STAT_TIMES, apipool_slot_t, limited_at, limited_at, apr_time_t),
-    ROW(STAT_TIMES, apipool_slot_t, rests_until, rests_until, apr_time_t),
-    ROW(STAT_TIMES, apipool_slot_t, headroom_until, headroom_until, apr_time_t),
-    ROW(STAT_ERROR, apipool_slot_t, last_status, last_rule, apr_uint16_t),
-    REAL(STAT_HEADROOM, apipool_slot_t, headroom),
-    NUMBER(STAT_LOW, apipool_slot_t, low),
-    REAL(STAT_BALANCE, apipool_slot_t, balance),
-    TEXT(STAT_CURRENCY, apipool_slot_t, currency),
-    SIGNED(STAT_READ_AT, apipool_slot_t, read_at),
-    ROW(STAT_WINDOWS, apipool_slot_t, windows, windows, apr_uint32_t),
-    COUNTS(STAT_COUNTS, apipool_slot_t, counts),
+    NUMBER(4, apipool_slot_t, id),
+    NUMBER(5, apipool_slot_t, state),
+    SIGNED(6, apipool_slot_t, until[0]),
+    ROW(7, apipool_slot_t, limited_streak, limited_streak, apr_uint32_t),
+    ROW(7, apipool_slot_t, error_streak, error_streak, apr_uint32_t),
+    ROW(7, apipool_slot_t, failed_streak, recover_tries, apr_uint32_t),
+    ROW(7, apipool_slot_t, others_succeeded, others_failed, apr_uint32_t),
+    REAL(8, apipool_slot_t, success),
+    ROW(9, apipool_slot_t, last_used_at, last_used_at, apr_time_t),
+    ROW(9, apipool_slot_t, last_error_at, last_error_at, apr_time_t),
+    ROW(9, apipool_slot_t, limited_at, limited_at, apr_time_t),
+    ROW(9, apipool_slot_t, rests_until, rests_until, apr_time_t),
+    ROW(9, apipool_slot_t, headroom_until, headroom_until, apr_time_t),
+    ROW(10, apipool_slot_t, last_status, last_rule, apr_uint16_t),
+    REAL(28, apipool_slot_t, headroom),
+    NUMBER(29, apipool_slot_t, low),
+    REAL(30, apipool_slot_t, balance),
+    TEXT(31, apipool_slot_t, currency),
+    SIGNED(32, apipool_slot_t, read_at),
+    ROW(11, apipool_slot_t, windows, windows, apr_uint32_t),
+    COUNTS(12, apipool_slot_t, counts),
     {0}};
 
 static const apipool_record_member_t group_members[] = {
-    TEXT(STAT_UPSTREAM, apipool_group_t, name),
+    TEXT(3, apipool_group_t, name),
     NUMBERS(apipool_group_t, numbers),
-    ROW(STAT_RULES, apipool_group_t, rules, rules, apr_uint64_t),
-    ROW(STAT_ENDINGS, apipool_group_t, endings, endings, apr_uint64_t),
-    ROW(STAT_RESULTS, apipool_group_t, successes, failures, apr_uint64_t),
-    REAL(STAT_FAILING, apipool_group_t, failing),
+    ROW(15, apipool_group_t, rules, rules, apr_uint64_t),
+    ROW(16, apipool_group_t, endings, endings, apr_uint64_t),
+    ROW(22, apipool_group_t, successes, failures, apr_uint64_t),
+    REAL(33, apipool_group_t, failing),
     {0}};
 
 static const apipool_record_member_t pool_members[] = {
     NUMBERS(apipool_pool_stats_t, numbers),
-    ROW(STAT_DURATION, apipool_pool_stats_t, duration, duration, apr_uint64_t),
-    ROW(STAT_FIRST_BYTE, apipool_pool_stats_t, first_byte, first_byte, apr_uint64_t),
-    ROW(STAT_ENDINGS, apipool_pool_stats_t, endings, endings, apr_uint64_t),
-    ROW(STAT_REFUSALS, apipool_pool_stats_t, refusals, refusals, apr_uint64_t),
+    ROW(20, apipool_pool_stats_t, duration, duration, apr_uint64_t),
+    ROW(21, apipool_pool_stats_t, first_byte, first_byte, apr_uint64_t),
+    ROW(16, apipool_pool_stats_t, endings, endings, apr_uint64_t),
+    ROW(17, apipool_pool_stats_t, refusals, refusals, apr_uint64_t),
     {0}};
 
 static const apipool_record_member_t point_members[] = {
@@ -108,17 +120,17 @@ typedef struct {
 
 static const apipool_record_member_t name_members[] = {NUMBERS(name_t, numbers), {0}};
 
-static const apipool_record_member_t hit_members[] = {NUMBER(STAT_ACCOUNT, apipool_hit_t, account),
-                                                      NUMBER(STAT_MODEL, apipool_hit_t, model),
-                                                      NUMBER(STAT_SPENT, apipool_hit_t, spent),
-                                                      SIGNED(STAT_UNTIL, apipool_hit_t, until),
+static const apipool_record_member_t hit_members[] = {NUMBER(25, apipool_hit_t, account),
+                                                      NUMBER(26, apipool_hit_t, model),
+                                                      NUMBER(27, apipool_hit_t, spent),
+                                                      SIGNED(6, apipool_hit_t, until),
                                                       {0}};
 
 static const apipool_record_member_t client_members[] = {
-    MEMBER(STAT_DIGEST, APIPOOL_AS_BYTES, apipool_client_slot_t, digest, unsigned char),
-    ROW(STAT_WINDOWS, apipool_client_slot_t, windows, windows, apr_uint32_t),
+    MEMBER(34, APIPOOL_AS_BYTES, apipool_client_slot_t, digest, unsigned char),
+    ROW(11, apipool_client_slot_t, windows, windows, apr_uint32_t),
     NUMBERS(apipool_client_slot_t, numbers),
-    SIGNED(STAT_USED_AT, apipool_client_slot_t, last_used_at),
+    SIGNED(35, apipool_client_slot_t, last_used_at),
     {0}};
 
 /* --- Writing --- */

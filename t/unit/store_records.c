@@ -47,6 +47,28 @@ static void commit(writing_t *w)
     }
 }
 
+/* Tags of statistics, as the files have them. */
+enum {
+    STAT_POOL = 2,
+    STAT_UPSTREAM = 3,
+    STAT_ID = 4,
+    STAT_STATE = 5,
+    STAT_STREAKS = 7,
+    STAT_SUCCESS = 8,
+    STAT_TIMES = 9,
+    STAT_ERROR = 10,
+    STAT_WINDOWS = 11,
+    STAT_COUNTS = 12,
+    STAT_NUMBERS = 14,
+    STAT_RULES = 15,
+    STAT_MINUTES = 18,
+    STAT_DURATION = 20,
+    STAT_RESULTS = 22,
+    STAT_KIND = 23,
+    STAT_TEXT = 24,
+    STAT_BALANCE = 30
+};
+
 /* Tags of keys, as the files have them. */
 enum { SERVER = 1, POOL, UPSTREAM, SEALED, ENABLED, WEIGHT, ACCOUNT, LIMITS, ADDED_AT };
 
