@@ -126,29 +126,28 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
     return count;
 }
 
-apr_status_t apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of,
-                                 apr_size_t size)
+int apipool_saving_lock(apipool_saving_t *saving)
 {
-    apipool_segment_t *segment = saving->store->segment;
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv == APR_SUCCESS) {
-        memcpy(copy, of, size);
-        apipool_segment_unlock(segment);
+    if (saving->rv == APR_SUCCESS) {
+        saving->rv = apipool_segment_lock(saving->store->segment);
     }
-    return rv;
+    return saving->rv == APR_SUCCESS;
 }
 
-apr_status_t apipool_saving_slots(apipool_saving_t *saving,
-                                  void (*save)(apipool_saving_t *saving, int n))
+int apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of, apr_size_t size)
+{
+    if (!apipool_saving_lock(saving)) {
+        return 0;
+    }
+    memcpy(copy, of, size);
+    apipool_segment_unlock(saving->store->segment);
+    return 1;
+}
+
+void apipool_saving_slots(apipool_saving_t *saving, void (*save)(apipool_saving_t *saving, int n))
 {
     apipool_segment_t *segment = saving->store->segment;
-    apr_status_t rv = APR_SUCCESS;
-    apr_uint32_t from = 0, used;
-    do {
-        rv = apipool_segment_lock(segment);
-        if (rv != APR_SUCCESS) {
-            break;
-        }
+    for (apr_uint32_t from = 0, used = 1; from < used && apipool_saving_lock(saving);) {
         int count = copy_batch_locked(saving, &from);
         used = segment->header->slots.used;
         apipool_segment_unlock(segment);
@@ -156,10 +155,9 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
             save(saving, n);
             apipool_pace();
         }
-    } while (from < used);
+    }
     OPENSSL_cleanse(saving->slots, sizeof(saving->slots));
     OPENSSL_cleanse(saving->keys, sizeof(saving->keys));
-    return rv;
 }
 
 /* From when a change is current on disk until it is made in memory, memory lags behind. */
@@ -187,7 +185,8 @@ int apipool_store_lags_behind(const apipool_store_t *store)
 /* What memory loses while it is being written down must not be missing on disk. */
 static const char *why_not(const apipool_saving_t *saving)
 {
-    return saving->unsealed ? "libcrypto cannot seal a key"
+    return saving->rv != APR_SUCCESS ? "the pool's lock is not to be had"
+           : saving->unsealed        ? "libcrypto cannot seal a key"
            : __atomic_load_n(&saving->store->segment->header->lost, __ATOMIC_ACQUIRE)
                ? "shared memory has lost a key, which is read again first"
                : NULL;
@@ -200,17 +199,22 @@ static apr_status_t write_generation(apipool_store_t *store, apipool_store_kind_
     apipool_saving_t *saving = apr_palloc(pool, sizeof(*saving));
     saving->store = store;
     saving->change = change;
+    saving->rv = APR_SUCCESS;
     saving->unsealed = 0;
     apr_status_t rv = apipool_folder_begin(store->folder, kind, &saving->generation, error, pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    rv = kind == APIPOOL_STORE_KEYS ? apipool_store_write_keys(saving)
-                                    : apipool_store_write_stats(saving);
-    *error = rv != APR_SUCCESS ? "the pool's lock is not to be had" : why_not(saving);
+    if (kind == APIPOOL_STORE_KEYS) {
+        apipool_store_write_keys(saving);
+    }
+    else {
+        apipool_store_write_stats(saving);
+    }
+    *error = why_not(saving);
     if (*error) {
         apipool_generation_abort(saving->generation);
-        return rv != APR_SUCCESS ? rv : APR_EGENERAL;
+        return saving->rv != APR_SUCCESS ? saving->rv : APR_EGENERAL;
     }
     return commit(store, saving, error);
 }

@@ -52,25 +52,23 @@ static int is_same(const apipool_client_image_t *a, const apipool_client_image_t
     return !strcmp(a->name, b->name) && !strcmp(a->server, b->server);
 }
 
-apr_status_t apipool_store_write_clients(apipool_saving_t *saving)
+void apipool_store_write_clients(apipool_saving_t *saving)
 {
     const apipool_store_change_t *change = saving->change;
     const apipool_client_image_t *changed = change ? change->client : NULL;
     apipool_segment_t *segment = saving->store->segment;
     apipool_client_image_t image;
-    for (apr_uint32_t i = 0; i < apipool_clients_used(&segment->clients); i++) {
+    for (apr_uint32_t i = 0;
+         saving->rv == APR_SUCCESS && i < apipool_clients_used(&segment->clients); i++) {
         apr_status_t rv = apipool_client_image(segment, i, &image);
-        if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
-            return rv;
-        }
         if (rv == APR_SUCCESS && (!changed || !is_same(&image, changed))) {
             save_image(saving, &image);
         }
+        saving->rv = rv == APR_NOTFOUND ? APR_SUCCESS : rv;
     }
     if (changed && !change->client_goes) {
         save_image(saving, changed);
     }
-    return APR_SUCCESS;
 }
 
 /* --- reading --- */

@@ -136,16 +136,15 @@ static void save_session(apipool_saving_t *saving, const apipool_revoked_t *sess
 }
 
 /* Those whose time is not over, and the one that the change ends. */
-static apr_status_t save_sessions(apipool_saving_t *saving)
+static void save_sessions(apipool_saving_t *saving)
 {
     const apipool_revoked_t *ended = saving->change ? saving->change->session : NULL;
     apipool_revoked_t rows[256];
     apr_uint32_t from = 0, count;
-    apr_status_t rv = APR_SUCCESS;
-    while (rv == APR_SUCCESS && from != APIPOOL_NONE) {
-        rv = apipool_sessions_read(saving->store->segment, apr_time_now(), &from, rows,
-                                   sizeof(rows) / sizeof(*rows), &count);
-        for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < count; i++) {
+    while (saving->rv == APR_SUCCESS && from != APIPOOL_NONE) {
+        saving->rv = apipool_sessions_read(saving->store->segment, apr_time_now(), &from, rows,
+                                           sizeof(rows) / sizeof(*rows), &count);
+        for (apr_uint32_t i = 0; saving->rv == APR_SUCCESS && i < count; i++) {
             if (!ended || ended->jti != rows[i].jti) {
                 save_session(saving, &rows[i]);
             }
@@ -154,21 +153,20 @@ static apr_status_t save_sessions(apipool_saving_t *saving)
     if (ended) {
         save_session(saving, ended);
     }
-    return rv;
 }
 
-apr_status_t apipool_store_write_keys(apipool_saving_t *saving)
+void apipool_store_write_keys(apipool_saving_t *saving)
 {
     const apipool_store_change_t *change = saving->change;
     apipool_key_image_t image;
     save_id_secret(saving);
-    apr_status_t rv = apipool_saving_slots(saving, save_key);
-    while (rv == APR_SUCCESS && change && change->new_key && change->new_key(change->ctx, &image)) {
+    apipool_saving_slots(saving, save_key);
+    while (change && change->new_key && change->new_key(change->ctx, &image)) {
         save_image(saving, &image);
         apipool_pace();
     }
-    rv = rv == APR_SUCCESS ? apipool_store_write_clients(saving) : rv;
-    return rv == APR_SUCCESS ? save_sessions(saving) : rv;
+    apipool_store_write_clients(saving);
+    save_sessions(saving);
 }
 
 /* --- Reading --- */

@@ -30,7 +30,9 @@ typedef struct {
     apipool_store_t *store;
     apipool_generation_t *generation;
     const apipool_store_change_t *change; /* or NULL */
-    int unsealed; /* a key could not be sealed: what is written must not become the current generation */
+    apr_status_t
+        rv; /* not APR_SUCCESS: memory could not be read, and what is written is worth nothing */
+    int unsealed;                              /* nor where a key could not be sealed */
     apipool_slot_t slots[APIPOOL_STORE_BATCH]; /* copies */
     char keys[APIPOOL_STORE_BATCH][APIPOOL_KEY_MAX];
     char labels[APIPOOL_STORE_BATCH][APIPOOL_LABEL_MAX + 1];
@@ -47,12 +49,14 @@ void apipool_saving_put(apipool_saving_t *saving, const char *key);
 
 /** Calls save() for the n-th of the copies, for each slot in use. They are taken in batches, so that the
  *  lock is held for microseconds, and wiped when it is over. */
-apr_status_t apipool_saving_slots(apipool_saving_t *saving,
-                                  void (*save)(apipool_saving_t *saving, int n));
+void apipool_saving_slots(apipool_saving_t *saving, void (*save)(apipool_saving_t *saving, int n));
 
-/** Copies bytes of the segment as they are at one moment. */
-apr_status_t apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of,
-                                 apr_size_t size);
+/** Takes the segment's lock, which its own function gives back. Returns 0 if it is not to be had, or was not
+ *  before. */
+int apipool_saving_lock(apipool_saving_t *saving);
+
+/** Copies bytes of the segment as they are at one moment. Returns 0 if it cannot. */
+int apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of, apr_size_t size);
 
 /** "k0123456789abcdef-89abcdef01234567": a key's id, and a hash of its pool. */
 #define APIPOOL_STORE_NAME_SIZE 40
@@ -128,13 +132,13 @@ void apipool_store_remove_other_clients(apipool_segment_t *segment,
                                         const apr_array_header_t *clients, apr_pool_t *pool);
 
 /** Writes all clients. */
-apr_status_t apipool_store_write_clients(apipool_saving_t *saving);
+void apipool_store_write_clients(apipool_saving_t *saving);
 
 /** Writes all keys, and what is kept with them. */
-apr_status_t apipool_store_write_keys(apipool_saving_t *saving);
+void apipool_store_write_keys(apipool_saving_t *saving);
 
 /** Writes all statistics. */
-apr_status_t apipool_store_write_stats(apipool_saving_t *saving);
+void apipool_store_write_stats(apipool_saving_t *saving);
 
 /** Takes one record of statistics over; those of keys and upstreams that are not there are passed over. */
 apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key_len,

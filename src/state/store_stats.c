@@ -144,12 +144,11 @@ static apipool_record_writer_t *begin(apipool_saving_t *saving, apr_uint32_t poo
     return writer;
 }
 
-static apr_status_t end(apipool_saving_t *saving, char about, apr_uint32_t index)
+static void end(apipool_saving_t *saving, char about, apr_uint32_t index)
 {
     char name[16];
     apr_snprintf(name, sizeof(name), "%c%u", about, index);
     apipool_saving_put(saving, name);
-    return APR_SUCCESS;
 }
 
 /* Model and end of each cooldown that is not for all models. */
@@ -183,16 +182,13 @@ static void save_slot(apipool_saving_t *saving, int n)
     apipool_saving_put(saving, name);
 }
 
-static apr_status_t save_group(apipool_saving_t *saving, apr_uint32_t index)
+static void save_group(apipool_saving_t *saving, apr_uint32_t index)
 {
     apipool_group_t g;
-    apr_status_t rv =
-        apipool_saving_copy(saving, &g, &saving->store->segment->groups[index], sizeof(g));
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (apipool_saving_copy(saving, &g, &saving->store->segment->groups[index], sizeof(g))) {
+        apipool_record_put_members(begin(saving, g.pool), group_members, &g);
+        end(saving, OF_GROUP, index);
     }
-    apipool_record_put_members(begin(saving, g.pool), group_members, &g);
-    return end(saving, OF_GROUP, index);
 }
 
 static void put_points(apipool_record_writer_t *writer, unsigned char tag,
@@ -205,97 +201,86 @@ static void put_points(apipool_record_writer_t *writer, unsigned char tag,
     apipool_record_put_u64s(writer, tag, row, (apr_size_t)(at - row));
 }
 
-static apr_status_t save_pool(apipool_saving_t *saving, apr_uint32_t index)
+static void save_pool(apipool_saving_t *saving, apr_uint32_t index)
 {
     apipool_pool_stats_t stats;
-    apr_status_t rv =
-        apipool_saving_copy(saving, &stats, &saving->store->segment->stats[index], sizeof(stats));
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (apipool_saving_copy(saving, &stats, &saving->store->segment->stats[index], sizeof(stats))) {
+        apipool_record_writer_t *writer = begin(saving, index);
+        apipool_record_put_members(writer, pool_members, &stats);
+        put_points(writer, STAT_MINUTES, stats.series.minutes, APIPOOL_SERIES_MINUTES);
+        put_points(writer, STAT_HOURS, stats.series.hours, APIPOOL_SERIES_HOURS);
+        end(saving, OF_POOL, index);
     }
-    apipool_record_writer_t *writer = begin(saving, index);
-    apipool_record_put_members(writer, pool_members, &stats);
-    put_points(writer, STAT_MINUTES, stats.series.minutes, APIPOOL_SERIES_MINUTES);
-    put_points(writer, STAT_HOURS, stats.series.hours, APIPOOL_SERIES_HOURS);
-    return end(saving, OF_POOL, index);
 }
 
-static apr_status_t save_hit(apipool_saving_t *saving, apr_uint32_t index)
+static void save_hit(apipool_saving_t *saving, apr_uint32_t index)
 {
     apipool_hit_t hit;
-    apr_status_t rv =
-        apipool_saving_copy(saving, &hit, &saving->store->segment->hits[index], sizeof(hit));
-    if (rv != APR_SUCCESS || !hit.account || hit.until <= apr_time_now()) {
-        return rv;
+    if (apipool_saving_copy(saving, &hit, &saving->store->segment->hits[index], sizeof(hit)) &&
+        hit.account && hit.until > apr_time_now()) {
+        apipool_record_put_members(begin(saving, hit.pool), hit_members, &hit);
+        end(saving, OF_HIT, index);
     }
-    apipool_record_put_members(begin(saving, hit.pool), hit_members, &hit);
-    return end(saving, OF_HIT, index);
 }
 
 /* Whatever stands at that place of the table of clients and models. */
-static apr_status_t save_name(apipool_saving_t *saving, apr_uint32_t place)
+static void save_name(apipool_saving_t *saving, apr_uint32_t place)
 {
     apipool_segment_t *segment = saving->store->segment;
-    apr_uint32_t next = place;
+    apr_uint32_t next = place, count = 0;
     apipool_names_row_t row;
     apipool_name_t named;
     name_t name;
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (apipool_saving_lock(saving)) {
+        count = apipool_names_read_locked(&segment->names, APIPOOL_NAMED_OF_ANY, apr_time_now(),
+                                          &next, &row, 1);
+        if (count) {
+            apipool_name_make(&named, row.text, strlen(row.text));
+            name.numbers = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
+        }
+        apipool_segment_unlock(segment);
     }
-    apr_uint32_t count = apipool_names_read_locked(&segment->names, APIPOOL_NAMED_OF_ANY,
-                                                   apr_time_now(), &next, &row, 1);
     if (count) {
-        apipool_name_make(&named, row.text, strlen(row.text));
-        name.numbers = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
+        apipool_record_writer_t *writer = begin(saving, row.pool);
+        apipool_record_put_u64(writer, STAT_KIND, (apr_uint64_t)row.kind);
+        apipool_record_put_text(writer, STAT_TEXT, row.text);
+        apipool_record_put_members(writer, name_members, &name);
+        end(saving, OF_NAME, place);
     }
-    apipool_segment_unlock(segment);
-    if (!count) {
-        return APR_SUCCESS;
-    }
-    apipool_record_writer_t *writer = begin(saving, row.pool);
-    apipool_record_put_u64(writer, STAT_KIND, (apr_uint64_t)row.kind);
-    apipool_record_put_text(writer, STAT_TEXT, row.text);
-    apipool_record_put_members(writer, name_members, &name);
-    return end(saving, OF_NAME, place);
 }
 
-static apr_status_t save_client(apipool_saving_t *saving, apr_uint32_t index)
+static void save_client(apipool_saving_t *saving, apr_uint32_t index)
 {
     apipool_client_slot_t client;
     char name[APIPOOL_STORE_NAME_SIZE];
-    apr_status_t rv =
-        apipool_saving_copy(saving, &client, &saving->store->segment->clients.slots[index],
-                            offsetof(apipool_client_slot_t, terms));
-    if (rv == APR_SUCCESS && client.serial) {
+    if (apipool_saving_copy(saving, &client, &saving->store->segment->clients.slots[index],
+                            offsetof(apipool_client_slot_t, terms)) &&
+        client.serial) {
         apipool_record_put_members(apipool_saving_begin(saving), client_members, &client);
         apipool_store_client_name(name, client.digest);
         apipool_saving_put(saving, name);
     }
-    return rv;
 }
 
-apr_status_t apipool_store_write_stats(apipool_saving_t *saving)
+void apipool_store_write_stats(apipool_saving_t *saving)
 {
     const apipool_segment_t *segment = saving->store->segment;
     const apipool_header_t *header = segment->header;
-    apr_status_t rv = apipool_saving_slots(saving, save_slot);
     const struct {
         apr_uint32_t count;
-        apr_status_t (*save)(apipool_saving_t *saving, apr_uint32_t index);
+        void (*save)(apipool_saving_t *saving, apr_uint32_t index);
     } parts[] = {{header->groups_used, save_group},
                  {header->pools_used, save_pool},
                  {apipool_names_places(&segment->names), save_name},
                  {apipool_clients_used(&segment->clients), save_client},
                  {header->hits_until > apr_time_now() ? APIPOOL_HITS_MAX : 0, save_hit}};
+    apipool_saving_slots(saving, save_slot);
     for (apr_size_t part = 0; part < sizeof(parts) / sizeof(*parts); part++) {
-        for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < parts[part].count; i++) {
-            rv = parts[part].save(saving, i);
+        for (apr_uint32_t i = 0; saving->rv == APR_SUCCESS && i < parts[part].count; i++) {
+            parts[part].save(saving, i);
             apipool_pace();
         }
     }
-    return rv;
 }
 
 /* --- Reading: what this version knows of a record, for what is still there --- */
