@@ -32,8 +32,8 @@ static apr_status_t refuse(apipool_generation_t *generation, apr_status_t rv, co
     return rv;
 }
 
-/* One more than any that there are files of, or that CURRENT names. Databases of writers that were killed take
- * up room, and are of no use to anyone. */
+/* One more than any that there are files of, or that CURRENT names. Databases of writers that were killed
+ * take up room, and are of no use to anyone. */
 static apr_status_t choose_number(apipool_generation_t *generation)
 {
     apipool_store_kind_e kind = generation->kind;
@@ -188,9 +188,9 @@ static void remove_older(const apipool_generation_t *generation,
     }
 }
 
-/* Where CURRENT is not whole, it is the newest of each kind that was finished, so that nothing acknowledged is
- * lost; and nothing older is removed, for what is good is not known. When it is swapped, but not known to be on
- * disk, the one before is put back. */
+/* Where CURRENT is not whole, it becomes the newest of each kind that was finished, so that nothing
+ * acknowledged is lost; and nothing older is removed, for what is good is not known. When it is swapped, but
+ * not known to be on disk, the one before is put back. */
 static apr_status_t make_current(apipool_generation_t *generation)
 {
     const apipool_folder_t *folder = generation->folder;

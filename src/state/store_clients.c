@@ -7,8 +7,8 @@
 #include "client.h"
 #include "store_parts.h"
 
-/* Each member with its tag; see core/record.h for what may change. Of the lists each text is a field, of a tag
- * for each list. */
+/* Each member with its tag; see core/record.h for what may change. Of the lists each text is a field, and
+ * each list has a tag. */
 enum { CLIENT_DIGEST = 3, CLIENT_LISTS = 8 };
 
 #define MEMBER APIPOOL_RECORD_MEMBER

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys as records, and what is kept with them: sessions that were ended, so that a restart does not bring them
- * back, and the secret that ids are derived from. */
+ * Keys as records, and what is kept with them: the secret that ids are derived from, and sessions that were
+ * ended, so that a restart does not bring them back. */
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -42,10 +42,18 @@ enum {
 #define ROW(tag, T, first, last, type)                                                             \
     APIPOOL_RECORD_SPAN(tag, APIPOOL_AS_ROW, T, first, last, type)
 
-#define COUNTS(tag, T, m)                                                                          \
-    ROW(tag, T, m.requests, m.first_byte, apr_uint64_t), ROW(tag, T, m.timed, m.begun, apr_uint32_t)
-#define NUMBERS(T, m)                                                                              \
-    COUNTS(STAT_NUMBERS, T, m.counts), ROW(STAT_NUMBERS, T, m.windows, m.windows, apr_uint32_t)
+/* Of what lies at an offset: counts and averages, and how fast they grow. */
+#define COUNTS(tag, at)                                                                            \
+    {tag, APIPOOL_AS_ROW, 8, offsetof(apipool_counts_t, timed) / 8, at},                           \
+    {                                                                                              \
+        tag, APIPOOL_AS_ROW, 4, 2, (at) + offsetof(apipool_counts_t, timed)                        \
+    }
+#define NUMBERS(at)                                                                                \
+    COUNTS(STAT_NUMBERS, (at) + offsetof(apipool_numbers_t, counts)),                              \
+    {                                                                                              \
+        STAT_NUMBERS, APIPOOL_AS_ROW, 4, sizeof(((apipool_numbers_t *)0)->windows) / 4,            \
+            (at) + offsetof(apipool_numbers_t, windows)                                            \
+    }
 
 /* What a record is about, and what of it is no member of that. */
 typedef struct {
@@ -88,12 +96,12 @@ static const apipool_record_member_t slot_members[] = {
     TEXT(31, apipool_slot_t, currency),
     SIGNED(32, apipool_slot_t, read_at),
     ROW(11, apipool_slot_t, windows, windows, apr_uint32_t),
-    COUNTS(12, apipool_slot_t, counts),
+    COUNTS(12, offsetof(apipool_slot_t, counts)),
     {0}};
 
 static const apipool_record_member_t group_members[] = {
     TEXT(3, apipool_group_t, name),
-    NUMBERS(apipool_group_t, numbers),
+    NUMBERS(offsetof(apipool_group_t, numbers)),
     ROW(15, apipool_group_t, rules, rules, apr_uint64_t),
     ROW(16, apipool_group_t, endings, endings, apr_uint64_t),
     ROW(22, apipool_group_t, successes, failures, apr_uint64_t),
@@ -101,7 +109,7 @@ static const apipool_record_member_t group_members[] = {
     {0}};
 
 static const apipool_record_member_t pool_members[] = {
-    NUMBERS(apipool_pool_stats_t, numbers),
+    NUMBERS(offsetof(apipool_pool_stats_t, numbers)),
     ROW(20, apipool_pool_stats_t, duration, duration, apr_uint64_t),
     ROW(21, apipool_pool_stats_t, first_byte, first_byte, apr_uint64_t),
     ROW(16, apipool_pool_stats_t, endings, endings, apr_uint64_t),
@@ -114,11 +122,7 @@ static const apipool_record_member_t point_members[] = {
     {0}};
 #define POINT_ROW 9
 
-typedef struct {
-    apipool_numbers_t numbers;
-} name_t;
-
-static const apipool_record_member_t name_members[] = {NUMBERS(name_t, numbers), {0}};
+static const apipool_record_member_t name_members[] = {NUMBERS(0), {0}};
 
 static const apipool_record_member_t hit_members[] = {NUMBER(25, apipool_hit_t, account),
                                                       NUMBER(26, apipool_hit_t, model),
@@ -129,7 +133,7 @@ static const apipool_record_member_t hit_members[] = {NUMBER(25, apipool_hit_t, 
 static const apipool_record_member_t client_members[] = {
     MEMBER(34, APIPOOL_AS_BYTES, apipool_client_slot_t, digest, unsigned char),
     ROW(11, apipool_client_slot_t, windows, windows, apr_uint32_t),
-    NUMBERS(apipool_client_slot_t, numbers),
+    NUMBERS(offsetof(apipool_client_slot_t, numbers)),
     SIGNED(35, apipool_client_slot_t, last_used_at),
     {0}};
 
@@ -230,13 +234,13 @@ static void save_name(apipool_saving_t *saving, apr_uint32_t place)
     apr_uint32_t next = place, count = 0;
     apipool_names_row_t row;
     apipool_name_t named;
-    name_t name;
+    apipool_numbers_t numbers;
     if (apipool_saving_lock(saving)) {
         count = apipool_names_read_locked(&segment->names, APIPOOL_NAMED_OF_ANY, apr_time_now(),
                                           &next, &row, 1);
         if (count) {
             apipool_name_make(&named, row.text, strlen(row.text));
-            name.numbers = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
+            numbers = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
         }
         apipool_segment_unlock(segment);
     }
@@ -244,7 +248,7 @@ static void save_name(apipool_saving_t *saving, apr_uint32_t place)
         apipool_record_writer_t *writer = begin(saving, row.pool);
         apipool_record_put_u64(writer, STAT_KIND, (apr_uint64_t)row.kind);
         apipool_record_put_text(writer, STAT_TEXT, row.text);
-        apipool_record_put_members(writer, name_members, &name);
+        apipool_record_put_members(writer, name_members, &numbers);
         end(saving, OF_NAME, place);
     }
 }
@@ -395,21 +399,21 @@ static void add_counts(apipool_counts_t *to, const apipool_counts_t *from)
 static void take_name(const stat_t *stat)
 {
     const about_t *about = &stat->about;
-    name_t read = {.numbers.counts.requests = 0};
+    apipool_numbers_t numbers = {.counts.requests = 0};
     apipool_name_t name;
     if (!about->text.bytes || about->kind >= APIPOOL_NAMED_KINDS) { /* of a later version */
         return;
     }
-    take(stat, name_members, &read);
-    apipool_numbers_mend(&read.numbers);
+    take(stat, name_members, &numbers);
+    apipool_numbers_mend(&numbers);
     apipool_name_make(&name, (const char *)about->text.bytes, about->text.len);
     apipool_numbers_t *to = apipool_names_at_locked(&stat->segment->names, stat->pool,
                                                     (apipool_named_e)about->kind, &name, 1);
     if (to->counts.requests) {
-        add_counts(&to->counts, &read.numbers.counts);
+        add_counts(&to->counts, &numbers.counts);
     }
     else {
-        *to = read.numbers;
+        *to = numbers;
     }
 }
 
