@@ -124,14 +124,6 @@ static int fail_there(apipool_keylist_t *list, const json_error_t *error)
     return fail(list, apipool_json_reason(error), "malformed JSON");
 }
 
-static int is_started(apipool_keylist_t *list)
-{
-    if (!list->element) {
-        list->element = malloc(APIPOOL_KEYLIST_ELEMENT_MAX);
-    }
-    return list->element != NULL;
-}
-
 static json_t *parse(const apipool_keylist_t *list, json_error_t *error)
 {
     return json_loadb(list->element, list->used,
@@ -244,7 +236,8 @@ static int start_array(apipool_keylist_t *list)
     list->where = APIPOOL_KEYLIST_IN_ARRAY;
     list->depth = 1;
     list->values = 1;
-    return is_started(list) ? 1 : fail(list, "The server is out of memory.", "out of memory");
+    list->element = malloc(APIPOOL_KEYLIST_ELEMENT_MAX);
+    return list->element ? 1 : fail(list, "The server is out of memory.", "out of memory");
 }
 
 /* The first character decides. */

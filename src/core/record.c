@@ -2,6 +2,7 @@
  * Records as bytes: tagged fields, written into and read from the caller's memory. */
 #include "record.h"
 
+#include <apr_strings.h>
 #include <string.h>
 
 #define VARINT_MAX 10 /* bytes of 64 bits, 7 in each */
@@ -16,16 +17,6 @@ static apr_size_t write_varint(unsigned char *out, apr_uint64_t value)
         value >>= 7;
     }
     out[n++] = (unsigned char)value;
-    return n;
-}
-
-static apr_size_t varint_size(apr_uint64_t value)
-{
-    apr_size_t n = 1;
-    while (value >= 0x80) {
-        value >>= 7;
-        n++;
-    }
     return n;
 }
 
@@ -107,7 +98,7 @@ void apipool_record_put_u64s(apipool_record_writer_t *writer, unsigned char tag,
     unsigned char varint[VARINT_MAX];
     apr_size_t len = 0;
     for (apr_size_t i = 0; i < count; i++) {
-        len += varint_size(values[i]);
+        len += write_varint(varint, values[i]);
     }
     begin_bytes(writer, tag, len);
     for (apr_size_t i = 0; i < count; i++) {
@@ -244,4 +235,158 @@ int apipool_record_u64s(const apipool_record_field_t *field, apr_uint64_t *value
     }
     *count = n;
     return 1;
+}
+
+/* --- Members of structures --- */
+
+/* Where in 64 bits the lowest size bytes begin. */
+static apr_size_t lowest(apr_size_t size)
+{
+    return APR_IS_BIGENDIAN ? sizeof(apr_uint64_t) - size : 0;
+}
+
+static apr_uint64_t load(const void *at, apr_size_t size)
+{
+    apr_uint64_t value = 0;
+    memcpy((char *)&value + lowest(size), at, size);
+    return value;
+}
+
+static void save(void *at, apr_size_t size, apr_uint64_t value)
+{
+    apr_uint64_t largest = APR_UINT64_MAX >> (64 - 8 * size);
+    value = value < largest ? value : largest;
+    memcpy(at, (const char *)&value + lowest(size), size);
+}
+
+apr_uint64_t *apipool_record_to_row(const apipool_record_member_t *member, const void *of,
+                                    apr_uint64_t *row)
+{
+    const unsigned char tag = member->tag;
+    for (; member->tag == tag; member++) {
+        for (apr_size_t i = 0; i < member->count; i++) {
+            *row++ = load((const char *)of + member->offset + i * member->size, member->size);
+        }
+    }
+    return row;
+}
+
+const apr_uint64_t *apipool_record_from_row(const apipool_record_member_t *member, void *to,
+                                            const apr_uint64_t *row)
+{
+    const unsigned char tag = member->tag;
+    for (; member->tag == tag; member++) {
+        for (apr_size_t i = 0; i < member->count; i++) {
+            save((char *)to + member->offset + i * member->size, member->size, *row++);
+        }
+    }
+    return row;
+}
+
+static void put_row(apipool_record_writer_t *writer, const apipool_record_member_t *member,
+                    const void *of)
+{
+    apr_uint64_t row[APIPOOL_RECORD_ROW_MAX];
+    const apr_uint64_t *end = apipool_record_to_row(member, of, row);
+    apipool_record_put_u64s(writer, member->tag, row, (apr_size_t)(end - row));
+}
+
+static void put_member(apipool_record_writer_t *writer, const apipool_record_member_t *member,
+                       const void *of)
+{
+    const void *at = (const char *)of + member->offset;
+    const apipool_record_field_t *field = at;
+    switch (member->as) {
+    case APIPOOL_AS_NUMBER:
+        apipool_record_put_u64(writer, member->tag, load(at, member->size));
+        break;
+    case APIPOOL_AS_SIGNED:
+        apipool_record_put_i64(writer, member->tag, *(const apr_int64_t *)at);
+        break;
+    case APIPOOL_AS_REAL:
+        apipool_record_put_double(writer, member->tag, *(const double *)at);
+        break;
+    case APIPOOL_AS_TEXT:
+        apipool_record_put_text(writer, member->tag, *(const char *)at ? at : NULL);
+        break;
+    case APIPOOL_AS_BYTES:
+        apipool_record_put_bytes(writer, member->tag, at, member->count);
+        break;
+    case APIPOOL_AS_FIELD:
+        apipool_record_put_bytes(writer, member->tag, field->bytes, field->len);
+        break;
+    case APIPOOL_AS_ROW:
+        put_row(writer, member, of);
+        break;
+    }
+}
+
+void apipool_record_put_members(apipool_record_writer_t *writer,
+                                const apipool_record_member_t *members, const void *of)
+{
+    for (unsigned char before = 0; members->tag; before = members++->tag) {
+        if (members->tag != before) {
+            put_member(writer, members, of);
+        }
+    }
+}
+
+static apipool_record_type_e type_of(unsigned char as)
+{
+    return as <= APIPOOL_AS_SIGNED ? APIPOOL_RECORD_NUMBER
+           : as == APIPOOL_AS_REAL ? APIPOOL_RECORD_REAL
+                                   : APIPOOL_RECORD_BYTES;
+}
+
+static void take_field(const apipool_record_member_t *member, const apipool_record_field_t *field,
+                       void *to)
+{
+    void *at = (char *)to + member->offset;
+    apr_uint64_t row[APIPOOL_RECORD_ROW_MAX] = {0};
+    apr_size_t len = field->len < member->count ? field->len : member->count;
+    switch (member->as) {
+    case APIPOOL_AS_NUMBER:
+        save(at, member->size, field->number);
+        break;
+    case APIPOOL_AS_SIGNED:
+        *(apr_int64_t *)at = apipool_record_i64(field);
+        break;
+    case APIPOOL_AS_REAL:
+        *(double *)at = field->real;
+        break;
+    case APIPOOL_AS_TEXT:
+        apr_cpystrn(at, (const char *)field->bytes, len < member->count ? len + 1 : len);
+        break;
+    case APIPOOL_AS_BYTES:
+        memcpy(at, field->bytes, len);
+        break;
+    case APIPOOL_AS_FIELD:
+        *(apipool_record_field_t *)at = *field;
+        break;
+    case APIPOOL_AS_ROW:
+        if (apipool_record_u64s(field, row, APIPOOL_RECORD_ROW_MAX, &len)) {
+            apipool_record_from_row(member, to, row);
+        }
+        break;
+    }
+}
+
+int apipool_record_read_members(const void *data, apr_size_t len,
+                                const apipool_record_member_t *members, void *to)
+{
+    apipool_record_reader_t reader;
+    apipool_record_field_t field;
+    if (!apipool_record_open(&reader, data, len)) {
+        return 0;
+    }
+    while (apipool_record_next(&reader, &field)) {
+        const apipool_record_member_t *member = members;
+        while (member->tag && member->tag != field.tag) {
+            member++;
+        }
+        if (member->tag && field.type == type_of(member->as)) {
+            take_field(member, &field, to);
+        }
+    }
+    return reader.whole;
 }

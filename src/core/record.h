@@ -4,6 +4,7 @@
 #define APIPOOL_CORE_RECORD_H
 
 #include <apr.h>
+#include <stddef.h>
 
 /* A version byte, then fields in the order they were put: a varint of tag * 4 + type, then
  *   number  a varint: 7 bits per byte, lowest first, the top bit set in all but the last; as short as can be
@@ -104,5 +105,61 @@ apr_int64_t apipool_record_i64(const apipool_record_field_t *field);
  */
 int apipool_record_u64s(const apipool_record_field_t *field, apr_uint64_t *values, apr_size_t room,
                         apr_size_t *count);
+
+/* --- Members of structures ---
+ *
+ * A table says which members of a structure are the fields of a record, and is what the record is written
+ * and read by. It ends with tag 0. Members that follow each other under one tag are one row, in that order:
+ * what is added to it later goes to its end, and readers of shorter rows find zeros there. */
+
+typedef enum {
+    APIPOOL_AS_NUMBER, /* a field of its own, unsigned */
+    APIPOOL_AS_SIGNED, /* the same, of apr_int64_t */
+    APIPOOL_AS_REAL,   /* the same, of double */
+    APIPOOL_AS_TEXT,   /* of char[], with NUL; absent when it is empty, cut where it does not fit */
+    APIPOOL_AS_BYTES,  /* of unsigned char[], as many as there are */
+    APIPOOL_AS_FIELD,  /* bytes, of apipool_record_field_t: read without a copy */
+    APIPOOL_AS_ROW     /* one or more numbers of 1, 2, 4 or 8 bytes, or doubles as their bits */
+} apipool_record_as_e;
+
+typedef struct {
+    unsigned char tag;
+    unsigned char as;
+    unsigned char size;  /* bytes of one */
+    apr_uint16_t count;  /* side by side, in memory as in the record */
+    apr_uint32_t offset; /* of the first one */
+} apipool_record_member_t;
+
+#define APIPOOL_RECORD_ROW_MAX 540 /* numbers of the longest row */
+
+/** A member of a structure of type T; of an array, all of it. */
+#define APIPOOL_RECORD_MEMBER(tag, as, T, member, type)                                            \
+    APIPOOL_RECORD_SPAN(tag, as, T, member, member, type)
+
+/** Members of a structure of type T from the first to the last one, with none of another type between. */
+#define APIPOOL_RECORD_SPAN(tag, as, T, first, last, type)                                         \
+    {                                                                                              \
+        tag, as, sizeof(type),                                                                     \
+            (offsetof(T, last) + sizeof(((T *)0)->last) - offsetof(T, first)) / sizeof(type),      \
+            offsetof(T, first)                                                                     \
+    }
+
+/** Writes the members of a row, or reads them: numbers are cut to what their place can hold. Each returns
+ *  where it has come to. */
+apr_uint64_t *apipool_record_to_row(const apipool_record_member_t *member, const void *of,
+                                    apr_uint64_t *row);
+const apr_uint64_t *apipool_record_from_row(const apipool_record_member_t *member, void *to,
+                                            const apr_uint64_t *row);
+
+/** Puts members of a structure. */
+void apipool_record_put_members(apipool_record_writer_t *writer,
+                                const apipool_record_member_t *members, const void *of);
+
+/**
+ * Reads a whole record. What is not in it, or is of another type, stays as it was.
+ * @return whether it is whole, and of this version
+ */
+int apipool_record_read_members(const void *data, apr_size_t len,
+                                const apipool_record_member_t *members, void *to);
 
 #endif

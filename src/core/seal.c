@@ -7,15 +7,13 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "ascii.h"
-
-#define SEAL_HEAD    "apipool-seal 1\n"
-#define CURRENT_HEAD "apipool-current 1\n"
-#define HEX_SIZE     (2 * APIPOOL_SHA256_SIZE)
-#define MAC_WORD     "hmac "
-#define SUM_WORD     "sha256 "
+#define HEX_SIZE (2 * APIPOOL_SHA256_SIZE)
+#define WORDS    32
+#define MAC_WORD "hmac "
+#define SUM_WORD "sha256 "
 
 static const char *const kind_names[] = {"keys", "stats"};
 
@@ -24,49 +22,38 @@ const char *apipool_store_kind_name(apipool_store_kind_e kind)
     return kind_names[kind];
 }
 
-typedef struct {
-    char *text;
-    apr_size_t len;
-} writer_t;
-
-static void put_text(writer_t *writer, const char *text)
+static apr_size_t put_digest(char *text, apr_size_t len, const char *word,
+                             const unsigned char *digest)
 {
-    apr_size_t len = strlen(text);
-    memcpy(writer->text + writer->len, text, len);
-    writer->len += len;
+    char hex[HEX_SIZE + 1];
+    apr_escape_hex(hex, digest, APIPOOL_SHA256_SIZE, 0, NULL);
+    return len + (apr_size_t)apr_snprintf(text + len, APIPOOL_SEAL_MAX - len, "%s%s\n", word, hex);
 }
 
-static void put_number(writer_t *writer, apr_uint64_t number)
+/* The last line: the digest of all above. Returns how long the whole is, 0 when libcrypto fails. */
+static apr_size_t put_sum(char *text, apr_size_t len)
 {
-    char digits[24];
-    apr_snprintf(digits, sizeof(digits), "%" APR_UINT64_T_FMT, number);
-    put_text(writer, digits);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    return EVP_Digest(text, len, digest, NULL, EVP_sha256(), NULL)
+               ? put_digest(text, len, SUM_WORD, digest)
+               : 0;
 }
 
-static void put_hex(writer_t *writer, const unsigned char *bytes)
+/* All lines but the last two. */
+static apr_size_t put_facts(const apipool_seal_t *seal, char *text)
 {
-    apr_escape_hex(writer->text + writer->len, bytes, APIPOOL_SHA256_SIZE, 0, NULL);
-    writer->len += HEX_SIZE;
-}
-
-static void put_named_number(writer_t *writer, const char *name, apr_uint64_t number)
-{
-    put_text(writer, name);
-    put_text(writer, " ");
-    put_number(writer, number);
-    put_text(writer, "\n");
-}
-
-static void put_named_digest(writer_t *writer, const char *name, const unsigned char *digest)
-{
-    put_text(writer, name);
-    put_hex(writer, digest);
-    put_text(writer, "\n");
-}
-
-static int sum(const char *text, apr_size_t len, unsigned char digest[EVP_MAX_MD_SIZE])
-{
-    return EVP_Digest(text, len, digest, NULL, EVP_sha256(), NULL);
+    apr_size_t len = (apr_size_t)apr_snprintf(
+        text, APIPOOL_SEAL_MAX,
+        "apipool-seal 1\nkind %s\ngeneration %" APR_UINT64_T_FMT
+        "\ndbm %s\nrecords %" APR_UINT64_T_FMT "\n",
+        kind_names[seal->kind], seal->generation, seal->dbm, seal->records);
+    for (int i = 0; i < seal->nfiles; i++) {
+        len += (apr_size_t)apr_snprintf(text + len, APIPOOL_SEAL_MAX - len,
+                                        "file %s %" APR_UINT64_T_FMT, seal->files[i].name,
+                                        seal->files[i].size);
+        len = put_digest(text, len, " ", seal->files[i].sha256);
+    }
+    return len;
 }
 
 static int authenticate(const char *text, apr_size_t len, const unsigned char *mac_key,
@@ -76,194 +63,106 @@ static int authenticate(const char *text, apr_size_t len, const unsigned char *m
                 digest, NULL) != NULL;
 }
 
-/* The last line. Returns how long the whole is. */
-static apr_size_t put_sum(writer_t *writer)
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    if (!sum(writer->text, writer->len, digest)) {
-        return 0;
-    }
-    put_named_digest(writer, SUM_WORD, digest);
-    return writer->len;
-}
-
 apr_size_t apipool_seal_format(const apipool_seal_t *seal, const unsigned char *mac_key,
                                char text[APIPOOL_SEAL_MAX])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    writer_t writer = {.text = text};
-
-    put_text(&writer, SEAL_HEAD "kind ");
-    put_text(&writer, kind_names[seal->kind]);
-    put_text(&writer, "\n");
-    put_named_number(&writer, "generation", seal->generation);
-    put_text(&writer, "dbm ");
-    put_text(&writer, seal->dbm);
-    put_text(&writer, "\n");
-    put_named_number(&writer, "records", seal->records);
-    for (int i = 0; i < seal->nfiles; i++) {
-        put_text(&writer, "file ");
-        put_text(&writer, seal->files[i].name);
-        put_text(&writer, " ");
-        put_number(&writer, seal->files[i].size);
-        put_named_digest(&writer, " ", seal->files[i].sha256);
-    }
-    if (!authenticate(text, writer.len, mac_key, digest)) {
-        return 0;
-    }
-    put_named_digest(&writer, MAC_WORD, digest);
-    return put_sum(&writer);
+    apr_size_t len = put_facts(seal, text);
+    return authenticate(text, len, mac_key, digest)
+               ? put_sum(text, put_digest(text, len, MAC_WORD, digest))
+               : 0;
 }
 
 apr_size_t apipool_current_format(const apipool_current_t *current, char text[APIPOOL_SEAL_MAX])
 {
-    writer_t writer = {.text = text};
-
-    put_text(&writer, CURRENT_HEAD);
-    for (int kind = 0; kind < APIPOOL_STORE_KINDS; kind++) {
-        put_named_number(&writer, kind_names[kind], current->generations[kind]);
-    }
-    return put_sum(&writer);
+    return put_sum(text, (apr_size_t)apr_snprintf(text, APIPOOL_SEAL_MAX,
+                                                  "apipool-current 1\nkeys %" APR_UINT64_T_FMT
+                                                  "\nstats %" APR_UINT64_T_FMT "\n",
+                                                  current->generations[APIPOOL_STORE_KEYS],
+                                                  current->generations[APIPOOL_STORE_STATS]));
 }
 
-/* Each take_ function steps over what it has read, or says 0. */
-typedef struct {
-    const char *at;
-    const char *end;
-} reader_t;
+/* --- Reading: words by their place. What they make up is written again, and must be the same text. --- */
 
-static int take_text(reader_t *reader, const char *text)
+typedef struct {
+    char text[APIPOOL_SEAL_MAX + 1];
+    const char *words[WORDS];
+    int count;
+} words_t;
+
+static int split(words_t *words, const char *text, apr_size_t len)
 {
-    apr_size_t len = strlen(text);
-    if ((apr_size_t)(reader->end - reader->at) < len || memcmp(reader->at, text, len)) {
+    char *state;
+    if (len > APIPOOL_SEAL_MAX) {
         return 0;
     }
-    reader->at += len;
-    return 1;
-}
-
-/* No sign, no leading zero, no more than 64 bits. */
-static int take_number(reader_t *reader, apr_uint64_t *number)
-{
-    const char *begin = reader->at;
-    *number = 0;
-    for (; reader->at < reader->end && *reader->at >= '0' && *reader->at <= '9'; reader->at++) {
-        apr_uint64_t digit = (apr_uint64_t)(*reader->at - '0');
-        if (*number > (APR_UINT64_MAX - digit) / 10) {
-            return 0;
-        }
-        *number = *number * 10 + digit;
+    memcpy(words->text, text, len);
+    words->text[len] = '\0';
+    words->count = 0;
+    for (char *word = apr_strtok(words->text, " \n", &state); word && words->count < WORDS;
+         word = apr_strtok(NULL, " \n", &state)) {
+        words->words[words->count++] = word;
     }
-    return reader->at > begin && (*begin != '0' || reader->at == begin + 1);
+    return words->count;
 }
 
-static int take_name(reader_t *reader, char name[APIPOOL_SEAL_NAME_MAX])
+static apr_uint64_t number(const char *word)
 {
-    int len = 0;
-    for (; reader->at < reader->end; reader->at++) {
-        char c = *reader->at;
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (len && strchr("-._", c) && c))) {
-            break;
-        }
-        if (len == APIPOOL_SEAL_NAME_MAX - 1) {
-            return 0;
-        }
-        name[len++] = c;
-    }
-    name[len] = '\0';
-    return len > 0;
+    return strtoull(word, NULL, 10);
 }
 
-static int take_hex(reader_t *reader, unsigned char *bytes)
+/* Returns 0 when it is no name of a file, or of a dbm, that this module gives. */
+static int take_name(const char *word, char name[APIPOOL_SEAL_NAME_MAX])
+{
+    apr_cpystrn(name, word, APIPOOL_SEAL_NAME_MAX);
+    return !strchr("-._", *word) && !word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-._")];
+}
+
+static int take_digest(const char *word, unsigned char digest[APIPOOL_SHA256_SIZE])
 {
     apr_size_t len;
-    if (reader->end - reader->at < HEX_SIZE ||
-        apr_unescape_hex(bytes, reader->at, HEX_SIZE, 0, &len) != APR_SUCCESS ||
-        len != APIPOOL_SHA256_SIZE) {
+    return strlen(word) == HEX_SIZE &&
+           apr_unescape_hex(digest, word, HEX_SIZE, 0, &len) == APR_SUCCESS;
+}
+
+/* Ten words, four for each file, and four of the two digests. */
+static int take_seal(const words_t *words, apipool_seal_t *seal,
+                     unsigned char mac[APIPOOL_SHA256_SIZE])
+{
+    const char *const *word = words->words;
+    int nfiles = (words->count - 14) / 4;
+    if (nfiles < 1 || nfiles > APIPOOL_SEAL_FILES || !take_name(word[7], seal->dbm) ||
+        !take_digest(word[words->count - 3], mac)) {
         return 0;
     }
-    for (int i = 0; i < HEX_SIZE; i++) {
-        if (apipool_ascii_is_upper(*reader->at++)) { /* there is one way to write it */
+    seal->kind =
+        strcmp(word[3], kind_names[APIPOOL_STORE_STATS]) ? APIPOOL_STORE_KEYS : APIPOOL_STORE_STATS;
+    seal->generation = number(word[5]);
+    seal->records = number(word[9]);
+    for (word += 11; seal->nfiles < nfiles; word += 4) {
+        apipool_seal_file_t *file = &seal->files[seal->nfiles++];
+        file->size = number(word[1]);
+        if (!take_name(word[0], file->name) || !take_digest(word[2], file->sha256)) {
             return 0;
         }
     }
-    return 1;
-}
-
-static int take_named_number(reader_t *reader, const char *name, apr_uint64_t *number)
-{
-    return take_text(reader, name) && take_text(reader, " ") && take_number(reader, number) &&
-           take_text(reader, "\n");
-}
-
-static int take_kind(reader_t *reader, apipool_store_kind_e *kind)
-{
-    for (int i = 0; i < APIPOOL_STORE_KINDS; i++) {
-        if (take_text(reader, kind_names[i])) {
-            *kind = (apipool_store_kind_e)i;
-            return take_text(reader, "\n");
-        }
-    }
-    return 0;
-}
-
-static int take_file(reader_t *reader, apipool_seal_file_t *file)
-{
-    return take_name(reader, file->name) && take_text(reader, " ") &&
-           take_number(reader, &file->size) && take_text(reader, " ") &&
-           take_hex(reader, file->sha256) && take_text(reader, "\n");
-}
-
-static int take_seal(reader_t *reader, apipool_seal_t *seal)
-{
-    if (!take_text(reader, SEAL_HEAD "kind ") || !take_kind(reader, &seal->kind) ||
-        !take_named_number(reader, "generation", &seal->generation) || seal->generation == 0 ||
-        !take_text(reader, "dbm ") || !take_name(reader, seal->dbm) || !take_text(reader, "\n") ||
-        !take_named_number(reader, "records", &seal->records)) {
-        return 0;
-    }
-    while (seal->nfiles < APIPOOL_SEAL_FILES && take_text(reader, "file ")) {
-        if (!take_file(reader, &seal->files[seal->nfiles++])) {
-            return 0;
-        }
-    }
-    return seal->nfiles > 0 && reader->at == reader->end;
-}
-
-/* Takes the last line off, which must be the word and a digest. */
-static int take_last(reader_t *reader, const char *word, unsigned char *digest)
-{
-    apr_size_t size = strlen(word) + HEX_SIZE + 1;
-    if ((apr_size_t)(reader->end - reader->at) < size) {
-        return 0;
-    }
-    reader_t last = {.at = reader->end - size, .end = reader->end};
-    reader->end = last.at;
-    return take_text(&last, word) && take_hex(&last, digest) && take_text(&last, "\n");
-}
-
-static int take_sum(reader_t *reader)
-{
-    unsigned char said[APIPOOL_SHA256_SIZE], is[EVP_MAX_MD_SIZE];
-    if (!take_last(reader, SUM_WORD, said)) {
-        return 0;
-    }
-    return sum(reader->at, (apr_size_t)(reader->end - reader->at), is) &&
-           memcmp(said, is, sizeof(said)) == 0;
+    return seal->generation > 0;
 }
 
 apipool_seal_e apipool_seal_parse(apipool_seal_t *seal, const unsigned char *mac_key,
                                   const char *text, apr_size_t len)
 {
     unsigned char said[APIPOOL_SHA256_SIZE], is[EVP_MAX_MD_SIZE];
-    reader_t reader = {.at = text, .end = text + len};
+    char again[APIPOOL_SEAL_MAX];
+    words_t words;
 
     memset(seal, 0, sizeof(*seal));
-    if (len > APIPOOL_SEAL_MAX || !take_sum(&reader) || !take_last(&reader, MAC_WORD, said)) {
+    if (!split(&words, text, len) || !take_seal(&words, seal, said)) {
         return APIPOOL_SEAL_DAMAGED;
     }
-    if (!authenticate(text, (apr_size_t)(reader.end - text), mac_key, is) ||
-        !take_seal(&reader, seal)) {
+    apr_size_t facts = put_facts(seal, again);
+    if (put_sum(again, put_digest(again, facts, MAC_WORD, said)) != len ||
+        memcmp(again, text, len) || !authenticate(again, facts, mac_key, is)) {
         return APIPOOL_SEAL_DAMAGED;
     }
     return CRYPTO_memcmp(said, is, sizeof(said)) ? APIPOOL_SEAL_FOREIGN : APIPOOL_SEAL_GOOD;
@@ -271,21 +170,14 @@ apipool_seal_e apipool_seal_parse(apipool_seal_t *seal, const unsigned char *mac
 
 int apipool_current_parse(apipool_current_t *current, const char *text, apr_size_t len)
 {
-    apipool_current_t read;
-    reader_t reader = {.at = text, .end = text + len};
-
-    memset(current, 0, sizeof(*current));
-    if (!take_sum(&reader) || !take_text(&reader, CURRENT_HEAD)) {
-        return 0;
-    }
-    for (int kind = 0; kind < APIPOOL_STORE_KINDS; kind++) {
-        if (!take_named_number(&reader, kind_names[kind], &read.generations[kind])) {
-            return 0;
+    char again[APIPOOL_SEAL_MAX];
+    words_t words;
+    if (split(&words, text, len) == 8) {
+        *current = (apipool_current_t){{number(words.words[3]), number(words.words[5])}};
+        if (apipool_current_format(current, again) == len && !memcmp(again, text, len)) {
+            return 1;
         }
     }
-    if (reader.at != reader.end) {
-        return 0;
-    }
-    *current = read;
-    return 1;
+    memset(current, 0, sizeof(*current));
+    return 0;
 }

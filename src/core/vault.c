@@ -34,7 +34,7 @@ int apipool_vault_open(apipool_vault_t *vault, const unsigned char secret[APIPOO
     if (derive(secret, SEAL_LABEL, vault->seal_key) && derive(secret, MAC_LABEL, vault->mac_key)) {
         return 1;
     }
-    apipool_vault_wipe(vault);
+    OPENSSL_cleanse(vault, sizeof(*vault));
     return 0;
 }
 
@@ -44,22 +44,11 @@ int apipool_vault_session_key(const unsigned char secret[APIPOOL_SECRET_SIZE],
     return derive(secret, SESSION_LABEL, key);
 }
 
-void apipool_vault_wipe(apipool_vault_t *vault)
-{
-    OPENSSL_cleanse(vault, sizeof(*vault));
-}
-
-/* What a text is bound to. */
-typedef struct {
-    const void *aad;
-    apr_size_t len;
-} place_t;
-
 /* Encrypts, or decrypts and checks the tag. A cipher fetched once (OpenSSL 3) would save half a
  * microsecond, but nobody could free it when the module is unloaded; a context kept per thread saves
  * next to nothing. */
 static int run_cipher(const apipool_vault_t *vault, int sealing, const unsigned char *nonce,
-                      const place_t *place, const unsigned char *in, apr_size_t len,
+                      const void *aad, apr_size_t aad_len, const unsigned char *in, apr_size_t len,
                       unsigned char *out, unsigned char *tag)
 {
     unsigned char none[EVP_MAX_BLOCK_LENGTH];
@@ -68,7 +57,7 @@ static int run_cipher(const apipool_vault_t *vault, int sealing, const unsigned 
     int done =
         ctx &&
         EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, vault->seal_key, nonce, sealing) > 0 &&
-        (!place->len || EVP_CipherUpdate(ctx, NULL, &n, place->aad, (int)place->len) > 0) &&
+        (!aad_len || EVP_CipherUpdate(ctx, NULL, &n, aad, (int)aad_len) > 0) &&
         (!len || EVP_CipherUpdate(ctx, out, &n, in, (int)len) > 0) &&
         (sealing || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, tag) > 0) &&
         EVP_CipherFinal_ex(ctx, none, &n) > 0 &&
@@ -80,13 +69,13 @@ static int run_cipher(const apipool_vault_t *vault, int sealing, const unsigned 
 int apipool_vault_seal(const apipool_vault_t *vault, const void *aad, apr_size_t aad_len,
                        const void *plain, apr_size_t len, unsigned char *out)
 {
-    place_t place = {aad, aad_len};
     if (len > APIPOOL_VAULT_TEXT_MAX || aad_len > APIPOOL_VAULT_TEXT_MAX) {
         return 0;
     }
     out[0] = VERSION;
     if (RAND_bytes(out + 1, NONCE_SIZE) > 0 &&
-        run_cipher(vault, 1, out + 1, &place, plain, len, out + HEAD_SIZE, out + HEAD_SIZE + len)) {
+        run_cipher(vault, 1, out + 1, aad, aad_len, plain, len, out + HEAD_SIZE,
+                   out + HEAD_SIZE + len)) {
         return 1;
     }
     OPENSSL_cleanse(out, len + APIPOOL_VAULT_OVERHEAD);
@@ -97,7 +86,6 @@ int apipool_vault_unseal(const apipool_vault_t *vault, const void *aad, apr_size
                          const unsigned char *sealed, apr_size_t sealed_len, void *out,
                          apr_size_t room, apr_size_t *len)
 {
-    place_t place = {aad, aad_len};
     unsigned char tag[TAG_SIZE];
 
     *len = 0;
@@ -106,7 +94,8 @@ int apipool_vault_unseal(const apipool_vault_t *vault, const void *aad, apr_size
         apr_size_t plain_len = sealed_len - APIPOOL_VAULT_OVERHEAD;
         memcpy(tag, sealed + HEAD_SIZE + plain_len, TAG_SIZE);
         if (plain_len <= room && plain_len <= APIPOOL_VAULT_TEXT_MAX &&
-            run_cipher(vault, 0, sealed + 1, &place, sealed + HEAD_SIZE, plain_len, out, tag)) {
+            run_cipher(vault, 0, sealed + 1, aad, aad_len, sealed + HEAD_SIZE, plain_len, out,
+                       tag)) {
             *len = plain_len;
             return 1;
         }

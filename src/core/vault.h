@@ -36,9 +36,6 @@ int apipool_vault_open(apipool_vault_t *vault, const unsigned char secret[APIPOO
 int apipool_vault_session_key(const unsigned char secret[APIPOOL_SECRET_SIZE],
                               unsigned char key[32]);
 
-/** Overwrites the keys. */
-void apipool_vault_wipe(apipool_vault_t *vault);
-
 /**
  * Seals a text and binds it to a place. Thread-safe; about 2 microseconds for an API key.
  * @param aad   where the text belongs, as pool and id: unsealing needs the same; may be NULL with length 0

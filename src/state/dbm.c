@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "disk.h"
+#include "pace.h"
 
 struct apipool_dbm_t {
     apr_pool_t *pool;
@@ -91,6 +92,14 @@ static apr_status_t open_database(apr_dbm_t **db, const char *type, const char *
     return rv;
 }
 
+void apipool_dbm_abandon(apipool_dbm_t *dbm)
+{
+    if (dbm->db) {
+        apr_dbm_close(dbm->db);
+        dbm->db = NULL;
+    }
+}
+
 static apr_status_t close_database(void *data)
 {
     apipool_dbm_abandon(data);
@@ -100,41 +109,13 @@ static apr_status_t close_database(void *data)
 apr_status_t apipool_dbm_begin(apipool_dbm_t **dbm, const char *type, const char *path,
                                const char **error, apr_pool_t *pool)
 {
-    apipool_dbm_t *made = apr_pcalloc(pool, sizeof(*made));
+    apipool_dbm_t *made = apr_palloc(pool, sizeof(*made));
+    *made = (apipool_dbm_t){
+        .pool = pool, .type = type, .path = path, .value = apr_palloc(pool, APIPOOL_DBM_VALUE_MAX)};
     apr_status_t rv = open_database(&made->db, type, path, APR_DBM_RWTRUNC, error, pool);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    made->pool = pool;
-    made->type = type;
-    made->path = path;
-    made->value = apr_palloc(pool, APIPOOL_DBM_VALUE_MAX);
-    apr_pool_cleanup_register(pool, made, close_database, apr_pool_cleanup_null);
-    *dbm = made;
-    return APR_SUCCESS;
-}
-
-static apr_status_t fail(apipool_dbm_t *dbm, apr_status_t rv, const char *error)
-{
-    dbm->rv = rv;
-    dbm->error = error;
-    return rv;
-}
-
-static apr_status_t store(apipool_dbm_t *dbm, char *key, apr_size_t key_len, const char *value,
-                          apr_size_t len)
-{
-    apr_datum_t name = {.dptr = key, .dsize = key_len};
-    apr_datum_t data = {.dptr = dbm->value, .dsize = len};
-
-    if (len > 0) {
-        memcpy(dbm->value, value, len);
-    }
-    errno = 0;
-    apr_status_t rv = apr_dbm_store(dbm->db, name, data);
-    if (rv != APR_SUCCESS) {
-        rv = cause(rv);
-        return fail(dbm, rv, say(dbm->type, dbm->path, "written", rv, dbm->pool));
+    if (rv == APR_SUCCESS) {
+        apr_pool_cleanup_register(pool, made, close_database, apr_pool_cleanup_null);
+        *dbm = made;
     }
     return rv;
 }
@@ -143,26 +124,29 @@ apr_status_t apipool_dbm_put(apipool_dbm_t *dbm, const char *key, apr_size_t key
                              const char *value, apr_size_t len)
 {
     char name[APIPOOL_DBM_KEY_MAX];
+    apr_datum_t key_datum = {.dptr = name, .dsize = key_len};
+    apr_datum_t data = {.dptr = dbm->value, .dsize = len};
     if (dbm->rv != APR_SUCCESS) {
         return dbm->rv;
     }
     if (key_len == 0 || key_len > APIPOOL_DBM_KEY_MAX || len > APIPOOL_DBM_VALUE_MAX) {
-        return fail(dbm, APR_EINVAL,
-                    apr_psprintf(dbm->pool,
-                                 "%s database %s takes no record with a key of %" APR_SIZE_T_FMT
-                                 " bytes and a value of %" APR_SIZE_T_FMT,
-                                 dbm->type, dbm->path, key_len, len));
+        dbm->error = apr_psprintf(dbm->pool,
+                                  "%s database %s takes no record with a key of %" APR_SIZE_T_FMT
+                                  " bytes and a value of %" APR_SIZE_T_FMT,
+                                  dbm->type, dbm->path, key_len, len);
+        return dbm->rv = APR_EINVAL;
     }
     memcpy(name, key, key_len);
-    return store(dbm, name, key_len, value, len);
-}
-
-void apipool_dbm_abandon(apipool_dbm_t *dbm)
-{
-    if (dbm->db) {
-        apr_dbm_close(dbm->db);
-        dbm->db = NULL;
+    if (len > 0) {
+        memcpy(dbm->value, value, len);
     }
+    errno = 0;
+    apr_status_t rv = apr_dbm_store(dbm->db, key_datum, data);
+    if (rv != APR_SUCCESS) {
+        dbm->rv = cause(rv);
+        dbm->error = say(dbm->type, dbm->path, "written", dbm->rv, dbm->pool);
+    }
+    return dbm->rv;
 }
 
 apr_status_t apipool_dbm_finish(apipool_dbm_t *dbm, const char **error)
@@ -172,74 +156,47 @@ apr_status_t apipool_dbm_finish(apipool_dbm_t *dbm, const char **error)
 
     apipool_dbm_abandon(dbm);
     for (int i = 0; dbm->rv == APR_SUCCESS && i < count; i++) {
-        apr_status_t rv = apipool_disk_sync(AT_FDCWD, files[i]);
-        if (rv != APR_SUCCESS) {
-            fail(dbm, rv, say(dbm->type, files[i], "brought to disk", rv, dbm->pool));
+        dbm->rv = apipool_disk_sync(AT_FDCWD, files[i]);
+        if (dbm->rv != APR_SUCCESS) {
+            dbm->error = say(dbm->type, files[i], "brought to disk", dbm->rv, dbm->pool);
         }
     }
     *error = dbm->error;
     return dbm->rv;
 }
 
-typedef struct {
-    apr_dbm_t *db;
-    const char *type;
-    const char *path;
-    apipool_dbm_each_fn each;
-    void *ctx;
-    apr_uint64_t records;
-    const char *error;
-    apr_pool_t *pool;
-} reading_t;
-
-static apr_status_t read_record(reading_t *reading, apr_datum_t key)
-{
-    apr_datum_t value;
-    errno = 0;
-    apr_status_t rv = apr_dbm_fetch(reading->db, key, &value);
-    if (rv != APR_SUCCESS || !value.dptr) {
-        rv = cause(rv);
-        reading->error = say(reading->type, reading->path, "read", rv, reading->pool);
-        return rv;
-    }
-    reading->records++;
-    rv = reading->each(reading->ctx, key.dptr, key.dsize, value.dptr, value.dsize);
-    apr_dbm_freedatum(reading->db, value);
-    return rv;
-}
-
 /* The end of the keys looks like a failure in some types: whoever knows the number of records sees. */
-static apr_status_t read_records(reading_t *reading)
-{
-    apr_datum_t key, next;
-    apr_status_t rv = APR_SUCCESS;
-
-    apr_dbm_firstkey(reading->db, &key);
-    while (rv == APR_SUCCESS && key.dptr) {
-        rv = read_record(reading, key);
-        next = key;
-        if (rv == APR_SUCCESS) {
-            apr_dbm_nextkey(reading->db, &next);
-        }
-        apr_dbm_freedatum(reading->db, key);
-        key = next;
-    }
-    return rv;
-}
-
 apr_status_t apipool_dbm_read(const char *type, const char *path, apipool_dbm_each_fn each,
                               void *ctx, apr_uint64_t *records, const char **error,
                               apr_pool_t *pool)
 {
-    reading_t reading = {.type = type, .path = path, .each = each, .ctx = ctx, .pool = pool};
+    apr_dbm_t *db;
+    apr_datum_t key, next, value;
     *records = 0;
     *error = NULL;
-    apr_status_t rv = open_database(&reading.db, type, path, APR_DBM_READONLY, error, pool);
-    if (rv == APR_SUCCESS) {
-        rv = read_records(&reading);
-        *error = reading.error;
-        *records = reading.records;
-        apr_dbm_close(reading.db);
+    apr_status_t rv = open_database(&db, type, path, APR_DBM_READONLY, error, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
+    for (apr_dbm_firstkey(db, &key); rv == APR_SUCCESS && key.dptr; key = next) {
+        errno = 0;
+        rv = apr_dbm_fetch(db, key, &value);
+        next = key;
+        if (rv != APR_SUCCESS || !value.dptr) {
+            rv = cause(rv);
+            *error = say(type, path, "read", rv, pool);
+        }
+        else {
+            ++*records;
+            rv = each ? each(ctx, key.dptr, key.dsize, value.dptr, value.dsize) : rv;
+            apr_dbm_freedatum(db, value);
+            apipool_pace();
+        }
+        if (rv == APR_SUCCESS) {
+            apr_dbm_nextkey(db, &next);
+        }
+        apr_dbm_freedatum(db, key);
+    }
+    apr_dbm_close(db);
     return rv;
 }

@@ -60,6 +60,7 @@ void apipool_dbm_abandon(apipool_dbm_t *dbm);
 
 /**
  * Reads a database. Give it only what is known to be whole: types differ in what they do otherwise.
+ * @param each    NULL: they are only counted
  * @param records result, how many there were
  * @param error   result when it fails by itself: a sentence; NULL when `each` ended it
  * @return APR_SUCCESS, what `each` returned, or why it could not be read

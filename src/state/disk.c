@@ -10,15 +10,11 @@
 #include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "pace.h"
-
-#define CHUNK 32768 /* bytes of a file that is digested */
 
 #ifndef O_PATH /* which asks for no right to read a folder that is only passed through */
 #define O_PATH O_RDONLY
@@ -117,8 +113,7 @@ apr_status_t apipool_disk_open(int folder, const char *name, int flags, int *fil
     return APR_EBADF;
 }
 
-/* Reads until there is no more, or no more room. */
-static apr_status_t fill(int file, void *bytes, apr_size_t max, apr_size_t *len)
+apr_status_t apipool_disk_fill(int file, void *bytes, apr_size_t max, apr_size_t *len)
 {
     *len = 0;
     while (*len < max) {
@@ -143,9 +138,9 @@ apr_status_t apipool_disk_read(int folder, const char *name, char *text, apr_siz
     apr_status_t rv = apipool_disk_open(folder, name, O_RDONLY, &file);
     *len = 0;
     if (rv == APR_SUCCESS) {
-        rv = fill(file, text, max, len);
+        rv = apipool_disk_fill(file, text, max, len);
         if (rv == APR_SUCCESS) {
-            rv = fill(file, &more, 1, &rest);
+            rv = apipool_disk_fill(file, &more, 1, &rest);
         }
         close(file);
     }
@@ -166,7 +161,7 @@ apr_status_t apipool_disk_put(int file, const void *text, apr_size_t len)
     return APR_SUCCESS;
 }
 
-static apr_status_t write_new(int folder, const char *name, const void *text, apr_size_t len)
+apr_status_t apipool_disk_write_new(int folder, const char *name, const void *text, apr_size_t len)
 {
     int file = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file < 0) {
@@ -190,14 +185,15 @@ apr_status_t apipool_disk_write(int folder, const char *name, const char *stem, 
         return APR_EGENERAL;
     }
     const char *beside = apr_pstrcat(pool, stem, ".", random, NULL);
-    apr_status_t rv = write_new(folder, beside, text, len);
+    apr_status_t rv = apipool_disk_write_new(folder, beside, text, len);
     if (rv == APR_SUCCESS && renameat(folder, beside, folder, name) != 0) {
         rv = apipool_disk_errno();
     }
     if (rv != APR_SUCCESS) {
         unlinkat(folder, beside, 0);
+        return rv;
     }
-    return rv;
+    return apipool_disk_sync(folder, ".");
 }
 
 apr_status_t apipool_disk_sync(int folder, const char *name)
@@ -212,44 +208,31 @@ apr_status_t apipool_disk_sync(int folder, const char *name)
     return rv;
 }
 
-static apr_status_t digest_open(int file, EVP_MD_CTX *digest, char *chunk, apr_uint64_t *size)
-{
-    apr_size_t got;
-    do {
-        apr_status_t rv = fill(file, chunk, CHUNK, &got);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-        if (!EVP_DigestUpdate(digest, chunk, got)) {
-            return APR_EGENERAL;
-        }
-        *size += got;
-        apipool_pace();
-    } while (got == CHUNK);
-    return APR_SUCCESS;
-}
-
 apr_status_t apipool_disk_digest(int folder, const char *name, unsigned char *sha256,
                                  apr_uint64_t *size)
 {
     int file;
+    char chunk[8192];
+    apr_size_t got = sizeof(chunk);
     apr_status_t rv = apipool_disk_open(folder, name, O_RDONLY, &file);
     *size = 0;
     if (rv != APR_SUCCESS) {
         return rv;
     }
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
-    char *chunk = malloc(CHUNK);
-    if (!digest || !chunk || !EVP_DigestInit_ex(digest, EVP_sha256(), NULL)) {
+    if (!digest || !EVP_DigestInit_ex(digest, EVP_sha256(), NULL)) {
         rv = APR_ENOMEM;
     }
-    else {
-        rv = digest_open(file, digest, chunk, size);
+    for (; rv == APR_SUCCESS && got == sizeof(chunk); *size += got) {
+        rv = apipool_disk_fill(file, chunk, sizeof(chunk), &got);
+        if (rv == APR_SUCCESS && !EVP_DigestUpdate(digest, chunk, got)) {
+            rv = APR_EGENERAL;
+        }
+        apipool_pace();
     }
     if (rv == APR_SUCCESS && !EVP_DigestFinal_ex(digest, sha256, NULL)) {
         rv = APR_EGENERAL;
     }
-    free(chunk);
     EVP_MD_CTX_free(digest);
     close(file);
     return rv;

@@ -51,11 +51,17 @@ apr_status_t apipool_disk_open(int folder, const char *name, int flags, int *fil
 apr_status_t apipool_disk_read(int folder, const char *name, char *text, apr_size_t max,
                                apr_size_t *len);
 
+/** Reads from an open file until there is no more, or no more room. */
+apr_status_t apipool_disk_fill(int file, void *bytes, apr_size_t max, apr_size_t *len);
+
+/** Makes a small file, with mode 0600, where there is none; it is on disk then, but for its name. */
+apr_status_t apipool_disk_write_new(int folder, const char *name, const void *text, apr_size_t len);
+
 /**
  * Puts a small file in place of what was there, at once: written beside it with mode 0600, onto disk,
- * renamed. That the name lasts takes apipool_disk_sync() of the folder.
+ * renamed, and the name brought to disk.
  * @param stem what the name that it has at first begins with; a writer that is killed leaves that
- * @return APR_SUCCESS, or an error of libc and the old file
+ * @return APR_SUCCESS; an error of libc, and the old file unless it was only the name that may not last
  */
 apr_status_t apipool_disk_write(int folder, const char *name, const char *stem, const void *text,
                                 apr_size_t len, apr_pool_t *pool);

@@ -2,8 +2,8 @@
  * Points at which a build made for tests can be killed; part of no other build. */
 #include "fault.h"
 
-#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,20 +21,16 @@ static int is_wished(const char *wish, const char *name)
     return wish[len] == '\0' || ++times == strtoul(wish + len + 1, NULL, 10);
 }
 
-/* What the file holds, up to the end of its first line. */
-static int read_wish(const char *file, char *wish, size_t size)
+/* The first line of the file. */
+static int read_wish(const char *file, char *wish, int size)
 {
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    ssize_t len = fd < 0 ? -1 : read(fd, wish, size - 1);
-    if (fd >= 0) {
-        close(fd);
+    FILE *f = fopen(file, "re");
+    int got = f && fgets(wish, size, f);
+    if (f) {
+        fclose(f);
     }
-    if (len <= 0) {
-        return 0;
-    }
-    wish[len] = '\0';
-    wish[strcspn(wish, "\n")] = '\0';
-    return 1;
+    wish[got ? strcspn(wish, "\n") : 0] = '\0';
+    return got;
 }
 
 void apipool_fault(const char *name)

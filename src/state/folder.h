@@ -37,9 +37,9 @@ typedef struct {
      * the folder is open, since the secret may lie there, but before anything is read or written */
     const unsigned char *mac_key;
     const char *mark; /* a file that must go when one begins anew, for sentences; NULL: none */
-    /* NULL: the lock goes with the pool. Else a place for it that outlives the module's code, -1 at first:
-     * a restart loads that anew, while children that finish their requests still have the old lock, and so
-     * the server takes over its own */
+    /* A place for the lock that outlives the module's code, -1 at first: a restart loads that anew, while
+     * children that finish their requests still have the old lock, and so the server takes over its own.
+     * Whoever has the place closes it */
     int *lock;
     void (*report)(void *ctx, const char *sentence); /* of what was wrong and survived */
     void *ctx;                                       /* of report */

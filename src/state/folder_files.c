@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The files of the store's folder: their names, which generations there are, which one is current. */
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <dirent.h>
 #include <errno.h>
@@ -30,30 +31,37 @@ static const char *after_random(const char *name)
     return digits == APIPOOL_DISK_RANDOM_SIZE - 1 ? name + 1 + digits : name;
 }
 
-/* Which generation of a kind a file is of, and what its name ends in; 0: none. */
-static apr_uint64_t generation_of(const char *name, apipool_store_kind_e kind, const char **suffix)
+/* Whether a file is one of a generation, and of which. */
+static int is_of_generation(const char *name, apipool_folder_file_t *file)
 {
-    const char *kind_name = apipool_store_kind_name(kind);
-    apr_size_t len = strlen(kind_name);
     char *end;
-    if (strncmp(name, kind_name, len) || name[len] != '-' || name[len + 1] < '0' ||
-        name[len + 1] > '9') {
+    file->kind = *name == 'k' ? APIPOOL_STORE_KEYS : APIPOOL_STORE_STATS;
+    const char *kind = apipool_store_kind_name(file->kind);
+    apr_size_t len = strlen(kind);
+    if (strncmp(name, kind, len) || name[len] != '-' || !apr_isdigit(name[len + 1])) {
         return 0;
     }
     errno = 0;
-    unsigned long long number = strtoull(name + len + 1, &end, 10);
-    *suffix = after_random(end);
-    return errno || number > APR_INT64_MAX || (**suffix && **suffix != '.') ? 0 : number;
+    file->number = strtoull(name + len + 1, &end, 10);
+    const char *suffix = after_random(end);
+    file->is_seal = strcmp(suffix, ".seal") == 0;
+    return !errno && file->number && file->number <= APR_INT64_MAX && (!*suffix || *suffix == '.');
 }
 
-typedef void (*visit_fn)(void *ctx, const char *name, apr_uint64_t number, const char *suffix);
-
-static apr_status_t visit_files(const apipool_folder_t *folder, apipool_store_kind_e kind,
-                                visit_fn visit, void *ctx)
+static int newer_first(const void *a, const void *b)
 {
+    const apipool_folder_file_t *x = a, *y = b;
+    return x->number != y->number ? (x->number < y->number) - (x->number > y->number)
+                                  : y->is_seal - x->is_seal;
+}
+
+static apr_status_t list_files(const apipool_folder_t *folder, apr_array_header_t *files,
+                               apr_pool_t *pool)
+{
+    apipool_folder_file_t found;
+    struct dirent *entry;
     int file = openat(folder->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = file < 0 ? NULL : fdopendir(file);
-    struct dirent *entry;
     if (!dir) {
         apr_status_t rv = apipool_disk_errno();
         if (file >= 0) {
@@ -62,84 +70,18 @@ static apr_status_t visit_files(const apipool_folder_t *folder, apipool_store_ki
         return rv;
     }
     for (errno = 0; (entry = readdir(dir)) != NULL; errno = 0) {
-        const char *suffix;
-        apr_uint64_t number = generation_of(entry->d_name, kind, &suffix);
-        if (number) {
-            visit(ctx, entry->d_name, number, suffix);
+        if (is_of_generation(entry->d_name, &found)) {
+            found.name = apr_pstrdup(pool, entry->d_name);
+            APR_ARRAY_PUSH(files, apipool_folder_file_t) = found;
         }
     }
     apr_status_t rv = errno ? apipool_disk_errno() : APR_SUCCESS;
     closedir(dir);
+    qsort(files->elts, (size_t)files->nelts, sizeof(found), newer_first);
     return rv;
 }
 
-static void list_file(void *ctx, const char *name, apr_uint64_t number, const char *suffix)
-{
-    apr_array_header_t *listed = ctx;
-    int i = 0;
-    while (i < listed->nelts && APR_ARRAY_IDX(listed, i, apipool_listed_t).number != number) {
-        i++;
-    }
-    if (i == listed->nelts) {
-        APR_ARRAY_PUSH(listed, apipool_listed_t) = (apipool_listed_t){.number = number};
-    }
-    APR_ARRAY_IDX(listed, i, apipool_listed_t).sealed |= strcmp(suffix, ".seal") == 0;
-}
-
-static int newer_first(const void *a, const void *b)
-{
-    const apipool_listed_t *x = a, *y = b;
-    return (x->number < y->number) - (x->number > y->number);
-}
-
-apr_status_t apipool_folder_list(const apipool_folder_t *folder, apipool_store_kind_e kind,
-                                 apr_array_header_t **listed, apr_pool_t *pool)
-{
-    *listed = apr_array_make(pool, 4, sizeof(apipool_listed_t));
-    apr_status_t rv = visit_files(folder, kind, list_file, *listed);
-    qsort((*listed)->elts, (size_t)(*listed)->nelts, sizeof(apipool_listed_t), newer_first);
-    return rv;
-}
-
-int apipool_folder_any_sealed(const apr_array_header_t *listed)
-{
-    int i = 0;
-    while (i < listed->nelts && !APR_ARRAY_IDX(listed, i, apipool_listed_t).sealed) {
-        i++;
-    }
-    return i < listed->nelts;
-}
-
-void apipool_folder_report(const apipool_folder_t *folder, const char *sentence)
-{
-    folder->settings.report(folder->settings.ctx, sentence);
-}
-
-typedef struct {
-    const apipool_folder_t *folder;
-    apr_uint64_t number;
-} removal_t;
-
-static void remove_file(void *ctx, const char *name, apr_uint64_t number, const char *suffix)
-{
-    const removal_t *removal = ctx;
-    if (number == removal->number) {
-        unlinkat(removal->folder->dir, name, 0);
-    }
-}
-
-/* The seal goes first: what has none counts as never finished. */
-void apipool_folder_remove(const apipool_folder_t *folder, apipool_store_kind_e kind,
-                           apr_uint64_t number, apr_pool_t *pool)
-{
-    removal_t removal = {.folder = folder, .number = number};
-    const char *seal = apr_pstrcat(pool, apipool_folder_name(kind, number, pool), ".seal", NULL);
-    unlinkat(folder->dir, seal, 0);
-    visit_files(folder, kind, remove_file, &removal);
-}
-
-apr_status_t apipool_folder_current(const apipool_folder_t *folder, apipool_current_t *current,
-                                    apr_pool_t *pool)
+static apr_status_t read_current(const apipool_folder_t *folder, apipool_current_t *current)
 {
     char text[APIPOOL_SEAL_MAX];
     apr_size_t len;
@@ -152,14 +94,44 @@ apr_status_t apipool_folder_current(const apipool_folder_t *folder, apipool_curr
     return rv == APR_EBADF || rv == APR_FROM_OS_ERROR(EIO) ? APR_EINVAL : rv;
 }
 
+void apipool_folder_look(const apipool_folder_t *folder, apipool_folder_contents_t *contents,
+                         apr_pool_t *pool)
+{
+    contents->had = read_current(folder, &contents->current);
+    contents->files = apr_array_make(pool, 8, sizeof(apipool_folder_file_t));
+    contents->listed = list_files(folder, contents->files, pool);
+}
+
+apr_uint64_t apipool_folder_below(const apipool_folder_contents_t *contents,
+                                  apipool_store_kind_e kind, apr_uint64_t number, int sealed)
+{
+    for (int i = 0; i < contents->files->nelts; i++) {
+        const apipool_folder_file_t *file =
+            &APR_ARRAY_IDX(contents->files, i, apipool_folder_file_t);
+        if (file->kind == kind && file->number < number && file->is_seal >= sealed) {
+            return file->number;
+        }
+    }
+    return 0;
+}
+
+void apipool_folder_remove(const apipool_folder_t *folder,
+                           const apipool_folder_contents_t *contents, apipool_store_kind_e kind,
+                           apr_uint64_t number)
+{
+    for (int i = 0; i < contents->files->nelts; i++) {
+        const apipool_folder_file_t *file =
+            &APR_ARRAY_IDX(contents->files, i, apipool_folder_file_t);
+        if (file->kind == kind && file->number == number) {
+            unlinkat(folder->dir, file->name, 0);
+        }
+    }
+}
+
 apr_status_t apipool_folder_swap(const apipool_folder_t *folder, const apipool_current_t *current,
                                  const char *stem, apr_pool_t *pool)
 {
     char text[APIPOOL_SEAL_MAX];
     apr_size_t len = apipool_current_format(current, text);
-    if (len == 0) {
-        return APR_ENOMEM;
-    }
-    apr_status_t rv = apipool_disk_write(folder->dir, CURRENT_NAME, stem, text, len, pool);
-    return rv == APR_SUCCESS ? apipool_disk_sync(folder->dir, ".") : rv;
+    return len ? apipool_disk_write(folder->dir, CURRENT_NAME, stem, text, len, pool) : APR_ENOMEM;
 }

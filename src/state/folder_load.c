@@ -10,20 +10,14 @@
 typedef struct {
     apipool_folder_t *folder;
     apipool_store_kind_e kind;
+    apipool_folder_contents_t contents;
     apr_uint64_t named;  /* by CURRENT; 0: none, or CURRENT is not whole */
     const char *current; /* what is wrong with CURRENT; NULL: nothing */
     const char *first;   /* what is wrong with the first generation that was looked at */
-    int looked_at;
     apipool_seal_t seal; /* of the one that is whole */
     const char *error;
     apr_pool_t *pool;
 } search_t;
-
-static const char *text_of(apr_status_t rv, apr_pool_t *pool)
-{
-    char why[120];
-    return apr_pstrdup(pool, apr_strerror(rv, why, sizeof(why)));
-}
 
 /* Whether a file is damaged, as it is when it is not there; everything else may pass, such as too many open
  * files, and an older generation must not be taken for it. */
@@ -32,11 +26,19 @@ static int is_damage(apr_status_t rv)
     return rv == APR_ENOENT || rv == APR_EBADF || rv == APR_EINVAL || rv == APR_FROM_OS_ERROR(EIO);
 }
 
+static void report(const search_t *search, const char *sentence)
+{
+    const apipool_folder_settings_t *settings = &search->folder->settings;
+    settings->report(settings->ctx,
+                     apr_pstrcat(search->pool, "store ", settings->path, ": ", sentence, NULL));
+}
+
 static apr_status_t cannot_look(search_t *search, const char *name, apr_status_t rv)
 {
+    char why[120];
     search->error = apr_psprintf(search->pool, "%s cannot be read: %s",
                                  apipool_folder_file(search->folder, name, search->pool),
-                                 text_of(rv, search->pool));
+                                 apr_strerror(rv, why, sizeof(why)));
     return rv;
 }
 
@@ -62,19 +64,11 @@ static apr_status_t check_seal(search_t *search, apr_uint64_t number, const char
     if (found == APIPOOL_SEAL_FOREIGN && folder->other_mac_key) {
         found = apipool_seal_parse(seal, folder->other_mac_key, text, len);
     }
-    switch (found) {
-    case APIPOOL_SEAL_DAMAGED:
-        *why = "its seal is damaged, or of another version";
-        break;
-    case APIPOOL_SEAL_FOREIGN:
-        *why = "it was sealed with another secret";
-        break;
-    case APIPOOL_SEAL_GOOD:
-        *why = seal->kind != search->kind || seal->generation != number
-                   ? "its seal is that of another generation"
-                   : NULL;
-        break;
-    }
+    *why = found == APIPOOL_SEAL_DAMAGED   ? "its seal is damaged, or of another version"
+           : found == APIPOOL_SEAL_FOREIGN ? "it was sealed with another secret"
+           : seal->kind != search->kind || seal->generation != number
+               ? "its seal is that of another generation"
+               : NULL;
     return APR_SUCCESS;
 }
 
@@ -97,83 +91,42 @@ static apr_status_t check_file(search_t *search, const apipool_seal_file_t *file
     return APR_SUCCESS;
 }
 
-/* Looks at one generation; the seal is that of a whole one when *whole. */
-static apr_status_t look_at(search_t *search, apr_uint64_t number, int *whole)
+/* Looks at a generation, and at those below it until one is whole: *found is its number, and the seal is its
+ * own. Not at such as are not above a number, nor without a seal, if that is asked for. */
+static apr_status_t look_down(search_t *search, apr_uint64_t number, apr_uint64_t above, int sealed,
+                              apr_uint64_t *found)
 {
-    const char *why = NULL;
-    apr_status_t rv = check_seal(search, number, &why);
-    for (int i = 0; rv == APR_SUCCESS && !why && i < search->seal.nfiles; i++) {
-        rv = check_file(search, &search->seal.files[i], &why);
-    }
-    *whole = rv == APR_SUCCESS && !why;
-    if (why) {
-        const char *name = apipool_folder_name(search->kind, number, search->pool);
-        const char *found =
-            apr_psprintf(search->pool, "generation %s cannot be used: %s", name, why);
-        search->first = search->looked_at++ ? search->first : found;
-        apipool_folder_report(
-            search->folder,
-            apr_pstrcat(search->pool, "store ", search->folder->settings.path, ": ", found, NULL));
+    apr_status_t rv = APR_SUCCESS;
+    for (; rv == APR_SUCCESS && !*found && number > above;
+         number = apipool_folder_below(&search->contents, search->kind, number, sealed)) {
+        const char *why = NULL;
+        rv = check_seal(search, number, &why);
+        for (int i = 0; rv == APR_SUCCESS && !why && i < search->seal.nfiles; i++) {
+            rv = check_file(search, &search->seal.files[i], &why);
+        }
+        if (why) {
+            why = apr_psprintf(search->pool, "generation %s cannot be used: %s",
+                               apipool_folder_name(search->kind, number, search->pool), why);
+            search->first = search->first ? search->first : why;
+            report(search, why);
+        }
+        *found = rv == APR_SUCCESS && !why ? number : 0;
     }
     return rv;
 }
 
-static apr_status_t read_current(search_t *search)
+/* A newer one without a seal is what a killed writer has left: nothing is wrong with that. */
+static apr_status_t find_whole(search_t *search, apr_uint64_t *found)
 {
-    apipool_current_t current;
-    apr_status_t rv = apipool_folder_current(search->folder, &current, search->pool);
-
-    search->named = current.generations[search->kind];
-    if (rv == APR_ENOENT || rv == APR_EINVAL) {
-        search->current = rv == APR_ENOENT ? "CURRENT is missing" : "CURRENT is damaged";
-        apipool_folder_report(search->folder,
-                              apr_psprintf(search->pool, "store %s: %s; looking for the newest %s",
-                                           search->folder->settings.path, search->current,
-                                           apipool_store_kind_name(search->kind)));
-        return APR_SUCCESS;
+    apr_status_t rv = look_down(search, search->named, 0, 0, found);
+    if (rv == APR_SUCCESS) {
+        rv = look_down(search,
+                       apipool_folder_below(&search->contents, search->kind, APR_UINT64_MAX, 1),
+                       search->named, 1, found);
     }
-    return rv == APR_SUCCESS ? rv : cannot_look(search, "CURRENT", rv);
-}
-
-/* Looks at those of the listed generations that are older, or those that are newer, than the named one,
- * until one is whole: *found is its number. */
-static apr_status_t look_through(search_t *search, const apr_array_header_t *listed, int newer,
-                                 apr_uint64_t *found)
-{
-    for (int i = 0; i < listed->nelts && !*found; i++) {
-        const apipool_listed_t *one = &APR_ARRAY_IDX(listed, i, apipool_listed_t);
-        apr_uint64_t number = one->number;
-        int whole = 0;
-        apr_status_t rv = APR_SUCCESS;
-        /* a newer one without a seal is what a killed writer has left: nothing is wrong with that */
-        if (newer ? number > search->named && one->sealed : number < search->named) {
-            rv = look_at(search, number, &whole);
-        }
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-        *found = whole ? number : 0;
-    }
-    return APR_SUCCESS;
-}
-
-static apr_status_t find_whole(search_t *search, const apr_array_header_t *listed,
-                               apr_uint64_t *found)
-{
-    int whole = 0;
-    apr_status_t rv = search->named ? look_at(search, search->named, &whole) : APR_SUCCESS;
-    *found = whole ? search->named : 0;
-    if (rv == APR_SUCCESS && !*found) {
-        rv = look_through(search, listed, 0, found);
-    }
-    if (rv == APR_SUCCESS && !*found) {
-        rv = look_through(search, listed, 1, found);
-    }
-    if (*found && search->looked_at) {
-        apipool_folder_report(
-            search->folder, apr_psprintf(search->pool, "store %s: generation %s is used instead",
-                                         search->folder->settings.path,
-                                         apipool_folder_name(search->kind, *found, search->pool)));
+    if (*found && search->first) {
+        report(search, apr_psprintf(search->pool, "generation %s is used instead",
+                                    apipool_folder_name(search->kind, *found, search->pool)));
     }
     return rv;
 }
@@ -220,24 +173,38 @@ static apr_status_t read_generation(search_t *search, apipool_dbm_each_fn each, 
     return rv;
 }
 
+/* Whether there is anything to be found. */
+static apr_status_t look_around(search_t *search, int *is_empty)
+{
+    const apipool_folder_contents_t *contents = &search->contents;
+    apipool_folder_look(search->folder, &search->contents, search->pool);
+    search->named = contents->current.generations[search->kind];
+    if (contents->had == APR_ENOENT || contents->had == APR_EINVAL) {
+        search->current = contents->had == APR_ENOENT ? "CURRENT is missing" : "CURRENT is damaged";
+        report(search, apr_psprintf(search->pool, "%s; looking for the newest %s", search->current,
+                                    apipool_store_kind_name(search->kind)));
+    }
+    else if (contents->had != APR_SUCCESS) {
+        return cannot_look(search, "CURRENT", contents->had);
+    }
+    if (contents->listed != APR_SUCCESS) {
+        return cannot_look(search, "", contents->listed);
+    }
+    *is_empty = !search->named &&
+                !apipool_folder_below(contents, search->kind, APR_UINT64_MAX, !search->current);
+    return APR_SUCCESS;
+}
+
 static apr_status_t load(search_t *search, apipool_dbm_each_fn each, void *ctx,
                          apr_uint64_t *loaded)
 {
-    apr_array_header_t *listed;
     apr_uint64_t found = 0;
-    apr_status_t rv = read_current(search);
-    if (rv != APR_SUCCESS) {
+    int is_empty = 0;
+    apr_status_t rv = look_around(search, &is_empty);
+    if (rv != APR_SUCCESS || is_empty) {
         return rv;
     }
-    rv = apipool_folder_list(search->folder, search->kind, &listed, search->pool);
-    if (rv != APR_SUCCESS) {
-        return cannot_look(search, "", rv);
-    }
-    if (!search->named &&
-        (search->current ? listed->nelts == 0 : !apipool_folder_any_sealed(listed))) {
-        return APR_SUCCESS;
-    }
-    rv = find_whole(search, listed, &found);
+    rv = find_whole(search, &found);
     if (rv == APR_SUCCESS) {
         rv = found ? read_generation(search, each, ctx) : none_whole(search);
     }

@@ -6,7 +6,6 @@
 
 #include "disk.h"
 #include "folder_parts.h"
-#include "pace.h"
 
 struct apipool_generation_t {
     apipool_folder_t *folder;
@@ -33,35 +32,24 @@ static apr_status_t refuse(apipool_generation_t *generation, apr_status_t rv, co
     return rv;
 }
 
-/* Databases of writers that were killed take up room, and are of no use to anyone. */
-static void remove_unsealed(const apipool_generation_t *generation, apr_array_header_t *listed,
-                            apr_uint64_t named)
-{
-    for (int i = 0; i < listed->nelts; i++) {
-        const apipool_listed_t *one = &APR_ARRAY_IDX(listed, i, apipool_listed_t);
-        if (!one->sealed && one->number != named) {
-            apipool_folder_remove(generation->folder, generation->kind, one->number,
-                                  generation->pool);
-        }
-    }
-}
-
-/* One more than any that there are files of, or that CURRENT names. */
+/* One more than any that there are files of, or that CURRENT names. Databases of writers that were killed
+ * take up room, and are of no use to anyone. */
 static apr_status_t choose_number(apipool_generation_t *generation)
 {
-    apipool_current_t current;
-    apr_array_header_t *listed;
-    apr_status_t rv =
-        apipool_folder_list(generation->folder, generation->kind, &listed, generation->pool);
-    if (rv != APR_SUCCESS) {
-        return refuse(generation, rv, "the folder", "read");
+    apipool_store_kind_e kind = generation->kind;
+    apipool_folder_contents_t contents;
+    apipool_folder_look(generation->folder, &contents, generation->pool);
+    if (contents.listed != APR_SUCCESS) {
+        return refuse(generation, contents.listed, "the folder", "read");
     }
-    rv = apipool_folder_current(generation->folder, &current, generation->pool);
-    apr_uint64_t named = current.generations[generation->kind];
-    apr_uint64_t newest = listed->nelts ? APR_ARRAY_IDX(listed, 0, apipool_listed_t).number : 0;
+    apr_uint64_t named = contents.current.generations[kind];
+    apr_uint64_t newest = apipool_folder_below(&contents, kind, APR_UINT64_MAX, 0);
     generation->number = (newest > named ? newest : named) + 1;
-    if (rv == APR_SUCCESS) {
-        remove_unsealed(generation, listed, named);
+    for (apr_uint64_t number = newest; number && contents.had == APR_SUCCESS;
+         number = apipool_folder_below(&contents, kind, number, 0)) {
+        if (number != named && apipool_folder_below(&contents, kind, number + 1, 1) != number) {
+            apipool_folder_remove(generation->folder, &contents, kind, number);
+        }
     }
     return APR_SUCCESS;
 }
@@ -88,8 +76,9 @@ static void discard(apipool_generation_t *generation)
         apipool_dbm_abandon(generation->dbm);
     }
     if (generation->writer == getpid()) {
-        apipool_folder_remove(generation->folder, generation->kind, generation->number,
-                              generation->pool);
+        apipool_folder_contents_t contents;
+        apipool_folder_look(generation->folder, &contents, generation->pool);
+        apipool_folder_remove(generation->folder, &contents, generation->kind, generation->number);
     }
 }
 
@@ -133,23 +122,12 @@ apr_status_t apipool_generation_put(apipool_generation_t *generation, const char
     return apipool_dbm_put(generation->dbm, key, key_len, value, len);
 }
 
-static apr_status_t accept_record(void *ctx, const char *key, apr_size_t key_len, const char *value,
-                                  apr_size_t len)
-{
-    apipool_pace();
-    return APR_SUCCESS;
-}
-
 /* Closing a database tells no error, and what is sealed must be readable: so it is read. */
 static apr_status_t read_back(apipool_generation_t *generation)
 {
     apr_uint64_t records;
-    apr_pool_t *scratch;
-    apr_pool_create(&scratch, generation->pool);
-    apr_status_t rv = apipool_dbm_read(generation->folder->settings.dbm, generation->path,
-                                       accept_record, NULL, &records, &generation->error, scratch);
-    generation->error = generation->error ? apr_pstrdup(generation->pool, generation->error) : NULL;
-    apr_pool_destroy(scratch);
+    apr_status_t rv = apipool_dbm_read(generation->folder->settings.dbm, generation->path, NULL,
+                                       NULL, &records, &generation->error, generation->pool);
     if (rv == APR_SUCCESS && records != generation->records) {
         generation->error = apr_psprintf(generation->pool,
                                          "%s has %" APR_UINT64_T_FMT " records instead of the "
@@ -160,33 +138,28 @@ static apr_status_t read_back(apipool_generation_t *generation)
     return rv;
 }
 
-static apr_status_t describe_file(apipool_generation_t *generation, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
-    apipool_seal_file_t *file = &generation->seal.files[generation->seal.nfiles++];
-
-    apr_cpystrn(file->name, name, sizeof(file->name));
-    apr_status_t rv = apipool_disk_digest(generation->folder->dir, name, file->sha256, &file->size);
-    return rv == APR_SUCCESS ? rv : refuse(generation, rv, name, "sealed");
-}
-
 static apr_status_t describe(apipool_generation_t *generation)
 {
-    const char *files[APIPOOL_DBM_FILES];
+    const char *paths[APIPOOL_DBM_FILES];
     const char *type = generation->folder->settings.dbm;
-    int count = apipool_dbm_files(type, generation->path, files, generation->pool);
+    int count = apipool_dbm_files(type, generation->path, paths, generation->pool);
     apipool_seal_t *seal = &generation->seal;
-    apr_status_t rv = APR_SUCCESS;
 
     seal->kind = generation->kind;
     seal->generation = generation->number;
     seal->records = generation->records;
     apr_cpystrn(seal->dbm, type, sizeof(seal->dbm));
-    for (int i = 0; rv == APR_SUCCESS && i < count; i++) {
-        rv = describe_file(generation, files[i]);
+    while (seal->nfiles < count) {
+        const char *path = paths[seal->nfiles], *slash = strrchr(path, '/');
+        apipool_seal_file_t *file = &seal->files[seal->nfiles++];
+        apr_cpystrn(file->name, slash ? slash + 1 : path, sizeof(file->name));
+        apr_status_t rv =
+            apipool_disk_digest(generation->folder->dir, file->name, file->sha256, &file->size);
+        if (rv != APR_SUCCESS) {
+            return refuse(generation, rv, file->name, "sealed");
+        }
     }
-    return rv;
+    return APR_SUCCESS;
 }
 
 static apr_status_t write_seal(apipool_generation_t *generation)
@@ -197,96 +170,66 @@ static apr_status_t write_seal(apipool_generation_t *generation)
     apr_size_t len = apipool_seal_format(&generation->seal, folder->settings.mac_key, text);
     apr_status_t rv =
         len ? apipool_disk_write(folder->dir, name, name, text, len, generation->pool) : APR_ENOMEM;
-    if (rv == APR_SUCCESS) {
-        rv = apipool_disk_sync(folder->dir, ".");
-    }
     return rv == APR_SUCCESS ? rv : refuse(generation, rv, "the seal", "written");
 }
 
 /* Of the generations before, the one stays that was good when it was last looked at. */
-static void remove_older(const apipool_generation_t *generation, apr_uint64_t named)
+static void remove_older(const apipool_generation_t *generation,
+                         const apipool_folder_contents_t *contents)
 {
     const apipool_folder_t *folder = generation->folder;
-    apr_array_header_t *listed;
-    apr_uint64_t keep =
-        named == folder->named[generation->kind] ? folder->loaded[generation->kind] : named;
-
-    if (apipool_folder_list(folder, generation->kind, &listed, generation->pool) != APR_SUCCESS) {
-        return;
-    }
-    for (int i = 0; i < listed->nelts; i++) {
-        apr_uint64_t number = APR_ARRAY_IDX(listed, i, apipool_listed_t).number;
+    apipool_store_kind_e kind = generation->kind;
+    apr_uint64_t number = APR_UINT64_MAX, keep = contents->current.generations[kind];
+    keep = keep == folder->named[kind] ? folder->loaded[kind] : keep;
+    while ((number = apipool_folder_below(contents, kind, number, 0)) != 0) {
         if (number != generation->number && number != keep) {
-            apipool_folder_remove(folder, generation->kind, number, generation->pool);
+            apipool_folder_remove(folder, contents, kind, number);
         }
     }
 }
 
-/* Where CURRENT is not whole: the newest of each kind that was finished, so that nothing acknowledged is
- * lost. */
-static apr_status_t guess_current(const apipool_generation_t *generation,
-                                  apipool_current_t *current)
-{
-    for (int kind = 0; kind < APIPOOL_STORE_KINDS; kind++) {
-        apr_array_header_t *listed;
-        apr_status_t rv = apipool_folder_list(generation->folder, (apipool_store_kind_e)kind,
-                                              &listed, generation->pool);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-        for (int i = listed->nelts - 1; i >= 0; i--) {
-            const apipool_listed_t *one = &APR_ARRAY_IDX(listed, i, apipool_listed_t);
-            current->generations[kind] = one->sealed ? one->number : current->generations[kind];
-        }
-    }
-    return APR_SUCCESS;
-}
-
-/* When CURRENT is swapped, but not known to be on disk, the one before is put back. Where it was not whole,
- * nothing older is removed, for what is good is not known. */
+/* Where CURRENT is not whole, it becomes the newest of each kind that was finished, so that nothing
+ * acknowledged is lost; and nothing older is removed, for what is good is not known. When it is swapped, but
+ * not known to be on disk, the one before is put back. */
 static apr_status_t make_current(apipool_generation_t *generation)
 {
-    apipool_current_t before, current;
     const apipool_folder_t *folder = generation->folder;
-    apr_status_t had = apipool_folder_current(folder, &before, generation->pool);
-    apr_status_t rv =
-        had == APR_ENOENT || had == APR_EINVAL ? guess_current(generation, &before) : had;
+    apipool_folder_contents_t contents;
+    apipool_folder_look(folder, &contents, generation->pool);
+    apipool_current_t current = contents.current;
+    int is_lost = contents.had == APR_ENOENT || contents.had == APR_EINVAL;
+    apr_status_t rv = is_lost ? contents.listed : contents.had;
     if (rv != APR_SUCCESS) {
         return refuse(generation, rv, "CURRENT", "read");
     }
-    current = before;
+    for (int kind = 0; is_lost && kind < APIPOOL_STORE_KINDS; kind++) {
+        current.generations[kind] =
+            apipool_folder_below(&contents, (apipool_store_kind_e)kind, APR_UINT64_MAX, 1);
+    }
     current.generations[generation->kind] = generation->number;
     rv = apipool_folder_swap(folder, &current, generation->name, generation->pool);
-    if (rv == APR_SUCCESS && had == APR_SUCCESS) {
-        remove_older(generation, before.generations[generation->kind]);
+    if (rv == APR_SUCCESS && !is_lost) {
+        remove_older(generation, &contents);
     }
-    else if (rv != APR_SUCCESS && had == APR_SUCCESS) {
-        apipool_folder_swap(folder, &before, generation->name, generation->pool);
+    else if (rv != APR_SUCCESS && !is_lost) {
+        apipool_folder_swap(folder, &contents.current, generation->name, generation->pool);
     }
     return rv == APR_SUCCESS ? rv : refuse(generation, rv, "CURRENT", "written");
 }
 
-static apr_status_t commit(apipool_generation_t *generation)
+static apr_status_t finish(apipool_generation_t *generation)
 {
-    apr_status_t rv = apipool_dbm_finish(generation->dbm, &generation->error);
-    if (rv == APR_SUCCESS) {
-        rv = read_back(generation);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = describe(generation);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = write_seal(generation);
-    }
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    return make_current(generation);
+    return apipool_dbm_finish(generation->dbm, &generation->error);
 }
 
 apr_status_t apipool_generation_commit(apipool_generation_t *generation, const char **error)
 {
-    apr_status_t rv = commit(generation);
+    apr_status_t (*const steps[])(apipool_generation_t *) = {finish, read_back, describe,
+                                                             write_seal, make_current};
+    apr_status_t rv = APR_SUCCESS;
+    for (apr_size_t i = 0; rv == APR_SUCCESS && i < sizeof(steps) / sizeof(*steps); i++) {
+        rv = steps[i](generation);
+    }
     generation->ended = 1;
     if (rv != APR_SUCCESS) {
         discard(generation);

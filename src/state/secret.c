@@ -104,13 +104,8 @@ static apr_status_t check_file(place_t *place, const struct stat *info)
 static apr_status_t read_open(place_t *place, int file, unsigned char *secret)
 {
     unsigned char bytes[APIPOOL_SECRET_SIZE + 1];
-    apr_size_t len = 0;
-    ssize_t got;
-    while ((got = read(file, bytes + len, sizeof(bytes) - len)) > 0 ||
-           (got < 0 && errno == EINTR)) {
-        len += got > 0 ? (apr_size_t)got : 0;
-    }
-    apr_status_t rv = got < 0 ? apipool_disk_errno() : APR_SUCCESS;
+    apr_size_t len;
+    apr_status_t rv = apipool_disk_fill(file, bytes, sizeof(bytes), &len);
     if (rv != APR_SUCCESS) {
         refuse(place, rv, "read");
     }
@@ -153,22 +148,6 @@ static apr_status_t read_file(place_t *place, unsigned char *secret)
     return rv;
 }
 
-static apr_status_t write_beside(const place_t *place, const char *beside,
-                                 const unsigned char *secret)
-{
-    int file =
-        openat(place->folder, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (file < 0) {
-        return apipool_disk_errno();
-    }
-    apr_status_t rv = apipool_disk_put(file, secret, APIPOOL_SECRET_SIZE);
-    if (rv == APR_SUCCESS && fsync(file) != 0) {
-        rv = apipool_disk_errno();
-    }
-    close(file);
-    return rv;
-}
-
 /* A link into place fails when there is a file by now, and then that one is it. */
 static apr_status_t make_file(place_t *place, const unsigned char *secret)
 {
@@ -177,7 +156,7 @@ static apr_status_t make_file(place_t *place, const unsigned char *secret)
         return refuse_making(place, APR_EGENERAL);
     }
     const char *beside = apr_pstrcat(place->pool, place->name, ".", random, NULL);
-    apr_status_t rv = write_beside(place, beside, secret);
+    apr_status_t rv = apipool_disk_write_new(place->folder, beside, secret, APIPOOL_SECRET_SIZE);
     if (rv == APR_SUCCESS && linkat(place->folder, beside, place->folder, place->name, 0) != 0 &&
         errno != EEXIST) {
         rv = apipool_disk_errno();
@@ -199,17 +178,6 @@ static apr_status_t make_random(place_t *place)
     return rv;
 }
 
-static apr_status_t read_or_make(place_t *place, int may_make, unsigned char *secret)
-{
-    apr_status_t rv = read_file(place, secret);
-    if (rv == APR_ENOENT && may_make) {
-        rv = make_random(place);
-        rv = rv == APR_SUCCESS ? read_file(place, secret) : rv;
-    }
-    close(place->folder);
-    return rv;
-}
-
 apr_status_t apipool_secret_read(const char *path, int may_make,
                                  unsigned char secret[APIPOOL_SECRET_SIZE], const char **error,
                                  apr_pool_t *pool)
@@ -219,7 +187,12 @@ apr_status_t apipool_secret_read(const char *path, int may_make,
     memset(secret, 0, APIPOOL_SECRET_SIZE);
     apr_status_t rv = open_place(&place, path, may_make, error, pool);
     if (rv == APR_SUCCESS) {
-        rv = read_or_make(&place, may_make, secret);
+        rv = read_file(&place, secret);
+        if (rv == APR_ENOENT && may_make) {
+            rv = make_random(&place);
+            rv = rv == APR_SUCCESS ? read_file(&place, secret) : rv;
+        }
+        close(place.folder);
     }
     if (rv == APR_ENOENT) {
         *error = apr_psprintf(pool,
@@ -283,9 +256,6 @@ apr_status_t apipool_secret_put_mark(const char *path, const char *store, const 
     }
     if (fstatat(place.folder, place.name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
         rv = apipool_disk_write(place.folder, place.name, place.name, text, strlen(text), pool);
-        if (rv == APR_SUCCESS) {
-            rv = apipool_disk_sync(place.folder, ".");
-        }
     }
     close(place.folder);
     return rv == APR_SUCCESS ? rv : refuse(&place, rv, "marked");

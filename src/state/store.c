@@ -76,14 +76,10 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
     apipool_header_t *header = store->segment->header;
     memcpy(header->secret, keys->id_secret, sizeof(header->secret));
     memcpy(header->sealed_with, store->secret, sizeof(header->sealed_with));
-    apr_status_t rv = apipool_store_put_keys(store->segment, keys, error);
-    if (rv == APR_SUCCESS) {
-        rv = apipool_store_put_clients(store->segment, keys->clients, error);
-    }
+    apr_status_t rv = apipool_store_put_stored(
+        store->segment, keys,
+        "the stored keys do not fit into shared memory; raise APIPoolCapacity", error);
     header->saved_changes = header->changes;
-    if (rv == APR_SUCCESS) {
-        rv = apipool_store_put_sessions(store->segment, keys);
-    }
     if (rv == APR_SUCCESS) {
         rv = apipool_folder_load(store->folder, APIPOOL_STORE_STATS, apipool_store_read_stats,
                                  store, &loaded, error, pool);
@@ -93,11 +89,17 @@ apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *k
 
 /* --- saving --- */
 
-void apipool_saving_put(apipool_saving_t *saving, const char *key,
-                        const apipool_record_writer_t *writer)
+apipool_record_writer_t *apipool_saving_begin(apipool_saving_t *saving)
+{
+    apipool_record_begin(&saving->writer, saving->record, sizeof(saving->record));
+    return &saving->writer;
+}
+
+void apipool_saving_put(apipool_saving_t *saving, const char *key)
 {
     apr_size_t len;
-    apipool_record_end(writer, &len); /* longer than the room is longer than a value may be */
+    apipool_record_end(&saving->writer,
+                       &len); /* longer than the room is longer than a value may be */
     apipool_generation_put(saving->generation, key, strlen(key), (const char *)saving->record, len);
 }
 
@@ -124,29 +126,28 @@ static int copy_batch_locked(apipool_saving_t *saving, apr_uint32_t *from)
     return count;
 }
 
-apr_status_t apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of,
-                                 apr_size_t size)
+int apipool_saving_lock(apipool_saving_t *saving)
 {
-    apipool_segment_t *segment = saving->store->segment;
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv == APR_SUCCESS) {
-        memcpy(copy, of, size);
-        apipool_segment_unlock(segment);
+    if (saving->rv == APR_SUCCESS) {
+        saving->rv = apipool_segment_lock(saving->store->segment);
     }
-    return rv;
+    return saving->rv == APR_SUCCESS;
 }
 
-apr_status_t apipool_saving_slots(apipool_saving_t *saving,
-                                  void (*save)(apipool_saving_t *saving, int n))
+int apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of, apr_size_t size)
+{
+    if (!apipool_saving_lock(saving)) {
+        return 0;
+    }
+    memcpy(copy, of, size);
+    apipool_segment_unlock(saving->store->segment);
+    return 1;
+}
+
+void apipool_saving_slots(apipool_saving_t *saving, void (*save)(apipool_saving_t *saving, int n))
 {
     apipool_segment_t *segment = saving->store->segment;
-    apr_status_t rv = APR_SUCCESS;
-    apr_uint32_t from = 0, used;
-    do {
-        rv = apipool_segment_lock(segment);
-        if (rv != APR_SUCCESS) {
-            break;
-        }
+    for (apr_uint32_t from = 0, used = 1; from < used && apipool_saving_lock(saving);) {
         int count = copy_batch_locked(saving, &from);
         used = segment->header->slots.used;
         apipool_segment_unlock(segment);
@@ -154,10 +155,9 @@ apr_status_t apipool_saving_slots(apipool_saving_t *saving,
             save(saving, n);
             apipool_pace();
         }
-    } while (from < used);
+    }
     OPENSSL_cleanse(saving->slots, sizeof(saving->slots));
     OPENSSL_cleanse(saving->keys, sizeof(saving->keys));
-    return rv;
 }
 
 /* From when a change is current on disk until it is made in memory, memory lags behind. */
@@ -185,7 +185,8 @@ int apipool_store_lags_behind(const apipool_store_t *store)
 /* What memory loses while it is being written down must not be missing on disk. */
 static const char *why_not(const apipool_saving_t *saving)
 {
-    return saving->unsealed ? "libcrypto cannot seal a key"
+    return saving->rv != APR_SUCCESS ? "the pool's lock is not to be had"
+           : saving->unsealed        ? "libcrypto cannot seal a key"
            : __atomic_load_n(&saving->store->segment->header->lost, __ATOMIC_ACQUIRE)
                ? "shared memory has lost a key, which is read again first"
                : NULL;
@@ -198,34 +199,24 @@ static apr_status_t write_generation(apipool_store_t *store, apipool_store_kind_
     apipool_saving_t *saving = apr_palloc(pool, sizeof(*saving));
     saving->store = store;
     saving->change = change;
+    saving->rv = APR_SUCCESS;
     saving->unsealed = 0;
     apr_status_t rv = apipool_folder_begin(store->folder, kind, &saving->generation, error, pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    rv = kind == APIPOOL_STORE_KEYS ? apipool_store_write_keys(saving)
-                                    : apipool_store_write_stats(saving);
-    *error = rv != APR_SUCCESS ? "the pool's lock is not to be had" : why_not(saving);
+    if (kind == APIPOOL_STORE_KEYS) {
+        apipool_store_write_keys(saving);
+    }
+    else {
+        apipool_store_write_stats(saving);
+    }
+    *error = why_not(saving);
     if (*error) {
         apipool_generation_abort(saving->generation);
-        return rv != APR_SUCCESS ? rv : APR_EGENERAL;
+        return saving->rv != APR_SUCCESS ? saving->rv : APR_EGENERAL;
     }
     return commit(store, saving, error);
-}
-
-static apr_status_t write_as_owner(apipool_store_t *store, apipool_store_kind_e kind,
-                                   const apipool_store_change_t *change, const char **error,
-                                   apr_pool_t *pool)
-{
-    apipool_rights_t rights;
-    apr_status_t rv = apipool_rights_drop(&store->settings.owner, &rights, pool);
-    if (rv != APR_SUCCESS) {
-        *error = "root cannot work with the rights of httpd's children";
-        return rv;
-    }
-    rv = write_generation(store, kind, change, error, pool);
-    apipool_rights_restore(&rights);
-    return rv;
 }
 
 apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e kind,
@@ -235,13 +226,21 @@ apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e ki
     apipool_header_t *header = store->segment->header;
     apr_uint64_t changes = __atomic_load_n(&header->changes, __ATOMIC_RELAXED);
     apr_time_t begin = apr_time_now();
+    apipool_rights_t rights;
     apr_pool_t *pool;
     apr_status_t rv = apr_pool_create(&pool, parent);
     if (rv != APR_SUCCESS) {
         *error = "out of memory";
         return rv;
     }
-    rv = write_as_owner(store, kind, change, error, pool);
+    rv = apipool_rights_drop(&store->settings.owner, &rights, pool);
+    if (rv == APR_SUCCESS) {
+        rv = write_generation(store, kind, change, error, pool);
+        apipool_rights_restore(&rights);
+    }
+    else {
+        *error = "root cannot work with the rights of httpd's children";
+    }
     if (rv != APR_SUCCESS) {
         *error = apr_pstrdup(parent, *error);
     }
@@ -256,28 +255,21 @@ apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e ki
     return rv;
 }
 
-static apr_status_t save_alone(apipool_store_t *store, apipool_store_kind_e kind,
-                               const char **error, apr_pool_t *pool)
+apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
-    apr_status_t rv = kind == APIPOOL_STORE_KEYS ? apipool_store_hold(store, error, pool)
-                                                 : apipool_store_lock(store, error);
+    apr_status_t rv = apipool_store_hold(store, error, pool);
     if (rv == APR_SUCCESS) {
-        rv = apipool_store_write(store, kind, NULL, error, pool);
+        rv = apipool_store_write(store, APIPOOL_STORE_KEYS, NULL, error, pool);
         apipool_store_release(store);
     }
     return rv;
-}
-
-apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error, apr_pool_t *pool)
-{
-    return save_alone(store, APIPOOL_STORE_KEYS, error, pool);
 }
 
 /* Keys that are not saved yet; and a change that was cut off, which else would wait for the next one. */
 static apr_status_t put_keys_right(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
     if (apipool_store_has_unsaved_keys(store)) {
-        return save_alone(store, APIPOOL_STORE_KEYS, error, pool);
+        return apipool_store_save_keys(store, error, pool);
     }
     if (!apipool_store_lags_behind(store)) {
         return APR_SUCCESS;
@@ -293,14 +285,17 @@ static apr_status_t put_keys_right(apipool_store_t *store, const char **error, a
 apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
     apipool_header_t *header = store->segment->header;
+    const char *keys_error = NULL;
+    apr_time_t begin = apr_time_now();
     __atomic_store_n(&header->saved_updates, __atomic_load_n(&header->updates, __ATOMIC_RELAXED),
                      __ATOMIC_RELAXED);
-    apr_time_t begin = apr_time_now();
     __atomic_store_n(&header->saved_at, begin, __ATOMIC_RELAXED);
-    const char *keys_error = NULL;
     apr_status_t keys = put_keys_right(store, &keys_error, pool);
-    *error = NULL;
-    apr_status_t rv = save_alone(store, APIPOOL_STORE_STATS, error, pool);
+    apr_status_t rv = apipool_store_lock(store, error);
+    if (rv == APR_SUCCESS) {
+        rv = apipool_store_write(store, APIPOOL_STORE_STATS, NULL, error, pool);
+        apipool_store_release(store);
+    }
     if (keys != APR_SUCCESS) { /* which is no reason to lose statistics as well */
         *error = keys_error;
         rv = keys;

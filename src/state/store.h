@@ -129,12 +129,12 @@ typedef struct {
     int (*key)(void *ctx, apipool_key_image_t *image);
     /** Gives the next key that is new; 0 when there is none left. */
     int (*new_key)(void *ctx, apipool_key_image_t *image);
-    /** The same for a client that is there, and for those that are new. */
-    int (*client)(void *ctx, apipool_client_image_t *image);
-    int (*new_client)(void *ctx, apipool_client_image_t *image);
     /** Makes the change in memory. */
     apr_status_t (*apply)(void *ctx);
     void *ctx;
+    const apipool_client_image_t
+        *client; /* one that is made or edited, as prepare() leaves it, or goes */
+    int client_goes;
     const apipool_revoked_t *session; /* one that is ended by it */
 } apipool_store_change_t;
 
@@ -160,7 +160,6 @@ typedef struct {
     /** Of an edit: what its terms become. What it returns is returned. */
     apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms);
     void *ctx;
-    int given;          /* 0 at first */
     apr_uint32_t share; /* how many its server may have; 0: as many as there is room for */
     int is_over_share;  /* result: that is why there is no room */
 } apipool_client_change_t;

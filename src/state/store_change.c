@@ -2,7 +2,6 @@
  * Changes of what is kept: written down first, then made, and made up for when that was cut off. */
 #include <apr_hash.h>
 #include <apr_strings.h>
-#include <openssl/crypto.h>
 #include <string.h>
 
 #include "keys.h"
@@ -10,76 +9,44 @@
 
 /* --- After a change that was cut off --- */
 
-/* The keys that memory should have, by id and pool. */
-typedef struct {
-    apr_hash_t *wanted;
-    apr_pool_t *pool;
-} wanted_t;
-
-typedef struct {
-    apr_uint64_t id;
-    apr_uint32_t pool;
-    apr_uint32_t unused; /* no byte of a hash's key may be left to chance */
-} place_t;
-
-static void want(wanted_t *wanted, apr_uint64_t id, apr_uint32_t pool)
-{
-    place_t *place = apr_pcalloc(wanted->pool, sizeof(*place));
-    place->id = id;
-    place->pool = pool;
-    apr_hash_set(wanted->wanted, place, sizeof(*place), place);
-}
-
-static int is_wanted(const wanted_t *wanted, apr_uint64_t id, apr_uint32_t pool)
-{
-    place_t place = {.id = id, .pool = pool};
-    return apr_hash_get(wanted->wanted, &place, sizeof(place)) != NULL;
-}
-
-static apr_status_t put_all(apipool_segment_t *segment, const apipool_stored_keys_t *stored,
-                            wanted_t *wanted)
-{
-    apr_status_t rv = APR_SUCCESS;
-    for (int i = 0; i < stored->keys->nelts; i++) {
-        const apipool_stored_key_t *key = &APR_ARRAY_IDX(stored->keys, i, apipool_stored_key_t);
-        apr_uint32_t pool;
-        if (rv == APR_SUCCESS) {
-            rv = apipool_store_put_key(segment, key, &pool);
-        }
-        if (rv == APR_SUCCESS) {
-            want(wanted, key->id, pool);
-        }
-    }
-    return rv;
-}
-
-/* Whatever has become of it: a change that did not get to disk is read as well. */
-static void wipe_all(const apipool_stored_keys_t *stored)
-{
-    for (int i = 0; i < stored->keys->nelts; i++) {
-        const apipool_stored_key_t *key = &APR_ARRAY_IDX(stored->keys, i, apipool_stored_key_t);
-        OPENSSL_cleanse(key->key, key->len);
-    }
-}
-
 /* Slots only come and go by the one writer, which is the caller. */
-static void remove_others(apipool_segment_t *segment, const wanted_t *wanted)
+static void remove_other_keys(apipool_segment_t *segment, const apipool_stored_keys_t *stored,
+                              apr_pool_t *pool)
 {
+    apr_hash_t *wanted = apr_hash_make(pool);
+    char name[APIPOOL_STORE_NAME_SIZE];
+    for (int i = 0; i < stored->keys->nelts; i++) {
+        const apipool_stored_key_t *key = &APR_ARRAY_IDX(stored->keys, i, apipool_stored_key_t);
+        apipool_store_key_name(name, key->id, key->server, key->pool);
+        apr_hash_set(wanted, apr_pstrdup(pool, name), APR_HASH_KEY_STRING, key);
+    }
     for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         const apipool_slot_t *slot = &segment->slots[i];
-        if (slot->id && !is_wanted(wanted, slot->id, slot->pool)) {
+        const apipool_shared_pool_t *of = &segment->pools[slot->pool];
+        apipool_store_key_name(name, slot->id, of->server, of->name);
+        if (slot->id && !apr_hash_get(wanted, name, APR_HASH_KEY_STRING)) {
             apipool_pool_remove(segment, slot->pool, slot->id);
         }
     }
 }
 
-/* Whether memory lacks something of that generation: a change that has got there, or what was lost. */
-static int lags_behind(const apipool_header_t *header, const apipool_stored_keys_t *stored)
+static apr_status_t make_what_is_stored(apipool_segment_t *segment,
+                                        const apipool_stored_keys_t *stored, const char **error,
+                                        apr_pool_t *pool)
 {
-    return header->changing == stored->generation || header->lost;
+    apipool_header_t *header = segment->header;
+    apipool_store_remove_other_clients(segment, stored->clients, pool);
+    apr_status_t rv = apipool_store_put_stored(
+        segment, stored, "shared memory has no room for a key that is stored", error);
+    if (rv == APR_SUCCESS) {
+        remove_other_keys(segment, stored, pool);
+        __atomic_store_n(&header->saved_changes, header->changes, __ATOMIC_RELAXED);
+    }
+    return rv;
 }
 
-/* Makes memory what is on disk. */
+/* Makes memory what is on disk, where it lacks something of that generation: a change that has got there, or
+ * what was lost. */
 static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_pool_t *parent)
 {
     apipool_header_t *header = store->segment->header;
@@ -91,22 +58,9 @@ static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_poo
         *error = "out of memory";
         return rv;
     }
-    wanted_t wanted = {.wanted = apr_hash_make(pool), .pool = pool};
     rv = apipool_store_read_keys(store, &stored, &count, error, pool);
-    if (rv == APR_SUCCESS && lags_behind(header, stored)) {
-        rv = put_all(store->segment, stored, &wanted);
-        *error = "shared memory has no room for a key that is stored";
-    }
-    if (rv == APR_SUCCESS && lags_behind(header, stored)) {
-        apipool_store_remove_other_clients(store->segment, stored->clients, pool);
-        rv = apipool_store_put_clients(store->segment, stored->clients, error);
-    }
-    if (rv == APR_SUCCESS && lags_behind(header, stored)) {
-        rv = apipool_store_put_sessions(store->segment, stored);
-    }
-    if (rv == APR_SUCCESS && lags_behind(header, stored)) {
-        remove_others(store->segment, &wanted);
-        __atomic_store_n(&header->saved_changes, header->changes, __ATOMIC_RELAXED);
+    if (rv == APR_SUCCESS && (header->changing == stored->generation || header->lost)) {
+        rv = make_what_is_stored(store->segment, stored, error, pool);
     }
     if (rv == APR_SUCCESS) {
         header->lost = 0;
@@ -115,7 +69,6 @@ static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_poo
     else {
         *error = *error ? apr_pstrdup(parent, *error) : "the pool's lock is not to be had";
     }
-    wipe_all(stored);
     apr_pool_destroy(pool);
     return rv;
 }

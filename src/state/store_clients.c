@@ -5,22 +5,22 @@
 #include <string.h>
 
 #include "client.h"
-#include "flat.h"
 #include "store_parts.h"
 
-/* Tags; see core/record.h for what may change. Of the lists each text is a field. */
-enum {
-    CLIENT_SERVER = 1,
-    CLIENT_NAME,
-    CLIENT_DIGEST,
-    CLIENT_CREATED_AT,
-    CLIENT_ENABLED,
-    CLIENT_EXPIRES_AT,
-    CLIENT_LIMITS, /* rpm, tpm, tokens per day, concurrency */
-    CLIENT_POOL,
-    CLIENT_MODEL,
-    CLIENT_ENDPOINT
-};
+/* Each member with its tag; see core/record.h for what may change. Of the lists each text is a field, and
+ * each list has a tag. */
+enum { CLIENT_DIGEST = 3, CLIENT_LISTS = 8 };
+
+#define MEMBER APIPOOL_RECORD_MEMBER
+static const apipool_record_member_t client_members[] = {
+    MEMBER(1, APIPOOL_AS_TEXT, apipool_client_image_t, server, char),
+    MEMBER(2, APIPOOL_AS_TEXT, apipool_client_image_t, name, char),
+    MEMBER(CLIENT_DIGEST, APIPOOL_AS_BYTES, apipool_client_image_t, digest, unsigned char),
+    MEMBER(4, APIPOOL_AS_SIGNED, apipool_client_image_t, created_at, apr_time_t),
+    MEMBER(5, APIPOOL_AS_NUMBER, apipool_client_image_t, terms.enabled, apr_uint32_t),
+    MEMBER(6, APIPOOL_AS_SIGNED, apipool_client_image_t, terms.expires_at, apr_time_t),
+    MEMBER(7, APIPOOL_AS_ROW, apipool_client_image_t, terms.limits, apr_uint32_t),
+    {0}};
 
 void apipool_store_client_name(char name[APIPOOL_STORE_NAME_SIZE], const unsigned char *digest)
 {
@@ -34,131 +34,75 @@ void apipool_store_client_name(char name[APIPOOL_STORE_NAME_SIZE], const unsigne
 
 static void save_image(apipool_saving_t *saving, const apipool_client_image_t *image)
 {
-    const apipool_client_terms_t *terms = &image->terms;
-    apr_uint64_t limits[APIPOOL_CLIENT_LIMITS];
     char name[APIPOOL_STORE_NAME_SIZE];
-    apipool_record_writer_t writer;
-
-    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
-        limits[i] = terms->limits[i];
+    apipool_record_writer_t *writer = apipool_saving_begin(saving);
+    apipool_record_put_members(writer, client_members, image);
+    for (int list = 0; list < APIPOOL_CLIENT_LISTS; list++) {
+        const char *at = apipool_client_list(&image->terms, list);
+        for (; *at; at += strlen(at) + 1) {
+            apipool_record_put_text(writer, (unsigned char)(CLIENT_LISTS + list), at);
+        }
     }
     apipool_store_client_name(name, image->digest);
-    apipool_record_begin(&writer, saving->record, sizeof(saving->record));
-    apipool_record_put_text(&writer, CLIENT_SERVER, image->server);
-    apipool_record_put_text(&writer, CLIENT_NAME, image->name);
-    apipool_record_put_bytes(&writer, CLIENT_DIGEST, image->digest, sizeof(image->digest));
-    apipool_record_put_i64(&writer, CLIENT_CREATED_AT, image->created_at);
-    apipool_record_put_u64(&writer, CLIENT_ENABLED, terms->enabled);
-    apipool_record_put_i64(&writer, CLIENT_EXPIRES_AT, terms->expires_at);
-    apipool_record_put_u64s(&writer, CLIENT_LIMITS, limits, APIPOOL_CLIENT_LIMITS);
-    for (int list = 0; list < APIPOOL_CLIENT_LISTS; list++) {
-        for (const char *at = apipool_client_list(terms, list); *at; at += strlen(at) + 1) {
-            apipool_record_put_text(&writer, (unsigned char)(CLIENT_POOL + list), at);
-        }
-    }
-    apipool_saving_put(saving, name, &writer);
+    apipool_saving_put(saving, name);
 }
 
-apr_status_t apipool_store_write_clients(apipool_saving_t *saving)
+static int is_same(const apipool_client_image_t *a, const apipool_client_image_t *b)
+{
+    return !strcmp(a->name, b->name) && !strcmp(a->server, b->server);
+}
+
+void apipool_store_write_clients(apipool_saving_t *saving)
 {
     const apipool_store_change_t *change = saving->change;
+    const apipool_client_image_t *changed = change ? change->client : NULL;
     apipool_segment_t *segment = saving->store->segment;
     apipool_client_image_t image;
-    apr_status_t rv = APR_SUCCESS;
-
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < apipool_clients_used(&segment->clients);
-         i++) {
-        rv = apipool_client_image(segment, i, &image);
-        if (rv == APR_SUCCESS &&
-            (!change || !change->client || change->client(change->ctx, &image))) {
+    for (apr_uint32_t i = 0;
+         saving->rv == APR_SUCCESS && i < apipool_clients_used(&segment->clients); i++) {
+        apr_status_t rv = apipool_client_image(segment, i, &image);
+        if (rv == APR_SUCCESS && (!changed || !is_same(&image, changed))) {
             save_image(saving, &image);
         }
-        rv = rv == APR_NOTFOUND ? APR_SUCCESS : rv;
+        saving->rv = rv == APR_NOTFOUND ? APR_SUCCESS : rv;
     }
-    while (rv == APR_SUCCESS && change && change->new_client &&
-           change->new_client(change->ctx, &image)) {
-        save_image(saving, &image);
+    if (changed && !change->client_goes) {
+        save_image(saving, changed);
     }
-    return rv;
 }
 
 /* --- reading --- */
 
-/* A record as it is read; lists are packed when all of it is known. */
-typedef struct {
-    apipool_client_image_t image;
+/* Lists are packed when all of them is known. */
+static int read_lists(apipool_client_image_t *image, const char *value, apr_size_t len,
+                      apr_pool_t *pool)
+{
     apr_array_header_t *lists[APIPOOL_CLIENT_LISTS];
-    apr_pool_t *pool;
-    int has_digest;
-} reading_t;
-
-static void read_limits(apipool_client_terms_t *terms, const apipool_record_field_t *field)
-{
-    apr_uint64_t row[APIPOOL_CLIENT_LIMITS] = {0};
-    apr_size_t count;
-    apipool_record_u64s(field, row, APIPOOL_CLIENT_LIMITS, &count);
-    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
-        terms->limits[i] = apipool_flat_u32(row[i]);
+    apipool_record_reader_t reader;
+    apipool_record_field_t field;
+    int has_digest = 0;
+    for (int list = 0; list < APIPOOL_CLIENT_LISTS; list++) {
+        lists[list] = apr_array_make(pool, 2, sizeof(const char *));
     }
-}
-
-static void read_field(reading_t *reading, const apipool_record_field_t *field)
-{
-    apipool_client_image_t *image = &reading->image;
-    switch (field->tag) {
-    case CLIENT_SERVER:
-        apipool_store_text(image->server, sizeof(image->server), field);
-        break;
-    case CLIENT_NAME:
-        apipool_store_text(image->name, sizeof(image->name), field);
-        break;
-    case CLIENT_DIGEST:
-        reading->has_digest = field->len == sizeof(image->digest);
-        if (reading->has_digest) {
-            memcpy(image->digest, field->bytes, sizeof(image->digest));
+    apipool_record_open(&reader, value, len);
+    while (apipool_record_next(&reader, &field)) {
+        has_digest |= field.tag == CLIENT_DIGEST && field.len == sizeof(image->digest);
+        if (field.tag >= CLIENT_LISTS && field.tag < CLIENT_LISTS + APIPOOL_CLIENT_LISTS) {
+            APR_ARRAY_PUSH(lists[field.tag - CLIENT_LISTS], const char *) =
+                field.bytes ? apr_pstrmemdup(pool, (const char *)field.bytes, field.len) : "";
         }
-        break;
-    case CLIENT_CREATED_AT:
-        image->created_at = apipool_record_i64(field);
-        break;
-    case CLIENT_ENABLED:
-        image->terms.enabled = field->number != 0;
-        break;
-    case CLIENT_EXPIRES_AT:
-        image->terms.expires_at = apipool_record_i64(field);
-        break;
-    case CLIENT_LIMITS:
-        read_limits(&image->terms, field);
-        break;
-    case CLIENT_POOL:
-    case CLIENT_MODEL:
-    case CLIENT_ENDPOINT:
-        APR_ARRAY_PUSH(reading->lists[field->tag - CLIENT_POOL], const char *) =
-            apr_pstrmemdup(reading->pool, (const char *)field->bytes, field->len);
-        break;
-    default: /* of a later version */
-        break;
     }
+    return has_digest && apipool_client_pack(&image->terms, lists);
 }
 
 int apipool_store_read_client(const char *value, apr_size_t len, apr_array_header_t *clients)
 {
-    reading_t reading = {.pool = clients->pool};
-    apipool_record_reader_t reader;
-    apipool_record_field_t field;
-    for (int list = 0; list < APIPOOL_CLIENT_LISTS; list++) {
-        reading.lists[list] = apr_array_make(reading.pool, 2, sizeof(const char *));
-    }
-    if (apipool_record_open(&reader, value, len)) {
-        while (apipool_record_next(&reader, &field)) {
-            read_field(&reading, &field);
-        }
-    }
-    if (!apipool_record_is_whole(&reader) || !reading.has_digest || !*reading.image.name ||
-        !apipool_client_pack(&reading.image.terms, reading.lists)) {
+    apipool_client_image_t image = {.created_at = 0};
+    if (!apipool_record_read_members(value, len, client_members, &image) || !*image.name ||
+        !read_lists(&image, value, len, clients->pool)) {
         return 0;
     }
-    APR_ARRAY_PUSH(clients, apipool_client_image_t) = reading.image;
+    APR_ARRAY_PUSH(clients, apipool_client_image_t) = image;
     return 1;
 }
 
@@ -232,32 +176,10 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     }
     rv = apipool_client_read(change->segment, image->server, image->name, 0, &row);
     if (rv == APR_SUCCESS && change->what == APIPOOL_CLIENT_EDIT) {
-        apipool_client_terms_copy(&change->image.terms, &row.image.terms);
+        change->image = row.image;
         rv = change->edit(change->ctx, &change->image.terms);
     }
     return rv;
-}
-
-static int write_client(void *ctx, apipool_client_image_t *image)
-{
-    const apipool_client_change_t *change = ctx;
-    if (strcmp(image->name, change->image.name) || strcmp(image->server, change->image.server)) {
-        return 1;
-    }
-    if (change->what == APIPOOL_CLIENT_EDIT) {
-        apipool_client_terms_copy(&image->terms, &change->image.terms);
-    }
-    return change->what != APIPOOL_CLIENT_DELETE;
-}
-
-static int write_new(void *ctx, apipool_client_image_t *image)
-{
-    apipool_client_change_t *change = ctx;
-    if (change->what != APIPOOL_CLIENT_CREATE || change->given++) {
-        return 0;
-    }
-    *image = change->image;
-    return 1;
 }
 
 static apr_status_t apply(void *ctx)
@@ -277,8 +199,8 @@ static apr_status_t apply(void *ctx)
 apipool_store_change_t apipool_store_client_change(apipool_client_change_t *change)
 {
     return (apipool_store_change_t){.prepare = prepare,
-                                    .client = write_client,
-                                    .new_client = write_new,
+                                    .client = &change->image,
+                                    .client_goes = change->what == APIPOOL_CLIENT_DELETE,
                                     .apply = apply,
                                     .ctx = change};
 }

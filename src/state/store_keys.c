@@ -1,30 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys as records: what one says of a key, and how it is read again. */
+ * Keys as records, and what is kept with them: the secret that ids are derived from, and sessions that were
+ * ended, so that a restart does not bring them back. */
 #include <apr_strings.h>
 #include <openssl/crypto.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "flat.h"
 #include "keys.h"
 #include "pace.h"
 #include "slots.h"
 #include "store_parts.h"
 
-/* Tags; see core/record.h for what may change. */
-enum {
-    KEY_SERVER = 1,
-    KEY_POOL,
-    KEY_UPSTREAM,
-    KEY_SEALED,
-    KEY_ENABLED,
-    KEY_WEIGHT,
-    KEY_ACCOUNT, /* hash of its name */
-    KEY_LIMITS,  /* rpm, rpd, tpm, tpd, concurrency */
-    KEY_ADDED_AT,
-    KEY_LABEL,
-    KEY_ACCOUNT_NAME
-};
-#define LIMITS 5
+/* Each member with its tag; see core/record.h for what may change. */
+#define MEMBER APIPOOL_RECORD_MEMBER
+static const apipool_record_member_t key_members[] = {
+    MEMBER(1, APIPOOL_AS_TEXT, apipool_stored_key_t, server, char),
+    MEMBER(2, APIPOOL_AS_TEXT, apipool_stored_key_t, pool, char),
+    MEMBER(3, APIPOOL_AS_TEXT, apipool_stored_key_t, upstream, char),
+    MEMBER(4, APIPOOL_AS_FIELD, apipool_stored_key_t, sealed, apipool_record_field_t),
+    MEMBER(5, APIPOOL_AS_NUMBER, apipool_stored_key_t, enabled, int),
+    MEMBER(6, APIPOOL_AS_NUMBER, apipool_stored_key_t, weight, apr_uint32_t),
+    MEMBER(7, APIPOOL_AS_NUMBER, apipool_stored_key_t, account_hash, apr_uint64_t),
+    MEMBER(8, APIPOOL_AS_ROW, apipool_stored_key_t, limits, apr_uint32_t),
+    MEMBER(9, APIPOOL_AS_SIGNED, apipool_stored_key_t, added_at, apr_time_t),
+    MEMBER(10, APIPOOL_AS_TEXT, apipool_stored_key_t, label, char),
+    MEMBER(11, APIPOOL_AS_TEXT, apipool_stored_key_t, account, char),
+    {0}};
+static const apipool_record_member_t session_members[] = {
+    MEMBER(1, APIPOOL_AS_SIGNED, apipool_revoked_t, until, apr_time_t), {0}};
+
+/* Names of records begin with a letter for what they are, and 16 digits. */
+#define OF_CLIENT  'c'
+#define OF_KEY     'k'
+#define OF_SESSION 's'
+#define NAME_LEN   17 /* of a session; that of a key goes on */
 
 /* The record of the secret that ids are derived from, when that is not the one that seals. */
 #define ID_SECRET "ids"
@@ -34,14 +43,7 @@ void apipool_store_key_name(char name[APIPOOL_STORE_NAME_SIZE], apr_uint64_t id,
 {
     apr_uint64_t place = apipool_hash(server) * 31 + apipool_hash(pool);
     apr_snprintf(name, APIPOOL_STORE_NAME_SIZE,
-                 "k%016" APR_UINT64_T_HEX_FMT "-%016" APR_UINT64_T_HEX_FMT, id, place);
-}
-
-void apipool_store_text(char *out, apr_size_t size, const apipool_record_field_t *field)
-{
-    apr_size_t len = field->len < size ? field->len : size - 1;
-    memcpy(out, field->bytes ? field->bytes : (const unsigned char *)"", len);
-    out[len] = '\0';
+                 "%c%016" APR_UINT64_T_HEX_FMT "-%016" APR_UINT64_T_HEX_FMT, OF_KEY, id, place);
 }
 
 /* What a sealed key is bound to: its place and its id. */
@@ -56,40 +58,34 @@ static apr_size_t bind_to(char *aad, const char *server, const char *pool, apr_u
 }
 #define AAD_MAX (APIPOOL_SERVER_NAME_MAX + APIPOOL_NAME_MAX + sizeof(apr_uint64_t))
 
+/* --- Writing --- */
+
 static void save_image(apipool_saving_t *saving, const apipool_key_image_t *image)
 {
     const apipool_store_t *store = saving->store;
     const apipool_shared_pool_t *pool = &store->segment->pools[image->pool];
-    const apipool_key_limits_t *limits = &image->limits;
-    const apr_uint64_t row[LIMITS] = {limits->rpm, limits->rpd, limits->tpm, limits->tpd,
-                                      limits->concurrency};
     unsigned char sealed[APIPOOL_KEY_MAX + APIPOOL_VAULT_OVERHEAD];
     char name[APIPOOL_STORE_NAME_SIZE], aad[AAD_MAX];
-    apipool_record_writer_t writer;
-    apr_size_t aad_len = bind_to(aad, pool->server, pool->name, image->id);
-
-    apipool_store_key_name(name, image->id, pool->server, pool->name);
-    apipool_record_begin(&writer, saving->record, sizeof(saving->record));
-    apipool_record_put_text(&writer, KEY_SERVER, pool->server);
-    apipool_record_put_text(&writer, KEY_POOL, pool->name);
-    apipool_record_put_text(&writer, KEY_UPSTREAM, store->segment->groups[image->group].name);
-    if (!apipool_vault_seal(&store->vault, aad, aad_len, image->key, image->len, sealed)) {
+    apipool_stored_key_t key = {
+        .sealed = {.bytes = sealed, .len = image->len + APIPOOL_VAULT_OVERHEAD},
+        .enabled = image->enabled,
+        .weight = image->weight,
+        .account_hash = image->account_hash,
+        .limits = image->limits,
+        .added_at = image->added_at};
+    apr_cpystrn(key.server, pool->server, sizeof(key.server));
+    apr_cpystrn(key.pool, pool->name, sizeof(key.pool));
+    apr_cpystrn(key.upstream, store->segment->groups[image->group].name, sizeof(key.upstream));
+    apr_cpystrn(key.label, image->label, sizeof(key.label));
+    apr_cpystrn(key.account, image->account, sizeof(key.account));
+    if (!apipool_vault_seal(&store->vault, aad, bind_to(aad, key.server, key.pool, image->id),
+                            image->key, image->len, sealed)) {
         saving->unsealed = 1;
         return;
     }
-    apipool_record_put_bytes(&writer, KEY_SEALED, sealed, image->len + APIPOOL_VAULT_OVERHEAD);
-    apipool_record_put_u64(&writer, KEY_ENABLED, (apr_uint64_t)image->enabled);
-    apipool_record_put_u64(&writer, KEY_WEIGHT, image->weight);
-    apipool_record_put_u64(&writer, KEY_ACCOUNT, image->account_hash);
-    apipool_record_put_u64s(&writer, KEY_LIMITS, row, LIMITS);
-    apipool_record_put_i64(&writer, KEY_ADDED_AT, image->added_at);
-    if (*image->label) {
-        apipool_record_put_text(&writer, KEY_LABEL, image->label);
-    }
-    if (*image->account) {
-        apipool_record_put_text(&writer, KEY_ACCOUNT_NAME, image->account);
-    }
-    apipool_saving_put(saving, name, &writer);
+    apipool_record_put_members(apipool_saving_begin(saving), key_members, &key);
+    apipool_store_key_name(name, image->id, key.server, key.pool);
+    apipool_saving_put(saving, name);
 }
 
 static void save_key(apipool_saving_t *saving, int n)
@@ -131,67 +127,49 @@ static void save_id_secret(apipool_saving_t *saving)
                            sizeof(sealed));
 }
 
-apr_status_t apipool_store_write_keys(apipool_saving_t *saving)
+static void save_session(apipool_saving_t *saving, const apipool_revoked_t *session)
+{
+    char name[NAME_LEN + 1];
+    apr_snprintf(name, sizeof(name), "%c%016" APR_UINT64_T_HEX_FMT, OF_SESSION, session->jti);
+    apipool_record_put_members(apipool_saving_begin(saving), session_members, session);
+    apipool_saving_put(saving, name);
+}
+
+/* Those whose time is not over, and the one that the change ends. */
+static void save_sessions(apipool_saving_t *saving)
+{
+    const apipool_revoked_t *ended = saving->change ? saving->change->session : NULL;
+    apipool_revoked_t rows[256];
+    apr_uint32_t from = 0, count;
+    while (saving->rv == APR_SUCCESS && from != APIPOOL_NONE) {
+        saving->rv = apipool_sessions_read(saving->store->segment, apr_time_now(), &from, rows,
+                                           sizeof(rows) / sizeof(*rows), &count);
+        for (apr_uint32_t i = 0; saving->rv == APR_SUCCESS && i < count; i++) {
+            if (!ended || ended->jti != rows[i].jti) {
+                save_session(saving, &rows[i]);
+            }
+        }
+    }
+    if (ended) {
+        save_session(saving, ended);
+    }
+}
+
+void apipool_store_write_keys(apipool_saving_t *saving)
 {
     const apipool_store_change_t *change = saving->change;
     apipool_key_image_t image;
     save_id_secret(saving);
-    apr_status_t rv = apipool_saving_slots(saving, save_key);
-    while (rv == APR_SUCCESS && change && change->new_key && change->new_key(change->ctx, &image)) {
+    apipool_saving_slots(saving, save_key);
+    while (change && change->new_key && change->new_key(change->ctx, &image)) {
         save_image(saving, &image);
         apipool_pace();
     }
-    rv = rv == APR_SUCCESS ? apipool_store_write_clients(saving) : rv;
-    return rv == APR_SUCCESS ? apipool_store_write_sessions(saving) : rv;
+    apipool_store_write_clients(saving);
+    save_sessions(saving);
 }
 
-static void read_field(apipool_stored_key_t *key, const apipool_record_field_t *field,
-                       apipool_record_field_t *sealed)
-{
-    apr_uint64_t row[LIMITS] = {0};
-    apr_size_t count;
-    switch (field->tag) {
-    case KEY_SERVER:
-        apipool_store_text(key->server, sizeof(key->server), field);
-        break;
-    case KEY_POOL:
-        apipool_store_text(key->pool, sizeof(key->pool), field);
-        break;
-    case KEY_UPSTREAM:
-        apipool_store_text(key->upstream, sizeof(key->upstream), field);
-        break;
-    case KEY_SEALED:
-        *sealed = *field;
-        break;
-    case KEY_ENABLED:
-        key->enabled = field->number != 0;
-        break;
-    case KEY_WEIGHT:
-        key->weight =
-            field->number < APIPOOL_WEIGHT_MAX ? (apr_uint32_t)field->number : APIPOOL_WEIGHT_MAX;
-        break;
-    case KEY_ACCOUNT:
-        key->account_hash = field->number;
-        break;
-    case KEY_LIMITS:
-        apipool_record_u64s(field, row, LIMITS, &count);
-        key->limits = (apipool_key_limits_t){apipool_flat_u32(row[0]), apipool_flat_u32(row[1]),
-                                             apipool_flat_u32(row[2]), apipool_flat_u32(row[3]),
-                                             apipool_flat_u32(row[4])};
-        break;
-    case KEY_LABEL:
-        apipool_store_text(key->label, sizeof(key->label), field);
-        break;
-    case KEY_ACCOUNT_NAME:
-        apipool_store_text(key->account, sizeof(key->account), field);
-        break;
-    case KEY_ADDED_AT:
-        key->added_at = apipool_record_i64(field);
-        break;
-    default: /* of a later version */
-        break;
-    }
-}
+/* --- Reading --- */
 
 /* Opens what was sealed: with the secret, or with the one that was about to replace it. */
 static int unseal(const apipool_store_t *store, const void *aad, apr_size_t aad_len,
@@ -203,13 +181,12 @@ static int unseal(const apipool_store_t *store, const void *aad, apr_size_t aad_
                                                     sealed->len, out, room, len));
 }
 
-static int open_key(const apipool_stored_keys_t *keys, apipool_stored_key_t *key,
-                    const apipool_record_field_t *sealed)
+static int open_key(const apipool_stored_keys_t *keys, apipool_stored_key_t *key)
 {
     char aad[AAD_MAX], plain[APIPOOL_KEY_MAX];
     apr_size_t aad_len = bind_to(aad, key->server, key->pool, key->id);
-    int good =
-        unseal(keys->store, aad, aad_len, sealed, plain, sizeof(plain), &key->len) && key->len > 0;
+    int good = unseal(keys->store, aad, aad_len, &key->sealed, plain, sizeof(plain), &key->len) &&
+               key->len > 0;
     if (good) {
         key->key = apr_pmemdup(keys->pool, plain, key->len);
     }
@@ -245,16 +222,23 @@ static apr_status_t check_ids(apipool_stored_keys_t *keys)
     return APR_SUCCESS;
 }
 
-static apr_status_t read_key(void *ctx, const char *name, apr_size_t name_len, const char *value,
-                             apr_size_t len)
+/* What is no record of a session, or cannot be read, is passed over. */
+static void read_session(apipool_stored_keys_t *keys, apr_uint64_t jti, const char *value,
+                         apr_size_t len)
+{
+    apipool_revoked_t session = {.jti = jti};
+    if (jti && apipool_record_read_members(value, len, session_members, &session)) {
+        APR_ARRAY_PUSH(keys->sessions, apipool_revoked_t) = session;
+    }
+}
+
+static apr_status_t read_record(void *ctx, const char *name, apr_size_t name_len, const char *value,
+                                apr_size_t len)
 {
     apipool_stored_keys_t *keys = ctx;
-    apipool_stored_key_t key = {.weight = 1, .enabled = 1};
-    apipool_record_field_t field, sealed = {.len = 0};
-    apipool_record_reader_t reader;
-    char hex[17] = "";
+    char hex[NAME_LEN] = "";
 
-    if (name_len && name[0] == 'c') {
+    if (name_len && name[0] == OF_CLIENT) {
         int good = apipool_store_read_client(value, len, keys->clients);
         keys->error = good ? keys->error : "the record of a client cannot be read";
         return good ? APR_SUCCESS : APR_EGENERAL;
@@ -262,23 +246,36 @@ static apr_status_t read_key(void *ctx, const char *name, apr_size_t name_len, c
     if (name_len == strlen(ID_SECRET) && memcmp(name, ID_SECRET, name_len) == 0) {
         return read_id_secret(keys, value, len);
     }
-    if (name_len < 17 || name[0] != 'k') {
-        apipool_store_read_session(keys, name, name_len, value, len);
+    if (name_len < NAME_LEN) {
         return APR_SUCCESS;
     }
-    memcpy(hex, name + 1, 16);
-    key.id = strtoull(hex, NULL, 16);
-    if (apipool_record_open(&reader, value, len)) {
-        while (apipool_record_next(&reader, &field)) {
-            read_field(&key, &field, &sealed);
-        }
+    memcpy(hex, name + 1, NAME_LEN - 1);
+    apipool_stored_key_t key = {.id = strtoull(hex, NULL, 16), .weight = 1, .enabled = 1};
+    if (name[0] == OF_SESSION && name_len == NAME_LEN) {
+        read_session(keys, key.id, value, len);
     }
-    if (!apipool_record_is_whole(&reader) || !open_key(keys, &key, &sealed)) {
+    if (name[0] != OF_KEY) {
+        return APR_SUCCESS;
+    }
+    if (!apipool_record_read_members(value, len, key_members, &key) || !open_key(keys, &key)) {
         keys->error =
             apr_psprintf(keys->pool, "the record of key %s cannot be read with this secret", hex);
         return APR_EGENERAL;
     }
+    key.weight = key.weight < APIPOOL_WEIGHT_MAX ? key.weight : APIPOOL_WEIGHT_MAX;
     APR_ARRAY_PUSH(keys->keys, apipool_stored_key_t) = key;
+    return APR_SUCCESS;
+}
+
+/* Whatever has become of them: a change that did not get to disk is read as well. */
+static apr_status_t wipe(void *data)
+{
+    apipool_stored_keys_t *keys = data;
+    for (int i = 0; i < keys->keys->nelts; i++) {
+        const apipool_stored_key_t *key = &APR_ARRAY_IDX(keys->keys, i, apipool_stored_key_t);
+        OPENSSL_cleanse(key->key, key->len);
+    }
+    OPENSSL_cleanse(keys->id_secret, sizeof(keys->id_secret));
     return APR_SUCCESS;
 }
 
@@ -292,7 +289,8 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
     made->clients = apr_array_make(pool, 16, sizeof(apipool_client_image_t));
     made->sessions = apr_array_make(pool, 8, sizeof(apipool_revoked_t));
     memcpy(made->id_secret, store->secret, sizeof(made->id_secret));
-    apr_status_t rv = apipool_folder_load(store->folder, APIPOOL_STORE_KEYS, read_key, made,
+    apr_pool_cleanup_register(pool, made, wipe, apr_pool_cleanup_null);
+    apr_status_t rv = apipool_folder_load(store->folder, APIPOOL_STORE_KEYS, read_record, made,
                                           &made->generation, error, pool);
     rv = rv == APR_SUCCESS ? check_ids(made) : rv;
     *error = rv != APR_SUCCESS && !*error ? made->error : *error;
@@ -307,23 +305,9 @@ apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys)
 }
 
 /* A key that is there already, in that group, becomes what is said of it; the rest of what it is stays. */
-static apr_status_t replace_key(apipool_segment_t *segment, apr_uint32_t pool,
-                                const apipool_stored_key_t *key)
+static apr_status_t put_key(apipool_segment_t *segment, const apipool_stored_key_t *key)
 {
-    apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_ALL,
-                                          .enabled = key->enabled,
-                                          .label = key->label,
-                                          .weight = key->weight,
-                                          .account = key->account,
-                                          .limits = key->limits},
-                                 .group = APIPOOL_NONE};
-    return apipool_pool_edit(segment, pool, key->id, &patch);
-}
-
-apr_status_t apipool_store_put_key(apipool_segment_t *segment, const apipool_stored_key_t *key,
-                                   apr_uint32_t *pool)
-{
-    apr_uint32_t group;
+    apr_uint32_t pool, group;
     apipool_added_e added;
     apipool_key_item_t item = {.key = key->key,
                                .len = key->len,
@@ -332,34 +316,42 @@ apr_status_t apipool_store_put_key(apipool_segment_t *segment, const apipool_sto
                                .weight = key->weight,
                                .account = key->account,
                                .limits = key->limits};
+    apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_ALL,
+                                          .enabled = key->enabled,
+                                          .label = key->label,
+                                          .weight = key->weight,
+                                          .account = key->account,
+                                          .limits = key->limits},
+                                 .group = APIPOOL_NONE};
     apr_status_t rv =
-        apipool_pool_known(segment, key->server, key->pool, key->upstream, pool, &group);
+        apipool_pool_known(segment, key->server, key->pool, key->upstream, &pool, &group);
     if (rv == APR_SUCCESS) {
         rv = apipool_pool_add(segment, group, &item, key->added_at, &added);
     }
     if (rv == APR_SUCCESS && added == APIPOOL_DUPLICATE) {
-        rv = replace_key(segment, *pool, key);
+        rv = apipool_pool_edit(segment, pool, key->id, &patch);
     }
     if (rv == APR_SUCCESS && !*key->account) { /* written before names were */
-        apipool_pool_set_account(segment, *pool, key->id, key->account_hash);
+        apipool_pool_set_account(segment, pool, key->id, key->account_hash);
     }
     return rv == APR_SUCCESS && added == APIPOOL_FULL ? APR_ENOSPC : rv;
 }
 
-apr_status_t apipool_store_put_keys(apipool_segment_t *segment, apipool_stored_keys_t *keys,
-                                    const char **error)
+apr_status_t apipool_store_put_stored(apipool_segment_t *segment, const apipool_stored_keys_t *keys,
+                                      const char *no_room, const char **error)
 {
     apr_status_t rv = APR_SUCCESS;
-    apr_uint32_t pool;
-    for (int i = 0; i < keys->keys->nelts; i++) {
-        apipool_stored_key_t *key = &APR_ARRAY_IDX(keys->keys, i, apipool_stored_key_t);
-        if (rv == APR_SUCCESS) {
-            rv = apipool_store_put_key(segment, key, &pool);
-        }
-        OPENSSL_cleanse(key->key, key->len);
+    for (int i = 0; rv == APR_SUCCESS && i < keys->keys->nelts; i++) {
+        rv = put_key(segment, &APR_ARRAY_IDX(keys->keys, i, apipool_stored_key_t));
     }
-    *error = rv == APR_SUCCESS
-                 ? NULL
-                 : "the stored keys do not fit into shared memory; raise APIPoolCapacity";
+    if (rv != APR_SUCCESS) {
+        *error = no_room;
+        return rv;
+    }
+    rv = apipool_store_put_clients(segment, keys->clients, error);
+    for (int i = 0; rv == APR_SUCCESS && i < keys->sessions->nelts; i++) {
+        const apipool_revoked_t *session = &APR_ARRAY_IDX(keys->sessions, i, apipool_revoked_t);
+        rv = apipool_sessions_revoke(segment, session->jti, session->until, apr_time_now());
+    }
     return rv;
 }

@@ -30,35 +30,38 @@ typedef struct {
     apipool_store_t *store;
     apipool_generation_t *generation;
     const apipool_store_change_t *change; /* or NULL */
-    int unsealed; /* a key could not be sealed: what is written must not become the current generation */
+    apr_status_t
+        rv; /* not APR_SUCCESS: memory could not be read, and what is written is worth nothing */
+    int unsealed;                              /* nor where a key could not be sealed */
     apipool_slot_t slots[APIPOOL_STORE_BATCH]; /* copies */
-    apr_uint32_t indices[APIPOOL_STORE_BATCH]; /* where they came from */
     char keys[APIPOOL_STORE_BATCH][APIPOOL_KEY_MAX];
     char labels[APIPOOL_STORE_BATCH][APIPOOL_LABEL_MAX + 1];
     char accounts[APIPOOL_STORE_BATCH][APIPOOL_ACCOUNT_MAX + 1];
+    apipool_record_writer_t writer;
     unsigned char record[APIPOOL_DBM_VALUE_MAX];
 } apipool_saving_t;
 
-/** Puts a record; what did not fit makes the generation fail. */
-void apipool_saving_put(apipool_saving_t *saving, const char *key,
-                        const apipool_record_writer_t *writer);
+/** Begins a record. Returns its writer. */
+apipool_record_writer_t *apipool_saving_begin(apipool_saving_t *saving);
+
+/** Puts that record; what did not fit makes the generation fail. */
+void apipool_saving_put(apipool_saving_t *saving, const char *key);
 
 /** Calls save() for the n-th of the copies, for each slot in use. They are taken in batches, so that the
  *  lock is held for microseconds, and wiped when it is over. */
-apr_status_t apipool_saving_slots(apipool_saving_t *saving,
-                                  void (*save)(apipool_saving_t *saving, int n));
+void apipool_saving_slots(apipool_saving_t *saving, void (*save)(apipool_saving_t *saving, int n));
 
-/** Copies bytes of the segment as they are at one moment. */
-apr_status_t apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of,
-                                 apr_size_t size);
+/** Takes the segment's lock, which its own function gives back. Returns 0 if it is not to be had, or was not
+ *  before. */
+int apipool_saving_lock(apipool_saving_t *saving);
+
+/** Copies bytes of the segment as they are at one moment. Returns 0 if it cannot. */
+int apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of, apr_size_t size);
 
 /** "k0123456789abcdef-89abcdef01234567": a key's id, and a hash of its pool. */
 #define APIPOOL_STORE_NAME_SIZE 40
 void apipool_store_key_name(char name[APIPOOL_STORE_NAME_SIZE], apr_uint64_t id, const char *server,
                             const char *pool);
-
-/** Copies a field of bytes as text; cut where it does not fit. */
-void apipool_store_text(char *out, apr_size_t size, const apipool_record_field_t *field);
 
 /* A key in private memory, as it was read. */
 typedef struct {
@@ -69,7 +72,8 @@ typedef struct {
     apipool_key_limits_t limits;
     apr_uint32_t weight;
     int enabled;
-    char *key; /* len bytes */
+    apipool_record_field_t sealed; /* the key, as long as the record is there */
+    char *key;                     /* len bytes */
     apr_size_t len;
 } apipool_stored_key_t;
 
@@ -104,13 +108,14 @@ apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e ki
                                  const apipool_store_change_t *change, const char **error,
                                  apr_pool_t *pool);
 
-/** Puts one key into the segment; one that is there becomes what the record says. */
-apr_status_t apipool_store_put_key(apipool_segment_t *segment, const apipool_stored_key_t *key,
-                                   apr_uint32_t *pool);
-
-/** Puts keys that were read into the segment, and wipes them. */
-apr_status_t apipool_store_put_keys(apipool_segment_t *segment, apipool_stored_keys_t *keys,
-                                    const char **error);
+/**
+ * Puts what was read into the segment: keys, clients and sessions. What is there already becomes what the
+ * records say.
+ * @param no_room a sentence for where a key does not fit
+ * @param error   result when it fails: a sentence, or NULL
+ */
+apr_status_t apipool_store_put_stored(apipool_segment_t *segment, const apipool_stored_keys_t *keys,
+                                      const char *no_room, const char **error);
 
 /** "c0123456789abcdef-89abcdef01234567": the first half of the digest of a client's key. */
 void apipool_store_client_name(char name[APIPOOL_STORE_NAME_SIZE], const unsigned char *digest);
@@ -127,24 +132,13 @@ void apipool_store_remove_other_clients(apipool_segment_t *segment,
                                         const apr_array_header_t *clients, apr_pool_t *pool);
 
 /** Writes all clients. */
-apr_status_t apipool_store_write_clients(apipool_saving_t *saving);
+void apipool_store_write_clients(apipool_saving_t *saving);
 
 /** Writes all keys, and what is kept with them. */
-apr_status_t apipool_store_write_keys(apipool_saving_t *saving);
-
-/** Writes the sessions that were ended and whose time is not over, and the one that the change ends. */
-apr_status_t apipool_store_write_sessions(apipool_saving_t *saving);
-
-/** Reads one of them; what is no record of a session, or cannot be read, is passed over. */
-void apipool_store_read_session(apipool_stored_keys_t *keys, const char *name, apr_size_t name_len,
-                                const char *value, apr_size_t len);
-
-/** Puts those that were read into the segment. */
-apr_status_t apipool_store_put_sessions(apipool_segment_t *segment,
-                                        const apipool_stored_keys_t *keys);
+void apipool_store_write_keys(apipool_saving_t *saving);
 
 /** Writes all statistics. */
-apr_status_t apipool_store_write_stats(apipool_saving_t *saving);
+void apipool_store_write_stats(apipool_saving_t *saving);
 
 /** Takes one record of statistics over; those of keys and upstreams that are not there are passed over. */
 apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key_len,

@@ -20,6 +20,16 @@ static int exists(const char *path)
     return lstat(path, &info) == 0;
 }
 
+static apr_status_t open_vault(apipool_vault_t *vault, const unsigned char *secret,
+                               const char **error)
+{
+    if (apipool_vault_open(vault, secret)) {
+        return APR_SUCCESS;
+    }
+    *error = "libcrypto cannot derive keys from the secret";
+    return APR_EGENERAL;
+}
+
 /* A restart must not end a server because something has happened to the file of a secret that it has. */
 static void keep_in_use(apipool_store_t *store, const char *error, apr_pool_t *pool)
 {
@@ -37,17 +47,6 @@ static void keep_in_use(apipool_store_t *store, const char *error, apr_pool_t *p
     memcpy(store->secret, settings->in_use, sizeof(store->secret));
 }
 
-static apr_status_t refuse_emptied(const apipool_store_t *store, const char *mark,
-                                   const char **error, apr_pool_t *pool)
-{
-    *error = apr_psprintf(pool,
-                          "store %s is empty, but %s says that it had data, and httpd does not "
-                          "start with empty pools in its place; put back its files from a backup, "
-                          "or begin anew: rm %s",
-                          store->path, mark, mark);
-    return APR_EGENERAL;
-}
-
 /* A missing secret is made only where there is nothing that it would have to open. One that lies in the
  * store, where earlier versions made it, must open what is there: it is not moved before it has. A store with
  * a mark has had its secret elsewhere, and whoever can write to it has put that one there. */
@@ -59,7 +58,12 @@ static apr_status_t read_current(apipool_store_t *store, const char **error, apr
     int is_new = !settings->in_use && apipool_folder_is_new(store->folder, pool);
 
     if (is_new && exists(mark)) {
-        return refuse_emptied(store, mark, error, pool);
+        *error = apr_psprintf(pool,
+                              "store %s is empty, but %s says that it had data, and httpd does not "
+                              "start with empty pools in its place; put back its files from a "
+                              "backup, or begin anew: rm %s",
+                              store->path, mark, mark);
+        return APR_EGENERAL;
     }
     if (!is_new && !settings->in_use && !exists(path) && !exists(mark) &&
         apipool_folder_secret(store->folder, path, store->secret) == APR_SUCCESS) {
@@ -102,9 +106,8 @@ apr_status_t apipool_store_read_secrets(apipool_store_t *store, const char **err
                                         apr_pool_t *pool)
 {
     apr_status_t rv = read_current(store, error, pool);
-    if (rv == APR_SUCCESS && !apipool_vault_open(&store->vault, store->secret)) {
-        *error = "libcrypto cannot derive keys from the secret";
-        rv = APR_EGENERAL;
+    if (rv == APR_SUCCESS) {
+        rv = open_vault(&store->vault, store->secret, error);
     }
     return rv == APR_SUCCESS ? read_next(store, error, pool) : rv;
 }
@@ -116,29 +119,13 @@ apr_status_t apipool_store_follow_secret(apipool_store_t *store, const char **er
         return APR_SUCCESS;
     }
     memcpy(store->secret, current, sizeof(store->secret));
-    if (apipool_vault_open(&store->vault, store->secret)) {
-        return APR_SUCCESS;
-    }
-    *error = "libcrypto cannot derive keys from the secret";
-    return APR_EGENERAL;
+    return open_vault(&store->vault, store->secret, error);
 }
 
 /* --- When the store has been read --- */
 
-static apr_status_t put_in_its_place(const apipool_store_t *store, const char **error,
-                                     apr_pool_t *pool)
-{
-    if (!apipool_folder_has_loaded(store->folder)) {
-        *error = apr_psprintf(pool,
-                              "there is nothing in the store %s that shows its secret to be "
-                              "the right one",
-                              store->path);
-        return APR_EGENERAL;
-    }
-    return apipool_secret_put(store->settings.secret_path, store->secret, error, pool);
-}
-
-/* The secret leaves the store, also where that was cut off between copy and removal. */
+/* The secret leaves the store, also where that was cut off between copy and removal; but not where nothing in
+ * the store has shown it to be the right one. */
 static void carry_over(apipool_store_t *store, apr_pool_t *pool)
 {
     unsigned char old[APIPOOL_SECRET_SIZE];
@@ -150,8 +137,15 @@ static void carry_over(apipool_store_t *store, apr_pool_t *pool)
     if (!is_current) {
         return;
     }
-    if (store->is_carried) {
-        rv = put_in_its_place(store, &error, pool);
+    if (store->is_carried && !apipool_folder_has_loaded(store->folder)) {
+        error = apr_psprintf(pool,
+                             "there is nothing in the store %s that shows its secret to be the "
+                             "right one",
+                             store->path);
+        rv = APR_EGENERAL;
+    }
+    else if (store->is_carried) {
+        rv = apipool_secret_put(path, store->secret, &error, pool);
     }
     if (rv == APR_SUCCESS) {
         rv = apipool_folder_remove_secret(store->folder, pool);
@@ -170,31 +164,24 @@ static void carry_over(apipool_store_t *store, apr_pool_t *pool)
 
 /* Both kinds twice, so that the generation before is sealed with the new secret as well, and none is left
  * that the old one opens. */
-static apr_status_t seal_anew(apipool_store_t *store, const char **error, apr_pool_t *pool)
-{
-    apr_status_t rv = APR_SUCCESS;
-    for (int i = 0; rv == APR_SUCCESS && i < 2 * APIPOOL_STORE_KINDS; i++) {
-        rv = apipool_store_write(store, (apipool_store_kind_e)(i / 2), NULL, error, pool);
-    }
-    return rv;
-}
-
 static apr_status_t replace_secret_held(apipool_store_t *store, const char **error,
                                         apr_pool_t *pool)
 {
-    unsigned char *in_use = store->segment->header->sealed_with;
+    const char *ignored;
+    apr_status_t rv = APR_SUCCESS;
     memcpy(store->secret, store->next_secret, sizeof(store->secret));
     store->vault = store->next_vault;
-    apr_status_t rv = seal_anew(store, error, pool);
+    for (int i = 0; rv == APR_SUCCESS && i < 2 * APIPOOL_STORE_KINDS; i++) {
+        rv = apipool_store_write(store, (apipool_store_kind_e)(i / 2), NULL, error, pool);
+    }
     if (rv == APR_SUCCESS) {
         rv = apipool_secret_replace(store->settings.secret_path, error, pool);
     }
     if (rv == APR_SUCCESS) { /* children follow when they write */
-        memcpy(in_use, store->secret, sizeof(store->secret));
+        memcpy(store->segment->header->sealed_with, store->secret, sizeof(store->secret));
         store->has_next = 0;
     }
     else {
-        const char *ignored;
         apipool_store_follow_secret(store, &ignored);
     }
     return rv;

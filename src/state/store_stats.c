@@ -1,19 +1,161 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Statistics as records: what has been counted, and the states and limits that a restart must not reset. */
 #include <apr_strings.h>
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
+#include "account.h"
+#include "keys.h"
+#include "members.h"
 #include "pace.h"
-#include "store_stats_parts.h"
+#include "store_parts.h"
 
-static void put_place(apipool_record_writer_t *writer, const apipool_segment_t *segment,
-                      apr_uint32_t pool)
+/* The first byte of a record's name says what it is about; the rest only makes it different from others. */
+#define OF_KEY    'k'
+#define OF_GROUP  'g'
+#define OF_POOL   'p'
+#define OF_NAME   'n'
+#define OF_HIT    'h'
+#define OF_CLIENT 'c'
+
+/* --- What records consist of: each member with its tag; see core/record.h for what may change --- */
+
+/* Those tags that are not only in a table. */
+enum {
+    STAT_SERVER = 1,
+    STAT_POOL = 2,
+    STAT_LANES = 13,
+    STAT_NUMBERS = 14,
+    STAT_MINUTES = 18,
+    STAT_HOURS = 19,
+    STAT_KIND = 23,
+    STAT_TEXT = 24
+};
+
+#define MEMBER            APIPOOL_RECORD_MEMBER
+#define NUMBER(tag, T, m) APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_NUMBER, T, m, ((T *)0)->m)
+#define SIGNED(tag, T, m) APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_SIGNED, T, m, apr_int64_t)
+#define REAL(tag, T, m)   APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_REAL, T, m, double)
+#define TEXT(tag, T, m)   APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_TEXT, T, m, char)
+#define FIELD(tag, T, m)  APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_FIELD, T, m, ((T *)0)->m)
+#define ROW(tag, T, first, last, type)                                                             \
+    APIPOOL_RECORD_SPAN(tag, APIPOOL_AS_ROW, T, first, last, type)
+
+/* Of what lies at an offset: counts and averages, and how fast they grow. */
+#define COUNTS(tag, at)                                                                            \
+    {tag, APIPOOL_AS_ROW, 8, offsetof(apipool_counts_t, timed) / 8, at},                           \
+    {                                                                                              \
+        tag, APIPOOL_AS_ROW, 4, 2, (at) + offsetof(apipool_counts_t, timed)                        \
+    }
+#define NUMBERS(at)                                                                                \
+    COUNTS(STAT_NUMBERS, (at) + offsetof(apipool_numbers_t, counts)),                              \
+    {                                                                                              \
+        STAT_NUMBERS, APIPOOL_AS_ROW, 4, sizeof(((apipool_numbers_t *)0)->windows) / 4,            \
+            (at) + offsetof(apipool_numbers_t, windows)                                            \
+    }
+
+/* What a record is about, and what of it is no member of that. */
+typedef struct {
+    char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX], upstream[APIPOOL_NAME_MAX];
+    apr_uint64_t id;
+    apr_uint32_t kind;
+    apipool_record_field_t text, digest, lanes, minutes, hours;
+} about_t;
+
+static const apipool_record_member_t about_members[] = {TEXT(STAT_SERVER, about_t, server),
+                                                        TEXT(STAT_POOL, about_t, pool),
+                                                        TEXT(3, about_t, upstream),
+                                                        NUMBER(4, about_t, id),
+                                                        NUMBER(STAT_KIND, about_t, kind),
+                                                        FIELD(STAT_TEXT, about_t, text),
+                                                        FIELD(34, about_t, digest),
+                                                        FIELD(STAT_LANES, about_t, lanes),
+                                                        FIELD(STAT_MINUTES, about_t, minutes),
+                                                        FIELD(STAT_HOURS, about_t, hours),
+                                                        {0}};
+
+static const apipool_record_member_t slot_members[] = {
+    NUMBER(4, apipool_slot_t, id),
+    NUMBER(5, apipool_slot_t, state),
+    SIGNED(6, apipool_slot_t, until[0]),
+    ROW(7, apipool_slot_t, limited_streak, limited_streak, apr_uint32_t),
+    ROW(7, apipool_slot_t, error_streak, error_streak, apr_uint32_t),
+    ROW(7, apipool_slot_t, failed_streak, recover_tries, apr_uint32_t),
+    ROW(7, apipool_slot_t, others_succeeded, others_failed, apr_uint32_t),
+    REAL(8, apipool_slot_t, success),
+    ROW(9, apipool_slot_t, last_used_at, last_used_at, apr_time_t),
+    ROW(9, apipool_slot_t, last_error_at, last_error_at, apr_time_t),
+    ROW(9, apipool_slot_t, limited_at, limited_at, apr_time_t),
+    ROW(9, apipool_slot_t, rests_until, rests_until, apr_time_t),
+    ROW(9, apipool_slot_t, headroom_until, headroom_until, apr_time_t),
+    ROW(10, apipool_slot_t, last_status, last_rule, apr_uint16_t),
+    REAL(28, apipool_slot_t, headroom),
+    NUMBER(29, apipool_slot_t, low),
+    REAL(30, apipool_slot_t, balance),
+    TEXT(31, apipool_slot_t, currency),
+    SIGNED(32, apipool_slot_t, read_at),
+    ROW(11, apipool_slot_t, windows, windows, apr_uint32_t),
+    COUNTS(12, offsetof(apipool_slot_t, counts)),
+    {0}};
+
+static const apipool_record_member_t group_members[] = {
+    TEXT(3, apipool_group_t, name),
+    NUMBERS(offsetof(apipool_group_t, numbers)),
+    ROW(15, apipool_group_t, rules, rules, apr_uint64_t),
+    ROW(16, apipool_group_t, endings, endings, apr_uint64_t),
+    ROW(22, apipool_group_t, successes, failures, apr_uint64_t),
+    REAL(33, apipool_group_t, failing),
+    {0}};
+
+static const apipool_record_member_t pool_members[] = {
+    NUMBERS(offsetof(apipool_pool_stats_t, numbers)),
+    ROW(20, apipool_pool_stats_t, duration, duration, apr_uint64_t),
+    ROW(21, apipool_pool_stats_t, first_byte, first_byte, apr_uint64_t),
+    ROW(16, apipool_pool_stats_t, endings, endings, apr_uint64_t),
+    ROW(17, apipool_pool_stats_t, refusals, refusals, apr_uint64_t),
+    {0}};
+
+static const apipool_record_member_t point_members[] = {
+    ROW(STAT_MINUTES, apipool_series_slot_t, number, timed, apr_uint32_t),
+    ROW(STAT_MINUTES, apipool_series_slot_t, first_byte, completion, apr_uint64_t),
+    {0}};
+#define POINT_ROW 9
+
+static const apipool_record_member_t name_members[] = {NUMBERS(0), {0}};
+
+static const apipool_record_member_t hit_members[] = {NUMBER(25, apipool_hit_t, account),
+                                                      NUMBER(26, apipool_hit_t, model),
+                                                      NUMBER(27, apipool_hit_t, spent),
+                                                      SIGNED(6, apipool_hit_t, until),
+                                                      {0}};
+
+static const apipool_record_member_t client_members[] = {
+    MEMBER(34, APIPOOL_AS_BYTES, apipool_client_slot_t, digest, unsigned char),
+    ROW(11, apipool_client_slot_t, windows, windows, apr_uint32_t),
+    NUMBERS(offsetof(apipool_client_slot_t, numbers)),
+    SIGNED(35, apipool_client_slot_t, last_used_at),
+    {0}};
+
+/* --- Writing --- */
+
+static apipool_record_writer_t *begin(apipool_saving_t *saving, apr_uint32_t pool)
 {
-    apipool_record_put_text(writer, STAT_SERVER, segment->pools[pool].server);
-    apipool_record_put_text(writer, STAT_POOL, segment->pools[pool].name);
+    const apipool_shared_pool_t *of = &saving->store->segment->pools[pool];
+    apipool_record_writer_t *writer = apipool_saving_begin(saving);
+    apipool_record_put_text(writer, STAT_SERVER, of->server);
+    apipool_record_put_text(writer, STAT_POOL, of->name);
+    return writer;
 }
 
+static void end(apipool_saving_t *saving, char about, apr_uint32_t index)
+{
+    char name[16];
+    apr_snprintf(name, sizeof(name), "%c%u", about, index);
+    apipool_saving_put(saving, name);
+}
+
+/* Model and end of each cooldown that is not for all models. */
 static void put_lanes(apipool_record_writer_t *writer, const apipool_segment_t *segment,
                       const apipool_slot_t *slot)
 {
@@ -31,246 +173,322 @@ static void put_lanes(apipool_record_writer_t *writer, const apipool_segment_t *
     }
 }
 
-static void put_history(apipool_record_writer_t *writer, const apipool_slot_t *slot)
-{
-    const apr_uint64_t streaks[STREAKS_ROW] = {slot->limited_streak,   slot->error_streak,
-                                               slot->failed_streak,    slot->recover_tries,
-                                               slot->others_succeeded, slot->others_failed};
-    const apr_uint64_t times[TIMES_ROW] = {
-        (apr_uint64_t)slot->last_used_at, (apr_uint64_t)slot->last_error_at,
-        (apr_uint64_t)slot->limited_at, (apr_uint64_t)slot->rests_until,
-        (apr_uint64_t)slot->headroom_until};
-    const apr_uint64_t error[] = {slot->last_status, slot->last_rule};
-
-    apipool_record_put_u64s(writer, STAT_STREAKS, streaks, STREAKS_ROW);
-    apipool_record_put_double(writer, STAT_SUCCESS, slot->success);
-    apipool_record_put_u64s(writer, STAT_TIMES, times, TIMES_ROW);
-    apipool_record_put_u64s(writer, STAT_ERROR, error, 2);
-    apipool_record_put_double(writer, STAT_HEADROOM, slot->headroom);
-    apipool_record_put_u64(writer, STAT_LOW, slot->low);
-    if (slot->read_at) {
-        apipool_record_put_double(writer, STAT_BALANCE, slot->balance);
-        apipool_record_put_text(writer, STAT_CURRENCY, slot->currency);
-        apipool_record_put_i64(writer, STAT_READ_AT, slot->read_at);
-    }
-}
-
 static void save_slot(apipool_saving_t *saving, int n)
 {
     const apipool_segment_t *segment = saving->store->segment;
     const apipool_slot_t *slot = &saving->slots[n];
-    apr_uint64_t row[WINDOWS_ROW], *end = row;
+    const apipool_shared_pool_t *pool = &segment->pools[slot->pool];
     char name[APIPOOL_STORE_NAME_SIZE];
-    apipool_record_writer_t writer;
-
-    apipool_store_key_name(name, slot->id, segment->pools[slot->pool].server,
-                           segment->pools[slot->pool].name);
-    apipool_record_begin(&writer, saving->record, sizeof(saving->record));
-    put_place(&writer, segment, slot->pool);
-    apipool_record_put_u64(&writer, STAT_ID, slot->id);
-    apipool_record_put_u64(&writer, STAT_STATE, (apr_uint64_t)slot->state);
-    apipool_record_put_i64(&writer, STAT_UNTIL, slot->until[0]);
-    put_history(&writer, slot);
-    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
-        end = apipool_flat_window(end, &slot->windows[i]);
-    }
-    apipool_record_put_u64s(&writer, STAT_WINDOWS, row, WINDOWS_ROW);
-    apipool_flat_counts(row, &slot->counts);
-    apipool_record_put_u64s(&writer, STAT_COUNTS, row, APIPOOL_FLAT_COUNTS);
-    put_lanes(&writer, segment, slot);
-    apipool_saving_put(saving, name, &writer);
+    apipool_record_writer_t *writer = begin(saving, slot->pool);
+    apipool_record_put_members(writer, slot_members, slot);
+    put_lanes(writer, segment, slot);
+    apipool_store_key_name(name, slot->id, pool->server, pool->name);
+    apipool_saving_put(saving, name);
 }
 
-static void put_numbers(apipool_record_writer_t *writer, const apipool_numbers_t *numbers)
+static void save_group(apipool_saving_t *saving, apr_uint32_t index)
 {
-    apr_uint64_t row[APIPOOL_FLAT_NUMBERS];
-    apipool_flat_numbers(row, numbers);
-    apipool_record_put_u64s(writer, STAT_NUMBERS, row, APIPOOL_FLAT_NUMBERS);
-}
-
-static apr_status_t save_group(apipool_saving_t *saving, apr_uint32_t index)
-{
-    const apipool_segment_t *segment = saving->store->segment;
-    apipool_record_writer_t writer;
     apipool_group_t g;
-    char name[16];
-    apr_status_t rv = apipool_saving_copy(saving, &g, &segment->groups[index], sizeof(g));
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (apipool_saving_copy(saving, &g, &saving->store->segment->groups[index], sizeof(g))) {
+        apipool_record_put_members(begin(saving, g.pool), group_members, &g);
+        end(saving, OF_GROUP, index);
     }
-
-    const apr_uint64_t results[] = {g.successes, g.failures};
-    apr_snprintf(name, sizeof(name), "%c%u", OF_GROUP, index);
-    apipool_record_begin(&writer, saving->record, sizeof(saving->record));
-    put_place(&writer, segment, g.pool);
-    apipool_record_put_text(&writer, STAT_UPSTREAM, g.name);
-    put_numbers(&writer, &g.numbers);
-    apipool_record_put_u64s(&writer, STAT_RULES, g.rules, APIPOOL_RULE_COUNT);
-    apipool_record_put_u64s(&writer, STAT_ENDINGS, g.endings, APIPOOL_ENDINGS);
-    apipool_record_put_u64s(&writer, STAT_RESULTS, results, 2);
-    apipool_record_put_double(&writer, STAT_FAILING, g.failing);
-    apipool_saving_put(saving, name, &writer);
-    return APR_SUCCESS;
 }
 
 static void put_points(apipool_record_writer_t *writer, unsigned char tag,
                        const apipool_series_slot_t *points, int count)
 {
-    apr_uint64_t row[ROW_MAX], *end = row;
+    apr_uint64_t row[APIPOOL_RECORD_ROW_MAX], *at = row;
     for (int i = 0; i < count; i++) {
-        const apipool_series_slot_t *p = &points[i];
-        const apr_uint64_t values[POINT_ROW] = {p->number,  p->requests, p->errors,
-                                                p->begun,   p->timed,    p->first_byte,
-                                                p->latency, p->prompt,   p->completion};
-        if (p->number) {
-            memcpy(end, values, sizeof(values));
-            end += POINT_ROW;
-        }
+        at = points[i].number ? apipool_record_to_row(point_members, &points[i], at) : at;
     }
-    apipool_record_put_u64s(writer, tag, row, (apr_size_t)(end - row));
+    apipool_record_put_u64s(writer, tag, row, (apr_size_t)(at - row));
 }
 
-static void put_histogram(apipool_record_writer_t *writer, unsigned char tag,
-                          const apipool_histogram_t *histogram)
+static void save_pool(apipool_saving_t *saving, apr_uint32_t index)
 {
-    apr_uint64_t row[APIPOOL_FLAT_HISTOGRAM];
-    apipool_flat_histogram(row, histogram);
-    apipool_record_put_u64s(writer, tag, row, APIPOOL_FLAT_HISTOGRAM);
-}
-
-static apr_status_t save_pool(apipool_saving_t *saving, apr_uint32_t index)
-{
-    const apipool_segment_t *segment = saving->store->segment;
-    apipool_record_writer_t writer;
     apipool_pool_stats_t stats;
-    char name[16];
-    apr_status_t rv = apipool_saving_copy(saving, &stats, &segment->stats[index], sizeof(stats));
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (apipool_saving_copy(saving, &stats, &saving->store->segment->stats[index], sizeof(stats))) {
+        apipool_record_writer_t *writer = begin(saving, index);
+        apipool_record_put_members(writer, pool_members, &stats);
+        put_points(writer, STAT_MINUTES, stats.series.minutes, APIPOOL_SERIES_MINUTES);
+        put_points(writer, STAT_HOURS, stats.series.hours, APIPOOL_SERIES_HOURS);
+        end(saving, OF_POOL, index);
     }
-
-    apr_snprintf(name, sizeof(name), "%c%u", OF_POOL, index);
-    apipool_record_begin(&writer, saving->record, sizeof(saving->record));
-    put_place(&writer, segment, index);
-    put_numbers(&writer, &stats.numbers);
-    put_points(&writer, STAT_MINUTES, stats.series.minutes, APIPOOL_SERIES_MINUTES);
-    put_points(&writer, STAT_HOURS, stats.series.hours, APIPOOL_SERIES_HOURS);
-    put_histogram(&writer, STAT_DURATION, &stats.duration);
-    put_histogram(&writer, STAT_FIRST_BYTE, &stats.first_byte);
-    apipool_record_put_u64s(&writer, STAT_ENDINGS, stats.endings, APIPOOL_ENDINGS);
-    apipool_record_put_u64s(&writer, STAT_REFUSALS, stats.refusals, APIPOOL_RULE_COUNT);
-    apipool_saving_put(saving, name, &writer);
-    return APR_SUCCESS;
 }
 
-static apr_status_t save_hit(apipool_saving_t *saving, apr_uint32_t index)
+static void save_hit(apipool_saving_t *saving, apr_uint32_t index)
 {
-    const apipool_segment_t *segment = saving->store->segment;
-    apipool_record_writer_t writer;
     apipool_hit_t hit;
-    char name[16];
-    apr_status_t rv = apipool_saving_copy(saving, &hit, &segment->hits[index], sizeof(hit));
-    if (rv != APR_SUCCESS || !hit.account || hit.until <= apr_time_now()) {
-        return rv;
+    if (apipool_saving_copy(saving, &hit, &saving->store->segment->hits[index], sizeof(hit)) &&
+        hit.account && hit.until > apr_time_now()) {
+        apipool_record_put_members(begin(saving, hit.pool), hit_members, &hit);
+        end(saving, OF_HIT, index);
     }
-    apr_snprintf(name, sizeof(name), "%c%u", OF_HIT, index);
-    apipool_record_begin(&writer, saving->record, sizeof(saving->record));
-    put_place(&writer, segment, hit.pool);
-    apipool_record_put_u64(&writer, STAT_ACCOUNT, hit.account);
-    apipool_record_put_u64(&writer, STAT_MODEL, hit.model);
-    apipool_record_put_u64(&writer, STAT_SPENT, hit.spent);
-    apipool_record_put_i64(&writer, STAT_UNTIL, hit.until);
-    apipool_saving_put(saving, name, &writer);
-    return APR_SUCCESS;
 }
 
 /* Whatever stands at that place of the table of clients and models. */
-static apr_status_t save_name(apipool_saving_t *saving, apr_uint32_t place)
+static void save_name(apipool_saving_t *saving, apr_uint32_t place)
 {
     apipool_segment_t *segment = saving->store->segment;
-    apr_uint32_t next = place, count;
+    apr_uint32_t next = place, count = 0;
     apipool_names_row_t row;
     apipool_name_t named;
     apipool_numbers_t numbers;
-    apipool_record_writer_t writer;
-    char name[16];
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (apipool_saving_lock(saving)) {
+        count = apipool_names_read_locked(&segment->names, APIPOOL_NAMED_OF_ANY, apr_time_now(),
+                                          &next, &row, 1);
+        if (count) {
+            apipool_name_make(&named, row.text, strlen(row.text));
+            numbers = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
+        }
+        apipool_segment_unlock(segment);
     }
-    count = apipool_names_read_locked(&segment->names, APIPOOL_NAMED_OF_ANY, apr_time_now(), &next,
-                                      &row, 1);
     if (count) {
-        apipool_name_make(&named, row.text, strlen(row.text));
-        numbers = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
+        apipool_record_writer_t *writer = begin(saving, row.pool);
+        apipool_record_put_u64(writer, STAT_KIND, (apr_uint64_t)row.kind);
+        apipool_record_put_text(writer, STAT_TEXT, row.text);
+        apipool_record_put_members(writer, name_members, &numbers);
+        end(saving, OF_NAME, place);
     }
-    apipool_segment_unlock(segment);
-    if (count) {
-        apr_snprintf(name, sizeof(name), "%c%u", OF_NAME, place);
-        apipool_record_begin(&writer, saving->record, sizeof(saving->record));
-        put_place(&writer, segment, row.pool);
-        apipool_record_put_u64(&writer, STAT_KIND, (apr_uint64_t)row.kind);
-        apipool_record_put_text(&writer, STAT_TEXT, row.text);
-        put_numbers(&writer, &numbers);
-        apipool_saving_put(saving, name, &writer);
-    }
-    return APR_SUCCESS;
 }
 
-static apr_status_t save_client(apipool_saving_t *saving, apr_uint32_t index)
+static void save_client(apipool_saving_t *saving, apr_uint32_t index)
 {
-    const apipool_client_slot_t *slot = &saving->store->segment->clients.slots[index];
-    apipool_record_writer_t writer;
     apipool_client_slot_t client;
-    apr_uint64_t row[WINDOWS_ROW], *end = row;
     char name[APIPOOL_STORE_NAME_SIZE];
-    apr_status_t rv =
-        apipool_saving_copy(saving, &client, slot, offsetof(apipool_client_slot_t, terms));
-    if (rv != APR_SUCCESS || !client.serial) {
-        return rv;
+    if (apipool_saving_copy(saving, &client, &saving->store->segment->clients.slots[index],
+                            offsetof(apipool_client_slot_t, terms)) &&
+        client.serial) {
+        apipool_record_put_members(apipool_saving_begin(saving), client_members, &client);
+        apipool_store_client_name(name, client.digest);
+        apipool_saving_put(saving, name);
     }
-    apipool_store_client_name(name, client.digest);
-    apipool_record_begin(&writer, saving->record, sizeof(saving->record));
-    apipool_record_put_bytes(&writer, STAT_DIGEST, client.digest, sizeof(client.digest));
-    for (int i = 0; i < APIPOOL_CLIENT_WINDOWS; i++) {
-        end = apipool_flat_window(end, &client.windows[i]);
-    }
-    apipool_record_put_u64s(&writer, STAT_WINDOWS, row, (apr_size_t)(end - row));
-    put_numbers(&writer, &client.numbers);
-    apipool_record_put_i64(&writer, STAT_USED_AT, client.last_used_at);
-    apipool_saving_put(saving, name, &writer);
-    return APR_SUCCESS;
 }
 
-static apr_status_t save_each(apipool_saving_t *saving, apr_uint32_t count,
-                              apr_status_t (*save)(apipool_saving_t *saving, apr_uint32_t index))
+void apipool_store_write_stats(apipool_saving_t *saving)
 {
-    apr_status_t rv = APR_SUCCESS;
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < count; i++) {
-        rv = save(saving, i);
-        apipool_pace();
+    const apipool_segment_t *segment = saving->store->segment;
+    const apipool_header_t *header = segment->header;
+    const struct {
+        apr_uint32_t count;
+        void (*save)(apipool_saving_t *saving, apr_uint32_t index);
+    } parts[] = {{header->groups_used, save_group},
+                 {header->pools_used, save_pool},
+                 {apipool_names_places(&segment->names), save_name},
+                 {apipool_clients_used(&segment->clients), save_client},
+                 {header->hits_until > apr_time_now() ? APIPOOL_HITS_MAX : 0, save_hit}};
+    apipool_saving_slots(saving, save_slot);
+    for (apr_size_t part = 0; part < sizeof(parts) / sizeof(*parts); part++) {
+        for (apr_uint32_t i = 0; saving->rv == APR_SUCCESS && i < parts[part].count; i++) {
+            parts[part].save(saving, i);
+            apipool_pace();
+        }
     }
-    return rv;
 }
 
-apr_status_t apipool_store_write_stats(apipool_saving_t *saving)
+/* --- Reading: what this version knows of a record, for what is still there --- */
+
+typedef struct {
+    apipool_segment_t *segment;
+    const char *value; /* len bytes */
+    apr_size_t len;
+    about_t about;
+    apr_uint32_t pool;
+} stat_t;
+
+/* Of what has not been read as a whole there is no such call. */
+static void take(const stat_t *stat, const apipool_record_member_t *members, void *to)
 {
-    const apipool_header_t *header = saving->store->segment->header;
-    apr_status_t rv = apipool_saving_slots(saving, save_slot);
-    if (rv == APR_SUCCESS) {
-        rv = save_each(saving, header->groups_used, save_group);
+    apipool_record_read_members(stat->value, stat->len, members, to);
+}
+
+static int is_share(double value)
+{
+    return value >= 0 && value <= 1;
+}
+
+static void take_lanes(const stat_t *stat, apr_uint32_t index)
+{
+    apr_uint64_t row[2 * APIPOOL_LANES];
+    apr_size_t len;
+    apr_time_t now = apr_time_now();
+    apipool_record_u64s(&stat->about.lanes, row, 2 * APIPOOL_LANES, &len);
+    for (apr_size_t i = 0; i + 1 < len && i < 2 * APIPOOL_LANES; i += 2) {
+        if ((apr_time_t)row[i + 1] > now) {
+            apipool_members_cool_locked(stat->segment, index, row[i], (apr_time_t)row[i + 1], now);
+        }
+    }
+}
+
+/* A state that is no state of this version, or that only an operator gives, is not taken over, nor is a
+ * number that can be none. */
+static void take_slot(const stat_t *stat)
+{
+    apr_uint32_t index = apipool_pool_find_locked(stat->segment, stat->pool, stat->about.id);
+    if (index == APIPOOL_NONE) {
+        return;
+    }
+    apipool_slot_t *slot = &stat->segment->slots[index];
+    const apipool_state_e state = slot->state;
+    const apr_time_t until = slot->until[0];
+    const double success = slot->success, headroom = slot->headroom;
+    take(stat, slot_members, slot);
+    if (state == APIPOOL_STATE_DISABLED || slot->state >= APIPOOL_STATE_DISABLED) {
+        slot->state = state;
+        slot->until[0] = until;
+    }
+    slot->success = is_share(slot->success) ? slot->success : success;
+    slot->headroom = is_share(slot->headroom) ? slot->headroom : headroom;
+    slot->last_rule = slot->last_rule < APIPOOL_RULE_COUNT ? slot->last_rule : 0;
+    if (!isfinite(slot->balance)) {
+        slot->balance = 0;
+        slot->read_at = 0;
+    }
+    apipool_counts_mend(&slot->counts);
+    apipool_members_settle_locked(stat->segment, index);
+    take_lanes(stat, index);
+}
+
+static void take_group(const stat_t *stat)
+{
+    for (apr_uint32_t i = 0; i < stat->segment->header->groups_used; i++) {
+        apipool_group_t *g = &stat->segment->groups[i];
+        if (g->pool == stat->pool && !strcmp(g->name, stat->about.upstream)) {
+            take(stat, group_members, g);
+            g->failing = is_share(g->failing) ? g->failing : 0;
+            apipool_numbers_mend(&g->numbers);
+        }
+    }
+}
+
+static void take_points(const apipool_record_field_t *field, apipool_series_slot_t *points,
+                        apr_uint64_t count)
+{
+    apr_uint64_t row[APIPOOL_RECORD_ROW_MAX];
+    apr_size_t len;
+    apipool_record_u64s(field, row, APIPOOL_RECORD_ROW_MAX, &len);
+    for (apr_size_t i = 0; i + POINT_ROW <= len && i < APIPOOL_RECORD_ROW_MAX; i += POINT_ROW) {
+        apipool_record_from_row(point_members, &points[row[i] % count], &row[i]);
+    }
+}
+
+static void take_pool(const stat_t *stat)
+{
+    apipool_pool_stats_t *stats = &stat->segment->stats[stat->pool];
+    take(stat, pool_members, stats);
+    apipool_numbers_mend(&stats->numbers);
+    take_points(&stat->about.minutes, stats->series.minutes, APIPOOL_SERIES_MINUTES);
+    take_points(&stat->about.hours, stats->series.hours, APIPOOL_SERIES_HOURS);
+}
+
+/* Names that find no place any more are counted together, and how fast they grew is lost. */
+static void add_counts(apipool_counts_t *to, const apipool_counts_t *from)
+{
+    to->requests += from->requests;
+    to->attempts += from->attempts;
+    to->successes += from->successes;
+    to->errors += from->errors;
+    to->prompt += from->prompt;
+    to->completion += from->completion;
+    to->cached += from->cached;
+    to->total += from->total;
+    to->estimated += from->estimated;
+}
+
+static void take_name(const stat_t *stat)
+{
+    const about_t *about = &stat->about;
+    apipool_numbers_t numbers = {.counts.requests = 0};
+    apipool_name_t name;
+    if (!about->text.bytes || about->kind >= APIPOOL_NAMED_KINDS) { /* of a later version */
+        return;
+    }
+    take(stat, name_members, &numbers);
+    apipool_numbers_mend(&numbers);
+    apipool_name_make(&name, (const char *)about->text.bytes, about->text.len);
+    apipool_numbers_t *to = apipool_names_at_locked(&stat->segment->names, stat->pool,
+                                                    (apipool_named_e)about->kind, &name, 1);
+    if (to->counts.requests) {
+        add_counts(&to->counts, &numbers.counts);
+    }
+    else {
+        *to = numbers;
+    }
+}
+
+static void take_hit(const stat_t *stat)
+{
+    apipool_hit_t hit = {.account = 0};
+    apr_time_t now = apr_time_now();
+    take(stat, hit_members, &hit);
+    if (hit.account && hit.until > now) {
+        apipool_account_hit_locked(stat->segment, stat->pool, hit.account, hit.model,
+                                   hit.spent != 0, hit.until, now);
+    }
+}
+
+/* One with the same name and another key is another client. */
+static void take_client(const stat_t *stat)
+{
+    const apipool_record_field_t *digest = &stat->about.digest;
+    apipool_client_slot_t *slot =
+        digest->len == APIPOOL_CLIENTKEY_DIGEST
+            ? apipool_clients_by_digest_locked(&stat->segment->clients, digest->bytes)
+            : NULL;
+    if (slot) {
+        take(stat, client_members, slot);
+        apipool_numbers_mend(&slot->numbers);
+    }
+}
+
+static void take_locked(const stat_t *stat, char about)
+{
+    switch (about) {
+    case OF_KEY:
+        take_slot(stat);
+        break;
+    case OF_GROUP:
+        take_group(stat);
+        break;
+    case OF_POOL:
+        take_pool(stat);
+        break;
+    case OF_NAME:
+        take_name(stat);
+        break;
+    case OF_HIT:
+        take_hit(stat);
+        break;
+    case OF_CLIENT:
+        take_client(stat);
+        break;
+    default: /* of a later version */
+        break;
+    }
+}
+
+apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key_len,
+                                      const char *value, apr_size_t len)
+{
+    const apipool_store_t *store = ctx;
+    stat_t stat = {.segment = store->segment, .value = value, .len = len};
+    apr_uint32_t group;
+    if (!key_len || !apipool_record_read_members(value, len, about_members, &stat.about)) {
+        return APR_EGENERAL;
+    }
+    apr_status_t rv = *key == OF_CLIENT ? APR_SUCCESS /* it is of no pool */
+                                        : apipool_pool_attach(stat.segment, stat.about.server,
+                                                              stat.about.pool, &stat.pool);
+    if (rv == APR_SUCCESS && *key == OF_GROUP) {
+        rv = apipool_pool_group(stat.segment, stat.pool, stat.about.upstream, &group);
     }
     if (rv == APR_SUCCESS) {
-        rv = save_each(saving, header->pools_used, save_pool);
+        rv = apipool_segment_lock(stat.segment);
     }
     if (rv == APR_SUCCESS) {
-        rv = save_each(saving, apipool_names_places(&saving->store->segment->names), save_name);
+        take_locked(&stat, *key);
+        apipool_segment_unlock(stat.segment);
     }
-    if (rv == APR_SUCCESS) {
-        rv = save_each(saving, apipool_clients_used(&saving->store->segment->clients), save_client);
-    }
-    if (rv == APR_SUCCESS && header->hits_until > apr_time_now()) {
-        rv = save_each(saving, APIPOOL_HITS_MAX, save_hit);
-    }
-    return rv;
+    return rv == APR_ENOSPC ? APR_SUCCESS : rv; /* numbers of more pools than there is room for */
 }

@@ -19,7 +19,7 @@ static void *APR_THREAD_FUNC save(apr_thread_t *self, void *data)
     return NULL;
 }
 
-static void finish(void)
+void apipool_saver_stop(apipool_upkeep_t *upkeep)
 {
     apr_status_t ignored;
     if (thread) {
@@ -37,7 +37,7 @@ void apipool_saver_run(apipool_upkeep_t *upkeep, apr_time_t now)
     if (!store || __atomic_load_n(&busy, __ATOMIC_ACQUIRE) || !apipool_store_is_due(store, now)) {
         return;
     }
-    finish();
+    apipool_saver_stop(upkeep);
     apr_status_t rv = apr_allocator_create(&allocator);
     if (rv == APR_SUCCESS) {
         rv = apr_pool_create_ex(&pool, NULL, NULL, allocator);
@@ -53,9 +53,4 @@ void apipool_saver_run(apipool_upkeep_t *upkeep, apr_time_t now)
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, upkeep->server,
                      APIPOOL_LOG(0058) "cannot begin to save statistics");
     }
-}
-
-void apipool_saver_stop(apipool_upkeep_t *upkeep)
-{
-    finish();
 }

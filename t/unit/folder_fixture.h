@@ -18,12 +18,13 @@ static apr_pool_t *pool;
 static const char *error;
 static unsigned char mac_key[APIPOOL_MAC_KEY_SIZE] = "the secret";
 static int reports;
-static int *kept_lock; /* of the settings */
+static int *kept_lock; /* of the settings; NULL: one of the store's own */
 static char last_report[1000];
 
 typedef struct {
     apipool_folder_t *folder;
     apr_pool_t *pool;
+    int *lock; /* of its own */
 } store_t;
 
 typedef struct {
@@ -41,12 +42,14 @@ static inline void on_report(void *ctx, const char *sentence)
 static inline apr_status_t try_open(store_t *store, const char *name, const char *type, uid_t user)
 {
     apr_pool_create(&store->pool, pool);
+    store->lock = apr_palloc(store->pool, sizeof(*store->lock));
+    *store->lock = -1;
     apipool_folder_settings_t settings = {
         .path = apr_pstrdup(store->pool, path_of(name)),
         .dbm = type,
         .owner = {.name = "nobody", .user = user, .group = getegid()},
         .mac_key = mac_key,
-        .lock = kept_lock,
+        .lock = kept_lock ? kept_lock : store->lock,
         .report = on_report,
         .ctx = &reports};
     return apipool_folder_open(&store->folder, &settings, &error, store->pool);
@@ -65,6 +68,9 @@ static inline store_t open_store(const char *name, const char *type)
 
 static inline void close_store(store_t *store)
 {
+    if (*store->lock >= 0) {
+        close(*store->lock);
+    }
     apr_pool_destroy(store->pool);
 }
 

@@ -515,6 +515,101 @@ static void fields_that_hold_no_numbers_are_refused(void **unused)
     }
 }
 
+/* One member of each form, and a row of members that lie apart. */
+typedef struct {
+    apr_uint16_t small[2];
+    apr_uint32_t first, between, last[2];
+    apr_uint64_t large;
+    unsigned char tiny, digest[4];
+    char text[6];
+    apr_int64_t time;
+    double real, average;
+    apipool_record_field_t rest;
+} sample_t;
+
+#define MEMBER(tag, as, member, type) APIPOOL_RECORD_MEMBER(tag, as, sample_t, member, type)
+static const apipool_record_member_t members[] = {
+    MEMBER(1, APIPOOL_AS_NUMBER, large, apr_uint64_t),
+    MEMBER(2, APIPOOL_AS_NUMBER, tiny, unsigned char),
+    MEMBER(3, APIPOOL_AS_SIGNED, time, apr_int64_t),
+    MEMBER(4, APIPOOL_AS_REAL, real, double),
+    MEMBER(5, APIPOOL_AS_TEXT, text, char),
+    MEMBER(6, APIPOOL_AS_BYTES, digest, unsigned char),
+    MEMBER(7, APIPOOL_AS_FIELD, rest, apipool_record_field_t),
+    MEMBER(8, APIPOOL_AS_ROW, first, apr_uint32_t),
+    MEMBER(8, APIPOOL_AS_ROW, last, apr_uint32_t),
+    MEMBER(8, APIPOOL_AS_ROW, small, apr_uint16_t),
+    MEMBER(8, APIPOOL_AS_ROW, average, double),
+    {0}};
+
+static const sample_t sample = {.small = {1, 65535},
+                                .first = 2,
+                                .last = {3, UINT32_MAX},
+                                .large = UINT64_MAX,
+                                .tiny = 200,
+                                .digest = {0xde, 0xad, 0, 0xff},
+                                .text = "label",
+                                .time = -5,
+                                .real = -1.5,
+                                .average = 0.0625,
+                                .rest = {.bytes = (const unsigned char *)"sealed", .len = 6}};
+
+static void members_come_back_as_they_were(void **unused)
+{
+    unsigned char memory[200];
+    apipool_record_writer_t writer;
+    sample_t read = {.between = 77};
+    begin(&writer, memory, sizeof(memory));
+    apipool_record_put_members(&writer, members, &sample);
+    assert_true(apipool_record_read_members(memory, writer.used, members, &read));
+    assert_memory_equal(read.small, sample.small, sizeof(read.small));
+    assert_memory_equal(read.last, sample.last, sizeof(read.last));
+    assert_memory_equal(read.digest, sample.digest, sizeof(read.digest));
+    assert_string_equal(read.text, "label");
+    assert_true(read.first == 2 && read.between == 77 && read.large == UINT64_MAX);
+    assert_true(read.tiny == 200 && read.time == -5 && read.real == -1.5 && read.average == 0.0625);
+    assert_int_equal(read.rest.len, 6);
+    assert_memory_equal(read.rest.bytes, "sealed", 6);
+    assert_false(apipool_record_read_members(memory, writer.used - 1, members, &read));
+}
+
+static void a_row_of_members_has_the_order_of_the_table(void **unused)
+{
+    unsigned char memory[200];
+    apipool_record_writer_t writer;
+    apr_uint64_t row[6], average;
+    apr_size_t count;
+    begin(&writer, memory, sizeof(memory));
+    apipool_record_put_members(&writer, members + 7, &sample);
+    apipool_record_field_t field = only_field(&writer);
+    assert_true(apipool_record_u64s(&field, row, COUNT(row), &count));
+    assert_int_equal(count, 6);
+    memcpy(&average, &sample.average, sizeof(average));
+    const apr_uint64_t wanted[] = {2, 3, UINT32_MAX, 1, 65535, average};
+    assert_memory_equal(row, wanted, sizeof(wanted));
+}
+
+static void what_a_member_cannot_hold_is_cut_and_what_is_not_there_stays(void **unused)
+{
+    static const apr_uint64_t row[] = {APR_UINT64_C(1) << 32, 9, 9, 70000};
+    unsigned char memory[200];
+    apipool_record_writer_t writer;
+    sample_t read = sample;
+    begin(&writer, memory, sizeof(memory));
+    apipool_record_put_text(&writer, 1, "no number");
+    apipool_record_put_u64(&writer, 2, 1000);
+    apipool_record_put_u64(&writer, 4, 1);
+    apipool_record_put_text(&writer, 5, "longer than that");
+    apipool_record_put_u64s(&writer, 8, row, COUNT(row));
+    apipool_record_put_u64(&writer, 9, 1); /* of a later version */
+    assert_true(apipool_record_read_members(memory, writer.used, members, &read));
+    assert_true(read.large == UINT64_MAX && read.time == -5 && read.real == -1.5);
+    assert_int_equal(read.tiny, 255);
+    assert_string_equal(read.text, "longe");
+    assert_true(read.first == UINT32_MAX && read.last[1] == 9 && read.small[0] == 65535);
+    assert_true(read.small[1] == 0 && read.average == 0); /* the row was shorter */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -532,6 +627,9 @@ int main(void)
         cmocka_unit_test(numbers_in_one_field_are_read_as_far_as_there_is_room),
         cmocka_unit_test(no_numbers_are_numbers_too),
         cmocka_unit_test(fields_that_hold_no_numbers_are_refused),
+        cmocka_unit_test(members_come_back_as_they_were),
+        cmocka_unit_test(a_row_of_members_has_the_order_of_the_table),
+        cmocka_unit_test(what_a_member_cannot_hold_is_cut_and_what_is_not_there_stays),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);

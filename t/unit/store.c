@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "account.h"
 #include "store_fixture.h"
 
 static apr_uint32_t index_of(const life_t *life, const apipool_slot_t *slot)

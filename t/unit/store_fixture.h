@@ -13,7 +13,7 @@
 #include "keys.h"
 #include "consistency.h"
 #include "scratch.h"
-#include "store_stats_parts.h"
+#include "store_parts.h"
 
 /* One life of a server: a segment, and the store that it is saved to. */
 typedef struct {

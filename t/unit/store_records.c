@@ -47,6 +47,28 @@ static void commit(writing_t *w)
     }
 }
 
+/* Tags of statistics, as the files have them. */
+enum {
+    STAT_POOL = 2,
+    STAT_UPSTREAM = 3,
+    STAT_ID = 4,
+    STAT_STATE = 5,
+    STAT_STREAKS = 7,
+    STAT_SUCCESS = 8,
+    STAT_TIMES = 9,
+    STAT_ERROR = 10,
+    STAT_WINDOWS = 11,
+    STAT_COUNTS = 12,
+    STAT_NUMBERS = 14,
+    STAT_RULES = 15,
+    STAT_MINUTES = 18,
+    STAT_DURATION = 20,
+    STAT_RESULTS = 22,
+    STAT_KIND = 23,
+    STAT_TEXT = 24,
+    STAT_BALANCE = 30
+};
+
 /* Tags of keys, as the files have them. */
 enum { SERVER = 1, POOL, UPSTREAM, SEALED, ENABLED, WEIGHT, ACCOUNT, LIMITS, ADDED_AT };
 
@@ -189,6 +211,103 @@ static void statistics_of_other_versions_are_read_as_far_as_they_are_known(void 
     end(&next);
 }
 
+/* Puts a row of first, first + 1 and so on. */
+static void put_row(writing_t *w, unsigned char tag, apr_uint64_t first, apr_size_t count)
+{
+    apr_uint64_t row[100];
+    for (apr_size_t i = 0; i < count; i++) {
+        row[i] = first + i;
+    }
+    apipool_record_put_u64s(&w->writer, tag, row, count);
+}
+
+static void check_windows(const apipool_window_t *windows, int count, apr_uint32_t from)
+{
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(windows[i].newest, from++);
+        for (int bucket = 0; bucket < APIPOOL_WINDOW_BUCKETS; bucket++) {
+            assert_int_equal(windows[i].counts[bucket], from++);
+        }
+    }
+}
+
+static void check_counts(const apipool_counts_t *counts, apr_uint64_t from)
+{
+    assert_int_equal(counts->requests, 2 * from + 5); /* mended: of successes and errors */
+    const apr_uint64_t is[] = {from,           counts->attempts, counts->successes,
+                               counts->errors, counts->prompt,   counts->completion,
+                               counts->cached, counts->total,    counts->estimated};
+    for (apr_size_t i = 0; i < sizeof(is) / sizeof(*is); i++) {
+        assert_int_equal(is[i], from + i);
+    }
+    assert_int_equal(counts->timed, from + 12);
+    assert_int_equal(counts->begun, from + 13);
+}
+
+/* Members may move; where they stand in a row may not. */
+static void put_rows(life_t *life)
+{
+    writing_t *w = begin_generation(life, APIPOOL_STORE_STATS);
+    apipool_record_writer_t *record = begin_record(w);
+    apipool_record_put_text(record, STAT_POOL, "main");
+    apipool_record_put_u64(record, STAT_ID, id_of(life, "sk-rows"));
+    put_row(w, STAT_STREAKS, 1, 6);
+    put_row(w, STAT_TIMES, 11, 5);
+    put_row(w, STAT_ERROR, 21, 2);
+    put_row(w, STAT_WINDOWS, 101, 4 * 17);
+    put_row(w, STAT_COUNTS, 5, 14);
+    put_record(w, key_name(life, "sk-rows"));
+    record = begin_record(w);
+    apipool_record_put_text(record, STAT_POOL, "main");
+    put_row(w, STAT_NUMBERS, 6, 14 + 4 * 17);
+    put_row(w, STAT_MINUTES, 61, 9);
+    put_row(w, STAT_DURATION, 31, 16);
+    put_record(w, "p0");
+    record = begin_record(w);
+    apipool_record_put_text(record, STAT_POOL, "main");
+    apipool_record_put_text(record, STAT_UPSTREAM, "one");
+    put_row(w, STAT_RESULTS, 41, 2);
+    put_row(w, STAT_RULES, 51, 3);
+    put_record(w, "g0");
+    commit(w);
+}
+
+static void check_rows_of_key(const apipool_slot_t *slot)
+{
+    assert_true(slot->limited_streak == 1 && slot->error_streak == 2 && slot->failed_streak == 3);
+    assert_true(slot->recover_tries == 4 && slot->others_succeeded == 5);
+    assert_true(slot->others_failed == 6);
+    assert_true(slot->last_used_at == 11 && slot->last_error_at == 12 && slot->limited_at == 13);
+    assert_true(slot->rests_until == 14 && slot->headroom_until == 15);
+    assert_true(slot->last_status == 21 && slot->last_rule == 22);
+    check_windows(slot->windows, APIPOOL_WINDOWS, 101);
+    check_counts(&slot->counts, 5);
+}
+
+static void the_order_of_a_row_is_the_one_that_files_have(void **unused)
+{
+    life_t life = start("rows");
+    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
+    add(&life, group, "sk-rows");
+    save(&life);
+    put_rows(&life);
+    life_t next = start("rows");
+    check_rows_of_key(main_slot(&next, "sk-rows"));
+    const apipool_pool_stats_t *stats = &next.segment->stats[0];
+    check_counts(&stats->numbers.counts, 6);
+    check_windows(stats->numbers.windows, APIPOOL_NUMBERS_WINDOWS, 20);
+    const apipool_series_slot_t *point = &stats->series.minutes[61 % APIPOOL_SERIES_MINUTES];
+    assert_true(point->number == 61 && point->requests == 62 && point->errors == 63);
+    assert_true(point->begun == 64 && point->timed == 65 && point->first_byte == 66);
+    assert_true(point->latency == 67 && point->prompt == 68 && point->completion == 69);
+    assert_true(stats->duration.counts[0] == 31 && stats->duration.sum == 46);
+    const apipool_group_t *g = &next.segment->groups[0];
+    assert_true(g->successes == 41 && g->failures == 42);
+    assert_true(g->rules[0] == 51 && g->rules[2] == 53 && g->rules[3] == 0);
+    end(&life);
+    end(&next);
+}
+
 static void records_of_sessions_are_read_as_far_as_they_make_sense(void **unused)
 {
     static const char *const names[] = {"s000000000000004d", "s0000000000000000", "s4d",
@@ -264,6 +383,7 @@ int main(void)
         cmocka_unit_test(a_key_of_an_older_version_takes_what_it_does_not_say_from_the_defaults),
         cmocka_unit_test(a_key_of_a_newer_version_is_read_as_far_as_it_is_known),
         cmocka_unit_test(statistics_of_other_versions_are_read_as_far_as_they_are_known),
+        cmocka_unit_test(the_order_of_a_row_is_the_one_that_files_have),
         cmocka_unit_test(records_of_sessions_are_read_as_far_as_they_make_sense),
         cmocka_unit_test(numbers_of_more_pools_than_there_is_room_for_are_left_out),
         cmocka_unit_test(a_key_that_cannot_be_unsealed_refuses),

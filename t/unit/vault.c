@@ -55,14 +55,6 @@ static void a_secret_gives_the_same_keys_for_ever(void **unused)
     assert_memory_equal(key, session_key, sizeof(session_key));
 }
 
-static void a_wiped_vault_has_no_keys(void **unused)
-{
-    static const apipool_vault_t empty;
-    apipool_vault_t vault = open_vault();
-    apipool_vault_wipe(&vault);
-    assert_memory_equal(&vault, &empty, sizeof(vault));
-}
-
 /* Made with Python's cryptography under the key above and the nonce a0 ... ab. */
 static const struct {
     const char *name, *aad;
@@ -304,7 +296,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_secret_gives_the_same_keys_for_ever),
-        cmocka_unit_test(a_wiped_vault_has_no_keys),
         cmocka_unit_test(what_was_sealed_once_can_be_read_for_ever),
         cmocka_unit_test(a_text_of_any_length_comes_back),
         cmocka_unit_test(no_two_seals_are_alike_and_none_shows_the_text),
