@@ -14,9 +14,6 @@ typedef enum {
     APIPOOL_PASSWORD_UNREADABLE /* the file, or the secret; the log says more */
 } apipool_password_e;
 
-/** Reads the member of that name, which is needed. */
-void apipool_password_member(apipool_json_t *json, const char **password);
-
 /**
  * Looks at a password, for login and for reveal alike: throttled by address, and in a time that does not tell
  * whether there is such a user.

@@ -30,6 +30,20 @@ void apipool_admin_audit(const apipool_ask_t *ask, const char *what)
     write_line(ask, what, "");
 }
 
+const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *members,
+                                   unsigned set, int enabled)
+{
+    const char *text = "";
+    for (int i = 0; members[i].name; i++) {
+        const char *name = members[i].name;
+        if (set & 1U << i) {
+            text = apr_pstrcat(p, text, " ",
+                               !enabled && !strcmp(name, "enabled") ? "disabled" : name, NULL);
+        }
+    }
+    return text;
+}
+
 void apipool_admin_audit_ids(const apipool_ask_t *ask, const char *what,
                              const apr_array_header_t *ids)
 {

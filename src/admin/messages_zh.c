@@ -30,10 +30,8 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"The pool has no such upstream.", "密钥池中没有此上游。"},
     {"Allowed methods: {1}.", "允许的方法：{1}。"},
     {"A client with this name already exists.", "已有同名客户端。"},
-    {"There is no room for another client.", "客户端容量已满。"},
     {"There is no room for another client; raise APIPoolClientCapacity.",
      "客户端容量已满，请调大 APIPoolClientCapacity。"},
-    {"There is no room for so many keys.", "容量不足以容纳这么多密钥。"},
     {"There is no room for {1} and more new keys; raise APIPoolCapacity, then stop and start "
      "httpd.",
      "容量不足以容纳 {1} 个以上的新密钥；请调大 APIPoolCapacity"

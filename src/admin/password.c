@@ -136,13 +136,6 @@ static int is_right(request_rec *r, const found_t *found, const char *user, cons
     return usable && fits;
 }
 
-void apipool_password_member(apipool_json_t *json, const char **password)
-{
-    apipool_json_require(
-        json, "password",
-        apipool_json_string(json, "password", APIPOOL_ADMIN_PASSWORD_MAX, password));
-}
-
 apipool_password_e apipool_password_check(const apipool_ask_t *ask, const char *user,
                                           const char *password, const char **entry,
                                           apr_interval_time_t *wait)

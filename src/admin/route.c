@@ -11,20 +11,25 @@
 const apipool_api_t *apipool_admin_api;
 
 /* The API. A part of a path in braces takes any text: a pool's name, a key's id, a client's name. */
+enum {
+    OWN_LOGIN = 1, /* only where sessions are our own */
+    NO_QUERY = 2   /* takes no parameters, and says so */
+};
+
 static const struct {
     const char *path;
     int method;
     apipool_role_e role;
-    int own_login; /* only where sessions are our own */
+    int flags;
     apipool_admin_route_fn answer;
 } routes[] = {
     {"health", M_GET, APIPOOL_ROLE_NOBODY, 0, apipool_admin_health},
     {"openapi.json", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_openapi},
     {"session", M_GET, APIPOOL_ROLE_NOBODY, 0, apipool_admin_session_show},
-    {"session", M_POST, APIPOOL_ROLE_NOBODY, 1, apipool_admin_session_open},
-    {"session", M_DELETE, APIPOOL_ROLE_VIEWER, 1, apipool_admin_session_close},
-    {"sessions", M_DELETE, APIPOOL_ROLE_ADMIN, 1, apipool_admin_sessions_end},
-    {"pools", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pools_list},
+    {"session", M_POST, APIPOOL_ROLE_NOBODY, OWN_LOGIN, apipool_admin_session_open},
+    {"session", M_DELETE, APIPOOL_ROLE_VIEWER, OWN_LOGIN, apipool_admin_session_close},
+    {"sessions", M_DELETE, APIPOOL_ROLE_ADMIN, OWN_LOGIN, apipool_admin_sessions_end},
+    {"pools", M_GET, APIPOOL_ROLE_VIEWER, NO_QUERY, apipool_admin_pools_list},
     {"pools/{pool}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pool_show},
     {"pools/{pool}/keys", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_keys_list},
     {"pools/{pool}/keys", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_keys_import},
@@ -36,8 +41,8 @@ static const struct {
     {"pools/{pool}/keys/{id}/reveal", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_key_reveal},
     {"pools/{pool}/stats", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_stats_show},
     {"requests", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_requests_list},
-    {"events", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_events_send},
-    {"clients", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_clients_list},
+    {"events", M_GET, APIPOOL_ROLE_VIEWER, NO_QUERY, apipool_admin_events_send},
+    {"clients", M_GET, APIPOOL_ROLE_VIEWER, NO_QUERY, apipool_admin_clients_list},
     {"clients", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_client_create},
     {"clients/{name}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_client_show},
     {"clients/{name}", M_PATCH, APIPOOL_ROLE_ADMIN, 0, apipool_admin_client_edit},
@@ -103,7 +108,7 @@ static int find_route(const apipool_ask_t *ask, const char *path, parts_t *parts
     const char *found = NULL;
     *allow = NULL;
     for (int i = 0; i < ROUTES; i++) {
-        if ((routes[i].own_login && ask->conf->auth == APIPOOL_ADMIN_AUTH_HTTPD) ||
+        if ((routes[i].flags & OWN_LOGIN && ask->conf->auth == APIPOOL_ADMIN_AUTH_HTTPD) ||
             (found && strcmp(found, routes[i].path)) || !matches(p, routes[i].path, path, parts)) {
             continue;
         }
@@ -172,6 +177,8 @@ apr_uint64_t apipool_admin_read_id(const char *text)
 
 static int answer_route(apipool_ask_t *ask, int route, const parts_t *parts)
 {
+    apipool_query_t query;
+    apipool_flaw_t flaw;
     if (parts->pool) {
         const apipool_pool_info_t *pool = apipool_admin_find_pool(ask, parts->pool);
         if (!pool) {
@@ -189,6 +196,10 @@ static int answer_route(apipool_ask_t *ask, int route, const parts_t *parts)
         }
     }
     ask->name = parts->name;
+    apipool_query_open(&query, ask->r->pool, ask->r->args, &flaw);
+    if (routes[route].flags & NO_QUERY && !apipool_query_close(&query)) {
+        return apipool_admin_refuse(ask->r, flaw.field, flaw.message);
+    }
     return routes[route].answer(ask);
 }
 

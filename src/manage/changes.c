@@ -183,7 +183,7 @@ static apr_status_t in_memory(work_t *work,
 
 apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_change_t *change,
                                        apr_pool_t *p, apipool_key_changed_t *result,
-                                       const char **error)
+                                       apipool_flaw_t *flaw)
 {
     work_t work = {.segment = apipool_lasting_segment(),
                    .pool = pool,
@@ -202,13 +202,13 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
     result->failed = apr_array_make(p, 4, sizeof(apr_uint64_t));
     switch (change->action) {
     case APIPOOL_DO_EDIT:
-        return apipool_lasting_change(&editing, error, p);
+        return apipool_lasting_change(&editing, &flaw->message, p);
     case APIPOOL_DO_DELETE:
-        return apipool_lasting_change(&removing, error, p);
+        return apipool_lasting_change(&removing, &flaw->message, p);
     case APIPOOL_DO_RESET:
-        return in_memory(&work, reset_one, error);
+        return in_memory(&work, reset_one, &flaw->message);
     case APIPOOL_DO_CHECK:
-        return in_memory(&work, check_one, error);
+        return in_memory(&work, check_one, &flaw->message);
     }
     return APR_EINVAL;
 }
