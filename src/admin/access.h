@@ -7,32 +7,21 @@
 
 /* --- Passwords: password.c --- */
 
-typedef enum {
-    APIPOOL_PASSWORD_RIGHT,
-    APIPOOL_PASSWORD_WRONG,
-    APIPOOL_PASSWORD_LATER,     /* too many were wrong; nothing was looked at */
-    APIPOOL_PASSWORD_UNREADABLE /* the file, or the secret; the log says more */
-} apipool_password_e;
-
 /**
  * Looks at a password, for login and for reveal alike: throttled by address, and in a time that does not tell
  * whether there is such a user.
- * @param entry result: fingerprint of the user's entry, with RIGHT
- * @param wait  result: how long to wait, with LATER
+ * @param entry  result: fingerprint of the user's entry
+ * @param status result: what was answered to a password that is not right, or could not be looked at
+ * @return 1 if it is right; else return *status from the handler
  */
-apipool_password_e apipool_password_check(const apipool_ask_t *ask, const char *user,
-                                          const char *password, const char **entry,
-                                          apr_interval_time_t *wait);
+int apipool_password_is_right(const apipool_ask_t *ask, const char *user, const char *password,
+                              const char **entry, int *status);
 
 /**
  * The fingerprint of a user's entry in the location's file: another one as soon as the password changes, NULL
  * when the user is gone. O(lines).
  */
 const char *apipool_password_fingerprint(const apipool_ask_t *ask, const char *user, apr_pool_t *p);
-
-/** Answers what is not RIGHT. */
-int apipool_password_answer(const apipool_ask_t *ask, apipool_password_e result,
-                            apr_interval_time_t wait);
 
 /** Why a file cannot be a list of users, or NULL; *others is set to a user whose entry is not bcrypt. */
 const char *apipool_password_file_fault(apr_pool_t *p, const char *path, const char **other);

@@ -9,6 +9,7 @@
 
 #include "flaw.h"
 #include "json.h"
+#include "language.h"
 #include "mod_apipool.h"
 #include "query.h"
 
@@ -72,6 +73,9 @@ const server_rec *apipool_admin_owner(const request_rec *r);
  *  no less than 4. */
 int apipool_admin_viewers_each(void);
 
+/** Whether a list of const char * has a text. */
+int apipool_admin_names(const apr_array_header_t *list, const char *name);
+
 /** What needs all of the configuration: unknown pools, and how many locations there are. Returns OK or a
  *  status. */
 int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server);
@@ -119,23 +123,26 @@ int apipool_admin_handler(request_rec *r);
 /** Sends a file of the dashboard; path is relative to the root and does not begin with '/'. */
 int apipool_admin_send_page(request_rec *r, const char *root, const char *path);
 
-/** A key's id, 16 hex digits as the API writes them; 0: anything else, which no key has. */
-apr_uint64_t apipool_admin_read_id(const char *text);
-
 /** The pools that may be seen here: apipool_pool_info_t. */
 apr_array_header_t *apipool_admin_pools(const apipool_ask_t *ask);
 
 /** One of them by its name; NULL: there is none. */
 const apipool_pool_info_t *apipool_admin_find_pool(const apipool_ask_t *ask, const char *name);
 
-/* --- Answers: reply.c. All return OK: the answer is on its way. --- */
+/* --- Languages: language.c --- */
+
+/** What the API says to people, in Chinese: a row for each sentence. t/check_messages knows where they come
+ *  from. */
+extern const apipool_phrase_t apipool_messages_zh[];
 
 /** An English sentence in the language that the client prefers (RFC 9110 section 12.5.4), English where
- *  there is no other; the answer's head says which language it is. NULL stays NULL. language.c */
+ *  there is no other; the answer's head says which language it is. NULL stays NULL. */
 const char *apipool_admin_text(request_rec *r, const char *english);
 
-/** Puts that in the place of a member of an object, if it is a string. language.c */
+/** Puts that in the place of a member of an object, if it is a string. */
 void apipool_admin_translate(request_rec *r, json_t *object, const char *member);
+
+/* --- Answers: reply.c. All return OK: the answer is on its way. --- */
 
 /** Sends a JSON value, and gives it back. */
 int apipool_admin_reply(request_rec *r, int status, json_t *value);

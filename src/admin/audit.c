@@ -47,18 +47,15 @@ const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *m
 void apipool_admin_audit_ids(const apipool_ask_t *ask, const char *what,
                              const apr_array_header_t *ids)
 {
-    char text[IDS_SHOWN * APIPOOL_ID_SIZE + 64] = "", *to = text;
-    int count = ids ? ids->nelts : 0;
-    for (int i = 0; i < count && i < IDS_SHOWN; i++) {
-        *to++ = i ? ' ' : ':';
-        if (!i) {
-            *to++ = ' ';
-        }
-        apipool_key_id_hex(APR_ARRAY_IDX(ids, i, apr_uint64_t), to);
-        to += APIPOOL_ID_SIZE - 1;
+    apr_pool_t *p = ask->r->pool;
+    const char *text = "";
+    char hex[APIPOOL_ID_SIZE];
+    for (int i = 0; i < ids->nelts && i < IDS_SHOWN; i++) {
+        apipool_key_id_hex(APR_ARRAY_IDX(ids, i, apr_uint64_t), hex);
+        text = apr_pstrcat(p, text, i ? " " : ": ", hex, NULL);
     }
-    if (count > IDS_SHOWN) {
-        apr_snprintf(to, (apr_size_t)(text + sizeof(text) - to), " and %d more", count - IDS_SHOWN);
+    if (ids->nelts > IDS_SHOWN) {
+        text = apr_psprintf(p, "%s and %d more", text, ids->nelts - IDS_SHOWN);
     }
     write_line(ask, what, text);
 }

@@ -12,6 +12,7 @@
 #define LIST_MAX      100
 #define LIST_TEXT_MAX 255
 #define SCOPE_MAX     31 /* bytes of a name that pools may take */
+#define SCOPE_DIGEST  8  /* bytes of a digest, which are written as twice as many */
 
 /* --- What a location with APIPoolAdminPools may see: clients that cannot use any other pool --- */
 
@@ -64,27 +65,19 @@ static int by_text(const void *a, const void *b)
 static const char *scope_of(const apipool_ask_t *ask)
 {
     apr_pool_t *p = ask->r->pool;
-    const char *scope = NULL, *last = "";
     if (!ask->conf->pools) {
         return NULL;
     }
     apr_array_header_t *names = apr_array_copy(p, ask->conf->pools);
     qsort(names->elts, (size_t)names->nelts, sizeof(const char *), by_text);
-    for (int i = 0; i < names->nelts; i++) {
-        const char *name = APR_ARRAY_IDX(names, i, const char *);
-        if (strcmp(name, last)) {
-            scope = scope ? apr_pstrcat(p, scope, "+", name, NULL) : name;
-        }
-        last = name;
-    }
-    if (scope && strlen(scope) > SCOPE_MAX) {
+    char *scope = apr_array_pstrcat(p, names, '+');
+    if (strlen(scope) > SCOPE_MAX) {
         unsigned char digest[APR_SHA1_DIGESTSIZE];
         apr_sha1_ctx_t sha1;
         apr_sha1_init(&sha1);
         apr_sha1_update(&sha1, scope, (unsigned)strlen(scope));
         apr_sha1_final(digest, &sha1);
-        scope = apr_psprintf(p, "%02x%02x%02x%02x%02x%02x%02x%02x", digest[0], digest[1], digest[2],
-                             digest[3], digest[4], digest[5], digest[6], digest[7]);
+        ap_bin2hex(digest, SCOPE_DIGEST, scope);
     }
     return scope;
 }

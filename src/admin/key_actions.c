@@ -108,7 +108,7 @@ static int read_ids(const apr_array_header_t *texts, apr_pool_t *p, apipool_key_
     change->ids = ids;
     change->id_count = (apr_size_t)texts->nelts;
     for (int i = 0; i < texts->nelts; i++) {
-        ids[i] = apipool_admin_read_id(APR_ARRAY_IDX(texts, i, const char *));
+        ids[i] = apipool_key_id_read(APR_ARRAY_IDX(texts, i, const char *));
         if (!ids[i]) {
             return 0;
         }
@@ -224,7 +224,6 @@ int apipool_admin_key_reveal(apipool_ask_t *ask)
         {"password", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .max = APIPOOL_ADMIN_PASSWORD_MAX},
         {NULL}};
     const char *password = NULL, *entry = NULL;
-    apr_interval_time_t wait = 0;
     unsigned given;
     int status;
     if (ask->conf->reveal != 1 || !ask->conf->user_file) {
@@ -236,8 +235,7 @@ int apipool_admin_key_reveal(apipool_ask_t *ask)
                                    &given, &status)) {
         return status;
     }
-    apipool_password_e result =
-        apipool_password_check(ask, ask->caller.user, password, &entry, &wait);
-    return result == APIPOOL_PASSWORD_RIGHT ? show_key(ask)
-                                            : apipool_password_answer(ask, result, wait);
+    return apipool_password_is_right(ask, ask->caller.user, password, &entry, &status)
+               ? show_key(ask)
+               : status;
 }

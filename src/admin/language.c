@@ -2,9 +2,6 @@
  * The language of what an answer says to people. */
 #include "admin.h"
 
-#include "language.h"
-#include "messages.h"
-
 static const char *const tags[] = {"en", "zh-CN"};
 
 #define ENGLISH 0
@@ -29,8 +26,7 @@ const char *apipool_admin_text(request_rec *r, const char *english)
 {
     return !english || language_of(r) == tags[ENGLISH]
                ? english
-               : apipool_phrase_translate(apipool_messages_zh, apipool_messages_zh_count, english,
-                                          r->pool);
+               : apipool_phrase_translate(apipool_messages_zh, english, r->pool);
 }
 
 void apipool_admin_translate(request_rec *r, json_t *object, const char *member)

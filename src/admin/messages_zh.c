@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the API says, in Chinese. */
-#include "messages.h"
+#include "admin.h"
 
 const apipool_phrase_t apipool_messages_zh[] = {
     /* access */
@@ -191,7 +191,5 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"all keys that could serve the request rested for a while", "能处理该请求的密钥都在冷却"},
     {"no key was left that could recover by waiting", "没有等待后可恢复的密钥"},
     {"a rule of the pool's own", "密钥池自己的规则"},
+    {NULL, NULL},
 };
-
-const apr_size_t apipool_messages_zh_count =
-    sizeof(apipool_messages_zh) / sizeof(*apipool_messages_zh);

@@ -122,23 +122,28 @@ const char *apipool_password_fingerprint(const apipool_ask_t *ask, const char *u
 }
 
 /* The same work whether there is such a user or not. */
-static int is_right(request_rec *r, const found_t *found, const char *user, const char *password)
+static int fits(request_rec *r, const found_t *found, const char *user, const char *password)
 {
     int usable = found->hash && is_bcrypt(found->hash);
     const char *hash = usable ? found->hash : found->any ? found->any : NOBODYS_ENTRY;
-    int fits = apr_password_validate(password, hash) == APR_SUCCESS;
+    int valid = apr_password_validate(password, hash) == APR_SUCCESS;
     if (found->hash && !usable) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       APIPOOL_LOG(0112) "user \"%s\" cannot sign in: the entry is not bcrypt; set "
                                         "the password again with htpasswd -B",
                       user);
     }
-    return usable && fits;
+    return usable && valid;
 }
 
-apipool_password_e apipool_password_check(const apipool_ask_t *ask, const char *user,
-                                          const char *password, const char **entry,
-                                          apr_interval_time_t *wait)
+static int unreadable(request_rec *r)
+{
+    return apipool_admin_error(r, HTTP_INTERNAL_SERVER_ERROR, "failed",
+                               "Passwords cannot be checked; the error log says why.");
+}
+
+int apipool_password_is_right(const apipool_ask_t *ask, const char *user, const char *password,
+                              const char **entry, int *status)
 {
     request_rec *r = ask->r;
     unsigned char secret[APIPOOL_SECRET_SIZE];
@@ -154,38 +159,31 @@ apipool_password_e apipool_password_check(const apipool_ask_t *ask, const char *
                       APIPOOL_LOG(0113) "nobody can sign in: the secret or APIPoolAdminUserFile "
                                         "%s cannot be read",
                       ask->conf->user_file);
-        return APIPOOL_PASSWORD_UNREADABLE;
+        *status = unreadable(r);
+        return 0;
     }
-    *wait = apipool_admin_api->login_wait(place, apr_time_now());
-    if (*wait > 0) {
-        return APIPOOL_PASSWORD_LATER;
+    apr_interval_time_t wait = apipool_admin_api->login_wait(place, apr_time_now());
+    if (wait > 0) {
+        *status = apipool_admin_later(r, HTTP_TOO_MANY_REQUESTS, "too_many_failures",
+                                      "Too many wrong passwords from this address. Wait as long "
+                                      "as Retry-After says.",
+                                      wait);
+        return 0;
     }
-    int right = is_right(r, &found, user, password);
+    int right = fits(r, &found, user, password);
     apipool_admin_api->login_result(place, right, apr_time_now());
     if (!right) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
                       APIPOOL_LOG(0114) "wrong password for %s%s%s from %s",
                       found.hash ? "user \"" : "a user that is not there", found.hash ? user : "",
                       found.hash ? "\"" : "", r->useragent_ip);
-        return APIPOOL_PASSWORD_WRONG;
+        *status = apipool_admin_error(r, HTTP_UNAUTHORIZED, "invalid_credentials",
+                                      "The user name or the password is wrong.");
+        return 0;
     }
     *entry = fingerprint(ask, r->pool, user, found.hash);
-    return *entry ? APIPOOL_PASSWORD_RIGHT : APIPOOL_PASSWORD_UNREADABLE;
-}
-
-int apipool_password_answer(const apipool_ask_t *ask, apipool_password_e result,
-                            apr_interval_time_t wait)
-{
-    if (result == APIPOOL_PASSWORD_LATER) {
-        return apipool_admin_later(ask->r, HTTP_TOO_MANY_REQUESTS, "too_many_failures",
-                                   "Too many wrong passwords from this address. Wait as long as "
-                                   "Retry-After says.",
-                                   wait);
+    if (!*entry) {
+        *status = unreadable(r);
     }
-    if (result == APIPOOL_PASSWORD_UNREADABLE) {
-        return apipool_admin_error(ask->r, HTTP_INTERNAL_SERVER_ERROR, "failed",
-                                   "Passwords cannot be checked; the error log says why.");
-    }
-    return apipool_admin_error(ask->r, HTTP_UNAUTHORIZED, "invalid_credentials",
-                               "The user name or the password is wrong.");
+    return *entry != NULL;
 }

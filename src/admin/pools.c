@@ -4,16 +4,6 @@
 
 #include <apr_strings.h>
 
-static int is_allowed(const apipool_admin_conf_t *conf, const char *name)
-{
-    for (int i = 0; conf->pools && i < conf->pools->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(conf->pools, i, const char *), name)) {
-            return 1;
-        }
-    }
-    return !conf->pools;
-}
-
 apr_array_header_t *apipool_admin_pools(const apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
@@ -21,7 +11,7 @@ apr_array_header_t *apipool_admin_pools(const apipool_ask_t *ask)
     apr_array_header_t *pools = apr_array_make(r->pool, all->nelts, sizeof(apipool_pool_info_t));
     for (int i = 0; i < all->nelts; i++) {
         const apipool_pool_info_t *pool = &APR_ARRAY_IDX(all, i, apipool_pool_info_t);
-        if (is_allowed(ask->conf, pool->name)) {
+        if (!ask->conf->pools || apipool_admin_names(ask->conf->pools, pool->name)) {
             APR_ARRAY_PUSH(pools, apipool_pool_info_t) = *pool;
         }
     }

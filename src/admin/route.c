@@ -166,15 +166,6 @@ static int may_have(apipool_ask_t *ask, int route, int *status)
     return 1;
 }
 
-apr_uint64_t apipool_admin_read_id(const char *text)
-{
-    if (strlen(text) != APIPOOL_ID_SIZE - 1 ||
-        strspn(text, "0123456789abcdef") != APIPOOL_ID_SIZE - 1) {
-        return 0;
-    }
-    return (apr_uint64_t)strtoull(text, NULL, 16);
-}
-
 static int answer_route(apipool_ask_t *ask, int route, const parts_t *parts)
 {
     apipool_query_t query;
@@ -189,7 +180,7 @@ static int answer_route(apipool_ask_t *ask, int route, const parts_t *parts)
         ask->pool_name = pool->name;
     }
     if (parts->id) {
-        ask->id = apipool_admin_read_id(parts->id);
+        ask->id = apipool_key_id_read(parts->id);
         if (!ask->id) {
             return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "key_not_found",
                                        "There is no such key.");

@@ -82,7 +82,6 @@ int apipool_admin_session_open(apipool_ask_t *ask)
 {
     credentials_t given = {NULL};
     const char *entry = NULL;
-    apr_interval_time_t wait = 0;
     unsigned set;
     int status, seconds = ask->conf->session_seconds ? ask->conf->session_seconds
                                                      : APIPOOL_ADMIN_SESSION_DEFAULT;
@@ -90,10 +89,8 @@ int apipool_admin_session_open(apipool_ask_t *ask)
                                    &status)) {
         return status;
     }
-    apipool_password_e result =
-        apipool_password_check(ask, given.user, given.password, &entry, &wait);
-    if (result != APIPOOL_PASSWORD_RIGHT) {
-        return apipool_password_answer(ask, result, wait);
+    if (!apipool_password_is_right(ask, given.user, given.password, &entry, &status)) {
+        return status;
     }
     const char *token = begin(ask, given.user, entry, seconds);
     if (!token) {

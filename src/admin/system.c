@@ -10,8 +10,6 @@
 
 #include "render.h"
 
-#define DESCRIPTION_MAX ((apr_off_t)4 * 1024 * 1024)
-
 /* As httpd counts them; what lies between two is the one that says less. */
 static const struct {
     const char *name;
@@ -29,38 +27,17 @@ int apipool_admin_health(apipool_ask_t *ask)
                                      "The shared memory of the pools is not available.");
 }
 
-/* Where the description is: beside the dashboard's folder, as "make install" puts it, or as the sources have
- * it. */
-static apr_status_t open_description(request_rec *r, const char *root, apr_file_t **file)
-{
-    static const char *const places[] = {"/../openapi.json", "/../docs/openapi.json"};
-    apr_status_t rv = APR_ENOENT;
-    for (int i = 0; i < 2 && rv != APR_SUCCESS; i++) {
-        const char *path = apr_pstrcat(r->pool, root, places[i], NULL);
-        rv = apr_file_open(file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, 0, r->pool);
-    }
-    return rv;
-}
-
+/* It is beside the dashboard's folder, as "make install" puts it, or where the sources have it. */
 int apipool_admin_openapi(apipool_ask_t *ask)
 {
-    request_rec *r = ask->r;
-    apr_file_t *file;
-    apr_finfo_t info;
+    static const char *const places[] = {"/../openapi.json", "/../docs/openapi.json"};
     const char *root = ask->conf->root ? ask->conf->root : APIPOOL_HTDOCS;
-    apr_status_t rv = open_description(r, root, &file);
-    if (rv == APR_SUCCESS) {
-        rv = apr_file_info_get(&info, APR_FINFO_SIZE, file);
+    json_t *value = NULL;
+    for (int i = 0; i < 2 && !value; i++) {
+        value = json_load_file(apr_pstrcat(ask->r->pool, root, places[i], NULL), 0, NULL);
     }
-    if (rv != APR_SUCCESS || info.size > DESCRIPTION_MAX) {
-        return apipool_admin_failed(ask, rv, "openapi.json cannot be read", NULL);
-    }
-    char *text = apr_palloc(r->pool, (apr_size_t)info.size + 1);
-    apr_size_t len = 0;
-    rv = apr_file_read_full(file, text, (apr_size_t)info.size, &len);
-    json_t *value = rv == APR_SUCCESS ? json_loadb(text, len, 0, NULL) : NULL;
-    return value ? apipool_admin_reply(r, HTTP_OK, value)
-                 : apipool_admin_failed(ask, rv, "openapi.json cannot be read", NULL);
+    return value ? apipool_admin_reply(ask->r, HTTP_OK, value)
+                 : apipool_admin_failed(ask, APR_EGENERAL, "openapi.json cannot be read", NULL);
 }
 
 int apipool_admin_system_show(apipool_ask_t *ask)

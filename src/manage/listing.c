@@ -189,8 +189,8 @@ static void swap(apipool_listed_t *a, apipool_listed_t *b)
     *b = kept;
 }
 
-/* Quicksort (Hoare, 1961) of those parts alone that reach into the page, as in his quickselect. The pivot is a
- * random one, so that no list is a bad one. */
+/* Quicksort (Hoare, 1961) of those parts alone that reach into the page, as in his quickselect. Pivots are
+ * random, so that no list is a bad one. */
 static void sort_page(apipool_listed_t *all, apr_int64_t low, apr_int64_t high, apr_int64_t from,
                       apr_int64_t end, order_t *order)
 {

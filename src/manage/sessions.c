@@ -18,8 +18,9 @@ apr_status_t apipool_manage_session_secret(unsigned char secret[32])
     return APR_EGENERAL;
 }
 
-static apr_status_t end_session(const apipool_revoked_t *session)
+static apr_status_t end_session(void *ctx)
 {
+    const apipool_revoked_t *session = ctx;
     return apipool_sessions_revoke(apipool_lasting_segment(), session->jti, session->until,
                                    apr_time_now());
 }
@@ -32,18 +33,13 @@ static apr_status_t prepare_end(void *ctx, int *changes, const char **error)
     return APR_SUCCESS;
 }
 
-static apr_status_t apply_end(void *ctx)
-{
-    return end_session(ctx);
-}
-
 /* Of a session that should end, it is better to be forgotten later than not to be noted now. */
 apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                            apipool_flaw_t *flaw)
 {
     apipool_revoked_t session = {.jti = jti, .until = until};
     apipool_store_change_t change = {
-        .prepare = prepare_end, .session = &session, .apply = apply_end, .ctx = &session};
+        .prepare = prepare_end, .session = &session, .apply = end_session, .ctx = &session};
     apipool_store_t *store = apipool_lasting_store();
     apr_status_t rv = store && jti ? apipool_store_change(store, &change, &flaw->message, p)
                                    : end_session(&session);
