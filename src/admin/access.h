@@ -10,12 +10,11 @@
 /**
  * Looks at a password, for login and for reveal alike: throttled by address, and in a time that does not tell
  * whether there is such a user.
- * @param entry  result: fingerprint of the user's entry
- * @param status result: what was answered to a password that is not right, or could not be looked at
- * @return 1 if it is right; else return *status from the handler
+ * @param entry result: fingerprint of the user's entry
+ * @return DECLINED if it is right; else what was answered
  */
 int apipool_password_is_right(const apipool_ask_t *ask, const char *user, const char *password,
-                              const char **entry, int *status);
+                              const char **entry);
 
 /**
  * The fingerprint of a user's entry in the location's file: another one as soon as the password changes, NULL
@@ -36,6 +35,10 @@ void apipool_caller_find(apipool_ask_t *ask);
 /** Whether the session that the caller was found by still holds: not ended, not expired, user and password
  *  still the same. Always, with APIPoolAdminAuth httpd. Memory is taken from p. */
 int apipool_caller_holds(const apipool_ask_t *ask, apr_pool_t *p);
+
+/** A keyed hash, so that nobody can choose what shares its number with something else; 0 if it cannot be
+ *  made. */
+apr_uint64_t apipool_caller_hash(const char *bytes, apr_size_t len);
 
 /** The role of a user here. */
 apipool_role_e apipool_caller_role(const apipool_admin_conf_t *conf, const char *user);

@@ -108,10 +108,10 @@ typedef struct {
     const apipool_admin_conf_t *conf;
     const char *mount; /* path of the location, without a slash at its end */
     apipool_caller_t caller;
-    apr_uint32_t pool; /* of the path, with its name */
-    const char *pool_name;
-    apr_uint64_t id;  /* of the path: a key's */
-    const char *name; /* of the path: a client's */
+    const char *pool_name, *key,
+        *name;         /* what the path names, or NULL: a pool, a key's id, a client */
+    apr_uint32_t pool; /* the index of that pool */
+    apr_uint64_t id;   /* that id; 0: none */
 } apipool_ask_t;
 
 /** The table of functions; set once, when the configuration is checked. */
@@ -181,14 +181,14 @@ int apipool_admin_later(request_rec *r, int status, const char *code, const char
 #define APIPOOL_ADMIN_IMPORT_MAX ((apr_off_t)64 * 1024 * 1024)
 #define APIPOOL_ADMIN_LOGIN_MAX  ((apr_off_t)16 * 1024) /* which anybody may send */
 
+/* Each returns DECLINED, or what was answered to a body that cannot be taken: return it from the handler. */
+
 /**
  * Reads a body that must be a JSON object, into a struct; see apipool_json_read(). Its text is overwritten.
- * @param given  result: which members there are
- * @param status result: OK, or what was answered to a body that cannot be taken
- * @return 1 if it was read; else return *status from the handler
+ * @param given result: which members there are
  */
 int apipool_admin_read_object(request_rec *r, apr_off_t max, const apipool_json_member_t *members,
-                              void *to, unsigned *given, int *status);
+                              void *to, unsigned *given);
 
 /* A body on its way, of which no more than a piece is kept. */
 typedef struct apipool_admin_incoming_t apipool_admin_incoming_t;
@@ -196,28 +196,22 @@ typedef struct apipool_admin_incoming_t apipool_admin_incoming_t;
 /**
  * Prepares to read a body piece by piece: JSON or, with plain, plain text.
  * @param source result: where its pieces come from
- * @param status result: OK, or what was answered to a body that cannot be taken
- * @return 1; else return *status from the handler
  */
 int apipool_admin_open_body(request_rec *r, apr_off_t max, int plain,
-                            apipool_admin_incoming_t **incoming, apipool_import_source_t *source,
-                            int *status);
+                            apipool_admin_incoming_t **incoming, apipool_import_source_t *source);
 
-/** Whether it did not turn out to be too large, or to break off; which is answered, and *status is set. */
-int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming, int *status);
+/** Whether it did not turn out to be too large, or to break off. */
+int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming);
 
 /* --- Audit: audit.c --- */
 
-/** Writes to the error log at level notice who changed what, and from where. what is ours. */
-void apipool_admin_audit(const apipool_ask_t *ask, const char *what);
+/** Writes to the error log at level notice who changed what, and from where. what is ours; the first of ids,
+ *  a list of apr_uint64_t or NULL, follow it. */
+void apipool_admin_audit(const apipool_ask_t *ask, const char *what, const apr_array_header_t *ids);
 
 /** Names what of a table's members is set, as " enabled label"; enabled tells which way. */
 const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *members,
                                    unsigned set, int enabled);
-
-/** The same as the first one with the first ids of a list of apr_uint64_t. */
-void apipool_admin_audit_ids(const apipool_ask_t *ask, const char *what,
-                             const apr_array_header_t *ids);
 
 /* --- Routes: each function answers, and returns OK --- */
 

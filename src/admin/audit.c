@@ -18,18 +18,6 @@ static const char *without_quotes(apr_pool_t *p, const char *user)
     return text;
 }
 
-static void write_line(const apipool_ask_t *ask, const char *what, const char *ids)
-{
-    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, ask->r,
-                  APIPOOL_LOG(0120) "audit: user \"%s\" from %s: %s%s",
-                  without_quotes(ask->r->pool, ask->caller.user), ask->r->useragent_ip, what, ids);
-}
-
-void apipool_admin_audit(const apipool_ask_t *ask, const char *what)
-{
-    write_line(ask, what, "");
-}
-
 const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *members,
                                    unsigned set, int enabled)
 {
@@ -44,18 +32,19 @@ const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *m
     return text;
 }
 
-void apipool_admin_audit_ids(const apipool_ask_t *ask, const char *what,
-                             const apr_array_header_t *ids)
+void apipool_admin_audit(const apipool_ask_t *ask, const char *what, const apr_array_header_t *ids)
 {
     apr_pool_t *p = ask->r->pool;
-    const char *text = "";
+    int count = ids ? ids->nelts : 0;
     char hex[APIPOOL_ID_SIZE];
-    for (int i = 0; i < ids->nelts && i < IDS_SHOWN; i++) {
+    for (int i = 0; i < count && i < IDS_SHOWN; i++) {
         apipool_key_id_hex(APR_ARRAY_IDX(ids, i, apr_uint64_t), hex);
-        text = apr_pstrcat(p, text, i ? " " : ": ", hex, NULL);
+        what = apr_pstrcat(p, what, i ? " " : ": ", hex, NULL);
     }
-    if (ids->nelts > IDS_SHOWN) {
-        text = apr_psprintf(p, "%s and %d more", text, ids->nelts - IDS_SHOWN);
+    if (count > IDS_SHOWN) {
+        what = apr_psprintf(p, "%s and %d more", what, count - IDS_SHOWN);
     }
-    write_line(ask, what, text);
+    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, ask->r,
+                  APIPOOL_LOG(0120) "audit: user \"%s\" from %s: %s",
+                  without_quotes(p, ask->caller.user), ask->r->useragent_ip, what);
 }

@@ -16,9 +16,9 @@
 /* 1: JSON, 0: plain text, UNKNOWN: anything else. Parameters are not looked at but for a charset. */
 static int kind_of(request_rec *r)
 {
-    const char *type = apr_table_get(r->headers_in, "Content-Type");
-    apr_size_t len = type ? strcspn(type, "; \t") : 0;
-    const char *charset = type ? apipool_ascii_find(type + len, "charset=") : NULL;
+    const char *field = apr_table_get(r->headers_in, "Content-Type");
+    const char *type = ap_field_noparam(r->pool, field);
+    const char *charset = field ? apipool_ascii_find(field, "charset=") : NULL;
     if (charset) {
         charset += strlen("charset=");
         charset += *charset == '"';
@@ -26,10 +26,10 @@ static int kind_of(request_rec *r)
             return UNKNOWN;
         }
     }
-    if (len == strlen("application/json") && !ap_cstr_casecmpn(type, "application/json", len)) {
+    if (type && !ap_cstr_casecmp(type, "application/json")) {
         return 1;
     }
-    return len == strlen("text/plain") && !ap_cstr_casecmpn(type, "text/plain", len) ? 0 : UNKNOWN;
+    return type && !ap_cstr_casecmp(type, "text/plain") ? 0 : UNKNOWN;
 }
 
 static int too_large(request_rec *r, apr_off_t max)
@@ -40,33 +40,28 @@ static int too_large(request_rec *r, apr_off_t max)
         apr_psprintf(r->pool, "The body may have at most %" APR_OFF_T_FMT " bytes.", max));
 }
 
-/* Looks at what is known of a body before any of it is read. Returns whether it can be; else *status was
- * answered. */
-static int begin(request_rec *r, apr_off_t max, int plain, int *kind, int *status)
+/* Looks at what is known of a body before any of it is read. */
+static int begin(request_rec *r, apr_off_t max, int plain, int *kind)
 {
     *kind = kind_of(r);
     if (*kind == UNKNOWN || (*kind == 0 && !plain)) {
-        *status = apipool_admin_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
-                                      plain ? "The body must be application/json or text/plain, in "
-                                              "UTF-8."
-                                            : "The body must be application/json, in UTF-8.");
-        return 0;
+        return apipool_admin_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
+                                   plain ? "The body must be application/json or text/plain, in "
+                                           "UTF-8."
+                                         : "The body must be application/json, in UTF-8.");
     }
     int fault = ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK);
     if (fault == HTTP_REQUEST_ENTITY_TOO_LARGE) { /* LimitRequestBody */
-        *status = too_large(r, ap_get_limit_req_body(r));
-        return 0;
+        return too_large(r, ap_get_limit_req_body(r));
     }
     if (fault != OK) {
-        *status = apipool_admin_error(r, HTTP_BAD_REQUEST, "invalid_request",
-                                      "The length of the body is unclear.");
-        return 0;
+        return apipool_admin_error(r, HTTP_BAD_REQUEST, "invalid_request",
+                                   "The length of the body is unclear.");
     }
     if (!r->read_chunked && r->remaining > max) {
-        *status = too_large(r, max);
-        return 0;
+        return too_large(r, max);
     }
-    return 1;
+    return DECLINED;
 }
 
 struct apipool_admin_incoming_t {
@@ -98,12 +93,12 @@ static apr_status_t wipe_piece(void *data)
 }
 
 int apipool_admin_open_body(request_rec *r, apr_off_t max, int plain,
-                            apipool_admin_incoming_t **incoming, apipool_import_source_t *source,
-                            int *status)
+                            apipool_admin_incoming_t **incoming, apipool_import_source_t *source)
 {
     int kind;
-    if (!begin(r, max, plain, &kind, status)) {
-        return 0;
+    int status = begin(r, max, plain, &kind);
+    if (status != DECLINED) {
+        return status;
     }
     apipool_admin_incoming_t *made = apr_pcalloc(r->pool, sizeof(*made));
     made->r = r;
@@ -112,26 +107,24 @@ int apipool_admin_open_body(request_rec *r, apr_off_t max, int plain,
     apr_pool_cleanup_register(r->pool, made, wipe_piece, apr_pool_cleanup_null);
     *source = (apipool_import_source_t){.next = next, .ctx = made, .is_json = kind};
     *incoming = made;
-    return 1;
+    return DECLINED;
 }
 
-int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming, int *status)
+int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming)
 {
     if (incoming->is_broken) {
         incoming->r->connection->keepalive = AP_CONN_CLOSE;
-        *status = apipool_admin_error(incoming->r, HTTP_BAD_REQUEST, "incomplete_body",
-                                      "The body could not be read to its end.");
-        return 0;
+        return apipool_admin_error(incoming->r, HTTP_BAD_REQUEST, "incomplete_body",
+                                   "The body could not be read to its end.");
     }
     if (incoming->read > incoming->max) {
-        *status = too_large(incoming->r, incoming->max);
-        return 0;
+        return too_large(incoming->r, incoming->max);
     }
-    return 1;
+    return DECLINED;
 }
 
 int apipool_admin_read_object(request_rec *r, apr_off_t max, const apipool_json_member_t *members,
-                              void *to, unsigned *given, int *status)
+                              void *to, unsigned *given)
 {
     apipool_buffer_t *buffer = apipool_buffer_make(r->pool);
     apipool_admin_incoming_t *incoming;
@@ -139,23 +132,21 @@ int apipool_admin_read_object(request_rec *r, apr_off_t max, const apipool_json_
     apipool_flaw_t flaw;
     const char *bytes;
     apr_size_t len;
-    if (!apipool_admin_open_body(r, max, 0, &incoming, &source, status)) {
-        return 0;
+    int status = apipool_admin_open_body(r, max, 0, &incoming, &source);
+    if (status != DECLINED) {
+        return status;
     }
     while (next(incoming, &bytes, &len) == APR_SUCCESS) {
         if (!apipool_buffer_add(buffer, bytes, len)) {
-            *status = too_large(r, max);
-            return 0;
+            return too_large(r, max);
         }
     }
-    if (!apipool_admin_body_is_whole(incoming, status)) {
-        return 0;
+    status = apipool_admin_body_is_whole(incoming);
+    if (status != DECLINED) {
+        return status;
     }
     *given = apipool_json_read(r->pool, buffer->text ? buffer->text : "", buffer->len, members, to,
                                &flaw);
     apipool_buffer_wipe(buffer);
-    if (flaw.message) {
-        *status = apipool_admin_refuse(r, flaw.field, flaw.message);
-    }
-    return !flaw.message;
+    return flaw.message ? apipool_admin_refuse(r, flaw.field, flaw.message) : DECLINED;
 }

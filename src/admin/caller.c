@@ -37,25 +37,27 @@ const char *apipool_caller_audience(const apipool_ask_t *ask)
     return name_location(ask, ask->r->server);
 }
 
-static apr_uint64_t number_of(const char *location)
+apr_uint64_t apipool_caller_hash(const char *bytes, apr_size_t len)
 {
     unsigned char secret[APIPOOL_JWT_SECRET_SIZE];
     if (apipool_admin_api->session_secret(secret) != APR_SUCCESS) {
         return 0;
     }
-    apr_uint64_t place = apipool_key_id(secret, location, strlen(location));
+    apr_uint64_t hash = apipool_key_id(secret, bytes, len);
     OPENSSL_cleanse(secret, sizeof(secret));
-    return place;
+    return hash;
 }
 
 apr_uint64_t apipool_caller_place(const apipool_ask_t *ask)
 {
-    return number_of(apipool_caller_audience(ask));
+    const char *audience = apipool_caller_audience(ask);
+    return apipool_caller_hash(audience, strlen(audience));
 }
 
 apr_uint64_t apipool_caller_location(const apipool_ask_t *ask)
 {
-    return number_of(name_location(ask, apipool_admin_owner(ask->r)));
+    const char *location = name_location(ask, apipool_admin_owner(ask->r));
+    return apipool_caller_hash(location, strlen(location));
 }
 
 /* The value of our cookie, or NULL. */

@@ -96,9 +96,9 @@ static const char *name_here(const apipool_ask_t *ask, const char *text)
 }
 
 /* Finds the client of the path, by its name or what comes before the pools in it; one that is not seen here
- * is not there. From then on it has its name as it is kept. Returns 1 with what is told of it, or 0 when
- * *status is what to return. */
-static int find(apipool_ask_t *ask, json_t **client, int *status)
+ * is not there. From then on it has its name as it is kept. Returns DECLINED with what is told of it, or
+ * what was answered. */
+static int find(apipool_ask_t *ask, json_t **client)
 {
     request_rec *r = ask->r;
     const char *names[] = {ask->name, ask->conf->pools ? name_here(ask, ask->name) : NULL};
@@ -111,22 +111,21 @@ static int find(apipool_ask_t *ask, json_t **client, int *status)
         }
     }
     if (rv != APR_SUCCESS) {
-        *status = apipool_admin_failed(ask, rv, "a client cannot be shown", NULL);
-        return 0;
+        return apipool_admin_failed(ask, rv, "a client cannot be shown", NULL);
     }
     ask->name = apr_pstrdup(r->pool, json_string_value(json_object_get(*client, "name")));
-    return 1;
+    return DECLINED;
 }
 
 /* The same for whoever needs no more than the name. */
-static int find_name(apipool_ask_t *ask, int *status)
+static int find_name(apipool_ask_t *ask)
 {
     json_t *client;
-    if (!find(ask, &client, status)) {
-        return 0;
+    int status = find(ask, &client);
+    if (status == DECLINED) {
+        json_decref(client);
     }
-    json_decref(client);
-    return 1;
+    return status;
 }
 
 static int show(const apipool_ask_t *ask, int status, const char *name, const char *key)
@@ -167,44 +166,43 @@ static const apipool_json_member_t new_members[] = {
     {NULL}};
 static const apipool_json_member_t *const members = new_members + 1;
 
-/* Gives a new client the name that it has here. Returns 1, or 0 when *status is what to return, for a name
- * that is too long for that. */
-static int take_name(const apipool_ask_t *ask, const char **name, int *status)
+/* Gives a new client the name that it has here. Returns DECLINED, or what was answered to a name that is too
+ * long for that. */
+static int take_name(const apipool_ask_t *ask, const char **name)
 {
     const char *scope = scope_of(ask), *given = *name;
     if (!scope) {
-        return 1;
+        return DECLINED;
     }
     *name = name_here(ask, given);
     if (strlen(*name) < APIPOOL_CLIENTNAME_SIZE || !strcmp(*name, given)) {
-        return 1;
+        return DECLINED;
     }
-    *status = apipool_admin_refuse(ask->r, "name",
-                                   apr_psprintf(ask->r->pool, "Must be at most %d bytes long.",
-                                                APIPOOL_CLIENTNAME_SIZE - 2 - (int)strlen(scope)));
-    return 0;
+    return apipool_admin_refuse(ask->r, "name",
+                                apr_psprintf(ask->r->pool, "Must be at most %d bytes long.",
+                                             APIPOOL_CLIENTNAME_SIZE - 2 - (int)strlen(scope)));
 }
 
-/* Reads a body. Returns 1, or 0 when *status is what to return. */
-static int read_client(apipool_ask_t *ask, int is_new, apipool_client_edit_t *edit, int *status)
+/* Reads a body. Returns DECLINED, or what was answered. */
+static int read_client(apipool_ask_t *ask, int is_new, apipool_client_edit_t *edit)
 {
     memset(edit, 0, sizeof(*edit));
     edit->enabled = 1;
-    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX, is_new ? new_members : members,
-                                   edit, &edit->set, status) ||
-        (is_new && !take_name(ask, &edit->name, status))) {
-        return 0;
+    int status = apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX,
+                                           is_new ? new_members : members, edit, &edit->set);
+    if (status == DECLINED && is_new) {
+        status = take_name(ask, &edit->name);
+    }
+    if (status != DECLINED) {
+        return status;
     }
     if ((is_new || edit->set & APIPOOL_CLIENT_SET_LIST(0)) && !check_pools(ask, &edit->lists[0])) {
-        *status = apipool_admin_refuse(ask->r, "pools", "There is no such pool.");
-        return 0;
+        return apipool_admin_refuse(ask->r, "pools", "There is no such pool.");
     }
-    if (!edit->set) {
-        *status = apipool_admin_refuse(
-            ask->r, NULL, "Nothing to change: send at least one member of the client.");
-        return 0;
-    }
-    return 1;
+    return edit->set
+               ? DECLINED
+               : apipool_admin_refuse(ask->r, NULL,
+                                      "Nothing to change: send at least one member of the client.");
 }
 
 /* --- Routes --- */
@@ -234,8 +232,8 @@ int apipool_admin_client_create(apipool_ask_t *ask)
     apipool_client_edit_t edit;
     char key[APIPOOL_CLIENT_KEY_SIZE];
     apipool_flaw_t flaw = {NULL};
-    int status;
-    if (!read_client(ask, 1, &edit, &status)) {
+    int status = read_client(ask, 1, &edit);
+    if (status != DECLINED) {
         return status;
     }
     apr_status_t rv = apipool_admin_api->client_create(r->server, &edit, r->pool, key, &flaw);
@@ -243,7 +241,7 @@ int apipool_admin_client_create(apipool_ask_t *ask)
         return apipool_admin_failed(ask, rv, "a client cannot be made", &flaw);
     }
     const char *name = apipool_clientname_normalise(edit.name, r->pool);
-    apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s created", name));
+    apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s created", name), NULL);
     status = show(ask, HTTP_CREATED, name, key);
     OPENSSL_cleanse(key, sizeof(key));
     return status;
@@ -252,8 +250,8 @@ int apipool_admin_client_create(apipool_ask_t *ask)
 int apipool_admin_client_show(apipool_ask_t *ask)
 {
     json_t *client;
-    int status;
-    return find(ask, &client, &status) ? apipool_admin_reply(ask->r, HTTP_OK, client) : status;
+    int status = find(ask, &client);
+    return status == DECLINED ? apipool_admin_reply(ask->r, HTTP_OK, client) : status;
 }
 
 int apipool_admin_client_edit(apipool_ask_t *ask)
@@ -261,8 +259,11 @@ int apipool_admin_client_edit(apipool_ask_t *ask)
     request_rec *r = ask->r;
     apipool_client_edit_t edit;
     apipool_flaw_t flaw = {NULL};
-    int status;
-    if (!find_name(ask, &status) || !read_client(ask, 0, &edit, &status)) {
+    int status = find_name(ask);
+    if (status == DECLINED) {
+        status = read_client(ask, 0, &edit);
+    }
+    if (status != DECLINED) {
         return status;
     }
     apr_status_t rv = apipool_admin_api->client_change(r->server, ask->name, &edit, r->pool, &flaw);
@@ -270,8 +271,10 @@ int apipool_admin_client_edit(apipool_ask_t *ask)
         return apipool_admin_failed(ask, rv, "a client cannot be changed", &flaw);
     }
     apipool_admin_audit(
-        ask, apr_psprintf(r->pool, "client %s edited (%s )", ask->name,
-                          apipool_admin_name_set(r->pool, members, edit.set, edit.enabled)));
+        ask,
+        apr_psprintf(r->pool, "client %s edited (%s )", ask->name,
+                     apipool_admin_name_set(r->pool, members, edit.set, edit.enabled)),
+        NULL);
     return show(ask, HTTP_OK, ask->name, NULL);
 }
 
@@ -279,14 +282,14 @@ int apipool_admin_client_delete(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
     apipool_flaw_t flaw = {NULL};
-    int status;
-    if (!find_name(ask, &status)) {
+    int status = find_name(ask);
+    if (status != DECLINED) {
         return status;
     }
     apr_status_t rv = apipool_admin_api->client_delete(r->server, ask->name, r->pool, &flaw);
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(ask, rv, "a client cannot be deleted", &flaw);
     }
-    apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s deleted", ask->name));
+    apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s deleted", ask->name), NULL);
     return apipool_admin_reply_nothing(r);
 }

@@ -172,16 +172,12 @@ const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *p
 
 const char *apipool_admin_set_auth(cmd_parms *cmd, void *dir, const char *word)
 {
-    apipool_admin_conf_t *conf = dir;
-    if (!ap_cstr_casecmp(word, "session")) {
-        conf->auth = APIPOOL_ADMIN_AUTH_SESSION;
-    }
-    else if (!ap_cstr_casecmp(word, "httpd")) {
-        conf->auth = APIPOOL_ADMIN_AUTH_HTTPD;
-    }
-    else {
+    int own = !ap_cstr_casecmp(word, "session");
+    if (!own && ap_cstr_casecmp(word, "httpd")) {
         return apr_psprintf(cmd->pool, "APIPoolAdminAuth %s: session or httpd is needed", word);
     }
+    ((apipool_admin_conf_t *)dir)->auth =
+        own ? APIPOOL_ADMIN_AUTH_SESSION : APIPOOL_ADMIN_AUTH_HTTPD;
     return finish(cmd);
 }
 

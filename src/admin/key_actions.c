@@ -45,19 +45,20 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     apipool_query_t query;
     apipool_flaw_t flaw;
     apipool_import_t import = {0};
-    int status;
     apipool_query_open(&query, r->pool, r->args, &flaw);
     const char *upstream = apipool_query_string(&query, "upstream", 255);
     int preview = apipool_query_choice(&query, "preview", truths, 2, 0);
     if (!apipool_query_close(&query)) {
         return apipool_admin_refuse(r, flaw.field, flaw.message);
     }
-    if (!apipool_admin_open_body(r, APIPOOL_ADMIN_IMPORT_MAX, 1, &body, &source, &status)) {
+    int status = apipool_admin_open_body(r, APIPOOL_ADMIN_IMPORT_MAX, 1, &body, &source);
+    if (status != DECLINED) {
         return status;
     }
     apr_status_t rv = apipool_admin_api->key_import(ask->pool, upstream, &source, preview, r->pool,
                                                     &import, &flaw);
-    if (!apipool_admin_body_is_whole(body, &status)) {
+    status = apipool_admin_body_is_whole(body);
+    if (status != DECLINED) {
         return status;
     }
     if (rv != APR_SUCCESS) {
@@ -66,13 +67,13 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     if (preview) {
         return import_answer(ask, &import);
     }
-    apipool_admin_audit_ids(ask,
-                            apr_psprintf(r->pool,
-                                         "keys imported into pool %s (%u added, %u updated, %u "
-                                         "duplicates, %u invalid)",
-                                         ask->pool_name, import.added, import.updated,
-                                         import.duplicates, import.invalid_count),
-                            import.ids);
+    apipool_admin_audit(ask,
+                        apr_psprintf(r->pool,
+                                     "keys imported into pool %s (%u added, %u updated, %u "
+                                     "duplicates, %u invalid)",
+                                     ask->pool_name, import.added, import.updated,
+                                     import.duplicates, import.invalid_count),
+                        import.ids);
     return import_answer(ask, &import);
 }
 
@@ -158,8 +159,9 @@ int apipool_admin_keys_act(apipool_ask_t *ask)
     apipool_key_change_t change = {.ids = NULL};
     apipool_key_changed_t changed = {0};
     unsigned given;
-    int status, action;
-    if (!apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &wanted, &given, &status)) {
+    int action,
+        status = apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &wanted, &given);
+    if (status != DECLINED) {
         return status;
     }
     apipool_flaw_t flaw = take(&wanted, given, r->pool, &change, &action);
@@ -170,10 +172,10 @@ int apipool_admin_keys_act(apipool_ask_t *ask)
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(ask, rv, "keys cannot be changed", &flaw);
     }
-    apipool_admin_audit_ids(ask,
-                            apr_psprintf(r->pool, "action %s on keys of pool %s (%u)",
-                                         action_names[action], ask->pool_name, changed.done),
-                            changed.done_ids);
+    apipool_admin_audit(ask,
+                        apr_psprintf(r->pool, "action %s on keys of pool %s (%u)",
+                                     action_names[action], ask->pool_name, changed.done),
+                        changed.done_ids);
     return apipool_admin_reply(r, HTTP_OK,
                                json_pack("{s:I,s:I,s:o}", "matched", (json_int_t)changed.matched,
                                          "done", (json_int_t)changed.done, "failed",
@@ -186,8 +188,8 @@ static void audit_one(const apipool_ask_t *ask, const char *what)
 {
     apr_array_header_t *ids = apr_array_make(ask->r->pool, 1, sizeof(apr_uint64_t));
     APR_ARRAY_PUSH(ids, apr_uint64_t) = ask->id;
-    apipool_admin_audit_ids(
-        ask, apr_psprintf(ask->r->pool, "key %s in pool %s", what, ask->pool_name), ids);
+    apipool_admin_audit(ask, apr_psprintf(ask->r->pool, "key %s in pool %s", what, ask->pool_name),
+                        ids);
 }
 
 int apipool_admin_key_check(apipool_ask_t *ask)
@@ -225,17 +227,15 @@ int apipool_admin_key_reveal(apipool_ask_t *ask)
         {NULL}};
     const char *password = NULL, *entry = NULL;
     unsigned given;
-    int status;
     if (ask->conf->reveal != 1 || !ask->conf->user_file) {
         return apipool_admin_error(ask->r, HTTP_FORBIDDEN, "reveal_off",
                                    "Keys cannot be shown here: APIPoolAdminReveal is off, or "
                                    "APIPoolAdminUserFile is not set.");
     }
-    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, password_member, &password,
-                                   &given, &status)) {
-        return status;
+    int status = apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, password_member,
+                                           &password, &given);
+    if (status == DECLINED) {
+        status = apipool_password_is_right(ask, ask->caller.user, password, &entry);
     }
-    return apipool_password_is_right(ask, ask->caller.user, password, &entry, &status)
-               ? show_key(ask)
-               : status;
+    return status == DECLINED ? show_key(ask) : status;
 }

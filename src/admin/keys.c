@@ -135,9 +135,8 @@ static const apipool_json_member_t members[] = {
     {"limits", APIPOOL_JSON_OBJECT, .members = limits},
     {NULL}};
 
-/* Changes the key of the path. Returns 1, or 0 when *status is what to return. */
-static int change_one(apipool_ask_t *ask, apipool_key_change_t *change, const char *what,
-                      int *status)
+/* Changes the key of the path. Returns DECLINED, or what was answered. */
+static int change_one(apipool_ask_t *ask, apipool_key_change_t *change, const char *what)
 {
     request_rec *r = ask->r;
     apipool_key_changed_t changed = {0};
@@ -149,12 +148,11 @@ static int change_one(apipool_ask_t *ask, apipool_key_change_t *change, const ch
         rv = APR_NOTFOUND;
     }
     if (rv != APR_SUCCESS) {
-        *status = apipool_admin_failed(ask, rv, "the key cannot be changed", &flaw);
-        return 0;
+        return apipool_admin_failed(ask, rv, "the key cannot be changed", &flaw);
     }
-    apipool_admin_audit_ids(ask, apr_psprintf(r->pool, "%s in pool %s", what, ask->pool_name),
-                            changed.done_ids);
-    return 1;
+    apipool_admin_audit(ask, apr_psprintf(r->pool, "%s in pool %s", what, ask->pool_name),
+                        changed.done_ids);
+    return DECLINED;
 }
 
 int apipool_admin_key_edit(apipool_ask_t *ask)
@@ -162,9 +160,9 @@ int apipool_admin_key_edit(apipool_ask_t *ask)
     apipool_key_change_t change = {.action = APIPOOL_DO_EDIT, .edit = {.label = "", .account = ""}};
     apipool_key_edit_t *edit = &change.edit;
     apr_pool_t *p = ask->r->pool;
-    int status;
-    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX, members, edit, &edit->set,
-                                   &status)) {
+    int status =
+        apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX, members, edit, &edit->set);
+    if (status != DECLINED) {
         return status;
     }
     if (!edit->set) {
@@ -173,13 +171,13 @@ int apipool_admin_key_edit(apipool_ask_t *ask)
     }
     const char *what = apr_psprintf(p, "key edited (%s )",
                                     apipool_admin_name_set(p, members, edit->set, edit->enabled));
-    return change_one(ask, &change, what, &status) ? apipool_admin_key_show(ask) : status;
+    status = change_one(ask, &change, what);
+    return status == DECLINED ? apipool_admin_key_show(ask) : status;
 }
 
 int apipool_admin_key_delete(apipool_ask_t *ask)
 {
     apipool_key_change_t change = {.action = APIPOOL_DO_DELETE};
-    int status;
-    return change_one(ask, &change, "key deleted", &status) ? apipool_admin_reply_nothing(ask->r)
-                                                            : status;
+    int status = change_one(ask, &change, "key deleted");
+    return status == DECLINED ? apipool_admin_reply_nothing(ask->r) : status;
 }

@@ -83,13 +83,13 @@ int apipool_admin_session_open(apipool_ask_t *ask)
     credentials_t given = {NULL};
     const char *entry = NULL;
     unsigned set;
-    int status, seconds = ask->conf->session_seconds ? ask->conf->session_seconds
-                                                     : APIPOOL_ADMIN_SESSION_DEFAULT;
-    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, members, &given, &set,
-                                   &status)) {
-        return status;
+    int seconds =
+        ask->conf->session_seconds ? ask->conf->session_seconds : APIPOOL_ADMIN_SESSION_DEFAULT;
+    int status = apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, members, &given, &set);
+    if (status == DECLINED) {
+        status = apipool_password_is_right(ask, given.user, given.password, &entry);
     }
-    if (!apipool_password_is_right(ask, given.user, given.password, &entry, &status)) {
+    if (status != DECLINED) {
         return status;
     }
     const char *token = begin(ask, given.user, entry, seconds);
@@ -97,7 +97,7 @@ int apipool_admin_session_open(apipool_ask_t *ask)
         return apipool_admin_failed(ask, APR_EGENERAL, "a session cannot be signed", NULL);
     }
     set_cookie(ask, token, seconds);
-    apipool_admin_audit(ask, "signed in");
+    apipool_admin_audit(ask, "signed in", NULL);
     json_t *object = caller_object(ask);
     json_object_set_new(object, "token", json_string(token));
     return apipool_admin_reply(ask->r, HTTP_OK, object);
@@ -119,17 +119,23 @@ int apipool_admin_session_show(apipool_ask_t *ask)
     return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
 
+static int ended(const apipool_ask_t *ask, apr_status_t rv, const apipool_flaw_t *flaw,
+                 const char *what)
+{
+    if (rv != APR_SUCCESS) {
+        return apipool_admin_failed(ask, rv, "sessions cannot be ended", flaw);
+    }
+    set_cookie(ask, "", 0);
+    apipool_admin_audit(ask, what, NULL);
+    return apipool_admin_reply_nothing(ask->r);
+}
+
 int apipool_admin_session_close(apipool_ask_t *ask)
 {
     apipool_flaw_t flaw = {NULL};
     apr_status_t rv = apipool_admin_api->session_revoke(ask->caller.number, ask->caller.expires,
                                                         ask->r->pool, &flaw);
-    if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "a session cannot be ended", &flaw);
-    }
-    set_cookie(ask, "", 0);
-    apipool_admin_audit(ask, "signed out");
-    return apipool_admin_reply_nothing(ask->r);
+    return ended(ask, rv, &flaw, "signed out");
 }
 
 /* Everybody's who has signed in here, the caller's own included. */
@@ -139,10 +145,5 @@ int apipool_admin_sessions_end(apipool_ask_t *ask)
     apr_uint64_t place = apipool_caller_place(ask);
     apr_status_t rv =
         place ? apipool_admin_api->sessions_end(place, ask->r->pool, &flaw) : APR_EGENERAL;
-    if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "sessions cannot be ended", &flaw);
-    }
-    set_cookie(ask, "", 0);
-    apipool_admin_audit(ask, "all sessions ended");
-    return apipool_admin_reply_nothing(ask->r);
+    return ended(ask, rv, &flaw, "all sessions ended");
 }

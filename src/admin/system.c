@@ -86,14 +86,15 @@ int apipool_admin_log_level_set(apipool_ask_t *ask)
         {"level", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .max = 16}, {NULL}};
     const char *name = NULL;
     unsigned given;
-    int status, i = 0;
+    int i = 0;
     if (ask->conf->pools) {
         return apipool_admin_error(
             r, HTTP_FORBIDDEN, "forbidden",
             "The log level is that of the whole server, and this location is "
             "limited to its pools.");
     }
-    if (!apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &name, &given, &status)) {
+    int status = apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &name, &given);
+    if (status != DECLINED) {
         return status;
     }
     while (i < LEVELS && strcmp(name, levels[i].name)) {
@@ -103,6 +104,6 @@ int apipool_admin_log_level_set(apipool_ask_t *ask)
         return apipool_admin_refuse(r, "level", "Must be error, warn, info or debug.");
     }
     apipool_admin_api->set_log_level(levels[i].level);
-    apipool_admin_audit(ask, apr_psprintf(r->pool, "log level set to %s", levels[i].name));
+    apipool_admin_audit(ask, apr_psprintf(r->pool, "log level set to %s", levels[i].name), NULL);
     return apipool_admin_log_level_show(ask);
 }
