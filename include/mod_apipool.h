@@ -6,8 +6,10 @@
 #include <apr_pools.h>
 #include <apr_tables.h>
 #include <apr_time.h>
+#include <jansson.h>
 
 #include "balance.h"
+#include "flaw.h"
 #include "key.h"
 #include "numbers.h"
 
@@ -21,7 +23,7 @@
 #define APIPOOL_API_NAME        "pools"
 #define APIPOOL_SESSION_LONGEST (366 * 86400) /* seconds that a session may last */
 
-#define APIPOOL_API_VERSION "7"
+#define APIPOOL_API_VERSION "8"
 
 struct server_rec;
 struct request_rec;
@@ -42,80 +44,15 @@ typedef enum {
 
 /* Whatever is pointed to by what follows lies in the APR pool that the caller gave. Times are 0, and numbers
  * below 0, where they are not known, unless they say otherwise. A pool is named by an index that stays valid
- * as long as httpd runs. */
-
-/* --- Pools --- */
-
-typedef struct {
-    const char *name, *url;
-    const char *provider; /* its profile's name */
-    apr_uint32_t weight;
-    int priority;
-    apr_time_t paused_until;
-} apipool_upstream_info_t;
-
-/* As the configuration says. Times in microseconds; 0: none, or off. */
-typedef struct {
-    const char *strategy; /* of requests that no endpoint's own strategy is for */
-    const char *affinity; /* as the directive would say it */
-    apr_int64_t rotations, retries, max_errors;
-    apr_interval_time_t deadline, wait, first_byte_timeout, idle_timeout;
-    apr_interval_time_t cooldown_min, cooldown_max, recover_min, recover_max, balance_interval;
-    apr_int64_t body_limit; /* bytes */
-    int stream_usage;
-    apipool_key_limits_t limits; /* of keys without their own; 0: none */
-} apipool_settings_info_t;
+ * as long as httpd runs.
+ *
+ * What is only shown is told as JSON, with the members that docs/openapi.json describes; the caller gives it
+ * back. Sentences in it are in English. */
 
 typedef struct {
     const char *name;
     apr_uint32_t index;
-    apr_array_header_t *upstreams;          /* apipool_upstream_info_t, as configured */
-    apr_uint32_t keys[APIPOOL_STATE_COUNT]; /* by state */
-    apr_uint32_t in_flight;
-    apipool_numbers_snapshot_t numbers; /* of clients' requests */
-    apipool_settings_info_t settings;
 } apipool_pool_info_t;
-
-/* A minute or an hour of a pool. Sums, so that they can be added. */
-typedef struct {
-    apr_time_t at; /* when it begins */
-    apr_uint64_t requests, errors;
-    apr_uint64_t prompt, completion;
-    double first_byte_ms, latency_ms; /* mean; -1 of none */
-} apipool_point_t;
-
-/* A client or model of a pool, or all that have no place of their own ("other"). */
-typedef struct {
-    const char *name;
-    apipool_numbers_snapshot_t numbers;
-} apipool_named_info_t;
-
-typedef struct {
-    const char *rule;      /* its id */
-    apr_uint64_t attempts; /* or requests, of a rule that allows none */
-} apipool_rule_info_t;
-
-/* --- Requests --- */
-
-typedef struct {
-    apr_uint64_t key; /* id */
-    const char *upstream, *rule;
-} apipool_attempt_info_t;
-
-typedef struct {
-    apr_uint64_t number; /* counts up from 1 */
-    apr_time_t at;
-    const char *pool, *client, *model, *endpoint; /* "" where there is none */
-    apr_uint64_t key;                             /* id of the last one tried; 0: none */
-    apr_uint32_t attempt_count;                   /* all, also those that are not listed */
-    apr_array_header_t *attempts;                 /* apipool_attempt_info_t, the first ones */
-    int status;
-    const char *outcome; /* "complete" and so on */
-    const char *usage;   /* "reported", "estimated" or "none" */
-    int streamed;
-    apipool_usage_t tokens;
-    double first_byte_ms, total_ms;
-} apipool_request_info_t;
 
 /* --- Keys --- */
 
@@ -239,60 +176,42 @@ typedef struct {
     int is_json; /* an array, and nothing else; else whatever it looks like */
 } apipool_import_source_t;
 
-typedef struct {
-    int valid;       /* 1, 0, or -1: nobody can tell */
-    int has_balance; /* with the next two */
-    double balance;
-    char currency[APIPOOL_CURRENCY_SIZE];
-    const char *detail; /* what came of it, a sentence for operators */
-} apipool_check_t;
-
 /* --- Clients --- */
 
-/* A client of a server. Lists are of const char *; an empty one allows everything. */
+/* What a client may be limited to, and by; the order is that of the names. */
+#define APIPOOL_CLIENT_LISTS       3
+#define APIPOOL_CLIENT_LIST_NAMES  "pools", "models", "endpoints"
+#define APIPOOL_CLIENT_LIMITS      4
+#define APIPOOL_CLIENT_LIMIT_NAMES "rpm", "tpm", "tokens_per_day", "concurrency"
+
+/* Which of them an edit says; the rest stays as it is. */
+#define APIPOOL_CLIENT_SET_ENABLED      1u
+#define APIPOOL_CLIENT_SET_EXPIRES_AT   2u
+#define APIPOOL_CLIENT_SET_LIST(list)   (4u << (list))
+#define APIPOOL_CLIENT_SET_LIMIT(limit) (32u << (limit))
+#define APIPOOL_CLIENT_SET_ALL          511u
+
+/* What is said of a client of a server. */
 typedef struct {
-    const char *name;
+    unsigned set;
+    const char *name; /* of one that is made */
     int enabled;
     apr_time_t expires_at; /* 0: never */
-    apr_array_header_t *pools, *models, *endpoints;
-    apr_uint32_t rpm, tpm, tokens_per_day, concurrency; /* 0: no limit of its own */
-    apr_time_t created_at, last_used_at;                /* not set by callers, as the rest */
-    apr_uint32_t in_flight;
-    apipool_numbers_snapshot_t numbers;
-} apipool_client_info_t;
-
-typedef enum {
-    APIPOOL_CLIENT_SET_ENABLED = 1,
-    APIPOOL_CLIENT_SET_EXPIRES_AT = 2,
-    APIPOOL_CLIENT_SET_POOLS = 4,
-    APIPOOL_CLIENT_SET_MODELS = 8,
-    APIPOOL_CLIENT_SET_ENDPOINTS = 16,
-    APIPOOL_CLIENT_SET_RPM = 32,
-    APIPOOL_CLIENT_SET_TPM = 64,
-    APIPOOL_CLIENT_SET_TOKENS_PER_DAY = 128,
-    APIPOOL_CLIENT_SET_CONCURRENCY = 256,
-    APIPOOL_CLIENT_SET_ALL = 511
-} apipool_client_set_e;
-
-/* --- The module as a whole --- */
-
-typedef struct {
-    apr_uint32_t key_capacity, client_capacity, request_capacity;
-    apr_uint64_t saves, save_errors; /* since httpd's start */
-    double save_seconds;             /* that all saves took together */
-    apr_time_t saved_at;             /* when statistics were; 0: not yet */
-    int unsaved_keys;                /* whether keys have changed since they were saved */
-} apipool_system_info_t;
+    apr_array_header_t
+        *lists[APIPOOL_CLIENT_LISTS];           /* of const char *; NULL or empty: everything */
+    apr_uint32_t limits[APIPOOL_CLIENT_LIMITS]; /* 0: none of its own */
+} apipool_client_edit_t;
 
 /* --- The table --- */
 
 /* Every function may be called by any thread of any child, waits for the locks that it needs and holds
  * none when it returns. Those that change something return when the change is on disk; if it cannot be
- * written nothing has changed, and *error is a sentence for operators. *error lies in p.
+ * written nothing has changed. A result is set with APR_SUCCESS alone. With anything else *flaw, which the
+ * caller clears, may say more: which member is wrong and why, or, in a sentence for operators, what failed.
  *
  * Common results: APR_NOTFOUND: there is no such key or client. APR_ENOMEM: shared memory has no room for
- * it. APR_EEXIST: the name is taken. APR_EINVAL: what a client is to be makes no sense, and *error says
- * why. Others: locks or disks that failed. */
+ * it. APR_EEXIST: the name is taken. APR_EINVAL: what was sent makes no sense, and *flaw says why. Others:
+ * locks or disks that failed. */
 typedef struct {
     /** Whether requests can be served: shared memory is there and its lock can be taken. Returns 1 or 0. */
     int (*healthy)(void);
@@ -309,47 +228,34 @@ typedef struct {
     int (*log_level)(void);
     void (*set_log_level)(int level);
 
-    /** How saving goes, and how much room there is. No lock. */
-    apr_status_t (*system)(apipool_system_info_t *info);
+    /** How much room there is, and how saving goes. No lock. */
+    apr_status_t (*system)(json_t **told);
 
-    /** The pools that a server sees, its own and the main server's: apr_array_header_t of
-     *  apipool_pool_info_t with name and index alone. */
+    /** The pools that a server sees, its own and the main server's: apipool_pool_info_t. */
     apr_array_header_t *(*pools)(struct server_rec *s, apr_pool_t *p);
 
     /** All of a pool of that list. O(keys), in small steps. */
-    apr_status_t (*pool)(struct server_rec *s, apr_uint32_t pool, apr_pool_t *p,
-                         apipool_pool_info_t *info);
+    apr_status_t (*pool)(struct server_rec *s, apr_uint32_t pool, apr_pool_t *p, json_t **told);
 
-    /** The last 60 minutes by minute, or 24 hours by hour, oldest first: apipool_point_t. The last one is
-     *  not over. */
-    apr_status_t (*series)(apr_uint32_t pool, int by_hour, apr_pool_t *p,
-                           apr_array_header_t **points);
-
-    /** What was counted by model of a pool: apipool_named_info_t, the most tokens first. */
-    apr_status_t (*models)(apr_uint32_t pool, apr_pool_t *p, apr_array_header_t **models);
-
-    /** Verdicts by rule of a pool, those that came up: apipool_rule_info_t. */
-    apr_status_t (*rules)(apr_uint32_t pool, apr_pool_t *p, apr_array_header_t **rules);
+    /** How fast it goes now; the last 60 minutes by minute, or 24 hours by hour, oldest first, of which the
+     *  last one is not over; models, the most tokens first; and the rules that came up. */
+    apr_status_t (*stats)(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **told);
 
     /**
-     * The last requests, newest first: apipool_request_info_t.
+     * The last requests, newest first: an array.
      * @param pools of which; apr_uint32_t, count of them
      * @param limit how many at most
      */
     apr_status_t (*requests)(const apr_uint32_t *pools, int count, apr_uint32_t limit,
-                             apr_pool_t *p, apr_array_header_t **requests);
+                             apr_pool_t *p, json_t **told);
 
-    /**
-     * A page of a pool's keys. Copies what it sorts by, in small steps under the lock; O(keys).
-     * @param keys  result: apipool_key_info_t
-     * @param total result: how many match
-     */
+    /** A page of a pool's keys, and how many match. Copies what it sorts by, in small steps under the lock;
+     *  O(keys). */
     apr_status_t (*keys)(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                         apr_array_header_t **keys, apr_uint32_t *total);
+                         json_t **told);
 
     /** One key. O(1). */
-    apr_status_t (*key)(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
-                        apipool_key_info_t *info);
+    apr_status_t (*key)(apr_uint32_t pool, apr_uint64_t id, json_t **told);
 
     /** A whole key, NUL-terminated, for an operator who has said the password again; the caller wipes it. */
     apr_status_t (*key_reveal)(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p, char **key);
@@ -358,46 +264,43 @@ typedef struct {
      * Adds keys, as apipool_keylist_t reads them while they arrive: each is kept once until the end of the
      * list. Of one that is there already, what is said of it replaces what was known. One generation of the
      * store, whatever the number.
-     * @param upstream whose keys they are; NULL: the pool's first one. APR_NOTFOUND if it has none of that
-     *                 name
-     * @param source   what it returns at last, but for APR_EOF, is returned, and nothing has changed. So
-     *                 it is with APR_BADARG, and a sentence, where it should be an array and is none
+     * @param upstream whose keys they are; NULL: the pool's first one
+     * @param source   what it returns at last, but for APR_EOF, is returned, and nothing has changed
      * @param preview  1: nothing is changed; the result says what would be, without ids
      */
     apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream,
                                const apipool_import_source_t *source, int preview, apr_pool_t *p,
-                               apipool_import_t *result, const char **error);
+                               apipool_import_t *result, apipool_flaw_t *flaw);
 
     /** Changes keys: all of them or none. */
     apr_status_t (*key_change)(apr_uint32_t pool, const apipool_key_change_t *change, apr_pool_t *p,
-                               apipool_key_changed_t *result, const char **error);
+                               apipool_key_changed_t *result, apipool_flaw_t *flaw);
 
     /** Asks a key's upstream about it now, and waits for the answer, 30 seconds at most; the key's state
      *  follows. */
     apr_status_t (*key_check)(struct server_rec *s, apr_uint32_t pool, apr_uint64_t id,
-                              apr_pool_t *p, apipool_check_t *result);
+                              apr_pool_t *p, json_t **told);
 
-    /** The clients of a server, by name: apipool_client_info_t. */
-    apr_status_t (*clients)(struct server_rec *s, apr_pool_t *p, apr_array_header_t **clients);
+    /** The clients of a server, by name: an array. */
+    apr_status_t (*clients)(struct server_rec *s, apr_pool_t *p, json_t **told);
 
     /** One of them, whose name may be given in any form that normalises to the one that is kept. */
-    apr_status_t (*client)(struct server_rec *s, const char *name, apr_pool_t *p,
-                           apipool_client_info_t *info);
+    apr_status_t (*client)(struct server_rec *s, const char *name, apr_pool_t *p, json_t **told);
 
     /**
      * Makes a client and its key. The key is told this once: only its digest is kept. The name is kept as
      * apipool_clientname_normalise() makes it.
      * @param key APIPOOL_CLIENT_KEY_SIZE bytes; the caller wipes it
      */
-    apr_status_t (*client_create)(struct server_rec *s, const apipool_client_info_t *client,
-                                  apr_pool_t *p, char *key, const char **error);
+    apr_status_t (*client_create)(struct server_rec *s, const apipool_client_edit_t *edit,
+                                  apr_pool_t *p, char *key, apipool_flaw_t *flaw);
 
-    /** Changes what set (of apipool_client_set_e) says to what client says. The name is as it is kept. */
+    /** The name is as it is kept. */
     apr_status_t (*client_change)(struct server_rec *s, const char *name,
-                                  const apipool_client_info_t *client, unsigned set, apr_pool_t *p,
-                                  const char **error);
+                                  const apipool_client_edit_t *edit, apr_pool_t *p,
+                                  apipool_flaw_t *flaw);
     apr_status_t (*client_delete)(struct server_rec *s, const char *name, apr_pool_t *p,
-                                  const char **error);
+                                  apipool_flaw_t *flaw);
 
     /** 32 bytes that sessions are signed with: the same in all processes and after restarts. The caller wipes
      *  them. */
@@ -407,12 +310,12 @@ typedef struct {
      *  until is when its time would be over. If that cannot be written it is ended all the same, but a full
      *  stop would bring it back. */
     apr_status_t (*session_revoke)(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
-                                   const char **error);
+                                   apipool_flaw_t *flaw);
     int (*session_is_revoked)(apr_uint64_t jti);
 
     /** Ends all sessions of a place, a number of the caller's, likewise; and tells what changes whenever that
      *  is done: 0 as long as it has not been. No lock. */
-    apr_status_t (*sessions_end)(apr_uint64_t place, apr_pool_t *p, const char **error);
+    apr_status_t (*sessions_end)(apr_uint64_t place, apr_pool_t *p, apipool_flaw_t *flaw);
     apr_time_t (*sessions_ended)(apr_uint64_t place);
 
     /**

@@ -9,6 +9,7 @@ use Apache::Test ();
 use Digest::SHA qw(sha1_base64);
 use Test::More;
 use Time::HiRes qw(time);
+use Time::Local qw(timegm);
 
 my $module = check_dir() . '/c-modules/clients/.libs/mod_clients.so';
 my $upstream = 'http://127.0.0.1:' . mock_port() . '/v1';
@@ -73,6 +74,12 @@ sub clients {
     my $query = join '&', "do=$do", map { "$_=" . $members{$_} =~ s/([^\w.-])/sprintf '%%%02X', ord $1/ger } keys %members;
     my $answer = request(GET => "/clients?$query", base => $base);
     return json($answer->{content}) || die "no answer: $answer->{status} $answer->{content}\n";
+}
+
+# A time as the API has it, in seconds since 1970.
+sub epoch {
+    my ($year, $month, @rest) = $_[0] =~ /\A(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)Z\z/ or return 0;
+    return timegm(reverse(@rest), $month - 1, $year);
 }
 
 my %key;
@@ -355,9 +362,9 @@ subtest 'limits' => sub {
     my $row;
     ok wait_for(sub {
         ($row) = grep { $_->{name} eq 'unlucky' } @{clients('list')->{clients}};
-        return $row->{requests} == 5;
+        return $row->{usage}{requests} == 5;
     }, 5), 'all of them are counted';
-    cmp_ok $row->{total_tokens}, '>', 0, '... with their tokens';
+    cmp_ok $row->{usage}{total_tokens}, '>', 0, '... with their tokens';
 };
 
 subtest 'what the table of functions says' => sub {
@@ -365,7 +372,7 @@ subtest 'what the table of functions says' => sub {
     for my $name ('', 'x' x 64, 'a"b', "a'b", 'a\\b', 'a/b', '.a', "a\nb", "a\x{ff}b", "a\xe2\x80\xaeb", "a\xf0\x9f\x94\x91", ' a', 'a ', 'other') {
         my $made = clients('create', name => $name);
         is $made->{result}, 'invalid', 'a bad name';
-        like $made->{error}, qr/^name: /, '... which is told';
+        is $made->{field}, 'name', '... which is told';
         is $made->{key}, '', '... without a key';
     }
     is clients('create', name => "\xc3\xa4 b,c:d")->{result}, 'done', 'an odd one';
@@ -374,9 +381,10 @@ subtest 'what the table of functions says' => sub {
         'Pools, models and endpoints take more than 2048 bytes together.', 'too many';
     is clients($_, name => 'nobody')->{result}, 'not found', "$_ nobody" for qw(change delete);
     my ($row) = grep { $_->{name} eq 'narrow' } @{clients('list')->{clients}};
-    is_deeply [@$row{qw(pools models endpoints enabled rpm)}], [['main'], [], ['files'], 1, 0], 'what was said';
-    cmp_ok abs($row->{created} - time), '<', 300, 'when it was made';
-    cmp_ok abs($row->{used} - time), '<', 300, 'when it was used';
+    is_deeply [@$row{qw(pools models endpoints rpm)}], [['main'], [], ['files'], undef], 'what was said';
+    ok $row->{enabled}, '... and switched on';
+    cmp_ok abs(epoch($row->{created_at}) - time), '<', 300, 'when it was made';
+    cmp_ok abs(epoch($row->{last_used_at}) - time), '<', 300, 'when it was used';
 };
 
 subtest 'a limit is never exceeded, however many processes ask' => sub {

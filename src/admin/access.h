@@ -7,35 +7,20 @@
 
 /* --- Passwords: password.c --- */
 
-typedef enum {
-    APIPOOL_PASSWORD_RIGHT,
-    APIPOOL_PASSWORD_WRONG,
-    APIPOOL_PASSWORD_LATER,     /* too many were wrong; nothing was looked at */
-    APIPOOL_PASSWORD_UNREADABLE /* the file, or the secret; the log says more */
-} apipool_password_e;
-
-/** Reads the member of that name, which is needed. */
-void apipool_password_member(apipool_json_t *json, const char **password);
-
 /**
  * Looks at a password, for login and for reveal alike: throttled by address, and in a time that does not tell
  * whether there is such a user.
- * @param entry result: fingerprint of the user's entry, with RIGHT
- * @param wait  result: how long to wait, with LATER
+ * @param entry result: fingerprint of the user's entry
+ * @return DECLINED if it is right; else what was answered
  */
-apipool_password_e apipool_password_check(const apipool_ask_t *ask, const char *user,
-                                          const char *password, const char **entry,
-                                          apr_interval_time_t *wait);
+int apipool_password_is_right(const apipool_ask_t *ask, const char *user, const char *password,
+                              const char **entry);
 
 /**
  * The fingerprint of a user's entry in the location's file: another one as soon as the password changes, NULL
  * when the user is gone. O(lines).
  */
 const char *apipool_password_fingerprint(const apipool_ask_t *ask, const char *user, apr_pool_t *p);
-
-/** Answers what is not RIGHT. */
-int apipool_password_answer(const apipool_ask_t *ask, apipool_password_e result,
-                            apr_interval_time_t wait);
 
 /** Why a file cannot be a list of users, or NULL; *others is set to a user whose entry is not bcrypt. */
 const char *apipool_password_file_fault(apr_pool_t *p, const char *path, const char **other);
@@ -50,6 +35,10 @@ void apipool_caller_find(apipool_ask_t *ask);
 /** Whether the session that the caller was found by still holds: not ended, not expired, user and password
  *  still the same. Always, with APIPoolAdminAuth httpd. Memory is taken from p. */
 int apipool_caller_holds(const apipool_ask_t *ask, apr_pool_t *p);
+
+/** A keyed hash, so that nobody can choose what shares its number with something else; 0 if it cannot be
+ *  made. */
+apr_uint64_t apipool_caller_hash(const char *bytes, apr_size_t len);
 
 /** The role of a user here. */
 apipool_role_e apipool_caller_role(const apipool_admin_conf_t *conf, const char *user);

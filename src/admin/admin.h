@@ -9,6 +9,7 @@
 
 #include "flaw.h"
 #include "json.h"
+#include "language.h"
 #include "mod_apipool.h"
 #include "query.h"
 
@@ -72,6 +73,9 @@ const server_rec *apipool_admin_owner(const request_rec *r);
  *  no less than 4. */
 int apipool_admin_viewers_each(void);
 
+/** Whether a list of const char * has a text. */
+int apipool_admin_names(const apr_array_header_t *list, const char *name);
+
 /** What needs all of the configuration: unknown pools, and how many locations there are. Returns OK or a
  *  status. */
 int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server);
@@ -104,10 +108,10 @@ typedef struct {
     const apipool_admin_conf_t *conf;
     const char *mount; /* path of the location, without a slash at its end */
     apipool_caller_t caller;
-    apr_uint32_t pool; /* of the path, with its name */
-    const char *pool_name;
-    apr_uint64_t id;  /* of the path: a key's */
-    const char *name; /* of the path: a client's */
+    const char *pool_name, *key,
+        *name;         /* what the path names, or NULL: a pool, a key's id, a client */
+    apr_uint32_t pool; /* the index of that pool */
+    apr_uint64_t id;   /* that id; 0: none */
 } apipool_ask_t;
 
 /** The table of functions; set once, when the configuration is checked. */
@@ -119,20 +123,26 @@ int apipool_admin_handler(request_rec *r);
 /** Sends a file of the dashboard; path is relative to the root and does not begin with '/'. */
 int apipool_admin_send_page(request_rec *r, const char *root, const char *path);
 
-/** A key's id, 16 hex digits as the API writes them; 0: anything else, which no key has. */
-apr_uint64_t apipool_admin_read_id(const char *text);
-
-/** The pools that may be seen here: apr_array_header_t of apipool_pool_info_t with name and index. */
+/** The pools that may be seen here: apipool_pool_info_t. */
 apr_array_header_t *apipool_admin_pools(const apipool_ask_t *ask);
 
 /** One of them by its name; NULL: there is none. */
 const apipool_pool_info_t *apipool_admin_find_pool(const apipool_ask_t *ask, const char *name);
 
-/* --- Answers: reply.c. All return OK: the answer is on its way. --- */
+/* --- Languages: language.c --- */
+
+/** What the API says to people, in Chinese: a row for each sentence. t/check_messages knows where they come
+ *  from. */
+extern const apipool_phrase_t apipool_messages_zh[];
 
 /** An English sentence in the language that the client prefers (RFC 9110 section 12.5.4), English where
- *  there is no other; the answer's head says which language it is. NULL stays NULL. language.c */
+ *  there is no other; the answer's head says which language it is. NULL stays NULL. */
 const char *apipool_admin_text(request_rec *r, const char *english);
+
+/** Puts that in the place of a member of an object, if it is a string. */
+void apipool_admin_translate(request_rec *r, json_t *object, const char *member);
+
+/* --- Answers: reply.c. All return OK: the answer is on its way. --- */
 
 /** Sends a JSON value, and gives it back. */
 int apipool_admin_reply(request_rec *r, int status, json_t *value);
@@ -150,15 +160,16 @@ int apipool_admin_error(request_rec *r, int status, const char *code, const char
 /** 401: there is no valid session. */
 int apipool_admin_unauthorized(request_rec *r);
 
-/** The same as 400 with the name of a member or parameter. */
-int apipool_admin_refuse(request_rec *r, const apipool_flaw_t *flaw);
+/** The same as 400 with the name of a member or parameter, or NULL. */
+int apipool_admin_refuse(request_rec *r, const char *field, const char *message);
 
 /**
- * What a function of the table could not do.
- * @param what  what was wanted, for the log: "the keys of pool main cannot be listed"
- * @param error what the function said, or NULL
+ * What a function of the table could not do: 404 of what the path names, 400, 409, 507, or 500.
+ * @param what what was wanted, for the log: "the keys of pool main cannot be listed"
+ * @param flaw what the function said, or NULL
  */
-int apipool_admin_failed(request_rec *r, apr_status_t rv, const char *what, const char *error);
+int apipool_admin_failed(const apipool_ask_t *ask, apr_status_t rv, const char *what,
+                         const apipool_flaw_t *flaw);
 
 /** Answers 429 or 503 with Retry-After. */
 int apipool_admin_later(request_rec *r, int status, const char *code, const char *message,
@@ -170,35 +181,37 @@ int apipool_admin_later(request_rec *r, int status, const char *code, const char
 #define APIPOOL_ADMIN_IMPORT_MAX ((apr_off_t)64 * 1024 * 1024)
 #define APIPOOL_ADMIN_LOGIN_MAX  ((apr_off_t)16 * 1024) /* which anybody may send */
 
-/** Reads a body that must be a JSON object. Its text is overwritten.
- *  @param status result: OK, or what was answered to a body that cannot be taken
- *  @return 1 if it was read; else return *status from the handler */
-int apipool_admin_read_object(request_rec *r, apr_off_t max, apipool_json_t *json,
-                              apipool_flaw_t *flaw, int *status);
+/* Each returns DECLINED, or what was answered to a body that cannot be taken: return it from the handler. */
+
+/**
+ * Reads a body that must be a JSON object, into a struct; see apipool_json_read(). Its text is overwritten.
+ * @param given result: which members there are
+ */
+int apipool_admin_read_object(request_rec *r, apr_off_t max, const apipool_json_member_t *members,
+                              void *to, unsigned *given);
 
 /* A body on its way, of which no more than a piece is kept. */
 typedef struct apipool_admin_incoming_t apipool_admin_incoming_t;
 
 /**
- * Prepares to read a body piece by piece: JSON or plain text.
+ * Prepares to read a body piece by piece: JSON or, with plain, plain text.
  * @param source result: where its pieces come from
- * @param status result: OK, or what was answered to a body that cannot be taken
- * @return 1; else return *status from the handler
  */
-int apipool_admin_open_body(request_rec *r, apr_off_t max, apipool_admin_incoming_t **incoming,
-                            apipool_import_source_t *source, int *status);
+int apipool_admin_open_body(request_rec *r, apr_off_t max, int plain,
+                            apipool_admin_incoming_t **incoming, apipool_import_source_t *source);
 
-/** Whether it did not turn out to be too large, or to break off; which is answered, and *status is set. */
-int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming, int *status);
+/** Whether it did not turn out to be too large, or to break off. */
+int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming);
 
 /* --- Audit: audit.c --- */
 
-/** Writes to the error log at level notice who changed what, and from where. what is ours. */
-void apipool_admin_audit(const apipool_ask_t *ask, const char *what);
+/** Writes to the error log at level notice who changed what, and from where. what is ours; the first of ids,
+ *  a list of apr_uint64_t or NULL, follow it. */
+void apipool_admin_audit(const apipool_ask_t *ask, const char *what, const apr_array_header_t *ids);
 
-/** The same with the first ids of a list of apr_uint64_t. */
-void apipool_admin_audit_ids(const apipool_ask_t *ask, const char *what,
-                             const apr_array_header_t *ids);
+/** Names what of a table's members is set, as " enabled label"; enabled tells which way. */
+const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *members,
+                                   unsigned set, int enabled);
 
 /* --- Routes: each function answers, and returns OK --- */
 
@@ -214,9 +227,8 @@ int apipool_admin_sessions_end(apipool_ask_t *ask);
 int apipool_admin_pools_list(apipool_ask_t *ask);
 int apipool_admin_pool_show(apipool_ask_t *ask);
 
-/** A pool as everybody is shown it; NULL if it cannot be had. */
-json_t *apipool_admin_pool_object(const apipool_ask_t *ask, apr_uint32_t pool, apr_pool_t *p,
-                                  apipool_pool_info_t *info);
+/** A pool as everybody is shown it; NULL after a message if it cannot be had. */
+json_t *apipool_admin_pool_object(const apipool_ask_t *ask, apr_uint32_t pool, apr_pool_t *p);
 
 /* keys.c */
 int apipool_admin_keys_list(apipool_ask_t *ask);

@@ -18,33 +18,33 @@ static const char *without_quotes(apr_pool_t *p, const char *user)
     return text;
 }
 
-static void write_line(const apipool_ask_t *ask, const char *what, const char *ids)
+const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *members,
+                                   unsigned set, int enabled)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, ask->r,
-                  APIPOOL_LOG(0120) "audit: user \"%s\" from %s: %s%s",
-                  without_quotes(ask->r->pool, ask->caller.user), ask->r->useragent_ip, what, ids);
-}
-
-void apipool_admin_audit(const apipool_ask_t *ask, const char *what)
-{
-    write_line(ask, what, "");
-}
-
-void apipool_admin_audit_ids(const apipool_ask_t *ask, const char *what,
-                             const apr_array_header_t *ids)
-{
-    char text[IDS_SHOWN * APIPOOL_ID_SIZE + 64] = "", *to = text;
-    int count = ids ? ids->nelts : 0;
-    for (int i = 0; i < count && i < IDS_SHOWN; i++) {
-        *to++ = i ? ' ' : ':';
-        if (!i) {
-            *to++ = ' ';
+    const char *text = "";
+    for (int i = 0; members[i].name; i++) {
+        const char *name = members[i].name;
+        if (set & 1U << i) {
+            text = apr_pstrcat(p, text, " ",
+                               !enabled && !strcmp(name, "enabled") ? "disabled" : name, NULL);
         }
-        apipool_key_id_hex(APR_ARRAY_IDX(ids, i, apr_uint64_t), to);
-        to += APIPOOL_ID_SIZE - 1;
+    }
+    return text;
+}
+
+void apipool_admin_audit(const apipool_ask_t *ask, const char *what, const apr_array_header_t *ids)
+{
+    apr_pool_t *p = ask->r->pool;
+    int count = ids ? ids->nelts : 0;
+    char hex[APIPOOL_ID_SIZE];
+    for (int i = 0; i < count && i < IDS_SHOWN; i++) {
+        apipool_key_id_hex(APR_ARRAY_IDX(ids, i, apr_uint64_t), hex);
+        what = apr_pstrcat(p, what, i ? " " : ": ", hex, NULL);
     }
     if (count > IDS_SHOWN) {
-        apr_snprintf(to, (apr_size_t)(text + sizeof(text) - to), " and %d more", count - IDS_SHOWN);
+        what = apr_psprintf(p, "%s and %d more", what, count - IDS_SHOWN);
     }
-    write_line(ask, what, text);
+    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, ask->r,
+                  APIPOOL_LOG(0120) "audit: user \"%s\" from %s: %s",
+                  without_quotes(p, ask->caller.user), ask->r->useragent_ip, what);
 }

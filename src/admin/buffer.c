@@ -31,7 +31,8 @@ void apipool_buffer_wipe(apipool_buffer_t *buffer)
     buffer->len = buffer->room = 0;
 }
 
-int apipool_buffer_grow(apipool_buffer_t *buffer, apr_size_t room)
+/* Makes room for so many bytes in all. */
+static int grow(apipool_buffer_t *buffer, apr_size_t room)
 {
     char *text = malloc(room);
     apr_size_t len = buffer->len;
@@ -42,9 +43,7 @@ int apipool_buffer_grow(apipool_buffer_t *buffer, apr_size_t room)
         memcpy(text, buffer->text, len);
     }
     apipool_buffer_wipe(buffer);
-    buffer->text = text;
-    buffer->len = len;
-    buffer->room = room;
+    *buffer = (apipool_buffer_t){text, len, room};
     return 1;
 }
 
@@ -54,7 +53,7 @@ int apipool_buffer_add(apipool_buffer_t *buffer, const char *bytes, apr_size_t l
     while (room - buffer->len < len) {
         room *= 2;
     }
-    if (room != buffer->room && !apipool_buffer_grow(buffer, room)) {
+    if (room != buffer->room && !grow(buffer, room)) {
         return 0;
     }
     if (len) {

@@ -14,9 +14,6 @@ typedef struct {
 /** An empty one, which is wiped when the pool goes. */
 apipool_buffer_t *apipool_buffer_make(apr_pool_t *p);
 
-/** Makes room for so many bytes in all. Returns 0 if there is no memory. */
-int apipool_buffer_grow(apipool_buffer_t *buffer, apr_size_t room);
-
 /** Adds bytes. Returns 0 if there is no memory. */
 int apipool_buffer_add(apipool_buffer_t *buffer, const char *bytes, apr_size_t len);
 

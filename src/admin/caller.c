@@ -21,12 +21,8 @@ const char *apipool_caller_role_name(apipool_role_e role)
 
 apipool_role_e apipool_caller_role(const apipool_admin_conf_t *conf, const char *user)
 {
-    for (int i = 0; conf->viewers && i < conf->viewers->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(conf->viewers, i, const char *), user)) {
-            return APIPOOL_ROLE_VIEWER;
-        }
-    }
-    return APIPOOL_ROLE_ADMIN;
+    return conf->viewers && apipool_admin_names(conf->viewers, user) ? APIPOOL_ROLE_VIEWER
+                                                                     : APIPOOL_ROLE_ADMIN;
 }
 
 static const char *name_location(const apipool_ask_t *ask, const server_rec *s)
@@ -41,25 +37,27 @@ const char *apipool_caller_audience(const apipool_ask_t *ask)
     return name_location(ask, ask->r->server);
 }
 
-static apr_uint64_t number_of(const char *location)
+apr_uint64_t apipool_caller_hash(const char *bytes, apr_size_t len)
 {
     unsigned char secret[APIPOOL_JWT_SECRET_SIZE];
     if (apipool_admin_api->session_secret(secret) != APR_SUCCESS) {
         return 0;
     }
-    apr_uint64_t place = apipool_key_id(secret, location, strlen(location));
+    apr_uint64_t hash = apipool_key_id(secret, bytes, len);
     OPENSSL_cleanse(secret, sizeof(secret));
-    return place;
+    return hash;
 }
 
 apr_uint64_t apipool_caller_place(const apipool_ask_t *ask)
 {
-    return number_of(apipool_caller_audience(ask));
+    const char *audience = apipool_caller_audience(ask);
+    return apipool_caller_hash(audience, strlen(audience));
 }
 
 apr_uint64_t apipool_caller_location(const apipool_ask_t *ask)
 {
-    return number_of(name_location(ask, apipool_admin_owner(ask->r)));
+    const char *location = name_location(ask, apipool_admin_owner(ask->r));
+    return apipool_caller_hash(location, strlen(location));
 }
 
 /* The value of our cookie, or NULL. */
@@ -97,6 +95,18 @@ static int is_same_text(const char *one, const char *other)
     return len == strlen(other) && !CRYPTO_memcmp(one, other, len);
 }
 
+/* Why a session does not hold, or NULL. */
+static const char *session_fault(const apipool_ask_t *ask, apr_uint64_t number, const char *user,
+                                 const char *entry, apr_pool_t *p)
+{
+    if (apipool_admin_api->session_is_revoked(number)) {
+        return "its session has been ended";
+    }
+    const char *current = apipool_password_fingerprint(ask, user, p);
+    return current && is_same_text(current, entry) ? NULL
+                                                   : "the user is gone or has another password now";
+}
+
 /* Why a token is not taken here, or NULL. */
 static const char *look_at_token(const apipool_ask_t *ask, const char *token,
                                  apipool_jwt_claims_t *claims)
@@ -109,19 +119,10 @@ static const char *look_at_token(const apipool_ask_t *ask, const char *token,
     const char *fault =
         apipool_jwt_verify(secret, token, apr_time_sec(apr_time_now()), r->pool, claims);
     OPENSSL_cleanse(secret, sizeof(secret));
-    if (fault) {
-        return fault;
+    if (!fault && !is_same_text(claims->audience, apipool_caller_audience(ask))) {
+        fault = "it is for another location";
     }
-    if (!is_same_text(claims->audience, apipool_caller_audience(ask))) {
-        return "it is for another location";
-    }
-    if (apipool_admin_api->session_is_revoked(claims->number)) {
-        return "its session has been ended";
-    }
-    const char *entry = apipool_password_fingerprint(ask, claims->user, r->pool);
-    return entry && is_same_text(entry, claims->entry)
-               ? NULL
-               : "the user is gone or has another password now";
+    return fault ? fault : session_fault(ask, claims->number, claims->user, claims->entry, r->pool);
 }
 
 static void find_session(apipool_ask_t *ask)
@@ -181,13 +182,8 @@ void apipool_caller_find(apipool_ask_t *ask)
 int apipool_caller_holds(const apipool_ask_t *ask, apr_pool_t *p)
 {
     const apipool_caller_t *caller = &ask->caller;
-    if (!caller->number) {
-        return 1;
-    }
-    const char *entry = apipool_password_fingerprint(ask, caller->user, p);
-    return apr_time_now() < caller->expires &&
-           !apipool_admin_api->session_is_revoked(caller->number) && entry &&
-           is_same_text(entry, caller->entry);
+    return !caller->number || (apr_time_now() < caller->expires &&
+                               !session_fault(ask, caller->number, caller->user, caller->entry, p));
 }
 
 int apipool_caller_is_secure(request_rec *r)

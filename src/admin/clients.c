@@ -7,47 +7,49 @@
 #include <openssl/crypto.h>
 
 #include "clientname.h"
-#include "render.h"
 
 #define NAME_TEXT_MAX 255 /* that is looked at; in NFC it may be short enough */
 #define LIST_MAX      100
 #define LIST_TEXT_MAX 255
 #define SCOPE_MAX     31 /* bytes of a name that pools may take */
+#define SCOPE_DIGEST  8  /* bytes of a digest, which are written as twice as many */
 
 /* --- What a location with APIPoolAdminPools may see: clients that cannot use any other pool --- */
 
-static int is_seen(const apipool_ask_t *ask, const apipool_client_info_t *client)
+static int is_seen(const apipool_ask_t *ask, const json_t *client)
 {
+    const json_t *pools = json_object_get(client, "pools");
+    json_t *pool;
+    size_t i;
     if (!ask->conf->pools) {
         return 1;
     }
-    for (int i = 0; i < client->pools->nelts; i++) {
-        if (!apipool_admin_find_pool(ask, APR_ARRAY_IDX(client->pools, i, const char *))) {
+    json_array_foreach(pools, i, pool)
+    {
+        if (!apipool_admin_find_pool(ask, json_string_value(pool))) {
             return 0;
         }
     }
-    return client->pools->nelts > 0;
+    return json_array_size(pools) > 0;
 }
 
 /* The pools that a client is to have must be there, and be seen here. Where not all are seen, none
- * named means all that are, and not all of the server. */
-static void check_pools(const apipool_ask_t *ask, apipool_json_t *json,
-                        apipool_client_info_t *client)
+ * named means all that are, and not all of the server. Returns 0 if they are not. */
+static int check_pools(const apipool_ask_t *ask, apr_array_header_t **list)
 {
-    for (int i = 0; i < client->pools->nelts; i++) {
-        if (!apipool_admin_find_pool(ask, APR_ARRAY_IDX(client->pools, i, const char *))) {
-            apipool_json_refuse(json, "pools", "There is no such pool.");
-            return;
+    for (int i = 0; *list && i < (*list)->nelts; i++) {
+        if (!apipool_admin_find_pool(ask, APR_ARRAY_IDX(*list, i, const char *))) {
+            return 0;
         }
     }
-    if (ask->conf->pools && !client->pools->nelts) {
+    if (ask->conf->pools && apr_is_empty_array(*list)) {
         const apr_array_header_t *pools = apipool_admin_pools(ask);
-        client->pools = apr_array_make(json->p, pools->nelts, sizeof(const char *));
+        *list = apr_array_make(ask->r->pool, pools->nelts, sizeof(const char *));
         for (int i = 0; i < pools->nelts; i++) {
-            APR_ARRAY_PUSH(client->pools, const char *) =
-                APR_ARRAY_IDX(pools, i, apipool_pool_info_t).name;
+            APR_ARRAY_PUSH(*list, const char *) = APR_ARRAY_IDX(pools, i, apipool_pool_info_t).name;
         }
     }
+    return 1;
 }
 
 /* --- Names. A server's clients have one table, and a location that does not see all of them must not tell
@@ -63,27 +65,19 @@ static int by_text(const void *a, const void *b)
 static const char *scope_of(const apipool_ask_t *ask)
 {
     apr_pool_t *p = ask->r->pool;
-    const char *scope = NULL, *last = "";
     if (!ask->conf->pools) {
         return NULL;
     }
     apr_array_header_t *names = apr_array_copy(p, ask->conf->pools);
     qsort(names->elts, (size_t)names->nelts, sizeof(const char *), by_text);
-    for (int i = 0; i < names->nelts; i++) {
-        const char *name = APR_ARRAY_IDX(names, i, const char *);
-        if (strcmp(name, last)) {
-            scope = scope ? apr_pstrcat(p, scope, "+", name, NULL) : name;
-        }
-        last = name;
-    }
-    if (scope && strlen(scope) > SCOPE_MAX) {
+    char *scope = apr_array_pstrcat(p, names, '+');
+    if (strlen(scope) > SCOPE_MAX) {
         unsigned char digest[APR_SHA1_DIGESTSIZE];
         apr_sha1_ctx_t sha1;
         apr_sha1_init(&sha1);
         apr_sha1_update(&sha1, scope, (unsigned)strlen(scope));
         apr_sha1_final(digest, &sha1);
-        scope = apr_psprintf(p, "%02x%02x%02x%02x%02x%02x%02x%02x", digest[0], digest[1], digest[2],
-                             digest[3], digest[4], digest[5], digest[6], digest[7]);
+        ap_bin2hex(digest, SCOPE_DIGEST, scope);
     }
     return scope;
 }
@@ -101,227 +95,153 @@ static const char *name_here(const apipool_ask_t *ask, const char *text)
                                                      : apr_pstrcat(p, name, "@", scope, NULL);
 }
 
-/* Finds a client that is seen here, by its name or what comes before the pools in it. */
-static apr_status_t look_up(const apipool_ask_t *ask, apipool_client_info_t *client)
+/* Finds the client of the path, by its name or what comes before the pools in it; one that is not seen here
+ * is not there. From then on it has its name as it is kept. Returns DECLINED with what is told of it, or
+ * what was answered. */
+static int find(apipool_ask_t *ask, json_t **client)
 {
     request_rec *r = ask->r;
-    const char *name = ask->name;
-    apr_status_t rv = apipool_admin_api->client(r->server, name, r->pool, client);
-    if (rv == APR_SUCCESS ? !is_seen(ask, client) : rv == APR_NOTFOUND && ask->conf->pools) {
-        name = name_here(ask, name);
-        rv = apipool_admin_api->client(r->server, name, r->pool, client);
-    }
-    return rv == APR_SUCCESS && !is_seen(ask, client) ? APR_NOTFOUND : rv;
-}
-
-/* Finds the client of the path, which from then on has its name as it is kept. Returns 1, or 0 when *status
- * is what to return. */
-static int find(apipool_ask_t *ask, apipool_client_info_t *client, int *status)
-{
-    request_rec *r = ask->r;
-    apr_status_t rv = look_up(ask, client);
-    if (rv == APR_NOTFOUND) {
-        *status =
-            apipool_admin_error(r, HTTP_NOT_FOUND, "client_not_found", "There is no such client.");
-        return 0;
+    const char *names[] = {ask->name, ask->conf->pools ? name_here(ask, ask->name) : NULL};
+    apr_status_t rv = APR_NOTFOUND;
+    for (int i = 0; i < 2 && names[i] && rv == APR_NOTFOUND; i++) {
+        rv = apipool_admin_api->client(r->server, names[i], r->pool, client);
+        if (rv == APR_SUCCESS && !is_seen(ask, *client)) {
+            json_decref(*client);
+            rv = APR_NOTFOUND;
+        }
     }
     if (rv != APR_SUCCESS) {
-        *status = apipool_admin_failed(r, rv, "a client cannot be shown", NULL);
-        return 0;
+        return apipool_admin_failed(ask, rv, "a client cannot be shown", NULL);
     }
-    ask->name = client->name;
-    return 1;
+    ask->name = apr_pstrdup(r->pool, json_string_value(json_object_get(*client, "name")));
+    return DECLINED;
 }
 
-/* --- As JSON --- */
-
-static json_t *client_object(const apipool_client_info_t *client)
+/* The same for whoever needs no more than the name. */
+static int find_name(apipool_ask_t *ask)
 {
-    json_t *object = json_object();
-    json_object_set_new(object, "name", apipool_render_text(client->name));
-    json_object_set_new(object, "enabled", json_boolean(client->enabled));
-    json_object_set_new(object, "expires_at", apipool_render_time(client->expires_at));
-    json_object_set_new(object, "pools", apipool_render_texts(client->pools));
-    json_object_set_new(object, "models", apipool_render_texts(client->models));
-    json_object_set_new(object, "endpoints", apipool_render_texts(client->endpoints));
-    json_object_set_new(object, "rpm", apipool_render_limit(client->rpm));
-    json_object_set_new(object, "tpm", apipool_render_limit(client->tpm));
-    json_object_set_new(object, "tokens_per_day", apipool_render_limit(client->tokens_per_day));
-    json_object_set_new(object, "concurrency", apipool_render_limit(client->concurrency));
-    json_object_set_new(object, "in_flight", json_integer(client->in_flight));
-    json_object_set_new(object, "created_at", apipool_render_time(client->created_at));
-    json_object_set_new(object, "last_used_at", apipool_render_time(client->last_used_at));
-    json_t *usage = json_object();
-    apipool_render_numbers(usage, &client->numbers);
-    json_object_set_new(object, "usage", usage);
-    return object;
+    json_t *client;
+    int status = find(ask, &client);
+    if (status == DECLINED) {
+        json_decref(client);
+    }
+    return status;
 }
 
 static int show(const apipool_ask_t *ask, int status, const char *name, const char *key)
 {
     request_rec *r = ask->r;
-    apipool_client_info_t client;
+    json_t *client;
     apr_status_t rv = apipool_admin_api->client(r->server, name, r->pool, &client);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(r, rv, "a client cannot be shown", NULL);
+        return apipool_admin_failed(ask, rv, "a client cannot be shown", NULL);
     }
-    json_t *object = client_object(&client);
     if (!key) {
-        return apipool_admin_reply(r, status, object);
+        return apipool_admin_reply(r, status, client);
     }
-    json_object_set_new(object, "key", json_string(key));
-    return apipool_admin_reply_secret(r, status, object);
+    json_object_set_new(client, "key", json_string(key));
+    return apipool_admin_reply_secret(r, status, client);
 }
 
 /* --- What is sent --- */
 
-static void read_list(apipool_json_t *json, const char *name, unsigned bit, unsigned *set,
-                      apr_array_header_t **list)
+#define TO(member) offsetof(apipool_client_edit_t, member)
+
+/* What a name must not have, the table's function says. The others stand in the order of the bits of
+ * apipool_client_edit_t. */
+static const apipool_json_member_t new_members[] = {
+    {"name", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .offset = TO(name), .max = NAME_TEXT_MAX},
+    {"enabled", APIPOOL_JSON_BOOLEAN, APIPOOL_JSON_NOT_NULL, .offset = TO(enabled)},
+    {"expires_at", APIPOOL_JSON_TIME, .offset = TO(expires_at)},
+    {"pools", APIPOOL_JSON_STRINGS, .offset = TO(lists[0]), .max = LIST_TEXT_MAX,
+     .count = LIST_MAX},
+    {"models", APIPOOL_JSON_STRINGS, .offset = TO(lists[1]), .max = LIST_TEXT_MAX,
+     .count = LIST_MAX},
+    {"endpoints", APIPOOL_JSON_STRINGS, .offset = TO(lists[2]), .max = LIST_TEXT_MAX,
+     .count = LIST_MAX},
+    {"rpm", APIPOOL_JSON_INTEGER, .offset = TO(limits[0]), .max = APR_UINT32_MAX},
+    {"tpm", APIPOOL_JSON_INTEGER, .offset = TO(limits[1]), .max = APR_UINT32_MAX},
+    {"tokens_per_day", APIPOOL_JSON_INTEGER, .offset = TO(limits[2]), .max = APR_UINT32_MAX},
+    {"concurrency", APIPOOL_JSON_INTEGER, .offset = TO(limits[3]), .max = APR_UINT32_MAX},
+    {NULL}};
+static const apipool_json_member_t *const members = new_members + 1;
+
+/* Gives a new client the name that it has here. Returns DECLINED, or what was answered to a name that is too
+ * long for that. */
+static int take_name(const apipool_ask_t *ask, const char **name)
 {
-    *list = apr_array_make(json->p, 1, sizeof(const char *));
-    if (apipool_json_strings(json, name, LIST_MAX, LIST_TEXT_MAX, list) != APIPOOL_JSON_ABSENT) {
-        *set |= bit;
+    const char *scope = scope_of(ask), *given = *name;
+    if (!scope) {
+        return DECLINED;
     }
+    *name = name_here(ask, given);
+    if (strlen(*name) < APIPOOL_CLIENTNAME_SIZE || !strcmp(*name, given)) {
+        return DECLINED;
+    }
+    return apipool_admin_refuse(ask->r, "name",
+                                apr_psprintf(ask->r->pool, "Must be at most %d bytes long.",
+                                             APIPOOL_CLIENTNAME_SIZE - 2 - (int)strlen(scope)));
 }
 
-static void read_limit(apipool_json_t *json, const char *name, unsigned bit, unsigned *set,
-                       apr_uint32_t *limit)
+/* Reads a body. Returns DECLINED, or what was answered. */
+static int read_client(apipool_ask_t *ask, int is_new, apipool_client_edit_t *edit)
 {
-    apr_int64_t number = 0;
-    if (apipool_json_integer(json, name, 1, APR_UINT32_MAX, &number) != APIPOOL_JSON_ABSENT) {
-        *set |= bit;
+    memset(edit, 0, sizeof(*edit));
+    edit->enabled = 1;
+    int status = apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX,
+                                           is_new ? new_members : members, edit, &edit->set);
+    if (status == DECLINED && is_new) {
+        status = take_name(ask, &edit->name);
     }
-    *limit = (apr_uint32_t)number;
-}
-
-/* Answers what the table's function refused or could not do. What it refuses it names: "name: ..." */
-static int answer_failure(const apipool_ask_t *ask, apr_status_t rv, const char *what,
-                          const char *error)
-{
-    request_rec *r = ask->r;
-    const char *colon = error ? strstr(error, ": ") : NULL;
-    if (rv == APR_NOTFOUND) {
-        return apipool_admin_error(r, HTTP_NOT_FOUND, "client_not_found",
-                                   "There is no such client.");
+    if (status != DECLINED) {
+        return status;
     }
-    if (rv == APR_EEXIST) {
-        return apipool_admin_error(r, HTTP_CONFLICT, "client_exists",
-                                   "A client with this name already exists.");
+    if ((is_new || edit->set & APIPOOL_CLIENT_SET_LIST(0)) && !check_pools(ask, &edit->lists[0])) {
+        return apipool_admin_refuse(ask->r, "pools", "There is no such pool.");
     }
-    if (rv == APR_ENOMEM) {
-        return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
-                                   error ? error : "There is no room for another client.");
-    }
-    if (rv == APR_EINVAL && error) {
-        apipool_flaw_t flaw = {.message = colon ? colon + 2 : error};
-        flaw.field = colon ? apr_pstrmemdup(r->pool, error, (apr_size_t)(colon - error)) : NULL;
-        return apipool_admin_refuse(r, &flaw);
-    }
-    return apipool_admin_failed(r, rv, what, error);
-}
-
-static void take_name(const apipool_ask_t *ask, apipool_json_t *json, apipool_client_info_t *client)
-{
-    const char *scope = scope_of(ask), *name = client->name;
-    if (!name || !scope) {
-        return;
-    }
-    client->name = name_here(ask, name);
-    if (strlen(client->name) >= APIPOOL_CLIENTNAME_SIZE && strcmp(client->name, name)) {
-        apipool_json_refuse(json, "name",
-                            apr_psprintf(json->p, "Must be at most %d bytes long.",
-                                         APIPOOL_CLIENTNAME_SIZE - 2 - (int)strlen(scope)));
-    }
-}
-
-/* Reads a body into client; what it named is in *set. */
-static int read_client(apipool_ask_t *ask, int is_new, apipool_client_info_t *client, unsigned *set,
-                       int *status)
-{
-    apipool_json_t json;
-    apipool_flaw_t flaw;
-    memset(client, 0, sizeof(*client));
-    client->enabled = 1;
-    *set = 0;
-    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX, &json, &flaw, status)) {
-        return 0;
-    }
-    if (is_new) { /* what a name must not have, the table's function says */
-        apipool_json_require(&json, "name",
-                             apipool_json_string(&json, "name", NAME_TEXT_MAX, &client->name));
-        take_name(ask, &json, client);
-    }
-    apipool_json_e enabled = apipool_json_boolean(&json, "enabled", &client->enabled);
-    if (enabled == APIPOOL_JSON_NULL) {
-        apipool_json_refuse(&json, "enabled", "Must not be null.");
-    }
-    *set |= enabled == APIPOOL_JSON_GIVEN ? APIPOOL_CLIENT_SET_ENABLED : 0;
-    if (apipool_json_time(&json, "expires_at", &client->expires_at) != APIPOOL_JSON_ABSENT) {
-        *set |= APIPOOL_CLIENT_SET_EXPIRES_AT;
-    }
-    read_list(&json, "pools", APIPOOL_CLIENT_SET_POOLS, set, &client->pools);
-    read_list(&json, "models", APIPOOL_CLIENT_SET_MODELS, set, &client->models);
-    read_list(&json, "endpoints", APIPOOL_CLIENT_SET_ENDPOINTS, set, &client->endpoints);
-    read_limit(&json, "rpm", APIPOOL_CLIENT_SET_RPM, set, &client->rpm);
-    read_limit(&json, "tpm", APIPOOL_CLIENT_SET_TPM, set, &client->tpm);
-    read_limit(&json, "tokens_per_day", APIPOOL_CLIENT_SET_TOKENS_PER_DAY, set,
-               &client->tokens_per_day);
-    read_limit(&json, "concurrency", APIPOOL_CLIENT_SET_CONCURRENCY, set, &client->concurrency);
-    if (is_new || *set & APIPOOL_CLIENT_SET_POOLS) {
-        check_pools(ask, &json, client);
-    }
-    if (apipool_json_close(&json) && !is_new && !*set) {
-        flaw.message = "Nothing to change: send at least one member of the client.";
-    }
-    if (flaw.message) {
-        *status = apipool_admin_refuse(ask->r, &flaw);
-    }
-    return !flaw.message;
+    return edit->set
+               ? DECLINED
+               : apipool_admin_refuse(ask->r, NULL,
+                                      "Nothing to change: send at least one member of the client.");
 }
 
 /* --- Routes --- */
 
 int apipool_admin_clients_list(apipool_ask_t *ask)
 {
-    request_rec *r = ask->r;
-    apipool_query_t query;
-    apipool_flaw_t flaw;
-    apr_array_header_t *clients;
-    apipool_query_open(&query, r->pool, r->args, &flaw);
-    if (!apipool_query_close(&query)) {
-        return apipool_admin_refuse(r, &flaw);
-    }
-    apr_status_t rv = apipool_admin_api->clients(r->server, r->pool, &clients);
+    json_t *clients, *seen = json_array(), *client;
+    size_t i;
+    apr_status_t rv = apipool_admin_api->clients(ask->r->server, ask->r->pool, &clients);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(r, rv, "clients cannot be listed", NULL);
+        json_decref(seen);
+        return apipool_admin_failed(ask, rv, "clients cannot be listed", NULL);
     }
-    json_t *array = json_array();
-    for (int i = 0; i < clients->nelts; i++) {
-        const apipool_client_info_t *client = &APR_ARRAY_IDX(clients, i, apipool_client_info_t);
+    json_array_foreach(clients, i, client)
+    {
         if (is_seen(ask, client)) {
-            json_array_append_new(array, client_object(client));
+            json_array_append(seen, client);
         }
     }
-    return apipool_admin_reply(r, HTTP_OK, json_pack("{s:o}", "clients", array));
+    json_decref(clients);
+    return apipool_admin_reply(ask->r, HTTP_OK, json_pack("{s:o}", "clients", seen));
 }
 
 int apipool_admin_client_create(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
-    apipool_client_info_t client;
+    apipool_client_edit_t edit;
     char key[APIPOOL_CLIENT_KEY_SIZE];
-    const char *error = NULL;
-    unsigned set;
-    int status;
-    if (!read_client(ask, 1, &client, &set, &status)) {
+    apipool_flaw_t flaw = {NULL};
+    int status = read_client(ask, 1, &edit);
+    if (status != DECLINED) {
         return status;
     }
-    apr_status_t rv = apipool_admin_api->client_create(r->server, &client, r->pool, key, &error);
+    apr_status_t rv = apipool_admin_api->client_create(r->server, &edit, r->pool, key, &flaw);
     if (rv != APR_SUCCESS) {
-        return answer_failure(ask, rv, "a client cannot be made", error);
+        return apipool_admin_failed(ask, rv, "a client cannot be made", &flaw);
     }
-    const char *name = apipool_clientname_normalise(client.name, r->pool);
-    apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s created", name));
+    const char *name = apipool_clientname_normalise(edit.name, r->pool);
+    apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s created", name), NULL);
     status = show(ask, HTTP_CREATED, name, key);
     OPENSSL_cleanse(key, sizeof(key));
     return status;
@@ -329,57 +249,47 @@ int apipool_admin_client_create(apipool_ask_t *ask)
 
 int apipool_admin_client_show(apipool_ask_t *ask)
 {
-    apipool_client_info_t client;
-    int status;
-    return find(ask, &client, &status)
-               ? apipool_admin_reply(ask->r, HTTP_OK, client_object(&client))
-               : status;
+    json_t *client;
+    int status = find(ask, &client);
+    return status == DECLINED ? apipool_admin_reply(ask->r, HTTP_OK, client) : status;
 }
 
 int apipool_admin_client_edit(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
-    apipool_client_info_t client, known;
-    const char *error = NULL;
-    unsigned set;
-    int status;
-    if (!find(ask, &known, &status) || !read_client(ask, 0, &client, &set, &status)) {
+    apipool_client_edit_t edit;
+    apipool_flaw_t flaw = {NULL};
+    int status = find_name(ask);
+    if (status == DECLINED) {
+        status = read_client(ask, 0, &edit);
+    }
+    if (status != DECLINED) {
         return status;
     }
-    apr_status_t rv =
-        apipool_admin_api->client_change(r->server, ask->name, &client, set, r->pool, &error);
+    apr_status_t rv = apipool_admin_api->client_change(r->server, ask->name, &edit, r->pool, &flaw);
     if (rv != APR_SUCCESS) {
-        return answer_failure(ask, rv, "a client cannot be changed", error);
+        return apipool_admin_failed(ask, rv, "a client cannot be changed", &flaw);
     }
     apipool_admin_audit(
-        ask, apr_pstrcat(r->pool, "client ", ask->name, " edited (",
-                         !(set & APIPOOL_CLIENT_SET_ENABLED) ? ""
-                         : client.enabled                    ? " enabled"
-                                                             : " disabled",
-                         set & APIPOOL_CLIENT_SET_EXPIRES_AT ? " expires_at" : "",
-                         set & APIPOOL_CLIENT_SET_POOLS ? " pools" : "",
-                         set & APIPOOL_CLIENT_SET_MODELS ? " models" : "",
-                         set & APIPOOL_CLIENT_SET_ENDPOINTS ? " endpoints" : "",
-                         set & APIPOOL_CLIENT_SET_RPM ? " rpm" : "",
-                         set & APIPOOL_CLIENT_SET_TPM ? " tpm" : "",
-                         set & APIPOOL_CLIENT_SET_TOKENS_PER_DAY ? " tokens_per_day" : "",
-                         set & APIPOOL_CLIENT_SET_CONCURRENCY ? " concurrency" : "", " )", NULL));
+        ask,
+        apr_psprintf(r->pool, "client %s edited (%s )", ask->name,
+                     apipool_admin_name_set(r->pool, members, edit.set, edit.enabled)),
+        NULL);
     return show(ask, HTTP_OK, ask->name, NULL);
 }
 
 int apipool_admin_client_delete(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
-    apipool_client_info_t known;
-    const char *error = NULL;
-    int status;
-    if (!find(ask, &known, &status)) {
+    apipool_flaw_t flaw = {NULL};
+    int status = find_name(ask);
+    if (status != DECLINED) {
         return status;
     }
-    apr_status_t rv = apipool_admin_api->client_delete(r->server, ask->name, r->pool, &error);
+    apr_status_t rv = apipool_admin_api->client_delete(r->server, ask->name, r->pool, &flaw);
     if (rv != APR_SUCCESS) {
-        return answer_failure(ask, rv, "a client cannot be deleted", error);
+        return apipool_admin_failed(ask, rv, "a client cannot be deleted", &flaw);
     }
-    apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s deleted", ask->name));
+    apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s deleted", ask->name), NULL);
     return apipool_admin_reply_nothing(r);
 }

@@ -3,6 +3,7 @@
 #include "admin.h"
 
 #include <apr_fnmatch.h>
+#include <apr_hash.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
@@ -23,7 +24,7 @@ typedef struct {
     server_rec *server;
     int is_own;                 /* something is said there of the admin API */
     apr_array_header_t *wanted; /* wanted_pool_t */
-    apr_array_header_t *mounts; /* const char *: where SetHandler names us */
+    apr_hash_t *mounts;         /* paths where SetHandler names us, each its own value */
 } server_conf_t;
 
 #define VIEWERS_MAX      32 /* shared among all locations ... */
@@ -57,7 +58,7 @@ void *apipool_admin_create_server(apr_pool_t *p, server_rec *s)
 {
     server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
     conf->server = s;
-    conf->mounts = apr_array_make(p, 1, sizeof(const char *));
+    conf->mounts = apr_hash_make(p);
     conf->wanted = apr_array_make(p, 2, sizeof(wanted_pool_t));
     return conf;
 }
@@ -65,6 +66,16 @@ void *apipool_admin_create_server(apr_pool_t *p, server_rec *s)
 static server_conf_t *conf_of(const server_rec *s)
 {
     return ap_get_module_config(s->module_config, &apipool_admin_module);
+}
+
+int apipool_admin_names(const apr_array_header_t *list, const char *name)
+{
+    for (int i = 0; i < list->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(list, i, const char *), name)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* What every directive of ours ends with. <APIPool> takes each that begins like its own. */
@@ -121,7 +132,7 @@ const char *apipool_admin_note_handler(cmd_parms *cmd, void *dir, const char *ha
     error = error ? error : find_mount(cmd, &conf->mount);
     if (!error) {
         conf_of(cmd->server)->is_own = 1;
-        APR_ARRAY_PUSH(conf_of(cmd->server)->mounts, const char *) = conf->mount;
+        apr_hash_set(conf_of(cmd->server)->mounts, conf->mount, APR_HASH_KEY_STRING, conf->mount);
     }
     return error;
 }
@@ -161,25 +172,24 @@ const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *p
 
 const char *apipool_admin_set_auth(cmd_parms *cmd, void *dir, const char *word)
 {
-    apipool_admin_conf_t *conf = dir;
-    if (!ap_cstr_casecmp(word, "session")) {
-        conf->auth = APIPOOL_ADMIN_AUTH_SESSION;
-    }
-    else if (!ap_cstr_casecmp(word, "httpd")) {
-        conf->auth = APIPOOL_ADMIN_AUTH_HTTPD;
-    }
-    else {
+    int own = !ap_cstr_casecmp(word, "session");
+    if (!own && ap_cstr_casecmp(word, "httpd")) {
         return apr_psprintf(cmd->pool, "APIPoolAdminAuth %s: session or httpd is needed", word);
     }
+    ((apipool_admin_conf_t *)dir)->auth =
+        own ? APIPOOL_ADMIN_AUTH_SESSION : APIPOOL_ADMIN_AUTH_HTTPD;
     return finish(cmd);
 }
 
+/* Each name once. */
 static void add_name(cmd_parms *cmd, apr_array_header_t **list, const char *name)
 {
     if (!*list) {
         *list = apr_array_make(cmd->pool, 2, sizeof(const char *));
     }
-    APR_ARRAY_PUSH(*list, const char *) = name;
+    if (!apipool_admin_names(*list, name)) {
+        APR_ARRAY_PUSH(*list, const char *) = name;
+    }
 }
 
 const char *apipool_admin_set_pools(cmd_parms *cmd, void *dir, const char *name)
@@ -310,31 +320,14 @@ int apipool_admin_viewers_each(void)
     return viewers_each;
 }
 
-/* Adds the paths of a server's locations to those that stand before; SetHandler may name one twice. */
-static void add_mounts(apr_array_header_t *mounts, const server_conf_t *conf)
-{
-    for (int i = 0; i < conf->mounts->nelts; i++) {
-        const char *mount = APR_ARRAY_IDX(conf->mounts, i, const char *);
-        int at = 0;
-        while (at < mounts->nelts && strcmp(APR_ARRAY_IDX(mounts, at, const char *), mount)) {
-            at++;
-        }
-        if (at == mounts->nelts) {
-            APR_ARRAY_PUSH(mounts, const char *) = mount;
-        }
-    }
-}
-
 /* A virtual host that says anything of its own has the main server's locations besides its own. */
 static int count_locations(apr_pool_t *ptemp, server_rec *main_server)
 {
     int count = 0;
     for (server_rec *s = main_server; s; s = s->next) {
         if (s == main_server || (conf_of(s) != conf_of(main_server) && conf_of(s)->is_own)) {
-            apr_array_header_t *mounts = apr_array_make(ptemp, 2, sizeof(const char *));
-            add_mounts(mounts, conf_of(main_server));
-            add_mounts(mounts, conf_of(s));
-            count += mounts->nelts;
+            count += (int)apr_hash_count(
+                apr_hash_overlay(ptemp, conf_of(s)->mounts, conf_of(main_server)->mounts));
         }
     }
     return count;

@@ -29,56 +29,40 @@ static int is_stopping(void)
     return state == AP_MPMQ_STOPPING || (score && score->running_generation != generation);
 }
 
-static void add_known(apr_int64_t *sum, apr_int64_t number)
+/* Adds the numbers of a pool to the totals; what is known of no pool stays null. */
+static void add_pool(json_t *totals, const json_t *pool)
 {
-    if (number >= 0) {
-        *sum = *sum < 0 ? number : *sum + number;
+    const json_t *keys = json_object_get(pool, "keys");
+    const char *name;
+    json_t *sum;
+    json_object_foreach(totals, name, sum)
+    {
+        const json_t *number = !strcmp(name, "keys")     ? json_object_get(keys, "total")
+                               : !strcmp(name, "active") ? json_object_get(keys, "active")
+                                                         : json_object_get(pool, name);
+        if (json_is_integer(number)) {
+            json_object_set_new(totals, name,
+                                json_integer(json_integer_value(sum) + json_integer_value(number)));
+        }
     }
-}
-
-/* The sums of all pools that are seen here. */
-typedef struct {
-    apr_int64_t rpm, tpm;
-    apr_uint64_t keys, active, in_flight, requests, errors, tokens;
-} totals_t;
-
-static void add_pool(totals_t *totals, const apipool_pool_info_t *info)
-{
-    for (int i = 0; i < APIPOOL_STATE_COUNT; i++) {
-        totals->keys += info->keys[i];
-    }
-    totals->active += info->keys[APIPOOL_STATE_ACTIVE];
-    totals->in_flight += info->in_flight;
-    totals->requests += info->numbers.requests;
-    totals->errors += info->numbers.errors;
-    totals->tokens += info->numbers.total;
-    add_known(&totals->rpm, info->numbers.rpm);
-    add_known(&totals->tpm, info->numbers.tpm);
-}
-
-static json_t *totals_object(const totals_t *t)
-{
-    return json_pack("{s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:I}", "keys", (json_int_t)t->keys, "active",
-                     (json_int_t)t->active, "in_flight", (json_int_t)t->in_flight, "rpm",
-                     apipool_render_number(t->rpm), "tpm", apipool_render_number(t->tpm),
-                     "requests", (json_int_t)t->requests, "errors", (json_int_t)t->errors,
-                     "total_tokens", (json_int_t)t->tokens);
 }
 
 /* Memory of one event lies in p. */
 static int send_event(const apipool_ask_t *ask, const apr_array_header_t *pools, apr_pool_t *p)
 {
     request_rec *r = ask->r;
-    totals_t totals = {.rpm = -1, .tpm = -1};
     json_t *array = json_array();
+    json_t *totals =
+        json_pack("{s:i,s:i,s:i,s:n,s:n,s:i,s:i,s:i}", "keys", 0, "active", 0, "in_flight", 0,
+                  "rpm", "tpm", "requests", 0, "errors", 0, "total_tokens", 0);
     for (int i = 0; i < pools->nelts; i++) {
-        apipool_pool_info_t info = {0};
         apr_uint32_t index = APR_ARRAY_IDX(pools, i, apipool_pool_info_t).index;
-        json_array_append_new(array, apipool_admin_pool_object(ask, index, p, &info));
-        add_pool(&totals, &info);
+        json_t *pool = apipool_admin_pool_object(ask, index, p);
+        add_pool(totals, pool);
+        json_array_append_new(array, pool);
     }
     json_t *object = json_pack("{s:o,s:o,s:o}", "at", apipool_render_time(apr_time_now()), "pools",
-                               array, "totals", totals_object(&totals));
+                               array, "totals", totals);
     char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(object);
     if (!text) {
@@ -116,12 +100,6 @@ int apipool_admin_events_send(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
     apr_pool_t *p;
-    apipool_query_t query;
-    apipool_flaw_t flaw;
-    apipool_query_open(&query, r->pool, r->args, &flaw);
-    if (!apipool_query_close(&query)) {
-        return apipool_admin_refuse(r, &flaw);
-    }
     if (r->header_only) {
         begin(r);
         return OK;

@@ -35,20 +35,6 @@ static int import_answer(apipool_ask_t *ask, const apipool_import_t *import)
     return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
 
-static int import_failed(request_rec *r, apr_status_t rv, const char *error)
-{
-    apipool_flaw_t flaw = {.field = rv == APR_NOTFOUND ? "upstream" : NULL};
-    if (rv == APR_NOTFOUND || rv == APR_BADARG) {
-        flaw.message = rv == APR_NOTFOUND ? "The pool has no such upstream." : error;
-        return apipool_admin_refuse(r, &flaw);
-    }
-    if (rv == APR_ENOMEM) {
-        return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
-                                   error ? error : "There is no room for so many keys.");
-    }
-    return apipool_admin_failed(r, rv, "keys cannot be imported", error);
-}
-
 static const char *const truths[] = {"false", "true"};
 
 int apipool_admin_keys_import(apipool_ask_t *ask)
@@ -59,139 +45,137 @@ int apipool_admin_keys_import(apipool_ask_t *ask)
     apipool_query_t query;
     apipool_flaw_t flaw;
     apipool_import_t import = {0};
-    const char *error = NULL;
-    int status;
     apipool_query_open(&query, r->pool, r->args, &flaw);
     const char *upstream = apipool_query_string(&query, "upstream", 255);
     int preview = apipool_query_choice(&query, "preview", truths, 2, 0);
     if (!apipool_query_close(&query)) {
-        return apipool_admin_refuse(r, &flaw);
+        return apipool_admin_refuse(r, flaw.field, flaw.message);
     }
-    if (!apipool_admin_open_body(r, APIPOOL_ADMIN_IMPORT_MAX, &body, &source, &status)) {
+    int status = apipool_admin_open_body(r, APIPOOL_ADMIN_IMPORT_MAX, 1, &body, &source);
+    if (status != DECLINED) {
         return status;
     }
     apr_status_t rv = apipool_admin_api->key_import(ask->pool, upstream, &source, preview, r->pool,
-                                                    &import, &error);
-    if (!apipool_admin_body_is_whole(body, &status)) {
+                                                    &import, &flaw);
+    status = apipool_admin_body_is_whole(body);
+    if (status != DECLINED) {
         return status;
     }
     if (rv != APR_SUCCESS) {
-        return import_failed(r, rv, error);
+        return apipool_admin_failed(ask, rv, "keys cannot be imported", &flaw);
     }
     if (preview) {
         return import_answer(ask, &import);
     }
-    apipool_admin_audit_ids(ask,
-                            apr_psprintf(r->pool,
-                                         "keys imported into pool %s (%u added, %u updated, %u "
-                                         "duplicates, %u invalid)",
-                                         ask->pool_name, import.added, import.updated,
-                                         import.duplicates, import.invalid_count),
-                            import.ids);
+    apipool_admin_audit(ask,
+                        apr_psprintf(r->pool,
+                                     "keys imported into pool %s (%u added, %u updated, %u "
+                                     "duplicates, %u invalid)",
+                                     ask->pool_name, import.added, import.updated,
+                                     import.duplicates, import.invalid_count),
+                        import.ids);
     return import_answer(ask, &import);
 }
 
 /* --- Actions on many --- */
 
-static void read_ids(apipool_json_t *json, apipool_key_change_t *change, apipool_json_e *given)
+/* What such a body has. */
+typedef struct {
+    const char *action, *states;
+    apr_array_header_t *ids; /* const char * */
+    apipool_key_filter_t filter;
+} wanted_t;
+
+#define TO(member) offsetof(wanted_t, member)
+
+static const apipool_json_member_t filter_members[] = {
+    {"state", APIPOOL_JSON_STRING, .offset = TO(states), .max = 255},
+    {"q", APIPOOL_JSON_STRING, .offset = TO(filter.text), .max = APIPOOL_ADMIN_FILTER_TEXT_MAX},
+    {"upstream", APIPOOL_JSON_STRING, .offset = TO(filter.upstream), .max = 255},
+    {NULL}};
+static const apipool_json_member_t members[] = {
+    {"action", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .offset = TO(action), .max = 16},
+    {"ids", APIPOOL_JSON_STRINGS, APIPOOL_JSON_OPTIONAL, .offset = TO(ids),
+     .max = APIPOOL_ID_SIZE - 1, .count = APIPOOL_JSON_VALUES},
+    {"filter", APIPOOL_JSON_OBJECT, APIPOOL_JSON_OPTIONAL, .members = filter_members},
+    {NULL}};
+#define HAS_IDS    2
+#define HAS_FILTER 4
+
+/* Returns 0 if one of them is none. */
+static int read_ids(const apr_array_header_t *texts, apr_pool_t *p, apipool_key_change_t *change)
 {
-    apr_array_header_t *texts = NULL;
-    *given = apipool_json_strings(json, "ids", APIPOOL_JSON_VALUES, APIPOOL_ID_SIZE - 1, &texts);
-    if (*given != APIPOOL_JSON_GIVEN) {
-        return;
-    }
-    apr_uint64_t *ids = apr_palloc(json->p, sizeof(*ids) * (apr_size_t)(texts->nelts + 1));
-    for (int i = 0; i < texts->nelts; i++) {
-        ids[i] = apipool_admin_read_id(APR_ARRAY_IDX(texts, i, const char *));
-        if (!ids[i]) {
-            apipool_json_refuse(json, "ids", "Each id must have 16 hex digits.");
-            return;
-        }
-    }
+    apr_uint64_t *ids = apr_palloc(p, sizeof(*ids) * (apr_size_t)(texts->nelts + 1));
     change->ids = ids;
     change->id_count = (apr_size_t)texts->nelts;
+    for (int i = 0; i < texts->nelts; i++) {
+        ids[i] = apipool_key_id_read(APR_ARRAY_IDX(texts, i, const char *));
+        if (!ids[i]) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
-static void read_filter(apipool_json_t *json, apipool_key_filter_t *filter, apipool_json_e *given)
+static const char *text_or_null(const char *text)
 {
-    apipool_json_t member;
-    const char *states = NULL, *text = NULL;
-    *given = apipool_json_object(json, "filter", &member);
-    if (*given != APIPOOL_JSON_GIVEN) {
-        return;
-    }
-    apipool_json_string(&member, "state", 255, &states);
-    apipool_json_string(&member, "q", APIPOOL_ADMIN_FILTER_TEXT_MAX, &text);
-    apipool_json_string(&member, "upstream", 255, &filter->upstream);
-    filter->text = text && *text ? text : NULL;
-    if (filter->upstream && !*filter->upstream) {
-        filter->upstream = NULL;
-    }
-    if (!apipool_admin_key_states(states, &filter->states)) {
-        apipool_json_refuse(&member, "state", "Unknown state.");
-    }
-    apipool_json_close(&member);
+    return text && *text ? text : NULL;
 }
 
-static int read_action(apipool_json_t *json)
-{
-    const char *text = NULL;
-    int action = 0;
-    apipool_json_require(json, "action", apipool_json_string(json, "action", 16, &text));
-    while (text && action < ACTIONS && strcmp(text, action_names[action])) {
-        action++;
-    }
-    if (action == ACTIONS) {
-        apipool_json_refuse(json, "action", "Must be enable, disable, delete, check or reset.");
-    }
-    return action;
-}
-
-static int read_change(apipool_ask_t *ask, apipool_key_change_t *change, int *action, int *status)
+/* Makes a change of what is wanted. */
+static apipool_flaw_t take(const wanted_t *wanted, unsigned given, apr_pool_t *p,
+                           apipool_key_change_t *change, int *action)
 {
     static const apipool_key_action_e actions[ACTIONS] = {
         APIPOOL_DO_EDIT, APIPOOL_DO_EDIT, APIPOOL_DO_DELETE, APIPOOL_DO_CHECK, APIPOOL_DO_RESET};
-    apipool_json_t json;
-    apipool_flaw_t flaw;
-    apipool_json_e ids, filter;
-    memset(change, 0, sizeof(*change));
-    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX, &json, &flaw, status)) {
-        return 0;
+    *action = 0;
+    while (*action < ACTIONS && strcmp(wanted->action, action_names[*action])) {
+        (*action)++;
     }
-    *action = read_action(&json);
-    read_ids(&json, change, &ids);
-    read_filter(&json, &change->filter, &filter);
-    if ((ids == APIPOOL_JSON_GIVEN) == (filter == APIPOOL_JSON_GIVEN)) {
-        apipool_json_refuse(&json, "ids", "Either ids or filter is required, not both.");
+    if (*action == ACTIONS) {
+        return (apipool_flaw_t){"action", "Must be enable, disable, delete, check or reset."};
     }
-    if (!apipool_json_close(&json)) {
-        *status = apipool_admin_refuse(ask->r, &flaw);
-        return 0;
+    if (wanted->ids && !read_ids(wanted->ids, p, change)) {
+        return (apipool_flaw_t){"ids", "Each id must have 16 hex digits."};
     }
+    if (!apipool_admin_key_states(wanted->states, &change->filter.states)) {
+        return (apipool_flaw_t){"filter.state", "Unknown state."};
+    }
+    if (!(given & HAS_IDS) == !(given & HAS_FILTER)) {
+        return (apipool_flaw_t){"ids", "Either ids or filter is required, not both."};
+    }
+    change->filter.text = text_or_null(wanted->filter.text);
+    change->filter.upstream = text_or_null(wanted->filter.upstream);
     change->action = actions[*action];
     change->edit.set = change->action == APIPOOL_DO_EDIT ? APIPOOL_SET_ENABLED : 0;
     change->edit.enabled = *action == ENABLE;
-    return 1;
+    return (apipool_flaw_t){NULL};
 }
 
 int apipool_admin_keys_act(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
-    apipool_key_change_t change;
+    wanted_t wanted = {NULL};
+    apipool_key_change_t change = {.ids = NULL};
     apipool_key_changed_t changed = {0};
-    const char *error = NULL;
-    int status, action;
-    if (!read_change(ask, &change, &action, &status)) {
+    unsigned given;
+    int action,
+        status = apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &wanted, &given);
+    if (status != DECLINED) {
         return status;
     }
-    apr_status_t rv = apipool_admin_api->key_change(ask->pool, &change, r->pool, &changed, &error);
-    if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(r, rv, "keys cannot be changed", error);
+    apipool_flaw_t flaw = take(&wanted, given, r->pool, &change, &action);
+    if (flaw.message) {
+        return apipool_admin_refuse(r, flaw.field, flaw.message);
     }
-    apipool_admin_audit_ids(ask,
-                            apr_psprintf(r->pool, "action %s on keys of pool %s (%u)",
-                                         action_names[action], ask->pool_name, changed.done),
-                            changed.done_ids);
+    apr_status_t rv = apipool_admin_api->key_change(ask->pool, &change, r->pool, &changed, &flaw);
+    if (rv != APR_SUCCESS) {
+        return apipool_admin_failed(ask, rv, "keys cannot be changed", &flaw);
+    }
+    apipool_admin_audit(ask,
+                        apr_psprintf(r->pool, "action %s on keys of pool %s (%u)",
+                                     action_names[action], ask->pool_name, changed.done),
+                        changed.done_ids);
     return apipool_admin_reply(r, HTTP_OK,
                                json_pack("{s:I,s:I,s:o}", "matched", (json_int_t)changed.matched,
                                          "done", (json_int_t)changed.done, "failed",
@@ -200,43 +184,25 @@ int apipool_admin_keys_act(apipool_ask_t *ask)
 
 /* --- One key --- */
 
+static void audit_one(const apipool_ask_t *ask, const char *what)
+{
+    apr_array_header_t *ids = apr_array_make(ask->r->pool, 1, sizeof(apr_uint64_t));
+    APR_ARRAY_PUSH(ids, apr_uint64_t) = ask->id;
+    apipool_admin_audit(ask, apr_psprintf(ask->r->pool, "key %s in pool %s", what, ask->pool_name),
+                        ids);
+}
+
 int apipool_admin_key_check(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
-    apipool_check_t check = {0};
-    apr_status_t rv = apipool_admin_api->key_check(r->server, ask->pool, ask->id, r->pool, &check);
-    if (rv == APR_NOTFOUND) {
-        return apipool_admin_error(r, HTTP_NOT_FOUND, "key_not_found", "There is no such key.");
-    }
+    json_t *told;
+    apr_status_t rv = apipool_admin_api->key_check(r->server, ask->pool, ask->id, r->pool, &told);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(r, rv, "a key cannot be checked", NULL);
+        return apipool_admin_failed(ask, rv, "a key cannot be checked", NULL);
     }
-    apr_array_header_t *ids = apr_array_make(r->pool, 1, sizeof(apr_uint64_t));
-    APR_ARRAY_PUSH(ids, apr_uint64_t) = ask->id;
-    apipool_admin_audit_ids(ask, apr_psprintf(r->pool, "key checked in pool %s", ask->pool_name),
-                            ids);
-    return apipool_admin_reply(
-        r, HTTP_OK,
-        json_pack("{s:o,s:o,s:o,s:o}", "valid",
-                  check.valid < 0 ? json_null() : json_boolean(check.valid), "balance",
-                  check.has_balance ? json_real(check.balance) : json_null(), "currency",
-                  check.has_balance ? apipool_render_text(check.currency) : json_null(), "detail",
-                  apipool_render_text(apipool_admin_text(r, check.detail))));
-}
-
-static int read_password(apipool_ask_t *ask, const char **password, int *status)
-{
-    apipool_json_t json;
-    apipool_flaw_t flaw;
-    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, &json, &flaw, status)) {
-        return 0;
-    }
-    apipool_password_member(&json, password);
-    if (!apipool_json_close(&json)) {
-        *status = apipool_admin_refuse(ask->r, &flaw);
-        return 0;
-    }
-    return 1;
+    audit_one(ask, "checked");
+    apipool_admin_translate(r, told, "detail");
+    return apipool_admin_reply(r, HTTP_OK, told);
 }
 
 /* The only answer of the API that holds a key, written without a copy that stays. */
@@ -245,16 +211,10 @@ static int show_key(apipool_ask_t *ask)
     request_rec *r = ask->r;
     char *key = NULL;
     apr_status_t rv = apipool_admin_api->key_reveal(ask->pool, ask->id, r->pool, &key);
-    if (rv == APR_NOTFOUND) {
-        return apipool_admin_error(r, HTTP_NOT_FOUND, "key_not_found", "There is no such key.");
-    }
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(r, rv, "a key cannot be shown", NULL);
+        return apipool_admin_failed(ask, rv, "a key cannot be shown", NULL);
     }
-    apr_array_header_t *ids = apr_array_make(r->pool, 1, sizeof(apr_uint64_t));
-    APR_ARRAY_PUSH(ids, apr_uint64_t) = ask->id;
-    apipool_admin_audit_ids(ask, apr_psprintf(r->pool, "key revealed in pool %s", ask->pool_name),
-                            ids);
+    audit_one(ask, "revealed");
     int status = apipool_admin_reply_secret(r, HTTP_OK, json_pack("{s:s}", "key", key));
     OPENSSL_cleanse(key, strlen(key));
     return status;
@@ -262,19 +222,20 @@ static int show_key(apipool_ask_t *ask)
 
 int apipool_admin_key_reveal(apipool_ask_t *ask)
 {
+    static const apipool_json_member_t password_member[] = {
+        {"password", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .max = APIPOOL_ADMIN_PASSWORD_MAX},
+        {NULL}};
     const char *password = NULL, *entry = NULL;
-    apr_interval_time_t wait = 0;
-    int status;
+    unsigned given;
     if (ask->conf->reveal != 1 || !ask->conf->user_file) {
         return apipool_admin_error(ask->r, HTTP_FORBIDDEN, "reveal_off",
                                    "Keys cannot be shown here: APIPoolAdminReveal is off, or "
                                    "APIPoolAdminUserFile is not set.");
     }
-    if (!read_password(ask, &password, &status)) {
-        return status;
+    int status = apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, password_member,
+                                           &password, &given);
+    if (status == DECLINED) {
+        status = apipool_password_is_right(ask, ask->caller.user, password, &entry);
     }
-    apipool_password_e result =
-        apipool_password_check(ask, ask->caller.user, password, &entry, &wait);
-    return result == APIPOOL_PASSWORD_RIGHT ? show_key(ask)
-                                            : apipool_password_answer(ask, result, wait);
+    return status == DECLINED ? show_key(ask) : status;
 }

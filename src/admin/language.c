@@ -2,9 +2,6 @@
  * The language of what an answer says to people. */
 #include "admin.h"
 
-#include "language.h"
-#include "messages.h"
-
 static const char *const tags[] = {"en", "zh-CN"};
 
 #define ENGLISH 0
@@ -29,6 +26,13 @@ const char *apipool_admin_text(request_rec *r, const char *english)
 {
     return !english || language_of(r) == tags[ENGLISH]
                ? english
-               : apipool_phrase_translate(apipool_messages_zh, apipool_messages_zh_count, english,
-                                          r->pool);
+               : apipool_phrase_translate(apipool_messages_zh, english, r->pool);
+}
+
+void apipool_admin_translate(request_rec *r, json_t *object, const char *member)
+{
+    const char *english = json_string_value(json_object_get(object, member));
+    if (english) {
+        json_object_set_new(object, member, json_string(apipool_admin_text(r, english)));
+    }
 }

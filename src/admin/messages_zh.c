@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the API says, in Chinese. */
-#include "messages.h"
+#include "admin.h"
 
 const apipool_phrase_t apipool_messages_zh[] = {
     /* access */
@@ -30,10 +30,8 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"The pool has no such upstream.", "密钥池中没有此上游。"},
     {"Allowed methods: {1}.", "允许的方法：{1}。"},
     {"A client with this name already exists.", "已有同名客户端。"},
-    {"There is no room for another client.", "客户端容量已满。"},
     {"There is no room for another client; raise APIPoolClientCapacity.",
      "客户端容量已满，请调大 APIPoolClientCapacity。"},
-    {"There is no room for so many keys.", "容量不足以容纳这么多密钥。"},
     {"There is no room for {1} and more new keys; raise APIPoolCapacity, then stop and start "
      "httpd.",
      "容量不足以容纳 {1} 个以上的新密钥；请调大 APIPoolCapacity"
@@ -193,7 +191,5 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"all keys that could serve the request rested for a while", "能处理该请求的密钥都在冷却"},
     {"no key was left that could recover by waiting", "没有等待后可恢复的密钥"},
     {"a rule of the pool's own", "密钥池自己的规则"},
+    {NULL, NULL},
 };
-
-const apr_size_t apipool_messages_zh_count =
-    sizeof(apipool_messages_zh) / sizeof(*apipool_messages_zh);

@@ -40,19 +40,11 @@ static void set_headers(request_rec *r, const char *type)
     apr_table_setn(r->headers_out, "Cache-Control", "no-cache");
 }
 
-static int send_file(request_rec *r, apr_file_t *file)
-{
-    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    apr_brigade_insert_file(bb, file, 0, r->finfo.size, r->pool);
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
-    ap_pass_brigade(r->output_filters, bb);
-    return OK;
-}
-
 int apipool_admin_send_page(request_rec *r, const char *root, const char *path)
 {
     char *name;
     apr_file_t *file;
+    apr_size_t sent;
     const char *type = type_of(*path ? path : "index.html");
     apr_status_t rv = apr_filepath_merge(&name, root, *path ? path : "index.html",
                                          APR_FILEPATH_SECUREROOT, r->pool);
@@ -75,5 +67,8 @@ int apipool_admin_send_page(request_rec *r, const char *root, const char *path)
     ap_set_last_modified(r);
     ap_set_etag(r);
     int status = ap_meets_conditions(r);
-    return status != OK ? status : send_file(r, file);
+    if (status == OK) {
+        ap_send_fd(file, r, 0, (apr_size_t)r->finfo.size, &sent);
+    }
+    return status;
 }

@@ -4,7 +4,6 @@
 
 #include <apr_md5.h>
 #include <apr_strings.h>
-#include <openssl/crypto.h>
 
 #include "key.h"
 
@@ -78,33 +77,29 @@ const char *apipool_password_file_fault(apr_pool_t *p, const char *path, const c
 /* By what failures are counted: an IPv4 address, or the network of an IPv6 one, of which one machine has all.
  * A socket for both writes IPv4 addresses as IPv6 (RFC 4291 section 2.5.5.2), all of one network. Keyed, so
  * that nobody can choose an address that shares another's place. */
-static apr_uint64_t place_of(const request_rec *r, const unsigned char *secret)
+static apr_uint64_t place_of(const request_rec *r)
 {
     static const char mapped[12] = "\0\0\0\0\0\0\0\0\0\0\xff\xff";
     const apr_sockaddr_t *address = r->useragent_addr;
     apr_size_t len = (apr_size_t)address->ipaddr_len;
     const char *bytes = address->ipaddr_ptr;
     if (len == 16 && !memcmp(bytes, mapped, sizeof(mapped))) {
-        return apipool_key_id(secret, bytes + sizeof(mapped), 4);
+        return apipool_caller_hash(bytes + sizeof(mapped), 4);
     }
-    return apipool_key_id(secret, bytes, len == 16 ? 8 : len);
+    return apipool_caller_hash(bytes, len == 16 ? 8 : len);
 }
 
 /* All sessions here end when another number takes part in what they were opened with. */
 static const char *fingerprint(const apipool_ask_t *ask, apr_pool_t *p, const char *user,
                                const char *hash)
 {
-    unsigned char secret[APIPOOL_SECRET_SIZE];
     char hex[APIPOOL_ID_SIZE];
-    if (apipool_admin_api->session_secret(secret) != APR_SUCCESS) {
-        return NULL;
-    }
     apr_time_t ended = apipool_admin_api->sessions_ended(apipool_caller_place(ask));
     const char *entry = apr_pstrcat(p, user, ":", hash, NULL);
     entry = ended ? apr_psprintf(p, "%s:%" APR_TIME_T_FMT, entry, ended) : entry;
-    apipool_key_id_hex(apipool_key_id(secret, entry, strlen(entry)), hex);
-    OPENSSL_cleanse(secret, sizeof(secret));
-    return apr_pstrdup(p, hex);
+    apr_uint64_t number = apipool_caller_hash(entry, strlen(entry));
+    apipool_key_id_hex(number, hex);
+    return number ? apr_pstrdup(p, hex) : NULL;
 }
 
 const char *apipool_password_fingerprint(const apipool_ask_t *ask, const char *user, apr_pool_t *p)
@@ -122,77 +117,57 @@ const char *apipool_password_fingerprint(const apipool_ask_t *ask, const char *u
 }
 
 /* The same work whether there is such a user or not. */
-static int is_right(request_rec *r, const found_t *found, const char *user, const char *password)
+static int fits(request_rec *r, const found_t *found, const char *user, const char *password)
 {
     int usable = found->hash && is_bcrypt(found->hash);
     const char *hash = usable ? found->hash : found->any ? found->any : NOBODYS_ENTRY;
-    int fits = apr_password_validate(password, hash) == APR_SUCCESS;
+    int valid = apr_password_validate(password, hash) == APR_SUCCESS;
     if (found->hash && !usable) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       APIPOOL_LOG(0112) "user \"%s\" cannot sign in: the entry is not bcrypt; set "
                                         "the password again with htpasswd -B",
                       user);
     }
-    return usable && fits;
+    return usable && valid;
 }
 
-void apipool_password_member(apipool_json_t *json, const char **password)
+static int unreadable(request_rec *r)
 {
-    apipool_json_require(
-        json, "password",
-        apipool_json_string(json, "password", APIPOOL_ADMIN_PASSWORD_MAX, password));
+    return apipool_admin_error(r, HTTP_INTERNAL_SERVER_ERROR, "failed",
+                               "Passwords cannot be checked; the error log says why.");
 }
 
-apipool_password_e apipool_password_check(const apipool_ask_t *ask, const char *user,
-                                          const char *password, const char **entry,
-                                          apr_interval_time_t *wait)
+int apipool_password_is_right(const apipool_ask_t *ask, const char *user, const char *password,
+                              const char **entry)
 {
     request_rec *r = ask->r;
-    unsigned char secret[APIPOOL_SECRET_SIZE];
     found_t found;
-    apr_status_t rv = apipool_admin_api->session_secret(secret);
-    apr_uint64_t place = rv == APR_SUCCESS ? place_of(r, secret) : 0;
-    OPENSSL_cleanse(secret, sizeof(secret));
-    if (rv == APR_SUCCESS) {
-        rv = look_up(r->pool, ask->conf->user_file, user, &found);
-    }
+    apr_uint64_t place = place_of(r);
+    apr_status_t rv = place ? look_up(r->pool, ask->conf->user_file, user, &found) : APR_EGENERAL;
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
                       APIPOOL_LOG(0113) "nobody can sign in: the secret or APIPoolAdminUserFile "
                                         "%s cannot be read",
                       ask->conf->user_file);
-        return APIPOOL_PASSWORD_UNREADABLE;
+        return unreadable(r);
     }
-    *wait = apipool_admin_api->login_wait(place, apr_time_now());
-    if (*wait > 0) {
-        return APIPOOL_PASSWORD_LATER;
+    apr_interval_time_t wait = apipool_admin_api->login_wait(place, apr_time_now());
+    if (wait > 0) {
+        return apipool_admin_later(r, HTTP_TOO_MANY_REQUESTS, "too_many_failures",
+                                   "Too many wrong passwords from this address. Wait as long "
+                                   "as Retry-After says.",
+                                   wait);
     }
-    int right = is_right(r, &found, user, password);
+    int right = fits(r, &found, user, password);
     apipool_admin_api->login_result(place, right, apr_time_now());
     if (!right) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
                       APIPOOL_LOG(0114) "wrong password for %s%s%s from %s",
                       found.hash ? "user \"" : "a user that is not there", found.hash ? user : "",
                       found.hash ? "\"" : "", r->useragent_ip);
-        return APIPOOL_PASSWORD_WRONG;
+        return apipool_admin_error(r, HTTP_UNAUTHORIZED, "invalid_credentials",
+                                   "The user name or the password is wrong.");
     }
     *entry = fingerprint(ask, r->pool, user, found.hash);
-    return *entry ? APIPOOL_PASSWORD_RIGHT : APIPOOL_PASSWORD_UNREADABLE;
-}
-
-int apipool_password_answer(const apipool_ask_t *ask, apipool_password_e result,
-                            apr_interval_time_t wait)
-{
-    if (result == APIPOOL_PASSWORD_LATER) {
-        return apipool_admin_later(ask->r, HTTP_TOO_MANY_REQUESTS, "too_many_failures",
-                                   "Too many wrong passwords from this address. Wait as long as "
-                                   "Retry-After says.",
-                                   wait);
-    }
-    if (result == APIPOOL_PASSWORD_UNREADABLE) {
-        return apipool_admin_error(ask->r, HTTP_INTERNAL_SERVER_ERROR, "failed",
-                                   "Passwords cannot be checked; the error log says why.");
-    }
-    return apipool_admin_error(ask->r, HTTP_UNAUTHORIZED, "invalid_credentials",
-                               "The user name or the password is wrong.");
+    return *entry ? DECLINED : unreadable(r);
 }

@@ -160,19 +160,40 @@ int apipool_admin_unauthorized(request_rec *r)
                                "Sign in first: there is no valid session.");
 }
 
-int apipool_admin_refuse(request_rec *r, const apipool_flaw_t *flaw)
+int apipool_admin_refuse(request_rec *r, const char *field, const char *message)
 {
-    return send_error(r, HTTP_BAD_REQUEST, "invalid_request", flaw->message, flaw->field);
+    return send_error(r, HTTP_BAD_REQUEST, "invalid_request", message, field);
 }
 
-int apipool_admin_failed(request_rec *r, apr_status_t rv, const char *what, const char *error)
+int apipool_admin_failed(const apipool_ask_t *ask, apr_status_t rv, const char *what,
+                         const apipool_flaw_t *flaw)
 {
-    ap_log_rerror(APLOG_MARK, error ? APLOG_INFO : APLOG_ERR, rv, r, APIPOOL_LOG(0110) "%s: %s",
-                  what, error ? error : "see the status");
-    return send_error(r, HTTP_INTERNAL_SERVER_ERROR, "failed",
-                      error ? apr_psprintf(r->pool, "The server could not do this: %s.", error)
-                            : "The server could not do this. The error log says why.",
-                      NULL);
+    request_rec *r = ask->r;
+    const char *message = flaw ? flaw->message : NULL;
+    if (rv == APR_NOTFOUND && ask->id) {
+        return apipool_admin_error(r, HTTP_NOT_FOUND, "key_not_found", "There is no such key.");
+    }
+    if (rv == APR_NOTFOUND && ask->name) {
+        return apipool_admin_error(r, HTTP_NOT_FOUND, "client_not_found",
+                                   "There is no such client.");
+    }
+    if (rv == APR_EEXIST) {
+        return apipool_admin_error(r, HTTP_CONFLICT, "client_exists",
+                                   "A client with this name already exists.");
+    }
+    if (rv == APR_ENOMEM) {
+        return apipool_admin_error(r, HTTP_INSUFFICIENT_STORAGE, "no_room",
+                                   message ? message : "There is no room for the change.");
+    }
+    if (rv == APR_EINVAL && message) {
+        return apipool_admin_refuse(r, flaw->field, message);
+    }
+    ap_log_rerror(APLOG_MARK, message ? APLOG_INFO : APLOG_ERR, rv, r, APIPOOL_LOG(0110) "%s: %s",
+                  what, message ? message : "see the status");
+    return apipool_admin_error(
+        r, HTTP_INTERNAL_SERVER_ERROR, "failed",
+        message ? apr_psprintf(r->pool, "The server could not do this: %s.", message)
+                : "The server could not do this. The error log says why.");
 }
 
 int apipool_admin_later(request_rec *r, int status, const char *code, const char *message,

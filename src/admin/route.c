@@ -11,20 +11,25 @@
 const apipool_api_t *apipool_admin_api;
 
 /* The API. A part of a path in braces takes any text: a pool's name, a key's id, a client's name. */
+enum {
+    OWN_LOGIN = 1, /* only where sessions are our own */
+    NO_QUERY = 2   /* takes no parameters, and says so */
+};
+
 static const struct {
     const char *path;
     int method;
     apipool_role_e role;
-    int own_login; /* only where sessions are our own */
+    int flags;
     apipool_admin_route_fn answer;
 } routes[] = {
     {"health", M_GET, APIPOOL_ROLE_NOBODY, 0, apipool_admin_health},
     {"openapi.json", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_openapi},
     {"session", M_GET, APIPOOL_ROLE_NOBODY, 0, apipool_admin_session_show},
-    {"session", M_POST, APIPOOL_ROLE_NOBODY, 1, apipool_admin_session_open},
-    {"session", M_DELETE, APIPOOL_ROLE_VIEWER, 1, apipool_admin_session_close},
-    {"sessions", M_DELETE, APIPOOL_ROLE_ADMIN, 1, apipool_admin_sessions_end},
-    {"pools", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pools_list},
+    {"session", M_POST, APIPOOL_ROLE_NOBODY, OWN_LOGIN, apipool_admin_session_open},
+    {"session", M_DELETE, APIPOOL_ROLE_VIEWER, OWN_LOGIN, apipool_admin_session_close},
+    {"sessions", M_DELETE, APIPOOL_ROLE_ADMIN, OWN_LOGIN, apipool_admin_sessions_end},
+    {"pools", M_GET, APIPOOL_ROLE_VIEWER, NO_QUERY, apipool_admin_pools_list},
     {"pools/{pool}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pool_show},
     {"pools/{pool}/keys", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_keys_list},
     {"pools/{pool}/keys", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_keys_import},
@@ -36,8 +41,8 @@ static const struct {
     {"pools/{pool}/keys/{id}/reveal", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_key_reveal},
     {"pools/{pool}/stats", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_stats_show},
     {"requests", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_requests_list},
-    {"events", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_events_send},
-    {"clients", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_clients_list},
+    {"events", M_GET, APIPOOL_ROLE_VIEWER, NO_QUERY, apipool_admin_events_send},
+    {"clients", M_GET, APIPOOL_ROLE_VIEWER, NO_QUERY, apipool_admin_clients_list},
     {"clients", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_client_create},
     {"clients/{name}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_client_show},
     {"clients/{name}", M_PATCH, APIPOOL_ROLE_ADMIN, 0, apipool_admin_client_edit},
@@ -50,27 +55,17 @@ static const struct {
 #define ROUTES ((int)(sizeof(routes) / sizeof(*routes)))
 #define NONE   (-1)
 
-/* What stood in the place of braces. */
-typedef struct {
-    const char *pool, *id, *name;
-} parts_t;
-
-static void take_part(apr_pool_t *p, parts_t *parts, const char *pattern, const char *text,
-                      apr_size_t len)
+/* What stands in the place of braces is noted. */
+static int matches(apipool_ask_t *ask, const char *pattern, const char *path)
 {
-    const char **part = !strncmp(pattern, "{pool}", 6) ? &parts->pool
-                        : !strncmp(pattern, "{id}", 4) ? &parts->id
-                                                       : &parts->name;
-    *part = apr_pstrmemdup(p, text, len);
-}
-
-static int matches(apr_pool_t *p, const char *pattern, const char *path, parts_t *parts)
-{
-    memset(parts, 0, sizeof(*parts));
+    ask->pool_name = ask->key = ask->name = NULL;
     for (;;) {
         apr_size_t wanted = strcspn(pattern, "/"), len = strcspn(path, "/");
         if (*pattern == '{' && len > 0) {
-            take_part(p, parts, pattern, path, len);
+            const char **part = !strncmp(pattern, "{pool}", 6) ? &ask->pool_name
+                                : !strncmp(pattern, "{id}", 4) ? &ask->key
+                                                               : &ask->name;
+            *part = apr_pstrmemdup(ask->r->pool, path, len);
         }
         else if (wanted != len || strncmp(pattern, path, len)) {
             return 0;
@@ -96,15 +91,14 @@ static const char *method_names(int method)
 
 /* The number of the route; NONE, and what the path's routes allow, where there is none. A path that
  * is written out comes before one with braces, as it does in the table. */
-static int find_route(const apipool_ask_t *ask, const char *path, parts_t *parts,
-                      const char **allow)
+static int find_route(apipool_ask_t *ask, const char *path, const char **allow)
 {
     apr_pool_t *p = ask->r->pool;
     const char *found = NULL;
     *allow = NULL;
     for (int i = 0; i < ROUTES; i++) {
-        if ((routes[i].own_login && ask->conf->auth == APIPOOL_ADMIN_AUTH_HTTPD) ||
-            (found && strcmp(found, routes[i].path)) || !matches(p, routes[i].path, path, parts)) {
+        if ((routes[i].flags & OWN_LOGIN && ask->conf->auth == APIPOOL_ADMIN_AUTH_HTTPD) ||
+            (found && strcmp(found, routes[i].path)) || !matches(ask, routes[i].path, path)) {
             continue;
         }
         found = routes[i].path;
@@ -127,83 +121,73 @@ static int no_route(const apipool_ask_t *ask, const char *allow)
                                apr_psprintf(ask->r->pool, "Allowed methods: %s.", allow));
 }
 
-/* Whether the caller may have the route; else the answer is sent, and *status is what to return. */
-static int may_have(apipool_ask_t *ask, int route, int *status)
+/* Whether the caller may have the route: DECLINED; else what was answered. */
+static int may_have(apipool_ask_t *ask, int route)
 {
     request_rec *r = ask->r;
     if (!ask->conf->user_file && ask->conf->auth != APIPOOL_ADMIN_AUTH_HTTPD) {
-        *status = apipool_admin_error(r, HTTP_FORBIDDEN, "not_configured",
-                                      "Nobody can sign in yet: set APIPoolAdminUserFile, or "
-                                      "APIPoolAdminAuth httpd with an authentication.");
-        return 0;
+        return apipool_admin_error(r, HTTP_FORBIDDEN, "not_configured",
+                                   "Nobody can sign in yet: set APIPoolAdminUserFile, or "
+                                   "APIPoolAdminAuth httpd with an authentication.");
     }
     if (routes[route].role == APIPOOL_ROLE_NOBODY) {
-        return 1;
+        return DECLINED;
     }
     apipool_caller_find(ask);
     if (!ask->caller.user) {
-        *status = apipool_admin_unauthorized(r);
-        return 0;
+        return apipool_admin_unauthorized(r);
     }
     if (ask->caller.role < routes[route].role) {
-        *status =
-            apipool_admin_error(r, HTTP_FORBIDDEN, "forbidden", "Viewers have read-only access.");
-        return 0;
+        return apipool_admin_error(r, HTTP_FORBIDDEN, "forbidden",
+                                   "Viewers have read-only access.");
     }
     if (routes[route].method != M_GET && ask->caller.by_itself &&
         !apipool_caller_is_same_origin(r)) {
-        *status =
-            apipool_admin_error(r, HTTP_FORBIDDEN, "cross_origin",
-                                "The browser does not say that this request comes from the same "
-                                "origin.");
-        return 0;
+        return apipool_admin_error(r, HTTP_FORBIDDEN, "cross_origin",
+                                   "The browser does not say that this request comes from the same "
+                                   "origin.");
     }
-    return 1;
+    return DECLINED;
 }
 
-apr_uint64_t apipool_admin_read_id(const char *text)
+static int answer_route(apipool_ask_t *ask, int route)
 {
-    if (strlen(text) != APIPOOL_ID_SIZE - 1 ||
-        strspn(text, "0123456789abcdef") != APIPOOL_ID_SIZE - 1) {
-        return 0;
-    }
-    return (apr_uint64_t)strtoull(text, NULL, 16);
-}
-
-static int answer_route(apipool_ask_t *ask, int route, const parts_t *parts)
-{
-    if (parts->pool) {
-        const apipool_pool_info_t *pool = apipool_admin_find_pool(ask, parts->pool);
+    apipool_query_t query;
+    apipool_flaw_t flaw;
+    if (ask->pool_name) {
+        const apipool_pool_info_t *pool = apipool_admin_find_pool(ask, ask->pool_name);
         if (!pool) {
             return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "pool_not_found",
                                        "There is no such pool.");
         }
         ask->pool = pool->index;
-        ask->pool_name = pool->name;
     }
-    if (parts->id) {
-        ask->id = apipool_admin_read_id(parts->id);
+    if (ask->key) {
+        ask->id = apipool_key_id_read(ask->key);
         if (!ask->id) {
             return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "key_not_found",
                                        "There is no such key.");
         }
     }
-    ask->name = parts->name;
+    apipool_query_open(&query, ask->r->pool, ask->r->args, &flaw);
+    if (routes[route].flags & NO_QUERY && !apipool_query_close(&query)) {
+        return apipool_admin_refuse(ask->r, flaw.field, flaw.message);
+    }
     return routes[route].answer(ask);
 }
 
 static int answer_api(apipool_ask_t *ask, const char *path)
 {
-    parts_t parts;
     const char *allow;
-    int status, route = find_route(ask, path, &parts, &allow);
+    int route = find_route(ask, path, &allow);
     if (route == NONE) {
         return no_route(ask, allow);
     }
     if (routes[route].answer == apipool_admin_health) {
         return apipool_admin_health(ask);
     }
-    return may_have(ask, route, &status) ? answer_route(ask, route, &parts) : status;
+    int status = may_have(ask, route);
+    return status == DECLINED ? answer_route(ask, route) : status;
 }
 
 /* Whether a request is for the location of that path, or for what lies below it. */

@@ -21,23 +21,16 @@ static void set_cookie(const apipool_ask_t *ask, const char *token, int seconds)
                      token, path, seconds, apipool_caller_is_secure(r) ? "; Secure" : ""));
 }
 
-static int read_credentials(apipool_ask_t *ask, const char **user, const char **password,
-                            int *status)
-{
-    apipool_json_t json;
-    apipool_flaw_t flaw;
-    if (!apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, &json, &flaw, status)) {
-        return 0;
-    }
-    apipool_json_require(&json, "username",
-                         apipool_json_string(&json, "username", APIPOOL_ADMIN_USER_MAX, user));
-    apipool_password_member(&json, password);
-    if (!apipool_json_close(&json)) {
-        *status = apipool_admin_refuse(ask->r, &flaw);
-        return 0;
-    }
-    return 1;
-}
+typedef struct {
+    const char *user, *password;
+} credentials_t;
+
+static const apipool_json_member_t members[] = {
+    {"username", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED,
+     .offset = offsetof(credentials_t, user), .max = APIPOOL_ADMIN_USER_MAX},
+    {"password", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED,
+     .offset = offsetof(credentials_t, password), .max = APIPOOL_ADMIN_PASSWORD_MAX},
+    {NULL}};
 
 static apr_uint64_t new_number(void)
 {
@@ -87,23 +80,24 @@ static json_t *caller_object(const apipool_ask_t *ask)
 
 int apipool_admin_session_open(apipool_ask_t *ask)
 {
-    const char *user = NULL, *password = NULL, *entry = NULL;
-    apr_interval_time_t wait = 0;
-    int status, seconds = ask->conf->session_seconds ? ask->conf->session_seconds
-                                                     : APIPOOL_ADMIN_SESSION_DEFAULT;
-    if (!read_credentials(ask, &user, &password, &status)) {
+    credentials_t given = {NULL};
+    const char *entry = NULL;
+    unsigned set;
+    int seconds =
+        ask->conf->session_seconds ? ask->conf->session_seconds : APIPOOL_ADMIN_SESSION_DEFAULT;
+    int status = apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, members, &given, &set);
+    if (status == DECLINED) {
+        status = apipool_password_is_right(ask, given.user, given.password, &entry);
+    }
+    if (status != DECLINED) {
         return status;
     }
-    apipool_password_e result = apipool_password_check(ask, user, password, &entry, &wait);
-    if (result != APIPOOL_PASSWORD_RIGHT) {
-        return apipool_password_answer(ask, result, wait);
-    }
-    const char *token = begin(ask, user, entry, seconds);
+    const char *token = begin(ask, given.user, entry, seconds);
     if (!token) {
-        return apipool_admin_failed(ask->r, APR_EGENERAL, "a session cannot be signed", NULL);
+        return apipool_admin_failed(ask, APR_EGENERAL, "a session cannot be signed", NULL);
     }
     set_cookie(ask, token, seconds);
-    apipool_admin_audit(ask, "signed in");
+    apipool_admin_audit(ask, "signed in", NULL);
     json_t *object = caller_object(ask);
     json_object_set_new(object, "token", json_string(token));
     return apipool_admin_reply(ask->r, HTTP_OK, object);
@@ -125,30 +119,31 @@ int apipool_admin_session_show(apipool_ask_t *ask)
     return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
 
-int apipool_admin_session_close(apipool_ask_t *ask)
+static int ended(const apipool_ask_t *ask, apr_status_t rv, const apipool_flaw_t *flaw,
+                 const char *what)
 {
-    const char *error = NULL;
-    apr_status_t rv = apipool_admin_api->session_revoke(ask->caller.number, ask->caller.expires,
-                                                        ask->r->pool, &error);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask->r, rv, "a session cannot be ended", error);
+        return apipool_admin_failed(ask, rv, "sessions cannot be ended", flaw);
     }
     set_cookie(ask, "", 0);
-    apipool_admin_audit(ask, "signed out");
+    apipool_admin_audit(ask, what, NULL);
     return apipool_admin_reply_nothing(ask->r);
+}
+
+int apipool_admin_session_close(apipool_ask_t *ask)
+{
+    apipool_flaw_t flaw = {NULL};
+    apr_status_t rv = apipool_admin_api->session_revoke(ask->caller.number, ask->caller.expires,
+                                                        ask->r->pool, &flaw);
+    return ended(ask, rv, &flaw, "signed out");
 }
 
 /* Everybody's who has signed in here, the caller's own included. */
 int apipool_admin_sessions_end(apipool_ask_t *ask)
 {
-    const char *error = NULL;
+    apipool_flaw_t flaw = {NULL};
     apr_uint64_t place = apipool_caller_place(ask);
     apr_status_t rv =
-        place ? apipool_admin_api->sessions_end(place, ask->r->pool, &error) : APR_EGENERAL;
-    if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask->r, rv, "sessions cannot be ended", error);
-    }
-    set_cookie(ask, "", 0);
-    apipool_admin_audit(ask, "all sessions ended");
-    return apipool_admin_reply_nothing(ask->r);
+        place ? apipool_admin_api->sessions_end(place, ask->r->pool, &flaw) : APR_EGENERAL;
+    return ended(ask, rv, &flaw, "all sessions ended");
 }

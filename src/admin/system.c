@@ -10,8 +10,6 @@
 
 #include "render.h"
 
-#define DESCRIPTION_MAX ((apr_off_t)4 * 1024 * 1024)
-
 /* As httpd counts them; what lies between two is the one that says less. */
 static const struct {
     const char *name;
@@ -29,70 +27,36 @@ int apipool_admin_health(apipool_ask_t *ask)
                                      "The shared memory of the pools is not available.");
 }
 
-/* Where the description is: beside the dashboard's folder, as "make install" puts it, or as the sources have
- * it. */
-static apr_status_t open_description(request_rec *r, const char *root, apr_file_t **file)
-{
-    static const char *const places[] = {"/../openapi.json", "/../docs/openapi.json"};
-    apr_status_t rv = APR_ENOENT;
-    for (int i = 0; i < 2 && rv != APR_SUCCESS; i++) {
-        const char *path = apr_pstrcat(r->pool, root, places[i], NULL);
-        rv = apr_file_open(file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, 0, r->pool);
-    }
-    return rv;
-}
-
+/* It is beside the dashboard's folder, as "make install" puts it, or where the sources have it. */
 int apipool_admin_openapi(apipool_ask_t *ask)
 {
-    request_rec *r = ask->r;
-    apr_file_t *file;
-    apr_finfo_t info;
+    static const char *const places[] = {"/../openapi.json", "/../docs/openapi.json"};
     const char *root = ask->conf->root ? ask->conf->root : APIPOOL_HTDOCS;
-    apr_status_t rv = open_description(r, root, &file);
-    if (rv == APR_SUCCESS) {
-        rv = apr_file_info_get(&info, APR_FINFO_SIZE, file);
+    json_t *value = NULL;
+    for (int i = 0; i < 2 && !value; i++) {
+        value = json_load_file(apr_pstrcat(ask->r->pool, root, places[i], NULL), 0, NULL);
     }
-    if (rv != APR_SUCCESS || info.size > DESCRIPTION_MAX) {
-        return apipool_admin_failed(r, rv, "openapi.json cannot be read", NULL);
-    }
-    char *text = apr_palloc(r->pool, (apr_size_t)info.size + 1);
-    apr_size_t len = 0;
-    rv = apr_file_read_full(file, text, (apr_size_t)info.size, &len);
-    json_t *value = rv == APR_SUCCESS ? json_loadb(text, len, 0, NULL) : NULL;
-    return value ? apipool_admin_reply(r, HTTP_OK, value)
-                 : apipool_admin_failed(r, rv, "openapi.json cannot be read", NULL);
-}
-
-static json_t *store_object(const apipool_system_info_t *info)
-{
-    return json_pack("{s:I,s:I,s:f,s:o,s:b}", "saves", (json_int_t)info->saves, "errors",
-                     (json_int_t)info->save_errors, "save_seconds", info->save_seconds,
-                     "last_saved_at", apipool_render_time(info->saved_at), "unsaved_keys",
-                     info->unsaved_keys);
+    return value ? apipool_admin_reply(ask->r, HTTP_OK, value)
+                 : apipool_admin_failed(ask, APR_EGENERAL, "openapi.json cannot be read", NULL);
 }
 
 int apipool_admin_system_show(apipool_ask_t *ask)
 {
-    request_rec *r = ask->r;
-    apipool_system_info_t info;
-    const global_score *score = ap_get_scoreboard_global();
+    json_t *told;
     ap_version_t httpd;
-    apr_status_t rv = apipool_admin_api->system(&info);
+    apr_status_t rv = apipool_admin_api->system(&told);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(r, rv, "the store cannot be looked at", NULL);
+        return apipool_admin_failed(ask, rv, "the store cannot be looked at", NULL);
     }
     ap_get_server_revision(&httpd);
     json_t *object =
         json_pack("{s:s,s:o,s:s,s:s,s:s,s:o}", "version", APIPOOL_VERSION, "httpd",
                   json_sprintf("%d.%d.%d", httpd.major, httpd.minor, httpd.patch), "apr",
                   apr_version_string(), "openssl", OpenSSL_version(OPENSSL_VERSION), "jansson",
-                  JANSSON_VERSION, "started_at", apipool_render_time(score->restart_time));
-    json_object_set_new(object, "capacity",
-                        json_pack("{s:I,s:I,s:I}", "keys", (json_int_t)info.key_capacity, "clients",
-                                  (json_int_t)info.client_capacity, "requests",
-                                  (json_int_t)info.request_capacity));
-    json_object_set_new(object, "store", store_object(&info));
-    return apipool_admin_reply(r, HTTP_OK, object);
+                  JANSSON_VERSION, "started_at",
+                  apipool_render_time(ap_get_scoreboard_global()->restart_time));
+    apipool_render_add(object, told);
+    return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
 
 /* What was set, or else what LogLevel says. */
@@ -118,30 +82,28 @@ int apipool_admin_log_level_show(apipool_ask_t *ask)
 int apipool_admin_log_level_set(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
-    apipool_json_t json;
-    apipool_flaw_t flaw;
+    static const apipool_json_member_t members[] = {
+        {"level", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .max = 16}, {NULL}};
     const char *name = NULL;
-    int status, i = 0;
+    unsigned given;
+    int i = 0;
     if (ask->conf->pools) {
         return apipool_admin_error(
             r, HTTP_FORBIDDEN, "forbidden",
             "The log level is that of the whole server, and this location is "
             "limited to its pools.");
     }
-    if (!apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, &json, &flaw, &status)) {
+    int status = apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &name, &given);
+    if (status != DECLINED) {
         return status;
     }
-    apipool_json_require(&json, "level", apipool_json_string(&json, "level", 16, &name));
-    while (name && i < LEVELS && strcmp(name, levels[i].name)) {
+    while (i < LEVELS && strcmp(name, levels[i].name)) {
         i++;
     }
     if (i == LEVELS) {
-        apipool_json_refuse(&json, "level", "Must be error, warn, info or debug.");
-    }
-    if (!apipool_json_close(&json)) {
-        return apipool_admin_refuse(r, &flaw);
+        return apipool_admin_refuse(r, "level", "Must be error, warn, info or debug.");
     }
     apipool_admin_api->set_log_level(levels[i].level);
-    apipool_admin_audit(ask, apr_psprintf(r->pool, "log level set to %s", levels[i].name));
+    apipool_admin_audit(ask, apr_psprintf(r->pool, "log level set to %s", levels[i].name), NULL);
     return apipool_admin_log_level_show(ask);
 }

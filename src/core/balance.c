@@ -2,8 +2,8 @@
  * Reads the answer to a balance request. */
 #include "balance.h"
 
-#include <apr_lib.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ascii.h"
@@ -45,49 +45,28 @@ int apipool_balance_number(const char *text, double *number)
     return is_number;
 }
 
-/* Whether a member's name is what a part of a pointer, up to len, stands for. */
-static int is_named(const char *name, const char *part, apr_size_t len)
-{
-    const char *end = part + len;
-    for (; part < end; part++, name++) {
-        char c = *part;
-        if (c == '~') {
-            c = *++part == '1' ? '/' : '~';
-        }
-        if (*name != c) {
-            return 0;
-        }
-    }
-    return !*name;
-}
-
 static json_t *member_of(json_t *object, const char *part, apr_size_t len)
 {
-    const char *name;
-    json_t *value;
-    json_object_foreach(object, name, value)
-    {
-        if (is_named(name, part, len)) {
-            return value;
-        }
+    char *name = strndup(part, len), *to = name;
+    for (const char *from = name; from && *from; from++) {
+        int escaped = *from == '~' && from[1];
+        from += escaped;
+        *to++ = !escaped ? *from : *from == '1' ? '/' : '~';
     }
-    return NULL;
+    if (name) {
+        *to = '\0';
+    }
+    json_t *value = name ? json_object_get(object, name) : NULL;
+    free(name);
+    return value;
 }
 
 /* Digits without a leading zero; "-" stands for what is not there yet. */
 static json_t *element_of(json_t *array, const char *part, apr_size_t len)
 {
-    size_t index = 0;
-    if (!len || len > INDEX_MAX || (len > 1 && *part == '0')) {
-        return NULL;
-    }
-    for (apr_size_t i = 0; i < len; i++) {
-        if (!apr_isdigit(part[i])) {
-            return NULL;
-        }
-        index = index * 10 + (size_t)(part[i] - '0');
-    }
-    return json_array_get(array, index);
+    int is_index = len > 0 && len <= INDEX_MAX && strspn(part, "0123456789") == len &&
+                   (len == 1 || *part != '0');
+    return is_index ? json_array_get(array, strtoul(part, NULL, 10)) : NULL;
 }
 
 static json_t *value_at(json_t *value, const char *pointer)

@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "percent.h"
 
 #define PREFIX     "ak-"
@@ -15,18 +16,13 @@
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 #define LETTERS 62
 
-static int is_letter(char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
 int apipool_clientkey_is(const char *text, apr_size_t len)
 {
     apr_size_t at = PREFIX_LEN;
     if (len != APIPOOL_CLIENTKEY_LEN || memcmp(text, PREFIX, PREFIX_LEN)) {
         return 0;
     }
-    while (at < len && is_letter(text[at])) {
+    while (at < len && apipool_ascii_is_alnum(text[at])) {
         at++;
     }
     return at == len;
@@ -43,7 +39,7 @@ static char *secret_at(char *text, char **end)
         }
     }
     char *secret = text + (at - text);
-    for (behind = at; is_letter(apipool_percent_next(&behind)); letters++) {
+    for (behind = at; apipool_ascii_is_alnum(apipool_percent_next(&behind)); letters++) {
         at = behind;
     }
     *end = text + (at - text);

@@ -127,8 +127,9 @@ const char *apipool_json_excess(int depth, apr_size_t values)
                                           : NULL;
 }
 
-const json_t *apipool_json_parse(apr_pool_t *p, const char *text, apr_size_t len,
-                                 apipool_flaw_t *flaw)
+/* An object or array that lives as long as the pool; NULL with a flaw, which names the member around it where
+ * there is one. */
+static const json_t *parse(apr_pool_t *p, const char *text, apr_size_t len, apipool_flaw_t *flaw)
 {
     look_t look;
     json_error_t error;
@@ -137,7 +138,6 @@ const json_t *apipool_json_parse(apr_pool_t *p, const char *text, apr_size_t len
         text++;
         len--;
     }
-    memset(flaw, 0, sizeof(*flaw));
     look_over(&look, text, len);
     flaw->message = apipool_json_excess(look.deepest, look.values);
     if (flaw->message) {
@@ -155,63 +155,8 @@ const json_t *apipool_json_parse(apr_pool_t *p, const char *text, apr_size_t len
     return root;
 }
 
-static void open_object(apipool_json_t *json, apr_pool_t *p, const json_t *object,
-                        const char *prefix, apipool_flaw_t *flaw)
-{
-    memset(json, 0, sizeof(*json));
-    json->p = p;
-    json->object = object;
-    json->prefix = prefix;
-    json->flaw = flaw;
-}
-
-int apipool_json_open(apipool_json_t *json, apr_pool_t *p, const char *text, apr_size_t len,
-                      apipool_flaw_t *flaw)
-{
-    const json_t *root = apipool_json_parse(p, text, len, flaw);
-    open_object(json, p, root, "", flaw);
-    if (root && !json_is_object(root)) {
-        flaw->message = "Must be a JSON object.";
-    }
-    return !flaw->message;
-}
-
-void apipool_json_refuse(apipool_json_t *json, const char *name, const char *message)
-{
-    if (!json->flaw->message) {
-        json->flaw->field = apr_pstrcat(json->p, json->prefix, name, NULL);
-        json->flaw->message = message;
-    }
-}
-
-/* The member, from now on known; NULL where it is absent, or there is a flaw. */
-static const json_t *find(apipool_json_t *json, const char *name)
-{
-    if (json->flaw->message) {
-        return NULL;
-    }
-    if (json->known_count < APIPOOL_JSON_MEMBERS) {
-        json->known[json->known_count++] = name;
-    }
-    return json_object_get(json->object, name);
-}
-
-/* What can be said before the type is looked at. */
-static apipool_json_e presence(const json_t *value)
-{
-    return !value                ? APIPOOL_JSON_ABSENT
-           : json_is_null(value) ? APIPOOL_JSON_NULL
-                                 : APIPOOL_JSON_GIVEN;
-}
-
-static apipool_json_e refused(apipool_json_t *json, const char *name, const char *message)
-{
-    apipool_json_refuse(json, name, message);
-    return APIPOOL_JSON_ABSENT;
-}
-
 /* Why a value is no text of at most max bytes, or NULL. */
-static const char *text_fault(apipool_json_t *json, const json_t *value, apr_size_t max)
+static const char *text_fault(apr_pool_t *p, const json_t *value, apr_size_t max)
 {
     const char *text = json_string_value(value);
     apr_size_t len = json_string_length(value);
@@ -219,125 +164,72 @@ static const char *text_fault(apipool_json_t *json, const json_t *value, apr_siz
         return "Must be a string.";
     }
     if (len > max) {
-        return apr_psprintf(json->p, "Must be at most %" APR_SIZE_T_FMT " bytes long.", max);
+        return apr_psprintf(p, "Must be at most %" APR_SIZE_T_FMT " bytes long.", max);
     }
     for (apr_size_t i = 0; i < len; i++) {
         if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) {
-            return apr_psprintf(json->p, "Must not contain the control character U+%04X.",
+            return apr_psprintf(p, "Must not contain the control character U+%04X.",
                                 (unsigned char)text[i]);
         }
     }
     return NULL;
 }
 
-apipool_json_e apipool_json_string(apipool_json_t *json, const char *name, apr_size_t max,
-                                   const char **value)
+static const char *take_strings(apr_pool_t *p, const apipool_json_member_t *member,
+                                const json_t *value, apr_array_header_t **texts)
 {
-    const json_t *member = find(json, name);
-    apipool_json_e result = presence(member);
-    const char *fault = result == APIPOOL_JSON_GIVEN ? text_fault(json, member, max) : NULL;
-    if (fault) {
-        return refused(json, name, fault);
+    if (!json_is_array(value) || json_array_size(value) > (apr_size_t)member->count) {
+        return apr_psprintf(p, "Must be an array of at most %d strings.", member->count);
     }
-    if (result == APIPOOL_JSON_GIVEN) {
-        *value = json_string_value(member);
-    }
-    return result;
-}
-
-apipool_json_e apipool_json_boolean(apipool_json_t *json, const char *name, int *value)
-{
-    const json_t *member = find(json, name);
-    apipool_json_e result = presence(member);
-    if (result == APIPOOL_JSON_GIVEN && !json_is_boolean(member)) {
-        return refused(json, name, "Must be true or false.");
-    }
-    if (result == APIPOOL_JSON_GIVEN) {
-        *value = json_is_true(member);
-    }
-    return result;
-}
-
-apipool_json_e apipool_json_integer(apipool_json_t *json, const char *name, apr_int64_t min,
-                                    apr_int64_t max, apr_int64_t *value)
-{
-    const json_t *member = find(json, name);
-    apipool_json_e result = presence(member);
-    if (result != APIPOOL_JSON_GIVEN) {
-        return result;
-    }
-    if (!json_is_integer(member) || json_integer_value(member) < min ||
-        json_integer_value(member) > max) {
-        return refused(json, name,
-                       apr_psprintf(json->p,
-                                    "Must be a whole number from %" APR_INT64_T_FMT
-                                    " to %" APR_INT64_T_FMT ".",
-                                    min, max));
-    }
-    *value = json_integer_value(member);
-    return result;
-}
-
-apipool_json_e apipool_json_time(apipool_json_t *json, const char *name, apr_time_t *value)
-{
-    const char *text = NULL;
-    apipool_json_e result = apipool_json_string(json, name, APIPOOL_STAMP_SIZE * 2, &text);
-    apr_time_t time = result == APIPOOL_JSON_GIVEN ? apipool_stamp_read(text) : 0;
-    if (result == APIPOOL_JSON_GIVEN && time <= 0) {
-        return refused(json, name, "Must be a time such as 2030-12-31T23:59:59Z.");
-    }
-    if (result == APIPOOL_JSON_GIVEN) {
-        *value = time;
-    }
-    return result;
-}
-
-apipool_json_e apipool_json_strings(apipool_json_t *json, const char *name, int max_count,
-                                    apr_size_t max, apr_array_header_t **values)
-{
-    const json_t *member = find(json, name);
-    apipool_json_e result = presence(member);
-    if (result != APIPOOL_JSON_GIVEN) {
-        return result;
-    }
-    if (!json_is_array(member) || json_array_size(member) > (apr_size_t)max_count) {
-        return refused(json, name,
-                       apr_psprintf(json->p, "Must be an array of at most %d strings.", max_count));
-    }
-    *values = apr_array_make(json->p, (int)json_array_size(member) + 1, sizeof(const char *));
-    for (apr_size_t i = 0; i < json_array_size(member); i++) {
-        const json_t *one = json_array_get(member, i);
-        const char *fault = text_fault(json, one, max);
-        if (!fault && !json_string_length(one)) {
-            fault = "Must not contain an empty string.";
+    *texts = apr_array_make(p, (int)json_array_size(value) + 1, sizeof(const char *));
+    for (apr_size_t i = 0; i < json_array_size(value); i++) {
+        const json_t *one = json_array_get(value, i);
+        const char *fault = text_fault(p, one, (apr_size_t)member->max);
+        if (fault || !json_string_length(one)) {
+            return fault ? fault : "Must not contain an empty string.";
         }
-        if (fault) {
-            return refused(json, name, fault);
-        }
-        APR_ARRAY_PUSH(*values, const char *) = json_string_value(one);
+        APR_ARRAY_PUSH(*texts, const char *) = json_string_value(one);
     }
-    return result;
+    return NULL;
 }
 
-apipool_json_e apipool_json_object(apipool_json_t *json, const char *name, apipool_json_t *member)
+/* Puts a value where it belongs, or tells why it is not what it must be. */
+static const char *take(apr_pool_t *p, const apipool_json_member_t *member, const json_t *value,
+                        void *to)
 {
-    const json_t *value = find(json, name);
-    apipool_json_e result = presence(value);
-    if (result == APIPOOL_JSON_GIVEN && !json_is_object(value)) {
-        return refused(json, name, "Must be a JSON object.");
+    const char *fault;
+    switch (member->kind) {
+    case APIPOOL_JSON_STRING:
+        *(const char **)to = json_string_value(value);
+        return text_fault(p, value, (apr_size_t)member->max);
+    case APIPOOL_JSON_BOOLEAN:
+        *(int *)to = json_is_true(value);
+        return json_is_boolean(value) ? NULL : "Must be true or false.";
+    case APIPOOL_JSON_INTEGER:
+        *(apr_uint32_t *)to = (apr_uint32_t)json_integer_value(value);
+        return json_is_integer(value) && json_integer_value(value) >= 1 &&
+                       json_integer_value(value) <= member->max
+                   ? NULL
+                   : apr_psprintf(p, "Must be a whole number from %d to %" APR_INT64_T_FMT ".", 1,
+                                  member->max);
+    case APIPOOL_JSON_TIME:
+        fault = text_fault(p, value, APIPOOL_STAMP_SIZE * 2);
+        *(apr_time_t *)to = fault ? 0 : apipool_stamp_read(json_string_value(value));
+        return fault || *(apr_time_t *)to > 0 ? fault
+                                              : "Must be a time such as 2030-12-31T23:59:59Z.";
+    case APIPOOL_JSON_STRINGS:
+        return take_strings(p, member, value, to);
+    default:
+        return "Must be a JSON object.";
     }
-    if (result == APIPOOL_JSON_GIVEN) {
-        open_object(member, json->p, value, apr_pstrcat(json->p, json->prefix, name, ".", NULL),
-                    json->flaw);
-    }
-    return result;
 }
 
-void apipool_json_require(apipool_json_t *json, const char *name, apipool_json_e result)
+/* What can be said of a member that is absent or null. */
+static const char *absence_fault(const apipool_json_member_t *member, const json_t *value)
 {
-    if (result != APIPOOL_JSON_GIVEN) {
-        apipool_json_refuse(json, name, "This member is required.");
-    }
+    return member->need == APIPOOL_JSON_REQUIRED            ? "This member is required."
+           : value && member->need == APIPOOL_JSON_NOT_NULL ? "Must not be null."
+                                                            : NULL;
 }
 
 /* What can be shown of a name, cut between two characters. */
@@ -353,23 +245,78 @@ static const char *cut_name(apr_pool_t *p, const char *name)
     return apr_pstrmemdup(p, name, len);
 }
 
-int apipool_json_close(apipool_json_t *json)
+/* An object on its way into a struct. */
+typedef struct {
+    apr_pool_t *p;
+    const char *prefix; /* of names in flaws: "limits." */
+    void *to;
+    apipool_flaw_t *flaw;
+} reading_t;
+
+static void refuse(const reading_t *reading, const char *name, const char *message)
+{
+    reading->flaw->field = apr_pstrcat(reading->p, reading->prefix, name, NULL);
+    reading->flaw->message = message;
+}
+
+static void refuse_unknown(const reading_t *reading, const json_t *object,
+                           const apipool_json_member_t *members)
 {
     const char *name;
     json_t *value;
-    if (json->flaw->message) {
-        return 0;
-    }
-    json_object_foreach((json_t *)(uintptr_t)json->object, name, value)
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
-        int i = 0;
-        while (i < json->known_count && strcmp(json->known[i], name)) {
-            i++;
+        const apipool_json_member_t *member = members;
+        while (member->name && strcmp(member->name, name)) {
+            member++;
         }
-        if (i == json->known_count) {
-            apipool_json_refuse(json, cut_name(json->p, name), "Unknown member.");
-            return 0;
+        if (!member->name) {
+            refuse(reading, cut_name(reading->p, name), "Unknown member.");
+            return;
         }
     }
-    return 1;
+}
+
+static unsigned read_object(const reading_t *reading, const json_t *object,
+                            const apipool_json_member_t *members)
+{
+    unsigned given = 0;
+    for (int i = 0; members[i].name && !reading->flaw->message; i++) {
+        const apipool_json_member_t *member = &members[i];
+        const json_t *value = json_object_get(object, member->name);
+        const char *fault = NULL;
+        if (!value || json_is_null(value)) {
+            fault = absence_fault(member, value);
+            given |= value && member->need != APIPOOL_JSON_OPTIONAL ? 1U << i : 0;
+        }
+        else if (member->kind == APIPOOL_JSON_OBJECT && json_is_object(value)) {
+            reading_t inner = *reading;
+            inner.prefix = apr_pstrcat(inner.p, inner.prefix, member->name, ".", NULL);
+            read_object(&inner, value, member->members);
+            given |= 1U << i;
+        }
+        else {
+            fault = take(reading->p, member, value, (char *)reading->to + member->offset);
+            given |= 1U << i;
+        }
+        if (fault) {
+            refuse(reading, member->name, fault);
+        }
+    }
+    if (!reading->flaw->message) {
+        refuse_unknown(reading, object, members);
+    }
+    return given;
+}
+
+unsigned apipool_json_read(apr_pool_t *p, const char *text, apr_size_t len,
+                           const apipool_json_member_t *members, void *to, apipool_flaw_t *flaw)
+{
+    memset(flaw, 0, sizeof(*flaw));
+    const json_t *root = parse(p, text, len, flaw);
+    reading_t reading = {p, "", to, flaw};
+    if (root && !json_is_object(root)) {
+        flaw->message = "Must be a JSON object.";
+    }
+    return flaw->message ? 0 : read_object(&reading, root, members);
 }

@@ -7,33 +7,57 @@
 #include <apr_tables.h>
 #include <apr_time.h>
 #include <jansson.h>
+#include <stddef.h>
 
 #include "flaw.h"
 
-/* The tree belongs to the APR pool; all text in it is overwritten when the pool goes. The first flaw that is
- * found stays, and from then on every member is absent: callers read all that they want and look once.
- * Thread-safe as long as each thread has its own pool. */
+/* Thread-safe as long as each thread has its own APR pool. */
 
 #define APIPOOL_JSON_DEPTH 16 /* arrays and objects inside of each other */
 #define APIPOOL_JSON_VALUES                                                                        \
     1000000 /* values of a text, so that it cannot need much more memory than bytes */
-#define APIPOOL_JSON_MEMBERS 16 /* names that one object can be asked for */
-
-/* An object that is being read. Only the functions below use what is in it. */
-typedef struct {
-    apr_pool_t *p;
-    const json_t *object;
-    const char *prefix; /* of names in flaws: "limits." */
-    apipool_flaw_t *flaw;
-    const char *known[APIPOOL_JSON_MEMBERS];
-    int known_count;
-} apipool_json_t;
 
 typedef enum {
-    APIPOOL_JSON_ABSENT, /* or flawed */
-    APIPOOL_JSON_NULL,
-    APIPOOL_JSON_GIVEN /* the result is set, with this alone */
-} apipool_json_e;
+    APIPOOL_JSON_STRING,  /* const char *: at most max bytes without control characters */
+    APIPOOL_JSON_BOOLEAN, /* int */
+    APIPOOL_JSON_INTEGER, /* apr_uint32_t: from 1 to max */
+    APIPOOL_JSON_TIME,    /* apr_time_t: a string as RFC 3339 has it */
+    APIPOOL_JSON_STRINGS, /* apr_array_header_t *, of const char *: an array of at most count strings, each of
+                             1 to max bytes */
+    APIPOOL_JSON_OBJECT /* has members of its own, which belong into the same struct */
+} apipool_json_kind_e;
+
+typedef enum {
+    APIPOOL_JSON_NULLABLE, /* null counts as given, and leaves the struct as it is */
+    APIPOOL_JSON_OPTIONAL, /* null is as good as absent */
+    APIPOOL_JSON_NOT_NULL,
+    APIPOOL_JSON_REQUIRED
+} apipool_json_need_e;
+
+/* A member of an object, and where in a struct its value belongs. */
+typedef struct apipool_json_member_t apipool_json_member_t;
+struct apipool_json_member_t {
+    const char *name; /* NULL: the end of the table */
+    apipool_json_kind_e kind;
+    apipool_json_need_e need;
+    apr_size_t offset; /* of an object there is none */
+    apr_int64_t max;
+    int count;
+    const apipool_json_member_t *members;
+};
+
+/**
+ * Reads a text, which must be an object with those members alone: UTF-8, at most APIPOOL_JSON_DEPTH deep, no
+ * member named twice.
+ * @param text    need not be terminated
+ * @param members fewer than 32
+ * @param to      result: a struct, of which what is absent stays as it is. Texts in it are valid as long as
+ *                the pool, and overwritten when it goes
+ * @param flaw    result: the first thing that is wrong, if anything is
+ * @return a bit for each member that is given: 1 for the first one of the table, then 2, 4 and so on
+ */
+unsigned apipool_json_read(apr_pool_t *p, const char *text, apr_size_t len,
+                           const apipool_json_member_t *members, void *to, apipool_flaw_t *flaw);
 
 /** Why a text would take too much room if it were read, for its depth or the number of its values; else
  *  NULL. */
@@ -44,43 +68,5 @@ const char *apipool_json_reason(const json_error_t *error);
 
 /** Gives back a value that was parsed, all text in it overwritten. */
 void apipool_json_release(json_t *value);
-
-/**
- * Reads a text: UTF-8, at most APIPOOL_JSON_DEPTH deep, no member named twice.
- * @param text need not be terminated
- * @return an object or array; NULL with a flaw, which names the member around it where there is one
- */
-const json_t *apipool_json_parse(apr_pool_t *p, const char *text, apr_size_t len,
-                                 apipool_flaw_t *flaw);
-
-/** The same for a text that must be an object. Returns 0 with a flaw. */
-int apipool_json_open(apipool_json_t *json, apr_pool_t *p, const char *text, apr_size_t len,
-                      apipool_flaw_t *flaw);
-
-/** Notes a flaw of a member, unless there is one. */
-void apipool_json_refuse(apipool_json_t *json, const char *name, const char *message);
-
-/** Text of at most max bytes, without control characters; valid as long as the pool. */
-apipool_json_e apipool_json_string(apipool_json_t *json, const char *name, apr_size_t max,
-                                   const char **value);
-apipool_json_e apipool_json_boolean(apipool_json_t *json, const char *name, int *value);
-apipool_json_e apipool_json_integer(apipool_json_t *json, const char *name, apr_int64_t min,
-                                    apr_int64_t max, apr_int64_t *value);
-
-/** A string that is a time as RFC 3339 writes it. */
-apipool_json_e apipool_json_time(apipool_json_t *json, const char *name, apr_time_t *value);
-
-/** An array of at most max_count strings, none of them empty: const char *. */
-apipool_json_e apipool_json_strings(apipool_json_t *json, const char *name, int max_count,
-                                    apr_size_t max, apr_array_header_t **values);
-
-/** An object within the object, to be read as any other. */
-apipool_json_e apipool_json_object(apipool_json_t *json, const char *name, apipool_json_t *member);
-
-/** Refuses what was read as absent or null. */
-void apipool_json_require(apipool_json_t *json, const char *name, apipool_json_e result);
-
-/** Refuses members that nobody asked for. Returns 1 if there is no flaw at all. */
-int apipool_json_close(apipool_json_t *json);
 
 #endif

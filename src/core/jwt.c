@@ -60,43 +60,26 @@ const char *apipool_jwt_sign(const unsigned char secret[APIPOOL_JWT_SECRET_SIZE]
     return apr_pstrcat(p, text, ".", signature, NULL);
 }
 
-static const char *text_of(const json_t *object, const char *name, apr_pool_t *p)
-{
-    const json_t *value = json_object_get(object, name);
-    return json_is_string(value)
-               ? apr_pstrmemdup(p, json_string_value(value), json_string_length(value))
-               : NULL;
-}
-
-static int read_number(const char *text, apr_uint64_t *number)
-{
-    if (!text || strlen(text) != APIPOOL_ID_SIZE - 1 ||
-        strspn(text, "0123456789abcdef") != APIPOOL_ID_SIZE - 1) {
-        return 0;
-    }
-    *number = strtoull(text, NULL, 16);
-    return 1;
-}
-
 /* All members there are, each of its type, and no other. */
-static int read_claims(const json_t *object, apr_pool_t *p, apipool_jwt_claims_t *claims,
-                       apr_int64_t *not_before)
+static int read_claims(json_t *object, apr_pool_t *p, apipool_jwt_claims_t *claims,
+                       json_int_t *not_before)
 {
-    const json_t *issued = json_object_get(object, "iat"), *begins = json_object_get(object, "nbf"),
-                 *expires = json_object_get(object, "exp");
-    if (!json_is_object(object) || json_object_size(object) != 8 || !json_is_integer(issued) ||
-        !json_is_integer(begins) || !json_is_integer(expires)) {
+    const char *number;
+    json_int_t issued, expires;
+    if (json_unpack_ex(object, NULL, JSON_STRICT, "{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I}", "sub",
+                       &claims->user, "role", &claims->role, "aud", &claims->audience, "ent",
+                       &claims->entry, "jti", &number, "iat", &issued, "nbf", not_before, "exp",
+                       &expires)) {
         return 0;
     }
-    claims->user = text_of(object, "sub", p);
-    claims->role = text_of(object, "role", p);
-    claims->audience = text_of(object, "aud", p);
-    claims->entry = text_of(object, "ent", p);
-    claims->issued = json_integer_value(issued);
-    claims->expires = json_integer_value(expires);
-    *not_before = json_integer_value(begins);
-    return claims->user && claims->role && claims->audience && claims->entry &&
-           read_number(text_of(object, "jti", p), &claims->number);
+    claims->user = apr_pstrdup(p, claims->user);
+    claims->role = apr_pstrdup(p, claims->role);
+    claims->audience = apr_pstrdup(p, claims->audience);
+    claims->entry = apr_pstrdup(p, claims->entry);
+    claims->number = apipool_key_id_read(number);
+    claims->issued = issued;
+    claims->expires = expires;
+    return claims->number != 0;
 }
 
 /* The payload as JSON; the caller gives it back. */
@@ -113,7 +96,7 @@ const char *apipool_jwt_verify(const unsigned char secret[APIPOOL_JWT_SECRET_SIZ
                                apipool_jwt_claims_t *claims)
 {
     char signature[SIGNATURE_LEN + 2];
-    apr_int64_t not_before = 0;
+    json_int_t not_before = 0;
     apr_size_t len = strnlen(token, APIPOOL_JWT_MAX + 1), head = strlen(HEADER);
 
     memset(claims, 0, sizeof(*claims));

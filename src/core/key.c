@@ -4,6 +4,7 @@
 
 #include <apr_strings.h>
 #include <openssl/hmac.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ELLIPSIS       "\xe2\x80\xa6"
@@ -71,6 +72,14 @@ void apipool_key_id_hex(apr_uint64_t id, char out[APIPOOL_ID_SIZE])
         id >>= 4;
     }
     out[APIPOOL_ID_SIZE - 1] = '\0';
+}
+
+apr_uint64_t apipool_key_id_read(const char *text)
+{
+    return strlen(text) == APIPOOL_ID_SIZE - 1 &&
+                   strspn(text, "0123456789abcdef") == APIPOOL_ID_SIZE - 1
+               ? strtoull(text, NULL, 16)
+               : 0;
 }
 
 void apipool_key_mask(const char *key, apr_size_t len, char out[APIPOOL_MASKED_SIZE])

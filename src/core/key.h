@@ -64,6 +64,9 @@ apr_uint64_t apipool_key_id(const unsigned char secret[APIPOOL_SECRET_SIZE], con
 /** Writes an id as 16 hex digits. */
 void apipool_key_id_hex(apr_uint64_t id, char out[APIPOOL_ID_SIZE]);
 
+/** Reads one that was written so; 0: it is anything else. */
+apr_uint64_t apipool_key_id_read(const char *text);
+
 /** Writes the first 4 bytes, an ellipsis and the last 4; "***" for keys shorter than 16 bytes. */
 void apipool_key_mask(const char *key, apr_size_t len, char out[APIPOOL_MASKED_SIZE]);
 

@@ -37,18 +37,10 @@ static int read_weight(const char *text, apr_size_t len)
     return *text == '0' ? weight : weight == 0 ? WEIGHT : NO_WEIGHT;
 }
 
-static const char *skip_blanks(const char *from, const char *end)
-{
-    while (from < end && strchr(BLANKS, *from)) {
-        from++;
-    }
-    return from;
-}
-
 /* language-range [ OWS ";" OWS "q=" qvalue ] */
 static range_t read_range(const char *from, const char *end)
 {
-    range_t range = {.text = skip_blanks(from, end), .weight = WEIGHT};
+    range_t range = {.text = from + strspn(from, BLANKS), .weight = WEIGHT};
     while (end > range.text && strchr(BLANKS, end[-1])) {
         end--;
     }
@@ -57,9 +49,9 @@ static range_t read_range(const char *from, const char *end)
         at++;
     }
     range.len = (apr_size_t)(at - range.text);
-    at = skip_blanks(at, end);
+    at += strspn(at, BLANKS);
     if (at < end) {
-        at = *at == ';' ? skip_blanks(at + 1, end) : end;
+        at = *at == ';' ? at + 1 + strspn(at + 1, BLANKS) : end;
         range.weight = end - at > 2 && (*at == 'q' || *at == 'Q') && at[1] == '='
                            ? read_weight(at + 2, (apr_size_t)(end - at - 2))
                            : NO_WEIGHT;
@@ -180,7 +172,7 @@ static int fits(const char *pattern, const char *text, part_t parts[PARTS + 1])
     }
 }
 
-static const char *fill(const apipool_phrase_t *phrases, apr_size_t count, const char *translated,
+static const char *fill(const apipool_phrase_t *phrases, const char *translated,
                         const part_t parts[PARTS + 1], apr_pool_t *p)
 {
     const char *filled = "";
@@ -190,7 +182,7 @@ static const char *fill(const apipool_phrase_t *phrases, apr_size_t count, const
         const char *fixed = apr_pstrmemdup(p, translated, len), *part = "";
         if (number && parts[number].text) {
             part = apipool_phrase_translate(
-                phrases, count, apr_pstrmemdup(p, parts[number].text, parts[number].len), p);
+                phrases, apr_pstrmemdup(p, parts[number].text, parts[number].len), p);
         }
         filled = apr_pstrcat(p, filled, fixed, part, NULL);
         translated += len + (number ? strlen("{1}") : 0);
@@ -198,13 +190,13 @@ static const char *fill(const apipool_phrase_t *phrases, apr_size_t count, const
     return filled;
 }
 
-const char *apipool_phrase_translate(const apipool_phrase_t *phrases, apr_size_t count,
-                                     const char *english, apr_pool_t *p)
+const char *apipool_phrase_translate(const apipool_phrase_t *phrases, const char *english,
+                                     apr_pool_t *p)
 {
-    for (apr_size_t i = 0; i < count; i++) {
+    for (const apipool_phrase_t *phrase = phrases; phrase->english; phrase++) {
         part_t parts[PARTS + 1] = {{NULL, 0}};
-        if (fits(phrases[i].english, english, parts)) {
-            return fill(phrases, count, phrases[i].translated, parts, p);
+        if (fits(phrase->english, english, parts)) {
+            return fill(phrases, phrase->translated, parts, p);
         }
     }
     return english;

@@ -16,17 +16,17 @@
  */
 int apipool_language_choose(const char *field, const char *const *tags, int count);
 
-/* A sentence and its translation. What varies stands as {1} to {9} in both. */
+/* A sentence and its translation. What varies stands as {1} to {9} in both. Tables end with NULL. */
 typedef struct {
     const char *english, *translated;
 } apipool_phrase_t;
 
 /**
  * Translates a sentence: by the phrase that it is, or whose fixed parts it has with anything in between.
- * What is in between is translated too where there is a phrase for it. O(count). Thread-safe.
+ * What is in between is translated too where there is a phrase for it. O(phrases). Thread-safe.
  * @return a sentence in p, or english itself where there is no phrase for it
  */
-const char *apipool_phrase_translate(const apipool_phrase_t *phrases, apr_size_t count,
-                                     const char *english, apr_pool_t *p);
+const char *apipool_phrase_translate(const apipool_phrase_t *phrases, const char *english,
+                                     apr_pool_t *p);
 
 #endif

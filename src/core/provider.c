@@ -5,23 +5,23 @@
 #include <apr_cstr.h>
 #include <string.h>
 
+/* Of whoever has nothing else in the table. */
+static const apipool_field_t bearer = {"Authorization", "Bearer "};
+static const apipool_probe_t models = {"/models", 0};
+
 /* Sources, per vendor: its API reference, chapters "authentication", "models" and "balance".
  *
  * Probes ask for what only an accepted key gets and what is not billed: the list of models, where
- * that is not public as OpenRouter's is. */
+ * that is not public as OpenRouter's is. Azure's list is the resource's, whatever deployment the base URL
+ * names. */
 static const struct {
     const char *name;
     apipool_field_t credential, default_field;
     apipool_probe_t probe;
     apipool_balance_t balance;
 } profiles[APIPOOL_PROVIDER_COUNT] = {
-    [APIPOOL_PROVIDER_GENERIC] = {.name = "generic",
-                                  .credential = {"Authorization", "Bearer "},
-                                  .probe = {"/models", 0}},
-    [APIPOOL_PROVIDER_OPENAI] = {.name = "openai",
-                                 .credential = {"Authorization", "Bearer "},
-                                 .probe = {"/models", 0}},
-    /* the list is the resource's, whatever deployment the base URL names */
+    [APIPOOL_PROVIDER_GENERIC] = {.name = "generic"},
+    [APIPOOL_PROVIDER_OPENAI] = {.name = "openai"},
     [APIPOOL_PROVIDER_AZURE] = {.name = "azure",
                                 .credential = {"api-key", ""},
                                 .probe = {"/openai/models?api-version=2024-10-21", 1}},
@@ -29,38 +29,23 @@ static const struct {
                                     .credential = {"x-api-key", ""},
                                     .default_field = {"anthropic-version", "2023-06-01"},
                                     .probe = {"/v1/models", 1}},
-    [APIPOOL_PROVIDER_GEMINI] = {.name = "gemini",
-                                 .credential = {"x-goog-api-key", ""},
-                                 .probe = {"/models", 0}},
+    [APIPOOL_PROVIDER_GEMINI] = {.name = "gemini", .credential = {"x-goog-api-key", ""}},
     [APIPOOL_PROVIDER_SILICONFLOW] = {.name = "siliconflow",
-                                      .credential = {"Authorization", "Bearer "},
-                                      .probe = {"/models", 0},
                                       .balance = {{"/user/info", 0}, "/data/totalBalance", "CNY"}},
     [APIPOOL_PROVIDER_DEEPSEEK] = {.name = "deepseek",
-                                   .credential = {"Authorization", "Bearer "},
-                                   .probe = {"/models", 0},
                                    .balance = {{"/user/balance", 1},
                                                "/balance_infos/0/total_balance",
                                                "/balance_infos/0/currency"}},
     [APIPOOL_PROVIDER_OPENROUTER] = {.name = "openrouter",
-                                     .credential = {"Authorization", "Bearer "},
                                      .probe = {"/key", 0},
                                      .balance = {{"/key", 0}, "/data/limit_remaining", "USD"}},
     [APIPOOL_PROVIDER_MOONSHOT] = {.name = "moonshot",
-                                   .credential = {"Authorization", "Bearer "},
-                                   .probe = {"/models", 0},
                                    .balance = {{"/users/me/balance", 0},
                                                "/data/available_balance",
                                                "CNY"}},
-    [APIPOOL_PROVIDER_GROQ] = {.name = "groq",
-                               .credential = {"Authorization", "Bearer "},
-                               .probe = {"/models", 0}},
-    [APIPOOL_PROVIDER_MISTRAL] = {.name = "mistral",
-                                  .credential = {"Authorization", "Bearer "},
-                                  .probe = {"/models", 0}},
-    [APIPOOL_PROVIDER_ZHIPU] = {.name = "zhipu",
-                                .credential = {"Authorization", "Bearer "},
-                                .probe = {"/models", 0}},
+    [APIPOOL_PROVIDER_GROQ] = {.name = "groq"},
+    [APIPOOL_PROVIDER_MISTRAL] = {.name = "mistral"},
+    [APIPOOL_PROVIDER_ZHIPU] = {.name = "zhipu"},
 };
 
 /* A vendor's domain; one below it is the vendor's as well. */
@@ -148,7 +133,7 @@ const apipool_field_t *apipool_provider_credential(apipool_provider_e provider,
     if (provider == APIPOOL_PROVIDER_GEMINI && has_segment(base_path, "openai")) {
         provider = APIPOOL_PROVIDER_OPENAI;
     }
-    return &profiles[provider].credential;
+    return profiles[provider].credential.name ? &profiles[provider].credential : &bearer;
 }
 
 const apipool_field_t *apipool_provider_default_field(apipool_provider_e provider)
@@ -158,7 +143,7 @@ const apipool_field_t *apipool_provider_default_field(apipool_provider_e provide
 
 const apipool_probe_t *apipool_provider_probe(apipool_provider_e provider)
 {
-    return profiles[provider].probe.path ? &profiles[provider].probe : NULL;
+    return profiles[provider].probe.path ? &profiles[provider].probe : &models;
 }
 
 const apipool_balance_t *apipool_provider_balance(apipool_provider_e provider)

@@ -187,27 +187,20 @@ static apr_size_t argument_length(const char *args)
     return strcspn(args, "&;");
 }
 
-static int has_private_argument(apipool_provider_e provider, const char *args)
-{
-    for (apr_size_t len; *args; args += len + (args[len] != '\0')) {
-        len = argument_length(args);
-        if (is_private_argument(provider, args, len)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 const char *apipool_provider_public_query(apr_pool_t *p, apipool_provider_e provider,
                                           const char *args)
 {
-    if (!args || !has_private_argument(provider, args)) {
-        return args;
+    if (!args) {
+        return NULL;
     }
     char *kept = apr_palloc(p, strlen(args) + 1), *to = kept;
+    int dropped = 0;
     for (const char *at = args;; at++) {
         apr_size_t len = argument_length(at);
-        if (!is_private_argument(provider, at, len)) {
+        if (is_private_argument(provider, at, len)) {
+            dropped = 1;
+        }
+        else {
             if (to > kept) {
                 *to++ = at[-1]; /* what separates it from those before */
             }
@@ -220,5 +213,5 @@ const char *apipool_provider_public_query(apr_pool_t *p, apipool_provider_e prov
         }
     }
     *to = '\0';
-    return *kept ? kept : NULL;
+    return !dropped ? args : *kept ? kept : NULL;
 }

@@ -12,6 +12,8 @@
 #include "pace.h"
 #include "recovery.h"
 
+#define LOCK_FAILED "the lock of the shared memory could not be taken"
+
 typedef struct {
     apipool_segment_t *segment;
     apr_uint32_t pool;
@@ -71,7 +73,7 @@ static apr_status_t choose_all(work_t *work, const char **error)
 {
     apr_status_t rv = work->change->ids ? choose_by_id(work) : choose_by_filter(work);
     if (rv != APR_SUCCESS) {
-        *error = "the lock of the shared memory could not be taken";
+        *error = LOCK_FAILED;
     }
     return rv;
 }
@@ -81,7 +83,7 @@ static int is_chosen(const work_t *work, const apipool_key_image_t *image)
     return image->pool == work->pool && apr_hash_get(work->chosen, &image->id, sizeof(image->id));
 }
 
-/* --- Changes that are written down --- */
+/* --- The change --- */
 
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
@@ -104,86 +106,51 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     return rv;
 }
 
-static int write_edited(void *ctx, apipool_key_image_t *image)
+static int write_key(void *ctx, apipool_key_image_t *image)
 {
     const work_t *work = ctx;
-    if (is_chosen(work, image)) {
+    int chosen = is_chosen(work, image);
+    if (chosen && work->change->action == APIPOOL_DO_EDIT) {
         apipool_key_patch_image(&work->patch, image);
     }
-    return 1;
+    return !chosen || work->change->action == APIPOOL_DO_EDIT;
 }
 
-static int write_unless_chosen(void *ctx, apipool_key_image_t *image)
-{
-    return !is_chosen(ctx, image);
-}
-
-/* Keys that somebody else has removed in between are not there: nobody can, while a change is made. */
-static apr_status_t apply_to_each(work_t *work,
-                                  apr_status_t (*apply)(const work_t *work, apr_uint64_t id))
+/* A key that goes in between is not there any more, which is no failure; and where it is written down what
+ * changes, nobody can remove one meanwhile. */
+static apr_status_t apply_one(const work_t *work, apr_uint64_t id)
 {
     apr_status_t rv = APR_SUCCESS;
+    switch (work->change->action) {
+    case APIPOOL_DO_EDIT:
+        return apipool_pool_edit(work->segment, work->pool, id, &work->patch);
+    case APIPOOL_DO_DELETE:
+        return apipool_pool_remove(work->segment, work->pool, id);
+    case APIPOOL_DO_RESET:
+        rv = apipool_pool_reset(work->segment, work->pool, id);
+        break;
+    case APIPOOL_DO_CHECK:
+        rv = apipool_recovery_check_soon(work->segment, work->pool, id);
+        break;
+    }
+    return rv == APR_NOTFOUND ? APR_SUCCESS : rv;
+}
+
+static apr_status_t apply(void *ctx)
+{
+    work_t *work = ctx;
+    apr_status_t rv = APR_SUCCESS;
     for (int i = 0; rv == APR_SUCCESS && i < work->result->done_ids->nelts; i++) {
-        rv = apply(work, APR_ARRAY_IDX(work->result->done_ids, i, apr_uint64_t));
+        rv = apply_one(work, APR_ARRAY_IDX(work->result->done_ids, i, apr_uint64_t));
         work->result->done += rv == APR_SUCCESS;
         apipool_segment_give_way(work->segment);
     }
     return rv;
 }
 
-static apr_status_t edit_one(const work_t *work, apr_uint64_t id)
-{
-    return apipool_pool_edit(work->segment, work->pool, id, &work->patch);
-}
-
-static apr_status_t apply_edit(void *ctx)
-{
-    return apply_to_each(ctx, edit_one);
-}
-
-static apr_status_t remove_one(const work_t *work, apr_uint64_t id)
-{
-    return apipool_pool_remove(work->segment, work->pool, id);
-}
-
-static apr_status_t apply_removal(void *ctx)
-{
-    return apply_to_each(ctx, remove_one);
-}
-
-/* --- Changes of states, which are statistics --- */
-
-/* One that goes in between is not there any more, which is no failure. */
-static apr_status_t or_gone(apr_status_t rv)
-{
-    return rv == APR_NOTFOUND ? APR_SUCCESS : rv;
-}
-
-static apr_status_t reset_one(const work_t *work, apr_uint64_t id)
-{
-    return or_gone(apipool_pool_reset(work->segment, work->pool, id));
-}
-
-static apr_status_t check_one(const work_t *work, apr_uint64_t id)
-{
-    return or_gone(apipool_recovery_check_soon(work->segment, work->pool, id));
-}
-
-static apr_status_t in_memory(work_t *work,
-                              apr_status_t (*apply)(const work_t *work, apr_uint64_t id),
-                              const char **error)
-{
-    apr_status_t rv = choose_all(work, error);
-    if (rv == APR_SUCCESS) {
-        rv = apply_to_each(work, apply);
-        *error = rv == APR_SUCCESS ? NULL : "the lock of the shared memory could not be taken";
-    }
-    return rv;
-}
-
 apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_change_t *change,
                                        apr_pool_t *p, apipool_key_changed_t *result,
-                                       const char **error)
+                                       apipool_flaw_t *flaw)
 {
     work_t work = {.segment = apipool_lasting_segment(),
                    .pool = pool,
@@ -192,23 +159,18 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
                    .chosen = apr_hash_make(p),
                    .result = result,
                    .p = p};
-    apipool_store_change_t editing = {
-        .prepare = prepare, .key = write_edited, .apply = apply_edit, .ctx = &work};
-    apipool_store_change_t removing = {
-        .prepare = prepare, .key = write_unless_chosen, .apply = apply_removal, .ctx = &work};
+    apipool_store_change_t lasting = {
+        .prepare = prepare, .key = write_key, .apply = apply, .ctx = &work};
 
     memset(result, 0, sizeof(*result));
     result->done_ids = apr_array_make(p, 16, sizeof(apr_uint64_t));
     result->failed = apr_array_make(p, 4, sizeof(apr_uint64_t));
-    switch (change->action) {
-    case APIPOOL_DO_EDIT:
-        return apipool_lasting_change(&editing, error, p);
-    case APIPOOL_DO_DELETE:
-        return apipool_lasting_change(&removing, error, p);
-    case APIPOOL_DO_RESET:
-        return in_memory(&work, reset_one, error);
-    case APIPOOL_DO_CHECK:
-        return in_memory(&work, check_one, error);
+    if (change->action == APIPOOL_DO_EDIT || change->action == APIPOOL_DO_DELETE) {
+        return apipool_lasting_change(&lasting, &flaw->message, p);
     }
-    return APR_EINVAL;
+    /* the other two change statistics alone */
+    apr_status_t rv = choose_all(&work, &flaw->message);
+    rv = rv == APR_SUCCESS ? apply(&work) : rv;
+    flaw->message = rv == APR_SUCCESS ? NULL : LOCK_FAILED;
+    return rv;
 }

@@ -7,6 +7,7 @@
 #include "ask.h"
 #include "configured.h"
 #include "lasting.h"
+#include "render.h"
 
 static const apipool_upstream_t *upstream_of(const apipool_pool_t *pool, apr_uint32_t group)
 {
@@ -61,48 +62,48 @@ static const char *describe(const apipool_probe_report_t *report, int asked, apr
                           : apr_psprintf(p, "The upstream did not answer (%s).", rule);
 }
 
-static void tell(const apipool_probe_report_t *report, int asked, apr_pool_t *p,
-                 apipool_check_t *result)
+/* valid is null where nobody can tell. */
+static json_t *tell(const apipool_probe_report_t *report, const char *detail)
 {
-    result->valid = report->result == APIPOOL_PROBED_ACCEPTED   ? 1
-                    : report->result == APIPOOL_PROBED_SPENT    ? 1
-                    : report->result == APIPOOL_PROBED_REJECTED ? 0
-                                                                : -1;
-    result->has_balance = report->has_balance;
-    result->balance = report->balance.amount;
-    apr_cpystrn(result->currency, report->balance.currency, sizeof(result->currency));
-    result->detail = describe(report, asked, p);
+    int known = report->result == APIPOOL_PROBED_ACCEPTED ||
+                report->result == APIPOOL_PROBED_SPENT || report->result == APIPOOL_PROBED_REJECTED;
+    const char *currency = report->has_balance ? report->balance.currency : NULL;
+    return json_pack(
+        "{s:o,s:o,s:o,s:o}", "valid",
+        known ? json_boolean(report->result != APIPOOL_PROBED_REJECTED) : json_null(), "balance",
+        report->has_balance ? json_real(report->balance.amount) : json_null(), "currency",
+        apipool_render_text(currency), "detail", apipool_render_text(detail));
 }
 
 apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint64_t id,
-                                      apr_pool_t *p, apipool_check_t *result)
+                                      apr_pool_t *p, json_t **told)
 {
     apipool_segment_t *segment = apipool_lasting_segment();
     apipool_lease_t *lease = apr_pcalloc(p, sizeof(*lease));
     apipool_pool_t *conf = apipool_manage_configured(s, pool, p);
     apipool_outcome_t outcome;
+    apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN};
     int asked = 0;
-    memset(result, 0, sizeof(*result));
     apr_status_t rv =
         conf ? apipool_recovery_lend(segment, pool, id, apr_time_now(), lease) : APR_NOTFOUND;
     if (rv == APR_EBUSY) {
-        result->valid = -1;
-        result->detail = "The key is already being checked.";
+        *told = tell(&report, "The key is already being checked.");
         return APR_SUCCESS;
     }
     if (rv != APR_SUCCESS) {
         return rv;
     }
     const apipool_upstream_t *upstream = upstream_of(conf, lease->group);
-    apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN, .policy = &conf->policy};
+    report.policy = &conf->policy;
     if (upstream) {
         report = ask(conf, upstream, lease, p, &asked);
     }
     rv = apipool_recovery_probed(segment, lease, &report, apr_time_now(), &outcome);
     apipool_lease_wipe(lease);
-    tell(&report, asked, p, result);
-    if (!upstream) {
-        result->detail = "The configuration no longer names the upstream of this key.";
+    if (rv == APR_SUCCESS) {
+        *told =
+            tell(&report, upstream ? describe(&report, asked, p)
+                                   : "The configuration no longer names the upstream of this key.");
     }
     return rv;
 }

@@ -11,11 +11,15 @@
 #include "lasting.h"
 #include "manage.h"
 #include "names.h"
+#include "render.h"
 
 #define BATCH    16  /* clients that are copied at a time */
 #define TEXT_MAX 255 /* bytes of what stands in a list */
 
 _Static_assert(APIPOOL_CLIENTNAME_SIZE == APIPOOL_CLIENT_NAME_MAX, "names fit into the table");
+
+static const char *const list_names[] = {APIPOOL_CLIENT_LIST_NAMES};
+static const char *const limit_names[] = {APIPOOL_CLIENT_LIMIT_NAMES};
 
 /* --- telling --- */
 
@@ -28,49 +32,59 @@ static apr_array_header_t *list_of(const apipool_client_terms_t *terms, int list
     return texts;
 }
 
-static void tell(const apipool_client_row_t *row, apr_pool_t *p, apipool_client_info_t *info)
+static json_t *tell(const apipool_client_row_t *row, apr_pool_t *p)
 {
     const apipool_client_terms_t *terms = &row->image.terms;
-    *info = (apipool_client_info_t){
-        .name = apr_pstrdup(p, row->image.name),
-        .enabled = terms->enabled != 0,
-        .expires_at = terms->expires_at,
-        .pools = list_of(terms, APIPOOL_CLIENT_POOLS, p),
-        .models = list_of(terms, APIPOOL_CLIENT_MODELS, p),
-        .endpoints = list_of(terms, APIPOOL_CLIENT_ENDPOINTS, p),
-        .rpm = terms->limits[APIPOOL_CLIENT_RPM],
-        .tpm = terms->limits[APIPOOL_CLIENT_TPM],
-        .tokens_per_day = terms->limits[APIPOOL_CLIENT_TPD],
-        .concurrency = terms->limits[APIPOOL_CLIENT_CONCURRENCY],
-        .in_flight = row->in_flight,
-        .created_at = row->image.created_at,
-        .last_used_at = row->last_used_at,
-        .numbers = row->numbers,
-    };
+    json_t *usage = json_object();
+    json_t *object =
+        json_pack("{s:o,s:b,s:o}", "name", apipool_render_text(row->image.name), "enabled",
+                  terms->enabled != 0, "expires_at", apipool_render_time(terms->expires_at));
+    for (int i = 0; i < APIPOOL_CLIENT_LISTS; i++) {
+        json_object_set_new(object, list_names[i], apipool_render_texts(list_of(terms, i, p)));
+    }
+    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+        json_object_set_new(object, limit_names[i], apipool_render_limit(terms->limits[i]));
+    }
+    apipool_render_numbers(usage, &row->numbers);
+    apipool_render_add(object, json_pack("{s:I,s:o,s:o,s:o}", "in_flight",
+                                         (json_int_t)row->in_flight, "created_at",
+                                         apipool_render_time(row->image.created_at), "last_used_at",
+                                         apipool_render_time(row->last_used_at), "usage", usage));
+    return object;
+}
+
+static const char *name_of(json_t *client)
+{
+    return json_string_value(json_object_get(client, "name"));
 }
 
 static int by_name(const void *a, const void *b)
 {
-    const apipool_client_info_t *first = a, *second = b;
-    return strcmp(first->name, second->name);
+    return strcmp(name_of(*(json_t *const *)a), name_of(*(json_t *const *)b));
 }
 
-apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p,
-                                    apr_array_header_t **clients)
+apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **told)
 {
     apipool_client_row_t *rows = apr_palloc(p, BATCH * sizeof(*rows));
+    apr_array_header_t *clients = apr_array_make(p, BATCH, sizeof(json_t *));
     const char *server = apipool_config_server_name(p, s);
     apr_uint32_t from = 0, count;
     apr_status_t rv = APR_SUCCESS;
-    *clients = apr_array_make(p, BATCH, sizeof(apipool_client_info_t));
     while (rv == APR_SUCCESS && from != APIPOOL_NONE) {
         rv = apipool_client_rows(apipool_lasting_segment(), server, apr_time_now(), &from, rows,
                                  BATCH, &count);
-        for (apr_uint32_t i = 0; i < count; i++) {
-            tell(&rows[i], p, apr_array_push(*clients));
+        for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < count; i++) {
+            APR_ARRAY_PUSH(clients, json_t *) = tell(&rows[i], p);
         }
     }
-    qsort((*clients)->elts, (size_t)(*clients)->nelts, sizeof(apipool_client_info_t), by_name);
+    qsort(clients->elts, (size_t)clients->nelts, sizeof(json_t *), by_name);
+    *told = json_array();
+    for (int i = 0; i < clients->nelts; i++) {
+        json_array_append_new(*told, APR_ARRAY_IDX(clients, i, json_t *));
+    }
+    if (rv != APR_SUCCESS) {
+        json_decref(*told);
+    }
     return rv;
 }
 
@@ -87,21 +101,21 @@ static apr_status_t read_row(const char *server, const char *name, apr_pool_t *p
 }
 
 apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_pool_t *p,
-                                   apipool_client_info_t *info)
+                                   json_t **told)
 {
     apipool_client_row_t row;
     apr_status_t rv = read_row(apipool_config_server_name(p, s), name, p, &row);
     if (rv == APR_SUCCESS) {
-        tell(&row, p, info);
+        *told = tell(&row, p);
     }
     return rv;
 }
 
 /* --- what an operator may say --- */
 
-static apr_status_t refuse(const char **error, const char *sentence)
+static apr_status_t refuse(apipool_flaw_t *flaw, const char *field, const char *message)
 {
-    *error = sentence;
+    *flaw = (apipool_flaw_t){field, message};
     return APR_EINVAL;
 }
 
@@ -117,99 +131,87 @@ static int is_clean(const char *text, apr_size_t max)
     return !strcmp(clean, text);
 }
 
-static apr_status_t check_name(const char *name, apr_pool_t *p, const char **error)
+static apr_status_t check_name(const char *name, apr_pool_t *p, apipool_flaw_t *flaw)
 {
     const char *fault = apipool_clientname_fault(name, p);
     if (!fault && !strcmp(name, APIPOOL_NAMED_OTHER)) {
         fault = "Must not be \"other\", which stands for all clients that are counted together.";
     }
-    return fault ? refuse(error, apr_pstrcat(p, "name: ", fault, NULL)) : APR_SUCCESS;
+    return fault ? refuse(flaw, "name", fault) : APR_SUCCESS;
 }
 
-static apr_status_t check_list(const apr_array_header_t *list, const char *member, apr_pool_t *p,
-                               const char **error)
+static apr_status_t check_lists(const apipool_client_edit_t *edit, apipool_flaw_t *flaw)
 {
-    for (int i = 0; list && i < list->nelts; i++) {
-        if (!is_clean(APR_ARRAY_IDX(list, i, const char *), TEXT_MAX)) {
-            return refuse(error, apr_psprintf(p,
-                                              "%s: Each must have 1 to 255 bytes of UTF-8 without "
-                                              "control characters, quotes and backslashes.",
-                                              member));
+    for (int i = 0; i < APIPOOL_CLIENT_LISTS; i++) {
+        const apr_array_header_t *list = edit->lists[i];
+        for (int k = 0; list && k < list->nelts; k++) {
+            if (!is_clean(APR_ARRAY_IDX(list, k, const char *), TEXT_MAX)) {
+                return refuse(flaw, list_names[i],
+                              "Each must have 1 to 255 bytes of UTF-8 without control characters, "
+                              "quotes and backslashes.");
+            }
         }
     }
     return APR_SUCCESS;
 }
 
-static apr_status_t check_lists(const apipool_client_info_t *client, apr_pool_t *p,
-                                const char **error)
-{
-    apr_status_t rv = check_list(client->pools, "pools", p, error);
-    rv = rv == APR_SUCCESS ? check_list(client->models, "models", p, error) : rv;
-    return rv == APR_SUCCESS ? check_list(client->endpoints, "endpoints", p, error) : rv;
-}
+/* What is to be changed, for the moment in which nobody else changes anything. */
+typedef struct {
+    const apipool_client_edit_t *edit;
+    apr_pool_t *p;
+    apipool_flaw_t *flaw;
+} change_t;
 
-/* Puts what set says into terms. */
-static apr_status_t take_terms(const apipool_client_info_t *client, unsigned set, apr_pool_t *p,
-                               apipool_client_terms_t *terms, const char **error)
+static apr_status_t edit_terms(void *ctx, apipool_client_terms_t *terms)
 {
-    apr_array_header_t *lists[APIPOOL_CLIENT_LISTS] = {
-        set & APIPOOL_CLIENT_SET_POOLS ? client->pools : list_of(terms, APIPOOL_CLIENT_POOLS, p),
-        set & APIPOOL_CLIENT_SET_MODELS ? client->models : list_of(terms, APIPOOL_CLIENT_MODELS, p),
-        set & APIPOOL_CLIENT_SET_ENDPOINTS ? client->endpoints
-                                           : list_of(terms, APIPOOL_CLIENT_ENDPOINTS, p)};
-    if (set & APIPOOL_CLIENT_SET_ENABLED) {
-        terms->enabled = client->enabled != 0;
+    const change_t *change = ctx;
+    const apipool_client_edit_t *edit = change->edit;
+    apr_array_header_t *lists[APIPOOL_CLIENT_LISTS];
+    for (int i = 0; i < APIPOOL_CLIENT_LISTS; i++) {
+        lists[i] =
+            edit->set & APIPOOL_CLIENT_SET_LIST(i) ? edit->lists[i] : list_of(terms, i, change->p);
     }
-    if (set & APIPOOL_CLIENT_SET_EXPIRES_AT) {
-        terms->expires_at = client->expires_at > 0 ? client->expires_at : 0;
+    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+        if (edit->set & APIPOOL_CLIENT_SET_LIMIT(i)) {
+            terms->limits[i] = edit->limits[i];
+        }
     }
-    if (set & APIPOOL_CLIENT_SET_RPM) {
-        terms->limits[APIPOOL_CLIENT_RPM] = client->rpm;
+    if (edit->set & APIPOOL_CLIENT_SET_ENABLED) {
+        terms->enabled = edit->enabled != 0;
     }
-    if (set & APIPOOL_CLIENT_SET_TPM) {
-        terms->limits[APIPOOL_CLIENT_TPM] = client->tpm;
-    }
-    if (set & APIPOOL_CLIENT_SET_TOKENS_PER_DAY) {
-        terms->limits[APIPOOL_CLIENT_TPD] = client->tokens_per_day;
-    }
-    if (set & APIPOOL_CLIENT_SET_CONCURRENCY) {
-        terms->limits[APIPOOL_CLIENT_CONCURRENCY] = client->concurrency;
+    if (edit->set & APIPOOL_CLIENT_SET_EXPIRES_AT) {
+        terms->expires_at = edit->expires_at;
     }
     return apipool_client_pack(terms, lists)
                ? APR_SUCCESS
-               : refuse(error, "Pools, models and endpoints take more than 2048 bytes together.");
+               : refuse(change->flaw, NULL,
+                        "Pools, models and endpoints take more than 2048 bytes together.");
 }
 
-/* --- changing --- */
-
-static apr_status_t explain(apr_status_t rv, const char **error)
-{
-    if (!*error && rv == APR_EEXIST) {
-        *error = "A client with this name already exists.";
-    }
-    else if (!*error && rv == APR_ENOMEM) {
-        *error = "There is no room for another client; raise APIPoolClientCapacity.";
-    }
-    else if (!*error && rv == APR_NOTFOUND) {
-        *error = "There is no such client.";
-    }
-    else if (!*error && rv != APR_SUCCESS) {
-        *error = "the change could not be made";
-    }
-    return rv;
-}
+/* --- changes --- */
 
 /* Where no pool is configured there is no store. */
-static apr_status_t make_change(apipool_client_change_t *change, const char **error, apr_pool_t *p)
+static apr_status_t make_change(apipool_client_change_t *change, apipool_flaw_t *flaw,
+                                apr_pool_t *p)
 {
     apipool_store_change_t made = apipool_store_client_change(change);
     change->segment = apipool_lasting_segment();
     if (!apipool_lasting_store()) {
-        *error = "there is no store, because no pool is configured";
+        flaw->message = "there is no store, because no pool is configured";
         return APR_EGENERAL;
     }
-    *error = NULL;
-    return explain(apipool_lasting_change(&made, error, p), error);
+    apr_status_t rv = apipool_lasting_change(&made, &flaw->message, p);
+    if (change->is_over_share) {
+        flaw->message =
+            "There is no room for another client; raise this virtual host's APIPoolClientCapacity.";
+    }
+    else if (rv == APR_ENOMEM && !flaw->message) {
+        flaw->message = "There is no room for another client; raise APIPoolClientCapacity.";
+    }
+    else if (rv != APR_SUCCESS && !flaw->message) {
+        flaw->message = "the change could not be made";
+    }
+    return rv;
 }
 
 static void name_client(apipool_client_image_t *image, const char *server, const char *name)
@@ -218,80 +220,57 @@ static void name_client(apipool_client_image_t *image, const char *server, const
     apr_cpystrn(image->name, name, sizeof(image->name));
 }
 
-static apr_status_t make_image(const char *server, const apipool_client_info_t *client,
-                               const char *key, apr_pool_t *p, apipool_client_image_t *image,
-                               const char **error)
+/* Makes the key of a client, and what is kept of both. */
+static apr_status_t make_image(const char *server, const char *name, char *key,
+                               apipool_client_image_t *image)
 {
-    name_client(image, server, client->name);
+    name_client(image, server, name);
     image->created_at = apr_time_now();
     image->terms.lists_len = APIPOOL_CLIENT_LISTS;
-    if (strlen(server) >= sizeof(image->server) ||
-        !apipool_clientkey_digest(key, APIPOOL_CLIENTKEY_LEN, image->digest)) {
-        *error = "the client key could not be made";
-        return APR_EGENERAL;
-    }
-    return take_terms(client, APIPOOL_CLIENT_SET_ALL, p, &image->terms, error);
+    return strlen(server) < sizeof(image->server) && apipool_clientkey_make(RAND_bytes, key) &&
+                   apipool_clientkey_digest(key, APIPOOL_CLIENTKEY_LEN, image->digest)
+               ? APR_SUCCESS
+               : APR_EGENERAL;
 }
 
-apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_info_t *client,
-                                          apr_pool_t *p, char *key, const char **error)
+apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_edit_t *edit,
+                                          apr_pool_t *p, char *key, apipool_flaw_t *flaw)
 {
     apipool_client_change_t change = {.what = APIPOOL_CLIENT_CREATE,
                                       .share = apipool_config_client_share(s)};
-    apipool_client_info_t made = *client;
-    made.name = apipool_clientname_normalise(client->name ? client->name : "", p);
-    apr_status_t rv = check_name(made.name, p, error);
-    rv = rv == APR_SUCCESS ? check_lists(client, p, error) : rv;
-    if (rv == APR_SUCCESS && !apipool_clientkey_make(RAND_bytes, key)) {
-        *error = "the client key could not be made";
-        rv = APR_EGENERAL;
-    }
+    apipool_client_edit_t all = *edit;
+    change_t ctx = {&all, p, flaw};
+    const char *name = apipool_clientname_normalise(edit->name ? edit->name : "", p);
+    all.set = APIPOOL_CLIENT_SET_ALL;
+    apr_status_t rv = check_name(name, p, flaw);
+    rv = rv == APR_SUCCESS ? check_lists(edit, flaw) : rv;
     if (rv == APR_SUCCESS) {
-        rv = make_image(apipool_config_server_name(p, s), &made, key, p, &change.image, error);
+        rv = make_image(apipool_config_server_name(p, s), name, key, &change.image);
+        flaw->message = rv == APR_SUCCESS ? NULL : "the client key could not be made";
     }
-    if (rv == APR_SUCCESS) {
-        rv = make_change(&change, error, p);
-    }
-    if (change.is_over_share) {
-        *error =
-            "There is no room for another client; raise this virtual host's APIPoolClientCapacity.";
-    }
+    rv = rv == APR_SUCCESS ? edit_terms(&ctx, &change.image.terms) : rv;
+    rv = rv == APR_SUCCESS ? make_change(&change, flaw, p) : rv;
     if (rv != APR_SUCCESS) {
         OPENSSL_cleanse(key, APIPOOL_CLIENT_KEY_SIZE);
     }
     return rv;
 }
 
-/* What is to be changed, for the moment in which nobody else changes anything. */
-typedef struct {
-    const apipool_client_info_t *client;
-    unsigned set;
-    apr_pool_t *pool;
-    const char **error;
-} edit_t;
-
-static apr_status_t edit_terms(void *ctx, apipool_client_terms_t *terms)
-{
-    edit_t *edit = ctx;
-    return take_terms(edit->client, edit->set, edit->pool, terms, edit->error);
-}
-
 apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name,
-                                          const apipool_client_info_t *client, unsigned set,
-                                          apr_pool_t *p, const char **error)
+                                          const apipool_client_edit_t *edit, apr_pool_t *p,
+                                          apipool_flaw_t *flaw)
 {
-    edit_t edit = {client, set, p, error};
-    apipool_client_change_t change = {
-        .what = APIPOOL_CLIENT_EDIT, .edit = edit_terms, .ctx = &edit};
+    change_t ctx = {edit, p, flaw};
+    apipool_client_change_t change = {.what = APIPOOL_CLIENT_EDIT, .edit = edit_terms, .ctx = &ctx};
     name_client(&change.image, apipool_config_server_name(p, s), name);
-    apr_status_t rv = check_lists(client, p, error);
-    return rv == APR_SUCCESS ? make_change(&change, error, p) : rv;
+    apr_status_t rv = check_lists(edit, flaw);
+    return rv == APR_SUCCESS ? make_change(&change, flaw, p) : rv;
 }
 
 apr_status_t apipool_manage_client_delete(struct server_rec *s, const char *name, apr_pool_t *p,
-                                          const char **error)
+                                          apipool_flaw_t *flaw)
 {
     apipool_client_change_t change = {.what = APIPOOL_CLIENT_DELETE};
     name_client(&change.image, apipool_config_server_name(p, s), name);
-    return make_change(&change, error, p);
+    return make_change(&change, flaw, p);
 }

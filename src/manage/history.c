@@ -5,109 +5,149 @@
 #include <apr_strings.h>
 #include <stdlib.h>
 
+#include "configured.h"
 #include "lasting.h"
+#include "render.h"
 #include "stats.h"
 #include "view.h"
 
-#define MINUTES       60
-#define HOURS         24
-#define NAMES_BATCH   16
-#define RECENT_BATCH  32
-#define RECENT_EXPECT 64 /* requests that room is made for at first */
+#define MINUTES      60
+#define HOURS        24
+#define NAMES_BATCH  16
+#define RECENT_BATCH 32
 
-apr_status_t apipool_manage_series(apr_uint32_t pool, int by_hour, apr_pool_t *p,
-                                   apr_array_header_t **points)
+static apr_status_t tell_series(apr_uint32_t pool, int by_hour, apr_time_t now, json_t *array)
 {
-    apipool_series_point_t read[MINUTES];
-    int count;
-    *points = apr_array_make(p, by_hour ? HOURS : MINUTES, sizeof(apipool_point_t));
+    apipool_series_point_t points[MINUTES];
+    int count = 0;
     apr_status_t rv =
         apipool_stats_series(apipool_lasting_segment(), pool,
-                             by_hour ? APIPOOL_SERIES_BY_HOUR : APIPOOL_SERIES_BY_MINUTE,
-                             apr_time_now(), read, by_hour ? HOURS : MINUTES, &count);
+                             by_hour ? APIPOOL_SERIES_BY_HOUR : APIPOOL_SERIES_BY_MINUTE, now,
+                             points, by_hour ? HOURS : MINUTES, &count);
     for (int i = 0; rv == APR_SUCCESS && i < count; i++) {
-        apipool_point_t *point = apr_array_push(*points);
-        point->at = read[i].at;
-        point->requests = read[i].requests;
-        point->errors = read[i].errors;
-        point->prompt = read[i].prompt;
-        point->completion = read[i].completion;
-        point->first_byte_ms = apipool_series_mean_ms(read[i].first_byte, read[i].begun);
-        point->latency_ms = apipool_series_mean_ms(read[i].latency, read[i].timed);
+        const apipool_series_point_t *point = &points[i];
+        json_array_append_new(
+            array,
+            json_pack("{s:o,s:I,s:I,s:I,s:I,s:o,s:o}", "t", apipool_render_time(point->at),
+                      "requests", (json_int_t)point->requests, "errors", (json_int_t)point->errors,
+                      "prompt_tokens", (json_int_t)point->prompt, "completion_tokens",
+                      (json_int_t)point->completion, "ttft_ms",
+                      apipool_render_real(apipool_series_mean_ms(point->first_byte, point->begun)),
+                      "latency_ms",
+                      apipool_render_real(apipool_series_mean_ms(point->latency, point->timed))));
     }
     return rv;
 }
 
+typedef struct {
+    const char *name;
+    apipool_numbers_snapshot_t numbers;
+} model_t;
+
 static int by_tokens(const void *a, const void *b)
 {
-    const apipool_named_info_t *first = a, *second = b;
+    const model_t *first = a, *second = b;
     apr_uint64_t left = first->numbers.total, right = second->numbers.total;
     return left != right ? (left < right) - (left > right) : strcmp(first->name, second->name);
 }
 
-apr_status_t apipool_manage_models(apr_uint32_t pool, apr_pool_t *p, apr_array_header_t **models)
+static apr_status_t read_models(apr_uint32_t pool, apr_time_t now, apr_array_header_t *models)
 {
     apipool_segment_t *segment = apipool_lasting_segment();
     apipool_names_row_t rows[NAMES_BATCH];
     apr_uint32_t place = 0, places = apipool_names_places(&segment->names);
-    *models = apr_array_make(p, NAMES_BATCH, sizeof(apipool_named_info_t));
     while (place < places) {
         apr_status_t rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        apr_uint32_t count = apipool_names_read_locked(&segment->names, pool, apr_time_now(),
-                                                       &place, rows, NAMES_BATCH);
+        apr_uint32_t count =
+            apipool_names_read_locked(&segment->names, pool, now, &place, rows, NAMES_BATCH);
         apipool_segment_unlock(segment);
         for (apr_uint32_t i = 0; i < count; i++) {
             if (rows[i].kind == APIPOOL_NAMED_MODEL) {
-                apipool_named_info_t *model = apr_array_push(*models);
-                model->name = apr_pstrdup(p, rows[i].text);
-                model->numbers = rows[i].numbers;
+                APR_ARRAY_PUSH(models, model_t) =
+                    (model_t){apr_pstrdup(models->pool, rows[i].text), rows[i].numbers};
             }
         }
     }
-    qsort((*models)->elts, (size_t)(*models)->nelts, sizeof(apipool_named_info_t), by_tokens);
+    qsort(models->elts, (size_t)models->nelts, sizeof(model_t), by_tokens);
     return APR_SUCCESS;
 }
 
-apr_status_t apipool_manage_rules(apr_uint32_t pool, apr_pool_t *p, apr_array_header_t **rules)
+static apr_status_t tell_models(apr_uint32_t pool, apr_time_t now, apr_pool_t *p, json_t *array)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
-    apipool_pool_snapshot_t stats;
-    apr_uint64_t counts[APIPOOL_RULE_COUNT];
-    *rules = apr_array_make(p, APIPOOL_RULE_COUNT, sizeof(apipool_rule_info_t));
-    apr_status_t rv = apipool_stats_pool(segment, pool, apr_time_now(), &stats);
-    if (rv == APR_SUCCESS) {
-        rv = apipool_view_rules(segment, pool, counts);
+    apr_array_header_t *models = apr_array_make(p, NAMES_BATCH, sizeof(model_t));
+    apr_status_t rv = read_models(pool, now, models);
+    for (int i = 0; rv == APR_SUCCESS && i < models->nelts; i++) {
+        const model_t *model = &APR_ARRAY_IDX(models, i, model_t);
+        json_array_append_new(array, json_pack("{s:o,s:I,s:I,s:I}", "model",
+                                               apipool_render_text(model->name), "requests",
+                                               (json_int_t)model->numbers.requests, "errors",
+                                               (json_int_t)model->numbers.errors, "total_tokens",
+                                               (json_int_t)model->numbers.total));
     }
+    return rv;
+}
+
+/* Attempts; or requests, of a rule that allows none. */
+static apr_status_t tell_rules(apr_uint32_t pool, const apipool_pool_snapshot_t *stats,
+                               json_t *array)
+{
+    apr_uint64_t counts[APIPOOL_RULE_COUNT];
+    apr_status_t rv = apipool_view_rules(apipool_lasting_segment(), pool, counts);
     for (int i = 0; rv == APR_SUCCESS && i < APIPOOL_RULE_COUNT; i++) {
-        apr_uint64_t count = counts[i] + (i != APIPOOL_R00 ? stats.refusals[i] : 0);
+        apr_uint64_t count = counts[i] + (i != APIPOOL_R00 ? stats->refusals[i] : 0);
         if (count) {
-            apipool_rule_info_t *rule = apr_array_push(*rules);
-            rule->rule = apipool_rule_name((apipool_rule_e)i);
-            rule->attempts = count;
+            json_array_append_new(array, json_pack("{s:s,s:I}", "rule",
+                                                   apipool_rule_name((apipool_rule_e)i), "attempts",
+                                                   (json_int_t)count));
         }
     }
     return rv;
 }
 
-static apr_array_header_t *attempts_of(const apipool_recent_entry_t *entry, apr_pool_t *p)
+apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **told)
+{
+    apr_time_t now = apr_time_now();
+    apipool_pool_snapshot_t stats;
+    apipool_totals_t sum;
+    apr_status_t rv = apipool_stats_pool(apipool_lasting_segment(), pool, now, &stats);
+    if (rv == APR_SUCCESS) {
+        rv = apipool_manage_totals(pool, now, &sum, NULL);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    json_t *series = json_array(), *models = json_array(), *rules = json_array();
+    *told = json_pack("{s:s,s:i}", "range", by_hour ? "24h" : "1h", "step", by_hour ? 3600 : 60);
+    apipool_render_rates(*told, &stats.numbers);
+    apipool_render_add(*told, json_pack("{s:I,s:o,s:o,s:o}", "in_flight", (json_int_t)sum.in_flight,
+                                        "series", series, "models", models, "rules", rules));
+    rv = tell_series(pool, by_hour, now, series);
+    rv = rv == APR_SUCCESS ? tell_models(pool, now, p, models) : rv;
+    rv = rv == APR_SUCCESS ? tell_rules(pool, &stats, rules) : rv;
+    if (rv != APR_SUCCESS) {
+        json_decref(*told);
+    }
+    return rv;
+}
+
+static json_t *attempts_of(const apipool_recent_entry_t *entry)
 {
     apipool_segment_t *segment = apipool_lasting_segment();
-    apr_uint32_t kept = entry->attempt_count < APIPOOL_RECENT_ATTEMPTS ? entry->attempt_count
-                                                                       : APIPOOL_RECENT_ATTEMPTS;
-    apr_array_header_t *attempts = apr_array_make(p, (int)kept, sizeof(apipool_attempt_info_t));
-    for (apr_uint32_t i = 0; i < kept; i++) {
+    json_t *array = json_array();
+    for (apr_uint32_t i = 0; i < entry->attempt_count && i < APIPOOL_RECENT_ATTEMPTS; i++) {
         const apipool_recent_attempt_t *attempt = &entry->attempts[i];
-        apipool_attempt_info_t *info = apr_array_push(attempts);
-        info->key = attempt->key;
-        info->upstream = apipool_view_group_name(segment, attempt->group);
-        info->rule = attempt->rule < APIPOOL_RULE_COUNT
-                         ? apipool_rule_name((apipool_rule_e)attempt->rule)
-                         : "";
+        const char *rule = attempt->rule < APIPOOL_RULE_COUNT
+                               ? apipool_rule_name((apipool_rule_e)attempt->rule)
+                               : "";
+        json_array_append_new(
+            array, json_pack("{s:o,s:o,s:o}", "key", apipool_render_id(attempt->key), "upstream",
+                             apipool_render_text(apipool_view_group_name(segment, attempt->group)),
+                             "rule", apipool_render_text(rule)));
     }
-    return attempts;
+    return array;
 }
 
 static double milliseconds(apr_interval_time_t time)
@@ -115,26 +155,28 @@ static double milliseconds(apr_interval_time_t time)
     return time >= 0 ? (double)time / 1000 : -1;
 }
 
-static void add_request(const apipool_recent_entry_t *entry, apr_array_header_t *requests)
+static json_t *request_of(const apipool_recent_entry_t *q)
 {
-    apr_pool_t *p = requests->pool;
-    apipool_request_info_t *info = apr_array_push(requests);
-    info->number = entry->number;
-    info->at = entry->at;
-    info->pool = apipool_view_pool_name(apipool_lasting_segment(), entry->pool);
-    info->client = apr_pstrdup(p, entry->client);
-    info->model = apr_pstrdup(p, entry->model);
-    info->endpoint = apr_pstrdup(p, entry->endpoint);
-    info->key = entry->key;
-    info->attempt_count = entry->attempt_count;
-    info->attempts = attempts_of(entry, p);
-    info->status = entry->status;
-    info->outcome = apipool_ending_name((apipool_ending_e)entry->ending);
-    info->usage = apipool_tokens_name((apipool_tokens_e)entry->usage);
-    info->streamed = entry->streamed;
-    info->tokens = entry->tokens;
-    info->first_byte_ms = milliseconds(entry->first_byte);
-    info->total_ms = milliseconds(entry->total);
+    json_t *object =
+        json_pack("{s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "number", (json_int_t)q->number, "at",
+                  apipool_render_time(q->at), "pool",
+                  apipool_render_text(apipool_view_pool_name(apipool_lasting_segment(), q->pool)),
+                  "client", apipool_render_text(q->client), "model", apipool_render_text(q->model),
+                  "endpoint", apipool_render_text(q->endpoint), "key", apipool_render_id(q->key),
+                  "attempts", (json_int_t)q->attempt_count, "tried", attempts_of(q));
+    apipool_render_add(
+        object,
+        json_pack("{s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:o}", "status",
+                  q->status ? json_integer(q->status) : json_null(), "outcome",
+                  apipool_render_text(apipool_ending_name((apipool_ending_e)q->ending)), "usage",
+                  apipool_render_text(apipool_tokens_name((apipool_tokens_e)q->usage)), "streamed",
+                  q->streamed, "prompt_tokens", apipool_render_number(q->tokens.prompt),
+                  "completion_tokens", apipool_render_number(q->tokens.completion), "cached_tokens",
+                  apipool_render_number(q->tokens.cached), "total_tokens",
+                  apipool_render_number(q->tokens.total), "ttft_ms",
+                  apipool_render_real(milliseconds(q->first_byte)), "latency_ms",
+                  apipool_render_real(milliseconds(q->total))));
+    return object;
 }
 
 static int is_one_of(apr_uint32_t pool, const apr_uint32_t *pools, int count)
@@ -149,27 +191,29 @@ static int is_one_of(apr_uint32_t pool, const apr_uint32_t *pools, int count)
 
 /* Requests that end meanwhile move the others on in the ring: what has been told is not told again. */
 apr_status_t apipool_manage_requests(const apr_uint32_t *pools, int count, apr_uint32_t limit,
-                                     apr_pool_t *p, apr_array_header_t **requests)
+                                     apr_pool_t *p, json_t **told)
 {
     apipool_segment_t *segment = apipool_lasting_segment();
     apipool_recent_entry_t *batch = apr_palloc(p, RECENT_BATCH * sizeof(*batch));
     apr_uint64_t before = APR_UINT64_MAX;
     apr_uint32_t offset = 0, read;
-    *requests = apr_array_make(p, RECENT_EXPECT, sizeof(apipool_request_info_t));
+    json_t *array = json_array();
     do {
         apr_status_t rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
+            json_decref(array);
             return rv;
         }
         read = apipool_recent_read_locked(&segment->recent, offset, RECENT_BATCH, batch);
         apipool_segment_unlock(segment);
-        for (apr_uint32_t i = 0; i < read && (apr_uint32_t)(*requests)->nelts < limit; i++) {
+        for (apr_uint32_t i = 0; i < read && json_array_size(array) < limit; i++) {
             if (batch[i].number < before && is_one_of(batch[i].pool, pools, count)) {
-                add_request(&batch[i], *requests);
+                json_array_append_new(array, request_of(&batch[i]));
             }
             before = batch[i].number < before ? batch[i].number : before;
         }
         offset += read;
-    } while (read && (apr_uint32_t)(*requests)->nelts < limit);
+    } while (read && json_array_size(array) < limit);
+    *told = array;
     return APR_SUCCESS;
 }

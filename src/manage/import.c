@@ -161,7 +161,7 @@ static apr_status_t read_list(import_t *import, const apipool_import_source_t *s
     if (rv == APR_SUCCESS && !(good && apipool_keylist_end(&list))) {
         give_up(import, &list);
         *error = apipool_keylist_explain(&list, import->p);
-        rv = source->is_json ? APR_BADARG : APR_SUCCESS;
+        rv = source->is_json ? APR_EINVAL : APR_SUCCESS;
     }
     apipool_keylist_wipe(&list);
     return rv;
@@ -335,7 +335,8 @@ static apr_status_t apply(void *ctx)
 
 apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
                                        const apipool_import_source_t *source, int preview,
-                                       apr_pool_t *p, apipool_import_t *result, const char **error)
+                                       apr_pool_t *p, apipool_import_t *result,
+                                       apipool_flaw_t *flaw)
 {
     import_t import = {.segment = apipool_lasting_segment(),
                        .pool = pool,
@@ -352,17 +353,18 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
     memset(result, 0, sizeof(*result));
     const apipool_upstream_t *found = find_upstream(pool, upstream, p, &import.server);
     if (!found) {
-        return APR_NOTFOUND;
+        *flaw = (apipool_flaw_t){"upstream", "The pool has no such upstream."};
+        return APR_EINVAL;
     }
     import.group = found->group;
     open_import(&import);
-    apr_status_t rv = read_list(&import, source, error);
+    apr_status_t rv = read_list(&import, source, &flaw->message);
     if (rv == APR_SUCCESS && import.unnamed) {
-        *error = "OpenSSL could not derive the id of a key";
+        flaw->message = "OpenSSL could not derive the id of a key";
         rv = APR_EGENERAL;
     }
     if (rv == APR_SUCCESS) {
-        rv = apipool_lasting_change(&change, error, p);
+        rv = apipool_lasting_change(&change, &flaw->message, p);
     }
     wipe(&import);
     return rv;

@@ -6,20 +6,59 @@
 
 #include "lasting.h"
 #include "listing.h"
+#include "pace.h"
+#include "render.h"
 
-static void fill(apipool_segment_t *segment, const apipool_view_key_t *key, apr_pool_t *p,
-                 apipool_key_info_t *info)
+static json_t *last_error_of(const apipool_key_info_t *key)
 {
-    *info = key->info;
-    info->upstream = apr_pstrdup(p, apipool_view_group_name(segment, key->group));
-    info->label = apr_pstrdup(p, key->label);
-    info->account = apr_pstrdup(p, key->account);
+    return key->last_error_at
+               ? json_pack("{s:o,s:o,s:o,s:o}", "at", apipool_render_time(key->last_error_at),
+                           "status",
+                           key->last_status ? json_integer(key->last_status) : json_null(), "rule",
+                           apipool_render_text(key->last_rule), "message",
+                           apipool_render_text(key->last_message))
+               : json_null();
+}
+
+static json_t *balance_of(const apipool_key_info_t *key)
+{
+    return key->balance_at ? json_pack("{s:f,s:o,s:o}", "amount", key->balance, "currency",
+                                       apipool_render_text(key->currency), "checked_at",
+                                       apipool_render_time(key->balance_at))
+                           : json_null();
+}
+
+static json_t *tell(const apipool_segment_t *segment, apr_uint32_t pool,
+                    const apipool_view_key_t *view)
+{
+    const apipool_key_info_t *key = &view->info;
+    int has_reason = key->state != APIPOOL_STATE_ACTIVE && key->state != APIPOOL_STATE_DISABLED;
+    json_t *object =
+        json_pack("{s:o,s:s,s:s,s:o,s:o,s:o,s:I,s:s,s:b,s:o}", "id", apipool_render_id(key->id),
+                  "masked", key->masked, "pool", apipool_view_pool_name(segment, pool), "upstream",
+                  apipool_render_text(apipool_view_group_name(segment, view->group)), "label",
+                  apipool_render_text(view->label), "account", apipool_render_text(view->account),
+                  "weight", (json_int_t)key->weight, "state", apipool_state_name(key->state),
+                  "enabled", key->state != APIPOOL_STATE_DISABLED, "reason",
+                  apipool_render_text(has_reason ? key->last_message : NULL));
+    apipool_render_add(
+        object, json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "cooling_until",
+                          apipool_render_time(key->cooling_until), "next_probe_at",
+                          apipool_render_time(key->next_probe_at), "added_at",
+                          apipool_render_time(key->added_at), "last_used_at",
+                          apipool_render_time(key->last_used_at), "last_error", last_error_of(key),
+                          "successes", (json_int_t)key->numbers.successes, "consecutive_errors",
+                          (json_int_t)key->error_streak, "in_flight", (json_int_t)key->in_flight));
+    apipool_render_numbers(object, &key->numbers);
+    json_object_set_new(object, "balance", balance_of(key));
+    json_object_set_new(object, "limits", apipool_render_limits(&key->limits));
+    return object;
 }
 
 /* Keys that have been removed since the page was made are left out of it. */
-static apr_status_t copy_page(apipool_segment_t *segment, apr_uint32_t pool,
+static apr_status_t tell_page(apipool_segment_t *segment, apr_uint32_t pool,
                               const apipool_listed_t *listed, apr_uint32_t count, apr_time_t now,
-                              apr_pool_t *p, apr_array_header_t *keys)
+                              apr_pool_t *p, json_t *array)
 {
     apr_uint64_t *ids = apr_palloc(p, count * sizeof(*ids));
     apr_uint32_t *slots = apr_palloc(p, count * sizeof(*slots));
@@ -31,46 +70,49 @@ static apr_status_t copy_page(apipool_segment_t *segment, apr_uint32_t pool,
     apr_status_t rv = apipool_view_keys(segment, pool, ids, slots, count, now, copies);
     for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < count; i++) {
         if (copies[i].found) {
-            fill(segment, &copies[i], p, apr_array_push(keys));
+            json_array_append_new(array, tell(segment, pool, &copies[i]));
+            apipool_pace();
         }
     }
     return rv;
 }
 
 apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                                 apr_array_header_t **keys, apr_uint32_t *total)
+                                 json_t **told)
 {
     apipool_segment_t *segment = apipool_lasting_segment();
     apr_time_t now = apr_time_now();
     apr_array_header_t *listed;
-    *keys = apr_array_make(p, (int)(query->limit < 1000 ? query->limit : 1000),
-                           sizeof(apipool_key_info_t));
     apr_status_t rv =
         apipool_listing_find(segment, pool, &query->filter, query->sort, now, p, &listed);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    *total = (apr_uint32_t)listed->nelts;
     apr_uint32_t shown =
         apipool_listing_sort(listed, query->sort, query->descending, query->offset, query->limit);
-    return shown ? copy_page(segment, pool, (apipool_listed_t *)listed->elts + query->offset, shown,
-                             now, p, *keys)
-                 : APR_SUCCESS;
+    json_t *array = json_array();
+    if (shown) {
+        rv = tell_page(segment, pool, (apipool_listed_t *)listed->elts + query->offset, shown, now,
+                       p, array);
+    }
+    *told = json_pack("{s:i,s:I,s:o}", "total", listed->nelts, "offset", (json_int_t)query->offset,
+                      "keys", array);
+    if (rv != APR_SUCCESS) {
+        json_decref(*told);
+    }
+    return rv;
 }
 
-apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
-                                apipool_key_info_t *info)
+apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **told)
 {
     apipool_segment_t *segment = apipool_lasting_segment();
     apipool_view_key_t key;
     apr_status_t rv = apipool_view_keys(segment, pool, &id, NULL, 1, apr_time_now(), &key);
-    if (rv == APR_SUCCESS && !key.found) {
-        rv = APR_NOTFOUND;
+    if (rv != APR_SUCCESS || !key.found) {
+        return rv != APR_SUCCESS ? rv : APR_NOTFOUND;
     }
-    if (rv == APR_SUCCESS) {
-        fill(segment, &key, p, info);
-    }
-    return rv;
+    *told = tell(segment, pool, &key);
+    return APR_SUCCESS;
 }
 
 apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,

@@ -144,8 +144,9 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
 /* How two elements of a list follow each other. */
 typedef struct {
     int by_text, by_id;
-    int sign;          /* -1: descending */
-    unsigned compared; /* how many so far */
+    int sign;            /* -1: descending */
+    unsigned compared;   /* how many so far */
+    apr_uint32_t random; /* where the next pivot is taken from */
 } order_t;
 
 static int by_id(const apipool_listed_t *a, const apipool_listed_t *b)
@@ -188,59 +189,15 @@ static void swap(apipool_listed_t *a, apipool_listed_t *b)
     *b = kept;
 }
 
-/* Moves down what stands at the top of a heap whose largest element is at its top. */
-static void sift(apipool_listed_t *heap, apr_uint32_t at, apr_uint32_t count, order_t *order)
-{
-    for (apr_uint32_t child = 2 * at + 1; child < count; at = child, child = 2 * at + 1) {
-        if (child + 1 < count && compare(&heap[child], &heap[child + 1], order) < 0) {
-            child++;
-        }
-        if (compare(&heap[at], &heap[child], order) >= 0) {
-            return;
-        }
-        swap(&heap[at], &heap[child]);
-    }
-}
-
-/* For what quicksort does badly: always O(n log n). */
-static void heapsort_all(apipool_listed_t *all, apr_uint32_t count, order_t *order)
-{
-    for (apr_uint32_t i = count / 2; i-- > 0;) {
-        sift(all, i, count, order);
-    }
-    for (apr_uint32_t left = count; left-- > 1;) {
-        swap(&all[0], &all[left]);
-        sift(all, 0, left, order);
-    }
-}
-
-/* Puts the middle one of three where the pivot is taken from. */
-static void choose_pivot(apipool_listed_t *low, apipool_listed_t *high, order_t *order)
-{
-    apipool_listed_t *middle = low + (high - low) / 2;
-    if (compare(middle, low, order) < 0) {
-        swap(middle, low);
-    }
-    if (compare(high, middle, order) < 0) {
-        swap(high, middle);
-        if (compare(middle, low, order) < 0) {
-            swap(middle, low);
-        }
-    }
-}
-
-/* Quicksort (Hoare, 1961) of those parts alone that reach into the page, as in his quickselect. */
+/* Quicksort (Hoare, 1961) of those parts alone that reach into the page, as in his quickselect. Pivots are
+ * random, so that no list is a bad one. */
 static void sort_page(apipool_listed_t *all, apr_int64_t low, apr_int64_t high, apr_int64_t from,
-                      apr_int64_t end, int depth, order_t *order)
+                      apr_int64_t end, order_t *order)
 {
     while (low < high && low < end && high >= from) {
         apr_int64_t i = low - 1, j = high + 1;
-        if (!depth--) {
-            heapsort_all(all + low, (apr_uint32_t)(high - low + 1), order);
-            return;
-        }
-        choose_pivot(&all[low], &all[high], order);
-        apipool_listed_t pivot = all[low + (high - low) / 2];
+        order->random = order->random * 1664525 + 1013904223; /* Numerical Recipes */
+        apipool_listed_t pivot = all[low + order->random % (high - low)];
         for (;;) {
             do {
                 i++;
@@ -253,7 +210,7 @@ static void sort_page(apipool_listed_t *all, apr_int64_t low, apr_int64_t high, 
             }
             swap(&all[i], &all[j]);
         }
-        sort_page(all, low, j, from, end, depth, order);
+        sort_page(all, low, j, from, end, order);
         low = j + 1;
     }
 }
@@ -261,18 +218,16 @@ static void sort_page(apipool_listed_t *all, apr_int64_t low, apr_int64_t high, 
 apr_uint32_t apipool_listing_sort(apr_array_header_t *listed, apipool_key_sort_e sort,
                                   int descending, apr_uint32_t offset, apr_uint32_t limit)
 {
-    order_t order = {
-        .by_text = is_by_text(sort), .by_id = sort == APIPOOL_SORT_ID, .sign = descending ? -1 : 1};
+    order_t order = {.by_text = is_by_text(sort),
+                     .by_id = sort == APIPOOL_SORT_ID,
+                     .sign = descending ? -1 : 1,
+                     .random = (apr_uint32_t)apr_time_now()};
     apr_uint32_t count = (apr_uint32_t)listed->nelts;
     apr_uint32_t left = offset < count ? count - offset : 0;
     apr_uint32_t shown = left < limit ? left : limit;
-    int depth = 2;
-    for (apr_uint32_t n = count; n; n /= 2) {
-        depth += 2;
-    }
     if (shown) {
         sort_page((apipool_listed_t *)listed->elts, 0, (apr_int64_t)count - 1, offset,
-                  (apr_int64_t)offset + shown, depth, &order);
+                  (apr_int64_t)offset + shown, &order);
     }
     return shown;
 }

@@ -11,58 +11,54 @@
 /* pools.c */
 apr_array_header_t *apipool_manage_pools(struct server_rec *s, apr_pool_t *p);
 apr_status_t apipool_manage_pool(struct server_rec *s, apr_uint32_t pool, apr_pool_t *p,
-                                 apipool_pool_info_t *info);
+                                 json_t **told);
 
 /* history.c */
-apr_status_t apipool_manage_series(apr_uint32_t pool, int by_hour, apr_pool_t *p,
-                                   apr_array_header_t **points);
-apr_status_t apipool_manage_models(apr_uint32_t pool, apr_pool_t *p, apr_array_header_t **models);
-apr_status_t apipool_manage_rules(apr_uint32_t pool, apr_pool_t *p, apr_array_header_t **rules);
+apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **told);
 apr_status_t apipool_manage_requests(const apr_uint32_t *pools, int count, apr_uint32_t limit,
-                                     apr_pool_t *p, apr_array_header_t **requests);
+                                     apr_pool_t *p, json_t **told);
 
 /* keys.c */
 apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                                 apr_array_header_t **keys, apr_uint32_t *total);
-apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
-                                apipool_key_info_t *info);
+                                 json_t **told);
+apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **told);
 apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
                                        char **key);
 
 /* changes.c */
 apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
                                        const apipool_import_source_t *source, int preview,
-                                       apr_pool_t *p, apipool_import_t *result, const char **error);
+                                       apr_pool_t *p, apipool_import_t *result,
+                                       apipool_flaw_t *flaw);
 apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_change_t *change,
                                        apr_pool_t *p, apipool_key_changed_t *result,
-                                       const char **error);
+                                       apipool_flaw_t *flaw);
 
 /* check.c */
 apr_status_t apipool_manage_key_check(struct server_rec *s, apr_uint32_t pool, apr_uint64_t id,
-                                      apr_pool_t *p, apipool_check_t *result);
+                                      apr_pool_t *p, json_t **told);
 
 /* system.c */
-apr_status_t apipool_manage_system(apipool_system_info_t *info);
+apr_status_t apipool_manage_system(json_t **told);
 
 /* clients.c */
-apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p,
-                                    apr_array_header_t **clients);
+apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **told);
 apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_pool_t *p,
-                                   apipool_client_info_t *info);
-apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_info_t *client,
-                                          apr_pool_t *p, char *key, const char **error);
+                                   json_t **told);
+apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_edit_t *edit,
+                                          apr_pool_t *p, char *key, apipool_flaw_t *flaw);
 apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name,
-                                          const apipool_client_info_t *client, unsigned set,
-                                          apr_pool_t *p, const char **error);
+                                          const apipool_client_edit_t *edit, apr_pool_t *p,
+                                          apipool_flaw_t *flaw);
 apr_status_t apipool_manage_client_delete(struct server_rec *s, const char *name, apr_pool_t *p,
-                                          const char **error);
+                                          apipool_flaw_t *flaw);
 
 /* sessions.c */
 apr_status_t apipool_manage_session_secret(unsigned char secret[32]);
 apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
-                                           const char **error);
+                                           apipool_flaw_t *flaw);
 int apipool_manage_session_is_revoked(apr_uint64_t jti);
-apr_status_t apipool_manage_sessions_end(apr_uint64_t place, apr_pool_t *p, const char **error);
+apr_status_t apipool_manage_sessions_end(apr_uint64_t place, apr_pool_t *p, apipool_flaw_t *flaw);
 apr_time_t apipool_manage_sessions_ended(apr_uint64_t place);
 apr_interval_time_t apipool_manage_login_wait(apr_uint64_t address, apr_time_t now);
 void apipool_manage_login_result(apr_uint64_t address, int right, apr_time_t now);

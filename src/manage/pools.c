@@ -6,6 +6,7 @@
 
 #include "configured.h"
 #include "lasting.h"
+#include "render.h"
 #include "stats.h"
 #include "view.h"
 
@@ -42,10 +43,7 @@ apr_array_header_t *apipool_manage_pools(server_rec *s, apr_pool_t *p)
     apr_array_header_t *pools = apr_array_make(p, seen->nelts, sizeof(apipool_pool_info_t));
     for (int i = 0; i < seen->nelts; i++) {
         const apipool_pool_t *pool = APR_ARRAY_IDX(seen, i, apipool_pool_t *);
-        apipool_pool_info_t *info = apr_array_push(pools);
-        memset(info, 0, sizeof(*info));
-        info->name = pool->name;
-        info->index = pool->index;
+        APR_ARRAY_PUSH(pools, apipool_pool_info_t) = (apipool_pool_info_t){pool->name, pool->index};
     }
     return pools;
 }
@@ -64,73 +62,60 @@ static const char *affinity_of(const apipool_pool_t *pool, apr_pool_t *p)
     }
 }
 
-static void fill_settings(const apipool_pool_t *pool, apr_pool_t *p, apipool_settings_info_t *info)
+/* Times in seconds, as the directives have them. */
+static json_t *settings_of(const apipool_pool_t *pool, apr_pool_t *p)
 {
-    info->strategy = apipool_strategy_name(pool->strategy);
-    info->affinity = affinity_of(pool, p);
-    info->rotations = pool->rotations;
-    info->retries = pool->retries;
-    info->max_errors = pool->policy.max_errors;
-    info->deadline = pool->deadline;
-    info->wait = pool->wait;
-    info->first_byte_timeout = pool->first_byte_timeout;
-    info->idle_timeout = pool->idle_timeout;
-    info->cooldown_min = pool->policy.cooldown_min;
-    info->cooldown_max = pool->policy.cooldown_max;
-    info->recover_min = pool->policy.recover_min;
-    info->recover_max = pool->policy.recover_max;
-    info->balance_interval = pool->balance.interval;
-    info->body_limit = pool->body_limit;
-    info->stream_usage = pool->stream_usage;
-    info->limits = pool->limits;
-}
-
-static void add_upstream(const apipool_upstream_t *upstream, apr_array_header_t *infos)
-{
-    apipool_upstream_info_t *info = apr_array_push(infos);
-    info->name = upstream->name;
-    info->url = upstream->url;
-    info->provider = apipool_provider_name(upstream->provider);
-    info->weight = upstream->weight;
-    info->priority = upstream->priority;
-    info->paused_until = 0;
-}
-
-/* Of a group whose upstream is not configured any more there are keys, but nothing else to be told. */
-static void add_totals(const apipool_pool_t *pool, apr_uint32_t group,
-                       const apipool_totals_t *totals, apipool_pool_info_t *info)
-{
-    for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
-        info->keys[state] += totals->keys[state];
+    const struct {
+        const char *name;
+        apr_interval_time_t time;
+    } times[] = {
+        {"deadline", pool->deadline},
+        {"wait", pool->wait},
+        {"first_byte_timeout", pool->first_byte_timeout},
+        {"idle_timeout", pool->idle_timeout},
+        {"cooldown_min", pool->policy.cooldown_min},
+        {"cooldown_max", pool->policy.cooldown_max},
+        {"recover_min", pool->policy.recover_min},
+        {"recover_max", pool->policy.recover_max},
+        {"balance_interval", pool->balance.interval},
+    };
+    json_t *object = json_pack(
+        "{s:s,s:s,s:I,s:I,s:I}", "strategy", apipool_strategy_name(pool->strategy), "affinity",
+        affinity_of(pool, p), "rotations", (json_int_t)pool->rotations, "retries",
+        (json_int_t)pool->retries, "max_errors", (json_int_t)pool->policy.max_errors);
+    for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
+        json_object_set_new(object, times[i].name, apipool_render_seconds(times[i].time));
     }
-    info->in_flight += totals->in_flight;
+    json_object_set_new(object, "body_limit", json_integer(pool->body_limit));
+    json_object_set_new(object, "stream_usage", json_boolean(pool->stream_usage));
+    json_object_set_new(object, "limits", apipool_render_limits(&pool->limits));
+    return object;
+}
+
+static json_t *upstreams_of(const apipool_pool_t *pool, const apr_time_t *paused_until)
+{
+    json_t *array = json_array();
     for (int i = 0; i < pool->upstreams->nelts; i++) {
-        if (APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t).group == group) {
-            APR_ARRAY_IDX(info->upstreams, i, apipool_upstream_info_t).paused_until =
-                totals->paused_until;
-        }
+        const apipool_upstream_t *u = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
+        json_array_append_new(
+            array, json_pack("{s:s,s:s,s:s,s:I,s:i,s:o}", "name", u->name, "url", u->url,
+                             "provider", apipool_provider_name(u->provider), "weight",
+                             (json_int_t)u->weight, "priority", u->priority, "paused_until",
+                             apipool_render_time(paused_until[u->group])));
     }
+    return array;
 }
 
-static apr_status_t fill_numbers(const apipool_pool_t *pool, apipool_pool_info_t *info)
+static json_t *key_counts(const apr_uint32_t *keys)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
-    apr_time_t now = apr_time_now();
-    apipool_pool_snapshot_t stats;
-    apipool_totals_t totals;
-    apr_status_t rv = apipool_stats_pool(segment, pool->index, now, &stats);
-    if (rv == APR_SUCCESS) {
-        info->numbers = stats.numbers;
+    json_t *object = json_pack("{s:i}", "total", 0);
+    json_int_t total = 0;
+    for (int i = 0; i < APIPOOL_STATE_COUNT; i++) {
+        total += keys[i];
+        json_object_set_new(object, apipool_state_name((apipool_state_e)i), json_integer(keys[i]));
     }
-    apr_uint32_t group = apipool_view_next_group(segment, pool->index, 0);
-    while (rv == APR_SUCCESS && group != APIPOOL_NONE) {
-        rv = apipool_pool_totals(segment, group, now, &totals);
-        if (rv == APR_SUCCESS) {
-            add_totals(pool, group, &totals, info);
-        }
-        group = apipool_view_next_group(segment, pool->index, group + 1);
-    }
-    return rv;
+    json_integer_set(json_object_get(object, "total"), total);
+    return object;
 }
 
 apipool_pool_t *apipool_manage_configured(server_rec *s, apr_uint32_t index, apr_pool_t *p)
@@ -145,20 +130,49 @@ apipool_pool_t *apipool_manage_configured(server_rec *s, apr_uint32_t index, apr
     return NULL;
 }
 
-apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *p,
-                                 apipool_pool_info_t *info)
+/* Of a group whose upstream is not configured any more there are keys, but nothing else to be told. */
+apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_totals_t *sum,
+                                   apr_time_t *paused_until)
+{
+    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_totals_t totals;
+    memset(sum, 0, sizeof(*sum));
+    for (apr_uint32_t group = apipool_view_next_group(segment, pool, 0); group != APIPOOL_NONE;
+         group = apipool_view_next_group(segment, pool, group + 1)) {
+        apr_status_t rv = apipool_pool_totals(segment, group, now, &totals);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        for (int i = 0; i < APIPOOL_STATE_COUNT; i++) {
+            sum->keys[i] += totals.keys[i];
+        }
+        sum->in_flight += totals.in_flight;
+        if (paused_until) {
+            paused_until[group] = totals.paused_until;
+        }
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *p, json_t **told)
 {
     const apipool_pool_t *pool = apipool_manage_configured(s, index, p);
+    apr_time_t now = apr_time_now(), *paused = apr_pcalloc(p, APIPOOL_GROUPS_MAX * sizeof(*paused));
+    apipool_pool_snapshot_t stats;
+    apipool_totals_t sum;
     if (!pool) {
         return APR_NOTFOUND;
     }
-    memset(info, 0, sizeof(*info));
-    info->name = pool->name;
-    info->index = index;
-    info->upstreams = apr_array_make(p, pool->upstreams->nelts, sizeof(apipool_upstream_info_t));
-    for (int i = 0; i < pool->upstreams->nelts; i++) {
-        add_upstream(&APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t), info->upstreams);
+    apr_status_t rv = apipool_stats_pool(apipool_lasting_segment(), index, now, &stats);
+    if (rv == APR_SUCCESS) {
+        rv = apipool_manage_totals(index, now, &sum, paused);
     }
-    fill_settings(pool, p, &info->settings);
-    return fill_numbers(pool, info);
+    if (rv == APR_SUCCESS) {
+        *told = json_pack("{s:s,s:o,s:o,s:I}", "name", pool->name, "upstreams",
+                          upstreams_of(pool, paused), "keys", key_counts(sum.keys), "in_flight",
+                          (json_int_t)sum.in_flight);
+        apipool_render_numbers(*told, &stats.numbers);
+        json_object_set_new(*told, "settings", settings_of(pool, p));
+    }
+    return rv;
 }

@@ -18,8 +18,9 @@ apr_status_t apipool_manage_session_secret(unsigned char secret[32])
     return APR_EGENERAL;
 }
 
-static apr_status_t end_session(const apipool_revoked_t *session)
+static apr_status_t end_session(void *ctx)
 {
+    const apipool_revoked_t *session = ctx;
     return apipool_sessions_revoke(apipool_lasting_segment(), session->jti, session->until,
                                    apr_time_now());
 }
@@ -32,29 +33,23 @@ static apr_status_t prepare_end(void *ctx, int *changes, const char **error)
     return APR_SUCCESS;
 }
 
-static apr_status_t apply_end(void *ctx)
-{
-    return end_session(ctx);
-}
-
 /* Of a session that should end, it is better to be forgotten later than not to be noted now. */
 apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
-                                           const char **error)
+                                           apipool_flaw_t *flaw)
 {
     apipool_revoked_t session = {.jti = jti, .until = until};
     apipool_store_change_t change = {
-        .prepare = prepare_end, .session = &session, .apply = apply_end, .ctx = &session};
+        .prepare = prepare_end, .session = &session, .apply = end_session, .ctx = &session};
     apipool_store_t *store = apipool_lasting_store();
-    *error = NULL;
-    apr_status_t rv =
-        store && jti ? apipool_store_change(store, &change, error, p) : end_session(&session);
+    apr_status_t rv = store && jti ? apipool_store_change(store, &change, &flaw->message, p)
+                                   : end_session(&session);
     if (rv != APR_SUCCESS && end_session(&session) == APR_SUCCESS) {
-        *error =
+        flaw->message =
             apr_psprintf(p, "the session ended in memory, but would be back after a full stop (%s)",
-                         *error ? *error : "it could not be saved");
+                         flaw->message ? flaw->message : "it could not be saved");
     }
-    else if (rv != APR_SUCCESS && !*error) {
-        *error = "the session could not be ended";
+    else if (rv != APR_SUCCESS && !flaw->message) {
+        flaw->message = "the session could not be ended";
     }
     return rv;
 }
@@ -65,11 +60,11 @@ int apipool_manage_session_is_revoked(apr_uint64_t jti)
 }
 
 /* It is kept where ended sessions are, for as long as one may last. Each time is another one. */
-apr_status_t apipool_manage_sessions_end(apr_uint64_t place, apr_pool_t *p, const char **error)
+apr_status_t apipool_manage_sessions_end(apr_uint64_t place, apr_pool_t *p, apipool_flaw_t *flaw)
 {
     apr_time_t before = apipool_sessions_until(apipool_lasting_segment(), place);
     apr_time_t until = apr_time_now() + apr_time_from_sec(APIPOOL_SESSION_LONGEST);
-    return apipool_manage_session_revoke(place, until > before ? until : before + 1, p, error);
+    return apipool_manage_session_revoke(place, until > before ? until : before + 1, p, flaw);
 }
 
 apr_time_t apipool_manage_sessions_ended(apr_uint64_t place)

@@ -3,10 +3,11 @@
 #include "manage.h"
 
 #include "lasting.h"
+#include "render.h"
 #include "segment.h"
 #include "store.h"
 
-apr_status_t apipool_manage_system(apipool_system_info_t *info)
+apr_status_t apipool_manage_system(json_t **told)
 {
     const apipool_segment_t *segment = apipool_lasting_segment();
     const apipool_store_t *store = apipool_lasting_store();
@@ -15,13 +16,11 @@ apr_status_t apipool_manage_system(apipool_system_info_t *info)
         return APR_EGENERAL;
     }
     apipool_store_health(segment, &health);
-    info->key_capacity = segment->header->capacity;
-    info->client_capacity = segment->header->clients;
-    info->request_capacity = segment->header->recent;
-    info->saves = health.saves;
-    info->save_errors = health.errors;
-    info->save_seconds = health.seconds;
-    info->saved_at = health.last_at;
-    info->unsaved_keys = apipool_store_has_unsaved_keys(store);
+    *told = json_pack(
+        "{s:{s:I,s:I,s:I},s:{s:I,s:I,s:f,s:o,s:b}}", "capacity", "keys",
+        (json_int_t)segment->header->capacity, "clients", (json_int_t)segment->header->clients,
+        "requests", (json_int_t)segment->header->recent, "store", "saves", (json_int_t)health.saves,
+        "errors", (json_int_t)health.errors, "save_seconds", health.seconds, "last_saved_at",
+        apipool_render_time(health.last_at), "unsaved_keys", apipool_store_has_unsaved_keys(store));
     return APR_SUCCESS;
 }

@@ -4,6 +4,7 @@
 #define APIPOOL_STATE_CLIENT_TABLE_H
 
 #include "clientkey.h"
+#include "mod_apipool.h"
 #include "numbers.h"
 #include "table.h"
 
@@ -25,12 +26,10 @@
 #define APIPOOL_CLIENT_CAPACITY_MAX 100000
 
 enum { APIPOOL_CLIENT_POOLS, APIPOOL_CLIENT_MODELS, APIPOOL_CLIENT_ENDPOINTS };
-#define APIPOOL_CLIENT_LISTS 3
 
 /* Limits, those with a window first. */
 enum { APIPOOL_CLIENT_RPM, APIPOOL_CLIENT_TPM, APIPOOL_CLIENT_TPD, APIPOOL_CLIENT_CONCURRENCY };
 #define APIPOOL_CLIENT_WINDOWS 3
-#define APIPOOL_CLIENT_LIMITS  4
 
 #define APIPOOL_CLIENT_UNLISTED "unlisted" /* among endpoints: those that are in no table */
 

@@ -13,47 +13,50 @@ static void check_text(const char *text, size_t max)
     }
 }
 
-static void read_members(apipool_json_t *json)
+typedef struct {
+    const char *label;
+    int enabled;
+    apr_uint32_t weight, rpm;
+    apr_time_t expires;
+    apr_array_header_t *models;
+} members_t;
+
+#define TO(member) offsetof(members_t, member)
+
+static const apipool_json_member_t limits[] = {
+    {"rpm", APIPOOL_JSON_INTEGER, .offset = TO(rpm), .max = 1000}, {NULL}};
+static const apipool_json_member_t members[] = {
+    {"label", APIPOOL_JSON_STRING, .offset = TO(label), .max = 20},
+    {"enabled", APIPOOL_JSON_BOOLEAN, APIPOOL_JSON_NOT_NULL, .offset = TO(enabled)},
+    {"weight", APIPOOL_JSON_INTEGER, APIPOOL_JSON_OPTIONAL, .offset = TO(weight), .max = 1000},
+    {"expires_at", APIPOOL_JSON_TIME, .offset = TO(expires)},
+    {"models", APIPOOL_JSON_STRINGS, .offset = TO(models), .max = 10, .count = 3},
+    {"limits", APIPOOL_JSON_OBJECT, .members = limits},
+    {NULL}};
+
+static void check_members(const members_t *read, unsigned given)
 {
-    const char *text = NULL;
-    int flag = -1;
-    apr_int64_t number = -1;
-    apr_time_t when = -1;
-    apr_array_header_t *list = NULL;
-    apipool_json_t member;
-    if (apipool_json_string(json, "label", 20, &text) == APIPOOL_JSON_GIVEN) {
-        check_text(text, 20);
+    MUST(given < 64);
+    MUST(read->enabled == 0 || read->enabled == 1);
+    MUST(read->weight <= 1000 && read->rpm <= 1000 && read->expires >= 0);
+    if (read->label) {
+        check_text(read->label, 20);
     }
-    if (apipool_json_boolean(json, "enabled", &flag) == APIPOOL_JSON_GIVEN) {
-        MUST(flag == 0 || flag == 1);
-    }
-    if (apipool_json_integer(json, "weight", 1, 1000, &number) == APIPOOL_JSON_GIVEN) {
-        MUST(number >= 1 && number <= 1000);
-    }
-    if (apipool_json_time(json, "expires_at", &when) == APIPOOL_JSON_GIVEN) {
-        MUST(when > 0);
-    }
-    if (apipool_json_strings(json, "models", 3, 10, &list) == APIPOOL_JSON_GIVEN) {
-        MUST(list->nelts <= 3);
-        for (int i = 0; i < list->nelts; i++) {
-            check_text(APR_ARRAY_IDX(list, i, const char *), 10);
-        }
-    }
-    if (apipool_json_object(json, "limits", &member) == APIPOOL_JSON_GIVEN) {
-        apipool_json_integer(&member, "rpm", 1, 1000, &number);
-        apipool_json_close(&member);
+    for (int i = 0; read->models && i < read->models->nelts; i++) {
+        MUST(read->models->nelts <= 3);
+        check_text(APR_ARRAY_IDX(read->models, i, const char *), 10);
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    apipool_json_t json;
+    members_t read = {0};
     apipool_flaw_t flaw;
     apr_pool_t *p = fuzz_pool();
-    if (apipool_json_open(&json, p, (const char *)data, size, &flaw)) {
-        MUST(!flaw.field && !flaw.message);
-        read_members(&json);
-        MUST(apipool_json_close(&json) == !flaw.message);
+    unsigned given = apipool_json_read(p, (const char *)data, size, members, &read, &flaw);
+    if (!flaw.message) {
+        MUST(!flaw.field);
+        check_members(&read, given);
     }
     MUST(!flaw.field || flaw.message);
     MUST(!flaw.field || strlen(flaw.field) < 100);

@@ -10,6 +10,7 @@ static const char *const tags[] = {"en", "zh-CN", "de"};
 static const apipool_phrase_t phrases[] = {
     {"From {1} to {2}.", "{2} - {1}"},
     {"({1})", "[{1}]"},
+    {NULL, NULL},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -20,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(chosen >= 0 && chosen < 3);
     MUST(!chosen || strpbrk(text, "zZdD*"));
     if (size < 512) {
-        const char *made = apipool_phrase_translate(phrases, 2, text, p);
+        const char *made = apipool_phrase_translate(phrases, text, p);
         MUST(made == text || *text == 'F' || *text == '(');
     }
     apr_pool_destroy(p);

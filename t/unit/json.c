@@ -18,33 +18,36 @@ static apr_pool_t *pool;
 typedef struct {
     const char *label;
     int enabled;
-    apr_int64_t weight, rpm;
+    apr_uint32_t weight, rpm;
     apr_time_t expires;
     apr_array_header_t *models;
-    apipool_json_e has_label, has_limits;
+    unsigned given;
 } members_t;
+
+#define LABEL  1
+#define LIMITS 32
+
+#define TO(member) offsetof(members_t, member)
+
+static const apipool_json_member_t limits[] = {
+    {"rpm", APIPOOL_JSON_INTEGER, .offset = TO(rpm), .max = 100}, {NULL}};
+static const apipool_json_member_t members[] = {
+    {"label", APIPOOL_JSON_STRING, .offset = TO(label), .max = 8},
+    {"enabled", APIPOOL_JSON_BOOLEAN, APIPOOL_JSON_NOT_NULL, .offset = TO(enabled)},
+    {"weight", APIPOOL_JSON_INTEGER, APIPOOL_JSON_OPTIONAL, .offset = TO(weight), .max = 1000},
+    {"expires_at", APIPOOL_JSON_TIME, .offset = TO(expires)},
+    {"models", APIPOOL_JSON_STRINGS, .offset = TO(models), .max = 8, .count = 2},
+    {"limits", APIPOOL_JSON_OBJECT, .members = limits},
+    {NULL}};
 
 /* Reads what an edit would have; returns 1 if nothing is wrong. */
 static int read_members(const char *text, size_t len, members_t *read, apipool_flaw_t *flaw)
 {
-    apipool_json_t json, limits;
     char *copy = malloc(len ? len : 1); /* of exactly its size: a text has no end mark */
     assert_non_null(copy);
     memcpy(copy, text, len);
     memset(read, 0, sizeof(*read));
-    if (apipool_json_open(&json, pool, copy, len, flaw)) {
-        read->has_label = apipool_json_string(&json, "label", 8, &read->label);
-        apipool_json_boolean(&json, "enabled", &read->enabled);
-        apipool_json_integer(&json, "weight", 1, 1000, &read->weight);
-        apipool_json_time(&json, "expires_at", &read->expires);
-        apipool_json_strings(&json, "models", 2, 8, &read->models);
-        read->has_limits = apipool_json_object(&json, "limits", &limits);
-        if (read->has_limits == APIPOOL_JSON_GIVEN) {
-            apipool_json_integer(&limits, "rpm", 1, 100, &read->rpm);
-            apipool_json_close(&limits);
-        }
-        apipool_json_close(&json);
-    }
+    read->given = apipool_json_read(pool, copy, len, members, read, flaw);
     free(copy);
     return !flaw->message;
 }
@@ -69,16 +72,35 @@ static void members_are_read(void **unused)
     assert_string_equal(APR_ARRAY_IDX(read.models, 1, const char *), "b");
 }
 
+static void what_is_needed_is_missed(void **unused)
+{
+    static const apipool_json_member_t needed[] = {
+        {"label", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .offset = TO(label), .max = 8},
+        {NULL}};
+    static const char *const texts[] = {"{}", "{\"label\":null}"};
+    members_t read;
+    apipool_flaw_t flaw;
+    (void)unused;
+    for (size_t i = 0; i < 2; i++) {
+        apipool_json_read(pool, texts[i], strlen(texts[i]), needed, &read, &flaw);
+        assert_string_equal(flaw.field, "label");
+        assert_string_equal(flaw.message, "This member is required.");
+    }
+    assert_int_equal(apipool_json_read(pool, "{\"label\":\"\"}", 12, needed, &read, &flaw), LABEL);
+    assert_null(flaw.message);
+}
+
 static void absent_and_null_are_told_apart(void **unused)
 {
     members_t read;
     apipool_flaw_t flaw;
     (void)unused;
     assert_true(read_members("{}", 2, &read, &flaw));
-    assert_true(read.has_label == APIPOOL_JSON_ABSENT && read.has_limits == APIPOOL_JSON_ABSENT);
-    static const char text[] = "{\"label\":null,\"limits\":null}";
+    assert_int_equal(read.given, 0);
+    static const char text[] = "{\"label\":null,\"limits\":null,\"weight\":null}";
     assert_true(read_members(text, strlen(text), &read, &flaw));
-    assert_true(read.has_label == APIPOOL_JSON_NULL && read.has_limits == APIPOOL_JSON_NULL);
+    assert_int_equal(read.given, LABEL | LIMITS);
+    assert_null(read.label);
 }
 
 #define SIXTY "aaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbbcccccccccccccccccccc"
@@ -102,6 +124,7 @@ static const struct {
     {"{\"enabled\":true,\"label\":\"\xc0\x80\"}", "label"},
     {"{\"label\":\"a\",\"enabled\":true,\"label\":\"b\"}", "label"},
     {"{\"enabled\":1}", "enabled"},
+    {"{\"enabled\":null}", "enabled"},
     {"{\"enabled\":\"true\"}", "enabled"},
     {"{\"weight\":0}", "weight"},
     {"{\"weight\":-1}", "weight"},
@@ -165,12 +188,14 @@ static void there_are_bounds(void **unused)
     (void)unused;
     memset(text, '[', 100000);
     memset(text + 100000, ']', 100000);
-    assert_null(apipool_json_parse(pool, text, 200000, &flaw));
+    assert_false(read_members(text, 200000, &read, &flaw));
     assert_string_equal(flaw.message, "Nested too deeply.");
-    assert_non_null(apipool_json_parse(pool, text + 100000 - APIPOOL_JSON_DEPTH,
-                                       2 * APIPOOL_JSON_DEPTH, &flaw));
-    assert_null(apipool_json_parse(pool, text + 100000 - APIPOOL_JSON_DEPTH - 1,
-                                   2 * APIPOOL_JSON_DEPTH + 2, &flaw));
+    assert_false(
+        read_members(text + 100000 - APIPOOL_JSON_DEPTH, 2 * APIPOOL_JSON_DEPTH, &read, &flaw));
+    assert_string_equal(flaw.message, "Must be a JSON object.");
+    assert_false(read_members(text + 100000 - APIPOOL_JSON_DEPTH - 1, 2 * APIPOOL_JSON_DEPTH + 2,
+                              &read, &flaw));
+    assert_string_equal(flaw.message, "Nested too deeply.");
     assert_true(read_members("{\"label\":\"[[[[[[\"}", 18, &read, &flaw) == 1);
 }
 
@@ -179,7 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_are_read),       cmocka_unit_test(absent_and_null_are_told_apart),
         cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(nothing_that_was_sent_is_told),
-        cmocka_unit_test(there_are_bounds),
+        cmocka_unit_test(there_are_bounds),       cmocka_unit_test(what_is_needed_is_missed),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     apr_initialize();

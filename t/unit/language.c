@@ -85,6 +85,7 @@ static const apipool_phrase_t phrases[] = {
     {"{1}: {2} end", "<{1}|{2}>"},
     {"All of {1}", "{1}, {1} {x} {"},
     {"empty", "leer"},
+    {NULL, NULL},
 };
 
 static const struct {
@@ -111,11 +112,11 @@ static void sentences_are_translated(void **unused)
 {
     (void)unused;
     for (size_t i = 0; i < sizeof(sentences) / sizeof(*sentences); i++) {
-        assert_string_equal(apipool_phrase_translate(phrases, 5, sentences[i].english, pool),
+        assert_string_equal(apipool_phrase_translate(phrases, sentences[i].english, pool),
                             sentences[i].translated);
     }
     const char *unknown = "Nobody knows this.";
-    assert_ptr_equal(apipool_phrase_translate(phrases, 5, unknown, pool), unknown);
+    assert_ptr_equal(apipool_phrase_translate(phrases, unknown, pool), unknown);
 }
 
 int main(void)

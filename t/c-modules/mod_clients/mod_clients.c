@@ -49,66 +49,24 @@ static apr_array_header_t *list(request_rec *r, apr_table_t *args, const char *n
     return texts;
 }
 
-static unsigned read_client(request_rec *r, apr_table_t *args, apipool_client_info_t *client)
+static apipool_client_edit_t read_edit(request_rec *r, apr_table_t *args)
 {
-    unsigned sets = 0;
-    memset(client, 0, sizeof(*client));
-    client->name = argument(r, args, "name", 0, &sets);
-    client->enabled = 1;
+    static const char *const lists[] = {APIPOOL_CLIENT_LIST_NAMES};
+    static const char *const limits[] = {APIPOOL_CLIENT_LIMIT_NAMES};
+    apipool_client_edit_t edit = {.enabled = 1};
+    edit.name = argument(r, args, "name", 0, &edit.set);
     if (apr_table_get(args, "enabled")) {
-        client->enabled = (int)number(r, args, "enabled", APIPOOL_CLIENT_SET_ENABLED, &sets);
+        edit.enabled = (int)number(r, args, "enabled", APIPOOL_CLIENT_SET_ENABLED, &edit.set);
     }
-    client->expires_at = apr_time_from_sec(
-        (apr_time_t)number(r, args, "expires", APIPOOL_CLIENT_SET_EXPIRES_AT, &sets));
-    client->pools = list(r, args, "pools", APIPOOL_CLIENT_SET_POOLS, &sets);
-    client->models = list(r, args, "models", APIPOOL_CLIENT_SET_MODELS, &sets);
-    client->endpoints = list(r, args, "endpoints", APIPOOL_CLIENT_SET_ENDPOINTS, &sets);
-    client->rpm = number(r, args, "rpm", APIPOOL_CLIENT_SET_RPM, &sets);
-    client->tpm = number(r, args, "tpm", APIPOOL_CLIENT_SET_TPM, &sets);
-    client->tokens_per_day =
-        number(r, args, "tokens_per_day", APIPOOL_CLIENT_SET_TOKENS_PER_DAY, &sets);
-    client->concurrency = number(r, args, "concurrency", APIPOOL_CLIENT_SET_CONCURRENCY, &sets);
-    return sets;
-}
-
-static void write_list(request_rec *r, const char *name, const apr_array_header_t *texts)
-{
-    ap_rprintf(r, ",\"%s\":[", name);
-    for (int i = 0; i < texts->nelts; i++) {
-        ap_rprintf(r, "%s\"%s\"", i ? "," : "", APR_ARRAY_IDX(texts, i, const char *));
+    edit.expires_at = apr_time_from_sec(
+        (apr_time_t)number(r, args, "expires", APIPOOL_CLIENT_SET_EXPIRES_AT, &edit.set));
+    for (int i = 0; i < APIPOOL_CLIENT_LISTS; i++) {
+        edit.lists[i] = list(r, args, lists[i], APIPOOL_CLIENT_SET_LIST(i), &edit.set);
     }
-    ap_rputs("]", r);
-}
-
-static void write_client(request_rec *r, const apipool_client_info_t *client)
-{
-    ap_rprintf(r,
-               "{\"name\":\"%s\",\"enabled\":%d,\"expires\":%" APR_TIME_T_FMT
-               ",\"created\":%" APR_TIME_T_FMT ",\"used\":%" APR_TIME_T_FMT,
-               client->name, client->enabled, apr_time_sec(client->expires_at),
-               apr_time_sec(client->created_at), apr_time_sec(client->last_used_at));
-    ap_rprintf(r, ",\"rpm\":%u,\"tpm\":%u,\"tokens_per_day\":%u", client->rpm, client->tpm,
-               client->tokens_per_day);
-    ap_rprintf(r, ",\"concurrency\":%u,\"in_flight\":%u", client->concurrency, client->in_flight);
-    ap_rprintf(r, ",\"requests\":%" APR_UINT64_T_FMT ",\"total_tokens\":%" APR_UINT64_T_FMT,
-               client->numbers.requests, client->numbers.total);
-    write_list(r, "pools", client->pools);
-    write_list(r, "models", client->models);
-    write_list(r, "endpoints", client->endpoints);
-    ap_rputs("}", r);
-}
-
-static apr_status_t write_clients(request_rec *r, const apipool_api_t *api)
-{
-    apr_array_header_t *clients;
-    apr_status_t rv = api->clients(r->server, r->pool, &clients);
-    ap_rputs(",\"clients\":[", r);
-    for (int i = 0; rv == APR_SUCCESS && i < clients->nelts; i++) {
-        ap_rputs(i ? "," : "", r);
-        write_client(r, &APR_ARRAY_IDX(clients, i, apipool_client_info_t));
+    for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
+        edit.limits[i] = number(r, args, limits[i], APIPOOL_CLIENT_SET_LIMIT(i), &edit.set);
     }
-    ap_rputs("]", r);
-    return rv;
+    return edit;
 }
 
 static const char *word_for(apr_status_t rv)
@@ -124,29 +82,33 @@ static const char *word_for(apr_status_t rv)
 static void act(request_rec *r, const apipool_api_t *api)
 {
     apr_table_t *args;
-    apipool_client_info_t client;
     char key[APIPOOL_CLIENT_KEY_SIZE] = "";
-    const char *error = NULL;
+    apipool_flaw_t flaw = {NULL, NULL};
+    json_t *told = NULL;
     apr_status_t rv;
     ap_args_to_table(r, &args);
     const char *what = apr_table_get(args, "do");
-    unsigned sets = read_client(r, args, &client);
+    apipool_client_edit_t edit = read_edit(r, args);
 
-    ap_rputs("{\"ok\":1", r);
     if (!what || !strcmp(what, "list")) {
-        rv = write_clients(r, api);
+        rv = api->clients(r->server, r->pool, &told);
     }
     else if (!strcmp(what, "create")) {
-        rv = api->client_create(r->server, &client, r->pool, key, &error);
+        rv = api->client_create(r->server, &edit, r->pool, key, &flaw);
     }
     else if (!strcmp(what, "change")) {
-        rv = api->client_change(r->server, client.name, &client, sets, r->pool, &error);
+        rv = api->client_change(r->server, edit.name, &edit, r->pool, &flaw);
     }
     else {
-        rv = api->client_delete(r->server, client.name, r->pool, &error);
+        rv = api->client_delete(r->server, edit.name, r->pool, &flaw);
     }
-    ap_rprintf(r, ",\"key\":\"%s\",\"result\":\"%s\",\"error\":\"%s\"}", key, word_for(rv),
-               error ? ap_escape_html(r->pool, error) : "");
+    json_t *answer = json_pack("{s:s,s:s,s:s,s:s,s:o*}", "key", key, "result", word_for(rv),
+                               "field", flaw.field ? flaw.field : "", "error",
+                               flaw.message ? flaw.message : "", "clients", told);
+    char *text = json_dumps(answer, JSON_COMPACT);
+    ap_rputs(text ? text : "", r);
+    free(text);
+    json_decref(answer);
 }
 
 static int answer(request_rec *r)

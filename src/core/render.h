@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Values of the API as JSON: what is not known is null. */
-#ifndef APIPOOL_ADMIN_RENDER_H
-#define APIPOOL_ADMIN_RENDER_H
+#ifndef APIPOOL_CORE_RENDER_H
+#define APIPOOL_CORE_RENDER_H
 
-#include "admin.h"
+#include <apr_tables.h>
+#include <jansson.h>
+
+#include "key.h"
+#include "numbers.h"
 
 /* Each returns a new value that the caller gives back, or puts into another one. */
 
@@ -18,10 +22,13 @@ json_t *apipool_render_ids(const apr_array_header_t *ids);     /* of apr_uint64_
 json_t *apipool_render_seconds(apr_interval_time_t time);
 json_t *apipool_render_limits(const apipool_key_limits_t *limits);
 
+/** Adds the members of an object to another one, and gives it back. */
+void apipool_render_add(json_t *object, json_t *members);
+
 /** Puts the members that pools, keys and clients share into an object: from requests to latency_ms. */
 void apipool_render_numbers(json_t *object, const apipool_numbers_snapshot_t *numbers);
 
-/** The name of a key's state. */
-const char *apipool_render_state(apipool_state_e state);
+/** Those of them that tell how fast it goes: from rpm to tpd. */
+void apipool_render_rates(json_t *object, const apipool_numbers_snapshot_t *numbers);
 
 #endif

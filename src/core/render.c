@@ -9,14 +9,6 @@
 #include "pace.h"
 #include "stamp.h"
 
-static const char *const state_names[APIPOOL_STATE_COUNT] = {
-    "active", "cooling", "half_open", "quota", "invalid", "tripped", "disabled"};
-
-const char *apipool_render_state(apipool_state_e state)
-{
-    return state_names[state];
-}
-
 json_t *apipool_render_time(apr_time_t when)
 {
     char text[APIPOOL_STAMP_SIZE];
@@ -103,9 +95,23 @@ json_t *apipool_render_limits(const apipool_key_limits_t *limits)
                      apipool_render_limit(limits->concurrency));
 }
 
+void apipool_render_add(json_t *object, json_t *members)
+{
+    json_object_update(object, members);
+    json_decref(members);
+}
+
 static void set_count(json_t *object, const char *name, apr_uint64_t count)
 {
     json_object_set_new(object, name, json_integer((json_int_t)count));
+}
+
+void apipool_render_rates(json_t *object, const apipool_numbers_snapshot_t *numbers)
+{
+    json_object_set_new(object, "rpm", apipool_render_number(numbers->rpm));
+    json_object_set_new(object, "rpd", apipool_render_number(numbers->rpd));
+    json_object_set_new(object, "tpm", apipool_render_number(numbers->tpm));
+    json_object_set_new(object, "tpd", apipool_render_number(numbers->tpd));
 }
 
 void apipool_render_numbers(json_t *object, const apipool_numbers_snapshot_t *numbers)
@@ -113,10 +119,7 @@ void apipool_render_numbers(json_t *object, const apipool_numbers_snapshot_t *nu
     set_count(object, "requests", numbers->requests);
     set_count(object, "errors", numbers->errors);
     json_object_set_new(object, "success_rate", apipool_render_real(numbers->success_rate));
-    json_object_set_new(object, "rpm", apipool_render_number(numbers->rpm));
-    json_object_set_new(object, "rpd", apipool_render_number(numbers->rpd));
-    json_object_set_new(object, "tpm", apipool_render_number(numbers->tpm));
-    json_object_set_new(object, "tpd", apipool_render_number(numbers->tpd));
+    apipool_render_rates(object, numbers);
     set_count(object, "prompt_tokens", numbers->prompt);
     set_count(object, "completion_tokens", numbers->completion);
     set_count(object, "cached_tokens", numbers->cached);
