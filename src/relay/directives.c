@@ -77,19 +77,13 @@ static const char *set_strategy(cmd_parms *cmd, void *dir, const char *name, con
     return NULL;
 }
 
+#define SECONDS                             APR_USEC_PER_SEC
 #define POOL_NUMBER(member, min, max, unit) APIPOOL_NUMBER(apipool_pool_t, member, min, max, unit)
-#define SERVER_NUMBER(member, min, max, unit)                                                      \
-    APIPOOL_NUMBER(apipool_server_conf_t, member, min, max, unit)
-#define SECONDS APR_USEC_PER_SEC
 
-static apipool_number_t rotations = POOL_NUMBER(rotations, 0, 100, 1);
-static apipool_number_t retries = POOL_NUMBER(retries, 0, 10, 1);
-static apipool_number_t deadline = POOL_NUMBER(deadline, 0, 86400, SECONDS);
-static apipool_number_t body_limit = POOL_NUMBER(body_limit, 1, APR_INT64_C(1) << 40, 1);
-static apipool_number_t max_errors = POOL_NUMBER(policy.max_errors, 1, 1000, 1);
-static apipool_number_t wait_for_key = POOL_NUMBER(wait, 0, 3600, SECONDS);
-static apipool_number_t first_byte = POOL_NUMBER(first_byte_timeout, 1, 86400, SECONDS);
-static apipool_number_t idle = POOL_NUMBER(idle_timeout, 1, 86400, SECONDS);
+/* For the table: a number of the pool that a directive stands in, or of a server. */
+#define OF_POOL(member, min, max, unit) &(apipool_number_t)POOL_NUMBER(member, min, max, unit)
+#define OF_SERVER(member, min, max, unit)                                                          \
+    &(apipool_number_t)APIPOOL_NUMBER(apipool_server_conf_t, member, min, max, unit)
 
 static const char *set_pool_number(cmd_parms *cmd, void *dir, const char *arg)
 {
@@ -120,15 +114,7 @@ static const char *set_range(cmd_parms *cmd, void *dir, const char *shortest, co
     return err;
 }
 
-/* The main server's, of the first two of which a virtual host may have a share. */
-static apipool_number_t capacity =
-    SERVER_NUMBER(capacity, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX, 1);
-static apipool_number_t client_capacity =
-    SERVER_NUMBER(client_capacity, APIPOOL_CLIENT_CAPACITY_MIN, APIPOOL_CLIENT_CAPACITY_MAX, 1);
-static apipool_number_t recent = SERVER_NUMBER(recent, 0, APIPOOL_RECENT_MAX, 1);
-static apipool_number_t save_interval = SERVER_NUMBER(save_interval, 1, 86400, SECONDS);
-static apipool_number_t max_pending = SERVER_NUMBER(max_pending, 1, 1000000000, 1);
-
+/* The main server's, of which a virtual host may have a share. */
 static const char *set_share(cmd_parms *cmd, void *dir, const char *arg)
 {
     apipool_number_t number = *(const apipool_number_t *)cmd->info;
@@ -247,22 +233,25 @@ const command_rec apipool_directives[] = {
                   "an alias below the mount and the upstream path it stands for"),
     AP_INIT_TAKE12("APIPoolStrategy", set_strategy, NULL, RSRC_CONF,
                    "how a key is chosen, and optionally for which alias"),
-    AP_INIT_TAKE1("APIPoolRotations", set_pool_number, &rotations, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolRotations", set_pool_number, OF_POOL(rotations, 0, 100, 1), RSRC_CONF,
                   "how many further keys are tried at once when one is refused"),
-    AP_INIT_TAKE1("APIPoolRetries", set_pool_number, &retries, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolRetries", set_pool_number, OF_POOL(retries, 0, 10, 1), RSRC_CONF,
                   "how often a fault of the upstream is retried after a pause"),
-    AP_INIT_TAKE1("APIPoolDeadline", set_pool_number, &deadline, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolDeadline", set_pool_number, OF_POOL(deadline, 0, 86400, SECONDS),
+                  RSRC_CONF,
                   "seconds until the first byte of the answer, all attempts together; 0 for none"),
-    AP_INIT_TAKE1("APIPoolBodyLimit", set_pool_number, &body_limit, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolBodyLimit", set_pool_number,
+                  OF_POOL(body_limit, 1, APR_INT64_C(1) << 40, 1), RSRC_CONF,
                   "largest request body in bytes"),
-    AP_INIT_TAKE1("APIPoolFirstByteTimeout", set_pool_number, &first_byte, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolFirstByteTimeout", set_pool_number,
+                  OF_POOL(first_byte_timeout, 1, 86400, SECONDS), RSRC_CONF,
                   "seconds that an upstream may take to begin its answer"),
-    AP_INIT_TAKE1("APIPoolIdleTimeout", set_pool_number, &idle, RSRC_CONF,
-                  "seconds that an upstream may be silent inside an answer"),
-    AP_INIT_TAKE1("APIPoolWait", set_pool_number, &wait_for_key, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolIdleTimeout", set_pool_number, OF_POOL(idle_timeout, 1, 86400, SECONDS),
+                  RSRC_CONF, "seconds that an upstream may be silent inside an answer"),
+    AP_INIT_TAKE1("APIPoolWait", set_pool_number, OF_POOL(wait, 0, 3600, SECONDS), RSRC_CONF,
                   "seconds that a request may wait for a key to come free"),
-    AP_INIT_TAKE1("APIPoolMaxErrors", set_pool_number, &max_errors, RSRC_CONF,
-                  "consecutive errors of a key's own until it is taken out"),
+    AP_INIT_TAKE1("APIPoolMaxErrors", set_pool_number, OF_POOL(policy.max_errors, 1, 1000, 1),
+                  RSRC_CONF, "consecutive errors of a key's own until it is taken out"),
     AP_INIT_TAKE2("APIPoolCooldown", set_range, &cooldown, RSRC_CONF,
                   "shortest and longest time in seconds that a rate-limited key rests, unless its "
                   "upstream names one"),
@@ -284,19 +273,24 @@ const command_rec apipool_directives[] = {
     AP_INIT_RAW_ARGS("APIPoolRule", add_rule, NULL, RSRC_CONF,
                      "STATUS[,STATUS|A-B] [\"marker\"] pass|rotate|retry|stop "
                      "none|key|model|account|upstream"),
-    AP_INIT_TAKE1("APIPoolCapacity", set_share, &capacity, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolCapacity", set_share,
+                  OF_SERVER(capacity, APIPOOL_CAPACITY_MIN, APIPOOL_CAPACITY_MAX, 1), RSRC_CONF,
                   "how many keys fit into shared memory"),
-    AP_INIT_TAKE1("APIPoolClientCapacity", set_share, &client_capacity, RSRC_CONF,
-                  "how many clients with keys of ours fit into shared memory"),
-    AP_INIT_TAKE1("APIPoolRecent", set_server_number, &recent, RSRC_CONF,
-                  "how many of the last requests are remembered"),
+    AP_INIT_TAKE1(
+        "APIPoolClientCapacity", set_share,
+        OF_SERVER(client_capacity, APIPOOL_CLIENT_CAPACITY_MIN, APIPOOL_CLIENT_CAPACITY_MAX, 1),
+        RSRC_CONF, "how many clients with keys of ours fit into shared memory"),
+    AP_INIT_TAKE1("APIPoolRecent", set_server_number, OF_SERVER(recent, 0, APIPOOL_RECENT_MAX, 1),
+                  RSRC_CONF, "how many of the last requests are remembered"),
     AP_INIT_TAKE12("APIPoolStore", apipool_directive_store, NULL, RSRC_CONF,
                    "a folder for everything that is kept, and optionally dbm=TYPE"),
     AP_INIT_TAKE1("APIPoolSecretFile", apipool_directive_secret_file, NULL, RSRC_CONF,
                   "a file of 32 random bytes that the store is sealed with"),
-    AP_INIT_TAKE1("APIPoolSaveInterval", set_server_number, &save_interval, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolSaveInterval", set_server_number,
+                  OF_SERVER(save_interval, 1, 86400, SECONDS), RSRC_CONF,
                   "seconds between saves of statistics"),
-    AP_INIT_TAKE1("APIPoolMaxPendingUpdates", set_server_number, &max_pending, RSRC_CONF,
+    AP_INIT_TAKE1("APIPoolMaxPendingUpdates", set_server_number,
+                  OF_SERVER(max_pending, 1, 1000000000, 1), RSRC_CONF,
                   "requests after which statistics are saved at once"),
     AP_INIT_TAKE1("APIPoolUse", apipool_directive_use, NULL, RSRC_CONF | ACCESS_CONF,
                   "the pool that serves requests here, or off"),

@@ -33,7 +33,7 @@ static void copy_name(char to[APIPOOL_NAMED_MAX], const char *name)
 
 /* --- Settling --- */
 
-/* lease: NULL for a turn that has reached no upstream. */
+/* What is counted of a turn that has ended; without a lease it has reached no upstream. */
 static void describe(const apipool_websocket_t *ws, const apipool_turn_t *turn,
                      const ended_t *ended, const apipool_lease_t *lease, apr_time_t now,
                      apipool_request_stats_t *stats)
