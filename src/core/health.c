@@ -10,29 +10,31 @@
 #define TRIPPED   APIPOOL_STATE_TRIPPED
 #define DISABLED  APIPOOL_STATE_DISABLED
 
-/* Rows are states, columns events: none, success, rate limited, quota spent, rejected, failed, tripped |
- * expired, probed, refilled | enabled, disabled. A refusal that says more (the credential is dead) replaces
+#define IN(state)  (1u << (state))
+#define IN_USE     (IN(ACTIVE) | IN(COOLING) | IN(HALF_OPEN))
+#define RECOVERING (IN(QUOTA) | IN(INVALID) | IN(TRIPPED))
+
+/* Which states an event ends, and what comes then. A refusal that says more (the credential is dead) replaces
  * one that says less (come back later), never the other way round. */
-static const apipool_state_e transitions[APIPOOL_STATE_COUNT][APIPOOL_EVENT_COUNT] = {
-    [ACTIVE] = {ACTIVE, ACTIVE, COOLING, QUOTA, INVALID, ACTIVE, TRIPPED, /**/ ACTIVE, ACTIVE,
-                ACTIVE, /**/ ACTIVE, DISABLED},
-    [COOLING] = {COOLING, COOLING, COOLING, QUOTA, INVALID, COOLING, TRIPPED, /**/ ACTIVE, COOLING,
-                 COOLING, /**/ COOLING, DISABLED},
-    [HALF_OPEN] = {HALF_OPEN, ACTIVE, COOLING, QUOTA, INVALID, HALF_OPEN, TRIPPED, /**/ HALF_OPEN,
-                   HALF_OPEN, HALF_OPEN, /**/ HALF_OPEN, DISABLED},
-    [QUOTA] = {QUOTA, QUOTA, QUOTA, QUOTA, INVALID, QUOTA, QUOTA, /**/ QUOTA, HALF_OPEN, ACTIVE,
-               /**/ QUOTA, DISABLED},
-    [INVALID] = {INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, /**/ INVALID,
-                 HALF_OPEN, INVALID, /**/ INVALID, DISABLED},
-    [TRIPPED] = {TRIPPED, TRIPPED, TRIPPED, QUOTA, INVALID, TRIPPED, TRIPPED, /**/ TRIPPED,
-                 HALF_OPEN, TRIPPED, /**/ TRIPPED, DISABLED},
-    [DISABLED] = {DISABLED, DISABLED, DISABLED, DISABLED, DISABLED, DISABLED, DISABLED,
-                  /**/ DISABLED, DISABLED, DISABLED, /**/ ACTIVE, DISABLED},
+static const struct {
+    unsigned from;
+    apipool_state_e to;
+} changes[APIPOOL_EVENT_COUNT] = {
+    [APIPOOL_EVENT_SUCCESS] = {IN(HALF_OPEN), ACTIVE},
+    [APIPOOL_EVENT_RATE_LIMITED] = {IN_USE, COOLING},
+    [APIPOOL_EVENT_QUOTA_SPENT] = {IN_USE | IN(TRIPPED), QUOTA},
+    [APIPOOL_EVENT_REJECTED] = {IN_USE | RECOVERING, INVALID},
+    [APIPOOL_EVENT_TRIPPED] = {IN_USE, TRIPPED},
+    [APIPOOL_EVENT_EXPIRED] = {IN(COOLING), ACTIVE},
+    [APIPOOL_EVENT_PROBED] = {RECOVERING, HALF_OPEN},
+    [APIPOOL_EVENT_REFILLED] = {IN(QUOTA), ACTIVE},
+    [APIPOOL_EVENT_ENABLED] = {IN(DISABLED), ACTIVE},
+    [APIPOOL_EVENT_DISABLED] = {IN_USE | RECOVERING, DISABLED},
 };
 
 apipool_state_e apipool_health_next(apipool_state_e state, apipool_event_e event)
 {
-    return transitions[state][event];
+    return changes[event].from & IN(state) ? changes[event].to : state;
 }
 
 const char *apipool_state_name(apipool_state_e state)
@@ -45,7 +47,7 @@ const char *apipool_state_name(apipool_state_e state)
 
 int apipool_health_is_recovering(apipool_state_e state)
 {
-    return transitions[state][APIPOOL_EVENT_PROBED] == HALF_OPEN && state != HALF_OPEN;
+    return (RECOVERING & IN(state)) != 0;
 }
 
 /* min doubled that many times, at most max. */

@@ -39,13 +39,6 @@ static int read_offset(const char *text, apr_int32_t *seconds)
     return 1;
 }
 
-static int is_in_range(const apr_time_exp_t *when)
-{
-    return when->tm_year >= 0 && when->tm_mon >= 0 && when->tm_mon <= 11 && when->tm_mday >= 1 &&
-           when->tm_mday <= days_of(when->tm_year + 1900, when->tm_mon) && when->tm_hour <= 23 &&
-           when->tm_min <= 59 && when->tm_sec <= 60;
-}
-
 apr_time_t apipool_stamp_read(const char *text)
 {
     apr_time_t result;
@@ -60,7 +53,9 @@ apr_time_t apipool_stamp_read(const char *text)
                            .tm_hour = number(text + 11, 2),
                            .tm_min = number(text + 14, 2),
                            .tm_sec = number(text + 17, 2)};
-    if (!is_in_range(&when)) {
+    if (when.tm_year < 0 || when.tm_mon < 0 || when.tm_mon > 11 || when.tm_mday < 1 ||
+        when.tm_mday > days_of(when.tm_year + 1900, when.tm_mon) || when.tm_hour > 23 ||
+        when.tm_min > 59 || when.tm_sec > 60) {
         return 0;
     }
     text += 19;

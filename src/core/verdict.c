@@ -316,25 +316,15 @@ static int in_band_status(apipool_provider_e provider, const apipool_answer_t *a
 static int custom_matches(const apipool_custom_rule_t *custom, int status,
                           const apipool_answer_t *answer)
 {
-    int listed = 0;
+    const char *texts[] = {answer->type, answer->code, answer->reason, answer->message};
+    int listed = 0, marked = !custom->marker;
     for (int i = 0; i < custom->status_count; i++) {
         listed |= status >= custom->statuses[i].from && status <= custom->statuses[i].to;
     }
-    return listed && (!custom->marker || find(answer->type, custom->marker) ||
-                      find(answer->code, custom->marker) || find(answer->reason, custom->marker) ||
-                      find(answer->message, custom->marker));
-}
-
-/* The index of the first of the pool's own rules that matches, or -1. */
-static int find_custom(const apipool_evidence_t *evidence, const apipool_answer_t *answer)
-{
-    int status = evidence->in_band ? 200 : evidence->status;
-    for (int i = 0; i < evidence->custom_count && i < APIPOOL_CUSTOM_MAX; i++) {
-        if (custom_matches(&evidence->custom[i], status, answer)) {
-            return i;
-        }
+    for (int i = 0; listed && !marked && i < 4; i++) {
+        marked = find(texts[i], custom->marker) != NULL;
     }
-    return -1;
+    return listed && marked;
 }
 
 static apr_time_t later(apr_time_t a, apr_time_t b)
@@ -382,11 +372,16 @@ static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
     apipool_answer_t answer;
     apipool_verdict_t verdict;
     const apipool_marker_t *marker = NULL;
+    int custom = 0;
 
     apipool_answer_read(evidence->body ? evidence->body : "",
                         len < APIPOOL_VERDICT_BODY_MAX ? len : APIPOOL_VERDICT_BODY_MAX, &answer);
-    int custom = find_custom(evidence, &answer);
-    if (custom >= 0) {
+    while (custom < evidence->custom_count &&
+           !custom_matches(&evidence->custom[custom], evidence->in_band ? 200 : evidence->status,
+                           &answer)) {
+        custom++;
+    }
+    if (custom < evidence->custom_count) {
         verdict = by_custom(&evidence->custom[custom], custom);
     }
     else {

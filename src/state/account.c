@@ -100,7 +100,7 @@ apr_time_t apipool_account_until_locked(const apipool_segment_t *segment, apr_ui
     const apipool_hit_t *all = find(segment, pool, account, 0);
     const apipool_hit_t *one = model ? find(segment, pool, account, model) : NULL;
     apr_time_t of_all = all ? all->until : 0, of_one = one ? one->until : 0;
-    *spent = of_all > of_one && all->spent;
+    *spent = all && of_all > of_one && all->spent;
     return of_all > of_one ? of_all : of_one;
 }
 

@@ -326,16 +326,6 @@ apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index
     return rv;
 }
 
-static apr_status_t may_add_locked(const apipool_clients_t *clients,
-                                   const apipool_client_image_t *image)
-{
-    if (apipool_clients_by_name_locked(clients, image->server, image->name) ||
-        apipool_clients_by_digest_locked(clients, image->digest)) {
-        return APR_EEXIST;
-    }
-    return clients->head->by_digest.linked < clients->capacity ? APR_SUCCESS : APR_ENOMEM;
-}
-
 apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server,
                                   apr_uint32_t *count)
 {
@@ -347,28 +337,37 @@ apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server
     return rv;
 }
 
-apr_status_t apipool_client_may_add(apipool_segment_t *segment, const apipool_client_image_t *image)
+/* Adds a client, or only asks whether it may be. */
+static apr_status_t add(apipool_segment_t *segment, const apipool_client_image_t *image,
+                        int only_asks)
 {
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv == APR_SUCCESS) {
-        rv = may_add_locked(&segment->clients, image);
-        apipool_segment_unlock(segment);
-    }
-    return rv;
-}
-
-apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client_image_t *image)
-{
+    const apipool_clients_t *clients = &segment->clients;
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    rv = may_add_locked(&segment->clients, image);
-    if (rv == APR_SUCCESS && !apipool_clients_add_locked(&segment->clients, image)) {
+    if (apipool_clients_by_name_locked(clients, image->server, image->name) ||
+        apipool_clients_by_digest_locked(clients, image->digest)) {
+        rv = APR_EEXIST;
+    }
+    else if (clients->head->by_digest.linked == clients->capacity) {
         rv = APR_ENOMEM;
+    }
+    else if (!only_asks) {
+        apipool_clients_add_locked(clients, image);
     }
     apipool_segment_unlock(segment);
     return rv;
+}
+
+apr_status_t apipool_client_may_add(apipool_segment_t *segment, const apipool_client_image_t *image)
+{
+    return add(segment, image, 1);
+}
+
+apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client_image_t *image)
+{
+    return add(segment, image, 0);
 }
 
 apr_status_t apipool_client_set_terms(apipool_segment_t *segment, const char *server,

@@ -90,14 +90,10 @@ void apipool_client_terms_copy(apipool_client_terms_t *to, const apipool_client_
     memcpy(to->lists, from->lists, from->lists_len);
 }
 
-apipool_client_slot_t *apipool_clients_add_locked(const apipool_clients_t *clients,
-                                                  const apipool_client_image_t *image)
+void apipool_clients_add_locked(const apipool_clients_t *clients,
+                                const apipool_client_image_t *image)
 {
-    apr_uint32_t index = apipool_table_take(&clients->by_digest);
-    if (index == APIPOOL_NONE) {
-        return NULL;
-    }
-    apipool_client_slot_t *slot = &clients->slots[index];
+    apipool_client_slot_t *slot = &clients->slots[apipool_table_take(&clients->by_digest)];
     memset(slot, 0, sizeof(*slot));
     apr_cpystrn(slot->server, image->server, sizeof(slot->server));
     apr_cpystrn(slot->name, image->name, sizeof(slot->name));
@@ -109,7 +105,6 @@ apipool_client_slot_t *apipool_clients_add_locked(const apipool_clients_t *clien
     slot->serial = ++clients->head->serials;
     APIPOOL_FAULT("client-unlinked");
     link_slot(clients, slot);
-    return slot;
 }
 
 void apipool_clients_set_terms_locked(apipool_client_slot_t *slot,

@@ -103,9 +103,9 @@ apipool_client_slot_t *apipool_clients_at_locked(const apipool_clients_t *client
 /** The terms in force. */
 const apipool_client_terms_t *apipool_client_slot_terms(const apipool_client_slot_t *slot);
 
-/** Adds a client, which is not there yet. NULL: there is no slot left. */
-apipool_client_slot_t *apipool_clients_add_locked(const apipool_clients_t *clients,
-                                                  const apipool_client_image_t *image);
+/** Adds a client, which is not there yet, and for which there is a slot. */
+void apipool_clients_add_locked(const apipool_clients_t *clients,
+                                const apipool_client_image_t *image);
 
 /** Copies terms, without what is not in use of their lists. Pure. */
 void apipool_client_terms_copy(apipool_client_terms_t *to, const apipool_client_terms_t *from);

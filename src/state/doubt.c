@@ -11,18 +11,14 @@
 
 enum { FREE, WAITS, ASKING, SPOKEN, UNSURE };
 
-/* Does the key it was made for still lie there? */
-static int is_of(const apipool_segment_t *segment, const apipool_doubt_t *doubt, apr_uint32_t index)
-{
-    return doubt->stage != FREE && doubt->slot == index && doubt->id == segment->slots[index].id;
-}
-
+/* The doubt about the key that lies there now. */
 static apipool_doubt_t *find(const apipool_segment_t *segment, apr_uint32_t index)
 {
-    apipool_group_t *g = &segment->groups[segment->slots[index].group];
+    const apipool_slot_t *slot = &segment->slots[index];
+    apipool_doubt_t *doubts = segment->groups[slot->group].doubts;
     for (int i = 0; i < APIPOOL_DOUBTS; i++) {
-        if (is_of(segment, &g->doubts[i], index)) {
-            return &g->doubts[i];
+        if (doubts[i].stage != FREE && doubts[i].slot == index && doubts[i].id == slot->id) {
+            return &doubts[i];
         }
     }
     return NULL;
@@ -85,17 +81,15 @@ int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, ap
                               int of_quota, apr_time_t now)
 {
     const apipool_slot_t *slot = &segment->slots[index];
-    apipool_doubt_t *doubt = find(segment, index);
-    if (doubt && (doubt->stage == WAITS || !is_over(doubt->asked_at, ASK_EVERY, now))) {
+    apipool_doubt_t *known = find(segment, index);
+    if (known && (known->stage == WAITS || !is_over(known->asked_at, ASK_EVERY, now))) {
         return 0;
     }
-    if (!doubt) {
-        doubt = find_room(&segment->groups[slot->group], now);
-    }
+    apipool_doubt_t *doubt = known ? known : find_room(&segment->groups[slot->group], now);
     if (!doubt) {
         return 0;
     }
-    if (!is_of(segment, doubt, index) || doubt->stage == SPOKEN) {
+    if (!known || known->stage == SPOKEN) {
         doubt->client = client;
     }
     doubt->id = slot->id;

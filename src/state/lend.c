@@ -21,23 +21,15 @@
 static void put_off(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
                     apr_uint64_t model, apr_time_t until)
 {
-    apipool_segment_t *segment = tier->segment;
-    apipool_slot_t *slot = &segment->slots[index];
-    apr_uint32_t lane = model && slot->state == APIPOOL_STATE_ACTIVE
-                            ? apipool_members_cool_locked(segment, index, model, until, tier->now)
-                            : 0;
-    if (lane) {
-        part->lane = lane;
-        return;
+    const apipool_slot_t *slot = &tier->segment->slots[index];
+    int active = slot->state == APIPOOL_STATE_ACTIVE;
+    if (active && model) {
+        part->lane = apipool_members_cool_locked(tier->segment, index, model, until, tier->now);
     }
-    if (slot->state == APIPOOL_STATE_ACTIVE) {
-        slot->state = APIPOOL_STATE_COOLING;
-        slot->until[0] = until;
+    else {
+        apipool_slot_move_locked(tier->segment, index, active ? APIPOOL_STATE_COOLING : slot->state,
+                                 active || slot->until[0] < until ? until : slot->until[0]);
     }
-    else if (slot->until[0] < until) {
-        slot->until[0] = until;
-    }
-    apipool_members_settle_locked(segment, index);
 }
 
 /* Whether its account has met something that this key has not taken over yet. */
@@ -53,9 +45,7 @@ static int is_hit_by_account(apipool_tier_t *tier, apr_uint32_t index, apipool_p
     if (hit->spent && slot->state == APIPOOL_STATE_ACTIVE) {
         slot->low = 0;
         slot->rests_until = 0;
-        slot->until[0] = hit->until;
-        slot->state = APIPOOL_STATE_QUOTA;
-        apipool_members_settle_locked(tier->segment, index);
+        apipool_slot_move_locked(tier->segment, index, APIPOOL_STATE_QUOTA, hit->until);
     }
     else { /* of an account that is spent, one key finds out when it is time */
         put_off(tier, index, part, hit->spent ? 0 : hit->model, hit->until);

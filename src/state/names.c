@@ -2,6 +2,7 @@
  * Foreign text made fit for labels, and the table of numbers by such names. */
 #include "names.h"
 
+#include <apr_strings.h>
 #include <string.h>
 
 #include "fault.h"
@@ -134,38 +135,24 @@ apr_uint32_t apipool_names_places(const apipool_names_t *names)
     return names->table.capacity + names->pools * APIPOOL_NAMED_KINDS;
 }
 
-/* Whether there is anything to read at a place, and whose; text and numbers are those of the table. */
-static const apipool_numbers_t *look(const apipool_names_t *names, apr_uint32_t place,
-                                     apipool_names_row_t *row, const char **text)
-{
-    if (place < names->table.capacity) {
-        const apipool_named_t *entry = &names->entries[place];
-        row->pool = entry->pool;
-        row->kind = entry->kind;
-        *text = entry->text;
-        return entry->hash ? &entry->numbers : NULL;
-    }
-    place -= names->table.capacity;
-    row->pool = place / APIPOOL_NAMED_KINDS;
-    row->kind = place % APIPOOL_NAMED_KINDS;
-    *text = APIPOOL_NAMED_OTHER;
-    return names->others[place].counts.requests ? &names->others[place] : NULL;
-}
-
 apr_uint32_t apipool_names_read_locked(const apipool_names_t *names, apr_uint32_t pool,
                                        apr_time_t now, apr_uint32_t *place,
                                        apipool_names_row_t *rows, apr_uint32_t max)
 {
-    apr_uint32_t places = apipool_names_places(names), count = 0;
+    apr_uint32_t places = apipool_names_places(names), capacity = names->table.capacity, count = 0;
 
     for (apr_uint32_t n = 0; n < max && *place < places; n++, ++*place) {
-        apipool_names_row_t *row = &rows[count];
-        const char *text;
-        const apipool_numbers_t *numbers = look(names, *place, row, &text);
-        if (numbers && (pool == APIPOOL_NAMED_OF_ANY || pool == row->pool)) {
-            memcpy(row->text, text, strlen(text) + 1);
+        const apipool_named_t *entry = *place < capacity ? &names->entries[*place] : NULL;
+        apr_uint32_t i = entry ? 0 : *place - capacity;
+        const apipool_numbers_t *numbers = entry ? &entry->numbers : &names->others[i];
+        apr_uint32_t of = entry ? entry->pool : i / APIPOOL_NAMED_KINDS;
+        if ((entry ? entry->hash : numbers->counts.requests) &&
+            (pool == APIPOOL_NAMED_OF_ANY || pool == of)) {
+            apipool_names_row_t *row = &rows[count++];
+            row->pool = of;
+            row->kind = entry ? entry->kind : i % APIPOOL_NAMED_KINDS;
+            apr_cpystrn(row->text, entry ? entry->text : APIPOOL_NAMED_OTHER, sizeof(row->text));
             apipool_numbers_read(numbers, now, &row->numbers);
-            count++;
         }
     }
     return count;

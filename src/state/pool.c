@@ -275,21 +275,13 @@ apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t grou
     return segment->groups[group].pool;
 }
 
-/* The members of one batch; O(1) in the number of keys. */
-static void add_up_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t from,
-                          apr_time_t now, apipool_totals_t *totals)
+static void add_up(const apipool_slot_t *slot, apr_time_t now, apipool_totals_t *totals)
 {
-    const apipool_group_t *g = &segment->groups[group];
-    for (apr_uint32_t i = from; i < from + TOTALS_BATCH && i < g->ordinals; i++) {
-        const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
-        if (slot) {
-            totals->keys[apipool_slot_state(slot, now)]++;
-            totals->requests += slot->counts.requests + slot->in_flight;
-            totals->successes += slot->counts.successes;
-            totals->errors += slot->counts.errors;
-            totals->in_flight += slot->in_flight;
-        }
-    }
+    totals->keys[apipool_slot_state(slot, now)]++;
+    totals->requests += slot->counts.requests + slot->in_flight;
+    totals->successes += slot->counts.successes;
+    totals->errors += slot->counts.errors;
+    totals->in_flight += slot->in_flight;
 }
 
 apr_status_t apipool_pool_keys(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t *from,
@@ -326,23 +318,28 @@ apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group,
                                  apipool_totals_t *totals)
 {
     const apipool_group_t *g = &segment->groups[group];
-    apr_uint32_t from = 0;
+    apr_uint32_t i = 0;
     memset(totals, 0, sizeof(*totals));
-    for (;; from += TOTALS_BATCH) {
+    for (int more = 1; more;) {
         apr_status_t rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        add_up_locked(segment, group, from, now, totals);
+        for (int n = 0; n < TOTALS_BATCH && i < g->ordinals; n++, i++) {
+            const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
+            if (slot) {
+                add_up(slot, now, totals);
+            }
+        }
+        more = i < g->ordinals;
         memcpy(totals->rules, g->rules, sizeof(totals->rules));
         memcpy(totals->endings, g->endings, sizeof(totals->endings));
         apipool_numbers_read(&g->numbers, now, &totals->numbers);
         totals->paused_until = apipool_trouble_until_locked(g, 0, 0, now);
-        int more = from + TOTALS_BATCH < g->ordinals;
         apipool_segment_unlock(segment);
-        if (!more) {
-            return APR_SUCCESS;
+        if (more) {
+            apipool_segment_give_way(segment);
         }
-        apipool_segment_give_way(segment);
     }
+    return APR_SUCCESS;
 }

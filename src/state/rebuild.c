@@ -52,21 +52,15 @@ static void rebuild_slots(apipool_segment_t *segment)
 static void count_holder(apipool_segment_t *segment, const apipool_holder_t *holder)
 {
     apipool_slot_t *slot = &segment->slots[holder->slot];
-    apipool_client_slot_t *client;
-    switch (holder->purpose) {
-    case APIPOOL_FOR_CLIENT:
-        client = apipool_slot_held_client(segment, holder);
-        if (client) {
-            client->in_flight++;
-        }
-        break;
-    case APIPOOL_FOR_PROBE:
+    apipool_client_slot_t *client = apipool_slot_held_client(segment, holder);
+    if (client) {
+        client->in_flight++;
+    }
+    else if (holder->purpose == APIPOOL_FOR_PROBE) {
         slot->probing = 1;
-        break;
-    case APIPOOL_FOR_PROOF:
-        slot->proving = 1;
-        /* fall through */
-    default:
+    }
+    else if (holder->purpose != APIPOOL_FOR_CLIENT) {
+        slot->proving |= holder->purpose == APIPOOL_FOR_PROOF;
         slot->in_flight++;
     }
 }

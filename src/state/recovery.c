@@ -69,56 +69,6 @@ static int lend_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time_
     return 1;
 }
 
-/* Who looks for a key of a group that is to be asked about. */
-typedef struct {
-    apipool_segment_t *segment;
-    apr_uint32_t group;
-    apr_time_t now;
-    const apipool_policy_t *policy; /* of those that are due */
-    apr_interval_time_t interval;   /* of those whose balance is read */
-} search_t;
-
-/* Lends what is picked, if there is any and an entry for its holder. */
-static apr_status_t find(const search_t *search, apr_uint32_t (*pick_locked)(const search_t *),
-                         apipool_lease_t *lease, apipool_state_e *state, int *found)
-{
-    apipool_segment_t *segment = search->segment;
-    const apipool_table_head_t *holders = &segment->header->holders;
-    apr_status_t rv = apipool_segment_lock(segment);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    int has_room = holders->spare || holders->used < APIPOOL_HOLDERS_MAX;
-    apr_uint32_t index = has_room ? pick_locked(search) : APIPOOL_NONE;
-    *found = index != APIPOOL_NONE && lend_locked(segment, index, search->now, lease);
-    if (*found) {
-        apipool_slot_t *slot = &segment->slots[index];
-        *state = slot->state;
-        APIPOOL_FAULT("probe-still-due");
-        if (search->policy) {
-            slot->until[0] = due_at(segment, slot->recover_tries, search->policy, search->now);
-        }
-    }
-    apipool_segment_unlock(segment);
-    return APR_SUCCESS;
-}
-
-static apr_uint32_t pick_due(const search_t *search)
-{
-    return apipool_members_due_locked(search->segment, search->group, search->now);
-}
-
-apr_status_t apipool_recovery_next_due(apipool_segment_t *segment, apr_uint32_t group,
-                                       const apipool_policy_t *policy, apr_time_t now,
-                                       apipool_lease_t *lease, apipool_state_e *state, int *found)
-{
-    search_t search = {.segment = segment, .group = group, .now = now, .policy = policy};
-    *found = 0;
-    return __atomic_load_n(&segment->groups[group].recovering, __ATOMIC_RELAXED)
-               ? find(&search, pick_due, lease, state, found)
-               : APR_SUCCESS;
-}
-
 /* How many ordinals should have been looked at by now; begins a new round when one is over. */
 static apr_uint32_t should_be_walked(apipool_group_t *g, apr_interval_time_t interval,
                                      apr_time_t now)
@@ -133,58 +83,95 @@ static apr_uint32_t should_be_walked(apipool_group_t *g, apr_interval_time_t int
     return elapsed < interval && count < g->ordinals ? (apr_uint32_t)count : g->ordinals;
 }
 
-static apr_uint32_t pick_balance(const search_t *search)
+static apr_uint32_t pick_balance(apipool_segment_t *segment, apr_uint32_t group,
+                                 apr_interval_time_t interval, apr_time_t now)
 {
-    apipool_group_t *g = &search->segment->groups[search->group];
-    apr_uint32_t end = should_be_walked(g, search->interval, search->now);
+    apipool_group_t *g = &segment->groups[group];
+    apr_uint32_t end = should_be_walked(g, interval, now);
     for (int i = 0; i < WALK_MAX && g->walked < end; i++) {
-        const apipool_slot_t *slot =
-            apipool_members_slot_locked(search->segment, search->group, g->walked++);
+        const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, g->walked++);
         if (slot && !slot->probing &&
             (slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING ||
              slot->state == APIPOOL_STATE_QUOTA)) {
-            return (apr_uint32_t)(slot - search->segment->slots);
+            return (apr_uint32_t)(slot - segment->slots);
         }
     }
     return APIPOOL_NONE;
 }
 
-apr_status_t apipool_recovery_next_balance(apipool_segment_t *segment, apr_uint32_t group,
-                                           apr_interval_time_t interval, apr_time_t now,
-                                           apipool_lease_t *lease, apipool_state_e *state,
-                                           int *found)
+static apr_uint32_t pick_check(apipool_segment_t *segment, apr_uint32_t group, apr_time_t now)
 {
-    search_t search = {.segment = segment, .group = group, .now = now, .interval = interval};
-    *found = 0;
-    return find(&search, pick_balance, lease, state, found);
-}
-
-static apr_uint32_t pick_check(const search_t *search)
-{
-    apipool_group_t *g = &search->segment->groups[search->group];
-    apr_uint32_t index = apipool_doubt_next_locked(search->segment, search->group, search->now);
+    apipool_group_t *g = &segment->groups[group];
+    apr_uint32_t index = apipool_doubt_next_locked(segment, group, now);
     for (int i = 0; index == APIPOOL_NONE && i < WALK_MAX && g->checks_left && g->ordinals; i++) {
-        apipool_slot_t *slot = apipool_members_slot_locked(search->segment, search->group,
-                                                           g->checks_left-- % g->ordinals);
+        apipool_slot_t *slot =
+            apipool_members_slot_locked(segment, group, g->checks_left-- % g->ordinals);
         if (slot && slot->check && !slot->probing) {
             slot->check = 0;
-            index = (apr_uint32_t)(slot - search->segment->slots);
+            index = (apr_uint32_t)(slot - segment->slots);
         }
     }
     return index;
 }
 
-apr_status_t apipool_recovery_next_check(apipool_segment_t *segment, apr_uint32_t group,
-                                         apr_time_t now, apipool_lease_t *lease,
-                                         apipool_state_e *state, int *found)
+/* What need not be looked for under the lock is left out. */
+static unsigned reasons_of(const apipool_group_t *g, const apipool_recovery_search_t *search)
 {
-    search_t search = {.segment = segment, .group = group, .now = now};
-    const apipool_group_t *g = &segment->groups[group];
-    *found = 0;
-    return __atomic_load_n(&g->checks_left, __ATOMIC_RELAXED) ||
-                   __atomic_load_n(&g->doubts_open, __ATOMIC_RELAXED)
-               ? find(&search, pick_check, lease, state, found)
-               : APR_SUCCESS;
+    unsigned reasons = search->reasons;
+    if (!__atomic_load_n(&g->recovering, __ATOMIC_RELAXED)) {
+        reasons &= ~(unsigned)APIPOOL_ASK_DUE;
+    }
+    if (!__atomic_load_n(&g->checks_left, __ATOMIC_RELAXED) &&
+        !__atomic_load_n(&g->doubts_open, __ATOMIC_RELAXED)) {
+        reasons &= ~(unsigned)APIPOOL_ASK_CHECK;
+    }
+    return reasons;
+}
+
+/* The key to be asked about, and why; APIPOOL_NONE. */
+static apr_uint32_t pick(apipool_segment_t *segment, const apipool_recovery_search_t *search,
+                         unsigned reasons, apr_time_t now, unsigned *reason)
+{
+    apr_uint32_t index = APIPOOL_NONE;
+    if (reasons & APIPOOL_ASK_DUE) {
+        *reason = APIPOOL_ASK_DUE;
+        index = apipool_members_due_locked(segment, search->group, now);
+    }
+    if (index == APIPOOL_NONE && reasons & APIPOOL_ASK_CHECK) {
+        *reason = APIPOOL_ASK_CHECK;
+        index = pick_check(segment, search->group, now);
+    }
+    if (index == APIPOOL_NONE && reasons & APIPOOL_ASK_BALANCE) {
+        *reason = APIPOOL_ASK_BALANCE;
+        index = pick_balance(segment, search->group, search->interval, now);
+    }
+    return index;
+}
+
+apr_status_t apipool_recovery_next(apipool_segment_t *segment,
+                                   const apipool_recovery_search_t *search, apr_time_t now,
+                                   apipool_lease_t *lease, apipool_state_e *state, unsigned *reason)
+{
+    const apipool_table_head_t *holders = &segment->header->holders;
+    unsigned reasons = reasons_of(&segment->groups[search->group], search), found = 0;
+    apr_status_t rv = reasons ? apipool_segment_lock(segment) : APR_SUCCESS;
+    *reason = 0;
+    if (!reasons || rv != APR_SUCCESS) {
+        return rv;
+    }
+    int has_room = holders->spare || holders->used < APIPOOL_HOLDERS_MAX;
+    apr_uint32_t index = has_room ? pick(segment, search, reasons, now, &found) : APIPOOL_NONE;
+    if (index != APIPOOL_NONE && lend_locked(segment, index, now, lease)) {
+        apipool_slot_t *slot = &segment->slots[index];
+        *state = slot->state;
+        *reason = found;
+        APIPOOL_FAULT("probe-still-due");
+        if (found == APIPOOL_ASK_DUE) {
+            slot->until[0] = due_at(segment, slot->recover_tries, search->policy, now);
+        }
+    }
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
 }
 
 apr_status_t apipool_recovery_check_soon(apipool_segment_t *segment, apr_uint32_t pool,
@@ -279,45 +266,27 @@ static void refuse(const answer_t *answer, apipool_event_e event)
 
 static void note_upstream(const answer_t *answer)
 {
-    apipool_probed_e result = answer->report->result;
-    __atomic_store_n(&answer->group->unanswered, (apr_uint32_t)answer->report->upstream_failed,
-                     __ATOMIC_RELAXED);
-    if (result == APIPOOL_PROBED_NOT_FOUND) {
-        answer->group->not_found++;
-    }
-    else if (result != APIPOOL_PROBED_UNKNOWN) {
-        answer->group->not_found = 0;
-    }
-}
-
-/* Where nothing could be asked there is no status either. */
-static void note_doubt(const answer_t *answer)
-{
     const apipool_probe_report_t *report = answer->report;
-    int accepted = report->result == APIPOOL_PROBED_ACCEPTED && report->status;
-    apipool_doubt_answered_locked(answer->segment, answer->lease->slot, accepted,
-                                  report->has_balance, report->upstream_failed);
+    apipool_group_t *g = answer->group;
+    __atomic_store_n(&g->unanswered, (apr_uint32_t)report->upstream_failed, __ATOMIC_RELAXED);
+    g->not_found = report->result == APIPOOL_PROBED_NOT_FOUND ? g->not_found + 1
+                   : report->result == APIPOOL_PROBED_UNKNOWN ? g->not_found
+                                                              : 0;
 }
 
 static void decide(const answer_t *answer)
 {
-    switch (answer->report->result) {
-    case APIPOOL_PROBED_NOT_FOUND:
-        if (answer->group->not_found < APIPOOL_NOT_FOUND_MAX) {
-            break;
-        }
-        /* fall through */
-    case APIPOOL_PROBED_ACCEPTED:
-        let_prove(answer);
-        break;
-    case APIPOOL_PROBED_REJECTED:
+    apipool_probed_e result = answer->report->result;
+    if (result == APIPOOL_PROBED_REJECTED) {
         refuse(answer, APIPOOL_EVENT_REJECTED);
-        break;
-    case APIPOOL_PROBED_SPENT:
+    }
+    else if (result == APIPOOL_PROBED_SPENT) {
         refuse(answer, APIPOOL_EVENT_QUOTA_SPENT);
-        break;
-    case APIPOOL_PROBED_UNKNOWN:
-        break;
+    }
+    else if (result == APIPOOL_PROBED_ACCEPTED ||
+             (result == APIPOOL_PROBED_NOT_FOUND &&
+              answer->group->not_found >= APIPOOL_NOT_FOUND_MAX)) {
+        let_prove(answer);
     }
 }
 
@@ -337,21 +306,25 @@ static void note_balance(const answer_t *answer)
 
 static void probed_locked(const answer_t *answer)
 {
+    const apipool_probe_report_t *report = answer->report;
     apipool_slot_t *slot = answer->slot;
-    int is_anothers = slot->id && slot->id != answer->lease->id; /* removed meanwhile */
-    if (!is_anothers) {
+    apr_uint32_t index = answer->lease->slot;
+    if (!slot->id || slot->id == answer->lease->id) { /* else another one has come meanwhile */
+        /* Where nothing could be asked there is no status either. */
+        int accepted = report->result == APIPOOL_PROBED_ACCEPTED && report->status;
         slot->probing = 0;
         APIPOOL_FAULT("probed-still-held");
-        if (answer->report->has_balance) {
+        if (report->has_balance) {
             note_balance(answer);
         }
         note_upstream(answer);
-        note_doubt(answer);
+        apipool_doubt_answered_locked(answer->segment, index, accepted, report->has_balance,
+                                      report->upstream_failed);
         decide(answer);
-        apipool_members_settle_locked(answer->segment, answer->lease->slot);
+        apipool_members_settle_locked(answer->segment, index);
     }
     apipool_slot_let_go_locked(answer->segment, answer->lease->holder);
-    apipool_slot_reuse_locked(answer->segment, answer->lease->slot);
+    apipool_slot_reuse_locked(answer->segment, index);
 }
 
 apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_lease_t *lease,

@@ -14,26 +14,30 @@
  *
  * Like those of pool.h, these functions take the lock and may be called by any thread of any process. */
 
-/**
- * Lends the key of a group that has been due longest. O(log keys).
- * @param policy its recover_min, recover_max and recover_spread
- * @param lease  result; the secret is a copy: wipe it with apipool_lease_wipe
- * @param state  result: what the key is
- * @param found  result: whether one is due
- */
-apr_status_t apipool_recovery_next_due(apipool_segment_t *segment, apr_uint32_t group,
-                                       const apipool_policy_t *policy, apr_time_t now,
-                                       apipool_lease_t *lease, apipool_state_e *state, int *found);
+/* Why a key is asked about; what comes first is looked for first. Because it is due: of those, it has waited
+ * for longest. Out of its turn: somebody wants to know, or a request has left it in doubt. For its balance:
+ * every key that is active, cooling or out of quota has its turn once per interval, spread over it. */
+enum { APIPOOL_ASK_DUE = 1, APIPOOL_ASK_CHECK = 2, APIPOOL_ASK_BALANCE = 4 };
+
+/* Who looks for a key to be asked about. */
+typedef struct {
+    apr_uint32_t group;
+    unsigned reasons;               /* any of APIPOOL_ASK_... */
+    const apipool_policy_t *policy; /* its recover_min, recover_max and recover_spread */
+    apr_interval_time_t interval;   /* with APIPOOL_ASK_BALANCE */
+} apipool_recovery_search_t;
 
 /**
- * Lends the next key of a group whose balance should be read: every one that is active, cooling or out of
- * quota has its turn once per interval, spread over it. O(1): looks at 1024 keys at most, and finds none if
- * all of these are something else; ask again.
+ * Lends the next key of a group to be asked about. O(log keys): looks at 1024 keys at most for each reason,
+ * and finds none if all of these are something else; ask again.
+ * @param lease  result; the secret is a copy: wipe it with apipool_lease_wipe
+ * @param state  result: what the key is
+ * @param reason result: APIPOOL_ASK_...; 0: there is none
  */
-apr_status_t apipool_recovery_next_balance(apipool_segment_t *segment, apr_uint32_t group,
-                                           apr_interval_time_t interval, apr_time_t now,
-                                           apipool_lease_t *lease, apipool_state_e *state,
-                                           int *found);
+apr_status_t apipool_recovery_next(apipool_segment_t *segment,
+                                   const apipool_recovery_search_t *search, apr_time_t now,
+                                   apipool_lease_t *lease, apipool_state_e *state,
+                                   unsigned *reason);
 
 /**
  * Has a key asked about as soon as probes come to it: one that waits for that is due now, and any other one
@@ -41,11 +45,6 @@ apr_status_t apipool_recovery_next_balance(apipool_segment_t *segment, apr_uint3
  */
 apr_status_t apipool_recovery_check_soon(apipool_segment_t *segment, apr_uint32_t pool,
                                          apr_uint64_t id);
-
-/** Lends a key of a group that is to be asked about out of its turn. O(1): looks at 1024 keys at most. */
-apr_status_t apipool_recovery_next_check(apipool_segment_t *segment, apr_uint32_t group,
-                                         apr_time_t now, apipool_lease_t *lease,
-                                         apipool_state_e *state, int *found);
 
 /** Lends a key to a check that somebody waits for: whatever its state, unless a probe has it.
  *  @return APR_NOTFOUND; APR_EBUSY when it is being asked about already */
@@ -63,8 +62,8 @@ typedef enum {
 
 typedef struct {
     apipool_probed_e result;
-    int upstream_failed; /* there was no answer, or one of its own fault */
-    int is_check; /* lent by apipool_recovery_next_balance: puts off no probe that is due anyway */
+    int upstream_failed;      /* there was no answer, or one of its own fault */
+    int is_check;             /* lent for its balance: puts off no probe that is due anyway */
     int has_balance;          /* decides between accepted and spent */
     apipool_amount_t balance; /* with has_balance */
     int status;               /* of the answer, 0 without one */

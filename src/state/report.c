@@ -71,13 +71,6 @@ static apr_time_t cooled_at(const result_t *result, apr_time_t current, unsigned
                                      result->now, policy->cooldown_min, policy->cooldown_max);
 }
 
-static void hit_account(const result_t *result, apr_uint64_t model, apr_time_t until)
-{
-    const apipool_slot_t *slot = result->slot;
-    apipool_account_hit_locked(result->segment, slot->pool, slot->account, model, 0, until,
-                               result->now);
-}
-
 /* A key that is not usable for longer than a cooldown, and is tried again from time to time. */
 static void lose(const result_t *result, apipool_event_e event)
 {
@@ -92,35 +85,32 @@ static void lose(const result_t *result, apipool_event_e event)
     }
 }
 
-/* Cools for the model alone, if there is one and the key is in rotation. */
-static int cool_model(const result_t *result, apr_uint64_t model, unsigned streak)
-{
-    apipool_slot_t *slot = result->slot;
-    if (!model || (slot->state != APIPOOL_STATE_ACTIVE && slot->state != APIPOOL_STATE_COOLING)) {
-        return 0;
-    }
-    apr_uint32_t lane = apipool_members_lane_locked(result->segment, slot->group, model);
-    apr_time_t current = lane && slot->place[lane] != APIPOOL_NONE ? slot->until[lane] : 0;
-    apr_time_t until = cooled_at(result, current, streak);
-    apipool_members_cool_locked(result->segment, result->lease->slot, model, until, result->now);
-    hit_account(result, model, until);
-    return 1;
-}
-
+/* Cools for the model alone, if there is one and the key is in rotation; else for all, if it may. */
 static void cool(const result_t *result, unsigned streak)
 {
-    apipool_scope_e scope = result->report->verdict->scope;
+    apipool_segment_t *segment = result->segment;
     apipool_slot_t *slot = result->slot;
+    apipool_scope_e scope = result->report->verdict->scope;
     apr_uint64_t model = scope == APIPOOL_SCOPE_MODEL ? result->lease->model : 0;
-    apipool_state_e state = apipool_health_next(slot->state, APIPOOL_EVENT_RATE_LIMITED);
+    apr_time_t current = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0, until;
 
-    if (cool_model(result, model, streak) || state != APIPOOL_STATE_COOLING) {
+    if (model && (slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING)) {
+        apr_uint32_t lane = apipool_members_lane_locked(segment, slot->group, model);
+        current = lane && slot->place[lane] != APIPOOL_NONE ? slot->until[lane] : 0;
+        until = cooled_at(result, current, streak);
+        apipool_members_cool_locked(segment, result->lease->slot, model, until, result->now);
+    }
+    else if (apipool_health_next(slot->state, APIPOOL_EVENT_RATE_LIMITED) ==
+             APIPOOL_STATE_COOLING) {
+        until = cooled_at(result, current, streak);
+        move_to(result, APIPOOL_STATE_COOLING, until);
+    }
+    else {
         return;
     }
-    apr_time_t current = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0;
-    move_to(result, state, cooled_at(result, current, streak));
     if (scope != APIPOOL_SCOPE_KEY) {
-        hit_account(result, model, slot->until[0]);
+        apipool_account_hit_locked(segment, slot->pool, slot->account, model, 0, until,
+                                   result->now);
     }
 }
 
@@ -130,14 +120,9 @@ static void limited(const result_t *result)
     apipool_slot_t *slot = result->slot;
     int again = result->lease->lent_at >= slot->limited_at;
     unsigned streak = slot->limited_streak;
-    if (again) {
-        slot->limited_streak++;
-    }
-    else if (streak) {
-        streak--;
-    }
+    slot->limited_streak += (apr_uint32_t)again;
     slot->limited_at = result->now;
-    cool(result, streak);
+    cool(result, again || !streak ? streak : streak - 1);
 }
 
 /* Errors that may be the key's are, when the others have worked meanwhile. */
@@ -160,13 +145,10 @@ static void failed(const result_t *result)
         slot->others_succeeded = (apr_uint32_t)result->group->successes;
         slot->others_failed = (apr_uint32_t)result->group->failures;
     }
-    if (result->proving) {
-        if (result->group->faults.count <= 1) { /* no one else's request failed */
-            lose(result, APIPOOL_EVENT_TRIPPED);
-        }
-        return;
-    }
-    if (slot->failed_streak >= result->report->policy->max_errors && is_the_keys_own(result)) {
+    int is_own = result->proving ? result->group->faults.count <= 1 /* no one else's failed */
+                                 : slot->failed_streak >= result->report->policy->max_errors &&
+                                       is_the_keys_own(result);
+    if (is_own) {
         lose(result, APIPOOL_EVENT_TRIPPED);
     }
 }

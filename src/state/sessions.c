@@ -161,12 +161,12 @@ static apipool_guesser_t *choose_guesser(const apipool_segment_t *segment, apr_t
 
 static void fail_once(apipool_segment_t *segment, apr_uint64_t address, apr_time_t now)
 {
-    apipool_guesser_t *guesser = find_guesser(segment, address, now);
+    apipool_guesser_t *known = find_guesser(segment, address, now);
+    apipool_guesser_t *guesser = known ? known : choose_guesser(segment, now);
     if (!guesser) {
-        guesser = choose_guesser(segment, now);
-        if (!guesser) {
-            return;
-        }
+        return;
+    }
+    if (!known) {
         guesser->failures = 0;
         APIPOOL_IN_ORDER(); /* half of each of two addresses has not failed */
         guesser->address = address;

@@ -132,22 +132,17 @@ apr_status_t apipool_due_start(apipool_upkeep_t *upkeep)
 /* A key of that upstream that is due. Returns 0 when there is none, or the lock was not to be had. */
 static int lend(struct apipool_due_t *due, source_t *source, apr_time_t now, job_t *job)
 {
-    int found = 0;
-    apipool_lease_t *lease = &job->lease;
-    apr_uint32_t group = source->upstream->group;
-    job->for_balance = job->for_check = 0;
-    apipool_recovery_next_due(due->segment, group, &source->pool->policy, now, lease, &job->state,
-                              &found);
-    if (!found) {
-        apipool_recovery_next_check(due->segment, group, now, lease, &job->state, &found);
-        job->for_check = found;
-    }
-    if (!found && apipool_ask_has_balance(source->pool, source->upstream)) {
-        job->for_balance = 1;
-        apipool_recovery_next_balance(due->segment, group, source->pool->balance.interval, now,
-                                      lease, &job->state, &found);
-    }
-    return found;
+    int has_balance = apipool_ask_has_balance(source->pool, source->upstream);
+    apipool_recovery_search_t search = {.group = source->upstream->group,
+                                        .reasons = APIPOOL_ASK_DUE | APIPOOL_ASK_CHECK |
+                                                   (has_balance ? APIPOOL_ASK_BALANCE : 0),
+                                        .policy = &source->pool->policy,
+                                        .interval = source->pool->balance.interval};
+    unsigned reason = 0;
+    apipool_recovery_next(due->segment, &search, now, &job->lease, &job->state, &reason);
+    job->for_check = reason == APIPOOL_ASK_CHECK;
+    job->for_balance = reason == APIPOOL_ASK_BALANCE;
+    return reason != 0;
 }
 
 static void find_failing(struct apipool_due_t *due)

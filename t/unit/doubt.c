@@ -54,10 +54,7 @@ static void add_served(const char *key)
 static int lend_check(apipool_lease_t *lent, apr_time_t now)
 {
     apipool_state_e state;
-    int found;
-    assert_int_equal(apipool_recovery_next_check(segment, group_a, now, lent, &state, &found),
-                     APR_SUCCESS);
-    return found;
+    return lend_probe(group_a, APIPOOL_ASK_CHECK, 0, now, lent, &state);
 }
 
 static void answer(const apipool_lease_t *lent, apipool_probed_e result, int has_balance,

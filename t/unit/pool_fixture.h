@@ -134,13 +134,21 @@ static inline apipool_wanted_t want(apipool_strategy_e strategy)
 }
 
 /* Lends the key of a group that is due to a probe. Returns 0 when there is none. */
+static inline int lend_probe(apr_uint32_t group, unsigned why, apr_interval_time_t interval,
+                             apr_time_t now, apipool_lease_t *lent, apipool_state_e *state)
+{
+    apipool_recovery_search_t search = {
+        .group = group, .reasons = why, .policy = &policy, .interval = interval};
+    unsigned reason;
+    assert_int_equal(apipool_recovery_next(segment, &search, now, lent, state, &reason),
+                     APR_SUCCESS);
+    return reason != 0;
+}
+
 static inline int lend_due(apr_uint32_t group, apr_time_t now, apipool_lease_t *lent,
                            apipool_state_e *state)
 {
-    int found;
-    assert_int_equal(apipool_recovery_next_due(segment, group, &policy, now, lent, state, &found),
-                     APR_SUCCESS);
-    return found;
+    return lend_probe(group, APIPOOL_ASK_DUE, 0, now, lent, state);
 }
 
 static inline void tell_probe(const apipool_lease_t *lent, apipool_probed_e result, apr_time_t now)

@@ -408,14 +408,10 @@ static void random_probe(void)
             found = lend_due(group, world.now, probe, &state);
         }
         else if (draw(2)) {
-            assert_int_equal(
-                apipool_recovery_next_check(segment, group, world.now, probe, &state, &found),
-                APR_SUCCESS);
+            found = lend_probe(group, APIPOOL_ASK_CHECK, 0, world.now, probe, &state);
         }
         else {
-            assert_int_equal(apipool_recovery_next_balance(segment, group, SEC(600), world.now,
-                                                           probe, &state, &found),
-                             APR_SUCCESS);
+            found = lend_probe(group, APIPOOL_ASK_BALANCE, SEC(600), world.now, probe, &state);
         }
         if (found) {
             known_t *known = &world.keys[probe->slot];
@@ -698,14 +694,11 @@ static void ask_or_answer(void)
     static const apipool_probed_e answers[] = {APIPOOL_PROBED_ACCEPTED, APIPOOL_PROBED_ACCEPTED,
                                                APIPOOL_PROBED_NOT_FOUND, APIPOOL_PROBED_UNKNOWN};
     apipool_state_e state;
-    int found;
     if (world.probes < PROBES && draw(3)) {
         apipool_lease_t *probe = &world.probe[world.probes];
         segment->process = 1 + draw(PROCESSES);
-        assert_int_equal(apipool_recovery_next_check(segment, draw(2) ? group_a : group_b,
-                                                     world.now, probe, &state, &found),
-                         APR_SUCCESS);
-        if (found) {
+        if (lend_probe(draw(2) ? group_a : group_b, APIPOOL_ASK_CHECK, 0, world.now, probe,
+                       &state)) {
             check_asked(probe);
             world.prober[world.probes++] = segment->process;
         }

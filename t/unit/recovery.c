@@ -52,11 +52,7 @@ static void tell_balance(double amount, int enough, apr_time_t now)
 
 static int lend_balance(apr_time_t now)
 {
-    int found;
-    assert_int_equal(
-        apipool_recovery_next_balance(segment, group_a, HOUR, now, &lent, &state, &found),
-        APR_SUCCESS);
-    return found;
+    return lend_probe(group_a, APIPOOL_ASK_BALANCE, HOUR, now, &lent, &state);
 }
 
 static void no_request_gets_a_key_before_a_probe_has_accepted_it(void **unused)

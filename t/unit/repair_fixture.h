@@ -215,15 +215,15 @@ static inline void ask(worker_t *worker)
 {
     apr_uint32_t group = groups[draw(worker, GROUPS)];
     apr_time_t now = time_of(worker);
+    apipool_recovery_search_t search = {.group = group,
+                                        .reasons = APIPOOL_ASK_DUE | APIPOOL_ASK_BALANCE,
+                                        .policy = &hasty,
+                                        .interval = 20000};
     apipool_state_e state;
-    int found = 0;
-    note(apipool_recovery_next_due(segment, group, &hasty, now, &worker->asked, &state, &found) !=
+    unsigned reason = 0;
+    note(apipool_recovery_next(segment, &search, now, &worker->asked, &state, &reason) !=
          APR_SUCCESS);
-    if (!found) {
-        note(apipool_recovery_next_balance(segment, group, 20000, now, &worker->asked, &state,
-                                           &found) != APR_SUCCESS);
-    }
-    if (found) {
+    if (reason) {
         note_key(&worker->asked);
         worker->asks = 1;
     }
