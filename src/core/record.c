@@ -239,24 +239,39 @@ int apipool_record_u64s(const apipool_record_field_t *field, apr_uint64_t *value
 
 /* --- Members of structures --- */
 
-/* Where in 64 bits the lowest size bytes begin. */
-static apr_size_t lowest(apr_size_t size)
-{
-    return APR_IS_BIGENDIAN ? sizeof(apr_uint64_t) - size : 0;
-}
-
+/* Both of sizes that the compiler knows: a save does this some hundred times for each key. */
 static apr_uint64_t load(const void *at, apr_size_t size)
 {
-    apr_uint64_t value = 0;
-    memcpy((char *)&value + lowest(size), at, size);
-    return value;
+    apr_uint64_t value;
+    switch (size) {
+    case 1:
+        return *(const unsigned char *)at;
+    case 2:
+        return *(const apr_uint16_t *)at;
+    case 4:
+        return *(const apr_uint32_t *)at;
+    default:
+        memcpy(&value, at, sizeof(value));
+        return value;
+    }
 }
 
 static void save(void *at, apr_size_t size, apr_uint64_t value)
 {
-    apr_uint64_t largest = APR_UINT64_MAX >> (64 - 8 * size);
-    value = value < largest ? value : largest;
-    memcpy(at, (const char *)&value + lowest(size), size);
+    switch (size) {
+    case 1:
+        *(unsigned char *)at = (unsigned char)(value < UINT8_MAX ? value : UINT8_MAX);
+        break;
+    case 2:
+        *(apr_uint16_t *)at = (apr_uint16_t)(value < UINT16_MAX ? value : UINT16_MAX);
+        break;
+    case 4:
+        *(apr_uint32_t *)at = (apr_uint32_t)(value < UINT32_MAX ? value : UINT32_MAX);
+        break;
+    default:
+        memcpy(at, &value, sizeof(value));
+        break;
+    }
 }
 
 apr_uint64_t *apipool_record_to_row(const apipool_record_member_t *member, const void *of,
@@ -271,16 +286,17 @@ apr_uint64_t *apipool_record_to_row(const apipool_record_member_t *member, const
     return row;
 }
 
-const apr_uint64_t *apipool_record_from_row(const apipool_record_member_t *member, void *to,
-                                            const apr_uint64_t *row)
+void apipool_record_from_row(const apipool_record_member_t *member, void *to,
+                             const apr_uint64_t *row, apr_size_t count)
 {
     const unsigned char tag = member->tag;
+    const apr_uint64_t *end = row + count;
     for (; member->tag == tag; member++) {
         for (apr_size_t i = 0; i < member->count; i++) {
-            save((char *)to + member->offset + i * member->size, member->size, *row++);
+            save((char *)to + member->offset + i * member->size, member->size,
+                 row < end ? *row++ : 0);
         }
     }
-    return row;
 }
 
 static void put_row(apipool_record_writer_t *writer, const apipool_record_member_t *member,
@@ -331,6 +347,16 @@ void apipool_record_put_members(apipool_record_writer_t *writer,
     }
 }
 
+static void take_row(const apipool_record_member_t *member, const apipool_record_field_t *field,
+                     void *to)
+{
+    apr_uint64_t row[APIPOOL_RECORD_ROW_MAX];
+    apr_size_t count;
+    if (apipool_record_u64s(field, row, APIPOOL_RECORD_ROW_MAX, &count)) {
+        apipool_record_from_row(member, to, row, count);
+    }
+}
+
 static apipool_record_type_e type_of(unsigned char as)
 {
     return as <= APIPOOL_AS_SIGNED ? APIPOOL_RECORD_NUMBER
@@ -342,7 +368,6 @@ static void take_field(const apipool_record_member_t *member, const apipool_reco
                        void *to)
 {
     void *at = (char *)to + member->offset;
-    apr_uint64_t row[APIPOOL_RECORD_ROW_MAX] = {0};
     apr_size_t len = field->len < member->count ? field->len : member->count;
     switch (member->as) {
     case APIPOOL_AS_NUMBER:
@@ -364,9 +389,7 @@ static void take_field(const apipool_record_member_t *member, const apipool_reco
         *(apipool_record_field_t *)at = *field;
         break;
     case APIPOOL_AS_ROW:
-        if (apipool_record_u64s(field, row, APIPOOL_RECORD_ROW_MAX, &len)) {
-            apipool_record_from_row(member, to, row);
-        }
+        take_row(member, field, to);
         break;
     }
 }

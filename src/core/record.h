@@ -144,12 +144,13 @@ typedef struct {
             offsetof(T, first)                                                                     \
     }
 
-/** Writes the members of a row, or reads them: numbers are cut to what their place can hold. Each returns
- *  where it has come to. */
+/** Writes the members of a row. Returns where it ends. */
 apr_uint64_t *apipool_record_to_row(const apipool_record_member_t *member, const void *of,
                                     apr_uint64_t *row);
-const apr_uint64_t *apipool_record_from_row(const apipool_record_member_t *member, void *to,
-                                            const apr_uint64_t *row);
+
+/** Reads the members of a row of count numbers; what is not in it is 0, what a place cannot hold is cut. */
+void apipool_record_from_row(const apipool_record_member_t *member, void *to,
+                             const apr_uint64_t *row, apr_size_t count);
 
 /** Puts members of a structure. */
 void apipool_record_put_members(apipool_record_writer_t *writer,

@@ -369,7 +369,7 @@ static void take_points(const apipool_record_field_t *field, apipool_series_slot
     apr_size_t len;
     apipool_record_u64s(field, row, APIPOOL_RECORD_ROW_MAX, &len);
     for (apr_size_t i = 0; i + POINT_ROW <= len && i < APIPOOL_RECORD_ROW_MAX; i += POINT_ROW) {
-        apipool_record_from_row(point_members, &points[row[i] % count], &row[i]);
+        apipool_record_from_row(point_members, &points[row[i] % count], &row[i], POINT_ROW);
     }
 }
 
