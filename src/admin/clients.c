@@ -121,7 +121,7 @@ static int find(apipool_ask_t *ask, json_t **client)
 /* The same for whoever needs no more than the name. */
 static int find_name(apipool_ask_t *ask)
 {
-    json_t *client;
+    json_t *client = NULL;
     int status = find(ask, &client);
     if (status == DECLINED) {
         json_decref(client);
@@ -250,7 +250,7 @@ int apipool_admin_client_create(apipool_ask_t *ask)
 
 int apipool_admin_client_show(apipool_ask_t *ask)
 {
-    json_t *client;
+    json_t *client = NULL;
     int status = find(ask, &client);
     return status == DECLINED ? apipool_admin_reply(ask->r, HTTP_OK, client) : status;
 }
