@@ -243,11 +243,11 @@ typedef struct {
 
     /**
      * The last requests, newest first: an array.
-     * @param pools of which; apr_uint32_t, count of them
+     * @param pools of which; apipool_pool_info_t
      * @param limit how many at most
      */
-    apr_status_t (*requests)(const apr_uint32_t *pools, int count, apr_uint32_t limit,
-                             apr_pool_t *p, json_t **told);
+    apr_status_t (*requests)(const apr_array_header_t *pools, apr_uint32_t limit, apr_pool_t *p,
+                             json_t **told);
 
     /** A page of a pool's keys, and how many match. Copies what it sorts by, in small steps under the lock;
      *  O(keys). */

@@ -126,8 +126,9 @@ int apipool_admin_send_page(request_rec *r, const char *root, const char *path);
 /** The pools that may be seen here: apipool_pool_info_t. */
 apr_array_header_t *apipool_admin_pools(const apipool_ask_t *ask);
 
-/** One of them by its name; NULL: there is none. */
-const apipool_pool_info_t *apipool_admin_find_pool(const apipool_ask_t *ask, const char *name);
+/** One of such a list by its name; NULL: there is none. */
+const apipool_pool_info_t *apipool_admin_find_pool(const apr_array_header_t *pools,
+                                                   const char *name);
 
 /* --- Languages: language.c --- */
 

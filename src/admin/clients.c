@@ -19,6 +19,7 @@
 static int is_seen(const apipool_ask_t *ask, const json_t *client)
 {
     const json_t *pools = json_object_get(client, "pools");
+    const apr_array_header_t *seen = apipool_admin_pools(ask);
     json_t *pool;
     size_t i;
     if (!ask->conf->pools) {
@@ -26,7 +27,7 @@ static int is_seen(const apipool_ask_t *ask, const json_t *client)
     }
     json_array_foreach(pools, i, pool)
     {
-        if (!apipool_admin_find_pool(ask, json_string_value(pool))) {
+        if (!apipool_admin_find_pool(seen, json_string_value(pool))) {
             return 0;
         }
     }
@@ -37,13 +38,13 @@ static int is_seen(const apipool_ask_t *ask, const json_t *client)
  * named means all that are, and not all of the server. Returns 0 if they are not. */
 static int check_pools(const apipool_ask_t *ask, apr_array_header_t **list)
 {
+    const apr_array_header_t *pools = apipool_admin_pools(ask);
     for (int i = 0; *list && i < (*list)->nelts; i++) {
-        if (!apipool_admin_find_pool(ask, APR_ARRAY_IDX(*list, i, const char *))) {
+        if (!apipool_admin_find_pool(pools, APR_ARRAY_IDX(*list, i, const char *))) {
             return 0;
         }
     }
     if (ask->conf->pools && apr_is_empty_array(*list)) {
-        const apr_array_header_t *pools = apipool_admin_pools(ask);
         *list = apr_array_make(ask->r->pool, pools->nelts, sizeof(const char *));
         for (int i = 0; i < pools->nelts; i++) {
             APR_ARRAY_PUSH(*list, const char *) = APR_ARRAY_IDX(pools, i, apipool_pool_info_t).name;
@@ -120,7 +121,7 @@ static int find(apipool_ask_t *ask, json_t **client)
 /* The same for whoever needs no more than the name. */
 static int find_name(apipool_ask_t *ask)
 {
-    json_t *client;
+    json_t *client = NULL;
     int status = find(ask, &client);
     if (status == DECLINED) {
         json_decref(client);
@@ -249,7 +250,7 @@ int apipool_admin_client_create(apipool_ask_t *ask)
 
 int apipool_admin_client_show(apipool_ask_t *ask)
 {
-    json_t *client;
+    json_t *client = NULL;
     int status = find(ask, &client);
     return status == DECLINED ? apipool_admin_reply(ask->r, HTTP_OK, client) : status;
 }

@@ -227,23 +227,13 @@ const char *apipool_admin_set_reveal(cmd_parms *cmd, void *dir, int on)
     return finish(cmd);
 }
 
-static int has_pool(const apr_array_header_t *pools, const char *name)
-{
-    for (int i = 0; i < pools->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(pools, i, apipool_pool_info_t).name, name)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 static int check_pools(apr_pool_t *ptemp, server_rec *s)
 {
     const server_conf_t *conf = conf_of(s);
     const apr_array_header_t *pools = apipool_admin_api->pools(s, ptemp);
     for (int i = 0; i < conf->wanted->nelts; i++) {
         const wanted_pool_t *wanted = &APR_ARRAY_IDX(conf->wanted, i, wanted_pool_t);
-        if (!has_pool(pools, wanted->name)) {
+        if (!apipool_admin_find_pool(pools, wanted->name)) {
             ap_log_error(APLOG_MARK, APLOG_EMERG | APLOG_STARTUP, 0, s,
                          APIPOOL_LOG(0102) "%s:%d: APIPoolAdminPools %s: this server and the main "
                                            "server have no such pool",

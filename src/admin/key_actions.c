@@ -159,8 +159,8 @@ int apipool_admin_keys_act(apipool_ask_t *ask)
     apipool_key_change_t change = {.ids = NULL};
     apipool_key_changed_t changed = {0};
     unsigned given;
-    int action,
-        status = apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &wanted, &given);
+    int action;
+    int status = apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &wanted, &given);
     if (status != DECLINED) {
         return status;
     }

@@ -18,9 +18,9 @@ apr_array_header_t *apipool_admin_pools(const apipool_ask_t *ask)
     return pools;
 }
 
-const apipool_pool_info_t *apipool_admin_find_pool(const apipool_ask_t *ask, const char *name)
+const apipool_pool_info_t *apipool_admin_find_pool(const apr_array_header_t *pools,
+                                                   const char *name)
 {
-    const apr_array_header_t *pools = apipool_admin_pools(ask);
     for (int i = 0; i < pools->nelts; i++) {
         const apipool_pool_info_t *pool = &APR_ARRAY_IDX(pools, i, apipool_pool_info_t);
         if (!strcmp(pool->name, name)) {

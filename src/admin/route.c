@@ -155,7 +155,8 @@ static int answer_route(apipool_ask_t *ask, int route)
     apipool_query_t query;
     apipool_flaw_t flaw;
     if (ask->pool_name) {
-        const apipool_pool_info_t *pool = apipool_admin_find_pool(ask, ask->pool_name);
+        const apipool_pool_info_t *pool =
+            apipool_admin_find_pool(apipool_admin_pools(ask), ask->pool_name);
         if (!pool) {
             return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "pool_not_found",
                                        "There is no such pool.");

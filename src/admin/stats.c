@@ -23,41 +23,30 @@ int apipool_admin_stats_show(apipool_ask_t *ask)
                              : apipool_admin_failed(ask, rv, "statistics cannot be shown", NULL);
 }
 
-/* The indices of the pools that are asked for; NULL where the one that was named is not to be seen. */
-static const apr_uint32_t *choose(const apipool_ask_t *ask, const char *name, int *count)
-{
-    const apr_array_header_t *pools = apipool_admin_pools(ask);
-    apr_uint32_t *chosen =
-        apr_palloc(ask->r->pool, sizeof(*chosen) * (apr_size_t)(pools->nelts + 1));
-    *count = 0;
-    for (int i = 0; i < pools->nelts; i++) {
-        const apipool_pool_info_t *pool = &APR_ARRAY_IDX(pools, i, apipool_pool_info_t);
-        if (!name || !strcmp(pool->name, name)) {
-            chosen[(*count)++] = pool->index;
-        }
-    }
-    return name && !*count ? NULL : chosen;
-}
-
 int apipool_admin_requests_list(apipool_ask_t *ask)
 {
     request_rec *r = ask->r;
     apipool_query_t query;
     apipool_flaw_t flaw;
     json_t *requests;
-    int count;
     apipool_query_open(&query, r->pool, r->args, &flaw);
     const char *name = apipool_query_string(&query, "pool", 255);
     apr_int64_t limit = apipool_query_integer(&query, "limit", 1, REQUESTS_MAX, REQUESTS_DEFAULT);
     if (!apipool_query_close(&query)) {
         return apipool_admin_refuse(r, flaw.field, flaw.message);
     }
-    const apr_uint32_t *pools = choose(ask, name, &count);
-    if (!pools) {
+    apr_array_header_t *pools = apipool_admin_pools(ask);
+    if (name) {
+        const apipool_pool_info_t *pool = apipool_admin_find_pool(pools, name);
+        apr_array_clear(pools);
+        if (pool) {
+            APR_ARRAY_PUSH(pools, apipool_pool_info_t) = *pool;
+        }
+    }
+    if (name && !pools->nelts) {
         return apipool_admin_error(r, HTTP_NOT_FOUND, "pool_not_found", "There is no such pool.");
     }
-    apr_status_t rv =
-        apipool_admin_api->requests(pools, count, (apr_uint32_t)limit, r->pool, &requests);
+    apr_status_t rv = apipool_admin_api->requests(pools, (apr_uint32_t)limit, r->pool, &requests);
     return rv == APR_SUCCESS
                ? apipool_admin_reply(r, HTTP_OK, json_pack("{s:o}", "requests", requests))
                : apipool_admin_failed(ask, rv, "requests cannot be listed", NULL);

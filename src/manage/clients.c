@@ -120,11 +120,11 @@ static apr_status_t refuse(apipool_flaw_t *flaw, const char *field, const char *
 }
 
 /* Whether it can stand in a log, a label or a header field as it is. */
-static int is_clean(const char *text, apr_size_t max)
+static int is_clean(const char *text)
 {
     char clean[TEXT_MAX + 1];
     apr_size_t len = strlen(text);
-    if (!len || len > max) {
+    if (!len || len > TEXT_MAX) {
         return 0;
     }
     apipool_name_clean(clean, sizeof(clean), text, len);
@@ -145,7 +145,7 @@ static apr_status_t check_lists(const apipool_client_edit_t *edit, apipool_flaw_
     for (int i = 0; i < APIPOOL_CLIENT_LISTS; i++) {
         const apr_array_header_t *list = edit->lists[i];
         for (int k = 0; list && k < list->nelts; k++) {
-            if (!is_clean(APR_ARRAY_IDX(list, k, const char *), TEXT_MAX)) {
+            if (!is_clean(APR_ARRAY_IDX(list, k, const char *))) {
                 return refuse(flaw, list_names[i],
                               "Each must have 1 to 255 bytes of UTF-8 without control characters, "
                               "quotes and backslashes.");

@@ -179,10 +179,10 @@ static json_t *request_of(const apipool_recent_entry_t *q)
     return object;
 }
 
-static int is_one_of(apr_uint32_t pool, const apr_uint32_t *pools, int count)
+static int is_one_of(apr_uint32_t pool, const apr_array_header_t *pools)
 {
-    while (count-- > 0) {
-        if (pools[count] == pool) {
+    for (int i = 0; i < pools->nelts; i++) {
+        if (APR_ARRAY_IDX(pools, i, apipool_pool_info_t).index == pool) {
             return 1;
         }
     }
@@ -190,7 +190,7 @@ static int is_one_of(apr_uint32_t pool, const apr_uint32_t *pools, int count)
 }
 
 /* Requests that end meanwhile move the others on in the ring: what has been told is not told again. */
-apr_status_t apipool_manage_requests(const apr_uint32_t *pools, int count, apr_uint32_t limit,
+apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32_t limit,
                                      apr_pool_t *p, json_t **told)
 {
     apipool_segment_t *segment = apipool_lasting_segment();
@@ -207,7 +207,7 @@ apr_status_t apipool_manage_requests(const apr_uint32_t *pools, int count, apr_u
         read = apipool_recent_read_locked(&segment->recent, offset, RECENT_BATCH, batch);
         apipool_segment_unlock(segment);
         for (apr_uint32_t i = 0; i < read && json_array_size(array) < limit; i++) {
-            if (batch[i].number < before && is_one_of(batch[i].pool, pools, count)) {
+            if (batch[i].number < before && is_one_of(batch[i].pool, pools)) {
                 json_array_append_new(array, request_of(&batch[i]));
             }
             before = batch[i].number < before ? batch[i].number : before;

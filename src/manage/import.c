@@ -4,6 +4,7 @@
 
 #include <apr_strings.h>
 #include <openssl/crypto.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "config.h"
@@ -21,7 +22,6 @@ struct imported_t {
     imported_t *next;  /* in the order of the list */
     imported_t *chain; /* of those whose ids begin alike */
     apipool_key_item_t item;
-    char *copy; /* the item's key */
     apr_uint64_t id;
     int is_new;
     apipool_key_patch_t *patch; /* of one that is there; NULL: nothing changes */
@@ -61,7 +61,7 @@ static void open_import(import_t *import)
 static void wipe(const import_t *import)
 {
     for (const imported_t *key = import->first; key; key = key->next) {
-        OPENSSL_cleanse(key->copy, key->item.len);
+        OPENSSL_cleanse((void *)(uintptr_t)key->item.key, key->item.len); /* our copy */
         apipool_pace();
     }
 }
@@ -90,7 +90,7 @@ static void keep(import_t *import, apr_uint64_t id, const apipool_key_item_t *it
 {
     imported_t *key = apr_pcalloc(import->p, sizeof(*key));
     key->item = *item;
-    key->item.key = key->copy = apr_pstrmemdup(import->p, item->key, item->len);
+    key->item.key = apr_pstrmemdup(import->p, item->key, item->len);
     key->item.label = item->label ? apr_pstrdup(import->p, item->label) : NULL;
     key->item.account = item->account ? apr_pstrdup(import->p, item->account) : NULL;
     key->id = id;
@@ -290,10 +290,10 @@ static int write_known(void *ctx, apipool_key_image_t *image)
 static int write_new(void *ctx, apipool_key_image_t *image)
 {
     import_t *import = ctx;
-    while (import->next && !import->next->is_new) {
-        import->next = import->next->next;
-    }
     const imported_t *key = import->next;
+    while (key && !key->is_new) {
+        key = key->next;
+    }
     if (!key) {
         return 0;
     }

@@ -15,7 +15,7 @@ apr_status_t apipool_manage_pool(struct server_rec *s, apr_uint32_t pool, apr_po
 
 /* history.c */
 apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **told);
-apr_status_t apipool_manage_requests(const apr_uint32_t *pools, int count, apr_uint32_t limit,
+apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32_t limit,
                                      apr_pool_t *p, json_t **told);
 
 /* keys.c */
