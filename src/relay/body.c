@@ -153,11 +153,9 @@ static int is_announced_too_large(const apipool_request_t *req)
 }
 
 /* Only a list of models is evaded by what readers disagree about. */
-static apipool_strict_t *make_strict(const apipool_request_t *req)
+static int is_strict(const apipool_request_t *req)
 {
-    return req->client && apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS)
-               ? apr_palloc(req->r->pool, sizeof(apipool_strict_t))
-               : NULL;
+    return req->client && apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS);
 }
 
 static const char *const wanted[] = {
@@ -183,13 +181,14 @@ int apipool_body_session(const apipool_pool_t *pool)
 }
 
 static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
-                           apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED])
+                           apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED],
+                           apipool_strict_t *strict)
 {
     apipool_sniffed_t *found = apr_palloc(req->r->pool, APIPOOL_BODY_SNIFFED * sizeof(*found));
     int is_more = req->pool->affinity == APIPOOL_AFFINITY_BODY &&
                   apipool_body_session(req->pool) == APIPOOL_BODY_SESSION;
     int count = is_more ? APIPOOL_BODY_SNIFFED : APIPOOL_BODY_SESSION;
-    req->body.sniffed = found; /* most of its memory is never touched */
+    req->body.sniffed = found;
     for (int i = 0; i < count; i++) {
         names[i] = (apipool_sniff_name_t){
             .name = i < APIPOOL_BODY_SESSION ? wanted[i] : req->pool->affinity_name,
@@ -197,7 +196,7 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
             .slot = (unsigned char)i};
     }
     apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), names, count,
-                        found, make_strict(req));
+                        found, is_strict(req) ? strict : NULL, req->r->pool);
 }
 
 static void end_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
@@ -224,6 +223,7 @@ int apipool_body_capture(apipool_request_t *req)
     apr_bucket_brigade *bb;
     apipool_sniff_t sniff;
     apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED];
+    apipool_strict_t strict;
     int done = 0;
     int status = OK;
 
@@ -232,7 +232,7 @@ int apipool_body_capture(apipool_request_t *req)
     }
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     req->body.brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    begin_sniffing(req, &sniff, names);
+    begin_sniffing(req, &sniff, names, &strict);
     while (!done && status == OK) {
         apr_status_t rv =
             ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE);
