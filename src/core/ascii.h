@@ -42,6 +42,17 @@ static inline int apipool_ascii_is_control(char c)
     return (unsigned char)c < ' ' || c == 0x7f;
 }
 
+/** Whether a text, in any case, begins with a word of small letters. Looks no further than the first
+ *  difference. */
+static inline int apipool_ascii_begins(const char *text, const char *word)
+{
+    while (*word && apipool_ascii_lower(*text) == *word) {
+        text++;
+        word++;
+    }
+    return !*word;
+}
+
 /** The first place of a word in a text, in any case; NULL: there is none. */
 static inline const char *apipool_ascii_find(const char *text, const char *word)
 {

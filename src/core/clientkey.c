@@ -81,8 +81,18 @@ int apipool_clientkey_make(int (*random)(unsigned char *bytes, int len), char *k
     return good;
 }
 
+/* OpenSSL looks for an algorithm anew each time unless it was fetched: that costs as much as the digest. */
+static EVP_MD *sha256;
+static CRYPTO_ONCE sha256_once = CRYPTO_ONCE_STATIC_INIT;
+
+static void fetch_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 int apipool_clientkey_digest(const char *key, apr_size_t len,
                              unsigned char digest[APIPOOL_CLIENTKEY_DIGEST])
 {
-    return EVP_Digest(key, len, digest, NULL, EVP_sha256(), NULL) == 1;
+    return CRYPTO_THREAD_run_once(&sha256_once, fetch_sha256) && sha256 &&
+           EVP_Digest(key, len, digest, NULL, sha256, NULL) == 1;
 }

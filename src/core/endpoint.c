@@ -83,6 +83,14 @@ static void split(const char *text, path_t *path)
     }
 }
 
+/* Most rows end with another letter. */
+static int may_match(const apipool_endpoint_row_t *row, const path_t *path)
+{
+    const segment_t *last = &path->segments[path->count - 1];
+    char c = row->pattern[row->len - 1];
+    return c == '*' || c == apipool_ascii_lower(last->text[last->len - 1]);
+}
+
 /* Compares from the end. Returns where the matching segments begin, or -1. */
 static int match(const apipool_endpoint_row_t *row, const path_t *path)
 {
@@ -209,8 +217,8 @@ static int lists_models(const path_t *path)
 static const apipool_endpoint_row_t *find_row(const apipool_endpoint_row_t *row, unsigned method,
                                               const path_t *path)
 {
-    for (; row->pattern; row++) {
-        int at = row->methods & method ? match(row, path) : -1;
+    for (; path->count && row->pattern; row++) {
+        int at = row->methods & method && may_match(row, path) ? match(row, path) : -1;
         if (at >= 0 && (row->kind != APIPOOL_ENDPOINT_FREE || path->begins >> at & 1)) {
             return row;
         }

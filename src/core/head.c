@@ -15,38 +15,39 @@
  * would only spell differently. */
 typedef enum { SHOWN, DROPPED, ASIDE } fate_e;
 
-#define IS(text) text, sizeof(text) - 1
+#define SAME_LETTER_MAX 4
+#define IS(text)        text, sizeof(text) - 1
 
-static const struct {
+typedef struct {
     const char *name; /* or how it begins; lower case */
     apr_size_t len;
     fate_e fate;
-} known[] = {
-    {IS("x-"), ASIDE}, /* most are */
-    {IS("set-cookie:"), DROPPED},
-    {IS("set-cookie2:"), DROPPED},
-    {IS("openai-organization:"), DROPPED},
-    {IS("sec-websocket-extensions:"), DROPPED},
-    {IS("date:"), ASIDE},
-    {IS("server:"), ASIDE},
-    {IS("warning:"), ASIDE}, /* mod_proxy drops those that are not as old as a Date it has seen */
-    {IS("cf-"), ASIDE},
-    {IS("openai-"), ASIDE},
-    {IS("anthropic-"), ASIDE},
-};
+} known_t;
 
-/* Most begin like none. */
-static int may_be(const char *name, const char *line)
-{
-    return name[0] == (line[0] | 0x20) && name[1] == (line[1] | 0x20);
-}
+/* By their first letters. */
+static const known_t known[][SAME_LETTER_MAX + 1] = {
+    ['a' - 'a'] = {{IS("anthropic-"), ASIDE}},
+    ['c' - 'a'] = {{IS("cf-"), ASIDE}},
+    ['d' - 'a'] = {{IS("date:"), ASIDE}},
+    ['o' - 'a'] = {{IS("openai-organization:"), DROPPED}, {IS("openai-"), ASIDE}},
+    ['s' - 'a'] = {{IS("set-cookie:"), DROPPED},
+                   {IS("set-cookie2:"), DROPPED},
+                   {IS("sec-websocket-extensions:"), DROPPED},
+                   {IS("server:"), ASIDE}},
+    /* mod_proxy drops those that are not as old as a Date it has seen */
+    ['w' - 'a'] = {{IS("warning:"), ASIDE}},
+    ['x' - 'a'] = {{IS("x-"), ASIDE}},
+};
 
 static fate_e fate_of(const char *line, apr_size_t len)
 {
-    for (apr_size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
-        if (len >= known[i].len && may_be(known[i].name, line) &&
-            !apr_cstr_casecmpn(line, known[i].name, known[i].len)) {
-            return known[i].fate;
+    apr_size_t letter = (unsigned char)(*line | 0x20) - (apr_size_t)'a';
+    if (letter >= sizeof(known) / sizeof(*known)) {
+        return SHOWN;
+    }
+    for (const known_t *field = known[letter]; field->name; field++) {
+        if (len >= field->len && apipool_ascii_begins(line, field->name)) {
+            return field->fate;
         }
     }
     return SHOWN;
@@ -74,48 +75,57 @@ static void trim(const char **value, const char **end)
     }
 }
 
-/* What names have as vendors make them (there may be others, RFC 9110 section 5.6.2), and values. */
-enum { OF_NAME = 1, OF_VALUE = 2 };
-static const unsigned char common[256] = {
-    ['\t'] = OF_VALUE,
-    [' ' ... ','] = OF_VALUE,
-    ['-'] = OF_NAME | OF_VALUE,
-    ['.' ... '/'] = OF_VALUE,
-    ['0' ... '9'] = OF_NAME | OF_VALUE,
-    [':' ... '@'] = OF_VALUE,
-    ['A' ... 'Z'] = OF_NAME | OF_VALUE,
-    ['[' ... '^'] = OF_VALUE,
-    ['_'] = OF_NAME | OF_VALUE,
-    ['`'] = OF_VALUE,
-    ['a' ... 'z'] = OF_NAME | OF_VALUE,
-    ['{' ... '~'] = OF_VALUE,
-    [0x80 ... 0xff] = OF_VALUE,
-};
-
-static int is_common(const char *text, const char *end, int kind)
+/* Behind a name, if it is one as vendors make them; there may be others (RFC 9110 section 5.6.2). */
+static const char *skip_name(const char *text, const char *end)
 {
-    while (text < end && common[(unsigned char)*text] & kind) {
+    static const char common[256] = {
+        ['-'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['_'] = 1, ['a' ... 'z'] = 1};
+    while (text < end && common[(unsigned char)*text]) {
         text++;
     }
-    return text == end;
+    return text;
+}
+
+/* Whether eight bytes are ASCII without control characters. */
+static int are_plain(const char *text)
+{
+    const apr_uint64_t ones = ~APR_UINT64_C(0) / 255;
+    apr_uint64_t word;
+    memcpy(&word, text, sizeof(word));
+    return !(((word - ones * ' ') | ((word ^ ones * 0x7f) - ones) | word) & (ones * 0x80));
+}
+
+/* Whether there are no control characters but tabs. */
+static int is_common_value(const char *text, const char *end)
+{
+    const char *last = end - text >= 8 ? end - 8 : text;
+    while (text < last && are_plain(text)) {
+        text += 8;
+    }
+    if (text >= last && end - last >= 8 && are_plain(last)) {
+        return 1;
+    }
+    while (text < end && (*text == '\t' || !apipool_ascii_is_control(*text))) {
+        text++;
+    }
+    return text >= end;
 }
 
 /* Only what is spelt as most are: the rest is judged where all of it is. */
 static int set_aside(apipool_head_t *head, const char *line, apr_size_t len)
 {
     apr_pool_t *p = apr_table_elts(head->aside)->pool;
-    const char *colon = len <= ASIDE_MAX ? memchr(line, ':', len) : NULL;
-
-    if (!colon || !is_common(line, colon, OF_NAME)) {
+    const char *end = line + len, *colon = skip_name(line, end), *value = colon + 1;
+    if (len > ASIDE_MAX || colon == end || *colon != ':') {
         return 0;
     }
-    const char *value = colon + 1, *end = line + len;
     trim(&value, &end);
-    if (!is_common(value, end, OF_VALUE)) {
+    if (!is_common_value(value, end)) {
         return 0;
     }
-    apr_table_addn(head->aside, apr_pstrmemdup(p, line, (apr_size_t)(colon - line)),
-                   apr_pstrmemdup(p, value, (apr_size_t)(end - value)));
+    char *name = apr_pstrmemdup(p, line, (apr_size_t)(end - line));
+    name[colon - line] = '\0';
+    apr_table_addn(head->aside, name, name + (value - line));
     return 1;
 }
 

@@ -47,6 +47,28 @@ void apipool_sniff_begin_value(apipool_sniff_t *s, apipool_sniff_kind_e kind, ap
     s->truncated = 0;
 }
 
+static void keep_text(const apipool_sniff_t *s, apipool_sniffed_t *found)
+{
+    found->text = "";
+    if (!found->room && s->pool && s->used) {
+        found->room = apr_palloc(s->pool, s->text_max + 1);
+    }
+    if (!found->room || !s->used) {
+        return;
+    }
+    memcpy(found->room, s->text, s->used);
+    found->room[s->used] = '\0';
+    for (apr_size_t i = 0; i < s->used;) {
+        apr_uint32_t code = 0;
+        apr_size_t n = apipool_utf8_character(found->room + i, s->used - i, &code);
+        if (code == 0) {
+            found->room[i] = '?';
+        }
+        i += n ? n : 1;
+    }
+    found->text = found->room;
+}
+
 /* What was found of that name before is replaced only now, as the value is whole. */
 void apipool_sniff_end_value(apipool_sniff_t *s, apr_off_t end)
 {
@@ -59,21 +81,12 @@ void apipool_sniff_end_value(apipool_sniff_t *s, apr_off_t end)
     found->at = s->at;
     found->len = end - s->at;
     found->truncated = s->truncated;
-    memcpy(found->text, s->text, s->used);
-    found->text[s->used] = '\0';
-    for (apr_size_t i = 0; i < s->used;) {
-        apr_uint32_t code = 0;
-        apr_size_t n = apipool_utf8_character(found->text + i, s->used - i, &code);
-        if (code == 0) {
-            found->text[i] = '?';
-        }
-        i += n ? n : 1;
-    }
+    keep_text(s, found);
 }
 
 void apipool_sniff_begin(apipool_sniff_t *s, const char *content_type,
                          const apipool_sniff_name_t *names, int count, apipool_sniffed_t *found,
-                         apipool_strict_t *strict)
+                         apipool_strict_t *strict, apr_pool_t *pool)
 {
     memset(s, 0, sizeof(*s));
     s->text_max = APIPOOL_SNIFF_TEXT_USUAL;
@@ -82,8 +95,9 @@ void apipool_sniff_begin(apipool_sniff_t *s, const char *content_type,
     s->count = count < APIPOOL_SNIFF_WANTED_MAX ? count : APIPOOL_SNIFF_WANTED_MAX;
     s->current = -1;
     for (int i = 0; i < count; i++) {
-        memset(&found[names[i].slot], 0, offsetof(apipool_sniffed_t, text) + 1);
+        found[names[i].slot] = (apipool_sniffed_t){.text = ""};
     }
+    s->pool = pool;
     s->strict = strict;
     s->is_exact = strict != NULL;
     if (strict) {

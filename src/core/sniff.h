@@ -3,7 +3,7 @@
 #ifndef APIPOOL_CORE_SNIFF_H
 #define APIPOOL_CORE_SNIFF_H
 
-#include <apr.h>
+#include <apr_pools.h>
 
 #include "strict.h"
 
@@ -55,7 +55,8 @@ typedef struct {
     apr_off_t at;  /* offset of the value as it is written, from the body's first byte */
     apr_off_t len; /* bytes; with quotes, brackets and braces in JSON */
     int truncated; /* text is not all of it; it ends with a whole character */
-    char text[APIPOOL_SNIFF_TEXT_SIZE];
+    const char *text;
+    char *room; /* text_max + 1 bytes for it; NULL: comes from the pool once there is a text */
 } apipool_sniffed_t;
 
 typedef struct {
@@ -73,12 +74,13 @@ typedef struct {
     apr_off_t members;
 
     /* Bytes of a value's text that are kept: APIPOOL_SNIFF_TEXT_USUAL. The caller may set another number,
-     * below APIPOOL_SNIFF_TEXT_SIZE, before the first piece. */
+     * below APIPOOL_SNIFF_TEXT_SIZE, and the room of each slot before the first piece. */
     apr_size_t text_max;
 
     /* The rest is of no use to the caller. */
     const apipool_sniff_name_t *names;
     apipool_sniffed_t *found;
+    apr_pool_t *pool;
     apipool_strict_t *strict;
     int is_exact; /* there is no doubt so far, and somebody asks */
     int count;
@@ -128,10 +130,11 @@ typedef struct {
  * @param found        what is found, by the slots of the names; must last as long as s
  * @param strict       set to whether all readers take the body alike; NULL: nobody asks. Must last as long
  *                     as s. What is found does not depend on it
+ * @param pool         holds the texts that are found; NULL: only those are kept that have room
  */
 void apipool_sniff_begin(apipool_sniff_t *s, const char *content_type,
                          const apipool_sniff_name_t *names, int count, apipool_sniffed_t *found,
-                         apipool_strict_t *strict);
+                         apipool_strict_t *strict, apr_pool_t *pool);
 
 /** Takes the next piece. It is not written to and not kept. */
 void apipool_sniff_feed(apipool_sniff_t *s, const char *data, apr_size_t len);

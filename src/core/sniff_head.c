@@ -190,8 +190,8 @@ void apipool_sniff_type(apipool_sniff_t *s, const char *content_type)
     char text[APIPOOL_STRICT_LINE_MAX + 1];
     apr_size_t blanks = strspn(content_type, " \t");
     int is_form = says(content_type + blanks, form);
-    if (!is_form && !s->is_exact) {
-        return;
+    if (!is_form && (!s->is_exact || !strcmp(content_type, "application/json"))) {
+        return; /* most end here */
     }
     if (strlen(content_type) >= sizeof(text)) {
         apipool_sniff_doubt(s, "the Content-Type is too long");

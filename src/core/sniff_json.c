@@ -258,16 +258,21 @@ static apr_size_t count_plain(const char *data, apr_size_t len)
     return i;
 }
 
-/* Eight bytes at a time without quotes, backslashes, control characters and anything beyond ASCII. */
+/* Eight bytes at a time without quotes, backslashes, control characters and anything beyond ASCII. The lowest
+ * of the marks is that of the first such byte; others may come from what was borrowed from it. */
 static const char *skip_ascii(const char *p, const char *end)
 {
     const apr_uint64_t ones = ~APR_UINT64_C(0) / 255;
-    for (; end - p >= 8; p += 8) {
-        apr_uint64_t word, quote, slash;
+    for (apr_size_t words = (apr_size_t)(end - p) / 8; words; words--, p += 8) {
+        apr_uint64_t word, quote, slash, marks;
         memcpy(&word, p, sizeof(word));
         quote = word ^ (ones * '"');
         slash = word ^ (ones * '\\');
-        if (((word - ones * 0x20) | (quote - ones) | (slash - ones) | word) & (ones * 0x80)) {
+        marks = ((word - ones * 0x20) | (quote - ones) | (slash - ones) | word) & (ones * 0x80);
+        if (marks) {
+#if !APR_IS_BIGENDIAN
+            p += __builtin_ctzll(marks) / 8;
+#endif
             break;
         }
     }

@@ -2,10 +2,17 @@
  * What strings in JSON say: names that may be wanted, and values. */
 #include <string.h>
 
+#include "ascii.h"
 #include "percent.h"
 #include "sniff_parts.h"
 
 #define REPLACEMENT 0xfffd
+
+static int is_next(const apipool_sniff_name_t *wanted, char next, char c)
+{
+    c = wanted->any_case ? apipool_ascii_lower(c) : c;
+    return next == c && c && !(wanted->is_path && c == '/');
+}
 
 /* Whether a name goes on with these bytes; with a NUL among them none does. */
 static int goes_on(const apipool_sniff_name_t *wanted, apr_size_t from, const char *data,
@@ -13,9 +20,7 @@ static int goes_on(const apipool_sniff_name_t *wanted, apr_size_t from, const ch
 {
     const char *name = wanted->name + from;
     apr_size_t i = 0;
-    while (i < len && name[i] && !(wanted->is_path && name[i] == '/') &&
-           (name[i] == data[i] || (wanted->any_case && data[i] >= 'A' && data[i] <= 'Z' &&
-                                   name[i] == (data[i] | 0x20)))) {
+    while (i < len && is_next(wanted, name[i], data[i])) {
         i++;
     }
     return i == len;

@@ -10,7 +10,8 @@
 #include "ascii.h"
 #include "stamp.h"
 
-#define LONGEST_FIELD 64 /* bytes of a name; no longer one tells of a limit */
+#define SHORTEST_FIELD 8 /* bytes of a name; none that is shorter or longer tells of a limit */
+#define LONGEST_FIELD  64
 
 /* Reads a decimal number; strtod would also take hex, "inf" and a locale's comma. */
 static const char *read_number(const char *text, double *value)
@@ -154,18 +155,30 @@ static void set_first(const char **slot, const char *value)
     }
 }
 
+/* Makes letters small, eight bytes at a time. No other character becomes one that stands in a limit's
+ * name. */
+static void fold(char *to, const char *name, apr_size_t len)
+{
+    const apr_uint64_t blanks = ~APR_UINT64_C(0) / 255 * ' ';
+    apr_uint64_t word;
+    for (apr_size_t i = 0, last = len - sizeof(word); i < len; i += sizeof(word)) {
+        apr_size_t at = i < last ? i : last;
+        memcpy(&word, name + at, sizeof(word));
+        word |= blanks;
+        memcpy(to + at, &word, sizeof(word));
+    }
+}
+
 static void read_field(const apipool_limit_fields_t *limits, apr_size_t count,
                        apipool_provider_e provider, const apr_table_entry_t *field,
                        reading_t *readings)
 {
     char name[LONGEST_FIELD];
     apr_size_t len = strlen(field->key);
-    if (len > sizeof(name)) {
+    if (len < SHORTEST_FIELD || len > LONGEST_FIELD) {
         return;
     }
-    for (apr_size_t i = 0; i < len; i++) {
-        name[i] = apipool_ascii_lower(field->key[i]);
-    }
+    fold(name, field->key, len);
     for (apr_size_t i = 0; i < count; i++) {
         if (!apipool_provider_holds(limits[i].of, provider)) {
             continue;
@@ -182,11 +195,11 @@ static void read_field(const apipool_limit_fields_t *limits, apr_size_t count,
     }
 }
 
-/* All fields' names begin with "x-", "a" or "r": this rules most fields out. */
+/* This rules most fields out. */
 static int may_be_limit(const char *name)
 {
-    return ((name[0] == 'x' || name[0] == 'X') && name[1] == '-') || name[0] == 'a' ||
-           name[0] == 'A' || name[0] == 'r' || name[0] == 'R';
+    return apipool_ascii_begins(name, "x-ratelimit") || apipool_ascii_begins(name, "ratelimit") ||
+           apipool_ascii_begins(name, "anthropic-ratelimit");
 }
 
 static apr_size_t read_limits(const apr_table_t *headers, apipool_provider_e provider,

@@ -39,8 +39,11 @@ static const apipool_sniff_name_t names[] = {
 void apipool_wsevent_begin(apipool_wsevent_t *event)
 {
     apipool_sniff_begin(&event->sniff, NULL, names, sizeof(names) / sizeof(*names), event->found,
-                        NULL);
+                        NULL, NULL);
     event->sniff.text_max = APIPOOL_SNIFF_TEXT_SIZE - 1;
+    for (int i = 0; i < APIPOOL_WSEVENT_FIELDS; i++) {
+        event->found[i].room = event->texts[i];
+    }
 }
 
 void apipool_wsevent_feed(apipool_wsevent_t *event, const char *data, apr_size_t len)

@@ -30,6 +30,7 @@ typedef enum {
 typedef struct {
     apipool_sniff_t sniff;
     apipool_sniffed_t found[APIPOOL_WSEVENT_FIELDS];
+    char texts[APIPOOL_WSEVENT_FIELDS][APIPOOL_SNIFF_TEXT_SIZE];
 } apipool_wsevent_t;
 
 /** Starts with an event's first byte. */

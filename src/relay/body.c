@@ -153,7 +153,8 @@ int apipool_body_session(const apipool_pool_t *pool)
 }
 
 static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
-                           apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED])
+                           apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED],
+                           apipool_strict_t *strict)
 {
     apipool_sniffed_t *found = apr_palloc(req->r->pool, APIPOOL_BODY_SNIFFED * sizeof(*found));
     int is_more = req->pool->affinity == APIPOOL_AFFINITY_BODY &&
@@ -162,7 +163,7 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
     /* only a list of models is evaded by what readers disagree about */
     int is_strict =
         req->client && apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS);
-    req->body.sniffed = found; /* most of its memory is never touched */
+    req->body.sniffed = found;
     for (int i = 0; i < count; i++) {
         names[i] = (apipool_sniff_name_t){
             .name = i < APIPOOL_BODY_SESSION ? wanted[i] : req->pool->affinity_name,
@@ -170,8 +171,7 @@ static void begin_sniffing(apipool_request_t *req, apipool_sniff_t *sniff,
             .slot = (unsigned char)i};
     }
     apipool_sniff_begin(sniff, apr_table_get(req->r->headers_in, "Content-Type"), names, count,
-                        found,
-                        is_strict ? apr_palloc(req->r->pool, sizeof(apipool_strict_t)) : NULL);
+                        found, is_strict ? strict : NULL, req->r->pool);
 }
 
 static void end_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
@@ -198,6 +198,7 @@ int apipool_body_capture(apipool_request_t *req)
     apr_bucket_brigade *bb;
     apipool_sniff_t sniff;
     apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED];
+    apipool_strict_t strict;
     int done = 0;
     int status = OK;
 
@@ -206,7 +207,7 @@ int apipool_body_capture(apipool_request_t *req)
     }
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     req->body.brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    begin_sniffing(req, &sniff, names);
+    begin_sniffing(req, &sniff, names, &strict);
     while (!done && status == OK) {
         apr_status_t rv =
             ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE);

@@ -218,7 +218,7 @@ static apr_int64_t estimate_form(const apipool_request_t *req)
 
     apipool_estimate_begin(&files, APIPOOL_ESTIMATE_FORM);
     apipool_sniff_begin(&sniff, apr_table_get(req->r->headers_in, "Content-Type"), &name, 1,
-                        &prompt, NULL);
+                        &prompt, NULL, NULL);
     read_body(req, 0, req->body.length, &files, &sniff);
     apipool_estimate_begin(&text, APIPOOL_ESTIMATE_TEXT);
     read_body(req, prompt.at, prompt.at + prompt.len, &text, NULL);

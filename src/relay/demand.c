@@ -145,7 +145,7 @@ static void read_config(const apipool_request_t *req, const apipool_sniffed_t *c
     apipool_sniff_t sniff;
     char piece[PIECE];
 
-    apipool_sniff_begin(&sniff, NULL, names, 4, wanted, NULL);
+    apipool_sniff_begin(&sniff, NULL, names, 4, wanted, NULL, req->r->pool);
     for (apr_off_t at = 0; at < config->len; at += PIECE) {
         apr_off_t left = config->len - at;
         apr_size_t len = left < PIECE ? (apr_size_t)left : PIECE;

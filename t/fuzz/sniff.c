@@ -25,6 +25,7 @@ static const apipool_sniff_name_t names[WANTED] = {{.name = "model", .any_case =
 typedef struct {
     apipool_sniff_t sniff;
     apipool_sniffed_t found[WANTED];
+    char texts[WANTED][APIPOOL_SNIFF_TEXT_USUAL + 1];
     apipool_strict_t strict;
 } run_t;
 
@@ -43,7 +44,11 @@ static void sniff(run_t *run, const char *type, const char *body, size_t len, si
 {
     unsigned seed = (unsigned)len;
 
-    apipool_sniff_begin(&run->sniff, type, names, WANTED, run->found, asks ? &run->strict : NULL);
+    apipool_sniff_begin(&run->sniff, type, names, WANTED, run->found, asks ? &run->strict : NULL,
+                        NULL);
+    for (int i = 0; i < WANTED; i++) {
+        run->found[i].room = run->texts[i];
+    }
     for (size_t i = 0; i < len;) {
         size_t piece = len;
         if (most) {
@@ -76,7 +81,7 @@ static void check_found(const run_t *run, const char *body, size_t len)
     for (int i = 0; i < WANTED; i++) {
         const apipool_sniffed_t *f = &run->found[i];
         json_t *text = json_string(f->text); /* NULL where it is not UTF-8 */
-        MUST(text && memchr(f->text, '\0', sizeof(f->text)));
+        MUST(text && strlen(f->text) <= APIPOOL_SNIFF_TEXT_USUAL);
         json_decref(text);
         MUST((f->kind == APIPOOL_SNIFF_ABSENT) == (f->times == 0));
         MUST(f->at >= 0 && f->len >= 0 && (size_t)(f->at + f->len) <= len);

@@ -12,7 +12,7 @@ static const char *read_in(const char *type, const char *body, size_t len, size_
 {
     static apipool_strict_t strict;
     apipool_sniff_t s;
-    apipool_sniff_begin(&s, type, NULL, 0, NULL, &strict);
+    apipool_sniff_begin(&s, type, NULL, 0, NULL, &strict, NULL);
     for (size_t i = 0; i < len; i += step) {
         size_t n = len - i < step ? len - i : step;
         char *exact = malloc(n);
@@ -60,7 +60,7 @@ static void compare_form(const char *type, const char *body, size_t len)
     static apipool_sniff_t sniff;
     static const apipool_sniff_name_t name = {.name = "model", .slot = 0};
     apipool_sniffed_t model;
-    apipool_sniff_begin(&sniff, type, &name, 1, &model, NULL);
+    apipool_sniff_begin(&sniff, type, &name, 1, &model, NULL, NULL);
     apipool_sniff_feed(&sniff, body, len);
     apipool_sniff_end(&sniff);
     MUST(sniff.body == APIPOOL_SNIFF_FORM && !sniff.malformed);

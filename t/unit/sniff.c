@@ -18,6 +18,8 @@
 #define FACE    "\xf0\x9f\x98\x80"
 #define UNKNOWN "\xef\xbf\xbd"
 
+static apr_pool_t *pool; /* of the texts that are found */
+
 static const apipool_sniff_name_t names[] = {{.name = "model", .slot = 0},
                                              {.name = "stream", .slot = 1},
                                              {.name = "n", .slot = 2},
@@ -34,7 +36,8 @@ typedef struct {
 static void begin_either(run_t *run, const char *type, int asks)
 {
     memset(run, 0xa5, sizeof(*run));
-    apipool_sniff_begin(&run->sniff, type, names, COUNT, run->found, asks ? &run->strict : NULL);
+    apipool_sniff_begin(&run->sniff, type, names, COUNT, run->found, asks ? &run->strict : NULL,
+                        pool);
 }
 
 static void begin(run_t *run, const char *type)
@@ -391,7 +394,7 @@ static void capitals_make_no_difference_where_they_should_not(void **unused)
     apipool_sniffed_t found[2];
     apipool_sniff_t sniff;
     for (size_t cut = 0; cut <= strlen(body); cut++) {
-        apipool_sniff_begin(&sniff, JSON, wanted, 2, found, NULL);
+        apipool_sniff_begin(&sniff, JSON, wanted, 2, found, NULL, pool);
         apipool_sniff_feed(&sniff, body, cut);
         apipool_sniff_feed(&sniff, body + cut, strlen(body) - cut);
         apipool_sniff_end(&sniff);
@@ -426,7 +429,7 @@ static void members_of_members_are_found(void **unused)
             const char *body = inner[i].body;
             char told[64];
             size_t first = cut / 2;
-            apipool_sniff_begin(&sniff, JSON, wanted, 3, found, cut % 2 ? &strict : NULL);
+            apipool_sniff_begin(&sniff, JSON, wanted, 3, found, cut % 2 ? &strict : NULL, pool);
             apipool_sniff_feed(&sniff, body, first);
             apipool_sniff_feed(&sniff, body + first, strlen(body) - first);
             apipool_sniff_end(&sniff);
@@ -449,13 +452,13 @@ static void nothing_or_too_much_may_be_wanted(void **unused)
         snprintf(many_names[i], sizeof(many_names[i]), "%d", i);
         many[i] = (apipool_sniff_name_t){.name = many_names[i], .slot = (unsigned char)i};
     }
-    apipool_sniff_begin(&s, NULL, many, 70, found, NULL);
+    apipool_sniff_begin(&s, NULL, many, 70, found, NULL, pool);
     apipool_sniff_feed(&s, "{\"0\":1,\"63\":2,\"64\":3}", 21);
     apipool_sniff_end(&s);
     assert_string_equal(found[0].text, "1");
     assert_string_equal(found[63].text, "2");
     assert_int_equal(found[64].kind, APIPOOL_SNIFF_ABSENT);
-    apipool_sniff_begin(&s, NULL, NULL, 0, NULL, NULL);
+    apipool_sniff_begin(&s, NULL, NULL, 0, NULL, NULL, NULL);
     apipool_sniff_feed(&s, "{\"0\":1,\"\":\"\"}", 13);
     apipool_sniff_end(&s);
     assert_false(s.malformed);
@@ -514,6 +517,17 @@ static void a_path_may_name_the_model(void **unused)
     }
 }
 
+static int set_up(void **unused)
+{
+    return apr_initialize() == APR_SUCCESS && apr_pool_create(&pool, NULL) == APR_SUCCESS ? 0 : -1;
+}
+
+static int tear_down(void **unused)
+{
+    apr_terminate();
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,5 +545,5 @@ int main(void)
         cmocka_unit_test(a_path_may_name_the_model),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("sniff", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("sniff", tests, set_up, tear_down);
 }

@@ -30,7 +30,7 @@ static const char *read_in(const row_t *row, size_t first, size_t step)
     static apipool_strict_t strict;
     apipool_sniff_t s;
     size_t len = strlen(row->body);
-    apipool_sniff_begin(&s, row->type, NULL, 0, NULL, &strict);
+    apipool_sniff_begin(&s, row->type, NULL, 0, NULL, &strict, NULL);
     for (size_t at = 0, n = first; at < len; at += n, n = step) {
         n = n > len - at ? len - at : n;
         char *exact = malloc(n ? n : 1);
