@@ -96,7 +96,8 @@ typedef struct {
 
 static int is_named(const name_t *name, const char *text)
 {
-    return strlen(text) == name->len && !memcmp(text, name->text, name->len);
+    return name->len && *name->text == *text && strlen(text) == name->len &&
+           !memcmp(text, name->text, name->len); /* most begin otherwise */
 }
 
 /* What the outermost members, so many of them, lead to; NULL: nothing that counts. */
