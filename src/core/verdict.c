@@ -372,16 +372,17 @@ static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
     apipool_answer_t answer;
     apipool_verdict_t verdict;
     const apipool_marker_t *marker = NULL;
-    int custom = 0;
+    int custom = 0, customs = evidence->custom_count;
+    customs = customs < APIPOOL_CUSTOM_MAX ? customs : APIPOOL_CUSTOM_MAX;
 
     apipool_answer_read(evidence->body ? evidence->body : "",
                         len < APIPOOL_VERDICT_BODY_MAX ? len : APIPOOL_VERDICT_BODY_MAX, &answer);
-    while (custom < evidence->custom_count &&
+    while (custom < customs &&
            !custom_matches(&evidence->custom[custom], evidence->in_band ? 200 : evidence->status,
                            &answer)) {
         custom++;
     }
-    if (custom < evidence->custom_count) {
+    if (custom < customs) {
         verdict = by_custom(&evidence->custom[custom], custom);
     }
     else {
