@@ -10,20 +10,20 @@
 #include "cors.h"
 #include "credential.h"
 #include "gate.h"
-#include "keyfile.h"
-#include "lasting.h"
-#include "link.h"
+#include "key_files.h"
+#include "lifecycle.h"
+#include "upstream_conn.h"
 #include "manage.h"
 #include "metrics.h"
 #include "mount.h"
-#include "outcome.h"
+#include "request_accounting.h"
 #include "probe.h"
 #include "request.h"
 #include "status.h"
-#include "tick.h"
-#include "upstream.h"
-#include "verify.h"
-#include "wire.h"
+#include "clock.h"
+#include "workers.h"
+#include "warnings.h"
+#include "outgoing.h"
 
 #include <ap_provider.h>
 #include <http_connection.h>
@@ -35,7 +35,7 @@
 
 static int healthy(void)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     if (!segment || apipool_segment_lock(segment) != APR_SUCCESS) {
         return 0;
     }
@@ -45,13 +45,13 @@ static int healthy(void)
 
 static int log_level(void)
 {
-    const apipool_segment_t *segment = apipool_lasting_segment();
+    const apipool_segment_t *segment = apipool_lifecycle_segment();
     return segment ? apipool_segment_log_level(segment) : 0;
 }
 
 static void set_log_level(int level)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     if (segment) {
         apipool_segment_set_log_level(segment, level);
     }
@@ -100,16 +100,17 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     return apipool_config_check(pconf, s);
 }
 
-static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_t *ptemp)
+static apr_status_t open_pool(apipool_pool_conf_t *pool, apr_pool_t *pconf, apr_pool_t *ptemp)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     apr_status_t rv = apipool_pool_attach(segment, apipool_config_server_name(ptemp, pool->server),
                                           pool->name, &pool->index);
     for (int i = 0; rv == APR_SUCCESS && i < pool->upstreams->nelts; i++) {
-        apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
-        rv = apipool_pool_group(segment, pool->index, upstream->name, &upstream->group);
+        apipool_upstream_conf_t *upstream =
+            &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_conf_t);
+        rv = apipool_pool_upstream(segment, pool->index, upstream->name, &upstream->index);
         if (rv == APR_SUCCESS) {
-            rv = apipool_pool_lift(segment, upstream->group, &pool->limits, apr_time_now());
+            rv = apipool_pool_lift(segment, upstream->index, &pool->limits, apr_time_now());
         }
     }
     if (rv != APR_SUCCESS) {
@@ -117,8 +118,8 @@ static apr_status_t open_pool(apipool_pool_t *pool, apr_pool_t *pconf, apr_pool_
                      APIPOOL_LOG(0042) "pool %s: cannot be set up in shared memory", pool->name);
         return rv;
     }
-    rv = apipool_upstream_define(pool, pconf);
-    return rv == APR_SUCCESS ? apipool_keyfile_import(segment, pool) : rv;
+    rv = apipool_workers_define(pool, pconf);
+    return rv == APR_SUCCESS ? apipool_key_files_import(segment, pool) : rv;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
@@ -127,7 +128,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
-    apipool_segment_t *segment = apipool_lasting_open(pconf, main_server);
+    apipool_segment_t *segment = apipool_lifecycle_open(pconf, main_server);
     if (!segment) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -135,30 +136,30 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (apipool_pool_retire_all(segment) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    apr_status_t rv = apipool_lasting_hold(main_server, ptemp);
+    apr_status_t rv = apipool_lifecycle_hold(main_server, ptemp);
     if (rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     for (int i = 0; rv == APR_SUCCESS && i < pools->nelts; i++) {
-        rv = open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_t *), pconf, ptemp);
+        rv = open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), pconf, ptemp);
     }
-    apipool_lasting_release();
+    apipool_lifecycle_release();
     if (rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    apipool_lasting_keep_keys(main_server, ptemp);
+    apipool_lifecycle_keep_keys(main_server, ptemp);
     apipool_config_warn(main_server);
-    apipool_verify_warn(pools);
+    apipool_warnings_upstreams(pools);
     ap_add_version_component(pconf, "mod_apipool/" APIPOOL_VERSION);
-    return apipool_tick_register(pconf, main_server, segment, pools);
+    return apipool_clock_register(pconf, main_server, segment, pools);
 }
 
 static void child_init(apr_pool_t *pchild, server_rec *main_server)
 {
-    apr_status_t rv = apipool_lasting_enter(pchild);
+    apr_status_t rv = apipool_lifecycle_enter(pchild);
     apr_array_header_t *pools = apipool_config_all_pools(pchild, main_server);
     for (int i = 0; i < pools->nelts && rv == APR_SUCCESS; i++) {
-        rv = apipool_upstream_init(APR_ARRAY_IDX(pools, i, apipool_pool_t *), 0, pchild);
+        rv = apipool_upstream_init(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), 0, pchild);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
@@ -171,7 +172,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
 static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
                          mpm_child_status status)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     if (status != MPM_CHILD_EXITED || !segment) {
         return;
     }
@@ -180,7 +181,7 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      APIPOOL_LOG(0045) "the leases of a child that ended are lost");
     }
-    apipool_lasting_note_repairs(s);
+    apipool_lifecycle_note_repairs(s);
 }
 
 static int metrics_handler(request_rec *r)
@@ -188,13 +189,13 @@ static int metrics_handler(request_rec *r)
     if (!apipool_mount_is(r, APIPOOL_MOUNT_METRICS)) {
         return DECLINED;
     }
-    return apipool_metrics_answer(r, apipool_lasting_segment(),
+    return apipool_metrics_answer(r, apipool_lifecycle_segment(),
                                   apipool_config_server_name(r->pool, r->server));
 }
 
 static int status_section(request_rec *r, int flags)
 {
-    return apipool_status_write(r, flags, apipool_lasting_segment(),
+    return apipool_status_write(r, flags, apipool_lifecycle_segment(),
                                 apipool_config_server_name(r->pool, r->server));
 }
 
@@ -204,7 +205,7 @@ static void register_hooks(apr_pool_t *p)
     apipool_auth_register_filter();
     apipool_body_register_filter();
     apipool_gate_register_filter();
-    apipool_link_register_filters();
+    apipool_upstream_conn_register_filters();
     apipool_probe_register_filters();
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -227,14 +228,14 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_insert_error_filter(apipool_auth_insert_error_filter, NULL, NULL, APR_HOOK_LAST);
     proxy_hook_pre_request(apipool_attempt_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    APR_OPTIONAL_HOOK(proxy, fixups, apipool_wire_fixups, NULL, NULL, APR_HOOK_REALLY_LAST);
-    ap_hook_pre_connection(apipool_link_pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
+    APR_OPTIONAL_HOOK(proxy, fixups, apipool_outgoing_fixups, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_pre_connection(apipool_upstream_conn_pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(apipool_credential_hide_from_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_log_transaction(apipool_outcome_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_log_transaction(apipool_request_accounting_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(ap, status_hook, status_section, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(apipool_credential_hide_from_environment, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    APR_OPTIONAL_HOOK(proxy, create_req, apipool_link_sent, NULL, NULL, APR_HOOK_MIDDLE);
+    APR_OPTIONAL_HOOK(proxy, create_req, apipool_upstream_conn_sent, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
 AP_DECLARE_MODULE(apipool) = {

@@ -6,7 +6,7 @@
 #include <ap_provider.h>
 #include <http_core.h>
 
-#include "src/core/pace.h"
+#include "src/core/throttle.h"
 
 /* check_config, so that httpd -t says it too */
 static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -34,7 +34,7 @@ static int warn(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_r
 
 static void child_init(apr_pool_t *pchild, server_rec *s)
 {
-    apipool_pace_share();
+    apipool_throttle_share();
 }
 
 static void register_hooks(apr_pool_t *p)

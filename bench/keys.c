@@ -11,7 +11,7 @@
 
 #include "keys.h"
 #include "rebuild.h"
-#include "layout.h"
+#include "segment_layout.h"
 #include "listing.h"
 
 #define KEYS   100000
@@ -95,7 +95,7 @@ static void open_segment(apr_pool_t *p)
                     apipool_segment_view(&segment, shm, mutex, apipool_rebuild_locked, p) ==
                         APR_SUCCESS &&
                     apipool_pool_attach(segment, "", "bench", &pool_index) == APR_SUCCESS &&
-                    apipool_pool_group(segment, pool_index, "bench", &group) == APR_SUCCESS,
+                    apipool_pool_upstream(segment, pool_index, "bench", &group) == APR_SUCCESS,
                 "no shared memory");
     add_keys();
 }
@@ -116,21 +116,22 @@ static void lend_once(void)
     static const apipool_key_limits_t no_limits;
     static const apipool_policy_t policy = {
         .cooldown_min = 1, .cooldown_max = 1, .recover_min = 1, .recover_max = 1, .max_errors = 5};
-    static const apipool_verdict_t success = {.rule = APIPOOL_R00, .event = APIPOOL_EVENT_SUCCESS};
+    static const apipool_verdict_t success = {.rule = APIPOOL_RULE_SUCCESS,
+                                              .event = APIPOOL_EVENT_SUCCESS};
     static apipool_lease_t lease;
     apipool_source_t source = {.group = group, .weight = 1};
-    apipool_wanted_t wanted = {.pool = pool_index,
-                               .sources = &source,
-                               .source_count = 1,
-                               .tokens = 100,
-                               .limits = &no_limits,
-                               .waiter = APIPOOL_NONE};
+    apipool_lend_request_t wanted = {.pool = pool_index,
+                                     .sources = &source,
+                                     .source_count = 1,
+                                     .tokens = 100,
+                                     .limits = &no_limits,
+                                     .waiter = APIPOOL_NONE};
     apipool_report_t report = {
         .verdict = &success, .status = 200, .tokens = 50, .headroom = -1, .policy = &policy};
     apipool_acquired_e result;
     apipool_outcome_t outcome;
     apr_time_t retry_at, now = apr_time_now();
-    fail_unless(apipool_pool_acquire(segment, &wanted, now, &lease, &result, &retry_at) ==
+    fail_unless(apipool_pool_lend(segment, &wanted, now, &lease, &result, &retry_at) ==
                         APR_SUCCESS &&
                     result == APIPOOL_ACQUIRED &&
                     apipool_pool_report(segment, &lease, &report, now, &outcome) == APR_SUCCESS,

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "layout.h"
+#include "segment_layout.h"
 #include "members.h"
 #include "keys.h"
 #include "rebuild.h"
@@ -163,7 +163,7 @@ static subject_t *make_subject(const row_t *row, apr_uint32_t count, apr_pool_t 
             apipool_segment_view(&subject->segment, shm, mutex, apipool_rebuild_locked, pool) ==
                 APR_SUCCESS &&
             apipool_pool_attach(subject->segment, "", "bench", &subject->pool) == APR_SUCCESS &&
-            apipool_pool_group(subject->segment, subject->pool, "bench", &subject->group) ==
+            apipool_pool_upstream(subject->segment, subject->pool, "bench", &subject->group) ==
                 APR_SUCCESS,
         "no shared memory");
     add_keys(subject, row, count);
@@ -182,15 +182,16 @@ static double nanoseconds(void)
 static double measure(subject_t *subject, const row_t *row, int pairs)
 {
     static const apipool_key_limits_t no_limits;
-    static const apipool_verdict_t success = {.rule = APIPOOL_R00, .event = APIPOOL_EVENT_SUCCESS};
+    static const apipool_verdict_t success = {.rule = APIPOOL_RULE_SUCCESS,
+                                              .event = APIPOOL_EVENT_SUCCESS};
     apipool_source_t source = {.group = subject->group, .weight = 1, .model = MODEL};
-    apipool_wanted_t wanted = {.pool = subject->pool,
-                               .sources = &source,
-                               .source_count = 1,
-                               .strategy = row->strategy,
-                               .tokens = 100,
-                               .limits = &no_limits,
-                               .waiter = APIPOOL_NONE};
+    apipool_lend_request_t wanted = {.pool = subject->pool,
+                                     .sources = &source,
+                                     .source_count = 1,
+                                     .strategy = row->strategy,
+                                     .tokens = 100,
+                                     .limits = &no_limits,
+                                     .waiter = APIPOOL_NONE};
     static apipool_lease_t lease;
     apipool_acquired_e result;
     apipool_outcome_t outcome;
@@ -199,7 +200,7 @@ static double measure(subject_t *subject, const row_t *row, int pairs)
     double begin = nanoseconds();
 
     for (int i = 1; i <= pairs; i++) {
-        apipool_verdict_t limited = {.rule = APIPOOL_R07,
+        apipool_verdict_t limited = {.rule = APIPOOL_RULE_RATE_LIMIT,
                                      .scope = APIPOOL_SCOPE_MODEL,
                                      .event = APIPOOL_EVENT_RATE_LIMITED,
                                      .retry_at = subject->now + apr_time_from_msec(50)};
@@ -211,8 +212,8 @@ static double measure(subject_t *subject, const row_t *row, int pairs)
                                    .policy = &policy};
         subject->now += 100;
         wanted.affinity = session;
-        apr_status_t rv = apipool_pool_acquire(subject->segment, &wanted, subject->now, &lease,
-                                               &result, &retry_at);
+        apr_status_t rv =
+            apipool_pool_lend(subject->segment, &wanted, subject->now, &lease, &result, &retry_at);
         if (row->exhausted) {
             fail_unless(rv == APR_SUCCESS && result == APIPOOL_ALL_COOLING, "there is a key");
             continue;

@@ -9,9 +9,9 @@
 #include <jansson.h>
 
 #include "balance.h"
-#include "flaw.h"
+#include "input_error.h"
 #include "key.h"
-#include "numbers.h"
+#include "counters.h"
 
 /* The admin module never touches shared memory. It looks this table up when the configuration is
  * checked, and asks it from then on; mod_apipool registers it together with its hooks. Both DSOs are
@@ -70,8 +70,8 @@ typedef struct {
     const char *last_rule;    /* its id */
     const char *last_message; /* what that rule means, a static sentence */
     apr_uint32_t error_streak, in_flight;
-    apipool_numbers_snapshot_t numbers; /* of attempts */
-    apr_time_t balance_at;              /* when it was read, with the next two; 0: it was not */
+    apipool_counters_snapshot_t numbers; /* of attempts */
+    apr_time_t balance_at;               /* when it was read, with the next two; 0: it was not */
     double balance;
     char currency[APIPOOL_CURRENCY_SIZE];
     apipool_key_limits_t limits; /* its own; 0: the pool's */
@@ -261,7 +261,7 @@ typedef struct {
     apr_status_t (*key_reveal)(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p, char **key);
 
     /**
-     * Adds keys, as apipool_keylist_t reads them while they arrive: each is kept once until the end of the
+     * Adds keys, as apipool_key_list_t reads them while they arrive: each is kept once until the end of the
      * list. Of one that is there already, what is said of it replaces what was known. One generation of the
      * store, whatever the number.
      * @param upstream whose keys they are; NULL: the pool's first one
@@ -270,11 +270,11 @@ typedef struct {
      */
     apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream,
                                const apipool_import_source_t *source, int preview, apr_pool_t *p,
-                               apipool_import_t *result, apipool_flaw_t *flaw);
+                               apipool_import_t *result, apipool_input_error_t *flaw);
 
     /** Changes keys: all of them or none. */
     apr_status_t (*key_change)(apr_uint32_t pool, const apipool_key_change_t *change, apr_pool_t *p,
-                               apipool_key_changed_t *result, apipool_flaw_t *flaw);
+                               apipool_key_changed_t *result, apipool_input_error_t *flaw);
 
     /** Asks a key's upstream about it now, and waits for the answer, 30 seconds at most; the key's state
      *  follows. */
@@ -289,18 +289,18 @@ typedef struct {
 
     /**
      * Makes a client and its key. The key is told this once: only its digest is kept. The name is kept as
-     * apipool_clientname_normalise() makes it.
+     * apipool_client_name_normalise() makes it.
      * @param key APIPOOL_CLIENT_KEY_SIZE bytes; the caller wipes it
      */
     apr_status_t (*client_create)(struct server_rec *s, const apipool_client_edit_t *edit,
-                                  apr_pool_t *p, char *key, apipool_flaw_t *flaw);
+                                  apr_pool_t *p, char *key, apipool_input_error_t *flaw);
 
     /** The name is as it is kept. */
     apr_status_t (*client_change)(struct server_rec *s, const char *name,
                                   const apipool_client_edit_t *edit, apr_pool_t *p,
-                                  apipool_flaw_t *flaw);
+                                  apipool_input_error_t *flaw);
     apr_status_t (*client_delete)(struct server_rec *s, const char *name, apr_pool_t *p,
-                                  apipool_flaw_t *flaw);
+                                  apipool_input_error_t *flaw);
 
     /** 32 bytes that sessions are signed with: the same in all processes and after restarts. The caller wipes
      *  them. */
@@ -310,12 +310,12 @@ typedef struct {
      *  until is when its time would be over. If that cannot be written it is ended all the same, but a full
      *  stop would bring it back. */
     apr_status_t (*session_revoke)(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
-                                   apipool_flaw_t *flaw);
+                                   apipool_input_error_t *flaw);
     int (*session_is_revoked)(apr_uint64_t jti);
 
     /** Ends all sessions of a place, a number of the caller's, likewise; and tells what changes whenever that
      *  is done: 0 as long as it has not been. No lock. */
-    apr_status_t (*sessions_end)(apr_uint64_t place, apr_pool_t *p, apipool_flaw_t *flaw);
+    apr_status_t (*sessions_end)(apr_uint64_t place, apr_pool_t *p, apipool_input_error_t *flaw);
     apr_time_t (*sessions_ended)(apr_uint64_t place);
 
     /**

@@ -18,7 +18,7 @@ for my $module (qw(apipool apipool_admin)) {
 }
 
 # Nothing of the points at which test builds can be killed is in the module; t/check_faults knows them all.
-my $points = join '', map { slurp($_) } glob "$source/src/*/*.c";
+my $points = join '', map { slurp($_) } glob "$source/src/*/*.c $source/src/*.c";
 my @points = $points =~ /APIPOOL_FAULT\("([^"]+)"\)/g;
 for my $point (@points) {
     my @with = grep { index(slurp("$build/$_"), $point) >= 0 } 'mod_apipool.so', 'obj/faults/mod_apipool.so';

@@ -9,7 +9,7 @@ use JSON::PP ();
 use MIME::Base64 ();
 use Test::More;
 
-# The rules of core/estimate.h: four bytes of text are a token, 765 tokens an image, 3072 bytes of audio a token.
+# The rules of text/estimate.h: four bytes of text are a token, 765 tokens an image, 3072 bytes of audio a token.
 my $IMAGE = 765;
 sub tokens_of { return int((length(join '', @_) + 2) / 4) }
 sub audio_of { return int($_[0] / 3072 + 0.5) }

@@ -7,7 +7,7 @@
 #include <http_config.h>
 #include <http_log.h>
 
-#include "flaw.h"
+#include "input_error.h"
 #include "json.h"
 #include "language.h"
 #include "mod_apipool.h"
@@ -112,7 +112,7 @@ typedef struct {
         *name;         /* what the path names, or NULL: a pool, a key's id, a client */
     apr_uint32_t pool; /* the index of that pool */
     apr_uint64_t id;   /* that id; 0: none */
-} apipool_ask_t;
+} apipool_admin_request_t;
 
 /** The table of functions; set once, when the configuration is checked. */
 extern const apipool_api_t *apipool_admin_api;
@@ -124,7 +124,7 @@ int apipool_admin_handler(request_rec *r);
 int apipool_admin_send_page(request_rec *r, const char *root, const char *path);
 
 /** The pools that may be seen here: apipool_pool_info_t. */
-apr_array_header_t *apipool_admin_pools(const apipool_ask_t *ask);
+apr_array_header_t *apipool_admin_pools(const apipool_admin_request_t *ask);
 
 /** One of such a list by its name; NULL: there is none. */
 const apipool_pool_info_t *apipool_admin_find_pool(const apr_array_header_t *pools,
@@ -169,8 +169,8 @@ int apipool_admin_refuse(request_rec *r, const char *field, const char *message)
  * @param what what was wanted, for the log: "the keys of pool main cannot be listed"
  * @param flaw what the function said, or NULL
  */
-int apipool_admin_failed(const apipool_ask_t *ask, apr_status_t rv, const char *what,
-                         const apipool_flaw_t *flaw);
+int apipool_admin_failed(const apipool_admin_request_t *ask, apr_status_t rv, const char *what,
+                         const apipool_input_error_t *flaw);
 
 /** Answers 429 or 503 with Retry-After. */
 int apipool_admin_later(request_rec *r, int status, const char *code, const char *message,
@@ -208,7 +208,8 @@ int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming);
 
 /** Writes to the error log at level notice who changed what, and from where. what is ours; the first of ids,
  *  a list of apr_uint64_t or NULL, follow it. */
-void apipool_admin_audit(const apipool_ask_t *ask, const char *what, const apr_array_header_t *ids);
+void apipool_admin_audit(const apipool_admin_request_t *ask, const char *what,
+                         const apr_array_header_t *ids);
 
 /** Names what of a table's members is set, as " enabled label"; enabled tells which way. */
 const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *members,
@@ -216,26 +217,27 @@ const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *m
 
 /* --- Routes: each function answers, and returns OK --- */
 
-typedef int (*apipool_admin_route_fn)(apipool_ask_t *ask);
+typedef int (*apipool_admin_route_fn)(apipool_admin_request_t *ask);
 
 /* session.c */
-int apipool_admin_session_open(apipool_ask_t *ask);
-int apipool_admin_session_show(apipool_ask_t *ask);
-int apipool_admin_session_close(apipool_ask_t *ask);
-int apipool_admin_sessions_end(apipool_ask_t *ask);
+int apipool_admin_session_open(apipool_admin_request_t *ask);
+int apipool_admin_session_show(apipool_admin_request_t *ask);
+int apipool_admin_session_close(apipool_admin_request_t *ask);
+int apipool_admin_sessions_end(apipool_admin_request_t *ask);
 
 /* pools.c */
-int apipool_admin_pools_list(apipool_ask_t *ask);
-int apipool_admin_pool_show(apipool_ask_t *ask);
+int apipool_admin_pools_list(apipool_admin_request_t *ask);
+int apipool_admin_pool_show(apipool_admin_request_t *ask);
 
 /** A pool as everybody is shown it; NULL after a message if it cannot be had. */
-json_t *apipool_admin_pool_object(const apipool_ask_t *ask, apr_uint32_t pool, apr_pool_t *p);
+json_t *apipool_admin_pool_object(const apipool_admin_request_t *ask, apr_uint32_t pool,
+                                  apr_pool_t *p);
 
 /* keys.c */
-int apipool_admin_keys_list(apipool_ask_t *ask);
-int apipool_admin_key_show(apipool_ask_t *ask);
-int apipool_admin_key_edit(apipool_ask_t *ask);
-int apipool_admin_key_delete(apipool_ask_t *ask);
+int apipool_admin_keys_list(apipool_admin_request_t *ask);
+int apipool_admin_key_show(apipool_admin_request_t *ask);
+int apipool_admin_key_edit(apipool_admin_request_t *ask);
+int apipool_admin_key_delete(apipool_admin_request_t *ask);
 
 /** Reads which states a text names, separated by commas. Returns 0 if it names another. */
 int apipool_admin_key_states(const char *text, unsigned *states);
@@ -243,30 +245,30 @@ int apipool_admin_key_states(const char *text, unsigned *states);
 #define APIPOOL_ADMIN_FILTER_TEXT_MAX 255
 
 /* key_actions.c */
-int apipool_admin_keys_import(apipool_ask_t *ask);
-int apipool_admin_keys_act(apipool_ask_t *ask);
-int apipool_admin_key_check(apipool_ask_t *ask);
-int apipool_admin_key_reveal(apipool_ask_t *ask);
+int apipool_admin_keys_import(apipool_admin_request_t *ask);
+int apipool_admin_keys_act(apipool_admin_request_t *ask);
+int apipool_admin_key_check(apipool_admin_request_t *ask);
+int apipool_admin_key_reveal(apipool_admin_request_t *ask);
 
 /* clients.c */
-int apipool_admin_clients_list(apipool_ask_t *ask);
-int apipool_admin_client_create(apipool_ask_t *ask);
-int apipool_admin_client_show(apipool_ask_t *ask);
-int apipool_admin_client_edit(apipool_ask_t *ask);
-int apipool_admin_client_delete(apipool_ask_t *ask);
+int apipool_admin_clients_list(apipool_admin_request_t *ask);
+int apipool_admin_client_create(apipool_admin_request_t *ask);
+int apipool_admin_client_show(apipool_admin_request_t *ask);
+int apipool_admin_client_edit(apipool_admin_request_t *ask);
+int apipool_admin_client_delete(apipool_admin_request_t *ask);
 
 /* stats.c */
-int apipool_admin_stats_show(apipool_ask_t *ask);
-int apipool_admin_requests_list(apipool_ask_t *ask);
+int apipool_admin_stats_show(apipool_admin_request_t *ask);
+int apipool_admin_requests_list(apipool_admin_request_t *ask);
 
 /* events.c */
-int apipool_admin_events_send(apipool_ask_t *ask);
+int apipool_admin_events_send(apipool_admin_request_t *ask);
 
 /* system.c */
-int apipool_admin_health(apipool_ask_t *ask);
-int apipool_admin_system_show(apipool_ask_t *ask);
-int apipool_admin_openapi(apipool_ask_t *ask);
-int apipool_admin_log_level_show(apipool_ask_t *ask);
-int apipool_admin_log_level_set(apipool_ask_t *ask);
+int apipool_admin_health(apipool_admin_request_t *ask);
+int apipool_admin_system_show(apipool_admin_request_t *ask);
+int apipool_admin_openapi(apipool_admin_request_t *ask);
+int apipool_admin_log_level_show(apipool_admin_request_t *ask);
+int apipool_admin_log_level_set(apipool_admin_request_t *ask);
 
 #endif

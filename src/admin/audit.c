@@ -32,7 +32,8 @@ const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *m
     return text;
 }
 
-void apipool_admin_audit(const apipool_ask_t *ask, const char *what, const apr_array_header_t *ids)
+void apipool_admin_audit(const apipool_admin_request_t *ask, const char *what,
+                         const apr_array_header_t *ids)
 {
     apr_pool_t *p = ask->r->pool;
     int count = ids ? ids->nelts : 0;

@@ -129,7 +129,7 @@ int apipool_admin_read_object(request_rec *r, apr_off_t max, const apipool_json_
     apipool_buffer_t *buffer = apipool_buffer_make(r->pool);
     apipool_admin_incoming_t *incoming;
     apipool_import_source_t source;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     const char *bytes;
     apr_size_t len;
     int status = apipool_admin_open_body(r, max, 0, &incoming, &source);

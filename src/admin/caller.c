@@ -25,14 +25,14 @@ apipool_role_e apipool_caller_role(const apipool_admin_conf_t *conf, const char 
                                                                      : APIPOOL_ROLE_ADMIN;
 }
 
-static const char *name_location(const apipool_ask_t *ask, const server_rec *s)
+static const char *name_location(const apipool_admin_request_t *ask, const server_rec *s)
 {
     return apr_psprintf(ask->r->pool, "%s:%u %s:%u %s/", s->server_hostname, s->port,
                         s->addrs && s->addrs->virthost ? s->addrs->virthost : "*",
                         s->addrs ? s->addrs->host_port : 0, ask->mount);
 }
 
-const char *apipool_caller_audience(const apipool_ask_t *ask)
+const char *apipool_caller_audience(const apipool_admin_request_t *ask)
 {
     return name_location(ask, ask->r->server);
 }
@@ -48,13 +48,13 @@ apr_uint64_t apipool_caller_hash(const char *bytes, apr_size_t len)
     return hash;
 }
 
-apr_uint64_t apipool_caller_place(const apipool_ask_t *ask)
+apr_uint64_t apipool_caller_place(const apipool_admin_request_t *ask)
 {
     const char *audience = apipool_caller_audience(ask);
     return apipool_caller_hash(audience, strlen(audience));
 }
 
-apr_uint64_t apipool_caller_location(const apipool_ask_t *ask)
+apr_uint64_t apipool_caller_location(const apipool_admin_request_t *ask)
 {
     const char *location = name_location(ask, apipool_admin_owner(ask->r));
     return apipool_caller_hash(location, strlen(location));
@@ -96,8 +96,8 @@ static int is_same_text(const char *one, const char *other)
 }
 
 /* Why a session does not hold, or NULL. */
-static const char *session_fault(const apipool_ask_t *ask, apr_uint64_t number, const char *user,
-                                 const char *entry, apr_pool_t *p)
+static const char *session_fault(const apipool_admin_request_t *ask, apr_uint64_t number,
+                                 const char *user, const char *entry, apr_pool_t *p)
 {
     if (apipool_admin_api->session_is_revoked(number)) {
         return "its session has been ended";
@@ -108,7 +108,7 @@ static const char *session_fault(const apipool_ask_t *ask, apr_uint64_t number, 
 }
 
 /* Why a token is not taken here, or NULL. */
-static const char *look_at_token(const apipool_ask_t *ask, const char *token,
+static const char *look_at_token(const apipool_admin_request_t *ask, const char *token,
                                  apipool_jwt_claims_t *claims)
 {
     request_rec *r = ask->r;
@@ -125,7 +125,7 @@ static const char *look_at_token(const apipool_ask_t *ask, const char *token,
     return fault ? fault : session_fault(ask, claims->number, claims->user, claims->entry, r->pool);
 }
 
-static void find_session(apipool_ask_t *ask)
+static void find_session(apipool_admin_request_t *ask)
 {
     apipool_jwt_claims_t claims;
     int by_itself;
@@ -156,7 +156,7 @@ static void find_session(apipool_ask_t *ask)
 }
 
 /* A client key is no operator's credential, whatever else is configured. */
-static void find_user(apipool_ask_t *ask)
+static void find_user(apipool_admin_request_t *ask)
 {
     const request_rec *r = ask->r;
     ask->caller.presented = r->user || apr_table_get(r->headers_in, "Authorization");
@@ -168,7 +168,7 @@ static void find_user(apipool_ask_t *ask)
     ask->caller.by_itself = 1;
 }
 
-void apipool_caller_find(apipool_ask_t *ask)
+void apipool_caller_find(apipool_admin_request_t *ask)
 {
     memset(&ask->caller, 0, sizeof(ask->caller));
     if (ask->conf->auth == APIPOOL_ADMIN_AUTH_HTTPD) {
@@ -179,7 +179,7 @@ void apipool_caller_find(apipool_ask_t *ask)
     }
 }
 
-int apipool_caller_holds(const apipool_ask_t *ask, apr_pool_t *p)
+int apipool_caller_holds(const apipool_admin_request_t *ask, apr_pool_t *p)
 {
     const apipool_caller_t *caller = &ask->caller;
     return !caller->number || (apr_time_now() < caller->expires &&

@@ -6,7 +6,7 @@
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 
-#include "clientname.h"
+#include "client_name.h"
 
 #define NAME_TEXT_MAX 255 /* that is looked at; in NFC it may be short enough */
 #define LIST_MAX      100
@@ -16,7 +16,7 @@
 
 /* --- What a location with APIPoolAdminPools may see: clients that cannot use any other pool --- */
 
-static int is_seen(const apipool_ask_t *ask, const json_t *client)
+static int is_seen(const apipool_admin_request_t *ask, const json_t *client)
 {
     const json_t *pools = json_object_get(client, "pools");
     const apr_array_header_t *seen = apipool_admin_pools(ask);
@@ -36,7 +36,7 @@ static int is_seen(const apipool_ask_t *ask, const json_t *client)
 
 /* The pools that a client is to have must be there, and be seen here. Where not all are seen, none
  * named means all that are, and not all of the server. Returns 0 if they are not. */
-static int check_pools(const apipool_ask_t *ask, apr_array_header_t **list)
+static int check_pools(const apipool_admin_request_t *ask, apr_array_header_t **list)
 {
     const apr_array_header_t *pools = apipool_admin_pools(ask);
     for (int i = 0; *list && i < (*list)->nelts; i++) {
@@ -63,7 +63,7 @@ static int by_text(const void *a, const void *b)
 }
 
 /* What names end with here, a digest where the pools' names are long; NULL: nothing. */
-static const char *scope_of(const apipool_ask_t *ask)
+static const char *scope_of(const apipool_admin_request_t *ask)
 {
     apr_pool_t *p = ask->r->pool;
     if (!ask->conf->pools) {
@@ -84,11 +84,11 @@ static const char *scope_of(const apipool_ask_t *ask)
 }
 
 /* The name that a client has here who is called so: one that cannot be given stays as it is. */
-static const char *name_here(const apipool_ask_t *ask, const char *text)
+static const char *name_here(const apipool_admin_request_t *ask, const char *text)
 {
     apr_pool_t *p = ask->r->pool;
-    const char *scope = scope_of(ask), *name = apipool_clientname_normalise(text, p);
-    if (!scope || apipool_clientname_fault(name, p)) {
+    const char *scope = scope_of(ask), *name = apipool_client_name_normalise(text, p);
+    if (!scope || apipool_client_name_fault(name, p)) {
         return name;
     }
     const char *at = strrchr(name, '@');
@@ -99,7 +99,7 @@ static const char *name_here(const apipool_ask_t *ask, const char *text)
 /* Finds the client of the path, by its name or what comes before the pools in it; one that is not seen here
  * is not there. From then on it has its name as it is kept. Returns DECLINED with what is told of it, or
  * what was answered. */
-static int find(apipool_ask_t *ask, json_t **client)
+static int find(apipool_admin_request_t *ask, json_t **client)
 {
     request_rec *r = ask->r;
     const char *names[] = {ask->name, ask->conf->pools ? name_here(ask, ask->name) : NULL};
@@ -119,7 +119,7 @@ static int find(apipool_ask_t *ask, json_t **client)
 }
 
 /* The same for whoever needs no more than the name. */
-static int find_name(apipool_ask_t *ask)
+static int find_name(apipool_admin_request_t *ask)
 {
     json_t *client = NULL;
     int status = find(ask, &client);
@@ -129,7 +129,7 @@ static int find_name(apipool_ask_t *ask)
     return status;
 }
 
-static int show(const apipool_ask_t *ask, int status, const char *name, const char *key)
+static int show(const apipool_admin_request_t *ask, int status, const char *name, const char *key)
 {
     request_rec *r = ask->r;
     json_t *client;
@@ -169,23 +169,23 @@ static const apipool_json_member_t *const members = new_members + 1;
 
 /* Gives a new client the name that it has here. Returns DECLINED, or what was answered to a name that is too
  * long for that. */
-static int take_name(const apipool_ask_t *ask, const char **name)
+static int take_name(const apipool_admin_request_t *ask, const char **name)
 {
     const char *scope = scope_of(ask), *given = *name;
     if (!scope) {
         return DECLINED;
     }
     *name = name_here(ask, given);
-    if (strlen(*name) < APIPOOL_CLIENTNAME_SIZE || !strcmp(*name, given)) {
+    if (strlen(*name) < APIPOOL_CLIENT_NAME_SIZE || !strcmp(*name, given)) {
         return DECLINED;
     }
     return apipool_admin_refuse(ask->r, "name",
                                 apr_psprintf(ask->r->pool, "Must be at most %d bytes long.",
-                                             APIPOOL_CLIENTNAME_SIZE - 2 - (int)strlen(scope)));
+                                             APIPOOL_CLIENT_NAME_SIZE - 2 - (int)strlen(scope)));
 }
 
 /* Reads a body. Returns DECLINED, or what was answered. */
-static int read_client(apipool_ask_t *ask, int is_new, apipool_client_edit_t *edit)
+static int read_client(apipool_admin_request_t *ask, int is_new, apipool_client_edit_t *edit)
 {
     memset(edit, 0, sizeof(*edit));
     edit->enabled = 1;
@@ -208,7 +208,7 @@ static int read_client(apipool_ask_t *ask, int is_new, apipool_client_edit_t *ed
 
 /* --- Routes --- */
 
-int apipool_admin_clients_list(apipool_ask_t *ask)
+int apipool_admin_clients_list(apipool_admin_request_t *ask)
 {
     json_t *clients, *seen = json_array(), *client;
     size_t i;
@@ -227,12 +227,12 @@ int apipool_admin_clients_list(apipool_ask_t *ask)
     return apipool_admin_reply(ask->r, HTTP_OK, json_pack("{s:o}", "clients", seen));
 }
 
-int apipool_admin_client_create(apipool_ask_t *ask)
+int apipool_admin_client_create(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     apipool_client_edit_t edit;
     char key[APIPOOL_CLIENT_KEY_SIZE];
-    apipool_flaw_t flaw = {NULL};
+    apipool_input_error_t flaw = {NULL};
     int status = read_client(ask, 1, &edit);
     if (status != DECLINED) {
         return status;
@@ -241,25 +241,25 @@ int apipool_admin_client_create(apipool_ask_t *ask)
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(ask, rv, "a client cannot be made", &flaw);
     }
-    const char *name = apipool_clientname_normalise(edit.name, r->pool);
+    const char *name = apipool_client_name_normalise(edit.name, r->pool);
     apipool_admin_audit(ask, apr_psprintf(r->pool, "client %s created", name), NULL);
     status = show(ask, HTTP_CREATED, name, key);
     OPENSSL_cleanse(key, sizeof(key));
     return status;
 }
 
-int apipool_admin_client_show(apipool_ask_t *ask)
+int apipool_admin_client_show(apipool_admin_request_t *ask)
 {
     json_t *client = NULL;
     int status = find(ask, &client);
     return status == DECLINED ? apipool_admin_reply(ask->r, HTTP_OK, client) : status;
 }
 
-int apipool_admin_client_edit(apipool_ask_t *ask)
+int apipool_admin_client_edit(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     apipool_client_edit_t edit;
-    apipool_flaw_t flaw = {NULL};
+    apipool_input_error_t flaw = {NULL};
     int status = find_name(ask);
     if (status == DECLINED) {
         status = read_client(ask, 0, &edit);
@@ -279,10 +279,10 @@ int apipool_admin_client_edit(apipool_ask_t *ask)
     return show(ask, HTTP_OK, ask->name, NULL);
 }
 
-int apipool_admin_client_delete(apipool_ask_t *ask)
+int apipool_admin_client_delete(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
-    apipool_flaw_t flaw = {NULL};
+    apipool_input_error_t flaw = {NULL};
     int status = find_name(ask);
     if (status != DECLINED) {
         return status;

@@ -48,7 +48,8 @@ static void add_pool(json_t *totals, const json_t *pool)
 }
 
 /* Memory of one event lies in p. */
-static int send_event(const apipool_ask_t *ask, const apr_array_header_t *pools, apr_pool_t *p)
+static int send_event(const apipool_admin_request_t *ask, const apr_array_header_t *pools,
+                      apr_pool_t *p)
 {
     request_rec *r = ask->r;
     json_t *array = json_array();
@@ -96,7 +97,7 @@ static void begin(request_rec *r)
     r->connection->keepalive = AP_CONN_CLOSE;
 }
 
-int apipool_admin_events_send(apipool_ask_t *ask)
+int apipool_admin_events_send(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     apr_pool_t *p;

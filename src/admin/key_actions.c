@@ -25,7 +25,7 @@ static json_t *fault_objects(request_rec *r, const apr_array_header_t *faults)
     return array;
 }
 
-static int import_answer(apipool_ask_t *ask, const apipool_import_t *import)
+static int import_answer(apipool_admin_request_t *ask, const apipool_import_t *import)
 {
     json_t *object =
         json_pack("{s:I,s:I,s:I,s:o,s:I,s:o}", "added", (json_int_t)import->added, "duplicates",
@@ -37,13 +37,13 @@ static int import_answer(apipool_ask_t *ask, const apipool_import_t *import)
 
 static const char *const truths[] = {"false", "true"};
 
-int apipool_admin_keys_import(apipool_ask_t *ask)
+int apipool_admin_keys_import(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     apipool_admin_incoming_t *body;
     apipool_import_source_t source;
     apipool_query_t query;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     apipool_import_t import = {0};
     apipool_query_open(&query, r->pool, r->args, &flaw);
     const char *upstream = apipool_query_string(&query, "upstream", 255);
@@ -123,8 +123,8 @@ static const char *text_or_null(const char *text)
 }
 
 /* Makes a change of what is wanted. */
-static apipool_flaw_t take(const wanted_t *wanted, unsigned given, apr_pool_t *p,
-                           apipool_key_change_t *change, int *action)
+static apipool_input_error_t take(const wanted_t *wanted, unsigned given, apr_pool_t *p,
+                                  apipool_key_change_t *change, int *action)
 {
     static const apipool_key_action_e actions[ACTIONS] = {
         APIPOOL_DO_EDIT, APIPOOL_DO_EDIT, APIPOOL_DO_DELETE, APIPOOL_DO_CHECK, APIPOOL_DO_RESET};
@@ -133,26 +133,27 @@ static apipool_flaw_t take(const wanted_t *wanted, unsigned given, apr_pool_t *p
         (*action)++;
     }
     if (*action == ACTIONS) {
-        return (apipool_flaw_t){"action", "Must be enable, disable, delete, check or reset."};
+        return (apipool_input_error_t){"action",
+                                       "Must be enable, disable, delete, check or reset."};
     }
     if (wanted->ids && !read_ids(wanted->ids, p, change)) {
-        return (apipool_flaw_t){"ids", "Each id must have 16 hex digits."};
+        return (apipool_input_error_t){"ids", "Each id must have 16 hex digits."};
     }
     if (!apipool_admin_key_states(wanted->states, &change->filter.states)) {
-        return (apipool_flaw_t){"filter.state", "Unknown state."};
+        return (apipool_input_error_t){"filter.state", "Unknown state."};
     }
     if (!(given & HAS_IDS) == !(given & HAS_FILTER)) {
-        return (apipool_flaw_t){"ids", "Either ids or filter is required, not both."};
+        return (apipool_input_error_t){"ids", "Either ids or filter is required, not both."};
     }
     change->filter.text = text_or_null(wanted->filter.text);
     change->filter.upstream = text_or_null(wanted->filter.upstream);
     change->action = actions[*action];
     change->edit.set = change->action == APIPOOL_DO_EDIT ? APIPOOL_SET_ENABLED : 0;
     change->edit.enabled = *action == ENABLE;
-    return (apipool_flaw_t){NULL};
+    return (apipool_input_error_t){NULL};
 }
 
-int apipool_admin_keys_act(apipool_ask_t *ask)
+int apipool_admin_keys_act(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     wanted_t wanted = {NULL};
@@ -164,7 +165,7 @@ int apipool_admin_keys_act(apipool_ask_t *ask)
     if (status != DECLINED) {
         return status;
     }
-    apipool_flaw_t flaw = take(&wanted, given, r->pool, &change, &action);
+    apipool_input_error_t flaw = take(&wanted, given, r->pool, &change, &action);
     if (flaw.message) {
         return apipool_admin_refuse(r, flaw.field, flaw.message);
     }
@@ -184,7 +185,7 @@ int apipool_admin_keys_act(apipool_ask_t *ask)
 
 /* --- One key --- */
 
-static void audit_one(const apipool_ask_t *ask, const char *what)
+static void audit_one(const apipool_admin_request_t *ask, const char *what)
 {
     apr_array_header_t *ids = apr_array_make(ask->r->pool, 1, sizeof(apr_uint64_t));
     APR_ARRAY_PUSH(ids, apr_uint64_t) = ask->id;
@@ -192,7 +193,7 @@ static void audit_one(const apipool_ask_t *ask, const char *what)
                         ids);
 }
 
-int apipool_admin_key_check(apipool_ask_t *ask)
+int apipool_admin_key_check(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     json_t *told;
@@ -206,7 +207,7 @@ int apipool_admin_key_check(apipool_ask_t *ask)
 }
 
 /* The only answer of the API that holds a key, written without a copy that stays. */
-static int show_key(apipool_ask_t *ask)
+static int show_key(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     char *key = NULL;
@@ -220,7 +221,7 @@ static int show_key(apipool_ask_t *ask)
     return status;
 }
 
-int apipool_admin_key_reveal(apipool_ask_t *ask)
+int apipool_admin_key_reveal(apipool_admin_request_t *ask)
 {
     static const apipool_json_member_t password_member[] = {
         {"password", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .max = APIPOOL_ADMIN_PASSWORD_MAX},

@@ -6,7 +6,7 @@
 
 #include "health.h"
 #include "key.h"
-#include "pace.h"
+#include "throttle.h"
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX     1000
@@ -64,7 +64,8 @@ static void translate(request_rec *r, json_t *key)
     apipool_admin_translate(r, json_object_get(key, "last_error"), "message");
 }
 
-static int read_query(apipool_ask_t *ask, apipool_key_query_t *wanted, apipool_flaw_t *flaw)
+static int read_query(apipool_admin_request_t *ask, apipool_key_query_t *wanted,
+                      apipool_input_error_t *flaw)
 {
     apipool_query_t query;
     memset(wanted, 0, sizeof(*wanted));
@@ -84,11 +85,11 @@ static int read_query(apipool_ask_t *ask, apipool_key_query_t *wanted, apipool_f
     return apipool_query_close(&query);
 }
 
-int apipool_admin_keys_list(apipool_ask_t *ask)
+int apipool_admin_keys_list(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     apipool_key_query_t query;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     json_t *page, *key;
     size_t i;
     if (!read_query(ask, &query, &flaw)) {
@@ -101,12 +102,12 @@ int apipool_admin_keys_list(apipool_ask_t *ask)
     json_array_foreach(json_object_get(page, "keys"), i, key)
     {
         translate(r, key);
-        apipool_pace();
+        apipool_throttle();
     }
     return apipool_admin_reply(r, HTTP_OK, page);
 }
 
-int apipool_admin_key_show(apipool_ask_t *ask)
+int apipool_admin_key_show(apipool_admin_request_t *ask)
 {
     json_t *key;
     apr_status_t rv = apipool_admin_api->key(ask->pool, ask->id, &key);
@@ -136,11 +137,11 @@ static const apipool_json_member_t members[] = {
     {NULL}};
 
 /* Changes the key of the path. Returns DECLINED, or what was answered. */
-static int change_one(apipool_ask_t *ask, apipool_key_change_t *change, const char *what)
+static int change_one(apipool_admin_request_t *ask, apipool_key_change_t *change, const char *what)
 {
     request_rec *r = ask->r;
     apipool_key_changed_t changed = {0};
-    apipool_flaw_t flaw = {NULL};
+    apipool_input_error_t flaw = {NULL};
     change->ids = &ask->id;
     change->id_count = 1;
     apr_status_t rv = apipool_admin_api->key_change(ask->pool, change, r->pool, &changed, &flaw);
@@ -155,7 +156,7 @@ static int change_one(apipool_ask_t *ask, apipool_key_change_t *change, const ch
     return DECLINED;
 }
 
-int apipool_admin_key_edit(apipool_ask_t *ask)
+int apipool_admin_key_edit(apipool_admin_request_t *ask)
 {
     apipool_key_change_t change = {.action = APIPOOL_DO_EDIT, .edit = {.label = "", .account = ""}};
     apipool_key_edit_t *edit = &change.edit;
@@ -175,7 +176,7 @@ int apipool_admin_key_edit(apipool_ask_t *ask)
     return status == DECLINED ? apipool_admin_key_show(ask) : status;
 }
 
-int apipool_admin_key_delete(apipool_ask_t *ask)
+int apipool_admin_key_delete(apipool_admin_request_t *ask)
 {
     apipool_key_change_t change = {.action = APIPOOL_DO_DELETE};
     int status = change_one(ask, &change, "key deleted");

@@ -90,7 +90,7 @@ static apr_uint64_t place_of(const request_rec *r)
 }
 
 /* All sessions here end when another number takes part in what they were opened with. */
-static const char *fingerprint(const apipool_ask_t *ask, apr_pool_t *p, const char *user,
+static const char *fingerprint(const apipool_admin_request_t *ask, apr_pool_t *p, const char *user,
                                const char *hash)
 {
     char hex[APIPOOL_ID_SIZE];
@@ -102,7 +102,8 @@ static const char *fingerprint(const apipool_ask_t *ask, apr_pool_t *p, const ch
     return number ? apr_pstrdup(p, hex) : NULL;
 }
 
-const char *apipool_password_fingerprint(const apipool_ask_t *ask, const char *user, apr_pool_t *p)
+const char *apipool_password_fingerprint(const apipool_admin_request_t *ask, const char *user,
+                                         apr_pool_t *p)
 {
     found_t found;
     const char *path = ask->conf->user_file;
@@ -137,8 +138,8 @@ static int unreadable(request_rec *r)
                                "Passwords cannot be checked; the error log says why.");
 }
 
-int apipool_password_is_right(const apipool_ask_t *ask, const char *user, const char *password,
-                              const char **entry)
+int apipool_password_is_right(const apipool_admin_request_t *ask, const char *user,
+                              const char *password, const char **entry)
 {
     request_rec *r = ask->r;
     found_t found;

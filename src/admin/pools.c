@@ -4,7 +4,7 @@
 
 #include <apr_strings.h>
 
-apr_array_header_t *apipool_admin_pools(const apipool_ask_t *ask)
+apr_array_header_t *apipool_admin_pools(const apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     const apr_array_header_t *all = apipool_admin_api->pools(r->server, r->pool);
@@ -30,7 +30,8 @@ const apipool_pool_info_t *apipool_admin_find_pool(const apr_array_header_t *poo
     return NULL;
 }
 
-json_t *apipool_admin_pool_object(const apipool_ask_t *ask, apr_uint32_t pool, apr_pool_t *p)
+json_t *apipool_admin_pool_object(const apipool_admin_request_t *ask, apr_uint32_t pool,
+                                  apr_pool_t *p)
 {
     json_t *object = NULL;
     apr_status_t rv = apipool_admin_api->pool(ask->r->server, pool, p, &object);
@@ -40,7 +41,7 @@ json_t *apipool_admin_pool_object(const apipool_ask_t *ask, apr_uint32_t pool, a
     return object;
 }
 
-int apipool_admin_pools_list(apipool_ask_t *ask)
+int apipool_admin_pools_list(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     const apr_array_header_t *pools = apipool_admin_pools(ask);
@@ -56,7 +57,7 @@ int apipool_admin_pools_list(apipool_ask_t *ask)
     return apipool_admin_reply(r, HTTP_OK, json_pack("{s:o}", "pools", array));
 }
 
-int apipool_admin_pool_show(apipool_ask_t *ask)
+int apipool_admin_pool_show(apipool_admin_request_t *ask)
 {
     json_t *object = apipool_admin_pool_object(ask, ask->pool, ask->r->pool);
     return object ? apipool_admin_reply(ask->r, HTTP_OK, object)

@@ -7,7 +7,7 @@
 #include <openssl/evp.h>
 
 #include "buffer.h"
-#include "pace.h"
+#include "throttle.h"
 
 #define ETAG_BYTES  16
 #define PIECE       16384 /* bytes of an answer that are worked on at once */
@@ -32,7 +32,7 @@ static int digest(const char *text, apr_size_t len, unsigned char *result)
     int good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL);
     for (apr_size_t at = 0; good && at < len; at += PIECE) {
         good = EVP_DigestUpdate(context, text + at, piece_at(at, len));
-        apipool_pace();
+        apipool_throttle();
     }
     good = good && EVP_DigestFinal_ex(context, result, NULL);
     EVP_MD_CTX_free(context);
@@ -70,7 +70,7 @@ static int send_text(request_rec *r, int status, const char *text, apr_size_t le
     ap_set_content_length(r, (apr_off_t)len + 1);
     for (apr_size_t at = 0; at < len; at += PIECE) {
         ap_rwrite(text + at, (int)piece_at(at, len), r);
-        apipool_pace();
+        apipool_throttle();
     }
     ap_rputs("\n", r);
     return OK;
@@ -80,7 +80,7 @@ static int add_text(const char *bytes, size_t len, void *data)
 {
     apipool_buffer_t *buffer = data;
     if (buffer->len / PIECE != (buffer->len + len) / PIECE) {
-        apipool_pace();
+        apipool_throttle();
     }
     return apipool_buffer_add(buffer, bytes, len) ? 0 : -1;
 }
@@ -95,7 +95,7 @@ static void release(json_t *value)
         for (size_t left = json_array_size(member); left > 0; left--) {
             json_array_remove(member, left - 1);
             if (left % VALUES_EACH == 0) {
-                apipool_pace();
+                apipool_throttle();
             }
         }
     }
@@ -165,8 +165,8 @@ int apipool_admin_refuse(request_rec *r, const char *field, const char *message)
     return send_error(r, HTTP_BAD_REQUEST, "invalid_request", message, field);
 }
 
-int apipool_admin_failed(const apipool_ask_t *ask, apr_status_t rv, const char *what,
-                         const apipool_flaw_t *flaw)
+int apipool_admin_failed(const apipool_admin_request_t *ask, apr_status_t rv, const char *what,
+                         const apipool_input_error_t *flaw)
 {
     request_rec *r = ask->r;
     const char *message = flaw ? flaw->message : NULL;

@@ -56,7 +56,7 @@ static const struct {
 #define NONE   (-1)
 
 /* What stands in the place of braces is noted. */
-static int matches(apipool_ask_t *ask, const char *pattern, const char *path)
+static int matches(apipool_admin_request_t *ask, const char *pattern, const char *path)
 {
     ask->pool_name = ask->key = ask->name = NULL;
     for (;;) {
@@ -91,7 +91,7 @@ static const char *method_names(int method)
 
 /* The number of the route; NONE, and what the path's routes allow, where there is none. A path that
  * is written out comes before one with braces, as it does in the table. */
-static int find_route(apipool_ask_t *ask, const char *path, const char **allow)
+static int find_route(apipool_admin_request_t *ask, const char *path, const char **allow)
 {
     apr_pool_t *p = ask->r->pool;
     const char *found = NULL;
@@ -111,7 +111,7 @@ static int find_route(apipool_ask_t *ask, const char *path, const char **allow)
     return NONE;
 }
 
-static int no_route(const apipool_ask_t *ask, const char *allow)
+static int no_route(const apipool_admin_request_t *ask, const char *allow)
 {
     if (!allow) {
         return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "not_found", "There is no such route.");
@@ -122,7 +122,7 @@ static int no_route(const apipool_ask_t *ask, const char *allow)
 }
 
 /* Whether the caller may have the route: DECLINED; else what was answered. */
-static int may_have(apipool_ask_t *ask, int route)
+static int may_have(apipool_admin_request_t *ask, int route)
 {
     request_rec *r = ask->r;
     if (!ask->conf->user_file && ask->conf->auth != APIPOOL_ADMIN_AUTH_HTTPD) {
@@ -150,10 +150,10 @@ static int may_have(apipool_ask_t *ask, int route)
     return DECLINED;
 }
 
-static int answer_route(apipool_ask_t *ask, int route)
+static int answer_route(apipool_admin_request_t *ask, int route)
 {
     apipool_query_t query;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     if (ask->pool_name) {
         const apipool_pool_info_t *pool =
             apipool_admin_find_pool(apipool_admin_pools(ask), ask->pool_name);
@@ -177,7 +177,7 @@ static int answer_route(apipool_ask_t *ask, int route)
     return routes[route].answer(ask);
 }
 
-static int answer_api(apipool_ask_t *ask, const char *path)
+static int answer_api(apipool_admin_request_t *ask, const char *path)
 {
     const char *allow;
     int route = find_route(ask, path, &allow);
@@ -200,7 +200,7 @@ static int is_below(const request_rec *r, const char *mount)
 
 int apipool_admin_handler(request_rec *r)
 {
-    apipool_ask_t ask = {.r = r};
+    apipool_admin_request_t ask = {.r = r};
     if (!apipool_admin_api->is_mounted(r, APIPOOL_ADMIN_HANDLER)) {
         return DECLINED;
     }

@@ -10,7 +10,7 @@
 #include "render.h"
 
 /* An empty token takes the cookie away. */
-static void set_cookie(const apipool_ask_t *ask, const char *token, int seconds)
+static void set_cookie(const apipool_admin_request_t *ask, const char *token, int seconds)
 {
     request_rec *r = ask->r;
     const char *path = *ask->mount ? ap_os_escape_path(r->pool, ask->mount, 1) : "/";
@@ -44,7 +44,8 @@ static apr_uint64_t new_number(void)
 }
 
 /* Makes the caller's session; NULL if it cannot be signed. */
-static const char *begin(apipool_ask_t *ask, const char *user, const char *entry, int seconds)
+static const char *begin(apipool_admin_request_t *ask, const char *user, const char *entry,
+                         int seconds)
 {
     unsigned char secret[APIPOOL_JWT_SECRET_SIZE];
     apipool_caller_t *caller = &ask->caller;
@@ -70,7 +71,7 @@ static const char *begin(apipool_ask_t *ask, const char *user, const char *entry
     return token;
 }
 
-static json_t *caller_object(const apipool_ask_t *ask)
+static json_t *caller_object(const apipool_admin_request_t *ask)
 {
     const apipool_caller_t *caller = &ask->caller;
     const char *role = caller->user ? apipool_caller_role_name(caller->role) : NULL;
@@ -78,7 +79,7 @@ static json_t *caller_object(const apipool_ask_t *ask)
                      "expires_at", apipool_render_time(caller->expires));
 }
 
-int apipool_admin_session_open(apipool_ask_t *ask)
+int apipool_admin_session_open(apipool_admin_request_t *ask)
 {
     credentials_t given = {NULL};
     const char *entry = NULL;
@@ -104,7 +105,7 @@ int apipool_admin_session_open(apipool_ask_t *ask)
 }
 
 /* "Who am I" has an answer for those who present no credential: nobody. One that is not valid is refused. */
-int apipool_admin_session_show(apipool_ask_t *ask)
+int apipool_admin_session_show(apipool_admin_request_t *ask)
 {
     apipool_caller_find(ask);
     if (!ask->caller.user && ask->caller.presented) {
@@ -119,8 +120,8 @@ int apipool_admin_session_show(apipool_ask_t *ask)
     return apipool_admin_reply(ask->r, HTTP_OK, object);
 }
 
-static int ended(const apipool_ask_t *ask, apr_status_t rv, const apipool_flaw_t *flaw,
-                 const char *what)
+static int ended(const apipool_admin_request_t *ask, apr_status_t rv,
+                 const apipool_input_error_t *flaw, const char *what)
 {
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(ask, rv, "sessions cannot be ended", flaw);
@@ -130,18 +131,18 @@ static int ended(const apipool_ask_t *ask, apr_status_t rv, const apipool_flaw_t
     return apipool_admin_reply_nothing(ask->r);
 }
 
-int apipool_admin_session_close(apipool_ask_t *ask)
+int apipool_admin_session_close(apipool_admin_request_t *ask)
 {
-    apipool_flaw_t flaw = {NULL};
+    apipool_input_error_t flaw = {NULL};
     apr_status_t rv = apipool_admin_api->session_revoke(ask->caller.number, ask->caller.expires,
                                                         ask->r->pool, &flaw);
     return ended(ask, rv, &flaw, "signed out");
 }
 
 /* Everybody's who has signed in here, the caller's own included. */
-int apipool_admin_sessions_end(apipool_ask_t *ask)
+int apipool_admin_sessions_end(apipool_admin_request_t *ask)
 {
-    apipool_flaw_t flaw = {NULL};
+    apipool_input_error_t flaw = {NULL};
     apr_uint64_t place = apipool_caller_place(ask);
     apr_status_t rv =
         place ? apipool_admin_api->sessions_end(place, ask->r->pool, &flaw) : APR_EGENERAL;

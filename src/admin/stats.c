@@ -7,11 +7,11 @@
 
 static const char *const ranges[] = {"1h", "24h"};
 
-int apipool_admin_stats_show(apipool_ask_t *ask)
+int apipool_admin_stats_show(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     apipool_query_t query;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     json_t *told;
     apipool_query_open(&query, r->pool, r->args, &flaw);
     int by_hour = apipool_query_choice(&query, "range", ranges, 2, 0);
@@ -23,11 +23,11 @@ int apipool_admin_stats_show(apipool_ask_t *ask)
                              : apipool_admin_failed(ask, rv, "statistics cannot be shown", NULL);
 }
 
-int apipool_admin_requests_list(apipool_ask_t *ask)
+int apipool_admin_requests_list(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     apipool_query_t query;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     json_t *requests;
     apipool_query_open(&query, r->pool, r->args, &flaw);
     const char *name = apipool_query_string(&query, "pool", 255);

@@ -19,7 +19,7 @@ static const struct {
 
 #define LEVELS ((int)(sizeof(levels) / sizeof(*levels)))
 
-int apipool_admin_health(apipool_ask_t *ask)
+int apipool_admin_health(apipool_admin_request_t *ask)
 {
     return apipool_admin_api->healthy()
                ? apipool_admin_reply(ask->r, HTTP_OK, json_pack("{s:s}", "status", "ok"))
@@ -28,7 +28,7 @@ int apipool_admin_health(apipool_ask_t *ask)
 }
 
 /* It is beside the dashboard's folder, as "make install" puts it, or where the sources have it. */
-int apipool_admin_openapi(apipool_ask_t *ask)
+int apipool_admin_openapi(apipool_admin_request_t *ask)
 {
     static const char *const places[] = {"/../openapi.json", "/../docs/openapi.json"};
     const char *root = ask->conf->root ? ask->conf->root : APIPOOL_HTDOCS;
@@ -40,7 +40,7 @@ int apipool_admin_openapi(apipool_ask_t *ask)
                  : apipool_admin_failed(ask, APR_EGENERAL, "openapi.json cannot be read", NULL);
 }
 
-int apipool_admin_system_show(apipool_ask_t *ask)
+int apipool_admin_system_show(apipool_admin_request_t *ask)
 {
     json_t *told;
     ap_version_t httpd;
@@ -70,7 +70,7 @@ static int current_level(const request_rec *r)
     return level;
 }
 
-int apipool_admin_log_level_show(apipool_ask_t *ask)
+int apipool_admin_log_level_show(apipool_admin_request_t *ask)
 {
     int level = current_level(ask->r), i = LEVELS - 1;
     while (i > 0 && levels[i].level > level) {
@@ -79,7 +79,7 @@ int apipool_admin_log_level_show(apipool_ask_t *ask)
     return apipool_admin_reply(ask->r, HTTP_OK, json_pack("{s:s}", "level", levels[i].name));
 }
 
-int apipool_admin_log_level_set(apipool_ask_t *ask)
+int apipool_admin_log_level_set(apipool_admin_request_t *ask)
 {
     request_rec *r = ask->r;
     static const apipool_json_member_t members[] = {

@@ -6,16 +6,16 @@
 #include <string.h>
 
 #include "key.h"
-#include "pace.h"
-#include "stamp.h"
+#include "throttle.h"
+#include "rfc3339.h"
 
 json_t *apipool_render_time(apr_time_t when)
 {
-    char text[APIPOOL_STAMP_SIZE];
+    char text[APIPOOL_RFC3339_SIZE];
     if (when <= 0) {
         return json_null();
     }
-    apipool_stamp_write(when, text);
+    apipool_rfc3339_write(when, text);
     return json_string(text);
 }
 
@@ -77,7 +77,7 @@ json_t *apipool_render_ids(const apr_array_header_t *ids)
     json_t *array = json_array();
     for (int i = 0; ids && i < ids->nelts; i++) {
         json_array_append_new(array, apipool_render_id(APR_ARRAY_IDX(ids, i, apr_uint64_t)));
-        apipool_pace();
+        apipool_throttle();
     }
     return array;
 }
@@ -106,7 +106,7 @@ static void set_count(json_t *object, const char *name, apr_uint64_t count)
     json_object_set_new(object, name, json_integer((json_int_t)count));
 }
 
-void apipool_render_rates(json_t *object, const apipool_numbers_snapshot_t *numbers)
+void apipool_render_rates(json_t *object, const apipool_counters_snapshot_t *numbers)
 {
     json_object_set_new(object, "rpm", apipool_render_number(numbers->rpm));
     json_object_set_new(object, "rpd", apipool_render_number(numbers->rpd));
@@ -114,7 +114,7 @@ void apipool_render_rates(json_t *object, const apipool_numbers_snapshot_t *numb
     json_object_set_new(object, "tpd", apipool_render_number(numbers->tpd));
 }
 
-void apipool_render_numbers(json_t *object, const apipool_numbers_snapshot_t *numbers)
+void apipool_render_numbers(json_t *object, const apipool_counters_snapshot_t *numbers)
 {
     set_count(object, "requests", numbers->requests);
     set_count(object, "errors", numbers->errors);

@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 #include "key.h"
-#include "numbers.h"
+#include "counters.h"
 
 /* Each returns a new value that the caller gives back, or puts into another one. */
 
@@ -26,9 +26,9 @@ json_t *apipool_render_limits(const apipool_key_limits_t *limits);
 void apipool_render_add(json_t *object, json_t *members);
 
 /** Puts the members that pools, keys and clients share into an object: from requests to latency_ms. */
-void apipool_render_numbers(json_t *object, const apipool_numbers_snapshot_t *numbers);
+void apipool_render_numbers(json_t *object, const apipool_counters_snapshot_t *numbers);
 
 /** Those of them that tell how fast it goes: from rpm to tpd. */
-void apipool_render_rates(json_t *object, const apipool_numbers_snapshot_t *numbers);
+void apipool_render_rates(json_t *object, const apipool_counters_snapshot_t *numbers);
 
 #endif

@@ -5,105 +5,109 @@
 #include <apr_lib.h>
 #include <string.h>
 
-#include "answer.h"
+#include "error_answer.h"
 #include "ascii.h"
-#include "when.h"
+#include "retry_after.h"
 
 /* All that follows from a rule: what is not said is none, or what other rules have as well. Those of a pool
  * stand behind the built-in ones and say nothing. */
 static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
-    [APIPOOL_R00] = {.id = "R00",
-                     .meaning = "the upstream has served the request",
-                     .action = APIPOOL_PASS,
-                     .event = APIPOOL_EVENT_SUCCESS},
-    [APIPOOL_R01] = {.id = "R01",
-                     .meaning = "the client went away before the answer was complete",
-                     .action = APIPOOL_STOP,
-                     .scope = APIPOOL_SCOPE_CLIENT,
-                     .costs_prompt = 1,
-                     .says = APIPOOL_SAYS_NOTHING},
-    [APIPOOL_R02] = {.id = "R02",
-                     .meaning = "the answer broke off after its first byte",
-                     .action = APIPOOL_STOP,
-                     .scope = APIPOOL_SCOPE_UPSTREAM,
-                     .upstream_fault = 1,
-                     .costs_prompt = 1},
-    [APIPOOL_R03] = {.id = "R03",
-                     .meaning = "the upstream could not be connected",
-                     .action = APIPOOL_RETRY,
-                     .scope = APIPOOL_SCOPE_UPSTREAM,
-                     .upstream_fault = 1},
-    [APIPOOL_R04] = {.id = "R04",
-                     .meaning = "the upstream took the request and did not answer",
-                     .action = APIPOOL_STOP,
-                     .scope = APIPOOL_SCOPE_UPSTREAM,
-                     .upstream_fault = 1,
-                     .costs_prompt = 1},
-    [APIPOOL_R05] = {.id = "R05",
-                     .meaning = "the quota or the balance of the key or its account is spent",
-                     .action = APIPOOL_ROTATE,
-                     .scope = APIPOOL_SCOPE_ACCOUNT,
-                     .event = APIPOOL_EVENT_QUOTA_SPENT,
-                     .blames = APIPOOL_BLAMES_KEY,
-                     .breaker = APIPOOL_BREAKER_ANSWERED,
-                     .says = APIPOOL_SAYS_EXHAUSTED},
-    [APIPOOL_R06] = {.id = "R06",
-                     .meaning = "the upstream rejects the credential",
-                     .action = APIPOOL_ROTATE,
-                     .scope = APIPOOL_SCOPE_KEY,
-                     .event = APIPOOL_EVENT_REJECTED,
-                     .blames = APIPOOL_BLAMES_KEY,
-                     .breaker = APIPOOL_BREAKER_ANSWERED,
-                     .says = APIPOOL_SAYS_EXHAUSTED},
-    [APIPOOL_R07] = {.id = "R07",
-                     .meaning = "the upstream limits the rate of requests or tokens",
-                     .action = APIPOOL_ROTATE,
-                     .scope = APIPOOL_SCOPE_MODEL,
-                     .event = APIPOOL_EVENT_RATE_LIMITED,
-                     .blames = APIPOOL_BLAMES_KEY,
-                     .breaker = APIPOOL_BREAKER_REFUSED,
-                     .says = APIPOOL_SAYS_COOLING},
-    [APIPOOL_R08] = {.id = "R08",
-                     .meaning = "the upstream refuses all keys alike, so none of them is blamed",
-                     .action = APIPOOL_STOP,
-                     .scope = APIPOOL_SCOPE_UPSTREAM,
-                     .says = APIPOOL_SAYS_COOLING},
-    [APIPOOL_R09] = {.id = "R09",
-                     .meaning = "the upstream forbids the request: region, model or terms",
-                     .action = APIPOOL_ROTATE,
-                     .scope = APIPOOL_SCOPE_MODEL,
-                     .event = APIPOOL_EVENT_RATE_LIMITED,
-                     .again = APIPOOL_AGAIN_ONCE,
-                     .blames = APIPOOL_BLAMES_KEY_LATER,
-                     .breaker = APIPOOL_BREAKER_REFUSED,
-                     .says = APIPOOL_SAYS_COOLING},
-    [APIPOOL_R10] = {.id = "R10",
-                     .meaning = "the upstream does not know the model",
-                     .action = APIPOOL_ROTATE,
-                     .again = APIPOOL_AGAIN_ELSEWHERE,
-                     .breaker = APIPOOL_BREAKER_ANSWERED},
-    [APIPOOL_R11] = {.id = "R11",
-                     .meaning = "the upstream finds fault with the request itself",
-                     .action = APIPOOL_PASS,
-                     .scope = APIPOOL_SCOPE_CLIENT,
-                     .breaker = APIPOOL_BREAKER_ANSWERED},
-    [APIPOOL_R12] = {.id = "R12",
-                     .meaning = "the upstream failed with an error of its own",
-                     .action = APIPOOL_RETRY,
-                     .scope = APIPOOL_SCOPE_UPSTREAM,
-                     .event = APIPOOL_EVENT_FAILED,
-                     .upstream_fault = 1},
-    [APIPOOL_R13] = {.id = "R13",
-                     .meaning = "the upstream is overloaded",
-                     .action = APIPOOL_RETRY,
-                     .scope = APIPOOL_SCOPE_UPSTREAM,
-                     .upstream_fault = 1},
-    [APIPOOL_R14] = {.id = "R14",
-                     .meaning = "all keys that could serve the request rested for a while",
-                     .action = APIPOOL_STOP},
-    [APIPOOL_R15] = {.id = "R15",
-                     .meaning = "no key was left that could recover by waiting",
-                     .action = APIPOOL_STOP},
+    [APIPOOL_RULE_SUCCESS] = {.id = "R00",
+                              .meaning = "the upstream has served the request",
+                              .action = APIPOOL_PASS,
+                              .event = APIPOOL_EVENT_SUCCESS},
+    [APIPOOL_RULE_CLIENT_GONE] = {.id = "R01",
+                                  .meaning = "the client went away before the answer was complete",
+                                  .action = APIPOOL_STOP,
+                                  .scope = APIPOOL_SCOPE_CLIENT,
+                                  .costs_prompt = 1,
+                                  .says = APIPOOL_SAYS_NOTHING},
+    [APIPOOL_RULE_BROKE_OFF] = {.id = "R02",
+                                .meaning = "the answer broke off after its first byte",
+                                .action = APIPOOL_STOP,
+                                .scope = APIPOOL_SCOPE_UPSTREAM,
+                                .upstream_fault = 1,
+                                .costs_prompt = 1},
+    [APIPOOL_RULE_NOT_SENT] = {.id = "R03",
+                               .meaning = "the upstream could not be connected",
+                               .action = APIPOOL_RETRY,
+                               .scope = APIPOOL_SCOPE_UPSTREAM,
+                               .upstream_fault = 1},
+    [APIPOOL_RULE_NO_ANSWER] = {.id = "R04",
+                                .meaning = "the upstream took the request and did not answer",
+                                .action = APIPOOL_STOP,
+                                .scope = APIPOOL_SCOPE_UPSTREAM,
+                                .upstream_fault = 1,
+                                .costs_prompt = 1},
+    [APIPOOL_RULE_QUOTA] = {.id = "R05",
+                            .meaning =
+                                "the quota or the balance of the key or its account is spent",
+                            .action = APIPOOL_ROTATE,
+                            .scope = APIPOOL_SCOPE_ACCOUNT,
+                            .event = APIPOOL_EVENT_QUOTA_SPENT,
+                            .blames = APIPOOL_BLAMES_KEY,
+                            .breaker = APIPOOL_BREAKER_ANSWERED,
+                            .says = APIPOOL_SAYS_EXHAUSTED},
+    [APIPOOL_RULE_CREDENTIAL] = {.id = "R06",
+                                 .meaning = "the upstream rejects the credential",
+                                 .action = APIPOOL_ROTATE,
+                                 .scope = APIPOOL_SCOPE_KEY,
+                                 .event = APIPOOL_EVENT_REJECTED,
+                                 .blames = APIPOOL_BLAMES_KEY,
+                                 .breaker = APIPOOL_BREAKER_ANSWERED,
+                                 .says = APIPOOL_SAYS_EXHAUSTED},
+    [APIPOOL_RULE_RATE_LIMIT] = {.id = "R07",
+                                 .meaning = "the upstream limits the rate of requests or tokens",
+                                 .action = APIPOOL_ROTATE,
+                                 .scope = APIPOOL_SCOPE_MODEL,
+                                 .event = APIPOOL_EVENT_RATE_LIMITED,
+                                 .blames = APIPOOL_BLAMES_KEY,
+                                 .breaker = APIPOOL_BREAKER_REFUSED,
+                                 .says = APIPOOL_SAYS_COOLING},
+    [APIPOOL_RULE_SHARED_FATE] =
+        {.id = "R08",
+         .meaning = "the upstream refuses all keys alike, so none of them is blamed",
+         .action = APIPOOL_STOP,
+         .scope = APIPOOL_SCOPE_UPSTREAM,
+         .says = APIPOOL_SAYS_COOLING},
+    [APIPOOL_RULE_FORBIDDEN] = {.id = "R09",
+                                .meaning =
+                                    "the upstream forbids the request: region, model or terms",
+                                .action = APIPOOL_ROTATE,
+                                .scope = APIPOOL_SCOPE_MODEL,
+                                .event = APIPOOL_EVENT_RATE_LIMITED,
+                                .again = APIPOOL_AGAIN_ONCE,
+                                .blames = APIPOOL_BLAMES_KEY_LATER,
+                                .breaker = APIPOOL_BREAKER_REFUSED,
+                                .says = APIPOOL_SAYS_COOLING},
+    [APIPOOL_RULE_NO_MODEL] = {.id = "R10",
+                               .meaning = "the upstream does not know the model",
+                               .action = APIPOOL_ROTATE,
+                               .again = APIPOOL_AGAIN_ELSEWHERE,
+                               .breaker = APIPOOL_BREAKER_ANSWERED},
+    [APIPOOL_RULE_CLIENT_ERROR] = {.id = "R11",
+                                   .meaning = "the upstream finds fault with the request itself",
+                                   .action = APIPOOL_PASS,
+                                   .scope = APIPOOL_SCOPE_CLIENT,
+                                   .breaker = APIPOOL_BREAKER_ANSWERED},
+    [APIPOOL_RULE_UPSTREAM_ERROR] = {.id = "R12",
+                                     .meaning = "the upstream failed with an error of its own",
+                                     .action = APIPOOL_RETRY,
+                                     .scope = APIPOOL_SCOPE_UPSTREAM,
+                                     .event = APIPOOL_EVENT_FAILED,
+                                     .upstream_fault = 1},
+    [APIPOOL_RULE_OVERLOADED] = {.id = "R13",
+                                 .meaning = "the upstream is overloaded",
+                                 .action = APIPOOL_RETRY,
+                                 .scope = APIPOOL_SCOPE_UPSTREAM,
+                                 .upstream_fault = 1},
+    [APIPOOL_RULE_ALL_COOLING] = {.id = "R14",
+                                  .meaning =
+                                      "all keys that could serve the request rested for a while",
+                                  .action = APIPOOL_STOP},
+    [APIPOOL_RULE_EXHAUSTED] = {.id = "R15",
+                                .meaning = "no key was left that could recover by waiting",
+                                .action = APIPOOL_STOP},
 };
 
 /* The rule for each meaning of a marker, and the status of an answer that has no other. */
@@ -111,15 +115,15 @@ static const struct {
     apipool_rule_e rule;
     int status;
 } meanings[APIPOOL_MEANS_COUNT] = {
-    [APIPOOL_MEANS_QUOTA] = {APIPOOL_R05, 402},
-    [APIPOOL_MEANS_PENDING] = {APIPOOL_R07, 402},
-    [APIPOOL_MEANS_CREDENTIAL] = {APIPOOL_R06, 401},
-    [APIPOOL_MEANS_NO_MODEL] = {APIPOOL_R10, 404},
-    [APIPOOL_MEANS_REFUSED] = {APIPOOL_R11, 400},
-    [APIPOOL_MEANS_FORBIDDEN] = {APIPOOL_R09, 403},
-    [APIPOOL_MEANS_OVERLOADED] = {APIPOOL_R13, 529},
-    [APIPOOL_MEANS_DAILY_LIMIT] = {APIPOOL_R07, 429},
-    [APIPOOL_MEANS_RATE_LIMIT] = {APIPOOL_R07, 429},
+    [APIPOOL_MEANS_QUOTA] = {APIPOOL_RULE_QUOTA, 402},
+    [APIPOOL_MEANS_PENDING] = {APIPOOL_RULE_RATE_LIMIT, 402},
+    [APIPOOL_MEANS_CREDENTIAL] = {APIPOOL_RULE_CREDENTIAL, 401},
+    [APIPOOL_MEANS_NO_MODEL] = {APIPOOL_RULE_NO_MODEL, 404},
+    [APIPOOL_MEANS_REFUSED] = {APIPOOL_RULE_CLIENT_ERROR, 400},
+    [APIPOOL_MEANS_FORBIDDEN] = {APIPOOL_RULE_FORBIDDEN, 403},
+    [APIPOOL_MEANS_OVERLOADED] = {APIPOOL_RULE_OVERLOADED, 529},
+    [APIPOOL_MEANS_DAILY_LIMIT] = {APIPOOL_RULE_RATE_LIMIT, 429},
+    [APIPOOL_MEANS_RATE_LIMIT] = {APIPOOL_RULE_RATE_LIMIT, 429},
 };
 
 static const char *find(const char *text, const char *part)
@@ -200,13 +204,14 @@ static int contains(const char *text, const char *part)
     return 0;
 }
 
-static int in_fields(const char *text, const apipool_answer_t *answer)
+static int in_fields(const char *text, const apipool_error_answer_t *answer)
 {
     return !apr_cstr_casecmp(answer->type, text) || !apr_cstr_casecmp(answer->code, text) ||
            !apr_cstr_casecmp(answer->reason, text);
 }
 
-static int is_marked(const apipool_marker_t *marker, int status, const apipool_answer_t *answer)
+static int is_marked(const apipool_marker_t *marker, int status,
+                     const apipool_error_answer_t *answer)
 {
     if (marker->status && marker->status != status) {
         return 0;
@@ -244,7 +249,7 @@ static int may_mean(int status, apipool_meaning_e meaning)
 }
 
 static const apipool_marker_t *find_marker(apipool_provider_e provider, int status,
-                                           const apipool_answer_t *answer)
+                                           const apipool_error_answer_t *answer)
 {
     apr_size_t count;
     const apipool_marker_t *markers = apipool_provider_markers(&count);
@@ -262,18 +267,18 @@ static apipool_rule_e rule_of_status(int status)
 {
     switch (status) {
     case 401:
-        return APIPOOL_R06;
+        return APIPOOL_RULE_CREDENTIAL;
     case 402:
-        return APIPOOL_R05;
+        return APIPOOL_RULE_QUOTA;
     case 403:
-        return APIPOOL_R09;
+        return APIPOOL_RULE_FORBIDDEN;
     case 429:
-        return APIPOOL_R07;
+        return APIPOOL_RULE_RATE_LIMIT;
     case 501:
     case 505:
-        return APIPOOL_R11;
+        return APIPOOL_RULE_CLIENT_ERROR;
     default:
-        return status < 500 ? APIPOOL_R11 : APIPOOL_R12;
+        return status < 500 ? APIPOOL_RULE_CLIENT_ERROR : APIPOOL_RULE_UPSTREAM_ERROR;
     }
 }
 
@@ -300,7 +305,7 @@ static int type_status(const char *text)
 }
 
 /* The status that an error inside a 200 would have had. */
-static int in_band_status(apipool_provider_e provider, const apipool_answer_t *answer)
+static int in_band_status(apipool_provider_e provider, const apipool_error_answer_t *answer)
 {
     int status = read_status(answer->code);
     status = status ? status : read_status(answer->type);
@@ -314,7 +319,7 @@ static int in_band_status(apipool_provider_e provider, const apipool_answer_t *a
 }
 
 static int custom_matches(const apipool_custom_rule_t *custom, int status,
-                          const apipool_answer_t *answer)
+                          const apipool_error_answer_t *answer)
 {
     const char *texts[] = {answer->type, answer->code, answer->reason, answer->message};
     int listed = 0, marked = !custom->marker;
@@ -333,18 +338,19 @@ static apr_time_t later(apr_time_t a, apr_time_t b)
 }
 
 /* An upstream's fault lasts until it says, but not until some limit's window ends. */
-static apr_time_t named_time(const apipool_evidence_t *evidence, const apipool_answer_t *answer,
-                             int upstream_fault)
+static apr_time_t named_time(const apipool_evidence_t *evidence,
+                             const apipool_error_answer_t *answer, int upstream_fault)
 {
     apr_time_t now = evidence->now, at = 0;
     if (evidence->headers) {
-        at = upstream_fault ? apipool_when_retry_after(evidence->headers, evidence->provider, now)
-                            : apipool_when_headers(evidence->headers, evidence->provider, now);
+        at = upstream_fault
+                 ? apipool_retry_after_field(evidence->headers, evidence->provider, now)
+                 : apipool_retry_after_headers(evidence->headers, evidence->provider, now);
     }
-    if (answer->retry_in > 0 && answer->retry_in <= APIPOOL_WHEN_MAX) {
+    if (answer->retry_in > 0 && answer->retry_in <= APIPOOL_RETRY_AFTER_MAX) {
         at = later(at, now + answer->retry_in);
     }
-    return upstream_fault ? at : later(at, apipool_when_reset(answer->reset, now));
+    return upstream_fault ? at : later(at, apipool_retry_after_reset(answer->reset, now));
 }
 
 /* What follows from a rule of the pool's own is told by its scope. */
@@ -352,7 +358,7 @@ static apipool_verdict_t by_custom(const apipool_custom_rule_t *custom, int inde
 {
     int concerns_key = custom->scope == APIPOOL_SCOPE_MODEL || custom->scope == APIPOOL_SCOPE_KEY ||
                        custom->scope == APIPOOL_SCOPE_ACCOUNT;
-    return (apipool_verdict_t){.rule = (apipool_rule_e)(APIPOOL_C01 + index),
+    return (apipool_verdict_t){.rule = (apipool_rule_e)(APIPOOL_RULE_CUSTOM + index),
                                .action = custom->action,
                                .scope = custom->scope,
                                .event =
@@ -369,14 +375,15 @@ static apipool_verdict_t by_rule(apipool_rule_e rule)
 static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
 {
     apr_size_t len = evidence->body ? evidence->body_len : 0;
-    apipool_answer_t answer;
+    apipool_error_answer_t answer;
     apipool_verdict_t verdict;
     const apipool_marker_t *marker = NULL;
     int custom = 0, customs = evidence->custom_count;
     customs = customs < APIPOOL_CUSTOM_MAX ? customs : APIPOOL_CUSTOM_MAX;
 
-    apipool_answer_read(evidence->body ? evidence->body : "",
-                        len < APIPOOL_VERDICT_BODY_MAX ? len : APIPOOL_VERDICT_BODY_MAX, &answer);
+    apipool_error_answer_read(evidence->body ? evidence->body : "",
+                              len < APIPOOL_VERDICT_BODY_MAX ? len : APIPOOL_VERDICT_BODY_MAX,
+                              &answer);
     while (custom < customs &&
            !custom_matches(&evidence->custom[custom], evidence->in_band ? 200 : evidence->status,
                            &answer)) {
@@ -395,7 +402,8 @@ static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
         verdict.retry_at = named_time(evidence, &answer, verdict.upstream_fault);
     }
     if (marker && marker->means == APIPOOL_MEANS_DAILY_LIMIT) {
-        verdict.retry_at = later(verdict.retry_at, apipool_when_pacific_midnight(evidence->now));
+        verdict.retry_at =
+            later(verdict.retry_at, apipool_retry_after_pacific_midnight(evidence->now));
     }
     return verdict;
 }
@@ -403,17 +411,17 @@ static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
 apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence)
 {
     static const apipool_rule_e unanswered[] = {
-        [APIPOOL_PHASE_NOT_SENT] = APIPOOL_R03,
-        [APIPOOL_PHASE_NO_ANSWER] = APIPOOL_R04,
-        [APIPOOL_PHASE_BROKE] = APIPOOL_R02,
-        [APIPOOL_PHASE_CLIENT_GONE] = APIPOOL_R01,
+        [APIPOOL_PHASE_NOT_SENT] = APIPOOL_RULE_NOT_SENT,
+        [APIPOOL_PHASE_NO_ANSWER] = APIPOOL_RULE_NO_ANSWER,
+        [APIPOOL_PHASE_BROKE] = APIPOOL_RULE_BROKE_OFF,
+        [APIPOOL_PHASE_CLIENT_GONE] = APIPOOL_RULE_CLIENT_GONE,
     };
     if (evidence->phase == APIPOOL_PHASE_ANSWERED) {
-        return evidence->status < 400 && !evidence->in_band ? by_rule(APIPOOL_R00)
+        return evidence->status < 400 && !evidence->in_band ? by_rule(APIPOOL_RULE_SUCCESS)
                                                             : judge_error(evidence);
     }
     apipool_verdict_t verdict = by_rule(unanswered[evidence->phase]);
-    if (verdict.rule == APIPOOL_R04 && evidence->replay_safe) {
+    if (verdict.rule == APIPOOL_RULE_NO_ANSWER && evidence->replay_safe) {
         verdict.action = APIPOOL_RETRY;
     }
     return verdict;
@@ -429,10 +437,10 @@ const char *apipool_rule_name(apipool_rule_e rule)
     static const char custom[APIPOOL_CUSTOM_MAX][4] = {"C01", "C02", "C03", "C04", "C05", "C06",
                                                        "C07", "C08", "C09", "C10", "C11", "C12",
                                                        "C13", "C14", "C15", "C16"};
-    return rule < APIPOOL_C01 ? rules[rule].id : custom[rule - APIPOOL_C01];
+    return rule < APIPOOL_RULE_CUSTOM ? rules[rule].id : custom[rule - APIPOOL_RULE_CUSTOM];
 }
 
 const char *apipool_rule_meaning(apipool_rule_e rule)
 {
-    return rule < APIPOOL_C01 ? rules[rule].meaning : "a rule of the pool's own";
+    return rule < APIPOOL_RULE_CUSTOM ? rules[rule].meaning : "a rule of the pool's own";
 }

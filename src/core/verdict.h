@@ -19,27 +19,27 @@ typedef enum {
 
 /* Stable rule ids: logged, counted, shown. Those of a pool's own rules follow the built-in ones. */
 typedef enum {
-    APIPOOL_R00, /* success */
-    APIPOOL_R01, /* client went away */
-    APIPOOL_R02, /* broke after the first byte */
-    APIPOOL_R03, /* never sent */
-    APIPOOL_R04, /* sent, no answer */
-    APIPOOL_R05, /* quota or balance spent */
-    APIPOOL_R06, /* credential rejected */
-    APIPOOL_R07, /* rate limited */
-    APIPOOL_R08, /* the upstream refuses everyone: known to src/state alone */
-    APIPOOL_R09, /* forbidden for another reason: region, model, terms */
-    APIPOOL_R10, /* model not found */
-    APIPOOL_R11, /* the client's own error */
-    APIPOOL_R12, /* the upstream's own error */
-    APIPOOL_R13, /* overloaded, slow down */
-    APIPOOL_R14, /* all usable keys are cooling: no attempt */
-    APIPOOL_R15, /* nothing can recover by waiting: no attempt */
-    APIPOOL_C01, /* the first APIPoolRule of the pool, and so on */
-    APIPOOL_RULE_COUNT = APIPOOL_C01 + 16
+    APIPOOL_RULE_SUCCESS,        /* success */
+    APIPOOL_RULE_CLIENT_GONE,    /* client went away */
+    APIPOOL_RULE_BROKE_OFF,      /* broke after the first byte */
+    APIPOOL_RULE_NOT_SENT,       /* never sent */
+    APIPOOL_RULE_NO_ANSWER,      /* sent, no answer */
+    APIPOOL_RULE_QUOTA,          /* quota or balance spent */
+    APIPOOL_RULE_CREDENTIAL,     /* credential rejected */
+    APIPOOL_RULE_RATE_LIMIT,     /* rate limited */
+    APIPOOL_RULE_SHARED_FATE,    /* the upstream refuses everyone: known to src/pool alone */
+    APIPOOL_RULE_FORBIDDEN,      /* forbidden for another reason: region, model, terms */
+    APIPOOL_RULE_NO_MODEL,       /* model not found */
+    APIPOOL_RULE_CLIENT_ERROR,   /* the client's own error */
+    APIPOOL_RULE_UPSTREAM_ERROR, /* the upstream's own error */
+    APIPOOL_RULE_OVERLOADED,     /* overloaded, slow down */
+    APIPOOL_RULE_ALL_COOLING,    /* all usable keys are cooling: no attempt */
+    APIPOOL_RULE_EXHAUSTED,      /* nothing can recover by waiting: no attempt */
+    APIPOOL_RULE_CUSTOM,         /* the first APIPoolRule of the pool, and so on */
+    APIPOOL_RULE_COUNT = APIPOOL_RULE_CUSTOM + 16
 } apipool_rule_e;
 
-#define APIPOOL_CUSTOM_MAX (APIPOOL_RULE_COUNT - APIPOOL_C01)
+#define APIPOOL_CUSTOM_MAX (APIPOOL_RULE_COUNT - APIPOOL_RULE_CUSTOM)
 
 typedef enum {
     APIPOOL_PASS,   /* the answer goes to the client as it is */

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "keys.h"
-#include "lasting.h"
+#include "lifecycle.h"
 #include "listing.h"
-#include "pace.h"
+#include "throttle.h"
 #include "recovery.h"
 
 #define LOCK_FAILED "the lock of the shared memory could not be taken"
@@ -28,7 +28,7 @@ typedef struct {
 
 static void choose(work_t *work, apr_uint64_t id)
 {
-    apipool_pace();
+    apipool_throttle();
     if (!apr_hash_get(work->chosen, &id, sizeof(id))) {
         const apr_uint64_t *kept = apr_pmemdup(work->p, &id, sizeof(id));
         apr_hash_set(work->chosen, kept, sizeof(*kept), kept);
@@ -150,9 +150,9 @@ static apr_status_t apply(void *ctx)
 
 apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_change_t *change,
                                        apr_pool_t *p, apipool_key_changed_t *result,
-                                       apipool_flaw_t *flaw)
+                                       apipool_input_error_t *flaw)
 {
-    work_t work = {.segment = apipool_lasting_segment(),
+    work_t work = {.segment = apipool_lifecycle_segment(),
                    .pool = pool,
                    .change = change,
                    .patch = {.edit = change->edit, .group = APIPOOL_NONE},
@@ -166,7 +166,7 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
     result->done_ids = apr_array_make(p, 16, sizeof(apr_uint64_t));
     result->failed = apr_array_make(p, 4, sizeof(apr_uint64_t));
     if (change->action == APIPOOL_DO_EDIT || change->action == APIPOOL_DO_DELETE) {
-        return apipool_lasting_change(&lasting, &flaw->message, p);
+        return apipool_lifecycle_change(&lasting, &flaw->message, p);
     }
     /* the other two change statistics alone */
     apr_status_t rv = choose_all(&work, &flaw->message);

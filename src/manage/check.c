@@ -4,16 +4,18 @@
 
 #include <apr_strings.h>
 
-#include "ask.h"
+#include "probe_request.h"
 #include "configured.h"
-#include "lasting.h"
+#include "lifecycle.h"
 #include "render.h"
 
-static const apipool_upstream_t *upstream_of(const apipool_pool_t *pool, apr_uint32_t group)
+static const apipool_upstream_conf_t *upstream_of(const apipool_pool_conf_t *pool,
+                                                  apr_uint32_t group)
 {
     for (int i = 0; i < pool->upstreams->nelts; i++) {
-        const apipool_upstream_t *upstream = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
-        if (upstream->group == group) {
+        const apipool_upstream_conf_t *upstream =
+            &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_conf_t);
+        if (upstream->index == group) {
             return upstream;
         }
     }
@@ -21,16 +23,17 @@ static const apipool_upstream_t *upstream_of(const apipool_pool_t *pool, apr_uin
 }
 
 /* Where a vendor tells balances one question answers both. */
-static apipool_probe_report_t ask(apipool_pool_t *pool, const apipool_upstream_t *upstream,
-                                  apipool_lease_t *lease, apr_pool_t *p, int *asked)
+static apipool_probe_report_t ask(apipool_pool_conf_t *pool,
+                                  const apipool_upstream_conf_t *upstream, apipool_lease_t *lease,
+                                  apr_pool_t *p, int *asked)
 {
-    apipool_question_t question = apipool_ask(p, pool, upstream, APIPOOL_STATE_QUOTA, 0);
+    apipool_question_t question = apipool_probe_request(p, pool, upstream, APIPOOL_STATE_QUOTA, 0);
     apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN, .policy = &pool->policy};
     *asked = question.url != NULL;
     if (question.url) {
         apipool_probing_t probing = {.upstream = upstream, .url = question.url, .with_request = 1};
         apipool_probe_answer_t answer = apipool_probe_send(p, pool, &probing, lease, NULL);
-        report = apipool_ask_judge(&question, pool, &answer, 0);
+        report = apipool_probe_request_judge(&question, pool, &answer, 0);
     }
     report.is_check = 1;
     return report;
@@ -78,9 +81,9 @@ static json_t *tell(const apipool_probe_report_t *report, const char *detail)
 apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint64_t id,
                                       apr_pool_t *p, json_t **told)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_lease_t *lease = apr_pcalloc(p, sizeof(*lease));
-    apipool_pool_t *conf = apipool_manage_configured(s, pool, p);
+    apipool_pool_conf_t *conf = apipool_manage_configured(s, pool, p);
     apipool_outcome_t outcome;
     apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN};
     int asked = 0;
@@ -93,7 +96,7 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    const apipool_upstream_t *upstream = upstream_of(conf, lease->group);
+    const apipool_upstream_conf_t *upstream = upstream_of(conf, lease->group);
     report.policy = &conf->policy;
     if (upstream) {
         report = ask(conf, upstream, lease, p, &asked);

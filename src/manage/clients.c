@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 #include "client.h"
-#include "clientname.h"
+#include "client_name.h"
 #include "config.h"
-#include "lasting.h"
+#include "lifecycle.h"
 #include "manage.h"
 #include "names.h"
 #include "render.h"
@@ -16,7 +16,7 @@
 #define BATCH    16  /* clients that are copied at a time */
 #define TEXT_MAX 255 /* bytes of what stands in a list */
 
-_Static_assert(APIPOOL_CLIENTNAME_SIZE == APIPOOL_CLIENT_NAME_MAX, "names fit into the table");
+_Static_assert(APIPOOL_CLIENT_NAME_SIZE == APIPOOL_CLIENT_NAME_MAX, "names fit into the table");
 
 static const char *const list_names[] = {APIPOOL_CLIENT_LIST_NAMES};
 static const char *const limit_names[] = {APIPOOL_CLIENT_LIMIT_NAMES};
@@ -71,7 +71,7 @@ apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t 
     apr_uint32_t from = 0, count;
     apr_status_t rv = APR_SUCCESS;
     while (rv == APR_SUCCESS && from != APIPOOL_NONE) {
-        rv = apipool_client_rows(apipool_lasting_segment(), server, apr_time_now(), &from, rows,
+        rv = apipool_client_rows(apipool_lifecycle_segment(), server, apr_time_now(), &from, rows,
                                  BATCH, &count);
         for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < count; i++) {
             APR_ARRAY_PUSH(clients, json_t *) = tell(&rows[i], p);
@@ -92,11 +92,11 @@ apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t 
 static apr_status_t read_row(const char *server, const char *name, apr_pool_t *p,
                              apipool_client_row_t *row)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     apr_status_t rv = apipool_client_read(segment, server, name, apr_time_now(), row);
     return rv != APR_NOTFOUND
                ? rv
-               : apipool_client_read(segment, server, apipool_clientname_normalise(name, p),
+               : apipool_client_read(segment, server, apipool_client_name_normalise(name, p),
                                      apr_time_now(), row);
 }
 
@@ -113,9 +113,9 @@ apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_p
 
 /* --- what an operator may say --- */
 
-static apr_status_t refuse(apipool_flaw_t *flaw, const char *field, const char *message)
+static apr_status_t refuse(apipool_input_error_t *flaw, const char *field, const char *message)
 {
-    *flaw = (apipool_flaw_t){field, message};
+    *flaw = (apipool_input_error_t){field, message};
     return APR_EINVAL;
 }
 
@@ -131,16 +131,16 @@ static int is_clean(const char *text)
     return !strcmp(clean, text);
 }
 
-static apr_status_t check_name(const char *name, apr_pool_t *p, apipool_flaw_t *flaw)
+static apr_status_t check_name(const char *name, apr_pool_t *p, apipool_input_error_t *flaw)
 {
-    const char *fault = apipool_clientname_fault(name, p);
+    const char *fault = apipool_client_name_fault(name, p);
     if (!fault && !strcmp(name, APIPOOL_NAMED_OTHER)) {
         fault = "Must not be \"other\", which stands for all clients that are counted together.";
     }
     return fault ? refuse(flaw, "name", fault) : APR_SUCCESS;
 }
 
-static apr_status_t check_lists(const apipool_client_edit_t *edit, apipool_flaw_t *flaw)
+static apr_status_t check_lists(const apipool_client_edit_t *edit, apipool_input_error_t *flaw)
 {
     for (int i = 0; i < APIPOOL_CLIENT_LISTS; i++) {
         const apr_array_header_t *list = edit->lists[i];
@@ -159,7 +159,7 @@ static apr_status_t check_lists(const apipool_client_edit_t *edit, apipool_flaw_
 typedef struct {
     const apipool_client_edit_t *edit;
     apr_pool_t *p;
-    apipool_flaw_t *flaw;
+    apipool_input_error_t *flaw;
 } change_t;
 
 static apr_status_t edit_terms(void *ctx, apipool_client_terms_t *terms)
@@ -191,16 +191,16 @@ static apr_status_t edit_terms(void *ctx, apipool_client_terms_t *terms)
 /* --- changes --- */
 
 /* Where no pool is configured there is no store. */
-static apr_status_t make_change(apipool_client_change_t *change, apipool_flaw_t *flaw,
+static apr_status_t make_change(apipool_client_change_t *change, apipool_input_error_t *flaw,
                                 apr_pool_t *p)
 {
     apipool_store_change_t made = apipool_store_client_change(change);
-    change->segment = apipool_lasting_segment();
-    if (!apipool_lasting_store()) {
+    change->segment = apipool_lifecycle_segment();
+    if (!apipool_lifecycle_store()) {
         flaw->message = "there is no store, because no pool is configured";
         return APR_EGENERAL;
     }
-    apr_status_t rv = apipool_lasting_change(&made, &flaw->message, p);
+    apr_status_t rv = apipool_lifecycle_change(&made, &flaw->message, p);
     if (change->is_over_share) {
         flaw->message =
             "There is no room for another client; raise this virtual host's APIPoolClientCapacity.";
@@ -227,20 +227,20 @@ static apr_status_t make_image(const char *server, const char *name, char *key,
     name_client(image, server, name);
     image->created_at = apr_time_now();
     image->terms.lists_len = APIPOOL_CLIENT_LISTS;
-    return strlen(server) < sizeof(image->server) && apipool_clientkey_make(RAND_bytes, key) &&
-                   apipool_clientkey_digest(key, APIPOOL_CLIENTKEY_LEN, image->digest)
+    return strlen(server) < sizeof(image->server) && apipool_client_key_make(RAND_bytes, key) &&
+                   apipool_client_key_digest(key, APIPOOL_CLIENT_KEY_LEN, image->digest)
                ? APR_SUCCESS
                : APR_EGENERAL;
 }
 
 apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_edit_t *edit,
-                                          apr_pool_t *p, char *key, apipool_flaw_t *flaw)
+                                          apr_pool_t *p, char *key, apipool_input_error_t *flaw)
 {
     apipool_client_change_t change = {.what = APIPOOL_CLIENT_CREATE,
                                       .share = apipool_config_client_share(s)};
     apipool_client_edit_t all = *edit;
     change_t ctx = {&all, p, flaw};
-    const char *name = apipool_clientname_normalise(edit->name ? edit->name : "", p);
+    const char *name = apipool_client_name_normalise(edit->name ? edit->name : "", p);
     all.set = APIPOOL_CLIENT_SET_ALL;
     apr_status_t rv = check_name(name, p, flaw);
     rv = rv == APR_SUCCESS ? check_lists(edit, flaw) : rv;
@@ -258,7 +258,7 @@ apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_cl
 
 apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name,
                                           const apipool_client_edit_t *edit, apr_pool_t *p,
-                                          apipool_flaw_t *flaw)
+                                          apipool_input_error_t *flaw)
 {
     change_t ctx = {edit, p, flaw};
     apipool_client_change_t change = {.what = APIPOOL_CLIENT_EDIT, .edit = edit_terms, .ctx = &ctx};
@@ -268,7 +268,7 @@ apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name
 }
 
 apr_status_t apipool_manage_client_delete(struct server_rec *s, const char *name, apr_pool_t *p,
-                                          apipool_flaw_t *flaw)
+                                          apipool_input_error_t *flaw)
 {
     apipool_client_change_t change = {.what = APIPOOL_CLIENT_DELETE};
     name_client(&change.image, apipool_config_server_name(p, s), name);

@@ -6,7 +6,7 @@
 #include "config.h"
 
 /** The pool of that index, if a server sees it; else NULL. O(pools). No lock. */
-apipool_pool_t *apipool_manage_configured(server_rec *s, apr_uint32_t index, apr_pool_t *p);
+apipool_pool_conf_t *apipool_manage_configured(server_rec *s, apr_uint32_t index, apr_pool_t *p);
 
 /**
  * Adds up the keys by state and the requests in flight of all of a pool's groups. O(keys), in small steps.

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "configured.h"
-#include "lasting.h"
+#include "lifecycle.h"
 #include "render.h"
 #include "stats.h"
 #include "view.h"
@@ -21,7 +21,7 @@ static apr_status_t tell_series(apr_uint32_t pool, int by_hour, apr_time_t now, 
     apipool_series_point_t points[MINUTES];
     int count = 0;
     apr_status_t rv =
-        apipool_stats_series(apipool_lasting_segment(), pool,
+        apipool_stats_series(apipool_lifecycle_segment(), pool,
                              by_hour ? APIPOOL_SERIES_BY_HOUR : APIPOOL_SERIES_BY_MINUTE, now,
                              points, by_hour ? HOURS : MINUTES, &count);
     for (int i = 0; rv == APR_SUCCESS && i < count; i++) {
@@ -41,7 +41,7 @@ static apr_status_t tell_series(apr_uint32_t pool, int by_hour, apr_time_t now, 
 
 typedef struct {
     const char *name;
-    apipool_numbers_snapshot_t numbers;
+    apipool_counters_snapshot_t numbers;
 } model_t;
 
 static int by_tokens(const void *a, const void *b)
@@ -53,7 +53,7 @@ static int by_tokens(const void *a, const void *b)
 
 static apr_status_t read_models(apr_uint32_t pool, apr_time_t now, apr_array_header_t *models)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_names_row_t rows[NAMES_BATCH];
     apr_uint32_t place = 0, places = apipool_names_places(&segment->names);
     while (place < places) {
@@ -95,9 +95,9 @@ static apr_status_t tell_rules(apr_uint32_t pool, const apipool_pool_snapshot_t 
                                json_t *array)
 {
     apr_uint64_t counts[APIPOOL_RULE_COUNT];
-    apr_status_t rv = apipool_view_rules(apipool_lasting_segment(), pool, counts);
+    apr_status_t rv = apipool_view_rules(apipool_lifecycle_segment(), pool, counts);
     for (int i = 0; rv == APR_SUCCESS && i < APIPOOL_RULE_COUNT; i++) {
-        apr_uint64_t count = counts[i] + (i != APIPOOL_R00 ? stats->refusals[i] : 0);
+        apr_uint64_t count = counts[i] + (i != APIPOOL_RULE_SUCCESS ? stats->refusals[i] : 0);
         if (count) {
             json_array_append_new(array, json_pack("{s:s,s:I}", "rule",
                                                    apipool_rule_name((apipool_rule_e)i), "attempts",
@@ -112,7 +112,7 @@ apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p,
     apr_time_t now = apr_time_now();
     apipool_pool_snapshot_t stats;
     apipool_totals_t sum;
-    apr_status_t rv = apipool_stats_pool(apipool_lasting_segment(), pool, now, &stats);
+    apr_status_t rv = apipool_stats_pool(apipool_lifecycle_segment(), pool, now, &stats);
     if (rv == APR_SUCCESS) {
         rv = apipool_manage_totals(pool, now, &sum, NULL);
     }
@@ -135,7 +135,7 @@ apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p,
 
 static json_t *attempts_of(const apipool_recent_entry_t *entry)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     json_t *array = json_array();
     for (apr_uint32_t i = 0; i < entry->attempt_count && i < APIPOOL_RECENT_ATTEMPTS; i++) {
         const apipool_recent_attempt_t *attempt = &entry->attempts[i];
@@ -143,9 +143,10 @@ static json_t *attempts_of(const apipool_recent_entry_t *entry)
                                ? apipool_rule_name((apipool_rule_e)attempt->rule)
                                : "";
         json_array_append_new(
-            array, json_pack("{s:o,s:o,s:o}", "key", apipool_render_id(attempt->key), "upstream",
-                             apipool_render_text(apipool_view_group_name(segment, attempt->group)),
-                             "rule", apipool_render_text(rule)));
+            array,
+            json_pack("{s:o,s:o,s:o}", "key", apipool_render_id(attempt->key), "upstream",
+                      apipool_render_text(apipool_view_upstream_name(segment, attempt->group)),
+                      "rule", apipool_render_text(rule)));
     }
     return array;
 }
@@ -160,7 +161,7 @@ static json_t *request_of(const apipool_recent_entry_t *q)
     json_t *object =
         json_pack("{s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "number", (json_int_t)q->number, "at",
                   apipool_render_time(q->at), "pool",
-                  apipool_render_text(apipool_view_pool_name(apipool_lasting_segment(), q->pool)),
+                  apipool_render_text(apipool_view_pool_name(apipool_lifecycle_segment(), q->pool)),
                   "client", apipool_render_text(q->client), "model", apipool_render_text(q->model),
                   "endpoint", apipool_render_text(q->endpoint), "key", apipool_render_id(q->key),
                   "attempts", (json_int_t)q->attempt_count, "tried", attempts_of(q));
@@ -193,7 +194,7 @@ static int is_one_of(apr_uint32_t pool, const apr_array_header_t *pools)
 apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32_t limit,
                                      apr_pool_t *p, json_t **told)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_recent_entry_t *batch = apr_palloc(p, RECENT_BATCH * sizeof(*batch));
     apr_uint64_t before = APR_UINT64_MAX;
     apr_uint32_t offset = 0, read;

@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "config.h"
-#include "keylist.h"
+#include "key_list.h"
 #include "keys.h"
-#include "lasting.h"
-#include "pace.h"
+#include "lifecycle.h"
+#include "throttle.h"
 
 #define FAULTS_MAX 1000 /* that are listed */
 #define PER_CHAIN  4    /* keys, when there are as many as fit */
@@ -50,7 +50,7 @@ static void open_import(import_t *import)
 {
     import->end = &import->first;
     import->chain_count = 16;
-    while (import->chain_count < import->segment->header->capacity / PER_CHAIN) {
+    while (import->chain_count < apipool_segment_capacity(import->segment) / PER_CHAIN) {
         import->chain_count *= 2;
     }
     import->chains = apr_pcalloc(import->p, import->chain_count * sizeof(imported_t *));
@@ -62,7 +62,7 @@ static void wipe(const import_t *import)
 {
     for (const imported_t *key = import->first; key; key = key->next) {
         OPENSSL_cleanse((void *)(uintptr_t)key->item.key, key->item.len); /* our copy */
-        apipool_pace();
+        apipool_throttle();
     }
 }
 
@@ -83,7 +83,7 @@ static imported_t *find(const import_t *import, apr_uint64_t id)
 /* More than all that fits, whatever is there already: the rest is not looked at, which could be millions. */
 static int is_too_much(const import_t *import)
 {
-    return import->count > import->segment->header->capacity;
+    return import->count > apipool_segment_capacity(import->segment);
 }
 
 static void keep(import_t *import, apr_uint64_t id, const apipool_key_item_t *item)
@@ -108,8 +108,8 @@ static void take_key(void *ctx, const apipool_key_item_t *item)
     if (is_too_much(import)) {
         return;
     }
-    apipool_pace();
-    apr_uint64_t id = apipool_key_id(import->segment->header->secret, item->key, item->len);
+    apipool_throttle();
+    apr_uint64_t id = apipool_segment_key_id(import->segment, item->key, item->len);
     if (!id) {
         import->unnamed = 1;
     }
@@ -132,7 +132,7 @@ static void take_fault(void *ctx, long line, const char *reason)
 }
 
 /* Of a list that is broken that is all there is to tell, whatever came before. */
-static void give_up(import_t *import, const apipool_keylist_t *list)
+static void give_up(import_t *import, const apipool_key_list_t *list)
 {
     wipe(import);
     import->first = NULL;
@@ -146,37 +146,37 @@ static apr_status_t read_list(import_t *import, const apipool_import_source_t *s
                               const char **error)
 {
     apipool_key_sink_t sink = {.on_key = take_key, .on_invalid = take_fault, .ctx = import};
-    apipool_keylist_t list;
+    apipool_key_list_t list;
     apr_status_t rv = APR_SUCCESS;
     const char *bytes;
     apr_size_t len;
-    apipool_keylist_begin(&list, source->is_json ? APIPOOL_KEYLIST_ARRAY : APIPOOL_KEYLIST_ANY,
-                          &sink);
+    apipool_key_list_begin(&list, source->is_json ? APIPOOL_KEY_LIST_ARRAY : APIPOOL_KEY_LIST_ANY,
+                           &sink);
     int good = 1;
     while (good && (rv = source->next(source->ctx, &bytes, &len)) == APR_SUCCESS) {
-        good = apipool_keylist_feed(&list, bytes, len);
-        apipool_pace();
+        good = apipool_key_list_feed(&list, bytes, len);
+        apipool_throttle();
     }
     rv = rv == APR_EOF ? APR_SUCCESS : rv;
-    if (rv == APR_SUCCESS && !(good && apipool_keylist_end(&list))) {
+    if (rv == APR_SUCCESS && !(good && apipool_key_list_end(&list))) {
         give_up(import, &list);
-        *error = apipool_keylist_explain(&list, import->p);
+        *error = apipool_key_list_explain(&list, import->p);
         rv = source->is_json ? APR_EINVAL : APR_SUCCESS;
     }
-    apipool_keylist_wipe(&list);
+    apipool_key_list_wipe(&list);
     return rv;
 }
 
 /* Only what the configuration names gets keys: of any other upstream they would be used by nobody. */
-static const apipool_upstream_t *find_upstream(apr_uint32_t pool, const char *name, apr_pool_t *p,
-                                               server_rec **server)
+static const apipool_upstream_conf_t *find_upstream(apr_uint32_t pool, const char *name,
+                                                    apr_pool_t *p, server_rec **server)
 {
     const apr_array_header_t *pools = apipool_config_all_pools(p, ap_server_conf);
     for (int i = 0; i < pools->nelts; i++) {
-        const apipool_pool_t *conf = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
+        const apipool_pool_conf_t *conf = APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *);
         for (int k = 0; conf->index == pool && k < conf->upstreams->nelts; k++) {
-            const apipool_upstream_t *upstream =
-                &APR_ARRAY_IDX(conf->upstreams, k, apipool_upstream_t);
+            const apipool_upstream_conf_t *upstream =
+                &APR_ARRAY_IDX(conf->upstreams, k, apipool_upstream_conf_t);
             *server = conf->server;
             if (!name || !strcmp(upstream->name, name)) {
                 return upstream;
@@ -336,9 +336,9 @@ static apr_status_t apply(void *ctx)
 apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
                                        const apipool_import_source_t *source, int preview,
                                        apr_pool_t *p, apipool_import_t *result,
-                                       apipool_flaw_t *flaw)
+                                       apipool_input_error_t *flaw)
 {
-    import_t import = {.segment = apipool_lasting_segment(),
+    import_t import = {.segment = apipool_lifecycle_segment(),
                        .pool = pool,
                        .now = apr_time_now(),
                        .p = p,
@@ -351,12 +351,12 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
                                      .ctx = &import};
 
     memset(result, 0, sizeof(*result));
-    const apipool_upstream_t *found = find_upstream(pool, upstream, p, &import.server);
+    const apipool_upstream_conf_t *found = find_upstream(pool, upstream, p, &import.server);
     if (!found) {
-        *flaw = (apipool_flaw_t){"upstream", "The pool has no such upstream."};
+        *flaw = (apipool_input_error_t){"upstream", "The pool has no such upstream."};
         return APR_EINVAL;
     }
-    import.group = found->group;
+    import.group = found->index;
     open_import(&import);
     apr_status_t rv = read_list(&import, source, &flaw->message);
     if (rv == APR_SUCCESS && import.unnamed) {
@@ -364,7 +364,7 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
         rv = APR_EGENERAL;
     }
     if (rv == APR_SUCCESS) {
-        rv = apipool_lasting_change(&change, &flaw->message, p);
+        rv = apipool_lifecycle_change(&change, &flaw->message, p);
     }
     wipe(&import);
     return rv;

@@ -4,9 +4,9 @@
 
 #include <apr_strings.h>
 
-#include "lasting.h"
+#include "lifecycle.h"
 #include "listing.h"
-#include "pace.h"
+#include "throttle.h"
 #include "render.h"
 
 static json_t *last_error_of(const apipool_key_info_t *key)
@@ -36,7 +36,7 @@ static json_t *tell(const apipool_segment_t *segment, apr_uint32_t pool,
     json_t *object =
         json_pack("{s:o,s:s,s:s,s:o,s:o,s:o,s:I,s:s,s:b,s:o}", "id", apipool_render_id(key->id),
                   "masked", key->masked, "pool", apipool_view_pool_name(segment, pool), "upstream",
-                  apipool_render_text(apipool_view_group_name(segment, view->group)), "label",
+                  apipool_render_text(apipool_view_upstream_name(segment, view->group)), "label",
                   apipool_render_text(view->label), "account", apipool_render_text(view->account),
                   "weight", (json_int_t)key->weight, "state", apipool_state_name(key->state),
                   "enabled", key->state != APIPOOL_STATE_DISABLED, "reason",
@@ -71,7 +71,7 @@ static apr_status_t tell_page(apipool_segment_t *segment, apr_uint32_t pool,
     for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < count; i++) {
         if (copies[i].found) {
             json_array_append_new(array, tell(segment, pool, &copies[i]));
-            apipool_pace();
+            apipool_throttle();
         }
     }
     return rv;
@@ -80,7 +80,7 @@ static apr_status_t tell_page(apipool_segment_t *segment, apr_uint32_t pool,
 apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
                                  json_t **told)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     apr_time_t now = apr_time_now();
     apr_array_header_t *listed;
     apr_status_t rv =
@@ -105,7 +105,7 @@ apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *q
 
 apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **told)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_view_key_t key;
     apr_status_t rv = apipool_view_keys(segment, pool, &id, NULL, 1, apr_time_now(), &key);
     if (rv != APR_SUCCESS || !key.found) {
@@ -119,7 +119,7 @@ apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_p
                                        char **key)
 {
     apipool_lease_t secret = {.longest = 0};
-    apr_status_t rv = apipool_view_secret(apipool_lasting_segment(), pool, id, &secret);
+    apr_status_t rv = apipool_view_secret(apipool_lifecycle_segment(), pool, id, &secret);
     *key = rv == APR_SUCCESS ? apr_pstrmemdup(p, secret.key, secret.len) : NULL;
     apipool_lease_wipe(&secret);
     return rv;

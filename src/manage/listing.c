@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "ascii.h"
-#include "pace.h"
+#include "throttle.h"
 
 #define COMPARED_AT_ONCE 512 /* takes some microseconds */
 
@@ -70,13 +70,13 @@ static void add(const listing_t *listing, const apipool_view_row_t *row)
 /* Where each group of a pool stands among them by name. */
 static double *rank_groups(const apipool_segment_t *segment, apr_uint32_t pool, apr_pool_t *p)
 {
-    double *ranks = apr_pcalloc(p, APIPOOL_GROUPS_MAX * sizeof(*ranks));
-    for (apr_uint32_t g = apipool_view_next_group(segment, pool, 0); g != APIPOOL_NONE;
-         g = apipool_view_next_group(segment, pool, g + 1)) {
-        for (apr_uint32_t other = apipool_view_next_group(segment, pool, 0); other != APIPOOL_NONE;
-             other = apipool_view_next_group(segment, pool, other + 1)) {
-            ranks[g] += strcmp(apipool_view_group_name(segment, other),
-                               apipool_view_group_name(segment, g)) < 0;
+    double *ranks = apr_pcalloc(p, APIPOOL_UPSTREAMS_MAX * sizeof(*ranks));
+    for (apr_uint32_t g = apipool_view_next_upstream(segment, pool, 0); g != APIPOOL_NONE;
+         g = apipool_view_next_upstream(segment, pool, g + 1)) {
+        for (apr_uint32_t other = apipool_view_next_upstream(segment, pool, 0);
+             other != APIPOOL_NONE; other = apipool_view_next_upstream(segment, pool, other + 1)) {
+            ranks[g] += strcmp(apipool_view_upstream_name(segment, other),
+                               apipool_view_upstream_name(segment, g)) < 0;
         }
     }
     return ranks;
@@ -86,7 +86,7 @@ static double *rank_groups(const apipool_segment_t *segment, apr_uint32_t pool, 
 static apr_array_header_t *make_list(const apipool_segment_t *segment, apr_pool_t *p)
 {
     apr_array_header_t *list = apr_array_make(p, 1, sizeof(apipool_listed_t));
-    list->nalloc = (int)segment->header->slots.linked + 1;
+    list->nalloc = (int)apipool_segment_keys(segment) + 1;
     list->elts = apr_palloc(p, (apr_size_t)list->nalloc * sizeof(apipool_listed_t));
     return list;
 }
@@ -126,7 +126,7 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
                          .sort = sort};
     *listed = listing.listed = make_list(segment, p);
     if (filter->upstream) {
-        wanted.group = apipool_view_find_group(segment, pool, filter->upstream);
+        wanted.group = apipool_view_find_upstream(segment, pool, filter->upstream);
         if (wanted.group == APIPOOL_NONE) {
             return APR_SUCCESS;
         }
@@ -164,7 +164,7 @@ static int by_text(const char *a, const char *b)
 static int compare(const apipool_listed_t *a, const apipool_listed_t *b, order_t *order)
 {
     if (++order->compared % COMPARED_AT_ONCE == 0) {
-        apipool_pace();
+        apipool_throttle();
     }
     int a_known = order->by_text ? a->text != NULL : !isnan(a->value);
     int b_known = order->by_text ? b->text != NULL : !isnan(b->value);

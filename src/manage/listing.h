@@ -5,7 +5,7 @@
 
 #include "view.h"
 
-/* Takes the segment's lock in small steps, as src/state/view.h does; sorts without it. */
+/* Takes the segment's lock in small steps, as src/pool/view.h does; sorts without it. */
 
 /* A key of a list. */
 typedef struct {

@@ -29,10 +29,10 @@ apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_p
 apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
                                        const apipool_import_source_t *source, int preview,
                                        apr_pool_t *p, apipool_import_t *result,
-                                       apipool_flaw_t *flaw);
+                                       apipool_input_error_t *flaw);
 apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_change_t *change,
                                        apr_pool_t *p, apipool_key_changed_t *result,
-                                       apipool_flaw_t *flaw);
+                                       apipool_input_error_t *flaw);
 
 /* check.c */
 apr_status_t apipool_manage_key_check(struct server_rec *s, apr_uint32_t pool, apr_uint64_t id,
@@ -46,19 +46,20 @@ apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t 
 apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_pool_t *p,
                                    json_t **told);
 apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_edit_t *edit,
-                                          apr_pool_t *p, char *key, apipool_flaw_t *flaw);
+                                          apr_pool_t *p, char *key, apipool_input_error_t *flaw);
 apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name,
                                           const apipool_client_edit_t *edit, apr_pool_t *p,
-                                          apipool_flaw_t *flaw);
+                                          apipool_input_error_t *flaw);
 apr_status_t apipool_manage_client_delete(struct server_rec *s, const char *name, apr_pool_t *p,
-                                          apipool_flaw_t *flaw);
+                                          apipool_input_error_t *flaw);
 
 /* sessions.c */
 apr_status_t apipool_manage_session_secret(unsigned char secret[32]);
 apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
-                                           apipool_flaw_t *flaw);
+                                           apipool_input_error_t *flaw);
 int apipool_manage_session_is_revoked(apr_uint64_t jti);
-apr_status_t apipool_manage_sessions_end(apr_uint64_t place, apr_pool_t *p, apipool_flaw_t *flaw);
+apr_status_t apipool_manage_sessions_end(apr_uint64_t place, apr_pool_t *p,
+                                         apipool_input_error_t *flaw);
 apr_time_t apipool_manage_sessions_ended(apr_uint64_t place);
 apr_interval_time_t apipool_manage_login_wait(apr_uint64_t address, apr_time_t now);
 void apipool_manage_login_result(apr_uint64_t address, int right, apr_time_t now);

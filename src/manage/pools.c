@@ -5,7 +5,7 @@
 #include <apr_strings.h>
 
 #include "configured.h"
-#include "lasting.h"
+#include "lifecycle.h"
 #include "render.h"
 #include "stats.h"
 #include "view.h"
@@ -19,17 +19,17 @@ static const apipool_server_conf_t *conf_of(server_rec *s)
 static void add_seen(apr_array_header_t *seen, server_rec *s, const apr_array_header_t *pools)
 {
     for (int i = 0; i < pools->nelts; i++) {
-        apipool_pool_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_t *);
+        apipool_pool_conf_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *);
         if (apipool_config_find_pool(s, pool->name) == pool) {
-            APR_ARRAY_PUSH(seen, apipool_pool_t *) = pool;
+            APR_ARRAY_PUSH(seen, apipool_pool_conf_t *) = pool;
         }
     }
 }
 
-/* apipool_pool_t *. A virtual host without directives of ours shares the main server's configuration. */
+/* apipool_pool_conf_t *. A virtual host without directives of ours shares the main server's configuration. */
 static apr_array_header_t *seen_by(server_rec *s, apr_pool_t *p)
 {
-    apr_array_header_t *seen = apr_array_make(p, 4, sizeof(apipool_pool_t *));
+    apr_array_header_t *seen = apr_array_make(p, 4, sizeof(apipool_pool_conf_t *));
     add_seen(seen, s, conf_of(s)->pools);
     if (s->is_virtual && conf_of(s) != conf_of(ap_server_conf)) {
         add_seen(seen, s, conf_of(ap_server_conf)->pools);
@@ -42,13 +42,13 @@ apr_array_header_t *apipool_manage_pools(server_rec *s, apr_pool_t *p)
     const apr_array_header_t *seen = seen_by(s, p);
     apr_array_header_t *pools = apr_array_make(p, seen->nelts, sizeof(apipool_pool_info_t));
     for (int i = 0; i < seen->nelts; i++) {
-        const apipool_pool_t *pool = APR_ARRAY_IDX(seen, i, apipool_pool_t *);
+        const apipool_pool_conf_t *pool = APR_ARRAY_IDX(seen, i, apipool_pool_conf_t *);
         APR_ARRAY_PUSH(pools, apipool_pool_info_t) = (apipool_pool_info_t){pool->name, pool->index};
     }
     return pools;
 }
 
-static const char *affinity_of(const apipool_pool_t *pool, apr_pool_t *p)
+static const char *affinity_of(const apipool_pool_conf_t *pool, apr_pool_t *p)
 {
     switch (pool->affinity) {
     case APIPOOL_AFFINITY_CLIENT:
@@ -63,7 +63,7 @@ static const char *affinity_of(const apipool_pool_t *pool, apr_pool_t *p)
 }
 
 /* Times in seconds, as the directives have them. */
-static json_t *settings_of(const apipool_pool_t *pool, apr_pool_t *p)
+static json_t *settings_of(const apipool_pool_conf_t *pool, apr_pool_t *p)
 {
     const struct {
         const char *name;
@@ -92,16 +92,17 @@ static json_t *settings_of(const apipool_pool_t *pool, apr_pool_t *p)
     return object;
 }
 
-static json_t *upstreams_of(const apipool_pool_t *pool, const apr_time_t *paused_until)
+static json_t *upstreams_of(const apipool_pool_conf_t *pool, const apr_time_t *paused_until)
 {
     json_t *array = json_array();
     for (int i = 0; i < pool->upstreams->nelts; i++) {
-        const apipool_upstream_t *u = &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_t);
+        const apipool_upstream_conf_t *u =
+            &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_conf_t);
         json_array_append_new(
             array, json_pack("{s:s,s:s,s:s,s:I,s:i,s:o}", "name", u->name, "url", u->url,
                              "provider", apipool_provider_name(u->provider), "weight",
                              (json_int_t)u->weight, "priority", u->priority, "paused_until",
-                             apipool_render_time(paused_until[u->group])));
+                             apipool_render_time(paused_until[u->index])));
     }
     return array;
 }
@@ -118,11 +119,11 @@ static json_t *key_counts(const apr_uint32_t *keys)
     return object;
 }
 
-apipool_pool_t *apipool_manage_configured(server_rec *s, apr_uint32_t index, apr_pool_t *p)
+apipool_pool_conf_t *apipool_manage_configured(server_rec *s, apr_uint32_t index, apr_pool_t *p)
 {
     const apr_array_header_t *seen = seen_by(s, p);
     for (int i = 0; i < seen->nelts; i++) {
-        apipool_pool_t *pool = APR_ARRAY_IDX(seen, i, apipool_pool_t *);
+        apipool_pool_conf_t *pool = APR_ARRAY_IDX(seen, i, apipool_pool_conf_t *);
         if (pool->index == index) {
             return pool;
         }
@@ -134,11 +135,11 @@ apipool_pool_t *apipool_manage_configured(server_rec *s, apr_uint32_t index, apr
 apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_totals_t *sum,
                                    apr_time_t *paused_until)
 {
-    apipool_segment_t *segment = apipool_lasting_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_totals_t totals;
     memset(sum, 0, sizeof(*sum));
-    for (apr_uint32_t group = apipool_view_next_group(segment, pool, 0); group != APIPOOL_NONE;
-         group = apipool_view_next_group(segment, pool, group + 1)) {
+    for (apr_uint32_t group = apipool_view_next_upstream(segment, pool, 0); group != APIPOOL_NONE;
+         group = apipool_view_next_upstream(segment, pool, group + 1)) {
         apr_status_t rv = apipool_pool_totals(segment, group, now, &totals);
         if (rv != APR_SUCCESS) {
             return rv;
@@ -156,14 +157,15 @@ apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_to
 
 apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *p, json_t **told)
 {
-    const apipool_pool_t *pool = apipool_manage_configured(s, index, p);
-    apr_time_t now = apr_time_now(), *paused = apr_pcalloc(p, APIPOOL_GROUPS_MAX * sizeof(*paused));
+    const apipool_pool_conf_t *pool = apipool_manage_configured(s, index, p);
+    apr_time_t now = apr_time_now(),
+               *paused = apr_pcalloc(p, APIPOOL_UPSTREAMS_MAX * sizeof(*paused));
     apipool_pool_snapshot_t stats;
     apipool_totals_t sum;
     if (!pool) {
         return APR_NOTFOUND;
     }
-    apr_status_t rv = apipool_stats_pool(apipool_lasting_segment(), index, now, &stats);
+    apr_status_t rv = apipool_stats_pool(apipool_lifecycle_segment(), index, now, &stats);
     if (rv == APR_SUCCESS) {
         rv = apipool_manage_totals(index, now, &sum, paused);
     }

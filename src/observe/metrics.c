@@ -7,9 +7,8 @@
 #include <http_request.h>
 #include <stddef.h>
 
-#include "pace.h"
+#include "throttle.h"
 #include "stats.h"
-#include "store.h"
 
 #define BATCH 256 /* keys for which the lock is held at a time */
 
@@ -74,7 +73,7 @@ static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t group)
                 ? apipool_stats_pool(survey->segment, apipool_pool_of(survey->segment, group),
                                      survey->now, &pool->stats)
                 : survey->rv;
-        pool->stats.refusals[APIPOOL_R00] = 0; /* no key was looked for */
+        pool->stats.refusals[APIPOOL_RULE_SUCCESS] = 0; /* no key was looked for */
     }
     return pool;
 }
@@ -166,7 +165,7 @@ static void write_tokens(const survey_t *survey)
     head(survey->r, family, "counter", "Tokens as upstreams reported them, by type.");
     for (int i = 0; i < survey->pools->nelts; i++) {
         const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
-        const apipool_numbers_snapshot_t *numbers = &pool->stats.numbers;
+        const apipool_counters_snapshot_t *numbers = &pool->stats.numbers;
         sample(survey->r, family, pool->name, NULL, "type", "prompt", numbers->prompt);
         sample(survey->r, family, pool->name, NULL, "type", "completion", numbers->completion);
         sample(survey->r, family, pool->name, NULL, "type", "cached", numbers->cached);
@@ -200,7 +199,7 @@ static void write_of_keys(const survey_t *survey, const char *name, const char *
         ap_rprintf(survey->r,
                    "%s{pool=\"%s\",upstream=\"%s\",key=\"%s\"%s} %" APR_UINT64_T_FMT "\n", name,
                    key->pool, key->upstream, key->id, label, value);
-        apipool_pace();
+        apipool_throttle();
     }
 }
 
@@ -236,7 +235,7 @@ static void write_each_key(const survey_t *survey)
         ap_rprintf(survey->r,
                    "apipool_key_state{pool=\"%s\",upstream=\"%s\",key=\"%s\",state=\"%s\"} 1\n",
                    key->pool, key->upstream, key->id, apipool_state_name(key->row.state));
-        apipool_pace();
+        apipool_throttle();
     }
 }
 

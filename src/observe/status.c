@@ -29,7 +29,7 @@ static void write_pool(section_t *section, const char *pool, apr_uint32_t index)
     if (apipool_stats_pool(section->segment, index, section->now, &stats) != APR_SUCCESS) {
         return;
     }
-    const apipool_numbers_snapshot_t *n = &stats.numbers;
+    const apipool_counters_snapshot_t *n = &stats.numbers;
     if (section->brief) {
         ap_rprintf(r,
                    "APIPool[%s]Requests: %" APR_UINT64_T_FMT

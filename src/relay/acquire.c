@@ -3,7 +3,7 @@
 #include "acquire.h"
 
 #include "budget.h"
-#include "demand.h"
+#include "facts.h"
 #include "reply.h"
 #include "queue.h"
 
@@ -26,19 +26,19 @@ static void pause_before_next(const apipool_found_t *found, apr_time_t now, apr_
     apr_sleep(pause > SHORTEST ? pause : SHORTEST);
 }
 
-static apr_status_t look(const apipool_request_t *req, const apipool_wanted_t *wanted,
+static apr_status_t look(const apipool_request_t *req, const apipool_lend_request_t *wanted,
                          apr_time_t now, apipool_found_t *found)
 {
-    return apipool_pool_acquire(apipool_relay_segment(), wanted, now, req->attempt.lease,
-                                &found->result, &found->retry_at);
+    return apipool_pool_lend(apipool_lifecycle_segment(), wanted, now, req->attempt.lease,
+                             &found->result, &found->retry_at);
 }
 
 /* Waits in line with others for a key, without holding anything but its thread. Keys that are in doubt for
  * one request are there for all others, who would not get them with that one at the head of their line. */
-static apr_status_t wait_for_key(const apipool_request_t *req, apipool_wanted_t *wanted,
+static apr_status_t wait_for_key(const apipool_request_t *req, apipool_lend_request_t *wanted,
                                  apr_time_t until, apipool_found_t *found)
 {
-    apipool_segment_t *segment = apipool_relay_segment();
+    apipool_segment_t *segment = apipool_lifecycle_segment();
     apr_time_t now = apr_time_now();
     apr_status_t left = APR_SUCCESS, rv = APR_SUCCESS;
     if (!wanted->doubted_count) {
@@ -51,7 +51,7 @@ static apr_status_t wait_for_key(const apipool_request_t *req, apipool_wanted_t 
     while (rv == APR_SUCCESS && is_worth_waiting(found->result) && now < until && !found->gone) {
         pause_before_next(found, now, until);
         now = apr_time_now();
-        found->gone = apipool_link_has_left(req->r->connection);
+        found->gone = apipool_request_client_has_left(req->r->connection);
         rv = found->gone ? rv : look(req, wanted, now, found);
     }
     if (wanted->waiter != APIPOOL_NONE) {
@@ -76,9 +76,9 @@ static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, 
                                   apr_time_t wait_until, apipool_found_t *found)
 {
     apr_time_t now = apr_time_now();
-    apipool_source_t sources[APIPOOL_UPSTREAMS_MAX];
-    apipool_wanted_t wanted;
-    apipool_demand_wanted(req, without, sources, &wanted);
+    apipool_source_t sources[APIPOOL_UPSTREAMS_PER_POOL];
+    apipool_lend_request_t wanted;
+    apipool_facts_wanted(req, without, sources, &wanted);
     wanted.tried = req->budget->tried;
     wanted.tried_count = tried_count;
     wanted.doubted_count = req->budget->doubted_count;
@@ -137,15 +137,15 @@ apipool_found_t apipool_acquire(apipool_request_t *req, const apipool_verdict_t 
 
 void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *verdict)
 {
-    apipool_source_t sources[APIPOOL_UPSTREAMS_MAX];
-    apipool_wanted_t wanted;
+    apipool_source_t sources[APIPOOL_UPSTREAMS_PER_POOL];
+    apipool_lend_request_t wanted;
     apipool_found_t found;
 
     if (verdict->event == APIPOOL_EVENT_NONE &&
         apipool_rule(verdict->rule)->says != APIPOOL_SAYS_COOLING) {
         return;
     }
-    apipool_demand_wanted(req, APIPOOL_NONE, sources, &wanted);
+    apipool_facts_wanted(req, APIPOOL_NONE, sources, &wanted);
     wanted.look_only = 1;
     if (look(req, &wanted, apr_time_now(), &found) == APR_SUCCESS) {
         apipool_reply_advise(req, found.result, found.retry_at);

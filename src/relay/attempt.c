@@ -9,16 +9,16 @@
 #include "acquire.h"
 #include "body.h"
 #include "budget.h"
-#include "demand.h"
-#include "evidence.h"
+#include "facts.h"
+#include "result.h"
 #include "gate.h"
 #include "head.h"
-#include "link.h"
-#include "permit.h"
+#include "upstream_conn.h"
+#include "authz.h"
 #include "reply.h"
 #include "blame.h"
-#include "settle.h"
-#include "upstream.h"
+#include "attempt_accounting.h"
+#include "workers.h"
 #include "websocket.h"
 
 #define REFUSAL_HOLDS apr_time_from_sec(3600)
@@ -30,7 +30,7 @@ int apipool_attempt_pre_request(proxy_worker **worker, proxy_balancer **balancer
     if (!req) {
         return DECLINED;
     }
-    *worker = APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t).worker;
+    *worker = APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_conf_t).worker;
     return OK;
 }
 
@@ -62,10 +62,11 @@ static void wipe_slate(apipool_request_t *req)
     apipool_gate_reset(req);
 }
 
-static const apipool_upstream_t *upstream_of(const apipool_request_t *req)
+static const apipool_upstream_conf_t *upstream_of(const apipool_request_t *req)
 {
-    const apipool_upstream_t *upstream = (const apipool_upstream_t *)req->pool->upstreams->elts;
-    while (upstream->group != req->attempt.lease->group) {
+    const apipool_upstream_conf_t *upstream =
+        (const apipool_upstream_conf_t *)req->pool->upstreams->elts;
+    while (upstream->index != req->attempt.lease->group) {
         upstream++;
     }
     return upstream;
@@ -75,8 +76,8 @@ static void begin(apipool_request_t *req)
 {
     apipool_attempt_t *attempt = &req->attempt;
     const apipool_probing_t *probing = req->probing;
-    const apipool_upstream_t *upstream = probing ? probing->upstream : upstream_of(req);
-    const apipool_pool_t *pool = req->pool;
+    const apipool_upstream_conf_t *upstream = probing ? probing->upstream : upstream_of(req);
+    const apipool_pool_conf_t *pool = req->pool;
 
     *attempt = (apipool_attempt_t){
         .lease = attempt->lease,
@@ -85,9 +86,9 @@ static void begin(apipool_request_t *req)
         .read_by = req->budget->deadline,
         .idle_timeout = upstream->timeout ? upstream->timeout : pool->idle_timeout,
         .first_byte_timeout = upstream->timeout ? upstream->timeout : pool->first_byte_timeout,
-        .asks_usage =
-            req->demand.ask_usage.text &&
-            !apipool_pool_refuses_usage(apipool_relay_segment(), upstream->group, apr_time_now()),
+        .asks_usage = req->demand.ask_usage.text &&
+                      !apipool_pool_refuses_usage(apipool_lifecycle_segment(), upstream->index,
+                                                  apr_time_now()),
         .client = probing || req->r->connection->master ? NULL : req->r};
     wipe_slate(req);
     attempt->clean_headers = req->r->headers_out;
@@ -108,7 +109,8 @@ static void begin(apipool_request_t *req)
 static int has_sections_of_another(const apipool_request_t *req)
 {
     return !req->probing && req->budget->conf->sec_proxy->nelts &&
-           req->attempt.upstream != &APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t);
+           req->attempt.upstream !=
+               &APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_conf_t);
 }
 
 /* Merges those of a URL, in the order in which httpd does it: server, <Proxy>, <Location>, <If>. */
@@ -132,24 +134,24 @@ static int run(apipool_request_t *req)
     const struct ap_logconf *log = r->log;
 
     begin(req);
-    const apipool_upstream_t *upstream = req->attempt.upstream;
+    const apipool_upstream_conf_t *upstream = req->attempt.upstream;
     proxy_worker *worker =
         req->probing && !req->probing->with_request ? upstream->probe_worker : upstream->worker;
     char *url = apipool_request_url(req, upstream);
-    const struct proxy_remote *remote = apipool_upstream_remote(conf, url);
+    const struct proxy_remote *remote = apipool_workers_remote(conf, url);
     if (has_sections_of_another(req)) {
         merge_sections(r, url);
     }
     req->inside = 1;
-    apipool_attempt_t *outer = apipool_link_attach(&req->attempt);
+    apipool_attempt_t *outer = apipool_upstream_conn_attach(&req->attempt);
     int status = proxy_run_scheme_handler(r, worker, conf, url, remote ? remote->hostname : NULL,
                                           remote ? remote->port : 0);
-    apipool_link_attach(outer);
+    apipool_upstream_conn_attach(outer);
     req->inside = 0;
     r->filename = filename;
     r->per_dir_config = per_dir_config;
     r->log = log;
-    if (apipool_evidence_is_overridden(req, status)) { /* an answer that has not come by the gate */
+    if (apipool_result_is_overridden(req, status)) { /* an answer that has not come by the gate */
         apipool_head_complete(&req->attempt.head, r->headers_out);
     }
     return status;
@@ -158,7 +160,7 @@ static int run(apipool_request_t *req)
 /* For the gate: whether the answer that it holds would be followed by another attempt. */
 static int would_go_on(apipool_request_t *req)
 {
-    apipool_verdict_t verdict = apipool_evidence_judge(req, OK, apr_time_now());
+    apipool_verdict_t verdict = apipool_result_judge(req, OK, apr_time_now());
     req->attempt.judged = apr_pmemdup(req->r->pool, &verdict, sizeof(verdict));
     return apipool_budget_allows(req, &verdict);
 }
@@ -182,8 +184,7 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
     if (says == APIPOOL_SAYS_NOTHING) {
         return DONE;
     }
-    if (apipool_evidence_is_overridden(req, status) ||
-        apipool_evidence_is_refused_here(req, status)) {
+    if (apipool_result_is_overridden(req, status) || apipool_result_is_refused_here(req, status)) {
         return status;
     }
     switch (says) {
@@ -194,8 +195,8 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int 
         return reply(req, APIPOOL_REPLY_EXHAUSTED, 0);
     default:
         return reply(req,
-                     apipool_evidence_timed_out(req, status) ? APIPOOL_REPLY_TIMEOUT
-                                                             : APIPOOL_REPLY_UNREACHABLE,
+                     apipool_result_timed_out(req, status) ? APIPOOL_REPLY_TIMEOUT
+                                                           : APIPOOL_REPLY_UNREACHABLE,
                      0);
     }
 }
@@ -208,22 +209,23 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
         apipool_reply_e reply;
         const char *reason;
     } ends[] = {
-        [APIPOOL_ALL_TRIED] = {APIPOOL_R15, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
-        [APIPOOL_ALL_COOLING] = {APIPOOL_R14, APIPOOL_REPLY_ALL_COOLING,
+        [APIPOOL_ALL_TRIED] = {APIPOOL_RULE_EXHAUSTED, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
+        [APIPOOL_ALL_COOLING] = {APIPOOL_RULE_ALL_COOLING, APIPOOL_REPLY_ALL_COOLING,
                                  "all usable keys are cooling"},
-        [APIPOOL_ALL_BUSY] = {APIPOOL_R14, APIPOOL_REPLY_ALL_COOLING,
+        [APIPOOL_ALL_BUSY] = {APIPOOL_RULE_ALL_COOLING, APIPOOL_REPLY_ALL_COOLING,
                               "all usable keys have as many requests in flight as they may"},
-        [APIPOOL_ALL_PAUSED] = {APIPOOL_R03, APIPOOL_REPLY_UNREACHABLE,
+        [APIPOOL_ALL_PAUSED] = {APIPOOL_RULE_NOT_SENT, APIPOOL_REPLY_UNREACHABLE,
                                 "the upstreams fail, and are tried once a second"},
-        [APIPOOL_QUEUED] = {APIPOOL_R14, APIPOOL_REPLY_ALL_COOLING, "others have waited longer"},
-        [APIPOOL_EXHAUSTED] = {APIPOOL_R15, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
+        [APIPOOL_QUEUED] = {APIPOOL_RULE_ALL_COOLING, APIPOOL_REPLY_ALL_COOLING,
+                            "others have waited longer"},
+        [APIPOOL_EXHAUSTED] = {APIPOOL_RULE_EXHAUSTED, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
     };
     apr_time_t now = apr_time_now(), retry_at = found->retry_at ? found->retry_at : now;
     apr_uint32_t untold = 0;
     req->rule = ends[found->result].rule;
-    int is_exhausted = req->rule == APIPOOL_R15;
-    if (!is_exhausted ||
-        apipool_pool_tells_exhausted(apipool_relay_segment(), req->pool->index, now, &untold)) {
+    int is_exhausted = req->rule == APIPOOL_RULE_EXHAUSTED;
+    if (!is_exhausted || apipool_pool_reports_exhausted(apipool_lifecycle_segment(),
+                                                        req->pool->index, now, &untold)) {
         ap_log_rerror(APLOG_MARK, is_exhausted ? APLOG_WARNING : APLOG_INFO, 0, req->r,
                       APIPOOL_LOG(0033) "pool %s: %s, %s%s", req->pool->name,
                       apipool_rule_name(req->rule), ends[found->result].reason,
@@ -251,7 +253,7 @@ static int is_usage_refused(apipool_request_t *req)
         return 0;
     }
     if (req->body.sniffed[APIPOOL_BODY_STREAM_OPTIONS].kind == APIPOOL_SNIFF_ABSENT) {
-        req->demand.refused_by = req->attempt.upstream->group;
+        req->demand.refused_by = req->attempt.upstream->index;
     }
     req->demand.ask_usage.text = NULL;
     req->budget->tried_count--;
@@ -261,11 +263,12 @@ static int is_usage_refused(apipool_request_t *req)
 /* Without the option the same upstream has answered: other requests are spared the detour for a while. */
 static void remember_refusal(const apipool_request_t *req)
 {
-    apr_uint32_t group = req->attempt.upstream->group;
+    apr_uint32_t group = req->attempt.upstream->index;
     if (req->demand.refused_by != group) {
         return;
     }
-    apipool_pool_note_refuses_usage(apipool_relay_segment(), group, apr_time_now() + REFUSAL_HOLDS);
+    apipool_pool_note_refuses_usage(apipool_lifecycle_segment(), group,
+                                    apr_time_now() + REFUSAL_HOLDS);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
                   APIPOOL_LOG(0034) "pool %s: upstream %s refuses stream_options.include_usage; it "
                                     "will not be asked for an hour",
@@ -280,7 +283,7 @@ static int attempt_until_done(apipool_request_t *req)
     for (;;) {
         apipool_found_t found = apipool_acquire(req, &verdict);
         if (found.gone) {
-            req->rule = APIPOOL_R01;
+            req->rule = APIPOOL_RULE_CLIENT_GONE;
             return DONE;
         }
         if (found.result != APIPOOL_ACQUIRED) {
@@ -291,14 +294,14 @@ static int attempt_until_done(apipool_request_t *req)
         if (req->websocket) {
             apipool_websocket_end(req->websocket, now);
         }
-        verdict = apipool_evidence_judge(req, status, now);
-        apipool_settle_report(req, &verdict, status, now);
-        if (verdict.rule == APIPOOL_R00) {
+        verdict = apipool_result_judge(req, status, now);
+        apipool_attempt_accounting_report(req, &verdict, status, now);
+        if (verdict.rule == APIPOOL_RULE_SUCCESS) {
             apipool_blame_settle_served(req);
             apipool_blame_forbidden(req);
             remember_refusal(req);
         }
-        if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_evidence_is_tunnelled(req, status)) {
+        if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_result_is_tunnelled(req, status)) {
             return status;
         }
         if (is_usage_refused(req)) {
@@ -307,8 +310,8 @@ static int attempt_until_done(apipool_request_t *req)
         else if (!apipool_budget_spend(req, &verdict)) {
             return finish(req, &verdict, status);
         }
-        if (apipool_link_has_left(req->r->connection)) {
-            req->rule = APIPOOL_R01;
+        if (apipool_request_client_has_left(req->r->connection)) {
+            req->rule = APIPOOL_RULE_CLIENT_GONE;
             return DONE;
         }
     }
@@ -335,7 +338,7 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->reached = 1;
     apipool_request_raise_log_level(r);
-    if (!req->probing && !apipool_permit_place(req)) {
+    if (!req->probing && !apipool_authz_place(req)) {
         return OK;
     }
     int status = apipool_body_capture(req);
@@ -344,12 +347,12 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
         return apipool_reply_error(req, APIPOOL_REPLY_TOO_LARGE, 0);
     }
     if (status != OK) {
-        req->rule = req->body.broke ? APIPOOL_R01 : req->rule;
+        req->rule = req->body.broke ? APIPOOL_RULE_CLIENT_GONE : req->rule;
         return status;
     }
     req->budget = apipool_budget_make(req, conf);
-    apipool_demand_make(req);
-    if (!apipool_permit_demand(req)) {
+    apipool_facts_make(req);
+    if (!apipool_authz_demand(req)) {
         return OK;
     }
     req->websocket = apipool_websocket_make(req);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <util_filter.h>
 
-#include "clientkey.h"
+#include "client_key.h"
 #include "credential.h"
 #include "reply.h"
 
@@ -25,7 +25,7 @@ static const char bearer[] = "Bearer";
 static apr_status_t leave(void *data)
 {
     apipool_request_t *req = data;
-    return apipool_client_leave(apipool_relay_segment(), &req->charge);
+    return apipool_client_leave(apipool_lifecycle_segment(), &req->charge);
 }
 
 /* A client belongs to the request's server; those of the main server may use its pools from everywhere. For a
@@ -33,11 +33,11 @@ static apr_status_t leave(void *data)
  * has lists no longer than they need be. */
 static apr_status_t recognise(request_rec *r, const apipool_client_pass_t **kept)
 {
-    unsigned char digest[APIPOOL_CLIENTKEY_DIGEST];
+    unsigned char digest[APIPOOL_CLIENT_KEY_DIGEST];
     apipool_client_pass_t pass;
     apipool_request_t *req = apipool_request_get(r);
     const char *key = apipool_credential_find(r, req ? req->query_key : NULL);
-    if (!key || !apipool_clientkey_digest(key, APIPOOL_CLIENTKEY_LEN, digest)) {
+    if (!key || !apipool_client_key_digest(key, APIPOOL_CLIENT_KEY_LEN, digest)) {
         return APR_NOTFOUND;
     }
     req = req && req->pool ? req : NULL;
@@ -46,7 +46,7 @@ static apr_status_t recognise(request_rec *r, const apipool_client_pass_t **kept
         req->charge.concurrency = req->pool->client_concurrency;
         apr_pool_cleanup_register(r->pool, req, leave, apr_pool_cleanup_null);
     }
-    apr_status_t rv = apipool_client_recognise(apipool_relay_segment(), digest,
+    apr_status_t rv = apipool_client_recognise(apipool_lifecycle_segment(), digest,
                                                apipool_config_server_name(r->pool, r->server),
                                                req && !req->pool->server->is_virtual ? "" : NULL,
                                                apr_time_now(), &pass, req ? &req->entry : NULL);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "ascii.h"
-#include "demand.h"
+#include "facts.h"
 
 typedef struct {
     const apipool_request_t *req;

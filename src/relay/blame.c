@@ -67,7 +67,7 @@ static void settle(apipool_request_t *req, const entry_t *entry, apipool_doubted
                              .status = entry->status,
                              .policy = &req->pool->policy};
     apipool_outcome_t outcome;
-    apr_status_t rv = apipool_pool_doubt(apipool_relay_segment(), entry->lease, &what, doubted,
+    apr_status_t rv = apipool_pool_doubt(apipool_lifecycle_segment(), entry->lease, &what, doubted,
                                          apr_time_now(), &outcome);
     if (rv == APR_SUCCESS) {
         log_doubt(req, entry, &outcome);

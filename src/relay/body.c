@@ -143,7 +143,7 @@ static const char *const wanted[] = {
     [APIPOOL_BODY_STREAM_OPTIONS] = "stream_options",
 };
 
-int apipool_body_session(const apipool_pool_t *pool)
+int apipool_body_session(const apipool_pool_conf_t *pool)
 {
     int i = 0;
     while (i < APIPOOL_BODY_SESSION && strcmp(wanted[i], pool->affinity_name)) {

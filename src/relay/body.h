@@ -17,7 +17,7 @@ int apipool_body_capture(apipool_request_t *req);
 
 /** Where in the sniffed body a pool's affinity finds its session: a member that is wanted anyway
  *  is looked for but once. */
-int apipool_body_session(const apipool_pool_t *pool);
+int apipool_body_session(const apipool_pool_conf_t *pool);
 
 /** Copies a part of the captured body, which must be that long. */
 apr_status_t apipool_body_read(const apipool_request_t *req, apr_off_t at, char *text,

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "evidence.h"
+#include "result.h"
 
 #define BACKOFF_FIRST 500 /* milliseconds, doubled per retry */
 #define BACKOFF_MAX   5000
@@ -59,7 +59,7 @@ int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdic
         budget->not_found += rule->again == APIPOOL_AGAIN_ELSEWHERE;
         return 1;
     }
-    if (verdict->rule != APIPOOL_R04 || !apipool_evidence_is_idle_race(req)) {
+    if (verdict->rule != APIPOOL_RULE_NO_ANSWER || !apipool_result_is_idle_race(req)) {
         apr_interval_time_t pause = pause_before_retry(req, verdict);
         if (is_too_late(budget, pause)) {
             return 0;
@@ -73,7 +73,7 @@ int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdic
 struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy_server_conf *conf)
 {
     request_rec *r = req->r;
-    const apipool_pool_t *pool = req->pool;
+    const apipool_pool_conf_t *pool = req->pool;
     struct apipool_budget_t *budget = apr_pcalloc(r->pool, sizeof(*budget));
     apr_time_t now = apr_time_now();
     budget->conf = conf;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /** Whether an answer is of that type. What is spelt as it is here, as most is, is found faster. */
-static inline int apipool_gate_is_of_type(const request_rec *r, const char *type)
+static inline int apipool_content_is_of_type(const request_rec *r, const char *type)
 {
     apr_size_t len = strlen(type);
     return r->content_type &&
@@ -15,7 +15,7 @@ static inline int apipool_gate_is_of_type(const request_rec *r, const char *type
 }
 
 /** Whether it is compressed, so that nobody can read it here. */
-static inline int apipool_gate_is_encoded(const request_rec *r)
+static inline int apipool_content_is_encoded(const request_rec *r)
 {
     const char *encoding = apr_table_get(r->headers_out, "Content-Encoding");
     return encoding && ap_cstr_casecmp(encoding, "identity");

@@ -6,7 +6,7 @@
 #include <http_core.h>
 
 #include "ascii.h"
-#include "clientkey.h"
+#include "client_key.h"
 
 #define ARGUMENT     "key="
 #define ARGUMENT_LEN 4
@@ -28,7 +28,7 @@ static const char *in_field(request_rec *r, const char *name, const char *scheme
     }
     for (len = strlen(value); len && apipool_ascii_is_space(value[len - 1]); len--) {
     }
-    return apipool_clientkey_is(value, len) ? value : NULL;
+    return apipool_client_key_is(value, len) ? value : NULL;
 }
 
 /* The next argument "key" with a client key in what follows a '?' or '&'; blanks end a query as well. */
@@ -38,7 +38,7 @@ static char *in_query(char *text)
         text += *text == '&' || *text == '?';
         char *value = text + ARGUMENT_LEN;
         if (!strncmp(text, ARGUMENT, ARGUMENT_LEN) &&
-            apipool_clientkey_is(value, strcspn(value, "& "))) {
+            apipool_client_key_is(value, strcspn(value, "& "))) {
             return value;
         }
     }
@@ -64,15 +64,15 @@ const char *apipool_credential_find(request_rec *r, const char *taken)
 
 static void hide_query(request_rec *r)
 {
-    apipool_clientkey_mask(r->args);
-    apipool_clientkey_mask(r->parsed_uri.query);
+    apipool_client_key_mask(r->args);
+    apipool_client_key_mask(r->parsed_uri.query);
 }
 
 /* What is only for logs and status pages. */
 static void hide_line(request_rec *r)
 {
-    apipool_clientkey_mask(r->the_request);
-    apipool_clientkey_mask(r->unparsed_uri);
+    apipool_client_key_mask(r->the_request);
+    apipool_client_key_mask(r->unparsed_uri);
 }
 
 void apipool_credential_hide(request_rec *r)
@@ -84,7 +84,7 @@ void apipool_credential_hide(request_rec *r)
 const char *apipool_credential_take(request_rec *r)
 {
     const char *key = r->args ? in_query(r->args) : NULL;
-    key = key ? apr_pstrmemdup(r->pool, key, APIPOOL_CLIENTKEY_LEN) : NULL;
+    key = key ? apr_pstrmemdup(r->pool, key, APIPOOL_CLIENT_KEY_LEN) : NULL;
     hide_query(r);
     return key;
 }
@@ -93,10 +93,10 @@ const char *apipool_credential_take(request_rec *r)
  * name no file; other parts of it may, and stay. */
 int apipool_credential_hide_line(request_rec *r)
 {
-    if (apipool_clientkey_mask(r->the_request)) {
+    if (apipool_client_key_mask(r->the_request)) {
         apr_pool_userdata_setn(apr_pstrdup(r->pool, r->unparsed_uri), UNMASKED, NULL, r->pool);
-        apipool_clientkey_mask(r->unparsed_uri);
-        apipool_clientkey_mask(r->uri ? strchr(r->uri, ';') : NULL);
+        apipool_client_key_mask(r->unparsed_uri);
+        apipool_client_key_mask(r->uri ? strchr(r->uri, ';') : NULL);
     }
     return DECLINED;
 }

@@ -3,7 +3,7 @@
 #ifndef APIPOOL_RELAY_CREDENTIAL_H
 #define APIPOOL_RELAY_CREDENTIAL_H
 
-#include "relay.h"
+#include "module.h"
 
 #define APIPOOL_AUTH_TYPE "APIPool"
 
@@ -14,7 +14,7 @@ int apipool_credential_is_asked(request_rec *r);
  * The first thing in a request that looks like a client key: Authorization (Bearer), x-api-key, api-key,
  * x-goog-api-key, or the query argument "key".
  * @param taken from the query by apipool_credential_take(), or NULL
- * @return APIPOOL_CLIENTKEY_LEN bytes somewhere in the request; NULL: there is none
+ * @return APIPOOL_CLIENT_KEY_LEN bytes somewhere in the request; NULL: there is none
  */
 const char *apipool_credential_find(request_rec *r, const char *taken);
 

@@ -6,13 +6,13 @@
 #include <stddef.h>
 #include <util_filter.h>
 
-#include "answer.h"
+#include "error_answer.h"
 #include "blame.h"
 #include "ascii.h"
 #include "cors.h"
 #include "content_type.h"
-#include "count.h"
-#include "events.h"
+#include "token_count.h"
+#include "sse.h"
 #include "head.h"
 #include "mask.h"
 #include "reply.h"
@@ -56,7 +56,7 @@ void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len)
 
 static int is_event_stream(const request_rec *r)
 {
-    return apipool_gate_is_of_type(r, "text/event-stream") && !apipool_gate_is_encoded(r);
+    return apipool_content_is_of_type(r, "text/event-stream") && !apipool_content_is_encoded(r);
 }
 
 /* From here on the client gets this attempt's answer, and no other. */
@@ -75,9 +75,9 @@ static void begin_passing(apipool_request_t *req)
     }
     apipool_reply_expose(req);
     if (r->status < 400 && !req->gate.in_band && !req->probing) {
-        apipool_pool_proved(apipool_relay_segment(), req->attempt.lease, req->first_byte_at);
+        apipool_pool_proved(apipool_lifecycle_segment(), req->attempt.lease, req->first_byte_at);
         apipool_blame_settle_served(req);
-        apipool_count_begin(req);
+        apipool_token_count_begin(req);
     }
 }
 
@@ -110,7 +110,7 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
         rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
         if (rv == APR_SUCCESS) {
             if (gate->peeking) {
-                apipool_events_peek(&gate->peek, data, len);
+                apipool_sse_peek(&gate->peek, data, len);
             }
             rv = apr_brigade_write(gate->held, NULL, NULL, data, len);
             gate->held_len += (apr_off_t)len;
@@ -126,7 +126,7 @@ static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
     if (!holds_error(bb)) {
         apipool_stream_pass_lines(&gate->stream, bb);
     }
-    else if (apipool_count_is_done(&gate->count)) {
+    else if (apipool_token_count_is_done(&gate->count)) {
         gate->broke = 0;
         apipool_stream_finish(&gate->stream, bb);
     }
@@ -134,7 +134,7 @@ static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
         gate->broke = 1;
         apipool_stream_break(req, bb);
     }
-    if (gate->stream.hiding && apipool_count_was_told(&gate->count)) {
+    if (gate->stream.hiding && apipool_token_count_was_reported(&gate->count)) {
         apipool_stream_hide_usage(bb, req->r->pool);
     }
 }
@@ -142,7 +142,7 @@ static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
 static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
-    apipool_count_feed(&gate->count, bb);
+    apipool_token_count_feed(&gate->count, bb);
     if (gate->masking) {
         apipool_mask_body(req, bb);
     }
@@ -246,8 +246,8 @@ static apr_status_t peek(apipool_request_t *req)
     if (gate->peek.ended && gate->peek.has_data) {
         apr_brigade_pflatten(gate->held, &text, &len, scratch);
     }
-    int has_event = text && apipool_events_first(text, len, scratch, &event);
-    if (has_event && apipool_answer_is_error(event, strlen(event))) {
+    int has_event = text && apipool_sse_first(text, len, scratch, &event);
+    if (has_event && apipool_error_answer_is_error(event, strlen(event))) {
         rv = hold_event(req, event);
     }
     else if (!has_event && gate->broke) { /* the client has had nothing: there was no answer */
@@ -305,7 +305,7 @@ static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
     int is_good = req->r->status == HTTP_OK;
     req->gate.peeking = is_good && is_event_stream(req->r);
     req->gate.in_band =
-        is_good && apipool_gate_is_of_type(req->r, "application/json") && opens_as_error(bb);
+        is_good && apipool_content_is_of_type(req->r, "application/json") && opens_as_error(bb);
     if (req->r->status >= 400 || req->gate.peeking || req->gate.in_band) {
         req->gate.held_since = apr_time_now();
         req->gate.mode = APIPOOL_GATE_HOLDING;

@@ -15,8 +15,8 @@ int apipool_mask_is_for(const apipool_request_t *req)
     if (r->status < 200 || r->status > 299 || req->gate.in_band) {
         return 1;
     }
-    return req->attempt.lease->len > WORD_MAX && !apipool_gate_is_encoded(r) &&
-           (!type || apipool_ascii_find(type, "json") || apipool_gate_is_of_type(r, "text/"));
+    return req->attempt.lease->len > WORD_MAX && !apipool_content_is_encoded(r) &&
+           (!type || apipool_ascii_find(type, "json") || apipool_content_is_of_type(r, "text/"));
 }
 
 static int is_end(const apr_bucket *b)

@@ -51,8 +51,8 @@ void apipool_reply_advise(apipool_request_t *req, apipool_acquired_e result, apr
 void apipool_reply_expose(apipool_request_t *req);
 
 /**
- * The same error as an event of a WebSocket, in the shapes of both protocols (see core/wsevent.h): JSON in
- * one piece.
+ * The same error as an event of a WebSocket, in the shapes of both protocols (see vendor/websocket_event.h):
+ * JSON in one piece.
  * @param event_id what the client called the event that it answers, or ""
  */
 const char *apipool_reply_event(apr_pool_t *p, apipool_reply_e which, const char *event_id,

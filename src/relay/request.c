@@ -9,13 +9,13 @@
 #include <http_protocol.h>
 #include <poll.h>
 
-#include "clientkey.h"
+#include "client_key.h"
 #include "credential.h"
 #include "percent.h"
 
 void apipool_request_raise_log_level(request_rec *r)
 {
-    int level = apipool_segment_log_level(apipool_relay_segment());
+    int level = apipool_segment_log_level(apipool_lifecycle_segment());
     if (level <= ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX)) {
         return;
     }
@@ -114,7 +114,7 @@ int apipool_request_pre_translate(request_rec *r)
     /* The upstream gets the path as the client encoded it; httpd's own sections see it decoded, but for
      * "%2F", as with AllowEncodedSlashes NoDecode. */
     apipool_request_t *req = apr_pcalloc(r->pool, sizeof(*req));
-    apipool_clientkey_mask(r->uri);
+    apipool_client_key_mask(r->uri);
     req->encoded_uri = r->uri;
     r->uri = r->parsed_uri.path = apr_pstrdup(r->pool, r->uri);
     ap_set_module_config(r->request_config, &apipool_module, req);
@@ -186,7 +186,7 @@ static void find_kind(apipool_request_t *req)
     }
 }
 
-int apipool_link_has_left(conn_rec *client)
+int apipool_request_client_has_left(conn_rec *client)
 {
     apr_os_sock_t fd;
     if (client->aborted) {
@@ -199,7 +199,7 @@ int apipool_link_has_left(conn_rec *client)
     return poll(&at, 1, 0) > 0;
 }
 
-void apipool_link_hush(request_rec *r, const char *name)
+void apipool_request_hush(request_rec *r, const char *name)
 {
     const module *proxy = ap_find_linked_module(name);
     if (proxy) {
@@ -209,7 +209,7 @@ void apipool_link_hush(request_rec *r, const char *name)
     }
 }
 
-char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_t *upstream)
+char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_conf_t *upstream)
 {
     if (req->probing) {
         return apr_pstrdup(req->r->pool, req->probing->url);
@@ -243,7 +243,7 @@ int apipool_request_translate(request_rec *r)
     find_kind(req);
 
     r->filename = apr_pstrcat(
-        r->pool, "proxy:", APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_t).url,
+        r->pool, "proxy:", APR_ARRAY_IDX(req->pool->upstreams, 0, apipool_upstream_conf_t).url,
         req->path, NULL);
     r->handler = "proxy-server";
     r->proxyreq = PROXYREQ_REVERSE;

@@ -9,9 +9,9 @@
 #include "config.h"
 #include "endpoint.h"
 #include "estimate.h"
-#include "events.h"
+#include "sse.h"
 #include "head.h"
-#include "lasting.h"
+#include "lifecycle.h"
 #include "sniff.h"
 #include "stats.h"
 #include "usage.h"
@@ -54,7 +54,7 @@ typedef struct {
     const char *text; /* NULL: there is none */
 } apipool_splice_t;
 
-/* What the request asks of its pool; see demand.h. */
+/* What the request asks of its pool; see facts.h. */
 typedef struct {
     const char *model; /* as the client calls it, or NULL */
     apr_uint64_t session;
@@ -62,7 +62,7 @@ typedef struct {
     apr_uint32_t tokens;        /* to be set aside */
     apipool_splice_t ask_usage; /* makes a stream tell its usage, where the client has not asked */
     apr_uint32_t refused_by;    /* group whose upstream may have refused that, or APIPOOL_NONE */
-} apipool_demand_t;
+} apipool_facts_t;
 
 typedef enum {
     APIPOOL_GATE_WAITING, /* nothing has come yet */
@@ -89,7 +89,7 @@ typedef struct {
     char text[APIPOOL_PIECE_MAX];
 } apipool_piece_t;
 
-/* The tokens of a good answer; see count.h. */
+/* The tokens of a good answer; see token_count.h. */
 typedef struct {
     unsigned char active;    /* the endpoint costs tokens */
     unsigned char readable;  /* it is not compressed */
@@ -99,7 +99,7 @@ typedef struct {
     apr_off_t passed;        /* bytes */
     apipool_piece_t *pieces; /* two: the last one that is full, and the next */
     apipool_estimate_t estimate;
-} apipool_count_t;
+} apipool_token_count_t;
 
 struct apipool_request_t;
 
@@ -114,7 +114,7 @@ typedef struct {
     int flushed;  /* what is held was to go out at once */
     int broke;    /* the answer ended early, or an error bucket came instead of one */
     int peeking;  /* what is held is the beginning of an event stream */
-    apipool_events_at_t peek;
+    apipool_sse_at_t peek;
     int in_band;       /* what is held is an error inside a 200 */
     const char *event; /* the data of its event, where it is one */
     apr_size_t event_len;
@@ -122,7 +122,7 @@ typedef struct {
     int masking;               /* the body may hold the key as text */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
     apipool_stream_t stream;
-    apipool_count_t count;
+    apipool_token_count_t count;
 } apipool_gate_t;
 
 /* By which another thread ends at once whatever an attempt waits for on its connection. */
@@ -135,7 +135,7 @@ typedef struct {
 /* One try with one key. Reset before each. */
 typedef struct {
     apipool_lease_t *lease;
-    const apipool_upstream_t *upstream;
+    const apipool_upstream_conf_t *upstream;
     apr_time_t read_by;       /* end of the deadline for the answer's first byte; 0: none */
     apr_time_t first_byte_by; /* of this attempt; known once the request is sent */
     apr_interval_time_t idle_timeout, first_byte_timeout;
@@ -160,7 +160,7 @@ typedef struct {
 /* What makes a request without a client: it goes to one upstream, with one key, once. What comes of it says
  * nothing about requests, so neither the pool nor its numbers are told. */
 typedef struct {
-    const apipool_upstream_t *upstream;
+    const apipool_upstream_conf_t *upstream;
     const char *url;
     apipool_plug_t *plug;
     int with_request; /* somebody waits for it: by the connections of requests, in any process */
@@ -169,7 +169,7 @@ typedef struct {
 /* Lives in the request's request_config from pre_translate_name on. */
 typedef struct apipool_request_t {
     request_rec *r;
-    apipool_pool_t *pool;
+    apipool_pool_conf_t *pool;
     const char *encoded_uri; /* r->uri before it was decoded */
     const char *path;        /* below the upstream's base URL; "" or beginning with '/' */
     const char *plain;    /* that as some upstream may read it; the same where all read it alike */
@@ -195,12 +195,10 @@ typedef struct apipool_request_t {
     const apipool_request_stats_t *counted; /* with its last attempt; NULL: it is yet to be */
     apr_time_t first_byte_at; /* when the client began to get an upstream's answer; 0: not yet */
     apipool_body_t body;
-    apipool_demand_t demand;
+    apipool_facts_t demand;
     apipool_gate_t gate;
     apipool_attempt_t attempt;
 } apipool_request_t;
-
-#define apipool_relay_segment apipool_lasting_segment
 
 /** The request's context; NULL when no pool serves it. */
 apipool_request_t *apipool_request_get(request_rec *r);
@@ -210,14 +208,14 @@ apipool_request_t *apipool_request_get(request_rec *r);
 void apipool_request_raise_log_level(request_rec *r);
 
 /** Whether the client has closed its side. The streams of an HTTP/2 connection learn it otherwise. */
-int apipool_link_has_left(conn_rec *client);
+int apipool_request_client_has_left(conn_rec *client);
 
 /** Keeps a module of mod_proxy's from logging errors of a request whose connection we end, which to the
  *  module is an error of the upstream's or the client's. */
-void apipool_link_hush(request_rec *r, const char *name);
+void apipool_request_hush(request_rec *r, const char *name);
 
 /** The URL of this request at an upstream. */
-char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_t *upstream);
+char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_conf_t *upstream);
 
 /* pre_translate_name keeps the path as the client encoded it, and refuses what must not go upstream;
  * translate_name hands the request to mod_proxy. */

@@ -4,7 +4,7 @@
 
 #include <http_protocol.h>
 
-#include "events.h"
+#include "sse.h"
 #include "reply.h"
 
 #define REST_MAX (64 * 1024) /* a longer line passes in pieces */
@@ -36,10 +36,10 @@ static apr_bucket *find_end(apipool_stream_t *stream, apr_bucket_brigade *bb, ap
             apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS || !len) {
             continue;
         }
-        apr_size_t whole = stream->hiding ? apipool_events_whole(data, len, stream->last)
-                                          : apipool_events_lines(data, len);
+        apr_size_t whole = stream->hiding ? apipool_sse_whole(data, len, stream->last)
+                                          : apipool_sse_lines(data, len);
         if (whole) {
-            stream->gap = apipool_events_end(data, whole, stream->last) ? "" : "\n";
+            stream->gap = apipool_sse_end(data, whole, stream->last) ? "" : "\n";
             *part = whole;
             end = b;
         }
@@ -123,7 +123,7 @@ void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
     apr_size_t len = (apr_size_t)total;
     char *text = apr_bucket_alloc(len, bb->bucket_alloc);
     apr_brigade_flatten(bb, text, &len);
-    len = apipool_events_drop_usage(text, len, pool);
+    len = apipool_sse_drop_usage(text, len, pool);
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next; b != APR_BRIGADE_SENTINEL(bb); b = next) {
         next = APR_BUCKET_NEXT(b);
         if (!APR_BUCKET_IS_METADATA(b)) {

@@ -69,8 +69,8 @@ apipool_websocket_t *apipool_websocket_make(apipool_request_t *req)
         req->client && apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS);
     apipool_name_clean(ws->model, sizeof(ws->model), model, strlen(model));
     memcpy(ws->sum.model, ws->model, sizeof(ws->sum.model));
-    apipool_wsframe_begin(&ws->from_client, 1);
-    apipool_wsframe_begin(&ws->from_upstream, 0);
+    apipool_websocket_frame_begin(&ws->from_client, 1);
+    apipool_websocket_frame_begin(&ws->from_upstream, 0);
     apipool_usage_begin(&ws->usage, 0);
     ws->lease = apr_pcalloc(r->pool, sizeof(*ws->lease));
     ws->sum.tokens = (apipool_usage_t){-1, -1, -1, -1};
@@ -86,11 +86,11 @@ const apipool_websocket_sum_t *apipool_websocket_sum(const apipool_request_t *re
     return req->websocket ? &req->websocket->sum : NULL;
 }
 
-static void add_news(apipool_websocket_t *ws, apipool_wsframe_opcode_e opcode, const char *text,
-                     apr_size_t len)
+static void add_news(apipool_websocket_t *ws, apipool_websocket_frame_opcode_e opcode,
+                     const char *text, apr_size_t len)
 {
-    char header[APIPOOL_WSFRAME_HEADER_MAX];
-    apr_size_t header_len = apipool_wsframe_header(header, opcode, len);
+    char header[APIPOOL_WEBSOCKET_FRAME_HEADER_MAX];
+    apr_size_t header_len = apipool_websocket_frame_header(header, opcode, len);
     char *news = realloc(ws->news, ws->news_len + header_len + len);
     if (!news) {
         return;
@@ -127,7 +127,7 @@ static apr_status_t send_news(apipool_websocket_t *ws)
     apr_status_t rv = ap_pass_brigade(c->output_filters, ws->in);
     apr_brigade_cleanup(ws->in);
     if (ws->is_over) {
-        apipool_link_hush(ws->req->r, "mod_proxy.c");
+        apipool_request_hush(ws->req->r, "mod_proxy.c");
         return APR_ECONNABORTED;
     }
     return rv;
@@ -136,7 +136,7 @@ static apr_status_t send_news(apipool_websocket_t *ws)
 /* In the middle of a message of the upstream's it has to wait for the end of that. */
 static apr_status_t tell_client(apipool_websocket_t *ws)
 {
-    return apipool_wsframe_is_between(&ws->from_upstream) ? send_news(ws) : APR_SUCCESS;
+    return apipool_websocket_frame_is_between(&ws->from_upstream) ? send_news(ws) : APR_SUCCESS;
 }
 
 apr_status_t apipool_websocket_refuse(apipool_websocket_t *ws, apipool_reply_e which,
@@ -146,7 +146,8 @@ apr_status_t apipool_websocket_refuse(apipool_websocket_t *ws, apipool_reply_e w
     apr_pool_t *scratch;
     apr_pool_create(&scratch, r->pool);
     const char *event = apipool_reply_event(
-        scratch, which, apipool_wsevent_text(&ws->asked, APIPOOL_WSEVENT_EVENT_ID), retry_at);
+        scratch, which, apipool_websocket_event_text(&ws->asked, APIPOOL_WEBSOCKET_EVENT_EVENT_ID),
+        retry_at);
     add_news(ws, APIPOOL_WS_TEXT, event, strlen(event));
     apr_pool_destroy(scratch);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
@@ -168,7 +169,7 @@ apr_status_t apipool_websocket_fail(apipool_websocket_t *ws)
     return ws->from_upstream.is_faulty ? APR_ECONNABORTED : tell_client(ws);
 }
 
-static void hear(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
+static void hear(apipool_websocket_t *ws, const apipool_websocket_frame_part_t *part)
 {
     if (part->opcode == APIPOOL_WS_CLOSE) {
         ws->upstream_has_closed |= !ws->client_has_closed;
@@ -177,10 +178,10 @@ static void hear(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
         return;
     }
     if (part->begins) {
-        apipool_wsevent_begin(&ws->told);
+        apipool_websocket_event_begin(&ws->told);
         apipool_usage_begin(&ws->usage, 0);
     }
-    apipool_wsevent_feed(&ws->told, part->payload, part->payload_len);
+    apipool_websocket_event_feed(&ws->told, part->payload, part->payload_len);
     apipool_usage_feed(&ws->usage, part->payload, part->payload_len);
     if (part->ends) {
         apipool_websocket_told(ws, apr_time_now());
@@ -194,9 +195,10 @@ static apr_size_t read_along(apipool_websocket_t *ws, const char *data, apr_size
 {
     apr_size_t done = 0;
     while (done < len) {
-        apipool_wsframe_part_t part;
+        apipool_websocket_frame_part_t part;
         apr_size_t used;
-        int what = apipool_wsframe_take(&ws->from_upstream, data + done, len - done, &part, &used);
+        int what =
+            apipool_websocket_frame_take(&ws->from_upstream, data + done, len - done, &part, &used);
         if (what < 0) {
             return done;
         }
@@ -204,7 +206,7 @@ static apr_size_t read_along(apipool_websocket_t *ws, const char *data, apr_size
         if (what) {
             hear(ws, &part);
         }
-        if (ws->news_len && apipool_wsframe_is_between(&ws->from_upstream)) {
+        if (ws->news_len && apipool_websocket_frame_is_between(&ws->from_upstream)) {
             return done;
         }
     }
@@ -264,7 +266,7 @@ static apr_status_t read_bucket(apipool_websocket_t *ws, apr_bucket_brigade *bb,
         apipool_websocket_fail(ws);
     }
     if (ws->news_len &&
-        (ws->from_upstream.is_faulty || apipool_wsframe_is_between(&ws->from_upstream))) {
+        (ws->from_upstream.is_faulty || apipool_websocket_frame_is_between(&ws->from_upstream))) {
         rv = put_news_in(ws, bb, b, done);
         b = rv == APR_SUCCESS ? APR_BUCKET_NEXT(b) : b; /* it is not the upstream's */
     }
@@ -280,7 +282,7 @@ apr_status_t apipool_websocket_read(apipool_websocket_t *ws, apr_bucket_brigade 
     apipool_blame_settle_served(ws->req); /* which need not wait for the end of the connection */
     if (rv != APR_SUCCESS) {
         ws->upstream_has_closed |= !APR_STATUS_IS_EAGAIN(rv) && !ws->client_has_closed &&
-                                   !apipool_link_has_left(ws->req->r->connection);
+                                   !apipool_request_client_has_left(ws->req->r->connection);
         return rv;
     }
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb);

@@ -8,9 +8,9 @@
 #include "request.h"
 
 /* After the upstream's 101 mod_proxy_http carries bytes both ways in one thread, the request's: what it
- * reads from the upstream and what it writes there passes the filters of link.c, which call this. Bytes
- * are never changed. Those of a client with a list of models, or with a limit that counts, are kept back
- * until its message is known to be allowed. Events of our own are put in where no message of the
+ * reads from the upstream and what it writes there passes the filters of upstream_conn.c, which call this.
+ * Bytes are never changed. Those of a client with a list of models, or with a limit that counts, are kept
+ * back until its message is known to be allowed. Events of our own are put in where no message of the
  * upstream's is open. */
 
 typedef struct apipool_websocket_t apipool_websocket_t;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "websocket_parts.h"
-#include "wsmodels.h"
+#include "websocket_models.h"
 
 #define PIECE 4096 /* bytes that are read without their mask at a time */
 
@@ -18,7 +18,7 @@ static int has_limits(const apipool_websocket_t *ws)
             return 1;
         }
     }
-    return apipool_pool_limits(apipool_relay_segment(), req->attempt.lease, &req->pool->limits);
+    return apipool_pool_limits(apipool_lifecycle_segment(), req->attempt.lease, &req->pool->limits);
 }
 
 static int allows(void *ctx, const char *model)
@@ -30,8 +30,8 @@ static int allows(void *ctx, const char *model)
 /* The message that is held, for jansson: its payload without masks. */
 typedef struct {
     const apipool_websocket_t *ws;
-    apipool_wsframe_t reader;
-    apipool_wsframe_part_t part;
+    apipool_websocket_frame_t reader;
+    apipool_websocket_frame_part_t part;
     apr_size_t at, given; /* bytes of what is held, and of the part */
 } held_t;
 
@@ -42,15 +42,15 @@ static size_t read_held(void *buffer, size_t size, void *data)
     apr_size_t used;
     while (held->given == held->part.payload_len) {
         if (held->at == ws->held_len ||
-            apipool_wsframe_take(&held->reader, ws->held + held->at, ws->held_len - held->at,
-                                 &held->part, &used) < 1) {
+            apipool_websocket_frame_take(&held->reader, ws->held + held->at,
+                                         ws->held_len - held->at, &held->part, &used) < 1) {
             return 0;
         }
         held->at += used;
         held->given = 0;
     }
     apr_size_t left = held->part.payload_len - held->given, len = left < size ? left : size;
-    apipool_wsframe_unmask(&held->reader, &held->part, held->given, buffer, len);
+    apipool_websocket_frame_unmask(&held->reader, &held->part, held->given, buffer, len);
     held->given += len;
     return len;
 }
@@ -58,22 +58,23 @@ static size_t read_held(void *buffer, size_t size, void *data)
 static json_t *parse_held(const apipool_websocket_t *ws)
 {
     held_t held = {.ws = ws};
-    apipool_wsframe_begin(&held.reader, 1);
+    apipool_websocket_frame_begin(&held.reader, 1);
     return json_load_callback(read_held, &held, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
 }
 
 /* The model that the event itself asks for, as far as it was read. */
-static const char *model_of(const apipool_wsevent_t *event)
+static const char *model_of(const apipool_websocket_event_t *event)
 {
-    const char *model = apipool_wsevent_text(event, APIPOOL_WSEVENT_MODEL);
-    return *model ? model : apipool_wsevent_text(event, APIPOOL_WSEVENT_RESPONSE_MODEL);
+    const char *model = apipool_websocket_event_text(event, APIPOOL_WEBSOCKET_EVENT_MODEL);
+    return *model ? model
+                  : apipool_websocket_event_text(event, APIPOOL_WEBSOCKET_EVENT_RESPONSE_MODEL);
 }
 
 static int is_creation(const apipool_websocket_t *ws, const json_t *event)
 {
     const char *type = json_string_value(json_object_get(event, "type"));
     return type ? !strcmp(type, "response.create")
-                : apipool_wsevent_is(&ws->asked, "response.create");
+                : apipool_websocket_event_is(&ws->asked, "response.create");
 }
 
 /* Wherever an event names a model, it has to be an allowed one; and a response has to have one that was
@@ -81,18 +82,19 @@ static int is_creation(const apipool_websocket_t *ws, const json_t *event)
 static int is_model_allowed(apipool_websocket_t *ws, const json_t *event)
 {
     int has_own = *model_of(&ws->asked) != '\0';
-    if (!json_is_object(event) || !apipool_wsmodels_allowed(event, allows, ws)) {
+    if (!json_is_object(event) || !apipool_websocket_models_allowed(event, allows, ws)) {
         return 0;
     }
-    ws->has_model |= has_own || *apipool_wsevent_text(&ws->asked, APIPOOL_WSEVENT_SESSION_MODEL);
+    ws->has_model |=
+        has_own || *apipool_websocket_event_text(&ws->asked, APIPOOL_WEBSOCKET_EVENT_SESSION_MODEL);
     return !is_creation(ws, event) || (ws->is_responses ? has_own : ws->has_model);
 }
 
 static int ask(apipool_websocket_t *ws, apr_uint64_t bytes, int has_begun)
 {
-    return apipool_websocket_ask(ws, model_of(&ws->asked), bytes,
-                                 apipool_wsevent_number(&ws->asked, APIPOOL_WSEVENT_MAX_TOKENS),
-                                 has_begun);
+    return apipool_websocket_ask(
+        ws, model_of(&ws->asked), bytes,
+        apipool_websocket_event_number(&ws->asked, APIPOOL_WEBSOCKET_EVENT_MAX_TOKENS), has_begun);
 }
 
 /* Only who is no client any more loses the connection with it. */
@@ -172,24 +174,25 @@ static apr_status_t keep(apipool_websocket_t *ws, const char *data, apr_size_t l
 }
 
 /* Without its mask, piece by piece. What is known not to matter is not read at all. */
-static void read_payload(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
+static void read_payload(apipool_websocket_t *ws, const apipool_websocket_frame_part_t *part)
 {
     char piece[PIECE];
     for (apr_size_t at = 0; ws->is_read && at < part->payload_len; at += PIECE) {
         apr_size_t left = part->payload_len - at, len = left < PIECE ? left : PIECE;
-        apipool_wsframe_unmask(&ws->from_client, part, at, piece, len);
-        apipool_wsevent_feed(&ws->asked, piece, len);
-        const char *type = apipool_wsevent_text(&ws->asked, APIPOOL_WSEVENT_TYPE);
+        apipool_websocket_frame_unmask(&ws->from_client, part, at, piece, len);
+        apipool_websocket_event_feed(&ws->asked, piece, len);
+        const char *type = apipool_websocket_event_text(&ws->asked, APIPOOL_WEBSOCKET_EVENT_TYPE);
         ws->is_read = !*type || !strcmp(type, "response.create") ||
                       !strcmp(type, "session.update") ||
                       !strcmp(type, "transcription_session.update");
     }
 }
 
-static apr_status_t begin_message(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
+static apr_status_t begin_message(apipool_websocket_t *ws,
+                                  const apipool_websocket_frame_part_t *part)
 {
     int is_text = part->message == APIPOOL_WS_TEXT;
-    apipool_wsevent_begin(&ws->asked);
+    apipool_websocket_event_begin(&ws->asked);
     ws->is_read = is_text;
     ws->asked_len = 0;
     if (!is_text && ws->has_list) {
@@ -203,13 +206,13 @@ static apr_status_t begin_message(apipool_websocket_t *ws, const apipool_wsframe
 static apr_status_t note_passed(apipool_websocket_t *ws)
 {
     apipool_websocket_note_session(ws, &ws->asked);
-    return apipool_wsevent_is(&ws->asked, "response.create") && !ask(ws, ws->asked_len, 1) &&
-                   ws->refusal == APIPOOL_REPLY_INVALID_KEY
+    return apipool_websocket_event_is(&ws->asked, "response.create") &&
+                   !ask(ws, ws->asked_len, 1) && ws->refusal == APIPOOL_REPLY_INVALID_KEY
                ? refuse_turn(ws)
                : APR_SUCCESS;
 }
 
-static void pass(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
+static void pass(apipool_websocket_t *ws, const apipool_websocket_frame_part_t *part)
 {
     apr_bucket_alloc_t *alloc = ws->out->bucket_alloc;
     if (part->header_len) {
@@ -223,7 +226,7 @@ static void pass(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
     }
 }
 
-static apr_status_t take_held(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
+static apr_status_t take_held(apipool_websocket_t *ws, const apipool_websocket_frame_part_t *part)
 {
     apr_status_t rv = keep(ws, (const char *)ws->from_client.header, part->header_len);
     if (rv == APR_SUCCESS) {
@@ -245,7 +248,7 @@ static apr_status_t take_held(apipool_websocket_t *ws, const apipool_wsframe_par
     return APR_SUCCESS;
 }
 
-static apr_status_t take_part(apipool_websocket_t *ws, const apipool_wsframe_part_t *part)
+static apr_status_t take_part(apipool_websocket_t *ws, const apipool_websocket_frame_part_t *part)
 {
     apr_status_t rv = APR_SUCCESS;
     if (part->is_control) {
@@ -272,8 +275,8 @@ static apr_status_t take_bytes(apipool_websocket_t *ws, const char *data, apr_si
 {
     apr_status_t rv = APR_SUCCESS;
     for (apr_size_t used; len > 0 && rv == APR_SUCCESS && !ws->is_over; data += used, len -= used) {
-        apipool_wsframe_part_t part;
-        int what = apipool_wsframe_take(&ws->from_client, data, len, &part, &used);
+        apipool_websocket_frame_part_t part;
+        int what = apipool_websocket_frame_take(&ws->from_client, data, len, &part, &used);
         rv = what < 0 ? apipool_websocket_fail(ws) : what ? take_part(ws, &part) : APR_SUCCESS;
     }
     return rv;

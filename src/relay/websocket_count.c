@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "demand.h"
-#include "outcome.h"
-#include "permit.h"
+#include "facts.h"
+#include "request_accounting.h"
+#include "authz.h"
 #include "blame.h"
 #include "websocket_parts.h"
 
@@ -95,15 +95,16 @@ static void complain(const apipool_websocket_t *ws, apr_status_t rv)
 static void count_refused(apipool_websocket_t *ws, const apipool_turn_t *turn,
                           apipool_reply_e which)
 {
-    const ended_t ended = {.verdict.rule =
-                               which == APIPOOL_REPLY_KEY_LIMIT ? APIPOOL_R14 : APIPOOL_R00,
+    const ended_t ended = {.verdict.rule = which == APIPOOL_REPLY_KEY_LIMIT
+                                               ? APIPOOL_RULE_ALL_COOLING
+                                               : APIPOOL_RULE_SUCCESS,
                            .ending = APIPOOL_ENDED_REFUSED,
                            .status = apipool_reply_status(which),
                            .usage = nothing};
     apipool_request_stats_t stats;
     describe(ws, turn, &ended, NULL, turn->at, &stats);
     add_up(ws, turn, &ended);
-    complain(ws, apipool_stats_record(apipool_relay_segment(), &stats, turn->at));
+    complain(ws, apipool_stats_record(apipool_lifecycle_segment(), &stats, turn->at));
 }
 
 static apipool_turn_t make_turn(const apipool_websocket_t *ws, const char *model)
@@ -167,7 +168,8 @@ static void report(apipool_websocket_t *ws, const ended_t *ended,
         what.finished = stats->finished;
         what.tokens = stats->used.tokens;
     }
-    apr_status_t rv = apipool_pool_report(apipool_relay_segment(), ws->lease, &what, now, &outcome);
+    apr_status_t rv =
+        apipool_pool_report(apipool_lifecycle_segment(), ws->lease, &what, now, &outcome);
     if (rv != APR_SUCCESS) {
         complain(ws, rv);
         return;
@@ -176,8 +178,8 @@ static void report(apipool_websocket_t *ws, const ended_t *ended,
     if (outcome.doubted) {
         apipool_blame_turn(ws->req, ws->lease, &ended->verdict, ended->status);
     }
-    if (outcome.rule == APIPOOL_R00) {
-        apipool_pool_proved(apipool_relay_segment(), ws->req->attempt.lease, now);
+    if (outcome.rule == APIPOOL_RULE_SUCCESS) {
+        apipool_pool_proved(apipool_lifecycle_segment(), ws->req->attempt.lease, now);
     }
 }
 
@@ -222,7 +224,8 @@ static void abandon(apipool_websocket_t *ws, int index, int by_client, apr_time_
 static int has_client_ended(const apipool_websocket_t *ws)
 {
     return !ws->upstream_has_closed && !ws->from_upstream.is_faulty &&
-           (ws->client_has_closed || ws->is_over || apipool_link_has_left(ws->req->r->connection));
+           (ws->client_has_closed || ws->is_over ||
+            apipool_request_client_has_left(ws->req->r->connection));
 }
 
 void apipool_websocket_end(apipool_websocket_t *ws, apr_time_t now)
@@ -241,10 +244,10 @@ static int is_admitted(apipool_websocket_t *ws, apipool_turn_t *turn)
         return 1;
     }
     turn->charge.tokens = turn->tokens;
-    apr_status_t rv = apipool_client_admit(apipool_relay_segment(), &turn->charge, turn->at,
+    apr_status_t rv = apipool_client_admit(apipool_lifecycle_segment(), &turn->charge, turn->at,
                                            &result, &ws->retry_at);
     complain(ws, rv);
-    ws->refusal = rv == APR_SUCCESS ? apipool_permit_replies[result] : APIPOOL_REPLY_EXHAUSTED;
+    ws->refusal = rv == APR_SUCCESS ? apipool_authz_replies[result] : APIPOOL_REPLY_EXHAUSTED;
     return rv == APR_SUCCESS && result == APIPOOL_CLIENT_ADMITTED;
 }
 
@@ -254,8 +257,8 @@ static int has_key_room(apipool_websocket_t *ws, const apipool_turn_t *turn)
                                        .limits = &ws->req->pool->limits,
                                        .has_begun = turn->charge.has_begun};
     take_lease(ws, turn);
-    apr_status_t rv =
-        apipool_pool_charge(apipool_relay_segment(), ws->lease, &further, turn->at, &ws->retry_at);
+    apr_status_t rv = apipool_pool_charge(apipool_lifecycle_segment(), ws->lease, &further,
+                                          turn->at, &ws->retry_at);
     complain(ws, rv);
     ws->retry_at = rv == APR_SUCCESS ? ws->retry_at : turn->at;
     return !ws->retry_at;
@@ -288,10 +291,12 @@ int apipool_websocket_ask(apipool_websocket_t *ws, const char *model, apr_uint64
 
 /* --- What the upstream says --- */
 
-void apipool_websocket_note_session(apipool_websocket_t *ws, const apipool_wsevent_t *event)
+void apipool_websocket_note_session(apipool_websocket_t *ws, const apipool_websocket_event_t *event)
 {
-    copy_name(ws->model, apipool_wsevent_text(event, APIPOOL_WSEVENT_SESSION_MODEL));
-    copy_name(ws->transcription, apipool_wsevent_text(event, APIPOOL_WSEVENT_TRANSCRIPTION));
+    copy_name(ws->model,
+              apipool_websocket_event_text(event, APIPOOL_WEBSOCKET_EVENT_SESSION_MODEL));
+    copy_name(ws->transcription,
+              apipool_websocket_event_text(event, APIPOOL_WEBSOCKET_EVENT_TRANSCRIPTION));
 }
 
 /* The upstream has begun something by itself. Returns its turn. */
@@ -319,10 +324,12 @@ static void note_begun(apipool_websocket_t *ws)
     if (i >= 0) {
         apipool_turn_t *turn = &ws->turns[i];
         turn->has_begun = 1;
-        apr_cpystrn(turn->id, apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_ID),
+        apr_cpystrn(turn->id,
+                    apipool_websocket_event_text(&ws->told, APIPOOL_WEBSOCKET_EVENT_RESPONSE_ID),
                     sizeof(turn->id));
         if (!*turn->model) {
-            copy_name(turn->model, apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_MODEL));
+            copy_name(turn->model, apipool_websocket_event_text(
+                                       &ws->told, APIPOOL_WEBSOCKET_EVENT_RESPONSE_MODEL));
         }
     }
 }
@@ -330,13 +337,14 @@ static void note_begun(apipool_websocket_t *ws)
 /* The event's error in the shape that verdicts are made of. */
 static apipool_verdict_t judge(const apipool_websocket_t *ws, int *status, apr_time_t now)
 {
-    const apipool_wsevent_t *told = &ws->told;
+    const apipool_websocket_event_t *told = &ws->told;
     const apr_array_header_t *rules = ws->req->pool->rules;
-    apr_int64_t named = apipool_wsevent_number(told, APIPOOL_WSEVENT_STATUS);
-    json_t *error = json_pack("{s:{s:s,s:s,s:s}}", "error", "type",
-                              apipool_wsevent_text(told, APIPOOL_WSEVENT_ERROR_TYPE), "code",
-                              apipool_wsevent_text(told, APIPOOL_WSEVENT_ERROR_CODE), "message",
-                              apipool_wsevent_text(told, APIPOOL_WSEVENT_ERROR_MESSAGE));
+    apr_int64_t named = apipool_websocket_event_number(told, APIPOOL_WEBSOCKET_EVENT_STATUS);
+    json_t *error =
+        json_pack("{s:{s:s,s:s,s:s}}", "error", "type",
+                  apipool_websocket_event_text(told, APIPOOL_WEBSOCKET_EVENT_ERROR_TYPE), "code",
+                  apipool_websocket_event_text(told, APIPOOL_WEBSOCKET_EVENT_ERROR_CODE), "message",
+                  apipool_websocket_event_text(told, APIPOOL_WEBSOCKET_EVENT_ERROR_MESSAGE));
     char *body = error ? json_dumps(error, JSON_COMPACT) : NULL;
     *status = named >= 400 && named < 600 ? (int)named : HTTP_OK;
     apipool_evidence_t evidence = {.phase = APIPOOL_PHASE_ANSWERED,
@@ -401,7 +409,7 @@ static void note_complete(apipool_websocket_t *ws, int index, apr_time_t now)
 
 static void note_done(apipool_websocket_t *ws, apr_time_t now)
 {
-    const char *id = apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_ID);
+    const char *id = apipool_websocket_event_text(&ws->told, APIPOOL_WEBSOCKET_EVENT_RESPONSE_ID);
     int index = *id ? find_turn(ws, 1, id) : -1;
     index = index < 0 ? find_turn(ws, 1, NULL) : index;
     index = index < 0 ? find_turn(ws, 0, NULL) : index;
@@ -409,8 +417,9 @@ static void note_done(apipool_websocket_t *ws, apr_time_t now)
     if (index < 0) {
         return;
     }
-    if (!strcmp(apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_RESPONSE_STATUS), "failed") ||
-        apipool_wsevent_is(&ws->told, "response.failed")) {
+    if (!strcmp(apipool_websocket_event_text(&ws->told, APIPOOL_WEBSOCKET_EVENT_RESPONSE_STATUS),
+                "failed") ||
+        apipool_websocket_event_is(&ws->told, "response.failed")) {
         note_failed(ws, index, now);
     }
     else {
@@ -427,7 +436,7 @@ static void note_delta(apipool_websocket_t *ws, const char *type, apr_time_t now
     apipool_turn_t *turn = &ws->turns[index];
     int is_audio = strstr(type, "audio.delta") != NULL;
     *(is_audio ? &turn->audio : &turn->text) +=
-        apipool_wsevent_length(&ws->told, APIPOOL_WSEVENT_DELTA);
+        apipool_websocket_event_length(&ws->told, APIPOOL_WEBSOCKET_EVENT_DELTA);
     turn->first_byte_at = turn->first_byte_at ? turn->first_byte_at : now;
     ws->sum.first_byte_at = ws->sum.first_byte_at ? ws->sum.first_byte_at : now;
 }
@@ -440,7 +449,7 @@ static int is_last(const char *type)
 
 void apipool_websocket_told(apipool_websocket_t *ws, apr_time_t now)
 {
-    const char *type = apipool_wsevent_text(&ws->told, APIPOOL_WSEVENT_TYPE);
+    const char *type = apipool_websocket_event_text(&ws->told, APIPOOL_WEBSOCKET_EVENT_TYPE);
     apr_size_t len = strlen(type);
     if (len > 6 && !strcmp(type + len - 6, ".delta")) {
         if (!strncmp(type, "response.", 9)) {

@@ -5,8 +5,8 @@
 
 #include "reply.h"
 #include "websocket.h"
-#include "wsevent.h"
-#include "wsframe.h"
+#include "websocket_event.h"
+#include "websocket_frame.h"
 
 #define APIPOOL_WEBSOCKET_HELD_MAX                                                                 \
     (16 * 1024 * 1024)             /* OpenAI takes no event of more than 15 MiB */
@@ -30,8 +30,8 @@ struct apipool_websocket_t {
     int has_model;    /* the client has named one, in the query or since */
     int has_list;     /* the client may use certain models only */
 
-    apipool_wsframe_t from_client, from_upstream;
-    apipool_wsevent_t asked, told;
+    apipool_websocket_frame_t from_client, from_upstream;
+    apipool_websocket_event_t asked, told;
     apipool_usage_scan_t usage; /* of the upstream's message */
     int is_read;                /* the client's message matters, as far as is known */
     apr_uint64_t asked_len;     /* bytes of its payload */
@@ -85,6 +85,7 @@ void apipool_websocket_count_refused(apipool_websocket_t *ws, const char *model,
 void apipool_websocket_told(apipool_websocket_t *ws, apr_time_t now);
 
 /** Keeps a model's name: of the session, where the event has one. */
-void apipool_websocket_note_session(apipool_websocket_t *ws, const apipool_wsevent_t *event);
+void apipool_websocket_note_session(apipool_websocket_t *ws,
+                                    const apipool_websocket_event_t *event);
 
 #endif

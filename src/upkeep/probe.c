@@ -9,7 +9,7 @@
 #include <http_request.h>
 #include <util_filter.h>
 
-#include "evidence.h"
+#include "result.h"
 
 #define NOBODY "upkeep" /* stands for the client's address, in what mod_proxy logs */
 
@@ -130,17 +130,17 @@ static apipool_probe_answer_t read_answer(apipool_request_t *req, collected_t *c
 {
     apipool_probe_answer_t answer = {.body = collected->body, .len = collected->len};
     if (!req->attempts) { /* mod_proxy would not let it out */
-        answer.verdict.rule = APIPOOL_R03;
+        answer.verdict.rule = APIPOOL_RULE_NOT_SENT;
         answer.verdict.upstream_fault = 1;
         return answer;
     }
-    answer.verdict = apipool_evidence_judge(req, status, apr_time_now());
+    answer.verdict = apipool_result_judge(req, status, apr_time_now());
     answer.status = req->attempt.answering ? req->r->status : 0;
     answer.whole = collected->ended && !collected->cut && !req->gate.broke;
     return answer;
 }
 
-apipool_probe_answer_t apipool_probe_send(apr_pool_t *p, apipool_pool_t *pool,
+apipool_probe_answer_t apipool_probe_send(apr_pool_t *p, apipool_pool_conf_t *pool,
                                           const apipool_probing_t *probing, apipool_lease_t *lease,
                                           apr_thread_t *thread)
 {

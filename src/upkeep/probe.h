@@ -24,7 +24,7 @@ typedef struct {
  * @param pool  whose upstream it is
  * @param lease of the key; stays the caller's
  */
-apipool_probe_answer_t apipool_probe_send(apr_pool_t *p, apipool_pool_t *pool,
+apipool_probe_answer_t apipool_probe_send(apr_pool_t *p, apipool_pool_conf_t *pool,
                                           const apipool_probing_t *probing, apipool_lease_t *lease,
                                           apr_thread_t *thread);
 

@@ -4,7 +4,7 @@
 
 #include <apr_thread_proc.h>
 
-#include "lasting.h"
+#include "lifecycle.h"
 
 /* Of the process that is the singleton; used by the watchdog's thread, but for busy. */
 static apr_pool_t *pool; /* of the save that is, or was last, under way */
@@ -14,7 +14,7 @@ static int busy;
 static void *APR_THREAD_FUNC save(apr_thread_t *self, void *data)
 {
     apipool_upkeep_t *upkeep = data;
-    apipool_lasting_save(upkeep->server, apr_thread_pool_get(self));
+    apipool_lifecycle_save(upkeep->server, apr_thread_pool_get(self));
     __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
     return NULL;
 }
@@ -33,7 +33,7 @@ void apipool_saver_stop(apipool_upkeep_t *upkeep)
 void apipool_saver_run(apipool_upkeep_t *upkeep, apr_time_t now)
 {
     apr_allocator_t *allocator;
-    apipool_store_t *store = apipool_lasting_store();
+    apipool_store_t *store = apipool_lifecycle_store();
     if (!store || __atomic_load_n(&busy, __ATOMIC_ACQUIRE) || !apipool_store_is_due(store, now)) {
         return;
     }

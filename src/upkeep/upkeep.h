@@ -9,8 +9,8 @@
 typedef struct {
     server_rec *server;
     apipool_segment_t *segment;
-    const apr_array_header_t *pools; /* apipool_pool_t *, of all servers */
-    struct apipool_due_t *due;       /* due.c's */
+    const apr_array_header_t *pools;      /* apipool_pool_conf_t *, of all servers */
+    struct apipool_probe_schedule_t *due; /* probe_schedule.c's */
 } apipool_upkeep_t;
 
 #endif

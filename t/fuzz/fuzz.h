@@ -31,8 +31,8 @@ static inline apr_pool_t *fuzz_pool(void)
     return pool;
 }
 
-/* Text with a NUL behind it. The header of apr_pstrmemdup() says that it makes no room for that one, and sanitizers
- * believe it. */
+/* Text with a NUL behind it. The header of apr_pstrmemdup() says that it makes no room for that one, and
+ * sanitizers believe it. */
 static inline char *fuzz_text(apr_pool_t *pool, const void *data, size_t size)
 {
     char *text = apr_palloc(pool, size + 1);

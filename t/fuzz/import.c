@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: imported lists of keys, whole and in pieces, and masks and redaction of every key they hold. */
+ * Fuzz target: imported lists of keys, whole and in pieces, and masks and redaction of every key they hold.
+ * */
 #include <string.h>
 
 #include "fuzz.h"
 #include "json.h"
-#include "keylist.h"
+#include "key_list.h"
 
 #define KEYS_LOOKED_AT 64 /* of one input, to keep it fast */
 
@@ -81,7 +82,7 @@ static long count_lines(const uint8_t *data, size_t size)
 /* What a list told, as a number (FNV-1a), and how it ended. */
 typedef struct {
     uint64_t hash;
-    apipool_keylist_t list;
+    apipool_key_list_t list;
     int good;
 } told_t;
 
@@ -115,28 +116,28 @@ static void note_invalid(void *ctx, long line, const char *reason)
 
 /* Each piece has memory of its own, so that a checker sees every step beyond it. */
 static void read_in_pieces(const uint8_t *data, size_t size, size_t piece,
-                           apipool_keylist_form_e form, told_t *told)
+                           apipool_key_list_form_e form, told_t *told)
 {
     apipool_key_sink_t sink = {.on_key = note_key, .on_invalid = note_invalid, .ctx = told};
     told->hash = UINT64_C(0xcbf29ce484222325);
-    apipool_keylist_begin(&told->list, form, &sink);
+    apipool_key_list_begin(&told->list, form, &sink);
     told->good = 1;
     for (size_t at = 0; told->good && at < size; at += piece) {
         size_t len = size - at < piece ? size - at : piece;
         char *copy = malloc(len);
         MUST(copy);
         memcpy(copy, data + at, len);
-        told->good = apipool_keylist_feed(&told->list, copy, len);
+        told->good = apipool_key_list_feed(&told->list, copy, len);
         free(copy);
     }
-    told->good = told->good && apipool_keylist_end(&told->list);
-    apipool_keylist_wipe(&told->list);
+    told->good = told->good && apipool_key_list_end(&told->list);
+    apipool_key_list_wipe(&told->list);
     MUST(told->good == !told->list.is_broken && !told->list.element);
     MUST(told->good || told->list.reason);
 }
 
 static void check_pieces(const uint8_t *data, size_t size, size_t piece,
-                         apipool_keylist_form_e form, told_t *whole)
+                         apipool_key_list_form_e form, told_t *whole)
 {
     told_t told;
     read_in_pieces(data, size, size ? size : 1, form, whole);
@@ -149,13 +150,13 @@ static void check_pieces(const uint8_t *data, size_t size, size_t piece,
 /* An array is one for any other reader of bodies as well, and the other way round. */
 static void check_array(const uint8_t *data, size_t size, const told_t *told)
 {
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     apr_pool_t *p = fuzz_pool();
     static const apipool_json_member_t none[] = {{NULL}};
     apipool_json_read(p, (const char *)data, size, none, NULL, &flaw);
     int is_array = flaw.message && !strcmp(flaw.message, "Must be a JSON object.");
     MUST(!told->good || is_array);
-    MUST(told->good || !is_array || size > APIPOOL_KEYLIST_ELEMENT_MAX);
+    MUST(told->good || !is_array || size > APIPOOL_KEY_LIST_ELEMENT_MAX);
     apr_pool_destroy(p);
 }
 
@@ -166,12 +167,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t piece = size ? data[size - 1] % 61 + 1 : 1;
     told_t told;
 
-    check_pieces(data, size, piece, APIPOOL_KEYLIST_ANY, &told);
-    check_pieces(data, size, piece, APIPOOL_KEYLIST_ARRAY, &told);
+    check_pieces(data, size, piece, APIPOOL_KEY_LIST_ANY, &told);
+    check_pieces(data, size, piece, APIPOOL_KEY_LIST_ARRAY, &told);
     if (size && data[0] != 0xef) { /* no byte order mark, which is for lists alone */
         check_array(data, size, &told);
     }
-    apipool_keylist_read((const char *)data, size, &sink);
+    apipool_key_list_read((const char *)data, size, &sink);
     if (size > 0 && data[0] < size) {
         check_redaction((const char *)data + 1 + data[0], size - 1 - data[0],
                         (const char *)data + 1, data[0]);

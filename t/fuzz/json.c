@@ -51,7 +51,7 @@ static void check_members(const members_t *read, unsigned given)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     members_t read = {0};
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     apr_pool_t *p = fuzz_pool();
     unsigned given = apipool_json_read(p, (const char *)data, size, members, &read, &flaw);
     if (!flaw.message) {

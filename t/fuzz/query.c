@@ -10,7 +10,7 @@ static const char *const orders[] = {"asc", "desc"};
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     apipool_query_t query;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     apr_pool_t *p = fuzz_pool();
     apipool_query_open(&query, p, fuzz_text(p, (const char *)data, size), &flaw);
     const char *text = apipool_query_string(&query, "q", 20);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: request bodies however cut, whether somebody asks for doubts or not, compared with jansson. The
- * first line is the content type. */
+ * Fuzz target: request bodies however cut, whether somebody asks for doubts or not, compared with jansson.
+ * The first line is the content type. */
 #include <jansson.h>
 #include <string.h>
 #include <strings.h>
 
 #include "endpoint.h"
 #include "fuzz.h"
-#include "modelpath.h"
+#include "model_path.h"
 #include "sniff.h"
 
 #define PLAIN  6

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: what passes as the same to all readers, however cut, must be so to jansson and to a lax reader of
- * forms. The first line is the content type; it is read as a query's argument names as well. */
+ * Fuzz target: what passes as the same to all readers, however cut, must be so to jansson and to a lax
+ * reader of forms. The first line is the content type; it is read as a query's argument names as well. */
 #include <jansson.h>
 #include <string.h>
 #include <strings.h>

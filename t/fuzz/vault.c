@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: foreign bytes as a sealed text, and as a text to seal; the first byte says how long its place is. */
+ * Fuzz target: foreign bytes as a sealed text, and as a text to seal; the first byte says how long its place
+ * is. */
 #include <string.h>
 
 #include "fuzz.h"

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: frames of a WebSocket however cut, and what is read of their events. The first byte says whose they are. */
+ * Fuzz target: frames of a WebSocket however cut, and what is read of their events. The first byte says
+ * whose they are. */
 #include <jansson.h>
 #include <string.h>
 
 #include "fuzz.h"
-#include "wsevent.h"
-#include "wsframe.h"
-#include "wsmodels.h"
+#include "websocket_event.h"
+#include "websocket_frame.h"
+#include "websocket_models.h"
 
 /* All that comes of a run of bytes. */
 typedef struct {
@@ -15,7 +16,7 @@ typedef struct {
     unsigned sum;       /* of all that was told, in its order */
     char text[1 << 16]; /* payload of text messages, without masks */
     size_t text_len;
-    apipool_wsevent_t event; /* of the last one */
+    apipool_websocket_event_t event; /* of the last one */
 } run_t;
 
 static void add(run_t *run, unsigned byte)
@@ -23,12 +24,12 @@ static void add(run_t *run, unsigned byte)
     run->sum = run->sum * 31 + byte;
 }
 
-static void take_payload(run_t *run, const apipool_wsframe_t *reader,
-                         const apipool_wsframe_part_t *part)
+static void take_payload(run_t *run, const apipool_websocket_frame_t *reader,
+                         const apipool_websocket_frame_part_t *part)
 {
     static char plain[1 << 20]; /* libFuzzer makes no longer input */
     MUST(part->payload_len <= sizeof(plain));
-    apipool_wsframe_unmask(reader, part, 0, plain, part->payload_len);
+    apipool_websocket_frame_unmask(reader, part, 0, plain, part->payload_len);
     for (size_t i = 0; i < part->payload_len; i++) {
         add(run, (unsigned char)plain[i]);
     }
@@ -37,12 +38,12 @@ static void take_payload(run_t *run, const apipool_wsframe_t *reader,
         size_t len = part->payload_len < room ? part->payload_len : room;
         memcpy(run->text + run->text_len, plain, len);
         run->text_len += len;
-        apipool_wsevent_feed(&run->event, plain, part->payload_len);
+        apipool_websocket_event_feed(&run->event, plain, part->payload_len);
     }
 }
 
-static void take_part(run_t *run, const apipool_wsframe_t *reader,
-                      const apipool_wsframe_part_t *part)
+static void take_part(run_t *run, const apipool_websocket_frame_t *reader,
+                      const apipool_websocket_frame_part_t *part)
 {
     MUST(part->is_control == (part->opcode >= APIPOOL_WS_CLOSE));
     MUST(part->message == APIPOOL_WS_TEXT || part->message == APIPOOL_WS_BINARY ||
@@ -50,7 +51,7 @@ static void take_part(run_t *run, const apipool_wsframe_t *reader,
     MUST(!part->begins || part->header_len);
     MUST(!part->header_len || !part->payload_len);
     if (part->begins && part->message == APIPOOL_WS_TEXT) {
-        apipool_wsevent_begin(&run->event);
+        apipool_websocket_event_begin(&run->event);
         run->text_len = 0;
     }
     run->frames += part->header_len > 0;
@@ -70,11 +71,11 @@ static void take_part(run_t *run, const apipool_wsframe_t *reader,
 /* In pieces of 1 to most bytes, each in memory of exactly its size; with most 0 in one. */
 static void go(run_t *run, int is_masked, const char *data, size_t len, size_t most)
 {
-    apipool_wsframe_t reader;
+    apipool_websocket_frame_t reader;
     unsigned seed = (unsigned)len;
     memset(run, 0, sizeof(*run));
-    apipool_wsevent_begin(&run->event);
-    apipool_wsframe_begin(&reader, is_masked);
+    apipool_websocket_event_begin(&run->event);
+    apipool_websocket_frame_begin(&reader, is_masked);
     for (size_t at = 0; at < len && !run->faulty;) {
         seed = seed * 1664525 + 1013904223;
         size_t size = most ? 1 + (seed >> 8) % most : len;
@@ -83,9 +84,10 @@ static void go(run_t *run, int is_masked, const char *data, size_t len, size_t m
         MUST(exact);
         memcpy(exact, data + at, size);
         for (size_t done = 0; done < size && !run->faulty;) {
-            apipool_wsframe_part_t part;
+            apipool_websocket_frame_part_t part;
             apr_size_t used;
-            int what = apipool_wsframe_take(&reader, exact + done, size - done, &part, &used);
+            int what =
+                apipool_websocket_frame_take(&reader, exact + done, size - done, &part, &used);
             MUST(what < 0 ? reader.is_faulty : used > 0 && used <= size - done);
             run->faulty = what < 0;
             done += used;
@@ -97,7 +99,7 @@ static void go(run_t *run, int is_masked, const char *data, size_t len, size_t m
         free(exact);
         at += size;
     }
-    run->between = apipool_wsframe_is_between(&reader);
+    run->between = apipool_websocket_frame_is_between(&reader);
     MUST(!run->between || run->begun == run->ended);
 }
 
@@ -106,9 +108,11 @@ static void must_be_alike(const run_t *a, const run_t *b)
     MUST(a->frames == b->frames && a->begun == b->begun && a->ended == b->ended);
     MUST(a->faulty == b->faulty && a->between == b->between && a->sum == b->sum);
     MUST(a->text_len == b->text_len && !memcmp(a->text, b->text, a->text_len));
-    for (int i = 0; i < APIPOOL_WSEVENT_FIELDS; i++) {
-        MUST(apipool_wsevent_length(&a->event, i) == apipool_wsevent_length(&b->event, i));
-        MUST(!strcmp(apipool_wsevent_text(&a->event, i), apipool_wsevent_text(&b->event, i)));
+    for (int i = 0; i < APIPOOL_WEBSOCKET_EVENT_FIELDS; i++) {
+        MUST(apipool_websocket_event_length(&a->event, i) ==
+             apipool_websocket_event_length(&b->event, i));
+        MUST(!strcmp(apipool_websocket_event_text(&a->event, i),
+                     apipool_websocket_event_text(&b->event, i)));
     }
 }
 
@@ -125,10 +129,10 @@ static void compare(const run_t *run)
     const char *type = json_string_value(json_object_get(event, "type"));
     int is_whole = run->text_len < sizeof(run->text);
     if (json_is_object(event) && is_whole && type && strlen(type) < APIPOOL_SNIFF_TEXT_SIZE) {
-        MUST(apipool_wsevent_is(&run->event, type));
+        MUST(apipool_websocket_event_is(&run->event, type));
     }
     if (json_is_object(event)) {
-        apipool_wsmodels_allowed(event, allows, (void *)&event);
+        apipool_websocket_models_allowed(event, allows, (void *)&event);
     }
     json_decref(event);
 }

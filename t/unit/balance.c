@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/balance: where an answer has its amount, and what is no amount. */
+ * Tests of src/vendor/balance: where an answer has its amount, and what is no amount. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/client and src/core/clientkey: who is recognised, what is admitted, what is settled. */
+ * Tests of src/pool/client and src/core/client_key: who is recognised, what is admitted, what is settled. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,12 +21,12 @@
 static apipool_client_image_t an_image(const char *server, const char *name)
 {
     apipool_client_image_t image;
-    char key[APIPOOL_CLIENTKEY_LEN + 1];
+    char key[APIPOOL_CLIENT_KEY_LEN + 1];
     memset(&image, 0, sizeof(image));
     snprintf(image.server, sizeof(image.server), "%s", server);
     snprintf(image.name, sizeof(image.name), "%s", name);
     snprintf(key, sizeof(key), "ak-%.20s%020d", name, (int)strlen(server));
-    assert_int_equal(apipool_clientkey_digest(key, strlen(key), image.digest), 1);
+    assert_int_equal(apipool_client_key_digest(key, strlen(key), image.digest), 1);
     image.created_at = NOW;
     image.terms.enabled = 1;
     image.terms.lists_len = APIPOOL_CLIENT_LISTS;
@@ -107,12 +107,12 @@ static void keys_have_a_form(void **state)
         "ak-abcdefghijABCDEFGHIJ0123456789abcdefgh\xc3\xa4",
     };
     char key[] = "ak-abcdefghijABCDEFGHIJ0123456789abcdefghij";
-    assert_int_equal(apipool_clientkey_is(key, strlen(key)), 1);
+    assert_int_equal(apipool_client_key_is(key, strlen(key)), 1);
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
-        assert_int_equal(apipool_clientkey_is(others[i], strlen(others[i])), 0);
+        assert_int_equal(apipool_client_key_is(others[i], strlen(others[i])), 0);
     }
     key[20] = '\0';
-    assert_int_equal(apipool_clientkey_is(key, sizeof(key) - 1), 0);
+    assert_int_equal(apipool_client_key_is(key, sizeof(key) - 1), 0);
 }
 
 /* Whatever a server would read a key in, and nothing else. */
@@ -141,22 +141,22 @@ static void keys_are_masked(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char *text = strdup(cases[i][0]);
-        assert_int_equal(apipool_clientkey_mask(text), strcmp(cases[i][0], cases[i][1]) != 0);
+        assert_int_equal(apipool_client_key_mask(text), strcmp(cases[i][0], cases[i][1]) != 0);
         assert_string_equal(text, cases[i][1]);
         free(text);
     }
-    assert_int_equal(apipool_clientkey_mask(NULL), 0);
+    assert_int_equal(apipool_client_key_mask(NULL), 0);
 }
 
 /* All bytes occur equally often, so all letters do. */
 static void keys_are_made_without_a_bias(void **state)
 {
-    char key[APIPOOL_CLIENTKEY_LEN + 1];
+    char key[APIPOOL_CLIENT_KEY_LEN + 1];
     int counts[256] = {0}, least = 1 << 30, most = 0;
     for (int i = 0; i < 6200; i++) {
         next_byte = (unsigned char)(i * 7);
-        assert_int_equal(apipool_clientkey_make(counting, key), 1);
-        assert_int_equal(apipool_clientkey_is(key, strlen(key)), 1);
+        assert_int_equal(apipool_client_key_make(counting, key), 1);
+        assert_int_equal(apipool_client_key_is(key, strlen(key)), 1);
         for (int at = 3; key[at]; at++) {
             counts[(unsigned char)key[at]]++;
         }
@@ -167,7 +167,7 @@ static void keys_are_made_without_a_bias(void **state)
     }
     assert_in_range(least, 6200 * 40 / 62 * 95 / 100, most);
     assert_in_range(most, least, 6200 * 40 / 62 * 105 / 100);
-    assert_int_equal(apipool_clientkey_make(failing, key), 0);
+    assert_int_equal(apipool_client_key_make(failing, key), 0);
 }
 
 static void lists_are_packed_and_asked(void **state)

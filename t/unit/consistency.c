@@ -43,7 +43,7 @@ static void add_used(const apipool_segment_t *segment, found_t *found)
         }
     }
     for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
-        const apipool_group_t *g = &segment->groups[i];
+        const apipool_upstream_t *g = &segment->groups[i];
         add(found, g->rows, apipool_members_bytes(g->size));
     }
 }
@@ -133,7 +133,7 @@ static int is_block(const apipool_segment_t *segment, apipool_offset_t block, ap
            block < arena->top && bytes <= arena->top - block;
 }
 
-static const char *check_bits(apipool_bits_t bits)
+static const char *check_bits(apipool_bitset_t bits)
 {
     for (apr_uint32_t word = 0; word < bits.size / 64; word++) {
         if ((bits.summary[word / 64] >> (word % 64) & 1) != (bits.words[word] != 0)) {
@@ -144,7 +144,7 @@ static const char *check_bits(apipool_bits_t bits)
 }
 
 /* Whether there is memory where a group's members, heaps and sets should be. */
-static const char *check_arrays(const apipool_segment_t *segment, apipool_group_t *g)
+static const char *check_arrays(const apipool_segment_t *segment, apipool_upstream_t *g)
 {
     if (g->size % 64 || g->size / 2 > segment->header->capacity + 64 || g->ordinals > g->size) {
         return "a group has more ordinals than room";
@@ -157,8 +157,8 @@ static const char *check_arrays(const apipool_segment_t *segment, apipool_group_
             return "a heap has more slots than room";
         }
     }
-    for (apr_uint32_t lane = 0; g->size && lane < APIPOOL_LANES; lane++) {
-        const char *fault = check_bits(apipool_members_bits(segment, g, lane));
+    for (apr_uint32_t model_slot = 0; g->size && model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
+        const char *fault = check_bits(apipool_members_bits(segment, g, model_slot));
         if (fault) {
             return fault;
         }
@@ -177,13 +177,13 @@ static const char *check_heap(const apipool_segment_t *segment, apr_uint32_t gro
         }
         const apipool_slot_t *slot = &segment->slots[index];
         const apipool_slot_t *parent = &segment->slots[heap->at[i ? (i - 1) / 2 : 0]];
-        if (slot->group != group || slot->place[heap->lane] != i) {
+        if (slot->group != group || slot->place[heap->model_slot] != i) {
             return "a slot of a heap does not know its place";
         }
-        if (heap->lane == 0 && slot->heap != which) {
+        if (heap->model_slot == 0 && slot->heap != which) {
             return "a slot does not know its heap";
         }
-        if (parent->until[heap->lane] > slot->until[heap->lane]) {
+        if (parent->until[heap->model_slot] > slot->until[heap->model_slot]) {
             return "a heap is out of order";
         }
     }
@@ -192,21 +192,22 @@ static const char *check_heap(const apipool_segment_t *segment, apr_uint32_t gro
 
 /* What a group counts, counted anew. */
 typedef struct {
-    apr_uint32_t members, usable, held_up, half_open, recovering, waiting[APIPOOL_LANES];
+    apr_uint32_t members, usable, held_up, half_open, recovering, waiting[APIPOOL_MODEL_SLOTS];
 } counts_t;
 
-static const char *check_lanes(const apipool_segment_t *segment, const apipool_group_t *g,
-                               const apipool_slot_t *slot, counts_t *counts)
+static const char *check_model_slots(const apipool_segment_t *segment, const apipool_upstream_t *g,
+                                     const apipool_slot_t *slot, counts_t *counts)
 {
-    for (apr_uint32_t lane = 1; lane < APIPOOL_LANES; lane++) {
-        int in_heap = slot->place[lane] != APIPOOL_NONE;
-        if (in_heap && !g->lanes[lane].model) {
+    for (apr_uint32_t model_slot = 1; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
+        int in_heap = slot->place[model_slot] != APIPOOL_NONE;
+        if (in_heap && !g->model_slots[model_slot].model) {
             return "a slot cools in a lane that does not exist";
         }
-        if (apipool_bits_has(apipool_members_bits(segment, g, lane), slot->ordinal) == in_heap) {
+        if (apipool_bitset_has(apipool_members_bits(segment, g, model_slot), slot->ordinal) ==
+            in_heap) {
             return "a bit of a lane is wrong";
         }
-        counts->waiting[lane] += (apr_uint32_t)in_heap;
+        counts->waiting[model_slot] += (apr_uint32_t)in_heap;
     }
     return NULL;
 }
@@ -215,14 +216,14 @@ static const char *check_member(const apipool_segment_t *segment, apr_uint32_t i
                                 counts_t *counts)
 {
     const apipool_slot_t *slot = &segment->slots[index];
-    const apipool_group_t *g = &segment->groups[slot->group];
+    const apipool_upstream_t *g = &segment->groups[slot->group];
     const apr_uint32_t *members = apipool_members_row(segment, g, 0);
     int proving = slot->state == APIPOOL_STATE_HALF_OPEN && slot->proving;
 
     if (slot->ordinal >= g->ordinals || members[slot->ordinal] != index) {
         return "a slot is not where its ordinal says";
     }
-    if (apipool_bits_has(apipool_members_bits(segment, g, 0), slot->ordinal) != is_usable(slot)) {
+    if (apipool_bitset_has(apipool_members_bits(segment, g, 0), slot->ordinal) != is_usable(slot)) {
         return "not the usable slots are in rotation";
     }
     if (slot->usable != is_usable(slot) || slot->held != (is_full(slot) || proving)) {
@@ -238,11 +239,11 @@ static const char *check_member(const apipool_segment_t *segment, apr_uint32_t i
     counts->half_open += slot->heap == APIPOOL_IN_HALF_OPEN;
     counts->recovering += slot->heap == APIPOOL_IN_RECOVERING;
     counts->waiting[0] += slot->heap == APIPOOL_IN_COOLING;
-    return check_lanes(segment, g, slot, counts);
+    return check_model_slots(segment, g, slot, counts);
 }
 
 /* The ordinals: a member's or spare, each once. */
-static const char *check_spare(const apipool_segment_t *segment, const apipool_group_t *g,
+static const char *check_spare(const apipool_segment_t *segment, const apipool_upstream_t *g,
                                apr_uint32_t members)
 {
     const apr_uint32_t *next = apipool_members_row(segment, g, 0);
@@ -258,14 +259,14 @@ static const char *check_spare(const apipool_segment_t *segment, const apipool_g
 static const char *check_group(const apipool_segment_t *segment, apr_uint32_t group,
                                const counts_t *counts)
 {
-    apipool_group_t *g = &segment->groups[group];
+    apipool_upstream_t *g = &segment->groups[group];
     const char *fault = check_spare(segment, g, counts->members);
     for (apr_uint32_t which = 1; !fault && which < APIPOOL_ROWS; which++) {
         apipool_heap_t heap = apipool_members_heap(segment, g, which);
         fault = check_heap(segment, group, &heap, which);
     }
-    for (apr_uint32_t lane = 0; !fault && lane < APIPOOL_LANES; lane++) {
-        if (counts->waiting[lane] != g->lanes[lane].waiting) {
+    for (apr_uint32_t model_slot = 0; !fault && model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
+        if (counts->waiting[model_slot] != g->model_slots[model_slot].waiting) {
             fault = "a lane counts those who wait wrongly";
         }
     }
@@ -279,7 +280,7 @@ static const char *check_group(const apipool_segment_t *segment, apr_uint32_t gr
 const char *consistency_of_members(const apipool_segment_t *segment)
 {
     const apipool_header_t *header = segment->header;
-    counts_t *counts = calloc(APIPOOL_GROUPS_MAX, sizeof(*counts));
+    counts_t *counts = calloc(APIPOOL_UPSTREAMS_MAX, sizeof(*counts));
     const char *fault = counts ? NULL : "no memory";
 
     for (apr_uint32_t i = 0; !fault && i < header->groups_used; i++) {
@@ -317,43 +318,44 @@ static int is_share(double value)
 
 static int is_time(double value)
 {
-    return isfinite(value) && value >= 0 && value <= APIPOOL_NUMBERS_SECONDS_MAX;
+    return isfinite(value) && value >= 0 && value <= APIPOOL_COUNTERS_SECONDS_MAX;
 }
 
 static const char *check_counts(const apipool_counts_t *counts)
 {
     int sane = counts->requests >= counts->successes + counts->errors &&
-               counts->requests <= APIPOOL_NUMBERS_MAX && counts->attempts <= APIPOOL_NUMBERS_MAX &&
-               counts->prompt <= APIPOOL_NUMBERS_MAX && counts->completion <= APIPOOL_NUMBERS_MAX &&
-               counts->cached <= APIPOOL_NUMBERS_MAX && counts->total <= APIPOOL_NUMBERS_MAX &&
-               counts->estimated <= APIPOOL_NUMBERS_MAX && is_share(counts->success) &&
+               counts->requests <= APIPOOL_COUNTERS_MAX &&
+               counts->attempts <= APIPOOL_COUNTERS_MAX && counts->prompt <= APIPOOL_COUNTERS_MAX &&
+               counts->completion <= APIPOOL_COUNTERS_MAX &&
+               counts->cached <= APIPOOL_COUNTERS_MAX && counts->total <= APIPOOL_COUNTERS_MAX &&
+               counts->estimated <= APIPOOL_COUNTERS_MAX && is_share(counts->success) &&
                is_time(counts->latency) && is_time(counts->first_byte) &&
-               counts->timed <= APIPOOL_NUMBERS_AVERAGE_OF &&
-               counts->begun <= APIPOOL_NUMBERS_AVERAGE_OF;
+               counts->timed <= APIPOOL_COUNTERS_AVERAGE_OF &&
+               counts->begun <= APIPOOL_COUNTERS_AVERAGE_OF;
     return sane ? NULL : "numbers make no sense";
 }
 
 static const char *check_header(const apipool_segment_t *segment)
 {
     const apipool_header_t *header = segment->header;
-    return header->pools_used > APIPOOL_POOLS_MAX     ? "there are more pools than room"
-           : header->groups_used > APIPOOL_GROUPS_MAX ? "there are more groups than room"
-           : !header->random                          ? "nothing can be drawn any longer"
-                                                      : NULL;
+    return header->pools_used > APIPOOL_POOLS_MAX        ? "there are more pools than room"
+           : header->groups_used > APIPOOL_UPSTREAMS_MAX ? "there are more groups than room"
+           : !header->random                             ? "nothing can be drawn any longer"
+                                                         : NULL;
 }
 
 static const char *check_pools(const apipool_segment_t *segment)
 {
     const char *fault = NULL;
     for (apr_uint32_t i = 0; !fault && i < segment->header->pools_used; i++) {
-        const apipool_shared_pool_t *pool = &segment->pools[i];
+        const apipool_pool_t *pool = &segment->pools[i];
         int sane = is_text(pool->server, sizeof(pool->server)) &&
                    is_text(pool->name, sizeof(pool->name)) && isfinite(pool->clock) &&
                    isfinite(pool->heaviest);
         fault = sane ? check_counts(&segment->stats[i].numbers.counts) : "a pool makes no sense";
     }
     for (apr_uint32_t i = 0; !fault && i < segment->header->groups_used; i++) {
-        const apipool_group_t *g = &segment->groups[i];
+        const apipool_upstream_t *g = &segment->groups[i];
         int sane = is_text(g->name, sizeof(g->name)) && g->pool < segment->header->pools_used &&
                    is_share(g->failing) && (g->faults.pausing & ~1) == 0 &&
                    (g->refusals.pausing & ~1) == 0 && g->unanswered <= 1 &&
@@ -371,7 +373,7 @@ typedef enum { NEITHER, LINKED, FREE } said_t;
 /* A table and the array that it is about. */
 typedef struct {
     const apipool_segment_t *segment;
-    const apipool_table_t *table;
+    const apipool_hash_table_t *table;
     apr_uint32_t used; /* places of the array */
     said_t (*should)(const apipool_segment_t *segment, apr_uint32_t place);
     apr_uint64_t (*hash)(const apipool_segment_t *segment, apr_uint32_t place);
@@ -381,7 +383,7 @@ typedef struct {
 /* Notes that all of a chain are one or the other. Returns 0 when that cannot be. */
 static int walk(const checked_t *checked, apr_uint32_t place, said_t said, apr_uint32_t *count)
 {
-    for (; place != APIPOOL_NONE; place = apipool_table_next(checked->table, place)) {
+    for (; place != APIPOOL_NONE; place = apipool_hash_table_next(checked->table, place)) {
         if (place >= checked->used || checked->is[place] != NEITHER) {
             return 0;
         }
@@ -395,16 +397,16 @@ static int walk(const checked_t *checked, apr_uint32_t place, said_t said, apr_u
 static int is_found(const checked_t *checked, apr_uint32_t wanted)
 {
     apr_uint32_t place =
-        apipool_table_first(checked->table, checked->hash(checked->segment, wanted));
+        apipool_hash_table_first(checked->table, checked->hash(checked->segment, wanted));
     while (place != APIPOOL_NONE && place != wanted) {
-        place = apipool_table_next(checked->table, place);
+        place = apipool_hash_table_next(checked->table, place);
     }
     return place == wanted;
 }
 
 static int is_table_whole(const checked_t *checked)
 {
-    const apipool_table_t *table = checked->table;
+    const apipool_hash_table_t *table = checked->table;
     apr_uint32_t linked = 0, spare = 0;
     for (apr_uint32_t i = 0; i < table->chains; i++) {
         if (!walk(checked, table->first[i] - 1, LINKED, &linked)) {
@@ -471,15 +473,15 @@ static apr_uint64_t hash_queue(const apipool_segment_t *segment, apr_uint32_t pl
     return segment->queues[place].model ^ ((apr_uint64_t)segment->queues[place].pool << 32);
 }
 
-static said_t should_hit(const apipool_segment_t *segment, apr_uint32_t place)
+static said_t should_account_limit(const apipool_segment_t *segment, apr_uint32_t place)
 {
-    return segment->hits[place].account ? LINKED : FREE;
+    return segment->account_limits[place].account ? LINKED : FREE;
 }
 
-static apr_uint64_t hash_hit(const apipool_segment_t *segment, apr_uint32_t place)
+static apr_uint64_t hash_account_limit(const apipool_segment_t *segment, apr_uint32_t place)
 {
-    const apipool_hit_t *hit = &segment->hits[place];
-    return hit->account ^ (hit->model << 1) ^ hit->pool;
+    const apipool_account_limit_t *account_limit = &segment->account_limits[place];
+    return account_limit->account ^ (account_limit->model << 1) ^ account_limit->pool;
 }
 
 static said_t should_name(const apipool_segment_t *segment, apr_uint32_t place)
@@ -542,10 +544,11 @@ static const char *check_queue_tables(const apipool_segment_t *segment)
                                "the table of queues is broken");
 }
 
-static const char *check_hit_table(const apipool_segment_t *segment)
+static const char *check_account_limit_table(const apipool_segment_t *segment)
 {
-    return check_table((checked_t){segment, &segment->hit_table, segment->header->hits.used,
-                                   should_hit, hash_hit, NULL},
+    return check_table((checked_t){segment, &segment->account_limit_table,
+                                   segment->header->account_limits.used, should_account_limit,
+                                   hash_account_limit, NULL},
                        "the table of hits is broken");
 }
 
@@ -586,7 +589,7 @@ static const char *check_key(const apipool_segment_t *segment, const apipool_slo
         return "the texts of a key are torn";
     }
     const char *key = slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret;
-    return apipool_key_id(segment->header->secret, key, slot->secret_len) == slot->id
+    return apipool_key_id(segment->header->store.secret, key, slot->secret_len) == slot->id
                ? NULL
                : "a key is not the one that it was";
 }
@@ -713,13 +716,15 @@ static const char *check_queues(const apipool_segment_t *segment)
 
 static const char *check_hits(const apipool_segment_t *segment)
 {
-    for (apr_uint32_t i = 0; i < APIPOOL_HITS_MAX; i++) {
-        const apipool_hit_t *hit = &segment->hits[i];
-        if (hit->spent > 1 || (hit->account && hit->until > segment->header->hits_until)) {
+    for (apr_uint32_t i = 0; i < APIPOOL_ACCOUNT_LIMITS_MAX; i++) {
+        const apipool_account_limit_t *account_limit = &segment->account_limits[i];
+        if (account_limit->spent > 1 ||
+            (account_limit->account &&
+             account_limit->until > segment->header->account_limits_until)) {
             return "what has hit an account is not known";
         }
     }
-    return check_hit_table(segment);
+    return check_account_limit_table(segment);
 }
 
 /* How many places each pool's clients and models have, counted anew. */

@@ -3,7 +3,7 @@
 #ifndef APIPOOL_UNIT_CONSISTENCY_H
 #define APIPOOL_UNIT_CONSISTENCY_H
 
-#include "layout.h"
+#include "segment_layout.h"
 
 /** What is wrong, as a sentence, or NULL. The caller holds the segment's lock, or is alone. O(keys). */
 const char *consistency_of(const apipool_segment_t *segment);

@@ -15,7 +15,7 @@
 #include <apr_strings.h>
 
 #include "verdict.h"
-#include "when.h"
+#include "retry_after.h"
 
 /* A file: lines of these, an empty line, then the answer as it came, its status line first.
  *
@@ -174,7 +174,7 @@ static const char *expected(apr_pool_t *pool, const char *expect)
     if (!until) {
         return expect;
     }
-    apr_interval_time_t in = apipool_when_duration(until + 8);
+    apr_interval_time_t in = apipool_retry_after_duration(until + 8);
     assert_true(in > 0);
     return apr_psprintf(pool, "%.*s until=+%" APR_TIME_T_FMT "us", (int)(until - expect), expect,
                         in);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/rebuild: whatever becomes of what follows from slots, it is noticed and made anew. */
+ * Tests of src/pool/rebuild: whatever becomes of what follows from slots, it is noticed and made anew. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ static void work_some(worker_t *worker, int turns)
     }
 }
 
-/* Something of everything: leases, cooldowns, waiters, lanes, hits, names. */
+/* Something of everything: leases, cooldowns, waiters, model slots, account limits, names. */
 static void open_used(void **state, worker_t *worker)
 {
     assert_int_equal(open_world(state), 0);
@@ -40,7 +40,7 @@ static void open_used(void **state, worker_t *worker)
     assert_null(consistency_of(segment));
 }
 
-static apipool_group_t *first_group(void)
+static apipool_upstream_t *first_group(void)
 {
     return &segment->groups[group_a];
 }
@@ -55,8 +55,8 @@ static apr_uint32_t first_member(void)
     return member;
 }
 
-/* A lane of group a that some slot cools in. */
-static apr_uint32_t cooling_lane(void)
+/* A model slot of group a that some slot cools in. */
+static apr_uint32_t cooling_model_slot(void)
 {
     return apipool_members_cool_locked(segment, first_member(), 5, NOW + SEC(100), NOW);
 }
@@ -97,7 +97,7 @@ static void plant_a_wrong_ordinal(void)
 
 static void plant_a_loop_of_spares(void)
 {
-    apipool_group_t *g = first_group();
+    apipool_upstream_t *g = first_group();
     apr_uint32_t member = first_member();
     assert_int_equal(apipool_members_reserve_locked(segment, group_b), 1);
     apipool_members_remove_locked(segment, member);
@@ -118,9 +118,9 @@ static void plant_a_wild_size(void)
 
 static void plant_a_wrong_bit(void)
 {
-    apipool_bits_t bits = apipool_members_bits(segment, first_group(), 0);
+    apipool_bitset_t bits = apipool_members_bits(segment, first_group(), 0);
     apr_uint32_t ordinal = segment->slots[first_member()].ordinal;
-    apipool_bits_put(bits, ordinal, !apipool_bits_has(bits, ordinal));
+    apipool_bitset_put(bits, ordinal, !apipool_bitset_has(bits, ordinal));
 }
 
 static void plant_a_wrong_summary(void)
@@ -130,8 +130,8 @@ static void plant_a_wrong_summary(void)
 
 static void plant_a_wrong_bit_of_a_model(void)
 {
-    apipool_bits_t bits = apipool_members_bits(segment, first_group(), cooling_lane());
-    apipool_bits_put(bits, segment->slots[first_member()].ordinal, 1);
+    apipool_bitset_t bits = apipool_members_bits(segment, first_group(), cooling_model_slot());
+    apipool_bitset_put(bits, segment->slots[first_member()].ordinal, 1);
 }
 
 static void plant_a_wrong_count(void)
@@ -182,15 +182,15 @@ static void plant_lost_names(void)
     memset(segment->names.table.first, 0, segment->names.table.chains * sizeof(apr_uint32_t));
 }
 
-static void plant_disorder_in_a_lane(void)
+static void plant_disorder_in_a_model_slot(void)
 {
-    apr_uint32_t lane = cooling_lane();
-    *apipool_members_row(segment, first_group(), APIPOOL_IN_COOLING + lane) = 0xffff;
+    apr_uint32_t model_slot = cooling_model_slot();
+    *apipool_members_row(segment, first_group(), APIPOOL_IN_COOLING + model_slot) = 0xffff;
 }
 
-static void plant_a_wrong_count_of_a_lane(void)
+static void plant_a_wrong_count_of_a_model_slot(void)
 {
-    first_group()->lanes[cooling_lane()].waiting--;
+    first_group()->model_slots[cooling_model_slot()].waiting--;
 }
 
 static void plant_a_state_that_nobody_settled(void)
@@ -209,7 +209,7 @@ static void plant_a_request_in_flight(void)
 
 static void plant_a_lost_holder(void)
 {
-    segment->holders[apipool_table_take(&segment->holder_table)].process = 0;
+    segment->holders[apipool_hash_table_take(&segment->holder_table)].process = 0;
 }
 
 static void plant_a_loop_of_holders(void)
@@ -250,17 +250,18 @@ static void plant_a_lost_waiter(void)
     q->first = q->last = APIPOOL_NONE;
 }
 
-static void plant_a_late_hit(void)
+static void plant_a_late_account_limit(void)
 {
-    apipool_account_hit_locked(segment, main_pool, 5, 6, 0, NOW + SEC(1000000), NOW);
-    segment->header->hits_until = NOW;
+    apipool_account_limit_locked(segment, main_pool, 5, 6, 0, NOW + SEC(1000000), NOW);
+    segment->header->account_limits_until = NOW;
 }
 
 static void plant_lost_hits(void)
 {
-    plant_a_late_hit();
-    segment->header->hits_until = NOW + SEC(1000000);
-    memset(segment->hit_table.first, 0, segment->hit_table.chains * sizeof(apr_uint32_t));
+    plant_a_late_account_limit();
+    segment->header->account_limits_until = NOW + SEC(1000000);
+    memset(segment->account_limit_table.first, 0,
+           segment->account_limit_table.chains * sizeof(apr_uint32_t));
 }
 
 static void plant_a_broken_arena(void)
@@ -305,7 +306,7 @@ static void plant_a_loop_of_clients(void)
 
 static void plant_a_lost_client(void)
 {
-    const apipool_table_t *table = &segment->clients.by_digest;
+    const apipool_hash_table_t *table = &segment->clients.by_digest;
     memset(table->first, 0, table->chains * sizeof(apr_uint32_t));
 }
 
@@ -349,14 +350,14 @@ static const struct {
     {plant_a_wrong_bit_of_a_model, "a bit of a lane is wrong"},
     {plant_a_wrong_count, "a group counts its members wrongly"},
     {plant_a_wrong_count_of_the_half_open, "a heap has more slots than room"},
-    {plant_a_wrong_count_of_a_lane, "a lane counts those who wait wrongly"},
+    {plant_a_wrong_count_of_a_model_slot, "a lane counts those who wait wrongly"},
     {plant_disorder_among_the_lost, "a slot of a heap does not know its place"},
     {plant_a_lost_key_in_the_heap_of_the_half_open,
      "a slot is not in the heap that its state asks for"},
     {plant_a_probe_that_nobody_made, "a slot is not probed once at most"},
     {plant_names_that_nobody_has, "places of names are counted wrongly"},
     {plant_lost_names, "the table of names is broken"},
-    {plant_disorder_in_a_lane, "a heap has a slot that does not exist"},
+    {plant_disorder_in_a_model_slot, "a heap has a slot that does not exist"},
     {plant_a_state_that_nobody_settled, "not the usable slots are in rotation"},
     {plant_a_request_in_flight, "a slot has not as many requests in flight as holders"},
     {plant_a_lost_holder, "the table of holders is broken"},
@@ -366,7 +367,7 @@ static const struct {
     {plant_a_queue_that_begins_nowhere, "a queue is broken"},
     {plant_a_lost_queue, "the table of queues is broken"},
     {plant_a_lost_waiter, "a waiter is lost"},
-    {plant_a_late_hit, "what has hit an account is not known"},
+    {plant_a_late_account_limit, "what has hit an account is not known"},
     {plant_lost_hits, "the table of hits is broken"},
     {plant_a_broken_arena, "a list of free blocks is broken"},
     {plant_a_wrong_number_of_blocks, "a list of free blocks is broken"},
@@ -415,7 +416,7 @@ static void scribble(worker_t *dice, void *memory, apr_size_t bytes)
     }
 }
 
-static void scribble_links(worker_t *dice, const apipool_table_t *table)
+static void scribble_links(worker_t *dice, const apipool_hash_table_t *table)
 {
     apr_uint32_t used = table->head->used;
     scribble(dice, table->head, sizeof(*table->head));
@@ -436,33 +437,34 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
         scribble_links(&dice, &segment->slot_table);
         scribble_links(&dice, &segment->holder_table);
         scribble_links(&dice, &segment->waiter_table);
-        scribble_links(&dice, &segment->hit_table);
+        scribble_links(&dice, &segment->account_limit_table);
         scribble_links(&dice, &segment->names.table);
         scribble_links(&dice, &segment->clients.by_digest);
         scribble_links(&dice, &segment->clients.by_name);
         scribble_links(&dice, &segment->queue_table);
         scribble(&dice, &header->queues.used, sizeof(header->queues.used));
         scribble(&dice, segment->queues, APIPOOL_QUEUES_MAX * sizeof(*segment->queues));
-        scribble(&dice, &header->hits_until, sizeof(header->hits_until));
+        scribble(&dice, &header->account_limits_until, sizeof(header->account_limits_until));
         scribble(&dice, header->arena.free, sizeof(header->arena.free));
         scribble(&dice, header->arena.count, sizeof(header->arena.count));
         scribble(&dice, segment->marks, header->arena.top / APIPOOL_ARENA_BLOCK);
         scribble(&dice, segment->names.used, 64 * sizeof(*segment->names.used));
         for (apr_uint32_t i = 0; i < header->groups_used; i++) {
-            apipool_group_t *g = &segment->groups[i];
+            apipool_upstream_t *g = &segment->groups[i];
             scribble(&dice, &g->size, sizeof(g->size));
             scribble(&dice, &g->spare, sizeof(g->spare));
             scribble(&dice, &g->usable, 4 * sizeof(g->usable));
             scribble(&dice, &g->rows, sizeof(g->rows));
-            for (int lane = 0; lane < APIPOOL_LANES; lane++) {
-                scribble(&dice, &g->lanes[lane].waiting, sizeof(g->lanes[lane].waiting));
+            for (int model_slot = 0; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
+                scribble(&dice, &g->model_slots[model_slot].waiting,
+                         sizeof(g->model_slots[model_slot].waiting));
             }
         }
         for (apr_uint32_t i = 0; i < slots; i++) {
             apipool_slot_t *slot = &segment->slots[i];
-            for (int lane = 0; lane < APIPOOL_LANES; lane++) {
-                slot->place[lane] =
-                    slot->place[lane] == APIPOOL_NONE ? APIPOOL_NONE : draw(&dice, 0xffffff);
+            for (int model_slot = 0; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
+                slot->place[model_slot] =
+                    slot->place[model_slot] == APIPOOL_NONE ? APIPOOL_NONE : draw(&dice, 0xffffff);
             }
             scribble(&dice, &slot->in_flight, sizeof(slot->in_flight));
             slot->heap = (unsigned char)draw(&dice, 256);
@@ -490,7 +492,7 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
 static void cooldowns_and_places_in_line_outlast_a_repair(void **state)
 {
     apr_uint32_t waiters[3];
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_FILL_FIRST);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_FILL_FIRST);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(
             apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &waiters[i]),
@@ -499,16 +501,16 @@ static void cooldowns_and_places_in_line_outlast_a_repair(void **state)
     assert_int_equal(apipool_pool_leave_queue(segment, waiters[1]), APR_SUCCESS);
     assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
     apr_uint32_t slot = lease.slot, ordinal = segment->slots[slot].ordinal;
-    report(APIPOOL_R07, NOW + SEC(60), NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(60), NOW);
     assert_int_equal(acquire_for(8, NOW), APIPOOL_ACQUIRED);
     report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(90), NOW);
     apr_uint32_t whole = lease.slot;
 
     check_repairs(KEYS);
-    apr_uint32_t lane = apipool_members_lane_locked(segment, group_a, 7);
-    assert_int_not_equal(lane, 0);
-    assert_int_not_equal(segment->slots[slot].place[lane], APIPOOL_NONE);
-    assert_int_equal(segment->slots[slot].until[lane], NOW + SEC(60));
+    apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, group_a, 7);
+    assert_int_not_equal(model_slot, 0);
+    assert_int_not_equal(segment->slots[slot].place[model_slot], APIPOOL_NONE);
+    assert_int_equal(segment->slots[slot].until[model_slot], NOW + SEC(60));
     assert_int_equal(segment->slots[slot].ordinal, ordinal);
     assert_int_equal(segment->slots[whole].state, APIPOOL_STATE_COOLING);
     assert_int_equal(segment->slots[whole].until[0], NOW + SEC(90));
@@ -516,7 +518,7 @@ static void cooldowns_and_places_in_line_outlast_a_repair(void **state)
     assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_QUEUED);
     wanted.waiter = waiters[0];
     assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ACQUIRED);
-    report(APIPOOL_R00, 0, NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
 static void a_key_that_makes_no_sense_is_taken_out(void **state)
@@ -529,7 +531,7 @@ static void a_key_that_makes_no_sense_is_taken_out(void **state)
     assert_int_equal(segment->header->slots.linked, KEYS - 3);
     assert_int_equal(slot->id, 0);
     assert_int_equal(slot->secret_len, 0);
-    assert_int_equal(segment->header->lost, 1);
+    assert_int_equal(segment->header->store.lost, 1);
 }
 
 static void a_client_that_makes_no_sense_is_taken_out(void **state)
@@ -544,7 +546,7 @@ static void a_client_that_makes_no_sense_is_taken_out(void **state)
     segment->clients.slots[2].terms[0].lists_len = 0xfffffff0;
     check_repairs(KEYS);
     assert_int_equal(segment->clients.head->by_digest.linked, 2);
-    assert_int_equal(segment->header->lost, 1);
+    assert_int_equal(segment->header->store.lost, 1);
 }
 
 static void without_memory_the_lock_is_not_given(void **state)

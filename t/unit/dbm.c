@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/dbm: what is put in comes out once, by any type, whatever its size. */
+ * Tests of src/store/dbm: what is put in comes out once, by any type, whatever its size. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/doubt: keys that have served are not lost for what one request has met. */
+ * Tests of src/pool/doubt: keys that have served are not lost for what one request has met. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,7 @@ static void doubt(apipool_rule_e rule, apipool_doubted_e doubted, apr_time_t now
 static void serve(apr_time_t now)
 {
     assert_int_equal(acquire(now), APIPOOL_ACQUIRED);
-    report(APIPOOL_R00, 0, now);
+    report(APIPOOL_RULE_SUCCESS, 0, now);
 }
 
 static void add_served(const char *key)
@@ -54,7 +54,7 @@ static void add_served(const char *key)
 static int lend_check(apipool_lease_t *lent, apr_time_t now)
 {
     apipool_state_e state;
-    return lend_probe(group_a, APIPOOL_ASK_CHECK, 0, now, lent, &state);
+    return lend_probe(group_a, APIPOOL_PROBE_REQUEST_CHECK, 0, now, lent, &state);
 }
 
 static void answer(const apipool_lease_t *lent, apipool_probed_e result, int has_balance,
@@ -85,7 +85,7 @@ static void a_key_that_never_served_is_blamed(void **unused)
 {
     add(group_a, "sk-1");
     check_acquires("sk-1", NOW);
-    refuse(APIPOOL_R06, NOW);
+    refuse(APIPOOL_RULE_CREDENTIAL, NOW);
     assert_false(outcome.doubted);
     assert_true(outcome.lost);
     assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
@@ -98,10 +98,10 @@ static void a_key_in_doubt_is_as_it_was(void **unused)
     const apipool_slot_t *slot = slot_of("sk-1");
     for (int i = 0; i < 20; i++) {
         check_acquires("sk-1", NOW + i);
-        refuse(i % 2 ? APIPOOL_R05 : APIPOOL_R06, NOW + i);
+        refuse(i % 2 ? APIPOOL_RULE_QUOTA : APIPOOL_RULE_CREDENTIAL, NOW + i);
         assert_true(outcome.doubted);
         assert_false(outcome.lost);
-        assert_int_equal(outcome.rule, i % 2 ? APIPOOL_R05 : APIPOOL_R06);
+        assert_int_equal(outcome.rule, i % 2 ? APIPOOL_RULE_QUOTA : APIPOOL_RULE_CREDENTIAL);
         assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
     }
     assert_int_equal(slot->counts.requests, 21);
@@ -110,13 +110,15 @@ static void a_key_in_doubt_is_as_it_was(void **unused)
     assert_int_equal(slot->last_error_at, 0);
     assert_int_equal(slot->in_flight, 0);
     assert_true(slot->success == 1);
-    assert_int_equal(totals_of(group_a).rules[APIPOOL_R05], 10);
+    assert_int_equal(totals_of(group_a).rules[APIPOOL_RULE_QUOTA], 10);
 }
 
 static void only_refusals_of_the_key_leave_doubts(void **unused)
 {
-    static const apipool_rule_e others[] = {APIPOOL_R00, APIPOOL_R01, APIPOOL_R02, APIPOOL_R03,
-                                            APIPOOL_R04, APIPOOL_R09, APIPOOL_R10, APIPOOL_R11};
+    static const apipool_rule_e others[] = {APIPOOL_RULE_SUCCESS,   APIPOOL_RULE_CLIENT_GONE,
+                                            APIPOOL_RULE_BROKE_OFF, APIPOOL_RULE_NOT_SENT,
+                                            APIPOOL_RULE_NO_ANSWER, APIPOOL_RULE_FORBIDDEN,
+                                            APIPOOL_RULE_NO_MODEL,  APIPOOL_RULE_CLIENT_ERROR};
     add_served("sk-1");
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
         check_acquires("sk-1", NOW);
@@ -128,13 +130,13 @@ static void only_refusals_of_the_key_leave_doubts(void **unused)
 static void a_key_is_lost_where_another_one_serves_the_same(void **unused)
 {
     add_served("sk-1");
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_BLAMED, NOW + 5);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW + 5);
     const apipool_slot_t *slot = slot_of("sk-1");
     assert_true(outcome.lost);
     assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
     assert_int_equal(slot->counts.errors, 1);
     assert_int_equal(slot->error_streak, 1);
-    assert_int_equal(slot->last_rule, APIPOOL_R06);
+    assert_int_equal(slot->last_rule, APIPOOL_RULE_CREDENTIAL);
     assert_int_equal(slot->last_status, 418);
     assert_int_equal(slot->last_error_at, NOW + 5);
     assert_int_equal(acquire(NOW + 6), APIPOOL_EXHAUSTED);
@@ -148,9 +150,9 @@ static void a_spent_key_takes_its_account_along(void **unused)
     serve(NOW);
     serve(NOW);
     check_acquires("sk-1", NOW);
-    refuse(APIPOOL_R05, NOW);
+    refuse(APIPOOL_RULE_QUOTA, NOW);
     assert_int_equal(outcome.account, apipool_hash("acme"));
-    settle(APIPOOL_R05, APIPOOL_DOUBT_BLAMED, NOW);
+    settle(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_BLAMED, NOW);
     assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
     assert_int_not_equal(acquire(NOW + 1), APIPOOL_ACQUIRED);
 }
@@ -158,15 +160,15 @@ static void a_spent_key_takes_its_account_along(void **unused)
 static void else_a_probe_decides(void **unused)
 {
     add_served("sk-1");
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
     assert_true(outcome.asked);
     ask(APIPOOL_PROBED_REJECTED, 0, NOW + 1);
     assert_true(outcome.lost);
     assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
     check_acquires("sk-1", NOW + SEC(31)); /* as any key that is lost */
     assert_true(lease.proving);
-    report(APIPOOL_R00, 0, NOW + SEC(31));
-    doubt(APIPOOL_R05, APIPOOL_DOUBT_ENDED, NOW + SEC(32));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(31));
+    doubt(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_ENDED, NOW + SEC(32));
     ask(APIPOOL_PROBED_SPENT, 1, NOW + SEC(33));
     assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
 }
@@ -174,21 +176,22 @@ static void else_a_probe_decides(void **unused)
 static void a_key_is_asked_about_once_in_ten_seconds(void **unused)
 {
     add_served("sk-1");
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
     assert_false(outcome.asked);
     ask(APIPOOL_PROBED_ACCEPTED, 0, NOW + 1);
     check_asks_nothing(NOW + 1);
     for (apr_time_t at = NOW + 2; at < NOW + 1 + ASKED_EVERY; at += SEC(1)) {
-        doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, at);
+        doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, at);
         assert_false(outcome.asked);
         serve(at);
         check_asks_nothing(at);
     }
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 1 + ASKED_EVERY);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 1 + ASKED_EVERY);
     assert_true(outcome.asked);
     ask(APIPOOL_PROBED_ACCEPTED, 0, NOW + 1 + ASKED_EVERY);
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW - SEC(100)); /* the clock was set back */
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED,
+          NOW - SEC(100)); /* the clock was set back */
     assert_true(outcome.asked);
 }
 
@@ -199,7 +202,7 @@ static void an_upstream_has_so_many_doubts_and_no_more(void **unused)
         serve(NOW);
     }
     for (int i = 0; i < ROOM + 4; i++) {
-        doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+        doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
         assert_int_equal(outcome.asked, i < ROOM);
     }
     for (int i = 0; i < ROOM; i++) {
@@ -208,7 +211,7 @@ static void an_upstream_has_so_many_doubts_and_no_more(void **unused)
     check_asks_nothing(NOW + 1);
     for (int i = 0; i < 2 * ROOM;
          i++) { /* of the one that was lost there is nothing to be doubted */
-        doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 2);
+        doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 2);
     }
     ask(APIPOOL_PROBED_ACCEPTED, 0, NOW + 2);
     check_asks_nothing(NOW + 2);
@@ -221,9 +224,12 @@ static void what_a_probe_cannot_tell_two_clients_can(void **unused)
         apipool_probed_e result;
         int has_balance, lost;
     } cases[] = {
-        {APIPOOL_R06, APIPOOL_PROBED_NOT_FOUND, 0, 1}, {APIPOOL_R06, APIPOOL_PROBED_UNKNOWN, 0, 1},
-        {APIPOOL_R05, APIPOOL_PROBED_ACCEPTED, 0, 1},  {APIPOOL_R05, APIPOOL_PROBED_UNKNOWN, 0, 1},
-        {APIPOOL_R06, APIPOOL_PROBED_ACCEPTED, 0, 0},  {APIPOOL_R05, APIPOOL_PROBED_ACCEPTED, 1, 0},
+        {APIPOOL_RULE_CREDENTIAL, APIPOOL_PROBED_NOT_FOUND, 0, 1},
+        {APIPOOL_RULE_CREDENTIAL, APIPOOL_PROBED_UNKNOWN, 0, 1},
+        {APIPOOL_RULE_QUOTA, APIPOOL_PROBED_ACCEPTED, 0, 1},
+        {APIPOOL_RULE_QUOTA, APIPOOL_PROBED_UNKNOWN, 0, 1},
+        {APIPOOL_RULE_CREDENTIAL, APIPOOL_PROBED_ACCEPTED, 0, 0},
+        {APIPOOL_RULE_QUOTA, APIPOOL_PROBED_ACCEPTED, 1, 0},
     };
     add_served("sk-1");
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -251,15 +257,15 @@ static void an_upstream_that_fails_tells_nothing(void **unused)
 {
     apipool_lease_t lent;
     add_served("sk-1");
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
     assert_true(lend_check(&lent, NOW));
     apipool_probe_report_t what = {
         .result = APIPOOL_PROBED_UNKNOWN, .upstream_failed = 1, .is_check = 1, .policy = &policy};
     assert_int_equal(apipool_recovery_probed(segment, &lent, &what, NOW, &outcome), APR_SUCCESS);
     client = 2;
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 1);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 1);
     assert_false(outcome.lost);
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + ASKED_EVERY);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + ASKED_EVERY);
     assert_true(outcome.asked);
 }
 
@@ -269,32 +275,33 @@ static void a_success_in_between_counts_for_the_key(void **unused)
     add_served("sk-1");
     check_acquires("sk-1", NOW);
     early = lease;
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 1);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 1);
     ask(APIPOOL_PROBED_NOT_FOUND, 0, NOW + 2);
     serve(NOW + 3);
     client = 2;
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 4);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 4);
     assert_false(outcome.lost);
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 4 + ASKED_EVERY);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 4 + ASKED_EVERY);
     ask(APIPOOL_PROBED_NOT_FOUND, 0, NOW + 4 + ASKED_EVERY);
-    report_lease(&early, APIPOOL_R00, 0, NOW + 5 + ASKED_EVERY); /* it began when all was well */
+    report_lease(&early, APIPOOL_RULE_SUCCESS, 0,
+                 NOW + 5 + ASKED_EVERY); /* it began when all was well */
     client = 1;
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW + 6 + ASKED_EVERY);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 6 + ASKED_EVERY);
     assert_true(outcome.lost);
 }
 
 static void two_accounts_are_blamed_when_it_happens_again(void **unused)
 {
     add_served("sk-1");
-    doubt(APIPOOL_R05, APIPOOL_DOUBT_SERVED, NOW);
+    doubt(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_SERVED, NOW);
     assert_false(outcome.lost);
-    doubt(APIPOOL_R05, APIPOOL_DOUBT_SERVED, NOW + 1);
+    doubt(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_SERVED, NOW + 1);
     assert_false(outcome.lost);
     ask(APIPOOL_PROBED_ACCEPTED, 0, NOW + 2);
-    doubt(APIPOOL_R05, APIPOOL_DOUBT_SERVED, NOW + 2 + HOLDS); /* long ago */
+    doubt(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_SERVED, NOW + 2 + HOLDS); /* long ago */
     assert_false(outcome.lost);
     ask(APIPOOL_PROBED_ACCEPTED, 1, NOW + 3 + HOLDS);
-    doubt(APIPOOL_R05, APIPOOL_DOUBT_SERVED, NOW + 4 + HOLDS);
+    doubt(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_SERVED, NOW + 4 + HOLDS);
     assert_true(outcome.lost);
     assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
 }
@@ -304,14 +311,14 @@ static void a_half_open_key_stays_so_for_a_second(void **unused)
     apr_time_t now = NOW + SEC(30);
     add_served("sk-1");
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R06, 0, NOW);
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, now);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, now);
     assert_int_equal(outcome.state, APIPOOL_STATE_HALF_OPEN);
     assert_int_not_equal(acquire(now), APIPOOL_ACQUIRED);
     check_acquires("sk-1", now + SEC(1));
     assert_true(lease.proving);
-    refuse(APIPOOL_R06, now + SEC(1));
-    settle(APIPOOL_R06, APIPOOL_DOUBT_BLAMED, now + SEC(1));
+    refuse(APIPOOL_RULE_CREDENTIAL, now + SEC(1));
+    settle(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, now + SEC(1));
     assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
     assert_int_equal(slot_of("sk-1")->recover_tries, 1);
     assert_int_equal(acquire(now + SEC(61) - 1), APIPOOL_EXHAUSTED);
@@ -321,13 +328,13 @@ static void a_half_open_key_stays_so_for_a_second(void **unused)
 /* The key stays in rotation for others; a request that has it in doubt waits for those that cool. */
 static void a_key_in_doubt_is_none_to_wait_for(void **unused)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     apr_uint32_t waiter, tried[2];
     add_served("sk-1");
     add_served("sk-2");
     check_acquires("sk-1", NOW);
     tried[0] = lease.slot;
-    refuse(APIPOOL_R06, NOW);
+    refuse(APIPOOL_RULE_CREDENTIAL, NOW);
     check_acquires("sk-2", NOW);
     tried[1] = lease.slot;
     report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(9), NOW);
@@ -342,22 +349,22 @@ static void a_key_in_doubt_is_none_to_wait_for(void **unused)
                      APR_SUCCESS);
     assert_int_equal(acquire_wanted(&wanted, NOW + SEC(9)), APIPOOL_ACQUIRED);
     assert_int_equal(lease.slot, tried[1]);
-    report(APIPOOL_R00, 0, NOW + SEC(9));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(9));
     assert_int_equal(apipool_pool_leave_queue(segment, waiter), APR_SUCCESS);
 }
 
 /* Not even where the clock brings it back. */
 static void a_half_open_key_in_doubt_is_none_to_wait_for(void **unused)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     apr_uint32_t tried;
     add_served("sk-1");
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R06, 0, NOW);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     check_acquires("sk-1", NOW + SEC(60));
     assert_true(lease.proving);
     tried = lease.slot;
-    refuse(APIPOOL_R06, NOW + SEC(60));
+    refuse(APIPOOL_RULE_CREDENTIAL, NOW + SEC(60));
     assert_true(outcome.doubted);
     wanted.tried = &tried;
     wanted.tried_count = 1;
@@ -372,21 +379,21 @@ static void what_an_operator_does_ends_a_doubt(void **unused)
     add_served("sk-1");
     apr_uint64_t id = slot_of("sk-1")->id;
     index = (apr_uint32_t)(slot_of("sk-1") - segment->slots);
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
     assert_int_equal(apipool_pool_reset(segment, main_pool, id), APR_SUCCESS);
     check_asks_nothing(NOW);
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
     segment->slots[index].state = APIPOOL_STATE_DISABLED;
     check_asks_nothing(NOW);
-    settle(APIPOOL_R06, APIPOOL_DOUBT_BLAMED, NOW);
+    settle(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW);
     assert_false(outcome.lost);
     assert_int_equal(outcome.state, APIPOOL_STATE_DISABLED);
     segment->slots[index].state = APIPOOL_STATE_ACTIVE;
-    doubt(APIPOOL_R06, APIPOOL_DOUBT_ENDED, NOW);
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
     assert_true(outcome.asked);
     assert_int_equal(add(group_b, "sk-1"), APIPOOL_DUPLICATE); /* moves there */
     check_asks_nothing(NOW);
-    settle(APIPOOL_R06, APIPOOL_DOUBT_BLAMED, NOW);
+    settle(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW);
     assert_false(outcome.lost);
 }
 

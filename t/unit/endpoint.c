@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/endpoint: what is generated, and what is only read or free. */
+ * Tests of src/vendor/endpoint: what is generated, and what is only read or free. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

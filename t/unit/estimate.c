@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/estimate: what counts and how much, any way to cut a body, and how near real counts are. */
+ * Tests of src/text/estimate: what counts and how much, any way to cut a body, and how near real counts are.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A segment with its lock for tests of src/state. */
+ * A segment with its lock for tests of src/memory and src/pool. */
 #ifndef APIPOOL_UNIT_FIXTURE_H
 #define APIPOOL_UNIT_FIXTURE_H
 
@@ -9,7 +9,7 @@
 
 #include "arena.h"
 #include "consistency.h"
-#include "layout.h"
+#include "segment_layout.h"
 #include "members.h"
 #include "rebuild.h"
 #include "segment.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/folder: what is committed is loaded, whatever happens to files and writers. */
+ * Tests of src/store/folder: what is committed is loaded, whatever happens to files and writers. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/head: what of an answer's head is dropped, and what passes mod_proxy by. */
+ * Tests of src/text/head: what of an answer's head is dropped, and what passes mod_proxy by. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

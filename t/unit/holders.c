@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/folder: who may have a store, one at a time, and what writers leave that are killed. */
+ * Tests of src/store/folder: who may have a store, one at a time, and what writers leave that are killed. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/json: members by type and range, and what is wrong by its name. */
+ * Tests of src/text/json: members by type and range, and what is wrong by its name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,7 @@ static const apipool_json_member_t members[] = {
     {NULL}};
 
 /* Reads what an edit would have; returns 1 if nothing is wrong. */
-static int read_members(const char *text, size_t len, members_t *read, apipool_flaw_t *flaw)
+static int read_members(const char *text, size_t len, members_t *read, apipool_input_error_t *flaw)
 {
     char *copy = malloc(len ? len : 1); /* of exactly its size: a text has no end mark */
     assert_non_null(copy);
@@ -55,7 +55,7 @@ static int read_members(const char *text, size_t len, members_t *read, apipool_f
 static void members_are_read(void **unused)
 {
     members_t read;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     static const char text[] =
         " {\"label\":\"\xc3\xa4\\n\\u00e4\",\"enabled\":true,\"weight\":1000,"
         "\"expires_at\":\"2027-01-15T08:00:00Z\",\"models\":[\"a\",\"b\"],\"limits\":{\"rpm\":1}}";
@@ -79,7 +79,7 @@ static void what_is_needed_is_missed(void **unused)
         {NULL}};
     static const char *const texts[] = {"{}", "{\"label\":null}"};
     members_t read;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     (void)unused;
     for (size_t i = 0; i < 2; i++) {
         apipool_json_read(pool, texts[i], strlen(texts[i]), needed, &read, &flaw);
@@ -93,7 +93,7 @@ static void what_is_needed_is_missed(void **unused)
 static void absent_and_null_are_told_apart(void **unused)
 {
     members_t read;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     (void)unused;
     assert_true(read_members("{}", 2, &read, &flaw));
     assert_int_equal(read.given, 0);
@@ -151,7 +151,7 @@ static const struct {
 static void what_is_wrong_is_named(void **unused)
 {
     members_t read;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     (void)unused;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
         assert_false(read_members(wrong[i].text, strlen(wrong[i].text), &read, &flaw));
@@ -169,7 +169,7 @@ static void what_is_wrong_is_named(void **unused)
 static void nothing_that_was_sent_is_told(void **unused)
 {
     members_t read;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     static const char *const texts[] = {"{\"label\":\"s3cret", "{\"label\":s3cret}",
                                         "{\"label\":1s3cret}", "{s3cret:1}", "s3cret"};
     (void)unused;
@@ -183,7 +183,7 @@ static void nothing_that_was_sent_is_told(void **unused)
 static void there_are_bounds(void **unused)
 {
     members_t read;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     char *text = apr_pcalloc(pool, 200001);
     (void)unused;
     memset(text, '[', 100000);

@@ -22,7 +22,7 @@ static void check_whole(void)
 
 static apr_uint64_t id_of(const char *key)
 {
-    return apipool_key_id(segment->header->secret, key, strlen(key));
+    return apipool_key_id(segment->header->store.secret, key, strlen(key));
 }
 
 static const apipool_slot_t *find(const char *key)
@@ -85,7 +85,7 @@ static void a_key_that_is_lent_is_removed_when_it_is_back(void **unused)
     assert_string_equal(lease.key, "sk-one");
     add(group_a, "sk-two");
     assert_int_equal(segment->header->slots.used, 2);
-    report(APIPOOL_R06, 0, NOW);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     check_whole();
     assert_int_equal(find("sk-two")->state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(find("sk-two")->counts.requests, 0);
@@ -111,7 +111,7 @@ static void the_same_key_may_come_back_while_it_is_lent(void **unused)
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     remove_key("sk-one");
     add(group_a, "sk-one");
-    report(APIPOOL_R06, 0, NOW);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     check_whole();
     assert_int_equal(find("sk-one")->state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(find("sk-one")->in_flight, 0);
@@ -151,7 +151,7 @@ static void a_key_is_switched_off_and_begins_anew(void **unused)
     apipool_key_edit_t on = {.set = APIPOOL_SET_ENABLED, .enabled = 1};
     add(group_a, "sk-one");
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-    report(APIPOOL_R06, 0, NOW);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     assert_int_equal(find("sk-one")->state, APIPOOL_STATE_INVALID);
     assert_int_equal(edit("sk-one", &on), APR_SUCCESS);
     assert_int_equal(find("sk-one")->state, APIPOOL_STATE_INVALID);
@@ -163,24 +163,24 @@ static void a_key_is_switched_off_and_begins_anew(void **unused)
     assert_int_equal(find("sk-one")->error_streak, 0);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     apr_uint32_t index = (apr_uint32_t)(find("sk-one") - segment->slots);
-    apr_uint32_t lane = apipool_members_cool_locked(segment, index, 4711, NOW + 60, NOW);
-    assert_int_not_equal(find("sk-one")->place[lane], APIPOOL_NONE);
+    apr_uint32_t model_slot = apipool_members_cool_locked(segment, index, 4711, NOW + 60, NOW);
+    assert_int_not_equal(find("sk-one")->place[model_slot], APIPOOL_NONE);
     assert_int_equal(edit("sk-one", &off), APR_SUCCESS);
     assert_int_equal(edit("sk-one", &on), APR_SUCCESS);
-    assert_int_equal(find("sk-one")->place[lane], APIPOOL_NONE);
+    assert_int_equal(find("sk-one")->place[model_slot], APIPOOL_NONE);
 }
 
 static void a_reset_forgets_why(void **unused)
 {
     add(group_a, "sk-one");
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-    report(APIPOOL_R06, 0, NOW);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     assert_int_equal(apipool_pool_reset(segment, main_pool, id_of("sk-one")), APR_SUCCESS);
     check_whole();
     assert_int_equal(find("sk-one")->state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(find("sk-one")->counts.errors, 1);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-    report(APIPOOL_R07, 0, NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, 0, NOW);
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(apipool_pool_reset(segment, main_pool, id_of("sk-one")), APR_SUCCESS);
     check_whole();
@@ -191,7 +191,7 @@ static void a_reset_forgets_why(void **unused)
 /* Of an account that is limited or spent, a key would else be taken out again by the next request. */
 static void a_reset_key_is_used_whatever_its_account_has_met(void **unused)
 {
-    static const apipool_rule_e rules[] = {APIPOOL_R07, APIPOOL_R05};
+    static const apipool_rule_e rules[] = {APIPOOL_RULE_RATE_LIMIT, APIPOOL_RULE_QUOTA};
     add_of(group_a, "sk-one", "acme");
     add_of(group_a, "sk-two", "acme");
     for (int i = 0; i < 2; i++) {
@@ -204,7 +204,7 @@ static void a_reset_key_is_used_whatever_its_account_has_met(void **unused)
             check_whole();
             assert_int_equal(acquire_for(model, NOW), APIPOOL_ACQUIRED);
             assert_memory_equal(lease.key, "sk-two", 6);
-            report(APIPOOL_R00, 0, NOW);
+            report(APIPOOL_RULE_SUCCESS, 0, NOW);
             assert_int_equal(apipool_pool_reset(segment, main_pool, id_of("sk-one")), APR_SUCCESS);
         }
     }
@@ -221,8 +221,8 @@ static void an_import_changes_what_it_says(void **unused)
         item.label = i == 2 ? NULL : item.label;
         assert_int_equal(apipool_pool_add(segment, group_a, &item, NOW, &added), APR_SUCCESS);
         assert_int_equal(added, i ? APIPOOL_DUPLICATE : APIPOOL_ADDED);
-        assert_true(!i || segment->header->changes == changes);
-        changes = segment->header->changes;
+        assert_true(!i || segment->header->store.changes == changes);
+        changes = segment->header->store.changes;
     }
     assert_string_equal(apipool_slot_label_locked(segment, find("sk-one")), "first");
     item.label = "second";
@@ -230,7 +230,7 @@ static void an_import_changes_what_it_says(void **unused)
     check_whole();
     assert_string_equal(apipool_slot_label_locked(segment, find("sk-one")), "second");
     assert_int_equal(find("sk-one")->group, group_b);
-    assert_true(segment->header->changes != changes);
+    assert_true(segment->header->store.changes != changes);
 }
 
 int main(void)

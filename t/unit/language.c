@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/language: Accept-Language as RFC 9110 has it, and sentences with parts that vary. */
+ * Tests of src/text/language: Accept-Language as RFC 9110 has it, and sentences with parts that vary. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/lend: strategies, weights, tiers, affinity, and why there is no key. */
+ * Tests of src/pool/lend: strategies, weights, tiers, affinity, and why there is no key. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 static void an_empty_pool_is_exhausted(void **unused)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
     assert_int_equal(acquire(NOW), APIPOOL_EXHAUSTED);
     assert_int_equal(retry_at, 0);
     wanted.source_count = 0;
@@ -27,7 +27,7 @@ static void round_robin_takes_keys_in_the_order_they_were_added(void **unused)
     for (int i = 0; i < 50; i++) {
         snprintf(key, sizeof(key), "%c%03d", i % 5 < 3 ? 'a' : 'b', i % 5 < 3 ? i % 5 : i % 5 - 3);
         check_acquires(key, NOW);
-        report(APIPOOL_R00, 0, NOW);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
     }
 }
 
@@ -39,12 +39,12 @@ static void round_robin_gives_heavy_keys_several_turns(void **unused)
     add_weighing(group_b, "c", 2);
     for (int i = 0; i < 60; i++) {
         check_acquires(turns[i % 6], NOW);
-        report(APIPOOL_R00, 0, NOW);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
     }
     sources[1].weight = 2; /* of the upstream, times the key's */
     for (int i = 0; i < 80; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(APIPOOL_R00, 0, NOW);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
     }
     assert_in_range(slot_of("a")->counts.requests, 10 + 9, 10 + 11);
     assert_in_range(slot_of("c")->counts.requests, 20 + 36, 20 + 44);
@@ -53,20 +53,20 @@ static void round_robin_gives_heavy_keys_several_turns(void **unused)
 static void looking_takes_no_turn(void **unused)
 {
     add_many(group_a, "a", 2);
-    apipool_wanted_t look = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t look = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     look.look_only = 1;
     for (int i = 0; i < 20; i++) {
         assert_int_equal(acquire_wanted(&look, NOW), APIPOOL_ACQUIRED);
         assert_int_equal(in_flight(), 0);
         check_acquires(i % 2 ? "a001" : "a000", NOW);
-        report(APIPOOL_R00, 0, NOW);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
     }
     assert_int_equal(totals_of(group_a).requests, 20);
 }
 
 static void looking_charges_no_limit(void **unused)
 {
-    apipool_wanted_t look = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t look = want(APIPOOL_STRATEGY_SMART);
     look.look_only = 1;
     limits.rpm = 1;
     add(group_a, "sk-1");
@@ -75,7 +75,7 @@ static void looking_charges_no_limit(void **unused)
     }
     check_acquires("sk-1", NOW);
     assert_int_equal(acquire_wanted(&look, NOW), APIPOOL_ALL_COOLING);
-    report(APIPOOL_R00, 0, NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
 /* Picks one by one, each request over before the next. */
@@ -83,7 +83,7 @@ static void pick(apipool_strategy_e strategy, int count)
 {
     for (int i = 0; i < count; i++) {
         assert_int_equal(acquire_by(strategy, NOW + i), APIPOOL_ACQUIRED);
-        report(APIPOOL_R00, 0, NOW + i);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW + i);
     }
 }
 
@@ -191,7 +191,7 @@ static void least_used_avoids_keys_in_flight(void **unused)
         for (int j = 0; j < 7; j++) {
             assert_int_not_equal(lease.slot, busy[j]);
         }
-        report(APIPOOL_R00, 0, NOW);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
     }
 }
 
@@ -217,12 +217,12 @@ static void fill_first_uses_the_next_key_when_the_first_may_not(void **unused)
     pick(APIPOOL_STRATEGY_FILL_FIRST, 20);
     check_requests("a000", 20, 0);
     assert_int_equal(acquire_by(APIPOOL_STRATEGY_FILL_FIRST, NOW), APIPOOL_ACQUIRED);
-    report(APIPOOL_R07, NOW + SEC(5), NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(5), NOW);
     pick(APIPOOL_STRATEGY_FILL_FIRST, 20);
     check_requests("a001", 20, 0);
     assert_int_equal(acquire_by(APIPOOL_STRATEGY_FILL_FIRST, NOW + SEC(5)), APIPOOL_ACQUIRED);
     assert_string_equal(lease.key, "a000");
-    report(APIPOOL_R00, 0, NOW + SEC(5));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(5));
 }
 
 static void random_reaches_everyone_alike(void **unused)
@@ -281,7 +281,7 @@ static void smart_prefers_what_works_but_starves_nobody(void **unused)
         for (int n = 0; n < requests; n++) {
             assert_int_equal(acquire_by(APIPOOL_STRATEGY_SMART, NOW + n), APIPOOL_ACQUIRED);
             int fails = lease.slot == 0 && next_random(&random) % 2;
-            report(fails ? APIPOOL_R12 : APIPOOL_R00, 0, NOW + n);
+            report(fails ? APIPOOL_RULE_UPSTREAM_ERROR : APIPOOL_RULE_SUCCESS, 0, NOW + n);
         }
         double bad = (double)segment->slots[0].counts.requests;
         double good = ((double)requests - bad) / (counts[i] - 1);
@@ -294,7 +294,7 @@ static void smart_prefers_what_works_but_starves_nobody(void **unused)
 
 static void smart_spares_a_key_that_nears_its_limit(void **unused)
 {
-    apipool_verdict_t verdict = verdict_of(APIPOOL_R00, 0);
+    apipool_verdict_t verdict = verdict_of(APIPOOL_RULE_SUCCESS, 0);
     apipool_report_t what = {.verdict = &verdict,
                              .tokens = -1,
                              .headroom = 0.1,
@@ -311,7 +311,7 @@ static void smart_spares_a_key_that_nears_its_limit(void **unused)
 static void try_all(apipool_strategy_e strategy, int count)
 {
     apr_uint32_t tried[CAPACITY];
-    apipool_wanted_t wanted = want(strategy);
+    apipool_lend_request_t wanted = want(strategy);
     wanted.tried = tried;
     for (; wanted.tried_count < count; wanted.tried_count++) {
         assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ACQUIRED);
@@ -319,7 +319,7 @@ static void try_all(apipool_strategy_e strategy, int count)
             assert_int_not_equal(lease.slot, tried[i]);
         }
         tried[wanted.tried_count] = lease.slot;
-        report(APIPOOL_R11, 0, NOW);
+        report(APIPOOL_RULE_CLIENT_ERROR, 0, NOW);
     }
     assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_TRIED);
     assert_int_equal(in_flight(), 0);
@@ -348,7 +348,7 @@ static void only_the_wanted_sources_are_used(void **unused)
     add_many(group_a, "a", 3);
     add_many(group_b, "b", 3);
     for (int i = 0; i < 20; i++) {
-        apipool_wanted_t wanted = want((apipool_strategy_e)(i % APIPOOL_STRATEGY_COUNT));
+        apipool_lend_request_t wanted = want((apipool_strategy_e)(i % APIPOOL_STRATEGY_COUNT));
         wanted.sources = &sources[1];
         wanted.source_count = 1;
         assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ACQUIRED);
@@ -364,28 +364,28 @@ static void all_cooling_names_the_first_to_come_back(void **unused)
     add_many(group_b, "b", 2);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(APIPOOL_R07, NOW + SEC(seconds[lease.slot]), NOW);
+        report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(seconds[lease.slot]), NOW);
     }
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(10));
     check_acquires("a001", NOW + SEC(10));
-    report(APIPOOL_R05, 0, NOW + SEC(10));
+    report(APIPOOL_RULE_QUOTA, 0, NOW + SEC(10));
     assert_int_equal(acquire(NOW + SEC(10)), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(20));
 }
 
 static void cooling_beside_tried_keys_is_all_tried(void **unused)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     add_many(group_a, "a", 2);
     check_acquires("a000", NOW);
-    report(APIPOOL_R07, NOW + SEC(9), NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(9), NOW);
     check_acquires("a001", NOW);
     wanted.tried = &lease.slot;
     wanted.tried_count = 1;
     apipool_lease_t first = lease;
     assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_TRIED);
-    report_lease(&first, APIPOOL_R00, 0, NOW);
+    report_lease(&first, APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
 static void many_keys_come_back_together(void **unused)
@@ -401,7 +401,7 @@ static void many_keys_come_back_together(void **unused)
         assert_int_equal(acquire(NOW + SEC(1)), APIPOOL_ACQUIRED);
     }
     assert_int_equal(segment->groups[group_a].usable, CAPACITY);
-    assert_int_equal(segment->groups[group_a].lanes[0].waiting, 0);
+    assert_int_equal(segment->groups[group_a].model_slots[0].waiting, 0);
 }
 
 static void a_lower_tier_serves_only_while_the_first_cannot(void **unused)
@@ -414,20 +414,20 @@ static void a_lower_tier_serves_only_while_the_first_cannot(void **unused)
         for (int i = 0; i < 10; i++) {
             assert_int_equal(acquire_by((apipool_strategy_e)strategy, now), APIPOOL_ACQUIRED);
             assert_int_equal(lease.group, group_a);
-            report(i < 8 ? APIPOOL_R00 : APIPOOL_R07, now + SEC(i), now);
+            report(i < 8 ? APIPOOL_RULE_SUCCESS : APIPOOL_RULE_RATE_LIMIT, now + SEC(i), now);
         }
         while (segment->groups[group_a].usable) { /* the same one may have met both */
             assert_int_equal(acquire_by((apipool_strategy_e)strategy, now), APIPOOL_ACQUIRED);
-            report(APIPOOL_R07, now + SEC(9), now);
+            report(APIPOOL_RULE_RATE_LIMIT, now + SEC(9), now);
         }
         for (int i = 0; i < 10; i++) {
             assert_int_equal(acquire_by((apipool_strategy_e)strategy, now), APIPOOL_ACQUIRED);
             assert_int_equal(lease.group, group_b);
-            report(APIPOOL_R00, 0, now);
+            report(APIPOOL_RULE_SUCCESS, 0, now);
         }
         assert_int_equal(acquire_by((apipool_strategy_e)strategy, now + SEC(9)), APIPOOL_ACQUIRED);
         assert_int_equal(lease.group, group_a);
-        report(APIPOOL_R00, 0, now + SEC(9));
+        report(APIPOOL_RULE_SUCCESS, 0, now + SEC(9));
     }
 }
 
@@ -437,16 +437,16 @@ static void what_all_tiers_lack_is_told_together(void **unused)
     add(group_b, "b");
     sources[1].priority = 1;
     check_acquires("a", NOW);
-    report(APIPOOL_R07, NOW + SEC(9), NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(9), NOW);
     check_acquires("b", NOW);
-    report(APIPOOL_R07, NOW + SEC(5), NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(5), NOW);
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(5));
 }
 
 static void sessions_keep_their_key(void **unused)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
     static apr_uint32_t first[1000];
     int moved = 0, lost = 0;
     add_many(group_a, "a", 12);
@@ -458,7 +458,7 @@ static void sessions_keep_their_key(void **unused)
             snprintf(name, sizeof(name), "session %d", i);
             wanted.affinity = apipool_hash(name);
             assert_int_equal(acquire_wanted(&wanted, NOW + round), APIPOOL_ACQUIRED);
-            report(APIPOOL_R00, 0, NOW + round);
+            report(APIPOOL_RULE_SUCCESS, 0, NOW + round);
             first[i] = round == 0 ? lease.slot : first[i];
             int away = first[i] != lease.slot;
             if (round == 2) { /* one key is away */
@@ -478,7 +478,7 @@ static void sessions_keep_their_key(void **unused)
 
 static void one_more_key_moves_few_sessions(void **unused)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
     static apr_uint32_t first[1000];
     int moved = 0;
     add_many(group_a, "a", 20);
@@ -488,7 +488,7 @@ static void one_more_key_moves_few_sessions(void **unused)
         }
         wanted.affinity = (apr_uint64_t)(i % 1000 + 1) * APR_UINT64_C(0x9e3779b97f4a7c15);
         assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ACQUIRED);
-        report(APIPOOL_R00, 0, NOW);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
         moved += i >= 1000 && first[i - 1000] != lease.slot;
         first[i % 1000] = lease.slot;
     }
@@ -497,17 +497,17 @@ static void one_more_key_moves_few_sessions(void **unused)
 
 static void a_session_goes_elsewhere_when_its_key_was_tried(void **unused)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
     add_many(group_a, "a", 5);
     wanted.affinity = 12345;
     assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ACQUIRED);
     apr_uint32_t tried = lease.slot;
-    report(APIPOOL_R11, 0, NOW);
+    report(APIPOOL_RULE_CLIENT_ERROR, 0, NOW);
     wanted.tried = &tried;
     wanted.tried_count = 1;
     assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ACQUIRED);
     assert_int_not_equal(lease.slot, tried);
-    report(APIPOOL_R00, 0, NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
 static const struct CMUnitTest tests[] = {

@@ -42,7 +42,7 @@ static void a_key_serves_as_many_requests_as_it_may(void **unused)
         assert_int_equal(add_item(group_a, &item), APIPOOL_ADDED);
         for (int n = 0; n < requests[i].requests; n++) {
             assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-            report(APIPOOL_R00, 0, NOW);
+            report(APIPOOL_RULE_SUCCESS, 0, NOW);
         }
         if (requests[i].most && acquire(NOW) != APIPOOL_ALL_COOLING) {
             fail_msg("%s: one too many", requests[i].name);
@@ -53,7 +53,7 @@ static void a_key_serves_as_many_requests_as_it_may(void **unused)
             assert_int_equal(acquire(free_at - 1), APIPOOL_ALL_COOLING);
             assert_int_equal(retry_at, free_at);
             assert_int_equal(acquire(free_at), APIPOOL_ACQUIRED);
-            report(APIPOOL_R00, 0, free_at);
+            report(APIPOOL_RULE_SUCCESS, 0, free_at);
         }
         assert_null(consistency_of(segment));
         fixture_close(f);
@@ -68,7 +68,7 @@ static void a_key_at_its_limit_leaves_the_requests_to_others(void **unused)
         apr_time_t now = NOW + SEC(120) * strategy;
         for (int i = 0; i < 30; i++) {
             assert_int_equal(acquire_by((apipool_strategy_e)strategy, now), APIPOOL_ACQUIRED);
-            report(APIPOOL_R00, 0, now);
+            report(APIPOOL_RULE_SUCCESS, 0, now);
         }
         assert_int_equal(acquire_by((apipool_strategy_e)strategy, now), APIPOOL_ALL_COOLING);
     }
@@ -95,10 +95,10 @@ static void only_so_many_requests_are_in_flight(void **unused)
     assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
     assert_int_equal(retry_at, NOW + SEC(1)); /* a guess */
     for (int i = 0; i < 7; i++) {
-        report_lease(&leases[i], APIPOOL_R00, 0, NOW);
+        report_lease(&leases[i], APIPOOL_RULE_SUCCESS, 0, NOW);
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         assert_int_equal(lease.slot, leases[i].slot);
-        report(APIPOOL_R00, 0, NOW);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         assert_int_equal(lease.slot, leases[i].slot);
         assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
@@ -116,11 +116,11 @@ static void a_busy_key_that_cools_is_not_busy(void **unused)
     early = lease;
     check_acquires("sk-1", NOW);
     assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
-    report(APIPOOL_R07, NOW + SEC(9), NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(9), NOW);
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
     check_acquires("sk-1", NOW + SEC(9));
     assert_int_equal(acquire(NOW + SEC(9)), APIPOOL_ALL_BUSY);
-    report_lease(&early, APIPOOL_R00, 0, NOW + SEC(10));
+    report_lease(&early, APIPOOL_RULE_SUCCESS, 0, NOW + SEC(10));
     check_acquires("sk-1", NOW + SEC(10));
     assert_int_equal(acquire(NOW + SEC(10)), APIPOOL_ALL_BUSY);
 }
@@ -139,7 +139,7 @@ static void another_limit_of_concurrency_holds_from_the_next_request_on(void **u
     leases[2] = lease;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
-        report_lease(&leases[i], APIPOOL_R00, 0, NOW);
+        report_lease(&leases[i], APIPOOL_RULE_SUCCESS, 0, NOW);
         assert_null(consistency_of(segment));
     }
     limits.concurrency = 0;
@@ -149,7 +149,7 @@ static void another_limit_of_concurrency_holds_from_the_next_request_on(void **u
     }
     limits.concurrency = 2;
     for (int i = 0; i < 4; i++) {
-        report_lease(&leases[i], APIPOOL_R00, 0, NOW);
+        report_lease(&leases[i], APIPOOL_RULE_SUCCESS, 0, NOW);
     }
     check_acquires("sk-1", NOW);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
@@ -159,14 +159,14 @@ static void another_limit_of_concurrency_holds_from_the_next_request_on(void **u
 /* Asks for a key with room for so many tokens. */
 static apipool_acquired_e acquire_tokens(apr_uint32_t tokens, apr_time_t now)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     wanted.tokens = tokens;
     return acquire_wanted(&wanted, now);
 }
 
 static void settle(apr_int64_t tokens, apr_time_t now)
 {
-    apipool_verdict_t verdict = verdict_of(APIPOOL_R00, 0);
+    apipool_verdict_t verdict = verdict_of(APIPOOL_RULE_SUCCESS, 0);
     report_as(&lease, &verdict, tokens, now);
 }
 
@@ -228,7 +228,7 @@ static apr_interval_time_t charge_further(apr_uint32_t tokens, int has_begun, ap
 
 static void report_further(apr_int64_t tokens, apr_time_t now)
 {
-    apipool_verdict_t verdict = verdict_of(APIPOOL_R00, 0);
+    apipool_verdict_t verdict = verdict_of(APIPOOL_RULE_SUCCESS, 0);
     apipool_report_t what = {.verdict = &verdict,
                              .status = 200,
                              .tokens = tokens,
@@ -277,7 +277,7 @@ static void a_big_request_does_not_put_off_a_key_that_has_room(void **unused)
             settle(-1, NOW);
         }
         for (int strategy = 0; strategy < APIPOOL_STRATEGY_COUNT; strategy++) {
-            apipool_wanted_t wanted = want((apipool_strategy_e)strategy);
+            apipool_lend_request_t wanted = want((apipool_strategy_e)strategy);
             wanted.tokens = 600;
             assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_COOLING);
             assert_in_range(retry_at - NOW, SEC(61), SEC(66));
@@ -310,19 +310,19 @@ static void a_limit_holds_for_a_key_that_is_to_prove_itself(void **unused)
     limits.rpm = 1;
     add(group_a, "sk-1");
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R06, 0, NOW);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     assert_int_not_equal(acquire(NOW + SEC(30)), APIPOOL_ACQUIRED);
     assert_int_not_equal(acquire(NOW + SEC(60)), APIPOOL_ACQUIRED);
     check_acquires("sk-1", NOW + SEC(67));
     assert_true(lease.proving);
-    report(APIPOOL_R00, 0, NOW + SEC(67));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(67));
 }
 
 static void set_limits(const char *key, apipool_key_limits_t own)
 {
     apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_LIMITS, .limits = own},
                                  .group = APIPOOL_NONE};
-    apr_uint64_t id = apipool_key_id(segment->header->secret, key, strlen(key));
+    apr_uint64_t id = apipool_key_id(segment->header->store.secret, key, strlen(key));
     assert_int_equal(apipool_pool_edit(segment, main_pool, id, &patch), APR_SUCCESS);
 }
 
@@ -331,7 +331,7 @@ static int serve_all(apr_time_t now)
 {
     int count = 0;
     for (; acquire(now) == APIPOOL_ACQUIRED; count++) {
-        report(APIPOOL_R00, 0, now);
+        report(APIPOOL_RULE_SUCCESS, 0, now);
     }
     return count;
 }
@@ -377,8 +377,8 @@ static void more_at_once_may_begin_at_once(void **unused)
     set_limits("sk-1", (apipool_key_limits_t){.concurrency = 2});
     check_acquires("sk-1", NOW);
     assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
-    report(APIPOOL_R00, 0, NOW);
-    report_lease(&early, APIPOOL_R00, 0, NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
+    report_lease(&early, APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
 /* What a request meets, with two keys that may be of one account: success, or a rate limit of some scope. */
@@ -392,7 +392,7 @@ static void meet_something(apr_uint32_t *random, apr_time_t now)
         report_limit(scopes[scope], named, now);
     }
     else {
-        report(APIPOOL_R00, 0, now);
+        report(APIPOOL_RULE_SUCCESS, 0, now);
     }
 }
 
@@ -410,7 +410,7 @@ static void the_time_that_is_named_is_true(void **unused)
         add_of(group_b, "sk-2", round % 3 ? "other" : "acme");
         sources[1].priority = round % 2;
         for (int i = 0; i < 60; i++) {
-            apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+            apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
             wanted.tokens = 1 + next_random(&random) % 99;
             sources[0].model = sources[1].model = next_random(&random) % 3;
             now += next_random(&random) % SEC(2);
@@ -455,7 +455,7 @@ static void no_sliding_minute_has_more_than_the_limit(void **unused)
         }
         assert_true(count - first <= 60);
         assert_true(sum <= 3000);
-        report(APIPOOL_R00, 0, now);
+        report(APIPOOL_RULE_SUCCESS, 0, now);
     }
     assert_true(count > 10000);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/manage/listing and src/state/view: pages of many keys against a plain sort of all. */
+ * Tests of src/manage/listing and src/pool/view: pages of many keys against a plain sort of all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/members: sets, heaps and lanes of a group under every kind of move. */
+ * Tests of src/pool/members: sets, heaps and model slots of a group under every kind of move. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,21 +66,23 @@ static void check_counts(apr_uint32_t group, apr_uint32_t usable, apr_uint32_t w
 {
     check();
     assert_int_equal(segment->groups[group].usable, usable);
-    assert_int_equal(segment->groups[group].lanes[0].waiting, waiting);
+    assert_int_equal(segment->groups[group].model_slots[0].waiting, waiting);
     assert_int_equal(segment->groups[group].half_open, half_open);
     assert_int_equal(segment->groups[group].recovering, recovering);
 }
 
 /* The only member that is usable, by all ways of asking. */
-static void check_usable_alone(apr_uint32_t group, apr_uint32_t lane, apr_uint32_t index)
+static void check_usable_alone(apr_uint32_t group, apr_uint32_t model_slot, apr_uint32_t index)
 {
     apr_uint32_t ordinal = segment->slots[index].ordinal;
-    assert_int_equal(apipool_members_next_locked(segment, group, lane, 0), ordinal);
-    assert_int_equal(apipool_members_next_locked(segment, group, lane, ordinal), ordinal);
-    assert_int_equal(apipool_members_next_locked(segment, group, lane, ordinal + 1), APIPOOL_NONE);
+    assert_int_equal(apipool_members_next_locked(segment, group, model_slot, 0), ordinal);
+    assert_int_equal(apipool_members_next_locked(segment, group, model_slot, ordinal), ordinal);
+    assert_int_equal(apipool_members_next_locked(segment, group, model_slot, ordinal + 1),
+                     APIPOOL_NONE);
     assert_int_equal(apipool_members_at_locked(segment, group, ordinal), index);
     for (apr_uint32_t i = 0; i < segment->groups[group].ordinals + 100; i++) {
-        assert_int_equal(apipool_members_is_usable_locked(segment, group, lane, i), i == ordinal);
+        assert_int_equal(apipool_members_is_usable_locked(segment, group, model_slot, i),
+                         i == ordinal);
     }
 }
 
@@ -89,7 +91,7 @@ static void an_empty_group_has_nothing_to_lend_or_wake(void **unused)
     check_counts(0, 0, 0, 0, 0);
     assert_int_equal(apipool_members_next_locked(segment, 0, 0, 0), APIPOOL_NONE);
     assert_int_equal(apipool_wake_first_locked(segment, 0, 0, NULL), 0);
-    assert_int_equal(apipool_members_lane_locked(segment, 0, 7), 0);
+    assert_int_equal(apipool_members_model_slot_locked(segment, 0, 7), 0);
     assert_false(apipool_members_is_usable_locked(segment, 0, 0, 0));
     apipool_members_wake_locked(segment, 0, 0, 1000);
 }
@@ -166,7 +168,7 @@ static void the_cooling_come_back_in_their_order(void **unused)
             assert_int_equal(segment->slots[i].state == APIPOOL_STATE_ACTIVE,
                              segment->slots[i].until[0] <= now);
         }
-        assert_true(segment->groups[0].lanes[0].waiting == 0 ||
+        assert_true(segment->groups[0].model_slots[0].waiting == 0 ||
                     apipool_wake_first_locked(segment, 0, 0, NULL) > now);
     }
     check_counts(0, SLOTS, 0, 0, 0);
@@ -199,7 +201,7 @@ static void arrays_grow_with_all_that_is_in_them(void **unused)
     }
     assert_true(segment->groups[0].size >= SLOTS && segment->groups[0].size % 64 == 0);
     assert_int_equal(segment->groups[0].ordinals, SLOTS);
-    assert_int_equal(segment->groups[0].lanes[1].waiting, (SLOTS + 2) / 3);
+    assert_int_equal(segment->groups[0].model_slots[1].waiting, (SLOTS + 2) / 3);
 }
 
 static void removed_members_leave_their_place_to_the_next(void **unused)
@@ -222,28 +224,29 @@ static void removed_members_leave_their_place_to_the_next(void **unused)
     check_counts(0, 50, 0, 0, 0);
 }
 
-static void a_lane_keeps_members_from_its_model_alone(void **unused)
+static void a_model_slot_keeps_members_from_its_model_alone(void **unused)
 {
     apr_uint32_t a = add(0, APIPOOL_STATE_ACTIVE, 0), b = add(0, APIPOOL_STATE_ACTIVE, 0);
-    apr_uint32_t lane = apipool_members_cool_locked(segment, a, 7, 20, 0);
-    assert_int_not_equal(lane, 0);
+    apr_uint32_t model_slot = apipool_members_cool_locked(segment, a, 7, 20, 0);
+    assert_int_not_equal(model_slot, 0);
     check();
-    assert_int_equal(apipool_members_lane_locked(segment, 0, 7), lane);
-    assert_int_equal(apipool_members_lane_locked(segment, 0, 8), 0);
-    check_usable_alone(0, lane, b);
+    assert_int_equal(apipool_members_model_slot_locked(segment, 0, 7), model_slot);
+    assert_int_equal(apipool_members_model_slot_locked(segment, 0, 8), 0);
+    check_usable_alone(0, model_slot, b);
     assert_int_equal(segment->groups[0].usable, 2);
-    assert_int_equal(apipool_wake_first_locked(segment, 0, lane, NULL), 20);
+    assert_int_equal(apipool_wake_first_locked(segment, 0, model_slot, NULL), 20);
     assert_int_equal(apipool_wake_first_locked(segment, 0, 0, NULL), 0);
-    assert_int_equal(apipool_members_cool_locked(segment, a, 7, 15, 0), lane); /* not shortened */
-    assert_int_equal(segment->slots[a].until[lane], 20);
-    assert_int_equal(apipool_members_cool_locked(segment, a, 7, 30, 0), lane);
-    assert_int_equal(segment->slots[a].until[lane], 30);
-    apipool_members_wake_locked(segment, 0, lane, 29);
-    check_usable_alone(0, lane, b);
-    apipool_members_wake_locked(segment, 0, lane, 30);
+    assert_int_equal(apipool_members_cool_locked(segment, a, 7, 15, 0),
+                     model_slot); /* not shortened */
+    assert_int_equal(segment->slots[a].until[model_slot], 20);
+    assert_int_equal(apipool_members_cool_locked(segment, a, 7, 30, 0), model_slot);
+    assert_int_equal(segment->slots[a].until[model_slot], 30);
+    apipool_members_wake_locked(segment, 0, model_slot, 29);
+    check_usable_alone(0, model_slot, b);
+    apipool_members_wake_locked(segment, 0, model_slot, 30);
     check();
     settle(b, APIPOOL_STATE_DISABLED, 0);
-    check_usable_alone(0, lane, a);
+    check_usable_alone(0, model_slot, a);
 }
 
 static void the_first_to_wake_has_ended_both_its_cooldowns(void **unused)
@@ -265,18 +268,18 @@ static void the_first_to_wake_has_ended_both_its_cooldowns(void **unused)
                     segment, i, 7, round * 1000 + 1 + next_random(&random) % 1000, round * 1000);
             }
         }
-        apr_uint32_t lane = apipool_members_lane_locked(segment, 0, 7);
+        apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, 0, 7);
         for (apr_uint32_t i = 0; i < 60; i++) {
             const apipool_slot_t *slot = &segment->slots[i];
             int cools = slot->state == APIPOOL_STATE_COOLING;
-            int here = lane && slot->place[lane] != APIPOOL_NONE;
+            int here = model_slot && slot->place[model_slot] != APIPOOL_NONE;
             apr_time_t at = cools ? slot->until[0] : 0;
-            at = here && slot->until[lane] > at ? slot->until[lane] : at;
+            at = here && slot->until[model_slot] > at ? slot->until[model_slot] : at;
             if ((cools || (here && slot->state == APIPOOL_STATE_ACTIVE)) && (!best || at < best)) {
                 best = at;
             }
         }
-        assert_int_equal(apipool_wake_first_locked(segment, 0, lane, NULL), best);
+        assert_int_equal(apipool_wake_first_locked(segment, 0, model_slot, NULL), best);
         check();
     }
 }
@@ -292,7 +295,7 @@ static void without_room_for_the_arrays_nothing_changes(void **unused)
     assert_int_equal(segment->groups[0].size, 64);
     check_counts(0, 64, 0, 0, 0);
     assert_int_equal(apipool_members_cool_locked(segment, 3, 7, 20, 0), 1); /* which needs none */
-    assert_int_equal(apipool_members_lane_locked(segment, 0, 7), 1);
+    assert_int_equal(apipool_members_model_slot_locked(segment, 0, 7), 1);
     check_counts(0, 64, 0, 0, 0);
 }
 
@@ -321,7 +324,8 @@ static void random_move(apr_uint32_t *random)
         apipool_members_cool_locked(segment, index, 1 + next_random(random) % 9, until, 0);
         break;
     case 4:
-        apipool_members_wake_locked(segment, group, next_random(random) % APIPOOL_LANES, until / 8);
+        apipool_members_wake_locked(segment, group, next_random(random) % APIPOOL_MODEL_SLOTS,
+                                    until / 8);
         break;
     default:
         settle(index, state, until);
@@ -350,7 +354,7 @@ int main(void)
         TEST(members_leave_the_middle_of_a_heap),
         TEST(arrays_grow_with_all_that_is_in_them),
         TEST(removed_members_leave_their_place_to_the_next),
-        TEST(a_lane_keeps_members_from_its_model_alone),
+        TEST(a_model_slot_keeps_members_from_its_model_alone),
         TEST(the_first_to_wake_has_ended_both_its_cooldowns),
         TEST(without_room_for_the_arrays_nothing_changes),
         TEST(random_moves_keep_the_arrays_whole),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/names: foreign text made clean, names that keep their numbers, what has no place. */
+ * Tests of src/memory/names: foreign text made clean, names that keep their numbers, what has no place. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,16 +45,16 @@ static void drop_table(apipool_names_t *names)
     free(names->table.head);
 }
 
-static apipool_numbers_t *at(const apipool_names_t *names, apr_uint32_t pool, apipool_named_e kind,
-                             const char *text, int add)
+static apipool_counters_t *at(const apipool_names_t *names, apr_uint32_t pool, apipool_named_e kind,
+                              const char *text, int add)
 {
     apipool_name_t name;
     apipool_name_make(&name, text, strlen(text));
     return apipool_names_at_locked(names, pool, kind, &name, add);
 }
 
-static apipool_numbers_t *other_of(const apipool_names_t *names, apr_uint32_t pool,
-                                   apipool_named_e kind)
+static apipool_counters_t *other_of(const apipool_names_t *names, apr_uint32_t pool,
+                                    apipool_named_e kind)
 {
     return at(names, pool, kind, "", 1);
 }
@@ -155,9 +155,9 @@ static void random_bytes_come_out_clean_and_once_clean_stay_as_they_are(void **u
 static void a_name_keeps_its_numbers_by_pool_and_kind(void **unused)
 {
     apipool_names_t names = make_table(64, 3);
-    apipool_numbers_t *first = at(&names, 0, MODEL, "gpt-4o", 1);
+    apipool_counters_t *first = at(&names, 0, MODEL, "gpt-4o", 1);
 
-    apipool_numbers_add(first, &served, NOW);
+    apipool_counters_add(first, &served, NOW);
     assert_ptr_equal(at(&names, 0, MODEL, "gpt-4o", 1), first);
     assert_ptr_equal(at(&names, 0, MODEL, "gpt-4o", 0), first);
     assert_ptr_not_equal(at(&names, 1, MODEL, "gpt-4o", 1), first);
@@ -195,13 +195,13 @@ static void entries_of_one_hash_are_told_apart(void **unused)
     } alike[] = {
         {5, 0, CLIENT, "a"}, {5, 0, CLIENT, "b"}, {4, 0, MODEL, "a"}, {5 ^ 256, 1, CLIENT, "a"}};
     apipool_names_t names = make_table(64, 2);
-    apipool_numbers_t *found[4];
+    apipool_counters_t *found[4];
 
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 4; i++) {
             apipool_name_t name = {.hash = alike[i].hash};
             snprintf(name.text, sizeof(name.text), "%s", alike[i].text);
-            apipool_numbers_t *numbers =
+            apipool_counters_t *numbers =
                 apipool_names_at_locked(&names, alike[i].pool, alike[i].kind, &name, round == 0);
             for (int k = 0; k < i; k++) {
                 assert_ptr_not_equal(numbers, found[k]);
@@ -231,7 +231,7 @@ static void the_rest_is_other_of_its_pool_and_kind(void **unused)
     for (int i = 0; i < 1000; i++) {
         char text[32];
         snprintf(text, sizeof(text), "model-%d", i);
-        apipool_numbers_add(at(&names, 1, MODEL, text, 1), &served, NOW);
+        apipool_counters_add(at(&names, 1, MODEL, text, 1), &served, NOW);
     }
     assert_int_equal(other_of(&names, 1, MODEL)->counts.requests, 1000 - 3);
     assert_int_equal(other_of(&names, 1, CLIENT)->counts.requests, 0);
@@ -251,7 +251,7 @@ static void nobody_takes_all_places_from_the_others(void **unused)
         for (int i = 0; i < 2000; i++) {
             char text[32];
             snprintf(text, sizeof(text), "%d-%d", hog, i);
-            apipool_numbers_t *numbers = at(&names, (apr_uint32_t)hog / 2, hog % 2, text, 1);
+            apipool_counters_t *numbers = at(&names, (apr_uint32_t)hog / 2, hog % 2, text, 1);
             named[hog] += numbers != other_of(&names, (apr_uint32_t)hog / 2, hog % 2);
         }
         all += named[hog];
@@ -284,11 +284,11 @@ static void readers_see_every_entry_once(void **unused)
     apipool_names_row_t rows[100];
 
     assert_int_equal(read_all(&names, APIPOOL_NAMED_OF_ANY, 10, rows), 0);
-    apipool_numbers_add(at(&names, 0, MODEL, "a", 1), &served, NOW);
-    apipool_numbers_add(at(&names, 0, MODEL, "a", 1), &served, NOW);
-    apipool_numbers_add(at(&names, 0, CLIENT, "b", 1), &served, NOW);
-    apipool_numbers_add(at(&names, 1, MODEL, "c", 1), &served, NOW);
-    apipool_numbers_add(other_of(&names, 1, CLIENT), &served, NOW);
+    apipool_counters_add(at(&names, 0, MODEL, "a", 1), &served, NOW);
+    apipool_counters_add(at(&names, 0, MODEL, "a", 1), &served, NOW);
+    apipool_counters_add(at(&names, 0, CLIENT, "b", 1), &served, NOW);
+    apipool_counters_add(at(&names, 1, MODEL, "c", 1), &served, NOW);
+    apipool_counters_add(other_of(&names, 1, CLIENT), &served, NOW);
     for (size_t i = 0; i < sizeof(portions) / sizeof(*portions); i++) {
         apr_uint32_t count = read_all(&names, APIPOOL_NAMED_OF_ANY, portions[i], rows);
         int seen = 0;
@@ -324,7 +324,7 @@ static void no_request_is_lost_in_tables_of_any_size(void **unused)
             apr_uint64_t n = pick(pick(2) ? 50 : MODELS);
             char text[32];
             snprintf(text, sizeof(text), "%u", (unsigned)n);
-            apipool_numbers_add(at(&names, pool, kind, text, pick(4) > 0), &served, NOW);
+            apipool_counters_add(at(&names, pool, kind, text, pick(4) > 0), &served, NOW);
             counted[pool][kind][n]++;
         }
         apr_uint32_t count = read_all(&names, APIPOOL_NAMED_OF_ANY, 100, rows);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/pool and segment: adding keys, counting them, waiting, and what the dead held. */
+ * Tests of src/pool/pool and segment: adding keys, counting them, waiting, and what the dead held. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,8 +34,8 @@ static void names_that_do_not_fit_are_refused(void **unused)
     name[APIPOOL_NAME_MAX] = '\0';
     assert_int_equal(apipool_pool_attach(segment, "", name, &index), APR_ENAMETOOLONG);
     assert_int_equal(apipool_pool_attach(segment, "", name + 1, &index), APR_SUCCESS);
-    assert_int_equal(apipool_pool_group(segment, main_pool, name, &index), APR_ENAMETOOLONG);
-    assert_int_equal(apipool_pool_group(segment, main_pool, name + 1, &index), APR_SUCCESS);
+    assert_int_equal(apipool_pool_upstream(segment, main_pool, name, &index), APR_ENAMETOOLONG);
+    assert_int_equal(apipool_pool_upstream(segment, main_pool, name + 1, &index), APR_SUCCESS);
 }
 
 static void pools_and_groups_end_where_the_room_does(void **unused)
@@ -47,12 +47,12 @@ static void pools_and_groups_end_where_the_room_does(void **unused)
         snprintf(name, sizeof(name), "p%d", i);
         assert_int_equal(attach("", name), i);
     }
-    for (int i = (int)segment->header->groups_used; i < APIPOOL_GROUPS_MAX; i++) {
+    for (int i = (int)segment->header->groups_used; i < APIPOOL_UPSTREAMS_MAX; i++) {
         snprintf(name, sizeof(name), "g%d", i);
         assert_int_equal(group_of(main_pool, name), i);
     }
     assert_int_equal(apipool_pool_attach(segment, "", "one more", &index), APR_ENOSPC);
-    assert_int_equal(apipool_pool_group(segment, main_pool, "one more", &index), APR_ENOSPC);
+    assert_int_equal(apipool_pool_upstream(segment, main_pool, "one more", &index), APR_ENOSPC);
     assert_int_equal(attach("", "main"), main_pool);
     assert_int_equal(group_of(main_pool, "b"), group_b);
 }
@@ -110,16 +110,16 @@ static void a_key_given_for_another_group_moves_there(void **unused)
     assert_int_equal(add(group_b, "sk-1"), APIPOOL_DUPLICATE);
     assert_int_equal(segment->groups[group_a].usable, 0);
     assert_int_equal(segment->groups[group_b].usable, 1);
-    report(APIPOOL_R07, NOW + SEC(5), NOW); /* lent before it moved */
-    assert_int_equal(segment->groups[group_b].lanes[0].waiting, 1);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(5), NOW); /* lent before it moved */
+    assert_int_equal(segment->groups[group_b].model_slots[0].waiting, 1);
     assert_int_equal(add(group_a, "sk-1"), APIPOOL_DUPLICATE);
-    assert_int_equal(segment->groups[group_a].lanes[0].waiting, 1);
+    assert_int_equal(segment->groups[group_a].model_slots[0].waiting, 1);
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(5));
     check_acquires("sk-1", NOW + SEC(5));
     assert_int_equal(lease.group, group_a);
     assert_int_equal(totals_of(group_a).requests, 2);
-    report(APIPOOL_R00, 0, NOW + SEC(5));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(5));
 }
 
 static void places_of_keys_that_moved_are_used_again(void **unused)
@@ -190,8 +190,8 @@ static void keys_of_every_length_come_back_as_they_were(void **unused)
         assert_int_equal(lease.len, lengths[i]);
         assert_memory_equal(lease.key, key, lengths[i]);
         assert_int_equal(lease.key[lengths[i]], '\0');
-        assert_true(lease.id == apipool_key_id(segment->header->secret, key, lengths[i]));
-        report(APIPOOL_R00, 0, NOW);
+        assert_true(lease.id == apipool_key_id(segment->header->store.secret, key, lengths[i]));
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
     }
 }
 
@@ -224,7 +224,10 @@ static void totals_add_up_all_keys_of_a_group(void **unused)
     add_many(group_b, "b", 2);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(i < 2 ? APIPOOL_R00 : i == 2 ? APIPOOL_R05 : APIPOOL_R06, 0, NOW);
+        report(i < 2    ? APIPOOL_RULE_SUCCESS
+               : i == 2 ? APIPOOL_RULE_QUOTA
+                        : APIPOOL_RULE_CREDENTIAL,
+               0, NOW);
     }
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     apipool_totals_t a = totals_of(group_a), b = totals_of(group_b);
@@ -234,12 +237,12 @@ static void totals_add_up_all_keys_of_a_group(void **unused)
     assert_int_equal(a.in_flight, 0);
     assert_int_equal(a.keys[APIPOOL_STATE_ACTIVE], 2);
     assert_int_equal(a.keys[APIPOOL_STATE_QUOTA], 1);
-    assert_int_equal(a.rules[APIPOOL_R00], 2);
-    assert_int_equal(a.rules[APIPOOL_R05], 1);
+    assert_int_equal(a.rules[APIPOOL_RULE_SUCCESS], 2);
+    assert_int_equal(a.rules[APIPOOL_RULE_QUOTA], 1);
     assert_int_equal(b.requests, 2);
     assert_int_equal(b.in_flight, 1);
     assert_int_equal(b.keys[APIPOOL_STATE_INVALID], 1);
-    assert_int_equal(b.rules[APIPOOL_R06], 1);
+    assert_int_equal(b.rules[APIPOOL_RULE_CREDENTIAL], 1);
     assert_int_equal(b.paused_until, 0);
 }
 
@@ -287,7 +290,7 @@ static void two_pools_with_the_same_key_do_not_mix(void **unused)
 {
     apr_uint32_t other = attach("example.org", "main");
     apipool_source_t source = {.group = group_of(other, "a"), .weight = 1};
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
 
     wanted.pool = other;
     wanted.sources = &source;
@@ -296,7 +299,7 @@ static void two_pools_with_the_same_key_do_not_mix(void **unused)
     assert_int_equal(add(source.group, "sk-1"), APIPOOL_ADDED);
     assert_int_equal(add(source.group, "sk-1"), APIPOOL_DUPLICATE);
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R06, 0, NOW);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     assert_int_equal(acquire(NOW), APIPOOL_EXHAUSTED);
     assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ACQUIRED);
     assert_int_equal(lease.group, source.group);
@@ -328,7 +331,7 @@ static void leases_of_a_process_that_died_are_given_back(void **unused)
     assert_int_equal(in_flight(), 3);
     assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
     for (int i = 0; i < 3; i++) {
-        report_lease(&alive[i], APIPOOL_R00, 0, 2);
+        report_lease(&alive[i], APIPOOL_RULE_SUCCESS, 0, 2);
     }
     assert_int_equal(in_flight(), 0);
     assert_int_equal(segment->header->holders.used, 8);
@@ -367,7 +370,7 @@ static void leases_beyond_the_list_of_holders_still_come_back(void **unused)
         late[i] = lease;
     }
     for (int i = 0; i < 3; i++) {
-        report_lease(&late[i], APIPOOL_R00, 0, NOW);
+        report_lease(&late[i], APIPOOL_RULE_SUCCESS, 0, NOW);
     }
     assert_int_equal(in_flight(), APIPOOL_HOLDERS_MAX);
     assert_int_equal(apipool_pool_reclaim(segment, segment->process), APR_SUCCESS);
@@ -376,7 +379,7 @@ static void leases_beyond_the_list_of_holders_still_come_back(void **unused)
 
 static apr_uint32_t enter_for(apr_uint64_t model)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     apr_uint32_t waiter;
     wanted.waits_for = model;
     assert_int_equal(apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &waiter),
@@ -391,7 +394,7 @@ static void leave(apr_uint32_t waiter)
 
 static apipool_acquired_e acquire_waiting(apr_uint32_t waiter, apr_uint64_t model)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     wanted.waiter = waiter;
     wanted.waits_for = model;
     return acquire_wanted(&wanted, NOW);
@@ -415,7 +418,7 @@ static void who_waits_is_served_in_the_order_of_arrival(void **unused)
             last = retry_at;
         }
         assert_int_equal(acquire_waiting(waiters[first], 7), APIPOOL_ACQUIRED);
-        report(APIPOOL_R00, 0, NOW);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
         leave(waiters[first]);
     }
     assert_int_equal(acquire_waiting(APIPOOL_NONE, 7), APIPOOL_ACQUIRED);
@@ -511,15 +514,15 @@ static void an_upstream_that_refuses_usage_is_asked_again_some_time(void **unuse
 static void a_pool_without_keys_is_told_once_a_minute(void **unused)
 {
     apr_uint32_t untold = 99, other = attach("", "other");
-    assert_int_equal(apipool_pool_tells_exhausted(segment, main_pool, NOW, &untold), 1);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW, &untold), 1);
     assert_int_equal(untold, 0);
-    assert_int_equal(apipool_pool_tells_exhausted(segment, main_pool, NOW - 1, &untold), 0);
-    assert_int_equal(apipool_pool_tells_exhausted(segment, main_pool, NOW + SEC(59), &untold), 0);
-    assert_int_equal(apipool_pool_tells_exhausted(segment, other, NOW, &untold), 1);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW - 1, &untold), 0);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW + SEC(59), &untold), 0);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, other, NOW, &untold), 1);
     assert_int_equal(untold, 0);
-    assert_int_equal(apipool_pool_tells_exhausted(segment, main_pool, NOW + SEC(60), &untold), 1);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW + SEC(60), &untold), 1);
     assert_int_equal(untold, 2);
-    assert_int_equal(apipool_pool_tells_exhausted(segment, main_pool, NOW - SEC(61), &untold), 1);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW - SEC(61), &untold), 1);
     assert_int_equal(untold, 0);
 }
 

@@ -36,7 +36,7 @@ static inline apr_uint32_t attach(const char *server, const char *name)
 static inline apr_uint32_t group_of(apr_uint32_t pool, const char *upstream)
 {
     apr_uint32_t group;
-    assert_int_equal(apipool_pool_group(segment, pool, upstream, &group), APR_SUCCESS);
+    assert_int_equal(apipool_pool_upstream(segment, pool, upstream, &group), APR_SUCCESS);
     return group;
 }
 
@@ -120,16 +120,16 @@ static inline void add_many(apr_uint32_t group, const char *prefix, int count)
 }
 
 /* A key of both groups, in turn, for no model. */
-static inline apipool_wanted_t want(apipool_strategy_e strategy)
+static inline apipool_lend_request_t want(apipool_strategy_e strategy)
 {
-    apipool_wanted_t wanted = {.pool = main_pool,
-                               .sources = sources,
-                               .source_count = 2,
-                               .strategy = strategy,
-                               .tokens = 1,
-                               .limits = &limits,
-                               .client = client,
-                               .waiter = APIPOOL_NONE};
+    apipool_lend_request_t wanted = {.pool = main_pool,
+                                     .sources = sources,
+                                     .source_count = 2,
+                                     .strategy = strategy,
+                                     .tokens = 1,
+                                     .limits = &limits,
+                                     .client = client,
+                                     .waiter = APIPOOL_NONE};
     return wanted;
 }
 
@@ -148,7 +148,7 @@ static inline int lend_probe(apr_uint32_t group, unsigned why, apr_interval_time
 static inline int lend_due(apr_uint32_t group, apr_time_t now, apipool_lease_t *lent,
                            apipool_state_e *state)
 {
-    return lend_probe(group, APIPOOL_ASK_DUE, 0, now, lent, state);
+    return lend_probe(group, APIPOOL_PROBE_REQUEST_DUE, 0, now, lent, state);
 }
 
 static inline void tell_probe(const apipool_lease_t *lent, apipool_probed_e result, apr_time_t now)
@@ -168,20 +168,21 @@ static inline void probe_all(apr_time_t now)
     }
 }
 
-static inline apipool_acquired_e acquire_wanted(const apipool_wanted_t *wanted, apr_time_t now)
+static inline apipool_acquired_e acquire_wanted(const apipool_lend_request_t *wanted,
+                                                apr_time_t now)
 {
     if (probed) {
         probe_all(now);
     }
     apipool_acquired_e result;
-    assert_int_equal(apipool_pool_acquire(segment, wanted, now, &lease, &result, &retry_at),
+    assert_int_equal(apipool_pool_lend(segment, wanted, now, &lease, &result, &retry_at),
                      APR_SUCCESS);
     return result;
 }
 
 static inline apipool_acquired_e acquire_by(apipool_strategy_e strategy, apr_time_t now)
 {
-    apipool_wanted_t wanted = want(strategy);
+    apipool_lend_request_t wanted = want(strategy);
     return acquire_wanted(&wanted, now);
 }
 
@@ -194,7 +195,7 @@ static inline apipool_acquired_e acquire(apr_time_t now)
 static inline apipool_acquired_e acquire_for(apr_uint64_t model, apr_time_t now)
 {
     apipool_source_t source = {.group = group_a, .weight = 1, .model = model};
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     wanted.sources = &source;
     wanted.source_count = 1;
     wanted.waits_for = model;
@@ -252,7 +253,7 @@ static inline apipool_rule_e report(apipool_rule_e rule, apr_time_t named, apr_t
 /* A rate limit of the key as a whole, or of its account, whatever the model. */
 static inline apipool_rule_e report_limit(apipool_scope_e scope, apr_time_t named, apr_time_t now)
 {
-    apipool_verdict_t verdict = verdict_of(APIPOOL_R07, named);
+    apipool_verdict_t verdict = verdict_of(APIPOOL_RULE_RATE_LIMIT, named);
     verdict.scope = scope;
     return report_as(&lease, &verdict, -1, now);
 }

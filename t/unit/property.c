@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Random events over src/state/pool: what must hold whatever happens, and that every key comes back. */
+ * Random events over src/pool/pool: what must hold whatever happens, and that every key comes back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include "account.h"
 #include "pool_fixture.h"
 #include "slots.h"
-#include "trouble.h"
+#include "breaker.h"
 #include "queue.h"
 
 #define KEYS      24
@@ -143,12 +143,12 @@ static void note_lent(apr_uint32_t tokens)
 }
 
 /* Whether nothing that is known keeps a key from being lent. */
-static int is_idle(const apipool_wanted_t *wanted, apr_uint32_t key)
+static int is_idle(const apipool_lend_request_t *wanted, apr_uint32_t key)
 {
     apipool_slot_t *slot = &segment->slots[key];
-    const apipool_group_t *g = &segment->groups[slot->group];
+    const apipool_upstream_t *g = &segment->groups[slot->group];
     apr_uint64_t model = wanted->sources[0].model;
-    apr_uint32_t lane = apipool_members_lane_locked(segment, slot->group, model);
+    apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, slot->group, model);
     int wanted_here = 0;
 
     for (int i = 0; i < wanted->source_count; i++) {
@@ -157,23 +157,24 @@ static int is_idle(const apipool_wanted_t *wanted, apr_uint32_t key)
     for (int i = 0; i < wanted->tried_count; i++) {
         wanted_here &= wanted->tried[i] != key;
     }
-    if (!wanted_here || apipool_trouble_until_locked(g, model, wanted->client, world.now) ||
-        (lane && slot->place[lane] != APIPOOL_NONE && slot->until[lane] > world.now)) {
+    if (!wanted_here || apipool_breaker_until_locked(g, model, wanted->client, world.now) ||
+        (model_slot && slot->place[model_slot] != APIPOOL_NONE &&
+         slot->until[model_slot] > world.now)) {
         return 0;
     }
     if (apipool_slot_admits_at_locked(slot, wanted->limits, wanted->tokens, world.now) >
         world.now) {
         return 0;
     }
-    const apipool_hit_t *hit =
+    const apipool_account_limit_t *account_limit =
         apipool_account_find_locked(segment, slot->pool, slot->account, model, world.now);
     int waits_for_requests =
         slot->state == APIPOOL_STATE_COOLING || slot->state == APIPOOL_STATE_HALF_OPEN;
-    return !hit &&
+    return !account_limit &&
            (slot->usable || (waits_for_requests && slot->heap && slot->until[0] <= world.now));
 }
 
-static void check_nothing_idle(const apipool_wanted_t *wanted, apipool_acquired_e result)
+static void check_nothing_idle(const apipool_lend_request_t *wanted, apipool_acquired_e result)
 {
     for (apr_uint32_t key = 0; result != APIPOOL_QUEUED && key < KEYS; key++) {
         if (is_idle(wanted, key)) {
@@ -186,10 +187,10 @@ static void check_nothing_idle(const apipool_wanted_t *wanted, apipool_acquired_
 }
 
 /* Both upstreams or one, of one priority or two. */
-static apipool_wanted_t draw_wanted(apr_uint32_t model)
+static apipool_lend_request_t draw_wanted(apr_uint32_t model)
 {
     static apr_uint32_t tried[4];
-    apipool_wanted_t wanted = want((apipool_strategy_e)draw(APIPOOL_STRATEGY_COUNT));
+    apipool_lend_request_t wanted = want((apipool_strategy_e)draw(APIPOOL_STRATEGY_COUNT));
     sources[0].model = sources[1].model = model;
     sources[1].priority = draw(3) == 0;
     sources[1].weight = 1 + draw(2);
@@ -207,7 +208,7 @@ static apipool_wanted_t draw_wanted(apr_uint32_t model)
 
 static void random_acquire(void)
 {
-    apipool_wanted_t wanted = draw_wanted(draw(3) ? draw(3) : draw(MODELS));
+    apipool_lend_request_t wanted = draw_wanted(draw(3) ? draw(3) : draw(MODELS));
     if (world.lent == LEASES) {
         return;
     }
@@ -243,9 +244,9 @@ static void note_limit(const apipool_lease_t *lent, const apipool_verdict_t *ver
     known_t *known = &world.keys[lent->slot];
     int whole = verdict->scope != APIPOOL_SCOPE_MODEL;
     apr_uint32_t model = whole ? 0 : (apr_uint32_t)lent->model;
-    apr_time_t until = verdict->retry_at > world.now ? verdict->retry_at
-                       : outcome.rule == APIPOOL_R08 ? 0
-                                                     : world.now + policy.cooldown_min;
+    apr_time_t until = verdict->retry_at > world.now              ? verdict->retry_at
+                       : outcome.rule == APIPOOL_RULE_SHARED_FATE ? 0
+                                                                  : world.now + policy.cooldown_min;
     if (before != APIPOOL_STATE_ACTIVE && before != APIPOOL_STATE_COOLING) {
         return;
     }
@@ -280,7 +281,7 @@ static apipool_verdict_t draw_verdict(void)
     apr_interval_time_t span = draw(20) ? SEC(30) : NAMED_MAX;
     apipool_verdict_t verdict =
         verdict_of(rule, draw(2) ? world.now + (apr_time_t)(draw(1000) * (span / 1000)) : 0);
-    if (rule == APIPOOL_R07) {
+    if (rule == APIPOOL_RULE_RATE_LIMIT) {
         verdict.scope = scopes[draw(4)];
     }
     return verdict;
@@ -319,19 +320,20 @@ static void random_report(void)
     if (tokens >= 0) {
         note_tokens(which, (apr_uint32_t)tokens);
     }
-    if (verdict.event == APIPOOL_EVENT_RATE_LIMITED && verdict.rule != APIPOOL_R09) {
+    if (verdict.event == APIPOOL_EVENT_RATE_LIMITED && verdict.rule != APIPOOL_RULE_FORBIDDEN) {
         note_limit(&lent, &verdict, before);
     }
-    else if (verdict.rule == APIPOOL_R09 && outcome.rule != APIPOOL_R08 && draw(2)) {
+    else if (verdict.rule == APIPOOL_RULE_FORBIDDEN && outcome.rule != APIPOOL_RULE_SHARED_FATE &&
+             draw(2)) {
         forbid(&lent, &verdict);
     }
     if (verdict.event == APIPOOL_EVENT_SUCCESS && lent.proving) {
         note_proof(&lent);
     }
     world.successes += verdict.event == APIPOOL_EVENT_SUCCESS;
-    world.errors += outcome.rule != APIPOOL_R08 && outcome.rule != APIPOOL_R09 &&
-                    !outcome.doubted && verdict.event != APIPOOL_EVENT_SUCCESS &&
-                    verdict.event != APIPOOL_EVENT_NONE;
+    world.errors += outcome.rule != APIPOOL_RULE_SHARED_FATE &&
+                    outcome.rule != APIPOOL_RULE_FORBIDDEN && !outcome.doubted &&
+                    verdict.event != APIPOOL_EVENT_SUCCESS && verdict.event != APIPOOL_EVENT_NONE;
     world.verdicts++;
     world.lost += outcome.lost != 0;
     forget_lease(which);
@@ -408,10 +410,11 @@ static void random_probe(void)
             found = lend_due(group, world.now, probe, &state);
         }
         else if (draw(2)) {
-            found = lend_probe(group, APIPOOL_ASK_CHECK, 0, world.now, probe, &state);
+            found = lend_probe(group, APIPOOL_PROBE_REQUEST_CHECK, 0, world.now, probe, &state);
         }
         else {
-            found = lend_probe(group, APIPOOL_ASK_BALANCE, SEC(600), world.now, probe, &state);
+            found = lend_probe(group, APIPOOL_PROBE_REQUEST_BALANCE, SEC(600), world.now, probe,
+                               &state);
         }
         if (found) {
             known_t *known = &world.keys[probe->slot];
@@ -442,7 +445,7 @@ static void random_probe(void)
 
 static void random_wait(void)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
     wanted.waits_for = MODELS - 1 - draw(2); /* which is not asked for often */
     segment->process = 99;
     if (world.waiter == APIPOOL_NONE) {
@@ -509,7 +512,7 @@ static int count_usable(apr_uint32_t model)
     static apipool_lease_t lent[KEYS];
     apr_uint32_t tried[KEYS];
     int count = 0;
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     sources[0].model = sources[1].model = model;
     sources[1].priority = 0;
     wanted.tried = tried;
@@ -518,7 +521,7 @@ static int count_usable(apr_uint32_t model)
         lent[count++] = lease;
     }
     for (int i = 0; i < count; i++) {
-        report_lease(&lent[i], APIPOOL_R00, 0, world.now);
+        report_lease(&lent[i], APIPOOL_RULE_SUCCESS, 0, world.now);
     }
     return count;
 }
@@ -535,7 +538,7 @@ static void check_the_way_out(void)
         sources[0].model = sources[1].model = (apr_uint64_t)(i % MODELS);
         apipool_acquired_e result = acquire_by(APIPOOL_STRATEGY_SMART, world.now);
         if (result == APIPOOL_ACQUIRED) {
-            report(APIPOOL_R00, 0, world.now);
+            report(APIPOOL_RULE_SUCCESS, 0, world.now);
         }
         world.now += result == APIPOOL_ACQUIRED && i % 20 ? SEC(1) / 2 : SEC(20);
     }
@@ -561,9 +564,13 @@ static int steps(void)
 }
 
 static const apipool_rule_e all_rules[] = {
-    APIPOOL_R00, APIPOOL_R00, APIPOOL_R00, APIPOOL_R00, APIPOOL_R00, APIPOOL_R01, APIPOOL_R02,
-    APIPOOL_R03, APIPOOL_R04, APIPOOL_R05, APIPOOL_R06, APIPOOL_R07, APIPOOL_R07, APIPOOL_R07,
-    APIPOOL_R09, APIPOOL_R10, APIPOOL_R11, APIPOOL_R12, APIPOOL_R12, APIPOOL_R13};
+    APIPOOL_RULE_SUCCESS,        APIPOOL_RULE_SUCCESS,      APIPOOL_RULE_SUCCESS,
+    APIPOOL_RULE_SUCCESS,        APIPOOL_RULE_SUCCESS,      APIPOOL_RULE_CLIENT_GONE,
+    APIPOOL_RULE_BROKE_OFF,      APIPOOL_RULE_NOT_SENT,     APIPOOL_RULE_NO_ANSWER,
+    APIPOOL_RULE_QUOTA,          APIPOOL_RULE_CREDENTIAL,   APIPOOL_RULE_RATE_LIMIT,
+    APIPOOL_RULE_RATE_LIMIT,     APIPOOL_RULE_RATE_LIMIT,   APIPOOL_RULE_FORBIDDEN,
+    APIPOOL_RULE_NO_MODEL,       APIPOOL_RULE_CLIENT_ERROR, APIPOOL_RULE_UPSTREAM_ERROR,
+    APIPOOL_RULE_UPSTREAM_ERROR, APIPOOL_RULE_OVERLOADED};
 
 /* Several worlds one after the other, so that what goes wrong is not far from its beginning. */
 static void whatever_happens_every_promise_is_kept(void **unused)
@@ -587,11 +594,15 @@ static void whatever_happens_every_promise_is_kept(void **unused)
     assert_true(steps() < 100000 || (requests > steps() / 20 && lost > steps() / 1000));
 }
 
-static const apipool_rule_e harmless_rules[] = {APIPOOL_R00, APIPOOL_R01, APIPOOL_R02, APIPOOL_R03,
-                                                APIPOOL_R04, APIPOOL_R10, APIPOOL_R11, APIPOOL_R13};
-static const apipool_rule_e limiting_rules[] = {APIPOOL_R00, APIPOOL_R01, APIPOOL_R02, APIPOOL_R03,
-                                                APIPOOL_R04, APIPOOL_R07, APIPOOL_R07, APIPOOL_R09,
-                                                APIPOOL_R10, APIPOOL_R11, APIPOOL_R13};
+static const apipool_rule_e harmless_rules[] = {APIPOOL_RULE_SUCCESS,      APIPOOL_RULE_CLIENT_GONE,
+                                                APIPOOL_RULE_BROKE_OFF,    APIPOOL_RULE_NOT_SENT,
+                                                APIPOOL_RULE_NO_ANSWER,    APIPOOL_RULE_NO_MODEL,
+                                                APIPOOL_RULE_CLIENT_ERROR, APIPOOL_RULE_OVERLOADED};
+static const apipool_rule_e limiting_rules[] = {
+    APIPOOL_RULE_SUCCESS,      APIPOOL_RULE_CLIENT_GONE, APIPOOL_RULE_BROKE_OFF,
+    APIPOOL_RULE_NOT_SENT,     APIPOOL_RULE_NO_ANSWER,   APIPOOL_RULE_RATE_LIMIT,
+    APIPOOL_RULE_RATE_LIMIT,   APIPOOL_RULE_FORBIDDEN,   APIPOOL_RULE_NO_MODEL,
+    APIPOOL_RULE_CLIENT_ERROR, APIPOOL_RULE_OVERLOADED};
 
 static void check_that_none_is_lost(const apipool_rule_e *rules, apr_uint32_t rule_count)
 {
@@ -636,7 +647,7 @@ static struct {
 
 static int lend_one(apr_uint64_t who, const apr_uint32_t *tried, int tried_count)
 {
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
     sources[0].model = sources[1].model = draw(3);
     wanted.client = client = who;
     wanted.tried = tried;
@@ -654,10 +665,10 @@ static void attack(void)
     may_doubt = 1;
     while (count < ATTEMPTS && lend_one(ATTACKER, tried, count)) {
         if (count && lease.group != lent[0].group && draw(2)) {
-            report(APIPOOL_R00, 0, world.now);
+            report(APIPOOL_RULE_SUCCESS, 0, world.now);
             break;
         }
-        verdicts[count] = verdict_of(draw(2) ? APIPOOL_R05 : APIPOOL_R06, 0);
+        verdicts[count] = verdict_of(draw(2) ? APIPOOL_RULE_QUOTA : APIPOOL_RULE_CREDENTIAL, 0);
         report_as(&lease, &verdicts[count], 0, world.now);
         assert_true(outcome.doubted);
         tried[count] = lease.slot;
@@ -674,7 +685,7 @@ static void attack(void)
 static void serve(apr_uint64_t who)
 {
     if (lend_one(who, NULL, 0)) {
-        report(APIPOOL_R00, 0, world.now);
+        report(APIPOOL_RULE_SUCCESS, 0, world.now);
     }
 }
 
@@ -697,8 +708,8 @@ static void ask_or_answer(void)
     if (world.probes < PROBES && draw(3)) {
         apipool_lease_t *probe = &world.probe[world.probes];
         segment->process = 1 + draw(PROCESSES);
-        if (lend_probe(draw(2) ? group_a : group_b, APIPOOL_ASK_CHECK, 0, world.now, probe,
-                       &state)) {
+        if (lend_probe(draw(2) ? group_a : group_b, APIPOOL_PROBE_REQUEST_CHECK, 0, world.now,
+                       probe, &state)) {
             check_asked(probe);
             world.prober[world.probes++] = segment->process;
         }
@@ -744,7 +755,7 @@ static void no_client_takes_out_a_key(void **unused)
     for (apr_uint32_t tried[KEYS], i = 0; i < KEYS; i++) { /* all of them have served */
         assert_true(lend_one(1, tried, (int)i));
         tried[i] = lease.slot;
-        report(APIPOOL_R00, 0, world.now);
+        report(APIPOOL_RULE_SUCCESS, 0, world.now);
     }
     for (int i = 0; i < steps() / 10; i++) {
         attack_or_not();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/provider: names, hosts, credentials and the requests that cost nothing. */
+ * Tests of src/vendor/provider: names, hosts, credentials and the requests that cost nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

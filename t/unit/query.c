@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/query: parameters by type and range, and what is wrong by its name. */
+ * Tests of src/text/query: parameters by type and range, and what is wrong by its name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@ typedef struct {
 } parameters_t;
 
 /* Reads what a list of keys would; returns 1 if nothing is wrong. */
-static int read_all(const char *text, parameters_t *read, apipool_flaw_t *flaw)
+static int read_all(const char *text, parameters_t *read, apipool_input_error_t *flaw)
 {
     apipool_query_t query;
     apipool_query_open(&query, pool, text, flaw);
@@ -36,7 +36,7 @@ static int read_all(const char *text, parameters_t *read, apipool_flaw_t *flaw)
 static void parameters_are_read(void **unused)
 {
     parameters_t read;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     (void)unused;
     assert_true(read_all(NULL, &read, &flaw));
     assert_null(read.text);
@@ -86,7 +86,7 @@ static const struct {
 static void what_is_wrong_is_named(void **unused)
 {
     parameters_t read;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     (void)unused;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
         assert_false(read_all(wrong[i].text, &read, &flaw));
@@ -103,7 +103,7 @@ static void what_is_wrong_is_named(void **unused)
 static void there_are_bounds(void **unused)
 {
     parameters_t read;
-    apipool_flaw_t flaw;
+    apipool_input_error_t flaw;
     char *text = apr_pcalloc(pool, APIPOOL_QUERY_MAX + 2);
     const char *many = "";
     (void)unused;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/recent: order, offsets and limits, before and after the ring wraps. */
+ * Tests of src/memory/recent: order, offsets and limits, before and after the ring wraps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/record: bytes that stay what they are, other versions' fields, records cut or malformed. */
+ * Tests of src/core/record: bytes that stay what they are, other versions' fields, records cut or malformed.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

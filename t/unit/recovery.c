@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/recovery: which key a probe gets and when, and what its answer changes. */
+ * Tests of src/pool/recovery: which key a probe gets and when, and what its answer changes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,12 +52,12 @@ static void tell_balance(double amount, int enough, apr_time_t now)
 
 static int lend_balance(apr_time_t now)
 {
-    return lend_probe(group_a, APIPOOL_ASK_BALANCE, HOUR, now, &lent, &state);
+    return lend_probe(group_a, APIPOOL_PROBE_REQUEST_BALANCE, HOUR, now, &lent, &state);
 }
 
 static void no_request_gets_a_key_before_a_probe_has_accepted_it(void **unused)
 {
-    static const apipool_rule_e rules[] = {APIPOOL_R05, APIPOOL_R06};
+    static const apipool_rule_e rules[] = {APIPOOL_RULE_QUOTA, APIPOOL_RULE_CREDENTIAL};
     for (int i = 0; i < 2; i++) {
         char name[16];
         snprintf(name, sizeof(name), "sk-%d", i);
@@ -75,7 +75,7 @@ static void no_request_gets_a_key_before_a_probe_has_accepted_it(void **unused)
         check_acquires(name, now + SEC(31));
         assert_true(lease.proving);
         assert_int_equal(acquire(now + SEC(31)), APIPOOL_ALL_BUSY);
-        report(APIPOOL_R00, 0, now + SEC(32));
+        report(APIPOOL_RULE_SUCCESS, 0, now + SEC(32));
         assert_int_equal(slot_of(name)->recover_tries, 0);
         slot_of(name)->state = APIPOOL_STATE_DISABLED;
         apipool_members_settle_locked(segment, lent.slot);
@@ -84,7 +84,7 @@ static void no_request_gets_a_key_before_a_probe_has_accepted_it(void **unused)
 
 static void a_key_is_lent_to_one_probe_at_a_time_and_counts_no_request(void **unused)
 {
-    const apipool_slot_t *slot = lose_by(APIPOOL_R06);
+    const apipool_slot_t *slot = lose_by(APIPOOL_RULE_CREDENTIAL);
     check_due(NOW + SEC(30));
     assert_false(lend_due(group_a, NOW + HOUR, &lease, &state));
     assert_int_equal(slot->in_flight, 0);
@@ -98,7 +98,7 @@ static void every_refusal_doubles_the_interval(void **unused)
 {
     static const int seconds[] = {60, 120, 240, 480, 960, 1920, 3600, 3600};
     apr_time_t now = NOW + SEC(30);
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     for (size_t i = 0; i < sizeof(seconds) / sizeof(*seconds); i++) {
         check_due(now);
         tell_probe(&lent, i % 2 ? APIPOOL_PROBED_SPENT : APIPOOL_PROBED_REJECTED, now);
@@ -111,7 +111,7 @@ static void every_refusal_doubles_the_interval(void **unused)
 static void an_answer_that_tells_nothing_keeps_the_interval(void **unused)
 {
     apr_time_t now = NOW + SEC(30);
-    const apipool_slot_t *slot = lose_by(APIPOOL_R06);
+    const apipool_slot_t *slot = lose_by(APIPOOL_RULE_CREDENTIAL);
     check_due(now);
     tell_probe(&lent, APIPOOL_PROBED_REJECTED, now);
     now += SEC(60);
@@ -124,14 +124,14 @@ static void an_answer_that_tells_nothing_keeps_the_interval(void **unused)
     check_due(now);
     tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, now);
     check_acquires("sk-1", now);
-    report(APIPOOL_R06, 0, now);
+    report(APIPOOL_RULE_CREDENTIAL, 0, now);
     check_due(now + SEC(120)); /* accepted, and yet no good: two tries have failed */
     tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, now);
 }
 
 static void a_probe_that_dies_is_repeated_after_the_interval(void **unused)
 {
-    const apipool_slot_t *slot = lose_by(APIPOOL_R06);
+    const apipool_slot_t *slot = lose_by(APIPOOL_RULE_CREDENTIAL);
     segment->process = 100;
     check_due(NOW + SEC(30));
     assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
@@ -142,7 +142,7 @@ static void a_probe_that_dies_is_repeated_after_the_interval(void **unused)
     check_due(NOW + SEC(90));
     tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, NOW + SEC(90));
     check_acquires("sk-1", NOW + SEC(90));
-    report(APIPOOL_R00, 0, NOW + SEC(90));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(90));
 }
 
 static void the_one_that_waits_longest_goes_first(void **unused)
@@ -150,7 +150,7 @@ static void the_one_that_waits_longest_goes_first(void **unused)
     add_many(group_a, "a", 100);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(acquire(NOW + 100 - i), APIPOOL_ACQUIRED);
-        report(APIPOOL_R06, 0, NOW + 100 - i);
+        report(APIPOOL_RULE_CREDENTIAL, 0, NOW + 100 - i);
     }
     for (int i = 99; i >= 0; i--) {
         char name[16];
@@ -171,7 +171,7 @@ static void intervals_differ_by_a_tenth(void **unused)
     add_many(group_a, "a", 150);
     for (int i = 0; i < 150; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(APIPOOL_R06, 0, NOW);
+        report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
         apr_time_t until = segment->slots[lease.slot].until[0];
         least = until < least ? until : least;
         most = until > most ? until : most;
@@ -182,7 +182,7 @@ static void intervals_differ_by_a_tenth(void **unused)
 
 static void what_a_probe_says_is_newer_than_what_made_the_key_wait(void **unused)
 {
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     check_due(NOW + SEC(30));
     tell_probe(&lent, APIPOOL_PROBED_SPENT, NOW + SEC(30)); /* the credential is good again */
     assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
@@ -194,7 +194,7 @@ static void what_a_probe_says_is_newer_than_what_made_the_key_wait(void **unused
 static void an_upstream_without_that_request_needs_real_ones(void **unused)
 {
     apr_time_t now = NOW + SEC(30);
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     for (int i = 1; i < APIPOOL_NOT_FOUND_MAX; i++) {
         check_due(now);
         tell_probe(&lent, APIPOOL_PROBED_NOT_FOUND, now);
@@ -205,7 +205,7 @@ static void an_upstream_without_that_request_needs_real_ones(void **unused)
     tell_probe(&lent, APIPOOL_PROBED_NOT_FOUND, now);
     assert_int_equal(outcome.state, APIPOOL_STATE_HALF_OPEN);
     check_acquires("sk-1", now);
-    report(APIPOOL_R06, 0, now);
+    report(APIPOOL_RULE_CREDENTIAL, 0, now);
     check_due(now + SEC(60));
     tell_probe(&lent, APIPOOL_PROBED_REJECTED, now + SEC(60)); /* it has one after all */
     check_due(now + SEC(180));
@@ -216,7 +216,7 @@ static void an_upstream_without_that_request_needs_real_ones(void **unused)
 static void a_failing_upstream_is_known_as_one(void **unused)
 {
     apipool_probe_report_t what = {.upstream_failed = 1, .policy = &policy};
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     assert_false(apipool_recovery_is_failing(segment, group_a));
     check_due(NOW + SEC(30));
     assert_int_equal(apipool_recovery_probed(segment, &lent, &what, NOW + SEC(30), &outcome),
@@ -227,13 +227,13 @@ static void a_failing_upstream_is_known_as_one(void **unused)
     assert_false(apipool_recovery_is_failing(segment, group_a));
     add(group_b, "b");
     check_acquires("b", NOW);
-    report(APIPOOL_R03, 0, NOW);
+    report(APIPOOL_RULE_NOT_SENT, 0, NOW);
     assert_true(apipool_recovery_is_failing(segment, group_b));
 }
 
 static void a_key_that_was_disabled_meanwhile_stays_so(void **unused)
 {
-    apipool_slot_t *slot = lose_by(APIPOOL_R06);
+    apipool_slot_t *slot = lose_by(APIPOOL_RULE_CREDENTIAL);
     for (int i = APIPOOL_PROBED_UNKNOWN; i <= APIPOOL_PROBED_SPENT; i++) {
         slot->state = APIPOOL_STATE_INVALID;
         apipool_members_settle_locked(segment, 0);
@@ -247,14 +247,14 @@ static void a_key_that_was_disabled_meanwhile_stays_so(void **unused)
 
 static void a_key_may_move_to_another_upstream_while_it_is_probed(void **unused)
 {
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     check_due(NOW + SEC(30));
     assert_int_equal(add(group_b, "sk-1"), APIPOOL_DUPLICATE);
     assert_null(consistency_of(segment));
     tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, NOW + SEC(30));
     check_acquires("sk-1", NOW + SEC(30));
     assert_int_equal(lease.group, group_b);
-    report(APIPOOL_R00, 0, NOW + SEC(30));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(30));
 }
 
 static void many_due_keys_hide_no_half_open_one(void **unused)
@@ -262,12 +262,12 @@ static void many_due_keys_hide_no_half_open_one(void **unused)
     add_many(group_a, "a", 150);
     for (int i = 0; i < 150; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(APIPOOL_R06, 0, NOW);
+        report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     }
     assert_true(lend_due(group_a, NOW + SEC(30), &lent, &state));
     tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, NOW + SEC(30));
     check_acquires(lent.key, NOW + HOUR);
-    report(APIPOOL_R00, 0, NOW + HOUR);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + HOUR);
 }
 
 static void a_balance_is_kept_and_decides(void **unused)
@@ -279,7 +279,7 @@ static void a_balance_is_kept_and_decides(void **unused)
     assert_int_equal(state, APIPOOL_STATE_ACTIVE);
     assert_string_equal(lent.key, "sk-1");
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED); /* requests go on meanwhile */
-    report(APIPOOL_R00, 0, NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
     tell_balance(0.25, 0, NOW + 1);
     assert_int_equal(slot->state, APIPOOL_STATE_QUOTA);
     assert_int_equal(outcome.lost, 1);
@@ -299,19 +299,19 @@ static void a_balance_is_kept_and_decides(void **unused)
     assert_int_equal(slot->state, APIPOOL_STATE_ACTIVE);
     check_acquires("sk-1", NOW + SEC(91));
     assert_false(lease.proving);
-    report(APIPOOL_R00, 0, NOW + SEC(91));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(91));
 }
 
 static void a_key_that_was_refused_has_to_prove_itself_whatever_its_balance(void **unused)
 {
-    const apipool_slot_t *slot = lose_by(APIPOOL_R05);
+    const apipool_slot_t *slot = lose_by(APIPOOL_RULE_QUOTA);
     assert_true(lend_balance(NOW + 1));
     assert_int_equal(state, APIPOOL_STATE_QUOTA);
     tell_balance(5, 1, NOW + 1);
     assert_int_equal(slot->state, APIPOOL_STATE_HALF_OPEN);
     check_acquires("sk-1", NOW + 2);
     assert_true(lease.proving);
-    report(APIPOOL_R05, 0, NOW + 2);
+    report(APIPOOL_RULE_QUOTA, 0, NOW + 2);
     check_due(NOW + 2 + SEC(60));
     tell_balance(0, 0, NOW + SEC(62));
     check_due(NOW + SEC(62) + SEC(120));
@@ -326,7 +326,7 @@ static void a_check_puts_off_no_probe(void **unused)
                                    .has_balance = 1,
                                    .balance = {.amount = 0.5},
                                    .policy = &policy};
-    const apipool_slot_t *slot = lose_by(APIPOOL_R05);
+    const apipool_slot_t *slot = lose_by(APIPOOL_RULE_QUOTA);
     assert_true(lend_balance(NOW + SEC(20)));
     assert_int_equal(apipool_recovery_probed(segment, &lent, &what, NOW + SEC(20), &outcome),
                      APR_SUCCESS);
@@ -352,7 +352,7 @@ static void a_low_balance_does_not_end_a_cooldown(void **unused)
 {
     add(group_a, "sk-1");
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R07, NOW + SEC(500), NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(500), NOW);
     assert_true(lend_balance(NOW));
     assert_int_equal(state, APIPOOL_STATE_COOLING);
     tell_balance(0, 0, NOW);
@@ -362,7 +362,7 @@ static void a_low_balance_does_not_end_a_cooldown(void **unused)
     assert_int_equal(outcome.state, APIPOOL_STATE_COOLING);
     assert_int_equal(acquire(NOW + SEC(500) - 1), APIPOOL_ALL_COOLING);
     check_acquires("sk-1", NOW + SEC(500));
-    report(APIPOOL_R07, NOW + SEC(900), NOW + SEC(500));
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(900), NOW + SEC(500));
     assert_true(lend_balance(NOW + 2 * HOUR));
     tell_balance(0, 0, NOW + SEC(600));
     check_due(NOW + SEC(900));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/rebuild: processes killed at every point of a change, and at any moment. */
+ * Tests of src/pool/rebuild: processes killed at every point of a change, and at any moment. */
 #include <apr_strings.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,8 +81,8 @@ static int is_rebuilding(const char *point)
     return strncmp(point, "rebuild-", 8) == 0;
 }
 
-/* A process works all the time beside the one that dies. It, and the parent, go on. There is something to rebuild
- * where another one has died before. */
+/* A process works all the time beside the one that dies. It, and the parent, go on. There is something to
+ * rebuild where another one has died before. */
 static void die_at(const char *point, apr_uint32_t time)
 {
     fixture_t *f;
@@ -201,7 +201,7 @@ static apipool_client_image_t a_client(const char *name)
 
 static int is_there(const char *key)
 {
-    apr_uint64_t id = apipool_key_id(segment->header->secret, key, strlen(key));
+    apr_uint64_t id = apipool_key_id(segment->header->store.secret, key, strlen(key));
     return apipool_pool_find_locked(segment, main_pool, id) != APIPOOL_NONE;
 }
 

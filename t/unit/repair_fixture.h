@@ -32,8 +32,8 @@ typedef struct {
 static told_t *told;
 static apr_uint32_t groups[GROUPS]; /* two of the main pool, one each of two others */
 
-/* One process. A modest one leaves it to others to come to the points that are not reached for ever: it adds no
- * key and no name, and meets no limit. */
+/* One process. A modest one leaves it to others to come to the points that are not reached for ever: it adds
+ * no key and no name, and meets no limit. */
 typedef struct {
     apr_uint32_t random, lent, waiter, modest, asks;
     apr_time_t clock;               /* 0: the system's */
@@ -124,11 +124,11 @@ static inline void note(apr_uint32_t strange)
 
 /* --- What a worker does ------------------------------------------------------------------------ */
 
-static inline apipool_wanted_t draw_wanted(worker_t *worker)
+static inline apipool_lend_request_t draw_wanted(worker_t *worker)
 {
     apr_uint32_t group = draw(worker, GROUPS);
     apr_uint64_t model = draw(worker, MODELS);
-    apipool_wanted_t wanted = want((apipool_strategy_e)draw(worker, APIPOOL_STRATEGY_COUNT));
+    apipool_lend_request_t wanted = want((apipool_strategy_e)draw(worker, APIPOOL_STRATEGY_COUNT));
     worker->sources[0] = (apipool_source_t){.group = groups[group], .weight = 1, .model = model};
     worker->sources[1] = (apipool_source_t){.group = group_b, .weight = 1, .model = model};
     wanted.sources = worker->sources;
@@ -151,7 +151,7 @@ static inline void note_key(const apipool_lease_t *lent)
 
 static inline void work_acquire(worker_t *worker)
 {
-    apipool_wanted_t wanted = draw_wanted(worker);
+    apipool_lend_request_t wanted = draw_wanted(worker);
     apipool_lease_t *lent = &worker->leases[worker->lent];
     apipool_acquired_e result;
     apr_time_t at;
@@ -159,8 +159,7 @@ static inline void work_acquire(worker_t *worker)
         return;
     }
     wanted.waits_for = 1; /* nobody waits for it */
-    note(apipool_pool_acquire(segment, &wanted, time_of(worker), lent, &result, &at) !=
-         APR_SUCCESS);
+    note(apipool_pool_lend(segment, &wanted, time_of(worker), lent, &result, &at) != APR_SUCCESS);
     if (result == APIPOOL_ACQUIRED) {
         note_key(lent);
         __atomic_add_fetch(&told->lent, 1, __ATOMIC_RELAXED);
@@ -177,11 +176,14 @@ static const apipool_policy_t hasty = {.cooldown_min = 2000,
 
 static inline apipool_rule_e draw_rule(worker_t *worker)
 {
-    static const apipool_rule_e rules[] = {APIPOOL_R00, APIPOOL_R00, APIPOOL_R00, APIPOOL_R00,
-                                           APIPOOL_R00, APIPOOL_R00, APIPOOL_R01, APIPOOL_R07,
-                                           APIPOOL_R07, APIPOOL_R07, APIPOOL_R09, APIPOOL_R11,
-                                           APIPOOL_R12, APIPOOL_R05, APIPOOL_R06};
-    return worker->modest ? APIPOOL_R00 : rules[draw(worker, sizeof(rules) / sizeof(*rules))];
+    static const apipool_rule_e rules[] = {
+        APIPOOL_RULE_SUCCESS,        APIPOOL_RULE_SUCCESS,    APIPOOL_RULE_SUCCESS,
+        APIPOOL_RULE_SUCCESS,        APIPOOL_RULE_SUCCESS,    APIPOOL_RULE_SUCCESS,
+        APIPOOL_RULE_CLIENT_GONE,    APIPOOL_RULE_RATE_LIMIT, APIPOOL_RULE_RATE_LIMIT,
+        APIPOOL_RULE_RATE_LIMIT,     APIPOOL_RULE_FORBIDDEN,  APIPOOL_RULE_CLIENT_ERROR,
+        APIPOOL_RULE_UPSTREAM_ERROR, APIPOOL_RULE_QUOTA,      APIPOOL_RULE_CREDENTIAL};
+    return worker->modest ? APIPOOL_RULE_SUCCESS
+                          : rules[draw(worker, sizeof(rules) / sizeof(*rules))];
 }
 
 static inline void work_report(worker_t *worker)
@@ -201,11 +203,11 @@ static inline void work_report(worker_t *worker)
     if (draw(worker, 4) == 0) {
         note(apipool_pool_proved(segment, lent, time_of(worker)) != APR_SUCCESS);
     }
-    if (verdict.rule == APIPOOL_R07 && draw(worker, 3) == 0) {
+    if (verdict.rule == APIPOOL_RULE_RATE_LIMIT && draw(worker, 3) == 0) {
         verdict.scope = APIPOOL_SCOPE_KEY;
     }
     note(apipool_pool_report(segment, lent, &what, time_of(worker), &came_of_it) != APR_SUCCESS);
-    if (verdict.rule == APIPOOL_R09) {
+    if (verdict.rule == APIPOOL_RULE_FORBIDDEN) {
         note(apipool_pool_forbidden(segment, lent, &what, time_of(worker)) != APR_SUCCESS);
     }
     *lent = worker->leases[--worker->lent];
@@ -216,7 +218,8 @@ static inline void ask(worker_t *worker)
     apr_uint32_t group = groups[draw(worker, GROUPS)];
     apr_time_t now = time_of(worker);
     apipool_recovery_search_t search = {.group = group,
-                                        .reasons = APIPOOL_ASK_DUE | APIPOOL_ASK_BALANCE,
+                                        .reasons = APIPOOL_PROBE_REQUEST_DUE |
+                                                   APIPOOL_PROBE_REQUEST_BALANCE,
                                         .policy = &hasty,
                                         .interval = 20000};
     apipool_state_e state;
@@ -277,7 +280,7 @@ static inline void work_come_or_go(worker_t *worker)
         note(add_numbered(group, number, &added) != APR_SUCCESS || added == APIPOOL_FULL);
         return;
     }
-    apr_uint64_t id = apipool_key_id(segment->header->secret, text, key_text(text, number));
+    apr_uint64_t id = apipool_key_id(segment->header->store.secret, text, key_text(text, number));
     apr_status_t rv = apipool_pool_remove(segment, segment->groups[group].pool, id);
     note(rv != APR_SUCCESS && rv != APR_NOTFOUND);
 }
@@ -286,7 +289,7 @@ static inline void work_edit(worker_t *worker)
 {
     char text[APIPOOL_KEY_MAX + 1];
     apr_uint32_t number = draw(worker, KEYS), pool = segment->groups[groups[number % GROUPS]].pool;
-    apr_uint64_t id = apipool_key_id(segment->header->secret, text, key_text(text, number));
+    apr_uint64_t id = apipool_key_id(segment->header->store.secret, text, key_text(text, number));
     apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_LABEL | APIPOOL_SET_ENABLED,
                                           .label = labels[draw(worker, 3)],
                                           .enabled = draw(worker, 3) != 0},
@@ -328,7 +331,7 @@ static inline void work_client(worker_t *worker)
 
 static inline void work_wait(worker_t *worker)
 {
-    apipool_wanted_t wanted = draw_wanted(worker);
+    apipool_lend_request_t wanted = draw_wanted(worker);
     if (worker->waiter == APIPOOL_NONE) {
         note(apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &worker->waiter) !=
              APR_SUCCESS);
@@ -479,7 +482,8 @@ static inline void check_keys(apr_uint32_t deaths)
     char text[APIPOOL_KEY_MAX + 1];
     assert_true(segment->header->slots.used + deaths >= least);
     for (apr_uint32_t number = 0; number < KEYS; number++) {
-        apr_uint64_t id = apipool_key_id(segment->header->secret, text, key_text(text, number));
+        apr_uint64_t id =
+            apipool_key_id(segment->header->store.secret, text, key_text(text, number));
         apr_uint32_t pool = segment->groups[groups[number % GROUPS]].pool, found = 0;
         for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
             found += segment->slots[i].id == id && segment->slots[i].pool == pool;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/report: what verdicts do to keys, and how keys prove that they work again. */
+ * Tests of src/pool/report: what verdicts do to keys, and how keys prove that they work again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,13 +15,19 @@ static const struct {
     apipool_state_e state;
     int successes, errors, lost;
 } verdicts[] = {
-    {APIPOOL_R00, APIPOOL_STATE_ACTIVE, 1, 0, 0},  {APIPOOL_R01, APIPOOL_STATE_ACTIVE, 0, 0, 0},
-    {APIPOOL_R02, APIPOOL_STATE_ACTIVE, 0, 0, 0},  {APIPOOL_R03, APIPOOL_STATE_ACTIVE, 0, 0, 0},
-    {APIPOOL_R04, APIPOOL_STATE_ACTIVE, 0, 0, 0},  {APIPOOL_R05, APIPOOL_STATE_QUOTA, 0, 1, 1},
-    {APIPOOL_R06, APIPOOL_STATE_INVALID, 0, 1, 1}, {APIPOOL_R07, APIPOOL_STATE_COOLING, 0, 1, 0},
-    {APIPOOL_R09, APIPOOL_STATE_ACTIVE, 0, 0, 0},  {APIPOOL_R10, APIPOOL_STATE_ACTIVE, 0, 0, 0},
-    {APIPOOL_R11, APIPOOL_STATE_ACTIVE, 0, 0, 0},  {APIPOOL_R12, APIPOOL_STATE_ACTIVE, 0, 1, 0},
-    {APIPOOL_R13, APIPOOL_STATE_ACTIVE, 0, 0, 0},
+    {APIPOOL_RULE_SUCCESS, APIPOOL_STATE_ACTIVE, 1, 0, 0},
+    {APIPOOL_RULE_CLIENT_GONE, APIPOOL_STATE_ACTIVE, 0, 0, 0},
+    {APIPOOL_RULE_BROKE_OFF, APIPOOL_STATE_ACTIVE, 0, 0, 0},
+    {APIPOOL_RULE_NOT_SENT, APIPOOL_STATE_ACTIVE, 0, 0, 0},
+    {APIPOOL_RULE_NO_ANSWER, APIPOOL_STATE_ACTIVE, 0, 0, 0},
+    {APIPOOL_RULE_QUOTA, APIPOOL_STATE_QUOTA, 0, 1, 1},
+    {APIPOOL_RULE_CREDENTIAL, APIPOOL_STATE_INVALID, 0, 1, 1},
+    {APIPOOL_RULE_RATE_LIMIT, APIPOOL_STATE_COOLING, 0, 1, 0},
+    {APIPOOL_RULE_FORBIDDEN, APIPOOL_STATE_ACTIVE, 0, 0, 0},
+    {APIPOOL_RULE_NO_MODEL, APIPOOL_STATE_ACTIVE, 0, 0, 0},
+    {APIPOOL_RULE_CLIENT_ERROR, APIPOOL_STATE_ACTIVE, 0, 0, 0},
+    {APIPOOL_RULE_UPSTREAM_ERROR, APIPOOL_STATE_ACTIVE, 0, 1, 0},
+    {APIPOOL_RULE_OVERLOADED, APIPOOL_STATE_ACTIVE, 0, 0, 0},
 };
 
 static void every_verdict_is_counted_and_moves_the_key(void **unused)
@@ -30,7 +36,7 @@ static void every_verdict_is_counted_and_moves_the_key(void **unused)
         char name[16];
         snprintf(name, sizeof(name), "sk-%zu", i);
         apipool_source_t source = {.group = group_of(main_pool, name), .weight = 1};
-        apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+        apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
         wanted.sources = &source;
         wanted.source_count = 1;
         add(source.group, name);
@@ -59,13 +65,13 @@ static void a_cooling_key_comes_back_at_its_time_and_not_before(void **unused)
 {
     add(group_a, "sk-1");
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R07, NOW + SEC(7), NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(7), NOW);
     assert_int_equal(acquire(NOW + SEC(7) - 1), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(7));
     check_acquires("sk-1", NOW + SEC(7));
     assert_false(lease.proving);
     assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 1);
-    report(APIPOOL_R00, 0, NOW + SEC(7));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(7));
 }
 
 static void unnamed_cooldowns_double_until_a_success(void **unused)
@@ -75,15 +81,15 @@ static void unnamed_cooldowns_double_until_a_success(void **unused)
     add(group_a, "sk-1");
     for (size_t i = 0; i < sizeof(seconds) / sizeof(*seconds); i++) {
         check_acquires("sk-1", now);
-        report(APIPOOL_R07, 0, now);
+        report(APIPOOL_RULE_RATE_LIMIT, 0, now);
         assert_int_equal(acquire(now), APIPOOL_ALL_COOLING);
         assert_int_equal(retry_at, now + SEC(seconds[i]));
         now = retry_at;
     }
     check_acquires("sk-1", now);
-    report(APIPOOL_R00, 0, now);
+    report(APIPOOL_RULE_SUCCESS, 0, now);
     check_acquires("sk-1", now);
-    report(APIPOOL_R07, 0, now);
+    report(APIPOOL_RULE_RATE_LIMIT, 0, now);
     assert_int_equal(acquire(now), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, now + SEC(1));
 }
@@ -98,7 +104,7 @@ static void a_cooldown_is_prolonged_but_never_shortened(void **unused)
         leases[i] = lease;
     }
     for (int i = 0; i < 4; i++) {
-        report_lease(&leases[i], APIPOOL_R07, named[i] ? NOW + SEC(named[i]) : 0, NOW);
+        report_lease(&leases[i], APIPOOL_RULE_RATE_LIMIT, named[i] ? NOW + SEC(named[i]) : 0, NOW);
         assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
         assert_int_equal(retry_at, NOW + SEC(until[i]));
     }
@@ -113,7 +119,7 @@ static void limits_met_together_count_as_one(void **unused)
         leases[i] = lease;
     }
     for (int i = 0; i < 5; i++) {
-        report_lease(&leases[i], APIPOOL_R07, 0, NOW + 1 + i);
+        report_lease(&leases[i], APIPOOL_RULE_RATE_LIMIT, 0, NOW + 1 + i);
     }
     assert_int_equal(slot_of("sk-1")->limited_streak, 1);
     assert_int_equal(acquire(NOW + SEC(1)), APIPOOL_ALL_COOLING);
@@ -122,15 +128,16 @@ static void limits_met_together_count_as_one(void **unused)
 
 static void late_reports_do_not_revive_a_key(void **unused)
 {
-    static const apipool_rule_e late[] = {APIPOOL_R00, APIPOOL_R07, APIPOOL_R05, APIPOOL_R11,
-                                          APIPOOL_R12};
+    static const apipool_rule_e late[] = {APIPOOL_RULE_SUCCESS, APIPOOL_RULE_RATE_LIMIT,
+                                          APIPOOL_RULE_QUOTA, APIPOOL_RULE_CLIENT_ERROR,
+                                          APIPOOL_RULE_UPSTREAM_ERROR};
     apipool_lease_t leases[6];
     add(group_a, "sk-1");
     for (int i = 0; i < 6; i++) {
         check_acquires("sk-1", NOW);
         leases[i] = lease;
     }
-    report_lease(&leases[5], APIPOOL_R06, 0, NOW);
+    report_lease(&leases[5], APIPOOL_RULE_CREDENTIAL, 0, NOW);
     for (int i = 0; i < 5; i++) {
         report_lease(&leases[i], late[i], NOW + SEC(1), NOW);
         assert_int_equal(acquire(NOW + SEC(2)), APIPOOL_EXHAUSTED);
@@ -148,11 +155,11 @@ static void a_late_success_does_not_end_a_cooldown(void **unused)
     check_acquires("sk-1", NOW);
     early = lease;
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R07, NOW + SEC(5), NOW);
-    report_lease(&early, APIPOOL_R00, 0, NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(5), NOW);
+    report_lease(&early, APIPOOL_RULE_SUCCESS, 0, NOW);
     assert_int_equal(acquire(NOW + SEC(5) - 1), APIPOOL_ALL_COOLING);
     check_acquires("sk-1", NOW + SEC(5));
-    report(APIPOOL_R00, 0, NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
 /* The only key, after that verdict. */
@@ -168,18 +175,18 @@ static void lose_by(apipool_rule_e rule)
 
 static void a_lost_key_is_lent_to_one_request_that_proves_it(void **unused)
 {
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     check_acquires("sk-1", NOW + SEC(30));
     assert_true(lease.proving);
     assert_int_equal(slot_of("sk-1")->state, APIPOOL_STATE_HALF_OPEN);
     apipool_lease_t proof = lease;
     assert_int_equal(acquire(NOW + SEC(30)), APIPOOL_ALL_BUSY);
     assert_int_equal(acquire(NOW + SEC(3000)), APIPOOL_ALL_BUSY);
-    report_lease(&proof, APIPOOL_R00, 0, NOW + SEC(31));
+    report_lease(&proof, APIPOOL_RULE_SUCCESS, 0, NOW + SEC(31));
     assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
     check_acquires("sk-1", NOW + SEC(31));
     assert_false(lease.proving);
-    report(APIPOOL_R06, 0, NOW + SEC(31));
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW + SEC(31));
     assert_int_equal(acquire(NOW + SEC(61) - 1), APIPOOL_EXHAUSTED); /* tries begin anew */
     check_acquires("sk-1", NOW + SEC(61));
 }
@@ -188,11 +195,11 @@ static void each_try_that_fails_doubles_the_wait(void **unused)
 {
     static const int seconds[] = {60, 120, 240, 480, 960, 1920, 3600, 3600};
     apr_time_t now = NOW + SEC(30);
-    lose_by(APIPOOL_R05);
+    lose_by(APIPOOL_RULE_QUOTA);
     for (size_t i = 0; i < sizeof(seconds) / sizeof(*seconds); i++) {
         check_acquires("sk-1", now);
         assert_true(lease.proving);
-        report(i % 2 ? APIPOOL_R05 : APIPOOL_R06, 0, now);
+        report(i % 2 ? APIPOOL_RULE_QUOTA : APIPOOL_RULE_CREDENTIAL, 0, now);
         assert_int_equal(acquire(now + SEC(seconds[i]) - 1), APIPOOL_EXHAUSTED);
         now += SEC(seconds[i]);
     }
@@ -202,14 +209,15 @@ static const struct {
     apipool_rule_e rule;
     int seconds; /* until the next proof */
 } inconclusive[] = {
-    {APIPOOL_R01, 0}, {APIPOOL_R02, 1}, {APIPOOL_R03, 1}, {APIPOOL_R04, 1},
-    {APIPOOL_R10, 0}, {APIPOOL_R11, 0}, {APIPOOL_R13, 1},
+    {APIPOOL_RULE_CLIENT_GONE, 0}, {APIPOOL_RULE_BROKE_OFF, 1}, {APIPOOL_RULE_NOT_SENT, 1},
+    {APIPOOL_RULE_NO_ANSWER, 1},   {APIPOOL_RULE_NO_MODEL, 0},  {APIPOOL_RULE_CLIENT_ERROR, 0},
+    {APIPOOL_RULE_OVERLOADED, 1},
 };
 
 static void a_proof_that_tells_nothing_is_repeated(void **unused)
 {
     apr_time_t now = NOW + SEC(30);
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     for (size_t i = 0; i < sizeof(inconclusive) / sizeof(*inconclusive); i++) {
         check_acquires("sk-1", now);
         assert_true(lease.proving);
@@ -221,7 +229,7 @@ static void a_proof_that_tells_nothing_is_repeated(void **unused)
         }
     }
     check_acquires("sk-1", now);
-    report(APIPOOL_R00, 0, now);
+    report(APIPOOL_RULE_SUCCESS, 0, now);
     assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
 }
 
@@ -229,11 +237,11 @@ static void a_proof_that_tells_nothing_is_repeated(void **unused)
 static void a_proof_that_is_repeated_is_waited_for(void **unused)
 {
     apr_time_t now = NOW + SEC(30), next;
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     for (int i = 0; i < 8; i++, now = next) {
         check_acquires("sk-1", now);
         assert_true(lease.proving);
-        report(APIPOOL_R03, 0, now + i);
+        report(APIPOOL_RULE_NOT_SENT, 0, now + i);
         next = now + i + SEC(1);
         apipool_acquired_e result = acquire(now + i);
         assert_int_equal(result, i < 4 ? APIPOOL_ALL_COOLING : APIPOOL_ALL_PAUSED);
@@ -247,51 +255,51 @@ static void a_proof_that_is_repeated_is_waited_for(void **unused)
 
 static void a_proof_that_is_rate_limited_makes_the_key_cool(void **unused)
 {
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     check_acquires("sk-1", NOW + SEC(30));
-    report(APIPOOL_R07, NOW + SEC(50), NOW + SEC(30));
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(50), NOW + SEC(30));
     assert_int_equal(outcome.state, APIPOOL_STATE_COOLING);
     assert_int_equal(acquire(NOW + SEC(50) - 1), APIPOOL_ALL_COOLING);
     check_acquires("sk-1", NOW + SEC(50));
     assert_false(lease.proving);
-    report(APIPOOL_R00, 0, NOW + SEC(50));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(50));
 }
 
 static void an_answer_that_begins_well_is_a_proof(void **unused)
 {
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     check_acquires("sk-1", NOW + SEC(30));
     assert_int_equal(apipool_pool_proved(segment, &lease, NOW + SEC(31)), APR_SUCCESS);
     assert_int_equal(slot_of("sk-1")->state, APIPOOL_STATE_ACTIVE);
     assert_null(consistency_of(segment));
     apipool_lease_t stream = lease;
     check_acquires("sk-1", NOW + SEC(31));
-    report(APIPOOL_R00, 0, NOW + SEC(32));
-    report_lease(&stream, APIPOOL_R02, 0, NOW + SEC(33));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(32));
+    report_lease(&stream, APIPOOL_RULE_BROKE_OFF, 0, NOW + SEC(33));
     assert_int_equal(slot_of("sk-1")->state, APIPOOL_STATE_ACTIVE);
 }
 
 /* A process ends while an answer that has proved a key still flows; a later proof is not its own. */
 static void the_dead_take_no_proof_of_others_with_them(void **unused)
 {
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     segment->process = 100;
     check_acquires("sk-1", NOW + SEC(30));
     assert_int_equal(apipool_pool_proved(segment, &lease, NOW + SEC(31)), APR_SUCCESS);
     segment->process = 200;
     check_acquires("sk-1", NOW + SEC(31));
-    report(APIPOOL_R06, 0, NOW + SEC(31));
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW + SEC(31));
     check_acquires("sk-1", NOW + SEC(61));
     assert_true(lease.proving);
     assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
     assert_int_equal(acquire(NOW + SEC(61)), APIPOOL_ALL_BUSY);
-    report(APIPOOL_R00, 0, NOW + SEC(62));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(62));
     assert_int_equal(in_flight(), 0);
 }
 
 static void a_proof_that_died_is_repeated(void **unused)
 {
-    lose_by(APIPOOL_R06);
+    lose_by(APIPOOL_RULE_CREDENTIAL);
     segment->process = 100;
     check_acquires("sk-1", NOW + SEC(30));
     assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
@@ -300,7 +308,7 @@ static void a_proof_that_died_is_repeated(void **unused)
     assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
     check_acquires("sk-1", NOW + SEC(30));
     assert_true(lease.proving);
-    report(APIPOOL_R00, 0, NOW + SEC(30));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(30));
 }
 
 /* A request that began before the key was lost is refused while another one proves it. */
@@ -311,15 +319,15 @@ static void a_late_refusal_lets_no_second_proof_begin(void **unused)
     check_acquires("sk-1", NOW);
     early = lease;
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R06, 0, NOW);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     check_acquires("sk-1", NOW + SEC(30));
     assert_true(lease.proving);
     proof = lease;
-    report_lease(&early, APIPOOL_R06, 0, NOW + SEC(31));
+    report_lease(&early, APIPOOL_RULE_CREDENTIAL, 0, NOW + SEC(31));
     assert_int_not_equal(acquire(NOW + SEC(100)), APIPOOL_ACQUIRED);
-    report_lease(&proof, APIPOOL_R00, 0, NOW + SEC(101));
+    report_lease(&proof, APIPOOL_RULE_SUCCESS, 0, NOW + SEC(101));
     assert_int_equal(acquire(NOW + SEC(4000)), APIPOOL_ACQUIRED);
-    report(APIPOOL_R00, 0, NOW + SEC(4000));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(4000));
     assert_int_equal(slot_of("sk-1")->state, APIPOOL_STATE_ACTIVE);
 }
 
@@ -330,14 +338,14 @@ static void a_refusal_during_a_proof_that_began_well_loses_no_key(void **unused)
     check_acquires("sk-1", NOW);
     early = lease;
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R06, 0, NOW);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     check_acquires("sk-1", NOW + SEC(30));
     assert_true(lease.proving);
-    report_lease(&early, APIPOOL_R06, 0, NOW + SEC(31));
+    report_lease(&early, APIPOOL_RULE_CREDENTIAL, 0, NOW + SEC(31));
     assert_int_equal(apipool_pool_proved(segment, &lease, NOW + SEC(32)), APR_SUCCESS);
-    report(APIPOOL_R00, 0, NOW + SEC(33));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(33));
     check_acquires("sk-1", NOW + SEC(4000));
-    report(APIPOOL_R00, 0, NOW + SEC(4000));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(4000));
     assert_int_equal(slot_of("sk-1")->state, APIPOOL_STATE_ACTIVE);
 }
 
@@ -349,28 +357,29 @@ static void a_key_that_waits_for_its_proof_hides_no_other(void **unused)
         apipool_lease_t twice = lease;
         if (i == 0) {
             assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED); /* a001 */
-            report_lease(&lease, APIPOOL_R01, 0, NOW);
-            report_lease(&twice, APIPOOL_R07, NOW + SEC(3000), NOW);
+            report_lease(&lease, APIPOOL_RULE_CLIENT_GONE, 0, NOW);
+            report_lease(&twice, APIPOOL_RULE_RATE_LIMIT, NOW + SEC(3000), NOW);
             assert_int_equal(acquire_for(0, NOW), APIPOOL_ACQUIRED);
             while (strcmp(lease.key, "a000")) {
-                report(APIPOOL_R01, 0, NOW);
+                report(APIPOOL_RULE_CLIENT_GONE, 0, NOW);
                 assert_int_equal(acquire_for(0, NOW), APIPOOL_ACQUIRED);
             }
-            report(APIPOOL_R06, 0, NOW);
+            report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
         }
         else {
-            report(APIPOOL_R06, 0, NOW + 1);
+            report(APIPOOL_RULE_CREDENTIAL, 0, NOW + 1);
         }
     }
     /* a000 is due first, but cools for that model; a001 does not */
     assert_int_equal(acquire_for(7, NOW + SEC(40)), APIPOOL_ACQUIRED);
     assert_string_equal(lease.key, "a001");
-    report(APIPOOL_R00, 0, NOW + SEC(40));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(40));
 }
 
 static void a_disabled_key_stays_so_whatever_late_answers_say(void **unused)
 {
-    static const apipool_rule_e late[] = {APIPOOL_R00, APIPOOL_R05, APIPOOL_R06, APIPOOL_R07};
+    static const apipool_rule_e late[] = {APIPOOL_RULE_SUCCESS, APIPOOL_RULE_QUOTA,
+                                          APIPOOL_RULE_CREDENTIAL, APIPOOL_RULE_RATE_LIMIT};
     apipool_lease_t leases[4];
     add(group_a, "sk-1");
     for (int i = 0; i < 4; i++) {
@@ -394,17 +403,17 @@ static void a_loss_never_ends_before_the_cooldown_that_ran(void **unused)
     check_acquires("sk-1", NOW);
     early = lease;
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R07, NOW + SEC(500), NOW);
-    report_lease(&early, APIPOOL_R05, 0, NOW + 1);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(500), NOW);
+    report_lease(&early, APIPOOL_RULE_QUOTA, 0, NOW + 1);
     assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
     assert_int_equal(acquire(NOW + SEC(500) - 1), APIPOOL_EXHAUSTED);
     check_acquires("sk-1", NOW + SEC(500));
-    report(APIPOOL_R00, 0, NOW + SEC(500));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(500));
 }
 
 static void forbid(const apipool_lease_t *lent, apr_time_t now)
 {
-    apipool_verdict_t verdict = verdict_of(APIPOOL_R09, 0);
+    apipool_verdict_t verdict = verdict_of(APIPOOL_RULE_FORBIDDEN, 0);
     apipool_report_t what = {
         .verdict = &verdict, .status = 403, .tokens = -1, .headroom = -1, .policy = &policy};
     assert_int_equal(apipool_pool_forbidden(segment, lent, &what, now), APR_SUCCESS);
@@ -415,9 +424,9 @@ static void a_forbidden_key_rests_for_the_model_when_another_one_has_worked(void
     add_many(group_a, "a", 2);
     assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
     apipool_lease_t first = lease;
-    report(APIPOOL_R09, 0, NOW);
+    report(APIPOOL_RULE_FORBIDDEN, 0, NOW);
     assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
-    report(APIPOOL_R00, 0, NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
     assert_int_equal(slot_of("a000")->error_streak, 0);
     forbid(&first, NOW);
     assert_int_equal(slot_of("a000")->counts.errors, 1);
@@ -425,12 +434,12 @@ static void a_forbidden_key_rests_for_the_model_when_another_one_has_worked(void
     for (int i = 0; i < 4; i++) {
         assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
         assert_string_equal(lease.key, "a001");
-        report(APIPOOL_R00, 0, NOW);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
     }
     assert_int_equal(slot_of("a000")->state, APIPOOL_STATE_ACTIVE);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(acquire_for(7, NOW + SEC(1)), APIPOOL_ACQUIRED);
-        report(APIPOOL_R00, 0, NOW + SEC(1));
+        report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(1));
     }
     assert_int_equal(slot_of("a000")->counts.requests, 3);
 }
@@ -439,16 +448,16 @@ static void a_forbidden_key_that_has_moved_since_does_not_rest(void **unused)
 {
     add(group_a, "sk-1");
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R09, 0, NOW);
+    report(APIPOOL_RULE_FORBIDDEN, 0, NOW);
     add(group_b, "sk-1");
     forbid(&lease, NOW);
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R00, 0, NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
 static void headroom_is_kept_as_the_upstream_told_it(void **unused)
 {
-    apipool_verdict_t verdict = verdict_of(APIPOOL_R00, 0);
+    apipool_verdict_t verdict = verdict_of(APIPOOL_RULE_SUCCESS, 0);
     apipool_report_t what = {.verdict = &verdict,
                              .tokens = -1,
                              .headroom = 0.25,
@@ -460,7 +469,7 @@ static void headroom_is_kept_as_the_upstream_told_it(void **unused)
     assert_true(slot_of("sk-1")->headroom == 0.25);
     assert_int_equal(slot_of("sk-1")->headroom_until, NOW + SEC(9));
     check_acquires("sk-1", NOW);
-    report(APIPOOL_R00, 0, NOW); /* which says nothing of it */
+    report(APIPOOL_RULE_SUCCESS, 0, NOW); /* which says nothing of it */
     assert_true(slot_of("sk-1")->headroom == 0.25);
 }
 

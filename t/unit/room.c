@@ -85,7 +85,7 @@ static int add_some(int round)
 
 static apr_uint64_t id_at(int i)
 {
-    return apipool_key_id(segment->header->secret, key_of(i), lengths[i]);
+    return apipool_key_id(segment->header->store.secret, key_of(i), lengths[i]);
 }
 
 static void remove_some(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/secret: made once, read always, refused when it is not safe or not one. */
+ * Tests of src/store/secret: made once, read always, refused when it is not safe or not one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

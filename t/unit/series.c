@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/series: minutes and hours, gaps, odd clocks, and agreement with the plain sums. */
+ * Tests of src/memory/series: minutes and hours, gaps, odd clocks, and agreement with the plain sums. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -314,17 +314,17 @@ static void history_agrees_with_the_plain_sums_whatever_the_clock_does(void **un
 static void history_and_numbers_agree(void **unused)
 {
     apipool_series_t series = {0};
-    apipool_numbers_t numbers = {0};
+    apipool_counters_t numbers = {0};
     apipool_series_point_t points[MINUTES], sum = {0};
-    apipool_numbers_snapshot_t s;
+    apipool_counters_snapshot_t s;
     apr_time_t now = NOW;
 
     for (seed = 7; now < NOW + SEC(3500); now += (apr_time_t)pick(5000000)) {
         apipool_finished_t finished = some_request();
         apipool_series_add_locked(&series, &finished, now);
-        apipool_numbers_add(&numbers, &finished, now);
+        apipool_counters_add(&numbers, &finished, now);
     }
-    apipool_numbers_read(&numbers, NOW + SEC(3599), &s);
+    apipool_counters_read(&numbers, NOW + SEC(3599), &s);
     for (int step = APIPOOL_SERIES_BY_MINUTE; step <= APIPOOL_SERIES_BY_HOUR; step++) {
         int n = apipool_series_read_locked(&series, step, NOW + SEC(3599), points, MINUTES);
         sum = (apipool_series_point_t){0};
@@ -346,8 +346,8 @@ static void history_and_numbers_agree(void **unused)
 /* The same for the sums and averages of numbers, which the clock does not concern. */
 static void numbers_agree_with_a_plain_count_whatever_the_clock_does(void **unused)
 {
-    apipool_numbers_t numbers = {0};
-    apipool_numbers_snapshot_t s, sum = {0};
+    apipool_counters_t numbers = {0};
+    apipool_counters_snapshot_t s, sum = {0};
     double success = 0, latency = 0, first_byte = 0;
     double judged = 0, timed = 0, begun = 0;
     apr_time_t now = NOW;
@@ -360,7 +360,7 @@ static void numbers_agree_with_a_plain_count_whatever_the_clock_does(void **unus
             t.total >= 0 ? t.total
                          : (t.prompt > 0 ? t.prompt : 0) + (t.completion > 0 ? t.completion : 0);
         now += some_jump();
-        apipool_numbers_add(&numbers, &f, now);
+        apipool_counters_add(&numbers, &f, now);
         sum.requests++;
         sum.attempts += f.attempts;
         sum.successes += (apr_uint64_t)f.success;
@@ -382,8 +382,8 @@ static void numbers_agree_with_a_plain_count_whatever_the_clock_does(void **unus
             begun += begun < 20;
             first_byte += ((double)f.first_byte / 1000 - first_byte) / begun;
         }
-        apipool_numbers_read(&numbers, now, &s);
-        assert_memory_equal(&s, &sum, offsetof(apipool_numbers_snapshot_t, rpm));
+        apipool_counters_read(&numbers, now, &s);
+        assert_memory_equal(&s, &sum, offsetof(apipool_counters_snapshot_t, rpm));
         assert_true(s.rpm >= 1 && s.rpm <= s.rpd && s.rpd <= i + 1 && s.tpm <= s.tpd);
         assert_true(s.tpd <= (apr_int64_t)s.total);
         assert_true(s.success_rate - success < 1e-9 && success - s.success_rate < 1e-9);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/sessions: sessions that were ended, passwords that were wrong, viewers. */
+ * Tests of src/pool/sessions: sessions that were ended, passwords that were wrong, viewers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/sniff and modelpath: members, fields, their places, and any way to cut a body, whether
+ * Tests of src/text/sniff and modelpath: members, fields, their places, and any way to cut a body, whether
  * somebody asks for doubts or not. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "modelpath.h"
+#include "model_path.h"
 #include "sniff.h"
 
 #define BOM     "\xef\xbb\xbf"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/stats: a request is counted everywhere it belongs, and nowhere else. */
+ * Tests of src/pool/stats: a request is counted everywhere it belongs, and nowhere else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ static apipool_request_stats_t served(apr_uint32_t pool, apr_uint32_t group)
     apipool_request_stats_t stats;
     memset(&stats, 0, sizeof(stats));
     stats.group = group;
-    stats.rule = APIPOOL_R00;
+    stats.rule = APIPOOL_RULE_SUCCESS;
     stats.entry.pool = pool;
     stats.entry.ending = APIPOOL_ENDED_COMPLETE;
     stats.entry.status = 200;
@@ -40,7 +40,7 @@ static apipool_request_stats_t failed(apr_uint32_t pool, apr_uint32_t group,
                                       apipool_ending_e ending)
 {
     apipool_request_stats_t stats = served(pool, group);
-    stats.rule = APIPOOL_R12;
+    stats.rule = APIPOOL_RULE_UPSTREAM_ERROR;
     stats.entry.ending = (unsigned char)ending;
     stats.finished.success = 0;
     stats.finished.error = ending != APIPOOL_ENDED_CLIENT_ABORT;
@@ -171,7 +171,7 @@ static void pools_do_not_mix(void **unused)
     record(stats);
     record(served(main_pool, group_a));
     record(served(main_pool, group_a));
-    record(refused(same_name, APIPOOL_R15));
+    record(refused(same_name, APIPOOL_RULE_EXHAUSTED));
 
     assert_int_equal(pool_at(main_pool, NOW).numbers.requests, 2);
     assert_int_equal(pool_at(other_pool, NOW).numbers.requests, 1);
@@ -207,14 +207,16 @@ static void endings_are_counted_for_the_last_upstream(void **unused)
 
 static void requests_without_an_attempt_are_counted_by_rule(void **unused)
 {
-    record(refused(main_pool, APIPOOL_R14));
-    record(refused(main_pool, APIPOOL_R14));
-    record(refused(main_pool, APIPOOL_R15));
+    record(refused(main_pool, APIPOOL_RULE_ALL_COOLING));
+    record(refused(main_pool, APIPOOL_RULE_ALL_COOLING));
+    record(refused(main_pool, APIPOOL_RULE_EXHAUSTED));
 
     apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
     assert_int_equal(snapshot.endings[APIPOOL_ENDED_REFUSED], 3);
     for (int rule = 0; rule < APIPOOL_RULE_COUNT; rule++) {
-        apr_uint64_t expected = rule == APIPOOL_R14 ? 2 : rule == APIPOOL_R15 ? 1 : 0;
+        apr_uint64_t expected = rule == APIPOOL_RULE_ALL_COOLING ? 2
+                                : rule == APIPOOL_RULE_EXHAUSTED ? 1
+                                                                 : 0;
         assert_int_equal(snapshot.refusals[rule], expected);
     }
     assert_int_equal(snapshot.numbers.requests, 3);
@@ -233,7 +235,7 @@ static void estimates_are_kept_apart(void **unused)
     record(served(main_pool, group_a));
     record(stats);
 
-    apipool_numbers_snapshot_t numbers = pool_at(main_pool, NOW).numbers;
+    apipool_counters_snapshot_t numbers = pool_at(main_pool, NOW).numbers;
     assert_int_equal(numbers.requests, 2);
     assert_int_equal(numbers.prompt, 100);
     assert_int_equal(numbers.completion, 20);
@@ -316,7 +318,7 @@ static void the_ring_has_every_request(void **unused)
 
     for (apr_uint32_t i = 0; i < 2 * size + 3; i++) {
         apipool_request_stats_t stats =
-            i % 2 ? refused(main_pool, APIPOOL_R15) : served(main_pool, group_a);
+            i % 2 ? refused(main_pool, APIPOOL_RULE_EXHAUSTED) : served(main_pool, group_a);
         strcpy(stats.entry.model, models[i % 3]);
         stats.entry.at = NOW + i;
         record(stats);
@@ -362,7 +364,8 @@ static void sums_agree_with_each_other(void **unused)
         apr_uint32_t draw = next_random(&random), group = groups[draw % 4];
         apr_uint32_t which = draw % 4 == 2 || (draw % 4 == 3 && draw & 64);
         apr_uint32_t pool = which ? other_pool : main_pool;
-        apipool_request_stats_t stats = group == APIPOOL_NONE ? refused(pool, APIPOOL_R14)
+        apipool_request_stats_t stats = group == APIPOOL_NONE
+                                            ? refused(pool, APIPOOL_RULE_ALL_COOLING)
                                         : draw & 128 ? failed(pool, group, APIPOOL_ENDED_TRUNCATED)
                                                      : served(pool, group);
         name(&stats, names[draw >> 8 & 3], names[draw >> 10 & 3]);
@@ -383,7 +386,8 @@ static void sums_agree_with_each_other(void **unused)
         assert_int_equal(snapshot.numbers.prompt, prompt[which]);
         assert_int_equal(snapshot.duration.count, expected[which]);
         assert_int_equal(snapshot.first_byte.count, snapshot.numbers.successes);
-        assert_int_equal(snapshot.refusals[APIPOOL_R14], snapshot.endings[APIPOOL_ENDED_REFUSED]);
+        assert_int_equal(snapshot.refusals[APIPOOL_RULE_ALL_COOLING],
+                         snapshot.endings[APIPOOL_ENDED_REFUSED]);
         assert_int_equal(ended, expected[which]);
     }
     apr_uint32_t count = names_of(APIPOOL_NAMED_OF_ANY, rows);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/store: what is saved from one segment is found in the next, field by field. */
+ * Tests of src/store/store: what is saved from one segment is found in the next, field by field. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,10 +37,10 @@ static void fill_counts(apipool_counts_t *counts, apr_uint32_t from)
                                  1.5,           0.75,     10,       11};
 }
 
-static void fill_numbers(apipool_numbers_t *numbers, apr_uint32_t from)
+static void fill_numbers(apipool_counters_t *numbers, apr_uint32_t from)
 {
     fill_counts(&numbers->counts, from);
-    for (apr_uint32_t i = 0; i < APIPOOL_NUMBERS_WINDOWS; i++) {
+    for (apr_uint32_t i = 0; i < APIPOOL_COUNTERS_WINDOWS; i++) {
         fill_window(&numbers->windows[i], from + 100 * i);
     }
 }
@@ -190,7 +190,7 @@ static void fill_slot(apipool_slot_t *slot)
     slot->headroom_until = now + 5;
     slot->headroom = 0.125;
     slot->last_status = 429;
-    slot->last_rule = APIPOOL_R07;
+    slot->last_rule = APIPOOL_RULE_RATE_LIMIT;
     slot->low = 1;
     slot->balance = -1.25;
     slot->read_at = now - 6;
@@ -223,7 +223,7 @@ static void what_is_known_of_a_key_comes_back_field_by_field(void **unused)
     assert_int_equal(slot->headroom_until, was->headroom_until);
     assert_true(slot->headroom == 0.125);
     assert_int_equal(slot->last_status, 429);
-    assert_int_equal(slot->last_rule, APIPOOL_R07);
+    assert_int_equal(slot->last_rule, APIPOOL_RULE_RATE_LIMIT);
     assert_int_equal(slot->low, 1);
     assert_true(slot->balance == -1.25);
     assert_string_equal(slot->currency, "CNY");
@@ -243,7 +243,7 @@ static void cooldowns_of_single_models_go_on_and_those_that_are_over_do_not(void
     apipool_slot_t *active = add(&life, group, "sk-active");
     apipool_slot_t *cooling = add(&life, group, "sk-cooling");
     settle(&life, cooling, APIPOOL_STATE_COOLING, now + apr_time_from_sec(10));
-    for (apr_uint64_t model = 1; model <= 9; model++) { /* the last ones share a lane */
+    for (apr_uint64_t model = 1; model <= 9; model++) { /* the last ones share a model slot */
         assert_int_not_equal(
             apipool_members_cool_locked(life.segment, index_of(&life, active), model,
                                         now + apr_time_from_sec(100 + (int)model), now),
@@ -258,19 +258,19 @@ static void cooldowns_of_single_models_go_on_and_those_that_are_over_do_not(void
     apr_uint32_t again = main_slot(&next, "sk-active")->group;
     active = main_slot(&next, "sk-active");
     for (apr_uint64_t model = 1; model <= 6; model++) {
-        apr_uint32_t lane = apipool_members_lane_locked(next.segment, again, model);
-        assert_int_not_equal(lane, 0);
-        assert_int_not_equal(active->place[lane], APIPOOL_NONE);
-        assert_int_equal(active->until[lane], begun + apr_time_from_sec(100 + (int)model));
+        apr_uint32_t model_slot = apipool_members_model_slot_locked(next.segment, again, model);
+        assert_int_not_equal(model_slot, 0);
+        assert_int_not_equal(active->place[model_slot], APIPOOL_NONE);
+        assert_int_equal(active->until[model_slot], begun + apr_time_from_sec(100 + (int)model));
     }
-    apr_uint32_t shared = apipool_members_lane_locked(next.segment, again, 9);
+    apr_uint32_t shared = apipool_members_model_slot_locked(next.segment, again, 9);
     assert_int_not_equal(active->place[shared], APIPOOL_NONE);
-    apr_uint32_t lane = apipool_members_lane_locked(next.segment, again, 2);
+    apr_uint32_t model_slot = apipool_members_model_slot_locked(next.segment, again, 2);
     cooling = main_slot(&next, "sk-cooling");
     assert_int_equal(cooling->state, APIPOOL_STATE_COOLING);
-    assert_int_not_equal(cooling->place[lane], APIPOOL_NONE);
-    lane = apipool_members_lane_locked(next.segment, again, 3);
-    assert_int_equal(main_slot(&next, "sk-over")->place[lane], APIPOOL_NONE);
+    assert_int_not_equal(cooling->place[model_slot], APIPOOL_NONE);
+    model_slot = apipool_members_model_slot_locked(next.segment, again, 3);
+    assert_int_equal(main_slot(&next, "sk-over")->place[model_slot], APIPOOL_NONE);
     end(&life);
     end(&next);
 }
@@ -281,19 +281,20 @@ static void what_holds_for_an_account_goes_on(void **unused)
     life_t life = start("accounts");
     apr_time_t later = now + apr_time_from_sec(300);
     apr_uint32_t pool = attach(&life, "", "main");
-    apipool_account_hit_locked(life.segment, pool, acme, 0, 1, later, now);
-    apipool_account_hit_locked(life.segment, pool, acme + 1, 77, 0, later + 1, now);
-    apipool_account_hit_locked(life.segment, pool, acme + 2, 0, 0, now + 1, now);
+    apipool_account_limit_locked(life.segment, pool, acme, 0, 1, later, now);
+    apipool_account_limit_locked(life.segment, pool, acme + 1, 77, 0, later + 1, now);
+    apipool_account_limit_locked(life.segment, pool, acme + 2, 0, 0, now + 1, now);
     life_t next = restart(&life, "accounts");
     pool = attach(&next, "", "main");
-    const apipool_hit_t *hit = apipool_account_find_locked(next.segment, pool, acme, 0, now);
-    assert_non_null(hit);
-    assert_int_equal(hit->spent, 1);
-    assert_int_equal(hit->until, later);
-    hit = apipool_account_find_locked(next.segment, pool, acme + 1, 77, now);
-    assert_non_null(hit);
-    assert_int_equal(hit->spent, 0);
-    assert_int_equal(hit->until, later + 1);
+    const apipool_account_limit_t *account_limit =
+        apipool_account_find_locked(next.segment, pool, acme, 0, now);
+    assert_non_null(account_limit);
+    assert_int_equal(account_limit->spent, 1);
+    assert_int_equal(account_limit->until, later);
+    account_limit = apipool_account_find_locked(next.segment, pool, acme + 1, 77, now);
+    assert_non_null(account_limit);
+    assert_int_equal(account_limit->spent, 0);
+    assert_int_equal(account_limit->until, later + 1);
     assert_null(apipool_account_find_locked(next.segment, pool, acme + 1, 78, now));
     assert_null(apipool_account_find_locked(next.segment, pool, acme + 2, 0, now));
     end(&life);
@@ -306,7 +307,7 @@ static void numbers_of_upstreams_and_pools_come_back(void **unused)
 {
     life_t life = start("totals");
     apr_uint32_t pool = attach(&life, "v.example:80", "main");
-    apipool_group_t *g = &life.segment->groups[group_of(&life, pool, "one")];
+    apipool_upstream_t *g = &life.segment->groups[group_of(&life, pool, "one")];
     apipool_pool_stats_t *stats = &life.segment->stats[pool];
     fill_numbers(&g->numbers, 5000);
     for (apr_uint32_t i = 0; i < APIPOOL_RULE_COUNT; i++) {
@@ -336,7 +337,7 @@ static void numbers_of_upstreams_and_pools_come_back(void **unused)
 
     life_t next = restart(&life, "totals");
     pool = attach(&next, "v.example:80", "main");
-    const apipool_group_t *again = &next.segment->groups[group_of(&next, pool, "one")];
+    const apipool_upstream_t *again = &next.segment->groups[group_of(&next, pool, "one")];
     assert_memory_equal(&again->numbers, &g->numbers, sizeof(g->numbers));
     assert_memory_equal(again->rules, g->rules, sizeof(g->rules));
     assert_memory_equal(again->endings, g->endings, sizeof(g->endings));
@@ -348,8 +349,8 @@ static void numbers_of_upstreams_and_pools_come_back(void **unused)
     end(&next);
 }
 
-static apipool_numbers_t *named(const life_t *life, apr_uint32_t pool, apipool_named_e kind,
-                                const char *text, int may_add)
+static apipool_counters_t *named(const life_t *life, apr_uint32_t pool, apipool_named_e kind,
+                                 const char *text, int may_add)
 {
     apipool_name_t name;
     apipool_name_make(&name, text, strlen(text));
@@ -378,7 +379,7 @@ static void numbers_of_clients_and_models_come_back(void **unused)
                  {two, APIPOOL_NAMED_MODEL, model, 300},
                  {two, APIPOOL_NAMED_MODEL, "", 400}};
     for (int i = 0; i < 4; i++) {
-        apipool_numbers_t expected;
+        apipool_counters_t expected;
         memset(&expected, 0, sizeof(expected));
         fill_numbers(&expected, cases[i].from);
         assert_memory_equal(named(&next, cases[i].pool, cases[i].kind, cases[i].text, 0), &expected,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/store_clients: clients that are made, changed and removed, and lives of a server in between. */
+ * Tests of src/store/store_clients: clients that are made, changed and removed, and lives of a server in
+ * between. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +14,7 @@
 
 static void fill_digest(unsigned char *digest, const char *name)
 {
-    assert_int_equal(apipool_clientkey_digest(name, strlen(name), digest), 1);
+    assert_int_equal(apipool_client_key_digest(name, strlen(name), digest), 1);
 }
 
 static apipool_client_change_t a_change(const life_t *life, int what, const char *server,
@@ -87,7 +88,7 @@ static int has(const life_t *life, const char *server, const char *name)
 static void check_all(const life_t *life, const char *name)
 {
     apipool_client_row_t row;
-    unsigned char digest[APIPOOL_CLIENTKEY_DIGEST];
+    unsigned char digest[APIPOOL_CLIENT_KEY_DIGEST];
     assert_int_equal(apipool_client_read(life->segment, "", name, now, &row), APR_SUCCESS);
     const apipool_client_terms_t *terms = &row.image.terms;
     fill_digest(digest, name);
@@ -125,7 +126,7 @@ static void who_is_not_there_is_not_changed(void **unused)
 {
     life_t life = start("refused");
     assert_int_equal(create(&life, "", "one"), APR_SUCCESS);
-    apr_uint64_t saves = life.segment->header->saves;
+    apr_uint64_t saves = life.segment->header->store.saves;
     assert_int_equal(create(&life, "", "one"), APR_EEXIST);
     assert_null(error);
     assert_int_equal(edit_all(&life, "two"), APR_NOTFOUND);
@@ -136,7 +137,7 @@ static void who_is_not_there_is_not_changed(void **unused)
         assert_int_equal(create(&life, "", name), APR_SUCCESS);
     }
     assert_int_equal(create(&life, "", "too many"), APR_ENOMEM);
-    assert_int_equal(life.segment->header->saves, saves + FULL - 1);
+    assert_int_equal(life.segment->header->store.saves, saves + FULL - 1);
     end(&life);
 }
 
@@ -236,7 +237,7 @@ static void records_of_other_versions(void **unused)
     } records[] = {{1, 1, 1}, {0, 1, 1}, {1, 0, 1}, {1, 1, 0}};
     static const apr_uint64_t limits[] = {1, 2, 3};
     for (int i = 0; i < 4; i++) {
-        unsigned char bytes[512], digest[APIPOOL_CLIENTKEY_DIGEST];
+        unsigned char bytes[512], digest[APIPOOL_CLIENT_KEY_DIGEST];
         apipool_record_writer_t writer;
         apr_size_t len;
         apr_pool_t *pool;

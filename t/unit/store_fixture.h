@@ -111,14 +111,14 @@ static inline apr_uint32_t attach(const life_t *life, const char *server, const 
 static inline apr_uint32_t group_of(const life_t *life, apr_uint32_t pool, const char *upstream)
 {
     apr_uint32_t group;
-    assert_int_equal(apipool_pool_group(life->segment, pool, upstream, &group), APR_SUCCESS);
+    assert_int_equal(apipool_pool_upstream(life->segment, pool, upstream, &group), APR_SUCCESS);
     return group;
 }
 
 static inline apipool_slot_t *slot_of(const life_t *life, apr_uint32_t pool, const char *key,
                                       apr_size_t len)
 {
-    apr_uint64_t id = apipool_key_id(life->segment->header->secret, key, len);
+    apr_uint64_t id = apipool_key_id(life->segment->header->store.secret, key, len);
     apr_uint32_t index = apipool_pool_find_locked(life->segment, pool, id);
     assert_int_not_equal(index, APIPOOL_NONE);
     return &life->segment->slots[index];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/store: records that an older or a newer version wrote, or that cannot be unsealed. */
+ * Tests of src/store/store: records that an older or a newer version wrote, or that cannot be unsealed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -295,13 +295,13 @@ static void the_order_of_a_row_is_the_one_that_files_have(void **unused)
     check_rows_of_key(main_slot(&next, "sk-rows"));
     const apipool_pool_stats_t *stats = &next.segment->stats[0];
     check_counts(&stats->numbers.counts, 6);
-    check_windows(stats->numbers.windows, APIPOOL_NUMBERS_WINDOWS, 20);
+    check_windows(stats->numbers.windows, APIPOOL_COUNTERS_WINDOWS, 20);
     const apipool_series_slot_t *point = &stats->series.minutes[61 % APIPOOL_SERIES_MINUTES];
     assert_true(point->number == 61 && point->requests == 62 && point->errors == 63);
     assert_true(point->begun == 64 && point->timed == 65 && point->first_byte == 66);
     assert_true(point->latency == 67 && point->prompt == 68 && point->completion == 69);
     assert_true(stats->duration.counts[0] == 31 && stats->duration.sum == 46);
-    const apipool_group_t *g = &next.segment->groups[0];
+    const apipool_upstream_t *g = &next.segment->groups[0];
     assert_true(g->successes == 41 && g->failures == 42);
     assert_true(g->rules[0] == 51 && g->rules[2] == 53 && g->rules[3] == 0);
     end(&life);

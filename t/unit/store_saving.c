@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/store: when it is saved, what becomes of a failure, and restarts in between. */
+ * Tests of src/store/store: when it is saved, what becomes of a failure, and restarts in between. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@ typedef struct {
 
 static apr_uint64_t id_of(const life_t *life, const char *key)
 {
-    return apipool_key_id(life->segment->header->secret, key, strlen(key));
+    return apipool_key_id(life->segment->header->store.secret, key, strlen(key));
 }
 
 static apr_status_t prepare(void *ctx, int *changes, const char **why)
@@ -211,10 +211,10 @@ static void saving_statistics_makes_up_for_it_too(void **unused)
     trial_t trial = open_trial(&life, "cut-off-idle");
     trial.cut_off = 1;
     assert_int_not_equal(change(&trial), APR_SUCCESS);
-    life.segment->header->saved_changes =
-        life.segment->header->changes; /* killed before any of it */
+    life.segment->header->store.saved_changes =
+        life.segment->header->store.changes; /* killed before any of it */
     assert_int_equal(apipool_store_save_stats(life.store, &error, life.f->pool), APR_SUCCESS);
-    assert_int_equal(life.segment->header->changing, 0);
+    assert_int_equal(life.segment->header->store.changing, 0);
     check_changed(&life);
     end(&life);
 }
@@ -231,7 +231,8 @@ static void what_was_not_changed_stays_as_it_was(void **unused)
     save(&life);
     apipool_slot_t *slot = main_slot(&life, "sk-staying");
     apr_uint32_t index = (apr_uint32_t)(slot - life.segment->slots), ordinal = slot->ordinal;
-    apr_uint32_t lane = apipool_members_cool_locked(life.segment, index, 4711, now + HOUR, now);
+    apr_uint32_t model_slot =
+        apipool_members_cool_locked(life.segment, index, 4711, now + HOUR, now);
     apipool_offset_t text = slot->text_off;
     slot->failed_streak = 2;
     trial.cut_off = 1;
@@ -239,8 +240,8 @@ static void what_was_not_changed_stays_as_it_was(void **unused)
     assert_int_equal(apipool_store_save_keys(life.store, &error, life.f->pool), APR_SUCCESS);
     check_changed(&life);
     assert_int_equal(slot->ordinal, ordinal);
-    assert_int_not_equal(slot->place[lane], APIPOOL_NONE);
-    assert_int_equal(slot->until[lane], now + HOUR);
+    assert_int_not_equal(slot->place[model_slot], APIPOOL_NONE);
+    assert_int_equal(slot->until[model_slot], now + HOUR);
     assert_int_equal(slot->failed_streak, 2);
     assert_int_equal(slot->text_off, text);
     end(&life);
@@ -252,7 +253,7 @@ static void what_never_got_to_disk_is_not_made_up_for(void **unused)
     life_t life;
     trial_t trial = open_trial(&life, "early");
     add(&life, trial.group, "sk-unsaved");
-    life.segment->header->changing = 12345;
+    life.segment->header->store.changing = 12345;
     assert_int_equal(apipool_store_save_keys(life.store, &error, life.f->pool), APR_SUCCESS);
     check_unchanged(&life);
     assert_true(has(&life, "sk-unsaved"));
@@ -348,7 +349,7 @@ static void statistics_are_due_by_time_or_number_and_failures_told_once_a_minute
 {
     life_t life = start("due");
     apipool_header_t *header = life.segment->header;
-    header->saved_at = now;
+    header->store.saved_at = now;
     assert_false(apipool_store_is_due(life.store, now + apr_time_from_sec(59)));
     assert_true(apipool_store_is_due(life.store, now + apr_time_from_sec(60)));
     assert_true(apipool_store_is_due(life.store, now - 1)); /* the clock was set back */
@@ -357,7 +358,7 @@ static void statistics_are_due_by_time_or_number_and_failures_told_once_a_minute
     header->updates = 1000;
     assert_true(apipool_store_is_due(life.store, now));
     assert_int_equal(apipool_store_save_stats(life.store, &error, life.f->pool), APR_SUCCESS);
-    assert_false(apipool_store_is_due(life.store, header->saved_at));
+    assert_false(apipool_store_is_due(life.store, header->store.saved_at));
     assert_true(apipool_store_may_complain(life.store, now));
     assert_false(apipool_store_may_complain(life.store, now + apr_time_from_sec(59)));
     assert_true(apipool_store_may_complain(life.store, now + apr_time_from_sec(60)));
@@ -373,7 +374,7 @@ static void a_restart_goes_on_with_the_secret_that_it_has(void **unused)
     for (int round = 0; round < 2; round++) {
         apipool_store_kept_t kept = {.lock = -1};
         apipool_store_settings_t settings = settings_of("in-use", life.f->pool);
-        settings.in_use = life.segment->header->sealed_with;
+        settings.in_use = life.segment->header->store.sealed_with;
         if (round) {
             put_file(path_of("in-use.secret"), "another secret of thirty-two byt", 32, 0600);
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/store_secret: a secret moves out of the store, is replaced, and an emptied store is seen. */
+ * Tests of src/store/store_secret: a secret moves out of the store, is replaced, and an emptied store is
+ * seen. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +31,7 @@ static apr_uint64_t leave(const char *name)
     add(&life, group, "sk-two");
     settle(&life);
     save(&life);
-    apr_uint64_t id = apipool_key_id(life.segment->header->secret, "sk-one", 6);
+    apr_uint64_t id = apipool_key_id(life.segment->header->store.secret, "sk-one", 6);
     end(&life);
     return id;
 }
@@ -99,8 +100,8 @@ static void a_replacement_may_be_cut_off_anywhere(void **unused)
 
         life = start(name); /* with the new one alone */
         assert_true(has_key(&life, id));
-        assert_memory_equal(life.segment->header->sealed_with, "the next secret of", 18);
-        assert_memory_not_equal(life.segment->header->secret, "the next secret of", 18);
+        assert_memory_equal(life.segment->header->store.sealed_with, "the next secret of", 18);
+        assert_memory_not_equal(life.segment->header->store.secret, "the next secret of", 18);
         end(&life);
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/pool by many processes and threads at once, of which some are killed. */
+ * Tests of src/pool/pool by many processes and threads at once, of which some are killed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,12 +47,12 @@ typedef struct {
 
 static apipool_rule_e rule_of(apr_uint32_t dice)
 {
-    return dice % 50 == 0    ? APIPOOL_R07
-           : dice % 211 == 0 ? APIPOOL_R05
-           : dice % 307 == 0 ? APIPOOL_R06
-           : dice % 41 == 0  ? APIPOOL_R12
-           : dice % 13 == 0  ? APIPOOL_R11
-                             : APIPOOL_R00;
+    return dice % 50 == 0    ? APIPOOL_RULE_RATE_LIMIT
+           : dice % 211 == 0 ? APIPOOL_RULE_QUOTA
+           : dice % 307 == 0 ? APIPOOL_RULE_CREDENTIAL
+           : dice % 41 == 0  ? APIPOOL_RULE_UPSTREAM_ERROR
+           : dice % 13 == 0  ? APIPOOL_RULE_CLIENT_ERROR
+                             : APIPOOL_RULE_SUCCESS;
 }
 
 static void one_request(worker_t *worker, const apipool_lease_t *lent)
@@ -62,8 +62,8 @@ static void one_request(worker_t *worker, const apipool_lease_t *lent)
                                            .recover_min = 300,
                                            .recover_max = 5000,
                                            .max_errors = 3};
-    apipool_verdict_t verdict =
-        verdict_of(worker->frozen ? APIPOOL_R00 : rule_of(next_random(&worker->random)), 0);
+    apipool_verdict_t verdict = verdict_of(
+        worker->frozen ? APIPOOL_RULE_SUCCESS : rule_of(next_random(&worker->random)), 0);
     apipool_report_t what = {.verdict = &verdict,
                              .tokens = (apr_int64_t)(next_random(&worker->random) % 20),
                              .headroom = -1,
@@ -84,7 +84,7 @@ static void *work(void *data)
 {
     worker_t *worker = data;
     apipool_source_t both[] = {sources[0], sources[1]};
-    apipool_wanted_t wanted = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
     apipool_acquired_e result;
     apipool_lease_t lent;
     apr_time_t at;
@@ -96,8 +96,8 @@ static void *work(void *data)
         wanted.strategy =
             (apipool_strategy_e)(next_random(&worker->random) % APIPOOL_STRATEGY_COUNT);
         wanted.affinity = next_random(&worker->random) % 3 ? 0 : next_random(&worker->random);
-        if (apipool_pool_acquire(segment, &wanted, worker->frozen ? NOW : apr_time_now(), &lent,
-                                 &result, &at) != APR_SUCCESS) {
+        if (apipool_pool_lend(segment, &wanted, worker->frozen ? NOW : apr_time_now(), &lent,
+                              &result, &at) != APR_SUCCESS) {
             __atomic_add_fetch(&told->strange, 1, __ATOMIC_RELAXED);
             return NULL;
         }
@@ -277,7 +277,7 @@ static void a_process_that_dies_with_the_lock_does_not_stop_the_others(void **st
         wait_for(child);
         alarm(10); /* ends this program where the lock is lost */
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(APIPOOL_R00, 0, NOW);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
         alarm(0);
     }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/sniff and strict: what clients really send passes, what readers disagree about does not. */
+ * Tests of src/text/sniff and strict: what clients really send passes, what readers disagree about does not.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

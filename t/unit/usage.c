@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/usage: every vendor's answers, whole and split everywhere, and what only looks alike. */
+ * Tests of src/vendor/usage: every vendor's answers, whole and split everywhere, and what only looks alike.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

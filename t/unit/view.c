@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/state/view: what is told of one key, and of keys that come and go. */
+ * Tests of src/pool/view: what is told of one key, and of keys that come and go. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,7 +43,7 @@ static void a_new_key_is_known_for_nothing(void **unused)
     const apipool_key_info_t *info = &view.info;
     assert_string_equal(info->masked, "sk-0\xe2\x80\xa6"
                                       "cdef");
-    assert_string_equal(apipool_view_group_name(segment, view.group), "b");
+    assert_string_equal(apipool_view_upstream_name(segment, view.group), "b");
     assert_string_equal(view.label, "a label");
     assert_string_equal(view.account, "an account");
     assert_int_equal(info->weight, 7);
@@ -61,7 +61,7 @@ static void a_new_key_is_known_for_nothing(void **unused)
 static void what_it_does_is_counted(void **unused)
 {
     add(group_a, KEY);
-    use_it(APIPOOL_R00, 0);
+    use_it(APIPOOL_RULE_SUCCESS, 0);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     const apipool_key_info_t info = view_of(KEY, NOW).info;
     assert_int_equal(info.in_flight, 1);
@@ -69,7 +69,7 @@ static void what_it_does_is_counted(void **unused)
     assert_int_equal(info.numbers.requests, 1);
     assert_int_equal(info.numbers.rpm, 2);
     assert_int_equal(info.numbers.rpd, 2);
-    report(APIPOOL_R00, 0, NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
 static void a_cooldown_has_an_end_and_a_reason(void **unused)
@@ -105,7 +105,7 @@ static void a_cooldown_for_one_model_is_not_the_keys(void **unused)
 {
     add(group_a, KEY);
     assert_int_equal(acquire_for(5, NOW), APIPOOL_ACQUIRED);
-    report(APIPOOL_R07, NOW + SEC(20), NOW);
+    report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(20), NOW);
     const apipool_key_info_t info = view_of(KEY, NOW).info;
     assert_int_equal(info.state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(info.cooling_until, 0);
@@ -114,7 +114,7 @@ static void a_cooldown_for_one_model_is_not_the_keys(void **unused)
 
 static void a_lost_key_has_a_time_of_the_next_probe(void **unused)
 {
-    static const apipool_rule_e rules[] = {APIPOOL_R05, APIPOOL_R06};
+    static const apipool_rule_e rules[] = {APIPOOL_RULE_QUOTA, APIPOOL_RULE_CREDENTIAL};
     static const apipool_state_e states[] = {APIPOOL_STATE_QUOTA, APIPOOL_STATE_INVALID};
     add(group_a, KEY);
     add(group_a, KEY "2");
@@ -136,7 +136,8 @@ static void every_rule_means_something(void **unused)
     for (int rule = 0; rule < APIPOOL_RULE_COUNT; rule++) {
         const char *meaning = apipool_rule_meaning((apipool_rule_e)rule);
         assert_non_null(meaning);
-        assert_int_equal(strcmp(meaning, "a rule of the pool's own") == 0, rule >= APIPOOL_C01);
+        assert_int_equal(strcmp(meaning, "a rule of the pool's own") == 0,
+                         rule >= APIPOOL_RULE_CUSTOM);
     }
 }
 
@@ -192,25 +193,25 @@ static void rules_of_all_groups_are_added_up(void **unused)
 {
     apr_uint64_t counts[APIPOOL_RULE_COUNT];
     add(group_a, KEY);
-    use_it(APIPOOL_R00, 0);
+    use_it(APIPOOL_RULE_SUCCESS, 0);
     slot_of(KEY)->state = APIPOOL_STATE_DISABLED;
     apipool_members_settle_locked(segment, 0);
     add(group_b, KEY "2");
-    use_it(APIPOOL_R00, 0);
-    use_it(APIPOOL_R06, 0);
+    use_it(APIPOOL_RULE_SUCCESS, 0);
+    use_it(APIPOOL_RULE_CREDENTIAL, 0);
     assert_int_equal(apipool_view_rules(segment, main_pool, counts), APR_SUCCESS);
-    assert_int_equal(counts[APIPOOL_R00], 2);
-    assert_int_equal(counts[APIPOOL_R06], 1);
+    assert_int_equal(counts[APIPOOL_RULE_SUCCESS], 2);
+    assert_int_equal(counts[APIPOOL_RULE_CREDENTIAL], 1);
     assert_int_equal(apipool_view_rules(segment, attach("", "other"), counts), APR_SUCCESS);
-    assert_int_equal(counts[APIPOOL_R00], 0);
+    assert_int_equal(counts[APIPOOL_RULE_SUCCESS], 0);
 }
 
 static void names_are_empty_where_there_are_none(void **unused)
 {
     assert_string_equal(apipool_view_pool_name(segment, main_pool), "main");
     assert_string_equal(apipool_view_pool_name(segment, 999), "");
-    assert_string_equal(apipool_view_group_name(segment, group_b), "b");
-    assert_string_equal(apipool_view_group_name(segment, APIPOOL_NONE), "");
+    assert_string_equal(apipool_view_upstream_name(segment, group_b), "b");
+    assert_string_equal(apipool_view_upstream_name(segment, APIPOOL_NONE), "");
     assert_int_equal(apipool_view_has_pool(segment, main_pool), 1);
     assert_int_equal(apipool_view_has_pool(segment, APIPOOL_NONE), 0);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/wsframe, wsevent and wsmodels: frames, events and models of WebSockets. */
+ * Tests of src/text/websocket_frame, wsevent and wsmodels: frames, events and models of WebSockets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-#include "wsevent.h"
-#include "wsframe.h"
-#include "wsmodels.h"
+#include "websocket_event.h"
+#include "websocket_frame.h"
+#include "websocket_models.h"
 
 #define BYTES(text) text, sizeof(text) - 1
 
@@ -18,13 +18,13 @@
 static const char *frames_of(int is_masked, const char *data, apr_size_t len, apr_size_t step)
 {
     static char said[256];
-    apipool_wsframe_t reader;
+    apipool_websocket_frame_t reader;
     char *at = said;
-    apipool_wsframe_begin(&reader, is_masked);
+    apipool_websocket_frame_begin(&reader, is_masked);
     for (apr_size_t i = 0; i < len;) {
-        apipool_wsframe_part_t part;
+        apipool_websocket_frame_part_t part;
         apr_size_t used, piece = step && step < len - i ? step : len - i;
-        int what = apipool_wsframe_take(&reader, data + i, piece, &part, &used);
+        int what = apipool_websocket_frame_take(&reader, data + i, piece, &part, &used);
         if (what < 0) {
             *at++ = '!';
             break;
@@ -37,13 +37,13 @@ static const char *frames_of(int is_masked, const char *data, apr_size_t len, ap
             *at++ = (char)('0' + part.opcode);
         }
         for (apr_size_t n = 0; what && n < part.payload_len; n++) {
-            apipool_wsframe_unmask(&reader, &part, n, at++, 1);
+            apipool_websocket_frame_unmask(&reader, &part, n, at++, 1);
         }
         if (what && part.ends) {
             *at++ = ')';
         }
     }
-    *at++ = apipool_wsframe_is_between(&reader) ? '.' : '~';
+    *at++ = apipool_websocket_frame_is_between(&reader) ? '.' : '~';
     *at = '\0';
     return said;
 }
@@ -93,25 +93,25 @@ static void headers_are_written(void **unused)
     static const apr_size_t lengths[] = {0, 1, 125, 126, 127, 65535, 65536, 1 << 20};
     (void)unused;
     for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
-        char header[APIPOOL_WSFRAME_HEADER_MAX];
-        apr_size_t len = apipool_wsframe_header(header, APIPOOL_WS_TEXT, lengths[i]), used;
-        apipool_wsframe_t reader;
-        apipool_wsframe_part_t part;
-        apipool_wsframe_begin(&reader, 0);
-        assert_int_equal(apipool_wsframe_take(&reader, header, len, &part, &used), 1);
+        char header[APIPOOL_WEBSOCKET_FRAME_HEADER_MAX];
+        apr_size_t len = apipool_websocket_frame_header(header, APIPOOL_WS_TEXT, lengths[i]), used;
+        apipool_websocket_frame_t reader;
+        apipool_websocket_frame_part_t part;
+        apipool_websocket_frame_begin(&reader, 0);
+        assert_int_equal(apipool_websocket_frame_take(&reader, header, len, &part, &used), 1);
         assert_int_equal(used, len);
         assert_int_equal(part.opcode, APIPOOL_WS_TEXT);
         assert_int_equal(reader.left, lengths[i]);
     }
 }
 
-static const apipool_wsevent_t *read_event(const char *text, apr_size_t step)
+static const apipool_websocket_event_t *read_event(const char *text, apr_size_t step)
 {
-    static apipool_wsevent_t event;
+    static apipool_websocket_event_t event;
     apr_size_t len = strlen(text);
-    apipool_wsevent_begin(&event);
+    apipool_websocket_event_begin(&event);
     for (apr_size_t i = 0; i < len; i += step) {
-        apipool_wsevent_feed(&event, text + i, step < len - i ? step : len - i);
+        apipool_websocket_event_feed(&event, text + i, step < len - i ? step : len - i);
     }
     return &event;
 }
@@ -120,49 +120,54 @@ static void events_are_read(void **unused)
 {
     static const struct {
         const char *text;
-        apipool_wsevent_field_e field;
+        apipool_websocket_event_field_e field;
         const char *value;
     } rows[] = {
-        {"{\"type\":\"response.done\"}", APIPOOL_WSEVENT_TYPE, "response.done"},
-        {" \n{ \"x\" : [1,{\"type\":\"no\"}], \"type\" : \"yes\" }", APIPOOL_WSEVENT_TYPE, "yes"},
-        {"{\"x\":{\"type\":\"no\"},\"y\":\"\\\"type\\\":\\\"no\\\"\"}", APIPOOL_WSEVENT_TYPE, ""},
-        {"{\"type\":\"a\",\"type\":\"b\"}", APIPOOL_WSEVENT_TYPE, "b"},
-        {"{\"ty\\u0070e\":\"a\"}", APIPOOL_WSEVENT_TYPE, "a"},
-        {"{\"type\":\"a\\u002eb\\n\"}", APIPOOL_WSEVENT_TYPE, "a.b\n"},
+        {"{\"type\":\"response.done\"}", APIPOOL_WEBSOCKET_EVENT_TYPE, "response.done"},
+        {" \n{ \"x\" : [1,{\"type\":\"no\"}], \"type\" : \"yes\" }", APIPOOL_WEBSOCKET_EVENT_TYPE,
+         "yes"},
+        {"{\"x\":{\"type\":\"no\"},\"y\":\"\\\"type\\\":\\\"no\\\"\"}",
+         APIPOOL_WEBSOCKET_EVENT_TYPE, ""},
+        {"{\"type\":\"a\",\"type\":\"b\"}", APIPOOL_WEBSOCKET_EVENT_TYPE, "b"},
+        {"{\"ty\\u0070e\":\"a\"}", APIPOOL_WEBSOCKET_EVENT_TYPE, "a"},
+        {"{\"type\":\"a\\u002eb\\n\"}", APIPOOL_WEBSOCKET_EVENT_TYPE, "a.b\n"},
         {"{\"response\":{\"instructions\":\"}{\",\"id\":\"r1\",\"output\":[{\"id\":\"no\"}]}}",
-         APIPOOL_WSEVENT_RESPONSE_ID, "r1"},
+         APIPOOL_WEBSOCKET_EVENT_RESPONSE_ID, "r1"},
         {"{\"response\":{\"usage\":{\"model\":\"no\"},\"model\":\"m\"}}",
-         APIPOOL_WSEVENT_RESPONSE_MODEL, "m"},
+         APIPOOL_WEBSOCKET_EVENT_RESPONSE_MODEL, "m"},
         {"{\"response\":{\"status\":\"failed\",\"status_details\":{\"error\":{\"code\":\"c\"}}}}",
-         APIPOOL_WSEVENT_ERROR_CODE, "c"},
-        {"{\"error\":{\"message\":\"a \\\"b\\\"\"}}", APIPOOL_WSEVENT_ERROR_MESSAGE, "a \"b\""},
+         APIPOOL_WEBSOCKET_EVENT_ERROR_CODE, "c"},
+        {"{\"error\":{\"message\":\"a \\\"b\\\"\"}}", APIPOOL_WEBSOCKET_EVENT_ERROR_MESSAGE,
+         "a \"b\""},
         {"{\"session\":{\"audio\":{\"output\":{},\"input\":{\"transcription\":{\"model\":\"w\"}}}}"
          "}",
-         APIPOOL_WSEVENT_TRANSCRIPTION, "w"},
+         APIPOOL_WEBSOCKET_EVENT_TRANSCRIPTION, "w"},
         {"{\"session\":{\"input_audio_transcription\":{\"model\":\"w\"},\"model\":\"m\"}}",
-         APIPOOL_WSEVENT_SESSION_MODEL, "m"},
-        {"{\"status\":429,\"error\":null}", APIPOOL_WSEVENT_STATUS, "429"},
-        {"[{\"type\":\"no\"}]", APIPOOL_WSEVENT_TYPE, ""},
-        {"no", APIPOOL_WSEVENT_TYPE, ""},
-        {"{\"type\":\"cut", APIPOOL_WSEVENT_TYPE, ""},
-        {"}]{\"type\":\"no\"}", APIPOOL_WSEVENT_TYPE, ""},
+         APIPOOL_WEBSOCKET_EVENT_SESSION_MODEL, "m"},
+        {"{\"status\":429,\"error\":null}", APIPOOL_WEBSOCKET_EVENT_STATUS, "429"},
+        {"[{\"type\":\"no\"}]", APIPOOL_WEBSOCKET_EVENT_TYPE, ""},
+        {"no", APIPOOL_WEBSOCKET_EVENT_TYPE, ""},
+        {"{\"type\":\"cut", APIPOOL_WEBSOCKET_EVENT_TYPE, ""},
+        {"}]{\"type\":\"no\"}", APIPOOL_WEBSOCKET_EVENT_TYPE, ""},
     };
     (void)unused;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         for (apr_size_t step = 1; step < 40; step += 3) {
-            assert_string_equal(apipool_wsevent_text(read_event(rows[i].text, step), rows[i].field),
-                                rows[i].value);
+            assert_string_equal(
+                apipool_websocket_event_text(read_event(rows[i].text, step), rows[i].field),
+                rows[i].value);
         }
     }
-    assert_int_equal(apipool_wsevent_number(read_event("{\"max_output_tokens\":77}", 1),
-                                            APIPOOL_WSEVENT_MAX_TOKENS),
+    assert_int_equal(apipool_websocket_event_number(read_event("{\"max_output_tokens\":77}", 1),
+                                                    APIPOOL_WEBSOCKET_EVENT_MAX_TOKENS),
                      77);
-    assert_int_equal(apipool_wsevent_number(read_event("{\"max_output_tokens\":\"inf\"}", 1),
-                                            APIPOOL_WSEVENT_MAX_TOKENS),
-                     -1);
     assert_int_equal(
-        apipool_wsevent_length(read_event("{\"delta\":\"0123456789\"}", 3), APIPOOL_WSEVENT_DELTA),
-        10);
+        apipool_websocket_event_number(read_event("{\"max_output_tokens\":\"inf\"}", 1),
+                                       APIPOOL_WEBSOCKET_EVENT_MAX_TOKENS),
+        -1);
+    assert_int_equal(apipool_websocket_event_length(read_event("{\"delta\":\"0123456789\"}", 3),
+                                                    APIPOOL_WEBSOCKET_EVENT_DELTA),
+                     10);
 }
 
 static void long_values_are_cut(void **unused)
@@ -172,10 +177,11 @@ static void long_values_are_cut(void **unused)
     memset(text, 'x', sizeof(text));
     memcpy(text, "{\"type\":\"", 9);
     memcpy(text + sizeof(text) - 3, "\"}", 3);
-    const apipool_wsevent_t *event = read_event(text, 7);
-    assert_int_equal(strlen(apipool_wsevent_text(event, APIPOOL_WSEVENT_TYPE)),
+    const apipool_websocket_event_t *event = read_event(text, 7);
+    assert_int_equal(strlen(apipool_websocket_event_text(event, APIPOOL_WEBSOCKET_EVENT_TYPE)),
                      APIPOOL_SNIFF_TEXT_SIZE - 1);
-    assert_int_equal(apipool_wsevent_length(event, APIPOOL_WSEVENT_TYPE), sizeof(text) - 12);
+    assert_int_equal(apipool_websocket_event_length(event, APIPOOL_WEBSOCKET_EVENT_TYPE),
+                     sizeof(text) - 12);
 }
 
 static int allows(void *ctx, const char *model)
@@ -209,7 +215,7 @@ static void models_are_found(void **unused)
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         json_t *event = json_loads(rows[i].text, JSON_ALLOW_NUL, NULL);
         assert_non_null(event);
-        if (apipool_wsmodels_allowed(event, allows, NULL) != rows[i].allowed) {
+        if (apipool_websocket_models_allowed(event, allows, NULL) != rows[i].allowed) {
             fail_msg("%s", rows[i].text);
         }
         json_decref(event);

@@ -83,7 +83,7 @@ static void act(request_rec *r, const apipool_api_t *api)
 {
     apr_table_t *args;
     char key[APIPOOL_CLIENT_KEY_SIZE] = "";
-    apipool_flaw_t flaw = {NULL, NULL};
+    apipool_input_error_t flaw = {NULL, NULL};
     json_t *told = NULL;
     apr_status_t rv;
     ap_args_to_table(r, &args);

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What lasts: the segment, its locks and the store, made at the first start and adopted by restarts. */
+#include "lifecycle.h"
+
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <unistd.h>
+#include <unixd.h>
+#include <util_mutex.h>
+
+#include "throttle.h"
+#include "rebuild.h"
+#include "module.h"
+
+#define RETAINED_KEY "mod_apipool"
+
+/* Lives as long as the parent process, across restarts. Nothing in it points to this module's code. */
+typedef struct {
+    apr_shm_t *shm;
+    apr_global_mutex_t *mutex, *store_mutex;
+    apr_uint32_t capacity, recent, clients;
+    int filled; /* from the store */
+    apipool_store_kept_t kept;
+} retained_t;
+
+static apipool_segment_t *segment; /* of this generation */
+static apipool_store_t *store;
+static apr_global_mutex_t *store_mutex;
+static pid_t parent;
+
+static void report(void *server, const char *sentence)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, (server_rec *)server, APIPOOL_LOG(0052) "%s",
+                 sentence);
+}
+
+static apr_status_t refuse(server_rec *s, apr_status_t rv, const char *error)
+{
+    ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, APIPOOL_LOG(0053) "%s",
+                 error ? error : "the store cannot be opened");
+    return rv;
+}
+
+static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+{
+    const char *error = NULL;
+    apipool_store_settings_t settings;
+    apipool_config_store(s, &settings);
+    settings.report = report;
+    settings.ctx = s;
+    settings.in_use = retained->filled ? apipool_segment_store(segment)->sealed_with : NULL;
+    if (*retained->kept.path && strcmp(retained->kept.path, settings.path)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0054) "APIPoolStore %s takes effect after a full stop; until then "
+                                       "it stays %s",
+                     settings.path, retained->kept.path);
+    }
+    apr_status_t rv = apipool_store_open(&store, &settings, &retained->kept, &error, pconf);
+    return rv == APR_SUCCESS ? rv : refuse(s, rv, error);
+}
+
+static apr_status_t make_locks(retained_t *retained, server_rec *s)
+{
+    apr_pool_t *p = s->process->pool;
+    apr_status_t rv = ap_global_mutex_create(&retained->mutex, NULL, APIPOOL_MUTEX, NULL, s, p, 0);
+    return rv == APR_SUCCESS ? ap_global_mutex_create(&retained->store_mutex, NULL, APIPOOL_MUTEX,
+                                                      "store", s, p, 0)
+                             : rv;
+}
+
+/* What is stored always fits. */
+static apr_uint32_t at_least(server_rec *s, const char *directive, apr_uint32_t configured,
+                             apr_uint32_t stored, const char *things)
+{
+    if (configured >= stored) {
+        return configured;
+    }
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 APIPOOL_LOG(0055) "%s %u is less than the %u %s that are stored; it is %u now",
+                 directive, configured, stored, things, stored);
+    return stored;
+}
+
+static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s,
+                                 apr_uint32_t stored, apr_uint32_t stored_clients)
+{
+    unsigned char secret[APIPOOL_SECRET_SIZE]; /* until that of the store is known */
+    const apipool_server_conf_t *conf = apipool_config_server(s);
+    retained->capacity = at_least(s, "APIPoolCapacity", conf->capacity, stored, "keys");
+    retained->recent = conf->recent;
+    retained->clients =
+        at_least(s, "APIPoolClientCapacity", conf->client_capacity, stored_clients, "clients");
+    if (RAND_bytes(secret, sizeof(secret)) != 1) {
+        return APR_EGENERAL;
+    }
+    apr_status_t rv = apipool_segment_create(&retained->shm, retained->capacity, retained->recent,
+                                             retained->clients, secret, s->process->pool);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return rv == APR_SUCCESS ? apipool_segment_view(&segment, retained->shm, retained->mutex,
+                                                    apipool_rebuild_locked, pconf)
+                             : rv;
+}
+
+static void warn_of_sizes(const retained_t *retained, server_rec *s)
+{
+    const apipool_server_conf_t *conf = apipool_config_server(s);
+    if (retained->capacity != conf->capacity) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
+                                       "then it stays %u",
+                     conf->capacity, retained->capacity);
+    }
+    if (retained->recent != conf->recent) {
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            APIPOOL_LOG(0046) "APIPoolRecent %u takes effect after a full stop; until then "
+                              "it stays %u",
+            conf->recent, retained->recent);
+    }
+    if (retained->clients != conf->client_capacity) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0091) "APIPoolClientCapacity %u takes effect after a full stop; "
+                                       "until then it stays %u",
+                     conf->client_capacity, retained->clients);
+    }
+}
+
+/* A graceful restart with a new build may find memory that it cannot read. The old children keep it, and the
+ * store has what they had saved. */
+static apr_status_t adopt_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+{
+    warn_of_sizes(retained, s);
+    apr_status_t rv = apipool_segment_view(&segment, retained->shm, retained->mutex,
+                                           apipool_rebuild_locked, pconf);
+    if (rv == APR_EINVAL) {
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            APIPOOL_LOG(0044) "the shared memory of another build cannot be adopted; the pools "
+                              "start anew from what was saved");
+        retained->shm = NULL;
+        retained->filled = 0;
+        rv = APR_SUCCESS;
+    }
+    return rv;
+}
+
+/* Where the segment is new, or has been without pools. */
+static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+{
+    apipool_stored_keys_t *keys;
+    const char *error = NULL;
+    apr_uint32_t stored, clients = 0;
+    apr_pool_t *scratch;
+    apr_pool_create(&scratch, pconf);
+    apr_status_t rv = apipool_store_read_keys(store, &keys, &stored, &error, scratch);
+    if (rv == APR_SUCCESS) {
+        clients = apipool_store_clients_read(keys);
+    }
+    if (rv == APR_SUCCESS &&
+        (!retained->shm || retained->capacity < stored || retained->clients < clients)) {
+        rv = make_segment(retained, pconf, s, stored, clients);
+    }
+    if (rv == APR_SUCCESS) {
+        apipool_store_use(store, segment, retained->store_mutex);
+        rv = apipool_store_fill(store, keys, &error, scratch);
+    }
+    retained->filled = rv == APR_SUCCESS;
+    if (rv != APR_SUCCESS) {
+        refuse(s, rv, error);
+    }
+    apr_pool_destroy(scratch);
+    return rv;
+}
+
+/* Runs in the parent, when all children have ended or go on with what they have. */
+static apr_status_t save_at_end(void *server)
+{
+    if (store && getpid() == parent) {
+        apr_pool_t *scratch;
+        apr_pool_create(&scratch, NULL);
+        apipool_lifecycle_save(server, scratch);
+        apr_pool_destroy(scratch);
+    }
+    store = NULL;
+    segment = NULL;
+    return APR_SUCCESS;
+}
+
+static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+{
+    apr_status_t rv = retained->shm ? adopt_segment(retained, pconf, s) : APR_SUCCESS;
+    if (rv == APR_SUCCESS && !retained->mutex) {
+        rv = make_locks(retained, s);
+    }
+    if (rv == APR_SUCCESS && apipool_config_all_pools(pconf, s)->nelts) {
+        rv = open_store(retained, pconf, s);
+        if (rv != APR_SUCCESS) {
+            return rv; /* which has told why, as the next one does */
+        }
+    }
+    if (rv == APR_SUCCESS && store && !retained->filled) {
+        return fill_segment(retained, pconf, s);
+    }
+    if (rv == APR_SUCCESS && !retained->shm) {
+        rv = make_segment(retained, pconf, s, 0, 0);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
+                     APIPOOL_LOG(0041) "cannot set up shared memory for %u keys",
+                     apipool_config_server(s)->capacity);
+    }
+    if (rv == APR_SUCCESS && store) {
+        apipool_store_use(store, segment, retained->store_mutex);
+    }
+    return rv;
+}
+
+void apipool_lifecycle_note_repairs(server_rec *main_server)
+{
+    if (apipool_segment_new_repairs(segment)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
+                     APIPOOL_LOG(0047) "a process ended while it changed the pools; their memory "
+                                       "has been verified and put right");
+    }
+}
+
+apipool_segment_t *apipool_lifecycle_open(apr_pool_t *pconf, server_rec *main_server)
+{
+    retained_t *retained = ap_retained_data_get(RETAINED_KEY);
+    if (!retained) {
+        retained = ap_retained_data_create(RETAINED_KEY, sizeof(*retained));
+        retained->kept.lock = -1;
+    }
+    store = NULL;
+    segment = NULL;
+    parent = getpid();
+    apr_status_t rv = open_segment(retained, pconf, main_server);
+    store_mutex = retained->store_mutex;
+    if (rv == APR_SUCCESS && !ap_unixd_mpm_get_retained_data()->was_graceful) {
+        rv = apipool_pool_reclaim_all(segment); /* whoever held one has been ended */
+        apipool_lifecycle_note_repairs(main_server);
+    }
+    if (rv != APR_SUCCESS) {
+        return NULL;
+    }
+    apr_pool_pre_cleanup_register(pconf, main_server, save_at_end); /* while the folder is there */
+    return segment;
+}
+
+static void tell_unused(void *server, const char *pool, const char *upstream, apr_uint32_t keys)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, (server_rec *)server,
+                 APIPOOL_LOG(0059) "pool %s: %u keys of upstream %s are kept, but not used, since "
+                                   "the configuration has no such upstream of that pool",
+                 pool, keys, upstream);
+}
+
+apr_status_t apipool_lifecycle_hold(server_rec *main_server, apr_pool_t *scratch)
+{
+    const char *error;
+    apr_status_t rv = store ? apipool_store_hold(store, &error, scratch) : APR_SUCCESS;
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+                     APIPOOL_LOG(0080) "key files cannot be imported: %s", error);
+    }
+    return rv;
+}
+
+void apipool_lifecycle_release(void)
+{
+    if (store) {
+        apipool_store_release(store);
+    }
+}
+
+void apipool_lifecycle_keep_keys(server_rec *main_server, apr_pool_t *scratch)
+{
+    const char *error = NULL;
+    apipool_pool_each_unused(segment, tell_unused, main_server);
+    apr_status_t rv = store ? apipool_store_settle(store, &error, scratch) : APR_SUCCESS;
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,
+                     APIPOOL_LOG(0056) "the keys of the key files are not saved, which is tried "
+                                       "again: %s",
+                     error);
+    }
+}
+
+apr_status_t apipool_lifecycle_enter(apr_pool_t *pchild)
+{
+    apipool_segment_enter(segment);
+    apipool_throttle_share();
+    apr_status_t rv = apr_global_mutex_child_init(
+        &segment->mutex, apr_global_mutex_lockfile(segment->mutex), pchild);
+    if (rv == APR_SUCCESS) {
+        rv = apr_global_mutex_child_init(&store_mutex, apr_global_mutex_lockfile(store_mutex),
+                                         pchild);
+    }
+    if (rv == APR_SUCCESS && store) {
+        apipool_store_use(store, segment, store_mutex);
+    }
+    return rv;
+}
+
+apipool_segment_t *apipool_lifecycle_segment(void)
+{
+    return segment;
+}
+
+apipool_store_t *apipool_lifecycle_store(void)
+{
+    return store;
+}
+
+/* What is refused for good reason is for its caller alone. */
+apr_status_t apipool_lifecycle_change(const apipool_store_change_t *change, const char **error,
+                                      apr_pool_t *p)
+{
+    apr_uint64_t failures = apipool_store_failures(store);
+    apr_status_t rv = apipool_store_change(store, change, error, p);
+    if (rv != APR_SUCCESS && apipool_store_failures(store) != failures &&
+        apipool_store_may_complain(store, apr_time_now())) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, ap_server_conf,
+                     APIPOOL_LOG(0081) "keys cannot be changed; httpd goes on serving: %s", *error);
+    }
+    return rv;
+}
+
+void apipool_lifecycle_save(server_rec *main_server, apr_pool_t *scratch)
+{
+    const char *error = NULL;
+    apr_status_t rv = apipool_store_save_stats(store, &error, scratch);
+    if (rv != APR_SUCCESS && apipool_store_may_complain(store, apr_time_now())) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,
+                     APIPOOL_LOG(0057) "statistics are not saved, which is tried again; httpd "
+                                       "goes on serving: %s",
+                     error);
+    }
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What holds for all keys of an account: cooldowns and spent quota. */
+#include "account.h"
+
+#include "fault.h"
+
+#define PROBES 16 /* no chain of keys that clients may have chosen is walked further */
+
+static apr_uint64_t hash_of(apr_uint32_t pool, apr_uint64_t account, apr_uint64_t model)
+{
+    return account ^ (model << 1) ^ pool;
+}
+
+static apipool_account_limit_t *find(const apipool_segment_t *segment, apr_uint32_t pool,
+                                     apr_uint64_t account, apr_uint64_t model)
+{
+    apr_uint32_t i = account ? apipool_hash_table_first(&segment->account_limit_table,
+                                                        hash_of(pool, account, model))
+                             : APIPOOL_NONE;
+    for (int n = 0; n < PROBES && i != APIPOOL_NONE; n++) {
+        apipool_account_limit_t *account_limit = &segment->account_limits[i];
+        if (account_limit->account == account && account_limit->model == model &&
+            account_limit->pool == pool) {
+            return account_limit;
+        }
+        i = apipool_hash_table_next(&segment->account_limit_table, i);
+    }
+    return NULL;
+}
+
+/* Of the next ones in turn, that which ends first. */
+static apr_uint32_t forget_one(apipool_segment_t *segment)
+{
+    apipool_account_limit_t *account_limits = segment->account_limits;
+    apr_uint32_t chosen = segment->header->account_limit_next;
+    for (int n = 0; n < PROBES; n++) {
+        apr_uint32_t i = segment->header->account_limit_next++ & (APIPOOL_ACCOUNT_LIMITS_MAX - 1);
+        chosen = !n || account_limits[i].until < account_limits[chosen].until ? i : chosen;
+    }
+    apipool_hash_table_unlink(&segment->account_limit_table, chosen,
+                              hash_of(account_limits[chosen].pool, account_limits[chosen].account,
+                                      account_limits[chosen].model));
+    return chosen;
+}
+
+/* What is half written has no account, and is none. */
+static apipool_account_limit_t *add(apipool_segment_t *segment, apr_uint32_t pool,
+                                    apr_uint64_t account, apr_uint64_t model)
+{
+    apr_uint32_t i = apipool_hash_table_take(&segment->account_limit_table);
+    i = i == APIPOOL_NONE ? forget_one(segment) : i;
+    apipool_account_limit_t *account_limit = &segment->account_limits[i];
+    account_limit->account = 0;
+    APIPOOL_IN_ORDER();
+    account_limit->until = 0;
+    account_limit->spent = 0;
+    account_limit->model = model;
+    account_limit->pool = pool;
+    APIPOOL_FAULT("hit-half-written");
+    APIPOOL_IN_ORDER();
+    account_limit->account = account;
+    apipool_hash_table_link(&segment->account_limit_table, i, hash_of(pool, account, model));
+    return account_limit;
+}
+
+static void note_end(apipool_segment_t *segment, apr_time_t until)
+{
+    apr_time_t *last = &segment->header->account_limits_until;
+    *last = *last > until ? *last : until;
+}
+
+void apipool_account_limit_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                  apr_uint64_t account, apr_uint64_t model, int spent,
+                                  apr_time_t until, apr_time_t now)
+{
+    if (!account) {
+        return;
+    }
+    apipool_account_limit_t *account_limit = find(segment, pool, account, model);
+    account_limit = account_limit ? account_limit : add(segment, pool, account, model);
+    account_limit->spent =
+        account_limit->until > now ? account_limit->spent || spent : (apr_uint32_t)spent;
+    account_limit->until = account_limit->until > until ? account_limit->until : until;
+    note_end(segment, account_limit->until);
+}
+
+const apipool_account_limit_t *apipool_account_find_locked(const apipool_segment_t *segment,
+                                                           apr_uint32_t pool, apr_uint64_t account,
+                                                           apr_uint64_t model, apr_time_t now)
+{
+    if (segment->header->account_limits_until <= now) {
+        return NULL;
+    }
+    const apipool_account_limit_t *account_limit = find(segment, pool, account, 0);
+    if ((!account_limit || account_limit->until <= now) && model) {
+        account_limit = find(segment, pool, account, model);
+    }
+    return account_limit && account_limit->until > now ? account_limit : NULL;
+}
+
+apr_time_t apipool_account_until_locked(const apipool_segment_t *segment, apr_uint32_t pool,
+                                        apr_uint64_t account, apr_uint64_t model, int *spent)
+{
+    const apipool_account_limit_t *all = find(segment, pool, account, 0);
+    const apipool_account_limit_t *one = model ? find(segment, pool, account, model) : NULL;
+    apr_time_t of_all = all ? all->until : 0, of_one = one ? one->until : 0;
+    *spent = all && of_all > of_one && all->spent;
+    return of_all > of_one ? of_all : of_one;
+}
+
+void apipool_account_refill_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                   apr_uint64_t account, apr_time_t now)
+{
+    apipool_account_limit_t *account_limit =
+        segment->header->account_limits_until > now ? find(segment, pool, account, 0) : NULL;
+    if (account_limit && account_limit->spent) {
+        account_limit->until = 0;
+    }
+}
+
+void apipool_account_forget_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                   apr_uint64_t account)
+{
+    for (apr_uint32_t i = 0;
+         account && segment->header->account_limits_until && i < APIPOOL_ACCOUNT_LIMITS_MAX; i++) {
+        apipool_account_limit_t *account_limit = &segment->account_limits[i];
+        if (account_limit->account == account && account_limit->pool == pool) {
+            account_limit->until = 0;
+        }
+    }
+}
+
+void apipool_account_rebuild_locked(apipool_segment_t *segment)
+{
+    segment->header->account_limits_until = 0;
+    apipool_hash_table_clear(&segment->account_limit_table);
+    for (apr_uint32_t i = 0; i < segment->header->account_limits.used; i++) {
+        const apipool_account_limit_t *account_limit = &segment->account_limits[i];
+        if (account_limit->account) {
+            apipool_hash_table_link(
+                &segment->account_limit_table, i,
+                hash_of(account_limit->pool, account_limit->account, account_limit->model));
+            note_end(segment, account_limit->until);
+        }
+        else {
+            apipool_hash_table_give(&segment->account_limit_table, i);
+        }
+    }
+}

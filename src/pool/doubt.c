@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Keys in doubt: refused in a request that may itself be to blame, until a probe has asked about them. */
+#include "doubt.h"
+
+#include <string.h>
+
+#include "slots.h"
+
+#define ASK_EVERY apr_time_from_sec(10)  /* of one key */
+#define HOLDS     apr_time_from_sec(600) /* what a probe has said */
+
+enum { FREE, WAITS, ASKING, SPOKEN, UNSURE };
+
+/* The doubt about the key that lies there now. */
+static apipool_doubt_t *find(const apipool_segment_t *segment, apr_uint32_t index)
+{
+    const apipool_slot_t *slot = &segment->slots[index];
+    apipool_doubt_t *doubts = segment->groups[slot->group].doubts;
+    for (int i = 0; i < APIPOOL_DOUBTS; i++) {
+        if (doubts[i].stage != FREE && doubts[i].slot == index && doubts[i].id == slot->id) {
+            return &doubts[i];
+        }
+    }
+    return NULL;
+}
+
+/* A time that lies ahead was noted before the clock was set back. */
+static int is_over(apr_time_t since, apr_interval_time_t span, apr_time_t now)
+{
+    return since > now || now - since >= span;
+}
+
+/* The one of the others that was asked about longest ago; free ones were never asked about. */
+static apipool_doubt_t *find_room(apipool_upstream_t *g, apr_time_t now)
+{
+    apipool_doubt_t *oldest = NULL;
+    for (int i = 0; i < APIPOOL_DOUBTS; i++) {
+        apipool_doubt_t *doubt = &g->doubts[i];
+        if (doubt->stage != WAITS && is_over(doubt->asked_at, ASK_EVERY, now) &&
+            (!oldest || doubt->asked_at < oldest->asked_at)) {
+            oldest = doubt;
+        }
+    }
+    return oldest;
+}
+
+/* How many there are to be looked at, so that those who have nothing to do with any see that at once. */
+static void count_open(apipool_upstream_t *g)
+{
+    apr_uint32_t open = 0;
+    for (int i = 0; i < APIPOOL_DOUBTS; i++) {
+        unsigned stage = g->doubts[i].stage;
+        open += stage == WAITS || stage == ASKING || stage == UNSURE;
+    }
+    __atomic_store_n(&g->doubts_open, open, __ATOMIC_RELAXED);
+}
+
+static void move_to(const apipool_segment_t *segment, apipool_doubt_t *doubt, unsigned stage)
+{
+    doubt->stage = stage;
+    if (stage == FREE) {
+        doubt->asked_at = 0;
+    }
+    count_open(&segment->groups[segment->slots[doubt->slot].group]);
+}
+
+apipool_doubt_e apipool_doubt_known_locked(const apipool_segment_t *segment, apr_uint32_t index,
+                                           apr_time_t now, apr_uint64_t *client)
+{
+    const apipool_doubt_t *doubt = find(segment, index);
+    if (!doubt || is_over(doubt->asked_at, HOLDS, now)) {
+        return APIPOOL_DOUBT_NONE;
+    }
+    *client = doubt->client;
+    return doubt->stage == SPOKEN   ? APIPOOL_DOUBT_SPOKEN
+           : doubt->stage == UNSURE ? APIPOOL_DOUBT_UNSURE
+                                    : APIPOOL_DOUBT_NONE;
+}
+
+int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, apr_uint64_t client,
+                              int of_quota, apr_time_t now)
+{
+    const apipool_slot_t *slot = &segment->slots[index];
+    apipool_doubt_t *known = find(segment, index);
+    if (known && (known->stage == WAITS || !is_over(known->asked_at, ASK_EVERY, now))) {
+        return 0;
+    }
+    apipool_doubt_t *doubt = known ? known : find_room(&segment->groups[slot->group], now);
+    if (!doubt) {
+        return 0;
+    }
+    if (!known || known->stage == SPOKEN) {
+        doubt->client = client;
+    }
+    doubt->id = slot->id;
+    doubt->slot = index;
+    doubt->of_quota = of_quota != 0;
+    move_to(segment, doubt, WAITS);
+    return 1;
+}
+
+apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t group,
+                                       apr_time_t now)
+{
+    apipool_upstream_t *g = &segment->groups[group];
+    for (int i = 0; i < APIPOOL_DOUBTS; i++) {
+        apipool_doubt_t *doubt = &g->doubts[i];
+        const apipool_slot_t *slot = &segment->slots[doubt->slot];
+        if (doubt->stage != WAITS) {
+            continue;
+        }
+        if (slot->id != doubt->id || slot->group != group || !apipool_slot_is_in_use(slot)) {
+            memset(doubt, 0, sizeof(*doubt));
+        }
+        else if (!slot->probing) {
+            doubt->asked_at = now;
+            move_to(segment, doubt, ASKING);
+            return doubt->slot;
+        }
+    }
+    count_open(g);
+    return APIPOOL_NONE;
+}
+
+void apipool_doubt_answered_locked(apipool_segment_t *segment, apr_uint32_t index, int accepted,
+                                   int has_balance, int upstream_failed)
+{
+    apipool_doubt_t *doubt = find(segment, index);
+    if (doubt && doubt->stage == ASKING && !upstream_failed) {
+        move_to(segment, doubt, accepted && (has_balance || !doubt->of_quota) ? SPOKEN : UNSURE);
+    }
+}
+
+void apipool_doubt_succeeded_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                    apr_time_t lent_at)
+{
+    apipool_doubt_t *doubt = find(segment, index);
+    if (doubt && doubt->stage == UNSURE && lent_at >= doubt->asked_at) {
+        move_to(segment, doubt, SPOKEN);
+    }
+}
+
+void apipool_doubt_forget_locked(apipool_segment_t *segment, apr_uint32_t index)
+{
+    apipool_doubt_t *doubt = find(segment, index);
+    if (doubt) {
+        move_to(segment, doubt, FREE);
+    }
+}

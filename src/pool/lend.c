@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Lending: whether the key that was picked may be used, and what its use changes. */
+#include <string.h>
+
+#include "account.h"
+#include "fault.h"
+#include "members.h"
+#include "pool.h"
+#include "queue.h"
+#include "slots.h"
+#include "tier.h"
+#include "breaker.h"
+
+#define QUEUE_STEP apr_time_from_msec(2) /* per place in line, until one looks again */
+#define QUEUE_FAR  50
+
+/* Keys that leave the rotation in one go, of an account with many of them say, before others get the lock. */
+#define AT_ONCE_MAX 256
+
+/* Takes a key out of the rotation until then, for one model or for all. */
+static void put_off(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
+                    apr_uint64_t model, apr_time_t until)
+{
+    const apipool_slot_t *slot = &tier->segment->slots[index];
+    int active = slot->state == APIPOOL_STATE_ACTIVE;
+    if (active && model) {
+        part->model_slot =
+            apipool_members_cool_locked(tier->segment, index, model, until, tier->now);
+    }
+    else {
+        apipool_slot_move_locked(tier->segment, index, active ? APIPOOL_STATE_COOLING : slot->state,
+                                 active || slot->until[0] < until ? until : slot->until[0]);
+    }
+}
+
+/* Whether its account has met something that this key has not taken over yet. */
+static int is_account_limit_by_account(apipool_tier_t *tier, apr_uint32_t index,
+                                       apipool_part_t *part)
+{
+    apipool_slot_t *slot = &tier->segment->slots[index];
+    const apipool_source_t *source = part->source;
+    const apipool_account_limit_t *account_limit = apipool_account_find_locked(
+        tier->segment, slot->pool, slot->account, source->model, tier->now);
+    if (!account_limit) {
+        return 0;
+    }
+    if (account_limit->spent && slot->state == APIPOOL_STATE_ACTIVE) {
+        slot->low = 0;
+        slot->rests_until = 0;
+        apipool_slot_move_locked(tier->segment, index, APIPOOL_STATE_QUOTA, account_limit->until);
+    }
+    else { /* of an account that is spent, one key finds out when it is time */
+        put_off(tier, index, part, account_limit->spent ? 0 : account_limit->model,
+                account_limit->until);
+    }
+    return 1;
+}
+
+/* A key that has room, but not for as many tokens, is passed over by this request alone. */
+static void skip(apipool_tier_t *tier, apr_uint32_t index, apr_time_t until, apipool_lack_t *lack)
+{
+    apipool_lack_note(lack, until);
+    lack->cooling = 1;
+    if (tier->skipped_count < APIPOOL_SKIPPED_MAX) {
+        tier->skipped[tier->skipped_count++] = index;
+    }
+    else {
+        tier->count = 0; /* it is not likely that any has */
+    }
+}
+
+/* Whether limits of the pool's own keep the key from serving this request; if they keep it from serving any,
+ * the key leaves the rotation until it may again. */
+static int is_full(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
+                   apipool_lack_t *lack)
+{
+    apipool_slot_t *slot = &tier->segment->slots[index];
+    const apipool_key_limits_t *limits = tier->wanted->limits;
+    apr_time_t now = tier->now;
+    apr_time_t for_this = apipool_slot_admits_at_locked(slot, limits, tier->wanted->tokens, now);
+    if (for_this == now) {
+        return 0;
+    }
+    apr_time_t for_any = apipool_slot_admits_at_locked(slot, limits, 1, now);
+    if (for_any > now) {
+        put_off(tier, index, part, 0, for_any);
+    }
+    else {
+        skip(tier, index, for_this, lack);
+    }
+    return 1;
+}
+
+/* Where the key stands in fair queueing. A key is never more than one request behind the clock. */
+static void serve(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part)
+{
+    apipool_slot_t *slot = &tier->segment->slots[index];
+    double clock = tier->pool->clock;
+    apipool_candidate_t candidate = apipool_tier_look_at_locked(tier, index, part);
+    tier->pool->clock = slot->served > clock ? slot->served : clock;
+    slot->served = apipool_select_finish(tier->wanted->strategy, &candidate, clock);
+}
+
+static void lend(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
+                 apipool_lease_t *lease)
+{
+    apipool_segment_t *segment = tier->segment;
+    apipool_slot_t *slot = &segment->slots[index];
+    const apipool_source_t *source = part->source;
+
+    serve(tier, index, part);
+    apipool_window_charge_four(slot->windows, tier->now, tier->wanted->tokens);
+    apipool_breaker_spend_locked(&segment->groups[slot->group], source->model, tier->wanted->client,
+                                 tier->now);
+    slot->in_flight++;
+    APIPOOL_FAULT("lend-unheld");
+    slot->last_used_at = tier->now;
+    slot->concurrency =
+        slot->limits.concurrency ? slot->limits.concurrency : tier->wanted->limits->concurrency;
+    int proving = slot->state == APIPOOL_STATE_HALF_OPEN;
+    slot->proving = proving ? 1 : slot->proving;
+    if (proving || slot->concurrency) {
+        apipool_members_settle_locked(segment, index);
+    }
+    apipool_slot_fill_lease_locked(segment, index, tier->now, lease);
+    lease->holder = apipool_slot_hold_locked(segment, index,
+                                             proving ? APIPOOL_FOR_PROOF : APIPOOL_FOR_REQUEST, 0);
+    lease->model = source->model;
+    lease->tokens = tier->wanted->tokens;
+    lease->proving = proving;
+}
+
+/* Looks for a key in the tier and lends it. What keeps a chosen key back is noted with the key, which takes
+ * it out of the rotation, so that nobody looks at it in vain again. */
+static int lend_from(apipool_tier_t *tier, apipool_lease_t *lease, apipool_lack_t *lack)
+{
+    for (int passed_over = 0; tier->count; passed_over++) {
+        apipool_part_t *part;
+        if (passed_over == AT_ONCE_MAX) {
+            lack->more = 1;
+            return 0;
+        }
+        apr_uint32_t index = apipool_tier_pick_locked(tier, &part);
+        if (index == APIPOOL_NONE) {
+            return 0;
+        }
+        if (!is_account_limit_by_account(tier, index, part) && !is_full(tier, index, part, lack)) {
+            if (!tier->wanted->look_only) {
+                lend(tier, index, part, lease);
+            }
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static apipool_acquired_e result_of(const apipool_lack_t *lack)
+{
+    return lack->tried     ? APIPOOL_ALL_TRIED
+           : lack->busy    ? APIPOOL_ALL_BUSY
+           : lack->cooling ? APIPOOL_ALL_COOLING
+           : lack->paused  ? APIPOOL_ALL_PAUSED
+                           : APIPOOL_EXHAUSTED;
+}
+
+static apipool_acquired_e acquire_locked(apipool_segment_t *segment,
+                                         const apipool_lend_request_t *wanted, apr_time_t now,
+                                         apipool_lease_t *lease, apipool_lack_t *lack)
+{
+    /* who has keys in doubt has had a turn, and stands in no line: see apipool_wait */
+    apr_uint64_t ahead =
+        wanted->look_only || wanted->doubted_count
+            ? 0
+            : apipool_queue_ahead_locked(segment, wanted->pool, wanted->waits_for, wanted->waiter);
+    if (ahead) {
+        lack->retry_at = now + (ahead < QUEUE_FAR ? (apr_time_t)ahead : QUEUE_FAR) * QUEUE_STEP;
+        return APIPOOL_QUEUED;
+    }
+    for (int next = 0; next < wanted->source_count;) {
+        apipool_tier_t tier;
+        apipool_tier_open_locked(&tier, segment, wanted, now, &next, lack);
+        if (lend_from(&tier, lease, lack)) {
+            return APIPOOL_ACQUIRED;
+        }
+        if (lack->more) {
+            break;
+        }
+        apipool_tier_note_lack_locked(&tier, lack);
+    }
+    return result_of(lack);
+}
+
+apr_status_t apipool_pool_lend(apipool_segment_t *segment, const apipool_lend_request_t *wanted,
+                               apr_time_t now, apipool_lease_t *lease, apipool_acquired_e *result,
+                               apr_time_t *retry_at)
+{
+    apipool_lack_t lack;
+    do {
+        memset(&lack, 0, sizeof(lack));
+        apr_status_t rv = apipool_segment_lock(segment);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        *result = acquire_locked(segment, wanted, now, lease, &lack);
+        apipool_segment_unlock(segment);
+    } while (lack.more);
+    *retry_at = *result == APIPOOL_ACQUIRED ? 0 : lack.retry_at;
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_pool_charge(apipool_segment_t *segment, apipool_lease_t *lease,
+                                 const apipool_further_t *further, apr_time_t now,
+                                 apr_time_t *retry_at)
+{
+    apipool_slot_t *slot = &segment->slots[lease->slot];
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *retry_at = 0;
+    if (slot->id == lease->id) {
+        apr_time_t at = further->has_begun ? now
+                                           : apipool_slot_admits_at_locked(slot, further->limits,
+                                                                           further->tokens, now);
+        if (at > now) {
+            *retry_at = at;
+        }
+        else {
+            apipool_window_charge_four(slot->windows, now, further->tokens);
+            slot->last_used_at = now;
+        }
+    }
+    apipool_segment_unlock(segment);
+    lease->tokens = further->tokens;
+    lease->lent_at = now;
+    return APR_SUCCESS;
+}
+
+int apipool_pool_limits(const apipool_segment_t *segment, const apipool_lease_t *lease,
+                        const apipool_key_limits_t *limits)
+{
+    return apipool_slot_has_limits(&segment->slots[lease->slot], limits);
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The pools: finding them, counting their keys, and what a process that ended held. */
+#include "pool.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#include "members.h"
+#include "queue.h"
+#include "rebuild.h"
+#include "sessions.h"
+#include "slots.h"
+#include "breaker.h"
+
+#define TOTALS_BATCH 256
+#define TELL_EVERY   apr_time_from_sec(60)
+
+apr_status_t apipool_pool_retire_all(apipool_segment_t *segment)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (apr_uint32_t i = 0; i < segment->header->pools_used; i++) {
+        segment->pools[i].configured = 0;
+    }
+    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
+        segment->groups[i].configured = 0;
+    }
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+static apr_status_t find_pool_locked(apipool_segment_t *segment, const char *server,
+                                     const char *name, int configured, apr_uint32_t *pool)
+{
+    apipool_header_t *header = segment->header;
+    apr_uint32_t i = 0;
+    while (i < header->pools_used &&
+           (strcmp(segment->pools[i].server, server) || strcmp(segment->pools[i].name, name))) {
+        i++;
+    }
+    if (i == APIPOOL_POOLS_MAX) {
+        return APR_ENOSPC;
+    }
+    if (i == header->pools_used) {
+        apr_cpystrn(segment->pools[i].server, server, APIPOOL_SERVER_NAME_MAX);
+        apr_cpystrn(segment->pools[i].name, name, APIPOOL_NAME_MAX);
+        segment->pools[i].turn = APIPOOL_NONE;
+        APIPOOL_IN_ORDER();
+        header->pools_used++;
+    }
+    segment->pools[i].configured |= (apr_uint32_t)configured;
+    *pool = i;
+    return APR_SUCCESS;
+}
+
+static apr_status_t find_group_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                      const char *upstream, int configured, apr_uint32_t *group)
+{
+    apipool_header_t *header = segment->header;
+    apr_uint32_t i = 0;
+    while (i < header->groups_used &&
+           (segment->groups[i].pool != pool || strcmp(segment->groups[i].name, upstream))) {
+        i++;
+    }
+    if (i == APIPOOL_UPSTREAMS_MAX) {
+        return APR_ENOSPC;
+    }
+    if (i == header->groups_used) {
+        segment->groups[i].pool = pool;
+        segment->groups[i].spare = APIPOOL_NONE;
+        apr_cpystrn(segment->groups[i].name, upstream, APIPOOL_NAME_MAX);
+        APIPOOL_IN_ORDER();
+        header->groups_used++;
+    }
+    segment->groups[i].configured |= (apr_uint32_t)configured;
+    *group = i;
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_pool_attach(apipool_segment_t *segment, const char *server, const char *name,
+                                 apr_uint32_t *pool)
+{
+    int fits = strlen(server) < APIPOOL_SERVER_NAME_MAX && strlen(name) < APIPOOL_NAME_MAX;
+    apr_status_t rv = fits ? apipool_segment_lock(segment) : APR_ENAMETOOLONG;
+    if (rv == APR_SUCCESS) {
+        rv = find_pool_locked(segment, server, name, 1, pool);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+apr_status_t apipool_pool_upstream(apipool_segment_t *segment, apr_uint32_t pool,
+                                   const char *upstream, apr_uint32_t *group)
+{
+    int fits = strlen(upstream) < APIPOOL_NAME_MAX;
+    apr_status_t rv = fits ? apipool_segment_lock(segment) : APR_ENAMETOOLONG;
+    if (rv == APR_SUCCESS) {
+        rv = find_group_locked(segment, pool, upstream, 1, group);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+apr_status_t apipool_pool_known(apipool_segment_t *segment, const char *server, const char *name,
+                                const char *upstream, apr_uint32_t *pool, apr_uint32_t *group)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        rv = find_pool_locked(segment, server, name, 0, pool);
+        if (rv == APR_SUCCESS) {
+            rv = find_group_locked(segment, *pool, upstream, 0, group);
+        }
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group, apr_time_t now)
+{
+    return __atomic_load_n(&segment->groups[group].refuses_usage, __ATOMIC_RELAXED) > now;
+}
+
+void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group,
+                                     apr_time_t until)
+{
+    __atomic_store_n(&segment->groups[group].refuses_usage, until, __ATOMIC_RELAXED);
+}
+
+int apipool_pool_reports_exhausted(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,
+                                   apr_uint32_t *untold)
+{
+    apipool_pool_t *shared = &segment->pools[pool];
+    apr_time_t last = __atomic_load_n(&shared->told_at, __ATOMIC_RELAXED);
+    /* Others may have looked at the clock a moment later; one that was set back silences nothing. */
+    if ((last < now + TELL_EVERY && now < last + TELL_EVERY) ||
+        !__atomic_compare_exchange_n(&shared->told_at, &last, now, 0, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED)) {
+        __atomic_add_fetch(&shared->untold, 1, __ATOMIC_RELAXED);
+        return 0;
+    }
+    *untold = __atomic_exchange_n(&shared->untold, 0, __ATOMIC_RELAXED);
+    return 1;
+}
+
+apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group)
+{
+    return __atomic_load_n(&segment->groups[group].habit, __ATOMIC_RELAXED);
+}
+
+void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, apipool_habit_e habit)
+{
+    if (apipool_pool_habit(segment, group) != habit) {
+        __atomic_store_n(&segment->groups[group].habit, (apr_uint32_t)habit, __ATOMIC_RELAXED);
+    }
+}
+
+/* What nobody will ever tell the result of. */
+static void give_back(apipool_slot_t *slot, apr_uint32_t purpose)
+{
+    static const apipool_finished_t unknown_end = {
+        .attempts = 1, .tokens = {-1, -1, -1, -1}, .first_byte = -1, .latency = -1};
+    if (purpose == APIPOOL_FOR_PROBE) {
+        slot->probing = 0;
+        return;
+    }
+    slot->in_flight -= slot->in_flight > 0;
+    slot->proving = purpose == APIPOOL_FOR_PROOF ? 0 : slot->proving;
+    apipool_counts_add(&slot->counts, &unknown_end);
+}
+
+apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (apr_uint32_t i = 0; i < segment->header->holders.used; i++) {
+        const apipool_holder_t *holder = &segment->holders[i];
+        if (holder->process == process && holder->purpose == APIPOOL_FOR_CLIENT) {
+            apipool_client_leave_locked(segment, i);
+        }
+        else if (holder->process == process) {
+            apr_uint32_t index = holder->slot;
+            give_back(&segment->slots[index], holder->purpose);
+            apipool_members_settle_locked(segment, index);
+            apipool_slot_let_go_locked(segment, i);
+            apipool_slot_reuse_locked(segment, index);
+        }
+    }
+    apipool_queue_reclaim_locked(segment, process);
+    apipool_sessions_reclaim_locked(segment, process);
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+/* Whatever each of them held follows from that. */
+apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (apr_uint32_t i = 0; i < segment->header->holders.used; i++) {
+        segment->holders[i].process = 0;
+    }
+    for (apr_uint32_t i = 0; i < segment->header->waiters.used; i++) {
+        segment->waiters[i].process = 0;
+    }
+    apipool_sessions_reclaim_locked(segment, 0);
+    int done = apipool_rebuild_locked(segment);
+    apipool_segment_unlock(segment);
+    return done ? APR_SUCCESS : APR_ENOMEM;
+}
+
+/* A pool of the main server is hidden by one of the same name. */
+static int is_seen_by(const apipool_segment_t *segment, apr_uint32_t pool, const char *server)
+{
+    const apipool_pool_t *p = &segment->pools[pool];
+    int own = !strcmp(p->server, server);
+    if (!p->configured || (!own && *p->server)) {
+        return 0;
+    }
+    for (apr_uint32_t i = 0; !own && i < segment->header->pools_used; i++) {
+        const apipool_pool_t *other = &segment->pools[i];
+        if (other->configured && !strcmp(other->server, server) && !strcmp(other->name, p->name)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+void apipool_pool_each_group(const apipool_segment_t *segment, const char *server,
+                             void (*each)(void *ctx, const char *pool, const char *upstream,
+                                          apr_uint32_t group),
+                             void *ctx)
+{
+    for (apr_uint32_t pool = 0; pool < segment->header->pools_used; pool++) {
+        for (apr_uint32_t i = 0;
+             is_seen_by(segment, pool, server) && i < segment->header->groups_used; i++) {
+            const apipool_upstream_t *g = &segment->groups[i];
+            if (g->configured && g->pool == pool) {
+                each(ctx, segment->pools[pool].name, g->name, i);
+            }
+        }
+    }
+}
+
+apr_uint32_t apipool_pool_keys_of(const apipool_segment_t *segment, const char *server)
+{
+    apr_uint32_t keys = 0;
+    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
+        const apipool_upstream_t *g = &segment->groups[i];
+        keys += strcmp(segment->pools[g->pool].server, server) ? 0 : g->members;
+    }
+    return keys;
+}
+
+void apipool_pool_each_unused(const apipool_segment_t *segment,
+                              void (*each)(void *ctx, const char *pool, const char *upstream,
+                                           apr_uint32_t keys),
+                              void *ctx)
+{
+    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
+        const apipool_upstream_t *g = &segment->groups[i];
+        if (g->members && !(g->configured && segment->pools[g->pool].configured)) {
+            each(ctx, segment->pools[g->pool].name, g->name, g->members);
+        }
+    }
+}
+
+apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t group)
+{
+    return segment->groups[group].pool;
+}
+
+static void add_up(const apipool_slot_t *slot, apr_time_t now, apipool_totals_t *totals)
+{
+    totals->keys[apipool_slot_state(slot, now)]++;
+    totals->requests += slot->counts.requests + slot->in_flight;
+    totals->successes += slot->counts.successes;
+    totals->errors += slot->counts.errors;
+    totals->in_flight += slot->in_flight;
+}
+
+apr_status_t apipool_pool_keys(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t *from,
+                               apipool_key_row_t *rows, apr_uint32_t max, apr_uint32_t *count)
+{
+    const apipool_upstream_t *g = &segment->groups[group];
+    apr_status_t rv = apipool_segment_lock(segment);
+    apr_uint32_t i = *from;
+    *count = 0;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (; i < g->ordinals && i - *from < max; i++) {
+        const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
+        if (slot) {
+            rows[(*count)++] = (apipool_key_row_t){
+                .id = slot->id,
+                .state = slot->state,
+                .in_flight = slot->in_flight,
+                .requests = slot->counts.requests,
+                .errors = slot->counts.errors,
+                .prompt = slot->counts.prompt,
+                .completion = slot->counts.completion,
+                .cached = slot->counts.cached,
+            };
+        }
+    }
+    *from = i < g->ordinals ? i : APIPOOL_NONE;
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group, apr_time_t now,
+                                 apipool_totals_t *totals)
+{
+    const apipool_upstream_t *g = &segment->groups[group];
+    apr_uint32_t i = 0;
+    memset(totals, 0, sizeof(*totals));
+    for (int more = 1; more;) {
+        apr_status_t rv = apipool_segment_lock(segment);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        for (int n = 0; n < TOTALS_BATCH && i < g->ordinals; n++, i++) {
+            const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
+            if (slot) {
+                add_up(slot, now, totals);
+            }
+        }
+        more = i < g->ordinals;
+        memcpy(totals->rules, g->rules, sizeof(totals->rules));
+        memcpy(totals->endings, g->endings, sizeof(totals->endings));
+        apipool_counters_read(&g->numbers, now, &totals->numbers);
+        totals->paused_until = apipool_breaker_until_locked(g, 0, 0, now);
+        apipool_segment_unlock(segment);
+        if (more) {
+            apipool_segment_give_way(segment);
+        }
+    }
+    return APR_SUCCESS;
+}

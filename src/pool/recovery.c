@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Keys lent to probes, which ask their upstream about them at no cost, and what they find out. */
+#include "recovery.h"
+
+#include <string.h>
+
+#include "account.h"
+#include "doubt.h"
+#include "fault.h"
+#include "health.h"
+#include "keys.h"
+#include "members.h"
+#include "slots.h"
+
+#define WALK_MAX 1024 /* keys that are looked at in one go */
+
+static apr_time_t due_at(apipool_segment_t *segment, unsigned tries, const apipool_policy_t *policy,
+                         apr_time_t now)
+{
+    unsigned spread = policy->recover_spread;
+    unsigned permille =
+        spread ? 1000 - spread + apipool_segment_draw_locked(segment, 2 * spread + 1) : 1000;
+    return apipool_health_recover_at(tries, now, policy->recover_min, policy->recover_max,
+                                     permille);
+}
+
+void apipool_recovery_lose_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                  apipool_state_e state, unsigned tries,
+                                  const apipool_policy_t *policy, apr_time_t now)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    apr_time_t at = due_at(segment, tries, policy, now);
+    at = at > slot->rests_until ? at : slot->rests_until;
+    slot->recover_tries = tries;
+    apipool_slot_move_locked(segment, index, state, at);
+    apipool_doubt_forget_locked(segment, index);
+    if (state == APIPOOL_STATE_QUOTA) {
+        apipool_account_limit_locked(segment, slot->pool, slot->account, 0, 1, at, now);
+    }
+}
+
+void apipool_recovery_return_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                    apr_time_t rests_until, apr_time_t now)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    slot->low = 0;
+    slot->recover_tries = 0;
+    apipool_slot_move_locked(
+        segment, index, rests_until ? APIPOOL_STATE_COOLING : APIPOOL_STATE_ACTIVE, rests_until);
+    apipool_account_refill_locked(segment, slot->pool, slot->account, now);
+}
+
+/* --- Lending to probes -------------------------------------------------------------------------- */
+
+/* Returns 0 when the process could not be named as the holder: a lease that is lost with it would keep the
+ * key from ever being asked about again. */
+static int lend_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time_t now,
+                       apipool_lease_t *lease)
+{
+    apr_uint32_t holder = apipool_slot_hold_locked(segment, index, APIPOOL_FOR_PROBE, 0);
+    if (holder == APIPOOL_NONE) {
+        return 0;
+    }
+    APIPOOL_FAULT("probe-unmarked");
+    segment->slots[index].probing = 1;
+    apipool_slot_fill_lease_locked(segment, index, now, lease);
+    lease->holder = holder;
+    apipool_members_settle_locked(segment, index);
+    return 1;
+}
+
+/* How many ordinals should have been looked at by now; begins a new round when one is over. */
+static apr_uint32_t should_be_walked(apipool_upstream_t *g, apr_interval_time_t interval,
+                                     apr_time_t now)
+{
+    apr_time_t elapsed = now - g->walked_since;
+    if (elapsed < 0 || !g->walked_since || (elapsed >= interval && g->walked >= g->ordinals)) {
+        g->walked_since = now;
+        g->walked = 0;
+        elapsed = 0;
+    }
+    double count = (double)g->ordinals * (double)elapsed / (double)interval + 1;
+    return elapsed < interval && count < g->ordinals ? (apr_uint32_t)count : g->ordinals;
+}
+
+static apr_uint32_t pick_balance(apipool_segment_t *segment, apr_uint32_t group,
+                                 apr_interval_time_t interval, apr_time_t now)
+{
+    apipool_upstream_t *g = &segment->groups[group];
+    apr_uint32_t end = should_be_walked(g, interval, now);
+    for (int i = 0; i < WALK_MAX && g->walked < end; i++) {
+        const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, g->walked++);
+        if (slot && !slot->probing &&
+            (slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING ||
+             slot->state == APIPOOL_STATE_QUOTA)) {
+            return (apr_uint32_t)(slot - segment->slots);
+        }
+    }
+    return APIPOOL_NONE;
+}
+
+static apr_uint32_t pick_check(apipool_segment_t *segment, apr_uint32_t group, apr_time_t now)
+{
+    apipool_upstream_t *g = &segment->groups[group];
+    apr_uint32_t index = apipool_doubt_next_locked(segment, group, now);
+    for (int i = 0; index == APIPOOL_NONE && i < WALK_MAX && g->checks_left && g->ordinals; i++) {
+        apipool_slot_t *slot =
+            apipool_members_slot_locked(segment, group, g->checks_left-- % g->ordinals);
+        if (slot && slot->check && !slot->probing) {
+            slot->check = 0;
+            index = (apr_uint32_t)(slot - segment->slots);
+        }
+    }
+    return index;
+}
+
+/* What need not be looked for under the lock is left out. */
+static unsigned reasons_of(const apipool_upstream_t *g, const apipool_recovery_search_t *search)
+{
+    unsigned reasons = search->reasons;
+    if (!__atomic_load_n(&g->recovering, __ATOMIC_RELAXED)) {
+        reasons &= ~(unsigned)APIPOOL_PROBE_REQUEST_DUE;
+    }
+    if (!__atomic_load_n(&g->checks_left, __ATOMIC_RELAXED) &&
+        !__atomic_load_n(&g->doubts_open, __ATOMIC_RELAXED)) {
+        reasons &= ~(unsigned)APIPOOL_PROBE_REQUEST_CHECK;
+    }
+    return reasons;
+}
+
+/* The key to be asked about, and why; APIPOOL_NONE. */
+static apr_uint32_t pick(apipool_segment_t *segment, const apipool_recovery_search_t *search,
+                         unsigned reasons, apr_time_t now, unsigned *reason)
+{
+    apr_uint32_t index = APIPOOL_NONE;
+    if (reasons & APIPOOL_PROBE_REQUEST_DUE) {
+        *reason = APIPOOL_PROBE_REQUEST_DUE;
+        index = apipool_members_due_locked(segment, search->group, now);
+    }
+    if (index == APIPOOL_NONE && reasons & APIPOOL_PROBE_REQUEST_CHECK) {
+        *reason = APIPOOL_PROBE_REQUEST_CHECK;
+        index = pick_check(segment, search->group, now);
+    }
+    if (index == APIPOOL_NONE && reasons & APIPOOL_PROBE_REQUEST_BALANCE) {
+        *reason = APIPOOL_PROBE_REQUEST_BALANCE;
+        index = pick_balance(segment, search->group, search->interval, now);
+    }
+    return index;
+}
+
+apr_status_t apipool_recovery_next(apipool_segment_t *segment,
+                                   const apipool_recovery_search_t *search, apr_time_t now,
+                                   apipool_lease_t *lease, apipool_state_e *state, unsigned *reason)
+{
+    const apipool_hash_table_head_t *holders = &segment->header->holders;
+    unsigned reasons = reasons_of(&segment->groups[search->group], search), found = 0;
+    apr_status_t rv = reasons ? apipool_segment_lock(segment) : APR_SUCCESS;
+    *reason = 0;
+    if (!reasons || rv != APR_SUCCESS) {
+        return rv;
+    }
+    int has_room = holders->spare || holders->used < APIPOOL_HOLDERS_MAX;
+    apr_uint32_t index = has_room ? pick(segment, search, reasons, now, &found) : APIPOOL_NONE;
+    if (index != APIPOOL_NONE && lend_locked(segment, index, now, lease)) {
+        apipool_slot_t *slot = &segment->slots[index];
+        *state = slot->state;
+        *reason = found;
+        APIPOOL_FAULT("probe-still-due");
+        if (found == APIPOOL_PROBE_REQUEST_DUE) {
+            slot->until[0] = due_at(segment, slot->recover_tries, search->policy, now);
+        }
+    }
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_recovery_check_soon(apipool_segment_t *segment, apr_uint32_t pool,
+                                         apr_uint64_t id)
+{
+    apr_uint32_t index;
+    apr_status_t rv = apipool_pool_lock_key(segment, pool, id, &index);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apipool_slot_t *slot = &segment->slots[index];
+    apipool_upstream_t *g = &segment->groups[slot->group];
+    if (apipool_health_is_recovering(slot->state)) {
+        apipool_slot_move_locked(segment, index, slot->state, 0);
+    }
+    else { /* all of them are looked at once more */
+        slot->check = 1;
+        g->checks_left = g->ordinals;
+    }
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}
+
+apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
+                                   apr_time_t now, apipool_lease_t *lease)
+{
+    apr_uint32_t index;
+    apr_status_t rv = apipool_pool_lock_key(segment, pool, id, &index);
+    if (rv == APR_SUCCESS) {
+        int is_lent = !segment->slots[index].probing && lend_locked(segment, index, now, lease);
+        apipool_segment_unlock(segment);
+        rv = is_lent ? APR_SUCCESS : APR_EBUSY;
+    }
+    return rv;
+}
+
+/* --- What probes find out ----------------------------------------------------------------------- */
+
+/* One answer on its way into the segment. */
+typedef struct {
+    apipool_segment_t *segment;
+    const apipool_lease_t *lease;
+    const apipool_probe_report_t *report;
+    apr_time_t now;
+    apipool_slot_t *slot;
+    apipool_upstream_t *group;
+} answer_t;
+
+static void let_prove(const answer_t *answer)
+{
+    const apipool_slot_t *slot = answer->slot;
+    int refilled = answer->report->has_balance && slot->low;
+    apipool_state_e state =
+        apipool_health_next(slot->state, refilled ? APIPOOL_EVENT_REFILLED : APIPOOL_EVENT_PROBED);
+    apr_time_t rests = slot->rests_until > answer->now ? slot->rests_until : 0;
+    if (state == slot->state) {
+        return;
+    }
+    if (state == APIPOOL_STATE_HALF_OPEN) {
+        apipool_slot_move_locked(answer->segment, answer->lease->slot, state,
+                                 rests ? rests : answer->now);
+    }
+    else {
+        apipool_recovery_return_locked(answer->segment, answer->lease->slot, rests, answer->now);
+    }
+}
+
+/* What a probe says is newer than what made the key wait, so it counts as if the key were half open. */
+static void refuse(const answer_t *answer, apipool_event_e event)
+{
+    const apipool_probe_report_t *report = answer->report;
+    apipool_slot_t *slot = answer->slot;
+    int waited = apipool_health_is_recovering(slot->state);
+    apipool_state_e from = waited ? APIPOOL_STATE_HALF_OPEN : slot->state;
+    apipool_state_e state = apipool_health_next(from, event);
+
+    if (!apipool_health_is_recovering(state) || (waited && report->is_check)) {
+        return;
+    }
+    if (!waited) {
+        slot->rests_until = apipool_slot_rests_until(slot);
+    }
+    if (!report->has_balance) {
+        apipool_slot_note_error(slot, report->status, report->rule, answer->now);
+    }
+    if (state != slot->state) {
+        slot->low = !waited && report->has_balance;
+    }
+    apipool_recovery_lose_locked(answer->segment, answer->lease->slot, state,
+                                 waited ? slot->recover_tries + 1 : 0, report->policy, answer->now);
+}
+
+static void note_upstream(const answer_t *answer)
+{
+    const apipool_probe_report_t *report = answer->report;
+    apipool_upstream_t *g = answer->group;
+    __atomic_store_n(&g->unanswered, (apr_uint32_t)report->upstream_failed, __ATOMIC_RELAXED);
+    g->not_found = report->result == APIPOOL_PROBED_NOT_FOUND ? g->not_found + 1
+                   : report->result == APIPOOL_PROBED_UNKNOWN ? g->not_found
+                                                              : 0;
+}
+
+static void decide(const answer_t *answer)
+{
+    apipool_probed_e result = answer->report->result;
+    if (result == APIPOOL_PROBED_REJECTED) {
+        refuse(answer, APIPOOL_EVENT_REJECTED);
+    }
+    else if (result == APIPOOL_PROBED_SPENT) {
+        refuse(answer, APIPOOL_EVENT_QUOTA_SPENT);
+    }
+    else if (result == APIPOOL_PROBED_ACCEPTED ||
+             (result == APIPOOL_PROBED_NOT_FOUND &&
+              answer->group->not_found >= APIPOOL_NOT_FOUND_MAX)) {
+        let_prove(answer);
+    }
+}
+
+/* Half of one amount and half of another one are none. */
+static void note_balance(const answer_t *answer)
+{
+    const apipool_amount_t *balance = &answer->report->balance;
+    apipool_slot_t *slot = answer->slot;
+    slot->read_at = 0;
+    APIPOOL_IN_ORDER();
+    slot->balance = balance->amount;
+    APIPOOL_FAULT("balance-half-read");
+    memcpy(slot->currency, balance->currency, sizeof(slot->currency));
+    APIPOOL_IN_ORDER();
+    slot->read_at = answer->now;
+}
+
+static void probed_locked(const answer_t *answer)
+{
+    const apipool_probe_report_t *report = answer->report;
+    apipool_slot_t *slot = answer->slot;
+    apr_uint32_t index = answer->lease->slot;
+    if (!slot->id || slot->id == answer->lease->id) { /* else another one has come meanwhile */
+        /* Where nothing could be asked there is no status either. */
+        int accepted = report->result == APIPOOL_PROBED_ACCEPTED && report->status;
+        slot->probing = 0;
+        APIPOOL_FAULT("probed-still-held");
+        if (report->has_balance) {
+            note_balance(answer);
+        }
+        note_upstream(answer);
+        apipool_doubt_answered_locked(answer->segment, index, accepted, report->has_balance,
+                                      report->upstream_failed);
+        decide(answer);
+        apipool_members_settle_locked(answer->segment, index);
+    }
+    apipool_slot_let_go_locked(answer->segment, answer->lease->holder);
+    apipool_slot_reuse_locked(answer->segment, index);
+}
+
+apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                     const apipool_probe_report_t *report, apr_time_t now,
+                                     apipool_outcome_t *outcome)
+{
+    answer_t answer = {
+        segment, lease, report, now, &segment->slots[lease->slot], &segment->groups[lease->group]};
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        int was_lost = apipool_health_is_recovering(answer.slot->state);
+        probed_locked(&answer);
+        outcome->rule = report->rule;
+        outcome->state = answer.slot->state;
+        outcome->lost = !was_lost && apipool_health_is_recovering(outcome->state);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+int apipool_recovery_is_failing(const apipool_segment_t *segment, apr_uint32_t group)
+{
+    const apipool_upstream_t *g = &segment->groups[group];
+    return __atomic_load_n(&g->unanswered, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&g->faults.count, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reporting: what an attempt's verdict does to its key, its account and its upstream. */
+#include <string.h>
+
+#include "account.h"
+#include "doubt.h"
+#include "fault.h"
+#include "members.h"
+#include "pool.h"
+#include "recovery.h"
+#include "slots.h"
+#include "breaker.h"
+
+#define AVERAGE_OF 10 /* about that many results make up the moving average */
+
+/* After the request that should prove a key has proved nothing. */
+#define PROVE_WAIT apr_time_from_sec(1)
+
+/* Failures are the key's own when others succeed that many times as often, and when of the results of keys in
+ * good order no more than that share fails: else chance alone makes streaks. */
+#define OUTWEIGHS   3
+#define FAILING_MAX 0.1
+#define FAILING_OF  20
+
+/* One result on its way into the segment. */
+typedef struct {
+    apipool_segment_t *segment;
+    const apipool_lease_t *lease;
+    const apipool_report_t *report;
+    apr_time_t now;
+    apipool_slot_t *slot;
+    apipool_upstream_t *group;
+    int proving;
+    int doubted; /* whether it is the key's fault shows later */
+} result_t;
+
+static void average(apipool_slot_t *slot, double result)
+{
+    slot->success += (result - slot->success) / AVERAGE_OF;
+}
+
+/* What was everyone's fate is not held against the key any longer. */
+static void take_pardon(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    if (apipool_breaker_pardons_locked(result->group, slot)) {
+        slot->limited_streak -= slot->limited_streak > 0;
+        slot->error_streak = 0;
+        slot->round = 0;
+    }
+}
+
+static void settle_tokens(const result_t *result)
+{
+    for (int i = APIPOOL_TPM; result->report->tokens >= 0 && i <= APIPOOL_TPD; i++) {
+        apipool_window_settle(&result->slot->windows[i], apipool_window_span(i),
+                              result->lease->lent_at, result->now, result->lease->tokens,
+                              (apr_uint64_t)result->report->tokens);
+    }
+}
+
+static void move_to(const result_t *result, apipool_state_e state, apr_time_t until)
+{
+    apipool_slot_move_locked(result->segment, result->lease->slot, state, until);
+}
+
+static apr_time_t cooled_at(const result_t *result, apr_time_t current, unsigned streak)
+{
+    const apipool_policy_t *policy = result->report->policy;
+    return apipool_health_cool_until(current, result->report->verdict->retry_at, streak,
+                                     result->now, policy->cooldown_min, policy->cooldown_max);
+}
+
+/* A key that is not usable for longer than a cooldown, and is tried again from time to time. */
+static void lose(const result_t *result, apipool_event_e event)
+{
+    apipool_slot_t *slot = result->slot;
+    apipool_state_e state = apipool_health_next(slot->state, event);
+    if (state != slot->state) {
+        slot->low = 0;
+        slot->rests_until = apipool_slot_rests_until(slot);
+        apipool_recovery_lose_locked(result->segment, result->lease->slot, state,
+                                     result->proving ? slot->recover_tries + 1 : 0,
+                                     result->report->policy, result->now);
+    }
+}
+
+/* Cools for the model alone, if there is one and the key is in rotation; else for all, if it may. */
+static void cool(const result_t *result, unsigned streak)
+{
+    apipool_segment_t *segment = result->segment;
+    apipool_slot_t *slot = result->slot;
+    apipool_scope_e scope = result->report->verdict->scope;
+    apr_uint64_t model = scope == APIPOOL_SCOPE_MODEL ? result->lease->model : 0;
+    apr_time_t current = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0, until;
+
+    if (model && (slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING)) {
+        apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, slot->group, model);
+        current =
+            model_slot && slot->place[model_slot] != APIPOOL_NONE ? slot->until[model_slot] : 0;
+        until = cooled_at(result, current, streak);
+        apipool_members_cool_locked(segment, result->lease->slot, model, until, result->now);
+    }
+    else if (apipool_health_next(slot->state, APIPOOL_EVENT_RATE_LIMITED) ==
+             APIPOOL_STATE_COOLING) {
+        until = cooled_at(result, current, streak);
+        move_to(result, APIPOOL_STATE_COOLING, until);
+    }
+    else {
+        return;
+    }
+    if (scope != APIPOOL_SCOPE_KEY) {
+        apipool_account_limit_locked(segment, slot->pool, slot->account, model, 0, until,
+                                     result->now);
+    }
+}
+
+/* Requests that were in flight together meet one limit, not one each. */
+static void limited(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    int again = result->lease->lent_at >= slot->limited_at;
+    unsigned streak = slot->limited_streak;
+    slot->limited_streak += (apr_uint32_t)again;
+    slot->limited_at = result->now;
+    cool(result, again || !streak ? streak : streak - 1);
+}
+
+/* Errors that may be the key's are, when the others have worked meanwhile. */
+static int is_the_keys_own(const result_t *result)
+{
+    const apipool_slot_t *slot = result->slot;
+    const apipool_upstream_t *g = result->group;
+    apr_uint64_t successes = (apr_uint32_t)(g->successes - slot->others_succeeded);
+    apr_uint64_t failures =
+        (apr_uint32_t)(g->failures - slot->others_failed) - (slot->failed_streak - 1);
+    return successes > 0 && successes >= OUTWEIGHS * failures && g->failing < FAILING_MAX;
+}
+
+static void failed(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    result->group->failures++;
+    if (slot->failed_streak++ == 0) {
+        result->group->failing += (1 - result->group->failing) / FAILING_OF;
+        slot->others_succeeded = (apr_uint32_t)result->group->successes;
+        slot->others_failed = (apr_uint32_t)result->group->failures;
+    }
+    int is_own = result->proving ? result->group->faults.count <= 1 /* no one else's failed */
+                                 : slot->failed_streak >= result->report->policy->max_errors &&
+                                       is_the_keys_own(result);
+    if (is_own) {
+        lose(result, APIPOOL_EVENT_TRIPPED);
+    }
+}
+
+static void succeeded(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    result->group->successes++;
+    result->group->failing -= result->group->failing / FAILING_OF;
+    average(slot, 1);
+    slot->error_streak = slot->failed_streak = 0;
+    if (result->group->doubts_open) {
+        apipool_doubt_succeeded_locked(result->segment, result->lease->slot,
+                                       result->lease->lent_at);
+    }
+    if (result->lease->lent_at >= slot->limited_at) {
+        slot->limited_streak = 0;
+    }
+    if (slot->state == APIPOOL_STATE_HALF_OPEN && result->proving) {
+        apipool_recovery_return_locked(result->segment, result->lease->slot, 0, result->now);
+    }
+}
+
+static void went_wrong(const result_t *result)
+{
+    result->slot->error_streak++;
+    apipool_slot_note_error(result->slot, result->report->status, result->report->verdict->rule,
+                            result->now);
+    average(result->slot, 0);
+}
+
+static int is_blamed_later(const result_t *result)
+{
+    return apipool_rule(result->report->verdict->rule)->blames == APIPOOL_BLAMES_KEY_LATER;
+}
+
+static void apply(const result_t *result)
+{
+    apipool_event_e event = result->report->verdict->event;
+    switch (event) {
+    case APIPOOL_EVENT_SUCCESS:
+        succeeded(result);
+        break;
+    case APIPOOL_EVENT_RATE_LIMITED:
+        if (!is_blamed_later(result)) { /* see apipool_pool_forbidden */
+            went_wrong(result);
+            limited(result);
+        }
+        break;
+    case APIPOOL_EVENT_FAILED:
+        went_wrong(result);
+        failed(result);
+        break;
+    case APIPOOL_EVENT_QUOTA_SPENT:
+    case APIPOOL_EVENT_REJECTED:
+        if (!result->doubted) { /* see apipool_pool_doubt */
+            went_wrong(result);
+            lose(result, event);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* What the upstream may be told by it. Returns 1 when a refusal is everyone's fate. */
+static int judge_upstream(const result_t *result)
+{
+    const apipool_verdict_t *verdict = result->report->verdict;
+    switch (apipool_rule(verdict->rule)->breaker) {
+    case APIPOOL_BREAKER_REFUSED:
+        return apipool_breaker_refusal_locked(result->group, result->slot, result->lease->model,
+                                              result->report->client, result->now);
+    case APIPOOL_BREAKER_ANSWERED:
+        apipool_breaker_answered_locked(result->group);
+        break;
+    case APIPOOL_BREAKER_AS_FAULT:
+        if (verdict->upstream_fault) {
+            apipool_breaker_fault_locked(result->group, result->report->client, result->now);
+        }
+        else if (verdict->event == APIPOOL_EVENT_SUCCESS) {
+            apipool_breaker_success_locked(result->group);
+        }
+    }
+    return 0;
+}
+
+/* A half-open key whose request has told nothing waits for the next one. */
+static void wait_for_proof(const result_t *result)
+{
+    if (result->proving && result->slot->state == APIPOOL_STATE_HALF_OPEN) {
+        int fault = result->report->verdict->upstream_fault || result->doubted;
+        move_to(result, APIPOOL_STATE_HALF_OPEN, result->now + (fault ? PROVE_WAIT : 0));
+    }
+}
+
+static void give_back(const result_t *result)
+{
+    apipool_slot_t *slot = result->slot;
+    if (result->report->goes_on) {
+        return;
+    }
+    slot->in_flight -= slot->in_flight > 0; /* a lease without a holder may have been forgotten */
+    APIPOOL_FAULT("report-still-held");
+    if (result->proving) {
+        slot->proving = 0;
+    }
+    if (slot->concurrency || result->proving) {
+        apipool_members_settle_locked(result->segment, result->lease->slot);
+    }
+    apipool_slot_let_go_locked(result->segment, result->lease->holder);
+    if (result->report->headroom >= 0) {
+        slot->headroom = result->report->headroom;
+        slot->headroom_until = result->report->headroom_until;
+    }
+}
+
+/* A key may be removed while it is lent. Its upstream is told what came of it all the same. */
+static int is_anothers(const result_t *result)
+{
+    return result->slot->id && result->slot->id != result->lease->id;
+}
+
+/* What the numbers of the key are told. An error is what was held against it; a client's mistake, or the
+ * upstream's refusal of everyone, says nothing of it. Those of the upstream have its own faults as well. */
+static void count(const result_t *result, int everyones_fate)
+{
+    const apipool_verdict_t *verdict = result->report->verdict;
+    apipool_finished_t finished = result->report->finished;
+    finished.attempts = 1;
+    finished.success = verdict->event == APIPOOL_EVENT_SUCCESS;
+    finished.error = verdict->event != APIPOOL_EVENT_NONE && !finished.success &&
+                     !is_blamed_later(result) && !everyones_fate && !result->doubted;
+    apipool_counts_add(&result->slot->counts, &finished);
+    APIPOOL_FAULT("report-half-counted");
+    finished.error |= verdict->upstream_fault || everyones_fate;
+    apipool_counters_add(&result->group->numbers, &finished, result->now);
+}
+
+/* A key that has served is not to blame for what one request met. */
+static int is_doubtful(const result_t *result)
+{
+    apipool_event_e event = result->report->verdict->event;
+    return result->report->may_doubt && !is_anothers(result) && result->slot->counts.successes &&
+           apipool_slot_is_in_use(result->slot) &&
+           (event == APIPOOL_EVENT_QUOTA_SPENT || event == APIPOOL_EVENT_REJECTED);
+}
+
+static apipool_rule_e report_locked(const result_t *result)
+{
+    const apipool_verdict_t *verdict = result->report->verdict;
+    if (is_anothers(result)) {
+        if (!result->report->goes_on) {
+            apipool_slot_let_go_locked(result->segment, result->lease->holder);
+        }
+        return verdict->rule;
+    }
+    give_back(result);
+    settle_tokens(result);
+    APIPOOL_FAULT("report-uncounted");
+    take_pardon(result);
+    int everyones_fate = judge_upstream(result);
+    count(result, everyones_fate);
+    if (!everyones_fate) {
+        apply(result);
+    }
+    else if (verdict->retry_at > result->now) { /* the key has been told when to come back */
+        cool(result, 0);
+    }
+    wait_for_proof(result);
+    if (!result->report->goes_on) {
+        apipool_slot_reuse_locked(result->segment, result->lease->slot);
+    }
+    return everyones_fate ? APIPOOL_RULE_SHARED_FATE : verdict->rule;
+}
+
+static result_t result_of(apipool_segment_t *segment, const apipool_lease_t *lease,
+                          const apipool_report_t *report, apr_time_t now)
+{
+    return (result_t){.segment = segment,
+                      .lease = lease,
+                      .report = report,
+                      .now = now,
+                      .slot = &segment->slots[lease->slot],
+                      .group = &segment->groups[lease->group]};
+}
+
+apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                 const apipool_report_t *report, apr_time_t now,
+                                 apipool_outcome_t *outcome)
+{
+    result_t result = result_of(segment, lease, report, now);
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        int was_lost = apipool_health_is_recovering(result.slot->state);
+        result.proving = lease->proving;
+        result.doubted = is_doubtful(&result);
+        outcome->rule = report_locked(&result);
+        result.group->rules[outcome->rule]++;
+        outcome->state = result.slot->state;
+        outcome->doubted = result.doubted;
+        outcome->account = result.slot->account;
+        outcome->lost = !was_lost && apipool_health_is_recovering(outcome->state);
+        if (report->request) {
+            apipool_stats_record_locked(segment, report->request, now);
+        }
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+/* Whether the key is still the one that was lent, at the same upstream. */
+static int is_still_there(const result_t *result)
+{
+    return result->slot->id == result->lease->id && result->slot->group == result->lease->group;
+}
+
+apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                    const apipool_report_t *report, apr_time_t now)
+{
+    result_t result = result_of(segment, lease, report, now);
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        if (is_still_there(&result)) {
+            result.slot->counts.errors++;
+            went_wrong(&result);
+            limited(&result);
+        }
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+/* Whether the key is to blame after all. */
+static int is_at_fault(const result_t *result, apipool_doubted_e doubted)
+{
+    apr_uint64_t first_client = 0, client = result->report->client;
+    if (doubted == APIPOOL_DOUBT_BLAMED) {
+        return 1;
+    }
+    apipool_doubt_e known = apipool_doubt_known_locked(result->segment, result->lease->slot,
+                                                       result->now, &first_client);
+    return doubted == APIPOOL_DOUBT_SERVED
+               ? known != APIPOOL_DOUBT_NONE
+               : known == APIPOOL_DOUBT_UNSURE && first_client && client && first_client != client;
+}
+
+static void settle_doubt(const result_t *result, apipool_doubted_e doubted,
+                         apipool_outcome_t *outcome)
+{
+    apipool_event_e event = result->report->verdict->event;
+    if (is_at_fault(result, doubted)) {
+        result->slot->counts.errors++;
+        went_wrong(result);
+        lose(result, event);
+        outcome->lost = 1;
+    }
+    else {
+        outcome->asked =
+            apipool_doubt_note_locked(result->segment, result->lease->slot, result->report->client,
+                                      event == APIPOOL_EVENT_QUOTA_SPENT, result->now);
+    }
+}
+
+apr_status_t apipool_pool_doubt(apipool_segment_t *segment, const apipool_lease_t *lease,
+                                const apipool_report_t *report, apipool_doubted_e doubted,
+                                apr_time_t now, apipool_outcome_t *outcome)
+{
+    result_t result = result_of(segment, lease, report, now);
+    memset(outcome, 0, sizeof(*outcome));
+    outcome->rule = report->verdict->rule;
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        result.proving = lease->proving && result.slot->state == APIPOOL_STATE_HALF_OPEN;
+        if (is_still_there(&result) && apipool_slot_is_in_use(result.slot)) {
+            settle_doubt(&result, doubted, outcome);
+        }
+        outcome->state = result.slot->state;
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
+apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *lease, apr_time_t now)
+{
+    apipool_slot_t *slot = &segment->slots[lease->slot];
+    apipool_upstream_t *group = &segment->groups[lease->group];
+    apr_uint32_t faults = __atomic_load_n(&group->faults.count, __ATOMIC_RELAXED);
+    apr_uint32_t refusals = __atomic_load_n(&group->refusals.count, __ATOMIC_RELAXED);
+
+    if (!faults && !refusals && !lease->proving) {
+        return APR_SUCCESS;
+    }
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apipool_breaker_success_locked(group);
+    if (lease->proving && slot->id == lease->id) {
+        slot->proving = 0;
+        if (lease->holder != APIPOOL_NONE) { /* nothing of that is left to be given back */
+            segment->holders[lease->holder].purpose = APIPOOL_FOR_REQUEST;
+        }
+        if (slot->state == APIPOOL_STATE_HALF_OPEN) {
+            apipool_recovery_return_locked(segment, lease->slot, 0, now);
+        }
+        else { /* a late refusal has come in between */
+            apipool_members_settle_locked(segment, lease->slot);
+        }
+    }
+    lease->proving = 0;
+    apipool_segment_unlock(segment);
+    return APR_SUCCESS;
+}

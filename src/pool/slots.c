@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What lending and reporting share: a slot's limits, its secret, and who holds it. */
+#include "slots.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+
+#include "arena.h"
+#include "fault.h"
+#include "health.h"
+#include "members.h"
+
+apr_time_t apipool_slot_admits_at_locked(apipool_slot_t *slot, const apipool_key_limits_t *defaults,
+                                         apr_uint32_t tokens, apr_time_t now)
+{
+    apr_time_t at = now;
+    for (int i = 0; i < APIPOOL_WINDOWS && apipool_slot_has_limits(slot, defaults); i++) {
+        apr_uint32_t amount = i == APIPOOL_RPM || i == APIPOOL_RPD ? 1 : tokens;
+        apr_time_t free = apipool_window_next_free(&slot->windows[i], apipool_window_span(i), now,
+                                                   apipool_slot_limit(slot, defaults, i), amount);
+        at = free > at ? free : at;
+    }
+    return at;
+}
+
+/* With more leases than entries, which no httpd is likely to reach, some are held without a name and would
+ * be lost with their process. */
+apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                      apipool_purpose_e purpose, apr_uint64_t serial)
+{
+    apr_uint32_t i = apipool_hash_table_take(&segment->holder_table);
+    if (i == APIPOOL_NONE) {
+        return i;
+    }
+    APIPOOL_FAULT("hold-taken");
+    segment->holders[i].slot = index;
+    segment->holders[i].purpose = purpose;
+    segment->holders[i].serial = (apr_uint32_t)serial;
+    APIPOOL_IN_ORDER(); /* with a process in it, the entry counts */
+    segment->holders[i].process = segment->process;
+    return i;
+}
+
+void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder)
+{
+    if (holder != APIPOOL_NONE) {
+        segment->holders[holder].process = 0;
+        apipool_hash_table_give(&segment->holder_table, holder);
+    }
+}
+
+apipool_client_slot_t *apipool_slot_held_client(const apipool_segment_t *segment,
+                                                const apipool_holder_t *holder)
+{
+    const apipool_clients_t *clients = &segment->clients;
+    if (!holder->process || holder->purpose != APIPOOL_FOR_CLIENT) {
+        return NULL;
+    }
+    apipool_client_slot_t *client = &clients->slots[holder->slot];
+    return client->serial && (apr_uint32_t)client->serial == holder->serial ? client : NULL;
+}
+
+/* --- Slots without a key ------------------------------------------------------------------------ */
+
+void apipool_slot_empty_locked(apipool_slot_t *slot)
+{
+    OPENSSL_cleanse(slot, sizeof(*slot));
+    slot->state = APIPOOL_STATE_DISABLED; /* from which no late answer leads */
+    slot->ordinal = APIPOOL_NONE;
+    memset(slot->place, 0xff, sizeof(slot->place));
+}
+
+apr_uint32_t apipool_slot_take_locked(apipool_segment_t *segment)
+{
+    apr_uint32_t index = apipool_hash_table_take(&segment->slot_table);
+    if (index != APIPOOL_NONE) {
+        apipool_slot_empty_locked(&segment->slots[index]);
+    }
+    return index;
+}
+
+apr_size_t apipool_slot_text_size_locked(const apipool_segment_t *segment, apipool_offset_t text)
+{
+    const char *label = apipool_arena_at(segment, text);
+    apr_size_t size = strlen(label) + 1;
+    return size + strlen(label + size) + 1;
+}
+
+static void free_text(apipool_segment_t *segment, apipool_offset_t text)
+{
+    if (text) {
+        apipool_arena_free_locked(segment, text, apipool_slot_text_size_locked(segment, text));
+    }
+}
+
+void apipool_slot_clear_locked(apipool_segment_t *segment, apr_uint32_t index)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    apr_uint32_t in_flight = slot->in_flight, proving = slot->proving, probing = slot->probing;
+    if (slot->secret_off) {
+        OPENSSL_cleanse(apipool_arena_at(segment, slot->secret_off), slot->secret_len);
+        apipool_arena_free_locked(segment, slot->secret_off, slot->secret_len);
+    }
+    free_text(segment, slot->text_off);
+    APIPOOL_FAULT("slot-half-cleared");
+    apipool_slot_empty_locked(slot);
+    slot->in_flight = in_flight;
+    slot->proving = (unsigned char)proving;
+    slot->probing = (unsigned char)probing;
+    apipool_slot_reuse_locked(segment, index);
+}
+
+void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    if (!slot->id && !slot->in_flight && !slot->probing && !slot->spare) {
+        slot->spare = 1;
+        apipool_hash_table_give(&segment->slot_table, index);
+    }
+}
+
+/* --- What a slot says of its key ---------------------------------------------------------------- */
+
+const char *apipool_slot_label_locked(const apipool_segment_t *segment, const apipool_slot_t *slot)
+{
+    return slot->text_off ? apipool_arena_at(segment, slot->text_off) : "";
+}
+
+const char *apipool_slot_account_locked(const apipool_segment_t *segment,
+                                        const apipool_slot_t *slot)
+{
+    const char *label = apipool_slot_label_locked(segment, slot);
+    return slot->text_off ? label + strlen(label) + 1 : "";
+}
+
+/* The old text goes when the new one is in its place, so that a killed process leaves one of them. */
+int apipool_slot_describe_locked(apipool_segment_t *segment, apipool_slot_t *slot,
+                                 const char *label, const char *account)
+{
+    apipool_offset_t old = slot->text_off, new = 0;
+    apr_size_t label_size = strlen(label) + 1, account_size = strlen(account) + 1;
+    if (!strcmp(label, apipool_slot_label_locked(segment, slot)) &&
+        !strcmp(account, apipool_slot_account_locked(segment, slot))) {
+        return 1; /* so that it needs no room either */
+    }
+    if (*label || *account) {
+        new = apipool_arena_get_locked(segment, label_size + account_size);
+        if (!new) {
+            return 0;
+        }
+        char *text = apipool_arena_at(segment, new);
+        memcpy(text, label, label_size);
+        APIPOOL_FAULT("text-half-written");
+        memcpy(text + label_size, account, account_size);
+    }
+    APIPOOL_IN_ORDER();
+    slot->text_off = new;
+    APIPOOL_FAULT("text-unfreed");
+    free_text(segment, old);
+    return 1;
+}
+
+int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t *slot,
+                                     const char *key, apr_size_t len)
+{
+    char *where = slot->secret;
+    slot->secret_len = (apr_uint32_t)len;
+    slot->secret_off = 0;
+    if (len > APIPOOL_KEY_INLINE) {
+        slot->secret_off = apipool_arena_get_locked(segment, len);
+        if (!slot->secret_off) {
+            return 0;
+        }
+        APIPOOL_FAULT("secret-unwritten");
+        where = apipool_arena_at(segment, slot->secret_off);
+    }
+    memcpy(where, key, len);
+    return 1;
+}
+
+const char *apipool_slot_secret_locked(const apipool_segment_t *segment, const apipool_slot_t *slot)
+{
+    return slot->secret_off ? apipool_arena_at(segment, slot->secret_off) : slot->secret;
+}
+
+void apipool_slot_fill_lease_locked(const apipool_segment_t *segment, apr_uint32_t index,
+                                    apr_time_t now, apipool_lease_t *lease)
+{
+    const apipool_slot_t *slot = &segment->slots[index];
+    lease->slot = index;
+    lease->group = slot->group;
+    lease->id = slot->id;
+    lease->model = 0;
+    lease->tokens = 0;
+    lease->lent_at = now;
+    lease->proving = 0;
+    lease->len = slot->secret_len;
+    lease->longest = lease->longest > lease->len ? lease->longest : lease->len;
+    memcpy(lease->key, apipool_slot_secret_locked(segment, slot), slot->secret_len);
+    lease->key[slot->secret_len] = '\0';
+}
+
+void apipool_lease_wipe(apipool_lease_t *lease)
+{
+    OPENSSL_cleanse(lease->key,
+                    lease->longest < APIPOOL_KEY_MAX ? lease->longest : APIPOOL_KEY_MAX);
+    lease->len = lease->longest = 0;
+}
+
+apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot)
+{
+    return slot->state == APIPOOL_STATE_COOLING  ? slot->until[0]
+           : slot->state == APIPOOL_STATE_ACTIVE ? 0
+                                                 : slot->rests_until;
+}
+
+apipool_state_e apipool_slot_state(const apipool_slot_t *slot, apr_time_t now)
+{
+    int is_over = slot->state == APIPOOL_STATE_COOLING && slot->until[0] <= now;
+    return is_over ? apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED) : slot->state;
+}
+
+void apipool_slot_note_error(apipool_slot_t *slot, int status, apipool_rule_e rule, apr_time_t now)
+{
+    slot->last_status = (apr_uint16_t)status;
+    slot->last_rule = (apr_uint16_t)rule;
+    slot->last_error_at = now;
+}
+
+int apipool_slot_is_in_use(const apipool_slot_t *slot)
+{
+    return slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING ||
+           slot->state == APIPOOL_STATE_HALF_OPEN;
+}
+
+void apipool_slot_move_locked(apipool_segment_t *segment, apr_uint32_t index, apipool_state_e state,
+                              apr_time_t until)
+{
+    segment->slots[index].until[0] = until;
+    segment->slots[index].state = state;
+    APIPOOL_FAULT("report-unsettled");
+    apipool_members_settle_locked(segment, index);
+}

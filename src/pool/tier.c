@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The upstreams of one priority, and which of their keys a request gets. */
+#include "tier.h"
+
+#include "members.h"
+#include "consistent_hash.h"
+#include "slots.h"
+#include "breaker.h"
+#include "wake.h"
+
+#define SPREAD_ALL     16 /* pools up to this size are compared whole */
+#define SPREAD_FEW     2  /* of larger ones this many keys, and the last winner */
+#define DRAWS          4  /* at random, before the next usable key is taken */
+#define WEIGHTED_DRAWS 16
+#define AFFINITY_TRIES 4
+#define UNPROVED_MAX   8
+#define BUSY_FOR       apr_time_from_sec(1)
+
+/* --- Why there is no key ------------------------------------------------------------------------ */
+
+void apipool_lack_note(apipool_lack_t *lack, apr_time_t at)
+{
+    if (at && (!lack->retry_at || at < lack->retry_at)) {
+        lack->retry_at = at;
+    }
+}
+
+/* When the first key of an upstream is back, or half open and may be tried; 0: no clock tells. */
+static apr_time_t wakes_at(const apipool_tier_t *tier, const apipool_source_t *source,
+                           apr_uint32_t model_slot, apr_time_t after, apr_time_t *proof)
+{
+    apipool_wake_for_t who = {tier->wanted, source->model, tier->now};
+    apr_time_t wake = apipool_wake_first_locked(tier->segment, source->group, model_slot, &who);
+    *proof = apipool_wake_proof_locked(tier->segment, source->group, model_slot, &who, after);
+    return *proof && (!wake || *proof < wake) ? *proof : wake;
+}
+
+/* An upstream that is left alone until then, if it has a key that could be used. */
+static void note_pause(const apipool_tier_t *tier, const apipool_source_t *source,
+                       apr_uint32_t model_slot, apr_time_t until, apipool_lack_t *lack)
+{
+    const apipool_upstream_t *g = &tier->segment->groups[source->group];
+    int fault = apipool_breaker_is_fault_locked(g, tier->wanted->client, tier->now);
+    apr_time_t ready = until, proof;
+    if (!g->held_up &&
+        apipool_members_next_locked(tier->segment, source->group, model_slot, 0) == APIPOOL_NONE) {
+        ready = wakes_at(tier, source, model_slot, 0, &proof);
+        fault &= proof != 0;
+    }
+    if (ready) {
+        apipool_lack_note(lack, ready > until ? ready : until);
+        lack->paused |= fault;
+        lack->cooling |= !fault;
+    }
+}
+
+/* Whether a slot is a usable member of that part. It may have become another key's since it was tried. */
+static int is_usable_in(const apipool_tier_t *tier, const apipool_part_t *part, apr_uint32_t index)
+{
+    apr_uint32_t group = part->source->group;
+    const apipool_slot_t *slot = &tier->segment->slots[index];
+    return slot->group == group &&
+           apipool_members_is_usable_locked(tier->segment, group, part->model_slot,
+                                            slot->ordinal) &&
+           apipool_members_at_locked(tier->segment, group, slot->ordinal) == index;
+}
+
+void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *lack)
+{
+    for (const apipool_part_t *part = tier->parts; part < tier->parts + tier->count; part++) {
+        if (part->closed) {
+            continue;
+        }
+        apr_time_t proof, wake = wakes_at(tier, part->source, part->model_slot, tier->now, &proof);
+        for (int i = tier->wanted->doubted_count; i < tier->wanted->tried_count; i++) {
+            lack->tried |= is_usable_in(tier, part, tier->wanted->tried[i]);
+        }
+        apipool_lack_note(lack, wake);
+        lack->cooling |= wake != 0;
+        if (part->group->held_up) { /* nobody knows for how long */
+            lack->busy = 1;
+            apipool_lack_note(lack, tier->now + BUSY_FOR);
+        }
+    }
+}
+
+/* --- The row of positions ----------------------------------------------------------------------- */
+
+/* Adds an upstream to the row. */
+static void add_part(apipool_tier_t *tier, const apipool_source_t *source, apipool_lack_t *lack)
+{
+    apipool_upstream_t *g = &tier->segment->groups[source->group];
+    apr_uint32_t model_slot =
+        apipool_members_model_slot_locked(tier->segment, source->group, source->model);
+    apipool_members_wake_locked(tier->segment, source->group, model_slot, tier->now);
+    apr_time_t until =
+        apipool_breaker_until_locked(g, source->model, tier->wanted->client, tier->now);
+    if (until) {
+        note_pause(tier, source, model_slot, until, lack);
+    }
+    if (g->ordinals) {
+        tier->parts[tier->count++] =
+            (apipool_part_t){source, g, model_slot, tier->total, .closed = until != 0};
+        tier->total += g->ordinals;
+        tier->usable += until ? 0 : g->usable;
+    }
+}
+
+void apipool_tier_open_locked(apipool_tier_t *tier, apipool_segment_t *segment,
+                              const apipool_lend_request_t *wanted, apr_time_t now, int *next,
+                              apipool_lack_t *lack)
+{
+    int priority = wanted->sources[*next].priority;
+    tier->segment = segment;
+    tier->wanted = wanted;
+    tier->pool = &segment->pools[wanted->pool];
+    tier->now = now;
+    tier->count = tier->skipped_count = 0;
+    tier->total = tier->usable = 0;
+    for (; *next < wanted->source_count && wanted->sources[*next].priority == priority; ++*next) {
+        add_part(tier, &wanted->sources[*next], lack);
+    }
+}
+
+static const apipool_part_t *part_of(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    const apipool_part_t *part = &tier->parts[tier->count - 1];
+    while (part->offset > position) {
+        part--;
+    }
+    return part;
+}
+
+static apr_uint32_t slot_at(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    const apipool_part_t *part = part_of(tier, position);
+    return apipool_members_at_locked(tier->segment, part->source->group, position - part->offset);
+}
+
+static int holds(const apr_uint32_t *slots, int count, apr_uint32_t index)
+{
+    for (int i = 0; i < count; i++) {
+        if (slots[i] == index) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_passed_over(const apipool_tier_t *tier, apr_uint32_t index)
+{
+    return holds(tier->wanted->tried, tier->wanted->tried_count, index) ||
+           holds(tier->skipped, tier->skipped_count, index);
+}
+
+/* Most requests pass nothing over. Then no slot is looked for: where it stands may be far from any cache. */
+static int is_passed_over_at(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    return (tier->wanted->tried_count || tier->skipped_count) &&
+           is_passed_over(tier, slot_at(tier, position));
+}
+
+/* The first free position in [from, end), or APIPOOL_NONE. */
+static apr_uint32_t free_between(const apipool_tier_t *tier, apr_uint32_t from, apr_uint32_t end)
+{
+    const apipool_part_t *last = tier->parts + tier->count;
+    for (const apipool_part_t *part = from < end ? part_of(tier, from) : last; part < last;
+         part++) {
+        apr_uint32_t ordinal = from > part->offset ? from - part->offset : 0;
+        for (; !part->closed; ordinal++) {
+            ordinal = apipool_members_next_locked(tier->segment, part->source->group,
+                                                  part->model_slot, ordinal);
+            if (ordinal == APIPOOL_NONE) {
+                break;
+            }
+            if (part->offset + ordinal >= end) {
+                return APIPOOL_NONE;
+            }
+            if (!is_passed_over_at(tier, part->offset + ordinal)) {
+                return part->offset + ordinal;
+            }
+        }
+    }
+    return APIPOOL_NONE;
+}
+
+static int is_free(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    const apipool_part_t *part = part_of(tier, position);
+    return !part->closed &&
+           apipool_members_is_usable_locked(tier->segment, part->source->group, part->model_slot,
+                                            position - part->offset) &&
+           !is_passed_over_at(tier, position);
+}
+
+/* The first free position from there on, around the end. */
+static apr_uint32_t next_free(const apipool_tier_t *tier, apr_uint32_t from)
+{
+    apr_uint32_t found = free_between(tier, from, tier->total);
+    return found == APIPOOL_NONE ? free_between(tier, 0, from) : found;
+}
+
+/* --- Strategies --------------------------------------------------------------------------------- */
+
+static apr_uint32_t draw_free(const apipool_tier_t *tier)
+{
+    apr_uint32_t position = 0;
+    for (int i = 0; i < DRAWS; i++) {
+        position = apipool_segment_draw_locked(tier->segment, tier->total);
+        if (is_free(tier, position)) {
+            return position;
+        }
+    }
+    return next_free(tier, position);
+}
+
+static double weight_at(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    const apipool_slot_t *slot = &tier->segment->slots[slot_at(tier, position)];
+    return (double)slot->weight * part_of(tier, position)->source->weight;
+}
+
+/* The position behind that one, around the end. */
+static apr_uint32_t behind(const apipool_tier_t *tier, apr_uint32_t position)
+{
+    return position < tier->total - 1 ? position + 1 : 0;
+}
+
+/* Each key serves as many requests in a row as it weighs. */
+static apr_uint32_t choose_next(const apipool_tier_t *tier)
+{
+    apipool_pool_t *pool = tier->pool;
+    if (pool->turn < tier->total && pool->turn_left && is_free(tier, pool->turn)) {
+        pool->turn_left -= !tier->wanted->look_only;
+        return pool->turn;
+    }
+    apr_uint32_t position = next_free(tier, behind(tier, pool->turn));
+    if (position != APIPOOL_NONE && !tier->wanted->look_only) {
+        pool->turn = position;
+        pool->turn_left = (apr_uint32_t)weight_at(tier, position) - 1;
+    }
+    return position;
+}
+
+/* Draws again as long as a heavier one would have been the more likely draw. */
+static apr_uint32_t choose_one(const apipool_tier_t *tier)
+{
+    apr_uint32_t position = draw_free(tier);
+    double heaviest = tier->pool->heaviest;
+    for (int i = 1; i < WEIGHTED_DRAWS && position != APIPOOL_NONE; i++) {
+        double weight = weight_at(tier, position);
+        heaviest = heaviest > weight ? heaviest : weight;
+        if (weight >= heaviest ||
+            apipool_segment_draw_locked(tier->segment, 1u << 20) < weight / heaviest * (1u << 20)) {
+            break;
+        }
+        position = draw_free(tier);
+    }
+    tier->pool->heaviest = heaviest;
+    return position;
+}
+
+/* What its windows leave a key, at least what its upstream has told. */
+static double headroom_of(const apipool_tier_t *tier, const apipool_slot_t *slot)
+{
+    double least = slot->headroom_until > tier->now ? slot->headroom : 1;
+    if (!apipool_slot_has_limits(slot, tier->wanted->limits)) {
+        return least;
+    }
+    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
+        apr_uint32_t limit = apipool_slot_limit(slot, tier->wanted->limits, i);
+        if (limit) {
+            double used =
+                (double)apipool_window_sum(&slot->windows[i], apipool_window_span(i), tier->now);
+            double left = used < limit ? 1 - used / limit : 0;
+            least = left < least ? left : least;
+        }
+    }
+    return least;
+}
+
+apipool_candidate_t apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_uint32_t index,
+                                                const apipool_part_t *part)
+{
+    const apipool_slot_t *slot = &tier->segment->slots[index];
+    int pardoned = apipool_breaker_pardons_locked(&tier->segment->groups[slot->group], slot);
+    return (apipool_candidate_t){.in_flight = slot->in_flight,
+                                 .weight = (double)slot->weight * part->source->weight,
+                                 .success = slot->success,
+                                 .headroom = headroom_of(tier, slot),
+                                 .streak = pardoned ? 0 : slot->error_streak,
+                                 .served = slot->served,
+                                 .last_used_at = slot->last_used_at};
+}
+
+/* The next keys from a few places, far from each other, that move by one with each request: every key is
+ * compared as often as any other. The last winner is compared again, so that
+ * a heavy one gets its share however many others there are. */
+static int draw_few(const apipool_tier_t *tier, apr_uint32_t *positions)
+{
+    apipool_pool_t *pool = tier->pool;
+    apr_uint32_t from = pool->cursor < tier->total ? pool->cursor : 0;
+    int count = 0;
+    for (apr_uint32_t i = 0; i < SPREAD_FEW; i++) {
+        apr_uint32_t position = next_free(tier, from);
+        if (position == APIPOOL_NONE) {
+            return 0;
+        }
+        if (!holds(positions, count, position)) {
+            positions[count++] = position;
+        }
+        from = (from + tier->total / SPREAD_FEW) % tier->total;
+    }
+    if (pool->winner < tier->total && !holds(positions, count, pool->winner) &&
+        is_free(tier, pool->winner)) {
+        positions[count++] = pool->winner;
+    }
+    if (!tier->wanted->look_only) {
+        pool->cursor = behind(tier, pool->cursor);
+    }
+    return count;
+}
+
+static int take_all(const apipool_tier_t *tier, apr_uint32_t *positions)
+{
+    int count = 0;
+    for (apr_uint32_t at = free_between(tier, 0, tier->total);
+         at != APIPOOL_NONE && count < SPREAD_ALL; at = free_between(tier, at + 1, tier->total)) {
+        positions[count++] = at;
+    }
+    return count;
+}
+
+static apr_uint32_t choose_spread(const apipool_tier_t *tier)
+{
+    apipool_candidate_t candidates[SPREAD_ALL];
+    apr_uint32_t positions[SPREAD_ALL];
+    int count = tier->usable > SPREAD_ALL ? draw_few(tier, positions) : take_all(tier, positions);
+
+    for (int i = 0; i < count; i++) {
+        candidates[i] = apipool_tier_look_at_locked(tier, slot_at(tier, positions[i]),
+                                                    part_of(tier, positions[i]));
+    }
+    if (!count) {
+        return APIPOOL_NONE;
+    }
+    apr_uint32_t winner =
+        positions[apipool_select(tier->wanted->strategy, candidates, count, tier->pool->clock)];
+    if (!tier->wanted->look_only) {
+        tier->pool->winner = winner;
+    }
+    return winner;
+}
+
+/* The same key for the same session, as long as it is usable; else another one, which also stays the
+ * same. Only the sessions of the key that is not usable move. */
+static apr_uint32_t choose_sticky(const apipool_tier_t *tier)
+{
+    apr_uint64_t hash = tier->wanted->affinity;
+    apr_uint32_t position = 0;
+    for (int i = 0; i < AFFINITY_TRIES; i++) {
+        position = apipool_consistent_hash(hash, tier->total);
+        if (is_free(tier, position)) {
+            return position;
+        }
+        hash = (hash ^ (hash >> 29)) * APR_UINT64_C(0x9e3779b97f4a7c15);
+    }
+    return next_free(tier, position);
+}
+
+/* Whose strategy has met keys without room again and again finds one with room by chance. */
+static apr_uint32_t choose(const apipool_tier_t *tier)
+{
+    if (!tier->usable) {
+        return APIPOOL_NONE;
+    }
+    if (tier->skipped_count >= APIPOOL_SKIPPED_MAX / 2) {
+        return draw_free(tier);
+    }
+    if (tier->wanted->affinity) {
+        return choose_sticky(tier);
+    }
+    switch (tier->wanted->strategy) {
+    case APIPOOL_STRATEGY_ROUND_ROBIN:
+        return choose_next(tier);
+    case APIPOOL_STRATEGY_FILL_FIRST:
+        return next_free(tier, 0);
+    case APIPOOL_STRATEGY_RANDOM:
+        return choose_one(tier);
+    default:
+        return choose_spread(tier);
+    }
+}
+
+static apr_uint32_t find_unproved(apipool_tier_t *tier, apipool_part_t **part)
+{
+    apr_uint32_t unproved[UNPROVED_MAX];
+    for (*part = tier->parts; *part < tier->parts + tier->count; ++*part) {
+        int count = (*part)->closed
+                        ? 0
+                        : apipool_members_unproved_locked(tier->segment, (*part)->source->group,
+                                                          (*part)->model_slot, tier->now, unproved,
+                                                          UNPROVED_MAX);
+        for (int i = 0; i < count; i++) {
+            if (!is_passed_over(tier, unproved[i])) {
+                return unproved[i];
+            }
+        }
+    }
+    return APIPOOL_NONE;
+}
+
+/* A half-open key has the first claim on a request, unless that has tried one already. */
+apr_uint32_t apipool_tier_pick_locked(apipool_tier_t *tier, apipool_part_t **part)
+{
+    apr_uint32_t index = tier->wanted->sure_first ? APIPOOL_NONE : find_unproved(tier, part);
+    if (index != APIPOOL_NONE) {
+        return index;
+    }
+    apr_uint32_t position = choose(tier);
+    if (position != APIPOOL_NONE) {
+        *part = &tier->parts[part_of(tier, position) - tier->parts];
+        return slot_at(tier, position);
+    }
+    return tier->wanted->sure_first ? find_unproved(tier, part) : APIPOOL_NONE;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What comes of an attempt: its key is given back, its verdict told to the pool and to the log. */
+#include "attempt_accounting.h"
+
+#include <apr_strings.h>
+
+#include "blame.h"
+#include "budget.h"
+#include "token_count.h"
+#include "result.h"
+#include "request_accounting.h"
+#include "retry_after.h"
+
+static const char *upstream_status(const apipool_request_t *req, int status)
+{
+    int shown = apipool_result_is_overridden(req, status) ? status : req->r->status;
+    return req->attempt.answering || apipool_result_is_overridden(req, status)
+               ? apr_itoa(req->r->pool, shown)
+               : "no answer";
+}
+
+/* Tokens that are charged to the key: what the answer says, nothing where the upstream refused. */
+static apr_int64_t tokens_of(apipool_request_t *req, apipool_rule_e rule, apipool_tokens_e told,
+                             const apipool_usage_t *usage)
+{
+    if (told != APIPOOL_TOKENS_NONE && usage->total >= 0) {
+        return usage->total;
+    }
+    return apipool_rule(rule)->costs_prompt ? apipool_token_count_prompt(req) : 0;
+}
+
+/* For the client the same counts, but nothing that was set aside is given back where an answer passed and
+ * did not tell all. */
+static apr_int64_t tokens_of_client(const apipool_request_t *req, apipool_rule_e rule,
+                                    apipool_tokens_e told, const apipool_usage_t *usage,
+                                    apr_int64_t charged)
+{
+    int passed = rule == APIPOOL_RULE_SUCCESS || rule == APIPOOL_RULE_CLIENT_GONE ||
+                 rule == APIPOOL_RULE_BROKE_OFF;
+    int is_known = told == APIPOOL_TOKENS_REPORTED ||
+                   (told == APIPOOL_TOKENS_ESTIMATED && usage->completion >= 0);
+    return !req->charge.serial || !passed || is_known || !apipool_endpoint_generates(req->kind)
+               ? charged
+               : -1;
+}
+
+static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome, int status)
+{
+    char id[APIPOOL_ID_SIZE];
+    int level = outcome->lost                            ? APLOG_WARNING
+                : outcome->doubted                       ? APLOG_INFO
+                : outcome->state == APIPOOL_STATE_ACTIVE ? APLOG_DEBUG
+                                                         : APLOG_INFO;
+    if (APLOG_R_IS_LEVEL(req->r, level)) {
+        apipool_key_id_hex(req->attempt.lease->id, id);
+        ap_log_rerror(APLOG_MARK, level, 0, req->r,
+                      APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s), %s%s",
+                      req->pool->name, req->attempts, req->attempt.upstream->name, id,
+                      apipool_rule_name(outcome->rule), upstream_status(req, status),
+                      apipool_state_name(outcome->state), outcome->doubted ? ", in doubt" : "");
+    }
+}
+
+static void leave_trail(apipool_request_t *req, apipool_rule_e rule)
+{
+    req->rule = rule;
+    if (req->attempts <= APIPOOL_RECENT_ATTEMPTS) {
+        apipool_recent_attempt_t *attempt = &req->trail[req->attempts - 1];
+        attempt->key = req->attempt.lease->id;
+        attempt->group = req->attempt.upstream->index;
+        attempt->rule = rule;
+    }
+}
+
+/* The key that was tried last is not tried again, not even for a retry. */
+static void put_aside(struct apipool_budget_t *budget)
+{
+    apr_uint32_t *last = &budget->tried[budget->tried_count - 1];
+    apr_uint32_t *place = &budget->tried[budget->doubted_count++];
+    apr_uint32_t slot = *last;
+    *last = *place;
+    *place = slot;
+}
+
+void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t *verdict,
+                                       int status, apr_time_t now)
+{
+    request_rec *r = req->r;
+    apipool_outcome_t outcome = {.rule = verdict->rule};
+    apipool_usage_t usage;
+    apipool_tokens_e told = apipool_token_count_tokens(req, &usage);
+    apr_time_t begun = req->attempt.lease->lent_at;
+    apipool_report_t what = {
+        .verdict = verdict,
+        .client = req->demand.client,
+        .finished = {.latency = now - begun,
+                     .first_byte = req->attempt.passing ? req->first_byte_at - begun : -1,
+                     .estimated = told == APIPOOL_TOKENS_ESTIMATED,
+                     .tokens = usage},
+        .status = apipool_result_is_overridden(req, status) ? status : r->status,
+        .tokens = tokens_of(req, verdict->rule, told, &usage),
+        .headroom = -1,
+        .may_doubt = 1,
+        .policy = &req->pool->policy,
+    };
+    if (req->attempt.answering) {
+        what.headroom = apipool_retry_after_headroom(
+            r->headers_out, req->attempt.upstream->provider, now, &what.headroom_until);
+    }
+    req->asked |= verdict->rule != APIPOOL_RULE_NOT_SENT; /* that one has never been sent */
+    req->tokens = tokens_of_client(req, verdict->rule, told, &usage, what.tokens);
+    if (verdict->rule == APIPOOL_RULE_SUCCESS && req->gate.mode == APIPOOL_GATE_PASSING) {
+        leave_trail(req, APIPOOL_RULE_SUCCESS);
+        what.request = apipool_request_accounting_describe(req, now);
+    }
+    apr_status_t rv =
+        apipool_pool_report(apipool_lifecycle_segment(), req->attempt.lease, &what, now, &outcome);
+    leave_trail(req, outcome.rule);
+    if (outcome.rule == APIPOOL_RULE_SUCCESS) {
+        apipool_token_count_note_habit(req);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,
+                      APIPOOL_LOG(0030) "the pool's lock is not to be had; a result is lost");
+        return;
+    }
+    req->counted = what.request;
+    req->charge.is_in_flight &= !what.request;
+    verdict->rule = outcome.rule;
+    log_outcome(req, &outcome, status);
+    if (outcome.doubted) {
+        put_aside(req->budget);
+        apipool_blame_remember(req, verdict, what.status, &outcome);
+    }
+}
+
+void apipool_blame_forbidden(apipool_request_t *req)
+{
+    struct apipool_budget_t *budget = req->budget;
+    apipool_report_t what = {.verdict = &budget->forbidden_verdict,
+                             .status = HTTP_FORBIDDEN,
+                             .policy = &req->pool->policy};
+    if (budget->forbidden) {
+        apipool_pool_forbidden(apipool_lifecycle_segment(), budget->forbidden, &what,
+                               apr_time_now());
+    }
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What comes of an attempt: its key is given back, its verdict told to the pool and to the log. */
+#ifndef APIPOOL_RELAY_ATTEMPT_ACCOUNTING_H
+#define APIPOOL_RELAY_ATTEMPT_ACCOUNTING_H
+
+#include "request.h"
+
+/**
+ * Gives the lease back.
+ * @param verdict its rule becomes R08 where the refusal was everyone's
+ * @param status  what mod_proxy_http returned
+ * @param now     when it did
+ */
+void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t *verdict,
+                                       int status, apr_time_t now);
+
+/** Another key has succeeded: the one that was forbidden, if there is one, is to blame. */
+void apipool_blame_forbidden(apipool_request_t *req);
+
+#endif

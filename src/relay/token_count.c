@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tokens of an answer: what is read along of it as it passes, and what that comes to. */
+#include "token_count.h"
+
+#include "body.h"
+#include "sse.h"
+#include "content_type.h"
+
+#define READ_PIECE (16 * 1024)
+
+enum { READS_NOTHING, READS_ALL, READS_PIECE };
+
+static int is_sound(const apipool_request_t *req)
+{
+    return req->kind == APIPOOL_ENDPOINT_SPEECH && !req->gate.count.is_stream &&
+           !apipool_content_is_of_type(req->r, "application/json");
+}
+
+/* How the answers of an endpoint are read and estimated; streams of all that is no text are as streams of
+ * text. JSON is kept by the scan for usage, and need not be read as it passes. */
+static int how_to_read(const apipool_request_t *req, apipool_estimate_kind_e *kind)
+{
+    int is_stream = req->gate.count.is_stream;
+    *kind = APIPOOL_ESTIMATE_ANSWER;
+    switch (req->kind) {
+    case APIPOOL_ENDPOINT_TEXT:
+        return !is_stream ? READS_NOTHING
+               : apipool_pool_habit(apipool_lifecycle_segment(), req->attempt.upstream->index) ==
+                       APIPOOL_HABIT_TELLS
+                   ? READS_PIECE
+                   : READS_ALL;
+    case APIPOOL_ENDPOINT_IMAGES:
+        *kind = is_stream ? *kind : APIPOOL_ESTIMATE_IMAGES;
+        return READS_ALL;
+    case APIPOOL_ENDPOINT_TRANSCRIPTION:
+        *kind = is_stream || apipool_content_is_of_type(req->r, "application/json")
+                    ? *kind
+                    : APIPOOL_ESTIMATE_TEXT;
+        return READS_ALL;
+    case APIPOOL_ENDPOINT_SPEECH:
+        return is_sound(req) ? READS_NOTHING : READS_ALL;
+    default:
+        return READS_NOTHING;
+    }
+}
+
+static apr_status_t forget_usage(void *data)
+{
+    apipool_usage_end(data);
+    return APR_SUCCESS;
+}
+
+void apipool_token_count_begin(apipool_request_t *req)
+{
+    apipool_token_count_t *count = &req->gate.count;
+    count->is_stream = apipool_content_is_of_type(req->r, "text/event-stream");
+    count->active = apipool_endpoint_generates(req->kind);
+    count->readable = !apipool_content_is_encoded(req->r);
+    count->reads = READS_NOTHING;
+    count->passed = 0;
+    apipool_usage_end(&count->usage);
+    if (!count->readable || (!count->active && !count->is_stream)) {
+        return;
+    }
+    apipool_usage_begin(&count->usage, count->is_stream);
+    apr_pool_cleanup_register(req->r->pool, &count->usage, forget_usage, apr_pool_cleanup_null);
+    apipool_estimate_kind_e kind;
+    count->reads = (unsigned char)how_to_read(req, &kind);
+    if (count->reads == READS_PIECE) {
+        count->pieces = apr_palloc(req->r->pool, 2 * sizeof(*count->pieces));
+        count->pieces[0].len = count->pieces[1].len = 0;
+        count->pieces[1].at = 0;
+    }
+    else if (count->reads) {
+        apipool_estimate_begin(&count->estimate, kind);
+    }
+}
+
+/* Of what has come, the last piece that began at twice the place of the one before is typical: streams begin
+ * and end with events that have no text. A piece is kept until the next one is full. */
+static void keep_piece(apipool_token_count_t *count, const char *data, apr_size_t len)
+{
+    apipool_piece_t *full = &count->pieces[0], *next = &count->pieces[1];
+    apr_size_t room;
+
+    if (next->len == sizeof(next->text) && count->passed >= 2 * next->at) {
+        *full = *next;
+        next->len = 0;
+    }
+    if (next->len == 0) {
+        apr_size_t skipped = len > sizeof(next->text) ? (len - sizeof(next->text)) / 2 : 0;
+        data += skipped;
+        len -= skipped;
+        next->at = count->passed + (apr_off_t)skipped;
+    }
+    room = sizeof(next->text) - next->len;
+    len = len < room ? len : room;
+    memcpy(next->text + next->len, data, len);
+    next->len += len;
+}
+
+void apipool_token_count_feed(apipool_token_count_t *count, apr_bucket_brigade *bb)
+{
+    if (!count->readable || (!count->active && !count->is_stream)) {
+        return;
+    }
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        const char *data;
+        apr_size_t len;
+        if (!APR_BUCKET_IS_METADATA(b) &&
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS) {
+            apipool_usage_feed(&count->usage, data, len);
+            if (count->reads == READS_ALL) {
+                apipool_estimate_feed(&count->estimate, data, len);
+            }
+            else if (count->reads == READS_PIECE) {
+                keep_piece(count, data, len);
+            }
+            count->passed += (apr_off_t)len;
+        }
+    }
+}
+
+int apipool_token_count_is_done(const apipool_token_count_t *count)
+{
+    return count->is_stream && count->readable && apipool_usage_is_done(&count->usage);
+}
+
+int apipool_token_count_was_reported(const apipool_token_count_t *count)
+{
+    return apipool_usage_was_told(&count->usage);
+}
+
+/* The whole events of a piece, or all of it where it has none, from the first line that begins in it. */
+static const char *typical_part(const apipool_piece_t *piece, apr_size_t *len)
+{
+    static const char none[2] = {0};
+    const char *text = piece->text, *line = memchr(text, '\n', piece->len);
+    apr_size_t left = piece->len;
+    if (piece->at > 0 && line) {
+        left -= (apr_size_t)(line + 1 - text);
+        text = line + 1;
+    }
+    apr_size_t whole = apipool_sse_whole(text, left, none);
+    *len = whole ? whole : left;
+    return text;
+}
+
+/* Of an answer or a part of it, which stands for all that has passed. */
+static apr_int64_t estimate_part(const apipool_token_count_t *count, const char *text,
+                                 apr_size_t len)
+{
+    apipool_estimate_t estimate;
+    apipool_estimate_begin(&estimate, APIPOOL_ESTIMATE_ANSWER);
+    apipool_estimate_feed(&estimate, text, len);
+    apr_int64_t tokens = apipool_estimate_tokens(&estimate);
+    return len > 0 && (apr_off_t)len < count->passed
+               ? (apr_int64_t)((double)tokens * (double)count->passed / (double)len)
+               : tokens;
+}
+
+static apr_int64_t estimate_piece(const apipool_token_count_t *count)
+{
+    const apipool_piece_t *pieces = count->pieces;
+    int next_is_better = !pieces[0].len || pieces[1].len == sizeof(pieces[1].text);
+    const apipool_piece_t *piece = &pieces[next_is_better ? 1 : 0];
+    apr_size_t len = piece->len;
+    const char *text = (apr_off_t)len == count->passed ? piece->text : typical_part(piece, &len);
+    return estimate_part(count, text, len);
+}
+
+/* Tokens that were generated; -1 where nobody can read them. */
+static apr_int64_t estimate_completion(const apipool_request_t *req)
+{
+    const apipool_token_count_t *count = &req->gate.count;
+    int generates =
+        req->kind != APIPOOL_ENDPOINT_EMBEDDINGS && req->kind != APIPOOL_ENDPOINT_RERANK;
+    if (!count->readable) {
+        return generates ? -1 : 0;
+    }
+    if (count->reads != READS_NOTHING) {
+        return count->reads == READS_PIECE ? estimate_piece(count)
+                                           : apipool_estimate_tokens(&count->estimate);
+    }
+    if (req->kind == APIPOOL_ENDPOINT_TEXT) {
+        apr_size_t len;
+        const char *text = apipool_usage_head(&count->usage, &len);
+        return estimate_part(count, text, len);
+    }
+    return is_sound(req) ? apipool_estimate_audio((apr_uint64_t)count->passed) : 0;
+}
+
+/* Reads a part of the captured body once more, which is only done where an answer has not told its usage. */
+static void read_body(const apipool_request_t *req, apr_off_t at, apr_off_t end,
+                      apipool_estimate_t *estimate, apipool_sniff_t *sniff)
+{
+    char piece[READ_PIECE];
+    while (at < end) {
+        apr_size_t len = end - at < READ_PIECE ? (apr_size_t)(end - at) : READ_PIECE;
+        if (apipool_body_read(req, at, piece, len) != APR_SUCCESS) {
+            break;
+        }
+        apipool_estimate_feed(estimate, piece, len);
+        if (sniff) {
+            apipool_sniff_feed(sniff, piece, len);
+        }
+        at += (apr_off_t)len;
+    }
+}
+
+/* A form has files and a prompt. */
+static apr_int64_t estimate_form(const apipool_request_t *req)
+{
+    static const apipool_sniff_name_t name = {.name = "prompt"};
+    apipool_sniffed_t prompt;
+    apipool_estimate_t files, text;
+    apipool_sniff_t sniff;
+
+    apipool_estimate_begin(&files, APIPOOL_ESTIMATE_FORM);
+    apipool_sniff_begin(&sniff, apr_table_get(req->r->headers_in, "Content-Type"), &name, 1,
+                        &prompt, NULL, NULL);
+    read_body(req, 0, req->body.length, &files, &sniff);
+    apipool_estimate_begin(&text, APIPOOL_ESTIMATE_TEXT);
+    read_body(req, prompt.at, prompt.at + prompt.len, &text, NULL);
+    return apipool_estimate_tokens(&files) + apipool_estimate_tokens(&text);
+}
+
+static apr_int64_t estimate_prompt(const apipool_request_t *req)
+{
+    apipool_estimate_t estimate;
+    if (req->kind == APIPOOL_ENDPOINT_TRANSCRIPTION) {
+        return apipool_estimate_audio((apr_uint64_t)req->body.length);
+    }
+    if (req->body.kind == APIPOOL_SNIFF_FORM) {
+        return estimate_form(req);
+    }
+    apipool_estimate_begin(&estimate, APIPOOL_ESTIMATE_TEXT);
+    if (req->body.kind == APIPOOL_SNIFF_JSON) {
+        read_body(req, 0, req->body.length, &estimate, NULL);
+    }
+    return apipool_estimate_tokens(&estimate);
+}
+
+apr_int64_t apipool_token_count_prompt(apipool_request_t *req)
+{
+    if (!apipool_endpoint_generates(req->kind) || !req->body.length) {
+        return 0;
+    }
+    if (req->body.tokens < 0) {
+        req->body.tokens = estimate_prompt(req);
+    }
+    return req->body.tokens;
+}
+
+/* Where a stream has told what it began with and not what it came to, the prompt stands as it is. */
+apipool_tokens_e apipool_token_count_tokens(apipool_request_t *req, apipool_usage_t *tokens)
+{
+    apipool_token_count_t *count = &req->gate.count;
+    int has_begun = 0;
+
+    tokens->prompt = tokens->completion = tokens->cached = tokens->total = -1;
+    if (count->active && count->readable) {
+        has_begun = apipool_usage_result(&count->usage, tokens);
+        if (has_begun && apipool_usage_is_final(&count->usage)) {
+            return APIPOOL_TOKENS_REPORTED;
+        }
+    }
+    if (!count->active || !req->body.length || req->kind >= APIPOOL_ENDPOINT_RUN) {
+        return APIPOOL_TOKENS_NONE;
+    }
+    tokens->prompt =
+        has_begun && tokens->prompt >= 0 ? tokens->prompt : apipool_token_count_prompt(req);
+    tokens->completion = estimate_completion(req);
+    tokens->total = tokens->prompt + (tokens->completion > 0 ? tokens->completion : 0);
+    return APIPOOL_TOKENS_ESTIMATED;
+}
+
+void apipool_token_count_note_habit(apipool_request_t *req)
+{
+    apipool_token_count_t *count = &req->gate.count;
+    apipool_usage_t ignored;
+    if (count->active && count->readable && count->is_stream &&
+        req->kind == APIPOOL_ENDPOINT_TEXT) {
+        int tells = apipool_usage_result(&count->usage, &ignored);
+        apipool_pool_note_habit(apipool_lifecycle_segment(), req->attempt.upstream->index,
+                                tells ? APIPOOL_HABIT_TELLS : APIPOOL_HABIT_SILENT);
+    }
+}

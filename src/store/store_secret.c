@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The secrets of a store: the one that it is sealed with, where an earlier version had it, and a new one. */
+#include <apr_strings.h>
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "secret.h"
+#include "store_parts.h"
+
+static void report(const apipool_store_t *store, const char *sentence)
+{
+    store->settings.report(store->settings.ctx, sentence);
+}
+
+static int exists(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0;
+}
+
+static apr_status_t open_vault(apipool_vault_t *vault, const unsigned char *secret,
+                               const char **error)
+{
+    if (apipool_vault_open(vault, secret)) {
+        return APR_SUCCESS;
+    }
+    *error = "libcrypto cannot derive keys from the secret";
+    return APR_EGENERAL;
+}
+
+/* A restart must not end a server because something has happened to the file of a secret that it has. */
+static void keep_in_use(apipool_store_t *store, const char *error, apr_pool_t *pool)
+{
+    const apipool_store_settings_t *settings = &store->settings;
+    if (!error && CRYPTO_memcmp(store->secret, settings->in_use, sizeof(store->secret))) {
+        error = apr_psprintf(pool, "secret file %s is not the one that the store was made with",
+                             settings->secret_path);
+    }
+    if (error) {
+        report(store, apr_pstrcat(pool, error,
+                                  "; httpd goes on with the secret that it has, but would not "
+                                  "start again",
+                                  NULL));
+    }
+    memcpy(store->secret, settings->in_use, sizeof(store->secret));
+}
+
+/* A missing secret is made only where there is nothing that it would have to open. One that lies in the
+ * store, where earlier versions made it, must open what is there: it is not moved before it has. A store with
+ * a mark has had its secret elsewhere, and whoever can write to it has put that one there. */
+static apr_status_t read_current(apipool_store_t *store, const char **error, apr_pool_t *pool)
+{
+    const apipool_store_settings_t *settings = &store->settings;
+    const char *path = settings->secret_path;
+    const char *mark = apipool_secret_mark(path, store->path, pool);
+    int is_new = !settings->in_use && apipool_folder_is_new(store->folder, pool);
+
+    if (is_new && exists(mark)) {
+        *error = apr_psprintf(pool,
+                              "store %s is empty, but %s says that it had data, and httpd does not "
+                              "start with empty pools in its place; put back its files from a "
+                              "backup, or begin anew: rm %s",
+                              store->path, mark, mark);
+        return APR_EGENERAL;
+    }
+    if (!is_new && !settings->in_use && !exists(path) && !exists(mark) &&
+        apipool_folder_secret(store->folder, path, store->secret) == APR_SUCCESS) {
+        store->is_carried = 1;
+        return APR_SUCCESS;
+    }
+    apr_status_t rv = apipool_secret_read(path, is_new, store->secret, error, pool);
+    if (settings->in_use) {
+        keep_in_use(store, *error, pool);
+        rv = APR_SUCCESS;
+    }
+    return rv;
+}
+
+/* What is sealed with the new one is read as well: a replacement may have been cut off. */
+static apr_status_t read_next(apipool_store_t *store, const char **error, apr_pool_t *pool)
+{
+    const char *path = apipool_secret_next(store->settings.secret_path, pool);
+    if (!exists(path)) {
+        return APR_SUCCESS;
+    }
+    apr_status_t rv = apipool_secret_read(path, 0, store->next_secret, error, pool);
+    if (rv == APR_SUCCESS && !apipool_vault_open(&store->next_vault, store->next_secret)) {
+        *error = "libcrypto cannot derive keys from the new secret";
+        rv = APR_EGENERAL;
+    }
+    store->has_next = rv == APR_SUCCESS;
+    if (store->has_next) {
+        apipool_folder_use_other(store->folder, store->next_vault.mac_key);
+    }
+    else if (store->settings.in_use) {
+        report(store,
+               apr_pstrcat(pool, *error, "; httpd goes on with the secret that it has", NULL));
+        rv = APR_SUCCESS;
+    }
+    return rv;
+}
+
+apr_status_t apipool_store_read_secrets(apipool_store_t *store, const char **error,
+                                        apr_pool_t *pool)
+{
+    apr_status_t rv = read_current(store, error, pool);
+    if (rv == APR_SUCCESS) {
+        rv = open_vault(&store->vault, store->secret, error);
+    }
+    return rv == APR_SUCCESS ? read_next(store, error, pool) : rv;
+}
+
+apr_status_t apipool_store_follow_secret(apipool_store_t *store, const char **error)
+{
+    const unsigned char *current = apipool_segment_store(store->segment)->sealed_with;
+    if (CRYPTO_memcmp(store->secret, current, sizeof(store->secret)) == 0) {
+        return APR_SUCCESS;
+    }
+    memcpy(store->secret, current, sizeof(store->secret));
+    return open_vault(&store->vault, store->secret, error);
+}
+
+/* --- When the store has been read --- */
+
+/* The secret leaves the store, also where that was cut off between copy and removal; but not where nothing in
+ * the store has shown it to be the right one. */
+static void carry_over(apipool_store_t *store, apr_pool_t *pool)
+{
+    unsigned char old[APIPOOL_SECRET_SIZE];
+    const char *error = NULL, *path = store->settings.secret_path;
+    apr_status_t rv = apipool_folder_secret(store->folder, path, old);
+    int is_current = rv == APR_SUCCESS && CRYPTO_memcmp(old, store->secret, sizeof(old)) == 0;
+
+    OPENSSL_cleanse(old, sizeof(old));
+    if (!is_current) {
+        return;
+    }
+    if (store->is_carried && !apipool_folder_has_loaded(store->folder)) {
+        error = apr_psprintf(pool,
+                             "there is nothing in the store %s that shows its secret to be the "
+                             "right one",
+                             store->path);
+        rv = APR_EGENERAL;
+    }
+    else if (store->is_carried) {
+        rv = apipool_secret_put(path, store->secret, &error, pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apipool_folder_remove_secret(store->folder, pool);
+        error = "it cannot be removed from the store";
+    }
+    report(store, rv == APR_SUCCESS
+                      ? apr_psprintf(pool,
+                                     "the secret file has moved from %s/secret to %s; keep a copy "
+                                     "of it apart from the copies of the store",
+                                     store->path, path)
+                      : apr_psprintf(pool,
+                                     "the secret file stays in the store %s, where it is not "
+                                     "safe from httpd's children: %s",
+                                     store->path, error));
+}
+
+/* Both kinds twice, so that the generation before is sealed with the new secret as well, and none is left
+ * that the old one opens. */
+static apr_status_t replace_secret_held(apipool_store_t *store, const char **error,
+                                        apr_pool_t *pool)
+{
+    const char *ignored;
+    apr_status_t rv = APR_SUCCESS;
+    memcpy(store->secret, store->next_secret, sizeof(store->secret));
+    store->vault = store->next_vault;
+    for (int i = 0; rv == APR_SUCCESS && i < 2 * APIPOOL_STORE_KINDS; i++) {
+        rv = apipool_store_write(store, (apipool_store_kind_e)(i / 2), NULL, error, pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apipool_secret_replace(store->settings.secret_path, error, pool);
+    }
+    if (rv == APR_SUCCESS) { /* children follow when they write */
+        memcpy(apipool_segment_store(store->segment)->sealed_with, store->secret,
+               sizeof(store->secret));
+        store->has_next = 0;
+    }
+    else {
+        apipool_store_follow_secret(store, &ignored);
+    }
+    return rv;
+}
+
+static void replace_secret(apipool_store_t *store, apr_pool_t *pool)
+{
+    const char *error = NULL, *path = store->settings.secret_path;
+    apr_status_t rv = apipool_store_hold(store, &error, pool);
+    if (rv == APR_SUCCESS) {
+        rv = replace_secret_held(store, &error, pool);
+        apipool_store_release(store);
+    }
+    report(store,
+           rv == APR_SUCCESS
+               ? apr_psprintf(pool,
+                              "the secret was replaced: %s.new is %s now, and the whole store "
+                              "is sealed with it; all operators have to sign in again",
+                              path, path)
+               : apr_psprintf(pool,
+                              "the secret was not replaced by %s.new, which is tried again "
+                              "at the next restart; keep both files: %s",
+                              path, error));
+}
+
+apr_status_t apipool_store_settle(apipool_store_t *store, const char **error, apr_pool_t *pool)
+{
+    const char *unmarked;
+    apr_status_t rv = APR_SUCCESS;
+    carry_over(store, pool);
+    if (store->has_next) {
+        replace_secret(store, pool);
+    }
+    if (apipool_store_has_unsaved_keys(store) || apipool_folder_is_new(store->folder, pool)) {
+        rv = apipool_store_save_keys(store, error, pool);
+    }
+    if (rv == APR_SUCCESS && apipool_secret_put_mark(store->settings.secret_path, store->path,
+                                                     &unmarked, pool) != APR_SUCCESS) {
+        report(store, apr_pstrcat(pool, unmarked,
+                                  "; should the store be lost, that would not be noticed", NULL));
+    }
+    return rv;
+}

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Statistics as records: what has been counted, and the states and limits that a restart must not reset. */
+#include <apr_strings.h>
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "account.h"
+#include "keys.h"
+#include "members.h"
+#include "throttle.h"
+#include "store_parts.h"
+
+/* The first byte of a record's name says what it is about; the rest only makes it different from others. */
+#define APIPOOL_OF_KEY    'k'
+#define APIPOOL_OF_GROUP  'g'
+#define APIPOOL_OF_POOL   'p'
+#define APIPOOL_OF_NAME   'n'
+#define APIPOOL_OF_HIT    'h'
+#define APIPOOL_OF_CLIENT 'c'
+
+/* --- What records consist of: each member with its tag; see core/record.h for what may change --- */
+
+/* Those tags that are not only in a table. */
+enum {
+    APIPOOL_STAT_SERVER = 1,
+    APIPOOL_STAT_POOL = 2,
+    APIPOOL_STAT_LANES = 13,
+    APIPOOL_STAT_NUMBERS = 14,
+    APIPOOL_STAT_MINUTES = 18,
+    APIPOOL_STAT_HOURS = 19,
+    APIPOOL_STAT_KIND = 23,
+    APIPOOL_STAT_TEXT = 24
+};
+
+#define MEMBER            APIPOOL_RECORD_MEMBER
+#define NUMBER(tag, T, m) APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_NUMBER, T, m, ((T *)0)->m)
+#define SIGNED(tag, T, m) APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_SIGNED, T, m, apr_int64_t)
+#define REAL(tag, T, m)   APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_REAL, T, m, double)
+#define TEXT(tag, T, m)   APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_TEXT, T, m, char)
+#define FIELD(tag, T, m)  APIPOOL_RECORD_MEMBER(tag, APIPOOL_AS_FIELD, T, m, ((T *)0)->m)
+#define ROW(tag, T, first, last, type)                                                             \
+    APIPOOL_RECORD_SPAN(tag, APIPOOL_AS_ROW, T, first, last, type)
+
+/* Of what lies at an offset: counts and averages, and how fast they grow. */
+#define COUNTS(tag, at)                                                                            \
+    {tag, APIPOOL_AS_ROW, 8, offsetof(apipool_counts_t, timed) / 8, at},                           \
+    {                                                                                              \
+        tag, APIPOOL_AS_ROW, 4, 2, (at) + offsetof(apipool_counts_t, timed)                        \
+    }
+#define NUMBERS(at)                                                                                \
+    COUNTS(APIPOOL_STAT_NUMBERS, (at) + offsetof(apipool_counters_t, counts)),                     \
+    {                                                                                              \
+        APIPOOL_STAT_NUMBERS, APIPOOL_AS_ROW, 4, sizeof(((apipool_counters_t *)0)->windows) / 4,   \
+            (at) + offsetof(apipool_counters_t, windows)                                           \
+    }
+
+/* What a record is about, and what of it is no member of that. */
+typedef struct {
+    char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX], upstream[APIPOOL_NAME_MAX];
+    apr_uint64_t id;
+    apr_uint32_t kind;
+    apipool_record_field_t text, digest, model_slots, minutes, hours;
+} about_t;
+
+static const apipool_record_member_t about_members[] = {
+    TEXT(APIPOOL_STAT_SERVER, about_t, server),
+    TEXT(APIPOOL_STAT_POOL, about_t, pool),
+    TEXT(3, about_t, upstream),
+    NUMBER(4, about_t, id),
+    NUMBER(APIPOOL_STAT_KIND, about_t, kind),
+    FIELD(APIPOOL_STAT_TEXT, about_t, text),
+    FIELD(34, about_t, digest),
+    FIELD(APIPOOL_STAT_LANES, about_t, model_slots),
+    FIELD(APIPOOL_STAT_MINUTES, about_t, minutes),
+    FIELD(APIPOOL_STAT_HOURS, about_t, hours),
+    {0}};
+
+static const apipool_record_member_t slot_members[] = {
+    NUMBER(4, apipool_slot_t, id),
+    NUMBER(5, apipool_slot_t, state),
+    SIGNED(6, apipool_slot_t, until[0]),
+    ROW(7, apipool_slot_t, limited_streak, limited_streak, apr_uint32_t),
+    ROW(7, apipool_slot_t, error_streak, error_streak, apr_uint32_t),
+    ROW(7, apipool_slot_t, failed_streak, recover_tries, apr_uint32_t),
+    ROW(7, apipool_slot_t, others_succeeded, others_failed, apr_uint32_t),
+    REAL(8, apipool_slot_t, success),
+    ROW(9, apipool_slot_t, last_used_at, last_used_at, apr_time_t),
+    ROW(9, apipool_slot_t, last_error_at, last_error_at, apr_time_t),
+    ROW(9, apipool_slot_t, limited_at, limited_at, apr_time_t),
+    ROW(9, apipool_slot_t, rests_until, rests_until, apr_time_t),
+    ROW(9, apipool_slot_t, headroom_until, headroom_until, apr_time_t),
+    ROW(10, apipool_slot_t, last_status, last_rule, apr_uint16_t),
+    REAL(28, apipool_slot_t, headroom),
+    NUMBER(29, apipool_slot_t, low),
+    REAL(30, apipool_slot_t, balance),
+    TEXT(31, apipool_slot_t, currency),
+    SIGNED(32, apipool_slot_t, read_at),
+    ROW(11, apipool_slot_t, windows, windows, apr_uint32_t),
+    COUNTS(12, offsetof(apipool_slot_t, counts)),
+    {0}};
+
+static const apipool_record_member_t group_members[] = {
+    TEXT(3, apipool_upstream_t, name),
+    NUMBERS(offsetof(apipool_upstream_t, numbers)),
+    ROW(15, apipool_upstream_t, rules, rules, apr_uint64_t),
+    ROW(16, apipool_upstream_t, endings, endings, apr_uint64_t),
+    ROW(22, apipool_upstream_t, successes, failures, apr_uint64_t),
+    REAL(33, apipool_upstream_t, failing),
+    {0}};
+
+static const apipool_record_member_t pool_members[] = {
+    NUMBERS(offsetof(apipool_pool_stats_t, numbers)),
+    ROW(20, apipool_pool_stats_t, duration, duration, apr_uint64_t),
+    ROW(21, apipool_pool_stats_t, first_byte, first_byte, apr_uint64_t),
+    ROW(16, apipool_pool_stats_t, endings, endings, apr_uint64_t),
+    ROW(17, apipool_pool_stats_t, refusals, refusals, apr_uint64_t),
+    {0}};
+
+static const apipool_record_member_t point_members[] = {
+    ROW(APIPOOL_STAT_MINUTES, apipool_series_slot_t, number, timed, apr_uint32_t),
+    ROW(APIPOOL_STAT_MINUTES, apipool_series_slot_t, first_byte, completion, apr_uint64_t),
+    {0}};
+#define APIPOOL_POINT_ROW 9
+
+static const apipool_record_member_t name_members[] = {NUMBERS(0), {0}};
+
+static const apipool_record_member_t account_limit_members[] = {
+    NUMBER(25, apipool_account_limit_t, account),
+    NUMBER(26, apipool_account_limit_t, model),
+    NUMBER(27, apipool_account_limit_t, spent),
+    SIGNED(6, apipool_account_limit_t, until),
+    {0}};
+
+static const apipool_record_member_t client_members[] = {
+    MEMBER(34, APIPOOL_AS_BYTES, apipool_client_slot_t, digest, unsigned char),
+    ROW(11, apipool_client_slot_t, windows, windows, apr_uint32_t),
+    NUMBERS(offsetof(apipool_client_slot_t, numbers)),
+    SIGNED(35, apipool_client_slot_t, last_used_at),
+    {0}};
+
+/* --- Writing --- */
+
+static apipool_record_writer_t *begin(apipool_saving_t *saving, apr_uint32_t pool)
+{
+    const apipool_pool_t *of = &saving->store->segment->pools[pool];
+    apipool_record_writer_t *writer = apipool_saving_begin(saving);
+    apipool_record_put_text(writer, APIPOOL_STAT_SERVER, of->server);
+    apipool_record_put_text(writer, APIPOOL_STAT_POOL, of->name);
+    return writer;
+}
+
+static void end(apipool_saving_t *saving, char about, apr_uint32_t index)
+{
+    char name[16];
+    apr_snprintf(name, sizeof(name), "%c%u", about, index);
+    apipool_saving_put(saving, name);
+}
+
+/* Model and end of each cooldown that is not for all models. */
+static void put_model_slots(apipool_record_writer_t *writer, const apipool_segment_t *segment,
+                            const apipool_slot_t *slot)
+{
+    const apipool_upstream_t *g = &segment->groups[slot->group];
+    apr_uint64_t row[2 * APIPOOL_MODEL_SLOTS];
+    apr_size_t count = 0;
+    for (int model_slot = 1; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
+        if (slot->place[model_slot] != APIPOOL_NONE && g->model_slots[model_slot].model) {
+            row[count++] = g->model_slots[model_slot].model;
+            row[count++] = (apr_uint64_t)slot->until[model_slot];
+        }
+    }
+    if (count) {
+        apipool_record_put_u64s(writer, APIPOOL_STAT_LANES, row, count);
+    }
+}
+
+static void save_slot(apipool_saving_t *saving, int n)
+{
+    const apipool_segment_t *segment = saving->store->segment;
+    const apipool_slot_t *slot = &saving->slots[n];
+    const apipool_pool_t *pool = &segment->pools[slot->pool];
+    char name[APIPOOL_STORE_NAME_SIZE];
+    apipool_record_writer_t *writer = begin(saving, slot->pool);
+    apipool_record_put_members(writer, slot_members, slot);
+    put_model_slots(writer, segment, slot);
+    apipool_store_key_name(name, slot->id, pool->server, pool->name);
+    apipool_saving_put(saving, name);
+}
+
+static void save_group(apipool_saving_t *saving, apr_uint32_t index)
+{
+    apipool_upstream_t g;
+    if (apipool_saving_copy(saving, &g, &saving->store->segment->groups[index], sizeof(g))) {
+        apipool_record_put_members(begin(saving, g.pool), group_members, &g);
+        end(saving, APIPOOL_OF_GROUP, index);
+    }
+}
+
+static void put_points(apipool_record_writer_t *writer, unsigned char tag,
+                       const apipool_series_slot_t *points, int count)
+{
+    apr_uint64_t row[APIPOOL_RECORD_ROW_MAX], *at = row;
+    for (int i = 0; i < count; i++) {
+        at = points[i].number ? apipool_record_to_row(point_members, &points[i], at) : at;
+    }
+    apipool_record_put_u64s(writer, tag, row, (apr_size_t)(at - row));
+}
+
+static void save_pool(apipool_saving_t *saving, apr_uint32_t index)
+{
+    apipool_pool_stats_t stats;
+    if (apipool_saving_copy(saving, &stats, &saving->store->segment->stats[index], sizeof(stats))) {
+        apipool_record_writer_t *writer = begin(saving, index);
+        apipool_record_put_members(writer, pool_members, &stats);
+        put_points(writer, APIPOOL_STAT_MINUTES, stats.series.minutes, APIPOOL_SERIES_MINUTES);
+        put_points(writer, APIPOOL_STAT_HOURS, stats.series.hours, APIPOOL_SERIES_HOURS);
+        end(saving, APIPOOL_OF_POOL, index);
+    }
+}
+
+static void save_account_limit(apipool_saving_t *saving, apr_uint32_t index)
+{
+    apipool_account_limit_t account_limit;
+    if (apipool_saving_copy(saving, &account_limit, &saving->store->segment->account_limits[index],
+                            sizeof(account_limit)) &&
+        account_limit.account && account_limit.until > apr_time_now()) {
+        apipool_record_put_members(begin(saving, account_limit.pool), account_limit_members,
+                                   &account_limit);
+        end(saving, APIPOOL_OF_HIT, index);
+    }
+}
+
+/* Whatever stands at that place of the table of clients and models. */
+static void save_name(apipool_saving_t *saving, apr_uint32_t place)
+{
+    apipool_segment_t *segment = saving->store->segment;
+    apr_uint32_t next = place, count = 0;
+    apipool_names_row_t row;
+    apipool_name_t named;
+    apipool_counters_t numbers;
+    if (apipool_saving_lock(saving)) {
+        count = apipool_names_read_locked(&segment->names, APIPOOL_NAMED_OF_ANY, apr_time_now(),
+                                          &next, &row, 1);
+        if (count) {
+            apipool_name_make(&named, row.text, strlen(row.text));
+            numbers = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
+        }
+        apipool_segment_unlock(segment);
+    }
+    if (count) {
+        apipool_record_writer_t *writer = begin(saving, row.pool);
+        apipool_record_put_u64(writer, APIPOOL_STAT_KIND, (apr_uint64_t)row.kind);
+        apipool_record_put_text(writer, APIPOOL_STAT_TEXT, row.text);
+        apipool_record_put_members(writer, name_members, &numbers);
+        end(saving, APIPOOL_OF_NAME, place);
+    }
+}
+
+static void save_client(apipool_saving_t *saving, apr_uint32_t index)
+{
+    apipool_client_slot_t client;
+    char name[APIPOOL_STORE_NAME_SIZE];
+    if (apipool_saving_copy(saving, &client, &saving->store->segment->clients.slots[index],
+                            offsetof(apipool_client_slot_t, terms)) &&
+        client.serial) {
+        apipool_record_put_members(apipool_saving_begin(saving), client_members, &client);
+        apipool_store_client_name(name, client.digest);
+        apipool_saving_put(saving, name);
+    }
+}
+
+void apipool_store_write_stats(apipool_saving_t *saving)
+{
+    const apipool_segment_t *segment = saving->store->segment;
+    const struct {
+        apr_uint32_t count;
+        void (*save)(apipool_saving_t *saving, apr_uint32_t index);
+    } parts[] = {{apipool_segment_upstreams_used(saving->store->segment), save_group},
+                 {apipool_segment_pools_used(saving->store->segment), save_pool},
+                 {apipool_names_places(&segment->names), save_name},
+                 {apipool_clients_used(&segment->clients), save_client},
+                 {apipool_segment_account_limits_until(saving->store->segment) > apr_time_now()
+                      ? APIPOOL_ACCOUNT_LIMITS_MAX
+                      : 0,
+                  save_account_limit}};
+    apipool_saving_slots(saving, save_slot);
+    for (apr_size_t part = 0; part < sizeof(parts) / sizeof(*parts); part++) {
+        for (apr_uint32_t i = 0; saving->rv == APR_SUCCESS && i < parts[part].count; i++) {
+            parts[part].save(saving, i);
+            apipool_throttle();
+        }
+    }
+}
+
+/* --- Reading: what this version knows of a record, for what is still there --- */
+
+typedef struct {
+    apipool_segment_t *segment;
+    const char *value; /* len bytes */
+    apr_size_t len;
+    about_t about;
+    apr_uint32_t pool;
+} stat_t;
+
+/* Of what has not been read as a whole there is no such call. */
+static void take(const stat_t *stat, const apipool_record_member_t *members, void *to)
+{
+    apipool_record_read_members(stat->value, stat->len, members, to);
+}
+
+static int is_share(double value)
+{
+    return value >= 0 && value <= 1;
+}
+
+static void take_model_slots(const stat_t *stat, apr_uint32_t index)
+{
+    apr_uint64_t row[2 * APIPOOL_MODEL_SLOTS];
+    apr_size_t len;
+    apr_time_t now = apr_time_now();
+    apipool_record_u64s(&stat->about.model_slots, row, 2 * APIPOOL_MODEL_SLOTS, &len);
+    for (apr_size_t i = 0; i + 1 < len && i < 2 * APIPOOL_MODEL_SLOTS; i += 2) {
+        if ((apr_time_t)row[i + 1] > now) {
+            apipool_members_cool_locked(stat->segment, index, row[i], (apr_time_t)row[i + 1], now);
+        }
+    }
+}
+
+/* A state that is no state of this version, or that only an operator gives, is not taken over, nor is a
+ * number that can be none. */
+static void take_slot(const stat_t *stat)
+{
+    apr_uint32_t index = apipool_pool_find_locked(stat->segment, stat->pool, stat->about.id);
+    if (index == APIPOOL_NONE) {
+        return;
+    }
+    apipool_slot_t *slot = &stat->segment->slots[index];
+    const apipool_state_e state = slot->state;
+    const apr_time_t until = slot->until[0];
+    const double success = slot->success, headroom = slot->headroom;
+    take(stat, slot_members, slot);
+    if (state == APIPOOL_STATE_DISABLED || slot->state >= APIPOOL_STATE_DISABLED) {
+        slot->state = state;
+        slot->until[0] = until;
+    }
+    slot->success = is_share(slot->success) ? slot->success : success;
+    slot->headroom = is_share(slot->headroom) ? slot->headroom : headroom;
+    slot->last_rule = slot->last_rule < APIPOOL_RULE_COUNT ? slot->last_rule : 0;
+    if (!isfinite(slot->balance)) {
+        slot->balance = 0;
+        slot->read_at = 0;
+    }
+    apipool_counts_mend(&slot->counts);
+    apipool_members_settle_locked(stat->segment, index);
+    take_model_slots(stat, index);
+}
+
+static void take_group(const stat_t *stat)
+{
+    for (apr_uint32_t i = 0; i < apipool_segment_upstreams_used(stat->segment); i++) {
+        apipool_upstream_t *g = &stat->segment->groups[i];
+        if (g->pool == stat->pool && !strcmp(g->name, stat->about.upstream)) {
+            take(stat, group_members, g);
+            g->failing = is_share(g->failing) ? g->failing : 0;
+            apipool_counters_mend(&g->numbers);
+        }
+    }
+}
+
+static void take_points(const apipool_record_field_t *field, apipool_series_slot_t *points,
+                        apr_uint64_t count)
+{
+    apr_uint64_t row[APIPOOL_RECORD_ROW_MAX];
+    apr_size_t len;
+    apipool_record_u64s(field, row, APIPOOL_RECORD_ROW_MAX, &len);
+    for (apr_size_t i = 0; i + APIPOOL_POINT_ROW <= len && i < APIPOOL_RECORD_ROW_MAX;
+         i += APIPOOL_POINT_ROW) {
+        apipool_record_from_row(point_members, &points[row[i] % count], &row[i], APIPOOL_POINT_ROW);
+    }
+}
+
+static void take_pool(const stat_t *stat)
+{
+    apipool_pool_stats_t *stats = &stat->segment->stats[stat->pool];
+    take(stat, pool_members, stats);
+    apipool_counters_mend(&stats->numbers);
+    take_points(&stat->about.minutes, stats->series.minutes, APIPOOL_SERIES_MINUTES);
+    take_points(&stat->about.hours, stats->series.hours, APIPOOL_SERIES_HOURS);
+}
+
+/* Names that find no place any more are counted together, and how fast they grew is lost. */
+static void add_counts(apipool_counts_t *to, const apipool_counts_t *from)
+{
+    to->requests += from->requests;
+    to->attempts += from->attempts;
+    to->successes += from->successes;
+    to->errors += from->errors;
+    to->prompt += from->prompt;
+    to->completion += from->completion;
+    to->cached += from->cached;
+    to->total += from->total;
+    to->estimated += from->estimated;
+}
+
+static void take_name(const stat_t *stat)
+{
+    const about_t *about = &stat->about;
+    apipool_counters_t numbers = {.counts.requests = 0};
+    apipool_name_t name;
+    if (!about->text.bytes || about->kind >= APIPOOL_NAMED_KINDS) { /* of a later version */
+        return;
+    }
+    take(stat, name_members, &numbers);
+    apipool_counters_mend(&numbers);
+    apipool_name_make(&name, (const char *)about->text.bytes, about->text.len);
+    apipool_counters_t *to = apipool_names_at_locked(&stat->segment->names, stat->pool,
+                                                     (apipool_named_e)about->kind, &name, 1);
+    if (to->counts.requests) {
+        add_counts(&to->counts, &numbers.counts);
+    }
+    else {
+        *to = numbers;
+    }
+}
+
+static void take_account_limit(const stat_t *stat)
+{
+    apipool_account_limit_t account_limit = {.account = 0};
+    apr_time_t now = apr_time_now();
+    take(stat, account_limit_members, &account_limit);
+    if (account_limit.account && account_limit.until > now) {
+        apipool_account_limit_locked(stat->segment, stat->pool, account_limit.account,
+                                     account_limit.model, account_limit.spent != 0,
+                                     account_limit.until, now);
+    }
+}
+
+/* One with the same name and another key is another client. */
+static void take_client(const stat_t *stat)
+{
+    const apipool_record_field_t *digest = &stat->about.digest;
+    apipool_client_slot_t *slot =
+        digest->len == APIPOOL_CLIENT_KEY_DIGEST
+            ? apipool_clients_by_digest_locked(&stat->segment->clients, digest->bytes)
+            : NULL;
+    if (slot) {
+        take(stat, client_members, slot);
+        apipool_counters_mend(&slot->numbers);
+    }
+}
+
+static void take_locked(const stat_t *stat, char about)
+{
+    switch (about) {
+    case APIPOOL_OF_KEY:
+        take_slot(stat);
+        break;
+    case APIPOOL_OF_GROUP:
+        take_group(stat);
+        break;
+    case APIPOOL_OF_POOL:
+        take_pool(stat);
+        break;
+    case APIPOOL_OF_NAME:
+        take_name(stat);
+        break;
+    case APIPOOL_OF_HIT:
+        take_account_limit(stat);
+        break;
+    case APIPOOL_OF_CLIENT:
+        take_client(stat);
+        break;
+    default: /* of a later version */
+        break;
+    }
+}
+
+apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key_len,
+                                      const char *value, apr_size_t len)
+{
+    const apipool_store_t *store = ctx;
+    stat_t stat = {.segment = store->segment, .value = value, .len = len};
+    apr_uint32_t group;
+    if (!key_len || !apipool_record_read_members(value, len, about_members, &stat.about)) {
+        return APR_EGENERAL;
+    }
+    apr_status_t rv =
+        *key == APIPOOL_OF_CLIENT
+            ? APR_SUCCESS /* it is of no pool */
+            : apipool_pool_attach(stat.segment, stat.about.server, stat.about.pool, &stat.pool);
+    if (rv == APR_SUCCESS && *key == APIPOOL_OF_GROUP) {
+        rv = apipool_pool_upstream(stat.segment, stat.pool, stat.about.upstream, &group);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apipool_segment_lock(stat.segment);
+    }
+    if (rv == APR_SUCCESS) {
+        take_locked(&stat, *key);
+        apipool_segment_unlock(stat.segment);
+    }
+    return rv == APR_ENOSPC ? APR_SUCCESS : rv; /* numbers of more pools than there is room for */
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Points in time as RFC 3339 writes them. */
+#ifndef APIPOOL_TEXT_RFC3339_H
+#define APIPOOL_TEXT_RFC3339_H
+
+#include <apr_time.h>
+
+#define APIPOOL_RFC3339_SIZE 24 /* "2026-01-31T23:59:59Z" and NUL, with room for odd years */
+
+/**
+ * Reads RFC 3339 section 5.6, with 'Z' or a numeric offset, and nothing behind it. Pure, thread-safe.
+ * @return microseconds since 1970; 0 when text is anything else
+ */
+apr_time_t apipool_rfc3339_read(const char *text);
+
+/** Writes a time after 1970 in UTC, to the second. */
+void apipool_rfc3339_write(apr_time_t when, char out[APIPOOL_RFC3339_SIZE]);
+
+#endif

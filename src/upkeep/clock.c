@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Once a second, in one process of all: what has to be done without a request. */
+#include "clock.h"
+
+#include <mod_watchdog.h>
+
+#include "probe_schedule.h"
+#include "saver.h"
+#include "upkeep.h"
+
+#define NAME "apipool"
+
+/* What is done must not block: the watchdog's thread is one for all, and httpd waits for it when the process
+ * ends. Anything but APR_SUCCESS would be the last call in this process. */
+static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
+{
+    apipool_upkeep_t *upkeep = data;
+    apr_status_t rv;
+    switch (state) {
+    case AP_WATCHDOG_STATE_STARTING:
+        rv = apipool_probe_schedule_start(upkeep);
+        if (rv != APR_SUCCESS) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, upkeep->server,
+                         APIPOOL_LOG(0062) "cannot begin with probes; this process does without");
+        }
+        break;
+    case AP_WATCHDOG_STATE_RUNNING:
+        apipool_saver_run(upkeep, apr_time_now());
+        apipool_probe_schedule_run(upkeep, apr_time_now());
+        break;
+    case AP_WATCHDOG_STATE_STOPPING:
+        apipool_probe_schedule_stop(upkeep);
+        apipool_saver_stop(upkeep);
+        break;
+    default:
+        break;
+    }
+    return APR_SUCCESS;
+}
+
+int apipool_clock_register(apr_pool_t *pconf, server_rec *main_server, apipool_segment_t *segment,
+                           const apr_array_header_t *pools)
+{
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get_instance =
+        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *register_callback =
+        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
+    ap_watchdog_t *watchdog;
+
+    if (!get_instance || !register_callback) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,
+                     APIPOOL_LOG(0063) "mod_apipool needs mod_watchdog, which is not loaded: keys "
+                                       "that are lost would never come back; add LoadModule "
+                                       "watchdog_module modules/mod_watchdog.so");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    apipool_upkeep_t *upkeep = apr_pcalloc(pconf, sizeof(*upkeep));
+    upkeep->server = main_server;
+    upkeep->segment = segment;
+    upkeep->pools = pools;
+    apr_status_t rv = get_instance(&watchdog, NAME, 0, 1, pconf);
+    if (rv == APR_SUCCESS) {
+        rv = register_callback(watchdog, AP_WD_TM_INTERVAL, upkeep, on_watchdog);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+                     APIPOOL_LOG(0064) "cannot take part in mod_watchdog");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What an error answer's body says, over the error shapes of all vendors. */
+#include "error_answer.h"
+
+#include <apr_strings.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "ascii.h"
+#include "retry_after.h"
+
+static void copy(char *out, apr_size_t size, const char *text)
+{
+    if (text) {
+        apr_cpystrn(out, text, size);
+    }
+}
+
+static void copy_scalar(char *out, apr_size_t size, const json_t *value)
+{
+    if (json_is_integer(value)) {
+        /* not JSON_INTEGER_FORMAT, which apr_snprintf does not know */
+        apr_snprintf(out, size, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
+    }
+    else {
+        copy(out, size, json_string_value(value));
+    }
+}
+
+/* Gemini, google.rpc.QuotaFailure: one answer may name a limit per minute and one per day. */
+static void read_violations(const json_t *violations, apipool_error_answer_t *answer)
+{
+    size_t i;
+    json_t *violation;
+    json_array_foreach(violations, i, violation)
+    {
+        const char *id = json_string_value(json_object_get(violation, "quotaId"));
+        apr_size_t used = strlen(answer->quota);
+        if (id && used + 1 < sizeof(answer->quota)) {
+            answer->quota[used] = ' ';
+            apr_cpystrn(answer->quota + used + 1, id, sizeof(answer->quota) - used - 1);
+        }
+    }
+}
+
+/* Gemini, google.rpc.Status: ErrorInfo has a reason, RetryInfo a retryDelay. */
+static void read_details(const json_t *details, apipool_error_answer_t *answer)
+{
+    size_t i;
+    json_t *detail;
+    json_array_foreach(details, i, detail)
+    {
+        const char *delay = json_string_value(json_object_get(detail, "retryDelay"));
+        if (delay) {
+            answer->retry_in = apipool_retry_after_duration(delay);
+        }
+        copy(answer->reason, sizeof(answer->reason),
+             json_string_value(json_object_get(detail, "reason")));
+        read_violations(json_object_get(detail, "violations"), answer);
+    }
+}
+
+/* OpenRouter. A prompt that its moderation refused has no word in the fields: the member's name
+ * is. */
+static void read_metadata(const json_t *metadata, apipool_error_answer_t *answer)
+{
+    const json_t *headers = json_object_get(metadata, "headers");
+    copy_scalar(answer->reset, sizeof(answer->reset),
+                json_object_get(headers, "X-RateLimit-Reset"));
+    if (json_object_get(metadata, "flagged_input")) {
+        copy(answer->reason, sizeof(answer->reason), "flagged_input");
+    }
+    copy(answer->reason, sizeof(answer->reason),
+         json_string_value(json_object_get(metadata, "limit_source")));
+    copy(answer->reason, sizeof(answer->reason),
+         json_string_value(json_object_get(metadata, "reason")));
+}
+
+/* The object that has the fields; OpenAI's stream of responses holds it in the response that
+ * failed. */
+static const json_t *find_error(const json_t *object)
+{
+    const json_t *error = json_object_get(object, "error");
+    if (!json_is_object(error)) {
+        error = json_object_get(json_object_get(object, "response"), "error");
+    }
+    return json_is_object(error) ? error : object;
+}
+
+static void read_object(const json_t *object, apipool_error_answer_t *answer)
+{
+    static const char *const messages[] = {"message", "msg", "detail"};
+    const json_t *source = find_error(object);
+    copy_scalar(answer->type, sizeof(answer->type), json_object_get(source, "type"));
+    if (!answer->type[0]) {
+        copy_scalar(answer->type, sizeof(answer->type), json_object_get(source, "status"));
+    }
+    copy_scalar(answer->code, sizeof(answer->code), json_object_get(source, "code"));
+    copy(answer->message, sizeof(answer->message),
+         json_string_value(json_object_get(object, "error")));
+    for (apr_size_t i = 0; i < sizeof(messages) / sizeof(*messages) && !answer->message[0]; i++) {
+        copy_scalar(answer->message, sizeof(answer->message), json_object_get(source, messages[i]));
+    }
+    read_details(json_object_get(source, "details"), answer);
+    read_metadata(json_object_get(source, "metadata"), answer);
+}
+
+/* Compressed bodies and the like have control characters soon. */
+static int is_text(const char *text, apr_size_t len)
+{
+    for (apr_size_t i = 0; i < len; i++) {
+        if (apipool_ascii_is_control(text[i]) && !apipool_ascii_is_space(text[i])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Gemini wraps what it streams in an array. */
+static const json_t *top_of(const json_t *root)
+{
+    return json_is_array(root) ? json_array_get(root, 0) : root;
+}
+
+void apipool_error_answer_read(const char *body, apr_size_t len, apipool_error_answer_t *answer)
+{
+    json_error_t ignored;
+
+    memset(answer, 0, sizeof(*answer));
+    answer->retry_in = -1;
+    json_t *root = json_loadb(body, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &ignored);
+    const json_t *top = top_of(root);
+    if (json_is_object(top)) {
+        read_object(top, answer);
+    }
+    else if (json_is_string(top)) {
+        copy(answer->message, sizeof(answer->message), json_string_value(top));
+    }
+    else {
+        apr_size_t shown = len < sizeof(answer->message) - 1 ? len : sizeof(answer->message) - 1;
+        if (is_text(body, shown)) {
+            memcpy(answer->message, body, shown);
+        }
+    }
+    json_decref(root);
+}
+
+static int is_said(const json_t *error)
+{
+    return json_is_object(error) || (json_is_string(error) && json_string_length(error));
+}
+
+int apipool_error_answer_is_error(const char *body, apr_size_t len)
+{
+    json_error_t ignored;
+    if (!memmem(body, len, "error", 5)) { /* so that hardly any stream's first event is parsed */
+        return 0;
+    }
+    json_t *root = json_loadb(body, len, 0, &ignored);
+    const json_t *top = top_of(root);
+    const char *type = json_string_value(json_object_get(top, "type"));
+    int is_error = is_said(json_object_get(top, "error")) ||
+                   is_said(json_object_get(json_object_get(top, "response"), "error")) ||
+                   (type && !strcmp(type, "error"));
+    json_decref(root);
+    return is_error;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Counts of tokens in a document: finds the objects that hold them by their place, and parses no more. */
+#include "usage_parts.h"
+
+#include <apr_lib.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "ascii.h"
+
+#define COUNT_MAX 1e15
+#define LEVELS    3            /* of members inside each other, that lead to counts */
+#define NAMES     (LEVELS + 2) /* with details among them, and the count itself */
+
+typedef struct {
+    const char *name;
+    int count;
+} member_t;
+
+#define COUNTS(name, count)                                                                        \
+    {                                                                                              \
+        name, APIPOOL_COUNT_##count                                                                \
+    }
+#define END                                                                                        \
+    {                                                                                              \
+        NULL, 0                                                                                    \
+    }
+
+static const member_t usage_members[] = {
+    COUNTS("prompt_tokens", PROMPT),
+    COUNTS("completion_tokens", COMPLETION),
+    COUNTS("total_tokens", TOTAL),
+    COUNTS("input_tokens", INPUT),
+    COUNTS("output_tokens", OUTPUT),
+    COUNTS("cache_creation_input_tokens", CACHE_WRITTEN),
+    COUNTS("cache_read_input_tokens", CACHE_READ),
+    COUNTS("prompt_cache_hit_tokens", CACHED_HIT),
+    COUNTS("cached_tokens", CACHED),
+    COUNTS("promptTokenCount", PROMPT),
+    COUNTS("candidatesTokenCount", CANDIDATES),
+    COUNTS("thoughtsTokenCount", THOUGHTS),
+    COUNTS("cachedContentTokenCount", CACHED),
+    COUNTS("totalTokenCount", TOTAL),
+    END,
+};
+
+static const member_t choice_members[] = {
+    COUNTS("prompt_tokens", CHOICE_PROMPT),
+    COUNTS("completion_tokens", CHOICE_COMPLETION),
+    COUNTS("cached_tokens", CHOICE_CACHED),
+    COUNTS("total_tokens", CHOICE_TOTAL),
+    END,
+};
+
+static const member_t billed_members[] = {COUNTS("input_tokens", BILLED_INPUT),
+                                          COUNTS("output_tokens", BILLED_OUTPUT), END};
+static const member_t details_members[] = {COUNTS("cached_tokens", CACHED_DETAIL), END};
+static const char *const details[] = {"prompt_tokens_details", "input_tokens_details",
+                                      "input_token_details"};
+
+#define ELEMENT "\n" /* of an array; no name has one */
+
+/* Objects that hold counts, by their names and those of the members around them. */
+typedef struct {
+    const char *names[LEVELS];
+    const member_t *members;
+    int is_begun; /* Anthropic's streams begin with it */
+} place_t;
+
+static const place_t places[] = {
+    {{"usage"}, usage_members, 0},
+    {{"usageMetadata"}, usage_members, 0},
+    {{"response", "usage"}, usage_members, 0},
+    {{"response", "usageMetadata"}, usage_members, 0},
+    {{"x_groq", "usage"}, usage_members, 0},
+    {{"x_groq", "usageMetadata"}, usage_members, 0},
+    {{"message", "usage"}, usage_members, 1},
+    {{"message", "usageMetadata"}, usage_members, 0},
+    {{"meta", "tokens"}, usage_members, 0},
+    {{"meta", "usage"}, usage_members, 0},
+    {{"meta", "billed_units"}, billed_members, 0},
+    {{"choices", ELEMENT, "usage"}, choice_members, 0},
+};
+
+typedef struct {
+    const char *text;
+    apr_size_t len;
+} name_t;
+
+/* Where the reader is. */
+typedef struct {
+    apr_size_t depth,
+        outside; /* brackets and braces that are open, and those of them around the document */
+    name_t names[NAMES]; /* of the members around, from the outermost on */
+} path_t;
+
+static int is_named(const name_t *name, const char *text)
+{
+    return name->len && *name->text == *text && strlen(text) == name->len &&
+           !memcmp(text, name->text, name->len); /* most begin otherwise */
+}
+
+/* What the outermost members, so many of them, lead to; NULL: nothing that counts. */
+static const place_t *find_place(const path_t *path, apr_size_t levels)
+{
+    for (apr_size_t i = 0; i < sizeof(places) / sizeof(*places) && levels <= LEVELS; i++) {
+        apr_size_t same = 0;
+        while (same < levels && places[i].names[same] &&
+               is_named(&path->names[same], places[i].names[same])) {
+            same++;
+        }
+        if (same == levels && (levels == LEVELS || !places[i].names[levels])) {
+            return &places[i];
+        }
+    }
+    return NULL;
+}
+
+static int holds_details(const name_t *name)
+{
+    return is_named(name, details[0]) || is_named(name, details[1]) || is_named(name, details[2]);
+}
+
+/* Which count the innermost member is, or -1. */
+static int find_count(const path_t *path, apr_size_t levels)
+{
+    const member_t *member = details_members;
+    const place_t *place = find_place(path, levels - 1);
+    if (place) {
+        member = place->members;
+    }
+    else if (levels < 3 || !holds_details(&path->names[levels - 2]) ||
+             !find_place(path, levels - 2)) {
+        return -1;
+    }
+    while (member->name && !is_named(&path->names[levels - 1], member->name)) {
+        member++;
+    }
+    return !member->name ? -1
+           : place && place->is_begun && member->count == APIPOOL_COUNT_OUTPUT
+               ? APIPOOL_COUNT_OUTPUT_BEGUN
+               : member->count;
+}
+
+static int is_beyond_digits(char c)
+{
+    return c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
+}
+
+/* A count, or -1 where there is none. Nearly all are plain digits. */
+static double read_count(const char *text, const char *end)
+{
+    const int flags = JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_DISABLE_EOF_CHECK;
+    const char *p = text;
+    double number = 0;
+    while (p < end && *p >= '0' && *p <= '9') {
+        number = number * 10 + (*p++ - '0');
+    }
+    if (p < end && is_beyond_digits(*p)) {
+        json_error_t read;
+        json_t *value = json_loadb(text, (size_t)(end - text), flags, &read);
+        while (p < end && (apr_isdigit(*p) || is_beyond_digits(*p))) {
+            p++;
+        }
+        number = json_is_number(value) && text + read.position == p ? json_number_value(value) : -1;
+        json_decref(value);
+    }
+    return p > text && p < end && number <= COUNT_MAX ? number : -1;
+}
+
+/* The value of a member begins. */
+static void take_value(apipool_usage_scan_t *scan, const path_t *path, const char *text,
+                       const char *end)
+{
+    apr_size_t levels = path->depth - path->outside;
+    if (text == end || !levels || levels > NAMES) {
+        return;
+    }
+    if (*text == '{') {
+        scan->told |= find_place(path, levels) != NULL;
+    }
+    else if (levels > 1 && (*text == '-' || apr_isdigit(*text))) {
+        int count = find_count(path, levels);
+        double number = count >= 0 ? read_count(text, end) : -1;
+        if (number >= 0) {
+            scan->count[count] = (apr_int64_t)number;
+        }
+    }
+}
+
+static void set_name(path_t *path, const char *text, apr_size_t len)
+{
+    apr_size_t levels = path->depth - path->outside;
+    if (levels > 0 && levels <= NAMES) {
+        path->names[levels - 1].text = text;
+        path->names[levels - 1].len = len;
+    }
+}
+
+static const char *skip_blanks(const char *p, const char *end)
+{
+    while (p < end && apipool_ascii_is_space(*p)) {
+        p++;
+    }
+    return p;
+}
+
+/* The quote that ends a string, which no odd number of backslashes stands before; NULL without one. */
+static const char *string_end(const char *text, const char *end)
+{
+    const char *quote;
+    for (; (quote = memchr(text, '"', (size_t)(end - text))) != NULL; text = quote + 1) {
+        const char *slash = quote;
+        while (slash > text && slash[-1] == '\\') {
+            slash--;
+        }
+        if ((quote - slash) % 2 == 0) {
+            break;
+        }
+    }
+    return quote;
+}
+
+/* Takes a string, and the colon behind it if it is a name. Returns where to go on. */
+static const char *take_string(apipool_usage_scan_t *scan, path_t *path, const char *text,
+                               const char *end)
+{
+    const char *quote = string_end(text, end);
+    const char *colon = quote ? skip_blanks(quote + 1, end) : end;
+    if (colon == end || *colon != ':') {
+        return quote ? quote + 1 : end;
+    }
+    const char *value = skip_blanks(colon + 1, end);
+    set_name(path, text, (apr_size_t)(quote - text));
+    take_value(scan, path, value, end);
+    return value;
+}
+
+static void read_members(apipool_usage_scan_t *scan, path_t *path, const char *text,
+                         const char *end)
+{
+    while (text < end) {
+        char c = *text++;
+        switch (c) {
+        case '"':
+            text = take_string(scan, path, text, end);
+            break;
+        case '{':
+        case '[':
+            path->outside = path->depth ? path->outside : c == '[';
+            path->depth++;
+            set_name(path, ELEMENT, sizeof(ELEMENT) - 1);
+            break;
+        case '}':
+        case ']':
+            path->depth -= path->depth > 0;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+void apipool_usage_read(apipool_usage_scan_t *scan, const char *text, const char *end)
+{
+    path_t path = {0, 0, {{0}}};
+    text = skip_blanks(text, end);
+    if (text < end && (*text == '{' || *text == '[')) {
+        read_members(scan, &path, text, end);
+    }
+}
+
+void apipool_usage_read_end(apipool_usage_scan_t *scan, const char *text, const char *end)
+{
+    path_t path = {1, 0, {{places[0].names[0], strlen(places[0].names[0])}}};
+    const char *last = NULL;
+    while ((text = apipool_sse_find_usage(text, end)) != NULL) {
+        last = text++;
+    }
+    if (last) {
+        scan->told = 1;
+        read_members(scan, &path, last, end);
+    }
+}
