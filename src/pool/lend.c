@@ -34,8 +34,7 @@ static void put_off(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *pa
 }
 
 /* Whether its account has met something that this key has not taken over yet. */
-static int is_account_limit_by_account(apipool_tier_t *tier, apr_uint32_t index,
-                                       apipool_part_t *part)
+static int is_limited_by_account(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
     const apipool_source_t *source = part->source;
@@ -144,7 +143,7 @@ static int lend_from(apipool_tier_t *tier, apipool_lease_t *lease, apipool_lack_
         if (index == APIPOOL_NONE) {
             return 0;
         }
-        if (!is_account_limit_by_account(tier, index, part) && !is_full(tier, index, part, lack)) {
+        if (!is_limited_by_account(tier, index, part) && !is_full(tier, index, part, lack)) {
             if (!tier->wanted->look_only) {
                 lend(tier, index, part, lease);
             }
