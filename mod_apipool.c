@@ -115,7 +115,7 @@ static apr_status_t open_pool(apipool_pool_conf_t *pool, apr_pool_t *pconf, apr_
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, pool->server,
-                     APIPOOL_LOG(0042) "pool %s: cannot be set up in shared memory", pool->name);
+                     APIPOOL_LOG(0042) "pool %s: could not be set up in shared memory", pool->name);
         return rv;
     }
     rv = apipool_workers_define(pool, pconf);
@@ -162,8 +162,10 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
         rv = apipool_upstream_init(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), 0, pchild);
     }
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
-                     APIPOOL_LOG(0043) "a child cannot attach to the pools");
+        ap_log_error(
+            APLOG_MARK, APLOG_EMERG, rv, main_server,
+            APIPOOL_LOG(0043) "a child process could not attach to the shared memory of the "
+                              "pools");
         exit(APEXIT_CHILDSICK); /* child_init has no other way to say no */
     }
 }
@@ -179,7 +181,7 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
     apr_status_t rv = apipool_pool_reclaim(segment, (apr_uint32_t)pid);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     APIPOOL_LOG(0045) "the leases of a child that ended are lost");
+                     APIPOOL_LOG(0045) "could not reclaim the keys held by an exited child");
     }
     apipool_lifecycle_note_repairs(s);
 }

@@ -52,8 +52,8 @@ static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_r
     settings.in_use = retained->filled ? apipool_segment_store(segment)->sealed_with : NULL;
     if (*retained->kept.path && strcmp(retained->kept.path, settings.path)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     APIPOOL_LOG(0054) "APIPoolStore %s takes effect after a full stop; until then "
-                                       "it stays %s",
+                     APIPOOL_LOG(0054) "APIPoolStore %s takes effect after a full stop; until "
+                                       "then it stays %s",
                      settings.path, retained->kept.path);
     }
     apr_status_t rv = apipool_store_open(&store, &settings, &retained->kept, &error, pconf);
@@ -107,21 +107,21 @@ static void warn_of_sizes(const retained_t *retained, server_rec *s)
     const apipool_server_conf_t *conf = apipool_config_server(s);
     if (retained->capacity != conf->capacity) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; until "
-                                       "then it stays %u",
+                     APIPOOL_LOG(0040) "APIPoolCapacity %u takes effect after a full stop; "
+                                       "until then it stays %u",
                      conf->capacity, retained->capacity);
     }
     if (retained->recent != conf->recent) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
-            APIPOOL_LOG(0046) "APIPoolRecent %u takes effect after a full stop; until then "
-                              "it stays %u",
+            APIPOOL_LOG(0046) "APIPoolRecent %u takes effect after a full stop; until then it "
+                              "stays %u",
             conf->recent, retained->recent);
     }
     if (retained->clients != conf->client_capacity) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     APIPOOL_LOG(0091) "APIPoolClientCapacity %u takes effect after a full stop; "
-                                       "until then it stays %u",
+                     APIPOOL_LOG(0091) "APIPoolClientCapacity %u takes effect after a full "
+                                       "stop; until then it stays %u",
                      conf->client_capacity, retained->clients);
     }
 }
@@ -134,10 +134,9 @@ static apr_status_t adopt_segment(retained_t *retained, apr_pool_t *pconf, serve
     apr_status_t rv = apipool_segment_view(&segment, retained->shm, retained->mutex,
                                            apipool_rebuild_locked, pconf);
     if (rv == APR_EINVAL) {
-        ap_log_error(
-            APLOG_MARK, APLOG_WARNING, 0, s,
-            APIPOOL_LOG(0044) "the shared memory of another build cannot be adopted; the pools "
-                              "start anew from what was saved");
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APIPOOL_LOG(0044) "the shared memory was made by another build and cannot "
+                                       "be adopted; the pools start from what was saved");
         retained->shm = NULL;
         retained->filled = 0;
         rv = APR_SUCCESS;
@@ -207,7 +206,7 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
-                     APIPOOL_LOG(0041) "cannot set up shared memory for %u keys",
+                     APIPOOL_LOG(0041) "could not set up shared memory for %u keys",
                      apipool_config_server(s)->capacity);
     }
     if (rv == APR_SUCCESS && store) {
@@ -220,8 +219,8 @@ void apipool_lifecycle_note_repairs(server_rec *main_server)
 {
     if (apipool_segment_new_repairs(segment)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
-                     APIPOOL_LOG(0047) "a process ended while it changed the pools; their memory "
-                                       "has been verified and put right");
+                     APIPOOL_LOG(0047) "a process ended while it was changing the pools; their "
+                                       "memory was checked and rebuilt");
     }
 }
 
@@ -251,8 +250,8 @@ apipool_segment_t *apipool_lifecycle_open(apr_pool_t *pconf, server_rec *main_se
 static void tell_unused(void *server, const char *pool, const char *upstream, apr_uint32_t keys)
 {
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, (server_rec *)server,
-                 APIPOOL_LOG(0059) "pool %s: %u keys of upstream %s are kept, but not used, since "
-                                   "the configuration has no such upstream of that pool",
+                 APIPOOL_LOG(0059) "pool %s: %u keys of upstream %s are kept but not used: the "
+                                   "configuration has no such upstream in this pool",
                  pool, keys, upstream);
 }
 
@@ -262,7 +261,7 @@ apr_status_t apipool_lifecycle_hold(server_rec *main_server, apr_pool_t *scratch
     apr_status_t rv = store ? apipool_store_hold(store, &error, scratch) : APR_SUCCESS;
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
-                     APIPOOL_LOG(0080) "key files cannot be imported: %s", error);
+                     APIPOOL_LOG(0080) "could not import key files: %s", error);
     }
     return rv;
 }
@@ -281,8 +280,7 @@ void apipool_lifecycle_keep_keys(server_rec *main_server, apr_pool_t *scratch)
     apr_status_t rv = store ? apipool_store_settle(store, &error, scratch) : APR_SUCCESS;
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,
-                     APIPOOL_LOG(0056) "the keys of the key files are not saved, which is tried "
-                                       "again: %s",
+                     APIPOOL_LOG(0056) "could not save the keys of the key files, will retry: %s",
                      error);
     }
 }
@@ -321,8 +319,10 @@ apr_status_t apipool_lifecycle_change(const apipool_store_change_t *change, cons
     apr_status_t rv = apipool_store_change(store, change, error, p);
     if (rv != APR_SUCCESS && apipool_store_failures(store) != failures &&
         apipool_store_may_complain(store, apr_time_now())) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, ap_server_conf,
-                     APIPOOL_LOG(0081) "keys cannot be changed; httpd goes on serving: %s", *error);
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, rv, ap_server_conf,
+            APIPOOL_LOG(0081) "could not save a change of keys (requests are still served): %s",
+            *error);
     }
     return rv;
 }
@@ -333,8 +333,8 @@ void apipool_lifecycle_save(server_rec *main_server, apr_pool_t *scratch)
     apr_status_t rv = apipool_store_save_stats(store, &error, scratch);
     if (rv != APR_SUCCESS && apipool_store_may_complain(store, apr_time_now())) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,
-                     APIPOOL_LOG(0057) "statistics are not saved, which is tried again; httpd "
-                                       "goes on serving: %s",
+                     APIPOOL_LOG(0057) "could not save statistics, will retry (requests are "
+                                       "still served): %s",
                      error);
     }
 }

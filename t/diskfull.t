@@ -60,7 +60,7 @@ sub survives {
     my $errors = number($httpd, 'apipool_store_errors_total');
     cmp_ok $errors, '>=', 2, 'saves have failed more than once';
     is complaints($httpd), 1, '... which the log says once';
-    like $httpd->log, qr/\[apipool:error\].*AP00(?:57|81): .*goes on serving: .*$why/, '... and why';
+    like $httpd->log, qr/\[apipool:error\].*AP00(?:57|81): .*requests are still served\): .*$why/, '... and why';
 
     my @before = told($httpd);
     for my $answer (change_all($httpd)) {
@@ -72,7 +72,7 @@ sub survives {
 
     spew("$httpd->{dir}/p", "sk-ok-full-aaaaaaaa\nsk-ok-full-bbbbbbbb\n");
     ok $httpd->restart, 'a graceful restart does not end httpd';
-    like $httpd->log, qr/AP0056: the keys of the key files are not saved, which is tried again: .*$why/,
+    like $httpd->log, qr/AP0056: could not save the keys of the key files, will retry: .*$why/,
         '... and says that a new key is not on disk';
     is_deeply metrics($httpd->{base})->states('p'), {active => 2}, '... which serves all the same';
     is chat($httpd, 'p', timeout => 10)->{status}, 200, 'requests are served';

@@ -118,7 +118,7 @@ for my $point (qw(lend-unheld settle-nowhere report-still-held report-half-count
         cmp_ok $requests, '>=', $sent - $CLIENTS, '... and only those of the killed child are not';
 
         wait_for(sub { $httpd->log =~ /AP0047/ }, 10);
-        my $told = () = $httpd->log =~ /AP0047: a process ended while it changed the pools; their memory has been/g;
+        my $told = () = $httpd->log =~ /AP0047: a process ended while it was changing the pools; their memory was checked/g;
         is $told, 1, 'the log says once that memory was put right';
         ok wait_for(sub { asked_about($httpd, $log) == $LOST }, 20), 'every lost key is asked about again';
         my %left = map { $_ => 1 } $httpd->children;

@@ -147,7 +147,7 @@ subtest 'pools that are taken out and put back, and upstreams that are renamed' 
     edit($httpd, sub { $_[0] =~ s{<APIPool p>.*?</Location>\n}{}sr });
     spew("$httpd->{dir}/q", '');
     $httpd->start;
-    like $httpd->log, qr/AP0059: pool p: 3 keys of upstream one are kept, but not used/, 'a pool less is told';
+    like $httpd->log, qr/AP0059: pool p: 3 keys of upstream one are kept but not used/, 'a pool less is told';
     ($answer) = chat($httpd, 'q', model => '');
     is $answer->{status}, 200, 'the other one serves';
     $httpd->stop;
@@ -162,7 +162,7 @@ subtest 'pools that are taken out and put back, and upstreams that are renamed' 
     ok $httpd->restart, 'its upstream renamed';
     my @told = substr($httpd->log, $length) =~ /AP0059: (.*)/g;
     is scalar @told, 1, 'one line for one upstream';
-    like $told[0], qr/^pool p: 3 keys of upstream one are kept, but not used/, '... that says whose keys';
+    like $told[0], qr/^pool p: 3 keys of upstream one are kept but not used/, '... that says whose keys';
     is metrics($httpd->{base})->sum('apipool_keys', pool => 'p'), 0, 'they are not used';
     edit($httpd, sub { $_[0] =~ s/name=two/name=one/r });
     ok $httpd->restart, 'renamed back';

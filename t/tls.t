@@ -140,7 +140,7 @@ Listen 127.0.0.1:$tls
 </VirtualHost>
 CONF
     my $status = chat($server, 'p')->{status};
-    my $warned = $server->log =~ /AP0066: pool p: upstream https:\/\/127.0.0.1/;
+    my $warned = $server->log =~ /AP0066: pool p: the certificate of upstream https:\/\/127.0.0.1/;
     $server->stop;
     return [$status, $warned ? 'warned' : 'not warned'];
 }
@@ -175,7 +175,7 @@ my @settings = (
     ['a section for all', 'SSLProxyEngine on', "<Proxy *>\n$verify\n$authority\n</Proxy>", undef],
     ['a section for it', "SSLProxyEngine on\n<Proxy https://localhost:>\n$verify\n$authority\n</Proxy>", 'SSLProxyVerify none', undef],
     ['a section for another', 'SSLProxyEngine on', "<Proxy https://elsewhere/>\n$verify\n$authority\n</Proxy>",
-        qr/AP0066: .* upstream https:\S+ is not verified/],
+        qr/AP0066: .* certificate of upstream https:\S+ is not verified/],
     ['an exception', "SSLProxyEngine on\n$verify\n$authority", "<ProxyMatch ^https://local>\nSSLProxyVerify none\n</ProxyMatch>",
         qr/AP0066: .* SSLProxyVerify require is missing/],
 );

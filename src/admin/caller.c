@@ -134,8 +134,8 @@ static void find_session(apipool_admin_request_t *ask)
         token || (!ask->r->user && apr_table_get(ask->r->headers_in, "Authorization"));
     const char *fault = token ? look_at_token(ask, token, &claims) : NULL;
     if (fault) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, ask->r,
-                      APIPOOL_LOG(0115) "a session is not taken: %s", fault);
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, ask->r, APIPOOL_LOG(0115) "session rejected: %s",
+                      fault);
     }
     if (!token || fault) {
         return;

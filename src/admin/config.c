@@ -163,7 +163,7 @@ const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *p
     }
     if (other) {
         ap_log_perror(APLOG_MARK, APLOG_WARNING | APLOG_STARTUP, 0, cmd->temp_pool,
-                      APIPOOL_LOG(0101) "%s: the entry of \"%s\" is not bcrypt, so that this user "
+                      APIPOOL_LOG(0101) "%s: the entry of \"%s\" is not bcrypt, so this user "
                                         "cannot sign in; set the password again with htpasswd -B",
                       conf->user_file, other);
     }
@@ -235,8 +235,8 @@ static int check_pools(apr_pool_t *ptemp, server_rec *s)
         const wanted_pool_t *wanted = &APR_ARRAY_IDX(conf->wanted, i, wanted_pool_t);
         if (!apipool_admin_find_pool(pools, wanted->name)) {
             ap_log_error(APLOG_MARK, APLOG_EMERG | APLOG_STARTUP, 0, s,
-                         APIPOOL_LOG(0102) "%s:%d: APIPoolAdminPools %s: this server and the main "
-                                           "server have no such pool",
+                         APIPOOL_LOG(0102) "%s:%d: APIPoolAdminPools %s: this server and the "
+                                           "main server have no such pool",
                          wanted->file, wanted->line, wanted->name);
             return HTTP_INTERNAL_SERVER_ERROR;
         }

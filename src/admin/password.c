@@ -110,7 +110,7 @@ const char *apipool_password_fingerprint(const apipool_admin_request_t *ask, con
     apr_status_t rv = look_up(p, path, user, &found);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, ask->r,
-                      APIPOOL_LOG(0111) "APIPoolAdminUserFile %s cannot be read", path);
+                      APIPOOL_LOG(0111) "could not read APIPoolAdminUserFile %s", path);
     }
     return rv == APR_SUCCESS && found.hash && is_bcrypt(found.hash)
                ? fingerprint(ask, p, user, found.hash)
@@ -125,8 +125,8 @@ static int fits(request_rec *r, const found_t *found, const char *user, const ch
     int valid = apr_password_validate(password, hash) == APR_SUCCESS;
     if (found->hash && !usable) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      APIPOOL_LOG(0112) "user \"%s\" cannot sign in: the entry is not bcrypt; set "
-                                        "the password again with htpasswd -B",
+                      APIPOOL_LOG(0112) "user \"%s\" cannot sign in: the entry is not bcrypt; "
+                                        "set the password again with htpasswd -B",
                       user);
     }
     return usable && valid;
@@ -147,8 +147,8 @@ int apipool_password_is_right(const apipool_admin_request_t *ask, const char *us
     apr_status_t rv = place ? look_up(r->pool, ask->conf->user_file, user, &found) : APR_EGENERAL;
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
-                      APIPOOL_LOG(0113) "nobody can sign in: the secret or APIPoolAdminUserFile "
-                                        "%s cannot be read",
+                      APIPOOL_LOG(0113) "nobody can sign in: could not read the secret or "
+                                        "APIPoolAdminUserFile %s",
                       ask->conf->user_file);
         return unreadable(r);
     }

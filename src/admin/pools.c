@@ -36,7 +36,9 @@ json_t *apipool_admin_pool_object(const apipool_admin_request_t *ask, apr_uint32
     json_t *object = NULL;
     apr_status_t rv = apipool_admin_api->pool(ask->r->server, pool, p, &object);
     if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, ask->r, APIPOOL_LOG(0116) "a pool cannot be read");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, ask->r,
+                      APIPOOL_LOG(0116) "could not read a "
+                                        "pool");
     }
     return object;
 }

@@ -110,7 +110,7 @@ static int send_value(request_rec *r, int status, json_t *value, int secret)
     release(value);
     if (!good) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      APIPOOL_LOG(0109) "an answer cannot be written as JSON");
+                      APIPOOL_LOG(0109) "could not write a response as JSON");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     int result = send_text(r, status, buffer->text, buffer->len);

@@ -101,8 +101,9 @@ static void warn(apr_pool_t *p, const apipool_pool_conf_t *pool,
     }
     if (!settings.required || !settings.authority) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, pool->server,
-                     APIPOOL_LOG(0066) "pool %s: upstream %s is not verified, and may be somebody "
-                                       "else who takes the keys; in this server %s missing",
+                     APIPOOL_LOG(0066) "pool %s: the certificate of upstream %s is not "
+                                       "verified, so another host could take its place and "
+                                       "collect the keys; in this server %s missing",
                      pool->name, upstream->url,
                      settings.required    ? "SSLProxyCACertificateFile is"
                      : settings.authority ? "SSLProxyVerify require is"

@@ -105,7 +105,7 @@ const char *apipool_jwt_verify(const unsigned char secret[APIPOOL_JWT_SECRET_SIZ
     }
     if (len <= head + 1 + SIGNATURE_LEN || memcmp(token, HEADER, head) ||
         token[len - SIGNATURE_LEN - 1] != '.') {
-        return "it is no token of this module";
+        return "not a token issued by this module";
     }
     apr_size_t signed_len = len - SIGNATURE_LEN - 1;
     if (!sign(secret, token, signed_len, signature) ||
@@ -116,7 +116,7 @@ const char *apipool_jwt_verify(const unsigned char secret[APIPOOL_JWT_SECRET_SIZ
     int is_read = read_claims(object, p, claims, &not_before);
     json_decref(object);
     if (!is_read) {
-        return "its claims are not those of this module";
+        return "its claims are not those that this module issues";
     }
     if (now < claims->issued || now < not_before) {
         return "it is not valid yet";

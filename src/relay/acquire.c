@@ -124,8 +124,9 @@ apipool_found_t apipool_acquire(apipool_request_t *req, const apipool_verdict_t 
     apipool_found_t found = {.result = APIPOOL_EXHAUSTED};
     apr_status_t rv = acquire_after(req, last, &found);
     if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
-                      APIPOOL_LOG(0032) "the pool's lock is not to be had");
+        ap_log_rerror(
+            APLOG_MARK, APLOG_CRIT, rv, req->r,
+            APIPOOL_LOG(0032) "could not acquire the shared-memory lock; no key was lent");
         found.result = APIPOOL_EXHAUSTED;
     }
     if (found.result == APIPOOL_ACQUIRED) {

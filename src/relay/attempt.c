@@ -270,8 +270,8 @@ static void remember_refusal(const apipool_request_t *req)
     apipool_pool_note_refuses_usage(apipool_lifecycle_segment(), group,
                                     apr_time_now() + REFUSAL_HOLDS);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
-                  APIPOOL_LOG(0034) "pool %s: upstream %s refuses stream_options.include_usage; it "
-                                    "will not be asked for an hour",
+                  APIPOOL_LOG(0034) "pool %s: upstream %s rejects stream_options.include_usage; "
+                                    "it will not be sent for an hour",
                   req->pool->name, req->attempt.upstream->name);
 }
 

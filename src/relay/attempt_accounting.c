@@ -121,7 +121,8 @@ void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t
     }
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,
-                      APIPOOL_LOG(0030) "the pool's lock is not to be had; a result is lost");
+                      APIPOOL_LOG(0030) "could not acquire the shared-memory lock; the result "
+                                        "of this attempt was not recorded");
         return;
     }
     req->counted = what.request;

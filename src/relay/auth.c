@@ -57,7 +57,8 @@ static apr_status_t recognise(request_rec *r, const apipool_client_pass_t **kept
     }
     else if (rv != APR_NOTFOUND) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,
-                      APIPOOL_LOG(0093) "the pool's lock is not to be had; nobody is recognised");
+                      APIPOOL_LOG(0093) "could not acquire the shared-memory lock; a client "
+                                        "key was not looked up");
     }
     return rv;
 }
@@ -108,8 +109,7 @@ int apipool_auth_check(request_rec *r)
     if (rv != APR_NOTFOUND) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                  APIPOOL_LOG(0092) "no key of a client that is valid here");
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, APIPOOL_LOG(0092) "no valid client key");
     challenge(r);
     return HTTP_UNAUTHORIZED;
 }

@@ -86,7 +86,8 @@ static int is_admitted(apipool_request_t *req, apr_status_t rv, apipool_client_a
 {
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
-                      APIPOOL_LOG(0095) "the pool's lock is not to be had; nobody is admitted");
+                      APIPOOL_LOG(0095) "could not acquire the shared-memory lock; the client's "
+                                        "limits were not checked");
         return refuse(req, APIPOOL_REPLY_EXHAUSTED, 0);
     }
     return result == APIPOOL_CLIENT_ADMITTED ||

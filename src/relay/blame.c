@@ -74,7 +74,8 @@ static void settle(apipool_request_t *req, const entry_t *entry, apipool_doubted
     }
     else {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
-                      APIPOOL_LOG(0038) "the pool's lock is not to be had; a doubt is lost");
+                      APIPOOL_LOG(0038) "could not acquire the shared-memory lock; a key in "
+                                        "doubt stays in doubt");
     }
 }
 

@@ -99,7 +99,7 @@ static int take_bucket(apipool_request_t *req, apipool_sniff_t *sniff, apr_bucke
     rv = rv == APR_SUCCESS ? keep_bucket(body, b, p) : rv;
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, req->r,
-                      APIPOOL_LOG(0010) "cannot keep the request body");
+                      APIPOOL_LOG(0010) "could not keep the request body");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;
@@ -213,7 +213,7 @@ int apipool_body_capture(apipool_request_t *req)
             ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE);
         if (rv != APR_SUCCESS) {
             ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, r,
-                          APIPOOL_LOG(0011) "the request body could not be read");
+                          APIPOOL_LOG(0011) "could not read the request body");
             status = ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
             req->body.broke = has_left(r, rv);
             break;

@@ -108,7 +108,7 @@ int apipool_request_pre_translate(request_rec *r)
     }
     if (climbs(r->uri)) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                      APIPOOL_LOG(0012) "refused a path that climbs out of its location");
+                      APIPOOL_LOG(0012) "refused a path that leads out of its location");
         return HTTP_BAD_REQUEST;
     }
     /* The upstream gets the path as the client encoded it; httpd's own sections see it decoded, but for

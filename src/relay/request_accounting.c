@@ -153,9 +153,9 @@ int apipool_request_accounting_log(request_rec *r)
         req->charge.is_in_flight = 0;
     }
     else {
-        ap_log_rerror(
-            APLOG_MARK, APLOG_CRIT, rv, r,
-            APIPOOL_LOG(0035) "the pool's lock is not to be had; a request is not counted");
+        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,
+                      APIPOOL_LOG(0035) "could not acquire the shared-memory lock; a request "
+                                        "was not counted");
     }
     return DECLINED;
 }

@@ -185,7 +185,7 @@ int apipool_store_lags_behind(const apipool_store_t *store)
 /* What memory loses while it is being written down must not be missing on disk. */
 static const char *why_not(const apipool_saving_t *saving)
 {
-    return saving->rv != APR_SUCCESS ? "the pool's lock is not to be had"
+    return saving->rv != APR_SUCCESS ? "could not acquire the shared-memory lock"
            : saving->unsealed        ? "libcrypto cannot seal a key"
            : __atomic_load_n(&apipool_segment_store(saving->store->segment)->lost, __ATOMIC_ACQUIRE)
                ? "shared memory has lost a key, which is read again first"

@@ -67,7 +67,7 @@ static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_poo
         __atomic_store_n(&state->changing, 0, __ATOMIC_RELEASE);
     }
     else {
-        *error = *error ? apr_pstrdup(parent, *error) : "the pool's lock is not to be had";
+        *error = *error ? apr_pstrdup(parent, *error) : "could not acquire the shared-memory lock";
     }
     apr_pool_destroy(pool);
     return rv;
@@ -78,7 +78,7 @@ apr_status_t apipool_store_lock(apipool_store_t *store, const char **error)
     *error = NULL;
     apr_status_t rv = apr_global_mutex_lock(store->mutex);
     if (rv != APR_SUCCESS) {
-        *error = "the store's lock is not to be had";
+        *error = "could not acquire the store's lock";
         return rv;
     }
     rv = apipool_store_follow_secret(store, error);

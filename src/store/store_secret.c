@@ -203,7 +203,7 @@ static void replace_secret(apipool_store_t *store, apr_pool_t *pool)
                               "is sealed with it; all operators have to sign in again",
                               path, path)
                : apr_psprintf(pool,
-                              "the secret was not replaced by %s.new, which is tried again "
+                              "the secret was not replaced by %s.new, will retry "
                               "at the next restart; keep both files: %s",
                               path, error));
 }

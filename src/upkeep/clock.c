@@ -21,7 +21,7 @@ static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
         rv = apipool_probe_schedule_start(upkeep);
         if (rv != APR_SUCCESS) {
             ap_log_error(APLOG_MARK, APLOG_CRIT, rv, upkeep->server,
-                         APIPOOL_LOG(0062) "cannot begin with probes; this process does without");
+                         APIPOOL_LOG(0062) "could not start probes; continuing without them");
         }
         break;
     case AP_WATCHDOG_STATE_RUNNING:
@@ -48,10 +48,11 @@ int apipool_clock_register(apr_pool_t *pconf, server_rec *main_server, apipool_s
     ap_watchdog_t *watchdog;
 
     if (!get_instance || !register_callback) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,
-                     APIPOOL_LOG(0063) "mod_apipool needs mod_watchdog, which is not loaded: keys "
-                                       "that are lost would never come back; add LoadModule "
-                                       "watchdog_module modules/mod_watchdog.so");
+        ap_log_error(
+            APLOG_MARK, APLOG_EMERG, 0, main_server,
+            APIPOOL_LOG(0063) "mod_apipool needs mod_watchdog, which is not loaded: without it, "
+                              "keys that were taken out of use would never be tried again; add "
+                              "LoadModule watchdog_module modules/mod_watchdog.so");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     apipool_upkeep_t *upkeep = apr_pcalloc(pconf, sizeof(*upkeep));
@@ -64,7 +65,7 @@ int apipool_clock_register(apr_pool_t *pconf, server_rec *main_server, apipool_s
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
-                     APIPOOL_LOG(0064) "cannot take part in mod_watchdog");
+                     APIPOOL_LOG(0064) "could not register with mod_watchdog");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;

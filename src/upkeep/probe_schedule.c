@@ -192,7 +192,8 @@ static void tell(job_t *job, const apipool_probe_report_t *report)
         apipool_recovery_probed(job->due->segment, &job->lease, report, apr_time_now(), &outcome);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, source->pool->server,
-                     APIPOOL_LOG(0061) "the pool's lock is not to be had; a probe is lost");
+                     APIPOOL_LOG(0061) "could not acquire the shared-memory lock; the result of "
+                                       "a probe was not recorded");
         return;
     }
     apipool_key_id_hex(job->lease.id, id);
@@ -204,7 +205,8 @@ static void tell(job_t *job, const apipool_probe_report_t *report)
                  : outcome.state == job->state ? APLOG_DEBUG
                                                : APLOG_INFO,
                  0, source->pool->server,
-                 APIPOOL_LOG(0060) "pool %s, upstream %s, key %s: asked about its %s, %s (%s), %s",
+                 APIPOOL_LOG(0060) "pool %s, upstream %s, key %s: asked about its %s, %s (%s), "
+                                   "%s",
                  source->pool->name, source->upstream->name, id,
                  job->for_balance ? "balance"
                  : job->for_check ? "health"

@@ -51,6 +51,6 @@ void apipool_saver_run(apipool_upkeep_t *upkeep, apr_time_t now)
         busy = 0;
         thread = NULL;
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, upkeep->server,
-                     APIPOOL_LOG(0058) "cannot begin to save statistics");
+                     APIPOOL_LOG(0058) "could not start saving statistics");
     }
 }
