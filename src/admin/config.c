@@ -78,7 +78,7 @@ int apipool_admin_names(const apr_array_header_t *list, const char *name)
     return 0;
 }
 
-/* What every directive of ours ends with. <APIPool> takes each that begins like its own. */
+/* What every directive ends with. <APIPool> takes each that begins like its own. */
 static const char *finish(cmd_parms *cmd)
 {
     conf_of(cmd->server)->is_own = 1;

@@ -129,7 +129,7 @@ apipool_upstream_conf_t *apipool_config_upstream(const apipool_pool_conf_t *pool
     return NULL;
 }
 
-/* A virtual host without a directive of ours has the main server's configuration, and no share. */
+/* A virtual host without directives of this module has the main server's configuration, and no share. */
 static int has_share(const server_rec *s)
 {
     return s->is_virtual && apipool_config_server(s) != apipool_config_server(ap_server_conf);

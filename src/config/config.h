@@ -152,7 +152,7 @@ apipool_upstream_conf_t *apipool_config_upstream(const apipool_pool_conf_t *pool
 /** A pool with the defaults of every setting. */
 apipool_pool_conf_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const char *name);
 
-/** What a server's directives say; httpd lets virtual hosts without a directive of ours share the main
+/** What a server's directives say; httpd lets virtual hosts without such directives share the main
  *  server's. */
 apipool_server_conf_t *apipool_config_server(const server_rec *s);
 

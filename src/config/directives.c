@@ -280,7 +280,7 @@ const command_rec apipool_directives[] = {
     AP_INIT_TAKE1(
         "APIPoolClientCapacity", set_share,
         OF_SERVER(client_capacity, APIPOOL_CLIENT_CAPACITY_MIN, APIPOOL_CLIENT_CAPACITY_MAX, 1),
-        RSRC_CONF, "how many clients with keys of ours fit into shared memory"),
+        RSRC_CONF, "how many clients fit into shared memory"),
     AP_INIT_TAKE1("APIPoolRecent", set_server_number, OF_SERVER(recent, 0, APIPOOL_RECENT_MAX, 1),
                   RSRC_CONF, "how many of the last requests are remembered"),
     AP_INIT_TAKE12("APIPoolStore", apipool_directive_store, NULL, RSRC_CONF,

@@ -26,7 +26,7 @@
  *   stats[1024]     numbers and history of a pool
  *   names           numbers of clients and models
  *   recent          the last requests
- *   clients         who may ask, by keys of ours
+ *   clients         who may ask, by client key
  *   sessions        of operators; see sessions.h
  *   links           of the tables of slots, holders, account limits, queues and waiters; see hash_table.h
  *   slots[N]        one key each

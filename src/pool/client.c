@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Clients with keys of ours: who they are, what they may, and what they have used of it. */
+ * Clients and their keys: who they are, what they may do, and what they have used. */
 #include "client.h"
 
 #include <string.h>

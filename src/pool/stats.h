@@ -18,7 +18,7 @@ typedef struct {
     apr_uint32_t rule;  /* the last verdict, R14 and R15 included; R00 where there was none */
     apipool_finished_t finished;
     apipool_name_t client, model; /* empty where there is none */
-    apipool_client_used_t used;   /* of a client with a key of ours */
+    apipool_client_used_t used;   /* of a client with a client key */
 } apipool_request_stats_t;
 
 /** Counts a request everywhere it belongs. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * AuthType APIPool: who asks, by a key of ours. */
+ * AuthType APIPool: who asks, by the client key. */
 #include "auth.h"
 
 #include <apr_strings.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * AuthType APIPool: who asks, by a key of ours. */
+ * AuthType APIPool: who asks, by the client key. */
 #ifndef APIPOOL_RELAY_AUTH_H
 #define APIPOOL_RELAY_AUTH_H
 

@@ -178,7 +178,7 @@ typedef struct apipool_request_t {
     const char *query_key; /* a client key that the query had, which is masked by now; NULL: none */
     int expose;
     int cors;                            /* the upstream does not say who may read its answers */
-    const apipool_client_pass_t *client; /* whose key of ours it carries; NULL: nobody's */
+    const apipool_client_pass_t *client; /* whose client key it carries; NULL: nobody's */
     apipool_client_charge_t charge;      /* what its limits were charged with */
     apipool_client_entry_t entry;        /* whether there is a place for it */
     int asked;                           /* an upstream was reached */

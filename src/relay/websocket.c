@@ -189,7 +189,7 @@ static void hear(apipool_websocket_t *ws, const apipool_websocket_frame_part_t *
     }
 }
 
-/* Reads along, and stops where something of ours could be put in, if there is any, or at what is no
+/* Reads along, and stops where a frame of the module could be put in, if there is any, or at what is no
  * frame. Returns how many bytes may pass. */
 static apr_size_t read_along(apipool_websocket_t *ws, const char *data, apr_size_t len)
 {
