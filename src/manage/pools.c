@@ -26,7 +26,7 @@ static void add_seen(apr_array_header_t *seen, server_rec *s, const apr_array_he
     }
 }
 
-/* apipool_pool_conf_t *. A virtual host without directives of this module shares the main server's configuration. */
+/* apipool_pool_conf_t *. A virtual host without such directives shares the main server's configuration. */
 static apr_array_header_t *seen_by(server_rec *s, apr_pool_t *p)
 {
     apr_array_header_t *seen = apr_array_make(p, 4, sizeof(apipool_pool_conf_t *));

@@ -8,8 +8,8 @@
 #define APIPOOL_MOUNT_ADMIN   "apipool-admin"
 #define APIPOOL_MOUNT_METRICS "apipool-metrics"
 
-/** translate_name: where SetHandler in a location or server names one of this module's handlers, the request is none for a
- *  file. No .htaccess has been read then, and none is read later. Returns OK or DECLINED. */
+/** translate_name: where SetHandler in a location or server names one of this module's handlers, no file is
+ *  looked for. No .htaccess has been read then, and none is read later. Returns OK or DECLINED. */
 int apipool_mount_translate(request_rec *r);
 
 /** map_to_storage: such a request looks at no folder. Returns OK or DECLINED. */
