@@ -396,7 +396,7 @@ sub check_refusal {
 subtest 'an upstream that does not know the option' => sub {
     check_refusal('refusing', 400);
     check_refusal('refusing422', 422);
-    my @said = $httpd->log =~ /pool refusing: upstream \S+ refuses stream_options/g;
+    my @said = $httpd->log =~ /pool refusing: upstream \S+ rejects stream_options/g;
     is scalar @said, 1, 'it is logged once';
 };
 
@@ -411,7 +411,7 @@ subtest 'an upstream that refuses what a client asked for' => sub {
 subtest 'an error that only speaks of the option' => sub {
     my ($answer) = post('said', '/chat/completions', '{"model":"m","stream":true}');
     is $answer->{status}, 400, 'passes';
-    unlike $httpd->log, qr/pool said: upstream \S+ refuses/, '... and nothing is held against the upstream';
+    unlike $httpd->log, qr/pool said: upstream \S+ rejects/, '... and nothing is held against the upstream';
 };
 
 subtest "a refusal of the client's own options" => sub {
@@ -421,7 +421,7 @@ subtest "a refusal of the client's own options" => sub {
         is $answer->{status}, 200, 'is tried again without ours';
         is_deeply [map { is_asked($_->{body}) ? 'asked' : 'not' } @seen], ['asked', 'not'], "... every time: $turn";
     }
-    unlike $httpd->log, qr/pool own: upstream \S+ refuses/, '... for it may be theirs that is refused';
+    unlike $httpd->log, qr/pool own: upstream \S+ rejects/, '... for it may be theirs that is refused';
 };
 
 subtest 'a refusal of something else' => sub {
@@ -457,6 +457,50 @@ subtest 'what is counted' => sub {
         my @sums = map { $_->sum('apipool_tokens_total', pool => 'on', type => $type) } $after, $before;
         is $sums[0] - $sums[1], $types{$type}, "$type tokens of the chunk that nobody saw";
     }
+};
+
+subtest 'a refusal that is about the key as well' => sub {
+    my @tried;
+    pipe my $read, my $write or die;
+    $write->autoflush;
+    my $port = APIPoolTest::serve_raw(
+        sub {
+            my ($socket) = @_;
+            my ($head, $sent) = APIPoolTest::read_request($socket) or return;
+            my ($key) = $head =~ /(sk-ok-\w+)/;
+            my $serves = $sent =~ /served/;
+            syswrite $write, "$key\n" unless $serves;
+            my $body = $serves ? '{"id":"x","choices":[]}'
+                : '{"error":{"message":"stream_options is not for you","type":"insufficient_quota"}}';
+            print {$socket} 'HTTP/1.1 ', $serves ? '200 OK' : '400 Bad Request',
+                "\r\nContent-Type: application/json\r\nContent-Length: ", length $body,
+                "\r\nConnection: close\r\n\r\n$body";
+        }
+    );
+    my $other = pool_server({
+        p => {
+            keys => {u => [map { 'sk-ok-' . $_ x 12 } 'a' .. 'd']},
+            upstreams => ["http://127.0.0.1:$port/v1 name=u"],
+            lines => "APIPoolStrategy fill-first\nAPIPoolRotations 2\nAPIPoolRetries 0"
+        }
+    });
+    my $ask = sub {
+        request(
+            POST => '/p/chat/completions',
+            base => $other->{base},
+            content => $_[0],
+            headers => {'content-type' => 'application/json'}
+        );
+    };
+    is $ask->('{"model":"served","messages":[]}')->{status}, 200, 'a key that has served before' for 1 .. 3;
+    $ask->('{"model":"m","stream":true,"messages":[]}');
+    close $write;
+    sysread $read, my $text, 4096;
+    my %times;
+    $times{$_}++ for split /\n/, $text;
+    is scalar(keys %times), 3, 'three keys are tried';
+    is_deeply [grep { $_ > 1 } values %times], [], '... each of them once';
+    is $other->faults, '', '... and nothing goes wrong inside';
 };
 
 is $httpd->faults, '', 'nothing went wrong inside';

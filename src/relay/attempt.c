@@ -238,12 +238,14 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
 
 /* An upstream that does not know the option gets the request again as the client has sent it, at the cost of
  * no budget and with any key, the same one included. Whether it was the option shows then: an error that
- * speaks of it may be about what the client has written, as it is where the client has options of its own. */
-static int is_usage_refused(apipool_request_t *req)
+ * speaks of it may be about what the client has written, as it is where the client has options of its own.
+ * One that is about the key is not about the option. */
+static int is_usage_refused(apipool_request_t *req, const apipool_verdict_t *verdict)
 {
     char *body;
     apr_size_t len;
-    if (!req->attempt.asks_usage || req->gate.mode != APIPOOL_GATE_HOLDING ||
+    if (!req->attempt.asks_usage || verdict->event != APIPOOL_EVENT_NONE ||
+        req->gate.mode != APIPOOL_GATE_HOLDING ||
         (req->r->status != HTTP_BAD_REQUEST && req->r->status != HTTP_UNPROCESSABLE_ENTITY)) {
         return 0;
     }
@@ -304,7 +306,7 @@ static int attempt_until_done(apipool_request_t *req)
         if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_result_is_tunnelled(req, status)) {
             return status;
         }
-        if (is_usage_refused(req)) {
+        if (is_usage_refused(req, &verdict)) {
             verdict.action = APIPOOL_ROTATE;
         }
         else if (!apipool_budget_spend(req, &verdict)) {
