@@ -20,7 +20,7 @@
  *   pools[1024]     a pool of one server
  *   groups[2048]    one upstream of one pool
  *   holders[32768]  who holds a lease
- *   account limits[4096]      what holds for all keys of an account
+ *   account limits[4096]  what holds for all keys of an account
  *   queues[256]     requests that wait for a key, by what they wait for
  *   waiters[8192]   one of them each
  *   stats[1024]     numbers and history of a pool
@@ -34,7 +34,7 @@
  *   arena           members and heaps of groups, long keys; see arena.h
  *
  * Inside it stand indices and offsets, never pointers: the next generation's DSO may map elsewhere.
- * This room is the only writer of what lies behind the header.
+ * src/memory and src/pool are the only writers of what lies behind the header.
  *
  * A process may be killed at any time, the time in which it holds the lock included. It has put its name to
  * the header then, and whoever gets the lock next makes anew what follows from the rest; see rebuild.h. */

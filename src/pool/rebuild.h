@@ -13,8 +13,7 @@
  *   holders that name a process, and their purpose  in flight, proving, probing
  *   waiters that name a process, by their tickets   queues
  *   clients that have a serial number               what is found by digest and name
- *   account limits that have an account                       what is found by it; when the last account
- *   limit ends
+ *   account limits that have an account             what is found by it; when the last one ends
  *   names that have a hash                          what is found by it; how many each pool has
  *   pools, groups, numbers, the last requests, sessions that were ended, addresses, viewers
  *

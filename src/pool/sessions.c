@@ -137,22 +137,24 @@ static apipool_guesser_t *find_guesser(const apipool_segment_t *segment, apr_uin
     return NULL;
 }
 
-/* Whether a is to be forgotten rather than b. */
-static int is_worth_less(const apipool_guesser_t *a, const apipool_guesser_t *b)
+/* Whether a is to be forgotten rather than b: one that has to wait is worth more than one that has waited. */
+static int is_worth_less(const apipool_guesser_t *a, const apipool_guesser_t *b, apr_time_t now)
 {
+    int waits = left_to_wait(a, now) > 0;
+    if (waits != (left_to_wait(b, now) > 0)) {
+        return !waits;
+    }
     return a->failures != b->failures ? a->failures < b->failures : a->failed_at < b->failed_at;
 }
 
-/* A place for one more; NULL where all are of addresses that have to wait. */
+/* A place for one more. Whoever comes from more addresses than there are places frees one of them that has
+ * to wait; if nobody were counted then, a single address could go on without end. */
 static apipool_guesser_t *choose_guesser(const apipool_segment_t *segment, apr_time_t now)
 {
-    apipool_guesser_t *chosen = NULL;
-    for (int i = 0; i < APIPOOL_GUESSERS_MAX; i++) {
+    apipool_guesser_t *chosen = &segment->sessions->guessers[0];
+    for (int i = 0; i < APIPOOL_GUESSERS_MAX && !is_forgotten(chosen, now); i++) {
         apipool_guesser_t *guesser = &segment->sessions->guessers[i];
-        if (is_forgotten(guesser, now)) {
-            return guesser;
-        }
-        if (!left_to_wait(guesser, now) && (!chosen || is_worth_less(guesser, chosen))) {
+        if (is_forgotten(guesser, now) || is_worth_less(guesser, chosen, now)) {
             chosen = guesser;
         }
     }
@@ -163,9 +165,6 @@ static void fail_once(apipool_segment_t *segment, apr_uint64_t address, apr_time
 {
     apipool_guesser_t *known = find_guesser(segment, address, now);
     apipool_guesser_t *guesser = known ? known : choose_guesser(segment, now);
-    if (!guesser) {
-        return;
-    }
     if (!known) {
         guesser->failures = 0;
         APIPOOL_IN_ORDER(); /* half of each of two addresses has not failed */

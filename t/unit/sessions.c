@@ -196,6 +196,19 @@ static void right_passwords_alone_are_no_failures(void **unused)
     assert_int_equal(fail_often(7, 5, NOW), NOW);
 }
 
+/* More addresses that have to wait than there are places. */
+static void one_more_has_to_wait_as_well(void **unused)
+{
+    for (apr_uint64_t address = 100; address < 100 + APIPOOL_GUESSERS_MAX; address++) {
+        fail_often(address, APIPOOL_LOGIN_FAILURES + 2, NOW);
+    }
+    int looked_at = 0;
+    for (int i = 0; i < 1000; i++) {
+        looked_at += ask(7, NOW + SEC(1)) == 0;
+    }
+    assert_int_equal(looked_at, APIPOOL_LOGIN_FAILURES);
+}
+
 /* Who has a password of his own says it after each four guesses of another one. */
 static void a_right_password_in_between_is_no_way_to_guess(void **unused)
 {
@@ -383,6 +396,7 @@ int main(void)
         TEST(of_a_thousand_at_once_five_are_looked_at),
         TEST(a_right_password_ends_the_wait),
         TEST(right_passwords_alone_are_no_failures),
+        TEST(one_more_has_to_wait_as_well),
         TEST(a_right_password_in_between_is_no_way_to_guess),
         TEST(an_hour_without_a_failure_is_forgotten),
         TEST(a_clock_that_is_set_keeps_nobody_out_for_long),
