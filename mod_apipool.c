@@ -6,24 +6,24 @@
 #include "attempt.h"
 #include "auth.h"
 #include "body.h"
+#include "clock.h"
 #include "config.h"
 #include "cors.h"
 #include "credential.h"
 #include "gate.h"
 #include "key_files.h"
 #include "lifecycle.h"
-#include "upstream_conn.h"
 #include "manage.h"
 #include "metrics.h"
 #include "mount.h"
-#include "request_accounting.h"
+#include "outgoing.h"
 #include "probe.h"
 #include "request.h"
+#include "request_accounting.h"
 #include "status.h"
-#include "clock.h"
-#include "workers.h"
+#include "upstream_conn.h"
 #include "warnings.h"
-#include "outgoing.h"
+#include "workers.h"
 
 #include <ap_provider.h>
 #include <http_connection.h>
@@ -159,7 +159,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
     apr_status_t rv = apipool_lifecycle_enter(pchild);
     apr_array_header_t *pools = apipool_config_all_pools(pchild, main_server);
     for (int i = 0; i < pools->nelts && rv == APR_SUCCESS; i++) {
-        rv = apipool_upstream_init(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), 0, pchild);
+        rv = apipool_workers_init(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), 0, pchild);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(

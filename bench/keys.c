@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "keys.h"
+#include "listing.h"
 #include "rebuild.h"
 #include "segment_layout.h"
-#include "listing.h"
 
 #define KEYS   100000
 #define PAGE   100

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "segment_layout.h"
-#include "members.h"
 #include "keys.h"
+#include "members.h"
 #include "rebuild.h"
+#include "segment_layout.h"
 
 /* bench/select [ROUNDS]
  *

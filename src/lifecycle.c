@@ -9,9 +9,9 @@
 #include <unixd.h>
 #include <util_mutex.h>
 
-#include "throttle.h"
-#include "rebuild.h"
 #include "module.h"
+#include "rebuild.h"
+#include "throttle.h"
 
 #define RETAINED_KEY "mod_apipool"
 

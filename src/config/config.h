@@ -6,8 +6,8 @@
 #include <apr_hash.h>
 #include <mod_proxy.h>
 
-#include "pool.h"
 #include "module.h"
+#include "pool.h"
 #include "store.h"
 
 /* Everything here is made while the configuration is read, lives in pconf, is completed in

@@ -42,10 +42,9 @@ typedef struct {
 } apipool_counts_t;
 
 /* Counts, and how fast they grow. The windows are for display: no limit is enforced by them. */
-#define APIPOOL_COUNTERS_WINDOWS APIPOOL_WINDOWS
 typedef struct {
     apipool_counts_t counts;
-    apipool_window_t windows[APIPOOL_COUNTERS_WINDOWS];
+    apipool_window_t windows[APIPOOL_WINDOWS];
     apr_uint32_t largest_hour; /* since the epoch, of the first one of these */
     apr_uint32_t largest[2];   /* tokens of an answer, in that hour and in the one before */
 } apipool_counters_t;

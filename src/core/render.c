@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "key.h"
-#include "throttle.h"
 #include "rfc3339.h"
+#include "throttle.h"
 
 json_t *apipool_render_time(apr_time_t when)
 {

@@ -6,8 +6,8 @@
 #include <apr_tables.h>
 #include <jansson.h>
 
-#include "key.h"
 #include "counters.h"
+#include "key.h"
 
 /* Each returns a new value that the caller gives back, or puts into another one. */
 

@@ -5,8 +5,8 @@
 #include <apr_lib.h>
 #include <string.h>
 
-#include "error_answer.h"
 #include "ascii.h"
+#include "error_answer.h"
 #include "retry_after.h"
 
 /* All that follows from a rule: what is not said is none, or what other rules have as well. Those of a pool

@@ -9,8 +9,8 @@
 #include "keys.h"
 #include "lifecycle.h"
 #include "listing.h"
-#include "throttle.h"
 #include "recovery.h"
+#include "throttle.h"
 
 #define LOCK_FAILED "the lock of the shared memory could not be taken"
 

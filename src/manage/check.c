@@ -4,9 +4,9 @@
 
 #include <apr_strings.h>
 
-#include "probe_request.h"
 #include "configured.h"
 #include "lifecycle.h"
+#include "probe_request.h"
 #include "render.h"
 
 static const apipool_upstream_conf_t *upstream_of(const apipool_pool_conf_t *pool,

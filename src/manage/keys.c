@@ -6,8 +6,8 @@
 
 #include "lifecycle.h"
 #include "listing.h"
-#include "throttle.h"
 #include "render.h"
+#include "throttle.h"
 
 static json_t *last_error_of(const apipool_key_info_t *key)
 {

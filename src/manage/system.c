@@ -15,7 +15,7 @@ apr_status_t apipool_manage_system(json_t **told)
     if (!segment || !store) {
         return APR_EGENERAL;
     }
-    apipool_store_health(segment, &health);
+    apipool_segment_store_health(segment, &health);
     *told = json_pack("{s:{s:I,s:I,s:I},s:{s:I,s:I,s:f,s:o,s:b}}", "capacity", "keys",
                       (json_int_t)apipool_segment_capacity(segment), "clients",
                       (json_int_t)apipool_segment_clients(segment), "requests",

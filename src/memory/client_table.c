@@ -6,8 +6,8 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-#include "fault.h"
 #include "consistent_hash.h"
+#include "fault.h"
 
 apr_size_t apipool_clients_bytes(apr_uint32_t capacity)
 {

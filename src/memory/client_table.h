@@ -4,9 +4,9 @@
 #define APIPOOL_MEMORY_CLIENT_TABLE_H
 
 #include "client_key.h"
-#include "mod_apipool.h"
 #include "counters.h"
 #include "hash_table.h"
+#include "mod_apipool.h"
 
 /* Memory full of zeros is a valid empty table. A view of it, with pointers, is made by each process. Where
  * the name says so the caller holds the segment's lock.

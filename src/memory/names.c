@@ -5,8 +5,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "fault.h"
 #include "consistent_hash.h"
+#include "fault.h"
 #include "utf8.h"
 
 #define QUOTA 4 /* parts of what is free */

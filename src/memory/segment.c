@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pages.h"
 #include "segment_layout.h"
 #include "throttle.h"
-#include "pages.h"
 
 static const char magic[8] = "apipool";
 #define LAYOUT_VERSION     24
@@ -234,7 +234,7 @@ apr_uint32_t apipool_segment_new_repairs(apipool_segment_t *segment)
     return segment->header->repairs_told - told;
 }
 
-void apipool_store_health(const apipool_segment_t *segment, apipool_store_health_t *health)
+void apipool_segment_store_health(const apipool_segment_t *segment, apipool_store_health_t *health)
 {
     const apipool_header_t *header = segment->header;
     health->saves = __atomic_load_n(&header->store.saves, __ATOMIC_RELAXED);

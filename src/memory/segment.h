@@ -6,11 +6,11 @@
 #include <apr_global_mutex.h>
 #include <apr_shm.h>
 
-#include "key.h"
 #include "client_table.h"
+#include "hash_table.h"
+#include "key.h"
 #include "names.h"
 #include "recent.h"
-#include "hash_table.h"
 
 /* One anonymous segment, made by the parent before it forks and living as long as the parent: a
  * graceful restart adopts it, so that children of the old generation go on counting in the memory of
@@ -215,7 +215,7 @@ typedef struct {
     apr_time_t last_at; /* of statistics; 0: none yet */
 } apipool_store_health_t;
 
-void apipool_store_health(const apipool_segment_t *segment, apipool_store_health_t *health);
+void apipool_segment_store_health(const apipool_segment_t *segment, apipool_store_health_t *health);
 
 /** A number below bound, from the segment's generator; call with the lock held. */
 apr_uint32_t apipool_segment_draw_locked(apipool_segment_t *segment, apr_uint32_t bound);

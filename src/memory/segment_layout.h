@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 #include "balance.h"
-#include "mod_apipool.h"
 #include "counters.h"
+#include "mod_apipool.h"
 #include "segment.h"
 #include "series.h"
 #include "verdict.h"

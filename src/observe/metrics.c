@@ -7,8 +7,8 @@
 #include <http_request.h>
 #include <stddef.h>
 
-#include "throttle.h"
 #include "stats.h"
+#include "throttle.h"
 
 #define BATCH 256 /* keys for which the lock is held at a time */
 
@@ -272,7 +272,7 @@ static int asks_for_keys(const request_rec *r)
 static void write_store(request_rec *r, const apipool_segment_t *segment)
 {
     apipool_store_health_t health;
-    apipool_store_health(segment, &health);
+    apipool_segment_store_health(segment, &health);
     head(r, "apipool_store_save_seconds", "summary",
          "Saves of keys and statistics, failed ones included.");
     ap_rprintf(r, "apipool_store_save_seconds_sum %.6f\n", health.seconds);

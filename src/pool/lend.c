@@ -3,13 +3,13 @@
 #include <string.h>
 
 #include "account.h"
+#include "breaker.h"
 #include "fault.h"
 #include "members.h"
 #include "pool.h"
 #include "queue.h"
 #include "slots.h"
 #include "tier.h"
-#include "breaker.h"
 
 #define QUEUE_STEP apr_time_from_msec(2) /* per place in line, until one looks again */
 #define QUEUE_FAR  50

@@ -5,12 +5,12 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "breaker.h"
 #include "members.h"
 #include "queue.h"
 #include "rebuild.h"
 #include "sessions.h"
 #include "slots.h"
-#include "breaker.h"
 
 #define TOTALS_BATCH 256
 #define TELL_EVERY   apr_time_from_sec(60)

@@ -5,11 +5,11 @@
 
 #include <apr_time.h>
 
+#include "consistent_hash.h"
+#include "counters.h"
 #include "key.h"
 #include "lease.h"
 #include "mod_apipool.h"
-#include "counters.h"
-#include "consistent_hash.h"
 #include "segment.h"
 #include "select.h"
 #include "stats.h"

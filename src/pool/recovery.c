@@ -119,11 +119,11 @@ static unsigned reasons_of(const apipool_upstream_t *g, const apipool_recovery_s
 {
     unsigned reasons = search->reasons;
     if (!__atomic_load_n(&g->recovering, __ATOMIC_RELAXED)) {
-        reasons &= ~(unsigned)APIPOOL_PROBE_REQUEST_DUE;
+        reasons &= ~(unsigned)APIPOOL_PROBE_DUE;
     }
     if (!__atomic_load_n(&g->checks_left, __ATOMIC_RELAXED) &&
         !__atomic_load_n(&g->doubts_open, __ATOMIC_RELAXED)) {
-        reasons &= ~(unsigned)APIPOOL_PROBE_REQUEST_CHECK;
+        reasons &= ~(unsigned)APIPOOL_PROBE_CHECK;
     }
     return reasons;
 }
@@ -133,16 +133,16 @@ static apr_uint32_t pick(apipool_segment_t *segment, const apipool_recovery_sear
                          unsigned reasons, apr_time_t now, unsigned *reason)
 {
     apr_uint32_t index = APIPOOL_NONE;
-    if (reasons & APIPOOL_PROBE_REQUEST_DUE) {
-        *reason = APIPOOL_PROBE_REQUEST_DUE;
+    if (reasons & APIPOOL_PROBE_DUE) {
+        *reason = APIPOOL_PROBE_DUE;
         index = apipool_members_due_locked(segment, search->group, now);
     }
-    if (index == APIPOOL_NONE && reasons & APIPOOL_PROBE_REQUEST_CHECK) {
-        *reason = APIPOOL_PROBE_REQUEST_CHECK;
+    if (index == APIPOOL_NONE && reasons & APIPOOL_PROBE_CHECK) {
+        *reason = APIPOOL_PROBE_CHECK;
         index = pick_check(segment, search->group, now);
     }
-    if (index == APIPOOL_NONE && reasons & APIPOOL_PROBE_REQUEST_BALANCE) {
-        *reason = APIPOOL_PROBE_REQUEST_BALANCE;
+    if (index == APIPOOL_NONE && reasons & APIPOOL_PROBE_BALANCE) {
+        *reason = APIPOOL_PROBE_BALANCE;
         index = pick_balance(segment, search->group, search->interval, now);
     }
     return index;
@@ -166,7 +166,7 @@ apr_status_t apipool_recovery_next(apipool_segment_t *segment,
         *state = slot->state;
         *reason = found;
         APIPOOL_FAULT("probe-still-due");
-        if (found == APIPOOL_PROBE_REQUEST_DUE) {
+        if (found == APIPOOL_PROBE_DUE) {
             slot->until[0] = due_at(segment, slot->recover_tries, search->policy, now);
         }
     }

@@ -17,18 +17,14 @@
 /* Why a key is asked about; what comes first is looked for first. Because it is due: of those, it has waited
  * for longest. Out of its turn: somebody wants to know, or a request has left it in doubt. For its balance:
  * every key that is active, cooling or out of quota has its turn once per interval, spread over it. */
-enum {
-    APIPOOL_PROBE_REQUEST_DUE = 1,
-    APIPOOL_PROBE_REQUEST_CHECK = 2,
-    APIPOOL_PROBE_REQUEST_BALANCE = 4
-};
+enum { APIPOOL_PROBE_DUE = 1, APIPOOL_PROBE_CHECK = 2, APIPOOL_PROBE_BALANCE = 4 };
 
 /* Who looks for a key to be asked about. */
 typedef struct {
     apr_uint32_t group;
     unsigned reasons;               /* any of APIPOOL_PROBE_REQUEST_... */
     const apipool_policy_t *policy; /* its recover_min, recover_max and recover_spread */
-    apr_interval_time_t interval;   /* with APIPOOL_PROBE_REQUEST_BALANCE */
+    apr_interval_time_t interval;   /* with APIPOOL_PROBE_BALANCE */
 } apipool_recovery_search_t;
 
 /**

@@ -3,13 +3,13 @@
 #include <string.h>
 
 #include "account.h"
+#include "breaker.h"
 #include "doubt.h"
 #include "fault.h"
 #include "members.h"
 #include "pool.h"
 #include "recovery.h"
 #include "slots.h"
-#include "breaker.h"
 
 #define AVERAGE_OF 10 /* about that many results make up the moving average */
 

@@ -3,8 +3,8 @@
 #ifndef APIPOOL_POOL_SLOTS_H
 #define APIPOOL_POOL_SLOTS_H
 
-#include "segment_layout.h"
 #include "lease.h"
+#include "segment_layout.h"
 
 /* Private to src/memory and src/pool; where the name says so the caller holds the segment's lock. */
 

@@ -2,10 +2,10 @@
  * The upstreams of one priority, and which of their keys a request gets. */
 #include "tier.h"
 
-#include "members.h"
-#include "consistent_hash.h"
-#include "slots.h"
 #include "breaker.h"
+#include "consistent_hash.h"
+#include "members.h"
+#include "slots.h"
 #include "wake.h"
 
 #define SPREAD_ALL     16 /* pools up to this size are compared whole */

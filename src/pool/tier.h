@@ -3,8 +3,8 @@
 #ifndef APIPOOL_POOL_TIER_H
 #define APIPOOL_POOL_TIER_H
 
-#include "segment_layout.h"
 #include "pool.h"
+#include "segment_layout.h"
 
 #define APIPOOL_SKIPPED_MAX 128
 

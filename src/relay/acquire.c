@@ -4,8 +4,8 @@
 
 #include "budget.h"
 #include "facts.h"
-#include "reply.h"
 #include "queue.h"
+#include "reply.h"
 
 #define LOOK_AGAIN                                                                                 \
     apr_time_from_msec(100) /* at the clock may not be all: a key may be given back */

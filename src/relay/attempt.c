@@ -7,19 +7,19 @@
 #include <http_request.h>
 
 #include "acquire.h"
+#include "attempt_accounting.h"
+#include "authz.h"
+#include "blame.h"
 #include "body.h"
 #include "budget.h"
 #include "facts.h"
-#include "result.h"
 #include "gate.h"
 #include "head.h"
-#include "upstream_conn.h"
-#include "authz.h"
 #include "reply.h"
-#include "blame.h"
-#include "attempt_accounting.h"
-#include "workers.h"
+#include "result.h"
+#include "upstream_conn.h"
 #include "websocket.h"
+#include "workers.h"
 
 #define REFUSAL_HOLDS apr_time_from_sec(3600)
 
@@ -300,7 +300,7 @@ static int attempt_until_done(apipool_request_t *req)
         apipool_attempt_accounting_report(req, &verdict, status, now);
         if (verdict.rule == APIPOOL_RULE_SUCCESS) {
             apipool_blame_settle_served(req);
-            apipool_blame_forbidden(req);
+            apipool_attempt_accounting_forbidden(req);
             remember_refusal(req);
         }
         if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_result_is_tunnelled(req, status)) {

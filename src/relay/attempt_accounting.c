@@ -6,10 +6,10 @@
 
 #include "blame.h"
 #include "budget.h"
-#include "token_count.h"
-#include "result.h"
 #include "request_accounting.h"
+#include "result.h"
 #include "retry_after.h"
+#include "token_count.h"
 
 static const char *upstream_status(const apipool_request_t *req, int status)
 {
@@ -135,7 +135,7 @@ void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t
     }
 }
 
-void apipool_blame_forbidden(apipool_request_t *req)
+void apipool_attempt_accounting_forbidden(apipool_request_t *req)
 {
     struct apipool_budget_t *budget = req->budget;
     apipool_report_t what = {.verdict = &budget->forbidden_verdict,

@@ -15,6 +15,6 @@ void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t
                                        int status, apr_time_t now);
 
 /** Another key has succeeded: the one that was forbidden, if there is one, is to blame. */
-void apipool_blame_forbidden(apipool_request_t *req);
+void apipool_attempt_accounting_forbidden(apipool_request_t *req);
 
 #endif

@@ -6,17 +6,17 @@
 #include <stddef.h>
 #include <util_filter.h>
 
-#include "error_answer.h"
-#include "blame.h"
 #include "ascii.h"
-#include "cors.h"
+#include "blame.h"
 #include "content_type.h"
-#include "token_count.h"
-#include "sse.h"
+#include "cors.h"
+#include "error_answer.h"
 #include "head.h"
 #include "mask.h"
 #include "reply.h"
+#include "sse.h"
 #include "stream.h"
+#include "token_count.h"
 
 #define COMMENTS_MAX apr_time_from_sec(5) /* held back while a stream has brought nothing else */
 #define OPENING_MAX  64

@@ -4,8 +4,8 @@
 
 #include <apr_strings.h>
 
-#include "token_count.h"
 #include "stats.h"
+#include "token_count.h"
 #include "websocket.h"
 
 static apipool_ending_e find_ending(const apipool_request_t *req)

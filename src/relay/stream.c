@@ -4,8 +4,8 @@
 
 #include <http_protocol.h>
 
-#include "sse.h"
 #include "reply.h"
+#include "sse.h"
 
 #define REST_MAX (64 * 1024) /* a longer line passes in pieces */
 

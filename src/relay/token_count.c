@@ -3,8 +3,8 @@
 #include "token_count.h"
 
 #include "body.h"
-#include "sse.h"
 #include "content_type.h"
+#include "sse.h"
 
 #define READ_PIECE (16 * 1024)
 

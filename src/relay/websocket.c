@@ -90,7 +90,7 @@ static void add_news(apipool_websocket_t *ws, apipool_websocket_frame_opcode_e o
                      const char *text, apr_size_t len)
 {
     char header[APIPOOL_WEBSOCKET_FRAME_HEADER_MAX];
-    apr_size_t header_len = apipool_websocket_frame_header(header, opcode, len);
+    apr_size_t header_len = apipool_websocket_frame_write_header(header, opcode, len);
     char *news = realloc(ws->news, ws->news_len + header_len + len);
     if (!news) {
         return;

@@ -5,8 +5,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "websocket_parts.h"
 #include "websocket_models.h"
+#include "websocket_parts.h"
 
 #define PIECE 4096 /* bytes that are read without their mask at a time */
 

@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "facts.h"
-#include "request_accounting.h"
 #include "authz.h"
 #include "blame.h"
+#include "facts.h"
+#include "request_accounting.h"
 #include "websocket_parts.h"
 
 static const apipool_usage_t nothing = {-1, -1, -1, -1};

@@ -74,7 +74,7 @@ const struct proxy_remote *apipool_workers_remote(const proxy_server_conf *conf,
     return NULL;
 }
 
-apr_status_t apipool_upstream_init(apipool_pool_conf_t *pool, int probes, apr_pool_t *p)
+apr_status_t apipool_workers_init(apipool_pool_conf_t *pool, int probes, apr_pool_t *p)
 {
     apr_status_t rv = APR_SUCCESS;
     for (int i = 0; rv == APR_SUCCESS && i < pool->upstreams->nelts; i++) {

@@ -22,6 +22,6 @@ const struct proxy_remote *apipool_workers_remote(const proxy_server_conf *conf,
  * probes in the process that sends them, before the first one.
  * @param p for probes with an allocator that several threads may use
  */
-apr_status_t apipool_upstream_init(apipool_pool_conf_t *pool, int probes, apr_pool_t *p);
+apr_status_t apipool_workers_init(apipool_pool_conf_t *pool, int probes, apr_pool_t *p);
 
 #endif

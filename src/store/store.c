@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "arena.h"
-#include "throttle.h"
 #include "pages.h"
 #include "secret.h"
 #include "slots.h"
 #include "store_parts.h"
+#include "throttle.h"
 
 #define COMPLAIN_EACH apr_time_from_sec(60)
 #define REST_TIMES    50 /* as long as a save has taken, before the next one for many requests */

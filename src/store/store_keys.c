@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "keys.h"
-#include "throttle.h"
 #include "slots.h"
 #include "store_parts.h"
+#include "throttle.h"
 
 /* Each member with its tag; see core/record.h for what may change. */
 #define MEMBER APIPOOL_RECORD_MEMBER

@@ -4,8 +4,8 @@
 #define APIPOOL_STORE_STORE_PARTS_H
 
 #include "folder.h"
-#include "segment_layout.h"
 #include "record.h"
+#include "segment_layout.h"
 #include "store.h"
 #include "vault.h"
 

@@ -8,8 +8,8 @@
 #include "account.h"
 #include "keys.h"
 #include "members.h"
-#include "throttle.h"
 #include "store_parts.h"
+#include "throttle.h"
 
 /* The first byte of a record's name says what it is about; the rest only makes it different from others. */
 #define APIPOOL_OF_KEY    'k'

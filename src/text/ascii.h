@@ -16,11 +16,6 @@ static inline char apipool_ascii_upper(char c)
     return c >= 'a' && c <= 'z' ? (char)(c & ~0x20) : c;
 }
 
-static inline int apipool_ascii_is_upper(char c)
-{
-    return c >= 'A' && c <= 'Z';
-}
-
 static inline int apipool_ascii_is_alpha(char c)
 {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');

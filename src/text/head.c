@@ -115,10 +115,11 @@ static int is_common_value(const char *text, const char *end)
 static int set_aside(apipool_head_t *head, const char *line, apr_size_t len)
 {
     apr_pool_t *p = apr_table_elts(head->aside)->pool;
-    const char *end = line + len, *colon = skip_name(line, end), *value = colon + 1;
+    const char *end = line + len, *colon = skip_name(line, end);
     if (len > ASIDE_MAX || colon == end || *colon != ':') {
         return 0;
     }
+    const char *value = colon + 1;
     trim(&value, &end);
     if (!is_common_value(value, end)) {
         return 0;

@@ -160,8 +160,9 @@ void apipool_websocket_frame_unmask(const apipool_websocket_frame_t *reader,
     }
 }
 
-apr_size_t apipool_websocket_frame_header(char out[APIPOOL_WEBSOCKET_FRAME_HEADER_MAX],
-                                          apipool_websocket_frame_opcode_e opcode, apr_size_t len)
+apr_size_t apipool_websocket_frame_write_header(char out[APIPOOL_WEBSOCKET_FRAME_HEADER_MAX],
+                                                apipool_websocket_frame_opcode_e opcode,
+                                                apr_size_t len)
 {
     int bytes = len <= APIPOOL_WEBSOCKET_FRAME_SHORT ? 0 : len <= 0xffff ? 2 : 8;
     out[0] = (char)(FINAL | opcode);

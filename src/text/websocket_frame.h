@@ -75,7 +75,8 @@ void apipool_websocket_frame_unmask(const apipool_websocket_frame_t *reader,
                                     char *out, apr_size_t len);
 
 /** Writes the header of an unmasked frame in one piece; returns its length. */
-apr_size_t apipool_websocket_frame_header(char out[APIPOOL_WEBSOCKET_FRAME_HEADER_MAX],
-                                          apipool_websocket_frame_opcode_e opcode, apr_size_t len);
+apr_size_t apipool_websocket_frame_write_header(char out[APIPOOL_WEBSOCKET_FRAME_HEADER_MAX],
+                                                apipool_websocket_frame_opcode_e opcode,
+                                                apr_size_t len);
 
 #endif

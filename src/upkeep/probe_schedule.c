@@ -120,7 +120,7 @@ apr_status_t apipool_probe_schedule_start(apipool_upkeep_t *upkeep)
     due->per_host = is_threaded ? PROBES_MAX : 1;
     add_sources(due, upkeep->pools);
     for (int i = 0; i < upkeep->pools->nelts && rv == APR_SUCCESS; i++) {
-        rv = apipool_upstream_init(APR_ARRAY_IDX(upkeep->pools, i, apipool_pool_conf_t *), 1, pool);
+        rv = apipool_workers_init(APR_ARRAY_IDX(upkeep->pools, i, apipool_pool_conf_t *), 1, pool);
     }
     rv = rv == APR_SUCCESS ? make_threads(due) : rv;
     if (rv != APR_SUCCESS) {
@@ -133,16 +133,15 @@ apr_status_t apipool_probe_schedule_start(apipool_upkeep_t *upkeep)
 static int lend(struct apipool_probe_schedule_t *due, source_t *source, apr_time_t now, job_t *job)
 {
     int has_balance = apipool_probe_request_has_balance(source->pool, source->upstream);
-    apipool_recovery_search_t search = {
-        .group = source->upstream->index,
-        .reasons = APIPOOL_PROBE_REQUEST_DUE | APIPOOL_PROBE_REQUEST_CHECK |
-                   (has_balance ? APIPOOL_PROBE_REQUEST_BALANCE : 0),
-        .policy = &source->pool->policy,
-        .interval = source->pool->balance.interval};
+    apipool_recovery_search_t search = {.group = source->upstream->index,
+                                        .reasons = APIPOOL_PROBE_DUE | APIPOOL_PROBE_CHECK |
+                                                   (has_balance ? APIPOOL_PROBE_BALANCE : 0),
+                                        .policy = &source->pool->policy,
+                                        .interval = source->pool->balance.interval};
     unsigned reason = 0;
     apipool_recovery_next(due->segment, &search, now, &job->lease, &job->state, &reason);
-    job->for_check = reason == APIPOOL_PROBE_REQUEST_CHECK;
-    job->for_balance = reason == APIPOOL_PROBE_REQUEST_BALANCE;
+    job->for_check = reason == APIPOOL_PROBE_CHECK;
+    job->for_balance = reason == APIPOOL_PROBE_BALANCE;
     return reason != 0;
 }
 

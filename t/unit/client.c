@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "client.h"
-#include "pool_fixture.h"
 #include "consistency.h"
+#include "pool_fixture.h"
 #include "rebuild.h"
 
 #define FULL 16 /* clients that the fixture's segment has room for */

@@ -14,8 +14,8 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include "verdict.h"
 #include "retry_after.h"
+#include "verdict.h"
 
 /* A file: lines of these, an empty line, then the answer as it came, its status line first.
  *

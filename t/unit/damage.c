@@ -10,8 +10,8 @@
 
 #include "account.h"
 #include "members.h"
-#include "repair_fixture.h"
 #include "queue.h"
+#include "repair_fixture.h"
 
 static void work_some(worker_t *worker, int turns)
 {

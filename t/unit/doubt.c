@@ -54,7 +54,7 @@ static void add_served(const char *key)
 static int lend_check(apipool_lease_t *lent, apr_time_t now)
 {
     apipool_state_e state;
-    return lend_probe(group_a, APIPOOL_PROBE_REQUEST_CHECK, 0, now, lent, &state);
+    return lend_probe(group_a, APIPOOL_PROBE_CHECK, 0, now, lent, &state);
 }
 
 static void answer(const apipool_lease_t *lent, apipool_probed_e result, int has_balance,

@@ -9,10 +9,10 @@
 
 #include "arena.h"
 #include "consistency.h"
-#include "segment_layout.h"
 #include "members.h"
 #include "rebuild.h"
 #include "segment.h"
+#include "segment_layout.h"
 
 typedef struct {
     apr_pool_t *pool;

@@ -8,8 +8,8 @@
 
 #include "pool_fixture.h"
 
-#include "members.h"
 #include "consistency.h"
+#include "members.h"
 #include "slots.h"
 
 static void check_whole(void)

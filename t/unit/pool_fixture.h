@@ -148,7 +148,7 @@ static inline int lend_probe(apr_uint32_t group, unsigned why, apr_interval_time
 static inline int lend_due(apr_uint32_t group, apr_time_t now, apipool_lease_t *lent,
                            apipool_state_e *state)
 {
-    return lend_probe(group, APIPOOL_PROBE_REQUEST_DUE, 0, now, lent, state);
+    return lend_probe(group, APIPOOL_PROBE_DUE, 0, now, lent, state);
 }
 
 static inline void tell_probe(const apipool_lease_t *lent, apipool_probed_e result, apr_time_t now)

@@ -10,10 +10,10 @@
 #include <cmocka.h>
 
 #include "account.h"
-#include "pool_fixture.h"
-#include "slots.h"
 #include "breaker.h"
+#include "pool_fixture.h"
 #include "queue.h"
+#include "slots.h"
 
 #define KEYS      24
 #define ACCOUNTS  3 /* 0: none */
@@ -410,11 +410,10 @@ static void random_probe(void)
             found = lend_due(group, world.now, probe, &state);
         }
         else if (draw(2)) {
-            found = lend_probe(group, APIPOOL_PROBE_REQUEST_CHECK, 0, world.now, probe, &state);
+            found = lend_probe(group, APIPOOL_PROBE_CHECK, 0, world.now, probe, &state);
         }
         else {
-            found = lend_probe(group, APIPOOL_PROBE_REQUEST_BALANCE, SEC(600), world.now, probe,
-                               &state);
+            found = lend_probe(group, APIPOOL_PROBE_BALANCE, SEC(600), world.now, probe, &state);
         }
         if (found) {
             known_t *known = &world.keys[probe->slot];
@@ -708,8 +707,8 @@ static void ask_or_answer(void)
     if (world.probes < PROBES && draw(3)) {
         apipool_lease_t *probe = &world.probe[world.probes];
         segment->process = 1 + draw(PROCESSES);
-        if (lend_probe(draw(2) ? group_a : group_b, APIPOOL_PROBE_REQUEST_CHECK, 0, world.now,
-                       probe, &state)) {
+        if (lend_probe(draw(2) ? group_a : group_b, APIPOOL_PROBE_CHECK, 0, world.now, probe,
+                       &state)) {
             check_asked(probe);
             world.prober[world.probes++] = segment->process;
         }

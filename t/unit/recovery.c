@@ -52,7 +52,7 @@ static void tell_balance(double amount, int enough, apr_time_t now)
 
 static int lend_balance(apr_time_t now)
 {
-    return lend_probe(group_a, APIPOOL_PROBE_REQUEST_BALANCE, HOUR, now, &lent, &state);
+    return lend_probe(group_a, APIPOOL_PROBE_BALANCE, HOUR, now, &lent, &state);
 }
 
 static void no_request_gets_a_key_before_a_probe_has_accepted_it(void **unused)

@@ -10,9 +10,9 @@
 
 #include "client.h"
 #include "pool_fixture.h"
-#include "stats.h"
-#include "sessions.h"
 #include "queue.h"
+#include "sessions.h"
+#include "stats.h"
 
 #define SLOTS   400
 #define GROUPS  4
@@ -218,8 +218,7 @@ static inline void ask(worker_t *worker)
     apr_uint32_t group = groups[draw(worker, GROUPS)];
     apr_time_t now = time_of(worker);
     apipool_recovery_search_t search = {.group = group,
-                                        .reasons = APIPOOL_PROBE_REQUEST_DUE |
-                                                   APIPOOL_PROBE_REQUEST_BALANCE,
+                                        .reasons = APIPOOL_PROBE_DUE | APIPOOL_PROBE_BALANCE,
                                         .policy = &hasty,
                                         .interval = 20000};
     apipool_state_e state;

@@ -40,7 +40,7 @@ static void fill_counts(apipool_counts_t *counts, apr_uint32_t from)
 static void fill_numbers(apipool_counters_t *numbers, apr_uint32_t from)
 {
     fill_counts(&numbers->counts, from);
-    for (apr_uint32_t i = 0; i < APIPOOL_COUNTERS_WINDOWS; i++) {
+    for (apr_uint32_t i = 0; i < APIPOOL_WINDOWS; i++) {
         fill_window(&numbers->windows[i], from + 100 * i);
     }
 }

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "arena.h"
+#include "consistency.h"
 #include "fixture.h"
 #include "keys.h"
-#include "consistency.h"
 #include "scratch.h"
 #include "store_parts.h"
 

@@ -295,7 +295,7 @@ static void the_order_of_a_row_is_the_one_that_files_have(void **unused)
     check_rows_of_key(main_slot(&next, "sk-rows"));
     const apipool_pool_stats_t *stats = &next.segment->stats[0];
     check_counts(&stats->numbers.counts, 6);
-    check_windows(stats->numbers.windows, APIPOOL_COUNTERS_WINDOWS, 20);
+    check_windows(stats->numbers.windows, APIPOOL_WINDOWS, 20);
     const apipool_series_slot_t *point = &stats->series.minutes[61 % APIPOOL_SERIES_MINUTES];
     assert_true(point->number == 61 && point->requests == 62 && point->errors == 63);
     assert_true(point->begun == 64 && point->timed == 65 && point->first_byte == 66);

@@ -47,5 +47,5 @@ int main(void)
         cmocka_unit_test(work_pauses_once_requests_are_served),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("pace", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("throttle", tests, NULL, NULL);
 }

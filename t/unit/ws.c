@@ -94,7 +94,8 @@ static void headers_are_written(void **unused)
     (void)unused;
     for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
         char header[APIPOOL_WEBSOCKET_FRAME_HEADER_MAX];
-        apr_size_t len = apipool_websocket_frame_header(header, APIPOOL_WS_TEXT, lengths[i]), used;
+        apr_size_t len = apipool_websocket_frame_write_header(header, APIPOOL_WS_TEXT, lengths[i]),
+                   used;
         apipool_websocket_frame_t reader;
         apipool_websocket_frame_part_t part;
         apipool_websocket_frame_begin(&reader, 0);
