@@ -5,7 +5,6 @@
 
 #include "attempt.h"
 #include "auth.h"
-#include "body.h"
 #include "clock.h"
 #include "config.h"
 #include "cors.h"
@@ -16,12 +15,11 @@
 #include "manage.h"
 #include "metrics.h"
 #include "mount.h"
-#include "outgoing.h"
 #include "probe.h"
 #include "request.h"
 #include "request_accounting.h"
 #include "status.h"
-#include "upstream_conn.h"
+#include "tunnel.h"
 #include "warnings.h"
 #include "workers.h"
 
@@ -205,9 +203,8 @@ static void register_hooks(apr_pool_t *p)
 {
     ap_register_provider(p, APIPOOL_API_GROUP, APIPOOL_API_NAME, APIPOOL_API_VERSION, &api);
     apipool_auth_register_filter();
-    apipool_body_register_filter();
     apipool_gate_register_filter();
-    apipool_upstream_conn_register_filters();
+    apipool_tunnel_register_filters();
     apipool_probe_register_filters();
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -230,14 +227,11 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_insert_error_filter(apipool_auth_insert_error_filter, NULL, NULL, APR_HOOK_LAST);
     proxy_hook_pre_request(apipool_attempt_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    APR_OPTIONAL_HOOK(proxy, fixups, apipool_outgoing_fixups, NULL, NULL, APR_HOOK_REALLY_LAST);
-    ap_hook_pre_connection(apipool_upstream_conn_pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(apipool_credential_hide_from_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(apipool_request_accounting_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(ap, status_hook, status_section, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(apipool_credential_hide_from_environment, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    APR_OPTIONAL_HOOK(proxy, create_req, apipool_upstream_conn_sent, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
 AP_DECLARE_MODULE(apipool) = {

@@ -3,6 +3,7 @@
 #include "acquire.h"
 
 #include "budget.h"
+#include "client_conn.h"
 #include "facts.h"
 #include "queue.h"
 #include "reply.h"
@@ -35,7 +36,7 @@ static apr_status_t look(const apipool_request_t *req, const apipool_lend_reques
 
 /* Waits in line with others for a key, without holding anything but its thread. Keys that are in doubt for
  * one request are there for all others, who would not get them with that one at the head of their line. */
-static apr_status_t wait_for_key(const apipool_request_t *req, apipool_lend_request_t *wanted,
+static apr_status_t wait_for_key(apipool_request_t *req, apipool_lend_request_t *wanted,
                                  apr_time_t until, apipool_found_t *found)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
@@ -51,7 +52,7 @@ static apr_status_t wait_for_key(const apipool_request_t *req, apipool_lend_requ
     while (rv == APR_SUCCESS && is_worth_waiting(found->result) && now < until && !found->gone) {
         pause_before_next(found, now, until);
         now = apr_time_now();
-        found->gone = apipool_request_client_has_left(req->r->connection);
+        found->gone = apipool_client_conn_is_gone(req);
         rv = found->gone ? rv : look(req, wanted, now, found);
     }
     if (wanted->waiter != APIPOOL_NONE) {

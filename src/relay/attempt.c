@@ -12,12 +12,13 @@
 #include "blame.h"
 #include "body.h"
 #include "budget.h"
+#include "client_conn.h"
+#include "exchange.h"
 #include "facts.h"
 #include "gate.h"
-#include "head.h"
+#include "monotonic.h"
 #include "reply.h"
 #include "result.h"
-#include "upstream_conn.h"
 #include "websocket.h"
 #include "workers.h"
 
@@ -34,22 +35,18 @@ int apipool_attempt_pre_request(proxy_worker **worker, proxy_balancer **balancer
     return OK;
 }
 
-/* mod_proxy_http writes into the request as if it were its only attempt. */
+/* An attempt writes into the request as if it were its only one. */
 static void wipe_slate(apipool_request_t *req)
 {
-    static const char *const notes[] = {
-        "proxy-error-override", "error-notes",        "verbose-error-to",  "proxy_timedout",
-        "proxy-status",         "proxy-100-continue", "proxy-source-port", "SSL_connect_rv"};
+    static const char *const notes[] = {"error-notes", "verbose-error-to", "proxy-status",
+                                        "proxy-source-port"};
     request_rec *r = req->r;
     const struct apipool_budget_t *budget = req->budget;
 
-    if (req->attempts) {
-        r->headers_out = apr_table_copy(r->pool, budget->headers_out);
-        for (apr_size_t i = 0; i < sizeof(notes) / sizeof(*notes); i++) {
-            apr_table_unset(r->notes, notes[i]);
-        }
+    for (apr_size_t i = 0; req->attempts && i < sizeof(notes) / sizeof(*notes); i++) {
+        apr_table_unset(r->notes, notes[i]);
     }
-    r->err_headers_out = apr_table_copy(r->pool, budget->err_headers_out);
+    r->headers_out = budget->headers_out;
     r->status = HTTP_OK;
     r->status_line = NULL;
     r->content_type = NULL;
@@ -58,7 +55,6 @@ static void wipe_slate(apipool_request_t *req)
     r->sent_bodyct = 0;
     r->eos_sent = 0;
     r->no_cache = 0;
-    apipool_body_rewind(req);
     apipool_gate_reset(req);
 }
 
@@ -83,18 +79,15 @@ static void begin(apipool_request_t *req)
         .lease = attempt->lease,
         .upstream = upstream,
         .websocket = req->websocket,
-        .read_by = req->budget->deadline,
+        .deadline = req->budget->deadline,
         .idle_timeout = upstream->timeout ? upstream->timeout : pool->idle_timeout,
         .first_byte_timeout = upstream->timeout ? upstream->timeout : pool->first_byte_timeout,
         .asks_usage = req->demand.ask_usage.text &&
                       !apipool_pool_refuses_usage(apipool_lifecycle_segment(), upstream->index,
-                                                  apr_time_now()),
-        .client = probing || req->r->connection->master ? NULL : req->r};
+                                                  apr_time_now())};
     wipe_slate(req);
-    attempt->clean_headers = req->r->headers_out;
-    apipool_head_begin(&attempt->head, req->r->pool);
     if (probing) {
-        attempt->read_by = apr_time_now() + APIPOOL_PROBE_TIMEOUT;
+        attempt->deadline = apipool_monotonic_now() + APIPOOL_PROBE_TIMEOUT;
         attempt->idle_timeout = apipool_shorter(attempt->idle_timeout, APIPOOL_PROBE_TIMEOUT);
         attempt->first_byte_timeout =
             apipool_shorter(attempt->first_byte_timeout, APIPOOL_PROBE_TIMEOUT);
@@ -124,11 +117,10 @@ static void merge_sections(request_rec *r, const char *url)
     apipool_request_raise_log_level(r);
 }
 
-/* Sends the request once, with the leased key. Returns what mod_proxy_http returned. */
+/* Sends the request once, with the leased key. Returns what the handler returns if its response passed. */
 static int run(apipool_request_t *req)
 {
     request_rec *r = req->r;
-    proxy_server_conf *conf = req->budget->conf;
     char *filename = r->filename;
     ap_conf_vector_t *per_dir_config = r->per_dir_config;
     const struct ap_logconf *log = r->log;
@@ -138,29 +130,20 @@ static int run(apipool_request_t *req)
     proxy_worker *worker =
         req->probing && !req->probing->with_request ? upstream->probe_worker : upstream->worker;
     char *url = apipool_request_url(req, upstream);
-    const struct proxy_remote *remote = apipool_workers_remote(conf, url);
     if (has_sections_of_another(req)) {
         merge_sections(r, url);
     }
-    req->inside = 1;
-    apipool_attempt_t *outer = apipool_upstream_conn_attach(&req->attempt);
-    int status = proxy_run_scheme_handler(r, worker, conf, url, remote ? remote->hostname : NULL,
-                                          remote ? remote->port : 0);
-    apipool_upstream_conn_attach(outer);
-    req->inside = 0;
+    int status = apipool_exchange_run(req, worker, url);
     r->filename = filename;
     r->per_dir_config = per_dir_config;
     r->log = log;
-    if (apipool_result_is_overridden(req, status)) { /* an answer that has not come by the gate */
-        apipool_head_complete(&req->attempt.head, r->headers_out);
-    }
     return status;
 }
 
 /* For the gate: whether the answer that it holds would be followed by another attempt. */
 static int would_go_on(apipool_request_t *req)
 {
-    apipool_verdict_t verdict = apipool_result_judge(req, OK, apr_time_now());
+    apipool_verdict_t verdict = apipool_result_judge(req, apr_time_now());
     req->attempt.judged = apr_pmemdup(req->r->pool, &verdict, sizeof(verdict));
     return apipool_budget_allows(req, &verdict);
 }
@@ -172,32 +155,43 @@ static int reply(apipool_request_t *req, apipool_reply_e which, apr_time_t retry
     return apipool_reply_error(req, which, retry_at);
 }
 
+/* ProxyErrorOverride: httpd's own page takes the place of the answer. */
+static int override(apipool_request_t *req)
+{
+    request_rec *r = req->r;
+    int status = r->status;
+    const char *challenge = apr_table_get(r->headers_out, "WWW-Authenticate");
+    if (status == HTTP_UNAUTHORIZED && challenge) {
+        apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge);
+    }
+    apipool_gate_open(req);
+    r->status = HTTP_OK;
+    apr_table_setn(r->notes, "proxy-error-override", "1");
+    return status;
+}
+
 /* The end of a request whose last attempt did not reach the client. */
-static int finish(apipool_request_t *req, const apipool_verdict_t *verdict, int status)
+static int finish(apipool_request_t *req, const apipool_verdict_t *verdict)
 {
     if (req->gate.mode == APIPOOL_GATE_HOLDING) {
+        if (apipool_gate_is_overridden(req)) {
+            return override(req);
+        }
         apipool_acquire_advise(req, verdict);
         apipool_gate_release(req);
         return OK;
     }
-    apipool_says_e says = apipool_rule(verdict->rule)->says;
-    if (says == APIPOOL_SAYS_NOTHING) {
+    switch (apipool_rule(verdict->rule)->says) {
+    case APIPOOL_SAYS_NOTHING:
         return DONE;
-    }
-    if (apipool_result_is_overridden(req, status) || apipool_result_is_refused_here(req, status)) {
-        return status;
-    }
-    switch (says) {
     case APIPOOL_SAYS_COOLING: /* the upstream's answer was too large to be kept */
         return reply(req, APIPOOL_REPLY_ALL_COOLING,
                      verdict->retry_at ? verdict->retry_at : apr_time_now());
     case APIPOOL_SAYS_EXHAUSTED:
         return reply(req, APIPOOL_REPLY_EXHAUSTED, 0);
     default:
-        return reply(req,
-                     apipool_result_timed_out(req, status) ? APIPOOL_REPLY_TIMEOUT
-                                                           : APIPOOL_REPLY_UNREACHABLE,
-                     0);
+        return reply(
+            req, req->attempt.timed_out ? APIPOOL_REPLY_TIMEOUT : APIPOOL_REPLY_UNREACHABLE, 0);
     }
 }
 
@@ -280,7 +274,6 @@ static void remember_refusal(const apipool_request_t *req)
 static int attempt_until_done(apipool_request_t *req)
 {
     apipool_verdict_t verdict = {.action = APIPOOL_ROTATE};
-    int status = OK;
 
     for (;;) {
         apipool_found_t found = apipool_acquire(req, &verdict);
@@ -289,30 +282,30 @@ static int attempt_until_done(apipool_request_t *req)
             return DONE;
         }
         if (found.result != APIPOOL_ACQUIRED) {
-            return req->attempts ? finish(req, &verdict, status) : reply_without_key(req, &found);
+            return req->attempts ? finish(req, &verdict) : reply_without_key(req, &found);
         }
-        status = run(req);
+        int status = run(req);
         apr_time_t now = apr_time_now();
         if (req->websocket) {
             apipool_websocket_end(req->websocket, now);
         }
-        verdict = apipool_result_judge(req, status, now);
-        apipool_attempt_accounting_report(req, &verdict, status, now);
+        verdict = apipool_result_judge(req, now);
+        apipool_attempt_accounting_report(req, &verdict, now);
         if (verdict.rule == APIPOOL_RULE_SUCCESS) {
             apipool_blame_settle_served(req);
             apipool_attempt_accounting_forbidden(req);
             remember_refusal(req);
         }
-        if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_result_is_tunnelled(req, status)) {
+        if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_result_is_tunnelled(req)) {
             return status;
         }
         if (is_usage_refused(req, &verdict)) {
             verdict.action = APIPOOL_ROTATE;
         }
         else if (!apipool_budget_spend(req, &verdict)) {
-            return finish(req, &verdict, status);
+            return finish(req, &verdict);
         }
-        if (apipool_request_client_has_left(req->r->connection)) {
+        if (apipool_client_conn_is_gone(req)) {
             req->rule = APIPOOL_RULE_CLIENT_GONE;
             return DONE;
         }
@@ -335,7 +328,7 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
 {
     apipool_request_t *req = apipool_request_get(r);
 
-    if (!req || req->inside) {
+    if (!req) {
         return DECLINED;
     }
     req->reached = 1;

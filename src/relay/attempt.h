@@ -6,9 +6,7 @@
 #include "request.h"
 
 /**
- * mod_proxy's scheme_handler hook, before mod_proxy_http's. For requests of a pool it takes over and
- * calls mod_proxy_http through the same hook, once per attempt; declines everything else, and itself
- * while it does so.
+ * mod_proxy's scheme_handler hook, before mod_proxy_http's. Serves requests of a pool, and declines everything else.
  */
 int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
                             char *url, const char *proxyname, apr_port_t proxyport);

@@ -7,16 +7,12 @@
 #include "blame.h"
 #include "budget.h"
 #include "request_accounting.h"
-#include "result.h"
 #include "retry_after.h"
 #include "token_count.h"
 
-static const char *upstream_status(const apipool_request_t *req, int status)
+static const char *upstream_status(const apipool_request_t *req)
 {
-    int shown = apipool_result_is_overridden(req, status) ? status : req->r->status;
-    return req->attempt.answering || apipool_result_is_overridden(req, status)
-               ? apr_itoa(req->r->pool, shown)
-               : "no answer";
+    return req->attempt.answering ? apr_itoa(req->r->pool, req->r->status) : "no answer";
 }
 
 /* Tokens that are charged to the key: what the answer says, nothing where the upstream refused. */
@@ -44,7 +40,7 @@ static apr_int64_t tokens_of_client(const apipool_request_t *req, apipool_rule_e
                : -1;
 }
 
-static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome, int status)
+static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome)
 {
     char id[APIPOOL_ID_SIZE];
     int level = outcome->lost                            ? APLOG_WARNING
@@ -56,7 +52,7 @@ static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome
         ap_log_rerror(APLOG_MARK, level, 0, req->r,
                       APIPOOL_LOG(0031) "pool %s, attempt %d, upstream %s, key %s: %s (%s), %s%s",
                       req->pool->name, req->attempts, req->attempt.upstream->name, id,
-                      apipool_rule_name(outcome->rule), upstream_status(req, status),
+                      apipool_rule_name(outcome->rule), upstream_status(req),
                       apipool_state_name(outcome->state), outcome->doubted ? ", in doubt" : "");
     }
 }
@@ -83,7 +79,7 @@ static void put_aside(struct apipool_budget_t *budget)
 }
 
 void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t *verdict,
-                                       int status, apr_time_t now)
+                                       apr_time_t now)
 {
     request_rec *r = req->r;
     apipool_outcome_t outcome = {.rule = verdict->rule};
@@ -97,7 +93,7 @@ void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t
                      .first_byte = req->attempt.passing ? req->first_byte_at - begun : -1,
                      .estimated = told == APIPOOL_TOKENS_ESTIMATED,
                      .tokens = usage},
-        .status = apipool_result_is_overridden(req, status) ? status : r->status,
+        .status = r->status,
         .tokens = tokens_of(req, verdict->rule, told, &usage),
         .headroom = -1,
         .may_doubt = 1,
@@ -128,7 +124,7 @@ void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t
     req->counted = what.request;
     req->charge.is_in_flight &= !what.request;
     verdict->rule = outcome.rule;
-    log_outcome(req, &outcome, status);
+    log_outcome(req, &outcome);
     if (outcome.doubted) {
         put_aside(req->budget);
         apipool_blame_remember(req, verdict, what.status, &outcome);

@@ -8,11 +8,10 @@
 /**
  * Gives the lease back.
  * @param verdict its rule becomes R08 where the refusal was everyone's
- * @param status  what mod_proxy_http returned
- * @param now     when it did
+ * @param now     when the attempt ended
  */
 void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t *verdict,
-                                       int status, apr_time_t now);
+                                       apr_time_t now);
 
 /** Another key has succeeded: the one that was forbidden, if there is one, is to blame. */
 void apipool_attempt_accounting_forbidden(apipool_request_t *req);

@@ -9,11 +9,6 @@
 #define READ_SIZE    (64 * 1024)
 #define SMALL_BUCKET 4096 /* copied together: small ones may each hold a large block in memory */
 
-/* mod_proxy_http keeps here what it has not sent of a body; see ap_proxy_http_prefetch. */
-#define PROXY_LEFTOVER "proxy-req-input"
-
-static ap_filter_rec_t *replay_handle;
-
 static apr_status_t open_file(apr_file_t **file, apr_pool_t *p)
 {
     const char *dir;
@@ -223,24 +218,10 @@ int apipool_body_capture(apipool_request_t *req)
     }
     apr_brigade_destroy(bb);
     end_sniffing(req, &sniff);
-    if (status == OK && req->body.length > 0) {
-        ap_add_input_filter_handle(replay_handle, req, r, r->connection);
-    }
     return status;
 }
 
-void apipool_body_rewind(apipool_request_t *req)
-{
-    apr_pool_t *p = req->r->pool;
-    void *leftover = NULL;
-    apr_pool_userdata_get(&leftover, PROXY_LEFTOVER, p);
-    if (leftover) {
-        apr_brigade_cleanup(leftover);
-        apr_pool_userdata_setn(NULL, PROXY_LEFTOVER, NULL, p);
-    }
-}
-
-static apr_status_t copy_body(const apipool_body_t *body, apr_bucket_brigade *bb, apr_pool_t *p)
+static apr_status_t copy_whole(const apipool_body_t *body, apr_bucket_brigade *bb, apr_pool_t *p)
 {
     if (body->file) {
         /* mapped pages would count as this process's memory */
@@ -324,19 +305,13 @@ apr_status_t apipool_body_read(const apipool_request_t *req, apr_off_t at, char 
     return len ? APR_EOF : APR_SUCCESS;
 }
 
-/* Hands out the whole body in one call, whatever size is asked for: mod_proxy_http then knows its
- * exact length and neither spools nor chunks it. File buckets are read as they are sent. */
-static apr_status_t replay(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
-                           apr_read_type_e block, apr_off_t readbytes)
+apr_status_t apipool_body_copy(const apipool_request_t *req, apr_bucket_brigade *bb)
 {
-    apipool_request_t *req = f->ctx;
-
-    if (mode != AP_MODE_READBYTES || !req->inside) {
-        return ap_get_brigade(f->next, bb, mode, block, readbytes);
+    if (!req->body.length) {
+        return APR_SUCCESS;
     }
-    apr_status_t rv = copy_body(&req->body, bb, f->r->pool);
+    apr_status_t rv = copy_whole(&req->body, bb, req->r->pool);
     if (rv == APR_SUCCESS) {
-        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
         apipool_splice_t model = new_model(req);
         const apipool_splice_t *usage = &req->demand.ask_usage;
         int is_model_last = !req->attempt.asks_usage || model.at > usage->at;
@@ -347,9 +322,4 @@ static apr_status_t replay(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode
         }
     }
     return rv;
-}
-
-void apipool_body_register_filter(void)
-{
-    replay_handle = ap_register_input_filter("APIPOOL_REPLAY", replay, NULL, AP_FTYPE_RESOURCE);
 }

@@ -23,9 +23,7 @@ int apipool_body_session(const apipool_pool_conf_t *pool);
 apr_status_t apipool_body_read(const apipool_request_t *req, apr_off_t at, char *text,
                                apr_size_t len);
 
-/** Makes mod_proxy read the captured body from its beginning in the next attempt. */
-void apipool_body_rewind(apipool_request_t *req);
-
-void apipool_body_register_filter(void);
+/** Adds the body as the current attempt sends it to a brigade. Files are read as they are sent. */
+apr_status_t apipool_body_copy(const apipool_request_t *req, apr_bucket_brigade *bb);
 
 #endif

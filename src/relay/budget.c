@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "result.h"
+#include "monotonic.h"
 
 #define BACKOFF_FIRST 500 /* milliseconds, doubled per retry */
 #define BACKOFF_MAX   5000
@@ -23,7 +23,7 @@ static apr_interval_time_t pause_before_retry(const apipool_request_t *req,
 
 static int is_too_late(const struct apipool_budget_t *budget, apr_interval_time_t pause)
 {
-    return budget->deadline && apr_time_now() + pause + WORTH_TRYING >= budget->deadline;
+    return budget->deadline && apipool_monotonic_now() + pause + WORTH_TRYING >= budget->deadline;
 }
 
 static int may_rotate(const apipool_request_t *req, apipool_rule_e rule)
@@ -59,13 +59,11 @@ int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdic
         budget->not_found += rule->again == APIPOOL_AGAIN_ELSEWHERE;
         return 1;
     }
-    if (verdict->rule != APIPOOL_RULE_NO_ANSWER || !apipool_result_is_idle_race(req)) {
-        apr_interval_time_t pause = pause_before_retry(req, verdict);
-        if (is_too_late(budget, pause)) {
-            return 0;
-        }
-        apr_sleep(pause);
+    apr_interval_time_t pause = pause_before_retry(req, verdict);
+    if (is_too_late(budget, pause)) {
+        return 0;
     }
+    apr_sleep(pause);
     budget->retries--;
     return 1;
 }
@@ -79,12 +77,11 @@ struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy
     budget->conf = conf;
     budget->rotations = req->probing ? 0 : pool->rotations;
     budget->retries = req->probing ? 0 : pool->retries;
-    budget->deadline = pool->deadline ? now + pool->deadline : 0;
+    budget->deadline = pool->deadline ? apipool_monotonic_now() + pool->deadline : 0;
     budget->wait_until =
         now + (pool->deadline ? apipool_shorter(pool->wait, pool->deadline) : pool->wait);
     budget->tried = apr_palloc(r->pool, sizeof(*budget->tried) *
                                             (apr_size_t)(pool->rotations + pool->retries + 1));
-    budget->headers_out = r->headers_out; /* mod_proxy_http makes a table of its own for a head */
-    budget->err_headers_out = r->err_headers_out;
+    budget->headers_out = r->headers_out;
     return budget;
 }

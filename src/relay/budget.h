@@ -8,7 +8,7 @@
 /* What a request may still spend, and what every attempt starts from. */
 struct apipool_budget_t {
     proxy_server_conf *conf;
-    apr_time_t deadline; /* 0: none */
+    apr_time_t deadline; /* of apipool_monotonic_now(); 0: none */
     apr_time_t wait_until;
     apr_int64_t rotations, retries;
     int not_found;              /* answers R10 so far: one is worth another try */
@@ -17,7 +17,7 @@ struct apipool_budget_t {
     apipool_verdict_t forbidden_verdict;
     apr_uint32_t *tried;
     int tried_count, doubted_count; /* keys in doubt come first */
-    apr_table_t *headers_out, *err_headers_out;
+    apr_table_t *headers_out; /* before the first attempt: a head is put into a table of its own */
 };
 
 /** The budget of a request that begins now; what mod_proxy's handler was called with goes along. */

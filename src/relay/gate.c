@@ -11,7 +11,6 @@
 #include "content_type.h"
 #include "cors.h"
 #include "error_answer.h"
-#include "head.h"
 #include "mask.h"
 #include "reply.h"
 #include "sse.h"
@@ -44,6 +43,13 @@ void apipool_gate_open(apipool_request_t *req)
     req->gate.mode = APIPOOL_GATE_PASSING;
     req->gate.stream.active = 0;
     req->gate.masking = 0;
+}
+
+int apipool_gate_is_overridden(const apipool_request_t *req)
+{
+    const request_rec *r = req->r;
+    return ap_proxy_should_override(ap_get_module_config(r->per_dir_config, &proxy_module),
+                                    r->status);
 }
 
 void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len)
@@ -190,7 +196,7 @@ static apr_status_t drop(apipool_gate_t *gate, apr_bucket_brigade *bb)
 {
     gate->mode = APIPOOL_GATE_DROPPING;
     apr_brigade_cleanup(bb);
-    return APR_ECONNABORTED; /* mod_proxy_http stops reading and closes the connection */
+    return APR_ECONNABORTED; /* the exchange stops reading and closes the connection */
 }
 
 /* What is held is all that will be: it passes if nothing else would be tried, else the rest is not read. */
@@ -198,6 +204,9 @@ static apr_status_t decide(apipool_request_t *req)
 {
     if (req->gate.goes_on(req)) {
         req->gate.mode = APIPOOL_GATE_DROPPING;
+        return APR_ECONNABORTED;
+    }
+    if (apipool_gate_is_overridden(req)) {
         return APR_ECONNABORTED;
     }
     apipool_gate_release(req);
@@ -289,16 +298,10 @@ static int opens_as_error(apr_bucket_brigade *bb)
     return 0;
 }
 
-/* The first brigade of an answer: r->status and r->headers_out are the upstream's by now, unless an
- * error bucket stands for an answer that never came, or there was no head at all (what mod_proxy
- * takes for HTTP/0.9), which leaves r->headers_out the table it was. */
+/* The first brigade of an answer: its head is in the request. */
 static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
 {
-    if (req->r->headers_out != req->attempt.clean_headers) {
-        req->attempt.answering = 1;
-        apipool_head_complete(&req->attempt.head, req->r->headers_out);
-    }
-    if (!req->attempt.answering || holds_error(bb)) {
+    if (holds_error(bb)) {
         req->gate.broke = 1;
         return drop(&req->gate, bb);
     }

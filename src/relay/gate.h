@@ -24,6 +24,9 @@ void apipool_gate_release(apipool_request_t *req);
 /** Lets everything pass from now on: for answers of our own. */
 void apipool_gate_open(apipool_request_t *req);
 
+/** Whether ProxyErrorOverride wants a page of httpd's instead of the answer that is held. */
+int apipool_gate_is_overridden(const apipool_request_t *req);
+
 /** The held part of an error answer, in one piece. */
 void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len);
 

@@ -3,11 +3,9 @@
 #include "request.h"
 
 #include <apr_lib.h>
-#include <apr_portable.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
-#include <poll.h>
 
 #include "client_key.h"
 #include "credential.h"
@@ -186,19 +184,6 @@ static void find_kind(apipool_request_t *req)
     }
 }
 
-int apipool_request_client_has_left(conn_rec *client)
-{
-    apr_os_sock_t fd;
-    if (client->aborted) {
-        return 1;
-    }
-    if (client->master || apr_os_sock_get(&fd, ap_get_conn_socket(client))) {
-        return 0;
-    }
-    struct pollfd at = {.fd = fd, .events = POLLRDHUP};
-    return poll(&at, 1, 0) > 0;
-}
-
 void apipool_request_hush(request_rec *r, const char *name)
 {
     const module *proxy = ap_find_linked_module(name);
@@ -249,7 +234,5 @@ int apipool_request_translate(request_rec *r)
     r->proxyreq = PROXYREQ_REVERSE;
     /* the path goes out as it came in */
     apr_table_setn(r->notes, "proxy-nocanon", "1");
-    /* an interim answer would reach the client before it is known which attempt counts */
-    apr_table_setn(r->subprocess_env, "proxy-interim-response", "Suppress");
     return OK;
 }

@@ -9,7 +9,6 @@
 #include "config.h"
 #include "endpoint.h"
 #include "estimate.h"
-#include "head.h"
 #include "lifecycle.h"
 #include "sniff.h"
 #include "sse.h"
@@ -136,25 +135,16 @@ typedef struct {
 typedef struct {
     apipool_lease_t *lease;
     const apipool_upstream_conf_t *upstream;
-    apr_time_t read_by;       /* end of the deadline for the answer's first byte; 0: none */
-    apr_time_t first_byte_by; /* of this attempt; known once the request is sent */
+    apr_time_t deadline; /* for the response's first byte; of apipool_monotonic_now(); 0: none */
     apr_interval_time_t idle_timeout, first_byte_timeout;
     struct apipool_websocket_t *websocket; /* whose frames are read if it is switched to; or NULL */
     apipool_plug_t *plug;                  /* of a probe; NULL otherwise */
-    request_rec *
-        client; /* that is looked for until the answer begins: when it leaves, the attempt ends; or NULL */
-    const apr_table_t *clean_headers; /* r->headers_out before the attempt */
     int asks_usage;                   /* other than the client */
     const apipool_verdict_t *judged;  /* if that was done before the answer's end */
-    int wired;                        /* the request's head was made: a connection is tried next */
-    int fresh;                        /* a new connection was opened */
-    int sent;                         /* the whole request was written */
-    int awaited;                      /* the first byte of an answer was waited for */
     int answering;                    /* the final head of an answer was read */
     int passing;                      /* the client has begun to get it */
-    apipool_head_t head;              /* of the answer */
-    apr_time_t timed_at; /* when the connection's timeout was set, and at which stage */
-    int timed_stage;
+    apipool_phase_e phase;            /* how far it came, once it has ended */
+    int timed_out;
 } apipool_attempt_t;
 
 /* What makes a request without a client: it goes to one upstream, with one key, once. What comes of it says
@@ -185,7 +175,7 @@ typedef struct apipool_request_t {
     apr_int64_t tokens;                  /* that the last attempt used; -1: nobody knows */
     const apipool_probing_t *probing;    /* NULL: a client has asked */
     int reached; /* httpd has let it in: who has asked is known, and it counts */
-    int inside;  /* mod_proxy_http is running for us: our scheme handler must decline */
+    int client_half_closed; /* it sends nothing more, and waits for the response */
     int attempts;
     struct apipool_budget_t *budget;       /* attempt.c's */
     struct apipool_doubts_t *doubts;       /* blame.c's; NULL: no key is in doubt */
@@ -206,9 +196,6 @@ apipool_request_t *apipool_request_get(request_rec *r);
 /** Makes the request log at the level that was set at run time, where that says more than the configuration.
  *  httpd forgets it whenever it merges the sections of a location, so it takes one call for each phase. */
 void apipool_request_raise_log_level(request_rec *r);
-
-/** Whether the client has closed its side. The streams of an HTTP/2 connection learn it otherwise. */
-int apipool_request_client_has_left(conn_rec *client);
 
 /** Keeps a module of mod_proxy's from logging errors of a request whose connection we end, which to the
  *  module is an error of the upstream's or the client's. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "blame.h"
+#include "client_conn.h"
 #include "websocket_parts.h"
 
 #define NEWS_MAX     (64 * 1024) /* that a client may make wait */
@@ -282,7 +283,7 @@ apr_status_t apipool_websocket_read(apipool_websocket_t *ws, apr_bucket_brigade 
     apipool_blame_settle_served(ws->req); /* which need not wait for the end of the connection */
     if (rv != APR_SUCCESS) {
         ws->upstream_has_closed |= !APR_STATUS_IS_EAGAIN(rv) && !ws->client_has_closed &&
-                                   !apipool_request_client_has_left(ws->req->r->connection);
+                                   !apipool_client_conn_is_gone(ws->req);
         return rv;
     }
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb);

@@ -8,6 +8,7 @@
 
 #include "authz.h"
 #include "blame.h"
+#include "client_conn.h"
 #include "facts.h"
 #include "request_accounting.h"
 #include "websocket_parts.h"
@@ -225,7 +226,7 @@ static int has_client_ended(const apipool_websocket_t *ws)
 {
     return !ws->upstream_has_closed && !ws->from_upstream.is_faulty &&
            (ws->client_has_closed || ws->is_over ||
-            apipool_request_client_has_left(ws->req->r->connection));
+            apipool_client_conn_is_gone(ws->req));
 }
 
 void apipool_websocket_end(apipool_websocket_t *ws, apr_time_t now)

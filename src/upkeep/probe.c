@@ -94,7 +94,6 @@ static void set_request_line(request_rec *r, const char *url)
     apr_table_setn(r->headers_in, "Accept", "application/json");
     apr_table_setn(r->headers_in, "User-Agent", "mod_apipool/" APIPOOL_VERSION);
     apr_table_setn(r->notes, "proxy-nocanon", "1");
-    apr_table_setn(r->subprocess_env, "proxy-interim-response", "Suppress");
 }
 
 static request_rec *make_request(conn_rec *c, server_rec *s, const char *url)
@@ -125,8 +124,7 @@ static request_rec *make_request(conn_rec *c, server_rec *s, const char *url)
 }
 
 /* An error answer stays with the gate, a good one has passed to the collector. */
-static apipool_probe_answer_t read_answer(apipool_request_t *req, collected_t *collected,
-                                          int status)
+static apipool_probe_answer_t read_answer(apipool_request_t *req, collected_t *collected)
 {
     apipool_probe_answer_t answer = {.body = collected->body, .len = collected->len};
     if (!req->attempts) { /* mod_proxy would not let it out */
@@ -134,7 +132,7 @@ static apipool_probe_answer_t read_answer(apipool_request_t *req, collected_t *c
         answer.verdict.upstream_fault = 1;
         return answer;
     }
-    answer.verdict = apipool_result_judge(req, status, apr_time_now());
+    answer.verdict = apipool_result_judge(req, apr_time_now());
     answer.status = req->attempt.answering ? req->r->status : 0;
     answer.whole = collected->ended && !collected->cut && !req->gate.broke;
     return answer;
@@ -156,5 +154,6 @@ apipool_probe_answer_t apipool_probe_send(apr_pool_t *p, apipool_pool_conf_t *po
     req->attempt.lease = lease;
     ap_set_module_config(r->request_config, &apipool_module, req);
     ap_run_map_to_storage(r); /* what <Proxy> sections say of TLS */
-    return read_answer(req, &collected, ap_run_handler(r));
+    ap_run_handler(r);
+    return read_answer(req, &collected);
 }

@@ -7,7 +7,7 @@
 #include <apr_thread_pool.h>
 
 #include "probe_request.h"
-#include "upstream_conn.h"
+#include "exchange.h"
 #include "workers.h"
 
 #define PROBES_MAX 8
@@ -291,7 +291,7 @@ void apipool_probe_schedule_stop(apipool_upkeep_t *upkeep)
         due->stopping = 1;
         apr_thread_mutex_unlock(due->mutex);
         for (int i = 0; i < PROBES_MAX; i++) {
-            apipool_upstream_conn_pull(&due->jobs[i].plug);
+            apipool_exchange_pull(&due->jobs[i].plug);
         }
         apr_thread_pool_destroy(due->threads);
     }

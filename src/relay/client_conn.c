@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The connection to the client: whether there is still somebody at its other end. */
+#include "client_conn.h"
+
+#include <apr_portable.h>
+#include <http_core.h>
+#include <http_ssl.h>
+#include <util_filter.h>
+
+#ifndef POLLRDHUP
+#define POLLRDHUP 0
+#endif
+
+int apipool_client_conn_watch(const apipool_request_t *req, struct pollfd *at)
+{
+    conn_rec *client = req->r->connection;
+    apr_os_sock_t fd;
+    if (req->probing || client->master || apr_os_sock_get(&fd, ap_get_conn_socket(client))) {
+        return 0;
+    }
+    *at = (struct pollfd){.fd = fd, .events = req->client_half_closed ? 0 : POLLRDHUP};
+    return 1;
+}
+
+/* Over TLS nobody closes one side alone; HTTP/1.0 has no interim responses, and nor has the middle of a response. */
+static int may_wait_for_response(const apipool_request_t *req)
+{
+    return !req->first_byte_at && !req->websocket && req->r->proto_num >= HTTP_VERSION(1, 1) &&
+           !ap_ssl_conn_is_ssl(req->r->connection);
+}
+
+static void send_continue(conn_rec *client)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    apr_bucket_alloc_t *alloc = client->bucket_alloc;
+    apr_bucket_brigade *bb = apr_brigade_create(client->pool, alloc);
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_immortal_create(text, sizeof(text) - 1, alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(alloc));
+    ap_pass_brigade(client->output_filters, bb);
+    apr_brigade_destroy(bb);
+}
+
+int apipool_client_conn_has_left(apipool_request_t *req, int events)
+{
+    conn_rec *client = req->r->connection;
+    if (events & (POLLERR | POLLHUP | POLLNVAL)) {
+        client->aborted = 1;
+    }
+    else if (events && !may_wait_for_response(req)) {
+        client->aborted = 1;
+    }
+    else if (events) {
+        req->client_half_closed = 1;
+        client->keepalive = AP_CONN_CLOSE;
+        send_continue(client);
+    }
+    return client->aborted;
+}
+
+int apipool_client_conn_is_gone(apipool_request_t *req)
+{
+    struct pollfd at;
+    int events = 0;
+    if (!req->r->connection->aborted && apipool_client_conn_watch(req, &at) &&
+        poll(&at, 1, 0) > 0) {
+        events = at.revents;
+    }
+    return apipool_client_conn_has_left(req, events);
+}
