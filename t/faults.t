@@ -227,7 +227,7 @@ subtest 'closed before the status line, on a reused connection' => sub {
         port => $httpd->{port});
     is scalar(() = $answer =~ m{HTTP/1.1 200 OK}g), 4,
         'the client, on one connection of its own, sees only answers';
-    rules_are('reuse', qr/R00 R04 R00/, 'the race is seen and the request sent again');
+    rules_are('reuse', 'R00 R00 R00 R00', 'the request is sent again, which is nobody\'s fault');
     unlike $answer, qr/ 50\d /, 'no error passes';
 };
 

@@ -96,9 +96,9 @@ static void begin(apipool_request_t *req)
     req->attempts++;
 }
 
-/* httpd has merged the <Proxy> sections of the pool's first upstream into the request, before it was known
- * who would be asked. What they say, of TLS above all, must hold for no other upstream. A probe's request is
- * made for its upstream. */
+/* httpd has merged the <Proxy> sections of the pool's first upstream into the request, before it
+ * was known who would be asked. What they say, of TLS above all, must hold for no other upstream. A
+ * probe's request is made for its upstream. */
 static int has_sections_of_another(const apipool_request_t *req)
 {
     return !req->probing && req->budget->conf->sec_proxy->nelts &&
@@ -117,7 +117,8 @@ static void merge_sections(request_rec *r, const char *url)
     apipool_request_raise_log_level(r);
 }
 
-/* Sends the request once, with the leased key. Returns what the handler returns if its response passed. */
+/* Sends the request once, with the leased key. Returns what the handler returns if its response
+ * passed. */
 static int run(apipool_request_t *req)
 {
     request_rec *r = req->r;
@@ -190,8 +191,8 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict)
     case APIPOOL_SAYS_EXHAUSTED:
         return reply(req, APIPOOL_REPLY_EXHAUSTED, 0);
     default:
-        return reply(
-            req, req->attempt.timed_out ? APIPOOL_REPLY_TIMEOUT : APIPOOL_REPLY_UNREACHABLE, 0);
+        return reply(req,
+                     req->attempt.timed_out ? APIPOOL_REPLY_TIMEOUT : APIPOOL_REPLY_UNREACHABLE, 0);
     }
 }
 
@@ -230,10 +231,10 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
     return reply(req, ends[found->result].reply, is_exhausted ? 0 : retry_at);
 }
 
-/* An upstream that does not know the option gets the request again as the client has sent it, at the cost of
- * no budget and with any key, the same one included. Whether it was the option shows then: an error that
- * speaks of it may be about what the client has written, as it is where the client has options of its own.
- * One that is about the key is not about the option. */
+/* An upstream that does not know the option gets the request again as the client has sent it, at
+ * the cost of no budget and with any key, the same one included. Whether it was the option shows
+ * then: an error that speaks of it may be about what the client has written, as it is where the
+ * client has options of its own. One that is about the key is not about the option. */
 static int is_usage_refused(apipool_request_t *req, const apipool_verdict_t *verdict)
 {
     char *body;
@@ -256,7 +257,8 @@ static int is_usage_refused(apipool_request_t *req, const apipool_verdict_t *ver
     return 1;
 }
 
-/* Without the option the same upstream has answered: other requests are spared the detour for a while. */
+/* Without the option the same upstream has answered: other requests are spared the detour for a
+ * while. */
 static void remember_refusal(const apipool_request_t *req)
 {
     apr_uint32_t group = req->attempt.upstream->index;

@@ -6,7 +6,8 @@
 #include "request.h"
 
 /**
- * mod_proxy's scheme_handler hook, before mod_proxy_http's. Serves requests of a pool, and declines everything else.
+ * mod_proxy's scheme_handler hook, before mod_proxy_http's. Serves requests of a pool, and declines
+ * everything else.
  */
 int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
                             char *url, const char *proxyname, apr_port_t proxyport);

@@ -7,6 +7,8 @@
 #include <http_ssl.h>
 #include <util_filter.h>
 
+#define RESET_MAX 100 /* milliseconds: how long a reset is waited for before another attempt */
+
 #ifndef POLLRDHUP
 #define POLLRDHUP 0
 #endif
@@ -22,7 +24,8 @@ int apipool_client_conn_watch(const apipool_request_t *req, struct pollfd *at)
     return 1;
 }
 
-/* Over TLS nobody closes one side alone; HTTP/1.0 has no interim responses, and nor has the middle of a response. */
+/* Over TLS nobody closes one side alone; HTTP/1.0 has no interim responses, and nor has the middle
+ * of a response. */
 static int may_wait_for_response(const apipool_request_t *req)
 {
     return !req->first_byte_at && !req->websocket && req->r->proto_num >= HTTP_VERSION(1, 1) &&
@@ -60,10 +63,14 @@ int apipool_client_conn_has_left(apipool_request_t *req, int events)
 int apipool_client_conn_is_gone(apipool_request_t *req)
 {
     struct pollfd at;
-    int events = 0;
-    if (!req->r->connection->aborted && apipool_client_conn_watch(req, &at) &&
-        poll(&at, 1, 0) > 0) {
-        events = at.revents;
+    if (req->r->connection->aborted || !apipool_client_conn_watch(req, &at)) {
+        return req->r->connection->aborted;
     }
-    return apipool_client_conn_has_left(req, events);
+    int was_half_closed = req->client_half_closed;
+    int has_left = apipool_client_conn_has_left(req, poll(&at, 1, 0) > 0 ? at.revents : 0);
+    if (req->client_half_closed == was_half_closed) {
+        return has_left;
+    }
+    at.events = 0;
+    return apipool_client_conn_has_left(req, poll(&at, 1, RESET_MAX) > 0 ? at.revents : 0);
 }

@@ -11,6 +11,7 @@
 
 #include "body.h"
 #include "budget.h"
+#include "chunked.h"
 #include "client_conn.h"
 #include "key.h"
 #include "monotonic.h"
@@ -18,26 +19,54 @@
 #include "response.h"
 #include "response_head.h"
 #include "tunnel.h"
+#include "upstream_conn.h"
 #include "workers.h"
 
 #define PIECE       APR_BUCKET_BUFF_SIZE /* fits a block that bucket allocators keep */
 #define PIECE_BIG   (4 * PIECE)          /* once there is more than one */
 #define INTERIM_MAX 10
-#define TURNS_MAX   64 /* reads in a row before the client is looked at again */
 
-/* An upstream may close a kept connection while a request is on its way (RFC 9112 section 9.3.1). After more than
- * that it has seen the request. */
+/* An upstream may close a kept connection while a request is on its way (RFC 9112 section 9.3.1).
+ * After more than that it has seen the request. */
 #define RACE_MAX apr_time_from_sec(1)
 
 #define LOOK_AGAIN 250 /* milliseconds: who leaves a stream of HTTP/2 is not seen on a socket */
 
+/* Where an exchange stands. */
+typedef enum {
+    IN_REQUEST, /* some of the request is still to be sent */
+    IN_HEAD,    /* the response's head is awaited */
+    IN_BODY,    /* its body is */
+    IN_TUNNEL,  /* a 101 has come: bytes go both ways */
+    ENDED
+} stage_e;
+
+typedef struct {
+    apipool_request_t *req;
+    apipool_upstream_conn_t conn;
+    stage_e stage;
+    apr_time_t due;             /* when the stage's patience ends; of apipool_monotonic_now() */
+    apr_time_t begun_at;        /* when sending began */
+    apr_bucket_brigade *unsent; /* of the request */
+    int is_retried; /* a kept connection had been closed by the upstream; this is a new one */
+
+    char *in; /* the head as far as it came */
+    apr_size_t in_len, in_size, searched;
+    int interims;
+    apipool_response_t response;
+    apipool_chunked_t chunked;
+    int keep;                /* the connection may serve another exchange */
+    apr_bucket_brigade *out; /* what is about to be passed to the client */
+    int is_unflushed;        /* something was passed, or the head is to be */
+} exchange_t;
+
 /* What a step waits for. */
-typedef enum { WAIT_READABLE, WAIT_WRITABLE, ENDED } wait_e;
+typedef enum { WAIT_READABLE, WAIT_WRITABLE, NOTHING } wait_e;
 
 /* ---- how long, and how it ends ---- */
 
 /* The deadline counts until the client has got something. */
-static void be_patient(apipool_exchange_t *x, apr_interval_time_t patience)
+static void be_patient(exchange_t *x, apr_interval_time_t patience)
 {
     const apipool_attempt_t *attempt = &x->req->attempt;
     apr_time_t now = apipool_monotonic_now();
@@ -66,35 +95,35 @@ void apipool_exchange_pull(apipool_plug_t *plug)
     apr_thread_mutex_unlock(plug->mutex);
 }
 
-static wait_e end(apipool_exchange_t *x, apipool_phase_e phase, int keep)
+static wait_e end(exchange_t *x, apipool_phase_e phase, int keep)
 {
     x->req->attempt.phase = phase;
-    x->stage = APIPOOL_EXCHANGE_ENDED;
+    x->stage = ENDED;
     plug_in(x->req->attempt.plug, -1);
     apipool_upstream_conn_release(&x->conn, keep && x->keep);
     if (x->in) {
         apr_bucket_free(x->in);
         x->in = NULL;
     }
-    return ENDED;
+    return NOTHING;
 }
 
 /* The client has left, or does not want the rest. */
-static wait_e end_for_client(apipool_exchange_t *x)
+static wait_e end_for_client(exchange_t *x)
 {
     int has_left = x->req->r->connection->aborted;
     return end(x, has_left ? APIPOOL_PHASE_CLIENT_GONE : APIPOOL_PHASE_ANSWERED, 0);
 }
 
-static void report(const apipool_exchange_t *x, apr_status_t rv, const char *what)
+static void report(const exchange_t *x, apr_status_t rv, const char *what)
 {
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, rv, x->req->r,
-                  APIPOOL_LOG(0013) "pool %s, upstream %s: %s", x->req->pool->name,
+                  APIPOOL_LOG(0013) "pool %s: upstream %s %s", x->req->pool->name,
                   x->req->attempt.upstream->name, what);
 }
 
 /* The upstream is at fault. What the client has had of a response ends with an error bucket. */
-static wait_e fail(apipool_exchange_t *x, apr_status_t rv, const char *what)
+static wait_e fail(exchange_t *x, apr_status_t rv, const char *what)
 {
     request_rec *r = x->req->r;
     report(x, rv, what);
@@ -108,19 +137,18 @@ static wait_e fail(apipool_exchange_t *x, apr_status_t rv, const char *what)
     return end(x, APIPOOL_PHASE_ANSWERED, 0);
 }
 
-static wait_e fail_in_time(apipool_exchange_t *x)
+static wait_e fail_in_time(exchange_t *x)
 {
-    static const char *const what[] = {
-        [APIPOOL_EXCHANGE_SENDING] = "took too long to take the request",
-        [APIPOOL_EXCHANGE_HEAD] = "sent no response in time",
-        [APIPOOL_EXCHANGE_BODY] = "stopped in the middle of a response"};
+    static const char *const what[] = {[IN_REQUEST] = "took too long to take the request",
+                                       [IN_HEAD] = "sent no response in time",
+                                       [IN_BODY] = "stopped in the middle of a response"};
     x->req->attempt.timed_out = 1;
     return fail(x, APR_TIMEUP, what[x->stage]);
 }
 
 /* ---- the request ---- */
 
-static apr_status_t make_request(apipool_exchange_t *x, const char *target, const apr_uri_t *uri)
+static apr_status_t make_request(exchange_t *x, const char *target, const apr_uri_t *uri)
 {
     apipool_request_t *req = x->req;
     request_rec *r = req->r;
@@ -136,19 +164,16 @@ static apr_status_t make_request(apipool_exchange_t *x, const char *target, cons
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apipool_outgoing_t outgoing = {.target = target,
-                                   .uri = uri,
-                                   .conf = x->conn.conf,
-                                   .length = length,
-                                   .keep = x->keep};
+    apipool_outgoing_t outgoing = {
+        .target = target, .uri = uri, .conf = x->conn.conf, .length = length, .keep = x->keep};
     char *head = apipool_outgoing_head(req, &outgoing, &len);
-    APR_BRIGADE_INSERT_HEAD(
-        x->unsent, apr_bucket_immortal_create(head, len, r->connection->bucket_alloc));
+    APR_BRIGADE_INSERT_HEAD(x->unsent,
+                            apr_bucket_immortal_create(head, len, r->connection->bucket_alloc));
     return APR_SUCCESS;
 }
 
 /* Connects, and makes what is to be sent. */
-static wait_e begin(apipool_exchange_t *x, int is_fresh)
+static wait_e begin(exchange_t *x, int is_fresh)
 {
     apipool_attempt_t *attempt = &x->req->attempt;
     request_rec *r = x->req->r;
@@ -159,29 +184,29 @@ static wait_e begin(apipool_exchange_t *x, int is_fresh)
         status = apipool_upstream_conn_connect(&x->conn, is_fresh);
     }
     if (status != OK) {
-        attempt->timed_out = status == HTTP_GATEWAY_TIME_OUT;
-        report(x, 0, "could not connect");
+        attempt->timed_out = attempt->deadline && apipool_monotonic_now() >= attempt->deadline;
+        report(x, 0, "could not be reached");
         return end(x, APIPOOL_PHASE_NOT_SENT, 0);
     }
     x->keep = ap_proxy_connection_reusable(x->conn.backend) &&
               !apr_table_get(r->subprocess_env, "proxy-nokeepalive");
     apr_status_t rv = make_request(x, target, &uri);
     if (rv != APR_SUCCESS) {
-        report(x, rv, "could not read the request body again");
+        report(x, rv, "did not get the request, whose body could not be read again");
         return end(x, APIPOOL_PHASE_NOT_SENT, 0);
     }
     plug_in(attempt->plug, x->conn.fd);
     if (attempt->plug && attempt->plug->pulled) {
         return end(x, APIPOOL_PHASE_NOT_SENT, 0);
     }
-    x->stage = APIPOOL_EXCHANGE_SENDING;
+    x->stage = IN_REQUEST;
     x->begun_at = apipool_monotonic_now();
     be_patient(x, attempt->idle_timeout);
     return WAIT_WRITABLE;
 }
 
 /* The upstream has closed the connection, or what it says cannot be read. */
-static wait_e fail_to_get_response(apipool_exchange_t *x, apr_status_t rv)
+static wait_e fail_to_get_response(exchange_t *x, apr_status_t rv)
 {
     int is_race = x->conn.is_reused && !x->in_len && !x->is_retried && !x->req->attempt.plug &&
                   apipool_monotonic_now() - x->begun_at < RACE_MAX;
@@ -197,48 +222,58 @@ static wait_e fail_to_get_response(apipool_exchange_t *x, apr_status_t rv)
 /* ---- the response ---- */
 
 /* Passes what has come. Returns whether the client takes more. */
-static int pass(apipool_exchange_t *x, int flush)
+static int pass(exchange_t *x)
 {
     request_rec *r = x->req->r;
-    if (flush) {
-        APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_flush_create(r->connection->bucket_alloc));
-    }
-    if (APR_BRIGADE_EMPTY(x->out)) {
-        return 1;
-    }
     apr_status_t rv = ap_pass_brigade(r->output_filters, x->out);
     apr_brigade_cleanup(x->out);
+    x->is_unflushed = 1;
     return rv == APR_SUCCESS && !r->connection->aborted;
 }
 
+/* Nothing more has come for now: what there is goes out at once. */
+static wait_e flush(exchange_t *x)
+{
+    if (x->is_unflushed || !APR_BRIGADE_EMPTY(x->out)) {
+        APR_BRIGADE_INSERT_TAIL(x->out,
+                                apr_bucket_flush_create(x->req->r->connection->bucket_alloc));
+        if (!pass(x)) {
+            return end_for_client(x);
+        }
+        x->is_unflushed = 0;
+        be_patient(x, x->req->attempt.idle_timeout);
+    }
+    return WAIT_READABLE;
+}
+
 /* The response is complete. The connection goes to others before the client has got the end. */
-static wait_e complete(apipool_exchange_t *x)
+static wait_e complete(exchange_t *x)
 {
     request_rec *r = x->req->r;
     plug_in(x->req->attempt.plug, -1);
     apipool_upstream_conn_release(&x->conn, x->keep);
     APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_eos_create(r->connection->bucket_alloc));
-    pass(x, 0);
+    pass(x);
     return end_for_client(x);
 }
 
 /* Takes the framing off. Returns how many bytes of a body are left, or -1. */
-static apr_ssize_t unframe(apipool_exchange_t *x, char *text, apr_size_t len, int *is_complete)
+static apr_ssize_t unframe(exchange_t *x, char *text, apr_size_t len, int *is_complete)
 {
     apr_size_t used = len;
     apr_ssize_t n = (apr_ssize_t)len;
-    switch (x->framing) {
+    switch (x->response.framing) {
     case APIPOOL_BY_CHUNKS:
         n = apipool_chunked_decode(&x->chunked, text, len, &used);
         *is_complete = apipool_chunked_is_complete(&x->chunked);
         break;
     case APIPOOL_BY_LENGTH:
-        if ((apr_off_t)len > x->left) {
-            used = (apr_size_t)x->left;
+        if ((apr_off_t)len > x->response.left) {
+            used = (apr_size_t)x->response.left;
         }
         n = (apr_ssize_t)used;
-        x->left -= n;
-        *is_complete = x->left == 0;
+        x->response.left -= n;
+        *is_complete = x->response.left == 0;
         break;
     case APIPOOL_NO_BODY:
         used = 0;
@@ -252,8 +287,9 @@ static apr_ssize_t unframe(apipool_exchange_t *x, char *text, apr_size_t len, in
     return n;
 }
 
-/* A piece of the body, which starts in a buffer of a bucket allocator, goes to the client. Takes the buffer over. */
-static wait_e take_body(apipool_exchange_t *x, char *buffer, apr_size_t start, apr_size_t len)
+/* A piece of the body, which starts in a buffer of a bucket allocator, goes to the client. Takes
+ * the buffer over. */
+static wait_e take_body(exchange_t *x, char *buffer, apr_size_t start, apr_size_t len)
 {
     int is_complete;
     apr_ssize_t n = unframe(x, buffer + start, len, &is_complete);
@@ -274,7 +310,7 @@ static wait_e take_body(apipool_exchange_t *x, char *buffer, apr_size_t start, a
 }
 
 /* Makes room for more of the head. Buffers are the client's, who may get the rest of it. */
-static int make_room(apipool_exchange_t *x)
+static int make_room(exchange_t *x)
 {
     apr_bucket_alloc_t *alloc = x->req->r->connection->bucket_alloc;
     if (x->in && x->in_len < x->in_size) {
@@ -295,7 +331,7 @@ static int make_room(apipool_exchange_t *x)
 }
 
 /* Removes what has been read of the head's buffer. */
-static void skip(apipool_exchange_t *x, apr_size_t len)
+static void skip(exchange_t *x, apr_size_t len)
 {
     x->in_len -= len;
     memmove(x->in, x->in + len, x->in_len);
@@ -303,7 +339,7 @@ static void skip(apipool_exchange_t *x, apr_size_t len)
 }
 
 /* A complete head has come, and maybe some of the body. */
-static wait_e take_head(apipool_exchange_t *x, apr_size_t len)
+static wait_e take_head(exchange_t *x, apr_size_t len)
 {
     request_rec *r = x->req->r;
     apipool_attempt_t *attempt = &x->req->attempt;
@@ -311,7 +347,7 @@ static wait_e take_head(apipool_exchange_t *x, apr_size_t len)
     apr_size_t rest_len = x->in_len - len;
 
     apipool_key_redact(head, len, attempt->lease->key, attempt->lease->len);
-    switch (apipool_response_read(x, head, len)) {
+    switch (apipool_response_read(x->req, x->conn.conf, head, len, &x->response)) {
     case APIPOOL_RESPONSE_MALFORMED:
         return fail(x, 0, "sent a malformed response head");
     case APIPOOL_RESPONSE_INTERIM:
@@ -320,25 +356,28 @@ static wait_e take_head(apipool_exchange_t *x, apr_size_t len)
                                            : WAIT_READABLE;
     case APIPOOL_RESPONSE_SWITCHES:
         attempt->answering = 1;
-        x->stage = APIPOOL_EXCHANGE_TUNNEL;
+        x->stage = IN_TUNNEL;
         skip(x, len);
-        return ENDED;
+        return NOTHING;
     default:
         break;
     }
     attempt->answering = 1;
-    x->stage = APIPOOL_EXCHANGE_BODY;
+    apr_table_setn(r->notes, "proxy-source-port",
+                   apr_itoa(r->pool, x->conn.backend->connection->local_addr->port));
+    x->stage = IN_BODY;
     x->in = NULL;
-    x->keep &= APR_BRIGADE_EMPTY(x->unsent);
+    x->keep &= x->response.keep && APR_BRIGADE_EMPTY(x->unsent);
     be_patient(x, attempt->idle_timeout);
-    if (!rest_len && x->framing != APIPOOL_NO_BODY) {
+    if (!rest_len && x->response.framing != APIPOOL_NO_BODY) {
         apr_bucket_free(rest);
-        return pass(x, 1) ? WAIT_READABLE : end_for_client(x);
+        x->is_unflushed = 1;
+        return WAIT_READABLE;
     }
     return take_body(x, rest, len, rest_len);
 }
 
-static wait_e read_head(apipool_exchange_t *x)
+static wait_e read_head(exchange_t *x)
 {
     apr_size_t len;
     if (!make_room(x)) {
@@ -364,17 +403,16 @@ static wait_e read_head(apipool_exchange_t *x)
 }
 
 /* Reads heads until one is final. */
-static wait_e get_head(apipool_exchange_t *x)
+static wait_e get_head(exchange_t *x)
 {
-    while (x->stage == APIPOOL_EXCHANGE_HEAD || x->stage == APIPOOL_EXCHANGE_SENDING) {
-        char *end_of_head =
-            x->in ? apipool_response_head_end(x->in, x->in_len, x->searched) : NULL;
+    while (x->stage == IN_HEAD || x->stage == IN_REQUEST) {
+        char *end_of_head = x->in ? apipool_response_head_end(x->in, x->in_len, x->searched) : NULL;
         if (x->in && !apipool_response_head_is_http(x->in, x->in_len)) {
             return fail(x, 0, "sent what is no HTTP/1 response");
         }
         if (end_of_head) {
             wait_e wait = take_head(x, (apr_size_t)(end_of_head - x->in));
-            if (wait == ENDED) {
+            if (wait == NOTHING) {
                 return wait;
             }
             continue;
@@ -390,14 +428,14 @@ static wait_e get_head(apipool_exchange_t *x)
 }
 
 /* Some upstreams answer before they have got all, and read no more of the request. */
-static wait_e send_on(apipool_exchange_t *x)
+static wait_e send_on(exchange_t *x)
 {
     apipool_attempt_t *attempt = &x->req->attempt;
     apr_bucket *first = APR_BRIGADE_FIRST(x->unsent);
     apr_size_t length = first->length;
     apr_status_t rv = apipool_upstream_conn_send(&x->conn, x->unsent, attempt->idle_timeout);
     if (rv == APR_SUCCESS) {
-        x->stage = APIPOOL_EXCHANGE_HEAD;
+        x->stage = IN_HEAD;
         be_patient(x, attempt->first_byte_timeout);
         return WAIT_READABLE;
     }
@@ -407,49 +445,46 @@ static wait_e send_on(apipool_exchange_t *x)
         }
         return get_head(x);
     }
-    x->stage = APIPOOL_EXCHANGE_HEAD; /* it may have said why */
+    x->stage = IN_HEAD; /* it may have said why */
     wait_e wait = get_head(x);
-    return wait == ENDED || x->stage == APIPOOL_EXCHANGE_BODY ? wait : fail_to_get_response(x, rv);
+    return wait == NOTHING || x->stage == IN_BODY ? wait : fail_to_get_response(x, rv);
 }
 
-static wait_e get_body(apipool_exchange_t *x)
+static wait_e get_body(exchange_t *x)
 {
     apr_bucket_alloc_t *alloc = x->req->r->connection->bucket_alloc;
-    for (int turn = 0; turn < TURNS_MAX; turn++) {
-        apr_size_t len, size = turn > 1 ? PIECE_BIG : PIECE;
+    for (apr_size_t len, size = PIECE;; size = PIECE_BIG) {
         char *buffer = apr_bucket_alloc(size, alloc);
         apr_status_t rv = apipool_upstream_conn_read(&x->conn, buffer, size, &len);
         if (rv != APR_SUCCESS) {
             apr_bucket_free(buffer);
-            if (APR_STATUS_IS_EAGAIN(rv)) { /* nothing more for now: what has come is flushed */
-                return APR_BRIGADE_EMPTY(x->out) || pass(x, 1) ? WAIT_READABLE : end_for_client(x);
+            if (APR_STATUS_IS_EAGAIN(rv)) {
+                return flush(x);
             }
-            return APR_STATUS_IS_EOF(rv) && x->framing == APIPOOL_BY_CLOSE
+            return APR_STATUS_IS_EOF(rv) && x->response.framing == APIPOOL_BY_CLOSE
                        ? complete(x)
                        : fail(x, rv, "broke off in the middle of a response");
         }
-        be_patient(x, x->req->attempt.idle_timeout);
-        if (take_body(x, buffer, 0, len) == ENDED) {
-            return ENDED;
+        if (take_body(x, buffer, 0, len) == NOTHING) {
+            return NOTHING;
         }
-        if (!x->conn.is_drained && !pass(x, 0)) {
+        if (!x->conn.is_drained && !pass(x)) {
             return end_for_client(x);
         }
     }
-    return pass(x, 1) ? WAIT_READABLE : end_for_client(x);
 }
 
 /* Does what can be done without waiting for the upstream. */
-static wait_e step(apipool_exchange_t *x)
+static wait_e step(exchange_t *x)
 {
     wait_e wait = WAIT_READABLE;
-    if (x->stage == APIPOOL_EXCHANGE_SENDING) {
+    if (x->stage == IN_REQUEST) {
         wait = send_on(x);
     }
-    if (wait != ENDED && x->stage == APIPOOL_EXCHANGE_HEAD) {
+    if (wait != NOTHING && x->stage == IN_HEAD) {
         wait = get_head(x);
     }
-    if (wait != ENDED && x->stage == APIPOOL_EXCHANGE_BODY) {
+    if (wait != NOTHING && x->stage == IN_BODY) {
         wait = get_body(x);
     }
     return wait;
@@ -457,8 +492,9 @@ static wait_e step(apipool_exchange_t *x)
 
 /* ---- in a thread of its own ---- */
 
-/* Waits until the upstream is ready, the client has left, or patience is at its end. Returns whether it may go on. */
-static int await(apipool_exchange_t *x, wait_e wait)
+/* Waits until the upstream is ready, the client has left, or patience is at its end. Returns
+ * whether it may go on. */
+static int await(exchange_t *x, wait_e wait)
 {
     apipool_request_t *req = x->req;
     struct pollfd at[2] = {
@@ -490,23 +526,23 @@ int apipool_exchange_run(apipool_request_t *req, proxy_worker *worker, const cha
 {
     request_rec *r = req->r;
     apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
-    apipool_exchange_t x = {.req = req,
-                            .conn = {.r = r,
-                                     .conf = req->budget->conf,
-                                     .worker = worker,
-                                     .url = url,
-                                     .remote = apipool_workers_remote(req->budget->conf, url)},
-                            .unsent = apr_brigade_create(r->pool, alloc),
-                            .out = apr_brigade_create(r->pool, alloc)};
+    exchange_t x = {.req = req,
+                    .conn = {.r = r,
+                             .conf = req->budget->conf,
+                             .worker = worker,
+                             .url = url,
+                             .remote = apipool_workers_remote(req->budget->conf, url)},
+                    .unsent = apr_brigade_create(r->pool, alloc),
+                    .out = apr_brigade_create(r->pool, alloc)};
     wait_e wait = begin(&x, 0);
-    while (wait != ENDED) {
+    while (wait != NOTHING) {
         wait = step(&x);
-        if (wait != ENDED && !await(&x, wait)) {
-            wait = ENDED;
+        if (wait != NOTHING && !await(&x, wait)) {
+            wait = NOTHING;
         }
     }
-    if (x.stage == APIPOOL_EXCHANGE_TUNNEL) {
-        apipool_tunnel_run(&x);
+    if (x.stage == IN_TUNNEL) {
+        apipool_tunnel_run(req, x.conn.backend->connection, x.in, x.in_len);
         end(&x, r->connection->aborted ? APIPOOL_PHASE_CLIENT_GONE : APIPOOL_PHASE_ANSWERED, 0);
     }
     apr_brigade_destroy(x.unsent);

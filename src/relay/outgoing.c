@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The head of a request as it leaves: without the client's credentials and identity, with the pool's key. */
+ * The head of a request as it leaves: without the client's credentials and identity, with the
+ * pool's key. */
 #include "outgoing.h"
 
 #include <apr_strings.h>
@@ -46,12 +47,13 @@ static void push_field(pieces_t *pieces, const char *name, const char *value)
     push(pieces, "\r\n");
 }
 
-/* Fields of the connection to the client, and those that are written anew (RFC 9110 section 7.6.1). */
+/* Fields of the connection to the client, and those that are written anew (RFC 9110 section 7.6.1).
+ * */
 static int is_replaced(const char *name)
 {
-    static const char *const names[] = {"connection", "content-length", "expect",  "host",
-                                        "keep-alive", "proxy-connection", "te",    "trailer",
-                                        "transfer-encoding", "upgrade"};
+    static const char *const names[] = {
+        "connection", "content-length",    "expect", "host", "keep-alive", "proxy-connection", "te",
+        "trailer",    "transfer-encoding", "upgrade"};
     switch (*name | 0x20) {
     case 'c':
     case 'e':
@@ -94,8 +96,8 @@ static void push_client_fields(pieces_t *pieces, const apipool_request_t *req)
     }
 }
 
-/* The pool's key, and what the vendor asks of each request. Values hold no line ends, which httpd and core/key.c
- * have seen to. */
+/* The pool's key, and what the vendor asks of each request. Values hold no line ends, which httpd
+ * and core/key.c have seen to. */
 static void push_credential(pieces_t *pieces, const apipool_request_t *req)
 {
     const apipool_upstream_conf_t *upstream = req->attempt.upstream;
@@ -134,12 +136,11 @@ const char *apipool_outgoing_via(const request_rec *r, const proxy_server_conf *
     if (conf->viaopt != via_on && conf->viaopt != via_full) {
         return NULL;
     }
-    return apr_psprintf(r->pool, "%d.%d %s:%u%s", HTTP_VERSION_MAJOR(r->proto_num),
-                        HTTP_VERSION_MINOR(r->proto_num), r->server->server_hostname,
-                        ap_get_server_port(r),
-                        conf->viaopt == via_full
-                            ? apr_pstrcat(r->pool, " (", ap_get_server_banner(), ")", NULL)
-                            : "");
+    return apr_psprintf(
+        r->pool, "%d.%d %s:%u%s", HTTP_VERSION_MAJOR(r->proto_num),
+        HTTP_VERSION_MINOR(r->proto_num), r->server->server_hostname, ap_get_server_port(r),
+        conf->viaopt == via_full ? apr_pstrcat(r->pool, " (", ap_get_server_banner(), ")", NULL)
+                                 : "");
 }
 
 char *apipool_outgoing_head(const apipool_request_t *req, const apipool_outgoing_t *outgoing,

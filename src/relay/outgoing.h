@@ -14,7 +14,7 @@ typedef struct {
     int keep;         /* the connection may serve another request */
 } apipool_outgoing_t;
 
-/** Makes the head for the current attempt, with the lent key. It must be wiped when it is sent.
+/** Makes the head for the current attempt, with the lent key.
  *  @param len result: bytes */
 char *apipool_outgoing_head(const apipool_request_t *req, const apipool_outgoing_t *outgoing,
                             apr_size_t *len);

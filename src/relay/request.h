@@ -139,11 +139,11 @@ typedef struct {
     apr_interval_time_t idle_timeout, first_byte_timeout;
     struct apipool_websocket_t *websocket; /* whose frames are read if it is switched to; or NULL */
     apipool_plug_t *plug;                  /* of a probe; NULL otherwise */
-    int asks_usage;                   /* other than the client */
-    const apipool_verdict_t *judged;  /* if that was done before the answer's end */
-    int answering;                    /* the final head of an answer was read */
-    int passing;                      /* the client has begun to get it */
-    apipool_phase_e phase;            /* how far it came, once it has ended */
+    int asks_usage;                        /* other than the client */
+    const apipool_verdict_t *judged;       /* if that was done before the answer's end */
+    int answering;                         /* the final head of an answer was read */
+    int passing;                           /* the client has begun to get it */
+    apipool_phase_e phase;                 /* how far it came, once it has ended */
     int timed_out;
 } apipool_attempt_t;
 
@@ -174,7 +174,7 @@ typedef struct apipool_request_t {
     int asked;                           /* an upstream was reached */
     apr_int64_t tokens;                  /* that the last attempt used; -1: nobody knows */
     const apipool_probing_t *probing;    /* NULL: a client has asked */
-    int reached; /* httpd has let it in: who has asked is known, and it counts */
+    int reached;            /* httpd has let it in: who has asked is known, and it counts */
     int client_half_closed; /* it sends nothing more, and waits for the response */
     int attempts;
     struct apipool_budget_t *budget;       /* attempt.c's */

@@ -6,17 +6,18 @@
 #include <http_protocol.h>
 
 #include "ascii.h"
-#include "field_options.h"
 #include "outgoing.h"
 #include "response_head.h"
 #include "websocket.h"
 
+#define OPTIONS_MAX 64 /* of a connection: each is looked for among all fields */
+
 /* What becomes of a field. */
 typedef enum { PASSES, DROPPED, MAPPED, FRAMES, ENCODES, LISTS_OPTIONS, TYPE, UPGRADES } fate_e;
 
-/* What a vendor tells about itself or its customer is dropped, and so are extensions of a WebSocket, for which nobody
- * has asked. Fields of the connection are not for the client (RFC 9110 section 7.6.1). ProxyPassReverse
- * maps URLs. */
+/* What a vendor tells about itself or its customer is dropped, and so are extensions of a
+ * WebSocket, for which nobody has asked. Fields of the connection are not for the client (RFC 9110
+ * section 7.6.1). ProxyPassReverse maps URLs. */
 static fate_e fate_of(const char *name)
 {
     static const struct {
@@ -49,48 +50,51 @@ static fate_e fate_of(const char *name)
     return PASSES;
 }
 
-/* What the fields say of the connection, collected while they are read. */
+/* A head that is being read. */
 typedef struct {
-    const char *options; /* all values of Connection; NULL: none */
+    request_rec *r;
+    apipool_response_t *response;
+    const char *options[OPTIONS_MAX]; /* values of Connection */
+    int option_count;
     const char *upgrade;
-} about_t;
+} parse_t;
 
-static int read_length(apipool_exchange_t *x, const char *name, const char *value)
+static int read_length(parse_t *x, const char *name, const char *value)
 {
     apr_off_t length;
     if (!ap_parse_strict_length(&length, value) ||
-        (x->framing == APIPOOL_BY_LENGTH && length != x->left)) {
+        (x->response->framing == APIPOOL_BY_LENGTH && length != x->response->left)) {
         return 0;
     }
-    if (x->framing == APIPOOL_BY_CHUNKS) {
-        x->keep = 0; /* an attempt at smuggling, maybe (RFC 9112 section 6.3) */
+    if (x->response->framing == APIPOOL_BY_CHUNKS) {
+        x->response->keep = 0; /* an attempt at smuggling, maybe (RFC 9112 section 6.3) */
         return 1;
     }
-    x->framing = APIPOOL_BY_LENGTH;
-    x->left = length;
-    apr_table_setn(x->req->r->headers_out, name, value);
+    x->response->framing = APIPOOL_BY_LENGTH;
+    x->response->left = length;
+    apr_table_setn(x->r->headers_out, name, value);
     return 1;
 }
 
-static int read_encoding(apipool_exchange_t *x, const char *value)
+static int read_encoding(parse_t *x, const char *value)
 {
     if (!ap_cstr_casecmp(value, "identity")) {
         return 1;
     }
-    if (ap_cstr_casecmp(value, "chunked") || x->framing == APIPOOL_BY_CHUNKS) {
+    if (ap_cstr_casecmp(value, "chunked") || x->response->framing == APIPOOL_BY_CHUNKS) {
         return 0;
     }
-    if (x->framing == APIPOOL_BY_LENGTH) {
-        apr_table_unset(x->req->r->headers_out, "Content-Length");
-        x->keep = 0;
+    if (x->response->framing == APIPOOL_BY_LENGTH) {
+        apr_table_unset(x->r->headers_out, "Content-Length");
+        x->response->keep = 0;
     }
-    x->framing = APIPOOL_BY_CHUNKS;
+    x->response->framing = APIPOOL_BY_CHUNKS;
     return 1;
 }
 
-static int take(apipool_exchange_t *x, about_t *about, const char *name, const char *value)
+static int take(parse_t *x, const char *name, const char *value)
 {
-    request_rec *r = x->req->r;
+    request_rec *r = x->r;
     switch (fate_of(name)) {
     case DROPPED:
         return 1;
@@ -99,11 +103,13 @@ static int take(apipool_exchange_t *x, about_t *about, const char *name, const c
     case ENCODES:
         return read_encoding(x, value);
     case LISTS_OPTIONS:
-        about->options =
-            about->options ? apr_pstrcat(r->pool, about->options, ",", value, NULL) : value;
+        if (x->option_count == OPTIONS_MAX) {
+            return 0;
+        }
+        x->options[x->option_count++] = value;
         return 1;
     case UPGRADES:
-        about->upgrade = value;
+        x->upgrade = value;
         return 1;
     case MAPPED:
         value = ap_proxy_location_reverse_map(
@@ -121,85 +127,95 @@ static int take(apipool_exchange_t *x, about_t *about, const char *name, const c
     return 1;
 }
 
-/* Fields that are named there are for this connection only. */
-static void obey_options(apipool_exchange_t *x, const char *options, int minor)
+/* Fields that are named there are for this connection only. Returns 0 if they are too many. */
+static int obey_options(const parse_t *x, int minor)
 {
-    if (!options || !ap_cstr_casecmp(options, "keep-alive")) {
-        x->keep &= minor > 0;
-        return;
+    int count = 0;
+    x->response->keep &= minor > 0;
+    for (int i = 0; i < x->option_count; i++) {
+        if (!ap_cstr_casecmp(x->options[i], "keep-alive")) {
+            continue;
+        }
+        char *last, *text = apr_pstrdup(x->r->pool, x->options[i]);
+        for (char *name; (name = apr_strtok(text, ",; \t", &last)); text = NULL) {
+            x->response->keep &= ap_cstr_casecmp(name, "close") != 0;
+            apr_table_unset(x->r->headers_out, name);
+            if (++count > OPTIONS_MAX) {
+                return 0;
+            }
+        }
     }
-    char *last, *text = apr_pstrdup(x->req->r->pool, options);
-    for (char *name; (name = apr_strtok(text, ",; \t", &last)); text = NULL) {
-        apr_table_unset(x->req->r->headers_out, name);
-    }
-    x->keep &= minor > 0 && !apipool_field_options_name(options, "close");
+    return 1;
 }
 
-static void frame(apipool_exchange_t *x, int status)
+static void frame(const parse_t *x, int status)
 {
-    if (x->req->r->header_only || AP_STATUS_IS_HEADER_ONLY(status)) {
-        x->framing = APIPOOL_NO_BODY;
+    if (x->r->header_only || AP_STATUS_IS_HEADER_ONLY(status)) {
+        x->response->framing = APIPOOL_NO_BODY;
     }
-    else if (x->framing == APIPOOL_BY_CLOSE) {
-        x->keep = 0;
+    else if (x->response->framing == APIPOOL_BY_CLOSE) {
+        x->response->keep = 0;
     }
-    else if (x->framing == APIPOOL_BY_LENGTH && x->left == 0) {
-        x->framing = APIPOOL_NO_BODY;
+    else if (x->response->framing == APIPOOL_BY_LENGTH && x->response->left == 0) {
+        x->response->framing = APIPOOL_NO_BODY;
     }
 }
 
-static void note(const apipool_exchange_t *x, const apipool_status_line_t *line)
+static void note(request_rec *r, const apipool_status_line_t *line, const proxy_server_conf *conf)
 {
-    request_rec *r = x->req->r;
-    const char *via = apipool_outgoing_via(r, x->conn.conf);
+    const char *via = apipool_outgoing_via(r, conf);
     r->status = line->status;
     r->status_line = line->text;
     apr_table_setn(r->notes, "proxy-status", apr_itoa(r->pool, line->status));
-    apr_table_setn(r->notes, "proxy-source-port",
-                   apr_itoa(r->pool, x->conn.backend->connection->local_addr->port));
     if (via) {
         apr_table_mergen(r->headers_out, "Via", via);
     }
 }
 
-apipool_response_e apipool_response_read(apipool_exchange_t *x, char *head, apr_size_t len)
+static int switches(const parse_t *x, const apipool_request_t *req)
 {
-    request_rec *r = x->req->r;
+    if (!apipool_websocket_is_asked(req) || !x->upgrade ||
+        ap_cstr_casecmp(x->upgrade, "websocket")) {
+        return 0;
+    }
+    apr_table_setn(x->r->headers_out, "Connection", "Upgrade");
+    apr_table_setn(x->r->headers_out, "Upgrade", x->upgrade);
+    return 1;
+}
+
+apipool_response_e apipool_response_read(const apipool_request_t *req,
+                                         const proxy_server_conf *conf, char *head, apr_size_t len,
+                                         apipool_response_t *response)
+{
     char *at = head, *end = head + len, *name, *value;
     apipool_status_line_t line;
-    about_t about = {NULL, NULL};
+    parse_t parse, *x = &parse;
     int more;
 
     if (!apipool_response_head_status(&at, end, &line)) {
         return APIPOOL_RESPONSE_MALFORMED;
     }
-    int switches = line.status == HTTP_SWITCHING_PROTOCOLS;
-    if (line.status < HTTP_OK && !switches) {
+    int is_switch = line.status == HTTP_SWITCHING_PROTOCOLS;
+    if (line.status < HTTP_OK && !is_switch) {
         return APIPOOL_RESPONSE_INTERIM;
     }
-    x->framing = APIPOOL_BY_CLOSE;
-    r->headers_out = apr_table_make(r->pool, 24);
-    r->content_type = NULL;
+    x->r = req->r;
+    x->response = response;
+    x->option_count = 0;
+    x->upgrade = NULL;
+    response->framing = APIPOOL_BY_CLOSE;
+    response->keep = 1;
+    x->r->headers_out = apr_table_make(x->r->pool, 24);
+    x->r->content_type = NULL;
     while ((more = apipool_response_head_field(&at, end, &name, &value)) > 0) {
-        if (!take(x, &about, name, value)) {
+        if (!take(x, name, value)) {
             return APIPOOL_RESPONSE_MALFORMED;
         }
     }
-    if (more < 0) {
+    if (more < 0 || !obey_options(x, line.minor) || (is_switch && !switches(x, req))) {
         return APIPOOL_RESPONSE_MALFORMED;
     }
-    obey_options(x, about.options, line.minor);
-    if (switches) {
-        if (!apipool_websocket_is_asked(x->req) || !about.upgrade ||
-            ap_cstr_casecmp(about.upgrade, "websocket")) {
-            return APIPOOL_RESPONSE_MALFORMED;
-        }
-        apr_table_setn(r->headers_out, "Connection", "Upgrade");
-        apr_table_setn(r->headers_out, "Upgrade", about.upgrade);
-        note(x, &line);
-        return APIPOOL_RESPONSE_SWITCHES;
-    }
     frame(x, line.status);
-    note(x, &line);
-    return APIPOOL_RESPONSE_FINAL;
+    note(x->r, &line, conf);
+    return is_switch ? APIPOOL_RESPONSE_SWITCHES : APIPOOL_RESPONSE_FINAL;
 }

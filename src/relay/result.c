@@ -36,18 +36,17 @@ apipool_verdict_t apipool_result_judge(apipool_request_t *req, apr_time_t now)
     if (req->attempt.judged) { /* while it was held; some of it has gone since */
         return *req->attempt.judged;
     }
-    apipool_evidence_t evidence = {
-        .phase = find_phase(req),
-        .provider = req->attempt.upstream->provider,
-        .custom = (const apipool_custom_rule_t *)req->pool->rules->elts,
-        .custom_count = req->pool->rules->nelts,
-        .in_band = req->gate.in_band,
-        .status = req->r->status,
-        .headers = req->r->headers_out,
-        .now = now,
-        .replay_safe = is_idempotent(req->r),
-        .body = req->gate.event,
-        .body_len = req->gate.event_len};
+    apipool_evidence_t evidence = {.phase = find_phase(req),
+                                   .provider = req->attempt.upstream->provider,
+                                   .custom = (const apipool_custom_rule_t *)req->pool->rules->elts,
+                                   .custom_count = req->pool->rules->nelts,
+                                   .in_band = req->gate.in_band,
+                                   .status = req->r->status,
+                                   .headers = req->r->headers_out,
+                                   .now = now,
+                                   .replay_safe = is_idempotent(req->r),
+                                   .body = req->gate.event,
+                                   .body_len = req->gate.event_len};
     if (!req->gate.event && req->gate.held_len > 0) {
         apipool_gate_held(req, &body, &evidence.body_len);
         evidence.body = body;

@@ -7,7 +7,8 @@
 
 /* Valid between an attempt's end and the next one's beginning; called by the request's thread. */
 
-/** The verdict on the attempt, as of now; that passed already while its response was held, if there is any. */
+/** The verdict on the attempt, as of now; that passed already while its response was held, if there
+ *  is any. */
 apipool_verdict_t apipool_result_judge(apipool_request_t *req, apr_time_t now);
 
 /** Whether a 101 was expected; the tunnel has been and gone. */

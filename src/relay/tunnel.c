@@ -35,38 +35,38 @@ void apipool_tunnel_register_filters(void)
 }
 
 /* What came together with the head goes ahead. */
-static apr_status_t pass_first(apipool_exchange_t *x)
+static apr_status_t pass_first(const apipool_request_t *req, const char *first, apr_size_t len)
 {
-    conn_rec *client = x->req->r->connection;
+    conn_rec *client = req->r->connection;
     apr_bucket_alloc_t *alloc = client->bucket_alloc;
+    apr_bucket_brigade *bb = apr_brigade_create(req->r->pool, alloc);
     apr_status_t rv = APR_SUCCESS;
-    APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_transient_create(x->in, x->in_len, alloc));
-    if (x->req->websocket) {
-        rv = apipool_websocket_read(x->req->websocket, x->out, APR_SUCCESS);
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(first, len, alloc));
+    if (req->websocket) {
+        rv = apipool_websocket_read(req->websocket, bb, APR_SUCCESS);
     }
     if (rv == APR_SUCCESS) {
-        APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_flush_create(alloc));
-        rv = ap_pass_brigade(client->output_filters, x->out);
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(alloc));
+        rv = ap_pass_brigade(client->output_filters, bb);
     }
-    apr_brigade_cleanup(x->out);
+    apr_brigade_destroy(bb);
     return rv;
 }
 
-void apipool_tunnel_run(apipool_exchange_t *x)
+void apipool_tunnel_run(const apipool_request_t *req, conn_rec *origin, const char *first,
+                        apr_size_t first_len)
 {
-    request_rec *r = x->req->r;
-    conn_rec *origin = x->conn.backend->connection;
+    request_rec *r = req->r;
     proxy_tunnel_rec *tunnel;
 
-    x->keep = 0;
     apr_table_unset(r->headers_out, "Content-Length");
     ap_send_interim_response(r, 1);
-    if (x->in_len && pass_first(x) != APR_SUCCESS) {
+    if (first_len && pass_first(req, first, first_len) != APR_SUCCESS) {
         return;
     }
-    if (x->req->websocket) {
-        ap_add_input_filter_handle(read_handle, x->req->websocket, NULL, origin);
-        ap_add_output_filter_handle(write_handle, x->req->websocket, NULL, origin);
+    if (req->websocket) {
+        ap_add_input_filter_handle(read_handle, req->websocket, NULL, origin);
+        ap_add_output_filter_handle(write_handle, req->websocket, NULL, origin);
     }
     apr_status_t rv = ap_proxy_tunnel_create(&tunnel, r, origin, "websocket");
     if (rv != APR_SUCCESS) {
@@ -74,8 +74,7 @@ void apipool_tunnel_run(apipool_exchange_t *x)
                       APIPOOL_LOG(0014) "could not tunnel a WebSocket");
         return;
     }
-    apr_interval_time_t client_timeout = r->server->timeout;
-    tunnel->timeout = x->req->attempt.idle_timeout > client_timeout ? x->req->attempt.idle_timeout
-                                                                    : client_timeout;
+    tunnel->timeout = req->attempt.idle_timeout > r->server->timeout ? req->attempt.idle_timeout
+                                                                     : r->server->timeout;
     ap_proxy_tunnel_run(tunnel);
 }

@@ -29,8 +29,8 @@ int apipool_upstream_conn_open(apipool_upstream_conn_t *conn, char **path, apr_u
     }
     conn->backend->is_ssl = is_tls;
     *path = apr_pstrdup(r->pool, conn->url);
-    return ap_proxy_determine_connection(r->pool, r, conn->conf, conn->worker, conn->backend, uri, path,
-                                         conn->remote ? conn->remote->hostname : NULL,
+    return ap_proxy_determine_connection(r->pool, r, conn->conf, conn->worker, conn->backend, uri,
+                                         path, conn->remote ? conn->remote->hostname : NULL,
                                          conn->remote ? conn->remote->port : 0, port, sizeof(port));
 }
 
@@ -176,9 +176,9 @@ static apr_status_t send_by_filters(apipool_upstream_conn_t *conn, apr_bucket_br
         return rv;
     }
     for (int i = 0; i < count; i++) {
-        APR_BRIGADE_INSERT_TAIL(conn->bb,
-                                apr_bucket_transient_create(pieces[i].iov_base, pieces[i].iov_len,
-                                                            c->bucket_alloc));
+        APR_BRIGADE_INSERT_TAIL(
+            conn->bb,
+            apr_bucket_transient_create(pieces[i].iov_base, pieces[i].iov_len, c->bucket_alloc));
         total += pieces[i].iov_len;
     }
     APR_BRIGADE_INSERT_TAIL(conn->bb, apr_bucket_flush_create(c->bucket_alloc));

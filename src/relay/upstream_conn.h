@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The connection to an upstream: opened and kept by mod_proxy, read and written here without waiting. */
+ * The connection to an upstream: opened and kept by mod_proxy, read and written here without
+ * waiting. */
 #ifndef APIPOOL_RELAY_UPSTREAM_CONN_H
 #define APIPOOL_RELAY_UPSTREAM_CONN_H
 
@@ -22,7 +23,8 @@ typedef struct {
 } apipool_upstream_conn_t;
 
 /**
- * Takes a connection to the upstream out of mod_proxy's pool, or a place for one, and finds out where it leads.
+ * Takes a connection to the upstream out of mod_proxy's pool, or a place for one, and finds out
+ * where it leads.
  * @param path result: what the request line asks for
  * @param uri  result: where it leads
  * @return OK, or an HTTP status
@@ -30,21 +32,23 @@ typedef struct {
 int apipool_upstream_conn_open(apipool_upstream_conn_t *conn, char **path, apr_uri_t *uri);
 
 /**
- * Connects it, TLS included, unless it is connected already and silent. Waits, each time for as long as the worker's
- * connection timeout allows.
+ * Connects it, TLS included, unless it is connected already and silent. Waits, each time for as
+ * long as the worker's connection timeout allows.
  * @param is_fresh it has to be a new connection
  * @return OK, or an HTTP status: nothing was sent
  */
 int apipool_upstream_conn_connect(apipool_upstream_conn_t *conn, int is_fresh);
 
 /**
- * Sends what goes out without waiting, and removes it from the brigade. TLS may wait for a record, as long as timeout.
+ * Sends what goes out without waiting, and removes it from the brigade. TLS may wait for a record,
+ * as long as timeout.
  * @return APR_SUCCESS: all is sent; APR_EAGAIN: the socket takes no more for now; or an error
  */
 apr_status_t apipool_upstream_conn_send(apipool_upstream_conn_t *conn, apr_bucket_brigade *unsent,
                                         apr_interval_time_t timeout);
 
-/** Reads what has come. Returns APR_SUCCESS with at least a byte, APR_EAGAIN, APR_EOF, or an error. Never waits. */
+/** Reads what has come. Returns APR_SUCCESS with at least a byte, APR_EAGAIN, APR_EOF, or an error.
+ *  Never waits. */
 apr_status_t apipool_upstream_conn_read(apipool_upstream_conn_t *conn, char *to, apr_size_t size,
                                         apr_size_t *len);
 

@@ -62,9 +62,10 @@ int apipool_response_head_status(char **at, char *end, apipool_status_line_t *li
 {
     char *text = *at, *feed = memchr(text, '\n', (apr_size_t)(end - text));
     char *status = text + STATUS_AT;
-    if (!feed || line_end(text, feed) - status < 3 || !apipool_response_head_is_http(text, VERSION_LEN) ||
-        !is_digit(text[VERSION_LEN]) || text[VERSION_LEN + 1] != ' ' || status[0] < '1' ||
-        !is_digit(status[0]) || !is_digit(status[1]) || !is_digit(status[2])) {
+    if (!feed || line_end(text, feed) - status < 3 ||
+        !apipool_response_head_is_http(text, VERSION_LEN) || !is_digit(text[VERSION_LEN]) ||
+        text[VERSION_LEN + 1] != ' ' || status[0] < '1' || !is_digit(status[0]) ||
+        !is_digit(status[1]) || !is_digit(status[2])) {
         return 0;
     }
     char *after = line_end(text, feed);
@@ -72,7 +73,8 @@ int apipool_response_head_status(char **at, char *end, apipool_status_line_t *li
     line->minor = text[VERSION_LEN] - '0';
     line->status = (status[0] - '0') * 100 + (status[1] - '0') * 10 + status[2] - '0';
     line->text = status;
-    if (after == status + 3 && after < feed) { /* room for the blank that must follow: the line's CR */
+    if (after == status + 3 &&
+        after < feed) { /* room for the blank that must follow: the line's CR */
         *after++ = ' ';
     }
     else if (after == status + 3) { /* moved to the left, over the blank before it */
@@ -83,14 +85,24 @@ int apipool_response_head_status(char **at, char *end, apipool_status_line_t *li
     return line->text[3] == ' ';
 }
 
-/* The line feed that ends a field, lines that continue it included; blanks take the place of the others
- * (RFC 9112 section 5.2). */
-static char *unfold(char *line, char *end)
+/* Joins the lines that continue a field to it, with a blank between (RFC 9112 section 5.2).
+ * Returns the line feed that ends the last of them, and where the joined line ends. */
+static char *unfold(char *line, char *end, char **joined)
 {
     char *feed = memchr(line, '\n', (apr_size_t)(end - line));
+    *joined = feed ? line_end(line, feed) : NULL;
     while (feed && feed + 1 < end && is_blank(feed[1])) {
-        *feed = ' ';
-        feed = memchr(feed, '\n', (apr_size_t)(end - feed));
+        char *more = feed + 1;
+        while (more < end && is_blank(*more)) {
+            more++;
+        }
+        feed = memchr(more, '\n', (apr_size_t)(end - more));
+        if (feed) {
+            apr_size_t len = (apr_size_t)(line_end(more, feed) - more);
+            *(*joined)++ = ' ';
+            memmove(*joined, more, len);
+            *joined += len;
+        }
     }
     return feed;
 }
@@ -99,8 +111,8 @@ static char *unfold(char *line, char *end)
 static char *skip_token(char *text, const char *end)
 {
     static const char is_token[256] = {
-        ['!'] = 1, ['#' ... '\''] = 1, ['*'] = 1, ['+'] = 1,         ['-'] = 1, ['.'] = 1,
-        ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['^' ... 'z'] = 1, ['|'] = 1, ['~'] = 1};
+        ['!'] = 1,         ['#' ... '\''] = 1, ['*'] = 1,         ['+'] = 1, ['-'] = 1, ['.'] = 1,
+        ['0' ... '9'] = 1, ['A' ... 'Z'] = 1,  ['^' ... 'z'] = 1, ['|'] = 1, ['~'] = 1};
     while (text < end && is_token[(unsigned char)*text]) {
         text++;
     }
@@ -110,11 +122,10 @@ static char *skip_token(char *text, const char *end)
 int apipool_response_head_field(char **at, char *end, char **name, char **value)
 {
     char *line = *at;
-    char *feed = line < end ? unfold(line, end) : NULL;
+    char *last, *feed = line < end ? unfold(line, end, &last) : NULL;
     if (!feed) {
         return -1;
     }
-    char *last = line_end(line, feed);
     *at = feed + 1;
     if (last == line) {
         return 0;
@@ -130,7 +141,7 @@ int apipool_response_head_field(char **at, char *end, char **name, char **value)
     while (text < last && is_blank(*text)) {
         text++;
     }
-    while (last > text && (is_blank(last[-1]) || last[-1] == '\r')) {
+    while (last > text && is_blank(last[-1])) {
         last--;
     }
     *name_end = '\0';

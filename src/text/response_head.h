@@ -33,8 +33,8 @@ char *apipool_response_head_end(char *text, apr_size_t len, apr_size_t from);
 int apipool_response_head_status(char **at, char *end, apipool_status_line_t *line);
 
 /**
- * Reads the next field. Its name and value end in zeros, which replace what stood behind them. Folded lines become
- * one, and control characters become blanks (RFC 9110 section 5.5).
+ * Reads the next field. Its name and value end in zeros, which replace what stood behind them.
+ * Folded lines become one, and control characters become blanks (RFC 9110 section 5.5).
  * @param at where it begins; moved to the next one
  * @return 1; 0 at the end of the head; -1 if it is malformed
  */

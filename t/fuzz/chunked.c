@@ -17,7 +17,8 @@ static apr_ssize_t decode(char *text, size_t size, size_t most, char *to, size_t
         if (n < 0) {
             return -1;
         }
-        MUST((size_t)n <= len && taken <= len && (taken == len || apipool_chunked_is_complete(&chunked)));
+        MUST((size_t)n <= len && taken <= len &&
+             (taken == len || apipool_chunked_is_complete(&chunked)));
         memcpy(to + total, text + *used, (size_t)n);
         total += n;
         *used += taken;
