@@ -424,6 +424,7 @@ apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence)
     if (verdict.rule == APIPOOL_RULE_NO_ANSWER && evidence->replay_safe) {
         verdict.action = APIPOOL_RETRY;
     }
+    verdict.upstream_fault &= !evidence->is_out_of_time;
     return verdict;
 }
 

@@ -123,6 +123,7 @@ typedef struct {
     const char *body;           /* of an error answer, as much as was held; the data of the event */
     apr_size_t body_len;
     int replay_safe; /* without an answer: sending it again cannot do it twice */
+    int is_out_of_time; /* without an answer: the request's own deadline was over, which is nobody's fault */
     const apipool_custom_rule_t *custom; /* tried before the built-in ones, in their order */
     int custom_count;
     apr_time_t now;

@@ -5,6 +5,7 @@
 #include "budget.h"
 #include "client_conn.h"
 #include "facts.h"
+#include "monotonic.h"
 #include "queue.h"
 #include "reply.h"
 
@@ -22,7 +23,8 @@ static int is_worth_waiting(apipool_acquired_e result)
 static void pause_before_next(const apipool_found_t *found, apr_time_t now, apr_time_t until)
 {
     apr_interval_time_t pause =
-        apipool_shorter(found->result == APIPOOL_ALL_BUSY ? WHEN_BUSY : LOOK_AGAIN, until - now);
+        apipool_shorter(found->result == APIPOOL_ALL_BUSY ? WHEN_BUSY : LOOK_AGAIN,
+                        until - apipool_monotonic_now());
     pause = found->retry_at ? apipool_shorter(pause, found->retry_at - now) : pause;
     apr_sleep(pause > SHORTEST ? pause : SHORTEST);
 }
@@ -49,7 +51,8 @@ static apr_status_t wait_for_key(apipool_request_t *req, apipool_lend_request_t 
         }
     }
     wanted->tried_count = wanted->doubted_count; /* the others may serve it when they are back */
-    while (rv == APR_SUCCESS && is_worth_waiting(found->result) && now < until && !found->gone) {
+    while (rv == APR_SUCCESS && is_worth_waiting(found->result) && !found->gone &&
+           apipool_monotonic_now() < until) {
         pause_before_next(found, now, until);
         now = apr_time_now();
         found->gone = apipool_client_conn_is_gone(req);
@@ -72,7 +75,7 @@ static apr_status_t wait_for_key(apipool_request_t *req, apipool_lend_request_t 
 /* Acquires a key, and waits for one: until the pool's time for it is over, or the deadline, or the client
  * leaves. While it waits, keys that this request has used before count as any other: they have come free
  * since. Keys that it has left in doubt stay out.
- * without: an upstream's group, or APIPOOL_NONE; wait_until: in the past to try once */
+ * without: an upstream's group, or APIPOOL_NONE; wait_until: of apipool_monotonic_now(); in the past to try once */
 static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, int tried_count,
                                   apr_time_t wait_until, apipool_found_t *found)
 {
@@ -85,7 +88,8 @@ static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, 
     wanted.doubted_count = req->budget->doubted_count;
     wanted.sure_first = req->budget->proving;
     apr_status_t rv = look(req, &wanted, now, found);
-    return rv == APR_SUCCESS && is_worth_waiting(found->result) && now < wait_until
+    return rv == APR_SUCCESS && is_worth_waiting(found->result) &&
+                   apipool_monotonic_now() < wait_until
                ? wait_for_key(req, &wanted, wait_until, found)
                : rv;
 }

@@ -187,6 +187,14 @@ static int has_left(const request_rec *r, apr_status_t rv)
            rv == APR_INCOMPLETE;
 }
 
+/* httpd takes off the last coding, and would leave the others to whoever reads the body
+ * (RFC 9112 section 6.1). */
+static int is_coded(const request_rec *r)
+{
+    const char *codings = apr_table_get(r->headers_in, "Transfer-Encoding");
+    return codings && ap_cstr_casecmp(codings, "chunked");
+}
+
 int apipool_body_capture(apipool_request_t *req)
 {
     request_rec *r = req->r;
@@ -197,6 +205,10 @@ int apipool_body_capture(apipool_request_t *req)
     int done = 0;
     int status = OK;
 
+    if (is_coded(r)) {
+        r->connection->keepalive = AP_CONN_CLOSE; /* nobody knows where the body ends */
+        return HTTP_NOT_IMPLEMENTED;
+    }
     if (is_announced_too_large(req)) {
         return HTTP_REQUEST_ENTITY_TOO_LARGE;
     }

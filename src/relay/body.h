@@ -10,7 +10,8 @@
 
 /**
  * Reads the whole body of the client's request. Blocks for as long as httpd's Timeout allows.
- * @return OK; HTTP_REQUEST_ENTITY_TOO_LARGE above the pool's limit; another HTTP status, or
+ * @return OK; HTTP_REQUEST_ENTITY_TOO_LARGE above the pool's limit; HTTP_NOT_IMPLEMENTED for a
+ *         transfer coding that is not understood; another HTTP status, or
  *         AP_FILTER_ERROR when the input filters have answered already
  */
 int apipool_body_capture(apipool_request_t *req);

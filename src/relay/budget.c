@@ -73,11 +73,11 @@ struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy
     request_rec *r = req->r;
     const apipool_pool_conf_t *pool = req->pool;
     struct apipool_budget_t *budget = apr_pcalloc(r->pool, sizeof(*budget));
-    apr_time_t now = apr_time_now();
+    apr_time_t now = apipool_monotonic_now();
     budget->conf = conf;
     budget->rotations = req->probing ? 0 : pool->rotations;
     budget->retries = req->probing ? 0 : pool->retries;
-    budget->deadline = pool->deadline ? apipool_monotonic_now() + pool->deadline : 0;
+    budget->deadline = pool->deadline ? now + pool->deadline : 0;
     budget->wait_until =
         now + (pool->deadline ? apipool_shorter(pool->wait, pool->deadline) : pool->wait);
     budget->tried = apr_palloc(r->pool, sizeof(*budget->tried) *

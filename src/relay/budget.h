@@ -8,8 +8,8 @@
 /* What a request may still spend, and what every attempt starts from. */
 struct apipool_budget_t {
     proxy_server_conf *conf;
-    apr_time_t deadline; /* of apipool_monotonic_now(); 0: none */
-    apr_time_t wait_until;
+    apr_time_t deadline;   /* of apipool_monotonic_now(); 0: none */
+    apr_time_t wait_until; /* the same clock */
     apr_int64_t rotations, retries;
     int not_found;              /* answers R10 so far: one is worth another try */
     int proving;                /* a key had to prove itself */

@@ -4,6 +4,7 @@
 
 #include <http_core.h>
 #include <http_protocol.h>
+#include <limits.h>
 #include <poll.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -30,7 +31,10 @@
  * After more than that it has seen the request. */
 #define RACE_MAX apr_time_from_sec(1)
 
-#define LOOK_AGAIN 250 /* milliseconds: who leaves a stream of HTTP/2 is not seen on a socket */
+/* Milliseconds between two looks at what no socket tells: that somebody leaves a stream of HTTP/2;
+ * that TLS filters have something after all. */
+#define LOOK_AT_STREAM 250
+#define LOOK_AT_TLS    1000
 
 /* Where an exchange stands. */
 typedef enum {
@@ -127,6 +131,9 @@ static wait_e fail(exchange_t *x, apr_status_t rv, const char *what)
 {
     request_rec *r = x->req->r;
     report(x, rv, what);
+    if (r->connection->aborted) {
+        return end(x, APIPOOL_PHASE_CLIENT_GONE, 0);
+    }
     if (!x->req->attempt.answering) {
         return end(x, APIPOOL_PHASE_NO_ANSWER, 0);
     }
@@ -143,6 +150,7 @@ static wait_e fail_in_time(exchange_t *x)
                                        [IN_HEAD] = "sent no response in time",
                                        [IN_BODY] = "stopped in the middle of a response"};
     x->req->attempt.timed_out = 1;
+    x->req->attempt.is_out_of_time = x->due == x->req->attempt.deadline;
     return fail(x, APR_TIMEUP, what[x->stage]);
 }
 
@@ -185,6 +193,7 @@ static wait_e begin(exchange_t *x, int is_fresh)
     }
     if (status != OK) {
         attempt->timed_out = attempt->deadline && apipool_monotonic_now() >= attempt->deadline;
+        attempt->is_out_of_time = attempt->timed_out;
         report(x, 0, "could not be reached");
         return end(x, APIPOOL_PHASE_NOT_SENT, 0);
     }
@@ -221,14 +230,19 @@ static wait_e fail_to_get_response(exchange_t *x, apr_status_t rv)
 
 /* ---- the response ---- */
 
-/* Passes what has come. Returns whether the client takes more. */
-static int pass(exchange_t *x)
+/* Passes what has come. */
+static apr_status_t pass(exchange_t *x)
 {
-    request_rec *r = x->req->r;
-    apr_status_t rv = ap_pass_brigade(r->output_filters, x->out);
+    apr_status_t rv = ap_pass_brigade(x->req->r->output_filters, x->out);
     apr_brigade_cleanup(x->out);
     x->is_unflushed = 1;
-    return rv == APR_SUCCESS && !r->connection->aborted;
+    return rv;
+}
+
+/* The same. Returns whether the client takes more. */
+static int pass_on(exchange_t *x)
+{
+    return pass(x) == APR_SUCCESS && !x->req->r->connection->aborted;
 }
 
 /* Nothing more has come for now: what there is goes out at once. */
@@ -237,7 +251,7 @@ static wait_e flush(exchange_t *x)
     if (x->is_unflushed || !APR_BRIGADE_EMPTY(x->out)) {
         APR_BRIGADE_INSERT_TAIL(x->out,
                                 apr_bucket_flush_create(x->req->r->connection->bucket_alloc));
-        if (!pass(x)) {
+        if (!pass_on(x)) {
             return end_for_client(x);
         }
         x->is_unflushed = 0;
@@ -253,8 +267,8 @@ static wait_e complete(exchange_t *x)
     plug_in(x->req->attempt.plug, -1);
     apipool_upstream_conn_release(&x->conn, x->keep);
     APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_eos_create(r->connection->bucket_alloc));
-    pass(x);
-    return end_for_client(x);
+    /* a stream of HTTP/2 that has got all may be gone by now */
+    return pass(x) == APR_SUCCESS ? end(x, APIPOOL_PHASE_ANSWERED, 0) : end_for_client(x);
 }
 
 /* Takes the framing off. Returns how many bytes of a body are left, or -1. */
@@ -396,20 +410,30 @@ static wait_e read_head(exchange_t *x)
         return fail_to_get_response(x, rv);
     }
     x->in_len += len;
-    while (x->in_len >= 2 && !x->searched && x->in[0] == '\r' && x->in[1] == '\n') {
-        skip(x, 2); /* what some append to the response before (RFC 9112 section 2.2) */
-    }
     return WAIT_READABLE;
+}
+
+/* Some append a blank line to the response before (RFC 9112 section 2.2). Returns 0 if what comes is no
+ * response, or an endless number of such lines. */
+static int is_http(exchange_t *x)
+{
+    while (x->in_len >= 2 && x->in[0] == '\r' && x->in[1] == '\n') {
+        skip(x, 2);
+        if (++x->interims > INTERIM_MAX) {
+            return 0;
+        }
+    }
+    return (x->in_len == 1 && x->in[0] == '\r') || apipool_response_head_is_http(x->in, x->in_len);
 }
 
 /* Reads heads until one is final. */
 static wait_e get_head(exchange_t *x)
 {
     while (x->stage == IN_HEAD || x->stage == IN_REQUEST) {
-        char *end_of_head = x->in ? apipool_response_head_end(x->in, x->in_len, x->searched) : NULL;
-        if (x->in && !apipool_response_head_is_http(x->in, x->in_len)) {
+        if (x->in && !is_http(x)) {
             return fail(x, 0, "sent what is no HTTP/1 response");
         }
+        char *end_of_head = x->in ? apipool_response_head_end(x->in, x->in_len, x->searched) : NULL;
         if (end_of_head) {
             wait_e wait = take_head(x, (apr_size_t)(end_of_head - x->in));
             if (wait == NOTHING) {
@@ -468,7 +492,7 @@ static wait_e get_body(exchange_t *x)
         if (take_body(x, buffer, 0, len) == NOTHING) {
             return NOTHING;
         }
-        if (!x->conn.is_drained && !pass(x)) {
+        if (!x->conn.is_drained && !pass_on(x)) {
             return end_for_client(x);
         }
     }
@@ -499,25 +523,23 @@ static int await(exchange_t *x, wait_e wait)
     apipool_request_t *req = x->req;
     struct pollfd at[2] = {
         {.fd = x->conn.fd, .events = wait == WAIT_WRITABLE ? POLLIN | POLLOUT : POLLIN}};
-    int has_socket = apipool_client_conn_watch(req, &at[1]);
     for (;;) {
+        int has_socket = apipool_client_conn_watch(req, &at[1]);
+        int longest = !has_socket ? LOOK_AT_STREAM : x->conn.is_direct ? INT_MAX : LOOK_AT_TLS;
         apr_time_t left = x->due - apipool_monotonic_now();
         int ms = left > 0 ? (int)apr_time_as_msec(left) + 1 : 0;
-        int n = poll(at, has_socket ? 2 : 1, has_socket || ms < LOOK_AGAIN ? ms : LOOK_AGAIN);
+        int n = poll(at, has_socket ? 2 : 1, ms < longest ? ms : longest);
         if (apipool_client_conn_has_left(req, has_socket && n > 0 ? at[1].revents : 0)) {
             end_for_client(x);
             return 0;
-        }
-        if (n > 0 && at[0].revents) {
-            x->conn.is_drained = 0;
-            return 1;
         }
         if (n == 0 && left <= 0) {
             fail_in_time(x);
             return 0;
         }
-        if (has_socket) {
-            apipool_client_conn_watch(req, &at[1]);
+        if ((n > 0 && at[0].revents) || (n == 0 && !x->conn.is_direct)) {
+            x->conn.is_drained = 0;
+            return 1;
         }
     }
 }

@@ -12,7 +12,7 @@ int apipool_result_is_tunnelled(const apipool_request_t *req)
 static apipool_phase_e find_phase(const apipool_request_t *req)
 {
     const apipool_gate_t *gate = &req->gate;
-    if (req->r->connection->aborted) {
+    if (req->attempt.phase == APIPOOL_PHASE_CLIENT_GONE) {
         return APIPOOL_PHASE_CLIENT_GONE;
     }
     if (gate->broke && gate->mode == APIPOOL_GATE_PASSING) {
@@ -45,6 +45,7 @@ apipool_verdict_t apipool_result_judge(apipool_request_t *req, apr_time_t now)
                                    .headers = req->r->headers_out,
                                    .now = now,
                                    .replay_safe = is_idempotent(req->r),
+                                   .is_out_of_time = req->attempt.is_out_of_time,
                                    .body = req->gate.event,
                                    .body_len = req->gate.event_len};
     if (!req->gate.event && req->gate.held_len > 0) {

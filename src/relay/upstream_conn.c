@@ -9,8 +9,9 @@
 #include <sys/uio.h>
 #include <util_filter.h>
 
-#define PIECES    32          /* of a request that one call sends */
-#define TLS_PIECE (16 * 1024) /* a TLS record (RFC 8446 section 5.1) */
+#define PIECES      32          /* of a request that one call sends */
+#define TLS_PIECE   (16 * 1024) /* a TLS record (RFC 8446 section 5.1) */
+#define TICKETS_MAX 8           /* that servers send after a handshake: OpenSSL two */
 
 int apipool_upstream_conn_open(apipool_upstream_conn_t *conn, char **path, apr_uri_t *uri)
 {
@@ -103,6 +104,7 @@ int apipool_upstream_conn_connect(apipool_upstream_conn_t *conn, int is_fresh)
     }
     look_at(conn);
     conn->is_drained = 0;
+    conn->is_new = !conn->is_reused;
     return conn->is_reused || !backend->is_ssl || shake_hands(conn) ? OK
                                                                     : HTTP_INTERNAL_SERVER_ERROR;
 }
@@ -228,8 +230,8 @@ static apr_status_t read_directly(apipool_upstream_conn_t *conn, char *to, apr_s
 }
 
 /* What filters hand out is theirs, and for the moment only. */
-static apr_status_t read_by_filters(apipool_upstream_conn_t *conn, char *to, apr_size_t size,
-                                    apr_size_t *len)
+static apr_status_t read_once(apipool_upstream_conn_t *conn, char *to, apr_size_t size,
+                              apr_size_t *len)
 {
     apr_status_t rv = ap_get_brigade(conn->backend->connection->input_filters, conn->bb,
                                      AP_MODE_READBYTES, APR_NONBLOCK_READ, (apr_off_t)size);
@@ -244,6 +246,19 @@ static apr_status_t read_by_filters(apipool_upstream_conn_t *conn, char *to, apr
         return rv;
     }
     return is_end ? APR_EOF : APR_EAGAIN;
+}
+
+/* mod_ssl brings nothing where it has read a record of TLS itself, though there may be more behind
+ * it that the filters have taken from the socket. Session tickets come before a first response. */
+static apr_status_t read_by_filters(apipool_upstream_conn_t *conn, char *to, apr_size_t size,
+                                    apr_size_t *len)
+{
+    apr_status_t rv = read_once(conn, to, size, len);
+    for (int i = 0; i < TICKETS_MAX && conn->is_new && APR_STATUS_IS_EAGAIN(rv); i++) {
+        rv = read_once(conn, to, size, len);
+    }
+    conn->is_new &= APR_STATUS_IS_EAGAIN(rv);
+    return rv;
 }
 
 apr_status_t apipool_upstream_conn_read(apipool_upstream_conn_t *conn, char *to, apr_size_t size,

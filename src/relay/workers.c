@@ -4,6 +4,8 @@
 
 #include <apr_strings.h>
 
+#define IDLE_MAX apr_time_from_sec(60) /* that a connection to an upstream is kept */
+
 /* A worker of our own, for requests or for probes. */
 static const char *define_worker(const apipool_pool_conf_t *pool,
                                  const apipool_upstream_conf_t *upstream, int probes,
@@ -22,6 +24,9 @@ static const char *define_worker(const apipool_pool_conf_t *pool,
     s->timeout_set = 1;
     s->conn_timeout = apipool_shorter(upstream->connect_timeout, max);
     s->conn_timeout_set = 1;
+    s->smax =
+        0; /* all idle connections end some time, those that the upstream has closed included */
+    s->ttl = IDLE_MAX;
     s->retry = 0;
     s->retry_set = 1;
     apr_cpystrn(s->upgrade, "WebSocket", sizeof(s->upgrade));
