@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the readers of JSON and of forms have in common: bodies in pieces, and values. */
+ * Common parts of the JSON and form readers: feeding pieces, and storing values. */
 #include "sniff_parts.h"
 
 #include <stddef.h>
@@ -69,7 +69,7 @@ static void keep_text(const apipool_sniff_t *s, apipool_sniffed_t *found)
     found->text = found->room;
 }
 
-/* What was found of that name before is replaced only now, as the value is whole. */
+/* An earlier result for this name is replaced only now that the value is complete. */
 void apipool_sniff_end_value(apipool_sniff_t *s, apr_off_t end)
 {
     if (s->current < 0) {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Parts of a multipart/form-data body: delimiters, lines of heads, and values. */
+ * Reads the parts of a multipart/form-data body: delimiters, header lines and values. */
 #include "sniff_parts.h"
 
 #include <string.h>
+
+#include "ascii.h"
 
 enum {
     TRAILER = APIPOOL_SNIFF_TRAILER,
@@ -18,14 +20,14 @@ static const char INSIDE[] = "the boundary of the form stands inside of a part";
 void apipool_sniff_form_begin(apipool_sniff_t *s)
 {
     s->body = APIPOOL_SNIFF_FORM;
-    s->matched = 2; /* a form may begin with a delimiter, without the line end before it */
+    s->matched = 2; /* a form may begin with a delimiter without the line end before it */
     s->state = DATA;
 }
 
 /* --- Values --- */
 
-/* Looks for delimiters that are none to us: without their line end they may stand only where the data
- * ends. */
+/* Looks for boundaries without a line end before them, which some readers take for delimiters. They
+ * may stand only at the end of the data. */
 static void check_data(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     apipool_strict_t *strict = s->strict;
@@ -44,7 +46,7 @@ static void check_data(apipool_sniff_t *s, const char *data, apr_size_t len)
     strict->matched = is_end ? 0 : matched;
 }
 
-/* A delimiter has passed whole, and with it what stood before it. */
+/* Ends a part's data after a complete delimiter. */
 static void end_data(apipool_sniff_t *s, apr_off_t behind)
 {
     apr_off_t end = behind - (apr_off_t)s->delimiter_len;
@@ -64,12 +66,12 @@ static void end_data(apipool_sniff_t *s, apr_off_t behind)
     s->state = DELIMITED;
 }
 
-/* A delimiter that has begun goes on with this byte, or was none. It has no CR but its first byte, so where
- * it breaks off it can only begin anew. */
+/* Continues or breaks off a partly matched delimiter. A CR occurs only as its first byte, so after
+ * a mismatch it can only begin anew. */
 static apr_size_t match(apipool_sniff_t *s, char c, apr_off_t at)
 {
     if (c != s->delimiter[s->matched]) {
-        /* the line end of the header may be the delimiter's, but it is not the value's */
+        /* the header's line end may be the delimiter's too, but is not part of the value */
         apr_off_t since = at - s->at;
         apr_size_t own = since < (apr_off_t)s->matched ? (apr_size_t)since : s->matched;
         apipool_sniff_append(s, s->delimiter + s->matched - own, own);
@@ -104,7 +106,7 @@ static apr_size_t step_data(apipool_sniff_t *s, const char *data, apr_size_t len
 
 /* --- Delimiters --- */
 
-/* To all readers nothing stands behind a delimiter but a line end, and behind the last one at most that. */
+/* All readers accept only a line end after a delimiter, and at most that after the last one. */
 static void check_behind(apipool_sniff_t *s, char c)
 {
     const char *due = s->due ? s->due : c == '-' ? "--\r\n" : "\r\n";
@@ -115,8 +117,8 @@ static void check_behind(apipool_sniff_t *s, char c)
     s->due = due + 1;
 }
 
-/* Two hyphens end the form, a line end begins the next part. Anything else but blanks is a delimiter to some
- * readers and data to others. */
+/* Two hyphens end the form, a line end begins the next part. Anything else but blanks is a
+ * delimiter to some readers and data to others. */
 static apr_size_t step_delimited(apipool_sniff_t *s, char c)
 {
     check_behind(s, c);
@@ -124,7 +126,7 @@ static apr_size_t step_delimited(apipool_sniff_t *s, char c)
         s->state = ++s->matched == 2 ? TRAILER : DELIMITED;
         return 1;
     }
-    if (s->matched || !apipool_sniff_is_blank(c)) {
+    if (s->matched || !apipool_ascii_is_blank(c)) {
         apipool_sniff_give_up(s, BESIDES);
         return 1;
     }
@@ -147,7 +149,7 @@ static apr_size_t step_trailer(apipool_sniff_t *s, const char *data, apr_size_t 
     return len;
 }
 
-/* --- Heads --- */
+/* --- Part headers --- */
 
 static char *line_of(apipool_sniff_t *s)
 {
@@ -190,7 +192,7 @@ static apr_size_t step_header(apipool_sniff_t *s, char c)
     return 1;
 }
 
-/* A line that begins with a blank goes on with the one before (RFC 5322 section 2.2.3). */
+/* A line that begins with a blank continues the one before (RFC 5322 section 2.2.3). */
 static apr_size_t step_header_end(apipool_sniff_t *s, char c)
 {
     if (c == ' ' || c == '\t') {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Header fields and their parameters: a request's content type, and the heads of a form's parts. */
+ * Reads header fields and their parameters: a request's content type, and part headers of forms. */
 #include "sniff_parts.h"
 
 #include <apr_strings.h>
@@ -19,13 +19,13 @@ static const char PARAMETERS[] = "the Content-Type has parameters that are read 
 
 typedef struct {
     char *rest;
-    char stop; /* the character before rest, where a NUL has taken its place */
+    char stop; /* the character before rest that a NUL has replaced */
     int count;
     char *name, *value;
-    int is_plain; /* all readers take it, and what separates it from those before, alike */
+    int is_plain; /* all readers take it, and the separator before it, alike */
 } param_t;
 
-/* What follows the first bytes of a field's value, which end there. */
+/* Begins at the parameters behind the first len bytes of a field's value, and terminates those. */
 static param_t params_behind(char *text, apr_size_t len)
 {
     param_t p = {.stop = text[len], .rest = text + len + (text[len] != '\0')};
@@ -33,7 +33,7 @@ static param_t params_behind(char *text, apr_size_t len)
     return p;
 }
 
-/* Goes behind blanks and semicolons. */
+/* Skips blanks and semicolons. */
 static char *skip_separator(param_t *p)
 {
     char *at = p->rest;
@@ -65,7 +65,7 @@ static int take_quoted(param_t *p, char *at)
     return 1;
 }
 
-/* Takes the next "; name=value" apart in place. Returns 0 at the end, -1 where that cannot be read. */
+/* Splits off the next "; name=value" in place. Returns 0 at the end, -1 if it is malformed. */
 static int next_param(param_t *p)
 {
     char *name = skip_separator(p);
@@ -96,22 +96,22 @@ static int next_param(param_t *p)
     return 1;
 }
 
-/* Whether a field's value is that word, in any case, with or without parameters behind it. */
-static int says(const char *text, const char *word)
+/* Tests whether a field's value is a word, in any case, with or without parameters. */
+static int has_value(const char *text, const char *word)
 {
     apr_size_t len = strlen(word);
     return !apr_cstr_casecmpn(text, word, len) && (!text[len] || strchr("; \t", text[len]));
 }
 
-/* The length of the word that a field's value begins with, with a slash in it or not, up to one of those
- * characters or the end; 0: readers disagree. */
+/* The length of the word, possibly with a slash, that a field's value begins with, up to one of the
+ * stops or the end; 0 if readers disagree. */
 static apr_size_t word_length(const char *text, const char *stops)
 {
     apr_size_t len = *text == '/' ? 0 : strspn(text, TOKEN "/");
     return strchr(stops, text[len]) ? len : 0;
 }
 
-/* Whether a charset is one of those in which all readers find the same text. */
+/* Tests whether all readers find the same text in a charset. */
 static int is_utf8(const char *charset)
 {
     return !apr_cstr_casecmp(charset, "utf-8") || !apr_cstr_casecmp(charset, "utf8") ||
@@ -120,7 +120,7 @@ static int is_utf8(const char *charset)
 
 /* --- The request's content type --- */
 
-/* A body of these is read as JSON, or not at all. */
+/* Content types of which a body is read as JSON, or not at all. */
 static int is_json(const char *type)
 {
     const char *plus = strrchr(type, '+');
@@ -164,7 +164,8 @@ static void read_parameters(apipool_sniff_t *s, param_t *p, int is_form)
     }
 }
 
-/* Boundaries of clients; with blanks or quotes inside readers disagree. Makes what finds them in data. */
+/* Checks that a boundary has no blanks or quotes, on which readers disagree, and prepares the
+ * search for it in data. */
 static void check_boundary(apipool_sniff_t *s)
 {
     const char *pattern = s->delimiter + 2;
@@ -189,9 +190,9 @@ void apipool_sniff_type(apipool_sniff_t *s, const char *content_type)
     static const char form[] = "multipart/form-data";
     char text[APIPOOL_STRICT_LINE_MAX + 1];
     apr_size_t blanks = strspn(content_type, " \t");
-    int is_form = says(content_type + blanks, form);
+    int is_form = has_value(content_type + blanks, form);
     if (!is_form && (!s->is_exact || !strcmp(content_type, "application/json"))) {
-        return; /* most end here */
+        return; /* most values end here */
     }
     if (strlen(content_type) >= sizeof(text)) {
         apipool_sniff_doubt(s, "the Content-Type is too long");
@@ -214,9 +215,9 @@ void apipool_sniff_type(apipool_sniff_t *s, const char *content_type)
     }
 }
 
-/* --- Heads of parts --- */
+/* --- Part headers --- */
 
-/* UTF-8 without control characters and marks of byte order. */
+/* Tests for UTF-8 without control characters and byte order marks. */
 static int is_clean(const char *text, apr_size_t len)
 {
     apr_uint32_t code = ' ';
@@ -250,7 +251,7 @@ static void read_name(apipool_sniff_t *s, const char *name)
     }
 }
 
-/* Readers that divide at every semicolon would find another parameter inside. */
+/* Readers that split at every semicolon would find another parameter inside. */
 static int is_file_name(const char *value)
 {
     const char *semicolon = strchr(value, ';');
@@ -269,7 +270,7 @@ static void read_disposition(apipool_sniff_t *s, char *text)
     text += strspn(text, " ");
     int is_plain = *text != '\t' && !s->has_disposition++;
     text += strspn(text, " \t");
-    if (!says(text, FORM_DATA)) {
+    if (!has_value(text, FORM_DATA)) {
         s->is_file = 1;
         apipool_sniff_doubt(s, DISPOSITION);
         return;
@@ -325,14 +326,14 @@ static void read_length(apipool_sniff_t *s, const char *text)
     s->data_length = apr_atoi64(text);
 }
 
-/* What stands behind the colon of a field of that name; NULL: it is another. */
+/* Returns the value if the line is the named field, else NULL. */
 static char *value_of(char *line, const char *field)
 {
     apr_size_t len = strlen(field);
     return apr_cstr_casecmpn(line, field, len) || line[len] != ':' ? NULL : line + len + 1;
 }
 
-/* Whether data of that transfer encoding is written as it is. */
+/* Tests for a transfer encoding that leaves data unchanged. */
 static int is_identity(const char *encoding)
 {
     encoding += strspn(encoding, " ");
@@ -340,7 +341,7 @@ static int is_identity(const char *encoding)
            !apr_cstr_casecmp(encoding, "7bit");
 }
 
-/* Fields that only count where somebody asks. */
+/* Checks fields that matter only in strict mode. */
 static void check_field(apipool_sniff_t *s, char *line)
 {
     char *value;

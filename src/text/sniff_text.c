@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What strings in JSON say: names that may be wanted, and values. */
+ * Decodes JSON strings: member names, which are compared with the wanted ones, and values. */
 #include <string.h>
 
 #include "ascii.h"
@@ -14,7 +14,7 @@ static int is_next(const apipool_sniff_name_t *wanted, char next, char c)
     return next == c && c && !(wanted->is_path && c == '/');
 }
 
-/* Whether a name goes on with these bytes; with a NUL among them none does. */
+/* Tests whether a name continues with these bytes; none does with a NUL. */
 static int goes_on(const apipool_sniff_name_t *wanted, apr_size_t from, const char *data,
                    apr_size_t len)
 {
@@ -64,7 +64,7 @@ static void end_pair(apipool_sniff_t *s)
     }
 }
 
-void apipool_sniff_json_say(apipool_sniff_t *s, const char *data, apr_size_t len)
+void apipool_sniff_json_append(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     end_pair(s);
     if (len > 0) {
@@ -109,7 +109,7 @@ static apr_size_t step_letter(apipool_sniff_t *s, char c)
     return 1;
 }
 
-/* A name with NUL or half a pair ends there for some readers and loses it for others. */
+/* Some readers end a name at a NUL or an unpaired surrogate, others drop the character. */
 apr_size_t apipool_sniff_json_escape(apipool_sniff_t *s, char c)
 {
     int digit = apipool_hex_digit(c), is_last = s->escape == 5;

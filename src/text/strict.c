@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What names of fields and arguments stand for. */
+ * Classifies the names of fields and arguments. */
 #include "strict.h"
 
 #include <apr_lib.h>

@@ -92,12 +92,9 @@ static apr_time_t reset_time(const char *value, apr_time_t now)
     return interval >= 0 ? after(now, interval) : apipool_rfc3339_read(value);
 }
 
-static const char *skip_blanks(const char *text)
+static const char *skip_space(const char *text)
 {
-    while (apipool_ascii_is_space(*text)) {
-        text++;
-    }
-    return text;
+    return apipool_ascii_skip_space(text, text + strlen(text));
 }
 
 /* Of all times, only those count that lie ahead, and not too far. */
@@ -108,13 +105,13 @@ static apr_time_t valid(apr_time_t when, apr_time_t now)
 
 apr_time_t apipool_retry_after_reset(const char *text, apr_time_t now)
 {
-    return valid(reset_time(skip_blanks(text), now), now);
+    return valid(reset_time(skip_space(text), now), now);
 }
 
 static apr_time_t retry_time(const char *value, int is_milliseconds, apr_time_t now)
 {
     double number;
-    value = skip_blanks(value);
+    value = skip_space(value);
     const char *end = read_number(value, &number);
     if (end && *end == '\0') {
         return after(now, seconds_to_interval(is_milliseconds ? number / 1000 : number));
@@ -151,7 +148,7 @@ static int is_named(const apipool_field_name_t *field, const char *lower, apr_si
 static void set_first(const char **slot, const char *value)
 {
     if (!*slot) {
-        *slot = skip_blanks(value);
+        *slot = skip_space(value);
     }
 }
 

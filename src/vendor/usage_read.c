@@ -197,14 +197,6 @@ static void set_name(path_t *path, const char *text, apr_size_t len)
     }
 }
 
-static const char *skip_blanks(const char *p, const char *end)
-{
-    while (p < end && apipool_ascii_is_space(*p)) {
-        p++;
-    }
-    return p;
-}
-
 /* The quote that ends a string, which no odd number of backslashes stands before; NULL without one. */
 static const char *string_end(const char *text, const char *end)
 {
@@ -226,11 +218,11 @@ static const char *take_string(apipool_usage_scan_t *scan, path_t *path, const c
                                const char *end)
 {
     const char *quote = string_end(text, end);
-    const char *colon = quote ? skip_blanks(quote + 1, end) : end;
+    const char *colon = quote ? apipool_ascii_skip_space(quote + 1, end) : end;
     if (colon == end || *colon != ':') {
         return quote ? quote + 1 : end;
     }
-    const char *value = skip_blanks(colon + 1, end);
+    const char *value = apipool_ascii_skip_space(colon + 1, end);
     set_name(path, text, (apr_size_t)(quote - text));
     take_value(scan, path, value, end);
     return value;
@@ -264,7 +256,7 @@ static void read_members(apipool_usage_scan_t *scan, path_t *path, const char *t
 void apipool_usage_read(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
     path_t path = {0, 0, {{0}}};
-    text = skip_blanks(text, end);
+    text = apipool_ascii_skip_space(text, end);
     if (text < end && (*text == '{' || *text == '[')) {
         read_members(scan, &path, text, end);
     }
