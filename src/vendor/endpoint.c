@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Matches paths with the table of endpoints, segment by segment. */
+ * Matches paths against the table of endpoints, segment by segment. */
 #include "endpoint_parts.h"
 
 #include <apr_cstr.h>
@@ -14,13 +14,13 @@
 typedef struct {
     const char *text;
     apr_size_t len;
-    char first; /* letter, a small one */
+    char first; /* first letter, in lower case */
 } segment_t;
 
 typedef struct {
     segment_t segments[SEGMENTS_MAX];
     int count;
-    apr_uint64_t begins; /* bit i: what is before segment i may be the beginning of a base URL */
+    apr_uint64_t begins; /* bit i: segments before i may be the prefix of a base URL */
 } path_t;
 
 static segment_t segment_of(const char *text, apr_size_t len)
@@ -28,7 +28,7 @@ static segment_t segment_of(const char *text, apr_size_t len)
     return (segment_t){text, len, apipool_ascii_lower(*text)};
 }
 
-/* Most words differ in their first letter. */
+/* The first letter rules out most words. */
 static inline int is_word(const segment_t *segment, const char *word)
 {
     return segment->first == *word && !apr_cstr_casecmpn(segment->text, word, segment->len) &&
@@ -49,7 +49,8 @@ static int is_version(const segment_t *segment)
     return segment->len >= 2 && (segment->text[0] | 0x20) == 'v' && apr_isdigit(segment->text[1]);
 }
 
-/* How many segments from there on may belong to a base URL: 0, 1, or 2 of which the second is an id. */
+/* The number of segments from there on that may belong to a base URL: 0, 1, or 2 if the second is
+ * an id. */
 static int beginning(const path_t *path, int at)
 {
     static const char *const named[] = {"deployments", "engines",    "projects",
@@ -60,7 +61,8 @@ static int beginning(const path_t *path, int at)
                                                                                  : 0;
 }
 
-/* Of a path with more segments than any endpoint has, the last ones are left, and none begins it. */
+/* Of a path with more segments than any endpoint has, only the last ones are kept, and none of them
+ * begins it. */
 static void split(const char *text, path_t *path)
 {
     int is_cut = 0;
@@ -83,7 +85,7 @@ static void split(const char *text, path_t *path)
     }
 }
 
-/* Most rows end with another letter. */
+/* The last letter rules out most rows. */
 static int may_match(const apipool_endpoint_row_t *row, const path_t *path)
 {
     const segment_t *last = &path->segments[path->count - 1];
@@ -91,7 +93,7 @@ static int may_match(const apipool_endpoint_row_t *row, const path_t *path)
     return c == '*' || c == apipool_ascii_lower(last->text[last->len - 1]);
 }
 
-/* Compares from the end. Returns where the matching segments begin, or -1. */
+/* Compares from the end. Returns the index of the first matching segment, or -1. */
 static int match(const apipool_endpoint_row_t *row, const path_t *path)
 {
     const char *p = row->pattern + row->len;
@@ -137,7 +139,7 @@ static unsigned method_of(const char *method)
     }
 }
 
-/* A word of the table may have a second segment, which "*" leaves open, or begin others: "admin*". */
+/* A word of the table may have a second segment, which may be "*", or may be a prefix: "admin*". */
 static int is_admin_at(const path_t *path, int at, const char *word)
 {
     const segment_t *segment = &path->segments[at];
@@ -161,7 +163,7 @@ static int is_admin_at(const path_t *path, int at, const char *word)
     }
 }
 
-/* An id, and all that follows "models", may be any word. */
+/* Ids, and everything after "models", may be any word. */
 static int is_admin(const path_t *path)
 {
     for (int i = 0; i < path->count && !is_word(&path->segments[i], "models"); i++) {
@@ -175,7 +177,7 @@ static int is_admin(const path_t *path)
     return 0;
 }
 
-/* Whether the last segment is an id in a collection at the beginning of the path. */
+/* Tests whether the last segment is an id in a collection at the beginning of the path. */
 static int names_object(const path_t *path)
 {
     int at = path->count - 2;
@@ -184,7 +186,7 @@ static int names_object(const path_t *path)
             is_among(&path->segments[at], apipool_endpoint_collections));
 }
 
-/* The row of a Gemini method, or NULL. */
+/* Returns the row of a Gemini method, or NULL. */
 static const apipool_endpoint_row_t *find_method(const path_t *path)
 {
     const segment_t *last = &path->segments[path->count - 1];
@@ -203,7 +205,7 @@ static const apipool_endpoint_row_t *find_method(const path_t *path)
     return row->pattern && (row->kind != APIPOOL_ENDPOINT_FREE || names_object(path)) ? row : NULL;
 }
 
-/* What models there are, and what one of them is: its name may have slashes. */
+/* Tests for a list of models or one model, whose name may contain slashes. */
 static int lists_models(const path_t *path)
 {
     for (int i = 0; i + 1 < path->count; i++) {

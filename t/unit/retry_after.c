@@ -453,7 +453,7 @@ static void every_limit_is_read_by_its_vendors(void **unused)
         for (apipool_provider_e p = 0; p < APIPOOL_PROVIDER_COUNT; p++) {
             apr_time_t until;
             int said = apipool_retry_after_headroom(headers, p, NOW, &until) >= 0;
-            assert_int_equal(said, apipool_provider_holds(limits[i].of, p));
+            assert_int_equal(said, apipool_provider_holds(limits[i].vendors, p));
             assert_int_equal(until, said ? NOW + SEC(5) : 0);
         }
     }

@@ -741,7 +741,7 @@ static void an_object_for_counts_is_noticed_whatever_is_in_it(void **unused)
         apipool_usage_scan_t scan;
         apipool_usage_begin(&scan, 1);
         feed(&scan, rows[i].text, strlen(rows[i].text));
-        assert_int_equal(apipool_usage_was_told(&scan), rows[i].told);
+        assert_int_equal(apipool_usage_was_reported(&scan), rows[i].told);
         apipool_usage_end(&scan);
     }
 }
