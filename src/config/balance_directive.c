@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * APIPoolBalance: how often balances are read, what is enough, and where an unknown vendor tells it. */
+ * APIPoolBalance: how often balances are read, the minimum, and where an unknown vendor reports
+ * it. */
 #include "directives.h"
 
 #include <apr_strings.h>
@@ -15,7 +16,7 @@ static const char *set_interval(cmd_parms *cmd, apipool_balance_check_t *check, 
     return err ? apr_pstrcat(cmd->pool, err, ", or off", NULL) : NULL;
 }
 
-/* What is needed of an option's value that is wrong. */
+/* Explains what a wrong option value should be. */
 static const char *need(cmd_parms *cmd, const char *option, const char *value, const char *what)
 {
     return apr_psprintf(cmd->pool, "%s %s=%s: %s", cmd->cmd->name, option, value, what);
