@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: what passes as the same to all readers, however cut, must be so to jansson and to a lax
- * reader of forms. The first line is the content type; it is read as a query's argument names as well. */
+ * Fuzz target: what passes as unambiguous, cut anywhere, must be so for jansson and for a lax
+ * reader of forms. The first line is the content type; it is also read as a query's argument
+ * names. */
 #include <jansson.h>
 #include <string.h>
 #include <strings.h>
@@ -26,7 +27,7 @@ static const char *read_in(const char *type, const char *body, size_t len, size_
     return strict.doubt;
 }
 
-/* jansson refuses numbers out of range, and two names alike only if asked to. */
+/* jansson refuses numbers out of range, and duplicate names only on request. */
 static void compare_json(const char *body, size_t len)
 {
     json_error_t error;
@@ -37,7 +38,7 @@ static void compare_json(const char *body, size_t len)
     json_decref(root);
 }
 
-/* A reader that divides at every boundary, and finds every name in a head, in any case of letters. */
+/* A reader that splits at every boundary, and finds every name in a header, in any case. */
 static int count_models(const char *body, size_t len, const char *delimiter)
 {
     int count = 0;

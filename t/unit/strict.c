@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/text/sniff and strict: what clients really send passes, what readers disagree about does not.
- * */
+ * Tests of src/text/sniff and strict: what clients really send passes, ambiguous bodies do not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +14,7 @@
 #define JSON "application/json"
 #define FORM "multipart/form-data; boundary=XyZ"
 #define D    "Content-Disposition: form-data; "
-/* a form of one part with that head, and a whole one of that part before the model */
+/* a form of one part with that header, and a form with that part before the model */
 #define PART(head)    "--XyZ\r\n" head "\r\n\r\nm\r\n"
 #define FORM_OF(head) PART(head) "--XyZ--\r\n"
 #define BESIDES(head) PART(D "name=\"model\"") FORM_OF(head)
@@ -25,7 +24,7 @@ typedef struct {
     const char *type, *body;
 } row_t;
 
-/* As one piece, in two cut anywhere, and byte by byte; each of exactly its size. */
+/* Feeds the body in one piece, in two cut anywhere, and byte by byte; each of exactly its size. */
 static const char *read_in(const row_t *row, size_t first, size_t step)
 {
     static apipool_strict_t strict;
