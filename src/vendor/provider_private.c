@@ -183,12 +183,6 @@ static int is_private_argument(apipool_provider_e provider, const char *text, ap
     return is_listed(provider, ARGUMENT, name, trimmed);
 }
 
-/* Some readers also separate arguments by ';'. */
-static apr_size_t argument_length(const char *args)
-{
-    return strcspn(args, "&;");
-}
-
 const char *apipool_provider_public_query(apr_pool_t *p, apipool_provider_e provider,
                                           const char *args)
 {
@@ -198,7 +192,7 @@ const char *apipool_provider_public_query(apr_pool_t *p, apipool_provider_e prov
     char *kept = apr_palloc(p, strlen(args) + 1), *to = kept;
     int dropped = 0;
     for (const char *at = args;; at++) {
-        apr_size_t len = argument_length(at);
+        apr_size_t len = strcspn(at, "&;"); /* some readers also split at ';' */
         if (is_private_argument(provider, at, len)) {
             dropped = 1;
         }
