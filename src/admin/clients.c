@@ -98,9 +98,9 @@ static const char *name_here(const apipool_admin_request_t *request, const char 
                                                      : apr_pstrcat(p, name, "@", scope, NULL);
 }
 
-/* Finds the client in the path, by its name with or without the suffix; a client that is not visible
- * here does not exist. Sets request->name to its stored name. Returns DECLINED and, unless it is NULL,
- * the client; else the status of the error sent. */
+/* Finds the client in the path, by its name with or without the suffix; a client that is not
+ * visible here does not exist. Sets request->name to its stored name. Returns DECLINED and, unless
+ * it is NULL, the client; else the status of the error sent. */
 static int find(apipool_admin_request_t *request, json_t **client)
 {
     request_rec *r = request->r;

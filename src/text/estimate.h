@@ -31,7 +31,7 @@
 
 #define APIPOOL_ESTIMATE_ASCII    4    /* bytes per token */
 #define APIPOOL_ESTIMATE_BASE64   4096 /* characters per token, in an answer */
-#define APIPOOL_ESTIMATE_RUN      1024 /* characters from which a run is base64 rather than a word */
+#define APIPOOL_ESTIMATE_RUN      1024 /* shortest run that is base64 rather than a word */
 #define APIPOOL_ESTIMATE_IMAGE    765
 #define APIPOOL_ESTIMATE_NAME_MAX 17 /* longest member name that matters */
 

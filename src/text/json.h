@@ -21,8 +21,8 @@ typedef enum {
     APIPOOL_JSON_BOOLEAN, /* int */
     APIPOOL_JSON_INTEGER, /* apr_uint32_t: from 1 to max */
     APIPOOL_JSON_TIME,    /* apr_time_t: an RFC 3339 string */
-    APIPOOL_JSON_STRINGS, /* apr_array_header_t * of const char *: up to count strings of 1 to max bytes */
-    APIPOOL_JSON_OBJECT /* has members of its own, stored in the same struct */
+    APIPOOL_JSON_STRINGS, /* apr_array_header_t * of const char *: up to count of 1 to max bytes */
+    APIPOOL_JSON_OBJECT   /* has members of its own, stored in the same struct */
 } apipool_json_kind_e;
 
 typedef enum {

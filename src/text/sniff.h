@@ -16,7 +16,7 @@
  * The caller owns all structs; nothing is allocated, nothing needs to be freed. One thread at a
  * time. */
 
-#define APIPOOL_SNIFF_WANTED_MAX   64
+#define APIPOOL_SNIFF_NAMES_MAX    64
 #define APIPOOL_SNIFF_LEVELS       6 /* names in a path */
 #define APIPOOL_SNIFF_TEXT_SIZE    512
 #define APIPOOL_SNIFF_TEXT_USUAL   255
@@ -84,7 +84,7 @@ typedef struct {
     apipool_sniffed_t *found;
     apr_pool_t *pool;
     apipool_strict_t *strict;
-    int is_exact; /* strict checks are on and have found no doubt so far */
+    int is_strict; /* strict checks are on and have found no ambiguity so far */
     int count;
     int state;
     int current;        /* index of the name whose value is being read, or -1 */
@@ -94,7 +94,7 @@ typedef struct {
     apr_size_t used;         /* bytes of text, or of the header line */
     unsigned char truncated; /* text or line was cut */
 
-    /* JSON: depth counts open brackets and braces, level those that may hold wanted members. For
+    /* JSON: depth counts open brackets and braces, level those that may hold the names. For
      * each level: the names that may be in it (a bit each), and where their last segment begins. */
     int depth, level;
     apr_uint64_t candidates[APIPOOL_SNIFF_LEVELS];
@@ -127,7 +127,7 @@ typedef struct {
  * Begins a new body.
  * @param content_type the request's, or NULL. Only multipart/form-data with a boundary is believed
  * @param names        names to look for; must outlive s
- * @param count        of names, at most APIPOOL_SNIFF_WANTED_MAX; others are ignored
+ * @param count        of names, at most APIPOOL_SNIFF_NAMES_MAX; others are ignored
  * @param found        results, indexed by the names' slots; must outlive s
  * @param strict       result: whether all readers take the body alike; NULL: not checked. Must
  *                     outlive s. Does not change what is found
@@ -140,7 +140,7 @@ void apipool_sniff_begin(apipool_sniff_t *s, const char *content_type,
 /** Reads the next piece. It is neither modified nor kept. */
 void apipool_sniff_feed(apipool_sniff_t *s, const char *data, apr_size_t len);
 
-/** Ends the body. A body that ends inside a value is malformed; an empty one raises no doubt. */
+/** Ends the body. A body that ends inside a value is malformed; an empty one is unambiguous. */
 void apipool_sniff_end(apipool_sniff_t *s);
 
 #endif

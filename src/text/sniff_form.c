@@ -39,7 +39,7 @@ static void check_data(apipool_sniff_t *s, const char *data, apr_size_t len)
         }
         matched += pattern[matched] == *p++;
         if (matched + 2 == (int)s->delimiter_len && !(is_end && p == end)) {
-            apipool_sniff_doubt(s, INSIDE);
+            apipool_sniff_ambiguous(s, INSIDE);
             return;
         }
     }
@@ -51,13 +51,13 @@ static void end_data(apipool_sniff_t *s, apr_off_t behind)
 {
     apr_off_t end = behind - (apr_off_t)s->delimiter_len;
     if (!s->has_part && end != -2) {
-        apipool_sniff_doubt(s, BESIDES);
+        apipool_sniff_ambiguous(s, BESIDES);
     }
     else if (s->has_part && end < s->at) {
-        apipool_sniff_doubt(s, INSIDE);
+        apipool_sniff_ambiguous(s, INSIDE);
     }
     else if (s->has_part && s->data_length >= 0 && s->data_length != end - s->at) {
-        apipool_sniff_doubt(s, "the Content-Length of a part is not its length");
+        apipool_sniff_ambiguous(s, "the Content-Length of a part is not its length");
     }
     apipool_sniff_end_value(s, end > s->at ? end : s->at);
     s->current = -1;
@@ -98,7 +98,7 @@ static apr_size_t step_data(apipool_sniff_t *s, const char *data, apr_size_t len
         i += run + (cr != NULL);
         s->matched = cr != NULL;
     }
-    if (s->is_exact) {
+    if (s->is_strict) {
         check_data(s, data, i);
     }
     return i;
@@ -111,7 +111,7 @@ static void check_behind(apipool_sniff_t *s, char c)
 {
     const char *due = s->due ? s->due : c == '-' ? "--\r\n" : "\r\n";
     if (!*due || c != *due) {
-        apipool_sniff_doubt(s, BESIDES);
+        apipool_sniff_ambiguous(s, BESIDES);
         return;
     }
     s->due = due + 1;
@@ -143,7 +143,7 @@ static apr_size_t step_delimited(apipool_sniff_t *s, char c)
 
 static apr_size_t step_trailer(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
-    for (apr_size_t i = 0; i < len && s->is_exact; i++) {
+    for (apr_size_t i = 0; i < len && s->is_strict; i++) {
         check_behind(s, data[i]);
     }
     return len;
@@ -165,7 +165,7 @@ static void add_to_line(apipool_sniff_t *s, char c)
         return;
     }
     s->truncated = 1;
-    apipool_sniff_doubt(s, "the head of a part has a line that is too long");
+    apipool_sniff_ambiguous(s, "the head of a part has a line that is too long");
 }
 
 static apr_size_t step_header(apipool_sniff_t *s, char c)
@@ -178,7 +178,7 @@ static apr_size_t step_header(apipool_sniff_t *s, char c)
         s->used--;
     }
     else {
-        apipool_sniff_doubt(s, "the head of a part has line ends other than CR LF");
+        apipool_sniff_ambiguous(s, "the head of a part has line ends other than CR LF");
     }
     if (s->used > 0) {
         s->state = HEADER_END;
@@ -196,7 +196,7 @@ static apr_size_t step_header(apipool_sniff_t *s, char c)
 static apr_size_t step_header_end(apipool_sniff_t *s, char c)
 {
     if (c == ' ' || c == '\t') {
-        apipool_sniff_doubt(s, "the head of a part has a field that is read in several ways");
+        apipool_sniff_ambiguous(s, "the head of a part has a field that is read in several ways");
     }
     else {
         line_of(s)[s->used] = '\0';
@@ -227,6 +227,6 @@ apr_size_t apipool_sniff_form_step(apipool_sniff_t *s, const char *data, apr_siz
 void apipool_sniff_form_end(apipool_sniff_t *s)
 {
     if (s->state != TRAILER || *s->due == '\n') {
-        apipool_sniff_doubt(s, "the form has no end");
+        apipool_sniff_ambiguous(s, "the form has no end");
     }
 }

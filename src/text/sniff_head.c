@@ -148,19 +148,19 @@ static void read_parameters(apipool_sniff_t *s, param_t *p, int is_form)
         int is_charset = !apr_cstr_casecmp(p->name, "charset");
         int is_boundary = is_form && !apr_cstr_casecmp(p->name, "boundary");
         if (is_charset && p->is_plain && !is_utf8(p->value)) {
-            apipool_sniff_doubt(s, "the charset is not UTF-8");
+            apipool_sniff_ambiguous(s, "the charset is not UTF-8");
         }
         else if (!p->is_plain || (is_charset && charsets++) || (is_boundary && boundaries++) ||
                  strchr(p->name, '*') || strpbrk(p->value, ";/") ||
                  (is_form && !is_charset && !is_boundary)) {
-            apipool_sniff_doubt(s, PARAMETERS);
+            apipool_sniff_ambiguous(s, PARAMETERS);
         }
         if (is_boundary) {
             take_boundary(s, p->value);
         }
     }
     if (rv < 0 || !p->is_plain) {
-        apipool_sniff_doubt(s, PARAMETERS);
+        apipool_sniff_ambiguous(s, PARAMETERS);
     }
 }
 
@@ -172,7 +172,7 @@ static void check_boundary(apipool_sniff_t *s)
     apr_size_t len = s->delimiter_len ? s->delimiter_len - 2 : 0;
     if (len < 3 || len > APIPOOL_STRICT_BOUNDARY_MAX + 2 ||
         strspn(pattern, LETTERS_AND_DIGITS "'()+_,-.:=") != len) {
-        apipool_sniff_doubt(s, "the boundary of the form is missing or not a plain one");
+        apipool_sniff_ambiguous(s, "the boundary of the form is missing or not a plain one");
         return;
     }
     unsigned char *back = s->strict->back;
@@ -191,23 +191,23 @@ void apipool_sniff_type(apipool_sniff_t *s, const char *content_type)
     char text[APIPOOL_STRICT_LINE_MAX + 1];
     apr_size_t blanks = strspn(content_type, " \t");
     int is_form = has_value(content_type + blanks, form);
-    if (!is_form && (!s->is_exact || !strcmp(content_type, "application/json"))) {
+    if (!is_form && (!s->is_strict || !strcmp(content_type, "application/json"))) {
         return; /* most values end here */
     }
     if (strlen(content_type) >= sizeof(text)) {
-        apipool_sniff_doubt(s, "the Content-Type is too long");
+        apipool_sniff_ambiguous(s, "the Content-Type is too long");
         return;
     }
     strcpy(text, content_type);
     apr_size_t len = word_length(text, "; ");
     param_t params = params_behind(text + blanks, is_form ? strlen(form) : len);
     if (!len || !(is_form || is_json(text))) {
-        apipool_sniff_doubt(s, "the Content-Type is neither JSON nor a form of one boundary");
+        apipool_sniff_ambiguous(s, "the Content-Type is neither JSON nor a form of one boundary");
     }
-    if (is_form || s->is_exact) {
+    if (is_form || s->is_strict) {
         read_parameters(s, &params, is_form);
     }
-    if (is_form && s->is_exact) {
+    if (is_form && s->is_strict) {
         check_boundary(s);
     }
     if (s->delimiter_len) {
@@ -230,7 +230,7 @@ static int is_clean(const char *text, apr_size_t len)
     return 1;
 }
 
-static int find_wanted(const apipool_sniff_t *s, const char *name)
+static int find_name(const apipool_sniff_t *s, const char *name)
 {
     for (int i = 0; i < s->count; i++) {
         if (!strcmp(s->names[i].name, name)) {
@@ -243,11 +243,11 @@ static int find_wanted(const apipool_sniff_t *s, const char *name)
 static void read_name(apipool_sniff_t *s, const char *name)
 {
     apipool_name_e kind = apipool_strict_name(name);
-    s->current = find_wanted(s, name);
+    s->current = find_name(s, name);
     s->is_model = kind == APIPOOL_NAME_MODEL;
-    if (!*name || kind == APIPOOL_NAME_DOUBT || (s->is_model && strcmp(name, "model")) ||
+    if (!*name || kind == APIPOOL_NAME_AMBIGUOUS || (s->is_model && strcmp(name, "model")) ||
         apipool_ascii_find(name, "_charset_")) {
-        apipool_sniff_doubt(s, "a field of the form has a name that is read in several ways");
+        apipool_sniff_ambiguous(s, "a field of the form has a name that is read in several ways");
     }
 }
 
@@ -272,7 +272,7 @@ static void read_disposition(apipool_sniff_t *s, char *text)
     text += strspn(text, " \t");
     if (!has_value(text, FORM_DATA)) {
         s->is_file = 1;
-        apipool_sniff_doubt(s, DISPOSITION);
+        apipool_sniff_ambiguous(s, DISPOSITION);
         return;
     }
     param_t p = params_behind(text, strlen(FORM_DATA));
@@ -293,7 +293,7 @@ static void read_disposition(apipool_sniff_t *s, char *text)
     }
     s->is_file |= rv < 0 || s->has_file_name;
     if (!is_plain || rv < 0 || !p.is_plain || !names) {
-        apipool_sniff_doubt(s, DISPOSITION);
+        apipool_sniff_ambiguous(s, DISPOSITION);
     }
 }
 
@@ -308,11 +308,11 @@ static void read_type(apipool_sniff_t *s, char *text)
     while ((rv = next_param(&p)) > 0) {
         is_plain &= p.is_plain;
         if (!apr_cstr_casecmp(p.name, "charset") && (charsets++ || !is_utf8(p.value))) {
-            apipool_sniff_doubt(s, "the charset of a part is not UTF-8");
+            apipool_sniff_ambiguous(s, "the charset of a part is not UTF-8");
         }
     }
     if (!is_plain || rv < 0 || !p.is_plain) {
-        apipool_sniff_doubt(s, TYPE);
+        apipool_sniff_ambiguous(s, TYPE);
     }
 }
 
@@ -320,7 +320,7 @@ static void read_length(apipool_sniff_t *s, const char *text)
 {
     apr_size_t digits = strspn(text, "0123456789");
     if (s->data_length >= 0 || !digits || digits > 15 || text[digits]) {
-        apipool_sniff_doubt(s, "a Content-Length in the form is read in several ways");
+        apipool_sniff_ambiguous(s, "a Content-Length in the form is read in several ways");
         return;
     }
     s->data_length = apr_atoi64(text);
@@ -352,25 +352,25 @@ static void check_field(apipool_sniff_t *s, char *line)
         read_length(s, value + strspn(value, " "));
     }
     else if (!(value = value_of(line, "Content-Transfer-Encoding")) || !is_identity(value)) {
-        apipool_sniff_doubt(s, "the head of a part has a field that is read in several ways");
+        apipool_sniff_ambiguous(s, "the head of a part has a field that is read in several ways");
     }
 }
 
 void apipool_sniff_head(apipool_sniff_t *s, char *line, apr_size_t len)
 {
-    if (s->is_exact &&
+    if (s->is_strict &&
         (!is_clean(line, len) || memmem(line, len, s->delimiter + 2, s->delimiter_len - 2))) {
-        apipool_sniff_doubt(s, "the head of a part has characters that do not belong there");
+        apipool_sniff_ambiguous(s, "the head of a part has characters that do not belong there");
     }
     char *disposition = value_of(line, "Content-Disposition");
     if (disposition) {
         int is_whole = !s->truncated && strlen(line) == len;
-        if (is_whole || s->is_exact) {
+        if (is_whole || s->is_strict) {
             read_disposition(s, disposition);
         }
         s->is_file |= !is_whole;
     }
-    else if (s->is_exact) {
+    else if (s->is_strict) {
         check_field(s, line);
     }
 }
@@ -378,12 +378,12 @@ void apipool_sniff_head(apipool_sniff_t *s, char *line, apr_size_t len)
 void apipool_sniff_head_end(apipool_sniff_t *s)
 {
     if (!s->has_disposition) {
-        apipool_sniff_doubt(s, "a part of the form has no Content-Disposition");
+        apipool_sniff_ambiguous(s, "a part of the form has no Content-Disposition");
     }
     else if (s->is_model && s->has_file_name) {
-        apipool_sniff_doubt(s, "the field \\\"model\\\" has a file name");
+        apipool_sniff_ambiguous(s, "the field \\\"model\\\" has a file name");
     }
     else if (!s->has_file_name && s->has_type && !s->is_text) {
-        apipool_sniff_doubt(s, "a field of the form has a Content-Type other than text/plain");
+        apipool_sniff_ambiguous(s, "a field of the form has a Content-Type other than text/plain");
     }
 }

@@ -28,13 +28,13 @@ enum { NOTHING, MINUS, POINT, E, SIGN, BROKEN, ZERO, DIGITS, FRACTION, EXPONENT 
 
 static const char NO_JSON[] = "the body is not JSON as RFC 8259 has it";
 
-apr_size_t apipool_sniff_json_lapse(apipool_sniff_t *s, const char *what)
+apr_size_t apipool_sniff_json_ambiguous(apipool_sniff_t *s, const char *what)
 {
-    apipool_sniff_doubt(s, what);
-    if (s->escape > 1 && !apipool_sniff_is_wanted(s)) {
+    apipool_sniff_ambiguous(s, what);
+    if (s->escape > 1 && !apipool_sniff_is_relevant(s)) {
         s->escape = 0; /* in a skipped string only the backslash counts */
     }
-    if (!apipool_sniff_is_near(s)) {
+    if (!apipool_sniff_is_tracked(s)) {
         s->in_string = s->state == STRING;
         s->skipped = (apr_uint64_t)(s->depth - s->level);
         s->depth = s->level;
@@ -45,8 +45,8 @@ apr_size_t apipool_sniff_json_lapse(apipool_sniff_t *s, const char *what)
 
 apr_size_t apipool_sniff_json_fail(apipool_sniff_t *s)
 {
-    if (!apipool_sniff_is_near(s) || (s->state == STRING && !apipool_sniff_is_wanted(s))) {
-        return apipool_sniff_json_lapse(s, NO_JSON);
+    if (!apipool_sniff_is_tracked(s) || (s->state == STRING && !apipool_sniff_is_relevant(s))) {
+        return apipool_sniff_json_ambiguous(s, NO_JSON);
     }
     apipool_sniff_give_up(s, NO_JSON);
     return 1;
@@ -58,7 +58,7 @@ static apr_size_t step_begin(apipool_sniff_t *s, char c)
 {
     if (s->seen < 3 && s->matched == (apr_size_t)s->seen && c == BYTE_ORDER_MARK[s->seen]) {
         s->matched++;
-        apipool_sniff_doubt(s, NO_JSON);
+        apipool_sniff_ambiguous(s, NO_JSON);
     }
     else if (c == '{' && s->matched % 3 == 0) {
         s->body = APIPOOL_SNIFF_JSON;
@@ -68,34 +68,34 @@ static apr_size_t step_begin(apipool_sniff_t *s, char c)
         s->state = NAME_OR_END;
     }
     else if (!apipool_ascii_is_blank(c) || s->matched % 3) {
-        apipool_sniff_doubt(s, NO_JSON);
+        apipool_sniff_ambiguous(s, NO_JSON);
         s->state = IGNORE;
     }
     return 1;
 }
 
-/* Outside wanted objects each bracket has a bit. */
+/* Outside tracked objects each bracket has a bit. */
 static int is_in_object(const apipool_sniff_t *s)
 {
-    return apipool_sniff_is_near(s) ||
+    return apipool_sniff_is_tracked(s) ||
            (s->strict->is_object[(s->depth - 1) / 8] >> ((s->depth - 1) % 8) & 1);
 }
 
 static apr_size_t open_bracket(apipool_sniff_t *s, char c)
 {
-    if (apipool_sniff_is_near(s) && s->inner && c == '{' && s->level < APIPOOL_SNIFF_LEVELS) {
+    if (apipool_sniff_is_tracked(s) && s->inner && c == '{' && s->level < APIPOOL_SNIFF_LEVELS) {
         s->candidates[s->level] = s->inner;
         s->prefix[s->level] = (unsigned char)(s->prefix[s->level - 1] + s->matched + 1);
         s->level++;
     }
-    else if (!s->is_exact) {
+    else if (!s->is_strict) {
         s->skipped = 1;
         s->in_string = 0;
         s->state = NESTED;
         return 1;
     }
     else if (s->depth == APIPOOL_STRICT_DEPTH) {
-        return apipool_sniff_json_lapse(s, "the body is nested too deeply");
+        return apipool_sniff_json_ambiguous(s, "the body is nested too deeply");
     }
     else {
         unsigned char bit = (unsigned char)(1 << (s->depth % 8));
@@ -112,10 +112,10 @@ static apr_size_t close_bracket(apipool_sniff_t *s, char c, apr_off_t end)
     if (c != (is_in_object(s) ? '}' : ']')) {
         return apipool_sniff_json_fail(s);
     }
-    int was_near = apipool_sniff_is_near(s);
-    s->level -= was_near;
+    int was_tracked = apipool_sniff_is_tracked(s);
+    s->level -= was_tracked;
     s->depth--;
-    if (!was_near && apipool_sniff_is_near(s)) {
+    if (!was_tracked && apipool_sniff_is_tracked(s)) {
         apipool_sniff_end_value(s, end);
     }
     s->state = s->depth ? COMMA_OR_END : TRAILER;
@@ -128,10 +128,10 @@ static void begin_string(apipool_sniff_t *s, int of_name)
     s->escape = 0;
     s->high = 0;
     s->state = STRING;
-    if (s->is_exact) {
+    if (s->is_strict) {
         s->strict->utf8.more = 0;
     }
-    if (of_name && apipool_sniff_is_near(s)) {
+    if (of_name && apipool_sniff_is_tracked(s)) {
         s->members += s->level == 1;
         s->matched = 0;
         s->matching = s->candidates[s->level - 1];
@@ -152,7 +152,7 @@ static apr_size_t begin_value(apipool_sniff_t *s, char c, apr_off_t at)
     while (kinds[i].first && kinds[i].first != c) {
         i++;
     }
-    if (apipool_sniff_is_near(s)) {
+    if (apipool_sniff_is_tracked(s)) {
         apipool_sniff_begin_value(s, kinds[i].kind, at);
         s->opener = c;
     }
@@ -209,7 +209,7 @@ static apr_size_t step_between(apipool_sniff_t *s, const char *data, apr_size_t 
 
 static apr_size_t end_string(apipool_sniff_t *s, apr_off_t end)
 {
-    if (apipool_sniff_is_near(s)) {
+    if (apipool_sniff_is_tracked(s)) {
         apipool_sniff_json_append(s, NULL, 0);
         if (s->of_name) {
             apipool_sniff_json_end_name(s);
@@ -282,7 +282,7 @@ static const char *skip_ascii(const char *p, const char *end)
 }
 
 /* Counts the bytes before the next quote, backslash, or byte that is not allowed in a string. */
-static apr_size_t count_exact(apipool_utf8_t *utf8, const char *data, apr_size_t len)
+static apr_size_t count_strict(apipool_utf8_t *utf8, const char *data, apr_size_t len)
 {
     const char *p = data, *end = data + len;
     for (;;) {
@@ -300,10 +300,11 @@ static apr_size_t count_exact(apipool_utf8_t *utf8, const char *data, apr_size_t
 /* Reads one run of text at most, or the mark after it. */
 static apr_size_t step_text(apipool_sniff_t *s, const char *data, apr_size_t len, apr_off_t at)
 {
-    int is_inside = s->is_exact && s->strict->utf8.more;
-    apr_size_t n = s->is_exact ? count_exact(&s->strict->utf8, data, len) : count_plain(data, len);
+    int is_inside = s->is_strict && s->strict->utf8.more;
+    apr_size_t n =
+        s->is_strict ? count_strict(&s->strict->utf8, data, len) : count_plain(data, len);
     if (n > 0) {
-        if (apipool_sniff_is_wanted(s)) {
+        if (apipool_sniff_is_relevant(s)) {
             apipool_sniff_json_append(s, data, n);
         }
         return n;
@@ -315,8 +316,8 @@ static apr_size_t step_text(apipool_sniff_t *s, const char *data, apr_size_t len
         s->escape = 1;
         return 1;
     }
-    return apipool_sniff_json_lapse(s,
-                                    is_inside || *data & 0x80 ? "the body is not UTF-8" : NO_JSON);
+    return apipool_sniff_json_ambiguous(s, is_inside || *data & 0x80 ? "the body is not UTF-8"
+                                                                     : NO_JSON);
 }
 
 static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t len)
@@ -324,10 +325,10 @@ static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t l
     apr_size_t i = 0;
     while (i < len && s->state == STRING) {
         apr_off_t at = s->seen + (apr_off_t)i;
-        if (s->escape > (s->is_exact || apipool_sniff_is_wanted(s) ? 0 : 1)) {
+        if (s->escape > (s->is_strict || apipool_sniff_is_relevant(s) ? 0 : 1)) {
             i += apipool_sniff_json_escape(s, data[i]);
         }
-        else if (s->is_exact || apipool_sniff_is_wanted(s)) {
+        else if (s->is_strict || apipool_sniff_is_relevant(s)) {
             i += step_text(s, data + i, len - i, at);
         }
         else {
@@ -369,7 +370,7 @@ static apr_size_t end_scalar(apipool_sniff_t *s, apr_off_t end)
     if (s->literal ? *s->literal : s->number < ZERO) {
         return apipool_sniff_json_fail(s);
     }
-    if (apipool_sniff_is_near(s)) {
+    if (apipool_sniff_is_tracked(s)) {
         apipool_sniff_end_value(s, end);
     }
     s->state = COMMA_OR_END;
@@ -379,7 +380,7 @@ static apr_size_t end_scalar(apipool_sniff_t *s, apr_off_t end)
 static apr_size_t step_scalar_byte(apipool_sniff_t *s, char c, apr_off_t at)
 {
     if (c == ',' || c == '}' || apipool_ascii_is_blank(c) ||
-        (c == ']' && !apipool_sniff_is_near(s))) {
+        (c == ']' && !apipool_sniff_is_tracked(s))) {
         return end_scalar(s, at);
     }
     if (s->literal) {
@@ -394,7 +395,7 @@ static apr_size_t step_scalar_byte(apipool_sniff_t *s, char c, apr_off_t at)
         return apipool_sniff_json_fail(s);
     }
     s->number = number;
-    if (apipool_sniff_is_near(s)) {
+    if (apipool_sniff_is_tracked(s)) {
         apipool_sniff_append(s, &c, 1);
     }
     return 1;
@@ -470,6 +471,6 @@ apr_size_t apipool_sniff_json_step(apipool_sniff_t *s, const char *data, apr_siz
 void apipool_sniff_json_end(apipool_sniff_t *s)
 {
     if (s->state != TRAILER) {
-        apipool_sniff_doubt(s, NO_JSON);
+        apipool_sniff_ambiguous(s, NO_JSON);
     }
 }

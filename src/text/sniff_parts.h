@@ -37,35 +37,35 @@ void apipool_sniff_head(apipool_sniff_t *s, char *line, apr_size_t len);
 /** Checks, once a part header is complete, whether all readers accept it. */
 void apipool_sniff_head_end(apipool_sniff_t *s);
 
-/** Records, in strict mode, what readers disagree about, unless a doubt is already recorded. Strict
- *  mode ends with that. */
-void apipool_sniff_doubt(apipool_sniff_t *s, const char *what);
+/** Records, in strict mode, what readers disagree about, unless an ambiguity is already recorded.
+ *  Strict mode ends with that. */
+void apipool_sniff_ambiguous(apipool_sniff_t *s, const char *what);
 
 /** Marks the body as malformed and ignores the rest. */
 void apipool_sniff_give_up(apipool_sniff_t *s, const char *what);
 
-/** Tests whether the current position is in an object that may hold wanted members. Other objects
+/** Tests whether the current position is in an object that may hold the names. Other objects
  *  and arrays are parsed only in strict mode. */
-static inline int apipool_sniff_is_near(const apipool_sniff_t *s)
+static inline int apipool_sniff_is_tracked(const apipool_sniff_t *s)
 {
     return s->depth == s->level;
 }
 
-/** Tests whether the content of the current string matters: a name that may be wanted, or the start
+/** Tests whether the content of the current string matters: a name that may match, or the start
  *  of a value. */
-static inline int apipool_sniff_is_wanted(const apipool_sniff_t *s)
+static inline int apipool_sniff_is_relevant(const apipool_sniff_t *s)
 {
-    return apipool_sniff_is_near(s) &&
+    return apipool_sniff_is_tracked(s) &&
            (s->of_name ? s->matching != 0 : s->current >= 0 && !s->truncated);
 }
 
-/** Records a doubt about JSON. Returns 0: the byte is read again, outside strict mode. */
-apr_size_t apipool_sniff_json_lapse(apipool_sniff_t *s, const char *what);
+/** Records an ambiguity in JSON. Returns 0: the byte is read again, outside strict mode. */
+apr_size_t apipool_sniff_json_ambiguous(apipool_sniff_t *s, const char *what);
 
 /** Handles invalid JSON. In skipped values only the end matters. Returns bytes consumed. */
 apr_size_t apipool_sniff_json_fail(apipool_sniff_t *s);
 
-/** Adds unescaped bytes of a wanted string; none at its end. */
+/** Adds unescaped bytes of a relevant string; none at its end. */
 void apipool_sniff_json_append(apipool_sniff_t *s, const char *data, apr_size_t len);
 
 /** Reads a character of an escape. Returns bytes consumed. */

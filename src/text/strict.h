@@ -15,7 +15,7 @@
 #define APIPOOL_STRICT_BOUNDARY_MAX 70   /* RFC 2046 section 5.1.1 */
 
 typedef struct {
-    const char *doubt; /* what readers disagree about, in a few words; NULL: nothing so far */
+    const char *ambiguity; /* what readers disagree about, in a few words; NULL: nothing so far */
 
     /* Internal from here on. */
     apipool_utf8_t utf8;                                 /* of a string in JSON */
@@ -27,8 +27,8 @@ typedef struct {
 
 typedef enum {
     APIPOOL_NAME_OTHER,
-    APIPOOL_NAME_MODEL, /* a model name, in any case */
-    APIPOOL_NAME_DOUBT  /* some readers take it for a model name */
+    APIPOOL_NAME_MODEL,    /* a model name, in any case */
+    APIPOOL_NAME_AMBIGUOUS /* some readers take it for a model name */
 } apipool_name_e;
 
 /** Classifies a decoded field or argument name. */

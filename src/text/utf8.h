@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Checks and decodes UTF-8 by RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
+ * Checks and decodes UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF. */
 #ifndef APIPOOL_TEXT_UTF8_H
 #define APIPOOL_TEXT_UTF8_H
 

@@ -20,7 +20,8 @@ typedef struct {
 typedef struct {
     segment_t segments[SEGMENTS_MAX];
     int count;
-    apr_uint64_t begins; /* bit i: segments before i may be the prefix of a base URL */
+    apr_uint64_t
+        starts; /* bit i: an endpoint may start at segment i, after the prefix of a base URL */
 } path_t;
 
 static segment_t segment_of(const char *text, apr_size_t len)
@@ -51,14 +52,14 @@ static int is_version(const segment_t *segment)
 
 /* The number of segments from there on that may belong to a base URL: 0, 1, or 2 if the second is
  * an id. */
-static int beginning(const path_t *path, int at)
+static int prefix_length(const path_t *path, int at)
 {
     static const char *const named[] = {"deployments", "engines",    "projects",
                                         "locations",   "publishers", NULL};
     const segment_t *segment = &path->segments[at];
-    return is_version(segment) || is_among(segment, apipool_endpoint_beginnings) ? 1
-           : is_among(segment, named)                                            ? 2
-                                                                                 : 0;
+    return is_version(segment) || is_among(segment, apipool_endpoint_prefixes) ? 1
+           : is_among(segment, named)                                          ? 2
+                                                                               : 0;
 }
 
 /* Of a path with more segments than any endpoint has, only the last ones are kept, and none of them
@@ -77,10 +78,10 @@ static void split(const char *text, path_t *path)
         path->segments[path->count++] = segment_of(text, len);
         text += len;
     }
-    path->begins = !is_cut;
+    path->starts = !is_cut;
     for (int i = 0; i < path->count; i++) {
-        if (path->begins >> i & 1) {
-            path->begins |= (APR_UINT64_C(1) << (i + beginning(path, i)));
+        if (path->starts >> i & 1) {
+            path->starts |= (APR_UINT64_C(1) << (i + prefix_length(path, i)));
         }
     }
 }
@@ -181,7 +182,7 @@ static int is_admin(const path_t *path)
 static int names_object(const path_t *path)
 {
     int at = path->count - 2;
-    return at >= 0 && path->begins >> at & 1 &&
+    return at >= 0 && path->starts >> at & 1 &&
            (is_word(&path->segments[at], "models") ||
             is_among(&path->segments[at], apipool_endpoint_collections));
 }
@@ -209,7 +210,7 @@ static const apipool_endpoint_row_t *find_method(const path_t *path)
 static int lists_models(const path_t *path)
 {
     for (int i = 0; i + 1 < path->count; i++) {
-        if (path->begins >> i & 1 && is_word(&path->segments[i], "models")) {
+        if (path->starts >> i & 1 && is_word(&path->segments[i], "models")) {
             return 1;
         }
     }
@@ -221,7 +222,7 @@ static const apipool_endpoint_row_t *find_row(const apipool_endpoint_row_t *row,
 {
     for (; path->count && row->pattern; row++) {
         int at = row->methods & method && may_match(row, path) ? match(row, path) : -1;
-        if (at >= 0 && (row->kind != APIPOOL_ENDPOINT_FREE || path->begins >> at & 1)) {
+        if (at >= 0 && (row->kind != APIPOOL_ENDPOINT_FREE || path->starts >> at & 1)) {
             return row;
         }
     }

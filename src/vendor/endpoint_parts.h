@@ -40,6 +40,6 @@ extern const char *const apipool_endpoint_admin[];
 extern const char *const apipool_endpoint_collections[];
 
 /** Segments, besides versions, that a base URL may have before a free endpoint. */
-extern const char *const apipool_endpoint_beginnings[];
+extern const char *const apipool_endpoint_prefixes[];
 
 #endif

@@ -230,7 +230,7 @@ const char *const apipool_endpoint_collections[] = {
     "locations",      "publishers",  "endpoints",  "calls",          "tasks",
     "async-result",   NULL};
 
-const char *const apipool_endpoint_beginnings[] = {
+const char *const apipool_endpoint_prefixes[] = {
     "api",           "openai", "anthropic", "compatible-mode",
     "compatibility", "paas",   "inference", "beta",
     "upload",        "rest",   NULL};

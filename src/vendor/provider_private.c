@@ -91,7 +91,7 @@ static const private_t names[][SAME_LENGTH_MAX] = {
 
 /* Fields by the beginning of their names, grouped by first letter. Some of them make a gateway send
  * the request, with the pool's key, wherever the client wants. */
-static const char *const beginnings[][8] = {
+static const char *const prefixes[][8] = {
     ['c' - 'a'] = {"cf-access-",   /* Cloudflare's guide to Access */
                    "cf-aig-"},     /* Cloudflare's guide to AI Gateway */
     ['h' - 'a'] = {"helicone-"},   /* Helicone's guide to its gateway */
@@ -142,11 +142,11 @@ static int is_listed(apipool_provider_e provider, unsigned where, const char *na
 static int begins_listed(const char *name)
 {
     unsigned letter = (unsigned)(fold(name[0]) - 'a');
-    if (letter >= sizeof(beginnings) / sizeof(*beginnings) || !name[1]) {
+    if (letter >= sizeof(prefixes) / sizeof(*prefixes) || !name[1]) {
         return 0;
     }
     char third = fold(name[2]); /* rules out most names */
-    for (const char *const *row = beginnings[letter]; *row; row++) {
+    for (const char *const *row = prefixes[letter]; *row; row++) {
         if (third == (*row)[2] && begins(name, *row)) {
             return 1;
         }

@@ -28,8 +28,8 @@
  *   {input_tokens, output_tokens}. billed_units count only if there are no tokens. Jina, Voyage and
  *   vLLM: usage {total_tokens}.
  * DeepSeek API, "Context caching": usage.prompt_cache_hit_tokens. Moonshot API:
- *   usage.cached_tokens, and in a stream the usage of the last chunk's choice, which counts if there
- *   is none at the top.
+ *   usage.cached_tokens, and in a stream the usage of the last chunk's choice, which counts if
+ *   there is none at the top.
  * Groq API, streams: usage in "x_groq". */
 
 #define APIPOOL_USAGE_COUNTS 19

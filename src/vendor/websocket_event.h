@@ -20,10 +20,10 @@ typedef enum {
     APIPOOL_WEBSOCKET_EVENT_RESPONSE_MODEL,  /* response.model */
     APIPOOL_WEBSOCKET_EVENT_RESPONSE_STATUS, /* response.status */
     APIPOOL_WEBSOCKET_EVENT_SESSION_MODEL,   /* session.model */
-    APIPOOL_WEBSOCKET_EVENT_TRANSCRIPTION, /* session.audio.input.transcription.model, or its older name */
-    APIPOOL_WEBSOCKET_EVENT_ERROR_TYPE, /* of error, response.error or response.status_details.error */
-    APIPOOL_WEBSOCKET_EVENT_ERROR_CODE,    /* the same, and code */
-    APIPOOL_WEBSOCKET_EVENT_ERROR_MESSAGE, /* the same, and message */
+    APIPOOL_WEBSOCKET_EVENT_TRANSCRIPTION,   /* session.audio.input.transcription.model */
+    APIPOOL_WEBSOCKET_EVENT_ERROR_TYPE,      /* of error, response.error or status_details.error */
+    APIPOOL_WEBSOCKET_EVENT_ERROR_CODE,      /* the same, and code */
+    APIPOOL_WEBSOCKET_EVENT_ERROR_MESSAGE,   /* the same, and message */
     APIPOOL_WEBSOCKET_EVENT_FIELDS
 } apipool_websocket_event_field_e;
 

@@ -23,8 +23,8 @@ static const char *read_in(const char *type, const char *body, size_t len, size_
         free(exact);
     }
     apipool_sniff_end(&s);
-    MUST(strict.doubt || !s.malformed);
-    return strict.doubt;
+    MUST(strict.ambiguity || !s.malformed);
+    return strict.ambiguity;
 }
 
 /* jansson refuses numbers out of range, and duplicate names only on request. */
@@ -78,17 +78,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(body, text + used, len);
     body[len] = '\0';
     const char *content_type = *type ? type : NULL;
-    const char *doubt = read_in(content_type, body, len, len ? len : 1);
+    const char *ambiguity = read_in(content_type, body, len, len ? len : 1);
     for (size_t step = 1; step < 20; step += 3) {
-        MUST((read_in(content_type, body, len, step) == NULL) == (doubt == NULL));
+        MUST((read_in(content_type, body, len, step) == NULL) == (ambiguity == NULL));
     }
-    if (!doubt && len && strncasecmp(type, "multipart", 9)) {
+    if (!ambiguity && len && strncasecmp(type, "multipart", 9)) {
         compare_json(body, len);
     }
-    else if (!doubt && len) {
+    else if (!ambiguity && len) {
         compare_form(content_type, body, len);
     }
-    MUST(!apipool_strict_is_argument(type) || apipool_strict_name(type) != APIPOOL_NAME_DOUBT);
+    MUST(!apipool_strict_is_argument(type) || apipool_strict_name(type) != APIPOOL_NAME_AMBIGUOUS);
     free(body);
     free(type);
     return 0;
