@@ -73,9 +73,6 @@ const server_rec *apipool_admin_owner(const request_rec *r);
  *  threads: a share of 32, but at least 4. */
 int apipool_admin_viewers_each(void);
 
-/** Tests whether a list of const char * contains a text. */
-int apipool_admin_list_has(const apr_array_header_t *list, const char *name);
-
 /** Checks what needs the whole configuration: unknown pools, and the number of locations. Returns
  *  OK or a status. */
 int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server);

@@ -21,8 +21,8 @@ const char *apipool_caller_role_name(apipool_role_e role)
 
 apipool_role_e apipool_caller_role(const apipool_admin_conf_t *conf, const char *user)
 {
-    return conf->viewers && apipool_admin_list_has(conf->viewers, user) ? APIPOOL_ROLE_VIEWER
-                                                                        : APIPOOL_ROLE_ADMIN;
+    return conf->viewers && ap_array_str_contains(conf->viewers, user) ? APIPOOL_ROLE_VIEWER
+                                                                       : APIPOOL_ROLE_ADMIN;
 }
 
 static const char *name_location(const apipool_admin_request_t *request, const server_rec *s)

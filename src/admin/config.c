@@ -69,16 +69,6 @@ static server_conf_t *conf_of(const server_rec *s)
     return ap_get_module_config(s->module_config, &apipool_admin_module);
 }
 
-int apipool_admin_list_has(const apr_array_header_t *list, const char *name)
-{
-    for (int i = 0; i < list->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(list, i, const char *), name)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* The last step of every directive. <APIPool> accepts all directives that begin with its own
  * prefix. */
 static const char *finish(cmd_parms *cmd)
@@ -189,7 +179,7 @@ static void add_name(cmd_parms *cmd, apr_array_header_t **list, const char *name
     if (!*list) {
         *list = apr_array_make(cmd->pool, 2, sizeof(const char *));
     }
-    if (!apipool_admin_list_has(*list, name)) {
+    if (!ap_array_str_contains(*list, name)) {
         APR_ARRAY_PUSH(*list, const char *) = name;
     }
 }

@@ -11,7 +11,7 @@ apr_array_header_t *apipool_admin_pools(const apipool_admin_request_t *request)
     apr_array_header_t *pools = apr_array_make(r->pool, all->nelts, sizeof(apipool_pool_info_t));
     for (int i = 0; i < all->nelts; i++) {
         const apipool_pool_info_t *pool = &APR_ARRAY_IDX(all, i, apipool_pool_info_t);
-        if (!request->conf->pools || apipool_admin_list_has(request->conf->pools, pool->name)) {
+        if (!request->conf->pools || ap_array_str_contains(request->conf->pools, pool->name)) {
             APR_ARRAY_PUSH(pools, apipool_pool_info_t) = *pool;
         }
     }

@@ -141,12 +141,7 @@ static const char *find_fixed(const char *text, const char *fixed, apr_size_t le
     if (!fixed[len]) {
         return left >= len && !memcmp(text + left - len, fixed, len) ? text + left - len : NULL;
     }
-    for (; left >= len; text++, left--) {
-        if (!memcmp(text, fixed, len)) {
-            return text;
-        }
-    }
-    return NULL;
+    return memmem(text, left, fixed, len);
 }
 
 static int fits(const char *pattern, const char *text, part_t parts[PARTS + 1])
