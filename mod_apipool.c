@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The module record of mod_apipool, its hooks and their order, and its life cycle. */
+ * The module record of mod_apipool, its hooks and their order. */
 #define APIPOOL_MODULE_RECORD
 #include "include/mod_apipool.h"
 
@@ -164,11 +164,11 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
             APLOG_MARK, APLOG_EMERG, rv, main_server,
             APIPOOL_LOG(0043) "a child process could not attach to the shared memory of the "
                               "pools");
-        exit(APEXIT_CHILDSICK); /* child_init has no other way to say no */
+        exit(APEXIT_CHILDSICK); /* child_init has no other way to report failure */
     }
 }
 
-/* Runs in the parent. A child that ended as it should has given everything back. */
+/* Runs in the parent. A child that exited normally has returned everything. */
 static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
                          mpm_child_status status)
 {
@@ -213,7 +213,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
 
-    /* in the order in which a request meets them; before a ProxyPass or RewriteRule for everything */
+    /* in the order a request passes them; before any ProxyPass or RewriteRule that matches
+     * everything */
     ap_hook_post_read_request(apipool_credential_hide_line, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_pre_translate_name(apipool_request_pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(apipool_request_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The module record of mod_apipool_admin: its directives, its handler, and its way to the pools. */
+ * The module record of mod_apipool_admin: its directives, its handler, and its access to the
+ * pools. */
 #define APIPOOL_MODULE_RECORD
 #include "src/admin/admin.h"
 
@@ -8,7 +9,7 @@
 
 #include "src/core/throttle.h"
 
-/* check_config, so that httpd -t says it too */
+/* in check_config, so that httpd -t reports it too */
 static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     const apipool_api_t *api =

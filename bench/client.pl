@@ -1,10 +1,10 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
-# Makes a client with a list of models and all kinds of limits, none of which is reached, and prints its key.
+# Creates a client with a list of models and all kinds of limits, none of which is reached, and prints its key.
 #
 # client.pl API PASSWORD-FILE
 #
-# API is the address of the admin API, and the file has the password of the user "bench".
+# API is the URL of the admin API; the file contains the password of the user "bench".
 use strict;
 use warnings;
 
@@ -17,8 +17,8 @@ chomp(my $password = <$in>);
 
 my $http = HTTP::Tiny->new(timeout => 20, no_proxy => '127.0.0.1');
 
-# ask(PATH, MEMBERS, FIELDS): what a POST is answered.
-sub ask {
+# post(PATH, MEMBERS, FIELDS): posts JSON and returns the decoded answer.
+sub post {
     my ($path, $members, %fields) = @_;
     my $answer = $http->post("$api/$path",
         {content => encode_json($members), headers => {'Content-Type' => 'application/json', %fields}});
@@ -26,8 +26,8 @@ sub ask {
     return decode_json($answer->{content});
 }
 
-my $token = ask(session => {username => 'bench', password => $password})->{token};
-my $client = ask(
+my $token = post(session => {username => 'bench', password => $password})->{token};
+my $client = post(
     clients => {
         name        => 'bench',
         models      => ['other', 'bench'],

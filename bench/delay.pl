@@ -4,9 +4,9 @@
 #
 # delay.pl [--build=FOLDER] [ROUNDS]
 #
-# FOLDER is where make was run; default: the current one. An upstream of its own sends an event each 5 ms with
-# the time in it. Prints medians and 99th percentiles in microseconds from there to the client, of all rounds,
-# and what the pool adds.
+# FOLDER is where make was run; default: the current one. The script's own upstream sends an event with the time in
+# it every 5 ms. Prints the median and 99th percentile, over all rounds, of the microseconds from there to the
+# client, and what the pool adds.
 use strict;
 use warnings;
 
@@ -42,7 +42,7 @@ sub chunk {
     return sprintf "%x\r\n%s\r\n", length $text, $text;
 }
 
-# Each answer is a stream of chat completions, with the time at which an event is sent in its id.
+# Each answer is a stream of chat completions, whose id is the time of sending.
 sub serve {
     my ($socket) = @_;
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;

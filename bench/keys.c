@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a page of 100 keys out of 100,000 costs, alone and while keys are lent: keys [ROUNDS] */
+ * Measures a page of 100 keys out of 100,000, alone and while keys are lent: keys [ROUNDS] */
 #include <apr_general.h>
 #include <signal.h>
 #include <stdio.h>
@@ -100,11 +100,11 @@ static void open_segment(apr_pool_t *p)
     add_keys();
 }
 
-/* --- Requests that go on meanwhile, in a process of their own --- */
+/* --- Requests that go on meanwhile, in a separate process --- */
 
 #define SAMPLES 2000000
 
-/* What lending a key and giving it back took, one after the other. */
+/* How long it took to lend a key and give it back, in sequence. */
 typedef struct {
     volatile int stop;
     apr_uint32_t count;

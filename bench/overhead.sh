@@ -1,16 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Measures what a pool costs over a plain ProxyPass, and what one rotation to another key costs: for an answer
-# of 1 KiB with the fields that OpenAI's SDK and API send (chat), for the same with a client key that has a list of
-# models and limits (keyed), for the same as chat with as few fields as possible (bare), for a stream of 200 events as vendors send them, one after the other (sse), and for the same events all at once
-# (burst), which no vendor sends: what a pool does for a stream stands out most there.
+# Measures the overhead of a pool compared with plain ProxyPass, and the cost of one rotation to another key. Cases:
+#   chat   an answer of 1 KiB with the fields that OpenAI's SDK and API send
+#   keyed  the same with a client key that has a list of models and limits
+#   bare   the same as chat with as few fields as possible
+#   sse    a stream of 200 events, sent one after the other as vendors do
+#   burst  the same events all at once, which no vendor sends: shows most clearly what a pool does for a stream
 #
 # bench/overhead.sh [--build=FOLDER]
 #
 # FOLDER is where make was run; default: the current one. Environment:
-#   ROUNDS           how often everything is measured (5)
-#   SECONDS_PER_RUN  how long each measurement lasts (5)
-#   CONNECTIONS      how many clients are connected at a time (64)
+#   ROUNDS           number of rounds (5)
+#   SECONDS_PER_RUN  duration of each measurement (5)
+#   CONNECTIONS      number of simultaneous connections (64)
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -25,7 +27,7 @@ fail() {
     exit 1
 }
 
-# --- what is there ---
+# --- tools and build ---
 
 need() {
     command -v "$1" >/dev/null 2>&1 || fail "$1 is missing; install the Debian package $2."
@@ -170,7 +172,7 @@ write_keys() {
     }' >"$work/rotation-keys"
 }
 
-# nginx keeps five kinds of temporary files, all below its prefix unless told otherwise.
+# nginx has five kinds of temporary files, all below its prefix by default.
 nginx_frame() {
     cat <<END
 daemon off;
@@ -193,8 +195,8 @@ END
     echo "}"
 }
 
-# A static file may only be asked for with GET; error 405 turns a POST into one. Server side includes, of
-# which there are none, make nginx send it without a length, in chunks, as vendors send events.
+# nginx serves a static file only for GET; error 405 turns a POST into one. Server side includes, though there are
+# none in the file, make nginx send it without a length, in chunks, as vendors send events.
 write_upstream() {
     nginx_frame 1 upstream >"$work/upstream.conf" <<END
     map \$http_authorization \$refused {
@@ -224,8 +226,8 @@ write_upstream() {
 END
 }
 
-# A server of its own, with as many workers as httpd has children: in the upstream's one worker it
-# would have half a core, and httpd nearly two.
+# A separate server with as many workers as httpd has children: in the upstream's single worker it would have half a
+# core, and httpd nearly two.
 write_yardstick() {
     nginx_frame 2 nginx >"$work/nginx.conf" <<END
     upstream backend {
@@ -273,7 +275,7 @@ LoadModule apipool_module "$build/mod_apipool.so"
 LoadModule apipool_admin_module "$build/mod_apipool_admin.so"
 $httpd_user
 
-# Two children that neither come nor go while they are measured.
+# Two children, so that none starts or ends during a measurement.
 ServerLimit 2
 StartServers 2
 ThreadLimit 64
@@ -358,8 +360,8 @@ Group www-data'
 
 # --- the servers ---
 
-# In a session of its own, so that neither Ctrl-C nor a resized terminal reaches a server before
-# clean_up does. Leaves the process id in $started.
+# Starts a server in its own session, so that neither Ctrl-C nor a resized terminal reaches it before clean_up does.
+# Leaves the process id in $started.
 start() {
     name=$1
     shift
@@ -385,7 +387,7 @@ start_servers() {
     httpd_pid=$started
 }
 
-# Both servers that are compared get the key; only one of them knows it.
+# Both compared servers get the key; only one of them knows it.
 use_client_key() {
     key=$(perl "$here/client.pl" "http://127.0.0.1:$httpd_port/admin/api" "$work/password") ||
         fail "httpd made no client."
@@ -403,8 +405,8 @@ clean_up() {
 
 # --- requests per second and CPU per request ---
 
-# "TICKS PID PID": the time that httpd's children have used so far, and who they are. A name in
-# /proc/PID/stat may hold blanks; what follows its parenthesis does not.
+# Prints "TICKS PID PID": the CPU time of httpd's children so far, and their process ids. A name in /proc/PID/stat
+# may contain blanks, but nothing after its parenthesis does.
 children() {
     cat /proc/[0-9]*/stat 2>/dev/null | awk -v parent="$httpd_pid" '
         { pid = $1; sub(/^.*\) /, "") }
@@ -412,8 +414,8 @@ children() {
         END { print ticks + 0 pids }'
 }
 
-# A read error alone is no fault: httpd closes idle connections when a child's threads are all busy,
-# and a child that died would show in measure.
+# A read error alone is no fault: httpd closes idle connections when all threads of a child are busy, and measure
+# would notice a child that died.
 drive() {
     wrk -t1 -c"$connections" -d"$1"s --timeout 10s -s "$work/$2.lua" "$3" >"$work/wrk.out" 2>&1 ||
         fail "wrk failed at $3: $(tail -n 1 "$work/wrk.out")"
@@ -440,7 +442,7 @@ measure() {
 # Runs a command with every case and address, in the order in which they are compared.
 each_target() {
     for case in chat keyed bare sse burst; do
-        path=$case/completions # of a stream, its usage is asked for and hidden
+        path=$case/completions # the pool asks a stream for its usage and hides it
         "$@" $case plain "http://127.0.0.1:$httpd_port/plain/$path"
         "$@" $case pool "http://127.0.0.1:$httpd_port/pool/$path"
         "$@" $case nginx "http://127.0.0.1:$nginx_port/$path"
@@ -503,7 +505,7 @@ print_table() {
 measure_rotation() {
     rotation=$(perl "$here/rotation.pl" "$httpd_port" /rotation/refused $ROTATION_REQUESTS) ||
         fail "the cost of a rotation could not be measured."
-    sleep 2 # nginx keeps lines of its log for a second
+    sleep 2 # nginx buffers log lines for a second
     logged=$(wc -l <"$work/refused.log")
     keys=$(sort -u "$work/refused.log" | wc -l)
 }

@@ -4,8 +4,8 @@
 #
 # rotation.pl PORT PATH COUNT
 #
-# Prints the median in microseconds and the number of the requests that needed one key, both again
-# for two keys, and how many keys were refused in all.
+# Prints the median in microseconds and the number of requests that needed one key, the same for two keys, and the
+# total number of refused keys.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Measures what it costs to lend a key and to report on it, with few keys and with many. */
+ * Measures lending a key and reporting on it, with few keys and with many. */
 #include <apr_general.h>
 #include <apr_global_mutex.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@
 
 /* bench/select [ROUNDS]
  *
- * Each row is measured with 100 and with 100,000 keys in turns, and the medians of the rounds are told:
- * what a pair of calls takes, lock included, and how much more it takes with many keys. */
+ * Each row is measured alternately with 100 and with 100,000 keys. Prints medians of the rounds:
+ * the time of a pair of calls, lock included, and how much longer it takes with many keys. */
 
 #define FEW     100
 #define MANY    100000
@@ -31,16 +31,16 @@ static const apipool_policy_t policy = {.cooldown_min = apr_time_from_sec(1),
                                         .recover_max = apr_time_from_sec(3600),
                                         .max_errors = 3};
 
-/* What a row of the table is about. */
+/* A row of the table. */
 typedef struct {
     const char *name;
     apipool_strategy_e strategy;
-    int cooling_permille; /* of the keys, spread evenly */
-    int model_permille;   /* that cool for the model that is asked for */
-    int limited;          /* all keys have limits, none of them is reached */
-    int sticky;           /* each request is of another session */
-    int refused_each;     /* every so many requests one is rate limited; 0: none */
-    int exhausted;        /* there is no key: the call that says so is measured */
+    int cooling_permille; /* share of keys that cool down, spread evenly */
+    int model_permille;   /* share that cools down for the requested model */
+    int limited;          /* all keys have limits, none of which is reached */
+    int sticky;           /* each request belongs to another session */
+    int refused_each;     /* one request in so many is rate limited; 0: none */
+    int exhausted;        /* no key is usable: measures the call that finds out */
 } row_t;
 
 static const row_t rows[] = {
@@ -109,7 +109,7 @@ static void fail_unless(int good, const char *what)
     }
 }
 
-/* Keys of which so many, spread evenly, cool as the row asks for. */
+/* Adds keys, of which the row's shares, spread evenly, cool down. */
 static void add_keys(subject_t *subject, const row_t *row, apr_uint32_t count)
 {
     for (apr_uint32_t i = 0; i < count; i++) {
@@ -130,7 +130,7 @@ static void add_keys(subject_t *subject, const row_t *row, apr_uint32_t count)
 
 static void cool_keys(subject_t *subject, const row_t *row, apr_uint32_t count)
 {
-    apr_uint32_t all = 0, one = 500; /* so that different ones cool for the model */
+    apr_uint32_t all = 0, one = 500; /* so that other keys cool down for the model */
     for (apr_uint32_t i = 0; i < count; i++) {
         apr_uint32_t index = (apr_uint32_t)((apr_uint64_t)i * 7919 % count);
         apipool_slot_t *slot = &subject->segment->slots[index];
@@ -178,7 +178,7 @@ static double nanoseconds(void)
     return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 
-/* The mean of so many pairs of calls, a tenth of a millisecond apart as the pool's clock goes. */
+/* The mean of so many pairs of calls, 0.1 ms apart by the pool's clock. */
 static double measure(subject_t *subject, const row_t *row, int pairs)
 {
     static const apipool_key_limits_t no_limits;
@@ -242,12 +242,12 @@ static double median(double *values, int count)
 }
 
 /* Returns whether the row is within its limits. */
-static int tell(const row_t *row, int rounds, apr_pool_t *parent)
+static int print_row(const row_t *row, int rounds, apr_pool_t *parent)
 {
     double few[99], many[99], ratio[99];
     apr_pool_t *pool;
     fail_unless(apr_pool_create(&pool, parent) == APR_SUCCESS, "no memory");
-    row_t few_row = *row; /* where hardly a key of many is usable: as many are of few */
+    row_t few_row = *row; /* if hardly any key is usable, as many in both pools */
     int sparse = !row->exhausted && (row->cooling_permille > 500 || row->model_permille > 500);
     if (sparse) {
         few_row.cooling_permille = row->cooling_permille > 500 ? 900 : row->cooling_permille;
@@ -256,7 +256,7 @@ static int tell(const row_t *row, int rounds, apr_pool_t *parent)
     subject_t *small = make_subject(&few_row, sparse ? 10 * FEW : FEW, pool);
     subject_t *large = make_subject(row, MANY, pool);
 
-    measure(small, row, PAIRS / 10); /* memory is touched, queues of the processor are filled */
+    measure(small, row, PAIRS / 10); /* warms up memory and caches */
     measure(large, row, PAIRS);
     for (int i = 0; i < rounds; i++) {
         few[i] = measure(small, row, PAIRS);
@@ -286,7 +286,7 @@ int main(int argc, char **argv)
                 "no memory");
     printf("%-36s %8s %9s %7s\n", "ns per acquire and report, keys:", "100", "100,000", "ratio");
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        good &= tell(&rows[i], rounds, pool);
+        good &= print_row(&rows[i], rounds, pool);
     }
     apr_terminate();
     return good ? 0 : 1;

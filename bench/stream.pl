@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
-# The upstream of bench/overhead.sh that streams as vendors do: one event after the other, each by itself.
+# The streaming upstream of bench/overhead.sh: like vendors, it sends each event by itself.
 #
-# stream.pl PORT PROCESSES FILE: answers every request on PORT with the events of FILE, a connection per process.
+# stream.pl PORT PROCESSES FILE: answers every request on PORT with the events in FILE, one connection per process.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who may ask: passwords, sessions, and where a request comes from. */
+ * Identifies callers: passwords, sessions, and the origin of a request. */
 #ifndef APIPOOL_ADMIN_ACCESS_H
 #define APIPOOL_ADMIN_ACCESS_H
 
@@ -8,58 +8,61 @@
 /* --- Passwords: password.c --- */
 
 /**
- * Looks at a password, for login and for reveal alike: throttled by address, and in a time that does not tell
- * whether there is such a user.
+ * Checks a password, for login and for reveal. Throttled by address; takes the same time whether or
+ * not the user exists.
  * @param entry result: fingerprint of the user's entry
- * @return DECLINED if it is right; else what was answered
+ * @return DECLINED if it is right; else the status of the error already sent
  */
-int apipool_password_is_right(const apipool_admin_request_t *ask, const char *user,
-                              const char *password, const char **entry);
+int apipool_password_check(const apipool_admin_request_t *request, const char *user,
+                           const char *password, const char **entry);
 
 /**
- * The fingerprint of a user's entry in the location's file: another one as soon as the password changes, NULL
- * when the user is gone. O(lines).
+ * Returns the fingerprint of a user's entry in the location's file, which changes with the
+ * password; NULL if the user is gone. O(lines).
  */
-const char *apipool_password_fingerprint(const apipool_admin_request_t *ask, const char *user,
+const char *apipool_password_fingerprint(const apipool_admin_request_t *request, const char *user,
                                          apr_pool_t *p);
 
-/** Why a file cannot be a list of users, or NULL; *others is set to a user whose entry is not bcrypt. */
+/** Explains why a file cannot be a list of users; NULL if it can. *other is set to a user whose
+ *  entry is not bcrypt. */
 const char *apipool_password_file_fault(apr_pool_t *p, const char *path, const char **other);
 
 /* --- Sessions: caller.c --- */
 
 #define APIPOOL_ADMIN_COOKIE "apipool_session"
 
-/** Finds out who asks, by session or by httpd; nobody is not an error. Fills ask->caller. */
-void apipool_caller_find(apipool_admin_request_t *ask);
+/** Identifies the caller by session or by httpd's authentication; an unknown caller is not an
+ *  error. Fills request->caller. */
+void apipool_caller_find(apipool_admin_request_t *request);
 
-/** Whether the session that the caller was found by still holds: not ended, not expired, user and password
- *  still the same. Always, with APIPoolAdminAuth httpd. Memory is taken from p. */
-int apipool_caller_holds(const apipool_admin_request_t *ask, apr_pool_t *p);
+/** Tests whether the caller's session is still valid: not ended, not expired, user and password
+ *  unchanged. Always true with APIPoolAdminAuth httpd. Memory is taken from p. */
+int apipool_caller_is_valid(const apipool_admin_request_t *request, apr_pool_t *p);
 
-/** A keyed hash, so that nobody can choose what shares its number with something else; 0 if it cannot be
- *  made. */
+/** Returns a keyed hash, so that nobody can construct a collision; 0 if it cannot be computed. */
 apr_uint64_t apipool_caller_hash(const char *bytes, apr_size_t len);
 
-/** The role of a user here. */
+/** Returns the role of a user in this location. */
 apipool_role_e apipool_caller_role(const apipool_admin_conf_t *conf, const char *user);
 const char *apipool_caller_role_name(apipool_role_e role);
 
-/** The audience of tokens here: server and location. */
-const char *apipool_caller_audience(const apipool_admin_request_t *ask);
+/** Returns the audience of this location's tokens: server and location. */
+const char *apipool_caller_audience(const apipool_admin_request_t *request);
 
-/** The same as a number, by which all sessions here are ended; 0 if it cannot be made. */
-apr_uint64_t apipool_caller_place(const apipool_admin_request_t *ask);
+/** Returns the audience as a number, by which all sessions of the location are ended; 0 if it
+ *  cannot be computed. */
+apr_uint64_t apipool_caller_place(const apipool_admin_request_t *request);
 
-/** The number of the location as it is configured: virtual hosts that take it from the main server as it
- *  stands there have it in common. 0 if it cannot be made. */
-apr_uint64_t apipool_caller_location(const apipool_admin_request_t *ask);
+/** Returns the number of the location as configured: virtual hosts that inherit it unchanged from
+ *  the main server share it. 0 if it cannot be computed. */
+apr_uint64_t apipool_caller_location(const apipool_admin_request_t *request);
 
-/** Whether a browser says that the request comes from a page of this very server: by Origin, else
- *  Sec-Fetch-Site, else Referer (RFC 6454, Fetch Metadata). 0 where nothing is said. */
+/** Tests whether the browser reports that the request comes from a page of this very server: by
+ *  Origin, else Sec-Fetch-Site, else Referer (RFC 6454, Fetch Metadata). 0 if it sends none of
+ *  them. */
 int apipool_caller_is_same_origin(request_rec *r);
 
-/** Whether the client reached us by TLS, as far as this server knows. */
+/** Tests whether the client's connection uses TLS, as far as this server knows. */
 int apipool_caller_is_secure(request_rec *r);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The admin module's own header: its configuration, one request to it, and what all its files use. */
+ * The admin module's own header: its configuration, one request to it, and what its files share. */
 #ifndef APIPOOL_ADMIN_ADMIN_H
 #define APIPOOL_ADMIN_ADMIN_H
 
@@ -17,10 +17,10 @@
 APLOG_USE_MODULE(apipool_admin);
 #endif
 
-/* The only symbol the DSO exports: everything else is built with hidden visibility. */
+/* The only exported symbol of the DSO: everything else has hidden visibility. */
 extern module AP_MODULE_DECLARE_DATA apipool_admin_module __attribute__((visibility("default")));
 
-/* A tag is never reused: operators search for it. One per call site. */
+/* A tag is never reused, since operators search for it. Each call site has its own. */
 #define APIPOOL_LOG(number) "AP" #number ": "
 
 #define APIPOOL_ADMIN_HANDLER "apipool-admin"
@@ -32,18 +32,19 @@ extern module AP_MODULE_DECLARE_DATA apipool_admin_module __attribute__((visibil
 
 typedef enum {
     APIPOOL_ADMIN_AUTH_UNSET,
-    APIPOOL_ADMIN_AUTH_SESSION, /* own login */
-    APIPOOL_ADMIN_AUTH_HTTPD    /* whoever httpd authenticated */
+    APIPOOL_ADMIN_AUTH_SESSION, /* login by this module */
+    APIPOOL_ADMIN_AUTH_HTTPD    /* any user authenticated by httpd */
 } apipool_admin_auth_e;
 
-/* Of a location; NULL, 0 or, for flags, -1: not said. Lists are of const char *. */
+/* Configuration of a location; NULL, 0 or, for flags, -1 mean not set. Lists are of const char
+ * *. */
 typedef struct {
-    const char *root;  /* APIPoolAdminRoot; NULL: where make install put the files */
-    const char *mount; /* path of the <Location> with SetHandler, without a slash at its end */
+    const char *root;  /* APIPoolAdminRoot; NULL: the folder of make install */
+    const char *mount; /* path of the <Location> with SetHandler, without a trailing slash */
     const char *user_file;
     apipool_admin_auth_e auth;
-    apr_array_header_t *pools;   /* the only ones; NULL: all that the server sees */
-    apr_array_header_t *viewers; /* who may not change */
+    apr_array_header_t *pools;   /* the only pools shown; NULL: all that the server sees */
+    apr_array_header_t *viewers; /* users with read-only access */
     int session_seconds;         /* 0: APIPOOL_ADMIN_SESSION_DEFAULT */
     int reveal;
 } apipool_admin_conf_t;
@@ -54,8 +55,7 @@ void *apipool_admin_create_dir(apr_pool_t *p, char *path);
 void *apipool_admin_merge_dir(apr_pool_t *p, void *base, void *add);
 void *apipool_admin_create_server(apr_pool_t *p, server_rec *s);
 
-/** SetHandler, which is httpd's own and served by it: where it names ours, there the paths of requests
- *  begin. */
+/** Handles SetHandler along with httpd: if it names this module, its location becomes the mount. */
 const char *apipool_admin_note_handler(cmd_parms *cmd, void *dir, const char *handler);
 const char *apipool_admin_set_root(cmd_parms *cmd, void *dir, const char *path);
 const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *path);
@@ -65,22 +65,19 @@ const char *apipool_admin_set_viewers(cmd_parms *cmd, void *dir, const char *nam
 const char *apipool_admin_set_session(cmd_parms *cmd, void *dir, const char *seconds);
 const char *apipool_admin_set_reveal(cmd_parms *cmd, void *dir, int on);
 
-/** The server whose location answers: the virtual host's where it says anything of its own about the admin
- *  API, else the main server, whose location is then the same one for all of these virtual hosts. */
+/** Returns the server whose location answers: a virtual host with admin directives of its own, else
+ *  the main server, whose location all other virtual hosts share. */
 const server_rec *apipool_admin_owner(const request_rec *r);
 
-/** How many viewers of events each location may have, so that one cannot take all threads: a share of 32, but
- *  no less than 4. */
+/** Returns the maximum number of event streams per location, so that no location can take all
+ *  threads: a share of 32, but at least 4. */
 int apipool_admin_viewers_each(void);
 
-/** Whether a list of const char * has a text. */
-int apipool_admin_names(const apr_array_header_t *list, const char *name);
-
-/** What needs all of the configuration: unknown pools, and how many locations there are. Returns OK or a
- *  status. */
+/** Checks what needs the whole configuration: unknown pools, and the number of locations. Returns
+ *  OK or a status. */
 int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server);
 
-/** Says at start which locations nobody can use. */
+/** Warns at start about locations that nobody can use. */
 void apipool_admin_warn(server_rec *main_server);
 
 /* --- One request --- */
@@ -91,30 +88,30 @@ typedef enum {
     APIPOOL_ROLE_ADMIN,
 } apipool_role_e;
 
-/* Who asks. */
+/* The user who sent a request. */
 typedef struct {
-    const char *user; /* NULL: nobody */
+    const char *user; /* NULL: unknown */
     apipool_role_e role;
-    int presented;       /* there was a credential, whether it is valid or not */
-    int by_itself;       /* a browser may have sent what this was known by without being asked */
-    apr_uint64_t number; /* of the session; 0: there is none */
-    const char *entry;   /* fingerprint of the password entry that it was opened with */
-    apr_time_t expires;  /* of the session */
+    int presented;       /* a credential was sent, valid or not */
+    int is_ambient;      /* a browser may have sent the credential on its own */
+    apr_uint64_t number; /* of the session; 0: none */
+    const char *entry;   /* fingerprint of the password entry at sign-in */
+    apr_time_t expires;  /* end of the session */
 } apipool_caller_t;
 
 /* A request to the API on its way to a route's function. */
 typedef struct {
     request_rec *r;
     const apipool_admin_conf_t *conf;
-    const char *mount; /* path of the location, without a slash at its end */
+    const char *mount; /* path of the location, without a trailing slash */
     apipool_caller_t caller;
     const char *pool_name, *key,
-        *name;         /* what the path names, or NULL: a pool, a key's id, a client */
-    apr_uint32_t pool; /* the index of that pool */
+        *name;         /* taken from the path, or NULL: a pool, a key's id, a client */
+    apr_uint32_t pool; /* index of that pool */
     apr_uint64_t id;   /* that id; 0: none */
 } apipool_admin_request_t;
 
-/** The table of functions; set once, when the configuration is checked. */
+/** The pool module's function table; set once, when the configuration is checked. */
 extern const apipool_api_t *apipool_admin_api;
 
 /** Handler hook: serves locations with SetHandler apipool-admin. */
@@ -123,152 +120,154 @@ int apipool_admin_handler(request_rec *r);
 /** Sends a file of the dashboard; path is relative to the root and does not begin with '/'. */
 int apipool_admin_send_page(request_rec *r, const char *root, const char *path);
 
-/** The pools that may be seen here: apipool_pool_info_t. */
-apr_array_header_t *apipool_admin_pools(const apipool_admin_request_t *ask);
+/** Lists the pools visible here: apipool_pool_info_t. */
+apr_array_header_t *apipool_admin_pools(const apipool_admin_request_t *request);
 
-/** One of such a list by its name; NULL: there is none. */
+/** Finds a pool in such a list by name; NULL if there is none. */
 const apipool_pool_info_t *apipool_admin_find_pool(const apr_array_header_t *pools,
                                                    const char *name);
 
 /* --- Languages: language.c --- */
 
-/** What the API says to people, in Chinese: a row for each sentence. t/check_messages knows where they come
- *  from. */
+/** The API's messages in Chinese, one row per sentence. t/check_messages knows their sources. */
 extern const apipool_phrase_t apipool_messages_zh[];
 
-/** An English sentence in the language that the client prefers (RFC 9110 section 12.5.4), English where
- *  there is no other; the answer's head says which language it is. NULL stays NULL. */
+/** Translates an English sentence into the client's preferred language (RFC 9110 section 12.5.4);
+ *  English is the fallback. Sets the answer's language fields. NULL stays NULL. */
 const char *apipool_admin_text(request_rec *r, const char *english);
 
-/** Puts that in the place of a member of an object, if it is a string. */
+/** Translates a member of an object in place if it is a string. */
 void apipool_admin_translate(request_rec *r, json_t *object, const char *member);
 
-/* --- Answers: reply.c. All return OK: the answer is on its way. --- */
+/* --- Answers: reply.c. All functions return OK: the answer has been sent. --- */
 
-/** Sends a JSON value, and gives it back. */
+/** Sends a JSON value and frees it. */
 int apipool_admin_reply(request_rec *r, int status, json_t *value);
 
-/** The same for a value with a secret in it: what was written is overwritten. */
+/** Sends a JSON value with a secret in it, and overwrites the text. */
 int apipool_admin_reply_secret(request_rec *r, int status, json_t *value);
 
 /** 204 */
 int apipool_admin_reply_nothing(request_rec *r);
 
-/** {"error":{"code","message"}}; code and message are ours, and the message is in English: whatever answers
- *  translates it. */
+/** Sends {"error":{"code","message"}}. Pass an English message, never client input; it is
+ *  translated here. */
 int apipool_admin_error(request_rec *r, int status, const char *code, const char *message);
 
-/** 401: there is no valid session. */
+/** Sends 401: there is no valid session. */
 int apipool_admin_unauthorized(request_rec *r);
 
-/** The same as 400 with the name of a member or parameter, or NULL. */
+/** Sends a 400 error with the name of a member or parameter, or NULL. */
 int apipool_admin_refuse(request_rec *r, const char *field, const char *message);
 
 /**
- * What a function of the table could not do: 404 of what the path names, 400, 409, 507, or 500.
- * @param what what was wanted, for the log: "the keys of pool main cannot be listed"
- * @param flaw what the function said, or NULL
+ * Answers for a failed function of the table: 404 for what the path names, 400, 409, 507, or 500.
+ * @param what what failed, for the log: "the keys of pool main cannot be listed"
+ * @param flaw the function's error, or NULL
  */
-int apipool_admin_failed(const apipool_admin_request_t *ask, apr_status_t rv, const char *what,
+int apipool_admin_failed(const apipool_admin_request_t *request, apr_status_t rv, const char *what,
                          const apipool_input_error_t *flaw);
 
-/** Answers 429 or 503 with Retry-After. */
-int apipool_admin_later(request_rec *r, int status, const char *code, const char *message,
-                        apr_interval_time_t wait);
+/** Sends 429 or 503 with Retry-After. */
+int apipool_admin_retry_later(request_rec *r, int status, const char *code, const char *message,
+                              apr_interval_time_t wait);
 
 /* --- Bodies: body.c --- */
 
 #define APIPOOL_ADMIN_BODY_MAX   ((apr_off_t)8 * 1024 * 1024)
 #define APIPOOL_ADMIN_IMPORT_MAX ((apr_off_t)64 * 1024 * 1024)
-#define APIPOOL_ADMIN_LOGIN_MAX  ((apr_off_t)16 * 1024) /* which anybody may send */
+#define APIPOOL_ADMIN_LOGIN_MAX  ((apr_off_t)16 * 1024) /* open to anybody */
 
-/* Each returns DECLINED, or what was answered to a body that cannot be taken: return it from the handler. */
+/* Each function returns DECLINED, or the status of an error answer already sent: return that from
+ * the handler. */
 
 /**
- * Reads a body that must be a JSON object, into a struct; see apipool_json_read(). Its text is overwritten.
- * @param given result: which members there are
+ * Reads a body that must be a JSON object into a struct; see apipool_json_read(). Overwrites its
+ * text.
+ * @param given result: the members that are present
  */
 int apipool_admin_read_object(request_rec *r, apr_off_t max, const apipool_json_member_t *members,
                               void *to, unsigned *given);
 
-/* A body on its way, of which no more than a piece is kept. */
+/* A body being read, of which only one piece is kept at a time. */
 typedef struct apipool_admin_incoming_t apipool_admin_incoming_t;
 
 /**
  * Prepares to read a body piece by piece: JSON or, with plain, plain text.
- * @param source result: where its pieces come from
+ * @param source result: supplies its pieces
  */
 int apipool_admin_open_body(request_rec *r, apr_off_t max, int plain,
                             apipool_admin_incoming_t **incoming, apipool_import_source_t *source);
 
-/** Whether it did not turn out to be too large, or to break off. */
-int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming);
+/** Checks, after reading, that the body was not too large and did not break off. */
+int apipool_admin_check_body(const apipool_admin_incoming_t *incoming);
 
 /* --- Audit: audit.c --- */
 
-/** Writes to the error log at level notice who changed what, and from where. what is ours; the first of ids,
- *  a list of apr_uint64_t or NULL, follow it. */
-void apipool_admin_audit(const apipool_admin_request_t *ask, const char *what,
+/** Logs at level notice who changed what, and from where. Pass a constant text as what, never
+ *  client input; the first of ids, a list of apr_uint64_t or NULL, is appended. */
+void apipool_admin_audit(const apipool_admin_request_t *request, const char *what,
                          const apr_array_header_t *ids);
 
-/** Names what of a table's members is set, as " enabled label"; enabled tells which way. */
+/** Lists the members of a table that are set, as " enabled label"; enabled selects enabled or
+ *  disabled. */
 const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *members,
                                    unsigned set, int enabled);
 
-/* --- Routes: each function answers, and returns OK --- */
+/* --- Routes: each function sends an answer and returns OK --- */
 
-typedef int (*apipool_admin_route_fn)(apipool_admin_request_t *ask);
+typedef int (*apipool_admin_route_fn)(apipool_admin_request_t *request);
 
 /* session.c */
-int apipool_admin_session_open(apipool_admin_request_t *ask);
-int apipool_admin_session_show(apipool_admin_request_t *ask);
-int apipool_admin_session_close(apipool_admin_request_t *ask);
-int apipool_admin_sessions_end(apipool_admin_request_t *ask);
+int apipool_admin_session_open(apipool_admin_request_t *request);
+int apipool_admin_session_show(apipool_admin_request_t *request);
+int apipool_admin_session_close(apipool_admin_request_t *request);
+int apipool_admin_sessions_end(apipool_admin_request_t *request);
 
 /* pools.c */
-int apipool_admin_pools_list(apipool_admin_request_t *ask);
-int apipool_admin_pool_show(apipool_admin_request_t *ask);
+int apipool_admin_pools_list(apipool_admin_request_t *request);
+int apipool_admin_pool_show(apipool_admin_request_t *request);
 
-/** A pool as everybody is shown it; NULL after a message if it cannot be had. */
-json_t *apipool_admin_pool_object(const apipool_admin_request_t *ask, apr_uint32_t pool,
+/** Returns a pool as shown to all users; NULL after sending an error. */
+json_t *apipool_admin_pool_object(const apipool_admin_request_t *request, apr_uint32_t pool,
                                   apr_pool_t *p);
 
 /* keys.c */
-int apipool_admin_keys_list(apipool_admin_request_t *ask);
-int apipool_admin_key_show(apipool_admin_request_t *ask);
-int apipool_admin_key_edit(apipool_admin_request_t *ask);
-int apipool_admin_key_delete(apipool_admin_request_t *ask);
+int apipool_admin_keys_list(apipool_admin_request_t *request);
+int apipool_admin_key_show(apipool_admin_request_t *request);
+int apipool_admin_key_edit(apipool_admin_request_t *request);
+int apipool_admin_key_delete(apipool_admin_request_t *request);
 
-/** Reads which states a text names, separated by commas. Returns 0 if it names another. */
+/** Reads state names separated by commas. Returns 0 if one is unknown. */
 int apipool_admin_key_states(const char *text, unsigned *states);
 
 #define APIPOOL_ADMIN_FILTER_TEXT_MAX 255
 
 /* key_actions.c */
-int apipool_admin_keys_import(apipool_admin_request_t *ask);
-int apipool_admin_keys_act(apipool_admin_request_t *ask);
-int apipool_admin_key_check(apipool_admin_request_t *ask);
-int apipool_admin_key_reveal(apipool_admin_request_t *ask);
+int apipool_admin_keys_import(apipool_admin_request_t *request);
+int apipool_admin_keys_act(apipool_admin_request_t *request);
+int apipool_admin_key_check(apipool_admin_request_t *request);
+int apipool_admin_key_reveal(apipool_admin_request_t *request);
 
 /* clients.c */
-int apipool_admin_clients_list(apipool_admin_request_t *ask);
-int apipool_admin_client_create(apipool_admin_request_t *ask);
-int apipool_admin_client_show(apipool_admin_request_t *ask);
-int apipool_admin_client_edit(apipool_admin_request_t *ask);
-int apipool_admin_client_delete(apipool_admin_request_t *ask);
+int apipool_admin_clients_list(apipool_admin_request_t *request);
+int apipool_admin_client_create(apipool_admin_request_t *request);
+int apipool_admin_client_show(apipool_admin_request_t *request);
+int apipool_admin_client_edit(apipool_admin_request_t *request);
+int apipool_admin_client_delete(apipool_admin_request_t *request);
 
 /* stats.c */
-int apipool_admin_stats_show(apipool_admin_request_t *ask);
-int apipool_admin_requests_list(apipool_admin_request_t *ask);
+int apipool_admin_stats_show(apipool_admin_request_t *request);
+int apipool_admin_requests_list(apipool_admin_request_t *request);
 
 /* events.c */
-int apipool_admin_events_send(apipool_admin_request_t *ask);
+int apipool_admin_events_send(apipool_admin_request_t *request);
 
 /* system.c */
-int apipool_admin_health(apipool_admin_request_t *ask);
-int apipool_admin_system_show(apipool_admin_request_t *ask);
-int apipool_admin_openapi(apipool_admin_request_t *ask);
-int apipool_admin_log_level_show(apipool_admin_request_t *ask);
-int apipool_admin_log_level_set(apipool_admin_request_t *ask);
+int apipool_admin_health(apipool_admin_request_t *request);
+int apipool_admin_system_show(apipool_admin_request_t *request);
+int apipool_admin_openapi(apipool_admin_request_t *request);
+int apipool_admin_log_level_show(apipool_admin_request_t *request);
+int apipool_admin_log_level_set(apipool_admin_request_t *request);
 
 #endif

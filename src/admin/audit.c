@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who changed what: one line of the error log for each change. */
+ * The audit log: one line in the error log for each change. */
 #include "admin.h"
 
 #include <apr_strings.h>
@@ -8,7 +8,7 @@
 
 #define IDS_SHOWN 20
 
-/* httpd escapes what a log must not hold, but for quotes: no name may look like the rest of the line. */
+/* httpd escapes log text except for quotes: no name may imitate the rest of the line. */
 static const char *without_quotes(apr_pool_t *p, const char *user)
 {
     char *text = apr_pstrdup(p, user ? user : "");
@@ -32,10 +32,10 @@ const char *apipool_admin_name_set(apr_pool_t *p, const apipool_json_member_t *m
     return text;
 }
 
-void apipool_admin_audit(const apipool_admin_request_t *ask, const char *what,
+void apipool_admin_audit(const apipool_admin_request_t *request, const char *what,
                          const apr_array_header_t *ids)
 {
-    apr_pool_t *p = ask->r->pool;
+    apr_pool_t *p = request->r->pool;
     int count = ids ? ids->nelts : 0;
     char hex[APIPOOL_ID_SIZE];
     for (int i = 0; i < count && i < IDS_SHOWN; i++) {
@@ -45,7 +45,7 @@ void apipool_admin_audit(const apipool_admin_request_t *ask, const char *what,
     if (count > IDS_SHOWN) {
         what = apr_psprintf(p, "%s and %d more", what, count - IDS_SHOWN);
     }
-    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, ask->r,
+    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, request->r,
                   APIPOOL_LOG(0120) "audit: user \"%s\" from %s: %s",
-                  without_quotes(p, ask->caller.user), ask->r->useragent_ip, what);
+                  without_quotes(p, request->caller.user), request->r->useragent_ip, what);
 }

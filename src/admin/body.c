@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bodies of requests to the API. */
+ * Reads the bodies of API requests. */
 #include "admin.h"
 #include "buffer.h"
 
@@ -10,10 +10,10 @@
 
 #include "ascii.h"
 
-#define PIECE   (16 * 1024) /* bytes that are looked at at once */
+#define PIECE   (16 * 1024) /* bytes read at once */
 #define UNKNOWN (-1)
 
-/* 1: JSON, 0: plain text, UNKNOWN: anything else. Parameters are not looked at but for a charset. */
+/* 1: JSON, 0: plain text, UNKNOWN: anything else. Parameters other than charset are ignored. */
 static int kind_of(request_rec *r)
 {
     const char *field = apr_table_get(r->headers_in, "Content-Type");
@@ -40,7 +40,7 @@ static int too_large(request_rec *r, apr_off_t max)
         apr_psprintf(r->pool, "The body may have at most %" APR_OFF_T_FMT " bytes.", max));
 }
 
-/* Looks at what is known of a body before any of it is read. */
+/* Checks what is known about a body before reading it. */
 static int begin(request_rec *r, apr_off_t max, int plain, int *kind)
 {
     *kind = kind_of(r);
@@ -110,7 +110,7 @@ int apipool_admin_open_body(request_rec *r, apr_off_t max, int plain,
     return DECLINED;
 }
 
-int apipool_admin_body_is_whole(const apipool_admin_incoming_t *incoming)
+int apipool_admin_check_body(const apipool_admin_incoming_t *incoming)
 {
     if (incoming->is_broken) {
         incoming->r->connection->keepalive = AP_CONN_CLOSE;
@@ -141,7 +141,7 @@ int apipool_admin_read_object(request_rec *r, apr_off_t max, const apipool_json_
             return too_large(r, max);
         }
     }
-    status = apipool_admin_body_is_whole(incoming);
+    status = apipool_admin_check_body(incoming);
     if (status != DECLINED) {
         return status;
     }

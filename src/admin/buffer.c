@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Text that grows and may hold a secret. */
+ * A growing text that may hold a secret. */
 #include "buffer.h"
 
 #include <openssl/crypto.h>
@@ -31,7 +31,7 @@ void apipool_buffer_wipe(apipool_buffer_t *buffer)
     buffer->len = buffer->room = 0;
 }
 
-/* Makes room for so many bytes in all. */
+/* Makes room for so many bytes in total. */
 static int grow(apipool_buffer_t *buffer, apr_size_t room)
 {
     char *text = malloc(room);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The admin module's directives, their merging, and the checks that need all of the configuration. */
+ * The admin module's directives, their merging, and the checks that need the whole
+ * configuration. */
 #include "admin.h"
 
 #include <apr_fnmatch.h>
@@ -13,22 +14,22 @@
 
 #define PICK(base, add, field, unset) ((add)->field != (unset) ? (add)->field : (base)->field)
 
-/* A name of APIPoolAdminPools, and where it stands: pools may be configured behind it. */
+/* A name in APIPoolAdminPools, and where it is: the pool may be configured later. */
 typedef struct {
     const char *name, *file;
     int line;
-} wanted_pool_t;
+} named_pool_t;
 
-/* Of a server. */
+/* Configuration of a server. */
 typedef struct {
     server_rec *server;
-    int is_own;                 /* something is said there of the admin API */
-    apr_array_header_t *wanted; /* wanted_pool_t */
-    apr_hash_t *mounts;         /* paths where SetHandler names us, each its own value */
+    int is_own;                /* the server has admin directives of its own */
+    apr_array_header_t *named; /* named_pool_t */
+    apr_hash_t *mounts;        /* paths whose SetHandler names this module, each its own value */
 } server_conf_t;
 
-#define VIEWERS_MAX      32 /* shared among all locations ... */
-#define VIEWERS_EACH_MIN 4  /* ... of which each has at least as many */
+#define VIEWERS_MAX      32 /* shared by all locations ... */
+#define VIEWERS_EACH_MIN 4  /* ... but each has at least this many */
 
 static int viewers_each = VIEWERS_MAX;
 
@@ -59,7 +60,7 @@ void *apipool_admin_create_server(apr_pool_t *p, server_rec *s)
     server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
     conf->server = s;
     conf->mounts = apr_hash_make(p);
-    conf->wanted = apr_array_make(p, 2, sizeof(wanted_pool_t));
+    conf->named = apr_array_make(p, 2, sizeof(named_pool_t));
     return conf;
 }
 
@@ -68,17 +69,8 @@ static server_conf_t *conf_of(const server_rec *s)
     return ap_get_module_config(s->module_config, &apipool_admin_module);
 }
 
-int apipool_admin_names(const apr_array_header_t *list, const char *name)
-{
-    for (int i = 0; i < list->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(list, i, const char *), name)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* What every directive ends with. <APIPool> takes each that begins like its own. */
+/* The last step of every directive. <APIPool> accepts all directives that begin with its own
+ * prefix. */
 static const char *finish(cmd_parms *cmd)
 {
     conf_of(cmd->server)->is_own = 1;
@@ -90,7 +82,7 @@ static const char *finish(cmd_parms *cmd)
     return NULL;
 }
 
-/* The path of the <Location> around, without a slash at its end; "" for a whole server. */
+/* The path of the enclosing <Location>, without a trailing slash; "" for a whole server. */
 static const char *find_mount(cmd_parms *cmd, const char **mount)
 {
     *mount = "";
@@ -181,23 +173,23 @@ const char *apipool_admin_set_auth(cmd_parms *cmd, void *dir, const char *word)
     return finish(cmd);
 }
 
-/* Each name once. */
+/* Adds a name once. */
 static void add_name(cmd_parms *cmd, apr_array_header_t **list, const char *name)
 {
     if (!*list) {
         *list = apr_array_make(cmd->pool, 2, sizeof(const char *));
     }
-    if (!apipool_admin_names(*list, name)) {
+    if (!ap_array_str_contains(*list, name)) {
         APR_ARRAY_PUSH(*list, const char *) = name;
     }
 }
 
 const char *apipool_admin_set_pools(cmd_parms *cmd, void *dir, const char *name)
 {
-    wanted_pool_t *wanted = apr_array_push(conf_of(cmd->server)->wanted);
-    wanted->name = name;
-    wanted->file = cmd->directive->filename;
-    wanted->line = cmd->directive->line_num;
+    named_pool_t *named = apr_array_push(conf_of(cmd->server)->named);
+    named->name = name;
+    named->file = cmd->directive->filename;
+    named->line = cmd->directive->line_num;
     add_name(cmd, &((apipool_admin_conf_t *)dir)->pools, name);
     return finish(cmd);
 }
@@ -231,20 +223,20 @@ static int check_pools(apr_pool_t *ptemp, server_rec *s)
 {
     const server_conf_t *conf = conf_of(s);
     const apr_array_header_t *pools = apipool_admin_api->pools(s, ptemp);
-    for (int i = 0; i < conf->wanted->nelts; i++) {
-        const wanted_pool_t *wanted = &APR_ARRAY_IDX(conf->wanted, i, wanted_pool_t);
-        if (!apipool_admin_find_pool(pools, wanted->name)) {
+    for (int i = 0; i < conf->named->nelts; i++) {
+        const named_pool_t *named = &APR_ARRAY_IDX(conf->named, i, named_pool_t);
+        if (!apipool_admin_find_pool(pools, named->name)) {
             ap_log_error(APLOG_MARK, APLOG_EMERG | APLOG_STARTUP, 0, s,
                          APIPOOL_LOG(0102) "%s:%d: APIPoolAdminPools %s: this server and the "
                                            "main server have no such pool",
-                         wanted->file, wanted->line, wanted->name);
+                         named->file, named->line, named->name);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
     return OK;
 }
 
-/* Whether one of these directives says who may use the API. */
+/* Tests whether one of these directives defines who may use the API. */
 static int names_users(const ap_directive_t *d)
 {
     for (; d; d = d->next) {
@@ -257,7 +249,7 @@ static int names_users(const ap_directive_t *d)
     return 0;
 }
 
-/* The same for the sections around a directive, and for another section of the same path. */
+/* Tests the same for the sections around a directive, and for other sections with the same path. */
 static int has_users(const ap_directive_t *handler)
 {
     const ap_directive_t *section = handler->parent;
@@ -310,7 +302,8 @@ int apipool_admin_viewers_each(void)
     return viewers_each;
 }
 
-/* A virtual host that says anything of its own has the main server's locations besides its own. */
+/* A virtual host with admin directives of its own has the main server's locations in addition to
+ * its own. */
 static int count_locations(apr_pool_t *ptemp, server_rec *main_server)
 {
     int count = 0;

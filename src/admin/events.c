@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Route: a stream of numbers for the dashboard, an event a second. */
+ * Route: a stream of numbers for the dashboard, one event a second. */
 #include "access.h"
 
 #include <ap_mpm.h>
@@ -10,7 +10,7 @@
 #include "render.h"
 
 #define EVERY      APR_USEC_PER_SEC
-#define LOOK_EVERY apr_time_from_msec(100) /* for the end */
+#define LOOK_EVERY apr_time_from_msec(100) /* interval of checking for the end */
 
 static apr_status_t leave(void *place)
 {
@@ -18,8 +18,8 @@ static apr_status_t leave(void *place)
     return APR_SUCCESS;
 }
 
-/* A child that is told to stop waits for its threads; one of a generation that is over gets no
- * signal until it has none left. */
+/* A child that is told to stop waits for its threads; a child of an old generation gets no signal
+ * until it has none left. */
 static int is_stopping(void)
 {
     int state = AP_MPMQ_RUNNING, generation = 0;
@@ -29,7 +29,7 @@ static int is_stopping(void)
     return state == AP_MPMQ_STOPPING || (score && score->running_generation != generation);
 }
 
-/* Adds the numbers of a pool to the totals; what is known of no pool stays null. */
+/* Adds the numbers of a pool to the totals; a number that no pool knows stays null. */
 static void add_pool(json_t *totals, const json_t *pool)
 {
     const json_t *keys = json_object_get(pool, "keys");
@@ -47,18 +47,18 @@ static void add_pool(json_t *totals, const json_t *pool)
     }
 }
 
-/* Memory of one event lies in p. */
-static int send_event(const apipool_admin_request_t *ask, const apr_array_header_t *pools,
+/* Sends one event, with memory from p. */
+static int send_event(const apipool_admin_request_t *request, const apr_array_header_t *pools,
                       apr_pool_t *p)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     json_t *array = json_array();
     json_t *totals =
         json_pack("{s:i,s:i,s:i,s:n,s:n,s:i,s:i,s:i}", "keys", 0, "active", 0, "in_flight", 0,
                   "rpm", "tpm", "requests", 0, "errors", 0, "total_tokens", 0);
     for (int i = 0; i < pools->nelts; i++) {
         apr_uint32_t index = APR_ARRAY_IDX(pools, i, apipool_pool_info_t).index;
-        json_t *pool = apipool_admin_pool_object(ask, index, p);
+        json_t *pool = apipool_admin_pool_object(request, index, p);
         add_pool(totals, pool);
         json_array_append_new(array, pool);
     }
@@ -97,28 +97,30 @@ static void begin(request_rec *r)
     r->connection->keepalive = AP_CONN_CLOSE;
 }
 
-int apipool_admin_events_send(apipool_admin_request_t *ask)
+int apipool_admin_events_send(apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     apr_pool_t *p;
     if (r->header_only) {
         begin(r);
         return OK;
     }
     apr_uint64_t *place = apr_palloc(r->pool, sizeof(*place));
-    *place = apipool_caller_location(ask);
+    *place = apipool_caller_location(request);
     if (!apipool_admin_api->viewer_enter(*place, apipool_admin_viewers_each())) {
-        return apipool_admin_later(r, HTTP_SERVICE_UNAVAILABLE, "too_many_viewers",
-                                   "Too many event streams of this location are open; each one "
-                                   "takes a thread of httpd.",
-                                   apr_time_from_sec(5));
+        return apipool_admin_retry_later(
+            r, HTTP_SERVICE_UNAVAILABLE, "too_many_viewers",
+            "Too many event streams of this location are open; each one "
+            "takes a thread of httpd.",
+            apr_time_from_sec(5));
     }
     apr_pool_cleanup_register(r->pool, place, leave, apr_pool_cleanup_null);
-    const apr_array_header_t *pools = apipool_admin_pools(ask);
+    const apr_array_header_t *pools = apipool_admin_pools(request);
     apr_time_t next = apr_time_now();
     begin(r);
     apr_pool_create(&p, r->pool);
-    while (pause_until(r, next) && apipool_caller_holds(ask, p) && send_event(ask, pools, p)) {
+    while (pause_until(r, next) && apipool_caller_is_valid(request, p) &&
+           send_event(request, pools, p)) {
         apr_pool_clear(p);
         next += EVERY;
         next = next > apr_time_now() ? next : apr_time_now() + EVERY;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Routes: what is done with keys: import, actions on many, a check, and showing one. */
+ * Routes: actions on keys: import, bulk actions, check and reveal. */
 #include "access.h"
 
 #include <apr_strings.h>
@@ -25,21 +25,21 @@ static json_t *fault_objects(request_rec *r, const apr_array_header_t *faults)
     return array;
 }
 
-static int import_answer(apipool_admin_request_t *ask, const apipool_import_t *import)
+static int import_answer(apipool_admin_request_t *request, const apipool_import_t *import)
 {
     json_t *object =
         json_pack("{s:I,s:I,s:I,s:o,s:I,s:o}", "added", (json_int_t)import->added, "duplicates",
                   (json_int_t)import->duplicates, "updated", (json_int_t)import->updated, "invalid",
-                  fault_objects(ask->r, import->invalid), "invalid_count",
+                  fault_objects(request->r, import->invalid), "invalid_count",
                   (json_int_t)import->invalid_count, "ids", apipool_render_ids(import->ids));
-    return apipool_admin_reply(ask->r, HTTP_OK, object);
+    return apipool_admin_reply(request->r, HTTP_OK, object);
 }
 
 static const char *const truths[] = {"false", "true"};
 
-int apipool_admin_keys_import(apipool_admin_request_t *ask)
+int apipool_admin_keys_import(apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     apipool_admin_incoming_t *body;
     apipool_import_source_t source;
     apipool_query_t query;
@@ -55,38 +55,38 @@ int apipool_admin_keys_import(apipool_admin_request_t *ask)
     if (status != DECLINED) {
         return status;
     }
-    apr_status_t rv = apipool_admin_api->key_import(ask->pool, upstream, &source, preview, r->pool,
-                                                    &import, &flaw);
-    status = apipool_admin_body_is_whole(body);
+    apr_status_t rv = apipool_admin_api->key_import(request->pool, upstream, &source, preview,
+                                                    r->pool, &import, &flaw);
+    status = apipool_admin_check_body(body);
     if (status != DECLINED) {
         return status;
     }
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "keys cannot be imported", &flaw);
+        return apipool_admin_failed(request, rv, "keys cannot be imported", &flaw);
     }
     if (preview) {
-        return import_answer(ask, &import);
+        return import_answer(request, &import);
     }
-    apipool_admin_audit(ask,
+    apipool_admin_audit(request,
                         apr_psprintf(r->pool,
                                      "keys imported into pool %s (%u added, %u updated, %u "
                                      "duplicates, %u invalid)",
-                                     ask->pool_name, import.added, import.updated,
+                                     request->pool_name, import.added, import.updated,
                                      import.duplicates, import.invalid_count),
                         import.ids);
-    return import_answer(ask, &import);
+    return import_answer(request, &import);
 }
 
-/* --- Actions on many --- */
+/* --- Bulk actions --- */
 
-/* What such a body has. */
+/* The body of a bulk action. */
 typedef struct {
     const char *action, *states;
     apr_array_header_t *ids; /* const char * */
     apipool_key_filter_t filter;
-} wanted_t;
+} bulk_action_t;
 
-#define TO(member) offsetof(wanted_t, member)
+#define TO(member) offsetof(bulk_action_t, member)
 
 static const apipool_json_member_t filter_members[] = {
     {"state", APIPOOL_JSON_STRING, .offset = TO(states), .max = 255},
@@ -102,7 +102,7 @@ static const apipool_json_member_t members[] = {
 #define HAS_IDS    2
 #define HAS_FILTER 4
 
-/* Returns 0 if one of them is none. */
+/* Returns 0 if one of them is not an id. */
 static int read_ids(const apr_array_header_t *texts, apr_pool_t *p, apipool_key_change_t *change)
 {
     apr_uint64_t *ids = apr_palloc(p, sizeof(*ids) * (apr_size_t)(texts->nelts + 1));
@@ -122,60 +122,61 @@ static const char *text_or_null(const char *text)
     return text && *text ? text : NULL;
 }
 
-/* Makes a change of what is wanted. */
-static apipool_input_error_t take(const wanted_t *wanted, unsigned given, apr_pool_t *p,
-                                  apipool_key_change_t *change, int *action)
+/* Converts a bulk action to a change. */
+static apipool_input_error_t make_change(const bulk_action_t *bulk, unsigned present, apr_pool_t *p,
+                                         apipool_key_change_t *change, int *action)
 {
     static const apipool_key_action_e actions[ACTIONS] = {
         APIPOOL_DO_EDIT, APIPOOL_DO_EDIT, APIPOOL_DO_DELETE, APIPOOL_DO_CHECK, APIPOOL_DO_RESET};
     *action = 0;
-    while (*action < ACTIONS && strcmp(wanted->action, action_names[*action])) {
+    while (*action < ACTIONS && strcmp(bulk->action, action_names[*action])) {
         (*action)++;
     }
     if (*action == ACTIONS) {
         return (apipool_input_error_t){"action",
                                        "Must be enable, disable, delete, check or reset."};
     }
-    if (wanted->ids && !read_ids(wanted->ids, p, change)) {
+    if (bulk->ids && !read_ids(bulk->ids, p, change)) {
         return (apipool_input_error_t){"ids", "Each id must have 16 hex digits."};
     }
-    if (!apipool_admin_key_states(wanted->states, &change->filter.states)) {
+    if (!apipool_admin_key_states(bulk->states, &change->filter.states)) {
         return (apipool_input_error_t){"filter.state", "Unknown state."};
     }
-    if (!(given & HAS_IDS) == !(given & HAS_FILTER)) {
+    if (!(present & HAS_IDS) == !(present & HAS_FILTER)) {
         return (apipool_input_error_t){"ids", "Either ids or filter is required, not both."};
     }
-    change->filter.text = text_or_null(wanted->filter.text);
-    change->filter.upstream = text_or_null(wanted->filter.upstream);
+    change->filter.text = text_or_null(bulk->filter.text);
+    change->filter.upstream = text_or_null(bulk->filter.upstream);
     change->action = actions[*action];
     change->edit.set = change->action == APIPOOL_DO_EDIT ? APIPOOL_SET_ENABLED : 0;
     change->edit.enabled = *action == ENABLE;
     return (apipool_input_error_t){NULL};
 }
 
-int apipool_admin_keys_act(apipool_admin_request_t *ask)
+int apipool_admin_keys_act(apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
-    wanted_t wanted = {NULL};
+    request_rec *r = request->r;
+    bulk_action_t bulk = {NULL};
     apipool_key_change_t change = {.ids = NULL};
     apipool_key_changed_t changed = {0};
-    unsigned given;
+    unsigned present;
     int action;
-    int status = apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &wanted, &given);
+    int status = apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &bulk, &present);
     if (status != DECLINED) {
         return status;
     }
-    apipool_input_error_t flaw = take(&wanted, given, r->pool, &change, &action);
+    apipool_input_error_t flaw = make_change(&bulk, present, r->pool, &change, &action);
     if (flaw.message) {
         return apipool_admin_refuse(r, flaw.field, flaw.message);
     }
-    apr_status_t rv = apipool_admin_api->key_change(ask->pool, &change, r->pool, &changed, &flaw);
+    apr_status_t rv =
+        apipool_admin_api->key_change(request->pool, &change, r->pool, &changed, &flaw);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "keys cannot be changed", &flaw);
+        return apipool_admin_failed(request, rv, "keys cannot be changed", &flaw);
     }
-    apipool_admin_audit(ask,
+    apipool_admin_audit(request,
                         apr_psprintf(r->pool, "action %s on keys of pool %s (%u)",
-                                     action_names[action], ask->pool_name, changed.done),
+                                     action_names[action], request->pool_name, changed.done),
                         changed.done_ids);
     return apipool_admin_reply(r, HTTP_OK,
                                json_pack("{s:I,s:I,s:o}", "matched", (json_int_t)changed.matched,
@@ -185,58 +186,60 @@ int apipool_admin_keys_act(apipool_admin_request_t *ask)
 
 /* --- One key --- */
 
-static void audit_one(const apipool_admin_request_t *ask, const char *what)
+static void audit_one(const apipool_admin_request_t *request, const char *what)
 {
-    apr_array_header_t *ids = apr_array_make(ask->r->pool, 1, sizeof(apr_uint64_t));
-    APR_ARRAY_PUSH(ids, apr_uint64_t) = ask->id;
-    apipool_admin_audit(ask, apr_psprintf(ask->r->pool, "key %s in pool %s", what, ask->pool_name),
-                        ids);
+    apr_array_header_t *ids = apr_array_make(request->r->pool, 1, sizeof(apr_uint64_t));
+    APR_ARRAY_PUSH(ids, apr_uint64_t) = request->id;
+    apipool_admin_audit(
+        request, apr_psprintf(request->r->pool, "key %s in pool %s", what, request->pool_name),
+        ids);
 }
 
-int apipool_admin_key_check(apipool_admin_request_t *ask)
+int apipool_admin_key_check(apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
-    json_t *told;
-    apr_status_t rv = apipool_admin_api->key_check(r->server, ask->pool, ask->id, r->pool, &told);
+    request_rec *r = request->r;
+    json_t *result;
+    apr_status_t rv =
+        apipool_admin_api->key_check(r->server, request->pool, request->id, r->pool, &result);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "a key cannot be checked", NULL);
+        return apipool_admin_failed(request, rv, "a key cannot be checked", NULL);
     }
-    audit_one(ask, "checked");
-    apipool_admin_translate(r, told, "detail");
-    return apipool_admin_reply(r, HTTP_OK, told);
+    audit_one(request, "checked");
+    apipool_admin_translate(r, result, "detail");
+    return apipool_admin_reply(r, HTTP_OK, result);
 }
 
-/* The only answer of the API that holds a key, written without a copy that stays. */
-static int show_key(apipool_admin_request_t *ask)
+/* Sends the only API answer that contains a key, and leaves no copy of it. */
+static int show_key(apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     char *key = NULL;
-    apr_status_t rv = apipool_admin_api->key_reveal(ask->pool, ask->id, r->pool, &key);
+    apr_status_t rv = apipool_admin_api->key_reveal(request->pool, request->id, r->pool, &key);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "a key cannot be shown", NULL);
+        return apipool_admin_failed(request, rv, "a key cannot be shown", NULL);
     }
-    audit_one(ask, "revealed");
+    audit_one(request, "revealed");
     int status = apipool_admin_reply_secret(r, HTTP_OK, json_pack("{s:s}", "key", key));
     OPENSSL_cleanse(key, strlen(key));
     return status;
 }
 
-int apipool_admin_key_reveal(apipool_admin_request_t *ask)
+int apipool_admin_key_reveal(apipool_admin_request_t *request)
 {
     static const apipool_json_member_t password_member[] = {
         {"password", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .max = APIPOOL_ADMIN_PASSWORD_MAX},
         {NULL}};
     const char *password = NULL, *entry = NULL;
-    unsigned given;
-    if (ask->conf->reveal != 1 || !ask->conf->user_file) {
-        return apipool_admin_error(ask->r, HTTP_FORBIDDEN, "reveal_off",
+    unsigned present;
+    if (request->conf->reveal != 1 || !request->conf->user_file) {
+        return apipool_admin_error(request->r, HTTP_FORBIDDEN, "reveal_off",
                                    "Keys cannot be shown here: APIPoolAdminReveal is off, or "
                                    "APIPoolAdminUserFile is not set.");
     }
-    int status = apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, password_member,
-                                           &password, &given);
+    int status = apipool_admin_read_object(request->r, APIPOOL_ADMIN_LOGIN_MAX, password_member,
+                                           &password, &present);
     if (status == DECLINED) {
-        status = apipool_password_is_right(ask, ask->caller.user, password, &entry);
+        status = apipool_password_check(request, request->caller.user, password, &entry);
     }
-    return status == DECLINED ? show_key(ask) : status;
+    return status == DECLINED ? show_key(request) : status;
 }

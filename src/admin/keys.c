@@ -64,40 +64,39 @@ static void translate(request_rec *r, json_t *key)
     apipool_admin_translate(r, json_object_get(key, "last_error"), "message");
 }
 
-static int read_query(apipool_admin_request_t *ask, apipool_key_query_t *wanted,
+static int read_query(apipool_admin_request_t *request, apipool_key_query_t *keys,
                       apipool_input_error_t *flaw)
 {
     apipool_query_t query;
-    memset(wanted, 0, sizeof(*wanted));
-    apipool_query_open(&query, ask->r->pool, ask->r->args, flaw);
+    memset(keys, 0, sizeof(*keys));
+    apipool_query_open(&query, request->r->pool, request->r->args, flaw);
     const char *states = apipool_query_string(&query, "state", 255);
-    wanted->filter.text = apipool_query_string(&query, "q", APIPOOL_ADMIN_FILTER_TEXT_MAX);
-    wanted->filter.upstream = apipool_query_string(&query, "upstream", 255);
-    wanted->sort = (apipool_key_sort_e)apipool_query_choice(&query, "sort", sort_names,
-                                                            APIPOOL_SORT_COUNT, APIPOOL_SORT_ADDED);
-    wanted->descending = apipool_query_choice(&query, "order", orders, 2, 0);
-    wanted->offset = (apr_uint32_t)apipool_query_integer(&query, "offset", 0, APR_INT32_MAX, 0);
-    wanted->limit =
-        (apr_uint32_t)apipool_query_integer(&query, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT);
-    if (!apipool_admin_key_states(states, &wanted->filter.states)) {
+    keys->filter.text = apipool_query_string(&query, "q", APIPOOL_ADMIN_FILTER_TEXT_MAX);
+    keys->filter.upstream = apipool_query_string(&query, "upstream", 255);
+    keys->sort = (apipool_key_sort_e)apipool_query_choice(&query, "sort", sort_names,
+                                                          APIPOOL_SORT_COUNT, APIPOOL_SORT_ADDED);
+    keys->descending = apipool_query_choice(&query, "order", orders, 2, 0);
+    keys->offset = (apr_uint32_t)apipool_query_integer(&query, "offset", 0, APR_INT32_MAX, 0);
+    keys->limit = (apr_uint32_t)apipool_query_integer(&query, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT);
+    if (!apipool_admin_key_states(states, &keys->filter.states)) {
         apipool_query_refuse(&query, "state", "Unknown state.");
     }
     return apipool_query_close(&query);
 }
 
-int apipool_admin_keys_list(apipool_admin_request_t *ask)
+int apipool_admin_keys_list(apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     apipool_key_query_t query;
     apipool_input_error_t flaw;
     json_t *page, *key;
     size_t i;
-    if (!read_query(ask, &query, &flaw)) {
+    if (!read_query(request, &query, &flaw)) {
         return apipool_admin_refuse(r, flaw.field, flaw.message);
     }
-    apr_status_t rv = apipool_admin_api->keys(ask->pool, &query, r->pool, &page);
+    apr_status_t rv = apipool_admin_api->keys(request->pool, &query, r->pool, &page);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "the keys cannot be listed", NULL);
+        return apipool_admin_failed(request, rv, "the keys cannot be listed", NULL);
     }
     json_array_foreach(json_object_get(page, "keys"), i, key)
     {
@@ -107,19 +106,20 @@ int apipool_admin_keys_list(apipool_admin_request_t *ask)
     return apipool_admin_reply(r, HTTP_OK, page);
 }
 
-int apipool_admin_key_show(apipool_admin_request_t *ask)
+int apipool_admin_key_show(apipool_admin_request_t *request)
 {
     json_t *key;
-    apr_status_t rv = apipool_admin_api->key(ask->pool, ask->id, &key);
+    apr_status_t rv = apipool_admin_api->key(request->pool, request->id, &key);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "the key cannot be shown", NULL);
+        return apipool_admin_failed(request, rv, "the key cannot be shown", NULL);
     }
-    translate(ask->r, key);
-    return apipool_admin_reply(ask->r, HTTP_OK, key);
+    translate(request->r, key);
+    return apipool_admin_reply(request->r, HTTP_OK, key);
 }
 
 #define TO(member) offsetof(apipool_key_edit_t, member)
-/* null takes a text or a limit away; the object replaces all limits. In the order of apipool_key_set_e. */
+/* null clears a text or limit; the object replaces all limits. In the order of
+ * apipool_key_set_e. */
 static const apipool_json_member_t limits[] = {
     {"rpm", APIPOOL_JSON_INTEGER, .offset = TO(limits.rpm), .max = APR_UINT32_MAX},
     {"rpd", APIPOOL_JSON_INTEGER, .offset = TO(limits.rpd), .max = APR_UINT32_MAX},
@@ -136,49 +136,51 @@ static const apipool_json_member_t members[] = {
     {"limits", APIPOOL_JSON_OBJECT, .members = limits},
     {NULL}};
 
-/* Changes the key of the path. Returns DECLINED, or what was answered. */
-static int change_one(apipool_admin_request_t *ask, apipool_key_change_t *change, const char *what)
+/* Changes the key in the path. Returns DECLINED, or the status of the error sent. */
+static int change_one(apipool_admin_request_t *request, apipool_key_change_t *change,
+                      const char *what)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     apipool_key_changed_t changed = {0};
     apipool_input_error_t flaw = {NULL};
-    change->ids = &ask->id;
+    change->ids = &request->id;
     change->id_count = 1;
-    apr_status_t rv = apipool_admin_api->key_change(ask->pool, change, r->pool, &changed, &flaw);
+    apr_status_t rv =
+        apipool_admin_api->key_change(request->pool, change, r->pool, &changed, &flaw);
     if (rv == APR_SUCCESS && !changed.matched) {
         rv = APR_NOTFOUND;
     }
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "the key cannot be changed", &flaw);
+        return apipool_admin_failed(request, rv, "the key cannot be changed", &flaw);
     }
-    apipool_admin_audit(ask, apr_psprintf(r->pool, "%s in pool %s", what, ask->pool_name),
+    apipool_admin_audit(request, apr_psprintf(r->pool, "%s in pool %s", what, request->pool_name),
                         changed.done_ids);
     return DECLINED;
 }
 
-int apipool_admin_key_edit(apipool_admin_request_t *ask)
+int apipool_admin_key_edit(apipool_admin_request_t *request)
 {
     apipool_key_change_t change = {.action = APIPOOL_DO_EDIT, .edit = {.label = "", .account = ""}};
     apipool_key_edit_t *edit = &change.edit;
-    apr_pool_t *p = ask->r->pool;
+    apr_pool_t *p = request->r->pool;
     int status =
-        apipool_admin_read_object(ask->r, APIPOOL_ADMIN_BODY_MAX, members, edit, &edit->set);
+        apipool_admin_read_object(request->r, APIPOOL_ADMIN_BODY_MAX, members, edit, &edit->set);
     if (status != DECLINED) {
         return status;
     }
     if (!edit->set) {
         return apipool_admin_refuse(
-            ask->r, NULL, "Nothing to change: send enabled, label, weight, account or limits.");
+            request->r, NULL, "Nothing to change: send enabled, label, weight, account or limits.");
     }
     const char *what = apr_psprintf(p, "key edited (%s )",
                                     apipool_admin_name_set(p, members, edit->set, edit->enabled));
-    status = change_one(ask, &change, what);
-    return status == DECLINED ? apipool_admin_key_show(ask) : status;
+    status = change_one(request, &change, what);
+    return status == DECLINED ? apipool_admin_key_show(request) : status;
 }
 
-int apipool_admin_key_delete(apipool_admin_request_t *ask)
+int apipool_admin_key_delete(apipool_admin_request_t *request)
 {
     apipool_key_change_t change = {.action = APIPOOL_DO_DELETE};
-    int status = change_one(ask, &change, "key deleted");
-    return status == DECLINED ? apipool_admin_reply_nothing(ask->r) : status;
+    int status = change_one(request, &change, "key deleted");
+    return status == DECLINED ? apipool_admin_reply_nothing(request->r) : status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The language of what an answer says to people. */
+ * Chooses the language of the messages in an answer. */
 #include "admin.h"
 
 static const char *const tags[] = {"en", "zh-CN"};
@@ -7,7 +7,7 @@ static const char *const tags[] = {"en", "zh-CN"};
 #define ENGLISH 0
 #define TAGS    ((int)(sizeof(tags) / sizeof(*tags)))
 
-/* Chosen once for a request; what keeps answers must know that it was. */
+/* Chosen once per request; the Vary field tells caches that it was. */
 static const char *language_of(request_rec *r)
 {
     const char *tag = ap_get_module_config(r->request_config, &apipool_admin_module);

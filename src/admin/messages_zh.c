@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the API says, in Chinese. */
+ * The API's messages in Chinese. */
 #include "admin.h"
 
 const apipool_phrase_t apipool_messages_zh[] = {
@@ -21,7 +21,7 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"The log level is that of the whole server, and this location is limited to its pools.",
      "日志级别作用于整个服务器，而此位置只限于其密钥池。"},
 
-    /* what is not there, or has no room */
+    /* not found, or no room */
     {"There is no such route.", "没有此接口。"},
     {"There is no such page.", "没有此页面。"},
     {"There is no such pool.", "没有此密钥池。"},
@@ -129,7 +129,7 @@ const apipool_phrase_t apipool_messages_zh[] = {
      "不能包含 U+{1}：只允许各种文字的字母（含汉字）、标记、数字和空格，"
      "以及除引号、斜杠和反斜杠之外的 ASCII 标点。"},
 
-    /* keys that an import refuses */
+    /* keys refused by an import */
     {"empty key", "空密钥"},
     {"key longer than 4096 bytes", "密钥超过 4096 字节"},
     {"control character in a key", "密钥含有控制字符"},
@@ -155,7 +155,7 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"element longer than 65536 bytes", "元素超过 65536 字节"},
     {"out of memory", "内存不足"},
 
-    /* what came of a check */
+    /* results of a check */
     {"The upstream accepts the key.", "上游接受该密钥。"},
     {"The upstream accepts the key, but its balance is too low.", "上游接受该密钥，但余额不足。"},
     {"The upstream rejects the key ({1}, {2}).", "上游拒绝该密钥（{1}，{2}）。"},
@@ -170,7 +170,7 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"There is no request that would check a key at this upstream without cost.",
      "该上游没有可以免费检查密钥的请求。"},
 
-    /* why a key is in its state */
+    /* reasons for a key's state */
     {"the upstream has served the request", "上游已完成请求"},
     {"the client went away before the answer was complete", "客户端在响应完成前断开"},
     {"the answer broke off after its first byte", "响应在首字节之后中断"},

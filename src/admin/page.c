@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The dashboard's static files. */
+ * Serves the dashboard's static files. */
 #include "admin.h"
 
 #include <apr_file_info.h>
@@ -16,7 +16,7 @@ static const struct {
     {".svg", "image/svg+xml"},
 };
 
-/* Only what the dashboard consists of is sent, whatever else lies in the folder. */
+/* Only files of the dashboard are sent, whatever else is in the folder. */
 static const char *type_of(const char *path)
 {
     apr_size_t len = strlen(path);

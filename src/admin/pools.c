@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Routes: the pools that may be seen here. */
+ * Routes: the pools visible here. */
 #include "admin.h"
 
 #include <apr_strings.h>
 
-apr_array_header_t *apipool_admin_pools(const apipool_admin_request_t *ask)
+apr_array_header_t *apipool_admin_pools(const apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     const apr_array_header_t *all = apipool_admin_api->pools(r->server, r->pool);
     apr_array_header_t *pools = apr_array_make(r->pool, all->nelts, sizeof(apipool_pool_info_t));
     for (int i = 0; i < all->nelts; i++) {
         const apipool_pool_info_t *pool = &APR_ARRAY_IDX(all, i, apipool_pool_info_t);
-        if (!ask->conf->pools || apipool_admin_names(ask->conf->pools, pool->name)) {
+        if (!request->conf->pools || ap_array_str_contains(request->conf->pools, pool->name)) {
             APR_ARRAY_PUSH(pools, apipool_pool_info_t) = *pool;
         }
     }
@@ -30,38 +30,38 @@ const apipool_pool_info_t *apipool_admin_find_pool(const apr_array_header_t *poo
     return NULL;
 }
 
-json_t *apipool_admin_pool_object(const apipool_admin_request_t *ask, apr_uint32_t pool,
+json_t *apipool_admin_pool_object(const apipool_admin_request_t *request, apr_uint32_t pool,
                                   apr_pool_t *p)
 {
     json_t *object = NULL;
-    apr_status_t rv = apipool_admin_api->pool(ask->r->server, pool, p, &object);
+    apr_status_t rv = apipool_admin_api->pool(request->r->server, pool, p, &object);
     if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, ask->r,
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, request->r,
                       APIPOOL_LOG(0116) "could not read a "
                                         "pool");
     }
     return object;
 }
 
-int apipool_admin_pools_list(apipool_admin_request_t *ask)
+int apipool_admin_pools_list(apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
-    const apr_array_header_t *pools = apipool_admin_pools(ask);
+    request_rec *r = request->r;
+    const apr_array_header_t *pools = apipool_admin_pools(request);
     json_t *array = json_array();
     for (int i = 0; i < pools->nelts; i++) {
         apr_uint32_t index = APR_ARRAY_IDX(pools, i, apipool_pool_info_t).index;
-        json_array_append_new(array, apipool_admin_pool_object(ask, index, r->pool));
+        json_array_append_new(array, apipool_admin_pool_object(request, index, r->pool));
     }
     if (json_array_size(array) != (apr_size_t)pools->nelts) {
         json_decref(array);
-        return apipool_admin_failed(ask, APR_EGENERAL, "the pools cannot be listed", NULL);
+        return apipool_admin_failed(request, APR_EGENERAL, "the pools cannot be listed", NULL);
     }
     return apipool_admin_reply(r, HTTP_OK, json_pack("{s:o}", "pools", array));
 }
 
-int apipool_admin_pool_show(apipool_admin_request_t *ask)
+int apipool_admin_pool_show(apipool_admin_request_t *request)
 {
-    json_t *object = apipool_admin_pool_object(ask, ask->pool, ask->r->pool);
-    return object ? apipool_admin_reply(ask->r, HTTP_OK, object)
-                  : apipool_admin_failed(ask, APR_EGENERAL, "the pool cannot be shown", NULL);
+    json_t *object = apipool_admin_pool_object(request, request->pool, request->r->pool);
+    return object ? apipool_admin_reply(request->r, HTTP_OK, object)
+                  : apipool_admin_failed(request, APR_EGENERAL, "the pool cannot be shown", NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Answers of the API. */
+ * Sends the API's answers. */
 #include "admin.h"
 
 #include <apr_strings.h>
@@ -10,8 +10,8 @@
 #include "throttle.h"
 
 #define ETAG_BYTES  16
-#define PIECE       16384 /* bytes of an answer that are worked on at once */
-#define VALUES_EACH 64    /* values that are given back at once */
+#define PIECE       16384 /* bytes of an answer processed at once */
+#define VALUES_EACH 64    /* values freed at once */
 
 static void set_headers(request_rec *r, int status, const char *type)
 {
@@ -39,7 +39,7 @@ static int digest(const char *text, apr_size_t len, unsigned char *result)
     return good;
 }
 
-/* A hash of what is sent, so that whoever asks again learns that nothing has changed. */
+/* A hash of the answer, by which a client learns that nothing has changed. */
 static const char *etag_of(apr_pool_t *p, const char *text, apr_size_t len)
 {
     unsigned char result[EVP_MAX_MD_SIZE];
@@ -51,7 +51,7 @@ static const char *etag_of(apr_pool_t *p, const char *text, apr_size_t len)
     return apr_pstrcat(p, "\"", hex, "\"", NULL);
 }
 
-/* Sends a text of len bytes; whether it is new to the client is looked at where it may be known. */
+/* Sends a text, or 304 if the client already has it. */
 static int send_text(request_rec *r, int status, const char *text, apr_size_t len)
 {
     set_headers(r, status, "application/json");
@@ -60,7 +60,8 @@ static int send_text(request_rec *r, int status, const char *text, apr_size_t le
         if (etag) {
             apr_table_setn(r->headers_out, "ETag", etag);
         }
-        /* without a Last-Modified, httpd would compare If-Modified-Since with the time of the answer */
+        /* without Last-Modified, httpd would compare If-Modified-Since with the time of the
+         * answer */
         if (apr_table_get(r->headers_in, "If-None-Match") &&
             ap_meets_conditions(r) == HTTP_NOT_MODIFIED) {
             r->status = HTTP_NOT_MODIFIED;
@@ -85,7 +86,7 @@ static int add_text(const char *bytes, size_t len, void *data)
     return apipool_buffer_add(buffer, bytes, len) ? 0 : -1;
 }
 
-/* Long lists are members of the outermost object. */
+/* Long lists are members of the outermost object, so only those are freed piece by piece. */
 static void release(json_t *value)
 {
     const char *name;
@@ -165,15 +166,15 @@ int apipool_admin_refuse(request_rec *r, const char *field, const char *message)
     return send_error(r, HTTP_BAD_REQUEST, "invalid_request", message, field);
 }
 
-int apipool_admin_failed(const apipool_admin_request_t *ask, apr_status_t rv, const char *what,
+int apipool_admin_failed(const apipool_admin_request_t *request, apr_status_t rv, const char *what,
                          const apipool_input_error_t *flaw)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     const char *message = flaw ? flaw->message : NULL;
-    if (rv == APR_NOTFOUND && ask->id) {
+    if (rv == APR_NOTFOUND && request->id) {
         return apipool_admin_error(r, HTTP_NOT_FOUND, "key_not_found", "There is no such key.");
     }
-    if (rv == APR_NOTFOUND && ask->name) {
+    if (rv == APR_NOTFOUND && request->name) {
         return apipool_admin_error(r, HTTP_NOT_FOUND, "client_not_found",
                                    "There is no such client.");
     }
@@ -196,8 +197,8 @@ int apipool_admin_failed(const apipool_admin_request_t *ask, apr_status_t rv, co
                 : "The server could not do this. The error log says why.");
 }
 
-int apipool_admin_later(request_rec *r, int status, const char *code, const char *message,
-                        apr_interval_time_t wait)
+int apipool_admin_retry_later(request_rec *r, int status, const char *code, const char *message,
+                              apr_interval_time_t wait)
 {
     apr_time_t seconds = apr_time_sec(wait + APR_USEC_PER_SEC - 1);
     apr_table_setn(r->headers_out, "Retry-After",

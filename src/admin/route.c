@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which function answers a request to the admin location, and who may have it answered. */
+ * Finds the function that answers an API request, and checks the caller's rights. */
 #include "access.h"
 
 #include <apr_lib.h>
@@ -10,10 +10,10 @@
 
 const apipool_api_t *apipool_admin_api;
 
-/* The API. A part of a path in braces takes any text: a pool's name, a key's id, a client's name. */
+/* The API. A segment in braces matches any text: a pool's name, a key's id, a client's name. */
 enum {
-    OWN_LOGIN = 1, /* only where sessions are our own */
-    NO_QUERY = 2   /* takes no parameters, and says so */
+    OWN_LOGIN = 1, /* only with the module's own sessions */
+    NO_QUERY = 2   /* refuses all parameters */
 };
 
 static const struct {
@@ -55,22 +55,22 @@ static const struct {
 #define ROUTES ((int)(sizeof(routes) / sizeof(*routes)))
 #define NONE   (-1)
 
-/* What stands in the place of braces is noted. */
-static int matches(apipool_admin_request_t *ask, const char *pattern, const char *path)
+/* Compares a path with a pattern, and stores what matches the braces. */
+static int matches(apipool_admin_request_t *request, const char *pattern, const char *path)
 {
-    ask->pool_name = ask->key = ask->name = NULL;
+    request->pool_name = request->key = request->name = NULL;
     for (;;) {
-        apr_size_t wanted = strcspn(pattern, "/"), len = strcspn(path, "/");
+        apr_size_t segment = strcspn(pattern, "/"), len = strcspn(path, "/");
         if (*pattern == '{' && len > 0) {
-            const char **part = !strncmp(pattern, "{pool}", 6) ? &ask->pool_name
-                                : !strncmp(pattern, "{id}", 4) ? &ask->key
-                                                               : &ask->name;
-            *part = apr_pstrmemdup(ask->r->pool, path, len);
+            const char **part = !strncmp(pattern, "{pool}", 6) ? &request->pool_name
+                                : !strncmp(pattern, "{id}", 4) ? &request->key
+                                                               : &request->name;
+            *part = apr_pstrmemdup(request->r->pool, path, len);
         }
-        else if (wanted != len || strncmp(pattern, path, len)) {
+        else if (segment != len || strncmp(pattern, path, len)) {
             return 0;
         }
-        pattern += wanted;
+        pattern += segment;
         path += len;
         if (!*pattern || !*path) {
             return !*pattern && !*path;
@@ -89,20 +89,20 @@ static const char *method_names(int method)
                                : "DELETE";
 }
 
-/* The number of the route; NONE, and what the path's routes allow, where there is none. A path that
- * is written out comes before one with braces, as it does in the table. */
-static int find_route(apipool_admin_request_t *ask, const char *path, const char **allow)
+/* Returns the index of a route; NONE, and the methods allowed on the path, if there is none.
+ * Literal paths precede those with braces in the table, and win. */
+static int find_route(apipool_admin_request_t *request, const char *path, const char **allow)
 {
-    apr_pool_t *p = ask->r->pool;
+    apr_pool_t *p = request->r->pool;
     const char *found = NULL;
     *allow = NULL;
     for (int i = 0; i < ROUTES; i++) {
-        if ((routes[i].flags & OWN_LOGIN && ask->conf->auth == APIPOOL_ADMIN_AUTH_HTTPD) ||
-            (found && strcmp(found, routes[i].path)) || !matches(ask, routes[i].path, path)) {
+        if ((routes[i].flags & OWN_LOGIN && request->conf->auth == APIPOOL_ADMIN_AUTH_HTTPD) ||
+            (found && strcmp(found, routes[i].path)) || !matches(request, routes[i].path, path)) {
             continue;
         }
         found = routes[i].path;
-        if (routes[i].method == ask->r->method_number) {
+        if (routes[i].method == request->r->method_number) {
             return i;
         }
         const char *names = method_names(routes[i].method);
@@ -111,21 +111,22 @@ static int find_route(apipool_admin_request_t *ask, const char *path, const char
     return NONE;
 }
 
-static int no_route(const apipool_admin_request_t *ask, const char *allow)
+static int no_route(const apipool_admin_request_t *request, const char *allow)
 {
     if (!allow) {
-        return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "not_found", "There is no such route.");
+        return apipool_admin_error(request->r, HTTP_NOT_FOUND, "not_found",
+                                   "There is no such route.");
     }
-    apr_table_setn(ask->r->headers_out, "Allow", allow);
-    return apipool_admin_error(ask->r, HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
-                               apr_psprintf(ask->r->pool, "Allowed methods: %s.", allow));
+    apr_table_setn(request->r->headers_out, "Allow", allow);
+    return apipool_admin_error(request->r, HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
+                               apr_psprintf(request->r->pool, "Allowed methods: %s.", allow));
 }
 
-/* Whether the caller may have the route: DECLINED; else what was answered. */
-static int may_have(apipool_admin_request_t *ask, int route)
+/* Checks the caller's rights to a route. Returns DECLINED, or the status of the error sent. */
+static int check_rights(apipool_admin_request_t *request, int route)
 {
-    request_rec *r = ask->r;
-    if (!ask->conf->user_file && ask->conf->auth != APIPOOL_ADMIN_AUTH_HTTPD) {
+    request_rec *r = request->r;
+    if (!request->conf->user_file && request->conf->auth != APIPOOL_ADMIN_AUTH_HTTPD) {
         return apipool_admin_error(r, HTTP_FORBIDDEN, "not_configured",
                                    "Nobody can sign in yet: set APIPoolAdminUserFile, or "
                                    "APIPoolAdminAuth httpd with an authentication.");
@@ -133,15 +134,15 @@ static int may_have(apipool_admin_request_t *ask, int route)
     if (routes[route].role == APIPOOL_ROLE_NOBODY) {
         return DECLINED;
     }
-    apipool_caller_find(ask);
-    if (!ask->caller.user) {
+    apipool_caller_find(request);
+    if (!request->caller.user) {
         return apipool_admin_unauthorized(r);
     }
-    if (ask->caller.role < routes[route].role) {
+    if (request->caller.role < routes[route].role) {
         return apipool_admin_error(r, HTTP_FORBIDDEN, "forbidden",
                                    "Viewers have read-only access.");
     }
-    if (routes[route].method != M_GET && ask->caller.by_itself &&
+    if (routes[route].method != M_GET && request->caller.is_ambient &&
         !apipool_caller_is_same_origin(r)) {
         return apipool_admin_error(r, HTTP_FORBIDDEN, "cross_origin",
                                    "The browser does not say that this request comes from the same "
@@ -150,48 +151,48 @@ static int may_have(apipool_admin_request_t *ask, int route)
     return DECLINED;
 }
 
-static int answer_route(apipool_admin_request_t *ask, int route)
+static int answer_route(apipool_admin_request_t *request, int route)
 {
     apipool_query_t query;
     apipool_input_error_t flaw;
-    if (ask->pool_name) {
+    if (request->pool_name) {
         const apipool_pool_info_t *pool =
-            apipool_admin_find_pool(apipool_admin_pools(ask), ask->pool_name);
+            apipool_admin_find_pool(apipool_admin_pools(request), request->pool_name);
         if (!pool) {
-            return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "pool_not_found",
+            return apipool_admin_error(request->r, HTTP_NOT_FOUND, "pool_not_found",
                                        "There is no such pool.");
         }
-        ask->pool = pool->index;
+        request->pool = pool->index;
     }
-    if (ask->key) {
-        ask->id = apipool_key_id_read(ask->key);
-        if (!ask->id) {
-            return apipool_admin_error(ask->r, HTTP_NOT_FOUND, "key_not_found",
+    if (request->key) {
+        request->id = apipool_key_id_read(request->key);
+        if (!request->id) {
+            return apipool_admin_error(request->r, HTTP_NOT_FOUND, "key_not_found",
                                        "There is no such key.");
         }
     }
-    apipool_query_open(&query, ask->r->pool, ask->r->args, &flaw);
+    apipool_query_open(&query, request->r->pool, request->r->args, &flaw);
     if (routes[route].flags & NO_QUERY && !apipool_query_close(&query)) {
-        return apipool_admin_refuse(ask->r, flaw.field, flaw.message);
+        return apipool_admin_refuse(request->r, flaw.field, flaw.message);
     }
-    return routes[route].answer(ask);
+    return routes[route].answer(request);
 }
 
-static int answer_api(apipool_admin_request_t *ask, const char *path)
+static int answer_api(apipool_admin_request_t *request, const char *path)
 {
     const char *allow;
-    int route = find_route(ask, path, &allow);
+    int route = find_route(request, path, &allow);
     if (route == NONE) {
-        return no_route(ask, allow);
+        return no_route(request, allow);
     }
     if (routes[route].answer == apipool_admin_health) {
-        return apipool_admin_health(ask);
+        return apipool_admin_health(request);
     }
-    int status = may_have(ask, route);
-    return status == DECLINED ? answer_route(ask, route) : status;
+    int status = check_rights(request, route);
+    return status == DECLINED ? answer_route(request, route) : status;
 }
 
-/* Whether a request is for the location of that path, or for what lies below it. */
+/* Tests whether a request is for a location or a path below it. */
 static int is_below(const request_rec *r, const char *mount)
 {
     apr_size_t len = strlen(mount);
@@ -200,22 +201,23 @@ static int is_below(const request_rec *r, const char *mount)
 
 int apipool_admin_handler(request_rec *r)
 {
-    apipool_admin_request_t ask = {.r = r};
+    apipool_admin_request_t request = {.r = r};
     if (!apipool_admin_api->is_mounted(r, APIPOOL_ADMIN_HANDLER)) {
         return DECLINED;
     }
-    ask.conf = ap_get_module_config(r->per_dir_config, &apipool_admin_module);
-    ask.mount = ask.conf->mount;
-    if (!ask.mount || !is_below(r, ask.mount)) {
+    request.conf = ap_get_module_config(r->per_dir_config, &apipool_admin_module);
+    request.mount = request.conf->mount;
+    if (!request.mount || !is_below(r, request.mount)) {
         return HTTP_NOT_FOUND;
     }
-    const char *path = r->uri + strlen(ask.mount);
+    const char *path = r->uri + strlen(request.mount);
     path += *path == '/';
     if (!strncmp(path, "api/", 4)) {
-        return answer_api(&ask, path + 4);
+        return answer_api(&request, path + 4);
     }
     if (r->method_number != M_GET) {
-        return no_route(&ask, "GET, HEAD");
+        return no_route(&request, "GET, HEAD");
     }
-    return apipool_admin_send_page(r, ask.conf->root ? ask.conf->root : APIPOOL_HTDOCS, path);
+    return apipool_admin_send_page(r, request.conf->root ? request.conf->root : APIPOOL_HTDOCS,
+                                   path);
 }

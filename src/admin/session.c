@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sessions: signing in, who am I, signing out. */
+ * Routes: sign in, show the session, sign out. */
 #include "access.h"
 
 #include <apr_general.h>
@@ -9,11 +9,11 @@
 #include "jwt.h"
 #include "render.h"
 
-/* An empty token takes the cookie away. */
-static void set_cookie(const apipool_admin_request_t *ask, const char *token, int seconds)
+/* An empty token deletes the cookie. */
+static void set_cookie(const apipool_admin_request_t *request, const char *token, int seconds)
 {
-    request_rec *r = ask->r;
-    const char *path = *ask->mount ? ap_os_escape_path(r->pool, ask->mount, 1) : "/";
+    request_rec *r = request->r;
+    const char *path = *request->mount ? ap_os_escape_path(r->pool, request->mount, 1) : "/";
     apr_table_addn(
         r->headers_out, "Set-Cookie",
         apr_psprintf(r->pool,
@@ -43,15 +43,15 @@ static apr_uint64_t new_number(void)
     return number;
 }
 
-/* Makes the caller's session; NULL if it cannot be signed. */
-static const char *begin(apipool_admin_request_t *ask, const char *user, const char *entry,
+/* Creates the caller's session; NULL if it cannot be signed. */
+static const char *begin(apipool_admin_request_t *request, const char *user, const char *entry,
                          int seconds)
 {
     unsigned char secret[APIPOOL_JWT_SECRET_SIZE];
-    apipool_caller_t *caller = &ask->caller;
+    apipool_caller_t *caller = &request->caller;
     apr_time_t now = apr_time_now();
-    caller->user = apr_pstrdup(ask->r->pool, user);
-    caller->role = apipool_caller_role(ask->conf, user);
+    caller->user = apr_pstrdup(request->r->pool, user);
+    caller->role = apipool_caller_role(request->conf, user);
     caller->number = new_number();
     caller->expires = apr_time_from_sec(apr_time_sec(now) + seconds);
     if (!caller->number || apipool_admin_api->session_secret(secret) != APR_SUCCESS) {
@@ -60,91 +60,92 @@ static const char *begin(apipool_admin_request_t *ask, const char *user, const c
     apipool_jwt_claims_t claims = {
         .user = caller->user,
         .role = apipool_caller_role_name(caller->role),
-        .audience = apipool_caller_audience(ask),
+        .audience = apipool_caller_audience(request),
         .entry = entry,
         .number = caller->number,
         .issued = apr_time_sec(now),
         .expires = apr_time_sec(caller->expires),
     };
-    const char *token = apipool_jwt_sign(secret, &claims, ask->r->pool);
+    const char *token = apipool_jwt_sign(secret, &claims, request->r->pool);
     OPENSSL_cleanse(secret, sizeof(secret));
     return token;
 }
 
-static json_t *caller_object(const apipool_admin_request_t *ask)
+static json_t *caller_object(const apipool_admin_request_t *request)
 {
-    const apipool_caller_t *caller = &ask->caller;
+    const apipool_caller_t *caller = &request->caller;
     const char *role = caller->user ? apipool_caller_role_name(caller->role) : NULL;
     return json_pack("{s:o,s:s?,s:o}", "user", apipool_render_text(caller->user), "role", role,
                      "expires_at", apipool_render_time(caller->expires));
 }
 
-int apipool_admin_session_open(apipool_admin_request_t *ask)
+int apipool_admin_session_open(apipool_admin_request_t *request)
 {
     credentials_t given = {NULL};
     const char *entry = NULL;
     unsigned set;
-    int seconds =
-        ask->conf->session_seconds ? ask->conf->session_seconds : APIPOOL_ADMIN_SESSION_DEFAULT;
-    int status = apipool_admin_read_object(ask->r, APIPOOL_ADMIN_LOGIN_MAX, members, &given, &set);
+    int seconds = request->conf->session_seconds ? request->conf->session_seconds
+                                                 : APIPOOL_ADMIN_SESSION_DEFAULT;
+    int status =
+        apipool_admin_read_object(request->r, APIPOOL_ADMIN_LOGIN_MAX, members, &given, &set);
     if (status == DECLINED) {
-        status = apipool_password_is_right(ask, given.user, given.password, &entry);
+        status = apipool_password_check(request, given.user, given.password, &entry);
     }
     if (status != DECLINED) {
         return status;
     }
-    const char *token = begin(ask, given.user, entry, seconds);
+    const char *token = begin(request, given.user, entry, seconds);
     if (!token) {
-        return apipool_admin_failed(ask, APR_EGENERAL, "a session cannot be signed", NULL);
+        return apipool_admin_failed(request, APR_EGENERAL, "a session cannot be signed", NULL);
     }
-    set_cookie(ask, token, seconds);
-    apipool_admin_audit(ask, "signed in", NULL);
-    json_t *object = caller_object(ask);
+    set_cookie(request, token, seconds);
+    apipool_admin_audit(request, "signed in", NULL);
+    json_t *object = caller_object(request);
     json_object_set_new(object, "token", json_string(token));
-    return apipool_admin_reply(ask->r, HTTP_OK, object);
+    return apipool_admin_reply(request->r, HTTP_OK, object);
 }
 
-/* "Who am I" has an answer for those who present no credential: nobody. One that is not valid is refused. */
-int apipool_admin_session_show(apipool_admin_request_t *ask)
+/* Answers with no user if there is no credential. An invalid credential is refused. */
+int apipool_admin_session_show(apipool_admin_request_t *request)
 {
-    apipool_caller_find(ask);
-    if (!ask->caller.user && ask->caller.presented) {
-        return apipool_admin_unauthorized(ask->r);
+    apipool_caller_find(request);
+    if (!request->caller.user && request->caller.presented) {
+        return apipool_admin_unauthorized(request->r);
     }
-    int own = ask->conf->auth != APIPOOL_ADMIN_AUTH_HTTPD;
-    json_t *object = caller_object(ask);
+    int own = request->conf->auth != APIPOOL_ADMIN_AUTH_HTTPD;
+    json_t *object = caller_object(request);
     json_object_set_new(object, "auth", json_string(own ? "session" : "httpd"));
     json_object_set_new(object, "reveal",
-                        json_boolean(ask->conf->reveal == 1 && ask->conf->user_file &&
-                                     ask->caller.role == APIPOOL_ROLE_ADMIN));
-    return apipool_admin_reply(ask->r, HTTP_OK, object);
+                        json_boolean(request->conf->reveal == 1 && request->conf->user_file &&
+                                     request->caller.role == APIPOOL_ROLE_ADMIN));
+    return apipool_admin_reply(request->r, HTTP_OK, object);
 }
 
-static int ended(const apipool_admin_request_t *ask, apr_status_t rv,
+static int ended(const apipool_admin_request_t *request, apr_status_t rv,
                  const apipool_input_error_t *flaw, const char *what)
 {
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "sessions cannot be ended", flaw);
+        return apipool_admin_failed(request, rv, "sessions cannot be ended", flaw);
     }
-    set_cookie(ask, "", 0);
-    apipool_admin_audit(ask, what, NULL);
-    return apipool_admin_reply_nothing(ask->r);
+    set_cookie(request, "", 0);
+    apipool_admin_audit(request, what, NULL);
+    return apipool_admin_reply_nothing(request->r);
 }
 
-int apipool_admin_session_close(apipool_admin_request_t *ask)
+int apipool_admin_session_close(apipool_admin_request_t *request)
 {
     apipool_input_error_t flaw = {NULL};
-    apr_status_t rv = apipool_admin_api->session_revoke(ask->caller.number, ask->caller.expires,
-                                                        ask->r->pool, &flaw);
-    return ended(ask, rv, &flaw, "signed out");
+    apr_status_t rv = apipool_admin_api->session_revoke(
+        request->caller.number, request->caller.expires, request->r->pool, &flaw);
+    return ended(request, rv, &flaw, "signed out");
 }
 
-/* Everybody's who has signed in here, the caller's own included. */
-int apipool_admin_sessions_end(apipool_admin_request_t *ask)
+/* Ends the sessions of all users of this location, including the caller's. */
+int apipool_admin_sessions_end(apipool_admin_request_t *request)
 {
     apipool_input_error_t flaw = {NULL};
-    apr_uint64_t place = apipool_caller_place(ask);
+    apr_uint64_t place = apipool_caller_place(request);
     apr_status_t rv =
-        place ? apipool_admin_api->sessions_end(place, ask->r->pool, &flaw) : APR_EGENERAL;
-    return ended(ask, rv, &flaw, "all sessions ended");
+        place ? apipool_admin_api->sessions_end(place, request->r->pool, &flaw) : APR_EGENERAL;
+    return ended(request, rv, &flaw, "all sessions ended");
 }

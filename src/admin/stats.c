@@ -7,25 +7,26 @@
 
 static const char *const ranges[] = {"1h", "24h"};
 
-int apipool_admin_stats_show(apipool_admin_request_t *ask)
+int apipool_admin_stats_show(apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     apipool_query_t query;
     apipool_input_error_t flaw;
-    json_t *told;
+    json_t *history;
     apipool_query_open(&query, r->pool, r->args, &flaw);
     int by_hour = apipool_query_choice(&query, "range", ranges, 2, 0);
     if (!apipool_query_close(&query)) {
         return apipool_admin_refuse(r, flaw.field, flaw.message);
     }
-    apr_status_t rv = apipool_admin_api->stats(ask->pool, by_hour, r->pool, &told);
-    return rv == APR_SUCCESS ? apipool_admin_reply(r, HTTP_OK, told)
-                             : apipool_admin_failed(ask, rv, "statistics cannot be shown", NULL);
+    apr_status_t rv = apipool_admin_api->stats(request->pool, by_hour, r->pool, &history);
+    return rv == APR_SUCCESS
+               ? apipool_admin_reply(r, HTTP_OK, history)
+               : apipool_admin_failed(request, rv, "statistics cannot be shown", NULL);
 }
 
-int apipool_admin_requests_list(apipool_admin_request_t *ask)
+int apipool_admin_requests_list(apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     apipool_query_t query;
     apipool_input_error_t flaw;
     json_t *requests;
@@ -35,7 +36,7 @@ int apipool_admin_requests_list(apipool_admin_request_t *ask)
     if (!apipool_query_close(&query)) {
         return apipool_admin_refuse(r, flaw.field, flaw.message);
     }
-    apr_array_header_t *pools = apipool_admin_pools(ask);
+    apr_array_header_t *pools = apipool_admin_pools(request);
     if (name) {
         const apipool_pool_info_t *pool = apipool_admin_find_pool(pools, name);
         apr_array_clear(pools);
@@ -49,5 +50,5 @@ int apipool_admin_requests_list(apipool_admin_request_t *ask)
     apr_status_t rv = apipool_admin_api->requests(pools, (apr_uint32_t)limit, r->pool, &requests);
     return rv == APR_SUCCESS
                ? apipool_admin_reply(r, HTTP_OK, json_pack("{s:o}", "requests", requests))
-               : apipool_admin_failed(ask, rv, "requests cannot be listed", NULL);
+               : apipool_admin_failed(request, rv, "requests cannot be listed", NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Routes: health, the description of the API, versions and the store, and how much is logged. */
+ * Routes: health, the API description, versions and the store, and the log level. */
 #include "admin.h"
 
 #include <apr_strings.h>
@@ -10,7 +10,7 @@
 
 #include "render.h"
 
-/* As httpd counts them; what lies between two is the one that says less. */
+/* httpd's levels; a value in between counts as the less verbose one. */
 static const struct {
     const char *name;
     int level;
@@ -19,34 +19,34 @@ static const struct {
 
 #define LEVELS ((int)(sizeof(levels) / sizeof(*levels)))
 
-int apipool_admin_health(apipool_admin_request_t *ask)
+int apipool_admin_health(apipool_admin_request_t *request)
 {
     return apipool_admin_api->healthy()
-               ? apipool_admin_reply(ask->r, HTTP_OK, json_pack("{s:s}", "status", "ok"))
-               : apipool_admin_error(ask->r, HTTP_SERVICE_UNAVAILABLE, "unhealthy",
+               ? apipool_admin_reply(request->r, HTTP_OK, json_pack("{s:s}", "status", "ok"))
+               : apipool_admin_error(request->r, HTTP_SERVICE_UNAVAILABLE, "unhealthy",
                                      "The shared memory of the pools is not available.");
 }
 
-/* It is beside the dashboard's folder, as "make install" puts it, or where the sources have it. */
-int apipool_admin_openapi(apipool_admin_request_t *ask)
+/* The file is beside the dashboard's folder, as installed by "make install" or in the sources. */
+int apipool_admin_openapi(apipool_admin_request_t *request)
 {
     static const char *const places[] = {"/../openapi.json", "/../docs/openapi.json"};
-    const char *root = ask->conf->root ? ask->conf->root : APIPOOL_HTDOCS;
+    const char *root = request->conf->root ? request->conf->root : APIPOOL_HTDOCS;
     json_t *value = NULL;
     for (int i = 0; i < 2 && !value; i++) {
-        value = json_load_file(apr_pstrcat(ask->r->pool, root, places[i], NULL), 0, NULL);
+        value = json_load_file(apr_pstrcat(request->r->pool, root, places[i], NULL), 0, NULL);
     }
-    return value ? apipool_admin_reply(ask->r, HTTP_OK, value)
-                 : apipool_admin_failed(ask, APR_EGENERAL, "openapi.json cannot be read", NULL);
+    return value ? apipool_admin_reply(request->r, HTTP_OK, value)
+                 : apipool_admin_failed(request, APR_EGENERAL, "openapi.json cannot be read", NULL);
 }
 
-int apipool_admin_system_show(apipool_admin_request_t *ask)
+int apipool_admin_system_show(apipool_admin_request_t *request)
 {
-    json_t *told;
+    json_t *details;
     ap_version_t httpd;
-    apr_status_t rv = apipool_admin_api->system(&told);
+    apr_status_t rv = apipool_admin_api->system(&details);
     if (rv != APR_SUCCESS) {
-        return apipool_admin_failed(ask, rv, "the store cannot be looked at", NULL);
+        return apipool_admin_failed(request, rv, "the store cannot be looked at", NULL);
     }
     ap_get_server_revision(&httpd);
     json_t *object =
@@ -55,11 +55,11 @@ int apipool_admin_system_show(apipool_admin_request_t *ask)
                   apr_version_string(), "openssl", OpenSSL_version(OPENSSL_VERSION), "jansson",
                   JANSSON_VERSION, "started_at",
                   apipool_render_time(ap_get_scoreboard_global()->restart_time));
-    apipool_render_add(object, told);
-    return apipool_admin_reply(ask->r, HTTP_OK, object);
+    apipool_render_add(object, details);
+    return apipool_admin_reply(request->r, HTTP_OK, object);
 }
 
-/* What was set, or else what LogLevel says. */
+/* The level that was set, or that of LogLevel. */
 static int current_level(const request_rec *r)
 {
     const module *m = ap_find_linked_module("mod_apipool.c");
@@ -70,24 +70,24 @@ static int current_level(const request_rec *r)
     return level;
 }
 
-int apipool_admin_log_level_show(apipool_admin_request_t *ask)
+int apipool_admin_log_level_show(apipool_admin_request_t *request)
 {
-    int level = current_level(ask->r), i = LEVELS - 1;
+    int level = current_level(request->r), i = LEVELS - 1;
     while (i > 0 && levels[i].level > level) {
         i--;
     }
-    return apipool_admin_reply(ask->r, HTTP_OK, json_pack("{s:s}", "level", levels[i].name));
+    return apipool_admin_reply(request->r, HTTP_OK, json_pack("{s:s}", "level", levels[i].name));
 }
 
-int apipool_admin_log_level_set(apipool_admin_request_t *ask)
+int apipool_admin_log_level_set(apipool_admin_request_t *request)
 {
-    request_rec *r = ask->r;
+    request_rec *r = request->r;
     static const apipool_json_member_t members[] = {
         {"level", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .max = 16}, {NULL}};
     const char *name = NULL;
     unsigned given;
     int i = 0;
-    if (ask->conf->pools) {
+    if (request->conf->pools) {
         return apipool_admin_error(
             r, HTTP_FORBIDDEN, "forbidden",
             "The log level is that of the whole server, and this location is "
@@ -104,6 +104,7 @@ int apipool_admin_log_level_set(apipool_admin_request_t *ask)
         return apipool_admin_refuse(r, "level", "Must be error, warn, info or debug.");
     }
     apipool_admin_api->set_log_level(levels[i].level);
-    apipool_admin_audit(ask, apr_psprintf(r->pool, "log level set to %s", levels[i].name), NULL);
-    return apipool_admin_log_level_show(ask);
+    apipool_admin_audit(request, apr_psprintf(r->pool, "log level set to %s", levels[i].name),
+                        NULL);
+    return apipool_admin_log_level_show(request);
 }

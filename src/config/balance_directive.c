@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * APIPoolBalance: how often balances are read, what is enough, and where an unknown vendor tells it. */
+ * APIPoolBalance: how often balances are read, the minimum, and where an unknown vendor reports
+ * it. */
 #include "directives.h"
 
 #include <apr_strings.h>
@@ -15,8 +16,8 @@ static const char *set_interval(cmd_parms *cmd, apipool_balance_check_t *check, 
     return err ? apr_pstrcat(cmd->pool, err, ", or off", NULL) : NULL;
 }
 
-/* What is needed of an option's value that is wrong. */
-static const char *need(cmd_parms *cmd, const char *option, const char *value, const char *what)
+/* The message for a wrong option value. */
+static const char *fault(cmd_parms *cmd, const char *option, const char *value, const char *what)
 {
     return apr_psprintf(cmd->pool, "%s %s=%s: %s", cmd->cmd->name, option, value, what);
 }
@@ -27,7 +28,7 @@ static const char *set_minimum(cmd_parms *cmd, void *data, const char *value)
     check->has_minimum = 1;
     return apipool_balance_number(value, &check->minimum)
                ? NULL
-               : need(cmd, "minimum", value, "a decimal number is needed");
+               : fault(cmd, "minimum", value, "a decimal number is needed");
 }
 
 static const char *set_path(cmd_parms *cmd, void *data, const char *value)
@@ -38,9 +39,9 @@ static const char *set_path(cmd_parms *cmd, void *data, const char *value)
         c++;
     }
     return *value == '/' && !*c ? NULL
-                                : need(cmd, "url", value,
-                                       "a path is needed that begins with '/' and has no blanks; "
-                                       "it is appended to the upstream's URL");
+                                : fault(cmd, "url", value,
+                                        "a path is needed that begins with '/' and has no blanks; "
+                                        "it is appended to the upstream's URL");
 }
 
 static const char *set_pointer(cmd_parms *cmd, void *data, const char *value)
@@ -48,8 +49,8 @@ static const char *set_pointer(cmd_parms *cmd, void *data, const char *value)
     ((apipool_balance_check_t *)data)->pointer = value;
     return apipool_balance_is_pointer(value)
                ? NULL
-               : need(cmd, "pointer", value,
-                      "a JSON pointer (RFC 6901) is needed, such as /data/balance");
+               : fault(cmd, "pointer", value,
+                       "a JSON pointer (RFC 6901) is needed, such as /data/balance");
 }
 
 static const char *set_currency(cmd_parms *cmd, void *data, const char *value)
@@ -58,11 +59,11 @@ static const char *set_currency(cmd_parms *cmd, void *data, const char *value)
     return apipool_balance_is_currency(value) ||
                    (*value == '/' && apipool_balance_is_pointer(value))
                ? NULL
-               : need(cmd, "currency", value,
-                      apr_psprintf(cmd->pool,
-                                   "1 to %d letters or digits are needed, or a JSON pointer to "
-                                   "them",
-                                   APIPOOL_CURRENCY_SIZE - 1));
+               : fault(cmd, "currency", value,
+                       apr_psprintf(cmd->pool,
+                                    "1 to %d letters or digits are needed, or a JSON pointer to "
+                                    "them",
+                                    APIPOOL_CURRENCY_SIZE - 1));
 }
 
 static const apipool_option_t options[] = {{.name = "minimum=", .set = set_minimum},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The configuration: defaults, merging, and the checks that need all of it. */
+ * The configuration: defaults, merging, and checks that need all of it. */
 #include "config.h"
 
 #include <http_ssl.h>
@@ -52,8 +52,8 @@ void *apipool_config_create_server(apr_pool_t *p, server_rec *s)
     return conf;
 }
 
-/* Pools and uses belong to the server they stand in; a virtual host finds the main server's pools by
- * looking there. Merging keeps each in one list, so that none is set up twice. */
+/* Pools and uses belong to the server they are configured in; a virtual host looks up the main
+ * server's pools there. So merging keeps each in one list only, and no pool is set up twice. */
 void *apipool_config_merge_server(apr_pool_t *p, void *base, void *add)
 {
     return add;
@@ -129,7 +129,8 @@ apipool_upstream_conf_t *apipool_config_upstream(const apipool_pool_conf_t *pool
     return NULL;
 }
 
-/* A virtual host without directives of this module has the main server's configuration, and no share. */
+/* A virtual host without directives of this module uses the main server's configuration and has no
+ * share. */
 static int has_share(const server_rec *s)
 {
     return s->is_virtual && apipool_config_server(s) != apipool_config_server(ap_server_conf);
@@ -274,7 +275,7 @@ static int check_upstreams(const apipool_pool_conf_t *pool)
     return 0;
 }
 
-/* Two pools that could not be told apart after a restart would share their keys. */
+/* Two pools that cannot be told apart after a restart would share their keys. */
 static int check_identity(apr_pool_t *p, const apipool_pool_conf_t *pool, apr_hash_t *seen)
 {
     const char *identity =
@@ -303,7 +304,8 @@ apr_array_header_t *apipool_config_all_pools(apr_pool_t *p, server_rec *main_ser
     return all;
 }
 
-/* Key files of one virtual host, of which none may take another one's room. */
+/* Checks that a virtual host's key files fit into its share, so that it takes no room of
+ * another. */
 static int check_share(server_rec *s, const apr_array_header_t *pools)
 {
     apr_uint32_t keys = 0, share = apipool_config_share(s);
@@ -320,7 +322,7 @@ static int check_share(server_rec *s, const apr_array_header_t *pools)
     return keys > share;
 }
 
-/* Shares may add up to more than there is, but then they promise what may not be kept. */
+/* Shares may add up to more than the capacity, but then they are not guaranteed. */
 static void warn_of_shares(server_rec *main_server, const char *directive, const char *what,
                            apr_uint32_t (*share)(server_rec *s), apr_uint32_t whole)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The configuration as the directives leave it: pools, upstreams, and where they are used. */
+ * The configuration that the directives make: pools, upstreams, and where they are used. */
 #ifndef APIPOOL_CONFIG_CONFIG_H
 #define APIPOOL_CONFIG_CONFIG_H
 
@@ -10,35 +10,35 @@
 #include "pool.h"
 #include "store.h"
 
-/* Everything here is made while the configuration is read, lives in pconf, is completed in
- * post_config (indices into the segment, workers) and is read-only in children. */
+/* Everything here is built while the configuration is read, lives in pconf, is completed in
+ * post_config (segment indices, workers) and is read-only in children. */
 
-#define APIPOOL_UPSTREAMS_PER_POOL 16 /* per pool; as many as a pool has groups */
+#define APIPOOL_UPSTREAMS_PER_POOL 16 /* as many as a pool has in shared memory */
 
 /* A model that an upstream knows by another name. */
 typedef struct {
     const char *from, *to;
-    const char *quoted; /* to, as JSON */
+    const char *quoted; /* to, as a JSON string */
 } apipool_model_name_t;
 
 typedef struct {
     const char *name;
-    const char *url;       /* no trailing slash, no query */
-    const char *base_path; /* the URL's */
+    const char *url;       /* without trailing slash or query */
+    const char *base_path; /* the path of url */
     apipool_provider_e provider;
     apr_uint32_t weight;
     int priority;
     apr_array_header_t *models;  /* apipool_model_name_t */
     apr_interval_time_t timeout; /* of a read or write; 0: the pool's timeouts */
     apr_interval_time_t connect_timeout;
-    proxy_worker *worker;       /* ours alone: not in mod_proxy's own list */
-    proxy_worker *probe_worker; /* the same for probes, which take no connection from requests */
+    proxy_worker *worker;       /* private, not in mod_proxy's own list */
+    proxy_worker *probe_worker; /* for probes, which take no connection from requests */
     apr_uint32_t index;
 } apipool_upstream_conf_t;
 
 typedef enum {
     APIPOOL_AFFINITY_OFF,
-    APIPOOL_AFFINITY_CLIENT, /* who authenticated, else the address */
+    APIPOOL_AFFINITY_CLIENT, /* the authenticated user, else the address */
     APIPOOL_AFFINITY_HEADER,
     APIPOOL_AFFINITY_BODY
 } apipool_affinity_e;
@@ -46,7 +46,7 @@ typedef enum {
 typedef struct {
     const char *path;
     const char *upstream;
-    char *text; /* as read when the configuration was; wiped when it is imported */
+    char *text; /* as read with the configuration; wiped after the import */
     apr_size_t len;
 } apipool_key_file_t;
 
@@ -54,9 +54,8 @@ typedef struct {
 typedef struct {
     apr_interval_time_t interval; /* 0: off */
     int has_minimum;
-    double minimum; /* with has_minimum */
-    const char
-        *path; /* below the base URL of upstreams whose vendor is not known to tell; or NULL */
+    double minimum;                 /* set if has_minimum */
+    const char *path;               /* below the base URL of an unknown vendor; or NULL */
     const char *pointer, *currency; /* with path; see apipool_balance_read */
 } apipool_balance_check_t;
 
@@ -67,27 +66,27 @@ typedef struct {
 typedef struct {
     const char *name;
     server_rec *server;
-    const char *file; /* where <APIPool> stands */
+    const char *file; /* file with the <APIPool> */
     int line;
-    apr_array_header_t *upstreams; /* apipool_upstream_conf_t, by priority once <APIPool> is read */
-    apr_array_header_t *key_files; /* apipool_key_file_t */
-    apr_hash_t *key_ids;           /* of all keys in them, which nobody else sees */
-    apr_array_header_t *endpoints; /* apipool_endpoint_t */
-    apr_array_header_t *strategies; /* apipool_endpoint_strategy_t, the last one of a name counts */
+    apr_array_header_t *upstreams;  /* apipool_upstream_conf_t, sorted by priority */
+    apr_array_header_t *key_files;  /* apipool_key_file_t */
+    apr_hash_t *key_ids;            /* ids of the keys in key_files, each once */
+    apr_array_header_t *endpoints;  /* apipool_endpoint_t */
+    apr_array_header_t *strategies; /* apipool_endpoint_strategy_t; the last of an alias counts */
     apipool_strategy_e strategy;
     apr_int64_t rotations, retries;
     apr_int64_t deadline;   /* microseconds; 0: none */
     apr_int64_t body_limit; /* bytes */
-    apr_int64_t wait;       /* microseconds, as all times here */
+    apr_int64_t wait;       /* microseconds, as are all times here */
     apr_int64_t first_byte_timeout, idle_timeout;
     apipool_policy_t policy;
     apipool_balance_check_t balance;
     apipool_key_limits_t limits;
-    apr_uint32_t client_concurrency; /* of clients without one of their own; 0: none */
-    apr_array_header_t *allowed;     /* const char *: paths that would be closed */
+    apr_uint32_t client_concurrency; /* for clients without a limit of their own; 0: none */
+    apr_array_header_t *allowed;     /* const char *: APIPoolAllow paths, closed by default */
     int stream_usage;                /* ask for usage on streams */
     apipool_affinity_e affinity;
-    const char *affinity_name; /* of the header field or the body's member */
+    const char *affinity_name; /* of the header field or body member */
     apr_array_header_t *rules; /* apipool_custom_rule_t */
     apr_uint32_t index;        /* in the segment */
 } apipool_pool_conf_t;
@@ -97,35 +96,35 @@ typedef struct {
     apipool_strategy_e strategy;
 } apipool_endpoint_strategy_t;
 
-/* One APIPoolUse. Directory configurations share it, so that resolving the name once is enough. */
+/* One APIPoolUse. Directory configurations share it, so the name is resolved only once. */
 typedef struct {
     const char *name;
-    const char *mount; /* path of the enclosing <Location>, without trailing slash; "" for all */
+    const char *mount; /* path of the <Location>, without trailing slash; "" for a server */
     server_rec *server;
     const char *file;
     int line;
     apipool_pool_conf_t *pool;
 } apipool_use_t;
 
-/* APIPoolCORS: pages of which origins may read answers. */
+/* APIPoolCORS: the origins whose pages may read answers. */
 typedef struct {
     int any;
     apr_array_header_t *origins; /* const char *; empty for "off" */
 } apipool_cors_t;
 
 typedef struct {
-    apipool_use_t *use;         /* NULL: not said; its name is NULL for "off" */
-    int expose;                 /* -1: not said */
-    const apipool_cors_t *cors; /* NULL: not said */
+    apipool_use_t *use;         /* NULL: not set; its name is NULL for "off" */
+    int expose;                 /* -1: not set */
+    const apipool_cors_t *cors; /* NULL: not set */
 } apipool_dir_conf_t;
 
 typedef struct {
-    apr_array_header_t *pools;             /* apipool_pool_conf_t * */
-    apr_array_header_t *uses;              /* apipool_use_t * */
-    apipool_pool_conf_t *open_pool;        /* the <APIPool> being read */
-    apr_uint32_t capacity;                 /* slots; of a virtual host its share, 0: all */
-    apr_uint32_t client_capacity;          /* the same of clients */
-    apr_uint32_t recent;                   /* entries of the ring; main server only, as the rest */
+    apr_array_header_t *pools;      /* apipool_pool_conf_t * */
+    apr_array_header_t *uses;       /* apipool_use_t * */
+    apipool_pool_conf_t *open_pool; /* the <APIPool> being read */
+    apr_uint32_t capacity;          /* slots; of a virtual host its share, 0: all */
+    apr_uint32_t client_capacity;   /* the same for clients */
+    apr_uint32_t recent; /* entries of the ring; main server only, as are the next ones */
     const char *store, *dbm, *secret_file; /* dbm may be NULL */
     apr_interval_time_t save_interval;
     apr_uint32_t max_pending;
@@ -143,54 +142,57 @@ void *apipool_config_merge_dir(apr_pool_t *p, void *base, void *add);
 void *apipool_config_create_server(apr_pool_t *p, server_rec *s);
 void *apipool_config_merge_server(apr_pool_t *p, void *base, void *add);
 
-/** The pool of that name that a server may use: its own, else the main server's; NULL if none. */
+/** Finds a pool that a server may use by name: its own, else the main server's; NULL if there is
+ *  none. */
 apipool_pool_conf_t *apipool_config_find_pool(server_rec *s, const char *name);
 
-/** The upstream of that name in a pool; NULL if none. */
+/** Finds an upstream of a pool by name; NULL if there is none. */
 apipool_upstream_conf_t *apipool_config_upstream(const apipool_pool_conf_t *pool, const char *name);
 
-/** A pool with the defaults of every setting. */
+/** Creates a pool with all defaults. */
 apipool_pool_conf_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, const char *name);
 
-/** What a server's directives say; httpd lets virtual hosts without such directives share the main
- *  server's. */
+/** Returns a server's configuration; httpd lets virtual hosts without directives of this module
+ *  share the main server's. */
 apipool_server_conf_t *apipool_config_server(const server_rec *s);
 
-/** The share that a virtual host may fill of each; 0: all. */
+/** Returns the share of the capacity that a virtual host may fill; 0: all. */
 apr_uint32_t apipool_config_share(server_rec *s);
 apr_uint32_t apipool_config_client_share(server_rec *s);
 
-/** Where and how often the configuration asks to save; what reports is left out. */
+/** Fills in the store's settings from the configuration, except for the reporting callbacks. */
 void apipool_config_store(server_rec *main_server, apipool_store_settings_t *settings);
 
-/** All pools of all servers, each once: apipool_pool_conf_t *. */
+/** Lists all pools of all servers, each once: apipool_pool_conf_t *. */
 apr_array_header_t *apipool_config_all_pools(apr_pool_t *p, server_rec *main_server);
 
-/** Sends an alias to a path, or to another one than before. */
+/** Sets the path of an alias, replacing an earlier one. */
 void apipool_config_set_endpoint(apipool_pool_conf_t *pool, const char *alias, const char *path);
 
-/** The path of an alias, or NULL. */
+/** Returns the path of an alias, or NULL. */
 const char *apipool_config_endpoint(const apipool_pool_conf_t *pool, const char *alias);
 
-/** The strategy for an endpoint alias; NULL for paths without one. */
+/** Returns the strategy for an endpoint alias; NULL for paths without one. */
 apipool_strategy_e apipool_config_strategy(const apipool_pool_conf_t *pool, const char *endpoint);
 
-/** An upstream's own name for a model, or NULL where it has the client's.
- *  @param model as clients say it, or NULL */
+/**
+ * Returns an upstream's own name for a model, or NULL if it is the same as the client's.
+ * @param model the client's name for it, or NULL
+ */
 const apipool_model_name_t *apipool_config_renamed(const apipool_upstream_conf_t *upstream,
                                                    const char *model);
 
 /**
- * check_config: resolves every APIPoolUse and checks what needs more than one directive to be known.
+ * check_config: resolves every APIPoolUse and checks what takes more than one directive to know.
  * Logs each fault with file and line.
  * @return OK or HTTP_INTERNAL_SERVER_ERROR
  */
 int apipool_config_check(apr_pool_t *p, server_rec *main_server);
 
-/** Says which shares of virtual hosts add up to more than there is room for. */
+/** Warns if the shares of virtual hosts add up to more than the capacity. */
 void apipool_config_warn(server_rec *main_server);
 
-/** The name by which a server's pools are found again after the configuration has changed. */
+/** Returns the name by which a server's pools are found again after a configuration change. */
 const char *apipool_config_server_name(apr_pool_t *p, server_rec *s);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of directives, and those that are one setting of a pool. */
+ * The table of directives, and the directives that are one setting of a pool. */
 #include "directives.h"
 
 #include <apr_strings.h>
@@ -81,7 +81,7 @@ static const char *set_strategy(cmd_parms *cmd, void *dir, const char *name, con
 #define POOL_NUMBER(member, min, max, unit)                                                        \
     APIPOOL_NUMBER(apipool_pool_conf_t, member, min, max, unit)
 
-/* For the table: a number of the pool that a directive stands in, or of a server. */
+/* Entries for the table: a number in the surrounding pool, or in a server. */
 #define OF_POOL(member, min, max, unit) &(apipool_number_t)POOL_NUMBER(member, min, max, unit)
 #define OF_SERVER(member, min, max, unit)                                                          \
     &(apipool_number_t)APIPOOL_NUMBER(apipool_server_conf_t, member, min, max, unit)
@@ -93,7 +93,7 @@ static const char *set_pool_number(cmd_parms *cmd, void *dir, const char *arg)
     return err ? err : apipool_directive_number(cmd, arg, cmd->info, pool);
 }
 
-/* A shortest and a longest time. */
+/* Pairs of a minimum and a maximum time. */
 static apipool_number_t cooldown[2] = {POOL_NUMBER(policy.cooldown_min, 1, 86400, SECONDS),
                                        POOL_NUMBER(policy.cooldown_max, 1, 86400, SECONDS)};
 static apipool_number_t recovery[2] = {POOL_NUMBER(policy.recover_min, 1, 86400, SECONDS),
@@ -115,7 +115,7 @@ static const char *set_range(cmd_parms *cmd, void *dir, const char *shortest, co
     return err;
 }
 
-/* The main server's, of which a virtual host may have a share. */
+/* Sets the main server's capacity, or a virtual host's share of it. */
 static const char *set_share(cmd_parms *cmd, void *dir, const char *arg)
 {
     apipool_number_t number = *(const apipool_number_t *)cmd->info;

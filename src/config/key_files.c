@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * APIPoolKeyFile: reads the file while the configuration is read, so that a fault in it is one of the
- * configuration's. Its keys go into the pools at start and at every graceful restart. */
+ * APIPoolKeyFile: reads the file along with the configuration, so that a fault in it is a
+ * configuration error. Its keys are added to the pools at start and at every graceful restart. */
 #include "directives.h"
 #include "key_files.h"
 #include "key_list.h"
@@ -107,7 +107,7 @@ typedef struct {
     apipool_segment_t *segment;
     apr_uint32_t group;
     apr_time_t now;
-    apr_status_t rv;         /* the first fault */
+    apr_status_t rv;         /* the first error */
     unsigned long counts[3]; /* by apipool_added_e */
 } import_t;
 
@@ -133,7 +133,7 @@ static apr_status_t import_file(apipool_segment_t *segment, const apipool_pool_c
     apipool_key_sink_t sink = {.on_key = add_key, .ctx = &import};
 
     apipool_key_list_read(file->text, file->len, &sink);
-    OPENSSL_cleanse(file->text, file->len); /* children have no use for it */
+    OPENSSL_cleanse(file->text, file->len); /* children do not need it */
     ap_log_error(APLOG_MARK, import.rv == APR_SUCCESS ? APLOG_INFO : APLOG_ERR, import.rv,
                  pool->server, APIPOOL_LOG(0050) "pool %s: %s: %lu keys added, %lu known already",
                  pool->name, file->path, import.counts[APIPOOL_ADDED],

@@ -79,8 +79,8 @@ apipool_pool_conf_t *apipool_directive_pool(cmd_parms *cmd, const char **fault)
     return pool;
 }
 
-/* Settings that need others of their pool: the upstreams are sorted by priority, those of equal priority in
- * the order of the configuration, of which the first is the one for keys without upstream=. */
+/* Completes settings that depend on others of the pool: keys without upstream= get the first
+ * upstream, then upstreams are sorted by priority, keeping their order within each. */
 static void complete(apipool_pool_conf_t *pool)
 {
     for (int i = 0; i < pool->key_files->nelts; i++) {
@@ -115,7 +115,7 @@ static const char *check_strategies(cmd_parms *cmd, const apipool_pool_conf_t *p
     return NULL;
 }
 
-/* <APIPool NAME>: only directives of pools may stand inside. */
+/* <APIPool NAME>: only directives of pools are allowed inside. */
 const char *apipool_directive_section(cmd_parms *cmd, void *dir, const char *args)
 {
     apipool_server_conf_t *conf = apipool_config_server(cmd->server);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * APIPoolUpstream: an URL and what is said about it. */
+ * APIPoolUpstream: a URL and its options. */
 #include "directives.h"
 
 #include <apr_strings.h>
@@ -56,7 +56,7 @@ static const char *set_provider(cmd_parms *cmd, void *upstream, const char *valu
     return NULL;
 }
 
-/* FROM:TO,FROM:TO. The first colon separates: a vendor's name may hold more. */
+/* FROM:TO,FROM:TO. The first colon separates, since a vendor's name may contain more. */
 static const char *set_models(cmd_parms *cmd, void *upstream, const char *value)
 {
     while (*value) {
@@ -94,7 +94,7 @@ static const apipool_option_t options[] = {
     {.name = "model=", .set = set_models},
     {NULL}};
 
-/* Of a number that is wrong, the option is named as well. */
+/* The message for a wrong number also names the option. */
 static const char *set_option(cmd_parms *cmd, apipool_upstream_conf_t *upstream, const char *word)
 {
     const char *err = apipool_directive_option(

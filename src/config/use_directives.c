@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The directives outside of pools: where a pool is used, who may read its answers, and what is kept. */
+ * The directives outside of pools: where a pool is used, who may read its answers, and what is
+ * stored. */
 #include "directives.h"
 
 #include <apr_fnmatch.h>
@@ -8,7 +9,8 @@
 #include "ascii.h"
 #include "dbm.h"
 
-/* The path that requests lose: that of the <Location> around, or nothing for a whole server. */
+/* The path prefix that requests lose: that of the enclosing <Location>, or none for a whole
+ * server. */
 static const char *find_mount(cmd_parms *cmd, const char **mount)
 {
     const ap_directive_t *d = cmd->directive->parent;
@@ -69,7 +71,8 @@ const char *apipool_directive_expose(cmd_parms *cmd, void *dir, int on)
     return apipool_directive_outside(cmd, 0);
 }
 
-/* What is wrong with an origin, as browsers write it (RFC 6454 section 6.2): scheme://host[:port]. */
+/* Explains what is wrong with an origin, which must be as browsers send it (RFC 6454 section 6.2):
+ * scheme://host[:port]. */
 static const char *fault_of(const char *origin)
 {
     const char *host = ap_strstr_c(origin, "://");

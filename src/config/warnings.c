@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Warns at start where an upstream would be believed to be who it says it is. */
+ * Warns at start about upstreams whose certificate is not verified. */
 #include "warnings.h"
 
 #include <apr_fnmatch.h>
 #include <apr_strings.h>
 #include <util_cfgtree.h>
 
-/* Whether what stands in a server's part of the configuration is as it should be. */
+/* Whether the directives that verify an upstream are set. */
 typedef struct {
     int engine, required, authority;
 } settings_t;
@@ -32,7 +32,7 @@ static int is_section(const ap_directive_t *node, const char *name)
     return !ap_cstr_casecmpn(node->directive, name, strlen(name));
 }
 
-/* As mod_proxy does: a regular expression, a pattern, or the beginning of the URL. */
+/* Matches as mod_proxy does: a regular expression, a pattern, or the beginning of the URL. */
 static int is_for(apr_pool_t *p, const ap_directive_t *node, const char *url)
 {
     const char *args = apr_pstrmemdup(p, node->args, strcspn(node->args, ">"));
@@ -50,7 +50,7 @@ static int is_for(apr_pool_t *p, const ap_directive_t *node, const char *url)
                                      : !strncmp(url, pattern, strlen(pattern));
 }
 
-/* Of one level of the configuration, or of the <Proxy> sections for a URL in it. */
+/* Reads one level of the configuration, or the <Proxy> sections in it for a URL. */
 static void read_level(apr_pool_t *p, const ap_directive_t *nodes, const char *url,
                        settings_t *settings)
 {
@@ -64,7 +64,7 @@ static void read_level(apr_pool_t *p, const ap_directive_t *nodes, const char *u
     }
 }
 
-/* What stands in the section of a virtual host; NULL for the main server. */
+/* The directives in the section of a virtual host; NULL for the main server. */
 static const ap_directive_t *virtual_host(const server_rec *s)
 {
     const ap_directive_t *node = s->is_virtual ? ap_conftree : NULL;
@@ -76,7 +76,7 @@ static const ap_directive_t *virtual_host(const server_rec *s)
     return node ? node->first_child : NULL;
 }
 
-/* A virtual host has what the main server says, but for what it says itself; sections count after both. */
+/* A virtual host's settings override the main server's; <Proxy> sections override both. */
 static settings_t settings_of(apr_pool_t *p, const server_rec *s, const char *url)
 {
     settings_t settings = {0, 0, 0};

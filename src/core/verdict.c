@@ -254,8 +254,8 @@ static const apipool_marker_t *find_marker(apipool_provider_e provider, int stat
     apr_size_t count;
     const apipool_marker_t *markers = apipool_provider_markers(&count);
     for (apr_size_t i = 0; i < count; i++) {
-        if (apipool_provider_holds(markers[i].of, provider) && may_mean(status, markers[i].means) &&
-            is_marked(&markers[i], status, answer)) {
+        if (apipool_provider_holds(markers[i].vendors, provider) &&
+            may_mean(status, markers[i].means) && is_marked(&markers[i], status, answer)) {
             return &markers[i];
         }
     }

@@ -176,7 +176,7 @@ static void end_sniffing(apipool_request_t *req, apipool_sniff_t *sniff)
     req->body.inside = sniff->inside;
     req->body.malformed = sniff->malformed;
     req->body.tokens = -1;
-    req->body.doubt = sniff->strict ? sniff->strict->doubt : NULL;
+    req->body.doubt = sniff->strict ? sniff->strict->ambiguity : NULL;
 }
 
 /* What is malformed is refused, with APR_EGENERAL or a status of httpd's own. */

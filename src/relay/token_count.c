@@ -129,7 +129,7 @@ int apipool_token_count_is_done(const apipool_token_count_t *count)
 
 int apipool_token_count_was_reported(const apipool_token_count_t *count)
 {
-    return apipool_usage_was_told(&count->usage);
+    return apipool_usage_was_reported(&count->usage);
 }
 
 /* The whole events of a piece, or all of it where it has none, from the first line that begins in it. */

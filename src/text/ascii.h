@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Classes and cases of ASCII characters, whatever the locale: no byte above 127 belongs to any. */
+ * Locale-independent classes and cases of ASCII characters; no byte above 127 is in any class. */
 #ifndef APIPOOL_TEXT_ASCII_H
 #define APIPOOL_TEXT_ASCII_H
 
@@ -26,10 +26,24 @@ static inline int apipool_ascii_is_alnum(char c)
     return apipool_ascii_is_alpha(c) || (c >= '0' && c <= '9');
 }
 
-/** Blanks, and what moves to another column or line. */
+/** ASCII white space. */
 static inline int apipool_ascii_is_space(char c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/** Blanks of JSON and of header fields: space, tab, CR, LF. */
+static inline int apipool_ascii_is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static inline const char *apipool_ascii_skip_space(const char *p, const char *end)
+{
+    while (p < end && apipool_ascii_is_space(*p)) {
+        p++;
+    }
+    return p;
 }
 
 static inline int apipool_ascii_is_control(char c)
@@ -37,8 +51,8 @@ static inline int apipool_ascii_is_control(char c)
     return (unsigned char)c < ' ' || c == 0x7f;
 }
 
-/** Whether a text, in any case, begins with a word of small letters. Looks no further than the first
- *  difference. */
+/** Tests whether a text, in any case, begins with a lower-case word. Reads no further than the
+ *  first difference. */
 static inline int apipool_ascii_begins(const char *text, const char *word)
 {
     while (*word && apipool_ascii_lower(*text) == *word) {
@@ -48,7 +62,7 @@ static inline int apipool_ascii_begins(const char *text, const char *word)
     return !*word;
 }
 
-/** The first place of a word in a text, in any case; NULL: there is none. */
+/** Finds the first occurrence of a word in a text, in any case; NULL if there is none. */
 static inline const char *apipool_ascii_find(const char *text, const char *word)
 {
     apr_size_t len = strlen(word);

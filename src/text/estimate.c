@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Estimates tokens: what text weighs, and which strings of JSON are text. */
+ * Estimates tokens: the weight of text, and which JSON strings are text. */
 #include "estimate.h"
 
 #include <apr_lib.h>
@@ -7,13 +7,13 @@
 
 #include "ascii.h"
 
-#define TOKEN 64 /* parts of a token in a sum */
+#define TOKEN 64 /* fractions of a token in a sum */
 #define ASCII (TOKEN / APIPOOL_ESTIMATE_ASCII)
 
 _Static_assert(sizeof(apipool_estimate_t) <= 128, "one for each request is kept");
 
-/* What a character weighs by its first byte: between OpenAI's two encodings and those of Chinese vendors,
- * which differ by up to three times. */
+/* The weight of a character by its first byte: between OpenAI's two encodings and those of Chinese
+ * vendors, which differ by up to a factor of three. */
 static const unsigned char weights[256] = {
     [0x00 ... 0x7f] = ASCII,
     [0xc2 ... 0xcd] = 52, /* Latin letters beyond ASCII */
@@ -21,11 +21,11 @@ static const unsigned char weights[256] = {
     [0xd0 ... 0xd3] = 25, /* Cyrillic */
     [0xd4 ... 0xd7] = 42, /* Hebrew, Armenian */
     [0xd8 ... 0xdf] = 32, /* Arabic */
-    [0xe0] = 36,          /* of India, Thai */
+    [0xe0] = 36,          /* Indian scripts, Thai */
     [0xe1] = 52,          /* Vietnamese, Georgian, Ethiopic */
     [0xe2 ... 0xe3] = 45, /* punctuation, Kana */
     [0xe4 ... 0xe9] = 51, /* Han */
-    [0xea ... 0xef] = 48, /* Hangul, punctuation as wide as Han */
+    [0xea ... 0xef] = 48, /* Hangul, full-width punctuation */
     [0xf0 ... 0xf4] = 128 /* emoji */
 };
 
@@ -66,7 +66,7 @@ static int rule_of(const char *name, apr_size_t len)
     return OTHER;
 }
 
-/* A run turns out to be base64. */
+/* A run has become long enough to be base64. */
 static void begin_base64(apipool_estimate_t *e)
 {
     e->sum -= (APIPOOL_ESTIMATE_RUN - 1) * ASCII;
@@ -78,7 +78,7 @@ static void begin_base64(apipool_estimate_t *e)
     }
 }
 
-/* Takes a character of ASCII, or a byte of another. */
+/* Takes an ASCII character, or a byte of another. */
 static void take(apipool_estimate_t *e, unsigned char c)
 {
     if (e->muted) {
@@ -105,7 +105,7 @@ static void take(apipool_estimate_t *e, unsigned char c)
     }
 }
 
-/* Takes a UTF-16 unit as the first byte of its UTF-8; the second half of a pair adds nothing to the first. */
+/* Takes a UTF-16 unit as the first byte of its UTF-8; the low surrogate of a pair adds nothing. */
 static void take_unit(apipool_estimate_t *e, unsigned unit)
 {
     if (unit < 0x800) {
@@ -129,7 +129,7 @@ static void take_digit(apipool_estimate_t *e, unsigned char c)
     }
 }
 
-/* Takes a byte as it is written. */
+/* Takes a byte as written. */
 static void take_byte(apipool_estimate_t *e, char byte)
 {
     unsigned char c = (unsigned char)byte;
@@ -162,7 +162,7 @@ static void begin_string(apipool_estimate_t *e)
     e->muted = !counts || (e->has_deltas && e->rule != DELTA) || e->depth;
 }
 
-/* The last string was a name: it does not count. */
+/* The last string was a name, which does not count. */
 static void end_name(apipool_estimate_t *e)
 {
     e->sum = e->sum_before;
@@ -198,7 +198,7 @@ static void take_token(apipool_estimate_t *e, char c)
     }
 }
 
-/* A line end is no part of a string: what has broken off there ends. */
+/* A JSON string has no raw line end: one that was cut off ends there. */
 static void take_in_string(apipool_estimate_t *e, char c)
 {
     if ((c == '"' && e->escape != 1) || c == '\n' || c == '\r') {

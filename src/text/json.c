@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reads JSON that a caller sent. */
+ * Reads JSON from a caller. */
 #include "json.h"
 
 #include <apr_strings.h>
@@ -10,11 +10,11 @@
 #include "ascii.h"
 #include "rfc3339.h"
 
-#define NAME_SHOWN 64 /* bytes of a member's name in a flaw */
+#define NAME_SHOWN 64 /* bytes of a member's name shown in an error */
 
-/* What a look over a text has found; it knows strings, brackets and nothing else of JSON. */
+/* The result of scanning a text for strings and brackets, without parsing it. */
 typedef struct {
-    const char *name; /* the last name of a member of the outermost object */
+    const char *name; /* the last member name of the outermost object */
     apr_size_t name_len;
     int deepest;
     apr_size_t values;
@@ -45,7 +45,7 @@ static void look_over(look_t *look, const char *text, apr_size_t len)
     }
 }
 
-/* Nothing but plain names is shown: a text that is no JSON may have anything in their place. */
+/* Only plain names are shown: a text that is not JSON may have anything in their place. */
 static const char *show_name(const look_t *look, apr_pool_t *p)
 {
     if (!look->name || !look->name_len || look->name_len > NAME_SHOWN) {
@@ -76,7 +76,7 @@ const char *apipool_json_reason(const json_error_t *error)
     }
 }
 
-/* What the parser says would quote the text. */
+/* The parser's own message would quote the text. */
 static const char *explain(const json_error_t *error, apr_pool_t *p)
 {
     const char *reason = apipool_json_reason(error);
@@ -85,7 +85,7 @@ static const char *explain(const json_error_t *error, apr_pool_t *p)
                : apr_psprintf(p, "Invalid JSON at line %d, column %d.", error->line, error->column);
 }
 
-/* Overwrites text: it may have been a password or a key. The tree is not deep. */
+/* Overwrites text, which may be a password or a key. The depth is bounded, so recursion is safe. */
 static void wipe(const json_t *value)
 {
     const char *name;
@@ -127,15 +127,15 @@ const char *apipool_json_excess(int depth, apr_size_t values)
                                           : NULL;
 }
 
-/* An object or array that lives as long as the pool; NULL with a flaw, which names the member around it where
- * there is one. */
+/* Parses an object or array that lives as long as the pool. On error returns NULL and sets the
+ * flaw, which names the enclosing member if there is one. */
 static const json_t *parse(apr_pool_t *p, const char *text, apr_size_t len,
                            apipool_input_error_t *flaw)
 {
     look_t look;
     json_error_t error;
 
-    while (len && (*text == ' ' || *text == '\t' || *text == '\r' || *text == '\n')) {
+    while (len && apipool_ascii_is_blank(*text)) {
         text++;
         len--;
     }
@@ -156,7 +156,7 @@ static const json_t *parse(apr_pool_t *p, const char *text, apr_size_t len,
     return root;
 }
 
-/* Why a value is no text of at most max bytes, or NULL. */
+/* Explains why a value is not a text of at most max bytes; NULL if it is. */
 static const char *text_fault(apr_pool_t *p, const json_t *value, apr_size_t max)
 {
     const char *text = json_string_value(value);
@@ -168,7 +168,7 @@ static const char *text_fault(apr_pool_t *p, const json_t *value, apr_size_t max
         return apr_psprintf(p, "Must be at most %" APR_SIZE_T_FMT " bytes long.", max);
     }
     for (apr_size_t i = 0; i < len; i++) {
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) {
+        if (apipool_ascii_is_control(text[i])) {
             return apr_psprintf(p, "Must not contain the control character U+%04X.",
                                 (unsigned char)text[i]);
         }
@@ -194,7 +194,7 @@ static const char *take_strings(apr_pool_t *p, const apipool_json_member_t *memb
     return NULL;
 }
 
-/* Puts a value where it belongs, or tells why it is not what it must be. */
+/* Stores a value in its place, or explains why it is invalid. */
 static const char *take(apr_pool_t *p, const apipool_json_member_t *member, const json_t *value,
                         void *to)
 {
@@ -225,7 +225,7 @@ static const char *take(apr_pool_t *p, const apipool_json_member_t *member, cons
     }
 }
 
-/* What can be said of a member that is absent or null. */
+/* Explains why a member may not be absent or null; NULL if it may. */
 static const char *absence_fault(const apipool_json_member_t *member, const json_t *value)
 {
     return member->need == APIPOOL_JSON_REQUIRED            ? "This member is required."
@@ -233,7 +233,7 @@ static const char *absence_fault(const apipool_json_member_t *member, const json
                                                             : NULL;
 }
 
-/* What can be shown of a name, cut between two characters. */
+/* Shortens a name for an error message, at a character boundary. */
 static const char *cut_name(apr_pool_t *p, const char *name)
 {
     apr_size_t len = strnlen(name, NAME_SHOWN + 1);
@@ -246,10 +246,10 @@ static const char *cut_name(apr_pool_t *p, const char *name)
     return apr_pstrmemdup(p, name, len);
 }
 
-/* An object on its way into a struct. */
+/* An object being read into a struct. */
 typedef struct {
     apr_pool_t *p;
-    const char *prefix; /* of names in flaws: "limits." */
+    const char *prefix; /* put before names in errors: "limits." */
     void *to;
     apipool_input_error_t *flaw;
 } reading_t;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which language a client prefers, and sentences in it. */
+ * Chooses the language a client prefers, and translates sentences. */
 #include "language.h"
 
 #include <apr_lib.h>
@@ -14,14 +14,14 @@
 #define WEIGHT    1000 /* of "q=1" */
 #define NO_WEIGHT (-1)
 
-/* An element of the field: a range, and its weight. */
+/* An element of the field: a range and its weight. */
 typedef struct {
     const char *text;
     apr_size_t len;
-    int weight; /* 0 to WEIGHT; NO_WEIGHT: what stands there makes no sense */
+    int weight; /* 0 to WEIGHT; NO_WEIGHT if malformed */
 } range_t;
 
-/* qvalue: "0" or "1", and up to three digits behind a point, of which "1" has zeros alone. */
+/* qvalue: "0" or "1", then up to three decimals, which must be zeros after "1". */
 static int read_weight(const char *text, apr_size_t len)
 {
     int weight = 0;
@@ -59,7 +59,7 @@ static range_t read_range(const char *from, const char *end)
     return range;
 }
 
-/* How closely a range fits a tag: 3, 2, 1, or 0 when it does not. */
+/* How closely a range matches a tag: 3, 2, 1, or 0 if it does not. */
 static int closeness(const range_t *range, const char *tag)
 {
     apr_size_t primary = strcspn(tag, "-");
@@ -73,7 +73,7 @@ static int closeness(const range_t *range, const char *tag)
     return range->len == 1 && *range->text == '*';
 }
 
-/* The weight of a tag, and the place in the field of the range that gives it. */
+/* Returns the weight of a tag, and the place in the field of the range that gives it. */
 static int weigh(const char *field, const char *tag, const char **place)
 {
     int closest = 0, weight = 0;
@@ -116,7 +116,7 @@ typedef struct {
     apr_size_t len;
 } part_t;
 
-/* The number of the part that is to stand there, from 1; 0: fixed text. */
+/* The number of the placeholder at this place, from 1; 0 if it is fixed text. */
 static int part_at(const char *pattern)
 {
     return pattern[0] == '{' && pattern[1] >= '1' && pattern[1] <= '0' + PARTS && pattern[2] == '}'
@@ -133,19 +133,15 @@ static apr_size_t fixed_len(const char *pattern)
     return len;
 }
 
-/* Where fixed text is found: at the end where nothing follows it, else as early as possible. */
+/* Finds fixed text: at the end of the text if nothing follows in the pattern, else as early as
+ * possible. */
 static const char *find_fixed(const char *text, const char *fixed, apr_size_t len)
 {
     apr_size_t left = strlen(text);
     if (!fixed[len]) {
         return left >= len && !memcmp(text + left - len, fixed, len) ? text + left - len : NULL;
     }
-    for (; left >= len; text++, left--) {
-        if (!memcmp(text, fixed, len)) {
-            return text;
-        }
-    }
-    return NULL;
+    return memmem(text, left, fixed, len);
 }
 
 static int fits(const char *pattern, const char *text, part_t parts[PARTS + 1])

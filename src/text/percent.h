@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Hex digits, and percent-encoded text a character at a time (RFC 3986, 2.1), where APR's functions, which
- * decode a whole text, are of no use. */
+ * Decodes hex digits, and percent-encoded text (RFC 3986 section 2.1) character by character. APR's
+ * functions decode only a whole text. */
 #ifndef APIPOOL_TEXT_PERCENT_H
 #define APIPOOL_TEXT_PERCENT_H
 
-/** The value of a hex digit, or -1. */
+/** Returns the value of a hex digit, or -1. */
 static inline int apipool_hex_digit(char c)
 {
     char lower = (char)(c | 0x20);
     return c >= '0' && c <= '9' ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-/** The next character of a text that ends with NUL; *at moves behind it. An encoded NUL stays encoded. */
+/** Reads the next character of a NUL-terminated text and moves *at past it. An encoded NUL stays
+ *  encoded. */
 static inline char apipool_percent_next(const char **at)
 {
     const char *p = *at;

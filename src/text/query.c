@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "utf8.h"
 
 typedef struct {
@@ -14,8 +15,8 @@ typedef struct {
     int known;
 } parameter_t;
 
-/* Decodes len bytes; NULL where a '%' is not followed by two digits, or what comes out is no UTF-8 or has a
- * control character. */
+/* Decodes len bytes. Returns NULL if the encoding is broken, or the result is not UTF-8 or has
+ * control characters. */
 static char *decode(apr_pool_t *p, const char *text, apr_size_t len)
 {
     char *out = apr_pstrndup(p, text, len);
@@ -24,7 +25,7 @@ static char *decode(apr_pool_t *p, const char *text, apr_size_t len)
         return NULL;
     }
     for (const char *c = out; *c; c++) {
-        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+        if (apipool_ascii_is_control(*c)) {
             return NULL;
         }
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Points in time as RFC 3339 writes them. */
+ * Reads and writes RFC 3339 times. */
 #include "rfc3339.h"
 
 #include <apr_date.h>
@@ -7,7 +7,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#define END apr_time_from_sec(APR_INT64_C(253402300800)) /* years of four digits */
+#define END apr_time_from_sec(APR_INT64_C(253402300800)) /* of years with four digits */
 
 static int number(const char *text, int digits)
 {
@@ -25,7 +25,7 @@ static int days_of(int year, int month)
     return days[month] + (month == 1 && is_leap);
 }
 
-/* "Z" or "+08:00" and nothing behind it. */
+/* "Z" or "+08:00" and nothing after it. */
 static int read_offset(const char *text, apr_int32_t *seconds)
 {
     if (*text == 'Z' || *text == 'z') {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Points in time as RFC 3339 writes them. */
+ * Reads and writes RFC 3339 times. */
 #ifndef APIPOOL_TEXT_RFC3339_H
 #define APIPOOL_TEXT_RFC3339_H
 
@@ -8,8 +8,9 @@
 #define APIPOOL_RFC3339_SIZE 24 /* "2026-01-31T23:59:59Z" and NUL, with room for odd years */
 
 /**
- * Reads RFC 3339 section 5.6, with 'Z' or a numeric offset, and nothing behind it. Pure, thread-safe.
- * @return microseconds since 1970; 0 when text is anything else
+ * Reads an RFC 3339 section 5.6 time with 'Z' or a numeric offset and nothing after it. Pure,
+ * thread-safe.
+ * @return microseconds since 1970; 0 if text is anything else
  */
 apr_time_t apipool_rfc3339_read(const char *text);
 

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the readers of JSON and of forms have in common: bodies in pieces, and values. */
+ * Common parts of the JSON and form readers: feeding pieces, and storing values. */
 #include "sniff_parts.h"
 
 #include <stddef.h>
 #include <string.h>
 
-void apipool_sniff_doubt(apipool_sniff_t *s, const char *what)
+void apipool_sniff_ambiguous(apipool_sniff_t *s, const char *what)
 {
-    if (s->is_exact) {
-        s->strict->doubt = what;
-        s->is_exact = 0;
+    if (s->is_strict) {
+        s->strict->ambiguity = what;
+        s->is_strict = 0;
     }
 }
 
 void apipool_sniff_give_up(apipool_sniff_t *s, const char *what)
 {
-    apipool_sniff_doubt(s, what);
+    apipool_sniff_ambiguous(s, what);
     s->malformed = 1;
     s->state = APIPOOL_SNIFF_IGNORE;
 }
@@ -69,7 +69,7 @@ static void keep_text(const apipool_sniff_t *s, apipool_sniffed_t *found)
     found->text = found->room;
 }
 
-/* What was found of that name before is replaced only now, as the value is whole. */
+/* An earlier result for this name is replaced only now that the value is complete. */
 void apipool_sniff_end_value(apipool_sniff_t *s, apr_off_t end)
 {
     if (s->current < 0) {
@@ -92,14 +92,14 @@ void apipool_sniff_begin(apipool_sniff_t *s, const char *content_type,
     s->text_max = APIPOOL_SNIFF_TEXT_USUAL;
     s->names = names;
     s->found = found;
-    s->count = count < APIPOOL_SNIFF_WANTED_MAX ? count : APIPOOL_SNIFF_WANTED_MAX;
+    s->count = count < APIPOOL_SNIFF_NAMES_MAX ? count : APIPOOL_SNIFF_NAMES_MAX;
     s->current = -1;
     for (int i = 0; i < count; i++) {
         found[names[i].slot] = (apipool_sniffed_t){.text = ""};
     }
     s->pool = pool;
     s->strict = strict;
-    s->is_exact = strict != NULL;
+    s->is_strict = strict != NULL;
     if (strict) {
         memset(strict, 0, offsetof(apipool_strict_t, line));
     }
@@ -124,7 +124,7 @@ void apipool_sniff_end(apipool_sniff_t *s)
 {
     if (s->seen == 0) {
         if (s->strict) {
-            s->strict->doubt = NULL;
+            s->strict->ambiguity = NULL;
         }
     }
     else if (s->body == APIPOOL_SNIFF_FORM) {

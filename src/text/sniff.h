@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reads along a body: the values of a few members or fields, and where in it they stand. */
+ * Reads the values of a few members or fields, and their positions, from a body as it passes. */
 #ifndef APIPOOL_TEXT_SNIFF_H
 #define APIPOOL_TEXT_SNIFF_H
 
@@ -7,18 +7,20 @@
 
 #include "strict.h"
 
-/* A body passes in pieces of any size and nothing of it is kept. What is looked for are members of the
- * outermost object of a JSON text (RFC 8259), members of its members, or fields of a form
- * (multipart/form-data, RFC 7578); what is found has its place, so that a value can be replaced on the wire
- * while every other byte stays as the client wrote it. How the body is cut into pieces makes no difference.
+/* A body passes in pieces of any size, and nothing of it is kept. The sniffer looks for members of
+ * the outermost object of a JSON text (RFC 8259), for members nested in those, or for fields of a
+ * form (multipart/form-data, RFC 7578). It reports their positions, so that a value can be replaced
+ * on the wire while every other byte stays as the client wrote it. The result does not depend on
+ * how the body is split.
  *
- * The caller owns all structs; nothing is allocated, nothing needs to be freed. One thread at a time. */
+ * The caller owns all structs; nothing is allocated, nothing needs to be freed. One thread at a
+ * time. */
 
-#define APIPOOL_SNIFF_WANTED_MAX   64
+#define APIPOOL_SNIFF_NAMES_MAX    64
 #define APIPOOL_SNIFF_LEVELS       6 /* names in a path */
 #define APIPOOL_SNIFF_TEXT_SIZE    512
 #define APIPOOL_SNIFF_TEXT_USUAL   255
-#define APIPOOL_SNIFF_LINE_MAX     511 /* of a part's header; a part with a longer one is no field */
+#define APIPOOL_SNIFF_LINE_MAX     511 /* of a part header; a longer one makes the part no field */
 #define APIPOOL_SNIFF_BOUNDARY_MAX 128 /* RFC 2046 allows 70 */
 
 typedef enum {
@@ -32,89 +34,89 @@ typedef enum {
     APIPOOL_SNIFF_ARRAY
 } apipool_sniff_kind_e;
 
-/* JSON is what begins with '{', whatever its content type says; blanks and a byte order mark may stand
- * before it. In other bodies nothing is found. */
+/* A body that begins with '{' is JSON whatever its content type; blanks and a byte order mark may
+ * precede it. Nothing is found in other bodies. */
 typedef enum { APIPOOL_SNIFF_OTHER, APIPOOL_SNIFF_JSON, APIPOOL_SNIFF_FORM } apipool_sniff_body_e;
 
-/* What to look for. */
+/* A name to look for. */
 typedef struct {
-    const char *name;       /* UTF-8, no two alike; a path is shorter than 256 bytes */
-    unsigned char any_case; /* in JSON its letters may be capitals; the name has none then */
-    unsigned char is_path;  /* slashes stand between the names of objects in each other */
-    unsigned char slot;     /* which one of found tells of it; several names may share one */
+    const char *name;       /* UTF-8, all different; a path is shorter than 256 bytes */
+    unsigned char any_case; /* match JSON names in any case; the name itself is lower case */
+    unsigned char is_path;  /* the name is a path: nested objects' names, separated by slashes */
+    unsigned char slot;     /* index in the array of results; several names may share one */
 } apipool_sniff_name_t;
 
-/* A member or field. Its value is known once it has passed whole; of several the last one counts, as for most
- * readers.
+/* A member or field. Its value is set once it has passed completely. If it occurs more than once,
+ * the last one counts, as for most readers.
  *
- * The text of a string or field is decoded, that of a number as written, any other empty. It is valid
- * UTF-8: U+FFFD stands for \u0000 and for half a surrogate pair, '?' for a byte that cannot be. */
+ * The text of a string or field is decoded, that of a number is as written; other values have none.
+ * It is valid UTF-8: U+FFFD replaces \u0000 and unpaired surrogates, '?' replaces invalid bytes. */
 typedef struct {
     apipool_sniff_kind_e kind;
-    int times;     /* how often it occurs */
-    apr_off_t at;  /* offset of the value as it is written, from the body's first byte */
-    apr_off_t len; /* bytes; with quotes, brackets and braces in JSON */
-    int truncated; /* text is not all of it; it ends with a whole character */
+    int times;     /* number of occurrences */
+    apr_off_t at;  /* offset of the value as written, from the body's first byte */
+    apr_off_t len; /* bytes, including quotes, brackets and braces in JSON */
+    int truncated; /* text is cut, at a character boundary */
     const char *text;
-    char *room; /* text_max + 1 bytes for it; NULL: comes from the pool once there is a text */
+    char *room; /* text_max + 1 bytes for it; NULL: allocated from the pool when needed */
 } apipool_sniffed_t;
 
 typedef struct {
     apipool_sniff_body_e body;
 
-    /* A fault was met, or the end inside of something. What was found before stays, what follows is
-     * not looked at. Of values that nobody wants no more is checked than where they end; a body of
-     * another kind is never malformed. */
+    /* The body is invalid, or ended too early. Results found before are kept; the rest is ignored.
+     * Values that nobody asked for are only checked for where they end. A body of another kind is
+     * never malformed. */
     int malformed;
-    apr_off_t seen; /* bytes of the body */
+    apr_off_t seen; /* bytes of the body so far */
 
-    /* JSON: where another member could be put in, just after the outermost '{', and how many names there
-     * are behind it: with none, no comma goes between. */
+    /* JSON: the offset just after the outermost '{', where another member can be inserted, and the
+     * number of members after it. If there are none, no comma is needed. */
     apr_off_t inside;
     apr_off_t members;
 
-    /* Bytes of a value's text that are kept: APIPOOL_SNIFF_TEXT_USUAL. The caller may set another number,
-     * below APIPOOL_SNIFF_TEXT_SIZE, and the room of each slot before the first piece. */
+    /* Bytes kept of a value's text: APIPOOL_SNIFF_TEXT_USUAL. Before the first piece the caller may
+     * set another number, below APIPOOL_SNIFF_TEXT_SIZE, and the room of each slot. */
     apr_size_t text_max;
 
-    /* The rest is of no use to the caller. */
+    /* Internal from here on. */
     const apipool_sniff_name_t *names;
     apipool_sniffed_t *found;
     apr_pool_t *pool;
     apipool_strict_t *strict;
-    int is_exact; /* there is no doubt so far, and somebody asks */
+    int is_strict; /* strict checks are on and have found no ambiguity so far */
     int count;
     int state;
-    int current;        /* whose value is being read, or -1 */
-    apr_size_t matched; /* bytes of a name, or of the delimiter */
-    apr_off_t at;       /* where the value began */
+    int current;        /* index of the name whose value is being read, or -1 */
+    apr_size_t matched; /* bytes matched of a name or the delimiter */
+    apr_off_t at;       /* offset where the value begins */
     apipool_sniff_kind_e kind;
-    apr_size_t used;         /* of text, or of the header's line */
-    unsigned char truncated; /* that is not all of it */
+    apr_size_t used;         /* bytes of text, or of the header line */
+    unsigned char truncated; /* text or line was cut */
 
-    /* JSON: brackets and braces around; of those whose members may be wanted, which names may be among them,
-     * and where in these names the last part begins. */
+    /* JSON: depth counts open brackets and braces, level those that may hold the names. For
+     * each level: the names that may be in it (a bit each), and where their last segment begins. */
     int depth, level;
     apr_uint64_t candidates[APIPOOL_SNIFF_LEVELS];
     unsigned char prefix[APIPOOL_SNIFF_LEVELS];
-    apr_uint64_t matching; /* those that begin like the name being read */
-    apr_uint64_t inner;    /* those that have a member of the one being read */
-    int of_name;           /* the string being read is a member's name */
-    int escape;            /* 1 after a backslash, 2 to 5 where a hex digit is due */
-    unsigned unit, high;   /* UTF-16 being read; first half of a pair, or 0 */
-    const char *literal;   /* what is still to come of it; NULL: a number */
-    int number;            /* what of it has passed */
-    apr_uint64_t skipped;  /* brackets and braces open in a value whose end alone counts */
-    char opener;           /* the outermost of those */
-    char in_string;        /* inside of them */
+    apr_uint64_t matching; /* names that match what has been read of this one */
+    apr_uint64_t inner;    /* names that lie inside the member being read */
+    int of_name;           /* the string being read is a member name */
+    int escape;            /* 1 after a backslash, 2 to 5 while hex digits are due */
+    unsigned unit, high;   /* UTF-16 unit being read; pending high surrogate, or 0 */
+    const char *literal;   /* remaining bytes of it; NULL for a number */
+    int number;            /* state of the number */
+    apr_uint64_t skipped;  /* open brackets and braces in a skipped value */
+    char opener;           /* the outermost of them */
+    char in_string;        /* in a string inside them */
 
-    /* forms */
+    /* Forms. */
     char is_file;           /* the part has a file name, or no usable header */
     unsigned char has_part; /* a delimiter has passed */
-    unsigned char has_disposition, has_type, is_text; /* of the part's head, as the next ones */
+    unsigned char has_disposition, has_type, is_text; /* of the part's header, as the next two */
     unsigned char has_file_name, is_model;
-    apr_off_t data_length; /* as that has it, or -1 */
-    const char *due;       /* what is still to come behind a delimiter, to all readers */
+    apr_off_t data_length; /* the part's Content-Length, or -1 */
+    const char *due;       /* what strict readers expect next after a delimiter */
     apr_size_t delimiter_len;
     char delimiter[APIPOOL_SNIFF_BOUNDARY_MAX +
                    5]; /* CR LF and two hyphens first (RFC 2046 5.1.1) */
@@ -122,25 +124,23 @@ typedef struct {
 } apipool_sniff_t;
 
 /**
- * Starts with a new body.
- * @param content_type the request's; NULL if it has none. Only multipart/form-data with a boundary is
- *                     taken at its word
- * @param names        what to look for; must last as long as s
- * @param count        of names; beyond APIPOOL_SNIFF_WANTED_MAX nothing is looked for
- * @param found        what is found, by the slots of the names; must last as long as s
- * @param strict       set to whether all readers take the body alike; NULL: nobody asks. Must last as long
- *                     as s. What is found does not depend on it
- * @param pool         holds the texts that are found; NULL: only those are kept that have room
+ * Begins a new body.
+ * @param content_type the request's, or NULL. Only multipart/form-data with a boundary is believed
+ * @param names        names to look for; must outlive s
+ * @param count        of names, at most APIPOOL_SNIFF_NAMES_MAX; others are ignored
+ * @param found        results, indexed by the names' slots; must outlive s
+ * @param strict       result: whether all readers take the body alike; NULL: not checked. Must
+ *                     outlive s. Does not change what is found
+ * @param pool         for the texts found; NULL: only texts with room are kept
  */
 void apipool_sniff_begin(apipool_sniff_t *s, const char *content_type,
                          const apipool_sniff_name_t *names, int count, apipool_sniffed_t *found,
                          apipool_strict_t *strict, apr_pool_t *pool);
 
-/** Takes the next piece. It is not written to and not kept. */
+/** Reads the next piece. It is neither modified nor kept. */
 void apipool_sniff_feed(apipool_sniff_t *s, const char *data, apr_size_t len);
 
-/** Says that the body is over: one that ends inside of something is malformed. An empty one leaves no
- *  doubt. */
+/** Ends the body. A body that ends inside a value is malformed; an empty one is unambiguous. */
 void apipool_sniff_end(apipool_sniff_t *s);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Parts of a multipart/form-data body: delimiters, lines of heads, and values. */
+ * Reads the parts of a multipart/form-data body: delimiters, header lines and values. */
 #include "sniff_parts.h"
 
 #include <string.h>
+
+#include "ascii.h"
 
 enum {
     TRAILER = APIPOOL_SNIFF_TRAILER,
@@ -18,14 +20,14 @@ static const char INSIDE[] = "the boundary of the form stands inside of a part";
 void apipool_sniff_form_begin(apipool_sniff_t *s)
 {
     s->body = APIPOOL_SNIFF_FORM;
-    s->matched = 2; /* a form may begin with a delimiter, without the line end before it */
+    s->matched = 2; /* a form may begin with a delimiter without the line end before it */
     s->state = DATA;
 }
 
 /* --- Values --- */
 
-/* Looks for delimiters that are none to us: without their line end they may stand only where the data
- * ends. */
+/* Looks for boundaries without a line end before them, which some readers take for delimiters. They
+ * may stand only at the end of the data. */
 static void check_data(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     apipool_strict_t *strict = s->strict;
@@ -37,25 +39,25 @@ static void check_data(apipool_sniff_t *s, const char *data, apr_size_t len)
         }
         matched += pattern[matched] == *p++;
         if (matched + 2 == (int)s->delimiter_len && !(is_end && p == end)) {
-            apipool_sniff_doubt(s, INSIDE);
+            apipool_sniff_ambiguous(s, INSIDE);
             return;
         }
     }
     strict->matched = is_end ? 0 : matched;
 }
 
-/* A delimiter has passed whole, and with it what stood before it. */
+/* Ends a part's data after a complete delimiter. */
 static void end_data(apipool_sniff_t *s, apr_off_t behind)
 {
     apr_off_t end = behind - (apr_off_t)s->delimiter_len;
     if (!s->has_part && end != -2) {
-        apipool_sniff_doubt(s, BESIDES);
+        apipool_sniff_ambiguous(s, BESIDES);
     }
     else if (s->has_part && end < s->at) {
-        apipool_sniff_doubt(s, INSIDE);
+        apipool_sniff_ambiguous(s, INSIDE);
     }
     else if (s->has_part && s->data_length >= 0 && s->data_length != end - s->at) {
-        apipool_sniff_doubt(s, "the Content-Length of a part is not its length");
+        apipool_sniff_ambiguous(s, "the Content-Length of a part is not its length");
     }
     apipool_sniff_end_value(s, end > s->at ? end : s->at);
     s->current = -1;
@@ -64,12 +66,12 @@ static void end_data(apipool_sniff_t *s, apr_off_t behind)
     s->state = DELIMITED;
 }
 
-/* A delimiter that has begun goes on with this byte, or was none. It has no CR but its first byte, so where
- * it breaks off it can only begin anew. */
+/* Continues or breaks off a partly matched delimiter. A CR occurs only as its first byte, so after
+ * a mismatch it can only begin anew. */
 static apr_size_t match(apipool_sniff_t *s, char c, apr_off_t at)
 {
     if (c != s->delimiter[s->matched]) {
-        /* the line end of the header may be the delimiter's, but it is not the value's */
+        /* the header's line end may be the delimiter's too, but is not part of the value */
         apr_off_t since = at - s->at;
         apr_size_t own = since < (apr_off_t)s->matched ? (apr_size_t)since : s->matched;
         apipool_sniff_append(s, s->delimiter + s->matched - own, own);
@@ -96,7 +98,7 @@ static apr_size_t step_data(apipool_sniff_t *s, const char *data, apr_size_t len
         i += run + (cr != NULL);
         s->matched = cr != NULL;
     }
-    if (s->is_exact) {
+    if (s->is_strict) {
         check_data(s, data, i);
     }
     return i;
@@ -104,19 +106,19 @@ static apr_size_t step_data(apipool_sniff_t *s, const char *data, apr_size_t len
 
 /* --- Delimiters --- */
 
-/* To all readers nothing stands behind a delimiter but a line end, and behind the last one at most that. */
+/* All readers accept only a line end after a delimiter, and at most that after the last one. */
 static void check_behind(apipool_sniff_t *s, char c)
 {
     const char *due = s->due ? s->due : c == '-' ? "--\r\n" : "\r\n";
     if (!*due || c != *due) {
-        apipool_sniff_doubt(s, BESIDES);
+        apipool_sniff_ambiguous(s, BESIDES);
         return;
     }
     s->due = due + 1;
 }
 
-/* Two hyphens end the form, a line end begins the next part. Anything else but blanks is a delimiter to some
- * readers and data to others. */
+/* Two hyphens end the form, a line end begins the next part. Anything else but blanks is a
+ * delimiter to some readers and data to others. */
 static apr_size_t step_delimited(apipool_sniff_t *s, char c)
 {
     check_behind(s, c);
@@ -124,7 +126,7 @@ static apr_size_t step_delimited(apipool_sniff_t *s, char c)
         s->state = ++s->matched == 2 ? TRAILER : DELIMITED;
         return 1;
     }
-    if (s->matched || !apipool_sniff_is_blank(c)) {
+    if (s->matched || !apipool_ascii_is_blank(c)) {
         apipool_sniff_give_up(s, BESIDES);
         return 1;
     }
@@ -141,13 +143,13 @@ static apr_size_t step_delimited(apipool_sniff_t *s, char c)
 
 static apr_size_t step_trailer(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
-    for (apr_size_t i = 0; i < len && s->is_exact; i++) {
+    for (apr_size_t i = 0; i < len && s->is_strict; i++) {
         check_behind(s, data[i]);
     }
     return len;
 }
 
-/* --- Heads --- */
+/* --- Part headers --- */
 
 static char *line_of(apipool_sniff_t *s)
 {
@@ -163,7 +165,7 @@ static void add_to_line(apipool_sniff_t *s, char c)
         return;
     }
     s->truncated = 1;
-    apipool_sniff_doubt(s, "the head of a part has a line that is too long");
+    apipool_sniff_ambiguous(s, "the head of a part has a line that is too long");
 }
 
 static apr_size_t step_header(apipool_sniff_t *s, char c)
@@ -176,7 +178,7 @@ static apr_size_t step_header(apipool_sniff_t *s, char c)
         s->used--;
     }
     else {
-        apipool_sniff_doubt(s, "the head of a part has line ends other than CR LF");
+        apipool_sniff_ambiguous(s, "the head of a part has line ends other than CR LF");
     }
     if (s->used > 0) {
         s->state = HEADER_END;
@@ -190,11 +192,11 @@ static apr_size_t step_header(apipool_sniff_t *s, char c)
     return 1;
 }
 
-/* A line that begins with a blank goes on with the one before (RFC 5322 section 2.2.3). */
+/* A line that begins with a blank continues the one before (RFC 5322 section 2.2.3). */
 static apr_size_t step_header_end(apipool_sniff_t *s, char c)
 {
     if (c == ' ' || c == '\t') {
-        apipool_sniff_doubt(s, "the head of a part has a field that is read in several ways");
+        apipool_sniff_ambiguous(s, "the head of a part has a field that is read in several ways");
     }
     else {
         line_of(s)[s->used] = '\0';
@@ -225,6 +227,6 @@ apr_size_t apipool_sniff_form_step(apipool_sniff_t *s, const char *data, apr_siz
 void apipool_sniff_form_end(apipool_sniff_t *s)
 {
     if (s->state != TRAILER || *s->due == '\n') {
-        apipool_sniff_doubt(s, "the form has no end");
+        apipool_sniff_ambiguous(s, "the form has no end");
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Header fields and their parameters: a request's content type, and the heads of a form's parts. */
+ * Reads header fields and their parameters: a request's content type, and part headers of forms. */
 #include "sniff_parts.h"
 
 #include <apr_strings.h>
@@ -19,13 +19,13 @@ static const char PARAMETERS[] = "the Content-Type has parameters that are read 
 
 typedef struct {
     char *rest;
-    char stop; /* the character before rest, where a NUL has taken its place */
+    char stop; /* the character before rest that a NUL has replaced */
     int count;
     char *name, *value;
-    int is_plain; /* all readers take it, and what separates it from those before, alike */
+    int is_plain; /* all readers take it, and the separator before it, alike */
 } param_t;
 
-/* What follows the first bytes of a field's value, which end there. */
+/* Begins at the parameters behind the first len bytes of a field's value, and terminates those. */
 static param_t params_behind(char *text, apr_size_t len)
 {
     param_t p = {.stop = text[len], .rest = text + len + (text[len] != '\0')};
@@ -33,7 +33,7 @@ static param_t params_behind(char *text, apr_size_t len)
     return p;
 }
 
-/* Goes behind blanks and semicolons. */
+/* Skips blanks and semicolons. */
 static char *skip_separator(param_t *p)
 {
     char *at = p->rest;
@@ -65,7 +65,7 @@ static int take_quoted(param_t *p, char *at)
     return 1;
 }
 
-/* Takes the next "; name=value" apart in place. Returns 0 at the end, -1 where that cannot be read. */
+/* Splits off the next "; name=value" in place. Returns 0 at the end, -1 if it is malformed. */
 static int next_param(param_t *p)
 {
     char *name = skip_separator(p);
@@ -96,22 +96,22 @@ static int next_param(param_t *p)
     return 1;
 }
 
-/* Whether a field's value is that word, in any case, with or without parameters behind it. */
-static int says(const char *text, const char *word)
+/* Tests whether a field's value is a word, in any case, with or without parameters. */
+static int has_value(const char *text, const char *word)
 {
     apr_size_t len = strlen(word);
     return !apr_cstr_casecmpn(text, word, len) && (!text[len] || strchr("; \t", text[len]));
 }
 
-/* The length of the word that a field's value begins with, with a slash in it or not, up to one of those
- * characters or the end; 0: readers disagree. */
+/* The length of the word, possibly with a slash, that a field's value begins with, up to one of the
+ * stops or the end; 0 if readers disagree. */
 static apr_size_t word_length(const char *text, const char *stops)
 {
     apr_size_t len = *text == '/' ? 0 : strspn(text, TOKEN "/");
     return strchr(stops, text[len]) ? len : 0;
 }
 
-/* Whether a charset is one of those in which all readers find the same text. */
+/* Tests whether all readers find the same text in a charset. */
 static int is_utf8(const char *charset)
 {
     return !apr_cstr_casecmp(charset, "utf-8") || !apr_cstr_casecmp(charset, "utf8") ||
@@ -120,7 +120,7 @@ static int is_utf8(const char *charset)
 
 /* --- The request's content type --- */
 
-/* A body of these is read as JSON, or not at all. */
+/* Content types of which a body is read as JSON, or not at all. */
 static int is_json(const char *type)
 {
     const char *plus = strrchr(type, '+');
@@ -148,30 +148,31 @@ static void read_parameters(apipool_sniff_t *s, param_t *p, int is_form)
         int is_charset = !apr_cstr_casecmp(p->name, "charset");
         int is_boundary = is_form && !apr_cstr_casecmp(p->name, "boundary");
         if (is_charset && p->is_plain && !is_utf8(p->value)) {
-            apipool_sniff_doubt(s, "the charset is not UTF-8");
+            apipool_sniff_ambiguous(s, "the charset is not UTF-8");
         }
         else if (!p->is_plain || (is_charset && charsets++) || (is_boundary && boundaries++) ||
                  strchr(p->name, '*') || strpbrk(p->value, ";/") ||
                  (is_form && !is_charset && !is_boundary)) {
-            apipool_sniff_doubt(s, PARAMETERS);
+            apipool_sniff_ambiguous(s, PARAMETERS);
         }
         if (is_boundary) {
             take_boundary(s, p->value);
         }
     }
     if (rv < 0 || !p->is_plain) {
-        apipool_sniff_doubt(s, PARAMETERS);
+        apipool_sniff_ambiguous(s, PARAMETERS);
     }
 }
 
-/* Boundaries of clients; with blanks or quotes inside readers disagree. Makes what finds them in data. */
+/* Checks that a boundary has no blanks or quotes, on which readers disagree, and prepares the
+ * search for it in data. */
 static void check_boundary(apipool_sniff_t *s)
 {
     const char *pattern = s->delimiter + 2;
     apr_size_t len = s->delimiter_len ? s->delimiter_len - 2 : 0;
     if (len < 3 || len > APIPOOL_STRICT_BOUNDARY_MAX + 2 ||
         strspn(pattern, LETTERS_AND_DIGITS "'()+_,-.:=") != len) {
-        apipool_sniff_doubt(s, "the boundary of the form is missing or not a plain one");
+        apipool_sniff_ambiguous(s, "the boundary of the form is missing or not a plain one");
         return;
     }
     unsigned char *back = s->strict->back;
@@ -189,24 +190,24 @@ void apipool_sniff_type(apipool_sniff_t *s, const char *content_type)
     static const char form[] = "multipart/form-data";
     char text[APIPOOL_STRICT_LINE_MAX + 1];
     apr_size_t blanks = strspn(content_type, " \t");
-    int is_form = says(content_type + blanks, form);
-    if (!is_form && (!s->is_exact || !strcmp(content_type, "application/json"))) {
-        return; /* most end here */
+    int is_form = has_value(content_type + blanks, form);
+    if (!is_form && (!s->is_strict || !strcmp(content_type, "application/json"))) {
+        return; /* most values end here */
     }
     if (strlen(content_type) >= sizeof(text)) {
-        apipool_sniff_doubt(s, "the Content-Type is too long");
+        apipool_sniff_ambiguous(s, "the Content-Type is too long");
         return;
     }
     strcpy(text, content_type);
     apr_size_t len = word_length(text, "; ");
     param_t params = params_behind(text + blanks, is_form ? strlen(form) : len);
     if (!len || !(is_form || is_json(text))) {
-        apipool_sniff_doubt(s, "the Content-Type is neither JSON nor a form of one boundary");
+        apipool_sniff_ambiguous(s, "the Content-Type is neither JSON nor a form of one boundary");
     }
-    if (is_form || s->is_exact) {
+    if (is_form || s->is_strict) {
         read_parameters(s, &params, is_form);
     }
-    if (is_form && s->is_exact) {
+    if (is_form && s->is_strict) {
         check_boundary(s);
     }
     if (s->delimiter_len) {
@@ -214,9 +215,9 @@ void apipool_sniff_type(apipool_sniff_t *s, const char *content_type)
     }
 }
 
-/* --- Heads of parts --- */
+/* --- Part headers --- */
 
-/* UTF-8 without control characters and marks of byte order. */
+/* Tests for UTF-8 without control characters and byte order marks. */
 static int is_clean(const char *text, apr_size_t len)
 {
     apr_uint32_t code = ' ';
@@ -229,7 +230,7 @@ static int is_clean(const char *text, apr_size_t len)
     return 1;
 }
 
-static int find_wanted(const apipool_sniff_t *s, const char *name)
+static int find_name(const apipool_sniff_t *s, const char *name)
 {
     for (int i = 0; i < s->count; i++) {
         if (!strcmp(s->names[i].name, name)) {
@@ -242,15 +243,15 @@ static int find_wanted(const apipool_sniff_t *s, const char *name)
 static void read_name(apipool_sniff_t *s, const char *name)
 {
     apipool_name_e kind = apipool_strict_name(name);
-    s->current = find_wanted(s, name);
+    s->current = find_name(s, name);
     s->is_model = kind == APIPOOL_NAME_MODEL;
-    if (!*name || kind == APIPOOL_NAME_DOUBT || (s->is_model && strcmp(name, "model")) ||
+    if (!*name || kind == APIPOOL_NAME_AMBIGUOUS || (s->is_model && strcmp(name, "model")) ||
         apipool_ascii_find(name, "_charset_")) {
-        apipool_sniff_doubt(s, "a field of the form has a name that is read in several ways");
+        apipool_sniff_ambiguous(s, "a field of the form has a name that is read in several ways");
     }
 }
 
-/* Readers that divide at every semicolon would find another parameter inside. */
+/* Readers that split at every semicolon would find another parameter inside. */
 static int is_file_name(const char *value)
 {
     const char *semicolon = strchr(value, ';');
@@ -269,9 +270,9 @@ static void read_disposition(apipool_sniff_t *s, char *text)
     text += strspn(text, " ");
     int is_plain = *text != '\t' && !s->has_disposition++;
     text += strspn(text, " \t");
-    if (!says(text, FORM_DATA)) {
+    if (!has_value(text, FORM_DATA)) {
         s->is_file = 1;
-        apipool_sniff_doubt(s, DISPOSITION);
+        apipool_sniff_ambiguous(s, DISPOSITION);
         return;
     }
     param_t p = params_behind(text, strlen(FORM_DATA));
@@ -292,7 +293,7 @@ static void read_disposition(apipool_sniff_t *s, char *text)
     }
     s->is_file |= rv < 0 || s->has_file_name;
     if (!is_plain || rv < 0 || !p.is_plain || !names) {
-        apipool_sniff_doubt(s, DISPOSITION);
+        apipool_sniff_ambiguous(s, DISPOSITION);
     }
 }
 
@@ -307,11 +308,11 @@ static void read_type(apipool_sniff_t *s, char *text)
     while ((rv = next_param(&p)) > 0) {
         is_plain &= p.is_plain;
         if (!apr_cstr_casecmp(p.name, "charset") && (charsets++ || !is_utf8(p.value))) {
-            apipool_sniff_doubt(s, "the charset of a part is not UTF-8");
+            apipool_sniff_ambiguous(s, "the charset of a part is not UTF-8");
         }
     }
     if (!is_plain || rv < 0 || !p.is_plain) {
-        apipool_sniff_doubt(s, TYPE);
+        apipool_sniff_ambiguous(s, TYPE);
     }
 }
 
@@ -319,20 +320,20 @@ static void read_length(apipool_sniff_t *s, const char *text)
 {
     apr_size_t digits = strspn(text, "0123456789");
     if (s->data_length >= 0 || !digits || digits > 15 || text[digits]) {
-        apipool_sniff_doubt(s, "a Content-Length in the form is read in several ways");
+        apipool_sniff_ambiguous(s, "a Content-Length in the form is read in several ways");
         return;
     }
     s->data_length = apr_atoi64(text);
 }
 
-/* What stands behind the colon of a field of that name; NULL: it is another. */
+/* Returns the value if the line is the named field, else NULL. */
 static char *value_of(char *line, const char *field)
 {
     apr_size_t len = strlen(field);
     return apr_cstr_casecmpn(line, field, len) || line[len] != ':' ? NULL : line + len + 1;
 }
 
-/* Whether data of that transfer encoding is written as it is. */
+/* Tests for a transfer encoding that leaves data unchanged. */
 static int is_identity(const char *encoding)
 {
     encoding += strspn(encoding, " ");
@@ -340,7 +341,7 @@ static int is_identity(const char *encoding)
            !apr_cstr_casecmp(encoding, "7bit");
 }
 
-/* Fields that only count where somebody asks. */
+/* Checks fields that matter only in strict mode. */
 static void check_field(apipool_sniff_t *s, char *line)
 {
     char *value;
@@ -351,25 +352,25 @@ static void check_field(apipool_sniff_t *s, char *line)
         read_length(s, value + strspn(value, " "));
     }
     else if (!(value = value_of(line, "Content-Transfer-Encoding")) || !is_identity(value)) {
-        apipool_sniff_doubt(s, "the head of a part has a field that is read in several ways");
+        apipool_sniff_ambiguous(s, "the head of a part has a field that is read in several ways");
     }
 }
 
 void apipool_sniff_head(apipool_sniff_t *s, char *line, apr_size_t len)
 {
-    if (s->is_exact &&
+    if (s->is_strict &&
         (!is_clean(line, len) || memmem(line, len, s->delimiter + 2, s->delimiter_len - 2))) {
-        apipool_sniff_doubt(s, "the head of a part has characters that do not belong there");
+        apipool_sniff_ambiguous(s, "the head of a part has characters that do not belong there");
     }
     char *disposition = value_of(line, "Content-Disposition");
     if (disposition) {
         int is_whole = !s->truncated && strlen(line) == len;
-        if (is_whole || s->is_exact) {
+        if (is_whole || s->is_strict) {
             read_disposition(s, disposition);
         }
         s->is_file |= !is_whole;
     }
-    else if (s->is_exact) {
+    else if (s->is_strict) {
         check_field(s, line);
     }
 }
@@ -377,12 +378,12 @@ void apipool_sniff_head(apipool_sniff_t *s, char *line, apr_size_t len)
 void apipool_sniff_head_end(apipool_sniff_t *s)
 {
     if (!s->has_disposition) {
-        apipool_sniff_doubt(s, "a part of the form has no Content-Disposition");
+        apipool_sniff_ambiguous(s, "a part of the form has no Content-Disposition");
     }
     else if (s->is_model && s->has_file_name) {
-        apipool_sniff_doubt(s, "the field \\\"model\\\" has a file name");
+        apipool_sniff_ambiguous(s, "the field \\\"model\\\" has a file name");
     }
     else if (!s->has_file_name && s->has_type && !s->is_text) {
-        apipool_sniff_doubt(s, "a field of the form has a Content-Type other than text/plain");
+        apipool_sniff_ambiguous(s, "a field of the form has a Content-Type other than text/plain");
     }
 }

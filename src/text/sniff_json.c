@@ -1,39 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Members of the objects of a JSON text, and whether it is JSON as RFC 8259 has it and nothing more. */
+ * Reads members of JSON objects, and checks whether a text is strictly JSON as in RFC 8259. */
 #include <string.h>
 
+#include "ascii.h"
 #include "sniff_parts.h"
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
-#define PLAIN_MAX       256 /* bytes that are worth to be looked at together */
+#define PLAIN_MAX       256 /* bytes examined in one go */
 
 enum {
     BEGIN = APIPOOL_SNIFF_BEGIN,
     TRAILER = APIPOOL_SNIFF_TRAILER,
     IGNORE = APIPOOL_SNIFF_IGNORE,
-    NAME_OR_END = APIPOOL_SNIFF_OWN, /* what may come next */
+    NAME_OR_END = APIPOOL_SNIFF_OWN, /* expected next */
     NAME,
     COLON,
     VALUE_OR_END,
     VALUE,
     COMMA_OR_END,
-    STRING, /* inside of something */
+    STRING, /* inside a value */
     SCALAR,
     NESTED
 };
 
-/* What of a number has passed; from ZERO on it may end there. */
+/* How far a number has been read; from ZERO on it may end. */
 enum { NOTHING, MINUS, POINT, E, SIGN, BROKEN, ZERO, DIGITS, FRACTION, EXPONENT };
 
 static const char NO_JSON[] = "the body is not JSON as RFC 8259 has it";
 
-apr_size_t apipool_sniff_json_lapse(apipool_sniff_t *s, const char *what)
+apr_size_t apipool_sniff_json_ambiguous(apipool_sniff_t *s, const char *what)
 {
-    apipool_sniff_doubt(s, what);
-    if (s->escape > 1 && !apipool_sniff_is_wanted(s)) {
-        s->escape = 0; /* in a string that is skipped nothing but the backslash counts */
+    apipool_sniff_ambiguous(s, what);
+    if (s->escape > 1 && !apipool_sniff_is_relevant(s)) {
+        s->escape = 0; /* in a skipped string only the backslash counts */
     }
-    if (!apipool_sniff_is_near(s)) {
+    if (!apipool_sniff_is_tracked(s)) {
         s->in_string = s->state == STRING;
         s->skipped = (apr_uint64_t)(s->depth - s->level);
         s->depth = s->level;
@@ -44,8 +45,8 @@ apr_size_t apipool_sniff_json_lapse(apipool_sniff_t *s, const char *what)
 
 apr_size_t apipool_sniff_json_fail(apipool_sniff_t *s)
 {
-    if (!apipool_sniff_is_near(s) || (s->state == STRING && !apipool_sniff_is_wanted(s))) {
-        return apipool_sniff_json_lapse(s, NO_JSON);
+    if (!apipool_sniff_is_tracked(s) || (s->state == STRING && !apipool_sniff_is_relevant(s))) {
+        return apipool_sniff_json_ambiguous(s, NO_JSON);
     }
     apipool_sniff_give_up(s, NO_JSON);
     return 1;
@@ -57,7 +58,7 @@ static apr_size_t step_begin(apipool_sniff_t *s, char c)
 {
     if (s->seen < 3 && s->matched == (apr_size_t)s->seen && c == BYTE_ORDER_MARK[s->seen]) {
         s->matched++;
-        apipool_sniff_doubt(s, NO_JSON);
+        apipool_sniff_ambiguous(s, NO_JSON);
     }
     else if (c == '{' && s->matched % 3 == 0) {
         s->body = APIPOOL_SNIFF_JSON;
@@ -66,35 +67,35 @@ static apr_size_t step_begin(apipool_sniff_t *s, char c)
         s->candidates[0] = s->count > 0 ? UINT64_MAX >> (64 - s->count) : 0;
         s->state = NAME_OR_END;
     }
-    else if (!apipool_sniff_is_blank(c) || s->matched % 3) {
-        apipool_sniff_doubt(s, NO_JSON);
+    else if (!apipool_ascii_is_blank(c) || s->matched % 3) {
+        apipool_sniff_ambiguous(s, NO_JSON);
         s->state = IGNORE;
     }
     return 1;
 }
 
-/* Brackets that are not near have a bit each. */
+/* Outside tracked objects each bracket has a bit. */
 static int is_in_object(const apipool_sniff_t *s)
 {
-    return apipool_sniff_is_near(s) ||
+    return apipool_sniff_is_tracked(s) ||
            (s->strict->is_object[(s->depth - 1) / 8] >> ((s->depth - 1) % 8) & 1);
 }
 
 static apr_size_t open_bracket(apipool_sniff_t *s, char c)
 {
-    if (apipool_sniff_is_near(s) && s->inner && c == '{' && s->level < APIPOOL_SNIFF_LEVELS) {
+    if (apipool_sniff_is_tracked(s) && s->inner && c == '{' && s->level < APIPOOL_SNIFF_LEVELS) {
         s->candidates[s->level] = s->inner;
         s->prefix[s->level] = (unsigned char)(s->prefix[s->level - 1] + s->matched + 1);
         s->level++;
     }
-    else if (!s->is_exact) {
+    else if (!s->is_strict) {
         s->skipped = 1;
         s->in_string = 0;
         s->state = NESTED;
         return 1;
     }
     else if (s->depth == APIPOOL_STRICT_DEPTH) {
-        return apipool_sniff_json_lapse(s, "the body is nested too deeply");
+        return apipool_sniff_json_ambiguous(s, "the body is nested too deeply");
     }
     else {
         unsigned char bit = (unsigned char)(1 << (s->depth % 8));
@@ -111,10 +112,10 @@ static apr_size_t close_bracket(apipool_sniff_t *s, char c, apr_off_t end)
     if (c != (is_in_object(s) ? '}' : ']')) {
         return apipool_sniff_json_fail(s);
     }
-    int was_near = apipool_sniff_is_near(s);
-    s->level -= was_near;
+    int was_tracked = apipool_sniff_is_tracked(s);
+    s->level -= was_tracked;
     s->depth--;
-    if (!was_near && apipool_sniff_is_near(s)) {
+    if (!was_tracked && apipool_sniff_is_tracked(s)) {
         apipool_sniff_end_value(s, end);
     }
     s->state = s->depth ? COMMA_OR_END : TRAILER;
@@ -127,10 +128,10 @@ static void begin_string(apipool_sniff_t *s, int of_name)
     s->escape = 0;
     s->high = 0;
     s->state = STRING;
-    if (s->is_exact) {
+    if (s->is_strict) {
         s->strict->utf8.more = 0;
     }
-    if (of_name && apipool_sniff_is_near(s)) {
+    if (of_name && apipool_sniff_is_tracked(s)) {
         s->members += s->level == 1;
         s->matched = 0;
         s->matching = s->candidates[s->level - 1];
@@ -146,12 +147,12 @@ static apr_size_t begin_value(apipool_sniff_t *s, char c, apr_off_t at)
     } kinds[] = {{'"', APIPOOL_SNIFF_STRING, NULL},   {'{', APIPOOL_SNIFF_OBJECT, NULL},
                  {'[', APIPOOL_SNIFF_ARRAY, NULL},    {'t', APIPOOL_SNIFF_TRUE, "true"},
                  {'f', APIPOOL_SNIFF_FALSE, "false"}, {'n', APIPOOL_SNIFF_NULL, "null"},
-                 {0, APIPOOL_SNIFF_NUMBER, NULL}}; /* or, as the next step will see, nothing */
+                 {0, APIPOOL_SNIFF_NUMBER, NULL}}; /* or invalid, which the next step finds out */
     int i = 0;
     while (kinds[i].first && kinds[i].first != c) {
         i++;
     }
-    if (apipool_sniff_is_near(s)) {
+    if (apipool_sniff_is_tracked(s)) {
         apipool_sniff_begin_value(s, kinds[i].kind, at);
         s->opener = c;
     }
@@ -170,7 +171,7 @@ static apr_size_t begin_value(apipool_sniff_t *s, char c, apr_off_t at)
 
 static apr_size_t step_mark(apipool_sniff_t *s, char c, apr_off_t at)
 {
-    if (apipool_sniff_is_blank(c)) {
+    if (apipool_ascii_is_blank(c)) {
         return 1;
     }
     if ((s->state == NAME || s->state == NAME_OR_END) && c == '"') {
@@ -208,8 +209,8 @@ static apr_size_t step_between(apipool_sniff_t *s, const char *data, apr_size_t 
 
 static apr_size_t end_string(apipool_sniff_t *s, apr_off_t end)
 {
-    if (apipool_sniff_is_near(s)) {
-        apipool_sniff_json_say(s, NULL, 0);
+    if (apipool_sniff_is_tracked(s)) {
+        apipool_sniff_json_append(s, NULL, 0);
         if (s->of_name) {
             apipool_sniff_json_end_name(s);
         }
@@ -221,8 +222,8 @@ static apr_size_t end_string(apipool_sniff_t *s, apr_off_t end)
     return 1;
 }
 
-/* Goes behind the closing quote, or to the end. Whether a quote closes depends on how many backslashes
- * stand before it, so there is no need to look at any other byte: images pass as fast as memchr is. */
+/* Skips past the closing quote, or to the end. A quote closes unless an odd number of backslashes
+ * precedes it, so no other byte has to be examined: images pass at the speed of memchr. */
 static apr_size_t skip_string(apipool_sniff_t *s, const char *data, apr_size_t len, int *closed)
 {
     apr_size_t i = s->escape ? 1 : 0;
@@ -248,7 +249,7 @@ static apr_size_t skip_string(apipool_sniff_t *s, const char *data, apr_size_t l
     return len;
 }
 
-/* Bytes before the next quote or backslash, as many as are worth to be looked at together. */
+/* Counts the bytes before the next quote or backslash, up to PLAIN_MAX. */
 static apr_size_t count_plain(const char *data, apr_size_t len)
 {
     apr_size_t i = 0;
@@ -258,8 +259,9 @@ static apr_size_t count_plain(const char *data, apr_size_t len)
     return i;
 }
 
-/* Eight bytes at a time without quotes, backslashes, control characters and anything beyond ASCII. The lowest
- * of the marks is that of the first such byte; others may come from what was borrowed from it. */
+/* Skips eight bytes at a time that are ASCII without quotes, backslashes and control characters.
+ * The lowest mark is that of the first other byte; higher ones may be false, caused by its
+ * borrow. */
 static const char *skip_ascii(const char *p, const char *end)
 {
     const apr_uint64_t ones = ~APR_UINT64_C(0) / 255;
@@ -279,8 +281,8 @@ static const char *skip_ascii(const char *p, const char *end)
     return p;
 }
 
-/* Bytes before the next quote or backslash, or before one that does not belong into any string. */
-static apr_size_t count_exact(apipool_utf8_t *utf8, const char *data, apr_size_t len)
+/* Counts the bytes before the next quote, backslash, or byte that is not allowed in a string. */
+static apr_size_t count_strict(apipool_utf8_t *utf8, const char *data, apr_size_t len)
 {
     const char *p = data, *end = data + len;
     for (;;) {
@@ -295,14 +297,15 @@ static apr_size_t count_exact(apipool_utf8_t *utf8, const char *data, apr_size_t
     }
 }
 
-/* At most one run of text, or the mark behind it. */
+/* Reads one run of text at most, or the mark after it. */
 static apr_size_t step_text(apipool_sniff_t *s, const char *data, apr_size_t len, apr_off_t at)
 {
-    int is_inside = s->is_exact && s->strict->utf8.more;
-    apr_size_t n = s->is_exact ? count_exact(&s->strict->utf8, data, len) : count_plain(data, len);
+    int is_inside = s->is_strict && s->strict->utf8.more;
+    apr_size_t n =
+        s->is_strict ? count_strict(&s->strict->utf8, data, len) : count_plain(data, len);
     if (n > 0) {
-        if (apipool_sniff_is_wanted(s)) {
-            apipool_sniff_json_say(s, data, n);
+        if (apipool_sniff_is_relevant(s)) {
+            apipool_sniff_json_append(s, data, n);
         }
         return n;
     }
@@ -313,8 +316,8 @@ static apr_size_t step_text(apipool_sniff_t *s, const char *data, apr_size_t len
         s->escape = 1;
         return 1;
     }
-    return apipool_sniff_json_lapse(s,
-                                    is_inside || *data & 0x80 ? "the body is not UTF-8" : NO_JSON);
+    return apipool_sniff_json_ambiguous(s, is_inside || *data & 0x80 ? "the body is not UTF-8"
+                                                                     : NO_JSON);
 }
 
 static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t len)
@@ -322,10 +325,10 @@ static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t l
     apr_size_t i = 0;
     while (i < len && s->state == STRING) {
         apr_off_t at = s->seen + (apr_off_t)i;
-        if (s->escape > (s->is_exact || apipool_sniff_is_wanted(s) ? 0 : 1)) {
+        if (s->escape > (s->is_strict || apipool_sniff_is_relevant(s) ? 0 : 1)) {
             i += apipool_sniff_json_escape(s, data[i]);
         }
-        else if (s->is_exact || apipool_sniff_is_wanted(s)) {
+        else if (s->is_strict || apipool_sniff_is_relevant(s)) {
             i += step_text(s, data + i, len - i, at);
         }
         else {
@@ -341,8 +344,8 @@ static apr_size_t step_string(apipool_sniff_t *s, const char *data, apr_size_t l
 
 /* --- Other values --- */
 
-/* What of a number has passed after one more character (RFC 8259, section 6); BROKEN: that does not belong
- * to a number. */
+/* The state of a number after one more character (RFC 8259 section 6); BROKEN if it cannot continue
+ * so. */
 static int number_after(int passed, char c)
 {
     static const char marks[] = "-+.eE0123456789";
@@ -367,7 +370,7 @@ static apr_size_t end_scalar(apipool_sniff_t *s, apr_off_t end)
     if (s->literal ? *s->literal : s->number < ZERO) {
         return apipool_sniff_json_fail(s);
     }
-    if (apipool_sniff_is_near(s)) {
+    if (apipool_sniff_is_tracked(s)) {
         apipool_sniff_end_value(s, end);
     }
     s->state = COMMA_OR_END;
@@ -376,8 +379,8 @@ static apr_size_t end_scalar(apipool_sniff_t *s, apr_off_t end)
 
 static apr_size_t step_scalar_byte(apipool_sniff_t *s, char c, apr_off_t at)
 {
-    if (c == ',' || c == '}' || apipool_sniff_is_blank(c) ||
-        (c == ']' && !apipool_sniff_is_near(s))) {
+    if (c == ',' || c == '}' || apipool_ascii_is_blank(c) ||
+        (c == ']' && !apipool_sniff_is_tracked(s))) {
         return end_scalar(s, at);
     }
     if (s->literal) {
@@ -392,7 +395,7 @@ static apr_size_t step_scalar_byte(apipool_sniff_t *s, char c, apr_off_t at)
         return apipool_sniff_json_fail(s);
     }
     s->number = number;
-    if (apipool_sniff_is_near(s)) {
+    if (apipool_sniff_is_tracked(s)) {
         apipool_sniff_append(s, &c, 1);
     }
     return 1;
@@ -409,7 +412,7 @@ static apr_size_t step_scalar(apipool_sniff_t *s, const char *data, apr_size_t l
     return i;
 }
 
-/* Inside an object or array that is a value: nothing counts but where it ends. */
+/* Skips an object or array that is a value; only its end matters. */
 static apr_size_t step_nested(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     static const char marks[256] = {['"'] = 1, ['{'] = 1, ['}'] = 1, ['['] = 1, [']'] = 1};
@@ -437,7 +440,7 @@ static apr_size_t step_nested(apipool_sniff_t *s, const char *data, apr_size_t l
             s->skipped++;
         }
         else if (--s->skipped == 0) {
-            if (c != s->opener + 2) { /* in ASCII both pairs are two apart */
+            if (c != s->opener + 2) { /* in ASCII each closing bracket is its opener + 2 */
                 apipool_sniff_give_up(s, NO_JSON);
                 break;
             }
@@ -468,6 +471,6 @@ apr_size_t apipool_sniff_json_step(apipool_sniff_t *s, const char *data, apr_siz
 void apipool_sniff_json_end(apipool_sniff_t *s)
 {
     if (s->state != TRAILER) {
-        apipool_sniff_doubt(s, NO_JSON);
+        apipool_sniff_ambiguous(s, NO_JSON);
     }
 }

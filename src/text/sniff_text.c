@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What strings in JSON say: names that may be wanted, and values. */
+ * Decodes JSON strings: member names, which are compared with the given ones, and values. */
 #include <string.h>
 
 #include "ascii.h"
@@ -8,19 +8,19 @@
 
 #define REPLACEMENT 0xfffd
 
-static int is_next(const apipool_sniff_name_t *wanted, char next, char c)
+static int is_next(const apipool_sniff_name_t *given, char next, char c)
 {
-    c = wanted->any_case ? apipool_ascii_lower(c) : c;
-    return next == c && c && !(wanted->is_path && c == '/');
+    c = given->any_case ? apipool_ascii_lower(c) : c;
+    return next == c && c && !(given->is_path && c == '/');
 }
 
-/* Whether a name goes on with these bytes; with a NUL among them none does. */
-static int goes_on(const apipool_sniff_name_t *wanted, apr_size_t from, const char *data,
-                   apr_size_t len)
+/* Tests whether a name continues with these bytes; none does with a NUL. */
+static int continues(const apipool_sniff_name_t *given, apr_size_t from, const char *data,
+                     apr_size_t len)
 {
-    const char *name = wanted->name + from;
+    const char *name = given->name + from;
     apr_size_t i = 0;
-    while (i < len && is_next(wanted, name[i], data[i])) {
+    while (i < len && is_next(given, name[i], data[i])) {
         i++;
     }
     return i == len;
@@ -35,7 +35,7 @@ static void emit(apipool_sniff_t *s, const char *data, apr_size_t len)
     apr_size_t from = s->prefix[s->level - 1] + s->matched;
     apr_uint64_t matching = s->matching;
     for (apr_uint64_t left = matching; left; left &= left - 1) {
-        if (!goes_on(&s->names[__builtin_ctzll(left)], from, data, len)) {
+        if (!continues(&s->names[__builtin_ctzll(left)], from, data, len)) {
             matching ^= left & -left;
         }
     }
@@ -64,7 +64,7 @@ static void end_pair(apipool_sniff_t *s)
     }
 }
 
-void apipool_sniff_json_say(apipool_sniff_t *s, const char *data, apr_size_t len)
+void apipool_sniff_json_append(apipool_sniff_t *s, const char *data, apr_size_t len)
 {
     end_pair(s);
     if (len > 0) {
@@ -102,14 +102,14 @@ static apr_size_t step_letter(apipool_sniff_t *s, char c)
     }
     s->unit = 0;
     s->escape = c == 'u' ? 2 : 0;
-    if (c != 'u' && apipool_sniff_is_wanted(s)) {
+    if (c != 'u' && apipool_sniff_is_relevant(s)) {
         end_pair(s);
         emit(s, &meant[at - escapes], 1);
     }
     return 1;
 }
 
-/* A name with NUL or half a pair ends there for some readers and loses it for others. */
+/* Some readers end a name at a NUL or an unpaired surrogate, others drop the character. */
 apr_size_t apipool_sniff_json_escape(apipool_sniff_t *s, char c)
 {
     int digit = apipool_hex_digit(c), is_last = s->escape == 5;
@@ -120,13 +120,13 @@ apr_size_t apipool_sniff_json_escape(apipool_sniff_t *s, char c)
     if (digit < 0) {
         return apipool_sniff_json_fail(s);
     }
-    if (s->is_exact && is_last && s->of_name &&
+    if (s->is_strict && is_last && s->of_name &&
         (unit < 0x20 || is_surrogate(unit) || unit == 0xfeff)) {
-        return apipool_sniff_json_lapse(s, "a name has characters that some readers drop");
+        return apipool_sniff_json_ambiguous(s, "a name has characters that some readers drop");
     }
     s->unit = unit;
     s->escape = is_last ? 0 : s->escape + 1;
-    if (is_last && apipool_sniff_is_wanted(s)) {
+    if (is_last && apipool_sniff_is_relevant(s)) {
         emit_unit(s, unit);
     }
     return 1;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The text of event streams: where lines and events end, what they say, and the one that tells usage. */
+ * Reads the text of event streams: ends of lines and events, their data, and the event that reports
+ * usage. */
 #include "sse.h"
 
 #include <apr_strings.h>
 #include <jansson.h>
 #include <string.h>
+
+#include "ascii.h"
 
 static const char data_field[] = "data:";
 #define DATA_FIELD (sizeof(data_field) - 1)
@@ -51,7 +54,7 @@ const char *apipool_sse_start(const char *text, const char *at)
     return text + apipool_sse_whole(text, (apr_size_t)(at - text), none);
 }
 
-/* Adds the line's data, if it is any. Returns how many bytes that takes. */
+/* Adds the line's data if it has any. Returns the number of bytes added. */
 static apr_size_t add_data(char *to, const char *line, const char *eol)
 {
     const char *data = apipool_sse_field(line, eol, "data");
@@ -150,19 +153,14 @@ apr_size_t apipool_sse_whole(const char *text, apr_size_t len, const char before
     return len;
 }
 
-static int is_blank(char c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-/* Steps back over what may stand between a name, its colon and its value, the joint of two lines of data
- * included. */
+/* Steps back over what may stand between a name, its colon and its value, including the joint of
+ * two data lines. */
 static const char *skip_back(const char *text, const char *p)
 {
     apr_size_t joint = 0;
     do {
         p -= joint;
-        while (p > text && is_blank(p[-1])) {
+        while (p > text && apipool_ascii_is_blank(p[-1])) {
             p--;
         }
         apr_size_t len = (apr_size_t)(p - text);
@@ -180,7 +178,7 @@ static inline int ends_with(const char *text, const char *p, const char *name, a
            (p - len == text || p[-1 - (int)len] != '\\');
 }
 
-/* By the braces, of which an event has few. */
+/* Searches by braces, of which an event has few. */
 const char *apipool_sse_find_usage(const char *text, const char *end)
 {
     const char *at = text;
@@ -198,7 +196,7 @@ const char *apipool_sse_find_usage(const char *text, const char *end)
     return NULL;
 }
 
-/* Clients may find numbers in it that no integer holds. */
+/* Tests for a chunk with usage and no choices. Its numbers may exceed any integer. */
 static int is_usage_chunk(const char *data, apr_size_t len, int *is_json)
 {
     json_error_t ignored;
@@ -214,7 +212,7 @@ static int is_usage_chunk(const char *data, apr_size_t len, int *is_json)
     return found;
 }
 
-/* Takes such chunks out of an event each of whose lines is one; what is left of it. */
+/* Removes such chunks from an event of which each line is a chunk. Returns the bytes left. */
 static apr_size_t drop_lines(char *text, apr_size_t len)
 {
     const char *eol, *next;
@@ -232,7 +230,7 @@ static apr_size_t drop_lines(char *text, apr_size_t len)
     return kept ? len : 0;
 }
 
-/* What is left of one event. */
+/* Returns the bytes left of one event. */
 static apr_size_t drop_from_event(char *text, apr_size_t len, apr_pool_t *p)
 {
     char *data;
@@ -247,7 +245,7 @@ static apr_size_t drop_from_event(char *text, apr_size_t len, apr_pool_t *p)
     return is_json ? len : drop_lines(text, len);
 }
 
-/* Only events with such a member are looked at: hardly any other has one. */
+/* Reads only events that have a usage member, which are rare. */
 apr_size_t apipool_sse_drop_usage(char *text, apr_size_t len, apr_pool_t *pool)
 {
     apr_pool_t *scratch;
@@ -258,7 +256,7 @@ apr_size_t apipool_sse_drop_usage(char *text, apr_size_t len, apr_pool_t *pool)
         apr_size_t start = (apr_size_t)(apipool_sse_start(text + done, at) - text);
         apr_size_t end = (apr_size_t)(apipool_sse_next(text + start, text + len) - text);
         apr_size_t left = end - start;
-        if (at < text + end) { /* not so where an event before ends in CR alone */
+        if (at < text + end) { /* false if the event before ends in a bare CR */
             left = drop_from_event(text + start, left, scratch);
         }
         memmove(text + start + left, text + end, len - end);

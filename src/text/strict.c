@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What names of fields and arguments stand for. */
+ * Classifies the names of fields and arguments. */
 #include "strict.h"
 
 #include <apr_lib.h>
@@ -19,7 +19,7 @@ apipool_name_e apipool_strict_name(const char *name)
     }
     for (const char *p = name; *p; p++) {
         if ((*p == '%' && apr_isxdigit(p[1])) || (*p == '&' && p[1] == '#')) {
-            return APIPOOL_NAME_DOUBT;
+            return APIPOOL_NAME_AMBIGUOUS;
         }
     }
     for (const char *p = name; *p;) {
@@ -29,7 +29,7 @@ apipool_name_e apipool_strict_name(const char *name)
             len++;
         }
         if (is_word(p, len, "model") || is_word(p, len, "deployment")) {
-            return APIPOOL_NAME_DOUBT;
+            return APIPOOL_NAME_AMBIGUOUS;
         }
         p += len + (p[len] != '\0');
     }
@@ -43,5 +43,5 @@ int apipool_strict_is_argument(const char *name)
             return 0;
         }
     }
-    return apipool_strict_name(name) != APIPOOL_NAME_DOUBT;
+    return apipool_strict_name(name) != APIPOOL_NAME_AMBIGUOUS;
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above U+10FFFF. */
+ * Checks and decodes UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF. */
 #ifndef APIPOOL_TEXT_UTF8_H
 #define APIPOOL_TEXT_UTF8_H
 
 #include <apr.h>
 
-/* A text that is read byte by byte; all zero at its beginning. The caller owns it. */
+/* The state of decoding byte by byte; all zero at the beginning. The caller owns it. */
 typedef struct {
-    apr_uint32_t code;       /* the character, once it is whole */
-    unsigned char more;      /* bytes that it still lacks */
-    unsigned char low, high; /* limits of the next one */
+    apr_uint32_t code;       /* the character, once complete */
+    unsigned char more;      /* bytes still missing */
+    unsigned char low, high; /* range of the next byte */
 } apipool_utf8_t;
 
-/** Takes the next byte. Returns 0, and changes nothing, where it cannot stand there. */
+/** Takes the next byte. Returns 0 and changes nothing if it is invalid there. */
 static inline int apipool_utf8_next(apipool_utf8_t *utf8, unsigned char c)
 {
     if (utf8->more) {
@@ -36,10 +36,10 @@ static inline int apipool_utf8_next(apipool_utf8_t *utf8, unsigned char c)
 }
 
 /**
- * The first character of a text.
+ * Decodes the first character of a text.
  * @param len  bytes of the text
- * @param code set to which character it is
- * @return its length in bytes; 0 where there is none, or the bytes are no UTF-8
+ * @param code set to the character
+ * @return its length in bytes; 0 if the text is empty or not UTF-8
  */
 static inline apr_size_t apipool_utf8_character(const char *text, apr_size_t len,
                                                 apr_uint32_t *code)
@@ -54,7 +54,7 @@ static inline apr_size_t apipool_utf8_character(const char *text, apr_size_t len
     return 0;
 }
 
-/** Whether a text that ends with NUL is UTF-8. */
+/** Tests whether a NUL-terminated text is UTF-8. */
 static inline int apipool_utf8_is(const char *text)
 {
     apipool_utf8_t utf8 = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One direction of a WebSocket, frame by frame (RFC 6455, section 5.2), as its bytes pass. */
+ * Reads one direction of a WebSocket frame by frame (RFC 6455 section 5.2), as its bytes pass. */
 #include "websocket_frame.h"
 
 #include <string.h>
@@ -18,7 +18,7 @@ void apipool_websocket_frame_begin(apipool_websocket_frame_t *reader, int is_mas
     reader->header_need = 2;
 }
 
-/* The length that the second byte tells, or the bytes behind it. */
+/* The payload length in the header's second byte, or in the extended length after it. */
 static apr_uint64_t length_of(const apipool_websocket_frame_t *reader)
 {
     unsigned in_byte = reader->header[1] & LENGTH;
@@ -30,7 +30,7 @@ static apr_uint64_t length_of(const apipool_websocket_frame_t *reader)
     return bytes ? length : in_byte;
 }
 
-/* With its first two bytes a header tells how long it is. */
+/* The length of a header, which its first two bytes determine. */
 static unsigned char header_size(const apipool_websocket_frame_t *reader)
 {
     unsigned in_byte = reader->header[1] & LENGTH;
@@ -43,7 +43,7 @@ static int is_known(unsigned opcode)
     return opcode <= APIPOOL_WS_BINARY || (opcode >= APIPOOL_WS_CLOSE && opcode <= APIPOOL_WS_PONG);
 }
 
-/* Whether a frame with these first two bytes may come now. */
+/* Tests whether a frame with these first two bytes is valid here. */
 static int may_come(const apipool_websocket_frame_t *reader)
 {
     unsigned first = reader->header[0], second = reader->header[1], opcode = first & OPCODE;
@@ -56,7 +56,7 @@ static int may_come(const apipool_websocket_frame_t *reader)
     return (opcode == APIPOOL_WS_CONTINUATION) == (reader->message != 0);
 }
 
-/* The frame's payload is over. */
+/* Ends the frame's payload. */
 static void end_frame(apipool_websocket_frame_t *reader, apipool_websocket_frame_part_t *part)
 {
     part->ends = reader->is_final;

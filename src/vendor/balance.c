@@ -8,7 +8,7 @@
 
 #include "ascii.h"
 
-/* Amounts are compared, not added up: a number too long for an integer is one all the same. */
+/* Amounts are only compared, so numbers too large for an integer are read as reals. */
 #define FLAGS     (JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL)
 #define INDEX_MAX 9 /* digits */
 
@@ -61,7 +61,8 @@ static json_t *member_of(json_t *object, const char *part, apr_size_t len)
     return value;
 }
 
-/* Digits without a leading zero; "-" stands for what is not there yet. */
+/* Reads an array index: digits without a leading zero. "-" means the element after the last, which
+ * never exists. */
 static json_t *element_of(json_t *array, const char *part, apr_size_t len)
 {
     int is_index = len > 0 && len <= INDEX_MAX && strspn(part, "0123456789") == len &&

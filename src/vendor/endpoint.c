@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Matches paths with the table of endpoints, segment by segment. */
+ * Matches paths against the table of endpoints, segment by segment. */
 #include "endpoint_parts.h"
 
 #include <apr_cstr.h>
@@ -14,13 +14,14 @@
 typedef struct {
     const char *text;
     apr_size_t len;
-    char first; /* letter, a small one */
+    char first; /* first letter, in lower case */
 } segment_t;
 
 typedef struct {
     segment_t segments[SEGMENTS_MAX];
     int count;
-    apr_uint64_t begins; /* bit i: what is before segment i may be the beginning of a base URL */
+    apr_uint64_t
+        starts; /* bit i: an endpoint may start at segment i, after the prefix of a base URL */
 } path_t;
 
 static segment_t segment_of(const char *text, apr_size_t len)
@@ -28,7 +29,7 @@ static segment_t segment_of(const char *text, apr_size_t len)
     return (segment_t){text, len, apipool_ascii_lower(*text)};
 }
 
-/* Most words differ in their first letter. */
+/* The first letter rules out most words. */
 static inline int is_word(const segment_t *segment, const char *word)
 {
     return segment->first == *word && !apr_cstr_casecmpn(segment->text, word, segment->len) &&
@@ -49,18 +50,20 @@ static int is_version(const segment_t *segment)
     return segment->len >= 2 && (segment->text[0] | 0x20) == 'v' && apr_isdigit(segment->text[1]);
 }
 
-/* How many segments from there on may belong to a base URL: 0, 1, or 2 of which the second is an id. */
-static int beginning(const path_t *path, int at)
+/* The number of segments from there on that may belong to a base URL: 0, 1, or 2 if the second is
+ * an id. */
+static int prefix_length(const path_t *path, int at)
 {
     static const char *const named[] = {"deployments", "engines",    "projects",
                                         "locations",   "publishers", NULL};
     const segment_t *segment = &path->segments[at];
-    return is_version(segment) || is_among(segment, apipool_endpoint_beginnings) ? 1
-           : is_among(segment, named)                                            ? 2
-                                                                                 : 0;
+    return is_version(segment) || is_among(segment, apipool_endpoint_prefixes) ? 1
+           : is_among(segment, named)                                          ? 2
+                                                                               : 0;
 }
 
-/* Of a path with more segments than any endpoint has, the last ones are left, and none begins it. */
+/* Of a path with more segments than any endpoint has, only the last ones are kept, and none of them
+ * begins it. */
 static void split(const char *text, path_t *path)
 {
     int is_cut = 0;
@@ -75,15 +78,15 @@ static void split(const char *text, path_t *path)
         path->segments[path->count++] = segment_of(text, len);
         text += len;
     }
-    path->begins = !is_cut;
+    path->starts = !is_cut;
     for (int i = 0; i < path->count; i++) {
-        if (path->begins >> i & 1) {
-            path->begins |= (APR_UINT64_C(1) << (i + beginning(path, i)));
+        if (path->starts >> i & 1) {
+            path->starts |= (APR_UINT64_C(1) << (i + prefix_length(path, i)));
         }
     }
 }
 
-/* Most rows end with another letter. */
+/* The last letter rules out most rows. */
 static int may_match(const apipool_endpoint_row_t *row, const path_t *path)
 {
     const segment_t *last = &path->segments[path->count - 1];
@@ -91,7 +94,7 @@ static int may_match(const apipool_endpoint_row_t *row, const path_t *path)
     return c == '*' || c == apipool_ascii_lower(last->text[last->len - 1]);
 }
 
-/* Compares from the end. Returns where the matching segments begin, or -1. */
+/* Compares from the end. Returns the index of the first matching segment, or -1. */
 static int match(const apipool_endpoint_row_t *row, const path_t *path)
 {
     const char *p = row->pattern + row->len;
@@ -137,7 +140,7 @@ static unsigned method_of(const char *method)
     }
 }
 
-/* A word of the table may have a second segment, which "*" leaves open, or begin others: "admin*". */
+/* A word of the table may have a second segment, which may be "*", or may be a prefix: "admin*". */
 static int is_admin_at(const path_t *path, int at, const char *word)
 {
     const segment_t *segment = &path->segments[at];
@@ -161,7 +164,7 @@ static int is_admin_at(const path_t *path, int at, const char *word)
     }
 }
 
-/* An id, and all that follows "models", may be any word. */
+/* Ids, and everything after "models", may be any word. */
 static int is_admin(const path_t *path)
 {
     for (int i = 0; i < path->count && !is_word(&path->segments[i], "models"); i++) {
@@ -175,16 +178,16 @@ static int is_admin(const path_t *path)
     return 0;
 }
 
-/* Whether the last segment is an id in a collection at the beginning of the path. */
+/* Tests whether the last segment is an id in a collection at the beginning of the path. */
 static int names_object(const path_t *path)
 {
     int at = path->count - 2;
-    return at >= 0 && path->begins >> at & 1 &&
+    return at >= 0 && path->starts >> at & 1 &&
            (is_word(&path->segments[at], "models") ||
             is_among(&path->segments[at], apipool_endpoint_collections));
 }
 
-/* The row of a Gemini method, or NULL. */
+/* Returns the row of a Gemini method, or NULL. */
 static const apipool_endpoint_row_t *find_method(const path_t *path)
 {
     const segment_t *last = &path->segments[path->count - 1];
@@ -203,11 +206,11 @@ static const apipool_endpoint_row_t *find_method(const path_t *path)
     return row->pattern && (row->kind != APIPOOL_ENDPOINT_FREE || names_object(path)) ? row : NULL;
 }
 
-/* What models there are, and what one of them is: its name may have slashes. */
+/* Tests for a list of models or one model, whose name may contain slashes. */
 static int lists_models(const path_t *path)
 {
     for (int i = 0; i + 1 < path->count; i++) {
-        if (path->begins >> i & 1 && is_word(&path->segments[i], "models")) {
+        if (path->starts >> i & 1 && is_word(&path->segments[i], "models")) {
             return 1;
         }
     }
@@ -219,7 +222,7 @@ static const apipool_endpoint_row_t *find_row(const apipool_endpoint_row_t *row,
 {
     for (; path->count && row->pattern; row++) {
         int at = row->methods & method && may_match(row, path) ? match(row, path) : -1;
-        if (at >= 0 && (row->kind != APIPOOL_ENDPOINT_FREE || path->begins >> at & 1)) {
+        if (at >= 0 && (row->kind != APIPOOL_ENDPOINT_FREE || path->starts >> at & 1)) {
             return row;
         }
     }

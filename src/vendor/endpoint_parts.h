@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Between the files of endpoint: the table of endpoints. */
+ * Shared by the files of endpoint: the table of endpoints. */
 #ifndef APIPOOL_VENDOR_ENDPOINT_PARTS_H
 #define APIPOOL_VENDOR_ENDPOINT_PARTS_H
 
@@ -7,7 +7,7 @@
 
 #include "endpoint.h"
 
-/* HTTP's methods, as far as they make a difference. */
+/* HTTP methods, as far as they matter here. */
 enum {
     APIPOOL_METHOD_READ = 1, /* GET, HEAD, OPTIONS */
     APIPOOL_METHOD_POST = 2,
@@ -15,7 +15,7 @@ enum {
     APIPOOL_METHOD_CHANGE = 8 /* PUT, PATCH */
 };
 
-/* Patterns are segments in small letters; "*" stands for one segment that is not empty. */
+/* Patterns are lower-case segments; "*" matches one non-empty segment. */
 typedef struct {
     unsigned methods;
     apr_size_t len; /* of the pattern */
@@ -23,22 +23,23 @@ typedef struct {
     apipool_endpoint_e kind;
 } apipool_endpoint_row_t;
 
-/* Each table ends with a row that has no pattern; the first row that matches counts. */
+/* Each table ends with a row without a pattern; the first matching row counts. */
 
-/** The last segments of what generates, and all segments of what is free, behind the beginning of a base
- *  URL. */
+/** Generating endpoints by their last segments, free ones by all segments after the base URL's
+ *  prefix. */
 extern const apipool_endpoint_row_t apipool_endpoint_rows[];
 
-/** What follows the colon behind an id, in the Gemini API; of any HTTP method. */
+/** Gemini API methods, which follow the colon after an id; any HTTP method. */
 extern const apipool_endpoint_row_t apipool_endpoint_methods[];
 
-/** Segments, one or two, that no id may be: wherever they stand. Ends with NULL, as the next two do. */
+/** Administrative segments, one or two, anywhere in the path; no id may be one of them. Ends with
+ *  NULL, as do the next two. */
 extern const char *const apipool_endpoint_admin[];
 
-/** Collections: the segment behind is an id. */
+/** Collections: the segment after one is an id. */
 extern const char *const apipool_endpoint_collections[];
 
-/** Segments that base URLs may have before what is free, beside versions. */
-extern const char *const apipool_endpoint_beginnings[];
+/** Segments, besides versions, that a base URL may have before a free endpoint. */
+extern const char *const apipool_endpoint_prefixes[];
 
 #endif

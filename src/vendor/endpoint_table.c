@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of endpoints: names are those of the vendors' API references. */
+ * The table of endpoints, named as in the vendors' API references. */
 #include "endpoint_parts.h"
 
 #define READ   APIPOOL_METHOD_READ
@@ -17,7 +17,8 @@
         methods, sizeof(pattern) - 1, pattern, kind                                                \
     }
 
-/* What generates comes first: an id may be any word. A message of a thread is only kept. */
+/* Generating endpoints come first, since an id may be any word. A message added to a thread is only
+ * stored. */
 const apipool_endpoint_row_t apipool_endpoint_rows[] = {
     ROW(POST, "threads/*/messages", FREE),
     ROW(POST, "chat/completions", APIPOOL_ENDPOINT_TEXT),
@@ -75,7 +76,7 @@ const apipool_endpoint_row_t apipool_endpoint_rows[] = {
     ROW(POST, "music/stream", APIPOOL_ENDPOINT_BLIND),
     ROW(POST, "music/detailed", APIPOOL_ENDPOINT_BLIND),
 
-    /* what is kept, listed, counted or looked up */
+    /* stored, listed, counted or looked up */
     ROW(READ, "models", FREE),
     ROW(DELETE, "models/*", FREE),
     ROW(READ | POST | CHANGE, "files", FREE),
@@ -90,7 +91,7 @@ const apipool_endpoint_row_t apipool_endpoint_rows[] = {
     ROW(READ, "chat/completions", FREE),
     ROW(READ | POST | DELETE, "chat/completions/*", FREE),
     ROW(READ, "chat/completions/*/messages", FREE),
-    ROW(READ, "responses", FREE), /* a WebSocket begins; its frames are read */
+    ROW(READ, "responses", FREE), /* starts a WebSocket, whose frames are read */
     ROW(READ | DELETE, "responses/*", FREE),
     ROW(POST, "responses/*/cancel", FREE),
     ROW(READ, "responses/*/input_items", FREE),
@@ -99,7 +100,7 @@ const apipool_endpoint_row_t apipool_endpoint_rows[] = {
     ROW(READ | POST | DELETE, "conversations/*", FREE),
     ROW(READ | POST, "conversations/*/items", FREE),
     ROW(READ | DELETE, "conversations/*/items/*", FREE),
-    ROW(READ, "realtime", FREE), /* the same */
+    ROW(READ, "realtime", FREE), /* starts a WebSocket, whose frames are read */
     ROW(READ, "realtime/translations", FREE),
     ROW(POST, "realtime/calls/*/hangup", FREE),
     ROW(POST, "realtime/calls/*/reject", FREE),
@@ -209,11 +210,11 @@ const char *const apipool_endpoint_admin[] = {
     "admin*", "organization", "organizations", "keys", "key", "api_keys", "api-keys", "apikeys",
     "api-key", "api_key", "apikey", "service_accounts", "service-accounts", "serviceaccounts",
     "credentials", "invites", "invitation", "billing", "audit_logs",
-    /* credentials for a while */
+    /* temporary credentials */
     "client_secrets", "realtime/sessions", "realtime/transcription_sessions", "chatkit/sessions",
     "auth_tokens", "authtokens", "auth/grant", "single-use-token", "token", "tokens", "issuetoken",
     "get-signed-url", "get_signed_url",
-    /* gateways of the kind of LiteLLM and one-api */
+    /* gateways such as LiteLLM and one-api */
     "user/new", "user/update", "user/delete", "user/list", "user/bulk_update", "user/block",
     "user/unblock", "user/self", "team/*", "customer/*", "end_user/*", "budget/*", "spend/*",
     "config/*", "sso/*", "model/new", "model/update", "model/delete", "model/*/update", "api/user",
@@ -229,7 +230,7 @@ const char *const apipool_endpoint_collections[] = {
     "locations",      "publishers",  "endpoints",  "calls",          "tasks",
     "async-result",   NULL};
 
-const char *const apipool_endpoint_beginnings[] = {
+const char *const apipool_endpoint_prefixes[] = {
     "api",           "openai", "anthropic", "compatible-mode",
     "compatibility", "paas",   "inference", "beta",
     "upload",        "rest",   NULL};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What an error answer's body says, over the error shapes of all vendors. */
+ * Reads an error answer's body in the error shapes of all vendors. */
 #include "error_answer.h"
 
 #include <apr_strings.h>
@@ -19,7 +19,7 @@ static void copy(char *out, apr_size_t size, const char *text)
 static void copy_scalar(char *out, apr_size_t size, const json_t *value)
 {
     if (json_is_integer(value)) {
-        /* not JSON_INTEGER_FORMAT, which apr_snprintf does not know */
+        /* apr_snprintf does not know JSON_INTEGER_FORMAT */
         apr_snprintf(out, size, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
     }
     else {
@@ -60,8 +60,7 @@ static void read_details(const json_t *details, apipool_error_answer_t *answer)
     }
 }
 
-/* OpenRouter. A prompt that its moderation refused has no word in the fields: the member's name
- * is. */
+/* OpenRouter. If its moderation refused a prompt, only the name of the member says so. */
 static void read_metadata(const json_t *metadata, apipool_error_answer_t *answer)
 {
     const json_t *headers = json_object_get(metadata, "headers");
@@ -76,8 +75,8 @@ static void read_metadata(const json_t *metadata, apipool_error_answer_t *answer
          json_string_value(json_object_get(metadata, "reason")));
 }
 
-/* The object that has the fields; OpenAI's stream of responses holds it in the response that
- * failed. */
+/* Finds the object with the fields. OpenAI's stream of responses has it inside the failed
+ * response. */
 static const json_t *find_error(const json_t *object)
 {
     const json_t *error = json_object_get(object, "error");
@@ -105,7 +104,7 @@ static void read_object(const json_t *object, apipool_error_answer_t *answer)
     read_metadata(json_object_get(source, "metadata"), answer);
 }
 
-/* Compressed bodies and the like have control characters soon. */
+/* Compressed bodies have control characters early on. */
 static int is_text(const char *text, apr_size_t len)
 {
     for (apr_size_t i = 0; i < len; i++) {
@@ -116,7 +115,7 @@ static int is_text(const char *text, apr_size_t len)
     return 1;
 }
 
-/* Gemini wraps what it streams in an array. */
+/* Gemini wraps streamed answers in an array. */
 static const json_t *top_of(const json_t *root)
 {
     return json_is_array(root) ? json_array_get(root, 0) : root;
@@ -153,7 +152,7 @@ static int is_said(const json_t *error)
 int apipool_error_answer_is_error(const char *body, apr_size_t len)
 {
     json_error_t ignored;
-    if (!memmem(body, len, "error", 5)) { /* so that hardly any stream's first event is parsed */
+    if (!memmem(body, len, "error", 5)) { /* spares parsing most streams' first events */
         return 0;
     }
     json_t *root = json_loadb(body, len, 0, &ignored);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Segments of a path and what they say about the model. */
+ * Finds the model in the segments of a path. */
 #include "model_path.h"
 
 #include <apr_cstr.h>
 #include <apr_escape.h>
 #include <string.h>
 
-/* Returns the decoded length, or -1. Control characters are no part of any name, and would end it. What
- * stands behind the segment is no hex digit, so that nothing is decoded with it. */
+/* Returns the decoded length, or -1. Control characters are not allowed in names. No hex digit
+ * follows the segment, so nothing after it is decoded. */
 static long decode(const char *text, apr_size_t len, char *out, apr_size_t size)
 {
     apr_size_t needed = 0;
@@ -40,7 +40,7 @@ static int is_method(const char *text)
     return 0;
 }
 
-/* Some clients encode the colon too, so the method is split off what was decoded. */
+/* Some clients encode the colon too, so the method is cut off after decoding. */
 static int cut_method(char *name)
 {
     char *colon = strrchr(name, ':');
@@ -51,7 +51,7 @@ static int cut_method(char *name)
     return 1;
 }
 
-/* Who tunes a model gives it any name, that of another model too: what it is stands before it. */
+/* A tuned model may have any name, even that of another model, so its kind stays in front. */
 static int decode_tuned(const char *segment, apr_size_t len, char *out, apr_size_t size)
 {
     static const char tuned[] = "tunedModels/";

@@ -5,15 +5,15 @@
 #include <apr_cstr.h>
 #include <string.h>
 
-/* Of whoever has nothing else in the table. */
+/* The default credential. */
 static const apipool_field_t bearer = {"Authorization", "Bearer "};
 static const apipool_probe_t models = {"/models", 0};
 
 /* Sources, per vendor: its API reference, chapters "authentication", "models" and "balance".
  *
- * Probes ask for what only an accepted key gets and what is not billed: the list of models, where
- * that is not public as OpenRouter's is. Azure's list is the resource's, whatever deployment the base URL
- * names. */
+ * A probe asks for something that needs a valid key and is not billed: the list of models, unless
+ * that is public, as OpenRouter's is. Azure's list belongs to the resource, whichever deployment
+ * the base URL names. */
 static const struct {
     const char *name;
     apipool_field_t credential, default_field;
@@ -48,7 +48,7 @@ static const struct {
     [APIPOOL_PROVIDER_ZHIPU] = {.name = "zhipu"},
 };
 
-/* A vendor's domain; one below it is the vendor's as well. */
+/* A vendor's domain; subdomains are the vendor's as well. */
 static const struct {
     const char *domain;
     apipool_provider_e provider;
@@ -104,7 +104,7 @@ static int is_below(const char *host, apr_size_t len, const char *domain)
 apipool_provider_e apipool_provider_guess(const char *host)
 {
     apr_size_t len = host ? strlen(host) : 0;
-    len -= len > 0 && host[len - 1] == '.'; /* a full name may end with the root's dot */
+    len -= len > 0 && host[len - 1] == '.'; /* a fully qualified name may end with a dot */
     for (apr_size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++) {
         if (is_below(host, len, hosts[i].domain)) {
             return hosts[i].provider;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the vendors' error answers and rate-limit fields mean: nothing but tables. */
+ * Tables of the meaning of the vendors' error answers and rate-limit fields. */
 #include "provider.h"
 
 #define ALL         APIPOOL_OF_ALL
@@ -14,7 +14,7 @@
 #define GROQ        APIPOOL_OF(APIPOOL_PROVIDER_GROQ)
 #define MISTRAL     APIPOOL_OF(APIPOOL_PROVIDER_MISTRAL)
 #define ZHIPU       APIPOOL_OF(APIPOOL_PROVIDER_ZHIPU)
-#define UNKNOWN     0U /* reported of gateways and vendors without a profile: generic alone */
+#define UNKNOWN     0U /* gateways and vendors without a profile: generic only */
 
 /* Names for the columns of the table below. */
 #define QUOTA          APIPOOL_MEANS_QUOTA
@@ -33,11 +33,12 @@
 #define IN_KEY_MESSAGE APIPOOL_IN_KEY_MESSAGE
 #define IN_REFUSAL     APIPOOL_IN_REFUSAL
 
-/* Quota comes before credential, and both before rate limit: vendors word a spent quota as any of
- * them. Within that, fields come before messages. What all vendors with OpenAI's error shape
- * imitate is of all; numbers are of the vendor that counts them, some at one status alone, since
- * others count as well. The remark is the source: "guide" is the vendor's own page on errors or
- * limits, "reported" what users quote in public issue trackers. */
+/* Quota precedes credential, and both precede rate limit: vendors word a spent quota as any of
+ * them. Within each, fields precede messages. Markers that other vendors imitate along with
+ * OpenAI's error shape are of all vendors. Numbers belong to the vendor that uses them, some with
+ * one status only, since other vendors use the same numbers. The comment is the source: "guide" is
+ * the vendor's own page on errors or limits, "reported" means quoted by users in public issue
+ * trackers. */
 static const apipool_marker_t markers[] = {
     {QUOTA, IN_FIELDS, ALL, "insufficient_quota", 0},                 /* OpenAI's guide */
     {QUOTA, IN_FIELDS, ALL, "credit_balance_exhausted", 0},           /* OpenAI's guide */
@@ -53,7 +54,7 @@ static const apipool_marker_t markers[] = {
     {QUOTA, IN_FIELDS, SILICONFLOW, "30001", 0},                      /* reported */
     {QUOTA, IN_FIELDS, ZHIPU, "1113", 0},                             /* guide: in arrears */
     {QUOTA, IN_FIELDS, ZHIPU, "1309", 429},                           /* guide: plan expired */
-    {QUOTA, IN_FIELDS, ZHIPU, "1310", 429},                    /* guide: of the week or month */
+    {QUOTA, IN_FIELDS, ZHIPU, "1310", 429},                    /* guide: weekly or monthly limit */
     {QUOTA, IN_FIELDS, OPENROUTER, "openrouter_key_limit", 0}, /* guide */
     {QUOTA, IN_FIELDS, OPENROUTER, "openrouter_workspace_budget", 0},  /* guide */
     {QUOTA, IN_FIELDS, OPENROUTER, "openrouter_guardrail_budget", 0},  /* guide */
@@ -153,17 +154,17 @@ static const apipool_marker_t markers[] = {
     {RATE_LIMIT, IN_FIELDS, GEMINI, "RESOURCE_EXHAUSTED", 0},         /* google.rpc.Code */
     {RATE_LIMIT, IN_FIELDS, ZHIPU, "1302", 0},                        /* guide: concurrency */
     {RATE_LIMIT, IN_FIELDS, ZHIPU, "1303", 0},                        /* guide: frequency */
-    {RATE_LIMIT, IN_FIELDS, ZHIPU, "1304", 0},                        /* guide: of the day */
+    {RATE_LIMIT, IN_FIELDS, ZHIPU, "1304", 0},                        /* guide: daily */
     {RATE_LIMIT, IN_FIELDS, ZHIPU, "1305", 0},                        /* guide */
-    {RATE_LIMIT, IN_FIELDS, ZHIPU, "1308", 0},                        /* guide: of some hours */
+    {RATE_LIMIT, IN_FIELDS, ZHIPU, "1308", 0},                        /* guide: every few hours */
     {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "too many requests", 0},        /* RFC 6585, section 4 */
     {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "rate limit", 0},               /* all of them */
     {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "tokens per minute", 0},        /* OpenAI, reported */
     {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "throttl", 0},                  /* AWS, gateways */
 };
 
-/* Sources: Anthropic's guide to errors, whose types these are; OpenAI's; google.rpc.Code with the
- * HTTP mapping written beside its codes. */
+/* Sources: Anthropic's guide to errors, for its types; OpenAI's; google.rpc.Code with the HTTP
+ * mapping given beside its codes. */
 static const apipool_error_type_t error_types[] = {
     {"invalid_request_error", 400},
     {"authentication_error", 401},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What of a client's request says who asks, or asks for something else than it seems to. */
+ * Removes what a client must not tell the vendor: who it is, or that the request is another than it
+ * seems. */
 #include "provider.h"
 
 #include <apr_strings.h>
@@ -11,9 +12,9 @@
 enum { FIELD = 1, ARGUMENT = 2, EITHER = FIELD | ARGUMENT };
 
 typedef struct {
-    unsigned of; /* vendors; 0: no row */
+    unsigned vendors; /* 0: no row */
     unsigned where;
-    const char *name; /* lower case, any other character than letters and digits as '-' */
+    const char *name; /* lower case, with '-' for all characters but letters and digits */
 } private_t;
 
 #define ALL       APIPOOL_OF_ALL
@@ -23,11 +24,11 @@ typedef struct {
 #define ANTHROPIC APIPOOL_OF(APIPOOL_PROVIDER_ANTHROPIC)
 #define GEMINI    APIPOOL_OF(APIPOOL_PROVIDER_GEMINI)
 
-/* Credentials, what tells a vendor or a gateway before it who asks, what makes another method or path of a
- * request, and what a browser tells of its page, for a vendor that refuses pages would seem to refuse the
- * key. By length, since each field and argument of each request is looked up. What gateways read is of all,
- * since one may stand before any vendor; a row of GENERIC alone has a name that a known vendor may use
- * otherwise. */
+/* Credentials, fields that identify the client to a vendor or gateway, those that change the method
+ * or path, and those by which a browser describes its page: a vendor that refuses pages would seem
+ * to refuse the key. Grouped by length, since every field and argument of every request is looked
+ * up. What gateways read is of all vendors, since a gateway may stand before any of them. A row of
+ * GENERIC only has a name that a known vendor may use in another way. */
 #define SAME_LENGTH_MAX 8
 static const private_t names[][SAME_LENGTH_MAX] = {
     [3] = {{ALL, ARGUMENT, "key"},              /* Google's guide to system parameters */
@@ -88,9 +89,9 @@ static const private_t names[][SAME_LENGTH_MAX] = {
 };
 #define LENGTHS (sizeof(names) / sizeof(*names))
 
-/* Fields whose names begin alike, by their first letter. By some of them a gateway would send the
- * request, with the pool's key, to wherever a client wants. */
-static const char *const beginnings[][8] = {
+/* Fields by the beginning of their names, grouped by first letter. Some of them make a gateway send
+ * the request, with the pool's key, wherever the client wants. */
+static const char *const prefixes[][8] = {
     ['c' - 'a'] = {"cf-access-",   /* Cloudflare's guide to Access */
                    "cf-aig-"},     /* Cloudflare's guide to AI Gateway */
     ['h' - 'a'] = {"helicone-"},   /* Helicone's guide to its gateway */
@@ -105,14 +106,14 @@ static const char *const beginnings[][8] = {
                    "x-portkey-"},               /* Portkey's guide to headers */
 };
 
-/* Readers differ in case, and some take a name into a variable in which '-' and '_' are one. */
+/* Ignores case and, as in variable names, the difference between '-' and '_'. */
 static inline char fold(char c)
 {
     char lower = (char)(c | 0x20);
     return lower >= 'a' && lower <= 'z' ? lower : (c >= '0' && c <= '9') || !c ? c : '-';
 }
 
-/* Whether what is folded is the beginning of what is not. */
+/* Tests whether a text, once folded, begins with a folded text. */
 static int begins(const char *text, const char *folded)
 {
     while (*folded && fold(*text) == *folded) {
@@ -128,9 +129,10 @@ static int is_listed(apipool_provider_e provider, unsigned where, const char *na
         return 0;
     }
     char last = len ? fold(name[len - 1]) : '\0';
-    for (const private_t *row = names[len]; row < names[len] + SAME_LENGTH_MAX && row->of; row++) {
+    for (const private_t *row = names[len]; row < names[len] + SAME_LENGTH_MAX && row->vendors;
+         row++) {
         if (last == row->name[len - 1] && (row->where & where) &&
-            apipool_provider_holds(row->of, provider) && begins(name, row->name)) {
+            apipool_provider_holds(row->vendors, provider) && begins(name, row->name)) {
             return 1;
         }
     }
@@ -140,11 +142,11 @@ static int is_listed(apipool_provider_e provider, unsigned where, const char *na
 static int begins_listed(const char *name)
 {
     unsigned letter = (unsigned)(fold(name[0]) - 'a');
-    if (letter >= sizeof(beginnings) / sizeof(*beginnings) || !name[1]) {
+    if (letter >= sizeof(prefixes) / sizeof(*prefixes) || !name[1]) {
         return 0;
     }
-    char third = fold(name[2]); /* rules most names out */
-    for (const char *const *row = beginnings[letter]; *row; row++) {
+    char third = fold(name[2]); /* rules out most names */
+    for (const char *const *row = prefixes[letter]; *row; row++) {
         if (third == (*row)[2] && begins(name, *row)) {
             return 1;
         }
@@ -157,8 +159,8 @@ int apipool_provider_is_private_field(apipool_provider_e provider, const char *n
     return is_listed(provider, FIELD, name, strlen(name)) || begins_listed(name);
 }
 
-/* The name may be encoded, stand between blanks, or have an index, as PHP and others read it: "k%65y",
- * "+key", "key[]". */
+/* Tests a name that may be encoded, surrounded by blanks, or followed by an index, as PHP and
+ * others read it: "k%65y", "+key", "key[]". */
 static int is_private_argument(apipool_provider_e provider, const char *text, apr_size_t len)
 {
     char name[LENGTHS] = "";
@@ -181,12 +183,6 @@ static int is_private_argument(apipool_provider_e provider, const char *text, ap
     return is_listed(provider, ARGUMENT, name, trimmed);
 }
 
-/* Some readers separate arguments by ';' as well. */
-static apr_size_t argument_length(const char *args)
-{
-    return strcspn(args, "&;");
-}
-
 const char *apipool_provider_public_query(apr_pool_t *p, apipool_provider_e provider,
                                           const char *args)
 {
@@ -196,13 +192,13 @@ const char *apipool_provider_public_query(apr_pool_t *p, apipool_provider_e prov
     char *kept = apr_palloc(p, strlen(args) + 1), *to = kept;
     int dropped = 0;
     for (const char *at = args;; at++) {
-        apr_size_t len = argument_length(at);
+        apr_size_t len = strcspn(at, "&;"); /* some readers also split at ';' */
         if (is_private_argument(provider, at, len)) {
             dropped = 1;
         }
         else {
             if (to > kept) {
-                *to++ = at[-1]; /* what separates it from those before */
+                *to++ = at[-1]; /* the separator before it */
             }
             memcpy(to, at, len);
             to += len;

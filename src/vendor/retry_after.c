@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * When an upstream says a rate limit ends: parses every form that vendors use. */
+ * Reads when a rate limit ends, in every format that vendors use. */
 #include "retry_after.h"
 
 #include <apr_date.h>
@@ -10,10 +10,10 @@
 #include "ascii.h"
 #include "rfc3339.h"
 
-#define SHORTEST_FIELD 8 /* bytes of a name; none that is shorter or longer tells of a limit */
+#define SHORTEST_FIELD 8 /* shortest name, in bytes, of a field about a limit */
 #define LONGEST_FIELD  64
 
-/* Reads a decimal number; strtod would also take hex, "inf" and a locale's comma. */
+/* Reads a decimal number; strtod would also accept hex, "inf" and a locale's comma. */
 static const char *read_number(const char *text, double *value)
 {
     const char *start = text;
@@ -92,15 +92,12 @@ static apr_time_t reset_time(const char *value, apr_time_t now)
     return interval >= 0 ? after(now, interval) : apipool_rfc3339_read(value);
 }
 
-static const char *skip_blanks(const char *text)
+static const char *skip_space(const char *text)
 {
-    while (apipool_ascii_is_space(*text)) {
-        text++;
-    }
-    return text;
+    return apipool_ascii_skip_space(text, text + strlen(text));
 }
 
-/* Of all times, only those count that lie ahead, and not too far. */
+/* Returns the time if it is in the future and not too far ahead, else 0. */
 static apr_time_t valid(apr_time_t when, apr_time_t now)
 {
     return when > now && when <= now + APIPOOL_RETRY_AFTER_MAX ? when : 0;
@@ -108,13 +105,13 @@ static apr_time_t valid(apr_time_t when, apr_time_t now)
 
 apr_time_t apipool_retry_after_reset(const char *text, apr_time_t now)
 {
-    return valid(reset_time(skip_blanks(text), now), now);
+    return valid(reset_time(skip_space(text), now), now);
 }
 
 static apr_time_t retry_time(const char *value, int is_milliseconds, apr_time_t now)
 {
     double number;
-    value = skip_blanks(value);
+    value = skip_space(value);
     const char *end = read_number(value, &number);
     if (end && *end == '\0') {
         return after(now, seconds_to_interval(is_milliseconds ? number / 1000 : number));
@@ -129,7 +126,7 @@ apr_time_t apipool_retry_after_field(const apr_table_t *headers, apipool_provide
     const apipool_retry_field_t *fields = apipool_provider_retry_fields(&count);
     apr_time_t latest = 0;
     for (apr_size_t i = 0; i < count; i++) {
-        const char *value = apipool_provider_holds(fields[i].of, provider)
+        const char *value = apipool_provider_holds(fields[i].vendors, provider)
                                 ? apr_table_get(headers, fields[i].name)
                                 : NULL;
         apr_time_t when = value ? valid(retry_time(value, fields[i].is_milliseconds, now), now) : 0;
@@ -138,7 +135,7 @@ apr_time_t apipool_retry_after_field(const apr_table_t *headers, apipool_provide
     return latest;
 }
 
-/* What an answer says of one rate limit. */
+/* The fields of one rate limit in an answer. */
 typedef struct {
     const char *limit, *remaining, *reset;
 } reading_t;
@@ -151,12 +148,12 @@ static int is_named(const apipool_field_name_t *field, const char *lower, apr_si
 static void set_first(const char **slot, const char *value)
 {
     if (!*slot) {
-        *slot = skip_blanks(value);
+        *slot = skip_space(value);
     }
 }
 
-/* Makes letters small, eight bytes at a time. No other character becomes one that stands in a limit's
- * name. */
+/* Converts to lower case, eight bytes at a time. Other characters may change, but never into one of
+ * a limit's name. */
 static void fold(char *to, const char *name, apr_size_t len)
 {
     const apr_uint64_t blanks = ~APR_UINT64_C(0) / 255 * ' ';
@@ -180,7 +177,7 @@ static void read_field(const apipool_limit_fields_t *limits, apr_size_t count,
     }
     fold(name, field->key, len);
     for (apr_size_t i = 0; i < count; i++) {
-        if (!apipool_provider_holds(limits[i].of, provider)) {
+        if (!apipool_provider_holds(limits[i].vendors, provider)) {
             continue;
         }
         if (is_named(&limits[i].limit, name, len)) {
@@ -195,7 +192,7 @@ static void read_field(const apipool_limit_fields_t *limits, apr_size_t count,
     }
 }
 
-/* This rules most fields out. */
+/* Rules out most fields. */
 static int may_be_limit(const char *name)
 {
     return apipool_ascii_begins(name, "x-ratelimit") || apipool_ascii_begins(name, "ratelimit") ||
@@ -222,7 +219,8 @@ static apr_size_t read_limits(const apr_table_t *headers, apipool_provider_e pro
     return found ? count : 0;
 }
 
-/* A count; behind it a gateway may list further windows: "100, 100;w=60". -1 when there is none. */
+/* Reads a count; a gateway may list further windows after it: "100, 100;w=60". Returns -1 if there
+ * is none. */
 static double read_count(const char *text)
 {
     double number;
@@ -246,7 +244,7 @@ apr_time_t apipool_retry_after_headers(const apr_table_t *headers, apipool_provi
     return latest;
 }
 
-/* When a reading ends; 0 when it has already. */
+/* Returns when a reading expires; 0 if it has already. */
 static apr_time_t reading_end(const reading_t *reading, apr_time_t now)
 {
     if (!reading->reset) {
@@ -282,7 +280,7 @@ double apipool_retry_after_headroom(const apr_table_t *headers, apipool_provider
     return least;
 }
 
-/* 0:00 UTC of the first Sunday on or after that day of a month. */
+/* Returns 0:00 UTC of the first Sunday on or after a day of the month. */
 static apr_time_t sunday(int year, int month, int day)
 {
     apr_time_exp_t date = {.tm_year = year, .tm_mon = month, .tm_mday = day};
@@ -292,7 +290,7 @@ static apr_time_t sunday(int year, int month, int day)
     return apr_time_from_sec((days + (10 - days % 7) % 7) * 86400);
 }
 
-/* From 2 a.m. on the second Sunday in March until 2 a.m. on the first one in November: 15 U.S.C.
+/* From 2 a.m. on the second Sunday in March until 2 a.m. on the first Sunday in November: 15 U.S.C.
  * 260a. */
 static apr_interval_time_t pacific_offset(apr_time_t when)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Token counts out of an answer as it passes: which bytes are kept to be read, and what the counts mean. */
+ * Reads token counts from an answer as it passes: keeps the bytes to be read, and interprets the
+ * counts. */
 #include "usage_parts.h"
 
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 
 #define ROOM_FIRST 1024
 
-/* What "event:" and "type" are of the events after which a stream has nothing more to say. */
+/* The values of "event:" and "type" in events that end a stream. */
 static const char *const last_events[] = {
     "response.completed",
     "response.incomplete",
@@ -23,7 +24,7 @@ static const char *const last_events[] = {
     NULL,
 };
 
-/* What follows a token; NULL where it is another, or p is. */
+/* Returns what follows a token; NULL if p is NULL or the text is another. */
 static const char *behind(const char *p, const char *end, const char *token)
 {
     size_t len = strlen(token);
@@ -43,7 +44,7 @@ static int is_last(const char *name, const char *end)
     return 0;
 }
 
-/* Whether data says that the stream is complete. Its type stands first in what vendors send. */
+/* Tests whether data marks the stream as complete. Vendors send its type first. */
 static int is_last_data(const char *data, const char *end)
 {
     const char *type = behind(behind(data, end, "{"), end, "\"type\"");
@@ -53,7 +54,7 @@ static int is_last_data(const char *data, const char *end)
            ((size_t)(end - data) >= 6 && !memcmp(data, "[DONE]", 6));
 }
 
-/* Whether the last event that has data says so: 1 or 0, or -1 where none has any. */
+/* Whether the last event with data ends the stream: 1 or 0, or -1 if no event has data. */
 static int find_done(const char *text, const char *end)
 {
     const char *eol, *next, *value;
@@ -75,7 +76,7 @@ static int find_done(const char *text, const char *end)
     return has_data ? is : done;
 }
 
-/* Looks at the last event that has data, from the end on. */
+/* Examines the last event with data, searching from the end. */
 static void note_done(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
     int done = -1;
@@ -87,7 +88,7 @@ static void note_done(apipool_usage_scan_t *scan, const char *text, const char *
     scan->done = done >= 0 ? done != 0 : scan->done;
 }
 
-/* Its last line ends as the data does: a number that stands there may have been cut off. */
+/* The last line ends with the data: a number there may have been cut off. */
 static void take_event(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
     char *data = malloc((size_t)(end - text) + 1);
@@ -98,7 +99,7 @@ static void take_event(apipool_usage_scan_t *scan, const char *text, const char 
     }
 }
 
-/* How many bytes of the beginning are kept for good. */
+/* The number of bytes of the beginning that stay. */
 static apr_size_t head_max(const apipool_usage_scan_t *scan)
 {
     return (scan->is_event_stream ? APIPOOL_USAGE_EVENT_MAX : APIPOOL_USAGE_DOCUMENT_MAX) / 4;
@@ -121,7 +122,7 @@ static int make_room(apipool_usage_scan_t *scan, apr_size_t len)
     return 1;
 }
 
-/* Where there is no more room, the older half of what is behind the beginning makes some. */
+/* If there is no room left, drops the older half of what follows the beginning. */
 static void keep(apipool_usage_scan_t *scan, const char *data, apr_size_t len)
 {
     const apr_size_t head = head_max(scan), most = 4 * head, half = (most - head) / 2;
@@ -164,7 +165,7 @@ static void end_kept(apipool_usage_scan_t *scan)
     scan->missing = 0;
 }
 
-/* Whole events. Nearly none reports, so nearly all are passed over at once. */
+/* Reads whole events. Hardly any reports usage, so nearly all are skipped at once. */
 static void read_whole(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
     const char *usage = apipool_sse_find_usage(text, end), *next;
@@ -176,7 +177,7 @@ static void read_whole(apipool_usage_scan_t *scan, const char *text, const char 
     }
 }
 
-/* What comes before an event's end is known is kept. */
+/* Keeps bytes until the end of their event is known. */
 static void feed_events(apipool_usage_scan_t *scan, const char *p, const char *end)
 {
     static const char none[2] = {0};
@@ -216,7 +217,7 @@ void apipool_usage_end(apipool_usage_scan_t *scan)
     scan->unread = 0;
 }
 
-/* Passes what may stand before the first event or document. */
+/* Skips what may precede the first event or document. */
 static const char *skip_mark(const apipool_usage_scan_t *scan, const char *p, const char *end)
 {
     while (p < end && ((*p && strchr("\xef\xbb\xbf", *p)) ||
@@ -250,19 +251,19 @@ static apr_int64_t known(apr_int64_t first, apr_int64_t second)
     return first >= 0 ? first : second;
 }
 
-/* Relays fill both of two names that mean the same, one of them with zero. */
+/* Relays fill in both of two names for the same count, one of them with zero. */
 static apr_int64_t either(apr_int64_t first, apr_int64_t second)
 {
     return first > 0 || second < 0 ? first : second;
 }
 
-/* The sum of what is known, or -1. */
+/* The sum of the known counts, or -1. */
 static apr_int64_t sum(apr_int64_t a, apr_int64_t b)
 {
     return a < 0 ? b : b < 0 ? a : a + b;
 }
 
-/* Where nothing else is told. */
+/* Used if there is no other count. */
 static void take_from_choice(const apr_int64_t *count, apipool_usage_t *usage)
 {
     if (usage->prompt < 0 && usage->completion < 0 && usage->total < 0) {
@@ -312,11 +313,11 @@ int apipool_usage_is_done(const apipool_usage_scan_t *scan)
     return scan->done || (scan->is_event_stream && find_done(head, head + len) > 0);
 }
 
-int apipool_usage_was_told(const apipool_usage_scan_t *scan)
+int apipool_usage_was_reported(const apipool_usage_scan_t *scan)
 {
     apr_size_t len;
     const char *head = apipool_usage_head(scan, &len);
-    return scan->told || apipool_sse_find_usage(head, head + len);
+    return scan->reported || apipool_sse_find_usage(head, head + len);
 }
 
 const char *apipool_usage_head(const apipool_usage_scan_t *scan, apr_size_t *len)

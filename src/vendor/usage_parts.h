@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Between the files of usage: the counts that a document holds. */
+ * Shared by the files of usage: the counts in a document. */
 #ifndef APIPOOL_VENDOR_USAGE_PARTS_H
 #define APIPOOL_VENDOR_USAGE_PARTS_H
 
 #include "usage.h"
 
-/* Counts by who names them: what one vendor sends under two names must not be added up. */
+/* Counts by who names them, so that one vendor's count under two names is not added up. */
 enum {
     APIPOOL_COUNT_PROMPT,
     APIPOOL_COUNT_COMPLETION,
     APIPOOL_COUNT_INPUT,
     APIPOOL_COUNT_OUTPUT,
-    APIPOOL_COUNT_OUTPUT_BEGUN, /* that a stream begins with */
+    APIPOOL_COUNT_OUTPUT_BEGUN, /* the first value in a stream */
     APIPOOL_COUNT_CACHE_WRITTEN,
     APIPOOL_COUNT_CACHE_READ,
     APIPOOL_COUNT_CACHED,
@@ -31,11 +31,11 @@ enum {
 _Static_assert(APIPOOL_COUNT_CHOICE_TOTAL + 1 == APIPOOL_USAGE_COUNTS,
                "every count has room in the scan");
 
-/** Reads a document, or several that follow each other, as lines of an event may. What follows where a string
- *  does not end is not read. */
+/** Reads a document, or several in a row, as lines of an event may be. Stops at a string that does
+ *  not end. */
 void apipool_usage_read(apipool_usage_scan_t *scan, const char *text, const char *end);
 
-/** Reads the end of what is too long to be kept: the last usage in it, wherever that stands. */
+/** Reads the end of an answer that is too long to be kept: the last usage in it, at any place. */
 void apipool_usage_read_end(apipool_usage_scan_t *scan, const char *text, const char *end);
 
 #endif

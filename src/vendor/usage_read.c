@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Counts of tokens in a document: finds the objects that hold them by their place, and parses no more. */
+ * Reads token counts in a document: finds the objects that hold them by their place, and parses
+ * nothing else. */
 #include "usage_parts.h"
 
 #include <apr_lib.h>
@@ -9,8 +10,8 @@
 #include "ascii.h"
 
 #define COUNT_MAX 1e15
-#define LEVELS    3            /* of members inside each other, that lead to counts */
-#define NAMES     (LEVELS + 2) /* with details among them, and the count itself */
+#define LEVELS    3            /* of nested members that lead to counts */
+#define NAMES     (LEVELS + 2) /* plus details, and the count itself */
 
 typedef struct {
     const char *name;
@@ -60,11 +61,11 @@ static const char *const details[] = {"prompt_tokens_details", "input_tokens_det
 
 #define ELEMENT "\n" /* of an array; no name has one */
 
-/* Objects that hold counts, by their names and those of the members around them. */
+/* Objects that hold counts, by their names and those of the enclosing members. */
 typedef struct {
     const char *names[LEVELS];
     const member_t *members;
-    int is_begun; /* Anthropic's streams begin with it */
+    int is_begun; /* only a stream's first value */
 } place_t;
 
 static const place_t places[] = {
@@ -87,20 +88,19 @@ typedef struct {
     apr_size_t len;
 } name_t;
 
-/* Where the reader is. */
+/* The reader's position. */
 typedef struct {
-    apr_size_t depth,
-        outside; /* brackets and braces that are open, and those of them around the document */
-    name_t names[NAMES]; /* of the members around, from the outermost on */
+    apr_size_t depth, outside; /* open brackets and braces; those around the document */
+    name_t names[NAMES];       /* of the enclosing members, outermost first */
 } path_t;
 
 static int is_named(const name_t *name, const char *text)
 {
     return name->len && *name->text == *text && strlen(text) == name->len &&
-           !memcmp(text, name->text, name->len); /* most begin otherwise */
+           !memcmp(text, name->text, name->len); /* the first byte rules out most */
 }
 
-/* What the outermost members, so many of them, lead to; NULL: nothing that counts. */
+/* Returns the place that the outermost members, up to levels, lead to; NULL if it has no counts. */
 static const place_t *find_place(const path_t *path, apr_size_t levels)
 {
     for (apr_size_t i = 0; i < sizeof(places) / sizeof(*places) && levels <= LEVELS; i++) {
@@ -121,7 +121,7 @@ static int holds_details(const name_t *name)
     return is_named(name, details[0]) || is_named(name, details[1]) || is_named(name, details[2]);
 }
 
-/* Which count the innermost member is, or -1. */
+/* Returns the count that the innermost member is, or -1. */
 static int find_count(const path_t *path, apr_size_t levels)
 {
     const member_t *member = details_members;
@@ -147,7 +147,7 @@ static int is_beyond_digits(char c)
     return c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
 }
 
-/* A count, or -1 where there is none. Nearly all are plain digits. */
+/* Reads a count; -1 if there is none. Nearly all are plain digits. */
 static double read_count(const char *text, const char *end)
 {
     const int flags = JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_DISABLE_EOF_CHECK;
@@ -168,7 +168,7 @@ static double read_count(const char *text, const char *end)
     return p > text && p < end && number <= COUNT_MAX ? number : -1;
 }
 
-/* The value of a member begins. */
+/* Begins the value of a member. */
 static void take_value(apipool_usage_scan_t *scan, const path_t *path, const char *text,
                        const char *end)
 {
@@ -177,7 +177,7 @@ static void take_value(apipool_usage_scan_t *scan, const path_t *path, const cha
         return;
     }
     if (*text == '{') {
-        scan->told |= find_place(path, levels) != NULL;
+        scan->reported |= find_place(path, levels) != NULL;
     }
     else if (levels > 1 && (*text == '-' || apr_isdigit(*text))) {
         int count = find_count(path, levels);
@@ -197,15 +197,8 @@ static void set_name(path_t *path, const char *text, apr_size_t len)
     }
 }
 
-static const char *skip_blanks(const char *p, const char *end)
-{
-    while (p < end && apipool_ascii_is_space(*p)) {
-        p++;
-    }
-    return p;
-}
-
-/* The quote that ends a string, which no odd number of backslashes stands before; NULL without one. */
+/* Finds the quote that ends a string, the first one after an even number of backslashes; NULL if
+ * there is none. */
 static const char *string_end(const char *text, const char *end)
 {
     const char *quote;
@@ -221,16 +214,16 @@ static const char *string_end(const char *text, const char *end)
     return quote;
 }
 
-/* Takes a string, and the colon behind it if it is a name. Returns where to go on. */
+/* Takes a string, and the colon after it if it is a name. Returns where to continue. */
 static const char *take_string(apipool_usage_scan_t *scan, path_t *path, const char *text,
                                const char *end)
 {
     const char *quote = string_end(text, end);
-    const char *colon = quote ? skip_blanks(quote + 1, end) : end;
+    const char *colon = quote ? apipool_ascii_skip_space(quote + 1, end) : end;
     if (colon == end || *colon != ':') {
         return quote ? quote + 1 : end;
     }
-    const char *value = skip_blanks(colon + 1, end);
+    const char *value = apipool_ascii_skip_space(colon + 1, end);
     set_name(path, text, (apr_size_t)(quote - text));
     take_value(scan, path, value, end);
     return value;
@@ -264,7 +257,7 @@ static void read_members(apipool_usage_scan_t *scan, path_t *path, const char *t
 void apipool_usage_read(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
     path_t path = {0, 0, {{0}}};
-    text = skip_blanks(text, end);
+    text = apipool_ascii_skip_space(text, end);
     if (text < end && (*text == '{' || *text == '[')) {
         read_members(scan, &path, text, end);
     }
@@ -278,7 +271,7 @@ void apipool_usage_read_end(apipool_usage_scan_t *scan, const char *text, const 
         last = text++;
     }
     if (last) {
-        scan->told = 1;
+        scan->reported = 1;
         read_members(scan, &path, last, end);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One event of OpenAI's realtime and responses protocols, read as its bytes pass: the few members that
- * count. */
+ * Reads the few members of interest from one event of OpenAI's realtime and responses protocols, as
+ * it passes. */
 #include "websocket_event.h"
 
 #include <stdlib.h>

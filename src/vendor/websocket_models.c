@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The models that a whole event of a WebSocket's client names, wherever it may name one. */
+ * Finds all models that a complete event of a WebSocket client names. */
 #include "websocket_models.h"
 
 #include <apr_cstr.h>
 #include <stdint.h>
 #include <string.h>
 
-#define DEPTH_MAX 16 /* of objects; no protocol has a model deeper than six */
+#define DEPTH_MAX 16 /* nested objects; no protocol has a model deeper than six */
 
 typedef struct {
     int (*allows)(void *ctx, const char *model);
     void *ctx;
-} asking_t;
+} check_t;
 
-/* Objects with members of the client's own. */
+/* Objects with arbitrary members of the client's. */
 static int is_free_form(const char *name)
 {
     static const char *const names[] = {"metadata", "client_metadata", "variables", "schema"};
@@ -25,26 +25,26 @@ static int is_free_form(const char *name)
     return 0;
 }
 
-static int is_allowed(const asking_t *asking, const json_t *model)
+static int is_allowed(const check_t *check, const json_t *model)
 {
     return json_is_null(model) || (json_is_string(model) &&
                                    strlen(json_string_value(model)) == json_string_length(model) &&
-                                   asking->allows(asking->ctx, json_string_value(model)));
+                                   check->allows(check->ctx, json_string_value(model)));
 }
 
-static int all_allowed(const asking_t *asking, const json_t *object, int depth)
+static int all_allowed(const check_t *check, const json_t *object, int depth)
 {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
         if (!apr_cstr_casecmp(name, "model")) {
-            if (!is_allowed(asking, value)) {
+            if (!is_allowed(check, value)) {
                 return 0;
             }
         }
         else if (json_is_object(value) && depth < DEPTH_MAX && !is_free_form(name) &&
-                 !all_allowed(asking, value, depth + 1)) {
+                 !all_allowed(check, value, depth + 1)) {
             return 0;
         }
     }
@@ -54,6 +54,6 @@ static int all_allowed(const asking_t *asking, const json_t *object, int depth)
 int apipool_websocket_models_allowed(const json_t *event,
                                      int (*allows)(void *ctx, const char *model), void *ctx)
 {
-    const asking_t asking = {.allows = allows, .ctx = ctx};
-    return all_allowed(&asking, event, 1);
+    const check_t check = {.allows = allows, .ctx = ctx};
+    return all_allowed(&check, event, 1);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: a pointer, a currency and, below these two lines, the answer to a balance request. */
+ * Fuzz target: a pointer, a currency and, after these two lines, the answer to a balance
+ * request. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 #include "balance.h"
 #include "fuzz.h"
 
-/* A line of its own memory, so that a checker sees every step beyond it. */
+/* Copies a line to its own memory, so that a checker notices any overrun. */
 static char *take_line(const uint8_t **data, size_t *size)
 {
     const uint8_t *end = memchr(*data, '\n', *size);

@@ -34,7 +34,7 @@ static int blames_the_key(const apipool_verdict_t *verdict)
            verdict->event == APIPOOL_EVENT_QUOTA_SPENT || verdict->event == APIPOOL_EVENT_REJECTED;
 }
 
-/* What may be said of each status, whatever the body holds. */
+/* Checks the verdicts allowed for each status, whatever the body holds. */
 static void check_status(int status, const apipool_verdict_t *verdict)
 {
     apipool_rule_e rule = verdict->rule;
@@ -106,8 +106,8 @@ static void check_headroom(const apipool_evidence_t *evidence)
     MUST(share < 0 ? until == 0 : until > NOW && until <= NOW + APIPOOL_RETRY_AFTER_MAX);
 }
 
-/* Of the first line: "429", then a blank and the phase as a digit, then "!" for replay safe, "+"
- * for an error in band, "#" for rules of the pool's own, a letter for the vendor. */
+/* Reads the first line: "429", then a blank and the phase as a digit, then "!" for replay safe, "+"
+ * for an error in band, "#" for the pool's own rules, a letter for the vendor. */
 static size_t read_first(const char *text, size_t size, apipool_evidence_t *evidence)
 {
     static const apipool_custom_rule_t custom[] = {
@@ -136,7 +136,7 @@ static size_t read_first(const char *text, size_t size, apipool_evidence_t *evid
     return at + (at < size);
 }
 
-/* Lines of the form ">Name: value" before the body. */
+/* Reads lines of the form ">Name: value" before the body. */
 static size_t read_headers(apr_pool_t *pool, const char *text, size_t size, apr_table_t *headers)
 {
     size_t at = 0;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: tokens of a body however cut. The first line is its kind, by name; others are answers. */
+ * Fuzz target: tokens of a body cut anywhere. The first line names its kind; others are answers. */
 #include <string.h>
 
 #include "estimate.h"
 #include "fuzz.h"
 
-/* Every piece in memory of exactly its size. */
+/* Copies each piece to memory of exactly its size. */
 static void feed(apipool_estimate_t *e, const char *data, size_t len)
 {
     char *exact = malloc(len ? len : 1);
@@ -15,7 +15,7 @@ static void feed(apipool_estimate_t *e, const char *data, size_t len)
     free(exact);
 }
 
-/* In pieces of 1 to most bytes: with most 1 byte by byte, with most 0 in one. */
+/* Feeds pieces of 1 to most bytes: with most 1 byte by byte, with most 0 in one. */
 static apr_int64_t estimate(apipool_estimate_kind_e kind, const char *body, size_t len, size_t most)
 {
     static apipool_estimate_t e;
@@ -37,7 +37,8 @@ static apr_int64_t estimate(apipool_estimate_kind_e kind, const char *body, size
     return apipool_estimate_tokens(&e);
 }
 
-/* A character has two tokens at most. An image has more; it needs a run, an element of a list or a file. */
+/* A character has two tokens at most. An image has more; it needs a run, an element of a list or a
+ * file. */
 static void check_bound(apipool_estimate_kind_e kind, apr_int64_t tokens, size_t len)
 {
     static const size_t bytes_of_image[] = {
@@ -67,7 +68,7 @@ static apipool_estimate_kind_e kind_of(const char *text, size_t len)
     return APIPOOL_ESTIMATE_ANSWER;
 }
 
-/* What text is counts the same in a member that is text, where no bracket or quote ends it. */
+/* A text counts the same in a member that is text, unless it has a bracket or quote. */
 static void check_wrapped(const char *text, size_t len)
 {
     static const char begin[] = "{\"content\":\"";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What every fuzz target defines, called by libFuzzer or by replay.c. */
+ * Shared by all fuzz targets, which libFuzzer or replay.c calls. */
 #ifndef APIPOOL_FUZZ_H
 #define APIPOOL_FUZZ_H
 
@@ -13,13 +13,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Like assert, but there whatever NDEBUG says. */
+/* Like assert, but independent of NDEBUG. */
 #define MUST(condition)                                                                            \
     ((condition)                                                                                   \
          ? (void)0                                                                                 \
          : (fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition), abort()))
 
-/* A pool for one input; the caller destroys it. */
+/* Creates a pool for one input; the caller destroys it. */
 static inline apr_pool_t *fuzz_pool(void)
 {
     static apr_pool_t *root;
@@ -31,8 +31,8 @@ static inline apr_pool_t *fuzz_pool(void)
     return pool;
 }
 
-/* Text with a NUL behind it. The header of apr_pstrmemdup() says that it makes no room for that one, and
- * sanitizers believe it. */
+/* Copies text and terminates it. apr_pstrmemdup() would do, but its header says that it makes no
+ * room for the NUL, and sanitizers believe it. */
 static inline char *fuzz_text(apr_pool_t *pool, const void *data, size_t size)
 {
     char *text = apr_palloc(pool, size + 1);

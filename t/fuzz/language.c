@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: Accept-Language, and sentences whose parts are foreign. */
+ * Fuzz target: Accept-Language, and sentences with arbitrary parts. */
 #include <string.h>
 
 #include "fuzz.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: query strings, of which a vendor gets the public part. */
+ * Fuzz target: the public part of query strings, which a vendor gets. */
 #include <string.h>
 
 #include "fuzz.h"
 #include "provider.h"
 
-/* Whether what is kept stands in the query in its order, byte by byte. */
+/* Tests whether the kept part is in the query in the same order, byte by byte. */
 static int is_part_of(const char *kept, const char *args)
 {
     for (; *args; args++) {
@@ -23,7 +23,7 @@ static apr_size_t count_plain_keys(const char *args)
     return count;
 }
 
-/* The first byte names the vendor. */
+/* The first byte selects the vendor. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: header fields that name a time, one per line, and their values as durations. */
+ * Fuzz target: header fields with a time, one per line, and their values as durations. */
 #include <string.h>
 
 #include "fuzz.h"
@@ -12,7 +12,7 @@ static void check_time(apr_time_t when)
     MUST(when == 0 || (when > NOW && when <= NOW + APIPOOL_RETRY_AFTER_MAX));
 }
 
-/* "Name: value" goes into the table; lines without a colon do not. */
+/* Adds "Name: value" to the table; skips lines without a colon. */
 static void add_line(apr_table_t *headers, char *line)
 {
     char *value = strchr(line, ':');
@@ -45,7 +45,7 @@ static apr_status_t free_line(void *line)
     return APR_SUCCESS;
 }
 
-/* Not from the pool: in memory of exactly its size, a checker sees every step beyond a line. */
+/* Not from the pool: in memory of exactly its size a checker notices any overrun of a line. */
 static char *copy_line(apr_pool_t *pool, const uint8_t *data, size_t len)
 {
     char *line = malloc(len + 1);

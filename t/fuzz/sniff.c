@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: request bodies however cut, whether somebody asks for doubts or not, compared with jansson.
+ * Fuzz target: request bodies cut anywhere, with and without strict mode, compared with jansson.
  * The first line is the content type. */
 #include <jansson.h>
 #include <string.h>
@@ -29,7 +29,7 @@ typedef struct {
     apipool_strict_t strict;
 } run_t;
 
-/* Every piece in memory of exactly its size. */
+/* Copies each piece to memory of exactly its size. */
 static void feed(run_t *run, const char *data, size_t len)
 {
     char *exact = malloc(len ? len : 1);
@@ -39,7 +39,7 @@ static void feed(run_t *run, const char *data, size_t len)
     free(exact);
 }
 
-/* In pieces of 1 to most bytes: with most 1 byte by byte, with most 0 in one. */
+/* Feeds pieces of 1 to most bytes: with most 1 byte by byte, with most 0 in one. */
 static void sniff(run_t *run, const char *type, const char *body, size_t len, size_t most, int asks)
 {
     unsigned seed = (unsigned)len;
@@ -80,7 +80,7 @@ static void check_found(const run_t *run, const char *body, size_t len)
     MUST((size_t)s->seen == len);
     for (int i = 0; i < WANTED; i++) {
         const apipool_sniffed_t *f = &run->found[i];
-        json_t *text = json_string(f->text); /* NULL where it is not UTF-8 */
+        json_t *text = json_string(f->text); /* NULL if not UTF-8 */
         MUST(text && strlen(f->text) <= APIPOOL_SNIFF_TEXT_USUAL);
         json_decref(text);
         MUST((f->kind == APIPOOL_SNIFF_ABSENT) == (f->times == 0));
@@ -90,7 +90,7 @@ static void check_found(const run_t *run, const char *body, size_t len)
             size_t room = len - (size_t)f->at + 2;
             const char *from = body + f->at - 2;
             const char *hit = memmem(from, room, s->delimiter, s->delimiter_len);
-            /* the line end of a header may be the delimiter's, a line feed alone as well */
+            /* the header's line end may be the delimiter's, even a line feed alone */
             int is_next = room - 2 >= s->delimiter_len - 2 &&
                           !memcmp(from + 2, s->delimiter + 2, s->delimiter_len - 2);
             MUST(is_next ? f->len == 0 : hit && hit == body + f->at + f->len);
@@ -133,8 +133,9 @@ static void check_text(const apipool_sniffed_t *f, const json_t *value)
     }
 }
 
-/* The member of a name, in any case if need be, whose value stands at that place; NULL without such a member.
- * Of several that differ in their case the last one counts, whose place among them jansson does not keep. */
+/* Finds the member of a name, in any case if allowed, whose value is at that position; NULL without
+ * one. Of several that differ only in case the last one counts, whose position jansson does not
+ * keep. */
 static json_t *find_member(json_t *root, const apipool_sniff_name_t *name, const json_t *there)
 {
     const char *key;
@@ -151,7 +152,7 @@ static json_t *find_member(json_t *root, const apipool_sniff_name_t *name, const
     return found;
 }
 
-/* Of several objects of one name jansson keeps the last, and we what stands in any of them. */
+/* Of several objects with one name jansson keeps the last, the sniffer members of any of them. */
 static void compare_paths(const run_t *run, const char *body, size_t len)
 {
     json_t *root = json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
@@ -165,8 +166,8 @@ static void compare_paths(const run_t *run, const char *body, size_t len)
     json_decref(root);
 }
 
-/* What jansson takes for an object must be one, with the same values at the places that are told. But
- * jansson overlooks a NUL behind a number. */
+/* Everything that jansson accepts as an object must be one, with the same values at the reported
+ * positions. But jansson overlooks a NUL after a number. */
 static void compare(const run_t *run, const char *body, size_t len)
 {
     json_t *root = json_loadb(body, len, 0, NULL);
@@ -208,7 +209,7 @@ static void check_path(const char *path)
     MUST(!found || strcasestr(path, "models/") || strcasestr(path, "deployments/"));
 }
 
-/* Neither case nor empty segments change what a path is for, and one that was made plain is readable. */
+/* Case and empty segments do not change what a path is for, and a plain path is readable. */
 static void check_endpoint(const char *path)
 {
     static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "BREW"};

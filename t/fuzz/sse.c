@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: the text of event streams; what is dropped is compared with a slow reading of all events. */
+ * Fuzz target: the text of event streams; dropped chunks are compared with a slow reading of all
+ * events. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 #include "sse.h"
 #include "fuzz.h"
 
-/* The end of the line at p: where its text ends, and in *next where the line after it begins. */
+/* Returns the end of the line at p, and in *next the beginning of the next line. */
 static apr_size_t line_end(const char *text, apr_size_t len, apr_size_t p, apr_size_t *next)
 {
     while (p < len && text[p] != '\n' && text[p] != '\r') {
@@ -17,7 +18,7 @@ static apr_size_t line_end(const char *text, apr_size_t len, apr_size_t p, apr_s
     return p;
 }
 
-/* The end of the event that begins at p: behind its empty line. */
+/* Returns the end of the event at p: after its empty line. */
 static apr_size_t event_end(const char *text, apr_size_t len, apr_size_t p)
 {
     apr_size_t next;
@@ -30,7 +31,7 @@ static apr_size_t event_end(const char *text, apr_size_t len, apr_size_t p)
     return p;
 }
 
-/* Over blanks, line ends and the joints of two lines of data. */
+/* Skips blanks, line ends and the joints of two data lines. */
 static const char *skip_blanks(const char *p, const char *end)
 {
     for (;;) {
@@ -45,7 +46,7 @@ static const char *skip_blanks(const char *p, const char *end)
     }
 }
 
-/* Only where it is written out is a usage looked for. */
+/* A usage is searched only if it is written without escapes. */
 static int names_usage(const char *text, apr_size_t len)
 {
     static const char *const names[] = {"\"usage\"", "\"usageMetadata\"", "\"meta\""};
@@ -69,7 +70,7 @@ static int is_nothing(const json_t *value)
     return !value || json_is_null(value) || (json_is_array(value) && !json_array_size(value));
 }
 
-/* 1: it is to go, 0: it stays, -1: it is no JSON. */
+/* 1: to be dropped, 0: stays, -1: not JSON. */
 static int tells_usage(const char *data, apr_size_t len)
 {
     json_error_t ignored;
@@ -82,7 +83,7 @@ static int tells_usage(const char *data, apr_size_t len)
     return tells;
 }
 
-/* Copies what is left of the lines of an event. */
+/* Copies what is left of an event's lines. */
 static apr_size_t keep_lines(char *out, const char *text, apr_size_t len)
 {
     apr_size_t kept = 0, data = 0;
@@ -132,7 +133,7 @@ static void check_cut(const char *text, apr_size_t len, apr_size_t cut)
     MUST(apipool_sse_whole(text, len, none) <= apipool_sse_lines(text, len));
 }
 
-/* However it comes, the end of the first event is seen, and no sooner than it is there. */
+/* However it arrives, the end of the first event is noticed, and not before it is there. */
 static void check_peek(const char *text, apr_size_t len, apr_size_t step, apr_pool_t *pool)
 {
     apipool_sse_at_t at = {0};
@@ -146,7 +147,8 @@ static void check_peek(const char *text, apr_size_t len, apr_size_t step, apr_po
     MUST(complete ? seen : !seen || text[len - 1] == '\r');
 }
 
-/* Event by event, the same ones are found as by a slow reading, whose last LF may come with the next one. */
+/* Event by event, the results equal those of a slow reading, whose last LF may come with the next
+ * event. */
 static void check_take(const char *text, apr_size_t len, apr_size_t step)
 {
     apipool_sse_at_t at = {0};
@@ -165,7 +167,7 @@ static void check_take(const char *text, apr_size_t len, apr_size_t step)
     }
 }
 
-/* Lines that are joined are those that have data, one after the other. */
+/* Joined lines are those that have data, one after the other. */
 static void check_join(const char *text, apr_size_t len)
 {
     char *joined = malloc(len + 1), *again = malloc(len + 1);

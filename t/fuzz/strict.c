@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: what passes as the same to all readers, however cut, must be so to jansson and to a lax
- * reader of forms. The first line is the content type; it is read as a query's argument names as well. */
+ * Fuzz target: what passes as unambiguous, cut anywhere, must be so for jansson and for a lax
+ * reader of forms. The first line is the content type; it is also read as a query's argument
+ * names. */
 #include <jansson.h>
 #include <string.h>
 #include <strings.h>
@@ -22,11 +23,11 @@ static const char *read_in(const char *type, const char *body, size_t len, size_
         free(exact);
     }
     apipool_sniff_end(&s);
-    MUST(strict.doubt || !s.malformed);
-    return strict.doubt;
+    MUST(strict.ambiguity || !s.malformed);
+    return strict.ambiguity;
 }
 
-/* jansson refuses numbers out of range, and two names alike only if asked to. */
+/* jansson refuses numbers out of range, and duplicate names only on request. */
 static void compare_json(const char *body, size_t len)
 {
     json_error_t error;
@@ -37,7 +38,7 @@ static void compare_json(const char *body, size_t len)
     json_decref(root);
 }
 
-/* A reader that divides at every boundary, and finds every name in a head, in any case of letters. */
+/* A reader that splits at every boundary, and finds every name in a header, in any case. */
 static int count_models(const char *body, size_t len, const char *delimiter)
 {
     int count = 0;
@@ -77,17 +78,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(body, text + used, len);
     body[len] = '\0';
     const char *content_type = *type ? type : NULL;
-    const char *doubt = read_in(content_type, body, len, len ? len : 1);
+    const char *ambiguity = read_in(content_type, body, len, len ? len : 1);
     for (size_t step = 1; step < 20; step += 3) {
-        MUST((read_in(content_type, body, len, step) == NULL) == (doubt == NULL));
+        MUST((read_in(content_type, body, len, step) == NULL) == (ambiguity == NULL));
     }
-    if (!doubt && len && strncasecmp(type, "multipart", 9)) {
+    if (!ambiguity && len && strncasecmp(type, "multipart", 9)) {
         compare_json(body, len);
     }
-    else if (!doubt && len) {
+    else if (!ambiguity && len) {
         compare_form(content_type, body, len);
     }
-    MUST(!apipool_strict_is_argument(type) || apipool_strict_name(type) != APIPOOL_NAME_DOUBT);
+    MUST(!apipool_strict_is_argument(type) || apipool_strict_name(type) != APIPOOL_NAME_AMBIGUOUS);
     free(body);
     free(type);
     return 0;

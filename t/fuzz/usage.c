@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: the usage scanner, split in many ways, as a stream and not, and against another reader. */
+ * Fuzz target: the usage scanner, split in many ways, as a stream and not, compared with another
+ * reader. */
 #include <jansson.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ typedef struct {
     int done;
 } outcome_t;
 
-/* Every piece is put into memory of exactly its size, so that a checker sees every step beyond it. */
+/* Copies each piece to memory of exactly its size, so that a checker notices any overrun. */
 static void feed(apipool_usage_scan_t *scan, const char *data, size_t len)
 {
     char *exact = malloc(len ? len : 1);
@@ -42,7 +43,7 @@ static int is_same(const outcome_t *a, const outcome_t *b)
     return !memcmp(a, b, sizeof(*a));
 }
 
-/* Pieces of one size, or where there is a seed, of sizes from 0 to 2 * step. */
+/* Feeds pieces of one size or, with a seed, of sizes from 0 to 2 * step. */
 static outcome_t scan_pieces(const char *data, size_t size, int is_event_stream, size_t step,
                              uint32_t seed)
 {
@@ -99,8 +100,8 @@ static size_t append(char *text, size_t used, const char *part, size_t len)
     return used + len;
 }
 
-/* As one of many events, of which those that report nothing are passed over, unless they come byte by
- * byte. How the vectors lie, and where the stream is split, the input decides. */
+/* As one of many events, of which those that report nothing are skipped, unless they come byte by
+ * byte. The input decides alignment and splits. */
 static void check_among_events(const char *data, size_t size)
 {
     static const char other[] =
@@ -330,7 +331,8 @@ static void check_tree(const char *data, size_t size, const outcome_t *outcome)
     }
 }
 
-/* A document is the same as one event's data, and where it is one object as the chunk of an array. */
+/* A document gives the same result as one event's data and, if it is one object, as the chunk of an
+ * array. */
 static void check_wrapped(const char *data, size_t size, const outcome_t *outcome)
 {
     static const char begin[] = "data:", end[] = "\n\n";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: frames of a WebSocket however cut, and what is read of their events. The first byte says
- * whose they are. */
+ * Fuzz target: frames of a WebSocket cut anywhere, and the events in them. The first byte selects
+ * the direction. */
 #include <jansson.h>
 #include <string.h>
 
@@ -9,14 +9,14 @@
 #include "websocket_frame.h"
 #include "websocket_models.h"
 
-/* All that comes of a run of bytes. */
+/* The results of a run of bytes. */
 typedef struct {
     int frames, begun, ended, faulty, between;
     size_t control, payload_len;
-    unsigned sum;       /* of all that was told, in its order */
-    char text[1 << 16]; /* payload of text messages, without masks */
+    unsigned sum;       /* of all results, in order */
+    char text[1 << 16]; /* payload of text messages, unmasked */
     size_t text_len;
-    apipool_websocket_event_t event; /* of the last one */
+    apipool_websocket_event_t event; /* the last one */
 } run_t;
 
 static void add(run_t *run, unsigned byte)
@@ -68,7 +68,7 @@ static void take_part(run_t *run, const apipool_websocket_frame_t *reader,
     }
 }
 
-/* In pieces of 1 to most bytes, each in memory of exactly its size; with most 0 in one. */
+/* Feeds pieces of 1 to most bytes, each in memory of exactly its size; with most 0 in one. */
 static void go(run_t *run, int is_masked, const char *data, size_t len, size_t most)
 {
     apipool_websocket_frame_t reader;
@@ -122,7 +122,7 @@ static int allows(void *ctx, const char *model)
     return 1;
 }
 
-/* Where jansson reads an object with a type, so must we. */
+/* If jansson reads an object with a type, the reader must too. */
 static void compare(const run_t *run)
 {
     json_t *event = json_loadb(run->text, run->text_len, JSON_REJECT_DUPLICATES, NULL);

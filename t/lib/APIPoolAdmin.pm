@@ -15,21 +15,21 @@ our @EXPORT_OK = qw(admin_server password_file location token_for exercised);
 
 my %exercised;
 
-# Keys of pools as the scripted upstream knows them, and client keys.
+# Provider keys that the scripted upstream knows, and client keys.
 my $KEY = qr/\bsk-(?:ok|401)-\w|\bak-[0-9A-Za-z_-]{40}/;
 
-# The operations that have been answered with success so far.
+# The operations that have succeeded so far.
 sub exercised {
     return sort keys %exercised;
 }
 
-# password_file(NAME => PASSWORD, ...): lines as htpasswd -B writes them. The work is less than it makes.
+# password_file(NAME => PASSWORD, ...): lines as written by htpasswd -B, but at a lower cost.
 sub password_file {
     my (%users) = @_;
     return join '', map {"$_:" . crypt($users{$_}, '$2y$04$' . 'abcdefghijklmnopqrstuu') . "\n"} sort keys %users;
 }
 
-# An admin location of its usual users, alice and the viewer bob.
+# An admin location with the usual users, alice and the viewer bob.
 sub location {
     my ($path, @lines) = @_;
     my $root = source_dir() . '/htdocs';
@@ -37,7 +37,8 @@ sub location {
         'APIPoolAdminUserFile @DIR@/admins', 'APIPoolAdminViewers bob', @lines, "\n</Location>\n";
 }
 
-# admin_server({POOLS}, lines => [...], options of pool_server): a pool_server with an admin location at /apipool.
+# admin_server({POOLS}, lines => [...], options of pool_server): a pool_server with an admin location at
+# /apipool.
 sub admin_server {
     my ($pools, %options) = @_;
     my $lines = delete $options{lines} || [];
@@ -47,21 +48,21 @@ sub admin_server {
     return bless {httpd => $httpd, base => $httpd->{base}, mount => '/apipool'}, 'APIPoolAdmin';
 }
 
-# Signs in, and returns the token; the first argument may be another location's {base, mount}.
+# Signs in and returns the token; the first argument may be another location's {base, mount}.
 sub token_for {
     my ($self, $user, $password) = @_;
     my $answer = ask($self, POST => '/session', json => {username => $user, password => $password});
     return json($answer->{content})->{token} // die "$user cannot sign in: $answer->{status} $answer->{content}";
 }
 
-# The same, for later requests of this object.
+# Signs in for later requests of this object.
 sub sign_in {
     my ($self, $user, $password) = @_;
     $self->{token} = token_for($self, $user // 'alice', $password // 'wonderland');
     return $self;
 }
 
-# The same server as somebody else sees it: as(token => ..., cookie => ..., mount => ...).
+# The same server as seen by another user: as(token => ..., cookie => ..., mount => ...).
 sub as {
     my ($self, %options) = @_;
     my %other = (%$self, %options);
@@ -69,8 +70,9 @@ sub as {
     return bless \%other, 'APIPoolAdmin';
 }
 
-# ask(METHOD => '/pools', json => {...}, content => ..., type => ..., headers => {...}): the answer, with the JSON
-# that it holds as {json}. One that the document does not describe, or that holds a key, is a failed test.
+# ask(METHOD => '/pools', json => {...}, content => ..., type => ..., headers => {...}): returns the answer,
+# with its decoded JSON as {json}. The test fails if the document does not describe the answer, or if the
+# answer contains a key.
 sub ask {
     my ($self, $method, $path, %options) = @_;
     my %headers = %{$options{headers} || {}};
@@ -98,7 +100,7 @@ sub ask {
 
 package APIPoolAdmin::Answer;
 
-# What an error names: "400 invalid_request limit".
+# The error of an answer in short: "400 invalid_request limit".
 sub error {
     my ($answer) = @_;
     my $error = ($answer->{json} || {})->{error} || {};

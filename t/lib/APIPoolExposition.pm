@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What is wrong with a text as Prometheus reads it.
+# Finds faults in a text in Prometheus' exposition format.
 package APIPoolExposition;
 
 use strict;
@@ -13,7 +13,7 @@ my $NAME = qr/[a-zA-Z_:][a-zA-Z0-9_:]*/;
 my $LABEL = qr/[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"/;
 my $NUMBER = qr/-?(?:\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|Inf|NaN)|\+Inf/;
 
-# The faults of one histogram's buckets, of which each is [le, value], in their order.
+# The faults of one histogram's buckets, each [le, value], in order.
 sub histogram_faults {
     my ($series, $buckets, $count, $sum) = @_;
     my @faults;
@@ -31,7 +31,7 @@ sub histogram_faults {
     return @faults;
 }
 
-# What is wrong with a text as Prometheus reads it (prometheus.io/docs/instrumenting/exposition_formats).
+# Lists the faults of a text by prometheus.io/docs/instrumenting/exposition_formats.
 sub exposition_faults {
     my ($text) = @_;
     my (@faults, %help, %type, %series, %closed, %buckets, %ends, $family);

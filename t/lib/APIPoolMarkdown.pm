@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The documents as Markdown: their blocks, what a translation must not touch in them, their links and anchors.
+# Parses the documents as Markdown: blocks, what a translation must leave unchanged, links and anchors.
 package APIPoolMarkdown;
 use strict;
 use warnings;
@@ -12,8 +12,8 @@ our @EXPORT_OK = qw(read_document is_code fixed_words numbers cells links anchor
 my $SPAN = qr/(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)/;
 my $ID = qr/\b(?:[RC]\d\d|A[PH]\d{4,5}|APIPool[A-Z]\w*)\b/; # rules, log tags, directives
 
-# The blocks of a file: kind (heading, paragraph, item, table or code), line, text, and level of a heading. Code
-# begins with its fence.
+# The blocks of a file: kind (heading, paragraph, item, table or code), line, text, and level of a heading. A
+# code block begins with its fence.
 sub read_document {
     my ($file) = @_;
     open my $in, '<:encoding(UTF-8)', $file or die "$file: $!\n";
@@ -69,13 +69,13 @@ sub take_while {
     return join "\n", @taken;
 }
 
-# Whether there is nothing to translate in a text: code, ids, numbers, marks.
+# Whether a text has nothing to translate: only code, ids, numbers and marks.
 sub is_code {
     my ($text) = @_;
     return $text =~ /\w/ && $text =~ s/$SPAN//gr =~ s/$ID//gr !~ /\p{L}/;
 }
 
-# What a translation repeats as it is, sorted: spans of code and ids.
+# What a translation must repeat unchanged, sorted: code spans and ids.
 sub fixed_words {
     my ($text) = @_;
     my @spans;
@@ -83,7 +83,7 @@ sub fixed_words {
     return sort @spans, without_targets($text) =~ /$ID/g;
 }
 
-# The numbers that a text writes in digits, without commas between thousands.
+# The numbers that a text writes in digits, without thousands separators.
 sub numbers {
     my ($text) = @_;
     my $prose = without_targets($text =~ s/$SPAN/ /gr) =~ s/$ID//gr;
@@ -95,13 +95,13 @@ sub without_targets {
     return $text =~ s/\]\([^)]*\)/]/gr;
 }
 
-# The cells of a row; a bar in a span is none of the table's where it is escaped.
+# The cells of a row; an escaped bar in a span does not separate cells.
 sub cells {
     my ($row) = @_;
     return split /\s*(?<!\\)\|\s*/, $row =~ s/^\|\s*|\s*\|\s*$//gr, -1;
 }
 
-# The targets of links and of images in a block.
+# The targets of links and images in a block.
 sub links {
     my ($block) = @_;
     return ([], []) if $block->{kind} eq 'code';
@@ -111,7 +111,7 @@ sub links {
     return ([$text =~ /\]\(([^)\s]+)[^)]*\)/g, $text =~ /\bhref="([^"]+)"/g], \@images);
 }
 
-# The anchors of a document, each with the ordinal of its heading, as GitHub makes them.
+# The anchors of a document as GitHub makes them, each with the index of its heading.
 sub anchors {
     my ($blocks) = @_;
     my (%seen, %anchors);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Tests that node runs: what stands in their way, and their results as this suite's.
+# Runs tests written for node: checks what they need, and reports their results as results of this suite.
 package APIPoolNode;
 
 use strict;
@@ -10,8 +10,8 @@ use Test::More;
 
 our @EXPORT_OK = qw(node_obstacle node_tests);
 
-# Why node cannot run the tests of FOLDER, which need PACKAGE of npm if there is one; nothing when it can. OTHERWISE is what
-# to set to do without.
+# Why node cannot run the tests of FOLDER, which need PACKAGE of npm if given; nothing if it can. OTHERWISE is
+# the variable that skips them.
 sub node_obstacle {
     my ($otherwise, $folder, $package) = @_;
     my $version = qx(node --version 2>/dev/null);
@@ -23,7 +23,7 @@ sub node_obstacle {
     return;
 }
 
-# The results among lines of TAP, at any depth: whether it passed, its name, and what was said of it.
+# The results in lines of TAP, at any depth: whether it passed, its name, and its diagnostics.
 sub results {
     my (@lines) = @_;
     my @results;
@@ -38,8 +38,8 @@ sub results {
     return @results;
 }
 
-# node_tests([FILES], env => {...}, options => [...]): has node run them, and each result is one of this test. A variable that is
-# undef is not there. Returns the lines of node.
+# node_tests([FILES], env => {...}, options => [...]): runs them with node, and reports each result as one of
+# this test. A variable set to undef is unset. Returns node's output lines.
 sub node_tests {
     my ($files, %given) = @_;
     local %ENV = (%ENV, %{$given{env} || {}});

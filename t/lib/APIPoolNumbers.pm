@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Numbers as a server tells them: its metrics, which have to be well-formed, and the notes of each request in a log.
-# The exposition format is checked by APIPoolExposition in every run; promtool (Debian package prometheus) is
-# asked as well where it is installed, as "quickstart.sh test" does.
+# Numbers that a server reports: its metrics, which must be well-formed, and the notes of each request in a
+# log. APIPoolExposition checks the exposition format in every run; promtool (Debian package prometheus)
+# checks it as well where it is installed, as "quickstart.sh test" does.
 package APIPoolNumbers;
 
 use strict;
@@ -18,7 +18,7 @@ our @NOTES = qw(pool upstream key attempts rule outcome client model prompt-toke
     cached-tokens total-tokens usage ttft-ms);
 my $format = join '\t', '%q', '%>s', (map {"%{apipool-$_}n"} @NOTES), '%P';
 
-# Lines of a configuration.
+# Configuration lines.
 our $LOG_OF_NOTES = <<"CONF";
 LogFormat "$format" notes
 CustomLog \@DIR\@/notes notes
@@ -34,7 +34,7 @@ sub exposition {
     return $answer->{content};
 }
 
-# Tests that there is nothing wrong with them.
+# Tests that they are well-formed.
 sub check_exposition {
     my ($text, $what) = @_;
     is join("\n", exposition_faults($text)), '', "$what: the exposition format";
@@ -49,7 +49,7 @@ SKIP: {
     return;
 }
 
-# The lines of the log, each a list of the query, the status, the notes and the process.
+# The lines of the log, each a list of query, status, notes and process.
 sub read_notes {
     my ($httpd) = @_;
     return map { [split /\t/, $_, -1] } grep {/\t/} split /\n/, slurp("$httpd->{dir}/notes");

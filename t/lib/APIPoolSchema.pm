@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Answers of the operator's API against docs/openapi.json: which operation, which schema, what is wrong.
+# Checks answers of the operator's API against docs/openapi.json: which operation, which schema, what is
+# wrong.
 package APIPoolSchema;
 
 use strict;
@@ -18,7 +19,7 @@ sub document {
     return $document ||= JSON::PP::decode_json(slurp(source_dir() . '/docs/openapi.json'));
 }
 
-# Every operation as "METHOD /path/{with}/parts".
+# All operations as "METHOD /path/{with}/parts".
 sub operations {
     my $paths = document()->{paths};
     return map {
@@ -27,7 +28,7 @@ sub operations {
     } sort keys %$paths;
 }
 
-# The operation that a request is; nothing when there is none. A path that is written out comes first.
+# The operation of a request; nothing if there is none. Literal paths win over those with parameters.
 sub operation {
     my ($method, $path) = @_;
     $path =~ s/\?.*//s;
@@ -98,7 +99,7 @@ sub scalar_faults {
     return @faults;
 }
 
-# What is wrong with a value; only what the document uses of JSON Schema is understood.
+# Lists the faults of a value; knows only the parts of JSON Schema that the document uses.
 sub schema_faults {
     my ($value, $schema, $at) = @_;
     $at //= '';
@@ -117,7 +118,7 @@ sub schema_faults {
     return $type eq 'null' || $type eq 'boolean' ? () : scalar_faults($value, $schema, $at);
 }
 
-# What is wrong with a JSON body that is sent for an operation.
+# Lists the faults of a JSON body sent to an operation.
 sub body_faults {
     my ($method, $path, $body) = @_;
     my ($its_method, $template) = split / /, operation($method, $path);
@@ -125,7 +126,7 @@ sub body_faults {
     return schema_faults($body, $described->{content}{'application/json'}{schema});
 }
 
-# What is wrong with an answer to a request for PATH below the admin location, as "/api/pools".
+# Lists the faults of an answer to a request for PATH below the admin location, such as "/api/pools".
 sub answer_faults {
     my ($method, $path, $answer) = @_;
     my $name = operation($method, $path);

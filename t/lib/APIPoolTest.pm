@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the tests share: requests to the test server, the upstream's record, and httpds of their own.
+# Shared by the tests: requests to the test server, the upstream's record, and private httpds.
 package APIPoolTest;
 
 use strict;
@@ -17,7 +17,7 @@ our @EXPORT_OK = qw(base_url request chat send_raw upstream_mark upstream_since 
     free_port closed_port private_httpd config_test source_dir build_dir check_dir mock_port serve_raw json error_code
     pool_server metrics background parallel read_request);
 
-# Where things are: the sources, what was built from them, and the folder that tests may write to.
+# Folders: the sources, the build, and one that tests may write to.
 sub _folder {
     my ($name) = @_;
     return $ENV{$name} || die "$name is not set; run the tests with t/run\n";
@@ -55,7 +55,7 @@ sub json {
     return eval { decode_json($text) };
 }
 
-# The code of an OpenAI-shaped error, or undef.
+# The code of an OpenAI-style error, or undef.
 sub error_code {
     my ($answer) = @_;
     my $error = (json($answer->{content}) || {})->{error} || {};
@@ -73,8 +73,8 @@ sub mock_port {
     return Apache::Test::vars('mock_port');
 }
 
-# request(POST => '/ok/v1/chat', content => ..., headers => {...}, base => ..., timeout => ..., from => ADDRESS); http is
-# an HTTP::Tiny of the test's own, which keeps its connection.
+# request(POST => '/ok/v1/chat', content => ..., headers => {...}, base => ..., timeout => ..., from =>
+# ADDRESS); pass the test's own HTTP::Tiny as http to keep its connection.
 sub request {
     my ($method, $path, %options) = @_;
     my ($base, $timeout, $from, $http) = delete @options{qw(base timeout from http)};
@@ -82,11 +82,11 @@ sub request {
     return $http->request($method, ($base || base_url()) . $path, \%options);
 }
 
-# chat($httpd, 'main', model => 'm', stream => EVENTS, key => ..., content => ..., query => ..., path => ..., ...): posts a
-# chat to the pool at /main of a server, which is an object or a base. An empty model is not sent; content takes the place
-# of model and stream; key is a client's; path is that behind the pool's; more options are request's, and method. Returns
-# the answer, which has the seconds that it took as well; in a list also the keys that have reached the scripted upstream
-# meanwhile.
+# chat($httpd, 'main', model => 'm', stream => EVENTS, key => ..., content => ..., query => ..., path => ...,
+# ...): posts a chat to the pool at /main of a server, which is an object or a base URL. An empty model is not
+# sent; content replaces model and stream; key is a client's; path is relative to the pool's; other options
+# are those of request, and method. Returns the answer, including the seconds it took; in list context also
+# the keys that have reached the scripted upstream meanwhile.
 sub chat {
     my ($server, $pool, %options) = @_;
     my ($method, $model, $events, $key, $content) = delete @options{qw(method model stream key content)};
@@ -110,8 +110,8 @@ sub chat {
     return wantarray ? ($answer, map { $_->{key} } upstream_since($mark)) : $answer;
 }
 
-# Sends bytes as they are and reads until the server closes; for requests and answers that no client
-# library would make.
+# Sends raw bytes and reads until the server closes; for requests and answers that no client library would
+# make.
 sub send_raw {
     my ($bytes, %options) = @_;
     my $port = $options{port} || Apache::Test::vars('port');
@@ -138,7 +138,7 @@ sub upstream_mark {
     return -s $record->() || 0;
 }
 
-# A mark may lie in a line that was being written for someone else's request, and so may the end.
+# A mark, or the end, may be inside a line that was just being written for another request.
 sub upstream_since {
     my ($mark, $file) = @_;
     open my $in, '<:raw', $file || $record->() or return;
@@ -162,8 +162,8 @@ sub wait_for {
 
 # --- httpds of a test's own ----------------------------------------------------------------------
 
-# A port that nothing listens on yet. None of those that the system gives to outgoing connections: such a
-# one may be taken, or be connected to itself, before a server has it.
+# A port that nothing listens on yet, outside the range for outgoing connections: a port in that range may be
+# taken, or connected to itself, before a server binds it.
 sub free_port {
     my %tried;
     while (keys %tried < 1000) {
@@ -217,7 +217,7 @@ CONF
     return ($dir, $port);
 }
 
-# config_test($config, files => {...}): whether httpd accepts it; returns exit status and its words.
+# config_test($config, files => {...}): whether httpd accepts a configuration; returns exit status and output.
 sub config_test {
     my ($config, %options) = @_;
     my ($dir) = _write_config(config => $config);
@@ -233,8 +233,9 @@ sub _httpd {
     return Apache::Test::vars('httpd');
 }
 
-# private_httpd(config => ..., mpm => ..., module => ..., files => {...}): an object with dir, port, base, and methods
-# stop, restart, log, faults. It stops when it goes out of scope. The module is another build's mod_apipool.so.
+# private_httpd(config => ..., mpm => ..., module => ..., files => {...}): an object with dir, port, base, and
+# the methods stop, restart, log, faults. It stops when it goes out of scope. module is the mod_apipool.so of
+# another build.
 sub private_httpd {
     my (%options) = @_;
     my ($dir, $port) = _write_config(%options);
@@ -246,9 +247,9 @@ sub private_httpd {
     return $self;
 }
 
-# pool_server({NAME => {keys => ..., upstreams => [...], lines => '...', location => '...'}, ...}): a
-# private httpd with pools, each at /NAME, and their metrics at /metrics. Keys are a list, or the text of
-# a key file, or a hash of these by the name of an upstream. More options are those of private_httpd.
+# pool_server({NAME => {keys => ..., upstreams => [...], lines => '...', location => '...'}, ...}): a private
+# httpd with pools, each at /NAME, and their metrics at /metrics. keys is a list, the text of a key file, or a
+# hash of these by upstream name. Other options are those of private_httpd.
 sub pool_server {
     my ($pools, %options) = @_;
     my %files = %{$options{files} || {}};
@@ -272,7 +273,7 @@ sub pool_server {
     return private_httpd(%options, config => $config . ($options{config} // ''), files => \%files);
 }
 
-# metrics($base, $query): what a pool_server tells of itself; an object with methods states, rules, in_flight,
+# metrics($base, $query): the metrics of a pool_server; an object with the methods states, rules, in_flight,
 # sum and by.
 sub metrics {
     my ($base, $query) = @_;
@@ -288,8 +289,8 @@ sub metrics {
 
 # --- Work beside the test ------------------------------------------------------------------------
 
-# background($work): runs it in a process of its own; returns a sub that waits for what it returns, which
-# must be plain data.
+# background($work): runs it in a separate process; returns a sub that waits for its result, which must be
+# plain data.
 sub background {
     my ($work) = @_;
     my $pid = open my $pipe, '-|';
@@ -309,16 +310,16 @@ sub background {
     };
 }
 
-# parallel($count, $work): as many processes at once, each called with its number from 1; what each
-# returned, as lists.
+# parallel($count, $work): runs it in so many processes at once, each called with its number from 1; returns a
+# list of their results, each a list.
 sub parallel {
     my ($count, $work) = @_;
     my @jobs = map { my $number = $_; background(sub { $work->($number) }) } 1 .. $count;
     return map { [$_->()] } @jobs;
 }
 
-# A server on a free port that answers each connection with code of the test's: serve_raw(sub {
-# my ($socket) = @_; ... }). Ends with the test.
+# A server on a free port that handles each connection with the test's code: serve_raw(sub { my ($socket) =
+# @_; ... }). Ends with the test.
 my @children;
 
 sub serve_raw {
@@ -344,8 +345,8 @@ sub serve_raw {
     return $port;
 }
 
-# Reads a request, body and all, as such a server does; returns its head, in a list its body as well, or nothing when the
-# other side closes.
+# Reads a whole request as such a server does; returns its head, in list context also its body, or nothing
+# when the client closes.
 sub read_request {
     my ($socket) = @_;
     my $text = '';
@@ -420,8 +421,8 @@ sub start {
     return;
 }
 
-# Waits until httpd runs since its log was so long. It listens before that, and has its pid file; but a signal then
-# ends it, or is one with the restart that comes next.
+# Waits until httpd has logged, beyond the given length of the log, that it runs. It listens and writes its
+# pid file earlier, but a signal at that time would end it, or be merged with the next restart.
 sub resumes {
     my ($self, $from) = @_;
     return APIPoolTest::wait_for(sub { substr($self->log, $from) =~ /resuming normal operations/ }, 30);
@@ -449,7 +450,7 @@ sub children {
     return map { (split m{/}, $_)[2] } grep { _parent($_) == $pid } glob '/proc/[0-9]*/stat';
 }
 
-# The parent that a /proc/PID/stat names; processes may be gone by the time it is read.
+# The parent process id in a /proc/PID/stat; the process may be gone by then.
 sub _parent {
     my ($file) = @_;
     my $stat = eval { APIPoolTest::slurp($file) } // '';
@@ -462,7 +463,7 @@ sub graceful {
     return;
 }
 
-# A graceful restart; returns when the new children are there, and no old one takes connections any more.
+# A graceful restart; returns when the new children are there and no old one accepts connections any more.
 sub restart {
     my ($self) = @_;
     my $from = length $self->log;
@@ -470,8 +471,9 @@ sub restart {
     return $self->resumes($from) && APIPoolTest::wait_for(sub { !$self->_old_listeners }, 30);
 }
 
-# Children of the generation before that take connections: they have the socket that listens, but not the pipe by which
-# the parent now ends its children, who has both ends of it. Any that it made after the signal are among them.
+# Children of the previous generation that accept connections: they have the listening socket, but not the
+# pipe by which the parent now ends its children, of which it has both ends. They include any child that the
+# parent made after the signal.
 sub _old_listeners {
     my ($self) = @_;
     my $port = sprintf '%04X', $self->{port};
@@ -484,7 +486,7 @@ sub _old_listeners {
     } $self->children;
 }
 
-# What a process has open, but for what it was given at its start.
+# What a process has open, except for what it had at its start.
 sub _open_files {
     my ($pid) = @_;
     return map { readlink // () } grep {/[^\/]{2,}\z|[3-9]\z/} glob "/proc/$pid/fd/*";
@@ -496,15 +498,15 @@ sub log {
     return -f $file ? APIPoolTest::slurp($file) : '';
 }
 
-# What the log has of children that died and of errors of the module itself.
+# Log lines about children that died and errors of the module itself.
 sub faults {
     my ($self) = @_;
     my $fault = qr/exit signal|core dump|AddressSanitizer|\[apipool(?:_admin)?:(?:error|crit|alert|emerg)\]/;
     return join "\n", grep {$_ =~ $fault} split /\n/, $self->log;
 }
 
-# Told to stop, mpm_event shuts down the sockets that its workers have, and crashes if one is being freed at that
-# moment, with or without this module. So what clients have closed is left to be closed by httpd first.
+# When told to stop, mpm_event shuts down its workers' sockets, and crashes if one is being freed at that
+# moment, with or without this module. So let httpd first close what clients have closed.
 sub settle {
     my ($self) = @_;
     my $half_closed = sprintf '^ *\\d+: \\w+:%04X \\w+:\\w+ 08 ', $self->{port};

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# WebSockets byte by byte: frames, a client that sends any of them, and an upstream that speaks in OpenAI's events.
+# WebSockets byte by byte: frames, a client that can send any of them, and an upstream with OpenAI's events.
 package APIPoolWebSocket;
 
 use strict;
@@ -19,7 +19,8 @@ use constant {CONTINUATION => 0, TEXT => 1, BINARY => 2, CLOSE => 8, PING => 9, 
 
 my $json = JSON::PP->new->canonical->utf8;
 
-# frame(OPCODE, PAYLOAD, masked => 1, final => 0, reserved => 4, length => 64): length forces that many bits.
+# frame(OPCODE, PAYLOAD, masked => 1, final => 0, reserved => 4, length => 64): length forces a length field
+# of so many bits.
 sub frame {
     my ($opcode, $payload, %how) = @_;
     my $final = $how{final} // 1;
@@ -35,7 +36,7 @@ sub frame {
     return pack('CC', $first, $in_byte | ($how{masked} ? 0x80 : 0)) . $length . $mask . $payload;
 }
 
-# open_websocket(PORT, PATH, FIELDS): an object, whose {head} is the answer's.
+# open_websocket(PORT, PATH, FIELDS): an object; {head} is the answer's head.
 sub open_websocket {
     my ($port, $path, @fields) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 10)
@@ -57,7 +58,7 @@ sub fill {
     return sysread $self->{socket}, $self->{in}, 65_536, length $self->{in};
 }
 
-# The next frame, as {opcode, payload, final, reserved, masked}; nothing at the end.
+# The next frame as {opcode, payload, final, reserved, masked}; nothing at the end.
 sub next_frame {
     my ($self, $seconds) = @_;
     my $need = 2;
@@ -89,7 +90,7 @@ sub next_frame {
     };
 }
 
-# Sends bytes, or with step so many of them at a time, each in a segment of its own.
+# Sends bytes; with step, so many at a time, each in its own segment.
 sub send_bytes {
     my ($self, $bytes, $step) = @_;
     local $SIG{PIPE} = 'IGNORE';
@@ -101,13 +102,14 @@ sub send_bytes {
     return 1;
 }
 
-# An event as JSON text, in one masked frame.
+# Makes one masked frame of an event as JSON text.
 sub say_event {
     my ($self, $event) = @_;
     return $self->send_bytes(frame(TEXT, ref $event ? $json->encode($event) : $event, masked => 1));
 }
 
-# The next event, control frames passed over; of a close frame {type => 'close', code => ...}; nothing at the end.
+# The next event, skipping control frames; {type => 'close', code => ...} for a close frame; nothing at the
+# end.
 sub next_event {
     my ($self, $seconds) = @_;
     my $text = '';
@@ -120,7 +122,7 @@ sub next_event {
     return;
 }
 
-# Events to the first one of a type, as a list of their types; the last one stays in {last}.
+# The types of all events up to the first one of a type; {last} holds the last event.
 sub until_event {
     my ($self, $type) = @_;
     my @types;
@@ -152,7 +154,7 @@ sub _usage {
 
 my $responses = 0;
 
-# One response, as the words of its request want it: input-output tokens, or what goes wrong.
+# One response, as its request asks: input-output tokens, or a failure.
 sub _respond {
     my ($self, $words) = @_;
     my $is_realtime = $self->{path} =~ m{/realtime};
@@ -203,7 +205,7 @@ sub _answer {
             usage => {type => 'tokens', %{_usage(14, 5, 1)}}});
         return $words =~ /vad-(.*)/ ? _respond($self, $1) : ();
     }
-    if ($event->{type} eq 'raw') { # bytes of the test's own
+    if ($event->{type} eq 'raw') { # raw bytes from the test
         return $self->send_bytes(pack 'H*', $event->{hex});
     }
     return;
@@ -228,7 +230,7 @@ sub _accept {
     return $self;
 }
 
-# An upstream on a port of its own, and the file that has what it received.
+# An upstream on its own port, and the file in which it records what it received.
 sub serve_events {
     my $file = check_dir() . "/t/logs/websocket-$$.jsonl";
     unlink $file;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/vendor/balance: where an answer has its amount, and what is no amount. */
+ * Tests of src/vendor/balance: finding an amount in an answer, and what is not an amount. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #define NONE       APIPOOL_BALANCE_NONE
 #define UNREADABLE APIPOOL_BALANCE_UNREADABLE
 
-/* In memory of exactly its size: the body has no end mark. */
+/* Reads from memory of exactly the right size: the body is not terminated. */
 static apipool_balance_e read_exactly(const char *body, const char *pointer, const char *currency,
                                       apipool_amount_t *amount)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/vendor/endpoint: what is generated, and what is only read or free. */
+ * Tests of src/vendor/endpoint: what generates, and what is only read or free. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -132,7 +132,7 @@ static void what_is_kept_listed_or_counted_is_free(void **unused)
     check("OPTIONS", read, sizeof(read) / sizeof(*read));
 }
 
-/* Whatever only looks like something is in no table. */
+/* Paths that only resemble known ones are in no table. */
 static void what_is_not_known_is_unlisted(void **unused)
 {
     static const row_t rows[] = {
@@ -161,7 +161,7 @@ static void what_is_not_known_is_unlisted(void **unused)
         {"/xmodels/m", UNLISTED},
         {"/other/models/m", UNLISTED},
         {"/embeddings", UNLISTED},
-        /* of any method: some servers take another one from a header field */
+        /* any method: some servers take another from a header field */
         {"/v1beta/models/gemini-x:generateContent", TEXT},
     };
     check("POST", rows, sizeof(rows) / sizeof(*rows));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/vendor/error_answer: the error bodies of every vendor, and what is no error body at all. */
+ * Tests of src/vendor/error_answer: the error bodies of every vendor, and bodies that are no
+ * errors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,7 @@
 
 #include "error_answer.h"
 
-/* The body is copied to memory of exactly its size, so that a checker sees every step beyond it. */
+/* Copies the body to memory of exactly its size, so that a checker notices any overrun. */
 static void read_body(const char *body, size_t len, apipool_error_answer_t *answer)
 {
     char *exact = malloc(len ? len : 1);
@@ -135,7 +136,7 @@ static void bodies_of_every_vendor_are_understood(void **unused)
     }
 }
 
-/* Each member as long as the filler, once inside JSON and once as text. */
+/* Each member is as long as the filler, once in JSON and once in text. */
 static void what_is_too_long_is_cut(void **unused)
 {
     apipool_error_answer_t got;

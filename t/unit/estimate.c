@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/text/estimate: what counts and how much, any way to cut a body, and how near real counts are.
- * */
+ * Tests of src/text/estimate: what counts and how much, bodies cut anywhere, and accuracy against
+ * real counts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@
 #define OF_IMAGE  (765L * TOKEN)
 #define OF_BASE64 (TOKEN / 4096.0) /* in an answer */
 
-/* The piece is copied to memory of exactly its size, so that a checker sees every step beyond it. */
+/* Copies the piece to memory of exactly its size, so that a checker notices any overrun. */
 static void feed(apipool_estimate_t *e, const char *data, size_t len)
 {
     char *exact = malloc(len ? len : 1);
@@ -54,7 +54,7 @@ static long tokens_by_byte(apipool_estimate_kind_e kind, const char *body, size_
     return (long)apipool_estimate_tokens(&e);
 }
 
-/* Whole, in two pieces cut anywhere, and byte by byte. */
+/* Feeds the body whole, in two pieces cut anywhere, and byte by byte. */
 static long tokens_of(const char *name, apipool_estimate_kind_e kind, const char *body)
 {
     size_t len = strlen(body);
@@ -72,7 +72,7 @@ static long tokens_of(const char *name, apipool_estimate_kind_e kind, const char
     return whole;
 }
 
-/* A JSON string; with everything escaped that can be, if so wished. */
+/* Writes a JSON string, on request with everything escaped that can be. */
 static void quote(char *out, size_t size, const char *text, int escape_all)
 {
     static const char plain[] = "\n\t\"\\", letters[] = "nt\"\\";
@@ -105,7 +105,7 @@ static void quote(char *out, size_t size, const char *text, int escape_all)
     strcpy(out, "\"");
 }
 
-/* Counted with the encodings of OpenAI's tiktoken. */
+/* Counted with OpenAI's tiktoken. */
 static const struct {
     const char *name, *text;
     int o200k_base, cl100k_base;
@@ -178,9 +178,9 @@ typedef struct {
     const char *name;
     apipool_estimate_kind_e kind;
     const char *body;
-    const char *text; /* that counts, all of it ASCII */
+    const char *text; /* text that counts, all ASCII */
     long images;
-    long base64; /* characters that count by their number */
+    long base64; /* characters of base64 */
 } row_t;
 
 static long expected(const row_t *row)
@@ -468,7 +468,7 @@ static void scripts_are_told_apart_by_their_first_byte(void **unused)
     }
 }
 
-/* Prose in English has longer words than four bytes; in a table every number is some tokens by itself. */
+/* English prose has words longer than four bytes; in a table every number is several tokens. */
 static void texts_come_near_to_their_real_counts(void **unused)
 {
     int within_a_fifth = 0, count = (int)(sizeof(texts) / sizeof(*texts));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/text/json: members by type and range, and what is wrong by its name. */
+ * Tests of src/text/json: members by type and range, and errors by name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,10 +40,10 @@ static const apipool_json_member_t members[] = {
     {"limits", APIPOOL_JSON_OBJECT, .members = limits},
     {NULL}};
 
-/* Reads what an edit would have; returns 1 if nothing is wrong. */
+/* Reads the members of an edit; returns 1 if nothing is wrong. */
 static int read_members(const char *text, size_t len, members_t *read, apipool_input_error_t *flaw)
 {
-    char *copy = malloc(len ? len : 1); /* of exactly its size: a text has no end mark */
+    char *copy = malloc(len ? len : 1); /* of exactly its size: a text is not terminated */
     assert_non_null(copy);
     memcpy(copy, text, len);
     memset(read, 0, sizeof(*read));
@@ -145,7 +145,7 @@ static const struct {
     {"{\"limits\":{\"more\":1}}", "limits.more"},
     {"{\"more\":1}", "more"},
     {"{\"\":1}", ""},
-    {"{\"" SIXTY "abc\xc3\xa4\":1}", SIXTY "abc"}, /* cut, but not inside a character */
+    {"{\"" SIXTY "abc\xc3\xa4\":1}", SIXTY "abc"}, /* cut at a character boundary */
 };
 
 static void what_is_wrong_is_named(void **unused)
@@ -165,8 +165,8 @@ static void what_is_wrong_is_named(void **unused)
     }
 }
 
-/* A flaw is no place for what was sent: it may be a password. */
-static void nothing_that_was_sent_is_told(void **unused)
+/* An error must not quote the input, which may be a password. */
+static void errors_do_not_quote_the_input(void **unused)
 {
     members_t read;
     apipool_input_error_t flaw;
@@ -203,7 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_are_read),       cmocka_unit_test(absent_and_null_are_told_apart),
-        cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(nothing_that_was_sent_is_told),
+        cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(errors_do_not_quote_the_input),
         cmocka_unit_test(there_are_bounds),       cmocka_unit_test(what_is_needed_is_missed),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/text/language: Accept-Language as RFC 9110 has it, and sentences with parts that vary. */
+ * Tests of src/text/language: Accept-Language by RFC 9110, and sentences with variable parts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,11 +35,11 @@ static const struct {
     {"en;q=0.800, zh;q=0.801", ZH},
     {"de, zh;q=0.1", ZH},
     {"de, fr;q=0.5", EN},
-    /* of equal weights the first */
+    /* equal weights: the first wins */
     {"zh, en", ZH},
     {"en, zh", EN},
     {"en;q=0.5,zh;q=0.5", EN},
-    /* what is not acceptable */
+    /* not acceptable */
     {"zh;q=0", EN},
     {"zh-CN;q=0.000", EN},
     {"en;q=0, zh;q=0", EN},
@@ -48,14 +48,14 @@ static const struct {
     {"*", EN},
     {"*;q=0.5, zh;q=0.4", EN},
     {"*;q=0.4, zh;q=0.5", ZH},
-    /* the closer range counts */
+    /* the closer range wins */
     {"zh-CN;q=0, zh, en;q=0.5", EN},
     {"zh-TW;q=0.9, zh-CN;q=0.1, en;q=0.5", EN},
     {"zh-TW;q=0, zh;q=0.9, en;q=0.5", ZH},
-    /* blanks, and the letter of the weight */
+    /* blanks, and the case of "q" */
     {" \tzh \t; \tQ=0.9 ,\ten;q=0.1", ZH},
     {",,zh,,", ZH},
-    /* what makes no sense is skipped */
+    /* malformed ranges are skipped */
     {"zh;q=2, en;q=0.1", EN},
     {"zh;q=-1", EN},
     {"zh;q=0.9999", EN},

@@ -185,7 +185,7 @@ static void facts_hold_for_their_vendors_and_generic(void **unused)
 #define ANY APIPOOL_PROVIDER_COUNT
 
 static const struct {
-    apipool_provider_e of; /* the only vendor whose client may not send it; ANY: none may */
+    apipool_provider_e of; /* the only vendor for which it is private; ANY: for all */
     const char *names;
 } private_fields[] = {
     {ANY,
@@ -252,7 +252,7 @@ static void what_a_vendor_needs_of_a_client_stays(void **unused)
 
 static const struct {
     apipool_provider_e provider;
-    const char *args, *kept; /* kept NULL: nothing is; args itself: untouched */
+    const char *args, *kept; /* kept is NULL if nothing is left, args itself if unchanged */
 } queries[] = {
     {APIPOOL_PROVIDER_OPENAI, "key=a", NULL},
     {APIPOOL_PROVIDER_OPENAI, "key", NULL},
@@ -322,7 +322,7 @@ static void tables_are_whole(void **unused)
     assert_non_null(apipool_provider_retry_fields(&retries));
     assert_true(markers && types && limits && retries && limits <= APIPOOL_LIMITS_MAX);
     for (size_t i = 0; i < markers; i++) {
-        assert_true(*marker[i].text && marker[i].of && marker[i].means < APIPOOL_MEANS_COUNT);
+        assert_true(*marker[i].text && marker[i].vendors && marker[i].means < APIPOOL_MEANS_COUNT);
         assert_true(marker[i].where != APIPOOL_IN_MESSAGE || marker[i].status);
     }
     for (size_t i = 0; i < types; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/text/query: parameters by type and range, and what is wrong by its name. */
+ * Tests of src/text/query: parameters by type and range, and errors by name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ typedef struct {
     int order;
 } parameters_t;
 
-/* Reads what a list of keys would; returns 1 if nothing is wrong. */
+/* Reads the parameters of a list of keys; returns 1 if nothing is wrong. */
 static int read_all(const char *text, parameters_t *read, apipool_input_error_t *flaw)
 {
     apipool_query_t query;

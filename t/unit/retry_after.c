@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/vendor/retry_after: header fields and durations as vendors write them. */
+ * Tests of src/vendor/retry_after: header fields and durations in the vendors' formats. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -316,14 +316,14 @@ static void fields_are_the_vendors_own(void **unused)
     apr_pool_destroy(pool);
 }
 
-/* In thousandths, so that the tables need no floating point; -1000 for nothing. */
+/* In thousandths, so that the tables need no floating point; -1000 for none. */
 static const struct {
     const char *name;
     field_t fields[10];
     int share;
     apr_interval_time_t until;
 } rooms[] = {
-    {"nothing said", {{"Content-Type", "application/json"}, {"X-Request-Id", "r"}}, -1000, NOTHING},
+    {"no limits", {{"Content-Type", "application/json"}, {"X-Request-Id", "r"}}, -1000, NOTHING},
     {"OpenAI",
      {{"x-ratelimit-limit-requests", "500"},
       {"x-ratelimit-remaining-requests", "400"},
@@ -438,7 +438,7 @@ static void the_smallest_share_is_the_headroom(void **unused)
     apr_pool_destroy(pool);
 }
 
-/* Each row by itself: none is overlooked for how its names begin. */
+/* Each row on its own: none is missed because of the beginning of its name. */
 static void every_limit_is_read_by_its_vendors(void **unused)
 {
     apr_size_t count;
@@ -452,9 +452,9 @@ static void every_limit_is_read_by_its_vendors(void **unused)
         apr_table_setn(headers, limits[i].reset.text, "5");
         for (apipool_provider_e p = 0; p < APIPOOL_PROVIDER_COUNT; p++) {
             apr_time_t until;
-            int said = apipool_retry_after_headroom(headers, p, NOW, &until) >= 0;
-            assert_int_equal(said, apipool_provider_holds(limits[i].of, p));
-            assert_int_equal(until, said ? NOW + SEC(5) : 0);
+            int is_read = apipool_retry_after_headroom(headers, p, NOW, &until) >= 0;
+            assert_int_equal(is_read, apipool_provider_holds(limits[i].vendors, p));
+            assert_int_equal(until, is_read ? NOW + SEC(5) : 0);
         }
     }
     apr_pool_destroy(pool);
@@ -482,7 +482,7 @@ static const struct {
     {"2027-11-07T07:30:00Z", "2027-11-08T08:00:00Z"},
 };
 
-/* Of the forms above. */
+/* Reads one of the forms above. */
 static apr_time_t at(const char *text)
 {
     apr_time_exp_t when = {.tm_year = atoi(text) - 1900,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/text/rfc3339: times are read in every form of RFC 3339, and written in one. */
+ * Tests of src/text/rfc3339: reads every form of RFC 3339, and writes one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 static const struct {
     const char *text;
-    apr_time_t seconds; /* 0: no time */
+    apr_time_t seconds; /* 0: invalid */
     apr_time_t micros;
 } times[] = {
     {"2027-01-15T08:00:00Z", 1800000000, 0},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/text/sniff and modelpath: members, fields, their places, and any way to cut a body, whether
- * somebody asks for doubts or not. */
+ * Tests of src/text/sniff and model_path: members, fields and their positions, bodies cut anywhere,
+ * with and without strict mode. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 #define FACE    "\xf0\x9f\x98\x80"
 #define UNKNOWN "\xef\xbf\xbd"
 
-static apr_pool_t *pool; /* of the texts that are found */
+static apr_pool_t *pool; /* for the texts found */
 
 static const apipool_sniff_name_t names[] = {{.name = "model", .slot = 0},
                                              {.name = "stream", .slot = 1},
@@ -45,7 +45,7 @@ static void begin(run_t *run, const char *type)
     begin_either(run, type, 0);
 }
 
-/* The piece is copied to memory of exactly its size, so that a checker sees every step beyond it. */
+/* Copies the piece to memory of exactly its size, so that a checker notices any overrun. */
 static void feed(run_t *run, const char *data, size_t len)
 {
     char *exact = malloc(len ? len : 1);
@@ -55,8 +55,8 @@ static void feed(run_t *run, const char *data, size_t len)
     free(exact);
 }
 
-/* What was found, as text: "model=string 10+7 <gpt-4>; ". */
-static void tell(const run_t *run, char *out, size_t size)
+/* Describes the results: "model=string 10+7 <gpt-4>; ". */
+static void describe(const run_t *run, char *out, size_t size)
 {
     static const char *const kinds[] = {"absent", "string", "number", "true",
                                         "false",  "null",   "object", "array"};
@@ -85,20 +85,20 @@ static void tell(const run_t *run, char *out, size_t size)
 }
 
 typedef struct {
-    const char *name, *type, *body, *told;
+    const char *name, *type, *body, *expected;
 } row_t;
 
 static void check_told(const run_t *run, const row_t *row, const char *how)
 {
-    char told[4096];
-    tell(run, told, sizeof(told));
+    char result[4096];
+    describe(run, result, sizeof(result));
     assert_int_equal(run->sniff.seen, strlen(row->body));
-    if (strcmp(told, row->told)) {
-        fail_msg("%s (%s): \"%s\"", row->name, how, told);
+    if (strcmp(result, row->expected)) {
+        fail_msg("%s (%s): \"%s\"", row->name, how, result);
     }
 }
 
-/* Whole, in two pieces cut anywhere, and byte by byte. */
+/* Feeds the body whole, in two pieces cut anywhere, and byte by byte. */
 static void check_rows(const row_t *rows, size_t count)
 {
     static run_t run;
@@ -304,7 +304,7 @@ static void a_part_with_a_header_line_too_long_is_no_field(void **unused)
     }
 }
 
-/* The value is cut after 255 bytes or before the character that would not fit. */
+/* The value is cut after 255 bytes or before a character that would not fit. */
 static void a_long_text_ends_with_a_whole_character(void **unused)
 {
     static const char *const tails[] = {"a",  E_ACUTE,   "\xe2\x82\xac",
@@ -405,7 +405,7 @@ static void capitals_make_no_difference_where_they_should_not(void **unused)
 }
 
 static const struct {
-    const char *body, *told; /* id, code, and what of them is no path */
+    const char *body, *expected; /* id and code, of paths and of other names */
 } inner[] = {
     {"{\"a\":{\"id\":\"1\",\"b\":{\"code\":\"2\"}},\"id\":\"3\"}", "1,2,3"},
     {"{\"a\":{\"b\":{},\"id\":7},\"a\":{\"b\":{\"c\":{\"code\":1},\"code\":8}}}", "7,8,"},
@@ -427,15 +427,15 @@ static void members_of_members_are_found(void **unused)
     for (size_t i = 0; i < sizeof(inner) / sizeof(*inner); i++) {
         for (size_t cut = 0; cut <= 2 * strlen(inner[i].body) + 1; cut++) {
             const char *body = inner[i].body;
-            char told[64];
+            char result[64];
             size_t first = cut / 2;
             apipool_sniff_begin(&sniff, JSON, wanted, 3, found, cut % 2 ? &strict : NULL, pool);
             apipool_sniff_feed(&sniff, body, first);
             apipool_sniff_feed(&sniff, body + first, strlen(body) - first);
             apipool_sniff_end(&sniff);
-            snprintf(told, sizeof(told), "%.9s,%.9s,%.9s", found[0].text, found[1].text,
+            snprintf(result, sizeof(result), "%.9s,%.9s,%.9s", found[0].text, found[1].text,
                      found[2].text);
-            assert_string_equal(told, inner[i].told);
+            assert_string_equal(result, inner[i].expected);
         }
     }
 }

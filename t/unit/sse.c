@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/text/sse: first events, ends of lines and events, and the chunk that tells usage. */
+ * Tests of src/text/sse: first events, ends of lines and events, and the chunk that reports
+ * usage. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -146,7 +147,7 @@ static void the_chunk_that_tells_usage_is_dropped(void **unused)
     apr_pool_destroy(pool);
 }
 
-/* However the bytes come, the end is seen where it is found when all is read at once. */
+/* However the bytes arrive, the end is found where it is found when all are read at once. */
 static void the_end_of_the_first_event_is_seen_as_the_bytes_come(void **unused)
 {
     for (size_t i = 0; i < sizeof(firsts) / sizeof(*firsts); i++) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/text/sniff and strict: what clients really send passes, what readers disagree about does not.
- * */
+ * Tests of src/text/sniff and strict: what clients really send passes, ambiguous bodies do not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +14,7 @@
 #define JSON "application/json"
 #define FORM "multipart/form-data; boundary=XyZ"
 #define D    "Content-Disposition: form-data; "
-/* a form of one part with that head, and a whole one of that part before the model */
+/* a form of one part with that header, and a form with that part before the model */
 #define PART(head)    "--XyZ\r\n" head "\r\n\r\nm\r\n"
 #define FORM_OF(head) PART(head) "--XyZ--\r\n"
 #define BESIDES(head) PART(D "name=\"model\"") FORM_OF(head)
@@ -25,7 +24,7 @@ typedef struct {
     const char *type, *body;
 } row_t;
 
-/* As one piece, in two cut anywhere, and byte by byte; each of exactly its size. */
+/* Feeds the body in one piece, in two cut anywhere, and byte by byte; each of exactly its size. */
 static const char *read_in(const row_t *row, size_t first, size_t step)
 {
     static apipool_strict_t strict;
@@ -41,7 +40,7 @@ static const char *read_in(const row_t *row, size_t first, size_t step)
         free(exact);
     }
     apipool_sniff_end(&s);
-    return strict.doubt;
+    return strict.ambiguity;
 }
 
 static void check(const row_t *rows, size_t count, int passes)
@@ -49,9 +48,9 @@ static void check(const row_t *rows, size_t count, int passes)
     for (size_t i = 0; i < count; i++) {
         size_t len = strlen(rows[i].body);
         for (size_t cut = 1; cut <= len + 1; cut++) {
-            const char *doubt = read_in(&rows[i], cut, cut == len + 1 ? 1 : len);
-            if ((doubt == NULL) != passes) {
-                fail_msg("row %zu, cut %zu: %s: \"%s\"", i, cut, doubt ? doubt : "passes",
+            const char *ambiguity = read_in(&rows[i], cut, cut == len + 1 ? 1 : len);
+            if ((ambiguity == NULL) != passes) {
+                fail_msg("row %zu, cut %zu: %s: \"%s\"", i, cut, ambiguity ? ambiguity : "passes",
                          rows[i].body);
             }
         }
@@ -89,7 +88,7 @@ static void what_clients_send_passes(void **unused)
     check(honest, sizeof(honest) / sizeof(*honest), 1);
 }
 
-static const row_t doubtful[] = {
+static const row_t ambiguous[] = {
     {JSON, "{\"a\":[/*\"*/],\"model\":\"x\",\"b\":[/*\"*/]}"},
     {JSON, "{\"a\":[1,],\"model\":\"m\"}"},
     {JSON, "{\"a\":NaN}"},
@@ -171,16 +170,16 @@ static const row_t doubtful[] = {
 
 static void what_readers_disagree_about_does_not(void **unused)
 {
-    check(doubtful, sizeof(doubtful) / sizeof(*doubtful), 0);
+    check(ambiguous, sizeof(ambiguous) / sizeof(*ambiguous), 0);
 }
 
 static void names(void **unused)
 {
     assert_int_equal(apipool_strict_name("Model"), APIPOOL_NAME_MODEL);
     assert_int_equal(apipool_strict_name("deployment"), APIPOOL_NAME_MODEL);
-    assert_int_equal(apipool_strict_name("model[0]"), APIPOOL_NAME_DOUBT);
-    assert_int_equal(apipool_strict_name("a[model]"), APIPOOL_NAME_DOUBT);
-    assert_int_equal(apipool_strict_name("mod%65l"), APIPOOL_NAME_DOUBT);
+    assert_int_equal(apipool_strict_name("model[0]"), APIPOOL_NAME_AMBIGUOUS);
+    assert_int_equal(apipool_strict_name("a[model]"), APIPOOL_NAME_AMBIGUOUS);
+    assert_int_equal(apipool_strict_name("mod%65l"), APIPOOL_NAME_AMBIGUOUS);
     assert_int_equal(apipool_strict_name("models"), APIPOOL_NAME_OTHER);
     assert_int_equal(apipool_strict_name("api-version"), APIPOOL_NAME_OTHER);
     assert_false(apipool_strict_is_argument("model "));

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/vendor/usage: every vendor's answers, whole and split everywhere, and what only looks alike.
- * */
+ * Tests of src/vendor/usage: every vendor's answers, whole and split anywhere, and look-alikes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +22,7 @@ typedef struct {
     int done;
 } row_t;
 
-/* Memory of exactly its size, so that a checker sees every step beyond it. */
+/* Feeds memory of exactly its size, so that a checker notices any overrun. */
 static void feed(apipool_usage_scan_t *scan, const char *text, size_t len)
 {
     char *exact = malloc(len ? len : 1);
@@ -40,7 +39,7 @@ static int is_same(const apipool_usage_t *a, const apipool_usage_t *b)
            a->total == b->total;
 }
 
-/* Asks what the scan has found, which ends it. */
+/* Checks the result of a scan, and ends it. */
 static void check_scan(const row_t *row, apipool_usage_scan_t *scan, const char *how, size_t at)
 {
     static const apipool_usage_t nothing = {NONE, NONE, NONE, NONE};
@@ -82,7 +81,7 @@ static void check_documents(const row_t *rows, size_t count)
     }
 }
 
-/* Cut anywhere, or not at all. */
+/* Checks a stream whole, or cut anywhere. */
 static void check_stream(const row_t *row, const char *stream, size_t len, const char *how,
                          int all_cuts)
 {
@@ -95,7 +94,8 @@ static void check_stream(const row_t *row, const char *stream, size_t len, const
     }
 }
 
-/* Among events that are passed over, which differ in length. It is complete if none follows. */
+/* Checks the text among skipped events of different lengths. The stream is complete if none
+ * follows. */
 static void check_among_events(const row_t *row, const char *text)
 {
     static const char begin[] = "event: x\ndata: {\"type\":\"x\",\"delta\":\"",
@@ -121,7 +121,7 @@ static void check_among_events(const row_t *row, const char *text)
     }
 }
 
-/* The lines of a stream end in any of the three ways. */
+/* Checks streams with all three kinds of line ends. */
 static void check_streams(const row_t *rows, size_t count)
 {
     static char text[16384];
@@ -455,7 +455,7 @@ static const row_t lookalikes[] = {
      ALONE(3), 0},
 };
 
-/* The name has more bytes than any that is known, of which NUL is one. */
+/* The name has more bytes than any known one, one of them NUL. */
 static void a_name_with_nul_is_none_that_is_known(void **unused)
 {
     static const char text[] = "{\"usage\0xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\":{\"total_tokens\":12},"
@@ -623,7 +623,7 @@ static void containers_of_any_depth_are_passed(void **unused)
     free(text);
 }
 
-/* A text with so many letters in the middle, in one piece and in pieces as they are read. */
+/* Checks a text with so many letters in the middle, in one piece and in pieces as they are read. */
 static void check_long(const row_t *row, const char *begin, size_t letters, const char *end,
                        int is_event_stream)
 {
@@ -730,7 +730,7 @@ static void an_object_for_counts_is_noticed_whatever_is_in_it(void **unused)
 {
     static const struct {
         const char *text;
-        int told;
+        int reported;
     } rows[] = {
         {"data: {\"choices\":[],\"usage\":null}\n\n", 0},
         {"data: {\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":{}\"}}]}\n\n", 0},
@@ -741,7 +741,7 @@ static void an_object_for_counts_is_noticed_whatever_is_in_it(void **unused)
         apipool_usage_scan_t scan;
         apipool_usage_begin(&scan, 1);
         feed(&scan, rows[i].text, strlen(rows[i].text));
-        assert_int_equal(apipool_usage_was_told(&scan), rows[i].told);
+        assert_int_equal(apipool_usage_was_reported(&scan), rows[i].reported);
         apipool_usage_end(&scan);
     }
 }

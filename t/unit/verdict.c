@@ -577,7 +577,7 @@ static void every_marker_is_reached(void **unused)
     const apipool_marker_t *markers = apipool_provider_markers(&count);
     for (apr_size_t i = 0; i < count; i++) {
         for (int p = 0; p < APIPOOL_PROVIDER_COUNT; p++) {
-            if (!apipool_provider_holds(markers[i].of, (apipool_provider_e)p)) {
+            if (!apipool_provider_holds(markers[i].vendors, (apipool_provider_e)p)) {
                 continue;
             }
             apipool_rule_e rule = judge_marker(&markers[i], (apipool_provider_e)p);

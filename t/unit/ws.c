@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/text/websocket_frame, wsevent and wsmodels: frames, events and models of WebSockets. */
+ * Tests of src/text/websocket_frame, websocket_event and websocket_models. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,8 @@
 
 #define BYTES(text) text, sizeof(text) - 1
 
-/* What a run of bytes comes to: each frame's opcode, '(' where a message begins and ')' where it ends. */
+/* Describes the frames in a run of bytes: opcodes, '(' where a message begins and ')' where it
+ * ends. */
 static const char *frames_of(int is_masked, const char *data, apr_size_t len, apr_size_t step)
 {
     static char said[256];
