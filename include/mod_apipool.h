@@ -14,8 +14,8 @@
 #include "counters.h"
 
 /* The admin module never touches shared memory. It looks this table up when the configuration is
- * checked, and asks it from then on; mod_apipool registers it together with its hooks. Both DSOs are
- * built from one tree: a table of another version is not found. */
+ * checked, and asks it from then on; mod_apipool registers it together with its hooks. Both DSOs
+ * are built from one tree: a table of another version is not found. */
 
 #define APIPOOL_VERSION "0.1.0"
 
@@ -213,33 +213,36 @@ typedef struct {
  * it. APR_EEXIST: the name is taken. APR_EINVAL: what was sent makes no sense, and *flaw says why. Others:
  * locks or disks that failed. */
 typedef struct {
-    /** Whether requests can be served: shared memory is there and its lock can be taken. Returns 1 or 0. */
+    /** Whether requests can be served: shared memory is there and its lock can be taken. Returns
+     *  1 or 0. */
     int (*healthy)(void);
 
-    /** Whether the configuration has given a request to a handler of ours, and not AddHandler, .htaccess or a
-     *  RewriteRule. No lock. */
+    /** Whether the configuration has given a request to a handler of ours, and not AddHandler,
+     *  .htaccess or a RewriteRule. No lock. */
     int (*is_mounted)(struct request_rec *r, const char *handler);
 
     /**
-     * The level, on httpd's scale, at which all processes log what they do for requests; it only ever adds
-     * to what LogLevel asks for. Takes effect with the next request of each process. No lock.
+     * The level, on httpd's scale, at which all processes log what they do for requests; it only
+     * ever adds to what LogLevel asks for. Takes effect with the next request of each process.
+     * No lock.
      * @return 0: as configured
      */
     int (*log_level)(void);
     void (*set_log_level)(int level);
 
     /** How much room there is, and how saving goes. No lock. */
-    apr_status_t (*system)(json_t **told);
+    apr_status_t (*system)(json_t **result);
 
     /** The pools that a server sees, its own and the main server's: apipool_pool_info_t. */
     apr_array_header_t *(*pools)(struct server_rec *s, apr_pool_t *p);
 
     /** All of a pool of that list. O(keys), in small steps. */
-    apr_status_t (*pool)(struct server_rec *s, apr_uint32_t pool, apr_pool_t *p, json_t **told);
+    apr_status_t (*pool)(struct server_rec *s, apr_uint32_t pool, apr_pool_t *p, json_t **result);
 
-    /** How fast it goes now; the last 60 minutes by minute, or 24 hours by hour, oldest first, of which the
-     *  last one is not over; models, the most tokens first; and the rules that came up. */
-    apr_status_t (*stats)(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **told);
+    /** How fast it goes now; the last 60 minutes by minute, or 24 hours by hour, oldest first,
+     *  of which the last one is not over; models, the most tokens first; and the rules that came
+     *  up. */
+    apr_status_t (*stats)(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **result);
 
     /**
      * The last requests, newest first: an array.
@@ -247,25 +250,27 @@ typedef struct {
      * @param limit how many at most
      */
     apr_status_t (*requests)(const apr_array_header_t *pools, apr_uint32_t limit, apr_pool_t *p,
-                             json_t **told);
+                             json_t **result);
 
-    /** A page of a pool's keys, and how many match. Copies what it sorts by, in small steps under the lock;
-     *  O(keys). */
+    /** A page of a pool's keys, and how many match. Copies what it sorts by, in small steps
+     *  under the lock; O(keys). */
     apr_status_t (*keys)(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                         json_t **told);
+                         json_t **result);
 
     /** One key. O(1). */
-    apr_status_t (*key)(apr_uint32_t pool, apr_uint64_t id, json_t **told);
+    apr_status_t (*key)(apr_uint32_t pool, apr_uint64_t id, json_t **result);
 
-    /** A whole key, NUL-terminated, for an operator who has said the password again; the caller wipes it. */
+    /** A whole key, NUL-terminated, for an operator who has said the password again; the caller
+     *  wipes it. */
     apr_status_t (*key_reveal)(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p, char **key);
 
     /**
-     * Adds keys, as apipool_key_list_t reads them while they arrive: each is kept once until the end of the
-     * list. Of one that is there already, what is said of it replaces what was known. One generation of the
-     * store, whatever the number.
+     * Adds keys, as apipool_key_list_t reads them while they arrive: each is kept once until the
+     * end of the list. Of one that is there already, what is said of it replaces what was known.
+     * One generation of the store, whatever the number.
      * @param upstream whose keys they are; NULL: the pool's first one
-     * @param source   what it returns at last, but for APR_EOF, is returned, and nothing has changed
+     * @param source   what it returns at last, but for APR_EOF, is returned, and nothing has
+     *                 changed
      * @param preview  1: nothing is changed; the result says what would be, without ids
      */
     apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream,
@@ -276,20 +281,20 @@ typedef struct {
     apr_status_t (*key_change)(apr_uint32_t pool, const apipool_key_change_t *change, apr_pool_t *p,
                                apipool_key_changed_t *result, apipool_input_error_t *flaw);
 
-    /** Asks a key's upstream about it now, and waits for the answer, 30 seconds at most; the key's state
-     *  follows. */
+    /** Asks a key's upstream about it now, and waits for the answer, 30 seconds at most; the
+     *  key's state follows. */
     apr_status_t (*key_check)(struct server_rec *s, apr_uint32_t pool, apr_uint64_t id,
-                              apr_pool_t *p, json_t **told);
+                              apr_pool_t *p, json_t **result);
 
     /** The clients of a server, by name: an array. */
-    apr_status_t (*clients)(struct server_rec *s, apr_pool_t *p, json_t **told);
+    apr_status_t (*clients)(struct server_rec *s, apr_pool_t *p, json_t **result);
 
     /** One of them, whose name may be given in any form that normalises to the one that is kept. */
-    apr_status_t (*client)(struct server_rec *s, const char *name, apr_pool_t *p, json_t **told);
+    apr_status_t (*client)(struct server_rec *s, const char *name, apr_pool_t *p, json_t **result);
 
     /**
-     * Makes a client and its key. The key is told this once: only its digest is kept. The name is kept as
-     * apipool_client_name_normalise() makes it.
+     * Makes a client and its key. The key is told this once: only its digest is kept. The name
+     * is kept as apipool_client_name_normalise() makes it.
      * @param key APIPOOL_CLIENT_KEY_SIZE bytes; the caller wipes it
      */
     apr_status_t (*client_create)(struct server_rec *s, const apipool_client_edit_t *edit,
@@ -302,35 +307,36 @@ typedef struct {
     apr_status_t (*client_delete)(struct server_rec *s, const char *name, apr_pool_t *p,
                                   apipool_input_error_t *flaw);
 
-    /** 32 bytes that sessions are signed with: the same in all processes and after restarts. The caller wipes
-     *  them. */
+    /** 32 bytes that sessions are signed with: the same in all processes and after restarts. The
+     *  caller wipes them. */
     apr_status_t (*session_secret)(unsigned char secret[32]);
 
-    /** Ends a session before its time, for all processes and after restarts. jti is its number, never 0;
-     *  until is when its time would be over. If that cannot be written it is ended all the same, but a full
-     *  stop would bring it back. */
+    /** Ends a session before its time, for all processes and after restarts. jti is its number,
+     *  never 0; until is when its time would be over. If that cannot be written it is ended all
+     *  the same, but a full stop would bring it back. */
     apr_status_t (*session_revoke)(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                    apipool_input_error_t *flaw);
     int (*session_is_revoked)(apr_uint64_t jti);
 
-    /** Ends all sessions of a place, a number of the caller's, likewise; and tells what changes whenever that
-     *  is done: 0 as long as it has not been. No lock. */
+    /** Ends all sessions of a place, a number of the caller's, likewise; and tells what changes
+     *  whenever that is done: 0 as long as it has not been. No lock. */
     apr_status_t (*sessions_end)(apr_uint64_t place, apr_pool_t *p, apipool_input_error_t *flaw);
     apr_time_t (*sessions_ended)(apr_uint64_t place);
 
     /**
-     * Passwords that were wrong, by a hash of where they came from; over all processes. With 0 it is this
-     * caller's turn to look at one, which counts as wrong until login_result is told: many at once get no
-     * further than one after the other.
-     * @return how long that address has to wait before the next password is looked at; 0: not at all
+     * Passwords that were wrong, by a hash of where they came from; over all processes. With 0
+     * it is this caller's turn to look at one, which counts as wrong until login_result is told:
+     * many at once get no further than one after the other.
+     * @return how long that address has to wait before the next password is looked at; 0: not at
+     *         all
      */
     apr_interval_time_t (*login_wait)(apr_uint64_t address, apr_time_t now);
 
     /** Tells what came of one that was looked at. */
     void (*login_result)(apr_uint64_t address, int right, apr_time_t now);
 
-    /** Lets in a viewer of events; 0: as many as may watch that place, a number of the caller's, do so
-     *  already over all processes. Tell when one has left. */
+    /** Lets in a viewer of events; 0: as many as may watch that place, a number of the caller's,
+     *  do so already over all processes. Tell when one has left. */
     int (*viewer_enter)(apr_uint64_t place, int max);
     void (*viewer_leave)(apr_uint64_t place);
 } apipool_api_t;

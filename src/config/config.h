@@ -13,7 +13,7 @@
 /* Everything here is made while the configuration is read, lives in pconf, is completed in
  * post_config (indices into the segment, workers) and is read-only in children. */
 
-#define APIPOOL_UPSTREAMS_PER_POOL 16 /* per pool; as many as a pool has groups */
+#define APIPOOL_UPSTREAMS_PER_POOL 16 /* per pool; as many as a pool has upstreams */
 
 /* A model that an upstream knows by another name. */
 typedef struct {
@@ -181,8 +181,8 @@ const apipool_model_name_t *apipool_config_renamed(const apipool_upstream_conf_t
                                                    const char *model);
 
 /**
- * check_config: resolves every APIPoolUse and checks what needs more than one directive to be known.
- * Logs each fault with file and line.
+ * check_config: resolves every APIPoolUse and checks what needs more than one directive to be
+ * known. Logs each fault with file and line.
  * @return OK or HTTP_INTERNAL_SERVER_ERROR
  */
 int apipool_config_check(apr_pool_t *p, server_rec *main_server);

@@ -92,11 +92,11 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     apr_status_t rv = choose_all(work, error);
     if (rv == APR_SUCCESS && work->change->action == APIPOOL_DO_EDIT &&
         work->change->edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)) {
-        apipool_need_t need = {0};
+        apipool_capacity_t capacity = {0};
         for (apr_uint32_t i = 0; i < work->result->matched; i++) {
-            apipool_need_add(&need, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
+            apipool_capacity_add(&capacity, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
         }
-        rv = apipool_pool_make_room(work->segment, 0, &need, &has_room);
+        rv = apipool_pool_make_room(work->segment, 0, &capacity, &has_room);
     }
     if (rv == APR_SUCCESS && !has_room) {
         *error = "There is no room for labels; raise APIPoolCapacity, then stop and start httpd.";
@@ -116,8 +116,8 @@ static int write_key(void *ctx, apipool_key_image_t *image)
     return !chosen || work->change->action == APIPOOL_DO_EDIT;
 }
 
-/* A key that goes in between is not there any more, which is no failure; and where it is written down what
- * changes, nobody can remove one meanwhile. */
+/* A key that goes in between is not there any more, which is no failure; and where it is written
+ * down what changes, nobody can remove one meanwhile. */
 static apr_status_t apply_one(const work_t *work, apr_uint64_t id)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -155,7 +155,7 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
     work_t work = {.segment = apipool_lifecycle_segment(),
                    .pool = pool,
                    .change = change,
-                   .patch = {.edit = change->edit, .group = APIPOOL_NONE},
+                   .patch = {.edit = change->edit, .upstream = APIPOOL_NONE},
                    .chosen = apr_hash_make(p),
                    .result = result,
                    .p = p};

@@ -10,12 +10,12 @@
 #include "render.h"
 
 static const apipool_upstream_conf_t *upstream_of(const apipool_pool_conf_t *pool,
-                                                  apr_uint32_t group)
+                                                  apr_uint32_t index)
 {
     for (int i = 0; i < pool->upstreams->nelts; i++) {
         const apipool_upstream_conf_t *upstream =
             &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_conf_t);
-        if (upstream->index == group) {
+        if (upstream->index == index) {
             return upstream;
         }
     }
@@ -79,7 +79,7 @@ static json_t *tell(const apipool_probe_report_t *report, const char *detail)
 }
 
 apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint64_t id,
-                                      apr_pool_t *p, json_t **told)
+                                      apr_pool_t *p, json_t **result)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_lease_t *lease = apr_pcalloc(p, sizeof(*lease));
@@ -90,13 +90,13 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
     apr_status_t rv =
         conf ? apipool_recovery_lend(segment, pool, id, apr_time_now(), lease) : APR_NOTFOUND;
     if (rv == APR_EBUSY) {
-        *told = tell(&report, "The key is already being checked.");
+        *result = tell(&report, "The key is already being checked.");
         return APR_SUCCESS;
     }
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    const apipool_upstream_conf_t *upstream = upstream_of(conf, lease->group);
+    const apipool_upstream_conf_t *upstream = upstream_of(conf, lease->upstream);
     report.policy = &conf->policy;
     if (upstream) {
         report = ask(conf, upstream, lease, p, &asked);
@@ -104,7 +104,7 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
     rv = apipool_recovery_probed(segment, lease, &report, apr_time_now(), &outcome);
     apipool_lease_wipe(lease);
     if (rv == APR_SUCCESS) {
-        *told =
+        *result =
             tell(&report, upstream ? describe(&report, asked, p)
                                    : "The configuration no longer names the upstream of this key.");
     }

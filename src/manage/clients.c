@@ -63,7 +63,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(name_of(*(json_t *const *)a), name_of(*(json_t *const *)b));
 }
 
-apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **told)
+apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **result)
 {
     apipool_client_row_t *rows = apr_palloc(p, BATCH * sizeof(*rows));
     apr_array_header_t *clients = apr_array_make(p, BATCH, sizeof(json_t *));
@@ -78,17 +78,18 @@ apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t 
         }
     }
     qsort(clients->elts, (size_t)clients->nelts, sizeof(json_t *), by_name);
-    *told = json_array();
+    *result = json_array();
     for (int i = 0; i < clients->nelts; i++) {
-        json_array_append_new(*told, APR_ARRAY_IDX(clients, i, json_t *));
+        json_array_append_new(*result, APR_ARRAY_IDX(clients, i, json_t *));
     }
     if (rv != APR_SUCCESS) {
-        json_decref(*told);
+        json_decref(*result);
     }
     return rv;
 }
 
-/* A name as it was made by a version that did not normalise names goes before the form that it has today. */
+/* A name as it was made by a version that did not normalise names goes before the form that it
+ * has today. */
 static apr_status_t read_row(const char *server, const char *name, apr_pool_t *p,
                              apipool_client_row_t *row)
 {
@@ -101,12 +102,12 @@ static apr_status_t read_row(const char *server, const char *name, apr_pool_t *p
 }
 
 apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_pool_t *p,
-                                   json_t **told)
+                                   json_t **result)
 {
     apipool_client_row_t row;
     apr_status_t rv = read_row(apipool_config_server_name(p, s), name, p, &row);
     if (rv == APR_SUCCESS) {
-        *told = tell(&row, p);
+        *result = tell(&row, p);
     }
     return rv;
 }

@@ -9,9 +9,10 @@
 apipool_pool_conf_t *apipool_manage_configured(server_rec *s, apr_uint32_t index, apr_pool_t *p);
 
 /**
- * Adds up the keys by state and the requests in flight of all of a pool's groups. O(keys), in small steps.
+ * Adds up the keys by state and the requests in flight of all of a pool's upstreams. O(keys), in
+ * small steps.
  * @param sum          result: those two
- * @param paused_until result, by group: until when it is paused, 0 where it is not; or NULL
+ * @param paused_until result, by upstream: until when it is paused, 0 where it is not; or NULL
  */
 apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_totals_t *sum,
                                    apr_time_t *paused_until);

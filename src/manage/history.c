@@ -107,7 +107,7 @@ static apr_status_t tell_rules(apr_uint32_t pool, const apipool_pool_snapshot_t 
     return rv;
 }
 
-apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **told)
+apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **result)
 {
     apr_time_t now = apr_time_now();
     apipool_pool_snapshot_t stats;
@@ -120,15 +120,16 @@ apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p,
         return rv;
     }
     json_t *series = json_array(), *models = json_array(), *rules = json_array();
-    *told = json_pack("{s:s,s:i}", "range", by_hour ? "24h" : "1h", "step", by_hour ? 3600 : 60);
-    apipool_render_rates(*told, &stats.numbers);
-    apipool_render_add(*told, json_pack("{s:I,s:o,s:o,s:o}", "in_flight", (json_int_t)sum.in_flight,
-                                        "series", series, "models", models, "rules", rules));
+    *result = json_pack("{s:s,s:i}", "range", by_hour ? "24h" : "1h", "step", by_hour ? 3600 : 60);
+    apipool_render_rates(*result, &stats.numbers);
+    apipool_render_add(*result,
+                       json_pack("{s:I,s:o,s:o,s:o}", "in_flight", (json_int_t)sum.in_flight,
+                                 "series", series, "models", models, "rules", rules));
     rv = tell_series(pool, by_hour, now, series);
     rv = rv == APR_SUCCESS ? tell_models(pool, now, p, models) : rv;
     rv = rv == APR_SUCCESS ? tell_rules(pool, &stats, rules) : rv;
     if (rv != APR_SUCCESS) {
-        json_decref(*told);
+        json_decref(*result);
     }
     return rv;
 }
@@ -145,7 +146,7 @@ static json_t *attempts_of(const apipool_recent_entry_t *entry)
         json_array_append_new(
             array,
             json_pack("{s:o,s:o,s:o}", "key", apipool_render_id(attempt->key), "upstream",
-                      apipool_render_text(apipool_view_upstream_name(segment, attempt->group)),
+                      apipool_render_text(apipool_view_upstream_name(segment, attempt->upstream)),
                       "rule", apipool_render_text(rule)));
     }
     return array;
@@ -190,9 +191,10 @@ static int is_one_of(apr_uint32_t pool, const apr_array_header_t *pools)
     return 0;
 }
 
-/* Requests that end meanwhile move the others on in the ring: what has been told is not told again. */
+/* Requests that end meanwhile move the others on in the ring: what has been told is not told
+ * again. */
 apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32_t limit,
-                                     apr_pool_t *p, json_t **told)
+                                     apr_pool_t *p, json_t **result)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_recent_entry_t *batch = apr_palloc(p, RECENT_BATCH * sizeof(*batch));
@@ -215,6 +217,6 @@ apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32
         }
         offset += read;
     } while (read && json_array_size(array) < limit);
-    *told = array;
+    *result = array;
     return APR_SUCCESS;
 }

@@ -36,7 +36,7 @@ static json_t *tell(const apipool_segment_t *segment, apr_uint32_t pool,
     json_t *object =
         json_pack("{s:o,s:s,s:s,s:o,s:o,s:o,s:I,s:s,s:b,s:o}", "id", apipool_render_id(key->id),
                   "masked", key->masked, "pool", apipool_view_pool_name(segment, pool), "upstream",
-                  apipool_render_text(apipool_view_upstream_name(segment, view->group)), "label",
+                  apipool_render_text(apipool_view_upstream_name(segment, view->upstream)), "label",
                   apipool_render_text(view->label), "account", apipool_render_text(view->account),
                   "weight", (json_int_t)key->weight, "state", apipool_state_name(key->state),
                   "enabled", key->state != APIPOOL_STATE_DISABLED, "reason",
@@ -78,7 +78,7 @@ static apr_status_t tell_page(apipool_segment_t *segment, apr_uint32_t pool,
 }
 
 apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                                 json_t **told)
+                                 json_t **result)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apr_time_t now = apr_time_now();
@@ -95,15 +95,15 @@ apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *q
         rv = tell_page(segment, pool, (apipool_listed_t *)listed->elts + query->offset, shown, now,
                        p, array);
     }
-    *told = json_pack("{s:i,s:I,s:o}", "total", listed->nelts, "offset", (json_int_t)query->offset,
-                      "keys", array);
+    *result = json_pack("{s:i,s:I,s:o}", "total", listed->nelts, "offset",
+                        (json_int_t)query->offset, "keys", array);
     if (rv != APR_SUCCESS) {
-        json_decref(*told);
+        json_decref(*result);
     }
     return rv;
 }
 
-apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **told)
+apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **result)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_view_key_t key;
@@ -111,7 +111,7 @@ apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **tol
     if (rv != APR_SUCCESS || !key.found) {
         return rv != APR_SUCCESS ? rv : APR_NOTFOUND;
     }
-    *told = tell(segment, pool, &key);
+    *result = tell(segment, pool, &key);
     return APR_SUCCESS;
 }
 

@@ -5,23 +5,24 @@
 
 #include "mod_apipool.h"
 
-/* The room between the admin module and the pools: it turns what an operator asks for into calls of the other
- * rooms, and what they hold into snapshots. Each function is documented where the table is. */
+/* The room between the admin module and the pools: it turns what an operator asks for into calls
+ * of the other rooms, and what they hold into snapshots. Each function is documented where the
+ * table is. */
 
 /* pools.c */
 apr_array_header_t *apipool_manage_pools(struct server_rec *s, apr_pool_t *p);
 apr_status_t apipool_manage_pool(struct server_rec *s, apr_uint32_t pool, apr_pool_t *p,
-                                 json_t **told);
+                                 json_t **result);
 
 /* history.c */
-apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **told);
+apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **result);
 apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32_t limit,
-                                     apr_pool_t *p, json_t **told);
+                                     apr_pool_t *p, json_t **result);
 
 /* keys.c */
 apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                                 json_t **told);
-apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **told);
+                                 json_t **result);
+apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **result);
 apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
                                        char **key);
 
@@ -36,15 +37,15 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
 
 /* check.c */
 apr_status_t apipool_manage_key_check(struct server_rec *s, apr_uint32_t pool, apr_uint64_t id,
-                                      apr_pool_t *p, json_t **told);
+                                      apr_pool_t *p, json_t **result);
 
 /* system.c */
-apr_status_t apipool_manage_system(json_t **told);
+apr_status_t apipool_manage_system(json_t **result);
 
 /* clients.c */
-apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **told);
+apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **result);
 apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_pool_t *p,
-                                   json_t **told);
+                                   json_t **result);
 apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_edit_t *edit,
                                           apr_pool_t *p, char *key, apipool_input_error_t *flaw);
 apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name,

@@ -26,7 +26,8 @@ static void add_seen(apr_array_header_t *seen, server_rec *s, const apr_array_he
     }
 }
 
-/* apipool_pool_conf_t *. A virtual host without such directives shares the main server's configuration. */
+/* apipool_pool_conf_t *. A virtual host without such directives shares the main server's
+ * configuration. */
 static apr_array_header_t *seen_by(server_rec *s, apr_pool_t *p)
 {
     apr_array_header_t *seen = apr_array_make(p, 4, sizeof(apipool_pool_conf_t *));
@@ -131,16 +132,18 @@ apipool_pool_conf_t *apipool_manage_configured(server_rec *s, apr_uint32_t index
     return NULL;
 }
 
-/* Of a group whose upstream is not configured any more there are keys, but nothing else to be told. */
+/* Of an upstream whose upstream is not configured any more there are keys, but nothing else to
+ * be told. */
 apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_totals_t *sum,
                                    apr_time_t *paused_until)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_totals_t totals;
     memset(sum, 0, sizeof(*sum));
-    for (apr_uint32_t group = apipool_view_next_upstream(segment, pool, 0); group != APIPOOL_NONE;
-         group = apipool_view_next_upstream(segment, pool, group + 1)) {
-        apr_status_t rv = apipool_pool_totals(segment, group, now, &totals);
+    for (apr_uint32_t upstream = apipool_view_next_upstream(segment, pool, 0);
+         upstream != APIPOOL_NONE;
+         upstream = apipool_view_next_upstream(segment, pool, upstream + 1)) {
+        apr_status_t rv = apipool_pool_totals(segment, upstream, now, &totals);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -149,13 +152,13 @@ apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_to
         }
         sum->in_flight += totals.in_flight;
         if (paused_until) {
-            paused_until[group] = totals.paused_until;
+            paused_until[upstream] = totals.paused_until;
         }
     }
     return APR_SUCCESS;
 }
 
-apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *p, json_t **told)
+apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *p, json_t **result)
 {
     const apipool_pool_conf_t *pool = apipool_manage_configured(s, index, p);
     apr_time_t now = apr_time_now(),
@@ -170,11 +173,11 @@ apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *
         rv = apipool_manage_totals(index, now, &sum, paused);
     }
     if (rv == APR_SUCCESS) {
-        *told = json_pack("{s:s,s:o,s:o,s:I}", "name", pool->name, "upstreams",
-                          upstreams_of(pool, paused), "keys", key_counts(sum.keys), "in_flight",
-                          (json_int_t)sum.in_flight);
-        apipool_render_numbers(*told, &stats.numbers);
-        json_object_set_new(*told, "settings", settings_of(pool, p));
+        *result = json_pack("{s:s,s:o,s:o,s:I}", "name", pool->name, "upstreams",
+                            upstreams_of(pool, paused), "keys", key_counts(sum.keys), "in_flight",
+                            (json_int_t)sum.in_flight);
+        apipool_render_numbers(*result, &stats.numbers);
+        json_object_set_new(*result, "settings", settings_of(pool, p));
     }
     return rv;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Foreign text made fit for labels, and the table of numbers by such names. */
+ * Cleaning of foreign text for labels, and the table of counters by name. */
 #include "names.h"
 
 #include <apr_strings.h>
@@ -9,9 +9,10 @@
 #include "fault.h"
 #include "utf8.h"
 
-#define QUOTA 4 /* parts of what is free */
+#define QUOTA 4 /* one in this many of the free entries */
 
-/* Whether it would need escaping, or would end or turn around what stands after it. */
+/* Returns 1 for a character that would need escaping, or would end or reverse the text behind
+ * it. */
 static int is_unfit(apr_uint32_t c)
 {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == '"' || c == '\'' || c == '`' || c == '\\' ||
@@ -89,7 +90,7 @@ static void link_entry(const apipool_names_t *names, apr_uint32_t place)
     names->used[entry->pool * APIPOOL_NAMED_KINDS + entry->kind]++;
 }
 
-/* An entry counts when it has its hash. */
+/* Fills an entry. Its hash, written last, puts it in use. */
 static apipool_counters_t *take(const apipool_names_t *names, apr_uint32_t place, apr_uint64_t hash,
                                 apr_uint32_t pool, apipool_named_e kind, const char *text)
 {

@@ -41,12 +41,12 @@ typedef struct {
 } survey_t;
 
 /* Takes the lock for a few hundred keys at a time; what changes meanwhile may be seen in part. */
-static apr_status_t add_keys(survey_t *survey, const upstream_t *upstream, apr_uint32_t group)
+static apr_status_t add_keys(survey_t *survey, const upstream_t *upstream, apr_uint32_t index)
 {
     apipool_key_row_t *rows = apr_palloc(survey->r->pool, BATCH * sizeof(*rows));
     apr_uint32_t from = 0, count = 0;
     while (from != APIPOOL_NONE) {
-        apr_status_t rv = apipool_pool_keys(survey->segment, group, &from, rows, BATCH, &count);
+        apr_status_t rv = apipool_pool_keys(survey->segment, index, &from, rows, BATCH, &count);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -61,7 +61,7 @@ static apr_status_t add_keys(survey_t *survey, const upstream_t *upstream, apr_u
 }
 
 /* The pool that the upstreams belong to which come now. */
-static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t group)
+static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t index)
 {
     int count = survey->pools->nelts;
     pool_t *pool = count ? &APR_ARRAY_IDX(survey->pools, count - 1, pool_t) : NULL;
@@ -70,7 +70,7 @@ static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t group)
         pool->name = name;
         survey->rv =
             survey->rv == APR_SUCCESS
-                ? apipool_stats_pool(survey->segment, apipool_pool_of(survey->segment, group),
+                ? apipool_stats_pool(survey->segment, apipool_pool_of(survey->segment, index),
                                      survey->now, &pool->stats)
                 : survey->rv;
         pool->stats.refusals[APIPOOL_RULE_SUCCESS] = 0; /* no key was looked for */
@@ -78,18 +78,18 @@ static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t group)
     return pool;
 }
 
-static void add_upstream(void *ctx, const char *pool_name, const char *name, apr_uint32_t group)
+static void add_upstream(void *ctx, const char *pool_name, const char *name, apr_uint32_t index)
 {
     survey_t *survey = ctx;
-    pool_t *pool = pool_of(survey, pool_name, group);
+    pool_t *pool = pool_of(survey, pool_name, index);
     upstream_t *upstream = apr_array_push(survey->upstreams);
     upstream->pool = pool_name;
     upstream->name = name;
     if (survey->rv == APR_SUCCESS) {
-        survey->rv = apipool_pool_totals(survey->segment, group, survey->now, &upstream->totals);
+        survey->rv = apipool_pool_totals(survey->segment, index, survey->now, &upstream->totals);
     }
     if (survey->keys && survey->rv == APR_SUCCESS) {
-        survey->rv = add_keys(survey, upstream, group);
+        survey->rv = add_keys(survey, upstream, index);
     }
     if (survey->rv == APR_SUCCESS) {
         for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
@@ -295,7 +295,7 @@ int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const cha
         ap_allow_methods(r, REPLACE_ALLOW, "GET", "HEAD", NULL);
         return HTTP_METHOD_NOT_ALLOWED;
     }
-    apipool_pool_each_group(segment, server, add_upstream, &survey);
+    apipool_pool_each_upstream(segment, server, add_upstream, &survey);
     if (survey.rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What holds for all keys of an account: cooldowns and spent quota. */
+ * Limits that apply to all keys of an account: cooldowns and spent quota. */
 #include "account.h"
 
 #include "fault.h"
 
-#define PROBES 16 /* no chain of keys that clients may have chosen is walked further */
+#define PROBES 16 /* longest walk of a chain, as clients may influence its length */
 
 static apr_uint64_t hash_of(apr_uint32_t pool, apr_uint64_t account, apr_uint64_t model)
 {
@@ -28,7 +28,7 @@ static apipool_account_limit_t *find(const apipool_segment_t *segment, apr_uint3
     return NULL;
 }
 
-/* Of the next ones in turn, that which ends first. */
+/* Drops the limit that ends first among the next ones in turn. */
 static apr_uint32_t forget_one(apipool_segment_t *segment)
 {
     apipool_account_limit_t *account_limits = segment->account_limits;
@@ -43,7 +43,7 @@ static apr_uint32_t forget_one(apipool_segment_t *segment)
     return chosen;
 }
 
-/* What is half written has no account, and is none. */
+/* Adds a limit. Its account, written last, puts it in use. */
 static apipool_account_limit_t *add(apipool_segment_t *segment, apr_uint32_t pool,
                                     apr_uint64_t account, apr_uint64_t model)
 {
@@ -56,7 +56,7 @@ static apipool_account_limit_t *add(apipool_segment_t *segment, apr_uint32_t poo
     account_limit->spent = 0;
     account_limit->model = model;
     account_limit->pool = pool;
-    APIPOOL_FAULT("hit-half-written");
+    APIPOOL_FAULT("limit-half-written");
     APIPOOL_IN_ORDER();
     account_limit->account = account;
     apipool_hash_table_link(&segment->account_limit_table, i, hash_of(pool, account, model));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is counted of the requests of clients: by pool, client and model, over time, and one by one. */
+ * Statistics of requests: by pool, client and model, over time, and one by one. */
 #include "stats.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "fault.h"
 #include "segment_layout.h"
 
-/* What has not been served gets no place of its own: clients may name models as they like. */
+/* A request that was not served adds no name: clients may invent model names. */
 static void count_named(apipool_segment_t *segment, apr_uint32_t pool, apipool_named_e kind,
                         const apipool_name_t *name, const apipool_finished_t *finished,
                         apr_time_t now)
@@ -29,12 +29,12 @@ void apipool_stats_record_locked(apipool_segment_t *segment, const apipool_reque
     apipool_series_add_locked(&of_pool->series, &stats->finished, now);
     apipool_histogram_add(&of_pool->duration, stats->finished.latency);
     apipool_histogram_add(&of_pool->first_byte, stats->finished.first_byte);
-    if (stats->group == APIPOOL_NONE) {
+    if (stats->upstream == APIPOOL_NONE) {
         of_pool->endings[stats->entry.ending]++;
         of_pool->refusals[stats->rule]++;
     }
     else {
-        segment->groups[stats->group].endings[stats->entry.ending]++;
+        segment->upstreams[stats->upstream].endings[stats->entry.ending]++;
     }
     APIPOOL_FAULT("record-half-counted");
     count_named(segment, pool, APIPOOL_NAMED_CLIENT, &stats->client, &stats->finished, now);

@@ -71,7 +71,7 @@ static apr_status_t wait_for_key(const apipool_request_t *req, apipool_lend_requ
 /* Acquires a key, and waits for one: until the pool's time for it is over, or the deadline, or the client
  * leaves. While it waits, keys that this request has used before count as any other: they have come free
  * since. Keys that it has left in doubt stay out.
- * without: an upstream's group, or APIPOOL_NONE; wait_until: in the past to try once */
+ * without: an upstream's index, or APIPOOL_NONE; wait_until: in the past to try once */
 static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, int tried_count,
                                   apr_time_t wait_until, apipool_found_t *found)
 {
@@ -94,7 +94,7 @@ static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, 
 static apr_status_t acquire_for_retry(apipool_request_t *req, apipool_found_t *found)
 {
     int tried_count = req->budget->tried_count;
-    apr_status_t rv = acquire_among(req, req->attempt.lease->group, tried_count, 0, found);
+    apr_status_t rv = acquire_among(req, req->attempt.lease->upstream, tried_count, 0, found);
     if (rv == APR_SUCCESS && found->result != APIPOOL_ACQUIRED) {
         rv = acquire_among(req, APIPOOL_NONE, tried_count, req->budget->wait_until, found);
     }
@@ -113,7 +113,7 @@ static apr_status_t acquire_after(apipool_request_t *req, const apipool_verdict_
         return acquire_for_retry(req, found);
     }
     if (apipool_rule(last->rule)->again == APIPOOL_AGAIN_ELSEWHERE) {
-        return acquire_among(req, req->attempt.lease->group, budget->tried_count, 0, found);
+        return acquire_among(req, req->attempt.lease->upstream, budget->tried_count, 0, found);
     }
     return acquire_among(req, APIPOOL_NONE, budget->tried_count, budget->wait_until, found);
 }

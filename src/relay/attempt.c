@@ -66,7 +66,7 @@ static const apipool_upstream_conf_t *upstream_of(const apipool_request_t *req)
 {
     const apipool_upstream_conf_t *upstream =
         (const apipool_upstream_conf_t *)req->pool->upstreams->elts;
-    while (upstream->index != req->attempt.lease->group) {
+    while (upstream->index != req->attempt.lease->upstream) {
         upstream++;
     }
     return upstream;
@@ -265,11 +265,11 @@ static int is_usage_refused(apipool_request_t *req, const apipool_verdict_t *ver
 /* Without the option the same upstream has answered: other requests are spared the detour for a while. */
 static void remember_refusal(const apipool_request_t *req)
 {
-    apr_uint32_t group = req->attempt.upstream->index;
-    if (req->demand.refused_by != group) {
+    apr_uint32_t upstream = req->attempt.upstream->index;
+    if (req->demand.refused_by != upstream) {
         return;
     }
-    apipool_pool_note_refuses_usage(apipool_lifecycle_segment(), group,
+    apipool_pool_note_refuses_usage(apipool_lifecycle_segment(), upstream,
                                     apr_time_now() + REFUSAL_HOLDS);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
                   APIPOOL_LOG(0034) "pool %s: upstream %s rejects stream_options.include_usage; "

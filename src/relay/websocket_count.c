@@ -48,14 +48,14 @@ static void describe(const apipool_websocket_t *ws, const apipool_turn_t *turn,
                   .first_byte = turn->first_byte_at ? turn->first_byte_at - turn->at : -1,
                   .total = now - turn->at},
         .rule = ended->verdict.rule,
-        .group = APIPOOL_NONE,
+        .upstream = APIPOOL_NONE,
         .used.charge = turn->charge};
     if (lease) {
-        stats->group = lease->group;
+        stats->upstream = lease->upstream;
         stats->entry.key = lease->id;
         stats->entry.attempt_count = 1;
         stats->entry.attempts[0] = (apipool_recent_attempt_t){
-            .key = lease->id, .group = lease->group, .rule = ended->verdict.rule};
+            .key = lease->id, .upstream = lease->upstream, .rule = ended->verdict.rule};
         stats->used.reached = 1;
         stats->used.tokens = ended->usage.total >= 0                   ? ended->usage.total
                              : ended->ending == APIPOOL_ENDED_COMPLETE ? -1

@@ -264,7 +264,8 @@ apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error,
     return rv;
 }
 
-/* Keys that are not saved yet; and a change that was cut off, which else would wait for the next one. */
+/* Keys that are not saved yet; and a change that was cut off, which else would wait for the next
+ * one. */
 static apr_status_t put_keys_right(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
     if (apipool_store_has_unsaved_keys(store)) {
@@ -324,10 +325,11 @@ int apipool_store_is_due(const apipool_store_t *store, apr_time_t now)
 
 int apipool_store_may_complain(apipool_store_t *store, apr_time_t now)
 {
-    apr_time_t *told = &apipool_segment_store(store->segment)->save_told_at;
-    apr_time_t last = __atomic_load_n(told, __ATOMIC_RELAXED);
+    apr_time_t *reported_at = &apipool_segment_store(store->segment)->save_reported_at;
+    apr_time_t last = __atomic_load_n(reported_at, __ATOMIC_RELAXED);
     return (now - last >= COMPLAIN_EACH || now < last) &&
-           __atomic_compare_exchange_n(told, &last, now, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+           __atomic_compare_exchange_n(reported_at, &last, now, 0, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
 }
 
 apr_uint64_t apipool_store_failures(const apipool_store_t *store)

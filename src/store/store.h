@@ -41,8 +41,8 @@ typedef struct {
 
 /**
  * Opens the folder and reads the secret, or makes both: parent, before there are keys.
- * @param kept  what an earlier generation left; its folder is used, whatever the settings say, and so is the
- *              secret in use, whatever has become of its file
+ * @param kept  what an earlier generation left; its folder is used, whatever the settings say,
+ *              and so is the secret in use, whatever has become of its file
  * @param error result when it fails: a sentence for the operator
  * @param pool  as long as the store is used: that of the configuration
  */
@@ -63,38 +63,40 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
 /** How many clients there are among them: places that they need. */
 apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys);
 
-/** Names the segment that is saved from, and the lock of the one writer, which all processes share. */
+/** Names the segment that is saved from, and the lock of the one writer, which all processes
+ *  share. */
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
                        apr_global_mutex_t *mutex);
 
-/** Puts the keys and clients that were read into the segment, and then their statistics: parent, at its
- *  first start. */
+/** Puts the keys and clients that were read into the segment, and then their statistics: parent,
+ *  at its first start. */
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool);
 
 /**
- * Ends a start or a restart, when the key files have been imported: parent. A secret that lies in the store
- * is moved to where it belongs; one that lies beside the secret to replace it, replaces it; keys that are new
- * are saved; and the store is marked as one that has data. What fails of this but the saving is reported.
+ * Ends a start or a restart, when the key files have been imported: parent. A secret that lies
+ * in the store is moved to where it belongs; one that lies beside the secret to replace it,
+ * replaces it; keys that are new are saved; and the store is marked as one that has data. What
+ * fails of this but the saving is reported.
  * @param error result when keys cannot be saved: a sentence
  */
 apr_status_t apipool_store_settle(apipool_store_t *store, const char **error, apr_pool_t *pool);
 
 /**
- * Writes keys, or statistics, of the segment as it is: any process. Waits for other writers. Keys that
- * could not be saved before go with the statistics.
+ * Writes keys, or statistics, of the segment as it is: any process. Waits for other writers.
+ * Keys that could not be saved before go with the statistics.
  * @param error result when it fails: a sentence; what was current stays so
  */
 apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error, apr_pool_t *pool);
 apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error, apr_pool_t *pool);
 
-/** Whether keys have changed since they were last saved: those of key files, when that failed. Any process,
- *  no lock. */
+/** Whether keys have changed since they were last saved: those of key files, when that failed.
+ *  Any process, no lock. */
 int apipool_store_has_unsaved_keys(const apipool_store_t *store);
 
-/** Whether statistics have waited for long enough, or enough of them, or something was lost that is stored;
- * but saves for the number of them leave
- *  the machine to others most of the time. Any process, no lock. */
+/** Whether statistics have waited for long enough, or enough of them, or something was lost that
+ *  is stored; but saves for the number of them leave the machine to others most of the time. Any
+ *  process, no lock. */
 int apipool_store_is_due(const apipool_store_t *store, apr_time_t now);
 
 /** Whether a failure to save is to be told: once a minute over all processes. */
@@ -102,7 +104,7 @@ int apipool_store_may_complain(apipool_store_t *store, apr_time_t now);
 
 /* A key as it is written down. What it points to lives as long as the call that gets it. */
 typedef struct {
-    apr_uint32_t pool, group; /* indices */
+    apr_uint32_t pool, upstream; /* indices */
     apr_uint64_t id;
     const char *key; /* len bytes; nobody changes them */
     apr_size_t len;
@@ -118,8 +120,8 @@ typedef struct {
 /** Changes an image as apipool_pool_edit() would change the key. Its texts are the patch's then. */
 void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image);
 
-/* A change of what is kept: written down as part of the next generation, and made in memory when that is on
- * disk. What is NULL is left out. */
+/* A change of what is kept: written down as part of the next generation, and made in memory when
+ * that is on disk. What is NULL is left out. */
 typedef struct {
     /** Looks at what there is, which nobody else changes until the change is over.
      *  @param changes set to 0 where nothing is to be done
@@ -139,16 +141,17 @@ typedef struct {
 } apipool_store_change_t;
 
 /**
- * Makes a change so that it lasts: any process. One at a time over all processes. If the one that makes it is
- * killed in between, the next one to write makes memory what is on disk, so that no half of it is ever seen.
+ * Makes a change so that it lasts: any process. One at a time over all processes. If the one
+ * that makes it is killed in between, the next one to write makes memory what is on disk, so
+ * that no half of it is ever seen.
  * @param error result when it fails: a sentence; nothing has changed then
  * @return what prepare() or the writing returned
  */
 apr_status_t apipool_store_change(apipool_store_t *store, const apipool_store_change_t *change,
                                   const char **error, apr_pool_t *pool);
 
-/** Keeps all writers out, while keys are added that are saved afterwards: parent, for key files. What a
- *  change that was cut off has left is put right first. */
+/** Keeps all writers out, while keys are added that are saved afterwards: parent, for key files.
+ *  What a change that was cut off has left is put right first. */
 apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_pool_t *pool);
 void apipool_store_release(apipool_store_t *store);
 

@@ -45,8 +45,8 @@ static apr_status_t make_what_is_stored(apipool_segment_t *segment,
     return rv;
 }
 
-/* Makes memory what is on disk, where it lacks something of that generation: a change that has got there, or
- * what was lost. */
+/* Makes memory what is on disk, where it lacks something of that generation: a change that has
+ * got there, or what was lost. */
 static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_pool_t *parent)
 {
     apipool_store_state_t *state = apipool_segment_store(store->segment);
@@ -113,7 +113,7 @@ void apipool_store_release(apipool_store_t *store)
 void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image)
 {
     const apipool_key_edit_t *edit = &patch->edit;
-    image->group = patch->group == APIPOOL_NONE ? image->group : patch->group;
+    image->upstream = patch->upstream == APIPOOL_NONE ? image->upstream : patch->upstream;
     image->enabled = edit->set & APIPOOL_SET_ENABLED ? edit->enabled : image->enabled;
     image->weight = edit->set & APIPOOL_SET_WEIGHT ? edit->weight : image->weight;
     image->limits = edit->set & APIPOOL_SET_LIMITS ? edit->limits : image->limits;

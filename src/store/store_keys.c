@@ -76,7 +76,8 @@ static void save_image(apipool_saving_t *saving, const apipool_key_image_t *imag
         .added_at = image->added_at};
     apr_cpystrn(key.server, pool->server, sizeof(key.server));
     apr_cpystrn(key.pool, pool->name, sizeof(key.pool));
-    apr_cpystrn(key.upstream, store->segment->groups[image->group].name, sizeof(key.upstream));
+    apr_cpystrn(key.upstream, store->segment->upstreams[image->upstream].name,
+                sizeof(key.upstream));
     apr_cpystrn(key.label, image->label, sizeof(key.label));
     apr_cpystrn(key.account, image->account, sizeof(key.account));
     if (!apipool_vault_seal(&store->vault, aad, bind_to(aad, key.server, key.pool, image->id),
@@ -94,7 +95,7 @@ static void save_key(apipool_saving_t *saving, int n)
     const apipool_store_change_t *change = saving->change;
     const apipool_slot_t *slot = &saving->slots[n];
     apipool_key_image_t image = {.pool = slot->pool,
-                                 .group = slot->group,
+                                 .upstream = slot->upstream,
                                  .id = slot->id,
                                  .key = saving->keys[n],
                                  .len = slot->secret_len,
@@ -305,10 +306,11 @@ apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys)
     return (apr_uint32_t)keys->clients->nelts;
 }
 
-/* A key that is there already, in that group, becomes what is said of it; the rest of what it is stays. */
+/* A key that is there already, in that upstream, becomes what is said of it; the rest of what it
+ * is stays. */
 static apr_status_t put_key(apipool_segment_t *segment, const apipool_stored_key_t *key)
 {
-    apr_uint32_t pool, group;
+    apr_uint32_t pool, upstream;
     apipool_added_e added;
     apipool_key_item_t item = {.key = key->key,
                                .len = key->len,
@@ -323,11 +325,11 @@ static apr_status_t put_key(apipool_segment_t *segment, const apipool_stored_key
                                           .weight = key->weight,
                                           .account = key->account,
                                           .limits = key->limits},
-                                 .group = APIPOOL_NONE};
+                                 .upstream = APIPOOL_NONE};
     apr_status_t rv =
-        apipool_pool_known(segment, key->server, key->pool, key->upstream, &pool, &group);
+        apipool_pool_known(segment, key->server, key->pool, key->upstream, &pool, &upstream);
     if (rv == APR_SUCCESS) {
-        rv = apipool_pool_add(segment, group, &item, key->added_at, &added);
+        rv = apipool_pool_add(segment, upstream, &item, key->added_at, &added);
     }
     if (rv == APR_SUCCESS && added == APIPOOL_DUPLICATE) {
         rv = apipool_pool_edit(segment, pool, key->id, &patch);

@@ -11,13 +11,14 @@
 #include "store_parts.h"
 #include "throttle.h"
 
-/* The first byte of a record's name says what it is about; the rest only makes it different from others. */
-#define APIPOOL_OF_KEY    'k'
-#define APIPOOL_OF_GROUP  'g'
-#define APIPOOL_OF_POOL   'p'
-#define APIPOOL_OF_NAME   'n'
-#define APIPOOL_OF_HIT    'h'
-#define APIPOOL_OF_CLIENT 'c'
+/* The first byte of a record's name says what it is about; the rest only makes it different from
+ * others. */
+#define APIPOOL_OF_KEY      'k'
+#define APIPOOL_OF_UPSTREAM 'g'
+#define APIPOOL_OF_POOL     'p'
+#define APIPOOL_OF_NAME     'n'
+#define APIPOOL_OF_HIT      'h'
+#define APIPOOL_OF_CLIENT   'c'
 
 /* --- What records consist of: each member with its tag; see core/record.h for what may change --- */
 
@@ -100,7 +101,7 @@ static const apipool_record_member_t slot_members[] = {
     COUNTS(12, offsetof(apipool_slot_t, counts)),
     {0}};
 
-static const apipool_record_member_t group_members[] = {
+static const apipool_record_member_t upstream_members[] = {
     TEXT(3, apipool_upstream_t, name),
     NUMBERS(offsetof(apipool_upstream_t, numbers)),
     ROW(15, apipool_upstream_t, rules, rules, apr_uint64_t),
@@ -161,12 +162,12 @@ static void end(apipool_saving_t *saving, char about, apr_uint32_t index)
 static void put_model_slots(apipool_record_writer_t *writer, const apipool_segment_t *segment,
                             const apipool_slot_t *slot)
 {
-    const apipool_upstream_t *g = &segment->groups[slot->group];
+    const apipool_upstream_t *u = &segment->upstreams[slot->upstream];
     apr_uint64_t row[2 * APIPOOL_MODEL_SLOTS];
     apr_size_t count = 0;
     for (int model_slot = 1; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
-        if (slot->place[model_slot] != APIPOOL_NONE && g->model_slots[model_slot].model) {
-            row[count++] = g->model_slots[model_slot].model;
+        if (slot->place[model_slot] != APIPOOL_NONE && u->model_slots[model_slot].model) {
+            row[count++] = u->model_slots[model_slot].model;
             row[count++] = (apr_uint64_t)slot->until[model_slot];
         }
     }
@@ -188,12 +189,12 @@ static void save_slot(apipool_saving_t *saving, int n)
     apipool_saving_put(saving, name);
 }
 
-static void save_group(apipool_saving_t *saving, apr_uint32_t index)
+static void save_upstream(apipool_saving_t *saving, apr_uint32_t index)
 {
-    apipool_upstream_t g;
-    if (apipool_saving_copy(saving, &g, &saving->store->segment->groups[index], sizeof(g))) {
-        apipool_record_put_members(begin(saving, g.pool), group_members, &g);
-        end(saving, APIPOOL_OF_GROUP, index);
+    apipool_upstream_t u;
+    if (apipool_saving_copy(saving, &u, &saving->store->segment->upstreams[index], sizeof(u))) {
+        apipool_record_put_members(begin(saving, u.pool), upstream_members, &u);
+        end(saving, APIPOOL_OF_UPSTREAM, index);
     }
 }
 
@@ -276,7 +277,7 @@ void apipool_store_write_stats(apipool_saving_t *saving)
     const struct {
         apr_uint32_t count;
         void (*save)(apipool_saving_t *saving, apr_uint32_t index);
-    } parts[] = {{apipool_segment_upstreams_used(saving->store->segment), save_group},
+    } parts[] = {{apipool_segment_upstreams_used(saving->store->segment), save_upstream},
                  {apipool_segment_pools_used(saving->store->segment), save_pool},
                  {apipool_names_places(&segment->names), save_name},
                  {apipool_clients_used(&segment->clients), save_client},
@@ -327,8 +328,8 @@ static void take_model_slots(const stat_t *stat, apr_uint32_t index)
     }
 }
 
-/* A state that is no state of this version, or that only an operator gives, is not taken over, nor is a
- * number that can be none. */
+/* A state that is no state of this version, or that only an operator gives, is not taken over,
+ * nor is a number that can be none. */
 static void take_slot(const stat_t *stat)
 {
     apr_uint32_t index = apipool_pool_find_locked(stat->segment, stat->pool, stat->about.id);
@@ -356,14 +357,14 @@ static void take_slot(const stat_t *stat)
     take_model_slots(stat, index);
 }
 
-static void take_group(const stat_t *stat)
+static void take_upstream(const stat_t *stat)
 {
     for (apr_uint32_t i = 0; i < apipool_segment_upstreams_used(stat->segment); i++) {
-        apipool_upstream_t *g = &stat->segment->groups[i];
-        if (g->pool == stat->pool && !strcmp(g->name, stat->about.upstream)) {
-            take(stat, group_members, g);
-            g->failing = is_share(g->failing) ? g->failing : 0;
-            apipool_counters_mend(&g->numbers);
+        apipool_upstream_t *u = &stat->segment->upstreams[i];
+        if (u->pool == stat->pool && !strcmp(u->name, stat->about.upstream)) {
+            take(stat, upstream_members, u);
+            u->failing = is_share(u->failing) ? u->failing : 0;
+            apipool_counters_mend(&u->numbers);
         }
     }
 }
@@ -456,8 +457,8 @@ static void take_locked(const stat_t *stat, char about)
     case APIPOOL_OF_KEY:
         take_slot(stat);
         break;
-    case APIPOOL_OF_GROUP:
-        take_group(stat);
+    case APIPOOL_OF_UPSTREAM:
+        take_upstream(stat);
         break;
     case APIPOOL_OF_POOL:
         take_pool(stat);
@@ -481,7 +482,7 @@ apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key
 {
     const apipool_store_t *store = ctx;
     stat_t stat = {.segment = store->segment, .value = value, .len = len};
-    apr_uint32_t group;
+    apr_uint32_t upstream;
     if (!key_len || !apipool_record_read_members(value, len, about_members, &stat.about)) {
         return APR_EGENERAL;
     }
@@ -489,8 +490,8 @@ apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key
         *key == APIPOOL_OF_CLIENT
             ? APR_SUCCESS /* it is of no pool */
             : apipool_pool_attach(stat.segment, stat.about.server, stat.about.pool, &stat.pool);
-    if (rv == APR_SUCCESS && *key == APIPOOL_OF_GROUP) {
-        rv = apipool_pool_upstream(stat.segment, stat.pool, stat.about.upstream, &group);
+    if (rv == APR_SUCCESS && *key == APIPOOL_OF_UPSTREAM) {
+        rv = apipool_pool_upstream(stat.segment, stat.pool, stat.about.upstream, &upstream);
     }
     if (rv == APR_SUCCESS) {
         rv = apipool_segment_lock(stat.segment);

@@ -75,7 +75,8 @@ static void add_sources(struct apipool_probe_schedule_t *due, const apr_array_he
     }
 }
 
-/* Threads of prefork's children share a pool that has no lock, and a worker's one connection with it. */
+/* Threads of prefork's children share a pool that has no lock, and a worker's one connection
+ * with it. */
 static apr_status_t make_pool(apr_abortfunc_t abort_fn, apr_pool_t **pool)
 {
     apr_thread_mutex_t *mutex;
@@ -129,11 +130,12 @@ apr_status_t apipool_probe_schedule_start(apipool_upkeep_t *upkeep)
     return rv;
 }
 
-/* A key of that upstream that is due. Returns 0 when there is none, or the lock was not to be had. */
+/* A key of that upstream that is due. Returns 0 when there is none, or the lock was not to be
+ * had. */
 static int lend(struct apipool_probe_schedule_t *due, source_t *source, apr_time_t now, job_t *job)
 {
     int has_balance = apipool_probe_request_has_balance(source->pool, source->upstream);
-    apipool_recovery_search_t search = {.group = source->upstream->index,
+    apipool_recovery_search_t search = {.upstream = source->upstream->index,
                                         .reasons = APIPOOL_PROBE_DUE | APIPOOL_PROBE_CHECK |
                                                    (has_balance ? APIPOOL_PROBE_BALANCE : 0),
                                         .policy = &source->pool->policy,

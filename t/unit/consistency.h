@@ -5,10 +5,11 @@
 
 #include "segment_layout.h"
 
-/** What is wrong, as a sentence, or NULL. The caller holds the segment's lock, or is alone. O(keys). */
+/** What is wrong, as a sentence, or NULL. The caller holds the segment's lock, or is alone.
+ *  O(keys). */
 const char *consistency_of(const apipool_segment_t *segment);
 
-/** Of that, what is wrong with the members of groups. */
+/** Of that, what is wrong with the members of upstreams. */
 const char *consistency_of_members(const apipool_segment_t *segment);
 
 #endif

@@ -46,7 +46,7 @@ static void serve(apr_time_t now)
 
 static void add_served(const char *key)
 {
-    add(group_a, key);
+    add(upstream_a, key);
     serve(NOW);
     client = 1;
 }
@@ -54,7 +54,7 @@ static void add_served(const char *key)
 static int lend_check(apipool_lease_t *lent, apr_time_t now)
 {
     apipool_state_e state;
-    return lend_probe(group_a, APIPOOL_PROBE_CHECK, 0, now, lent, &state);
+    return lend_probe(upstream_a, APIPOOL_PROBE_CHECK, 0, now, lent, &state);
 }
 
 static void answer(const apipool_lease_t *lent, apipool_probed_e result, int has_balance,
@@ -83,7 +83,7 @@ static void check_asks_nothing(apr_time_t now)
 
 static void a_key_that_never_served_is_blamed(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     refuse(APIPOOL_RULE_CREDENTIAL, NOW);
     assert_false(outcome.doubted);
@@ -110,7 +110,7 @@ static void a_key_in_doubt_is_as_it_was(void **unused)
     assert_int_equal(slot->last_error_at, 0);
     assert_int_equal(slot->in_flight, 0);
     assert_true(slot->success == 1);
-    assert_int_equal(totals_of(group_a).rules[APIPOOL_RULE_QUOTA], 10);
+    assert_int_equal(totals_of(upstream_a).rules[APIPOOL_RULE_QUOTA], 10);
 }
 
 static void only_refusals_of_the_key_leave_doubts(void **unused)
@@ -145,8 +145,8 @@ static void a_key_is_lost_where_another_one_serves_the_same(void **unused)
 
 static void a_spent_key_takes_its_account_along(void **unused)
 {
-    add_of(group_a, "sk-1", "acme");
-    add_of(group_a, "sk-2", "acme");
+    add_of(upstream_a, "sk-1", "acme");
+    add_of(upstream_a, "sk-2", "acme");
     serve(NOW);
     serve(NOW);
     check_acquires("sk-1", NOW);
@@ -197,7 +197,7 @@ static void a_key_is_asked_about_once_in_ten_seconds(void **unused)
 
 static void an_upstream_has_so_many_doubts_and_no_more(void **unused)
 {
-    add_many(group_a, "sk-", ROOM + 4);
+    add_many(upstream_a, "sk-", ROOM + 4);
     for (int i = 0; i < ROOM + 4; i++) {
         serve(NOW);
     }
@@ -325,10 +325,11 @@ static void a_half_open_key_stays_so_for_a_second(void **unused)
     check_acquires("sk-1", now + SEC(61));
 }
 
-/* The key stays in rotation for others; a request that has it in doubt waits for those that cool. */
+/* The key stays in rotation for others; a request that has it in doubt waits for those that
+ * cool. */
 static void a_key_in_doubt_is_none_to_wait_for(void **unused)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     apr_uint32_t waiter, tried[2];
     add_served("sk-1");
     add_served("sk-2");
@@ -338,16 +339,16 @@ static void a_key_in_doubt_is_none_to_wait_for(void **unused)
     check_acquires("sk-2", NOW);
     tried[1] = lease.slot;
     report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(9), NOW);
-    wanted.tried = tried;
-    wanted.tried_count = 2;
-    assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_TRIED);
-    wanted.doubted_count = 1;
-    assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_COOLING);
+    request.tried = tried;
+    request.tried_count = 2;
+    assert_int_equal(acquire_request(&request, NOW), APIPOOL_ALL_TRIED);
+    request.doubted_count = 1;
+    assert_int_equal(acquire_request(&request, NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(9));
-    wanted.tried_count = 1;
-    assert_int_equal(apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &waiter),
+    request.tried_count = 1;
+    assert_int_equal(apipool_pool_enter_queue(segment, request.pool, request.waits_for, &waiter),
                      APR_SUCCESS);
-    assert_int_equal(acquire_wanted(&wanted, NOW + SEC(9)), APIPOOL_ACQUIRED);
+    assert_int_equal(acquire_request(&request, NOW + SEC(9)), APIPOOL_ACQUIRED);
     assert_int_equal(lease.slot, tried[1]);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(9));
     assert_int_equal(apipool_pool_leave_queue(segment, waiter), APR_SUCCESS);
@@ -356,7 +357,7 @@ static void a_key_in_doubt_is_none_to_wait_for(void **unused)
 /* Not even where the clock brings it back. */
 static void a_half_open_key_in_doubt_is_none_to_wait_for(void **unused)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     apr_uint32_t tried;
     add_served("sk-1");
     check_acquires("sk-1", NOW);
@@ -366,11 +367,11 @@ static void a_half_open_key_in_doubt_is_none_to_wait_for(void **unused)
     tried = lease.slot;
     refuse(APIPOOL_RULE_CREDENTIAL, NOW + SEC(60));
     assert_true(outcome.doubted);
-    wanted.tried = &tried;
-    wanted.tried_count = 1;
-    assert_int_equal(acquire_wanted(&wanted, NOW + SEC(60)), APIPOOL_ALL_COOLING);
-    wanted.doubted_count = 1;
-    assert_int_equal(acquire_wanted(&wanted, NOW + SEC(60)), APIPOOL_EXHAUSTED);
+    request.tried = &tried;
+    request.tried_count = 1;
+    assert_int_equal(acquire_request(&request, NOW + SEC(60)), APIPOOL_ALL_COOLING);
+    request.doubted_count = 1;
+    assert_int_equal(acquire_request(&request, NOW + SEC(60)), APIPOOL_EXHAUSTED);
 }
 
 static void what_an_operator_does_ends_a_doubt(void **unused)
@@ -391,7 +392,7 @@ static void what_an_operator_does_ends_a_doubt(void **unused)
     segment->slots[index].state = APIPOOL_STATE_ACTIVE;
     doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
     assert_true(outcome.asked);
-    assert_int_equal(add(group_b, "sk-1"), APIPOOL_DUPLICATE); /* moves there */
+    assert_int_equal(add(upstream_b, "sk-1"), APIPOOL_DUPLICATE); /* moves there */
     check_asks_nothing(NOW);
     settle(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW);
     assert_false(outcome.lost);

@@ -82,7 +82,7 @@ static void populate(void)
         if (i % 3 == 1) {
             item.limits = (apipool_key_limits_t){.rpm = 20, .tpm = 600, .concurrency = 3};
         }
-        assert_int_equal(add_item(i % 2 ? group_a : group_b, &item), APIPOOL_ADDED);
+        assert_int_equal(add_item(i % 2 ? upstream_a : upstream_b, &item), APIPOOL_ADDED);
         world.keys[i].account = i % 6 < 4 ? 0 : i % 6 - 3;
     }
 }
@@ -143,26 +143,26 @@ static void note_lent(apr_uint32_t tokens)
 }
 
 /* Whether nothing that is known keeps a key from being lent. */
-static int is_idle(const apipool_lend_request_t *wanted, apr_uint32_t key)
+static int is_idle(const apipool_lend_request_t *request, apr_uint32_t key)
 {
     apipool_slot_t *slot = &segment->slots[key];
-    const apipool_upstream_t *g = &segment->groups[slot->group];
-    apr_uint64_t model = wanted->sources[0].model;
-    apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, slot->group, model);
+    const apipool_upstream_t *u = &segment->upstreams[slot->upstream];
+    apr_uint64_t model = request->sources[0].model;
+    apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, slot->upstream, model);
     int wanted_here = 0;
 
-    for (int i = 0; i < wanted->source_count; i++) {
-        wanted_here |= wanted->sources[i].group == slot->group;
+    for (int i = 0; i < request->source_count; i++) {
+        wanted_here |= request->sources[i].upstream == slot->upstream;
     }
-    for (int i = 0; i < wanted->tried_count; i++) {
-        wanted_here &= wanted->tried[i] != key;
+    for (int i = 0; i < request->tried_count; i++) {
+        wanted_here &= request->tried[i] != key;
     }
-    if (!wanted_here || apipool_breaker_until_locked(g, model, wanted->client, world.now) ||
+    if (!wanted_here || apipool_breaker_until_locked(u, model, request->client, world.now) ||
         (model_slot && slot->place[model_slot] != APIPOOL_NONE &&
          slot->until[model_slot] > world.now)) {
         return 0;
     }
-    if (apipool_slot_admits_at_locked(slot, wanted->limits, wanted->tokens, world.now) >
+    if (apipool_slot_admits_at_locked(slot, request->limits, request->tokens, world.now) >
         world.now) {
         return 0;
     }
@@ -174,10 +174,10 @@ static int is_idle(const apipool_lend_request_t *wanted, apr_uint32_t key)
            (slot->usable || (waits_for_requests && slot->heap && slot->until[0] <= world.now));
 }
 
-static void check_nothing_idle(const apipool_lend_request_t *wanted, apipool_acquired_e result)
+static void check_nothing_idle(const apipool_lend_request_t *request, apipool_acquired_e result)
 {
     for (apr_uint32_t key = 0; result != APIPOOL_QUEUED && key < KEYS; key++) {
-        if (is_idle(wanted, key)) {
+        if (is_idle(request, key)) {
             fail_msg("key %u is idle, and there is none: %d", key, (int)result);
         }
     }
@@ -187,42 +187,42 @@ static void check_nothing_idle(const apipool_lend_request_t *wanted, apipool_acq
 }
 
 /* Both upstreams or one, of one priority or two. */
-static apipool_lend_request_t draw_wanted(apr_uint32_t model)
+static apipool_lend_request_t draw_request(apr_uint32_t model)
 {
     static apr_uint32_t tried[4];
-    apipool_lend_request_t wanted = want((apipool_strategy_e)draw(APIPOOL_STRATEGY_COUNT));
+    apipool_lend_request_t request = want((apipool_strategy_e)draw(APIPOOL_STRATEGY_COUNT));
     sources[0].model = sources[1].model = model;
     sources[1].priority = draw(3) == 0;
     sources[1].weight = 1 + draw(2);
-    wanted.source_count = draw(4) ? 2 : 1;
-    wanted.affinity = draw(5) ? 0 : 1 + draw(50);
-    wanted.tokens = draw(10) ? 1 + draw(50) : 1 + draw(600);
-    wanted.waits_for = model;
-    wanted.look_only = draw(10) == 0;
-    wanted.tried = tried;
-    while (wanted.tried_count < 4 && draw(3) == 0) {
-        tried[wanted.tried_count++] = draw(KEYS);
+    request.source_count = draw(4) ? 2 : 1;
+    request.affinity = draw(5) ? 0 : 1 + draw(50);
+    request.tokens = draw(10) ? 1 + draw(50) : 1 + draw(600);
+    request.waits_for = model;
+    request.look_only = draw(10) == 0;
+    request.tried = tried;
+    while (request.tried_count < 4 && draw(3) == 0) {
+        tried[request.tried_count++] = draw(KEYS);
     }
-    return wanted;
+    return request;
 }
 
 static void random_acquire(void)
 {
-    apipool_lend_request_t wanted = draw_wanted(draw(3) ? draw(3) : draw(MODELS));
+    apipool_lend_request_t request = draw_request(draw(3) ? draw(3) : draw(MODELS));
     if (world.lent == LEASES) {
         return;
     }
     segment->process = 1 + draw(PROCESSES);
-    wanted.client = draw(3);
-    apipool_acquired_e result = acquire_wanted(&wanted, world.now);
+    request.client = draw(3);
+    apipool_acquired_e result = acquire_request(&request, world.now);
     if (result != APIPOOL_ACQUIRED) {
-        check_nothing_idle(&wanted, result);
+        check_nothing_idle(&request, result);
     }
-    else if (!wanted.look_only) {
-        for (int i = 0; i < wanted.tried_count; i++) {
-            assert_int_not_equal(lease.slot, wanted.tried[i]);
+    else if (!request.look_only) {
+        for (int i = 0; i < request.tried_count; i++) {
+            assert_int_not_equal(lease.slot, request.tried[i]);
         }
-        note_lent(wanted.tokens);
+        note_lent(request.tokens);
     }
 }
 
@@ -389,31 +389,32 @@ static void random_import(void)
 {
     char name[16];
     apr_uint32_t key = draw(KEYS);
-    apr_uint32_t group = draw(2) ? group_a : group_b;
+    apr_uint32_t upstream = draw(2) ? upstream_a : upstream_b;
     snprintf(name, sizeof(name), "key %u", key);
-    if (segment->slots[key].group != group) { /* its limits for models end */
+    if (segment->slots[key].upstream != upstream) { /* its limits for models end */
         memset(&world.keys[key].floor[1], 0, (MODELS - 1) * sizeof(apr_time_t));
     }
-    assert_int_equal(add(group, name), APIPOOL_DUPLICATE);
+    assert_int_equal(add(upstream, name), APIPOOL_DUPLICATE);
 }
 
-/* A probe begins, or one that runs ends. A key that waits is not asked about twice within an interval. */
+/* A probe begins, or one that runs ends. A key that waits is not asked about twice within an
+ * interval. */
 static void random_probe(void)
 {
-    apr_uint32_t group = draw(2) ? group_a : group_b;
+    apr_uint32_t upstream = draw(2) ? upstream_a : upstream_b;
     apipool_state_e state;
     if (world.probes < PROBES && draw(2)) {
         apipool_lease_t *probe = &world.probe[world.probes];
         int found;
         segment->process = 1 + draw(PROCESSES);
         if (draw(4)) {
-            found = lend_due(group, world.now, probe, &state);
+            found = lend_due(upstream, world.now, probe, &state);
         }
         else if (draw(2)) {
-            found = lend_probe(group, APIPOOL_PROBE_CHECK, 0, world.now, probe, &state);
+            found = lend_probe(upstream, APIPOOL_PROBE_CHECK, 0, world.now, probe, &state);
         }
         else {
-            found = lend_probe(group, APIPOOL_PROBE_BALANCE, SEC(600), world.now, probe, &state);
+            found = lend_probe(upstream, APIPOOL_PROBE_BALANCE, SEC(600), world.now, probe, &state);
         }
         if (found) {
             known_t *known = &world.keys[probe->slot];
@@ -444,12 +445,12 @@ static void random_probe(void)
 
 static void random_wait(void)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
-    wanted.waits_for = MODELS - 1 - draw(2); /* which is not asked for often */
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
+    request.waits_for = MODELS - 1 - draw(2); /* which is not asked for often */
     segment->process = 99;
     if (world.waiter == APIPOOL_NONE) {
         assert_int_equal(
-            apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &world.waiter),
+            apipool_pool_enter_queue(segment, request.pool, request.waits_for, &world.waiter),
             APR_SUCCESS);
     }
     else {
@@ -493,7 +494,7 @@ static void check_counts(void)
     if (fault) {
         fail_msg("%s", fault);
     }
-    apipool_totals_t a = totals_of(group_a), b = totals_of(group_b);
+    apipool_totals_t a = totals_of(upstream_a), b = totals_of(upstream_b);
     apr_uint64_t verdicts = 0;
     for (int i = 0; i < APIPOOL_RULE_COUNT; i++) {
         verdicts += a.rules[i] + b.rules[i];
@@ -511,12 +512,12 @@ static int count_usable(apr_uint32_t model)
     static apipool_lease_t lent[KEYS];
     apr_uint32_t tried[KEYS];
     int count = 0;
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     sources[0].model = sources[1].model = model;
     sources[1].priority = 0;
-    wanted.tried = tried;
-    while (count < KEYS && acquire_wanted(&wanted, world.now) == APIPOOL_ACQUIRED) {
-        tried[wanted.tried_count++] = lease.slot;
+    request.tried = tried;
+    while (count < KEYS && acquire_request(&request, world.now) == APIPOOL_ACQUIRED) {
+        tried[request.tried_count++] = lease.slot;
         lent[count++] = lease;
     }
     for (int i = 0; i < count; i++) {
@@ -632,7 +633,8 @@ static void rate_limits_make_keys_cool_and_no_more(void **unused)
     check_that_none_is_lost(limiting_rules, sizeof(limiting_rules) / sizeof(*limiting_rules));
 }
 
-/* One client is refused whatever the key, or served when it likes; the others have nothing to complain of. */
+/* One client is refused whatever the key, or served when it likes; the others have nothing to
+ * complain of. */
 #define ATTACKER   666
 #define ATTEMPTS   4
 #define ASKED_EACH SEC(10)
@@ -640,18 +642,18 @@ static void rate_limits_make_keys_cool_and_no_more(void **unused)
 
 static struct {
     apr_time_t of_key[KEYS];
-    apr_time_t of_group[2][ASKED_MAX];
+    apr_time_t of_upstream[2][ASKED_MAX];
     apr_uint32_t count[2], total, refusals;
 } asked;
 
 static int lend_one(apr_uint64_t who, const apr_uint32_t *tried, int tried_count)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
     sources[0].model = sources[1].model = draw(3);
-    wanted.client = client = who;
-    wanted.tried = tried;
-    wanted.tried_count = tried_count;
-    return acquire_wanted(&wanted, world.now) == APIPOOL_ACQUIRED;
+    request.client = client = who;
+    request.tried = tried;
+    request.tried_count = tried_count;
+    return acquire_request(&request, world.now) == APIPOOL_ACQUIRED;
 }
 
 /* Refused by some keys, and served by another upstream at times. */
@@ -663,7 +665,7 @@ static void attack(void)
     int count = 0;
     may_doubt = 1;
     while (count < ATTEMPTS && lend_one(ATTACKER, tried, count)) {
-        if (count && lease.group != lent[0].group && draw(2)) {
+        if (count && lease.upstream != lent[0].upstream && draw(2)) {
             report(APIPOOL_RULE_SUCCESS, 0, world.now);
             break;
         }
@@ -690,8 +692,8 @@ static void serve(apr_uint64_t who)
 
 static void check_asked(const apipool_lease_t *probe)
 {
-    int g = probe->group == group_b;
-    apr_time_t *before = &asked.of_group[g][asked.count[g]++ % ASKED_MAX];
+    int u = probe->upstream == upstream_b;
+    apr_time_t *before = &asked.of_upstream[u][asked.count[u]++ % ASKED_MAX];
     assert_true(world.now - asked.of_key[probe->slot] >= ASKED_EACH);
     assert_true(world.now - *before >= ASKED_EACH);
     asked.of_key[probe->slot] = *before = world.now;
@@ -707,7 +709,7 @@ static void ask_or_answer(void)
     if (world.probes < PROBES && draw(3)) {
         apipool_lease_t *probe = &world.probe[world.probes];
         segment->process = 1 + draw(PROCESSES);
-        if (lend_probe(draw(2) ? group_a : group_b, APIPOOL_PROBE_CHECK, 0, world.now, probe,
+        if (lend_probe(draw(2) ? upstream_a : upstream_b, APIPOOL_PROBE_CHECK, 0, world.now, probe,
                        &state)) {
             check_asked(probe);
             world.prober[world.probes++] = segment->process;

@@ -25,7 +25,7 @@ static const char *const points[] = {
     "client-unheld",       "client-unlinked",
     "client-unnumbered",   "enter-unnamed",
     "guess-uncounted",     "heap-hole",
-    "hit-half-written",    "hold-taken",
+    "limit-half-written",  "hold-taken",
     "leave-half-linked",   "lend-unheld",
     "member-half-added",   "member-half-removed",
     "move-in-neither",     "name-unhashed",
@@ -81,8 +81,8 @@ static int is_rebuilding(const char *point)
     return strncmp(point, "rebuild-", 8) == 0;
 }
 
-/* A process works all the time beside the one that dies. It, and the parent, go on. There is something to
- * rebuild where another one has died before. */
+/* A process works all the time beside the one that dies. It, and the parent, go on. There is
+ * something to rebuild where another one has died before. */
 static void die_at(const char *point, apr_uint32_t time)
 {
     fixture_t *f;
@@ -176,7 +176,7 @@ static void many_keys_are_there_again_within_a_second(void **unused)
     char text[32];
     for (int i = 0; i < MANY; i++) {
         snprintf(text, sizeof(text), "sk-many-%06d", i);
-        assert_int_equal(add(i % 2 ? group_a : group_b, text), APIPOOL_ADDED);
+        assert_int_equal(add(i % 2 ? upstream_a : upstream_b, text), APIPOOL_ADDED);
     }
     segment->header->inside = 1;
     apr_time_t begin = apr_time_now();
@@ -184,7 +184,8 @@ static void many_keys_are_there_again_within_a_second(void **unused)
     apr_interval_time_t took = apr_time_now() - begin;
     apipool_segment_unlock(segment);
     assert_int_equal(segment->header->slots.linked, MANY);
-    assert_int_equal(segment->groups[group_a].usable + segment->groups[group_b].usable, MANY);
+    assert_int_equal(segment->upstreams[upstream_a].usable + segment->upstreams[upstream_b].usable,
+                     MANY);
     check_whole("many keys");
     print_message("# %d keys in %d ms\n", MANY, (int)apr_time_as_msec(took));
     assert_true(took < SEC(1));
@@ -218,7 +219,7 @@ static void check_clients(apr_uint32_t count)
 static void spoil(int of_key)
 {
     if (of_key) {
-        segment->slots[0].group = 999;
+        segment->slots[0].upstream = 999;
     }
     else {
         segment->clients.slots[0].terms[0].lists_len = 0xfffffff0;
@@ -243,8 +244,8 @@ static void what_makes_no_sense_comes_back_from_the_store(void **unused)
     assert_int_equal(apipool_store_fill(store, keys, &error, f->pool), APR_SUCCESS);
     apipool_client_image_t lost = a_client("lost"), kept = a_client("kept ");
     kept.name[4] = '\0';
-    add_weighing(group_a, "sk-lost", 7);
-    add(group_b, "sk-kept");
+    add_weighing(upstream_a, "sk-lost", 7);
+    add(upstream_b, "sk-kept");
     assert_int_equal(apipool_client_add(segment, &lost), APR_SUCCESS);
     assert_int_equal(apipool_client_add(segment, &kept), APR_SUCCESS);
     assert_int_equal(apipool_store_save_keys(store, &error, f->pool), APR_SUCCESS);
@@ -262,7 +263,7 @@ static void what_makes_no_sense_comes_back_from_the_store(void **unused)
         }
         assert_true(is_there("sk-lost") && is_there("sk-kept"));
         assert_int_equal(slot_of("sk-lost")->weight, 7);
-        assert_int_equal(slot_of("sk-lost")->group, group_a);
+        assert_int_equal(slot_of("sk-lost")->upstream, upstream_a);
         check_clients(2);
         check_whole("refilled");
     }

@@ -14,14 +14,14 @@
 #include "sessions.h"
 #include "stats.h"
 
-#define SLOTS   400
-#define GROUPS  4
-#define KEYS    160 /* that are there from the beginning */
-#define LEASES  6   /* of one process at a time */
-#define MODELS  9
-#define CLIENTS 500
-#define COMING  1000 /* numbers of keys that come and go, and that nobody is lent */
-#define GOING   60
+#define SLOTS     400
+#define UPSTREAMS 4
+#define KEYS      160 /* that are there from the beginning */
+#define LEASES    6   /* of one process at a time */
+#define MODELS    9
+#define CLIENTS   500
+#define COMING    1000 /* numbers of keys that come and go, and that nobody is lent */
+#define GOING     60
 
 /* What processes tell, in memory of their own: what has been done for certain. */
 typedef struct {
@@ -30,10 +30,10 @@ typedef struct {
 } told_t;
 
 static told_t *told;
-static apr_uint32_t groups[GROUPS]; /* two of the main pool, one each of two others */
+static apr_uint32_t upstreams[UPSTREAMS]; /* two of the main pool, one each of two others */
 
-/* One process. A modest one leaves it to others to come to the points that are not reached for ever: it adds
- * no key and no name, and meets no limit. */
+/* One process. A modest one leaves it to others to come to the points that are not reached for
+ * ever: it adds no key and no name, and meets no limit. */
 typedef struct {
     apr_uint32_t random, lent, waiter, modest, asks;
     apr_time_t clock;               /* 0: the system's */
@@ -57,7 +57,7 @@ static const char *const labels[] = {"", "short",
                                      "a label of more than one block of the arena, so "
                                      "that blocks of several sizes come and go"};
 
-static inline apr_status_t add_numbered(apr_uint32_t group, apr_uint32_t number,
+static inline apr_status_t add_numbered(apr_uint32_t upstream, apr_uint32_t number,
                                         apipool_added_e *added)
 {
     static const char *const accounts[] = {"", "", "acme", "other"};
@@ -70,19 +70,19 @@ static inline apr_status_t add_numbered(apr_uint32_t group, apr_uint32_t number,
                                .account = accounts[number % 4]};
     item.limits.rpm = number % 5 ? 0 : 300;
     item.limits.concurrency = number % 3 ? 0 : 2;
-    return apipool_pool_add(segment, group, &item, NOW, added);
+    return apipool_pool_add(segment, upstream, &item, NOW, added);
 }
 
 static inline void populate(void)
 {
     apr_uint32_t other = attach("", "other"), third = attach("vhost", "main");
-    groups[0] = group_a;
-    groups[1] = group_b;
-    groups[2] = group_of(other, "c");
-    groups[3] = group_of(third, "d");
+    upstreams[0] = upstream_a;
+    upstreams[1] = upstream_b;
+    upstreams[2] = upstream_of(other, "c");
+    upstreams[3] = upstream_of(third, "d");
     for (apr_uint32_t i = 0; i < KEYS; i++) {
         apipool_added_e added;
-        assert_int_equal(add_numbered(groups[i % GROUPS], i, &added), APR_SUCCESS);
+        assert_int_equal(add_numbered(upstreams[i % UPSTREAMS], i, &added), APR_SUCCESS);
         assert_int_equal(added, APIPOOL_ADDED);
     }
     told->added = KEYS;
@@ -124,21 +124,22 @@ static inline void note(apr_uint32_t strange)
 
 /* --- What a worker does ------------------------------------------------------------------------ */
 
-static inline apipool_lend_request_t draw_wanted(worker_t *worker)
+static inline apipool_lend_request_t draw_request(worker_t *worker)
 {
-    apr_uint32_t group = draw(worker, GROUPS);
+    apr_uint32_t upstream = draw(worker, UPSTREAMS);
     apr_uint64_t model = draw(worker, MODELS);
-    apipool_lend_request_t wanted = want((apipool_strategy_e)draw(worker, APIPOOL_STRATEGY_COUNT));
-    worker->sources[0] = (apipool_source_t){.group = groups[group], .weight = 1, .model = model};
-    worker->sources[1] = (apipool_source_t){.group = group_b, .weight = 1, .model = model};
-    wanted.sources = worker->sources;
-    wanted.source_count = group ? 1 : 2;
-    wanted.pool = segment->groups[groups[group]].pool;
-    wanted.affinity = draw(worker, 4) ? 0 : 1 + draw(worker, 100);
-    wanted.client = draw(worker, 5);
-    wanted.waits_for = 77;
-    wanted.tokens = 1 + draw(worker, 20);
-    return wanted;
+    apipool_lend_request_t request = want((apipool_strategy_e)draw(worker, APIPOOL_STRATEGY_COUNT));
+    worker->sources[0] =
+        (apipool_source_t){.upstream = upstreams[upstream], .weight = 1, .model = model};
+    worker->sources[1] = (apipool_source_t){.upstream = upstream_b, .weight = 1, .model = model};
+    request.sources = worker->sources;
+    request.source_count = upstream ? 1 : 2;
+    request.pool = segment->upstreams[upstreams[upstream]].pool;
+    request.affinity = draw(worker, 4) ? 0 : 1 + draw(worker, 100);
+    request.client = draw(worker, 5);
+    request.waits_for = 77;
+    request.tokens = 1 + draw(worker, 20);
+    return request;
 }
 
 /* Whether the key that was lent is one that was added. */
@@ -151,15 +152,15 @@ static inline void note_key(const apipool_lease_t *lent)
 
 static inline void work_acquire(worker_t *worker)
 {
-    apipool_lend_request_t wanted = draw_wanted(worker);
+    apipool_lend_request_t request = draw_request(worker);
     apipool_lease_t *lent = &worker->leases[worker->lent];
     apipool_acquired_e result;
     apr_time_t at;
     if (worker->lent == LEASES) {
         return;
     }
-    wanted.waits_for = 1; /* nobody waits for it */
-    note(apipool_pool_lend(segment, &wanted, time_of(worker), lent, &result, &at) != APR_SUCCESS);
+    request.waits_for = 1; /* nobody waits for it */
+    note(apipool_pool_lend(segment, &request, time_of(worker), lent, &result, &at) != APR_SUCCESS);
     if (result == APIPOOL_ACQUIRED) {
         note_key(lent);
         __atomic_add_fetch(&told->lent, 1, __ATOMIC_RELAXED);
@@ -215,9 +216,9 @@ static inline void work_report(worker_t *worker)
 
 static inline void ask(worker_t *worker)
 {
-    apr_uint32_t group = groups[draw(worker, GROUPS)];
+    apr_uint32_t upstream = upstreams[draw(worker, UPSTREAMS)];
     apr_time_t now = time_of(worker);
-    apipool_recovery_search_t search = {.group = group,
+    apipool_recovery_search_t search = {.upstream = upstream,
                                         .reasons = APIPOOL_PROBE_DUE | APIPOOL_PROBE_BALANCE,
                                         .policy = &hasty,
                                         .interval = 20000};
@@ -256,7 +257,7 @@ static inline void work_add(worker_t *worker)
     apr_uint32_t number = __atomic_fetch_add(&told->added, 1, __ATOMIC_RELAXED);
     apipool_added_e added = APIPOOL_FULL;
     if (number < SLOTS) {
-        note(add_numbered(groups[draw(worker, GROUPS)], number, &added) != APR_SUCCESS);
+        note(add_numbered(upstreams[draw(worker, UPSTREAMS)], number, &added) != APR_SUCCESS);
     }
 }
 
@@ -264,8 +265,8 @@ static inline void work_add(worker_t *worker)
 static inline void work_move(worker_t *worker)
 {
     apipool_added_e added = APIPOOL_DUPLICATE;
-    apr_uint32_t number = draw(worker, KEYS / GROUPS) * GROUPS + draw(worker, 2);
-    note(add_numbered(groups[draw(worker, 2)], number, &added) != APR_SUCCESS ||
+    apr_uint32_t number = draw(worker, KEYS / UPSTREAMS) * UPSTREAMS + draw(worker, 2);
+    note(add_numbered(upstreams[draw(worker, 2)], number, &added) != APR_SUCCESS ||
          added != APIPOOL_DUPLICATE);
 }
 
@@ -274,30 +275,32 @@ static inline void work_come_or_go(worker_t *worker)
 {
     apipool_added_e added;
     char text[APIPOOL_KEY_MAX + 1];
-    apr_uint32_t number = COMING + draw(worker, GOING), group = groups[number % GROUPS];
+    apr_uint32_t number = COMING + draw(worker, GOING), upstream = upstreams[number % UPSTREAMS];
     if (draw(worker, 2)) {
-        note(add_numbered(group, number, &added) != APR_SUCCESS || added == APIPOOL_FULL);
+        note(add_numbered(upstream, number, &added) != APR_SUCCESS || added == APIPOOL_FULL);
         return;
     }
     apr_uint64_t id = apipool_key_id(segment->header->store.secret, text, key_text(text, number));
-    apr_status_t rv = apipool_pool_remove(segment, segment->groups[group].pool, id);
+    apr_status_t rv = apipool_pool_remove(segment, segment->upstreams[upstream].pool, id);
     note(rv != APR_SUCCESS && rv != APR_NOTFOUND);
 }
 
 static inline void work_edit(worker_t *worker)
 {
     char text[APIPOOL_KEY_MAX + 1];
-    apr_uint32_t number = draw(worker, KEYS), pool = segment->groups[groups[number % GROUPS]].pool;
+    apr_uint32_t number = draw(worker, KEYS),
+                 pool = segment->upstreams[upstreams[number % UPSTREAMS]].pool;
     apr_uint64_t id = apipool_key_id(segment->header->store.secret, text, key_text(text, number));
     apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_LABEL | APIPOOL_SET_ENABLED,
                                           .label = labels[draw(worker, 3)],
                                           .enabled = draw(worker, 3) != 0},
-                                 .group = APIPOOL_NONE};
+                                 .upstream = APIPOOL_NONE};
     note((draw(worker, 4) ? apipool_pool_edit(segment, pool, id, &patch)
                           : apipool_pool_reset(segment, pool, id)) != APR_SUCCESS);
 }
 
-/* A client of ours comes, goes, gets other terms or asks for something. There is room for all of them. */
+/* A client of ours comes, goes, gets other terms or asks for something. There is room for all of
+ * them. */
 static inline void work_client(worker_t *worker)
 {
     apr_uint32_t number = draw(worker, 12), what = draw(worker, 5);
@@ -330,9 +333,9 @@ static inline void work_client(worker_t *worker)
 
 static inline void work_wait(worker_t *worker)
 {
-    apipool_lend_request_t wanted = draw_wanted(worker);
+    apipool_lend_request_t request = draw_request(worker);
     if (worker->waiter == APIPOOL_NONE) {
-        note(apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &worker->waiter) !=
+        note(apipool_pool_enter_queue(segment, request.pool, request.waits_for, &worker->waiter) !=
              APR_SUCCESS);
     }
     else {
@@ -346,7 +349,7 @@ static inline void work_record(worker_t *worker)
     char name[32];
     apipool_request_stats_t stats = {
         .entry = {.pool = main_pool, .ending = APIPOOL_ENDED_COMPLETE, .model = "m"},
-        .group = draw(worker, 2) ? group_a : APIPOOL_NONE,
+        .upstream = draw(worker, 2) ? upstream_a : APIPOOL_NONE,
         .finished = {.attempts = 1, .success = 1, .tokens = {3, 4, 0, 7}, .latency = 1000}};
     stats.used = (apipool_client_used_t){
         .charge = worker->charge, .reached = draw(worker, 4) != 0, .tokens = draw(worker, 20)};
@@ -473,8 +476,8 @@ static inline void check_whole(const char *when)
     }
 }
 
-/* The keys that were there are there: each id in its pool, once, with its secret. That each secret is the one
- * that its id stands for has been checked before. */
+/* The keys that were there are there: each id in its pool, once, with its secret. That each
+ * secret is the one that its id stands for has been checked before. */
 static inline void check_keys(apr_uint32_t deaths)
 {
     apr_uint32_t least = told->added < SLOTS ? told->added : SLOTS;
@@ -483,7 +486,7 @@ static inline void check_keys(apr_uint32_t deaths)
     for (apr_uint32_t number = 0; number < KEYS; number++) {
         apr_uint64_t id =
             apipool_key_id(segment->header->store.secret, text, key_text(text, number));
-        apr_uint32_t pool = segment->groups[groups[number % GROUPS]].pool, found = 0;
+        apr_uint32_t pool = segment->upstreams[upstreams[number % UPSTREAMS]].pool, found = 0;
         for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
             found += segment->slots[i].id == id && segment->slots[i].pool == pool;
         }

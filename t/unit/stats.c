@@ -17,11 +17,11 @@
 #define ROWS 64
 
 /* A request of one attempt that was served, of 100 and 20 tokens, 10 of them cached. */
-static apipool_request_stats_t served(apr_uint32_t pool, apr_uint32_t group)
+static apipool_request_stats_t served(apr_uint32_t pool, apr_uint32_t upstream)
 {
     apipool_request_stats_t stats;
     memset(&stats, 0, sizeof(stats));
-    stats.group = group;
+    stats.upstream = upstream;
     stats.rule = APIPOOL_RULE_SUCCESS;
     stats.entry.pool = pool;
     stats.entry.ending = APIPOOL_ENDED_COMPLETE;
@@ -36,10 +36,10 @@ static apipool_request_stats_t served(apr_uint32_t pool, apr_uint32_t group)
     return stats;
 }
 
-static apipool_request_stats_t failed(apr_uint32_t pool, apr_uint32_t group,
+static apipool_request_stats_t failed(apr_uint32_t pool, apr_uint32_t upstream,
                                       apipool_ending_e ending)
 {
-    apipool_request_stats_t stats = served(pool, group);
+    apipool_request_stats_t stats = served(pool, upstream);
     stats.rule = APIPOOL_RULE_UPSTREAM_ERROR;
     stats.entry.ending = (unsigned char)ending;
     stats.finished.success = 0;
@@ -82,9 +82,9 @@ static apipool_pool_snapshot_t pool_at(apr_uint32_t pool, apr_time_t now)
     return snapshot;
 }
 
-static apr_uint64_t endings_of(apr_uint32_t group, apipool_ending_e ending)
+static apr_uint64_t endings_of(apr_uint32_t upstream, apipool_ending_e ending)
 {
-    return totals_of(group).endings[ending];
+    return totals_of(upstream).endings[ending];
 }
 
 /* All names there are, in rows of static memory; returns how many. */
@@ -138,8 +138,8 @@ static void a_pool_without_requests_has_zeros(void **unused)
 
 static void a_request_is_counted_for_its_pool(void **unused)
 {
-    record(served(main_pool, group_a));
-    apipool_request_stats_t second = served(main_pool, group_b);
+    record(served(main_pool, upstream_a));
+    apipool_request_stats_t second = served(main_pool, upstream_b);
     second.finished.attempts = 3;
     second.finished.tokens = (apipool_usage_t){7, 5, -1, 12};
     record(second);
@@ -164,13 +164,13 @@ static void a_request_is_counted_for_its_pool(void **unused)
 static void pools_do_not_mix(void **unused)
 {
     apr_uint32_t other_pool = attach("", "other"), same_name = attach("vhost", "main");
-    apr_uint32_t other_group = group_of(other_pool, "a");
-    apipool_request_stats_t stats = served(other_pool, other_group);
+    apr_uint32_t other_upstream = upstream_of(other_pool, "a");
+    apipool_request_stats_t stats = served(other_pool, other_upstream);
 
     name(&stats, "alice", "gpt");
     record(stats);
-    record(served(main_pool, group_a));
-    record(served(main_pool, group_a));
+    record(served(main_pool, upstream_a));
+    record(served(main_pool, upstream_a));
     record(refused(same_name, APIPOOL_RULE_EXHAUSTED));
 
     assert_int_equal(pool_at(main_pool, NOW).numbers.requests, 2);
@@ -178,9 +178,9 @@ static void pools_do_not_mix(void **unused)
     assert_int_equal(pool_at(same_name, NOW).numbers.requests, 1);
     assert_int_equal(pool_at(same_name, NOW).endings[APIPOOL_ENDED_REFUSED], 1);
     assert_int_equal(pool_at(main_pool, NOW).endings[APIPOOL_ENDED_REFUSED], 0);
-    assert_int_equal(endings_of(group_a, APIPOOL_ENDED_COMPLETE), 2);
-    assert_int_equal(endings_of(group_b, APIPOOL_ENDED_COMPLETE), 0);
-    assert_int_equal(endings_of(other_group, APIPOOL_ENDED_COMPLETE), 1);
+    assert_int_equal(endings_of(upstream_a, APIPOOL_ENDED_COMPLETE), 2);
+    assert_int_equal(endings_of(upstream_b, APIPOOL_ENDED_COMPLETE), 0);
+    assert_int_equal(endings_of(other_upstream, APIPOOL_ENDED_COMPLETE), 1);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "alice"), 0);
     assert_int_equal(requests_of(other_pool, APIPOOL_NAMED_CLIENT, "alice"), 1);
 }
@@ -190,13 +190,13 @@ static void endings_are_counted_for_the_last_upstream(void **unused)
     for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
         for (int i = 0; i <= ending; i++) {
             record(ending == APIPOOL_ENDED_COMPLETE
-                       ? served(main_pool, group_b)
-                       : failed(main_pool, group_b, (apipool_ending_e)ending));
+                       ? served(main_pool, upstream_b)
+                       : failed(main_pool, upstream_b, (apipool_ending_e)ending));
         }
     }
     for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
-        assert_int_equal(endings_of(group_b, (apipool_ending_e)ending), ending + 1);
-        assert_int_equal(endings_of(group_a, (apipool_ending_e)ending), 0);
+        assert_int_equal(endings_of(upstream_b, (apipool_ending_e)ending), ending + 1);
+        assert_int_equal(endings_of(upstream_a, (apipool_ending_e)ending), 0);
     }
     apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
     assert_int_equal(snapshot.numbers.requests, 15);
@@ -222,17 +222,17 @@ static void requests_without_an_attempt_are_counted_by_rule(void **unused)
     assert_int_equal(snapshot.numbers.requests, 3);
     assert_int_equal(snapshot.numbers.attempts, 0);
     for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
-        assert_int_equal(endings_of(group_a, (apipool_ending_e)ending), 0);
-        assert_int_equal(endings_of(group_b, (apipool_ending_e)ending), 0);
+        assert_int_equal(endings_of(upstream_a, (apipool_ending_e)ending), 0);
+        assert_int_equal(endings_of(upstream_b, (apipool_ending_e)ending), 0);
     }
 }
 
 static void estimates_are_kept_apart(void **unused)
 {
-    apipool_request_stats_t stats = served(main_pool, group_a);
+    apipool_request_stats_t stats = served(main_pool, upstream_a);
     stats.finished.estimated = 1;
     stats.finished.tokens.cached = -1;
-    record(served(main_pool, group_a));
+    record(served(main_pool, upstream_a));
     record(stats);
 
     apipool_counters_snapshot_t numbers = pool_at(main_pool, NOW).numbers;
@@ -251,7 +251,7 @@ static void times_that_are_known_are_in_the_histograms(void **unused)
     const int count = sizeof(times) / sizeof(*times);
 
     for (int i = 0; i < count; i++) {
-        apipool_request_stats_t stats = served(main_pool, group_a);
+        apipool_request_stats_t stats = served(main_pool, upstream_a);
         stats.finished.latency = times[i];
         stats.finished.first_byte = i % 2 ? -1 : times[i];
         record(stats);
@@ -271,7 +271,7 @@ static void times_that_are_known_are_in_the_histograms(void **unused)
 
 static void clients_and_models_have_numbers_of_their_own(void **unused)
 {
-    apipool_request_stats_t stats = served(main_pool, group_a);
+    apipool_request_stats_t stats = served(main_pool, upstream_a);
 
     name(&stats, "alice", "gpt");
     record(stats);
@@ -279,7 +279,7 @@ static void clients_and_models_have_numbers_of_their_own(void **unused)
     record(stats);
     name(&stats, "bob", "gpt");
     record(stats);
-    record(served(main_pool, group_a));
+    record(served(main_pool, upstream_a));
 
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "alice"), 2);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "bob"), 1);
@@ -294,7 +294,7 @@ static void clients_and_models_have_numbers_of_their_own(void **unused)
 
 static void only_who_has_been_served_gets_a_place(void **unused)
 {
-    apipool_request_stats_t stats = failed(main_pool, group_a, APIPOOL_ENDED_FAILED);
+    apipool_request_stats_t stats = failed(main_pool, upstream_a, APIPOOL_ENDED_FAILED);
 
     name(&stats, "alice", "made-up");
     record(stats);
@@ -303,7 +303,7 @@ static void only_who_has_been_served_gets_a_place(void **unused)
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "alice"), 0);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, APIPOOL_NAMED_OTHER), 1);
 
-    apipool_request_stats_t good = served(main_pool, group_a);
+    apipool_request_stats_t good = served(main_pool, upstream_a);
     name(&good, "alice", "made-up");
     record(good);
     record(stats);
@@ -318,7 +318,7 @@ static void the_ring_has_every_request(void **unused)
 
     for (apr_uint32_t i = 0; i < 2 * size + 3; i++) {
         apipool_request_stats_t stats =
-            i % 2 ? refused(main_pool, APIPOOL_RULE_EXHAUSTED) : served(main_pool, group_a);
+            i % 2 ? refused(main_pool, APIPOOL_RULE_EXHAUSTED) : served(main_pool, upstream_a);
         strcpy(stats.entry.model, models[i % 3]);
         stats.entry.at = NOW + i;
         record(stats);
@@ -334,7 +334,7 @@ static void the_ring_has_every_request(void **unused)
 static void the_history_has_every_request(void **unused)
 {
     apipool_series_point_t points[3];
-    apipool_request_stats_t stats = served(main_pool, group_a);
+    apipool_request_stats_t stats = served(main_pool, upstream_a);
 
     for (int minute = 0; minute < 3; minute++) {
         for (int i = 0; i <= minute; i++) {
@@ -357,17 +357,17 @@ static void sums_agree_with_each_other(void **unused)
     static const char *const names[] = {"a", "b", "c", ""};
     static apipool_names_row_t rows[ROWS];
     apr_uint32_t random = 2463534242, other_pool = attach("", "other");
-    apr_uint32_t groups[] = {group_a, group_b, group_of(other_pool, "x"), APIPOOL_NONE};
+    apr_uint32_t upstreams[] = {upstream_a, upstream_b, upstream_of(other_pool, "x"), APIPOOL_NONE};
     apr_uint64_t expected[2] = {0, 0}, prompt[2] = {0, 0}, named[2] = {0, 0}, sum[2] = {0, 0};
 
     for (int i = 0; i < 5000; i++) {
-        apr_uint32_t draw = next_random(&random), group = groups[draw % 4];
+        apr_uint32_t draw = next_random(&random), upstream = upstreams[draw % 4];
         apr_uint32_t which = draw % 4 == 2 || (draw % 4 == 3 && draw & 64);
         apr_uint32_t pool = which ? other_pool : main_pool;
-        apipool_request_stats_t stats = group == APIPOOL_NONE
-                                            ? refused(pool, APIPOOL_RULE_ALL_COOLING)
-                                        : draw & 128 ? failed(pool, group, APIPOOL_ENDED_TRUNCATED)
-                                                     : served(pool, group);
+        apipool_request_stats_t stats =
+            upstream == APIPOOL_NONE ? refused(pool, APIPOOL_RULE_ALL_COOLING)
+            : draw & 128             ? failed(pool, upstream, APIPOOL_ENDED_TRUNCATED)
+                                     : served(pool, upstream);
         name(&stats, names[draw >> 8 & 3], names[draw >> 10 & 3]);
         record(stats);
         expected[which]++;
@@ -377,9 +377,9 @@ static void sums_agree_with_each_other(void **unused)
     for (int which = 0; which < 2; which++) {
         apipool_pool_snapshot_t snapshot = pool_at(which ? other_pool : main_pool, NOW);
         apr_uint64_t ended = snapshot.endings[APIPOOL_ENDED_REFUSED];
-        for (int g = 0; g < 3; g++) {
-            for (int ending = 0; (g == 2) == which && ending < APIPOOL_ENDINGS; ending++) {
-                ended += endings_of(groups[g], (apipool_ending_e)ending);
+        for (int u = 0; u < 3; u++) {
+            for (int ending = 0; (u == 2) == which && ending < APIPOOL_ENDINGS; ending++) {
+                ended += endings_of(upstreams[u], (apipool_ending_e)ending);
             }
         }
         assert_int_equal(snapshot.numbers.requests, expected[which]);
@@ -409,7 +409,7 @@ static void record_share(fixture_t *f, unsigned child)
     int failed = apr_global_mutex_child_init(&f->mutex, NULL, f->pool) != APR_SUCCESS;
     segment->mutex = f->mutex;
     for (unsigned i = 0; i < SHARE && !failed; i++) {
-        apipool_request_stats_t stats = served(main_pool, group_a);
+        apipool_request_stats_t stats = served(main_pool, upstream_a);
         stats.finished.tokens =
             (apipool_usage_t){.prompt = i, .completion = child, .cached = 0, .total = i + child};
         name(&stats, clients[i % 2], models[i % 3]);

@@ -68,23 +68,24 @@ static void keys_of_several_servers_pools_and_upstreams_come_back(void **unused)
     for (int s = 0; s < 3; s++) {
         for (int u = 0; u < 2; u++) {
             char key[40];
-            apr_uint32_t group = group_of(&life, attach(&life, servers[s], "p"), upstreams[u]);
+            apr_uint32_t upstream =
+                upstream_of(&life, attach(&life, servers[s], "p"), upstreams[u]);
             apr_size_t len = (apr_size_t)snprintf(key, sizeof(key), "sk-%d-%d", s, u);
-            add_item(&life, group, &(apipool_key_item_t){.key = key, .len = len, .enabled = u});
-            add(&life, group, u ? "sk-the-same-in-all-of-them" : "x");
+            add_item(&life, upstream, &(apipool_key_item_t){.key = key, .len = len, .enabled = u});
+            add(&life, upstream, u ? "sk-the-same-in-all-of-them" : "x");
         }
     }
-    apr_uint32_t group = group_of(&life, attach(&life, "", "q"), "one");
-    add_item(&life, group,
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "q"), "one");
+    add_item(&life, upstream,
              &(apipool_key_item_t){.key = longest,
                                    .len = sizeof(longest),
                                    .enabled = 1,
                                    .weight = 1000,
                                    .account = "acme",
                                    .limits = {1, 2, 3, 4, 5}});
-    add_item(&life, group,
+    add_item(&life, upstream,
              &(apipool_key_item_t){.key = around, .len = APIPOOL_KEY_INLINE, .enabled = 1});
-    add_item(&life, group,
+    add_item(&life, upstream,
              &(apipool_key_item_t){.key = around, .len = APIPOOL_KEY_INLINE + 1, .enabled = 1});
 
     life_t next = restart(&life, "keys");
@@ -97,7 +98,7 @@ static void keys_of_several_servers_pools_and_upstreams_come_back(void **unused)
             apr_size_t len = (apr_size_t)snprintf(key, sizeof(key), "sk-%d-%d", s, u);
             const apipool_slot_t *slot = slot_of(&next, pool, key, len);
             assert_key(&next, slot, key, len);
-            assert_int_equal(slot->group, group_of(&next, pool, upstreams[u]));
+            assert_int_equal(slot->upstream, upstream_of(&next, pool, upstreams[u]));
             assert_int_equal(slot->state, u ? APIPOOL_STATE_ACTIVE : APIPOOL_STATE_DISABLED);
             assert_int_equal(slot->weight, 1);
             assert_int_equal(slot->account, 0);
@@ -125,13 +126,13 @@ static void a_key_that_was_moved_or_described_anew_comes_back_so(void **unused)
     apipool_key_item_t item = {.key = "sk-moved", .len = 8, .enabled = 1};
     life_t life = start("moved");
     apr_uint32_t pool = attach(&life, "", "main");
-    add_item(&life, group_of(&life, pool, "one"), &item);
+    add_item(&life, upstream_of(&life, pool, "one"), &item);
     life_t second = restart(&life, "moved");
     assert_false(apipool_store_has_unsaved_keys(second.store));
     pool = attach(&second, "", "main");
     item.weight = 7;
     assert_int_equal(
-        apipool_pool_add(second.segment, group_of(&second, pool, "two"), &item, now, &added),
+        apipool_pool_add(second.segment, upstream_of(&second, pool, "two"), &item, now, &added),
         APR_SUCCESS);
     assert_int_equal(added, APIPOOL_DUPLICATE);
     assert_true(apipool_store_has_unsaved_keys(second.store));
@@ -139,7 +140,7 @@ static void a_key_that_was_moved_or_described_anew_comes_back_so(void **unused)
     assert_false(apipool_store_has_unsaved_keys(second.store));
     const apipool_slot_t *slot = main_slot(&third, "sk-moved");
     assert_int_equal(slot->weight, 7);
-    assert_string_equal(third.segment->groups[slot->group].name, "two");
+    assert_string_equal(third.segment->upstreams[slot->upstream].name, "two");
     assert_int_equal(third.stored, 1);
     end(&life);
     end(&second);
@@ -154,11 +155,11 @@ static void keys_come_back_in_the_state_they_were_in(void **unused)
         APIPOOL_STATE_ACTIVE,  APIPOOL_STATE_COOLING, APIPOOL_STATE_HALF_OPEN, APIPOOL_STATE_QUOTA,
         APIPOOL_STATE_INVALID, APIPOOL_STATE_TRIPPED, APIPOOL_STATE_DISABLED};
     life_t life = start("states");
-    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
     for (int i = 0; i < APIPOOL_STATE_COUNT; i++) {
         char key[16];
         snprintf(key, sizeof(key), "sk-%d", i);
-        settle(&life, add(&life, group, key), states[i], now + apr_time_from_sec(100 + i));
+        settle(&life, add(&life, upstream, key), states[i], now + apr_time_from_sec(100 + i));
     }
     life_t next = restart(&life, "states");
     for (int i = 0; i < APIPOOL_STATE_COUNT; i++) {
@@ -204,7 +205,7 @@ static void fill_slot(apipool_slot_t *slot)
 static void what_is_known_of_a_key_comes_back_field_by_field(void **unused)
 {
     life_t life = start("fields");
-    apipool_slot_t *was = add(&life, group_of(&life, attach(&life, "", "main"), "one"), "sk-a");
+    apipool_slot_t *was = add(&life, upstream_of(&life, attach(&life, "", "main"), "one"), "sk-a");
     fill_slot(was);
     settle(&life, was, APIPOOL_STATE_QUOTA, now + apr_time_from_sec(50));
     life_t next = restart(&life, "fields");
@@ -239,9 +240,9 @@ static void cooldowns_of_single_models_go_on_and_those_that_are_over_do_not(void
 {
     life_t life = start("models");
     apr_time_t begun = now;
-    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
-    apipool_slot_t *active = add(&life, group, "sk-active");
-    apipool_slot_t *cooling = add(&life, group, "sk-cooling");
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
+    apipool_slot_t *active = add(&life, upstream, "sk-active");
+    apipool_slot_t *cooling = add(&life, upstream, "sk-cooling");
     settle(&life, cooling, APIPOOL_STATE_COOLING, now + apr_time_from_sec(10));
     for (apr_uint64_t model = 1; model <= 9; model++) { /* the last ones share a model slot */
         assert_int_not_equal(
@@ -251,11 +252,11 @@ static void cooldowns_of_single_models_go_on_and_those_that_are_over_do_not(void
     }
     apipool_members_cool_locked(life.segment, index_of(&life, cooling), 2,
                                 now + apr_time_from_sec(200), now);
-    apipool_slot_t *over = add(&life, group, "sk-over");
+    apipool_slot_t *over = add(&life, upstream, "sk-over");
     apipool_members_cool_locked(life.segment, index_of(&life, over), 3, now + 1, now);
 
     life_t next = restart(&life, "models");
-    apr_uint32_t again = main_slot(&next, "sk-active")->group;
+    apr_uint32_t again = main_slot(&next, "sk-active")->upstream;
     active = main_slot(&next, "sk-active");
     for (apr_uint64_t model = 1; model <= 6; model++) {
         apr_uint32_t model_slot = apipool_members_model_slot_locked(next.segment, again, model);
@@ -307,20 +308,20 @@ static void numbers_of_upstreams_and_pools_come_back(void **unused)
 {
     life_t life = start("totals");
     apr_uint32_t pool = attach(&life, "v.example:80", "main");
-    apipool_upstream_t *g = &life.segment->groups[group_of(&life, pool, "one")];
+    apipool_upstream_t *u = &life.segment->upstreams[upstream_of(&life, pool, "one")];
     apipool_pool_stats_t *stats = &life.segment->stats[pool];
-    fill_numbers(&g->numbers, 5000);
+    fill_numbers(&u->numbers, 5000);
     for (apr_uint32_t i = 0; i < APIPOOL_RULE_COUNT; i++) {
-        g->rules[i] = 10 + i;
+        u->rules[i] = 10 + i;
         stats->refusals[i] = 40 + i;
     }
     for (apr_uint32_t i = 0; i < APIPOOL_ENDINGS; i++) {
-        g->endings[i] = 70 + i;
+        u->endings[i] = 70 + i;
         stats->endings[i] = 80 + i;
     }
-    g->successes = 91;
-    g->failures = 92;
-    g->failing = 0.5;
+    u->successes = 91;
+    u->failures = 92;
+    u->failing = 0.5;
     fill_numbers(&stats->numbers, 6000);
     for (apr_uint32_t i = 0; i < APIPOOL_SERIES_MINUTES; i++) {
         stats->series.minutes[i] = (apipool_series_slot_t){
@@ -337,10 +338,10 @@ static void numbers_of_upstreams_and_pools_come_back(void **unused)
 
     life_t next = restart(&life, "totals");
     pool = attach(&next, "v.example:80", "main");
-    const apipool_upstream_t *again = &next.segment->groups[group_of(&next, pool, "one")];
-    assert_memory_equal(&again->numbers, &g->numbers, sizeof(g->numbers));
-    assert_memory_equal(again->rules, g->rules, sizeof(g->rules));
-    assert_memory_equal(again->endings, g->endings, sizeof(g->endings));
+    const apipool_upstream_t *again = &next.segment->upstreams[upstream_of(&next, pool, "one")];
+    assert_memory_equal(&again->numbers, &u->numbers, sizeof(u->numbers));
+    assert_memory_equal(again->rules, u->rules, sizeof(u->rules));
+    assert_memory_equal(again->endings, u->endings, sizeof(u->endings));
     assert_int_equal(again->successes, 91);
     assert_int_equal(again->failures, 92);
     assert_true(again->failing == 0.5);

@@ -108,11 +108,11 @@ static inline apr_uint32_t attach(const life_t *life, const char *server, const 
     return pool;
 }
 
-static inline apr_uint32_t group_of(const life_t *life, apr_uint32_t pool, const char *upstream)
+static inline apr_uint32_t upstream_of(const life_t *life, apr_uint32_t pool, const char *name)
 {
-    apr_uint32_t group;
-    assert_int_equal(apipool_pool_upstream(life->segment, pool, upstream, &group), APR_SUCCESS);
-    return group;
+    apr_uint32_t upstream;
+    assert_int_equal(apipool_pool_upstream(life->segment, pool, name, &upstream), APR_SUCCESS);
+    return upstream;
 }
 
 static inline apipool_slot_t *slot_of(const life_t *life, apr_uint32_t pool, const char *key,
@@ -124,19 +124,19 @@ static inline apipool_slot_t *slot_of(const life_t *life, apr_uint32_t pool, con
     return &life->segment->slots[index];
 }
 
-static inline apipool_slot_t *add_item(life_t *life, apr_uint32_t group,
+static inline apipool_slot_t *add_item(life_t *life, apr_uint32_t upstream,
                                        const apipool_key_item_t *item)
 {
     apipool_added_e added;
-    assert_int_equal(apipool_pool_add(life->segment, group, item, now - 5, &added), APR_SUCCESS);
+    assert_int_equal(apipool_pool_add(life->segment, upstream, item, now - 5, &added), APR_SUCCESS);
     assert_int_equal(added, APIPOOL_ADDED);
-    return slot_of(life, life->segment->groups[group].pool, item->key, item->len);
+    return slot_of(life, life->segment->upstreams[upstream].pool, item->key, item->len);
 }
 
-static inline apipool_slot_t *add(life_t *life, apr_uint32_t group, const char *key)
+static inline apipool_slot_t *add(life_t *life, apr_uint32_t upstream, const char *key)
 {
     apipool_key_item_t item = {.key = key, .len = strlen(key), .enabled = 1};
-    return add_item(life, group, &item);
+    return add_item(life, upstream, &item);
 }
 
 /* The slot of a key of pool "main" of the main server. */

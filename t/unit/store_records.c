@@ -157,9 +157,9 @@ static void a_key_of_a_newer_version_is_read_as_far_as_it_is_known(void **unused
 static void statistics_of_other_versions_are_read_as_far_as_they_are_known(void **unused)
 {
     life_t life = start("stats");
-    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
-    add(&life, group, "sk-bare");
-    add(&life, group, "sk-strange");
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
+    add(&life, upstream, "sk-bare");
+    add(&life, upstream, "sk-strange");
     save(&life);
     const apr_uint64_t short_row[] = {3}, error_of_the_future[] = {429, 1000};
     writing_t *w = begin_generation(&life, APIPOOL_STORE_STATS);
@@ -287,8 +287,8 @@ static void check_rows_of_key(const apipool_slot_t *slot)
 static void the_order_of_a_row_is_the_one_that_files_have(void **unused)
 {
     life_t life = start("rows");
-    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
-    add(&life, group, "sk-rows");
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
+    add(&life, upstream, "sk-rows");
     save(&life);
     put_rows(&life);
     life_t next = start("rows");
@@ -301,9 +301,9 @@ static void the_order_of_a_row_is_the_one_that_files_have(void **unused)
     assert_true(point->begun == 64 && point->timed == 65 && point->first_byte == 66);
     assert_true(point->latency == 67 && point->prompt == 68 && point->completion == 69);
     assert_true(stats->duration.counts[0] == 31 && stats->duration.sum == 46);
-    const apipool_upstream_t *g = &next.segment->groups[0];
-    assert_true(g->successes == 41 && g->failures == 42);
-    assert_true(g->rules[0] == 51 && g->rules[2] == 53 && g->rules[3] == 0);
+    const apipool_upstream_t *u = &next.segment->upstreams[0];
+    assert_true(u->successes == 41 && u->failures == 42);
+    assert_true(u->rules[0] == 51 && u->rules[2] == 53 && u->rules[3] == 0);
     end(&life);
     end(&next);
 }

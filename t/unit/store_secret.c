@@ -26,9 +26,9 @@ static void settle(life_t *life)
 static apr_uint64_t leave(const char *name)
 {
     life_t life = start(name);
-    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
-    add(&life, group, "sk-one");
-    add(&life, group, "sk-two");
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
+    add(&life, upstream, "sk-one");
+    add(&life, upstream, "sk-two");
     settle(&life);
     save(&life);
     apr_uint64_t id = apipool_key_id(life.segment->header->store.secret, "sk-one", 6);

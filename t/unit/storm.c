@@ -84,19 +84,19 @@ static void *work(void *data)
 {
     worker_t *worker = data;
     apipool_source_t both[] = {sources[0], sources[1]};
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
     apipool_acquired_e result;
     apipool_lease_t lent;
     apr_time_t at;
 
-    wanted.sources = both;
-    wanted.tokens = 20;
+    request.sources = both;
+    request.tokens = 20;
     for (int i = 0; i < worker->count; i++) {
         both[0].model = both[1].model = next_random(&worker->random) % MODELS;
-        wanted.strategy =
+        request.strategy =
             (apipool_strategy_e)(next_random(&worker->random) % APIPOOL_STRATEGY_COUNT);
-        wanted.affinity = next_random(&worker->random) % 3 ? 0 : next_random(&worker->random);
-        if (apipool_pool_lend(segment, &wanted, worker->frozen ? NOW : apr_time_now(), &lent,
+        request.affinity = next_random(&worker->random) % 3 ? 0 : next_random(&worker->random);
+        if (apipool_pool_lend(segment, &request, worker->frozen ? NOW : apr_time_now(), &lent,
                               &result, &at) != APR_SUCCESS) {
             __atomic_add_fetch(&told->strange, 1, __ATOMIC_RELAXED);
             return NULL;
@@ -167,7 +167,7 @@ static void populate(void)
     char key[16];
     for (int i = 0; i < KEYS; i++) {
         snprintf(key, sizeof(key), "key %04d", i);
-        add_of(i % 2 ? group_a : group_b, key, i % 3 ? "" : "acme");
+        add_of(i % 2 ? upstream_a : upstream_b, key, i % 3 ? "" : "acme");
     }
 }
 
@@ -198,7 +198,7 @@ static void many_processes_lose_no_count(void **state)
     worker_t pattern = {.count = operations_per_thread()};
     limits.concurrency = PARALLEL;
     run_processes(*state, pattern);
-    apipool_totals_t a = totals_of(group_a), b = totals_of(group_b);
+    apipool_totals_t a = totals_of(upstream_a), b = totals_of(upstream_b);
     assert_int_equal(told->strange, 0);
     assert_int_equal(a.requests + b.requests, told->requests);
     assert_int_equal(a.successes + b.successes, told->successes);
