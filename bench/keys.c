@@ -128,12 +128,11 @@ static void lend_once(void)
                                       .waiter = APIPOOL_NONE};
     apipool_report_t report = {
         .verdict = &success, .status = 200, .tokens = 50, .headroom = -1, .policy = &policy};
-    apipool_acquired_e result;
+    apipool_lent_t lent;
     apipool_outcome_t outcome;
-    apr_time_t retry_at, now = apr_time_now();
-    fail_unless(apipool_pool_lend(segment, &request, now, &lease, &result, &retry_at) ==
-                        APR_SUCCESS &&
-                    result == APIPOOL_ACQUIRED &&
+    apr_time_t now = apr_time_now();
+    fail_unless(apipool_pool_lend(segment, &request, now, &lease, &lent) == APR_SUCCESS &&
+                    lent.result == APIPOOL_ACQUIRED &&
                     apipool_pool_report(segment, &lease, &report, now, &outcome) == APR_SUCCESS,
                 "no key");
 }

@@ -193,9 +193,8 @@ static double measure(subject_t *subject, const row_t *row, int pairs)
                                       .limits = &no_limits,
                                       .waiter = APIPOOL_NONE};
     static apipool_lease_t lease;
-    apipool_acquired_e result;
+    apipool_lent_t lent;
     apipool_outcome_t outcome;
-    apr_time_t retry_at;
     apr_uint64_t session = row->sticky;
     double begin = nanoseconds();
 
@@ -213,12 +212,12 @@ static double measure(subject_t *subject, const row_t *row, int pairs)
         subject->now += 100;
         request.affinity = session;
         apr_status_t rv =
-            apipool_pool_lend(subject->segment, &request, subject->now, &lease, &result, &retry_at);
+            apipool_pool_lend(subject->segment, &request, subject->now, &lease, &lent);
         if (row->exhausted) {
-            fail_unless(rv == APR_SUCCESS && result == APIPOOL_ALL_COOLING, "there is a key");
+            fail_unless(rv == APR_SUCCESS && lent.result == APIPOOL_ALL_COOLING, "there is a key");
             continue;
         }
-        fail_unless(rv == APR_SUCCESS && result == APIPOOL_ACQUIRED, "there is no key");
+        fail_unless(rv == APR_SUCCESS && lent.result == APIPOOL_ACQUIRED, "there is no key");
         if (row->sticky) {
             session = (apr_uint64_t)(i + 1) * 2654435761u;
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Counts, moving averages and histograms of requests that are over. */
+ * Counters of requests and tokens: sums, rates, moving averages, histograms. */
 #include "counters.h"
 
 #include <math.h>
@@ -19,7 +19,7 @@ static double seconds(apr_interval_time_t time)
     return (double)time / APR_USEC_PER_SEC;
 }
 
-/* n counts this value. */
+/* n includes this value. */
 static void average(double *mean, apr_uint64_t n, double value)
 {
     *mean += (value - *mean) /
@@ -177,7 +177,8 @@ void apipool_counts_mend(apipool_counts_t *counts)
                                  &counts->errors,   &counts->prompt,   &counts->completion,
                                  &counts->cached,   &counts->total,    &counts->estimated};
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        *all[i] = *all[i] <= APIPOOL_COUNTERS_MAX / 2 ? *all[i] : 0; /* the sum of two is sane */
+        *all[i] = *all[i] <= APIPOOL_COUNTERS_MAX / 2 ? *all[i] : 0; /* so that the sum of two is
+                                                                      * valid */
     }
     if (counts->requests < counts->successes + counts->errors) {
         counts->requests = counts->successes + counts->errors;

@@ -24,7 +24,7 @@ json_t *apipool_render_number(apr_int64_t number)
     return number < 0 ? json_null() : json_integer(number);
 }
 
-/* To a thousandth: more would only be noise. */
+/* Rounds to a thousandth, as more digits are noise. */
 json_t *apipool_render_real(double number)
 {
     return number < 0 || !isfinite(number) ? json_null() : json_real(round(number * 1000) / 1000);
@@ -35,7 +35,7 @@ json_t *apipool_render_limit(apr_uint32_t limit)
     return limit ? json_integer(limit) : json_null();
 }
 
-/* What is not UTF-8 is shown as far as it is ASCII. */
+/* Replaces bytes outside ASCII if the text is not UTF-8. */
 json_t *apipool_render_text(const char *text)
 {
     if (!text || !*text) {

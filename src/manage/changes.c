@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What operators do to keys that are there: edits and removals that last, resets and checks. */
+ * Changes of existing keys by operators: durable edits and removals, resets, checks. */
 #include "manage.h"
 
 #include <apr_hash.h>
@@ -18,7 +18,7 @@ typedef struct {
     apipool_segment_t *segment;
     apr_uint32_t pool;
     const apipool_key_change_t *change;
-    apipool_key_patch_t patch; /* of an edit */
+    apipool_key_patch_t patch; /* for an edit */
     apr_hash_t *chosen;        /* ids, each pointing to itself */
     apipool_key_changed_t *result;
     apr_pool_t *p;
@@ -116,8 +116,8 @@ static int write_key(void *ctx, apipool_key_image_t *image)
     return !chosen || work->change->action == APIPOOL_DO_EDIT;
 }
 
-/* A key that goes in between is not there any more, which is no failure; and where it is written
- * down what changes, nobody can remove one meanwhile. */
+/* A key that was removed meanwhile is no failure. Durable changes cannot meet that, as only one
+ * is made at a time. */
 static apr_status_t apply_one(const work_t *work, apr_uint64_t id)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -168,7 +168,7 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
     if (change->action == APIPOOL_DO_EDIT || change->action == APIPOOL_DO_DELETE) {
         return apipool_lifecycle_change(&lasting, &flaw->message, p);
     }
-    /* the other two change statistics alone */
+    /* the other actions are not durable */
     apr_status_t rv = choose_all(&work, &flaw->message);
     rv = rv == APR_SUCCESS ? apply(&work) : rv;
     flaw->message = rv == APR_SUCCESS ? NULL : LOCK_FAILED;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is told of the past: history, models and rules of a pool, and the last requests. */
+ * Statistics of a pool in the operator's API: history, models and rules; and the last requests. */
 #include "manage.h"
 
 #include <apr_strings.h>
@@ -16,7 +16,7 @@
 #define NAMES_BATCH  16
 #define RECENT_BATCH 32
 
-static apr_status_t tell_series(apr_uint32_t pool, int by_hour, apr_time_t now, json_t *array)
+static apr_status_t render_series(apr_uint32_t pool, int by_hour, apr_time_t now, json_t *array)
 {
     apipool_series_point_t points[MINUTES];
     int count = 0;
@@ -75,7 +75,7 @@ static apr_status_t read_models(apr_uint32_t pool, apr_time_t now, apr_array_hea
     return APR_SUCCESS;
 }
 
-static apr_status_t tell_models(apr_uint32_t pool, apr_time_t now, apr_pool_t *p, json_t *array)
+static apr_status_t render_models(apr_uint32_t pool, apr_time_t now, apr_pool_t *p, json_t *array)
 {
     apr_array_header_t *models = apr_array_make(p, NAMES_BATCH, sizeof(model_t));
     apr_status_t rv = read_models(pool, now, models);
@@ -90,9 +90,9 @@ static apr_status_t tell_models(apr_uint32_t pool, apr_time_t now, apr_pool_t *p
     return rv;
 }
 
-/* Attempts; or requests, of a rule that allows none. */
-static apr_status_t tell_rules(apr_uint32_t pool, const apipool_pool_snapshot_t *stats,
-                               json_t *array)
+/* Counts attempts; for rules without an attempt, requests. */
+static apr_status_t render_rules(apr_uint32_t pool, const apipool_pool_snapshot_t *stats,
+                                 json_t *array)
 {
     apr_uint64_t counts[APIPOOL_RULE_COUNT];
     apr_status_t rv = apipool_view_rules(apipool_lifecycle_segment(), pool, counts);
@@ -125,9 +125,9 @@ apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p,
     apipool_render_add(*result,
                        json_pack("{s:I,s:o,s:o,s:o}", "in_flight", (json_int_t)sum.in_flight,
                                  "series", series, "models", models, "rules", rules));
-    rv = tell_series(pool, by_hour, now, series);
-    rv = rv == APR_SUCCESS ? tell_models(pool, now, p, models) : rv;
-    rv = rv == APR_SUCCESS ? tell_rules(pool, &stats, rules) : rv;
+    rv = render_series(pool, by_hour, now, series);
+    rv = rv == APR_SUCCESS ? render_models(pool, now, p, models) : rv;
+    rv = rv == APR_SUCCESS ? render_rules(pool, &stats, rules) : rv;
     if (rv != APR_SUCCESS) {
         json_decref(*result);
     }
@@ -191,8 +191,8 @@ static int is_one_of(apr_uint32_t pool, const apr_array_header_t *pools)
     return 0;
 }
 
-/* Requests that end meanwhile move the others on in the ring: what has been told is not told
- * again. */
+/* Requests that end meanwhile shift the others in the ring; entries already returned are
+ * skipped. */
 apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32_t limit,
                                      apr_pool_t *p, json_t **result)
 {

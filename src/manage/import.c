@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Imports: keys that are new, and what is said of those that are there. */
+ * Import of keys: new keys, and attributes of existing ones. */
 #include "manage.h"
 
 #include <apr_strings.h>
@@ -13,21 +13,22 @@
 #include "lifecycle.h"
 #include "throttle.h"
 
-#define FAULTS_MAX 1000 /* that are listed */
-#define PER_CHAIN  4    /* keys, when there are as many as fit */
+#define FAULTS_MAX 1000 /* faults listed */
+#define PER_CHAIN  4    /* keys per chain when all fit */
 
-/* One key of the list, copied: what it is, once that has been looked at. */
+/* Copied key of the list with what becomes of it. */
 typedef struct imported_t imported_t;
 struct imported_t {
     imported_t *next;  /* in the order of the list */
-    imported_t *chain; /* of those whose ids begin alike */
+    imported_t *chain; /* keys whose ids have the same lower bits */
     apipool_key_item_t item;
     apr_uint64_t id;
     int is_new;
-    apipool_key_patch_t *patch; /* of one that is there; NULL: nothing changes */
+    apipool_key_patch_t *patch; /* for an existing key; NULL: unchanged */
 };
 
-/* Many keys come one by one: nothing of what keeps them is ever copied to grow. */
+/* State of an import. Keys arrive one by one, and nothing that holds them has to be copied to
+ * grow. */
 typedef struct {
     apipool_segment_t *segment;
     apr_uint32_t pool, upstream;
@@ -38,10 +39,10 @@ typedef struct {
     apr_uint32_t chain_count; /* a power of two */
     apr_uint32_t count;
     apipool_import_t *result;
-    const imported_t *next; /* to be written down, if it is new */
-    int unnamed;            /* a key that libcrypto has given no id */
-    int preview;            /* nothing is to be changed */
-    server_rec *server;     /* whose pool it is */
+    const imported_t *next; /* next key to write, if it is new */
+    int unnamed;            /* libcrypto could not derive the id of a key */
+    int preview;            /* change nothing */
+    server_rec *server;     /* of the pool */
 } import_t;
 
 /* --- Reading --- */
@@ -61,7 +62,7 @@ static void open_import(import_t *import)
 static void wipe(const import_t *import)
 {
     for (const imported_t *key = import->first; key; key = key->next) {
-        OPENSSL_cleanse((void *)(uintptr_t)key->item.key, key->item.len); /* our copy */
+        OPENSSL_cleanse((void *)(uintptr_t)key->item.key, key->item.len); /* a private copy */
         apipool_throttle();
     }
 }
@@ -80,8 +81,8 @@ static imported_t *find(const import_t *import, apr_uint64_t id)
     return key;
 }
 
-/* More than all that fits, whatever is there already: the rest is not looked at, which could be
- * millions. */
+/* Returns 1 if there are more keys than could ever fit: the rest, which may be millions, is
+ * ignored. */
 static int is_too_much(const import_t *import)
 {
     return import->count > apipool_segment_capacity(import->segment);
@@ -102,7 +103,7 @@ static void keep(import_t *import, apr_uint64_t id, const apipool_key_item_t *it
     import->count++;
 }
 
-/* A key that stands there twice is what is said of it first. */
+/* The first occurrence of a key in the list counts. */
 static void take_key(void *ctx, const apipool_key_item_t *item)
 {
     import_t *import = ctx;
@@ -132,7 +133,7 @@ static void take_fault(void *ctx, long line, const char *reason)
     }
 }
 
-/* Of a list that is broken that is all there is to tell, whatever came before. */
+/* Of a broken list only the error is reported. */
 static void give_up(import_t *import, const apipool_key_list_t *list)
 {
     wipe(import);
@@ -168,8 +169,7 @@ static apr_status_t read_list(import_t *import, const apipool_import_source_t *s
     return rv;
 }
 
-/* Only what the configuration names gets keys: of any other upstream they would be used by
- * nobody. */
+/* Finds a configured upstream; keys of any other one would never be used. */
 static const apipool_upstream_conf_t *find_upstream(apr_uint32_t pool, const char *name,
                                                     apr_pool_t *p, server_rec **server)
 {
@@ -211,7 +211,7 @@ static apr_size_t length(const char *text)
     return text ? strlen(text) : 0;
 }
 
-/* Of a key that is there, what stays of its texts is not known. */
+/* For an existing key, the sizes of its unchanged texts are unknown, so the maximum is assumed. */
 static void add_capacity(const imported_t *key, apipool_capacity_t *capacity)
 {
     if (key->is_new) {
@@ -225,7 +225,7 @@ static void add_capacity(const imported_t *key, apipool_capacity_t *capacity)
     capacity->members += key->is_new || (key->patch && key->patch->upstream != APIPOOL_NONE);
 }
 
-/* No other change is under way: what is counted here is so until this one is made. */
+/* The count cannot change before this change is made, as no other one is in progress. */
 static apr_status_t check_share(import_t *import, const char **error)
 {
     apr_uint32_t share = apipool_config_share(import->server), added = import->result->added;

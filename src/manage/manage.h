@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What mod_apipool does for the operator's API: the functions of the table in mod_apipool.h. */
+ * Functions of mod_apipool for the operator's API: the table in mod_apipool.h. */
 #ifndef APIPOOL_MANAGE_MANAGE_H
 #define APIPOOL_MANAGE_MANAGE_H
 
 #include "mod_apipool.h"
 
-/* The room between the admin module and the pools: it turns what an operator asks for into calls
- * of the other rooms, and what they hold into snapshots. Each function is documented where the
- * table is. */
+/* This room lies between the admin module and the pools: it turns an operator's requests into
+ * calls of other rooms, and their data into snapshots. The table documents each function. */
 
 /* pools.c */
 apr_array_header_t *apipool_manage_pools(struct server_rec *s, apr_pool_t *p);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is told of pools: which a server sees, what they are configured to do, how they are. */
+ * Pools in the operator's API: visibility, settings, state. */
 #include "manage.h"
 
 #include <apr_strings.h>
@@ -15,7 +15,7 @@ static const apipool_server_conf_t *conf_of(server_rec *s)
     return ap_get_module_config(s->module_config, &apipool_module);
 }
 
-/* Those of one server's configuration that another one sees. */
+/* Adds those pools of one server's configuration that another server sees. */
 static void add_seen(apr_array_header_t *seen, server_rec *s, const apr_array_header_t *pools)
 {
     for (int i = 0; i < pools->nelts; i++) {
@@ -26,8 +26,8 @@ static void add_seen(apr_array_header_t *seen, server_rec *s, const apr_array_he
     }
 }
 
-/* apipool_pool_conf_t *. A virtual host without such directives shares the main server's
- * configuration. */
+/* Pools (apipool_pool_conf_t *) that a server sees. A virtual host without directives of this
+ * module shares the main server's configuration. */
 static apr_array_header_t *seen_by(server_rec *s, apr_pool_t *p)
 {
     apr_array_header_t *seen = apr_array_make(p, 4, sizeof(apipool_pool_conf_t *));
@@ -63,7 +63,7 @@ static const char *affinity_of(const apipool_pool_conf_t *pool, apr_pool_t *p)
     }
 }
 
-/* Times in seconds, as the directives have them. */
+/* Times are in seconds, as in the directives. */
 static json_t *settings_of(const apipool_pool_conf_t *pool, apr_pool_t *p)
 {
     const struct {
@@ -132,8 +132,7 @@ apipool_pool_conf_t *apipool_manage_configured(server_rec *s, apr_uint32_t index
     return NULL;
 }
 
-/* Of an upstream whose upstream is not configured any more there are keys, but nothing else to
- * be told. */
+/* Includes upstreams that are no longer configured, which may still have keys. */
 apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_totals_t *sum,
                                    apr_time_t *paused_until)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is told of the module as a whole: how saving goes, and how much room there is. */
+ * State of the module in the operator's API: capacity and saving. */
 #include "manage.h"
 
 #include "lifecycle.h"

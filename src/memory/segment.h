@@ -89,8 +89,7 @@ typedef struct {
 typedef struct {
     apr_uint64_t saved_updates; /* updates covered by the last save */
     apr_uint64_t changing;      /* generation with a change that is on disk but not yet in memory */
-    apr_uint32_t
-        lost; /* a key or client that the store has was dropped from memory; see rebuild.h */
+    apr_uint32_t lost;          /* a stored key or client was dropped from memory; see rebuild.h */
     apr_uint64_t changes, saved_changes;   /* changes of keys by operators; those covered by the
                                             * last save */
     apr_time_t saved_at, save_reported_at; /* last save of statistics; last report of a failure */
@@ -110,8 +109,7 @@ typedef struct {
     apr_uint32_t capacity;                            /* slots */
     apr_uint32_t recent;                              /* entries of the ring */
     apr_uint32_t clients;                             /* slots for clients */
-    apr_uint32_t
-        log_level; /* overrides the configured level while above 0; see apipool_segment_log_level */
+    apr_uint32_t log_level;                           /* see apipool_segment_log_level */
 
     _Alignas(APIPOOL_LINE) apr_uint32_t inside; /* process that holds the lock; 0: none */
     apr_uint32_t waiting, served; /* processes that found the lock taken; those that got it since */
@@ -122,9 +120,8 @@ typedef struct {
 
     _Alignas(APIPOOL_LINE) apipool_hash_table_head_t slots, waiters, queues, account_limits;
     apr_uint32_t pools_used, upstreams_used;
-    apr_uint32_t
-        account_limit_next; /* where to look for an account limit to drop when all are taken */
-    apr_uint32_t repairs;   /* deaths while holding the lock */
+    apr_uint32_t account_limit_next; /* next to drop when all are taken */
+    apr_uint32_t repairs;            /* deaths while holding the lock */
     apr_uint32_t repairs_reported;
     apipool_arena_t arena;
     apipool_store_state_t store;

@@ -29,12 +29,11 @@ struct apipool_pool_t {
     char name[APIPOOL_NAME_MAX];
     apr_uint32_t configured; /* in the running generation */
     apr_uint32_t turn;       /* round robin: position served last; APIPOOL_NONE before */
-    apr_uint32_t
-        turn_left;       /* requests that this position may still serve in a row, by its weight */
-    double clock;        /* fair queueing: virtual time of the key served last */
-    double heaviest;     /* largest weight of a key seen */
-    apr_uint32_t cursor; /* where the next comparison of a few of many keys begins */
-    apr_uint32_t winner; /* position that won the last comparison */
+    apr_uint32_t turn_left;  /* requests that it may still serve in a row */
+    double clock;            /* fair queueing: virtual time of the key served last */
+    double heaviest;         /* largest weight of a key seen */
+    apr_uint32_t cursor;     /* where the next comparison of a few of many keys begins */
+    apr_uint32_t winner;     /* position that won the last comparison */
     apr_uint32_t unreported; /* requests without a key that were not logged */
     apr_time_t reported_at;  /* time of the last such log line */
 };
@@ -63,8 +62,7 @@ typedef struct {
 typedef struct {
     apr_time_t since;        /* refusals: time of the first one; 0: none */
     apr_time_t paused_until; /* when the next request may go */
-    apr_uint64_t
-        client; /* the only client affected so far, 0: several; other clients do not pause */
+    apr_uint64_t client;     /* only client affected, 0: several; others do not pause */
     apr_uint32_t count;
     int pausing;
 } apipool_breaker_t;
@@ -228,11 +226,10 @@ struct apipool_slot_t {
     apipool_offset_t text_off;           /* label and account name, each with NUL; 0: neither */
     apr_uint16_t last_status, last_rule; /* of the last error */
     apr_time_t added_at, last_error_at;
-    double balance;                        /* as read last */
-    apr_time_t read_at;                    /* when; 0: never */
-    apr_time_t until[APIPOOL_MODEL_SLOTS]; /* end of its cooldown; [0]: time of the next try */
-    apr_uint32_t
-        place[APIPOOL_MODEL_SLOTS]; /* in the heap of each model slot; APIPOOL_NONE: not in it */
+    double balance;                          /* as read last */
+    apr_time_t read_at;                      /* when; 0: never */
+    apr_time_t until[APIPOOL_MODEL_SLOTS];   /* end of its cooldown; [0]: time of the next try */
+    apr_uint32_t place[APIPOOL_MODEL_SLOTS]; /* in each heap; APIPOOL_NONE: not in it */
     apr_uint32_t others_succeeded, others_failed; /* of the upstream, when failed_streak began */
     apr_time_t rests_until; /* end of the cooldown that was running when the key was lost */
     char currency[APIPOOL_CURRENCY_SIZE];

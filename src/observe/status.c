@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The pools' section in mod_status. */
+ * Section of mod_status with the pools. */
 #include "status.h"
 
 #include <apr_strings.h>
@@ -13,10 +13,10 @@ typedef struct {
     apipool_segment_t *segment;
     int brief; /* ?auto */
     apr_time_t now;
-    const char *last; /* the pool before */
+    const char *last; /* previous pool */
 } section_t;
 
-/* Unknown is a dash. */
+/* Shows an unknown value as a dash. */
 static const char *shown(request_rec *r, double value)
 {
     return value < 0 ? "-" : apr_psprintf(r->pool, "%.2f", value);

@@ -62,12 +62,10 @@ typedef enum {
 
 /* Place for a request whose body has not arrived yet. */
 typedef struct {
-    apipool_client_charge_t
-        *charge; /* the caller sets concurrency; client and place are filled in */
+    apipool_client_charge_t *charge;  /* concurrency is given */
     apipool_client_admitted_e result; /* tells if the client has a free place, where it has such a
                                        * limit */
-    apr_time_t
-        retry_at; /* if there is none: a second later, as nobody knows when a place comes free */
+    apr_time_t retry_at;              /* if there is none: a second later */
 } apipool_client_entry_t;
 
 /**

@@ -192,8 +192,7 @@ static apipool_acquired_e acquire_locked(apipool_segment_t *segment,
 }
 
 apr_status_t apipool_pool_lend(apipool_segment_t *segment, const apipool_lend_request_t *request,
-                               apr_time_t now, apipool_lease_t *lease, apipool_acquired_e *result,
-                               apr_time_t *retry_at)
+                               apr_time_t now, apipool_lease_t *lease, apipool_lent_t *lent)
 {
     apipool_why_not_t why_not;
     do {
@@ -202,10 +201,10 @@ apr_status_t apipool_pool_lend(apipool_segment_t *segment, const apipool_lend_re
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        *result = acquire_locked(segment, request, now, lease, &why_not);
+        lent->result = acquire_locked(segment, request, now, lease, &why_not);
         apipool_segment_unlock(segment);
     } while (why_not.more);
-    *retry_at = *result == APIPOOL_ACQUIRED ? 0 : why_not.retry_at;
+    lent->retry_at = lent->result == APIPOOL_ACQUIRED ? 0 : why_not.retry_at;
     return APR_SUCCESS;
 }
 

@@ -72,23 +72,24 @@ typedef struct {
 typedef enum {
     APIPOOL_ACQUIRED,
     APIPOOL_ALL_TRIED,   /* this request has tried all usable keys */
-    APIPOOL_ALL_COOLING, /* none is usable before *retry_at */
+    APIPOOL_ALL_COOLING, /* none is usable before retry_at */
     APIPOOL_ALL_BUSY,    /* all usable keys have reached their concurrency */
-    APIPOOL_ALL_PAUSED,  /* the upstreams fail; the next try is at *retry_at */
+    APIPOOL_ALL_PAUSED,  /* the upstreams fail; the next try is at retry_at */
     APIPOOL_QUEUED,      /* others have waited longer */
     APIPOOL_EXHAUSTED    /* waiting would not help */
 } apipool_acquired_e;
 
-/**
- * Lends a usable key and counts it as in flight and against its limits. Keys whose cooldown has
- * ended return to the rotation first. O(1) in the number of keys, O(log keys) per key that
- * returns or has reached a limit. Each lease must be given back by apipool_pool_report.
- * @param retry_at earliest time at which a key becomes usable by the clock, 0 if none does; with
- *                 APIPOOL_QUEUED when to look again
- */
+/* Result of lending. */
+typedef struct {
+    apipool_acquired_e result;
+    apr_time_t retry_at; /* when the next key is usable by the clock, or to look again; 0: never */
+} apipool_lent_t;
+
+/** Lends a usable key and counts it as in flight and against its limits. Keys whose cooldown has
+ *  ended return to the rotation first. O(1) in the number of keys, O(log keys) per key that
+ *  returns or has reached a limit. Each lease must be given back by apipool_pool_report. */
 apr_status_t apipool_pool_lend(apipool_segment_t *segment, const apipool_lend_request_t *request,
-                               apr_time_t now, apipool_lease_t *lease, apipool_acquired_e *result,
-                               apr_time_t *retry_at);
+                               apr_time_t now, apipool_lease_t *lease, apipool_lent_t *lent);
 
 /* Further request with a lent key, over the same connection. */
 typedef struct {
@@ -130,9 +131,8 @@ typedef struct {
     apr_time_t headroom_until;
     int may_doubt; /* the key may turn out not to be at fault: see apipool_pool_doubt */
     const apipool_policy_t *policy;
-    int goes_on; /* this was a further request; the key stays lent */
-    const apipool_request_stats_t
-        *request; /* request that ends with this attempt, to be counted with it, or NULL */
+    int goes_on;                            /* this was a further request; the key stays lent */
+    const apipool_request_stats_t *request; /* to be counted with it, or NULL */
 } apipool_report_t;
 
 typedef struct {

@@ -20,9 +20,9 @@ static int is_worth_waiting(apipool_acquired_e result)
 
 static void pause_before_next(const apipool_found_t *found, apr_time_t now, apr_time_t until)
 {
-    apr_interval_time_t pause =
-        apipool_shorter(found->result == APIPOOL_ALL_BUSY ? WHEN_BUSY : LOOK_AGAIN, until - now);
-    pause = found->retry_at ? apipool_shorter(pause, found->retry_at - now) : pause;
+    apr_interval_time_t pause = apipool_shorter(
+        found->lent.result == APIPOOL_ALL_BUSY ? WHEN_BUSY : LOOK_AGAIN, until - now);
+    pause = found->lent.retry_at ? apipool_shorter(pause, found->lent.retry_at - now) : pause;
     apr_sleep(pause > SHORTEST ? pause : SHORTEST);
 }
 
@@ -30,7 +30,7 @@ static apr_status_t look(const apipool_request_t *req, const apipool_lend_reques
                          apr_time_t now, apipool_found_t *found)
 {
     return apipool_pool_lend(apipool_lifecycle_segment(), wanted, now, req->attempt.lease,
-                             &found->result, &found->retry_at);
+                             &found->lent);
 }
 
 /* Waits in line with others for a key, without holding anything but its thread. Keys that are in doubt for
@@ -48,7 +48,8 @@ static apr_status_t wait_for_key(const apipool_request_t *req, apipool_lend_requ
         }
     }
     wanted->tried_count = wanted->doubted_count; /* the others may serve it when they are back */
-    while (rv == APR_SUCCESS && is_worth_waiting(found->result) && now < until && !found->gone) {
+    while (rv == APR_SUCCESS && is_worth_waiting(found->lent.result) && now < until &&
+           !found->gone) {
         pause_before_next(found, now, until);
         now = apr_time_now();
         found->gone = apipool_request_client_has_left(req->r->connection);
@@ -58,12 +59,12 @@ static apr_status_t wait_for_key(const apipool_request_t *req, apipool_lend_requ
         left = apipool_pool_leave_queue(segment, wanted->waiter);
         wanted->waiter = APIPOOL_NONE;
     }
-    if (rv == APR_SUCCESS && found->result == APIPOOL_QUEUED) {
+    if (rv == APR_SUCCESS && found->lent.result == APIPOOL_QUEUED) {
         /* who was not the first in line does not know yet when a key comes free */
-        apipool_found_t when = {.result = APIPOOL_QUEUED};
+        apipool_found_t when = {.lent.result = APIPOOL_QUEUED};
         wanted->look_only = 1;
         rv = look(req, wanted, apr_time_now(), &when);
-        found->retry_at = when.retry_at;
+        found->lent.retry_at = when.lent.retry_at;
     }
     return rv == APR_SUCCESS ? left : rv;
 }
@@ -84,7 +85,7 @@ static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, 
     wanted.doubted_count = req->budget->doubted_count;
     wanted.sure_first = req->budget->proving;
     apr_status_t rv = look(req, &wanted, now, found);
-    return rv == APR_SUCCESS && is_worth_waiting(found->result) && now < wait_until
+    return rv == APR_SUCCESS && is_worth_waiting(found->lent.result) && now < wait_until
                ? wait_for_key(req, &wanted, wait_until, found)
                : rv;
 }
@@ -95,10 +96,10 @@ static apr_status_t acquire_for_retry(apipool_request_t *req, apipool_found_t *f
 {
     int tried_count = req->budget->tried_count;
     apr_status_t rv = acquire_among(req, req->attempt.lease->upstream, tried_count, 0, found);
-    if (rv == APR_SUCCESS && found->result != APIPOOL_ACQUIRED) {
+    if (rv == APR_SUCCESS && found->lent.result != APIPOOL_ACQUIRED) {
         rv = acquire_among(req, APIPOOL_NONE, tried_count, req->budget->wait_until, found);
     }
-    if (rv == APR_SUCCESS && found->result == APIPOOL_ALL_TRIED) {
+    if (rv == APR_SUCCESS && found->lent.result == APIPOOL_ALL_TRIED) {
         rv = acquire_among(req, APIPOOL_NONE, req->budget->doubted_count, req->budget->wait_until,
                            found);
     }
@@ -121,15 +122,15 @@ static apr_status_t acquire_after(apipool_request_t *req, const apipool_verdict_
 apipool_found_t apipool_acquire(apipool_request_t *req, const apipool_verdict_t *last)
 {
     struct apipool_budget_t *budget = req->budget;
-    apipool_found_t found = {.result = APIPOOL_EXHAUSTED};
+    apipool_found_t found = {.lent.result = APIPOOL_EXHAUSTED};
     apr_status_t rv = acquire_after(req, last, &found);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(
             APLOG_MARK, APLOG_CRIT, rv, req->r,
             APIPOOL_LOG(0032) "could not acquire the shared-memory lock; no key was lent");
-        found.result = APIPOOL_EXHAUSTED;
+        found.lent.result = APIPOOL_EXHAUSTED;
     }
-    if (found.result == APIPOOL_ACQUIRED) {
+    if (found.lent.result == APIPOOL_ACQUIRED) {
         budget->proving |= req->attempt.lease->proving;
         budget->tried[budget->tried_count++] = req->attempt.lease->slot;
     }
@@ -149,6 +150,6 @@ void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *ver
     apipool_facts_wanted(req, APIPOOL_NONE, sources, &wanted);
     wanted.look_only = 1;
     if (look(req, &wanted, apr_time_now(), &found) == APR_SUCCESS) {
-        apipool_reply_advise(req, found.result, found.retry_at);
+        apipool_reply_advise(req, found.lent.result, found.lent.retry_at);
     }
 }

@@ -220,20 +220,20 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
                             "others have waited longer"},
         [APIPOOL_EXHAUSTED] = {APIPOOL_RULE_EXHAUSTED, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
     };
-    apr_time_t now = apr_time_now(), retry_at = found->retry_at ? found->retry_at : now;
+    apr_time_t now = apr_time_now(), retry_at = found->lent.retry_at ? found->lent.retry_at : now;
     apr_uint32_t untold = 0;
-    req->rule = ends[found->result].rule;
+    req->rule = ends[found->lent.result].rule;
     int is_exhausted = req->rule == APIPOOL_RULE_EXHAUSTED;
     if (!is_exhausted || apipool_pool_reports_exhausted(apipool_lifecycle_segment(),
                                                         req->pool->index, now, &untold)) {
         ap_log_rerror(APLOG_MARK, is_exhausted ? APLOG_WARNING : APLOG_INFO, 0, req->r,
                       APIPOOL_LOG(0033) "pool %s: %s, %s%s", req->pool->name,
-                      apipool_rule_name(req->rule), ends[found->result].reason,
+                      apipool_rule_name(req->rule), ends[found->lent.result].reason,
                       untold ? apr_psprintf(req->r->pool,
                                             "; so it was for %u more since the last line", untold)
                              : "");
     }
-    return reply(req, ends[found->result].reply, is_exhausted ? 0 : retry_at);
+    return reply(req, ends[found->lent.result].reply, is_exhausted ? 0 : retry_at);
 }
 
 /* An upstream that does not know the option gets the request again as the client has sent it, at the cost of
@@ -288,7 +288,7 @@ static int attempt_until_done(apipool_request_t *req)
             req->rule = APIPOOL_RULE_CLIENT_GONE;
             return DONE;
         }
-        if (found.result != APIPOOL_ACQUIRED) {
+        if (found.lent.result != APIPOOL_ACQUIRED) {
             return req->attempts ? finish(req, &verdict, status) : reply_without_key(req, &found);
         }
         status = run(req);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Statistics as records: what has been counted, and the states and limits that a restart must not reset. */
+ * Statistics as records: counters, and the states and limits that a restart must not reset. */
 #include <apr_strings.h>
 #include <math.h>
 #include <stddef.h>
@@ -11,22 +11,21 @@
 #include "store_parts.h"
 #include "throttle.h"
 
-/* The first byte of a record's name says what it is about; the rest only makes it different from
- * others. */
-#define APIPOOL_OF_KEY      'k'
-#define APIPOOL_OF_UPSTREAM 'g'
-#define APIPOOL_OF_POOL     'p'
-#define APIPOOL_OF_NAME     'n'
-#define APIPOOL_OF_HIT      'h'
-#define APIPOOL_OF_CLIENT   'c'
+/* The first byte of a record's name is its kind; the rest makes it unique. */
+#define APIPOOL_OF_KEY           'k'
+#define APIPOOL_OF_UPSTREAM      'g'
+#define APIPOOL_OF_POOL          'p'
+#define APIPOOL_OF_NAME          'n'
+#define APIPOOL_OF_ACCOUNT_LIMIT 'h'
+#define APIPOOL_OF_CLIENT        'c'
 
-/* --- What records consist of: each member with its tag; see core/record.h for what may change --- */
+/* --- Members of records with their tags; core/record.h tells what may change --- */
 
-/* Those tags that are not only in a table. */
+/* Tags that are also used outside the tables. */
 enum {
     APIPOOL_STAT_SERVER = 1,
     APIPOOL_STAT_POOL = 2,
-    APIPOOL_STAT_LANES = 13,
+    APIPOOL_STAT_MODEL_SLOTS = 13,
     APIPOOL_STAT_NUMBERS = 14,
     APIPOOL_STAT_MINUTES = 18,
     APIPOOL_STAT_HOURS = 19,
@@ -43,7 +42,7 @@ enum {
 #define ROW(tag, T, first, last, type)                                                             \
     APIPOOL_RECORD_SPAN(tag, APIPOOL_AS_ROW, T, first, last, type)
 
-/* Of what lies at an offset: counts and averages, and how fast they grow. */
+/* Counts, averages and rates at an offset. */
 #define COUNTS(tag, at)                                                                            \
     {tag, APIPOOL_AS_ROW, 8, offsetof(apipool_counts_t, timed) / 8, at},                           \
     {                                                                                              \
@@ -56,7 +55,7 @@ enum {
             (at) + offsetof(apipool_counters_t, windows)                                           \
     }
 
-/* What a record is about, and what of it is no member of that. */
+/* Subject of a record, and fields that are not members of a structure. */
 typedef struct {
     char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX], upstream[APIPOOL_NAME_MAX];
     apr_uint64_t id;
@@ -72,7 +71,7 @@ static const apipool_record_member_t about_members[] = {
     NUMBER(APIPOOL_STAT_KIND, about_t, kind),
     FIELD(APIPOOL_STAT_TEXT, about_t, text),
     FIELD(34, about_t, digest),
-    FIELD(APIPOOL_STAT_LANES, about_t, model_slots),
+    FIELD(APIPOOL_STAT_MODEL_SLOTS, about_t, model_slots),
     FIELD(APIPOOL_STAT_MINUTES, about_t, minutes),
     FIELD(APIPOOL_STAT_HOURS, about_t, hours),
     {0}};
@@ -158,7 +157,7 @@ static void end(apipool_saving_t *saving, char about, apr_uint32_t index)
     apipool_saving_put(saving, name);
 }
 
-/* Model and end of each cooldown that is not for all models. */
+/* Model and end of each cooldown for a single model. */
 static void put_model_slots(apipool_record_writer_t *writer, const apipool_segment_t *segment,
                             const apipool_slot_t *slot)
 {
@@ -172,7 +171,7 @@ static void put_model_slots(apipool_record_writer_t *writer, const apipool_segme
         }
     }
     if (count) {
-        apipool_record_put_u64s(writer, APIPOOL_STAT_LANES, row, count);
+        apipool_record_put_u64s(writer, APIPOOL_STAT_MODEL_SLOTS, row, count);
     }
 }
 
@@ -228,11 +227,11 @@ static void save_account_limit(apipool_saving_t *saving, apr_uint32_t index)
         account_limit.account && account_limit.until > apr_time_now()) {
         apipool_record_put_members(begin(saving, account_limit.pool), account_limit_members,
                                    &account_limit);
-        end(saving, APIPOOL_OF_HIT, index);
+        end(saving, APIPOOL_OF_ACCOUNT_LIMIT, index);
     }
 }
 
-/* Whatever stands at that place of the table of clients and models. */
+/* Saves a place of the table of clients and models, if it is used. */
 static void save_name(apipool_saving_t *saving, apr_uint32_t place)
 {
     apipool_segment_t *segment = saving->store->segment;
@@ -294,7 +293,7 @@ void apipool_store_write_stats(apipool_saving_t *saving)
     }
 }
 
-/* --- Reading: what this version knows of a record, for what is still there --- */
+/* --- Reading what this version knows, for what still exists --- */
 
 typedef struct {
     apipool_segment_t *segment;
@@ -304,7 +303,7 @@ typedef struct {
     apr_uint32_t pool;
 } stat_t;
 
-/* Of what has not been read as a whole there is no such call. */
+/* The record was checked as a whole before. */
 static void take(const stat_t *stat, const apipool_record_member_t *members, void *to)
 {
     apipool_record_read_members(stat->value, stat->len, members, to);
@@ -328,8 +327,7 @@ static void take_model_slots(const stat_t *stat, apr_uint32_t index)
     }
 }
 
-/* A state that is no state of this version, or that only an operator gives, is not taken over,
- * nor is a number that can be none. */
+/* Ignores states that are unknown or that only an operator sets, and impossible values. */
 static void take_slot(const stat_t *stat)
 {
     apr_uint32_t index = apipool_pool_find_locked(stat->segment, stat->pool, stat->about.id);
@@ -390,7 +388,7 @@ static void take_pool(const stat_t *stat)
     take_points(&stat->about.hours, stats->series.hours, APIPOOL_SERIES_HOURS);
 }
 
-/* Names that find no place any more are counted together, and how fast they grew is lost. */
+/* Names that find no entry any more are counted together; their rates are lost. */
 static void add_counts(apipool_counts_t *to, const apipool_counts_t *from)
 {
     to->requests += from->requests;
@@ -437,7 +435,7 @@ static void take_account_limit(const stat_t *stat)
     }
 }
 
-/* One with the same name and another key is another client. */
+/* A client with the same name but another key is another client. */
 static void take_client(const stat_t *stat)
 {
     const apipool_record_field_t *digest = &stat->about.digest;
@@ -466,7 +464,7 @@ static void take_locked(const stat_t *stat, char about)
     case APIPOOL_OF_NAME:
         take_name(stat);
         break;
-    case APIPOOL_OF_HIT:
+    case APIPOOL_OF_ACCOUNT_LIMIT:
         take_account_limit(stat);
         break;
     case APIPOOL_OF_CLIENT:
@@ -488,7 +486,7 @@ apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key
     }
     apr_status_t rv =
         *key == APIPOOL_OF_CLIENT
-            ? APR_SUCCESS /* it is of no pool */
+            ? APR_SUCCESS /* it belongs to no pool */
             : apipool_pool_attach(stat.segment, stat.about.server, stat.about.pool, &stat.pool);
     if (rv == APR_SUCCESS && *key == APIPOOL_OF_UPSTREAM) {
         rv = apipool_pool_upstream(stat.segment, stat.pool, stat.about.upstream, &upstream);
@@ -500,5 +498,5 @@ apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key
         take_locked(&stat, *key);
         apipool_segment_unlock(stat.segment);
     }
-    return rv == APR_ENOSPC ? APR_SUCCESS : rv; /* numbers of more pools than there is room for */
+    return rv == APR_ENOSPC ? APR_SUCCESS : rv; /* more pools than there is room for */
 }

@@ -144,7 +144,7 @@ static void check_pieces(const uint8_t *data, size_t size, size_t piece,
     read_in_pieces(data, size, piece, form, &told);
     MUST(told.good == whole->good && told.hash == whole->hash);
     MUST(told.list.line == whole->list.line && told.list.column == whole->list.column);
-    MUST(told.list.reason == whole->list.reason && told.list.said == whole->list.said);
+    MUST(told.list.reason == whole->list.reason && told.list.message == whole->list.message);
 }
 
 /* An array is one for any other reader of bodies as well, and the other way round. */

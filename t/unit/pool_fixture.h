@@ -174,10 +174,10 @@ static inline apipool_acquired_e acquire_request(const apipool_lend_request_t *r
     if (probed) {
         probe_all(now);
     }
-    apipool_acquired_e result;
-    assert_int_equal(apipool_pool_lend(segment, request, now, &lease, &result, &retry_at),
-                     APR_SUCCESS);
-    return result;
+    apipool_lent_t lent;
+    assert_int_equal(apipool_pool_lend(segment, request, now, &lease, &lent), APR_SUCCESS);
+    retry_at = lent.retry_at;
+    return lent.result;
 }
 
 static inline apipool_acquired_e acquire_by(apipool_strategy_e strategy, apr_time_t now)

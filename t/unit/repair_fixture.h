@@ -154,14 +154,13 @@ static inline void work_acquire(worker_t *worker)
 {
     apipool_lend_request_t request = draw_request(worker);
     apipool_lease_t *lent = &worker->leases[worker->lent];
-    apipool_acquired_e result;
-    apr_time_t at;
+    apipool_lent_t result;
     if (worker->lent == LEASES) {
         return;
     }
     request.waits_for = 1; /* nobody waits for it */
-    note(apipool_pool_lend(segment, &request, time_of(worker), lent, &result, &at) != APR_SUCCESS);
-    if (result == APIPOOL_ACQUIRED) {
+    note(apipool_pool_lend(segment, &request, time_of(worker), lent, &result) != APR_SUCCESS);
+    if (result.result == APIPOOL_ACQUIRED) {
         note_key(lent);
         __atomic_add_fetch(&told->lent, 1, __ATOMIC_RELAXED);
         worker->lent++;

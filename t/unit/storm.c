@@ -85,9 +85,8 @@ static void *work(void *data)
     worker_t *worker = data;
     apipool_source_t both[] = {sources[0], sources[1]};
     apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
-    apipool_acquired_e result;
+    apipool_lent_t result;
     apipool_lease_t lent;
-    apr_time_t at;
 
     request.sources = both;
     request.tokens = 20;
@@ -97,11 +96,11 @@ static void *work(void *data)
             (apipool_strategy_e)(next_random(&worker->random) % APIPOOL_STRATEGY_COUNT);
         request.affinity = next_random(&worker->random) % 3 ? 0 : next_random(&worker->random);
         if (apipool_pool_lend(segment, &request, worker->frozen ? NOW : apr_time_now(), &lent,
-                              &result, &at) != APR_SUCCESS) {
+                              &result) != APR_SUCCESS) {
             __atomic_add_fetch(&told->strange, 1, __ATOMIC_RELAXED);
             return NULL;
         }
-        if (result == APIPOOL_ACQUIRED) {
+        if (result.result == APIPOOL_ACQUIRED) {
             one_request(worker, &lent);
         }
     }
