@@ -245,8 +245,7 @@ apipool_segment_t *apipool_lifecycle_open(apr_pool_t *pconf, server_rec *main_se
     if (rv != APR_SUCCESS) {
         return NULL;
     }
-    apr_pool_pre_cleanup_register(pconf, main_server,
-                                  save_at_end); /* before the folder is closed */
+    apr_pool_pre_cleanup_register(pconf, main_server, save_at_end); /* before the folder closes */
     return segment;
 }
 

@@ -13,8 +13,6 @@
 /* Everything here is made while the configuration is read, lives in pconf, is completed in
  * post_config (indices into the segment, workers) and is read-only in children. */
 
-#define APIPOOL_UPSTREAMS_PER_POOL 16 /* per pool; as many as a pool has upstreams */
-
 /* A model that an upstream knows by another name. */
 typedef struct {
     const char *from, *to;

@@ -67,19 +67,19 @@ apr_uint64_t apipool_finished_tokens(const apipool_finished_t *finished);
 void apipool_counts_add(apipool_counts_t *counts, const apipool_finished_t *finished);
 
 /** Counts one request and charges it to the windows at its end. */
-void apipool_counters_add(apipool_counters_t *numbers, const apipool_finished_t *finished,
+void apipool_counters_add(apipool_counters_t *counters, const apipool_finished_t *finished,
                           apr_time_t now);
 
 /** Tokens of the largest successful answer in this hour or the last one, reported or estimated;
  *  0 without one. No lock: of the three numbers, a torn read belongs to another hour. */
-apr_uint32_t apipool_counters_largest(const apipool_counters_t *numbers, apr_time_t now);
+apr_uint32_t apipool_counters_largest(const apipool_counters_t *counters, apr_time_t now);
 
 /** Reads counts, and the windows that belong to them. */
 void apipool_counts_read(const apipool_counts_t *counts, const apipool_window_t *windows,
                          apr_time_t now, apipool_counters_snapshot_t *snapshot);
 
 /** Reads counters. */
-void apipool_counters_read(const apipool_counters_t *numbers, apr_time_t now,
+void apipool_counters_read(const apipool_counters_t *counters, apr_time_t now,
                            apipool_counters_snapshot_t *snapshot);
 
 /* Limits of plausible values. */
@@ -91,9 +91,9 @@ void apipool_counters_read(const apipool_counters_t *numbers, apr_time_t now,
 void apipool_counts_mend(apipool_counts_t *counts);
 
 /** Repairs counters; any content of a window is valid. */
-static inline void apipool_counters_mend(apipool_counters_t *numbers)
+static inline void apipool_counters_mend(apipool_counters_t *counters)
 {
-    apipool_counts_mend(&numbers->counts);
+    apipool_counts_mend(&counters->counts);
 }
 
 /* Times in fixed buckets for Prometheus, from cached answers to long generations. */

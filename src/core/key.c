@@ -66,8 +66,7 @@ apr_uint64_t apipool_key_id(const unsigned char secret[APIPOOL_SECRET_SIZE], con
 
 void apipool_key_id_hex(apr_uint64_t id, char out[APIPOOL_ID_SIZE])
 {
-    static const char digits[] =
-        "0123456789abcdef"; /* faster than a format; runs for each request */
+    static const char digits[] = "0123456789abcdef"; /* faster than a format */
     for (int i = APIPOOL_ID_SIZE - 2; i >= 0; i--) {
         out[i] = digits[id & 15];
         id >>= 4;

@@ -47,7 +47,7 @@ static void end_item(apipool_key_list_t *list)
     list->used = list->key_len = 0;
 }
 
-/* Of an item that is too long, only the length is kept. */
+/* Keeps only the length of an item that is too long. */
 static void add_to_item(apipool_key_list_t *list, char c)
 {
     if (list->used < sizeof(list->key)) {

@@ -26,9 +26,9 @@ json_t *apipool_render_limits(const apipool_key_limits_t *limits);
 void apipool_render_add(json_t *object, json_t *members);
 
 /** Adds the members that pools, keys and clients have in common, from requests to latency_ms. */
-void apipool_render_numbers(json_t *object, const apipool_counters_snapshot_t *numbers);
+void apipool_render_counters(json_t *object, const apipool_counters_snapshot_t *counters);
 
 /** Adds those that are rates, from rpm to tpd. */
-void apipool_render_rates(json_t *object, const apipool_counters_snapshot_t *numbers);
+void apipool_render_rates(json_t *object, const apipool_counters_snapshot_t *counters);
 
 #endif

@@ -66,7 +66,7 @@ typedef enum {
     APIPOOL_AGAIN_ELSEWHERE /* once, at another upstream: this one would answer the same */
 } apipool_again_e;
 
-/* Whether the error is the key's fault for any request. */
+/* Blame for the error, for any request. */
 typedef enum {
     APIPOOL_BLAMES_NOBODY,
     APIPOOL_BLAMES_KEY,

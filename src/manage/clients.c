@@ -45,7 +45,7 @@ static json_t *render(const apipool_client_row_t *row, apr_pool_t *p)
     for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
         json_object_set_new(object, limit_names[i], apipool_render_limit(terms->limits[i]));
     }
-    apipool_render_numbers(usage, &row->numbers);
+    apipool_render_counters(usage, &row->counters);
     apipool_render_add(object, json_pack("{s:I,s:o,s:o,s:o}", "in_flight",
                                          (json_int_t)row->in_flight, "created_at",
                                          apipool_render_time(row->image.created_at), "last_used_at",

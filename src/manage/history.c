@@ -41,13 +41,13 @@ static apr_status_t render_series(apr_uint32_t pool, int by_hour, apr_time_t now
 
 typedef struct {
     const char *name;
-    apipool_counters_snapshot_t numbers;
+    apipool_counters_snapshot_t counters;
 } model_t;
 
 static int by_tokens(const void *a, const void *b)
 {
     const model_t *first = a, *second = b;
-    apr_uint64_t left = first->numbers.total, right = second->numbers.total;
+    apr_uint64_t left = first->counters.total, right = second->counters.total;
     return left != right ? (left < right) - (left > right) : strcmp(first->name, second->name);
 }
 
@@ -67,7 +67,7 @@ static apr_status_t read_models(apr_uint32_t pool, apr_time_t now, apr_array_hea
         for (apr_uint32_t i = 0; i < count; i++) {
             if (rows[i].kind == APIPOOL_NAMED_MODEL) {
                 APR_ARRAY_PUSH(models, model_t) =
-                    (model_t){apr_pstrdup(models->pool, rows[i].text), rows[i].numbers};
+                    (model_t){apr_pstrdup(models->pool, rows[i].text), rows[i].counters};
             }
         }
     }
@@ -83,9 +83,9 @@ static apr_status_t render_models(apr_uint32_t pool, apr_time_t now, apr_pool_t 
         const model_t *model = &APR_ARRAY_IDX(models, i, model_t);
         json_array_append_new(array, json_pack("{s:o,s:I,s:I,s:I}", "model",
                                                apipool_render_text(model->name), "requests",
-                                               (json_int_t)model->numbers.requests, "errors",
-                                               (json_int_t)model->numbers.errors, "total_tokens",
-                                               (json_int_t)model->numbers.total));
+                                               (json_int_t)model->counters.requests, "errors",
+                                               (json_int_t)model->counters.errors, "total_tokens",
+                                               (json_int_t)model->counters.total));
     }
     return rv;
 }
@@ -121,7 +121,7 @@ apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p,
     }
     json_t *series = json_array(), *models = json_array(), *rules = json_array();
     *result = json_pack("{s:s,s:i}", "range", by_hour ? "24h" : "1h", "step", by_hour ? 3600 : 60);
-    apipool_render_rates(*result, &stats.numbers);
+    apipool_render_rates(*result, &stats.counters);
     apipool_render_add(*result,
                        json_pack("{s:I,s:o,s:o,s:o}", "in_flight", (json_int_t)sum.in_flight,
                                  "series", series, "models", models, "rules", rules));

@@ -133,7 +133,7 @@ static void take_fault(void *ctx, long line, const char *reason)
     }
 }
 
-/* Of a broken list only the error is reported. */
+/* Reports nothing but the error of a broken list. */
 static void give_up(import_t *import, const apipool_key_list_t *list)
 {
     wipe(import);

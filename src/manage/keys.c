@@ -47,9 +47,9 @@ static json_t *render(const apipool_segment_t *segment, apr_uint32_t pool,
                           apipool_render_time(key->next_probe_at), "added_at",
                           apipool_render_time(key->added_at), "last_used_at",
                           apipool_render_time(key->last_used_at), "last_error", last_error_of(key),
-                          "successes", (json_int_t)key->numbers.successes, "consecutive_errors",
+                          "successes", (json_int_t)key->counters.successes, "consecutive_errors",
                           (json_int_t)key->error_streak, "in_flight", (json_int_t)key->in_flight));
-    apipool_render_numbers(object, &key->numbers);
+    apipool_render_counters(object, &key->counters);
     json_object_set_new(object, "balance", balance_of(key));
     json_object_set_new(object, "limits", apipool_render_limits(&key->limits));
     return object;

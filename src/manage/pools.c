@@ -139,10 +139,9 @@ apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_to
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_totals_t totals;
     memset(sum, 0, sizeof(*sum));
-    for (apr_uint32_t upstream = apipool_view_next_upstream(segment, pool, 0);
-         upstream != APIPOOL_NONE;
-         upstream = apipool_view_next_upstream(segment, pool, upstream + 1)) {
-        apr_status_t rv = apipool_pool_totals(segment, upstream, now, &totals);
+    for (apr_uint32_t u = apipool_view_next_upstream(segment, pool, 0); u != APIPOOL_NONE;
+         u = apipool_view_next_upstream(segment, pool, u + 1)) {
+        apr_status_t rv = apipool_pool_totals(segment, u, now, &totals);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -151,7 +150,7 @@ apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_to
         }
         sum->in_flight += totals.in_flight;
         if (paused_until) {
-            paused_until[upstream] = totals.paused_until;
+            paused_until[u] = totals.paused_until;
         }
     }
     return APR_SUCCESS;
@@ -175,7 +174,7 @@ apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *
         *result = json_pack("{s:s,s:o,s:o,s:I}", "name", pool->name, "upstreams",
                             upstreams_of(pool, paused), "keys", key_counts(sum.keys), "in_flight",
                             (json_int_t)sum.in_flight);
-        apipool_render_numbers(*result, &stats.numbers);
+        apipool_render_counters(*result, &stats.counters);
         json_object_set_new(*result, "settings", settings_of(pool, p));
     }
     return rv;

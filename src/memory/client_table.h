@@ -60,7 +60,7 @@ typedef struct {
     apr_time_t created_at, last_used_at;
     apr_uint32_t in_flight; /* unfinished requests; see holders in segment_layout.h */
     apipool_window_t windows[APIPOOL_CLIENT_WINDOWS];
-    apipool_counters_t numbers;
+    apipool_counters_t counters;
     apipool_client_terms_t terms[2];
 } apipool_client_slot_t;
 

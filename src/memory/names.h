@@ -41,7 +41,7 @@ typedef struct {
     apr_uint32_t pool; /* index */
     apr_uint32_t kind; /* apipool_named_e */
     char text[APIPOOL_NAMED_MAX];
-    apipool_counters_t numbers;
+    apipool_counters_t counters;
 } apipool_named_t;
 
 /* View of the table in one process. */
@@ -58,7 +58,7 @@ typedef struct {
     apr_uint32_t pool;
     apipool_named_e kind;
     char text[APIPOOL_NAMED_MAX];
-    apipool_counters_snapshot_t numbers;
+    apipool_counters_snapshot_t counters;
 } apipool_names_row_t;
 
 /**

@@ -80,8 +80,7 @@ apr_uint32_t apipool_recent_read_locked(const apipool_recent_t *recent, apr_uint
     for (; n < limit && offset < count; offset++) {
         apr_uint64_t number = *recent->pushed - offset;
         const apipool_recent_entry_t *entry = &recent->entries[(number - 1) % recent->size];
-        if (entry->number ==
-            number) { /* a child may have died while overwriting the oldest entry */
+        if (entry->number == number) { /* the oldest may be half overwritten by a dead child */
             out[n++] = *entry;
         }
     }

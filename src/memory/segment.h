@@ -45,6 +45,7 @@
 #define APIPOOL_SERVER_NAME_MAX    256 /* bytes with NUL */
 #define APIPOOL_NAME_MAX           64  /* bytes with NUL */
 #define APIPOOL_UPSTREAMS_MAX      2048
+#define APIPOOL_UPSTREAMS_PER_POOL 16
 #define APIPOOL_HOLDERS_MAX        32768
 #define APIPOOL_ACCOUNT_LIMITS_MAX 4096 /* a power of two */
 #define APIPOOL_QUEUES_MAX         256  /* a power of two */

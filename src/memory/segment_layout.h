@@ -15,13 +15,12 @@
 #include "verdict.h"
 #include "window.h"
 
-#define APIPOOL_UPSTREAMS_PER_POOL 16
-#define APIPOOL_KEY_INLINE         256 /* longer keys lie in the arena */
-#define APIPOOL_MODEL_SLOTS        8   /* per upstream; see apipool_model_slot_t */
-#define APIPOOL_REVOKED_MAX        8192
-#define APIPOOL_GUESSERS_MAX       1024
-#define APIPOOL_VIEWERS_MAX        1024
-#define APIPOOL_MODEL_SLOT_OTHERS  (APIPOOL_MODEL_SLOTS - 1)
+#define APIPOOL_KEY_INLINE        256 /* longer keys lie in the arena */
+#define APIPOOL_MODEL_SLOTS       8   /* per upstream; see apipool_model_slot_t */
+#define APIPOOL_REVOKED_MAX       8192
+#define APIPOOL_GUESSERS_MAX      1024
+#define APIPOOL_VIEWERS_MAX       1024
+#define APIPOOL_MODEL_SLOT_OTHERS (APIPOOL_MODEL_SLOTS - 1)
 
 /* A pool is identified by server and name, so that an edited configuration finds its keys again. */
 struct apipool_pool_t {
@@ -40,7 +39,7 @@ struct apipool_pool_t {
 
 /* Statistics of a pool, by requests of clients. */
 struct apipool_pool_stats_t {
-    apipool_counters_t numbers;
+    apipool_counters_t counters;
     apipool_series_t series;
     apipool_histogram_t duration, first_byte;
     apr_uint64_t endings[APIPOOL_ENDINGS];     /* requests for which no upstream was asked */
@@ -114,7 +113,7 @@ struct apipool_upstream_t {
     apr_uint64_t successes, failures;
     double failing; /* moving average of results of keys without a failure streak */
     apr_uint64_t rules[APIPOOL_RULE_COUNT]; /* attempts by verdict */
-    apipool_counters_t numbers;             /* by attempts */
+    apipool_counters_t counters;            /* by attempts */
     apr_uint64_t endings[APIPOOL_ENDINGS];  /* requests whose last attempt was here, by ending */
 };
 

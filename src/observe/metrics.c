@@ -165,10 +165,10 @@ static void write_tokens(const survey_t *survey)
     head(survey->r, family, "counter", "Tokens as upstreams reported them, by type.");
     for (int i = 0; i < survey->pools->nelts; i++) {
         const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
-        const apipool_counters_snapshot_t *numbers = &pool->stats.numbers;
-        sample(survey->r, family, pool->name, NULL, "type", "prompt", numbers->prompt);
-        sample(survey->r, family, pool->name, NULL, "type", "completion", numbers->completion);
-        sample(survey->r, family, pool->name, NULL, "type", "cached", numbers->cached);
+        const apipool_counters_snapshot_t *counters = &pool->stats.counters;
+        sample(survey->r, family, pool->name, NULL, "type", "prompt", counters->prompt);
+        sample(survey->r, family, pool->name, NULL, "type", "completion", counters->completion);
+        sample(survey->r, family, pool->name, NULL, "type", "cached", counters->cached);
     }
 }
 

@@ -29,7 +29,7 @@ static void write_pool(section_t *section, const char *pool, apr_uint32_t index)
     if (apipool_stats_pool(section->segment, index, section->now, &stats) != APR_SUCCESS) {
         return;
     }
-    const apipool_counters_snapshot_t *n = &stats.numbers;
+    const apipool_counters_snapshot_t *n = &stats.counters;
     if (section->brief) {
         ap_rprintf(r,
                    "APIPool[%s]Requests: %" APR_UINT64_T_FMT
@@ -77,7 +77,7 @@ static void write_upstream(void *ctx, const char *pool, const char *name, apr_ui
     }
     else {
         ap_rprintf(r, "<td>%u</td><td>%s</td></tr>\n", totals.in_flight,
-                   shown(r, totals.numbers.success_rate));
+                   shown(r, totals.counters.success_rate));
     }
 }
 

@@ -237,7 +237,7 @@ void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_clie
         apr_uint64_t spent = !used->reached ? 0 : is_known ? (apr_uint64_t)used->tokens : reserved;
         apipool_window_settle(&slot->windows[i], spans[i], charge->at, now, reserved, spent);
     }
-    apipool_counters_add(&slot->numbers, finished, now);
+    apipool_counters_add(&slot->counters, finished, now);
 }
 
 static void copy_image(const apipool_client_slot_t *slot, apipool_client_image_t *image)
@@ -254,7 +254,7 @@ static void read_slot(const apipool_client_slot_t *slot, apr_time_t now, apipool
     copy_image(slot, &row->image);
     row->last_used_at = slot->last_used_at;
     row->in_flight = slot->in_flight;
-    apipool_counters_read(&slot->numbers, now, &row->numbers);
+    apipool_counters_read(&slot->counters, now, &row->counters);
 }
 
 /* Takes the lock and finds a client by name. Without the client, the lock is not held. */

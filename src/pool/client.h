@@ -115,7 +115,7 @@ typedef struct {
     apipool_client_image_t image;
     apr_time_t last_used_at; /* 0: never */
     apr_uint32_t in_flight;
-    apipool_counters_snapshot_t numbers;
+    apipool_counters_snapshot_t counters;
 } apipool_client_row_t;
 
 /** Reads one client. APR_NOTFOUND: no client of this name. */

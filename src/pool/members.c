@@ -11,7 +11,7 @@
 #define WAKE_BATCH 64
 #define WALK_MAX   64
 
-/* --- Heaps ------------------------------------------------------------------------------------- */
+/* --- Heaps ------------------------------------------------------------------------------------ */
 
 static void put_at(const apipool_heap_t *heap, apr_uint32_t place, apr_uint32_t index)
 {
@@ -72,7 +72,7 @@ static void take_out(const apipool_heap_t *heap, apr_uint32_t index)
     }
 }
 
-/* --- Memory ------------------------------------------------------------------------------------ */
+/* --- Memory ----------------------------------------------------------------------------------- */
 
 apr_size_t apipool_members_bytes(apr_uint32_t size)
 {

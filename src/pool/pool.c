@@ -340,7 +340,7 @@ apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t upstre
         more = i < u->list_used;
         memcpy(totals->rules, u->rules, sizeof(totals->rules));
         memcpy(totals->endings, u->endings, sizeof(totals->endings));
-        apipool_counters_read(&u->numbers, now, &totals->numbers);
+        apipool_counters_read(&u->counters, now, &totals->counters);
         totals->paused_until = apipool_breaker_until_locked(u, 0, 0, now);
         apipool_segment_unlock(segment);
         if (more) {

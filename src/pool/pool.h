@@ -202,7 +202,7 @@ void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t up
 int apipool_pool_reports_exhausted(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,
                                    apr_uint32_t *unreported);
 
-/* Whether an upstream reports the tokens of a stream, as far as known. */
+/* Habit of an upstream in reporting the tokens of streams. */
 typedef enum { APIPOOL_HABIT_UNKNOWN, APIPOOL_HABIT_REPORTS, APIPOOL_HABIT_SILENT } apipool_habit_e;
 
 /** Behaviour of an upstream's last complete event stream, and noting the behaviour of this one.
@@ -248,7 +248,7 @@ typedef struct {
     apr_uint32_t in_flight;
     apr_uint64_t rules[APIPOOL_RULE_COUNT]; /* attempts by verdict */
     apr_uint64_t endings[APIPOOL_ENDINGS];  /* requests whose last attempt was here */
-    apipool_counters_snapshot_t numbers;    /* by attempts */
+    apipool_counters_snapshot_t counters;   /* by attempts */
     apr_time_t paused_until;                /* 0: not paused */
 } apipool_totals_t;
 

@@ -50,7 +50,7 @@ void apipool_recovery_return_locked(apipool_segment_t *segment, apr_uint32_t ind
     apipool_account_refill_locked(segment, slot->pool, slot->account, now);
 }
 
-/* --- Lending to probes -------------------------------------------------------------------------- */
+/* --- Lending to probes ------------------------------------------------------------------------ */
 
 /* Returns 0 when no holder entry is free: without one, a lease lost with its process would keep
  * the key from ever being probed again. */
@@ -209,7 +209,7 @@ apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool
     return rv;
 }
 
-/* --- Results of probes -------------------------------------------------------------------------- */
+/* --- Results of probes ------------------------------------------------------------------------ */
 
 /* Result of one probe. */
 typedef struct {
@@ -311,8 +311,7 @@ static void probed_locked(const answer_t *answer)
     const apipool_probe_report_t *report = answer->report;
     apipool_slot_t *slot = answer->slot;
     apr_uint32_t index = answer->lease->slot;
-    if (!slot->id ||
-        slot->id == answer->lease->id) { /* otherwise the slot has another key by now */
+    if (!slot->id || slot->id == answer->lease->id) { /* else the slot has another key by now */
         /* Without a status nothing was asked. */
         int accepted = report->result == APIPOOL_PROBED_ACCEPTED && report->status;
         slot->probing = 0;
@@ -334,12 +333,8 @@ apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_l
                                      const apipool_probe_report_t *report, apr_time_t now,
                                      apipool_outcome_t *outcome)
 {
-    answer_t answer = {segment,
-                       lease,
-                       report,
-                       now,
-                       &segment->slots[lease->slot],
-                       &segment->upstreams[lease->upstream]};
+    apipool_upstream_t *upstream = &segment->upstreams[lease->upstream];
+    answer_t answer = {segment, lease, report, now, &segment->slots[lease->slot], upstream};
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         int was_lost = apipool_health_is_recovering(answer.slot->state);

@@ -288,7 +288,7 @@ static void count(const result_t *result, int everyones_fate)
     apipool_counts_add(&result->slot->counts, &finished);
     APIPOOL_FAULT("report-half-counted");
     finished.error |= verdict->upstream_fault || everyones_fate;
-    apipool_counters_add(&result->upstream->numbers, &finished, result->now);
+    apipool_counters_add(&result->upstream->counters, &finished, result->now);
 }
 
 /* A key that has served before is in doubt when one request is refused. */

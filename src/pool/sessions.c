@@ -5,7 +5,7 @@
 #include "fault.h"
 #include "segment_layout.h"
 
-/* --- Sessions that were ended early ------------------------------------------------------------- */
+/* --- Sessions that were ended early ----------------------------------------------------------- */
 
 /* Number of places to look at. */
 static apr_uint32_t used_places(const apipool_segment_t *segment)
@@ -99,7 +99,7 @@ apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, a
     return APR_SUCCESS;
 }
 
-/* --- Wrong passwords ---------------------------------------------------------------------------- */
+/* --- Wrong passwords -------------------------------------------------------------------------- */
 
 static apr_interval_time_t wait_after(apr_uint32_t failures)
 {
@@ -212,7 +212,7 @@ void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t addr
     apipool_segment_unlock(segment);
 }
 
-/* --- Viewers ------------------------------------------------------------------------------------ */
+/* --- Viewers ---------------------------------------------------------------------------------- */
 
 int apipool_sessions_viewer_enter(apipool_segment_t *segment, apr_uint64_t place, int max)
 {

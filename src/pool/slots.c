@@ -60,7 +60,7 @@ apipool_client_slot_t *apipool_slot_held_client(const apipool_segment_t *segment
     return client->serial && (apr_uint32_t)client->serial == holder->serial ? client : NULL;
 }
 
-/* --- Slots without a key ------------------------------------------------------------------------ */
+/* --- Slots without a key ---------------------------------------------------------------------- */
 
 void apipool_slot_empty_locked(apipool_slot_t *slot)
 {
@@ -119,7 +119,7 @@ void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index)
     }
 }
 
-/* --- Data of a slot's key ----------------------------------------------------------------------- */
+/* --- Data of a slot's key --------------------------------------------------------------------- */
 
 const char *apipool_slot_label_locked(const apipool_segment_t *segment, const apipool_slot_t *slot)
 {

@@ -25,7 +25,7 @@ void apipool_stats_record_locked(apipool_segment_t *segment, const apipool_reque
     apr_uint32_t pool = stats->entry.pool;
     apipool_pool_stats_t *of_pool = &segment->stats[pool];
 
-    apipool_counters_add(&of_pool->numbers, &stats->finished, now);
+    apipool_counters_add(&of_pool->counters, &stats->finished, now);
     apipool_series_add_locked(&of_pool->series, &stats->finished, now);
     apipool_histogram_add(&of_pool->duration, stats->finished.latency);
     apipool_histogram_add(&of_pool->first_byte, stats->finished.first_byte);
@@ -54,7 +54,7 @@ apr_uint32_t apipool_stats_largest_answer(const apipool_segment_t *segment, apr_
         largest = apipool_counters_largest(
             apipool_names_at_locked(&segment->names, pool, APIPOOL_NAMED_MODEL, &name, 0), now);
     }
-    return largest ? largest : apipool_counters_largest(&segment->stats[pool].numbers, now);
+    return largest ? largest : apipool_counters_largest(&segment->stats[pool].counters, now);
 }
 
 apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_request_stats_t *stats,
@@ -74,7 +74,7 @@ apr_status_t apipool_stats_pool(apipool_segment_t *segment, apr_uint32_t pool, a
     const apipool_pool_stats_t *of_pool = &segment->stats[pool];
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        apipool_counters_read(&of_pool->numbers, now, &snapshot->numbers);
+        apipool_counters_read(&of_pool->counters, now, &snapshot->counters);
         apipool_histogram_read(&of_pool->duration, &snapshot->duration);
         apipool_histogram_read(&of_pool->first_byte, &snapshot->first_byte);
         memcpy(snapshot->endings, of_pool->endings, sizeof(snapshot->endings));

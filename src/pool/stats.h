@@ -38,7 +38,7 @@ apr_uint32_t apipool_stats_largest_answer(const apipool_segment_t *segment, apr_
 
 /* Statistics of one pool. */
 typedef struct {
-    apipool_counters_snapshot_t numbers;
+    apipool_counters_snapshot_t counters;
     apipool_histogram_snapshot_t duration, first_byte;
     apr_uint64_t endings[APIPOOL_ENDINGS];     /* requests for which no upstream was asked */
     apr_uint64_t refusals[APIPOOL_RULE_COUNT]; /* the same, by rule */

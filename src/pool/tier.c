@@ -16,7 +16,7 @@
 #define UNPROVED_MAX   8
 #define BUSY_FOR       apr_time_from_sec(1)
 
-/* --- Why there is no key ------------------------------------------------------------------------ */
+/* --- Why there is no key ---------------------------------------------------------------------- */
 
 void apipool_why_not_note(apipool_why_not_t *why_not, apr_time_t at)
 {
@@ -86,7 +86,7 @@ void apipool_tier_note_why_not_locked(const apipool_tier_t *tier, apipool_why_no
     }
 }
 
-/* --- Row of positions --------------------------------------------------------------------------- */
+/* --- Row of positions ------------------------------------------------------------------------- */
 
 /* Adds an upstream to the row. */
 static void add_part(apipool_tier_t *tier, const apipool_source_t *source,
@@ -204,7 +204,7 @@ static apr_uint32_t next_free(const apipool_tier_t *tier, apr_uint32_t from)
     return found == APIPOOL_NONE ? free_between(tier, 0, from) : found;
 }
 
-/* --- Strategies --------------------------------------------------------------------------------- */
+/* --- Strategies ------------------------------------------------------------------------------- */
 
 static apr_uint32_t draw_free(const apipool_tier_t *tier)
 {

@@ -52,15 +52,14 @@ apr_status_t apipool_view_rules(apipool_segment_t *segment, apr_uint32_t pool,
                                 apr_uint64_t counts[APIPOOL_RULE_COUNT])
 {
     memset(counts, 0, APIPOOL_RULE_COUNT * sizeof(*counts));
-    for (apr_uint32_t upstream = apipool_view_next_upstream(segment, pool, 0);
-         upstream != APIPOOL_NONE;
-         upstream = apipool_view_next_upstream(segment, pool, upstream + 1)) {
+    for (apr_uint32_t i = apipool_view_next_upstream(segment, pool, 0); i != APIPOOL_NONE;
+         i = apipool_view_next_upstream(segment, pool, i + 1)) {
         apr_status_t rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             return rv;
         }
         for (int rule = 0; rule < APIPOOL_RULE_COUNT; rule++) {
-            counts[rule] += segment->upstreams[upstream].rules[rule];
+            counts[rule] += segment->upstreams[i].rules[rule];
         }
         apipool_segment_unlock(segment);
     }
@@ -178,8 +177,7 @@ apr_status_t apipool_view_rows(apipool_segment_t *segment, const apipool_view_qu
 
 static void copy_error_locked(const apipool_slot_t *slot, apipool_key_info_t *info)
 {
-    if (slot->last_error_at &&
-        slot->last_rule < APIPOOL_RULE_COUNT) { /* otherwise all of it is zero */
+    if (slot->last_error_at && slot->last_rule < APIPOOL_RULE_COUNT) { /* else all of it is zero */
         info->last_error_at = slot->last_error_at;
         info->last_status = (int)slot->last_status;
         info->last_rule = apipool_rule_name((apipool_rule_e)slot->last_rule);
@@ -209,7 +207,7 @@ static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot
     copy_error_locked(slot, info);
     info->error_streak = slot->error_streak;
     info->in_flight = slot->in_flight;
-    apipool_counts_read(&slot->counts, slot->windows, now, &info->numbers);
+    apipool_counts_read(&slot->counts, slot->windows, now, &info->counters);
     info->balance_at = slot->read_at;
     info->balance = slot->read_at ? slot->balance : 0;
     memcpy(info->currency, slot->currency, sizeof(info->currency));

@@ -98,8 +98,7 @@ apipool_record_writer_t *apipool_saving_begin(apipool_saving_t *saving)
 void apipool_saving_put(apipool_saving_t *saving, const char *key)
 {
     apr_size_t len;
-    apipool_record_end(&saving->writer,
-                       &len); /* longer than this buffer is longer than a value may be */
+    apipool_record_end(&saving->writer, &len); /* what exceeds the buffer is too long for a value */
     apipool_generation_put(saving->generation, key, strlen(key), (const char *)saving->record, len);
 }
 

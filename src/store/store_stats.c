@@ -26,7 +26,7 @@ enum {
     APIPOOL_STAT_SERVER = 1,
     APIPOOL_STAT_POOL = 2,
     APIPOOL_STAT_MODEL_SLOTS = 13,
-    APIPOOL_STAT_NUMBERS = 14,
+    APIPOOL_STAT_COUNTERS = 14,
     APIPOOL_STAT_MINUTES = 18,
     APIPOOL_STAT_HOURS = 19,
     APIPOOL_STAT_KIND = 23,
@@ -48,10 +48,10 @@ enum {
     {                                                                                              \
         tag, APIPOOL_AS_ROW, 4, 2, (at) + offsetof(apipool_counts_t, timed)                        \
     }
-#define NUMBERS(at)                                                                                \
-    COUNTS(APIPOOL_STAT_NUMBERS, (at) + offsetof(apipool_counters_t, counts)),                     \
+#define COUNTERS(at)                                                                               \
+    COUNTS(APIPOOL_STAT_COUNTERS, (at) + offsetof(apipool_counters_t, counts)),                    \
     {                                                                                              \
-        APIPOOL_STAT_NUMBERS, APIPOOL_AS_ROW, 4, sizeof(((apipool_counters_t *)0)->windows) / 4,   \
+        APIPOOL_STAT_COUNTERS, APIPOOL_AS_ROW, 4, sizeof(((apipool_counters_t *)0)->windows) / 4,  \
             (at) + offsetof(apipool_counters_t, windows)                                           \
     }
 
@@ -102,7 +102,7 @@ static const apipool_record_member_t slot_members[] = {
 
 static const apipool_record_member_t upstream_members[] = {
     TEXT(3, apipool_upstream_t, name),
-    NUMBERS(offsetof(apipool_upstream_t, numbers)),
+    COUNTERS(offsetof(apipool_upstream_t, counters)),
     ROW(15, apipool_upstream_t, rules, rules, apr_uint64_t),
     ROW(16, apipool_upstream_t, endings, endings, apr_uint64_t),
     ROW(22, apipool_upstream_t, successes, failures, apr_uint64_t),
@@ -110,7 +110,7 @@ static const apipool_record_member_t upstream_members[] = {
     {0}};
 
 static const apipool_record_member_t pool_members[] = {
-    NUMBERS(offsetof(apipool_pool_stats_t, numbers)),
+    COUNTERS(offsetof(apipool_pool_stats_t, counters)),
     ROW(20, apipool_pool_stats_t, duration, duration, apr_uint64_t),
     ROW(21, apipool_pool_stats_t, first_byte, first_byte, apr_uint64_t),
     ROW(16, apipool_pool_stats_t, endings, endings, apr_uint64_t),
@@ -123,7 +123,7 @@ static const apipool_record_member_t point_members[] = {
     {0}};
 #define APIPOOL_POINT_ROW 9
 
-static const apipool_record_member_t name_members[] = {NUMBERS(0), {0}};
+static const apipool_record_member_t name_members[] = {COUNTERS(0), {0}};
 
 static const apipool_record_member_t account_limit_members[] = {
     NUMBER(25, apipool_account_limit_t, account),
@@ -135,7 +135,7 @@ static const apipool_record_member_t account_limit_members[] = {
 static const apipool_record_member_t client_members[] = {
     MEMBER(34, APIPOOL_AS_BYTES, apipool_client_slot_t, digest, unsigned char),
     ROW(11, apipool_client_slot_t, windows, windows, apr_uint32_t),
-    NUMBERS(offsetof(apipool_client_slot_t, numbers)),
+    COUNTERS(offsetof(apipool_client_slot_t, counters)),
     SIGNED(35, apipool_client_slot_t, last_used_at),
     {0}};
 
@@ -238,13 +238,13 @@ static void save_name(apipool_saving_t *saving, apr_uint32_t place)
     apr_uint32_t next = place, count = 0;
     apipool_names_row_t row;
     apipool_name_t named;
-    apipool_counters_t numbers;
+    apipool_counters_t counters;
     if (apipool_saving_lock(saving)) {
         count = apipool_names_read_locked(&segment->names, APIPOOL_NAMED_OF_ANY, apr_time_now(),
                                           &next, &row, 1);
         if (count) {
             apipool_name_make(&named, row.text, strlen(row.text));
-            numbers = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
+            counters = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
         }
         apipool_segment_unlock(segment);
     }
@@ -252,7 +252,7 @@ static void save_name(apipool_saving_t *saving, apr_uint32_t place)
         apipool_record_writer_t *writer = begin(saving, row.pool);
         apipool_record_put_u64(writer, APIPOOL_STAT_KIND, (apr_uint64_t)row.kind);
         apipool_record_put_text(writer, APIPOOL_STAT_TEXT, row.text);
-        apipool_record_put_members(writer, name_members, &numbers);
+        apipool_record_put_members(writer, name_members, &counters);
         end(saving, APIPOOL_OF_NAME, place);
     }
 }
@@ -362,7 +362,7 @@ static void take_upstream(const stat_t *stat)
         if (u->pool == stat->pool && !strcmp(u->name, stat->about.upstream)) {
             take(stat, upstream_members, u);
             u->failing = is_share(u->failing) ? u->failing : 0;
-            apipool_counters_mend(&u->numbers);
+            apipool_counters_mend(&u->counters);
         }
     }
 }
@@ -383,7 +383,7 @@ static void take_pool(const stat_t *stat)
 {
     apipool_pool_stats_t *stats = &stat->segment->stats[stat->pool];
     take(stat, pool_members, stats);
-    apipool_counters_mend(&stats->numbers);
+    apipool_counters_mend(&stats->counters);
     take_points(&stat->about.minutes, stats->series.minutes, APIPOOL_SERIES_MINUTES);
     take_points(&stat->about.hours, stats->series.hours, APIPOOL_SERIES_HOURS);
 }
@@ -405,21 +405,21 @@ static void add_counts(apipool_counts_t *to, const apipool_counts_t *from)
 static void take_name(const stat_t *stat)
 {
     const about_t *about = &stat->about;
-    apipool_counters_t numbers = {.counts.requests = 0};
+    apipool_counters_t counters = {.counts.requests = 0};
     apipool_name_t name;
     if (!about->text.bytes || about->kind >= APIPOOL_NAMED_KINDS) { /* of a later version */
         return;
     }
-    take(stat, name_members, &numbers);
-    apipool_counters_mend(&numbers);
+    take(stat, name_members, &counters);
+    apipool_counters_mend(&counters);
     apipool_name_make(&name, (const char *)about->text.bytes, about->text.len);
     apipool_counters_t *to = apipool_names_at_locked(&stat->segment->names, stat->pool,
                                                      (apipool_named_e)about->kind, &name, 1);
     if (to->counts.requests) {
-        add_counts(&to->counts, &numbers.counts);
+        add_counts(&to->counts, &counters.counts);
     }
     else {
-        *to = numbers;
+        *to = counters;
     }
 }
 
@@ -445,7 +445,7 @@ static void take_client(const stat_t *stat)
             : NULL;
     if (slot) {
         take(stat, client_members, slot);
-        apipool_counters_mend(&slot->numbers);
+        apipool_counters_mend(&slot->counters);
     }
 }
 

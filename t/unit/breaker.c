@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/breaker: shared fate, whose errors count, and upstreams that fail. */
+ * Tests of src/pool/breaker: refusals of all keys, whose errors count, failing upstreams. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 #include "pool_fixture.h"
 
-/* The next key in turn meets that verdict. */
+/* The next key in turn gets that verdict. */
 static apipool_rule_e meet(apipool_rule_e rule, apr_time_t named, apr_time_t now)
 {
     assert_int_equal(acquire(now), APIPOOL_ACQUIRED);
@@ -27,7 +27,7 @@ static apipool_rule_e meet_for(apr_uint64_t model, apipool_rule_e rule, apr_time
 static void refusals_of_three_keys_and_half_of_them_are_everyones_fate(void **unused)
 {
     static const struct {
-        int keys, refusals; /* until it is */
+        int keys, refusals; /* until R08 applies */
     } rows[] = {{3, 3}, {4, 3}, {5, 3}, {6, 3}, {7, 4}, {8, 4}, {9, 5}, {10, 5}, {20, 10}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         fixture_t *f = open_with(CAPACITY);
@@ -103,7 +103,7 @@ static void a_shared_fate_leaves_no_streak(void **unused)
     assert_int_equal(outcome.lost, 0);
     assert_int_equal(totals_of(upstream_a).rules[APIPOOL_RULE_SHARED_FATE], 1);
     assert_int_equal(totals_of(upstream_a).rules[APIPOOL_RULE_RATE_LIMIT], 2);
-    for (int i = 1; i <= 20; i++) { /* one request a second finds out that it goes on */
+    for (int i = 1; i <= 20; i++) { /* one request a second finds that it still fails */
         if (i == 10) {
             meet(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(i));
         }
@@ -187,7 +187,7 @@ static void a_shared_fate_of_one_model_pauses_that_model_alone(void **unused)
     assert_int_equal(acquire_for(8, NOW), APIPOOL_ACQUIRED);
     report(APIPOOL_RULE_CLIENT_ERROR, 0, NOW);
     assert_int_equal(acquire_for(8, NOW), APIPOOL_ACQUIRED);
-    report(APIPOOL_RULE_RATE_LIMIT, 0, NOW); /* another one: it is about the upstream */
+    report(APIPOOL_RULE_RATE_LIMIT, 0, NOW); /* another client: so the upstream is to blame */
     assert_int_equal(outcome.rule, APIPOOL_RULE_SHARED_FATE);
     assert_int_equal(acquire_for(9, NOW), APIPOOL_ALL_COOLING);
 }
@@ -224,7 +224,8 @@ static void a_second_shared_fate_leaves_no_streak_either(void **unused)
     while (strcmp(lease.key, "a001")) {
         meet(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(3));
     }
-    meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW + SEC(4)); /* its second, but for the first shared fate */
+    meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW + SEC(4)); /* its second refusal, apart from the first
+                                                     * round */
     assert_string_equal(lease.key, "a002");
     assert_int_equal(segment->slots[lease.slot].until[0], NOW + SEC(5));
 }
@@ -240,7 +241,7 @@ static void an_outage_trips_nobody(void **unused)
     assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], 4);
 }
 
-/* Answers that began before go on to their end. */
+/* Answers that began earlier go on to their end. */
 static void an_outage_that_begins_among_successes_trips_nobody(void **unused)
 {
     apipool_lease_t early[8];
@@ -306,7 +307,7 @@ static void a_key_alone_is_never_tripped(void **unused)
     }
 }
 
-/* Its failures elsewhere say nothing about what others did here. */
+/* Failures of the key at another upstream say nothing about the others here. */
 static void a_key_that_moves_begins_with_a_clean_record(void **unused)
 {
     add_many(upstream_a, "a", 2);
@@ -406,7 +407,7 @@ static void what_one_client_has_met_alone_pauses_it_alone(void **unused)
         assert_int_equal(acquire(NOW), i ? APIPOOL_ACQUIRED : APIPOOL_ALL_COOLING);
         client = 2;
         if (i == 0) {
-            meet(rules[i], 0, NOW); /* now it is not the first one's doing */
+            meet(rules[i], 0, NOW); /* now it is not only the first client */
             assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
         }
         fixture_close(f);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Says what is wrong with a segment. It changes nothing, and believes nothing that it finds. */
+ * Checker of a segment. It changes nothing and trusts nothing. */
 #include "consistency.h"
 
 #include <math.h>
@@ -11,9 +11,9 @@
 #include "pool.h"
 #include "slots.h"
 
-/* --- The arena: each byte of it is one block's, in use or free ----------------------------------- */
+/* --- The arena: each byte belongs to one block, in use or free ----------------------------------- */
 
-/* All blocks, in use and free. */
+/* All blocks, used and free. */
 typedef struct {
     struct block_t {
         apipool_offset_t at;
@@ -103,7 +103,7 @@ static const char *check_arena(const apipool_segment_t *segment)
 
 /* --- Members of upstreams ------------------------------------------------------------------------ */
 
-/* What a slot's state asks for. */
+/* Standing that a slot's state calls for. */
 static int is_full(const apipool_slot_t *slot)
 {
     return slot->state == APIPOOL_STATE_ACTIVE && slot->concurrency &&
@@ -143,7 +143,7 @@ static const char *check_bits(apipool_bitset_t bits)
     return NULL;
 }
 
-/* Whether there is memory where an upstream's members, heaps and sets should be. */
+/* Returns 1 if there is memory where an upstream's members, heaps and bitsets should be. */
 static const char *check_arrays(const apipool_segment_t *segment, apipool_upstream_t *u)
 {
     if (u->size % 64 || u->size / 2 > segment->header->capacity + 64 || u->list_used > u->size) {
@@ -190,7 +190,7 @@ static const char *check_heap(const apipool_segment_t *segment, apr_uint32_t ups
     return NULL;
 }
 
-/* What an upstream counts, counted anew. */
+/* Counters of an upstream, counted again. */
 typedef struct {
     apr_uint32_t members, usable, held_up, half_open, recovering, waiting[APIPOOL_MODEL_SLOTS];
 } counts_t;
@@ -243,7 +243,7 @@ static const char *check_member(const apipool_segment_t *segment, apr_uint32_t i
     return check_model_slots(segment, u, slot, counts);
 }
 
-/* The list indices: a member's or spare, each once. */
+/* List indices: each one belongs to a member or is spare. */
 static const char *check_spare(const apipool_segment_t *segment, const apipool_upstream_t *u,
                                apr_uint32_t members)
 {
@@ -354,7 +354,7 @@ static const char *check_pools(const apipool_segment_t *segment)
         int sane = is_text(pool->server, sizeof(pool->server)) &&
                    is_text(pool->name, sizeof(pool->name)) && isfinite(pool->clock) &&
                    isfinite(pool->heaviest);
-        fault = sane ? check_counts(&segment->stats[i].numbers.counts) : "a pool makes no sense";
+        fault = sane ? check_counts(&segment->stats[i].counters.counts) : "a pool makes no sense";
     }
     for (apr_uint32_t i = 0; !fault && i < segment->header->upstreams_used; i++) {
         const apipool_upstream_t *u = &segment->upstreams[i];
@@ -362,40 +362,41 @@ static const char *check_pools(const apipool_segment_t *segment)
                    is_share(u->failing) && (u->faults.pausing & ~1) == 0 &&
                    (u->refusals.pausing & ~1) == 0 && u->unanswered <= 1 &&
                    u->habit <= APIPOOL_HABIT_SILENT;
-        fault = sane ? check_counts(&u->numbers.counts) : "an upstream makes no sense";
+        fault = sane ? check_counts(&u->counters.counts) : "an upstream makes no sense";
     }
     return fault;
 }
 
 /* --- Tables */
 
-/* What a table should say of a place. */
-typedef enum { NEITHER, LINKED, FREE } said_t;
+/* Expected state of a place in a table. */
+typedef enum { NEITHER, LINKED, FREE } place_state_t;
 
-/* A table and the array that it is about. */
+/* A table and its array. */
 typedef struct {
     const apipool_segment_t *segment;
     const apipool_hash_table_t *table;
     apr_uint32_t used; /* places of the array */
-    said_t (*should)(const apipool_segment_t *segment, apr_uint32_t place);
+    place_state_t (*should)(const apipool_segment_t *segment, apr_uint32_t place);
     apr_uint64_t (*hash)(const apipool_segment_t *segment, apr_uint32_t place);
-    unsigned char *is; /* said_t by place */
+    unsigned char *is; /* place_state_t by place */
 } checked_t;
 
-/* Notes that all of a chain are one or the other. Returns 0 when that cannot be. */
-static int walk(const checked_t *checked, apr_uint32_t place, said_t said, apr_uint32_t *count)
+/* Notes that all places of a chain have a state. Returns 0 if that cannot be. */
+static int walk(const checked_t *checked, apr_uint32_t place, place_state_t state,
+                apr_uint32_t *count)
 {
     for (; place != APIPOOL_NONE; place = apipool_hash_table_next(checked->table, place)) {
         if (place >= checked->used || checked->is[place] != NEITHER) {
             return 0;
         }
-        checked->is[place] = (unsigned char)said;
+        checked->is[place] = (unsigned char)state;
         ++*count;
     }
     return 1;
 }
 
-/* Each chain is no longer than that, as has been seen before. */
+/* No chain is longer, as was checked before. */
 static int is_found(const checked_t *checked, apr_uint32_t wanted)
 {
     apr_uint32_t place =
@@ -439,7 +440,7 @@ static const char *check_table(checked_t checked, const char *fault)
     return whole ? NULL : fault;
 }
 
-static said_t should_slot(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_slot(const apipool_segment_t *segment, apr_uint32_t place)
 {
     const apipool_slot_t *slot = &segment->slots[place];
     return slot->id ? LINKED : slot->in_flight || slot->probing ? NEITHER : FREE;
@@ -450,17 +451,17 @@ static apr_uint64_t hash_slot(const apipool_segment_t *segment, apr_uint32_t pla
     return segment->slots[place].id;
 }
 
-static said_t should_holder(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_holder(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->holders[place].process ? NEITHER : FREE;
 }
 
-static said_t should_waiter(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_waiter(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->waiters[place].process ? NEITHER : FREE;
 }
 
-static said_t should_queue(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_queue(const apipool_segment_t *segment, apr_uint32_t place)
 {
     for (apr_uint32_t i = 0; i < segment->header->waiters.used; i++) {
         if (segment->waiters[i].process && segment->waiters[i].queue == place) {
@@ -475,7 +476,7 @@ static apr_uint64_t hash_queue(const apipool_segment_t *segment, apr_uint32_t pl
     return segment->queues[place].model ^ ((apr_uint64_t)segment->queues[place].pool << 32);
 }
 
-static said_t should_account_limit(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_account_limit(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->account_limits[place].account ? LINKED : FREE;
 }
@@ -486,7 +487,7 @@ static apr_uint64_t hash_account_limit(const apipool_segment_t *segment, apr_uin
     return account_limit->account ^ (account_limit->model << 1) ^ account_limit->pool;
 }
 
-static said_t should_name(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_name(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->names.entries[place].hash ? LINKED : FREE;
 }
@@ -496,12 +497,12 @@ static apr_uint64_t hash_name(const apipool_segment_t *segment, apr_uint32_t pla
     return segment->names.entries[place].hash;
 }
 
-static said_t should_client(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_client(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->clients.slots[place].serial ? LINKED : FREE;
 }
 
-static said_t should_client_by_name(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_client_by_name(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->clients.slots[place].serial ? LINKED : NEITHER;
 }
@@ -576,7 +577,7 @@ static const char *check_client_tables(const apipool_segment_t *segment)
 
 /* --- Slots */
 
-/* A key is the one that its id stands for. */
+/* A key must match its id. */
 static const char *check_key(const apipool_segment_t *segment, const apipool_slot_t *slot)
 {
     if (slot->secret_len > APIPOOL_KEY_MAX ||
@@ -617,7 +618,7 @@ static const char *check_slots(const apipool_segment_t *segment)
 
 /* --- Holders */
 
-/* What the holders say of one slot. */
+/* Number of holders of one slot, by purpose. */
 typedef struct {
     apr_uint32_t held, proving, probing;
 } leases_t;
@@ -729,7 +730,7 @@ static const char *check_hits(const apipool_segment_t *segment)
     return check_account_limit_table(segment);
 }
 
-/* How many places each pool's clients and models have, counted anew. */
+/* Number of entries of each pool's clients and models, counted again. */
 static const char *check_places(const apipool_names_t *names)
 {
     apr_uint32_t kinds = names->pools * APIPOOL_NAMED_KINDS;
@@ -756,7 +757,7 @@ static const char *check_names(const apipool_segment_t *segment)
         if (entry->hash) {
             int sane = entry->pool < names->pools && entry->kind < APIPOOL_NAMED_KINDS &&
                        is_text(entry->text, sizeof(entry->text));
-            fault = sane ? check_counts(&entry->numbers.counts) : "a name makes no sense";
+            fault = sane ? check_counts(&entry->counters.counts) : "a name makes no sense";
         }
     }
     for (apr_uint32_t i = 0; !fault && i < names->pools * APIPOOL_NAMED_KINDS; i++) {
@@ -765,7 +766,7 @@ static const char *check_names(const apipool_segment_t *segment)
     return fault ? fault : check_places(names);
 }
 
-/* The oldest one may be what a process that died was writing over. */
+/* A process that died may have been overwriting the oldest entry. */
 static const char *check_recent(const apipool_segment_t *segment)
 {
     const apipool_recent_t *recent = &segment->recent;
@@ -797,7 +798,7 @@ static const char *check_clients(const apipool_segment_t *segment)
                    is_text(slot->name, sizeof(slot->name)) &&
                    apipool_client_lists_are_whole(&slot->terms[slot->current]);
         fault = !slot->serial ? NULL
-                : sane        ? check_counts(&slot->numbers.counts)
+                : sane        ? check_counts(&slot->counters.counts)
                               : "a client makes no sense";
     }
     return fault;

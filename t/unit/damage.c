@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/rebuild: whatever becomes of what follows from slots, it is noticed and made anew. */
+ * Tests of src/pool/rebuild: any damage to derived data is noticed and repaired. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,12 +20,12 @@ static void work_some(worker_t *worker, int turns)
     }
 }
 
-/* Something of everything: leases, cooldowns, waiters, model slots, account limits, names. */
+/* Some of everything: leases, cooldowns, waiters, model slots, account limits, names. */
 static void open_used(void **state, worker_t *worker)
 {
     assert_int_equal(open_world(state), 0);
     *worker = a_worker(20261123);
-    worker->clock = NOW; /* the same happens in every run */
+    worker->clock = NOW; /* so that every run is the same */
     work_some(worker, 5000);
     while (!worker->lent) {
         work_acquire(worker);
@@ -45,7 +45,7 @@ static apipool_upstream_t *first_upstream(void)
     return &segment->upstreams[upstream_a];
 }
 
-/* A slot of it. */
+/* Returns one of its slots. */
 static apr_uint32_t first_member(void)
 {
     apr_uint32_t member = 0;
@@ -55,7 +55,7 @@ static apr_uint32_t first_member(void)
     return member;
 }
 
-/* A model slot of upstream a that some slot cools in. */
+/* Returns a model slot of upstream a in which a slot cools. */
 static apr_uint32_t cooling_model_slot(void)
 {
     return apipool_members_cool_locked(segment, first_member(), 5, NOW + SEC(100), NOW);
@@ -144,7 +144,7 @@ static void plant_a_wrong_count_of_the_half_open(void)
     first_upstream()->half_open = 0x7fffffff;
 }
 
-/* A slot that a probe may be sent about. */
+/* Returns a slot that may be probed. */
 static apipool_slot_t *lost_slot(void)
 {
     apr_uint32_t member = first_member();
@@ -269,7 +269,7 @@ static void plant_a_broken_arena(void)
     segment->header->arena.free[2] = 0xfffffffff0;
 }
 
-/* At the end of an upstream's arrays, which nothing lies at. */
+/* Returns a place at the end of an upstream's arrays that is unused. */
 static void plant_an_overlap(void)
 {
     apr_size_t size = apipool_arena_block(apipool_members_bytes(first_upstream()->size));
@@ -425,7 +425,7 @@ static void scribble_links(worker_t *dice, const apipool_hash_table_t *table)
     scribble(dice, table->first, table->chains * sizeof(*table->first));
 }
 
-/* All that follows from something else may be anything. */
+/* Overwrites all derived data with random bytes. */
 static void whatever_is_found_keys_and_leases_are_left(void **unused)
 {
     for (apr_uint32_t round = 0; round < 20; round++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/doubt: keys that have served are not lost for what one request has met. */
+ * Tests of src/pool/doubt: keys that have served are not lost because of a single request. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #define HOLDS       SEC(600)
 #define ROOM        16
 
-/* A request of a client that a key refuses; its lease stays in "lease". */
+/* A client's request that a key refuses; its lease stays in "lease". */
 static void refuse(apipool_rule_e rule, apr_time_t now)
 {
     may_doubt = 1;
@@ -29,7 +29,7 @@ static void settle(apipool_rule_e rule, apipool_doubted_e doubted, apr_time_t no
     settle_doubt(&lease, &verdict, doubted, now);
 }
 
-/* Both, of the only key or the next one. */
+/* Both, for the only key or the next one. */
 static void doubt(apipool_rule_e rule, apipool_doubted_e doubted, apr_time_t now)
 {
     assert_int_equal(acquire(now), APIPOOL_ACQUIRED);
@@ -165,7 +165,7 @@ static void else_a_probe_decides(void **unused)
     ask(APIPOOL_PROBED_REJECTED, 0, NOW + 1);
     assert_true(outcome.lost);
     assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
-    check_acquires("sk-1", NOW + SEC(31)); /* as any key that is lost */
+    check_acquires("sk-1", NOW + SEC(31)); /* like any lost key */
     assert_true(lease.proving);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(31));
     doubt(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_ENDED, NOW + SEC(32));
@@ -209,8 +209,7 @@ static void an_upstream_has_so_many_doubts_and_no_more(void **unused)
         ask(i ? APIPOOL_PROBED_ACCEPTED : APIPOOL_PROBED_REJECTED, 0, NOW + 1);
     }
     check_asks_nothing(NOW + 1);
-    for (int i = 0; i < 2 * ROOM;
-         i++) { /* of the one that was lost there is nothing to be doubted */
+    for (int i = 0; i < 2 * ROOM; i++) { /* the lost key has no doubt */
         doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 2);
     }
     ask(APIPOOL_PROBED_ACCEPTED, 0, NOW + 2);
@@ -239,11 +238,11 @@ static void what_a_probe_cannot_tell_two_clients_can(void **unused)
         client = 1;
         doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now);
         client = 2;
-        doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now); /* before a probe has spoken */
+        doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now); /* before a probe has answered */
         assert_false(outcome.lost);
         ask(cases[i].result, cases[i].has_balance, now + 1);
         for (int again = 0; again < 5; again++) {
-            client = again % 2 ? 1 : 0; /* 0: nobody knows who */
+            client = again % 2 ? 1 : 0; /* 0: unknown */
             doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now + 2);
             assert_false(outcome.lost);
         }
@@ -284,7 +283,7 @@ static void a_success_in_between_counts_for_the_key(void **unused)
     doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 4 + ASKED_EVERY);
     ask(APIPOOL_PROBED_NOT_FOUND, 0, NOW + 4 + ASKED_EVERY);
     report_lease(&early, APIPOOL_RULE_SUCCESS, 0,
-                 NOW + 5 + ASKED_EVERY); /* it began when all was well */
+                 NOW + 5 + ASKED_EVERY); /* began before the doubt */
     client = 1;
     doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 6 + ASKED_EVERY);
     assert_true(outcome.lost);
@@ -325,8 +324,7 @@ static void a_half_open_key_stays_so_for_a_second(void **unused)
     check_acquires("sk-1", now + SEC(61));
 }
 
-/* The key stays in rotation for others; a request that has it in doubt waits for those that
- * cool. */
+/* The key stays in rotation for others; a request that has it in doubt waits for cooling keys. */
 static void a_key_in_doubt_is_none_to_wait_for(void **unused)
 {
     apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
@@ -354,7 +352,7 @@ static void a_key_in_doubt_is_none_to_wait_for(void **unused)
     assert_int_equal(apipool_pool_leave_queue(segment, waiter), APR_SUCCESS);
 }
 
-/* Not even where the clock brings it back. */
+/* Not even when the clock brings the key back. */
 static void a_half_open_key_in_doubt_is_none_to_wait_for(void **unused)
 {
     apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys that are changed and removed, also while they are lent. */
+ * Tests of src/pool/keys: changing and removing keys, even lent ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -188,8 +188,7 @@ static void a_reset_forgets_why(void **unused)
     assert_int_equal(apipool_pool_reset(segment, main_pool, id_of("sk-two")), APR_NOTFOUND);
 }
 
-/* Of an account that is limited or spent, a key would else be taken out again by the next
- * request. */
+/* Otherwise the next request would take out a key of a limited or spent account again. */
 static void a_reset_key_is_used_whatever_its_account_has_met(void **unused)
 {
     static const apipool_rule_e rules[] = {APIPOOL_RULE_RATE_LIMIT, APIPOOL_RULE_QUOTA};
@@ -211,7 +210,7 @@ static void a_reset_key_is_used_whatever_its_account_has_met(void **unused)
     }
 }
 
-/* What an item of an import says of a key that is there. */
+/* Differences between an import item and an existing key. */
 static void an_import_changes_what_it_says(void **unused)
 {
     apipool_added_e added;

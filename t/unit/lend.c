@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/lend: strategies, weights, tiers, affinity, and why there is no key. */
+ * Tests of src/pool/lend: strategies, weights, tiers, affinity, and reasons for having no key. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,7 @@ static void round_robin_gives_heavy_keys_several_turns(void **unused)
         check_acquires(turns[i % 6], NOW);
         report(APIPOOL_RULE_SUCCESS, 0, NOW);
     }
-    sources[1].weight = 2; /* of the upstream, times the key's */
+    sources[1].weight = 2; /* of the upstream, multiplied by the key's */
     for (int i = 0; i < 80; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         report(APIPOOL_RULE_SUCCESS, 0, NOW);
@@ -78,7 +78,7 @@ static void looking_charges_no_limit(void **unused)
     report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
-/* Picks one by one, each request over before the next. */
+/* Picks one by one, ending each request before the next. */
 static void pick(apipool_strategy_e strategy, int count)
 {
     for (int i = 0; i < count; i++) {
@@ -138,7 +138,7 @@ static void weights_are_shares_in_large_pools(void **unused)
     }
 }
 
-/* Keys that stand together weigh alike, as those of one upstream do. */
+/* Neighbours have the same weight, like keys of one upstream. */
 static void weights_of_upstreams_are_shares_in_large_pools(void **unused)
 {
     static const apipool_strategy_e strategies[] = {
@@ -265,7 +265,7 @@ static void smart_spreads_requests_of_a_thousand_keys_better_than_chance(void **
         squares += off * off;
         assert_in_range(segment->slots[i].counts.requests, 4, 16);
     }
-    assert_true(squares < 5000); /* draws by chance alone: 10,000 */
+    assert_true(squares < 5000); /* random draws would give 10,000 */
     fixture_close(f);
 }
 
@@ -307,7 +307,7 @@ static void smart_spares_a_key_that_nears_its_limit(void **unused)
     assert_in_range(slot_of("a000")->counts.requests, 9, 14);
 }
 
-/* A request goes on until it has tried all of them, each once. */
+/* A request goes on until it has tried each key once. */
 static void try_all(apipool_strategy_e strategy, int count)
 {
     apr_uint32_t tried[CAPACITY];
@@ -394,7 +394,7 @@ static void many_keys_come_back_together(void **unused)
     for (int i = 0; i < CAPACITY; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(1), NOW);
-        segment->upstreams[upstream_a].refusals.count = 0; /* or it would be everyone's fate */
+        segment->upstreams[upstream_a].refusals.count = 0; /* otherwise all keys count as refused */
     }
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
     for (int i = 0; i < CAPACITY; i++) {
@@ -416,7 +416,7 @@ static void a_lower_tier_serves_only_while_the_first_cannot(void **unused)
             assert_int_equal(lease.upstream, upstream_a);
             report(i < 8 ? APIPOOL_RULE_SUCCESS : APIPOOL_RULE_RATE_LIMIT, now + SEC(i), now);
         }
-        while (segment->upstreams[upstream_a].usable) { /* the same one may have met both */
+        while (segment->upstreams[upstream_a].usable) { /* one key may have met both */
             assert_int_equal(acquire_by((apipool_strategy_e)strategy, now), APIPOOL_ACQUIRED);
             report(APIPOOL_RULE_RATE_LIMIT, now + SEC(9), now);
         }
@@ -461,7 +461,7 @@ static void sessions_keep_their_key(void **unused)
             report(APIPOOL_RULE_SUCCESS, 0, NOW + round);
             first[i] = round == 0 ? lease.slot : first[i];
             int away = first[i] != lease.slot;
-            if (round == 2) { /* one key is away */
+            if (round == 2) { /* one key is missing */
                 assert_int_equal(away, first[i] == 5);
             }
             moved += away;
@@ -471,7 +471,7 @@ static void sessions_keep_their_key(void **unused)
         segment->slots[5].state = round == 1 ? APIPOOL_STATE_DISABLED : APIPOOL_STATE_ACTIVE;
         apipool_members_settle_locked(segment, 5);
     }
-    for (int i = 0; i < 20; i++) { /* 5 times 1000 sessions, and those of the one that was away */
+    for (int i = 0; i < 20; i++) { /* 5 times 1000 sessions, and those of the missing key */
         assert_in_range(segment->slots[i].counts.requests, 100, 500);
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of the limits that keys are lent under: requests, tokens, and how many at a time. */
+ * Tests of key limits: requests, tokens and concurrency. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -156,7 +156,7 @@ static void another_limit_of_concurrency_holds_from_the_next_request_on(void **u
     assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
 }
 
-/* Asks for a key with room for so many tokens. */
+/* Asks for a key with capacity for that many tokens. */
 static apipool_acquired_e acquire_tokens(apr_uint32_t tokens, apr_time_t now)
 {
     apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
@@ -218,7 +218,7 @@ static void a_request_above_the_limit_is_served_by_an_idle_key(void **unused)
     assert_int_equal(acquire_tokens(5000, retry_at), APIPOOL_ACQUIRED);
 }
 
-/* One more request on the connection of a key that is lent; how long it would have to wait. */
+/* One more request on the connection of a lent key; returns how long it would have to wait. */
 static apr_interval_time_t charge_further(apr_uint32_t tokens, int has_begun, apr_time_t now)
 {
     const apipool_further_t further = {.tokens = tokens, .limits = &limits, .has_begun = has_begun};
@@ -326,7 +326,7 @@ static void set_limits(const char *key, apipool_key_limits_t own)
     assert_int_equal(apipool_pool_edit(segment, main_pool, id, &patch), APR_SUCCESS);
 }
 
-/* How many requests are served until there is no key. */
+/* Counts the requests that are served until there is no key. */
 static int serve_all(apr_time_t now)
 {
     int count = 0;
@@ -345,11 +345,11 @@ static void a_limit_that_is_raised_holds_at_once(void **unused)
     assert_int_equal(serve_all(NOW), 0);
     set_limits("sk-1", (apipool_key_limits_t){.rpd = 5, .rpm = 4});
     assert_int_equal(serve_all(NOW), 2);
-    limits.rpd = 6; /* the pool's, now that it has none of its own */
+    limits.rpd = 6; /* of the pool, as the key has none of its own now */
     set_limits("sk-1", (apipool_key_limits_t){0});
     assert_int_equal(serve_all(NOW), 2);
     limits.rpd = 9;
-    assert_int_equal(serve_all(NOW), 0); /* nobody has told the key of that */
+    assert_int_equal(serve_all(NOW), 0); /* the key has not been told */
     assert_int_equal(apipool_pool_lift(segment, upstream_a, &limits, NOW), APR_SUCCESS);
     assert_int_equal(serve_all(NOW), 3);
 }
@@ -381,8 +381,8 @@ static void more_at_once_may_begin_at_once(void **unused)
     report_lease(&early, APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
-/* What a request meets, with two keys that may be of one account: success, or a rate limit of
- * some scope. */
+/* Results of requests with two keys that may share an account: success, or a rate limit of some
+ * scope. */
 static void meet_something(apr_uint32_t *random, apr_time_t now)
 {
     static const apipool_scope_e scopes[] = {APIPOOL_SCOPE_MODEL, APIPOOL_SCOPE_KEY,
@@ -397,8 +397,7 @@ static void meet_something(apr_uint32_t *random, apr_time_t now)
     }
 }
 
-/* Of all that may keep its keys back, the last to end counts, and of the keys the first to come
- * back. */
+/* Of the limits of a key the last one to end counts, and of the keys the first one to come back. */
 static void the_time_that_is_named_is_true(void **unused)
 {
     apr_uint32_t random = 1147;
@@ -430,7 +429,7 @@ static void the_time_that_is_named_is_true(void **unused)
     }
 }
 
-/* Whatever comes, no minute has more requests or tokens than the limit. */
+/* No minute ever has more requests or tokens than the limit. */
 static void no_sliding_minute_has_more_than_the_limit(void **unused)
 {
     static apr_time_t at[20000];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/manage/listing and src/pool/view: pages of many keys against a plain sort of all. */
+ * Tests of src/manage/listing and src/pool/view: pages of many keys, compared with a plain sort. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 #define MANY  100000
 #define OTHER 500 /* keys of another pool */
 
-static apr_pool_t *memory; /* of one test */
+static apr_pool_t *memory; /* for one test */
 static apr_uint32_t random_state;
 
 static apr_uint32_t draw(apr_uint32_t bound)
@@ -25,7 +25,7 @@ static apr_uint32_t draw(apr_uint32_t bound)
     return next_random(&random_state) % bound;
 }
 
-/* Few values each, so that many keys share one. */
+/* Few different values, so that many keys share one. */
 static void dress(apipool_slot_t *slot)
 {
     slot->added_at = NOW - SEC(draw(1000));
@@ -47,7 +47,7 @@ static void dress(apipool_slot_t *slot)
     }
 }
 
-/* States as requests would leave them. */
+/* States like those that requests leave. */
 static void move(apr_uint32_t index)
 {
     apipool_slot_t *slot = &segment->slots[index];
@@ -95,7 +95,7 @@ static int close_many(void **state)
     return 0;
 }
 
-/* --- What is right, told in another way --- */
+/* --- Expected results, computed differently --- */
 
 typedef struct {
     const apipool_slot_t *slot;
@@ -293,7 +293,7 @@ static void text_is_found_in_ids_and_masked_keys(void **unused)
     apipool_key_filter_t filter = {.text = hex};
     apipool_key_id_hex(slot->id, hex);
     assert_int_equal(find(&filter, APIPOOL_SORT_ADDED)->nelts, 1);
-    hex[15] = '\0'; /* a part of it, in capital letters */
+    hex[15] = '\0'; /* part of it, in capital letters */
     for (char *c = hex; *c; c++) {
         *c = *c >= 'a' && *c <= 'f' ? (char)(*c - 32) : *c;
     }
@@ -310,11 +310,11 @@ static void text_is_found_in_ids_and_masked_keys(void **unused)
     }
     assert_true(found && listed->nelts < MANY);
 
-    filter.text = "NO. 4999"; /* in one label in 5000, where there is one */
+    filter.text = "NO. 4999"; /* in one label of 5000 */
     assert_in_range(find(&filter, APIPOOL_SORT_LABEL)->nelts, 10, 20);
     filter.text = "team\xc3\xa9";
     assert_in_range(find(&filter, APIPOOL_SORT_ID)->nelts, MANY * 6 / 7 - 2, MANY * 6 / 7 + 2);
-    filter.text = "many-0"; /* in the keys themselves, but not in what is shown of them */
+    filter.text = "many-0"; /* in the keys, but not in their visible part */
     assert_int_equal(find(&filter, APIPOOL_SORT_ADDED)->nelts, 0);
     filter.text = "";
     assert_int_equal(find(&filter, APIPOOL_SORT_ADDED)->nelts, MANY);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/members: sets, heaps and model slots of an upstream under every kind of move. */
+ * Tests of src/pool/members: bitsets, heaps and model slots of an upstream under all moves. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 
 static apipool_segment_t *segment;
 
-/* Slots and upstreams are made by hand, as pool.c would: this is about the arrays alone. */
+/* Slots and upstreams are made by hand, like pool.c does: these tests are about the arrays. */
 static int open_segment(void **state)
 {
     fixture_t *f = fixture_open(SLOTS);
@@ -71,7 +71,7 @@ static void check_counts(apr_uint32_t upstream, apr_uint32_t usable, apr_uint32_
     assert_int_equal(segment->upstreams[upstream].recovering, recovering);
 }
 
-/* The only member that is usable, by all ways of asking. */
+/* Only usable member, by all functions. */
 static void check_usable_alone(apr_uint32_t upstream, apr_uint32_t model_slot, apr_uint32_t index)
 {
     apr_uint32_t list_index = segment->slots[index].list_index;
@@ -111,7 +111,7 @@ static void a_new_member_goes_where_its_state_belongs(void **unused)
     assert_int_equal(apipool_wake_first_locked(segment, 0, 0, NULL), 7);
 }
 
-/* Every state, with and without requests that fill it or prove it. */
+/* All states, with and without requests that fill or prove the key. */
 static void take_shape(apr_uint32_t index, int shape)
 {
     apipool_slot_t *slot = &segment->slots[index];
@@ -161,7 +161,7 @@ static void the_cooling_come_back_in_their_order(void **unused)
     }
     check_counts(0, 0, SLOTS, 0, 0);
     for (apr_time_t now = 0; now <= 40; now++) {
-        for (int i = 0; i < SLOTS / 64 + 1; i++) { /* so many at a time */
+        for (int i = 0; i < SLOTS / 64 + 1; i++) { /* so many at once */
             apipool_members_wake_locked(segment, 0, 0, now);
         }
         check();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of cooldowns for single models, and of what holds for all keys of an account. */
+ * Tests of cooldowns for single models, and of account limits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 #include "pool_fixture.h"
 
-/* The next key in turn is limited for that model. */
+/* The next key in turn is rate limited for that model. */
 static void limit_for(apr_uint64_t model, apr_time_t until, apr_time_t now)
 {
     assert_int_equal(acquire_for(model, now), APIPOOL_ACQUIRED);
@@ -101,7 +101,7 @@ static void a_key_is_back_when_both_its_cooldowns_have_ended(void **unused)
     assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
 }
 
-/* The answer of a model comes while the key cools for another reason. */
+/* A model's answer comes while the key cools for another reason. */
 static void a_late_limit_of_a_model_holds_for_it_alone(void **unused)
 {
     apipool_lease_t early;
@@ -125,7 +125,7 @@ static void more_models_than_model_slots_share_the_last_one(void **unused)
         if (model <= 7) {
             limit_for(model, NOW + SEC(10 * (apr_int64_t)model), NOW);
         }
-        else { /* the seventh stands for all others */
+        else { /* the seventh stands for all other models */
             check_cools(model, NOW + SEC(70), NOW);
         }
     }
@@ -188,7 +188,7 @@ static void an_upstream_grows_while_its_keys_cool_for_models(void **unused)
         limit_for(7, NOW + SEC(60), NOW);
         if (i % 2) {
             assert_int_equal(acquire_for(0, NOW), APIPOOL_ACQUIRED);
-            report(APIPOOL_RULE_SUCCESS, 0, NOW); /* no shared fate */
+            report(APIPOOL_RULE_SUCCESS, 0, NOW); /* not all keys are refused */
         }
     }
     assert_int_equal(segment->upstreams[upstream_a].size, 64);
@@ -294,7 +294,7 @@ static void spent_quota_of_an_account_is_spent_for_all_its_keys(void **unused)
     check_only("o1", 0, NOW + 1);
     assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_QUOTA], 3);
     check_only("o1", 0, NOW + SEC(30) - 1);
-    /* the first to be tried again finds that it is refilled */
+    /* the first one to be tried finds that the account is refilled */
     assert_int_equal(acquire_for(0, NOW + SEC(30)), APIPOOL_ACQUIRED);
     assert_true(lease.proving);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(30));
@@ -322,7 +322,7 @@ static void quota_that_is_still_spent_keeps_the_whole_account_out(void **unused)
             report(APIPOOL_RULE_SUCCESS, 0, now);
         }
     }
-    int tries = 0; /* ever rarer, in 10,000 seconds, whichever of them it is */
+    int tries = 0; /* increasingly rare within 10,000 seconds, whichever key it is */
     for (int i = 0; i < 3; i++) {
         tries += (int)segment->slots[i].counts.requests;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/pool and segment: adding keys, counting them, waiting, and what the dead held. */
+ * Tests of src/pool/pool and segment: adding and counting keys, waiting, and leases of dead
+ * processes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -307,7 +308,7 @@ static void two_pools_with_the_same_key_do_not_mix(void **unused)
     assert_int_equal(totals_of(source.upstream).keys[APIPOOL_STATE_ACTIVE], 1);
 }
 
-/* Takes leases as another process would. */
+/* Takes leases for another process. */
 static void acquire_as(apr_uint32_t process, int count, apipool_lease_t *leases)
 {
     segment->process = process;
@@ -336,7 +337,7 @@ static void leases_of_a_process_that_died_are_given_back(void **unused)
     assert_int_equal(in_flight(), 0);
     assert_int_equal(segment->header->holders.used, 8);
     acquire_as(400, 5, dead);
-    assert_int_equal(segment->header->holders.used, 8); /* entries are used again */
+    assert_int_equal(segment->header->holders.used, 8); /* entries are reused */
     assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
     assert_int_equal(in_flight(), 0);
 }
@@ -408,13 +409,13 @@ static void who_waits_is_served_in_the_order_of_arrival(void **unused)
         waiters[i] = enter_for(7);
     }
     assert_int_equal(acquire_waiting(APIPOOL_NONE, 7),
-                     APIPOOL_QUEUED); /* newcomers do not jump in */
+                     APIPOOL_QUEUED); /* newcomers do not jump the queue */
     assert_true(retry_at > NOW);
     for (int first = 0; first < 5; first++) {
         apr_time_t last = NOW;
         for (int i = first + 1; i < 5; i++) {
             assert_int_equal(acquire_waiting(waiters[i], 7), APIPOOL_QUEUED);
-            assert_true(retry_at > last); /* who is further behind looks later */
+            assert_true(retry_at > last); /* the further behind, the later the next look */
             last = retry_at;
         }
         assert_int_equal(acquire_waiting(waiters[first], 7), APIPOOL_ACQUIRED);
@@ -433,7 +434,7 @@ static void who_leaves_the_queue_blocks_no_one(void **unused)
     leave(first);
     assert_int_equal(acquire_waiting(third, 7), APIPOOL_ACQUIRED);
     leave(third);
-    assert_int_equal(enter_for(7), third); /* entries are used again */
+    assert_int_equal(enter_for(7), third); /* entries are reused */
     assert_int_equal(segment->header->waiters.used, 3);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A pool with two upstreams of keys, and short ways to add, lend and report. */
+ * Pool with two upstreams and their keys, and short functions to add, lend and report. */
 #ifndef APIPOOL_UNIT_POOL_FIXTURE_H
 #define APIPOOL_UNIT_POOL_FIXTURE_H
 
@@ -22,9 +22,9 @@ static apipool_policy_t policy;
 static apipool_lease_t lease;
 static apipool_outcome_t outcome;
 static apr_time_t retry_at;
-static apr_uint64_t client; /* who asks */
-static int may_doubt;       /* whether a key that is refused is to blame shows later */
-static int probed;          /* before each request whatever is due is, and found accepted */
+static apr_uint64_t client; /* client of the requests */
+static int may_doubt;       /* the key may turn out not to be at fault */
+static int probed;          /* before each request, due keys are probed and found accepted */
 
 static inline apr_uint32_t attach(const char *server, const char *name)
 {
@@ -44,7 +44,7 @@ static inline fixture_t *open_with(apr_uint32_t capacity)
 {
     fixture_t *f = fixture_open(capacity);
     segment = f->segment;
-    segment->header->random = 88172645463325252; /* the same draws in every run */
+    segment->header->random = 88172645463325252; /* so that every run draws the same */
     main_pool = attach("", "main");
     upstream_a = upstream_of(main_pool, "a");
     upstream_b = upstream_of(main_pool, "b");
@@ -109,7 +109,7 @@ static inline void add_of(apr_uint32_t upstream, const char *key, const char *ac
     assert_int_equal(add_item(upstream, &item), APIPOOL_ADDED);
 }
 
-/* Keys "PREFIX000", "PREFIX001" and so on. */
+/* Adds keys "PREFIX000", "PREFIX001", ... */
 static inline void add_many(apr_uint32_t upstream, const char *prefix, int count)
 {
     char key[64];
@@ -119,7 +119,7 @@ static inline void add_many(apr_uint32_t upstream, const char *prefix, int count
     }
 }
 
-/* A key of both upstreams, in turn, for no model. */
+/* Request for a key of both upstreams, in turn, for any model. */
 static inline apipool_lend_request_t want(apipool_strategy_e strategy)
 {
     apipool_lend_request_t request = {.pool = main_pool,
@@ -133,7 +133,7 @@ static inline apipool_lend_request_t want(apipool_strategy_e strategy)
     return request;
 }
 
-/* Lends the key of an upstream that is due to a probe. Returns 0 when there is none. */
+/* Lends the due key of an upstream to a probe. Returns 0 if there is none. */
 static inline int lend_probe(apr_uint32_t upstream, unsigned why, apr_interval_time_t interval,
                              apr_time_t now, apipool_lease_t *lent, apipool_state_e *state)
 {
@@ -191,7 +191,7 @@ static inline apipool_acquired_e acquire(apr_time_t now)
     return acquire_by(APIPOOL_STRATEGY_ROUND_ROBIN, now);
 }
 
-/* For a model of upstream a. */
+/* For a model at upstream a. */
 static inline apipool_acquired_e acquire_for(apr_uint64_t model, apr_time_t now)
 {
     apipool_source_t source = {.upstream = upstream_a, .weight = 1, .model = model};
@@ -213,7 +213,7 @@ static inline apipool_verdict_t verdict_of(apipool_rule_e rule, apr_time_t named
                                .retry_at = named};
 }
 
-/* Gives a lease back; tokens -1: nobody knows how many were used. */
+/* Gives a lease back; tokens -1: unknown. */
 static inline apipool_rule_e report_as(const apipool_lease_t *lent,
                                        const apipool_verdict_t *verdict, apr_int64_t tokens,
                                        apr_time_t now)
@@ -250,7 +250,7 @@ static inline apipool_rule_e report(apipool_rule_e rule, apr_time_t named, apr_t
     return report_lease(&lease, rule, named, now);
 }
 
-/* A rate limit of the key as a whole, or of its account, whatever the model. */
+/* Rate limit of the whole key or its account, for any model. */
 static inline apipool_rule_e report_limit(apipool_scope_e scope, apr_time_t named, apr_time_t now)
 {
     apipool_verdict_t verdict = verdict_of(APIPOOL_RULE_RATE_LIMIT, named);
@@ -265,7 +265,7 @@ static inline apipool_totals_t totals_of(apr_uint32_t upstream)
     return totals;
 }
 
-/* Of both upstreams. */
+/* Totals of both upstreams. */
 static inline apr_uint32_t in_flight(void)
 {
     return totals_of(upstream_a).in_flight + totals_of(upstream_b).in_flight;
@@ -277,7 +277,7 @@ static inline void check_acquires(const char *key, apr_time_t now)
     assert_string_equal(lease.key, key);
 }
 
-/* The slot of a key that was added. */
+/* Slot of a key that was added. */
 static inline apipool_slot_t *slot_of(const char *key)
 {
     for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Random events over src/pool/pool: what must hold whatever happens, and that every key comes back. */
+ * Random events over src/pool/pool: invariants always hold, and every key comes back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,16 +23,16 @@
 #define PROCESSES 4
 #define LOG       64
 #define DAY       SEC(86400)
-#define NAMED_MAX DAY /* what an upstream names at most */
+#define NAMED_MAX DAY /* longest time that an upstream names */
 #define WAY_OUT   (policy.recover_max + SEC(25 * 3600))
 
-/* What is known of a key beside the segment. */
+/* State of a key outside the segment. */
 typedef struct {
-    apr_time_t floor[MODELS]; /* not to be lent before; [0]: for no model at all */
+    apr_time_t floor[MODELS]; /* not to be lent earlier; [0]: for all models */
     struct {
         apr_time_t at;
         apr_uint32_t tokens, lease;
-    } log[LOG]; /* of what it was lent for */
+    } log[LOG]; /* requests that it was lent for */
     apr_uint32_t logged, proving, in_flight, account;
     int probing;
     apr_time_t asked_at;
@@ -41,7 +41,7 @@ typedef struct {
 typedef struct {
     apr_uint32_t random;
     apr_time_t now;
-    const apipool_rule_e *rules; /* that verdicts are drawn from */
+    const apipool_rule_e *rules; /* verdicts are drawn from these */
     apr_uint32_t rule_count;
     apipool_lease_t leases[LEASES];
     apr_uint32_t owner[LEASES], serial[LEASES];
@@ -52,7 +52,7 @@ typedef struct {
     apr_uint32_t waiter;
     apipool_lease_t probe[PROBES];
     apr_uint32_t prober[PROBES], probes;
-    int harmless; /* no probe says anything bad */
+    int harmless; /* no probe reports anything bad */
 } world_t;
 
 static world_t world;
@@ -67,7 +67,7 @@ static apr_time_t later(apr_time_t a, apr_time_t b)
     return a > b ? a : b;
 }
 
-/* A third of the keys has limits of its own, half of them an account. */
+/* A third of the keys has its own limits, half of them an account. */
 static void populate(void)
 {
     char key[16];
@@ -100,7 +100,7 @@ static void begin(const apipool_rule_e *rules, apr_uint32_t rule_count, apr_uint
     populate();
 }
 
-/* What lies within the last minute must be within the limits. */
+/* Requests within the last minute must be within the limits. */
 static void check_limits(apr_uint32_t key)
 {
     const known_t *known = &world.keys[key];
@@ -142,7 +142,7 @@ static void note_lent(apr_uint32_t tokens)
     check_limits(lease.slot);
 }
 
-/* Whether nothing that is known keeps a key from being lent. */
+/* Returns 1 if nothing known prevents lending a key. */
 static int is_idle(const apipool_lend_request_t *request, apr_uint32_t key)
 {
     apipool_slot_t *slot = &segment->slots[key];
@@ -237,7 +237,8 @@ static void forget_lease(apr_uint32_t which)
     world.serial[which] = world.serial[world.lent];
 }
 
-/* A limit binds the key, and its account where the scope says so, from when it could be lent on. */
+/* A limit applies to the key, and to its account if the scope says so, from when the key could
+ * be lent. */
 static void note_limit(const apipool_lease_t *lent, const apipool_verdict_t *verdict,
                        apipool_state_e before)
 {
@@ -267,7 +268,7 @@ static void note_tokens(apr_uint32_t which, apr_uint32_t used)
     }
 }
 
-/* The account has worked: whatever was said of it is history. */
+/* The account has worked, so its limits are obsolete. */
 static void note_proof(const apipool_lease_t *lent)
 {
     world.account_floor[world.keys[lent->slot].account][0] = 0;
@@ -287,7 +288,7 @@ static apipool_verdict_t draw_verdict(void)
     return verdict;
 }
 
-/* Another key has served the same request meanwhile. */
+/* Another key has meanwhile served the same request. */
 static void forbid(const apipool_lease_t *lent, const apipool_verdict_t *verdict)
 {
     apipool_report_t what = {.verdict = verdict, .headroom = -1, .tokens = -1, .policy = &policy};
@@ -380,11 +381,11 @@ static void random_death(void)
             forget_probe(i);
         }
     }
-    world.waiter = APIPOOL_NONE; /* they are of all processes in turn */
+    world.waiter = APIPOOL_NONE; /* all processes take turns with it */
     assert_int_equal(apipool_pool_reclaim(segment, 99), APR_SUCCESS);
 }
 
-/* The same key is given for the other upstream. */
+/* The same key is added to the other upstream. */
 static void random_import(void)
 {
     char name[16];
@@ -397,8 +398,7 @@ static void random_import(void)
     assert_int_equal(add(upstream, name), APIPOOL_DUPLICATE);
 }
 
-/* A probe begins, or one that runs ends. A key that waits is not asked about twice within an
- * interval. */
+/* A probe begins, or a running one ends. A waiting key is not probed twice within an interval. */
 static void random_probe(void)
 {
     apr_uint32_t upstream = draw(2) ? upstream_a : upstream_b;
@@ -446,7 +446,7 @@ static void random_probe(void)
 static void random_wait(void)
 {
     apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
-    request.waits_for = MODELS - 1 - draw(2); /* which is not asked for often */
+    request.waits_for = MODELS - 1 - draw(2); /* rarely requested */
     segment->process = 99;
     if (world.waiter == APIPOOL_NONE) {
         assert_int_equal(
@@ -506,7 +506,7 @@ static void check_counts(void)
     assert_int_equal(verdicts, world.verdicts);
 }
 
-/* For no model, or for one of them: who can be lent, each once. */
+/* Lends each available key once, for any model or for one of them. */
 static int count_usable(apr_uint32_t model)
 {
     static apipool_lease_t lent[KEYS];
@@ -526,7 +526,7 @@ static int count_usable(apr_uint32_t model)
     return count;
 }
 
-/* From here on everything answers well. */
+/* From here on all answers are good. */
 static void check_the_way_out(void)
 {
     apr_time_t end = world.now + WAY_OUT;
@@ -572,7 +572,7 @@ static const apipool_rule_e all_rules[] = {
     APIPOOL_RULE_NO_MODEL,       APIPOOL_RULE_CLIENT_ERROR, APIPOOL_RULE_UPSTREAM_ERROR,
     APIPOOL_RULE_UPSTREAM_ERROR, APIPOOL_RULE_OVERLOADED};
 
-/* Several worlds one after the other, so that what goes wrong is not far from its beginning. */
+/* Runs several worlds one after the other, so that failures occur close to the beginning. */
 static void whatever_happens_every_promise_is_kept(void **unused)
 {
     int worlds = 10, requests = 0, lost = 0;
@@ -633,12 +633,11 @@ static void rate_limits_make_keys_cool_and_no_more(void **unused)
     check_that_none_is_lost(limiting_rules, sizeof(limiting_rules) / sizeof(*limiting_rules));
 }
 
-/* One client is refused whatever the key, or served when it likes; the others have nothing to
- * complain of. */
+/* One client is refused with any key, or served at will; the others must not notice. */
 #define ATTACKER   666
 #define ATTEMPTS   4
 #define ASKED_EACH SEC(10)
-#define ASKED_MAX  16 /* of an upstream, in that time */
+#define ASKED_MAX  16 /* per upstream, in that time */
 
 static struct {
     apr_time_t of_key[KEYS];
@@ -656,7 +655,7 @@ static int lend_one(apr_uint64_t who, const apr_uint32_t *tried, int tried_count
     return acquire_request(&request, world.now) == APIPOOL_ACQUIRED;
 }
 
-/* Refused by some keys, and served by another upstream at times. */
+/* Refused by some keys, and sometimes served by another upstream. */
 static void attack(void)
 {
     apipool_lease_t lent[ATTEMPTS];
@@ -700,7 +699,7 @@ static void check_asked(const apipool_lease_t *probe)
     asked.total++;
 }
 
-/* No probe says that a key is at fault, since none is. */
+/* No probe blames a key, as none is at fault. */
 static void ask_or_answer(void)
 {
     static const apipool_probed_e answers[] = {APIPOOL_PROBED_ACCEPTED, APIPOOL_PROBED_ACCEPTED,

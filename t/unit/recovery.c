@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/recovery: which key a probe gets and when, and what its answer changes. */
+ * Tests of src/pool/recovery: keys for probes, their times, and effects of answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ static int open_unprobed(void **fixture)
     return 0;
 }
 
-/* The only key, after that verdict. */
+/* Only key, after that verdict. */
 static apipool_slot_t *lose_by(apipool_rule_e rule)
 {
     add(upstream_a, "sk-1");
@@ -38,7 +38,7 @@ static void check_due(apr_time_t now)
     assert_true(lend_due(upstream_a, now, &lent, &state));
 }
 
-/* An answer that told the balance. */
+/* Answer with the balance. */
 static void tell_balance(double amount, int enough, apr_time_t now)
 {
     apipool_probe_report_t what = {.result =
@@ -115,9 +115,10 @@ static void an_answer_that_tells_nothing_keeps_the_interval(void **unused)
     check_due(now);
     tell_probe(&lent, APIPOOL_PROBED_REJECTED, now);
     now += SEC(60);
-    for (int i = 0; i < 60; i++) { /* an hour in which the upstream is down */
+    for (int i = 0; i < 60; i++) { /* the upstream is down for an hour */
         check_due(now);
-        tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, now + SEC(20)); /* counted from its beginning */
+        tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, now + SEC(20)); /* counts from the beginning of
+                                                                   * the probe */
         assert_int_equal(slot->state, APIPOOL_STATE_INVALID);
         now += SEC(60);
     }
@@ -125,7 +126,7 @@ static void an_answer_that_tells_nothing_keeps_the_interval(void **unused)
     tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, now);
     check_acquires("sk-1", now);
     report(APIPOOL_RULE_CREDENTIAL, 0, now);
-    check_due(now + SEC(120)); /* accepted, and yet no good: two tries have failed */
+    check_due(now + SEC(120)); /* accepted, but it did not work: two tries have failed */
     tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, now);
 }
 
@@ -184,7 +185,7 @@ static void what_a_probe_says_is_newer_than_what_made_the_key_wait(void **unused
 {
     lose_by(APIPOOL_RULE_CREDENTIAL);
     check_due(NOW + SEC(30));
-    tell_probe(&lent, APIPOOL_PROBED_SPENT, NOW + SEC(30)); /* the credential is good again */
+    tell_probe(&lent, APIPOOL_PROBED_SPENT, NOW + SEC(30)); /* the credential is valid again */
     assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
     check_due(NOW + SEC(90));
     tell_probe(&lent, APIPOOL_PROBED_REJECTED, NOW + SEC(90));
@@ -207,7 +208,8 @@ static void an_upstream_without_that_request_needs_real_ones(void **unused)
     check_acquires("sk-1", now);
     report(APIPOOL_RULE_CREDENTIAL, 0, now);
     check_due(now + SEC(60));
-    tell_probe(&lent, APIPOOL_PROBED_REJECTED, now + SEC(60)); /* it has one after all */
+    tell_probe(&lent, APIPOOL_PROBED_REJECTED, now + SEC(60)); /* the upstream has such a request
+                                                                * after all */
     check_due(now + SEC(180));
     tell_probe(&lent, APIPOOL_PROBED_NOT_FOUND, now + SEC(180));
     assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
@@ -287,10 +289,12 @@ static void a_balance_is_kept_and_decides(void **unused)
     assert_string_equal(slot->currency, "USD");
     assert_int_equal(slot->read_at, NOW + 1);
     assert_int_equal(slot->counts.errors, 0);
-    assert_int_equal(acquire(NOW + 1), APIPOOL_EXHAUSTED); /* all keys of the account are */
+    assert_int_equal(acquire(NOW + 1), APIPOOL_EXHAUSTED); /* all keys of the account are out of
+                                                            * quota */
     check_due(NOW + SEC(30) + 1);
     tell_balance(0.2, 0, NOW + SEC(31));
-    assert_true(lend_due(upstream_a, NOW + SEC(31), &lent, &state)); /* the account's other one */
+    assert_true(
+        lend_due(upstream_a, NOW + SEC(31), &lent, &state)); /* the other key of the account */
     assert_string_equal(lent.key, "sk-2");
     tell_probe(&lent, APIPOOL_PROBED_REJECTED, NOW + HOUR);
     check_due(NOW + SEC(91));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Processes that change everything in a segment until they are killed, and what must be left then. */
+ * Processes that change everything in a segment until they are killed, and checks of what must
+ * be left. */
 #ifndef APIPOOL_UNIT_REPAIR_FIXTURE_H
 #define APIPOOL_UNIT_REPAIR_FIXTURE_H
 
@@ -16,14 +17,14 @@
 
 #define SLOTS     400
 #define UPSTREAMS 4
-#define KEYS      160 /* that are there from the beginning */
-#define LEASES    6   /* of one process at a time */
+#define KEYS      160 /* existing from the beginning */
+#define LEASES    6   /* per process at a time */
 #define MODELS    9
 #define CLIENTS   500
-#define COMING    1000 /* numbers of keys that come and go, and that nobody is lent */
+#define COMING    1000 /* numbers of keys that come and go and are never lent */
 #define GOING     60
 
-/* What processes tell, in memory of their own: what has been done for certain. */
+/* Results of the processes, in memory of their own: what has certainly been done. */
 typedef struct {
     apr_uint32_t added, waiting, stop, strange;
     apr_uint64_t lent, recorded, worked;
@@ -32,18 +33,18 @@ typedef struct {
 static told_t *told;
 static apr_uint32_t upstreams[UPSTREAMS]; /* two of the main pool, one each of two others */
 
-/* One process. A modest one leaves it to others to come to the points that are not reached for
- * ever: it adds no key and no name, and meets no limit. */
+/* One process. A modest one avoids fault points that cannot be reached forever: it adds no key
+ * and no name, and meets no limit. */
 typedef struct {
     apr_uint32_t random, lent, waiter, modest, asks;
-    apr_time_t clock;               /* 0: the system's */
-    apipool_client_charge_t charge; /* of the last request that a client was admitted with */
-    apipool_lease_t asked;          /* with asks: the key that a probe is about */
+    apr_time_t clock;               /* 0: of the system */
+    apipool_client_charge_t charge; /* of the last admitted request of a client */
+    apipool_lease_t asked;          /* with asks: the key that is being probed */
     apipool_lease_t leases[LEASES];
     apipool_source_t sources[2];
 } worker_t;
 
-/* Every seventh key is too long for a slot. The text of a key follows from its number alone. */
+/* Every seventh key is too long for a slot. The text of a key depends only on its number. */
 static inline apr_size_t key_text(char *text, apr_uint32_t number)
 {
     apr_size_t len = number % 7 == 3 ? 257 + number * 37 % 1800 : 20;
@@ -122,7 +123,7 @@ static inline void note(apr_uint32_t strange)
     __atomic_add_fetch(&told->strange, strange, __ATOMIC_RELAXED);
 }
 
-/* --- What a worker does ------------------------------------------------------------------------ */
+/* --- Work of a worker -------------------------------------------------------------------------- */
 
 static inline apipool_lend_request_t draw_request(worker_t *worker)
 {
@@ -142,7 +143,7 @@ static inline apipool_lend_request_t draw_request(worker_t *worker)
     return request;
 }
 
-/* Whether the key that was lent is one that was added. */
+/* Notes if the lent key is not one that was added. */
 static inline void note_key(const apipool_lease_t *lent)
 {
     char text[APIPOOL_KEY_MAX + 1];
@@ -158,7 +159,7 @@ static inline void work_acquire(worker_t *worker)
     if (worker->lent == LEASES) {
         return;
     }
-    request.waits_for = 1; /* nobody waits for it */
+    request.waits_for = 1; /* no other request waits for it */
     note(apipool_pool_lend(segment, &request, time_of(worker), lent, &result) != APR_SUCCESS);
     if (result.result == APIPOOL_ACQUIRED) {
         note_key(lent);
@@ -231,7 +232,7 @@ static inline void ask(worker_t *worker)
     }
 }
 
-/* Asks about a key, or tells what has been found out about one. */
+/* Probes a key, or reports the result. */
 static inline void work_probe(worker_t *worker)
 {
     apipool_outcome_t came_of_it;
@@ -250,7 +251,7 @@ static inline void work_probe(worker_t *worker)
     worker->asks = 0;
 }
 
-/* A number is taken before its key is there, so that two processes do not add the same one. */
+/* A number is reserved before its key is added, so that two processes do not add the same one. */
 static inline void work_add(worker_t *worker)
 {
     apr_uint32_t number = __atomic_fetch_add(&told->added, 1, __ATOMIC_RELAXED);
@@ -260,7 +261,7 @@ static inline void work_add(worker_t *worker)
     }
 }
 
-/* A key moves to the other upstream of its pool. */
+/* Moves a key to the other upstream of its pool. */
 static inline void work_move(worker_t *worker)
 {
     apipool_added_e added = APIPOOL_DUPLICATE;
@@ -269,7 +270,7 @@ static inline void work_move(worker_t *worker)
          added != APIPOOL_DUPLICATE);
 }
 
-/* A key that nobody uses comes, or goes, whether it is there or not. */
+/* Adds or removes an unused key, whether it exists or not. */
 static inline void work_come_or_go(worker_t *worker)
 {
     apipool_added_e added;
@@ -298,7 +299,7 @@ static inline void work_edit(worker_t *worker)
                           : apipool_pool_reset(segment, pool, id)) != APR_SUCCESS);
 }
 
-/* A client of ours comes, goes, gets other terms or asks for something. There is room for all of
+/* Creates, removes or changes a client of this process, or uses it. There is room for all of
  * them. */
 static inline void work_client(worker_t *worker)
 {
@@ -360,7 +361,7 @@ static inline void work_record(worker_t *worker)
     __atomic_add_fetch(&told->recorded, 1, __ATOMIC_RELAXED);
 }
 
-/* What an operator's session does. */
+/* Session of an operator. */
 static inline void work_session(worker_t *worker)
 {
     apr_time_t now = time_of(worker);
@@ -422,7 +423,7 @@ static inline void work_once(worker_t *worker)
     __atomic_add_fetch(&told->worked, 1, __ATOMIC_RELAXED);
 }
 
-/* Gives everything back that it holds. */
+/* Gives back everything that it holds. */
 static inline void finish(worker_t *worker)
 {
     while (worker->lent) {
@@ -441,7 +442,7 @@ static inline worker_t a_worker(apr_uint32_t seed)
     return (worker_t){.random = seed * 2654435761u | 1, .waiter = APIPOOL_NONE};
 }
 
-/* Works until it is killed, until it has had its turns, or until it is told to stop. */
+/* Works until it is killed, has had its turns, or is told to stop. */
 static inline pid_t start(fixture_t *f, worker_t worker, long turns, const char *fault)
 {
     pid_t pid = fork();
@@ -455,7 +456,7 @@ static inline pid_t start(fixture_t *f, worker_t worker, long turns, const char 
     }
     segment->mutex = f->mutex;
     apipool_segment_enter(segment);
-    alarm(120); /* it does not outlive a test that failed for long */
+    alarm(120); /* does not outlive a test that failed long ago */
     while (turns-- && !__atomic_load_n(&told->stop, __ATOMIC_RELAXED)) {
         work_once(&worker);
     }
@@ -475,8 +476,8 @@ static inline void check_whole(const char *when)
     }
 }
 
-/* The keys that were there are there: each id in its pool, once, with its secret. That each
- * secret is the one that its id stands for has been checked before. */
+/* The original keys exist: each id once in its pool, with its secret. That secrets match their
+ * ids was checked before. */
 static inline void check_keys(apr_uint32_t deaths)
 {
     apr_uint32_t least = told->added < SLOTS ? told->added : SLOTS;
@@ -493,10 +494,10 @@ static inline void check_keys(apr_uint32_t deaths)
     }
 }
 
-/* Requests that are over or in flight; recorded ones, and those that the ring has counted. */
+/* Requests that are finished or in flight; recorded ones; those counted by the ring. */
 static inline void check_sums(apr_uint64_t deaths)
 {
-    apr_uint64_t requests = 0, recorded = segment->stats[main_pool].numbers.counts.requests;
+    apr_uint64_t requests = 0, recorded = segment->stats[main_pool].counters.counts.requests;
     for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         requests += segment->slots[i].counts.requests + segment->slots[i].in_flight;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/report: what verdicts do to keys, and how keys prove that they work again. */
+ * Tests of src/pool/report: effects of verdicts on keys, and how keys prove themselves. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -162,7 +162,7 @@ static void a_late_success_does_not_end_a_cooldown(void **unused)
     report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
-/* The only key, after that verdict. */
+/* Only key, after that verdict. */
 static void lose_by(apipool_rule_e rule)
 {
     add(upstream_a, "sk-1");
@@ -187,7 +187,7 @@ static void a_lost_key_is_lent_to_one_request_that_proves_it(void **unused)
     check_acquires("sk-1", NOW + SEC(31));
     assert_false(lease.proving);
     report(APIPOOL_RULE_CREDENTIAL, 0, NOW + SEC(31));
-    assert_int_equal(acquire(NOW + SEC(61) - 1), APIPOOL_EXHAUSTED); /* tries begin anew */
+    assert_int_equal(acquire(NOW + SEC(61) - 1), APIPOOL_EXHAUSTED); /* tries start again */
     check_acquires("sk-1", NOW + SEC(61));
 }
 
@@ -233,7 +233,7 @@ static void a_proof_that_tells_nothing_is_repeated(void **unused)
     assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
 }
 
-/* Until then its keys come back by the clock, which is what clients are told. */
+/* Until then its keys come back by the clock, as clients are told. */
 static void a_proof_that_is_repeated_is_waited_for(void **unused)
 {
     apr_time_t now = NOW + SEC(30), next;
@@ -279,7 +279,7 @@ static void an_answer_that_begins_well_is_a_proof(void **unused)
     assert_int_equal(slot_of("sk-1")->state, APIPOOL_STATE_ACTIVE);
 }
 
-/* A process ends while an answer that has proved a key still flows; a later proof is not its
+/* A process dies while an answer that has proved a key still flows; a later proof is not its
  * own. */
 static void the_dead_take_no_proof_of_others_with_them(void **unused)
 {
@@ -312,7 +312,7 @@ static void a_proof_that_died_is_repeated(void **unused)
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(30));
 }
 
-/* A request that began before the key was lost is refused while another one proves it. */
+/* A request that began before the key was lost is refused while another one proves the key. */
 static void a_late_refusal_lets_no_second_proof_begin(void **unused)
 {
     apipool_lease_t early, proof;
@@ -371,7 +371,7 @@ static void a_key_that_waits_for_its_proof_hides_no_other(void **unused)
             report(APIPOOL_RULE_CREDENTIAL, 0, NOW + 1);
         }
     }
-    /* a000 is due first, but cools for that model; a001 does not */
+    /* a000 is due first but cools for that model; a001 does not */
     assert_int_equal(acquire_for(7, NOW + SEC(40)), APIPOOL_ACQUIRED);
     assert_string_equal(lease.key, "a001");
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(40));
@@ -470,7 +470,7 @@ static void headroom_is_kept_as_the_upstream_told_it(void **unused)
     assert_true(slot_of("sk-1")->headroom == 0.25);
     assert_int_equal(slot_of("sk-1")->headroom_until, NOW + SEC(9));
     check_acquires("sk-1", NOW);
-    report(APIPOOL_RULE_SUCCESS, 0, NOW); /* which says nothing of it */
+    report(APIPOOL_RULE_SUCCESS, 0, NOW); /* says nothing about the headroom */
     assert_true(slot_of("sk-1")->headroom == 0.25);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a change is promised of shared memory is there when it is made, however full and torn that is. */
+ * Tests of apipool_pool_make_room: reserved capacity suffices, however full and fragmented
+ * memory is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,7 @@
 #define ROUNDS        3000
 #define BATCH         30
 
-/* Little enough to be full. */
+/* Small enough to be filled. */
 static fixture_t *open_small(void)
 {
     fixture_t *f = open_with(ROOM_CAPACITY);
@@ -21,7 +22,7 @@ static fixture_t *open_small(void)
 }
 
 static apr_uint64_t seed;
-static char names[ROOM_CAPACITY][24]; /* the first bytes of keys that are there; "" where none is */
+static char names[ROOM_CAPACITY][24]; /* first bytes of existing keys; "" where there is none */
 static apr_size_t lengths[ROOM_CAPACITY];
 
 static apr_uint32_t pick(apr_uint32_t below)
@@ -50,7 +51,7 @@ typedef struct {
     apr_size_t len, label;
 } planned_t;
 
-/* Returns whether there was room for as many keys as were to be added. */
+/* Returns 1 if there was room for all keys. */
 static int add_some(int round)
 {
     static char label[APIPOOL_LABEL_MAX + 1];
@@ -144,7 +145,7 @@ static void promises_are_kept(void **unused)
     assert_int_equal(close_segment(&state), 0);
 }
 
-/* An upstream's arrays are made at once, so that keys that come first cannot take their place. */
+/* An upstream's arrays are reserved at once, so that keys cannot take their place. */
 static void arrays_come_first(void **unused)
 {
     fixture_t *f = open_small();

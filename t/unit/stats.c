@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/stats: a request is counted everywhere it belongs, and nowhere else. */
+ * Tests of src/pool/stats: a request is counted in all its statistics and nowhere else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 
 #define ROWS 64
 
-/* A request of one attempt that was served, of 100 and 20 tokens, 10 of them cached. */
+/* Request with one successful attempt, of 100 and 20 tokens, 10 of them cached. */
 static apipool_request_stats_t served(apr_uint32_t pool, apr_uint32_t upstream)
 {
     apipool_request_stats_t stats;
@@ -87,7 +87,7 @@ static apr_uint64_t endings_of(apr_uint32_t upstream, apipool_ending_e ending)
     return totals_of(upstream).endings[ending];
 }
 
-/* All names there are, in rows of static memory; returns how many. */
+/* All names, as rows in static memory; returns their number. */
 static apr_uint32_t names_of(apr_uint32_t pool, apipool_names_row_t *rows)
 {
     apr_uint32_t place = 0, count = 0;
@@ -99,7 +99,7 @@ static apr_uint32_t names_of(apr_uint32_t pool, apipool_names_row_t *rows)
     return count;
 }
 
-/* The requests of a name; 0 when there is none. */
+/* Requests of a name; 0 if it is unknown. */
 static apr_uint64_t requests_of(apr_uint32_t pool, apipool_named_e kind, const char *text)
 {
     static apipool_names_row_t rows[ROWS];
@@ -107,7 +107,7 @@ static apr_uint64_t requests_of(apr_uint32_t pool, apipool_named_e kind, const c
     apr_uint64_t requests = 0;
     for (apr_uint32_t i = 0; i < count; i++) {
         if (rows[i].kind == kind && !strcmp(rows[i].text, text)) {
-            requests += rows[i].numbers.requests;
+            requests += rows[i].counters.requests;
         }
     }
     return requests;
@@ -124,10 +124,10 @@ static void a_pool_without_requests_has_zeros(void **unused)
 {
     apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
 
-    assert_int_equal(snapshot.numbers.requests, 0);
-    assert_int_equal(snapshot.numbers.total, 0);
-    assert_int_equal(snapshot.numbers.rpm, 0);
-    assert_true(snapshot.numbers.latency_ms < 0);
+    assert_int_equal(snapshot.counters.requests, 0);
+    assert_int_equal(snapshot.counters.total, 0);
+    assert_int_equal(snapshot.counters.rpm, 0);
+    assert_true(snapshot.counters.latency_ms < 0);
     assert_int_equal(snapshot.endings[APIPOOL_ENDED_REFUSED], 0);
     assert_int_equal(snapshot.duration.count, 0);
     assert_int_equal(snapshot.first_byte.count, 0);
@@ -145,20 +145,20 @@ static void a_request_is_counted_for_its_pool(void **unused)
     record(second);
 
     apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
-    assert_int_equal(snapshot.numbers.requests, 2);
-    assert_int_equal(snapshot.numbers.attempts, 4);
-    assert_int_equal(snapshot.numbers.successes, 2);
-    assert_int_equal(snapshot.numbers.errors, 0);
-    assert_int_equal(snapshot.numbers.prompt, 107);
-    assert_int_equal(snapshot.numbers.completion, 25);
-    assert_int_equal(snapshot.numbers.cached, 10);
-    assert_int_equal(snapshot.numbers.total, 132);
-    assert_int_equal(snapshot.numbers.estimated, 0);
-    assert_int_equal(snapshot.numbers.rpm, 2);
-    assert_int_equal(snapshot.numbers.tpm, 132);
+    assert_int_equal(snapshot.counters.requests, 2);
+    assert_int_equal(snapshot.counters.attempts, 4);
+    assert_int_equal(snapshot.counters.successes, 2);
+    assert_int_equal(snapshot.counters.errors, 0);
+    assert_int_equal(snapshot.counters.prompt, 107);
+    assert_int_equal(snapshot.counters.completion, 25);
+    assert_int_equal(snapshot.counters.cached, 10);
+    assert_int_equal(snapshot.counters.total, 132);
+    assert_int_equal(snapshot.counters.estimated, 0);
+    assert_int_equal(snapshot.counters.rpm, 2);
+    assert_int_equal(snapshot.counters.tpm, 132);
     assert_int_equal(snapshot.endings[APIPOOL_ENDED_REFUSED], 0);
-    assert_true(pool_at(main_pool, NOW + SEC(180)).numbers.rpm == 0);
-    assert_int_equal(pool_at(main_pool, NOW + SEC(180)).numbers.requests, 2);
+    assert_true(pool_at(main_pool, NOW + SEC(180)).counters.rpm == 0);
+    assert_int_equal(pool_at(main_pool, NOW + SEC(180)).counters.requests, 2);
 }
 
 static void pools_do_not_mix(void **unused)
@@ -173,9 +173,9 @@ static void pools_do_not_mix(void **unused)
     record(served(main_pool, upstream_a));
     record(refused(same_name, APIPOOL_RULE_EXHAUSTED));
 
-    assert_int_equal(pool_at(main_pool, NOW).numbers.requests, 2);
-    assert_int_equal(pool_at(other_pool, NOW).numbers.requests, 1);
-    assert_int_equal(pool_at(same_name, NOW).numbers.requests, 1);
+    assert_int_equal(pool_at(main_pool, NOW).counters.requests, 2);
+    assert_int_equal(pool_at(other_pool, NOW).counters.requests, 1);
+    assert_int_equal(pool_at(same_name, NOW).counters.requests, 1);
     assert_int_equal(pool_at(same_name, NOW).endings[APIPOOL_ENDED_REFUSED], 1);
     assert_int_equal(pool_at(main_pool, NOW).endings[APIPOOL_ENDED_REFUSED], 0);
     assert_int_equal(endings_of(upstream_a, APIPOOL_ENDED_COMPLETE), 2);
@@ -199,9 +199,9 @@ static void endings_are_counted_for_the_last_upstream(void **unused)
         assert_int_equal(endings_of(upstream_a, (apipool_ending_e)ending), 0);
     }
     apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
-    assert_int_equal(snapshot.numbers.requests, 15);
-    assert_int_equal(snapshot.numbers.successes, 1);
-    assert_int_equal(snapshot.numbers.errors, 11); /* those who left tell nothing */
+    assert_int_equal(snapshot.counters.requests, 15);
+    assert_int_equal(snapshot.counters.successes, 1);
+    assert_int_equal(snapshot.counters.errors, 11); /* clients that left do not count */
     assert_int_equal(snapshot.endings[APIPOOL_ENDED_REFUSED], 0);
 }
 
@@ -219,8 +219,8 @@ static void requests_without_an_attempt_are_counted_by_rule(void **unused)
                                                                  : 0;
         assert_int_equal(snapshot.refusals[rule], expected);
     }
-    assert_int_equal(snapshot.numbers.requests, 3);
-    assert_int_equal(snapshot.numbers.attempts, 0);
+    assert_int_equal(snapshot.counters.requests, 3);
+    assert_int_equal(snapshot.counters.attempts, 0);
     for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
         assert_int_equal(endings_of(upstream_a, (apipool_ending_e)ending), 0);
         assert_int_equal(endings_of(upstream_b, (apipool_ending_e)ending), 0);
@@ -235,14 +235,14 @@ static void estimates_are_kept_apart(void **unused)
     record(served(main_pool, upstream_a));
     record(stats);
 
-    apipool_counters_snapshot_t numbers = pool_at(main_pool, NOW).numbers;
-    assert_int_equal(numbers.requests, 2);
-    assert_int_equal(numbers.prompt, 100);
-    assert_int_equal(numbers.completion, 20);
-    assert_int_equal(numbers.cached, 10);
-    assert_int_equal(numbers.total, 120);
-    assert_int_equal(numbers.estimated, 120);
-    assert_int_equal(numbers.tpm, 120);
+    apipool_counters_snapshot_t counters = pool_at(main_pool, NOW).counters;
+    assert_int_equal(counters.requests, 2);
+    assert_int_equal(counters.prompt, 100);
+    assert_int_equal(counters.completion, 20);
+    assert_int_equal(counters.cached, 10);
+    assert_int_equal(counters.total, 120);
+    assert_int_equal(counters.estimated, 120);
+    assert_int_equal(counters.tpm, 120);
 }
 
 static void times_that_are_known_are_in_the_histograms(void **unused)
@@ -269,7 +269,7 @@ static void times_that_are_known_are_in_the_histograms(void **unused)
     assert_int_equal(pool_at(attach("", "other"), NOW).duration.count, 0);
 }
 
-static void clients_and_models_have_numbers_of_their_own(void **unused)
+static void clients_and_models_have_counters_of_their_own(void **unused)
 {
     apipool_request_stats_t stats = served(main_pool, upstream_a);
 
@@ -286,10 +286,10 @@ static void clients_and_models_have_numbers_of_their_own(void **unused)
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, "gpt"), 2);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, "claude"), 1);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, "alice"), 0);
-    /* what has no name is nobody's, not "other" */
+    /* without a name it is not counted, not even as "other" */
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, APIPOOL_NAMED_OTHER), 0);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, APIPOOL_NAMED_OTHER), 0);
-    assert_int_equal(pool_at(main_pool, NOW).numbers.requests, 4);
+    assert_int_equal(pool_at(main_pool, NOW).counters.requests, 4);
 }
 
 static void only_who_has_been_served_gets_a_place(void **unused)
@@ -382,10 +382,10 @@ static void sums_agree_with_each_other(void **unused)
                 ended += endings_of(upstreams[u], (apipool_ending_e)ending);
             }
         }
-        assert_int_equal(snapshot.numbers.requests, expected[which]);
-        assert_int_equal(snapshot.numbers.prompt, prompt[which]);
+        assert_int_equal(snapshot.counters.requests, expected[which]);
+        assert_int_equal(snapshot.counters.prompt, prompt[which]);
         assert_int_equal(snapshot.duration.count, expected[which]);
-        assert_int_equal(snapshot.first_byte.count, snapshot.numbers.successes);
+        assert_int_equal(snapshot.first_byte.count, snapshot.counters.successes);
         assert_int_equal(snapshot.refusals[APIPOOL_RULE_ALL_COOLING],
                          snapshot.endings[APIPOOL_ENDED_REFUSED]);
         assert_int_equal(ended, expected[which]);
@@ -393,7 +393,7 @@ static void sums_agree_with_each_other(void **unused)
     apr_uint32_t count = names_of(APIPOOL_NAMED_OF_ANY, rows);
     for (apr_uint32_t i = 0; i < count; i++) {
         if (rows[i].kind == APIPOOL_NAMED_CLIENT) {
-            sum[rows[i].pool == other_pool] += rows[i].numbers.requests;
+            sum[rows[i].pool == other_pool] += rows[i].counters.requests;
         }
     }
     assert_int_equal(sum[0], named[0]);
@@ -402,7 +402,7 @@ static void sums_agree_with_each_other(void **unused)
 
 enum { PROCESSES = 4, SHARE = 3000 };
 
-/* Asserts of a child would write TAP of their own. */
+/* Assertions of a child would write TAP of their own. */
 static void record_share(fixture_t *f, unsigned child)
 {
     static const char *const clients[] = {"alice", "bob"}, *const models[] = {"a", "b", "c"};
@@ -418,7 +418,7 @@ static void record_share(fixture_t *f, unsigned child)
     _exit(failed);
 }
 
-static void numbers_are_exact_over_all_processes(void **state)
+static void counters_are_exact_over_all_processes(void **state)
 {
     static apipool_names_row_t rows[ROWS];
     const apr_uint64_t all = PROCESSES * SHARE;
@@ -443,8 +443,8 @@ static void numbers_are_exact_over_all_processes(void **state)
     apr_uint32_t count = names_of(main_pool, rows);
     assert_int_equal(count, 5);
     for (apr_uint32_t i = 0; i < count; i++) {
-        requests[rows[i].kind] += rows[i].numbers.requests;
-        tokens[rows[i].kind] += rows[i].numbers.prompt + rows[i].numbers.completion;
+        requests[rows[i].kind] += rows[i].counters.requests;
+        tokens[rows[i].kind] += rows[i].counters.prompt + rows[i].counters.completion;
     }
     for (int kind = 0; kind < 2; kind++) {
         assert_int_equal(requests[kind], all);
@@ -460,8 +460,8 @@ static void numbers_are_exact_over_all_processes(void **state)
         assert_int_equal(point.completion, completion);
     }
     apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
-    assert_int_equal(snapshot.numbers.rpm, all);
-    assert_int_equal(snapshot.numbers.tpd, prompt + completion);
+    assert_int_equal(snapshot.counters.rpm, all);
+    assert_int_equal(snapshot.counters.tpd, prompt + completion);
     assert_int_equal(*segment->recent.pushed, all);
 }
 
@@ -469,14 +469,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_pool_without_requests_has_zeros),
-        TEST(numbers_are_exact_over_all_processes),
+        TEST(counters_are_exact_over_all_processes),
         TEST(a_request_is_counted_for_its_pool),
         TEST(pools_do_not_mix),
         TEST(endings_are_counted_for_the_last_upstream),
         TEST(requests_without_an_attempt_are_counted_by_rule),
         TEST(estimates_are_kept_apart),
         TEST(times_that_are_known_are_in_the_histograms),
-        TEST(clients_and_models_have_numbers_of_their_own),
+        TEST(clients_and_models_have_counters_of_their_own),
         TEST(only_who_has_been_served_gets_a_place),
         TEST(the_ring_has_every_request),
         TEST(the_history_has_every_request),

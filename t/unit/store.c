@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/store: what is saved from one segment is found in the next, field by field. */
+ * Tests of src/store/store: what one segment saves the next one loads, field by field. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ static void fill_window(apipool_window_t *window, apr_uint32_t from)
     }
 }
 
-/* Every member differs from the others. */
+/* All members differ. */
 static void fill_counts(apipool_counts_t *counts, apr_uint32_t from)
 {
     *counts = (apipool_counts_t){3 * from + 10, from + 2, from + 3, from + 4, from + 5,
@@ -37,11 +37,11 @@ static void fill_counts(apipool_counts_t *counts, apr_uint32_t from)
                                  1.5,           0.75,     10,       11};
 }
 
-static void fill_numbers(apipool_counters_t *numbers, apr_uint32_t from)
+static void fill_counters(apipool_counters_t *counters, apr_uint32_t from)
 {
-    fill_counts(&numbers->counts, from);
+    fill_counts(&counters->counts, from);
     for (apr_uint32_t i = 0; i < APIPOOL_WINDOWS; i++) {
-        fill_window(&numbers->windows[i], from + 100 * i);
+        fill_window(&counters->windows[i], from + 100 * i);
     }
 }
 
@@ -304,13 +304,13 @@ static void what_holds_for_an_account_goes_on(void **unused)
 
 /* --- statistics of upstreams, pools, clients and models --- */
 
-static void numbers_of_upstreams_and_pools_come_back(void **unused)
+static void counters_of_upstreams_and_pools_come_back(void **unused)
 {
     life_t life = start("totals");
     apr_uint32_t pool = attach(&life, "v.example:80", "main");
     apipool_upstream_t *u = &life.segment->upstreams[upstream_of(&life, pool, "one")];
     apipool_pool_stats_t *stats = &life.segment->stats[pool];
-    fill_numbers(&u->numbers, 5000);
+    fill_counters(&u->counters, 5000);
     for (apr_uint32_t i = 0; i < APIPOOL_RULE_COUNT; i++) {
         u->rules[i] = 10 + i;
         stats->refusals[i] = 40 + i;
@@ -322,7 +322,7 @@ static void numbers_of_upstreams_and_pools_come_back(void **unused)
     u->successes = 91;
     u->failures = 92;
     u->failing = 0.5;
-    fill_numbers(&stats->numbers, 6000);
+    fill_counters(&stats->counters, 6000);
     for (apr_uint32_t i = 0; i < APIPOOL_SERIES_MINUTES; i++) {
         stats->series.minutes[i] = (apipool_series_slot_t){
             APIPOOL_SERIES_MINUTES + i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7, i + 8};
@@ -339,7 +339,7 @@ static void numbers_of_upstreams_and_pools_come_back(void **unused)
     life_t next = restart(&life, "totals");
     pool = attach(&next, "v.example:80", "main");
     const apipool_upstream_t *again = &next.segment->upstreams[upstream_of(&next, pool, "one")];
-    assert_memory_equal(&again->numbers, &u->numbers, sizeof(u->numbers));
+    assert_memory_equal(&again->counters, &u->counters, sizeof(u->counters));
     assert_memory_equal(again->rules, u->rules, sizeof(u->rules));
     assert_memory_equal(again->endings, u->endings, sizeof(u->endings));
     assert_int_equal(again->successes, 91);
@@ -358,15 +358,15 @@ static apipool_counters_t *named(const life_t *life, apr_uint32_t pool, apipool_
     return apipool_names_at_locked(&life->segment->names, pool, kind, &name, may_add);
 }
 
-static void numbers_of_clients_and_models_come_back(void **unused)
+static void counters_of_clients_and_models_come_back(void **unused)
 {
     static const char model[] = "Qwen/\xe6\xa8\xa1\xe5\x9e\x8b";
     life_t life = start("names");
     apr_uint32_t one = attach(&life, "", "one"), two = attach(&life, "", "two");
-    fill_numbers(named(&life, one, APIPOOL_NAMED_CLIENT, "alice", 1), 100);
-    fill_numbers(named(&life, two, APIPOOL_NAMED_CLIENT, "alice", 1), 200);
-    fill_numbers(named(&life, two, APIPOOL_NAMED_MODEL, model, 1), 300);
-    fill_numbers(named(&life, two, APIPOOL_NAMED_MODEL, "", 1), 400); /* "other" */
+    fill_counters(named(&life, one, APIPOOL_NAMED_CLIENT, "alice", 1), 100);
+    fill_counters(named(&life, two, APIPOOL_NAMED_CLIENT, "alice", 1), 200);
+    fill_counters(named(&life, two, APIPOOL_NAMED_MODEL, model, 1), 300);
+    fill_counters(named(&life, two, APIPOOL_NAMED_MODEL, "", 1), 400); /* "other" */
     life_t next = restart(&life, "names");
     two = attach(&next, "", "two");
     one = attach(&next, "", "one");
@@ -382,7 +382,7 @@ static void numbers_of_clients_and_models_come_back(void **unused)
     for (int i = 0; i < 4; i++) {
         apipool_counters_t expected;
         memset(&expected, 0, sizeof(expected));
-        fill_numbers(&expected, cases[i].from);
+        fill_counters(&expected, cases[i].from);
         assert_memory_equal(named(&next, cases[i].pool, cases[i].kind, cases[i].text, 0), &expected,
                             sizeof(expected));
     }
@@ -399,7 +399,7 @@ static apr_uint64_t requests_of_all_names(const life_t *life)
     while (place < apipool_names_places(&life->segment->names)) {
         if (apipool_names_read_locked(&life->segment->names, APIPOOL_NAMED_OF_ANY, now, &place,
                                       &row, 1)) {
-            sum += row.numbers.requests;
+            sum += row.counters.requests;
         }
     }
     return sum;
@@ -430,8 +430,8 @@ int main(void)
         cmocka_unit_test(what_is_known_of_a_key_comes_back_field_by_field),
         cmocka_unit_test(cooldowns_of_single_models_go_on_and_those_that_are_over_do_not),
         cmocka_unit_test(what_holds_for_an_account_goes_on),
-        cmocka_unit_test(numbers_of_upstreams_and_pools_come_back),
-        cmocka_unit_test(numbers_of_clients_and_models_come_back),
+        cmocka_unit_test(counters_of_upstreams_and_pools_come_back),
+        cmocka_unit_test(counters_of_clients_and_models_come_back),
         cmocka_unit_test(no_request_is_lost_when_the_table_of_names_is_full),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

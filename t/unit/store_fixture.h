@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Lives of a server for tests of the store: a segment each, filled from a folder and saved to it. */
+ * Lives of a server for tests of the store: each has a segment, filled from a folder and saved
+ * to it. */
 #ifndef APIPOOL_UNIT_STORE_FIXTURE_H
 #define APIPOOL_UNIT_STORE_FIXTURE_H
 
@@ -15,7 +16,7 @@
 #include "scratch.h"
 #include "store_parts.h"
 
-/* One life of a server: a segment, and the store that it is saved to. */
+/* One life of a server: a segment and its store. */
 typedef struct {
     fixture_t *f;
     apipool_segment_t *segment;
@@ -44,7 +45,7 @@ static inline apipool_store_settings_t settings_of(const char *name, apr_pool_t 
                                       .report = on_report};
 }
 
-/* Starts and reads what is there; what of that failed is for the caller to see. */
+/* Starts and loads; the caller checks for failures. */
 static inline apr_status_t try_start(life_t *life, const char *name)
 {
     apipool_stored_keys_t *keys;
@@ -66,7 +67,7 @@ static inline apr_status_t try_start(life_t *life, const char *name)
         apipool_store_use(life->store, life->segment, writer);
         rv = apipool_store_fill(life->store, keys, &error, life->f->pool);
     }
-    close(kept->lock); /* lives follow one another while the ones before are looked at */
+    close(kept->lock); /* the next life starts while the previous ones are still examined */
     return rv;
 }
 
@@ -139,7 +140,7 @@ static inline apipool_slot_t *add(life_t *life, apr_uint32_t upstream, const cha
     return add_item(life, upstream, &item);
 }
 
-/* The slot of a key of pool "main" of the main server. */
+/* Slot of a key in pool "main" of the main server. */
 static inline apipool_slot_t *main_slot(const life_t *life, const char *key)
 {
     return slot_of(life, attach(life, "", "main"), key, strlen(key));

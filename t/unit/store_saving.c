@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/store: when it is saved, what becomes of a failure, and restarts in between. */
+ * Tests of src/store/store: times of saves, failures, and restarts in between. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 #define HOUR apr_time_from_sec(3600)
 
-/* A change for tests: some keys go, one is switched off, one is new. */
+/* Change for tests: some keys are removed, one is disabled, one is new. */
 typedef struct {
     life_t *life;
     apr_uint32_t upstream;
@@ -60,7 +60,7 @@ static int write_new(void *ctx, apipool_key_image_t *image)
     return 1;
 }
 
-/* When it is cut off the first key is gone and the rest is as it was, as if the process had been
+/* If it is interrupted, the first key is gone and the rest unchanged, as if the process had been
  * killed. */
 static apr_status_t apply(void *ctx)
 {
@@ -94,7 +94,7 @@ static apr_status_t change(trial_t *trial)
     return apipool_store_change(trial->life->store, &made, &error, trial->life->f->pool);
 }
 
-/* Three keys that are saved, and what is to be done with them. */
+/* Three saved keys, and a change of them. */
 static trial_t open_trial(life_t *life, const char *name)
 {
     *life = start(name);
@@ -206,7 +206,7 @@ static void the_next_writer_makes_up_for_what_was_cut_off(void **unused)
     end(&next);
 }
 
-/* Also where no key is changed any more: a key that was taken back must not stay in use. */
+/* Even if no key is changed any more: a withdrawn key must not stay in use. */
 static void saving_statistics_makes_up_for_it_too(void **unused)
 {
     life_t life;
@@ -249,7 +249,7 @@ static void what_was_not_changed_stays_as_it_was(void **unused)
     end(&life);
 }
 
-/* One that is killed before leaves memory as it is, with what is not saved yet. */
+/* A process that is killed earlier leaves memory as it is, with its unsaved changes. */
 static void what_never_got_to_disk_is_not_made_up_for(void **unused)
 {
     life_t life;
@@ -289,12 +289,12 @@ static void sessions_that_were_ended_stay_so(void **unused)
 {
     life_t life;
     trial_t trial = open_trial(&life, "sessions");
-    for (apr_uint64_t jti = 1000; jti < 2000; jti++) { /* saved with whatever is saved next */
+    for (apr_uint64_t jti = 1000; jti < 2000; jti++) { /* saved with the next change */
         assert_int_equal(apipool_sessions_revoke(life.segment, jti << 40 | jti,
                                                  now + (jti % 2 ? HOUR : 1000), now),
                          APR_SUCCESS);
     }
-    usleep(2000); /* half of them are over */
+    usleep(2000); /* half of them have expired */
     assert_int_equal(change_session(&trial), APR_SUCCESS);
     assert_int_equal(is_ended(&life, 77), 1);
     life_t next = start("sessions");

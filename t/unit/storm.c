@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/pool by many processes and threads at once, of which some are killed. */
+ * Tests of src/pool/pool with many processes and threads at once, some of which are killed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ static int operations_per_thread(void)
     return count > 0 ? count : 10000;
 }
 
-/* What children tell the parent, in memory of their own. */
+/* Results of the children, in memory of their own. */
 typedef struct {
     apr_uint64_t requests, successes, strange;
     apr_uint32_t lent[KEYS];
@@ -38,11 +38,11 @@ typedef struct {
 
 static told_t *told;
 
-/* What one thread is to do; its verdicts follow a pattern. */
+/* Work of one thread; its verdicts follow a pattern. */
 typedef struct {
     apr_uint32_t random;
     int count;
-    int frozen; /* the clock stands still, so that a limit is met exactly */
+    int frozen; /* the clock stands still, so that limits are met exactly */
 } worker_t;
 
 static apipool_rule_e rule_of(apr_uint32_t dice)
@@ -107,7 +107,7 @@ static void *work(void *data)
     return NULL;
 }
 
-/* What a child does; asserts would write TAP of their own, so what is strange is counted. */
+/* Work of a child. Assertions would write TAP of their own, so failures are counted. */
 static void run_threads(fixture_t *f, worker_t pattern, int child)
 {
     pthread_t threads[THREADS];
@@ -223,7 +223,7 @@ static void a_limit_is_exact_whoever_asks(void **state)
     check_whole();
 }
 
-/* A process that is killed while the parent holds the lock has none of it. */
+/* A process that is killed while the parent holds the lock does not hold it. */
 static pid_t kill_one(pid_t child)
 {
     int status;
@@ -274,7 +274,7 @@ static void a_process_that_dies_with_the_lock_does_not_stop_the_others(void **st
             _exit(failed);
         }
         wait_for(child);
-        alarm(10); /* ends this program where the lock is lost */
+        alarm(10); /* ends this program if the lock is lost */
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         report(APIPOOL_RULE_SUCCESS, 0, NOW);
         alarm(0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/view: what is told of one key, and of keys that come and go. */
+ * Tests of src/pool/view: single keys, and keys that come and go. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,8 +53,8 @@ static void a_new_key_is_known_for_nothing(void **unused)
     assert_int_equal(info->last_error_at + info->balance_at, 0);
     assert_null(info->last_rule);
     assert_null(info->last_message);
-    assert_int_equal(info->numbers.requests, 0);
-    assert_true(info->numbers.success_rate < 0 && info->numbers.latency_ms < 0);
+    assert_int_equal(info->counters.requests, 0);
+    assert_true(info->counters.success_rate < 0 && info->counters.latency_ms < 0);
     assert_memory_equal(&info->limits, &item.limits, sizeof(item.limits));
 }
 
@@ -66,9 +66,9 @@ static void what_it_does_is_counted(void **unused)
     const apipool_key_info_t info = view_of(KEY, NOW).info;
     assert_int_equal(info.in_flight, 1);
     assert_int_equal(info.last_used_at, NOW);
-    assert_int_equal(info.numbers.requests, 1);
-    assert_int_equal(info.numbers.rpm, 2);
-    assert_int_equal(info.numbers.rpd, 2);
+    assert_int_equal(info.counters.requests, 1);
+    assert_int_equal(info.counters.rpm, 2);
+    assert_int_equal(info.counters.rpd, 2);
     report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
@@ -98,7 +98,7 @@ static void a_cooldown_that_is_over_is_none(void **unused)
     assert_int_equal(info.cooling_until, 0);
     assert_int_equal(apipool_pool_totals(segment, upstream_a, NOW + SEC(20), &totals), APR_SUCCESS);
     assert_int_equal(totals.keys[APIPOOL_STATE_ACTIVE], 1);
-    assert_int_equal(slot_of(KEY)->state, APIPOOL_STATE_COOLING); /* nobody has noted it yet */
+    assert_int_equal(slot_of(KEY)->state, APIPOOL_STATE_COOLING); /* not updated yet */
 }
 
 static void a_cooldown_for_one_model_is_not_the_keys(void **unused)
@@ -127,7 +127,8 @@ static void a_lost_key_has_a_time_of_the_next_probe(void **unused)
         assert_int_equal(view.info.next_probe_at, NOW + SEC(30));
         assert_int_equal(view.info.cooling_until, 0);
     }
-    assert_int_equal(apipool_pool_retire_all(segment), APR_SUCCESS); /* nobody asks any more */
+    assert_int_equal(apipool_pool_retire_all(segment), APR_SUCCESS); /* its upstream is not probed
+                                                                      * any more */
     assert_int_equal(view_of(KEY, NOW).info.next_probe_at, 0);
 }
 
@@ -157,7 +158,7 @@ static void keys_are_found_wherever_they_are(void **unused)
     apipool_view_key_t views[40];
     add_many(upstream_a, "sk-", 38);
     for (int i = 0; i < 40; i++) {
-        ids[i] = i < 38 ? segment->slots[i].id : (apr_uint64_t)i - 38; /* 0 is nobody's id */
+        ids[i] = i < 38 ? segment->slots[i].id : (apr_uint64_t)i - 38; /* 0 is never an id */
         slots[i] = i % 2 ? (apr_uint32_t)i : 0xfffffff0u + (apr_uint32_t)i;
     }
     apipool_view_keys(segment, main_pool, ids, slots, 40, NOW, views);
