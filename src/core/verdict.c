@@ -126,17 +126,6 @@ static const struct {
     [APIPOOL_MEANS_RATE_LIMIT] = {APIPOOL_RULE_RATE_LIMIT, 429},
 };
 
-static const char *find(const char *text, const char *part)
-{
-    apr_size_t len = strlen(part);
-    for (; *text; text++) {
-        if (!apr_cstr_casecmpn(text, part, len)) {
-            return text;
-        }
-    }
-    return NULL;
-}
-
 static const struct {
     const char *open, *close;
 } quotation_marks[] = {
@@ -220,7 +209,7 @@ static int is_marked(const apipool_marker_t *marker, int status,
     case APIPOOL_IN_FIELDS:
         return in_fields(marker->text, answer);
     case APIPOOL_IN_QUOTA:
-        return find(answer->quota, marker->text) != NULL;
+        return apipool_ascii_find(answer->quota, marker->text) != NULL;
     case APIPOOL_STARTS_MESSAGE:
         return !apr_cstr_casecmpn(answer->message, marker->text, strlen(marker->text));
     case APIPOOL_IN_MESSAGE:
@@ -327,7 +316,7 @@ static int custom_matches(const apipool_custom_rule_t *custom, int status,
         listed |= status >= custom->statuses[i].from && status <= custom->statuses[i].to;
     }
     for (int i = 0; listed && !marked && i < 4; i++) {
-        marked = find(texts[i], custom->marker) != NULL;
+        marked = apipool_ascii_find(texts[i], custom->marker) != NULL;
     }
     return listed && marked;
 }

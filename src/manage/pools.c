@@ -10,11 +10,6 @@
 #include "stats.h"
 #include "view.h"
 
-static const apipool_server_conf_t *conf_of(server_rec *s)
-{
-    return ap_get_module_config(s->module_config, &apipool_module);
-}
-
 /* Adds those pools of one server's configuration that another server sees. */
 static void add_seen(apr_array_header_t *seen, server_rec *s, const apr_array_header_t *pools)
 {
@@ -31,9 +26,9 @@ static void add_seen(apr_array_header_t *seen, server_rec *s, const apr_array_he
 static apr_array_header_t *seen_by(server_rec *s, apr_pool_t *p)
 {
     apr_array_header_t *seen = apr_array_make(p, 4, sizeof(apipool_pool_conf_t *));
-    add_seen(seen, s, conf_of(s)->pools);
-    if (s->is_virtual && conf_of(s) != conf_of(ap_server_conf)) {
-        add_seen(seen, s, conf_of(ap_server_conf)->pools);
+    add_seen(seen, s, apipool_config_server(s)->pools);
+    if (s->is_virtual && apipool_config_server(s) != apipool_config_server(ap_server_conf)) {
+        add_seen(seen, s, apipool_config_server(ap_server_conf)->pools);
     }
     return seen;
 }

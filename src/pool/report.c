@@ -128,7 +128,7 @@ static void limited(const result_t *result)
 }
 
 /* Errors that may be the key's are its own if other keys have worked meanwhile. */
-static int is_the_keys_own(const result_t *result)
+static int is_keys_own_fault(const result_t *result)
 {
     const apipool_slot_t *slot = result->slot;
     const apipool_upstream_t *u = result->upstream;
@@ -149,7 +149,7 @@ static void failed(const result_t *result)
     }
     int is_own = result->proving ? result->upstream->faults.count <= 1 /* no other key failed */
                                  : slot->failed_streak >= result->report->policy->max_errors &&
-                                       is_the_keys_own(result);
+                                       is_keys_own_fault(result);
     if (is_own) {
         lose(result, APIPOOL_EVENT_TRIPPED);
     }
@@ -270,24 +270,24 @@ static void give_back(const result_t *result)
 }
 
 /* A key may be removed while it is lent; then only its upstream gets the result. */
-static int is_anothers(const result_t *result)
+static int is_other_key(const result_t *result)
 {
     return result->slot->id && result->slot->id != result->lease->id;
 }
 
 /* Counts the attempt. For the key, an error is one that was held against it: a client's mistake,
  * or a refusal of all keys, is not. The upstream's errors include its own faults. */
-static void count(const result_t *result, int everyones_fate)
+static void count(const result_t *result, int all_refused)
 {
     const apipool_verdict_t *verdict = result->report->verdict;
     apipool_finished_t finished = result->report->finished;
     finished.attempts = 1;
     finished.success = verdict->event == APIPOOL_EVENT_SUCCESS;
     finished.error = verdict->event != APIPOOL_EVENT_NONE && !finished.success &&
-                     !is_blamed_later(result) && !everyones_fate && !result->doubted;
+                     !is_blamed_later(result) && !all_refused && !result->doubted;
     apipool_counts_add(&result->slot->counts, &finished);
     APIPOOL_FAULT("report-half-counted");
-    finished.error |= verdict->upstream_fault || everyones_fate;
+    finished.error |= verdict->upstream_fault || all_refused;
     apipool_counters_add(&result->upstream->counters, &finished, result->now);
 }
 
@@ -295,7 +295,7 @@ static void count(const result_t *result, int everyones_fate)
 static int is_doubtful(const result_t *result)
 {
     apipool_event_e event = result->report->verdict->event;
-    return result->report->may_doubt && !is_anothers(result) && result->slot->counts.successes &&
+    return result->report->may_doubt && !is_other_key(result) && result->slot->counts.successes &&
            apipool_slot_is_in_use(result->slot) &&
            (event == APIPOOL_EVENT_QUOTA_SPENT || event == APIPOOL_EVENT_REJECTED);
 }
@@ -303,7 +303,7 @@ static int is_doubtful(const result_t *result)
 static apipool_rule_e report_locked(const result_t *result)
 {
     const apipool_verdict_t *verdict = result->report->verdict;
-    if (is_anothers(result)) {
+    if (is_other_key(result)) {
         if (!result->report->goes_on) {
             apipool_slot_let_go_locked(result->segment, result->lease->holder);
         }
@@ -313,9 +313,9 @@ static apipool_rule_e report_locked(const result_t *result)
     settle_tokens(result);
     APIPOOL_FAULT("report-uncounted");
     take_pardon(result);
-    int everyones_fate = judge_upstream(result);
-    count(result, everyones_fate);
-    if (!everyones_fate) {
+    int all_refused = judge_upstream(result);
+    count(result, all_refused);
+    if (!all_refused) {
         apply(result);
     }
     else if (verdict->retry_at >
@@ -326,7 +326,7 @@ static apipool_rule_e report_locked(const result_t *result)
     if (!result->report->goes_on) {
         apipool_slot_reuse_locked(result->segment, result->lease->slot);
     }
-    return everyones_fate ? APIPOOL_RULE_SHARED_FATE : verdict->rule;
+    return all_refused ? APIPOOL_RULE_SHARED_FATE : verdict->rule;
 }
 
 static result_t result_of(apipool_segment_t *segment, const apipool_lease_t *lease,
