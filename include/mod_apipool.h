@@ -199,8 +199,7 @@ typedef struct {
     int enabled;
     apr_time_t expires_at; /* 0: never */
     apr_array_header_t
-        *lists[APIPOOL_CLIENT_LISTS];           /* of const char *; NULL or empty: everything is
-                                                 * allowed */
+        *lists[APIPOOL_CLIENT_LISTS];           /* const char *; NULL or empty: all are allowed */
     apr_uint32_t limits[APIPOOL_CLIENT_LIMITS]; /* 0: no limit of its own */
 } apipool_client_edit_t;
 

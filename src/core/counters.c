@@ -177,8 +177,7 @@ void apipool_counts_mend(apipool_counts_t *counts)
                                  &counts->errors,   &counts->prompt,   &counts->completion,
                                  &counts->cached,   &counts->total,    &counts->estimated};
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        *all[i] = *all[i] <= APIPOOL_COUNTERS_MAX / 2 ? *all[i] : 0; /* so that the sum of two is
-                                                                      * valid */
+        *all[i] = *all[i] <= APIPOOL_COUNTERS_MAX / 2 ? *all[i] : 0; /* their sums are valid */
     }
     if (counts->requests < counts->successes + counts->errors) {
         counts->requests = counts->successes + counts->errors;

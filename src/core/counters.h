@@ -100,8 +100,7 @@ static inline void apipool_counters_mend(apipool_counters_t *counters)
 #define APIPOOL_HISTOGRAM_BUCKETS 14
 
 typedef struct {
-    apr_uint64_t counts[APIPOOL_HISTOGRAM_BUCKETS + 1]; /* the last one counts times above all
-                                                         * bounds */
+    apr_uint64_t counts[APIPOOL_HISTOGRAM_BUCKETS + 1]; /* the last one: above all bounds */
     apr_uint64_t sum;                                   /* microseconds, so that it is exact */
 } apipool_histogram_t;
 

@@ -17,10 +17,8 @@ typedef enum {
     APIPOOL_EVENT_FAILED,  /* an error that may be the key's; does not change the state by itself */
     APIPOOL_EVENT_TRIPPED, /* last of too many consecutive errors of the key */
     APIPOOL_EVENT_EXPIRED, /* end of a cooldown */
-    APIPOOL_EVENT_PROBED,  /* a free probe has shown that the key is accepted, or none exists: a
-                           * request may prove it */
-    APIPOOL_EVENT_REFILLED, /* the key was out of quota only because of its balance, which is
-                             * sufficient again */
+    APIPOOL_EVENT_PROBED,  /* a free probe has shown that the key is accepted, or none exists */
+    APIPOOL_EVENT_REFILLED, /* its balance, which alone had put it out of quota, is back */
     APIPOOL_EVENT_ENABLED,  /* by an operator */
     APIPOOL_EVENT_DISABLED,
     APIPOOL_EVENT_COUNT

@@ -29,8 +29,7 @@ typedef struct {
     int enabled;                 /* 0 only for "enabled": false */
     apr_uint32_t weight;         /* 1 to APIPOOL_WEIGHT_MAX; 0: absent */
     const char *label;           /* at most APIPOOL_LABEL_MAX bytes; NULL: absent */
-    const char *account;         /* keys of an account share limits and balance; at most
-                                  * APIPOOL_ACCOUNT_MAX bytes; NULL: absent */
+    const char *account;         /* its keys share limits and balance; NULL: absent */
     apipool_key_limits_t limits; /* 0: absent */
 } apipool_key_item_t;
 

@@ -120,8 +120,7 @@ static int read_varint(const unsigned char **at, const unsigned char *end, apr_u
     *value = 0;
     for (int shift = 0; p < end; shift += 7) {
         unsigned char byte = *p++;
-        if (shift == 63 && byte > 1) { /* 63 bits are read: only one more fits, and nothing may
-                                        * follow */
+        if (shift == 63 && byte > 1) { /* room for one more bit, and none may follow */
             return 0;
         }
         *value |= (apr_uint64_t)(byte & 0x7f) << shift;

@@ -29,8 +29,7 @@
 typedef enum { APIPOOL_STORE_KEYS, APIPOOL_STORE_STATS, APIPOOL_STORE_KINDS } apipool_store_kind_e;
 
 typedef struct {
-    char name[APIPOOL_SEAL_NAME_MAX]; /* without folder; lower-case letters, digits, '-', '.' and
-                                       * '_' */
+    char name[APIPOOL_SEAL_NAME_MAX]; /* no folder; small letters, digits, '-', '.' and '_' */
     apr_uint64_t size;                /* bytes */
     unsigned char sha256[APIPOOL_SHA256_SIZE];
 } apipool_seal_file_t;

@@ -29,8 +29,7 @@ typedef enum {
     APIPOOL_RULE_CREDENTIAL,   /* R06: credential rejected */
     APIPOOL_RULE_RATE_LIMIT,   /* R07: rate limit */
     APIPOOL_RULE_SHARED_FATE,  /* R08: the upstream refuses all keys; only src/pool decides that */
-    APIPOOL_RULE_FORBIDDEN,    /* R09: forbidden for another reason, such as region, model or
-                                  * terms */
+    APIPOOL_RULE_FORBIDDEN,    /* R09: forbidden for another reason: region, model, terms */
     APIPOOL_RULE_NO_MODEL,     /* R10: unknown model */
     APIPOOL_RULE_CLIENT_ERROR, /* R11: error of the client */
     APIPOOL_RULE_UPSTREAM_ERROR, /* R12: error of the upstream */
@@ -135,8 +134,7 @@ typedef struct {
     apipool_action_e action;
     apipool_scope_e scope; /* who is concerned */
     apipool_event_e event; /* for the key's health */
-    int upstream_fault;    /* counts against the upstream: R02, R03, R04, R12, R13, some custom
-                            * rules */
+    int upstream_fault;    /* R02, R03, R04, R12, R13, some custom rules */
     apr_time_t retry_at;   /* time named by the upstream; 0: none */
 } apipool_verdict_t;
 

@@ -62,8 +62,7 @@ apr_uint32_t apipool_bitset_next(const apipool_bitset_t *bits, const apipool_bit
     word++;
     for (apr_size_t s = word / 64; s < summary_count(bits->size); word = ++s * 64) {
         apr_uint64_t full = common(bits->summary, summary, s) & (~APR_UINT64_C(0) << (word % 64));
-        for (; full; full &= full - 1) { /* two words that are not empty may still have nothing in
-                                          * common */
+        for (; full; full &= full - 1) { /* the words may still have nothing in common */
             apr_size_t at = s * 64 + (apr_size_t)__builtin_ctzll(full);
             found = common(bits->words, words, at);
             if (found) {

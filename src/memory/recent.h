@@ -53,8 +53,7 @@ typedef struct {
     apr_time_t at;       /* time of arrival */
     apr_uint64_t key;    /* id of the last key tried; 0: none */
     apr_uint32_t pool;
-    apr_uint32_t attempt_count;                                 /* all attempts, including those not
-                                                                 * kept */
+    apr_uint32_t attempt_count;                                 /* including those not kept */
     apipool_recent_attempt_t attempts[APIPOOL_RECENT_ATTEMPTS]; /* the first attempts */
     apipool_usage_t tokens;                                     /* -1: unknown */
     apr_interval_time_t first_byte, total;                      /* microseconds; -1: none came */

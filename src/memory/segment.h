@@ -91,8 +91,7 @@ typedef struct {
     apr_uint64_t saved_updates; /* updates covered by the last save */
     apr_uint64_t changing;      /* generation with a change that is on disk but not yet in memory */
     apr_uint32_t lost;          /* a stored key or client was dropped from memory; see rebuild.h */
-    apr_uint64_t changes, saved_changes;   /* changes of keys by operators; those covered by the
-                                            * last save */
+    apr_uint64_t changes, saved_changes;   /* of keys by operators; as of the last save */
     apr_time_t saved_at, save_reported_at; /* last save of statistics; last report of a failure */
     apr_uint64_t saves, save_errors, save_time;     /* all kinds; microseconds */
     apr_interval_time_t last_save_time;             /* save of statistics */
@@ -105,8 +104,7 @@ typedef struct {
 typedef struct {
     char magic[8];
     apr_uint32_t version;
-    apr_uint32_t pool_size, upstream_size, slot_size; /* bytes; a segment of another layout is
-                                                       * refused */
+    apr_uint32_t pool_size, upstream_size, slot_size; /* bytes, to detect other layouts */
     apr_uint32_t capacity;                            /* slots */
     apr_uint32_t recent;                              /* entries of the ring */
     apr_uint32_t clients;                             /* slots for clients */

@@ -63,8 +63,7 @@ typedef enum {
 /* Place for a request whose body has not arrived yet. */
 typedef struct {
     apipool_client_charge_t *charge;  /* concurrency is given */
-    apipool_client_admitted_e result; /* tells if the client has a free place, where it has such a
-                                       * limit */
+    apipool_client_admitted_e result; /* of taking a place, if these are limited */
     apr_time_t retry_at;              /* if there is none: a second later */
 } apipool_client_entry_t;
 
@@ -104,9 +103,9 @@ apr_status_t apipool_client_leave(apipool_segment_t *segment, apipool_client_cha
  *  held. */
 void apipool_client_leave_locked(apipool_segment_t *segment, apr_uint32_t holder);
 
-/** Replaces reserved tokens by used ones, gives back the place and counts the request; does
- *  nothing for a client that is gone. Afterwards the charge has no place. Call with the lock
- *  held. */
+/** Replaces reserved tokens by used ones, gives back the place and counts the request; for a
+ *  client that is gone, only frees the place. Afterwards the charge has no place. Call with the
+ *  lock held. */
 void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_client_used_t *used,
                                   const apipool_finished_t *finished, apr_time_t now);
 

@@ -34,8 +34,7 @@ apr_status_t apipool_pool_lock_key(apipool_segment_t *segment, apr_uint32_t pool
 /* Shared memory that a change needs. All 0: none. */
 typedef struct {
     apr_uint32_t keys;         /* new keys */
-    apr_uint32_t members;      /* keys that come into the upstream: new ones, and existing ones that
-                                * move there */
+    apr_uint32_t members;      /* keys that come into the upstream, new or moved */
     apr_size_t bytes, largest; /* of blocks in the arena */
 } apipool_capacity_t;
 

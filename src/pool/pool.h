@@ -59,13 +59,11 @@ typedef struct {
     const apipool_key_limits_t *limits; /* of the pool, for keys without their own */
     const apr_uint32_t *tried;          /* slots that this request has already used */
     int tried_count;
-    int doubted_count;      /* the first ones of tried are in doubt: they do not exist for this
-                             * request */
+    int doubted_count;      /* the first ones of tried are in doubt: never lent to it */
     apr_uint64_t client;    /* hash of the client; 0: unknown */
     apr_uint64_t waits_for; /* model as the client calls it: selects the queue */
     apr_uint32_t waiter;    /* place in the queue, or APIPOOL_NONE */
-    int look_only;          /* only checks: APIPOOL_ACQUIRED means that there is a key; nothing is
-                             * lent */
+    int look_only;          /* only checks for a key; nothing is lent */
     int sure_first;         /* lends a key that has to prove itself only if there is no other */
 } apipool_lend_request_t;
 
@@ -162,8 +160,7 @@ apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_le
 /* Fate of a request in which a key was refused. */
 typedef enum {
     APIPOOL_DOUBT_ENDED,  /* no other key of the same upstream has served it */
-    APIPOOL_DOUBT_SERVED, /* another key has, after several accounts were refused: the cause is
-                           * unknown */
+    APIPOOL_DOUBT_SERVED, /* another key has, after several accounts were refused */
     APIPOOL_DOUBT_BLAMED  /* another key has, and only this account was refused */
 } apipool_doubted_e;
 

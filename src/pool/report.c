@@ -253,8 +253,7 @@ static void give_back(const result_t *result)
     if (result->report->goes_on) {
         return;
     }
-    slot->in_flight -= slot->in_flight > 0; /* the lease of a request without a holder may have been
-                                             * reset */
+    slot->in_flight -= slot->in_flight > 0; /* a lease without a holder may have been reset */
     APIPOOL_FAULT("report-still-held");
     if (result->proving) {
         slot->proving = 0;

@@ -28,10 +28,8 @@ typedef struct {
     apipool_part_t parts[APIPOOL_UPSTREAMS_PER_POOL];
     int count;
     apr_uint32_t total;                        /* number of positions */
-    apr_uint32_t usable;                       /* usable keys, not counting cooldowns for single
-                                                * models */
-    apr_uint32_t skipped[APIPOOL_SKIPPED_MAX]; /* slots with some capacity left, but not enough
-                                                * tokens */
+    apr_uint32_t usable;                       /* keys, ignoring cooldowns for single models */
+    apr_uint32_t skipped[APIPOOL_SKIPPED_MAX]; /* not enough tokens left */
     int skipped_count;
 } apipool_tier_t;
 
