@@ -486,21 +486,21 @@ static void a_queue_more_than_there_are_takes_nobody(void **unused)
 
 typedef struct {
     char text[256];
-} told_t;
+} seen_t;
 
-static void tell(void *ctx, const char *pool, const char *name, apr_uint32_t upstream)
+static void note(void *ctx, const char *pool, const char *name, apr_uint32_t upstream)
 {
-    told_t *told = ctx;
-    size_t used = strlen(told->text);
+    seen_t *seen = ctx;
+    size_t used = strlen(seen->text);
     assert_string_equal(segment->upstreams[upstream].name, name);
-    snprintf(told->text + used, sizeof(told->text) - used, "%s/%s ", pool, name);
+    snprintf(seen->text + used, sizeof(seen->text) - used, "%s/%s ", pool, name);
 }
 
 static void check_seen(const char *server, const char *expected)
 {
-    told_t told = {""};
-    apipool_pool_each_upstream(segment, server, tell, &told);
-    assert_string_equal(told.text, expected);
+    seen_t seen = {""};
+    apipool_pool_each_upstream(segment, server, note, &seen);
+    assert_string_equal(seen.text, expected);
 }
 
 static void an_upstream_that_refuses_usage_is_asked_again_some_time(void **unused)
