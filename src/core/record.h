@@ -10,7 +10,7 @@
 /* A record is a version byte and fields in the order in which they were written. A field is a
  * varint of tag * 4 + type, then
  *
- *   number  a varint: 7 bits per byte, lowest first, top bit set in all but the last; minimal length
+ *   number  a varint: 7 bits per byte, lowest first, top bit set in all but the last; minimal
  *   real    8 bytes, IEEE 754, little-endian
  *   bytes   their count as a varint, then the bytes
  *

@@ -6,9 +6,10 @@
 /* Only a build with APIPOOL_FAULTS has fault points; "make faults" makes one in obj/faults. A
  * process that reaches a fault point kills itself with SIGKILL if the name of the point is
  *
- *   in the environment variable APIPOOL_FAULT, as NAME, or as NAME:N for the Nth time in this process, or
- *   in the file that the environment variable APIPOOL_FAULT_FILE names; the process removes the file
- *   first, so only one process dies.
+ *   in the environment variable APIPOOL_FAULT, as NAME, or as NAME:N for the Nth time in this
+ *   process, or
+ *   in the file that the environment variable APIPOOL_FAULT_FILE names; the process removes the
+ *   file first, so only one process dies.
  *
  * Fault points lie where the segment's lock is held and the data that it guards is inconsistent. */
 

@@ -8,7 +8,7 @@
 /* Some content of the segment is primary; the rest is derived from it:
  *
  *   primary                                         derived
- *   slots with an id: pool, upstream, key, texts,   tables by id, free slots; free blocks of the arena;
+ *   slots with an id: pool, upstream, key, texts,   tables by id, free slots, free blocks;
  *   state, cooldowns                                members, bitsets, heaps and counts of upstreams
  *   holders that name a process, and their purpose  in flight, proving, probing
  *   waiters that name a process, by their tickets   queues

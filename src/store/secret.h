@@ -12,7 +12,7 @@
  * be able to replace it. Related files beside it:
  *
  *   secret.new                     new secret that will replace it
- *   secret.store-0123456789abcdef  mark of a store that has data; the digits are a hash of its path */
+ *   secret.store-0123456789abcdef  mark of a store with data; the digits are a hash of its path */
 
 /**
  * Reads the secret file, or creates it: random bytes, mode 0600, owned by the effective user, on
