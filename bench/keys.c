@@ -104,7 +104,7 @@ static void open_segment(apr_pool_t *p)
 
 #define SAMPLES 2000000
 
-/* Times of lending a key and giving it back, one after the other. */
+/* What lending a key and giving it back took, one after the other. */
 typedef struct {
     volatile int stop;
     apr_uint32_t count;

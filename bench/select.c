@@ -31,16 +31,16 @@ static const apipool_policy_t policy = {.cooldown_min = apr_time_from_sec(1),
                                         .recover_max = apr_time_from_sec(3600),
                                         .max_errors = 3};
 
-/* Subject of a row of the table. */
+/* What a row of the table is about. */
 typedef struct {
     const char *name;
     apipool_strategy_e strategy;
     int cooling_permille; /* of the keys, spread evenly */
-    int model_permille;   /* of the keys, cooling for the requested model */
-    int limited;          /* all keys have limits, none of which is reached */
-    int sticky;           /* each request belongs to another session */
-    int refused_each;     /* one request in this many is rate limited; 0: none */
-    int exhausted;        /* there is no key: measures the call that finds that out */
+    int model_permille;   /* that cool for the model that is asked for */
+    int limited;          /* all keys have limits, none of them is reached */
+    int sticky;           /* each request is of another session */
+    int refused_each;     /* every so many requests one is rate limited; 0: none */
+    int exhausted;        /* there is no key: the call that says so is measured */
 } row_t;
 
 static const row_t rows[] = {
@@ -109,7 +109,7 @@ static void fail_unless(int good, const char *what)
     }
 }
 
-/* Keys, of which the row's share cools, spread evenly. */
+/* Keys of which so many, spread evenly, cool as the row asks for. */
 static void add_keys(subject_t *subject, const row_t *row, apr_uint32_t count)
 {
     for (apr_uint32_t i = 0; i < count; i++) {
@@ -130,7 +130,7 @@ static void add_keys(subject_t *subject, const row_t *row, apr_uint32_t count)
 
 static void cool_keys(subject_t *subject, const row_t *row, apr_uint32_t count)
 {
-    apr_uint32_t all = 0, one = 500; /* so that others cool for the model */
+    apr_uint32_t all = 0, one = 500; /* so that different ones cool for the model */
     for (apr_uint32_t i = 0; i < count; i++) {
         apr_uint32_t index = (apr_uint32_t)((apr_uint64_t)i * 7919 % count);
         apipool_slot_t *slot = &subject->segment->slots[index];
@@ -178,7 +178,7 @@ static double nanoseconds(void)
     return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 
-/* Mean of that many pairs of calls; the pool's clock advances by a tenth of a millisecond each. */
+/* The mean of so many pairs of calls, a tenth of a millisecond apart as the pool's clock goes. */
 static double measure(subject_t *subject, const row_t *row, int pairs)
 {
     static const apipool_key_limits_t no_limits;
@@ -240,13 +240,13 @@ static double median(double *values, int count)
     return values[count / 2];
 }
 
-/* Returns 1 if the row is within its limits. */
+/* Returns whether the row is within its limits. */
 static int tell(const row_t *row, int rounds, apr_pool_t *parent)
 {
     double few[99], many[99], ratio[99];
     apr_pool_t *pool;
     fail_unless(apr_pool_create(&pool, parent) == APR_SUCCESS, "no memory");
-    row_t few_row = *row; /* if hardly any of many keys is usable: the same number of few keys */
+    row_t few_row = *row; /* where hardly a key of many is usable: as many are of few */
     int sparse = !row->exhausted && (row->cooling_permille > 500 || row->model_permille > 500);
     if (sparse) {
         few_row.cooling_permille = row->cooling_permille > 500 ? 900 : row->cooling_permille;
@@ -255,7 +255,7 @@ static int tell(const row_t *row, int rounds, apr_pool_t *parent)
     subject_t *small = make_subject(&few_row, sparse ? 10 * FEW : FEW, pool);
     subject_t *large = make_subject(row, MANY, pool);
 
-    measure(small, row, PAIRS / 10); /* touches the memory and warms up the processor */
+    measure(small, row, PAIRS / 10); /* memory is touched, queues of the processor are filled */
     measure(large, row, PAIRS);
     for (int i = 0; i < rounds; i++) {
         few[i] = measure(small, row, PAIRS);

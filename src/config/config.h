@@ -179,8 +179,8 @@ const apipool_model_name_t *apipool_config_renamed(const apipool_upstream_conf_t
                                                    const char *model);
 
 /**
- * check_config: resolves every APIPoolUse and checks what needs more than one directive to be
- * known. Logs each fault with file and line.
+ * check_config: resolves every APIPoolUse and checks what needs more than one directive to be known.
+ * Logs each fault with file and line.
  * @return OK or HTTP_INTERNAL_SERVER_ERROR
  */
 int apipool_config_check(apr_pool_t *p, server_rec *main_server);
