@@ -43,7 +43,7 @@ static const struct {
 #define ROW_COUNT (sizeof(rows) / sizeof(*rows))
 
 static apipool_segment_t *segment;
-static apr_uint32_t pool_index, group;
+static apr_uint32_t pool_index, upstream;
 
 static void fail_unless(int good, const char *what)
 {
@@ -73,7 +73,7 @@ static void add_keys(void)
                                    .label = label,
                                    .account = "an account"};
         snprintf(label, sizeof(label), "team %u, bought in %u", i % 1000, 2020 + i % 7);
-        fail_unless(apipool_pool_add(segment, group, &item, apr_time_now(), &added) ==
+        fail_unless(apipool_pool_add(segment, upstream, &item, apr_time_now(), &added) ==
                             APR_SUCCESS &&
                         added == APIPOOL_ADDED,
                     "no room for the keys");
@@ -95,7 +95,7 @@ static void open_segment(apr_pool_t *p)
                     apipool_segment_view(&segment, shm, mutex, apipool_rebuild_locked, p) ==
                         APR_SUCCESS &&
                     apipool_pool_attach(segment, "", "bench", &pool_index) == APR_SUCCESS &&
-                    apipool_pool_upstream(segment, pool_index, "bench", &group) == APR_SUCCESS,
+                    apipool_pool_upstream(segment, pool_index, "bench", &upstream) == APR_SUCCESS,
                 "no shared memory");
     add_keys();
 }
@@ -119,21 +119,20 @@ static void lend_once(void)
     static const apipool_verdict_t success = {.rule = APIPOOL_RULE_SUCCESS,
                                               .event = APIPOOL_EVENT_SUCCESS};
     static apipool_lease_t lease;
-    apipool_source_t source = {.group = group, .weight = 1};
-    apipool_lend_request_t wanted = {.pool = pool_index,
-                                     .sources = &source,
-                                     .source_count = 1,
-                                     .tokens = 100,
-                                     .limits = &no_limits,
-                                     .waiter = APIPOOL_NONE};
+    apipool_source_t source = {.upstream = upstream, .weight = 1};
+    apipool_lend_request_t request = {.pool = pool_index,
+                                      .sources = &source,
+                                      .source_count = 1,
+                                      .tokens = 100,
+                                      .limits = &no_limits,
+                                      .waiter = APIPOOL_NONE};
     apipool_report_t report = {
         .verdict = &success, .status = 200, .tokens = 50, .headroom = -1, .policy = &policy};
-    apipool_acquired_e result;
+    apipool_lent_t lent;
     apipool_outcome_t outcome;
-    apr_time_t retry_at, now = apr_time_now();
-    fail_unless(apipool_pool_lend(segment, &wanted, now, &lease, &result, &retry_at) ==
-                        APR_SUCCESS &&
-                    result == APIPOOL_ACQUIRED &&
+    apr_time_t now = apr_time_now();
+    fail_unless(apipool_pool_lend(segment, &request, now, &lease, &lent) == APR_SUCCESS &&
+                    lent.result == APIPOOL_ACQUIRED &&
                     apipool_pool_report(segment, &lease, &report, now, &outcome) == APR_SUCCESS,
                 "no key");
 }

@@ -97,7 +97,7 @@ static const row_t rows[] = {
 
 typedef struct {
     apipool_segment_t *segment;
-    apr_uint32_t pool, group;
+    apr_uint32_t pool, upstream;
     apr_time_t now;
 } subject_t;
 
@@ -121,7 +121,7 @@ static void add_keys(subject_t *subject, const row_t *row, apr_uint32_t count)
             item.limits = (apipool_key_limits_t){
                 .rpm = 1000000000, .rpd = 1000000000, .tpm = 2000000000, .tpd = 2000000000};
         }
-        fail_unless(apipool_pool_add(subject->segment, subject->group, &item, START, &added) ==
+        fail_unless(apipool_pool_add(subject->segment, subject->upstream, &item, START, &added) ==
                             APR_SUCCESS &&
                         added == APIPOOL_ADDED,
                     "no room for the keys");
@@ -163,7 +163,7 @@ static subject_t *make_subject(const row_t *row, apr_uint32_t count, apr_pool_t 
             apipool_segment_view(&subject->segment, shm, mutex, apipool_rebuild_locked, pool) ==
                 APR_SUCCESS &&
             apipool_pool_attach(subject->segment, "", "bench", &subject->pool) == APR_SUCCESS &&
-            apipool_pool_upstream(subject->segment, subject->pool, "bench", &subject->group) ==
+            apipool_pool_upstream(subject->segment, subject->pool, "bench", &subject->upstream) ==
                 APR_SUCCESS,
         "no shared memory");
     add_keys(subject, row, count);
@@ -184,18 +184,17 @@ static double measure(subject_t *subject, const row_t *row, int pairs)
     static const apipool_key_limits_t no_limits;
     static const apipool_verdict_t success = {.rule = APIPOOL_RULE_SUCCESS,
                                               .event = APIPOOL_EVENT_SUCCESS};
-    apipool_source_t source = {.group = subject->group, .weight = 1, .model = MODEL};
-    apipool_lend_request_t wanted = {.pool = subject->pool,
-                                     .sources = &source,
-                                     .source_count = 1,
-                                     .strategy = row->strategy,
-                                     .tokens = 100,
-                                     .limits = &no_limits,
-                                     .waiter = APIPOOL_NONE};
+    apipool_source_t source = {.upstream = subject->upstream, .weight = 1, .model = MODEL};
+    apipool_lend_request_t request = {.pool = subject->pool,
+                                      .sources = &source,
+                                      .source_count = 1,
+                                      .strategy = row->strategy,
+                                      .tokens = 100,
+                                      .limits = &no_limits,
+                                      .waiter = APIPOOL_NONE};
     static apipool_lease_t lease;
-    apipool_acquired_e result;
+    apipool_lent_t lent;
     apipool_outcome_t outcome;
-    apr_time_t retry_at;
     apr_uint64_t session = row->sticky;
     double begin = nanoseconds();
 
@@ -211,14 +210,14 @@ static double measure(subject_t *subject, const row_t *row, int pairs)
                                    .headroom = -1,
                                    .policy = &policy};
         subject->now += 100;
-        wanted.affinity = session;
+        request.affinity = session;
         apr_status_t rv =
-            apipool_pool_lend(subject->segment, &wanted, subject->now, &lease, &result, &retry_at);
+            apipool_pool_lend(subject->segment, &request, subject->now, &lease, &lent);
         if (row->exhausted) {
-            fail_unless(rv == APR_SUCCESS && result == APIPOOL_ALL_COOLING, "there is a key");
+            fail_unless(rv == APR_SUCCESS && lent.result == APIPOOL_ALL_COOLING, "there is a key");
             continue;
         }
-        fail_unless(rv == APR_SUCCESS && result == APIPOOL_ACQUIRED, "there is no key");
+        fail_unless(rv == APR_SUCCESS && lent.result == APIPOOL_ACQUIRED, "there is no key");
         if (row->sticky) {
             session = (apr_uint64_t)(i + 1) * 2654435761u;
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What lasts: the segment, its locks and the store, made at the first start and adopted by restarts. */
+ * Life cycle of the segment, its locks and the store: created at the first start, adopted by
+ * restarts. */
 #include "lifecycle.h"
 
 #include <apr_strings.h>
@@ -15,7 +16,8 @@
 
 #define RETAINED_KEY "mod_apipool"
 
-/* Lives as long as the parent process, across restarts. Nothing in it points to this module's code. */
+/* Lives as long as the parent process, across restarts. Nothing in it may point to the module's
+ * code. */
 typedef struct {
     apr_shm_t *shm;
     apr_global_mutex_t *mutex, *store_mutex;
@@ -69,7 +71,7 @@ static apr_status_t make_locks(retained_t *retained, server_rec *s)
                              : rv;
 }
 
-/* What is stored always fits. */
+/* Stored keys and clients always fit. */
 static apr_uint32_t at_least(server_rec *s, const char *directive, apr_uint32_t configured,
                              apr_uint32_t stored, const char *things)
 {
@@ -85,7 +87,7 @@ static apr_uint32_t at_least(server_rec *s, const char *directive, apr_uint32_t 
 static apr_status_t make_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s,
                                  apr_uint32_t stored, apr_uint32_t stored_clients)
 {
-    unsigned char secret[APIPOOL_SECRET_SIZE]; /* until that of the store is known */
+    unsigned char secret[APIPOOL_SECRET_SIZE]; /* until the store's is known */
     const apipool_server_conf_t *conf = apipool_config_server(s);
     retained->capacity = at_least(s, "APIPoolCapacity", conf->capacity, stored, "keys");
     retained->recent = conf->recent;
@@ -126,8 +128,8 @@ static void warn_of_sizes(const retained_t *retained, server_rec *s)
     }
 }
 
-/* A graceful restart with a new build may find memory that it cannot read. The old children keep it, and the
- * store has what they had saved. */
+/* A graceful restart with another build may find a layout that it cannot read. The old children
+ * keep that memory; the store has what they have saved. */
 static apr_status_t adopt_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
 {
     warn_of_sizes(retained, s);
@@ -144,7 +146,7 @@ static apr_status_t adopt_segment(retained_t *retained, apr_pool_t *pconf, serve
     return rv;
 }
 
-/* Where the segment is new, or has been without pools. */
+/* For a new segment, or one that had no pools so far. */
 static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
 {
     apipool_stored_keys_t *keys;
@@ -172,7 +174,7 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
     return rv;
 }
 
-/* Runs in the parent, when all children have ended or go on with what they have. */
+/* Runs in the parent when all children have ended, or go on with the old generation. */
 static apr_status_t save_at_end(void *server)
 {
     if (store && getpid() == parent) {
@@ -195,7 +197,7 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
     if (rv == APR_SUCCESS && apipool_config_all_pools(pconf, s)->nelts) {
         rv = open_store(retained, pconf, s);
         if (rv != APR_SUCCESS) {
-            return rv; /* which has told why, as the next one does */
+            return rv; /* already logged, also by the next one */
         }
     }
     if (rv == APR_SUCCESS && store && !retained->filled) {
@@ -237,17 +239,17 @@ apipool_segment_t *apipool_lifecycle_open(apr_pool_t *pconf, server_rec *main_se
     apr_status_t rv = open_segment(retained, pconf, main_server);
     store_mutex = retained->store_mutex;
     if (rv == APR_SUCCESS && !ap_unixd_mpm_get_retained_data()->was_graceful) {
-        rv = apipool_pool_reclaim_all(segment); /* whoever held one has been ended */
+        rv = apipool_pool_reclaim_all(segment); /* all holders have ended */
         apipool_lifecycle_note_repairs(main_server);
     }
     if (rv != APR_SUCCESS) {
         return NULL;
     }
-    apr_pool_pre_cleanup_register(pconf, main_server, save_at_end); /* while the folder is there */
+    apr_pool_pre_cleanup_register(pconf, main_server, save_at_end); /* before the folder closes */
     return segment;
 }
 
-static void tell_unused(void *server, const char *pool, const char *upstream, apr_uint32_t keys)
+static void warn_of_unused(void *server, const char *pool, const char *upstream, apr_uint32_t keys)
 {
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, (server_rec *)server,
                  APIPOOL_LOG(0059) "pool %s: %u keys of upstream %s are kept but not used: the "
@@ -276,7 +278,7 @@ void apipool_lifecycle_release(void)
 void apipool_lifecycle_keep_keys(server_rec *main_server, apr_pool_t *scratch)
 {
     const char *error = NULL;
-    apipool_pool_each_unused(segment, tell_unused, main_server);
+    apipool_pool_each_unused(segment, warn_of_unused, main_server);
     apr_status_t rv = store ? apipool_store_settle(store, &error, scratch) : APR_SUCCESS;
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,
@@ -311,7 +313,7 @@ apipool_store_t *apipool_lifecycle_store(void)
     return store;
 }
 
-/* What is refused for good reason is for its caller alone. */
+/* Only failed writes are logged; a refusal concerns only the caller. */
 apr_status_t apipool_lifecycle_change(const apipool_store_change_t *change, const char **error,
                                       apr_pool_t *p)
 {

@@ -13,8 +13,6 @@
 /* Everything here is built while the configuration is read, lives in pconf, is completed in
  * post_config (segment indices, workers) and is read-only in children. */
 
-#define APIPOOL_UPSTREAMS_PER_POOL 16 /* as many as a pool has in shared memory */
-
 /* A model that an upstream knows by another name. */
 typedef struct {
     const char *from, *to;

@@ -105,7 +105,7 @@ const char *apipool_directive_key_file(cmd_parms *cmd, void *dir, const char *pa
 
 typedef struct {
     apipool_segment_t *segment;
-    apr_uint32_t group;
+    apr_uint32_t upstream;
     apr_time_t now;
     apr_status_t rv;         /* the first error */
     unsigned long counts[3]; /* by apipool_added_e */
@@ -115,7 +115,8 @@ static void add_key(void *ctx, const apipool_key_item_t *item)
 {
     import_t *import = ctx;
     apipool_added_e added;
-    apr_status_t rv = apipool_pool_add(import->segment, import->group, item, import->now, &added);
+    apr_status_t rv =
+        apipool_pool_add(import->segment, import->upstream, item, import->now, &added);
     if (rv == APR_SUCCESS) {
         import->counts[added]++;
     }
@@ -128,7 +129,7 @@ static apr_status_t import_file(apipool_segment_t *segment, const apipool_pool_c
                                 apipool_key_file_t *file)
 {
     import_t import = {.segment = segment,
-                       .group = apipool_config_upstream(pool, file->upstream)->index,
+                       .upstream = apipool_config_upstream(pool, file->upstream)->index,
                        .now = apr_time_now()};
     apipool_key_sink_t sink = {.on_key = add_key, .ctx = &import};
 

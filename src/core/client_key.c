@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Client keys, which we give out ourselves: what one looks like, how one is made. */
+ * Client keys, issued by this module: recognition, generation, digest. */
 #include "client_key.h"
 
 #include <openssl/crypto.h>
@@ -28,7 +28,7 @@ int apipool_client_key_is(const char *text, apr_size_t len)
     return at == len;
 }
 
-/* Where the secret part of a key begins that stands here, and where it ends; NULL: there is none. */
+/* Returns the beginning of the secret part if a key stands here, and sets its end; else NULL. */
 static char *secret_at(char *text, char **end)
 {
     const char *at = text, *behind;
@@ -61,7 +61,7 @@ int apipool_client_key_mask(char *text)
     return found;
 }
 
-/* A byte above the last multiple of 62 is thrown away: the first letters would come more often. */
+/* Bytes above the last multiple of 62 are discarded: they would favour the first letters. */
 int apipool_client_key_make(int (*random)(unsigned char *bytes, int len), char *key)
 {
     unsigned char bytes[BATCH];
@@ -81,7 +81,7 @@ int apipool_client_key_make(int (*random)(unsigned char *bytes, int len), char *
     return good;
 }
 
-/* OpenSSL looks for an algorithm anew each time unless it was fetched: that costs as much as the digest. */
+/* Without a fetched algorithm OpenSSL looks it up each time, which costs as much as the digest. */
 static EVP_MD *sha256;
 static CRYPTO_ONCE sha256_once = CRYPTO_ONCE_STATIC_INIT;
 

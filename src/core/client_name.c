@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Names of clients. */
+ * Names of clients: allowed characters and normal form. */
 #include "client_name.h"
 
 #include <apr_strings.h>
@@ -26,7 +26,7 @@ const char *apipool_client_name_normalise(const char *text, apr_pool_t *p)
     return U_SUCCESS(error) ? apr_pstrmemdup(p, name, (apr_size_t)len) : text;
 }
 
-/* Letters, marks and numbers, less those that are not drawn. */
+/* Visible letters, marks and numbers. */
 static int is_word(UChar32 c)
 {
     return (U_GET_GC_MASK(c) & (U_GC_L_MASK | U_GC_M_MASK | U_GC_N_MASK)) &&

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Hashes of texts, and which of so many places belongs to a session: consistent hashing. */
+ * Consistent hashing of sessions to places, and hashes of texts. */
 #include "consistent_hash.h"
 
-#define TRIES 32 /* each is in vain for less than half of all sessions */
+#define TRIES 32 /* each try fails for less than half of all sessions */
 
-/* The finalizer of MurmurHash3 (Appleby, 2011). */
+/* Finalizer of MurmurHash3 (Appleby, 2011). */
 static apr_uint64_t mix(apr_uint64_t hash)
 {
     hash = (hash ^ (hash >> 33)) * APR_UINT64_C(0xff51afd7ed558ccd);
@@ -12,7 +12,7 @@ static apr_uint64_t mix(apr_uint64_t hash)
     return hash ^ (hash >> 33);
 }
 
-/* The place that a hash has in a complete binary tree, at random among those of its level. */
+/* Random place at the same level of a complete binary tree. */
 static apr_uint32_t within_level(apr_uint32_t place, apr_uint64_t hash)
 {
     if (place < 2) {
@@ -43,7 +43,7 @@ apr_uint32_t apipool_consistent_hash(apr_uint64_t session, apr_uint32_t places)
     return within_level((apr_uint32_t)first & (inner - 1), first);
 }
 
-/* FNV-1a, with 0 for none. */
+/* FNV-1a, where 0 stands for the empty text. */
 apr_uint64_t apipool_hash(const char *text)
 {
     apr_uint64_t hash = APR_UINT64_C(0xcbf29ce484222325);

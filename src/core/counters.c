@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Counts, moving averages and histograms of requests that are over. */
+ * Counters of requests and tokens: sums, rates, moving averages, histograms. */
 #include "counters.h"
 
 #include <math.h>
@@ -19,7 +19,7 @@ static double seconds(apr_interval_time_t time)
     return (double)time / APR_USEC_PER_SEC;
 }
 
-/* n counts this value. */
+/* n includes this value. */
 static void average(double *mean, apr_uint64_t n, double value)
 {
     *mean += (value - *mean) /
@@ -68,40 +68,40 @@ static apr_uint32_t hour_of(apr_time_t when)
     return when > 0 ? (apr_uint32_t)(apr_time_sec(when) / 3600) : 0;
 }
 
-static void note_largest(apipool_counters_t *numbers, const apipool_finished_t *finished,
+static void note_largest(apipool_counters_t *counters, const apipool_finished_t *finished,
                          apr_time_t now)
 {
     apr_uint32_t hour = hour_of(now);
     if (!finished->success || finished->tokens.completion <= 0) {
         return;
     }
-    if (numbers->largest_hour != hour) {
-        numbers->largest[1] = hour - numbers->largest_hour == 1 ? numbers->largest[0] : 0;
-        numbers->largest[0] = 0;
-        numbers->largest_hour = hour;
+    if (counters->largest_hour != hour) {
+        counters->largest[1] = hour - counters->largest_hour == 1 ? counters->largest[0] : 0;
+        counters->largest[0] = 0;
+        counters->largest_hour = hour;
     }
-    if (finished->tokens.completion > numbers->largest[0]) {
-        numbers->largest[0] = finished->tokens.completion < APR_UINT32_MAX
-                                  ? (apr_uint32_t)finished->tokens.completion
-                                  : APR_UINT32_MAX;
+    if (finished->tokens.completion > counters->largest[0]) {
+        counters->largest[0] = finished->tokens.completion < APR_UINT32_MAX
+                                   ? (apr_uint32_t)finished->tokens.completion
+                                   : APR_UINT32_MAX;
     }
 }
 
-apr_uint32_t apipool_counters_largest(const apipool_counters_t *numbers, apr_time_t now)
+apr_uint32_t apipool_counters_largest(const apipool_counters_t *counters, apr_time_t now)
 {
-    apr_uint32_t age = hour_of(now) - __atomic_load_n(&numbers->largest_hour, __ATOMIC_RELAXED);
-    apr_uint32_t latest = __atomic_load_n(&numbers->largest[0], __ATOMIC_RELAXED);
-    apr_uint32_t before = __atomic_load_n(&numbers->largest[1], __ATOMIC_RELAXED);
+    apr_uint32_t age = hour_of(now) - __atomic_load_n(&counters->largest_hour, __ATOMIC_RELAXED);
+    apr_uint32_t latest = __atomic_load_n(&counters->largest[0], __ATOMIC_RELAXED);
+    apr_uint32_t before = __atomic_load_n(&counters->largest[1], __ATOMIC_RELAXED);
     return age > 1 ? 0 : age == 1 || latest > before ? latest : before;
 }
 
-void apipool_counters_add(apipool_counters_t *numbers, const apipool_finished_t *finished,
+void apipool_counters_add(apipool_counters_t *counters, const apipool_finished_t *finished,
                           apr_time_t now)
 {
-    apipool_counts_add(&numbers->counts, finished);
-    apipool_window_charge_four(numbers->windows, now,
+    apipool_counts_add(&counters->counts, finished);
+    apipool_window_charge_four(counters->windows, now,
                                finished->estimated ? 0 : apipool_finished_tokens(finished));
-    note_largest(numbers, finished, now);
+    note_largest(counters, finished, now);
 }
 
 static apr_int64_t rate(const apipool_window_t *windows, int which, apr_time_t now)
@@ -132,10 +132,10 @@ void apipool_counts_read(const apipool_counts_t *counts, const apipool_window_t 
     };
 }
 
-void apipool_counters_read(const apipool_counters_t *numbers, apr_time_t now,
+void apipool_counters_read(const apipool_counters_t *counters, apr_time_t now,
                            apipool_counters_snapshot_t *snapshot)
 {
-    apipool_counts_read(&numbers->counts, numbers->windows, now, snapshot);
+    apipool_counts_read(&counters->counts, counters->windows, now, snapshot);
 }
 
 void apipool_histogram_add(apipool_histogram_t *histogram, apr_interval_time_t time)
@@ -177,7 +177,7 @@ void apipool_counts_mend(apipool_counts_t *counts)
                                  &counts->errors,   &counts->prompt,   &counts->completion,
                                  &counts->cached,   &counts->total,    &counts->estimated};
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        *all[i] = *all[i] <= APIPOOL_COUNTERS_MAX / 2 ? *all[i] : 0; /* the sum of two is sane */
+        *all[i] = *all[i] <= APIPOOL_COUNTERS_MAX / 2 ? *all[i] : 0; /* their sums are valid */
     }
     if (counts->requests < counts->successes + counts->errors) {
         counts->requests = counts->successes + counts->errors;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reads APIPoolRule: verdicts that an operator adds. */
+ * Parser of APIPoolRule. */
 #include <apr_cstr.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -33,7 +33,7 @@ static int find_word(const word_t *words, apr_size_t count, const char *word)
     return -1;
 }
 
-/* Three digits; 0 when there is something else. */
+/* Reads three digits; returns 0 if there is something else. */
 static int read_status(const char **text)
 {
     const char *at = *text;
@@ -51,7 +51,7 @@ static int is_error(int status)
     return status >= 400 && status <= 599;
 }
 
-/* One of the list: a status or A-B. Returns where it ends, or NULL. */
+/* Reads a status or a range A-B. Returns its end, or NULL. */
 static const char *read_range(const char *text, int *from, int *to)
 {
     *from = *to = read_status(&text);

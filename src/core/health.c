@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The state of a key and how events change it. */
+ * States of a key, and the events that change them. */
 #include "health.h"
 
 #define ACTIVE    APIPOOL_STATE_ACTIVE
@@ -14,8 +14,8 @@
 #define IN_USE     (IN(ACTIVE) | IN(COOLING) | IN(HALF_OPEN))
 #define RECOVERING (IN(QUOTA) | IN(INVALID) | IN(TRIPPED))
 
-/* Which states an event ends, and what comes then. A refusal that says more (the credential is dead) replaces
- * one that says less (come back later), never the other way round. */
+/* States that an event ends, and the state that follows. A more serious refusal (the credential
+ * is dead) replaces a milder one (come back later), never the reverse. */
 static const struct {
     unsigned from;
     apipool_state_e to;
@@ -50,7 +50,7 @@ int apipool_health_is_recovering(apipool_state_e state)
     return (RECOVERING & IN(state)) != 0;
 }
 
-/* min doubled that many times, at most max. */
+/* min doubled times times, at most max. */
 static apr_interval_time_t doubled(apr_interval_time_t min, unsigned times, apr_interval_time_t max)
 {
     while (times-- > 0 && min < max) {

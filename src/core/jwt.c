@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Signs and verifies the tokens of admin sessions. */
+ * Tokens of admin sessions. */
 #include "jwt.h"
 
 #include <apr_encode.h>
@@ -12,8 +12,8 @@
 
 #include "key.h"
 
-/* {"alg":"HS256","typ":"JWT"}: the one header there is. It is compared and not read, so that a token cannot
- * choose how it is verified (RFC 8725 section 3.1). */
+/* {"alg":"HS256","typ":"JWT"}, the only valid header. It is compared, not parsed, so that a
+ * token cannot choose its own verification (RFC 8725 section 3.1). */
 #define HEADER "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
 
 #define SIGNATURE_LEN 43 /* 32 bytes in base64url without padding */
@@ -60,7 +60,7 @@ const char *apipool_jwt_sign(const unsigned char secret[APIPOOL_JWT_SECRET_SIZE]
     return apr_pstrcat(p, text, ".", signature, NULL);
 }
 
-/* All members there are, each of its type, and no other. */
+/* Requires exactly the known members, each with its type. */
 static int read_claims(json_t *object, apr_pool_t *p, apipool_jwt_claims_t *claims,
                        json_int_t *not_before)
 {
@@ -82,7 +82,7 @@ static int read_claims(json_t *object, apr_pool_t *p, apipool_jwt_claims_t *clai
     return claims->number != 0;
 }
 
-/* The payload as JSON; the caller gives it back. */
+/* Decodes the payload; the caller releases it. */
 static json_t *decode(const char *payload, apr_size_t len, apr_pool_t *p)
 {
     apr_size_t text_len = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Upstream credentials as text: checks, ids and masks. */
+ * Upstream keys as text: validity, ids, masks. */
 #include "key.h"
 
 #include <apr_strings.h>
@@ -8,8 +8,8 @@
 #include <string.h>
 
 #define ELLIPSIS       "\xe2\x80\xa6"
-#define SHOWN          4  /* bytes of a key that a mask shows at either end */
-#define SHORTEST_SHOWN 16 /* shorter keys are masked whole */
+#define SHOWN          4  /* bytes of a key that its mask shows at either end */
+#define SHORTEST_SHOWN 16 /* shorter keys are masked completely */
 
 const char *apipool_key_check(const char *key, apr_size_t len)
 {
@@ -66,7 +66,7 @@ apr_uint64_t apipool_key_id(const unsigned char secret[APIPOOL_SECRET_SIZE], con
 
 void apipool_key_id_hex(apr_uint64_t id, char out[APIPOOL_ID_SIZE])
 {
-    static const char digits[] = "0123456789abcdef"; /* for each request: no format */
+    static const char digits[] = "0123456789abcdef"; /* faster than a format */
     for (int i = APIPOOL_ID_SIZE - 2; i >= 0; i--) {
         out[i] = digits[id & 15];
         id >>= 4;
@@ -94,7 +94,8 @@ void apipool_key_mask(const char *key, apr_size_t len, char out[APIPOOL_MASKED_S
     out[SHOWN + 3 + SHOWN] = '\0';
 }
 
-/* Lines are short, and memmem makes a table for each. Keys end with a character that is rare in them. */
+/* Faster than memmem, which builds a table for each of the short lines. The last character of a
+ * key is rare in them. */
 static char *find(char *text, apr_size_t text_len, const char *key, apr_size_t key_len)
 {
     char *end = text + text_len;
@@ -119,7 +120,7 @@ int apipool_key_redact(char *text, apr_size_t text_len, const char *key, apr_siz
 
     while (hit) {
         memset(hit + shown, '*', key_len - 2 * shown);
-        hit += key_len - shown; /* the next may begin with the bytes that stay */
+        hit += key_len - shown; /* the next occurrence may begin with the bytes that stay */
         hit = find(hit, (apr_size_t)(end - hit), key, key_len);
         found++;
     }

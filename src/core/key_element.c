@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One element of an array of keys: what it says. */
+ * Element of a JSON array of keys. */
 #include "key_element.h"
 
-/* Reads a whole number from 1 to max; absent is 0. Returns 0 when it is something else. */
+/* Reads a whole number from 1 to max; 0 if absent. Returns 0 for anything else. */
 static int read_count(const json_t *object, const char *name, json_int_t max, apr_uint32_t *count)
 {
     const json_t *value = json_object_get(object, name);
@@ -25,7 +25,7 @@ static const char *read_limits(const json_t *limits, apipool_key_limits_t *out)
                : "\"limits\" is not an object of whole numbers above 0";
 }
 
-/* A short text, or absent. */
+/* Returns 1 for a valid short text, or if absent. */
 static int is_text(const json_t *value, apr_size_t max)
 {
     return !value || json_is_null(value) ||
@@ -33,7 +33,7 @@ static int is_text(const json_t *value, apr_size_t max)
             apipool_key_text_is_fit(json_string_value(value), json_string_length(value), max));
 }
 
-/* What an object says of a key besides the key. Returns what is wrong with it, or NULL. */
+/* Reads the attributes of an object. Returns NULL, or what is wrong. */
 static const char *read_attributes(const json_t *object, apipool_key_item_t *item)
 {
     const json_t *flag = json_object_get(object, "enabled");

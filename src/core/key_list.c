@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Lists of keys, as text or as JSON, read while they arrive. */
+ * Incremental reader of key lists, as text or JSON. */
 #include "key_list.h"
 
 #include <apr_strings.h>
@@ -47,7 +47,7 @@ static void end_item(apipool_key_list_t *list)
     list->used = list->key_len = 0;
 }
 
-/* Of an item that is too long its length is all that is looked at. */
+/* Keeps only the length of an item that is too long. */
 static void add_to_item(apipool_key_list_t *list, char c)
 {
     if (list->used < sizeof(list->key)) {
@@ -85,10 +85,10 @@ static void read_text(apipool_key_list_t *list, char c)
 
 /* --- Arrays --- */
 
-static int fail(apipool_key_list_t *list, const char *said, const char *reason)
+static int fail(apipool_key_list_t *list, const char *message, const char *reason)
 {
     list->is_broken = 1;
-    list->said = said;
+    list->message = message;
     list->reason = reason;
     return 0;
 }
@@ -98,13 +98,13 @@ static int fail_here(apipool_key_list_t *list)
     return fail(list, NULL, "malformed JSON");
 }
 
-static int fail_excess(apipool_key_list_t *list, const char *said)
+static int fail_excess(apipool_key_list_t *list, const char *message)
 {
-    list->line = 1; /* it is the whole that is too much */
-    return fail(list, said, "JSON that is nested too deeply, or has too many values");
+    list->line = 1; /* the error concerns the whole list */
+    return fail(list, message, "JSON that is nested too deeply, or has too many values");
 }
 
-/* As the parser counts: bytes that continue a character are no columns. */
+/* Counts like the parser: continuation bytes of a character are not columns. */
 static void note_place(apipool_key_list_t *list, char c)
 {
     if (c == '\n') {
@@ -116,7 +116,7 @@ static void note_place(apipool_key_list_t *list, char c)
     }
 }
 
-/* The parser tells where in the element it is. */
+/* Converts a position within the element, as the parser reports it. */
 static int fail_there(apipool_key_list_t *list, const json_error_t *error)
 {
     list->column = error->column + (error->line > 1 ? 0 : list->begin_column);
@@ -130,7 +130,7 @@ static json_t *parse(const apipool_key_list_t *list, json_error_t *error)
                       JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, error);
 }
 
-/* Also of what is no element, to find out why. */
+/* Also parses what cannot be an element, to find out why. */
 static int end_element(apipool_key_list_t *list)
 {
     json_error_t error;
@@ -182,7 +182,7 @@ static int add_to_element(apipool_key_list_t *list, char c)
     return 1;
 }
 
-/* A line cannot end in a string: what follows is not taken for more of it. */
+/* A line cannot end inside a string, so what follows is not read as part of it. */
 static int read_string(apipool_key_list_t *list, char c)
 {
     if (!add_to_element(list, c)) {
@@ -200,7 +200,7 @@ static int read_string(apipool_key_list_t *list, char c)
     return 1;
 }
 
-/* Between the elements. Brackets that do not fit each other are found by the parser. */
+/* Reads a separator between elements. The parser finds brackets that do not match. */
 static int read_array_end(apipool_key_list_t *list, char c)
 {
     int is_empty = c == ']' && !list->used && !list->elements;
@@ -240,7 +240,7 @@ static int start_array(apipool_key_list_t *list)
     return list->element ? 1 : fail(list, "The server is out of memory.", "out of memory");
 }
 
-/* The first character decides. */
+/* Decides by the first character. */
 static int read_start(apipool_key_list_t *list, char c)
 {
     if (is_blank(c) || c == '\n') {
@@ -283,7 +283,7 @@ static int read_char(apipool_key_list_t *list, char c)
     }
 }
 
-/* What was no byte order mark after all is read as what else it is. */
+/* Reads the bytes of an incomplete byte order mark as ordinary text. */
 static int read_no_mark(apipool_key_list_t *list)
 {
     int had = list->mark, good = 1;
@@ -332,7 +332,7 @@ int apipool_key_list_end(apipool_key_list_t *list)
     if (list->is_broken || (list->mark > 0 && !read_no_mark(list))) {
         return 0;
     }
-    if (list->where == APIPOOL_KEY_LIST_IN_ARRAY) { /* what there is of the element may say why */
+    if (list->where == APIPOOL_KEY_LIST_IN_ARRAY) { /* the incomplete element may show why */
         return !list->used || end_element(list) ? fail_here(list) : 0;
     }
     if (list->where == APIPOOL_KEY_LIST_BEFORE && list->form == APIPOOL_KEY_LIST_ARRAY) {
@@ -354,12 +354,12 @@ void apipool_key_list_wipe(apipool_key_list_t *list)
 
 const char *apipool_key_list_explain(const apipool_key_list_t *list, apr_pool_t *p)
 {
-    return list->said
-               ? list->said
+    return list->message
+               ? list->message
                : apr_psprintf(p, "Invalid JSON at line %ld, column %ld.", list->line, list->column);
 }
 
-/* Looked through before anything is told. */
+/* Checks the whole list before it reports anything. */
 void apipool_key_list_read(const char *text, apr_size_t len, const apipool_key_sink_t *sink)
 {
     static const apipool_key_sink_t nobody;

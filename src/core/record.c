@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Records as bytes: tagged fields, written into and read from the caller's memory. */
+ * Binary records: tagged fields, written to and read from the caller's memory. */
 #include "record.h"
 
 #include <apr_strings.h>
 #include <string.h>
 
-#define VARINT_MAX 10 /* bytes of 64 bits, 7 in each */
+#define VARINT_MAX 10 /* bytes of 64 bits, 7 bits each */
 #define TYPE_BITS  2
 #define TAG_MAX    255
 
@@ -25,7 +25,7 @@ static apr_size_t write_head(unsigned char *out, unsigned char tag, apipool_reco
     return write_varint(out, (apr_uint64_t)tag << TYPE_BITS | type);
 }
 
-/* Once beyond room, used never comes back: it stops at the largest size there is. */
+/* When the size overflows, used stays at the maximum. */
 static void append(apipool_record_writer_t *writer, const void *bytes, apr_size_t len)
 {
     if (len && writer->used <= writer->room && len <= writer->room - writer->used) {
@@ -69,7 +69,7 @@ void apipool_record_put_double(apipool_record_writer_t *writer, unsigned char ta
     append(writer, field, n);
 }
 
-/* What stands before the bytes of a field. */
+/* Writes the head of a field of bytes. */
 static void begin_bytes(apipool_record_writer_t *writer, unsigned char tag, apr_size_t len)
 {
     unsigned char head[2 * VARINT_MAX];
@@ -112,15 +112,15 @@ int apipool_record_end(const apipool_record_writer_t *writer, apr_size_t *len)
     return writer->used <= writer->room;
 }
 
-/* Moves *at behind the varint. Returns 0 when it does not end, has more than 64 bits or is longer than
- * needed. */
+/* Reads a varint and moves *at behind it. Returns 0 if it is cut off, exceeds 64 bits or is not
+ * minimal. */
 static int read_varint(const unsigned char **at, const unsigned char *end, apr_uint64_t *value)
 {
     const unsigned char *p = *at;
     *value = 0;
     for (int shift = 0; p < end; shift += 7) {
         unsigned char byte = *p++;
-        if (shift == 63 && byte > 1) { /* 63 bits are there: room for one, and none may follow */
+        if (shift == 63 && byte > 1) { /* room for one more bit, and none may follow */
             return 0;
         }
         *value |= (apr_uint64_t)(byte & 0x7f) << shift;
@@ -239,7 +239,7 @@ int apipool_record_u64s(const apipool_record_field_t *field, apr_uint64_t *value
 
 /* --- Members of structures --- */
 
-/* Both of sizes that the compiler knows: a save does this some hundred times for each key. */
+/* For sizes known to the compiler: a save does this some hundred times for each key. */
 static apr_uint64_t load(const void *at, apr_size_t size)
 {
     apr_uint64_t value;

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Records as bytes, for databases: readable by versions of the module that know more or fewer fields. */
+ * Binary records for databases, readable by versions of the module that know more or fewer
+ * fields. */
 #ifndef APIPOOL_CORE_RECORD_H
 #define APIPOOL_CORE_RECORD_H
 
 #include <apr.h>
 #include <stddef.h>
 
-/* A version byte, then fields in the order they were put: a varint of tag * 4 + type, then
- *   number  a varint: 7 bits per byte, lowest first, the top bit set in all but the last; as short as can be
+/* A record is a version byte and fields in the order in which they were written. A field is a
+ * varint of tag * 4 + type, then
+ *
+ *   number  a varint: 7 bits per byte, lowest first, top bit set in all but the last; minimal
  *   real    8 bytes, IEEE 754, little-endian
  *   bytes   their count as a varint, then the bytes
- * The version changes only with this layout. What a record means may grow: readers skip tags that they do
- * not know and keep their default for those that are absent, so a tag keeps its meaning and its type for
- * good. A tag may stand there several times. Nothing here allocates; thread-safe as far as each thread has
- * its own writer or reader. */
+ *
+ * The version changes only with this layout. Records may gain fields: readers skip unknown tags
+ * and keep their defaults for absent ones, so a tag never changes its meaning or type. A tag may
+ * be repeated. Nothing here allocates. Thread-safe if each thread has its own writer or reader. */
 
 #define APIPOOL_RECORD_VERSION 1
 
@@ -23,120 +26,126 @@ typedef enum {
     APIPOOL_RECORD_BYTES
 } apipool_record_type_e;
 
-/* Fields are for record.c. The caller owns data, and wipes it where a secret was put. */
+/* Fields are private to record.c. The caller owns data, and wipes it if it holds a secret. */
 typedef struct {
     unsigned char *data;
-    apr_size_t room, used; /* used counts on beyond room */
+    apr_size_t room, used; /* used also counts what did not fit */
 } apipool_record_writer_t;
 
-/** Begins a record in room bytes at data. With room 0, data may be NULL: the record is only measured. */
+/** Begins a record in room bytes at data. With room 0, data may be NULL: the record is only
+ *  measured. */
 void apipool_record_begin(apipool_record_writer_t *writer, void *data, apr_size_t room);
 
-/* Each puts one field under a tag from 1 to 255. What does not fit is not written, which
- * apipool_record_end tells. */
+/* Each function writes one field with a tag from 1 to 255. What does not fit is not written;
+ * apipool_record_end reports that. */
 
-/** Puts a number; small ones take few bytes. */
+/** Writes a number; small ones take few bytes. */
 void apipool_record_put_u64(apipool_record_writer_t *writer, unsigned char tag, apr_uint64_t value);
 
-/** Small amounts of either sign take few bytes (zigzag); read by apipool_record_i64. */
+/** Writes a signed number (zigzag), so that small ones take few bytes; read it with
+ *  apipool_record_i64. */
 void apipool_record_put_i64(apipool_record_writer_t *writer, unsigned char tag, apr_int64_t value);
 
-/** Puts a real number, of which every bit is kept. */
+/** Writes a real number with all its bits. */
 void apipool_record_put_double(apipool_record_writer_t *writer, unsigned char tag, double value);
 
-/** Puts bytes.
- *  @param bytes may be NULL with length 0 */
+/**
+ * Writes bytes.
+ * @param bytes may be NULL with length 0
+ */
 void apipool_record_put_bytes(apipool_record_writer_t *writer, unsigned char tag, const void *bytes,
                               apr_size_t len);
 
-/** Puts the bytes before the terminating NUL; nothing, so that the field is absent, where text is NULL. */
+/** Writes a text without its NUL; nothing if text is NULL, so that the field is absent. */
 void apipool_record_put_text(apipool_record_writer_t *writer, unsigned char tag, const char *text);
 
-/** Puts numbers as one field of bytes, a varint each; read by apipool_record_u64s. */
+/** Writes numbers as one field of bytes, a varint each; read them with apipool_record_u64s. */
 void apipool_record_put_u64s(apipool_record_writer_t *writer, unsigned char tag,
                              const apr_uint64_t *values, apr_size_t count);
 
 /**
  * Ends a record.
- * @param len set to the bytes of the whole record, also where they did not fit: begin again with that much
- * @return 1, or 0 when it did not fit: what stands in the memory is no record then
+ * @param len set to the size of the whole record, even if it did not fit: begin again with that
+ *            much room
+ * @return 1, or 0 when it did not fit: the memory then holds no record
  */
 int apipool_record_end(const apipool_record_writer_t *writer, apr_size_t *len);
 
-/* Fields are for record.c. */
+/* Fields are private to record.c. */
 typedef struct {
     const unsigned char *at, *end;
     int whole;
 } apipool_record_reader_t;
 
-/* One field; what is not of its type is 0 or NULL. */
+/* One field; members of other types are 0 or NULL. */
 typedef struct {
     unsigned char tag;
     apipool_record_type_e type;
     apr_uint64_t number;
     double real;
-    const unsigned char *bytes; /* in the record, without a terminating NUL */
+    const unsigned char *bytes; /* in the record, without NUL */
     apr_size_t len;
 } apipool_record_field_t;
 
 /**
- * Begins to read a record, which must stay where it is meanwhile.
- * @param data may be NULL with length 0, which is no record
- * @return 1, or 0 when its version is another: there is no field to read then and it is not whole
+ * Begins to read a record, which must stay in place meanwhile.
+ * @param data may be NULL with length 0, which is not a record
+ * @return 1, or 0 for another version: then there are no fields, and the record is not whole
  */
 int apipool_record_open(apipool_record_reader_t *reader, const void *data, apr_size_t len);
 
-/** Reads the next field. Returns 0 at the end and from where something malformed begins: the field is empty,
- *  of tag 0, then. */
+/** Reads the next field. Returns 0, with an empty field of tag 0, at the end or where malformed
+ *  content begins. */
 int apipool_record_next(apipool_record_reader_t *reader, apipool_record_field_t *field);
 
-/** Whether nothing malformed was met, to be asked when apipool_record_next has returned 0. A record cut off
- *  between two fields is whole as far as can be told: whoever stores it knows its length. */
+/** Returns 1 if nothing malformed was met; call it when apipool_record_next has returned 0. A
+ *  record cut off between two fields counts as whole: its owner has to know the length. */
 int apipool_record_is_whole(const apipool_record_reader_t *reader);
 
-/** The number of a field that apipool_record_put_i64 has put. */
+/** Number of a field written by apipool_record_put_i64. */
 apr_int64_t apipool_record_i64(const apipool_record_field_t *field);
 
 /**
- * The numbers of a field that apipool_record_put_u64s has put.
- * @param values the first room numbers; where there are fewer, the rest stays as it was
- * @param count  set to how many there are, which may be more than room
- * @return 1, or 0 when the field is malformed or not of type bytes: values may be changed then, *count is 0
+ * Numbers of a field written by apipool_record_put_u64s.
+ * @param values receives the first room numbers; if there are fewer, the rest is unchanged
+ * @param count  set to the count, which may exceed room
+ * @return 1, or 0 if the field is malformed or not of type bytes: values may have changed,
+ *         *count is 0
  */
 int apipool_record_u64s(const apipool_record_field_t *field, apr_uint64_t *values, apr_size_t room,
                         apr_size_t *count);
 
 /* --- Members of structures ---
  *
- * A table says which members of a structure are the fields of a record, and is what the record is written
- * and read by. It ends with tag 0. Members that follow each other under one tag are one row, in that order:
- * what is added to it later goes to its end, and readers of shorter rows find zeros there. */
+ * A table lists the members of a structure that are fields of a record; it is used to write and
+ * to read. It ends with tag 0. Consecutive members with the same tag form one row, in that order:
+ * later versions add to its end, and readers find zeros there in shorter rows. */
 
 typedef enum {
-    APIPOOL_AS_NUMBER, /* a field of its own, unsigned */
-    APIPOOL_AS_SIGNED, /* the same, of apr_int64_t */
-    APIPOOL_AS_REAL,   /* the same, of double */
-    APIPOOL_AS_TEXT,   /* of char[], with NUL; absent when it is empty, cut where it does not fit */
-    APIPOOL_AS_BYTES,  /* of unsigned char[], as many as there are */
-    APIPOOL_AS_FIELD,  /* bytes, of apipool_record_field_t: read without a copy */
-    APIPOOL_AS_ROW     /* one or more numbers of 1, 2, 4 or 8 bytes, or doubles as their bits */
+    APIPOOL_AS_NUMBER, /* one field, unsigned */
+    APIPOOL_AS_SIGNED, /* one field, apr_int64_t */
+    APIPOOL_AS_REAL,   /* one field, double */
+    APIPOOL_AS_TEXT,   /* char[] with NUL; absent if empty, cut if it does not fit */
+    APIPOOL_AS_BYTES,  /* unsigned char[], all of it */
+    APIPOOL_AS_FIELD,  /* apipool_record_field_t of bytes: read without a copy */
+    APIPOOL_AS_ROW     /* one or more numbers of 1, 2, 4 or 8 bytes, or the bits of doubles */
 } apipool_record_as_e;
 
 typedef struct {
     unsigned char tag;
     unsigned char as;
-    unsigned char size;  /* bytes of one */
-    apr_uint16_t count;  /* side by side, in memory as in the record */
-    apr_uint32_t offset; /* of the first one */
+    unsigned char size;  /* bytes of one number */
+    apr_uint16_t count;  /* consecutive numbers */
+    apr_uint32_t offset; /* of the first number */
 } apipool_record_member_t;
 
-#define APIPOOL_RECORD_ROW_MAX 540 /* numbers of the longest row */
+#define APIPOOL_RECORD_ROW_MAX 540 /* numbers in the longest row */
 
-/** A member of a structure of type T; of an array, all of it. */
+/** Member of a structure T; of an array, all of it. */
 #define APIPOOL_RECORD_MEMBER(tag, as, T, member, type)                                            \
     APIPOOL_RECORD_SPAN(tag, as, T, member, member, type)
 
-/** Members of a structure of type T from the first to the last one, with none of another type between. */
+/** Members of a structure T from the first to the last, all of one type. */
 #define APIPOOL_RECORD_SPAN(tag, as, T, first, last, type)                                         \
     {                                                                                              \
         tag, as, sizeof(type),                                                                     \
@@ -144,21 +153,22 @@ typedef struct {
             offsetof(T, first)                                                                     \
     }
 
-/** Writes the members of a row. Returns where it ends. */
+/** Copies the members of a row to numbers. Returns the end. */
 apr_uint64_t *apipool_record_to_row(const apipool_record_member_t *member, const void *of,
                                     apr_uint64_t *row);
 
-/** Reads the members of a row of count numbers; what is not in it is 0, what a place cannot hold is cut. */
+/** Sets the members of a row from count numbers; missing ones become 0, too large ones are
+ *  capped. */
 void apipool_record_from_row(const apipool_record_member_t *member, void *to,
                              const apr_uint64_t *row, apr_size_t count);
 
-/** Puts members of a structure. */
+/** Writes the members of a structure. */
 void apipool_record_put_members(apipool_record_writer_t *writer,
                                 const apipool_record_member_t *members, const void *of);
 
 /**
- * Reads a whole record. What is not in it, or is of another type, stays as it was.
- * @return whether it is whole, and of this version
+ * Reads a whole record. Members that it lacks, or has with another type, are unchanged.
+ * @return 1 if it is whole and of this version
  */
 int apipool_record_read_members(const void *data, apr_size_t len,
                                 const apipool_record_member_t *members, void *to);

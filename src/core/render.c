@@ -24,7 +24,7 @@ json_t *apipool_render_number(apr_int64_t number)
     return number < 0 ? json_null() : json_integer(number);
 }
 
-/* To a thousandth: more would only be noise. */
+/* Rounds to a thousandth, as more digits are noise. */
 json_t *apipool_render_real(double number)
 {
     return number < 0 || !isfinite(number) ? json_null() : json_real(round(number * 1000) / 1000);
@@ -35,7 +35,7 @@ json_t *apipool_render_limit(apr_uint32_t limit)
     return limit ? json_integer(limit) : json_null();
 }
 
-/* What is not UTF-8 is shown as far as it is ASCII. */
+/* Replaces bytes outside ASCII if the text is not UTF-8. */
 json_t *apipool_render_text(const char *text)
 {
     if (!text || !*text) {
@@ -106,24 +106,24 @@ static void set_count(json_t *object, const char *name, apr_uint64_t count)
     json_object_set_new(object, name, json_integer((json_int_t)count));
 }
 
-void apipool_render_rates(json_t *object, const apipool_counters_snapshot_t *numbers)
+void apipool_render_rates(json_t *object, const apipool_counters_snapshot_t *counters)
 {
-    json_object_set_new(object, "rpm", apipool_render_number(numbers->rpm));
-    json_object_set_new(object, "rpd", apipool_render_number(numbers->rpd));
-    json_object_set_new(object, "tpm", apipool_render_number(numbers->tpm));
-    json_object_set_new(object, "tpd", apipool_render_number(numbers->tpd));
+    json_object_set_new(object, "rpm", apipool_render_number(counters->rpm));
+    json_object_set_new(object, "rpd", apipool_render_number(counters->rpd));
+    json_object_set_new(object, "tpm", apipool_render_number(counters->tpm));
+    json_object_set_new(object, "tpd", apipool_render_number(counters->tpd));
 }
 
-void apipool_render_numbers(json_t *object, const apipool_counters_snapshot_t *numbers)
+void apipool_render_counters(json_t *object, const apipool_counters_snapshot_t *counters)
 {
-    set_count(object, "requests", numbers->requests);
-    set_count(object, "errors", numbers->errors);
-    json_object_set_new(object, "success_rate", apipool_render_real(numbers->success_rate));
-    apipool_render_rates(object, numbers);
-    set_count(object, "prompt_tokens", numbers->prompt);
-    set_count(object, "completion_tokens", numbers->completion);
-    set_count(object, "cached_tokens", numbers->cached);
-    set_count(object, "total_tokens", numbers->total);
-    json_object_set_new(object, "ttft_ms", apipool_render_real(numbers->first_byte_ms));
-    json_object_set_new(object, "latency_ms", apipool_render_real(numbers->latency_ms));
+    set_count(object, "requests", counters->requests);
+    set_count(object, "errors", counters->errors);
+    json_object_set_new(object, "success_rate", apipool_render_real(counters->success_rate));
+    apipool_render_rates(object, counters);
+    set_count(object, "prompt_tokens", counters->prompt);
+    set_count(object, "completion_tokens", counters->completion);
+    set_count(object, "cached_tokens", counters->cached);
+    set_count(object, "total_tokens", counters->total);
+    json_object_set_new(object, "ttft_ms", apipool_render_real(counters->first_byte_ms));
+    json_object_set_new(object, "latency_ms", apipool_render_real(counters->latency_ms));
 }

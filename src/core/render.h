@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Values of the API as JSON: what is not known is null. */
+ * Values of the API as JSON; unknown ones are null. */
 #ifndef APIPOOL_CORE_RENDER_H
 #define APIPOOL_CORE_RENDER_H
 
@@ -9,7 +9,7 @@
 #include "counters.h"
 #include "key.h"
 
-/* Each returns a new value that the caller gives back, or puts into another one. */
+/* Each function returns a new value that the caller releases or adds to another one. */
 
 json_t *apipool_render_time(apr_time_t when);                  /* 0: null */
 json_t *apipool_render_number(apr_int64_t number);             /* below 0: null */
@@ -22,13 +22,13 @@ json_t *apipool_render_ids(const apr_array_header_t *ids);     /* of apr_uint64_
 json_t *apipool_render_seconds(apr_interval_time_t time);
 json_t *apipool_render_limits(const apipool_key_limits_t *limits);
 
-/** Adds the members of an object to another one, and gives it back. */
+/** Moves the members of an object into another one; releases members. */
 void apipool_render_add(json_t *object, json_t *members);
 
-/** Puts the members that pools, keys and clients share into an object: from requests to latency_ms. */
-void apipool_render_numbers(json_t *object, const apipool_counters_snapshot_t *numbers);
+/** Adds the members that pools, keys and clients have in common, from requests to latency_ms. */
+void apipool_render_counters(json_t *object, const apipool_counters_snapshot_t *counters);
 
-/** Those of them that tell how fast it goes: from rpm to tpd. */
-void apipool_render_rates(json_t *object, const apipool_counters_snapshot_t *numbers);
+/** Adds those that are rates, from rpm to tpd. */
+void apipool_render_rates(json_t *object, const apipool_counters_snapshot_t *counters);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The small texts of the store: the seal of one generation, and which generation is current. */
+ * Small text files of the store: the seal of a generation, and the current generations. */
 #include "seal.h"
 
 #include <apr_escape.h>
@@ -30,7 +30,8 @@ static apr_size_t put_digest(char *text, apr_size_t len, const char *word,
     return len + (apr_size_t)apr_snprintf(text + len, APIPOOL_SEAL_MAX - len, "%s%s\n", word, hex);
 }
 
-/* The last line: the digest of all above. Returns how long the whole is, 0 when libcrypto fails. */
+/* Adds the last line, the digest of everything above. Returns the total size, 0 when libcrypto
+ * fails. */
 static apr_size_t put_sum(char *text, apr_size_t len)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -39,7 +40,7 @@ static apr_size_t put_sum(char *text, apr_size_t len)
                : 0;
 }
 
-/* All lines but the last two. */
+/* Writes all lines but the last two. */
 static apr_size_t put_facts(const apipool_seal_t *seal, char *text)
 {
     apr_size_t len = (apr_size_t)apr_snprintf(
@@ -82,7 +83,7 @@ apr_size_t apipool_current_format(const apipool_current_t *current, char text[AP
                                                   current->generations[APIPOOL_STORE_STATS]));
 }
 
-/* --- Reading: words by their place. What they make up is written again, and must be the same text. --- */
+/* --- Reading: words by position; the result is formatted again and must be the same text --- */
 
 typedef struct {
     char text[APIPOOL_SEAL_MAX + 1];
@@ -111,7 +112,7 @@ static apr_uint64_t number(const char *word)
     return strtoull(word, NULL, 10);
 }
 
-/* Returns 0 when it is no name of a file, or of a dbm, that this module gives. */
+/* Returns 0 unless the word is a file or dbm name as this module writes it. */
 static int take_name(const char *word, char name[APIPOOL_SEAL_NAME_MAX])
 {
     apr_cpystrn(name, word, APIPOOL_SEAL_NAME_MAX);
@@ -125,7 +126,7 @@ static int take_digest(const char *word, unsigned char digest[APIPOOL_SHA256_SIZ
            apr_unescape_hex(digest, word, HEX_SIZE, 0, &len) == APR_SUCCESS;
 }
 
-/* Ten words, four for each file, and four of the two digests. */
+/* Ten words, four for each file, and four for the two digests. */
 static int take_seal(const words_t *words, apipool_seal_t *seal,
                      unsigned char mac[APIPOOL_SHA256_SIZE])
 {
@@ -152,20 +153,20 @@ static int take_seal(const words_t *words, apipool_seal_t *seal,
 apipool_seal_e apipool_seal_parse(apipool_seal_t *seal, const unsigned char *mac_key,
                                   const char *text, apr_size_t len)
 {
-    unsigned char said[APIPOOL_SHA256_SIZE], is[EVP_MAX_MD_SIZE];
+    unsigned char stated[APIPOOL_SHA256_SIZE], actual[EVP_MAX_MD_SIZE];
     char again[APIPOOL_SEAL_MAX];
     words_t words;
 
     memset(seal, 0, sizeof(*seal));
-    if (!split(&words, text, len) || !take_seal(&words, seal, said)) {
+    if (!split(&words, text, len) || !take_seal(&words, seal, stated)) {
         return APIPOOL_SEAL_DAMAGED;
     }
     apr_size_t facts = put_facts(seal, again);
-    if (put_sum(again, put_digest(again, facts, MAC_WORD, said)) != len ||
-        memcmp(again, text, len) || !authenticate(again, facts, mac_key, is)) {
+    if (put_sum(again, put_digest(again, facts, MAC_WORD, stated)) != len ||
+        memcmp(again, text, len) || !authenticate(again, facts, mac_key, actual)) {
         return APIPOOL_SEAL_DAMAGED;
     }
-    return CRYPTO_memcmp(said, is, sizeof(said)) ? APIPOOL_SEAL_FOREIGN : APIPOOL_SEAL_GOOD;
+    return CRYPTO_memcmp(stated, actual, sizeof(stated)) ? APIPOOL_SEAL_FOREIGN : APIPOOL_SEAL_GOOD;
 }
 
 int apipool_current_parse(apipool_current_t *current, const char *text, apr_size_t len)

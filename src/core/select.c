@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which of several usable keys a request gets: what candidates are compared by. */
+ * Comparison of usable keys by strategy. */
 #include "select.h"
 
 #include <string.h>
@@ -25,15 +25,14 @@ double apipool_select_finish(apipool_strategy_e strategy, const apipool_candidat
     return finish > clock ? finish : clock;
 }
 
-/* What candidates are compared by: the least load, then whose share is next, then who has been idle for
- * longest. Made once for each. */
+/* Sort key, computed once per candidate: least load, then next share, then longest idle. */
 typedef struct {
     double load, finish;
     apr_time_t last_used_at;
 } rank_t;
 
-/* By load: fewest requests in flight for its weight. Totals do not count: a key that comes late, or comes
- * back, would get every request until it has caught up. */
+/* Load is the number of requests in flight per weight. Totals are not compared: a new or
+ * returning key would get every request until it had caught up. */
 static rank_t rank_of(apipool_strategy_e strategy, const apipool_candidate_t *c, double clock)
 {
     return (rank_t){strategy == APIPOOL_STRATEGY_LEAST_USED ? c->in_flight / c->weight : 0,

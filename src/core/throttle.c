@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Long work that leaves its processor to others. */
+ * Pacing of long work, so that it leaves the processor to requests. */
 #include "throttle.h"
 
 #include <apr_time.h>
 
-static int shared; /* by requests, of this process */
+static int shared; /* this process serves requests */
 
-/* When this thread last woke up, as far as is known; of one that has done something else meanwhile, which
- * may have been long, the first step ends with a pause. */
+/* Time when this thread last woke up here. After other work, which may have been long, the first
+ * step ends with a pause. */
 static __thread apr_time_t awake_since;
 
 void apipool_throttle_share(void)

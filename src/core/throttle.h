@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Long work that leaves its processor to others. */
+ * Pacing of long work, so that it leaves the processor to requests. */
 #ifndef APIPOOL_CORE_THROTTLE_H
 #define APIPOOL_CORE_THROTTLE_H
 
-/* A thread that computes for milliseconds keeps the threads of requests from its processor: they wake up,
- * and wait until its slice is over, which lasts as long as several requests take. To yield does not help
- * them, since a scheduler that is fair gives the processor back to whoever has had less of it; to sleep does.
- * What works long therefore says so between its steps, and sleeps for a moment whenever it has worked for as
- * long as a request may wait. One that has just slept is not taken off its processor either, wherever it
- * stands, with a lock in its hands as well; for the same reason priorities stay as they are: with a lower one
- * it would take longer to get its turn again. Thread-safe: each thread has its own time. */
+/* A thread that computes for milliseconds keeps request threads off its processor: they wake up
+ * but wait until its time slice is over, which lasts as long as several requests. Yielding does
+ * not help, as a fair scheduler returns the processor to the thread that had less of it;
+ * sleeping does. Long work therefore calls in between its steps, and sleeps for a moment
+ * whenever it has worked for as long as a request may wait. A thread that has just slept is not
+ * preempted either, even with a lock held. For the same reason its priority stays: with a lower
+ * one it would get its next turn later. Thread-safe: each thread has its own time. */
 
 #define APIPOOL_THROTTLE_WORK 150 /* microseconds of work at a time */
-#define APIPOOL_THROTTLE_REST 50 /* microseconds of sleep, to which the system adds about as many */
+#define APIPOOL_THROTTLE_REST 50  /* microseconds of sleep; the system adds about as many */
 
-/** From now on this process serves requests: each child, once. Nothing is paced before. */
+/** Notes that this process serves requests: each child, once. Before that, nothing is paced. */
 void apipool_throttle_share(void);
 
-/**
- * To be called between the steps of long work, each of which takes some microseconds; without any lock that
- * requests wait for. Sleeps if this thread has worked for APIPOOL_THROTTLE_WORK since it last did.
- */
+/** Call it between steps of long work that take some microseconds each, without any lock that
+ *  requests need. Sleeps if this thread has worked for APIPOOL_THROTTLE_WORK since the last
+ *  sleep. */
 void apipool_throttle(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Seals at rest: keys derived from the secret, AES-256-GCM for texts, HMAC-SHA-256 for files. */
+ * Encryption of stored texts, and the keys derived from the secret. */
 #include "vault.h"
 
 #include <openssl/crypto.h>
@@ -45,8 +45,8 @@ int apipool_vault_session_key(const unsigned char secret[APIPOOL_SECRET_SIZE],
 }
 
 /* Encrypts, or decrypts and checks the tag. A cipher fetched once (OpenSSL 3) would save half a
- * microsecond, but nobody could free it when the module is unloaded; a context kept per thread saves
- * next to nothing. */
+ * microsecond, but could not be freed when the module is unloaded; a context per thread saves
+ * almost nothing. */
 static int run_cipher(const apipool_vault_t *vault, int sealing, const unsigned char *nonce,
                       const void *aad, apr_size_t aad_len, const unsigned char *in, apr_size_t len,
                       unsigned char *out, unsigned char *tag)

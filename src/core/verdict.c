@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The rules: what one attempt at an upstream means. */
+ * Verdict on an attempt: the rules. */
 #include "verdict.h"
 
 #include <apr_lib.h>
@@ -9,8 +9,8 @@
 #include "error_answer.h"
 #include "retry_after.h"
 
-/* All that follows from a rule: what is not said is none, or what other rules have as well. Those of a pool
- * stand behind the built-in ones and say nothing. */
+/* Consequences of each rule; absent fields have default values. The rows of a pool's own rules,
+ * behind the built-in ones, are empty. */
 static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
     [APIPOOL_RULE_SUCCESS] = {.id = "R00",
                               .meaning = "the upstream has served the request",
@@ -110,7 +110,7 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
                                 .action = APIPOOL_STOP},
 };
 
-/* The rule for each meaning of a marker, and the status of an answer that has no other. */
+/* Rule for each meaning of a marker, and the status of an in-band error that has none. */
 static const struct {
     apipool_rule_e rule;
     int status;
@@ -126,17 +126,6 @@ static const struct {
     [APIPOOL_MEANS_RATE_LIMIT] = {APIPOOL_RULE_RATE_LIMIT, 429},
 };
 
-static const char *find(const char *text, const char *part)
-{
-    apr_size_t len = strlen(part);
-    for (; *text; text++) {
-        if (!apr_cstr_casecmpn(text, part, len)) {
-            return text;
-        }
-    }
-    return NULL;
-}
-
 static const struct {
     const char *open, *close;
 } quotation_marks[] = {
@@ -149,7 +138,7 @@ static const struct {
 
 #define QUOTATION_MARKS (sizeof(quotation_marks) / sizeof(*quotation_marks))
 
-/* The end of the last such part, or NULL. */
+/* End of the last occurrence of part, or NULL. */
 static const char *find_end(const char *text, const char *part)
 {
     const char *end = NULL;
@@ -160,8 +149,8 @@ static const char *find_end(const char *text, const char *part)
     return end;
 }
 
-/* Where the quotation ends that a mark opens: after the last mark of any kind, for what a client
- * sent may hold marks itself; where this kind is not closed, at the end. */
+/* End of the quotation that a mark opens: after the last mark of any kind, as quoted client text
+ * may contain marks; at the end if this kind is never closed. */
 static const char *quotation_end(const char *text, apr_size_t mark)
 {
     const char *end = find_end(text, quotation_marks[mark].close);
@@ -175,7 +164,7 @@ static const char *quotation_end(const char *text, apr_size_t mark)
     return end;
 }
 
-/* Behind what is quoted from here on; NULL when nothing is. */
+/* Position behind a quotation that begins here; NULL if none does. */
 static const char *skip_quoted(const char *text, int in_word)
 {
     for (apr_size_t i = 0; i < QUOTATION_MARKS; i++) {
@@ -188,8 +177,8 @@ static const char *skip_quoted(const char *text, int in_word)
     return NULL;
 }
 
-/* Looks outside quotation marks only: what a vendor quotes is the client's, a model's name for
- * example. */
+/* Searches outside quotation marks: vendors quote what the client sent, for example a model
+ * name. */
 static int contains(const char *text, const char *part)
 {
     apr_size_t len = strlen(part);
@@ -220,7 +209,7 @@ static int is_marked(const apipool_marker_t *marker, int status,
     case APIPOOL_IN_FIELDS:
         return in_fields(marker->text, answer);
     case APIPOOL_IN_QUOTA:
-        return find(answer->quota, marker->text) != NULL;
+        return apipool_ascii_find(answer->quota, marker->text) != NULL;
     case APIPOOL_STARTS_MESSAGE:
         return !apr_cstr_casecmpn(answer->message, marker->text, strlen(marker->text));
     case APIPOOL_IN_MESSAGE:
@@ -235,8 +224,8 @@ static int is_marked(const apipool_marker_t *marker, int status,
     return 0;
 }
 
-/* What a status leaves to be said by the body. An upstream that fails may say anything of the key;
- * 402 and 413 are plain, but for a 402 that ends by itself. */
+/* Returns 1 if the body may refine the status. A failing upstream may say anything about the
+ * key. 402 and 413 are clear, except for a 402 that ends by itself. */
 static int may_mean(int status, apipool_meaning_e meaning)
 {
     if (status >= 500) {
@@ -262,7 +251,7 @@ static const apipool_marker_t *find_marker(apipool_provider_e provider, int stat
     return NULL;
 }
 
-/* 501 and 505 say what the upstream will never do; every other 5xx may pass, Cloudflare's too. */
+/* 501 and 505 are permanent; every other 5xx may pass, including Cloudflare's. */
 static apipool_rule_e rule_of_status(int status)
 {
     switch (status) {
@@ -282,7 +271,7 @@ static apipool_rule_e rule_of_status(int status)
     }
 }
 
-/* "429" as a status; 0 for what is none. */
+/* Parses a status such as "429"; returns 0 for anything else. */
 static int read_status(const char *text)
 {
     if ((text[0] != '4' && text[0] != '5') || !apr_isdigit(text[1]) || !apr_isdigit(text[2]) ||
@@ -304,12 +293,12 @@ static int type_status(const char *text)
     return 0;
 }
 
-/* The status that an error inside a 200 would have had. */
+/* Status that an error inside a 200 would have had. */
 static int in_band_status(apipool_provider_e provider, const apipool_error_answer_t *answer)
 {
     int status = read_status(answer->code);
     status = status ? status : read_status(answer->type);
-    if (!status) { /* at no status at all, only markers count that need none */
+    if (!status) { /* with status 0, only markers without a status match */
         const apipool_marker_t *marker = find_marker(provider, 0, answer);
         status = marker ? meanings[marker->means].status : 0;
     }
@@ -327,7 +316,7 @@ static int custom_matches(const apipool_custom_rule_t *custom, int status,
         listed |= status >= custom->statuses[i].from && status <= custom->statuses[i].to;
     }
     for (int i = 0; listed && !marked && i < 4; i++) {
-        marked = find(texts[i], custom->marker) != NULL;
+        marked = apipool_ascii_find(texts[i], custom->marker) != NULL;
     }
     return listed && marked;
 }
@@ -337,7 +326,8 @@ static apr_time_t later(apr_time_t a, apr_time_t b)
     return a > b ? a : b;
 }
 
-/* An upstream's fault lasts until it says, but not until some limit's window ends. */
+/* Time named by the answer. A fault of the upstream lasts until the named time, not until a rate
+ * limit window ends. */
 static apr_time_t named_time(const apipool_evidence_t *evidence,
                              const apipool_error_answer_t *answer, int upstream_fault)
 {
@@ -353,7 +343,7 @@ static apr_time_t named_time(const apipool_evidence_t *evidence,
     return upstream_fault ? at : later(at, apipool_retry_after_reset(answer->reset, now));
 }
 
-/* What follows from a rule of the pool's own is told by its scope. */
+/* Derives the consequences of a custom rule from its scope. */
 static apipool_verdict_t by_custom(const apipool_custom_rule_t *custom, int index)
 {
     int concerns_key = custom->scope == APIPOOL_SCOPE_MODEL || custom->scope == APIPOOL_SCOPE_KEY ||

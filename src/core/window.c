@@ -6,7 +6,7 @@
 
 #define BUCKETS APIPOOL_WINDOW_BUCKETS
 
-/* A bucket's: a 15th of the span and its margin, rounded up. */
+/* Width of a bucket: a 15th of the span and its margin, rounded up. */
 #define MINUTE_WIDTH APR_INT64_C(4066667)
 #define DAY_WIDTH    APR_INT64_C(5764000000)
 
@@ -18,7 +18,7 @@ static const struct {
     [APIPOOL_WINDOW_DAY] = {APR_INT64_C(86400000000), DAY_WIDTH},
 };
 
-/* Each division is by a number that the compiler knows, which is far cheaper. */
+/* Divides by constants, which is far cheaper. */
 static apr_uint32_t bucket_of(apipool_window_span_e span, apr_time_t when)
 {
     apr_uint64_t time = when > 0 ? (apr_uint64_t)when : 0;
@@ -26,15 +26,15 @@ static apr_uint32_t bucket_of(apipool_window_span_e span, apr_time_t when)
     return number < UINT32_MAX ? (apr_uint32_t)number : UINT32_MAX;
 }
 
-/* How many buckets have begun since the newest: 0 where the clock is behind it. */
+/* Number of buckets begun since the newest; 0 if the clock is behind it. */
 static apr_uint32_t begun_since(const apipool_window_t *w, apr_uint32_t current)
 {
     return current > w->newest ? current - w->newest : 0;
 }
 
-/* A clock a year ahead, then put right, must not make a full window wait for a year. The newest bucket
- * becomes the next one and not the current: as time has passed since the last charge to it, but how
- * much is not known, every charge is taken to be a bucket younger than it looks. */
+/* A clock that was a year ahead and is corrected must not make a full window wait for a year.
+ * The newest bucket becomes the next one, not the current one: an unknown time has passed since
+ * its last charge, so every charge is taken to be one bucket younger than it looks. */
 static void turn_back(apipool_window_t *w, apr_uint32_t current)
 {
     apr_uint32_t old[BUCKETS], newest = current + 1;
@@ -157,7 +157,7 @@ apr_time_t apipool_window_next_free(apipool_window_t *w, apipool_window_span_e s
     if (age == BUCKETS - begun_since(w, current)) {
         return now;
     }
-    /* The bucket that was taken off last has to leave: it does so 16 widths after it began. */
+    /* The last bucket taken off has to leave, which it does 16 widths after its beginning. */
     return ((apr_time_t)w->newest - (apr_time_t)age + BUCKETS) * spans[span].width;
 }
 

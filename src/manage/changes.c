@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What operators do to keys that are there: edits and removals that last, resets and checks. */
+ * Changes of existing keys by operators: durable edits and removals, resets, checks. */
 #include "manage.h"
 
 #include <apr_hash.h>
@@ -18,7 +18,7 @@ typedef struct {
     apipool_segment_t *segment;
     apr_uint32_t pool;
     const apipool_key_change_t *change;
-    apipool_key_patch_t patch; /* of an edit */
+    apipool_key_patch_t patch; /* for an edit */
     apr_hash_t *chosen;        /* ids, each pointing to itself */
     apipool_key_changed_t *result;
     apr_pool_t *p;
@@ -92,11 +92,11 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     apr_status_t rv = choose_all(work, error);
     if (rv == APR_SUCCESS && work->change->action == APIPOOL_DO_EDIT &&
         work->change->edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)) {
-        apipool_need_t need = {0};
+        apipool_capacity_t capacity = {0};
         for (apr_uint32_t i = 0; i < work->result->matched; i++) {
-            apipool_need_add(&need, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
+            apipool_capacity_add(&capacity, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
         }
-        rv = apipool_pool_make_room(work->segment, 0, &need, &has_room);
+        rv = apipool_pool_make_room(work->segment, 0, &capacity, &has_room);
     }
     if (rv == APR_SUCCESS && !has_room) {
         *error = "There is no room for labels; raise APIPoolCapacity, then stop and start httpd.";
@@ -116,8 +116,8 @@ static int write_key(void *ctx, apipool_key_image_t *image)
     return !chosen || work->change->action == APIPOOL_DO_EDIT;
 }
 
-/* A key that goes in between is not there any more, which is no failure; and where it is written down what
- * changes, nobody can remove one meanwhile. */
+/* A key that was removed meanwhile is no failure. Durable changes cannot meet that, as only one
+ * is made at a time. */
 static apr_status_t apply_one(const work_t *work, apr_uint64_t id)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -155,7 +155,7 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
     work_t work = {.segment = apipool_lifecycle_segment(),
                    .pool = pool,
                    .change = change,
-                   .patch = {.edit = change->edit, .group = APIPOOL_NONE},
+                   .patch = {.edit = change->edit, .upstream = APIPOOL_NONE},
                    .chosen = apr_hash_make(p),
                    .result = result,
                    .p = p};
@@ -168,7 +168,7 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
     if (change->action == APIPOOL_DO_EDIT || change->action == APIPOOL_DO_DELETE) {
         return apipool_lifecycle_change(&lasting, &flaw->message, p);
     }
-    /* the other two change statistics alone */
+    /* the other actions are not durable */
     apr_status_t rv = choose_all(&work, &flaw->message);
     rv = rv == APR_SUCCESS ? apply(&work) : rv;
     flaw->message = rv == APR_SUCCESS ? NULL : LOCK_FAILED;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A check of one key while an operator waits for it. */
+ * Check of one key while an operator waits. */
 #include "manage.h"
 
 #include <apr_strings.h>
@@ -10,22 +10,22 @@
 #include "render.h"
 
 static const apipool_upstream_conf_t *upstream_of(const apipool_pool_conf_t *pool,
-                                                  apr_uint32_t group)
+                                                  apr_uint32_t index)
 {
     for (int i = 0; i < pool->upstreams->nelts; i++) {
         const apipool_upstream_conf_t *upstream =
             &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_conf_t);
-        if (upstream->index == group) {
+        if (upstream->index == index) {
             return upstream;
         }
     }
     return NULL;
 }
 
-/* Where a vendor tells balances one question answers both. */
-static apipool_probe_report_t ask(apipool_pool_conf_t *pool,
-                                  const apipool_upstream_conf_t *upstream, apipool_lease_t *lease,
-                                  apr_pool_t *p, int *asked)
+/* If the vendor reports balances, one request answers both questions. */
+static apipool_probe_report_t send_probe(apipool_pool_conf_t *pool,
+                                         const apipool_upstream_conf_t *upstream,
+                                         apipool_lease_t *lease, apr_pool_t *p, int *asked)
 {
     apipool_question_t question = apipool_probe_request(p, pool, upstream, APIPOOL_STATE_QUOTA, 0);
     apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN, .policy = &pool->policy};
@@ -65,8 +65,8 @@ static const char *describe(const apipool_probe_report_t *report, int asked, apr
                           : apr_psprintf(p, "The upstream did not answer (%s).", rule);
 }
 
-/* valid is null where nobody can tell. */
-static json_t *tell(const apipool_probe_report_t *report, const char *detail)
+/* valid is null if the result is inconclusive. */
+static json_t *render(const apipool_probe_report_t *report, const char *detail)
 {
     int known = report->result == APIPOOL_PROBED_ACCEPTED ||
                 report->result == APIPOOL_PROBED_SPENT || report->result == APIPOOL_PROBED_REJECTED;
@@ -79,7 +79,7 @@ static json_t *tell(const apipool_probe_report_t *report, const char *detail)
 }
 
 apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint64_t id,
-                                      apr_pool_t *p, json_t **told)
+                                      apr_pool_t *p, json_t **result)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_lease_t *lease = apr_pcalloc(p, sizeof(*lease));
@@ -90,23 +90,23 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
     apr_status_t rv =
         conf ? apipool_recovery_lend(segment, pool, id, apr_time_now(), lease) : APR_NOTFOUND;
     if (rv == APR_EBUSY) {
-        *told = tell(&report, "The key is already being checked.");
+        *result = render(&report, "The key is already being checked.");
         return APR_SUCCESS;
     }
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    const apipool_upstream_conf_t *upstream = upstream_of(conf, lease->group);
+    const apipool_upstream_conf_t *upstream = upstream_of(conf, lease->upstream);
     report.policy = &conf->policy;
     if (upstream) {
-        report = ask(conf, upstream, lease, p, &asked);
+        report = send_probe(conf, upstream, lease, p, &asked);
     }
     rv = apipool_recovery_probed(segment, lease, &report, apr_time_now(), &outcome);
     apipool_lease_wipe(lease);
     if (rv == APR_SUCCESS) {
-        *told =
-            tell(&report, upstream ? describe(&report, asked, p)
-                                   : "The configuration no longer names the upstream of this key.");
+        *result = render(&report,
+                         upstream ? describe(&report, asked, p)
+                                  : "The configuration no longer names the upstream of this key.");
     }
     return rv;
 }

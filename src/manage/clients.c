@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Clients for the operator's API: what is told of them, and how they are made, changed and removed. */
+ * Clients in the operator's API: reading, creating, changing and removing them. */
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -13,15 +13,15 @@
 #include "names.h"
 #include "render.h"
 
-#define BATCH    16  /* clients that are copied at a time */
-#define TEXT_MAX 255 /* bytes of what stands in a list */
+#define BATCH    16  /* clients copied at a time */
+#define TEXT_MAX 255 /* bytes of a list element */
 
 _Static_assert(APIPOOL_CLIENT_NAME_SIZE == APIPOOL_CLIENT_NAME_MAX, "names fit into the table");
 
 static const char *const list_names[] = {APIPOOL_CLIENT_LIST_NAMES};
 static const char *const limit_names[] = {APIPOOL_CLIENT_LIMIT_NAMES};
 
-/* --- telling --- */
+/* --- Reading --- */
 
 static apr_array_header_t *list_of(const apipool_client_terms_t *terms, int list, apr_pool_t *p)
 {
@@ -32,7 +32,7 @@ static apr_array_header_t *list_of(const apipool_client_terms_t *terms, int list
     return texts;
 }
 
-static json_t *tell(const apipool_client_row_t *row, apr_pool_t *p)
+static json_t *render(const apipool_client_row_t *row, apr_pool_t *p)
 {
     const apipool_client_terms_t *terms = &row->image.terms;
     json_t *usage = json_object();
@@ -45,7 +45,7 @@ static json_t *tell(const apipool_client_row_t *row, apr_pool_t *p)
     for (int i = 0; i < APIPOOL_CLIENT_LIMITS; i++) {
         json_object_set_new(object, limit_names[i], apipool_render_limit(terms->limits[i]));
     }
-    apipool_render_numbers(usage, &row->numbers);
+    apipool_render_counters(usage, &row->counters);
     apipool_render_add(object, json_pack("{s:I,s:o,s:o,s:o}", "in_flight",
                                          (json_int_t)row->in_flight, "created_at",
                                          apipool_render_time(row->image.created_at), "last_used_at",
@@ -63,7 +63,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(name_of(*(json_t *const *)a), name_of(*(json_t *const *)b));
 }
 
-apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **told)
+apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **result)
 {
     apipool_client_row_t *rows = apr_palloc(p, BATCH * sizeof(*rows));
     apr_array_header_t *clients = apr_array_make(p, BATCH, sizeof(json_t *));
@@ -74,21 +74,22 @@ apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t 
         rv = apipool_client_rows(apipool_lifecycle_segment(), server, apr_time_now(), &from, rows,
                                  BATCH, &count);
         for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < count; i++) {
-            APR_ARRAY_PUSH(clients, json_t *) = tell(&rows[i], p);
+            APR_ARRAY_PUSH(clients, json_t *) = render(&rows[i], p);
         }
     }
     qsort(clients->elts, (size_t)clients->nelts, sizeof(json_t *), by_name);
-    *told = json_array();
+    *result = json_array();
     for (int i = 0; i < clients->nelts; i++) {
-        json_array_append_new(*told, APR_ARRAY_IDX(clients, i, json_t *));
+        json_array_append_new(*result, APR_ARRAY_IDX(clients, i, json_t *));
     }
     if (rv != APR_SUCCESS) {
-        json_decref(*told);
+        json_decref(*result);
     }
     return rv;
 }
 
-/* A name as it was made by a version that did not normalise names goes before the form that it has today. */
+/* Looks for the exact name first, as an earlier version may have stored a name that is not
+ * normalised. */
 static apr_status_t read_row(const char *server, const char *name, apr_pool_t *p,
                              apipool_client_row_t *row)
 {
@@ -101,17 +102,17 @@ static apr_status_t read_row(const char *server, const char *name, apr_pool_t *p
 }
 
 apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_pool_t *p,
-                                   json_t **told)
+                                   json_t **result)
 {
     apipool_client_row_t row;
     apr_status_t rv = read_row(apipool_config_server_name(p, s), name, p, &row);
     if (rv == APR_SUCCESS) {
-        *told = tell(&row, p);
+        *result = render(&row, p);
     }
     return rv;
 }
 
-/* --- what an operator may say --- */
+/* --- Checks of the input --- */
 
 static apr_status_t refuse(apipool_input_error_t *flaw, const char *field, const char *message)
 {
@@ -119,7 +120,7 @@ static apr_status_t refuse(apipool_input_error_t *flaw, const char *field, const
     return APR_EINVAL;
 }
 
-/* Whether it can stand in a log, a label or a header field as it is. */
+/* Returns 1 if a text can be used in a log, a label or a header field without escaping. */
 static int is_clean(const char *text)
 {
     char clean[TEXT_MAX + 1];
@@ -155,7 +156,7 @@ static apr_status_t check_lists(const apipool_client_edit_t *edit, apipool_input
     return APR_SUCCESS;
 }
 
-/* What is to be changed, for the moment in which nobody else changes anything. */
+/* Change to make once no other one is in progress. */
 typedef struct {
     const apipool_client_edit_t *edit;
     apr_pool_t *p;
@@ -188,9 +189,9 @@ static apr_status_t edit_terms(void *ctx, apipool_client_terms_t *terms)
                         "Pools, models and endpoints take more than 2048 bytes together.");
 }
 
-/* --- changes --- */
+/* --- Changes --- */
 
-/* Where no pool is configured there is no store. */
+/* Without a configured pool there is no store. */
 static apr_status_t make_change(apipool_client_change_t *change, apipool_input_error_t *flaw,
                                 apr_pool_t *p)
 {
@@ -220,7 +221,7 @@ static void name_client(apipool_client_image_t *image, const char *server, const
     apr_cpystrn(image->name, name, sizeof(image->name));
 }
 
-/* Makes the key of a client, and what is kept of both. */
+/* Makes a client's key and its stored form. */
 static apr_status_t make_image(const char *server, const char *name, char *key,
                                apipool_client_image_t *image)
 {

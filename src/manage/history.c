@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is told of the past: history, models and rules of a pool, and the last requests. */
+ * Statistics of a pool in the operator's API: history, models and rules; and the last requests. */
 #include "manage.h"
 
 #include <apr_strings.h>
@@ -16,7 +16,7 @@
 #define NAMES_BATCH  16
 #define RECENT_BATCH 32
 
-static apr_status_t tell_series(apr_uint32_t pool, int by_hour, apr_time_t now, json_t *array)
+static apr_status_t render_series(apr_uint32_t pool, int by_hour, apr_time_t now, json_t *array)
 {
     apipool_series_point_t points[MINUTES];
     int count = 0;
@@ -41,13 +41,13 @@ static apr_status_t tell_series(apr_uint32_t pool, int by_hour, apr_time_t now, 
 
 typedef struct {
     const char *name;
-    apipool_counters_snapshot_t numbers;
+    apipool_counters_snapshot_t counters;
 } model_t;
 
 static int by_tokens(const void *a, const void *b)
 {
     const model_t *first = a, *second = b;
-    apr_uint64_t left = first->numbers.total, right = second->numbers.total;
+    apr_uint64_t left = first->counters.total, right = second->counters.total;
     return left != right ? (left < right) - (left > right) : strcmp(first->name, second->name);
 }
 
@@ -67,7 +67,7 @@ static apr_status_t read_models(apr_uint32_t pool, apr_time_t now, apr_array_hea
         for (apr_uint32_t i = 0; i < count; i++) {
             if (rows[i].kind == APIPOOL_NAMED_MODEL) {
                 APR_ARRAY_PUSH(models, model_t) =
-                    (model_t){apr_pstrdup(models->pool, rows[i].text), rows[i].numbers};
+                    (model_t){apr_pstrdup(models->pool, rows[i].text), rows[i].counters};
             }
         }
     }
@@ -75,7 +75,7 @@ static apr_status_t read_models(apr_uint32_t pool, apr_time_t now, apr_array_hea
     return APR_SUCCESS;
 }
 
-static apr_status_t tell_models(apr_uint32_t pool, apr_time_t now, apr_pool_t *p, json_t *array)
+static apr_status_t render_models(apr_uint32_t pool, apr_time_t now, apr_pool_t *p, json_t *array)
 {
     apr_array_header_t *models = apr_array_make(p, NAMES_BATCH, sizeof(model_t));
     apr_status_t rv = read_models(pool, now, models);
@@ -83,16 +83,16 @@ static apr_status_t tell_models(apr_uint32_t pool, apr_time_t now, apr_pool_t *p
         const model_t *model = &APR_ARRAY_IDX(models, i, model_t);
         json_array_append_new(array, json_pack("{s:o,s:I,s:I,s:I}", "model",
                                                apipool_render_text(model->name), "requests",
-                                               (json_int_t)model->numbers.requests, "errors",
-                                               (json_int_t)model->numbers.errors, "total_tokens",
-                                               (json_int_t)model->numbers.total));
+                                               (json_int_t)model->counters.requests, "errors",
+                                               (json_int_t)model->counters.errors, "total_tokens",
+                                               (json_int_t)model->counters.total));
     }
     return rv;
 }
 
-/* Attempts; or requests, of a rule that allows none. */
-static apr_status_t tell_rules(apr_uint32_t pool, const apipool_pool_snapshot_t *stats,
-                               json_t *array)
+/* Counts attempts; for rules without an attempt, requests. */
+static apr_status_t render_rules(apr_uint32_t pool, const apipool_pool_snapshot_t *stats,
+                                 json_t *array)
 {
     apr_uint64_t counts[APIPOOL_RULE_COUNT];
     apr_status_t rv = apipool_view_rules(apipool_lifecycle_segment(), pool, counts);
@@ -107,7 +107,7 @@ static apr_status_t tell_rules(apr_uint32_t pool, const apipool_pool_snapshot_t 
     return rv;
 }
 
-apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **told)
+apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **result)
 {
     apr_time_t now = apr_time_now();
     apipool_pool_snapshot_t stats;
@@ -120,15 +120,16 @@ apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p,
         return rv;
     }
     json_t *series = json_array(), *models = json_array(), *rules = json_array();
-    *told = json_pack("{s:s,s:i}", "range", by_hour ? "24h" : "1h", "step", by_hour ? 3600 : 60);
-    apipool_render_rates(*told, &stats.numbers);
-    apipool_render_add(*told, json_pack("{s:I,s:o,s:o,s:o}", "in_flight", (json_int_t)sum.in_flight,
-                                        "series", series, "models", models, "rules", rules));
-    rv = tell_series(pool, by_hour, now, series);
-    rv = rv == APR_SUCCESS ? tell_models(pool, now, p, models) : rv;
-    rv = rv == APR_SUCCESS ? tell_rules(pool, &stats, rules) : rv;
+    *result = json_pack("{s:s,s:i}", "range", by_hour ? "24h" : "1h", "step", by_hour ? 3600 : 60);
+    apipool_render_rates(*result, &stats.counters);
+    apipool_render_add(*result,
+                       json_pack("{s:I,s:o,s:o,s:o}", "in_flight", (json_int_t)sum.in_flight,
+                                 "series", series, "models", models, "rules", rules));
+    rv = render_series(pool, by_hour, now, series);
+    rv = rv == APR_SUCCESS ? render_models(pool, now, p, models) : rv;
+    rv = rv == APR_SUCCESS ? render_rules(pool, &stats, rules) : rv;
     if (rv != APR_SUCCESS) {
-        json_decref(*told);
+        json_decref(*result);
     }
     return rv;
 }
@@ -145,7 +146,7 @@ static json_t *attempts_of(const apipool_recent_entry_t *entry)
         json_array_append_new(
             array,
             json_pack("{s:o,s:o,s:o}", "key", apipool_render_id(attempt->key), "upstream",
-                      apipool_render_text(apipool_view_upstream_name(segment, attempt->group)),
+                      apipool_render_text(apipool_view_upstream_name(segment, attempt->upstream)),
                       "rule", apipool_render_text(rule)));
     }
     return array;
@@ -190,9 +191,10 @@ static int is_one_of(apr_uint32_t pool, const apr_array_header_t *pools)
     return 0;
 }
 
-/* Requests that end meanwhile move the others on in the ring: what has been told is not told again. */
+/* Requests that end meanwhile shift the others in the ring; entries already returned are
+ * skipped. */
 apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32_t limit,
-                                     apr_pool_t *p, json_t **told)
+                                     apr_pool_t *p, json_t **result)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_recent_entry_t *batch = apr_palloc(p, RECENT_BATCH * sizeof(*batch));
@@ -215,6 +217,6 @@ apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32
         }
         offset += read;
     } while (read && json_array_size(array) < limit);
-    *told = array;
+    *result = array;
     return APR_SUCCESS;
 }

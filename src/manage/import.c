@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Imports: keys that are new, and what is said of those that are there. */
+ * Import of keys: new keys, and attributes of existing ones. */
 #include "manage.h"
 
 #include <apr_strings.h>
@@ -13,24 +13,25 @@
 #include "lifecycle.h"
 #include "throttle.h"
 
-#define FAULTS_MAX 1000 /* that are listed */
-#define PER_CHAIN  4    /* keys, when there are as many as fit */
+#define FAULTS_MAX 1000 /* faults listed */
+#define PER_CHAIN  4    /* keys per chain when all fit */
 
-/* One key of the list, copied: what it is, once that has been looked at. */
+/* Copied key of the list with what becomes of it. */
 typedef struct imported_t imported_t;
 struct imported_t {
     imported_t *next;  /* in the order of the list */
-    imported_t *chain; /* of those whose ids begin alike */
+    imported_t *chain; /* keys whose ids have the same lower bits */
     apipool_key_item_t item;
     apr_uint64_t id;
     int is_new;
-    apipool_key_patch_t *patch; /* of one that is there; NULL: nothing changes */
+    apipool_key_patch_t *patch; /* for an existing key; NULL: unchanged */
 };
 
-/* Many keys come one by one: nothing of what keeps them is ever copied to grow. */
+/* State of an import. Keys arrive one by one, and nothing that holds them has to be copied to
+ * grow. */
 typedef struct {
     apipool_segment_t *segment;
-    apr_uint32_t pool, group;
+    apr_uint32_t pool, upstream;
     apr_time_t now;
     apr_pool_t *p;
     imported_t *first, **end; /* each key once */
@@ -38,10 +39,10 @@ typedef struct {
     apr_uint32_t chain_count; /* a power of two */
     apr_uint32_t count;
     apipool_import_t *result;
-    const imported_t *next; /* to be written down, if it is new */
-    int unnamed;            /* a key that libcrypto has given no id */
-    int preview;            /* nothing is to be changed */
-    server_rec *server;     /* whose pool it is */
+    const imported_t *next; /* next key to write, if it is new */
+    int unnamed;            /* libcrypto could not derive the id of a key */
+    int preview;            /* change nothing */
+    server_rec *server;     /* of the pool */
 } import_t;
 
 /* --- Reading --- */
@@ -61,7 +62,7 @@ static void open_import(import_t *import)
 static void wipe(const import_t *import)
 {
     for (const imported_t *key = import->first; key; key = key->next) {
-        OPENSSL_cleanse((void *)(uintptr_t)key->item.key, key->item.len); /* our copy */
+        OPENSSL_cleanse((void *)(uintptr_t)key->item.key, key->item.len); /* a private copy */
         apipool_throttle();
     }
 }
@@ -80,7 +81,8 @@ static imported_t *find(const import_t *import, apr_uint64_t id)
     return key;
 }
 
-/* More than all that fits, whatever is there already: the rest is not looked at, which could be millions. */
+/* Returns 1 if there are more keys than could ever fit: the rest, which may be millions, is
+ * ignored. */
 static int is_too_much(const import_t *import)
 {
     return import->count > apipool_segment_capacity(import->segment);
@@ -101,7 +103,7 @@ static void keep(import_t *import, apr_uint64_t id, const apipool_key_item_t *it
     import->count++;
 }
 
-/* A key that stands there twice is what is said of it first. */
+/* The first occurrence of a key in the list counts. */
 static void take_key(void *ctx, const apipool_key_item_t *item)
 {
     import_t *import = ctx;
@@ -131,7 +133,7 @@ static void take_fault(void *ctx, long line, const char *reason)
     }
 }
 
-/* Of a list that is broken that is all there is to tell, whatever came before. */
+/* Reports nothing but the error of a broken list. */
 static void give_up(import_t *import, const apipool_key_list_t *list)
 {
     wipe(import);
@@ -167,7 +169,7 @@ static apr_status_t read_list(import_t *import, const apipool_import_source_t *s
     return rv;
 }
 
-/* Only what the configuration names gets keys: of any other upstream they would be used by nobody. */
+/* Finds a configured upstream; keys of any other one would never be used. */
 static const apipool_upstream_conf_t *find_upstream(apr_uint32_t pool, const char *name,
                                                     apr_pool_t *p, server_rec **server)
 {
@@ -197,7 +199,7 @@ static apr_status_t look_up(import_t *import, imported_t *key)
     }
     apr_uint32_t index = apipool_pool_find_locked(import->segment, import->pool, key->id);
     key->is_new = index == APIPOOL_NONE;
-    int changes = !key->is_new && apipool_key_patch_locked(import->segment, index, import->group,
+    int changes = !key->is_new && apipool_key_patch_locked(import->segment, index, import->upstream,
                                                            &key->item, &patch);
     apipool_segment_unlock(import->segment);
     key->patch = changes ? apr_pmemdup(import->p, &patch, sizeof(patch)) : NULL;
@@ -209,20 +211,21 @@ static apr_size_t length(const char *text)
     return text ? strlen(text) : 0;
 }
 
-/* Of a key that is there, what stays of its texts is not known. */
-static void add_need(const imported_t *key, apipool_need_t *need)
+/* For an existing key, the sizes of its unchanged texts are unknown, so the maximum is assumed. */
+static void add_capacity(const imported_t *key, apipool_capacity_t *capacity)
 {
     if (key->is_new) {
-        need->keys++;
-        apipool_need_add(need, key->item.len, length(key->item.label), length(key->item.account));
+        capacity->keys++;
+        apipool_capacity_add(capacity, key->item.len, length(key->item.label),
+                             length(key->item.account));
     }
     else if (key->patch && key->patch->edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)) {
-        apipool_need_add(need, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
+        apipool_capacity_add(capacity, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
     }
-    need->members += key->is_new || (key->patch && key->patch->group != APIPOOL_NONE);
+    capacity->members += key->is_new || (key->patch && key->patch->upstream != APIPOOL_NONE);
 }
 
-/* No other change is under way: what is counted here is so until this one is made. */
+/* The count cannot change before this change is made, as no other one is in progress. */
 static apr_status_t check_share(import_t *import, const char **error)
 {
     apr_uint32_t share = apipool_config_share(import->server), added = import->result->added;
@@ -241,7 +244,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     import_t *import = ctx;
     apr_status_t rv = APR_SUCCESS;
-    apipool_need_t need = {0};
+    apipool_capacity_t capacity = {0};
     int has_room = 0;
     for (imported_t *key = import->first; rv == APR_SUCCESS && key; key = key->next) {
         rv = look_up(import, key);
@@ -249,10 +252,10 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         import->result->added += (apr_uint32_t)key->is_new;
         import->result->duplicates += (apr_uint32_t)!key->is_new;
         import->result->updated += (apr_uint32_t)(key->patch != NULL);
-        add_need(key, &need);
+        add_capacity(key, &capacity);
     }
     if (rv == APR_SUCCESS) {
-        rv = apipool_pool_make_room(import->segment, import->group, &need, &has_room);
+        rv = apipool_pool_make_room(import->segment, import->upstream, &capacity, &has_room);
     }
     if (rv != APR_SUCCESS) {
         *error = "the lock of the shared memory could not be taken";
@@ -300,7 +303,7 @@ static int write_new(void *ctx, apipool_key_image_t *image)
     import->next = key->next;
     const apipool_key_item_t *item = &key->item;
     *image = (apipool_key_image_t){.pool = import->pool,
-                                   .group = import->group,
+                                   .upstream = import->upstream,
                                    .id = key->id,
                                    .key = item->key,
                                    .len = item->len,
@@ -321,7 +324,8 @@ static apr_status_t apply(void *ctx)
     for (const imported_t *key = import->first; rv == APR_SUCCESS && key; key = key->next) {
         apipool_added_e added = APIPOOL_ADDED;
         if (key->is_new) {
-            rv = apipool_pool_add(import->segment, import->group, &key->item, import->now, &added);
+            rv = apipool_pool_add(import->segment, import->upstream, &key->item, import->now,
+                                  &added);
             APR_ARRAY_PUSH(import->result->ids, apr_uint64_t) = key->id;
         }
         else if (key->patch) {
@@ -356,7 +360,7 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
         *flaw = (apipool_input_error_t){"upstream", "The pool has no such upstream."};
         return APR_EINVAL;
     }
-    import.group = found->index;
+    import.upstream = found->index;
     open_import(&import);
     apr_status_t rv = read_list(&import, source, &flaw->message);
     if (rv == APR_SUCCESS && import.unnamed) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is told of keys: pages of them, one, and for those who may see it the key itself. */
+ * Keys in the operator's API: pages, single keys, and revealing a key. */
 #include "manage.h"
 
 #include <apr_strings.h>
@@ -28,15 +28,15 @@ static json_t *balance_of(const apipool_key_info_t *key)
                            : json_null();
 }
 
-static json_t *tell(const apipool_segment_t *segment, apr_uint32_t pool,
-                    const apipool_view_key_t *view)
+static json_t *render(const apipool_segment_t *segment, apr_uint32_t pool,
+                      const apipool_view_key_t *view)
 {
     const apipool_key_info_t *key = &view->info;
     int has_reason = key->state != APIPOOL_STATE_ACTIVE && key->state != APIPOOL_STATE_DISABLED;
     json_t *object =
         json_pack("{s:o,s:s,s:s,s:o,s:o,s:o,s:I,s:s,s:b,s:o}", "id", apipool_render_id(key->id),
                   "masked", key->masked, "pool", apipool_view_pool_name(segment, pool), "upstream",
-                  apipool_render_text(apipool_view_upstream_name(segment, view->group)), "label",
+                  apipool_render_text(apipool_view_upstream_name(segment, view->upstream)), "label",
                   apipool_render_text(view->label), "account", apipool_render_text(view->account),
                   "weight", (json_int_t)key->weight, "state", apipool_state_name(key->state),
                   "enabled", key->state != APIPOOL_STATE_DISABLED, "reason",
@@ -47,18 +47,18 @@ static json_t *tell(const apipool_segment_t *segment, apr_uint32_t pool,
                           apipool_render_time(key->next_probe_at), "added_at",
                           apipool_render_time(key->added_at), "last_used_at",
                           apipool_render_time(key->last_used_at), "last_error", last_error_of(key),
-                          "successes", (json_int_t)key->numbers.successes, "consecutive_errors",
+                          "successes", (json_int_t)key->counters.successes, "consecutive_errors",
                           (json_int_t)key->error_streak, "in_flight", (json_int_t)key->in_flight));
-    apipool_render_numbers(object, &key->numbers);
+    apipool_render_counters(object, &key->counters);
     json_object_set_new(object, "balance", balance_of(key));
     json_object_set_new(object, "limits", apipool_render_limits(&key->limits));
     return object;
 }
 
-/* Keys that have been removed since the page was made are left out of it. */
-static apr_status_t tell_page(apipool_segment_t *segment, apr_uint32_t pool,
-                              const apipool_listed_t *listed, apr_uint32_t count, apr_time_t now,
-                              apr_pool_t *p, json_t *array)
+/* Leaves out keys that were removed since the list was made. */
+static apr_status_t render_page(apipool_segment_t *segment, apr_uint32_t pool,
+                                const apipool_listed_t *listed, apr_uint32_t count, apr_time_t now,
+                                apr_pool_t *p, json_t *array)
 {
     apr_uint64_t *ids = apr_palloc(p, count * sizeof(*ids));
     apr_uint32_t *slots = apr_palloc(p, count * sizeof(*slots));
@@ -70,7 +70,7 @@ static apr_status_t tell_page(apipool_segment_t *segment, apr_uint32_t pool,
     apr_status_t rv = apipool_view_keys(segment, pool, ids, slots, count, now, copies);
     for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < count; i++) {
         if (copies[i].found) {
-            json_array_append_new(array, tell(segment, pool, &copies[i]));
+            json_array_append_new(array, render(segment, pool, &copies[i]));
             apipool_throttle();
         }
     }
@@ -78,7 +78,7 @@ static apr_status_t tell_page(apipool_segment_t *segment, apr_uint32_t pool,
 }
 
 apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                                 json_t **told)
+                                 json_t **result)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apr_time_t now = apr_time_now();
@@ -92,18 +92,18 @@ apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *q
         apipool_listing_sort(listed, query->sort, query->descending, query->offset, query->limit);
     json_t *array = json_array();
     if (shown) {
-        rv = tell_page(segment, pool, (apipool_listed_t *)listed->elts + query->offset, shown, now,
-                       p, array);
+        rv = render_page(segment, pool, (apipool_listed_t *)listed->elts + query->offset, shown,
+                         now, p, array);
     }
-    *told = json_pack("{s:i,s:I,s:o}", "total", listed->nelts, "offset", (json_int_t)query->offset,
-                      "keys", array);
+    *result = json_pack("{s:i,s:I,s:o}", "total", listed->nelts, "offset",
+                        (json_int_t)query->offset, "keys", array);
     if (rv != APR_SUCCESS) {
-        json_decref(*told);
+        json_decref(*result);
     }
     return rv;
 }
 
-apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **told)
+apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **result)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_view_key_t key;
@@ -111,7 +111,7 @@ apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **tol
     if (rv != APR_SUCCESS || !key.found) {
         return rv != APR_SUCCESS ? rv : APR_NOTFOUND;
     }
-    *told = tell(segment, pool, &key);
+    *result = render(segment, pool, &key);
     return APR_SUCCESS;
 }
 

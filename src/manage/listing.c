@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Lists of a pool's keys: which match a filter, and which of these stand on a page. */
+ * Lists of a pool's keys by filter, and their sorting by page. */
 #include "listing.h"
 
 #include <apr_strings.h>
@@ -12,19 +12,19 @@
 
 #define COMPARED_AT_ONCE 512 /* takes some microseconds */
 
-/* A text that is looked for, ignoring case. */
+/* Text to search for, ignoring case. */
 typedef struct {
     const char *text;
-    apr_size_t len;    /* 0: none is */
-    char lower, upper; /* its first character */
+    apr_size_t len;    /* 0: no text */
+    char lower, upper; /* first character */
 } needle_t;
 
-/* One list while it is made. */
+/* State of a listing. */
 typedef struct {
     apipool_segment_t *segment;
     needle_t needle;
     apipool_key_sort_e sort;
-    const double *ranks; /* of a sort by upstream: by group */
+    const double *ranks; /* by upstream, for a sort by upstream */
     apr_array_header_t *listed;
 } listing_t;
 
@@ -33,7 +33,7 @@ static int is_by_text(apipool_key_sort_e sort)
     return sort == APIPOOL_SORT_LABEL || sort == APIPOOL_SORT_ACCOUNT;
 }
 
-/* Millions of characters are looked at: most of them need no more than a comparison with the first one. */
+/* Compares first characters before anything else, as millions of characters are searched. */
 static int has_text(const char *where, const needle_t *needle)
 {
     for (; *where; where++) {
@@ -62,27 +62,27 @@ static void add(const listing_t *listing, const apipool_view_row_t *row)
     const char *text = listing->sort == APIPOOL_SORT_LABEL ? row->label : row->account;
     listed->id = row->id;
     listed->slot = row->slot;
-    listed->value = listing->ranks ? listing->ranks[row->group] : row->value;
+    listed->value = listing->ranks ? listing->ranks[row->upstream] : row->value;
     listed->text =
         is_by_text(listing->sort) && *text ? apr_pstrdup(listing->listed->pool, text) : NULL;
 }
 
-/* Where each group of a pool stands among them by name. */
-static double *rank_groups(const apipool_segment_t *segment, apr_uint32_t pool, apr_pool_t *p)
+/* Rank of each upstream of a pool by name. */
+static double *rank_upstreams(const apipool_segment_t *segment, apr_uint32_t pool, apr_pool_t *p)
 {
     double *ranks = apr_pcalloc(p, APIPOOL_UPSTREAMS_MAX * sizeof(*ranks));
-    for (apr_uint32_t g = apipool_view_next_upstream(segment, pool, 0); g != APIPOOL_NONE;
-         g = apipool_view_next_upstream(segment, pool, g + 1)) {
+    for (apr_uint32_t i = apipool_view_next_upstream(segment, pool, 0); i != APIPOOL_NONE;
+         i = apipool_view_next_upstream(segment, pool, i + 1)) {
         for (apr_uint32_t other = apipool_view_next_upstream(segment, pool, 0);
              other != APIPOOL_NONE; other = apipool_view_next_upstream(segment, pool, other + 1)) {
-            ranks[g] += strcmp(apipool_view_upstream_name(segment, other),
-                               apipool_view_upstream_name(segment, g)) < 0;
+            ranks[i] += strcmp(apipool_view_upstream_name(segment, other),
+                               apipool_view_upstream_name(segment, i)) < 0;
         }
     }
     return ranks;
 }
 
-/* With room for all keys, which costs nothing before it is used: to grow would take a long step. */
+/* Reserves room for all keys, which costs nothing until used; growing would take a long step. */
 static apr_array_header_t *make_list(const apipool_segment_t *segment, apr_pool_t *p)
 {
     apr_array_header_t *list = apr_array_make(p, 1, sizeof(apipool_listed_t));
@@ -91,13 +91,13 @@ static apr_array_header_t *make_list(const apipool_segment_t *segment, apr_pool_
     return list;
 }
 
-static apr_status_t find_all(const listing_t *listing, const apipool_view_wanted_t *wanted,
+static apr_status_t find_all(const listing_t *listing, const apipool_view_query_t *query,
                              apr_pool_t *p)
 {
     apipool_view_row_t *rows = apr_palloc(p, APIPOOL_VIEW_BATCH * sizeof(*rows));
     apr_uint32_t from = 0, count;
     while (from != APIPOOL_NONE) {
-        apr_status_t rv = apipool_view_rows(listing->segment, wanted, &from, rows, &count);
+        apr_status_t rv = apipool_view_rows(listing->segment, query, &from, rows, &count);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -115,8 +115,11 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
                                   const apipool_key_filter_t *filter, apipool_key_sort_e sort,
                                   apr_time_t now, apr_pool_t *p, apr_array_header_t **listed)
 {
-    apipool_view_wanted_t wanted = {
-        .pool = pool, .group = APIPOOL_NONE, .states = filter->states, .value = sort, .now = now};
+    apipool_view_query_t query = {.pool = pool,
+                                  .upstream = APIPOOL_NONE,
+                                  .states = filter->states,
+                                  .value = sort,
+                                  .now = now};
     const char *text = filter->text ? filter->text : "";
     listing_t listing = {.segment = segment,
                          .needle = {.text = text,
@@ -126,27 +129,27 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
                          .sort = sort};
     *listed = listing.listed = make_list(segment, p);
     if (filter->upstream) {
-        wanted.group = apipool_view_find_upstream(segment, pool, filter->upstream);
-        if (wanted.group == APIPOOL_NONE) {
+        query.upstream = apipool_view_find_upstream(segment, pool, filter->upstream);
+        if (query.upstream == APIPOOL_NONE) {
             return APR_SUCCESS;
         }
     }
     if (*text) {
-        wanted.texts = APIPOOL_VIEW_MASKED | APIPOOL_VIEW_LABEL | APIPOOL_VIEW_ACCOUNT;
+        query.texts = APIPOOL_VIEW_MASKED | APIPOOL_VIEW_LABEL | APIPOOL_VIEW_ACCOUNT;
     }
-    wanted.texts |= sort == APIPOOL_SORT_LABEL     ? APIPOOL_VIEW_LABEL
-                    : sort == APIPOOL_SORT_ACCOUNT ? APIPOOL_VIEW_ACCOUNT
-                                                   : 0;
-    listing.ranks = sort == APIPOOL_SORT_UPSTREAM ? rank_groups(segment, pool, p) : NULL;
-    return find_all(&listing, &wanted, p);
+    query.texts |= sort == APIPOOL_SORT_LABEL     ? APIPOOL_VIEW_LABEL
+                   : sort == APIPOOL_SORT_ACCOUNT ? APIPOOL_VIEW_ACCOUNT
+                                                  : 0;
+    listing.ranks = sort == APIPOOL_SORT_UPSTREAM ? rank_upstreams(segment, pool, p) : NULL;
+    return find_all(&listing, &query, p);
 }
 
-/* How two elements of a list follow each other. */
+/* Order of the elements of a list. */
 typedef struct {
     int by_text, by_id;
     int sign;            /* -1: descending */
-    unsigned compared;   /* how many so far */
-    apr_uint32_t random; /* where the next pivot is taken from */
+    unsigned compared;   /* comparisons so far */
+    apr_uint32_t random; /* generator for pivots */
 } order_t;
 
 static int by_id(const apipool_listed_t *a, const apipool_listed_t *b)
@@ -154,7 +157,7 @@ static int by_id(const apipool_listed_t *a, const apipool_listed_t *b)
     return (a->id > b->id) - (a->id < b->id);
 }
 
-/* Texts that differ in case alone still have an order. */
+/* Texts that differ only in case are ordered, too. */
 static int by_text(const char *a, const char *b)
 {
     int order = apr_cstr_casecmp(a, b);
@@ -189,8 +192,8 @@ static void swap(apipool_listed_t *a, apipool_listed_t *b)
     *b = kept;
 }
 
-/* Quicksort (Hoare, 1961) of those parts alone that reach into the page, as in his quickselect. Pivots are
- * random, so that no list is a bad one. */
+/* Quicksort (Hoare, 1961) of the parts that reach into the page, as in his quickselect. Random
+ * pivots avoid bad cases. */
 static void sort_page(apipool_listed_t *all, apr_int64_t low, apr_int64_t high, apr_int64_t from,
                       apr_int64_t end, order_t *order)
 {

@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What mod_apipool does for the operator's API: the functions of the table in mod_apipool.h. */
+ * Functions of mod_apipool for the operator's API: the table in mod_apipool.h. */
 #ifndef APIPOOL_MANAGE_MANAGE_H
 #define APIPOOL_MANAGE_MANAGE_H
 
 #include "mod_apipool.h"
 
-/* The room between the admin module and the pools: it turns what an operator asks for into calls of the other
- * rooms, and what they hold into snapshots. Each function is documented where the table is. */
+/* This room lies between the admin module and the pools: it turns an operator's requests into
+ * calls of other rooms, and their data into snapshots. The table documents each function. */
 
 /* pools.c */
 apr_array_header_t *apipool_manage_pools(struct server_rec *s, apr_pool_t *p);
 apr_status_t apipool_manage_pool(struct server_rec *s, apr_uint32_t pool, apr_pool_t *p,
-                                 json_t **told);
+                                 json_t **result);
 
 /* history.c */
-apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **told);
+apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **result);
 apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32_t limit,
-                                     apr_pool_t *p, json_t **told);
+                                     apr_pool_t *p, json_t **result);
 
 /* keys.c */
 apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                                 json_t **told);
-apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **told);
+                                 json_t **result);
+apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **result);
 apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
                                        char **key);
 
@@ -36,15 +36,15 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
 
 /* check.c */
 apr_status_t apipool_manage_key_check(struct server_rec *s, apr_uint32_t pool, apr_uint64_t id,
-                                      apr_pool_t *p, json_t **told);
+                                      apr_pool_t *p, json_t **result);
 
 /* system.c */
-apr_status_t apipool_manage_system(json_t **told);
+apr_status_t apipool_manage_system(json_t **result);
 
 /* clients.c */
-apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **told);
+apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **result);
 apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_pool_t *p,
-                                   json_t **told);
+                                   json_t **result);
 apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_edit_t *edit,
                                           apr_pool_t *p, char *key, apipool_input_error_t *flaw);
 apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is told of pools: which a server sees, what they are configured to do, how they are. */
+ * Pools in the operator's API: visibility, settings, state. */
 #include "manage.h"
 
 #include <apr_strings.h>
@@ -10,12 +10,7 @@
 #include "stats.h"
 #include "view.h"
 
-static const apipool_server_conf_t *conf_of(server_rec *s)
-{
-    return ap_get_module_config(s->module_config, &apipool_module);
-}
-
-/* Those of one server's configuration that another one sees. */
+/* Adds those pools of one server's configuration that another server sees. */
 static void add_seen(apr_array_header_t *seen, server_rec *s, const apr_array_header_t *pools)
 {
     for (int i = 0; i < pools->nelts; i++) {
@@ -26,13 +21,14 @@ static void add_seen(apr_array_header_t *seen, server_rec *s, const apr_array_he
     }
 }
 
-/* apipool_pool_conf_t *. A virtual host without such directives shares the main server's configuration. */
+/* Pools (apipool_pool_conf_t *) that a server sees. A virtual host without directives of this
+ * module shares the main server's configuration. */
 static apr_array_header_t *seen_by(server_rec *s, apr_pool_t *p)
 {
     apr_array_header_t *seen = apr_array_make(p, 4, sizeof(apipool_pool_conf_t *));
-    add_seen(seen, s, conf_of(s)->pools);
-    if (s->is_virtual && conf_of(s) != conf_of(ap_server_conf)) {
-        add_seen(seen, s, conf_of(ap_server_conf)->pools);
+    add_seen(seen, s, apipool_config_server(s)->pools);
+    if (s->is_virtual && apipool_config_server(s) != apipool_config_server(ap_server_conf)) {
+        add_seen(seen, s, apipool_config_server(ap_server_conf)->pools);
     }
     return seen;
 }
@@ -62,7 +58,7 @@ static const char *affinity_of(const apipool_pool_conf_t *pool, apr_pool_t *p)
     }
 }
 
-/* Times in seconds, as the directives have them. */
+/* Times are in seconds, as in the directives. */
 static json_t *settings_of(const apipool_pool_conf_t *pool, apr_pool_t *p)
 {
     const struct {
@@ -131,16 +127,16 @@ apipool_pool_conf_t *apipool_manage_configured(server_rec *s, apr_uint32_t index
     return NULL;
 }
 
-/* Of a group whose upstream is not configured any more there are keys, but nothing else to be told. */
+/* Includes upstreams that are no longer configured, which may still have keys. */
 apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_totals_t *sum,
                                    apr_time_t *paused_until)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_totals_t totals;
     memset(sum, 0, sizeof(*sum));
-    for (apr_uint32_t group = apipool_view_next_upstream(segment, pool, 0); group != APIPOOL_NONE;
-         group = apipool_view_next_upstream(segment, pool, group + 1)) {
-        apr_status_t rv = apipool_pool_totals(segment, group, now, &totals);
+    for (apr_uint32_t u = apipool_view_next_upstream(segment, pool, 0); u != APIPOOL_NONE;
+         u = apipool_view_next_upstream(segment, pool, u + 1)) {
+        apr_status_t rv = apipool_pool_totals(segment, u, now, &totals);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -149,13 +145,13 @@ apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_to
         }
         sum->in_flight += totals.in_flight;
         if (paused_until) {
-            paused_until[group] = totals.paused_until;
+            paused_until[u] = totals.paused_until;
         }
     }
     return APR_SUCCESS;
 }
 
-apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *p, json_t **told)
+apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *p, json_t **result)
 {
     const apipool_pool_conf_t *pool = apipool_manage_configured(s, index, p);
     apr_time_t now = apr_time_now(),
@@ -170,11 +166,11 @@ apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *
         rv = apipool_manage_totals(index, now, &sum, paused);
     }
     if (rv == APR_SUCCESS) {
-        *told = json_pack("{s:s,s:o,s:o,s:I}", "name", pool->name, "upstreams",
-                          upstreams_of(pool, paused), "keys", key_counts(sum.keys), "in_flight",
-                          (json_int_t)sum.in_flight);
-        apipool_render_numbers(*told, &stats.numbers);
-        json_object_set_new(*told, "settings", settings_of(pool, p));
+        *result = json_pack("{s:s,s:o,s:o,s:I}", "name", pool->name, "upstreams",
+                            upstreams_of(pool, paused), "keys", key_counts(sum.keys), "in_flight",
+                            (json_int_t)sum.in_flight);
+        apipool_render_counters(*result, &stats.counters);
+        json_object_set_new(*result, "settings", settings_of(pool, p));
     }
     return rv;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sessions of operators: what they are signed with, which were ended, who may try a password, who watches. */
+ * Sessions of operators: signing key, ended sessions, wrong passwords, viewers. */
 #include "manage.h"
 
 #include <apr_strings.h>
@@ -34,7 +34,7 @@ static apr_status_t prepare_end(void *ctx, int *changes, const char **error)
     return APR_SUCCESS;
 }
 
-/* Of a session that should end, it is better to be forgotten later than not to be noted now. */
+/* If the change cannot be saved, the session is at least ended in memory. */
 apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,
                                            apipool_input_error_t *flaw)
 {
@@ -60,7 +60,8 @@ int apipool_manage_session_is_revoked(apr_uint64_t jti)
     return apipool_sessions_is_revoked(apipool_lifecycle_segment(), jti);
 }
 
-/* It is kept where ended sessions are, for as long as one may last. Each time is another one. */
+/* Stored like an ended session, for the longest life time of a session. Each call sets a new
+ * time. */
 apr_status_t apipool_manage_sessions_end(apr_uint64_t place, apr_pool_t *p,
                                          apipool_input_error_t *flaw)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The memory behind the slots: arrays of groups, and keys that are too long for a slot. */
+ * Memory behind the slots: arrays of upstreams, and keys that are too long for a slot. */
 #include "arena.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@ static apr_size_t size_of(int order)
     return (apr_size_t)BLOCK << order;
 }
 
-/* The smallest order that has room for so many bytes; APIPOOL_ARENA_ORDERS: none has. */
+/* Smallest order with room for this many bytes; APIPOOL_ARENA_ORDERS when there is none. */
 static int class_for(apr_size_t bytes)
 {
     int order = 0;
@@ -28,9 +28,9 @@ apr_size_t apipool_arena_block(apr_size_t bytes)
     return size_of(class_for(bytes));
 }
 
-/* Of what blocks of the largest size can be made from, two such blocks may be lost: pieces of one that was
- * split, of each size one at most, as a larger one is split only where none of the size is left; and what is
- * left above all blocks, too little for one of the largest. */
+/* Two blocks of the largest size may be lost to fragmentation. One goes to pieces of split
+ * blocks: at most one piece of each size, because a block is split only when no smaller one is
+ * free. The other is the space at the top that is too small for a block of the largest size. */
 int apipool_arena_has_locked(const apipool_segment_t *segment, apr_size_t bytes, apr_size_t largest)
 {
     const apipool_arena_t *arena = &segment->header->arena;
@@ -87,7 +87,7 @@ void apipool_arena_free_locked(apipool_segment_t *segment, apipool_offset_t bloc
     }
 }
 
-/* Cuts what is free into the largest blocks that there can be. */
+/* Cuts a free range into the largest possible blocks. */
 static void free_between(apipool_segment_t *segment, apipool_offset_t from, apipool_offset_t end)
 {
     while (from < end) {

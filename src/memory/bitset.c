@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sets of small numbers as bits, with a way to find the next member of two sets at once. */
+ * Bitset with a fast search for the next number that two sets have in common. */
 #include "bitset.h"
 
 #include <string.h>
@@ -62,7 +62,7 @@ apr_uint32_t apipool_bitset_next(const apipool_bitset_t *bits, const apipool_bit
     word++;
     for (apr_size_t s = word / 64; s < summary_count(bits->size); word = ++s * 64) {
         apr_uint64_t full = common(bits->summary, summary, s) & (~APR_UINT64_C(0) << (word % 64));
-        for (; full; full &= full - 1) { /* a word may be full in both and have nothing in common */
+        for (; full; full &= full - 1) { /* the words may still have nothing in common */
             apr_size_t at = s * 64 + (apr_size_t)__builtin_ctzll(full);
             found = common(bits->words, words, at);
             if (found) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of clients in shared memory: slots, and chains through them by digest and by name. */
+ * Table of clients in shared memory: slots, and hash chains by digest and by name. */
 #include "client_table.h"
 
 #include <apr_strings.h>
@@ -42,7 +42,7 @@ static apr_uint64_t name_hash(const char *server, const char *name)
     return apipool_hash(server) * 31 + apipool_hash(name);
 }
 
-/* Digests are compared in a time that says nothing about them. */
+/* Compares digests in constant time. */
 apipool_client_slot_t *apipool_clients_by_digest_locked(const apipool_clients_t *clients,
                                                         const unsigned char *digest)
 {
@@ -101,7 +101,7 @@ void apipool_clients_add_locked(const apipool_clients_t *clients,
     slot->created_at = image->created_at;
     apipool_client_terms_copy(&slot->terms[0], &image->terms);
     APIPOOL_FAULT("client-unnumbered");
-    APIPOOL_IN_ORDER(); /* with a serial number, it counts */
+    APIPOOL_IN_ORDER(); /* the serial number puts the slot in use */
     slot->serial = ++clients->head->serials;
     APIPOOL_FAULT("client-unlinked");
     link_slot(clients, slot);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Points at which a build made for tests can be killed; part of no other build. */
+ * Fault points at which a test build can be killed; not part of other builds. */
 #include "fault.h"
 
 #include <signal.h>
@@ -10,7 +10,8 @@
 
 #define NAME_MAX_BYTES 64
 
-/* Whether this is the time to die that a wish, NAME or NAME:N, speaks of. The lock guards the count. */
+/* Returns 1 if the wish, NAME or NAME:N, asks to die at this point now. The lock guards the
+ * counter. */
 static int is_wished(const char *wish, const char *name)
 {
     static unsigned long times;
@@ -21,7 +22,7 @@ static int is_wished(const char *wish, const char *name)
     return wish[len] == '\0' || ++times == strtoul(wish + len + 1, NULL, 10);
 }
 
-/* The first line of the file. */
+/* Reads the first line of the file. */
 static int read_wish(const char *file, char *wish, int size)
 {
     FILE *f = fopen(file, "re");
@@ -35,12 +36,12 @@ static int read_wish(const char *file, char *wish, int size)
 
 void apipool_fault(const char *name)
 {
-    const char *file = getenv("APIPOOL_FAULT_FILE"), *said = getenv("APIPOOL_FAULT");
-    char wish[NAME_MAX_BYTES];
-    if (said && is_wished(said, name)) {
+    const char *file = getenv("APIPOOL_FAULT_FILE"), *wish = getenv("APIPOOL_FAULT");
+    char line[NAME_MAX_BYTES];
+    if (wish && is_wished(wish, name)) {
         kill(getpid(), SIGKILL);
     }
-    if (file && read_wish(file, wish, sizeof(wish)) && is_wished(wish, name) && unlink(file) == 0) {
+    if (file && read_wish(file, line, sizeof(line)) && is_wished(line, name) && unlink(file) == 0) {
         kill(getpid(), SIGKILL);
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Places in an array that are taken and given back, and found again by a hash of what lies there. */
+ * Allocator for the places of an array, and hash chains to find them. */
 #include "hash_table.h"
 
 #include <string.h>
@@ -75,7 +75,7 @@ void apipool_hash_table_unlink(const apipool_hash_table_t *table, apr_uint32_t p
 
 static apr_uint32_t place_of(const apr_uint32_t *link)
 {
-    return __atomic_load_n(link, __ATOMIC_ACQUIRE) - 1; /* of 0: APIPOOL_NONE */
+    return __atomic_load_n(link, __ATOMIC_ACQUIRE) - 1; /* 0 becomes APIPOOL_NONE */
 }
 
 apr_uint32_t apipool_hash_table_first(const apipool_hash_table_t *table, apr_uint64_t hash)

@@ -1,70 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Places in an array that are taken and given back, and found again by a hash of what lies there. */
+ * Allocator for the places of an array, and hash chains to find them. */
 #ifndef APIPOOL_MEMORY_HASH_TABLE_H
 #define APIPOOL_MEMORY_HASH_TABLE_H
 
 #include <apr.h>
 
-/* What stands above is written before what stands below: a process may be killed in between. That matters
- * where a slot must be whole or else recognisably none; lists and counts are made anew then. */
+/* Keeps the order of writes for a process that is killed in between. This matters where a slot
+ * must be complete or recognisably unused; lists and counters are rebuilt after a kill. */
 #define APIPOOL_IN_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 #define APIPOOL_NONE APR_UINT32_MAX /* no such index */
 
-/* The array is the caller's; a table knows its places by their number alone, and so holds no pointer. What it
- * holds follows from what lies in the array: after a process has been killed in the middle of a change,
- * apipool_hash_table_clear() and a walk through the array make it anew. Memory full of zeros is a valid empty
- * table. Lies in shared memory; a view of it, with pointers, is made by each process.
+/* The caller owns the array. The table refers to places by index and holds no pointer to them.
+ * Its content is derived from the array: after a process was killed during a change, the owner
+ * calls apipool_hash_table_clear() and walks the array to rebuild it. Memory full of zeros is a
+ * valid empty table. Lies in shared memory; each process makes a view of it, with pointers.
  *
- * The caller holds the segment's lock. Places that are never given back may be looked for without it, if
- * what lies in one is complete before it is linked. */
+ * The caller holds the segment's lock. A lookup may skip it in an array whose places are never
+ * given back, provided that a place is complete before it is linked. */
 
 /* In shared memory. */
 typedef struct {
-    apr_uint32_t used;   /* places that were ever taken, the first ones; no other was written to */
-    apr_uint32_t free;   /* the last one that was given back, plus one; they are chained */
-    apr_uint32_t spare;  /* how many those are */
-    apr_uint32_t linked; /* places that can be found */
+    apr_uint32_t used; /* places ever taken, always the first ones; the rest was never written to */
+    apr_uint32_t free; /* place given back last, plus one: head of the free list */
+    apr_uint32_t spare;  /* length of the free list */
+    apr_uint32_t linked; /* places that are in a chain */
 } apipool_hash_table_head_t;
 
 typedef struct {
     apipool_hash_table_head_t *head;
-    apr_uint32_t *next;  /* by place: the next one of its chain, plus one; 0: none */
-    apr_uint32_t *first; /* by chain, the same */
+    apr_uint32_t *next;  /* by place: next place in its chain, plus one; 0: none */
+    apr_uint32_t *first; /* by chain: its first place, plus one; 0: none */
     apr_uint32_t capacity;
-    apr_uint32_t chains; /* a power of two; 0: nothing is looked for */
+    apr_uint32_t chains; /* a power of two; 0: the table only allocates */
 } apipool_hash_table_t;
 
 /** Bytes of links that a table takes. No lock. */
 apr_size_t apipool_hash_table_bytes(apr_uint32_t capacity, apr_uint32_t chains);
 
-/** As many chains as there are places, or a few more. No lock. */
+/** Number of chains for a capacity: at least one per place. No lock. */
 apr_uint32_t apipool_hash_table_chains(apr_uint32_t capacity);
 
-/** A view of a table. No lock.
- *  @param links apipool_hash_table_bytes() of memory, aligned to 4 */
+/**
+ * View of a table. No lock.
+ * @param links apipool_hash_table_bytes() of memory, aligned to 4
+ */
 apipool_hash_table_t apipool_hash_table_view(apipool_hash_table_head_t *head, void *links,
                                              apr_uint32_t capacity, apr_uint32_t chains);
 
-/** A place that is free, the one that was given back last if there is any, or APIPOOL_NONE. */
+/** Takes a free place, preferably the one given back last. Returns APIPOOL_NONE when all are
+ *  taken. */
 apr_uint32_t apipool_hash_table_take(const apipool_hash_table_t *table);
 
-/** Gives a place back, which is in no chain. */
+/** Gives back a place that is in no chain. */
 void apipool_hash_table_give(const apipool_hash_table_t *table, apr_uint32_t place);
 
-/** Lets a place be found by a hash. */
+/** Adds a place to the chain of a hash. */
 void apipool_hash_table_link(const apipool_hash_table_t *table, apr_uint32_t place,
                              apr_uint64_t hash);
 
-/** Takes it out of that chain. */
+/** Removes a place from the chain of a hash. */
 void apipool_hash_table_unlink(const apipool_hash_table_t *table, apr_uint32_t place,
                                apr_uint64_t hash);
 
-/** The first place that may be of that hash, and the next one: the caller compares. APIPOOL_NONE: no more. */
+/** First and next candidate for a hash; the caller compares. APIPOOL_NONE at the end. */
 apr_uint32_t apipool_hash_table_first(const apipool_hash_table_t *table, apr_uint64_t hash);
 apr_uint32_t apipool_hash_table_next(const apipool_hash_table_t *table, apr_uint32_t place);
 
-/** Forgets all chains, and what is free. Each of the used places is to be linked or given back then. */
+/** Forgets all chains and free places. The caller then links or gives back every used place. */
 void apipool_hash_table_clear(const apipool_hash_table_t *table);
 
 #endif

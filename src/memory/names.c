@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Foreign text made fit for labels, and the table of numbers by such names. */
+ * Cleaning of foreign text for labels, and the table of counters by name. */
 #include "names.h"
 
 #include <apr_strings.h>
@@ -9,9 +9,10 @@
 #include "fault.h"
 #include "utf8.h"
 
-#define QUOTA 4 /* parts of what is free */
+#define QUOTA 4 /* one in this many of the free entries */
 
-/* Whether it would need escaping, or would end or turn around what stands after it. */
+/* Returns 1 for a character that would need escaping, or would end or reverse the text behind
+ * it. */
 static int is_unfit(apr_uint32_t c)
 {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == '"' || c == '\'' || c == '`' || c == '\\' ||
@@ -89,7 +90,7 @@ static void link_entry(const apipool_names_t *names, apr_uint32_t place)
     names->used[entry->pool * APIPOOL_NAMED_KINDS + entry->kind]++;
 }
 
-/* An entry counts when it has its hash. */
+/* Fills an entry. Its hash, written last, puts it in use. */
 static apipool_counters_t *take(const apipool_names_t *names, apr_uint32_t place, apr_uint64_t hash,
                                 apr_uint32_t pool, apipool_named_e kind, const char *text)
 {
@@ -103,7 +104,7 @@ static apipool_counters_t *take(const apipool_names_t *names, apr_uint32_t place
     entry->hash = hash;
     APIPOOL_FAULT("name-unlinked");
     link_entry(names, place);
-    return &entry->numbers;
+    return &entry->counters;
 }
 
 apipool_counters_t *apipool_names_at_locked(const apipool_names_t *names, apr_uint32_t pool,
@@ -121,7 +122,7 @@ apipool_counters_t *apipool_names_at_locked(const apipool_names_t *names, apr_ui
         apipool_named_t *entry = &names->entries[place];
         if (entry->hash == hash && entry->pool == pool && entry->kind == kind &&
             strcmp(entry->text, name->text) == 0) {
-            return &entry->numbers;
+            return &entry->counters;
         }
     }
     apr_uint32_t place = add && is_within_quota(names, pool, kind)
@@ -144,15 +145,15 @@ apr_uint32_t apipool_names_read_locked(const apipool_names_t *names, apr_uint32_
     for (apr_uint32_t n = 0; n < max && *place < places; n++, ++*place) {
         const apipool_named_t *entry = *place < capacity ? &names->entries[*place] : NULL;
         apr_uint32_t i = entry ? 0 : *place - capacity;
-        const apipool_counters_t *numbers = entry ? &entry->numbers : &names->others[i];
+        const apipool_counters_t *counters = entry ? &entry->counters : &names->others[i];
         apr_uint32_t of = entry ? entry->pool : i / APIPOOL_NAMED_KINDS;
-        if ((entry ? entry->hash : numbers->counts.requests) &&
+        if ((entry ? entry->hash : counters->counts.requests) &&
             (pool == APIPOOL_NAMED_OF_ANY || pool == of)) {
             apipool_names_row_t *row = &rows[count++];
             row->pool = of;
             row->kind = entry ? entry->kind : i % APIPOOL_NAMED_KINDS;
             apr_cpystrn(row->text, entry ? entry->text : APIPOOL_NAMED_OTHER, sizeof(row->text));
-            apipool_counters_read(numbers, now, &row->numbers);
+            apipool_counters_read(counters, now, &row->counters);
         }
     }
     return count;

@@ -1,35 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Numbers of each pool's clients and models in a table of fixed size, the rest under "other". */
+ * Counters per client and per model of each pool, in a table of fixed size; the rest is counted
+ * as "other". */
 #ifndef APIPOOL_MEMORY_NAMES_H
 #define APIPOOL_MEMORY_NAMES_H
 
 #include "counters.h"
 #include "hash_table.h"
 
-/* Lives in shared memory; memory full of zeros is a valid empty table. A view of it, with pointers, is made
- * by each process. Where the name says so the caller holds the segment's lock.
+/* Lives in shared memory; memory full of zeros is a valid empty table. Each process makes a view
+ * of it, with pointers. Callers of a *_locked function hold the segment's lock.
  *
- *   head          how many entries there are
- *   entries[C]    numbers of a name each
- *   others[P][2]  of each pool, clients and models that found no place: always available
- *   used[P][2]    entries that each pool's clients and models have
- *   links         of the table by hash, which follows from the entries, as those counts do
+ *   head          number of entries
+ *   entries[C]    counters of one name each
+ *   others[P][2]  by pool: counters of the clients and models that got no entry
+ *   used[P][2]    by pool: entries that its clients and models have
+ *   links         of the table by hash; derived from the entries, like used
  *
- * Nothing is ever taken out, so a name keeps its place, and no sum is lost or goes back, as long as the
- * memory lives. What finds no free place is counted under "other" of its pool and kind.
+ * Entries are never removed, so a name keeps its entry and no counter is lost or decreases while
+ * the memory lives. A name that gets no entry is counted under "other" of its pool and kind.
  *
- * Nor may the clients, or the models, of one pool take all places from the others: they have a quota of their
- * own, a quarter of what is free at the time, and at least one place as long as there is any. Of 1024 places
- * the first can have 205; when ten have taken all that they can, one after the other, 110 are free. */
+ * The clients, or the models, of one pool cannot use up the table: their quota is a quarter of
+ * the entries free at the time, and at least one entry while any is free. Of 1,024 entries the
+ * first can have 205; when ten have taken their quota, one after the other, 110 are free. */
 
 #define APIPOOL_NAMED_MAX    64 /* bytes with NUL */
 #define APIPOOL_NAMED_OTHER  "other"
-#define APIPOOL_NAMED_OF_ANY APR_UINT32_MAX /* as a pool: all of them */
+#define APIPOOL_NAMED_OF_ANY APR_UINT32_MAX /* any pool */
 
 typedef enum { APIPOOL_NAMED_CLIENT, APIPOOL_NAMED_MODEL } apipool_named_e;
 #define APIPOOL_NAMED_KINDS 2
 
-/* A name that is fit for a label. Made outside of the lock. */
+/* Name that is fit for a label. Made without the lock. */
 typedef struct {
     apr_uint64_t hash;
     char text[APIPOOL_NAMED_MAX];
@@ -40,10 +41,10 @@ typedef struct {
     apr_uint32_t pool; /* index */
     apr_uint32_t kind; /* apipool_named_e */
     char text[APIPOOL_NAMED_MAX];
-    apipool_counters_t numbers;
+    apipool_counters_t counters;
 } apipool_named_t;
 
-/* A process's view of the table. */
+/* View of the table in one process. */
 typedef struct {
     apipool_named_t *entries;
     apipool_counters_t *others;
@@ -52,66 +53,66 @@ typedef struct {
     apr_uint32_t pools;
 } apipool_names_t;
 
-/* What a reader gets of one entry. */
+/* Copy of one entry for a reader. */
 typedef struct {
     apr_uint32_t pool;
     apipool_named_e kind;
     char text[APIPOOL_NAMED_MAX];
-    apipool_counters_snapshot_t numbers;
+    apipool_counters_snapshot_t counters;
 } apipool_names_row_t;
 
 /**
- * Copies foreign text so that it is bounded, valid UTF-8 and needs no escaping in a label, a log line or
- * JSON: control characters, line separators, marks that change the direction of text, quotes and
- * backslashes become '_', each byte that is no UTF-8 becomes '?'. Needs no lock; reads no more than it
- * writes.
- * @param out  size bytes, ends with NUL; text that does not fit is cut before a character
+ * Copies foreign text, making it bounded, valid UTF-8 that needs no escaping in a label, a log
+ * line or JSON. Control characters, line separators, marks that change the direction of text,
+ * quotes and backslashes become '_'; each invalid byte becomes '?'. Reads no more than it
+ * writes. No lock.
+ * @param out  size bytes, ends with NUL; text that does not fit is cut between characters
  * @param size at least 1
  * @param len  bytes of text
  */
 void apipool_name_clean(char *out, apr_size_t size, const char *text, apr_size_t len);
 
-/** A name for the table, clean, of at most 63 bytes. Needs no lock. */
+/** Makes a clean name for the table, at most 63 bytes. No lock. */
 void apipool_name_make(apipool_name_t *name, const char *text, apr_size_t len);
 
-/** Bytes that a table takes. Needs no lock. */
+/** Bytes that a table takes. No lock. */
 apr_size_t apipool_names_bytes(apr_uint32_t capacity, apr_uint32_t pools);
 
 /**
- * A view of a table in memory of apipool_names_bytes(), aligned to 8. Needs no lock.
- * @param capacity names
- * @param pools    pools are numbered from 0 to pools - 1
+ * View of a table in memory of apipool_names_bytes(), aligned to 8. No lock.
+ * @param capacity number of entries
+ * @param pools    number of pools
  */
 apipool_names_t apipool_names_view(void *memory, apr_uint32_t capacity, apr_uint32_t pools);
 
 /**
- * The numbers of a name; never NULL. An empty name, and the name "other", are counted under "other". To
- * read one number of it, with add 0, no lock is needed: places are filled once.
+ * Counters of a name; never NULL. An empty name and the name "other" are counted under "other".
+ * Reading a single number with add 0 needs no lock, because entries are filled once.
  * @param pool index, below the table's pools
- * @param add  whether a name that is not there may take a place. Give 0 for one that nobody but an
- *             unsuccessful client has said, so that made-up names cannot fill the table
+ * @param add  1: a new name may take an entry. Use 0 for a name that only an unsuccessful client
+ *             has sent, so that made-up names cannot fill the table
  */
 apipool_counters_t *apipool_names_at_locked(const apipool_names_t *names, apr_uint32_t pool,
                                             apipool_named_e kind, const apipool_name_t *name,
                                             int add);
 
-/** How many places there are to read, used or not. Needs no lock. */
+/** Number of places to read, used or not. No lock. */
 apr_uint32_t apipool_names_places(const apipool_names_t *names);
 
 /**
- * Copies out what was ever counted, in portions, so that the lock can be let go between them: what is added
- * in the meantime may be missed, nothing is read twice.
+ * Copies entries in portions, so that the caller can release the lock in between. Entries added
+ * meanwhile may be missed; none is read twice.
  * @param pool  index, or APIPOOL_NAMED_OF_ANY
- * @param place where to begin, 0 at first; moved on by at most max. Read until it is
+ * @param place where to begin, 0 at first; advanced by at most max. The end is
  *              apipool_names_places()
  * @param rows  result, room for max
- * @return how many rows; 0 does not mean the end
+ * @return number of rows; 0 does not mean the end
  */
 apr_uint32_t apipool_names_read_locked(const apipool_names_t *names, apr_uint32_t pool,
                                        apr_time_t now, apr_uint32_t *place,
                                        apipool_names_row_t *rows, apr_uint32_t max);
 
-/** Makes anew what follows from the entries. */
+/** Rebuilds what is derived from the entries. */
 void apipool_names_rebuild_locked(const apipool_names_t *names);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Pages of memory that no core dump shows. */
+ * Memory pages that are left out of core dumps. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The last requests in a ring whose only index is how many there ever were. */
+ * Ring of the last requests; its only index is the number of requests ever recorded. */
 #include "recent.h"
 
 #include <assert.h>
@@ -54,7 +54,7 @@ void apipool_recent_push_locked(const apipool_recent_t *recent, const apipool_re
         return;
     }
     apipool_recent_entry_t *place = &recent->entries[*recent->pushed % recent->size];
-    place->number = 0; /* until all of it is there */
+    place->number = 0; /* until the entry is complete */
     APIPOOL_IN_ORDER();
     memcpy((char *)place + sizeof(place->number), (const char *)entry + sizeof(entry->number),
            sizeof(*entry) - sizeof(entry->number));
@@ -63,7 +63,7 @@ void apipool_recent_push_locked(const apipool_recent_t *recent, const apipool_re
     APIPOOL_IN_ORDER();
     place->number = *recent->pushed + 1;
     APIPOOL_FAULT("recent-uncounted");
-    APIPOOL_IN_ORDER(); /* a child that dies before leaves no half of an entry at the front */
+    APIPOOL_IN_ORDER(); /* a child that dies before this leaves no half entry at the front */
     ++*recent->pushed;
 }
 
@@ -80,7 +80,7 @@ apr_uint32_t apipool_recent_read_locked(const apipool_recent_t *recent, apr_uint
     for (; n < limit && offset < count; offset++) {
         apr_uint64_t number = *recent->pushed - offset;
         const apipool_recent_entry_t *entry = &recent->entries[(number - 1) % recent->size];
-        if (entry->number == number) { /* a child may have died while it wrote over the oldest */
+        if (entry->number == number) { /* the oldest may be half overwritten by a dead child */
             out[n++] = *entry;
         }
     }

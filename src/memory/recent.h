@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The last requests, one bounded entry each, in a ring. */
+ * Ring of the last requests, one bounded entry each. */
 #ifndef APIPOOL_MEMORY_RECENT_H
 #define APIPOOL_MEMORY_RECENT_H
 
@@ -8,11 +8,11 @@
 #include "names.h"
 #include "usage.h"
 
-/* Lives in shared memory; memory full of zeros is a valid empty ring. A view of it, with pointers, is made by
- * each process. Where the name says so the caller holds the segment's lock.
+/* Lives in shared memory; memory full of zeros is a valid empty ring. Each process makes a view
+ * of it, with pointers. Callers of a *_locked function hold the segment's lock.
  *
- *   pushed      how many requests there ever were
- *   entries[N]  that of request n at n modulo N */
+ *   pushed      number of requests ever recorded
+ *   entries[N]  request n is at n modulo N */
 
 #define APIPOOL_RECENT_ATTEMPTS 8
 #define APIPOOL_RECENT_SHORT    32 /* bytes with NUL */
@@ -22,40 +22,40 @@ typedef enum {
     APIPOOL_ENDED_COMPLETE,
     APIPOOL_ENDED_TRUNCATED,    /* the answer broke after its first byte */
     APIPOOL_ENDED_CLIENT_ABORT, /* the client left */
-    APIPOOL_ENDED_REFUSED,      /* by the pool, before any attempt */
+    APIPOOL_ENDED_REFUSED,      /* refused by the pool, before any attempt */
     APIPOOL_ENDED_FAILED,       /* no attempt succeeded */
     APIPOOL_ENDINGS
 } apipool_ending_e;
 
-/** "client_abort" and so on, as operators see it. */
+/** Name for the log, API and metrics, for example "client_abort". */
 const char *apipool_ending_name(apipool_ending_e ending);
 
-/* Where its tokens come from. */
+/* Source of the token counts. */
 typedef enum {
     APIPOOL_TOKENS_NONE,
     APIPOOL_TOKENS_REPORTED,
     APIPOOL_TOKENS_ESTIMATED
 } apipool_tokens_e;
 
-/** "none", "reported" or "estimated", as operators see it. */
+/** Name for the log and API: "none", "reported" or "estimated". */
 const char *apipool_tokens_name(apipool_tokens_e tokens);
 
 typedef struct {
-    apr_uint64_t key;   /* id */
-    apr_uint32_t group; /* upstream of the pool */
-    apr_uint32_t rule;  /* apipool_rule_e */
+    apr_uint64_t key;      /* id */
+    apr_uint32_t upstream; /* index */
+    apr_uint32_t rule;     /* apipool_rule_e */
 } apipool_recent_attempt_t;
 
-/* One request. Texts are made by apipool_name_clean(), so that they are bounded and need no escaping; cut,
- * where they do not fit, at a character. At most 384 bytes. */
+/* One request. apipool_name_clean() makes the texts, so they are bounded and need no escaping; a
+ * text that does not fit is cut between characters. At most 384 bytes. */
 typedef struct {
     apr_uint64_t number; /* counts up from 1; set by push */
-    apr_time_t at;       /* when it came */
-    apr_uint64_t key;    /* id of the last one tried; 0: none */
+    apr_time_t at;       /* time of arrival */
+    apr_uint64_t key;    /* id of the last key tried; 0: none */
     apr_uint32_t pool;
-    apr_uint32_t attempt_count;                                 /* all, also those not kept */
-    apipool_recent_attempt_t attempts[APIPOOL_RECENT_ATTEMPTS]; /* the first ones */
-    apipool_usage_t tokens;                                     /* -1: not known */
+    apr_uint32_t attempt_count;                                 /* including those not kept */
+    apipool_recent_attempt_t attempts[APIPOOL_RECENT_ATTEMPTS]; /* the first attempts */
+    apipool_usage_t tokens;                                     /* -1: unknown */
     apr_interval_time_t first_byte, total;                      /* microseconds; -1: none came */
     apr_uint16_t status;                                        /* as the client saw it */
     unsigned char usage;                                        /* apipool_tokens_e */
@@ -66,34 +66,34 @@ typedef struct {
     char model[APIPOOL_NAMED_MAX];
 } apipool_recent_entry_t;
 
-/* A process's view of the ring. */
+/* View of the ring in one process. */
 typedef struct {
     apr_uint64_t *pushed;
     apipool_recent_entry_t *entries;
-    apr_uint32_t size; /* entries; 0 keeps nothing */
+    apr_uint32_t size; /* number of entries; 0: nothing is kept */
 } apipool_recent_t;
 
-/** Bytes that a ring of so many entries takes: a multiple of 8. Needs no lock. */
+/** Bytes that a ring of this size takes: a multiple of 8. No lock. */
 apr_size_t apipool_recent_bytes(apr_uint32_t size);
 
-/** A view of a ring in memory of apipool_recent_bytes(size), aligned to 8. Needs no lock. */
+/** View of a ring in memory of apipool_recent_bytes(size), aligned to 8. No lock. */
 apipool_recent_t apipool_recent_view(void *memory, apr_uint32_t size);
 
-/** Copies an entry in; the oldest one makes room. */
+/** Copies an entry in; it replaces the oldest one. */
 void apipool_recent_push_locked(const apipool_recent_t *recent,
                                 const apipool_recent_entry_t *entry);
 
 /**
  * Copies entries out, newest first.
- * @param offset how many of the newest to skip
- * @param limit  how many are wanted; what is asked for at once is copied under the lock
+ * @param offset number of newest entries to skip
+ * @param limit  maximum number of entries; all are copied in one go
  * @param out    room for limit entries
- * @return how many there were
+ * @return number of entries copied
  */
 apr_uint32_t apipool_recent_read_locked(const apipool_recent_t *recent, apr_uint32_t offset,
                                         apr_uint32_t limit, apipool_recent_entry_t *out);
 
-/** How many entries there are. */
+/** Number of entries in the ring. */
 apr_uint32_t apipool_recent_count_locked(const apipool_recent_t *recent);
 
 #endif

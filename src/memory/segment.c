@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The shared memory that all processes of this httpd see: making it, viewing it, locking it. */
+ * Shared memory of all processes of this httpd: creation, views, lock. */
 #include "segment.h"
 
 #include <apr_thread_proc.h>
@@ -14,20 +14,20 @@
 static const char magic[8] = "apipool";
 #define LAYOUT_VERSION     24
 #define LOCK_TRIES         64
-#define LOCK_TRIES_AT_ONCE 16 /* then the processor goes to others in between */
-#define GIVE_WAY           50 /* microseconds, in which a sleeper wakes up */
+#define LOCK_TRIES_AT_ONCE 16 /* after these tries, yields the processor between tries */
+#define GIVE_WAY           50 /* microseconds in which a sleeper wakes up */
 #define GIVE_WAY_TIMES     10
 
 #define ALIGNED(bytes) (((bytes) + APIPOOL_LINE - 1) & ~(apr_size_t)(APIPOOL_LINE - 1))
 
-/* Pages of the arena cost nothing until they are used: room for every key to be a long one, and for every
- * group to have its first members. */
+/* Unused pages of the arena cost nothing, so it has room for every key to be long and for every
+ * upstream to have its first members. */
 static apr_size_t arena_size(apr_uint32_t capacity)
 {
     return (apr_size_t)capacity * 1024 + (apr_size_t)APIPOOL_UPSTREAMS_MAX * 4096 + 1024 * 1024;
 }
 
-/* Where the next part begins, and how far it goes. */
+/* Returns the beginning of the next part and moves the end behind it. */
 static void *part(char **end, apr_size_t bytes)
 {
     char *begin = *end;
@@ -42,15 +42,15 @@ static apipool_hash_table_t table(char **end, apipool_hash_table_head_t *head,
     return apipool_hash_table_view(head, links, capacity, chains);
 }
 
-/* Sets where all parts lie of a segment that begins there, whether there is memory or not yet. Returns its
- * size. */
+/* Computes where each part lies in a segment at base; memory need not exist yet. Returns the
+ * size of the segment. */
 static apr_size_t lay_out(apipool_segment_t *segment, char *base, apr_uint32_t capacity,
                           apr_uint32_t recent, apr_uint32_t clients)
 {
     char *end = base;
     apipool_header_t *header = segment->header = part(&end, sizeof(apipool_header_t));
     segment->pools = part(&end, APIPOOL_POOLS_MAX * sizeof(*segment->pools));
-    segment->groups = part(&end, APIPOOL_UPSTREAMS_MAX * sizeof(*segment->groups));
+    segment->upstreams = part(&end, APIPOOL_UPSTREAMS_MAX * sizeof(*segment->upstreams));
     segment->holders = part(&end, APIPOOL_HOLDERS_MAX * sizeof(*segment->holders));
     segment->account_limits =
         part(&end, APIPOOL_ACCOUNT_LIMITS_MAX * sizeof(*segment->account_limits));
@@ -76,13 +76,13 @@ static apr_size_t lay_out(apipool_segment_t *segment, char *base, apr_uint32_t c
     return (apr_size_t)(end - base);
 }
 
-/* Where everything begins: APR puts a number of its own before the memory that it gives. */
+/* Beginning of the segment. APR puts a number of its own before the memory that it returns. */
 static char *base_of(apr_shm_t *shm)
 {
     return (char *)ALIGNED((apr_size_t)apr_shm_baseaddr_get(shm));
 }
 
-/* All but the header is full of zeros, which is as it should be. */
+/* Only the header is initialised; the zeros of new shared memory are valid for the rest. */
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,
                                     apr_uint32_t clients, const unsigned char *secret,
                                     apr_pool_t *pool)
@@ -99,7 +99,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     memcpy(header->magic, magic, sizeof(magic));
     header->version = LAYOUT_VERSION;
     header->pool_size = sizeof(apipool_pool_t);
-    header->group_size = sizeof(apipool_upstream_t);
+    header->upstream_size = sizeof(apipool_upstream_t);
     header->slot_size = sizeof(apipool_slot_t);
     header->capacity = capacity;
     header->recent = recent;
@@ -123,7 +123,7 @@ apr_status_t apipool_segment_view(apipool_segment_t **view, apr_shm_t *shm,
     apipool_header_t *header = (apipool_header_t *)base;
     if (memcmp(header->magic, magic, sizeof(magic)) || header->version != LAYOUT_VERSION ||
         header->pool_size != sizeof(apipool_pool_t) ||
-        header->group_size != sizeof(apipool_upstream_t) ||
+        header->upstream_size != sizeof(apipool_upstream_t) ||
         header->slot_size != sizeof(apipool_slot_t)) {
         return APR_EINVAL;
     }
@@ -151,8 +151,9 @@ void apipool_segment_set_log_level(apipool_segment_t *segment, int level)
     __atomic_store_n(&segment->header->log_level, (apr_uint32_t)level, __ATOMIC_RELAXED);
 }
 
-/* The lock is held for less than a microsecond, so whoever finds it taken tries again before it sleeps:
- * a mutex that is handed to a sleeper stays taken until that sleeper runs, and the others queue up. */
+/* The lock is held for less than a microsecond, so a process that finds it taken spins before it
+ * sleeps: a mutex that is handed to a sleeper stays taken until the sleeper runs, and others
+ * queue up. */
 static apr_status_t take(const apipool_segment_t *segment)
 {
     apipool_header_t *header = segment->header;
@@ -174,7 +175,7 @@ static apr_status_t take(const apipool_segment_t *segment)
     return rv;
 }
 
-/* The mutex does not tell that its holder has died: APR gives it to the next one as if nothing were. */
+/* APR does not report that the holder of a mutex died: the next process gets the mutex as usual. */
 apr_status_t apipool_segment_lock(apipool_segment_t *segment)
 {
     apipool_header_t *header = segment->header;
@@ -201,13 +202,13 @@ void apipool_segment_unlock(apipool_segment_t *segment)
     apr_global_mutex_unlock(segment->mutex);
 }
 
-/* Somebody who was killed while waiting will never be served, and is not waited for again. */
+/* A process that was killed while waiting is never served; it is waited for only once. */
 void apipool_segment_give_way(const apipool_segment_t *segment)
 {
     apipool_header_t *header = segment->header;
     apr_uint32_t before = __atomic_load_n(&header->served, __ATOMIC_RELAXED);
     apr_uint32_t waiting = before, served = before;
-    apipool_throttle(); /* a request may wait for this processor as well */
+    apipool_throttle(); /* a request may also be waiting for this processor */
     for (int i = 0; i < GIVE_WAY_TIMES; i++) {
         waiting = __atomic_load_n(&header->waiting, __ATOMIC_RELAXED);
         served = __atomic_load_n(&header->served, __ATOMIC_RELAXED);
@@ -229,9 +230,9 @@ apr_uint32_t apipool_segment_repairs(const apipool_segment_t *segment)
 
 apr_uint32_t apipool_segment_new_repairs(apipool_segment_t *segment)
 {
-    apr_uint32_t told = segment->header->repairs_told;
-    segment->header->repairs_told = apipool_segment_repairs(segment);
-    return segment->header->repairs_told - told;
+    apr_uint32_t reported = segment->header->repairs_reported;
+    segment->header->repairs_reported = apipool_segment_repairs(segment);
+    return segment->header->repairs_reported - reported;
 }
 
 void apipool_segment_store_health(const apipool_segment_t *segment, apipool_store_health_t *health)
@@ -244,7 +245,7 @@ void apipool_segment_store_health(const apipool_segment_t *segment, apipool_stor
     health->last_at = __atomic_load_n(&header->store.saved_at, __ATOMIC_RELAXED);
 }
 
-/* xorshift64*, Vigna 2016: fast, and good enough to spread load; nothing secret depends on it. */
+/* xorshift64* (Vigna, 2016): fast, and random enough to spread load; no secret depends on it. */
 apr_uint32_t apipool_segment_draw_locked(apipool_segment_t *segment, apr_uint32_t bound)
 {
     apr_uint64_t x = segment->header->random;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Minutes and hours of a pool in two rings, each point numbered by the time that it covers. */
+ * History of a pool in two rings, by minute and by hour. */
 #include "series.h"
 
 #include <string.h>

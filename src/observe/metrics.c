@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The pools' numbers as Prometheus reads them. */
+ * Metrics in the format of Prometheus. */
 #include "metrics.h"
 
 #include <http_core.h>
@@ -10,9 +10,9 @@
 #include "stats.h"
 #include "throttle.h"
 
-#define BATCH 256 /* keys for which the lock is held at a time */
+#define BATCH 256 /* keys per lock */
 
-/* Names hold nothing that a label has to escape; see APIPoolUpstream. */
+/* Names need no escaping in labels; see APIPoolUpstream. */
 typedef struct {
     const char *name;
     apipool_pool_snapshot_t stats;
@@ -35,18 +35,18 @@ typedef struct {
     apipool_segment_t *segment;
     apr_time_t now;
     apr_status_t rv;
-    apr_array_header_t *upstreams; /* upstream_t, those of one pool together */
+    apr_array_header_t *upstreams; /* upstream_t; those of one pool in a row */
     apr_array_header_t *pools;     /* pool_t */
-    apr_array_header_t *keys;      /* shown_key_t; NULL where nobody asks for them */
+    apr_array_header_t *keys;      /* shown_key_t; NULL: not requested */
 } survey_t;
 
-/* Takes the lock for a few hundred keys at a time; what changes meanwhile may be seen in part. */
-static apr_status_t add_keys(survey_t *survey, const upstream_t *upstream, apr_uint32_t group)
+/* Takes the lock for a few hundred keys at a time; changes meanwhile may be seen in part. */
+static apr_status_t add_keys(survey_t *survey, const upstream_t *upstream, apr_uint32_t index)
 {
     apipool_key_row_t *rows = apr_palloc(survey->r->pool, BATCH * sizeof(*rows));
     apr_uint32_t from = 0, count = 0;
     while (from != APIPOOL_NONE) {
-        apr_status_t rv = apipool_pool_keys(survey->segment, group, &from, rows, BATCH, &count);
+        apr_status_t rv = apipool_pool_keys(survey->segment, index, &from, rows, BATCH, &count);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -60,8 +60,8 @@ static apr_status_t add_keys(survey_t *survey, const upstream_t *upstream, apr_u
     return APR_SUCCESS;
 }
 
-/* The pool that the upstreams belong to which come now. */
-static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t group)
+/* Pool of the upstreams that come now. */
+static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t index)
 {
     int count = survey->pools->nelts;
     pool_t *pool = count ? &APR_ARRAY_IDX(survey->pools, count - 1, pool_t) : NULL;
@@ -70,7 +70,7 @@ static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t group)
         pool->name = name;
         survey->rv =
             survey->rv == APR_SUCCESS
-                ? apipool_stats_pool(survey->segment, apipool_pool_of(survey->segment, group),
+                ? apipool_stats_pool(survey->segment, apipool_pool_of(survey->segment, index),
                                      survey->now, &pool->stats)
                 : survey->rv;
         pool->stats.refusals[APIPOOL_RULE_SUCCESS] = 0; /* no key was looked for */
@@ -78,18 +78,18 @@ static pool_t *pool_of(survey_t *survey, const char *name, apr_uint32_t group)
     return pool;
 }
 
-static void add_upstream(void *ctx, const char *pool_name, const char *name, apr_uint32_t group)
+static void add_upstream(void *ctx, const char *pool_name, const char *name, apr_uint32_t index)
 {
     survey_t *survey = ctx;
-    pool_t *pool = pool_of(survey, pool_name, group);
+    pool_t *pool = pool_of(survey, pool_name, index);
     upstream_t *upstream = apr_array_push(survey->upstreams);
     upstream->pool = pool_name;
     upstream->name = name;
     if (survey->rv == APR_SUCCESS) {
-        survey->rv = apipool_pool_totals(survey->segment, group, survey->now, &upstream->totals);
+        survey->rv = apipool_pool_totals(survey->segment, index, survey->now, &upstream->totals);
     }
     if (survey->keys && survey->rv == APR_SUCCESS) {
-        survey->rv = add_keys(survey, upstream, group);
+        survey->rv = add_keys(survey, upstream, index);
     }
     if (survey->rv == APR_SUCCESS) {
         for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
@@ -99,13 +99,13 @@ static void add_upstream(void *ctx, const char *pool_name, const char *name, apr
     }
 }
 
-/* Begins a family of series. */
+/* Starts a family of series. */
 static void head(request_rec *r, const char *name, const char *type, const char *help)
 {
     ap_rprintf(r, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* One series of a pool, or of one of its upstreams. */
+/* Writes a series of a pool or of one of its upstreams. */
 static void sample(request_rec *r, const char *family, const char *pool, const char *upstream,
                    const char *label, const char *value, apr_uint64_t count)
 {
@@ -114,8 +114,8 @@ static void sample(request_rec *r, const char *family, const char *pool, const c
                label, value, count);
 }
 
-/* Counts of a pool or of one of its upstreams, by ending or by rule; what is 0 is left out.
- * always: but for this one, or -1 */
+/* Writes the counts of a pool or of one of its upstreams by ending or rule, leaving out zeros
+ * except for the index always; -1: leaves out all zeros. */
 static void write_counts(const survey_t *survey, const char *family, const char *pool,
                          const char *upstream, const apr_uint64_t *counts, int is_by_rule,
                          int always)
@@ -165,10 +165,10 @@ static void write_tokens(const survey_t *survey)
     head(survey->r, family, "counter", "Tokens as upstreams reported them, by type.");
     for (int i = 0; i < survey->pools->nelts; i++) {
         const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
-        const apipool_counters_snapshot_t *numbers = &pool->stats.numbers;
-        sample(survey->r, family, pool->name, NULL, "type", "prompt", numbers->prompt);
-        sample(survey->r, family, pool->name, NULL, "type", "completion", numbers->completion);
-        sample(survey->r, family, pool->name, NULL, "type", "cached", numbers->cached);
+        const apipool_counters_snapshot_t *counters = &pool->stats.counters;
+        sample(survey->r, family, pool->name, NULL, "type", "prompt", counters->prompt);
+        sample(survey->r, family, pool->name, NULL, "type", "completion", counters->completion);
+        sample(survey->r, family, pool->name, NULL, "type", "cached", counters->cached);
     }
 }
 
@@ -189,7 +189,7 @@ static void write_keys(const survey_t *survey)
     }
 }
 
-/* A number of each key, which may have one label more. */
+/* Writes a number of each key, with an optional further label. */
 static void write_of_keys(const survey_t *survey, const char *name, const char *label,
                           apr_size_t offset)
 {
@@ -206,7 +206,7 @@ static void write_of_keys(const survey_t *survey, const char *name, const char *
 static void write_each_key(const survey_t *survey)
 {
     static const struct {
-        const char *name, *type, *help; /* without help it is of the family before */
+        const char *name, *type, *help; /* NULL: same family as the previous one */
         const char *label;
         apr_size_t offset;
     } series[] = {
@@ -295,7 +295,7 @@ int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const cha
         ap_allow_methods(r, REPLACE_ALLOW, "GET", "HEAD", NULL);
         return HTTP_METHOD_NOT_ALLOWED;
     }
-    apipool_pool_each_group(segment, server, add_upstream, &survey);
+    apipool_pool_each_upstream(segment, server, add_upstream, &survey);
     if (survey.rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }

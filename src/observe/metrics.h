@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The pools' numbers as Prometheus reads them. */
+ * Metrics in the format of Prometheus. */
 #ifndef APIPOOL_OBSERVE_METRICS_H
 #define APIPOOL_OBSERVE_METRICS_H
 
@@ -8,8 +8,9 @@
 #include "pool.h"
 
 /**
- * Answers a request with the Prometheus text format 0.0.4. Takes the segment's lock for short times.
- * @param server the name of the server whose pools, and the main server's, are shown
+ * Answers a request in the Prometheus text format 0.0.4. Takes the segment's lock for short
+ * times.
+ * @param server name of the server; its pools and the main server's are shown
  * @return OK or an HTTP status
  */
 int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const char *server);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The pools' section in mod_status. */
+ * Section of mod_status with the pools. */
 #include "status.h"
 
 #include <apr_strings.h>
@@ -13,10 +13,10 @@ typedef struct {
     apipool_segment_t *segment;
     int brief; /* ?auto */
     apr_time_t now;
-    const char *last; /* the pool before */
+    const char *last; /* previous pool */
 } section_t;
 
-/* Unknown is a dash. */
+/* Shows an unknown value as a dash. */
 static const char *shown(request_rec *r, double value)
 {
     return value < 0 ? "-" : apr_psprintf(r->pool, "%.2f", value);
@@ -29,7 +29,7 @@ static void write_pool(section_t *section, const char *pool, apr_uint32_t index)
     if (apipool_stats_pool(section->segment, index, section->now, &stats) != APR_SUCCESS) {
         return;
     }
-    const apipool_counters_snapshot_t *n = &stats.numbers;
+    const apipool_counters_snapshot_t *n = &stats.counters;
     if (section->brief) {
         ap_rprintf(r,
                    "APIPool[%s]Requests: %" APR_UINT64_T_FMT
@@ -47,25 +47,25 @@ static void write_pool(section_t *section, const char *pool, apr_uint32_t index)
                shown(r, n->latency_ms));
 }
 
-static void write_group(void *ctx, const char *pool, const char *upstream, apr_uint32_t group)
+static void write_upstream(void *ctx, const char *pool, const char *name, apr_uint32_t upstream)
 {
     section_t *section = ctx;
     request_rec *r = section->r;
     apipool_totals_t totals;
 
     if (!section->last || strcmp(section->last, pool)) {
-        write_pool(section, pool, apipool_pool_of(section->segment, group));
+        write_pool(section, pool, apipool_pool_of(section->segment, upstream));
         section->last = pool;
     }
-    if (apipool_pool_totals(section->segment, group, section->now, &totals) != APR_SUCCESS) {
+    if (apipool_pool_totals(section->segment, upstream, section->now, &totals) != APR_SUCCESS) {
         return;
     }
     if (!section->brief) {
-        ap_rprintf(r, "<tr><td>%s</td>", upstream);
+        ap_rprintf(r, "<tr><td>%s</td>", name);
     }
     for (int state = 0; state < APIPOOL_STATE_COUNT; state++) {
         if (section->brief) {
-            ap_rprintf(r, "APIPool[%s][%s]Keys[%s]: %u\n", pool, upstream,
+            ap_rprintf(r, "APIPool[%s][%s]Keys[%s]: %u\n", pool, name,
                        apipool_state_name((apipool_state_e)state), totals.keys[state]);
         }
         else {
@@ -73,11 +73,11 @@ static void write_group(void *ctx, const char *pool, const char *upstream, apr_u
         }
     }
     if (section->brief) {
-        ap_rprintf(r, "APIPool[%s][%s]InFlight: %u\n", pool, upstream, totals.in_flight);
+        ap_rprintf(r, "APIPool[%s][%s]InFlight: %u\n", pool, name, totals.in_flight);
     }
     else {
         ap_rprintf(r, "<td>%u</td><td>%s</td></tr>\n", totals.in_flight,
-                   shown(r, totals.numbers.success_rate));
+                   shown(r, totals.counters.success_rate));
     }
 }
 
@@ -92,7 +92,7 @@ int apipool_status_write(request_rec *r, int flags, apipool_segment_t *segment, 
         }
         ap_rputs("<th>in flight</th><th>success</th></tr>\n", r);
     }
-    apipool_pool_each_group(segment, server, write_group, &section);
+    apipool_pool_each_upstream(segment, server, write_upstream, &section);
     if (!section.brief) {
         ap_rputs("</table>\n", r);
     }

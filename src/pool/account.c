@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What holds for all keys of an account: cooldowns and spent quota. */
+ * Limits that apply to all keys of an account: cooldowns and spent quota. */
 #include "account.h"
 
 #include "fault.h"
 
-#define PROBES 16 /* no chain of keys that clients may have chosen is walked further */
+#define PROBES 16 /* longest walk of a chain, as clients may influence its length */
 
 static apr_uint64_t hash_of(apr_uint32_t pool, apr_uint64_t account, apr_uint64_t model)
 {
@@ -18,17 +18,16 @@ static apipool_account_limit_t *find(const apipool_segment_t *segment, apr_uint3
                                                         hash_of(pool, account, model))
                              : APIPOOL_NONE;
     for (int n = 0; n < PROBES && i != APIPOOL_NONE; n++) {
-        apipool_account_limit_t *account_limit = &segment->account_limits[i];
-        if (account_limit->account == account && account_limit->model == model &&
-            account_limit->pool == pool) {
-            return account_limit;
+        apipool_account_limit_t *limit = &segment->account_limits[i];
+        if (limit->account == account && limit->model == model && limit->pool == pool) {
+            return limit;
         }
         i = apipool_hash_table_next(&segment->account_limit_table, i);
     }
     return NULL;
 }
 
-/* Of the next ones in turn, that which ends first. */
+/* Drops the limit that ends first among the next ones in turn. */
 static apr_uint32_t forget_one(apipool_segment_t *segment)
 {
     apipool_account_limit_t *account_limits = segment->account_limits;
@@ -43,24 +42,24 @@ static apr_uint32_t forget_one(apipool_segment_t *segment)
     return chosen;
 }
 
-/* What is half written has no account, and is none. */
+/* Adds a limit. Its account, written last, puts it in use. */
 static apipool_account_limit_t *add(apipool_segment_t *segment, apr_uint32_t pool,
                                     apr_uint64_t account, apr_uint64_t model)
 {
     apr_uint32_t i = apipool_hash_table_take(&segment->account_limit_table);
     i = i == APIPOOL_NONE ? forget_one(segment) : i;
-    apipool_account_limit_t *account_limit = &segment->account_limits[i];
-    account_limit->account = 0;
+    apipool_account_limit_t *limit = &segment->account_limits[i];
+    limit->account = 0;
     APIPOOL_IN_ORDER();
-    account_limit->until = 0;
-    account_limit->spent = 0;
-    account_limit->model = model;
-    account_limit->pool = pool;
-    APIPOOL_FAULT("hit-half-written");
+    limit->until = 0;
+    limit->spent = 0;
+    limit->model = model;
+    limit->pool = pool;
+    APIPOOL_FAULT("limit-half-written");
     APIPOOL_IN_ORDER();
-    account_limit->account = account;
+    limit->account = account;
     apipool_hash_table_link(&segment->account_limit_table, i, hash_of(pool, account, model));
-    return account_limit;
+    return limit;
 }
 
 static void note_end(apipool_segment_t *segment, apr_time_t until)
@@ -76,12 +75,11 @@ void apipool_account_limit_locked(apipool_segment_t *segment, apr_uint32_t pool,
     if (!account) {
         return;
     }
-    apipool_account_limit_t *account_limit = find(segment, pool, account, model);
-    account_limit = account_limit ? account_limit : add(segment, pool, account, model);
-    account_limit->spent =
-        account_limit->until > now ? account_limit->spent || spent : (apr_uint32_t)spent;
-    account_limit->until = account_limit->until > until ? account_limit->until : until;
-    note_end(segment, account_limit->until);
+    apipool_account_limit_t *limit = find(segment, pool, account, model);
+    limit = limit ? limit : add(segment, pool, account, model);
+    limit->spent = limit->until > now ? limit->spent || spent : (apr_uint32_t)spent;
+    limit->until = limit->until > until ? limit->until : until;
+    note_end(segment, limit->until);
 }
 
 const apipool_account_limit_t *apipool_account_find_locked(const apipool_segment_t *segment,
@@ -91,11 +89,11 @@ const apipool_account_limit_t *apipool_account_find_locked(const apipool_segment
     if (segment->header->account_limits_until <= now) {
         return NULL;
     }
-    const apipool_account_limit_t *account_limit = find(segment, pool, account, 0);
-    if ((!account_limit || account_limit->until <= now) && model) {
-        account_limit = find(segment, pool, account, model);
+    const apipool_account_limit_t *limit = find(segment, pool, account, 0);
+    if ((!limit || limit->until <= now) && model) {
+        limit = find(segment, pool, account, model);
     }
-    return account_limit && account_limit->until > now ? account_limit : NULL;
+    return limit && limit->until > now ? limit : NULL;
 }
 
 apr_time_t apipool_account_until_locked(const apipool_segment_t *segment, apr_uint32_t pool,
@@ -111,10 +109,10 @@ apr_time_t apipool_account_until_locked(const apipool_segment_t *segment, apr_ui
 void apipool_account_refill_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                    apr_uint64_t account, apr_time_t now)
 {
-    apipool_account_limit_t *account_limit =
+    apipool_account_limit_t *limit =
         segment->header->account_limits_until > now ? find(segment, pool, account, 0) : NULL;
-    if (account_limit && account_limit->spent) {
-        account_limit->until = 0;
+    if (limit && limit->spent) {
+        limit->until = 0;
     }
 }
 
@@ -123,9 +121,9 @@ void apipool_account_forget_locked(apipool_segment_t *segment, apr_uint32_t pool
 {
     for (apr_uint32_t i = 0;
          account && segment->header->account_limits_until && i < APIPOOL_ACCOUNT_LIMITS_MAX; i++) {
-        apipool_account_limit_t *account_limit = &segment->account_limits[i];
-        if (account_limit->account == account && account_limit->pool == pool) {
-            account_limit->until = 0;
+        apipool_account_limit_t *limit = &segment->account_limits[i];
+        if (limit->account == account && limit->pool == pool) {
+            limit->until = 0;
         }
     }
 }
@@ -135,12 +133,11 @@ void apipool_account_rebuild_locked(apipool_segment_t *segment)
     segment->header->account_limits_until = 0;
     apipool_hash_table_clear(&segment->account_limit_table);
     for (apr_uint32_t i = 0; i < segment->header->account_limits.used; i++) {
-        const apipool_account_limit_t *account_limit = &segment->account_limits[i];
-        if (account_limit->account) {
-            apipool_hash_table_link(
-                &segment->account_limit_table, i,
-                hash_of(account_limit->pool, account_limit->account, account_limit->model));
-            note_end(segment, account_limit->until);
+        const apipool_account_limit_t *limit = &segment->account_limits[i];
+        if (limit->account) {
+            apipool_hash_table_link(&segment->account_limit_table, i,
+                                    hash_of(limit->pool, limit->account, limit->model));
+            note_end(segment, limit->until);
         }
         else {
             apipool_hash_table_give(&segment->account_limit_table, i);

@@ -1,72 +1,72 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Upstreams that fail or refuse everyone: when to leave them alone, and when to try again. */
+ * Circuit breaker for upstreams that fail or refuse all keys. */
 #include "breaker.h"
 
 #include <string.h>
 
 #define PAUSE         apr_time_from_sec(1)
-#define FAULTS_MAX    5 /* in a row, whatever the key */
-#define REFUSALS_MIN  3 /* of distinct keys */
+#define FAULTS_MAX    5 /* consecutive, with any key */
+#define REFUSALS_MIN  3 /* of different keys */
 #define REFUSALS_SPAN apr_time_from_sec(5)
 
-/* A pause that ends later than any could was begun before the clock was set back. */
-static int is_paused(const apipool_breaker_t *trouble, apr_time_t now)
+/* A pause that ends too late was begun before the clock was set back. */
+static int is_paused(const apipool_breaker_t *breaker, apr_time_t now)
 {
-    return trouble->paused_until > now && trouble->paused_until <= now + PAUSE;
+    return breaker->paused_until > now && breaker->paused_until <= now + PAUSE;
 }
 
-static int is_of(const apipool_breaker_t *trouble, apr_uint64_t client)
+static int is_of(const apipool_breaker_t *breaker, apr_uint64_t client)
 {
-    return trouble->pausing && (!trouble->client || trouble->client == client);
+    return breaker->pausing && (!breaker->client || breaker->client == client);
 }
 
-static int are_of(const apipool_upstream_t *g, apr_uint64_t model, apr_uint64_t client)
+static int are_of(const apipool_upstream_t *u, apr_uint64_t model, apr_uint64_t client)
 {
-    return is_of(&g->refusals, client) && (!g->refused_model || g->refused_model == model);
+    return is_of(&u->refusals, client) && (!u->refused_model || u->refused_model == model);
 }
 
-apr_time_t apipool_breaker_until_locked(const apipool_upstream_t *g, apr_uint64_t model,
+apr_time_t apipool_breaker_until_locked(const apipool_upstream_t *u, apr_uint64_t model,
                                         apr_uint64_t client, apr_time_t now)
 {
-    apr_time_t until = apipool_breaker_is_fault_locked(g, client, now) ? g->faults.paused_until : 0;
-    return are_of(g, model, client) && is_paused(&g->refusals, now) &&
-                   g->refusals.paused_until > until
-               ? g->refusals.paused_until
+    apr_time_t until = apipool_breaker_is_fault_locked(u, client, now) ? u->faults.paused_until : 0;
+    return are_of(u, model, client) && is_paused(&u->refusals, now) &&
+                   u->refusals.paused_until > until
+               ? u->refusals.paused_until
                : until;
 }
 
-int apipool_breaker_is_fault_locked(const apipool_upstream_t *g, apr_uint64_t client,
+int apipool_breaker_is_fault_locked(const apipool_upstream_t *u, apr_uint64_t client,
                                     apr_time_t now)
 {
-    return is_of(&g->faults, client) && is_paused(&g->faults, now);
+    return is_of(&u->faults, client) && is_paused(&u->faults, now);
 }
 
-void apipool_breaker_spend_locked(apipool_upstream_t *g, apr_uint64_t model, apr_uint64_t client,
+void apipool_breaker_spend_locked(apipool_upstream_t *u, apr_uint64_t model, apr_uint64_t client,
                                   apr_time_t now)
 {
-    if (is_of(&g->faults, client)) {
-        g->faults.paused_until = now + PAUSE;
+    if (is_of(&u->faults, client)) {
+        u->faults.paused_until = now + PAUSE;
     }
-    if (are_of(g, model, client)) {
-        g->refusals.paused_until = now + PAUSE;
+    if (are_of(u, model, client)) {
+        u->refusals.paused_until = now + PAUSE;
     }
 }
 
-/* What several clients have met concerns all of them. */
-static void note_client(apipool_breaker_t *trouble, apr_uint64_t client)
+/* An error that several clients have met affects all clients. */
+static void note_client(apipool_breaker_t *breaker, apr_uint64_t client)
 {
-    trouble->client = trouble->client == client ? client : 0;
+    breaker->client = breaker->client == client ? client : 0;
 }
 
-static void begin_pause(apipool_breaker_t *trouble, apr_time_t now)
+static void begin_pause(apipool_breaker_t *breaker, apr_time_t now)
 {
-    trouble->pausing = 1;
-    trouble->paused_until = now + PAUSE;
+    breaker->pausing = 1;
+    breaker->paused_until = now + PAUSE;
 }
 
-void apipool_breaker_fault_locked(apipool_upstream_t *g, apr_uint64_t client, apr_time_t now)
+void apipool_breaker_fault_locked(apipool_upstream_t *u, apr_uint64_t client, apr_time_t now)
 {
-    apipool_breaker_t *faults = &g->faults;
+    apipool_breaker_t *faults = &u->faults;
     if (faults->count++ == 0) {
         faults->client = client;
     }
@@ -76,52 +76,52 @@ void apipool_breaker_fault_locked(apipool_upstream_t *g, apr_uint64_t client, ap
     }
 }
 
-static void begin_round(apipool_upstream_t *g, apr_uint64_t model, apr_uint64_t client,
+static void begin_round(apipool_upstream_t *u, apr_uint64_t model, apr_uint64_t client,
                         apr_time_t now)
 {
-    g->refusals = (apipool_breaker_t){.since = now, .client = client};
-    g->round++;
-    g->pardoned <<= 1;
-    g->usable_then = g->usable + g->held_up;
-    g->refused_model = model;
+    u->refusals = (apipool_breaker_t){.since = now, .client = client};
+    u->round++;
+    u->pardoned <<= 1;
+    u->usable_then = u->usable + u->held_up;
+    u->refused_model = model;
 }
 
-int apipool_breaker_refusal_locked(apipool_upstream_t *g, apipool_slot_t *slot, apr_uint64_t model,
+int apipool_breaker_refusal_locked(apipool_upstream_t *u, apipool_slot_t *slot, apr_uint64_t model,
                                    apr_uint64_t client, apr_time_t now)
 {
-    apipool_breaker_t *refusals = &g->refusals;
+    apipool_breaker_t *refusals = &u->refusals;
     if (!refusals->pausing && (!refusals->since || now - refusals->since > REFUSALS_SPAN)) {
-        begin_round(g, model, client, now);
+        begin_round(u, model, client, now);
     }
-    if (slot->round != g->round) {
-        slot->round = g->round;
+    if (slot->round != u->round) {
+        slot->round = u->round;
         refusals->count++;
     }
-    if (g->refused_model != model) {
-        g->refused_model = 0;
+    if (u->refused_model != model) {
+        u->refused_model = 0;
     }
     note_client(refusals, client);
-    if (refusals->count < REFUSALS_MIN || refusals->count * 2 < g->usable_then) {
+    if (refusals->count < REFUSALS_MIN || refusals->count * 2 < u->usable_then) {
         return 0;
     }
-    g->pardoned |= 1;
+    u->pardoned |= 1;
     begin_pause(refusals, now);
     return 1;
 }
 
-void apipool_breaker_answered_locked(apipool_upstream_t *g)
+void apipool_breaker_answered_locked(apipool_upstream_t *u)
 {
-    memset(&g->faults, 0, sizeof(g->faults));
+    memset(&u->faults, 0, sizeof(u->faults));
 }
 
-void apipool_breaker_success_locked(apipool_upstream_t *g)
+void apipool_breaker_success_locked(apipool_upstream_t *u)
 {
-    apipool_breaker_answered_locked(g);
-    memset(&g->refusals, 0, sizeof(g->refusals));
+    apipool_breaker_answered_locked(u);
+    memset(&u->refusals, 0, sizeof(u->refusals));
 }
 
-int apipool_breaker_pardons_locked(const apipool_upstream_t *g, const apipool_slot_t *slot)
+int apipool_breaker_pardons_locked(const apipool_upstream_t *u, const apipool_slot_t *slot)
 {
-    apr_uint32_t ago = g->round - slot->round;
-    return slot->round && ago < 64 && g->pardoned >> ago & 1;
+    apr_uint32_t ago = u->round - slot->round;
+    return slot->round && ago < 64 && u->pardoned >> ago & 1;
 }

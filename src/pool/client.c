@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Clients and their keys: who they are, what they may do, and what they have used. */
+ * Clients: identity, permissions and usage. */
 #include "client.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "segment_layout.h"
 #include "slots.h"
 
-#define STEP 64 /* slots that are looked at in one hold of the lock */
+#define STEP 64 /* slots looked at per lock */
 
 static const apipool_window_span_e spans[APIPOOL_CLIENT_WINDOWS] = {
     [APIPOOL_CLIENT_RPM] = APIPOOL_WINDOW_MINUTE,
@@ -78,7 +78,7 @@ static apr_uint64_t amount_of(int limit, apr_uint32_t tokens)
     return limit == APIPOOL_CLIENT_RPM ? 1 : tokens;
 }
 
-/* The client that has been charged; NULL: it has gone. */
+/* Charged client; NULL when it is gone. */
 static apipool_client_slot_t *slot_of(const apipool_segment_t *segment,
                                       const apipool_client_charge_t *charge)
 {
@@ -87,7 +87,7 @@ static apipool_client_slot_t *slot_of(const apipool_segment_t *segment,
 
 static void leave(apipool_segment_t *segment, apipool_client_slot_t *slot, apr_uint32_t holder)
 {
-    if (slot && slot->in_flight) { /* a place without a holder may have been forgotten */
+    if (slot && slot->in_flight) { /* the place of a request without a holder may have been reset */
         slot->in_flight--;
     }
     APIPOOL_FAULT("client-still-held");
@@ -113,14 +113,14 @@ apr_status_t apipool_client_leave(apipool_segment_t *segment, apipool_client_cha
     return rv;
 }
 
-/* As many as may be in flight; 0: any number. */
+/* Concurrency limit; 0: none. */
 static apr_uint32_t places(apipool_client_slot_t *slot, const apipool_client_charge_t *charge)
 {
     apr_uint32_t own = apipool_client_slot_terms(slot)->limits[APIPOOL_CLIENT_CONCURRENCY];
     return own ? own : charge->concurrency;
 }
 
-/* Takes a place, where there is one. */
+/* Takes a place if one is free. */
 static apipool_client_admitted_e enter_locked(apipool_segment_t *segment,
                                               apipool_client_slot_t *slot,
                                               apipool_client_charge_t *charge, apr_time_t now,
@@ -237,7 +237,7 @@ void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_clie
         apr_uint64_t spent = !used->reached ? 0 : is_known ? (apr_uint64_t)used->tokens : reserved;
         apipool_window_settle(&slot->windows[i], spans[i], charge->at, now, reserved, spent);
     }
-    apipool_counters_add(&slot->numbers, finished, now);
+    apipool_counters_add(&slot->counters, finished, now);
 }
 
 static void copy_image(const apipool_client_slot_t *slot, apipool_client_image_t *image)
@@ -254,10 +254,10 @@ static void read_slot(const apipool_client_slot_t *slot, apr_time_t now, apipool
     copy_image(slot, &row->image);
     row->last_used_at = slot->last_used_at;
     row->in_flight = slot->in_flight;
-    apipool_counters_read(&slot->numbers, now, &row->numbers);
+    apipool_counters_read(&slot->counters, now, &row->counters);
 }
 
-/* Looks for a client by name with the lock taken; where there is none, or no lock, it is not held. */
+/* Takes the lock and finds a client by name. Without the client, the lock is not held. */
 static apr_status_t open_slot(apipool_segment_t *segment, const char *server, const char *name,
                               apipool_client_slot_t **slot)
 {
@@ -337,7 +337,7 @@ apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server
     return rv;
 }
 
-/* Adds a client, or only asks whether it may be. */
+/* Adds a client, or only checks that it can be added. */
 static apr_status_t add(apipool_segment_t *segment, const apipool_client_image_t *image,
                         int only_asks)
 {

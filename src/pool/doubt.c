@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys in doubt: refused in a request that may itself be to blame, until a probe has asked about them. */
+ * Keys in doubt: refused in a request that may itself be to blame, until a probe has checked
+ * them. */
 #include "doubt.h"
 
 #include <string.h>
 
 #include "slots.h"
 
-#define ASK_EVERY apr_time_from_sec(10)  /* of one key */
-#define HOLDS     apr_time_from_sec(600) /* what a probe has said */
+#define ASK_EVERY apr_time_from_sec(10)  /* per key */
+#define HOLDS     apr_time_from_sec(600) /* validity of a probe's result */
 
 enum { FREE, WAITS, ASKING, SPOKEN, UNSURE };
 
-/* The doubt about the key that lies there now. */
+/* Doubt about the key that is in this slot now. */
 static apipool_doubt_t *find(const apipool_segment_t *segment, apr_uint32_t index)
 {
     const apipool_slot_t *slot = &segment->slots[index];
-    apipool_doubt_t *doubts = segment->groups[slot->group].doubts;
+    apipool_doubt_t *doubts = segment->upstreams[slot->upstream].doubts;
     for (int i = 0; i < APIPOOL_DOUBTS; i++) {
         if (doubts[i].stage != FREE && doubts[i].slot == index && doubts[i].id == slot->id) {
             return &doubts[i];
@@ -24,18 +25,18 @@ static apipool_doubt_t *find(const apipool_segment_t *segment, apr_uint32_t inde
     return NULL;
 }
 
-/* A time that lies ahead was noted before the clock was set back. */
+/* A time in the future was noted before the clock was set back. */
 static int is_over(apr_time_t since, apr_interval_time_t span, apr_time_t now)
 {
     return since > now || now - since >= span;
 }
 
-/* The one of the others that was asked about longest ago; free ones were never asked about. */
-static apipool_doubt_t *find_room(apipool_upstream_t *g, apr_time_t now)
+/* Entry to reuse: the one whose probe is longest ago; free entries count as never probed. */
+static apipool_doubt_t *find_room(apipool_upstream_t *u, apr_time_t now)
 {
     apipool_doubt_t *oldest = NULL;
     for (int i = 0; i < APIPOOL_DOUBTS; i++) {
-        apipool_doubt_t *doubt = &g->doubts[i];
+        apipool_doubt_t *doubt = &u->doubts[i];
         if (doubt->stage != WAITS && is_over(doubt->asked_at, ASK_EVERY, now) &&
             (!oldest || doubt->asked_at < oldest->asked_at)) {
             oldest = doubt;
@@ -44,15 +45,15 @@ static apipool_doubt_t *find_room(apipool_upstream_t *g, apr_time_t now)
     return oldest;
 }
 
-/* How many there are to be looked at, so that those who have nothing to do with any see that at once. */
-static void count_open(apipool_upstream_t *g)
+/* Counts the doubts that need attention, so that others can skip the search. */
+static void count_open(apipool_upstream_t *u)
 {
     apr_uint32_t open = 0;
     for (int i = 0; i < APIPOOL_DOUBTS; i++) {
-        unsigned stage = g->doubts[i].stage;
+        unsigned stage = u->doubts[i].stage;
         open += stage == WAITS || stage == ASKING || stage == UNSURE;
     }
-    __atomic_store_n(&g->doubts_open, open, __ATOMIC_RELAXED);
+    __atomic_store_n(&u->doubts_open, open, __ATOMIC_RELAXED);
 }
 
 static void move_to(const apipool_segment_t *segment, apipool_doubt_t *doubt, unsigned stage)
@@ -61,7 +62,7 @@ static void move_to(const apipool_segment_t *segment, apipool_doubt_t *doubt, un
     if (stage == FREE) {
         doubt->asked_at = 0;
     }
-    count_open(&segment->groups[segment->slots[doubt->slot].group]);
+    count_open(&segment->upstreams[segment->slots[doubt->slot].upstream]);
 }
 
 apipool_doubt_e apipool_doubt_known_locked(const apipool_segment_t *segment, apr_uint32_t index,
@@ -85,7 +86,7 @@ int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, ap
     if (known && (known->stage == WAITS || !is_over(known->asked_at, ASK_EVERY, now))) {
         return 0;
     }
-    apipool_doubt_t *doubt = known ? known : find_room(&segment->groups[slot->group], now);
+    apipool_doubt_t *doubt = known ? known : find_room(&segment->upstreams[slot->upstream], now);
     if (!doubt) {
         return 0;
     }
@@ -99,17 +100,17 @@ int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, ap
     return 1;
 }
 
-apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t group,
+apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t upstream,
                                        apr_time_t now)
 {
-    apipool_upstream_t *g = &segment->groups[group];
+    apipool_upstream_t *u = &segment->upstreams[upstream];
     for (int i = 0; i < APIPOOL_DOUBTS; i++) {
-        apipool_doubt_t *doubt = &g->doubts[i];
+        apipool_doubt_t *doubt = &u->doubts[i];
         const apipool_slot_t *slot = &segment->slots[doubt->slot];
         if (doubt->stage != WAITS) {
             continue;
         }
-        if (slot->id != doubt->id || slot->group != group || !apipool_slot_is_in_use(slot)) {
+        if (slot->id != doubt->id || slot->upstream != upstream || !apipool_slot_is_in_use(slot)) {
             memset(doubt, 0, sizeof(*doubt));
         }
         else if (!slot->probing) {
@@ -118,7 +119,7 @@ apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t 
             return doubt->slot;
         }
     }
-    count_open(g);
+    count_open(u);
     return APIPOOL_NONE;
 }
 

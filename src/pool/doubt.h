@@ -1,44 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys in doubt: refused in a request that may itself be to blame, until a probe has asked about them. */
+ * Keys in doubt: refused in a request that may itself be to blame, until a probe has checked
+ * them. */
 #ifndef APIPOOL_POOL_DOUBT_H
 #define APIPOOL_POOL_DOUBT_H
 
 #include "segment_layout.h"
 
-/* Private to src/memory and src/pool; the caller holds the segment's lock. A group has room for 16 doubts,
- * and a key is asked about once in ten seconds, so that clients whose requests are refused cannot make more
- * probes than that. What finds no room is not noted: a key that is at fault comes into doubt again. Clients
- * are hashes. All of it is O(1). */
+/* Private to src/memory and src/pool; the caller holds the segment's lock. An upstream has room
+ * for 16 doubts, and a key is probed once in ten seconds, so that clients cannot cause more
+ * probes with requests that are refused. A doubt that finds no room is dropped: a key that is
+ * really at fault comes into doubt again. Clients are hashes. Everything is O(1). */
 
-/* What is known of a key that a request has left in doubt. */
+/* What probes have found out about a key in doubt. */
 typedef enum {
     APIPOOL_DOUBT_NONE,   /* nothing yet */
-    APIPOOL_DOUBT_SPOKEN, /* a probe has found it accepted */
-    APIPOOL_DOUBT_UNSURE  /* a probe could not tell */
+    APIPOOL_DOUBT_SPOKEN, /* the key was accepted */
+    APIPOOL_DOUBT_UNSURE  /* the probe was inconclusive */
 } apipool_doubt_e;
 
-/** What a probe has said of a key in the last ten minutes, and not been refuted since.
- *  @param client set to the first client that has met a refusal, with APIPOOL_DOUBT_UNSURE */
+/**
+ * Result of the last probe of a key in doubt, if it is at most ten minutes old and not refuted
+ * since.
+ * @param client set to the first client that met a refusal, with APIPOOL_DOUBT_UNSURE
+ */
 apipool_doubt_e apipool_doubt_known_locked(const apipool_segment_t *segment, apr_uint32_t index,
                                            apr_time_t now, apr_uint64_t *client);
 
-/** Has a probe ask about a key. Returns 0 when that was done just now, or when there is no room. */
+/** Requests a probe of a key. Returns 0 if there was one just now, or if there is no room. */
 int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, apr_uint64_t client,
                               int of_quota, apr_time_t now);
 
-/** The key of a group that a probe asks about next, or APIPOOL_NONE. The probe begins now. */
-apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t group,
+/** Next key of an upstream to probe, or APIPOOL_NONE. The probe begins now. */
+apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t upstream,
                                        apr_time_t now);
 
-/** A probe has ended: whether the key was accepted, a balance was told, or the upstream failed. */
+/** Notes the end of a probe. */
 void apipool_doubt_answered_locked(apipool_segment_t *segment, apr_uint32_t index, int accepted,
                                    int has_balance, int upstream_failed);
 
-/** A request that was lent the key at some time has succeeded with it. */
+/** Notes that a request to which the key was lent at that time has succeeded. */
 void apipool_doubt_succeeded_locked(apipool_segment_t *segment, apr_uint32_t index,
                                     apr_time_t lent_at);
 
-/** The key is lost, or an operator has seen to it: there is no doubt any more. */
+/** Ends a doubt, because the key is lost or an operator has taken care of it. */
 void apipool_doubt_forget_locked(apipool_segment_t *segment, apr_uint32_t index);
 
 #endif

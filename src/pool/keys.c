@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys come, are changed, and go. */
+ * Adding, changing and removing keys. */
 #include "keys.h"
 
 #include <apr_strings.h>
@@ -13,7 +13,7 @@
 #include "members.h"
 #include "slots.h"
 
-#define LIFT_BATCH 256 /* keys for which the lock is held at a time */
+#define LIFT_BATCH 256 /* keys per lock */
 
 apr_uint32_t apipool_pool_find_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                       apr_uint64_t id)
@@ -42,24 +42,24 @@ apr_status_t apipool_pool_lock_key(apipool_segment_t *segment, apr_uint32_t pool
 
 /* --- Changing --- */
 
-static apr_uint32_t said_or(apr_uint32_t said, apr_uint32_t otherwise)
+static apr_uint32_t given_or(apr_uint32_t given, apr_uint32_t otherwise)
 {
-    return said ? said : otherwise;
+    return given ? given : otherwise;
 }
 
 int apipool_key_patch_locked(const apipool_segment_t *segment, apr_uint32_t index,
-                             apr_uint32_t group, const apipool_key_item_t *item,
+                             apr_uint32_t upstream, const apipool_key_item_t *item,
                              apipool_key_patch_t *patch)
 {
     const apipool_slot_t *slot = &segment->slots[index];
-    const apipool_key_limits_t *said = &item->limits, *known = &slot->limits;
+    const apipool_key_limits_t *given = &item->limits, *known = &slot->limits;
     apipool_key_edit_t *edit = &patch->edit;
     memset(patch, 0, sizeof(*patch));
-    patch->group = group == slot->group ? APIPOOL_NONE : group;
+    patch->upstream = upstream == slot->upstream ? APIPOOL_NONE : upstream;
     edit->limits =
-        (apipool_key_limits_t){said_or(said->rpm, known->rpm), said_or(said->rpd, known->rpd),
-                               said_or(said->tpm, known->tpm), said_or(said->tpd, known->tpd),
-                               said_or(said->concurrency, known->concurrency)};
+        (apipool_key_limits_t){given_or(given->rpm, known->rpm), given_or(given->rpd, known->rpd),
+                               given_or(given->tpm, known->tpm), given_or(given->tpd, known->tpd),
+                               given_or(given->concurrency, known->concurrency)};
     if (memcmp(&edit->limits, known, sizeof(*known))) {
         edit->set |= APIPOOL_SET_LIMITS;
     }
@@ -76,7 +76,7 @@ int apipool_key_patch_locked(const apipool_segment_t *segment, apr_uint32_t inde
         edit->set |= APIPOOL_SET_ACCOUNT;
         edit->account = item->account;
     }
-    return edit->set || patch->group != APIPOOL_NONE;
+    return edit->set || patch->upstream != APIPOOL_NONE;
 }
 
 static void forget_errors(apipool_segment_t *segment, apr_uint32_t index)
@@ -90,8 +90,9 @@ static void forget_errors(apipool_segment_t *segment, apr_uint32_t index)
     slot->success = 1;
 }
 
-/* A limit of our own that has put the key off may hold no longer; if it does, the next request puts it off
- * again. A key that its upstream has limited as well stays where it is. */
+/* Ends a cooldown that a limit of the pool or key has caused. If the limit still applies, the
+ * next request puts the key off again. A key that its upstream has limited as well stays where
+ * it is. */
 static void lift(apipool_segment_t *segment, apr_uint32_t index)
 {
     const apipool_slot_t *slot = &segment->slots[index];
@@ -108,7 +109,7 @@ static void limit(apipool_segment_t *segment, apr_uint32_t index,
     apipool_slot_t *slot = &segment->slots[index];
     slot->limits = *limits;
     lift(segment, index);
-    if (slot->concurrency && limits->concurrency) { /* else the next request tells */
+    if (slot->concurrency && limits->concurrency) { /* otherwise the next request sets it */
         slot->concurrency = limits->concurrency;
         apipool_members_settle_locked(segment, index);
     }
@@ -128,14 +129,14 @@ static void enable(apipool_segment_t *segment, apr_uint32_t index, int enabled)
     }
 }
 
-static void move(apipool_segment_t *segment, apr_uint32_t index, apr_uint32_t group)
+static void move(apipool_segment_t *segment, apr_uint32_t index, apr_uint32_t upstream)
 {
     apipool_doubt_forget_locked(segment, index);
     apipool_members_remove_locked(segment, index);
     APIPOOL_FAULT("move-in-neither");
-    segment->slots[index].failed_streak = 0; /* counted against the others of its group */
+    segment->slots[index].failed_streak = 0; /* it compares with the other keys of the upstream */
     segment->slots[index].round = 0;
-    apipool_members_add_locked(segment, group, index);
+    apipool_members_add_locked(segment, upstream, index);
 }
 
 static apr_status_t patch_locked(apipool_segment_t *segment, apr_uint32_t index,
@@ -143,7 +144,8 @@ static apr_status_t patch_locked(apipool_segment_t *segment, apr_uint32_t index,
 {
     apipool_slot_t *slot = &segment->slots[index];
     const apipool_key_edit_t *edit = &patch->edit;
-    if (patch->group != APIPOOL_NONE && !apipool_members_reserve_locked(segment, patch->group)) {
+    if (patch->upstream != APIPOOL_NONE &&
+        !apipool_members_reserve_locked(segment, patch->upstream)) {
         return APR_ENOSPC;
     }
     if (!apipool_slot_describe_locked(
@@ -153,8 +155,8 @@ static apr_status_t patch_locked(apipool_segment_t *segment, apr_uint32_t index,
                                             : apipool_slot_account_locked(segment, slot))) {
         return APR_ENOSPC;
     }
-    if (patch->group != APIPOOL_NONE) {
-        move(segment, index, patch->group);
+    if (patch->upstream != APIPOOL_NONE) {
+        move(segment, index, patch->upstream);
     }
     if (edit->set & APIPOOL_SET_ACCOUNT) {
         slot->account = apipool_hash(edit->account);
@@ -174,11 +176,11 @@ static apr_status_t patch_locked(apipool_segment_t *segment, apr_uint32_t index,
 
 /* --- Adding and removing --- */
 
-/* Nothing of it is a key before it has its id, which is the last that is said of it. */
-static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint64_t id,
-                                  const apipool_key_item_t *item, apr_time_t now)
+/* The slot counts as a key once it has an id, so the id is written last. */
+static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t upstream,
+                                  apr_uint64_t id, const apipool_key_item_t *item, apr_time_t now)
 {
-    apr_uint32_t index = apipool_members_reserve_locked(segment, group)
+    apr_uint32_t index = apipool_members_reserve_locked(segment, upstream)
                              ? apipool_slot_take_locked(segment)
                              : APIPOOL_NONE;
     if (index == APIPOOL_NONE) {
@@ -191,8 +193,8 @@ static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group
         apipool_slot_clear_locked(segment, index);
         return APIPOOL_FULL;
     }
-    slot->pool = segment->groups[group].pool;
-    slot->group = group;
+    slot->pool = segment->upstreams[upstream].pool;
+    slot->upstream = upstream;
     slot->state = item->enabled ? APIPOOL_STATE_ACTIVE : APIPOOL_STATE_DISABLED;
     slot->account = item->account ? apipool_hash(item->account) : 0;
     slot->added_at = now;
@@ -204,12 +206,12 @@ static apipool_added_e add_locked(apipool_segment_t *segment, apr_uint32_t group
     slot->id = id;
     APIPOOL_FAULT("add-unlinked");
     apipool_hash_table_link(&segment->slot_table, index, id);
-    apipool_members_add_locked(segment, group, index);
+    apipool_members_add_locked(segment, upstream, index);
     segment->header->store.changes++;
     return APIPOOL_ADDED;
 }
 
-apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
+apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t upstream,
                               const apipool_key_item_t *item, apr_time_t now,
                               apipool_added_e *added)
 {
@@ -219,12 +221,12 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apr_uint32_t index = apipool_pool_find_locked(segment, segment->groups[group].pool, id);
+    apr_uint32_t index = apipool_pool_find_locked(segment, segment->upstreams[upstream].pool, id);
     if (index == APIPOOL_NONE) {
-        *added = add_locked(segment, group, id, item, now);
+        *added = add_locked(segment, upstream, id, item, now);
     }
     else {
-        int changes = apipool_key_patch_locked(segment, index, group, item, &patch);
+        int changes = apipool_key_patch_locked(segment, index, upstream, item, &patch);
         *added = !changes || patch_locked(segment, index, &patch) == APR_SUCCESS ? APIPOOL_DUPLICATE
                                                                                  : APIPOOL_FULL;
     }
@@ -232,34 +234,35 @@ apr_status_t apipool_pool_add(apipool_segment_t *segment, apr_uint32_t group,
     return APR_SUCCESS;
 }
 
-static void need_block(apipool_need_t *need, apr_size_t bytes)
+static void add_block(apipool_capacity_t *capacity, apr_size_t bytes)
 {
     apr_size_t block = apipool_arena_block(bytes);
-    need->bytes += block;
-    need->largest = need->largest > block ? need->largest : block;
+    capacity->bytes += block;
+    capacity->largest = capacity->largest > block ? capacity->largest : block;
 }
 
-void apipool_need_add(apipool_need_t *need, apr_size_t key, apr_size_t label, apr_size_t account)
+void apipool_capacity_add(apipool_capacity_t *capacity, apr_size_t key, apr_size_t label,
+                          apr_size_t account)
 {
     if (key > APIPOOL_KEY_INLINE) {
-        need_block(need, key);
+        add_block(capacity, key);
     }
     if (label || account) {
-        need_block(need, label + account + 2);
+        add_block(capacity, label + account + 2);
     }
 }
 
-/* Arrays first: they are larger than what keys take, and are there then, whatever becomes of the change. */
-apr_status_t apipool_pool_make_room(apipool_segment_t *segment, apr_uint32_t group,
-                                    const apipool_need_t *need, int *has_room)
+/* Enlarges the arrays first. They are larger than what keys need, and stay if the change fails. */
+apr_status_t apipool_pool_make_room(apipool_segment_t *segment, apr_uint32_t upstream,
+                                    const apipool_capacity_t *capacity, int *has_room)
 {
     const apipool_header_t *header = segment->header;
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        *has_room = need->keys <= header->capacity - header->slots.used + header->slots.spare &&
-                    (!need->members ||
-                     apipool_members_reserve_many_locked(segment, group, need->members)) &&
-                    apipool_arena_has_locked(segment, need->bytes, need->largest);
+        *has_room = capacity->keys <= header->capacity - header->slots.used + header->slots.spare &&
+                    (!capacity->members ||
+                     apipool_members_reserve_many_locked(segment, upstream, capacity->members)) &&
+                    apipool_arena_has_locked(segment, capacity->bytes, capacity->largest);
         apipool_segment_unlock(segment);
     }
     return rv;
@@ -286,7 +289,7 @@ apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, 
     }
     apipool_hash_table_unlink(&segment->slot_table, index, id);
     APIPOOL_FAULT("remove-unlinked");
-    segment->slots[index].id = 0; /* from here on it is gone */
+    segment->slots[index].id = 0; /* from here on the key is gone */
     APIPOOL_IN_ORDER();
     apipool_members_remove_locked(segment, index);
     APIPOOL_FAULT("remove-uncleared");
@@ -296,7 +299,8 @@ apr_status_t apipool_pool_remove(apipool_segment_t *segment, apr_uint32_t pool, 
     return APR_SUCCESS;
 }
 
-/* Without what its account has met, or the next request would take it out again. */
+/* Also forgets the limits of the account; otherwise the next request would take the key out
+ * again. */
 apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id)
 {
     apr_uint32_t index;
@@ -315,15 +319,15 @@ apr_status_t apipool_pool_reset(apipool_segment_t *segment, apr_uint32_t pool, a
     return APR_SUCCESS;
 }
 
-apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t group,
+apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t upstream,
                                const apipool_key_limits_t *limits, apr_time_t now)
 {
-    const apipool_upstream_t *g = &segment->groups[group];
+    const apipool_upstream_t *u = &segment->upstreams[upstream];
     apr_status_t rv = APR_SUCCESS;
-    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < g->ordinals;) {
+    for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < u->list_used;) {
         rv = apipool_segment_lock(segment);
-        for (int n = 0; rv == APR_SUCCESS && n < LIFT_BATCH && i < g->ordinals; n++, i++) {
-            apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
+        for (int n = 0; rv == APR_SUCCESS && n < LIFT_BATCH && i < u->list_used; n++, i++) {
+            apipool_slot_t *slot = apipool_members_slot_locked(segment, upstream, i);
             if (slot && apipool_slot_admits_at_locked(slot, limits, 1, now) == now) {
                 lift(segment, (apr_uint32_t)(slot - segment->slots));
             }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Lending: whether the key that was picked may be used, and what its use changes. */
+ * Lending: checks of the chosen key, and the bookkeeping of its use. */
 #include <string.h>
 
 #include "account.h"
@@ -11,10 +11,10 @@
 #include "slots.h"
 #include "tier.h"
 
-#define QUEUE_STEP apr_time_from_msec(2) /* per place in line, until one looks again */
+#define QUEUE_STEP apr_time_from_msec(2) /* per place in the queue, until the next look */
 #define QUEUE_FAR  50
 
-/* Keys that leave the rotation in one go, of an account with many of them say, before others get the lock. */
+/* Keys put off in one go, for example all of one account, before others get the lock. */
 #define AT_ONCE_MAX 256
 
 /* Takes a key out of the rotation until then, for one model or for all. */
@@ -33,7 +33,8 @@ static void put_off(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *pa
     }
 }
 
-/* Whether its account has met something that this key has not taken over yet. */
+/* Applies a limit of the key's account that the key has not taken over yet. Returns 1 if there
+ * is one. */
 static int is_limited_by_account(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
@@ -48,35 +49,36 @@ static int is_limited_by_account(apipool_tier_t *tier, apr_uint32_t index, apipo
         slot->rests_until = 0;
         apipool_slot_move_locked(tier->segment, index, APIPOOL_STATE_QUOTA, account_limit->until);
     }
-    else { /* of an account that is spent, one key finds out when it is time */
+    else { /* one key of a spent account finds out when it works again */
         put_off(tier, index, part, account_limit->spent ? 0 : account_limit->model,
                 account_limit->until);
     }
     return 1;
 }
 
-/* A key that has room, but not for as many tokens, is passed over by this request alone. */
-static void skip(apipool_tier_t *tier, apr_uint32_t index, apr_time_t until, apipool_lack_t *lack)
+/* Passes over a key, for this request only, that has capacity left but not enough tokens. */
+static void skip(apipool_tier_t *tier, apr_uint32_t index, apr_time_t until,
+                 apipool_why_not_t *why_not)
 {
-    apipool_lack_note(lack, until);
-    lack->cooling = 1;
+    apipool_why_not_note(why_not, until);
+    why_not->cooling = 1;
     if (tier->skipped_count < APIPOOL_SKIPPED_MAX) {
         tier->skipped[tier->skipped_count++] = index;
     }
     else {
-        tier->count = 0; /* it is not likely that any has */
+        tier->count = 0; /* another key is not likely to have enough */
     }
 }
 
-/* Whether limits of the pool's own keep the key from serving this request; if they keep it from serving any,
- * the key leaves the rotation until it may again. */
+/* Checks the configured limits of a key. If they block every request, the key leaves the
+ * rotation until they admit one again. */
 static int is_full(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
-                   apipool_lack_t *lack)
+                   apipool_why_not_t *why_not)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
-    const apipool_key_limits_t *limits = tier->wanted->limits;
+    const apipool_key_limits_t *limits = tier->request->limits;
     apr_time_t now = tier->now;
-    apr_time_t for_this = apipool_slot_admits_at_locked(slot, limits, tier->wanted->tokens, now);
+    apr_time_t for_this = apipool_slot_admits_at_locked(slot, limits, tier->request->tokens, now);
     if (for_this == now) {
         return 0;
     }
@@ -85,19 +87,19 @@ static int is_full(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *par
         put_off(tier, index, part, 0, for_any);
     }
     else {
-        skip(tier, index, for_this, lack);
+        skip(tier, index, for_this, why_not);
     }
     return 1;
 }
 
-/* Where the key stands in fair queueing. A key is never more than one request behind the clock. */
+/* Updates the key's virtual time for fair queueing; it is at most one request behind the clock. */
 static void serve(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part)
 {
     apipool_slot_t *slot = &tier->segment->slots[index];
     double clock = tier->pool->clock;
     apipool_candidate_t candidate = apipool_tier_look_at_locked(tier, index, part);
     tier->pool->clock = slot->served > clock ? slot->served : clock;
-    slot->served = apipool_select_finish(tier->wanted->strategy, &candidate, clock);
+    slot->served = apipool_select_finish(tier->request->strategy, &candidate, clock);
 }
 
 static void lend(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
@@ -108,14 +110,14 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
     const apipool_source_t *source = part->source;
 
     serve(tier, index, part);
-    apipool_window_charge_four(slot->windows, tier->now, tier->wanted->tokens);
-    apipool_breaker_spend_locked(&segment->groups[slot->group], source->model, tier->wanted->client,
-                                 tier->now);
+    apipool_window_charge_four(slot->windows, tier->now, tier->request->tokens);
+    apipool_breaker_spend_locked(&segment->upstreams[slot->upstream], source->model,
+                                 tier->request->client, tier->now);
     slot->in_flight++;
     APIPOOL_FAULT("lend-unheld");
     slot->last_used_at = tier->now;
     slot->concurrency =
-        slot->limits.concurrency ? slot->limits.concurrency : tier->wanted->limits->concurrency;
+        slot->limits.concurrency ? slot->limits.concurrency : tier->request->limits->concurrency;
     int proving = slot->state == APIPOOL_STATE_HALF_OPEN;
     slot->proving = proving ? 1 : slot->proving;
     if (proving || slot->concurrency) {
@@ -125,26 +127,26 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
     lease->holder = apipool_slot_hold_locked(segment, index,
                                              proving ? APIPOOL_FOR_PROOF : APIPOOL_FOR_REQUEST, 0);
     lease->model = source->model;
-    lease->tokens = tier->wanted->tokens;
+    lease->tokens = tier->request->tokens;
     lease->proving = proving;
 }
 
-/* Looks for a key in the tier and lends it. What keeps a chosen key back is noted with the key, which takes
- * it out of the rotation, so that nobody looks at it in vain again. */
-static int lend_from(apipool_tier_t *tier, apipool_lease_t *lease, apipool_lack_t *lack)
+/* Looks for a key in the tier and lends it. A limit that blocks a chosen key is noted with the
+ * key, which leaves the rotation, so that no other request looks at it in vain. */
+static int lend_from(apipool_tier_t *tier, apipool_lease_t *lease, apipool_why_not_t *why_not)
 {
     for (int passed_over = 0; tier->count; passed_over++) {
         apipool_part_t *part;
         if (passed_over == AT_ONCE_MAX) {
-            lack->more = 1;
+            why_not->more = 1;
             return 0;
         }
         apr_uint32_t index = apipool_tier_pick_locked(tier, &part);
         if (index == APIPOOL_NONE) {
             return 0;
         }
-        if (!is_limited_by_account(tier, index, part) && !is_full(tier, index, part, lack)) {
-            if (!tier->wanted->look_only) {
+        if (!is_limited_by_account(tier, index, part) && !is_full(tier, index, part, why_not)) {
+            if (!tier->request->look_only) {
                 lend(tier, index, part, lease);
             }
             return 1;
@@ -153,57 +155,56 @@ static int lend_from(apipool_tier_t *tier, apipool_lease_t *lease, apipool_lack_
     return 0;
 }
 
-static apipool_acquired_e result_of(const apipool_lack_t *lack)
+static apipool_acquired_e result_of(const apipool_why_not_t *why_not)
 {
-    return lack->tried     ? APIPOOL_ALL_TRIED
-           : lack->busy    ? APIPOOL_ALL_BUSY
-           : lack->cooling ? APIPOOL_ALL_COOLING
-           : lack->paused  ? APIPOOL_ALL_PAUSED
-                           : APIPOOL_EXHAUSTED;
+    return why_not->tried     ? APIPOOL_ALL_TRIED
+           : why_not->busy    ? APIPOOL_ALL_BUSY
+           : why_not->cooling ? APIPOOL_ALL_COOLING
+           : why_not->paused  ? APIPOOL_ALL_PAUSED
+                              : APIPOOL_EXHAUSTED;
 }
 
 static apipool_acquired_e acquire_locked(apipool_segment_t *segment,
-                                         const apipool_lend_request_t *wanted, apr_time_t now,
-                                         apipool_lease_t *lease, apipool_lack_t *lack)
+                                         const apipool_lend_request_t *request, apr_time_t now,
+                                         apipool_lease_t *lease, apipool_why_not_t *why_not)
 {
-    /* who has keys in doubt has had a turn, and stands in no line: see apipool_wait */
-    apr_uint64_t ahead =
-        wanted->look_only || wanted->doubted_count
-            ? 0
-            : apipool_queue_ahead_locked(segment, wanted->pool, wanted->waits_for, wanted->waiter);
+    /* a request with keys in doubt has already had its turn and does not queue: see apipool_wait */
+    apr_uint64_t ahead = request->look_only || request->doubted_count
+                             ? 0
+                             : apipool_queue_ahead_locked(segment, request->pool,
+                                                          request->waits_for, request->waiter);
     if (ahead) {
-        lack->retry_at = now + (ahead < QUEUE_FAR ? (apr_time_t)ahead : QUEUE_FAR) * QUEUE_STEP;
+        why_not->retry_at = now + (ahead < QUEUE_FAR ? (apr_time_t)ahead : QUEUE_FAR) * QUEUE_STEP;
         return APIPOOL_QUEUED;
     }
-    for (int next = 0; next < wanted->source_count;) {
+    for (int next = 0; next < request->source_count;) {
         apipool_tier_t tier;
-        apipool_tier_open_locked(&tier, segment, wanted, now, &next, lack);
-        if (lend_from(&tier, lease, lack)) {
+        apipool_tier_open_locked(&tier, segment, request, now, &next, why_not);
+        if (lend_from(&tier, lease, why_not)) {
             return APIPOOL_ACQUIRED;
         }
-        if (lack->more) {
+        if (why_not->more) {
             break;
         }
-        apipool_tier_note_lack_locked(&tier, lack);
+        apipool_tier_note_why_not_locked(&tier, why_not);
     }
-    return result_of(lack);
+    return result_of(why_not);
 }
 
-apr_status_t apipool_pool_lend(apipool_segment_t *segment, const apipool_lend_request_t *wanted,
-                               apr_time_t now, apipool_lease_t *lease, apipool_acquired_e *result,
-                               apr_time_t *retry_at)
+apr_status_t apipool_pool_lend(apipool_segment_t *segment, const apipool_lend_request_t *request,
+                               apr_time_t now, apipool_lease_t *lease, apipool_lent_t *lent)
 {
-    apipool_lack_t lack;
+    apipool_why_not_t why_not;
     do {
-        memset(&lack, 0, sizeof(lack));
+        memset(&why_not, 0, sizeof(why_not));
         apr_status_t rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        *result = acquire_locked(segment, wanted, now, lease, &lack);
+        lent->result = acquire_locked(segment, request, now, lease, &why_not);
         apipool_segment_unlock(segment);
-    } while (lack.more);
-    *retry_at = *result == APIPOOL_ACQUIRED ? 0 : lack.retry_at;
+    } while (why_not.more);
+    lent->retry_at = lent->result == APIPOOL_ACQUIRED ? 0 : why_not.retry_at;
     return APR_SUCCESS;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who of a group is in rotation, who waits for the clock, for all models and for each of them. */
+ * Members of an upstream: which are in rotation and which cool, for all models and for each one. */
 #include "members.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@
 #define WAKE_BATCH 64
 #define WALK_MAX   64
 
-/* --- Heaps ------------------------------------------------------------------------------------- */
+/* --- Heaps ------------------------------------------------------------------------------------ */
 
 static void put_at(const apipool_heap_t *heap, apr_uint32_t place, apr_uint32_t index)
 {
@@ -72,7 +72,7 @@ static void take_out(const apipool_heap_t *heap, apr_uint32_t index)
     }
 }
 
-/* --- Memory ------------------------------------------------------------------------------------ */
+/* --- Memory ----------------------------------------------------------------------------------- */
 
 apr_size_t apipool_members_bytes(apr_uint32_t size)
 {
@@ -80,44 +80,44 @@ apr_size_t apipool_members_bytes(apr_uint32_t size)
            APIPOOL_MODEL_SLOTS * apipool_bitset_bytes(size);
 }
 
-apipool_bitset_t apipool_members_bits(const apipool_segment_t *segment, const apipool_upstream_t *g,
+apipool_bitset_t apipool_members_bits(const apipool_segment_t *segment, const apipool_upstream_t *u,
                                       apr_uint32_t model_slot)
 {
-    char *sets = (char *)apipool_members_row(segment, g, APIPOOL_ROWS);
-    return apipool_bitset_view(sets + model_slot * apipool_bitset_bytes(g->size), g->size);
+    char *sets = (char *)apipool_members_row(segment, u, APIPOOL_ROWS);
+    return apipool_bitset_view(sets + model_slot * apipool_bitset_bytes(u->size), u->size);
 }
 
-apipool_heap_t apipool_members_heap(const apipool_segment_t *segment, apipool_upstream_t *g,
+apipool_heap_t apipool_members_heap(const apipool_segment_t *segment, apipool_upstream_t *u,
                                     apr_uint32_t which)
 {
     apr_uint32_t model_slot = which < APIPOOL_IN_HALF_OPEN ? which - APIPOOL_IN_COOLING : 0;
-    apr_uint32_t *count = which == APIPOOL_IN_HALF_OPEN    ? &g->half_open
-                          : which == APIPOOL_IN_RECOVERING ? &g->recovering
-                                                           : &g->model_slots[model_slot].waiting;
-    return (apipool_heap_t){segment->slots, apipool_members_row(segment, g, which), count,
+    apr_uint32_t *count = which == APIPOOL_IN_HALF_OPEN    ? &u->half_open
+                          : which == APIPOOL_IN_RECOVERING ? &u->recovering
+                                                           : &u->model_slots[model_slot].waiting;
+    return (apipool_heap_t){segment->slots, apipool_members_row(segment, u, which), count,
                             model_slot};
 }
 
-/* Moves all into a larger block. Of model slot 0 nobody is clear before settle says so, of the others
- * everybody is. Returns 0 when there is not enough memory for it. */
-static int enlarge(apipool_segment_t *segment, apipool_upstream_t *g, apr_uint32_t size)
+/* Moves everything into a larger block. New bits of model slot 0 are clear until settle sets
+ * them; new bits of the other model slots are set. Returns 0 when memory runs out. */
+static int enlarge(apipool_segment_t *segment, apipool_upstream_t *u, apr_uint32_t size)
 {
-    apipool_upstream_t old = *g;
+    apipool_upstream_t old = *u;
     apipool_offset_t rows = apipool_arena_get_locked(segment, apipool_members_bytes(size));
     if (!rows) {
         return 0;
     }
-    g->rows = rows;
+    u->rows = rows;
     APIPOOL_FAULT("reserve-half-swapped");
-    g->size = size;
+    u->size = size;
     for (apr_uint32_t which = 0; which < APIPOOL_ROWS; which++) {
         apr_uint32_t count =
-            which ? *apipool_members_heap(segment, &old, which).count : old.ordinals;
-        memcpy(apipool_members_row(segment, g, which), apipool_members_row(segment, &old, which),
+            which ? *apipool_members_heap(segment, &old, which).count : old.list_used;
+        memcpy(apipool_members_row(segment, u, which), apipool_members_row(segment, &old, which),
                count * sizeof(apr_uint32_t));
     }
     for (apr_uint32_t model_slot = 0; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
-        apipool_bitset_t bits = apipool_members_bits(segment, g, model_slot);
+        apipool_bitset_t bits = apipool_members_bits(segment, u, model_slot);
         memcpy(bits.words, apipool_members_bits(segment, &old, model_slot).words, old.size / 8);
         apipool_bitset_fill(bits, old.size, model_slot != 0);
     }
@@ -125,77 +125,78 @@ static int enlarge(apipool_segment_t *segment, apipool_upstream_t *g, apr_uint32
     return 1;
 }
 
-int apipool_members_reserve_many_locked(apipool_segment_t *segment, apr_uint32_t group,
+int apipool_members_reserve_many_locked(apipool_segment_t *segment, apr_uint32_t upstream,
                                         apr_uint32_t members)
 {
-    apipool_upstream_t *g = &segment->groups[group];
-    apr_size_t size = g->size ? g->size : FIRST_SIZE;
-    while (size < (apr_size_t)g->ordinals + members) {
+    apipool_upstream_t *u = &segment->upstreams[upstream];
+    apr_size_t size = u->size ? u->size : FIRST_SIZE;
+    while (size < (apr_size_t)u->list_used + members) {
         size *= 2;
     }
-    return size == g->size || enlarge(segment, g, (apr_uint32_t)size);
+    return size == u->size || enlarge(segment, u, (apr_uint32_t)size);
 }
 
-int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t group)
+int apipool_members_reserve_locked(apipool_segment_t *segment, apr_uint32_t upstream)
 {
-    return segment->groups[group].spare != APIPOOL_NONE ||
-           apipool_members_reserve_many_locked(segment, group, 1);
+    return segment->upstreams[upstream].spare != APIPOOL_NONE ||
+           apipool_members_reserve_many_locked(segment, upstream, 1);
 }
 
-/* Where a slot stands as far as all models are concerned: whether it is usable, or would be but for what it
- * has in flight, and in which heap. */
+/* Sets a slot's standing for all models: usable, held up by its requests in flight, and its
+ * heap. */
 static void stand(apipool_segment_t *segment, apr_uint32_t index, int usable, int held,
                   apr_uint32_t which)
 {
     apipool_slot_t *slot = &segment->slots[index];
-    apipool_upstream_t *g = &segment->groups[slot->group];
+    apipool_upstream_t *u = &segment->upstreams[slot->upstream];
     if (slot->usable != usable) {
-        apipool_bitset_put(apipool_members_bits(segment, g, 0), slot->ordinal, usable);
+        apipool_bitset_put(apipool_members_bits(segment, u, 0), slot->list_index, usable);
     }
-    g->usable += (apr_uint32_t)usable - slot->usable;
-    g->held_up += (apr_uint32_t)held - slot->held;
+    u->usable += (apr_uint32_t)usable - slot->usable;
+    u->held_up += (apr_uint32_t)held - slot->held;
     slot->usable = (unsigned char)usable;
     slot->held = (unsigned char)held;
     if (slot->heap != APIPOOL_IN_NONE) {
-        apipool_heap_t heap = apipool_members_heap(segment, g, slot->heap);
+        apipool_heap_t heap = apipool_members_heap(segment, u, slot->heap);
         take_out(&heap, index);
     }
     slot->heap = (unsigned char)which;
     APIPOOL_FAULT("settle-nowhere");
     if (which != APIPOOL_IN_NONE) {
-        apipool_heap_t heap = apipool_members_heap(segment, g, which);
+        apipool_heap_t heap = apipool_members_heap(segment, u, which);
         push(&heap, index);
     }
 }
 
-/* Lets a slot begin or cease to cool in a model slot of a model; it says until when. */
+/* Begins or ends the cooldown of a slot in a model slot; slot->until is set already. */
 static void set_model_slot(apipool_segment_t *segment, apr_uint32_t index, apr_uint32_t model_slot,
                            int cools)
 {
     const apipool_slot_t *slot = &segment->slots[index];
-    apipool_upstream_t *g = &segment->groups[slot->group];
-    apipool_heap_t heap = apipool_members_heap(segment, g, APIPOOL_IN_COOLING + model_slot);
+    apipool_upstream_t *u = &segment->upstreams[slot->upstream];
+    apipool_heap_t heap = apipool_members_heap(segment, u, APIPOOL_IN_COOLING + model_slot);
     (cools ? push : take_out)(&heap, index);
-    apipool_bitset_put(apipool_members_bits(segment, g, model_slot), slot->ordinal, !cools);
+    apipool_bitset_put(apipool_members_bits(segment, u, model_slot), slot->list_index, !cools);
 }
 
-void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t index)
+void apipool_members_add_locked(apipool_segment_t *segment, apr_uint32_t upstream,
+                                apr_uint32_t index)
 {
-    apipool_upstream_t *g = &segment->groups[group];
+    apipool_upstream_t *u = &segment->upstreams[upstream];
     apipool_slot_t *slot = &segment->slots[index];
-    apr_uint32_t *members = apipool_members_row(segment, g, 0);
+    apr_uint32_t *members = apipool_members_row(segment, u, 0);
 
-    if (g->spare != APIPOOL_NONE) {
-        slot->ordinal = g->spare;
-        g->spare = members[slot->ordinal];
+    if (u->spare != APIPOOL_NONE) {
+        slot->list_index = u->spare;
+        u->spare = members[slot->list_index];
     }
     else {
-        slot->ordinal = g->ordinals++;
+        slot->list_index = u->list_used++;
     }
     APIPOOL_FAULT("member-half-added");
-    members[slot->ordinal] = index;
-    g->members++;
-    slot->group = group;
+    members[slot->list_index] = index;
+    u->members++;
+    slot->upstream = upstream;
     slot->place[0] = APIPOOL_NONE;
     slot->heap = APIPOOL_IN_NONE;
     slot->usable = slot->held = 0;
@@ -219,18 +220,18 @@ void apipool_members_warm_locked(apipool_segment_t *segment, apr_uint32_t index)
 void apipool_members_remove_locked(apipool_segment_t *segment, apr_uint32_t index)
 {
     apipool_slot_t *slot = &segment->slots[index];
-    apipool_upstream_t *g = &segment->groups[slot->group];
+    apipool_upstream_t *u = &segment->upstreams[slot->upstream];
 
     stand(segment, index, 0, 0, APIPOOL_IN_NONE);
     apipool_members_warm_locked(segment, index);
-    apipool_members_row(segment, g, 0)[slot->ordinal] = g->spare;
+    apipool_members_row(segment, u, 0)[slot->list_index] = u->spare;
     APIPOOL_FAULT("member-half-removed");
-    g->spare = slot->ordinal;
-    g->members--;
-    slot->ordinal = APIPOOL_NONE;
+    u->spare = slot->list_index;
+    u->members--;
+    slot->list_index = APIPOOL_NONE;
 }
 
-/* The heap that a slot waits in. One that is lent to prove itself, or to a probe, waits for its return. */
+/* Heap for a slot's state. A slot that is lent to a request as proof, or to a probe, is in none. */
 static apr_uint32_t heap_for(const apipool_slot_t *slot)
 {
     if (slot->state == APIPOOL_STATE_COOLING) {
@@ -251,30 +252,30 @@ void apipool_members_settle_locked(apipool_segment_t *segment, apr_uint32_t inde
     int full = active && slot->concurrency && slot->in_flight >= slot->concurrency;
     int proving = slot->state == APIPOOL_STATE_HALF_OPEN && slot->proving;
 
-    if (slot->ordinal != APIPOOL_NONE) {
+    if (slot->list_index != APIPOOL_NONE) {
         stand(segment, index, active && !full, full || proving, heap_for(slot));
     }
 }
 
-apr_uint32_t apipool_members_model_slot_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                               apr_uint64_t model)
+apr_uint32_t apipool_members_model_slot_locked(const apipool_segment_t *segment,
+                                               apr_uint32_t upstream, apr_uint64_t model)
 {
-    const apipool_upstream_t *g = &segment->groups[group];
+    const apipool_upstream_t *u = &segment->upstreams[upstream];
     for (apr_uint32_t model_slot = 1; model && model_slot < APIPOOL_MODEL_SLOT_OTHERS;
          model_slot++) {
-        if (g->model_slots[model_slot].model == model && g->model_slots[model_slot].waiting) {
+        if (u->model_slots[model_slot].model == model && u->model_slots[model_slot].waiting) {
             return model_slot;
         }
     }
-    return model && g->model_slots[APIPOOL_MODEL_SLOT_OTHERS].waiting ? APIPOOL_MODEL_SLOT_OTHERS
+    return model && u->model_slots[APIPOOL_MODEL_SLOT_OTHERS].waiting ? APIPOOL_MODEL_SLOT_OTHERS
                                                                       : 0;
 }
 
-static void wake_model_slot(apipool_segment_t *segment, apipool_upstream_t *g,
+static void wake_model_slot(apipool_segment_t *segment, apipool_upstream_t *u,
                             apr_uint32_t model_slot, apr_time_t now)
 {
-    for (int i = 0; i < WAKE_BATCH && g->model_slots[model_slot].waiting; i++) {
-        apr_uint32_t index = *apipool_members_row(segment, g, APIPOOL_IN_COOLING + model_slot);
+    for (int i = 0; i < WAKE_BATCH && u->model_slots[model_slot].waiting; i++) {
+        apr_uint32_t index = *apipool_members_row(segment, u, APIPOOL_IN_COOLING + model_slot);
         if (segment->slots[index].until[model_slot] > now) {
             break;
         }
@@ -282,25 +283,25 @@ static void wake_model_slot(apipool_segment_t *segment, apipool_upstream_t *g,
     }
 }
 
-/* While the last model slot stands for other models, none of them gets one of its own: what cools there might
- * be forgotten. */
-static apr_uint32_t model_slot_to_cool_in(apipool_segment_t *segment, apr_uint32_t group,
+/* While the last model slot stands for other models, none of them gets a model slot of its own,
+ * or its cooldowns there might be forgotten. */
+static apr_uint32_t model_slot_to_cool_in(apipool_segment_t *segment, apr_uint32_t upstream,
                                           apr_uint64_t model, apr_time_t now)
 {
-    apipool_upstream_t *g = &segment->groups[group];
+    apipool_upstream_t *u = &segment->upstreams[upstream];
     for (apr_uint32_t model_slot = 1; model_slot < APIPOOL_MODEL_SLOTS;
-         model_slot++) { /* nobody may have asked for it since */
-        wake_model_slot(segment, g, model_slot, now);
+         model_slot++) { /* no request may have done so for long */
+        wake_model_slot(segment, u, model_slot, now);
     }
-    apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, group, model);
+    apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, upstream, model);
     if (model_slot) {
         return model_slot;
     }
     for (model_slot = 1;
-         model_slot < APIPOOL_MODEL_SLOT_OTHERS && g->model_slots[model_slot].waiting;
+         model_slot < APIPOOL_MODEL_SLOT_OTHERS && u->model_slots[model_slot].waiting;
          model_slot++) {
     }
-    g->model_slots[model_slot].model = model;
+    u->model_slots[model_slot].model = model;
     return model_slot;
 }
 
@@ -308,7 +309,7 @@ apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_
                                          apr_uint64_t model, apr_time_t until, apr_time_t now)
 {
     apipool_slot_t *slot = &segment->slots[index];
-    apr_uint32_t model_slot = model_slot_to_cool_in(segment, slot->group, model, now);
+    apr_uint32_t model_slot = model_slot_to_cool_in(segment, slot->upstream, model, now);
 
     if (slot->place[model_slot] != APIPOOL_NONE) {
         if (slot->until[model_slot] >= until) {
@@ -321,12 +322,12 @@ apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_
     return model_slot;
 }
 
-void apipool_members_wake_locked(apipool_segment_t *segment, apr_uint32_t group,
+void apipool_members_wake_locked(apipool_segment_t *segment, apr_uint32_t upstream,
                                  apr_uint32_t model_slot, apr_time_t now)
 {
-    apipool_upstream_t *g = &segment->groups[group];
-    for (int i = 0; i < WAKE_BATCH && g->model_slots[0].waiting; i++) {
-        apr_uint32_t index = *apipool_members_row(segment, g, APIPOOL_IN_COOLING);
+    apipool_upstream_t *u = &segment->upstreams[upstream];
+    for (int i = 0; i < WAKE_BATCH && u->model_slots[0].waiting; i++) {
+        apr_uint32_t index = *apipool_members_row(segment, u, APIPOOL_IN_COOLING);
         apipool_slot_t *slot = &segment->slots[index];
         if (slot->until[0] > now) {
             break;
@@ -335,29 +336,29 @@ void apipool_members_wake_locked(apipool_segment_t *segment, apr_uint32_t group,
         apipool_members_settle_locked(segment, index);
     }
     if (model_slot) {
-        wake_model_slot(segment, g, model_slot, now);
+        wake_model_slot(segment, u, model_slot, now);
     }
 }
 
-apr_uint32_t apipool_members_due_locked(const apipool_segment_t *segment, apr_uint32_t group,
+apr_uint32_t apipool_members_due_locked(const apipool_segment_t *segment, apr_uint32_t upstream,
                                         apr_time_t now)
 {
-    const apipool_upstream_t *g = &segment->groups[group];
-    if (!g->recovering) {
+    const apipool_upstream_t *u = &segment->upstreams[upstream];
+    if (!u->recovering) {
         return APIPOOL_NONE;
     }
-    apr_uint32_t index = *apipool_members_row(segment, g, APIPOOL_IN_RECOVERING);
+    apr_uint32_t index = *apipool_members_row(segment, u, APIPOOL_IN_RECOVERING);
     return segment->slots[index].until[0] <= now ? index : APIPOOL_NONE;
 }
 
-int apipool_members_unproved_locked(const apipool_segment_t *segment, apr_uint32_t group,
+int apipool_members_unproved_locked(const apipool_segment_t *segment, apr_uint32_t upstream,
                                     apr_uint32_t model_slot, apr_time_t now, apr_uint32_t *slots,
                                     int max)
 {
-    const apipool_upstream_t *g = &segment->groups[group];
-    const apr_uint32_t *heap = apipool_members_row(segment, g, APIPOOL_IN_HALF_OPEN);
+    const apipool_upstream_t *u = &segment->upstreams[upstream];
+    const apr_uint32_t *heap = apipool_members_row(segment, u, APIPOOL_IN_HALF_OPEN);
     int count = 0;
-    for (apr_uint32_t place = 0; place < g->half_open && place < WALK_MAX && count < max; place++) {
+    for (apr_uint32_t place = 0; place < u->half_open && place < WALK_MAX && count < max; place++) {
         apr_uint32_t index = heap[place];
         const apipool_slot_t *slot = &segment->slots[index];
         if (place == 0 && slot->until[0] > now) {
@@ -370,36 +371,36 @@ int apipool_members_unproved_locked(const apipool_segment_t *segment, apr_uint32
     return count;
 }
 
-apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                         apr_uint32_t model_slot, apr_uint32_t ordinal)
+apr_uint32_t apipool_members_next_locked(const apipool_segment_t *segment, apr_uint32_t upstream,
+                                         apr_uint32_t model_slot, apr_uint32_t list_index)
 {
-    const apipool_upstream_t *g = &segment->groups[group];
-    apipool_bitset_t usable = apipool_members_bits(segment, g, 0);
-    apipool_bitset_t clear = apipool_members_bits(segment, g, model_slot);
-    return g->usable ? apipool_bitset_next(&usable, model_slot ? &clear : NULL, ordinal)
+    const apipool_upstream_t *u = &segment->upstreams[upstream];
+    apipool_bitset_t usable = apipool_members_bits(segment, u, 0);
+    apipool_bitset_t clear = apipool_members_bits(segment, u, model_slot);
+    return u->usable ? apipool_bitset_next(&usable, model_slot ? &clear : NULL, list_index)
                      : APIPOOL_NONE;
 }
 
-int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                     apr_uint32_t model_slot, apr_uint32_t ordinal)
+int apipool_members_is_usable_locked(const apipool_segment_t *segment, apr_uint32_t upstream,
+                                     apr_uint32_t model_slot, apr_uint32_t list_index)
 {
-    const apipool_upstream_t *g = &segment->groups[group];
-    return ordinal < g->ordinals &&
-           apipool_bitset_has(apipool_members_bits(segment, g, 0), ordinal) &&
+    const apipool_upstream_t *u = &segment->upstreams[upstream];
+    return list_index < u->list_used &&
+           apipool_bitset_has(apipool_members_bits(segment, u, 0), list_index) &&
            (!model_slot ||
-            apipool_bitset_has(apipool_members_bits(segment, g, model_slot), ordinal));
+            apipool_bitset_has(apipool_members_bits(segment, u, model_slot), list_index));
 }
 
-apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                       apr_uint32_t ordinal)
+apr_uint32_t apipool_members_at_locked(const apipool_segment_t *segment, apr_uint32_t upstream,
+                                       apr_uint32_t list_index)
 {
-    return apipool_members_row(segment, &segment->groups[group], 0)[ordinal];
+    return apipool_members_row(segment, &segment->upstreams[upstream], 0)[list_index];
 }
 
-apipool_slot_t *apipool_members_slot_locked(const apipool_segment_t *segment, apr_uint32_t group,
-                                            apr_uint32_t ordinal)
+apipool_slot_t *apipool_members_slot_locked(const apipool_segment_t *segment, apr_uint32_t upstream,
+                                            apr_uint32_t list_index)
 {
-    apr_uint32_t index = apipool_members_at_locked(segment, group, ordinal);
+    apr_uint32_t index = apipool_members_at_locked(segment, upstream, list_index);
     apipool_slot_t *slot = index < segment->header->slots.used ? &segment->slots[index] : NULL;
-    return slot && slot->group == group && slot->ordinal == ordinal ? slot : NULL;
+    return slot && slot->upstream == upstream && slot->list_index == list_index ? slot : NULL;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The pools: finding them, counting their keys, and what a process that ended held. */
+ * Pools: registration, totals, and reclaiming what dead processes held. */
 #include "pool.h"
 
 #include <apr_strings.h>
@@ -13,7 +13,7 @@
 #include "slots.h"
 
 #define TOTALS_BATCH 256
-#define TELL_EVERY   apr_time_from_sec(60)
+#define REPORT_EVERY apr_time_from_sec(60)
 
 apr_status_t apipool_pool_retire_all(apipool_segment_t *segment)
 {
@@ -24,8 +24,8 @@ apr_status_t apipool_pool_retire_all(apipool_segment_t *segment)
     for (apr_uint32_t i = 0; i < segment->header->pools_used; i++) {
         segment->pools[i].configured = 0;
     }
-    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
-        segment->groups[i].configured = 0;
+    for (apr_uint32_t i = 0; i < segment->header->upstreams_used; i++) {
+        segment->upstreams[i].configured = 0;
     }
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
@@ -55,27 +55,27 @@ static apr_status_t find_pool_locked(apipool_segment_t *segment, const char *ser
     return APR_SUCCESS;
 }
 
-static apr_status_t find_group_locked(apipool_segment_t *segment, apr_uint32_t pool,
-                                      const char *upstream, int configured, apr_uint32_t *group)
+static apr_status_t find_upstream_locked(apipool_segment_t *segment, apr_uint32_t pool,
+                                         const char *name, int configured, apr_uint32_t *upstream)
 {
     apipool_header_t *header = segment->header;
     apr_uint32_t i = 0;
-    while (i < header->groups_used &&
-           (segment->groups[i].pool != pool || strcmp(segment->groups[i].name, upstream))) {
+    while (i < header->upstreams_used &&
+           (segment->upstreams[i].pool != pool || strcmp(segment->upstreams[i].name, name))) {
         i++;
     }
     if (i == APIPOOL_UPSTREAMS_MAX) {
         return APR_ENOSPC;
     }
-    if (i == header->groups_used) {
-        segment->groups[i].pool = pool;
-        segment->groups[i].spare = APIPOOL_NONE;
-        apr_cpystrn(segment->groups[i].name, upstream, APIPOOL_NAME_MAX);
+    if (i == header->upstreams_used) {
+        segment->upstreams[i].pool = pool;
+        segment->upstreams[i].spare = APIPOOL_NONE;
+        apr_cpystrn(segment->upstreams[i].name, name, APIPOOL_NAME_MAX);
         APIPOOL_IN_ORDER();
-        header->groups_used++;
+        header->upstreams_used++;
     }
-    segment->groups[i].configured |= (apr_uint32_t)configured;
-    *group = i;
+    segment->upstreams[i].configured |= (apr_uint32_t)configured;
+    *upstream = i;
     return APR_SUCCESS;
 }
 
@@ -91,72 +91,77 @@ apr_status_t apipool_pool_attach(apipool_segment_t *segment, const char *server,
     return rv;
 }
 
-apr_status_t apipool_pool_upstream(apipool_segment_t *segment, apr_uint32_t pool,
-                                   const char *upstream, apr_uint32_t *group)
+apr_status_t apipool_pool_upstream(apipool_segment_t *segment, apr_uint32_t pool, const char *name,
+                                   apr_uint32_t *upstream)
 {
-    int fits = strlen(upstream) < APIPOOL_NAME_MAX;
+    int fits = strlen(name) < APIPOOL_NAME_MAX;
     apr_status_t rv = fits ? apipool_segment_lock(segment) : APR_ENAMETOOLONG;
     if (rv == APR_SUCCESS) {
-        rv = find_group_locked(segment, pool, upstream, 1, group);
+        rv = find_upstream_locked(segment, pool, name, 1, upstream);
         apipool_segment_unlock(segment);
     }
     return rv;
 }
 
 apr_status_t apipool_pool_known(apipool_segment_t *segment, const char *server, const char *name,
-                                const char *upstream, apr_uint32_t *pool, apr_uint32_t *group)
+                                const char *upstream_name, apr_uint32_t *pool,
+                                apr_uint32_t *upstream)
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         rv = find_pool_locked(segment, server, name, 0, pool);
         if (rv == APR_SUCCESS) {
-            rv = find_group_locked(segment, *pool, upstream, 0, group);
+            rv = find_upstream_locked(segment, *pool, upstream_name, 0, upstream);
         }
         apipool_segment_unlock(segment);
     }
     return rv;
 }
 
-int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t group, apr_time_t now)
+int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t upstream,
+                               apr_time_t now)
 {
-    return __atomic_load_n(&segment->groups[group].refuses_usage, __ATOMIC_RELAXED) > now;
+    return __atomic_load_n(&segment->upstreams[upstream].refuses_usage, __ATOMIC_RELAXED) > now;
 }
 
-void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t group,
+void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t upstream,
                                      apr_time_t until)
 {
-    __atomic_store_n(&segment->groups[group].refuses_usage, until, __ATOMIC_RELAXED);
+    __atomic_store_n(&segment->upstreams[upstream].refuses_usage, until, __ATOMIC_RELAXED);
 }
 
 int apipool_pool_reports_exhausted(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,
-                                   apr_uint32_t *untold)
+                                   apr_uint32_t *unreported)
 {
     apipool_pool_t *shared = &segment->pools[pool];
-    apr_time_t last = __atomic_load_n(&shared->told_at, __ATOMIC_RELAXED);
-    /* Others may have looked at the clock a moment later; one that was set back silences nothing. */
-    if ((last < now + TELL_EVERY && now < last + TELL_EVERY) ||
-        !__atomic_compare_exchange_n(&shared->told_at, &last, now, 0, __ATOMIC_RELAXED,
+    apr_time_t last = __atomic_load_n(&shared->reported_at, __ATOMIC_RELAXED);
+    /* Another process may have read a slightly later time. A clock that was set back silences
+     * nothing. */
+    if ((last < now + REPORT_EVERY && now < last + REPORT_EVERY) ||
+        !__atomic_compare_exchange_n(&shared->reported_at, &last, now, 0, __ATOMIC_RELAXED,
                                      __ATOMIC_RELAXED)) {
-        __atomic_add_fetch(&shared->untold, 1, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&shared->unreported, 1, __ATOMIC_RELAXED);
         return 0;
     }
-    *untold = __atomic_exchange_n(&shared->untold, 0, __ATOMIC_RELAXED);
+    *unreported = __atomic_exchange_n(&shared->unreported, 0, __ATOMIC_RELAXED);
     return 1;
 }
 
-apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t group)
+apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_t upstream)
 {
-    return __atomic_load_n(&segment->groups[group].habit, __ATOMIC_RELAXED);
+    return __atomic_load_n(&segment->upstreams[upstream].habit, __ATOMIC_RELAXED);
 }
 
-void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t group, apipool_habit_e habit)
+void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t upstream,
+                             apipool_habit_e habit)
 {
-    if (apipool_pool_habit(segment, group) != habit) {
-        __atomic_store_n(&segment->groups[group].habit, (apr_uint32_t)habit, __ATOMIC_RELAXED);
+    if (apipool_pool_habit(segment, upstream) != habit) {
+        __atomic_store_n(&segment->upstreams[upstream].habit, (apr_uint32_t)habit,
+                         __ATOMIC_RELAXED);
     }
 }
 
-/* What nobody will ever tell the result of. */
+/* Ends a lease whose result will never be reported. */
 static void give_back(apipool_slot_t *slot, apr_uint32_t purpose)
 {
     static const apipool_finished_t unknown_end = {
@@ -195,7 +200,7 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
     return APR_SUCCESS;
 }
 
-/* Whatever each of them held follows from that. */
+/* The rest is derived from the holders and waiters. */
 apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
 {
     apr_status_t rv = apipool_segment_lock(segment);
@@ -214,7 +219,7 @@ apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
     return done ? APR_SUCCESS : APR_ENOMEM;
 }
 
-/* A pool of the main server is hidden by one of the same name. */
+/* A pool of the main server is hidden by a pool of the server with the same name. */
 static int is_seen_by(const apipool_segment_t *segment, apr_uint32_t pool, const char *server)
 {
     const apipool_pool_t *p = &segment->pools[pool];
@@ -231,17 +236,17 @@ static int is_seen_by(const apipool_segment_t *segment, apr_uint32_t pool, const
     return 1;
 }
 
-void apipool_pool_each_group(const apipool_segment_t *segment, const char *server,
-                             void (*each)(void *ctx, const char *pool, const char *upstream,
-                                          apr_uint32_t group),
-                             void *ctx)
+void apipool_pool_each_upstream(const apipool_segment_t *segment, const char *server,
+                                void (*each)(void *ctx, const char *pool, const char *name,
+                                             apr_uint32_t upstream),
+                                void *ctx)
 {
     for (apr_uint32_t pool = 0; pool < segment->header->pools_used; pool++) {
         for (apr_uint32_t i = 0;
-             is_seen_by(segment, pool, server) && i < segment->header->groups_used; i++) {
-            const apipool_upstream_t *g = &segment->groups[i];
-            if (g->configured && g->pool == pool) {
-                each(ctx, segment->pools[pool].name, g->name, i);
+             is_seen_by(segment, pool, server) && i < segment->header->upstreams_used; i++) {
+            const apipool_upstream_t *u = &segment->upstreams[i];
+            if (u->configured && u->pool == pool) {
+                each(ctx, segment->pools[pool].name, u->name, i);
             }
         }
     }
@@ -250,9 +255,9 @@ void apipool_pool_each_group(const apipool_segment_t *segment, const char *serve
 apr_uint32_t apipool_pool_keys_of(const apipool_segment_t *segment, const char *server)
 {
     apr_uint32_t keys = 0;
-    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
-        const apipool_upstream_t *g = &segment->groups[i];
-        keys += strcmp(segment->pools[g->pool].server, server) ? 0 : g->members;
+    for (apr_uint32_t i = 0; i < segment->header->upstreams_used; i++) {
+        const apipool_upstream_t *u = &segment->upstreams[i];
+        keys += strcmp(segment->pools[u->pool].server, server) ? 0 : u->members;
     }
     return keys;
 }
@@ -262,17 +267,17 @@ void apipool_pool_each_unused(const apipool_segment_t *segment,
                                            apr_uint32_t keys),
                               void *ctx)
 {
-    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
-        const apipool_upstream_t *g = &segment->groups[i];
-        if (g->members && !(g->configured && segment->pools[g->pool].configured)) {
-            each(ctx, segment->pools[g->pool].name, g->name, g->members);
+    for (apr_uint32_t i = 0; i < segment->header->upstreams_used; i++) {
+        const apipool_upstream_t *u = &segment->upstreams[i];
+        if (u->members && !(u->configured && segment->pools[u->pool].configured)) {
+            each(ctx, segment->pools[u->pool].name, u->name, u->members);
         }
     }
 }
 
-apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t group)
+apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t upstream)
 {
-    return segment->groups[group].pool;
+    return segment->upstreams[upstream].pool;
 }
 
 static void add_up(const apipool_slot_t *slot, apr_time_t now, apipool_totals_t *totals)
@@ -284,18 +289,19 @@ static void add_up(const apipool_slot_t *slot, apr_time_t now, apipool_totals_t 
     totals->in_flight += slot->in_flight;
 }
 
-apr_status_t apipool_pool_keys(apipool_segment_t *segment, apr_uint32_t group, apr_uint32_t *from,
-                               apipool_key_row_t *rows, apr_uint32_t max, apr_uint32_t *count)
+apr_status_t apipool_pool_keys(apipool_segment_t *segment, apr_uint32_t upstream,
+                               apr_uint32_t *from, apipool_key_row_t *rows, apr_uint32_t max,
+                               apr_uint32_t *count)
 {
-    const apipool_upstream_t *g = &segment->groups[group];
+    const apipool_upstream_t *u = &segment->upstreams[upstream];
     apr_status_t rv = apipool_segment_lock(segment);
     apr_uint32_t i = *from;
     *count = 0;
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    for (; i < g->ordinals && i - *from < max; i++) {
-        const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
+    for (; i < u->list_used && i - *from < max; i++) {
+        const apipool_slot_t *slot = apipool_members_slot_locked(segment, upstream, i);
         if (slot) {
             rows[(*count)++] = (apipool_key_row_t){
                 .id = slot->id,
@@ -309,15 +315,15 @@ apr_status_t apipool_pool_keys(apipool_segment_t *segment, apr_uint32_t group, a
             };
         }
     }
-    *from = i < g->ordinals ? i : APIPOOL_NONE;
+    *from = i < u->list_used ? i : APIPOOL_NONE;
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
 }
 
-apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group, apr_time_t now,
+apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t upstream, apr_time_t now,
                                  apipool_totals_t *totals)
 {
-    const apipool_upstream_t *g = &segment->groups[group];
+    const apipool_upstream_t *u = &segment->upstreams[upstream];
     apr_uint32_t i = 0;
     memset(totals, 0, sizeof(*totals));
     for (int more = 1; more;) {
@@ -325,17 +331,17 @@ apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t group,
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        for (int n = 0; n < TOTALS_BATCH && i < g->ordinals; n++, i++) {
-            const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, i);
+        for (int n = 0; n < TOTALS_BATCH && i < u->list_used; n++, i++) {
+            const apipool_slot_t *slot = apipool_members_slot_locked(segment, upstream, i);
             if (slot) {
                 add_up(slot, now, totals);
             }
         }
-        more = i < g->ordinals;
-        memcpy(totals->rules, g->rules, sizeof(totals->rules));
-        memcpy(totals->endings, g->endings, sizeof(totals->endings));
-        apipool_counters_read(&g->numbers, now, &totals->numbers);
-        totals->paused_until = apipool_breaker_until_locked(g, 0, 0, now);
+        more = i < u->list_used;
+        memcpy(totals->rules, u->rules, sizeof(totals->rules));
+        memcpy(totals->endings, u->endings, sizeof(totals->endings));
+        apipool_counters_read(&u->counters, now, &totals->counters);
+        totals->paused_until = apipool_breaker_until_locked(u, 0, 0, now);
         apipool_segment_unlock(segment);
         if (more) {
             apipool_segment_give_way(segment);

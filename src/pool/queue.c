@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Requests that wait for a key, in the order in which they came. */
+ * Queues of requests that wait for a key, in order of arrival. */
 #include "queue.h"
 
 #include "fault.h"
@@ -9,7 +9,7 @@ static apr_uint64_t hash_of(apr_uint32_t pool, apr_uint64_t model)
     return model ^ ((apr_uint64_t)pool << 32);
 }
 
-/* The queue for that; NULL where nobody waits for it. */
+/* Queue of a pool and model; NULL if no request waits for it. */
 static apipool_queue_t *find(const apipool_segment_t *segment, apr_uint32_t pool,
                              apr_uint64_t model)
 {
@@ -21,7 +21,7 @@ static apipool_queue_t *find(const apipool_segment_t *segment, apr_uint32_t pool
     return i != APIPOOL_NONE ? &segment->queues[i] : NULL;
 }
 
-/* NULL when there are too many. */
+/* Returns NULL when there are too many queues. */
 static apipool_queue_t *find_or_make(const apipool_segment_t *segment, apr_uint32_t pool,
                                      apr_uint64_t model)
 {
@@ -36,7 +36,7 @@ static apipool_queue_t *find_or_make(const apipool_segment_t *segment, apr_uint3
     return q;
 }
 
-/* Links two neighbours of a queue to each other; APIPOOL_NONE: its end. */
+/* Links two neighbours in a queue; APIPOOL_NONE: the end. */
 static void link_up(apipool_segment_t *segment, apipool_queue_t *q, apr_uint32_t before,
                     apr_uint32_t after)
 {
@@ -45,7 +45,7 @@ static void link_up(apipool_segment_t *segment, apipool_queue_t *q, apr_uint32_t
     *(after != APIPOOL_NONE ? &segment->waiters[after].prev : &q->last) = before;
 }
 
-/* Puts a waiter where its ticket belongs, looking from the end. */
+/* Inserts a waiter by its ticket, searching from the end. */
 static void insert(apipool_segment_t *segment, apipool_queue_t *q, apr_uint32_t index)
 {
     apipool_waiter_t *waiters = segment->waiters, *waiter = &waiters[index];
@@ -75,7 +75,7 @@ static apr_uint32_t enter_locked(apipool_segment_t *segment, apr_uint32_t pool, 
     waiter->model = model;
     waiter->ticket = q->tickets;
     APIPOOL_FAULT("enter-unnamed");
-    APIPOOL_IN_ORDER(); /* with a process in it, the entry counts */
+    APIPOOL_IN_ORDER(); /* the process puts the entry in use */
     waiter->process = segment->process;
     insert(segment, q, i);
     return i;
@@ -119,8 +119,8 @@ apr_status_t apipool_pool_leave_queue(apipool_segment_t *segment, apr_uint32_t w
 apr_uint64_t apipool_queue_ahead_locked(const apipool_segment_t *segment, apr_uint32_t pool,
                                         apr_uint64_t model, apr_uint32_t waiter)
 {
-    const apipool_queue_t *q =
-        segment->header->queues.linked ? find(segment, pool, model) : NULL; /* mostly, none is */
+    const apipool_queue_t *q = segment->header->queues.linked ? find(segment, pool, model)
+                                                              : NULL; /* usually there is none */
     if (!q) {
         return 0;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Makes anew what follows from slots: all lists, heaps, tables, queues and counts of a segment. */
+ * Rebuild of a segment's lists, heaps, tables, queues and counters from its slots. */
 #include "rebuild.h"
 
 #include <string.h>
@@ -20,15 +20,15 @@ static int is_block(const apipool_segment_t *segment, apipool_offset_t block, ap
 static int is_sound(const apipool_segment_t *segment, const apipool_slot_t *slot)
 {
     int is_long = slot->secret_len > APIPOOL_KEY_INLINE;
-    return slot->group < segment->header->groups_used &&
-           segment->groups[slot->group].pool == slot->pool &&
+    return slot->upstream < segment->header->upstreams_used &&
+           segment->upstreams[slot->upstream].pool == slot->pool &&
            (unsigned)slot->state < APIPOOL_STATE_COUNT && slot->secret_len &&
            slot->secret_len <= APIPOOL_KEY_MAX && is_long == (slot->secret_off != 0) &&
            is_block(segment, slot->secret_off, is_long ? slot->secret_len : 0) &&
            is_block(segment, slot->text_off, 0);
 }
 
-/* Of a key that was removed, or not yet added, nothing is left but who has it. */
+/* A slot whose key was removed, or not yet added, keeps only its holders. */
 static void rebuild_slots(apipool_segment_t *segment)
 {
     apipool_header_t *header = segment->header;
@@ -95,49 +95,49 @@ static void rebuild_arena(apipool_segment_t *segment)
     apipool_arena_sweep_locked(segment);
 }
 
-/* A key that is at fault comes into doubt again. */
-static void empty_group(apipool_upstream_t *g)
+/* Doubts are dropped: a key that is really at fault comes into doubt again. */
+static void empty_upstream(apipool_upstream_t *u)
 {
-    memset(g->doubts, 0, sizeof(g->doubts));
-    g->doubts_open = 0;
-    g->spare = APIPOOL_NONE;
-    g->usable = g->held_up = g->half_open = g->recovering = 0;
+    memset(u->doubts, 0, sizeof(u->doubts));
+    u->doubts_open = 0;
+    u->spare = APIPOOL_NONE;
+    u->usable = u->held_up = u->half_open = u->recovering = 0;
     for (int model_slot = 0; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
-        g->model_slots[model_slot].waiting = 0;
+        u->model_slots[model_slot].waiting = 0;
     }
-    g->rows = 0;
-    g->size = g->ordinals = g->members = 0;
+    u->rows = 0;
+    u->size = u->list_used = u->members = 0;
 }
 
-/* All members at once, so that it needs no more memory than it had. */
-static int make_room(apipool_segment_t *segment, apr_uint32_t group)
+/* Reserves the room for all members at once, so that it needs no more memory than before. */
+static int make_room(apipool_segment_t *segment, apr_uint32_t upstream)
 {
-    apr_uint32_t members = segment->groups[group].members;
-    segment->groups[group].members = 0;
-    return !members || apipool_members_reserve_many_locked(segment, group, members);
+    apr_uint32_t members = segment->upstreams[upstream].members;
+    segment->upstreams[upstream].members = 0;
+    return !members || apipool_members_reserve_many_locked(segment, upstream, members);
 }
 
-/* Members come in the order of their slots, and their cooldowns go on. */
-static int rebuild_groups(apipool_segment_t *segment)
+/* Adds members in the order of their slots. Their cooldowns go on. */
+static int rebuild_upstreams(apipool_segment_t *segment)
 {
     const apipool_header_t *header = segment->header;
     int done = 1;
-    for (apr_uint32_t i = 0; i < header->groups_used; i++) {
-        empty_group(&segment->groups[i]);
+    for (apr_uint32_t i = 0; i < header->upstreams_used; i++) {
+        empty_upstream(&segment->upstreams[i]);
     }
     for (apr_uint32_t i = 0; i < header->slots.used; i++) {
         const apipool_slot_t *slot = &segment->slots[i];
         if (slot->id) {
-            segment->groups[slot->group].members++;
+            segment->upstreams[slot->upstream].members++;
         }
     }
-    for (apr_uint32_t i = 0; done && i < header->groups_used; i++) {
+    for (apr_uint32_t i = 0; done && i < header->upstreams_used; i++) {
         done = make_room(segment, i);
     }
     for (apr_uint32_t i = 0; done && i < header->slots.used; i++) {
         const apipool_slot_t *slot = &segment->slots[i];
         if (slot->id) {
-            apipool_members_add_locked(segment, slot->group, i);
+            apipool_members_add_locked(segment, slot->upstream, i);
         }
     }
     return done;
@@ -156,5 +156,5 @@ int apipool_rebuild_locked(apipool_segment_t *segment)
     APIPOOL_FAULT("rebuild-half-done");
     rebuild_arena(segment);
     APIPOOL_FAULT("rebuild-arena-empty");
-    return rebuild_groups(segment);
+    return rebuild_upstreams(segment);
 }

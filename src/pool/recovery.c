@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys lent to probes, which ask their upstream about them at no cost, and what they find out. */
+ * Keys lent to probes, which check them at their upstream at no cost, and the results. */
 #include "recovery.h"
 
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "members.h"
 #include "slots.h"
 
-#define WALK_MAX 1024 /* keys that are looked at in one go */
+#define WALK_MAX 1024 /* keys looked at in one go */
 
 static apr_time_t due_at(apipool_segment_t *segment, unsigned tries, const apipool_policy_t *policy,
                          apr_time_t now)
@@ -50,10 +50,10 @@ void apipool_recovery_return_locked(apipool_segment_t *segment, apr_uint32_t ind
     apipool_account_refill_locked(segment, slot->pool, slot->account, now);
 }
 
-/* --- Lending to probes -------------------------------------------------------------------------- */
+/* --- Lending to probes ------------------------------------------------------------------------ */
 
-/* Returns 0 when the process could not be named as the holder: a lease that is lost with it would keep the
- * key from ever being asked about again. */
+/* Returns 0 when no holder entry is free: without one, a lease lost with its process would keep
+ * the key from ever being probed again. */
 static int lend_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time_t now,
                        apipool_lease_t *lease)
 {
@@ -69,27 +69,28 @@ static int lend_locked(apipool_segment_t *segment, apr_uint32_t index, apr_time_
     return 1;
 }
 
-/* How many ordinals should have been looked at by now; begins a new round when one is over. */
-static apr_uint32_t should_be_walked(apipool_upstream_t *g, apr_interval_time_t interval,
+/* Number of list indices that should have been checked by now. Starts a new round after the last
+ * one. */
+static apr_uint32_t should_be_walked(apipool_upstream_t *u, apr_interval_time_t interval,
                                      apr_time_t now)
 {
-    apr_time_t elapsed = now - g->walked_since;
-    if (elapsed < 0 || !g->walked_since || (elapsed >= interval && g->walked >= g->ordinals)) {
-        g->walked_since = now;
-        g->walked = 0;
+    apr_time_t elapsed = now - u->walked_since;
+    if (elapsed < 0 || !u->walked_since || (elapsed >= interval && u->walked >= u->list_used)) {
+        u->walked_since = now;
+        u->walked = 0;
         elapsed = 0;
     }
-    double count = (double)g->ordinals * (double)elapsed / (double)interval + 1;
-    return elapsed < interval && count < g->ordinals ? (apr_uint32_t)count : g->ordinals;
+    double count = (double)u->list_used * (double)elapsed / (double)interval + 1;
+    return elapsed < interval && count < u->list_used ? (apr_uint32_t)count : u->list_used;
 }
 
-static apr_uint32_t pick_balance(apipool_segment_t *segment, apr_uint32_t group,
+static apr_uint32_t pick_balance(apipool_segment_t *segment, apr_uint32_t upstream,
                                  apr_interval_time_t interval, apr_time_t now)
 {
-    apipool_upstream_t *g = &segment->groups[group];
-    apr_uint32_t end = should_be_walked(g, interval, now);
-    for (int i = 0; i < WALK_MAX && g->walked < end; i++) {
-        const apipool_slot_t *slot = apipool_members_slot_locked(segment, group, g->walked++);
+    apipool_upstream_t *u = &segment->upstreams[upstream];
+    apr_uint32_t end = should_be_walked(u, interval, now);
+    for (int i = 0; i < WALK_MAX && u->walked < end; i++) {
+        const apipool_slot_t *slot = apipool_members_slot_locked(segment, upstream, u->walked++);
         if (slot && !slot->probing &&
             (slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING ||
              slot->state == APIPOOL_STATE_QUOTA)) {
@@ -99,13 +100,13 @@ static apr_uint32_t pick_balance(apipool_segment_t *segment, apr_uint32_t group,
     return APIPOOL_NONE;
 }
 
-static apr_uint32_t pick_check(apipool_segment_t *segment, apr_uint32_t group, apr_time_t now)
+static apr_uint32_t pick_check(apipool_segment_t *segment, apr_uint32_t upstream, apr_time_t now)
 {
-    apipool_upstream_t *g = &segment->groups[group];
-    apr_uint32_t index = apipool_doubt_next_locked(segment, group, now);
-    for (int i = 0; index == APIPOOL_NONE && i < WALK_MAX && g->checks_left && g->ordinals; i++) {
+    apipool_upstream_t *u = &segment->upstreams[upstream];
+    apr_uint32_t index = apipool_doubt_next_locked(segment, upstream, now);
+    for (int i = 0; index == APIPOOL_NONE && i < WALK_MAX && u->checks_left && u->list_used; i++) {
         apipool_slot_t *slot =
-            apipool_members_slot_locked(segment, group, g->checks_left-- % g->ordinals);
+            apipool_members_slot_locked(segment, upstream, u->checks_left-- % u->list_used);
         if (slot && slot->check && !slot->probing) {
             slot->check = 0;
             index = (apr_uint32_t)(slot - segment->slots);
@@ -114,36 +115,36 @@ static apr_uint32_t pick_check(apipool_segment_t *segment, apr_uint32_t group, a
     return index;
 }
 
-/* What need not be looked for under the lock is left out. */
-static unsigned reasons_of(const apipool_upstream_t *g, const apipool_recovery_search_t *search)
+/* Leaves out what can be ruled out without the lock. */
+static unsigned reasons_of(const apipool_upstream_t *u, const apipool_recovery_search_t *search)
 {
     unsigned reasons = search->reasons;
-    if (!__atomic_load_n(&g->recovering, __ATOMIC_RELAXED)) {
+    if (!__atomic_load_n(&u->recovering, __ATOMIC_RELAXED)) {
         reasons &= ~(unsigned)APIPOOL_PROBE_DUE;
     }
-    if (!__atomic_load_n(&g->checks_left, __ATOMIC_RELAXED) &&
-        !__atomic_load_n(&g->doubts_open, __ATOMIC_RELAXED)) {
+    if (!__atomic_load_n(&u->checks_left, __ATOMIC_RELAXED) &&
+        !__atomic_load_n(&u->doubts_open, __ATOMIC_RELAXED)) {
         reasons &= ~(unsigned)APIPOOL_PROBE_CHECK;
     }
     return reasons;
 }
 
-/* The key to be asked about, and why; APIPOOL_NONE. */
+/* Chooses the key to probe, and the reason; APIPOOL_NONE: none. */
 static apr_uint32_t pick(apipool_segment_t *segment, const apipool_recovery_search_t *search,
                          unsigned reasons, apr_time_t now, unsigned *reason)
 {
     apr_uint32_t index = APIPOOL_NONE;
     if (reasons & APIPOOL_PROBE_DUE) {
         *reason = APIPOOL_PROBE_DUE;
-        index = apipool_members_due_locked(segment, search->group, now);
+        index = apipool_members_due_locked(segment, search->upstream, now);
     }
     if (index == APIPOOL_NONE && reasons & APIPOOL_PROBE_CHECK) {
         *reason = APIPOOL_PROBE_CHECK;
-        index = pick_check(segment, search->group, now);
+        index = pick_check(segment, search->upstream, now);
     }
     if (index == APIPOOL_NONE && reasons & APIPOOL_PROBE_BALANCE) {
         *reason = APIPOOL_PROBE_BALANCE;
-        index = pick_balance(segment, search->group, search->interval, now);
+        index = pick_balance(segment, search->upstream, search->interval, now);
     }
     return index;
 }
@@ -153,7 +154,7 @@ apr_status_t apipool_recovery_next(apipool_segment_t *segment,
                                    apipool_lease_t *lease, apipool_state_e *state, unsigned *reason)
 {
     const apipool_hash_table_head_t *holders = &segment->header->holders;
-    unsigned reasons = reasons_of(&segment->groups[search->group], search), found = 0;
+    unsigned reasons = reasons_of(&segment->upstreams[search->upstream], search), found = 0;
     apr_status_t rv = reasons ? apipool_segment_lock(segment) : APR_SUCCESS;
     *reason = 0;
     if (!reasons || rv != APR_SUCCESS) {
@@ -183,13 +184,13 @@ apr_status_t apipool_recovery_check_soon(apipool_segment_t *segment, apr_uint32_
         return rv;
     }
     apipool_slot_t *slot = &segment->slots[index];
-    apipool_upstream_t *g = &segment->groups[slot->group];
+    apipool_upstream_t *u = &segment->upstreams[slot->upstream];
     if (apipool_health_is_recovering(slot->state)) {
         apipool_slot_move_locked(segment, index, slot->state, 0);
     }
-    else { /* all of them are looked at once more */
+    else { /* all list indices are searched again */
         slot->check = 1;
-        g->checks_left = g->ordinals;
+        u->checks_left = u->list_used;
     }
     apipool_segment_unlock(segment);
     return APR_SUCCESS;
@@ -208,16 +209,16 @@ apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool
     return rv;
 }
 
-/* --- What probes find out ----------------------------------------------------------------------- */
+/* --- Results of probes ------------------------------------------------------------------------ */
 
-/* One answer on its way into the segment. */
+/* Result of one probe. */
 typedef struct {
     apipool_segment_t *segment;
     const apipool_lease_t *lease;
     const apipool_probe_report_t *report;
     apr_time_t now;
     apipool_slot_t *slot;
-    apipool_upstream_t *group;
+    apipool_upstream_t *upstream;
 } answer_t;
 
 static void let_prove(const answer_t *answer)
@@ -239,7 +240,8 @@ static void let_prove(const answer_t *answer)
     }
 }
 
-/* What a probe says is newer than what made the key wait, so it counts as if the key were half open. */
+/* A probe's result is newer than the reason for which the key waits, so it counts as if the key
+ * were half open. */
 static void refuse(const answer_t *answer, apipool_event_e event)
 {
     const apipool_probe_report_t *report = answer->report;
@@ -267,10 +269,10 @@ static void refuse(const answer_t *answer, apipool_event_e event)
 static void note_upstream(const answer_t *answer)
 {
     const apipool_probe_report_t *report = answer->report;
-    apipool_upstream_t *g = answer->group;
-    __atomic_store_n(&g->unanswered, (apr_uint32_t)report->upstream_failed, __ATOMIC_RELAXED);
-    g->not_found = report->result == APIPOOL_PROBED_NOT_FOUND ? g->not_found + 1
-                   : report->result == APIPOOL_PROBED_UNKNOWN ? g->not_found
+    apipool_upstream_t *u = answer->upstream;
+    __atomic_store_n(&u->unanswered, (apr_uint32_t)report->upstream_failed, __ATOMIC_RELAXED);
+    u->not_found = report->result == APIPOOL_PROBED_NOT_FOUND ? u->not_found + 1
+                   : report->result == APIPOOL_PROBED_UNKNOWN ? u->not_found
                                                               : 0;
 }
 
@@ -285,12 +287,12 @@ static void decide(const answer_t *answer)
     }
     else if (result == APIPOOL_PROBED_ACCEPTED ||
              (result == APIPOOL_PROBED_NOT_FOUND &&
-              answer->group->not_found >= APIPOOL_NOT_FOUND_MAX)) {
+              answer->upstream->not_found >= APIPOOL_NOT_FOUND_MAX)) {
         let_prove(answer);
     }
 }
 
-/* Half of one amount and half of another one are none. */
+/* read_at is 0 while the balance is only half written. */
 static void note_balance(const answer_t *answer)
 {
     const apipool_amount_t *balance = &answer->report->balance;
@@ -309,8 +311,8 @@ static void probed_locked(const answer_t *answer)
     const apipool_probe_report_t *report = answer->report;
     apipool_slot_t *slot = answer->slot;
     apr_uint32_t index = answer->lease->slot;
-    if (!slot->id || slot->id == answer->lease->id) { /* else another one has come meanwhile */
-        /* Where nothing could be asked there is no status either. */
+    if (!slot->id || slot->id == answer->lease->id) { /* else the slot has another key by now */
+        /* Without a status nothing was asked. */
         int accepted = report->result == APIPOOL_PROBED_ACCEPTED && report->status;
         slot->probing = 0;
         APIPOOL_FAULT("probed-still-held");
@@ -331,8 +333,8 @@ apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_l
                                      const apipool_probe_report_t *report, apr_time_t now,
                                      apipool_outcome_t *outcome)
 {
-    answer_t answer = {
-        segment, lease, report, now, &segment->slots[lease->slot], &segment->groups[lease->group]};
+    apipool_upstream_t *upstream = &segment->upstreams[lease->upstream];
+    answer_t answer = {segment, lease, report, now, &segment->slots[lease->slot], upstream};
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         int was_lost = apipool_health_is_recovering(answer.slot->state);
@@ -345,9 +347,9 @@ apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_l
     return rv;
 }
 
-int apipool_recovery_is_failing(const apipool_segment_t *segment, apr_uint32_t group)
+int apipool_recovery_is_failing(const apipool_segment_t *segment, apr_uint32_t upstream)
 {
-    const apipool_upstream_t *g = &segment->groups[group];
-    return __atomic_load_n(&g->unanswered, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&g->faults.count, __ATOMIC_RELAXED);
+    const apipool_upstream_t *u = &segment->upstreams[upstream];
+    return __atomic_load_n(&u->unanswered, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&u->faults.count, __ATOMIC_RELAXED);
 }

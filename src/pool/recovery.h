@@ -1,60 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys lent to probes, which ask their upstream about them at no cost, and what they find out. */
+ * Keys lent to probes, which check them at their upstream at no cost, and the results. */
 #ifndef APIPOOL_POOL_RECOVERY_H
 #define APIPOOL_POOL_RECOVERY_H
 
 #include "balance.h"
 #include "pool.h"
 
-/* A key that is quota, invalid or tripped waits until it is due, and is then lent to a probe: to one at a
- * time, and to the next one not before another interval of its own has passed. Requests get it again when
- * a probe has found it accepted, as half open. All of this lies in the segment, so that it goes on where it
- * was, whichever process asks. A lease counts neither as a request nor against a limit; if its holder's
- * process ends, apipool_pool_reclaim gives it back.
+/* A key in state quota, invalid or tripped waits until it is due, and is then lent to a probe:
+ * one at a time, and again only after another interval of its own. When a probe finds it
+ * accepted, it is half open and requests get it again. All of this lies in the segment, so any
+ * process can continue. Such a lease counts neither as a request nor against a limit;
+ * apipool_pool_reclaim gives it back if its process dies.
  *
- * Like those of pool.h, these functions take the lock and may be called by any thread of any process. */
+ * Like those of pool.h, these functions take the lock and may be called by any thread of any
+ * process. */
 
-/* Why a key is asked about; what comes first is looked for first. Because it is due: of those, it has waited
- * for longest. Out of its turn: somebody wants to know, or a request has left it in doubt. For its balance:
- * every key that is active, cooling or out of quota has its turn once per interval, spread over it. */
+/* Reasons for a probe, in the order of the search. Due: the key that has waited longest. Check:
+ * out of turn, because an operator wants to know or a request has left the key in doubt.
+ * Balance: every key that is active, cooling or out of quota has its turn once per interval,
+ * spread over it. */
 enum { APIPOOL_PROBE_DUE = 1, APIPOOL_PROBE_CHECK = 2, APIPOOL_PROBE_BALANCE = 4 };
 
-/* Who looks for a key to be asked about. */
+/* Search for a key to probe. */
 typedef struct {
-    apr_uint32_t group;
-    unsigned reasons;               /* any of APIPOOL_PROBE_REQUEST_... */
-    const apipool_policy_t *policy; /* its recover_min, recover_max and recover_spread */
+    apr_uint32_t upstream;
+    unsigned reasons;               /* any of APIPOOL_PROBE_... */
+    const apipool_policy_t *policy; /* recover_min, recover_max and recover_spread are used */
     apr_interval_time_t interval;   /* with APIPOOL_PROBE_BALANCE */
 } apipool_recovery_search_t;
 
 /**
- * Lends the next key of a group to be asked about. O(log keys): looks at 1024 keys at most for each reason,
- * and finds none if all of these are something else; ask again.
+ * Lends the next key of an upstream to a probe. O(log keys): looks at up to 1,024 keys per
+ * reason, and may find none though there is one; ask again.
  * @param lease  result; the secret is a copy: wipe it with apipool_lease_wipe
- * @param state  result: what the key is
- * @param reason result: APIPOOL_PROBE_REQUEST_...; 0: there is none
+ * @param state  result: state of the key
+ * @param reason result: APIPOOL_PROBE_...; 0: no key
  */
 apr_status_t apipool_recovery_next(apipool_segment_t *segment,
                                    const apipool_recovery_search_t *search, apr_time_t now,
                                    apipool_lease_t *lease, apipool_state_e *state,
                                    unsigned *reason);
 
-/**
- * Has a key asked about as soon as probes come to it: one that waits for that is due now, and any other one
- * but those that are switched off is asked about out of its turn, once. APR_NOTFOUND.
- */
+/** Requests a probe of a key as soon as possible: a waiting key becomes due, any other key that
+ *  is not disabled is probed once, out of turn. APR_NOTFOUND. */
 apr_status_t apipool_recovery_check_soon(apipool_segment_t *segment, apr_uint32_t pool,
                                          apr_uint64_t id);
 
-/** Lends a key to a check that somebody waits for: whatever its state, unless a probe has it.
- *  @return APR_NOTFOUND; APR_EBUSY when it is being asked about already */
+/** Lends a key to a check whose caller waits: in any state, unless a probe has it.
+ *  @return APR_NOTFOUND; APR_EBUSY when the key is being probed */
 apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
                                    apr_time_t now, apipool_lease_t *lease);
 
-/* What a probe has found out. */
+/* Result of a probe. */
 typedef enum {
-    APIPOOL_PROBED_UNKNOWN,   /* nothing that says anything about the key */
-    APIPOOL_PROBED_NOT_FOUND, /* nothing but that the upstream knows no such request */
+    APIPOOL_PROBED_UNKNOWN,   /* inconclusive */
+    APIPOOL_PROBED_NOT_FOUND, /* inconclusive: the upstream does not know the probe's address */
     APIPOOL_PROBED_ACCEPTED,
     APIPOOL_PROBED_REJECTED,
     APIPOOL_PROBED_SPENT
@@ -62,42 +62,44 @@ typedef enum {
 
 typedef struct {
     apipool_probed_e result;
-    int upstream_failed;      /* there was no answer, or one of its own fault */
-    int is_check;             /* lent for its balance: puts off no probe that is due anyway */
+    int upstream_failed;      /* no answer, or a fault of the upstream */
+    int is_check;             /* lent for its balance: does not postpone a probe that is due */
     int has_balance;          /* decides between accepted and spent */
     apipool_amount_t balance; /* with has_balance */
-    int status;               /* of the answer, 0 without one */
+    int status;               /* of the answer; 0: none */
     apipool_rule_e rule;      /* of the verdict */
     const apipool_policy_t *policy;
 } apipool_probe_report_t;
 
-/* Probes in a row that an upstream answers with "not found" until its keys go without. */
+/* Consecutive probes answered with "not found" after which an upstream's keys recover without
+ * probes. */
 #define APIPOOL_NOT_FOUND_MAX 3
 
 /**
- * Gives a lease of this header back.
+ * Gives back a lease of this header.
  *
- * Accepted: a key that waited becomes half open; one that its balance alone had taken out, active. Rejected
- * and spent: it is invalid or quota; if it was waiting it waits twice as long as before. Unknown: nothing
- * changes, the next probe comes when the same interval is over. Not found is the same until it has been the
- * answer three times in a row: then there is no such request, and a real one has to try the key.
+ * Accepted: a waiting key becomes half open; a key that only its balance had taken out becomes
+ * active. Rejected and spent: the key is invalid or out of quota; if it was waiting, it now
+ * waits twice as long. Unknown: nothing changes, the next probe follows after the same interval.
+ * Not found is treated alike until it was the answer three times in a row: then the upstream has
+ * no such request, and a real request has to try the key.
  */
 apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_lease_t *lease,
                                      const apipool_probe_report_t *report, apr_time_t now,
                                      apipool_outcome_t *outcome);
 
-/** Whether the upstream of a group failed the last probe, or fails requests now. No lock. */
-int apipool_recovery_is_failing(const apipool_segment_t *segment, apr_uint32_t group);
+/** Returns 1 if an upstream failed the last probe or fails requests now. No lock. */
+int apipool_recovery_is_failing(const apipool_segment_t *segment, apr_uint32_t upstream);
 
 /* Private to src/memory and src/pool; the caller holds the lock. */
 
-/** A key is not usable for longer than a cooldown, and is asked about when it is due after so many tries that
- *  failed, but not before rests_until. Its account is spent as well where it is out of quota. */
+/** Takes a key out for longer than a cooldown. Its next probe is due by the number of failed
+ *  tries, but not before rests_until. If it is out of quota, so is its account. */
 void apipool_recovery_lose_locked(apipool_segment_t *segment, apr_uint32_t index,
                                   apipool_state_e state, unsigned tries,
                                   const apipool_policy_t *policy, apr_time_t now);
 
-/** A key that was lost works again, after a cooldown that goes on until then; 0: at once. */
+/** Returns a lost key to use, after a cooldown until then; 0: at once. */
 void apipool_recovery_return_locked(apipool_segment_t *segment, apr_uint32_t index,
                                     apr_time_t rests_until, apr_time_t now);
 

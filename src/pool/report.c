@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reporting: what an attempt's verdict does to its key, its account and its upstream. */
+ * Reporting: effects of a verdict on the key, its account and its upstream. */
 #include <string.h>
 
 #include "account.h"
@@ -11,27 +11,27 @@
 #include "recovery.h"
 #include "slots.h"
 
-#define AVERAGE_OF 10 /* about that many results make up the moving average */
+#define AVERAGE_OF 10 /* weight of the moving average */
 
-/* After the request that should prove a key has proved nothing. */
+/* Wait after a proving request that was inconclusive. */
 #define PROVE_WAIT apr_time_from_sec(1)
 
-/* Failures are the key's own when others succeed that many times as often, and when of the results of keys in
- * good order no more than that share fails: else chance alone makes streaks. */
+/* Failures are the key's own if other keys succeed this many times as often, and if at most this
+ * share of results of keys in good order are failures: otherwise streaks are chance. */
 #define OUTWEIGHS   3
 #define FAILING_MAX 0.1
 #define FAILING_OF  20
 
-/* One result on its way into the segment. */
+/* Report of one attempt. */
 typedef struct {
     apipool_segment_t *segment;
     const apipool_lease_t *lease;
     const apipool_report_t *report;
     apr_time_t now;
     apipool_slot_t *slot;
-    apipool_upstream_t *group;
+    apipool_upstream_t *upstream;
     int proving;
-    int doubted; /* whether it is the key's fault shows later */
+    int doubted; /* the key's fault is decided later */
 } result_t;
 
 static void average(apipool_slot_t *slot, double result)
@@ -39,11 +39,11 @@ static void average(apipool_slot_t *slot, double result)
     slot->success += (result - slot->success) / AVERAGE_OF;
 }
 
-/* What was everyone's fate is not held against the key any longer. */
+/* Refusals that met all keys no longer count against this one. */
 static void take_pardon(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
-    if (apipool_breaker_pardons_locked(result->group, slot)) {
+    if (apipool_breaker_pardons_locked(result->upstream, slot)) {
         slot->limited_streak -= slot->limited_streak > 0;
         slot->error_streak = 0;
         slot->round = 0;
@@ -71,7 +71,7 @@ static apr_time_t cooled_at(const result_t *result, apr_time_t current, unsigned
                                      result->now, policy->cooldown_min, policy->cooldown_max);
 }
 
-/* A key that is not usable for longer than a cooldown, and is tried again from time to time. */
+/* Takes a key out for longer than a cooldown; it is tried again from time to time. */
 static void lose(const result_t *result, apipool_event_e event)
 {
     apipool_slot_t *slot = result->slot;
@@ -85,7 +85,8 @@ static void lose(const result_t *result, apipool_event_e event)
     }
 }
 
-/* Cools for the model alone, if there is one and the key is in rotation; else for all, if it may. */
+/* Starts a cooldown: for the model if there is one and the key is in rotation, else for all
+ * models if the state allows it. */
 static void cool(const result_t *result, unsigned streak)
 {
     apipool_segment_t *segment = result->segment;
@@ -95,7 +96,7 @@ static void cool(const result_t *result, unsigned streak)
     apr_time_t current = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0, until;
 
     if (model && (slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING)) {
-        apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, slot->group, model);
+        apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, slot->upstream, model);
         current =
             model_slot && slot->place[model_slot] != APIPOOL_NONE ? slot->until[model_slot] : 0;
         until = cooled_at(result, current, streak);
@@ -115,7 +116,7 @@ static void cool(const result_t *result, unsigned streak)
     }
 }
 
-/* Requests that were in flight together meet one limit, not one each. */
+/* Requests that were in flight together count as one rate limit. */
 static void limited(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
@@ -126,29 +127,29 @@ static void limited(const result_t *result)
     cool(result, again || !streak ? streak : streak - 1);
 }
 
-/* Errors that may be the key's are, when the others have worked meanwhile. */
-static int is_the_keys_own(const result_t *result)
+/* Errors that may be the key's are its own if other keys have worked meanwhile. */
+static int is_keys_own_fault(const result_t *result)
 {
     const apipool_slot_t *slot = result->slot;
-    const apipool_upstream_t *g = result->group;
-    apr_uint64_t successes = (apr_uint32_t)(g->successes - slot->others_succeeded);
+    const apipool_upstream_t *u = result->upstream;
+    apr_uint64_t successes = (apr_uint32_t)(u->successes - slot->others_succeeded);
     apr_uint64_t failures =
-        (apr_uint32_t)(g->failures - slot->others_failed) - (slot->failed_streak - 1);
-    return successes > 0 && successes >= OUTWEIGHS * failures && g->failing < FAILING_MAX;
+        (apr_uint32_t)(u->failures - slot->others_failed) - (slot->failed_streak - 1);
+    return successes > 0 && successes >= OUTWEIGHS * failures && u->failing < FAILING_MAX;
 }
 
 static void failed(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
-    result->group->failures++;
+    result->upstream->failures++;
     if (slot->failed_streak++ == 0) {
-        result->group->failing += (1 - result->group->failing) / FAILING_OF;
-        slot->others_succeeded = (apr_uint32_t)result->group->successes;
-        slot->others_failed = (apr_uint32_t)result->group->failures;
+        result->upstream->failing += (1 - result->upstream->failing) / FAILING_OF;
+        slot->others_succeeded = (apr_uint32_t)result->upstream->successes;
+        slot->others_failed = (apr_uint32_t)result->upstream->failures;
     }
-    int is_own = result->proving ? result->group->faults.count <= 1 /* no one else's failed */
+    int is_own = result->proving ? result->upstream->faults.count <= 1 /* no other key failed */
                                  : slot->failed_streak >= result->report->policy->max_errors &&
-                                       is_the_keys_own(result);
+                                       is_keys_own_fault(result);
     if (is_own) {
         lose(result, APIPOOL_EVENT_TRIPPED);
     }
@@ -157,11 +158,11 @@ static void failed(const result_t *result)
 static void succeeded(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
-    result->group->successes++;
-    result->group->failing -= result->group->failing / FAILING_OF;
+    result->upstream->successes++;
+    result->upstream->failing -= result->upstream->failing / FAILING_OF;
     average(slot, 1);
     slot->error_streak = slot->failed_streak = 0;
-    if (result->group->doubts_open) {
+    if (result->upstream->doubts_open) {
         apipool_doubt_succeeded_locked(result->segment, result->lease->slot,
                                        result->lease->lent_at);
     }
@@ -215,29 +216,29 @@ static void apply(const result_t *result)
     }
 }
 
-/* What the upstream may be told by it. Returns 1 when a refusal is everyone's fate. */
+/* Updates the breaker. Returns 1 if all keys are refused. */
 static int judge_upstream(const result_t *result)
 {
     const apipool_verdict_t *verdict = result->report->verdict;
     switch (apipool_rule(verdict->rule)->breaker) {
     case APIPOOL_BREAKER_REFUSED:
-        return apipool_breaker_refusal_locked(result->group, result->slot, result->lease->model,
+        return apipool_breaker_refusal_locked(result->upstream, result->slot, result->lease->model,
                                               result->report->client, result->now);
     case APIPOOL_BREAKER_ANSWERED:
-        apipool_breaker_answered_locked(result->group);
+        apipool_breaker_answered_locked(result->upstream);
         break;
     case APIPOOL_BREAKER_AS_FAULT:
         if (verdict->upstream_fault) {
-            apipool_breaker_fault_locked(result->group, result->report->client, result->now);
+            apipool_breaker_fault_locked(result->upstream, result->report->client, result->now);
         }
         else if (verdict->event == APIPOOL_EVENT_SUCCESS) {
-            apipool_breaker_success_locked(result->group);
+            apipool_breaker_success_locked(result->upstream);
         }
     }
     return 0;
 }
 
-/* A half-open key whose request has told nothing waits for the next one. */
+/* A half-open key whose request was inconclusive waits for the next one. */
 static void wait_for_proof(const result_t *result)
 {
     if (result->proving && result->slot->state == APIPOOL_STATE_HALF_OPEN) {
@@ -252,7 +253,7 @@ static void give_back(const result_t *result)
     if (result->report->goes_on) {
         return;
     }
-    slot->in_flight -= slot->in_flight > 0; /* a lease without a holder may have been forgotten */
+    slot->in_flight -= slot->in_flight > 0; /* a lease without a holder may have been reset */
     APIPOOL_FAULT("report-still-held");
     if (result->proving) {
         slot->proving = 0;
@@ -267,33 +268,33 @@ static void give_back(const result_t *result)
     }
 }
 
-/* A key may be removed while it is lent. Its upstream is told what came of it all the same. */
-static int is_anothers(const result_t *result)
+/* A key may be removed while it is lent; then only its upstream gets the result. */
+static int is_other_key(const result_t *result)
 {
     return result->slot->id && result->slot->id != result->lease->id;
 }
 
-/* What the numbers of the key are told. An error is what was held against it; a client's mistake, or the
- * upstream's refusal of everyone, says nothing of it. Those of the upstream have its own faults as well. */
-static void count(const result_t *result, int everyones_fate)
+/* Counts the attempt. For the key, an error is one that was held against it: a client's mistake,
+ * or a refusal of all keys, is not. The upstream's errors include its own faults. */
+static void count(const result_t *result, int all_refused)
 {
     const apipool_verdict_t *verdict = result->report->verdict;
     apipool_finished_t finished = result->report->finished;
     finished.attempts = 1;
     finished.success = verdict->event == APIPOOL_EVENT_SUCCESS;
     finished.error = verdict->event != APIPOOL_EVENT_NONE && !finished.success &&
-                     !is_blamed_later(result) && !everyones_fate && !result->doubted;
+                     !is_blamed_later(result) && !all_refused && !result->doubted;
     apipool_counts_add(&result->slot->counts, &finished);
     APIPOOL_FAULT("report-half-counted");
-    finished.error |= verdict->upstream_fault || everyones_fate;
-    apipool_counters_add(&result->group->numbers, &finished, result->now);
+    finished.error |= verdict->upstream_fault || all_refused;
+    apipool_counters_add(&result->upstream->counters, &finished, result->now);
 }
 
-/* A key that has served is not to blame for what one request met. */
+/* A key that has served before is in doubt when one request is refused. */
 static int is_doubtful(const result_t *result)
 {
     apipool_event_e event = result->report->verdict->event;
-    return result->report->may_doubt && !is_anothers(result) && result->slot->counts.successes &&
+    return result->report->may_doubt && !is_other_key(result) && result->slot->counts.successes &&
            apipool_slot_is_in_use(result->slot) &&
            (event == APIPOOL_EVENT_QUOTA_SPENT || event == APIPOOL_EVENT_REJECTED);
 }
@@ -301,7 +302,7 @@ static int is_doubtful(const result_t *result)
 static apipool_rule_e report_locked(const result_t *result)
 {
     const apipool_verdict_t *verdict = result->report->verdict;
-    if (is_anothers(result)) {
+    if (is_other_key(result)) {
         if (!result->report->goes_on) {
             apipool_slot_let_go_locked(result->segment, result->lease->holder);
         }
@@ -311,19 +312,20 @@ static apipool_rule_e report_locked(const result_t *result)
     settle_tokens(result);
     APIPOOL_FAULT("report-uncounted");
     take_pardon(result);
-    int everyones_fate = judge_upstream(result);
-    count(result, everyones_fate);
-    if (!everyones_fate) {
+    int all_refused = judge_upstream(result);
+    count(result, all_refused);
+    if (!all_refused) {
         apply(result);
     }
-    else if (verdict->retry_at > result->now) { /* the key has been told when to come back */
+    else if (verdict->retry_at >
+             result->now) { /* the upstream has said when the key may come back */
         cool(result, 0);
     }
     wait_for_proof(result);
     if (!result->report->goes_on) {
         apipool_slot_reuse_locked(result->segment, result->lease->slot);
     }
-    return everyones_fate ? APIPOOL_RULE_SHARED_FATE : verdict->rule;
+    return all_refused ? APIPOOL_RULE_SHARED_FATE : verdict->rule;
 }
 
 static result_t result_of(apipool_segment_t *segment, const apipool_lease_t *lease,
@@ -334,7 +336,7 @@ static result_t result_of(apipool_segment_t *segment, const apipool_lease_t *lea
                       .report = report,
                       .now = now,
                       .slot = &segment->slots[lease->slot],
-                      .group = &segment->groups[lease->group]};
+                      .upstream = &segment->upstreams[lease->upstream]};
 }
 
 apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease_t *lease,
@@ -348,7 +350,7 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
         result.proving = lease->proving;
         result.doubted = is_doubtful(&result);
         outcome->rule = report_locked(&result);
-        result.group->rules[outcome->rule]++;
+        result.upstream->rules[outcome->rule]++;
         outcome->state = result.slot->state;
         outcome->doubted = result.doubted;
         outcome->account = result.slot->account;
@@ -361,10 +363,11 @@ apr_status_t apipool_pool_report(apipool_segment_t *segment, const apipool_lease
     return rv;
 }
 
-/* Whether the key is still the one that was lent, at the same upstream. */
+/* Returns 1 if the lent key is still in the slot and at the same upstream. */
 static int is_still_there(const result_t *result)
 {
-    return result->slot->id == result->lease->id && result->slot->group == result->lease->group;
+    return result->slot->id == result->lease->id &&
+           result->slot->upstream == result->lease->upstream;
 }
 
 apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_lease_t *lease,
@@ -383,7 +386,7 @@ apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_le
     return rv;
 }
 
-/* Whether the key is to blame after all. */
+/* Decides if the key is to blame after all. */
 static int is_at_fault(const result_t *result, apipool_doubted_e doubted)
 {
     apr_uint64_t first_client = 0, client = result->report->client;
@@ -436,9 +439,9 @@ apr_status_t apipool_pool_doubt(apipool_segment_t *segment, const apipool_lease_
 apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *lease, apr_time_t now)
 {
     apipool_slot_t *slot = &segment->slots[lease->slot];
-    apipool_upstream_t *group = &segment->groups[lease->group];
-    apr_uint32_t faults = __atomic_load_n(&group->faults.count, __ATOMIC_RELAXED);
-    apr_uint32_t refusals = __atomic_load_n(&group->refusals.count, __ATOMIC_RELAXED);
+    apipool_upstream_t *upstream = &segment->upstreams[lease->upstream];
+    apr_uint32_t faults = __atomic_load_n(&upstream->faults.count, __ATOMIC_RELAXED);
+    apr_uint32_t refusals = __atomic_load_n(&upstream->refusals.count, __ATOMIC_RELAXED);
 
     if (!faults && !refusals && !lease->proving) {
         return APR_SUCCESS;
@@ -447,16 +450,16 @@ apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *le
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apipool_breaker_success_locked(group);
+    apipool_breaker_success_locked(upstream);
     if (lease->proving && slot->id == lease->id) {
         slot->proving = 0;
-        if (lease->holder != APIPOOL_NONE) { /* nothing of that is left to be given back */
+        if (lease->holder != APIPOOL_NONE) { /* the proof is over */
             segment->holders[lease->holder].purpose = APIPOOL_FOR_REQUEST;
         }
         if (slot->state == APIPOOL_STATE_HALF_OPEN) {
             apipool_recovery_return_locked(segment, lease->slot, 0, now);
         }
-        else { /* a late refusal has come in between */
+        else { /* a late refusal came in between */
             apipool_members_settle_locked(segment, lease->slot);
         }
     }

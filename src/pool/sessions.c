@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What sessions of operators need of all processes: which were ended, who guesses passwords, who watches. */
+ * Shared state of operators' sessions: ended sessions, wrong passwords, viewers of events. */
 #include "sessions.h"
 
 #include "fault.h"
 #include "segment_layout.h"
 
-/* --- Sessions that were ended early ------------------------------------------------------------- */
+/* --- Sessions that were ended early ----------------------------------------------------------- */
 
-/* How many places have to be looked at. */
+/* Number of places to look at. */
 static apr_uint32_t used_places(const apipool_segment_t *segment)
 {
     return __atomic_load_n(&segment->sessions->revoked_used, __ATOMIC_ACQUIRE);
 }
 
-/* The place of a session, one whose time is over, a new one, or that of the one that ends first. */
+/* Returns the session's own place, else an expired one, a new one, or the one that expires
+ * first. */
 static apipool_revoked_t *choose_revoked(const apipool_segment_t *segment, apr_uint64_t jti,
                                          apr_time_t now)
 {
@@ -29,7 +30,7 @@ static apipool_revoked_t *choose_revoked(const apipool_segment_t *segment, apr_u
     return is_needed && used < APIPOOL_REVOKED_MAX ? &all[used] : first;
 }
 
-/* Whoever is killed in between has made the one that was there last longer. */
+/* A process killed in between has only extended the entry that was there before. */
 apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jti, apr_time_t until,
                                      apr_time_t now)
 {
@@ -98,7 +99,7 @@ apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, a
     return APR_SUCCESS;
 }
 
-/* --- Wrong passwords ---------------------------------------------------------------------------- */
+/* --- Wrong passwords -------------------------------------------------------------------------- */
 
 static apr_interval_time_t wait_after(apr_uint32_t failures)
 {
@@ -110,14 +111,14 @@ static apr_interval_time_t wait_after(apr_uint32_t failures)
     return wait < APIPOOL_LOGIN_WAIT_MAX ? wait : APIPOOL_LOGIN_WAIT_MAX;
 }
 
-/* One that lies in the future by as much as an hour was made by another clock. */
+/* A failure an hour or more in the future was noted by another clock. */
 static int is_forgotten(const apipool_guesser_t *guesser, apr_time_t now)
 {
     return !guesser->failures || guesser->failed_at <= now - APIPOOL_LOGIN_FORGOTTEN ||
            guesser->failed_at >= now + APIPOOL_LOGIN_FORGOTTEN;
 }
 
-/* Never more than the full time, whatever has become of the clock. */
+/* Never more than the full wait, even if the clock was set back. */
 static apr_interval_time_t left_to_wait(const apipool_guesser_t *guesser, apr_time_t now)
 {
     apr_interval_time_t wait = wait_after(guesser->failures);
@@ -137,7 +138,7 @@ static apipool_guesser_t *find_guesser(const apipool_segment_t *segment, apr_uin
     return NULL;
 }
 
-/* Whether a is to be forgotten rather than b: one that has to wait is worth more than one that has waited. */
+/* Returns 1 if a should be replaced rather than b: addresses that have to wait are kept first. */
 static int is_worth_less(const apipool_guesser_t *a, const apipool_guesser_t *b, apr_time_t now)
 {
     int waits = left_to_wait(a, now) > 0;
@@ -147,8 +148,8 @@ static int is_worth_less(const apipool_guesser_t *a, const apipool_guesser_t *b,
     return a->failures != b->failures ? a->failures < b->failures : a->failed_at < b->failed_at;
 }
 
-/* A place for one more. Whoever comes from more addresses than there are places frees one of them that has
- * to wait; if nobody were counted then, a single address could go on without end. */
+/* Chooses a place to reuse. An attacker with more addresses than places displaces one that has
+ * to wait; if no address were counted then, a single one could try forever. */
 static apipool_guesser_t *choose_guesser(const apipool_segment_t *segment, apr_time_t now)
 {
     apipool_guesser_t *chosen = &segment->sessions->guessers[0];
@@ -167,7 +168,7 @@ static void fail_once(apipool_segment_t *segment, apr_uint64_t address, apr_time
     apipool_guesser_t *guesser = known ? known : choose_guesser(segment, now);
     if (!known) {
         guesser->failures = 0;
-        APIPOOL_IN_ORDER(); /* half of each of two addresses has not failed */
+        APIPOOL_IN_ORDER(); /* a half-written entry has no failures */
         guesser->address = address;
     }
     guesser->failed_at = now;
@@ -198,7 +199,8 @@ void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t addr
         return;
     }
     apipool_guesser_t *guesser = find_guesser(segment, address, now);
-    /* A right one had been counted as well. Those before it are forgiven but for the free ones. */
+    /* The right password was counted as a failure, too. Earlier failures beyond the free ones
+     * are forgiven. */
     if (guesser && right) {
         guesser->failures = guesser->failures < APIPOOL_LOGIN_FAILURES
                                 ? guesser->failures - (guesser->failures > 0)
@@ -210,7 +212,7 @@ void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t addr
     apipool_segment_unlock(segment);
 }
 
-/* --- Viewers ------------------------------------------------------------------------------------ */
+/* --- Viewers ---------------------------------------------------------------------------------- */
 
 int apipool_sessions_viewer_enter(apipool_segment_t *segment, apr_uint64_t place, int max)
 {
@@ -227,7 +229,7 @@ int apipool_sessions_viewer_enter(apipool_segment_t *segment, apr_uint64_t place
     if (own) {
         own->place = place;
         APIPOOL_FAULT("viewer-unnamed");
-        APIPOOL_IN_ORDER(); /* with a process in it, the entry counts */
+        APIPOOL_IN_ORDER(); /* the process puts the entry in use */
         own->process = segment->process;
     }
     apipool_segment_unlock(segment);

@@ -1,78 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What sessions of operators need of all processes: which were ended, who guesses passwords, who watches. */
+ * Shared state of operators' sessions: ended sessions, wrong passwords, viewers of events. */
 #ifndef APIPOOL_POOL_SESSIONS_H
 #define APIPOOL_POOL_SESSIONS_H
 
 #include "segment.h"
 
-/* Takes the segment's lock unless it says otherwise; callers hold none. Times are parameters.
+/* Functions take the segment's lock unless they say otherwise; callers hold none. Times are
+ * parameters.
  *
- * Of sessions that were ended before their time 8192 are remembered; those whose time is over make room for
- * others. Where there is none, the session that ends first is forgotten: whoever has kept its token can use
- * it again until that would have ended anyway.
+ * 8,192 ended sessions are remembered; expired ones make room. If there is no room, the session
+ * that expires first is forgotten: its token works again until then.
  *
- * Of addresses, 1024 are remembered by a hash of them. Where there is no room, a new one takes the place of
- * the one with the fewest failures that need not wait now, so that nobody is forgotten who is being held
- * back; and where all are being held back, it is let pass, but not remembered. Whoever has more addresses
- * than there are places is slowed down by bcrypt alone, but cannot lock anybody out.
+ * 1,024 addresses are remembered by hash. If there is no room, a new address replaces the one
+ * with the fewest failures that need not wait now, so that no address that has to wait is
+ * forgotten. If all have to wait, the new address passes, but is not remembered. An attacker
+ * with more addresses than that is only slowed down by bcrypt, but cannot lock others out.
  *
- * All of them are looked through, which takes a few microseconds when there are as many as can be: that is
- * nothing beside what an operator asks for. */
+ * Searches are linear. At full size they take a few microseconds, which does not matter for what
+ * operators do. */
 
-#define APIPOOL_LOGIN_FAILURES  5 /* that cost nothing but the time to check them */
+#define APIPOOL_LOGIN_FAILURES  5 /* wrong passwords before an address has to wait */
 #define APIPOOL_LOGIN_WAIT_MIN  apr_time_from_sec(1)
 #define APIPOOL_LOGIN_WAIT_MAX  apr_time_from_sec(900)
-#define APIPOOL_LOGIN_FORGOTTEN apr_time_from_sec(3600) /* without another failure */
+#define APIPOOL_LOGIN_FORGOTTEN apr_time_from_sec(3600) /* after the last failure */
 
-/** Ends a session. One whose time is over already needs no place. APR_EINVAL: there is no session 0. */
+/** Ends a session. An expired session needs no place. APR_EINVAL: session 0 does not exist. */
 apr_status_t apipool_sessions_revoke(apipool_segment_t *segment, apr_uint64_t jti, apr_time_t until,
                                      apr_time_t now);
 
-/** Whether that has been done to a session, which is asked of those alone whose time is not over. Session 0,
- *  which nobody has, is none. No lock. */
+/** Returns 1 if an unexpired session was ended; 0 for session 0, which does not exist. No lock. */
 int apipool_sessions_is_revoked(const apipool_segment_t *segment, apr_uint64_t jti);
 
-/** Until when that is remembered of a session; 0: it has not been done. No lock. */
+/** Time until which an ended session is remembered; 0: it was not ended. No lock. */
 apr_time_t apipool_sessions_until(const apipool_segment_t *segment, apr_uint64_t jti);
 
 /**
- * Copies those that are still to be remembered, in portions.
+ * Copies the ended sessions that have not expired, in portions.
  * @param from  where to begin, 0 at first; set to where to go on, APIPOOL_NONE at the end
  * @param rows  result, room for max
- * @param count how many there are; 0 does not mean the end
+ * @param count number of sessions; 0 does not mean the end
  */
 apr_status_t apipool_sessions_read(apipool_segment_t *segment, apr_time_t now, apr_uint32_t *from,
                                    apipool_revoked_t *rows, apr_uint32_t max, apr_uint32_t *count);
 
 /**
- * Whether a password from that address may be looked at. If so, it counts as wrong until
- * apipool_sessions_login_result tells otherwise, so that many at once get no further than one after the
- * other.
- * @param address a hash
- * @return how long it has to wait; 0: it need not
+ * Asks if a password from an address may be checked. If so, it counts as wrong until
+ * apipool_sessions_login_result is called, so that simultaneous tries get no further than
+ * sequential ones.
+ * @param address hash
+ * @return how long the address has to wait; 0: not at all
  */
 apr_interval_time_t apipool_sessions_login_wait(apipool_segment_t *segment, apr_uint64_t address,
                                                 apr_time_t now);
 
-/** What came of one that has been looked at: a right one ends the wait, but gives nobody another five wrong
- *  ones, so that whoever has a password of his own cannot guess another's in between; the time to wait after
- *  a wrong one begins now. */
+/** Notes the result of a checked password. A right one ends the wait but does not allow five
+ *  more wrong ones, so that an attacker with a valid password cannot use it to guess another
+ *  one. The wait after a wrong one begins now. */
 void apipool_sessions_login_result(apipool_segment_t *segment, apr_uint64_t address, int right,
                                    apr_time_t now);
 
 /**
- * Lets a viewer in, in this process's name.
- * @param place a number of the caller's for what is watched
- * @param max   how many may watch that, over all processes
- * @return 0 when as many do, or 1024 in all places together
+ * Admits a viewer for this process.
+ * @param place caller's number of the location that is watched
+ * @param max   viewers allowed there, over all processes
+ * @return 0 if that many watch it, or 1,024 watch all locations together
  */
 int apipool_sessions_viewer_enter(apipool_segment_t *segment, apr_uint64_t place, int max);
 
-/** Tells that one of this process has left that place. */
+/** Notes that a viewer of this process has left that location. */
 void apipool_sessions_viewer_leave(apipool_segment_t *segment, apr_uint64_t place);
 
-/** Private to src/memory and src/pool, the caller holds the lock: forgets the viewers of a process that
- *  ended, all when process is 0. */
+/** Removes the viewers of a process that died, or all when process is 0. Private to src/memory
+ *  and src/pool; the caller holds the lock. */
 void apipool_sessions_reclaim_locked(apipool_segment_t *segment, apr_uint32_t process);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What lending and reporting share: a slot's limits, its secret, and who holds it. */
+ * Slots of keys: limits, secret, texts, holders. */
 #include "slots.h"
 
 #include <openssl/crypto.h>
@@ -23,8 +23,8 @@ apr_time_t apipool_slot_admits_at_locked(apipool_slot_t *slot, const apipool_key
     return at;
 }
 
-/* With more leases than entries, which no httpd is likely to reach, some are held without a name and would
- * be lost with their process. */
+/* When all entries are taken, which is unlikely, leases have no holder and would be lost with
+ * their process. */
 apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,
                                       apipool_purpose_e purpose, apr_uint64_t serial)
 {
@@ -36,7 +36,7 @@ apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t i
     segment->holders[i].slot = index;
     segment->holders[i].purpose = purpose;
     segment->holders[i].serial = (apr_uint32_t)serial;
-    APIPOOL_IN_ORDER(); /* with a process in it, the entry counts */
+    APIPOOL_IN_ORDER(); /* the process puts the entry in use */
     segment->holders[i].process = segment->process;
     return i;
 }
@@ -60,13 +60,13 @@ apipool_client_slot_t *apipool_slot_held_client(const apipool_segment_t *segment
     return client->serial && (apr_uint32_t)client->serial == holder->serial ? client : NULL;
 }
 
-/* --- Slots without a key ------------------------------------------------------------------------ */
+/* --- Slots without a key ---------------------------------------------------------------------- */
 
 void apipool_slot_empty_locked(apipool_slot_t *slot)
 {
     OPENSSL_cleanse(slot, sizeof(*slot));
-    slot->state = APIPOOL_STATE_DISABLED; /* from which no late answer leads */
-    slot->ordinal = APIPOOL_NONE;
+    slot->state = APIPOOL_STATE_DISABLED; /* no late result leads out of this state */
+    slot->list_index = APIPOOL_NONE;
     memset(slot->place, 0xff, sizeof(slot->place));
 }
 
@@ -119,7 +119,7 @@ void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index)
     }
 }
 
-/* --- What a slot says of its key ---------------------------------------------------------------- */
+/* --- Data of a slot's key --------------------------------------------------------------------- */
 
 const char *apipool_slot_label_locked(const apipool_segment_t *segment, const apipool_slot_t *slot)
 {
@@ -133,7 +133,8 @@ const char *apipool_slot_account_locked(const apipool_segment_t *segment,
     return slot->text_off ? label + strlen(label) + 1 : "";
 }
 
-/* The old text goes when the new one is in its place, so that a killed process leaves one of them. */
+/* The old text is freed after the new one is in place, so that a killed process leaves one of
+ * them. */
 int apipool_slot_describe_locked(apipool_segment_t *segment, apipool_slot_t *slot,
                                  const char *label, const char *account)
 {
@@ -141,7 +142,7 @@ int apipool_slot_describe_locked(apipool_segment_t *segment, apipool_slot_t *slo
     apr_size_t label_size = strlen(label) + 1, account_size = strlen(account) + 1;
     if (!strcmp(label, apipool_slot_label_locked(segment, slot)) &&
         !strcmp(account, apipool_slot_account_locked(segment, slot))) {
-        return 1; /* so that it needs no room either */
+        return 1; /* needs no room either */
     }
     if (*label || *account) {
         new = apipool_arena_get_locked(segment, label_size + account_size);
@@ -188,7 +189,7 @@ void apipool_slot_fill_lease_locked(const apipool_segment_t *segment, apr_uint32
 {
     const apipool_slot_t *slot = &segment->slots[index];
     lease->slot = index;
-    lease->group = slot->group;
+    lease->upstream = slot->upstream;
     lease->id = slot->id;
     lease->model = 0;
     lease->tokens = 0;

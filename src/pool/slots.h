@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What lending and reporting share: a slot's limits, its secret, and who holds it. */
+ * Slots of keys: limits, secret, texts, holders. */
 #ifndef APIPOOL_POOL_SLOTS_H
 #define APIPOOL_POOL_SLOTS_H
 
 #include "lease.h"
 #include "segment_layout.h"
 
-/* Private to src/memory and src/pool; where the name says so the caller holds the segment's lock. */
+/* Private to src/memory and src/pool; callers of a *_locked function hold the segment's lock. */
 
-/** The limit of a window (APIPOOL_RPM and so on) that is in force for a key; 0: none. */
+/** Limit of a window (APIPOOL_RPM ...) in force for a key; 0: none. */
 static inline apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot,
                                               const apipool_key_limits_t *defaults, int window)
 {
@@ -18,7 +18,7 @@ static inline apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot,
     return of_key[window] ? of_key[window] : of_pool[window];
 }
 
-/** Whether any is in force. */
+/** Returns 1 if any of these limits is in force. */
 static inline int apipool_slot_has_limits(const apipool_slot_t *slot,
                                           const apipool_key_limits_t *defaults)
 {
@@ -27,83 +27,82 @@ static inline int apipool_slot_has_limits(const apipool_slot_t *slot,
            (defaults->rpm | defaults->rpd | defaults->tpm | defaults->tpd);
 }
 
-/** When all of them admit a request of so many tokens: now, or later. */
+/** Time when all limits admit a request of this many tokens: now, or later. */
 apr_time_t apipool_slot_admits_at_locked(apipool_slot_t *slot, const apipool_key_limits_t *defaults,
                                          apr_uint32_t tokens, apr_time_t now);
 
 /**
- * Names this process as the holder of a lease, or of a client's place; APIPOOL_NONE when there is no entry
- * left for it.
- * @param serial a client's, or 0
+ * Enters this process as the holder of a lease or of a client's place. Returns APIPOOL_NONE when
+ * there is no entry left.
+ * @param serial of a client, or 0
  */
 apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t index,
                                       apipool_purpose_e purpose, apr_uint64_t serial);
 
-/** The client whose place that is; NULL when it is none's, or the client has gone. */
+/** Client whose place a holder has; NULL when it has none or the client is gone. */
 apipool_client_slot_t *apipool_slot_held_client(const apipool_segment_t *segment,
                                                 const apipool_holder_t *holder);
 
-/** Forgets the holder; APIPOOL_NONE is none. */
+/** Frees a holder; ignores APIPOOL_NONE. */
 void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder);
 
-/** Keeps a key. Returns 0 when there is no room for a long one. */
+/** Stores a key. Returns 0 when there is no room for a long key. */
 int apipool_slot_store_secret_locked(apipool_segment_t *segment, apipool_slot_t *slot,
                                      const char *key, apr_size_t len);
 
-/**
- * Takes a slot for a new key, or gives APIPOOL_NONE when all are taken. It is no key's before it has an id.
- */
+/** Takes a slot for a new key; APIPOOL_NONE when all are taken. The slot counts once it has an
+ *  id. */
 apr_uint32_t apipool_slot_take_locked(apipool_segment_t *segment);
 
-/** Makes a slot one without a key, which nobody has and that is in no group. */
+/** Resets a slot: no key, not lent, in no upstream. */
 void apipool_slot_empty_locked(apipool_slot_t *slot);
 
-/** Forgets the key of a slot that is in no chain and no group, and makes it spare if nobody has it any more;
- *  leases stay. */
+/** Forgets the key of a slot that is in no chain and no upstream; makes the slot spare if it is
+ *  not lent. Leases stay. */
 void apipool_slot_clear_locked(apipool_segment_t *segment, apr_uint32_t index);
 
-/** Makes a slot spare if its key was removed and nobody has it any more. */
+/** Makes a slot spare if its key was removed and it is not lent. */
 void apipool_slot_reuse_locked(apipool_segment_t *segment, apr_uint32_t index);
 
-/** A key's label, and its account's name; "" where there is none. */
+/** Label of a key and name of its account; "" where there is none. */
 const char *apipool_slot_label_locked(const apipool_segment_t *segment, const apipool_slot_t *slot);
 const char *apipool_slot_account_locked(const apipool_segment_t *segment,
                                         const apipool_slot_t *slot);
 
-/** Bytes of those two, where they lie. */
+/** Bytes of both texts in the arena. */
 apr_size_t apipool_slot_text_size_locked(const apipool_segment_t *segment, apipool_offset_t text);
 
 /**
- * Writes down a key's label and its account's name; either may be the one that it has. The account's hash is
- * the caller's to set.
- * @return 0 when there is no room; nothing has changed then
+ * Stores a key's label and account name; either may be the present one. The caller sets the
+ * account's hash.
+ * @return 0 when there is no room; then nothing has changed
  */
 int apipool_slot_describe_locked(apipool_segment_t *segment, apipool_slot_t *slot,
                                  const char *label, const char *account);
 
-/** The key itself, of secret_len bytes. */
+/** The key, secret_len bytes. */
 const char *apipool_slot_secret_locked(const apipool_segment_t *segment,
                                        const apipool_slot_t *slot);
 
-/** Sets what a lease says of its key, and copies that. Nothing is reserved, nothing proved. */
+/** Fills a lease with a copy of the key. Nothing is reserved or proved. */
 void apipool_slot_fill_lease_locked(const apipool_segment_t *segment, apr_uint32_t index,
                                     apr_time_t now, apipool_lease_t *lease);
 
-/** Until when a key rests at least, whatever else becomes of it: a cooldown that runs, or that ran when it
- *  was lost; 0: it may be used. */
+/** Earliest end of a key's rest in any state: of a running cooldown, or of the one that ran when
+ *  the key was lost; 0: none. */
 apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot);
 
-/** What the key is by now: one whose cooldown has ended is active, though the next request is the first to
- *  note that. */
+/** State of a key now: a key whose cooldown has ended is active, though only the next request
+ *  updates the slot. */
 apipool_state_e apipool_slot_state(const apipool_slot_t *slot, apr_time_t now);
 
 /** Notes the last error of a key. */
 void apipool_slot_note_error(apipool_slot_t *slot, int status, apipool_rule_e rule, apr_time_t now);
 
-/** In rotation, as far as its upstream is concerned: it is active, cooling or half open. */
+/** Returns 1 if a key is in rotation at its upstream: active, cooling or half open. */
 int apipool_slot_is_in_use(const apipool_slot_t *slot);
 
-/** Moves a key to a state, which ends or is tried again then; 0: at no time. */
+/** Moves a key to a state that ends, or is tried again, at a time; 0: never. */
 void apipool_slot_move_locked(apipool_segment_t *segment, apr_uint32_t index, apipool_state_e state,
                               apr_time_t until);
 

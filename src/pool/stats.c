@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is counted of the requests of clients: by pool, client and model, over time, and one by one. */
+ * Statistics of requests: by pool, client and model, over time, and one by one. */
 #include "stats.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "fault.h"
 #include "segment_layout.h"
 
-/* What has not been served gets no place of its own: clients may name models as they like. */
+/* A request that was not served adds no name: clients may invent model names. */
 static void count_named(apipool_segment_t *segment, apr_uint32_t pool, apipool_named_e kind,
                         const apipool_name_t *name, const apipool_finished_t *finished,
                         apr_time_t now)
@@ -25,16 +25,16 @@ void apipool_stats_record_locked(apipool_segment_t *segment, const apipool_reque
     apr_uint32_t pool = stats->entry.pool;
     apipool_pool_stats_t *of_pool = &segment->stats[pool];
 
-    apipool_counters_add(&of_pool->numbers, &stats->finished, now);
+    apipool_counters_add(&of_pool->counters, &stats->finished, now);
     apipool_series_add_locked(&of_pool->series, &stats->finished, now);
     apipool_histogram_add(&of_pool->duration, stats->finished.latency);
     apipool_histogram_add(&of_pool->first_byte, stats->finished.first_byte);
-    if (stats->group == APIPOOL_NONE) {
+    if (stats->upstream == APIPOOL_NONE) {
         of_pool->endings[stats->entry.ending]++;
         of_pool->refusals[stats->rule]++;
     }
     else {
-        segment->groups[stats->group].endings[stats->entry.ending]++;
+        segment->upstreams[stats->upstream].endings[stats->entry.ending]++;
     }
     APIPOOL_FAULT("record-half-counted");
     count_named(segment, pool, APIPOOL_NAMED_CLIENT, &stats->client, &stats->finished, now);
@@ -54,7 +54,7 @@ apr_uint32_t apipool_stats_largest_answer(const apipool_segment_t *segment, apr_
         largest = apipool_counters_largest(
             apipool_names_at_locked(&segment->names, pool, APIPOOL_NAMED_MODEL, &name, 0), now);
     }
-    return largest ? largest : apipool_counters_largest(&segment->stats[pool].numbers, now);
+    return largest ? largest : apipool_counters_largest(&segment->stats[pool].counters, now);
 }
 
 apr_status_t apipool_stats_record(apipool_segment_t *segment, const apipool_request_stats_t *stats,
@@ -74,7 +74,7 @@ apr_status_t apipool_stats_pool(apipool_segment_t *segment, apr_uint32_t pool, a
     const apipool_pool_stats_t *of_pool = &segment->stats[pool];
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
-        apipool_counters_read(&of_pool->numbers, now, &snapshot->numbers);
+        apipool_counters_read(&of_pool->counters, now, &snapshot->counters);
         apipool_histogram_read(&of_pool->duration, &snapshot->duration);
         apipool_histogram_read(&of_pool->first_byte, &snapshot->first_byte);
         memcpy(snapshot->endings, of_pool->endings, sizeof(snapshot->endings));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The upstreams of one priority, and which of their keys a request gets. */
+ * Priority tier: the upstreams of one priority, and the choice of a key among them. */
 #include "tier.h"
 
 #include "breaker.h"
@@ -8,117 +8,120 @@
 #include "slots.h"
 #include "wake.h"
 
-#define SPREAD_ALL     16 /* pools up to this size are compared whole */
-#define SPREAD_FEW     2  /* of larger ones this many keys, and the last winner */
-#define DRAWS          4  /* at random, before the next usable key is taken */
+#define SPREAD_ALL     16 /* up to this many keys, all are compared */
+#define SPREAD_FEW     2  /* of more, this many and the last winner are compared */
+#define DRAWS          4  /* random tries before the next usable key is taken */
 #define WEIGHTED_DRAWS 16
 #define AFFINITY_TRIES 4
 #define UNPROVED_MAX   8
 #define BUSY_FOR       apr_time_from_sec(1)
 
-/* --- Why there is no key ------------------------------------------------------------------------ */
+/* --- Why there is no key ---------------------------------------------------------------------- */
 
-void apipool_lack_note(apipool_lack_t *lack, apr_time_t at)
+void apipool_why_not_note(apipool_why_not_t *why_not, apr_time_t at)
 {
-    if (at && (!lack->retry_at || at < lack->retry_at)) {
-        lack->retry_at = at;
+    if (at && (!why_not->retry_at || at < why_not->retry_at)) {
+        why_not->retry_at = at;
     }
 }
 
-/* When the first key of an upstream is back, or half open and may be tried; 0: no clock tells. */
+/* Time when the first key of an upstream is back, or half open and may be tried; 0: never by the
+ * clock. */
 static apr_time_t wakes_at(const apipool_tier_t *tier, const apipool_source_t *source,
                            apr_uint32_t model_slot, apr_time_t after, apr_time_t *proof)
 {
-    apipool_wake_for_t who = {tier->wanted, source->model, tier->now};
-    apr_time_t wake = apipool_wake_first_locked(tier->segment, source->group, model_slot, &who);
-    *proof = apipool_wake_proof_locked(tier->segment, source->group, model_slot, &who, after);
+    apipool_wake_for_t who = {tier->request, source->model, tier->now};
+    apr_time_t wake = apipool_wake_first_locked(tier->segment, source->upstream, model_slot, &who);
+    *proof = apipool_wake_proof_locked(tier->segment, source->upstream, model_slot, &who, after);
     return *proof && (!wake || *proof < wake) ? *proof : wake;
 }
 
-/* An upstream that is left alone until then, if it has a key that could be used. */
+/* Notes a paused upstream, if it has a key that could be used. */
 static void note_pause(const apipool_tier_t *tier, const apipool_source_t *source,
-                       apr_uint32_t model_slot, apr_time_t until, apipool_lack_t *lack)
+                       apr_uint32_t model_slot, apr_time_t until, apipool_why_not_t *why_not)
 {
-    const apipool_upstream_t *g = &tier->segment->groups[source->group];
-    int fault = apipool_breaker_is_fault_locked(g, tier->wanted->client, tier->now);
+    const apipool_upstream_t *u = &tier->segment->upstreams[source->upstream];
+    int fault = apipool_breaker_is_fault_locked(u, tier->request->client, tier->now);
     apr_time_t ready = until, proof;
-    if (!g->held_up &&
-        apipool_members_next_locked(tier->segment, source->group, model_slot, 0) == APIPOOL_NONE) {
+    if (!u->held_up && apipool_members_next_locked(tier->segment, source->upstream, model_slot,
+                                                   0) == APIPOOL_NONE) {
         ready = wakes_at(tier, source, model_slot, 0, &proof);
         fault &= proof != 0;
     }
     if (ready) {
-        apipool_lack_note(lack, ready > until ? ready : until);
-        lack->paused |= fault;
-        lack->cooling |= !fault;
+        apipool_why_not_note(why_not, ready > until ? ready : until);
+        why_not->paused |= fault;
+        why_not->cooling |= !fault;
     }
 }
 
-/* Whether a slot is a usable member of that part. It may have become another key's since it was tried. */
+/* Returns 1 if a slot is a usable member of the part. It may have got another key since it was
+ * tried. */
 static int is_usable_in(const apipool_tier_t *tier, const apipool_part_t *part, apr_uint32_t index)
 {
-    apr_uint32_t group = part->source->group;
+    apr_uint32_t upstream = part->source->upstream;
     const apipool_slot_t *slot = &tier->segment->slots[index];
-    return slot->group == group &&
-           apipool_members_is_usable_locked(tier->segment, group, part->model_slot,
-                                            slot->ordinal) &&
-           apipool_members_at_locked(tier->segment, group, slot->ordinal) == index;
+    return slot->upstream == upstream &&
+           apipool_members_is_usable_locked(tier->segment, upstream, part->model_slot,
+                                            slot->list_index) &&
+           apipool_members_at_locked(tier->segment, upstream, slot->list_index) == index;
 }
 
-void apipool_tier_note_lack_locked(const apipool_tier_t *tier, apipool_lack_t *lack)
+void apipool_tier_note_why_not_locked(const apipool_tier_t *tier, apipool_why_not_t *why_not)
 {
     for (const apipool_part_t *part = tier->parts; part < tier->parts + tier->count; part++) {
         if (part->closed) {
             continue;
         }
         apr_time_t proof, wake = wakes_at(tier, part->source, part->model_slot, tier->now, &proof);
-        for (int i = tier->wanted->doubted_count; i < tier->wanted->tried_count; i++) {
-            lack->tried |= is_usable_in(tier, part, tier->wanted->tried[i]);
+        for (int i = tier->request->doubted_count; i < tier->request->tried_count; i++) {
+            why_not->tried |= is_usable_in(tier, part, tier->request->tried[i]);
         }
-        apipool_lack_note(lack, wake);
-        lack->cooling |= wake != 0;
-        if (part->group->held_up) { /* nobody knows for how long */
-            lack->busy = 1;
-            apipool_lack_note(lack, tier->now + BUSY_FOR);
+        apipool_why_not_note(why_not, wake);
+        why_not->cooling |= wake != 0;
+        if (part->upstream->held_up) { /* for an unknown time */
+            why_not->busy = 1;
+            apipool_why_not_note(why_not, tier->now + BUSY_FOR);
         }
     }
 }
 
-/* --- The row of positions ----------------------------------------------------------------------- */
+/* --- Row of positions ------------------------------------------------------------------------- */
 
 /* Adds an upstream to the row. */
-static void add_part(apipool_tier_t *tier, const apipool_source_t *source, apipool_lack_t *lack)
+static void add_part(apipool_tier_t *tier, const apipool_source_t *source,
+                     apipool_why_not_t *why_not)
 {
-    apipool_upstream_t *g = &tier->segment->groups[source->group];
+    apipool_upstream_t *u = &tier->segment->upstreams[source->upstream];
     apr_uint32_t model_slot =
-        apipool_members_model_slot_locked(tier->segment, source->group, source->model);
-    apipool_members_wake_locked(tier->segment, source->group, model_slot, tier->now);
+        apipool_members_model_slot_locked(tier->segment, source->upstream, source->model);
+    apipool_members_wake_locked(tier->segment, source->upstream, model_slot, tier->now);
     apr_time_t until =
-        apipool_breaker_until_locked(g, source->model, tier->wanted->client, tier->now);
+        apipool_breaker_until_locked(u, source->model, tier->request->client, tier->now);
     if (until) {
-        note_pause(tier, source, model_slot, until, lack);
+        note_pause(tier, source, model_slot, until, why_not);
     }
-    if (g->ordinals) {
+    if (u->list_used) {
         tier->parts[tier->count++] =
-            (apipool_part_t){source, g, model_slot, tier->total, .closed = until != 0};
-        tier->total += g->ordinals;
-        tier->usable += until ? 0 : g->usable;
+            (apipool_part_t){source, u, model_slot, tier->total, .closed = until != 0};
+        tier->total += u->list_used;
+        tier->usable += until ? 0 : u->usable;
     }
 }
 
 void apipool_tier_open_locked(apipool_tier_t *tier, apipool_segment_t *segment,
-                              const apipool_lend_request_t *wanted, apr_time_t now, int *next,
-                              apipool_lack_t *lack)
+                              const apipool_lend_request_t *request, apr_time_t now, int *next,
+                              apipool_why_not_t *why_not)
 {
-    int priority = wanted->sources[*next].priority;
+    int priority = request->sources[*next].priority;
     tier->segment = segment;
-    tier->wanted = wanted;
-    tier->pool = &segment->pools[wanted->pool];
+    tier->request = request;
+    tier->pool = &segment->pools[request->pool];
     tier->now = now;
     tier->count = tier->skipped_count = 0;
     tier->total = tier->usable = 0;
-    for (; *next < wanted->source_count && wanted->sources[*next].priority == priority; ++*next) {
-        add_part(tier, &wanted->sources[*next], lack);
+    for (; *next < request->source_count && request->sources[*next].priority == priority; ++*next) {
+        add_part(tier, &request->sources[*next], why_not);
     }
 }
 
@@ -134,7 +137,8 @@ static const apipool_part_t *part_of(const apipool_tier_t *tier, apr_uint32_t po
 static apr_uint32_t slot_at(const apipool_tier_t *tier, apr_uint32_t position)
 {
     const apipool_part_t *part = part_of(tier, position);
-    return apipool_members_at_locked(tier->segment, part->source->group, position - part->offset);
+    return apipool_members_at_locked(tier->segment, part->source->upstream,
+                                     position - part->offset);
 }
 
 static int holds(const apr_uint32_t *slots, int count, apr_uint32_t index)
@@ -149,35 +153,35 @@ static int holds(const apr_uint32_t *slots, int count, apr_uint32_t index)
 
 static int is_passed_over(const apipool_tier_t *tier, apr_uint32_t index)
 {
-    return holds(tier->wanted->tried, tier->wanted->tried_count, index) ||
+    return holds(tier->request->tried, tier->request->tried_count, index) ||
            holds(tier->skipped, tier->skipped_count, index);
 }
 
-/* Most requests pass nothing over. Then no slot is looked for: where it stands may be far from any cache. */
+/* Most requests pass over no key. Then the slot is not looked up, which would cost a cache miss. */
 static int is_passed_over_at(const apipool_tier_t *tier, apr_uint32_t position)
 {
-    return (tier->wanted->tried_count || tier->skipped_count) &&
+    return (tier->request->tried_count || tier->skipped_count) &&
            is_passed_over(tier, slot_at(tier, position));
 }
 
-/* The first free position in [from, end), or APIPOOL_NONE. */
+/* First free position in [from, end), or APIPOOL_NONE. */
 static apr_uint32_t free_between(const apipool_tier_t *tier, apr_uint32_t from, apr_uint32_t end)
 {
     const apipool_part_t *last = tier->parts + tier->count;
     for (const apipool_part_t *part = from < end ? part_of(tier, from) : last; part < last;
          part++) {
-        apr_uint32_t ordinal = from > part->offset ? from - part->offset : 0;
-        for (; !part->closed; ordinal++) {
-            ordinal = apipool_members_next_locked(tier->segment, part->source->group,
-                                                  part->model_slot, ordinal);
-            if (ordinal == APIPOOL_NONE) {
+        apr_uint32_t list_index = from > part->offset ? from - part->offset : 0;
+        for (; !part->closed; list_index++) {
+            list_index = apipool_members_next_locked(tier->segment, part->source->upstream,
+                                                     part->model_slot, list_index);
+            if (list_index == APIPOOL_NONE) {
                 break;
             }
-            if (part->offset + ordinal >= end) {
+            if (part->offset + list_index >= end) {
                 return APIPOOL_NONE;
             }
-            if (!is_passed_over_at(tier, part->offset + ordinal)) {
-                return part->offset + ordinal;
+            if (!is_passed_over_at(tier, part->offset + list_index)) {
+                return part->offset + list_index;
             }
         }
     }
@@ -188,19 +192,19 @@ static int is_free(const apipool_tier_t *tier, apr_uint32_t position)
 {
     const apipool_part_t *part = part_of(tier, position);
     return !part->closed &&
-           apipool_members_is_usable_locked(tier->segment, part->source->group, part->model_slot,
+           apipool_members_is_usable_locked(tier->segment, part->source->upstream, part->model_slot,
                                             position - part->offset) &&
            !is_passed_over_at(tier, position);
 }
 
-/* The first free position from there on, around the end. */
+/* First free position from there on, wrapping around. */
 static apr_uint32_t next_free(const apipool_tier_t *tier, apr_uint32_t from)
 {
     apr_uint32_t found = free_between(tier, from, tier->total);
     return found == APIPOOL_NONE ? free_between(tier, 0, from) : found;
 }
 
-/* --- Strategies --------------------------------------------------------------------------------- */
+/* --- Strategies ------------------------------------------------------------------------------- */
 
 static apr_uint32_t draw_free(const apipool_tier_t *tier)
 {
@@ -220,29 +224,29 @@ static double weight_at(const apipool_tier_t *tier, apr_uint32_t position)
     return (double)slot->weight * part_of(tier, position)->source->weight;
 }
 
-/* The position behind that one, around the end. */
+/* Next position, wrapping around. */
 static apr_uint32_t behind(const apipool_tier_t *tier, apr_uint32_t position)
 {
     return position < tier->total - 1 ? position + 1 : 0;
 }
 
-/* Each key serves as many requests in a row as it weighs. */
+/* Each key serves as many consecutive requests as its weight. */
 static apr_uint32_t choose_next(const apipool_tier_t *tier)
 {
     apipool_pool_t *pool = tier->pool;
     if (pool->turn < tier->total && pool->turn_left && is_free(tier, pool->turn)) {
-        pool->turn_left -= !tier->wanted->look_only;
+        pool->turn_left -= !tier->request->look_only;
         return pool->turn;
     }
     apr_uint32_t position = next_free(tier, behind(tier, pool->turn));
-    if (position != APIPOOL_NONE && !tier->wanted->look_only) {
+    if (position != APIPOOL_NONE && !tier->request->look_only) {
         pool->turn = position;
         pool->turn_left = (apr_uint32_t)weight_at(tier, position) - 1;
     }
     return position;
 }
 
-/* Draws again as long as a heavier one would have been the more likely draw. */
+/* Draws again while a heavier key would have been the more likely draw. */
 static apr_uint32_t choose_one(const apipool_tier_t *tier)
 {
     apr_uint32_t position = draw_free(tier);
@@ -260,15 +264,15 @@ static apr_uint32_t choose_one(const apipool_tier_t *tier)
     return position;
 }
 
-/* What its windows leave a key, at least what its upstream has told. */
+/* Smallest remaining share of the key's windows and of the headroom that its upstream reported. */
 static double headroom_of(const apipool_tier_t *tier, const apipool_slot_t *slot)
 {
     double least = slot->headroom_until > tier->now ? slot->headroom : 1;
-    if (!apipool_slot_has_limits(slot, tier->wanted->limits)) {
+    if (!apipool_slot_has_limits(slot, tier->request->limits)) {
         return least;
     }
     for (int i = 0; i < APIPOOL_WINDOWS; i++) {
-        apr_uint32_t limit = apipool_slot_limit(slot, tier->wanted->limits, i);
+        apr_uint32_t limit = apipool_slot_limit(slot, tier->request->limits, i);
         if (limit) {
             double used =
                 (double)apipool_window_sum(&slot->windows[i], apipool_window_span(i), tier->now);
@@ -283,7 +287,7 @@ apipool_candidate_t apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_
                                                 const apipool_part_t *part)
 {
     const apipool_slot_t *slot = &tier->segment->slots[index];
-    int pardoned = apipool_breaker_pardons_locked(&tier->segment->groups[slot->group], slot);
+    int pardoned = apipool_breaker_pardons_locked(&tier->segment->upstreams[slot->upstream], slot);
     return (apipool_candidate_t){.in_flight = slot->in_flight,
                                  .weight = (double)slot->weight * part->source->weight,
                                  .success = slot->success,
@@ -293,9 +297,9 @@ apipool_candidate_t apipool_tier_look_at_locked(const apipool_tier_t *tier, apr_
                                  .last_used_at = slot->last_used_at};
 }
 
-/* The next keys from a few places, far from each other, that move by one with each request: every key is
- * compared as often as any other. The last winner is compared again, so that
- * a heavy one gets its share however many others there are. */
+/* Chooses the next keys from a few places far from each other, which advance by one per request,
+ * so that every key is compared equally often. The last winner is compared again, so that a
+ * heavy key gets its share among any number of others. */
 static int draw_few(const apipool_tier_t *tier, apr_uint32_t *positions)
 {
     apipool_pool_t *pool = tier->pool;
@@ -315,7 +319,7 @@ static int draw_few(const apipool_tier_t *tier, apr_uint32_t *positions)
         is_free(tier, pool->winner)) {
         positions[count++] = pool->winner;
     }
-    if (!tier->wanted->look_only) {
+    if (!tier->request->look_only) {
         pool->cursor = behind(tier, pool->cursor);
     }
     return count;
@@ -345,18 +349,18 @@ static apr_uint32_t choose_spread(const apipool_tier_t *tier)
         return APIPOOL_NONE;
     }
     apr_uint32_t winner =
-        positions[apipool_select(tier->wanted->strategy, candidates, count, tier->pool->clock)];
-    if (!tier->wanted->look_only) {
+        positions[apipool_select(tier->request->strategy, candidates, count, tier->pool->clock)];
+    if (!tier->request->look_only) {
         tier->pool->winner = winner;
     }
     return winner;
 }
 
-/* The same key for the same session, as long as it is usable; else another one, which also stays the
- * same. Only the sessions of the key that is not usable move. */
+/* The same session gets the same key while that is usable, else another fixed key. Only sessions
+ * of the unusable key move. */
 static apr_uint32_t choose_sticky(const apipool_tier_t *tier)
 {
-    apr_uint64_t hash = tier->wanted->affinity;
+    apr_uint64_t hash = tier->request->affinity;
     apr_uint32_t position = 0;
     for (int i = 0; i < AFFINITY_TRIES; i++) {
         position = apipool_consistent_hash(hash, tier->total);
@@ -368,7 +372,7 @@ static apr_uint32_t choose_sticky(const apipool_tier_t *tier)
     return next_free(tier, position);
 }
 
-/* Whose strategy has met keys without room again and again finds one with room by chance. */
+/* A strategy that keeps choosing keys without enough tokens gives way to a random choice. */
 static apr_uint32_t choose(const apipool_tier_t *tier)
 {
     if (!tier->usable) {
@@ -377,10 +381,10 @@ static apr_uint32_t choose(const apipool_tier_t *tier)
     if (tier->skipped_count >= APIPOOL_SKIPPED_MAX / 2) {
         return draw_free(tier);
     }
-    if (tier->wanted->affinity) {
+    if (tier->request->affinity) {
         return choose_sticky(tier);
     }
-    switch (tier->wanted->strategy) {
+    switch (tier->request->strategy) {
     case APIPOOL_STRATEGY_ROUND_ROBIN:
         return choose_next(tier);
     case APIPOOL_STRATEGY_FILL_FIRST:
@@ -398,7 +402,7 @@ static apr_uint32_t find_unproved(apipool_tier_t *tier, apipool_part_t **part)
     for (*part = tier->parts; *part < tier->parts + tier->count; ++*part) {
         int count = (*part)->closed
                         ? 0
-                        : apipool_members_unproved_locked(tier->segment, (*part)->source->group,
+                        : apipool_members_unproved_locked(tier->segment, (*part)->source->upstream,
                                                           (*part)->model_slot, tier->now, unproved,
                                                           UNPROVED_MAX);
         for (int i = 0; i < count; i++) {
@@ -410,10 +414,10 @@ static apr_uint32_t find_unproved(apipool_tier_t *tier, apipool_part_t **part)
     return APIPOOL_NONE;
 }
 
-/* A half-open key has the first claim on a request, unless that has tried one already. */
+/* A half-open key is tried first, unless the request asks for keys that are sure. */
 apr_uint32_t apipool_tier_pick_locked(apipool_tier_t *tier, apipool_part_t **part)
 {
-    apr_uint32_t index = tier->wanted->sure_first ? APIPOOL_NONE : find_unproved(tier, part);
+    apr_uint32_t index = tier->request->sure_first ? APIPOOL_NONE : find_unproved(tier, part);
     if (index != APIPOOL_NONE) {
         return index;
     }
@@ -422,5 +426,5 @@ apr_uint32_t apipool_tier_pick_locked(apipool_tier_t *tier, apipool_part_t **par
         *part = &tier->parts[part_of(tier, position) - tier->parts];
         return slot_at(tier, position);
     }
-    return tier->wanted->sure_first ? find_unproved(tier, part) : APIPOOL_NONE;
+    return tier->request->sure_first ? find_unproved(tier, part) : APIPOOL_NONE;
 }

@@ -11,7 +11,7 @@
 #include "keys.h"
 #include "slots.h"
 
-#define KEYS_BATCH 16 /* whole keys that are copied under the lock at a time */
+#define KEYS_BATCH 16 /* whole keys copied per lock */
 
 int apipool_view_has_pool(const apipool_segment_t *segment, apr_uint32_t pool)
 {
@@ -23,42 +23,43 @@ const char *apipool_view_pool_name(const apipool_segment_t *segment, apr_uint32_
     return apipool_view_has_pool(segment, pool) ? segment->pools[pool].name : "";
 }
 
-const char *apipool_view_upstream_name(const apipool_segment_t *segment, apr_uint32_t group)
+const char *apipool_view_upstream_name(const apipool_segment_t *segment, apr_uint32_t upstream)
 {
-    return group < segment->header->groups_used ? segment->groups[group].name : "";
+    return upstream < segment->header->upstreams_used ? segment->upstreams[upstream].name : "";
 }
 
 apr_uint32_t apipool_view_next_upstream(const apipool_segment_t *segment, apr_uint32_t pool,
                                         apr_uint32_t from)
 {
-    while (from < segment->header->groups_used && segment->groups[from].pool != pool) {
+    while (from < segment->header->upstreams_used && segment->upstreams[from].pool != pool) {
         from++;
     }
-    return from < segment->header->groups_used ? from : APIPOOL_NONE;
+    return from < segment->header->upstreams_used ? from : APIPOOL_NONE;
 }
 
 apr_uint32_t apipool_view_find_upstream(const apipool_segment_t *segment, apr_uint32_t pool,
-                                        const char *upstream)
+                                        const char *name)
 {
-    apr_uint32_t group = apipool_view_next_upstream(segment, pool, 0);
-    while (group != APIPOOL_NONE && strcmp(apipool_view_upstream_name(segment, group), upstream)) {
-        group = apipool_view_next_upstream(segment, pool, group + 1);
+    apr_uint32_t upstream = apipool_view_next_upstream(segment, pool, 0);
+    while (upstream != APIPOOL_NONE &&
+           strcmp(apipool_view_upstream_name(segment, upstream), name)) {
+        upstream = apipool_view_next_upstream(segment, pool, upstream + 1);
     }
-    return group;
+    return upstream;
 }
 
 apr_status_t apipool_view_rules(apipool_segment_t *segment, apr_uint32_t pool,
                                 apr_uint64_t counts[APIPOOL_RULE_COUNT])
 {
     memset(counts, 0, APIPOOL_RULE_COUNT * sizeof(*counts));
-    for (apr_uint32_t group = apipool_view_next_upstream(segment, pool, 0); group != APIPOOL_NONE;
-         group = apipool_view_next_upstream(segment, pool, group + 1)) {
+    for (apr_uint32_t i = apipool_view_next_upstream(segment, pool, 0); i != APIPOOL_NONE;
+         i = apipool_view_next_upstream(segment, pool, i + 1)) {
         apr_status_t rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             return rv;
         }
         for (int rule = 0; rule < APIPOOL_RULE_COUNT; rule++) {
-            counts[rule] += segment->groups[group].rules[rule];
+            counts[rule] += segment->upstreams[i].rules[rule];
         }
         apipool_segment_unlock(segment);
     }
@@ -70,7 +71,7 @@ static double rate_of(const apipool_slot_t *slot, int window, apr_time_t now)
     return (double)apipool_window_rate(&slot->windows[window], apipool_window_span(window), now);
 }
 
-/* A sum or a time is a double here: up to 2^53 none is changed by that. */
+/* A sum or time as a double is exact up to 2^53. */
 static double value_of(const apipool_slot_t *slot, apipool_key_sort_e sort, apr_time_t now)
 {
     const apipool_counts_t *counts = &slot->counts;
@@ -113,33 +114,33 @@ static double value_of(const apipool_slot_t *slot, apipool_key_sort_e sort, apr_
 }
 
 static void copy_row_locked(const apipool_segment_t *segment, const apipool_slot_t *slot,
-                            const apipool_view_wanted_t *wanted, apipool_view_row_t *row)
+                            const apipool_view_query_t *query, apipool_view_row_t *row)
 {
     row->id = slot->id;
     row->slot = (apr_uint32_t)(slot - segment->slots);
-    row->group = slot->group;
-    row->value = value_of(slot, wanted->value, wanted->now);
+    row->upstream = slot->upstream;
+    row->value = value_of(slot, query->value, query->now);
     *row->masked = *row->label = *row->account = '\0';
-    if (wanted->texts & APIPOOL_VIEW_MASKED) {
+    if (query->texts & APIPOOL_VIEW_MASKED) {
         apipool_key_mask(apipool_slot_secret_locked(segment, slot), slot->secret_len, row->masked);
     }
-    if (wanted->texts & APIPOOL_VIEW_LABEL) {
+    if (query->texts & APIPOOL_VIEW_LABEL) {
         apr_cpystrn(row->label, apipool_slot_label_locked(segment, slot), sizeof(row->label));
     }
-    if (wanted->texts & APIPOOL_VIEW_ACCOUNT) {
+    if (query->texts & APIPOOL_VIEW_ACCOUNT) {
         apr_cpystrn(row->account, apipool_slot_account_locked(segment, slot), sizeof(row->account));
     }
 }
 
-static int is_wanted(const apipool_slot_t *slot, const apipool_view_wanted_t *wanted)
+static int matches(const apipool_slot_t *slot, const apipool_view_query_t *query)
 {
-    return slot->id && slot->pool == wanted->pool &&
-           (wanted->group == APIPOOL_NONE || slot->group == wanted->group) &&
-           (!wanted->states || wanted->states & (1u << apipool_slot_state(slot, wanted->now)));
+    return slot->id && slot->pool == query->pool &&
+           (query->upstream == APIPOOL_NONE || slot->upstream == query->upstream) &&
+           (!query->states || query->states & (1u << apipool_slot_state(slot, query->now)));
 }
 
-/* Looks without the lock: where there is nothing it need not be taken, and pages that this process has not
- * seen yet are mapped before it is. */
+/* Looks without the lock, which is not taken if there is nothing, and maps new pages before it
+ * is taken. */
 static int may_have(const apipool_segment_t *segment, apr_uint32_t pool, apr_uint32_t from,
                     apr_uint32_t end)
 {
@@ -151,21 +152,21 @@ static int may_have(const apipool_segment_t *segment, apr_uint32_t pool, apr_uin
     return found;
 }
 
-apr_status_t apipool_view_rows(apipool_segment_t *segment, const apipool_view_wanted_t *wanted,
+apr_status_t apipool_view_rows(apipool_segment_t *segment, const apipool_view_query_t *query,
                                apr_uint32_t *from, apipool_view_row_t *rows, apr_uint32_t *count)
 {
     apr_uint32_t used = __atomic_load_n(&segment->header->slots.used, __ATOMIC_RELAXED);
     apr_uint32_t i = *from;
     apr_uint32_t end = i < used && used - i > APIPOOL_VIEW_BATCH ? i + APIPOOL_VIEW_BATCH : used;
     *count = 0;
-    if (may_have(segment, wanted->pool, i, end)) {
+    if (may_have(segment, query->pool, i, end)) {
         apr_status_t rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
             return rv;
         }
         for (; i < end && i < segment->header->slots.used; i++) {
-            if (is_wanted(&segment->slots[i], wanted)) {
-                copy_row_locked(segment, &segment->slots[i], wanted, &rows[(*count)++]);
+            if (matches(&segment->slots[i], query)) {
+                copy_row_locked(segment, &segment->slots[i], query, &rows[(*count)++]);
             }
         }
         apipool_segment_unlock(segment);
@@ -188,11 +189,11 @@ static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot
                             apr_time_t now, apipool_view_key_t *key)
 {
     apipool_key_info_t *info = &key->info;
-    /* Nobody asks about the keys of an upstream that is not configured any more. */
+    /* Upstreams that are no longer configured are not probed. */
     int is_probed =
-        apipool_health_is_recovering(slot->state) && segment->groups[slot->group].configured;
+        apipool_health_is_recovering(slot->state) && segment->upstreams[slot->upstream].configured;
     key->found = 1;
-    key->group = slot->group;
+    key->upstream = slot->upstream;
     apr_cpystrn(key->label, apipool_slot_label_locked(segment, slot), sizeof(key->label));
     apr_cpystrn(key->account, apipool_slot_account_locked(segment, slot), sizeof(key->account));
     info->id = slot->id;
@@ -206,14 +207,14 @@ static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot
     copy_error_locked(slot, info);
     info->error_streak = slot->error_streak;
     info->in_flight = slot->in_flight;
-    apipool_counts_read(&slot->counts, slot->windows, now, &info->numbers);
+    apipool_counts_read(&slot->counts, slot->windows, now, &info->counters);
     info->balance_at = slot->read_at;
     info->balance = slot->read_at ? slot->balance : 0;
     memcpy(info->currency, slot->currency, sizeof(info->currency));
     info->limits = slot->limits;
 }
 
-/* The slot of a key that was last seen in one. */
+/* Slot of a key, tried first at its last known slot. */
 static apr_uint32_t find_again_locked(apipool_segment_t *segment, apr_uint32_t pool,
                                       apr_uint64_t id, apr_uint32_t slot)
 {

@@ -23,9 +23,9 @@ static int is_worth_waiting(apipool_acquired_e result)
 static void pause_before_next(const apipool_found_t *found, apr_time_t now, apr_time_t until)
 {
     apr_interval_time_t pause =
-        apipool_shorter(found->result == APIPOOL_ALL_BUSY ? WHEN_BUSY : LOOK_AGAIN,
+        apipool_shorter(found->lent.result == APIPOOL_ALL_BUSY ? WHEN_BUSY : LOOK_AGAIN,
                         until - apipool_monotonic_now());
-    pause = found->retry_at ? apipool_shorter(pause, found->retry_at - now) : pause;
+    pause = found->lent.retry_at ? apipool_shorter(pause, found->lent.retry_at - now) : pause;
     apr_sleep(pause > SHORTEST ? pause : SHORTEST);
 }
 
@@ -33,7 +33,7 @@ static apr_status_t look(const apipool_request_t *req, const apipool_lend_reques
                          apr_time_t now, apipool_found_t *found)
 {
     return apipool_pool_lend(apipool_lifecycle_segment(), wanted, now, req->attempt.lease,
-                             &found->result, &found->retry_at);
+                             &found->lent);
 }
 
 /* Waits in line with others for a key, without holding anything but its thread. Keys that are in doubt for
@@ -51,7 +51,7 @@ static apr_status_t wait_for_key(apipool_request_t *req, apipool_lend_request_t 
         }
     }
     wanted->tried_count = wanted->doubted_count; /* the others may serve it when they are back */
-    while (rv == APR_SUCCESS && is_worth_waiting(found->result) && !found->gone &&
+    while (rv == APR_SUCCESS && is_worth_waiting(found->lent.result) && !found->gone &&
            apipool_monotonic_now() < until) {
         pause_before_next(found, now, until);
         now = apr_time_now();
@@ -62,12 +62,12 @@ static apr_status_t wait_for_key(apipool_request_t *req, apipool_lend_request_t 
         left = apipool_pool_leave_queue(segment, wanted->waiter);
         wanted->waiter = APIPOOL_NONE;
     }
-    if (rv == APR_SUCCESS && found->result == APIPOOL_QUEUED) {
+    if (rv == APR_SUCCESS && found->lent.result == APIPOOL_QUEUED) {
         /* who was not the first in line does not know yet when a key comes free */
-        apipool_found_t when = {.result = APIPOOL_QUEUED};
+        apipool_found_t when = {.lent.result = APIPOOL_QUEUED};
         wanted->look_only = 1;
         rv = look(req, wanted, apr_time_now(), &when);
-        found->retry_at = when.retry_at;
+        found->lent.retry_at = when.lent.retry_at;
     }
     return rv == APR_SUCCESS ? left : rv;
 }
@@ -75,7 +75,8 @@ static apr_status_t wait_for_key(apipool_request_t *req, apipool_lend_request_t 
 /* Acquires a key, and waits for one: until the pool's time for it is over, or the deadline, or the client
  * leaves. While it waits, keys that this request has used before count as any other: they have come free
  * since. Keys that it has left in doubt stay out.
- * without: an upstream's group, or APIPOOL_NONE; wait_until: of apipool_monotonic_now(); in the past to try once */
+ * without: an upstream's index, or APIPOOL_NONE; wait_until: of apipool_monotonic_now(), in the
+ * past to try once */
 static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, int tried_count,
                                   apr_time_t wait_until, apipool_found_t *found)
 {
@@ -88,7 +89,7 @@ static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, 
     wanted.doubted_count = req->budget->doubted_count;
     wanted.sure_first = req->budget->proving;
     apr_status_t rv = look(req, &wanted, now, found);
-    return rv == APR_SUCCESS && is_worth_waiting(found->result) &&
+    return rv == APR_SUCCESS && is_worth_waiting(found->lent.result) &&
                    apipool_monotonic_now() < wait_until
                ? wait_for_key(req, &wanted, wait_until, found)
                : rv;
@@ -99,11 +100,11 @@ static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, 
 static apr_status_t acquire_for_retry(apipool_request_t *req, apipool_found_t *found)
 {
     int tried_count = req->budget->tried_count;
-    apr_status_t rv = acquire_among(req, req->attempt.lease->group, tried_count, 0, found);
-    if (rv == APR_SUCCESS && found->result != APIPOOL_ACQUIRED) {
+    apr_status_t rv = acquire_among(req, req->attempt.lease->upstream, tried_count, 0, found);
+    if (rv == APR_SUCCESS && found->lent.result != APIPOOL_ACQUIRED) {
         rv = acquire_among(req, APIPOOL_NONE, tried_count, req->budget->wait_until, found);
     }
-    if (rv == APR_SUCCESS && found->result == APIPOOL_ALL_TRIED) {
+    if (rv == APR_SUCCESS && found->lent.result == APIPOOL_ALL_TRIED) {
         rv = acquire_among(req, APIPOOL_NONE, req->budget->doubted_count, req->budget->wait_until,
                            found);
     }
@@ -118,7 +119,7 @@ static apr_status_t acquire_after(apipool_request_t *req, const apipool_verdict_
         return acquire_for_retry(req, found);
     }
     if (apipool_rule(last->rule)->again == APIPOOL_AGAIN_ELSEWHERE) {
-        return acquire_among(req, req->attempt.lease->group, budget->tried_count, 0, found);
+        return acquire_among(req, req->attempt.lease->upstream, budget->tried_count, 0, found);
     }
     return acquire_among(req, APIPOOL_NONE, budget->tried_count, budget->wait_until, found);
 }
@@ -126,15 +127,15 @@ static apr_status_t acquire_after(apipool_request_t *req, const apipool_verdict_
 apipool_found_t apipool_acquire(apipool_request_t *req, const apipool_verdict_t *last)
 {
     struct apipool_budget_t *budget = req->budget;
-    apipool_found_t found = {.result = APIPOOL_EXHAUSTED};
+    apipool_found_t found = {.lent.result = APIPOOL_EXHAUSTED};
     apr_status_t rv = acquire_after(req, last, &found);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(
             APLOG_MARK, APLOG_CRIT, rv, req->r,
             APIPOOL_LOG(0032) "could not acquire the shared-memory lock; no key was lent");
-        found.result = APIPOOL_EXHAUSTED;
+        found.lent.result = APIPOOL_EXHAUSTED;
     }
-    if (found.result == APIPOOL_ACQUIRED) {
+    if (found.lent.result == APIPOOL_ACQUIRED) {
         budget->proving |= req->attempt.lease->proving;
         budget->tried[budget->tried_count++] = req->attempt.lease->slot;
     }
@@ -154,6 +155,6 @@ void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *ver
     apipool_facts_wanted(req, APIPOOL_NONE, sources, &wanted);
     wanted.look_only = 1;
     if (look(req, &wanted, apr_time_now(), &found) == APR_SUCCESS) {
-        apipool_reply_advise(req, found.result, found.retry_at);
+        apipool_reply_advise(req, found.lent.result, found.lent.retry_at);
     }
 }

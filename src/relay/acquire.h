@@ -7,8 +7,7 @@
 
 /* What came of looking for a key. */
 typedef struct {
-    apipool_acquired_e result;
-    apr_time_t retry_at;
+    apipool_lent_t lent;
     int gone; /* the client has left meanwhile */
 } apipool_found_t;
 

@@ -62,7 +62,7 @@ static const apipool_upstream_conf_t *upstream_of(const apipool_request_t *req)
 {
     const apipool_upstream_conf_t *upstream =
         (const apipool_upstream_conf_t *)req->pool->upstreams->elts;
-    while (upstream->index != req->attempt.lease->group) {
+    while (upstream->index != req->attempt.lease->upstream) {
         upstream++;
     }
     return upstream;
@@ -215,20 +215,20 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
                             "others have waited longer"},
         [APIPOOL_EXHAUSTED] = {APIPOOL_RULE_EXHAUSTED, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
     };
-    apr_time_t now = apr_time_now(), retry_at = found->retry_at ? found->retry_at : now;
+    apr_time_t now = apr_time_now(), retry_at = found->lent.retry_at ? found->lent.retry_at : now;
     apr_uint32_t untold = 0;
-    req->rule = ends[found->result].rule;
+    req->rule = ends[found->lent.result].rule;
     int is_exhausted = req->rule == APIPOOL_RULE_EXHAUSTED;
     if (!is_exhausted || apipool_pool_reports_exhausted(apipool_lifecycle_segment(),
                                                         req->pool->index, now, &untold)) {
         ap_log_rerror(APLOG_MARK, is_exhausted ? APLOG_WARNING : APLOG_INFO, 0, req->r,
                       APIPOOL_LOG(0033) "pool %s: %s, %s%s", req->pool->name,
-                      apipool_rule_name(req->rule), ends[found->result].reason,
+                      apipool_rule_name(req->rule), ends[found->lent.result].reason,
                       untold ? apr_psprintf(req->r->pool,
                                             "; so it was for %u more since the last line", untold)
                              : "");
     }
-    return reply(req, ends[found->result].reply, is_exhausted ? 0 : retry_at);
+    return reply(req, ends[found->lent.result].reply, is_exhausted ? 0 : retry_at);
 }
 
 /* An upstream that does not know the option gets the request again as the client has sent it, at
@@ -261,11 +261,11 @@ static int is_usage_refused(apipool_request_t *req, const apipool_verdict_t *ver
  * while. */
 static void remember_refusal(const apipool_request_t *req)
 {
-    apr_uint32_t group = req->attempt.upstream->index;
-    if (req->demand.refused_by != group) {
+    apr_uint32_t upstream = req->attempt.upstream->index;
+    if (req->demand.refused_by != upstream) {
         return;
     }
-    apipool_pool_note_refuses_usage(apipool_lifecycle_segment(), group,
+    apipool_pool_note_refuses_usage(apipool_lifecycle_segment(), upstream,
                                     apr_time_now() + REFUSAL_HOLDS);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
                   APIPOOL_LOG(0034) "pool %s: upstream %s rejects stream_options.include_usage; "
@@ -283,7 +283,7 @@ static int attempt_until_done(apipool_request_t *req)
             req->rule = APIPOOL_RULE_CLIENT_GONE;
             return DONE;
         }
-        if (found.result != APIPOOL_ACQUIRED) {
+        if (found.lent.result != APIPOOL_ACQUIRED) {
             return req->attempts ? finish(req, &verdict) : reply_without_key(req, &found);
         }
         int status = run(req);

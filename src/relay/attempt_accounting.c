@@ -63,7 +63,7 @@ static void leave_trail(apipool_request_t *req, apipool_rule_e rule)
     if (req->attempts <= APIPOOL_RECENT_ATTEMPTS) {
         apipool_recent_attempt_t *attempt = &req->trail[req->attempts - 1];
         attempt->key = req->attempt.lease->id;
-        attempt->group = req->attempt.upstream->index;
+        attempt->upstream = req->attempt.upstream->index;
         attempt->rule = rule;
     }
 }

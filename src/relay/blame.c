@@ -79,17 +79,17 @@ static void settle(apipool_request_t *req, const entry_t *entry, apipool_doubted
     }
 }
 
-/* group: of the key that has served the request, or APIPOOL_NONE. */
-static void settle_all(apipool_request_t *req, apr_uint32_t group)
+/* upstream: of the key that has served the request, or APIPOOL_NONE. */
+static void settle_all(apipool_request_t *req, apr_uint32_t upstream)
 {
     const struct apipool_doubts_t *doubts = req->doubts;
     req->doubts = NULL;
     for (int i = 0; doubts && i < doubts->entries->nelts; i++) {
         const entry_t *entry = &APR_ARRAY_IDX(doubts->entries, i, entry_t);
         settle(req, entry,
-               entry->lease->group != group ? APIPOOL_DOUBT_ENDED
-               : doubts->several            ? APIPOOL_DOUBT_SERVED
-                                            : APIPOOL_DOUBT_BLAMED);
+               entry->lease->upstream != upstream ? APIPOOL_DOUBT_ENDED
+               : doubts->several                  ? APIPOOL_DOUBT_SERVED
+                                                  : APIPOOL_DOUBT_BLAMED);
     }
 }
 
@@ -102,7 +102,7 @@ void apipool_blame_turn(apipool_request_t *req, apipool_lease_t *lease,
 
 void apipool_blame_settle_served(apipool_request_t *req)
 {
-    settle_all(req, req->attempt.lease->group);
+    settle_all(req, req->attempt.lease->upstream);
 }
 
 void apipool_blame_settle(apipool_request_t *req)

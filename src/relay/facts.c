@@ -249,7 +249,7 @@ void apipool_facts_wanted(const apipool_request_t *req, apr_uint32_t without,
             &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_conf_t);
         if (upstream->index != without) {
             apipool_source_t *source = &sources[wanted->source_count++];
-            source->group = upstream->index;
+            source->upstream = upstream->index;
             source->weight = upstream->weight;
             source->priority = upstream->priority;
             source->model = model_at(req, upstream);

@@ -13,7 +13,7 @@ void apipool_facts_make(apipool_request_t *req);
 /**
  * What to acquire.
  * @param sources room for APIPOOL_UPSTREAMS_PER_POOL; wanted refers to it
- * @param without an upstream's group that is left out, or APIPOOL_NONE
+ * @param without the index of an upstream that is left out, or APIPOOL_NONE
  */
 void apipool_facts_wanted(const apipool_request_t *req, apr_uint32_t without,
                           apipool_source_t *sources, apipool_lend_request_t *wanted);

@@ -60,7 +60,7 @@ typedef struct {
     apr_uint64_t client;        /* hash of who asks */
     apr_uint32_t tokens;        /* to be set aside */
     apipool_splice_t ask_usage; /* makes a stream tell its usage, where the client has not asked */
-    apr_uint32_t refused_by;    /* group whose upstream may have refused that, or APIPOOL_NONE */
+    apr_uint32_t refused_by;    /* index of the one that may have refused that, or APIPOOL_NONE */
 } apipool_facts_t;
 
 typedef enum {

@@ -124,7 +124,7 @@ const apipool_request_stats_t *apipool_request_accounting_describe(apipool_reque
     entry->total = now - r->request_time;
     apipool_outcome_complete(req, req->demand.model, stats);
     stats->rule = req->rule;
-    stats->group = req->attempts ? req->attempt.upstream->index : APIPOOL_NONE;
+    stats->upstream = req->attempts ? req->attempt.upstream->index : APIPOOL_NONE;
     stats->used = (apipool_client_used_t){
         .charge = req->charge, .reached = req->asked, .tokens = req->tokens};
     return stats;

@@ -26,7 +26,7 @@ static int how_to_read(const apipool_request_t *req, apipool_estimate_kind_e *ki
     case APIPOOL_ENDPOINT_TEXT:
         return !is_stream ? READS_NOTHING
                : apipool_pool_habit(apipool_lifecycle_segment(), req->attempt.upstream->index) ==
-                       APIPOOL_HABIT_TELLS
+                       APIPOOL_HABIT_REPORTS
                    ? READS_PIECE
                    : READS_ALL;
     case APIPOOL_ENDPOINT_IMAGES:
@@ -284,6 +284,6 @@ void apipool_token_count_note_habit(apipool_request_t *req)
         req->kind == APIPOOL_ENDPOINT_TEXT) {
         int tells = apipool_usage_result(&count->usage, &ignored);
         apipool_pool_note_habit(apipool_lifecycle_segment(), req->attempt.upstream->index,
-                                tells ? APIPOOL_HABIT_TELLS : APIPOOL_HABIT_SILENT);
+                                tells ? APIPOOL_HABIT_REPORTS : APIPOOL_HABIT_SILENT);
     }
 }

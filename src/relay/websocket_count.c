@@ -49,14 +49,14 @@ static void describe(const apipool_websocket_t *ws, const apipool_turn_t *turn,
                   .first_byte = turn->first_byte_at ? turn->first_byte_at - turn->at : -1,
                   .total = now - turn->at},
         .rule = ended->verdict.rule,
-        .group = APIPOOL_NONE,
+        .upstream = APIPOOL_NONE,
         .used.charge = turn->charge};
     if (lease) {
-        stats->group = lease->group;
+        stats->upstream = lease->upstream;
         stats->entry.key = lease->id;
         stats->entry.attempt_count = 1;
         stats->entry.attempts[0] = (apipool_recent_attempt_t){
-            .key = lease->id, .group = lease->group, .rule = ended->verdict.rule};
+            .key = lease->id, .upstream = lease->upstream, .rule = ended->verdict.rule};
         stats->used.reached = 1;
         stats->used.tokens = ended->usage.total >= 0                   ? ended->usage.total
                              : ended->ending == APIPOOL_ENDED_COMPLETE ? -1
@@ -225,8 +225,7 @@ static void abandon(apipool_websocket_t *ws, int index, int by_client, apr_time_
 static int has_client_ended(const apipool_websocket_t *ws)
 {
     return !ws->upstream_has_closed && !ws->from_upstream.is_faulty &&
-           (ws->client_has_closed || ws->is_over ||
-            apipool_client_conn_is_gone(ws->req));
+           (ws->client_has_closed || ws->is_over || apipool_client_conn_is_gone(ws->req));
 }
 
 void apipool_websocket_end(apipool_websocket_t *ws, apr_time_t now)

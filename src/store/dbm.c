@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One database through apr_dbm: written once from begin to end, or read so; never changed in place. */
+ * Database through apr_dbm: written once from begin to end, then only read. */
 #include "dbm.h"
 
 #include <apr_dbm.h>
@@ -16,12 +16,12 @@ struct apipool_dbm_t {
     const char *type;
     const char *path;
     apr_dbm_t *db;   /* NULL when closed */
-    char *value;     /* room for one: apr_dbm takes no constant */
-    apr_status_t rv; /* the first failure */
+    char *value;     /* buffer for a value, as apr_dbm takes no constant */
+    apr_status_t rv; /* first failure */
     const char *error;
 };
 
-/* A page of sdbm and ndbm holds 1 KiB, less than the records of some keys. "default" may be either. */
+/* A page of sdbm and ndbm holds 1 KiB, less than some records. "default" may be either. */
 static int is_too_small(const char *type)
 {
     return !strcmp(type, "sdbm") || !strcmp(type, "ndbm") || !strcmp(type, "default");
@@ -33,18 +33,18 @@ static apr_status_t try_type(const char *type, apr_pool_t *pool)
     return apr_dbm_get_usednames_ex(pool, type, "/", &file, &second);
 }
 
-apr_status_t apipool_dbm_choose(const char *wanted, const char **type, const char **error,
+apr_status_t apipool_dbm_choose(const char *name, const char **type, const char **error,
                                 apr_pool_t *pool)
 {
     char why[120];
-    *type = wanted ? wanted : try_type("gdbm", pool) == APR_SUCCESS ? "gdbm" : "db";
+    *type = name ? name : try_type("gdbm", pool) == APR_SUCCESS ? "gdbm" : "db";
     if (is_too_small(*type)) {
         *error =
             apr_psprintf(pool, "the type %s is too small for the store; use gdbm or db", *type);
         return APR_ENOTIMPL;
     }
     apr_status_t rv = try_type(*type, pool);
-    if (rv != APR_SUCCESS && !wanted) {
+    if (rv != APR_SUCCESS && !name) {
         *error = "this APR-util has neither gdbm nor db; install its package for one of them";
     }
     else if (rv != APR_SUCCESS) {
@@ -64,7 +64,7 @@ int apipool_dbm_files(const char *type, const char *path, const char *files[APIP
     return files[1] ? 2 : 1;
 }
 
-/* Most types have numbers of their own that say no more than that something failed; libc knows what. */
+/* Most types report failures with a generic number of their own; errno has the reason. */
 static apr_status_t cause(apr_status_t rv)
 {
     return rv == APR_SUCCESS || rv == APR_EGENERAL || rv > APR_OS_START_STATUS
@@ -165,7 +165,7 @@ apr_status_t apipool_dbm_finish(apipool_dbm_t *dbm, const char **error)
     return dbm->rv;
 }
 
-/* The end of the keys looks like a failure in some types: whoever knows the number of records sees. */
+/* Some types report the end of the keys as a failure, so callers compare the number of records. */
 apr_status_t apipool_dbm_read(const char *type, const char *path, apipool_dbm_each_fn each,
                               void *ctx, apr_uint64_t *records, const char **error,
                               apr_pool_t *pool)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Folders that are opened with care, small files read whole, and files that are on disk when a function says
- * so. */
+ * Safe access to folders and small files, and durable writes. */
 #include "disk.h"
 
 #include <apr_errno.h>
@@ -16,7 +15,7 @@
 
 #include "throttle.h"
 
-#ifndef O_PATH /* which asks for no right to read a folder that is only passed through */
+#ifndef O_PATH /* passing through a folder needs no right to read it */
 #define O_PATH O_RDONLY
 #endif
 
@@ -43,7 +42,7 @@ int apipool_disk_is_of_root(int folder)
     return fstat(folder, &info) == 0 && info.st_uid == 0 && !(info.st_mode & (S_IWGRP | S_IWOTH));
 }
 
-/* Who is not root gets no further than its own rights take it. */
+/* Processes without root's rights cannot be misled beyond their own. */
 static int is_trusted(int folder)
 {
     return geteuid() != 0 || apipool_disk_is_of_root(folder);
@@ -65,7 +64,7 @@ static int make_in(int folder, const char *name, mode_t mode)
     return made;
 }
 
-/* One step on the way to a folder, and the end of it, where the folder must be readable. */
+/* Opens the next folder of a path. The last one must be readable. */
 static int step(int folder, const char *name, mode_t mode, int is_last, int *made)
 {
     int flags = (is_last ? O_RDONLY : O_PATH) | O_DIRECTORY | O_CLOEXEC |
@@ -202,7 +201,7 @@ apr_status_t apipool_disk_sync(int folder, const char *name)
     if (file < 0) {
         return apipool_disk_errno();
     }
-    /* EINVAL: a file system that knows no sync of folders */
+    /* EINVAL: this file system cannot sync folders */
     apr_status_t rv = fsync(file) == 0 || errno == EINVAL ? APR_SUCCESS : apipool_disk_errno();
     close(file);
     return rv;

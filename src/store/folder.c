@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Opens the store's folder: made when missing, looked at when not, locked for one httpd. */
+ * Opening the store's folder: creation, checks, lock. */
 #include "folder.h"
 
 #include <apr_strings.h>
@@ -83,7 +83,7 @@ static apr_status_t close_folder(void *data)
     return APR_SUCCESS;
 }
 
-/* Root gives away what it has made, by descriptor. */
+/* Root hands over the folder that it has created, by descriptor. */
 static apr_status_t open_place(apipool_folder_t *folder)
 {
     const apipool_owner_t *owner = &folder->settings.owner;
@@ -99,8 +99,7 @@ static apr_status_t open_place(apipool_folder_t *folder)
     return check_folder(folder);
 }
 
-/* --- Its lock. By forking, children have it too, and it must not end before them: it is closed, never
- * unlocked. --- */
+/* --- The lock: inherited by children, which must keep it until they end, so it is only closed --- */
 
 static apr_status_t refuse_second(apipool_folder_t *folder)
 {
@@ -137,7 +136,7 @@ static apr_status_t take_lock(apipool_folder_t *folder, int lock)
     return rv == APR_SUCCESS ? rv : refuse(folder, rv, "locked");
 }
 
-/* Whether the lock that this server has from before its restart is the one of this folder. */
+/* Returns 1 if the lock that this server has kept over a restart belongs to this folder. */
 static int has_lock(const apipool_folder_t *folder)
 {
     struct stat have, want;
@@ -146,7 +145,7 @@ static int has_lock(const apipool_folder_t *folder)
            have.st_dev == want.st_dev && have.st_ino == want.st_ino;
 }
 
-/* That of another folder, which the server had, goes. */
+/* Replaces the lock of another folder that the server had before. */
 static apr_status_t lock_folder(apipool_folder_t *folder)
 {
     int lock;
@@ -167,9 +166,9 @@ static apr_status_t lock_folder(apipool_folder_t *folder)
         return rv;
     }
     rv = take_lock(folder, lock);
-    int unwanted = rv == APR_SUCCESS ? *folder->settings.lock : lock;
-    if (unwanted >= 0) {
-        close(unwanted);
+    int obsolete = rv == APR_SUCCESS ? *folder->settings.lock : lock;
+    if (obsolete >= 0) {
+        close(obsolete);
     }
     if (rv == APR_SUCCESS) {
         *folder->settings.lock = lock;
@@ -177,8 +176,8 @@ static apr_status_t lock_folder(apipool_folder_t *folder)
     return rv;
 }
 
-/* From here on a missing CURRENT is damage, and a database without a seal where CURRENT names none is what a
- * killed first writer left. */
+/* From here on a missing CURRENT is damage, and a database without a seal, if CURRENT names
+ * none, was left by a killed first writer. */
 static apr_status_t begin_folder(apipool_folder_t *folder)
 {
     apipool_folder_contents_t contents;
@@ -190,7 +189,7 @@ static apr_status_t begin_folder(apipool_folder_t *folder)
     return rv == APR_SUCCESS ? rv : refuse(folder, rv, "written to");
 }
 
-/* What lies in the folder is touched with its owner's rights. */
+/* Accesses the content of the folder with its owner's rights. */
 static apr_status_t open_inside(apipool_folder_t *folder)
 {
     apipool_rights_t rights;

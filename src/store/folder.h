@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The store's folder: generations of databases, of which the last whole one is always there. */
+ * Folder of the store: generations of databases, of which the last intact one always exists. */
 #ifndef APIPOOL_STORE_FOLDER_H
 #define APIPOOL_STORE_FOLDER_H
 
@@ -7,68 +7,68 @@
 #include "rights.h"
 #include "seal.h"
 
-/* What lies in the folder:
+/* Content of the folder:
  *
- *   lock             locked by the httpd that uses the folder; its process id
- *   CURRENT          the current generation of each kind
- *   keys-000012-...  one generation: the files of a database, never changed once they are sealed; the rest of
- *                    their names cannot be guessed
- *   keys-000012.seal what they must be: names, lengths and SHA-256, authenticated
+ *   lock             locked by the httpd that uses the folder; holds its process id
+ *   CURRENT          current generation of each kind
+ *   keys-000012-...  database files of a generation, never changed once sealed; the rest of their
+ *                    names cannot be guessed
+ *   keys-000012.seal their names, sizes and SHA-256, authenticated
  *
- * A generation is written beside the current one, brought to disk, sealed, and made current by a rename. Of
- * each kind the one before stays. A database without a seal was never finished.
+ * A generation is written beside the current one, synced, sealed, and made current by a rename.
+ * The previous generation of each kind stays. A database without a seal was never finished.
  *
- * One writer at a time: of all processes and threads, and of all kinds, for CURRENT names both. The callers
- * see to that.
+ * The callers ensure that there is a single writer over all processes, threads and kinds, as
+ * CURRENT names both kinds.
  *
- * Root works here with the rights of whom the folder belongs to: functions that open and read see to that
- * themselves, those who write call apipool_rights_drop() first. What that user does to the folder meanwhile
- * harms nothing but the store. The databases are opened by path, as apr_dbm wants it; everything else is
- * reached through the open folder. */
+ * Root works here with the rights of the folder's owner: functions that open and read do so
+ * themselves, writers call apipool_rights_drop() first. Whatever that user does to the folder
+ * harms only the store. apr_dbm opens databases by path; everything else is accessed through the
+ * open folder. */
 
 typedef struct apipool_folder_t apipool_folder_t;
 typedef struct apipool_generation_t apipool_generation_t;
 
 typedef struct {
     const char *path;
-    const char *dbm; /* a type that apr_dbm knows, or NULL: gdbm where there is one, else db */
-    apipool_owner_t owner; /* who httpd's children run as: the folder is theirs */
-    /* APIPOOL_MAC_KEY_SIZE bytes that the caller keeps as long as the folder; they may be filled in after
-     * the folder is open, since the secret may lie there, but before anything is read or written */
+    const char *dbm;       /* type as apr_dbm names it, or NULL: gdbm if available, else db */
+    apipool_owner_t owner; /* user of httpd's children, who owns the folder */
+    /* APIPOOL_MAC_KEY_SIZE bytes that live as long as the folder; the caller may fill them in
+     * after opening, since the secret may lie in the folder, but before the first read or write */
     const unsigned char *mac_key;
-    const char *mark; /* a file that must go when one begins anew, for sentences; NULL: none */
-    /* A place for the lock that outlives the module's code, -1 at first: a restart loads that anew, while
-     * children that finish their requests still have the old lock, and so the server takes over its own.
-     * Whoever has the place closes it */
+    const char *mark; /* file to remove for a fresh start, for messages; NULL: none */
+    /* Lock that outlives the module's code, -1 at first: a restart loads the module again while
+     * children that finish their requests still hold the lock, so the server takes over its own
+     * lock. The owner closes it */
     int *lock;
-    void (*report)(void *ctx, const char *sentence); /* of what was wrong and survived */
-    void *ctx;                                       /* of report */
+    void (*report)(void *ctx, const char *sentence); /* problem that was survived */
+    void *ctx;                                       /* for report */
 } apipool_folder_settings_t;
 
 /**
- * Opens the folder for this process and the children that it forks; makes it, with mode 0700, and those
- * that it lies in, with mode 0755, when they are missing: root only where nobody else can write. Another
- * httpd that has it open is waited for, up to 3 seconds, since the children of one that was just killed may
- * still be dying. The lock goes with the last process that has it, not before. A server that is restarted
- * opens it again, with the lock that it has.
+ * Opens the folder for this process and its children. Creates it with mode 0700, and missing
+ * parents with mode 0755; root only where nobody else can write. Waits up to 3 seconds for
+ * another httpd that has it open, since children of a killed httpd may still be ending. The lock
+ * is held until the last process with it ends. A restarted server opens the folder again with
+ * the lock that it has.
  * @param settings copied, but not what it points to
- * @param error    result when it fails: a sentence for the operator, with what to do
- * @param pool     as long as the folder is used; no longer than the module's code
- * @return APR_SUCCESS; APR_EACCES for a wrong owner or mode; APR_ENOTDIR; EPERM where root makes none;
- *         APR_EBADF for a lock that is no file; APR_EAGAIN when another httpd has it; APR_ENOTIMPL or what
- *         apr_dbm says for a type that is not there; an error of libc
+ * @param error    result on failure: a sentence for the operator with a remedy
+ * @param pool     life time of the folder; at most that of the module's code
+ * @return APR_SUCCESS; APR_EACCES for a wrong owner or mode; APR_ENOTDIR; EPERM if root may not
+ *         create it; APR_EBADF if the lock is not a file; APR_EAGAIN if another httpd has it;
+ *         APR_ENOTIMPL or an error of apr_dbm for an unavailable type; an error of libc
  */
 apr_status_t apipool_folder_open(apipool_folder_t **folder,
                                  const apipool_folder_settings_t *settings, const char **error,
                                  apr_pool_t *pool);
 
-/** Whether nothing was ever saved in the folder, so that a missing secret may be made. */
+/** Returns 1 if nothing was ever saved in the folder, so that a missing secret may be created. */
 int apipool_folder_is_new(const apipool_folder_t *folder, apr_pool_t *pool);
 
 /**
  * Reads the secret that earlier versions kept in the folder.
- * @param other_than a path; the file that is there does not count
- * @return APR_SUCCESS; APR_ENOENT; APR_EBADF when it is no file; APR_EINVAL for a wrong size
+ * @param other_than path of a file that is ignored
+ * @return APR_SUCCESS; APR_ENOENT; APR_EBADF if it is not a file; APR_EINVAL for a wrong size
  */
 apr_status_t apipool_folder_secret(const apipool_folder_t *folder, const char *other_than,
                                    unsigned char secret[APIPOOL_MAC_KEY_SIZE]);
@@ -76,56 +76,55 @@ apr_status_t apipool_folder_secret(const apipool_folder_t *folder, const char *o
 /** Removes that secret. */
 apr_status_t apipool_folder_remove_secret(const apipool_folder_t *folder, apr_pool_t *pool);
 
-/** Reads what is sealed with another key as well: before apipool_folder_load(). The key is kept by the
- *  caller. */
+/** Also accepts seals made with another key; call it before apipool_folder_load(). The caller
+ *  keeps the key. */
 void apipool_folder_use_other(apipool_folder_t *folder, const unsigned char *mac_key);
 
-/** Whether apipool_folder_load() has found anything. */
+/** Returns 1 if apipool_folder_load() has found anything. */
 int apipool_folder_has_loaded(const apipool_folder_t *folder);
 
 /**
- * Reads the current generation of a kind. When that is not whole, or CURRENT is not, says what is wrong by
- * report() and reads the newest whole one before it. One that is newer than CURRENT says was never
- * acknowledged, and is read only when no other is whole. Before the children are forked, so that they know
- * which generation is to be kept when they write.
- * @param each    called for each record, of a whole generation only
- * @param loaded  result, number of the generation; 0: nothing of this kind was ever saved
- * @param error   result when it fails: a sentence for the operator; NULL when `each` ended it
- * @param pool    for scratch memory and the sentence
- * @return APR_SUCCESS; what `each` returned; APR_EGENERAL when something is there, but none is whole; else
- *         why it could not be looked at. Unless it is APR_SUCCESS, records were read in part or not at all
+ * Reads the current generation of a kind. If it or CURRENT is damaged, reports that and reads
+ * the newest intact generation before it. A generation newer than CURRENT was never
+ * acknowledged, and is only read if no other is intact. Call it before children are forked, so
+ * that they know which generation to keep when they write.
+ * @param each   called for each record of an intact generation
+ * @param loaded result: number of the generation; 0: nothing of this kind was ever saved
+ * @param error  result on failure: a sentence for the operator; NULL when `each` stopped it
+ * @param pool   for scratch memory and the sentence
+ * @return APR_SUCCESS; the result of `each`; APR_EGENERAL if no generation is intact; an error
+ *         of libc. Unless it is APR_SUCCESS, some or no records were read
  */
 apr_status_t apipool_folder_load(apipool_folder_t *folder, apipool_store_kind_e kind,
                                  apipool_dbm_each_fn each, void *ctx, apr_uint64_t *loaded,
                                  const char **error, apr_pool_t *pool);
 
 /**
- * Begins the next generation of a kind. Only the one writer may call this and what follows.
- * @param error result when it fails: a sentence
- * @param pool  when it goes in the process that began, what is not committed is aborted
+ * Begins the next generation of a kind. Only the single writer may call this and the functions
+ * below.
+ * @param error result on failure: a sentence
+ * @param pool  its cleanup aborts an uncommitted generation in the process that began it
  */
 apr_status_t apipool_folder_begin(apipool_folder_t *folder, apipool_store_kind_e kind,
                                   apipool_generation_t **generation, const char **error,
                                   apr_pool_t *pool);
 
-/**
- * Adds a record: limits as in dbm.h, no key twice. After a failure the commit fails, too, with the same
- * status and a sentence, so that callers may leave this one unlooked at.
- */
+/** Adds a record: limits as in dbm.h, unique keys. After a failure the commit fails with the
+ *  same status and a sentence, so callers may ignore this result. */
 apr_status_t apipool_generation_put(apipool_generation_t *generation, const char *key,
                                     apr_size_t key_len, const char *value, apr_size_t len);
 
 /**
- * Makes the generation the current one. When this returns APR_SUCCESS it is on disk and is what will be
- * loaded; otherwise the one that was current still is, and this one is gone. Either way it has ended.
- * @param error result when it fails: a sentence
+ * Makes the generation current and ends it. On APR_SUCCESS it is on disk and will be loaded;
+ * otherwise the previous one stays current and this one is removed.
+ * @param error result on failure: a sentence
  */
 apr_status_t apipool_generation_commit(apipool_generation_t *generation, const char **error);
 
-/** Its number; it is what apipool_folder_load() tells. */
+/** Number of the generation, as apipool_folder_load() returns it. */
 apr_uint64_t apipool_generation_number(const apipool_generation_t *generation);
 
-/** Ends and removes a generation. Nothing happens after apipool_generation_commit(). */
+/** Ends and removes a generation. Does nothing after apipool_generation_commit(). */
 void apipool_generation_abort(apipool_generation_t *generation);
 
 #endif

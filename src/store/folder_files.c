@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The files of the store's folder: their names, which generations there are, which one is current. */
+ * Files of the store's folder: names, generations, CURRENT. */
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <dirent.h>
@@ -24,14 +24,14 @@ const char *apipool_folder_name(apipool_store_kind_e kind, apr_uint64_t number, 
     return apr_psprintf(pool, "%s-%06" APR_UINT64_T_FMT, apipool_store_kind_name(kind), number);
 }
 
-/* The part of a name that cannot be guessed, if there is one: earlier versions had none. */
+/* Skips the random part of a name, which files of earlier versions lack. */
 static const char *after_random(const char *name)
 {
     apr_size_t digits = *name == '-' ? strspn(name + 1, "0123456789abcdef") : 0;
     return digits == APIPOOL_DISK_RANDOM_SIZE - 1 ? name + 1 + digits : name;
 }
 
-/* Whether a file is one of a generation, and of which. */
+/* Returns 1 if a file belongs to a generation, and sets which one. */
 static int is_of_generation(const char *name, apipool_folder_file_t *file)
 {
     char *end;

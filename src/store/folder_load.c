@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loads the store: the current generation of a kind, or the last one that is whole. */
+ * Loading the store: the current generation of a kind, or the last intact one. */
 #include <apr_strings.h>
 #include <errno.h>
 #include <string.h>
@@ -11,16 +11,16 @@ typedef struct {
     apipool_folder_t *folder;
     apipool_store_kind_e kind;
     apipool_folder_contents_t contents;
-    apr_uint64_t named;  /* by CURRENT; 0: none, or CURRENT is not whole */
-    const char *current; /* what is wrong with CURRENT; NULL: nothing */
-    const char *first;   /* what is wrong with the first generation that was looked at */
-    apipool_seal_t seal; /* of the one that is whole */
+    apr_uint64_t named;  /* by CURRENT; 0: none, or CURRENT is damaged */
+    const char *current; /* problem of CURRENT; NULL: none */
+    const char *first;   /* problem of the first generation that was checked */
+    apipool_seal_t seal; /* of the intact one */
     const char *error;
     apr_pool_t *pool;
 } search_t;
 
-/* Whether a file is damaged, as it is when it is not there; everything else may pass, such as too many open
- * files, and an older generation must not be taken for it. */
+/* Returns 1 if a file is damaged or missing. Other errors, such as too many open files, may
+ * pass, and must not lead to an older generation. */
 static int is_damage(apr_status_t rv)
 {
     return rv == APR_ENOENT || rv == APR_EBADF || rv == APR_EINVAL || rv == APR_FROM_OS_ERROR(EIO);
@@ -42,7 +42,7 @@ static apr_status_t cannot_look(search_t *search, const char *name, apr_status_t
     return rv;
 }
 
-/* What is wrong with a seal; NULL in *why: nothing. */
+/* Checks a seal; *why is NULL if it is good. */
 static apr_status_t check_seal(search_t *search, apr_uint64_t number, const char **why)
 {
     char text[APIPOOL_SEAL_MAX];
@@ -91,8 +91,8 @@ static apr_status_t check_file(search_t *search, const apipool_seal_file_t *file
     return APR_SUCCESS;
 }
 
-/* Looks at a generation, and at those below it until one is whole: *found is its number, and the seal is its
- * own. Not at such as are not above a number, nor without a seal, if that is asked for. */
+/* Searches downwards for an intact generation: *found is its number, and the seal is its own.
+ * Stops at above, and skips generations without a seal if sealed is set. */
 static apr_status_t look_down(search_t *search, apr_uint64_t number, apr_uint64_t above, int sealed,
                               apr_uint64_t *found)
 {
@@ -115,7 +115,7 @@ static apr_status_t look_down(search_t *search, apr_uint64_t number, apr_uint64_
     return rv;
 }
 
-/* A newer one without a seal is what a killed writer has left: nothing is wrong with that. */
+/* A newer generation without a seal was left by a killed writer and is no damage. */
 static apr_status_t find_whole(search_t *search, apr_uint64_t *found)
 {
     apr_status_t rv = look_down(search, search->named, 0, 0, found);
@@ -147,7 +147,7 @@ static apr_status_t none_whole(search_t *search)
     return APR_EGENERAL;
 }
 
-/* The database has the name that its files have before the first '.'. */
+/* The name of the database is that of its files up to the first '.'. */
 static apr_status_t read_generation(search_t *search, apipool_dbm_each_fn each, void *ctx)
 {
     apr_uint64_t records;
@@ -173,7 +173,7 @@ static apr_status_t read_generation(search_t *search, apipool_dbm_each_fn each, 
     return rv;
 }
 
-/* Whether there is anything to be found. */
+/* Sets *is_empty if nothing was ever saved. */
 static apr_status_t look_around(search_t *search, int *is_empty)
 {
     const apipool_folder_contents_t *contents = &search->contents;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Writes the store: the next generation of a kind, which becomes the current one when it is on disk. */
+ * Writing the store: the next generation of a kind, which becomes current once it is on disk. */
 #include <apr_strings.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@ struct apipool_generation_t {
     apipool_seal_t seal;
     const char *error;
     int ended;
-    pid_t writer; /* a child that is forked meanwhile must leave the files alone */
+    pid_t writer; /* children forked meanwhile must leave the files alone */
     apr_pool_t *pool;
 };
 
@@ -32,8 +32,8 @@ static apr_status_t refuse(apipool_generation_t *generation, apr_status_t rv, co
     return rv;
 }
 
-/* One more than any that there are files of, or that CURRENT names. Databases of writers that were killed
- * take up room, and are of no use to anyone. */
+/* Takes the next number after all files and CURRENT. Removes databases of killed writers, which
+ * only take up space. */
 static apr_status_t choose_number(apipool_generation_t *generation)
 {
     apipool_store_kind_e kind = generation->kind;
@@ -54,7 +54,7 @@ static apr_status_t choose_number(apipool_generation_t *generation)
     return APR_SUCCESS;
 }
 
-/* Nobody can have put anything in the way of a name that cannot be guessed. */
+/* Uses a name that cannot be guessed, so that nothing can be placed in its way. */
 static apr_status_t choose_name(apipool_generation_t *generation)
 {
     char random[APIPOOL_DISK_RANDOM_SIZE];
@@ -68,7 +68,7 @@ static apr_status_t choose_name(apipool_generation_t *generation)
     return APR_SUCCESS;
 }
 
-/* What is there of it goes, but not from under the one who writes. */
+/* Removes the files of the generation, unless another process is writing it. */
 static void discard(apipool_generation_t *generation)
 {
     generation->ended = 1;
@@ -122,7 +122,8 @@ apr_status_t apipool_generation_put(apipool_generation_t *generation, const char
     return apipool_dbm_put(generation->dbm, key, key_len, value, len);
 }
 
-/* Closing a database tells no error, and what is sealed must be readable: so it is read. */
+/* Reads the database back, as closing it reports no errors and only a readable one may be
+ * sealed. */
 static apr_status_t read_back(apipool_generation_t *generation)
 {
     apr_uint64_t records;
@@ -173,7 +174,7 @@ static apr_status_t write_seal(apipool_generation_t *generation)
     return rv == APR_SUCCESS ? rv : refuse(generation, rv, "the seal", "written");
 }
 
-/* Of the generations before, the one stays that was good when it was last looked at. */
+/* Keeps the previous generation that was intact when it was last checked. */
 static void remove_older(const apipool_generation_t *generation,
                          const apipool_folder_contents_t *contents)
 {
@@ -188,9 +189,9 @@ static void remove_older(const apipool_generation_t *generation,
     }
 }
 
-/* Where CURRENT is not whole, it becomes the newest of each kind that was finished, so that nothing
- * acknowledged is lost; and nothing older is removed, for what is good is not known. When it is swapped, but
- * not known to be on disk, the one before is put back. */
+/* If CURRENT is damaged, it is set to the newest finished generation of each kind, so that
+ * nothing acknowledged is lost, and nothing older is removed, as it is unknown which one is
+ * intact. If the new CURRENT is not known to be on disk, the old one is restored. */
 static apr_status_t make_current(apipool_generation_t *generation)
 {
     const apipool_folder_t *folder = generation->folder;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Root's rights, put away while files of others are worked on. */
+ * Temporary change of root's rights to those of another user. */
 #include "rights.h"
 
 #include <errno.h>
@@ -9,7 +9,8 @@
 
 #include "disk.h"
 
-/* A parent that stays without its rights could neither end its children nor start again. */
+/* Without its rights the parent could neither stop its children nor restart, so failure is
+ * fatal. */
 void apipool_rights_restore(const apipool_rights_t *before)
 {
     int errno_of_work = errno;

@@ -1,40 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Root's rights, put away while files of others are worked on. */
+ * Temporary change of root's rights to those of another user. */
 #ifndef APIPOOL_STORE_RIGHTS_H
 #define APIPOOL_STORE_RIGHTS_H
 
 #include <apr_pools.h>
 #include <sys/types.h>
 
-/* httpd's parent runs as root and works on files of httpd's children. It does so with the rights of these,
- * so that whatever they have put in its way, such as symbolic links, takes it no further than they get
- * themselves. A helper process would keep no more from them: the parent shares its memory with them anyway,
- * and reads what they write there. */
+/* httpd's parent runs as root and works on files of httpd's children. It uses their rights, so
+ * that nothing that they put in its way, such as symbolic links, gives them access that they
+ * lack. A helper process would protect no better: the parent shares memory with the children and
+ * reads what they write there. */
 
 typedef struct {
-    const char *name; /* whose groups it has */
+    const char *name; /* for its groups */
     uid_t user;
     gid_t group;
 } apipool_owner_t;
 
-/* What root had before. */
+/* Rights of root before the change. */
 typedef struct {
-    int dropped; /* 0: nothing was changed */
+    int dropped; /* 0: unchanged */
     gid_t group;
     int ngroups;
     gid_t *groups;
 } apipool_rights_t;
 
 /**
- * Gives this process the rights of the owner, when it runs as root and the owner is somebody else. All of its
- * threads get them: the parent has one while this is called.
+ * Switches this process to the rights of the owner, if it runs as root and the owner is another
+ * user. This affects all threads; the parent has only one then.
  * @param before for apipool_rights_restore(), which must follow
- * @return APR_SUCCESS, or an error of libc: nothing has changed then
+ * @return APR_SUCCESS, or an error of libc with nothing changed
  */
 apr_status_t apipool_rights_drop(const apipool_owner_t *owner, apipool_rights_t *before,
                                  apr_pool_t *pool);
 
-/** Gives root's rights back. */
+/** Restores root's rights. */
 void apipool_rights_restore(const apipool_rights_t *before);
 
 #endif

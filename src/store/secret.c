@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The secret file: what the store is sealed with, and what lies beside it. */
+ * Secret file that the store is sealed with, and related files. */
 #include "secret.h"
 
 #include <apr_strings.h>
@@ -15,7 +15,7 @@
 #include "disk.h"
 #include "pool.h"
 
-/* A file in its open folder. */
+/* File in its open folder. */
 typedef struct {
     const char *path;
     const char *name; /* in the folder */
@@ -43,7 +43,7 @@ static apr_status_t refuse_making(place_t *place, apr_status_t rv)
     return rv;
 }
 
-/* Opens the folder; makes it, too, if that is wanted. */
+/* Opens the folder; creates it if may_make is set. */
 static apr_status_t open_place(place_t *place, const char *path, int may_make, const char **error,
                                apr_pool_t *pool)
 {
@@ -100,7 +100,7 @@ static apr_status_t check_file(place_t *place, const struct stat *info)
     return APR_SUCCESS;
 }
 
-/* One byte more than there should be is asked for, so that a longer file is seen. */
+/* Reads one byte more than expected, to detect a longer file. */
 static apr_status_t read_open(place_t *place, int file, unsigned char *secret)
 {
     unsigned char bytes[APIPOOL_SECRET_SIZE + 1];
@@ -123,7 +123,8 @@ static apr_status_t read_open(place_t *place, int file, unsigned char *secret)
     return rv;
 }
 
-/* Without waiting for one who writes to a FIFO. Missing: APR_ENOENT and no sentence. */
+/* Does not wait for the writer of a FIFO. For a missing file returns APR_ENOENT without a
+ * sentence. */
 static apr_status_t read_file(place_t *place, unsigned char *secret)
 {
     struct stat info;
@@ -148,7 +149,7 @@ static apr_status_t read_file(place_t *place, unsigned char *secret)
     return rv;
 }
 
-/* A link into place fails when there is a file by now, and then that one is it. */
+/* Links the file into place, which fails if another process was faster; then that file is used. */
 static apr_status_t make_file(place_t *place, const unsigned char *secret)
 {
     char random[APIPOOL_DISK_RANDOM_SIZE];
@@ -220,7 +221,7 @@ const char *apipool_secret_next(const char *path, apr_pool_t *pool)
     return apr_pstrcat(pool, path, ".new", NULL);
 }
 
-/* Should the rename not last, both files are there again, and it is made up for. */
+/* If a crash undoes the rename, both files are there again and the next start repeats it. */
 apr_status_t apipool_secret_replace(const char *path, const char **error, apr_pool_t *pool)
 {
     place_t place;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The store: opened, read into a new segment, and saved from a living one by one writer at a time. */
+ * Store: opening, filling a new segment, and saving a live one with a single writer. */
 #include "store.h"
 
 #include <apr_strings.h>
@@ -14,27 +14,27 @@
 #include "throttle.h"
 
 #define COMPLAIN_EACH apr_time_from_sec(60)
-#define REST_TIMES    50 /* as long as a save has taken, before the next one for many requests */
+#define REST_TIMES    50 /* durations of a save, until the next one by number of requests */
 
 /* --- opening --- */
 
 static apr_status_t open_folder(apipool_store_t *store, apipool_store_kept_t *kept,
                                 const char **error, apr_pool_t *pool)
 {
-    const apipool_store_settings_t *wanted = &store->settings;
+    const apipool_store_settings_t *own = &store->settings;
     if (!*kept->path) {
-        apr_cpystrn(kept->path, wanted->path, sizeof(kept->path));
+        apr_cpystrn(kept->path, own->path, sizeof(kept->path));
     }
     store->path = kept->path;
     apipool_folder_settings_t settings = {
         .path = kept->path,
-        .dbm = wanted->dbm,
-        .owner = wanted->owner,
+        .dbm = own->dbm,
+        .owner = own->owner,
         .mac_key = store->vault.mac_key,
-        .mark = apipool_secret_mark(wanted->secret_path, kept->path, pool),
+        .mark = apipool_secret_mark(own->secret_path, kept->path, pool),
         .lock = &kept->lock,
-        .report = wanted->report,
-        .ctx = wanted->ctx};
+        .report = own->report,
+        .ctx = own->ctx};
     return apipool_folder_open(&store->folder, &settings, error, pool);
 }
 
@@ -98,8 +98,7 @@ apipool_record_writer_t *apipool_saving_begin(apipool_saving_t *saving)
 void apipool_saving_put(apipool_saving_t *saving, const char *key)
 {
     apr_size_t len;
-    apipool_record_end(&saving->writer,
-                       &len); /* longer than the room is longer than a value may be */
+    apipool_record_end(&saving->writer, &len); /* what exceeds the buffer is too long for a value */
     apipool_generation_put(saving->generation, key, strlen(key), (const char *)saving->record, len);
 }
 
@@ -160,7 +159,7 @@ void apipool_saving_slots(apipool_saving_t *saving, void (*save)(apipool_saving_
     OPENSSL_cleanse(saving->keys, sizeof(saving->keys));
 }
 
-/* From when a change is current on disk until it is made in memory, memory lags behind. */
+/* Memory lags behind from when a change is current on disk until it is made in memory. */
 static apr_status_t commit(apipool_store_t *store, apipool_saving_t *saving, const char **error)
 {
     apr_uint64_t *changing = &apipool_segment_store(store->segment)->changing;
@@ -182,7 +181,7 @@ int apipool_store_lags_behind(const apipool_store_t *store)
            __atomic_load_n(&state->lost, __ATOMIC_ACQUIRE);
 }
 
-/* What memory loses while it is being written down must not be missing on disk. */
+/* Reason to abort: what memory loses during the writing must not be missing on disk. */
 static const char *why_not(const apipool_saving_t *saving)
 {
     return saving->rv != APR_SUCCESS ? "could not acquire the shared-memory lock"
@@ -264,7 +263,8 @@ apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error,
     return rv;
 }
 
-/* Keys that are not saved yet; and a change that was cut off, which else would wait for the next one. */
+/* Saves unsaved keys, and completes an interrupted change, which would otherwise wait for the
+ * next one. */
 static apr_status_t put_keys_right(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
     if (apipool_store_has_unsaved_keys(store)) {
@@ -280,7 +280,7 @@ static apr_status_t put_keys_right(apipool_store_t *store, const char **error, a
     return rv;
 }
 
-/* A failure is tried again at the next interval. */
+/* After a failure the next try is due after the interval. */
 apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
     apipool_store_state_t *state = apipool_segment_store(store->segment);
@@ -295,7 +295,7 @@ apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error
         rv = apipool_store_write(store, APIPOOL_STORE_STATS, NULL, error, pool);
         apipool_store_release(store);
     }
-    if (keys != APR_SUCCESS) { /* which is no reason to lose statistics as well */
+    if (keys != APR_SUCCESS) { /* no reason to lose the statistics as well */
         *error = keys_error;
         rv = keys;
     }
@@ -324,10 +324,11 @@ int apipool_store_is_due(const apipool_store_t *store, apr_time_t now)
 
 int apipool_store_may_complain(apipool_store_t *store, apr_time_t now)
 {
-    apr_time_t *told = &apipool_segment_store(store->segment)->save_told_at;
-    apr_time_t last = __atomic_load_n(told, __ATOMIC_RELAXED);
+    apr_time_t *reported_at = &apipool_segment_store(store->segment)->save_reported_at;
+    apr_time_t last = __atomic_load_n(reported_at, __ATOMIC_RELAXED);
     return (now - last >= COMPLAIN_EACH || now < last) &&
-           __atomic_compare_exchange_n(told, &last, now, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+           __atomic_compare_exchange_n(reported_at, &last, now, 0, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
 }
 
 apr_uint64_t apipool_store_failures(const apipool_store_t *store)

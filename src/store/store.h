@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is kept when httpd ends: keys as they were acknowledged, statistics as they were last saved. */
+ * Persistence: acknowledged keys, and statistics as of the last save. */
 #ifndef APIPOOL_STORE_STORE_H
 #define APIPOOL_STORE_STORE_H
 
@@ -10,104 +10,103 @@
 #include "rights.h"
 #include "sessions.h"
 
-/* Two databases in one folder. Keys are written whole whenever one is added, changed or removed, and the
- * change counts only when that is on disk. Statistics are written from time to time, when httpd stops, and
- * when it restarts. Neither holds the segment's lock while it writes.
+/* Two databases in one folder. Keys are written completely whenever one is added, changed or
+ * removed, and the change takes effect when it is on disk. Statistics are written from time to
+ * time, at stop and at restart. Neither holds the segment's lock while writing.
  *
- * The parent opens the store once per generation of the configuration, before it forks; what lives longer
- * than that, apipool_store_kept_t, it keeps for the next one. */
+ * The parent opens the store once per generation of the configuration, before it forks. It keeps
+ * apipool_store_kept_t for the next generation. */
 
 #define APIPOOL_STORE_PATH_MAX 1024 /* bytes with NUL */
 
 typedef struct apipool_store_t apipool_store_t;
 
-/* What outlives a generation of the configuration; zeroed, but for lock, before the first one. */
+/* State that outlives a generation of the configuration; zeroed at first, except for lock. */
 typedef struct {
-    int lock;                          /* the folder's, an open file; -1 at first */
-    char path[APIPOOL_STORE_PATH_MAX]; /* where it is */
+    int lock;                          /* of the folder, an open file; -1 at first */
+    char path[APIPOOL_STORE_PATH_MAX]; /* of the folder */
 } apipool_store_kept_t;
 
 typedef struct {
     const char *path;
-    const char *dbm;              /* a type, or NULL: gdbm where there is one, else db */
+    const char *dbm;              /* type, or NULL: gdbm if available, else db */
     const char *secret_path;      /* see secret.h */
-    const unsigned char *in_use;  /* the secret of a segment that is adopted; NULL: there is none */
-    apipool_owner_t owner;        /* who httpd's children run as */
+    const unsigned char *in_use;  /* secret of an adopted segment; NULL: none */
+    apipool_owner_t owner;        /* user of httpd's children */
     apr_interval_time_t interval; /* between saves of statistics */
-    apr_uint32_t max_pending;     /* requests that are counted in the meantime */
-    void (*report)(void *ctx, const char *sentence); /* of what was wrong and survived */
+    apr_uint32_t max_pending;     /* requests counted before statistics are saved early */
+    void (*report)(void *ctx, const char *sentence); /* problem that was survived */
     void *ctx;
 } apipool_store_settings_t;
 
 /**
- * Opens the folder and reads the secret, or makes both: parent, before there are keys.
- * @param kept  what an earlier generation left; its folder is used, whatever the settings say, and so is the
- *              secret in use, whatever has become of its file
- * @param error result when it fails: a sentence for the operator
- * @param pool  as long as the store is used: that of the configuration
+ * Opens the folder and reads the secret, or creates both: parent, before there are keys.
+ * @param kept  state of an earlier generation; its folder and the secret in use are kept,
+ *              whatever the settings say or has happened to the file
+ * @param error result on failure: a sentence for the operator
+ * @param pool  life time of the store: the configuration's
  */
 apr_status_t apipool_store_open(apipool_store_t **store, const apipool_store_settings_t *settings,
                                 apipool_store_kept_t *kept, const char **error, apr_pool_t *pool);
 
-/* Keys that were read, for a segment that is going to be made. */
+/* Keys read for a segment that will be created. */
 typedef struct apipool_stored_keys_t apipool_stored_keys_t;
 
 /**
  * Reads the stored keys into private memory: parent, at its first start.
- * @param keys  result; apipool_store_fill wipes them
+ * @param keys  result; wiped with the pool
  * @param count result: slots that they need
  */
 apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys_t **keys,
                                      apr_uint32_t *count, const char **error, apr_pool_t *pool);
 
-/** How many clients there are among them: places that they need. */
+/** Number of clients read, for the places that they need. */
 apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys);
 
-/** Names the segment that is saved from, and the lock of the one writer, which all processes share. */
+/** Sets the segment to save, and the lock of the single writer, which all processes share. */
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,
                        apr_global_mutex_t *mutex);
 
-/** Puts the keys and clients that were read into the segment, and then their statistics: parent, at its
- *  first start. */
+/** Puts the keys and clients that were read, and then their statistics, into the segment:
+ *  parent, at its first start. */
 apr_status_t apipool_store_fill(apipool_store_t *store, apipool_stored_keys_t *keys,
                                 const char **error, apr_pool_t *pool);
 
 /**
- * Ends a start or a restart, when the key files have been imported: parent. A secret that lies in the store
- * is moved to where it belongs; one that lies beside the secret to replace it, replaces it; keys that are new
- * are saved; and the store is marked as one that has data. What fails of this but the saving is reported.
+ * Completes a start or restart, when the key files have been imported: parent. Moves a secret
+ * out of the store, replaces the secret if a new one lies beside it, saves new keys, and marks
+ * the store as having data. Failures are reported, except a failure to save.
  * @param error result when keys cannot be saved: a sentence
  */
 apr_status_t apipool_store_settle(apipool_store_t *store, const char **error, apr_pool_t *pool);
 
 /**
- * Writes keys, or statistics, of the segment as it is: any process. Waits for other writers. Keys that
- * could not be saved before go with the statistics.
- * @param error result when it fails: a sentence; what was current stays so
+ * Save keys, or statistics, from the segment: any process. Waits for other writers. Saving
+ * statistics also saves keys that could not be saved before.
+ * @param error result on failure: a sentence; the current generation stays
  */
 apr_status_t apipool_store_save_keys(apipool_store_t *store, const char **error, apr_pool_t *pool);
 apr_status_t apipool_store_save_stats(apipool_store_t *store, const char **error, apr_pool_t *pool);
 
-/** Whether keys have changed since they were last saved: those of key files, when that failed. Any process,
- *  no lock. */
+/** Returns 1 if keys have changed since the last save: those of key files, when that failed. Any
+ *  process, no lock. */
 int apipool_store_has_unsaved_keys(const apipool_store_t *store);
 
-/** Whether statistics have waited for long enough, or enough of them, or something was lost that is stored;
- * but saves for the number of them leave
- *  the machine to others most of the time. Any process, no lock. */
+/** Returns 1 if statistics are due by time or number of requests, or if something stored was
+ *  lost. Saves by number leave the machine to others most of the time. Any process, no lock. */
 int apipool_store_is_due(const apipool_store_t *store, apr_time_t now);
 
-/** Whether a failure to save is to be told: once a minute over all processes. */
+/** Returns 1 if a failure to save should be logged: once a minute over all processes. */
 int apipool_store_may_complain(apipool_store_t *store, apr_time_t now);
 
-/* A key as it is written down. What it points to lives as long as the call that gets it. */
+/* Key as it is stored. Its pointers are only valid during the call that receives it. */
 typedef struct {
-    apr_uint32_t pool, group; /* indices */
+    apr_uint32_t pool, upstream; /* indices */
     apr_uint64_t id;
-    const char *key; /* len bytes; nobody changes them */
+    const char *key; /* len bytes, constant */
     apr_size_t len;
     const char *label;         /* "": none */
-    const char *account;       /* "": none, or only its hash is known */
+    const char *account;       /* "": none, or only the hash is known */
     apr_uint64_t account_hash; /* 0: none */
     apr_uint32_t weight;
     int enabled;
@@ -115,63 +114,66 @@ typedef struct {
     apr_time_t added_at;
 } apipool_key_image_t;
 
-/** Changes an image as apipool_pool_edit() would change the key. Its texts are the patch's then. */
+/** Changes an image like apipool_pool_edit() changes the key. The image then points to the
+ *  patch's texts. */
 void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image);
 
-/* A change of what is kept: written down as part of the next generation, and made in memory when that is on
- * disk. What is NULL is left out. */
+/* Durable change: written as part of the next generation, and made in memory once that is on
+ * disk. Functions may be NULL. */
 typedef struct {
-    /** Looks at what there is, which nobody else changes until the change is over.
-     *  @param changes set to 0 where nothing is to be done
-     *  @param error   a sentence, where the change is refused */
+    /**
+     * Checks the present state, which only this change can modify until it is over.
+     * @param changes set to 0 if there is nothing to do
+     * @param error   a sentence, if the change is refused
+     */
     apr_status_t (*prepare)(void *ctx, int *changes, const char **error);
-    /** Changes what is written of a key that is there. Returns 0 if the key goes. */
+    /** Changes the stored form of an existing key. Returns 0 to remove the key. */
     int (*key)(void *ctx, apipool_key_image_t *image);
-    /** Gives the next key that is new; 0 when there is none left. */
+    /** Returns the next new key; 0 at the end. */
     int (*new_key)(void *ctx, apipool_key_image_t *image);
     /** Makes the change in memory. */
     apr_status_t (*apply)(void *ctx);
     void *ctx;
-    const apipool_client_image_t
-        *client; /* one that is made or edited, as prepare() leaves it, or goes */
+    const apipool_client_image_t *client; /* created, edited by prepare(), or removed */
     int client_goes;
-    const apipool_revoked_t *session; /* one that is ended by it */
+    const apipool_revoked_t *session; /* session that is ended */
 } apipool_store_change_t;
 
 /**
- * Makes a change so that it lasts: any process. One at a time over all processes. If the one that makes it is
- * killed in between, the next one to write makes memory what is on disk, so that no half of it is ever seen.
- * @param error result when it fails: a sentence; nothing has changed then
- * @return what prepare() or the writing returned
+ * Makes a durable change: any process, one at a time over all processes. If the process is
+ * killed in between, the next writer restores memory from disk, so that no partial change is
+ * ever visible.
+ * @param error result on failure: a sentence; nothing has changed then
+ * @return result of prepare() or of the write
  */
 apr_status_t apipool_store_change(apipool_store_t *store, const apipool_store_change_t *change,
                                   const char **error, apr_pool_t *pool);
 
-/** Keeps all writers out, while keys are added that are saved afterwards: parent, for key files. What a
- *  change that was cut off has left is put right first. */
+/** Keep out all writers while keys of key files are added, which are saved afterwards: parent.
+ *  Completes an interrupted change first. */
 apr_status_t apipool_store_hold(apipool_store_t *store, const char **error, apr_pool_t *pool);
 void apipool_store_release(apipool_store_t *store);
 
-/* A change of one client. */
+/* Change of one client. */
 typedef struct {
     apipool_segment_t *segment;
     enum { APIPOOL_CLIENT_CREATE, APIPOOL_CLIENT_EDIT, APIPOOL_CLIENT_DELETE } what;
-    apipool_client_image_t image; /* its server and name; of one that is made, all of it */
-    /** Of an edit: what its terms become. What it returns is returned. */
+    apipool_client_image_t image; /* server and name; for a new client, everything */
+    /** for an edit: changes the terms; its result is returned */
     apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms);
     void *ctx;
-    apr_uint32_t share; /* how many its server may have; 0: as many as there is room for */
-    int is_over_share;  /* result: that is why there is no room */
+    apr_uint32_t share; /* maximum of clients of its server; 0: no maximum */
+    int is_over_share;  /* result: APR_ENOMEM is because of share */
 } apipool_client_change_t;
 
 /**
- * That change as apipool_store_change takes it, which returns then, with no sentence, APR_EEXIST or
- * APR_ENOMEM of a client that is made, and APR_NOTFOUND of one that is not there.
- * @param change lives as long as that runs
+ * Makes a change for apipool_store_change(), which then returns, without a sentence, APR_EEXIST
+ * or APR_ENOMEM for a new client and APR_NOTFOUND for an unknown one.
+ * @param change lives until that returns
  */
 apipool_store_change_t apipool_store_client_change(apipool_client_change_t *change);
 
-/** How many writes have failed so far. No lock. */
+/** Number of failed writes so far. No lock. */
 apr_uint64_t apipool_store_failures(const apipool_store_t *store);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Changes of what is kept: written down first, then made, and made up for when that was cut off. */
+ * Durable changes: written first, then made in memory, or completed after an interruption. */
 #include <apr_hash.h>
 #include <apr_strings.h>
 #include <string.h>
@@ -7,24 +7,24 @@
 #include "keys.h"
 #include "store_parts.h"
 
-/* --- After a change that was cut off --- */
+/* --- After an interrupted change --- */
 
-/* Slots only come and go by the one writer, which is the caller. */
+/* Only the single writer, which is the caller, adds and removes slots. */
 static void remove_other_keys(apipool_segment_t *segment, const apipool_stored_keys_t *stored,
                               apr_pool_t *pool)
 {
-    apr_hash_t *wanted = apr_hash_make(pool);
+    apr_hash_t *kept = apr_hash_make(pool);
     char name[APIPOOL_STORE_NAME_SIZE];
     for (int i = 0; i < stored->keys->nelts; i++) {
         const apipool_stored_key_t *key = &APR_ARRAY_IDX(stored->keys, i, apipool_stored_key_t);
         apipool_store_key_name(name, key->id, key->server, key->pool);
-        apr_hash_set(wanted, apr_pstrdup(pool, name), APR_HASH_KEY_STRING, key);
+        apr_hash_set(kept, apr_pstrdup(pool, name), APR_HASH_KEY_STRING, key);
     }
     for (apr_uint32_t i = 0; i < apipool_segment_slots_used(segment); i++) {
         const apipool_slot_t *slot = &segment->slots[i];
         const apipool_pool_t *of = &segment->pools[slot->pool];
         apipool_store_key_name(name, slot->id, of->server, of->name);
-        if (slot->id && !apr_hash_get(wanted, name, APR_HASH_KEY_STRING)) {
+        if (slot->id && !apr_hash_get(kept, name, APR_HASH_KEY_STRING)) {
             apipool_pool_remove(segment, slot->pool, slot->id);
         }
     }
@@ -45,8 +45,7 @@ static apr_status_t make_what_is_stored(apipool_segment_t *segment,
     return rv;
 }
 
-/* Makes memory what is on disk, where it lacks something of that generation: a change that has got there, or
- * what was lost. */
+/* Restores memory from disk if it lacks a change of that generation, or has lost something. */
 static apr_status_t catch_up(apipool_store_t *store, const char **error, apr_pool_t *parent)
 {
     apipool_store_state_t *state = apipool_segment_store(store->segment);
@@ -113,7 +112,7 @@ void apipool_store_release(apipool_store_t *store)
 void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image)
 {
     const apipool_key_edit_t *edit = &patch->edit;
-    image->group = patch->group == APIPOOL_NONE ? image->group : patch->group;
+    image->upstream = patch->upstream == APIPOOL_NONE ? image->upstream : patch->upstream;
     image->enabled = edit->set & APIPOOL_SET_ENABLED ? edit->enabled : image->enabled;
     image->weight = edit->set & APIPOOL_SET_WEIGHT ? edit->weight : image->weight;
     image->limits = edit->set & APIPOOL_SET_LIMITS ? edit->limits : image->limits;
@@ -124,7 +123,7 @@ void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image
     }
 }
 
-/* What was unsaved before stays so only if memory could not follow. */
+/* If memory could not follow, the change stays pending. */
 static apr_status_t make(apipool_store_t *store, const apipool_store_change_t *change,
                          const char **error)
 {
@@ -134,7 +133,7 @@ static apr_status_t make(apipool_store_t *store, const apipool_store_change_t *c
         __atomic_store_n(&state->saved_changes, state->changes, __ATOMIC_RELAXED);
         __atomic_store_n(&state->changing, 0, __ATOMIC_RELEASE);
     }
-    else { /* whoever writes next tries again */
+    else { /* the next writer tries again */
         *error = "the change is on disk, but shared memory could not follow; it is tried again";
     }
     return rv;

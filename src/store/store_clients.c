@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Clients as records, and changes of them that last. */
+ * Clients as records, and durable changes of them. */
 #include <apr_hash.h>
 #include <apr_strings.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 #include "client.h"
 #include "store_parts.h"
 
-/* Each member with its tag; see core/record.h for what may change. Of the lists each text is a field, and
- * each list has a tag. */
+/* Members with their tags; core/record.h tells what may change. Each text of a list is a field;
+ * each list has its own tag. */
 enum { CLIENT_DIGEST = 3, CLIENT_LISTS = 8 };
 
 #define MEMBER APIPOOL_RECORD_MEMBER
@@ -73,7 +73,7 @@ void apipool_store_write_clients(apipool_saving_t *saving)
 
 /* --- reading --- */
 
-/* Lists are packed when all of them is known. */
+/* Packs the lists once all their texts are known. */
 static int read_lists(apipool_client_image_t *image, const char *value, apr_size_t len,
                       apr_pool_t *pool)
 {
@@ -106,7 +106,7 @@ int apipool_store_read_client(const char *value, apr_size_t len, apr_array_heade
     return 1;
 }
 
-/* One that is there already becomes what the record says; one of another key is another client. */
+/* Changes an existing client to match the record; with another key, it is replaced. */
 static apr_status_t put_client(apipool_segment_t *segment, const apipool_client_image_t *image)
 {
     apipool_client_row_t row;
@@ -136,15 +136,15 @@ apr_status_t apipool_store_put_clients(apipool_segment_t *segment,
 void apipool_store_remove_other_clients(apipool_segment_t *segment,
                                         const apr_array_header_t *clients, apr_pool_t *pool)
 {
-    apr_hash_t *wanted = apr_hash_make(pool);
+    apr_hash_t *kept = apr_hash_make(pool);
     apipool_client_image_t image;
     for (int i = 0; i < clients->nelts; i++) {
         const apipool_client_image_t *stored = &APR_ARRAY_IDX(clients, i, apipool_client_image_t);
-        apr_hash_set(wanted, stored->digest, sizeof(stored->digest), stored);
+        apr_hash_set(kept, stored->digest, sizeof(stored->digest), stored);
     }
     for (apr_uint32_t i = 0; i < apipool_clients_used(&segment->clients); i++) {
         if (apipool_client_image(segment, i, &image) == APR_SUCCESS &&
-            !apr_hash_get(wanted, image.digest, sizeof(image.digest))) {
+            !apr_hash_get(kept, image.digest, sizeof(image.digest))) {
             apipool_client_remove(segment, image.server, image.name);
         }
     }
@@ -152,7 +152,7 @@ void apipool_store_remove_other_clients(apipool_segment_t *segment,
 
 /* --- changes --- */
 
-/* No other change is under way: what is counted here is so until this one is made. */
+/* The count cannot change before this change is made, as no other one is in progress. */
 static apr_status_t check_share(apipool_client_change_t *change)
 {
     apr_uint32_t count = 0;
@@ -163,7 +163,7 @@ static apr_status_t check_share(apipool_client_change_t *change)
     return change->is_over_share ? APR_ENOMEM : rv;
 }
 
-/* What is wrong the callers know better how to say. */
+/* The callers word the errors. */
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     apipool_client_change_t *change = ctx;

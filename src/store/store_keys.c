@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys as records, and what is kept with them: the secret that ids are derived from, and sessions that were
- * ended, so that a restart does not bring them back. */
+ * Keys as records, with the secret for key ids and the ended sessions, which a restart must not
+ * revive. */
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "store_parts.h"
 #include "throttle.h"
 
-/* Each member with its tag; see core/record.h for what may change. */
+/* Members with their tags; core/record.h tells what may change. */
 #define MEMBER APIPOOL_RECORD_MEMBER
 static const apipool_record_member_t key_members[] = {
     MEMBER(1, APIPOOL_AS_TEXT, apipool_stored_key_t, server, char),
@@ -29,13 +29,13 @@ static const apipool_record_member_t key_members[] = {
 static const apipool_record_member_t session_members[] = {
     MEMBER(1, APIPOOL_AS_SIGNED, apipool_revoked_t, until, apr_time_t), {0}};
 
-/* Names of records begin with a letter for what they are, and 16 digits. */
+/* Names of records begin with a letter for their kind, and 16 digits. */
 #define APIPOOL_OF_CLIENT 'c'
 #define APIPOOL_OF_KEY    'k'
 #define OF_SESSION        's'
-#define NAME_LEN          17 /* of a session; that of a key goes on */
+#define NAME_LEN          17 /* of a session; the name of a key is longer */
 
-/* The record of the secret that ids are derived from, when that is not the one that seals. */
+/* Record of the secret for key ids, if it differs from the one that seals. */
 #define ID_SECRET "ids"
 
 void apipool_store_key_name(char name[APIPOOL_STORE_NAME_SIZE], apr_uint64_t id, const char *server,
@@ -47,7 +47,7 @@ void apipool_store_key_name(char name[APIPOOL_STORE_NAME_SIZE], apr_uint64_t id,
                  place);
 }
 
-/* What a sealed key is bound to: its place and its id. */
+/* Binds a sealed key to its pool and id. */
 static apr_size_t bind_to(char *aad, const char *server, const char *pool, apr_uint64_t id)
 {
     apr_size_t at = strlen(server) + 1;
@@ -76,7 +76,8 @@ static void save_image(apipool_saving_t *saving, const apipool_key_image_t *imag
         .added_at = image->added_at};
     apr_cpystrn(key.server, pool->server, sizeof(key.server));
     apr_cpystrn(key.pool, pool->name, sizeof(key.pool));
-    apr_cpystrn(key.upstream, store->segment->groups[image->group].name, sizeof(key.upstream));
+    apr_cpystrn(key.upstream, store->segment->upstreams[image->upstream].name,
+                sizeof(key.upstream));
     apr_cpystrn(key.label, image->label, sizeof(key.label));
     apr_cpystrn(key.account, image->account, sizeof(key.account));
     if (!apipool_vault_seal(&store->vault, aad, bind_to(aad, key.server, key.pool, image->id),
@@ -94,7 +95,7 @@ static void save_key(apipool_saving_t *saving, int n)
     const apipool_store_change_t *change = saving->change;
     const apipool_slot_t *slot = &saving->slots[n];
     apipool_key_image_t image = {.pool = slot->pool,
-                                 .group = slot->group,
+                                 .upstream = slot->upstream,
                                  .id = slot->id,
                                  .key = saving->keys[n],
                                  .len = slot->secret_len,
@@ -110,7 +111,7 @@ static void save_key(apipool_saving_t *saving, int n)
     }
 }
 
-/* Ids stay when the secret is replaced. */
+/* Key ids stay the same when the secret is replaced. */
 static void save_id_secret(apipool_saving_t *saving)
 {
     unsigned char sealed[APIPOOL_SECRET_SIZE + APIPOOL_VAULT_OVERHEAD];
@@ -136,7 +137,7 @@ static void save_session(apipool_saving_t *saving, const apipool_revoked_t *sess
     apipool_saving_put(saving, name);
 }
 
-/* Those whose time is not over, and the one that the change ends. */
+/* Saves the unexpired ended sessions, and the one that the change ends. */
 static void save_sessions(apipool_saving_t *saving)
 {
     const apipool_revoked_t *ended = saving->change ? saving->change->session : NULL;
@@ -172,7 +173,7 @@ void apipool_store_write_keys(apipool_saving_t *saving)
 
 /* --- Reading --- */
 
-/* Opens what was sealed: with the secret, or with the one that was about to replace it. */
+/* Unseals with the secret, or with the new one that was about to replace it. */
 static int unseal(const apipool_store_t *store, const void *aad, apr_size_t aad_len,
                   const apipool_record_field_t *sealed, void *out, apr_size_t room, apr_size_t *len)
 {
@@ -208,7 +209,7 @@ static apr_status_t read_id_secret(apipool_stored_keys_t *keys, const char *valu
     return APR_EGENERAL;
 }
 
-/* Whether each key is the one that its record's name says: when that secret is known. */
+/* Checks that each key has the id in its record's name, once the id secret is known. */
 static apr_status_t check_ids(apipool_stored_keys_t *keys)
 {
     for (int i = 0; i < keys->keys->nelts; i++) {
@@ -223,7 +224,7 @@ static apr_status_t check_ids(apipool_stored_keys_t *keys)
     return APR_SUCCESS;
 }
 
-/* What is no record of a session, or cannot be read, is passed over. */
+/* Skips records that are malformed. */
 static void read_session(apipool_stored_keys_t *keys, apr_uint64_t jti, const char *value,
                          apr_size_t len)
 {
@@ -268,7 +269,7 @@ static apr_status_t read_record(void *ctx, const char *name, apr_size_t name_len
     return APR_SUCCESS;
 }
 
-/* Whatever has become of them: a change that did not get to disk is read as well. */
+/* Wipes the keys, including those of a change that did not get to disk. */
 static apr_status_t wipe(void *data)
 {
     apipool_stored_keys_t *keys = data;
@@ -305,10 +306,10 @@ apr_uint32_t apipool_store_clients_read(const apipool_stored_keys_t *keys)
     return (apr_uint32_t)keys->clients->nelts;
 }
 
-/* A key that is there already, in that group, becomes what is said of it; the rest of what it is stays. */
+/* Adds a key, or changes an existing one to match the record; its other properties stay. */
 static apr_status_t put_key(apipool_segment_t *segment, const apipool_stored_key_t *key)
 {
-    apr_uint32_t pool, group;
+    apr_uint32_t pool, upstream;
     apipool_added_e added;
     apipool_key_item_t item = {.key = key->key,
                                .len = key->len,
@@ -323,16 +324,16 @@ static apr_status_t put_key(apipool_segment_t *segment, const apipool_stored_key
                                           .weight = key->weight,
                                           .account = key->account,
                                           .limits = key->limits},
-                                 .group = APIPOOL_NONE};
+                                 .upstream = APIPOOL_NONE};
     apr_status_t rv =
-        apipool_pool_known(segment, key->server, key->pool, key->upstream, &pool, &group);
+        apipool_pool_known(segment, key->server, key->pool, key->upstream, &pool, &upstream);
     if (rv == APR_SUCCESS) {
-        rv = apipool_pool_add(segment, group, &item, key->added_at, &added);
+        rv = apipool_pool_add(segment, upstream, &item, key->added_at, &added);
     }
     if (rv == APR_SUCCESS && added == APIPOOL_DUPLICATE) {
         rv = apipool_pool_edit(segment, pool, key->id, &patch);
     }
-    if (rv == APR_SUCCESS && !*key->account) { /* written before names were */
+    if (rv == APR_SUCCESS && !*key->account) { /* written by a version without account names */
         apipool_pool_set_account(segment, pool, key->id, key->account_hash);
     }
     return rv == APR_SUCCESS && added == APIPOOL_FULL ? APR_ENOSPC : rv;

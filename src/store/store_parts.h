@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the store have in common; for src/store/store*.c alone. */
+ * Internals of the store; only for src/store/store*.c. */
 #ifndef APIPOOL_STORE_STORE_PARTS_H
 #define APIPOOL_STORE_STORE_PARTS_H
 
@@ -9,30 +9,29 @@
 #include "store.h"
 #include "vault.h"
 
-#define APIPOOL_STORE_BATCH 64 /* slots that are copied under the lock at a time */
+#define APIPOOL_STORE_BATCH 64 /* slots copied per lock */
 
 struct apipool_store_t {
     apipool_store_settings_t settings;
     const char *path;
     apipool_folder_t *folder;
     apipool_segment_t *segment;
-    apr_global_mutex_t *mutex;                 /* of the one writer */
-    unsigned char secret[APIPOOL_SECRET_SIZE]; /* that everything is sealed with */
+    apr_global_mutex_t *mutex;                 /* of the single writer */
+    unsigned char secret[APIPOOL_SECRET_SIZE]; /* seals everything */
     apipool_vault_t vault;
-    unsigned char next_secret[APIPOOL_SECRET_SIZE]; /* that shall be it; when there is one */
+    unsigned char next_secret[APIPOOL_SECRET_SIZE]; /* new secret, if has_next */
     apipool_vault_t next_vault;
     int has_next;
-    int is_carried; /* the secret lies in the store, where earlier versions made it */
+    int is_carried; /* the secret lies in the store, where earlier versions put it */
 };
 
-/* A generation that is being written, and memory for one record of it. */
+/* Generation being written, with buffers. */
 typedef struct {
     apipool_store_t *store;
     apipool_generation_t *generation;
     const apipool_store_change_t *change; /* or NULL */
-    apr_status_t
-        rv; /* not APR_SUCCESS: memory could not be read, and what is written is worth nothing */
-    int unsealed;                              /* nor where a key could not be sealed */
+    apr_status_t rv;                      /* memory could not be read: the generation is aborted */
+    int unsealed;                         /* a key could not be sealed: likewise */
     apipool_slot_t slots[APIPOOL_STORE_BATCH]; /* copies */
     char keys[APIPOOL_STORE_BATCH][APIPOOL_KEY_MAX];
     char labels[APIPOOL_STORE_BATCH][APIPOOL_LABEL_MAX + 1];
@@ -44,26 +43,26 @@ typedef struct {
 /** Begins a record. Returns its writer. */
 apipool_record_writer_t *apipool_saving_begin(apipool_saving_t *saving);
 
-/** Puts that record; what did not fit makes the generation fail. */
+/** Adds that record; if it did not fit, the generation fails. */
 void apipool_saving_put(apipool_saving_t *saving, const char *key);
 
-/** Calls save() for the n-th of the copies, for each slot in use. They are taken in batches, so that the
- *  lock is held for microseconds, and wiped when it is over. */
+/** Calls save() with the index of the copy for each slot in use. Slots are copied in batches, so
+ *  that the lock is held for microseconds, and wiped at the end. */
 void apipool_saving_slots(apipool_saving_t *saving, void (*save)(apipool_saving_t *saving, int n));
 
-/** Takes the segment's lock, which its own function gives back. Returns 0 if it is not to be had, or was not
- *  before. */
+/** Takes the segment's lock, to be released with apipool_segment_unlock(). Returns 0 if it fails
+ *  now or has failed before. */
 int apipool_saving_lock(apipool_saving_t *saving);
 
-/** Copies bytes of the segment as they are at one moment. Returns 0 if it cannot. */
+/** Copies bytes of the segment under the lock. Returns 0 on failure. */
 int apipool_saving_copy(apipool_saving_t *saving, void *copy, const void *of, apr_size_t size);
 
-/** "k0123456789abcdef-89abcdef01234567": a key's id, and a hash of its pool. */
+/** Name of a key's record: "k0123456789abcdef-89abcdef01234567", its id and a hash of its pool. */
 #define APIPOOL_STORE_NAME_SIZE 40
 void apipool_store_key_name(char name[APIPOOL_STORE_NAME_SIZE], apr_uint64_t id, const char *server,
                             const char *pool);
 
-/* A key in private memory, as it was read. */
+/* Key in private memory, as read. */
 typedef struct {
     char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX], upstream[APIPOOL_NAME_MAX];
     char label[APIPOOL_LABEL_MAX + 1], account[APIPOOL_ACCOUNT_MAX + 1];
@@ -72,7 +71,7 @@ typedef struct {
     apipool_key_limits_t limits;
     apr_uint32_t weight;
     int enabled;
-    apipool_record_field_t sealed; /* the key, as long as the record is there */
+    apipool_record_field_t sealed; /* the key, valid as long as the record */
     char *key;                     /* len bytes */
     apr_size_t len;
 } apipool_stored_key_t;
@@ -83,64 +82,66 @@ struct apipool_stored_keys_t {
     apr_array_header_t *keys;                     /* apipool_stored_key_t */
     apr_array_header_t *clients;                  /* apipool_client_image_t */
     apr_array_header_t *sessions;                 /* apipool_revoked_t */
-    unsigned char id_secret[APIPOOL_SECRET_SIZE]; /* that ids are derived from */
-    apr_uint64_t generation;                      /* of which they are */
+    unsigned char id_secret[APIPOOL_SECRET_SIZE]; /* key ids are derived from it */
+    apr_uint64_t generation;                      /* that was read */
     const char *error;
 };
 
-/** Reads the secret, or makes it, and the one that shall replace it: with the folder open, parent. */
+/** Reads or creates the secret, and reads a new one: parent, with the folder open. */
 apr_status_t apipool_store_read_secrets(apipool_store_t *store, const char **error,
                                         apr_pool_t *pool);
 
-/** Seals with the secret of the segment from now on, which the parent may have replaced since: the one
- *  writer. */
+/** Switches to the segment's secret, which the parent may have replaced: single writer. */
 apr_status_t apipool_store_follow_secret(apipool_store_t *store, const char **error);
 
-/** Whether memory is to be made what is on disk before anything is written. No lock. */
+/** Returns 1 if memory must be restored from disk before the next write. No lock. */
 int apipool_store_lags_behind(const apipool_store_t *store);
 
-/** Makes the caller the one writer, until apipool_store_release(). */
+/** Makes the caller the single writer, until apipool_store_release(). */
 apr_status_t apipool_store_lock(apipool_store_t *store, const char **error);
 
-/** Writes a generation: the caller is the one writer.
- *  @param change what it has other than memory, or NULL */
+/**
+ * Writes a generation: single writer.
+ * @param change its difference to memory, or NULL
+ */
 apr_status_t apipool_store_write(apipool_store_t *store, apipool_store_kind_e kind,
                                  const apipool_store_change_t *change, const char **error,
                                  apr_pool_t *pool);
 
 /**
- * Puts what was read into the segment: keys, clients and sessions. What is there already becomes what the
- * records say.
- * @param no_room a sentence for where a key does not fit
- * @param error   result when it fails: a sentence, or NULL
+ * Puts keys, clients and sessions that were read into the segment. Existing ones are changed to
+ * match.
+ * @param no_room sentence for a key that does not fit
+ * @param error   result on failure: a sentence, or NULL
  */
 apr_status_t apipool_store_put_stored(apipool_segment_t *segment, const apipool_stored_keys_t *keys,
                                       const char *no_room, const char **error);
 
-/** "c0123456789abcdef-89abcdef01234567": the first half of the digest of a client's key. */
+/** Name of a client's record: "c0123456789abcdef-89abcdef01234567", half of the digest of its
+ *  key. */
 void apipool_store_client_name(char name[APIPOOL_STORE_NAME_SIZE], const unsigned char *digest);
 
-/** Reads a client and adds it to others. Returns 0 if it cannot be read. */
+/** Reads a client and appends it. Returns 0 if it cannot be read. */
 int apipool_store_read_client(const char *value, apr_size_t len, apr_array_header_t *clients);
 
-/** Puts clients that were read into the segment; those that are there become what the records say. */
+/** Puts clients that were read into the segment. Existing ones are changed to match. */
 apr_status_t apipool_store_put_clients(apipool_segment_t *segment,
                                        const apr_array_header_t *clients, const char **error);
 
-/** Removes all others: the caller is the one writer. */
+/** Removes all other clients: single writer. */
 void apipool_store_remove_other_clients(apipool_segment_t *segment,
                                         const apr_array_header_t *clients, apr_pool_t *pool);
 
 /** Writes all clients. */
 void apipool_store_write_clients(apipool_saving_t *saving);
 
-/** Writes all keys, and what is kept with them. */
+/** Writes all keys, clients and ended sessions. */
 void apipool_store_write_keys(apipool_saving_t *saving);
 
 /** Writes all statistics. */
 void apipool_store_write_stats(apipool_saving_t *saving);
 
-/** Takes one record of statistics over; those of keys and upstreams that are not there are passed over. */
+/** Reads one record of statistics; records of unknown keys and upstreams are skipped. */
 apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key_len,
                                       const char *value, apr_size_t len);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The secrets of a store: the one that it is sealed with, where an earlier version had it, and a new one. */
+ * Secrets of a store: the present one, one inside the store from an earlier version, and a new
+ * one. */
 #include <apr_strings.h>
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -30,7 +31,7 @@ static apr_status_t open_vault(apipool_vault_t *vault, const unsigned char *secr
     return APR_EGENERAL;
 }
 
-/* A restart must not end a server because something has happened to the file of a secret that it has. */
+/* A restart must not stop the server because of the file of a secret that it already has. */
 static void keep_in_use(apipool_store_t *store, const char *error, apr_pool_t *pool)
 {
     const apipool_store_settings_t *settings = &store->settings;
@@ -47,9 +48,9 @@ static void keep_in_use(apipool_store_t *store, const char *error, apr_pool_t *p
     memcpy(store->secret, settings->in_use, sizeof(store->secret));
 }
 
-/* A missing secret is made only where there is nothing that it would have to open. One that lies in the
- * store, where earlier versions made it, must open what is there: it is not moved before it has. A store with
- * a mark has had its secret elsewhere, and whoever can write to it has put that one there. */
+/* A missing secret is created only if there is nothing that it would have to open. A secret
+ * inside the store, from an earlier version, must open the store before it is moved. A store
+ * with a mark has had its secret elsewhere, so a secret inside it was planted. */
 static apr_status_t read_current(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
     const apipool_store_settings_t *settings = &store->settings;
@@ -78,7 +79,7 @@ static apr_status_t read_current(apipool_store_t *store, const char **error, apr
     return rv;
 }
 
-/* What is sealed with the new one is read as well: a replacement may have been cut off. */
+/* Also accepts seals made with the new secret: a replacement may have been interrupted. */
 static apr_status_t read_next(apipool_store_t *store, const char **error, apr_pool_t *pool)
 {
     const char *path = apipool_secret_next(store->settings.secret_path, pool);
@@ -122,10 +123,10 @@ apr_status_t apipool_store_follow_secret(apipool_store_t *store, const char **er
     return open_vault(&store->vault, store->secret, error);
 }
 
-/* --- When the store has been read --- */
+/* --- After the store was read --- */
 
-/* The secret leaves the store, also where that was cut off between copy and removal; but not where nothing in
- * the store has shown it to be the right one. */
+/* Moves the secret out of the store, also after an interruption between copy and removal, but
+ * only if the content of the store has proved that it is the right one. */
 static void carry_over(apipool_store_t *store, apr_pool_t *pool)
 {
     unsigned char old[APIPOOL_SECRET_SIZE];
@@ -162,8 +163,8 @@ static void carry_over(apipool_store_t *store, apr_pool_t *pool)
                                      store->path, error));
 }
 
-/* Both kinds twice, so that the generation before is sealed with the new secret as well, and none is left
- * that the old one opens. */
+/* Writes both kinds twice, so that the previous generation is sealed with the new secret as
+ * well, and the old one opens none. */
 static apr_status_t replace_secret_held(apipool_store_t *store, const char **error,
                                         apr_pool_t *pool)
 {
@@ -177,7 +178,7 @@ static apr_status_t replace_secret_held(apipool_store_t *store, const char **err
     if (rv == APR_SUCCESS) {
         rv = apipool_secret_replace(store->settings.secret_path, error, pool);
     }
-    if (rv == APR_SUCCESS) { /* children follow when they write */
+    if (rv == APR_SUCCESS) { /* children follow at their next write */
         memcpy(apipool_segment_store(store->segment)->sealed_with, store->secret,
                sizeof(store->secret));
         store->has_next = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Statistics as records: what has been counted, and the states and limits that a restart must not reset. */
+ * Statistics as records: counters, and the states and limits that a restart must not reset. */
 #include <apr_strings.h>
 #include <math.h>
 #include <stddef.h>
@@ -11,22 +11,22 @@
 #include "store_parts.h"
 #include "throttle.h"
 
-/* The first byte of a record's name says what it is about; the rest only makes it different from others. */
-#define APIPOOL_OF_KEY    'k'
-#define APIPOOL_OF_GROUP  'g'
-#define APIPOOL_OF_POOL   'p'
-#define APIPOOL_OF_NAME   'n'
-#define APIPOOL_OF_HIT    'h'
-#define APIPOOL_OF_CLIENT 'c'
+/* The first byte of a record's name is its kind; the rest makes it unique. */
+#define APIPOOL_OF_KEY           'k'
+#define APIPOOL_OF_UPSTREAM      'g'
+#define APIPOOL_OF_POOL          'p'
+#define APIPOOL_OF_NAME          'n'
+#define APIPOOL_OF_ACCOUNT_LIMIT 'h'
+#define APIPOOL_OF_CLIENT        'c'
 
-/* --- What records consist of: each member with its tag; see core/record.h for what may change --- */
+/* --- Members of records with their tags; core/record.h tells what may change --- */
 
-/* Those tags that are not only in a table. */
+/* Tags that are also used outside the tables. */
 enum {
     APIPOOL_STAT_SERVER = 1,
     APIPOOL_STAT_POOL = 2,
-    APIPOOL_STAT_LANES = 13,
-    APIPOOL_STAT_NUMBERS = 14,
+    APIPOOL_STAT_MODEL_SLOTS = 13,
+    APIPOOL_STAT_COUNTERS = 14,
     APIPOOL_STAT_MINUTES = 18,
     APIPOOL_STAT_HOURS = 19,
     APIPOOL_STAT_KIND = 23,
@@ -42,20 +42,20 @@ enum {
 #define ROW(tag, T, first, last, type)                                                             \
     APIPOOL_RECORD_SPAN(tag, APIPOOL_AS_ROW, T, first, last, type)
 
-/* Of what lies at an offset: counts and averages, and how fast they grow. */
+/* Counts, averages and rates at an offset. */
 #define COUNTS(tag, at)                                                                            \
     {tag, APIPOOL_AS_ROW, 8, offsetof(apipool_counts_t, timed) / 8, at},                           \
     {                                                                                              \
         tag, APIPOOL_AS_ROW, 4, 2, (at) + offsetof(apipool_counts_t, timed)                        \
     }
-#define NUMBERS(at)                                                                                \
-    COUNTS(APIPOOL_STAT_NUMBERS, (at) + offsetof(apipool_counters_t, counts)),                     \
+#define COUNTERS(at)                                                                               \
+    COUNTS(APIPOOL_STAT_COUNTERS, (at) + offsetof(apipool_counters_t, counts)),                    \
     {                                                                                              \
-        APIPOOL_STAT_NUMBERS, APIPOOL_AS_ROW, 4, sizeof(((apipool_counters_t *)0)->windows) / 4,   \
+        APIPOOL_STAT_COUNTERS, APIPOOL_AS_ROW, 4, sizeof(((apipool_counters_t *)0)->windows) / 4,  \
             (at) + offsetof(apipool_counters_t, windows)                                           \
     }
 
-/* What a record is about, and what of it is no member of that. */
+/* Subject of a record, and fields that are not members of a structure. */
 typedef struct {
     char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX], upstream[APIPOOL_NAME_MAX];
     apr_uint64_t id;
@@ -71,7 +71,7 @@ static const apipool_record_member_t about_members[] = {
     NUMBER(APIPOOL_STAT_KIND, about_t, kind),
     FIELD(APIPOOL_STAT_TEXT, about_t, text),
     FIELD(34, about_t, digest),
-    FIELD(APIPOOL_STAT_LANES, about_t, model_slots),
+    FIELD(APIPOOL_STAT_MODEL_SLOTS, about_t, model_slots),
     FIELD(APIPOOL_STAT_MINUTES, about_t, minutes),
     FIELD(APIPOOL_STAT_HOURS, about_t, hours),
     {0}};
@@ -100,9 +100,9 @@ static const apipool_record_member_t slot_members[] = {
     COUNTS(12, offsetof(apipool_slot_t, counts)),
     {0}};
 
-static const apipool_record_member_t group_members[] = {
+static const apipool_record_member_t upstream_members[] = {
     TEXT(3, apipool_upstream_t, name),
-    NUMBERS(offsetof(apipool_upstream_t, numbers)),
+    COUNTERS(offsetof(apipool_upstream_t, counters)),
     ROW(15, apipool_upstream_t, rules, rules, apr_uint64_t),
     ROW(16, apipool_upstream_t, endings, endings, apr_uint64_t),
     ROW(22, apipool_upstream_t, successes, failures, apr_uint64_t),
@@ -110,7 +110,7 @@ static const apipool_record_member_t group_members[] = {
     {0}};
 
 static const apipool_record_member_t pool_members[] = {
-    NUMBERS(offsetof(apipool_pool_stats_t, numbers)),
+    COUNTERS(offsetof(apipool_pool_stats_t, counters)),
     ROW(20, apipool_pool_stats_t, duration, duration, apr_uint64_t),
     ROW(21, apipool_pool_stats_t, first_byte, first_byte, apr_uint64_t),
     ROW(16, apipool_pool_stats_t, endings, endings, apr_uint64_t),
@@ -123,7 +123,7 @@ static const apipool_record_member_t point_members[] = {
     {0}};
 #define APIPOOL_POINT_ROW 9
 
-static const apipool_record_member_t name_members[] = {NUMBERS(0), {0}};
+static const apipool_record_member_t name_members[] = {COUNTERS(0), {0}};
 
 static const apipool_record_member_t account_limit_members[] = {
     NUMBER(25, apipool_account_limit_t, account),
@@ -135,7 +135,7 @@ static const apipool_record_member_t account_limit_members[] = {
 static const apipool_record_member_t client_members[] = {
     MEMBER(34, APIPOOL_AS_BYTES, apipool_client_slot_t, digest, unsigned char),
     ROW(11, apipool_client_slot_t, windows, windows, apr_uint32_t),
-    NUMBERS(offsetof(apipool_client_slot_t, numbers)),
+    COUNTERS(offsetof(apipool_client_slot_t, counters)),
     SIGNED(35, apipool_client_slot_t, last_used_at),
     {0}};
 
@@ -157,21 +157,21 @@ static void end(apipool_saving_t *saving, char about, apr_uint32_t index)
     apipool_saving_put(saving, name);
 }
 
-/* Model and end of each cooldown that is not for all models. */
+/* Model and end of each cooldown for a single model. */
 static void put_model_slots(apipool_record_writer_t *writer, const apipool_segment_t *segment,
                             const apipool_slot_t *slot)
 {
-    const apipool_upstream_t *g = &segment->groups[slot->group];
+    const apipool_upstream_t *u = &segment->upstreams[slot->upstream];
     apr_uint64_t row[2 * APIPOOL_MODEL_SLOTS];
     apr_size_t count = 0;
     for (int model_slot = 1; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
-        if (slot->place[model_slot] != APIPOOL_NONE && g->model_slots[model_slot].model) {
-            row[count++] = g->model_slots[model_slot].model;
+        if (slot->place[model_slot] != APIPOOL_NONE && u->model_slots[model_slot].model) {
+            row[count++] = u->model_slots[model_slot].model;
             row[count++] = (apr_uint64_t)slot->until[model_slot];
         }
     }
     if (count) {
-        apipool_record_put_u64s(writer, APIPOOL_STAT_LANES, row, count);
+        apipool_record_put_u64s(writer, APIPOOL_STAT_MODEL_SLOTS, row, count);
     }
 }
 
@@ -188,12 +188,12 @@ static void save_slot(apipool_saving_t *saving, int n)
     apipool_saving_put(saving, name);
 }
 
-static void save_group(apipool_saving_t *saving, apr_uint32_t index)
+static void save_upstream(apipool_saving_t *saving, apr_uint32_t index)
 {
-    apipool_upstream_t g;
-    if (apipool_saving_copy(saving, &g, &saving->store->segment->groups[index], sizeof(g))) {
-        apipool_record_put_members(begin(saving, g.pool), group_members, &g);
-        end(saving, APIPOOL_OF_GROUP, index);
+    apipool_upstream_t u;
+    if (apipool_saving_copy(saving, &u, &saving->store->segment->upstreams[index], sizeof(u))) {
+        apipool_record_put_members(begin(saving, u.pool), upstream_members, &u);
+        end(saving, APIPOOL_OF_UPSTREAM, index);
     }
 }
 
@@ -227,24 +227,24 @@ static void save_account_limit(apipool_saving_t *saving, apr_uint32_t index)
         account_limit.account && account_limit.until > apr_time_now()) {
         apipool_record_put_members(begin(saving, account_limit.pool), account_limit_members,
                                    &account_limit);
-        end(saving, APIPOOL_OF_HIT, index);
+        end(saving, APIPOOL_OF_ACCOUNT_LIMIT, index);
     }
 }
 
-/* Whatever stands at that place of the table of clients and models. */
+/* Saves a place of the table of clients and models, if it is used. */
 static void save_name(apipool_saving_t *saving, apr_uint32_t place)
 {
     apipool_segment_t *segment = saving->store->segment;
     apr_uint32_t next = place, count = 0;
     apipool_names_row_t row;
     apipool_name_t named;
-    apipool_counters_t numbers;
+    apipool_counters_t counters;
     if (apipool_saving_lock(saving)) {
         count = apipool_names_read_locked(&segment->names, APIPOOL_NAMED_OF_ANY, apr_time_now(),
                                           &next, &row, 1);
         if (count) {
             apipool_name_make(&named, row.text, strlen(row.text));
-            numbers = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
+            counters = *apipool_names_at_locked(&segment->names, row.pool, row.kind, &named, 0);
         }
         apipool_segment_unlock(segment);
     }
@@ -252,7 +252,7 @@ static void save_name(apipool_saving_t *saving, apr_uint32_t place)
         apipool_record_writer_t *writer = begin(saving, row.pool);
         apipool_record_put_u64(writer, APIPOOL_STAT_KIND, (apr_uint64_t)row.kind);
         apipool_record_put_text(writer, APIPOOL_STAT_TEXT, row.text);
-        apipool_record_put_members(writer, name_members, &numbers);
+        apipool_record_put_members(writer, name_members, &counters);
         end(saving, APIPOOL_OF_NAME, place);
     }
 }
@@ -276,7 +276,7 @@ void apipool_store_write_stats(apipool_saving_t *saving)
     const struct {
         apr_uint32_t count;
         void (*save)(apipool_saving_t *saving, apr_uint32_t index);
-    } parts[] = {{apipool_segment_upstreams_used(saving->store->segment), save_group},
+    } parts[] = {{apipool_segment_upstreams_used(saving->store->segment), save_upstream},
                  {apipool_segment_pools_used(saving->store->segment), save_pool},
                  {apipool_names_places(&segment->names), save_name},
                  {apipool_clients_used(&segment->clients), save_client},
@@ -293,7 +293,7 @@ void apipool_store_write_stats(apipool_saving_t *saving)
     }
 }
 
-/* --- Reading: what this version knows of a record, for what is still there --- */
+/* --- Reading what this version knows, for what still exists --- */
 
 typedef struct {
     apipool_segment_t *segment;
@@ -303,7 +303,7 @@ typedef struct {
     apr_uint32_t pool;
 } stat_t;
 
-/* Of what has not been read as a whole there is no such call. */
+/* The record was checked as a whole before. */
 static void take(const stat_t *stat, const apipool_record_member_t *members, void *to)
 {
     apipool_record_read_members(stat->value, stat->len, members, to);
@@ -327,8 +327,7 @@ static void take_model_slots(const stat_t *stat, apr_uint32_t index)
     }
 }
 
-/* A state that is no state of this version, or that only an operator gives, is not taken over, nor is a
- * number that can be none. */
+/* Ignores states that are unknown or that only an operator sets, and impossible values. */
 static void take_slot(const stat_t *stat)
 {
     apr_uint32_t index = apipool_pool_find_locked(stat->segment, stat->pool, stat->about.id);
@@ -356,14 +355,14 @@ static void take_slot(const stat_t *stat)
     take_model_slots(stat, index);
 }
 
-static void take_group(const stat_t *stat)
+static void take_upstream(const stat_t *stat)
 {
     for (apr_uint32_t i = 0; i < apipool_segment_upstreams_used(stat->segment); i++) {
-        apipool_upstream_t *g = &stat->segment->groups[i];
-        if (g->pool == stat->pool && !strcmp(g->name, stat->about.upstream)) {
-            take(stat, group_members, g);
-            g->failing = is_share(g->failing) ? g->failing : 0;
-            apipool_counters_mend(&g->numbers);
+        apipool_upstream_t *u = &stat->segment->upstreams[i];
+        if (u->pool == stat->pool && !strcmp(u->name, stat->about.upstream)) {
+            take(stat, upstream_members, u);
+            u->failing = is_share(u->failing) ? u->failing : 0;
+            apipool_counters_mend(&u->counters);
         }
     }
 }
@@ -384,12 +383,12 @@ static void take_pool(const stat_t *stat)
 {
     apipool_pool_stats_t *stats = &stat->segment->stats[stat->pool];
     take(stat, pool_members, stats);
-    apipool_counters_mend(&stats->numbers);
+    apipool_counters_mend(&stats->counters);
     take_points(&stat->about.minutes, stats->series.minutes, APIPOOL_SERIES_MINUTES);
     take_points(&stat->about.hours, stats->series.hours, APIPOOL_SERIES_HOURS);
 }
 
-/* Names that find no place any more are counted together, and how fast they grew is lost. */
+/* Names that find no entry any more are counted together; their rates are lost. */
 static void add_counts(apipool_counts_t *to, const apipool_counts_t *from)
 {
     to->requests += from->requests;
@@ -406,21 +405,21 @@ static void add_counts(apipool_counts_t *to, const apipool_counts_t *from)
 static void take_name(const stat_t *stat)
 {
     const about_t *about = &stat->about;
-    apipool_counters_t numbers = {.counts.requests = 0};
+    apipool_counters_t counters = {.counts.requests = 0};
     apipool_name_t name;
     if (!about->text.bytes || about->kind >= APIPOOL_NAMED_KINDS) { /* of a later version */
         return;
     }
-    take(stat, name_members, &numbers);
-    apipool_counters_mend(&numbers);
+    take(stat, name_members, &counters);
+    apipool_counters_mend(&counters);
     apipool_name_make(&name, (const char *)about->text.bytes, about->text.len);
     apipool_counters_t *to = apipool_names_at_locked(&stat->segment->names, stat->pool,
                                                      (apipool_named_e)about->kind, &name, 1);
     if (to->counts.requests) {
-        add_counts(&to->counts, &numbers.counts);
+        add_counts(&to->counts, &counters.counts);
     }
     else {
-        *to = numbers;
+        *to = counters;
     }
 }
 
@@ -436,7 +435,7 @@ static void take_account_limit(const stat_t *stat)
     }
 }
 
-/* One with the same name and another key is another client. */
+/* A client with the same name but another key is another client. */
 static void take_client(const stat_t *stat)
 {
     const apipool_record_field_t *digest = &stat->about.digest;
@@ -446,7 +445,7 @@ static void take_client(const stat_t *stat)
             : NULL;
     if (slot) {
         take(stat, client_members, slot);
-        apipool_counters_mend(&slot->numbers);
+        apipool_counters_mend(&slot->counters);
     }
 }
 
@@ -456,8 +455,8 @@ static void take_locked(const stat_t *stat, char about)
     case APIPOOL_OF_KEY:
         take_slot(stat);
         break;
-    case APIPOOL_OF_GROUP:
-        take_group(stat);
+    case APIPOOL_OF_UPSTREAM:
+        take_upstream(stat);
         break;
     case APIPOOL_OF_POOL:
         take_pool(stat);
@@ -465,7 +464,7 @@ static void take_locked(const stat_t *stat, char about)
     case APIPOOL_OF_NAME:
         take_name(stat);
         break;
-    case APIPOOL_OF_HIT:
+    case APIPOOL_OF_ACCOUNT_LIMIT:
         take_account_limit(stat);
         break;
     case APIPOOL_OF_CLIENT:
@@ -481,16 +480,16 @@ apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key
 {
     const apipool_store_t *store = ctx;
     stat_t stat = {.segment = store->segment, .value = value, .len = len};
-    apr_uint32_t group;
+    apr_uint32_t upstream;
     if (!key_len || !apipool_record_read_members(value, len, about_members, &stat.about)) {
         return APR_EGENERAL;
     }
     apr_status_t rv =
         *key == APIPOOL_OF_CLIENT
-            ? APR_SUCCESS /* it is of no pool */
+            ? APR_SUCCESS /* it belongs to no pool */
             : apipool_pool_attach(stat.segment, stat.about.server, stat.about.pool, &stat.pool);
-    if (rv == APR_SUCCESS && *key == APIPOOL_OF_GROUP) {
-        rv = apipool_pool_upstream(stat.segment, stat.pool, stat.about.upstream, &group);
+    if (rv == APR_SUCCESS && *key == APIPOOL_OF_UPSTREAM) {
+        rv = apipool_pool_upstream(stat.segment, stat.pool, stat.about.upstream, &upstream);
     }
     if (rv == APR_SUCCESS) {
         rv = apipool_segment_lock(stat.segment);
@@ -499,5 +498,5 @@ apr_status_t apipool_store_read_stats(void *ctx, const char *key, apr_size_t key
         take_locked(&stat, *key);
         apipool_segment_unlock(stat.segment);
     }
-    return rv == APR_ENOSPC ? APR_SUCCESS : rv; /* numbers of more pools than there is room for */
+    return rv == APR_ENOSPC ? APR_SUCCESS : rv; /* more pools than there is room for */
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Once a second, in one process of all: what has to be done without a request. */
+ * Work that needs no request, done once a second in a single process. */
 #include "clock.h"
 
 #include <mod_watchdog.h>
@@ -10,8 +10,8 @@
 
 #define NAME "apipool"
 
-/* What is done must not block: the watchdog's thread is one for all, and httpd waits for it when the process
- * ends. Anything but APR_SUCCESS would be the last call in this process. */
+/* Must not block: all modules share the watchdog's thread, and httpd waits for it when the
+ * process ends. A result other than APR_SUCCESS would end the calls in this process. */
 static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
 {
     apipool_upkeep_t *upkeep = data;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Once a second, in one process of all: what has to be done without a request. */
+ * Work that needs no request, done once a second in a single process. */
 #ifndef APIPOOL_UPKEEP_CLOCK_H
 #define APIPOOL_UPKEEP_CLOCK_H
 
 #include "config.h"
 
 /**
- * Takes part in mod_watchdog's singleton: post_config.
+ * Registers with mod_watchdog's singleton: post_config.
  * @param pools of all servers; lives as long as pconf
- * @return OK, or HTTP_INTERNAL_SERVER_ERROR after a message that says why
+ * @return OK, or HTTP_INTERNAL_SERVER_ERROR after a log message
  */
 int apipool_clock_register(apr_pool_t *pconf, server_rec *main_server, apipool_segment_t *segment,
                            const apr_array_header_t *pools);

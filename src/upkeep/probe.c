@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One request to an upstream with no client behind it. */
+ * Request to an upstream without a client. */
 #include "probe.h"
 
 #include <apr_strings.h>
@@ -11,18 +11,18 @@
 
 #include "result.h"
 
-#define NOBODY "upkeep" /* stands for the client's address, in what mod_proxy logs */
+#define NOBODY "upkeep" /* replaces the client's address in mod_proxy's log messages */
 
 static ap_filter_rec_t *no_body_handle, *collect_handle;
 
-/* What the output filter has taken in. */
+/* Data collected by the output filter. */
 typedef struct {
     char *body;
     apr_size_t len;
     int ended, cut;
 } collected_t;
 
-/* The request has no body: its end is all there is to read. */
+/* The request has no body: only its end can be read. */
 static apr_status_t no_body(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
                             apr_read_type_e block, apr_off_t readbytes)
 {
@@ -32,7 +32,7 @@ static apr_status_t no_body(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     return APR_SUCCESS;
 }
 
-/* Of an answer that is too long the rest is not read. */
+/* Stops reading an answer that is too long. */
 static apr_status_t collect(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     collected_t *collected = f->ctx;
@@ -57,7 +57,7 @@ void apipool_probe_register_filters(void)
     collect_handle = ap_register_output_filter("APIPOOL_COLLECT", collect, NULL, AP_FTYPE_NETWORK);
 }
 
-/* A connection that leads nowhere. */
+/* Makes a connection that leads nowhere. */
 static conn_rec *make_connection(apr_pool_t *p, server_rec *s, collected_t *collected,
                                  apr_thread_t *thread)
 {
@@ -123,11 +123,11 @@ static request_rec *make_request(conn_rec *c, server_rec *s, const char *url)
     return r;
 }
 
-/* An error answer stays with the gate, a good one has passed to the collector. */
+/* The gate keeps an error answer; a good one has passed to the collector. */
 static apipool_probe_answer_t read_answer(apipool_request_t *req, collected_t *collected)
 {
     apipool_probe_answer_t answer = {.body = collected->body, .len = collected->len};
-    if (!req->attempts) { /* mod_proxy would not let it out */
+    if (!req->attempts) { /* mod_proxy did not send it */
         answer.verdict.rule = APIPOOL_RULE_NOT_SENT;
         answer.verdict.upstream_fault = 1;
         return answer;
@@ -153,7 +153,7 @@ apipool_probe_answer_t apipool_probe_send(apr_pool_t *p, apipool_pool_conf_t *po
     req->probing = probing;
     req->attempt.lease = lease;
     ap_set_module_config(r->request_config, &apipool_module, req);
-    ap_run_map_to_storage(r); /* what <Proxy> sections say of TLS */
+    ap_run_map_to_storage(r); /* applies the TLS settings of <Proxy> sections */
     ap_run_handler(r);
     return read_answer(req, &collected);
 }

@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One request to an upstream with no client behind it. */
+ * Request to an upstream without a client. */
 #ifndef APIPOOL_UPKEEP_PROBE_H
 #define APIPOOL_UPKEEP_PROBE_H
 
 #include "request.h"
 #include "verdict.h"
 
-#define APIPOOL_PROBE_BODY_MAX (64 * 1024) /* bytes of an answer that are kept */
+#define APIPOOL_PROBE_BODY_MAX (64 * 1024) /* bytes kept of an answer */
 
-/* What came of it; lives in the pool that it was asked from. */
+/* Answer to a probe; lives in the pool of the request. */
 typedef struct {
     apipool_verdict_t verdict;
-    int status; /* of an answer; 0: there was none */
+    int status; /* of the answer; 0: none */
     const char *body;
     apr_size_t len;
-    int whole; /* all of the body is there */
+    int whole; /* the body is complete */
 } apipool_probe_answer_t;
 
 /**
- * Sends a GET by mod_proxy and by the code that serves requests: with the same credential field, TLS
- * settings, forward proxies, filters and verdicts. Blocks; for a thread of its own.
- * @param p     with an allocator that no other thread uses meanwhile; for the request and its answer
- * @param pool  whose upstream it is
- * @param lease of the key; stays the caller's
+ * Sends a GET through mod_proxy and the code that serves requests, so with the same credential
+ * field, TLS settings, forward proxies, filters and verdicts. Blocks; for a thread of its own.
+ * @param p     for the request and its answer; no other thread may use its allocator meanwhile
+ * @param pool  of the upstream
+ * @param lease of the key; the caller keeps it
  */
 apipool_probe_answer_t apipool_probe_send(apr_pool_t *p, apipool_pool_conf_t *pool,
                                           const apipool_probing_t *probing, apipool_lease_t *lease,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is asked about a key at no cost, and what the answer says of it. */
+ * Free request that checks a key, and the meaning of its answer. */
 #include "probe_request.h"
 
 #include <apr_strings.h>
@@ -27,7 +27,7 @@ static const char *url_of(apr_pool_t *p, const apipool_upstream_conf_t *upstream
     return apr_pstrcat(p, base, path, NULL);
 }
 
-/* Of balances, a known vendor's own request; what the operator has described is for the others. */
+/* A known vendor's own balance request takes precedence over the configured one. */
 apipool_question_t apipool_probe_request(apr_pool_t *p, const apipool_pool_conf_t *pool,
                                          const apipool_upstream_conf_t *upstream,
                                          apipool_state_e state, int for_balance)
@@ -47,7 +47,7 @@ apipool_question_t apipool_probe_request(apr_pool_t *p, const apipool_pool_conf_
     return question;
 }
 
-/* Some page of a proxy in between, of status 200, says nothing of the key. */
+/* A 200 with a page of some intermediate proxy is inconclusive. */
 static int looks_like_json(const apipool_probe_answer_t *answer)
 {
     apr_size_t at = 0;
@@ -57,7 +57,7 @@ static int looks_like_json(const apipool_probe_answer_t *answer)
     return at < answer->len && (answer->body[at] == '{' || answer->body[at] == '[');
 }
 
-/* Without a minimum of the operator's, whatever is there is enough. */
+/* Without a configured minimum, any positive balance is sufficient. */
 static apipool_probed_e read_balance(const apipool_question_t *question,
                                      const apipool_balance_check_t *check,
                                      const apipool_probe_answer_t *answer,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which keys are asked about now, by how many threads, and how many at one host. */
+ * Schedule of probes: which keys are due, with limits for threads and for probes per host. */
 #include "probe_schedule.h"
 
 #include <ap_mpm.h>
@@ -12,17 +12,17 @@
 
 #define PROBES_MAX 8
 
-/* An upstream of a pool. */
+/* Upstream of a pool. */
 typedef struct source_t {
     apipool_pool_conf_t *pool;
     const apipool_upstream_conf_t *upstream;
     const char *origin;    /* scheme, host and port */
-    struct source_t *host; /* the first one with that origin, which counts for all of them: */
-    int probes;            /* under way */
-    int failing;           /* one of its upstreams is */
+    struct source_t *host; /* first source with that origin; it counts for all of them: */
+    int probes;            /* probes in progress */
+    int failing;           /* one of its upstreams fails */
 } source_t;
 
-/* One probe, of a thread at a time. */
+/* Probe, used by one thread at a time. */
 typedef struct {
     struct apipool_probe_schedule_t *due;
     source_t *source;
@@ -38,11 +38,11 @@ struct apipool_probe_schedule_t {
     apipool_segment_t *segment;
     apr_pool_t *pool; /* with a mutex in its allocator */
     apr_thread_pool_t *threads;
-    apr_thread_mutex_t *mutex; /* over all that follows */
+    apr_thread_mutex_t *mutex; /* guards everything below */
     source_t *sources;
     int source_count;
-    int next_source; /* the one that is looked at first */
-    int per_host;    /* probes at once, at a host that does not fail */
+    int next_source; /* where the next search begins */
+    int per_host;    /* probes at once to a host that does not fail */
     job_t jobs[PROBES_MAX];
     int stopping;
 };
@@ -75,7 +75,8 @@ static void add_sources(struct apipool_probe_schedule_t *due, const apr_array_he
     }
 }
 
-/* Threads of prefork's children share a pool that has no lock, and a worker's one connection with it. */
+/* In prefork's children, threads share a pool without a lock, and with it a worker's single
+ * connection. */
 static apr_status_t make_pool(apr_abortfunc_t abort_fn, apr_pool_t **pool)
 {
     apr_thread_mutex_t *mutex;
@@ -129,11 +130,11 @@ apr_status_t apipool_probe_schedule_start(apipool_upkeep_t *upkeep)
     return rv;
 }
 
-/* A key of that upstream that is due. Returns 0 when there is none, or the lock was not to be had. */
+/* Lends a key of the upstream that is due. Returns 0 if there is none or the lock failed. */
 static int lend(struct apipool_probe_schedule_t *due, source_t *source, apr_time_t now, job_t *job)
 {
     int has_balance = apipool_probe_request_has_balance(source->pool, source->upstream);
-    apipool_recovery_search_t search = {.group = source->upstream->index,
+    apipool_recovery_search_t search = {.upstream = source->upstream->index,
                                         .reasons = APIPOOL_PROBE_DUE | APIPOOL_PROBE_CHECK |
                                                    (has_balance ? APIPOOL_PROBE_BALANCE : 0),
                                         .policy = &source->pool->policy,
@@ -148,12 +149,12 @@ static int lend(struct apipool_probe_schedule_t *due, source_t *source, apr_time
 static void find_failing(struct apipool_probe_schedule_t *due)
 {
     for (source_t *source = due->sources; source < due->sources + due->source_count; source++) {
-        source->failing = 0; /* a host comes before all others of its */
+        source->failing = 0; /* a host precedes the other sources that it counts for */
         source->host->failing |= apipool_recovery_is_failing(due->segment, source->upstream->index);
     }
 }
 
-/* Looks at all upstreams in turn. Returns 0 when nothing is due that may be asked now. */
+/* Searches all upstreams in turn. Returns 0 if nothing that is due may be probed now. */
 static int take_locked(struct apipool_probe_schedule_t *due, apr_time_t now, job_t *job)
 {
     find_failing(due);
@@ -171,7 +172,7 @@ static int take_locked(struct apipool_probe_schedule_t *due, apr_time_t now, job
     return 0;
 }
 
-/* Ends the last probe of a thread and finds the next one. */
+/* Ends a thread's last probe and finds the next one. */
 static int take_next(job_t *job)
 {
     struct apipool_probe_schedule_t *due = job->due;
@@ -213,7 +214,8 @@ static void tell(job_t *job, const apipool_probe_report_t *report)
                  apipool_rule_name(report->rule), status, apipool_state_name(outcome.state));
 }
 
-/* Where nothing can be asked, the clock alone brings keys back, to be tried by a request. */
+/* If there is no request to send, the clock alone brings keys back, and a real request tries
+ * them. */
 static void ask(job_t *job, apr_pool_t *p, apr_thread_t *thread)
 {
     apipool_pool_conf_t *pool = job->source->pool;
@@ -245,7 +247,7 @@ static void *APR_THREAD_FUNC work(apr_thread_t *thread, void *data)
     return NULL;
 }
 
-/* There is no thread for it: its key waits for the next interval. */
+/* No thread is available: the key waits for the next interval. */
 static void put_back_locked(job_t *job)
 {
     apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN,

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Saves statistics when it is time, in a thread of its own. */
+ * Saving of statistics in a thread of its own when they are due. */
 #include "saver.h"
 
 #include <apr_thread_proc.h>
 
 #include "lifecycle.h"
 
-/* Of the process that is the singleton; used by the watchdog's thread, but for busy. */
-static apr_pool_t *pool; /* of the save that is, or was last, under way */
+/* For the singleton process; only the watchdog's thread uses them, except for busy. */
+static apr_pool_t *pool; /* of the running or last save */
 static apr_thread_t *thread;
 static int busy;
 
@@ -29,7 +29,7 @@ void apipool_saver_stop(apipool_upkeep_t *upkeep)
     }
 }
 
-/* The pool has an allocator of its own, for no other thread may use that one meanwhile. */
+/* The pool has an allocator of its own, as no other thread may use it meanwhile. */
 void apipool_saver_run(apipool_upkeep_t *upkeep, apr_time_t now)
 {
     apr_allocator_t *allocator;

@@ -7,7 +7,7 @@
 #include "json.h"
 #include "key_list.h"
 
-#define KEYS_LOOKED_AT 64 /* of one input, to keep it fast */
+#define KEYS_LOOKED_AT 64 /* per input, to keep it fast */
 
 typedef struct {
     const uint8_t *data;
@@ -34,7 +34,7 @@ static void check_redaction(const char *text, size_t len, const char *key, size_
     free(copy);
 }
 
-/* The key at both ends, twice in a row in between, and among the bytes it came with. */
+/* The key at both ends, twice in a row in between, and among its original bytes. */
 static void check_key(const input_t *input, const char *key, size_t len)
 {
     static char text[4 * APIPOOL_KEY_MAX + 2];
@@ -62,7 +62,7 @@ static void on_key(void *ctx, const apipool_key_item_t *item)
     }
 }
 
-/* A list counts lines, an array its elements, of which there are fewer than bytes. */
+/* A list counts lines, an array its elements, which are fewer than bytes. */
 static void on_invalid(void *ctx, long line, const char *reason)
 {
     const input_t *input = ctx;
@@ -79,7 +79,7 @@ static long count_lines(const uint8_t *data, size_t size)
     return lines;
 }
 
-/* What a list told, as a number (FNV-1a), and how it ended. */
+/* Results of a list, as a number (FNV-1a), and how it ended. */
 typedef struct {
     uint64_t hash;
     apipool_key_list_t list;
@@ -114,7 +114,7 @@ static void note_invalid(void *ctx, long line, const char *reason)
     note_text(ctx, reason);
 }
 
-/* Each piece has memory of its own, so that a checker sees every step beyond it. */
+/* Each piece has memory of its own, so that a checker sees every access beyond it. */
 static void read_in_pieces(const uint8_t *data, size_t size, size_t piece,
                            apipool_key_list_form_e form, told_t *told)
 {
@@ -144,10 +144,10 @@ static void check_pieces(const uint8_t *data, size_t size, size_t piece,
     read_in_pieces(data, size, piece, form, &told);
     MUST(told.good == whole->good && told.hash == whole->hash);
     MUST(told.list.line == whole->list.line && told.list.column == whole->list.column);
-    MUST(told.list.reason == whole->list.reason && told.list.said == whole->list.said);
+    MUST(told.list.reason == whole->list.reason && told.list.message == whole->list.message);
 }
 
-/* An array is one for any other reader of bodies as well, and the other way round. */
+/* Arrays are the same for any other reader of bodies. */
 static void check_array(const uint8_t *data, size_t size, const told_t *told)
 {
     apipool_input_error_t flaw;
@@ -169,7 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     check_pieces(data, size, piece, APIPOOL_KEY_LIST_ANY, &told);
     check_pieces(data, size, piece, APIPOOL_KEY_LIST_ARRAY, &told);
-    if (size && data[0] != 0xef) { /* no byte order mark, which is for lists alone */
+    if (size && data[0] != 0xef) { /* not a byte order mark, which only lists may have */
         check_array(data, size, &told);
     }
     apipool_key_list_read((const char *)data, size, &sink);

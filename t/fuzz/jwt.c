@@ -15,14 +15,14 @@
 
 static const unsigned char secret[APIPOOL_JWT_SECRET_SIZE] = "a secret of thirty-two bytes....";
 
-/* What is not signed is never valid. */
+/* An unsigned token is never valid. */
 static void check_token(const char *token, apr_pool_t *p)
 {
     apipool_jwt_claims_t claims;
     MUST(apipool_jwt_verify(secret, token, NOW, p, &claims));
 }
 
-/* What is signed is valid or not by its claims, and then can be signed again. */
+/* A signed token is valid or not by its claims; a valid one can be signed again. */
 static void check_payload(const char *payload, apr_size_t len, apr_pool_t *p)
 {
     apipool_jwt_claims_t claims, again;

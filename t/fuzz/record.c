@@ -5,7 +5,7 @@
 #include "fuzz.h"
 #include "record.h"
 
-/* What is not of a field's type says nothing. */
+/* Values of another type than the field's are empty. */
 static void check_field(const apipool_record_field_t *field, const uint8_t *data, size_t size)
 {
     static const double zero;
@@ -21,7 +21,7 @@ static void check_field(const apipool_record_field_t *field, const uint8_t *data
     }
 }
 
-/* Where the bytes are numbers, they are written as such and read again. */
+/* Numbers in the bytes are written and read again. */
 static int write_numbers(const apipool_record_field_t *field, apipool_record_writer_t *writer)
 {
     apr_size_t count, again;

@@ -23,7 +23,7 @@ static const apipool_vault_t *open_vault(void)
     return &vault;
 }
 
-/* Unseals into exactly room bytes, which the caller frees. Where it is refused, all of them are zeros. */
+/* Unseals into exactly room bytes, which the caller frees. On refusal, all of them are zeros. */
 static uint8_t *unseal(part_t place, part_t sealed, size_t room, int *opened, size_t *len)
 {
     uint8_t *out = malloc(room ? room : 1);
@@ -55,7 +55,7 @@ static void must_open(part_t place, part_t sealed, part_t plain)
     free(out);
 }
 
-/* What the text itself chooses is changed, and then the seal is no good. */
+/* Changes one byte of the seal, chosen by the text, which makes it invalid. */
 static void check_changes(part_t place, part_t plain, uint8_t *bytes)
 {
     part_t sealed = {bytes, plain.len + APIPOOL_VAULT_OVERHEAD};

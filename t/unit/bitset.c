@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/memory/bitset: what is found is what a search one by one finds. */
+ * Tests of src/memory/bitset: searches agree with a search one by one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 static const apr_uint32_t sizes[] = {64, 128, 4096, 4160, 8192, 20032};
 #define SIZES (sizeof(sizes) / sizeof(*sizes))
 
-/* In memory of exactly that many bytes, so that a checker sees every step beyond it. */
+/* Memory of exactly that size, so that a checker sees every access beyond it. */
 static apipool_bitset_t make(apr_uint32_t size, int present)
 {
     void *memory = malloc(apipool_bitset_bytes(size));
@@ -105,7 +105,7 @@ static void random_sets_are_searched_as_one_by_one(void **unused)
     }
 }
 
-/* Words that both have members, and none in common. */
+/* Words that are set in both bitsets but have no number in common. */
 static void sets_that_interleave_have_nothing_in_common(void **unused)
 {
     apipool_bitset_t even = make(8192, 0), odd = make(8192, 0);

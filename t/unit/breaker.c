@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/breaker: shared fate, whose errors count, and upstreams that fail. */
+ * Tests of src/pool/breaker: refusals of all keys, whose errors count, failing upstreams. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 #include "pool_fixture.h"
 
-/* The next key in turn meets that verdict. */
+/* The next key in turn gets that verdict. */
 static apipool_rule_e meet(apipool_rule_e rule, apr_time_t named, apr_time_t now)
 {
     assert_int_equal(acquire(now), APIPOOL_ACQUIRED);
@@ -27,11 +27,11 @@ static apipool_rule_e meet_for(apr_uint64_t model, apipool_rule_e rule, apr_time
 static void refusals_of_three_keys_and_half_of_them_are_everyones_fate(void **unused)
 {
     static const struct {
-        int keys, refusals; /* until it is */
+        int keys, refusals; /* until R08 applies */
     } rows[] = {{3, 3}, {4, 3}, {5, 3}, {6, 3}, {7, 4}, {8, 4}, {9, 5}, {10, 5}, {20, 10}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         fixture_t *f = open_with(CAPACITY);
-        add_many(group_a, "a", rows[i].keys);
+        add_many(upstream_a, "a", rows[i].keys);
         for (int n = 1; n <= rows[i].refusals; n++) {
             apipool_rule_e rule =
                 meet(n % 2 ? APIPOOL_RULE_RATE_LIMIT : APIPOOL_RULE_FORBIDDEN, 0, NOW + n);
@@ -48,7 +48,7 @@ static void refusals_of_three_keys_and_half_of_them_are_everyones_fate(void **un
 
 static void two_keys_share_no_fate(void **unused)
 {
-    add_many(group_a, "a", 2);
+    add_many(upstream_a, "a", 2);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW + SEC(2) * (i / 2)),
                          APIPOOL_RULE_RATE_LIMIT);
@@ -58,7 +58,7 @@ static void two_keys_share_no_fate(void **unused)
 static void refusals_of_one_key_are_its_own(void **unused)
 {
     apipool_lease_t leases[10];
-    add_many(group_a, "a", 3);
+    add_many(upstream_a, "a", 3);
     for (int i = 0; i < 10; i++) {
         do {
             assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
@@ -74,7 +74,7 @@ static void refusals_of_one_key_are_its_own(void **unused)
 
 static void a_success_in_between_tells_that_it_is_the_keys(void **unused)
 {
-    add_many(group_a, "a", 6);
+    add_many(upstream_a, "a", 6);
     for (int i = 0; i < 4; i++) {
         if (i == 2) {
             meet(APIPOOL_RULE_SUCCESS, 0, NOW);
@@ -85,7 +85,7 @@ static void a_success_in_between_tells_that_it_is_the_keys(void **unused)
 
 static void refusals_that_are_far_apart_are_not_everyones_fate(void **unused)
 {
-    add_many(group_a, "a", 6);
+    add_many(upstream_a, "a", 6);
     assert_int_equal(meet(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(60), NOW), APIPOOL_RULE_RATE_LIMIT);
     assert_int_equal(meet(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(60), NOW + SEC(3)),
                      APIPOOL_RULE_RATE_LIMIT);
@@ -95,15 +95,15 @@ static void refusals_that_are_far_apart_are_not_everyones_fate(void **unused)
 
 static void a_shared_fate_leaves_no_streak(void **unused)
 {
-    add_many(group_a, "a", 4);
+    add_many(upstream_a, "a", 4);
     assert_int_equal(meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW), APIPOOL_RULE_RATE_LIMIT);
     assert_int_equal(meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW), APIPOOL_RULE_RATE_LIMIT);
     assert_int_equal(meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW), APIPOOL_RULE_SHARED_FATE);
     assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(outcome.lost, 0);
-    assert_int_equal(totals_of(group_a).rules[APIPOOL_RULE_SHARED_FATE], 1);
-    assert_int_equal(totals_of(group_a).rules[APIPOOL_RULE_RATE_LIMIT], 2);
-    for (int i = 1; i <= 20; i++) { /* one request a second finds out that it goes on */
+    assert_int_equal(totals_of(upstream_a).rules[APIPOOL_RULE_SHARED_FATE], 1);
+    assert_int_equal(totals_of(upstream_a).rules[APIPOOL_RULE_RATE_LIMIT], 2);
+    for (int i = 1; i <= 20; i++) { /* one request a second finds that it still fails */
         if (i == 10) {
             meet(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(i));
         }
@@ -120,7 +120,7 @@ static void a_shared_fate_leaves_no_streak(void **unused)
 
 static void after_a_shared_fate_a_limit_counts_as_the_first(void **unused)
 {
-    add_many(group_a, "a", 3);
+    add_many(upstream_a, "a", 3);
     for (int i = 0; i < 3; i++) {
         meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW);
     }
@@ -133,7 +133,7 @@ static void after_a_shared_fate_a_limit_counts_as_the_first(void **unused)
 
 static void times_that_the_upstream_named_are_kept_in_a_shared_fate(void **unused)
 {
-    add_many(group_a, "a", 3);
+    add_many(upstream_a, "a", 3);
     for (int i = 0; i < 3; i++) {
         meet(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(100 + i), NOW);
     }
@@ -150,7 +150,7 @@ static void times_that_the_upstream_named_are_kept_in_a_shared_fate(void **unuse
 
 static void one_request_a_second_looks_whether_it_is_over(void **unused)
 {
-    add_many(group_a, "a", 8);
+    add_many(upstream_a, "a", 8);
     for (int i = 0; i < 4; i++) {
         meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW);
     }
@@ -175,7 +175,7 @@ static void one_request_a_second_looks_whether_it_is_over(void **unused)
 
 static void a_shared_fate_of_one_model_pauses_that_model_alone(void **unused)
 {
-    add_many(group_a, "a", 6);
+    add_many(upstream_a, "a", 6);
     for (int i = 0; i < 3; i++) {
         meet_for(7, APIPOOL_RULE_RATE_LIMIT, 0, NOW);
     }
@@ -187,14 +187,14 @@ static void a_shared_fate_of_one_model_pauses_that_model_alone(void **unused)
     assert_int_equal(acquire_for(8, NOW), APIPOOL_ACQUIRED);
     report(APIPOOL_RULE_CLIENT_ERROR, 0, NOW);
     assert_int_equal(acquire_for(8, NOW), APIPOOL_ACQUIRED);
-    report(APIPOOL_RULE_RATE_LIMIT, 0, NOW); /* another one: it is about the upstream */
+    report(APIPOOL_RULE_RATE_LIMIT, 0, NOW); /* another client: so the upstream is to blame */
     assert_int_equal(outcome.rule, APIPOOL_RULE_SHARED_FATE);
     assert_int_equal(acquire_for(9, NOW), APIPOOL_ALL_COOLING);
 }
 
 static void an_answer_that_begins_well_ends_a_pause(void **unused)
 {
-    add_many(group_a, "a", 6);
+    add_many(upstream_a, "a", 6);
     for (int i = 0; i < 3; i++) {
         meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW);
     }
@@ -210,7 +210,7 @@ static void an_answer_that_begins_well_ends_a_pause(void **unused)
 
 static void a_second_shared_fate_leaves_no_streak_either(void **unused)
 {
-    add_many(group_a, "a", 8);
+    add_many(upstream_a, "a", 8);
     for (int i = 0; i < 4; i++) {
         meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW); /* a000 to a003 */
     }
@@ -224,27 +224,28 @@ static void a_second_shared_fate_leaves_no_streak_either(void **unused)
     while (strcmp(lease.key, "a001")) {
         meet(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(3));
     }
-    meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW + SEC(4)); /* its second, but for the first shared fate */
+    meet(APIPOOL_RULE_RATE_LIMIT, 0, NOW + SEC(4)); /* its second refusal, apart from the first
+                                                     * round */
     assert_string_equal(lease.key, "a002");
     assert_int_equal(segment->slots[lease.slot].until[0], NOW + SEC(5));
 }
 
 static void an_outage_trips_nobody(void **unused)
 {
-    add_many(group_a, "a", 4);
+    add_many(upstream_a, "a", 4);
     for (int i = 0; i < 100; i++) {
         apr_time_t now = NOW + SEC(i);
         meet(APIPOOL_RULE_UPSTREAM_ERROR, 0, now);
         assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
     }
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 4);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], 4);
 }
 
-/* Answers that began before go on to their end. */
+/* Answers that began earlier go on to their end. */
 static void an_outage_that_begins_among_successes_trips_nobody(void **unused)
 {
     apipool_lease_t early[8];
-    add_many(group_a, "a", 4);
+    add_many(upstream_a, "a", 4);
     for (int i = 0; i < 8; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         early[i] = lease;
@@ -261,7 +262,7 @@ static void an_outage_that_begins_among_successes_trips_nobody(void **unused)
 static void one_bad_key_among_good_ones_trips_at_the_limit(void **unused)
 {
     int failures = 0;
-    add_many(group_a, "a", 4);
+    add_many(upstream_a, "a", 4);
     while (failures < 3) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         int bad = !strcmp(lease.key, "a002");
@@ -287,7 +288,7 @@ static void one_bad_key_among_good_ones_trips_at_the_limit(void **unused)
 
 static void a_success_ends_the_streak_of_a_key(void **unused)
 {
-    add_many(group_a, "a", 2);
+    add_many(upstream_a, "a", 2);
     for (int i = 0; i < 60; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         report(strcmp(lease.key, "a000") || i % 6 == 4 ? APIPOOL_RULE_SUCCESS
@@ -299,18 +300,18 @@ static void a_success_ends_the_streak_of_a_key(void **unused)
 
 static void a_key_alone_is_never_tripped(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     for (int i = 0; i < 50; i++) {
         meet(i == 20 ? APIPOOL_RULE_SUCCESS : APIPOOL_RULE_UPSTREAM_ERROR, 0, NOW + SEC(i));
         assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
     }
 }
 
-/* Its failures elsewhere say nothing about what others did here. */
+/* Failures of the key at another upstream say nothing about the others here. */
 static void a_key_that_moves_begins_with_a_clean_record(void **unused)
 {
-    add_many(group_a, "a", 2);
-    add(group_b, "b000");
+    add_many(upstream_a, "a", 2);
+    add(upstream_b, "b000");
     for (int i = 0; i < 40; i++) {
         assert_int_equal(acquire_for(0, NOW), APIPOOL_ACQUIRED);
         report(APIPOOL_RULE_SUCCESS, 0, NOW);
@@ -320,12 +321,12 @@ static void a_key_that_moves_begins_with_a_clean_record(void **unused)
         report(strcmp(lease.key, "a000") ? APIPOOL_RULE_CLIENT_GONE : APIPOOL_RULE_UPSTREAM_ERROR,
                0, NOW);
     }
-    add(group_b, "a000");
+    add(upstream_b, "a000");
     for (int i = 0; i < 5; i++) {
-        apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
-        wanted.sources = &sources[1];
-        wanted.source_count = 1;
-        assert_int_equal(acquire_wanted(&wanted, NOW + SEC(10 + i)), APIPOOL_ACQUIRED);
+        apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+        request.sources = &sources[1];
+        request.source_count = 1;
+        assert_int_equal(acquire_request(&request, NOW + SEC(10 + i)), APIPOOL_ACQUIRED);
         report(APIPOOL_RULE_UPSTREAM_ERROR, 0, NOW + SEC(10 + i));
         assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
     }
@@ -336,7 +337,7 @@ static void an_upstream_that_fails_five_times_is_left_alone(void **unused)
     static const apipool_rule_e faults[] = {APIPOOL_RULE_NOT_SENT, APIPOOL_RULE_NO_ANSWER,
                                             APIPOOL_RULE_UPSTREAM_ERROR, APIPOOL_RULE_OVERLOADED,
                                             APIPOOL_RULE_UPSTREAM_ERROR};
-    add_many(group_a, "a", 3);
+    add_many(upstream_a, "a", 3);
     for (int i = 0; i < 5; i++) {
         meet(faults[i], 0, NOW);
     }
@@ -350,7 +351,7 @@ static void an_upstream_that_fails_five_times_is_left_alone(void **unused)
         report(APIPOOL_RULE_NOT_SENT, 0, now + SEC(1));
     }
     apipool_totals_t totals;
-    assert_int_equal(apipool_pool_totals(segment, group_a, NOW + SEC(5), &totals), APR_SUCCESS);
+    assert_int_equal(apipool_pool_totals(segment, upstream_a, NOW + SEC(5), &totals), APR_SUCCESS);
     assert_int_equal(totals.paused_until, NOW + SEC(6));
     meet(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(6));
     meet(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(6));
@@ -358,11 +359,12 @@ static void an_upstream_that_fails_five_times_is_left_alone(void **unused)
 
 static void other_upstreams_serve_meanwhile(void **unused)
 {
-    add_many(group_a, "a", 1);
-    add_many(group_b, "b", 1);
-    while (segment->groups[group_a].faults.count < 5) {
+    add_many(upstream_a, "a", 1);
+    add_many(upstream_b, "b", 1);
+    while (segment->upstreams[upstream_a].faults.count < 5) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-        report(lease.group == group_a ? APIPOOL_RULE_UPSTREAM_ERROR : APIPOOL_RULE_SUCCESS, 0, NOW);
+        report(lease.upstream == upstream_a ? APIPOOL_RULE_UPSTREAM_ERROR : APIPOOL_RULE_SUCCESS, 0,
+               NOW);
     }
     for (int i = 0; i < 10; i++) {
         check_acquires("b000", NOW);
@@ -377,7 +379,7 @@ static void any_answer_that_is_no_fault_ends_a_row_of_them(void **unused)
                                              APIPOOL_RULE_QUOTA};
     for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
         fixture_t *f = open_with(CAPACITY);
-        add_many(group_a, "a", 3);
+        add_many(upstream_a, "a", 3);
         for (int n = 0; n < 9; n++) {
             meet(n == 4 ? answers[i] : APIPOOL_RULE_UPSTREAM_ERROR, 0, NOW);
         }
@@ -390,7 +392,7 @@ static void what_one_client_has_met_alone_pauses_it_alone(void **unused)
     static const apipool_rule_e rules[] = {APIPOOL_RULE_RATE_LIMIT, APIPOOL_RULE_UPSTREAM_ERROR};
     for (int i = 0; i < 2; i++) {
         fixture_t *f = open_with(CAPACITY);
-        add_many(group_a, "a", 10);
+        add_many(upstream_a, "a", 10);
         client = 1;
         for (int n = 0; n < 5; n++) {
             meet(rules[i], 0, NOW);
@@ -405,7 +407,7 @@ static void what_one_client_has_met_alone_pauses_it_alone(void **unused)
         assert_int_equal(acquire(NOW), i ? APIPOOL_ACQUIRED : APIPOOL_ALL_COOLING);
         client = 2;
         if (i == 0) {
-            meet(rules[i], 0, NOW); /* now it is not the first one's doing */
+            meet(rules[i], 0, NOW); /* now it is not only the first client */
             assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
         }
         fixture_close(f);
@@ -414,7 +416,7 @@ static void what_one_client_has_met_alone_pauses_it_alone(void **unused)
 
 static void a_pause_ends_when_the_clock_is_set_back(void **unused)
 {
-    add_many(group_a, "a", 3);
+    add_many(upstream_a, "a", 3);
     for (int i = 0; i < 5; i++) {
         meet(APIPOOL_RULE_UPSTREAM_ERROR, 0, NOW);
     }

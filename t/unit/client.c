@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/client and src/core/client_key: who is recognised, what is admitted, what is settled. */
+ * Tests of src/pool/client and src/core/client_key: recognition, admission, settlement. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -76,7 +76,7 @@ static void settle(apipool_client_charge_t *charge, int reached, apr_int64_t tok
     charge->is_in_flight = 0;
 }
 
-/* Gives bytes in turn, from 0 on, so that some are of no use. */
+/* Supplies bytes in turn, from 0 on, so that some are discarded. */
 static unsigned char next_byte;
 
 static int counting(unsigned char *bytes, int len)
@@ -115,7 +115,7 @@ static void keys_have_a_form(void **state)
     assert_int_equal(apipool_client_key_is(key, sizeof(key) - 1), 0);
 }
 
-/* Whatever a server would read a key in, and nothing else. */
+/* In every place where a server would read a key, and nowhere else. */
 static void keys_are_masked(void **state)
 {
 #define KEY   "ak-abcdefghijABCDEFGHIJ0123456789abcdefghij"
@@ -274,7 +274,7 @@ static void names_and_keys_are_there_once(void **state)
     memcpy(again.digest, one.digest, sizeof(again.digest));
     assert_int_equal(apipool_client_add(segment, &again), APR_EEXIST);
     again = an_image("v:80", "one");
-    add_client(&again); /* another server's */
+    add_client(&again); /* of another server */
     check_table();
 }
 
@@ -374,7 +374,7 @@ static void what_was_used_replaces_what_was_reserved(void **state)
     assert_int_equal(admit(&next, NOW, &at), APIPOOL_CLIENT_OVER_TPM);
     settle(&charge, 1, 70, NOW + SEC(1));
     assert_int_equal(admit(&next, NOW + SEC(1), &at), APIPOOL_CLIENT_ADMITTED);
-    settle(&next, 1, 31, NOW + SEC(2)); /* more than was thought: 101 in all */
+    settle(&next, 1, 31, NOW + SEC(2)); /* more than estimated: 101 in all */
     next.tokens = 1;
     assert_int_equal(admit(&next, NOW + SEC(2), &at), APIPOOL_CLIENT_OVER_TPM);
 }
@@ -401,7 +401,7 @@ static void what_reached_no_upstream_is_given_back(void **state)
     assert_int_equal(admit(&charge, NOW + 9, &at), APIPOOL_CLIENT_ADMITTED);
     settle(&charge, 1, 0, NOW + 9);
     assert_int_equal(admit(&charge, NOW + 9, &at), APIPOOL_CLIENT_OVER_RPM);
-    settle(&charge, 0, 0, NOW + 9); /* that one had not been admitted */
+    settle(&charge, 0, 0, NOW + 9); /* it was not admitted */
     assert_int_equal(admit(&charge, NOW + 9, &at), APIPOOL_CLIENT_OVER_RPM);
 }
 
@@ -420,14 +420,14 @@ static void a_request_of_one_that_has_gone_is_not_the_next_ones(void **state)
     assert_int_not_equal(other.serial, pass.serial);
     settle(&charge, 1, 1000, NOW + 1);
     assert_int_equal(apipool_client_read(segment, "", "two", NOW, &row), APR_SUCCESS);
-    assert_int_equal(row.numbers.requests, 0);
+    assert_int_equal(row.counters.requests, 0);
     assert_int_equal(segment->clients.slots[other.index].windows[APIPOOL_CLIENT_TPM].newest, 0);
     assert_int_equal(admit(&charge, NOW, &at), APIPOOL_CLIENT_GONE);
     charge = charge_of(&other, 5);
     assert_int_equal(admit(&charge, NOW, &at), APIPOOL_CLIENT_ADMITTED);
     settle(&charge, 1, 5, NOW + 1);
     assert_int_equal(apipool_client_read(segment, "", "two", NOW, &row), APR_SUCCESS);
-    assert_int_equal(row.numbers.requests, 1);
+    assert_int_equal(row.counters.requests, 1);
     assert_int_equal(row.last_used_at, NOW);
 }
 
@@ -474,7 +474,7 @@ static void as_many_are_in_flight_as_may_be(void **state)
     apr_time_t at;
     for (int i = 0; i < 3; i++) {
         charges[i] = charge_of(&pass, 1);
-        charges[i].concurrency = 1; /* its own counts */
+        charges[i].concurrency = 1; /* its own limit counts */
     }
     assert_int_equal(admit(&charges[0], NOW, &at), APIPOOL_CLIENT_ADMITTED);
     assert_int_equal(admit(&charges[1], NOW, &at), APIPOOL_CLIENT_ADMITTED);
@@ -486,7 +486,7 @@ static void as_many_are_in_flight_as_may_be(void **state)
     settle(&charges[0], 1, 1, NOW);
     assert_int_equal(places_of("one"), 1);
     assert_int_equal(admit(&charges[2], NOW, &at), APIPOOL_CLIENT_ADMITTED);
-    for (int i = 0; i < 2; i++) { /* a second time gives nothing back */
+    for (int i = 0; i < 2; i++) { /* the second time gives nothing back */
         assert_int_equal(apipool_client_leave(segment, &charges[1]), APR_SUCCESS);
         assert_int_equal(apipool_client_leave(segment, &charges[2]), APR_SUCCESS);
         assert_int_equal(places_of("one"), 0);
@@ -533,7 +533,7 @@ static void who_has_no_limit_takes_the_pools(void **state)
     first.concurrency = second.concurrency = 1;
     assert_int_equal(admit(&first, NOW, &at), APIPOOL_CLIENT_ADMITTED);
     assert_int_equal(admit(&second, NOW, &at), APIPOOL_CLIENT_OVER_CONCURRENCY);
-    second.concurrency = 0; /* another pool has none */
+    second.concurrency = 0; /* another pool has no default */
     assert_int_equal(admit(&second, NOW, &at), APIPOOL_CLIENT_ADMITTED);
     assert_int_equal(places_of("one"), 2);
 }
@@ -569,10 +569,10 @@ static void a_place_of_one_that_has_gone_is_nobodys(void **state)
     check_table();
 }
 
-/* Four processes ask as fast as they can; no more than the limit come through. */
+/* Four processes ask as fast as they can; no more than the limit are admitted. */
 #define CHILDREN 4
 
-/* Takes places, gives back some, and is killed. */
+/* Takes places, gives some back, and is killed. */
 static void take_and_die(fixture_t *f, const apipool_client_pass_t *pass, int number)
 {
     apr_uint32_t seed = (apr_uint32_t)number + 1;
@@ -619,7 +619,7 @@ static void places_of_children_that_are_killed_come_back(void **state)
         check_table();
     }
     assert_int_equal(places_of("one"), 1);
-    segment->clients.slots[pass.index].in_flight = 7; /* one died that held the lock */
+    segment->clients.slots[pass.index].in_flight = 7; /* a process died holding the lock */
     assert_int_equal(apipool_segment_lock(segment), APR_SUCCESS);
     assert_true(apipool_rebuild_locked(segment));
     apipool_segment_unlock(segment);
@@ -651,7 +651,7 @@ static void limits_hold_over_all_processes(void **state)
                 apipool_client_admit(segment, &charge, NOW + i, &result, &at);
                 mine += result == APIPOOL_CLIENT_ADMITTED;
             }
-            __atomic_add_fetch(&segment->clients.slots[pass.index].numbers.counts.requests,
+            __atomic_add_fetch(&segment->clients.slots[pass.index].counters.counts.requests,
                                (apr_uint64_t)mine, __ATOMIC_RELAXED);
             _exit(0);
         }
@@ -661,7 +661,7 @@ static void limits_hold_over_all_processes(void **state)
         assert_int_equal(waitpid(children[c], &status, 0), children[c]);
         assert_int_equal(status, 0);
     }
-    admitted = (int)segment->clients.slots[pass.index].numbers.counts.requests;
+    admitted = (int)segment->clients.slots[pass.index].counters.counts.requests;
     assert_int_equal(admitted, 1000);
 }
 

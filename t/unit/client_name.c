@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/client_name: names in one form, and what is wrong with others by its code point. */
+ * Tests of src/core/client_name: normal form, and faults by code point. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ static const struct {
     {"\xe2\x84\xab", "\xc3\x85"},                             /* angstrom sign */
     {"\xef\xa4\x80", "\xe8\xb1\x88"},                         /* CJK compatibility ideograph */
     {"\xef\xbc\xa1", "\xef\xbc\xa1"},                         /* a wide A stays wide */
-    {"\xff", "\xff"},                                         /* no UTF-8 */
+    {"\xff", "\xff"},                                         /* not UTF-8 */
     {"", ""},
 };
 
@@ -95,8 +95,8 @@ static const struct {
      "b",
      "U+200D"}, /* zero-width joiner */
     {"a\xef\xbb\xbf", "U+FEFF"},
-    {"a\xef\xb8\x80", "U+FE00"},       /* variation selector: a mark that is not drawn */
-    {"\xe3\x85\xa4", "U+3164"},        /* Hangul filler: a letter that is not drawn */
+    {"a\xef\xb8\x80", "U+FE00"},       /* variation selector: an invisible mark */
+    {"\xe3\x85\xa4", "U+3164"},        /* Hangul filler: an invisible letter */
     {"a\xee\x80\x80", "U+E000"},       /* private use */
     {"a\xcd\xb8", "U+0378"},           /* not assigned */
     {"a\xf4\x8f\xbf\xbf", "U+10FFFF"}, /* no character */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Says what is wrong with a segment. It changes nothing, and believes nothing that it finds. */
+ * Checker of a segment. It changes nothing and trusts nothing. */
 #include "consistency.h"
 
 #include <math.h>
@@ -11,9 +11,9 @@
 #include "pool.h"
 #include "slots.h"
 
-/* --- The arena: each byte of it is one block's, in use or free ----------------------------------- */
+/* --- The arena: each byte belongs to one block, in use or free ----------------------------------- */
 
-/* All blocks, in use and free. */
+/* All blocks, used and free. */
 typedef struct {
     struct block_t {
         apipool_offset_t at;
@@ -42,9 +42,9 @@ static void add_used(const apipool_segment_t *segment, found_t *found)
             add(found, slot->text_off, apipool_slot_text_size_locked(segment, slot->text_off));
         }
     }
-    for (apr_uint32_t i = 0; i < segment->header->groups_used; i++) {
-        const apipool_upstream_t *g = &segment->groups[i];
-        add(found, g->rows, apipool_members_bytes(g->size));
+    for (apr_uint32_t i = 0; i < segment->header->upstreams_used; i++) {
+        const apipool_upstream_t *u = &segment->upstreams[i];
+        add(found, u->rows, apipool_members_bytes(u->size));
     }
 }
 
@@ -101,9 +101,9 @@ static const char *check_arena(const apipool_segment_t *segment)
     return fault ? fault : end == arena->top ? NULL : "a block of the arena is lost";
 }
 
-/* --- Members of groups --------------------------------------------------------------------------- */
+/* --- Members of upstreams ------------------------------------------------------------------------ */
 
-/* What a slot's state asks for. */
+/* Standing that a slot's state calls for. */
 static int is_full(const apipool_slot_t *slot)
 {
     return slot->state == APIPOOL_STATE_ACTIVE && slot->concurrency &&
@@ -143,22 +143,22 @@ static const char *check_bits(apipool_bitset_t bits)
     return NULL;
 }
 
-/* Whether there is memory where a group's members, heaps and sets should be. */
-static const char *check_arrays(const apipool_segment_t *segment, apipool_upstream_t *g)
+/* Returns 1 if there is memory where an upstream's members, heaps and bitsets should be. */
+static const char *check_arrays(const apipool_segment_t *segment, apipool_upstream_t *u)
 {
-    if (g->size % 64 || g->size / 2 > segment->header->capacity + 64 || g->ordinals > g->size) {
-        return "a group has more ordinals than room";
+    if (u->size % 64 || u->size / 2 > segment->header->capacity + 64 || u->list_used > u->size) {
+        return "an upstream has more list indices than room";
     }
-    if (g->size && !is_block(segment, g->rows, apipool_members_bytes(g->size))) {
-        return "a group has no arrays";
+    if (u->size && !is_block(segment, u->rows, apipool_members_bytes(u->size))) {
+        return "an upstream has no arrays";
     }
     for (apr_uint32_t which = 1; which < APIPOOL_ROWS; which++) {
-        if (*apipool_members_heap(segment, g, which).count > g->size) {
+        if (*apipool_members_heap(segment, u, which).count > u->size) {
             return "a heap has more slots than room";
         }
     }
-    for (apr_uint32_t model_slot = 0; g->size && model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
-        const char *fault = check_bits(apipool_members_bits(segment, g, model_slot));
+    for (apr_uint32_t model_slot = 0; u->size && model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
+        const char *fault = check_bits(apipool_members_bits(segment, u, model_slot));
         if (fault) {
             return fault;
         }
@@ -167,7 +167,7 @@ static const char *check_arrays(const apipool_segment_t *segment, apipool_upstre
 }
 
 /* One heap: its slots know their place, belong there, and wake in order. */
-static const char *check_heap(const apipool_segment_t *segment, apr_uint32_t group,
+static const char *check_heap(const apipool_segment_t *segment, apr_uint32_t upstream,
                               const apipool_heap_t *heap, apr_uint32_t which)
 {
     for (apr_uint32_t i = 0; i < *heap->count; i++) {
@@ -177,7 +177,7 @@ static const char *check_heap(const apipool_segment_t *segment, apr_uint32_t gro
         }
         const apipool_slot_t *slot = &segment->slots[index];
         const apipool_slot_t *parent = &segment->slots[heap->at[i ? (i - 1) / 2 : 0]];
-        if (slot->group != group || slot->place[heap->model_slot] != i) {
+        if (slot->upstream != upstream || slot->place[heap->model_slot] != i) {
             return "a slot of a heap does not know its place";
         }
         if (heap->model_slot == 0 && slot->heap != which) {
@@ -190,20 +190,20 @@ static const char *check_heap(const apipool_segment_t *segment, apr_uint32_t gro
     return NULL;
 }
 
-/* What a group counts, counted anew. */
+/* Counters of an upstream, counted again. */
 typedef struct {
     apr_uint32_t members, usable, held_up, half_open, recovering, waiting[APIPOOL_MODEL_SLOTS];
 } counts_t;
 
-static const char *check_model_slots(const apipool_segment_t *segment, const apipool_upstream_t *g,
+static const char *check_model_slots(const apipool_segment_t *segment, const apipool_upstream_t *u,
                                      const apipool_slot_t *slot, counts_t *counts)
 {
     for (apr_uint32_t model_slot = 1; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
         int in_heap = slot->place[model_slot] != APIPOOL_NONE;
-        if (in_heap && !g->model_slots[model_slot].model) {
+        if (in_heap && !u->model_slots[model_slot].model) {
             return "a slot cools in a lane that does not exist";
         }
-        if (apipool_bitset_has(apipool_members_bits(segment, g, model_slot), slot->ordinal) ==
+        if (apipool_bitset_has(apipool_members_bits(segment, u, model_slot), slot->list_index) ==
             in_heap) {
             return "a bit of a lane is wrong";
         }
@@ -216,14 +216,15 @@ static const char *check_member(const apipool_segment_t *segment, apr_uint32_t i
                                 counts_t *counts)
 {
     const apipool_slot_t *slot = &segment->slots[index];
-    const apipool_upstream_t *g = &segment->groups[slot->group];
-    const apr_uint32_t *members = apipool_members_row(segment, g, 0);
+    const apipool_upstream_t *u = &segment->upstreams[slot->upstream];
+    const apr_uint32_t *members = apipool_members_row(segment, u, 0);
     int proving = slot->state == APIPOOL_STATE_HALF_OPEN && slot->proving;
 
-    if (slot->ordinal >= g->ordinals || members[slot->ordinal] != index) {
-        return "a slot is not where its ordinal says";
+    if (slot->list_index >= u->list_used || members[slot->list_index] != index) {
+        return "a slot is not where its list index says";
     }
-    if (apipool_bitset_has(apipool_members_bits(segment, g, 0), slot->ordinal) != is_usable(slot)) {
+    if (apipool_bitset_has(apipool_members_bits(segment, u, 0), slot->list_index) !=
+        is_usable(slot)) {
         return "not the usable slots are in rotation";
     }
     if (slot->usable != is_usable(slot) || slot->held != (is_full(slot) || proving)) {
@@ -239,40 +240,40 @@ static const char *check_member(const apipool_segment_t *segment, apr_uint32_t i
     counts->half_open += slot->heap == APIPOOL_IN_HALF_OPEN;
     counts->recovering += slot->heap == APIPOOL_IN_RECOVERING;
     counts->waiting[0] += slot->heap == APIPOOL_IN_COOLING;
-    return check_model_slots(segment, g, slot, counts);
+    return check_model_slots(segment, u, slot, counts);
 }
 
-/* The ordinals: a member's or spare, each once. */
-static const char *check_spare(const apipool_segment_t *segment, const apipool_upstream_t *g,
+/* List indices: each one belongs to a member or is spare. */
+static const char *check_spare(const apipool_segment_t *segment, const apipool_upstream_t *u,
                                apr_uint32_t members)
 {
-    const apr_uint32_t *next = apipool_members_row(segment, g, 0);
+    const apr_uint32_t *next = apipool_members_row(segment, u, 0);
     apr_uint32_t spare = 0;
-    for (apr_uint32_t i = g->spare; i != APIPOOL_NONE; i = next[i]) {
-        if (i >= g->ordinals || ++spare > g->ordinals) {
-            return "the chain of spare ordinals is broken";
+    for (apr_uint32_t i = u->spare; i != APIPOOL_NONE; i = next[i]) {
+        if (i >= u->list_used || ++spare > u->list_used) {
+            return "the chain of spare list indices is broken";
         }
     }
-    return members + spare == g->ordinals ? NULL : "an ordinal is nobody's";
+    return members + spare == u->list_used ? NULL : "a list index is nobody's";
 }
 
-static const char *check_group(const apipool_segment_t *segment, apr_uint32_t group,
-                               const counts_t *counts)
+static const char *check_upstream(const apipool_segment_t *segment, apr_uint32_t upstream,
+                                  const counts_t *counts)
 {
-    apipool_upstream_t *g = &segment->groups[group];
-    const char *fault = check_spare(segment, g, counts->members);
+    apipool_upstream_t *u = &segment->upstreams[upstream];
+    const char *fault = check_spare(segment, u, counts->members);
     for (apr_uint32_t which = 1; !fault && which < APIPOOL_ROWS; which++) {
-        apipool_heap_t heap = apipool_members_heap(segment, g, which);
-        fault = check_heap(segment, group, &heap, which);
+        apipool_heap_t heap = apipool_members_heap(segment, u, which);
+        fault = check_heap(segment, upstream, &heap, which);
     }
     for (apr_uint32_t model_slot = 0; !fault && model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
-        if (counts->waiting[model_slot] != g->model_slots[model_slot].waiting) {
+        if (counts->waiting[model_slot] != u->model_slots[model_slot].waiting) {
             fault = "a lane counts those who wait wrongly";
         }
     }
-    if (!fault && (counts->usable != g->usable || counts->held_up != g->held_up ||
-                   counts->half_open != g->half_open || counts->recovering != g->recovering)) {
-        fault = "a group counts its members wrongly";
+    if (!fault && (counts->usable != u->usable || counts->held_up != u->held_up ||
+                   counts->half_open != u->half_open || counts->recovering != u->recovering)) {
+        fault = "an upstream counts its members wrongly";
     }
     return fault;
 }
@@ -283,22 +284,23 @@ const char *consistency_of_members(const apipool_segment_t *segment)
     counts_t *counts = calloc(APIPOOL_UPSTREAMS_MAX, sizeof(*counts));
     const char *fault = counts ? NULL : "no memory";
 
-    for (apr_uint32_t i = 0; !fault && i < header->groups_used; i++) {
-        fault = check_arrays(segment, &segment->groups[i]);
+    for (apr_uint32_t i = 0; !fault && i < header->upstreams_used; i++) {
+        fault = check_arrays(segment, &segment->upstreams[i]);
     }
     for (apr_uint32_t i = 0; !fault && i < header->slots.used; i++) {
         if (!segment->slots[i].id) {
-            fault =
-                segment->slots[i].ordinal != APIPOOL_NONE ? "a removed key is in a group" : NULL;
+            fault = segment->slots[i].list_index != APIPOOL_NONE ? "a removed key is in an upstream"
+                                                                 : NULL;
             continue;
         }
-        apr_uint32_t group = segment->slots[i].group;
-        fault = group < header->groups_used && segment->slots[i].pool == segment->groups[group].pool
-                    ? check_member(segment, i, &counts[group])
-                    : "a slot is in a group of another pool";
+        apr_uint32_t upstream = segment->slots[i].upstream;
+        fault = upstream < header->upstreams_used &&
+                        segment->slots[i].pool == segment->upstreams[upstream].pool
+                    ? check_member(segment, i, &counts[upstream])
+                    : "a slot is in an upstream of another pool";
     }
-    for (apr_uint32_t i = 0; !fault && i < header->groups_used; i++) {
-        fault = check_group(segment, i, &counts[i]);
+    for (apr_uint32_t i = 0; !fault && i < header->upstreams_used; i++) {
+        fault = check_upstream(segment, i, &counts[i]);
     }
     free(counts);
     return fault;
@@ -338,10 +340,10 @@ static const char *check_counts(const apipool_counts_t *counts)
 static const char *check_header(const apipool_segment_t *segment)
 {
     const apipool_header_t *header = segment->header;
-    return header->pools_used > APIPOOL_POOLS_MAX        ? "there are more pools than room"
-           : header->groups_used > APIPOOL_UPSTREAMS_MAX ? "there are more groups than room"
-           : !header->random                             ? "nothing can be drawn any longer"
-                                                         : NULL;
+    return header->pools_used > APIPOOL_POOLS_MAX           ? "there are more pools than room"
+           : header->upstreams_used > APIPOOL_UPSTREAMS_MAX ? "there are more upstreams than room"
+           : !header->random                                ? "nothing can be drawn any longer"
+                                                            : NULL;
 }
 
 static const char *check_pools(const apipool_segment_t *segment)
@@ -352,48 +354,49 @@ static const char *check_pools(const apipool_segment_t *segment)
         int sane = is_text(pool->server, sizeof(pool->server)) &&
                    is_text(pool->name, sizeof(pool->name)) && isfinite(pool->clock) &&
                    isfinite(pool->heaviest);
-        fault = sane ? check_counts(&segment->stats[i].numbers.counts) : "a pool makes no sense";
+        fault = sane ? check_counts(&segment->stats[i].counters.counts) : "a pool makes no sense";
     }
-    for (apr_uint32_t i = 0; !fault && i < segment->header->groups_used; i++) {
-        const apipool_upstream_t *g = &segment->groups[i];
-        int sane = is_text(g->name, sizeof(g->name)) && g->pool < segment->header->pools_used &&
-                   is_share(g->failing) && (g->faults.pausing & ~1) == 0 &&
-                   (g->refusals.pausing & ~1) == 0 && g->unanswered <= 1 &&
-                   g->habit <= APIPOOL_HABIT_SILENT;
-        fault = sane ? check_counts(&g->numbers.counts) : "a group makes no sense";
+    for (apr_uint32_t i = 0; !fault && i < segment->header->upstreams_used; i++) {
+        const apipool_upstream_t *u = &segment->upstreams[i];
+        int sane = is_text(u->name, sizeof(u->name)) && u->pool < segment->header->pools_used &&
+                   is_share(u->failing) && (u->faults.pausing & ~1) == 0 &&
+                   (u->refusals.pausing & ~1) == 0 && u->unanswered <= 1 &&
+                   u->habit <= APIPOOL_HABIT_SILENT;
+        fault = sane ? check_counts(&u->counters.counts) : "an upstream makes no sense";
     }
     return fault;
 }
 
 /* --- Tables */
 
-/* What a table should say of a place. */
-typedef enum { NEITHER, LINKED, FREE } said_t;
+/* Expected state of a place in a table. */
+typedef enum { NEITHER, LINKED, FREE } place_state_t;
 
-/* A table and the array that it is about. */
+/* A table and its array. */
 typedef struct {
     const apipool_segment_t *segment;
     const apipool_hash_table_t *table;
     apr_uint32_t used; /* places of the array */
-    said_t (*should)(const apipool_segment_t *segment, apr_uint32_t place);
+    place_state_t (*should)(const apipool_segment_t *segment, apr_uint32_t place);
     apr_uint64_t (*hash)(const apipool_segment_t *segment, apr_uint32_t place);
-    unsigned char *is; /* said_t by place */
+    unsigned char *is; /* place_state_t by place */
 } checked_t;
 
-/* Notes that all of a chain are one or the other. Returns 0 when that cannot be. */
-static int walk(const checked_t *checked, apr_uint32_t place, said_t said, apr_uint32_t *count)
+/* Notes that all places of a chain have a state. Returns 0 if that cannot be. */
+static int walk(const checked_t *checked, apr_uint32_t place, place_state_t state,
+                apr_uint32_t *count)
 {
     for (; place != APIPOOL_NONE; place = apipool_hash_table_next(checked->table, place)) {
         if (place >= checked->used || checked->is[place] != NEITHER) {
             return 0;
         }
-        checked->is[place] = (unsigned char)said;
+        checked->is[place] = (unsigned char)state;
         ++*count;
     }
     return 1;
 }
 
-/* Each chain is no longer than that, as has been seen before. */
+/* No chain is longer, as was checked before. */
 static int is_found(const checked_t *checked, apr_uint32_t wanted)
 {
     apr_uint32_t place =
@@ -437,7 +440,7 @@ static const char *check_table(checked_t checked, const char *fault)
     return whole ? NULL : fault;
 }
 
-static said_t should_slot(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_slot(const apipool_segment_t *segment, apr_uint32_t place)
 {
     const apipool_slot_t *slot = &segment->slots[place];
     return slot->id ? LINKED : slot->in_flight || slot->probing ? NEITHER : FREE;
@@ -448,17 +451,17 @@ static apr_uint64_t hash_slot(const apipool_segment_t *segment, apr_uint32_t pla
     return segment->slots[place].id;
 }
 
-static said_t should_holder(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_holder(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->holders[place].process ? NEITHER : FREE;
 }
 
-static said_t should_waiter(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_waiter(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->waiters[place].process ? NEITHER : FREE;
 }
 
-static said_t should_queue(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_queue(const apipool_segment_t *segment, apr_uint32_t place)
 {
     for (apr_uint32_t i = 0; i < segment->header->waiters.used; i++) {
         if (segment->waiters[i].process && segment->waiters[i].queue == place) {
@@ -473,7 +476,7 @@ static apr_uint64_t hash_queue(const apipool_segment_t *segment, apr_uint32_t pl
     return segment->queues[place].model ^ ((apr_uint64_t)segment->queues[place].pool << 32);
 }
 
-static said_t should_account_limit(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_account_limit(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->account_limits[place].account ? LINKED : FREE;
 }
@@ -484,7 +487,7 @@ static apr_uint64_t hash_account_limit(const apipool_segment_t *segment, apr_uin
     return account_limit->account ^ (account_limit->model << 1) ^ account_limit->pool;
 }
 
-static said_t should_name(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_name(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->names.entries[place].hash ? LINKED : FREE;
 }
@@ -494,12 +497,12 @@ static apr_uint64_t hash_name(const apipool_segment_t *segment, apr_uint32_t pla
     return segment->names.entries[place].hash;
 }
 
-static said_t should_client(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_client(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->clients.slots[place].serial ? LINKED : FREE;
 }
 
-static said_t should_client_by_name(const apipool_segment_t *segment, apr_uint32_t place)
+static place_state_t should_client_by_name(const apipool_segment_t *segment, apr_uint32_t place)
 {
     return segment->clients.slots[place].serial ? LINKED : NEITHER;
 }
@@ -574,7 +577,7 @@ static const char *check_client_tables(const apipool_segment_t *segment)
 
 /* --- Slots */
 
-/* A key is the one that its id stands for. */
+/* A key must match its id. */
 static const char *check_key(const apipool_segment_t *segment, const apipool_slot_t *slot)
 {
     if (slot->secret_len > APIPOOL_KEY_MAX ||
@@ -615,7 +618,7 @@ static const char *check_slots(const apipool_segment_t *segment)
 
 /* --- Holders */
 
-/* What the holders say of one slot. */
+/* Number of holders of one slot, by purpose. */
 typedef struct {
     apr_uint32_t held, proving, probing;
 } leases_t;
@@ -727,7 +730,7 @@ static const char *check_hits(const apipool_segment_t *segment)
     return check_account_limit_table(segment);
 }
 
-/* How many places each pool's clients and models have, counted anew. */
+/* Number of entries of each pool's clients and models, counted again. */
 static const char *check_places(const apipool_names_t *names)
 {
     apr_uint32_t kinds = names->pools * APIPOOL_NAMED_KINDS;
@@ -754,7 +757,7 @@ static const char *check_names(const apipool_segment_t *segment)
         if (entry->hash) {
             int sane = entry->pool < names->pools && entry->kind < APIPOOL_NAMED_KINDS &&
                        is_text(entry->text, sizeof(entry->text));
-            fault = sane ? check_counts(&entry->numbers.counts) : "a name makes no sense";
+            fault = sane ? check_counts(&entry->counters.counts) : "a name makes no sense";
         }
     }
     for (apr_uint32_t i = 0; !fault && i < names->pools * APIPOOL_NAMED_KINDS; i++) {
@@ -763,7 +766,7 @@ static const char *check_names(const apipool_segment_t *segment)
     return fault ? fault : check_places(names);
 }
 
-/* The oldest one may be what a process that died was writing over. */
+/* A process that died may have been overwriting the oldest entry. */
 static const char *check_recent(const apipool_segment_t *segment)
 {
     const apipool_recent_t *recent = &segment->recent;
@@ -795,7 +798,7 @@ static const char *check_clients(const apipool_segment_t *segment)
                    is_text(slot->name, sizeof(slot->name)) &&
                    apipool_client_lists_are_whole(&slot->terms[slot->current]);
         fault = !slot->serial ? NULL
-                : sane        ? check_counts(&slot->numbers.counts)
+                : sane        ? check_counts(&slot->counters.counts)
                               : "a client makes no sense";
     }
     return fault;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/consistent_hash: fair shares, and who moves when there is one place more. */
+ * Tests of src/core/consistent_hash: fair shares, and moves when a place is added. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 static apr_uint64_t session(int i)
 {
-    return (apr_uint64_t)i; /* hashes may be bad ones */
+    return (apr_uint64_t)i; /* hashes may be poor */
 }
 
 static void without_places_or_with_one_it_is_the_first(void **unused)

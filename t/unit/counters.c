@@ -50,10 +50,10 @@ static void assert_near(double value, double wanted)
 
 static void memory_full_of_zeros_has_counted_nothing_and_knows_nothing(void **unused)
 {
-    apipool_counters_t numbers = {0};
+    apipool_counters_t counters = {0};
     apipool_counters_snapshot_t s;
 
-    apipool_counters_read(&numbers, NOW, &s);
+    apipool_counters_read(&counters, NOW, &s);
     assert_int_equal(s.requests, 0);
     assert_int_equal(s.attempts, 0);
     assert_int_equal(s.total, 0);
@@ -67,13 +67,13 @@ static void memory_full_of_zeros_has_counted_nothing_and_knows_nothing(void **un
 
 static void every_request_adds_to_what_it_tells(void **unused)
 {
-    apipool_counters_t numbers = {0};
+    apipool_counters_t counters = {0};
     apipool_counters_snapshot_t s;
 
-    apipool_counters_add(&numbers, &served, NOW);
-    apipool_counters_add(&numbers, &failed, NOW);
-    apipool_counters_add(&numbers, &served, NOW);
-    apipool_counters_read(&numbers, NOW, &s);
+    apipool_counters_add(&counters, &served, NOW);
+    apipool_counters_add(&counters, &failed, NOW);
+    apipool_counters_add(&counters, &served, NOW);
+    apipool_counters_read(&counters, NOW, &s);
     assert_int_equal(s.requests, 3);
     assert_int_equal(s.attempts, 7);
     assert_int_equal(s.successes, 2);
@@ -127,15 +127,15 @@ static void a_total_that_is_not_told_is_the_sum_of_what_is(void **unused)
 
 static void estimated_tokens_are_nowhere_but_among_the_estimated(void **unused)
 {
-    apipool_counters_t numbers = {0};
+    apipool_counters_t counters = {0};
     apipool_counters_snapshot_t s;
     apipool_finished_t finished = served;
 
     finished.estimated = 1;
     finished.tokens = (apipool_usage_t){70, 30, -1, -1};
-    apipool_counters_add(&numbers, &finished, NOW);
-    apipool_counters_add(&numbers, &served, NOW);
-    apipool_counters_read(&numbers, NOW, &s);
+    apipool_counters_add(&counters, &finished, NOW);
+    apipool_counters_add(&counters, &served, NOW);
+    apipool_counters_read(&counters, NOW, &s);
     assert_int_equal(s.estimated, 100);
     assert_int_equal(s.prompt, 100);
     assert_int_equal(s.completion, 20);
@@ -209,18 +209,18 @@ static void an_average_is_the_mean_at_first_and_then_moves_by_a_20th(void **unus
 
 static void rates_forget_what_sums_keep(void **unused)
 {
-    apipool_counters_t numbers = {0};
+    apipool_counters_t counters = {0};
     apipool_counters_snapshot_t s;
 
     for (int i = 0; i < 10; i++) {
-        apipool_counters_add(&numbers, &served, NOW);
+        apipool_counters_add(&counters, &served, NOW);
     }
-    apipool_counters_read(&numbers, NOW + SEC(70), &s);
+    apipool_counters_read(&counters, NOW + SEC(70), &s);
     assert_int_equal(s.rpm, 0);
     assert_int_equal(s.tpm, 0);
     assert_int_equal(s.rpd, 10);
     assert_int_equal(s.tpd, 1200);
-    apipool_counters_read(&numbers, NOW + SEC(2 * 86400), &s);
+    apipool_counters_read(&counters, NOW + SEC(2 * 86400), &s);
     assert_int_equal(s.rpd, 0);
     assert_int_equal(s.tpd, 0);
     assert_int_equal(s.requests, 10);
@@ -229,13 +229,13 @@ static void rates_forget_what_sums_keep(void **unused)
 
 static void counts_beyond_all_measure_do_not_spoil_the_others(void **unused)
 {
-    apipool_counters_t numbers = {0};
+    apipool_counters_t counters = {0};
     apipool_counters_snapshot_t s;
     apipool_finished_t finished = served;
 
     finished.tokens = (apipool_usage_t){INT64_MAX, INT64_MAX, INT64_MIN, -1};
-    apipool_counters_add(&numbers, &finished, NOW);
-    apipool_counters_read(&numbers, NOW, &s);
+    apipool_counters_add(&counters, &finished, NOW);
+    apipool_counters_read(&counters, NOW, &s);
     assert_int_equal(s.prompt, INT64_MAX);
     assert_int_equal(s.cached, 0);
     assert_int_equal(s.total, (apr_uint64_t)INT64_MAX * 2);
@@ -245,14 +245,14 @@ static void counts_beyond_all_measure_do_not_spoil_the_others(void **unused)
 
 static void numbers_that_make_sense_are_not_mended(void **unused)
 {
-    apipool_counters_t numbers, before;
+    apipool_counters_t counters, before;
     apipool_finished_t finished = {
         .success = 1, .attempts = 2, .tokens = {3, 4, 0, 7}, .first_byte = MS(5), .latency = MS(9)};
-    memset(&numbers, 0, sizeof(numbers));
-    apipool_counters_add(&numbers, &finished, NOW);
-    before = numbers;
-    apipool_counters_mend(&numbers);
-    assert_memory_equal(&numbers, &before, sizeof(before));
+    memset(&counters, 0, sizeof(counters));
+    apipool_counters_add(&counters, &finished, NOW);
+    before = counters;
+    apipool_counters_mend(&counters);
+    assert_memory_equal(&counters, &before, sizeof(before));
 }
 
 static void what_cannot_be_is_mended_and_the_rest_is_left(void **unused)
@@ -320,33 +320,33 @@ static void a_histogram_counts_all_times_that_are_known(void **unused)
     assert_near(s.sum, 86400.5);
 }
 
-static void answered(apipool_counters_t *numbers, apr_int64_t tokens, apr_time_t at)
+static void answered(apipool_counters_t *counters, apr_int64_t tokens, apr_time_t at)
 {
     apipool_finished_t finished = served;
     finished.tokens.completion = tokens;
-    apipool_counters_add(numbers, &finished, at);
+    apipool_counters_add(counters, &finished, at);
 }
 
 static void the_largest_answer_is_that_of_this_hour_and_the_last_one(void **unused)
 {
-    apipool_counters_t numbers = {0};
-    assert_int_equal(apipool_counters_largest(&numbers, NOW), 0);
-    answered(&numbers, 900, NOW);
-    answered(&numbers, 40, NOW);
-    answered(&numbers, -1, NOW);
-    apipool_counters_add(&numbers, &failed, NOW);
-    assert_int_equal(apipool_counters_largest(&numbers, NOW), 900);
-    assert_int_equal(apipool_counters_largest(&numbers, NOW + SEC(3600)), 900);
-    answered(&numbers, 50, NOW + SEC(3600));
-    assert_int_equal(apipool_counters_largest(&numbers, NOW + SEC(3600)), 900);
-    assert_int_equal(apipool_counters_largest(&numbers, NOW + SEC(7200)), 50);
-    assert_int_equal(apipool_counters_largest(&numbers, NOW + SEC(10800)), 0);
-    answered(&numbers, 7, NOW + SEC(14400));
-    assert_int_equal(apipool_counters_largest(&numbers, NOW + SEC(14400)), 7);
-    answered(&numbers, APR_INT64_MAX, NOW + SEC(14400));
-    assert_int_equal(apipool_counters_largest(&numbers, NOW + SEC(14400)), APR_UINT32_MAX);
-    answered(&numbers, 8, NOW); /* a clock that is set back */
-    assert_int_equal(apipool_counters_largest(&numbers, NOW), 8);
+    apipool_counters_t counters = {0};
+    assert_int_equal(apipool_counters_largest(&counters, NOW), 0);
+    answered(&counters, 900, NOW);
+    answered(&counters, 40, NOW);
+    answered(&counters, -1, NOW);
+    apipool_counters_add(&counters, &failed, NOW);
+    assert_int_equal(apipool_counters_largest(&counters, NOW), 900);
+    assert_int_equal(apipool_counters_largest(&counters, NOW + SEC(3600)), 900);
+    answered(&counters, 50, NOW + SEC(3600));
+    assert_int_equal(apipool_counters_largest(&counters, NOW + SEC(3600)), 900);
+    assert_int_equal(apipool_counters_largest(&counters, NOW + SEC(7200)), 50);
+    assert_int_equal(apipool_counters_largest(&counters, NOW + SEC(10800)), 0);
+    answered(&counters, 7, NOW + SEC(14400));
+    assert_int_equal(apipool_counters_largest(&counters, NOW + SEC(14400)), 7);
+    answered(&counters, APR_INT64_MAX, NOW + SEC(14400));
+    assert_int_equal(apipool_counters_largest(&counters, NOW + SEC(14400)), APR_UINT32_MAX);
+    answered(&counters, 8, NOW); /* a clock that is set back */
+    assert_int_equal(apipool_counters_largest(&counters, NOW), 8);
 }
 
 int main(void)

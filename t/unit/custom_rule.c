@@ -97,7 +97,7 @@ static void custom_rules_are_tried_in_their_order(void **unused)
 
 static const struct {
     const char *words[6];
-    const char *fault[2]; /* what the message holds; NULL: the rule is right */
+    const char *fault[2]; /* contained in the message; NULL: the rule is valid */
 } lines[] = {
     {{"429", "rotate", "key"}, {NULL, NULL}},
     {{"200", "STOP", "None"}, {NULL, NULL}},

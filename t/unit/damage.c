@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/rebuild: whatever becomes of what follows from slots, it is noticed and made anew. */
+ * Tests of src/pool/rebuild: any damage to derived data is noticed and repaired. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,12 +20,12 @@ static void work_some(worker_t *worker, int turns)
     }
 }
 
-/* Something of everything: leases, cooldowns, waiters, model slots, account limits, names. */
+/* Some of everything: leases, cooldowns, waiters, model slots, account limits, names. */
 static void open_used(void **state, worker_t *worker)
 {
     assert_int_equal(open_world(state), 0);
     *worker = a_worker(20261123);
-    worker->clock = NOW; /* the same happens in every run */
+    worker->clock = NOW; /* so that every run is the same */
     work_some(worker, 5000);
     while (!worker->lent) {
         work_acquire(worker);
@@ -40,22 +40,22 @@ static void open_used(void **state, worker_t *worker)
     assert_null(consistency_of(segment));
 }
 
-static apipool_upstream_t *first_group(void)
+static apipool_upstream_t *first_upstream(void)
 {
-    return &segment->groups[group_a];
+    return &segment->upstreams[upstream_a];
 }
 
-/* A slot of it. */
+/* Returns one of its slots. */
 static apr_uint32_t first_member(void)
 {
     apr_uint32_t member = 0;
-    while (segment->slots[member].group != group_a) {
+    while (segment->slots[member].upstream != upstream_a) {
         member++;
     }
     return member;
 }
 
-/* A model slot of group a that some slot cools in. */
+/* Returns a model slot of upstream a in which a slot cools. */
 static apr_uint32_t cooling_model_slot(void)
 {
     return apipool_members_cool_locked(segment, first_member(), 5, NOW + SEC(100), NOW);
@@ -90,61 +90,61 @@ static void plant_a_wrong_count_of_keys(void)
     segment->header->slots.linked++;
 }
 
-static void plant_a_wrong_ordinal(void)
+static void plant_a_wrong_list_index(void)
 {
-    segment->slots[0].ordinal++;
+    segment->slots[0].list_index++;
 }
 
 static void plant_a_loop_of_spares(void)
 {
-    apipool_upstream_t *g = first_group();
+    apipool_upstream_t *u = first_upstream();
     apr_uint32_t member = first_member();
-    assert_int_equal(apipool_members_reserve_locked(segment, group_b), 1);
+    assert_int_equal(apipool_members_reserve_locked(segment, upstream_b), 1);
     apipool_members_remove_locked(segment, member);
-    apipool_members_add_locked(segment, group_b, member);
-    apr_uint32_t *members = apipool_members_row(segment, g, 0);
-    members[g->spare] = g->spare;
+    apipool_members_add_locked(segment, upstream_b, member);
+    apr_uint32_t *members = apipool_members_row(segment, u, 0);
+    members[u->spare] = u->spare;
 }
 
 static void plant_wild_arrays(void)
 {
-    first_group()->rows = 0xffffffff00;
+    first_upstream()->rows = 0xffffffff00;
 }
 
 static void plant_a_wild_size(void)
 {
-    first_group()->size = 0xfffffff7;
+    first_upstream()->size = 0xfffffff7;
 }
 
 static void plant_a_wrong_bit(void)
 {
-    apipool_bitset_t bits = apipool_members_bits(segment, first_group(), 0);
-    apr_uint32_t ordinal = segment->slots[first_member()].ordinal;
-    apipool_bitset_put(bits, ordinal, !apipool_bitset_has(bits, ordinal));
+    apipool_bitset_t bits = apipool_members_bits(segment, first_upstream(), 0);
+    apr_uint32_t list_index = segment->slots[first_member()].list_index;
+    apipool_bitset_put(bits, list_index, !apipool_bitset_has(bits, list_index));
 }
 
 static void plant_a_wrong_summary(void)
 {
-    apipool_members_bits(segment, first_group(), 0).summary[0] ^= 1;
+    apipool_members_bits(segment, first_upstream(), 0).summary[0] ^= 1;
 }
 
 static void plant_a_wrong_bit_of_a_model(void)
 {
-    apipool_bitset_t bits = apipool_members_bits(segment, first_group(), cooling_model_slot());
-    apipool_bitset_put(bits, segment->slots[first_member()].ordinal, 1);
+    apipool_bitset_t bits = apipool_members_bits(segment, first_upstream(), cooling_model_slot());
+    apipool_bitset_put(bits, segment->slots[first_member()].list_index, 1);
 }
 
 static void plant_a_wrong_count(void)
 {
-    first_group()->usable += 1000;
+    first_upstream()->usable += 1000;
 }
 
 static void plant_a_wrong_count_of_the_half_open(void)
 {
-    first_group()->half_open = 0x7fffffff;
+    first_upstream()->half_open = 0x7fffffff;
 }
 
-/* A slot that a probe may be sent about. */
+/* Returns a slot that may be probed. */
 static apipool_slot_t *lost_slot(void)
 {
     apr_uint32_t member = first_member();
@@ -185,12 +185,12 @@ static void plant_lost_names(void)
 static void plant_disorder_in_a_model_slot(void)
 {
     apr_uint32_t model_slot = cooling_model_slot();
-    *apipool_members_row(segment, first_group(), APIPOOL_IN_COOLING + model_slot) = 0xffff;
+    *apipool_members_row(segment, first_upstream(), APIPOOL_IN_COOLING + model_slot) = 0xffff;
 }
 
 static void plant_a_wrong_count_of_a_model_slot(void)
 {
-    first_group()->model_slots[cooling_model_slot()].waiting--;
+    first_upstream()->model_slots[cooling_model_slot()].waiting--;
 }
 
 static void plant_a_state_that_nobody_settled(void)
@@ -269,11 +269,11 @@ static void plant_a_broken_arena(void)
     segment->header->arena.free[2] = 0xfffffffff0;
 }
 
-/* At the end of a group's arrays, which nothing lies at. */
+/* Returns a place at the end of an upstream's arrays that is unused. */
 static void plant_an_overlap(void)
 {
-    apr_size_t size = apipool_arena_block(apipool_members_bytes(first_group()->size));
-    apipool_offset_t end = first_group()->rows + size - APIPOOL_ARENA_BLOCK;
+    apr_size_t size = apipool_arena_block(apipool_members_bytes(first_upstream()->size));
+    apipool_offset_t end = first_upstream()->rows + size - APIPOOL_ARENA_BLOCK;
     memcpy(apipool_arena_at(segment, end), segment->header->arena.free, sizeof(end));
     segment->header->arena.free[0] = end;
     segment->header->arena.count[0]++;
@@ -341,14 +341,14 @@ static const struct {
     {plant_lost_ids, "the table of slots is broken"},
     {plant_a_wild_chain_of_ids, "the table of slots is broken"},
     {plant_a_wrong_count_of_keys, "the table of slots is broken"},
-    {plant_a_wrong_ordinal, "a slot is not where its ordinal says"},
-    {plant_a_loop_of_spares, "the chain of spare ordinals is broken"},
-    {plant_wild_arrays, "a group has no arrays"},
-    {plant_a_wild_size, "a group has more ordinals than room"},
+    {plant_a_wrong_list_index, "a slot is not where its list index says"},
+    {plant_a_loop_of_spares, "the chain of spare list indices is broken"},
+    {plant_wild_arrays, "an upstream has no arrays"},
+    {plant_a_wild_size, "an upstream has more list indices than room"},
     {plant_a_wrong_bit, "not the usable slots are in rotation"},
     {plant_a_wrong_summary, "the summary of a set is wrong"},
     {plant_a_wrong_bit_of_a_model, "a bit of a lane is wrong"},
-    {plant_a_wrong_count, "a group counts its members wrongly"},
+    {plant_a_wrong_count, "an upstream counts its members wrongly"},
     {plant_a_wrong_count_of_the_half_open, "a heap has more slots than room"},
     {plant_a_wrong_count_of_a_model_slot, "a lane counts those who wait wrongly"},
     {plant_disorder_among_the_lost, "a slot of a heap does not know its place"},
@@ -425,7 +425,7 @@ static void scribble_links(worker_t *dice, const apipool_hash_table_t *table)
     scribble(dice, table->first, table->chains * sizeof(*table->first));
 }
 
-/* All that follows from something else may be anything. */
+/* Overwrites all derived data with random bytes. */
 static void whatever_is_found_keys_and_leases_are_left(void **unused)
 {
     for (apr_uint32_t round = 0; round < 20; round++) {
@@ -449,15 +449,15 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
         scribble(&dice, header->arena.count, sizeof(header->arena.count));
         scribble(&dice, segment->marks, header->arena.top / APIPOOL_ARENA_BLOCK);
         scribble(&dice, segment->names.used, 64 * sizeof(*segment->names.used));
-        for (apr_uint32_t i = 0; i < header->groups_used; i++) {
-            apipool_upstream_t *g = &segment->groups[i];
-            scribble(&dice, &g->size, sizeof(g->size));
-            scribble(&dice, &g->spare, sizeof(g->spare));
-            scribble(&dice, &g->usable, 4 * sizeof(g->usable));
-            scribble(&dice, &g->rows, sizeof(g->rows));
+        for (apr_uint32_t i = 0; i < header->upstreams_used; i++) {
+            apipool_upstream_t *u = &segment->upstreams[i];
+            scribble(&dice, &u->size, sizeof(u->size));
+            scribble(&dice, &u->spare, sizeof(u->spare));
+            scribble(&dice, &u->usable, 4 * sizeof(u->usable));
+            scribble(&dice, &u->rows, sizeof(u->rows));
             for (int model_slot = 0; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
-                scribble(&dice, &g->model_slots[model_slot].waiting,
-                         sizeof(g->model_slots[model_slot].waiting));
+                scribble(&dice, &u->model_slots[model_slot].waiting,
+                         sizeof(u->model_slots[model_slot].waiting));
             }
         }
         for (apr_uint32_t i = 0; i < slots; i++) {
@@ -472,7 +472,7 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
             slot->held = (unsigned char)draw(&dice, 2);
             slot->proving = (unsigned char)draw(&dice, 2);
             slot->probing = (unsigned char)draw(&dice, 2);
-            slot->ordinal = draw(&dice, 3) ? draw(&dice, 100) : 0xffffff;
+            slot->list_index = draw(&dice, 3) ? draw(&dice, 100) : 0xffffff;
         }
         check_repairs(slots);
         check_keys(0);
@@ -492,32 +492,32 @@ static void whatever_is_found_keys_and_leases_are_left(void **unused)
 static void cooldowns_and_places_in_line_outlast_a_repair(void **state)
 {
     apr_uint32_t waiters[3];
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_FILL_FIRST);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_FILL_FIRST);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(
-            apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &waiters[i]),
+            apipool_pool_enter_queue(segment, request.pool, request.waits_for, &waiters[i]),
             APR_SUCCESS);
     }
     assert_int_equal(apipool_pool_leave_queue(segment, waiters[1]), APR_SUCCESS);
     assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
-    apr_uint32_t slot = lease.slot, ordinal = segment->slots[slot].ordinal;
+    apr_uint32_t slot = lease.slot, list_index = segment->slots[slot].list_index;
     report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(60), NOW);
     assert_int_equal(acquire_for(8, NOW), APIPOOL_ACQUIRED);
     report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(90), NOW);
     apr_uint32_t whole = lease.slot;
 
     check_repairs(KEYS);
-    apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, group_a, 7);
+    apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, upstream_a, 7);
     assert_int_not_equal(model_slot, 0);
     assert_int_not_equal(segment->slots[slot].place[model_slot], APIPOOL_NONE);
     assert_int_equal(segment->slots[slot].until[model_slot], NOW + SEC(60));
-    assert_int_equal(segment->slots[slot].ordinal, ordinal);
+    assert_int_equal(segment->slots[slot].list_index, list_index);
     assert_int_equal(segment->slots[whole].state, APIPOOL_STATE_COOLING);
     assert_int_equal(segment->slots[whole].until[0], NOW + SEC(90));
-    wanted.waiter = waiters[2];
-    assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_QUEUED);
-    wanted.waiter = waiters[0];
-    assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ACQUIRED);
+    request.waiter = waiters[2];
+    assert_int_equal(acquire_request(&request, NOW), APIPOOL_QUEUED);
+    request.waiter = waiters[0];
+    assert_int_equal(acquire_request(&request, NOW), APIPOOL_ACQUIRED);
     report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 

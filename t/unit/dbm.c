@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/dbm: what is put in comes out once, by any type, whatever its size. */
+ * Tests of src/store/dbm: every record comes out once, with any type and size. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -26,7 +26,7 @@ static const char *error;
 
 typedef struct {
     unsigned char seen[MANY];
-    apr_size_t size; /* of values; 0: it depends on the record */
+    apr_size_t size; /* of values; 0: depends on the record */
     int stop_after;
     int count;
 } check_t;
@@ -38,7 +38,7 @@ static apr_size_t size_of(const check_t *check, int record)
     return check->size ? check->size : sizes[(size_t)record % (sizeof(sizes) / sizeof(*sizes))];
 }
 
-/* Differs at each place, and from record to record. */
+/* Different at each position and in each record. */
 static void fill_value(char *value, int record, apr_size_t len)
 {
     for (apr_size_t i = 0; i < len; i++) {
@@ -46,8 +46,8 @@ static void fill_value(char *value, int record, apr_size_t len)
     }
 }
 
-/* Hex digits, as ids are, which sdbm does not lay out evenly; some keys go on with any byte, as long as they
- * may be. */
+/* Hex digits, like ids, which sdbm distributes unevenly; some keys continue with arbitrary bytes
+ * up to the maximum. */
 static apr_size_t make_key(char *key, int record)
 {
     memset(key, record % 7 ? 0 : 255, APIPOOL_DBM_KEY_MAX);
@@ -59,7 +59,8 @@ static int record_of(const char *key)
 {
     char digits[17];
     apr_cpystrn(digits, key, sizeof(digits));
-    return (int)((unsigned)strtoul(digits, NULL, 16) * 244002641u); /* times the other one: 1 */
+    return (int)((unsigned)strtoul(digits, NULL, 16) * 244002641u); /* multiplied with the other
+                                                                     * constant: 1 */
 }
 
 static apipool_dbm_t *begin(const char *type, const char *path, apr_pool_t *p)
@@ -208,7 +209,7 @@ static void what_cannot_be_made_or_opened_says_why(void **unused)
     assert_non_null(strstr(error, "nothing cannot be opened"));
 }
 
-/* As a full disk does it, write() fails in the midst of a record. */
+/* Makes write() fail in the middle of a record, like a full disk. */
 static void a_failing_write_is_an_error(void **unused)
 {
     static char value[600];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/doubt: keys that have served are not lost for what one request has met. */
+ * Tests of src/pool/doubt: keys that have served are not lost because of a single request. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #define HOLDS       SEC(600)
 #define ROOM        16
 
-/* A request of a client that a key refuses; its lease stays in "lease". */
+/* A client's request that a key refuses; its lease stays in "lease". */
 static void refuse(apipool_rule_e rule, apr_time_t now)
 {
     may_doubt = 1;
@@ -29,7 +29,7 @@ static void settle(apipool_rule_e rule, apipool_doubted_e doubted, apr_time_t no
     settle_doubt(&lease, &verdict, doubted, now);
 }
 
-/* Both, of the only key or the next one. */
+/* Both, for the only key or the next one. */
 static void doubt(apipool_rule_e rule, apipool_doubted_e doubted, apr_time_t now)
 {
     assert_int_equal(acquire(now), APIPOOL_ACQUIRED);
@@ -46,7 +46,7 @@ static void serve(apr_time_t now)
 
 static void add_served(const char *key)
 {
-    add(group_a, key);
+    add(upstream_a, key);
     serve(NOW);
     client = 1;
 }
@@ -54,7 +54,7 @@ static void add_served(const char *key)
 static int lend_check(apipool_lease_t *lent, apr_time_t now)
 {
     apipool_state_e state;
-    return lend_probe(group_a, APIPOOL_PROBE_CHECK, 0, now, lent, &state);
+    return lend_probe(upstream_a, APIPOOL_PROBE_CHECK, 0, now, lent, &state);
 }
 
 static void answer(const apipool_lease_t *lent, apipool_probed_e result, int has_balance,
@@ -83,7 +83,7 @@ static void check_asks_nothing(apr_time_t now)
 
 static void a_key_that_never_served_is_blamed(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     refuse(APIPOOL_RULE_CREDENTIAL, NOW);
     assert_false(outcome.doubted);
@@ -110,7 +110,7 @@ static void a_key_in_doubt_is_as_it_was(void **unused)
     assert_int_equal(slot->last_error_at, 0);
     assert_int_equal(slot->in_flight, 0);
     assert_true(slot->success == 1);
-    assert_int_equal(totals_of(group_a).rules[APIPOOL_RULE_QUOTA], 10);
+    assert_int_equal(totals_of(upstream_a).rules[APIPOOL_RULE_QUOTA], 10);
 }
 
 static void only_refusals_of_the_key_leave_doubts(void **unused)
@@ -145,8 +145,8 @@ static void a_key_is_lost_where_another_one_serves_the_same(void **unused)
 
 static void a_spent_key_takes_its_account_along(void **unused)
 {
-    add_of(group_a, "sk-1", "acme");
-    add_of(group_a, "sk-2", "acme");
+    add_of(upstream_a, "sk-1", "acme");
+    add_of(upstream_a, "sk-2", "acme");
     serve(NOW);
     serve(NOW);
     check_acquires("sk-1", NOW);
@@ -165,7 +165,7 @@ static void else_a_probe_decides(void **unused)
     ask(APIPOOL_PROBED_REJECTED, 0, NOW + 1);
     assert_true(outcome.lost);
     assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
-    check_acquires("sk-1", NOW + SEC(31)); /* as any key that is lost */
+    check_acquires("sk-1", NOW + SEC(31)); /* like any lost key */
     assert_true(lease.proving);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(31));
     doubt(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_ENDED, NOW + SEC(32));
@@ -197,7 +197,7 @@ static void a_key_is_asked_about_once_in_ten_seconds(void **unused)
 
 static void an_upstream_has_so_many_doubts_and_no_more(void **unused)
 {
-    add_many(group_a, "sk-", ROOM + 4);
+    add_many(upstream_a, "sk-", ROOM + 4);
     for (int i = 0; i < ROOM + 4; i++) {
         serve(NOW);
     }
@@ -209,8 +209,7 @@ static void an_upstream_has_so_many_doubts_and_no_more(void **unused)
         ask(i ? APIPOOL_PROBED_ACCEPTED : APIPOOL_PROBED_REJECTED, 0, NOW + 1);
     }
     check_asks_nothing(NOW + 1);
-    for (int i = 0; i < 2 * ROOM;
-         i++) { /* of the one that was lost there is nothing to be doubted */
+    for (int i = 0; i < 2 * ROOM; i++) { /* the lost key has no doubt */
         doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 2);
     }
     ask(APIPOOL_PROBED_ACCEPTED, 0, NOW + 2);
@@ -239,11 +238,11 @@ static void what_a_probe_cannot_tell_two_clients_can(void **unused)
         client = 1;
         doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now);
         client = 2;
-        doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now); /* before a probe has spoken */
+        doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now); /* before a probe has answered */
         assert_false(outcome.lost);
         ask(cases[i].result, cases[i].has_balance, now + 1);
         for (int again = 0; again < 5; again++) {
-            client = again % 2 ? 1 : 0; /* 0: nobody knows who */
+            client = again % 2 ? 1 : 0; /* 0: unknown */
             doubt(cases[i].rule, APIPOOL_DOUBT_ENDED, now + 2);
             assert_false(outcome.lost);
         }
@@ -284,7 +283,7 @@ static void a_success_in_between_counts_for_the_key(void **unused)
     doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 4 + ASKED_EVERY);
     ask(APIPOOL_PROBED_NOT_FOUND, 0, NOW + 4 + ASKED_EVERY);
     report_lease(&early, APIPOOL_RULE_SUCCESS, 0,
-                 NOW + 5 + ASKED_EVERY); /* it began when all was well */
+                 NOW + 5 + ASKED_EVERY); /* began before the doubt */
     client = 1;
     doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + 6 + ASKED_EVERY);
     assert_true(outcome.lost);
@@ -325,10 +324,10 @@ static void a_half_open_key_stays_so_for_a_second(void **unused)
     check_acquires("sk-1", now + SEC(61));
 }
 
-/* The key stays in rotation for others; a request that has it in doubt waits for those that cool. */
+/* The key stays in rotation for others; a request that has it in doubt waits for cooling keys. */
 static void a_key_in_doubt_is_none_to_wait_for(void **unused)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     apr_uint32_t waiter, tried[2];
     add_served("sk-1");
     add_served("sk-2");
@@ -338,25 +337,25 @@ static void a_key_in_doubt_is_none_to_wait_for(void **unused)
     check_acquires("sk-2", NOW);
     tried[1] = lease.slot;
     report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(9), NOW);
-    wanted.tried = tried;
-    wanted.tried_count = 2;
-    assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_TRIED);
-    wanted.doubted_count = 1;
-    assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_COOLING);
+    request.tried = tried;
+    request.tried_count = 2;
+    assert_int_equal(acquire_request(&request, NOW), APIPOOL_ALL_TRIED);
+    request.doubted_count = 1;
+    assert_int_equal(acquire_request(&request, NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(9));
-    wanted.tried_count = 1;
-    assert_int_equal(apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &waiter),
+    request.tried_count = 1;
+    assert_int_equal(apipool_pool_enter_queue(segment, request.pool, request.waits_for, &waiter),
                      APR_SUCCESS);
-    assert_int_equal(acquire_wanted(&wanted, NOW + SEC(9)), APIPOOL_ACQUIRED);
+    assert_int_equal(acquire_request(&request, NOW + SEC(9)), APIPOOL_ACQUIRED);
     assert_int_equal(lease.slot, tried[1]);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(9));
     assert_int_equal(apipool_pool_leave_queue(segment, waiter), APR_SUCCESS);
 }
 
-/* Not even where the clock brings it back. */
+/* Not even when the clock brings the key back. */
 static void a_half_open_key_in_doubt_is_none_to_wait_for(void **unused)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     apr_uint32_t tried;
     add_served("sk-1");
     check_acquires("sk-1", NOW);
@@ -366,11 +365,11 @@ static void a_half_open_key_in_doubt_is_none_to_wait_for(void **unused)
     tried = lease.slot;
     refuse(APIPOOL_RULE_CREDENTIAL, NOW + SEC(60));
     assert_true(outcome.doubted);
-    wanted.tried = &tried;
-    wanted.tried_count = 1;
-    assert_int_equal(acquire_wanted(&wanted, NOW + SEC(60)), APIPOOL_ALL_COOLING);
-    wanted.doubted_count = 1;
-    assert_int_equal(acquire_wanted(&wanted, NOW + SEC(60)), APIPOOL_EXHAUSTED);
+    request.tried = &tried;
+    request.tried_count = 1;
+    assert_int_equal(acquire_request(&request, NOW + SEC(60)), APIPOOL_ALL_COOLING);
+    request.doubted_count = 1;
+    assert_int_equal(acquire_request(&request, NOW + SEC(60)), APIPOOL_EXHAUSTED);
 }
 
 static void what_an_operator_does_ends_a_doubt(void **unused)
@@ -391,7 +390,7 @@ static void what_an_operator_does_ends_a_doubt(void **unused)
     segment->slots[index].state = APIPOOL_STATE_ACTIVE;
     doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
     assert_true(outcome.asked);
-    assert_int_equal(add(group_b, "sk-1"), APIPOOL_DUPLICATE); /* moves there */
+    assert_int_equal(add(upstream_b, "sk-1"), APIPOOL_DUPLICATE); /* moves there */
     check_asks_nothing(NOW);
     settle(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW);
     assert_false(outcome.lost);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A segment with its lock for tests of src/memory and src/pool. */
+ * Segment with its lock for tests of src/memory and src/pool. */
 #ifndef APIPOOL_UNIT_FIXTURE_H
 #define APIPOOL_UNIT_FIXTURE_H
 
@@ -21,7 +21,7 @@ typedef struct {
     apipool_segment_t *segment;
 } fixture_t;
 
-/* Owned by the fixture; asserts that everything could be had. */
+/* Owned by the fixture; asserts that everything could be allocated. */
 static inline fixture_t *fixture_open(apr_uint32_t capacity)
 {
     fixture_t *f = malloc(sizeof(*f));
@@ -44,13 +44,13 @@ static inline void fixture_close(fixture_t *f)
     free(f);
 }
 
-/* No block of the arena is left that has not been used yet. */
+/* Leaves no unused memory at the end of the arena. */
 static inline void fixture_exhaust(const apipool_segment_t *segment)
 {
     segment->header->arena.size = segment->header->arena.top;
 }
 
-/* Numbers that are the same in every run: xorshift32. */
+/* Random numbers that are the same in every run: xorshift32. */
 static inline apr_uint32_t next_random(apr_uint32_t *state)
 {
     *state ^= *state << 13;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/folder: what is committed is loaded, whatever happens to files and writers. */
+ * Tests of src/store/folder: committed generations are loaded, whatever happens to files and
+ * writers. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,13 +18,13 @@
 
 const char *__lsan_default_suppressions(void);
 
-/* libgdbm 1.23 loses a block of memory when the disk is full as it makes a database. */
+/* libgdbm 1.23 leaks a block of memory when the disk is full at creation. */
 const char *__lsan_default_suppressions(void)
 {
     return "leak:gdbm_fd_open\n";
 }
 
-/* A new store with generations 1 and 2, of serials 1 and 2. */
+/* New store with generations 1 and 2, with serials 1 and 2. */
 static store_t two_generations(const char *name, const char *type)
 {
     store_t store = open_store(name, type);
@@ -160,7 +161,7 @@ static void with_nothing_whole_the_start_is_refused(void **unused)
     close_store(&store);
 }
 
-/* Names without a random part, as version 0.1.0 gave them. */
+/* Names without a random part, as in version 0.1.0. */
 static void a_store_with_names_that_can_be_guessed_is_read(void **unused)
 {
     char text[APIPOOL_SEAL_MAX];
@@ -358,7 +359,7 @@ static void a_current_that_cannot_be_swapped_leaves_the_old_generation(void **un
     close_store(&store);
 }
 
-/* Root may write anywhere, and so becomes someone else for a while. */
+/* Root may write anywhere, so it becomes another user for a while. */
 static void a_folder_that_is_read_only_leaves_the_old_generation(void **unused)
 {
     content_t content = {0};
@@ -373,7 +374,7 @@ static void a_folder_that_is_read_only_leaves_the_old_generation(void **unused)
     assert_int_equal(chmod(path_of("read-only"), 0500), 0);
     assert_int_equal(write_serial(&store, KEYS, 3), APR_FROM_OS_ERROR(EACCES));
     assert_int_equal(load_serial(&store, KEYS), 2);
-    /* what may be mended is an error, and the older generation is not taken for it */
+    /* an error that can be repaired does not lead to an older generation */
     assert_int_equal(chmod(stored("read-only/keys-000002"), 0), 0);
     apr_status_t rv =
         apipool_folder_load(store.folder, KEYS, read_record, &content, &loaded, &error, pool);

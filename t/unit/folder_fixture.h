@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A store's folder for tests: generations that tell their serial number, and what load said of them. */
+ * Store folder for tests: generations that hold their serial number, and messages of load. */
 #ifndef APIPOOL_UNIT_FOLDER_FIXTURE_H
 #define APIPOOL_UNIT_FOLDER_FIXTURE_H
 
@@ -18,7 +18,7 @@ static apr_pool_t *pool;
 static const char *error;
 static unsigned char mac_key[APIPOOL_MAC_KEY_SIZE] = "the secret";
 static int reports;
-static int *kept_lock; /* of the settings; NULL: one of the store's own */
+static int *kept_lock; /* for the settings; NULL: the store's own */
 static char last_report[1000];
 
 typedef struct {
@@ -29,7 +29,7 @@ typedef struct {
 
 typedef struct {
     int count;
-    int serial; /* that all records agree on */
+    int serial; /* the same in all records */
 } content_t;
 
 static inline void on_report(void *ctx, const char *sentence)
@@ -74,7 +74,7 @@ static inline void close_store(store_t *store)
     apr_pool_destroy(store->pool);
 }
 
-/* Its records name the serial, and there are as many as it says. */
+/* Its records hold the serial, and there are as many as it says. */
 static inline apr_status_t write_serial(store_t *store, apipool_store_kind_e kind, int serial)
 {
     apipool_generation_t *generation;
@@ -110,7 +110,7 @@ static inline apr_status_t read_record(void *ctx, const char *key, apr_size_t ke
     return APR_SUCCESS;
 }
 
-/* The serial of the generation that is loaded; 0: none. Counts reports from 0. */
+/* Serial of the loaded generation; 0: none. Counts reports from 0. */
 static inline int load_serial(store_t *store, apipool_store_kind_e kind)
 {
     content_t content = {0};
@@ -127,7 +127,7 @@ static inline int load_serial(store_t *store, apipool_store_kind_e kind)
     return content.serial;
 }
 
-/* Loading fails, gives no record, and says these words. */
+/* Loading fails, returns no record, and reports these words. */
 static inline void load_fails(store_t *store, apipool_store_kind_e kind, const char *words)
 {
     content_t content = {0};
@@ -143,8 +143,8 @@ static inline void load_fails(store_t *store, apipool_store_kind_e kind, const c
     assert_non_null(strstr(error, "mv /"));
 }
 
-/* Of a file of a store, whose name has a random part behind the first 11 bytes unless it is a seal. The
- * files of databases are found without it: "name/keys-000002.pag". Not there: as path_of(). */
+/* Path of a file in a store. The names of database files have a random part behind the first 11
+ * bytes; they are found without it, as "name/keys-000002.pag". If there is none: like path_of(). */
 static inline const char *stored(const char *name)
 {
     const char *file = strrchr(name, '/') + 1, *end = strchr(file, '.');

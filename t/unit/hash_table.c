@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/memory/hash_table: places are taken, found, and given back. */
+ * Tests of src/memory/hash_table: places are taken, found and given back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #define PLACES 100
 #define HASHES 20 /* so that places share them */
 
-/* Memory of the exact size, so that a step beyond its end is seen. */
+/* Memory of exactly that size, so that a checker sees every access beyond it. */
 static apipool_hash_table_t make_table(apr_uint32_t capacity, apr_uint32_t chains)
 {
     apipool_hash_table_head_t *head = calloc(1, sizeof(*head));
@@ -72,7 +72,7 @@ static void there_are_chains_for_all_places(void **unused)
     assert_int_equal(apipool_hash_table_chains(1000000), 1 << 20);
 }
 
-/* With one chain and with many; hashes that differ in their upper or lower half alone. */
+/* With one chain and with many; with hashes that differ only in their upper or lower half. */
 static void whatever_is_linked_is_found_and_nothing_else(void **unused)
 {
     for (apr_uint32_t chains = 1; chains <= 128; chains *= 8) {

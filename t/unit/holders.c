@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/folder: who may have a store, one at a time, and what writers leave that are killed. */
+ * Tests of src/store/folder: one server per store at a time, and leftovers of killed writers. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 
 #define ROUNDS 50
 
-/* Tells the other process one number, or waits for one: 0 when there is none any more. */
+/* Sends one number to the other process, or waits for one: 0 when none will come. */
 static void tell(int pipe_end, int number)
 {
     if (write(pipe_end, &number, sizeof(number)) != sizeof(number)) {
@@ -36,7 +36,7 @@ static void kill_and_wait(pid_t child)
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
-/* A server that was killed: its child still has the store, and lives for so long. */
+/* A killed server: its child still has the store, and lives for a while. */
 static pid_t leave_a_child(const char *name, int pipe_end, unsigned microseconds)
 {
     pid_t server = fork();
@@ -78,7 +78,7 @@ static void a_second_server_is_refused_until_all_of_the_first_one_is_gone(void *
     server = leave_a_child("one", ends[1], 500000);
     assert_true(hear(ends[0]) > 0);
     kill_and_wait(server);
-    store = open_store("one", "gdbm"); /* waits for the child that is dying */
+    store = open_store("one", "gdbm"); /* waits for the dying child */
     close_store(&store);
     close(ends[0]);
     close(ends[1]);
@@ -99,7 +99,7 @@ static void a_child_that_goes_does_not_take_the_lock_with_it(void **unused)
     close_store(&store);
 }
 
-/* Whether another server may have the store. */
+/* Returns 1 if another server can open the store. */
 static int is_free(const char *name)
 {
     int status;
@@ -123,7 +123,7 @@ static void a_restart_keeps_the_lock_as_long_as_the_folder_is_the_same(void **un
     kept_lock = &lock;
     store_t store = open_store("restarted", "gdbm");
     assert_int_equal(pipe(ends), 0);
-    pid_t child = fork(); /* finishes its requests all the while */
+    pid_t child = fork(); /* finishes its requests meanwhile */
     if (child == 0) {
         close(ends[1]);
         _exit((int)read(ends[0], &byte, 1));
@@ -187,7 +187,7 @@ static void is_owned(const char *name, uid_t user, mode_t mode)
     assert_int_equal(info.st_mode & 07777, mode);
 }
 
-/* Only root can give files away; others keep them. */
+/* Only root can give files to other users. */
 static void what_is_made_belongs_to_the_run_time_user(void **unused)
 {
     store_t store;
@@ -217,7 +217,7 @@ static void what_is_made_belongs_to_the_run_time_user(void **unused)
     }
 }
 
-/* Writes both kinds without end, and tells each serial of keys when its commit has returned. */
+/* Writes both kinds endlessly, and sends each serial of keys when its commit has returned. */
 static void write_on(const char *name, const char *type, int pipe_end)
 {
     store_t store;
@@ -235,11 +235,11 @@ static void write_on(const char *name, const char *type, int pipe_end)
     }
 }
 
-/* What is loaded is what was acknowledged last, or the one after it, and never a mixture. */
+/* Loads what was acknowledged last, or the next one, and never a mixture. */
 static void a_writer_that_is_killed_loses_nothing(void **unused)
 {
     int acknowledged = 0, told = 0,
-        longest = 40000; /* microseconds; more where nothing is told in time */
+        longest = 40000; /* microseconds; more if nothing arrives in time */
     for (int round = 0; round < ROUNDS; round++) {
         int ends[2], heard;
         assert_int_equal(pipe(ends), 0);

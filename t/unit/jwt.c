@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/jwt: what is signed verifies, and nothing else does. */
+ * Tests of src/core/jwt: signed tokens verify, and nothing else does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@ static const apipool_jwt_claims_t claims = {
     .expires = NOW + 3600,
 };
 
-/* A token of any header and payload, well signed. */
+/* Correctly signed token of any header and payload. */
 static const char *forge(const char *header, const char *payload)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -90,7 +90,7 @@ static void another_secret_s_token_is_refused(void **unused)
                         "its signature is wrong");
 }
 
-/* Each byte of a token counts. */
+/* Every byte of a token matters. */
 static void every_byte_counts(void **unused)
 {
     const char *token = apipool_jwt_sign(secret, &claims, pool);
@@ -141,7 +141,7 @@ static const struct {
     {HEADER, "\xff"},
 };
 
-/* Signed by us, and refused for what they say: a secret that leaks elsewhere is not the only guard. */
+/* Correctly signed, but refused for their content: the secret is not the only guard. */
 static void what_we_would_not_write_is_refused(void **unused)
 {
     (void)unused;

@@ -14,10 +14,10 @@
 #include "key_list.h"
 
 #define BOM     "\xef\xbb\xbf"
-#define CUT_MAX 10000 /* bytes of a text that is cut everywhere */
+#define CUT_MAX 10000 /* bytes of a text that is cut at every position */
 
-/* What an import told its sink, as text: "+key" for a key, "-key" for a disabled one, "?line" for
- * an invalid item, each followed by a blank. */
+/* Calls of the sink as text: "+key" for a key, "-key" for a disabled one, "?line" for an invalid
+ * item, each followed by a blank. */
 typedef struct {
     char text[8192];
     size_t used;
@@ -44,8 +44,8 @@ static void on_invalid(void *ctx, long line, const char *reason)
     snprintf(told->reason, sizeof(told->reason), "%s", reason);
 }
 
-/* A piece lies in memory of exactly its size, so that a checker sees every step beyond it, and is gone after
- * it was read. */
+/* A piece lies in memory of exactly its size, so that a checker sees every access beyond it, and
+ * is freed after it was read. */
 static int feed(apipool_key_list_t *list, const char *piece, size_t len)
 {
     char *exact = malloc(len ? len : 1);
@@ -57,7 +57,7 @@ static int feed(apipool_key_list_t *list, const char *piece, size_t len)
     return good;
 }
 
-/* Of a list that is broken that is all that is told. */
+/* A broken list reports nothing else. */
 static void finish(apipool_key_list_t *list, int good, told_t *told)
 {
     good = good && apipool_key_list_end(list);
@@ -98,7 +98,7 @@ static void check_same(const told_t *whole, const told_t *told, const char *text
     }
 }
 
-/* What a list tells does not depend on where it is cut. */
+/* Results do not depend on where a list is cut. */
 static void import(const char *text, size_t len, told_t *told)
 {
     apipool_key_sink_t sink = {.on_key = on_key, .on_invalid = on_invalid, .ctx = told};
@@ -113,8 +113,8 @@ static void import(const char *text, size_t len, told_t *told)
     check_same(told, &other, text);
 }
 
-/* What the page reads by the same rules: t/page/key_text.test.mjs. "told" is as above, "reason" that of the
- * last fault. */
+/* Cases that the page reads by the same rules: t/page/key_text.test.mjs. "told" is as above,
+ * "reason" is that of the last fault. */
 #define CASES APIPOOL_UNIT_DATA "/key_cases.json"
 
 static json_t *read_cases(void)
@@ -148,8 +148,8 @@ static void lists_and_arrays_are_read_by_lines_commas_and_elements(void **unused
     json_decref(cases);
 }
 
-/* No text of JSON can say the first ones; the others are what a reader that sees no more than a piece could
- * get wrong. */
+/* JSON text cannot express the first ones; a reader that sees only a piece could get the others
+ * wrong. */
 static const struct {
     const char *text, *told;
 } lists[] = {
@@ -181,7 +181,7 @@ static void lists_are_read_in_pieces_as_they_are_read_whole(void **unused)
     }
 }
 
-/* What the only key of an import was said to be. */
+/* Attributes of the only key of an import. */
 static void keep_item(void *ctx, const apipool_key_item_t *item)
 {
     apipool_key_item_t *kept = ctx;
@@ -270,7 +270,7 @@ static void a_key_may_have_4096_bytes_and_no_more(void **unused)
     assert_string_equal(told.reason, "key longer than 4096 bytes");
 }
 
-/* A key fills an element, with blanks that count, and one byte more does not fit. */
+/* A key fills an element, including blanks; one byte more does not fit. */
 static void an_element_may_have_65536_bytes_and_no_more(void **unused)
 {
     static char text[APIPOOL_KEY_LIST_ELEMENT_MAX + 3];
@@ -285,12 +285,12 @@ static void an_element_may_have_65536_bytes_and_no_more(void **unused)
     import(text, sizeof(text), &told);
     assert_string_equal(told.text, "?1 ");
     assert_string_equal(told.reason, "element longer than 65536 bytes");
-    text[8] = '\xff'; /* which is what is wrong with it then */
+    text[8] = '\xff'; /* which then is the fault */
     import(text, sizeof(text), &told);
     assert_string_equal(told.reason, "malformed JSON");
 }
 
-/* Bodies that are to be arrays: what is said of them is what is said of any other body. */
+/* Bodies that must be arrays get the same errors as any other body. */
 static const char *const broken_arrays[] = {
     "[",
     "[\"sk-1\"",
@@ -353,7 +353,7 @@ static void what_is_to_be_an_array_is_nothing_else(void **unused)
     }
 }
 
-/* Whatever a list was cut off in. */
+/* Cuts a list off in any state. */
 static void nothing_of_a_key_stays(void **unused)
 {
     static const char *const texts[] = {"sk-secret", "[\"sk-secret", "[{\"key\":\"sk-secret\"",

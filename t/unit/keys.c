@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys that are changed and removed, also while they are lent. */
+ * Tests of src/pool/keys: changing and removing keys, even lent ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,7 +39,7 @@ static void remove_key(const char *key)
 
 static apr_status_t edit(const char *key, const apipool_key_edit_t *said)
 {
-    apipool_key_patch_t patch = {.edit = *said, .group = APIPOOL_NONE};
+    apipool_key_patch_t patch = {.edit = *said, .upstream = APIPOOL_NONE};
     apr_status_t rv = apipool_pool_edit(segment, main_pool, id_of(key), &patch);
     check_whole();
     return rv;
@@ -47,8 +47,8 @@ static apr_status_t edit(const char *key, const apipool_key_edit_t *said)
 
 static void a_removed_key_is_gone(void **unused)
 {
-    add(group_a, "sk-one");
-    add(group_a, "sk-two");
+    add(upstream_a, "sk-one");
+    add(upstream_a, "sk-two");
     remove_key("sk-one");
     assert_null(find("sk-one"));
     assert_int_equal(segment->header->slots.linked, 1);
@@ -68,49 +68,49 @@ static void its_slot_is_the_next_keys(void **unused)
     memset(long_key, 'x', sizeof(long_key) - 1);
     long_key[sizeof(long_key) - 1] = '\0';
     for (int i = 0; i < 3 * CAPACITY; i++) {
-        add(group_a, long_key);
+        add(upstream_a, long_key);
         remove_key(long_key);
     }
     assert_int_equal(segment->header->slots.used, 1);
-    add(group_b, "sk-short");
+    add(upstream_b, "sk-short");
     assert_int_equal(segment->header->slots.used, 1);
     assert_int_equal(find("sk-short")->counts.requests, 0);
 }
 
 static void a_key_that_is_lent_is_removed_when_it_is_back(void **unused)
 {
-    add(group_a, "sk-one");
+    add(upstream_a, "sk-one");
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     remove_key("sk-one");
     assert_string_equal(lease.key, "sk-one");
-    add(group_a, "sk-two");
+    add(upstream_a, "sk-two");
     assert_int_equal(segment->header->slots.used, 2);
     report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     check_whole();
     assert_int_equal(find("sk-two")->state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(find("sk-two")->counts.requests, 0);
-    add(group_a, "sk-three");
+    add(upstream_a, "sk-three");
     assert_int_equal(segment->header->slots.used, 2);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
 }
 
 static void a_key_that_dies_with_its_holder_is_removed(void **unused)
 {
-    add(group_a, "sk-one");
+    add(upstream_a, "sk-one");
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     remove_key("sk-one");
     assert_int_equal(apipool_pool_reclaim(segment, segment->process), APR_SUCCESS);
     check_whole();
-    add(group_a, "sk-two");
+    add(upstream_a, "sk-two");
     assert_int_equal(segment->header->slots.used, 1);
 }
 
 static void the_same_key_may_come_back_while_it_is_lent(void **unused)
 {
-    add(group_a, "sk-one");
+    add(upstream_a, "sk-one");
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     remove_key("sk-one");
-    add(group_a, "sk-one");
+    add(upstream_a, "sk-one");
     report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     check_whole();
     assert_int_equal(find("sk-one")->state, APIPOOL_STATE_ACTIVE);
@@ -125,7 +125,7 @@ static void what_is_said_is_kept(void **unused)
                                .account = "acme",
                                .weight = 7,
                                .limits = {.rpm = 5}};
-    add(group_a, "sk-one");
+    add(upstream_a, "sk-one");
     assert_int_equal(edit("sk-one", &said), APR_SUCCESS);
     const apipool_slot_t *slot = find("sk-one");
     assert_string_equal(apipool_slot_label_locked(segment, slot), "Fran\xc3\xa7ois");
@@ -149,7 +149,7 @@ static void a_key_is_switched_off_and_begins_anew(void **unused)
 {
     apipool_key_edit_t off = {.set = APIPOOL_SET_ENABLED};
     apipool_key_edit_t on = {.set = APIPOOL_SET_ENABLED, .enabled = 1};
-    add(group_a, "sk-one");
+    add(upstream_a, "sk-one");
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     assert_int_equal(find("sk-one")->state, APIPOOL_STATE_INVALID);
@@ -172,7 +172,7 @@ static void a_key_is_switched_off_and_begins_anew(void **unused)
 
 static void a_reset_forgets_why(void **unused)
 {
-    add(group_a, "sk-one");
+    add(upstream_a, "sk-one");
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     assert_int_equal(apipool_pool_reset(segment, main_pool, id_of("sk-one")), APR_SUCCESS);
@@ -188,12 +188,12 @@ static void a_reset_forgets_why(void **unused)
     assert_int_equal(apipool_pool_reset(segment, main_pool, id_of("sk-two")), APR_NOTFOUND);
 }
 
-/* Of an account that is limited or spent, a key would else be taken out again by the next request. */
+/* Otherwise the next request would take out a key of a limited or spent account again. */
 static void a_reset_key_is_used_whatever_its_account_has_met(void **unused)
 {
     static const apipool_rule_e rules[] = {APIPOOL_RULE_RATE_LIMIT, APIPOOL_RULE_QUOTA};
-    add_of(group_a, "sk-one", "acme");
-    add_of(group_a, "sk-two", "acme");
+    add_of(upstream_a, "sk-one", "acme");
+    add_of(upstream_a, "sk-two", "acme");
     for (int i = 0; i < 2; i++) {
         for (apr_uint64_t model = 0; model < 3; model += 2) {
             assert_int_equal(acquire_for(model, NOW), APIPOOL_ACQUIRED);
@@ -210,7 +210,7 @@ static void a_reset_key_is_used_whatever_its_account_has_met(void **unused)
     }
 }
 
-/* What an item of an import says of a key that is there. */
+/* Differences between an import item and an existing key. */
 static void an_import_changes_what_it_says(void **unused)
 {
     apipool_added_e added;
@@ -219,17 +219,17 @@ static void an_import_changes_what_it_says(void **unused)
     apr_uint64_t changes = 0;
     for (int i = 0; i < 3; i++) {
         item.label = i == 2 ? NULL : item.label;
-        assert_int_equal(apipool_pool_add(segment, group_a, &item, NOW, &added), APR_SUCCESS);
+        assert_int_equal(apipool_pool_add(segment, upstream_a, &item, NOW, &added), APR_SUCCESS);
         assert_int_equal(added, i ? APIPOOL_DUPLICATE : APIPOOL_ADDED);
         assert_true(!i || segment->header->store.changes == changes);
         changes = segment->header->store.changes;
     }
     assert_string_equal(apipool_slot_label_locked(segment, find("sk-one")), "first");
     item.label = "second";
-    assert_int_equal(apipool_pool_add(segment, group_b, &item, NOW, &added), APR_SUCCESS);
+    assert_int_equal(apipool_pool_add(segment, upstream_b, &item, NOW, &added), APR_SUCCESS);
     check_whole();
     assert_string_equal(apipool_slot_label_locked(segment, find("sk-one")), "second");
-    assert_int_equal(find("sk-one")->group, group_b);
+    assert_int_equal(find("sk-one")->upstream, upstream_b);
     assert_true(segment->header->store.changes != changes);
 }
 

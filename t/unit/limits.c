@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of the limits that keys are lent under: requests, tokens, and how many at a time. */
+ * Tests of key limits: requests, tokens and concurrency. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,7 +39,7 @@ static void a_key_serves_as_many_requests_as_it_may(void **unused)
         apipool_key_item_t item = {
             .key = "sk-1", .len = 4, .enabled = 1, .limits = requests[i].own};
         limits = requests[i].others;
-        assert_int_equal(add_item(group_a, &item), APIPOOL_ADDED);
+        assert_int_equal(add_item(upstream_a, &item), APIPOOL_ADDED);
         for (int n = 0; n < requests[i].requests; n++) {
             assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
             report(APIPOOL_RULE_SUCCESS, 0, NOW);
@@ -62,7 +62,7 @@ static void a_key_serves_as_many_requests_as_it_may(void **unused)
 
 static void a_key_at_its_limit_leaves_the_requests_to_others(void **unused)
 {
-    add_many(group_a, "a", 3);
+    add_many(upstream_a, "a", 3);
     limits.rpm = 10;
     for (int strategy = 0; strategy < APIPOOL_STRATEGY_COUNT; strategy++) {
         apr_time_t now = NOW + SEC(120) * strategy;
@@ -83,8 +83,8 @@ static void only_so_many_requests_are_in_flight(void **unused)
     apipool_key_item_t item = {.key = "own", .len = 3, .enabled = 1, .limits = {.concurrency = 5}};
     static apipool_lease_t leases[7];
     limits.concurrency = 2;
-    add(group_a, "def");
-    assert_int_equal(add_item(group_a, &item), APIPOOL_ADDED);
+    add(upstream_a, "def");
+    assert_int_equal(add_item(upstream_a, &item), APIPOOL_ADDED);
     for (int i = 0; i < 7; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         leases[i] = lease;
@@ -104,14 +104,14 @@ static void only_so_many_requests_are_in_flight(void **unused)
         assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
     }
     assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
-    assert_int_equal(segment->groups[group_a].usable, 2);
+    assert_int_equal(segment->upstreams[upstream_a].usable, 2);
 }
 
 static void a_busy_key_that_cools_is_not_busy(void **unused)
 {
     apipool_lease_t early;
     limits.concurrency = 2;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     early = lease;
     check_acquires("sk-1", NOW);
@@ -129,7 +129,7 @@ static void another_limit_of_concurrency_holds_from_the_next_request_on(void **u
 {
     static apipool_lease_t leases[4];
     limits.concurrency = 3;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     for (int i = 0; i < 2; i++) {
         check_acquires("sk-1", NOW);
         leases[i] = lease;
@@ -156,12 +156,12 @@ static void another_limit_of_concurrency_holds_from_the_next_request_on(void **u
     assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
 }
 
-/* Asks for a key with room for so many tokens. */
+/* Asks for a key with capacity for that many tokens. */
 static apipool_acquired_e acquire_tokens(apr_uint32_t tokens, apr_time_t now)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
-    wanted.tokens = tokens;
-    return acquire_wanted(&wanted, now);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    request.tokens = tokens;
+    return acquire_request(&request, now);
 }
 
 static void settle(apr_int64_t tokens, apr_time_t now)
@@ -173,7 +173,7 @@ static void settle(apr_int64_t tokens, apr_time_t now)
 static void tokens_that_were_not_used_are_given_back(void **unused)
 {
     limits.tpm = 1000;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     assert_int_equal(acquire_tokens(600, NOW), APIPOOL_ACQUIRED);
     settle(100, NOW + SEC(1));
     assert_int_equal(acquire_tokens(900, NOW + SEC(1)), APIPOOL_ACQUIRED);
@@ -186,7 +186,7 @@ static void tokens_that_were_not_used_are_given_back(void **unused)
 static void tokens_beyond_the_reserved_ones_are_charged(void **unused)
 {
     limits.tpm = 1000;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     assert_int_equal(acquire_tokens(100, NOW), APIPOOL_ACQUIRED);
     settle(1500, NOW);
     assert_int_equal(acquire_tokens(1, NOW), APIPOOL_ALL_COOLING);
@@ -196,7 +196,7 @@ static void tokens_beyond_the_reserved_ones_are_charged(void **unused)
 static void tokens_that_nobody_counted_stay_charged(void **unused)
 {
     limits.tpm = 1000;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     assert_int_equal(acquire_tokens(600, NOW), APIPOOL_ACQUIRED);
     settle(-1, NOW);
     assert_int_equal(acquire_tokens(400, NOW), APIPOOL_ACQUIRED);
@@ -207,7 +207,7 @@ static void tokens_that_nobody_counted_stay_charged(void **unused)
 static void a_request_above_the_limit_is_served_by_an_idle_key(void **unused)
 {
     limits.tpm = 1000;
-    add_many(group_a, "a", 2);
+    add_many(upstream_a, "a", 2);
     assert_int_equal(acquire_tokens(5000, NOW), APIPOOL_ACQUIRED);
     settle(5000, NOW);
     assert_int_equal(acquire_tokens(1, NOW), APIPOOL_ACQUIRED);
@@ -218,7 +218,7 @@ static void a_request_above_the_limit_is_served_by_an_idle_key(void **unused)
     assert_int_equal(acquire_tokens(5000, retry_at), APIPOOL_ACQUIRED);
 }
 
-/* One more request on the connection of a key that is lent; how long it would have to wait. */
+/* One more request on the connection of a lent key; returns how long it would have to wait. */
 static apr_interval_time_t charge_further(apr_uint32_t tokens, int has_begun, apr_time_t now)
 {
     const apipool_further_t further = {.tokens = tokens, .limits = &limits, .has_begun = has_begun};
@@ -242,7 +242,7 @@ static void further_requests_of_a_connection_count(void **unused)
 {
     fixture_t *f = open_with(CAPACITY);
     apipool_key_item_t item = {.key = "sk-1", .len = 4, .enabled = 1};
-    assert_int_equal(add_item(group_a, &item), APIPOOL_ADDED);
+    assert_int_equal(add_item(upstream_a, &item), APIPOOL_ADDED);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     assert_false(apipool_pool_limits(segment, &lease, &limits));
     limits = (apipool_key_limits_t){.rpm = 3, .tpm = 1000};
@@ -271,17 +271,17 @@ static void a_big_request_does_not_put_off_a_key_that_has_room(void **unused)
     for (size_t c = 0; c < sizeof(counts) / sizeof(*counts); c++) {
         fixture_t *f = open_with(CAPACITY);
         limits.tpm = 1000;
-        add_many(group_a, "a", counts[c]);
+        add_many(upstream_a, "a", counts[c]);
         for (int i = 0; i < counts[c]; i++) {
             assert_int_equal(acquire_tokens(500, NOW), APIPOOL_ACQUIRED);
             settle(-1, NOW);
         }
         for (int strategy = 0; strategy < APIPOOL_STRATEGY_COUNT; strategy++) {
-            apipool_lend_request_t wanted = want((apipool_strategy_e)strategy);
-            wanted.tokens = 600;
-            assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ALL_COOLING);
+            apipool_lend_request_t request = want((apipool_strategy_e)strategy);
+            request.tokens = 600;
+            assert_int_equal(acquire_request(&request, NOW), APIPOOL_ALL_COOLING);
             assert_in_range(retry_at - NOW, SEC(61), SEC(66));
-            assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], counts[c]);
+            assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], counts[c]);
         }
         for (int i = 0; i < counts[c]; i++) {
             assert_int_equal(acquire_tokens(500, NOW), APIPOOL_ACQUIRED);
@@ -294,7 +294,7 @@ static void a_big_request_does_not_put_off_a_key_that_has_room(void **unused)
 static void a_big_request_puts_off_a_full_key_no_longer_than_small_ones_need(void **unused)
 {
     limits.tpm = 1000;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     assert_int_equal(acquire_tokens(100, NOW), APIPOOL_ACQUIRED);
     settle(-1, NOW);
     assert_int_equal(acquire_tokens(900, NOW + SEC(30)), APIPOOL_ACQUIRED);
@@ -308,7 +308,7 @@ static void a_big_request_puts_off_a_full_key_no_longer_than_small_ones_need(voi
 static void a_limit_holds_for_a_key_that_is_to_prove_itself(void **unused)
 {
     limits.rpm = 1;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     assert_int_not_equal(acquire(NOW + SEC(30)), APIPOOL_ACQUIRED);
@@ -321,12 +321,12 @@ static void a_limit_holds_for_a_key_that_is_to_prove_itself(void **unused)
 static void set_limits(const char *key, apipool_key_limits_t own)
 {
     apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_LIMITS, .limits = own},
-                                 .group = APIPOOL_NONE};
+                                 .upstream = APIPOOL_NONE};
     apr_uint64_t id = apipool_key_id(segment->header->store.secret, key, strlen(key));
     assert_int_equal(apipool_pool_edit(segment, main_pool, id, &patch), APR_SUCCESS);
 }
 
-/* How many requests are served until there is no key. */
+/* Counts the requests that are served until there is no key. */
 static int serve_all(apr_time_t now)
 {
     int count = 0;
@@ -338,30 +338,30 @@ static int serve_all(apr_time_t now)
 
 static void a_limit_that_is_raised_holds_at_once(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     set_limits("sk-1", (apipool_key_limits_t){.rpd = 2});
     assert_int_equal(serve_all(NOW), 2);
     set_limits("sk-1", (apipool_key_limits_t){.rpd = 2, .rpm = 50});
     assert_int_equal(serve_all(NOW), 0);
     set_limits("sk-1", (apipool_key_limits_t){.rpd = 5, .rpm = 4});
     assert_int_equal(serve_all(NOW), 2);
-    limits.rpd = 6; /* the pool's, now that it has none of its own */
+    limits.rpd = 6; /* of the pool, as the key has none of its own now */
     set_limits("sk-1", (apipool_key_limits_t){0});
     assert_int_equal(serve_all(NOW), 2);
     limits.rpd = 9;
-    assert_int_equal(serve_all(NOW), 0); /* nobody has told the key of that */
-    assert_int_equal(apipool_pool_lift(segment, group_a, &limits, NOW), APR_SUCCESS);
+    assert_int_equal(serve_all(NOW), 0); /* the key has not been told */
+    assert_int_equal(apipool_pool_lift(segment, upstream_a, &limits, NOW), APR_SUCCESS);
     assert_int_equal(serve_all(NOW), 3);
 }
 
 static void a_limit_of_its_vendors_holds_whatever_becomes_of_its_own(void **unused)
 {
     limits.rpm = 5;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(99), NOW);
     set_limits("sk-1", (apipool_key_limits_t){.rpm = 50});
-    assert_int_equal(apipool_pool_lift(segment, group_a, &limits, NOW), APR_SUCCESS);
+    assert_int_equal(apipool_pool_lift(segment, upstream_a, &limits, NOW), APR_SUCCESS);
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(99));
 }
@@ -369,7 +369,7 @@ static void a_limit_of_its_vendors_holds_whatever_becomes_of_its_own(void **unus
 static void more_at_once_may_begin_at_once(void **unused)
 {
     apipool_lease_t early;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     set_limits("sk-1", (apipool_key_limits_t){.concurrency = 1});
     check_acquires("sk-1", NOW);
     early = lease;
@@ -381,7 +381,8 @@ static void more_at_once_may_begin_at_once(void **unused)
     report_lease(&early, APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
-/* What a request meets, with two keys that may be of one account: success, or a rate limit of some scope. */
+/* Results of requests with two keys that may share an account: success, or a rate limit of some
+ * scope. */
 static void meet_something(apr_uint32_t *random, apr_time_t now)
 {
     static const apipool_scope_e scopes[] = {APIPOOL_SCOPE_MODEL, APIPOOL_SCOPE_KEY,
@@ -396,7 +397,7 @@ static void meet_something(apr_uint32_t *random, apr_time_t now)
     }
 }
 
-/* Of all that may keep its keys back, the last to end counts, and of the keys the first to come back. */
+/* Of the limits of a key the last one to end counts, and of the keys the first one to come back. */
 static void the_time_that_is_named_is_true(void **unused)
 {
     apr_uint32_t random = 1147;
@@ -406,20 +407,20 @@ static void the_time_that_is_named_is_true(void **unused)
         limits.rpm = next_random(&random) % 5;
         limits.rpd = next_random(&random) % 3 ? 0 : 40;
         limits.tpm = next_random(&random) % 2 ? 0 : 50 + next_random(&random) % 300;
-        add_of(group_a, "sk-1", "acme");
-        add_of(group_b, "sk-2", round % 3 ? "other" : "acme");
+        add_of(upstream_a, "sk-1", "acme");
+        add_of(upstream_b, "sk-2", round % 3 ? "other" : "acme");
         sources[1].priority = round % 2;
         for (int i = 0; i < 60; i++) {
-            apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
-            wanted.tokens = 1 + next_random(&random) % 99;
+            apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
+            request.tokens = 1 + next_random(&random) % 99;
             sources[0].model = sources[1].model = next_random(&random) % 3;
             now += next_random(&random) % SEC(2);
-            if (acquire_wanted(&wanted, now) != APIPOOL_ACQUIRED) {
+            if (acquire_request(&request, now) != APIPOOL_ACQUIRED) {
                 now = retry_at;
-                wanted.look_only = 1;
-                assert_int_not_equal(acquire_wanted(&wanted, now - 1), APIPOOL_ACQUIRED);
-                wanted.look_only = 0;
-                assert_int_equal(acquire_wanted(&wanted, now), APIPOOL_ACQUIRED);
+                request.look_only = 1;
+                assert_int_not_equal(acquire_request(&request, now - 1), APIPOOL_ACQUIRED);
+                request.look_only = 0;
+                assert_int_equal(acquire_request(&request, now), APIPOOL_ACQUIRED);
             }
             meet_something(&random, now);
         }
@@ -428,7 +429,7 @@ static void the_time_that_is_named_is_true(void **unused)
     }
 }
 
-/* Whatever comes, no minute has more requests or tokens than the limit. */
+/* No minute ever has more requests or tokens than the limit. */
 static void no_sliding_minute_has_more_than_the_limit(void **unused)
 {
     static apr_time_t at[20000];
@@ -439,7 +440,7 @@ static void no_sliding_minute_has_more_than_the_limit(void **unused)
 
     limits.rpm = 60;
     limits.tpm = 3000;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     for (int i = 0; i < 60000 && count < 20000; i++) {
         apr_uint32_t want_tokens = 1 + next_random(&random) % 120;
         now += next_random(&random) % (i % 1000 < 500 ? SEC(1) / 10 : SEC(3));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/manage/listing and src/pool/view: pages of many keys against a plain sort of all. */
+ * Tests of src/manage/listing and src/pool/view: pages of many keys, compared with a plain sort. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 #define MANY  100000
 #define OTHER 500 /* keys of another pool */
 
-static apr_pool_t *memory; /* of one test */
+static apr_pool_t *memory; /* for one test */
 static apr_uint32_t random_state;
 
 static apr_uint32_t draw(apr_uint32_t bound)
@@ -25,7 +25,7 @@ static apr_uint32_t draw(apr_uint32_t bound)
     return next_random(&random_state) % bound;
 }
 
-/* Few values each, so that many keys share one. */
+/* Few different values, so that many keys share one. */
 static void dress(apipool_slot_t *slot)
 {
     slot->added_at = NOW - SEC(draw(1000));
@@ -47,7 +47,7 @@ static void dress(apipool_slot_t *slot)
     }
 }
 
-/* States as requests would leave them. */
+/* States like those that requests leave. */
 static void move(apr_uint32_t index)
 {
     apipool_slot_t *slot = &segment->slots[index];
@@ -56,7 +56,7 @@ static void move(apr_uint32_t index)
     apipool_members_settle_locked(segment, index);
 }
 
-static void add_keys(apr_uint32_t group, const char *prefix, int count)
+static void add_keys(apr_uint32_t upstream, const char *prefix, int count)
 {
     char key[64];
     for (int i = 0; i < count; i++) {
@@ -68,7 +68,7 @@ static void add_keys(apr_uint32_t group, const char *prefix, int count)
         snprintf(label, sizeof(label), "%s %d", i % 2 ? "No." : "no.", i % 5000);
         item.len =
             (apr_size_t)snprintf(key, sizeof(key), "sk-%s-%06d-%08x", prefix, i, i * 2654435761u);
-        assert_int_equal(add_item(group, &item), APIPOOL_ADDED);
+        assert_int_equal(add_item(upstream, &item), APIPOOL_ADDED);
     }
 }
 
@@ -77,9 +77,9 @@ static int open_many(void **state)
     fixture_t *f = open_with(MANY + OTHER + 1);
     random_state = 20261123;
     assert_int_equal(apr_pool_create(&memory, NULL), APR_SUCCESS);
-    add_keys(group_b, "other", MANY / 4);
-    add_keys(group_of(attach("example.org", "main"), "a"), "elsewhere", OTHER);
-    add_keys(group_a, "many", MANY - MANY / 4);
+    add_keys(upstream_b, "other", MANY / 4);
+    add_keys(upstream_of(attach("example.org", "main"), "a"), "elsewhere", OTHER);
+    add_keys(upstream_a, "many", MANY - MANY / 4);
     for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         dress(&segment->slots[i]);
         move(i);
@@ -95,7 +95,7 @@ static int close_many(void **state)
     return 0;
 }
 
-/* --- What is right, told in another way --- */
+/* --- Expected results, computed differently --- */
 
 typedef struct {
     const apipool_slot_t *slot;
@@ -151,7 +151,7 @@ static double value_of(const apipool_slot_t *slot, apipool_key_sort_e sort, int 
         int known;
     } values[APIPOOL_SORT_COUNT] = {
         [APIPOOL_SORT_ADDED] = {(double)slot->added_at, 1},
-        [APIPOOL_SORT_UPSTREAM] = {slot->group == group_b, 1}, /* "a", "b" */
+        [APIPOOL_SORT_UPSTREAM] = {slot->upstream == upstream_b, 1}, /* "a", "b" */
         [APIPOOL_SORT_STATE] = {state_of(slot), 1},
         [APIPOOL_SORT_WEIGHT] = {slot->weight, 1},
         [APIPOOL_SORT_IN_FLIGHT] = {slot->in_flight, 1},
@@ -180,7 +180,7 @@ static const char *text_of(const apipool_slot_t *slot, apipool_key_sort_e sort)
     return *text ? text : NULL;
 }
 
-static expected_t *expect(apipool_key_sort_e sort, unsigned states, apr_uint32_t group,
+static expected_t *expect(apipool_key_sort_e sort, unsigned states, apr_uint32_t upstream,
                           apr_uint32_t *count)
 {
     expected_t *all = apr_palloc(memory, MANY * sizeof(*all));
@@ -188,7 +188,7 @@ static expected_t *expect(apipool_key_sort_e sort, unsigned states, apr_uint32_t
     for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         const apipool_slot_t *slot = &segment->slots[i];
         if (slot->id && slot->pool == main_pool &&
-            (group == APIPOOL_NONE || slot->group == group) &&
+            (upstream == APIPOOL_NONE || slot->upstream == upstream) &&
             (!states || states & (1u << state_of(slot)))) {
             expected_t *one = &all[(*count)++];
             one->slot = slot;
@@ -262,15 +262,16 @@ static void filters_combine(void **unused)
 {
     static const unsigned states[] = {0, 1u << APIPOOL_STATE_ACTIVE, 1u << APIPOOL_STATE_COOLING,
                                       1u << APIPOOL_STATE_INVALID | 1u << APIPOOL_STATE_QUOTA};
-    static const char *const upstreams[] = {NULL, "a", "b"};
-    const apr_uint32_t groups[] = {APIPOOL_NONE, group_a, group_b};
+    static const char *const names[] = {NULL, "a", "b"};
+    const apr_uint32_t upstreams[] = {APIPOOL_NONE, upstream_a, upstream_b};
     apr_uint32_t sum = 0;
     descending = 0;
     for (int s = 0; s < 4; s++) {
         for (int u = 0; u < 3; u++) {
-            apipool_key_filter_t filter = {.states = states[s], .upstream = upstreams[u]};
+            apipool_key_filter_t filter = {.states = states[s], .upstream = names[u]};
             apr_uint32_t count;
-            const expected_t *right = expect(APIPOOL_SORT_REQUESTS, states[s], groups[u], &count);
+            const expected_t *right =
+                expect(APIPOOL_SORT_REQUESTS, states[s], upstreams[u], &count);
             check_page(&filter, APIPOOL_SORT_REQUESTS, right, count, count / 3, 50);
             sum += s ? 0 : count;
             apr_pool_clear(memory);
@@ -292,7 +293,7 @@ static void text_is_found_in_ids_and_masked_keys(void **unused)
     apipool_key_filter_t filter = {.text = hex};
     apipool_key_id_hex(slot->id, hex);
     assert_int_equal(find(&filter, APIPOOL_SORT_ADDED)->nelts, 1);
-    hex[15] = '\0'; /* a part of it, in capital letters */
+    hex[15] = '\0'; /* part of it, in capital letters */
     for (char *c = hex; *c; c++) {
         *c = *c >= 'a' && *c <= 'f' ? (char)(*c - 32) : *c;
     }
@@ -309,19 +310,19 @@ static void text_is_found_in_ids_and_masked_keys(void **unused)
     }
     assert_true(found && listed->nelts < MANY);
 
-    filter.text = "NO. 4999"; /* in one label in 5000, where there is one */
+    filter.text = "NO. 4999"; /* in one label of 5000 */
     assert_in_range(find(&filter, APIPOOL_SORT_LABEL)->nelts, 10, 20);
     filter.text = "team\xc3\xa9";
     assert_in_range(find(&filter, APIPOOL_SORT_ID)->nelts, MANY * 6 / 7 - 2, MANY * 6 / 7 + 2);
-    filter.text = "many-0"; /* in the keys themselves, but not in what is shown of them */
+    filter.text = "many-0"; /* in the keys, but not in their visible part */
     assert_int_equal(find(&filter, APIPOOL_SORT_ADDED)->nelts, 0);
     filter.text = "";
     assert_int_equal(find(&filter, APIPOOL_SORT_ADDED)->nelts, MANY);
 }
 
-static apr_uint32_t group_at(const apr_array_header_t *listed, int i)
+static apr_uint32_t upstream_at(const apr_array_header_t *listed, int i)
 {
-    return segment->slots[APR_ARRAY_IDX(listed, i, apipool_listed_t).slot].group;
+    return segment->slots[APR_ARRAY_IDX(listed, i, apipool_listed_t).slot].upstream;
 }
 
 static void a_key_that_was_removed_is_not_there(void **unused)
@@ -340,13 +341,13 @@ static void a_key_that_was_removed_is_not_there(void **unused)
 static void upstreams_are_sorted_by_name(void **unused)
 {
     static const apipool_key_filter_t all;
-    add_keys(group_of(main_pool, "Z"), "capital", 1); /* a later group, an earlier name */
+    add_keys(upstream_of(main_pool, "Z"), "capital", 1); /* a later upstream, an earlier name */
     apr_array_header_t *listed = find(&all, APIPOOL_SORT_UPSTREAM);
     assert_int_equal(apipool_listing_sort(listed, APIPOOL_SORT_UPSTREAM, 0, 0, 2), 2);
-    assert_int_equal(group_at(listed, 0), group_of(main_pool, "Z"));
-    assert_int_equal(group_at(listed, 1), group_a);
+    assert_int_equal(upstream_at(listed, 0), upstream_of(main_pool, "Z"));
+    assert_int_equal(upstream_at(listed, 1), upstream_a);
     assert_int_equal(apipool_listing_sort(listed, APIPOOL_SORT_UPSTREAM, 1, 0, 2), 2);
-    assert_int_equal(group_at(listed, 0), group_b);
+    assert_int_equal(upstream_at(listed, 0), upstream_b);
 }
 
 int main(void)

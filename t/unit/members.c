@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/members: sets, heaps and model slots of a group under every kind of move. */
+ * Tests of src/pool/members: bitsets, heaps and model slots of an upstream under all moves. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,19 +10,19 @@
 #include "slots.h"
 #include "wake.h"
 
-#define SLOTS  200
-#define GROUPS 3
+#define SLOTS     200
+#define UPSTREAMS 3
 
 static apipool_segment_t *segment;
 
-/* Slots and groups are made by hand, as pool.c would: this is about the arrays alone. */
+/* Slots and upstreams are made by hand, like pool.c does: these tests are about the arrays. */
 static int open_segment(void **state)
 {
     fixture_t *f = fixture_open(SLOTS);
     segment = f->segment;
-    segment->header->groups_used = GROUPS;
-    for (int i = 0; i < GROUPS; i++) {
-        segment->groups[i].spare = APIPOOL_NONE;
+    segment->header->upstreams_used = UPSTREAMS;
+    for (int i = 0; i < UPSTREAMS; i++) {
+        segment->upstreams[i].spare = APIPOOL_NONE;
     }
     *state = f;
     return 0;
@@ -34,15 +34,15 @@ static int close_segment(void **state)
     return 0;
 }
 
-static apr_uint32_t add(apr_uint32_t group, apipool_state_e state, apr_time_t until)
+static apr_uint32_t add(apr_uint32_t upstream, apipool_state_e state, apr_time_t until)
 {
     apr_uint32_t index = apipool_slot_take_locked(segment);
     assert_true(index < SLOTS);
     segment->slots[index].id = index + 1;
     segment->slots[index].state = state;
     segment->slots[index].until[0] = until;
-    assert_int_equal(apipool_members_reserve_locked(segment, group), 1);
-    apipool_members_add_locked(segment, group, index);
+    assert_int_equal(apipool_members_reserve_locked(segment, upstream), 1);
+    apipool_members_add_locked(segment, upstream, index);
     return index;
 }
 
@@ -61,32 +61,33 @@ static void check(void)
     }
 }
 
-static void check_counts(apr_uint32_t group, apr_uint32_t usable, apr_uint32_t waiting,
+static void check_counts(apr_uint32_t upstream, apr_uint32_t usable, apr_uint32_t waiting,
                          apr_uint32_t half_open, apr_uint32_t recovering)
 {
     check();
-    assert_int_equal(segment->groups[group].usable, usable);
-    assert_int_equal(segment->groups[group].model_slots[0].waiting, waiting);
-    assert_int_equal(segment->groups[group].half_open, half_open);
-    assert_int_equal(segment->groups[group].recovering, recovering);
+    assert_int_equal(segment->upstreams[upstream].usable, usable);
+    assert_int_equal(segment->upstreams[upstream].model_slots[0].waiting, waiting);
+    assert_int_equal(segment->upstreams[upstream].half_open, half_open);
+    assert_int_equal(segment->upstreams[upstream].recovering, recovering);
 }
 
-/* The only member that is usable, by all ways of asking. */
-static void check_usable_alone(apr_uint32_t group, apr_uint32_t model_slot, apr_uint32_t index)
+/* Only usable member, by all functions. */
+static void check_usable_alone(apr_uint32_t upstream, apr_uint32_t model_slot, apr_uint32_t index)
 {
-    apr_uint32_t ordinal = segment->slots[index].ordinal;
-    assert_int_equal(apipool_members_next_locked(segment, group, model_slot, 0), ordinal);
-    assert_int_equal(apipool_members_next_locked(segment, group, model_slot, ordinal), ordinal);
-    assert_int_equal(apipool_members_next_locked(segment, group, model_slot, ordinal + 1),
+    apr_uint32_t list_index = segment->slots[index].list_index;
+    assert_int_equal(apipool_members_next_locked(segment, upstream, model_slot, 0), list_index);
+    assert_int_equal(apipool_members_next_locked(segment, upstream, model_slot, list_index),
+                     list_index);
+    assert_int_equal(apipool_members_next_locked(segment, upstream, model_slot, list_index + 1),
                      APIPOOL_NONE);
-    assert_int_equal(apipool_members_at_locked(segment, group, ordinal), index);
-    for (apr_uint32_t i = 0; i < segment->groups[group].ordinals + 100; i++) {
-        assert_int_equal(apipool_members_is_usable_locked(segment, group, model_slot, i),
-                         i == ordinal);
+    assert_int_equal(apipool_members_at_locked(segment, upstream, list_index), index);
+    for (apr_uint32_t i = 0; i < segment->upstreams[upstream].list_used + 100; i++) {
+        assert_int_equal(apipool_members_is_usable_locked(segment, upstream, model_slot, i),
+                         i == list_index);
     }
 }
 
-static void an_empty_group_has_nothing_to_lend_or_wake(void **unused)
+static void an_empty_upstream_has_nothing_to_lend_or_wake(void **unused)
 {
     check_counts(0, 0, 0, 0, 0);
     assert_int_equal(apipool_members_next_locked(segment, 0, 0, 0), APIPOOL_NONE);
@@ -110,7 +111,7 @@ static void a_new_member_goes_where_its_state_belongs(void **unused)
     assert_int_equal(apipool_wake_first_locked(segment, 0, 0, NULL), 7);
 }
 
-/* Every state, with and without requests that fill it or prove it. */
+/* All states, with and without requests that fill or prove the key. */
 static void take_shape(apr_uint32_t index, int shape)
 {
     apipool_slot_t *slot = &segment->slots[index];
@@ -145,11 +146,11 @@ static void a_half_open_member_is_held_up_while_it_is_proved(void **unused)
     segment->slots[index].proving = 1;
     apipool_members_settle_locked(segment, index);
     check_counts(0, 0, 0, 0, 0);
-    assert_int_equal(segment->groups[0].held_up, 1);
+    assert_int_equal(segment->upstreams[0].held_up, 1);
     segment->slots[index].proving = 0;
     apipool_members_settle_locked(segment, index);
     check_counts(0, 0, 0, 1, 0);
-    assert_int_equal(segment->groups[0].held_up, 0);
+    assert_int_equal(segment->upstreams[0].held_up, 0);
 }
 
 static void the_cooling_come_back_in_their_order(void **unused)
@@ -160,7 +161,7 @@ static void the_cooling_come_back_in_their_order(void **unused)
     }
     check_counts(0, 0, SLOTS, 0, 0);
     for (apr_time_t now = 0; now <= 40; now++) {
-        for (int i = 0; i < SLOTS / 64 + 1; i++) { /* so many at a time */
+        for (int i = 0; i < SLOTS / 64 + 1; i++) { /* so many at once */
             apipool_members_wake_locked(segment, 0, 0, now);
         }
         check();
@@ -168,7 +169,7 @@ static void the_cooling_come_back_in_their_order(void **unused)
             assert_int_equal(segment->slots[i].state == APIPOOL_STATE_ACTIVE,
                              segment->slots[i].until[0] <= now);
         }
-        assert_true(segment->groups[0].model_slots[0].waiting == 0 ||
+        assert_true(segment->upstreams[0].model_slots[0].waiting == 0 ||
                     apipool_wake_first_locked(segment, 0, 0, NULL) > now);
     }
     check_counts(0, SLOTS, 0, 0, 0);
@@ -199,9 +200,9 @@ static void arrays_grow_with_all_that_is_in_them(void **unused)
         }
         check();
     }
-    assert_true(segment->groups[0].size >= SLOTS && segment->groups[0].size % 64 == 0);
-    assert_int_equal(segment->groups[0].ordinals, SLOTS);
-    assert_int_equal(segment->groups[0].model_slots[1].waiting, (SLOTS + 2) / 3);
+    assert_true(segment->upstreams[0].size >= SLOTS && segment->upstreams[0].size % 64 == 0);
+    assert_int_equal(segment->upstreams[0].list_used, SLOTS);
+    assert_int_equal(segment->upstreams[0].model_slots[1].waiting, (SLOTS + 2) / 3);
 }
 
 static void removed_members_leave_their_place_to_the_next(void **unused)
@@ -220,7 +221,7 @@ static void removed_members_leave_their_place_to_the_next(void **unused)
         add(0, APIPOOL_STATE_ACTIVE, 0);
         check();
     }
-    assert_int_equal(segment->groups[0].ordinals, 50);
+    assert_int_equal(segment->upstreams[0].list_used, 50);
     check_counts(0, 50, 0, 0, 0);
 }
 
@@ -233,7 +234,7 @@ static void a_model_slot_keeps_members_from_its_model_alone(void **unused)
     assert_int_equal(apipool_members_model_slot_locked(segment, 0, 7), model_slot);
     assert_int_equal(apipool_members_model_slot_locked(segment, 0, 8), 0);
     check_usable_alone(0, model_slot, b);
-    assert_int_equal(segment->groups[0].usable, 2);
+    assert_int_equal(segment->upstreams[0].usable, 2);
     assert_int_equal(apipool_wake_first_locked(segment, 0, model_slot, NULL), 20);
     assert_int_equal(apipool_wake_first_locked(segment, 0, 0, NULL), 0);
     assert_int_equal(apipool_members_cool_locked(segment, a, 7, 15, 0),
@@ -292,7 +293,7 @@ static void without_room_for_the_arrays_nothing_changes(void **unused)
     fixture_exhaust(segment);
     assert_int_equal(apipool_members_reserve_locked(segment, 0), 0);
     assert_int_equal(apipool_members_reserve_locked(segment, 1), 0);
-    assert_int_equal(segment->groups[0].size, 64);
+    assert_int_equal(segment->upstreams[0].size, 64);
     check_counts(0, 64, 0, 0, 0);
     assert_int_equal(apipool_members_cool_locked(segment, 3, 7, 20, 0), 1); /* which needs none */
     assert_int_equal(apipool_members_model_slot_locked(segment, 0, 7), 1);
@@ -302,19 +303,19 @@ static void without_room_for_the_arrays_nothing_changes(void **unused)
 static void random_move(apr_uint32_t *random)
 {
     apr_uint32_t used = segment->header->slots.used;
-    apr_uint32_t group = next_random(random) % GROUPS;
+    apr_uint32_t upstream = next_random(random) % UPSTREAMS;
     apipool_state_e state = (apipool_state_e)(next_random(random) % APIPOOL_STATE_COUNT);
     apr_time_t until = next_random(random) % 1000;
     if (used < SLOTS && (used == 0 || next_random(random) % 10 == 0)) {
-        add(group, state, until);
+        add(upstream, state, until);
         return;
     }
     apr_uint32_t index = next_random(random) % used;
     switch (next_random(random) % 8) {
     case 0:
-        assert_int_equal(apipool_members_reserve_locked(segment, group), 1);
+        assert_int_equal(apipool_members_reserve_locked(segment, upstream), 1);
         apipool_members_remove_locked(segment, index);
-        apipool_members_add_locked(segment, group, index);
+        apipool_members_add_locked(segment, upstream, index);
         break;
     case 1:
         take_shape(index, (int)(next_random(random) % (4 * APIPOOL_STATE_COUNT)));
@@ -324,7 +325,7 @@ static void random_move(apr_uint32_t *random)
         apipool_members_cool_locked(segment, index, 1 + next_random(random) % 9, until, 0);
         break;
     case 4:
-        apipool_members_wake_locked(segment, group, next_random(random) % APIPOOL_MODEL_SLOTS,
+        apipool_members_wake_locked(segment, upstream, next_random(random) % APIPOOL_MODEL_SLOTS,
                                     until / 8);
         break;
     default:
@@ -346,7 +347,7 @@ static void random_moves_keep_the_arrays_whole(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_empty_group_has_nothing_to_lend_or_wake),
+        TEST(an_empty_upstream_has_nothing_to_lend_or_wake),
         TEST(a_new_member_goes_where_its_state_belongs),
         TEST(members_move_from_every_state_to_every_other),
         TEST(a_half_open_member_is_held_up_while_it_is_proved),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/memory/names: foreign text made clean, names that keep their numbers, what has no place. */
+ * Tests of src/memory/names: cleaning of foreign text, names that keep their counters, names
+ * without an entry. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,14 +26,14 @@ static const apipool_finished_t served = {
 
 static apr_uint64_t seed;
 
-/* A number from 0 to below - 1; the same ones in every run. */
+/* Random number below "below", the same in every run. */
 static apr_uint64_t pick(apr_uint64_t below)
 {
     seed = seed * APR_UINT64_C(6364136223846793005) + APR_UINT64_C(1442695040888963407);
     return (seed >> 33) % below;
 }
 
-/* Memory of the exact size, so that a step beyond its end is seen. */
+/* Memory of exactly that size, so that a checker sees every access beyond it. */
 static apipool_names_t make_table(apr_uint32_t capacity, apr_uint32_t pools)
 {
     void *memory = calloc(1, apipool_names_bytes(capacity, pools));
@@ -63,7 +64,7 @@ static void text_is_made_fit_for_labels(void **unused)
 {
     static const struct {
         const char *text, *clean;
-        apr_size_t len; /* 0: that of the text */
+        apr_size_t len; /* 0: length of the text */
     } cases[] = {
         {"gpt-4o-mini", "gpt-4o-mini", 0},
         {"Qwen/Qwen2.5-72B:free @a", "Qwen/Qwen2.5-72B:free @a", 0},
@@ -129,7 +130,7 @@ static int is_clean(const char *text)
     return 1;
 }
 
-/* Half of the bytes are such as UTF-8 is made of. */
+/* Half of the bytes are typical of UTF-8. */
 static void random_bytes_come_out_clean_and_once_clean_stay_as_they_are(void **unused)
 {
     seed = 1;
@@ -152,7 +153,7 @@ static void random_bytes_come_out_clean_and_once_clean_stay_as_they_are(void **u
     }
 }
 
-static void a_name_keeps_its_numbers_by_pool_and_kind(void **unused)
+static void a_name_keeps_its_counters_by_pool_and_kind(void **unused)
 {
     apipool_names_t names = make_table(64, 3);
     apipool_counters_t *first = at(&names, 0, MODEL, "gpt-4o", 1);
@@ -184,7 +185,7 @@ static void names_that_differ_after_63_bytes_or_in_unfit_characters_are_one(void
     drop_table(&names);
 }
 
-/* Two entries of one hash: whoever chooses names may find some. */
+/* Two entries with the same hash: clients who choose names may find some. */
 static void entries_of_one_hash_are_told_apart(void **unused)
 {
     static const struct {
@@ -201,13 +202,13 @@ static void entries_of_one_hash_are_told_apart(void **unused)
         for (int i = 0; i < 4; i++) {
             apipool_name_t name = {.hash = alike[i].hash};
             snprintf(name.text, sizeof(name.text), "%s", alike[i].text);
-            apipool_counters_t *numbers =
+            apipool_counters_t *counters =
                 apipool_names_at_locked(&names, alike[i].pool, alike[i].kind, &name, round == 0);
             for (int k = 0; k < i; k++) {
-                assert_ptr_not_equal(numbers, found[k]);
+                assert_ptr_not_equal(counters, found[k]);
             }
-            assert_true(round == 0 || numbers == found[i]);
-            found[i] = numbers;
+            assert_true(round == 0 || counters == found[i]);
+            found[i] = counters;
         }
     }
     drop_table(&names);
@@ -240,7 +241,7 @@ static void the_rest_is_other_of_its_pool_and_kind(void **unused)
     drop_table(&names);
 }
 
-/* One after the other they take what they can get, with names that anyone could make up. */
+/* Pools take what they can get, one after the other, with made-up names. */
 static void nobody_takes_all_places_from_the_others(void **unused)
 {
     enum { CAPACITY = 1024, POOLS = 10 };
@@ -251,8 +252,8 @@ static void nobody_takes_all_places_from_the_others(void **unused)
         for (int i = 0; i < 2000; i++) {
             char text[32];
             snprintf(text, sizeof(text), "%d-%d", hog, i);
-            apipool_counters_t *numbers = at(&names, (apr_uint32_t)hog / 2, hog % 2, text, 1);
-            named[hog] += numbers != other_of(&names, (apr_uint32_t)hog / 2, hog % 2);
+            apipool_counters_t *counters = at(&names, (apr_uint32_t)hog / 2, hog % 2, text, 1);
+            named[hog] += counters != other_of(&names, (apr_uint32_t)hog / 2, hog % 2);
         }
         all += named[hog];
     }
@@ -264,7 +265,7 @@ static void nobody_takes_all_places_from_the_others(void **unused)
     drop_table(&names);
 }
 
-/* All that can be read, in portions of so many places. */
+/* Reads everything in portions of this many places. */
 static apr_uint32_t read_all(const apipool_names_t *names, apr_uint32_t pool, apr_uint32_t portion,
                              apipool_names_row_t *rows)
 {
@@ -295,7 +296,8 @@ static void readers_see_every_entry_once(void **unused)
         assert_int_equal(count, 4);
         for (apr_uint32_t k = 0; k < count; k++) {
             const apipool_names_row_t *row = &rows[k];
-            seen |= strcmp(row->text, "a") ? 0 : 1 << (row->numbers.total == 240 && row->pool == 0);
+            seen |=
+                strcmp(row->text, "a") ? 0 : 1 << (row->counters.total == 240 && row->pool == 0);
             seen |= strcmp(row->text, "b") ? 0 : 4 << (row->kind == CLIENT && row->pool == 0);
             seen |= strcmp(row->text, "c") ? 0 : 16 << (row->kind == MODEL && row->pool == 1);
             seen |= strcmp(row->text, "other") ? 0 : 64 << (row->kind == CLIENT && row->pool == 1);
@@ -310,7 +312,7 @@ static void readers_see_every_entry_once(void **unused)
 
 #define MODELS 500
 
-/* Whatever finds a place and whatever does not: nothing is lost, and what has a place is exact. */
+/* Nothing is lost, with or without an entry, and the counters of entries are exact. */
 static void no_request_is_lost_in_tables_of_any_size(void **unused)
 {
     static apipool_names_row_t rows[2048 + 8];
@@ -329,10 +331,10 @@ static void no_request_is_lost_in_tables_of_any_size(void **unused)
         }
         apr_uint32_t count = read_all(&names, APIPOOL_NAMED_OF_ANY, 100, rows);
         for (apr_uint32_t k = 0; k < count; k++) {
-            sum += rows[k].numbers.requests;
+            sum += rows[k].counters.requests;
             if (strcmp(rows[k].text, APIPOOL_NAMED_OTHER)) {
                 apr_uint64_t all = counted[rows[k].pool][rows[k].kind][atoi(rows[k].text)];
-                assert_true(rows[k].numbers.requests <= all);
+                assert_true(rows[k].counters.requests <= all);
                 named++;
             }
         }
@@ -348,7 +350,7 @@ int main(void)
         cmocka_unit_test(text_is_made_fit_for_labels),
         cmocka_unit_test(text_is_cut_before_a_character),
         cmocka_unit_test(random_bytes_come_out_clean_and_once_clean_stay_as_they_are),
-        cmocka_unit_test(a_name_keeps_its_numbers_by_pool_and_kind),
+        cmocka_unit_test(a_name_keeps_its_counters_by_pool_and_kind),
         cmocka_unit_test(names_that_differ_after_63_bytes_or_in_unfit_characters_are_one),
         cmocka_unit_test(entries_of_one_hash_are_told_apart),
         cmocka_unit_test(the_rest_is_other_of_its_pool_and_kind),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/pool and segment: adding keys, counting them, waiting, and what the dead held. */
+ * Tests of src/pool/pool and segment: adding and counting keys, waiting, and leases of dead
+ * processes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,15 +12,15 @@
 #include "pool_fixture.h"
 #include "queue.h"
 
-static void pools_and_groups_are_found_again_by_name(void **unused)
+static void pools_and_upstreams_are_found_again_by_name(void **unused)
 {
     assert_int_equal(attach("", "main"), main_pool);
     assert_int_not_equal(attach("example.org", "main"), main_pool);
     assert_int_not_equal(attach("", "other"), main_pool);
     assert_int_equal(attach("example.org", "main"), attach("example.org", "main"));
-    assert_int_equal(group_of(main_pool, "a"), group_a);
-    assert_int_not_equal(group_a, group_b);
-    assert_int_not_equal(group_of(attach("", "other"), "a"), group_a);
+    assert_int_equal(upstream_of(main_pool, "a"), upstream_a);
+    assert_int_not_equal(upstream_a, upstream_b);
+    assert_int_not_equal(upstream_of(attach("", "other"), "a"), upstream_a);
 }
 
 static void names_that_do_not_fit_are_refused(void **unused)
@@ -38,7 +39,7 @@ static void names_that_do_not_fit_are_refused(void **unused)
     assert_int_equal(apipool_pool_upstream(segment, main_pool, name + 1, &index), APR_SUCCESS);
 }
 
-static void pools_and_groups_end_where_the_room_does(void **unused)
+static void pools_and_upstreams_end_where_the_room_does(void **unused)
 {
     char name[16];
     apr_uint32_t index;
@@ -47,22 +48,22 @@ static void pools_and_groups_end_where_the_room_does(void **unused)
         snprintf(name, sizeof(name), "p%d", i);
         assert_int_equal(attach("", name), i);
     }
-    for (int i = (int)segment->header->groups_used; i < APIPOOL_UPSTREAMS_MAX; i++) {
+    for (int i = (int)segment->header->upstreams_used; i < APIPOOL_UPSTREAMS_MAX; i++) {
         snprintf(name, sizeof(name), "g%d", i);
-        assert_int_equal(group_of(main_pool, name), i);
+        assert_int_equal(upstream_of(main_pool, name), i);
     }
     assert_int_equal(apipool_pool_attach(segment, "", "one more", &index), APR_ENOSPC);
     assert_int_equal(apipool_pool_upstream(segment, main_pool, "one more", &index), APR_ENOSPC);
     assert_int_equal(attach("", "main"), main_pool);
-    assert_int_equal(group_of(main_pool, "b"), group_b);
+    assert_int_equal(upstream_of(main_pool, "b"), upstream_b);
 }
 
 static void a_key_is_added_once(void **unused)
 {
-    assert_int_equal(add(group_a, "sk-1"), APIPOOL_ADDED);
-    assert_int_equal(add(group_a, "sk-1"), APIPOOL_DUPLICATE);
-    assert_int_equal(add(group_a, "sk-2"), APIPOOL_ADDED);
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 2);
+    assert_int_equal(add(upstream_a, "sk-1"), APIPOOL_ADDED);
+    assert_int_equal(add(upstream_a, "sk-1"), APIPOOL_DUPLICATE);
+    assert_int_equal(add(upstream_a, "sk-2"), APIPOOL_ADDED);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], 2);
 }
 
 static void a_key_keeps_what_was_said_of_it(void **unused)
@@ -73,24 +74,24 @@ static void a_key_keeps_what_was_said_of_it(void **unused)
                                .weight = 7,
                                .account = "acme",
                                .limits = {1, 2, 3, 4, 5}};
-    assert_int_equal(add_item(group_a, &item), APIPOOL_ADDED);
+    assert_int_equal(add_item(upstream_a, &item), APIPOOL_ADDED);
     const apipool_slot_t *slot = slot_of("sk-1");
     assert_int_equal(slot->weight, 7);
     assert_true(slot->account == apipool_hash("acme"));
     assert_memory_equal(&slot->limits, &item.limits, sizeof(item.limits));
 
     apipool_key_item_t again = {.key = "sk-1", .len = 4, .enabled = 1, .limits = {.tpm = 30}};
-    assert_int_equal(add_item(group_a, &again), APIPOOL_DUPLICATE);
+    assert_int_equal(add_item(upstream_a, &again), APIPOOL_DUPLICATE);
     item.limits.tpm = 30;
     assert_int_equal(slot->weight, 7);
     assert_true(slot->account == apipool_hash("acme"));
     assert_memory_equal(&slot->limits, &item.limits, sizeof(item.limits));
     again.weight = 9;
     again.account = "other";
-    assert_int_equal(add_item(group_a, &again), APIPOOL_DUPLICATE);
+    assert_int_equal(add_item(upstream_a, &again), APIPOOL_DUPLICATE);
     assert_int_equal(slot->weight, 9);
     assert_true(slot->account == apipool_hash("other"));
-    add(group_a, "sk-2");
+    add(upstream_a, "sk-2");
     assert_int_equal(slot_of("sk-2")->weight, 1);
     assert_true(slot_of("sk-2")->account == 0);
 }
@@ -102,54 +103,54 @@ static void a_hash_tells_texts_apart_and_is_0_for_none(void **unused)
     assert_true(apipool_hash("gpt-4o") != apipool_hash("gpt-4o-mini"));
 }
 
-static void a_key_given_for_another_group_moves_there(void **unused)
+static void a_key_given_for_another_upstream_moves_there(void **unused)
 {
-    assert_int_equal(add(group_a, "sk-1"), APIPOOL_ADDED);
+    assert_int_equal(add(upstream_a, "sk-1"), APIPOOL_ADDED);
     check_acquires("sk-1", NOW);
-    assert_int_equal(lease.group, group_a);
-    assert_int_equal(add(group_b, "sk-1"), APIPOOL_DUPLICATE);
-    assert_int_equal(segment->groups[group_a].usable, 0);
-    assert_int_equal(segment->groups[group_b].usable, 1);
+    assert_int_equal(lease.upstream, upstream_a);
+    assert_int_equal(add(upstream_b, "sk-1"), APIPOOL_DUPLICATE);
+    assert_int_equal(segment->upstreams[upstream_a].usable, 0);
+    assert_int_equal(segment->upstreams[upstream_b].usable, 1);
     report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(5), NOW); /* lent before it moved */
-    assert_int_equal(segment->groups[group_b].model_slots[0].waiting, 1);
-    assert_int_equal(add(group_a, "sk-1"), APIPOOL_DUPLICATE);
-    assert_int_equal(segment->groups[group_a].model_slots[0].waiting, 1);
+    assert_int_equal(segment->upstreams[upstream_b].model_slots[0].waiting, 1);
+    assert_int_equal(add(upstream_a, "sk-1"), APIPOOL_DUPLICATE);
+    assert_int_equal(segment->upstreams[upstream_a].model_slots[0].waiting, 1);
     assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(5));
     check_acquires("sk-1", NOW + SEC(5));
-    assert_int_equal(lease.group, group_a);
-    assert_int_equal(totals_of(group_a).requests, 2);
+    assert_int_equal(lease.upstream, upstream_a);
+    assert_int_equal(totals_of(upstream_a).requests, 2);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(5));
 }
 
 static void places_of_keys_that_moved_are_used_again(void **unused)
 {
-    add_many(group_a, "a", 100);
+    add_many(upstream_a, "a", 100);
     for (int round = 0; round < 3; round++) {
         char key[16];
         for (int i = 0; i < 100; i += 2) {
             snprintf(key, sizeof(key), "a%03d", i);
-            assert_int_equal(add(group_b, key), APIPOOL_DUPLICATE);
+            assert_int_equal(add(upstream_b, key), APIPOOL_DUPLICATE);
         }
         for (int i = 98; i >= 0; i -= 2) {
             snprintf(key, sizeof(key), "a%03d", i);
-            assert_int_equal(add(group_a, key), APIPOOL_DUPLICATE);
+            assert_int_equal(add(upstream_a, key), APIPOOL_DUPLICATE);
         }
     }
-    assert_int_equal(segment->groups[group_a].ordinals, 100);
-    assert_int_equal(segment->groups[group_b].ordinals, 50);
-    assert_int_equal(segment->groups[group_a].usable, 100);
+    assert_int_equal(segment->upstreams[upstream_a].list_used, 100);
+    assert_int_equal(segment->upstreams[upstream_b].list_used, 50);
+    assert_int_equal(segment->upstreams[upstream_a].usable, 100);
 }
 
 static void a_full_segment_takes_no_more_but_knows_duplicates(void **unused)
 {
-    add_many(group_a, "sk-", CAPACITY);
-    assert_int_equal(add(group_a, "one more"), APIPOOL_FULL);
-    assert_int_equal(add(group_a, "sk-000"), APIPOOL_DUPLICATE);
-    assert_int_equal(add(group_b, "sk-001"), APIPOOL_DUPLICATE);
+    add_many(upstream_a, "sk-", CAPACITY);
+    assert_int_equal(add(upstream_a, "one more"), APIPOOL_FULL);
+    assert_int_equal(add(upstream_a, "sk-000"), APIPOOL_DUPLICATE);
+    assert_int_equal(add(upstream_b, "sk-001"), APIPOOL_DUPLICATE);
     assert_int_equal(segment->header->slots.used, CAPACITY);
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], CAPACITY - 1);
-    assert_int_equal(totals_of(group_b).keys[APIPOOL_STATE_ACTIVE], 1);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], CAPACITY - 1);
+    assert_int_equal(totals_of(upstream_b).keys[APIPOOL_STATE_ACTIVE], 1);
 }
 
 static void a_full_arena_takes_no_long_keys_but_short_ones(void **unused)
@@ -162,14 +163,14 @@ static void a_full_arena_takes_no_long_keys_but_short_ones(void **unused)
     memset(key, 'k', sizeof(key));
     for (;; added++) {
         memcpy(key, number, (size_t)snprintf(number, sizeof(number), "%06u", added));
-        if (add_bytes(group_a, key, sizeof(key), 1) == APIPOOL_FULL) {
+        if (add_bytes(upstream_a, key, sizeof(key), 1) == APIPOOL_FULL) {
             break;
         }
     }
     assert_true(added > 1000 && added < 4000);
     assert_int_equal(segment->header->slots.linked, added);
-    assert_int_equal(add_bytes(group_a, key, APIPOOL_KEY_INLINE, 1), APIPOOL_ADDED);
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], added + 1);
+    assert_int_equal(add_bytes(upstream_a, key, APIPOOL_KEY_INLINE, 1), APIPOOL_ADDED);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], added + 1);
     assert_null(consistency_of(segment));
     fixture_close(f);
 }
@@ -183,7 +184,7 @@ static void keys_of_every_length_come_back_as_they_were(void **unused)
         key[i] = (char)('!' + i * 7 % 94);
     }
     for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
-        assert_int_equal(add_bytes(group_a, key, lengths[i], 1), APIPOOL_ADDED);
+        assert_int_equal(add_bytes(upstream_a, key, lengths[i], 1), APIPOOL_ADDED);
     }
     for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
@@ -198,7 +199,7 @@ static void keys_of_every_length_come_back_as_they_were(void **unused)
 static void a_wiped_lease_holds_no_key(void **unused)
 {
     static const char zeros[sizeof(lease.key)];
-    add(group_a, "sk-1234567890");
+    add(upstream_a, "sk-1234567890");
     memset(&lease, 0, sizeof(lease));
     check_acquires("sk-1234567890", NOW);
     apipool_lease_wipe(&lease);
@@ -208,20 +209,20 @@ static void a_wiped_lease_holds_no_key(void **unused)
 
 static void disabled_keys_are_never_lent(void **unused)
 {
-    assert_int_equal(add_bytes(group_a, "sk-off", 6, 0), APIPOOL_ADDED);
+    assert_int_equal(add_bytes(upstream_a, "sk-off", 6, 0), APIPOOL_ADDED);
     assert_int_equal(acquire(NOW), APIPOOL_EXHAUSTED);
-    add(group_a, "sk-on");
+    add(upstream_a, "sk-on");
     for (int i = 0; i < 20; i++) {
         check_acquires("sk-on", NOW + SEC(i));
     }
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_DISABLED], 1);
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 1);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_DISABLED], 1);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], 1);
 }
 
-static void totals_add_up_all_keys_of_a_group(void **unused)
+static void totals_add_up_all_keys_of_an_upstream(void **unused)
 {
-    add_many(group_a, "a", 3);
-    add_many(group_b, "b", 2);
+    add_many(upstream_a, "a", 3);
+    add_many(upstream_b, "b", 2);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         report(i < 2    ? APIPOOL_RULE_SUCCESS
@@ -230,7 +231,7 @@ static void totals_add_up_all_keys_of_a_group(void **unused)
                0, NOW);
     }
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-    apipool_totals_t a = totals_of(group_a), b = totals_of(group_b);
+    apipool_totals_t a = totals_of(upstream_a), b = totals_of(upstream_b);
     assert_int_equal(a.requests, 3);
     assert_int_equal(a.successes, 2);
     assert_int_equal(a.errors, 1);
@@ -252,10 +253,10 @@ static void totals_of_many_keys_take_several_steps(void **unused)
     for (int i = 0; i < 2500; i++) {
         char key[16];
         snprintf(key, sizeof(key), "sk-%d", i);
-        assert_int_equal(add_bytes(group_a, key, strlen(key), i % 2), APIPOOL_ADDED);
+        assert_int_equal(add_bytes(upstream_a, key, strlen(key), i % 2), APIPOOL_ADDED);
     }
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 1250);
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_DISABLED], 1250);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], 1250);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_DISABLED], 1250);
     fixture_close(f);
 }
 
@@ -265,11 +266,11 @@ static void keys_are_read_in_portions_each_once(void **unused)
     apipool_key_row_t rows[KEYS + 8];
     apr_uint32_t all = 0, from = 0, count = 0;
 
-    add_many(group_a, "portion", KEYS);
-    add(group_b, "sk-of-the-other-group");
+    add_many(upstream_a, "portion", KEYS);
+    add(upstream_b, "sk-of-the-other-upstream");
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     while (from != APIPOOL_NONE) {
-        assert_int_equal(apipool_pool_keys(segment, group_a, &from, rows + all, 7, &count),
+        assert_int_equal(apipool_pool_keys(segment, upstream_a, &from, rows + all, 7, &count),
                          APR_SUCCESS);
         assert_true(count <= 7);
         all += count;
@@ -289,25 +290,25 @@ static void keys_are_read_in_portions_each_once(void **unused)
 static void two_pools_with_the_same_key_do_not_mix(void **unused)
 {
     apr_uint32_t other = attach("example.org", "main");
-    apipool_source_t source = {.group = group_of(other, "a"), .weight = 1};
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_source_t source = {.upstream = upstream_of(other, "a"), .weight = 1};
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
 
-    wanted.pool = other;
-    wanted.sources = &source;
-    wanted.source_count = 1;
-    assert_int_equal(add(group_a, "sk-1"), APIPOOL_ADDED);
-    assert_int_equal(add(source.group, "sk-1"), APIPOOL_ADDED);
-    assert_int_equal(add(source.group, "sk-1"), APIPOOL_DUPLICATE);
+    request.pool = other;
+    request.sources = &source;
+    request.source_count = 1;
+    assert_int_equal(add(upstream_a, "sk-1"), APIPOOL_ADDED);
+    assert_int_equal(add(source.upstream, "sk-1"), APIPOOL_ADDED);
+    assert_int_equal(add(source.upstream, "sk-1"), APIPOOL_DUPLICATE);
     check_acquires("sk-1", NOW);
     report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     assert_int_equal(acquire(NOW), APIPOOL_EXHAUSTED);
-    assert_int_equal(acquire_wanted(&wanted, NOW), APIPOOL_ACQUIRED);
-    assert_int_equal(lease.group, source.group);
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_INVALID], 1);
-    assert_int_equal(totals_of(source.group).keys[APIPOOL_STATE_ACTIVE], 1);
+    assert_int_equal(acquire_request(&request, NOW), APIPOOL_ACQUIRED);
+    assert_int_equal(lease.upstream, source.upstream);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_INVALID], 1);
+    assert_int_equal(totals_of(source.upstream).keys[APIPOOL_STATE_ACTIVE], 1);
 }
 
-/* Takes leases as another process would. */
+/* Takes leases for another process. */
 static void acquire_as(apr_uint32_t process, int count, apipool_lease_t *leases)
 {
     segment->process = process;
@@ -321,7 +322,7 @@ static void leases_of_a_process_that_died_are_given_back(void **unused)
 {
     static apipool_lease_t dead[5], alive[3];
 
-    add_many(group_a, "sk-", 4);
+    add_many(upstream_a, "sk-", 4);
     acquire_as(100, 5, dead);
     acquire_as(200, 3, alive);
     assert_int_equal(in_flight(), 8);
@@ -336,7 +337,7 @@ static void leases_of_a_process_that_died_are_given_back(void **unused)
     assert_int_equal(in_flight(), 0);
     assert_int_equal(segment->header->holders.used, 8);
     acquire_as(400, 5, dead);
-    assert_int_equal(segment->header->holders.used, 8); /* entries are used again */
+    assert_int_equal(segment->header->holders.used, 8); /* entries are reused */
     assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
     assert_int_equal(in_flight(), 0);
 }
@@ -344,23 +345,23 @@ static void leases_of_a_process_that_died_are_given_back(void **unused)
 static void what_the_dead_held_up_is_usable_again(void **unused)
 {
     limits.concurrency = 2;
-    add_many(group_a, "sk-", 2);
+    add_many(upstream_a, "sk-", 2);
     segment->process = 100;
     for (int i = 0; i < 4; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     }
     assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
     assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
-    assert_int_equal(segment->groups[group_a].held_up, 0);
+    assert_int_equal(segment->upstreams[upstream_a].held_up, 0);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
-    assert_int_equal(segment->groups[group_a].usable, 2);
+    assert_int_equal(segment->upstreams[upstream_a].usable, 2);
 }
 
 static void leases_beyond_the_list_of_holders_still_come_back(void **unused)
 {
     static apipool_lease_t late[3];
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     for (int i = 0; i < APIPOOL_HOLDERS_MAX; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     }
@@ -379,10 +380,10 @@ static void leases_beyond_the_list_of_holders_still_come_back(void **unused)
 
 static apr_uint32_t enter_for(apr_uint64_t model)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     apr_uint32_t waiter;
-    wanted.waits_for = model;
-    assert_int_equal(apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &waiter),
+    request.waits_for = model;
+    assert_int_equal(apipool_pool_enter_queue(segment, request.pool, request.waits_for, &waiter),
                      APR_SUCCESS);
     return waiter;
 }
@@ -394,27 +395,27 @@ static void leave(apr_uint32_t waiter)
 
 static apipool_acquired_e acquire_waiting(apr_uint32_t waiter, apr_uint64_t model)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
-    wanted.waiter = waiter;
-    wanted.waits_for = model;
-    return acquire_wanted(&wanted, NOW);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    request.waiter = waiter;
+    request.waits_for = model;
+    return acquire_request(&request, NOW);
 }
 
 static void who_waits_is_served_in_the_order_of_arrival(void **unused)
 {
     apr_uint32_t waiters[5];
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     for (int i = 0; i < 5; i++) {
         waiters[i] = enter_for(7);
     }
     assert_int_equal(acquire_waiting(APIPOOL_NONE, 7),
-                     APIPOOL_QUEUED); /* newcomers do not jump in */
+                     APIPOOL_QUEUED); /* newcomers do not jump the queue */
     assert_true(retry_at > NOW);
     for (int first = 0; first < 5; first++) {
         apr_time_t last = NOW;
         for (int i = first + 1; i < 5; i++) {
             assert_int_equal(acquire_waiting(waiters[i], 7), APIPOOL_QUEUED);
-            assert_true(retry_at > last); /* who is further behind looks later */
+            assert_true(retry_at > last); /* the further behind, the later the next look */
             last = retry_at;
         }
         assert_int_equal(acquire_waiting(waiters[first], 7), APIPOOL_ACQUIRED);
@@ -426,20 +427,20 @@ static void who_waits_is_served_in_the_order_of_arrival(void **unused)
 
 static void who_leaves_the_queue_blocks_no_one(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     apr_uint32_t first = enter_for(7), second = enter_for(7), third = enter_for(7);
     leave(second);
     assert_int_equal(acquire_waiting(third, 7), APIPOOL_QUEUED);
     leave(first);
     assert_int_equal(acquire_waiting(third, 7), APIPOOL_ACQUIRED);
     leave(third);
-    assert_int_equal(enter_for(7), third); /* entries are used again */
+    assert_int_equal(enter_for(7), third); /* entries are reused */
     assert_int_equal(segment->header->waiters.used, 3);
 }
 
 static void queues_of_other_models_do_not_wait_for_each_other(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     enter_for(7);
     assert_int_equal(acquire_waiting(APIPOOL_NONE, 8), APIPOOL_ACQUIRED);
     assert_int_equal(acquire_waiting(APIPOOL_NONE, 7), APIPOOL_QUEUED);
@@ -447,7 +448,7 @@ static void queues_of_other_models_do_not_wait_for_each_other(void **unused)
 
 static void the_dead_leave_the_queue(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     segment->process = 100;
     enter_for(7);
     enter_for(8);
@@ -485,66 +486,69 @@ static void a_queue_more_than_there_are_takes_nobody(void **unused)
 
 typedef struct {
     char text[256];
-} told_t;
+} seen_t;
 
-static void tell(void *ctx, const char *pool, const char *upstream, apr_uint32_t group)
+static void note(void *ctx, const char *pool, const char *name, apr_uint32_t upstream)
 {
-    told_t *told = ctx;
-    size_t used = strlen(told->text);
-    assert_string_equal(segment->groups[group].name, upstream);
-    snprintf(told->text + used, sizeof(told->text) - used, "%s/%s ", pool, upstream);
+    seen_t *seen = ctx;
+    size_t used = strlen(seen->text);
+    assert_string_equal(segment->upstreams[upstream].name, name);
+    snprintf(seen->text + used, sizeof(seen->text) - used, "%s/%s ", pool, name);
 }
 
 static void check_seen(const char *server, const char *expected)
 {
-    told_t told = {""};
-    apipool_pool_each_group(segment, server, tell, &told);
-    assert_string_equal(told.text, expected);
+    seen_t seen = {""};
+    apipool_pool_each_upstream(segment, server, note, &seen);
+    assert_string_equal(seen.text, expected);
 }
 
 static void an_upstream_that_refuses_usage_is_asked_again_some_time(void **unused)
 {
-    assert_false(apipool_pool_refuses_usage(segment, group_a, NOW));
-    apipool_pool_note_refuses_usage(segment, group_a, NOW + 10);
-    assert_true(apipool_pool_refuses_usage(segment, group_a, NOW + 9));
-    assert_false(apipool_pool_refuses_usage(segment, group_a, NOW + 10));
-    assert_false(apipool_pool_refuses_usage(segment, group_b, NOW));
+    assert_false(apipool_pool_refuses_usage(segment, upstream_a, NOW));
+    apipool_pool_note_refuses_usage(segment, upstream_a, NOW + 10);
+    assert_true(apipool_pool_refuses_usage(segment, upstream_a, NOW + 9));
+    assert_false(apipool_pool_refuses_usage(segment, upstream_a, NOW + 10));
+    assert_false(apipool_pool_refuses_usage(segment, upstream_b, NOW));
 }
 
 static void a_pool_without_keys_is_told_once_a_minute(void **unused)
 {
-    apr_uint32_t untold = 99, other = attach("", "other");
-    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW, &untold), 1);
-    assert_int_equal(untold, 0);
-    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW - 1, &untold), 0);
-    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW + SEC(59), &untold), 0);
-    assert_int_equal(apipool_pool_reports_exhausted(segment, other, NOW, &untold), 1);
-    assert_int_equal(untold, 0);
-    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW + SEC(60), &untold), 1);
-    assert_int_equal(untold, 2);
-    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW - SEC(61), &untold), 1);
-    assert_int_equal(untold, 0);
+    apr_uint32_t unreported = 99, other = attach("", "other");
+    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW, &unreported), 1);
+    assert_int_equal(unreported, 0);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW - 1, &unreported), 0);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW + SEC(59), &unreported),
+                     0);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, other, NOW, &unreported), 1);
+    assert_int_equal(unreported, 0);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW + SEC(60), &unreported),
+                     1);
+    assert_int_equal(unreported, 2);
+    assert_int_equal(apipool_pool_reports_exhausted(segment, main_pool, NOW - SEC(61), &unreported),
+                     1);
+    assert_int_equal(unreported, 0);
 }
 
 static void the_habit_of_an_upstream_is_known(void **unused)
 {
-    assert_int_equal(apipool_pool_habit(segment, group_a), APIPOOL_HABIT_UNKNOWN);
-    apipool_pool_note_habit(segment, group_a, APIPOOL_HABIT_TELLS);
-    apipool_pool_note_habit(segment, group_a, APIPOOL_HABIT_SILENT);
-    assert_int_equal(apipool_pool_habit(segment, group_a), APIPOOL_HABIT_SILENT);
-    assert_int_equal(apipool_pool_habit(segment, group_b), APIPOOL_HABIT_UNKNOWN);
+    assert_int_equal(apipool_pool_habit(segment, upstream_a), APIPOOL_HABIT_UNKNOWN);
+    apipool_pool_note_habit(segment, upstream_a, APIPOOL_HABIT_REPORTS);
+    apipool_pool_note_habit(segment, upstream_a, APIPOOL_HABIT_SILENT);
+    assert_int_equal(apipool_pool_habit(segment, upstream_a), APIPOOL_HABIT_SILENT);
+    assert_int_equal(apipool_pool_habit(segment, upstream_b), APIPOOL_HABIT_UNKNOWN);
 }
 
 static void a_server_sees_its_pools_and_those_of_the_main_server(void **unused)
 {
-    group_of(attach("x.org", "own"), "c");
-    group_of(attach("x.org", "main"), "d");
+    upstream_of(attach("x.org", "own"), "c");
+    upstream_of(attach("x.org", "main"), "d");
     check_seen("", "main/a main/b ");
     check_seen("x.org", "own/c main/d ");
     check_seen("y.org", "main/a main/b ");
     assert_int_equal(apipool_pool_retire_all(segment), APR_SUCCESS);
     check_seen("x.org", "");
-    group_of(attach("", "main"), "b");
+    upstream_of(attach("", "main"), "b");
     check_seen("x.org", "main/b ");
 }
 
@@ -553,7 +557,7 @@ static void a_view_of_another_layout_is_refused(void **state)
     fixture_t *f = *state;
     apipool_segment_t *view;
     apr_uint32_t *sizes[] = {&segment->header->version, &segment->header->pool_size,
-                             &segment->header->group_size, &segment->header->slot_size};
+                             &segment->header->upstream_size, &segment->header->slot_size};
 
     assert_int_equal(apipool_segment_view(&view, f->shm, f->mutex, apipool_rebuild_locked, f->pool),
                      APR_SUCCESS);
@@ -573,15 +577,15 @@ static void a_view_of_another_layout_is_refused(void **state)
 static void a_second_view_sees_the_same_keys(void **state)
 {
     fixture_t *f = *state;
-    add_many(group_a, "a", 40);
+    add_many(upstream_a, "a", 40);
     assert_int_equal(
         apipool_segment_view(&segment, f->shm, f->mutex, apipool_rebuild_locked, f->pool),
         APR_SUCCESS);
     assert_int_equal(attach("", "main"), main_pool);
-    assert_int_equal(group_of(main_pool, "a"), group_a);
-    assert_int_equal(add(group_a, "a000"), APIPOOL_DUPLICATE);
+    assert_int_equal(upstream_of(main_pool, "a"), upstream_a);
+    assert_int_equal(add(upstream_a, "a000"), APIPOOL_DUPLICATE);
     check_acquires("a000", NOW);
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 40);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], 40);
 }
 
 static void draws_stay_below_their_bound_and_reach_all_of_it(void **unused)
@@ -599,20 +603,20 @@ static void draws_stay_below_their_bound_and_reach_all_of_it(void **unused)
 }
 
 static const struct CMUnitTest tests[] = {
-    TEST(pools_and_groups_are_found_again_by_name),
+    TEST(pools_and_upstreams_are_found_again_by_name),
     TEST(names_that_do_not_fit_are_refused),
-    TEST(pools_and_groups_end_where_the_room_does),
+    TEST(pools_and_upstreams_end_where_the_room_does),
     TEST(a_key_is_added_once),
     TEST(a_key_keeps_what_was_said_of_it),
     TEST(a_hash_tells_texts_apart_and_is_0_for_none),
-    TEST(a_key_given_for_another_group_moves_there),
+    TEST(a_key_given_for_another_upstream_moves_there),
     TEST(places_of_keys_that_moved_are_used_again),
     TEST(a_full_segment_takes_no_more_but_knows_duplicates),
     cmocka_unit_test(a_full_arena_takes_no_long_keys_but_short_ones),
     TEST(keys_of_every_length_come_back_as_they_were),
     TEST(a_wiped_lease_holds_no_key),
     TEST(disabled_keys_are_never_lent),
-    TEST(totals_add_up_all_keys_of_a_group),
+    TEST(totals_add_up_all_keys_of_an_upstream),
     cmocka_unit_test(totals_of_many_keys_take_several_steps),
     TEST(keys_are_read_in_portions_each_once),
     TEST(two_pools_with_the_same_key_do_not_mix),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A pool with two groups of keys, and short ways to add, lend and report. */
+ * Pool with two upstreams and their keys, and short functions to add, lend and report. */
 #ifndef APIPOOL_UNIT_POOL_FIXTURE_H
 #define APIPOOL_UNIT_POOL_FIXTURE_H
 
@@ -15,16 +15,16 @@
 #define CAPACITY 200
 
 static apipool_segment_t *segment;
-static apr_uint32_t main_pool, group_a, group_b;
-static apipool_source_t sources[2]; /* of both groups */
+static apr_uint32_t main_pool, upstream_a, upstream_b;
+static apipool_source_t sources[2]; /* of both upstreams */
 static apipool_key_limits_t limits; /* the pool's */
 static apipool_policy_t policy;
 static apipool_lease_t lease;
 static apipool_outcome_t outcome;
 static apr_time_t retry_at;
-static apr_uint64_t client; /* who asks */
-static int may_doubt;       /* whether a key that is refused is to blame shows later */
-static int probed;          /* before each request whatever is due is, and found accepted */
+static apr_uint64_t client; /* client of the requests */
+static int may_doubt;       /* the key may turn out not to be at fault */
+static int probed;          /* before each request, due keys are probed and found accepted */
 
 static inline apr_uint32_t attach(const char *server, const char *name)
 {
@@ -33,23 +33,23 @@ static inline apr_uint32_t attach(const char *server, const char *name)
     return pool;
 }
 
-static inline apr_uint32_t group_of(apr_uint32_t pool, const char *upstream)
+static inline apr_uint32_t upstream_of(apr_uint32_t pool, const char *name)
 {
-    apr_uint32_t group;
-    assert_int_equal(apipool_pool_upstream(segment, pool, upstream, &group), APR_SUCCESS);
-    return group;
+    apr_uint32_t upstream;
+    assert_int_equal(apipool_pool_upstream(segment, pool, name, &upstream), APR_SUCCESS);
+    return upstream;
 }
 
 static inline fixture_t *open_with(apr_uint32_t capacity)
 {
     fixture_t *f = fixture_open(capacity);
     segment = f->segment;
-    segment->header->random = 88172645463325252; /* the same draws in every run */
+    segment->header->random = 88172645463325252; /* so that every run draws the same */
     main_pool = attach("", "main");
-    group_a = group_of(main_pool, "a");
-    group_b = group_of(main_pool, "b");
-    sources[0] = (apipool_source_t){.group = group_a, .weight = 1};
-    sources[1] = (apipool_source_t){.group = group_b, .weight = 1};
+    upstream_a = upstream_of(main_pool, "a");
+    upstream_b = upstream_of(main_pool, "b");
+    sources[0] = (apipool_source_t){.upstream = upstream_a, .weight = 1};
+    sources[1] = (apipool_source_t){.upstream = upstream_b, .weight = 1};
     memset(&limits, 0, sizeof(limits));
     client = 0;
     may_doubt = 0;
@@ -78,77 +78,77 @@ static inline int close_segment(void **state)
     return fault ? -1 : 0;
 }
 
-static inline apipool_added_e add_item(apr_uint32_t group, const apipool_key_item_t *item)
+static inline apipool_added_e add_item(apr_uint32_t upstream, const apipool_key_item_t *item)
 {
     apipool_added_e added;
-    assert_int_equal(apipool_pool_add(segment, group, item, NOW, &added), APR_SUCCESS);
+    assert_int_equal(apipool_pool_add(segment, upstream, item, NOW, &added), APR_SUCCESS);
     return added;
 }
 
-static inline apipool_added_e add_bytes(apr_uint32_t group, const char *key, size_t len,
+static inline apipool_added_e add_bytes(apr_uint32_t upstream, const char *key, size_t len,
                                         int enabled)
 {
     apipool_key_item_t item = {.key = key, .len = len, .enabled = enabled};
-    return add_item(group, &item);
+    return add_item(upstream, &item);
 }
 
-static inline apipool_added_e add(apr_uint32_t group, const char *key)
+static inline apipool_added_e add(apr_uint32_t upstream, const char *key)
 {
-    return add_bytes(group, key, strlen(key), 1);
+    return add_bytes(upstream, key, strlen(key), 1);
 }
 
-static inline void add_weighing(apr_uint32_t group, const char *key, apr_uint32_t weight)
+static inline void add_weighing(apr_uint32_t upstream, const char *key, apr_uint32_t weight)
 {
     apipool_key_item_t item = {.key = key, .len = strlen(key), .enabled = 1, .weight = weight};
-    assert_int_equal(add_item(group, &item), APIPOOL_ADDED);
+    assert_int_equal(add_item(upstream, &item), APIPOOL_ADDED);
 }
 
-static inline void add_of(apr_uint32_t group, const char *key, const char *account)
+static inline void add_of(apr_uint32_t upstream, const char *key, const char *account)
 {
     apipool_key_item_t item = {.key = key, .len = strlen(key), .enabled = 1, .account = account};
-    assert_int_equal(add_item(group, &item), APIPOOL_ADDED);
+    assert_int_equal(add_item(upstream, &item), APIPOOL_ADDED);
 }
 
-/* Keys "PREFIX000", "PREFIX001" and so on. */
-static inline void add_many(apr_uint32_t group, const char *prefix, int count)
+/* Adds keys "PREFIX000", "PREFIX001", ... */
+static inline void add_many(apr_uint32_t upstream, const char *prefix, int count)
 {
     char key[64];
     for (int i = 0; i < count; i++) {
         snprintf(key, sizeof(key), "%s%03d", prefix, i);
-        assert_int_equal(add(group, key), APIPOOL_ADDED);
+        assert_int_equal(add(upstream, key), APIPOOL_ADDED);
     }
 }
 
-/* A key of both groups, in turn, for no model. */
+/* Request for a key of both upstreams, in turn, for any model. */
 static inline apipool_lend_request_t want(apipool_strategy_e strategy)
 {
-    apipool_lend_request_t wanted = {.pool = main_pool,
-                                     .sources = sources,
-                                     .source_count = 2,
-                                     .strategy = strategy,
-                                     .tokens = 1,
-                                     .limits = &limits,
-                                     .client = client,
-                                     .waiter = APIPOOL_NONE};
-    return wanted;
+    apipool_lend_request_t request = {.pool = main_pool,
+                                      .sources = sources,
+                                      .source_count = 2,
+                                      .strategy = strategy,
+                                      .tokens = 1,
+                                      .limits = &limits,
+                                      .client = client,
+                                      .waiter = APIPOOL_NONE};
+    return request;
 }
 
-/* Lends the key of a group that is due to a probe. Returns 0 when there is none. */
-static inline int lend_probe(apr_uint32_t group, unsigned why, apr_interval_time_t interval,
+/* Lends the due key of an upstream to a probe. Returns 0 if there is none. */
+static inline int lend_probe(apr_uint32_t upstream, unsigned why, apr_interval_time_t interval,
                              apr_time_t now, apipool_lease_t *lent, apipool_state_e *state)
 {
     apipool_recovery_search_t search = {
-        .group = group, .reasons = why, .policy = &policy, .interval = interval};
+        .upstream = upstream, .reasons = why, .policy = &policy, .interval = interval};
     unsigned reason;
     assert_int_equal(apipool_recovery_next(segment, &search, now, lent, state, &reason),
                      APR_SUCCESS);
     return reason != 0;
 }
 
-static inline int lend_due(apr_uint32_t group, apr_time_t now, apipool_lease_t *lent,
+static inline int lend_due(apr_uint32_t upstream, apr_time_t now, apipool_lease_t *lent,
                            apipool_state_e *state)
 {
-    return lend_probe(group, APIPOOL_PROBE_DUE, 0, now, lent, state);
+    return lend_probe(upstream, APIPOOL_PROBE_DUE, 0, now, lent, state);
 }
 
 static inline void tell_probe(const apipool_lease_t *lent, apipool_probed_e result, apr_time_t now)
@@ -159,31 +159,31 @@ static inline void tell_probe(const apipool_lease_t *lent, apipool_probed_e resu
 
 static inline void probe_all(apr_time_t now)
 {
-    for (apr_uint32_t group = 0; group < segment->header->groups_used; group++) {
+    for (apr_uint32_t upstream = 0; upstream < segment->header->upstreams_used; upstream++) {
         apipool_lease_t lent;
         apipool_state_e state;
-        while (lend_due(group, now, &lent, &state)) {
+        while (lend_due(upstream, now, &lent, &state)) {
             tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, now);
         }
     }
 }
 
-static inline apipool_acquired_e acquire_wanted(const apipool_lend_request_t *wanted,
-                                                apr_time_t now)
+static inline apipool_acquired_e acquire_request(const apipool_lend_request_t *request,
+                                                 apr_time_t now)
 {
     if (probed) {
         probe_all(now);
     }
-    apipool_acquired_e result;
-    assert_int_equal(apipool_pool_lend(segment, wanted, now, &lease, &result, &retry_at),
-                     APR_SUCCESS);
-    return result;
+    apipool_lent_t lent;
+    assert_int_equal(apipool_pool_lend(segment, request, now, &lease, &lent), APR_SUCCESS);
+    retry_at = lent.retry_at;
+    return lent.result;
 }
 
 static inline apipool_acquired_e acquire_by(apipool_strategy_e strategy, apr_time_t now)
 {
-    apipool_lend_request_t wanted = want(strategy);
-    return acquire_wanted(&wanted, now);
+    apipool_lend_request_t request = want(strategy);
+    return acquire_request(&request, now);
 }
 
 static inline apipool_acquired_e acquire(apr_time_t now)
@@ -191,15 +191,15 @@ static inline apipool_acquired_e acquire(apr_time_t now)
     return acquire_by(APIPOOL_STRATEGY_ROUND_ROBIN, now);
 }
 
-/* For a model of group a. */
+/* For a model at upstream a. */
 static inline apipool_acquired_e acquire_for(apr_uint64_t model, apr_time_t now)
 {
-    apipool_source_t source = {.group = group_a, .weight = 1, .model = model};
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
-    wanted.sources = &source;
-    wanted.source_count = 1;
-    wanted.waits_for = model;
-    return acquire_wanted(&wanted, now);
+    apipool_source_t source = {.upstream = upstream_a, .weight = 1, .model = model};
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    request.sources = &source;
+    request.source_count = 1;
+    request.waits_for = model;
+    return acquire_request(&request, now);
 }
 
 static inline apipool_verdict_t verdict_of(apipool_rule_e rule, apr_time_t named)
@@ -213,7 +213,7 @@ static inline apipool_verdict_t verdict_of(apipool_rule_e rule, apr_time_t named
                                .retry_at = named};
 }
 
-/* Gives a lease back; tokens -1: nobody knows how many were used. */
+/* Gives a lease back; tokens -1: unknown. */
 static inline apipool_rule_e report_as(const apipool_lease_t *lent,
                                        const apipool_verdict_t *verdict, apr_int64_t tokens,
                                        apr_time_t now)
@@ -250,7 +250,7 @@ static inline apipool_rule_e report(apipool_rule_e rule, apr_time_t named, apr_t
     return report_lease(&lease, rule, named, now);
 }
 
-/* A rate limit of the key as a whole, or of its account, whatever the model. */
+/* Rate limit of the whole key or its account, for any model. */
 static inline apipool_rule_e report_limit(apipool_scope_e scope, apr_time_t named, apr_time_t now)
 {
     apipool_verdict_t verdict = verdict_of(APIPOOL_RULE_RATE_LIMIT, named);
@@ -258,17 +258,17 @@ static inline apipool_rule_e report_limit(apipool_scope_e scope, apr_time_t name
     return report_as(&lease, &verdict, -1, now);
 }
 
-static inline apipool_totals_t totals_of(apr_uint32_t group)
+static inline apipool_totals_t totals_of(apr_uint32_t upstream)
 {
     apipool_totals_t totals;
-    assert_int_equal(apipool_pool_totals(segment, group, NOW, &totals), APR_SUCCESS);
+    assert_int_equal(apipool_pool_totals(segment, upstream, NOW, &totals), APR_SUCCESS);
     return totals;
 }
 
-/* Of both groups. */
+/* Totals of both upstreams. */
 static inline apr_uint32_t in_flight(void)
 {
-    return totals_of(group_a).in_flight + totals_of(group_b).in_flight;
+    return totals_of(upstream_a).in_flight + totals_of(upstream_b).in_flight;
 }
 
 static inline void check_acquires(const char *key, apr_time_t now)
@@ -277,7 +277,7 @@ static inline void check_acquires(const char *key, apr_time_t now)
     assert_string_equal(lease.key, key);
 }
 
-/* The slot of a key that was added. */
+/* Slot of a key that was added. */
 static inline apipool_slot_t *slot_of(const char *key)
 {
     for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {

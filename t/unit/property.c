@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Random events over src/pool/pool: what must hold whatever happens, and that every key comes back. */
+ * Random events over src/pool/pool: invariants always hold, and every key comes back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,16 +23,16 @@
 #define PROCESSES 4
 #define LOG       64
 #define DAY       SEC(86400)
-#define NAMED_MAX DAY /* what an upstream names at most */
+#define NAMED_MAX DAY /* longest time that an upstream names */
 #define WAY_OUT   (policy.recover_max + SEC(25 * 3600))
 
-/* What is known of a key beside the segment. */
+/* State of a key outside the segment. */
 typedef struct {
-    apr_time_t floor[MODELS]; /* not to be lent before; [0]: for no model at all */
+    apr_time_t floor[MODELS]; /* not to be lent earlier; [0]: for all models */
     struct {
         apr_time_t at;
         apr_uint32_t tokens, lease;
-    } log[LOG]; /* of what it was lent for */
+    } log[LOG]; /* requests that it was lent for */
     apr_uint32_t logged, proving, in_flight, account;
     int probing;
     apr_time_t asked_at;
@@ -41,7 +41,7 @@ typedef struct {
 typedef struct {
     apr_uint32_t random;
     apr_time_t now;
-    const apipool_rule_e *rules; /* that verdicts are drawn from */
+    const apipool_rule_e *rules; /* verdicts are drawn from these */
     apr_uint32_t rule_count;
     apipool_lease_t leases[LEASES];
     apr_uint32_t owner[LEASES], serial[LEASES];
@@ -52,7 +52,7 @@ typedef struct {
     apr_uint32_t waiter;
     apipool_lease_t probe[PROBES];
     apr_uint32_t prober[PROBES], probes;
-    int harmless; /* no probe says anything bad */
+    int harmless; /* no probe reports anything bad */
 } world_t;
 
 static world_t world;
@@ -67,7 +67,7 @@ static apr_time_t later(apr_time_t a, apr_time_t b)
     return a > b ? a : b;
 }
 
-/* A third of the keys has limits of its own, half of them an account. */
+/* A third of the keys has its own limits, half of them an account. */
 static void populate(void)
 {
     char key[16];
@@ -82,7 +82,7 @@ static void populate(void)
         if (i % 3 == 1) {
             item.limits = (apipool_key_limits_t){.rpm = 20, .tpm = 600, .concurrency = 3};
         }
-        assert_int_equal(add_item(i % 2 ? group_a : group_b, &item), APIPOOL_ADDED);
+        assert_int_equal(add_item(i % 2 ? upstream_a : upstream_b, &item), APIPOOL_ADDED);
         world.keys[i].account = i % 6 < 4 ? 0 : i % 6 - 3;
     }
 }
@@ -100,7 +100,7 @@ static void begin(const apipool_rule_e *rules, apr_uint32_t rule_count, apr_uint
     populate();
 }
 
-/* What lies within the last minute must be within the limits. */
+/* Requests within the last minute must be within the limits. */
 static void check_limits(apr_uint32_t key)
 {
     const known_t *known = &world.keys[key];
@@ -142,27 +142,27 @@ static void note_lent(apr_uint32_t tokens)
     check_limits(lease.slot);
 }
 
-/* Whether nothing that is known keeps a key from being lent. */
-static int is_idle(const apipool_lend_request_t *wanted, apr_uint32_t key)
+/* Returns 1 if nothing known prevents lending a key. */
+static int is_idle(const apipool_lend_request_t *request, apr_uint32_t key)
 {
     apipool_slot_t *slot = &segment->slots[key];
-    const apipool_upstream_t *g = &segment->groups[slot->group];
-    apr_uint64_t model = wanted->sources[0].model;
-    apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, slot->group, model);
+    const apipool_upstream_t *u = &segment->upstreams[slot->upstream];
+    apr_uint64_t model = request->sources[0].model;
+    apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, slot->upstream, model);
     int wanted_here = 0;
 
-    for (int i = 0; i < wanted->source_count; i++) {
-        wanted_here |= wanted->sources[i].group == slot->group;
+    for (int i = 0; i < request->source_count; i++) {
+        wanted_here |= request->sources[i].upstream == slot->upstream;
     }
-    for (int i = 0; i < wanted->tried_count; i++) {
-        wanted_here &= wanted->tried[i] != key;
+    for (int i = 0; i < request->tried_count; i++) {
+        wanted_here &= request->tried[i] != key;
     }
-    if (!wanted_here || apipool_breaker_until_locked(g, model, wanted->client, world.now) ||
+    if (!wanted_here || apipool_breaker_until_locked(u, model, request->client, world.now) ||
         (model_slot && slot->place[model_slot] != APIPOOL_NONE &&
          slot->until[model_slot] > world.now)) {
         return 0;
     }
-    if (apipool_slot_admits_at_locked(slot, wanted->limits, wanted->tokens, world.now) >
+    if (apipool_slot_admits_at_locked(slot, request->limits, request->tokens, world.now) >
         world.now) {
         return 0;
     }
@@ -174,10 +174,10 @@ static int is_idle(const apipool_lend_request_t *wanted, apr_uint32_t key)
            (slot->usable || (waits_for_requests && slot->heap && slot->until[0] <= world.now));
 }
 
-static void check_nothing_idle(const apipool_lend_request_t *wanted, apipool_acquired_e result)
+static void check_nothing_idle(const apipool_lend_request_t *request, apipool_acquired_e result)
 {
     for (apr_uint32_t key = 0; result != APIPOOL_QUEUED && key < KEYS; key++) {
-        if (is_idle(wanted, key)) {
+        if (is_idle(request, key)) {
             fail_msg("key %u is idle, and there is none: %d", key, (int)result);
         }
     }
@@ -187,42 +187,42 @@ static void check_nothing_idle(const apipool_lend_request_t *wanted, apipool_acq
 }
 
 /* Both upstreams or one, of one priority or two. */
-static apipool_lend_request_t draw_wanted(apr_uint32_t model)
+static apipool_lend_request_t draw_request(apr_uint32_t model)
 {
     static apr_uint32_t tried[4];
-    apipool_lend_request_t wanted = want((apipool_strategy_e)draw(APIPOOL_STRATEGY_COUNT));
+    apipool_lend_request_t request = want((apipool_strategy_e)draw(APIPOOL_STRATEGY_COUNT));
     sources[0].model = sources[1].model = model;
     sources[1].priority = draw(3) == 0;
     sources[1].weight = 1 + draw(2);
-    wanted.source_count = draw(4) ? 2 : 1;
-    wanted.affinity = draw(5) ? 0 : 1 + draw(50);
-    wanted.tokens = draw(10) ? 1 + draw(50) : 1 + draw(600);
-    wanted.waits_for = model;
-    wanted.look_only = draw(10) == 0;
-    wanted.tried = tried;
-    while (wanted.tried_count < 4 && draw(3) == 0) {
-        tried[wanted.tried_count++] = draw(KEYS);
+    request.source_count = draw(4) ? 2 : 1;
+    request.affinity = draw(5) ? 0 : 1 + draw(50);
+    request.tokens = draw(10) ? 1 + draw(50) : 1 + draw(600);
+    request.waits_for = model;
+    request.look_only = draw(10) == 0;
+    request.tried = tried;
+    while (request.tried_count < 4 && draw(3) == 0) {
+        tried[request.tried_count++] = draw(KEYS);
     }
-    return wanted;
+    return request;
 }
 
 static void random_acquire(void)
 {
-    apipool_lend_request_t wanted = draw_wanted(draw(3) ? draw(3) : draw(MODELS));
+    apipool_lend_request_t request = draw_request(draw(3) ? draw(3) : draw(MODELS));
     if (world.lent == LEASES) {
         return;
     }
     segment->process = 1 + draw(PROCESSES);
-    wanted.client = draw(3);
-    apipool_acquired_e result = acquire_wanted(&wanted, world.now);
+    request.client = draw(3);
+    apipool_acquired_e result = acquire_request(&request, world.now);
     if (result != APIPOOL_ACQUIRED) {
-        check_nothing_idle(&wanted, result);
+        check_nothing_idle(&request, result);
     }
-    else if (!wanted.look_only) {
-        for (int i = 0; i < wanted.tried_count; i++) {
-            assert_int_not_equal(lease.slot, wanted.tried[i]);
+    else if (!request.look_only) {
+        for (int i = 0; i < request.tried_count; i++) {
+            assert_int_not_equal(lease.slot, request.tried[i]);
         }
-        note_lent(wanted.tokens);
+        note_lent(request.tokens);
     }
 }
 
@@ -237,7 +237,8 @@ static void forget_lease(apr_uint32_t which)
     world.serial[which] = world.serial[world.lent];
 }
 
-/* A limit binds the key, and its account where the scope says so, from when it could be lent on. */
+/* A limit applies to the key, and to its account if the scope says so, from when the key could
+ * be lent. */
 static void note_limit(const apipool_lease_t *lent, const apipool_verdict_t *verdict,
                        apipool_state_e before)
 {
@@ -267,7 +268,7 @@ static void note_tokens(apr_uint32_t which, apr_uint32_t used)
     }
 }
 
-/* The account has worked: whatever was said of it is history. */
+/* The account has worked, so its limits are obsolete. */
 static void note_proof(const apipool_lease_t *lent)
 {
     world.account_floor[world.keys[lent->slot].account][0] = 0;
@@ -287,7 +288,7 @@ static apipool_verdict_t draw_verdict(void)
     return verdict;
 }
 
-/* Another key has served the same request meanwhile. */
+/* Another key has meanwhile served the same request. */
 static void forbid(const apipool_lease_t *lent, const apipool_verdict_t *verdict)
 {
     apipool_report_t what = {.verdict = verdict, .headroom = -1, .tokens = -1, .policy = &policy};
@@ -380,40 +381,40 @@ static void random_death(void)
             forget_probe(i);
         }
     }
-    world.waiter = APIPOOL_NONE; /* they are of all processes in turn */
+    world.waiter = APIPOOL_NONE; /* all processes take turns with it */
     assert_int_equal(apipool_pool_reclaim(segment, 99), APR_SUCCESS);
 }
 
-/* The same key is given for the other upstream. */
+/* The same key is added to the other upstream. */
 static void random_import(void)
 {
     char name[16];
     apr_uint32_t key = draw(KEYS);
-    apr_uint32_t group = draw(2) ? group_a : group_b;
+    apr_uint32_t upstream = draw(2) ? upstream_a : upstream_b;
     snprintf(name, sizeof(name), "key %u", key);
-    if (segment->slots[key].group != group) { /* its limits for models end */
+    if (segment->slots[key].upstream != upstream) { /* its limits for models end */
         memset(&world.keys[key].floor[1], 0, (MODELS - 1) * sizeof(apr_time_t));
     }
-    assert_int_equal(add(group, name), APIPOOL_DUPLICATE);
+    assert_int_equal(add(upstream, name), APIPOOL_DUPLICATE);
 }
 
-/* A probe begins, or one that runs ends. A key that waits is not asked about twice within an interval. */
+/* A probe begins, or a running one ends. A waiting key is not probed twice within an interval. */
 static void random_probe(void)
 {
-    apr_uint32_t group = draw(2) ? group_a : group_b;
+    apr_uint32_t upstream = draw(2) ? upstream_a : upstream_b;
     apipool_state_e state;
     if (world.probes < PROBES && draw(2)) {
         apipool_lease_t *probe = &world.probe[world.probes];
         int found;
         segment->process = 1 + draw(PROCESSES);
         if (draw(4)) {
-            found = lend_due(group, world.now, probe, &state);
+            found = lend_due(upstream, world.now, probe, &state);
         }
         else if (draw(2)) {
-            found = lend_probe(group, APIPOOL_PROBE_CHECK, 0, world.now, probe, &state);
+            found = lend_probe(upstream, APIPOOL_PROBE_CHECK, 0, world.now, probe, &state);
         }
         else {
-            found = lend_probe(group, APIPOOL_PROBE_BALANCE, SEC(600), world.now, probe, &state);
+            found = lend_probe(upstream, APIPOOL_PROBE_BALANCE, SEC(600), world.now, probe, &state);
         }
         if (found) {
             known_t *known = &world.keys[probe->slot];
@@ -444,12 +445,12 @@ static void random_probe(void)
 
 static void random_wait(void)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
-    wanted.waits_for = MODELS - 1 - draw(2); /* which is not asked for often */
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
+    request.waits_for = MODELS - 1 - draw(2); /* rarely requested */
     segment->process = 99;
     if (world.waiter == APIPOOL_NONE) {
         assert_int_equal(
-            apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &world.waiter),
+            apipool_pool_enter_queue(segment, request.pool, request.waits_for, &world.waiter),
             APR_SUCCESS);
     }
     else {
@@ -493,7 +494,7 @@ static void check_counts(void)
     if (fault) {
         fail_msg("%s", fault);
     }
-    apipool_totals_t a = totals_of(group_a), b = totals_of(group_b);
+    apipool_totals_t a = totals_of(upstream_a), b = totals_of(upstream_b);
     apr_uint64_t verdicts = 0;
     for (int i = 0; i < APIPOOL_RULE_COUNT; i++) {
         verdicts += a.rules[i] + b.rules[i];
@@ -505,18 +506,18 @@ static void check_counts(void)
     assert_int_equal(verdicts, world.verdicts);
 }
 
-/* For no model, or for one of them: who can be lent, each once. */
+/* Lends each available key once, for any model or for one of them. */
 static int count_usable(apr_uint32_t model)
 {
     static apipool_lease_t lent[KEYS];
     apr_uint32_t tried[KEYS];
     int count = 0;
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
     sources[0].model = sources[1].model = model;
     sources[1].priority = 0;
-    wanted.tried = tried;
-    while (count < KEYS && acquire_wanted(&wanted, world.now) == APIPOOL_ACQUIRED) {
-        tried[wanted.tried_count++] = lease.slot;
+    request.tried = tried;
+    while (count < KEYS && acquire_request(&request, world.now) == APIPOOL_ACQUIRED) {
+        tried[request.tried_count++] = lease.slot;
         lent[count++] = lease;
     }
     for (int i = 0; i < count; i++) {
@@ -525,7 +526,7 @@ static int count_usable(apr_uint32_t model)
     return count;
 }
 
-/* From here on everything answers well. */
+/* From here on all answers are good. */
 static void check_the_way_out(void)
 {
     apr_time_t end = world.now + WAY_OUT;
@@ -571,7 +572,7 @@ static const apipool_rule_e all_rules[] = {
     APIPOOL_RULE_NO_MODEL,       APIPOOL_RULE_CLIENT_ERROR, APIPOOL_RULE_UPSTREAM_ERROR,
     APIPOOL_RULE_UPSTREAM_ERROR, APIPOOL_RULE_OVERLOADED};
 
-/* Several worlds one after the other, so that what goes wrong is not far from its beginning. */
+/* Runs several worlds one after the other, so that failures occur close to the beginning. */
 static void whatever_happens_every_promise_is_kept(void **unused)
 {
     int worlds = 10, requests = 0, lost = 0;
@@ -632,29 +633,29 @@ static void rate_limits_make_keys_cool_and_no_more(void **unused)
     check_that_none_is_lost(limiting_rules, sizeof(limiting_rules) / sizeof(*limiting_rules));
 }
 
-/* One client is refused whatever the key, or served when it likes; the others have nothing to complain of. */
+/* One client is refused with any key, or served at will; the others must not notice. */
 #define ATTACKER   666
 #define ATTEMPTS   4
 #define ASKED_EACH SEC(10)
-#define ASKED_MAX  16 /* of an upstream, in that time */
+#define ASKED_MAX  16 /* per upstream, in that time */
 
 static struct {
     apr_time_t of_key[KEYS];
-    apr_time_t of_group[2][ASKED_MAX];
+    apr_time_t of_upstream[2][ASKED_MAX];
     apr_uint32_t count[2], total, refusals;
 } asked;
 
 static int lend_one(apr_uint64_t who, const apr_uint32_t *tried, int tried_count)
 {
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
     sources[0].model = sources[1].model = draw(3);
-    wanted.client = client = who;
-    wanted.tried = tried;
-    wanted.tried_count = tried_count;
-    return acquire_wanted(&wanted, world.now) == APIPOOL_ACQUIRED;
+    request.client = client = who;
+    request.tried = tried;
+    request.tried_count = tried_count;
+    return acquire_request(&request, world.now) == APIPOOL_ACQUIRED;
 }
 
-/* Refused by some keys, and served by another upstream at times. */
+/* Refused by some keys, and sometimes served by another upstream. */
 static void attack(void)
 {
     apipool_lease_t lent[ATTEMPTS];
@@ -663,7 +664,7 @@ static void attack(void)
     int count = 0;
     may_doubt = 1;
     while (count < ATTEMPTS && lend_one(ATTACKER, tried, count)) {
-        if (count && lease.group != lent[0].group && draw(2)) {
+        if (count && lease.upstream != lent[0].upstream && draw(2)) {
             report(APIPOOL_RULE_SUCCESS, 0, world.now);
             break;
         }
@@ -690,15 +691,15 @@ static void serve(apr_uint64_t who)
 
 static void check_asked(const apipool_lease_t *probe)
 {
-    int g = probe->group == group_b;
-    apr_time_t *before = &asked.of_group[g][asked.count[g]++ % ASKED_MAX];
+    int u = probe->upstream == upstream_b;
+    apr_time_t *before = &asked.of_upstream[u][asked.count[u]++ % ASKED_MAX];
     assert_true(world.now - asked.of_key[probe->slot] >= ASKED_EACH);
     assert_true(world.now - *before >= ASKED_EACH);
     asked.of_key[probe->slot] = *before = world.now;
     asked.total++;
 }
 
-/* No probe says that a key is at fault, since none is. */
+/* No probe blames a key, as none is at fault. */
 static void ask_or_answer(void)
 {
     static const apipool_probed_e answers[] = {APIPOOL_PROBED_ACCEPTED, APIPOOL_PROBED_ACCEPTED,
@@ -707,7 +708,7 @@ static void ask_or_answer(void)
     if (world.probes < PROBES && draw(3)) {
         apipool_lease_t *probe = &world.probe[world.probes];
         segment->process = 1 + draw(PROCESSES);
-        if (lend_probe(draw(2) ? group_a : group_b, APIPOOL_PROBE_CHECK, 0, world.now, probe,
+        if (lend_probe(draw(2) ? upstream_a : upstream_b, APIPOOL_PROBE_CHECK, 0, world.now, probe,
                        &state)) {
             check_asked(probe);
             world.prober[world.probes++] = segment->process;

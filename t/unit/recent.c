@@ -11,7 +11,7 @@
 
 #include "recent.h"
 
-/* Memory of the exact size, so that a step beyond its end is seen. */
+/* Memory of exactly that size, so that a checker sees every access beyond it. */
 static apipool_recent_t make_ring(apr_uint32_t size)
 {
     void *memory = calloc(1, apipool_recent_bytes(size));
@@ -106,7 +106,7 @@ static void a_ring_of_no_size_keeps_nothing(void **unused)
     drop_ring(&recent);
 }
 
-/* Every size, fill, offset and limit there is, up to a few more than the ring holds. */
+/* All sizes, fills, offsets and limits, up to a few more than the ring holds. */
 static void the_newest_come_first_from_any_offset_to_any_limit(void **unused)
 {
     for (apr_uint32_t size = 1; size <= 7; size++) {
@@ -147,7 +147,7 @@ static void offsets_and_limits_beyond_all_measure_are_no_more_than_there_is(void
     drop_ring(&recent);
 }
 
-/* What a process was writing when it died is not told, and nothing else is missing. */
+/* Only the entry that a process was writing when it died is missing. */
 static void an_entry_that_was_not_completed_is_passed_over(void **unused)
 {
     apipool_recent_t recent = make_ring(3);

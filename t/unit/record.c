@@ -15,7 +15,7 @@
 #define BYTES(literal) literal, sizeof(literal) - 1
 #define COUNT(array)   (sizeof(array) / sizeof(*(array)))
 
-/* Memory of exactly that size, so that a checker sees every step beyond it. */
+/* Memory of exactly that size, so that a checker sees every access beyond it. */
 static unsigned char *exactly(const void *bytes, size_t len)
 {
     unsigned char *memory = malloc(len ? len : 1);
@@ -110,7 +110,7 @@ static void put_nothing(apipool_record_writer_t *w)
     (void)w;
 }
 
-/* What is stored must stay readable, so these bytes never change. */
+/* Stored records must stay readable, so these bytes never change. */
 static const struct {
     const char *name;
     void (*put)(apipool_record_writer_t *w);
@@ -232,7 +232,7 @@ static void every_tag_can_be_used_and_fields_come_in_order(void **unused)
     assert_true(apipool_record_is_whole(&reader));
 }
 
-/* A record of two versions of a program: the older one knows tags 1 and 2, the newer one all four. */
+/* Record of two versions of a program: the older one knows tags 1 and 2, the newer one all four. */
 typedef struct {
     apr_uint64_t weight;
     char label[8];
@@ -309,7 +309,7 @@ static void put_all(apipool_record_writer_t *writer)
 
 #define ALL_FIELDS 9
 
-/* Reads a record of put_all and checks each field that is there. Returns how many. */
+/* Reads a record of put_all and checks each field that it has. Returns their number. */
 static int read_all(const unsigned char *data, size_t len, int *whole, const unsigned char **end_of)
 {
     static const unsigned char tags[ALL_FIELDS] = {1, 32, 2, 3, 4, 5, 6, 4, 255};
@@ -362,7 +362,7 @@ static void a_record_cut_anywhere_gives_its_first_fields(void **unused)
 static const struct {
     const char *name, *bytes;
     size_t len;
-    int fields; /* before the fault; -1: no record at all */
+    int fields; /* before the fault; -1: not a record */
 } malformed[] = {
     {"nothing", BYTES(""), -1},
     {"version 0", BYTES("\0\x04\x05"), -1},
@@ -516,7 +516,7 @@ static void fields_that_hold_no_numbers_are_refused(void **unused)
     }
 }
 
-/* One member of each form, and a row of members that lie apart. */
+/* One member of each form, and a row of members that are not adjacent. */
 typedef struct {
     apr_uint16_t small[2];
     apr_uint32_t first, between, last[2];

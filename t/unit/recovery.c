@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/recovery: which key a probe gets and when, and what its answer changes. */
+ * Tests of src/pool/recovery: keys for probes, their times, and effects of answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,10 +22,10 @@ static int open_unprobed(void **fixture)
     return 0;
 }
 
-/* The only key, after that verdict. */
+/* Only key, after that verdict. */
 static apipool_slot_t *lose_by(apipool_rule_e rule)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     report(rule, 0, NOW);
     assert_int_equal(outcome.lost, 1);
@@ -34,11 +34,11 @@ static apipool_slot_t *lose_by(apipool_rule_e rule)
 
 static void check_due(apr_time_t now)
 {
-    assert_false(lend_due(group_a, now - 1, &lent, &state));
-    assert_true(lend_due(group_a, now, &lent, &state));
+    assert_false(lend_due(upstream_a, now - 1, &lent, &state));
+    assert_true(lend_due(upstream_a, now, &lent, &state));
 }
 
-/* An answer that told the balance. */
+/* Answer with the balance. */
 static void tell_balance(double amount, int enough, apr_time_t now)
 {
     apipool_probe_report_t what = {.result =
@@ -52,7 +52,7 @@ static void tell_balance(double amount, int enough, apr_time_t now)
 
 static int lend_balance(apr_time_t now)
 {
-    return lend_probe(group_a, APIPOOL_PROBE_BALANCE, HOUR, now, &lent, &state);
+    return lend_probe(upstream_a, APIPOOL_PROBE_BALANCE, HOUR, now, &lent, &state);
 }
 
 static void no_request_gets_a_key_before_a_probe_has_accepted_it(void **unused)
@@ -62,7 +62,7 @@ static void no_request_gets_a_key_before_a_probe_has_accepted_it(void **unused)
         char name[16];
         snprintf(name, sizeof(name), "sk-%d", i);
         apr_time_t now = NOW + i * HOUR;
-        add(group_a, name);
+        add(upstream_a, name);
         check_acquires(name, now);
         report(rules[i], 0, now);
         assert_int_equal(acquire(now + SEC(3000)), APIPOOL_EXHAUSTED);
@@ -86,12 +86,12 @@ static void a_key_is_lent_to_one_probe_at_a_time_and_counts_no_request(void **un
 {
     const apipool_slot_t *slot = lose_by(APIPOOL_RULE_CREDENTIAL);
     check_due(NOW + SEC(30));
-    assert_false(lend_due(group_a, NOW + HOUR, &lease, &state));
+    assert_false(lend_due(upstream_a, NOW + HOUR, &lease, &state));
     assert_int_equal(slot->in_flight, 0);
     assert_int_equal(slot->counts.requests, 1);
     assert_null(consistency_of(segment));
     tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, NOW + SEC(31));
-    assert_int_equal(totals_of(group_a).requests, 1);
+    assert_int_equal(totals_of(upstream_a).requests, 1);
 }
 
 static void every_refusal_doubles_the_interval(void **unused)
@@ -115,9 +115,10 @@ static void an_answer_that_tells_nothing_keeps_the_interval(void **unused)
     check_due(now);
     tell_probe(&lent, APIPOOL_PROBED_REJECTED, now);
     now += SEC(60);
-    for (int i = 0; i < 60; i++) { /* an hour in which the upstream is down */
+    for (int i = 0; i < 60; i++) { /* the upstream is down for an hour */
         check_due(now);
-        tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, now + SEC(20)); /* counted from its beginning */
+        tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, now + SEC(20)); /* counts from the beginning of
+                                                                   * the probe */
         assert_int_equal(slot->state, APIPOOL_STATE_INVALID);
         now += SEC(60);
     }
@@ -125,7 +126,7 @@ static void an_answer_that_tells_nothing_keeps_the_interval(void **unused)
     tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, now);
     check_acquires("sk-1", now);
     report(APIPOOL_RULE_CREDENTIAL, 0, now);
-    check_due(now + SEC(120)); /* accepted, and yet no good: two tries have failed */
+    check_due(now + SEC(120)); /* accepted, but it did not work: two tries have failed */
     tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, now);
 }
 
@@ -147,7 +148,7 @@ static void a_probe_that_dies_is_repeated_after_the_interval(void **unused)
 
 static void the_one_that_waits_longest_goes_first(void **unused)
 {
-    add_many(group_a, "a", 100);
+    add_many(upstream_a, "a", 100);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(acquire(NOW + 100 - i), APIPOOL_ACQUIRED);
         report(APIPOOL_RULE_CREDENTIAL, 0, NOW + 100 - i);
@@ -155,20 +156,20 @@ static void the_one_that_waits_longest_goes_first(void **unused)
     for (int i = 99; i >= 0; i--) {
         char name[16];
         snprintf(name, sizeof(name), "a%03d", i);
-        assert_true(lend_due(group_a, NOW + HOUR, &lent, &state));
+        assert_true(lend_due(upstream_a, NOW + HOUR, &lent, &state));
         assert_string_equal(lent.key, name);
         tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, NOW + HOUR);
     }
-    assert_false(lend_due(group_a, NOW + HOUR, &lent, &state));
-    assert_false(lend_due(group_b, NOW + HOUR, &lent, &state));
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_HALF_OPEN], 100);
+    assert_false(lend_due(upstream_a, NOW + HOUR, &lent, &state));
+    assert_false(lend_due(upstream_b, NOW + HOUR, &lent, &state));
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_HALF_OPEN], 100);
 }
 
 static void intervals_differ_by_a_tenth(void **unused)
 {
     apr_time_t least = NOW + HOUR, most = 0;
     policy.recover_spread = 100;
-    add_many(group_a, "a", 150);
+    add_many(upstream_a, "a", 150);
     for (int i = 0; i < 150; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
@@ -184,7 +185,7 @@ static void what_a_probe_says_is_newer_than_what_made_the_key_wait(void **unused
 {
     lose_by(APIPOOL_RULE_CREDENTIAL);
     check_due(NOW + SEC(30));
-    tell_probe(&lent, APIPOOL_PROBED_SPENT, NOW + SEC(30)); /* the credential is good again */
+    tell_probe(&lent, APIPOOL_PROBED_SPENT, NOW + SEC(30)); /* the credential is valid again */
     assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
     check_due(NOW + SEC(90));
     tell_probe(&lent, APIPOOL_PROBED_REJECTED, NOW + SEC(90));
@@ -207,7 +208,8 @@ static void an_upstream_without_that_request_needs_real_ones(void **unused)
     check_acquires("sk-1", now);
     report(APIPOOL_RULE_CREDENTIAL, 0, now);
     check_due(now + SEC(60));
-    tell_probe(&lent, APIPOOL_PROBED_REJECTED, now + SEC(60)); /* it has one after all */
+    tell_probe(&lent, APIPOOL_PROBED_REJECTED, now + SEC(60)); /* the upstream has such a request
+                                                                * after all */
     check_due(now + SEC(180));
     tell_probe(&lent, APIPOOL_PROBED_NOT_FOUND, now + SEC(180));
     assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
@@ -217,18 +219,18 @@ static void a_failing_upstream_is_known_as_one(void **unused)
 {
     apipool_probe_report_t what = {.upstream_failed = 1, .policy = &policy};
     lose_by(APIPOOL_RULE_CREDENTIAL);
-    assert_false(apipool_recovery_is_failing(segment, group_a));
+    assert_false(apipool_recovery_is_failing(segment, upstream_a));
     check_due(NOW + SEC(30));
     assert_int_equal(apipool_recovery_probed(segment, &lent, &what, NOW + SEC(30), &outcome),
                      APR_SUCCESS);
-    assert_true(apipool_recovery_is_failing(segment, group_a));
+    assert_true(apipool_recovery_is_failing(segment, upstream_a));
     check_due(NOW + SEC(60));
     tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, NOW + SEC(60));
-    assert_false(apipool_recovery_is_failing(segment, group_a));
-    add(group_b, "b");
+    assert_false(apipool_recovery_is_failing(segment, upstream_a));
+    add(upstream_b, "b");
     check_acquires("b", NOW);
     report(APIPOOL_RULE_NOT_SENT, 0, NOW);
-    assert_true(apipool_recovery_is_failing(segment, group_b));
+    assert_true(apipool_recovery_is_failing(segment, upstream_b));
 }
 
 static void a_key_that_was_disabled_meanwhile_stays_so(void **unused)
@@ -237,7 +239,7 @@ static void a_key_that_was_disabled_meanwhile_stays_so(void **unused)
     for (int i = APIPOOL_PROBED_UNKNOWN; i <= APIPOOL_PROBED_SPENT; i++) {
         slot->state = APIPOOL_STATE_INVALID;
         apipool_members_settle_locked(segment, 0);
-        assert_true(lend_due(group_a, NOW + i * HOUR + HOUR, &lent, &state));
+        assert_true(lend_due(upstream_a, NOW + i * HOUR + HOUR, &lent, &state));
         slot->state = APIPOOL_STATE_DISABLED;
         apipool_members_settle_locked(segment, 0);
         tell_probe(&lent, (apipool_probed_e)i, NOW + i * HOUR + HOUR);
@@ -249,22 +251,22 @@ static void a_key_may_move_to_another_upstream_while_it_is_probed(void **unused)
 {
     lose_by(APIPOOL_RULE_CREDENTIAL);
     check_due(NOW + SEC(30));
-    assert_int_equal(add(group_b, "sk-1"), APIPOOL_DUPLICATE);
+    assert_int_equal(add(upstream_b, "sk-1"), APIPOOL_DUPLICATE);
     assert_null(consistency_of(segment));
     tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, NOW + SEC(30));
     check_acquires("sk-1", NOW + SEC(30));
-    assert_int_equal(lease.group, group_b);
+    assert_int_equal(lease.upstream, upstream_b);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(30));
 }
 
 static void many_due_keys_hide_no_half_open_one(void **unused)
 {
-    add_many(group_a, "a", 150);
+    add_many(upstream_a, "a", 150);
     for (int i = 0; i < 150; i++) {
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         report(APIPOOL_RULE_CREDENTIAL, 0, NOW);
     }
-    assert_true(lend_due(group_a, NOW + SEC(30), &lent, &state));
+    assert_true(lend_due(upstream_a, NOW + SEC(30), &lent, &state));
     tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, NOW + SEC(30));
     check_acquires(lent.key, NOW + HOUR);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + HOUR);
@@ -272,8 +274,8 @@ static void many_due_keys_hide_no_half_open_one(void **unused)
 
 static void a_balance_is_kept_and_decides(void **unused)
 {
-    add_of(group_a, "sk-1", "acme");
-    add_of(group_a, "sk-2", "acme");
+    add_of(upstream_a, "sk-1", "acme");
+    add_of(upstream_a, "sk-2", "acme");
     const apipool_slot_t *slot = slot_of("sk-1");
     assert_true(lend_balance(NOW));
     assert_int_equal(state, APIPOOL_STATE_ACTIVE);
@@ -287,10 +289,12 @@ static void a_balance_is_kept_and_decides(void **unused)
     assert_string_equal(slot->currency, "USD");
     assert_int_equal(slot->read_at, NOW + 1);
     assert_int_equal(slot->counts.errors, 0);
-    assert_int_equal(acquire(NOW + 1), APIPOOL_EXHAUSTED); /* all keys of the account are */
+    assert_int_equal(acquire(NOW + 1), APIPOOL_EXHAUSTED); /* all keys of the account are out of
+                                                            * quota */
     check_due(NOW + SEC(30) + 1);
     tell_balance(0.2, 0, NOW + SEC(31));
-    assert_true(lend_due(group_a, NOW + SEC(31), &lent, &state)); /* the account's other one */
+    assert_true(
+        lend_due(upstream_a, NOW + SEC(31), &lent, &state)); /* the other key of the account */
     assert_string_equal(lent.key, "sk-2");
     tell_probe(&lent, APIPOOL_PROBED_REJECTED, NOW + HOUR);
     check_due(NOW + SEC(91));
@@ -339,7 +343,7 @@ static void a_check_puts_off_no_probe(void **unused)
 static void a_balance_that_could_not_be_read_changes_nothing(void **unused)
 {
     const apipool_slot_t *slot;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     slot = slot_of("sk-1");
     assert_true(lend_balance(NOW));
     tell_probe(&lent, APIPOOL_PROBED_UNKNOWN, NOW);
@@ -350,7 +354,7 @@ static void a_balance_that_could_not_be_read_changes_nothing(void **unused)
 
 static void a_low_balance_does_not_end_a_cooldown(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(500), NOW);
     assert_true(lend_balance(NOW));
@@ -373,7 +377,7 @@ static void a_low_balance_does_not_end_a_cooldown(void **unused)
 static void every_key_has_its_turn_once_per_interval(void **unused)
 {
     int turns[100] = {0};
-    add_many(group_a, "a", 100);
+    add_many(upstream_a, "a", 100);
     for (apr_time_t now = NOW; now < NOW + 3 * HOUR; now += SEC(10)) {
         int at_once = 0;
         while (lend_balance(now)) {
@@ -392,13 +396,13 @@ static void only_keys_whose_balance_matters_have_a_turn(void **unused)
 {
     static const apipool_state_e skipped[] = {APIPOOL_STATE_HALF_OPEN, APIPOOL_STATE_INVALID,
                                               APIPOOL_STATE_TRIPPED, APIPOOL_STATE_DISABLED};
-    add_many(group_a, "a", 5);
+    add_many(upstream_a, "a", 5);
     for (apr_uint32_t i = 0; i < 4; i++) {
         segment->slots[i].state = skipped[i];
         segment->slots[i].until[0] = NOW + 9 * HOUR;
         apipool_members_settle_locked(segment, i);
     }
-    assert_int_equal(add(group_b, "a001"), APIPOOL_DUPLICATE); /* its ordinal is spare */
+    assert_int_equal(add(upstream_b, "a001"), APIPOOL_DUPLICATE); /* its list index is spare */
     assert_false(lend_balance(NOW));
     assert_true(lend_balance(NOW + HOUR));
     assert_string_equal(lent.key, "a004");
@@ -410,7 +414,7 @@ static void only_keys_whose_balance_matters_have_a_turn(void **unused)
 
 static void a_round_of_balances_survives_odd_clocks(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     assert_true(lend_balance(NOW));
     tell_balance(1, 1, NOW);
     assert_false(lend_balance(NOW + HOUR - 1));

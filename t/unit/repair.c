@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/rebuild: processes killed at every point of a change, and at any moment. */
+ * Tests of src/pool/rebuild: processes killed at every fault point, and at any moment. */
 #include <apr_strings.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,10 +13,10 @@
 #include "scratch.h"
 #include "store_parts.h"
 
-#define TURNS    400000 /* a point that is not reached in so many is not reached */
+#define TURNS    400000 /* a fault point that is not reached in so many turns is never reached */
 #define CHILDREN 4
 
-/* t/check_faults sees to it that this is all of them. */
+/* t/check_faults checks that the list is complete. */
 static const char *const points[] = {
     "add-unlinked",        "add-unnamed",
     "arena-get-unlinked",  "balance-half-read",
@@ -25,7 +25,7 @@ static const char *const points[] = {
     "client-unheld",       "client-unlinked",
     "client-unnumbered",   "enter-unnamed",
     "guess-uncounted",     "heap-hole",
-    "hit-half-written",    "hold-taken",
+    "limit-half-written",  "hold-taken",
     "leave-half-linked",   "lend-unheld",
     "member-half-added",   "member-half-removed",
     "move-in-neither",     "name-unhashed",
@@ -55,7 +55,7 @@ static void wait_until_working(apr_uint64_t turns)
 {
     apr_uint64_t end = __atomic_load_n(&told->worked, __ATOMIC_RELAXED) + turns;
     while (__atomic_load_n(&told->worked, __ATOMIC_RELAXED) < end) {
-        usleep(200); /* the alarm ends a wait in vain */
+        usleep(200); /* the alarm ends a futile wait */
     }
 }
 
@@ -81,8 +81,8 @@ static int is_rebuilding(const char *point)
     return strncmp(point, "rebuild-", 8) == 0;
 }
 
-/* A process works all the time beside the one that dies. It, and the parent, go on. There is something to
- * rebuild where another one has died before. */
+/* A process works all the time beside the one that dies. It and the parent go on. Where another
+ * process has died before, there is something to rebuild. */
 static void die_at(const char *point, apr_uint32_t time)
 {
     fixture_t *f;
@@ -133,7 +133,7 @@ static void whoever_dies_inside_stops_nobody_and_loses_no_key(void **unused)
     alarm(0);
 }
 
-/* Whose entry names a process from before all were given back. */
+/* The entry names a process from before everything was reclaimed. */
 static void a_lease_that_was_given_back_does_not_come_back(void **state)
 {
     worker_t before = a_worker(7);
@@ -168,7 +168,7 @@ static apipool_store_t *open_store(apr_pool_t *pool)
     return store;
 }
 
-/* Waits no longer for the lock than that, with as many keys as there may be in a large pool. */
+/* Longest wait for the lock, with as many keys as a large pool may have. */
 static void many_keys_are_there_again_within_a_second(void **unused)
 {
     enum { MANY = 100000 };
@@ -176,7 +176,7 @@ static void many_keys_are_there_again_within_a_second(void **unused)
     char text[32];
     for (int i = 0; i < MANY; i++) {
         snprintf(text, sizeof(text), "sk-many-%06d", i);
-        assert_int_equal(add(i % 2 ? group_a : group_b, text), APIPOOL_ADDED);
+        assert_int_equal(add(i % 2 ? upstream_a : upstream_b, text), APIPOOL_ADDED);
     }
     segment->header->inside = 1;
     apr_time_t begin = apr_time_now();
@@ -184,7 +184,8 @@ static void many_keys_are_there_again_within_a_second(void **unused)
     apr_interval_time_t took = apr_time_now() - begin;
     apipool_segment_unlock(segment);
     assert_int_equal(segment->header->slots.linked, MANY);
-    assert_int_equal(segment->groups[group_a].usable + segment->groups[group_b].usable, MANY);
+    assert_int_equal(segment->upstreams[upstream_a].usable + segment->upstreams[upstream_b].usable,
+                     MANY);
     check_whole("many keys");
     print_message("# %d keys in %d ms\n", MANY, (int)apr_time_as_msec(took));
     assert_true(took < SEC(1));
@@ -214,11 +215,11 @@ static void check_clients(apr_uint32_t count)
                      count == 2 ? APR_SUCCESS : APR_NOTFOUND);
 }
 
-/* What lies in memory is no key and no client any longer. */
+/* Makes the content of a slot neither a key nor a client. */
 static void spoil(int of_key)
 {
     if (of_key) {
-        segment->slots[0].group = 999;
+        segment->slots[0].upstream = 999;
     }
     else {
         segment->clients.slots[0].terms[0].lists_len = 0xfffffff0;
@@ -243,8 +244,8 @@ static void what_makes_no_sense_comes_back_from_the_store(void **unused)
     assert_int_equal(apipool_store_fill(store, keys, &error, f->pool), APR_SUCCESS);
     apipool_client_image_t lost = a_client("lost"), kept = a_client("kept ");
     kept.name[4] = '\0';
-    add_weighing(group_a, "sk-lost", 7);
-    add(group_b, "sk-kept");
+    add_weighing(upstream_a, "sk-lost", 7);
+    add(upstream_b, "sk-kept");
     assert_int_equal(apipool_client_add(segment, &lost), APR_SUCCESS);
     assert_int_equal(apipool_client_add(segment, &kept), APR_SUCCESS);
     assert_int_equal(apipool_store_save_keys(store, &error, f->pool), APR_SUCCESS);
@@ -256,13 +257,13 @@ static void what_makes_no_sense_comes_back_from_the_store(void **unused)
         check_clients(of_key ? 2 : 1);
         assert_true(apipool_store_is_due(store, apr_time_now()));
         assert_int_not_equal(apipool_store_write(store, APIPOOL_STORE_KEYS, NULL, &error, f->pool),
-                             APR_SUCCESS); /* or what was lost would be lost for good */
+                             APR_SUCCESS); /* otherwise what was lost would be lost for good */
         if (apipool_store_save_stats(store, &error, f->pool) != APR_SUCCESS) {
             fail_msg("%s", error);
         }
         assert_true(is_there("sk-lost") && is_there("sk-kept"));
         assert_int_equal(slot_of("sk-lost")->weight, 7);
-        assert_int_equal(slot_of("sk-lost")->group, group_a);
+        assert_int_equal(slot_of("sk-lost")->upstream, upstream_a);
         check_clients(2);
         check_whole("refilled");
     }

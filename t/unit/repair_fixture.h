@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Processes that change everything in a segment until they are killed, and what must be left then. */
+ * Processes that change everything in a segment until they are killed, and checks of what must
+ * be left. */
 #ifndef APIPOOL_UNIT_REPAIR_FIXTURE_H
 #define APIPOOL_UNIT_REPAIR_FIXTURE_H
 
@@ -14,36 +15,36 @@
 #include "sessions.h"
 #include "stats.h"
 
-#define SLOTS   400
-#define GROUPS  4
-#define KEYS    160 /* that are there from the beginning */
-#define LEASES  6   /* of one process at a time */
-#define MODELS  9
-#define CLIENTS 500
-#define COMING  1000 /* numbers of keys that come and go, and that nobody is lent */
-#define GOING   60
+#define SLOTS     400
+#define UPSTREAMS 4
+#define KEYS      160 /* existing from the beginning */
+#define LEASES    6   /* per process at a time */
+#define MODELS    9
+#define CLIENTS   500
+#define COMING    1000 /* numbers of keys that come and go and are never lent */
+#define GOING     60
 
-/* What processes tell, in memory of their own: what has been done for certain. */
+/* Results of the processes, in memory of their own: what has certainly been done. */
 typedef struct {
     apr_uint32_t added, waiting, stop, strange;
     apr_uint64_t lent, recorded, worked;
 } told_t;
 
 static told_t *told;
-static apr_uint32_t groups[GROUPS]; /* two of the main pool, one each of two others */
+static apr_uint32_t upstreams[UPSTREAMS]; /* two of the main pool, one each of two others */
 
-/* One process. A modest one leaves it to others to come to the points that are not reached for ever: it adds
- * no key and no name, and meets no limit. */
+/* One process. A modest one avoids fault points that cannot be reached forever: it adds no key
+ * and no name, and meets no limit. */
 typedef struct {
     apr_uint32_t random, lent, waiter, modest, asks;
-    apr_time_t clock;               /* 0: the system's */
-    apipool_client_charge_t charge; /* of the last request that a client was admitted with */
-    apipool_lease_t asked;          /* with asks: the key that a probe is about */
+    apr_time_t clock;               /* 0: of the system */
+    apipool_client_charge_t charge; /* of the last admitted request of a client */
+    apipool_lease_t asked;          /* with asks: the key that is being probed */
     apipool_lease_t leases[LEASES];
     apipool_source_t sources[2];
 } worker_t;
 
-/* Every seventh key is too long for a slot. The text of a key follows from its number alone. */
+/* Every seventh key is too long for a slot. The text of a key depends only on its number. */
 static inline apr_size_t key_text(char *text, apr_uint32_t number)
 {
     apr_size_t len = number % 7 == 3 ? 257 + number * 37 % 1800 : 20;
@@ -57,7 +58,7 @@ static const char *const labels[] = {"", "short",
                                      "a label of more than one block of the arena, so "
                                      "that blocks of several sizes come and go"};
 
-static inline apr_status_t add_numbered(apr_uint32_t group, apr_uint32_t number,
+static inline apr_status_t add_numbered(apr_uint32_t upstream, apr_uint32_t number,
                                         apipool_added_e *added)
 {
     static const char *const accounts[] = {"", "", "acme", "other"};
@@ -70,19 +71,19 @@ static inline apr_status_t add_numbered(apr_uint32_t group, apr_uint32_t number,
                                .account = accounts[number % 4]};
     item.limits.rpm = number % 5 ? 0 : 300;
     item.limits.concurrency = number % 3 ? 0 : 2;
-    return apipool_pool_add(segment, group, &item, NOW, added);
+    return apipool_pool_add(segment, upstream, &item, NOW, added);
 }
 
 static inline void populate(void)
 {
     apr_uint32_t other = attach("", "other"), third = attach("vhost", "main");
-    groups[0] = group_a;
-    groups[1] = group_b;
-    groups[2] = group_of(other, "c");
-    groups[3] = group_of(third, "d");
+    upstreams[0] = upstream_a;
+    upstreams[1] = upstream_b;
+    upstreams[2] = upstream_of(other, "c");
+    upstreams[3] = upstream_of(third, "d");
     for (apr_uint32_t i = 0; i < KEYS; i++) {
         apipool_added_e added;
-        assert_int_equal(add_numbered(groups[i % GROUPS], i, &added), APR_SUCCESS);
+        assert_int_equal(add_numbered(upstreams[i % UPSTREAMS], i, &added), APR_SUCCESS);
         assert_int_equal(added, APIPOOL_ADDED);
     }
     told->added = KEYS;
@@ -122,26 +123,27 @@ static inline void note(apr_uint32_t strange)
     __atomic_add_fetch(&told->strange, strange, __ATOMIC_RELAXED);
 }
 
-/* --- What a worker does ------------------------------------------------------------------------ */
+/* --- Work of a worker -------------------------------------------------------------------------- */
 
-static inline apipool_lend_request_t draw_wanted(worker_t *worker)
+static inline apipool_lend_request_t draw_request(worker_t *worker)
 {
-    apr_uint32_t group = draw(worker, GROUPS);
+    apr_uint32_t upstream = draw(worker, UPSTREAMS);
     apr_uint64_t model = draw(worker, MODELS);
-    apipool_lend_request_t wanted = want((apipool_strategy_e)draw(worker, APIPOOL_STRATEGY_COUNT));
-    worker->sources[0] = (apipool_source_t){.group = groups[group], .weight = 1, .model = model};
-    worker->sources[1] = (apipool_source_t){.group = group_b, .weight = 1, .model = model};
-    wanted.sources = worker->sources;
-    wanted.source_count = group ? 1 : 2;
-    wanted.pool = segment->groups[groups[group]].pool;
-    wanted.affinity = draw(worker, 4) ? 0 : 1 + draw(worker, 100);
-    wanted.client = draw(worker, 5);
-    wanted.waits_for = 77;
-    wanted.tokens = 1 + draw(worker, 20);
-    return wanted;
+    apipool_lend_request_t request = want((apipool_strategy_e)draw(worker, APIPOOL_STRATEGY_COUNT));
+    worker->sources[0] =
+        (apipool_source_t){.upstream = upstreams[upstream], .weight = 1, .model = model};
+    worker->sources[1] = (apipool_source_t){.upstream = upstream_b, .weight = 1, .model = model};
+    request.sources = worker->sources;
+    request.source_count = upstream ? 1 : 2;
+    request.pool = segment->upstreams[upstreams[upstream]].pool;
+    request.affinity = draw(worker, 4) ? 0 : 1 + draw(worker, 100);
+    request.client = draw(worker, 5);
+    request.waits_for = 77;
+    request.tokens = 1 + draw(worker, 20);
+    return request;
 }
 
-/* Whether the key that was lent is one that was added. */
+/* Notes if the lent key is not one that was added. */
 static inline void note_key(const apipool_lease_t *lent)
 {
     char text[APIPOOL_KEY_MAX + 1];
@@ -151,16 +153,15 @@ static inline void note_key(const apipool_lease_t *lent)
 
 static inline void work_acquire(worker_t *worker)
 {
-    apipool_lend_request_t wanted = draw_wanted(worker);
+    apipool_lend_request_t request = draw_request(worker);
     apipool_lease_t *lent = &worker->leases[worker->lent];
-    apipool_acquired_e result;
-    apr_time_t at;
+    apipool_lent_t result;
     if (worker->lent == LEASES) {
         return;
     }
-    wanted.waits_for = 1; /* nobody waits for it */
-    note(apipool_pool_lend(segment, &wanted, time_of(worker), lent, &result, &at) != APR_SUCCESS);
-    if (result == APIPOOL_ACQUIRED) {
+    request.waits_for = 1; /* no other request waits for it */
+    note(apipool_pool_lend(segment, &request, time_of(worker), lent, &result) != APR_SUCCESS);
+    if (result.result == APIPOOL_ACQUIRED) {
         note_key(lent);
         __atomic_add_fetch(&told->lent, 1, __ATOMIC_RELAXED);
         worker->lent++;
@@ -215,9 +216,9 @@ static inline void work_report(worker_t *worker)
 
 static inline void ask(worker_t *worker)
 {
-    apr_uint32_t group = groups[draw(worker, GROUPS)];
+    apr_uint32_t upstream = upstreams[draw(worker, UPSTREAMS)];
     apr_time_t now = time_of(worker);
-    apipool_recovery_search_t search = {.group = group,
+    apipool_recovery_search_t search = {.upstream = upstream,
                                         .reasons = APIPOOL_PROBE_DUE | APIPOOL_PROBE_BALANCE,
                                         .policy = &hasty,
                                         .interval = 20000};
@@ -231,7 +232,7 @@ static inline void ask(worker_t *worker)
     }
 }
 
-/* Asks about a key, or tells what has been found out about one. */
+/* Probes a key, or reports the result. */
 static inline void work_probe(worker_t *worker)
 {
     apipool_outcome_t came_of_it;
@@ -250,54 +251,56 @@ static inline void work_probe(worker_t *worker)
     worker->asks = 0;
 }
 
-/* A number is taken before its key is there, so that two processes do not add the same one. */
+/* A number is reserved before its key is added, so that two processes do not add the same one. */
 static inline void work_add(worker_t *worker)
 {
     apr_uint32_t number = __atomic_fetch_add(&told->added, 1, __ATOMIC_RELAXED);
     apipool_added_e added = APIPOOL_FULL;
     if (number < SLOTS) {
-        note(add_numbered(groups[draw(worker, GROUPS)], number, &added) != APR_SUCCESS);
+        note(add_numbered(upstreams[draw(worker, UPSTREAMS)], number, &added) != APR_SUCCESS);
     }
 }
 
-/* A key moves to the other upstream of its pool. */
+/* Moves a key to the other upstream of its pool. */
 static inline void work_move(worker_t *worker)
 {
     apipool_added_e added = APIPOOL_DUPLICATE;
-    apr_uint32_t number = draw(worker, KEYS / GROUPS) * GROUPS + draw(worker, 2);
-    note(add_numbered(groups[draw(worker, 2)], number, &added) != APR_SUCCESS ||
+    apr_uint32_t number = draw(worker, KEYS / UPSTREAMS) * UPSTREAMS + draw(worker, 2);
+    note(add_numbered(upstreams[draw(worker, 2)], number, &added) != APR_SUCCESS ||
          added != APIPOOL_DUPLICATE);
 }
 
-/* A key that nobody uses comes, or goes, whether it is there or not. */
+/* Adds or removes an unused key, whether it exists or not. */
 static inline void work_come_or_go(worker_t *worker)
 {
     apipool_added_e added;
     char text[APIPOOL_KEY_MAX + 1];
-    apr_uint32_t number = COMING + draw(worker, GOING), group = groups[number % GROUPS];
+    apr_uint32_t number = COMING + draw(worker, GOING), upstream = upstreams[number % UPSTREAMS];
     if (draw(worker, 2)) {
-        note(add_numbered(group, number, &added) != APR_SUCCESS || added == APIPOOL_FULL);
+        note(add_numbered(upstream, number, &added) != APR_SUCCESS || added == APIPOOL_FULL);
         return;
     }
     apr_uint64_t id = apipool_key_id(segment->header->store.secret, text, key_text(text, number));
-    apr_status_t rv = apipool_pool_remove(segment, segment->groups[group].pool, id);
+    apr_status_t rv = apipool_pool_remove(segment, segment->upstreams[upstream].pool, id);
     note(rv != APR_SUCCESS && rv != APR_NOTFOUND);
 }
 
 static inline void work_edit(worker_t *worker)
 {
     char text[APIPOOL_KEY_MAX + 1];
-    apr_uint32_t number = draw(worker, KEYS), pool = segment->groups[groups[number % GROUPS]].pool;
+    apr_uint32_t number = draw(worker, KEYS),
+                 pool = segment->upstreams[upstreams[number % UPSTREAMS]].pool;
     apr_uint64_t id = apipool_key_id(segment->header->store.secret, text, key_text(text, number));
     apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_LABEL | APIPOOL_SET_ENABLED,
                                           .label = labels[draw(worker, 3)],
                                           .enabled = draw(worker, 3) != 0},
-                                 .group = APIPOOL_NONE};
+                                 .upstream = APIPOOL_NONE};
     note((draw(worker, 4) ? apipool_pool_edit(segment, pool, id, &patch)
                           : apipool_pool_reset(segment, pool, id)) != APR_SUCCESS);
 }
 
-/* A client of ours comes, goes, gets other terms or asks for something. There is room for all of them. */
+/* Creates, removes or changes a client of this process, or uses it. There is room for all of
+ * them. */
 static inline void work_client(worker_t *worker)
 {
     apr_uint32_t number = draw(worker, 12), what = draw(worker, 5);
@@ -330,9 +333,9 @@ static inline void work_client(worker_t *worker)
 
 static inline void work_wait(worker_t *worker)
 {
-    apipool_lend_request_t wanted = draw_wanted(worker);
+    apipool_lend_request_t request = draw_request(worker);
     if (worker->waiter == APIPOOL_NONE) {
-        note(apipool_pool_enter_queue(segment, wanted.pool, wanted.waits_for, &worker->waiter) !=
+        note(apipool_pool_enter_queue(segment, request.pool, request.waits_for, &worker->waiter) !=
              APR_SUCCESS);
     }
     else {
@@ -346,7 +349,7 @@ static inline void work_record(worker_t *worker)
     char name[32];
     apipool_request_stats_t stats = {
         .entry = {.pool = main_pool, .ending = APIPOOL_ENDED_COMPLETE, .model = "m"},
-        .group = draw(worker, 2) ? group_a : APIPOOL_NONE,
+        .upstream = draw(worker, 2) ? upstream_a : APIPOOL_NONE,
         .finished = {.attempts = 1, .success = 1, .tokens = {3, 4, 0, 7}, .latency = 1000}};
     stats.used = (apipool_client_used_t){
         .charge = worker->charge, .reached = draw(worker, 4) != 0, .tokens = draw(worker, 20)};
@@ -358,7 +361,7 @@ static inline void work_record(worker_t *worker)
     __atomic_add_fetch(&told->recorded, 1, __ATOMIC_RELAXED);
 }
 
-/* What an operator's session does. */
+/* Session of an operator. */
 static inline void work_session(worker_t *worker)
 {
     apr_time_t now = time_of(worker);
@@ -420,7 +423,7 @@ static inline void work_once(worker_t *worker)
     __atomic_add_fetch(&told->worked, 1, __ATOMIC_RELAXED);
 }
 
-/* Gives everything back that it holds. */
+/* Gives back everything that it holds. */
 static inline void finish(worker_t *worker)
 {
     while (worker->lent) {
@@ -439,7 +442,7 @@ static inline worker_t a_worker(apr_uint32_t seed)
     return (worker_t){.random = seed * 2654435761u | 1, .waiter = APIPOOL_NONE};
 }
 
-/* Works until it is killed, until it has had its turns, or until it is told to stop. */
+/* Works until it is killed, has had its turns, or is told to stop. */
 static inline pid_t start(fixture_t *f, worker_t worker, long turns, const char *fault)
 {
     pid_t pid = fork();
@@ -453,7 +456,7 @@ static inline pid_t start(fixture_t *f, worker_t worker, long turns, const char 
     }
     segment->mutex = f->mutex;
     apipool_segment_enter(segment);
-    alarm(120); /* it does not outlive a test that failed for long */
+    alarm(120); /* does not outlive a test that failed long ago */
     while (turns-- && !__atomic_load_n(&told->stop, __ATOMIC_RELAXED)) {
         work_once(&worker);
     }
@@ -473,8 +476,8 @@ static inline void check_whole(const char *when)
     }
 }
 
-/* The keys that were there are there: each id in its pool, once, with its secret. That each secret is the one
- * that its id stands for has been checked before. */
+/* The original keys exist: each id once in its pool, with its secret. That secrets match their
+ * ids was checked before. */
 static inline void check_keys(apr_uint32_t deaths)
 {
     apr_uint32_t least = told->added < SLOTS ? told->added : SLOTS;
@@ -483,7 +486,7 @@ static inline void check_keys(apr_uint32_t deaths)
     for (apr_uint32_t number = 0; number < KEYS; number++) {
         apr_uint64_t id =
             apipool_key_id(segment->header->store.secret, text, key_text(text, number));
-        apr_uint32_t pool = segment->groups[groups[number % GROUPS]].pool, found = 0;
+        apr_uint32_t pool = segment->upstreams[upstreams[number % UPSTREAMS]].pool, found = 0;
         for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
             found += segment->slots[i].id == id && segment->slots[i].pool == pool;
         }
@@ -491,10 +494,10 @@ static inline void check_keys(apr_uint32_t deaths)
     }
 }
 
-/* Requests that are over or in flight; recorded ones, and those that the ring has counted. */
+/* Requests that are finished or in flight; recorded ones; those counted by the ring. */
 static inline void check_sums(apr_uint64_t deaths)
 {
-    apr_uint64_t requests = 0, recorded = segment->stats[main_pool].numbers.counts.requests;
+    apr_uint64_t requests = 0, recorded = segment->stats[main_pool].counters.counts.requests;
     for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         requests += segment->slots[i].counts.requests + segment->slots[i].in_flight;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/report: what verdicts do to keys, and how keys prove that they work again. */
+ * Tests of src/pool/report: effects of verdicts on keys, and how keys prove themselves. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,12 +35,12 @@ static void every_verdict_is_counted_and_moves_the_key(void **unused)
     for (size_t i = 0; i < sizeof(verdicts) / sizeof(*verdicts); i++) {
         char name[16];
         snprintf(name, sizeof(name), "sk-%zu", i);
-        apipool_source_t source = {.group = group_of(main_pool, name), .weight = 1};
-        apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
-        wanted.sources = &source;
-        wanted.source_count = 1;
-        add(source.group, name);
-        assert_int_equal(acquire_wanted(&wanted, NOW + 1), APIPOOL_ACQUIRED);
+        apipool_source_t source = {.upstream = upstream_of(main_pool, name), .weight = 1};
+        apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
+        request.sources = &source;
+        request.source_count = 1;
+        add(source.upstream, name);
+        assert_int_equal(acquire_request(&request, NOW + 1), APIPOOL_ACQUIRED);
         const apipool_slot_t *slot = &segment->slots[lease.slot];
         assert_int_equal(slot->in_flight, 1);
         assert_int_equal(report(verdicts[i].rule, 0, NOW + 2), verdicts[i].rule);
@@ -57,20 +57,20 @@ static void every_verdict_is_counted_and_moves_the_key(void **unused)
         assert_int_equal(slot->last_error_at, verdicts[i].errors ? NOW + 2 : 0);
         assert_int_equal(slot->last_used_at, NOW + 1);
         assert_int_equal(slot->added_at, NOW);
-        assert_int_equal(totals_of(source.group).rules[verdicts[i].rule], 1);
+        assert_int_equal(totals_of(source.upstream).rules[verdicts[i].rule], 1);
     }
 }
 
 static void a_cooling_key_comes_back_at_its_time_and_not_before(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(7), NOW);
     assert_int_equal(acquire(NOW + SEC(7) - 1), APIPOOL_ALL_COOLING);
     assert_int_equal(retry_at, NOW + SEC(7));
     check_acquires("sk-1", NOW + SEC(7));
     assert_false(lease.proving);
-    assert_int_equal(totals_of(group_a).keys[APIPOOL_STATE_ACTIVE], 1);
+    assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], 1);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(7));
 }
 
@@ -78,7 +78,7 @@ static void unnamed_cooldowns_double_until_a_success(void **unused)
 {
     static const int seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
     apr_time_t now = NOW;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     for (size_t i = 0; i < sizeof(seconds) / sizeof(*seconds); i++) {
         check_acquires("sk-1", now);
         report(APIPOOL_RULE_RATE_LIMIT, 0, now);
@@ -98,7 +98,7 @@ static void a_cooldown_is_prolonged_but_never_shortened(void **unused)
 {
     apipool_lease_t leases[4];
     static const int named[] = {30, 10, 50, 0}, until[] = {30, 30, 50, 50};
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     for (int i = 0; i < 4; i++) {
         check_acquires("sk-1", NOW);
         leases[i] = lease;
@@ -113,7 +113,7 @@ static void a_cooldown_is_prolonged_but_never_shortened(void **unused)
 static void limits_met_together_count_as_one(void **unused)
 {
     apipool_lease_t leases[5];
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     for (int i = 0; i < 5; i++) {
         check_acquires("sk-1", NOW);
         leases[i] = lease;
@@ -132,7 +132,7 @@ static void late_reports_do_not_revive_a_key(void **unused)
                                           APIPOOL_RULE_QUOTA, APIPOOL_RULE_CLIENT_ERROR,
                                           APIPOOL_RULE_UPSTREAM_ERROR};
     apipool_lease_t leases[6];
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     for (int i = 0; i < 6; i++) {
         check_acquires("sk-1", NOW);
         leases[i] = lease;
@@ -151,7 +151,7 @@ static void late_reports_do_not_revive_a_key(void **unused)
 static void a_late_success_does_not_end_a_cooldown(void **unused)
 {
     apipool_lease_t early;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     early = lease;
     check_acquires("sk-1", NOW);
@@ -162,10 +162,10 @@ static void a_late_success_does_not_end_a_cooldown(void **unused)
     report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
-/* The only key, after that verdict. */
+/* Only key, after that verdict. */
 static void lose_by(apipool_rule_e rule)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     report(rule, 0, NOW);
     assert_int_equal(outcome.lost, 1);
@@ -187,7 +187,7 @@ static void a_lost_key_is_lent_to_one_request_that_proves_it(void **unused)
     check_acquires("sk-1", NOW + SEC(31));
     assert_false(lease.proving);
     report(APIPOOL_RULE_CREDENTIAL, 0, NOW + SEC(31));
-    assert_int_equal(acquire(NOW + SEC(61) - 1), APIPOOL_EXHAUSTED); /* tries begin anew */
+    assert_int_equal(acquire(NOW + SEC(61) - 1), APIPOOL_EXHAUSTED); /* tries start again */
     check_acquires("sk-1", NOW + SEC(61));
 }
 
@@ -233,7 +233,7 @@ static void a_proof_that_tells_nothing_is_repeated(void **unused)
     assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
 }
 
-/* Until then its keys come back by the clock, which is what clients are told. */
+/* Until then its keys come back by the clock, as clients are told. */
 static void a_proof_that_is_repeated_is_waited_for(void **unused)
 {
     apr_time_t now = NOW + SEC(30), next;
@@ -279,7 +279,8 @@ static void an_answer_that_begins_well_is_a_proof(void **unused)
     assert_int_equal(slot_of("sk-1")->state, APIPOOL_STATE_ACTIVE);
 }
 
-/* A process ends while an answer that has proved a key still flows; a later proof is not its own. */
+/* A process dies while an answer that has proved a key still flows; a later proof is not its
+ * own. */
 static void the_dead_take_no_proof_of_others_with_them(void **unused)
 {
     lose_by(APIPOOL_RULE_CREDENTIAL);
@@ -311,11 +312,11 @@ static void a_proof_that_died_is_repeated(void **unused)
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(30));
 }
 
-/* A request that began before the key was lost is refused while another one proves it. */
+/* A request that began before the key was lost is refused while another one proves the key. */
 static void a_late_refusal_lets_no_second_proof_begin(void **unused)
 {
     apipool_lease_t early, proof;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     early = lease;
     check_acquires("sk-1", NOW);
@@ -334,7 +335,7 @@ static void a_late_refusal_lets_no_second_proof_begin(void **unused)
 static void a_refusal_during_a_proof_that_began_well_loses_no_key(void **unused)
 {
     apipool_lease_t early;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     early = lease;
     check_acquires("sk-1", NOW);
@@ -351,7 +352,7 @@ static void a_refusal_during_a_proof_that_began_well_loses_no_key(void **unused)
 
 static void a_key_that_waits_for_its_proof_hides_no_other(void **unused)
 {
-    add_many(group_a, "a", 2);
+    add_many(upstream_a, "a", 2);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
         apipool_lease_t twice = lease;
@@ -370,7 +371,7 @@ static void a_key_that_waits_for_its_proof_hides_no_other(void **unused)
             report(APIPOOL_RULE_CREDENTIAL, 0, NOW + 1);
         }
     }
-    /* a000 is due first, but cools for that model; a001 does not */
+    /* a000 is due first but cools for that model; a001 does not */
     assert_int_equal(acquire_for(7, NOW + SEC(40)), APIPOOL_ACQUIRED);
     assert_string_equal(lease.key, "a001");
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(40));
@@ -381,7 +382,7 @@ static void a_disabled_key_stays_so_whatever_late_answers_say(void **unused)
     static const apipool_rule_e late[] = {APIPOOL_RULE_SUCCESS, APIPOOL_RULE_QUOTA,
                                           APIPOOL_RULE_CREDENTIAL, APIPOOL_RULE_RATE_LIMIT};
     apipool_lease_t leases[4];
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     for (int i = 0; i < 4; i++) {
         check_acquires("sk-1", NOW);
         leases[i] = lease;
@@ -399,7 +400,7 @@ static void a_disabled_key_stays_so_whatever_late_answers_say(void **unused)
 static void a_loss_never_ends_before_the_cooldown_that_ran(void **unused)
 {
     apipool_lease_t early;
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     early = lease;
     check_acquires("sk-1", NOW);
@@ -421,7 +422,7 @@ static void forbid(const apipool_lease_t *lent, apr_time_t now)
 
 static void a_forbidden_key_rests_for_the_model_when_another_one_has_worked(void **unused)
 {
-    add_many(group_a, "a", 2);
+    add_many(upstream_a, "a", 2);
     assert_int_equal(acquire_for(7, NOW), APIPOOL_ACQUIRED);
     apipool_lease_t first = lease;
     report(APIPOOL_RULE_FORBIDDEN, 0, NOW);
@@ -446,10 +447,10 @@ static void a_forbidden_key_rests_for_the_model_when_another_one_has_worked(void
 
 static void a_forbidden_key_that_has_moved_since_does_not_rest(void **unused)
 {
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     report(APIPOOL_RULE_FORBIDDEN, 0, NOW);
-    add(group_b, "sk-1");
+    add(upstream_b, "sk-1");
     forbid(&lease, NOW);
     check_acquires("sk-1", NOW);
     report(APIPOOL_RULE_SUCCESS, 0, NOW);
@@ -463,13 +464,13 @@ static void headroom_is_kept_as_the_upstream_told_it(void **unused)
                              .headroom = 0.25,
                              .headroom_until = NOW + SEC(9),
                              .policy = &policy};
-    add(group_a, "sk-1");
+    add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     assert_int_equal(apipool_pool_report(segment, &lease, &what, NOW, &outcome), APR_SUCCESS);
     assert_true(slot_of("sk-1")->headroom == 0.25);
     assert_int_equal(slot_of("sk-1")->headroom_until, NOW + SEC(9));
     check_acquires("sk-1", NOW);
-    report(APIPOOL_RULE_SUCCESS, 0, NOW); /* which says nothing of it */
+    report(APIPOOL_RULE_SUCCESS, 0, NOW); /* says nothing about the headroom */
     assert_true(slot_of("sk-1")->headroom == 0.25);
 }
 

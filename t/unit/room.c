@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a change is promised of shared memory is there when it is made, however full and torn that is. */
+ * Tests of apipool_pool_make_room: reserved capacity suffices, however full and fragmented
+ * memory is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,7 @@
 #define ROUNDS        3000
 #define BATCH         30
 
-/* Little enough to be full. */
+/* Small enough to be filled. */
 static fixture_t *open_small(void)
 {
     fixture_t *f = open_with(ROOM_CAPACITY);
@@ -21,7 +22,7 @@ static fixture_t *open_small(void)
 }
 
 static apr_uint64_t seed;
-static char names[ROOM_CAPACITY][24]; /* the first bytes of keys that are there; "" where none is */
+static char names[ROOM_CAPACITY][24]; /* first bytes of existing keys; "" where there is none */
 static apr_size_t lengths[ROOM_CAPACITY];
 
 static apr_uint32_t pick(apr_uint32_t below)
@@ -38,10 +39,10 @@ static char *key_of(int i)
     return key;
 }
 
-static int is_promised(apr_uint32_t group, const apipool_need_t *need)
+static int is_promised(apr_uint32_t upstream, const apipool_capacity_t *need)
 {
     int has_room;
-    assert_int_equal(apipool_pool_make_room(segment, group, need, &has_room), APR_SUCCESS);
+    assert_int_equal(apipool_pool_make_room(segment, upstream, need, &has_room), APR_SUCCESS);
     return has_room;
 }
 
@@ -50,24 +51,24 @@ typedef struct {
     apr_size_t len, label;
 } planned_t;
 
-/* Returns whether there was room for as many keys as were to be added. */
+/* Returns 1 if there was room for all keys. */
 static int add_some(int round)
 {
     static char label[APIPOOL_LABEL_MAX + 1];
     planned_t planned[BATCH];
-    apipool_need_t need = {0};
-    apr_uint32_t wanted = pick(BATCH) + 1, group = pick(2) ? group_a : group_b;
+    apipool_capacity_t need = {0};
+    apr_uint32_t wanted = pick(BATCH) + 1, upstream = pick(2) ? upstream_a : upstream_b;
     for (int i = 0; i < ROOM_CAPACITY && need.keys < wanted; i++) {
         if (!*names[i]) {
             planned_t *p = &planned[need.keys++];
             *p = (planned_t){.place = i,
                              .len = pick(4) ? 600 + pick(APIPOOL_KEY_MAX - 600) : 64,
                              .label = pick(3) ? 0 : pick(APIPOOL_LABEL_MAX)};
-            apipool_need_add(&need, p->len, p->label, 0);
+            apipool_capacity_add(&need, p->len, p->label, 0);
         }
     }
     need.members = need.keys;
-    if (!is_promised(group, &need)) {
+    if (!is_promised(upstream, &need)) {
         return 0;
     }
     for (apr_uint32_t i = 0; i < need.keys; i++) {
@@ -78,7 +79,7 @@ static int add_some(int round)
         label[p->label] = '\0';
         apipool_key_item_t item = {
             .key = key_of(p->place), .len = p->len, .enabled = 1, .label = label};
-        assert_int_equal(add_item(group, &item), APIPOOL_ADDED);
+        assert_int_equal(add_item(upstream, &item), APIPOOL_ADDED);
     }
     return 1;
 }
@@ -103,12 +104,12 @@ static int label_one(void)
 {
     static char label[APIPOOL_LABEL_MAX + 1];
     apipool_key_patch_t patch = {.edit = {.set = APIPOOL_SET_LABEL, .label = label},
-                                 .group = APIPOOL_NONE};
-    apipool_need_t need = {0};
+                                 .upstream = APIPOOL_NONE};
+    apipool_capacity_t need = {0};
     int i = (int)pick(ROOM_CAPACITY);
     apr_size_t len = pick(APIPOOL_LABEL_MAX) + 1;
-    apipool_need_add(&need, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
-    if (!is_promised(group_a, &need)) {
+    apipool_capacity_add(&need, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
+    if (!is_promised(upstream_a, &need)) {
         return 0;
     }
     memset(label, 'm', len);
@@ -144,15 +145,15 @@ static void promises_are_kept(void **unused)
     assert_int_equal(close_segment(&state), 0);
 }
 
-/* A group's arrays are made at once, so that keys that come first cannot take their place. */
+/* An upstream's arrays are reserved at once, so that keys cannot take their place. */
 static void arrays_come_first(void **unused)
 {
     fixture_t *f = open_small();
-    apipool_need_t need = {.keys = 500, .members = 500};
-    assert_true(is_promised(group_a, &need));
-    assert_true(segment->groups[group_a].size >= 500);
+    apipool_capacity_t need = {.keys = 500, .members = 500};
+    assert_true(is_promised(upstream_a, &need));
+    assert_true(segment->upstreams[upstream_a].size >= 500);
     apr_size_t top = segment->header->arena.top;
-    assert_true(is_promised(group_a, &need));
+    assert_true(is_promised(upstream_a, &need));
     assert_int_equal(segment->header->arena.top, top);
     void *state = f;
     assert_int_equal(close_segment(&state), 0);
@@ -161,12 +162,12 @@ static void arrays_come_first(void **unused)
 static void too_much_is_refused(void **unused)
 {
     fixture_t *f = open_small();
-    apipool_need_t keys = {.keys = ROOM_CAPACITY + 1}, bytes = {0};
-    assert_false(is_promised(group_a, &keys));
+    apipool_capacity_t keys = {.keys = ROOM_CAPACITY + 1}, bytes = {0};
+    assert_false(is_promised(upstream_a, &keys));
     for (int i = 0; i < 2 * ROOM_CAPACITY; i++) {
-        apipool_need_add(&bytes, APIPOOL_KEY_MAX, 0, 0);
+        apipool_capacity_add(&bytes, APIPOOL_KEY_MAX, 0, 0);
     }
-    assert_false(is_promised(group_a, &bytes));
+    assert_false(is_promised(upstream_a, &bytes));
     void *state = f;
     assert_int_equal(close_segment(&state), 0);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A folder for one test program, removed at its end, and its files by name. */
+ * Folder for one test program, removed at its end, and its files by name. */
 #ifndef APIPOOL_UNIT_SCRATCH_H
 #define APIPOOL_UNIT_SCRATCH_H
 
@@ -33,7 +33,7 @@ static inline int remove_scratch(void **unused)
     return 0;
 }
 
-/* Of a file in the scratch folder. Good until it is called three times more. */
+/* Path of a file in the scratch folder. Valid until the third next call. */
 static inline const char *path_of(const char *name)
 {
     static char paths[4][400];
@@ -52,7 +52,7 @@ static inline void put_file(const char *path, const void *bytes, size_t len, mod
     close(file);
 }
 
-/* All of a file, in memory that the caller frees. */
+/* Content of a file, in memory that the caller frees. */
 static inline char *get_file(const char *path, size_t *len)
 {
     struct stat info;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/seal: what is written is read, and no byte of it can differ unseen. */
+ * Tests of src/core/seal: what is written can be read, and no changed byte goes unnoticed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +24,7 @@ static apipool_seal_t make_seal(void)
                                       {.name = "stats-000012.dir", .size = 4096}}};
 }
 
-/* Memory of the exact size, so that a step beyond its end is seen. */
+/* Memory of exactly that size, so that a checker sees every access beyond it. */
 static apipool_seal_e parse(const char *text, apr_size_t len, apipool_seal_t *seal)
 {
     char *exact = malloc(len ? len : 1);
@@ -105,7 +105,7 @@ static void the_longest_seal_has_room(void **unused)
     assert_string_equal(read.files[1].name, seal.files[1].name);
 }
 
-/* As whoever has the secret might write it. */
+/* A seal as an owner of the secret could write it. */
 static void a_seal_out_of_form_is_refused_even_when_it_is_authentic(void **unused)
 {
     static const char *const names[] = {"",    "../keys-000001", "a/b", ".keys", "Keys", "a b",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/secret: made once, read always, refused when it is not safe or not one. */
+ * Tests of src/store/secret: created once, always readable, refused if unsafe or invalid. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ static apr_status_t read_secret(const char *path, int may_make)
     return apipool_secret_read(path, may_make, secret, &error, pool);
 }
 
-/* Refused, with a sentence that has the path and such words, and no secret. */
+/* Is refused, with a sentence that contains the path and certain words, and without a secret. */
 static void is_refused(const char *path, apr_status_t rv, const char *words)
 {
     static const unsigned char none[APIPOOL_SECRET_SIZE];
@@ -115,7 +115,7 @@ static void other_users_may_not_own_it(void **unused)
 {
     const char *path = apr_pstrdup(pool, path_of("theirs"));
     if (geteuid() != 0) {
-        return; /* only root can give files away */
+        return; /* only root can give files to other users */
     }
     put_file(path, secret, APIPOOL_SECRET_SIZE, 0600);
     assert_int_equal(chown(path, 12345, 0), 0);
@@ -169,7 +169,7 @@ static void root_takes_none_from_a_folder_that_others_can_write_to(void **unused
 {
     static const mode_t modes[] = {0775, 0757, 01777};
     if (geteuid() != 0) {
-        return; /* others trust their folders */
+        return; /* other users trust their folders */
     }
     assert_int_equal(mkdir(path_of("shared"), 0755), 0);
     const char *path = apr_pstrdup(pool, path_of("shared/secret"));
@@ -205,7 +205,7 @@ static void a_secret_that_cannot_be_made_is_an_error(void **unused)
     assert_int_not_equal(read_secret(path_of("target/secret"), 1), APR_SUCCESS);
     assert_non_null(strstr(error, "cannot be made"));
     if (geteuid() == 0) {
-        return; /* may write anywhere */
+        return; /* root may write anywhere */
     }
     assert_int_equal(mkdir(path_of("locked"), 0500), 0);
     assert_int_equal(read_secret(path_of("locked/secret"), 1), APR_EACCES);

@@ -77,7 +77,7 @@ static void scores_are_what_the_table_says(void **unused)
     }
 }
 
-/* Weight 1 and no blemish. */
+/* Weight 1, without errors. */
 static apipool_candidate_t good(apr_uint32_t in_flight, apr_time_t last_used_at)
 {
     apipool_candidate_t candidate = {.in_flight = in_flight,
@@ -120,7 +120,7 @@ static void least_used_lets_a_heavy_key_have_more_in_flight(void **unused)
     assert_int_equal(apipool_select(APIPOOL_STRATEGY_LEAST_USED, candidates, 2, 0), 1);
 }
 
-/* Lets the candidates serve so many requests, none overlapping; the clock as a pool keeps it. */
+/* Serves that many requests, none overlapping, with a clock like a pool's. */
 static void serve(apipool_strategy_e strategy, apipool_candidate_t *candidates, int count,
                   double *clock, int requests, int *served)
 {
@@ -163,7 +163,7 @@ static void who_was_away_gets_no_more_than_its_share(void **unused)
     serve(APIPOOL_STRATEGY_SMART, candidates, 2, &clock, 10000, served);
     serve(APIPOOL_STRATEGY_SMART, candidates, 3, &clock, 30, served);
     assert_in_range(served[2], 9, 12);
-    candidates[1].success = 0; /* comes back with little to show */
+    candidates[1].success = 0; /* comes back with a low success rate */
     serve(APIPOOL_STRATEGY_SMART, candidates + 2, 1, &clock, 1000, served);
     serve(APIPOOL_STRATEGY_SMART, candidates, 3, &clock, 410, served);
     assert_in_range(served[1], 8, 13);

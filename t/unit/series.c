@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/memory/series: minutes and hours, gaps, odd clocks, and agreement with the plain sums. */
+ * Tests of src/memory/series: minutes and hours, gaps, odd clocks, and agreement with plain
+ * sums. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,7 @@
 
 #include "series.h"
 
-#define NOW     apr_time_from_sec(APR_INT64_C(1795348800)) /* where an hour begins */
+#define NOW     apr_time_from_sec(APR_INT64_C(1795348800)) /* beginning of an hour */
 #define SEC(n)  apr_time_from_sec(APR_INT64_C(n))
 #define MINUTES APIPOOL_SERIES_MINUTES
 #define HOURS   APIPOOL_SERIES_HOURS
@@ -26,7 +27,7 @@ static const apipool_finished_t served = {
 
 static apr_uint64_t seed;
 
-/* A number from 0 to below - 1; the same ones in every run. */
+/* Random number below "below", the same in every run. */
 static apr_uint64_t pick(apr_uint64_t below)
 {
     seed = seed * APR_UINT64_C(6364136223846793005) + APR_UINT64_C(1442695040888963407);
@@ -200,7 +201,7 @@ static void times_near_zero_and_far_away_are_times_too(void **unused)
     }
 }
 
-/* What truly happened, in the order in which it did. */
+/* Events in their true order. */
 typedef struct {
     apr_time_t at;
     apipool_finished_t finished;
@@ -245,7 +246,7 @@ static apr_time_t some_jump(void)
     }
 }
 
-/* The plain sums of the requests of one minute or hour, as far as no other has taken its place since. */
+/* Plain sums of the requests of a minute or hour, unless another one has taken its place since. */
 static apipool_series_point_t truth(int count, apr_interval_time_t width, int size,
                                     apr_int64_t number)
 {
@@ -310,11 +311,11 @@ static void history_agrees_with_the_plain_sums_whatever_the_clock_does(void **un
     }
 }
 
-/* Without jumps an hour's history holds all that the numbers do. */
-static void history_and_numbers_agree(void **unused)
+/* Without jumps of the clock, the history of an hour holds everything that the counters do. */
+static void history_and_counters_agree(void **unused)
 {
     apipool_series_t series = {0};
-    apipool_counters_t numbers = {0};
+    apipool_counters_t counters = {0};
     apipool_series_point_t points[MINUTES], sum = {0};
     apipool_counters_snapshot_t s;
     apr_time_t now = NOW;
@@ -322,9 +323,9 @@ static void history_and_numbers_agree(void **unused)
     for (seed = 7; now < NOW + SEC(3500); now += (apr_time_t)pick(5000000)) {
         apipool_finished_t finished = some_request();
         apipool_series_add_locked(&series, &finished, now);
-        apipool_counters_add(&numbers, &finished, now);
+        apipool_counters_add(&counters, &finished, now);
     }
-    apipool_counters_read(&numbers, NOW + SEC(3599), &s);
+    apipool_counters_read(&counters, NOW + SEC(3599), &s);
     for (int step = APIPOOL_SERIES_BY_MINUTE; step <= APIPOOL_SERIES_BY_HOUR; step++) {
         int n = apipool_series_read_locked(&series, step, NOW + SEC(3599), points, MINUTES);
         sum = (apipool_series_point_t){0};
@@ -343,10 +344,10 @@ static void history_and_numbers_agree(void **unused)
     }
 }
 
-/* The same for the sums and averages of numbers, which the clock does not concern. */
-static void numbers_agree_with_a_plain_count_whatever_the_clock_does(void **unused)
+/* The same for sums and averages of the counters, which do not depend on the clock. */
+static void counters_agree_with_a_plain_count_whatever_the_clock_does(void **unused)
 {
-    apipool_counters_t numbers = {0};
+    apipool_counters_t counters = {0};
     apipool_counters_snapshot_t s, sum = {0};
     double success = 0, latency = 0, first_byte = 0;
     double judged = 0, timed = 0, begun = 0;
@@ -360,7 +361,7 @@ static void numbers_agree_with_a_plain_count_whatever_the_clock_does(void **unus
             t.total >= 0 ? t.total
                          : (t.prompt > 0 ? t.prompt : 0) + (t.completion > 0 ? t.completion : 0);
         now += some_jump();
-        apipool_counters_add(&numbers, &f, now);
+        apipool_counters_add(&counters, &f, now);
         sum.requests++;
         sum.attempts += f.attempts;
         sum.successes += (apr_uint64_t)f.success;
@@ -382,7 +383,7 @@ static void numbers_agree_with_a_plain_count_whatever_the_clock_does(void **unus
             begun += begun < 20;
             first_byte += ((double)f.first_byte / 1000 - first_byte) / begun;
         }
-        apipool_counters_read(&numbers, now, &s);
+        apipool_counters_read(&counters, now, &s);
         assert_memory_equal(&s, &sum, offsetof(apipool_counters_snapshot_t, rpm));
         assert_true(s.rpm >= 1 && s.rpm <= s.rpd && s.rpd <= i + 1 && s.tpm <= s.tpd);
         assert_true(s.tpd <= (apr_int64_t)s.total);
@@ -404,8 +405,8 @@ int main(void)
         cmocka_unit_test(a_clock_that_is_set_finds_each_minute_where_it_belongs),
         cmocka_unit_test(times_near_zero_and_far_away_are_times_too),
         cmocka_unit_test(history_agrees_with_the_plain_sums_whatever_the_clock_does),
-        cmocka_unit_test(history_and_numbers_agree),
-        cmocka_unit_test(numbers_agree_with_a_plain_count_whatever_the_clock_does),
+        cmocka_unit_test(history_and_counters_agree),
+        cmocka_unit_test(counters_agree_with_a_plain_count_whatever_the_clock_does),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("series", tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/sessions: sessions that were ended, passwords that were wrong, viewers. */
+ * Tests of src/pool/sessions: ended sessions, wrong passwords, viewers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@ static int is_revoked(apr_uint64_t jti)
     return apipool_sessions_is_revoked(segment, jti);
 }
 
-/* Numbers as sessions have them. */
+/* Numbers like those of sessions. */
 static apr_uint64_t nth_jti(apr_uint64_t n)
 {
     return (n + 1) * APR_UINT64_C(0x9e3779b97f4a7c15);
@@ -66,7 +66,7 @@ static void thousands_have_room(void **unused)
     }
 }
 
-/* Processes that were killed in between have left a time in each of the places, and no session. */
+/* Killed processes have left a time in each place, but no session. */
 static void a_place_without_a_session_is_taken_before_one_with(void **unused)
 {
     for (int i = 0; i < APIPOOL_REVOKED_MAX; i++) {
@@ -136,7 +136,7 @@ static void tell(apr_uint64_t address, int right, apr_time_t now)
     apipool_sessions_login_result(segment, address, right, now);
 }
 
-/* Fails so many times, each as soon as it may. Returns when. */
+/* Fails that many times, each time as soon as it may. Returns the time. */
 static apr_time_t fail_often(apr_uint64_t address, int times, apr_time_t now)
 {
     while (times--) {
@@ -159,7 +159,7 @@ static void five_failures_are_free_and_then_waits_double(void **unused)
         }
         now += SEC(waits[i]);
         assert_int_equal(ask(7, now), 0);
-        now += 20 * MS; /* to look at it */
+        now += 20 * MS; /* time for the check */
         tell(7, 0, now);
     }
     assert_int_equal(ask(8, now), 0);
@@ -196,7 +196,7 @@ static void right_passwords_alone_are_no_failures(void **unused)
     assert_int_equal(fail_often(7, 5, NOW), NOW);
 }
 
-/* More addresses that have to wait than there are places. */
+/* More addresses have to wait than there are places. */
 static void one_more_has_to_wait_as_well(void **unused)
 {
     for (apr_uint64_t address = 100; address < 100 + APIPOOL_GUESSERS_MAX; address++) {
@@ -209,7 +209,7 @@ static void one_more_has_to_wait_as_well(void **unused)
     assert_int_equal(looked_at, APIPOOL_LOGIN_FAILURES);
 }
 
-/* Who has a password of his own says it after each four guesses of another one. */
+/* An attacker with a valid password uses it after every four guesses of another one. */
 static void a_right_password_in_between_is_no_way_to_guess(void **unused)
 {
     int guesses = 0;
@@ -253,10 +253,10 @@ static void a_full_table_locks_nobody_out(void **unused)
     }
 }
 
-/* Whoever has failed often is still known when many others have failed a few times. */
+/* An address that failed often is still known after many others failed a few times. */
 static void nobody_is_forgotten_for_the_sake_of_others(void **unused)
 {
-    apr_time_t now = fail_often(7, 9, NOW); /* its next wait is one of 16 seconds */
+    apr_time_t now = fail_often(7, 9, NOW); /* its next wait is 16 seconds */
     for (apr_uint64_t address = 100; address < 50000; address++) {
         ask(address, now);
         ask(address, now);
@@ -293,7 +293,7 @@ static void viewers_are_limited_over_all_processes(void **unused)
     }
     assert_int_equal(enter_as(100, 7, 4), 0);
     assert_int_equal(enter_as(102, 7, 4), 0);
-    leave_as(102, 7); /* which has none */
+    leave_as(102, 7); /* there is no such viewer */
     assert_int_equal(enter_as(102, 7, 4), 0);
     leave_as(101, 7);
     assert_int_equal(enter_as(102, 7, 4), 1);
@@ -308,7 +308,7 @@ static void each_place_has_its_own(void **unused)
     assert_int_equal(enter_as(100, 7, 4), 0);
     assert_int_equal(enter_as(100, 0, 1), 1);
     assert_int_equal(enter_as(100, 8, 1), 1);
-    leave_as(100, 9); /* where nobody is */
+    leave_as(100, 9); /* nobody watches it */
     assert_int_equal(enter_as(100, 7, 4), 0);
     leave_as(100, 8);
     assert_int_equal(enter_as(100, 7, 4), 0);
@@ -374,7 +374,7 @@ static void whatever_is_found_makes_sense(void **unused)
         check_use(NOW);
         assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
         assert_int_equal(enter_as(100, 7, 1), 1);
-        for (apr_uint64_t n = 1; n < 3000; n++) { /* two hours later nobody has to wait */
+        for (apr_uint64_t n = 1; n < 3000; n++) { /* two hours later no address has to wait */
             assert_int_equal(ask(n, NOW + 2 * SEC(3600)), 0);
             tell(n, 1, NOW + 2 * SEC(3600));
         }

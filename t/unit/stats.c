@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/stats: a request is counted everywhere it belongs, and nowhere else. */
+ * Tests of src/pool/stats: a request is counted in all its statistics and nowhere else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,12 +16,12 @@
 
 #define ROWS 64
 
-/* A request of one attempt that was served, of 100 and 20 tokens, 10 of them cached. */
-static apipool_request_stats_t served(apr_uint32_t pool, apr_uint32_t group)
+/* Request with one successful attempt, of 100 and 20 tokens, 10 of them cached. */
+static apipool_request_stats_t served(apr_uint32_t pool, apr_uint32_t upstream)
 {
     apipool_request_stats_t stats;
     memset(&stats, 0, sizeof(stats));
-    stats.group = group;
+    stats.upstream = upstream;
     stats.rule = APIPOOL_RULE_SUCCESS;
     stats.entry.pool = pool;
     stats.entry.ending = APIPOOL_ENDED_COMPLETE;
@@ -36,10 +36,10 @@ static apipool_request_stats_t served(apr_uint32_t pool, apr_uint32_t group)
     return stats;
 }
 
-static apipool_request_stats_t failed(apr_uint32_t pool, apr_uint32_t group,
+static apipool_request_stats_t failed(apr_uint32_t pool, apr_uint32_t upstream,
                                       apipool_ending_e ending)
 {
-    apipool_request_stats_t stats = served(pool, group);
+    apipool_request_stats_t stats = served(pool, upstream);
     stats.rule = APIPOOL_RULE_UPSTREAM_ERROR;
     stats.entry.ending = (unsigned char)ending;
     stats.finished.success = 0;
@@ -82,12 +82,12 @@ static apipool_pool_snapshot_t pool_at(apr_uint32_t pool, apr_time_t now)
     return snapshot;
 }
 
-static apr_uint64_t endings_of(apr_uint32_t group, apipool_ending_e ending)
+static apr_uint64_t endings_of(apr_uint32_t upstream, apipool_ending_e ending)
 {
-    return totals_of(group).endings[ending];
+    return totals_of(upstream).endings[ending];
 }
 
-/* All names there are, in rows of static memory; returns how many. */
+/* All names, as rows in static memory; returns their number. */
 static apr_uint32_t names_of(apr_uint32_t pool, apipool_names_row_t *rows)
 {
     apr_uint32_t place = 0, count = 0;
@@ -99,7 +99,7 @@ static apr_uint32_t names_of(apr_uint32_t pool, apipool_names_row_t *rows)
     return count;
 }
 
-/* The requests of a name; 0 when there is none. */
+/* Requests of a name; 0 if it is unknown. */
 static apr_uint64_t requests_of(apr_uint32_t pool, apipool_named_e kind, const char *text)
 {
     static apipool_names_row_t rows[ROWS];
@@ -107,7 +107,7 @@ static apr_uint64_t requests_of(apr_uint32_t pool, apipool_named_e kind, const c
     apr_uint64_t requests = 0;
     for (apr_uint32_t i = 0; i < count; i++) {
         if (rows[i].kind == kind && !strcmp(rows[i].text, text)) {
-            requests += rows[i].numbers.requests;
+            requests += rows[i].counters.requests;
         }
     }
     return requests;
@@ -124,10 +124,10 @@ static void a_pool_without_requests_has_zeros(void **unused)
 {
     apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
 
-    assert_int_equal(snapshot.numbers.requests, 0);
-    assert_int_equal(snapshot.numbers.total, 0);
-    assert_int_equal(snapshot.numbers.rpm, 0);
-    assert_true(snapshot.numbers.latency_ms < 0);
+    assert_int_equal(snapshot.counters.requests, 0);
+    assert_int_equal(snapshot.counters.total, 0);
+    assert_int_equal(snapshot.counters.rpm, 0);
+    assert_true(snapshot.counters.latency_ms < 0);
     assert_int_equal(snapshot.endings[APIPOOL_ENDED_REFUSED], 0);
     assert_int_equal(snapshot.duration.count, 0);
     assert_int_equal(snapshot.first_byte.count, 0);
@@ -138,49 +138,49 @@ static void a_pool_without_requests_has_zeros(void **unused)
 
 static void a_request_is_counted_for_its_pool(void **unused)
 {
-    record(served(main_pool, group_a));
-    apipool_request_stats_t second = served(main_pool, group_b);
+    record(served(main_pool, upstream_a));
+    apipool_request_stats_t second = served(main_pool, upstream_b);
     second.finished.attempts = 3;
     second.finished.tokens = (apipool_usage_t){7, 5, -1, 12};
     record(second);
 
     apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
-    assert_int_equal(snapshot.numbers.requests, 2);
-    assert_int_equal(snapshot.numbers.attempts, 4);
-    assert_int_equal(snapshot.numbers.successes, 2);
-    assert_int_equal(snapshot.numbers.errors, 0);
-    assert_int_equal(snapshot.numbers.prompt, 107);
-    assert_int_equal(snapshot.numbers.completion, 25);
-    assert_int_equal(snapshot.numbers.cached, 10);
-    assert_int_equal(snapshot.numbers.total, 132);
-    assert_int_equal(snapshot.numbers.estimated, 0);
-    assert_int_equal(snapshot.numbers.rpm, 2);
-    assert_int_equal(snapshot.numbers.tpm, 132);
+    assert_int_equal(snapshot.counters.requests, 2);
+    assert_int_equal(snapshot.counters.attempts, 4);
+    assert_int_equal(snapshot.counters.successes, 2);
+    assert_int_equal(snapshot.counters.errors, 0);
+    assert_int_equal(snapshot.counters.prompt, 107);
+    assert_int_equal(snapshot.counters.completion, 25);
+    assert_int_equal(snapshot.counters.cached, 10);
+    assert_int_equal(snapshot.counters.total, 132);
+    assert_int_equal(snapshot.counters.estimated, 0);
+    assert_int_equal(snapshot.counters.rpm, 2);
+    assert_int_equal(snapshot.counters.tpm, 132);
     assert_int_equal(snapshot.endings[APIPOOL_ENDED_REFUSED], 0);
-    assert_true(pool_at(main_pool, NOW + SEC(180)).numbers.rpm == 0);
-    assert_int_equal(pool_at(main_pool, NOW + SEC(180)).numbers.requests, 2);
+    assert_true(pool_at(main_pool, NOW + SEC(180)).counters.rpm == 0);
+    assert_int_equal(pool_at(main_pool, NOW + SEC(180)).counters.requests, 2);
 }
 
 static void pools_do_not_mix(void **unused)
 {
     apr_uint32_t other_pool = attach("", "other"), same_name = attach("vhost", "main");
-    apr_uint32_t other_group = group_of(other_pool, "a");
-    apipool_request_stats_t stats = served(other_pool, other_group);
+    apr_uint32_t other_upstream = upstream_of(other_pool, "a");
+    apipool_request_stats_t stats = served(other_pool, other_upstream);
 
     name(&stats, "alice", "gpt");
     record(stats);
-    record(served(main_pool, group_a));
-    record(served(main_pool, group_a));
+    record(served(main_pool, upstream_a));
+    record(served(main_pool, upstream_a));
     record(refused(same_name, APIPOOL_RULE_EXHAUSTED));
 
-    assert_int_equal(pool_at(main_pool, NOW).numbers.requests, 2);
-    assert_int_equal(pool_at(other_pool, NOW).numbers.requests, 1);
-    assert_int_equal(pool_at(same_name, NOW).numbers.requests, 1);
+    assert_int_equal(pool_at(main_pool, NOW).counters.requests, 2);
+    assert_int_equal(pool_at(other_pool, NOW).counters.requests, 1);
+    assert_int_equal(pool_at(same_name, NOW).counters.requests, 1);
     assert_int_equal(pool_at(same_name, NOW).endings[APIPOOL_ENDED_REFUSED], 1);
     assert_int_equal(pool_at(main_pool, NOW).endings[APIPOOL_ENDED_REFUSED], 0);
-    assert_int_equal(endings_of(group_a, APIPOOL_ENDED_COMPLETE), 2);
-    assert_int_equal(endings_of(group_b, APIPOOL_ENDED_COMPLETE), 0);
-    assert_int_equal(endings_of(other_group, APIPOOL_ENDED_COMPLETE), 1);
+    assert_int_equal(endings_of(upstream_a, APIPOOL_ENDED_COMPLETE), 2);
+    assert_int_equal(endings_of(upstream_b, APIPOOL_ENDED_COMPLETE), 0);
+    assert_int_equal(endings_of(other_upstream, APIPOOL_ENDED_COMPLETE), 1);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "alice"), 0);
     assert_int_equal(requests_of(other_pool, APIPOOL_NAMED_CLIENT, "alice"), 1);
 }
@@ -190,18 +190,18 @@ static void endings_are_counted_for_the_last_upstream(void **unused)
     for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
         for (int i = 0; i <= ending; i++) {
             record(ending == APIPOOL_ENDED_COMPLETE
-                       ? served(main_pool, group_b)
-                       : failed(main_pool, group_b, (apipool_ending_e)ending));
+                       ? served(main_pool, upstream_b)
+                       : failed(main_pool, upstream_b, (apipool_ending_e)ending));
         }
     }
     for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
-        assert_int_equal(endings_of(group_b, (apipool_ending_e)ending), ending + 1);
-        assert_int_equal(endings_of(group_a, (apipool_ending_e)ending), 0);
+        assert_int_equal(endings_of(upstream_b, (apipool_ending_e)ending), ending + 1);
+        assert_int_equal(endings_of(upstream_a, (apipool_ending_e)ending), 0);
     }
     apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
-    assert_int_equal(snapshot.numbers.requests, 15);
-    assert_int_equal(snapshot.numbers.successes, 1);
-    assert_int_equal(snapshot.numbers.errors, 11); /* those who left tell nothing */
+    assert_int_equal(snapshot.counters.requests, 15);
+    assert_int_equal(snapshot.counters.successes, 1);
+    assert_int_equal(snapshot.counters.errors, 11); /* clients that left do not count */
     assert_int_equal(snapshot.endings[APIPOOL_ENDED_REFUSED], 0);
 }
 
@@ -219,30 +219,30 @@ static void requests_without_an_attempt_are_counted_by_rule(void **unused)
                                                                  : 0;
         assert_int_equal(snapshot.refusals[rule], expected);
     }
-    assert_int_equal(snapshot.numbers.requests, 3);
-    assert_int_equal(snapshot.numbers.attempts, 0);
+    assert_int_equal(snapshot.counters.requests, 3);
+    assert_int_equal(snapshot.counters.attempts, 0);
     for (int ending = 0; ending < APIPOOL_ENDINGS; ending++) {
-        assert_int_equal(endings_of(group_a, (apipool_ending_e)ending), 0);
-        assert_int_equal(endings_of(group_b, (apipool_ending_e)ending), 0);
+        assert_int_equal(endings_of(upstream_a, (apipool_ending_e)ending), 0);
+        assert_int_equal(endings_of(upstream_b, (apipool_ending_e)ending), 0);
     }
 }
 
 static void estimates_are_kept_apart(void **unused)
 {
-    apipool_request_stats_t stats = served(main_pool, group_a);
+    apipool_request_stats_t stats = served(main_pool, upstream_a);
     stats.finished.estimated = 1;
     stats.finished.tokens.cached = -1;
-    record(served(main_pool, group_a));
+    record(served(main_pool, upstream_a));
     record(stats);
 
-    apipool_counters_snapshot_t numbers = pool_at(main_pool, NOW).numbers;
-    assert_int_equal(numbers.requests, 2);
-    assert_int_equal(numbers.prompt, 100);
-    assert_int_equal(numbers.completion, 20);
-    assert_int_equal(numbers.cached, 10);
-    assert_int_equal(numbers.total, 120);
-    assert_int_equal(numbers.estimated, 120);
-    assert_int_equal(numbers.tpm, 120);
+    apipool_counters_snapshot_t counters = pool_at(main_pool, NOW).counters;
+    assert_int_equal(counters.requests, 2);
+    assert_int_equal(counters.prompt, 100);
+    assert_int_equal(counters.completion, 20);
+    assert_int_equal(counters.cached, 10);
+    assert_int_equal(counters.total, 120);
+    assert_int_equal(counters.estimated, 120);
+    assert_int_equal(counters.tpm, 120);
 }
 
 static void times_that_are_known_are_in_the_histograms(void **unused)
@@ -251,7 +251,7 @@ static void times_that_are_known_are_in_the_histograms(void **unused)
     const int count = sizeof(times) / sizeof(*times);
 
     for (int i = 0; i < count; i++) {
-        apipool_request_stats_t stats = served(main_pool, group_a);
+        apipool_request_stats_t stats = served(main_pool, upstream_a);
         stats.finished.latency = times[i];
         stats.finished.first_byte = i % 2 ? -1 : times[i];
         record(stats);
@@ -269,9 +269,9 @@ static void times_that_are_known_are_in_the_histograms(void **unused)
     assert_int_equal(pool_at(attach("", "other"), NOW).duration.count, 0);
 }
 
-static void clients_and_models_have_numbers_of_their_own(void **unused)
+static void clients_and_models_have_counters_of_their_own(void **unused)
 {
-    apipool_request_stats_t stats = served(main_pool, group_a);
+    apipool_request_stats_t stats = served(main_pool, upstream_a);
 
     name(&stats, "alice", "gpt");
     record(stats);
@@ -279,22 +279,22 @@ static void clients_and_models_have_numbers_of_their_own(void **unused)
     record(stats);
     name(&stats, "bob", "gpt");
     record(stats);
-    record(served(main_pool, group_a));
+    record(served(main_pool, upstream_a));
 
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "alice"), 2);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "bob"), 1);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, "gpt"), 2);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, "claude"), 1);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, "alice"), 0);
-    /* what has no name is nobody's, not "other" */
+    /* without a name it is not counted, not even as "other" */
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, APIPOOL_NAMED_OTHER), 0);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_MODEL, APIPOOL_NAMED_OTHER), 0);
-    assert_int_equal(pool_at(main_pool, NOW).numbers.requests, 4);
+    assert_int_equal(pool_at(main_pool, NOW).counters.requests, 4);
 }
 
 static void only_who_has_been_served_gets_a_place(void **unused)
 {
-    apipool_request_stats_t stats = failed(main_pool, group_a, APIPOOL_ENDED_FAILED);
+    apipool_request_stats_t stats = failed(main_pool, upstream_a, APIPOOL_ENDED_FAILED);
 
     name(&stats, "alice", "made-up");
     record(stats);
@@ -303,7 +303,7 @@ static void only_who_has_been_served_gets_a_place(void **unused)
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, "alice"), 0);
     assert_int_equal(requests_of(main_pool, APIPOOL_NAMED_CLIENT, APIPOOL_NAMED_OTHER), 1);
 
-    apipool_request_stats_t good = served(main_pool, group_a);
+    apipool_request_stats_t good = served(main_pool, upstream_a);
     name(&good, "alice", "made-up");
     record(good);
     record(stats);
@@ -318,7 +318,7 @@ static void the_ring_has_every_request(void **unused)
 
     for (apr_uint32_t i = 0; i < 2 * size + 3; i++) {
         apipool_request_stats_t stats =
-            i % 2 ? refused(main_pool, APIPOOL_RULE_EXHAUSTED) : served(main_pool, group_a);
+            i % 2 ? refused(main_pool, APIPOOL_RULE_EXHAUSTED) : served(main_pool, upstream_a);
         strcpy(stats.entry.model, models[i % 3]);
         stats.entry.at = NOW + i;
         record(stats);
@@ -334,7 +334,7 @@ static void the_ring_has_every_request(void **unused)
 static void the_history_has_every_request(void **unused)
 {
     apipool_series_point_t points[3];
-    apipool_request_stats_t stats = served(main_pool, group_a);
+    apipool_request_stats_t stats = served(main_pool, upstream_a);
 
     for (int minute = 0; minute < 3; minute++) {
         for (int i = 0; i <= minute; i++) {
@@ -357,17 +357,17 @@ static void sums_agree_with_each_other(void **unused)
     static const char *const names[] = {"a", "b", "c", ""};
     static apipool_names_row_t rows[ROWS];
     apr_uint32_t random = 2463534242, other_pool = attach("", "other");
-    apr_uint32_t groups[] = {group_a, group_b, group_of(other_pool, "x"), APIPOOL_NONE};
+    apr_uint32_t upstreams[] = {upstream_a, upstream_b, upstream_of(other_pool, "x"), APIPOOL_NONE};
     apr_uint64_t expected[2] = {0, 0}, prompt[2] = {0, 0}, named[2] = {0, 0}, sum[2] = {0, 0};
 
     for (int i = 0; i < 5000; i++) {
-        apr_uint32_t draw = next_random(&random), group = groups[draw % 4];
+        apr_uint32_t draw = next_random(&random), upstream = upstreams[draw % 4];
         apr_uint32_t which = draw % 4 == 2 || (draw % 4 == 3 && draw & 64);
         apr_uint32_t pool = which ? other_pool : main_pool;
-        apipool_request_stats_t stats = group == APIPOOL_NONE
-                                            ? refused(pool, APIPOOL_RULE_ALL_COOLING)
-                                        : draw & 128 ? failed(pool, group, APIPOOL_ENDED_TRUNCATED)
-                                                     : served(pool, group);
+        apipool_request_stats_t stats =
+            upstream == APIPOOL_NONE ? refused(pool, APIPOOL_RULE_ALL_COOLING)
+            : draw & 128             ? failed(pool, upstream, APIPOOL_ENDED_TRUNCATED)
+                                     : served(pool, upstream);
         name(&stats, names[draw >> 8 & 3], names[draw >> 10 & 3]);
         record(stats);
         expected[which]++;
@@ -377,15 +377,15 @@ static void sums_agree_with_each_other(void **unused)
     for (int which = 0; which < 2; which++) {
         apipool_pool_snapshot_t snapshot = pool_at(which ? other_pool : main_pool, NOW);
         apr_uint64_t ended = snapshot.endings[APIPOOL_ENDED_REFUSED];
-        for (int g = 0; g < 3; g++) {
-            for (int ending = 0; (g == 2) == which && ending < APIPOOL_ENDINGS; ending++) {
-                ended += endings_of(groups[g], (apipool_ending_e)ending);
+        for (int u = 0; u < 3; u++) {
+            for (int ending = 0; (u == 2) == which && ending < APIPOOL_ENDINGS; ending++) {
+                ended += endings_of(upstreams[u], (apipool_ending_e)ending);
             }
         }
-        assert_int_equal(snapshot.numbers.requests, expected[which]);
-        assert_int_equal(snapshot.numbers.prompt, prompt[which]);
+        assert_int_equal(snapshot.counters.requests, expected[which]);
+        assert_int_equal(snapshot.counters.prompt, prompt[which]);
         assert_int_equal(snapshot.duration.count, expected[which]);
-        assert_int_equal(snapshot.first_byte.count, snapshot.numbers.successes);
+        assert_int_equal(snapshot.first_byte.count, snapshot.counters.successes);
         assert_int_equal(snapshot.refusals[APIPOOL_RULE_ALL_COOLING],
                          snapshot.endings[APIPOOL_ENDED_REFUSED]);
         assert_int_equal(ended, expected[which]);
@@ -393,7 +393,7 @@ static void sums_agree_with_each_other(void **unused)
     apr_uint32_t count = names_of(APIPOOL_NAMED_OF_ANY, rows);
     for (apr_uint32_t i = 0; i < count; i++) {
         if (rows[i].kind == APIPOOL_NAMED_CLIENT) {
-            sum[rows[i].pool == other_pool] += rows[i].numbers.requests;
+            sum[rows[i].pool == other_pool] += rows[i].counters.requests;
         }
     }
     assert_int_equal(sum[0], named[0]);
@@ -402,14 +402,14 @@ static void sums_agree_with_each_other(void **unused)
 
 enum { PROCESSES = 4, SHARE = 3000 };
 
-/* Asserts of a child would write TAP of their own. */
+/* Assertions of a child would write TAP of their own. */
 static void record_share(fixture_t *f, unsigned child)
 {
     static const char *const clients[] = {"alice", "bob"}, *const models[] = {"a", "b", "c"};
     int failed = apr_global_mutex_child_init(&f->mutex, NULL, f->pool) != APR_SUCCESS;
     segment->mutex = f->mutex;
     for (unsigned i = 0; i < SHARE && !failed; i++) {
-        apipool_request_stats_t stats = served(main_pool, group_a);
+        apipool_request_stats_t stats = served(main_pool, upstream_a);
         stats.finished.tokens =
             (apipool_usage_t){.prompt = i, .completion = child, .cached = 0, .total = i + child};
         name(&stats, clients[i % 2], models[i % 3]);
@@ -418,7 +418,7 @@ static void record_share(fixture_t *f, unsigned child)
     _exit(failed);
 }
 
-static void numbers_are_exact_over_all_processes(void **state)
+static void counters_are_exact_over_all_processes(void **state)
 {
     static apipool_names_row_t rows[ROWS];
     const apr_uint64_t all = PROCESSES * SHARE;
@@ -443,8 +443,8 @@ static void numbers_are_exact_over_all_processes(void **state)
     apr_uint32_t count = names_of(main_pool, rows);
     assert_int_equal(count, 5);
     for (apr_uint32_t i = 0; i < count; i++) {
-        requests[rows[i].kind] += rows[i].numbers.requests;
-        tokens[rows[i].kind] += rows[i].numbers.prompt + rows[i].numbers.completion;
+        requests[rows[i].kind] += rows[i].counters.requests;
+        tokens[rows[i].kind] += rows[i].counters.prompt + rows[i].counters.completion;
     }
     for (int kind = 0; kind < 2; kind++) {
         assert_int_equal(requests[kind], all);
@@ -460,8 +460,8 @@ static void numbers_are_exact_over_all_processes(void **state)
         assert_int_equal(point.completion, completion);
     }
     apipool_pool_snapshot_t snapshot = pool_at(main_pool, NOW);
-    assert_int_equal(snapshot.numbers.rpm, all);
-    assert_int_equal(snapshot.numbers.tpd, prompt + completion);
+    assert_int_equal(snapshot.counters.rpm, all);
+    assert_int_equal(snapshot.counters.tpd, prompt + completion);
     assert_int_equal(*segment->recent.pushed, all);
 }
 
@@ -469,14 +469,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_pool_without_requests_has_zeros),
-        TEST(numbers_are_exact_over_all_processes),
+        TEST(counters_are_exact_over_all_processes),
         TEST(a_request_is_counted_for_its_pool),
         TEST(pools_do_not_mix),
         TEST(endings_are_counted_for_the_last_upstream),
         TEST(requests_without_an_attempt_are_counted_by_rule),
         TEST(estimates_are_kept_apart),
         TEST(times_that_are_known_are_in_the_histograms),
-        TEST(clients_and_models_have_numbers_of_their_own),
+        TEST(clients_and_models_have_counters_of_their_own),
         TEST(only_who_has_been_served_gets_a_place),
         TEST(the_ring_has_every_request),
         TEST(the_history_has_every_request),

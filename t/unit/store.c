@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/store: what is saved from one segment is found in the next, field by field. */
+ * Tests of src/store/store: what one segment saves the next one loads, field by field. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ static void fill_window(apipool_window_t *window, apr_uint32_t from)
     }
 }
 
-/* Every member differs from the others. */
+/* All members differ. */
 static void fill_counts(apipool_counts_t *counts, apr_uint32_t from)
 {
     *counts = (apipool_counts_t){3 * from + 10, from + 2, from + 3, from + 4, from + 5,
@@ -37,11 +37,11 @@ static void fill_counts(apipool_counts_t *counts, apr_uint32_t from)
                                  1.5,           0.75,     10,       11};
 }
 
-static void fill_numbers(apipool_counters_t *numbers, apr_uint32_t from)
+static void fill_counters(apipool_counters_t *counters, apr_uint32_t from)
 {
-    fill_counts(&numbers->counts, from);
+    fill_counts(&counters->counts, from);
     for (apr_uint32_t i = 0; i < APIPOOL_WINDOWS; i++) {
-        fill_window(&numbers->windows[i], from + 100 * i);
+        fill_window(&counters->windows[i], from + 100 * i);
     }
 }
 
@@ -68,23 +68,24 @@ static void keys_of_several_servers_pools_and_upstreams_come_back(void **unused)
     for (int s = 0; s < 3; s++) {
         for (int u = 0; u < 2; u++) {
             char key[40];
-            apr_uint32_t group = group_of(&life, attach(&life, servers[s], "p"), upstreams[u]);
+            apr_uint32_t upstream =
+                upstream_of(&life, attach(&life, servers[s], "p"), upstreams[u]);
             apr_size_t len = (apr_size_t)snprintf(key, sizeof(key), "sk-%d-%d", s, u);
-            add_item(&life, group, &(apipool_key_item_t){.key = key, .len = len, .enabled = u});
-            add(&life, group, u ? "sk-the-same-in-all-of-them" : "x");
+            add_item(&life, upstream, &(apipool_key_item_t){.key = key, .len = len, .enabled = u});
+            add(&life, upstream, u ? "sk-the-same-in-all-of-them" : "x");
         }
     }
-    apr_uint32_t group = group_of(&life, attach(&life, "", "q"), "one");
-    add_item(&life, group,
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "q"), "one");
+    add_item(&life, upstream,
              &(apipool_key_item_t){.key = longest,
                                    .len = sizeof(longest),
                                    .enabled = 1,
                                    .weight = 1000,
                                    .account = "acme",
                                    .limits = {1, 2, 3, 4, 5}});
-    add_item(&life, group,
+    add_item(&life, upstream,
              &(apipool_key_item_t){.key = around, .len = APIPOOL_KEY_INLINE, .enabled = 1});
-    add_item(&life, group,
+    add_item(&life, upstream,
              &(apipool_key_item_t){.key = around, .len = APIPOOL_KEY_INLINE + 1, .enabled = 1});
 
     life_t next = restart(&life, "keys");
@@ -97,7 +98,7 @@ static void keys_of_several_servers_pools_and_upstreams_come_back(void **unused)
             apr_size_t len = (apr_size_t)snprintf(key, sizeof(key), "sk-%d-%d", s, u);
             const apipool_slot_t *slot = slot_of(&next, pool, key, len);
             assert_key(&next, slot, key, len);
-            assert_int_equal(slot->group, group_of(&next, pool, upstreams[u]));
+            assert_int_equal(slot->upstream, upstream_of(&next, pool, upstreams[u]));
             assert_int_equal(slot->state, u ? APIPOOL_STATE_ACTIVE : APIPOOL_STATE_DISABLED);
             assert_int_equal(slot->weight, 1);
             assert_int_equal(slot->account, 0);
@@ -125,13 +126,13 @@ static void a_key_that_was_moved_or_described_anew_comes_back_so(void **unused)
     apipool_key_item_t item = {.key = "sk-moved", .len = 8, .enabled = 1};
     life_t life = start("moved");
     apr_uint32_t pool = attach(&life, "", "main");
-    add_item(&life, group_of(&life, pool, "one"), &item);
+    add_item(&life, upstream_of(&life, pool, "one"), &item);
     life_t second = restart(&life, "moved");
     assert_false(apipool_store_has_unsaved_keys(second.store));
     pool = attach(&second, "", "main");
     item.weight = 7;
     assert_int_equal(
-        apipool_pool_add(second.segment, group_of(&second, pool, "two"), &item, now, &added),
+        apipool_pool_add(second.segment, upstream_of(&second, pool, "two"), &item, now, &added),
         APR_SUCCESS);
     assert_int_equal(added, APIPOOL_DUPLICATE);
     assert_true(apipool_store_has_unsaved_keys(second.store));
@@ -139,7 +140,7 @@ static void a_key_that_was_moved_or_described_anew_comes_back_so(void **unused)
     assert_false(apipool_store_has_unsaved_keys(second.store));
     const apipool_slot_t *slot = main_slot(&third, "sk-moved");
     assert_int_equal(slot->weight, 7);
-    assert_string_equal(third.segment->groups[slot->group].name, "two");
+    assert_string_equal(third.segment->upstreams[slot->upstream].name, "two");
     assert_int_equal(third.stored, 1);
     end(&life);
     end(&second);
@@ -154,11 +155,11 @@ static void keys_come_back_in_the_state_they_were_in(void **unused)
         APIPOOL_STATE_ACTIVE,  APIPOOL_STATE_COOLING, APIPOOL_STATE_HALF_OPEN, APIPOOL_STATE_QUOTA,
         APIPOOL_STATE_INVALID, APIPOOL_STATE_TRIPPED, APIPOOL_STATE_DISABLED};
     life_t life = start("states");
-    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
     for (int i = 0; i < APIPOOL_STATE_COUNT; i++) {
         char key[16];
         snprintf(key, sizeof(key), "sk-%d", i);
-        settle(&life, add(&life, group, key), states[i], now + apr_time_from_sec(100 + i));
+        settle(&life, add(&life, upstream, key), states[i], now + apr_time_from_sec(100 + i));
     }
     life_t next = restart(&life, "states");
     for (int i = 0; i < APIPOOL_STATE_COUNT; i++) {
@@ -204,7 +205,7 @@ static void fill_slot(apipool_slot_t *slot)
 static void what_is_known_of_a_key_comes_back_field_by_field(void **unused)
 {
     life_t life = start("fields");
-    apipool_slot_t *was = add(&life, group_of(&life, attach(&life, "", "main"), "one"), "sk-a");
+    apipool_slot_t *was = add(&life, upstream_of(&life, attach(&life, "", "main"), "one"), "sk-a");
     fill_slot(was);
     settle(&life, was, APIPOOL_STATE_QUOTA, now + apr_time_from_sec(50));
     life_t next = restart(&life, "fields");
@@ -239,9 +240,9 @@ static void cooldowns_of_single_models_go_on_and_those_that_are_over_do_not(void
 {
     life_t life = start("models");
     apr_time_t begun = now;
-    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
-    apipool_slot_t *active = add(&life, group, "sk-active");
-    apipool_slot_t *cooling = add(&life, group, "sk-cooling");
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
+    apipool_slot_t *active = add(&life, upstream, "sk-active");
+    apipool_slot_t *cooling = add(&life, upstream, "sk-cooling");
     settle(&life, cooling, APIPOOL_STATE_COOLING, now + apr_time_from_sec(10));
     for (apr_uint64_t model = 1; model <= 9; model++) { /* the last ones share a model slot */
         assert_int_not_equal(
@@ -251,11 +252,11 @@ static void cooldowns_of_single_models_go_on_and_those_that_are_over_do_not(void
     }
     apipool_members_cool_locked(life.segment, index_of(&life, cooling), 2,
                                 now + apr_time_from_sec(200), now);
-    apipool_slot_t *over = add(&life, group, "sk-over");
+    apipool_slot_t *over = add(&life, upstream, "sk-over");
     apipool_members_cool_locked(life.segment, index_of(&life, over), 3, now + 1, now);
 
     life_t next = restart(&life, "models");
-    apr_uint32_t again = main_slot(&next, "sk-active")->group;
+    apr_uint32_t again = main_slot(&next, "sk-active")->upstream;
     active = main_slot(&next, "sk-active");
     for (apr_uint64_t model = 1; model <= 6; model++) {
         apr_uint32_t model_slot = apipool_members_model_slot_locked(next.segment, again, model);
@@ -303,25 +304,25 @@ static void what_holds_for_an_account_goes_on(void **unused)
 
 /* --- statistics of upstreams, pools, clients and models --- */
 
-static void numbers_of_upstreams_and_pools_come_back(void **unused)
+static void counters_of_upstreams_and_pools_come_back(void **unused)
 {
     life_t life = start("totals");
     apr_uint32_t pool = attach(&life, "v.example:80", "main");
-    apipool_upstream_t *g = &life.segment->groups[group_of(&life, pool, "one")];
+    apipool_upstream_t *u = &life.segment->upstreams[upstream_of(&life, pool, "one")];
     apipool_pool_stats_t *stats = &life.segment->stats[pool];
-    fill_numbers(&g->numbers, 5000);
+    fill_counters(&u->counters, 5000);
     for (apr_uint32_t i = 0; i < APIPOOL_RULE_COUNT; i++) {
-        g->rules[i] = 10 + i;
+        u->rules[i] = 10 + i;
         stats->refusals[i] = 40 + i;
     }
     for (apr_uint32_t i = 0; i < APIPOOL_ENDINGS; i++) {
-        g->endings[i] = 70 + i;
+        u->endings[i] = 70 + i;
         stats->endings[i] = 80 + i;
     }
-    g->successes = 91;
-    g->failures = 92;
-    g->failing = 0.5;
-    fill_numbers(&stats->numbers, 6000);
+    u->successes = 91;
+    u->failures = 92;
+    u->failing = 0.5;
+    fill_counters(&stats->counters, 6000);
     for (apr_uint32_t i = 0; i < APIPOOL_SERIES_MINUTES; i++) {
         stats->series.minutes[i] = (apipool_series_slot_t){
             APIPOOL_SERIES_MINUTES + i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7, i + 8};
@@ -337,10 +338,10 @@ static void numbers_of_upstreams_and_pools_come_back(void **unused)
 
     life_t next = restart(&life, "totals");
     pool = attach(&next, "v.example:80", "main");
-    const apipool_upstream_t *again = &next.segment->groups[group_of(&next, pool, "one")];
-    assert_memory_equal(&again->numbers, &g->numbers, sizeof(g->numbers));
-    assert_memory_equal(again->rules, g->rules, sizeof(g->rules));
-    assert_memory_equal(again->endings, g->endings, sizeof(g->endings));
+    const apipool_upstream_t *again = &next.segment->upstreams[upstream_of(&next, pool, "one")];
+    assert_memory_equal(&again->counters, &u->counters, sizeof(u->counters));
+    assert_memory_equal(again->rules, u->rules, sizeof(u->rules));
+    assert_memory_equal(again->endings, u->endings, sizeof(u->endings));
     assert_int_equal(again->successes, 91);
     assert_int_equal(again->failures, 92);
     assert_true(again->failing == 0.5);
@@ -357,15 +358,15 @@ static apipool_counters_t *named(const life_t *life, apr_uint32_t pool, apipool_
     return apipool_names_at_locked(&life->segment->names, pool, kind, &name, may_add);
 }
 
-static void numbers_of_clients_and_models_come_back(void **unused)
+static void counters_of_clients_and_models_come_back(void **unused)
 {
     static const char model[] = "Qwen/\xe6\xa8\xa1\xe5\x9e\x8b";
     life_t life = start("names");
     apr_uint32_t one = attach(&life, "", "one"), two = attach(&life, "", "two");
-    fill_numbers(named(&life, one, APIPOOL_NAMED_CLIENT, "alice", 1), 100);
-    fill_numbers(named(&life, two, APIPOOL_NAMED_CLIENT, "alice", 1), 200);
-    fill_numbers(named(&life, two, APIPOOL_NAMED_MODEL, model, 1), 300);
-    fill_numbers(named(&life, two, APIPOOL_NAMED_MODEL, "", 1), 400); /* "other" */
+    fill_counters(named(&life, one, APIPOOL_NAMED_CLIENT, "alice", 1), 100);
+    fill_counters(named(&life, two, APIPOOL_NAMED_CLIENT, "alice", 1), 200);
+    fill_counters(named(&life, two, APIPOOL_NAMED_MODEL, model, 1), 300);
+    fill_counters(named(&life, two, APIPOOL_NAMED_MODEL, "", 1), 400); /* "other" */
     life_t next = restart(&life, "names");
     two = attach(&next, "", "two");
     one = attach(&next, "", "one");
@@ -381,7 +382,7 @@ static void numbers_of_clients_and_models_come_back(void **unused)
     for (int i = 0; i < 4; i++) {
         apipool_counters_t expected;
         memset(&expected, 0, sizeof(expected));
-        fill_numbers(&expected, cases[i].from);
+        fill_counters(&expected, cases[i].from);
         assert_memory_equal(named(&next, cases[i].pool, cases[i].kind, cases[i].text, 0), &expected,
                             sizeof(expected));
     }
@@ -398,7 +399,7 @@ static apr_uint64_t requests_of_all_names(const life_t *life)
     while (place < apipool_names_places(&life->segment->names)) {
         if (apipool_names_read_locked(&life->segment->names, APIPOOL_NAMED_OF_ANY, now, &place,
                                       &row, 1)) {
-            sum += row.numbers.requests;
+            sum += row.counters.requests;
         }
     }
     return sum;
@@ -429,8 +430,8 @@ int main(void)
         cmocka_unit_test(what_is_known_of_a_key_comes_back_field_by_field),
         cmocka_unit_test(cooldowns_of_single_models_go_on_and_those_that_are_over_do_not),
         cmocka_unit_test(what_holds_for_an_account_goes_on),
-        cmocka_unit_test(numbers_of_upstreams_and_pools_come_back),
-        cmocka_unit_test(numbers_of_clients_and_models_come_back),
+        cmocka_unit_test(counters_of_upstreams_and_pools_come_back),
+        cmocka_unit_test(counters_of_clients_and_models_come_back),
         cmocka_unit_test(no_request_is_lost_when_the_table_of_names_is_full),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/store_clients: clients that are made, changed and removed, and lives of a server in
+ * Tests of src/store/store_clients: creating, changing and removing clients, with restarts in
  * between. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,7 +45,7 @@ static apr_status_t create(const life_t *life, const char *server, const char *n
     return make(life, &change);
 }
 
-/* Gives a client all that it can have. */
+/* Sets all members of a client. */
 static apr_status_t give_all(void *ctx, apipool_client_terms_t *terms)
 {
     apr_pool_t *pool = ctx;
@@ -114,7 +114,7 @@ static void changes_are_there_in_the_next_life(void **unused)
     assert_int_equal(edit_all(&life, "two"), APR_SUCCESS);
     assert_int_equal(remove_client(&life, "", "one"), APR_SUCCESS);
     check_all(&life, "two");
-    life_t next = start("changes"); /* nobody has saved anything else */
+    life_t next = start("changes"); /* nothing else was saved */
     assert_false(has(&next, "", "one"));
     assert_true(has(&next, "v:80", "three"));
     check_all(&next, "two");
@@ -166,7 +166,7 @@ static apr_status_t be_killed(void *ctx)
     return APR_EGENERAL;
 }
 
-/* On disk, and not yet in memory: the next one to write makes up for it. */
+/* On disk, but not yet in memory: the next writer catches up. */
 static void what_is_on_disk_comes_to_memory(void **unused)
 {
     life_t life = start("cut-off");
@@ -216,8 +216,8 @@ static void what_was_used_is_known_in_the_next_life(void **unused)
     life_t next = restart(&life, "used");
     apipool_client_row_t row;
     assert_int_equal(apipool_client_read(next.segment, "", "one", now, &row), APR_SUCCESS);
-    assert_int_equal(row.numbers.requests, 1);
-    assert_int_equal(row.numbers.total, 7);
+    assert_int_equal(row.counters.requests, 1);
+    assert_int_equal(row.counters.total, 7);
     assert_in_range(row.last_used_at, now - apr_time_from_sec(60), now);
     assert_int_equal(
         apipool_client_recognise(next.segment, change.image.digest, "", NULL, now, &pass, NULL),
@@ -229,7 +229,7 @@ static void what_was_used_is_known_in_the_next_life(void **unused)
     end(&next);
 }
 
-/* A client of a later version, one that is cut off, and statistics of one that has gone. */
+/* A client of a later version, a truncated one, and statistics of a removed one. */
 static void records_of_other_versions(void **unused)
 {
     static const struct {
@@ -246,7 +246,8 @@ static void records_of_other_versions(void **unused)
         apr_array_header_t *clients = apr_array_make(pool, 1, sizeof(apipool_client_image_t));
         apipool_record_begin(&writer, bytes, sizeof(bytes));
         apipool_record_put_text(&writer, 200, "of the future");
-        apipool_record_put_u64s(&writer, 7, limits, 3); /* of the past: without concurrency */
+        apipool_record_put_u64s(&writer, 7, limits, 3); /* of an earlier version: without
+                                                         * concurrency */
         if (records[i].has_name) {
             apipool_record_put_text(&writer, 2, "one");
         }

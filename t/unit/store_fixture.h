@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Lives of a server for tests of the store: a segment each, filled from a folder and saved to it. */
+ * Lives of a server for tests of the store: each has a segment, filled from a folder and saved
+ * to it. */
 #ifndef APIPOOL_UNIT_STORE_FIXTURE_H
 #define APIPOOL_UNIT_STORE_FIXTURE_H
 
@@ -15,7 +16,7 @@
 #include "scratch.h"
 #include "store_parts.h"
 
-/* One life of a server: a segment, and the store that it is saved to. */
+/* One life of a server: a segment and its store. */
 typedef struct {
     fixture_t *f;
     apipool_segment_t *segment;
@@ -44,7 +45,7 @@ static inline apipool_store_settings_t settings_of(const char *name, apr_pool_t 
                                       .report = on_report};
 }
 
-/* Starts and reads what is there; what of that failed is for the caller to see. */
+/* Starts and loads; the caller checks for failures. */
 static inline apr_status_t try_start(life_t *life, const char *name)
 {
     apipool_stored_keys_t *keys;
@@ -66,7 +67,7 @@ static inline apr_status_t try_start(life_t *life, const char *name)
         apipool_store_use(life->store, life->segment, writer);
         rv = apipool_store_fill(life->store, keys, &error, life->f->pool);
     }
-    close(kept->lock); /* lives follow one another while the ones before are looked at */
+    close(kept->lock); /* the next life starts while the previous ones are still examined */
     return rv;
 }
 
@@ -108,11 +109,11 @@ static inline apr_uint32_t attach(const life_t *life, const char *server, const 
     return pool;
 }
 
-static inline apr_uint32_t group_of(const life_t *life, apr_uint32_t pool, const char *upstream)
+static inline apr_uint32_t upstream_of(const life_t *life, apr_uint32_t pool, const char *name)
 {
-    apr_uint32_t group;
-    assert_int_equal(apipool_pool_upstream(life->segment, pool, upstream, &group), APR_SUCCESS);
-    return group;
+    apr_uint32_t upstream;
+    assert_int_equal(apipool_pool_upstream(life->segment, pool, name, &upstream), APR_SUCCESS);
+    return upstream;
 }
 
 static inline apipool_slot_t *slot_of(const life_t *life, apr_uint32_t pool, const char *key,
@@ -124,22 +125,22 @@ static inline apipool_slot_t *slot_of(const life_t *life, apr_uint32_t pool, con
     return &life->segment->slots[index];
 }
 
-static inline apipool_slot_t *add_item(life_t *life, apr_uint32_t group,
+static inline apipool_slot_t *add_item(life_t *life, apr_uint32_t upstream,
                                        const apipool_key_item_t *item)
 {
     apipool_added_e added;
-    assert_int_equal(apipool_pool_add(life->segment, group, item, now - 5, &added), APR_SUCCESS);
+    assert_int_equal(apipool_pool_add(life->segment, upstream, item, now - 5, &added), APR_SUCCESS);
     assert_int_equal(added, APIPOOL_ADDED);
-    return slot_of(life, life->segment->groups[group].pool, item->key, item->len);
+    return slot_of(life, life->segment->upstreams[upstream].pool, item->key, item->len);
 }
 
-static inline apipool_slot_t *add(life_t *life, apr_uint32_t group, const char *key)
+static inline apipool_slot_t *add(life_t *life, apr_uint32_t upstream, const char *key)
 {
     apipool_key_item_t item = {.key = key, .len = strlen(key), .enabled = 1};
-    return add_item(life, group, &item);
+    return add_item(life, upstream, &item);
 }
 
-/* The slot of a key of pool "main" of the main server. */
+/* Slot of a key in pool "main" of the main server. */
 static inline apipool_slot_t *main_slot(const life_t *life, const char *key)
 {
     return slot_of(life, attach(life, "", "main"), key, strlen(key));

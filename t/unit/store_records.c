@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/store: records that an older or a newer version wrote, or that cannot be unsealed. */
+ * Tests of src/store/store: records of older and newer versions, and ones that cannot be
+ * unsealed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +48,7 @@ static void commit(writing_t *w)
     }
 }
 
-/* Tags of statistics, as the files have them. */
+/* Tags of statistics, as stored. */
 enum {
     STAT_POOL = 2,
     STAT_UPSTREAM = 3,
@@ -69,7 +70,7 @@ enum {
     STAT_BALANCE = 30
 };
 
-/* Tags of keys, as the files have them. */
+/* Tags of keys, as stored. */
 enum { SERVER = 1, POOL, UPSTREAM, SEALED, ENABLED, WEIGHT, ACCOUNT, LIMITS, ADDED_AT };
 
 static apr_uint64_t id_of(const life_t *life, const char *key)
@@ -157,9 +158,9 @@ static void a_key_of_a_newer_version_is_read_as_far_as_it_is_known(void **unused
 static void statistics_of_other_versions_are_read_as_far_as_they_are_known(void **unused)
 {
     life_t life = start("stats");
-    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
-    add(&life, group, "sk-bare");
-    add(&life, group, "sk-strange");
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
+    add(&life, upstream, "sk-bare");
+    add(&life, upstream, "sk-strange");
     save(&life);
     const apr_uint64_t short_row[] = {3}, error_of_the_future[] = {429, 1000};
     writing_t *w = begin_generation(&life, APIPOOL_STORE_STATS);
@@ -211,7 +212,7 @@ static void statistics_of_other_versions_are_read_as_far_as_they_are_known(void 
     end(&next);
 }
 
-/* Puts a row of first, first + 1 and so on. */
+/* Writes a row first, first + 1, ... */
 static void put_row(writing_t *w, unsigned char tag, apr_uint64_t first, apr_size_t count)
 {
     apr_uint64_t row[100];
@@ -233,7 +234,7 @@ static void check_windows(const apipool_window_t *windows, int count, apr_uint32
 
 static void check_counts(const apipool_counts_t *counts, apr_uint64_t from)
 {
-    assert_int_equal(counts->requests, 2 * from + 5); /* mended: of successes and errors */
+    assert_int_equal(counts->requests, 2 * from + 5); /* repaired from successes and errors */
     const apr_uint64_t is[] = {from,           counts->attempts, counts->successes,
                                counts->errors, counts->prompt,   counts->completion,
                                counts->cached, counts->total,    counts->estimated};
@@ -244,7 +245,7 @@ static void check_counts(const apipool_counts_t *counts, apr_uint64_t from)
     assert_int_equal(counts->begun, from + 13);
 }
 
-/* Members may move; where they stand in a row may not. */
+/* Members may move in memory, but not in their row. */
 static void put_rows(life_t *life)
 {
     writing_t *w = begin_generation(life, APIPOOL_STORE_STATS);
@@ -287,23 +288,23 @@ static void check_rows_of_key(const apipool_slot_t *slot)
 static void the_order_of_a_row_is_the_one_that_files_have(void **unused)
 {
     life_t life = start("rows");
-    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
-    add(&life, group, "sk-rows");
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
+    add(&life, upstream, "sk-rows");
     save(&life);
     put_rows(&life);
     life_t next = start("rows");
     check_rows_of_key(main_slot(&next, "sk-rows"));
     const apipool_pool_stats_t *stats = &next.segment->stats[0];
-    check_counts(&stats->numbers.counts, 6);
-    check_windows(stats->numbers.windows, APIPOOL_WINDOWS, 20);
+    check_counts(&stats->counters.counts, 6);
+    check_windows(stats->counters.windows, APIPOOL_WINDOWS, 20);
     const apipool_series_slot_t *point = &stats->series.minutes[61 % APIPOOL_SERIES_MINUTES];
     assert_true(point->number == 61 && point->requests == 62 && point->errors == 63);
     assert_true(point->begun == 64 && point->timed == 65 && point->first_byte == 66);
     assert_true(point->latency == 67 && point->prompt == 68 && point->completion == 69);
     assert_true(stats->duration.counts[0] == 31 && stats->duration.sum == 46);
-    const apipool_upstream_t *g = &next.segment->groups[0];
-    assert_true(g->successes == 41 && g->failures == 42);
-    assert_true(g->rules[0] == 51 && g->rules[2] == 53 && g->rules[3] == 0);
+    const apipool_upstream_t *u = &next.segment->upstreams[0];
+    assert_true(u->successes == 41 && u->failures == 42);
+    assert_true(u->rules[0] == 51 && u->rules[2] == 53 && u->rules[3] == 0);
     end(&life);
     end(&next);
 }
@@ -317,7 +318,7 @@ static void records_of_sessions_are_read_as_far_as_they_make_sense(void **unused
     for (int i = 0; i < 5; i++) {
         apipool_record_put_u64(begin_record(w), 250, 5); /* of a later version */
         apipool_record_put_i64(&w->writer, 1, now + apr_time_from_sec(60));
-        w->bytes[0] ^= i == 4; /* its version is another */
+        w->bytes[0] ^= i == 4; /* another version */
         put_record(w, names[i]);
     }
     commit(w);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/store: when it is saved, what becomes of a failure, and restarts in between. */
+ * Tests of src/store/store: times of saves, failures, and restarts in between. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,10 +12,10 @@
 
 #define HOUR apr_time_from_sec(3600)
 
-/* A change for tests: some keys go, one is switched off, one is new. */
+/* Change for tests: some keys are removed, one is disabled, one is new. */
 typedef struct {
     life_t *life;
-    apr_uint32_t group;
+    apr_uint32_t upstream;
     apr_uint64_t gone, off;
     const char *new_key;
     int given, refuse, applied, cut_off;
@@ -47,8 +47,8 @@ static int write_new(void *ctx, apipool_key_image_t *image)
     if (!trial->new_key || trial->given++) {
         return 0;
     }
-    *image = (apipool_key_image_t){.pool = trial->life->segment->groups[trial->group].pool,
-                                   .group = trial->group,
+    *image = (apipool_key_image_t){.pool = trial->life->segment->upstreams[trial->upstream].pool,
+                                   .upstream = trial->upstream,
                                    .id = id_of(trial->life, trial->new_key),
                                    .key = trial->new_key,
                                    .len = strlen(trial->new_key),
@@ -60,12 +60,13 @@ static int write_new(void *ctx, apipool_key_image_t *image)
     return 1;
 }
 
-/* When it is cut off the first key is gone and the rest is as it was, as if the process had been killed. */
+/* If it is interrupted, the first key is gone and the rest unchanged, as if the process had been
+ * killed. */
 static apr_status_t apply(void *ctx)
 {
     trial_t *trial = ctx;
-    apr_uint32_t pool = trial->life->segment->groups[trial->group].pool;
-    apipool_key_patch_t off = {.edit = {.set = APIPOOL_SET_ENABLED}, .group = APIPOOL_NONE};
+    apr_uint32_t pool = trial->life->segment->upstreams[trial->upstream].pool;
+    apipool_key_patch_t off = {.edit = {.set = APIPOOL_SET_ENABLED}, .upstream = APIPOOL_NONE};
     apipool_key_item_t item = {.key = trial->new_key,
                                .len = strlen(trial->new_key),
                                .enabled = 1,
@@ -82,7 +83,7 @@ static apr_status_t apply(void *ctx)
         rv = apipool_pool_edit(trial->life->segment, pool, trial->off, &off);
     }
     return rv == APR_SUCCESS
-               ? apipool_pool_add(trial->life->segment, trial->group, &item, now, &added)
+               ? apipool_pool_add(trial->life->segment, trial->upstream, &item, now, &added)
                : rv;
 }
 
@@ -93,14 +94,14 @@ static apr_status_t change(trial_t *trial)
     return apipool_store_change(trial->life->store, &made, &error, trial->life->f->pool);
 }
 
-/* Three keys that are saved, and what is to be done with them. */
+/* Three saved keys, and a change of them. */
 static trial_t open_trial(life_t *life, const char *name)
 {
     *life = start(name);
-    trial_t trial = {.life = life, .group = group_of(life, attach(life, "", "main"), "one")};
-    add(life, trial.group, "sk-going");
-    add(life, trial.group, "sk-off");
-    add(life, trial.group, "sk-staying");
+    trial_t trial = {.life = life, .upstream = upstream_of(life, attach(life, "", "main"), "one")};
+    add(life, trial.upstream, "sk-going");
+    add(life, trial.upstream, "sk-off");
+    add(life, trial.upstream, "sk-staying");
     save(life);
     trial.gone = id_of(life, "sk-going");
     trial.off = id_of(life, "sk-off");
@@ -175,7 +176,8 @@ static void what_is_refused_or_nothing_is_not_written(void **unused)
 {
     life_t life;
     apipool_store_health_t before, after;
-    trial_t trial = open_trial(&life, "refused"), none = {.life = &life, .group = trial.group};
+    trial_t trial = open_trial(&life, "refused"),
+            none = {.life = &life, .upstream = trial.upstream};
     apipool_segment_store_health(life.segment, &before);
     trial.refuse = 1;
     assert_int_equal(change(&trial), APR_EINVAL);
@@ -204,7 +206,7 @@ static void the_next_writer_makes_up_for_what_was_cut_off(void **unused)
     end(&next);
 }
 
-/* Also where no key is changed any more: a key that was taken back must not stay in use. */
+/* Even if no key is changed any more: a withdrawn key must not stay in use. */
 static void saving_statistics_makes_up_for_it_too(void **unused)
 {
     life_t life;
@@ -224,13 +226,13 @@ static void what_was_not_changed_stays_as_it_was(void **unused)
     life_t life;
     trial_t trial = open_trial(&life, "cut-off-rest");
     apipool_key_edit_t edit = {.set = APIPOOL_SET_LABEL, .label = "mine"};
-    apipool_key_patch_t patch = {.edit = edit, .group = APIPOOL_NONE};
+    apipool_key_patch_t patch = {.edit = edit, .upstream = APIPOOL_NONE};
     apr_uint32_t pool = attach(&life, "", "main");
     assert_int_equal(apipool_pool_edit(life.segment, pool, id_of(&life, "sk-staying"), &patch),
                      APR_SUCCESS);
     save(&life);
     apipool_slot_t *slot = main_slot(&life, "sk-staying");
-    apr_uint32_t index = (apr_uint32_t)(slot - life.segment->slots), ordinal = slot->ordinal;
+    apr_uint32_t index = (apr_uint32_t)(slot - life.segment->slots), list_index = slot->list_index;
     apr_uint32_t model_slot =
         apipool_members_cool_locked(life.segment, index, 4711, now + HOUR, now);
     apipool_offset_t text = slot->text_off;
@@ -239,7 +241,7 @@ static void what_was_not_changed_stays_as_it_was(void **unused)
     assert_int_not_equal(change(&trial), APR_SUCCESS);
     assert_int_equal(apipool_store_save_keys(life.store, &error, life.f->pool), APR_SUCCESS);
     check_changed(&life);
-    assert_int_equal(slot->ordinal, ordinal);
+    assert_int_equal(slot->list_index, list_index);
     assert_int_not_equal(slot->place[model_slot], APIPOOL_NONE);
     assert_int_equal(slot->until[model_slot], now + HOUR);
     assert_int_equal(slot->failed_streak, 2);
@@ -247,12 +249,12 @@ static void what_was_not_changed_stays_as_it_was(void **unused)
     end(&life);
 }
 
-/* One that is killed before leaves memory as it is, with what is not saved yet. */
+/* A process that is killed earlier leaves memory as it is, with its unsaved changes. */
 static void what_never_got_to_disk_is_not_made_up_for(void **unused)
 {
     life_t life;
     trial_t trial = open_trial(&life, "early");
-    add(&life, trial.group, "sk-unsaved");
+    add(&life, trial.upstream, "sk-unsaved");
     life.segment->header->store.changing = 12345;
     assert_int_equal(apipool_store_save_keys(life.store, &error, life.f->pool), APR_SUCCESS);
     check_unchanged(&life);
@@ -287,12 +289,12 @@ static void sessions_that_were_ended_stay_so(void **unused)
 {
     life_t life;
     trial_t trial = open_trial(&life, "sessions");
-    for (apr_uint64_t jti = 1000; jti < 2000; jti++) { /* saved with whatever is saved next */
+    for (apr_uint64_t jti = 1000; jti < 2000; jti++) { /* saved with the next change */
         assert_int_equal(apipool_sessions_revoke(life.segment, jti << 40 | jti,
                                                  now + (jti % 2 ? HOUR : 1000), now),
                          APR_SUCCESS);
     }
-    usleep(2000); /* half of them are over */
+    usleep(2000); /* half of them have expired */
     assert_int_equal(change_session(&trial), APR_SUCCESS);
     assert_int_equal(is_ended(&life, 77), 1);
     life_t next = start("sessions");
@@ -329,7 +331,7 @@ static void keys_that_could_not_be_saved_go_with_the_statistics(void **unused)
 {
     life_t life = start("retry");
     char *away = strdup(path_of("retry.away")), *path = strdup(path_of("retry"));
-    add(&life, group_of(&life, attach(&life, "", "main"), "one"), "sk-retry");
+    add(&life, upstream_of(&life, attach(&life, "", "main"), "one"), "sk-retry");
     assert_int_equal(rename(path, away), 0);
     assert_int_not_equal(apipool_store_save_keys(life.store, &error, life.f->pool), APR_SUCCESS);
     assert_int_not_equal(apipool_store_save_stats(life.store, &error, life.f->pool), APR_SUCCESS);
@@ -369,7 +371,7 @@ static void a_restart_goes_on_with_the_secret_that_it_has(void **unused)
 {
     life_t life = start("in-use");
     apipool_store_t *again;
-    add(&life, group_of(&life, attach(&life, "", "main"), "one"), "sk-a");
+    add(&life, upstream_of(&life, attach(&life, "", "main"), "one"), "sk-a");
     save(&life);
     for (int round = 0; round < 2; round++) {
         apipool_store_kept_t kept = {.lock = -1};

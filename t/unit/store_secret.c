@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/store/store_secret: a secret moves out of the store, is replaced, and an emptied store is
- * seen. */
+ * Tests of src/store/store_secret: a secret moves out of the store, is replaced, and an emptied
+ * store is noticed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,13 +22,13 @@ static void settle(life_t *life)
     }
 }
 
-/* A server with two keys, which ends and leaves its store. Gives the id of the first one. */
+/* A server with two keys, which ends and leaves its store. Returns the id of the first one. */
 static apr_uint64_t leave(const char *name)
 {
     life_t life = start(name);
-    apr_uint32_t group = group_of(&life, attach(&life, "", "main"), "one");
-    add(&life, group, "sk-one");
-    add(&life, group, "sk-two");
+    apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
+    add(&life, upstream, "sk-one");
+    add(&life, upstream, "sk-two");
     settle(&life);
     save(&life);
     apr_uint64_t id = apipool_key_id(life.segment->header->store.secret, "sk-one", 6);
@@ -65,7 +65,7 @@ static void begin_replacing(const char *name)
     put_file(file(name, ".secret.new"), bytes, APIPOOL_SECRET_SIZE, 0600);
 }
 
-/* The writes of a replacement, of which the last ones never come to pass. */
+/* The writes of a replacement that is interrupted before the last ones. */
 static void replace_in_part(life_t *life, int writes)
 {
     static const apipool_store_kind_e kinds[] = {APIPOOL_STORE_KEYS, APIPOOL_STORE_KEYS,
@@ -98,7 +98,7 @@ static void a_replacement_may_be_cut_off_anywhere(void **unused)
         assert_false(is_there(name, ".secret.new"));
         end(&life);
 
-        life = start(name); /* with the new one alone */
+        life = start(name); /* with only the new secret */
         assert_true(has_key(&life, id));
         assert_memory_equal(life.segment->header->store.sealed_with, "the next secret of", 18);
         assert_memory_not_equal(life.segment->header->store.secret, "the next secret of", 18);
@@ -122,7 +122,7 @@ static void the_old_secret_opens_nothing_afterwards(void **unused)
     fixture_close(life.f);
 }
 
-/* A child of before the replacement writes: with the secret that is current by then. */
+/* A child from before the replacement writes with the secret that is current by then. */
 static void whoever_has_the_old_secret_follows(void **unused)
 {
     leave("follows");
@@ -152,7 +152,7 @@ static void a_new_secret_that_is_none_stops_a_start(void **unused)
     fixture_close(life.f);
 }
 
-/* Removes the mark of a store: earlier versions made none. */
+/* Removes the mark of a store, as earlier versions made none. */
 static void forget(const char *name)
 {
     apr_pool_t *pool;
@@ -211,14 +211,14 @@ static void a_store_that_was_emptied_is_not_a_new_one(void **unused)
     apr_pool_destroy(pool);
 }
 
-/* What smaps says of the memory that an address lies in. */
+/* Checks in smaps that the memory at an address is left out of core dumps. */
 static void is_concealed(const void *at)
 {
     char line[400];
     int is_it = 0, found = 0;
     FILE *maps = fopen("/proc/self/smaps", "r");
     if (!maps) {
-        return; /* a system that does not tell */
+        return; /* not available on this system */
     }
     while (fgets(line, sizeof(line), maps)) {
         unsigned long from, to;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/pool by many processes and threads at once, of which some are killed. */
+ * Tests of src/pool/pool with many processes and threads at once, some of which are killed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ static int operations_per_thread(void)
     return count > 0 ? count : 10000;
 }
 
-/* What children tell the parent, in memory of their own. */
+/* Results of the children, in memory of their own. */
 typedef struct {
     apr_uint64_t requests, successes, strange;
     apr_uint32_t lent[KEYS];
@@ -38,11 +38,11 @@ typedef struct {
 
 static told_t *told;
 
-/* What one thread is to do; its verdicts follow a pattern. */
+/* Work of one thread; its verdicts follow a pattern. */
 typedef struct {
     apr_uint32_t random;
     int count;
-    int frozen; /* the clock stands still, so that a limit is met exactly */
+    int frozen; /* the clock stands still, so that limits are met exactly */
 } worker_t;
 
 static apipool_rule_e rule_of(apr_uint32_t dice)
@@ -84,31 +84,30 @@ static void *work(void *data)
 {
     worker_t *worker = data;
     apipool_source_t both[] = {sources[0], sources[1]};
-    apipool_lend_request_t wanted = want(APIPOOL_STRATEGY_SMART);
-    apipool_acquired_e result;
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
+    apipool_lent_t result;
     apipool_lease_t lent;
-    apr_time_t at;
 
-    wanted.sources = both;
-    wanted.tokens = 20;
+    request.sources = both;
+    request.tokens = 20;
     for (int i = 0; i < worker->count; i++) {
         both[0].model = both[1].model = next_random(&worker->random) % MODELS;
-        wanted.strategy =
+        request.strategy =
             (apipool_strategy_e)(next_random(&worker->random) % APIPOOL_STRATEGY_COUNT);
-        wanted.affinity = next_random(&worker->random) % 3 ? 0 : next_random(&worker->random);
-        if (apipool_pool_lend(segment, &wanted, worker->frozen ? NOW : apr_time_now(), &lent,
-                              &result, &at) != APR_SUCCESS) {
+        request.affinity = next_random(&worker->random) % 3 ? 0 : next_random(&worker->random);
+        if (apipool_pool_lend(segment, &request, worker->frozen ? NOW : apr_time_now(), &lent,
+                              &result) != APR_SUCCESS) {
             __atomic_add_fetch(&told->strange, 1, __ATOMIC_RELAXED);
             return NULL;
         }
-        if (result == APIPOOL_ACQUIRED) {
+        if (result.result == APIPOOL_ACQUIRED) {
             one_request(worker, &lent);
         }
     }
     return NULL;
 }
 
-/* What a child does; asserts would write TAP of their own, so what is strange is counted. */
+/* Work of a child. Assertions would write TAP of their own, so failures are counted. */
 static void run_threads(fixture_t *f, worker_t pattern, int child)
 {
     pthread_t threads[THREADS];
@@ -167,7 +166,7 @@ static void populate(void)
     char key[16];
     for (int i = 0; i < KEYS; i++) {
         snprintf(key, sizeof(key), "key %04d", i);
-        add_of(i % 2 ? group_a : group_b, key, i % 3 ? "" : "acme");
+        add_of(i % 2 ? upstream_a : upstream_b, key, i % 3 ? "" : "acme");
     }
 }
 
@@ -198,7 +197,7 @@ static void many_processes_lose_no_count(void **state)
     worker_t pattern = {.count = operations_per_thread()};
     limits.concurrency = PARALLEL;
     run_processes(*state, pattern);
-    apipool_totals_t a = totals_of(group_a), b = totals_of(group_b);
+    apipool_totals_t a = totals_of(upstream_a), b = totals_of(upstream_b);
     assert_int_equal(told->strange, 0);
     assert_int_equal(a.requests + b.requests, told->requests);
     assert_int_equal(a.successes + b.successes, told->successes);
@@ -224,7 +223,7 @@ static void a_limit_is_exact_whoever_asks(void **state)
     check_whole();
 }
 
-/* A process that is killed while the parent holds the lock has none of it. */
+/* A process that is killed while the parent holds the lock does not hold it. */
 static pid_t kill_one(pid_t child)
 {
     int status;
@@ -275,7 +274,7 @@ static void a_process_that_dies_with_the_lock_does_not_stop_the_others(void **st
             _exit(failed);
         }
         wait_for(child);
-        alarm(10); /* ends this program where the lock is lost */
+        alarm(10); /* ends this program if the lock is lost */
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
         report(APIPOOL_RULE_SUCCESS, 0, NOW);
         alarm(0);

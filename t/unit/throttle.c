@@ -10,7 +10,7 @@
 
 #include "throttle.h"
 
-#define WORK 20000 /* microseconds of the processor */
+#define WORK 20000 /* microseconds of processor time */
 
 static long worked(void)
 {
@@ -19,7 +19,7 @@ static long worked(void)
     return spent.tv_sec * 1000000 + spent.tv_nsec / 1000;
 }
 
-/* How often a thread that works for so long goes to sleep by itself. */
+/* Counts how often a thread that works for so long goes to sleep. */
 static long sleeps(void)
 {
     struct rusage before, after;
@@ -32,8 +32,7 @@ static long sleeps(void)
     return after.ru_nvcsw - before.ru_nvcsw;
 }
 
-/* The processor is only ours for as long as it is not somebody else's: there are no fewer pauses than work.
- * A busy machine adds some that are not ours. */
+/* A busy machine may interrupt the work and thus add pauses, so only a lower bound is exact. */
 static void work_pauses_once_requests_are_served(void **unused)
 {
     long others = sleeps();

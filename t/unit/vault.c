@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/vault: stored seals stay readable, whatever was changed is refused, seals of files. */
+ * Tests of src/core/vault: stored seals stay readable, changed ones are refused, seals of files. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 #define PLACE          "pool-a/1", 8
 #define KEY            "sk-test-0123456789"
 
-/* The secret 00 01 ... 1f, which all vectors below are made with. */
+/* Secret 00 01 ... 1f of all vectors below. */
 static apipool_vault_t open_vault(void)
 {
     unsigned char secret[APIPOOL_SECRET_SIZE];
@@ -29,7 +29,7 @@ static apipool_vault_t open_vault(void)
     return vault;
 }
 
-/* Made with Python's hmac, as RFC 5869 says, and with "openssl kdf". */
+/* Made with Python's hmac by RFC 5869, and with "openssl kdf". */
 static const unsigned char seal_key[32] =
     "\xb6\xa7\x7f\x4f\x9b\xc4\xa6\x0f\x22\xcc\x2b\x61\x69\x9b\x2d\xfc"
     "\x28\x2f\x67\xde\xaa\x90\x03\x75\x5a\x62\xa2\x5e\x76\x91\x8d\xc9";
@@ -91,7 +91,7 @@ static void what_was_sealed_once_can_be_read_for_ever(void **unused)
     }
 }
 
-/* A sealed text in memory of exactly its size; the caller frees it. */
+/* Sealed text in memory of exactly its size; the caller frees it. */
 static unsigned char *seal(const apipool_vault_t *vault, const void *plain, size_t len)
 {
     unsigned char *sealed = malloc(len + APIPOOL_VAULT_OVERHEAD);
@@ -139,7 +139,7 @@ static void no_two_seals_are_alike_and_none_shows_the_text(void **unused)
     free(b);
 }
 
-/* Refused, and nothing of the text left where it would have been. */
+/* Is refused, and leaves nothing of the text in the output. */
 static void must_refuse(const char *name, const apipool_vault_t *vault, const char *aad,
                         size_t aad_len, const unsigned char *sealed, size_t sealed_len, size_t room)
 {
@@ -260,7 +260,7 @@ static void a_text_too_long_for_the_cipher_is_not_sealed(void **unused)
     free(sealed);
 }
 
-/* Seals and unseals texts of its own; the result is NULL unless that went wrong. */
+/* Seals and unseals its own texts; the result is NULL unless that failed. */
 static void *use_vault(void *data)
 {
     const apipool_vault_t *vault = data;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/core/verdict: what the answers of every vendor mean, and what no answer means. */
+ * Tests of src/core/verdict: answers of all vendors, and attempts without an answer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -444,7 +444,7 @@ static void every_phase_and_rule_has_its_consequences(void **unused)
     }
 }
 
-/* What a client can cause must never reach a key: every status but those that speak of keys. */
+/* A client must not be able to harm a key: every status except those about keys. */
 static void no_status_alone_blames_a_key_but_401_402_403_and_429(void **unused)
 {
     for (int status = 200; status < 600; status++) {
@@ -461,7 +461,7 @@ static const struct {
     const char *name;
     int status;
     const char *retry_after, *body;
-    apr_interval_time_t in; /* from NOW; -NOW for nothing */
+    apr_interval_time_t in; /* from NOW; -NOW: none */
 } named_times[] = {
     {"nothing named", 429, NULL, "", -NOW},
     {"a header", 429, "20", "", apr_time_from_sec(20)},
@@ -543,7 +543,7 @@ static const apipool_rule_e meant[APIPOOL_MEANS_COUNT] = {
     [APIPOOL_MEANS_RATE_LIMIT] = APIPOOL_RULE_RATE_LIMIT,
 };
 
-/* An answer that has nothing but that marker, where it belongs. */
+/* Answer that holds only that marker, in its place. */
 static apipool_rule_e judge_marker(const apipool_marker_t *marker, apipool_provider_e provider)
 {
     static const char *const bodies[] = {

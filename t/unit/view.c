@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of src/pool/view: what is told of one key, and of keys that come and go. */
+ * Tests of src/pool/view: single keys, and keys that come and go. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,12 +38,12 @@ static void a_new_key_is_known_for_nothing(void **unused)
                                .label = "a label",
                                .account = "an account",
                                .limits = {1, 2, 3, 4, 5}};
-    assert_int_equal(add_item(group_b, &item), APIPOOL_ADDED);
+    assert_int_equal(add_item(upstream_b, &item), APIPOOL_ADDED);
     apipool_view_key_t view = view_of(KEY, NOW);
     const apipool_key_info_t *info = &view.info;
     assert_string_equal(info->masked, "sk-0\xe2\x80\xa6"
                                       "cdef");
-    assert_string_equal(apipool_view_upstream_name(segment, view.group), "b");
+    assert_string_equal(apipool_view_upstream_name(segment, view.upstream), "b");
     assert_string_equal(view.label, "a label");
     assert_string_equal(view.account, "an account");
     assert_int_equal(info->weight, 7);
@@ -53,28 +53,28 @@ static void a_new_key_is_known_for_nothing(void **unused)
     assert_int_equal(info->last_error_at + info->balance_at, 0);
     assert_null(info->last_rule);
     assert_null(info->last_message);
-    assert_int_equal(info->numbers.requests, 0);
-    assert_true(info->numbers.success_rate < 0 && info->numbers.latency_ms < 0);
+    assert_int_equal(info->counters.requests, 0);
+    assert_true(info->counters.success_rate < 0 && info->counters.latency_ms < 0);
     assert_memory_equal(&info->limits, &item.limits, sizeof(item.limits));
 }
 
 static void what_it_does_is_counted(void **unused)
 {
-    add(group_a, KEY);
+    add(upstream_a, KEY);
     use_it(APIPOOL_RULE_SUCCESS, 0);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     const apipool_key_info_t info = view_of(KEY, NOW).info;
     assert_int_equal(info.in_flight, 1);
     assert_int_equal(info.last_used_at, NOW);
-    assert_int_equal(info.numbers.requests, 1);
-    assert_int_equal(info.numbers.rpm, 2);
-    assert_int_equal(info.numbers.rpd, 2);
+    assert_int_equal(info.counters.requests, 1);
+    assert_int_equal(info.counters.rpm, 2);
+    assert_int_equal(info.counters.rpd, 2);
     report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
 static void a_cooldown_has_an_end_and_a_reason(void **unused)
 {
-    add(group_a, KEY);
+    add(upstream_a, KEY);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(20), NOW);
     const apipool_key_info_t info = view_of(KEY, NOW + SEC(19)).info;
@@ -90,20 +90,20 @@ static void a_cooldown_has_an_end_and_a_reason(void **unused)
 static void a_cooldown_that_is_over_is_none(void **unused)
 {
     apipool_totals_t totals;
-    add(group_a, KEY);
+    add(upstream_a, KEY);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     report_limit(APIPOOL_SCOPE_KEY, NOW + SEC(20), NOW);
     const apipool_key_info_t info = view_of(KEY, NOW + SEC(20)).info;
     assert_int_equal(info.state, APIPOOL_STATE_ACTIVE);
     assert_int_equal(info.cooling_until, 0);
-    assert_int_equal(apipool_pool_totals(segment, group_a, NOW + SEC(20), &totals), APR_SUCCESS);
+    assert_int_equal(apipool_pool_totals(segment, upstream_a, NOW + SEC(20), &totals), APR_SUCCESS);
     assert_int_equal(totals.keys[APIPOOL_STATE_ACTIVE], 1);
-    assert_int_equal(slot_of(KEY)->state, APIPOOL_STATE_COOLING); /* nobody has noted it yet */
+    assert_int_equal(slot_of(KEY)->state, APIPOOL_STATE_COOLING); /* not updated yet */
 }
 
 static void a_cooldown_for_one_model_is_not_the_keys(void **unused)
 {
-    add(group_a, KEY);
+    add(upstream_a, KEY);
     assert_int_equal(acquire_for(5, NOW), APIPOOL_ACQUIRED);
     report(APIPOOL_RULE_RATE_LIMIT, NOW + SEC(20), NOW);
     const apipool_key_info_t info = view_of(KEY, NOW).info;
@@ -116,8 +116,8 @@ static void a_lost_key_has_a_time_of_the_next_probe(void **unused)
 {
     static const apipool_rule_e rules[] = {APIPOOL_RULE_QUOTA, APIPOOL_RULE_CREDENTIAL};
     static const apipool_state_e states[] = {APIPOOL_STATE_QUOTA, APIPOOL_STATE_INVALID};
-    add(group_a, KEY);
-    add(group_a, KEY "2");
+    add(upstream_a, KEY);
+    add(upstream_a, KEY "2");
     for (int i = 0; i < 2; i++) {
         use_it(rules[i], 0);
         const apipool_slot_t *slot = &segment->slots[lease.slot];
@@ -127,7 +127,8 @@ static void a_lost_key_has_a_time_of_the_next_probe(void **unused)
         assert_int_equal(view.info.next_probe_at, NOW + SEC(30));
         assert_int_equal(view.info.cooling_until, 0);
     }
-    assert_int_equal(apipool_pool_retire_all(segment), APR_SUCCESS); /* nobody asks any more */
+    assert_int_equal(apipool_pool_retire_all(segment), APR_SUCCESS); /* its upstream is not probed
+                                                                      * any more */
     assert_int_equal(view_of(KEY, NOW).info.next_probe_at, 0);
 }
 
@@ -143,7 +144,7 @@ static void every_rule_means_something(void **unused)
 
 static void a_rule_that_is_none_is_not_told(void **unused)
 {
-    add(group_a, KEY);
+    add(upstream_a, KEY);
     slot_of(KEY)->last_error_at = NOW;
     slot_of(KEY)->last_rule = 9999;
     assert_null(view_of(KEY, NOW).info.last_rule);
@@ -155,9 +156,9 @@ static void keys_are_found_wherever_they_are(void **unused)
     apr_uint64_t ids[40];
     apr_uint32_t slots[40];
     apipool_view_key_t views[40];
-    add_many(group_a, "sk-", 38);
+    add_many(upstream_a, "sk-", 38);
     for (int i = 0; i < 40; i++) {
-        ids[i] = i < 38 ? segment->slots[i].id : (apr_uint64_t)i - 38; /* 0 is nobody's id */
+        ids[i] = i < 38 ? segment->slots[i].id : (apr_uint64_t)i - 38; /* 0 is never an id */
         slots[i] = i % 2 ? (apr_uint32_t)i : 0xfffffff0u + (apr_uint32_t)i;
     }
     apipool_view_keys(segment, main_pool, ids, slots, 40, NOW, views);
@@ -176,7 +177,7 @@ static void a_whole_key_is_copied_for_its_own_pool(void **unused)
     char text[APIPOOL_KEY_MAX];
     apipool_lease_t secret = {.longest = 0};
     memset(text, 'k', sizeof(text)); /* it lies in the arena */
-    assert_int_equal(add_bytes(group_a, text, sizeof(text), 1), APIPOOL_ADDED);
+    assert_int_equal(add_bytes(upstream_a, text, sizeof(text), 1), APIPOOL_ADDED);
     apr_uint64_t id = segment->slots[0].id;
     assert_int_equal(apipool_view_secret(segment, main_pool, id, &secret), APR_SUCCESS);
     assert_int_equal(secret.len, sizeof(text));
@@ -189,14 +190,14 @@ static void a_whole_key_is_copied_for_its_own_pool(void **unused)
     assert_int_equal(apipool_view_secret(segment, main_pool, 0, &secret), APR_NOTFOUND);
 }
 
-static void rules_of_all_groups_are_added_up(void **unused)
+static void rules_of_all_upstreams_are_added_up(void **unused)
 {
     apr_uint64_t counts[APIPOOL_RULE_COUNT];
-    add(group_a, KEY);
+    add(upstream_a, KEY);
     use_it(APIPOOL_RULE_SUCCESS, 0);
     slot_of(KEY)->state = APIPOOL_STATE_DISABLED;
     apipool_members_settle_locked(segment, 0);
-    add(group_b, KEY "2");
+    add(upstream_b, KEY "2");
     use_it(APIPOOL_RULE_SUCCESS, 0);
     use_it(APIPOOL_RULE_CREDENTIAL, 0);
     assert_int_equal(apipool_view_rules(segment, main_pool, counts), APR_SUCCESS);
@@ -210,7 +211,7 @@ static void names_are_empty_where_there_are_none(void **unused)
 {
     assert_string_equal(apipool_view_pool_name(segment, main_pool), "main");
     assert_string_equal(apipool_view_pool_name(segment, 999), "");
-    assert_string_equal(apipool_view_upstream_name(segment, group_b), "b");
+    assert_string_equal(apipool_view_upstream_name(segment, upstream_b), "b");
     assert_string_equal(apipool_view_upstream_name(segment, APIPOOL_NONE), "");
     assert_int_equal(apipool_view_has_pool(segment, main_pool), 1);
     assert_int_equal(apipool_view_has_pool(segment, APIPOOL_NONE), 0);
@@ -229,7 +230,7 @@ int main(void)
         TEST(a_rule_that_is_none_is_not_told),
         TEST(keys_are_found_wherever_they_are),
         TEST(a_whole_key_is_copied_for_its_own_pool),
-        TEST(rules_of_all_groups_are_added_up),
+        TEST(rules_of_all_upstreams_are_added_up),
         TEST(names_are_empty_where_there_are_none),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

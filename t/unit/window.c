@@ -28,14 +28,14 @@ static int admits(apipool_window_t *w, apipool_window_span_e span, apr_time_t no
 
 static apr_uint64_t seed;
 
-/* A number from 0 to below - 1; the same ones in every run. */
+/* Random number below "below", the same in every run. */
 static apr_uint64_t pick(apr_uint64_t below)
 {
     seed = seed * APR_UINT64_C(6364136223846793005) + APR_UINT64_C(1442695040888963407);
     return (seed >> 33) % below;
 }
 
-/* What was truly admitted, in the order of a clock that is never set. */
+/* Amounts that were truly admitted, by a clock that is never set. */
 typedef struct {
     apr_time_t at;
     apr_uint64_t amount;
@@ -52,7 +52,7 @@ static void add_event(apr_time_t at, apr_uint64_t amount)
     events[event_count++] = (event_t){at, amount};
 }
 
-/* The fullest span of that length: one that ends with an event is as full as any. */
+/* Fullest span of that length; one that ends with an event is as full as any. */
 static apr_uint64_t fullest(apr_interval_time_t length)
 {
     apr_uint64_t sum = 0, most = 0;
@@ -72,7 +72,7 @@ typedef struct {
     apr_uint64_t limit, amount_max;
     apr_interval_time_t gap_max; /* between requests */
     int spans_long;
-    apr_interval_time_t set_back_max; /* of the clock, now and then; 0: never */
+    apr_interval_time_t set_back_max; /* of the clock, sometimes; 0: never */
 } flow_t;
 
 static const flow_t flows[] = {
@@ -126,7 +126,7 @@ static void no_true_span_ever_holds_more_than_the_limit(void **unused)
     }
 }
 
-/* Without this, a window that admits nothing would pass. */
+/* Otherwise a window that admits nothing would pass. */
 static void a_flooded_window_admits_nearly_the_limit_in_each_span(void **unused)
 {
     static const flow_t floods[] = {
@@ -168,7 +168,7 @@ static void the_sum_and_the_rate_agree_with_what_truly_happened(void **unused)
 static void a_rate_counts_the_oldest_bucket_in_part(void **unused)
 {
     apipool_window_t w = {0};
-    apr_time_t start = NOW / 4066667 * 4066667; /* where a bucket begins */
+    apr_time_t start = NOW / 4066667 * 4066667; /* beginning of a bucket */
 
     apipool_window_charge(&w, MINUTE, start, 1000);
     assert_int_equal(apipool_window_rate(&w, MINUTE, start), 1000);
@@ -228,7 +228,7 @@ no_limit_admits_all_and_an_amount_above_the_limit_waits_for_an_empty_window(void
     assert_true(admits(&w, MINUTE, NOW, 100, 0));
 }
 
-/* Admits then, and not a microsecond before: said by a copy, as asking may write. */
+/* Admits at that time, and not a microsecond before. Uses a copy, as the question may write. */
 static void check_next_free(const apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
                             apr_uint64_t limit, apr_uint64_t amount)
 {
@@ -298,7 +298,7 @@ static void a_refund_of_a_bucket_that_is_gone_changes_nothing(void **unused)
     apipool_window_refund(&w, MINUTE, NOW, NOW + 16 * 4066667, 7);
     assert_int_equal(apipool_window_sum(&w, MINUTE, NOW + 16 * 4066667), 7);
 
-    memset(&w, 0, sizeof(w)); /* not charged since, but the time has passed */
+    memset(&w, 0, sizeof(w)); /* not charged since, but time has passed */
     apipool_window_charge(&w, MINUTE, NOW, 10);
     apipool_window_refund(&w, MINUTE, NOW, NOW + SEC(66), 7);
     assert_int_equal(apipool_window_sum(&w, MINUTE, NOW + SEC(66)), 0);
@@ -337,7 +337,7 @@ static void a_clock_set_back_loses_no_charge(void **unused)
         apipool_window_charge(&w, MINUTE, back, 3);
         assert_int_equal(apipool_window_sum(&w, MINUTE, back), 18);
         assert_int_equal(apipool_window_sum(&w, MINUTE, back + SEC(30)), 18);
-        /* A year back does not mean a year of waiting. */
+        /* A clock set back by a year does not mean a year of waiting. */
         assert_int_equal(apipool_window_sum(&w, MINUTE, (back > 0 ? back : 0) + SEC(140)), 0);
         assert_true(apipool_window_rate(&w, MINUTE, back) <= 18);
     }
@@ -362,7 +362,7 @@ static void times_near_zero_and_far_jumps_are_times_too(void **unused)
     apipool_window_charge(&w, MINUTE, NOW + SEC(3000000000), 1);
     assert_int_equal(apipool_window_sum(&w, MINUTE, NOW + SEC(3000000000)), 1);
     check_next_free(&w, MINUTE, NOW + SEC(3000000000), 1, 1);
-    for (int span = MINUTE; span <= DAY; span++) { /* beyond what numbers can tell apart */
+    for (int span = MINUTE; span <= DAY; span++) { /* beyond what bucket numbers can distinguish */
         memset(&w, 0, sizeof(w));
         apipool_window_charge(&w, span, INT64_MAX / 2, 1);
         assert_int_equal(apipool_window_sum(&w, span, INT64_MAX / 2), 1);
