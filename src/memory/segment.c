@@ -12,11 +12,12 @@
 #include "throttle.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION     24
-#define LOCK_TRIES         64
-#define LOCK_TRIES_AT_ONCE 16 /* after these tries, yields the processor between tries */
-#define GIVE_WAY           50 /* microseconds in which a sleeper wakes up */
-#define GIVE_WAY_TIMES     10
+#define LAYOUT_VERSION 24
+#define LOCK_TRIES     100
+#define LOCK_SLEEP     20   /* microseconds between tries after these */
+#define LOCK_SLEEPS    1000 /* then it waits for its turn */
+#define GIVE_WAY       50   /* microseconds in which a sleeper wakes up */
+#define GIVE_WAY_TIMES 10
 
 #define ALIGNED(bytes) (((bytes) + APIPOOL_LINE - 1) & ~(apr_size_t)(APIPOOL_LINE - 1))
 
@@ -151,21 +152,21 @@ void apipool_segment_set_log_level(apipool_segment_t *segment, int level)
     __atomic_store_n(&segment->header->log_level, (apr_uint32_t)level, __ATOMIC_RELAXED);
 }
 
-/* The lock is held for less than a microsecond, so a process that finds it taken spins before it
- * sleeps: a mutex that is handed to a sleeper stays taken until the sleeper runs, and others
- * queue up. */
+/* The lock is held for less than a microsecond, so whoever finds it taken tries again. If it stays
+ * taken, its holder waits for a processor: then others sleep a little, out of its way. A mutex that
+ * is handed to a sleeper stays taken until that sleeper runs, and yielding keeps processors busy. */
 static apr_status_t take(const apipool_segment_t *segment)
 {
     apipool_header_t *header = segment->header;
-    for (int i = 0; i < LOCK_TRIES_AT_ONCE; i++) {
+    for (int i = 0; i < LOCK_TRIES; i++) {
         if (apr_global_mutex_trylock(segment->mutex) == APR_SUCCESS) {
             return APR_SUCCESS;
         }
     }
     __atomic_add_fetch(&header->waiting, 1, __ATOMIC_RELAXED);
     apr_status_t rv = APR_EBUSY;
-    for (int i = LOCK_TRIES_AT_ONCE; rv != APR_SUCCESS && i < LOCK_TRIES; i++) {
-        apr_thread_yield();
+    for (int i = 0; rv != APR_SUCCESS && i < LOCK_SLEEPS; i++) {
+        apr_sleep(LOCK_SLEEP);
         rv = apr_global_mutex_trylock(segment->mutex);
     }
     if (rv != APR_SUCCESS) {
