@@ -166,6 +166,31 @@ subtest 'HEAD has no body' => sub {
     }
 };
 
+subtest 'what directives of mod_proxy say' => sub {
+    my $echo = serve_raw(
+        sub {
+            while (my $head = read_request($_[0])) {
+                my ($host) = $head =~ /^Host: (.*?)\r?$/m;
+                my ($via) = $head =~ /^Via: (.*?)\r?$/m;
+                my $said = sprintf '{"host":"%s","via":"%s"}', $host, $via // '';
+                print {$_[0]} "HTTP/1.1 201 Created\r\n${TYPE}Location: http://127.0.0.1:@{[$_[0]->sockport]}/v1/there\r\n"
+                    . 'Content-Length: ' . length($said) . "\r\n\r\n$said";
+                $_[0]->flush;
+            }
+        }
+    );
+    my $pool = scripted("http://127.0.0.1:$echo/v1");
+    $pool->{location} = "ProxyPassReverse http://127.0.0.1:$echo/v1";
+    my $httpd = pool_server({echo => $pool}, config => "ProxyPreserveHost On\nProxyVia On\n");
+    my $answer = request(GET => '/echo/x', base => $httpd->{base});
+    my ($authority) = $httpd->{base} =~ m{//(.*)};
+    like $answer->{content}, qr/"host":"\Q$authority\E"/, 'ProxyPreserveHost';
+    like $answer->{content}, qr/"via":"1\.1 localhost/, 'ProxyVia, of the request';
+    like $answer->{headers}{via}, qr/^1\.1 localhost/, '... and of the answer';
+    is $answer->{headers}{location}, "$httpd->{base}/echo/there", 'ProxyPassReverse';
+    is $httpd->faults, '', 'nothing went wrong inside';
+};
+
 # --- Connections that are closed, or stuck ---
 
 my $closer = serve_raw(    # closes a kept connection as soon as it is used again
