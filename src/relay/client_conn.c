@@ -46,10 +46,8 @@ static void send_continue(conn_rec *client)
 int apipool_client_conn_has_left(apipool_request_t *req, int events)
 {
     conn_rec *client = req->r->connection;
-    if (events & (POLLERR | POLLHUP | POLLNVAL)) {
-        client->aborted = 1;
-    }
-    else if (events && !may_wait_for_response(req)) {
+    int is_closed = (events & (POLLERR | POLLHUP | POLLNVAL)) != 0;
+    if (is_closed || (events && !may_wait_for_response(req))) {
         client->aborted = 1;
     }
     else if (events) {

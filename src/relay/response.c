@@ -150,15 +150,12 @@ static int obey_options(const parse_t *x, int minor)
 
 static void frame(const parse_t *x, int status)
 {
-    if (x->r->header_only || AP_STATUS_IS_HEADER_ONLY(status)) {
-        x->response->framing = APIPOOL_NO_BODY;
+    apipool_response_t *response = x->response;
+    int is_empty = response->framing == APIPOOL_BY_LENGTH && response->left == 0;
+    if (x->r->header_only || AP_STATUS_IS_HEADER_ONLY(status) || is_empty) {
+        response->framing = APIPOOL_NO_BODY;
     }
-    else if (x->response->framing == APIPOOL_BY_CLOSE) {
-        x->response->keep = 0;
-    }
-    else if (x->response->framing == APIPOOL_BY_LENGTH && x->response->left == 0) {
-        x->response->framing = APIPOOL_NO_BODY;
-    }
+    response->keep &= response->framing != APIPOOL_BY_CLOSE;
 }
 
 static void note(request_rec *r, const apipool_status_line_t *line, const proxy_server_conf *conf)
