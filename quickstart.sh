@@ -159,6 +159,7 @@ need_to_test() {
     need libcmocka-dev pkg-config --exists cmocka
     need libjs-chart.js has_charts
     need openssl has openssl
+    need libio-socket-ssl-perl perl -MIO::Socket::SSL -e 1
     need nodejs has node
     need npm has npm
     need rpm has rpmbuild

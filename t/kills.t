@@ -93,6 +93,8 @@ sub draw_change {
     $change{kind} = 'client' if $change{kind} =~ /^(?:limit|leave)$/ && !@clients;
     $change{kind} = 'import' if @keys < 20;
     $change{kind} = 'delete' if @keys > $KEYS;
+    # clients must find a key: no change takes more than 30 of them
+    $change{kind} = 'enable' if $change{kind} =~ /^(?:disable|delete)$/ && grep({ $model->{$_}{enabled} } @keys) < 40;
     return \%change if $change{kind} eq 'import';
     return {%change, ids => ["client $name"]} if $change{kind} eq 'client';
     return {%change, ids => some_of(1, @clients)} if $change{kind} =~ /^(?:limit|leave)$/;

@@ -457,7 +457,8 @@ static wait_e send_on(exchange_t *x)
     apipool_attempt_t *attempt = &x->req->attempt;
     apr_bucket *first = APR_BRIGADE_FIRST(x->unsent);
     apr_size_t length = first->length;
-    apr_status_t rv = apipool_upstream_conn_send(&x->conn, x->unsent, attempt->idle_timeout);
+    apr_status_t rv =
+        apipool_upstream_conn_send(&x->conn, x->unsent, x->due - apipool_monotonic_now());
     if (rv == APR_SUCCESS) {
         x->stage = IN_HEAD;
         be_patient(x, attempt->first_byte_timeout);
@@ -468,6 +469,9 @@ static wait_e send_on(exchange_t *x)
             be_patient(x, attempt->idle_timeout);
         }
         return get_head(x);
+    }
+    if (APR_STATUS_IS_TIMEUP(rv)) {
+        return fail_in_time(x);
     }
     x->stage = IN_HEAD; /* it may have said why */
     wait_e wait = get_head(x);

@@ -184,7 +184,7 @@ static apr_status_t send_by_filters(apipool_upstream_conn_t *conn, apr_bucket_br
         total += pieces[i].iov_len;
     }
     APR_BRIGADE_INSERT_TAIL(conn->bb, apr_bucket_flush_create(c->bucket_alloc));
-    apr_socket_timeout_set(conn->backend->sock, timeout);
+    apr_socket_timeout_set(conn->backend->sock, timeout > 0 ? timeout : 1);
     rv = ap_pass_brigade(c->output_filters, conn->bb);
     apr_brigade_cleanup(conn->bb);
     return rv == APR_SUCCESS ? consume(unsent, total) : rv;
