@@ -10,7 +10,9 @@
 use strict;
 use warnings;
 
-use Cwd qw(abs_path);
+use FindBin qw($Bin);
+use lib $Bin;
+use BenchTools qw(build_folder make_value listener percentile);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
@@ -19,23 +21,9 @@ use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC sleep);
 my $EVENTS = 400;
 my $PAUSE = 0.005;
 
-my ($build) = map {m/^--build=(.*)/} @ARGV;
-$build = abs_path($build // '.');
+my $build = build_folder(@ARGV);
 my ($rounds) = grep {m/^\d+$/} @ARGV;
 $rounds ||= 5;
--f "$build/mod_apipool.so" or die "no mod_apipool.so in $build; run configure and make there first.\n";
-
-sub make_value {
-    my ($name) = @_;
-    open my $in, '<', "$build/Makefile" or die "$build/Makefile: $!\n";
-    my ($value) = map {m/^$name\s*=\s*(\S+)/} <$in>;
-    return $value // die "no $name in $build/Makefile\n";
-}
-
-sub listener {
-    return IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 16, ReuseAddr => 1)
-        // die "no free port: $@\n";
-}
 
 sub chunk {
     my ($text) = @_;
@@ -78,17 +66,12 @@ sub delays {
     return @delays;
 }
 
-sub percentile {
-    my ($share, @values) = @_;
-    return (sort { $a <=> $b } @values)[int($share * $#values)];
-}
-
 my $dir = tempdir(CLEANUP => 1);
 chmod 0755, $dir;
-my ($upstream, $free) = (listener(), listener());
+my ($upstream, $free) = (listener(16), listener(16));
 my ($upstream_port, $port) = ($upstream->sockport, $free->sockport);
 $free->close;
-my $modules = make_value('libexecdir');
+my $modules = make_value($build, 'libexecdir');
 my $user = $< ? '' : "User www-data\nGroup www-data";
 open my $keys, '>', "$dir/keys" or die "$!\n";
 print {$keys} map {"sk-delay-$_-xxxxxxxxxxxx\n"} 1 .. 100;
@@ -128,7 +111,7 @@ if (!$server) {
     }
     exit;
 }
-my $httpd = make_value('HTTPD');
+my $httpd = make_value($build, 'HTTPD');
 my %delays;
 my $ok = eval {
     system($httpd, '-f', "$dir/httpd.conf") == 0 or die "httpd did not start\n";

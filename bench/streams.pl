@@ -10,7 +10,9 @@
 use strict;
 use warnings;
 
-use Cwd qw(abs_path);
+use FindBin qw($Bin);
+use lib $Bin;
+use BenchTools qw(build_folder make_value listener percentile);
 use File::Temp qw(tempdir);
 use IO::Poll qw(POLLIN POLLHUP POLLERR);
 use IO::Socket::INET;
@@ -20,24 +22,10 @@ use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC sleep);
 my $THREADS = 64;    # of a child
 my $OPENED_AT_ONCE = 50;
 
-my ($build) = map {m/^--build=(.*)/} @ARGV;
-$build = abs_path($build // '.');
+my $build = build_folder(@ARGV);
 my ($streams, $seconds) = grep {m/^\d+$/} @ARGV;
 $streams ||= 1000;
 $seconds ||= 10;
--f "$build/mod_apipool.so" or die "no mod_apipool.so in $build; run configure and make there first.\n";
-
-sub make_value {
-    my ($name) = @_;
-    open my $in, '<', "$build/Makefile" or die "$build/Makefile: $!\n";
-    my ($value) = map {m/^$name\s*=\s*(\S+)/} <$in>;
-    return $value // die "no $name in $build/Makefile\n";
-}
-
-sub listener {
-    return IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1024, ReuseAddr => 1)
-        // die "no free port: $@\n";
-}
 
 sub now {
     return clock_gettime(CLOCK_MONOTONIC);
@@ -98,11 +86,6 @@ sub memory {
     return $sum;
 }
 
-sub percentile {
-    my ($share, @values) = @_;
-    return @values ? (sort { $a <=> $b } @values)[int($share * $#values)] : 0;
-}
-
 # Opens the streams, and reads them for a while. Returns times to the first byte, and delays of events, in ms.
 sub drive {
     my ($port, $path, $watch) = @_;
@@ -140,7 +123,7 @@ sub drive {
 
 sub start_httpd {
     my ($dir, $port, $upstream_port) = @_;
-    my $modules = make_value('libexecdir');
+    my $modules = make_value($build, 'libexecdir');
     my $user = $< ? '' : "User www-data\nGroup www-data";
     my $children = int($streams / $THREADS) + 2;
     my $workers = $children * $THREADS;
@@ -177,7 +160,7 @@ APIPoolSecretFile $dir/secret
 ProxyPass /plain http://127.0.0.1:$upstream_port
 CONF
     close $conf;
-    system(make_value('HTTPD'), '-f', "$dir/httpd.conf") == 0 or die "httpd did not start\n";
+    system(make_value($build, 'HTTPD'), '-f', "$dir/httpd.conf") == 0 or die "httpd did not start\n";
     for (1 .. 100) {
         last if -s "$dir/httpd.pid" && IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port");
         sleep 0.1;
@@ -190,7 +173,7 @@ sub measure {
     my ($path, $upstream_port) = @_;
     my $dir = tempdir(CLEANUP => 1);
     chmod 0755, $dir;
-    my $free = listener();
+    my $free = listener(1024);
     my $port = $free->sockport;
     $free->close;
     my $httpd = start_httpd($dir, $port, $upstream_port);
@@ -206,7 +189,7 @@ sub measure {
     return;
 }
 
-my $listener = listener();
+my $listener = listener(1024);
 my $server = fork // die "fork: $!\n";
 if (!$server) {
     $SIG{PIPE} = 'IGNORE';

@@ -78,7 +78,6 @@ static void begin(apipool_request_t *req)
     *attempt = (apipool_attempt_t){
         .lease = attempt->lease,
         .upstream = upstream,
-        .websocket = req->websocket,
         .deadline = req->budget->deadline,
         .idle_timeout = upstream->timeout ? upstream->timeout : pool->idle_timeout,
         .first_byte_timeout = upstream->timeout ? upstream->timeout : pool->first_byte_timeout,

@@ -184,9 +184,9 @@ static void find_kind(apipool_request_t *req)
     }
 }
 
-void apipool_request_hush(request_rec *r, const char *name)
+void apipool_request_hush(request_rec *r)
 {
-    const module *proxy = ap_find_linked_module(name);
+    const module *proxy = ap_find_linked_module("mod_proxy.c");
     if (proxy) {
         struct ap_logconf *log = ap_new_log_config(r->pool, r->log ? r->log : &r->server->log);
         ap_set_module_loglevel(r->pool, log, proxy->module_index, APLOG_CRIT);

@@ -137,13 +137,12 @@ typedef struct {
     const apipool_upstream_conf_t *upstream;
     apr_time_t deadline; /* for the response's first byte; of apipool_monotonic_now(); 0: none */
     apr_interval_time_t idle_timeout, first_byte_timeout;
-    struct apipool_websocket_t *websocket; /* whose frames are read if it is switched to; or NULL */
-    apipool_plug_t *plug;                  /* of a probe; NULL otherwise */
-    int asks_usage;                        /* other than the client */
-    const apipool_verdict_t *judged;       /* if that was done before the answer's end */
-    int answering;                         /* the final head of an answer was read */
-    int passing;                           /* the client has begun to get it */
-    apipool_phase_e phase;                 /* how far it came, once it has ended */
+    apipool_plug_t *plug;            /* of a probe; NULL otherwise */
+    int asks_usage;                  /* other than the client */
+    const apipool_verdict_t *judged; /* if that was done before the answer's end */
+    int answering;                   /* the final head of an answer was read */
+    int passing;                     /* the client has begun to get it */
+    apipool_phase_e phase;           /* how far it came, once it has ended */
     int timed_out;
     int is_out_of_time; /* the deadline was over, not the upstream's own time */
 } apipool_attempt_t;
@@ -198,9 +197,8 @@ apipool_request_t *apipool_request_get(request_rec *r);
  *  httpd forgets it whenever it merges the sections of a location, so it takes one call for each phase. */
 void apipool_request_raise_log_level(request_rec *r);
 
-/** Keeps a module of mod_proxy's from logging errors of a request whose connection we end, which to the
- *  module is an error of the upstream's or the client's. */
-void apipool_request_hush(request_rec *r, const char *name);
+/** Keeps mod_proxy from logging errors of a tunnel that this module ends. */
+void apipool_request_hush(request_rec *r);
 
 /** The URL of this request at an upstream. */
 char *apipool_request_url(const apipool_request_t *req, const apipool_upstream_conf_t *upstream);

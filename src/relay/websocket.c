@@ -128,7 +128,7 @@ static apr_status_t send_news(apipool_websocket_t *ws)
     apr_status_t rv = ap_pass_brigade(c->output_filters, ws->in);
     apr_brigade_cleanup(ws->in);
     if (ws->is_over) {
-        apipool_request_hush(ws->req->r, "mod_proxy.c");
+        apipool_request_hush(ws->req->r);
         return APR_ECONNABORTED;
     }
     return rv;

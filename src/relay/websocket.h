@@ -7,8 +7,8 @@
 
 #include "request.h"
 
-/* After the upstream's 101 mod_proxy_http carries bytes both ways in one thread, the request's: what it
- * reads from the upstream and what it writes there passes the filters of upstream_conn.c, which call this.
+/* After the upstream's 101 mod_proxy's tunnel carries bytes both ways in one thread, the request's: what it
+ * reads from the upstream and what it writes there passes the filters of tunnel.c, which call this.
  * Bytes are never changed. Those of a client with a list of models, or with a limit that counts, are kept
  * back until its message is known to be allowed. Events of our own are put in where no message of the
  * upstream's is open. */

@@ -29,7 +29,6 @@ static const char *define_worker(const apipool_pool_conf_t *pool,
     s->ttl = IDLE_MAX;
     s->retry = 0;
     s->retry_set = 1;
-    apr_cpystrn(s->upgrade, "WebSocket", sizeof(s->upgrade));
     return NULL;
 }
 
