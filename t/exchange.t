@@ -181,13 +181,26 @@ subtest 'what directives of mod_proxy say' => sub {
     );
     my $pool = scripted("http://127.0.0.1:$echo/v1");
     $pool->{location} = "ProxyPassReverse http://127.0.0.1:$echo/v1";
-    my $httpd = pool_server({echo => $pool}, config => "ProxyPreserveHost On\nProxyVia On\n");
+    my $override = {location => 'ProxyErrorOverride On', lines => 'APIPoolStrategy fill-first'};
+    my $httpd = pool_server(
+        {
+            echo => $pool,
+            rotates => {%$override, keys => ['sk-401-exchange-aaaaaaaa', 'sk-ok-exchange-bbbbbbbbb']},
+            refused => {%$override, keys => ['sk-401-exchange-cccccccc']}
+        },
+        config => "ProxyPreserveHost On\nProxyVia On\n"
+    );
     my $answer = request(GET => '/echo/x', base => $httpd->{base});
     my ($authority) = $httpd->{base} =~ m{//(.*)};
     like $answer->{content}, qr/"host":"\Q$authority\E"/, 'ProxyPreserveHost';
     like $answer->{content}, qr/"via":"1\.1 localhost/, 'ProxyVia, of the request';
     like $answer->{headers}{via}, qr/^1\.1 localhost/, '... and of the answer';
     is $answer->{headers}{location}, "$httpd->{base}/echo/there", 'ProxyPassReverse';
+    is chat($httpd, 'rotates')->{status}, 200, 'ProxyErrorOverride: another key is tried';
+    is metrics($httpd->{base})->rules('rotates')->{R06}, 1, '... after the first one was refused';
+    my $refused = chat($httpd, 'refused');
+    is $refused->{status}, 401, '... and the last answer';
+    like $refused->{content}, qr/<html>/, '... is a page of httpd';
     is $httpd->faults, '', 'nothing went wrong inside';
 };
 
