@@ -19,6 +19,7 @@
 #include "request.h"
 #include "request_accounting.h"
 #include "status.h"
+#include "suspend.h"
 #include "tunnel.h"
 #include "warnings.h"
 #include "workers.h"
@@ -159,6 +160,9 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
     for (int i = 0; i < pools->nelts && rv == APR_SUCCESS; i++) {
         rv = apipool_workers_init(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), 0, pchild);
     }
+    if (rv == APR_SUCCESS && pools->nelts && apipool_config_server(main_server)->async) {
+        rv = apipool_suspend_child_init(pchild, main_server);
+    }
     if (rv != APR_SUCCESS) {
         ap_log_error(
             APLOG_MARK, APLOG_EMERG, rv, main_server,
@@ -226,6 +230,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_note_auth_failure(apipool_auth_note_failure, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(apipool_credential_hide_refused, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_insert_error_filter(apipool_auth_insert_error_filter, NULL, NULL, APR_HOOK_LAST);
+    apipool_suspend_register_hooks(apipool_attempt_resume);
     proxy_hook_pre_request(apipool_attempt_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_scheme_handler(apipool_attempt_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(apipool_credential_hide_from_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);

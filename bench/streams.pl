@@ -1,9 +1,10 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
-# Measures many open streams through plain ProxyPass and through a pool, each in an httpd of its own: memory of a
-# stream, time to the first byte, delay of an event.
+# Measures many open streams through plain ProxyPass, through a pool with a thread for each, and through a pool whose
+# requests are suspended (APIPoolAsync), each in an httpd of its own: memory of a stream, time to the first byte,
+# delay of an event.
 #
-# streams.pl [--build=FOLDER] [STREAMS [SECONDS]]
+# streams.pl [--build=FOLDER] [--row=plain|pool|async] [STREAMS [SECONDS]]
 #
 # FOLDER is where make was run; default: the current one. STREAMS (1000) are open at the same time for SECONDS (10),
 # and each has an event a second. Every stream takes a file descriptor in three processes: see ulimit -n.
@@ -20,9 +21,11 @@ use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC sleep);
 
 my $THREADS = 64;    # of a child
+my $FEW = 100;       # threads in all, where requests are suspended
 my $OPENED_AT_ONCE = 50;
 
 my $build = build_folder(@ARGV);
+my ($only) = map {m/^--row=(\w+)$/} @ARGV;
 my ($streams, $seconds) = grep {m/^\d+$/} @ARGV;
 $streams ||= 1000;
 $seconds ||= 10;
@@ -121,12 +124,28 @@ sub drive {
     return (\@first, \@delays);
 }
 
+# The MPM's settings, with a thread for each stream or with few.
+sub workers {
+    my ($row) = @_;
+    my $children = $row eq 'async' ? 4 : int($streams / $THREADS) + 2;
+    my $threads = $row eq 'async' ? $FEW / $children : $THREADS;
+    my $workers = $children * $threads;
+    my $factor = int(2 * $streams / $FEW) + 2;
+    return <<"CONF" . ($row eq 'async' ? "AsyncRequestWorkerFactor $factor\n" : "APIPoolAsync Off\n");
+ServerLimit $children
+StartServers $children
+ThreadsPerChild $threads
+MaxRequestWorkers $workers
+MinSpareThreads 1
+MaxSpareThreads $workers
+CONF
+}
+
 sub start_httpd {
-    my ($dir, $port, $upstream_port) = @_;
+    my ($dir, $port, $upstream_port, $row) = @_;
     my $modules = make_value($build, 'libexecdir');
     my $user = $< ? '' : "User www-data\nGroup www-data";
-    my $children = int($streams / $THREADS) + 2;
-    my $workers = $children * $THREADS;
+    my $workers = workers($row);
     my $loads = join '', map {"LoadModule ${_}_module $modules/mod_$_.so\n"} grep { -f "$modules/mod_$_.so" }
         qw(mpm_event authz_core watchdog proxy proxy_http);
     open my $keys, '>', "$dir/keys" or die "$!\n";
@@ -142,12 +161,7 @@ DefaultRuntimeDir $dir
 ErrorLog $dir/error_log
 $user
 ${loads}LoadModule apipool_module $build/mod_apipool.so
-ServerLimit $children
-StartServers $children
-ThreadsPerChild $THREADS
-MaxRequestWorkers $workers
-MinSpareThreads 1
-MaxSpareThreads $workers
+$workers
 APIPoolStore $dir/store
 APIPoolSecretFile $dir/secret
 <APIPool streams>
@@ -170,13 +184,14 @@ CONF
 }
 
 sub measure {
-    my ($path, $upstream_port) = @_;
+    my ($row, $upstream_port) = @_;
+    my $path = $row eq 'plain' ? 'plain' : 'pool';
     my $dir = tempdir(CLEANUP => 1);
     chmod 0755, $dir;
     my $free = listener(1024);
     my $port = $free->sockport;
     $free->close;
-    my $httpd = start_httpd($dir, $port, $upstream_port);
+    my $httpd = start_httpd($dir, $port, $upstream_port, $row);
     sleep 2;
     my ($before, $during) = (memory($httpd), 0);
     my ($first, $delays) = eval { drive($port, "/$path/chat/completions", sub { $during = memory($httpd) }) };
@@ -184,7 +199,7 @@ sub measure {
     kill TERM => $httpd;
     sleep 0.1 while kill 0 => $httpd;
     die $fault if $fault;
-    printf "%-6s %10.1f %12.2f %12.2f %12.2f %12.2f\n", $path, ($during - $before) / $streams,
+    printf "%-6s %10.1f %12.2f %12.2f %12.2f %12.2f\n", $row, ($during - $before) / $streams,
         map({ percentile($_, @$first) } 0.5, 0.99), map { percentile($_, @$delays) } 0.5, 0.99;
     return;
 }
@@ -198,5 +213,5 @@ if (!$server) {
 END { kill TERM => $server if $server }
 $SIG{PIPE} = 'IGNORE';
 print "       KiB/stream  first p50 ms       p99 ms event p50 ms       p99 ms\n";
-measure($_, $listener->sockport) for qw(plain pool);
+measure($_, $listener->sockport) for $only ? $only : qw(plain pool async);
 print "\n$streams streams, an event a second, for $seconds s\n";

@@ -49,6 +49,7 @@ void *apipool_config_create_server(apr_pool_t *p, server_rec *s)
     conf->secret_file = APIPOOL_SECRET;
     conf->save_interval = apr_time_from_sec(60);
     conf->max_pending = 1000;
+    conf->async = 1;
     return conf;
 }
 

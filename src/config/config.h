@@ -126,6 +126,7 @@ typedef struct {
     const char *store, *dbm, *secret_file; /* dbm may be NULL */
     apr_interval_time_t save_interval;
     apr_uint32_t max_pending;
+    int async; /* requests may wait without a thread */
 } apipool_server_conf_t;
 
 static inline apr_interval_time_t apipool_shorter(apr_interval_time_t a, apr_interval_time_t b)

@@ -132,6 +132,13 @@ static const char *set_server_number(cmd_parms *cmd, void *dir, const char *arg)
                : apipool_directive_number(cmd, arg, cmd->info, apipool_config_server(cmd->server));
 }
 
+static const char *set_async(cmd_parms *cmd, void *dir, int on)
+{
+    const char *err = apipool_directive_outside(cmd, GLOBAL_ONLY);
+    apipool_config_server(cmd->server)->async = on;
+    return err;
+}
+
 #define LIMIT(name, member)                                                                        \
     {                                                                                              \
         name, NULL, POOL_NUMBER(member, 1, 4000000000, 1)                                          \
@@ -293,6 +300,8 @@ const command_rec apipool_directives[] = {
     AP_INIT_TAKE1("APIPoolMaxPendingUpdates", set_server_number,
                   OF_SERVER(max_pending, 1, 1000000000, 1), RSRC_CONF,
                   "requests after which statistics are saved at once"),
+    AP_INIT_FLAG("APIPoolAsync", set_async, NULL, RSRC_CONF,
+                 "Off to let each request keep a thread while it waits for an upstream"),
     AP_INIT_TAKE1("APIPoolUse", apipool_directive_use, NULL, RSRC_CONF | ACCESS_CONF,
                   "the pool that serves requests here, or off"),
     AP_INIT_FLAG("APIPoolExpose", apipool_directive_expose, NULL, RSRC_CONF | ACCESS_CONF,

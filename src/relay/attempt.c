@@ -116,15 +116,11 @@ static void merge_sections(request_rec *r, const char *url)
     apipool_request_raise_log_level(r);
 }
 
-/* Sends the request once, with the leased key. Returns what the handler returns if its response
- * passed. */
-static int run(apipool_request_t *req)
+/* Begins an attempt with the leased key. */
+static void start(apipool_request_t *req)
 {
     request_rec *r = req->r;
-    char *filename = r->filename;
-    ap_conf_vector_t *per_dir_config = r->per_dir_config;
-    const struct ap_logconf *log = r->log;
-
+    req->before = (apipool_before_t){r->filename, r->per_dir_config, r->log};
     begin(req);
     const apipool_upstream_conf_t *upstream = req->attempt.upstream;
     proxy_worker *worker =
@@ -133,10 +129,21 @@ static int run(apipool_request_t *req)
     if (has_sections_of_another(req)) {
         merge_sections(r, url);
     }
-    int status = apipool_exchange_run(req, worker, url);
-    r->filename = filename;
-    r->per_dir_config = per_dir_config;
-    r->log = log;
+    req->exchange = apipool_exchange_make(req, worker, url);
+}
+
+/* Sends the request and passes its response, or goes on with that. Returns what the handler returns if the
+ * response has passed; or SUSPENDED. */
+static int run(apipool_request_t *req)
+{
+    request_rec *r = req->r;
+    int status = apipool_exchange_run(req->exchange);
+    if (status != SUSPENDED) {
+        r->filename = req->before.filename;
+        r->per_dir_config = req->before.per_dir_config;
+        r->log = req->before.log;
+        req->exchange = NULL;
+    }
     return status;
 }
 
@@ -272,39 +279,59 @@ static void remember_refusal(const apipool_request_t *req)
                   req->pool->name, req->attempt.upstream->name);
 }
 
+/* Its attempt is over: judges and reports it. */
+static void settle(apipool_request_t *req)
+{
+    apr_time_t now = apr_time_now();
+    apipool_verdict_t *verdict = &req->budget->verdict;
+    if (req->websocket) {
+        apipool_websocket_end(req->websocket, now);
+    }
+    *verdict = apipool_result_judge(req, now);
+    apipool_attempt_accounting_report(req, verdict, now);
+    if (verdict->rule == APIPOOL_RULE_SUCCESS) {
+        apipool_blame_settle_served(req);
+        apipool_attempt_accounting_forbidden(req);
+        remember_refusal(req);
+    }
+}
+
+/* Whether another attempt follows. */
+static int goes_on(apipool_request_t *req)
+{
+    if (is_usage_refused(req, &req->budget->verdict)) {
+        req->budget->verdict.action = APIPOOL_ROTATE;
+        return 1;
+    }
+    return apipool_budget_spend(req, &req->budget->verdict);
+}
+
+/* Begins, or goes on where the request was suspended. */
 static int attempt_until_done(apipool_request_t *req)
 {
-    apipool_verdict_t verdict = {.action = APIPOOL_ROTATE};
-
+    apipool_verdict_t *verdict = &req->budget->verdict;
     for (;;) {
-        apipool_found_t found = apipool_acquire(req, &verdict);
-        if (found.gone) {
-            req->rule = APIPOOL_RULE_CLIENT_GONE;
-            return DONE;
-        }
-        if (found.lent.result != APIPOOL_ACQUIRED) {
-            return req->attempts ? finish(req, &verdict) : reply_without_key(req, &found);
+        if (!req->exchange) {
+            apipool_found_t found = apipool_acquire(req, verdict);
+            if (found.gone) {
+                req->rule = APIPOOL_RULE_CLIENT_GONE;
+                return DONE;
+            }
+            if (found.lent.result != APIPOOL_ACQUIRED) {
+                return req->attempts ? finish(req, verdict) : reply_without_key(req, &found);
+            }
+            start(req);
         }
         int status = run(req);
-        apr_time_t now = apr_time_now();
-        if (req->websocket) {
-            apipool_websocket_end(req->websocket, now);
+        if (status == SUSPENDED) {
+            return status;
         }
-        verdict = apipool_result_judge(req, now);
-        apipool_attempt_accounting_report(req, &verdict, now);
-        if (verdict.rule == APIPOOL_RULE_SUCCESS) {
-            apipool_blame_settle_served(req);
-            apipool_attempt_accounting_forbidden(req);
-            remember_refusal(req);
-        }
+        settle(req);
         if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_result_is_tunnelled(req)) {
             return status;
         }
-        if (is_usage_refused(req, &verdict)) {
-            verdict.action = APIPOOL_ROTATE;
-        }
-        else if (!apipool_budget_spend(req, &verdict)) {
-            return finish(req, &verdict);
+        if (!goes_on(req)) {
+            return finish(req, verdict);
         }
         if (apipool_client_conn_is_gone(req)) {
             req->rule = APIPOOL_RULE_CLIENT_GONE;
@@ -315,12 +342,23 @@ static int attempt_until_done(apipool_request_t *req)
 
 static int attempt_with_key(apipool_request_t *req)
 {
-    req->attempt.lease = apr_palloc(req->r->pool, sizeof(*req->attempt.lease));
-    req->attempt.lease->len = req->attempt.lease->longest = 0;
     int status = attempt_until_done(req);
-    apipool_blame_settle(req);
-    apipool_lease_wipe(req->attempt.lease);
+    if (status != SUSPENDED) {
+        apipool_blame_settle(req);
+        apipool_lease_wipe(req->attempt.lease);
+    }
     return status;
+}
+
+int apipool_attempt_resume(request_rec *r)
+{
+    return attempt_with_key(apipool_request_get(r));
+}
+
+static int attempt_without_client(apipool_request_t *req)
+{
+    start(req);
+    return run(req);
 }
 
 /* The proxy's name was found for the pool's first upstream; each attempt finds its own. */
@@ -353,5 +391,10 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->websocket = apipool_websocket_make(req);
     apipool_gate_install(req, would_go_on);
-    return req->probing ? run(req) : attempt_with_key(req);
+    if (req->probing) {
+        return attempt_without_client(req);
+    }
+    req->attempt.lease = apr_palloc(r->pool, sizeof(*req->attempt.lease));
+    req->attempt.lease->len = req->attempt.lease->longest = 0;
+    return attempt_with_key(req);
 }

@@ -83,5 +83,6 @@ struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy
     budget->tried = apr_palloc(r->pool, sizeof(*budget->tried) *
                                             (apr_size_t)(pool->rotations + pool->retries + 1));
     budget->headers_out = r->headers_out;
+    budget->verdict.action = APIPOOL_ROTATE;
     return budget;
 }

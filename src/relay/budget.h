@@ -11,6 +11,7 @@ struct apipool_budget_t {
     apr_time_t deadline;   /* of apipool_monotonic_now(); 0: none */
     apr_time_t wait_until; /* the same clock */
     apr_int64_t rotations, retries;
+    apipool_verdict_t verdict; /* on the last attempt */
     int not_found;              /* answers R10 so far: one is worth another try */
     int proving;                /* a key had to prove itself */
     apipool_lease_t *forbidden; /* the lease that met R09, without its secret; NULL: none has */

@@ -13,6 +13,11 @@
 #define POLLRDHUP 0
 #endif
 
+short apipool_client_conn_events(const apipool_request_t *req)
+{
+    return req->client_half_closed ? 0 : POLLRDHUP;
+}
+
 int apipool_client_conn_watch(const apipool_request_t *req, struct pollfd *at)
 {
     conn_rec *client = req->r->connection;
@@ -20,7 +25,7 @@ int apipool_client_conn_watch(const apipool_request_t *req, struct pollfd *at)
     if (req->probing || client->master || apr_os_sock_get(&fd, ap_get_conn_socket(client))) {
         return 0;
     }
-    *at = (struct pollfd){.fd = fd, .events = req->client_half_closed ? 0 : POLLRDHUP};
+    *at = (struct pollfd){.fd = fd, .events = apipool_client_conn_events(req)};
     return 1;
 }
 

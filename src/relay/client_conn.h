@@ -7,13 +7,16 @@
 
 #include "request.h"
 
-/* Called by the request's thread. A client that has closed its side may have left, or may be
- * waiting for the response. It is sent an interim response, which any client of HTTP/1.1 reads over
- * (RFC 9110 section 15.2): who has left answers with a reset. */
+/* Called by whoever has the request: its thread, or a pump. A client that has closed its side may
+ * have left, or may be waiting for the response. It is sent an interim response, which any client
+ * of HTTP/1.1 reads over (RFC 9110 section 15.2): who has left answers with a reset. */
 
 /** Fills in what to wait for to learn that the client leaves. Returns 0 where it has no socket of
  *  its own, as a stream of HTTP/2 has none; then ask again from time to time. */
 int apipool_client_conn_watch(const apipool_request_t *req, struct pollfd *at);
+
+/** What poll() is asked for to learn that the client leaves, besides errors. */
+short apipool_client_conn_events(const apipool_request_t *req);
 
 /** Whether the client has left, once poll() has reported these events; 0: none. */
 int apipool_client_conn_has_left(apipool_request_t *req, int events);

@@ -5,13 +5,22 @@
 
 #include "request.h"
 
+typedef struct apipool_exchange_t apipool_exchange_t;
+
+/** An exchange for the current attempt of a request, which lasts as long as the request. Nothing is
+ *  sent yet. */
+apipool_exchange_t *apipool_exchange_make(apipool_request_t *req, proxy_worker *worker,
+                                          const char *url);
+
 /**
- * Runs one exchange for the current attempt of a request: sends it with the lent key, and passes
- * the response to the request's output filters. What came of it is in req->attempt: phase,
- * timed_out, answering. Waits, and watches the client meanwhile.
- * @return OK, or DONE where the client has not had all of the response
+ * Runs it: sends the request with the lent key, and passes the response to the request's output
+ * filters. What came of it is in req->attempt: phase, timed_out, answering. Waits, and watches the
+ * client meanwhile.
+ * @return OK; DONE where the client has not had all of the response; or SUSPENDED: the handler has
+ * to return
+ *         that, and when the request is resumed, this has to be called again
  */
-int apipool_exchange_run(apipool_request_t *req, proxy_worker *worker, const char *url);
+int apipool_exchange_run(apipool_exchange_t *x);
 
 /** Ends what another thread's exchange waits for on its connection, now and from now on. The plug
  *  has a mutex of its own and may be pulled by any thread. A connection that is being made is not

@@ -156,6 +156,13 @@ typedef struct {
     int with_request; /* somebody waits for it: by the connections of requests, in any process */
 } apipool_probing_t;
 
+/* What an attempt changes of the request, and puts back. */
+typedef struct {
+    char *filename;
+    ap_conf_vector_t *per_dir_config;
+    const struct ap_logconf *log;
+} apipool_before_t;
+
 /* Lives in the request's request_config from pre_translate_name on. */
 typedef struct apipool_request_t {
     request_rec *r;
@@ -188,6 +195,8 @@ typedef struct apipool_request_t {
     apipool_facts_t demand;
     apipool_gate_t gate;
     apipool_attempt_t attempt;
+    apipool_before_t before;
+    struct apipool_exchange_t *exchange; /* of the attempt; NULL: none is in progress */
 } apipool_request_t;
 
 /** The request's context; NULL when no pool serves it. */

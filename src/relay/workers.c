@@ -6,6 +6,8 @@
 
 #define IDLE_MAX apr_time_from_sec(60) /* that a connection to an upstream is kept */
 
+#define CONNECTIONS_MAX 65536 /* of one process to one upstream */
+
 /* A worker of our own, for requests or for probes. */
 static const char *define_worker(const apipool_pool_conf_t *pool,
                                  const apipool_upstream_conf_t *upstream, int probes,
@@ -27,6 +29,7 @@ static const char *define_worker(const apipool_pool_conf_t *pool,
     s->smax =
         0; /* all idle connections end some time, those that the upstream has closed included */
     s->ttl = IDLE_MAX;
+    s->hmax = CONNECTIONS_MAX; /* otherwise there is one for each thread, and whoever comes next waits */
     s->retry = 0;
     s->retry_set = 1;
     return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A clock that nobody sets, for time limits. */
-#ifndef APIPOOL_RELAY_MONOTONIC_H
-#define APIPOOL_RELAY_MONOTONIC_H
+#ifndef APIPOOL_PUMP_MONOTONIC_H
+#define APIPOOL_PUMP_MONOTONIC_H
 
 #include <apr_time.h>
 #include <time.h>
