@@ -9,10 +9,10 @@
 #include "queue.h"
 #include "reply.h"
 
-#define LOOK_AGAIN                                                                                 \
-    apr_time_from_msec(100) /* at the clock may not be all: a key may be given back */
-#define WHEN_BUSY apr_time_from_msec(10)
-#define SHORTEST  apr_time_from_msec(1)
+/* a key may be given back */
+#define LOOK_AGAIN apr_time_from_msec(100)
+#define WHEN_BUSY  apr_time_from_msec(10)
+#define SHORTEST   apr_time_from_msec(1)
 
 static int is_worth_waiting(apipool_acquired_e result)
 {
@@ -20,13 +20,14 @@ static int is_worth_waiting(apipool_acquired_e result)
            result == APIPOOL_ALL_PAUSED || result == APIPOOL_QUEUED;
 }
 
-static void pause_before_next(const apipool_found_t *found, apr_time_t now, apr_time_t until)
+static apr_interval_time_t pause_before_next(const apipool_found_t *found, apr_time_t now,
+                                             apr_time_t until)
 {
     apr_interval_time_t pause =
         apipool_shorter(found->lent.result == APIPOOL_ALL_BUSY ? WHEN_BUSY : LOOK_AGAIN,
                         until - apipool_monotonic_now());
     pause = found->lent.retry_at ? apipool_shorter(pause, found->lent.retry_at - now) : pause;
-    apr_sleep(pause > SHORTEST ? pause : SHORTEST);
+    return pause > SHORTEST ? pause : SHORTEST;
 }
 
 static apr_status_t look(const apipool_request_t *req, const apipool_lend_request_t *wanted,
@@ -36,30 +37,81 @@ static apr_status_t look(const apipool_request_t *req, const apipool_lend_reques
                              &found->lent);
 }
 
-/* Waits in line with others for a key, without holding anything but its thread. Keys that are in doubt for
- * one request are there for all others, who would not get them with that one at the head of their line. */
-static apr_status_t wait_for_key(apipool_request_t *req, apipool_lend_request_t *wanted,
-                                 apr_time_t until, apipool_found_t *found)
+/* One search for a key; a request that gets none makes another one, in a wider circle. */
+typedef struct {
+    apr_uint32_t without; /* an upstream's index, or APIPOOL_NONE */
+    int tried_count;      /* keys that are left out */
+    int waits;            /* for a key to come free */
+} search_t;
+
+#define SEARCHES 3
+
+/* A request in line with others for a key. */
+struct apipool_line_t {
+    apipool_lend_request_t wanted;
+    apipool_source_t sources[APIPOOL_UPSTREAMS_PER_POOL];
+    int search; /* which one waits */
+};
+
+/* A retry for the upstream's sake goes to another upstream if it can, then to another key, and then
+ * to one it has used: the keys that were at fault have left the rotation, or are in doubt. */
+static int plan(const apipool_request_t *req, const apipool_verdict_t *last, search_t *searches)
 {
-    apipool_segment_t *segment = apipool_lifecycle_segment();
-    apr_time_t now = apr_time_now();
-    apr_status_t left = APR_SUCCESS, rv = APR_SUCCESS;
+    const struct apipool_budget_t *budget = req->budget;
+    if (last->action == APIPOOL_RETRY) {
+        searches[0] = (search_t){req->attempt.lease->upstream, budget->tried_count, 0};
+        searches[1] = (search_t){APIPOOL_NONE, budget->tried_count, 1};
+        searches[2] = (search_t){APIPOOL_NONE, budget->doubted_count, 1};
+        return SEARCHES;
+    }
+    int is_elsewhere = apipool_rule(last->rule)->again == APIPOOL_AGAIN_ELSEWHERE;
+    searches[0] = (search_t){is_elsewhere ? req->attempt.lease->upstream : APIPOOL_NONE,
+                             budget->tried_count, !is_elsewhere};
+    return 1;
+}
+
+/* Gets in line, without holding anything. Keys that are in doubt for one request are there for all
+ * others, who would not get them with that one at the head of their line. While it waits, keys that
+ * this request has used before count as any other: they have come free since. */
+static apr_status_t get_in_line(apipool_request_t *req, const apipool_lend_request_t *wanted,
+                                int search)
+{
+    struct apipool_line_t *line = apr_palloc(req->r->pool, sizeof(*line));
+    line->wanted = *wanted;
+    line->search = search;
+    memcpy(line->sources, wanted->sources,
+           (apr_size_t)wanted->source_count * sizeof(*wanted->sources));
+    line->wanted.sources = line->sources;
+    line->wanted.tried_count = wanted->doubted_count;
     if (!wanted->doubted_count) {
-        rv = apipool_pool_enter_queue(segment, wanted->pool, wanted->waits_for, &wanted->waiter);
-        if (rv != APR_SUCCESS || wanted->waiter == APIPOOL_NONE) {
+        apr_status_t rv = apipool_pool_enter_queue(apipool_lifecycle_segment(), wanted->pool,
+                                                   wanted->waits_for, &line->wanted.waiter);
+        if (rv != APR_SUCCESS || line->wanted.waiter == APIPOOL_NONE) {
             return rv;
         }
     }
-    wanted->tried_count = wanted->doubted_count; /* the others may serve it when they are back */
-    while (rv == APR_SUCCESS && is_worth_waiting(found->lent.result) && !found->gone &&
-           apipool_monotonic_now() < until) {
-        pause_before_next(found, now, until);
-        now = apr_time_now();
-        found->gone = apipool_client_conn_is_gone(req);
-        rv = found->gone ? rv : look(req, wanted, now, found);
+    req->budget->line = line;
+    return APR_SUCCESS;
+}
+
+/* Whether it goes on to wait. */
+static int waits(const apipool_request_t *req, apipool_found_t *found, apr_time_t now)
+{
+    apr_time_t until = req->budget->wait_until;
+    if (found->gone || !is_worth_waiting(found->lent.result) || apipool_monotonic_now() >= until) {
+        return 0;
     }
+    found->pause = pause_before_next(found, now, until);
+    return 1;
+}
+
+static apr_status_t leave_line(apipool_request_t *req, apipool_found_t *found)
+{
+    apipool_lend_request_t *wanted = &req->budget->line->wanted;
+    apr_status_t rv = APR_SUCCESS;
+    req->budget->line = NULL;
     if (wanted->waiter != APIPOOL_NONE) {
-        left = apipool_pool_leave_queue(segment, wanted->waiter);
+        rv = apipool_pool_leave_queue(apipool_lifecycle_segment(), wanted->waiter);
         wanted->waiter = APIPOOL_NONE;
     }
     if (rv == APR_SUCCESS && found->lent.result == APIPOOL_QUEUED) {
@@ -69,71 +121,85 @@ static apr_status_t wait_for_key(apipool_request_t *req, apipool_lend_request_t 
         rv = look(req, wanted, apr_time_now(), &when);
         found->lent.retry_at = when.lent.retry_at;
     }
+    return rv;
+}
+
+static apr_status_t look_from_line(apipool_request_t *req, apipool_found_t *found)
+{
+    apr_time_t now = apr_time_now();
+    apr_status_t rv = APR_SUCCESS;
+    found->lent.result = APIPOOL_QUEUED;
+    found->gone = apipool_client_conn_is_gone(req);
+    if (!found->gone) {
+        rv = look(req, &req->budget->line->wanted, now, found);
+    }
+    if (rv == APR_SUCCESS && waits(req, found, now)) {
+        return rv;
+    }
+    apr_status_t left = leave_line(req, found);
     return rv == APR_SUCCESS ? left : rv;
 }
 
-/* Acquires a key, and waits for one: until the pool's time for it is over, or the deadline, or the client
- * leaves. While it waits, keys that this request has used before count as any other: they have come free
- * since. Keys that it has left in doubt stay out.
- * without: an upstream's index, or APIPOOL_NONE; wait_until: of apipool_monotonic_now(), in the
- * past to try once */
-static apr_status_t acquire_among(apipool_request_t *req, apr_uint32_t without, int tried_count,
-                                  apr_time_t wait_until, apipool_found_t *found)
+static apr_status_t look_among(apipool_request_t *req, const search_t *search, int index,
+                               apipool_found_t *found)
 {
     apr_time_t now = apr_time_now();
     apipool_source_t sources[APIPOOL_UPSTREAMS_PER_POOL];
     apipool_lend_request_t wanted;
-    apipool_facts_wanted(req, without, sources, &wanted);
+    apipool_facts_wanted(req, search->without, sources, &wanted);
     wanted.tried = req->budget->tried;
-    wanted.tried_count = tried_count;
+    wanted.tried_count = search->tried_count;
     wanted.doubted_count = req->budget->doubted_count;
     wanted.sure_first = req->budget->proving;
     apr_status_t rv = look(req, &wanted, now, found);
-    return rv == APR_SUCCESS && is_worth_waiting(found->lent.result) &&
-                   apipool_monotonic_now() < wait_until
-               ? wait_for_key(req, &wanted, wait_until, found)
-               : rv;
-}
-
-/* A retry for the upstream's sake goes to another upstream if it can, then to another key, and then to
- * one it has used: the keys that were at fault have left the rotation, or are in doubt. */
-static apr_status_t acquire_for_retry(apipool_request_t *req, apipool_found_t *found)
-{
-    int tried_count = req->budget->tried_count;
-    apr_status_t rv = acquire_among(req, req->attempt.lease->upstream, tried_count, 0, found);
-    if (rv == APR_SUCCESS && found->lent.result != APIPOOL_ACQUIRED) {
-        rv = acquire_among(req, APIPOOL_NONE, tried_count, req->budget->wait_until, found);
-    }
-    if (rv == APR_SUCCESS && found->lent.result == APIPOOL_ALL_TRIED) {
-        rv = acquire_among(req, APIPOOL_NONE, req->budget->doubted_count, req->budget->wait_until,
-                           found);
+    if (rv == APR_SUCCESS && search->waits && waits(req, found, now)) {
+        rv = get_in_line(req, &wanted, index);
+        found->pause = req->budget->line ? found->pause : 0;
     }
     return rv;
 }
 
-static apr_status_t acquire_after(apipool_request_t *req, const apipool_verdict_t *last,
-                                  apipool_found_t *found)
+/* The last search tries keys that were used before, where no other is left. */
+static int is_enough(int search, const apipool_found_t *found)
 {
-    const struct apipool_budget_t *budget = req->budget;
-    if (last->action == APIPOOL_RETRY) {
-        return acquire_for_retry(req, found);
+    apipool_acquired_e result = found->lent.result;
+    return result == APIPOOL_ACQUIRED || found->gone || found->pause ||
+           (search > 0 && result != APIPOOL_ALL_TRIED);
+}
+
+static apr_status_t search_on(apipool_request_t *req, const apipool_verdict_t *last,
+                              apipool_found_t *found)
+{
+    search_t searches[SEARCHES];
+    int count = plan(req, last, searches), i = 0;
+    apr_status_t rv = APR_SUCCESS;
+    if (req->budget->line) {
+        i = req->budget->line->search;
+        rv = look_from_line(req, found);
+        if (rv != APR_SUCCESS || is_enough(i, found)) {
+            return rv;
+        }
+        i++;
     }
-    if (apipool_rule(last->rule)->again == APIPOOL_AGAIN_ELSEWHERE) {
-        return acquire_among(req, req->attempt.lease->upstream, budget->tried_count, 0, found);
+    for (; i < count; i++) {
+        rv = look_among(req, &searches[i], i, found);
+        if (rv != APR_SUCCESS || is_enough(i, found)) {
+            return rv;
+        }
     }
-    return acquire_among(req, APIPOOL_NONE, budget->tried_count, budget->wait_until, found);
+    return rv;
 }
 
 apipool_found_t apipool_acquire(apipool_request_t *req, const apipool_verdict_t *last)
 {
     struct apipool_budget_t *budget = req->budget;
     apipool_found_t found = {.lent.result = APIPOOL_EXHAUSTED};
-    apr_status_t rv = acquire_after(req, last, &found);
+    apr_status_t rv = search_on(req, last, &found);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(
             APLOG_MARK, APLOG_CRIT, rv, req->r,
             APIPOOL_LOG(0032) "could not acquire the shared-memory lock; no key was lent");
-        found.lent.result = APIPOOL_EXHAUSTED;
+        found = (apipool_found_t){.lent.result = APIPOOL_EXHAUSTED};
     }
     if (found.lent.result == APIPOOL_ACQUIRED) {
         budget->proving |= req->attempt.lease->proving;

@@ -17,6 +17,7 @@
 #include "facts.h"
 #include "gate.h"
 #include "monotonic.h"
+#include "pause.h"
 #include "reply.h"
 #include "result.h"
 #include "websocket.h"
@@ -132,8 +133,8 @@ static void start(apipool_request_t *req)
     req->exchange = apipool_exchange_make(req, worker, url);
 }
 
-/* Sends the request and passes its response, or goes on with that. Returns what the handler returns if the
- * response has passed; or SUSPENDED. */
+/* Sends the request and passes its response, or goes on with that. Returns what the handler returns
+ * if the response has passed; or SUSPENDED. */
 static int run(apipool_request_t *req)
 {
     request_rec *r = req->r;
@@ -306,38 +307,60 @@ static int goes_on(apipool_request_t *req)
     return apipool_budget_spend(req, &req->budget->verdict);
 }
 
+/* Leases a key, and starts an attempt with it; or sets the pause before another look. Returns 0 if
+ * there will be no attempt: the request has its end. */
+static int begin_next(apipool_request_t *req, int *status)
+{
+    struct apipool_budget_t *budget = req->budget;
+    apipool_found_t found = {.gone = req->attempts && apipool_client_conn_is_gone(req)};
+    if (!found.gone || budget->line) {
+        found = apipool_acquire(req, &budget->verdict);
+    }
+    budget->pause = found.pause;
+    if (found.pause) {
+        return 1;
+    }
+    if (found.gone) {
+        req->rule = APIPOOL_RULE_CLIENT_GONE;
+        *status = DONE;
+        return 0;
+    }
+    if (found.lent.result != APIPOOL_ACQUIRED) {
+        *status = req->attempts ? finish(req, &budget->verdict) : reply_without_key(req, &found);
+        return 0;
+    }
+    start(req);
+    return 1;
+}
+
+/* Runs the attempt, or goes on with it. Returns 0 if no other follows now. */
+static int attempt(apipool_request_t *req, int *status)
+{
+    *status = run(req);
+    if (*status == SUSPENDED) {
+        return 0;
+    }
+    settle(req);
+    if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_result_is_tunnelled(req)) {
+        return 0;
+    }
+    if (!goes_on(req)) {
+        *status = finish(req, &req->budget->verdict);
+        return 0;
+    }
+    return 1;
+}
+
 /* Begins, or goes on where the request was suspended. */
 static int attempt_until_done(apipool_request_t *req)
 {
-    apipool_verdict_t *verdict = &req->budget->verdict;
-    for (;;) {
-        if (!req->exchange) {
-            apipool_found_t found = apipool_acquire(req, verdict);
-            if (found.gone) {
-                req->rule = APIPOOL_RULE_CLIENT_GONE;
-                return DONE;
-            }
-            if (found.lent.result != APIPOOL_ACQUIRED) {
-                return req->attempts ? finish(req, verdict) : reply_without_key(req, &found);
-            }
-            start(req);
-        }
-        int status = run(req);
-        if (status == SUSPENDED) {
-            return status;
-        }
-        settle(req);
-        if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_result_is_tunnelled(req)) {
-            return status;
-        }
-        if (!goes_on(req)) {
-            return finish(req, verdict);
-        }
-        if (apipool_client_conn_is_gone(req)) {
-            req->rule = APIPOOL_RULE_CLIENT_GONE;
-            return DONE;
+    int status = OK;
+    while (req->exchange ? attempt(req, &status) : begin_next(req, &status)) {
+        if (req->budget->pause && apipool_pause(req, req->budget->pause) == SUSPENDED) {
+            return SUSPENDED;
         }
     }
+    return status;
 }
 
 static int attempt_with_key(apipool_request_t *req)

@@ -63,7 +63,7 @@ int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdic
     if (is_too_late(budget, pause)) {
         return 0;
     }
-    apr_sleep(pause);
+    budget->pause = pause;
     budget->retries--;
     return 1;
 }

@@ -11,10 +11,12 @@ struct apipool_budget_t {
     apr_time_t deadline;   /* of apipool_monotonic_now(); 0: none */
     apr_time_t wait_until; /* the same clock */
     apr_int64_t rotations, retries;
-    apipool_verdict_t verdict; /* on the last attempt */
-    int not_found;              /* answers R10 so far: one is worth another try */
-    int proving;                /* a key had to prove itself */
-    apipool_lease_t *forbidden; /* the lease that met R09, without its secret; NULL: none has */
+    apipool_verdict_t verdict;   /* on the last attempt */
+    int not_found;               /* answers R10 so far: one is worth another try */
+    int proving;                 /* a key had to prove itself */
+    struct apipool_line_t *line; /* acquire.c's, while the request waits for a key; or NULL */
+    apr_interval_time_t pause;   /* before the next attempt */
+    apipool_lease_t *forbidden;  /* the lease that met R09, without its secret; NULL: none has */
     apipool_verdict_t forbidden_verdict;
     apr_uint32_t *tried;
     int tried_count, doubted_count; /* keys in doubt come first */
@@ -27,8 +29,8 @@ struct apipool_budget_t *apipool_budget_make(const apipool_request_t *req, proxy
 /** Whether it allows another attempt after that verdict. */
 int apipool_budget_allows(const apipool_request_t *req, const apipool_verdict_t *verdict);
 
-/** Takes from it what the next attempt costs, and pauses before a retry. Returns 0 when there shall be no
- *  other attempt. */
+/** Takes from it what the next attempt costs, and sets the pause before a retry. Returns 0 when
+ *  there shall be no other attempt. */
 int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdict);
 
 #endif
