@@ -126,12 +126,20 @@ my $direct = pool_server({plain => scripted("http://127.0.0.1:$plain/v1"), tls =
 my $remote = pool_server({plain => scripted("http://127.0.0.1:$plain/v1"), tls => scripted("https://localhost:$tls/v1")},
     config => "${TRUST}ProxyRemote * http://127.0.0.1:$proxy\n");
 
-for my $way (['directly', $direct], ['through a proxy', $remote]) {
-    my ($name, $httpd) = @$way;
+# With two threads, each request that waits leaves its own.
+my $suspended = pool_server({plain => scripted("http://127.0.0.1:$plain/v1"), tls => scripted("https://localhost:$tls/v1")},
+    config => "${TRUST}ServerLimit 1\nStartServers 1\nThreadsPerChild 2\nMaxRequestWorkers 2\nAsyncRequestWorkerFactor 100\n");
+
+for my $way (
+    ['directly', $direct, 0, 1, 3, 1000],
+    ['through a proxy', $remote, 0, 1, 3, 1000],
+    ['suspended', $suspended, 3, 1000]
+) {
+    my ($name, $httpd, @cuts) = @$way;
     for my $pool (qw(plain tls)) {
         subtest "$pool, $name" => sub {
             for my $script (sort keys %scripts) {
-                for my $cut (0, 1, 3, 1000) {
+                for my $cut (@cuts) {
                     next if $cut && ($script eq 'too-much' || length($scripts{$script}[0]) / $cut > 2000);
                     my $answer = request(GET => "/$pool/script/$script/$cut", base => $httpd->{base}, timeout => 20);
                     my ($status) = $scripts{$script}[0] =~ m{HTTP/1\.\d ([2-5]\d\d)};

@@ -336,9 +336,11 @@ static apr_status_t stop_pumps(void *unused)
 
 apr_status_t apipool_suspend_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    int can_wait = 0;
+    int can_wait = 0, threads = 0;
     apr_status_t rv = APR_SUCCESS;
-    if (ap_mpm_query(AP_MPMQ_CAN_WAITIO, &can_wait) != APR_SUCCESS || !can_wait) {
+    /* where there is one thread alone, mod_proxy's connections are not made for more */
+    if (ap_mpm_query(AP_MPMQ_CAN_WAITIO, &can_wait) != APR_SUCCESS || !can_wait ||
+        ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS || threads < 2) {
         ap_log_error(
             APLOG_MARK, APLOG_DEBUG, 0, s,
             APIPOOL_LOG(0132) "requests keep their threads: this MPM cannot wait for them");

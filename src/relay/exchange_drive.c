@@ -23,14 +23,14 @@
 
 static apr_uint32_t waiting; /* threads of this process */
 
-/* More than half of this process's threads wait already, and others need them. */
+/* Half of this process's threads would wait, and others need them. */
 static int is_crowded(void)
 {
     static int threads;
     if (!threads && ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS) {
         threads = INT_MAX;
     }
-    return 2 * apr_atomic_read32(&waiting) > (apr_uint32_t)threads;
+    return 2 * (apr_atomic_read32(&waiting) + 1) >= (apr_uint32_t)threads;
 }
 
 /* Milliseconds that the thread stays; a request that can go has been sent. */
