@@ -22,6 +22,12 @@
 #include "module.h"
 #include "pump.h"
 
+static void report_inability(server_rec *s)
+{
+    ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s,
+                 APIPOOL_LOG(0132) "requests keep their threads: this MPM cannot wait for them");
+}
+
 #ifdef APIPOOL_CAN_SUSPEND
 
 #include <errno.h>
@@ -341,9 +347,7 @@ apr_status_t apipool_suspend_child_init(apr_pool_t *pchild, server_rec *s)
     /* where there is one thread alone, mod_proxy's connections are not made for more */
     if (ap_mpm_query(AP_MPMQ_CAN_WAITIO, &can_wait) != APR_SUCCESS || !can_wait ||
         ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS || threads < 2) {
-        ap_log_error(
-            APLOG_MARK, APLOG_DEBUG, 0, s,
-            APIPOOL_LOG(0132) "requests keep their threads: this MPM cannot wait for them");
+        report_inability(s);
         return rv;
     }
     apr_uint32_t count = 0;
@@ -388,8 +392,7 @@ void apipool_wait_forget_socket(apipool_wait_t *wait)
 
 apr_status_t apipool_suspend_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s,
-                 APIPOOL_LOG(0132) "requests keep their threads: this MPM cannot wait for them");
+    report_inability(s);
     return APR_SUCCESS;
 }
 

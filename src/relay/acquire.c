@@ -2,6 +2,8 @@
  * Looking for the key of the next attempt, and waiting for one: APIPoolWait. */
 #include "acquire.h"
 
+#include <stddef.h>
+
 #include "budget.h"
 #include "client_conn.h"
 #include "facts.h"
@@ -30,11 +32,35 @@ static apr_interval_time_t pause_before_next(const apipool_found_t *found, apr_t
     return pause > SHORTEST ? pause : SHORTEST;
 }
 
-static apr_status_t look(const apipool_request_t *req, const apipool_lend_request_t *wanted,
+/* A lease that is kept takes no more memory than its key does. */
+static void keep(apipool_request_t *req, const apipool_lease_t *lease)
+{
+    apipool_lease_t *kept = req->attempt.lease;
+    apr_uint32_t longest = kept && kept->longest > lease->len ? kept->longest : lease->len;
+    if (!kept || lease->len > req->lease_room) {
+        if (kept) {
+            apipool_lease_wipe(kept);
+        }
+        kept = apr_palloc(req->r->pool, offsetof(apipool_lease_t, key) + lease->len + 1);
+        req->lease_room = longest = lease->len;
+        req->attempt.lease = kept;
+    }
+    memcpy(kept, lease, offsetof(apipool_lease_t, key) + lease->len + 1);
+    kept->longest = longest;
+}
+
+static apr_status_t look(apipool_request_t *req, const apipool_lend_request_t *wanted,
                          apr_time_t now, apipool_found_t *found)
 {
-    return apipool_pool_lend(apipool_lifecycle_segment(), wanted, now, req->attempt.lease,
-                             &found->lent);
+    apipool_lease_t lease;
+    lease.len = lease.longest = 0;
+    apr_status_t rv =
+        apipool_pool_lend(apipool_lifecycle_segment(), wanted, now, &lease, &found->lent);
+    if (rv == APR_SUCCESS && found->lent.result == APIPOOL_ACQUIRED && !wanted->look_only) {
+        keep(req, &lease);
+        apipool_lease_wipe(&lease);
+    }
+    return rv;
 }
 
 /* One search for a key; a request that gets none makes another one, in a wider circle. */

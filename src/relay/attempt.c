@@ -368,7 +368,9 @@ static int attempt_with_key(apipool_request_t *req)
     int status = attempt_until_done(req);
     if (status != SUSPENDED) {
         apipool_blame_settle(req);
-        apipool_lease_wipe(req->attempt.lease);
+        if (req->attempt.lease) {
+            apipool_lease_wipe(req->attempt.lease);
+        }
     }
     return status;
 }
@@ -414,10 +416,5 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->websocket = apipool_websocket_make(req);
     apipool_gate_install(req, would_go_on);
-    if (req->probing) {
-        return attempt_without_client(req);
-    }
-    req->attempt.lease = apr_palloc(r->pool, sizeof(*req->attempt.lease));
-    req->attempt.lease->len = req->attempt.lease->longest = 0;
-    return attempt_with_key(req);
+    return req->probing ? attempt_without_client(req) : attempt_with_key(req);
 }

@@ -7,6 +7,8 @@
 #include <http_ssl.h>
 #include <util_filter.h>
 
+#include "soft_flush.h"
+
 #define RESET_MAX 100 /* milliseconds: how long a reset is waited for before another attempt */
 
 #ifndef POLLRDHUP
@@ -43,8 +45,10 @@ static void send_continue(conn_rec *client)
     apr_bucket_alloc_t *alloc = client->bucket_alloc;
     apr_bucket_brigade *bb = apr_brigade_create(client->pool, alloc);
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_immortal_create(text, sizeof(text) - 1, alloc));
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(alloc));
-    ap_pass_brigade(client->output_filters, bb);
+    APR_BRIGADE_INSERT_TAIL(bb, apipool_soft_flush_bucket(alloc));
+    if (ap_pass_brigade(client->output_filters, bb) == APR_SUCCESS) {
+        apipool_soft_flush(client);
+    }
     apr_brigade_destroy(bb);
 }
 

@@ -2,7 +2,6 @@
  * One HTTP/1.1 exchange with an upstream: a request goes out, its response comes in. */
 #include <http_protocol.h>
 #include <stddef.h>
-#include <sys/socket.h>
 #include <util_filter.h>
 
 #include "body.h"
@@ -19,6 +18,7 @@
 
 #define PIECE       APR_BUCKET_BUFF_SIZE /* fits a block that bucket allocators keep */
 #define PIECE_BIG   (4 * PIECE)          /* once there is more than one */
+#define LITTLE      1024
 #define INTERIM_MAX 10
 #define PIECES_MAX  16 /* that a pump passes before others have their turn */
 
@@ -46,16 +46,6 @@ static void plug_in(apipool_plug_t *plug, int fd)
         plug->socket = fd;
         apr_thread_mutex_unlock(plug->mutex);
     }
-}
-
-void apipool_exchange_pull(apipool_plug_t *plug)
-{
-    apr_thread_mutex_lock(plug->mutex);
-    plug->pulled = 1;
-    if (plug->socket >= 0) {
-        shutdown(plug->socket, SHUT_RDWR);
-    }
-    apr_thread_mutex_unlock(plug->mutex);
 }
 
 /* A pump must not watch a socket that is another's. */
@@ -224,27 +214,35 @@ static apipool_wait_e wait_for_client(apipool_exchange_t *x)
     return APIPOOL_WAIT_CLIENT;
 }
 
-static apipool_wait_e flush_softly(apipool_exchange_t *x)
+/* Whether what goes out now, with what the gate has held of it, is so little that nobody waits. */
+static int is_little(const apipool_exchange_t *x)
+{
+    const apipool_gate_t *gate = &x->req->gate;
+    apr_off_t length = 0;
+    return apr_brigade_length(x->out, 0, &length) == APR_SUCCESS && length >= 0 &&
+           apipool_soft_flush_is_needless(x->req->r->connection,
+                                          length + gate->held_len + gate->stream.rest_len);
+}
+
+/* The gate may keep the first bucket, which makes filters let go. */
+static apr_status_t flush_softly(apipool_exchange_t *x)
 {
     conn_rec *client = x->req->r->connection;
     apr_bucket_alloc_t *alloc = client->bucket_alloc;
-    /* a filter that compresses lets go for a FLUSH bucket only */
-    int is_compressed = apr_table_get(x->req->r->headers_out, "Content-Encoding") != NULL;
-    APR_BRIGADE_INSERT_TAIL(x->out, is_compressed ? apr_bucket_flush_create(alloc)
-                                                  : apipool_soft_flush_bucket(alloc));
+    APR_BRIGADE_INSERT_TAIL(x->out, apipool_soft_flush_bucket(alloc));
     if (!pass_on(x)) {
-        return end_for_client(x);
+        return APR_ECONNABORTED;
     }
-    APR_BRIGADE_INSERT_TAIL(
-        x->out, apipool_soft_flush_bucket(alloc)); /* the gate may have kept the other */
+    APR_BRIGADE_INSERT_TAIL(x->out, apipool_soft_flush_bucket(alloc));
     apr_status_t rv = ap_pass_brigade(client->output_filters, x->out);
     apr_brigade_cleanup(x->out);
-    if (rv != APR_SUCCESS || apipool_soft_flush(client) != APR_SUCCESS) {
-        return end_for_client(x);
-    }
-    x->is_unflushed = 0;
-    be_patient(x, x->req->attempt.idle_timeout);
-    return client->data_in_output_filters ? wait_for_client(x) : APIPOOL_WAIT_READABLE;
+    return rv == APR_SUCCESS ? apipool_soft_flush(client) : rv;
+}
+
+static apr_status_t flush_firmly(apipool_exchange_t *x)
+{
+    APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_flush_create(x->req->r->connection->bucket_alloc));
+    return pass_on(x) ? APR_SUCCESS : APR_ECONNABORTED;
 }
 
 /* Nothing more has come for now: what there is goes out at once. */
@@ -253,16 +251,14 @@ static apipool_wait_e flush(apipool_exchange_t *x)
     if (!x->is_unflushed && APR_BRIGADE_EMPTY(x->out)) {
         return APIPOOL_WAIT_READABLE;
     }
-    if (x->is_suspended) {
-        return flush_softly(x);
-    }
-    APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_flush_create(x->req->r->connection->bucket_alloc));
-    if (!pass_on(x)) {
+    apr_status_t rv = x->is_suspended && !is_little(x) ? flush_softly(x) : flush_firmly(x);
+    if (rv != APR_SUCCESS) {
         return end_for_client(x);
     }
     x->is_unflushed = 0;
     be_patient(x, x->req->attempt.idle_timeout);
-    return APIPOOL_WAIT_READABLE;
+    return x->is_suspended && x->req->r->connection->data_in_output_filters ? wait_for_client(x)
+                                                                            : APIPOOL_WAIT_READABLE;
 }
 
 /* The response is complete. The connection goes to others before the client has got the end. */
@@ -306,27 +302,46 @@ static apr_ssize_t unframe(apipool_exchange_t *x, char *text, apr_size_t len, in
     return n;
 }
 
-/* A piece of the body, which starts in a buffer of a bucket allocator, goes to the client. Takes
- * the buffer over. */
-static apipool_wait_e take_body(apipool_exchange_t *x, char *buffer, apr_size_t start,
-                                apr_size_t len)
+/* A piece of the body goes to the client.
+ * buffer: of a bucket allocator, with the piece in it, which is taken over; or NULL: the piece lasts
+ * as long as the request */
+static apipool_wait_e take_body(apipool_exchange_t *x, char *buffer, char *text, apr_size_t len)
 {
+    apr_bucket_alloc_t *alloc = x->req->r->connection->bucket_alloc;
     int is_complete;
-    apr_ssize_t n = unframe(x, buffer + start, len, &is_complete);
-    if (n > 0) {
-        apr_bucket *b = apr_bucket_heap_create(buffer, start + (apr_size_t)n, apr_bucket_free,
-                                               x->req->r->connection->bucket_alloc);
+    apr_ssize_t n = unframe(x, text, len, &is_complete);
+    if (n > 0 && buffer) {
+        apr_size_t start = (apr_size_t)(text - buffer);
+        apr_bucket *b =
+            apr_bucket_heap_create(buffer, start + (apr_size_t)n, apr_bucket_free, alloc);
         b->start += (apr_off_t)start;
         b->length -= start;
         APR_BRIGADE_INSERT_TAIL(x->out, b);
     }
-    else {
+    else if (n > 0) {
+        APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_immortal_create(text, (apr_size_t)n, alloc));
+    }
+    else if (buffer) {
         apr_bucket_free(buffer);
     }
     if (n < 0) {
         return fail(x, 0, "sent a malformed chunk");
     }
     return is_complete ? complete(x) : APIPOOL_WAIT_READABLE;
+}
+
+/* What has come of the body with the head. A little of it does not keep a buffer from others. */
+static apipool_wait_e take_rest(apipool_exchange_t *x, char *buffer, apr_size_t start,
+                                apr_size_t len)
+{
+    if (len > LITTLE) {
+        return take_body(x, buffer, buffer + start, len);
+    }
+    char *text = apr_pmemdup(x->req->r->pool, buffer + start, len);
+    apr_bucket_free(buffer);
+    x->is_unflushed |= !len;
+    return len || x->response.framing == APIPOOL_NO_BODY ? take_body(x, NULL, text, len)
+                                                         : APIPOOL_WAIT_READABLE;
 }
 
 /* Makes room for more of the head. Buffers are the client's, who may get the rest of it. */
@@ -389,12 +404,7 @@ static apipool_wait_e take_head(apipool_exchange_t *x, apr_size_t len)
     x->in = NULL;
     x->keep &= x->response.keep && APR_BRIGADE_EMPTY(x->unsent);
     be_patient(x, attempt->idle_timeout);
-    if (!rest_len && x->response.framing != APIPOOL_NO_BODY) {
-        apr_bucket_free(rest);
-        x->is_unflushed = 1;
-        return APIPOOL_WAIT_READABLE;
-    }
-    return take_body(x, rest, len, rest_len);
+    return take_rest(x, rest, len, rest_len);
 }
 
 static apipool_wait_e read_head(apipool_exchange_t *x)
@@ -419,8 +429,8 @@ static apipool_wait_e read_head(apipool_exchange_t *x)
     return APIPOOL_WAIT_READABLE;
 }
 
-/* Some append a blank line to the response before (RFC 9112 section 2.2). Returns 0 if what comes is no
- * response, or an endless number of such lines. */
+/* Some append a blank line to the response before (RFC 9112 section 2.2). Returns 0 if what comes
+ * is no response, or an endless number of such lines. */
 static int is_http(apipool_exchange_t *x)
 {
     while (x->in_len >= 2 && x->in[0] == '\r' && x->in[1] == '\n') {
@@ -513,6 +523,9 @@ static apipool_wait_e get_body(apipool_exchange_t *x)
         if (x->is_suspended && ++pieces > PIECES_MAX) {
             return APIPOOL_WAIT_TURN;
         }
+        if (x->conn.is_drained) {
+            return flush(x);
+        }
         char *buffer = apr_bucket_alloc(size, alloc);
         apr_status_t rv = apipool_upstream_conn_read(&x->conn, buffer, size, &len);
         if (rv != APR_SUCCESS) {
@@ -524,7 +537,7 @@ static apipool_wait_e get_body(apipool_exchange_t *x)
                        ? complete(x)
                        : fail(x, rv, "broke off in the middle of a response");
         }
-        if (take_body(x, buffer, 0, len) == APIPOOL_WAIT_NOTHING) {
+        if (take_body(x, buffer, buffer, len) == APIPOOL_WAIT_NOTHING) {
             return APIPOOL_WAIT_NOTHING;
         }
         if (!x->conn.is_drained && !pass_on(x)) {

@@ -4,6 +4,7 @@
 #include <apr_atomic.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "budget.h"
 #include "client_conn.h"
@@ -168,4 +169,14 @@ apipool_exchange_t *apipool_exchange_make(apipool_request_t *req, proxy_worker *
     x->unsent = apr_brigade_create(r->pool, alloc);
     x->out = apr_brigade_create(r->pool, alloc);
     return x;
+}
+
+void apipool_exchange_pull(apipool_plug_t *plug)
+{
+    apr_thread_mutex_lock(plug->mutex);
+    plug->pulled = 1;
+    if (plug->socket >= 0) {
+        shutdown(plug->socket, SHUT_RDWR);
+    }
+    apr_thread_mutex_unlock(plug->mutex);
 }

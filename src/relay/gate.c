@@ -98,16 +98,29 @@ static int holds_error(apr_bucket_brigade *bb)
     return 0;
 }
 
+/* Keeps a bucket. Small ones that follow are put together, so that an answer that comes byte by
+ * byte does not cost a buffer for each. */
+static apr_status_t keep(apr_bucket_brigade *held, apr_bucket *b, const char *data, apr_size_t len)
+{
+    if (!APR_BRIGADE_EMPTY(held) || !(APR_BUCKET_IS_HEAP(b) || APR_BUCKET_IS_IMMORTAL(b))) {
+        return apr_brigade_write(held, NULL, NULL, data, len);
+    }
+    APR_BUCKET_REMOVE(b);
+    APR_BRIGADE_INSERT_TAIL(held, b);
+    return APR_SUCCESS;
+}
+
 /* Moves what a brigade brings into the held answer. */
 static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
     apr_status_t rv = APR_SUCCESS;
 
-    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb) && rv == APR_SUCCESS;
-         b = APR_BUCKET_NEXT(b)) {
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next;
+         b != APR_BRIGADE_SENTINEL(bb) && rv == APR_SUCCESS; b = next) {
         const char *data;
         apr_size_t len;
+        next = APR_BUCKET_NEXT(b);
         gate->complete |= APR_BUCKET_IS_EOS(b);
         gate->flushed |= APR_BUCKET_IS_FLUSH(b);
         if (APR_BUCKET_IS_METADATA(b)) {
@@ -118,7 +131,7 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
             if (gate->peeking) {
                 apipool_sse_peek(&gate->peek, data, len);
             }
-            rv = apr_brigade_write(gate->held, NULL, NULL, data, len);
+            rv = keep(gate->held, b, data, len);
             gate->held_len += (apr_off_t)len;
         }
     }
@@ -199,7 +212,8 @@ static apr_status_t drop(apipool_gate_t *gate, apr_bucket_brigade *bb)
     return APR_ECONNABORTED; /* the exchange stops reading and closes the connection */
 }
 
-/* What is held is all that will be: it passes if nothing else would be tried, else the rest is not read. */
+/* What is held is all that will be: it passes if nothing else would be tried, else the rest is not
+ * read. */
 static apr_status_t decide(apipool_request_t *req)
 {
     if (req->gate.goes_on(req)) {
@@ -225,7 +239,8 @@ static void let_stream_begin(apipool_request_t *req)
     apipool_gate_release(req);
 }
 
-/* An error that another attempt follows stays held, in case that there is no key for it after all. */
+/* An error that another attempt follows stays held, in case that there is no key for it after all.
+ * */
 static apr_status_t hold_event(apipool_request_t *req, const char *event)
 {
     apipool_gate_t *gate = &req->gate;
@@ -241,8 +256,8 @@ static apr_status_t hold_event(apipool_request_t *req, const char *event)
     return APR_ECONNABORTED;
 }
 
-/* Holds the first event of a stream back, and the comments before it: if it is an error, another key may
- * still answer the request. */
+/* Holds the first event of a stream back, and the comments before it: if it is an error, another
+ * key may still answer the request. */
 static apr_status_t peek(apipool_request_t *req)
 {
     apipool_gate_t *gate = &req->gate;
@@ -271,8 +286,8 @@ static apr_status_t peek(apipool_request_t *req)
     return rv;
 }
 
-/* Whether a JSON answer of status 200 begins as an error does, {"error":{ or {"error":"; only the first
- * bytes are looked at. */
+/* Whether a JSON answer of status 200 begins as an error does, {"error":{ or {"error":"; only the
+ * first bytes are looked at. */
 static int opens_as_error(apr_bucket_brigade *bb)
 {
     static const char opening[] = "{\"error\":";

@@ -195,6 +195,7 @@ typedef struct apipool_request_t {
     apipool_facts_t demand;
     apipool_gate_t gate;
     apipool_attempt_t attempt;
+    apr_uint32_t lease_room; /* for a key, in bytes, in the attempt's lease */
     apipool_before_t before;
     struct apipool_exchange_t *exchange; /* of the attempt; NULL: none is in progress */
 } apipool_request_t;

@@ -202,7 +202,7 @@ apipool_response_e apipool_response_read(const apipool_request_t *req,
     x->upgrade = NULL;
     response->framing = APIPOOL_BY_CLOSE;
     response->keep = 1;
-    x->r->headers_out = apr_table_make(x->r->pool, 24);
+    x->r->headers_out = apr_table_make(x->r->pool, 16);
     x->r->content_type = NULL;
     while ((more = apipool_response_head_field(&at, end, &name, &value)) > 0) {
         if (!take(x, name, value)) {

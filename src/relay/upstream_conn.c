@@ -206,7 +206,7 @@ apr_status_t apipool_upstream_conn_send(apipool_upstream_conn_t *conn, apr_bucke
         }
     }
     if (rv == APR_SUCCESS) {
-        conn->is_drained = 1; /* a response takes its time */
+        conn->is_drained = conn->is_direct; /* a response takes its time */
     }
     if (rv == APR_SUCCESS && !conn->is_direct) { /* from here on it is read without waiting */
         apr_socket_timeout_set(conn->backend->sock, 0);

@@ -19,7 +19,7 @@ typedef struct {
     int is_direct; /* nothing stands between the filters' head and the socket */
     int is_reused; /* it has served another exchange before */
     int is_new;    /* nothing has been read from it */
-    int is_drained; /* the last read has brought less than it could, so that the next one would be in vain */
+    int is_drained; /* the last direct read has brought less than it could: the next one would be in vain */
     apr_bucket_brigade *bb;
 } apipool_upstream_conn_t;
 
