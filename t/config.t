@@ -127,6 +127,8 @@ my @wrong = (
         qr/APIPoolSecretFile .*cannot occur within/],
     ['store inside a pool', in_pool('APIPoolStore store'), qr/APIPoolStore must stand outside <APIPool>/],
     ['save interval of nothing', "APIPoolSaveInterval 0\n", qr/APIPoolSaveInterval 0: a whole number from 1 to 86400/],
+    ['async of neither kind', "APIPoolAsync Maybe\n", qr/APIPoolAsync must be On or Off/],
+    ['async inside a pool', in_pool('APIPoolAsync Off'), qr/APIPoolAsync must stand outside/],
     ['save interval inside a pool', in_pool('APIPoolSaveInterval 60'), qr/APIPoolSaveInterval must stand outside/],
     ['pending updates', "APIPoolMaxPendingUpdates many\n",
         qr/APIPoolMaxPendingUpdates many: a whole number from 1 to 1000000000/],
@@ -163,7 +165,7 @@ for my $case (@wrong) {
 
 my @right = (
     ['everything at once', join "\n", 'APIPoolCapacity 100000', 'APIPoolClientCapacity 100000', 'APIPoolStore store dbm=gdbm',
-        'APIPoolSecretFile /etc/apipool/secret', 'APIPoolSaveInterval 1', 'APIPoolMaxPendingUpdates 1000000000', '<APIPool a.b-c_d>',
+        'APIPoolSecretFile /etc/apipool/secret', 'APIPoolSaveInterval 1', 'APIPoolAsync Off', 'APIPoolMaxPendingUpdates 1000000000', '<APIPool a.b-c_d>',
         'APIPoolUpstream http://127.0.0.1:1/v1/ name=one timeout=10 connecttimeout=2',
         'APIPoolUpstream http://[::1]:2 name=two', 'APIPoolKeyFile @DIR@/keys upstream=two',
         'APIPoolEndpoint chat /x', 'APIPoolStrategy least-used', 'APIPoolStrategy round-robin chat',
