@@ -55,7 +55,7 @@ static int is_replaced(const char *name)
         "connection", "content-length",    "expect", "host", "keep-alive", "proxy-connection", "te",
         "trailer",    "transfer-encoding", "upgrade"};
     char first = apipool_ascii_lower(*name);
-    if (first > 'u') { /* as of most fields */
+    if (first > 'u') { /* behind the last name, as "x-..." is */
         return 0;
     }
     for (apr_size_t i = 0; i < sizeof(names) / sizeof(*names) && *names[i] <= first; i++) {

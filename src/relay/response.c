@@ -42,7 +42,7 @@ static fate_e fate_of(const char *name)
                  {"upgrade", UPGRADES},
                  {"uri", MAPPED}};
     char first = apipool_ascii_lower(*name);
-    if (first > 'u') { /* as of most fields */
+    if (first > 'u') { /* behind the last name, as "x-..." is */
         return PASSES;
     }
     for (apr_size_t i = 0; i < sizeof(known) / sizeof(*known) && *known[i].name <= first; i++) {
