@@ -30,7 +30,10 @@ void apipool_name_clean(char *out, apr_size_t size, const char *text, apr_size_t
         if (out + (fits ? read : 1) > end) {
             break;
         }
-        if (fits) {
+        if (fits && read == 1) { /* without a call */
+            *out++ = *text;
+        }
+        else if (fits) {
             memcpy(out, text, read);
             out += read;
         }

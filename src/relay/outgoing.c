@@ -54,23 +54,16 @@ static int is_replaced(const char *name)
     static const char *const names[] = {
         "connection", "content-length",    "expect", "host", "keep-alive", "proxy-connection", "te",
         "trailer",    "transfer-encoding", "upgrade"};
-    switch (*name | 0x20) {
-    case 'c':
-    case 'e':
-    case 'h':
-    case 'k':
-    case 'p':
-    case 't':
-    case 'u':
-        for (apr_size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-            if (!ap_cstr_casecmp(name, names[i])) {
-                return 1;
-            }
-        }
-        return 0;
-    default:
+    char first = apipool_ascii_lower(*name);
+    if (first > 'u') { /* behind the last name, as "x-..." is */
         return 0;
     }
+    for (apr_size_t i = 0; i < sizeof(names) / sizeof(*names) && *names[i] <= first; i++) {
+        if (*names[i] == first && !ap_cstr_casecmp(name, names[i])) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* What the client sends passes but for fields of its connection, credentials and identity. */
@@ -80,6 +73,9 @@ static void push_client_fields(pieces_t *pieces, const apipool_request_t *req)
     apipool_provider_e provider = req->attempt.upstream->provider;
     const apr_array_header_t *fields = apr_table_elts(r->headers_in);
     const char *options = apr_table_get(r->headers_in, "Connection");
+    if (options && !ap_cstr_casecmp(options, "keep-alive")) {
+        options = NULL; /* names nothing that is not replaced anyway */
+    }
     for (int i = 0; i < fields->nelts; i++) {
         const apr_table_entry_t *field = &APR_ARRAY_IDX(fields, i, apr_table_entry_t);
         const char *value = field->val;

@@ -42,7 +42,10 @@ static fate_e fate_of(const char *name)
                  {"upgrade", UPGRADES},
                  {"uri", MAPPED}};
     char first = apipool_ascii_lower(*name);
-    for (apr_size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+    if (first > 'u') { /* behind the last name, as "x-..." is */
+        return PASSES;
+    }
+    for (apr_size_t i = 0; i < sizeof(known) / sizeof(*known) && *known[i].name <= first; i++) {
         if (first == *known[i].name && !ap_cstr_casecmp(name, known[i].name)) {
             return known[i].fate;
         }

@@ -41,11 +41,26 @@ static int is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
+/* Skips eight bytes at a time that are no control characters. */
+static char *skip_clean(char *text, const char *end)
+{
+    const apr_uint64_t ones = ~APR_UINT64_C(0) / 255;
+    for (; end - text >= 8; text += 8) {
+        apr_uint64_t word, deleted;
+        memcpy(&word, text, sizeof(word));
+        deleted = word ^ (ones * 0x7f);
+        if ((((word - ones * 0x20) & ~word) | ((deleted - ones) & ~deleted)) & (ones * 0x80)) {
+            break;
+        }
+    }
+    return text;
+}
+
 /* Control characters, a tab apart, become blanks; the text ends in a zero. */
 static void clean(char *text, char *end)
 {
     *end = '\0';
-    for (; text < end; text++) {
+    for (text = skip_clean(text, end); text < end; text++) {
         if (apipool_ascii_is_control(*text) && *text != '\t') {
             *text = ' ';
         }
@@ -107,13 +122,13 @@ static char *unfold(char *line, char *end, char **joined)
     return feed;
 }
 
-/* Behind a token (RFC 9110 section 5.6.2). */
-static char *skip_token(char *text, const char *end)
+/* Behind a token (RFC 9110 section 5.6.2). A line feed, or a blank of a joined line, ends it. */
+static char *skip_token(char *text)
 {
     static const char is_token[256] = {
         ['!'] = 1,         ['#' ... '\''] = 1, ['*'] = 1,         ['+'] = 1, ['-'] = 1, ['.'] = 1,
         ['0' ... '9'] = 1, ['A' ... 'Z'] = 1,  ['^' ... 'z'] = 1, ['|'] = 1, ['~'] = 1};
-    while (text < end && is_token[(unsigned char)*text]) {
+    while (is_token[(unsigned char)*text]) {
         text++;
     }
     return text;
@@ -130,7 +145,7 @@ int apipool_response_head_field(char **at, char *end, char **name, char **value)
     if (last == line) {
         return 0;
     }
-    char *name_end = skip_token(line, last), *colon = name_end;
+    char *name_end = skip_token(line), *colon = name_end;
     while (colon < last && is_blank(*colon)) { /* a proxy removes them (RFC 9112 section 5.1) */
         colon++;
     }

@@ -178,16 +178,31 @@ static inline int ends_with(const char *text, const char *p, const char *name, a
            (p - len == text || p[-1 - (int)len] != '\\');
 }
 
+/* Returns the end of the name of a member whose value begins with a brace, or NULL. The beginning
+ * of an event, an element of an array and a member without blanks, which nearly all braces are,
+ * cost a few comparisons. */
+static const char *name_before(const char *text, const char *brace)
+{
+    apr_size_t len = (apr_size_t)(brace - text);
+    if (!len || brace[-1] == '[' || (len >= 8 && !memcmp(brace - 8, "\n\ndata: ", 8))) {
+        return NULL;
+    }
+    if (len >= 2 && brace[-1] == ':' && brace[-2] == '"') {
+        return brace - 1;
+    }
+    const char *p = skip_back(text, brace);
+    return p == text || p[-1] != ':' ? NULL : skip_back(text, p - 1);
+}
+
 /* Searches by braces, of which an event has few. */
 const char *apipool_sse_find_usage(const char *text, const char *end)
 {
     const char *at = text;
     for (; (at = memchr(at, '{', (apr_size_t)(end - at))) != NULL; at++) {
-        const char *p = skip_back(text, at);
-        if (p == text || p[-1] != ':') {
+        const char *p = name_before(text, at);
+        if (!p) {
             continue;
         }
-        p = skip_back(text, p - 1);
         if (ends_with(text, p, "\"usage\"", 7) || ends_with(text, p, "\"usageMetadata\"", 15) ||
             ends_with(text, p, "\"meta\"", 6)) {
             return at;

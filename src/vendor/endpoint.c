@@ -169,7 +169,9 @@ static int is_admin(const path_t *path)
 {
     for (int i = 0; i < path->count && !is_word(&path->segments[i], "models"); i++) {
         for (const char *const *word = apipool_endpoint_admin; *word; word++) {
-            if (path->segments[i].first == **word && is_admin_at(path, i, *word)) {
+            if (path->segments[i].first == **word &&
+                apipool_ascii_lower(path->segments[i].text[1]) == (*word)[1] &&
+                is_admin_at(path, i, *word)) {
                 return 1;
             }
         }

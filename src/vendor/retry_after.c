@@ -177,17 +177,14 @@ static void read_field(const apipool_limit_fields_t *limits, apr_size_t count,
     }
     fold(name, field->key, len);
     for (apr_size_t i = 0; i < count; i++) {
-        if (!apipool_provider_holds(limits[i].vendors, provider)) {
-            continue;
-        }
-        if (is_named(&limits[i].limit, name, len)) {
-            set_first(&readings[i].limit, field->val);
-        }
-        else if (is_named(&limits[i].remaining, name, len)) {
-            set_first(&readings[i].remaining, field->val);
-        }
-        else if (is_named(&limits[i].reset, name, len)) {
-            set_first(&readings[i].reset, field->val);
+        const char **slot = !apipool_provider_holds(limits[i].vendors, provider) ? NULL
+                            : is_named(&limits[i].limit, name, len)     ? &readings[i].limit
+                            : is_named(&limits[i].remaining, name, len) ? &readings[i].remaining
+                            : is_named(&limits[i].reset, name, len)     ? &readings[i].reset
+                                                                        : NULL;
+        if (slot) { /* no name is in two rows */
+            set_first(slot, field->val);
+            return;
         }
     }
 }

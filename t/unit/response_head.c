@@ -63,6 +63,12 @@ static const struct {
      OK "X-A: 1\v2\r3\x7f"
         "4\r\nX-C: a\tb\xff\r\n\r\n",
      "1.1 200 200 OK|X-A=1 2 3 4;X-C=a\tb\xff;"},
+    {"control characters in a long value",
+     OK "X-A: 12345678901\v3456789\x7f"
+        "12345678\r901\x80\x1f\r\n\r\n",
+     "1.1 200 200 OK|X-A=12345678901 3456789 12345678 901\x80 ;"},
+    {"a name alone in its line", OK "X-A\r\n : 1\r\nX-B: 2\r\n\r\n", "1.1 200 200 OK|X-A=1;X-B=2;"},
+    {"no colon in a joined line", OK "X-A\r\n B\r\n\r\n", "malformed"},
     {"a control character in the reason", "HTTP/1.1 200 O\vK\r\n\r\n", "1.1 200 200 O K|"},
     {"a blank before the colon", OK "X-A : 1\r\nX-B\t:2\r\n\r\n", "1.1 200 200 OK|X-A=1;X-B=2;"},
     {"a colon in the value", OK "X-A: a:b\r\n\r\n", "1.1 200 200 OK|X-A=a:b;"},

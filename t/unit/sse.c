@@ -270,6 +270,8 @@ static const struct {
     {"{\"usageMetadata\" :\t{", 19},
     {"{\"meta\":\n{", 9},
     {"data: {\"usage\"\r\ndata: :\r\ndata:{", 30},
+    {"data: \"usage\":\ndata: {", 21},
+    {"x\n\ndata: {\"usage\":{", 18},
     {"{\"usage\":null,\"usage\":[{}],\"a\":{\"usage\":{", 40},
     {"{\"usage\"{},\"usages\":{},\"xusage\":{},usage:{}", -1},
     {"{\"a\":\"\\\"usage\\\":{\",\"b\\\"usage\":{", -1},
