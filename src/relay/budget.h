@@ -5,16 +5,22 @@
 
 #include "request.h"
 
+/* An attempt that met R09. */
+typedef struct apipool_forbidden_t {
+    apipool_lease_t *lease; /* without its secret */
+    apipool_verdict_t verdict;
+    struct apipool_forbidden_t *next;
+} apipool_forbidden_t;
+
 /* What a request may still spend, and what every attempt starts from. */
 struct apipool_budget_t {
     proxy_server_conf *conf;
     apr_time_t deadline;   /* of apipool_monotonic_now(); 0: none */
     apr_time_t wait_until; /* the same clock */
     apr_int64_t rotations, retries;
-    int not_found;              /* answers R10 so far: one is worth another try */
-    int proving;                /* a key had to prove itself */
-    apipool_lease_t *forbidden; /* the lease that met R09, without its secret; NULL: none has */
-    apipool_verdict_t forbidden_verdict;
+    int not_found;                  /* answers R10 so far: one is worth another try */
+    int proving;                    /* a key had to prove itself */
+    apipool_forbidden_t *forbidden; /* the last of them; NULL: none */
     apr_uint32_t *tried;
     int tried_count, doubted_count; /* keys in doubt come first */
     apr_table_t *headers_out; /* before the first attempt: a head is put into a table of its own */

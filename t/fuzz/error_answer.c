@@ -5,6 +5,7 @@
 #include "error_answer.h"
 #include "fuzz.h"
 #include "verdict.h"
+#include "opening.h"
 #include "retry_after.h"
 
 #define NOW apr_time_from_sec(1795348800)
@@ -42,7 +43,8 @@ static void check_status(int status, const apipool_verdict_t *verdict)
         MUST(rule == APIPOOL_RULE_SUCCESS);
     }
     else if (status >= 500) {
-        MUST(rule == APIPOOL_RULE_CLIENT_ERROR || rule == APIPOOL_RULE_UPSTREAM_ERROR ||
+        MUST((status == 500 && (rule == APIPOOL_RULE_QUOTA || rule == APIPOOL_RULE_CREDENTIAL)) ||
+             rule == APIPOOL_RULE_CLIENT_ERROR || rule == APIPOOL_RULE_UPSTREAM_ERROR ||
              rule == APIPOOL_RULE_OVERLOADED);
     }
     else {
