@@ -11,6 +11,7 @@
 #include "content_type.h"
 #include "cors.h"
 #include "mask.h"
+#include "monotonic.h"
 #include "reply.h"
 #include "sse.h"
 #include "stream.h"
@@ -312,7 +313,8 @@ static apr_status_t peek(apipool_request_t *req)
         rv = APR_ECONNABORTED;
     }
     else if (opens == APIPOOL_OPENS_CONTENT || gate->complete ||
-             gate->held_len > APIPOOL_VERDICT_BODY_MAX || apipool_gate_patience(req) <= 0) {
+             gate->held_len > APIPOOL_VERDICT_BODY_MAX ||
+             apipool_monotonic_now() - gate->held_since > OPENING_MAX) {
         let_begin(req);
     }
     apr_pool_destroy(scratch);
@@ -347,18 +349,13 @@ static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
     gate->peeking_json = is_good && apipool_content_is_of_type(req->r, "application/json") &&
                          !apipool_content_is_encoded(req->r) && is_document_to_hold(bb);
     if (req->r->status >= 400 || gate->peeking || gate->peeking_json) {
-        gate->held_since = apr_time_now();
+        gate->held_since = apipool_monotonic_now();
         gate->mode = APIPOOL_GATE_HOLDING;
     }
     else {
         begin_passing(req);
     }
     return APR_SUCCESS;
-}
-
-apr_interval_time_t apipool_gate_patience(const apipool_request_t *req)
-{
-    return req->gate.held_since + OPENING_MAX - apr_time_now();
 }
 
 static apr_status_t gate_filter(ap_filter_t *f, apr_bucket_brigade *bb)

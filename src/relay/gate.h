@@ -30,10 +30,6 @@ int apipool_gate_is_overridden(const apipool_request_t *req);
 /** The held part of an error answer, in one piece. */
 void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len);
 
-/** How long the beginning of a stream that the gate holds may still be held; not positive: it passes with
- *  whatever comes next. */
-apr_interval_time_t apipool_gate_patience(const apipool_request_t *req);
-
 void apipool_gate_register_filter(void);
 
 #endif

@@ -125,7 +125,7 @@ typedef struct {
     int failed;          /* content has passed, and then an error */
     const char *event;   /* the data of its event, where it is one */
     apr_size_t event_len;
-    apr_time_t held_since;
+    apr_time_t held_since;     /* of apipool_monotonic_now() */
     int masking;               /* the body may hold the key as text */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
     apipool_stream_t stream;

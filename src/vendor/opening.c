@@ -185,7 +185,7 @@ static apipool_opens_e judge_member(const char *name, apr_size_t len, const char
     }
     memcpy(text, name, len);
     text[len] = '\0';
-    int is_empty = *inside == '}' || *inside == ']' || (*value == '"' && value[1] == '"');
+    int is_empty = *value == '"' ? value[1] == '"' : *inside == '}' || *inside == ']';
     if (!strcmp(text, "error")) {
         return !is_empty && *value != '[' ? APIPOOL_OPENS_ERROR : APIPOOL_OPENS_NEITHER;
     }

@@ -29,6 +29,22 @@ static void check_answer(const char *body, size_t len)
     MUST(answer.retry_in >= -1);
 }
 
+/* A part decides as the whole does, or not at all; what is complete is decided. */
+static void check_opening(apr_pool_t *pool, const char *body, size_t len)
+{
+    apipool_opens_e opens = apipool_opening_of_document(body, len, 0);
+    apipool_opens_e half = apipool_opening_of_document(body, len / 2, 0);
+    apipool_opens_e complete = apipool_opening_of_document(body, len, 1);
+    MUST(half == APIPOOL_OPENS_NEITHER || half == opens);
+    MUST(opens == APIPOOL_OPENS_NEITHER || opens == complete);
+    MUST(complete != APIPOOL_OPENS_NEITHER);
+    apipool_ends_e ends = APIPOOL_ENDS_ANYHOW;
+    apipool_sse_event_t event = {"", fuzz_text(pool, body, len), len};
+    opens = apipool_opening_of_event(&event, &ends);
+    apipool_opening_finishes(body, len);
+    MUST(!apipool_error_answer_is_error(body, len) || opens == APIPOOL_OPENS_ERROR);
+}
+
 static int blames_the_key(const apipool_verdict_t *verdict)
 {
     return verdict->event == APIPOOL_EVENT_RATE_LIMITED ||
@@ -169,6 +185,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     evidence.body = text + at;
     evidence.body_len = size - at;
     check_answer(evidence.body, evidence.body_len);
+    check_opening(pool, evidence.body, evidence.body_len);
     check_verdict(&evidence);
     check_headroom(&evidence);
     apr_pool_destroy(pool);
