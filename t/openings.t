@@ -44,6 +44,7 @@ my %early = (
     'json-order' => ['{"id":"x",', qq("created":1,"error":$limit}\n)],
     'json-base' => ['{"id":"x","choices":null,', '"base_resp":{"status_code":1039,"status_msg":"x"}}'],
     'json-bare' => [qq({"code":"Throttling","message":"x","data":null})],
+    'json-late' => [qq({"id":"x","choices":[{"message":{"content":"a"}}],"error":$limit})],
     'json-blank' => ["\n\n", qq( {"error":$limit})],
 );
 # What follows content.
@@ -92,8 +93,13 @@ sub answer {
     my ($socket, $type, @pieces) = @_;
     my $is_cut = $pieces[-1] eq 'cut' && pop @pieces;
     $socket->setsockopt(Socket::IPPROTO_TCP(), Socket::TCP_NODELAY(), 1);
-    $socket->syswrite("HTTP/1.1 200 OK\r\nContent-Type: $type\r\nTransfer-Encoding: chunked\r\n"
-            . "Connection: close\r\n\r\n");
+    my $head = "HTTP/1.1 200 OK\r\nContent-Type: $type\r\nTransfer-Encoding: chunked\r\n"
+        . "Connection: close\r\n\r\n";
+    if (@pieces == 1 && $type =~ /json/) {    # as most answers come
+        $socket->syswrite($head . sprintf "%x\r\n%s\r\n0\r\n\r\n", length $pieces[0], $pieces[0]);
+        return 0;
+    }
+    $socket->syswrite($head);
     for my $piece (@pieces) {
         $socket->syswrite(sprintf "%x\r\n%s\r\n", length $piece, $piece);
         select undef, undef, undef, 0.002 if @pieces < 10;

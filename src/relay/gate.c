@@ -267,13 +267,21 @@ static apipool_opens_e judge_events(apipool_gate_t *gate, apr_pool_t *scratch, c
     return opens;
 }
 
-static apipool_opens_e judge_document(apipool_gate_t *gate, apr_pool_t *scratch)
+/* What a GET reads was made earlier. */
+static int reads_object(const request_rec *r)
+{
+    return r->method_number != M_POST;
+}
+
+static apipool_opens_e judge_document(const request_rec *r, apipool_gate_t *gate,
+                                      apr_pool_t *scratch)
 {
     char *text = NULL;
     apr_size_t len = 0;
     gate->looked_at = gate->held_len;
     apr_brigade_pflatten(gate->held, &text, &len, scratch);
-    return apipool_opening_of_document(text ? text : "", len, gate->complete && !gate->broke);
+    return apipool_opening_of_document(text ? text : "", len, gate->complete && !gate->broke,
+                                       reads_object(r));
 }
 
 /* A document is not read again before it has doubled. */
@@ -303,7 +311,8 @@ static apr_status_t peek(apipool_request_t *req)
 
     apr_pool_create(&scratch, req->r->pool);
     if (is_worth_a_look(gate)) {
-        opens = gate->peeking ? judge_events(gate, scratch, &event) : judge_document(gate, scratch);
+        opens = gate->peeking ? judge_events(gate, scratch, &event)
+                              : judge_document(req->r, gate, scratch);
     }
     if (opens == APIPOOL_OPENS_ERROR) {
         rv = gate->peeking ? hold_event(req, event) : hold_document(req);
@@ -322,7 +331,7 @@ static apr_status_t peek(apipool_request_t *req)
 }
 
 /* Most documents are decided by the first piece, and pass without being copied. */
-static int is_document_to_hold(const apr_bucket_brigade *bb)
+static int is_document_to_hold(const request_rec *r, const apr_bucket_brigade *bb)
 {
     const char *data;
     apr_size_t len;
@@ -333,7 +342,8 @@ static int is_document_to_hold(const apr_bucket_brigade *bb)
     int is_complete =
         APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb)) && APR_BUCKET_NEXT(b) == APR_BRIGADE_LAST(bb);
     return apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS &&
-           apipool_opening_of_document(data, len, is_complete) != APIPOOL_OPENS_CONTENT;
+           apipool_opening_of_document(data, len, is_complete, reads_object(r)) !=
+               APIPOOL_OPENS_CONTENT;
 }
 
 /* The first brigade of an answer: its head is in the request. */
@@ -347,7 +357,7 @@ static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
     int is_good = req->r->status == HTTP_OK;
     gate->peeking = is_good && is_event_stream(req->r);
     gate->peeking_json = is_good && apipool_content_is_of_type(req->r, "application/json") &&
-                         !apipool_content_is_encoded(req->r) && is_document_to_hold(bb);
+                         !apipool_content_is_encoded(req->r) && is_document_to_hold(req->r, bb);
     if (req->r->status >= 400 || gate->peeking || gate->peeking_json) {
         gate->held_since = apipool_monotonic_now();
         gate->mode = APIPOOL_GATE_HOLDING;

@@ -164,10 +164,13 @@ static void find_error(apipool_request_t *req, const char *text, apr_size_t len,
         if (!scratch) {
             apr_pool_create(&scratch, req->r->pool);
         }
-        at = apipool_sse_read(apipool_sse_start(text, at), end, scratch, &event);
+        const char *next = apipool_sse_start(text, at);
+        do {
+            next = apipool_sse_read(next, end, scratch, &event);
+        } while (next && next <= at);
         note_error(req, &event);
-        req->gate.stream.failing = !at && !event.len && !strcmp(event.name, "error");
-        at = at ? at : end;
+        req->gate.stream.failing = !next && !event.len && !strcmp(event.name, "error");
+        at = next ? next : end;
     }
     if (scratch) {
         apr_pool_destroy(scratch);

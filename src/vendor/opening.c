@@ -192,7 +192,7 @@ static apipool_opens_e judge_member(const char *name, apr_size_t len, const char
     return !is_empty && is_one_of(text, contents) ? APIPOOL_OPENS_CONTENT : APIPOOL_OPENS_NEITHER;
 }
 
-static apipool_opens_e judge_beginning(const char *text, const char *end)
+static apipool_opens_e judge_beginning(const char *text, const char *end, int only_first)
 {
     const char *p = apipool_ascii_skip_space(text, end);
     apipool_opens_e opens = APIPOOL_OPENS_NEITHER;
@@ -215,17 +215,37 @@ static apipool_opens_e judge_beginning(const char *text, const char *end)
         }
         opens = judge_member(name + 1, (apr_size_t)(behind - name - 2), value, end);
         p = skip_value(value, end);
+        if (p && only_first && opens == APIPOOL_OPENS_NEITHER) {
+            return APIPOOL_OPENS_CONTENT;
+        }
         p = p && *p == ',' ? p : NULL;
     }
     return opens;
 }
 
-apipool_opens_e apipool_opening_of_document(const char *text, apr_size_t len, int is_complete)
+/* Whether there is an error at any place, and not null: hardly any answer has one. */
+static int names_error(const char *text, apr_size_t len)
+{
+    static const char name[] = "\"error\"";
+    const char *end = text + len, *at = text;
+    while ((at = memmem(at, (apr_size_t)(end - at), name, sizeof(name) - 1)) != NULL) {
+        at = apipool_ascii_skip_space(at + sizeof(name) - 1, end);
+        at = at < end && *at == ':' ? apipool_ascii_skip_space(at + 1, end) : at;
+        if (at < end && (*at == '{' || *at == '"')) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+apipool_opens_e apipool_opening_of_document(const char *text, apr_size_t len, int is_complete,
+                                            int only_first)
 {
     apipool_ends_e ignored;
-    apipool_opens_e opens = judge_beginning(text, text + len);
-    if (opens == APIPOOL_OPENS_NEITHER && is_complete) {
-        opens = judge_text(text, len, &ignored);
+    apipool_opens_e opens = judge_beginning(text, text + len, only_first);
+    if (is_complete && opens != APIPOOL_OPENS_ERROR) {
+        int may_be = !only_first && (opens == APIPOOL_OPENS_NEITHER || names_error(text, len));
+        opens = may_be ? judge_text(text, len, &ignored) : APIPOOL_OPENS_CONTENT;
         opens = opens == APIPOOL_OPENS_ERROR ? opens : APIPOOL_OPENS_CONTENT;
     }
     return opens;

@@ -28,9 +28,13 @@ apipool_opens_e apipool_opening_of_event(const apipool_sse_event_t *event, apipo
 
 /**
  * Judges a JSON document by its first members: an error, or a member that holds content. If it has
- * neither it is judged when it is complete; then it is one of the two. Pure, thread-safe.
+ * neither it is judged when it is complete; then it is one of the two, and an error behind the
+ * content counts as well. Pure, thread-safe.
+ * @param only_first only a first member is an error: an object that was made earlier, such as a
+ *                   job, may have one of its own
  */
-apipool_opens_e apipool_opening_of_document(const char *text, apr_size_t len, int is_complete);
+apipool_opens_e apipool_opening_of_document(const char *text, apr_size_t len, int is_complete,
+                                            int only_first);
 
 /** Tests whether a text has a finish_reason that is a string. */
 int apipool_opening_finishes(const char *text, apr_size_t len);

@@ -32,15 +32,17 @@ static void check_answer(const char *body, size_t len)
 /* A part decides as the whole does, or not at all; what is complete is decided. */
 static void check_opening(apr_pool_t *pool, const char *body, size_t len)
 {
-    apipool_opens_e opens = apipool_opening_of_document(body, len, 0);
-    apipool_opens_e half = apipool_opening_of_document(body, len / 2, 0);
-    apipool_opens_e complete = apipool_opening_of_document(body, len, 1);
-    MUST(half == APIPOOL_OPENS_NEITHER || half == opens);
-    MUST(opens == APIPOOL_OPENS_NEITHER || opens == complete);
-    MUST(complete != APIPOOL_OPENS_NEITHER);
+    for (int only_first = 0; only_first < 2; only_first++) {
+        apipool_opens_e half = apipool_opening_of_document(body, len / 2, 0, only_first);
+        apipool_opens_e opens = apipool_opening_of_document(body, len, 0, only_first);
+        apipool_opens_e complete = apipool_opening_of_document(body, len, 1, only_first);
+        MUST(half == APIPOOL_OPENS_NEITHER || half == opens);
+        MUST(complete != APIPOOL_OPENS_NEITHER);
+        MUST(opens != APIPOOL_OPENS_ERROR || complete == APIPOOL_OPENS_ERROR);
+    }
     apipool_ends_e ends = APIPOOL_ENDS_ANYHOW;
     apipool_sse_event_t event = {"", fuzz_text(pool, body, len), len};
-    opens = apipool_opening_of_event(&event, &ends);
+    apipool_opens_e opens = apipool_opening_of_event(&event, &ends);
     apipool_opening_finishes(body, len);
     MUST(!apipool_error_answer_is_error(body, len) || opens == APIPOOL_OPENS_ERROR);
 }

@@ -112,7 +112,7 @@ static const struct {
     {"{\"error\":null,\"id\":\"x\",\"choices\":[{", CONTENT, CONTENT},
     {"{\"error\":\"\",\"error\":{},\"data\":[1", CONTENT, CONTENT},
     {"{\"id\":\"x\",\"choices\":[],\"error\":{\"code\":1}}", ERROR, ERROR},
-    {"{\"id\":\"x\",\"choices\":[{\"message\":{}}],\"error\":{\"code\":1}}", CONTENT, CONTENT},
+    {"{\"id\":\"x\",\"choices\":[{\"message\":{}}],\"error\":{\"code\":1}}", CONTENT, ERROR},
     {"{\"choices\":null,\"base_resp\":{\"status_code\":1008}}", NEITHER, ERROR},
     {"{\"choices\":null,\"base_resp\":{\"status_code\":0}}", NEITHER, CONTENT},
     {"{\"code\":20012,\"message\":\"x\",\"data\":null}", NEITHER, ERROR},
@@ -121,17 +121,19 @@ static const struct {
     {"{\"id\":\"x\",\"deleted\":true}", NEITHER, CONTENT},
     {"{\"type\":\"error\",\"message\":\"x\"}", NEITHER, ERROR},
     {"{\"a\":1}", NEITHER, CONTENT},
+    {"{\"choices\":[{\"message\":{\"content\":\"a\"},\"error\":{\"code\":502}}]}", CONTENT, ERROR},
+    {"{\"error\":null,\"output\":[{\"text\":\"\\\"error\\\":{\"}]}", CONTENT, CONTENT},
     {"{\"a\\", NEITHER, CONTENT},
     {"{]", NEITHER, CONTENT},
 };
 
 /* Copies to memory of exactly the size, so that a checker notices any overrun. */
-static apipool_opens_e judge(const char *text, size_t len, int is_complete)
+static apipool_opens_e judge(const char *text, size_t len, int is_complete, int only_first)
 {
     char *exact = malloc(len ? len : 1);
     assert_non_null(exact);
     memcpy(exact, text, len);
-    apipool_opens_e opens = apipool_opening_of_document(exact, len, is_complete);
+    apipool_opens_e opens = apipool_opening_of_document(exact, len, is_complete, only_first);
     free(exact);
     return opens;
 }
@@ -140,16 +142,27 @@ static void a_document_is_decided_by_its_first_members(void **unused)
 {
     for (size_t i = 0; i < sizeof(documents) / sizeof(*documents); i++) {
         size_t len = strlen(documents[i].text);
-        apipool_opens_e opens = judge(documents[i].text, len, 0);
-        apipool_opens_e complete = judge(documents[i].text, len, 1);
+        apipool_opens_e opens = judge(documents[i].text, len, 0, 0);
+        apipool_opens_e complete = judge(documents[i].text, len, 1, 0);
         if (opens != documents[i].opens || complete != documents[i].complete) {
             fail_msg("%s: %d, %d", documents[i].text, opens, complete);
         }
         for (size_t part = 0; part < len; part++) { /* which decides for the same, or not at all */
-            apipool_opens_e early = judge(documents[i].text, part, 0);
+            apipool_opens_e early = judge(documents[i].text, part, 0, 0);
             assert_true(early == NEITHER || early == opens);
         }
     }
+}
+
+static void an_object_that_was_made_earlier_may_tell_of_an_error(void **unused)
+{
+    static const char job[] = "{\"id\":\"x\",\"status\":\"failed\",\"error\":{\"code\":\"y\"}}";
+    static const char error[] = " {\"error\" : {\"code\":\"y\"},\"status\":\"failed\"}";
+    assert_int_equal(judge(job, sizeof(job) - 1, 1, 0), ERROR);
+    assert_int_equal(judge(job, sizeof(job) - 1, 1, 1), CONTENT);
+    assert_int_equal(judge(job, sizeof(job) - 1, 0, 1), CONTENT);
+    assert_int_equal(judge(job, 8, 0, 1), NEITHER);
+    assert_int_equal(judge(error, sizeof(error) - 1, 0, 1), ERROR);
 }
 
 static void a_finish_reason_finishes(void **unused)
@@ -167,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_is_an_error_content_or_neither),
         cmocka_unit_test(a_document_is_decided_by_its_first_members),
+        cmocka_unit_test(an_object_that_was_made_earlier_may_tell_of_an_error),
         cmocka_unit_test(a_finish_reason_finishes),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
