@@ -254,7 +254,10 @@ static int ends_in_half_a_line(apr_bucket_brigade *bb, apr_pool_t *pool)
     char *text = NULL;
     apr_size_t len = 0;
     apr_brigade_pflatten(bb, &text, &len, pool);
-    apr_size_t lines = text ? apipool_sse_lines(text, len) : 0;
+    if (!text) {
+        return 0;
+    }
+    apr_size_t lines = apipool_sse_lines(text, len);
     return lines < len && text[len - 1] != '\r' && !is_whole(text + lines, text + len);
 }
 

@@ -9,6 +9,8 @@
 #include "ascii.h"
 #include "retry_after.h"
 
+#define PLACES 5 /* in which an error may be */
+
 static void copy(char *out, apr_size_t size, const char *text)
 {
     if (text) {
@@ -87,14 +89,14 @@ static const json_t *find_base_resp(const json_t *object)
 static const json_t *find_error(const json_t *object)
 {
     const json_t *choices = json_object_get(object, "choices");
-    const json_t *places[] = {
+    const json_t *places[PLACES] = {
         json_object_get(object, "error"),
         json_object_get(json_object_get(object, "response"), "error"),
         json_object_get(json_array_get(choices, 0), "error"),
         json_object_get(object, "detail"),
         find_base_resp(object),
     };
-    for (apr_size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+    for (int i = 0; i < PLACES; i++) {
         if (json_is_object(places[i])) {
             return places[i];
         }
