@@ -321,7 +321,7 @@ my $slow = serve_raw(
             print {$socket} "HTTP/1.1 200 OK\r\n${TYPE}Content-Length: $LENGTH\r\n\r\n$BODY";
             return;
         }
-        print {$socket} "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {\"choices\":[]}\n\n";
+        print {$socket} "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
         $socket->flush;
         my $begin = time;
         sysread $socket, my $end, 1;

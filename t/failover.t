@@ -118,6 +118,8 @@ my %pools = (
         lines => 'APIPoolRetries 2'
     },
     region => {keys => [map { key('region403', $_) } 'a' .. 'c']},
+    region1 => {keys => [map { key('region403', $_) } 'd' .. 'f'], lines => 'APIPoolRotations 1'},
+    region2 => {keys => [key('region403', 'g'), key('region403', 'h'), key('ok', 'b')]},
     nomodel => {upstreams => $two, keys => {first => [key('model404', 'a')], second => [key('ok', 'b')]}},
     nomodel1 => {keys => [map { key('model404', $_) } 'a' .. 'c']},
     everyone => {keys => [map { key('429-retry2', $_) } 'a' .. 'h'], lines => 'APIPoolRotations 7'},
@@ -418,8 +420,15 @@ subtest 'overloaded, and slow down' => sub {
 subtest 'forbidden, and not found' => sub {
     my ($answer, @keys) = ask('region');
     is $answer->{status}, 403, 'a region passes';
-    is scalar @keys, 2, '... after one rotation';
-    is metrics($httpd->{base})->rules('region')->{R09}, 2, '... as R09';
+    is scalar @keys, 3, '... after all keys were asked';
+    counts('region', {R09 => 2, R08 => 1}, {active => 3});    # it is refused to all
+    (undef, @keys) = ask('region1');
+    is scalar @keys, 2, '... or as many as APIPoolRotations allows';
+    ($answer, @keys) = ask('region2');
+    is $answer->{status}, 200, 'one that the third key may use is served';
+    counts('region2', {R09 => 2, R00 => 1}, {active => 3});
+    (undef, @keys) = ask('region2') for 1 .. 2;
+    is_deeply \@keys, [key('ok', 'b')], '... and both others rest for the model';
     ($answer, @keys) = ask('nomodel');
     is $answer->{status}, 200, 'a model that one upstream lacks is asked of another one';
     counts('nomodel', {R10 => 1, R00 => 1}, {active => 2});

@@ -358,7 +358,8 @@ subtest 'no event waits for the next one' => sub {
         my $events = $words[$i] =~ /azure/ ? 5 : 4;
         is scalar @times, $events, "$words[$i]: $events events";
         my $last = $#times;
-        my @gaps = map { $times[$_] - $times[$_ - 1] } 1 .. $last;
+        my $held = $events - 3;    # what precedes the content comes with it
+        my @gaps = map { $times[$_] - $times[$_ - 1] } $held + 1 .. $last;
         is scalar(grep { $_ < $GAP / 2 } @gaps), 0, '... each one by itself'
             or diag join ' ', map { sprintf '%.2f', $_ } @gaps;
         cmp_ok $gaps[-1] // 0, '>', 1.6 * $GAP, '... with the hidden one before the last';

@@ -76,7 +76,6 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
                                 .action = APIPOOL_ROTATE,
                                 .scope = APIPOOL_SCOPE_MODEL,
                                 .event = APIPOOL_EVENT_RATE_LIMITED,
-                                .again = APIPOOL_AGAIN_ONCE,
                                 .blames = APIPOOL_BLAMES_KEY_LATER,
                                 .breaker = APIPOOL_BREAKER_REFUSED,
                                 .says = APIPOOL_SAYS_COOLING},
@@ -177,12 +176,12 @@ static const char *skip_quoted(const char *text, int in_word)
     return NULL;
 }
 
-/* Searches outside quotation marks: vendors quote what the client sent, for example a model
- * name. */
-static int contains(const char *text, const char *part)
+/* Searches before end and outside quotation marks: vendors quote what the client sent, for example
+ * a model name. */
+static int contains(const char *text, const char *end, const char *part)
 {
     apr_size_t len = strlen(part);
-    for (const char *at = text; *at;) {
+    for (const char *at = text; at < end && *at;) {
         int in_word = at > text && apipool_ascii_is_alpha(at[-1]) && apipool_ascii_is_alpha(at[1]);
         const char *behind = skip_quoted(at, in_word);
         if (!behind && !apr_cstr_casecmpn(at, part, len)) {
@@ -191,6 +190,27 @@ static int contains(const char *text, const char *part)
         at = behind ? behind : at + 1;
     }
     return 0;
+}
+
+/* What precedes the first colon, ASCII or full width: what follows it may be the client's. */
+static int opens(const char *message, const char *part)
+{
+    const char *end = message + strlen(message), *wide = strstr(message, "\xef\xbc\x9a");
+    const char *colon = memchr(message, ':', (apr_size_t)((wide ? wide : end) - message));
+    return contains(message, colon ? colon : wide ? wide : end, part);
+}
+
+/* A 400 may speak of limits that the request has broken. An error inside a 200 has no status. */
+static int may_open(int status, apipool_meaning_e meaning)
+{
+    return !status || ((status == 400 || status == 412 || status == 500) &&
+                       meaning != APIPOOL_MEANS_RATE_LIMIT);
+}
+
+/* Statuses for which a message is about the key, whatever else it may quote. */
+static int is_about_key(int status)
+{
+    return status == 401 || status == 402 || status == 403 || status == 429;
 }
 
 static int in_fields(const char *text, const apipool_error_answer_t *answer)
@@ -202,6 +222,7 @@ static int in_fields(const char *text, const apipool_error_answer_t *answer)
 static int is_marked(const apipool_marker_t *marker, int status,
                      const apipool_error_answer_t *answer)
 {
+    const char *end = answer->message + strlen(answer->message);
     if (marker->status && marker->status != status) {
         return 0;
     }
@@ -213,23 +234,29 @@ static int is_marked(const apipool_marker_t *marker, int status,
     case APIPOOL_STARTS_MESSAGE:
         return !apr_cstr_casecmpn(answer->message, marker->text, strlen(marker->text));
     case APIPOOL_IN_MESSAGE:
-        return contains(answer->message, marker->text);
+        return contains(answer->message, end, marker->text);
     case APIPOOL_IN_KEY_MESSAGE:
-        return (status == 401 || status == 402 || status == 403 || status == 429) &&
-               contains(answer->message, marker->text);
+        return is_about_key(status) && contains(answer->message, end, marker->text);
+    case APIPOOL_OPENS_MESSAGE:
+        return is_about_key(status)
+                   ? contains(answer->message, end, marker->text)
+                   : may_open(status, marker->means) && opens(answer->message, marker->text);
     case APIPOOL_IN_REFUSAL:
         return (status == 401 || status == 403) &&
-               (in_fields(marker->text, answer) || contains(answer->message, marker->text));
+               (in_fields(marker->text, answer) || contains(answer->message, end, marker->text));
     }
     return 0;
 }
 
-/* Returns 1 if the body may refine the status. A failing upstream may say anything about the
- * key. 402 and 413 are clear, except for a 402 that ends by itself. */
-static int may_mean(int status, apipool_meaning_e meaning)
+/* Returns 1 if the body may refine the status. A failing upstream may say anything about the key,
+ * but for a message that opens with it. 402 and 413 are clear, except for a 402 that ends by
+ * itself. */
+static int may_mean(int status, const apipool_marker_t *marker)
 {
+    apipool_meaning_e meaning = marker->means;
     if (status >= 500) {
-        return meaning == APIPOOL_MEANS_OVERLOADED;
+        return meaning == APIPOOL_MEANS_OVERLOADED ||
+               (status == 500 && marker->where == APIPOOL_OPENS_MESSAGE);
     }
     if (status == 402) {
         return meaning == APIPOOL_MEANS_PENDING;
@@ -243,8 +270,8 @@ static const apipool_marker_t *find_marker(apipool_provider_e provider, int stat
     apr_size_t count;
     const apipool_marker_t *markers = apipool_provider_markers(&count);
     for (apr_size_t i = 0; i < count; i++) {
-        if (apipool_provider_holds(markers[i].vendors, provider) &&
-            may_mean(status, markers[i].means) && is_marked(&markers[i], status, answer)) {
+        if (apipool_provider_holds(markers[i].vendors, provider) && may_mean(status, &markers[i]) &&
+            is_marked(&markers[i], status, answer)) {
             return &markers[i];
         }
     }

@@ -61,8 +61,7 @@ typedef enum {
 /* Further attempts that a rotate or retry allows. */
 typedef enum {
     APIPOOL_AGAIN_WITHIN_BUDGET, /* as many as the pool allows */
-    APIPOOL_AGAIN_ONCE,
-    APIPOOL_AGAIN_ELSEWHERE /* once, at another upstream: this one would answer the same */
+    APIPOOL_AGAIN_ELSEWHERE      /* once, at another upstream: this one would answer the same */
 } apipool_again_e;
 
 /* Blame for the error, for any request. */

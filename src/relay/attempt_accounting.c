@@ -133,12 +133,9 @@ void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t
 
 void apipool_attempt_accounting_forbidden(apipool_request_t *req)
 {
-    struct apipool_budget_t *budget = req->budget;
-    apipool_report_t what = {.verdict = &budget->forbidden_verdict,
-                             .status = HTTP_FORBIDDEN,
-                             .policy = &req->pool->policy};
-    if (budget->forbidden) {
-        apipool_pool_forbidden(apipool_lifecycle_segment(), budget->forbidden, &what,
-                               apr_time_now());
+    for (apipool_forbidden_t *at = req->budget->forbidden; at; at = at->next) {
+        apipool_report_t what = {
+            .verdict = &at->verdict, .status = HTTP_FORBIDDEN, .policy = &req->pool->policy};
+        apipool_pool_forbidden(apipool_lifecycle_segment(), at->lease, &what, apr_time_now());
     }
 }

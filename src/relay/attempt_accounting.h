@@ -13,7 +13,7 @@
 void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t *verdict,
                                        apr_time_t now);
 
-/** Another key has succeeded: the one that was forbidden, if there is one, is to blame. */
+/** Another key has succeeded: those that were forbidden, if there are any, are to blame. */
 void apipool_attempt_accounting_forbidden(apipool_request_t *req);
 
 #endif

@@ -29,10 +29,8 @@ static int is_too_late(const struct apipool_budget_t *budget, apr_interval_time_
 static int may_rotate(const apipool_request_t *req, apipool_rule_e rule)
 {
     const struct apipool_budget_t *budget = req->budget;
-    apipool_again_e again = apipool_rule(rule)->again;
-    return budget->rotations > 0 && (again != APIPOOL_AGAIN_ONCE || !budget->forbidden) &&
-           (again != APIPOOL_AGAIN_ELSEWHERE ||
-            (!budget->not_found && req->pool->upstreams->nelts > 1));
+    return budget->rotations > 0 && (apipool_rule(rule)->again != APIPOOL_AGAIN_ELSEWHERE ||
+                                     (!budget->not_found && req->pool->upstreams->nelts > 1));
 }
 
 int apipool_budget_allows(const apipool_request_t *req, const apipool_verdict_t *verdict)
@@ -40,6 +38,18 @@ int apipool_budget_allows(const apipool_request_t *req, const apipool_verdict_t 
     return !is_too_late(req->budget, 0) &&
            ((verdict->action == APIPOOL_ROTATE && may_rotate(req, verdict->rule)) ||
             (verdict->action == APIPOOL_RETRY && req->budget->retries > 0));
+}
+
+/* The current lease is to blame if another one succeeds. */
+static void remember_forbidden(apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    struct apipool_budget_t *budget = req->budget;
+    apipool_forbidden_t *forbidden = apr_palloc(req->r->pool, sizeof(*forbidden));
+    forbidden->lease =
+        apr_pmemdup(req->r->pool, req->attempt.lease, offsetof(apipool_lease_t, key));
+    forbidden->verdict = *verdict;
+    forbidden->next = budget->forbidden;
+    budget->forbidden = forbidden;
 }
 
 int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdict)
@@ -51,10 +61,8 @@ int apipool_budget_spend(apipool_request_t *req, const apipool_verdict_t *verdic
     if (verdict->action == APIPOOL_ROTATE) {
         budget->rotations--;
         const apipool_rule_t *rule = apipool_rule(verdict->rule);
-        if (rule->blames == APIPOOL_BLAMES_KEY_LATER) { /* if another one succeeds */
-            budget->forbidden =
-                apr_pmemdup(req->r->pool, req->attempt.lease, offsetof(apipool_lease_t, key));
-            budget->forbidden_verdict = *verdict;
+        if (rule->blames == APIPOOL_BLAMES_KEY_LATER) {
+            remember_forbidden(req, verdict);
         }
         budget->not_found += rule->again == APIPOOL_AGAIN_ELSEWHERE;
         return 1;

@@ -8,6 +8,7 @@
 #include "budget.h"
 #include "client_conn.h"
 #include "exchange_parts.h"
+#include "gate.h"
 #include "key.h"
 #include "monotonic.h"
 #include "outgoing.h"
@@ -245,6 +246,16 @@ static apr_status_t flush_firmly(apipool_exchange_t *x)
     return pass_on(x) ? APR_SUCCESS : APR_ECONNABORTED;
 }
 
+/* The beginning of an answer that the gate holds is not held for ever. */
+static void hold_for_a_while(apipool_exchange_t *x)
+{
+    apr_interval_time_t patience = apipool_gate_patience(x->req);
+    apr_time_t until = apipool_monotonic_now() + patience;
+    if (patience >= 0 && until < x->wait.due) {
+        x->wait.due = until;
+    }
+}
+
 /* Nothing more has come for now: what there is goes out at once. */
 static apipool_wait_e flush(apipool_exchange_t *x)
 {
@@ -257,6 +268,7 @@ static apipool_wait_e flush(apipool_exchange_t *x)
     }
     x->is_unflushed = 0;
     be_patient(x, x->req->attempt.idle_timeout);
+    hold_for_a_while(x);
     return x->is_suspended && x->req->r->connection->data_in_output_filters ? wait_for_client(x)
                                                                             : APIPOOL_WAIT_READABLE;
 }
@@ -568,6 +580,12 @@ apipool_wait_e apipool_exchange_step(apipool_exchange_t *x)
 
 void apipool_exchange_expire(apipool_exchange_t *x)
 {
+    if (apipool_gate_patience(x->req) == 0) {
+        apipool_gate_expire(x->req);
+        x->is_unflushed = 1;
+        be_patient(x, x->req->attempt.idle_timeout);
+        return;
+    }
     if (x->waits_for_client) {
         apipool_exchange_leave(x);
     }

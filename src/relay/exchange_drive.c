@@ -83,7 +83,7 @@ static int await(apipool_exchange_t *x, apipool_wait_e wait)
         }
         if (n == 0 && left <= 0) {
             apipool_exchange_expire(x);
-            return DONE;
+            return x->stage == APIPOOL_STAGE_ENDED ? DONE : OK;
         }
         if ((n > 0 && at[0].revents) || (n == 0 && !x->conn.is_direct && ms <= stays)) {
             x->conn.is_drained = 0;

@@ -45,7 +45,7 @@ struct apipool_exchange_t {
  *  client, unless the exchange is suspended. */
 apipool_wait_e apipool_exchange_step(apipool_exchange_t *x);
 
-/** Whoever is waited for has taken too long. */
+/** Whoever is waited for has taken too long, or the gate has held something for long enough. */
 void apipool_exchange_expire(apipool_exchange_t *x);
 
 /** The client has left. */

@@ -10,15 +10,14 @@
 #include "blame.h"
 #include "content_type.h"
 #include "cors.h"
-#include "error_answer.h"
 #include "mask.h"
+#include "monotonic.h"
 #include "reply.h"
 #include "sse.h"
 #include "stream.h"
 #include "token_count.h"
 
-#define COMMENTS_MAX apr_time_from_sec(5) /* held back while a stream has brought nothing else */
-#define OPENING_MAX  64
+#define OPENING_MAX apr_time_from_sec(5) /* held back while an answer has brought no content */
 
 static ap_filter_rec_t *gate_handle;
 
@@ -129,7 +128,7 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
         rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
         if (rv == APR_SUCCESS) {
             if (gate->peeking) {
-                apipool_sse_peek(&gate->peek, data, len);
+                gate->has_event |= apipool_sse_peek(&gate->peek, data, len);
             }
             rv = keep(gate->held, b, data, len);
             gate->held_len += (apr_off_t)len;
@@ -142,14 +141,17 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
 static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
-    if (!holds_error(bb)) {
+    int breaks = holds_error(bb);
+    if (!breaks) {
         apipool_stream_pass_lines(&gate->stream, bb);
     }
-    else if (apipool_token_count_is_done(&gate->count)) {
+    apipool_stream_watch(req, bb);
+    breaks |= apipool_stream_is_cut(req, bb);
+    if (breaks && (gate->failed || apipool_token_count_is_done(&gate->count))) {
         gate->broke = 0;
         apipool_stream_finish(&gate->stream, bb);
     }
-    else {
+    else if (breaks) {
         gate->broke = 1;
         apipool_stream_break(req, bb);
     }
@@ -227,11 +229,11 @@ static apr_status_t decide(apipool_request_t *req)
     return APR_SUCCESS;
 }
 
-/* The beginning of an event stream passes, and goes out at once where mod_proxy had flushed it. */
-static void let_stream_begin(apipool_request_t *req)
+/* The beginning of an answer passes, and goes out at once where it was to. */
+static void let_begin(apipool_request_t *req)
 {
     apipool_gate_t *gate = &req->gate;
-    gate->peeking = 0;
+    gate->peeking = gate->peeking_json = 0;
     if (gate->flushed && !gate->broke && !gate->complete) {
         APR_BRIGADE_INSERT_TAIL(gate->held,
                                 apr_bucket_flush_create(req->r->connection->bucket_alloc));
@@ -256,77 +258,138 @@ static apr_status_t hold_event(apipool_request_t *req, const char *event)
     return APR_ECONNABORTED;
 }
 
-/* Holds the first event of a stream back, and the comments before it: if it is an error, another
- * key may still answer the request. */
+/* Judges the events that have been held so far. An event that the end of the stream has cut its blank line
+ * off from is one as well. */
+static apipool_opens_e judge_events(apipool_gate_t *gate, apr_pool_t *scratch, const char **error)
+{
+    apr_size_t len = (apr_size_t)gate->held_len;
+    char *text = apr_palloc(scratch, len + 2);
+    apipool_opens_e opens = APIPOOL_OPENS_NEITHER;
+
+    apr_brigade_flatten(gate->held, text, &len);
+    memcpy(text + len, "\n\n", 2);
+    const char *at = text + gate->looked_at, *next;
+    const char *end = text + len + (gate->complete && !gate->broke ? 2 : 0);
+    apipool_sse_event_t event;
+    while (opens == APIPOOL_OPENS_NEITHER &&
+           (next = apipool_sse_read(at, end, scratch, &event)) != NULL) {
+        opens = apipool_opening_of_event(&event, &gate->ends);
+        *error = event.data;
+        at = next;
+    }
+    gate->looked_at = at - text;
+    gate->has_event = len && text[len - 1] == '\r'; /* the line feed after it may be to come */
+    return opens;
+}
+
+/* What a GET reads was made earlier. */
+static int reads_object(const request_rec *r)
+{
+    return r->method_number != M_POST;
+}
+
+static apipool_opens_e judge_document(const request_rec *r, apipool_gate_t *gate,
+                                      apr_pool_t *scratch)
+{
+    char *text = NULL;
+    apr_size_t len = 0;
+    gate->looked_at = gate->held_len;
+    apr_brigade_pflatten(gate->held, &text, &len, scratch);
+    return apipool_opening_of_document(text ? text : "", len, gate->complete && !gate->broke,
+                                       reads_object(r));
+}
+
+/* A document is not read again before it has doubled. */
+static int is_worth_a_look(const apipool_gate_t *gate)
+{
+    return gate->complete || gate->has_event ||
+           (gate->peeking_json && gate->held_len >= 2 * gate->looked_at);
+}
+
+/* A document that is an error is held as those with another status are. */
+static apr_status_t hold_document(apipool_request_t *req)
+{
+    req->gate.peeking_json = 0;
+    req->gate.in_band = 1;
+    return req->gate.held_len > APIPOOL_VERDICT_BODY_MAX ? decide(req) : APR_SUCCESS;
+}
+
+/* Holds the beginning of an answer back until there is content in it: if it is an error, another key may
+ * still answer the request. */
 static apr_status_t peek(apipool_request_t *req)
 {
     apipool_gate_t *gate = &req->gate;
     apr_pool_t *scratch;
-    char *text = NULL, *event = NULL;
-    apr_size_t len = 0;
+    const char *event = NULL;
+    apipool_opens_e opens = APIPOOL_OPENS_NEITHER;
     apr_status_t rv = APR_SUCCESS;
 
     apr_pool_create(&scratch, req->r->pool);
-    if (gate->peek.ended && gate->peek.has_data) {
-        apr_brigade_pflatten(gate->held, &text, &len, scratch);
+    if (is_worth_a_look(gate)) {
+        opens = gate->peeking ? judge_events(gate, scratch, &event)
+                              : judge_document(req->r, gate, scratch);
     }
-    int has_event = text && apipool_sse_first(text, len, scratch, &event);
-    if (has_event && apipool_error_answer_is_error(event, strlen(event))) {
-        rv = hold_event(req, event);
+    if (opens == APIPOOL_OPENS_ERROR) {
+        rv = gate->peeking ? hold_event(req, event) : hold_document(req);
     }
-    else if (!has_event && gate->broke) { /* the client has had nothing: there was no answer */
+    else if (opens == APIPOOL_OPENS_NEITHER && gate->broke) { /* the client has had nothing */
         gate->mode = APIPOOL_GATE_DROPPING;
         rv = APR_ECONNABORTED;
     }
-    else if (has_event || gate->complete || gate->held_len > APIPOOL_VERDICT_BODY_MAX ||
-             apr_time_now() - gate->held_since > COMMENTS_MAX) {
-        let_stream_begin(req);
+    else if (opens == APIPOOL_OPENS_CONTENT || gate->complete ||
+             gate->held_len > APIPOOL_VERDICT_BODY_MAX ||
+             apipool_monotonic_now() - gate->held_since > OPENING_MAX) {
+        let_begin(req);
     }
     apr_pool_destroy(scratch);
     return rv;
 }
 
-/* Whether a JSON answer of status 200 begins as an error does, {"error":{ or {"error":"; only the
- * first bytes are looked at. */
-static int opens_as_error(apr_bucket_brigade *bb)
+apr_interval_time_t apipool_gate_patience(const apipool_request_t *req)
 {
-    static const char opening[] = "{\"error\":";
-    const char *data, *want = opening;
+    const apipool_gate_t *gate = &req->gate;
+    apr_interval_time_t left = gate->held_since + OPENING_MAX - apipool_monotonic_now();
+    return gate->mode != APIPOOL_GATE_HOLDING || !(gate->peeking || gate->peeking_json) ? -1
+           : left > 0                                                                   ? left
+                                                                                        : 0;
+}
+
+void apipool_gate_expire(apipool_request_t *req)
+{
+    let_begin(req);
+}
+
+/* Most documents are decided by the first piece, and pass without being copied. */
+static int is_document_to_hold(const request_rec *r, const apr_bucket_brigade *bb)
+{
+    const char *data;
     apr_size_t len;
     apr_bucket *b = APR_BRIGADE_FIRST(bb);
-
-    if (b == APR_BRIGADE_SENTINEL(bb) || APR_BUCKET_IS_METADATA(b) ||
-        apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
-        return 0;
+    if (b == APR_BRIGADE_SENTINEL(bb) || APR_BUCKET_IS_METADATA(b)) {
+        return b == APR_BRIGADE_SENTINEL(bb) || !APR_BUCKET_IS_EOS(b);
     }
-    for (apr_size_t i = 0; i < len && i < OPENING_MAX; i++) {
-        if (apipool_ascii_is_space(data[i])) {
-            continue;
-        }
-        if (!*want) {
-            return data[i] == '{' || data[i] == '"';
-        }
-        if (data[i] != *want++) {
-            return 0;
-        }
-    }
-    return 0;
+    int is_complete =
+        APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb)) && APR_BUCKET_NEXT(b) == APR_BRIGADE_LAST(bb);
+    return apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS &&
+           apipool_opening_of_document(data, len, is_complete, reads_object(r)) !=
+               APIPOOL_OPENS_CONTENT;
 }
 
 /* The first brigade of an answer: its head is in the request. */
 static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
 {
+    apipool_gate_t *gate = &req->gate;
     if (holds_error(bb)) {
-        req->gate.broke = 1;
-        return drop(&req->gate, bb);
+        gate->broke = 1;
+        return drop(gate, bb);
     }
     int is_good = req->r->status == HTTP_OK;
-    req->gate.peeking = is_good && is_event_stream(req->r);
-    req->gate.in_band =
-        is_good && apipool_content_is_of_type(req->r, "application/json") && opens_as_error(bb);
-    if (req->r->status >= 400 || req->gate.peeking || req->gate.in_band) {
-        req->gate.held_since = apr_time_now();
-        req->gate.mode = APIPOOL_GATE_HOLDING;
+    gate->peeking = is_good && is_event_stream(req->r);
+    gate->peeking_json = is_good && apipool_content_is_of_type(req->r, "application/json") &&
+                         !apipool_content_is_encoded(req->r) && is_document_to_hold(req->r, bb);
+    if (req->r->status >= 400 || gate->peeking || gate->peeking_json) {
+        gate->held_since = apipool_monotonic_now();
+        gate->mode = APIPOOL_GATE_HOLDING;
     }
     else {
         begin_passing(req);
@@ -352,7 +415,7 @@ static apr_status_t gate_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     if (gate->mode == APIPOOL_GATE_HOLDING) {
         gate->broke |= holds_error(bb);
         rv = hold(req, bb);
-        if (rv == APR_SUCCESS && gate->peeking) {
+        if (rv == APR_SUCCESS && (gate->peeking || gate->peeking_json)) {
             return peek(req);
         }
         return rv == APR_SUCCESS && gate->held_len > APIPOOL_VERDICT_BODY_MAX ? decide(req) : rv;

@@ -5,9 +5,9 @@
 
 #include "request.h"
 
-/* Answers below 400 pass untouched; of an event stream the first event is held until it is seen to be no
- * error. Error answers are held, up to APIPOOL_VERDICT_BODY_MAX bytes, until attempt.c has decided what
- * becomes of them. All functions are called by the request's thread. */
+/* Answers below 400 pass untouched; the beginning of an event stream or a JSON document of status 200 is
+ * held until it has content, or is an error. Error answers are held, up to APIPOOL_VERDICT_BODY_MAX bytes,
+ * until attempt.c has decided what becomes of them. All functions are called by the request's thread. */
 
 /**
  * Puts the gate in front of all other output filters; once per request.
@@ -29,6 +29,12 @@ int apipool_gate_is_overridden(const apipool_request_t *req);
 
 /** The held part of an error answer, in one piece. */
 void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len);
+
+/** How long the beginning of an answer that is held may still be held, in microseconds; -1: none is. */
+apr_interval_time_t apipool_gate_patience(const apipool_request_t *req);
+
+/** That time is over while the upstream is silent: what is held goes to the client. */
+void apipool_gate_expire(apipool_request_t *req);
 
 void apipool_gate_register_filter(void);
 

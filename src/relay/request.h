@@ -10,6 +10,7 @@
 #include "endpoint.h"
 #include "estimate.h"
 #include "lifecycle.h"
+#include "opening.h"
 #include "sniff.h"
 #include "sse.h"
 #include "stats.h"
@@ -74,6 +75,8 @@ typedef enum {
 typedef struct {
     int active;
     int hiding;               /* the chunk that tells the usage is not for the client */
+    int finished;             /* it has said that it is complete */
+    int failing;              /* the data of an event called "error" is still to come */
     const char *gap;          /* what is missing of the end of an event in what has passed */
     char last[2];             /* bytes that came */
     apr_bucket_brigade *rest; /* what came of a line that is not complete */
@@ -114,10 +117,15 @@ typedef struct {
     int broke;    /* the answer ended early, or an error bucket came instead of one */
     int peeking;  /* what is held is the beginning of an event stream */
     apipool_sse_at_t peek;
-    int in_band;       /* what is held is an error inside a 200 */
-    const char *event; /* the data of its event, where it is one */
+    int has_event;       /* an event with data has ended since the last look */
+    int peeking_json;    /* what is held is the beginning of a JSON document */
+    apr_off_t looked_at; /* bytes that were looked at, of whole events or of the document */
+    apipool_ends_e ends; /* of the event stream */
+    int in_band;         /* what is held is an error inside a 200 */
+    int failed;          /* content has passed, and then an error */
+    const char *event;   /* the data of its event, where it is one */
     apr_size_t event_len;
-    apr_time_t held_since;
+    apr_time_t held_since;     /* of apipool_monotonic_now() */
     int masking;               /* the body may hold the key as text */
     apr_bucket_brigade *carry; /* the end of it that may be the beginning of a key */
     apipool_stream_t stream;

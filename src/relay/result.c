@@ -15,6 +15,9 @@ static apipool_phase_e find_phase(const apipool_request_t *req)
     if (req->attempt.phase == APIPOOL_PHASE_CLIENT_GONE) {
         return APIPOOL_PHASE_CLIENT_GONE;
     }
+    if (gate->failed) { /* it has said why, whatever came after that */
+        return APIPOOL_PHASE_ANSWERED;
+    }
     if (gate->broke && gate->mode == APIPOOL_GATE_PASSING) {
         return APIPOOL_PHASE_BROKE;
     }
@@ -40,7 +43,7 @@ apipool_verdict_t apipool_result_judge(apipool_request_t *req, apr_time_t now)
                                    .provider = req->attempt.upstream->provider,
                                    .custom = (const apipool_custom_rule_t *)req->pool->rules->elts,
                                    .custom_count = req->pool->rules->nelts,
-                                   .in_band = req->gate.in_band,
+                                   .in_band = req->gate.in_band || req->gate.failed,
                                    .status = req->r->status,
                                    .headers = req->r->headers_out,
                                    .now = now,

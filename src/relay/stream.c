@@ -3,9 +3,12 @@
 #include "stream.h"
 
 #include <http_protocol.h>
+#include <jansson.h>
 
+#include "ascii.h"
 #include "reply.h"
 #include "sse.h"
+#include "token_count.h"
 
 #define REST_MAX (64 * 1024) /* a longer line passes in pieces */
 
@@ -114,6 +117,164 @@ void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb)
     stream->gap = stream->last[1] == '\n' ? "\n" : "\n\n";
 }
 
+/* ---- what passes is read ---- */
+
+/* An event that is an error stays in the request: it is what is judged. */
+static void note_error(apipool_request_t *req, const apipool_sse_event_t *event)
+{
+    apipool_gate_t *gate = &req->gate;
+    apipool_ends_e ignored;
+    if (apipool_opening_of_event(event, &ignored) == APIPOOL_OPENS_ERROR) {
+        gate->failed = 1;
+        gate->event = apr_pstrmemdup(req->r->pool, event->data, event->len);
+        gate->event_len = event->len;
+    }
+}
+
+/* Whether a word stands where an error has it: as a name or a value, not in a text. */
+static int is_worth_reading(const char *text, const char *at, const char *end, apr_size_t len)
+{
+    if (at == text || at + len >= end) {
+        return 0;
+    }
+    if (at[-1] != '"') {
+        return at - text >= 6 && (!memcmp(at - 6, "event:", 6) || !memcmp(at - 6, "vent: ", 6));
+    }
+    const char *colon = at[len] == '"' ? apipool_ascii_skip_space(at + len + 1, end) : end;
+    if (colon == end || *colon != ':') {
+        return at[len] == '"';
+    }
+    const char *value = apipool_ascii_skip_space(colon + 1, end);
+    return value < end && *value != 'n'; /* null */
+}
+
+/* Hardly any event has the word, so that nearly all are passed over. */
+static void find_error(apipool_request_t *req, const char *text, apr_size_t len, const char *word)
+{
+    const char *at = text, *end = text + len;
+    apr_size_t word_len = strlen(word);
+    apr_pool_t *scratch = NULL;
+    while (!req->gate.failed && at < end &&
+           (at = memmem(at, (apr_size_t)(end - at), word, word_len)) != NULL) {
+        apipool_sse_event_t event;
+        if (!is_worth_reading(text, at, end, word_len)) {
+            at += word_len;
+            continue;
+        }
+        if (!scratch) {
+            apr_pool_create(&scratch, req->r->pool);
+        }
+        const char *next = apipool_sse_start(text, at);
+        do {
+            next = apipool_sse_read(next, end, scratch, &event);
+        } while (next && next <= at);
+        note_error(req, &event);
+        req->gate.stream.failing = !next && !event.len && !strcmp(event.name, "error");
+        at = next ? next : end;
+    }
+    if (scratch) {
+        apr_pool_destroy(scratch);
+    }
+}
+
+/* The name of an event came alone. */
+static void read_data_of_error(apipool_request_t *req, const char *text, apr_size_t len)
+{
+    apr_pool_t *scratch;
+    apipool_sse_event_t event;
+    apr_pool_create(&scratch, req->r->pool);
+    apipool_sse_read(text, text + len, scratch, &event);
+    event.name = "error";
+    req->gate.stream.failing = 0;
+    note_error(req, &event);
+    apr_pool_destroy(scratch);
+}
+
+static void watch(apipool_request_t *req, const char *text, apr_size_t len)
+{
+    apipool_stream_t *stream = &req->gate.stream;
+    if (!stream->finished && req->gate.ends == APIPOOL_ENDS_FINISHED) {
+        stream->finished = apipool_opening_finishes(text, len);
+    }
+    if (stream->failing) {
+        read_data_of_error(req, text, len);
+    }
+    find_error(req, text, len, "error");
+    find_error(req, text, len, "base_resp");
+}
+
+void apipool_stream_watch(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    apipool_gate_t *gate = &req->gate;
+    char *text;
+    apr_off_t total = 0;
+    apr_size_t len;
+    gate->stream.finished |=
+        gate->ends != APIPOOL_ENDS_FINISHED && apipool_token_count_is_done(&gate->count);
+    apr_brigade_length(bb, 1, &total);
+    if (gate->failed || gate->in_band || total <= 0) {
+        return;
+    }
+    apr_bucket *b = APR_BRIGADE_FIRST(bb);
+    if (b->length == (apr_size_t)total) {
+        const char *data;
+        if (apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS) {
+            watch(req, data, len);
+        }
+        return;
+    }
+    len = (apr_size_t)total;
+    text = apr_bucket_alloc(len, bb->bucket_alloc);
+    apr_brigade_flatten(bb, text, &len);
+    watch(req, text, len);
+    apr_bucket_free(text);
+}
+
+/* Whether a line that no line feed ends is whole all the same. */
+static int is_whole(const char *line, const char *end)
+{
+    json_error_t ignored;
+    const char *data = apipool_sse_field(line, end, "data");
+    if (!data) {
+        return memchr(line, ':', (apr_size_t)(end - line)) != NULL;
+    }
+    data = apipool_ascii_skip_space(data, end);
+    if (data == end || (*data != '{' && *data != '[') ||
+        !strncmp(data, "[DONE]", (apr_size_t)(end - data))) {
+        return 1;
+    }
+    json_t *root = json_loadb(data, (apr_size_t)(end - data), JSON_DECODE_INT_AS_REAL, &ignored);
+    json_decref(root);
+    return root != NULL;
+}
+
+/* Whether what is left at the end is the beginning of a line. */
+static int ends_in_half_a_line(apr_bucket_brigade *bb, apr_pool_t *pool)
+{
+    char *text = NULL;
+    apr_size_t len = 0;
+    apr_brigade_pflatten(bb, &text, &len, pool);
+    if (!text) {
+        return 0;
+    }
+    apr_size_t lines = apipool_sse_lines(text, len);
+    return lines < len && text[len - 1] != '\r' && !is_whole(text + lines, text + len);
+}
+
+int apipool_stream_is_cut(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    const apipool_gate_t *gate = &req->gate;
+    apr_bucket *last = APR_BRIGADE_LAST(bb);
+    if (last == APR_BRIGADE_SENTINEL(bb) || !APR_BUCKET_IS_EOS(last) || gate->failed ||
+        gate->in_band || apipool_token_count_is_done(&gate->count)) {
+        return 0;
+    }
+    return (gate->ends != APIPOOL_ENDS_ANYHOW && !gate->stream.finished) ||
+           ends_in_half_a_line(bb, req->r->pool);
+}
+
+/* ---- the end ---- */
+
 void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
 {
     apr_off_t total = 0;
@@ -134,13 +295,13 @@ void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
                             apr_bucket_heap_create(text, len, apr_bucket_free, bb->bucket_alloc));
 }
 
-/* From the error bucket on. */
+/* From the error bucket, or the end, on. */
 static void cut_off(apr_bucket_brigade *bb)
 {
     int is_cut = 0;
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next; b != APR_BRIGADE_SENTINEL(bb); b = next) {
         next = APR_BUCKET_NEXT(b);
-        is_cut |= APR_BUCKET_IS_METADATA(b) && AP_BUCKET_IS_ERROR(b);
+        is_cut |= APR_BUCKET_IS_EOS(b) || AP_BUCKET_IS_ERROR(b);
         if (is_cut) {
             apr_bucket_delete(b);
         }

@@ -15,6 +15,13 @@ void apipool_stream_begin(apipool_request_t *req);
  *  usage is hidden, it keeps back what follows the last event. Takes time by what is new alone. */
 void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb);
 
+/** Reads whole lines that are about to pass: whether they finish the stream, and whether there is an error in
+ *  them. */
+void apipool_stream_watch(apipool_request_t *req, apr_bucket_brigade *bb);
+
+/** Whether the stream ends here, in half a line or without what its API always sends at the end. */
+int apipool_stream_is_cut(apipool_request_t *req, apr_bucket_brigade *bb);
+
 /** Takes the chunk that only tells the usage out of whole events that are about to pass. */
 void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool);
 
@@ -22,7 +29,7 @@ void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool);
  *  out, and what follows it. */
 void apipool_stream_finish(apipool_stream_t *stream, apr_bucket_brigade *bb);
 
-/** Replaces an error bucket, and what follows it, by the event that ends a broken stream. */
+/** Replaces an error bucket or the end, and what follows it, by the event that ends a broken stream. */
 void apipool_stream_break(apipool_request_t *req, apr_bucket_brigade *bb);
 
 #endif

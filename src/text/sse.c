@@ -95,6 +95,27 @@ int apipool_sse_first(const char *text, apr_size_t len, apr_pool_t *pool, char *
     return complete;
 }
 
+const char *apipool_sse_read(const char *text, const char *end, apr_pool_t *pool,
+                             apipool_sse_event_t *event)
+{
+    const char *eol, *next, *name;
+    char *data = apr_palloc(pool, (apr_size_t)(end - text) + 1);
+    apr_size_t used = 0;
+    int complete = 0;
+    event->name = "";
+    for (; !complete && apipool_sse_line(text, end, &eol, &next); text = next) {
+        complete = eol == text;
+        used += add_data(data + used, text, eol);
+        if ((name = apipool_sse_field(text, eol, "event")) != NULL) {
+            event->name = apr_pstrmemdup(pool, name, (apr_size_t)(eol - name));
+        }
+    }
+    event->len = used ? used - 1 : 0;
+    data[event->len] = '\0';
+    event->data = data;
+    return complete ? text : NULL;
+}
+
 apr_size_t apipool_sse_take(apipool_sse_at_t *at, const char *text, apr_size_t len)
 {
     const unsigned char other = DATA_FIELD + 1;
@@ -124,12 +145,14 @@ apr_size_t apipool_sse_take(apipool_sse_at_t *at, const char *text, apr_size_t l
 
 int apipool_sse_peek(apipool_sse_at_t *at, const char *text, apr_size_t len)
 {
-    while (len && !(at->ended && at->has_data)) {
+    int found = 0;
+    while (len) {
         apr_size_t used = apipool_sse_take(at, text, len);
         text += used;
         len -= used;
+        found |= at->ended && at->has_data;
     }
-    return at->ended && at->has_data;
+    return found;
 }
 
 apr_size_t apipool_sse_lines(const char *text, apr_size_t len)

@@ -43,6 +43,21 @@ apr_size_t apipool_sse_join(char *to, const char *text, apr_size_t len);
  */
 int apipool_sse_first(const char *text, apr_size_t len, apr_pool_t *pool, char **data);
 
+/* An event, or comments alone. */
+typedef struct {
+    const char *name; /* "" without one */
+    const char *data; /* its lines, joined by LF; "" without any */
+    apr_size_t len;   /* of the data */
+} apipool_sse_event_t;
+
+/**
+ * Reads the event that begins at text.
+ * @param event set to its complete lines so far, allocated from pool
+ * @return the beginning of the next event; NULL if this one is not complete
+ */
+const char *apipool_sse_read(const char *text, const char *end, apr_pool_t *pool,
+                             apipool_sse_event_t *event);
+
 /* The position in a stream that is read event by event, so that no byte is read twice. All zero at
  * the beginning. */
 typedef struct {
@@ -59,9 +74,8 @@ typedef struct {
 apr_size_t apipool_sse_take(apipool_sse_at_t *at, const char *text, apr_size_t len);
 
 /**
- * Takes bytes up to the end of the first event with data, or all.
- * @return 1 once apipool_sse_first() finds a complete event in everything taken so far, unless the
- *         last byte is a CR that an LF may follow
+ * Takes all bytes.
+ * @return 1 if an event with data ends in them; at a CR that an LF may follow it has ended
  */
 int apipool_sse_peek(apipool_sse_at_t *at, const char *text, apr_size_t len);
 

@@ -9,6 +9,8 @@
 #include "ascii.h"
 #include "retry_after.h"
 
+#define PLACES 5 /* in which an error may be */
+
 static void copy(char *out, apr_size_t size, const char *text)
 {
     if (text) {
@@ -75,20 +77,43 @@ static void read_metadata(const json_t *metadata, apipool_error_answer_t *answer
          json_string_value(json_object_get(metadata, "reason")));
 }
 
+/* MiniMax has it in every answer, with 0 where all is well. */
+static const json_t *find_base_resp(const json_t *object)
+{
+    const json_t *base = json_object_get(object, "base_resp");
+    return json_integer_value(json_object_get(base, "status_code")) ? base : NULL;
+}
+
 /* Finds the object with the fields. OpenAI's stream of responses has it inside the failed
- * response. */
+ * response, OpenRouter may have it inside the choice, ElevenLabs in the detail. */
 static const json_t *find_error(const json_t *object)
 {
-    const json_t *error = json_object_get(object, "error");
-    if (!json_is_object(error)) {
-        error = json_object_get(json_object_get(object, "response"), "error");
+    const json_t *choices = json_object_get(object, "choices");
+    const json_t *places[PLACES] = {
+        json_object_get(object, "error"),
+        json_object_get(json_object_get(object, "response"), "error"),
+        json_object_get(json_array_get(choices, 0), "error"),
+        json_object_get(object, "detail"),
+        find_base_resp(object),
+    };
+    for (int i = 0; i < PLACES; i++) {
+        if (json_is_object(places[i])) {
+            return places[i];
+        }
     }
-    return json_is_object(error) ? error : object;
+    return object;
+}
+
+/* The reason tells MiniMax's numbers from those of others. */
+static void read_base_resp(const json_t *base, apipool_error_answer_t *answer)
+{
+    copy_scalar(answer->code, sizeof(answer->code), json_object_get(base, "status_code"));
+    apr_snprintf(answer->reason, sizeof(answer->reason), "base_resp.%s", answer->code);
 }
 
 static void read_object(const json_t *object, apipool_error_answer_t *answer)
 {
-    static const char *const messages[] = {"message", "msg", "detail"};
+    static const char *const messages[] = {"message", "msg", "detail", "status_msg", "error_msg"};
     const json_t *source = find_error(object);
     copy_scalar(answer->type, sizeof(answer->type), json_object_get(source, "type"));
     if (!answer->type[0]) {
@@ -102,6 +127,9 @@ static void read_object(const json_t *object, apipool_error_answer_t *answer)
     }
     read_details(json_object_get(source, "details"), answer);
     read_metadata(json_object_get(source, "metadata"), answer);
+    if (source == find_base_resp(object)) {
+        read_base_resp(source, answer);
+    }
 }
 
 /* Compressed bodies have control characters early on. */
@@ -146,21 +174,27 @@ void apipool_error_answer_read(const char *body, apr_size_t len, apipool_error_a
 
 static int is_said(const json_t *error)
 {
-    return json_is_object(error) || (json_is_string(error) && json_string_length(error));
+    return json_object_size(error) || (json_is_string(error) && json_string_length(error));
 }
 
 int apipool_error_answer_is_error(const char *body, apr_size_t len)
 {
     json_error_t ignored;
-    if (!memmem(body, len, "error", 5)) { /* spares parsing most streams' first events */
-        return 0;
+    if (!memmem(body, len, "error", 5) && !memmem(body, len, "base_resp", 9)) {
+        return 0; /* spares parsing most streams' first events */
     }
     json_t *root = json_loadb(body, len, 0, &ignored);
-    const json_t *top = top_of(root);
-    const char *type = json_string_value(json_object_get(top, "type"));
-    int is_error = is_said(json_object_get(top, "error")) ||
-                   is_said(json_object_get(json_object_get(top, "response"), "error")) ||
-                   (type && !strcmp(type, "error"));
+    int is_error = apipool_error_answer_is_said(top_of(root));
     json_decref(root);
     return is_error;
+}
+
+int apipool_error_answer_is_said(const json_t *top)
+{
+    const char *type = json_string_value(json_object_get(top, "type"));
+    const json_t *choice = json_array_get(json_object_get(top, "choices"), 0);
+    return is_said(json_object_get(top, "error")) ||
+           is_said(json_object_get(json_object_get(top, "response"), "error")) ||
+           is_said(json_object_get(choice, "error")) || find_base_resp(top) ||
+           (type && !strcmp(type, "error"));
 }

@@ -121,6 +121,8 @@ typedef enum {
     APIPOOL_STARTS_MESSAGE, /* at the beginning of the message */
     APIPOOL_IN_MESSAGE,     /* in the message, outside quotation marks, with the row's status */
     APIPOOL_IN_KEY_MESSAGE, /* the same, with status 401, 402, 403 or 429 */
+    APIPOOL_OPENS_MESSAGE,  /* the same, and in what precedes its first colon, with status 400, 412
+                               or 500 and in an error inside a 200 */
     APIPOOL_IN_REFUSAL      /* in the fields or the message, with status 401 or 403 */
 } apipool_where_e;
 

@@ -31,14 +31,34 @@
 #define STARTS_MESSAGE APIPOOL_STARTS_MESSAGE
 #define IN_MESSAGE     APIPOOL_IN_MESSAGE
 #define IN_KEY_MESSAGE APIPOOL_IN_KEY_MESSAGE
+#define OPENS_MESSAGE  APIPOOL_OPENS_MESSAGE
 #define IN_REFUSAL     APIPOOL_IN_REFUSAL
 
 /* Quota precedes credential, and both precede rate limit: vendors word a spent quota as any of
  * them. Within each, fields precede messages. Markers that other vendors imitate along with
  * OpenAI's error shape are of all vendors. Numbers belong to the vendor that uses them, some with
- * one status only, since other vendors use the same numbers. The comment is the source: "guide" is
- * the vendor's own page on errors or limits, "reported" means quoted by users in public issue
- * trackers. */
+ * one status only, since other vendors use the same numbers.
+ *
+ * The comment is the source. "reported" means quoted by users in public issue trackers, which are
+ * named where there is one; "guide" is the vendor's own page on errors or limits:
+ *   OpenAI       https://platform.openai.com/docs/guides/error-codes
+ *   Anthropic    https://docs.anthropic.com/en/api/errors
+ *   Azure        https://learn.microsoft.com/azure/ai-services/openai/quotas-limits
+ *   Gemini       https://ai.google.dev/gemini-api/docs/troubleshooting
+ *   SiliconFlow  https://docs.siliconflow.cn/cn/faqs/error-code
+ *   DeepSeek     https://api-docs.deepseek.com/quick_start/error_codes
+ *   OpenRouter   https://openrouter.ai/docs/api-reference/errors
+ *   Moonshot     https://platform.moonshot.ai/docs/api/chat
+ *   Groq         https://console.groq.com/docs/errors
+ *   Mistral      https://docs.mistral.ai/api
+ *   Zhipu        https://docs.bigmodel.cn/cn/api/api-code
+ *   DashScope    https://www.alibabacloud.com/help/en/model-studio/error-code
+ *   MiniMax      https://platform.minimax.io/docs/api-reference/errorcode
+ *   xAI          https://docs.x.ai/docs/key-information/debugging
+ *   Fireworks    https://docs.fireworks.ai/guides/inference-error-codes
+ *   new-api      https://github.com/QuantumNous/new-api: types/error.go, model/token.go, and
+ *                setting/operation_setting for the words by which it disables keys itself; one-api,
+ *                of which it and many hubs are made, uses the same words */
 static const apipool_marker_t markers[] = {
     {QUOTA, IN_FIELDS, ALL, "insufficient_quota", 0},                 /* OpenAI's guide */
     {QUOTA, IN_FIELDS, ALL, "credit_balance_exhausted", 0},           /* OpenAI's guide */
@@ -61,6 +81,16 @@ static const apipool_marker_t markers[] = {
     {PENDING, IN_FIELDS, OPENROUTER, "in_flight_budget_exhausted", 0}, /* guide: retryable */
     {PENDING, IN_FIELDS, OPENROUTER, "weight_exceeds_budget", 0},      /* guide */
     {PENDING, STARTS_MESSAGE, OPENROUTER, "This request requires more credits", 0}, /* reported */
+    /* Vendors without a profile, and hubs. */
+    {QUOTA, IN_FIELDS, ALL, "insufficient_user_quota", 0},        /* new-api, one-api */
+    {QUOTA, IN_FIELDS, ALL, "pre_consume_token_quota_failed", 0}, /* the same */
+    {QUOTA, IN_FIELDS, ALL, "Arrearage", 0},                      /* DashScope's guide */
+    {QUOTA, IN_FIELDS, ALL, "AccountOverdueError", 0},            /* Volcengine, coze-studio 2195 */
+    {QUOTA, IN_FIELDS, ALL, "insufficient_balance_error", 0},     /* MiniMax, modelscope 1691 */
+    {QUOTA, IN_FIELDS, ALL, "INSUFFICIENT_BALANCE", 0},           /* Venice, api-docs 149 */
+    {QUOTA, IN_FIELDS, UNKNOWN, "personal-team-blocked:spending-limit", 0}, /* xAI, agenc 2483 */
+    {QUOTA, IN_FIELDS, UNKNOWN, "quota_exceeded", 401},                     /* ElevenLabs' guide */
+    {QUOTA, IN_FIELDS, ALL, "base_resp.1008", 0},                           /* MiniMax's guide */
 
     {NO_MODEL, IN_FIELDS, ALL, "model_not_found", 0},                 /* OpenAI's guide */
     {NO_MODEL, IN_FIELDS, ALL, "unknown_model", 0},                   /* GitHub Models, reported */
@@ -87,22 +117,44 @@ static const apipool_marker_t markers[] = {
     {REFUSED, IN_REFUSAL, ALL, "insufficient permissions", 0},     /* OpenAI, reported */
     {REFUSED, IN_REFUSAL, MOONSHOT, "permission_denied_error", 0}, /* guide */
     {REFUSED, STARTS_MESSAGE, GEMINI, "You do not have permission to access", 403}, /* files */
-    {FORBIDDEN, IN_FIELDS, GROQ, "model_terms_required", 0}, /* reported, status 400 */
-    {FORBIDDEN, IN_FIELDS, ZHIPU, "1311", 429},              /* guide: not in this plan */
+    {FORBIDDEN, IN_FIELDS, GROQ, "model_terms_required", 0},        /* reported, status 400 */
+    {FORBIDDEN, IN_FIELDS, ZHIPU, "1311", 429},                     /* guide: not in this plan */
+    {FORBIDDEN, IN_FIELDS, ALL, "AllocationQuota.FreeTierOnly", 0}, /* DashScope's guide: a model */
+    {FORBIDDEN, IN_FIELDS, ALL, "base_resp.2061", 0}, /* MiniMax's client: not in this plan */
+    {REFUSED, IN_FIELDS, ALL, "base_resp.1026", 0},   /* MiniMax's guide: sensitive input */
+    {REFUSED, IN_FIELDS, ALL, "base_resp.1027", 0},   /* the same: sensitive output */
+    {REFUSED, IN_FIELDS, ALL, "base_resp.1042", 0},   /* the same: invisible characters */
+    {REFUSED, IN_FIELDS, ALL, "base_resp.2013", 0},   /* the same: invalid parameters */
+    {REFUSED, IN_FIELDS, ALL, "InvalidParameter", 0}, /* DashScope's guide */
 
     {QUOTA, STARTS_MESSAGE, ALL, "Your credit balance is too low", 0}, /* Anthropic, status 400 */
     {QUOTA, STARTS_MESSAGE, ALL, "You have reached your specified API usage limits", 0}, /* same */
-    {QUOTA, STARTS_MESSAGE, DEEPSEEK, "Insufficient Balance", 0},                        /* guide */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "credit balance", 0},                  /* Anthropic, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "spend limit", 0},                     /* OpenAI, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "spending cap", 0},                    /* Gemini's guide */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "api usage limits", 0},                /* Anthropic, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "prepayment credits", 0},              /* Gemini's guide */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "credits are depleted", 0},            /* Gemini, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "requires billing to be enabled", 0},  /* Gemini, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "key limit exceeded", 0},              /* OpenRouter, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "account is not active", 0},           /* OpenAI, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "insufficient balance", 0},            /* DeepSeek and others */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "credit balance", 0},                 /* Anthropic, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "spend limit", 0},                    /* OpenAI, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "spending cap", 0},                   /* Gemini's guide */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "api usage limits", 0},               /* Anthropic, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "prepayment credits", 0},             /* Gemini's guide */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "credits are depleted", 0},           /* Gemini, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "requires billing to be enabled", 0}, /* Gemini, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "key limit exceeded", 0},             /* OpenRouter, reported */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "account is not active", 0},          /* OpenAI, reported */
+    {QUOTA, OPENS_MESSAGE, ALL, "insufficient balance", 0},            /* DeepSeek, MiniMax's 500 */
+    {QUOTA, OPENS_MESSAGE, ALL, "account is in good standing", 0},     /* DashScope's guide */
+    {QUOTA, OPENS_MESSAGE, ALL, "overdue account", 0}, /* DashScope, Roo-Code 12309 */
+    {QUOTA, OPENS_MESSAGE, ALL, "account has an overdue balance", 0}, /* Volcengine, reported */
+    {QUOTA, OPENS_MESSAGE, ALL, "used all available credits", 0},     /* xAI, continue 10373 */
+    {QUOTA, OPENS_MESSAGE, ALL, "run out of credits", 0},             /* xAI, sub2api 4069 */
+    {QUOTA, OPENS_MESSAGE, ALL, "doesn't have any credits", 0},       /* xAI, continue 12670 */
+    {QUOTA, OPENS_MESSAGE, ALL, "user quota is not enough", 0},       /* one-api, FastGPT 916 */
+    {QUOTA, OPENS_MESSAGE, ALL, "token quota is not enough", 0},      /* the same */
+    {QUOTA, IN_MESSAGE, ALL, "is suspended", 412},                    /* Fireworks, gaia 3766 */
+    {QUOTA, OPENS_MESSAGE, ALL, "余额不足", 0}, /* balance insufficient: Zhipu, SiliconFlow, hubs */
+    {QUOTA, OPENS_MESSAGE, ALL, "额度不足", 0}, /* quota insufficient: new-api */
+    {QUOTA, OPENS_MESSAGE, ALL, "配额不足", 0}, /* the same: one-api's relatives */
+    {QUOTA, OPENS_MESSAGE, ALL, "额度已用尽", 0}, /* quota used up: new-api, model/token.go */
+    {QUOTA, OPENS_MESSAGE, ALL, "额度已用完", 0}, /* the same: hubs */
+    {QUOTA, OPENS_MESSAGE, ALL, "余额已用尽", 0}, /* balance used up: hubs */
+    {QUOTA, OPENS_MESSAGE, ALL, "欠费", 0},       /* in arrears: DashScope, Zhipu, Volcengine */
     {QUOTA, IN_KEY_MESSAGE, SILICONFLOW, "balance is insufficient", 0}, /* reported, status 403 */
     {QUOTA, IN_KEY_MESSAGE, AZURE, "out of call volume quota", 0},      /* reported, status 403 */
     {QUOTA, IN_KEY_MESSAGE, MOONSHOT, "usage limit for this billing cycle", 0}, /* guide */
@@ -128,6 +180,19 @@ static const apipool_marker_t markers[] = {
     {CREDENTIAL, STARTS_MESSAGE, ALL, "API key expired", 0},   /* Gemini, status 400 */
     {CREDENTIAL, STARTS_MESSAGE, ANTHROPIC, "This organization has been disabled", 0}, /* same */
     {CREDENTIAL, IN_MESSAGE, GEMINI, "reported as leaked", 403}, /* reported */
+    {CREDENTIAL, IN_FIELDS, ALL, "access_terminated", 0},        /* OpenAI, gpt_academic 985 */
+    {CREDENTIAL, IN_FIELDS, ALL, "InvalidApiKey", 0},            /* DashScope's guide */
+    {CREDENTIAL, IN_FIELDS, ALL, "base_resp.1004", 0},           /* MiniMax's guide */
+    {CREDENTIAL, IN_FIELDS, ALL, "base_resp.2049", 0},           /* the same */
+    {CREDENTIAL, OPENS_MESSAGE, ALL, "Incorrect API key provided", 0},       /* xAI, status 400 */
+    {CREDENTIAL, OPENS_MESSAGE, ALL, "Incorrect%20API%20key%20provided", 0}, /* beeai 447 */
+    {CREDENTIAL, OPENS_MESSAGE, ALL, "Invalid API key", 0},                  /* DashScope's guide */
+    {CREDENTIAL, OPENS_MESSAGE, ALL, "Your access was terminated", 0},       /* OpenAI, reported */
+    {CREDENTIAL, OPENS_MESSAGE, ALL, "security token included in the request is invalid",
+     0},                                                   /* AWS, new-api's words */
+    {CREDENTIAL, OPENS_MESSAGE, ALL, "无效的令牌", 0},     /* invalid token: new-api */
+    {CREDENTIAL, OPENS_MESSAGE, ALL, "令牌已过期", 0},     /* token expired: the same */
+    {CREDENTIAL, OPENS_MESSAGE, ALL, "令牌状态不可用", 0}, /* token disabled: the same */
 
     {OVERLOADED, IN_FIELDS, ALL, "slow_down", 0},                    /* OpenAI's guide */
     {OVERLOADED, IN_FIELDS, ALL, "server_is_overloaded", 0},         /* OpenAI's guide */
@@ -145,6 +210,7 @@ static const apipool_marker_t markers[] = {
     {OVERLOADED, IN_FIELDS, MISTRAL, "service_tier_capacity_exceeded", 0},         /* reported */
     {OVERLOADED, STARTS_MESSAGE, OPENAI, "That model is currently overloaded", 0}, /* reported */
     {OVERLOADED, STARTS_MESSAGE, OPENAI, "The engine is currently overloaded", 0}, /* guide */
+    {OVERLOADED, IN_KEY_MESSAGE, ALL, "上游负载已饱和", 0}, /* upstreams saturated: new-api */
 
     {DAILY_LIMIT, IN_QUOTA, GEMINI, "PerDay", 0},                     /* guide: RPD ends then */
     {RATE_LIMIT, IN_FIELDS, ALL, "rate_limit_exceeded", 0},           /* OpenAI's guide */
@@ -157,10 +223,21 @@ static const apipool_marker_t markers[] = {
     {RATE_LIMIT, IN_FIELDS, ZHIPU, "1304", 0},                        /* guide: daily */
     {RATE_LIMIT, IN_FIELDS, ZHIPU, "1305", 0},                        /* guide */
     {RATE_LIMIT, IN_FIELDS, ZHIPU, "1308", 0},                        /* guide: every few hours */
-    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "too many requests", 0},        /* RFC 6585, section 4 */
-    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "rate limit", 0},               /* all of them */
-    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "tokens per minute", 0},        /* OpenAI, reported */
-    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "throttl", 0},                  /* AWS, gateways */
+    {RATE_LIMIT, IN_FIELDS, ALL, "Throttling", 0},                    /* DashScope's guide */
+    {RATE_LIMIT, IN_FIELDS, ALL, "Throttling.RateQuota", 0},          /* the same */
+    {RATE_LIMIT, IN_FIELDS, ALL, "Throttling.BurstRate", 0},          /* the same */
+    {RATE_LIMIT, IN_FIELDS, ALL, "Throttling.AllocationQuota", 0},    /* the same */
+    {RATE_LIMIT, IN_FIELDS, ALL, "limit_requests", 0},         /* the same, compatible mode */
+    {RATE_LIMIT, IN_FIELDS, ALL, "limit_burst_rate", 0},       /* the same */
+    {RATE_LIMIT, IN_FIELDS, ALL, "base_resp.1002", 0},         /* MiniMax's guide */
+    {RATE_LIMIT, IN_FIELDS, ALL, "base_resp.1039", 0},         /* the same: tokens */
+    {RATE_LIMIT, IN_FIELDS, ALL, "base_resp.1041", 0},         /* the same: connections */
+    {RATE_LIMIT, IN_FIELDS, ALL, "base_resp.2056", 0},         /* the same: a plan's window */
+    {RATE_LIMIT, OPENS_MESSAGE, ALL, "too many requests", 0},  /* RFC 6585, section 4 */
+    {RATE_LIMIT, OPENS_MESSAGE, ALL, "rate limit", 0},         /* all of them */
+    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "tokens per minute", 0}, /* OpenAI, reported */
+    {RATE_LIMIT, OPENS_MESSAGE, ALL, "throttl", 0},            /* AWS, gateways */
+    {RATE_LIMIT, OPENS_MESSAGE, ALL, "请求过于频繁", 0}, /* requests too frequent: Zhipu, hubs */
 };
 
 /* Sources: Anthropic's guide to errors, for its types; OpenAI's; google.rpc.Code with the HTTP

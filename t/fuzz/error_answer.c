@@ -5,6 +5,7 @@
 #include "error_answer.h"
 #include "fuzz.h"
 #include "verdict.h"
+#include "opening.h"
 #include "retry_after.h"
 
 #define NOW apr_time_from_sec(1795348800)
@@ -28,6 +29,24 @@ static void check_answer(const char *body, size_t len)
     MUST(answer.retry_in >= -1);
 }
 
+/* A part decides as the whole does, or not at all; what is complete is decided. */
+static void check_opening(apr_pool_t *pool, const char *body, size_t len)
+{
+    for (int only_first = 0; only_first < 2; only_first++) {
+        apipool_opens_e half = apipool_opening_of_document(body, len / 2, 0, only_first);
+        apipool_opens_e opens = apipool_opening_of_document(body, len, 0, only_first);
+        apipool_opens_e complete = apipool_opening_of_document(body, len, 1, only_first);
+        MUST(half == APIPOOL_OPENS_NEITHER || half == opens);
+        MUST(complete != APIPOOL_OPENS_NEITHER);
+        MUST(opens != APIPOOL_OPENS_ERROR || complete == APIPOOL_OPENS_ERROR);
+    }
+    apipool_ends_e ends = APIPOOL_ENDS_ANYHOW;
+    apipool_sse_event_t event = {"", fuzz_text(pool, body, len), len};
+    apipool_opens_e opens = apipool_opening_of_event(&event, &ends);
+    apipool_opening_finishes(body, len);
+    MUST(!apipool_error_answer_is_error(body, len) || opens == APIPOOL_OPENS_ERROR);
+}
+
 static int blames_the_key(const apipool_verdict_t *verdict)
 {
     return verdict->event == APIPOOL_EVENT_RATE_LIMITED ||
@@ -42,7 +61,8 @@ static void check_status(int status, const apipool_verdict_t *verdict)
         MUST(rule == APIPOOL_RULE_SUCCESS);
     }
     else if (status >= 500) {
-        MUST(rule == APIPOOL_RULE_CLIENT_ERROR || rule == APIPOOL_RULE_UPSTREAM_ERROR ||
+        MUST((status == 500 && (rule == APIPOOL_RULE_QUOTA || rule == APIPOOL_RULE_CREDENTIAL)) ||
+             rule == APIPOOL_RULE_CLIENT_ERROR || rule == APIPOOL_RULE_UPSTREAM_ERROR ||
              rule == APIPOOL_RULE_OVERLOADED);
     }
     else {
@@ -167,6 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     evidence.body = text + at;
     evidence.body_len = size - at;
     check_answer(evidence.body, evidence.body_len);
+    check_opening(pool, evidence.body, evidence.body_len);
     check_verdict(&evidence);
     check_headroom(&evidence);
     apr_pool_destroy(pool);

@@ -133,14 +133,14 @@ static void check_cut(const char *text, apr_size_t len, apr_size_t cut)
     MUST(apipool_sse_whole(text, len, none) <= apipool_sse_lines(text, len));
 }
 
-/* However it arrives, the end of the first event is noticed, and not before it is there. */
+/* However it arrives, the end of an event is noticed, and not before it is there. */
 static void check_peek(const char *text, apr_size_t len, apr_size_t step, apr_pool_t *pool)
 {
     apipool_sse_at_t at = {0};
     int seen = 0;
     for (apr_size_t p = 0; p < len; p += step) {
         apr_size_t piece = len - p < step ? len - p : step;
-        seen = apipool_sse_peek(&at, text + p, piece);
+        seen |= apipool_sse_peek(&at, text + p, piece);
     }
     char *data;
     int complete = apipool_sse_first(text, len, pool, &data);

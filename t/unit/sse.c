@@ -62,6 +62,37 @@ static void the_first_event_with_data_is_found(void **unused)
     apr_pool_destroy(pool);
 }
 
+static const struct {
+    const char *text, *name, *data, *rest; /* rest NULL: the event is not complete */
+} events[] = {
+    {"", "", "", NULL},
+    {"\n", "", "", ""},
+    {": comment\n\ndata: a\n\n", "", "", "data: a\n\n"},
+    {"event: error\ndata: a\ndata: b\n\nx", "error", "a\nb", "x"},
+    {"event:error\r\ndata:a\r\n\r\n", "error", "a", ""},
+    {"data: a\nevent: ping\n\n", "ping", "a", ""},
+    {"event: error\n", "error", "", NULL},
+    {"data: a\n\r", "", "a", NULL},
+    {"data: a", "", "", NULL},
+};
+
+static void an_event_has_a_name_and_data(void **unused)
+{
+    apr_pool_t *pool;
+    assert_int_equal(apr_pool_create(&pool, NULL), APR_SUCCESS);
+    for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++) {
+        apipool_sse_event_t got;
+        const char *text = events[i].text;
+        const char *rest = apipool_sse_read(text, text + strlen(text), pool, &got);
+        if (!rest != !events[i].rest || (rest && strcmp(rest, events[i].rest)) ||
+            strcmp(got.name, events[i].name) || strcmp(got.data, events[i].data) ||
+            got.len != strlen(got.data)) {
+            fail_msg("%s: %s, %s, %s", text, got.name, got.data, rest ? rest : "none");
+        }
+    }
+    apr_pool_destroy(pool);
+}
+
 static void lines_end_with_a_line_feed(void **unused)
 {
     assert_int_equal(apipool_sse_lines("", 0), 0);
@@ -154,8 +185,8 @@ static void the_end_of_the_first_event_is_seen_as_the_bytes_come(void **unused)
         apr_size_t len = strlen(firsts[i].text);
         for (apr_size_t cut = 0; cut <= len; cut++) {
             apipool_sse_at_t peek = {0};
-            apipool_sse_peek(&peek, firsts[i].text, cut);
-            int complete = apipool_sse_peek(&peek, firsts[i].text + cut, len - cut);
+            int complete = apipool_sse_peek(&peek, firsts[i].text, cut);
+            complete |= apipool_sse_peek(&peek, firsts[i].text + cut, len - cut);
             int open_cr = len > 0 && firsts[i].text[len - 1] == '\r';
             if (complete != firsts[i].complete && !(open_cr && complete)) {
                 fail_msg("%s, cut at %d: %d", firsts[i].text, (int)cut, complete);
@@ -292,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_event_with_data_is_found),
+        cmocka_unit_test(an_event_has_a_name_and_data),
         cmocka_unit_test(a_line_ends_in_one_of_three_ways),
         cmocka_unit_test(a_field_has_a_name_and_a_value),
         cmocka_unit_test(data_is_joined),

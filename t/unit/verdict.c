@@ -553,9 +553,12 @@ static apipool_rule_e judge_marker(const apipool_marker_t *marker, apipool_provi
         [APIPOOL_STARTS_MESSAGE] = "{\"error\":{\"message\":\"%s and so on\"}}",
         [APIPOOL_IN_MESSAGE] = "{\"error\":{\"message\":\"this %s and so on\"}}",
         [APIPOOL_IN_KEY_MESSAGE] = "{\"error\":{\"message\":\"this %s and so on\"}}",
+        [APIPOOL_OPENS_MESSAGE] = "{\"error\":{\"message\":\"this %s: and so on\"}}",
         [APIPOOL_IN_REFUSAL] = "{\"error\":{\"message\":\"this %s and so on\"}}",
     };
-    int needs_key = marker->where == APIPOOL_IN_KEY_MESSAGE || marker->where == APIPOOL_IN_REFUSAL;
+    int needs_key =
+        marker->where == APIPOOL_IN_KEY_MESSAGE || marker->where == APIPOOL_IN_REFUSAL ||
+        (marker->where == APIPOOL_OPENS_MESSAGE && marker->means == APIPOOL_MEANS_RATE_LIMIT);
     int pending = marker->means == APIPOOL_MEANS_PENDING;
     const char *hole = strstr(bodies[marker->where], "%s");
     char body[256];
