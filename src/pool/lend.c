@@ -164,6 +164,25 @@ static apipool_acquired_e result_of(const apipool_why_not_t *why_not)
                               : APIPOOL_EXHAUSTED;
 }
 
+static apipool_acquired_e search(apipool_segment_t *segment, const apipool_lend_request_t *request,
+                                 int last_resort, apr_time_t now, apipool_lease_t *lease,
+                                 apipool_why_not_t *why_not)
+{
+    for (int next = 0; next < request->source_count;) {
+        apipool_tier_t tier;
+        tier.last_resort = last_resort;
+        apipool_tier_open_locked(&tier, segment, request, now, &next, why_not);
+        if (lend_from(&tier, lease, why_not)) {
+            return APIPOOL_ACQUIRED;
+        }
+        if (why_not->more) {
+            break;
+        }
+        apipool_tier_note_why_not_locked(&tier, why_not);
+    }
+    return result_of(why_not);
+}
+
 static apipool_acquired_e acquire_locked(apipool_segment_t *segment,
                                          const apipool_lend_request_t *request, apr_time_t now,
                                          apipool_lease_t *lease, apipool_why_not_t *why_not)
@@ -177,18 +196,10 @@ static apipool_acquired_e acquire_locked(apipool_segment_t *segment,
         why_not->retry_at = now + (ahead < QUEUE_FAR ? (apr_time_t)ahead : QUEUE_FAR) * QUEUE_STEP;
         return APIPOOL_QUEUED;
     }
-    for (int next = 0; next < request->source_count;) {
-        apipool_tier_t tier;
-        apipool_tier_open_locked(&tier, segment, request, now, &next, why_not);
-        if (lend_from(&tier, lease, why_not)) {
-            return APIPOOL_ACQUIRED;
-        }
-        if (why_not->more) {
-            break;
-        }
-        apipool_tier_note_why_not_locked(&tier, why_not);
-    }
-    return result_of(why_not);
+    apipool_acquired_e result = search(segment, request, 0, now, lease, why_not);
+    return result == APIPOOL_EXHAUSTED && why_not->avoided && !request->tried_count
+               ? search(segment, request, 1, now, lease, why_not)
+               : result;
 }
 
 apr_status_t apipool_pool_lend(apipool_segment_t *segment, const apipool_lend_request_t *request,

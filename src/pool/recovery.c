@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "account.h"
+#include "breaker.h"
 #include "doubt.h"
 #include "fault.h"
 #include "health.h"
@@ -250,7 +251,8 @@ static void refuse(const answer_t *answer, apipool_event_e event)
     apipool_state_e from = waited ? APIPOOL_STATE_HALF_OPEN : slot->state;
     apipool_state_e state = apipool_health_next(from, event);
 
-    if (!apipool_health_is_recovering(state) || (waited && report->is_check)) {
+    if (!apipool_health_is_recovering(state) || (waited && report->is_check) ||
+        (!report->has_balance && apipool_breaker_rejects_all_locked(answer->upstream))) {
         return;
     }
     if (!waited) {

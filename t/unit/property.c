@@ -158,6 +158,7 @@ static int is_idle(const apipool_lend_request_t *request, apr_uint32_t key)
         wanted_here &= request->tried[i] != key;
     }
     if (!wanted_here || apipool_breaker_until_locked(u, model, request->client, world.now) ||
+        apipool_breaker_is_last_resort_locked(u, model, request->client, world.now) ||
         (model_slot && slot->place[model_slot] != APIPOOL_NONE &&
          slot->until[model_slot] > world.now)) {
         return 0;
@@ -339,8 +340,9 @@ static void random_report(void)
     world.lost += outcome.lost != 0;
     forget_lease(which);
     if (outcome.doubted) {
+        apr_uint64_t errors = slot->counts.errors;
         settle_doubt(&lent, &verdict, (apipool_doubted_e)draw(3), world.now);
-        world.errors += outcome.lost != 0;
+        world.errors += slot->counts.errors - errors;
         world.lost += outcome.lost != 0;
     }
 }
