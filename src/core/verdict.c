@@ -359,7 +359,11 @@ static apipool_verdict_t by_custom(const apipool_custom_rule_t *custom, int inde
 static apipool_verdict_t by_rule(apipool_rule_e rule)
 {
     const apipool_rule_t *row = &rules[rule];
-    return (apipool_verdict_t){rule, row->action, row->scope, row->event, row->upstream_fault, 0};
+    return (apipool_verdict_t){.rule = rule,
+                               .action = row->action,
+                               .scope = row->scope,
+                               .event = row->event,
+                               .upstream_fault = row->upstream_fault};
 }
 
 static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
@@ -388,6 +392,7 @@ static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
         marker = find_marker(evidence->provider, status, &answer);
         verdict = by_rule(marker ? meanings[marker->means].rule : rule_of_status(status));
     }
+    apipool_words_make(&verdict.words, answer.type, answer.code, answer.message);
     if (verdict.event == APIPOOL_EVENT_RATE_LIMITED || verdict.upstream_fault) {
         verdict.retry_at = named_time(evidence, &answer, verdict.upstream_fault);
     }

@@ -183,6 +183,13 @@ typedef struct {
     apr_uint32_t failures; /* in a row; 0: free */
 } apipool_guesser_t;
 
+/* What a vendor said of a key's last error. The places are taken in turn. */
+#define APIPOOL_KEY_WORDS_MAX 4096
+struct apipool_key_words_t {
+    apr_uint64_t id; /* of the key; 0: free */
+    apipool_words_t words;
+};
+
 /* Viewer of events. */
 typedef struct {
     apr_uint64_t place;   /* location that is watched */
@@ -252,7 +259,8 @@ struct apipool_slot_t {
     apr_time_t rests_until; /* end of the cooldown that was running when the key was lost */
     char currency[APIPOOL_CURRENCY_SIZE];
     apr_uint16_t reason; /* why it left the rotation last; see reason.h */
-    apr_uint16_t unused[3];
+    apr_uint16_t words;  /* place of what the vendor said of the last error */
+    apr_uint16_t unused[2];
     apr_uint64_t also_unused[3];
 };
 

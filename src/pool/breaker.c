@@ -140,11 +140,11 @@ static int are_of(const apipool_upstream_t *u, apr_uint64_t model, apr_uint64_t 
     return is_of(&u->refusals, client) && (!u->refused_model || u->refused_model == model);
 }
 
-/* What one client's requests have brought about, other than by their number, does not keep its
- * next one from being sent. */
+/* Only their number is a reason to hold requests back: what else clients are refused for, an honest
+ * one may not be. */
 static int are_closing(const apipool_upstream_t *u)
 {
-    return u->refused_as & OF_RATE || (u->refused_as & FORBIDDEN && !u->refusals.client);
+    return (u->refused_as & OF_RATE) != 0;
 }
 
 int apipool_breaker_is_last_resort_locked(const apipool_upstream_t *u, apr_uint64_t model,

@@ -139,6 +139,7 @@ typedef struct {
     int lost;    /* the key is in a state that no cooldown ends */
     int doubted; /* the key has served before: it stays as it is until apipool_pool_doubt */
     int asked;   /* by apipool_pool_doubt: a probe is going to check the key */
+    int rests;   /* by the same: it rests for the model, which another key has served */
     apr_uint64_t account; /* of a key in doubt: hash of its account's name; 0: none */
 } apipool_outcome_t;
 

@@ -22,8 +22,8 @@
 #define FAILING_MAX 0.1
 #define FAILING_OF  20
 
-/* A key that has served another model so lately is neither spent nor invalid as a whole; and of
- * two keys, the one that fails is at fault if the other has served the model so lately. */
+/* A key that has served so lately is neither spent nor invalid as a whole; and of two keys, the one
+ * that fails is at fault if the other has served the model so lately. */
 #define SERVED_LATELY apr_time_from_sec(300)
 #define WORKED_LATELY apr_time_from_sec(60)
 
@@ -83,6 +83,7 @@ static void lose(const result_t *result, apipool_event_e event)
     apipool_state_e state = apipool_health_next(slot->state, event);
     if (state != slot->state) {
         slot->low = 0;
+        slot->reason = (apr_uint16_t)result->report->verdict->rule;
         slot->rests_until = apipool_slot_rests_until(slot);
         apipool_recovery_lose_locked(result->segment, result->lease->slot, state,
                                      result->proving ? slot->recover_tries + 1 : 0,
@@ -110,6 +111,7 @@ static void cool(const result_t *result, unsigned streak)
     else if (apipool_health_next(slot->state, APIPOOL_EVENT_RATE_LIMITED) ==
              APIPOOL_STATE_COOLING) {
         until = cooled_at(result, current, streak);
+        slot->reason = (apr_uint16_t)result->report->verdict->rule;
         move_to(result, APIPOOL_STATE_COOLING, until);
     }
     else {
@@ -207,9 +209,10 @@ static void succeeded(const result_t *result)
 
 static void went_wrong(const result_t *result)
 {
+    const apipool_verdict_t *verdict = result->report->verdict;
     result->slot->error_streak++;
-    apipool_slot_note_error(result->slot, result->report->status, result->report->verdict->rule,
-                            result->now);
+    apipool_slot_note_error_locked(result->segment, result->slot, result->report->status,
+                                   verdict->rule, &verdict->words, result->now);
     average(result->slot, 0);
 }
 
@@ -423,58 +426,55 @@ apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_le
     return rv;
 }
 
-/* Returns 1 if the key has lately served a model that it has not been refused for since. */
-static int has_served_another(const result_t *result)
+/* Returns 1 if another model is refused to the key, and it has not served a third one before:
+ * whoever asks for models that it never had does not make it spent or invalid. */
+static int is_refused_again(const result_t *result, apr_uint64_t other)
 {
-    const apipool_slot_t *slot = result->slot;
-    return slot->served_model && slot->served_model != result->lease->model &&
-           slot->served_model != slot->refused_model &&
-           result->now - slot->served_at < SERVED_LATELY;
+    apr_uint64_t served = result->slot->served_model, model = result->lease->model;
+    return other && other != model && (!served || served == model || served == other);
 }
 
-/* Returns 1 if the refusals of a key that a probe cannot settle amount to its fault: another
- * model is refused, too, and another client is if nobody was served. */
-static int is_refused_again(const result_t *result, int served, const apipool_doubt_first_t *first)
+/* Nobody was served: two clients must have met it, and the key must have served nobody lately. */
+static int is_refused_to_others(const result_t *result, const apipool_doubt_first_t *first)
 {
     const apipool_slot_t *slot = result->slot;
-    apr_uint64_t model = result->lease->model, client = result->report->client;
-    apr_uint64_t other = served ? slot->refused_model : first->model;
-    if (model && (!other || other == model)) {
-        return 0;
-    }
-    return served || (first->client && client && first->client != client &&
-                      (!slot->served_model || result->now - slot->served_at >= SERVED_LATELY));
+    apr_uint64_t client = result->report->client;
+    return first->client && client && first->client != client &&
+           (!slot->served_model || result->now - slot->served_at >= SERVED_LATELY);
 }
 
-/* Decides if the key is to blame after all. */
+/* Decides if the key is to blame after all. A request without a model concerns the whole key. */
 static int is_at_fault(const result_t *result, apipool_doubted_e doubted)
 {
+    const apipool_slot_t *slot = result->slot;
+    apr_uint64_t model = result->lease->model;
     apipool_doubt_first_t first = {0, 0};
     apipool_doubt_e known =
         apipool_doubt_known_locked(result->segment, result->lease->slot, result->now, &first);
-    if (doubted == APIPOOL_DOUBT_BLAMED && result->proving) {
-        return 1;
-    }
-    if (has_served_another(result) || apipool_breaker_rejects_all_locked(result->upstream)) {
+    int is_new = !slot->served_model || slot->served_model == slot->refused_model;
+    if (apipool_breaker_rejects_all_locked(result->upstream)) {
         return 0;
     }
-    if (doubted != APIPOOL_DOUBT_ENDED && !result->lease->model) {
-        return doubted == APIPOOL_DOUBT_BLAMED || known != APIPOOL_DOUBT_NONE;
+    if (doubted == APIPOOL_DOUBT_ENDED) {
+        return known == APIPOOL_DOUBT_UNSURE && is_refused_to_others(result, &first) &&
+               (model ? is_refused_again(result, first.model) : is_new);
     }
-    return known == APIPOOL_DOUBT_UNSURE &&
-           is_refused_again(result, doubted != APIPOOL_DOUBT_ENDED, &first);
+    if (!model || (doubted == APIPOOL_DOUBT_BLAMED && result->proving)) {
+        return is_new && (doubted == APIPOOL_DOUBT_BLAMED || known != APIPOOL_DOUBT_NONE);
+    }
+    return known == APIPOOL_DOUBT_UNSURE && is_refused_again(result, slot->refused_model);
 }
 
-/* The key rests for a model that is refused to it and not to another key. A model that would share
- * its cooldowns with others does not rest: they may be in good order. */
-static void rest(const result_t *result)
+/* The key rests for a model that is refused to it and not to another key; returns 1 if it does. A
+ * model that would share its cooldowns with others does not rest: they may be in good order. */
+static int rest(const result_t *result)
 {
     const apipool_policy_t *policy = result->report->policy;
     apipool_segment_t *segment = result->segment;
     apipool_slot_t *slot = result->slot;
     apr_uint64_t model = result->lease->model;
     if (!model || slot->state == APIPOOL_STATE_HALF_OPEN) {
-        return;
+        return 0;
     }
     apr_time_t until = apipool_health_recover_at(slot->error_streak, result->now,
                                                  policy->recover_min, policy->recover_max, 1000);
@@ -482,13 +482,15 @@ static void rest(const result_t *result)
     went_wrong(result);
     slot->refused_model = model;
     slot->refused_at = result->now;
-    if (apipool_members_has_room_locked(segment, slot->upstream, model, result->now)) {
-        apipool_members_cool_locked(segment, result->lease->slot, model, until, result->now);
-        if (result->report->verdict->scope == APIPOOL_SCOPE_ACCOUNT) {
-            apipool_account_limit_locked(segment, slot->pool, slot->account, model, 0, until,
-                                         result->now);
-        }
+    if (!apipool_members_has_room_locked(segment, slot->upstream, model, result->now)) {
+        return 0;
     }
+    apipool_members_cool_locked(segment, result->lease->slot, model, until, result->now);
+    if (result->report->verdict->scope == APIPOOL_SCOPE_ACCOUNT) {
+        apipool_account_limit_locked(segment, slot->pool, slot->account, model, 0, until,
+                                     result->now);
+    }
+    return 1;
 }
 
 static void settle_doubt(const result_t *result, apipool_doubted_e doubted,
@@ -505,9 +507,7 @@ static void settle_doubt(const result_t *result, apipool_doubted_e doubted,
     const apipool_doubt_first_t first = {result->report->client, result->lease->model};
     outcome->asked = apipool_doubt_note_locked(result->segment, result->lease->slot, &first,
                                                event == APIPOOL_EVENT_QUOTA_SPENT, result->now);
-    if (doubted != APIPOOL_DOUBT_ENDED) {
-        rest(result);
-    }
+    outcome->rests = doubted != APIPOOL_DOUBT_ENDED && rest(result);
 }
 
 apr_status_t apipool_pool_doubt(apipool_segment_t *segment, const apipool_lease_t *lease,
