@@ -391,6 +391,7 @@ static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
             evidence->in_band ? in_band_status(evidence->provider, &answer) : evidence->status;
         marker = find_marker(evidence->provider, status, &answer);
         verdict = by_rule(marker ? meanings[marker->means].rule : rule_of_status(status));
+        verdict.is_certain = marker && marker->means == APIPOOL_MEANS_CREDENTIAL;
     }
     apipool_words_make(&verdict.words, answer.type, answer.code, answer.message);
     if (verdict.event == APIPOOL_EVENT_RATE_LIMITED || verdict.upstream_fault) {

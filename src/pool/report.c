@@ -459,6 +459,10 @@ static int is_at_fault(const result_t *result, apipool_doubted_e doubted)
         return known == APIPOOL_DOUBT_UNSURE && is_refused_to_others(result, &first) &&
                (model ? is_refused_again(result, first.model) : is_new);
     }
+    if (result->report->verdict->is_certain && doubted == APIPOOL_DOUBT_BLAMED) {
+        return is_new || slot->served_model == model ||
+               result->now - slot->served_at >= SERVED_LATELY;
+    }
     if (!model || (doubted == APIPOOL_DOUBT_BLAMED && result->proving)) {
         return is_new && (doubted == APIPOOL_DOUBT_BLAMED || known != APIPOOL_DOUBT_NONE);
     }

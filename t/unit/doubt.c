@@ -331,6 +331,7 @@ static void a_half_open_key_stays_so_for_a_second(void **unused)
 /* --- A model that is refused ----------------------------------------------------------------- */
 
 enum { GOOD = 11, PRO, PRO2, PRO3 };
+static int certain; /* the upstream says in words that the credential is invalid */
 
 /* A request for a model is refused by sk-1, and by no other key if "doubted" says so. */
 static void refuse_model(apr_uint64_t model, apipool_rule_e rule, apipool_doubted_e doubted,
@@ -351,6 +352,7 @@ static void refuse_model(apr_uint64_t model, apipool_rule_e rule, apipool_doubte
         report(APIPOOL_RULE_SUCCESS, 0, now);
     }
     apipool_verdict_t verdict = verdict_of(rule, 0);
+    verdict.is_certain = certain;
     settle_doubt(&refused, &verdict, doubted, now);
 }
 
@@ -401,6 +403,26 @@ static void a_spent_model_rests_for_the_whole_account(void **unused)
         report(APIPOOL_RULE_SUCCESS, 0, NOW);
     }
     assert_true(serves(GOOD, NOW));
+}
+
+/* A credential is not one for certain models; but a key that has just served is not invalid. */
+static void what_is_called_invalid_is_lost_where_another_one_serves(void **unused)
+{
+    add(upstream_a, "sk-1");
+    add(upstream_a, "sk-2");
+    certain = 1;
+    do {
+        assert_int_equal(acquire_for(GOOD, NOW), APIPOOL_ACQUIRED);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
+    } while (strcmp(lease.key, "sk-1"));
+    refuse_model(PRO, APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW + SEC(1));
+    assert_false(outcome.lost);
+    assert_true(outcome.rests);
+    refuse_model(GOOD, APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + SEC(2));
+    assert_false(outcome.lost);
+    refuse_model(GOOD, APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW + SEC(3));
+    assert_true(outcome.lost);
+    certain = 0;
 }
 
 /* The probe is inconclusive in all of these. */
@@ -571,6 +593,7 @@ int main(void)
         TEST(what_an_operator_does_ends_a_doubt),
         cmocka_unit_test(a_key_rests_for_a_model_that_another_one_serves),
         TEST(a_spent_model_rests_for_the_whole_account),
+        TEST(what_is_called_invalid_is_lost_where_another_one_serves),
         TEST(a_second_model_tells_that_it_is_the_key),
         TEST(unless_the_key_serves_others),
         TEST(a_model_that_it_has_served_is_no_excuse_once_it_is_refused),
