@@ -431,7 +431,7 @@ apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_le
 static int is_refused_again(const result_t *result, apr_uint64_t other)
 {
     apr_uint64_t served = result->slot->served_model, model = result->lease->model;
-    return other && other != model && (!served || served == model || served == other);
+    return other && other != model && (!served || served == model);
 }
 
 /* Nobody was served: two clients must have met it, and the key must have served nobody lately. */
@@ -451,7 +451,7 @@ static int is_at_fault(const result_t *result, apipool_doubted_e doubted)
     apipool_doubt_first_t first = {0, 0};
     apipool_doubt_e known =
         apipool_doubt_known_locked(result->segment, result->lease->slot, result->now, &first);
-    int is_new = !slot->served_model || slot->served_model == slot->refused_model;
+    int is_new = !slot->served_model; /* or is refused what it has served */
     if (apipool_breaker_rejects_all_locked(result->upstream)) {
         return 0;
     }
@@ -486,6 +486,7 @@ static int rest(const result_t *result)
     went_wrong(result);
     slot->refused_model = model;
     slot->refused_at = result->now;
+    slot->served_model = slot->served_model == model ? 0 : slot->served_model;
     if (!apipool_members_has_room_locked(segment, slot->upstream, model, result->now)) {
         return 0;
     }

@@ -469,6 +469,7 @@ static void a_model_that_it_has_served_is_no_excuse_once_it_is_refused(void **un
     ask(APIPOOL_PROBED_UNKNOWN, 0, NOW + 2);
     refuse_model(PRO, APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_BLAMED, NOW + 3);
     assert_true(outcome.lost);
+    assert_int_equal(slot_of("sk-1")->served_model, 0);
 }
 
 static void a_model_that_nobody_serves_costs_no_key(void **unused)
