@@ -258,6 +258,17 @@ static void forget_words(apipool_segment_t *segment, const apipool_slot_t *slot)
     }
 }
 
+void apipool_slot_keep_words_locked(apipool_segment_t *segment, apipool_slot_t *slot,
+                                    const apipool_words_t *words)
+{
+    apipool_key_words_t *place = words_place(segment, slot);
+    place->id = 0;
+    APIPOOL_IN_ORDER();
+    place->words = *words;
+    APIPOOL_IN_ORDER();
+    place->id = slot->id;
+}
+
 void apipool_slot_note_error_locked(apipool_segment_t *segment, apipool_slot_t *slot, int status,
                                     apipool_rule_e rule, const apipool_words_t *words,
                                     apr_time_t now)
@@ -265,16 +276,12 @@ void apipool_slot_note_error_locked(apipool_segment_t *segment, apipool_slot_t *
     slot->last_status = (apr_uint16_t)status;
     slot->last_rule = (apr_uint16_t)rule;
     slot->last_error_at = now;
-    if (!words || !*words->text) {
-        forget_words(segment, slot);
-        return;
+    if (words && *words->text) {
+        apipool_slot_keep_words_locked(segment, slot, words);
     }
-    apipool_key_words_t *place = words_place(segment, slot);
-    place->id = 0;
-    APIPOOL_IN_ORDER();
-    place->words = *words;
-    APIPOOL_IN_ORDER();
-    place->id = slot->id;
+    else {
+        forget_words(segment, slot);
+    }
 }
 
 const char *apipool_slot_words_locked(const apipool_segment_t *segment, const apipool_slot_t *slot)
@@ -295,19 +302,36 @@ static const struct {
     {"balance", "its balance is not sufficient"},
 };
 
+/* A key that an earlier version has stored has only its last error. */
+static int reason_of(const apipool_slot_t *slot)
+{
+    return slot->reason ? slot->reason : slot->last_rule;
+}
+
+static int is_rule(int reason)
+{
+    return reason > APIPOOL_RULE_SUCCESS && reason < APIPOOL_RULE_COUNT;
+}
+
+static int is_other(int reason)
+{
+    return reason >= APIPOOL_REASON_LIMIT && reason < APIPOOL_REASON_COUNT;
+}
+
 const char *apipool_slot_reason_code(const apipool_slot_t *slot)
 {
-    return slot->reason < APIPOOL_RULE_COUNT     ? apipool_rule_name((apipool_rule_e)slot->reason)
-           : slot->reason < APIPOOL_REASON_COUNT ? reasons[slot->reason - APIPOOL_REASON_LIMIT].code
-                                                 : "";
+    int reason = reason_of(slot);
+    return is_rule(reason)    ? apipool_rule_name((apipool_rule_e)reason)
+           : is_other(reason) ? reasons[reason - APIPOOL_REASON_LIMIT].code
+                              : "";
 }
 
 const char *apipool_slot_reason(const apipool_slot_t *slot)
 {
-    return slot->reason < APIPOOL_RULE_COUNT ? apipool_rule_meaning((apipool_rule_e)slot->reason)
-           : slot->reason < APIPOOL_REASON_COUNT
-               ? reasons[slot->reason - APIPOOL_REASON_LIMIT].meaning
-               : "";
+    int reason = reason_of(slot);
+    return is_rule(reason)    ? apipool_rule_meaning((apipool_rule_e)reason)
+           : is_other(reason) ? reasons[reason - APIPOOL_REASON_LIMIT].meaning
+                              : "";
 }
 
 int apipool_slot_is_in_use(const apipool_slot_t *slot)

@@ -108,9 +108,14 @@ void apipool_slot_note_error_locked(apipool_segment_t *segment, apipool_slot_t *
 /** What the vendor said of a key's last error; "" where it said nothing, or it is forgotten. */
 const char *apipool_slot_words_locked(const apipool_segment_t *segment, const apipool_slot_t *slot);
 
-/* Why a key left the rotation last: a rule (apipool_rule_e), or one of these. */
+/** Keeps words that the vendor said of a key's last error. */
+void apipool_slot_keep_words_locked(apipool_segment_t *segment, apipool_slot_t *slot,
+                                    const apipool_words_t *words);
+
+/* Why a key left the rotation last: a rule (apipool_rule_e), or one of these. 0: unknown. They are
+ * stored, so their numbers stay. */
 enum {
-    APIPOOL_REASON_LIMIT = APIPOOL_RULE_COUNT, /* a configured one: plus APIPOOL_RPM ... */
+    APIPOOL_REASON_LIMIT = 256, /* a configured one: plus APIPOOL_RPM ... */
     APIPOOL_REASON_ACCOUNT = APIPOOL_REASON_LIMIT + APIPOOL_WINDOWS, /* met by another key */
     APIPOOL_REASON_BALANCE,
     APIPOOL_REASON_COUNT
