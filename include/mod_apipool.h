@@ -13,6 +13,7 @@
 #include "input_error.h"
 #include "key.h"
 #include "counters.h"
+#include "words.h"
 
 /* The admin module never touches shared memory. It looks up this table when the configuration is
  * checked, and calls it from then on; mod_apipool registers it with its hooks. Both DSOs are
@@ -66,10 +67,12 @@ typedef struct {
     apipool_state_e state;
     apr_time_t cooling_until, next_probe_at;
     apr_time_t added_at, last_used_at;
-    apr_time_t last_error_at; /* last error, with the next three */
-    int last_status;          /* 0: no answer */
-    const char *last_rule;    /* id of its rule */
-    const char *last_message; /* meaning of that rule, a static sentence */
+    apr_time_t last_error_at;            /* last error, with the next three */
+    int last_status;                     /* 0: no answer */
+    const char *last_rule;               /* id of its rule */
+    const char *last_message;            /* meaning of that rule, a static sentence */
+    char last_words[APIPOOL_WORDS_SIZE]; /* what the vendor said; see words.h */
+    const char *reason, *reason_code;    /* why it left the rotation last: static; "" if unknown */
     apr_uint32_t error_streak, in_flight;
     apipool_counters_snapshot_t counters; /* of attempts */
     apr_time_t balance_at;                /* time of reading, with the next two; 0: never read */

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server location password_file token_for);
-use APIPoolTest qw(json mock_port chat);
+use APIPoolTest qw(json mock_port chat wait_for);
 use JSON::PP ();
 use Test::More;
 use Time::HiRes qw(time);
@@ -75,9 +75,14 @@ is_deeply states(), {total => 6, active => 6}, '... and counted so';
 
 $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'disable', filter => {upstream => 'one'}});
 is chat($base, 'main', model => 'gpt-x')->{status}, 401, 'requests use what is left';
-is_deeply states(), {total => 6, disabled => 5, invalid => 1}, '... which is found to be rejected';
+ok wait_for(sub { (states()->{invalid} // 0) == 1 }, 5), '... which is found to be rejected';
+is_deeply states(), {total => 6, disabled => 5, invalid => 1}, '... and counted so';
 my ($rejected) = @{list('state=invalid')->{keys}};
 is "$rejected->{last_error}{status} $rejected->{last_error}{rule}", '401 R06', '... by whom and why';
+is_deeply [@{$rejected->{last_error}{vendor}}{qw(status type code)}], [401, 'invalid_request_error', 'invalid_api_key'], '... in its words';
+like $rejected->{last_error}{vendor}{message}, qr/^Incorrect API key provided: /, '... all of them';
+unlike $rejected->{last_error}{vendor}{message}, qr/\Q$bad/, '... but the key';
+is $rejected->{reason_code}, 'R06', '... with a code for programs';
 ok $rejected->{reason} && $rejected->{next_probe_at}, '... and when it is asked about again';
 my $checked = $admin->ask(POST => "/pools/main/keys/$rejected->{id}/check")->{json};
 is_deeply [@$checked{qw(valid balance currency)}], [JSON::PP::false, undef, undef], 'a check asks the upstream, which says no';

@@ -111,6 +111,7 @@ subtest 'a vendor that says there is no limit' => sub {
     my $key = first_of('unlimited');
     script($key => 'quota402', 'sk-unlimited-bbbbbbbbbbbb' => '429-retry600');
     chat($httpd, 'unlimited', model => '');
+    becomes('unlimited', {quota => 1, cooling => 1}, 'a key is out of quota');
     script($key => 'nolimit');
     becomes('unlimited', {half_open => 1, cooling => 1}, 'the key may prove itself');
 };
@@ -121,6 +122,7 @@ subtest 'recovery finds that a low balance is enough again' => sub {
     is scalar(record(first_of('unasked'))), 0, 'with "off" nothing is asked about a good key';
     script(first_of('unasked') => 'quota402', 'sk-unasked-bbbbbbbbbbbb' => '429-retry600');
     chat($httpd, 'unasked', model => '');
+    becomes('unasked', {quota => 1, cooling => 1}, '... nor, when a request was refused, but by the list of models');
     script(first_of('unasked') => 'balance0');
     becomes('unasked', {half_open => 1, cooling => 1}, '... and a lost one comes back by the list of models');
     is scalar(grep { $_->{uri} =~ m{/user/info} } record(first_of('unasked'))), 0, '... alone';

@@ -42,8 +42,12 @@ my $httpd = pool_server(
         pool('flood', 'fooled'),
         pool('one', 'fooled', count => 1),
         pool('mute', 'fooled-GET404'),
+        pool('fresh', 'POST401-GET404', count => 2),
         pool('honest', 'ok'),
-        pool('closed', 'ok'),
+        pool('closed', 'ok', count => 2),
+        pool('outage', 'ok'),
+        pool('models', 'ok', count => 2),
+        pool('random', 'fooled'),
         pool('first', 'ok', count => 3, lines => 'APIPoolStrategy fill-first'),
         pool('pass', 'ok'),
         pool('wait', 'fooled', count => 2, lines => 'APIPoolWait 5'),
@@ -247,31 +251,94 @@ subtest 'where nothing can be asked, the same refusal of two clients counts' => 
     is chat($httpd, 'mute')->{status}, 401, 'now all are invalid, one client finds' for 1 .. 2;
     $spoken->($mark, $KEYS);
     is $lost->(), 0, '... which does not count';
-    is chat($httpd, 'mute', from => '127.0.0.3')->{status}, 401, '... and another one' for 1 .. 2;
-    is $lost->(), $KEYS, '... which does';
+    is chat($httpd, 'mute', from => '127.0.0.3', model => 'other')->{status}, 401, '... and another one' for 1 .. 2;
+    is $lost->(), 0, '... nor does that: an upstream that rejects every key is at fault';
+    is chat($httpd, 'fresh')->{status}, 401, 'of two keys that never served, one client finds the same';
+    ok wait_for(sub { (grep { $_->{method} eq 'GET' && $_->{uri} =~ /fresh/ } since($mark)) >= 2 }, 5), '... and no probe can tell';
+    sleep 0.3;
+    is chat($httpd, 'fresh', from => '127.0.0.3')->{status}, 401, 'another client finds it for the same model';
+    is_deeply states('fresh'), {active => 2}, '... which may be the model';
+    is chat($httpd, 'fresh', from => '127.0.0.3', model => 'other')->{status}, 401, '... and for another one';
+    is_deeply states('fresh'), {invalid => 2}, '... which may not';
 };
 
-subtest 'a key that is at fault is replaced within the request, and lost at once' => sub {
+subtest 'a key that is at fault is replaced within the request, and lost' => sub {
     my ($key, $other) = @{keys_of('honest', 'ok')};
     warm('honest');
     script($key => '401');
     my @answers = map { scalar chat($httpd, 'honest') } 1 .. $KEYS;
     is_deeply [grep { $_ != 200 } map { $_->{status} } @answers], [], 'all clients are served';
     is scalar(grep { $_->{headers}{'x-apipool-attempts'} == 2 } @answers), 1, '... one of them with a second key';
-    is_deeply states('honest'), {active => $KEYS - 1, invalid => 1}, 'the key is lost';
+    is_deeply states('honest'), {active => $KEYS - 1, invalid => 1}, 'the key is lost at once: its credential is called invalid';
     script($other => 'quota402');
     chat($httpd, 'honest') for 1 .. $KEYS;
-    is_deeply states('honest'), {active => $KEYS - 2, invalid => 1, quota => 1}, '... and one that is spent';
+    ok wait_for(sub { (states('honest')->{quota} // 0) == 1 }, 5), '... and one that is spent when a probe is told so, too';
+    is states('honest')->{active}, $KEYS - 2, '... and no other';
 };
-like $httpd->log, qr/apipool:warn\].*key \w{16}: R06 is the key's fault, invalid/, 'the log tells';
+like $httpd->log, qr/apipool:info\].*key \w{16}: R05 for a model that another key serves, rests for this model/, 'the log tells';
+like $httpd->log, qr/apipool:warn\].*key \w{16}: R06 is the key's fault, invalid/, '... of both';
+
+# What SiliconFlow and gateways say of a model that is not for this account.
+subtest 'a model that is refused to a key takes it out for this model only' => sub {
+    my ($key, $other) = @{keys_of('models', 'ok', 2)};
+    script($key => 'pro402', $other => 'pro402');
+    my @pro = map { chat($httpd, 'models', model => 'Pro/x')->{status} } 1 .. 4;
+    is_deeply \@pro, [(402) x 4], 'a model that no key may use: the upstream says so';
+    is_deeply [map { chat($httpd, 'models')->{status} } 1 .. 4], [(200) x 4], '... and serves another one';
+    script($other => '');
+    my @answers = map { scalar chat($httpd, 'models', model => 'Pro/x') } 1 .. 6;
+    is_deeply [map { $_->{status} } @answers], [(200) x 6], 'a model that one key may use is served';
+    is scalar(grep { $_->{headers}{'x-apipool-attempts'} == 2 } @answers), 1, '... after one detour';
+    my $mark = mark();
+    chat($httpd, 'models') for 1 .. 4;
+    my %served = map { $_->{key} => 1 } grep { $_->{method} eq 'POST' } since($mark);
+    is_deeply [sort keys %served], [sort $key, $other], '... and both keys serve another one';
+    is_deeply states('models'), {active => 2}, '... for none is lost';
+};
+
+subtest 'an upstream that rejects every key is at fault itself' => sub {
+    my @keys = @{keys_of('outage', 'ok')};
+    warm('outage');
+    script(map { ($_ => '401') } @keys);
+    my $mark = mark();
+    my @statuses = map { chat($httpd, 'outage')->{status} } 1 .. 12;
+    is_deeply [grep { $_ != 401 } @statuses], [], 'clients get what it says';
+    wait_for(sub { (grep { $_->{method} eq 'GET' && $_->{uri} =~ /outage/ } since($mark)) >= 4 }, 5);
+    sleep 0.3;
+    is_deeply states('outage'), {active => $KEYS}, 'no key is lost, be it to a probe';
+    cmp_ok scalar(grep { $_->{method} eq 'POST' } since($mark)), '<', 12 + 2 * $KEYS, '... nor is every key tried each time';
+    script(map { ($_ => '') } @keys);
+    is_deeply [map { chat($httpd, 'outage')->{status} } 1 .. $KEYS], [(200) x $KEYS], 'all serve as soon as it does';
+};
+like $httpd->log, qr/R08 \(401\), active/, 'the log tells';
+
+# The long run is t/unit/property.c's.
+subtest 'random requests that are at fault leave all keys to an honest client' => sub {
+    my @forms = (
+        sub { (headers => {$fields[rand @fields] => 'foreign', 'X-Anything' => 'foreign'}) },
+        sub { (query => 'x=foreign', model => 'm' . int rand 1000) },
+        sub { (content => substr '{"model":"m","stream":tru', 0, int rand 25) },
+        sub { (content => "\x1f\x8b\x08\xff", headers => {'Content-Encoding' => 'gzip', 'X-Anything' => 'foreign'}) },
+        sub { (content => "model=m&x=\xff", headers => {'Content-Type' => 'text/plain', 'X-Anything' => 'foreign'}) },
+        sub { (model => "m\\u0000" . chr(97 + rand 26), headers => {'X-Anything' => 'foreign'}) },
+    );
+    warm('random');
+    srand 20170;
+    my $count = $ENV{APIPOOL_TEST_REQUESTS} || 120;
+    for (1 .. $count) {
+        chat($httpd, 'random', $forms[rand @forms]->(), from => '127.0.0.' . (2 + int rand 3));
+    }
+    is_deeply [map { chat($httpd, 'random')->{status} } 1 .. $KEYS], [(200) x $KEYS], "it is served after $count of them";
+    is_deeply states('random'), {active => $KEYS}, '... and all keys are there';
+};
 
 subtest 'all keys are at fault: probes find out' => sub {
-    warm('closed');
-    script(map { ($_ => '401') } @{keys_of('closed', 'ok')});
+    warm('closed', 2);
+    script(map { ($_ => '401') } @{keys_of('closed', 'ok', 2)});
     my $begun = time;
     my %statuses;
-    wait_for(sub { $statuses{chat($httpd, 'closed')->{status}}++; (states('closed')->{invalid} // 0) == $KEYS }, 15);
-    is_deeply states('closed'), {invalid => $KEYS}, sprintf 'after %.1f s', time - $begun;
+    wait_for(sub { $statuses{chat($httpd, 'closed')->{status}}++; (states('closed')->{invalid} // 0) == 2 }, 15);
+    is_deeply states('closed'), {invalid => 2}, sprintf 'after %.1f s', time - $begun;
     ok delete $statuses{401}, 'meanwhile clients get the upstream\'s answer';
     is_deeply [grep { $_ != 503 } keys %statuses], [], '... or that there is no key';
     is error_code(scalar chat($httpd, 'closed')), 'pool_exhausted', 'now there is none';
@@ -287,8 +354,9 @@ subtest 'two at once are lost where a third one serves again and again' => sub {
     script($keys[0] => 'POSTquota', $keys[1] => 'POSTquota', $keys[2] => '');
     is chat($httpd, 'first')->{status}, 200, 'the third one serves';
     is_deeply states('first'), {active => 3}, 'nobody is blamed yet';
-    ok wait_for(sub { chat($httpd, 'first')->{status} == 200 or die; (states('first')->{quota} // 0) == 2 }, 5),
-        '... until a probe could not tell and it does so again';
+    my $models = 0;
+    ok wait_for(sub { chat($httpd, 'first', model => 'other' . $models++)->{status} == 200 or die; (states('first')->{quota} // 0) == 2 }, 5),
+        '... until a probe could not tell and another model is refused';
 };
 
 subtest 'a request waits for a key that cools rather than for one that has refused it' => sub {

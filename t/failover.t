@@ -382,7 +382,9 @@ subtest '16: all attempts add up' => sub {
         $told += $result->[1];
     }
     is_deeply \%statuses, {200 => 80}, 'no client notices';
-    my @seen = seen_of('mixed', $mark);
+    ok wait_for(sub { my $states = metrics($httpd->{base})->states('mixed'); ($states->{invalid} // 0) && $states->{quota} }, 5),
+        'probes are told what two keys are refused for';
+    my @seen = grep { $_->{method} eq 'POST' } seen_of('mixed', $mark);
     is scalar @seen, $told, 'clients were told of as many attempts as the upstream saw';
     my %rules;
     my %rule_of = (key('429-retry30', 'a') => 'R07', key('401', 'b') => 'R06', key('quota', 'c') => 'R05');

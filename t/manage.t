@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server);
-use APIPoolTest qw(chat json);
+use APIPoolTest qw(chat json wait_for);
 use Apache::Test ();
 use Test::More;
 
@@ -28,6 +28,11 @@ my $requests = ask('/requests?limit=3')->{requests};
 is_deeply [map { $_->{model} } @$requests], ['gpt-b', 'gpt-b', 'gpt-a'], 'the last requests, newest first';
 is_deeply [map { $_->{rule} } @{ask('/requests')->{requests}[-1]{tried}}], ['R06', 'R00'],
     'the first one met a key that is refused';
+
+my ($vendor, $none) = map { $_->{vendor} } @{ask('/requests')->{requests}[-1]{tried}};
+is_deeply [@$vendor{qw(status type code)}], [401, 'invalid_request_error', 'invalid_api_key'], '... in the words of the vendor';
+is $none, undef, '... and one that has nothing to say against it';
+ok wait_for(sub { $admin->ask(GET => '/pools/main/keys?state=invalid')->{json}{total} }, 5), 'a probe is told the same';
 
 my $pool = ask('/pools/main');
 is_deeply [@{$pool->{keys}}{qw(total active invalid)}], [31, 30, 1], 'keys by state';

@@ -59,9 +59,9 @@ my $httpd = server(
                     lines => "APIPoolRecover 1 2\n    APIPoolMaxErrors 1\n    APIPoolRetries 1\n    APIPoolStrategy round-robin",
                 }) } keys %losses),
         down => {
-            keys => [map {"sk-down-$_-aaaaaaaaaaaa"} 1 .. 6],
+            keys => [(map {"sk-down-$_-aaaaaaaaaaaa"} 1 .. 6), 'sk-good-bbbbbbbbbbbb'],
             upstreams => [upstream('down')],
-            lines => "APIPoolRecover $INTERVAL @{[8 * $INTERVAL]}\n    APIPoolRotations 9",
+            lines => "APIPoolRecover $INTERVAL @{[8 * $INTERVAL]}\n    APIPoolRotations 9\n    APIPoolStrategy fill-first",
         },
         without => {
             keys => ['sk-without-aaaaaaaaaaaa'],
@@ -104,16 +104,17 @@ subtest 'each lost key comes back by a free request and one real one' => sub {
 subtest 'a failing upstream costs one request per key and interval' => sub {
     my @keys = map {"sk-down-$_-aaaaaaaaaaaa"} 1 .. 6;
     script($httpd, map { ($keys[$_] => $_ % 2 ? '401' : 'quota402') } 0 .. 5);
-    isnt chat($httpd, 'down')->{status}, 200, 'all keys are lost';
-    is_deeply state_of($httpd, 'down', {invalid => 3, quota => 3}), {invalid => 3, quota => 3}, '... really';
+    is chat($httpd, 'down')->{status}, 200, 'all keys but one are refused';
+    my $lost = {invalid => 3, quota => 3, active => 1};
+    is_deeply state_of($httpd, 'down', $lost), $lost, '... and lost';
     script($httpd, map { ($_ => '503') } @keys);
     my $down = time;
     sleep $outage;
     my $up = time;
     script($httpd, map { ($_ => '') } @keys);
-    is_deeply state_of($httpd, 'down', {half_open => 6}), {half_open => 6}, 'all are back when it is';
+    is_deeply state_of($httpd, 'down', {half_open => 6, active => 1}), {half_open => 6, active => 1}, 'all are back when it is';
     for my $key (@keys) {
-        my @asked = grep { $_->{method} eq 'GET' } record($httpd, $key);
+        my @asked = grep { $_->{method} eq 'GET' && $_->{time} > $down } record($httpd, $key);
         my @vain = grep { $_->{status} == 503 } @asked;
         my @back = grep { $_->{status} == 200 } @asked;
         cmp_ok scalar @vain, '>=', int($outage / ($INTERVAL * 1.1 + 1)), "$key was asked about again and again";
@@ -131,7 +132,8 @@ subtest 'a failing upstream costs one request per key and interval' => sub {
 subtest 'an upstream that knows no such request' => sub {
     my $key = 'sk-without-aaaaaaaaaaaa';
     script($httpd, $key => '401');
-    is chat($httpd, 'without')->{status}, 401, 'the key is lost';
+    is chat($httpd, 'without')->{status}, 401, 'the key is refused';
+    is_deeply state_of($httpd, 'without', {invalid => 1}), {invalid => 1}, '... and lost';
     script($httpd, $key => 'GET404');
     is_deeply state_of($httpd, 'without', {half_open => 1}), {half_open => 1}, 'a real request may try the key';
     is scalar(grep { $_->{method} eq 'GET' && $_->{status} == 404 } record($httpd, $key)), 3, '... after three answers of that kind';
@@ -144,11 +146,12 @@ undef $httpd;
 subtest 'another process goes on when the one that asks is killed' => sub {
     my @keys = map {"sk-killed-$_-aaaaaaaaaaaa"} 1 .. 8;
     %words = ();
-    my $server = server({killed => {keys => \@keys, upstreams => [upstream('killed')],
-                lines => "APIPoolRecover 1 2\n    APIPoolRotations 9"}},
+    my $server = server({killed => {keys => [@keys, 'sk-good-bbbbbbbbbbbb'], upstreams => [upstream('killed')],
+                lines => "APIPoolRecover 1 2\n    APIPoolRotations 9\n    APIPoolStrategy fill-first"}},
         config => "StartServers 4\nMinSpareThreads 75\nLogLevel watchdog:debug\n");
     script($server, map { ($_ => '401') } @keys);
-    is chat($server, 'killed')->{status}, 401, 'all keys are lost';
+    is chat($server, 'killed')->{status}, 200, 'all keys but one are refused';
+    is_deeply state_of($server, 'killed', {invalid => 8, active => 1}), {invalid => 8, active => 1}, '... and lost';
     my %pids;
     for my $round (1, 2) {
         my $before = () = $server->log =~ /asked about its recovery/g;
@@ -159,7 +162,7 @@ subtest 'another process goes on when the one that asks is killed' => sub {
         wait_for(sub { !kill 0 => $pid });
     }
     script($server, map { ($_ => '') } @keys);
-    is_deeply state_of($server, 'killed', {half_open => 8}), {half_open => 8}, 'all come back';
+    is_deeply state_of($server, 'killed', {half_open => 8, active => 1}), {half_open => 8, active => 1}, 'all come back';
     my @lines = $server->log =~ /\[pid (\d+):[^\n]*asked about its recovery/g;
     my $turns = grep { $lines[$_] != $lines[$_ - 1] } 1 .. $#lines;
     is $turns, keys(%pids), 'one process at a time has asked';
@@ -179,11 +182,11 @@ subtest 'few questions at once' => sub {
     };
     my $answered = 40; # questions: two rounds, so that many are due at once in one of them
     my $port = serve_raw(
-        sub {    # refuses requests and the first questions, and lets the others wait in vain
+        sub {    # refuses requests but those of one key, and the first questions, and lets the others wait in vain
             my $head = read_request($_[0]) // return;
             my $refusal = "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
             if ($head =~ /^POST/) {
-                syswrite $_[0], $refusal;
+                syswrite $_[0], $head =~ /sk-good-/ ? $refusal =~ s/401 Unauthorized/200 OK/r : $refusal;
                 return;
             }
             $note->('+');
@@ -193,9 +196,10 @@ subtest 'few questions at once' => sub {
             syswrite $_[0], $refusal if $number <= $answered;
         }
     );
-    my $server = server({p => {keys => [map { sprintf 'sk-many-%02d-aaaaaaaa', $_ } 1 .. 20],
-                upstreams => ["http://127.0.0.1:$port/v1"], lines => "APIPoolRecover 1 1\n    APIPoolRotations 99"}});
-    is chat($server, 'p')->{status}, 401, 'all keys are lost';
+    my $server = server({p => {keys => [(map { sprintf 'sk-many-%02d-aaaaaaaa', $_ } 1 .. 16), 'sk-good-bbbbbbbbbbbb'],
+                upstreams => ["http://127.0.0.1:$port/v1"],
+                lines => "APIPoolRecover 1 1\n    APIPoolRotations 99\n    APIPoolStrategy fill-first"}});
+    is chat($server, 'p')->{status}, 200, 'all keys but one are refused';
     wait_for(sub { -s $events && (-s $events) >= 4 * ($answered + 30) }, 40);
     my ($now, $ended, $most, $later) = (0, 0, 0, 0);
     for my $event (split /\n/, APIPoolTest::slurp($events)) {
@@ -211,11 +215,14 @@ subtest 'few questions at once' => sub {
 
 subtest 'with every MPM' => sub {
     for my $mpm (qw(prefork worker)) {
-        my @keys = map {"sk-POST401-$mpm-$_-aaaaaaaa"} 1 .. 4;
-        my $server = server({p => {keys => \@keys, upstreams => [upstream('p')],
-                    lines => "APIPoolRecover 1 1\n    APIPoolRotations 9"}}, mpm => $mpm);
-        is chat($server, 'p')->{status}, 401, "$mpm: all keys are lost";
-        is_deeply state_of($server, 'p', {half_open => 4}), {half_open => 4}, '... and accepted again';
+        my @keys = map {"sk-$mpm-$_-aaaaaaaa"} 1 .. 4;
+        my $server = server({p => {keys => [@keys, 'sk-good-bbbbbbbb'], upstreams => [upstream('p')],
+                    lines => "APIPoolRecover 1 1\n    APIPoolRotations 9\n    APIPoolStrategy fill-first"}}, mpm => $mpm);
+        script($server, map { ($_ => '401') } @keys);
+        is chat($server, 'p')->{status}, 200, "$mpm: all keys but one are refused";
+        is_deeply state_of($server, 'p', {invalid => 4, active => 1}), {invalid => 4, active => 1}, '... and lost';
+        script($server, map { ($_ => '') } @keys);
+        is_deeply state_of($server, 'p', {half_open => 4, active => 1}), {half_open => 4, active => 1}, '... and accepted again';
         is $server->faults, '', '... without a fault';
         $server->stop;
         # on a busy machine children of worker take longer than the three seconds after which httpd reminds them

@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server chat json error_code);
+use APIPoolTest qw(pool_server chat json error_code wait_for);
 use Apache::Test ();
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -92,6 +92,7 @@ subtest 'no key that waiting would help' => sub {
     unlike $first->{content}, qr/sk-401-e/, '... without the key that it echoes';
     like $first->{content}, qr/sk-4\*+eeee/, '... which is masked';
     is $first->{headers}{'content-length'}, length $first->{content}, '... at the same length';
+    ok wait_for(sub { chat($httpd, 'exhausted')->{status} == 503 }, 8), 'a probe is told the same';
     for my $pool (qw(exhausted empty)) {
         my ($answer, @none) = chat($httpd, $pool);
         is $answer->{status}, 503, "$pool: 503";

@@ -79,6 +79,8 @@ subtest 'a full stop forgets nothing' => sub {
     chat($httpd, $_, model => '') for qw(disabled disabled limited limited limited);
     my ($over) = chat($httpd, 'limited', model => '');
     is $over->{status}, 429, 'a limit is reached';
+    ok wait_for(sub { my $lost = metrics($httpd->{base})->states('lost'); $lost->{invalid} && $lost->{quota} }, 5),
+        'probes are told of two keys what requests were';
     my %states = map { $_ => metrics($httpd->{base})->states($_) } qw(lost cooling disabled limited);
     is_deeply $states{lost}, {active => 1, invalid => 1, quota => 1}, 'keys are lost';
     is_deeply $states{cooling}, {cooling => 1}, '... or rest';

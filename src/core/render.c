@@ -8,6 +8,7 @@
 #include "key.h"
 #include "rfc3339.h"
 #include "throttle.h"
+#include "words.h"
 
 json_t *apipool_render_time(apr_time_t when)
 {
@@ -51,6 +52,19 @@ json_t *apipool_render_text(const char *text)
         free(shown);
     }
     return string ? string : json_null();
+}
+
+json_t *apipool_render_vendor(int status, const char *words)
+{
+    apipool_words_parts_t parts;
+    if (status < 400 && !*words) {
+        return json_null();
+    }
+    apipool_words_read(words, &parts);
+    return json_pack("{s:o,s:o,s:o,s:o}", "status", status ? json_integer(status) : json_null(),
+                     "type", apipool_render_text(parts.type), "code",
+                     apipool_render_text(parts.code), "message",
+                     apipool_render_text(parts.message));
 }
 
 json_t *apipool_render_texts(const apr_array_header_t *texts)

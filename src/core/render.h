@@ -22,6 +22,12 @@ json_t *apipool_render_ids(const apr_array_header_t *ids);     /* of apr_uint64_
 json_t *apipool_render_seconds(apr_interval_time_t time);
 json_t *apipool_render_limits(const apipool_key_limits_t *limits);
 
+/** What a vendor said of an error: an object with status, type, code and message; null if it
+ *  answered nothing, or no error.
+ *  @param status of the answer; 0: none
+ *  @param words  see words.h */
+json_t *apipool_render_vendor(int status, const char *words);
+
 /** Moves the members of an object into another one; releases members. */
 void apipool_render_add(json_t *object, json_t *members);
 

@@ -46,7 +46,7 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
                             .scope = APIPOOL_SCOPE_ACCOUNT,
                             .event = APIPOOL_EVENT_QUOTA_SPENT,
                             .blames = APIPOOL_BLAMES_KEY,
-                            .breaker = APIPOOL_BREAKER_ANSWERED,
+                            .breaker = APIPOOL_BREAKER_REFUSED,
                             .says = APIPOOL_SAYS_EXHAUSTED},
     [APIPOOL_RULE_CREDENTIAL] = {.id = "R06",
                                  .meaning = "the upstream rejects the credential",
@@ -54,7 +54,7 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
                                  .scope = APIPOOL_SCOPE_KEY,
                                  .event = APIPOOL_EVENT_REJECTED,
                                  .blames = APIPOOL_BLAMES_KEY,
-                                 .breaker = APIPOOL_BREAKER_ANSWERED,
+                                 .breaker = APIPOOL_BREAKER_REFUSED,
                                  .says = APIPOOL_SAYS_EXHAUSTED},
     [APIPOOL_RULE_RATE_LIMIT] = {.id = "R07",
                                  .meaning = "the upstream limits the rate of requests or tokens",
@@ -386,7 +386,11 @@ static apipool_verdict_t by_custom(const apipool_custom_rule_t *custom, int inde
 static apipool_verdict_t by_rule(apipool_rule_e rule)
 {
     const apipool_rule_t *row = &rules[rule];
-    return (apipool_verdict_t){rule, row->action, row->scope, row->event, row->upstream_fault, 0};
+    return (apipool_verdict_t){.rule = rule,
+                               .action = row->action,
+                               .scope = row->scope,
+                               .event = row->event,
+                               .upstream_fault = row->upstream_fault};
 }
 
 static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
@@ -414,7 +418,9 @@ static apipool_verdict_t judge_error(const apipool_evidence_t *evidence)
             evidence->in_band ? in_band_status(evidence->provider, &answer) : evidence->status;
         marker = find_marker(evidence->provider, status, &answer);
         verdict = by_rule(marker ? meanings[marker->means].rule : rule_of_status(status));
+        verdict.is_certain = marker && marker->means == APIPOOL_MEANS_CREDENTIAL;
     }
+    apipool_words_make(&verdict.words, answer.type, answer.code, answer.message);
     if (verdict.event == APIPOOL_EVENT_RATE_LIMITED || verdict.upstream_fault) {
         verdict.retry_at = named_time(evidence, &answer, verdict.upstream_fault);
     }

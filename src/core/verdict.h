@@ -7,6 +7,7 @@
 
 #include "health.h"
 #include "provider.h"
+#include "words.h"
 
 /* How far an attempt got. */
 typedef enum {
@@ -136,6 +137,8 @@ typedef struct {
     apipool_event_e event; /* for the key's health */
     int upstream_fault;    /* R02, R03, R04, R12, R13, some custom rules */
     apr_time_t retry_at;   /* time named by the upstream; 0: none */
+    int is_certain;        /* R06: the upstream has said in words that the credential is invalid */
+    apipool_words_t words; /* what it said of an error; see apipool_words_mask */
 } apipool_verdict_t;
 
 /** Judges an attempt by the first rule that matches. Pure, thread-safe. */

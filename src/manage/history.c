@@ -145,9 +145,10 @@ static json_t *attempts_of(const apipool_recent_entry_t *entry)
                                : "";
         json_array_append_new(
             array,
-            json_pack("{s:o,s:o,s:o}", "key", apipool_render_id(attempt->key), "upstream",
+            json_pack("{s:o,s:o,s:o,s:o}", "key", apipool_render_id(attempt->key), "upstream",
                       apipool_render_text(apipool_view_upstream_name(segment, attempt->upstream)),
-                      "rule", apipool_render_text(rule)));
+                      "rule", apipool_render_text(rule), "vendor",
+                      apipool_render_vendor(attempt->status, apipool_recent_words(entry, i))));
     }
     return array;
 }

@@ -12,11 +12,12 @@
 static json_t *last_error_of(const apipool_key_info_t *key)
 {
     return key->last_error_at
-               ? json_pack("{s:o,s:o,s:o,s:o}", "at", apipool_render_time(key->last_error_at),
+               ? json_pack("{s:o,s:o,s:o,s:o,s:o}", "at", apipool_render_time(key->last_error_at),
                            "status",
                            key->last_status ? json_integer(key->last_status) : json_null(), "rule",
                            apipool_render_text(key->last_rule), "message",
-                           apipool_render_text(key->last_message))
+                           apipool_render_text(key->last_message), "vendor",
+                           apipool_render_vendor(key->last_status, key->last_words))
                : json_null();
 }
 
@@ -33,14 +34,14 @@ static json_t *render(const apipool_segment_t *segment, apr_uint32_t pool,
 {
     const apipool_key_info_t *key = &view->info;
     int has_reason = key->state != APIPOOL_STATE_ACTIVE && key->state != APIPOOL_STATE_DISABLED;
-    json_t *object =
-        json_pack("{s:o,s:s,s:s,s:o,s:o,s:o,s:I,s:s,s:b,s:o}", "id", apipool_render_id(key->id),
-                  "masked", key->masked, "pool", apipool_view_pool_name(segment, pool), "upstream",
-                  apipool_render_text(apipool_view_upstream_name(segment, view->upstream)), "label",
-                  apipool_render_text(view->label), "account", apipool_render_text(view->account),
-                  "weight", (json_int_t)key->weight, "state", apipool_state_name(key->state),
-                  "enabled", key->state != APIPOOL_STATE_DISABLED, "reason",
-                  apipool_render_text(has_reason ? key->last_message : NULL));
+    const char *reason = has_reason ? key->reason : NULL;
+    json_t *object = json_pack(
+        "{s:o,s:s,s:s,s:o,s:o,s:o,s:I,s:s,s:b,s:o}", "id", apipool_render_id(key->id), "masked",
+        key->masked, "pool", apipool_view_pool_name(segment, pool), "upstream",
+        apipool_render_text(apipool_view_upstream_name(segment, view->upstream)), "label",
+        apipool_render_text(view->label), "account", apipool_render_text(view->account), "weight",
+        (json_int_t)key->weight, "state", apipool_state_name(key->state), "enabled",
+        key->state != APIPOOL_STATE_DISABLED, "reason", apipool_render_text(reason));
     apipool_render_add(
         object, json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "cooling_until",
                           apipool_render_time(key->cooling_until), "next_probe_at",
@@ -49,6 +50,8 @@ static json_t *render(const apipool_segment_t *segment, apr_uint32_t pool,
                           apipool_render_time(key->last_used_at), "last_error", last_error_of(key),
                           "successes", (json_int_t)key->counters.successes, "consecutive_errors",
                           (json_int_t)key->error_streak, "in_flight", (json_int_t)key->in_flight));
+    json_object_set_new(object, "reason_code",
+                        apipool_render_text(reason ? key->reason_code : NULL));
     apipool_render_counters(object, &key->counters);
     json_object_set_new(object, "balance", balance_of(key));
     json_object_set_new(object, "limits", apipool_render_limits(&key->limits));

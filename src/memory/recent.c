@@ -9,7 +9,7 @@
 #include "fault.h"
 
 static_assert(offsetof(apipool_recent_entry_t, number) == 0, "the rest lies behind it");
-static_assert(sizeof(apipool_recent_entry_t) <= 384, "an entry is bounded");
+static_assert(sizeof(apipool_recent_entry_t) <= 896, "an entry is bounded");
 
 const char *apipool_ending_name(apipool_ending_e ending)
 {
@@ -48,6 +48,26 @@ static void terminate(apipool_recent_entry_t *entry)
     entry->model[sizeof(entry->model) - 1] = '\0';
 }
 
+void apipool_recent_said(apipool_recent_entry_t *entry, const apipool_words_t *words)
+{
+    apr_size_t len = strlen(words->text) + 1, room = APIPOOL_RECENT_WORDS - entry->words_len;
+    if (room) {
+        memcpy(entry->words + entry->words_len, len <= room ? words->text : "",
+               len <= room ? len : 1);
+        entry->words_len = (apr_uint16_t)(entry->words_len + (len <= room ? len : 1));
+    }
+}
+
+const char *apipool_recent_words(const apipool_recent_entry_t *entry, apr_uint32_t attempt)
+{
+    const char *at = entry->words;
+    const char *end = at + entry->words_len;
+    while (attempt-- && at < end) {
+        at += strlen(at) + 1;
+    }
+    return at < end ? at : "";
+}
+
 void apipool_recent_push_locked(const apipool_recent_t *recent, const apipool_recent_entry_t *entry)
 {
     if (!recent->size) {
@@ -57,7 +77,7 @@ void apipool_recent_push_locked(const apipool_recent_t *recent, const apipool_re
     place->number = 0; /* until the entry is complete */
     APIPOOL_IN_ORDER();
     memcpy((char *)place + sizeof(place->number), (const char *)entry + sizeof(entry->number),
-           sizeof(*entry) - sizeof(entry->number));
+           offsetof(apipool_recent_entry_t, words) + entry->words_len - sizeof(entry->number));
     APIPOOL_FAULT("recent-unnumbered");
     terminate(place);
     APIPOOL_IN_ORDER();

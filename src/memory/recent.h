@@ -7,6 +7,7 @@
 
 #include "names.h"
 #include "usage.h"
+#include "words.h"
 
 /* Lives in shared memory; memory full of zeros is a valid empty ring. Each process makes a view
  * of it, with pointers. Callers of a *_locked function hold the segment's lock.
@@ -43,11 +44,14 @@ const char *apipool_tokens_name(apipool_tokens_e tokens);
 typedef struct {
     apr_uint64_t key;      /* id */
     apr_uint32_t upstream; /* index */
-    apr_uint32_t rule;     /* apipool_rule_e */
+    apr_uint16_t rule;     /* apipool_rule_e */
+    apr_uint16_t status;   /* of the answer; 0: none */
 } apipool_recent_attempt_t;
 
+#define APIPOOL_RECENT_WORDS 512 /* bytes with NULs */
+
 /* One request. apipool_name_clean() makes the texts, so they are bounded and need no escaping; a
- * text that does not fit is cut between characters. At most 384 bytes. */
+ * text that does not fit is cut between characters. At most 896 bytes. */
 typedef struct {
     apr_uint64_t number; /* counts up from 1; set by push */
     apr_time_t at;       /* time of arrival */
@@ -64,6 +68,9 @@ typedef struct {
     char endpoint[APIPOOL_RECENT_SHORT];
     char client[APIPOOL_NAMED_MAX];
     char model[APIPOOL_NAMED_MAX];
+    apr_uint16_t words_len;
+    char words[APIPOOL_RECENT_WORDS]; /* of the attempts in turn, each with NUL: see words.h; only
+                                       * words_len bytes are copied */
 } apipool_recent_entry_t;
 
 /* View of the ring in one process. */
@@ -78,6 +85,13 @@ apr_size_t apipool_recent_bytes(apr_uint32_t size);
 
 /** View of a ring in memory of apipool_recent_bytes(size), aligned to 8. No lock. */
 apipool_recent_t apipool_recent_view(void *memory, apr_uint32_t size);
+
+/** Adds what the vendor said to the next attempt; words without text if it said nothing. What does
+ *  not fit is left out. No lock. */
+void apipool_recent_said(apipool_recent_entry_t *entry, const apipool_words_t *words);
+
+/** Words of an attempt; "" where there are none. No lock: of a copy. */
+const char *apipool_recent_words(const apipool_recent_entry_t *entry, apr_uint32_t attempt);
 
 /** Copies an entry in; it replaces the oldest one. */
 void apipool_recent_push_locked(const apipool_recent_t *recent,

@@ -31,6 +31,7 @@
  *   links                 of the tables of slots, holders, account limits, queues and waiters;
  *                         see hash_table.h
  *   slots[N]              one key each
+ *   words[4096]           what vendors said of the last errors of keys
  *   marks                 one byte per block of the arena, used while the arena is rebuilt
  *   arena                 members and heaps of upstreams, long keys; see arena.h
  *
@@ -64,6 +65,7 @@ typedef struct apipool_waiter_t apipool_waiter_t;
 typedef struct apipool_pool_stats_t apipool_pool_stats_t;
 typedef struct apipool_sessions_t apipool_sessions_t;
 typedef struct apipool_slot_t apipool_slot_t;
+typedef struct apipool_key_words_t apipool_key_words_t;
 
 /* Session that was ended early. */
 typedef struct {
@@ -120,6 +122,7 @@ typedef struct {
     _Alignas(APIPOOL_LINE) apipool_hash_table_head_t slots, waiters, queues, account_limits;
     apr_uint32_t pools_used, upstreams_used;
     apr_uint32_t account_limit_next; /* next to drop when all are taken */
+    apr_uint32_t words_next;         /* next place for words to take */
     apr_uint32_t repairs;            /* deaths while holding the lock */
     apr_uint32_t repairs_reported;
     apipool_arena_t arena;
@@ -149,6 +152,7 @@ typedef struct apipool_segment_t {
     apipool_hash_table_t slot_table; /* by id */
     apipool_hash_table_t holder_table, account_limit_table, queue_table, waiter_table;
     apipool_slot_t *slots;
+    apipool_key_words_t *words;
     unsigned char *marks;
     char *arena;
     apr_global_mutex_t *mutex;

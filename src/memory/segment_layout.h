@@ -66,11 +66,20 @@ typedef struct {
     int pausing;
 } apipool_breaker_t;
 
+/* Faults of an upstream with one model; see breaker.h. */
+#define APIPOOL_FAULT_MODELS 16 /* per upstream; the one that failed longest ago makes room */
+typedef struct {
+    apr_time_t at;        /* last fault */
+    apr_time_t served_at; /* last success since the entry was made; 0: none */
+    apipool_breaker_t breaker;
+} apipool_model_faults_t;
+
 /* Key in doubt after a request; see doubt.h. */
 #define APIPOOL_DOUBTS 16 /* per upstream */
 typedef struct {
     apr_uint64_t id;     /* of the key */
-    apr_uint64_t client; /* client of the first such request */
+    apr_uint64_t client; /* client of the first such request, and its model */
+    apr_uint64_t model;
     apr_time_t asked_at; /* time of the last probe; 0: none */
     apr_uint32_t slot;
     apr_uint16_t stage;
@@ -100,12 +109,17 @@ struct apipool_upstream_t {
     apr_uint32_t checks_left; /* list indices still to be searched for keys to check */
     apr_uint32_t doubts_open; /* doubts that are not settled */
     apipool_doubt_t doubts[APIPOOL_DOUBTS];
-    apr_uint32_t walked;        /* list indices checked for their balance in this round */
-    apr_time_t walked_since;    /* beginning of the round */
-    apr_time_t refuses_usage;   /* until then, streams are requested without usage */
-    apr_uint32_t habit;         /* apipool_habit_e, for streams */
-    apipool_breaker_t faults;   /* consecutive R03, R04, R12, R13 */
-    apipool_breaker_t refusals; /* consecutive R07 and R09 of different keys */
+    apr_uint32_t walked;      /* list indices checked for their balance in this round */
+    apr_time_t walked_since;  /* beginning of the round */
+    apr_time_t refuses_usage; /* until then, streams are requested without usage */
+    apr_uint32_t habit;       /* apipool_habit_e, for streams */
+    apipool_breaker_t faults; /* consecutive R02, R03, R04, R12, R13 with any model */
+    apr_uint32_t unsent;      /* of these, R03: no model is to blame for it */
+    apr_uint32_t fault_models_used;
+    apr_uint64_t fault_models[APIPOOL_FAULT_MODELS]; /* models that have failed */
+    apipool_model_faults_t model_faults[APIPOOL_FAULT_MODELS];
+    apipool_breaker_t refusals; /* consecutive R05, R06, R07 and R09 of different keys */
+    apr_uint32_t refused_as;    /* kinds of refusals in the round: see breaker.c */
     apr_uint32_t round;         /* number of the current round of refusals */
     apr_uint64_t pardoned;      /* bit i: in round - i, all keys were refused */
     apr_uint32_t usable_then;   /* usable members when the round began */
@@ -169,6 +183,13 @@ typedef struct {
     apr_uint32_t failures; /* in a row; 0: free */
 } apipool_guesser_t;
 
+/* What a vendor said of a key's last error. The places are taken in turn. */
+#define APIPOOL_KEY_WORDS_MAX 4096
+struct apipool_key_words_t {
+    apr_uint64_t id; /* of the key; 0: free */
+    apipool_words_t words;
+};
+
 /* Viewer of events. */
 typedef struct {
     apr_uint64_t place;   /* location that is watched */
@@ -215,6 +236,10 @@ struct apipool_slot_t {
     apipool_key_limits_t limits; /* own limits; 0: those of the pool */
     apr_uint32_t limited_streak; /* consecutive rate limits */
     apr_time_t limited_at;
+    apr_uint64_t served_model; /* last model that it has served, and when; 0: none */
+    apr_time_t served_at;
+    apr_uint64_t refused_model; /* refused to it, though not to another key; 0: none since */
+    apr_time_t refused_at;
     apipool_offset_t secret_off; /* of a long key in the arena; 0: inline */
     apr_uint32_t failed_streak;  /* consecutive errors that may be the key's fault */
     apr_uint32_t recover_tries;  /* failed attempts to recover */
@@ -230,9 +255,13 @@ struct apipool_slot_t {
     apr_time_t until[APIPOOL_MODEL_SLOTS];   /* end of its cooldown; [0]: time of the next try */
     apr_uint32_t place[APIPOOL_MODEL_SLOTS]; /* in each heap; APIPOOL_NONE: not in it */
     apr_uint32_t others_succeeded, others_failed; /* of the upstream, when failed_streak began */
+    apr_time_t failed_since;
     apr_time_t rests_until; /* end of the cooldown that was running when the key was lost */
     char currency[APIPOOL_CURRENCY_SIZE];
-    apr_uint64_t unused;
+    apr_uint16_t reason; /* why it left the rotation last; see reason.h */
+    apr_uint16_t words;  /* place of what the vendor said of the last error */
+    apr_uint16_t unused[2];
+    apr_uint64_t also_unused[3];
 };
 
 static_assert(sizeof(apipool_slot_t) % APIPOOL_LINE == 0, "each begins with a cache line");

@@ -8,40 +8,61 @@
 /* Private to src/memory and src/pool; the caller holds the segment's lock. While the breaker is
  * open, the upstream gets one request a second, from any client. A success closes it. An error
  * that only one client has met may be caused by that client, so the other clients are served as
- * usual. Clients are hashes, 0 where unknown. */
+ * usual. Clients are hashes, 0 where unknown.
+ *
+ * Faults are counted by model: a model that fails does not pause the others. All models pause if
+ * nothing can be sent, and all that have failed pause once three of them have, with no answer in
+ * between. */
 
 /** Time when the next request of a client for a model may go to the upstream; 0: at once. */
 apr_time_t apipool_breaker_until_locked(const apipool_upstream_t *u, apr_uint64_t model,
                                         apr_uint64_t client, apr_time_t now);
 
 /** Returns 1 if the pause is because the upstream fails, not because it refuses. */
-int apipool_breaker_is_fault_locked(const apipool_upstream_t *u, apr_uint64_t client,
-                                    apr_time_t now);
+int apipool_breaker_is_fault_locked(const apipool_upstream_t *u, apr_uint64_t model,
+                                    apr_uint64_t client, apr_time_t now);
+
+/** Returns 1 if the upstream has just rejected every key, or called it spent: others are asked
+ *  first, and no request tries more than one key here. */
+int apipool_breaker_is_last_resort_locked(const apipool_upstream_t *u, apr_uint64_t model,
+                                          apr_uint64_t client, apr_time_t now);
 
 /** Notes that a request goes to the upstream; while the breaker is open the next one waits for a
  *  second. */
 void apipool_breaker_spend_locked(apipool_upstream_t *u, apr_uint64_t model, apr_uint64_t client,
                                   apr_time_t now);
 
-/** Notes an attempt that failed because of the upstream. */
-void apipool_breaker_fault_locked(apipool_upstream_t *u, apr_uint64_t client, apr_time_t now);
+/** Notes an attempt that failed because of the upstream.
+ *  @param unsent nothing could be sent */
+void apipool_breaker_fault_locked(apipool_upstream_t *u, apr_uint64_t model, apr_uint64_t client,
+                                  int unsent, apr_time_t now);
 
 /**
- * Notes an attempt that was refused for its rate or as forbidden. Rule R08: if three keys and
- * half of the usable ones are refused within five seconds, without a success, the keys are not
- * to blame.
+ * Notes an attempt that was refused. Rule R08: if three keys and half of the usable ones are
+ * refused within five seconds, without a success, the keys are not to blame.
+ * @param rule R05, R06, R07 or R09
  * @return 1 if R08 applies, to this key and those before it
  */
 int apipool_breaker_refusal_locked(apipool_upstream_t *u, apipool_slot_t *slot, apr_uint64_t model,
-                                   apr_uint64_t client, apr_time_t now);
+                                   apr_uint64_t client, apipool_rule_e rule, apr_time_t now);
 
-/** Note a good answer. apipool_breaker_answered_locked is for a client's error: it only ends
- *  faults. */
-void apipool_breaker_answered_locked(apipool_upstream_t *u);
-void apipool_breaker_success_locked(apipool_upstream_t *u);
+/** Note a good answer for a model. apipool_breaker_answered_locked is for a client's error: it
+ *  only ends faults. */
+void apipool_breaker_answered_locked(apipool_upstream_t *u, apr_uint64_t model);
+void apipool_breaker_success_locked(apipool_upstream_t *u, apr_uint64_t model, apr_time_t now);
+
+/** Returns 1 if a success of a model would change the breaker. No lock: single numbers. */
+int apipool_breaker_is_troubled(const apipool_upstream_t *u, apr_uint64_t model);
+
+/** Time of a model's last success since it last failed for the first time; 0: unknown. */
+apr_time_t apipool_breaker_served_at_locked(const apipool_upstream_t *u, apr_uint64_t model);
 
 /** Returns 1 if a key was refused in a round to which R08 applied, since its streaks were
  *  counted. */
 int apipool_breaker_pardons_locked(const apipool_upstream_t *u, const apipool_slot_t *slot);
+
+/** Returns 1 if three keys or more were called spent or rejected, and none has worked since: a
+ *  further refusal says nothing about a key. */
+int apipool_breaker_rejects_all_locked(const apipool_upstream_t *u);
 
 #endif

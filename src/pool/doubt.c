@@ -66,20 +66,20 @@ static void move_to(const apipool_segment_t *segment, apipool_doubt_t *doubt, un
 }
 
 apipool_doubt_e apipool_doubt_known_locked(const apipool_segment_t *segment, apr_uint32_t index,
-                                           apr_time_t now, apr_uint64_t *client)
+                                           apr_time_t now, apipool_doubt_first_t *first)
 {
     const apipool_doubt_t *doubt = find(segment, index);
     if (!doubt || is_over(doubt->asked_at, HOLDS, now)) {
         return APIPOOL_DOUBT_NONE;
     }
-    *client = doubt->client;
+    *first = (apipool_doubt_first_t){doubt->client, doubt->model};
     return doubt->stage == SPOKEN   ? APIPOOL_DOUBT_SPOKEN
            : doubt->stage == UNSURE ? APIPOOL_DOUBT_UNSURE
                                     : APIPOOL_DOUBT_NONE;
 }
 
-int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, apr_uint64_t client,
-                              int of_quota, apr_time_t now)
+int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index,
+                              const apipool_doubt_first_t *first, int of_quota, apr_time_t now)
 {
     const apipool_slot_t *slot = &segment->slots[index];
     apipool_doubt_t *known = find(segment, index);
@@ -91,7 +91,8 @@ int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, ap
         return 0;
     }
     if (!known || known->stage == SPOKEN) {
-        doubt->client = client;
+        doubt->client = first->client;
+        doubt->model = first->model;
     }
     doubt->id = slot->id;
     doubt->slot = index;

@@ -18,17 +18,22 @@ typedef enum {
     APIPOOL_DOUBT_UNSURE  /* the probe was inconclusive */
 } apipool_doubt_e;
 
+/* First refusal of a key in doubt: who met it, and with which model. */
+typedef struct {
+    apr_uint64_t client, model;
+} apipool_doubt_first_t;
+
 /**
  * Result of the last probe of a key in doubt, if it is at most ten minutes old and not refuted
  * since.
- * @param client set to the first client that met a refusal, with APIPOOL_DOUBT_UNSURE
+ * @param first result, with APIPOOL_DOUBT_UNSURE
  */
 apipool_doubt_e apipool_doubt_known_locked(const apipool_segment_t *segment, apr_uint32_t index,
-                                           apr_time_t now, apr_uint64_t *client);
+                                           apr_time_t now, apipool_doubt_first_t *first);
 
 /** Requests a probe of a key. Returns 0 if there was one just now, or if there is no room. */
-int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index, apr_uint64_t client,
-                              int of_quota, apr_time_t now);
+int apipool_doubt_note_locked(apipool_segment_t *segment, apr_uint32_t index,
+                              const apipool_doubt_first_t *first, int of_quota, apr_time_t now);
 
 /** Next key of an upstream to probe, or APIPOOL_NONE. The probe begins now. */
 apr_uint32_t apipool_doubt_next_locked(apipool_segment_t *segment, apr_uint32_t upstream,

@@ -19,15 +19,16 @@
 
 /* Takes a key out of the rotation until then, for one model or for all. */
 static void put_off(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
-                    apr_uint64_t model, apr_time_t until)
+                    apr_uint64_t model, apr_time_t until, int reason)
 {
-    const apipool_slot_t *slot = &tier->segment->slots[index];
+    apipool_slot_t *slot = &tier->segment->slots[index];
     int active = slot->state == APIPOOL_STATE_ACTIVE;
     if (active && model) {
         part->model_slot =
             apipool_members_cool_locked(tier->segment, index, model, until, tier->now);
     }
     else {
+        slot->reason = active ? (apr_uint16_t)reason : slot->reason;
         apipool_slot_move_locked(tier->segment, index, active ? APIPOOL_STATE_COOLING : slot->state,
                                  active || slot->until[0] < until ? until : slot->until[0]);
     }
@@ -46,12 +47,13 @@ static int is_limited_by_account(apipool_tier_t *tier, apr_uint32_t index, apipo
     }
     if (account_limit->spent && slot->state == APIPOOL_STATE_ACTIVE) {
         slot->low = 0;
+        slot->reason = APIPOOL_REASON_ACCOUNT;
         slot->rests_until = 0;
         apipool_slot_move_locked(tier->segment, index, APIPOOL_STATE_QUOTA, account_limit->until);
     }
     else { /* one key of a spent account finds out when it works again */
         put_off(tier, index, part, account_limit->spent ? 0 : account_limit->model,
-                account_limit->until);
+                account_limit->until, APIPOOL_REASON_ACCOUNT);
     }
     return 1;
 }
@@ -84,7 +86,8 @@ static int is_full(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *par
     }
     apr_time_t for_any = apipool_slot_admits_at_locked(slot, limits, 1, now);
     if (for_any > now) {
-        put_off(tier, index, part, 0, for_any);
+        put_off(tier, index, part, 0, for_any,
+                APIPOOL_REASON_LIMIT + apipool_slot_last_limit_locked(slot, limits, now));
     }
     else {
         skip(tier, index, for_this, why_not);
@@ -164,6 +167,25 @@ static apipool_acquired_e result_of(const apipool_why_not_t *why_not)
                               : APIPOOL_EXHAUSTED;
 }
 
+static apipool_acquired_e search(apipool_segment_t *segment, const apipool_lend_request_t *request,
+                                 int last_resort, apr_time_t now, apipool_lease_t *lease,
+                                 apipool_why_not_t *why_not)
+{
+    for (int next = 0; next < request->source_count;) {
+        apipool_tier_t tier;
+        tier.last_resort = last_resort;
+        apipool_tier_open_locked(&tier, segment, request, now, &next, why_not);
+        if (lend_from(&tier, lease, why_not)) {
+            return APIPOOL_ACQUIRED;
+        }
+        if (why_not->more) {
+            break;
+        }
+        apipool_tier_note_why_not_locked(&tier, why_not);
+    }
+    return result_of(why_not);
+}
+
 static apipool_acquired_e acquire_locked(apipool_segment_t *segment,
                                          const apipool_lend_request_t *request, apr_time_t now,
                                          apipool_lease_t *lease, apipool_why_not_t *why_not)
@@ -177,18 +199,10 @@ static apipool_acquired_e acquire_locked(apipool_segment_t *segment,
         why_not->retry_at = now + (ahead < QUEUE_FAR ? (apr_time_t)ahead : QUEUE_FAR) * QUEUE_STEP;
         return APIPOOL_QUEUED;
     }
-    for (int next = 0; next < request->source_count;) {
-        apipool_tier_t tier;
-        apipool_tier_open_locked(&tier, segment, request, now, &next, why_not);
-        if (lend_from(&tier, lease, why_not)) {
-            return APIPOOL_ACQUIRED;
-        }
-        if (why_not->more) {
-            break;
-        }
-        apipool_tier_note_why_not_locked(&tier, why_not);
-    }
-    return result_of(why_not);
+    apipool_acquired_e result = search(segment, request, 0, now, lease, why_not);
+    return result == APIPOOL_EXHAUSTED && why_not->avoided && !request->tried_count
+               ? search(segment, request, 1, now, lease, why_not)
+               : result;
 }
 
 apr_status_t apipool_pool_lend(apipool_segment_t *segment, const apipool_lend_request_t *request,

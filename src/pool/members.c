@@ -294,15 +294,16 @@ static apr_uint32_t model_slot_to_cool_in(apipool_segment_t *segment, apr_uint32
         wake_model_slot(segment, u, model_slot, now);
     }
     apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, upstream, model);
-    if (model_slot) {
-        return model_slot;
+    for (apr_uint32_t free = 1; !model_slot; free++) {
+        model_slot = free == APIPOOL_MODEL_SLOT_OTHERS || !u->model_slots[free].waiting ? free : 0;
     }
-    for (model_slot = 1;
-         model_slot < APIPOOL_MODEL_SLOT_OTHERS && u->model_slots[model_slot].waiting;
-         model_slot++) {
-    }
-    u->model_slots[model_slot].model = model;
     return model_slot;
+}
+
+int apipool_members_has_room_locked(apipool_segment_t *segment, apr_uint32_t upstream,
+                                    apr_uint64_t model, apr_time_t now)
+{
+    return model_slot_to_cool_in(segment, upstream, model, now) != APIPOOL_MODEL_SLOT_OTHERS;
 }
 
 apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_t index,
@@ -310,7 +311,11 @@ apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_
 {
     apipool_slot_t *slot = &segment->slots[index];
     apr_uint32_t model_slot = model_slot_to_cool_in(segment, slot->upstream, model, now);
+    apipool_model_slot_t *shared = &segment->upstreams[slot->upstream].model_slots[model_slot];
 
+    if (!shared->waiting) {
+        shared->model = model;
+    }
     if (slot->place[model_slot] != APIPOOL_NONE) {
         if (slot->until[model_slot] >= until) {
             return model_slot;

@@ -77,6 +77,10 @@ apr_uint32_t apipool_members_model_slot_locked(const apipool_segment_t *segment,
 /** Ends a slot's cooldowns for single models. */
 void apipool_members_warm_locked(apipool_segment_t *segment, apr_uint32_t index);
 
+/** Returns 1 if a model has, or would get, a model slot of its own. */
+int apipool_members_has_room_locked(apipool_segment_t *segment, apr_uint32_t upstream,
+                                    apr_uint64_t model, apr_time_t now);
+
 /** Makes a slot cool for one model; never shortens a cooldown. Returns the model slot. */
 apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_t index,
                                          apr_uint64_t model, apr_time_t until, apr_time_t now);

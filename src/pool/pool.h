@@ -139,6 +139,7 @@ typedef struct {
     int lost;    /* the key is in a state that no cooldown ends */
     int doubted; /* the key has served before: it stays as it is until apipool_pool_doubt */
     int asked;   /* by apipool_pool_doubt: a probe is going to check the key */
+    int rests;   /* by the same: it rests for the model, which another key has served */
     apr_uint64_t account; /* of a key in doubt: hash of its account's name; 0: none */
 } apipool_outcome_t;
 
@@ -165,12 +166,13 @@ typedef enum {
 } apipool_doubted_e;
 
 /**
- * Settles the doubt about a key that its upstream refused as spent (R05) or rejected (R06)
- * though it has served before. The request may be to blame: some requests make any key look
- * faulty. The key is lost at once if another key of its upstream has served the same request;
- * else it is probed, at most every ten seconds. If a recent probe did not settle it and the
- * doubt comes back, the key is lost if a key of its upstream has served the request, or if the
- * probe was inconclusive and this is another client.
+ * Settles the doubt about a key that its upstream refused as spent (R05) or rejected (R06).
+ * The request may be to blame: some requests make any key look faulty, and some models are
+ * not for every account. The key is probed, at most every ten seconds. If another key of its
+ * upstream has served the same request, it rests for the model; it is lost if the upstream says
+ * in words that the credential is invalid. If the probe was inconclusive and the doubt comes back,
+ * the key is lost if it is another model that is refused, and if a key of its upstream has served
+ * the request or this is another client.
  * @param lease   of the key, without its secret
  * @param report  its report
  * @param outcome rule, state, lost and asked

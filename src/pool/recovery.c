@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "account.h"
+#include "breaker.h"
 #include "doubt.h"
 #include "fault.h"
 #include "health.h"
@@ -32,6 +33,7 @@ void apipool_recovery_lose_locked(apipool_segment_t *segment, apr_uint32_t index
     apr_time_t at = due_at(segment, tries, policy, now);
     at = at > slot->rests_until ? at : slot->rests_until;
     slot->recover_tries = tries;
+    slot->served_model = 0; /* which says no more that the key is in order */
     apipool_slot_move_locked(segment, index, state, at);
     apipool_doubt_forget_locked(segment, index);
     if (state == APIPOOL_STATE_QUOTA) {
@@ -250,16 +252,20 @@ static void refuse(const answer_t *answer, apipool_event_e event)
     apipool_state_e from = waited ? APIPOOL_STATE_HALF_OPEN : slot->state;
     apipool_state_e state = apipool_health_next(from, event);
 
-    if (!apipool_health_is_recovering(state) || (waited && report->is_check)) {
+    if (!apipool_health_is_recovering(state) || (waited && report->is_check) ||
+        (!report->has_balance && apipool_breaker_rejects_all_locked(answer->upstream))) {
         return;
     }
     if (!waited) {
         slot->rests_until = apipool_slot_rests_until(slot);
     }
     if (!report->has_balance) {
-        apipool_slot_note_error(slot, report->status, report->rule, answer->now);
+        apipool_slot_note_error_locked(answer->segment, slot, report->status, report->rule,
+                                       &report->words, answer->now);
     }
     if (state != slot->state) {
+        slot->reason =
+            (apr_uint16_t)(report->has_balance ? APIPOOL_REASON_BALANCE : (int)report->rule);
         slot->low = !waited && report->has_balance;
     }
     apipool_recovery_lose_locked(answer->segment, answer->lease->slot, state,

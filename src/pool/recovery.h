@@ -68,6 +68,7 @@ typedef struct {
     apipool_amount_t balance; /* with has_balance */
     int status;               /* of the answer; 0: none */
     apipool_rule_e rule;      /* of the verdict */
+    apipool_words_t words;    /* the same */
     const apipool_policy_t *policy;
 } apipool_probe_report_t;
 

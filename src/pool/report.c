@@ -22,6 +22,11 @@
 #define FAILING_MAX 0.1
 #define FAILING_OF  20
 
+/* A key that has served so lately is neither spent nor invalid as a whole; and of two keys, the one
+ * that fails is at fault if the other has served the model so lately. */
+#define SERVED_LATELY apr_time_from_sec(300)
+#define WORKED_LATELY apr_time_from_sec(60)
+
 /* Report of one attempt. */
 typedef struct {
     apipool_segment_t *segment;
@@ -78,6 +83,7 @@ static void lose(const result_t *result, apipool_event_e event)
     apipool_state_e state = apipool_health_next(slot->state, event);
     if (state != slot->state) {
         slot->low = 0;
+        slot->reason = (apr_uint16_t)result->report->verdict->rule;
         slot->rests_until = apipool_slot_rests_until(slot);
         apipool_recovery_lose_locked(result->segment, result->lease->slot, state,
                                      result->proving ? slot->recover_tries + 1 : 0,
@@ -105,6 +111,7 @@ static void cool(const result_t *result, unsigned streak)
     else if (apipool_health_next(slot->state, APIPOOL_EVENT_RATE_LIMITED) ==
              APIPOOL_STATE_COOLING) {
         until = cooled_at(result, current, streak);
+        slot->reason = (apr_uint16_t)result->report->verdict->rule;
         move_to(result, APIPOOL_STATE_COOLING, until);
     }
     else {
@@ -127,15 +134,27 @@ static void limited(const result_t *result)
     cool(result, again || !streak ? streak : streak - 1);
 }
 
-/* Errors that may be the key's are its own if other keys have worked meanwhile. */
+/* Errors that may be the key's are its own if other keys have worked meanwhile, with this model
+ * as well. */
 static int is_keys_own_fault(const result_t *result)
 {
     const apipool_slot_t *slot = result->slot;
     const apipool_upstream_t *u = result->upstream;
+    if (apipool_breaker_served_at_locked(u, result->lease->model) < slot->failed_since) {
+        return 0;
+    }
     apr_uint64_t successes = (apr_uint32_t)(u->successes - slot->others_succeeded);
     apr_uint64_t failures =
         (apr_uint32_t)(u->failures - slot->others_failed) - (slot->failed_streak - 1);
     return successes > 0 && successes >= OUTWEIGHS * failures && u->failing < FAILING_MAX;
+}
+
+/* No other key has failed since, and one has served this model of late. */
+static int is_own_while_proving(const result_t *result)
+{
+    const apipool_upstream_t *u = result->upstream;
+    return u->faults.count <= 1 &&
+           result->now - apipool_breaker_served_at_locked(u, result->lease->model) <= WORKED_LATELY;
 }
 
 static void failed(const result_t *result)
@@ -143,11 +162,12 @@ static void failed(const result_t *result)
     apipool_slot_t *slot = result->slot;
     result->upstream->failures++;
     if (slot->failed_streak++ == 0) {
+        slot->failed_since = result->now;
         result->upstream->failing += (1 - result->upstream->failing) / FAILING_OF;
         slot->others_succeeded = (apr_uint32_t)result->upstream->successes;
         slot->others_failed = (apr_uint32_t)result->upstream->failures;
     }
-    int is_own = result->proving ? result->upstream->faults.count <= 1 /* no other key failed */
+    int is_own = result->proving ? is_own_while_proving(result)
                                  : slot->failed_streak >= result->report->policy->max_errors &&
                                        is_keys_own_fault(result);
     if (is_own) {
@@ -155,9 +175,22 @@ static void failed(const result_t *result)
     }
 }
 
+/* Refusals of a model that came before the success began say nothing any more. */
+static void note_served(apipool_slot_t *slot, const apipool_lease_t *lease, apr_time_t now)
+{
+    if (lease->model) {
+        slot->served_model = lease->model;
+        slot->served_at = now;
+    }
+    if (lease->model == slot->refused_model || lease->lent_at >= slot->refused_at) {
+        slot->refused_model = 0;
+    }
+}
+
 static void succeeded(const result_t *result)
 {
     apipool_slot_t *slot = result->slot;
+    note_served(slot, result->lease, result->now);
     result->upstream->successes++;
     result->upstream->failing -= result->upstream->failing / FAILING_OF;
     average(slot, 1);
@@ -176,9 +209,10 @@ static void succeeded(const result_t *result)
 
 static void went_wrong(const result_t *result)
 {
+    const apipool_verdict_t *verdict = result->report->verdict;
     result->slot->error_streak++;
-    apipool_slot_note_error(result->slot, result->report->status, result->report->verdict->rule,
-                            result->now);
+    apipool_slot_note_error_locked(result->segment, result->slot, result->report->status,
+                                   verdict->rule, &verdict->words, result->now);
     average(result->slot, 0);
 }
 
@@ -220,19 +254,25 @@ static void apply(const result_t *result)
 static int judge_upstream(const result_t *result)
 {
     const apipool_verdict_t *verdict = result->report->verdict;
+    apipool_upstream_t *u = result->upstream;
+    apr_uint64_t model = result->lease->model, client = result->report->client;
     switch (apipool_rule(verdict->rule)->breaker) {
     case APIPOOL_BREAKER_REFUSED:
-        return apipool_breaker_refusal_locked(result->upstream, result->slot, result->lease->model,
-                                              result->report->client, result->now);
+        if (verdict->event != APIPOOL_EVENT_RATE_LIMITED) {
+            apipool_breaker_answered_locked(u, model);
+        }
+        return apipool_breaker_refusal_locked(u, result->slot, model, client, verdict->rule,
+                                              result->now);
     case APIPOOL_BREAKER_ANSWERED:
-        apipool_breaker_answered_locked(result->upstream);
+        apipool_breaker_answered_locked(u, model);
         break;
     case APIPOOL_BREAKER_AS_FAULT:
         if (verdict->upstream_fault) {
-            apipool_breaker_fault_locked(result->upstream, result->report->client, result->now);
+            apipool_breaker_fault_locked(u, model, client, verdict->rule == APIPOOL_RULE_NOT_SENT,
+                                         result->now);
         }
         else if (verdict->event == APIPOOL_EVENT_SUCCESS) {
-            apipool_breaker_success_locked(result->upstream);
+            apipool_breaker_success_locked(u, model, result->now);
         }
     }
     return 0;
@@ -290,11 +330,11 @@ static void count(const result_t *result, int all_refused)
     apipool_counters_add(&result->upstream->counters, &finished, result->now);
 }
 
-/* A key that has served before is in doubt when one request is refused. */
+/* A key is in doubt when one request is refused. */
 static int is_doubtful(const result_t *result)
 {
     apipool_event_e event = result->report->verdict->event;
-    return result->report->may_doubt && !is_other_key(result) && result->slot->counts.successes &&
+    return result->report->may_doubt && !is_other_key(result) &&
            apipool_slot_is_in_use(result->slot) &&
            (event == APIPOOL_EVENT_QUOTA_SPENT || event == APIPOOL_EVENT_REJECTED);
 }
@@ -386,18 +426,76 @@ apr_status_t apipool_pool_forbidden(apipool_segment_t *segment, const apipool_le
     return rv;
 }
 
-/* Decides if the key is to blame after all. */
+/* Returns 1 if another model is refused to the key, and it has not served a third one before:
+ * whoever asks for models that it never had does not make it spent or invalid. */
+static int is_refused_again(const result_t *result, apr_uint64_t other)
+{
+    apr_uint64_t served = result->slot->served_model, model = result->lease->model;
+    return other && other != model && (!served || served == model);
+}
+
+/* Nobody was served: two clients must have met it, and the key must have served nobody lately. */
+static int is_refused_to_others(const result_t *result, const apipool_doubt_first_t *first)
+{
+    const apipool_slot_t *slot = result->slot;
+    apr_uint64_t client = result->report->client;
+    return first->client && client && first->client != client &&
+           (!slot->served_model || result->now - slot->served_at >= SERVED_LATELY);
+}
+
+/* Decides if the key is to blame after all. A request without a model concerns the whole key. */
 static int is_at_fault(const result_t *result, apipool_doubted_e doubted)
 {
-    apr_uint64_t first_client = 0, client = result->report->client;
-    if (doubted == APIPOOL_DOUBT_BLAMED) {
-        return 1;
+    const apipool_slot_t *slot = result->slot;
+    apr_uint64_t model = result->lease->model;
+    apipool_doubt_first_t first = {0, 0};
+    apipool_doubt_e known =
+        apipool_doubt_known_locked(result->segment, result->lease->slot, result->now, &first);
+    int is_new = !slot->served_model; /* or is refused what it has served */
+    if (apipool_breaker_rejects_all_locked(result->upstream)) {
+        return 0;
     }
-    apipool_doubt_e known = apipool_doubt_known_locked(result->segment, result->lease->slot,
-                                                       result->now, &first_client);
-    return doubted == APIPOOL_DOUBT_SERVED
-               ? known != APIPOOL_DOUBT_NONE
-               : known == APIPOOL_DOUBT_UNSURE && first_client && client && first_client != client;
+    if (doubted == APIPOOL_DOUBT_ENDED) {
+        return known == APIPOOL_DOUBT_UNSURE && is_refused_to_others(result, &first) &&
+               (model ? is_refused_again(result, first.model) : is_new);
+    }
+    if (result->report->verdict->is_certain && doubted == APIPOOL_DOUBT_BLAMED) {
+        return is_new || slot->served_model == model ||
+               result->now - slot->served_at >= SERVED_LATELY;
+    }
+    if (!model || (doubted == APIPOOL_DOUBT_BLAMED && result->proving)) {
+        return is_new && (doubted == APIPOOL_DOUBT_BLAMED || known != APIPOOL_DOUBT_NONE);
+    }
+    return known == APIPOOL_DOUBT_UNSURE && is_refused_again(result, slot->refused_model);
+}
+
+/* The key rests for a model that is refused to it and not to another key; returns 1 if it does. A
+ * model that would share its cooldowns with others does not rest: they may be in good order. */
+static int rest(const result_t *result)
+{
+    const apipool_policy_t *policy = result->report->policy;
+    apipool_segment_t *segment = result->segment;
+    apipool_slot_t *slot = result->slot;
+    apr_uint64_t model = result->lease->model;
+    if (!model || slot->state == APIPOOL_STATE_HALF_OPEN) {
+        return 0;
+    }
+    apr_time_t until = apipool_health_recover_at(slot->error_streak, result->now,
+                                                 policy->recover_min, policy->recover_max, 1000);
+    slot->counts.errors++;
+    went_wrong(result);
+    slot->refused_model = model;
+    slot->refused_at = result->now;
+    slot->served_model = slot->served_model == model ? 0 : slot->served_model;
+    if (!apipool_members_has_room_locked(segment, slot->upstream, model, result->now)) {
+        return 0;
+    }
+    apipool_members_cool_locked(segment, result->lease->slot, model, until, result->now);
+    if (result->report->verdict->scope == APIPOOL_SCOPE_ACCOUNT) {
+        apipool_account_limit_locked(segment, slot->pool, slot->account, model, 0, until,
+                                     result->now);
+    }
+    return 1;
 }
 
 static void settle_doubt(const result_t *result, apipool_doubted_e doubted,
@@ -409,12 +507,12 @@ static void settle_doubt(const result_t *result, apipool_doubted_e doubted,
         went_wrong(result);
         lose(result, event);
         outcome->lost = 1;
+        return;
     }
-    else {
-        outcome->asked =
-            apipool_doubt_note_locked(result->segment, result->lease->slot, result->report->client,
-                                      event == APIPOOL_EVENT_QUOTA_SPENT, result->now);
-    }
+    const apipool_doubt_first_t first = {result->report->client, result->lease->model};
+    outcome->asked = apipool_doubt_note_locked(result->segment, result->lease->slot, &first,
+                                               event == APIPOOL_EVENT_QUOTA_SPENT, result->now);
+    outcome->rests = doubted != APIPOOL_DOUBT_ENDED && rest(result);
 }
 
 apr_status_t apipool_pool_doubt(apipool_segment_t *segment, const apipool_lease_t *lease,
@@ -440,17 +538,15 @@ apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *le
 {
     apipool_slot_t *slot = &segment->slots[lease->slot];
     apipool_upstream_t *upstream = &segment->upstreams[lease->upstream];
-    apr_uint32_t faults = __atomic_load_n(&upstream->faults.count, __ATOMIC_RELAXED);
-    apr_uint32_t refusals = __atomic_load_n(&upstream->refusals.count, __ATOMIC_RELAXED);
 
-    if (!faults && !refusals && !lease->proving) {
+    if (!lease->proving && !apipool_breaker_is_troubled(upstream, lease->model)) {
         return APR_SUCCESS;
     }
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apipool_breaker_success_locked(upstream);
+    apipool_breaker_success_locked(upstream, lease->model, now);
     if (lease->proving && slot->id == lease->id) {
         slot->proving = 0;
         if (lease->holder != APIPOOL_NONE) { /* the proof is over */

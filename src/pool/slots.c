@@ -10,17 +10,35 @@
 #include "health.h"
 #include "members.h"
 
+static apr_time_t window_admits_at(apipool_slot_t *slot, const apipool_key_limits_t *defaults,
+                                   int window, apr_uint32_t tokens, apr_time_t now)
+{
+    apr_uint32_t amount = window == APIPOOL_RPM || window == APIPOOL_RPD ? 1 : tokens;
+    return apipool_window_next_free(&slot->windows[window], apipool_window_span(window), now,
+                                    apipool_slot_limit(slot, defaults, window), amount);
+}
+
 apr_time_t apipool_slot_admits_at_locked(apipool_slot_t *slot, const apipool_key_limits_t *defaults,
                                          apr_uint32_t tokens, apr_time_t now)
 {
     apr_time_t at = now;
     for (int i = 0; i < APIPOOL_WINDOWS && apipool_slot_has_limits(slot, defaults); i++) {
-        apr_uint32_t amount = i == APIPOOL_RPM || i == APIPOOL_RPD ? 1 : tokens;
-        apr_time_t free = apipool_window_next_free(&slot->windows[i], apipool_window_span(i), now,
-                                                   apipool_slot_limit(slot, defaults, i), amount);
+        apr_time_t free = window_admits_at(slot, defaults, i, tokens, now);
         at = free > at ? free : at;
     }
     return at;
+}
+
+int apipool_slot_last_limit_locked(apipool_slot_t *slot, const apipool_key_limits_t *defaults,
+                                   apr_time_t now)
+{
+    apr_time_t at[APIPOOL_WINDOWS];
+    int last = 0;
+    for (int i = 0; i < APIPOOL_WINDOWS; i++) {
+        at[i] = window_admits_at(slot, defaults, i, 1, now);
+        last = at[i] > at[last] ? i : last;
+    }
+    return last;
 }
 
 /* When all entries are taken, which is unlikely, leases have no holder and would be lost with
@@ -221,11 +239,99 @@ apipool_state_e apipool_slot_state(const apipool_slot_t *slot, apr_time_t now)
     return is_over ? apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED) : slot->state;
 }
 
-void apipool_slot_note_error(apipool_slot_t *slot, int status, apipool_rule_e rule, apr_time_t now)
+/* The place of a key's words: its own, as long as no other key has taken it; else the one that was
+ * taken longest ago. The id, written last, puts it in use. */
+static apipool_key_words_t *words_place(apipool_segment_t *segment, apipool_slot_t *slot)
+{
+    apipool_key_words_t *place = &segment->words[slot->words];
+    if (place->id != slot->id) {
+        slot->words = (apr_uint16_t)(segment->header->words_next++ % APIPOOL_KEY_WORDS_MAX);
+        place = &segment->words[slot->words];
+    }
+    return place;
+}
+
+static void forget_words(apipool_segment_t *segment, const apipool_slot_t *slot)
+{
+    if (segment->words[slot->words].id == slot->id) {
+        segment->words[slot->words].id = 0;
+    }
+}
+
+void apipool_slot_keep_words_locked(apipool_segment_t *segment, apipool_slot_t *slot,
+                                    const apipool_words_t *words)
+{
+    apipool_key_words_t *place = words_place(segment, slot);
+    place->id = 0;
+    APIPOOL_IN_ORDER();
+    place->words = *words;
+    APIPOOL_IN_ORDER();
+    place->id = slot->id;
+}
+
+void apipool_slot_note_error_locked(apipool_segment_t *segment, apipool_slot_t *slot, int status,
+                                    apipool_rule_e rule, const apipool_words_t *words,
+                                    apr_time_t now)
 {
     slot->last_status = (apr_uint16_t)status;
     slot->last_rule = (apr_uint16_t)rule;
     slot->last_error_at = now;
+    if (words && *words->text) {
+        apipool_slot_keep_words_locked(segment, slot, words);
+    }
+    else {
+        forget_words(segment, slot);
+    }
+}
+
+const char *apipool_slot_words_locked(const apipool_segment_t *segment, const apipool_slot_t *slot)
+{
+    const apipool_key_words_t *place = &segment->words[slot->words];
+    return place->id == slot->id ? place->words.text : "";
+}
+
+/* By what follows the rules. */
+static const struct {
+    const char *code, *meaning;
+} reasons[] = {
+    {"rpm", "the limit of its requests per minute (rpm) is reached"},
+    {"rpd", "the limit of its requests per day (rpd) is reached"},
+    {"tpm", "the limit of its tokens per minute (tpm) is reached"},
+    {"tpd", "the limit of its tokens per day (tpd) is reached"},
+    {"account", "another key of its account has met a limit"},
+    {"balance", "its balance is not sufficient"},
+};
+
+/* A key that an earlier version has stored has only its last error. */
+static int reason_of(const apipool_slot_t *slot)
+{
+    return slot->reason ? slot->reason : slot->last_rule;
+}
+
+static int is_rule(int reason)
+{
+    return reason > APIPOOL_RULE_SUCCESS && reason < APIPOOL_RULE_COUNT;
+}
+
+static int is_other(int reason)
+{
+    return reason >= APIPOOL_REASON_LIMIT && reason < APIPOOL_REASON_COUNT;
+}
+
+const char *apipool_slot_reason_code(const apipool_slot_t *slot)
+{
+    int reason = reason_of(slot);
+    return is_rule(reason)    ? apipool_rule_name((apipool_rule_e)reason)
+           : is_other(reason) ? reasons[reason - APIPOOL_REASON_LIMIT].code
+                              : "";
+}
+
+const char *apipool_slot_reason(const apipool_slot_t *slot)
+{
+    int reason = reason_of(slot);
+    return is_rule(reason)    ? apipool_rule_meaning((apipool_rule_e)reason)
+           : is_other(reason) ? reasons[reason - APIPOOL_REASON_LIMIT].meaning
+                              : "";
 }
 
 int apipool_slot_is_in_use(const apipool_slot_t *slot)

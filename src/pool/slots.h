@@ -31,6 +31,10 @@ static inline int apipool_slot_has_limits(const apipool_slot_t *slot,
 apr_time_t apipool_slot_admits_at_locked(apipool_slot_t *slot, const apipool_key_limits_t *defaults,
                                          apr_uint32_t tokens, apr_time_t now);
 
+/** Which of the limits that admit no request now (APIPOOL_RPM ...) does so for the longest time. */
+int apipool_slot_last_limit_locked(apipool_slot_t *slot, const apipool_key_limits_t *defaults,
+                                   apr_time_t now);
+
 /**
  * Enters this process as the holder of a lease or of a client's place. Returns APIPOOL_NONE when
  * there is no entry left.
@@ -96,8 +100,31 @@ apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot);
  *  updates the slot. */
 apipool_state_e apipool_slot_state(const apipool_slot_t *slot, apr_time_t now);
 
-/** Notes the last error of a key. */
-void apipool_slot_note_error(apipool_slot_t *slot, int status, apipool_rule_e rule, apr_time_t now);
+/** Notes the last error of a key, with what the vendor said; NULL: nothing. */
+void apipool_slot_note_error_locked(apipool_segment_t *segment, apipool_slot_t *slot, int status,
+                                    apipool_rule_e rule, const apipool_words_t *words,
+                                    apr_time_t now);
+
+/** What the vendor said of a key's last error; "" where it said nothing, or it is forgotten. */
+const char *apipool_slot_words_locked(const apipool_segment_t *segment, const apipool_slot_t *slot);
+
+/** Keeps words that the vendor said of a key's last error. */
+void apipool_slot_keep_words_locked(apipool_segment_t *segment, apipool_slot_t *slot,
+                                    const apipool_words_t *words);
+
+/* Why a key left the rotation last: a rule (apipool_rule_e), or one of these. 0: unknown. They are
+ * stored, so their numbers stay. */
+enum {
+    APIPOOL_REASON_LIMIT = 256, /* a configured one: plus APIPOOL_RPM ... */
+    APIPOOL_REASON_ACCOUNT = APIPOOL_REASON_LIMIT + APIPOOL_WINDOWS, /* met by another key */
+    APIPOOL_REASON_BALANCE,
+    APIPOOL_REASON_COUNT
+};
+
+/** Code of a reason, for example "R07" or "rpm", and a sentence for operators without a full
+ *  stop; "" where it is unknown. */
+const char *apipool_slot_reason_code(const apipool_slot_t *slot);
+const char *apipool_slot_reason(const apipool_slot_t *slot);
 
 /** Returns 1 if a key is in rotation at its upstream: active, cooling or half open. */
 int apipool_slot_is_in_use(const apipool_slot_t *slot);

@@ -41,7 +41,7 @@ static void note_pause(const apipool_tier_t *tier, const apipool_source_t *sourc
                        apr_uint32_t model_slot, apr_time_t until, apipool_why_not_t *why_not)
 {
     const apipool_upstream_t *u = &tier->segment->upstreams[source->upstream];
-    int fault = apipool_breaker_is_fault_locked(u, tier->request->client, tier->now);
+    int fault = apipool_breaker_is_fault_locked(u, source->model, tier->request->client, tier->now);
     apr_time_t ready = until, proof;
     if (!u->held_up && apipool_members_next_locked(tier->segment, source->upstream, model_slot,
                                                    0) == APIPOOL_NONE) {
@@ -98,14 +98,17 @@ static void add_part(apipool_tier_t *tier, const apipool_source_t *source,
     apipool_members_wake_locked(tier->segment, source->upstream, model_slot, tier->now);
     apr_time_t until =
         apipool_breaker_until_locked(u, source->model, tier->request->client, tier->now);
+    int avoided = !tier->last_resort && apipool_breaker_is_last_resort_locked(
+                                            u, source->model, tier->request->client, tier->now);
     if (until) {
         note_pause(tier, source, model_slot, until, why_not);
     }
+    why_not->avoided |= avoided;
     if (u->list_used) {
         tier->parts[tier->count++] =
-            (apipool_part_t){source, u, model_slot, tier->total, .closed = until != 0};
+            (apipool_part_t){source, u, model_slot, tier->total, .closed = until || avoided};
         tier->total += u->list_used;
-        tier->usable += until ? 0 : u->usable;
+        tier->usable += until || avoided ? 0 : u->usable;
     }
 }
 

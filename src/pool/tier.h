@@ -31,13 +31,15 @@ typedef struct {
     apr_uint32_t usable;                       /* keys, ignoring cooldowns for single models */
     apr_uint32_t skipped[APIPOOL_SKIPPED_MAX]; /* not enough tokens left */
     int skipped_count;
+    int last_resort; /* set before it is opened: upstreams that reject every key are asked, too */
 } apipool_tier_t;
 
 /* Why no key was found so far, over all tiers. */
 typedef struct {
     apr_time_t retry_at; /* 0: no key becomes usable by the clock */
     int tried, cooling, busy, paused;
-    int more; /* the search was interrupted to let others have the lock */
+    int avoided; /* an upstream that rejects every key was not asked */
+    int more;    /* the search was interrupted to let others have the lock */
 } apipool_why_not_t;
 
 /** Opens the tier that begins at sources[*next], and moves *next behind it. why_not notes what

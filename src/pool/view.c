@@ -205,6 +205,10 @@ static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot
     info->added_at = slot->added_at;
     info->last_used_at = slot->last_used_at;
     copy_error_locked(slot, info);
+    apr_cpystrn(info->last_words, apipool_slot_words_locked(segment, slot),
+                sizeof(info->last_words));
+    info->reason = apipool_slot_reason(slot);
+    info->reason_code = apipool_slot_reason_code(slot);
     info->error_streak = slot->error_streak;
     info->in_flight = slot->in_flight;
     apipool_counts_read(&slot->counts, slot->windows, now, &info->counters);

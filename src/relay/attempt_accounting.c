@@ -57,6 +57,21 @@ static void log_outcome(apipool_request_t *req, const apipool_outcome_t *outcome
     }
 }
 
+/* A success says nothing; it may be the last attempt only. */
+static void keep_words(apipool_request_t *req, const apipool_words_t *words)
+{
+    if (!*words->text || req->attempts > APIPOOL_RECENT_ATTEMPTS) {
+        return;
+    }
+    if (!req->said) {
+        req->said = apr_array_make(req->r->pool, 2, sizeof(apipool_words_t));
+    }
+    while (req->said->nelts < req->attempts - 1) {
+        memset(apr_array_push(req->said), 0, sizeof(apipool_words_t));
+    }
+    APR_ARRAY_PUSH(req->said, apipool_words_t) = *words;
+}
+
 static void leave_trail(apipool_request_t *req, apipool_rule_e rule)
 {
     req->rule = rule;
@@ -64,7 +79,8 @@ static void leave_trail(apipool_request_t *req, apipool_rule_e rule)
         apipool_recent_attempt_t *attempt = &req->trail[req->attempts - 1];
         attempt->key = req->attempt.lease->id;
         attempt->upstream = req->attempt.upstream->index;
-        attempt->rule = rule;
+        attempt->rule = (apr_uint16_t)rule;
+        attempt->status = (apr_uint16_t)(req->attempt.answering ? req->r->status : 0);
     }
 }
 
@@ -112,6 +128,7 @@ void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t
     apr_status_t rv =
         apipool_pool_report(apipool_lifecycle_segment(), req->attempt.lease, &what, now, &outcome);
     leave_trail(req, outcome.rule);
+    keep_words(req, &verdict->words);
     if (outcome.rule == APIPOOL_RULE_SUCCESS) {
         apipool_token_count_note_habit(req);
     }
@@ -121,13 +138,14 @@ void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t
                                         "of this attempt was not recorded");
         return;
     }
+    const apipool_verdict_t as_judged = *verdict;
     req->counted = what.request;
     req->charge.is_in_flight &= !what.request;
     verdict->rule = outcome.rule;
     log_outcome(req, &outcome);
     if (outcome.doubted) {
         put_aside(req->budget);
-        apipool_blame_remember(req, verdict, what.status, &outcome);
+        apipool_blame_remember(req, &as_judged, what.status, &outcome);
     }
 }
 

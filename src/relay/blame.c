@@ -51,6 +51,12 @@ static void log_doubt(const apipool_request_t *req, const entry_t *entry,
                       req->pool->name, id, apipool_rule_name(outcome->rule),
                       apipool_state_name(outcome->state));
     }
+    else if (outcome->rests) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
+                      APIPOOL_LOG(0160) "pool %s, key %s: %s for a model that another key serves, "
+                                        "rests for this model",
+                      req->pool->name, id, apipool_rule_name(outcome->rule));
+    }
     else {
         ap_log_rerror(APLOG_MARK, outcome->asked ? APLOG_INFO : APLOG_DEBUG, 0, req->r,
                       APIPOOL_LOG(0037) "pool %s, key %s: %s may be the request's fault, %s",

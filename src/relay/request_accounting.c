@@ -115,6 +115,9 @@ const apipool_request_stats_t *apipool_request_accounting_describe(apipool_reque
     entry->at = r->request_time;
     entry->attempt_count = (apr_uint32_t)req->attempts;
     memcpy(entry->attempts, req->trail, sizeof(entry->attempts));
+    for (int i = 0; req->said && i < req->said->nelts; i++) {
+        apipool_recent_said(entry, &APR_ARRAY_IDX(req->said, i, apipool_words_t));
+    }
     entry->key = req->attempts ? req->attempt.lease->id : 0;
     entry->usage = (unsigned char)apipool_token_count_tokens(req, &entry->tokens);
     entry->ending = (unsigned char)find_ending(req);

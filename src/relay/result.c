@@ -55,5 +55,7 @@ apipool_verdict_t apipool_result_judge(apipool_request_t *req, apr_time_t now)
         apipool_gate_held(req, &body, &evidence.body_len);
         evidence.body = body;
     }
-    return apipool_verdict(&evidence);
+    apipool_verdict_t verdict = apipool_verdict(&evidence);
+    apipool_words_mask(&verdict.words, req->attempt.lease->key, req->attempt.lease->len);
+    return verdict;
 }

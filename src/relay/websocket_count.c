@@ -55,8 +55,12 @@ static void describe(const apipool_websocket_t *ws, const apipool_turn_t *turn,
         stats->upstream = lease->upstream;
         stats->entry.key = lease->id;
         stats->entry.attempt_count = 1;
-        stats->entry.attempts[0] = (apipool_recent_attempt_t){
-            .key = lease->id, .upstream = lease->upstream, .rule = ended->verdict.rule};
+        stats->entry.attempts[0] =
+            (apipool_recent_attempt_t){.key = lease->id,
+                                       .upstream = lease->upstream,
+                                       .rule = (apr_uint16_t)ended->verdict.rule,
+                                       .status = (apr_uint16_t)ended->status};
+        apipool_recent_said(&stats->entry, &ended->verdict.words);
         stats->used.reached = 1;
         stats->used.tokens = ended->usage.total >= 0                   ? ended->usage.total
                              : ended->ending == APIPOOL_ENDED_COMPLETE ? -1
@@ -357,6 +361,7 @@ static apipool_verdict_t judge(const apipool_websocket_t *ws, int *status, apr_t
                                    .custom_count = rules->nelts,
                                    .now = now};
     apipool_verdict_t verdict = apipool_verdict(&evidence);
+    apipool_words_mask(&verdict.words, ws->req->attempt.lease->key, ws->req->attempt.lease->len);
     free(body);
     json_decref(error);
     return verdict;

@@ -8,6 +8,7 @@
 #include "account.h"
 #include "keys.h"
 #include "members.h"
+#include "slots.h"
 #include "store_parts.h"
 #include "throttle.h"
 
@@ -30,7 +31,8 @@ enum {
     APIPOOL_STAT_MINUTES = 18,
     APIPOOL_STAT_HOURS = 19,
     APIPOOL_STAT_KIND = 23,
-    APIPOOL_STAT_TEXT = 24
+    APIPOOL_STAT_TEXT = 24,
+    APIPOOL_STAT_WORDS = 37
 };
 
 #define MEMBER            APIPOOL_RECORD_MEMBER
@@ -60,7 +62,7 @@ typedef struct {
     char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX], upstream[APIPOOL_NAME_MAX];
     apr_uint64_t id;
     apr_uint32_t kind;
-    apipool_record_field_t text, digest, model_slots, minutes, hours;
+    apipool_record_field_t text, digest, model_slots, minutes, hours, words;
 } about_t;
 
 static const apipool_record_member_t about_members[] = {
@@ -74,6 +76,7 @@ static const apipool_record_member_t about_members[] = {
     FIELD(APIPOOL_STAT_MODEL_SLOTS, about_t, model_slots),
     FIELD(APIPOOL_STAT_MINUTES, about_t, minutes),
     FIELD(APIPOOL_STAT_HOURS, about_t, hours),
+    FIELD(APIPOOL_STAT_WORDS, about_t, words),
     {0}};
 
 static const apipool_record_member_t slot_members[] = {
@@ -96,6 +99,7 @@ static const apipool_record_member_t slot_members[] = {
     REAL(30, apipool_slot_t, balance),
     TEXT(31, apipool_slot_t, currency),
     SIGNED(32, apipool_slot_t, read_at),
+    NUMBER(36, apipool_slot_t, reason),
     ROW(11, apipool_slot_t, windows, windows, apr_uint32_t),
     COUNTS(12, offsetof(apipool_slot_t, counts)),
     {0}};
@@ -184,6 +188,7 @@ static void save_slot(apipool_saving_t *saving, int n)
     apipool_record_writer_t *writer = begin(saving, slot->pool);
     apipool_record_put_members(writer, slot_members, slot);
     put_model_slots(writer, segment, slot);
+    apipool_record_put_text(writer, APIPOOL_STAT_WORDS, apipool_slot_words_locked(segment, slot));
     apipool_store_key_name(name, slot->id, pool->server, pool->name);
     apipool_saving_put(saving, name);
 }
@@ -327,6 +332,16 @@ static void take_model_slots(const stat_t *stat, apr_uint32_t index)
     }
 }
 
+static void take_words(const stat_t *stat, apipool_slot_t *slot)
+{
+    const apipool_record_field_t *field = &stat->about.words;
+    apipool_words_t words = {.text = ""};
+    if (field->bytes && field->len && field->len < sizeof(words.text)) {
+        memcpy(words.text, field->bytes, field->len);
+        apipool_slot_keep_words_locked(stat->segment, slot, &words);
+    }
+}
+
 /* Ignores states that are unknown or that only an operator sets, and impossible values. */
 static void take_slot(const stat_t *stat)
 {
@@ -351,6 +366,7 @@ static void take_slot(const stat_t *stat)
         slot->read_at = 0;
     }
     apipool_counts_mend(&slot->counts);
+    take_words(stat, slot);
     apipool_members_settle_locked(stat->segment, index);
     take_model_slots(stat, index);
 }

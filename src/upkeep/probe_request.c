@@ -94,6 +94,7 @@ apipool_probe_report_t apipool_probe_request_judge(const apipool_question_t *que
                                      .is_check = for_balance,
                                      .status = answer->status,
                                      .rule = answer->verdict.rule,
+                                     .words = answer->verdict.words,
                                      .policy = &pool->policy};
     report.result = answer->verdict.event != APIPOOL_EVENT_SUCCESS ? read_error(answer)
                     : !ap_is_HTTP_SUCCESS(answer->status)          ? APIPOOL_PROBED_UNKNOWN

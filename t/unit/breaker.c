@@ -424,6 +424,171 @@ static void a_pause_ends_when_the_clock_is_set_back(void **unused)
     report(APIPOOL_RULE_SUCCESS, 0, NOW - SEC(3600));
 }
 
+/* --- Keys that are called spent or rejected --------------------------------------------------- */
+
+static void an_upstream_that_rejects_every_key_is_at_fault(void **unused)
+{
+    static const apipool_rule_e rules[] = {APIPOOL_RULE_CREDENTIAL, APIPOOL_RULE_QUOTA};
+    for (int r = 0; r < 2; r++) {
+        fixture_t *f = open_with(CAPACITY);
+        add_many(upstream_a, "a", 4);
+        may_doubt = 1;
+        for (int i = 0; i < 8; i++) {
+            client = (apr_uint64_t)i % 2 + 1;
+            meet(rules[r], 0, NOW + i);
+            assert_int_equal(outcome.rule, i < 2 ? rules[r] : APIPOOL_RULE_SHARED_FATE);
+            assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
+            apipool_verdict_t verdict = verdict_of(rules[r], 0);
+            settle_doubt(&lease, &verdict, APIPOOL_DOUBT_ENDED, NOW + i);
+            assert_false(outcome.lost);
+        }
+        apipool_lease_t lent; /* nor do probes mean anything while it does so */
+        apipool_state_e state;
+        for (int i = 0; i < 4; i++) {
+            assert_true(
+                lend_probe(upstream_a, APIPOOL_PROBE_CHECK, 0, NOW + SEC(1), &lent, &state));
+            tell_probe(&lent, r ? APIPOOL_PROBED_SPENT : APIPOOL_PROBED_REJECTED, NOW + SEC(1));
+            assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
+        }
+        for (int i = 0; i < 4; i++) { /* when it is back, so are all keys */
+            meet(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(2));
+        }
+        assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE], 4);
+        assert_int_equal(totals_of(upstream_a).errors, 0);
+        fixture_close(f);
+    }
+}
+
+static void others_are_asked_before_one_that_rejects_every_key(void **unused)
+{
+    apr_uint32_t tried[1];
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_ROUND_ROBIN);
+    add_many(upstream_a, "a", 3);
+    add(upstream_b, "b000");
+    sources[1].priority = 1;
+    may_doubt = 1;
+    client = request.client = 1;
+    for (int i = 0; i < 3; i++) {
+        meet(APIPOOL_RULE_CREDENTIAL, 0, NOW);
+        assert_string_not_equal(lease.key, "b000");
+    }
+    check_acquires("b000", NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
+    assert_int_equal(acquire(NOW + SEC(1)), APIPOOL_ACQUIRED); /* one request a second looks */
+    assert_string_not_equal(lease.key, "b000");
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW + SEC(1));
+    check_acquires("b000", NOW + SEC(1));
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(1));
+    request.source_count = 1; /* where there is no other, its answer is the one to give */
+    for (int i = 0; i < 5; i++) {
+        request.tried_count = 0;
+        assert_int_equal(acquire_request(&request, NOW + SEC(1)), APIPOOL_ACQUIRED);
+        report(APIPOOL_RULE_CREDENTIAL, 0, NOW + SEC(1));
+        tried[0] = lease.slot;
+        request.tried = tried;
+        request.tried_count = 1;
+        assert_int_equal(acquire_request(&request, NOW + SEC(1)), APIPOOL_EXHAUSTED);
+    }
+}
+
+/* An honest client among those who are refused. */
+static void what_all_keys_are_forbidden_closes_nothing(void **unused)
+{
+    add_many(upstream_a, "a", 4);
+    for (int i = 0; i < 12; i++) {
+        client = (apr_uint64_t)i % 3 + 1;
+        meet(APIPOOL_RULE_FORBIDDEN, 0, NOW);
+    }
+    assert_int_equal(outcome.rule, APIPOOL_RULE_SHARED_FATE);
+    client = 9;
+    meet(APIPOOL_RULE_SUCCESS, 0, NOW);
+}
+
+/* --- Faults by model -------------------------------------------------------------------------- */
+
+static void a_model_that_fails_does_not_pause_others(void **unused)
+{
+    static const apipool_rule_e faults[] = {APIPOOL_RULE_UPSTREAM_ERROR, APIPOOL_RULE_OVERLOADED,
+                                            APIPOOL_RULE_NO_ANSWER, APIPOOL_RULE_BROKE_OFF};
+    add_many(upstream_a, "a", 3);
+    for (int i = 0; i < 5; i++) {
+        client = (apr_uint64_t)i;
+        meet_for(7, faults[i % 4], 0, NOW);
+    }
+    assert_int_equal(acquire_for(7, NOW), APIPOOL_ALL_PAUSED);
+    assert_int_equal(retry_at, NOW + SEC(1));
+    for (int i = 0; i < 20; i++) {
+        meet_for(8, i % 2 ? APIPOOL_RULE_SUCCESS : APIPOOL_RULE_CLIENT_ERROR, 0, NOW);
+        assert_int_equal(acquire_for(7, NOW), APIPOOL_ALL_PAUSED); /* nor do they open it */
+    }
+    meet_for(7, APIPOOL_RULE_UPSTREAM_ERROR, 0, NOW + SEC(1)); /* the one of this second */
+    assert_int_equal(acquire_for(7, NOW + SEC(1)), APIPOOL_ALL_PAUSED);
+    meet_for(7, APIPOOL_RULE_SUCCESS, 0, NOW + SEC(2));
+    meet_for(7, APIPOOL_RULE_SUCCESS, 0, NOW + SEC(2));
+}
+
+static void any_number_of_models_may_fail(void **unused)
+{
+    add_many(upstream_a, "a", 3);
+    for (int i = 0; i < 1000; i++) {
+        client = (apr_uint64_t)i % 5;
+        meet_for(100 + (apr_uint64_t)i, APIPOOL_RULE_UPSTREAM_ERROR, 0, NOW + i);
+    }
+    meet_for(8, APIPOOL_RULE_SUCCESS, 0, NOW + 1000);
+}
+
+static void three_models_that_fail_are_the_upstream(void **unused)
+{
+    add_many(upstream_a, "a", 3);
+    for (apr_uint64_t i = 0; i < 5; i++) {
+        meet_for(10 + i % 3, APIPOOL_RULE_UPSTREAM_ERROR, 0, NOW);
+    }
+    for (apr_uint64_t model = 10; model < 13; model++) {
+        assert_int_equal(acquire_for(model, NOW), APIPOOL_ALL_PAUSED);
+    }
+    meet_for(13, APIPOOL_RULE_UPSTREAM_ERROR, 0, NOW); /* finds out for itself, once */
+    assert_int_equal(acquire_for(13, NOW), APIPOOL_ALL_PAUSED);
+    meet_for(14, APIPOOL_RULE_SUCCESS, 0, NOW);
+    meet_for(10, APIPOOL_RULE_SUCCESS, 0, NOW);
+}
+
+static void what_cannot_be_sent_is_no_models_fault(void **unused)
+{
+    add_many(upstream_a, "a", 3);
+    for (int i = 0; i < 5; i++) {
+        meet_for(7, APIPOOL_RULE_NOT_SENT, 0, NOW);
+    }
+    assert_int_equal(acquire_for(8, NOW), APIPOOL_ALL_PAUSED);
+}
+
+/* Others serve other models meanwhile, and would make it look like the key's own fault. */
+static void a_model_that_always_fails_trips_no_key(void **unused)
+{
+    add_many(upstream_a, "a", 4);
+    for (int i = 0; i < 400; i++) {
+        assert_int_equal(acquire_for(i % 2 ? 7 : 8, NOW + SEC(i)), APIPOOL_ACQUIRED);
+        int bad = !strcmp(lease.key, "a002");
+        report(bad ? APIPOOL_RULE_UPSTREAM_ERROR : APIPOOL_RULE_SUCCESS, 0, NOW + SEC(i));
+        if (bad && outcome.state != APIPOOL_STATE_ACTIVE) { /* the others have served the same */
+            break;
+        }
+    }
+    assert_int_equal(outcome.state, APIPOOL_STATE_TRIPPED);
+    for (int i = 0; i < 400; i++) {
+        apr_time_t now = NOW + SEC(1000 + i);
+        int of_a001 = 0;
+        assert_int_equal(acquire_for(8, now), APIPOOL_ACQUIRED);
+        of_a001 = !strcmp(lease.key, "a001");
+        if (of_a001) {
+            lease.model = 9; /* sticks to that key, and fails with any */
+        }
+        report(of_a001 ? APIPOOL_RULE_UPSTREAM_ERROR : APIPOOL_RULE_SUCCESS, 0, now);
+        if (of_a001) {
+            assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
+        }
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(refusals_of_three_keys_and_half_of_them_are_everyones_fate),
     TEST(two_keys_share_no_fate),
@@ -448,6 +613,14 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(any_answer_that_is_no_fault_ends_a_row_of_them),
     cmocka_unit_test(what_one_client_has_met_alone_pauses_it_alone),
     TEST(a_pause_ends_when_the_clock_is_set_back),
+    cmocka_unit_test(an_upstream_that_rejects_every_key_is_at_fault),
+    TEST(others_are_asked_before_one_that_rejects_every_key),
+    TEST(what_all_keys_are_forbidden_closes_nothing),
+    TEST(a_model_that_fails_does_not_pause_others),
+    TEST(any_number_of_models_may_fail),
+    TEST(three_models_that_fail_are_the_upstream),
+    TEST(what_cannot_be_sent_is_no_models_fault),
+    TEST(a_model_that_always_fails_trips_no_key),
 };
 
 int main(void)

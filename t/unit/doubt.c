@@ -81,15 +81,18 @@ static void check_asks_nothing(apr_time_t now)
     assert_false(lend_check(&lent, now));
 }
 
-static void a_key_that_never_served_is_blamed(void **unused)
+/* One request must not take a pool out, be its keys ever so new. */
+static void a_key_that_never_served_is_in_doubt_too(void **unused)
 {
     add(upstream_a, "sk-1");
     check_acquires("sk-1", NOW);
     refuse(APIPOOL_RULE_CREDENTIAL, NOW);
-    assert_false(outcome.doubted);
+    assert_true(outcome.doubted);
+    assert_false(outcome.lost);
+    settle(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
+    assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
+    ask(APIPOOL_PROBED_REJECTED, 0, NOW + 1);
     assert_true(outcome.lost);
-    assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
-    check_asks_nothing(NOW);
 }
 
 static void a_key_in_doubt_is_as_it_was(void **unused)
@@ -205,6 +208,7 @@ static void an_upstream_has_so_many_doubts_and_no_more(void **unused)
         doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
         assert_int_equal(outcome.asked, i < ROOM);
     }
+    serve(NOW); /* so that the upstream does not reject every key */
     for (int i = 0; i < ROOM; i++) {
         ask(i ? APIPOOL_PROBED_ACCEPTED : APIPOOL_PROBED_REJECTED, 0, NOW + 1);
     }
@@ -324,6 +328,179 @@ static void a_half_open_key_stays_so_for_a_second(void **unused)
     check_acquires("sk-1", now + SEC(61));
 }
 
+/* --- A model that is refused ----------------------------------------------------------------- */
+
+enum { GOOD = 11, PRO, PRO2, PRO3 };
+static int certain; /* the upstream says in words that the credential is invalid */
+
+/* A request for a model is refused by sk-1, and by no other key if "doubted" says so. */
+static void refuse_model(apr_uint64_t model, apipool_rule_e rule, apipool_doubted_e doubted,
+                         apr_time_t now)
+{
+    for (;;) {
+        assert_int_equal(acquire_for(model, now), APIPOOL_ACQUIRED);
+        if (!strcmp(lease.key, "sk-1")) {
+            break;
+        }
+        report(APIPOOL_RULE_SUCCESS, 0, now);
+    }
+    refuse(rule, now);
+    apipool_lease_t refused = lease;
+    if (doubted != APIPOOL_DOUBT_ENDED) {
+        assert_int_equal(acquire_for(model, now), APIPOOL_ACQUIRED);
+        assert_string_equal(lease.key, "sk-2");
+        report(APIPOOL_RULE_SUCCESS, 0, now);
+    }
+    apipool_verdict_t verdict = verdict_of(rule, 0);
+    verdict.is_certain = certain;
+    settle_doubt(&refused, &verdict, doubted, now);
+}
+
+/* Returns 1 if sk-1 is among the keys that a model gets. */
+static int serves(apr_uint64_t model, apr_time_t now)
+{
+    int found = 0;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(acquire_for(model, now), APIPOOL_ACQUIRED);
+        found |= !strcmp(lease.key, "sk-1");
+        report(APIPOOL_RULE_CLIENT_GONE, 0, now);
+    }
+    return found;
+}
+
+static void a_key_rests_for_a_model_that_another_one_serves(void **unused)
+{
+    static const apipool_rule_e rules[] = {APIPOOL_RULE_QUOTA, APIPOOL_RULE_CREDENTIAL};
+    for (int i = 0; i < 2; i++) {
+        fixture_t *f = open_with(CAPACITY);
+        add(upstream_a, "sk-1");
+        add(upstream_a, "sk-2");
+        refuse_model(PRO, rules[i], APIPOOL_DOUBT_BLAMED, NOW);
+        assert_false(outcome.lost);
+        assert_true(outcome.asked);
+        assert_int_equal(slot_of("sk-1")->state, APIPOOL_STATE_ACTIVE);
+        assert_int_equal(slot_of("sk-1")->last_rule, rules[i]);
+        assert_false(serves(PRO, NOW + SEC(30) - 1));
+        assert_true(serves(GOOD, NOW));
+        assert_true(serves(PRO, NOW + SEC(30)));
+        refuse_model(PRO, rules[i], APIPOOL_DOUBT_BLAMED, NOW + SEC(30)); /* again */
+        assert_false(serves(PRO, NOW + SEC(90) - 1));
+        assert_true(serves(PRO, NOW + SEC(90)));
+        assert_null(consistency_of(segment));
+        fixture_close(f);
+    }
+}
+
+static void a_spent_model_rests_for_the_whole_account(void **unused)
+{
+    add_of(upstream_a, "sk-1", "acme");
+    add(upstream_a, "sk-2");
+    add_of(upstream_a, "sk-3", "acme");
+    refuse_model(PRO, APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_BLAMED, NOW);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(acquire_for(PRO, NOW), APIPOOL_ACQUIRED);
+        assert_string_equal(lease.key, "sk-2");
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
+    }
+    assert_true(serves(GOOD, NOW));
+}
+
+/* A credential is not one for certain models; but a key that has just served is not invalid. */
+static void what_is_called_invalid_is_lost_where_another_one_serves(void **unused)
+{
+    add(upstream_a, "sk-1");
+    add(upstream_a, "sk-2");
+    certain = 1;
+    do {
+        assert_int_equal(acquire_for(GOOD, NOW), APIPOOL_ACQUIRED);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
+    } while (strcmp(lease.key, "sk-1"));
+    refuse_model(PRO, APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW + SEC(1));
+    assert_false(outcome.lost);
+    assert_true(outcome.rests);
+    refuse_model(GOOD, APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + SEC(2));
+    assert_false(outcome.lost);
+    refuse_model(GOOD, APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW + SEC(3));
+    assert_true(outcome.lost);
+    certain = 0;
+}
+
+/* The probe is inconclusive in all of these. */
+static void a_second_model_tells_that_it_is_the_key(void **unused)
+{
+    add(upstream_a, "sk-1");
+    add(upstream_a, "sk-2");
+    refuse_model(PRO, APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_BLAMED, NOW);
+    ask(APIPOOL_PROBED_UNKNOWN, 0, NOW + 1);
+    refuse_model(PRO2, APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_BLAMED, NOW + SEC(1));
+    assert_true(outcome.lost);
+    assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
+}
+
+static void unless_the_key_serves_others(void **unused)
+{
+    add(upstream_a, "sk-1");
+    add(upstream_a, "sk-2");
+    refuse_model(PRO, APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW);
+    ask(APIPOOL_PROBED_UNKNOWN, 0, NOW + 1);
+    do { /* the refusal before is no evidence any more */
+        assert_int_equal(acquire_for(GOOD, NOW + 2), APIPOOL_ACQUIRED);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW + 2);
+    } while (strcmp(lease.key, "sk-1"));
+    refuse_model(PRO2, APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW + SEC(11));
+    assert_false(outcome.lost);
+    ask(APIPOOL_PROBED_UNKNOWN, 0, NOW + SEC(12));
+    refuse_model(PRO3, APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW + SEC(13));
+    assert_false(outcome.lost); /* it has served another model, and was not refused it since */
+    refuse_model(GOOD, APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_BLAMED, NOW + SEC(14));
+    assert_true(outcome.lost);
+}
+
+static void a_model_that_it_has_served_is_no_excuse_once_it_is_refused(void **unused)
+{
+    add(upstream_a, "sk-1");
+    add(upstream_a, "sk-2");
+    do {
+        assert_int_equal(acquire_for(GOOD, NOW), APIPOOL_ACQUIRED);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW);
+    } while (strcmp(lease.key, "sk-1"));
+    refuse_model(GOOD, APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_BLAMED, NOW + 1);
+    assert_false(outcome.lost);
+    ask(APIPOOL_PROBED_UNKNOWN, 0, NOW + 2);
+    refuse_model(PRO, APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_BLAMED, NOW + 3);
+    assert_true(outcome.lost);
+    assert_int_equal(slot_of("sk-1")->served_model, 0);
+}
+
+static void a_model_that_nobody_serves_costs_no_key(void **unused)
+{
+    add(upstream_a, "sk-1");
+    for (int i = 0; i < 20; i++) {
+        client = (apr_uint64_t)i % 3 + 1;
+        refuse_model(i % 2 ? PRO : PRO2, APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_ENDED, NOW + SEC(i));
+        assert_false(outcome.lost);
+        assert_int_equal(acquire_for(GOOD, NOW + SEC(i)), APIPOOL_ACQUIRED);
+        report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(i));
+        apipool_lease_t lent;
+        if (lend_check(&lent, NOW + SEC(i))) {
+            answer(&lent, APIPOOL_PROBED_UNKNOWN, 0, NOW + SEC(i));
+        }
+    }
+    assert_int_equal(slot_of("sk-1")->counts.errors, 0);
+}
+
+/* Seven models have no cooldowns of their own: the last one stands for all others. */
+static void a_model_does_not_rest_in_the_place_of_others(void **unused)
+{
+    add(upstream_a, "sk-1");
+    add(upstream_a, "sk-2");
+    for (apr_uint64_t model = 101; model < 120; model++) {
+        refuse_model(model, APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_BLAMED, NOW);
+        assert_int_equal(serves(model, NOW + 1), model >= 107);
+    }
+    assert_true(serves(GOOD, NOW + 1));
+}
+
 /* The key stays in rotation for others; a request that has it in doubt waits for cooling keys. */
 static void a_key_in_doubt_is_none_to_wait_for(void **unused)
 {
@@ -399,7 +576,7 @@ static void what_an_operator_does_ends_a_doubt(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_key_that_never_served_is_blamed),
+        TEST(a_key_that_never_served_is_in_doubt_too),
         TEST(a_key_in_doubt_is_as_it_was),
         TEST(only_refusals_of_the_key_leave_doubts),
         TEST(a_key_is_lost_where_another_one_serves_the_same),
@@ -415,6 +592,14 @@ int main(void)
         TEST(a_key_in_doubt_is_none_to_wait_for),
         TEST(a_half_open_key_in_doubt_is_none_to_wait_for),
         TEST(what_an_operator_does_ends_a_doubt),
+        cmocka_unit_test(a_key_rests_for_a_model_that_another_one_serves),
+        TEST(a_spent_model_rests_for_the_whole_account),
+        TEST(what_is_called_invalid_is_lost_where_another_one_serves),
+        TEST(a_second_model_tells_that_it_is_the_key),
+        TEST(unless_the_key_serves_others),
+        TEST(a_model_that_it_has_served_is_no_excuse_once_it_is_refused),
+        TEST(a_model_that_nobody_serves_costs_no_key),
+        TEST(a_model_does_not_rest_in_the_place_of_others),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     if (apr_initialize() != APR_SUCCESS) {

@@ -158,6 +158,7 @@ static int is_idle(const apipool_lend_request_t *request, apr_uint32_t key)
         wanted_here &= request->tried[i] != key;
     }
     if (!wanted_here || apipool_breaker_until_locked(u, model, request->client, world.now) ||
+        apipool_breaker_is_last_resort_locked(u, model, request->client, world.now) ||
         (model_slot && slot->place[model_slot] != APIPOOL_NONE &&
          slot->until[model_slot] > world.now)) {
         return 0;
@@ -339,8 +340,9 @@ static void random_report(void)
     world.lost += outcome.lost != 0;
     forget_lease(which);
     if (outcome.doubted) {
+        apr_uint64_t errors = slot->counts.errors;
         settle_doubt(&lent, &verdict, (apipool_doubted_e)draw(3), world.now);
-        world.errors += outcome.lost != 0;
+        world.errors += slot->counts.errors - errors;
         world.lost += outcome.lost != 0;
     }
 }
@@ -768,11 +770,196 @@ static void no_client_takes_out_a_key(void **unused)
     assert_true(steps() < 100000 || (asked.total > 100 && asked.refusals > 10 * asked.total));
 }
 
+/* --- Requests at fault, over scripted vendors -------------------------------------------------- */
+
+#define HONEST_MODEL 77
+
+/* What vendors say of a request that is at fault; they say it whatever the key, or to every other
+ * key. Bodies as reported by users. */
+static const struct {
+    int status;
+    const char *body;
+    int by_key; /* other keys serve it */
+} faulty[] = {
+    {403, "{\"code\":30011,\"message\":\"Paid models cannot be used with granted balance\"}", 1},
+    {401, "{\"error\":{\"type\":\"ModelError\",\"message\":\"Model is not supported\"}}", 1},
+    {401, "{\"error\":{\"type\":\"key_model_access_denied\",\"code\":\"401\"}}", 1},
+    {429, "{\"error\":{\"message\":\"insufficient balance (1008)\"}}", 1},
+    {402, "{\"error\":{\"code\":402,\"message\":\"Insufficient credits\"}}", 1},
+    {429, "{\"error\":{\"code\":\"1113\",\"message\":\"in arrears\"}}", 1},
+    {401, "{\"error\":{\"code\":\"invalid_api_key\",\"message\":\"Incorrect API key\"}}", 0},
+    {402, "{\"error\":{\"message\":\"Insufficient Balance\"}}", 0},
+    {403, "{\"error\":{\"code\":\"unsupported_country_region_territory\"}}", 0},
+    {404, "{\"error\":{\"code\":\"model_not_found\"}}", 0},
+    {400, "{\"error\":{\"type\":\"invalid_request_error\"}}", 0},
+    {413, "", 0},
+    {415, "unsupported media type", 0},
+    {422, "not JSON at all", 0},
+    {500, "{\"error\":{\"type\":\"server_error\"}}", 0},
+    {503, "{\"error\":{\"code\":\"model_not_found\",\"message\":\"no channel\"}}", 0},
+};
+
+static apipool_verdict_t judge_faulty(apr_uint32_t fault)
+{
+    apipool_evidence_t evidence = {.phase = APIPOOL_PHASE_ANSWERED,
+                                   .status = faulty[fault].status,
+                                   .body = faulty[fault].body,
+                                   .body_len = strlen(faulty[fault].body),
+                                   .now = world.now};
+    return apipool_verdict(&evidence);
+}
+
+static int lend_model(apr_uint64_t model, const apr_uint32_t *tried, int tried_count)
+{
+    apipool_lend_request_t request = want(APIPOOL_STRATEGY_SMART);
+    sources[0].model = sources[1].model = model;
+    request.client = client;
+    request.tried = tried;
+    request.tried_count = tried_count;
+    return acquire_request(&request, world.now) == APIPOOL_ACQUIRED;
+}
+
+/* What became of the attempts of one request. */
+static struct {
+    apipool_lease_t lent[ATTEMPTS], forbidden;
+    apipool_verdict_t verdicts[ATTEMPTS], forbidden_by;
+    int count, has_forbidden;
+} at_fault;
+
+/* As src/relay does it at the end of a request: see blame.c. */
+static void settle_faulty(apr_uint32_t served_by)
+{
+    for (int i = 0; i < at_fault.count; i++) {
+        settle_doubt(&at_fault.lent[i], &at_fault.verdicts[i],
+                     at_fault.lent[i].upstream != served_by ? APIPOOL_DOUBT_ENDED
+                     : at_fault.count > 1                   ? APIPOOL_DOUBT_SERVED
+                                                            : APIPOOL_DOUBT_BLAMED,
+                     world.now);
+    }
+    if (at_fault.has_forbidden && served_by != APIPOOL_NONE) {
+        apipool_report_t what = {
+            .verdict = &at_fault.forbidden_by, .headroom = -1, .tokens = -1, .policy = &policy};
+        assert_int_equal(apipool_pool_forbidden(segment, &at_fault.forbidden, &what, world.now),
+                         APR_SUCCESS);
+    }
+}
+
+static void note_faulty(const apipool_verdict_t *verdict)
+{
+    if (outcome.doubted) {
+        at_fault.verdicts[at_fault.count] = *verdict;
+        at_fault.lent[at_fault.count++] = lease;
+    }
+    if (verdict->rule == APIPOOL_RULE_FORBIDDEN) {
+        at_fault.has_forbidden = 1;
+        at_fault.forbidden = lease;
+        at_fault.forbidden_by = *verdict;
+    }
+}
+
+/* Any model but that of the honest client, now and then none; the same one often. */
+static void send_faulty(void)
+{
+    apr_uint32_t fault = draw(sizeof(faulty) / sizeof(*faulty)), tried[ATTEMPTS];
+    apr_uint64_t model = draw(10) ? 1000 + draw(draw(2) ? 4 : 100000) : 0;
+    apr_uint32_t served_by = APIPOOL_NONE;
+    int by_key = faulty[fault].by_key && model && draw(2), count = 0;
+    memset(&at_fault, 0, sizeof(at_fault));
+    client = 1 + draw(3);
+    may_doubt = 1;
+    while (count < ATTEMPTS && lend_model(model, tried, count)) {
+        tried[count++] = lease.slot;
+        if (by_key && lease.slot / 2 % 2) {
+            report(APIPOOL_RULE_SUCCESS, 0, world.now);
+            served_by = lease.upstream;
+            break;
+        }
+        apipool_verdict_t verdict = judge_faulty(fault);
+        report_as(&lease, &verdict, 0, world.now);
+        note_faulty(&verdict);
+        if (verdict.action == APIPOOL_PASS) {
+            break;
+        }
+    }
+    settle_faulty(served_by);
+}
+
+/* No key is at fault, so no probe says so; not every vendor can be asked. */
+static void ask_scripted(int vendor)
+{
+    static const apipool_probed_e answers[] = {APIPOOL_PROBED_ACCEPTED, APIPOOL_PROBED_NOT_FOUND,
+                                               APIPOOL_PROBED_UNKNOWN};
+    apipool_lease_t probe;
+    apipool_state_e state;
+    while (lend_probe(draw(2) ? upstream_a : upstream_b, APIPOOL_PROBE_CHECK, 0, world.now, &probe,
+                      &state)) {
+        apipool_probe_report_t what = {
+            .result = answers[vendor], .status = 200, .is_check = 1, .policy = &policy};
+        assert_int_equal(apipool_recovery_probed(segment, &probe, &what, world.now, &outcome),
+                         APR_SUCCESS);
+    }
+}
+
+/* An upstream that has just rejected every key is the last one to be asked, for a second. */
+static void check_all_serve(void)
+{
+    world.now += SEC(1);
+    client = 99;
+    may_doubt = 0;
+    for (apr_uint32_t tried[KEYS], i = 0; i < KEYS; i++) {
+        if (!lend_model(HONEST_MODEL, tried, (int)i)) {
+            fail_msg("%u keys serve; key 0 is %s because of %s", i,
+                     apipool_state_name(segment->slots[0].state),
+                     apipool_slot_reason_code(&segment->slots[0]));
+        }
+        tried[i] = lease.slot;
+        report(APIPOOL_RULE_SUCCESS, 0, world.now);
+    }
+}
+
+static int requests_at_fault(void)
+{
+    const char *wish = getenv("APIPOOL_TEST_REQUESTS");
+    int count = wish ? atoi(wish) : 0;
+    return count > 0 ? count : 10000;
+}
+
+/* By vendor: whether its probes are conclusive. By turns: an honest client is served meanwhile, or
+ * only before and afterwards. */
+static void whatever_clients_send_all_keys_serve_an_honest_one(void **unused)
+{
+    for (int turn = 0; turn < 6; turn++) {
+        fixture_t *f = open_with(CAPACITY);
+        begin(all_rules, 1, 24681357u + (apr_uint32_t)turn);
+        limits = (apipool_key_limits_t){0};
+        for (apr_uint32_t key = 0; key < KEYS; key++) {
+            segment->slots[key].limits = limits;
+        }
+        check_all_serve();
+        for (int i = 0; i < requests_at_fault(); i++) {
+            send_faulty();
+            world.now += draw(10) ? draw(SEC(1) / 10) : draw(SEC(5));
+            if (draw(20) == 0) {
+                ask_scripted(turn / 2);
+            }
+            if (turn % 2 && draw(50) == 0) {
+                check_all_serve();
+            }
+        }
+        check_all_serve();
+        assert_int_equal(totals_of(upstream_a).keys[APIPOOL_STATE_ACTIVE] +
+                             totals_of(upstream_b).keys[APIPOOL_STATE_ACTIVE],
+                         KEYS);
+        fixture_close(f);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(whatever_happens_every_promise_is_kept),
     TEST(what_is_no_fault_of_a_key_never_costs_it_anything),
     TEST(rate_limits_make_keys_cool_and_no_more),
     TEST(no_client_takes_out_a_key),
+    cmocka_unit_test(whatever_clients_send_all_keys_serve_an_honest_one),
 };
 
 int main(void)

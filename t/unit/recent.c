@@ -32,9 +32,30 @@ static void push(const apipool_recent_t *recent, apr_uint64_t n)
     apipool_recent_push_locked(recent, &entry);
 }
 
+/* Of the attempts in turn, as far as there is room. */
+static void each_attempt_has_the_vendors_words(void **unused)
+{
+    apipool_recent_entry_t entry = {.number = 0};
+    apipool_words_t words;
+    for (int i = 0; i < 4; i++) {
+        memset(&words, 0, sizeof(words));
+        memset(words.text, 'a' + i, i == 1 ? 0 : 180);
+        apipool_recent_said(&entry, &words);
+    }
+    assert_int_equal(strspn(apipool_recent_words(&entry, 0), "a"), 180);
+    assert_string_equal(apipool_recent_words(&entry, 1), "");
+    assert_int_equal(strspn(apipool_recent_words(&entry, 2), "c"), 180);
+    assert_string_equal(apipool_recent_words(&entry, 3), "");
+    assert_string_equal(apipool_recent_words(&entry, 7), "");
+    for (int i = 0; i < 600; i++) {
+        apipool_recent_said(&entry, &words);
+    }
+    assert_true(entry.words_len <= APIPOOL_RECENT_WORDS);
+}
+
 static void an_entry_is_bounded(void **unused)
 {
-    assert_true(sizeof(apipool_recent_entry_t) <= 384);
+    assert_true(sizeof(apipool_recent_entry_t) <= 896);
     assert_int_equal(apipool_recent_bytes(0) % 8, 0);
     assert_int_equal(apipool_recent_bytes(1000) % 8, 0);
 }
@@ -170,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_entry_is_bounded),
+        cmocka_unit_test(each_attempt_has_the_vendors_words),
         cmocka_unit_test(memory_full_of_zeros_is_an_empty_ring),
         cmocka_unit_test(all_of_an_entry_is_kept),
         cmocka_unit_test(texts_end_whatever_was_pushed),

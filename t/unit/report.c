@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "pool_fixture.h"
+#include "slots.h"
 
 static const struct {
     apipool_rule_e rule;
@@ -312,6 +313,77 @@ static void a_proof_that_died_is_repeated(void **unused)
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(30));
 }
 
+static apipool_rule_e report_words(apipool_rule_e rule, const char *message, apr_time_t now)
+{
+    apipool_verdict_t verdict = verdict_of(rule, 0);
+    apipool_words_make(&verdict.words, "", "", message);
+    return report_as(&lease, &verdict, -1, now);
+}
+
+static void check_told(const char *key, const char *reason, const char *words)
+{
+    const apipool_slot_t *slot = slot_of(key);
+    assert_string_equal(apipool_slot_reason_code(slot), reason);
+    assert_string_equal(apipool_slot_words_locked(segment, slot), words);
+    assert_true(strlen(apipool_slot_reason(slot)) > 0);
+}
+
+/* Not the last error, which may be another one. */
+static void the_reason_is_what_took_the_key_out(void **unused)
+{
+    add(upstream_a, "sk-1");
+    limits.rpm = 3;
+    limits.tpd = 100;
+    check_acquires("sk-1", NOW);
+    report_words(APIPOOL_RULE_UPSTREAM_ERROR, "sorry", NOW);
+    check_acquires("sk-1", NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
+    check_acquires("sk-1", NOW);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
+    assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
+    check_told("sk-1", "rpm", "\n\nsorry");
+    limits.rpm = 0;
+    limits.tpd = 3;
+    assert_int_equal(acquire(NOW + SEC(300)), APIPOOL_ALL_COOLING);
+    check_told("sk-1", "tpd", "\n\nsorry");
+    limits.tpd = 0;
+    check_acquires("sk-1", NOW + SEC(172800));
+    report_words(APIPOOL_RULE_RATE_LIMIT, "slower", NOW + SEC(172800));
+    check_told("sk-1", "R07", "\n\nslower");
+    check_acquires("sk-1", NOW + SEC(172900));
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW + SEC(172900)); /* without a word */
+    check_told("sk-1", "R06", "");
+}
+
+static void keys_of_a_spent_account_say_so(void **unused)
+{
+    add_of(upstream_a, "sk-1", "acme");
+    add_of(upstream_a, "sk-2", "acme");
+    check_acquires("sk-1", NOW);
+    report_words(APIPOOL_RULE_QUOTA, "spent", NOW);
+    assert_int_not_equal(acquire(NOW), APIPOOL_ACQUIRED);
+    check_told("sk-1", "R05", "\n\nspent");
+    check_told("sk-2", "account", "");
+}
+
+static void the_words_of_the_oldest_errors_make_room(void **unused)
+{
+    add(upstream_a, "sk-1");
+    add(upstream_a, "sk-2");
+    check_acquires("sk-1", NOW);
+    report_words(APIPOOL_RULE_UPSTREAM_ERROR, "one", NOW);
+    check_acquires("sk-2", NOW);
+    report_words(APIPOOL_RULE_UPSTREAM_ERROR, "two", NOW);
+    segment->header->words_next = APIPOOL_KEY_WORDS_MAX;
+    add(upstream_b, "sk-3");
+    do {
+        assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+        report_words(APIPOOL_RULE_UPSTREAM_ERROR, lease.key, NOW);
+    } while (strcmp(lease.key, "sk-3"));
+    assert_string_equal(apipool_slot_words_locked(segment, slot_of("sk-3")), "\n\nsk-3");
+    assert_string_not_equal(apipool_slot_words_locked(segment, slot_of("sk-1")), "\n\nsk-3");
+}
+
 /* A request that began before the key was lost is refused while another one proves the key. */
 static void a_late_refusal_lets_no_second_proof_begin(void **unused)
 {
@@ -490,6 +562,9 @@ static const struct CMUnitTest tests[] = {
     TEST(an_answer_that_begins_well_is_a_proof),
     TEST(the_dead_take_no_proof_of_others_with_them),
     TEST(a_proof_that_died_is_repeated),
+    TEST(the_reason_is_what_took_the_key_out),
+    TEST(keys_of_a_spent_account_say_so),
+    TEST(the_words_of_the_oldest_errors_make_room),
     TEST(a_late_refusal_lets_no_second_proof_begin),
     TEST(a_refusal_during_a_proof_that_began_well_loses_no_key),
     TEST(a_key_that_waits_for_its_proof_hides_no_other),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "account.h"
+#include "slots.h"
 #include "store_fixture.h"
 
 static apr_uint32_t index_of(const life_t *life, const apipool_slot_t *slot)
@@ -189,6 +190,7 @@ static void fill_slot(apipool_slot_t *slot)
     slot->limited_at = now - 3;
     slot->rests_until = now + 4;
     slot->headroom_until = now + 5;
+    slot->reason = APIPOOL_REASON_BALANCE;
     slot->headroom = 0.125;
     slot->last_status = 429;
     slot->last_rule = APIPOOL_RULE_RATE_LIMIT;
@@ -206,7 +208,10 @@ static void what_is_known_of_a_key_comes_back_field_by_field(void **unused)
 {
     life_t life = start("fields");
     apipool_slot_t *was = add(&life, upstream_of(&life, attach(&life, "", "main"), "one"), "sk-a");
+    apipool_words_t words;
+    apipool_words_make(&words, "type", "1113", "spent");
     fill_slot(was);
+    apipool_slot_keep_words_locked(life.segment, was, &words);
     settle(&life, was, APIPOOL_STATE_QUOTA, now + apr_time_from_sec(50));
     life_t next = restart(&life, "fields");
     const apipool_slot_t *slot = main_slot(&next, "sk-a");
@@ -222,6 +227,8 @@ static void what_is_known_of_a_key_comes_back_field_by_field(void **unused)
     assert_int_equal(slot->limited_at, was->limited_at);
     assert_int_equal(slot->rests_until, was->rests_until);
     assert_int_equal(slot->headroom_until, was->headroom_until);
+    assert_string_equal(apipool_slot_reason_code(slot), "balance");
+    assert_string_equal(apipool_slot_words_locked(next.segment, slot), "type\n1113\nspent");
     assert_true(slot->headroom == 0.125);
     assert_int_equal(slot->last_status, 429);
     assert_int_equal(slot->last_rule, APIPOOL_RULE_RATE_LIMIT);

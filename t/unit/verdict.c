@@ -362,10 +362,20 @@ static void success_is_r00_whatever_the_body_says(void **unused)
 #define NAMED    OPENAI("", "model_not_found", "")
 #define BUSY     OPENAI("", "slow_down", "")
 
+/* A verdict without the vendor's words. */
+typedef struct {
+    apipool_rule_e rule;
+    apipool_action_e action;
+    apipool_scope_e scope;
+    apipool_event_e event;
+    int upstream_fault;
+    apr_time_t retry_at;
+} consequence_t;
+
 static const struct {
     const char *name;
     apipool_evidence_t evidence;
-    apipool_verdict_t verdict;
+    consequence_t verdict;
 } consequences[] = {
     {"success",
      {.status = 200},
@@ -426,7 +436,7 @@ static const struct {
      {APIPOOL_RULE_NO_ANSWER, APIPOOL_RETRY, APIPOOL_SCOPE_UPSTREAM, APIPOOL_EVENT_NONE, 1, 0}},
 };
 
-static int same_verdict(const apipool_verdict_t *a, const apipool_verdict_t *b)
+static int same_verdict(const apipool_verdict_t *a, const consequence_t *b)
 {
     return a->rule == b->rule && a->action == b->action && a->scope == b->scope &&
            a->event == b->event && a->upstream_fault == b->upstream_fault &&

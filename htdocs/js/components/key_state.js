@@ -14,8 +14,8 @@ const probe = (key) => {
   return left ? t('reason.probe', { at: clock(key.next_probe_at) }) : '';
 };
 
-/** A key without an error of its own got its state from another key of its account. */
-const because = (key) => (key.last_error?.rule ? ruleText(key.last_error.rule) : key.account ? t('reason.account', { name: key.account }) : '');
+/** What made it leave the rotation: a rule, or something of the pool's own. */
+const because = ({ reason_code: code, account }) => (!code || code === 'balance' ? '' : hasText(`reason.${code}`) ? t(`reason.${code}`, { name: account ?? '' }) : ruleText(code));
 
 /** What is told of a state beside its name, in parts. */
 const reasons = {
@@ -39,12 +39,15 @@ export function stateLine(key) {
   return html`${statePill(key.state)}${reason ? html`<span class="reason">${reason}</span>` : ''}`;
 }
 
-/** "429 R07: too many requests", and when. */
+/** The vendor's own words: "1113: in arrears", or "". */
+export const vendorText = (vendor) => [vendor?.code ?? vendor?.type, vendor?.message].filter(Boolean).join(': ');
+
+/** "429 R07: too many requests", when, and the vendor's own words. */
 export function lastError(key) {
   const error = key.last_error;
   if (!error) {
     return null;
   }
   const what = [error.status ?? t('reason.no_answer'), error.rule].filter(Boolean).join(' ');
-  return { text: t('list.of', { name: what, value: error.rule ? ruleText(error.rule) : '' }), when: time(error.at) };
+  return { text: t('list.of', { name: what, value: error.rule ? ruleText(error.rule) : '' }), when: time(error.at), words: vendorText(error.vendor) };
 }

@@ -66,6 +66,7 @@ export default {
 
   'reason.probe': 'next probe {at}', 'reason.half_open': 'waiting for one request to prove it', 'reason.over': 'any moment now',
   'reason.balance': 'balance {money}', 'reason.status': 'refused with {status}', 'reason.streak': '{n} × {what}', 'reason.no_answer': 'no answer', 'reason.account': 'because of its account {name}',
+  'reason.rpm': 'limit of requests per minute (rpm)', 'reason.rpd': 'limit of requests per day (rpd)', 'reason.tpm': 'limit of tokens per minute (tpm)', 'reason.tpd': 'limit of tokens per day (tpd)',
 
   'keys.title': 'Keys', 'keys.total': ['{n} key', '{n} keys'], 'keys.search': 'Search id, key, label or account', 'keys.upstream': 'Upstream',
   'keys.any_upstream': 'All upstreams', 'keys.sort': 'Sort by', 'keys.sort_by': 'By {what}', 'keys.asc': 'Ascending', 'keys.desc': 'Descending',

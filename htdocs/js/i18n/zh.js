@@ -66,6 +66,7 @@ export default {
 
   'reason.probe': '下次探测 {at}', 'reason.half_open': '等待一次请求验证', 'reason.over': '即将恢复',
   'reason.balance': '余额 {money}', 'reason.status': '被拒绝（{status}）', 'reason.streak': '{n} × {what}', 'reason.no_answer': '无响应', 'reason.account': '受账户 {name} 影响',
+  'reason.rpm': '已达每分钟请求数限额（rpm）', 'reason.rpd': '已达每日请求数限额（rpd）', 'reason.tpm': '已达每分钟 Token 限额（tpm）', 'reason.tpd': '已达每日 Token 限额（tpd）',
 
   'keys.title': '密钥', 'keys.total': '{n} 个密钥', 'keys.search': '搜索 ID、密钥、标签或账户', 'keys.upstream': '上游',
   'keys.any_upstream': '全部上游', 'keys.sort': '排序', 'keys.sort_by': '按{what}', 'keys.asc': '升序', 'keys.desc': '降序',

@@ -24,7 +24,7 @@ function facts(key) {
     ['tokens', t('key.tokens', { n: key.total_tokens, prompt: key.prompt_tokens, completion: key.completion_tokens, cached: key.cached_tokens })],
     ['latency', t('list.aside', { text: duration(key.latency_ms), aside: t('list.of', { name: t('tile.ttft'), value: duration(key.ttft_ms) }) })], ['in_flight', number(key.in_flight)],
     ['balance', key.balance ? `${money(key.balance.amount, key.balance.currency)} (${time(key.balance.checked_at)})` : NONE],
-    ['errors', error ? t('list.aside', { text: error.text, aside: error.when }) : NONE]];
+    ['errors', error ? html`${t('list.aside', { text: error.text, aside: error.when })}${error.words ? html`<span class="reason">${error.words}</span>` : ''}` : NONE]];
   return html`<dl class="facts">${list.map(([name, value]) => html`<div><dt>${t(`fact.${name}`)}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The last requests, each with the keys that it tried and what was made of their answers.
 import { get } from '../api.js';
-import { ruleText } from '../components/key_state.js';
+import { ruleText, vendorText } from '../components/key_state.js';
 import { icon } from '../components/icons.js';
 import { button, choice, empty } from '../components/parts.js';
 import { duration, NONE, number, time } from '../format.js';
@@ -146,8 +146,8 @@ function requestRows(request, isOpen) {
 
 function attempts(request) {
   const rest = request.attempts - request.tried.length;
-  return html`<ol class="attempts">${request.tried.map(({ key, upstream, rule }) => html`<li><code>${rule ?? NONE}</code> <span>${rule ? ruleText(rule) : ''}</span>
-      <span class="hint">${upstream ?? ''}</span>${key ? html`<a href="${address('keys', { q: key })}"><code>${key}</code></a>` : ''}</li>`)}</ol>
+  return html`<ol class="attempts">${request.tried.map(({ key, upstream, rule, vendor }) => html`<li><code>${rule ?? NONE}</code> <span>${rule ? ruleText(rule) : ''}</span>
+      <span class="hint">${upstream ?? ''}</span>${key ? html`<a href="${address('keys', { q: key })}"><code>${key}</code></a>` : ''}${vendorText(vendor) ? html`<span class="reason">${vendorText(vendor)}</span>` : ''}</li>`)}</ol>
     ${request.tried.length ? '' : html`<p class="hint">${t('requests.no_attempts')}</p>`}${rest > 0 && request.tried.length ? html`<p class="hint">${t('requests.more_attempts', { n: rest })}</p>` : ''}
     <p class="hint">${t('request.token_line', { prompt: number(request.prompt_tokens), completion: number(request.completion_tokens), cached: number(request.cached_tokens) })}</p>`;
 }

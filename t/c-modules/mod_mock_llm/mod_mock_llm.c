@@ -1258,6 +1258,9 @@ static const failure_t *find_failure(mock_t *m)
     if (is_limited_model(m)) {
         return failure_named("429");
     }
+    if (has_word(m, "pro402") && !strncmp(m->scan.values[FIELD_MODEL], "Pro/", 4)) {
+        return failure_named("quota402");
+    }
     for (i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
         const char *of_method = apr_pstrcat(m->r->pool, m->r->method, failures[i].word, NULL);
 
