@@ -155,7 +155,7 @@ typedef struct {
     apipool_field_name_t limit, remaining, reset; /* len 0: none */
 } apipool_limit_fields_t;
 
-#define APIPOOL_LIMITS_MAX 16
+#define APIPOOL_LIMITS_MAX 20
 
 /** Returns all rate limits, at most APIPOOL_LIMITS_MAX. */
 const apipool_limit_fields_t *apipool_provider_limits(apr_size_t *count);
