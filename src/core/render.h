@@ -6,6 +6,7 @@
 #include <apr_tables.h>
 #include <jansson.h>
 
+#include "balance.h"
 #include "counters.h"
 #include "key.h"
 
@@ -21,6 +22,9 @@ json_t *apipool_render_id(apr_uint64_t id);                    /* 16 hex digits;
 json_t *apipool_render_ids(const apr_array_header_t *ids);     /* of apr_uint64_t */
 json_t *apipool_render_seconds(apr_interval_time_t time);
 json_t *apipool_render_limits(const apipool_key_limits_t *limits);
+
+/** Array of objects with amount and currency. */
+json_t *apipool_render_balances(const apipool_balances_t *balances);
 
 /** Moves the members of an object into another one; releases members. */
 void apipool_render_add(json_t *object, json_t *members);
