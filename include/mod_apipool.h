@@ -75,9 +75,8 @@ typedef struct {
     const char *reason, *reason_code;    /* why it left the rotation last: static; "" if unknown */
     apr_uint32_t error_streak, in_flight;
     apipool_counters_snapshot_t counters; /* of attempts */
-    apr_time_t balance_at;                /* time of reading, with the next two; 0: never read */
-    double balance;
-    char currency[APIPOOL_CURRENCY_SIZE];
+    apr_time_t balance_at;                /* time of reading; 0: never read */
+    apipool_balances_t balances;
     apipool_key_limits_t limits; /* own limits; 0: those of the pool */
 } apipool_key_info_t;
 

@@ -34,6 +34,9 @@ my %pools = (
     low => pool('low', '3600 minimum=5', '1 1', ' provider=moonshot'),
     unasked => pool('unasked', 'off', '1 1', ' provider=siliconflow'),
     unreadable => pool('unreadable', '1 minimum=5', '1 1', ' provider=siliconflow'),
+    gone => pool('gone', '3600', '1 1', ' provider=siliconflow'),
+    voucher => pool('voucher', '1', '3600 3600', ' provider=siliconflow'),
+    flagged => pool('flagged', '1', '3600 3600', ' provider=deepseek'),
 );
 
 my $httpd = pool_server(\%pools, config => $mock . qq(<Location "/user/balance">\n    SetHandler mock-llm\n</Location>\n));
@@ -103,7 +106,7 @@ subtest 'a key that an upstream has refused needs a balance, and then proves its
     chat($httpd, 'spent', model => '');
     becomes('spent', {half_open => 1, cooling => 1}, '... again, when it was refused nevertheless');
     script($key => 'balance1');
-    is chat($httpd, 'spent', model => '')->{status}, 200, '... until a request succeeds';
+    ok wait_for(sub { chat($httpd, 'spent', model => '')->{status} == 200 }), '... until a request succeeds';
     is scalar(grep { $_->{uri} =~ /models/ } record($key)), 0, '... and all that was asked is the balance';
 };
 
@@ -126,6 +129,33 @@ subtest 'recovery finds that a low balance is enough again' => sub {
     script(first_of('unasked') => 'balance0');
     becomes('unasked', {half_open => 1, cooling => 1}, '... and a lost one comes back by the list of models');
     is scalar(grep { $_->{uri} =~ m{/user/info} } record(first_of('unasked'))), 0, '... alone';
+};
+
+subtest 'a vendor that has taken the request for the balance away' => sub {
+    my $key = first_of('gone');
+    script($key => 'quota402', 'sk-gone-bbbbbbbbbbbb' => '429-retry600');
+    chat($httpd, 'gone', model => '');
+    becomes('gone', {quota => 1, cooling => 1}, 'a key is out of quota');
+    script($key => 'GET410');
+    becomes('gone', {half_open => 1, cooling => 1}, 'the clock brings the key back, and a request tries it');
+    ok wait_for(sub { (grep { $_->{method} eq 'GET' } record($key)) >= 3 }), '... after three refusals to tell';
+    is chat($httpd, 'gone', model => '')->{status}, 200, '... which proves it';
+};
+
+subtest 'vouchers and later payment: success beats the number' => sub {
+    my @keys = (first_of('voucher'), 'sk-voucher-bbbbbbbbbbbb');
+    script($keys[0] => 'balance0', $keys[1] => 'debt3');
+    wait_for_checks($_, 2) for @keys;
+    is chat($httpd, 'voucher', model => '')->{status}, 200, 'a request is served';
+    is_deeply metrics($httpd->{base})->states('voucher'), {active => 2}, '... and both keys stay';
+};
+
+subtest 'the vendor has a word for it' => sub {
+    my $key = first_of('flagged');
+    script($key => 'unavailable-currencies-balance9');
+    becomes('flagged', {active => 1, quota => 1}, 'a key that is said to be of no use is out, whatever it has');
+    script($key => 'currencies-balance0');
+    becomes('flagged', {active => 2}, '... and one that is said to be is in, whatever it lacks');
 };
 
 subtest 'what cannot be read changes nothing' => sub {

@@ -101,8 +101,8 @@ sub storm {
     is_deeply $statuses, {200 => $share * $CLIENTS}, 'no client sees any of it'
         or diag explain [@others[0 .. ($#others < 4 ? $#others : 4)]];
 
-    # A key that has never served is out with its 401. One that has is out when another key serves the same request;
-    # but if several keys reject that, it may be at fault itself, and a probe is asked, which has a storm of its own.
+    # A key is out with its 401 when another key serves the same request; but if several keys reject that, it may be
+    # at fault itself, and a probe is asked, which has a storm of its own.
     my %of = record_by_key($mark);
     my (@early, @dead, %answers, %rejections, %served, %surely);
     for my $use (map {@$_} values %of) {
@@ -113,11 +113,7 @@ sub storm {
         my @uses = @{$of{$key}};
         for my $i (0 .. $#uses) {
             my ($time, $status, $retry_after, $request) = @{$uses[$i]};
-            my $has_served = grep { $_->[1] == 200 && $_->[0] < $time + $SLACK } @uses;
-            my $dead_since = $status != 401 ? undef
-                : !$has_served ? $time
-                : $rejections{$request} == 1 ? $served{$request}
-                :                              undef;
+            my $dead_since = $status == 401 && $rejections{$request} == 1 ? $served{$request} : undef;
             $surely{$key} = 1 if defined $dead_since;
             $answers{$status}++;
             for my $later (@uses[$i + 1 .. $#uses]) {

@@ -53,18 +53,26 @@ sub limit {
     return;
 }
 
+# Waits until a probe is told what a request of the pool was: that its only key is invalid.
+sub lose {
+    my ($pool) = @_;
+    chat($httpd, $pool);
+    wait_for(sub { metrics($httpd->{base})->states($pool)->{invalid} }) or die "the key of $pool is not lost\n";
+    return;
+}
+
 # Whoever asks a pool that has no key left, from all processes at once, does not fill the log.
 sub told {
     return grep {/AP0033: pool lost: R15/} split /\n/, $httpd->log;
 }
 my $told_at = time;
 subtest 'a pool without keys' => sub {
-    chat($httpd, 'lost');
+    lose($_) for qw(lost hopeless);
     my @codes = map {@$_} parallel(40, sub { error_code(scalar chat($httpd, 'lost')) });
     is_deeply [grep { $_ ne 'pool_exhausted' } @codes], [], 'refuses every request';
     is scalar(told()), 1, '... and the log has one line of them';
     like +(told())[0], qr/AP0033: pool lost: R15, no key is usable(?:,|$)/, '... with the reason';
-    chat($httpd, 'hopeless') for 1 .. 2;
+    chat($httpd, 'hopeless');
     like $httpd->log, qr/AP0033: pool hopeless: R15/, 'another pool has a line of its own';
 };
 

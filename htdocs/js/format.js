@@ -97,5 +97,8 @@ export function ago(when) {
 export const money = (amount, currency) => [format(Intl.NumberFormat,
   { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(amount), currency].filter(Boolean).join(' ');
 
+/** All amounts of a balance: one for each currency. */
+export const moneys = (amounts) => amounts.map(({ amount, currency }) => money(amount, currency)).join(' + ');
+
 export const bytes = (value) => (value >= 1048576
   ? `${number(Math.round(value / 104857.6) / 10)} MiB` : `${number(Math.round(value / 1024))} KiB`);

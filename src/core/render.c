@@ -109,6 +109,17 @@ json_t *apipool_render_limits(const apipool_key_limits_t *limits)
                      apipool_render_limit(limits->concurrency));
 }
 
+json_t *apipool_render_balances(const apipool_balances_t *balances)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < balances->count; i++) {
+        json_array_append_new(array,
+                              json_pack("{s:f,s:o}", "amount", balances->of[i].amount, "currency",
+                                        apipool_render_text(balances->of[i].currency)));
+    }
+    return array;
+}
+
 void apipool_render_add(json_t *object, json_t *members)
 {
     json_object_update(object, members);

@@ -6,6 +6,7 @@
 #include <apr_tables.h>
 #include <jansson.h>
 
+#include "balance.h"
 #include "counters.h"
 #include "key.h"
 
@@ -27,6 +28,9 @@ json_t *apipool_render_limits(const apipool_key_limits_t *limits);
  *  @param status of the answer; 0: none
  *  @param words  see words.h */
 json_t *apipool_render_vendor(int status, const char *words);
+
+/** Array of objects with amount and currency. */
+json_t *apipool_render_balances(const apipool_balances_t *balances);
 
 /** Moves the members of an object into another one; releases members. */
 void apipool_render_add(json_t *object, json_t *members);

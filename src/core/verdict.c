@@ -8,6 +8,7 @@
 #include "ascii.h"
 #include "error_answer.h"
 #include "retry_after.h"
+#include "retry_words.h"
 
 /* Consequences of each rule; absent fields have default values. The rows of a pool's own rules,
  * behind the built-in ones, are empty. */
@@ -364,10 +365,9 @@ static apr_time_t named_time(const apipool_evidence_t *evidence,
                  ? apipool_retry_after_field(evidence->headers, evidence->provider, now)
                  : apipool_retry_after_headers(evidence->headers, evidence->provider, now);
     }
-    if (answer->retry_in > 0 && answer->retry_in <= APIPOOL_RETRY_AFTER_MAX) {
-        at = later(at, now + answer->retry_in);
-    }
-    return upstream_fault ? at : later(at, apipool_retry_after_reset(answer->reset, now));
+    at = later(at, apipool_retry_after_in(answer->retry_in, now));
+    at = upstream_fault ? at : later(at, apipool_retry_after_reset(answer->reset, now));
+    return at ? at : apipool_retry_after_in(apipool_retry_words(answer->message), now);
 }
 
 /* Derives the consequences of a custom rule from its scope. */

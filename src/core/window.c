@@ -161,6 +161,22 @@ apr_time_t apipool_window_next_free(apipool_window_t *w, apipool_window_span_e s
     return ((apr_time_t)w->newest - (apr_time_t)age + BUCKETS) * spans[span].width;
 }
 
+void apipool_window_shift(apipool_window_t *w, apipool_window_span_e span, apr_interval_time_t step)
+{
+    apr_uint32_t old[BUCKETS], was = w->newest;
+    apr_interval_time_t width = spans[span].width;
+    apr_int64_t number = (apr_int64_t)was + (step > 0 ? (step + width - 1) / width : step / width);
+
+    if (!was || number <= BUCKETS || number >= UINT32_MAX) {
+        return; /* nothing was charged, or there is no such time */
+    }
+    memcpy(old, w->counts, sizeof(old));
+    w->newest = (apr_uint32_t)number;
+    for (apr_uint32_t age = 0; age < BUCKETS; age++) {
+        w->counts[(w->newest - age) % BUCKETS] = old[(was - age) % BUCKETS];
+    }
+}
+
 int apipool_window_is_edge(apr_time_t when)
 {
     return when > 0 && (when % MINUTE_WIDTH == 0 || when % DAY_WIDTH == 0);

@@ -82,6 +82,11 @@ void apipool_window_settle(apipool_window_t *w, apipool_window_span_e span, apr_
 apr_time_t apipool_window_next_free(apipool_window_t *w, apipool_window_span_e span, apr_time_t now,
                                     apr_uint64_t limit, apr_uint64_t amount);
 
+/** Makes all charges appear younger by a step of the clock, so that they count as long as if it had
+ *  not been set; at most a bucket longer. Negative if it was set back. */
+void apipool_window_shift(apipool_window_t *w, apipool_window_span_e span,
+                          apr_interval_time_t step);
+
 /** Returns 1 if a time may be such a later time; other times hardly ever match by chance. */
 int apipool_window_is_edge(apr_time_t when);
 

@@ -54,9 +54,14 @@ static const char *describe(const apipool_probe_report_t *report, int asked, apr
         return report->has_balance
                    ? "The upstream accepts the key, but its balance is too low."
                    : apr_psprintf(p, "Quota or balance is spent (%d, %s).", report->status, rule);
+    case APIPOOL_PROBED_EMPTY:
+        return "The upstream accepts the key; its balance is not above zero.";
     case APIPOOL_PROBED_NOT_FOUND:
-        return apr_psprintf(p, "The upstream does not know the address that was asked (%d).",
-                            report->status);
+        return report->asked_balance
+                   ? apr_psprintf(p, "The upstream does not tell the balance (%d, %s).",
+                                  report->status, rule)
+                   : apr_psprintf(p, "The upstream does not answer this question (%d, %s).",
+                                  report->status, rule);
     case APIPOOL_PROBED_UNKNOWN:
         break;
     }
@@ -68,14 +73,15 @@ static const char *describe(const apipool_probe_report_t *report, int asked, apr
 /* valid is null if the result is inconclusive. */
 static json_t *render(const apipool_probe_report_t *report, const char *detail)
 {
-    int known = report->result == APIPOOL_PROBED_ACCEPTED ||
-                report->result == APIPOOL_PROBED_SPENT || report->result == APIPOOL_PROBED_REJECTED;
-    const char *currency = report->has_balance ? report->balance.currency : NULL;
-    return json_pack(
-        "{s:o,s:o,s:o,s:o}", "valid",
-        known ? json_boolean(report->result != APIPOOL_PROBED_REJECTED) : json_null(), "balance",
-        report->has_balance ? json_real(report->balance.amount) : json_null(), "currency",
-        apipool_render_text(currency), "detail", apipool_render_text(detail));
+    int known =
+        report->result != APIPOOL_PROBED_UNKNOWN && report->result != APIPOOL_PROBED_NOT_FOUND;
+    const apipool_balances_t *balances = &report->balances;
+    const apipool_amount_t *largest = balances->count ? balances->of : NULL;
+    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "valid",
+                     known ? json_boolean(report->result != APIPOOL_PROBED_REJECTED) : json_null(),
+                     "balance", largest ? json_real(largest->amount) : json_null(), "currency",
+                     apipool_render_text(largest ? largest->currency : NULL), "balances",
+                     apipool_render_balances(balances), "detail", apipool_render_text(detail));
 }
 
 apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint64_t id,

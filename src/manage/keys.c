@@ -23,8 +23,10 @@ static json_t *last_error_of(const apipool_key_info_t *key)
 
 static json_t *balance_of(const apipool_key_info_t *key)
 {
-    return key->balance_at ? json_pack("{s:f,s:o,s:o}", "amount", key->balance, "currency",
-                                       apipool_render_text(key->currency), "checked_at",
+    const apipool_amount_t *largest = key->balances.of;
+    return key->balance_at ? json_pack("{s:f,s:o,s:o,s:o}", "amount", largest->amount, "currency",
+                                       apipool_render_text(largest->currency), "amounts",
+                                       apipool_render_balances(&key->balances), "checked_at",
                                        apipool_render_time(key->balance_at))
                            : json_null();
 }

@@ -121,6 +121,7 @@ typedef struct {
 
     _Alignas(APIPOOL_LINE) apipool_hash_table_head_t slots, waiters, queues, account_limits;
     apr_uint32_t pools_used, upstreams_used;
+    apr_interval_time_t clock_ahead; /* of the system's clock; see clock_step.h */
     apr_uint32_t account_limit_next; /* next to drop when all are taken */
     apr_uint32_t words_next;         /* next place for words to take */
     apr_uint32_t repairs;            /* deaths while holding the lock */

@@ -61,6 +61,7 @@ typedef struct {
 typedef struct {
     apr_time_t since;        /* refusals: time of the first one; 0: none */
     apr_time_t paused_until; /* when the next request may go */
+    apr_time_t named;        /* refusals: when they end, as the upstream says; 0: it does not */
     apr_uint64_t client;     /* only client affected, 0: several; others do not pause */
     apr_uint32_t count;
     int pausing;
@@ -104,10 +105,11 @@ struct apipool_upstream_t {
     apr_uint32_t recovering; /* members in that heap */
     apipool_offset_t rows;   /* members, heaps and sets: see members.h */
     apipool_model_slot_t model_slots[APIPOOL_MODEL_SLOTS];
-    apr_uint32_t unanswered;  /* the last probe got no answer */
-    apr_uint32_t not_found;   /* consecutive probes that the upstream did not understand */
-    apr_uint32_t checks_left; /* list indices still to be searched for keys to check */
-    apr_uint32_t doubts_open; /* doubts that are not settled */
+    apr_uint32_t unanswered;        /* the last probe got no answer */
+    apr_uint32_t not_found;         /* consecutive probes that the upstream did not understand */
+    apr_uint32_t balance_not_found; /* the same of questions about a balance */
+    apr_uint32_t checks_left;       /* list indices still to be searched for keys to check */
+    apr_uint32_t doubts_open;       /* doubts that are not settled */
     apipool_doubt_t doubts[APIPOOL_DOUBTS];
     apr_uint32_t walked;      /* list indices checked for their balance in this round */
     apr_time_t walked_since;  /* beginning of the round */
@@ -249,6 +251,7 @@ struct apipool_slot_t {
 
     apipool_offset_t text_off;           /* label and account name, each with NUL; 0: neither */
     apr_uint16_t last_status, last_rule; /* of the last error */
+    apr_int32_t other_cents;             /* balance in the other currency */
     apr_time_t added_at, last_error_at;
     double balance;                          /* as read last */
     apr_time_t read_at;                      /* when; 0: never */
@@ -257,7 +260,10 @@ struct apipool_slot_t {
     apr_uint32_t others_succeeded, others_failed; /* of the upstream, when failed_streak began */
     apr_time_t failed_since;
     apr_time_t rests_until; /* end of the cooldown that was running when the key was lost */
-    char currency[APIPOOL_CURRENCY_SIZE];
+    union {
+        char currency[APIPOOL_CURRENCY_SIZE];
+        char currencies[APIPOOL_CURRENCIES][APIPOOL_CURRENCY_SIZE / APIPOOL_CURRENCIES];
+    };
     apr_uint16_t reason; /* why it left the rotation last; see reason.h */
     apr_uint16_t words;  /* place of what the vendor said of the last error */
     apr_uint16_t unused[2];

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #define PAUSE         apr_time_from_sec(1)
-#define FAULTS_MAX    5 /* consecutive, with any key */
-#define MODELS_MIN    3 /* that fail: the upstream does */
+#define PAUSE_MAX     apr_time_from_sec(60) /* if the upstream names a time */
+#define FAULTS_MAX    5                     /* consecutive, with any key */
+#define MODELS_MIN    3                     /* that fail: the upstream does */
 #define FAILED_LATELY apr_time_from_sec(60)
 #define REFUSALS_MIN  3 /* of different keys */
 #define REFUSALS_SPAN apr_time_from_sec(5)
@@ -67,7 +68,7 @@ static int count_failing(const apipool_upstream_t *u, apr_time_t now)
 /* A pause that ends too late was begun before the clock was set back. */
 static int is_paused(const apipool_breaker_t *breaker, apr_time_t now)
 {
-    return breaker->paused_until > now && breaker->paused_until <= now + PAUSE;
+    return breaker->paused_until > now && breaker->paused_until <= now + PAUSE_MAX;
 }
 
 static int is_of(const apipool_breaker_t *breaker, apr_uint64_t client)
@@ -189,6 +190,22 @@ int apipool_breaker_refusal_locked(apipool_upstream_t *u, apipool_slot_t *slot, 
     u->pardoned |= 1;
     begin_pause(refusals, now);
     return 1;
+}
+
+void apipool_breaker_name_locked(apipool_upstream_t *u, apr_time_t until, apr_time_t now)
+{
+    if (!are_closing(u)) {
+        return;
+    }
+    apr_time_t latest = now + PAUSE_MAX, pause = until < latest ? until : latest;
+    u->refusals.named = until > u->refusals.named ? until : u->refusals.named;
+    u->refusals.paused_until = pause > u->refusals.paused_until ? pause : u->refusals.paused_until;
+}
+
+apr_time_t apipool_breaker_named_locked(const apipool_upstream_t *u, apr_uint64_t model,
+                                        apr_uint64_t client)
+{
+    return are_of(u, model, client) ? u->refusals.named : 0;
 }
 
 int apipool_breaker_rejects_all_locked(const apipool_upstream_t *u)

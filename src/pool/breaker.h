@@ -46,6 +46,14 @@ void apipool_breaker_fault_locked(apipool_upstream_t *u, apr_uint64_t model, apr
 int apipool_breaker_refusal_locked(apipool_upstream_t *u, apipool_slot_t *slot, apr_uint64_t model,
                                    apr_uint64_t client, apipool_rule_e rule, apr_time_t now);
 
+/** Notes when refusals of all keys by their number end, as the upstream has named it. Until then
+ *  the pauses between two requests are a minute, as a limit may be lifted early. */
+void apipool_breaker_name_locked(apipool_upstream_t *u, apr_time_t until, apr_time_t now);
+
+/** The time that was named to a client, for a model; 0: none. It may be over. */
+apr_time_t apipool_breaker_named_locked(const apipool_upstream_t *u, apr_uint64_t model,
+                                        apr_uint64_t client);
+
 /** Note a good answer for a model. apipool_breaker_answered_locked is for a client's error: it
  *  only ends faults. */
 void apipool_breaker_answered_locked(apipool_upstream_t *u, apr_uint64_t model);

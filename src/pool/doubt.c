@@ -133,6 +133,12 @@ void apipool_doubt_answered_locked(apipool_segment_t *segment, apr_uint32_t inde
     }
 }
 
+int apipool_doubt_is_of_quota_locked(const apipool_segment_t *segment, apr_uint32_t index)
+{
+    const apipool_doubt_t *doubt = find(segment, index);
+    return doubt && doubt->stage == ASKING && doubt->of_quota;
+}
+
 void apipool_doubt_succeeded_locked(apipool_segment_t *segment, apr_uint32_t index,
                                     apr_time_t lent_at)
 {

@@ -47,6 +47,9 @@ void apipool_doubt_answered_locked(apipool_segment_t *segment, apr_uint32_t inde
 void apipool_doubt_succeeded_locked(apipool_segment_t *segment, apr_uint32_t index,
                                     apr_time_t lent_at);
 
+/** Returns 1 while a key is probed because it may be out of quota. */
+int apipool_doubt_is_of_quota_locked(const apipool_segment_t *segment, apr_uint32_t index);
+
 /** Ends a doubt, because the key is lost or an operator has taken care of it. */
 void apipool_doubt_forget_locked(apipool_segment_t *segment, apr_uint32_t index);
 

@@ -327,6 +327,21 @@ apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_
     return model_slot;
 }
 
+void apipool_members_shift_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                  apr_interval_time_t step)
+{
+    apipool_slot_t *slot = &segment->slots[index];
+    for (apr_uint32_t model_slot = 1; model_slot < APIPOOL_MODEL_SLOTS; model_slot++) {
+        if (slot->place[model_slot] != APIPOOL_NONE) {
+            set_model_slot(segment, index, model_slot, 0);
+            slot->until[model_slot] += step;
+            set_model_slot(segment, index, model_slot, 1);
+        }
+    }
+    slot->until[0] += slot->until[0] ? step : 0;
+    apipool_members_settle_locked(segment, index);
+}
+
 void apipool_members_wake_locked(apipool_segment_t *segment, apr_uint32_t upstream,
                                  apr_uint32_t model_slot, apr_time_t now)
 {

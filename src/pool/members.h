@@ -85,6 +85,10 @@ int apipool_members_has_room_locked(apipool_segment_t *segment, apr_uint32_t ups
 apr_uint32_t apipool_members_cool_locked(apipool_segment_t *segment, apr_uint32_t index,
                                          apr_uint64_t model, apr_time_t until, apr_time_t now);
 
+/** Moves all times at which a slot's waits end. */
+void apipool_members_shift_locked(apipool_segment_t *segment, apr_uint32_t index,
+                                  apr_interval_time_t step);
+
 /** Returns members whose cooldown has ended to the rotation: of model slot 0 and of the given
  *  one, at most 64 each. */
 void apipool_members_wake_locked(apipool_segment_t *segment, apr_uint32_t upstream,

@@ -266,10 +266,16 @@ static void refuse(const answer_t *answer, apipool_event_e event)
     if (state != slot->state) {
         slot->reason =
             (apr_uint16_t)(report->has_balance ? APIPOOL_REASON_BALANCE : (int)report->rule);
-        slot->low = !waited && report->has_balance;
+        slot->low = !waited && report->has_balance && report->result == APIPOOL_PROBED_SPENT;
     }
     apipool_recovery_lose_locked(answer->segment, answer->lease->slot, state,
                                  waited ? slot->recover_tries + 1 : 0, report->policy, answer->now);
+}
+
+static apr_uint32_t *not_found_of(const answer_t *answer)
+{
+    apipool_upstream_t *u = answer->upstream;
+    return answer->report->asked_balance ? &u->balance_not_found : &u->not_found;
 }
 
 static void note_upstream(const answer_t *answer)
@@ -277,12 +283,29 @@ static void note_upstream(const answer_t *answer)
     const apipool_probe_report_t *report = answer->report;
     apipool_upstream_t *u = answer->upstream;
     __atomic_store_n(&u->unanswered, (apr_uint32_t)report->upstream_failed, __ATOMIC_RELAXED);
-    u->not_found = report->result == APIPOOL_PROBED_NOT_FOUND ? u->not_found + 1
-                   : report->result == APIPOOL_PROBED_UNKNOWN ? u->not_found
-                                                              : 0;
+    apr_uint32_t *count = not_found_of(answer);
+    *count = report->result == APIPOOL_PROBED_NOT_FOUND ? *count + 1
+             : report->result == APIPOOL_PROBED_UNKNOWN ? *count
+                                                        : 0;
 }
 
-static void decide(const answer_t *answer)
+/* The number alone takes out no key that works. One that a request has put out of quota waits
+ * longer each time, but not for ever: vouchers do not show in the number. */
+static void find_empty(const answer_t *answer, int of_quota)
+{
+    const apipool_slot_t *slot = answer->slot;
+    int may_wait = answer->report->is_check || slot->recover_tries < APIPOOL_NOT_FOUND_MAX;
+    int is_spent = slot->state == APIPOOL_STATE_QUOTA ? !slot->low && may_wait : of_quota;
+    if (is_spent) {
+        refuse(answer, APIPOOL_EVENT_QUOTA_SPENT);
+    }
+    else {
+        let_prove(answer);
+    }
+}
+
+/* of_quota: the probe was to clear up whether the key is out of quota */
+static void decide(const answer_t *answer, int of_quota)
 {
     apipool_probed_e result = answer->report->result;
     if (result == APIPOOL_PROBED_REJECTED) {
@@ -293,21 +316,23 @@ static void decide(const answer_t *answer)
     }
     else if (result == APIPOOL_PROBED_ACCEPTED ||
              (result == APIPOOL_PROBED_NOT_FOUND &&
-              answer->upstream->not_found >= APIPOOL_NOT_FOUND_MAX)) {
+              *not_found_of(answer) >= APIPOOL_NOT_FOUND_MAX)) {
         let_prove(answer);
+    }
+    else if (result == APIPOOL_PROBED_EMPTY) {
+        find_empty(answer, of_quota);
     }
 }
 
 /* read_at is 0 while the balance is only half written. */
 static void note_balance(const answer_t *answer)
 {
-    const apipool_amount_t *balance = &answer->report->balance;
     apipool_slot_t *slot = answer->slot;
     slot->read_at = 0;
     APIPOOL_IN_ORDER();
-    slot->balance = balance->amount;
+    slot->balance = answer->report->balances.of[0].amount;
     APIPOOL_FAULT("balance-half-read");
-    memcpy(slot->currency, balance->currency, sizeof(slot->currency));
+    apipool_slot_set_balances_locked(slot, &answer->report->balances);
     APIPOOL_IN_ORDER();
     slot->read_at = answer->now;
 }
@@ -319,16 +344,18 @@ static void probed_locked(const answer_t *answer)
     apr_uint32_t index = answer->lease->slot;
     if (!slot->id || slot->id == answer->lease->id) { /* else the slot has another key by now */
         /* Without a status nothing was asked. */
-        int accepted = report->result == APIPOOL_PROBED_ACCEPTED && report->status;
+        int of_quota = apipool_doubt_is_of_quota_locked(answer->segment, index);
+        int accepted = report->status && (report->result == APIPOOL_PROBED_ACCEPTED ||
+                                          (report->result == APIPOOL_PROBED_EMPTY && !of_quota));
         slot->probing = 0;
         APIPOOL_FAULT("probed-still-held");
-        if (report->has_balance) {
+        if (report->has_balance && report->balances.count) {
             note_balance(answer);
         }
         note_upstream(answer);
         apipool_doubt_answered_locked(answer->segment, index, accepted, report->has_balance,
                                       report->upstream_failed);
-        decide(answer);
+        decide(answer, of_quota);
         apipool_members_settle_locked(answer->segment, index);
     }
     apipool_slot_let_go_locked(answer->segment, answer->lease->holder);

@@ -54,26 +54,29 @@ apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool
 /* Result of a probe. */
 typedef enum {
     APIPOOL_PROBED_UNKNOWN,   /* inconclusive */
-    APIPOOL_PROBED_NOT_FOUND, /* inconclusive: the upstream does not know the probe's address */
+    APIPOOL_PROBED_NOT_FOUND, /* inconclusive, and the next answer would be the same: 404, 410 */
     APIPOOL_PROBED_ACCEPTED,
     APIPOOL_PROBED_REJECTED,
-    APIPOOL_PROBED_SPENT
+    APIPOOL_PROBED_SPENT,
+    APIPOOL_PROBED_EMPTY /* accepted; the balance is not above 0, but only its number says so */
 } apipool_probed_e;
 
 typedef struct {
     apipool_probed_e result;
-    int upstream_failed;      /* no answer, or a fault of the upstream */
-    int is_check;             /* lent for its balance: does not postpone a probe that is due */
-    int has_balance;          /* decides between accepted and spent */
-    apipool_amount_t balance; /* with has_balance */
-    int status;               /* of the answer; 0: none */
-    apipool_rule_e rule;      /* of the verdict */
-    apipool_words_t words;    /* the same */
+    int upstream_failed;         /* no answer, or a fault of the upstream */
+    int is_check;                /* lent for its balance: does not postpone a probe that is due */
+    int asked_balance;           /* the balance was asked for */
+    int has_balance;             /* decides between accepted and spent */
+    apipool_balances_t balances; /* with has_balance */
+    int status;                  /* of the answer; 0: none */
+    apipool_rule_e rule;         /* of the verdict */
+    apipool_words_t words;       /* the same */
     const apipool_policy_t *policy;
 } apipool_probe_report_t;
 
 /* Consecutive probes answered with "not found" after which an upstream's keys recover without
- * probes. */
+ * probes; balances are counted apart from other probes. As many probes that find a balance empty,
+ * one after the other, let a request try the key. */
 #define APIPOOL_NOT_FOUND_MAX 3
 
 /**
@@ -83,7 +86,8 @@ typedef struct {
  * active. Rejected and spent: the key is invalid or out of quota; if it was waiting, it now
  * waits twice as long. Unknown: nothing changes, the next probe follows after the same interval.
  * Not found is treated alike until it was the answer three times in a row: then the upstream has
- * no such request, and a real request has to try the key.
+ * no such request, and a real request has to try the key. Empty is spent for a key that a request
+ * has put out of quota or in doubt, and accepted for all others.
  */
 apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_lease_t *lease,
                                      const apipool_probe_report_t *report, apr_time_t now,

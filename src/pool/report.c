@@ -99,7 +99,7 @@ static void cool(const result_t *result, unsigned streak)
     apipool_slot_t *slot = result->slot;
     apipool_scope_e scope = result->report->verdict->scope;
     apr_uint64_t model = scope == APIPOOL_SCOPE_MODEL ? result->lease->model : 0;
-    apr_time_t current = slot->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0, until;
+    apr_time_t current = apipool_slot_rests_until(slot), until; /* half-open keys may rest, too */
 
     if (model && (slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING)) {
         apr_uint32_t model_slot = apipool_members_model_slot_locked(segment, slot->upstream, model);
@@ -360,6 +360,7 @@ static apipool_rule_e report_locked(const result_t *result)
     else if (verdict->retry_at >
              result->now) { /* the upstream has said when the key may come back */
         cool(result, 0);
+        apipool_breaker_name_locked(result->upstream, verdict->retry_at, result->now);
     }
     wait_for_proof(result);
     if (!result->report->goes_on) {

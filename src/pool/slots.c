@@ -334,6 +334,41 @@ const char *apipool_slot_reason(const apipool_slot_t *slot)
                               : "";
 }
 
+static int is_code(const char *currency)
+{
+    const apr_size_t size = sizeof(((apipool_slot_t *)0)->currencies[0]);
+    return strnlen(currency, size) == size - 1;
+}
+
+void apipool_slot_set_balances_locked(apipool_slot_t *slot, const apipool_balances_t *balances)
+{
+    const apipool_amount_t *other = &balances->of[1];
+    double cents = balances->count > 1 ? other->amount * 100 : 0;
+    slot->balance = balances->of[0].amount;
+    memcpy(slot->currency, balances->of[0].currency, sizeof(slot->currency));
+    slot->other_cents = (apr_int32_t)(cents > INT32_MAX   ? INT32_MAX
+                                      : cents < INT32_MIN ? INT32_MIN
+                                                          : cents + (cents < 0 ? -0.5 : 0.5));
+    if (balances->count > 1 && is_code(slot->currency) && is_code(other->currency)) {
+        memcpy(slot->currencies[1], other->currency, sizeof(slot->currencies[1]));
+    }
+}
+
+void apipool_slot_balances_locked(const apipool_slot_t *slot, apipool_balances_t *balances)
+{
+    *balances = (apipool_balances_t){.count = slot->read_at != 0, .is_available = -1};
+    if (!balances->count) {
+        return;
+    }
+    balances->of[0].amount = slot->balance;
+    memcpy(balances->of[0].currency, slot->currency, sizeof(slot->currency));
+    if (is_code(slot->currency) && is_code(slot->currencies[1])) {
+        balances->of[1].amount = slot->other_cents / 100.0;
+        memcpy(balances->of[1].currency, slot->currencies[1], sizeof(slot->currencies[1]));
+        balances->count = 2;
+    }
+}
+
 int apipool_slot_is_in_use(const apipool_slot_t *slot)
 {
     return slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING ||

@@ -126,6 +126,11 @@ enum {
 const char *apipool_slot_reason_code(const apipool_slot_t *slot);
 const char *apipool_slot_reason(const apipool_slot_t *slot);
 
+/** Balances of a key as read last; there are none before. A second one is exact to the cent, and
+ *  kept if the codes of both currencies have three letters. */
+void apipool_slot_set_balances_locked(apipool_slot_t *slot, const apipool_balances_t *balances);
+void apipool_slot_balances_locked(const apipool_slot_t *slot, apipool_balances_t *balances);
+
 /** Returns 1 if a key is in rotation at its upstream: active, cooling or half open. */
 int apipool_slot_is_in_use(const apipool_slot_t *slot);
 

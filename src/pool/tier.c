@@ -42,7 +42,9 @@ static void note_pause(const apipool_tier_t *tier, const apipool_source_t *sourc
 {
     const apipool_upstream_t *u = &tier->segment->upstreams[source->upstream];
     int fault = apipool_breaker_is_fault_locked(u, source->model, tier->request->client, tier->now);
-    apr_time_t ready = until, proof;
+    apr_time_t proof,
+        named = fault ? 0 : apipool_breaker_named_locked(u, source->model, tier->request->client);
+    apr_time_t ready = named > until ? named : until;
     if (!u->held_up && apipool_members_next_locked(tier->segment, source->upstream, model_slot,
                                                    0) == APIPOOL_NONE) {
         ready = wakes_at(tier, source, model_slot, 0, &proof);

@@ -66,9 +66,11 @@ apr_status_t apipool_view_rules(apipool_segment_t *segment, apr_uint32_t pool,
     return APR_SUCCESS;
 }
 
-static double rate_of(const apipool_slot_t *slot, int window, apr_time_t now)
+/* What the limits count, so that nobody sees a key refused below its limit. */
+static apr_int64_t used_of(const apipool_slot_t *slot, int window, apr_time_t now)
 {
-    return (double)apipool_window_rate(&slot->windows[window], apipool_window_span(window), now);
+    return (apr_int64_t)apipool_window_sum(&slot->windows[window], apipool_window_span(window),
+                                           now);
 }
 
 /* A sum or time as a double is exact up to 2^53. */
@@ -93,13 +95,13 @@ static double value_of(const apipool_slot_t *slot, apipool_key_sort_e sort, apr_
     case APIPOOL_SORT_SUCCESS_RATE:
         return counts->successes || counts->errors ? counts->success : NAN;
     case APIPOOL_SORT_RPM:
-        return rate_of(slot, APIPOOL_RPM, now);
+        return (double)used_of(slot, APIPOOL_RPM, now);
     case APIPOOL_SORT_RPD:
-        return rate_of(slot, APIPOOL_RPD, now);
+        return (double)used_of(slot, APIPOOL_RPD, now);
     case APIPOOL_SORT_TPM:
-        return rate_of(slot, APIPOOL_TPM, now);
+        return (double)used_of(slot, APIPOOL_TPM, now);
     case APIPOOL_SORT_TPD:
-        return rate_of(slot, APIPOOL_TPD, now);
+        return (double)used_of(slot, APIPOOL_TPD, now);
     case APIPOOL_SORT_TOTAL_TOKENS:
         return (double)counts->total;
     case APIPOOL_SORT_BALANCE:
@@ -212,9 +214,12 @@ static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot
     info->error_streak = slot->error_streak;
     info->in_flight = slot->in_flight;
     apipool_counts_read(&slot->counts, slot->windows, now, &info->counters);
+    info->counters.rpm = used_of(slot, APIPOOL_RPM, now);
+    info->counters.rpd = used_of(slot, APIPOOL_RPD, now);
+    info->counters.tpm = used_of(slot, APIPOOL_TPM, now);
+    info->counters.tpd = used_of(slot, APIPOOL_TPD, now);
     info->balance_at = slot->read_at;
-    info->balance = slot->read_at ? slot->balance : 0;
-    memcpy(info->currency, slot->currency, sizeof(info->currency));
+    apipool_slot_balances_locked(slot, &info->balances);
     info->limits = slot->limits;
 }
 

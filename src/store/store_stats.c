@@ -100,6 +100,8 @@ static const apipool_record_member_t slot_members[] = {
     TEXT(31, apipool_slot_t, currency),
     SIGNED(32, apipool_slot_t, read_at),
     NUMBER(36, apipool_slot_t, reason),
+    TEXT(38, apipool_slot_t, currencies[1]),
+    ROW(39, apipool_slot_t, other_cents, other_cents, apr_int32_t),
     ROW(11, apipool_slot_t, windows, windows, apr_uint32_t),
     COUNTS(12, offsetof(apipool_slot_t, counts)),
     {0}};
@@ -342,6 +344,22 @@ static void take_words(const stat_t *stat, apipool_slot_t *slot)
     }
 }
 
+/* The clock has been set back since a wait began: nobody knows how much of it is left, so it is
+ * over, and a lost key is asked about at once. Returns 1 if a cooldown is over. */
+static int forget_the_future(apipool_slot_t *slot, apr_time_t now)
+{
+    int is_over = slot->limited_at > now;
+    if (is_over) {
+        slot->limited_at = slot->rests_until = 0;
+        slot->until[0] = slot->state == APIPOOL_STATE_COOLING ? now : slot->until[0];
+    }
+    if (slot->last_error_at > now && apipool_health_is_recovering(slot->state)) {
+        slot->until[0] = now;
+    }
+    slot->headroom_until = slot->last_used_at > now ? 0 : slot->headroom_until;
+    return is_over;
+}
+
 /* Ignores states that are unknown or that only an operator sets, and impossible values. */
 static void take_slot(const stat_t *stat)
 {
@@ -367,8 +385,11 @@ static void take_slot(const stat_t *stat)
     }
     apipool_counts_mend(&slot->counts);
     take_words(stat, slot);
+    int is_over = forget_the_future(slot, apr_time_now());
     apipool_members_settle_locked(stat->segment, index);
-    take_model_slots(stat, index);
+    if (!is_over) {
+        take_model_slots(stat, index);
+    }
 }
 
 static void take_upstream(const stat_t *stat)

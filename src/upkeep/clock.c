@@ -3,12 +3,45 @@
 #include "clock.h"
 
 #include <mod_watchdog.h>
+#include <time.h>
 
+#include "clock_step.h"
 #include "probe_schedule.h"
 #include "saver.h"
 #include "upkeep.h"
 
 #define NAME "apipool"
+
+#ifdef CLOCK_BOOTTIME
+#define STEADY CLOCK_BOOTTIME
+#else
+#define STEADY CLOCK_MONOTONIC
+#endif
+
+/* A clock that nobody sets, and that goes on while the system sleeps. */
+static apr_time_t steady_now(void)
+{
+    struct timespec now;
+    clock_gettime(STEADY, &now);
+    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
+}
+
+static void follow_clock(const apipool_upkeep_t *upkeep)
+{
+    apr_interval_time_t step;
+    apr_status_t rv = apipool_clock_step(upkeep->segment, apr_time_now() - steady_now(), &step);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, upkeep->server,
+                     APIPOOL_LOG(0166) "could not acquire the shared-memory lock; cooldowns may "
+                                       "end early or late because the system's clock was set");
+    }
+    else if (step) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, upkeep->server,
+                     APIPOOL_LOG(0167) "the system's clock was set by %" APR_TIME_T_FMT
+                                       " seconds; cooldowns, probes and limits go on as before",
+                     apr_time_sec(step));
+    }
+}
 
 /* Must not block: all modules share the watchdog's thread, and httpd waits for it when the
  * process ends. A result other than APR_SUCCESS would end the calls in this process. */
@@ -25,6 +58,7 @@ static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
         }
         break;
     case AP_WATCHDOG_STATE_RUNNING:
+        follow_clock(upkeep);
         apipool_saver_run(upkeep, apr_time_now());
         apipool_probe_schedule_run(upkeep, apr_time_now());
         break;

@@ -7,9 +7,9 @@
 #include "recovery.h"
 
 typedef struct {
-    const char *url;     /* NULL: no such request is known */
-    const char *pointer; /* of the balance; NULL: only checks if the key is accepted */
-    const char *currency;
+    const char *url; /* NULL: no such request is known */
+    int for_balance; /* else it only checks if the key is accepted */
+    apipool_balance_place_t place;
 } apipool_question_t;
 
 /** Scheme, host and port of an upstream. */

@@ -3,6 +3,7 @@
 #include "balance.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,23 +94,67 @@ static void find_currency(json_t *answer, const char *currency, char *found)
     }
 }
 
-apipool_balance_e apipool_balance_read(const char *body, apr_size_t len, const char *pointer,
-                                       const char *currency, apipool_amount_t *amount)
+/* Adds an amount to that of its currency. More currencies than there is room for are left out. */
+static void add_amount(apipool_balances_t *balances, const apipool_amount_t *amount)
 {
-    json_t *answer = json_loadb(body, len, FLAGS, NULL);
-    json_t *value = value_at(answer, pointer);
-    double number = json_number_value(value);
-    apipool_balance_e result = APIPOOL_BALANCE_UNREADABLE;
+    int i = 0;
+    while (i < balances->count && strcmp(balances->of[i].currency, amount->currency)) {
+        i++;
+    }
+    if (i < balances->count) {
+        double sum = balances->of[i].amount + amount->amount;
+        balances->of[i].amount = isfinite(sum) ? sum : balances->of[i].amount;
+    }
+    else if (i < APIPOOL_CURRENCIES) {
+        balances->of[balances->count++] = *amount;
+    }
+}
 
+static apipool_balance_e read_amount(json_t *from, const apipool_balance_place_t *place,
+                                     apipool_balances_t *balances)
+{
+    json_t *value = value_at(from, place->amount);
+    apipool_amount_t amount = {.amount = json_number_value(value)};
     if (json_is_null(value)) {
-        result = APIPOOL_BALANCE_NONE;
+        return APIPOOL_BALANCE_NONE;
     }
-    else if (json_is_number(value) ||
-             (json_is_string(value) && apipool_balance_number(json_string_value(value), &number))) {
-        amount->amount = number;
-        find_currency(answer, currency, amount->currency);
-        result = APIPOOL_BALANCE_READ;
+    if (!json_is_number(value) &&
+        !(json_is_string(value) &&
+          apipool_balance_number(json_string_value(value), &amount.amount))) {
+        return APIPOOL_BALANCE_UNREADABLE;
     }
+    find_currency(from, place->currency, amount.currency);
+    add_amount(balances, &amount);
+    return APIPOOL_BALANCE_READ;
+}
+
+static int by_amount(const void *a, const void *b)
+{
+    double x = ((const apipool_amount_t *)a)->amount, y = ((const apipool_amount_t *)b)->amount;
+    return (x < y) - (x > y);
+}
+
+apipool_balance_e apipool_balance_read(const char *body, apr_size_t len,
+                                       const apipool_balance_place_t *place,
+                                       apipool_balances_t *balances)
+{
+    json_t *answer = json_loadb(body, len, FLAGS, NULL), *element;
+    json_t *list = place->each ? value_at(answer, place->each) : NULL;
+    json_t *word = place->available ? value_at(answer, place->available) : NULL;
+    apipool_balances_t found = {.is_available = json_is_boolean(word) ? json_is_true(word) : -1};
+    size_t i;
+    apipool_balance_e result =
+        place->each ? APIPOOL_BALANCE_UNREADABLE : read_amount(answer, place, &found);
+
+    json_array_foreach(list, i, element)
+    {
+        read_amount(element, place, &found);
+    }
+    qsort(found.of, (size_t)found.count, sizeof(*found.of), by_amount);
     json_decref(answer);
+    if (found.count || found.is_available >= 0) {
+        *balances = found;
+        return APIPOOL_BALANCE_READ;
+    }
     return result;
 }

@@ -7,6 +7,8 @@
 
 #define APIPOOL_CURRENCY_SIZE 8 /* bytes, including NUL */
 
+#define APIPOOL_CURRENCIES 2 /* DeepSeek's accounts have CNY and USD */
+
 typedef enum {
     APIPOOL_BALANCE_READ,
     APIPOOL_BALANCE_NONE,      /* the answer says null: nothing limits the key */
@@ -18,15 +20,30 @@ typedef struct {
     char currency[APIPOOL_CURRENCY_SIZE]; /* letters and digits; empty if unknown */
 } apipool_amount_t;
 
+/* Where a balance is in an answer. Pointers are those of RFC 6901. */
+typedef struct {
+    const char *amount;   /* pointer to a number, or to a string that holds one */
+    const char *currency; /* pointer to a string; without a leading '/' the currency; or NULL */
+    const char *each; /* pointer to an array whose elements have the two above; NULL: no array */
+    const char
+        *available; /* pointer to the vendor's word on whether the key may be used; or NULL */
+} apipool_balance_place_t;
+
+typedef struct {
+    int count;                               /* amounts; 0: none was told */
+    apipool_amount_t of[APIPOOL_CURRENCIES]; /* one for each currency, the largest first */
+    int is_available;                        /* the vendor's word; -1: none */
+} apipool_balances_t;
+
 /**
- * Finds the balance in an answer. Anything unreadable is unknown, never zero. Pure, thread-safe.
+ * Finds the balances in an answer. Amounts of one currency are added up. Anything unreadable is
+ * unknown, never zero. Pure, thread-safe.
  * @param body     need not be terminated
- * @param pointer  RFC 6901, to a JSON number or to a string that holds one
- * @param currency a pointer to a string; or, without a leading '/', the currency itself; or NULL
- * @param amount   result, set only with APIPOOL_BALANCE_READ
+ * @param balances result, set only with APIPOOL_BALANCE_READ: an amount or the vendor's word
  */
-apipool_balance_e apipool_balance_read(const char *body, apr_size_t len, const char *pointer,
-                                       const char *currency, apipool_amount_t *amount);
+apipool_balance_e apipool_balance_read(const char *body, apr_size_t len,
+                                       const apipool_balance_place_t *place,
+                                       apipool_balances_t *balances);
 
 /** Tests whether a text is a JSON pointer: empty or beginning with '/', and "~" only in "~0" and
  *  "~1". */

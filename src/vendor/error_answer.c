@@ -45,17 +45,64 @@ static void read_violations(const json_t *violations, apipool_error_answer_t *an
     }
 }
 
+/* Members that say when a limit ends: how long it takes, or a date. */
+static const struct {
+    const char *name;
+    double unit; /* of a number, in seconds */
+} times[] = {
+    {"retryDelay", 1},          /* Gemini, google.rpc.RetryInfo */
+    {"quotaResetDelay", 1},     /* Gemini's Code Assist, in the metadata of ErrorInfo */
+    {"quotaResetTimeStamp", 1}, /* the same */
+    {"resets_at", 1},           /* OpenAI, limits of a subscription */
+    {"resets_in_seconds", 1},   /* the same */
+    {"retry_after", 1},         /* gateways */
+    {"retry_after_seconds", 1}, /* OpenRouter, of the vendor behind it */
+    {"retry_after_ms", 0.001},  /* gateways */
+    {"retryAfter", 1},          /* gateways */
+    {"X-RateLimit-Reset", 1},   /* OpenRouter, in metadata.headers */
+    {"Retry-After", 1},         /* the same */
+};
+
+#define EPOCH 1e9 /* numbers from here on are dates */
+
+/* A date is kept as text, because what it is from now is not known here. */
+static void note_time(const json_t *value, double unit, apipool_error_answer_t *answer)
+{
+    const char *text = json_string_value(value);
+    apr_interval_time_t interval = text ? apipool_retry_after_duration(text) : -1;
+    double seconds = json_is_number(value) ? json_number_value(value) * unit
+                                           : (double)interval * unit / APR_USEC_PER_SEC;
+    int is_date = text && interval < 0 && apipool_retry_after_reset(text, 1);
+    if (seconds >= EPOCH || is_date) {
+        char number[sizeof(answer->reset)];
+        apr_snprintf(number, sizeof(number), "%.0f", seconds);
+        copy(answer->reset, sizeof(answer->reset), text ? text : number);
+    }
+    else if (seconds >= 0 && seconds * APR_USEC_PER_SEC > (double)answer->retry_in) {
+        answer->retry_in = (apr_interval_time_t)(seconds * APR_USEC_PER_SEC);
+    }
+}
+
+static void read_times(const json_t *object, apipool_error_answer_t *answer)
+{
+    for (apr_size_t i = 0; json_is_object(object) && i < sizeof(times) / sizeof(*times); i++) {
+        const json_t *value = json_object_get(object, times[i].name);
+        if (value) {
+            note_time(value, times[i].unit, answer);
+        }
+    }
+}
+
 /* Gemini, google.rpc.Status: ErrorInfo has a reason, RetryInfo a retryDelay. */
 static void read_details(const json_t *details, apipool_error_answer_t *answer)
 {
     size_t i;
     json_t *detail;
+    read_times(details, answer);
     json_array_foreach(details, i, detail)
     {
-        const char *delay = json_string_value(json_object_get(detail, "retryDelay"));
-        if (delay) {
-            answer->retry_in = apipool_retry_after_duration(delay);
-        }
+        read_times(detail, answer);
+        read_times(json_object_get(detail, "metadata"), answer);
         copy(answer->reason, sizeof(answer->reason),
              json_string_value(json_object_get(detail, "reason")));
         read_violations(json_object_get(detail, "violations"), answer);
@@ -65,9 +112,8 @@ static void read_details(const json_t *details, apipool_error_answer_t *answer)
 /* OpenRouter. If its moderation refused a prompt, only the name of the member says so. */
 static void read_metadata(const json_t *metadata, apipool_error_answer_t *answer)
 {
-    const json_t *headers = json_object_get(metadata, "headers");
-    copy_scalar(answer->reset, sizeof(answer->reset),
-                json_object_get(headers, "X-RateLimit-Reset"));
+    read_times(metadata, answer);
+    read_times(json_object_get(metadata, "headers"), answer);
     if (json_object_get(metadata, "flagged_input")) {
         copy(answer->reason, sizeof(answer->reason), "flagged_input");
     }
@@ -124,6 +170,10 @@ static void read_object(const json_t *object, apipool_error_answer_t *answer)
          json_string_value(json_object_get(object, "error")));
     for (apr_size_t i = 0; i < sizeof(messages) / sizeof(*messages) && !answer->message[0]; i++) {
         copy_scalar(answer->message, sizeof(answer->message), json_object_get(source, messages[i]));
+    }
+    read_times(object, answer);
+    if (source != object) {
+        read_times(source, answer);
     }
     read_details(json_object_get(source, "details"), answer);
     read_metadata(json_object_get(source, "metadata"), answer);

@@ -11,6 +11,10 @@ static const apipool_probe_t models = {"/models", 0};
 
 /* Sources, per vendor: its API reference, chapters "authentication", "models" and "balance".
  *
+ * SiliconFlow has ended its balance request in China on 14 August 2026, as its release notes say:
+ * api.siliconflow.cn answers 410 to API keys and offers nothing instead. api.siliconflow.com still
+ * answers it, in USD.
+ *
  * A probe asks for something that needs a valid key and is not billed: the list of models, unless
  * that is public, as OpenRouter's is. Azure's list belongs to the resource, whichever deployment
  * the base URL names. */
@@ -31,18 +35,20 @@ static const struct {
                                     .probe = {"/v1/models", 1}},
     [APIPOOL_PROVIDER_GEMINI] = {.name = "gemini", .credential = {"x-goog-api-key", ""}},
     [APIPOOL_PROVIDER_SILICONFLOW] = {.name = "siliconflow",
-                                      .balance = {{"/user/info", 0}, "/data/totalBalance", "CNY"}},
+                                      .balance = {{"/user/info", 0},
+                                                  {"/data/totalBalance", "CNY"}}},
     [APIPOOL_PROVIDER_DEEPSEEK] = {.name = "deepseek",
                                    .balance = {{"/user/balance", 1},
-                                               "/balance_infos/0/total_balance",
-                                               "/balance_infos/0/currency"}},
+                                               {.each = "/balance_infos",
+                                                .amount = "/total_balance",
+                                                .currency = "/currency",
+                                                .available = "/is_available"}}},
     [APIPOOL_PROVIDER_OPENROUTER] = {.name = "openrouter",
                                      .probe = {"/key", 0},
-                                     .balance = {{"/key", 0}, "/data/limit_remaining", "USD"}},
+                                     .balance = {{"/key", 0}, {"/data/limit_remaining", "USD"}}},
     [APIPOOL_PROVIDER_MOONSHOT] = {.name = "moonshot",
                                    .balance = {{"/users/me/balance", 0},
-                                               "/data/available_balance",
-                                               "CNY"}},
+                                               {"/data/available_balance", "CNY"}}},
     [APIPOOL_PROVIDER_GROQ] = {.name = "groq"},
     [APIPOOL_PROVIDER_MISTRAL] = {.name = "mistral"},
     [APIPOOL_PROVIDER_ZHIPU] = {.name = "zhipu"},
@@ -69,6 +75,14 @@ static const struct {
     {"api.mistral.ai", APIPOOL_PROVIDER_MISTRAL},
     {"open.bigmodel.cn", APIPOOL_PROVIDER_ZHIPU},
     {"api.z.ai", APIPOOL_PROVIDER_ZHIPU},
+};
+
+/* International sites of vendors whose profile has another currency. */
+static const struct {
+    const char *domain, *currency;
+} abroad[] = {
+    {"api.siliconflow.com", "USD"}, /* guide */
+    {"api.moonshot.ai", "USD"},     /* guide */
 };
 
 int apipool_provider_by_name(const char *name)
@@ -101,16 +115,33 @@ static int is_below(const char *host, apr_size_t len, const char *domain)
            (len == domain_len || host[len - domain_len - 1] == '.');
 }
 
-apipool_provider_e apipool_provider_guess(const char *host)
+/* Tests whether a host is that of a domain or below it. A fully qualified name may end with a
+ * dot. */
+static int is_of(const char *host, const char *domain)
 {
     apr_size_t len = host ? strlen(host) : 0;
-    len -= len > 0 && host[len - 1] == '.'; /* a fully qualified name may end with a dot */
+    len -= len > 0 && host[len - 1] == '.';
+    return is_below(host, len, domain);
+}
+
+apipool_provider_e apipool_provider_guess(const char *host)
+{
     for (apr_size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++) {
-        if (is_below(host, len, hosts[i].domain)) {
+        if (is_of(host, hosts[i].domain)) {
             return hosts[i].provider;
         }
     }
     return APIPOOL_PROVIDER_GENERIC;
+}
+
+const char *apipool_provider_currency(const char *host)
+{
+    for (apr_size_t i = 0; i < sizeof(abroad) / sizeof(*abroad); i++) {
+        if (is_of(host, abroad[i].domain)) {
+            return abroad[i].currency;
+        }
+    }
+    return NULL;
 }
 
 static int has_segment(const char *path, const char *segment)
@@ -148,5 +179,5 @@ const apipool_probe_t *apipool_provider_probe(apipool_provider_e provider)
 
 const apipool_balance_t *apipool_provider_balance(apipool_provider_e provider)
 {
-    return profiles[provider].balance.amount ? &profiles[provider].balance : NULL;
+    return profiles[provider].balance.request.path ? &profiles[provider].balance : NULL;
 }

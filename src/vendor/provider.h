@@ -5,6 +5,8 @@
 
 #include <apr_pools.h>
 
+#include "balance.h"
+
 /* All of this is read-only data, one table row per fact, with its source beside it. A vendor's
  * facts hold for its profile and for the generic one, which stands for unknown gateways in front of
  * any vendor; facts of all vendors hold for every profile. Thread-safe. */
@@ -78,15 +80,18 @@ typedef struct {
 /** Returns the request that shows whether a key is accepted; NULL if none is known. */
 const apipool_probe_t *apipool_provider_probe(apipool_provider_e provider);
 
-/* A request for the balance of a key, and where it is in the JSON answer (RFC 6901). */
+/* A request for the balance of a key, and where it is in the JSON answer. */
 typedef struct {
     apipool_probe_t request;
-    const char *amount;   /* pointer; the value may be a number or a string */
-    const char *currency; /* pointer, or the currency code if it is fixed */
+    apipool_balance_place_t place;
 } apipool_balance_t;
 
 /** Returns NULL if the vendor has no such request for API keys. */
 const apipool_balance_t *apipool_provider_balance(apipool_provider_e provider);
+
+/** Returns the currency of a host's balances if it is not that of its vendor's profile, as at the
+ *  international sites of Chinese vendors; else NULL. */
+const char *apipool_provider_currency(const char *host);
 
 /* Meaning of answers: tables used by core/verdict and vendor/retry_after. */
 
@@ -157,7 +162,7 @@ typedef struct {
     apipool_field_name_t limit, remaining, reset; /* len 0: none */
 } apipool_limit_fields_t;
 
-#define APIPOOL_LIMITS_MAX 16
+#define APIPOOL_LIMITS_MAX 20
 
 /** Returns all rate limits, at most APIPOOL_LIMITS_MAX. */
 const apipool_limit_fields_t *apipool_provider_limits(apr_size_t *count);

@@ -273,10 +273,6 @@ static const apipool_error_type_t error_types[] = {
     {                                                                                              \
         text, sizeof(text) - 1                                                                     \
     }
-#define NO_FIELD                                                                                   \
-    {                                                                                              \
-        NULL, 0                                                                                    \
-    }
 #define TRIPLE(start, end)                                                                         \
     NAME(start "limit" end), NAME(start "remaining" end), NAME(start "reset" end)
 #define CLAUDE(kind)                                                                               \
@@ -295,7 +291,13 @@ static const apipool_limit_fields_t limits[] = {
     {MISTRAL, TRIPLE("x-ratelimit-", "-tokens-minute")}, /* reported; Cerebras: guide */
     {MISTRAL, TRIPLE("ratelimitbysize-", "")},           /* reported */
     {UNKNOWN, TRIPLE("x-ratelimit-", "-requests-day")},  /* Cerebras: guide */
-    {UNKNOWN, TRIPLE("ratelimit-", "")},                 /* draft of the IETF, Kong */
+    {UNKNOWN, TRIPLE("x-ratelimit-", "-requests-hour")},
+    {UNKNOWN, TRIPLE("x-ratelimit-", "-requests-minute")},
+    {MISTRAL, TRIPLE("x-ratelimit-", "-tokens-hour")},
+    {MISTRAL, TRIPLE("x-ratelimit-", "-tokens-day")},
+    {ANTHROPIC, NAME(""), NAME("anthropic-ratelimit-unified-status"),
+     NAME("anthropic-ratelimit-unified-reset")}, /* reported, subscriptions */
+    {UNKNOWN, TRIPLE("ratelimit-", "")},         /* draft of the IETF, Kong */
 };
 
 static const apipool_retry_field_t retry_fields[] = {

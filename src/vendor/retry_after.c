@@ -8,10 +8,13 @@
 #include <string.h>
 
 #include "ascii.h"
+#include "rate_limit.h"
 #include "rfc3339.h"
 
 #define SHORTEST_FIELD 8 /* shortest name, in bytes, of a field about a limit */
 #define LONGEST_FIELD  64
+#define LONGEST_TIME   40 /* in a list of several */
+#define UNTOLD         60 /* seconds that a reading holds if its reset is not told */
 
 /* Reads a decimal number; strtod would also accept hex, "inf" and a locale's comma. */
 static const char *read_number(const char *text, double *value)
@@ -68,28 +71,27 @@ apr_interval_time_t apipool_retry_after_duration(const char *text)
     return seconds_to_interval(total);
 }
 
-static apr_time_t after(apr_time_t now, apr_interval_time_t interval)
+/* Reads a number as an epoch in s, ms or us. Smaller ones are no epoch: they, and absurd ones, give
+ * 0. */
+static apr_time_t epoch(double number)
 {
-    return interval < 0 ? 0 : now + interval;
+    return number >= 1e17   ? 0
+           : number >= 1e14 ? (apr_time_t)number
+           : number >= 1e11 ? (apr_time_t)(number * 1e3)
+           : number >= 1e9  ? (apr_time_t)(number * 1e6)
+                            : 0;
 }
 
 static apr_time_t reset_time(const char *value, apr_time_t now)
 {
     double number;
     const char *end = read_number(value, &number);
-    if (end && *end == '\0') {
-        if (number > 1e14) {
-            return 0;
-        }
-        if (number > 1e11) {
-            return (apr_time_t)(number * 1000); /* epoch in milliseconds */
-        }
-        if (number > 1e9) {
-            return (apr_time_t)(number * 1e6); /* epoch in seconds */
-        }
+    if (end && *end == '\0' && number >= 1e9) {
+        return epoch(number);
     }
     apr_interval_time_t interval = apipool_retry_after_duration(value);
-    return interval >= 0 ? after(now, interval) : apipool_rfc3339_read(value);
+    apr_time_t date = interval < 0 ? apipool_rfc3339_read(value) : now + interval;
+    return date ? date : apr_date_parse_http(value);
 }
 
 static const char *skip_space(const char *text)
@@ -97,26 +99,55 @@ static const char *skip_space(const char *text)
     return apipool_ascii_skip_space(text, text + strlen(text));
 }
 
-/* Returns the time if it is in the future and not too far ahead, else 0. */
+/* Returns the time if it is in the future, at most a day ahead; else 0. */
 static apr_time_t valid(apr_time_t when, apr_time_t now)
 {
-    return when > now && when <= now + APIPOOL_RETRY_AFTER_MAX ? when : 0;
+    apr_time_t last = now + APIPOOL_RETRY_AFTER_MAX;
+    return when <= now ? 0 : when < last ? when : last;
+}
+
+static apr_time_t milliseconds_time(const char *value, apr_time_t now)
+{
+    double number;
+    const char *end = read_number(value, &number);
+    return !end || *end     ? 0
+           : number >= 1e11 ? epoch(number)
+                            : now + seconds_to_interval(number / 1000);
+}
+
+static apr_time_t later(apr_time_t a, apr_time_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Reads one time, or the latest of several: proxies join repeated fields with commas. */
+static apr_time_t latest_of(const char *value, int is_milliseconds, apr_time_t now)
+{
+    apr_time_t (*read)(const char *, apr_time_t) = is_milliseconds ? milliseconds_time : reset_time;
+    char item[LONGEST_TIME];
+    value = skip_space(value);
+    apr_time_t whole = read(value, now), latest = valid(whole, now);
+    while (!whole && *value) {
+        apr_size_t len = strcspn(value, ",");
+        if (len < sizeof(item)) {
+            apr_cpystrn(item, value, len + 1);
+            apr_collapse_spaces(item, item);
+            latest = later(latest, valid(read(item, now), now));
+        }
+        value += len + (value[len] == ',');
+    }
+    return latest;
+}
+
+apr_time_t apipool_retry_after_in(apr_interval_time_t interval, apr_time_t now)
+{
+    return interval < APIPOOL_RETRY_AFTER_MAX ? valid(now + interval, now)
+                                              : now + APIPOOL_RETRY_AFTER_MAX;
 }
 
 apr_time_t apipool_retry_after_reset(const char *text, apr_time_t now)
 {
-    return valid(reset_time(skip_space(text), now), now);
-}
-
-static apr_time_t retry_time(const char *value, int is_milliseconds, apr_time_t now)
-{
-    double number;
-    value = skip_space(value);
-    const char *end = read_number(value, &number);
-    if (end && *end == '\0') {
-        return after(now, seconds_to_interval(is_milliseconds ? number / 1000 : number));
-    }
-    return is_milliseconds ? 0 : apr_date_parse_http(value);
+    return latest_of(text, 0, now);
 }
 
 apr_time_t apipool_retry_after_field(const apr_table_t *headers, apipool_provider_e provider,
@@ -129,8 +160,7 @@ apr_time_t apipool_retry_after_field(const apr_table_t *headers, apipool_provide
         const char *value = apipool_provider_holds(fields[i].vendors, provider)
                                 ? apr_table_get(headers, fields[i].name)
                                 : NULL;
-        apr_time_t when = value ? valid(retry_time(value, fields[i].is_milliseconds, now), now) : 0;
-        latest = when > latest ? when : latest;
+        latest = value ? later(latest, latest_of(value, fields[i].is_milliseconds, now)) : latest;
     }
     return latest;
 }
@@ -139,6 +169,13 @@ apr_time_t apipool_retry_after_field(const apr_table_t *headers, apipool_provide
 typedef struct {
     const char *limit, *remaining, *reset;
 } reading_t;
+
+/* What an answer's fields say: one reading for each row of the table, and the draft's fields. */
+typedef struct {
+    apr_size_t count; /* 0: none was found */
+    reading_t rows[APIPOOL_LIMITS_MAX];
+    const char *draft, *policy;
+} readings_t;
 
 static int is_named(const apipool_field_name_t *field, const char *lower, apr_size_t len)
 {
@@ -168,20 +205,24 @@ static void fold(char *to, const char *name, apr_size_t len)
 
 static void read_field(const apipool_limit_fields_t *limits, apr_size_t count,
                        apipool_provider_e provider, const apr_table_entry_t *field,
-                       reading_t *readings)
+                       readings_t *readings)
 {
+    static const apipool_field_name_t draft = {"ratelimit", 9}, policy = {"ratelimit-policy", 16};
     char name[LONGEST_FIELD];
     apr_size_t len = strlen(field->key);
     if (len < SHORTEST_FIELD || len > LONGEST_FIELD) {
         return;
     }
     fold(name, field->key, len);
+    readings->draft = is_named(&draft, name, len) ? field->val : readings->draft;
+    readings->policy = is_named(&policy, name, len) ? field->val : readings->policy;
     for (apr_size_t i = 0; i < count; i++) {
+        reading_t *row = &readings->rows[i];
         const char **slot = !apipool_provider_holds(limits[i].vendors, provider) ? NULL
-                            : is_named(&limits[i].limit, name, len)     ? &readings[i].limit
-                            : is_named(&limits[i].remaining, name, len) ? &readings[i].remaining
-                            : is_named(&limits[i].reset, name, len)     ? &readings[i].reset
-                                                                        : NULL;
+                            : is_named(&limits[i].limit, name, len)              ? &row->limit
+                            : is_named(&limits[i].remaining, name, len)          ? &row->remaining
+                            : is_named(&limits[i].reset, name, len)              ? &row->reset
+                                                                                 : NULL;
         if (slot) { /* no name is in two rows */
             set_first(slot, field->val);
             return;
@@ -196,24 +237,25 @@ static int may_be_limit(const char *name)
            apipool_ascii_begins(name, "anthropic-ratelimit");
 }
 
-static apr_size_t read_limits(const apr_table_t *headers, apipool_provider_e provider,
-                              reading_t readings[APIPOOL_LIMITS_MAX])
+static void read_limits(const apr_table_t *headers, apipool_provider_e provider,
+                        readings_t *readings)
 {
     apr_size_t count;
     const apipool_limit_fields_t *limits = apipool_provider_limits(&count);
     const apr_array_header_t *fields = apr_table_elts(headers);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)fields->elts;
 
-    int found = 0;
+    readings->count = 0;
+    readings->draft = readings->policy = NULL;
     for (int i = 0; i < fields->nelts; i++) {
         if (entries[i].key && entries[i].val && may_be_limit(entries[i].key)) {
-            if (!found++) {
-                memset(readings, 0, count * sizeof(*readings));
+            if (!readings->count) {
+                memset(readings->rows, 0, count * sizeof(*readings->rows));
+                readings->count = count;
             }
             read_field(limits, count, provider, &entries[i], readings);
         }
     }
-    return found ? count : 0;
 }
 
 /* Reads a count; a gateway may list further windows after it: "100, 100;w=60". Returns -1 if there
@@ -226,16 +268,28 @@ static double read_count(const char *text)
     return ends && number < 1e15 ? number : -1;
 }
 
+/* Tests whether a limit may have stopped the request. Anthropic's unified limits have a status
+ * instead of a number: "allowed", "allowed_warning" or "rejected". */
+static int is_spent(const char *remaining)
+{
+    return read_count(remaining) <= 0 && !(remaining && apipool_ascii_begins(remaining, "allowed"));
+}
+
 apr_time_t apipool_retry_after_headers(const apr_table_t *headers, apipool_provider_e provider,
                                        apr_time_t now)
 {
-    reading_t readings[APIPOOL_LIMITS_MAX];
-    apr_size_t count = read_limits(headers, provider, readings);
+    readings_t readings;
+    apipool_rate_limit_t limit;
     apr_time_t latest = apipool_retry_after_field(headers, provider, now);
-    for (apr_size_t i = 0; i < count; i++) {
-        if (readings[i].reset && read_count(readings[i].remaining) <= 0) {
-            apr_time_t when = apipool_retry_after_reset(readings[i].reset, now);
-            latest = when > latest ? when : latest;
+    read_limits(headers, provider, &readings);
+    for (const reading_t *row = readings.rows; row < readings.rows + readings.count; row++) {
+        if (row->reset && is_spent(row->remaining)) {
+            latest = later(latest, apipool_retry_after_reset(row->reset, now));
+        }
+    }
+    while (readings.draft && apipool_rate_limit_next(&readings.draft, readings.policy, &limit)) {
+        if (limit.remaining <= 0 && limit.reset > 0) {
+            latest = later(latest, apipool_retry_after_in(seconds_to_interval(limit.reset), now));
         }
     }
     return latest;
@@ -245,34 +299,39 @@ apr_time_t apipool_retry_after_headers(const apr_table_t *headers, apipool_provi
 static apr_time_t reading_end(const reading_t *reading, apr_time_t now)
 {
     if (!reading->reset) {
-        return now + apr_time_from_sec(60);
+        return now + apr_time_from_sec(UNTOLD);
     }
-    apr_time_t end = reset_time(reading->reset, now);
-    if (end > now + APIPOOL_RETRY_AFTER_MAX) {
-        return now + APIPOOL_RETRY_AFTER_MAX;
+    return apipool_retry_after_reset(reading->reset, now);
+}
+
+/* Keeps the smallest share, and of equal ones the one that expires last. */
+static void note_share(double limit, double left, apr_time_t end, double *least, apr_time_t *until)
+{
+    double share = left < limit ? left / limit : 1;
+    if (limit > 0 && left >= 0 && end &&
+        (*least < 0 || share < *least || (share == *least && end > *until))) {
+        *least = share;
+        *until = end;
     }
-    return end > now ? end : 0;
 }
 
 double apipool_retry_after_headroom(const apr_table_t *headers, apipool_provider_e provider,
                                     apr_time_t now, apr_time_t *until)
 {
-    reading_t readings[APIPOOL_LIMITS_MAX];
-    apr_size_t count = read_limits(headers, provider, readings);
+    readings_t readings;
+    apipool_rate_limit_t limit;
     double least = -1;
 
     *until = 0;
-    for (apr_size_t i = 0; i < count; i++) {
-        double limit = read_count(readings[i].limit), left = read_count(readings[i].remaining);
-        if (limit <= 0 || left < 0) {
-            continue;
-        }
-        double share = left < limit ? left / limit : 1;
-        apr_time_t end = reading_end(&readings[i], now);
-        if (end && (least < 0 || share < least || (share == least && end > *until))) {
-            least = share;
-            *until = end;
-        }
+    read_limits(headers, provider, &readings);
+    for (const reading_t *row = readings.rows; row < readings.rows + readings.count; row++) {
+        note_share(read_count(row->limit), read_count(row->remaining), reading_end(row, now),
+                   &least, until);
+    }
+    while (readings.draft && apipool_rate_limit_next(&readings.draft, readings.policy, &limit)) {
+        double seconds = limit.reset < 0 ? UNTOLD : limit.reset;
+        note_share(limit.limit, limit.remaining,
+                   apipool_retry_after_in(seconds_to_interval(seconds), now), &least, until);
     }
     return least;
 }

@@ -8,9 +8,10 @@
 
 #include "provider.h"
 
-/* Vendors give times as seconds, milliseconds, durations ("6m0s"), epochs and dates. All functions
- * here are pure: the current time is a parameter. Times in the past or more than a day ahead are
- * ignored. Thread-safe. */
+/* Vendors give times as seconds, milliseconds, durations ("6m0s"), epochs and dates, and proxies
+ * join several with commas. All functions here are pure: the current time is a parameter. Times in
+ * the past are ignored; those more than a day ahead count as a day ahead, since a vendor may also
+ * lift a limit early. Thread-safe. */
 
 #define APIPOOL_RETRY_AFTER_MAX apr_time_from_sec(24 * 3600)
 
@@ -39,9 +40,12 @@ apr_time_t apipool_retry_after_field(const apr_table_t *headers, apipool_provide
 double apipool_retry_after_headroom(const apr_table_t *headers, apipool_provider_e provider,
                                     apr_time_t now, apr_time_t *until);
 
-/** Reads a vendor's reset: a duration, an epoch in s or ms, RFC 3339. Returns 0 unless it is
- *  valid. */
+/** Reads a vendor's reset: a duration, an epoch in s, ms or us, RFC 3339 or an HTTP date; the latest
+ *  of several. Returns 0 if there is none. */
 apr_time_t apipool_retry_after_reset(const char *text, apr_time_t now);
+
+/** Returns the time after an interval, at most a day ahead; 0 if the interval is not above 0. */
+apr_time_t apipool_retry_after_in(apr_interval_time_t interval, apr_time_t now);
 
 /** Returns the next midnight in Los Angeles, up to 25 hours ahead, when Gemini's daily limits
  *  end. */

@@ -224,11 +224,11 @@ test('every state says why, and until when', async () => {
   const error = (status, rule) => ({ at: '2026-01-02T03:04:05Z', status, rule, message: '' });
   const probe = '2099-05-06T14:02:00Z';
   await withStates(page, [
-    { state: 'cooling', cooling_until: new Date(Date.now() + 125000).toISOString(), last_error: error(429, 'R07') },
-    { state: 'quota', balance: { amount: 0, currency: 'CNY', checked_at: '2026-01-02T03:04:05Z' }, next_probe_at: probe, last_error: error(402, 'R05') },
+    { state: 'cooling', cooling_until: new Date(Date.now() + 125000).toISOString(), reason_code: 'R07', last_error: error(429, 'R07') },
+    { state: 'quota', balance: { amount: 0, currency: 'CNY', amounts: [{ amount: 0, currency: 'CNY' }], checked_at: '2026-01-02T03:04:05Z' }, next_probe_at: probe, last_error: error(402, 'R05') },
     { state: 'tripped', consecutive_errors: 5, last_error: error(500, 'R12'), next_probe_at: probe, label: 'a label as long as labels are, '.repeat(4).slice(0, 120) },
     { state: 'half_open', last_error: null },
-    { rpm: 580, tpm: 999000, tpd: 987654321, balance: { amount: 12345.678, currency: 'USD', checked_at: '2026-01-02T03:04:05Z' } }]);
+    { rpm: 580, tpm: 999000, tpd: 987654321, balance: { amount: 12345.678, currency: 'USD', amounts: [{ amount: 12345.678, currency: 'USD' }, { amount: 1, currency: 'CNY' }], checked_at: '2026-01-02T03:04:05Z' } }]);
   await signIn(page, { view: 'keys' });
   const row = (i) => page.locator('tbody tr').nth(i).locator('td[data-label=State]').textContent();
   assert.match(await row(0), /cooling.*(2 min|1 min 5\d s).*, rate limited/s);

@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *pointer = take_line(&data, &size);
     char *currency = take_line(&data, &size);
     char *body = malloc(size ? size : 1);
-    apipool_amount_t amount = {.amount = -1};
+    apipool_balances_t got = {.is_available = -2};
     double number;
 
     MUST(body);
@@ -37,11 +37,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(isfinite(number));
     }
     if (apipool_balance_is_pointer(pointer)) {
-        apipool_balance_e result = apipool_balance_read(body, size, pointer, currency, &amount);
-        MUST(result != APIPOOL_BALANCE_READ || isfinite(amount.amount));
-        MUST(result != APIPOOL_BALANCE_READ || !*amount.currency ||
-             apipool_balance_is_currency(amount.currency));
-        MUST(result == APIPOOL_BALANCE_READ || amount.amount == -1);
+        int is_list = size % 2; /* read both ways */
+        apipool_balance_place_t place = {.amount = is_list ? "/a" : pointer,
+                                         .currency = currency,
+                                         .each = is_list ? pointer : NULL,
+                                         .available = is_list ? "/b" : NULL};
+        apipool_balance_e result = apipool_balance_read(body, size, &place, &got);
+        MUST(result == APIPOOL_BALANCE_READ ? got.count || got.is_available >= 0
+                                            : got.is_available == -2);
+        for (int i = 0; i < got.count; i++) {
+            MUST(isfinite(got.of[i].amount));
+            MUST(!*got.of[i].currency || apipool_balance_is_currency(got.of[i].currency));
+        }
     }
     free(body);
     free(currency);

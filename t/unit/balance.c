@@ -16,15 +16,26 @@
 #define UNREADABLE APIPOOL_BALANCE_UNREADABLE
 
 /* Reads from memory of exactly the right size: the body is not terminated. */
-static apipool_balance_e read_exactly(const char *body, const char *pointer, const char *currency,
-                                      apipool_amount_t *amount)
+static apipool_balance_e read_at(const char *body, const apipool_balance_place_t *place,
+                                 apipool_balances_t *balances)
 {
     size_t len = strlen(body);
     char *copy = malloc(len ? len : 1);
     assert_non_null(copy);
     memcpy(copy, body, len);
-    apipool_balance_e result = apipool_balance_read(copy, len, pointer, currency, amount);
+    apipool_balance_e result = apipool_balance_read(copy, len, place, balances);
     free(copy);
+    return result;
+}
+
+static apipool_balance_e read_exactly(const char *body, const char *pointer, const char *currency,
+                                      apipool_amount_t *amount)
+{
+    apipool_balance_place_t place = {.amount = pointer, .currency = currency};
+    apipool_balances_t balances = {.of = {*amount}};
+    apipool_balance_e result = read_at(body, &place, &balances);
+    assert_int_equal(balances.count, result == READ);
+    *amount = balances.of[0];
     return result;
 }
 
@@ -34,39 +45,55 @@ static const struct {
     apipool_balance_e result;
     double amount;
     const char *currency;
+    int is_available;
+    double other; /* in CNY */
 } vendors[] = {
     {APIPOOL_PROVIDER_SILICONFLOW,
      "{\"code\":20000,\"message\":\"OK\",\"status\":true,\"data\":{\"balance\":\"0.88\","
      "\"chargeBalance\":\"88.00\",\"totalBalance\":\"88.88\"}}",
-     READ, 88.88, "CNY"},
+     READ, 88.88, "CNY", -1, 0},
     {APIPOOL_PROVIDER_SILICONFLOW, "{\"code\":20012,\"message\":\"x\",\"data\":null}", UNREADABLE,
-     0, ""},
+     0, "", -1, 0},
     {APIPOOL_PROVIDER_DEEPSEEK,
      "{\"is_available\":true,\"balance_infos\":[{\"currency\":\"USD\",\"total_balance\":\"110.00\"}"
      ","
      "{\"currency\":\"CNY\",\"total_balance\":\"1.00\"}]}",
-     READ, 110, "USD"},
-    {APIPOOL_PROVIDER_DEEPSEEK, "{\"is_available\":false,\"balance_infos\":[]}", UNREADABLE, 0, ""},
+     READ, 110, "USD", 1, 1},
+    {APIPOOL_PROVIDER_DEEPSEEK,
+     "{\"balance_infos\":[{\"currency\":\"CNY\",\"total_balance\":\"0.00\"},"
+     "{\"currency\":\"USD\",\"total_balance\":\"4.50\"}],\"is_available\":true}",
+     READ, 4.5, "USD", 1, 0},
+    {APIPOOL_PROVIDER_DEEPSEEK,
+     "{\"is_available\":false,\"balance_infos\":[{\"currency\":\"CNY\",\"total_balance\":\"2.25\"},"
+     "{\"currency\":\"USD\",\"total_balance\":\"4.50\"},"
+     "{\"currency\":\"CNY\",\"total_balance\":1.5},{\"currency\":\"EUR\",\"total_balance\":\"9\"},"
+     "{\"currency\":\"USD\",\"total_balance\":\"none\"},7]}",
+     READ, 4.5, "USD", 0, 3.75},
+    {APIPOOL_PROVIDER_DEEPSEEK, "{\"is_available\":false,\"balance_infos\":[]}", READ, 0, "", 0, 0},
+    {APIPOOL_PROVIDER_DEEPSEEK, "{\"is_available\":\"no\",\"balance_infos\":{}}", UNREADABLE, 0, "",
+     -1, 0},
     {APIPOOL_PROVIDER_OPENROUTER, "{\"data\":{\"limit\":10,\"limit_remaining\":7.25}}", READ, 7.25,
-     "USD"},
+     "USD", -1, 0},
     {APIPOOL_PROVIDER_OPENROUTER, "{\"data\":{\"limit\":null,\"limit_remaining\":null}}", NONE, 0,
-     ""},
+     "", -1, 0},
     {APIPOOL_PROVIDER_MOONSHOT,
      "{\"code\":0,\"data\":{\"available_balance\":-0.5,\"voucher_balance\":0,\"cash_balance\":-0.5}"
      ","
      "\"scode\":\"0x0\",\"status\":true}",
-     READ, -0.5, "CNY"},
+     READ, -0.5, "CNY", -1, 0},
 };
 
 static void every_vendor_s_answer_is_read(void **unused)
 {
     for (size_t i = 0; i < sizeof(vendors) / sizeof(*vendors); i++) {
         const apipool_balance_t *how = apipool_provider_balance(vendors[i].provider);
-        apipool_amount_t amount = {.currency = ""};
-        assert_int_equal(read_exactly(vendors[i].body, how->amount, how->currency, &amount),
-                         vendors[i].result);
-        assert_true(amount.amount == vendors[i].amount);
-        assert_string_equal(amount.currency, vendors[i].currency);
+        apipool_balances_t got = {.is_available = -1};
+        assert_int_equal(read_at(vendors[i].body, &how->place, &got), vendors[i].result);
+        assert_int_equal(got.is_available, vendors[i].is_available);
+        assert_true(got.of[0].amount == vendors[i].amount);
+        assert_string_equal(got.of[0].currency, vendors[i].currency);
+        assert_true(got.of[1].amount == vendors[i].other);
+        assert_string_equal(got.of[1].currency, got.count > 1 ? "CNY" : "");
     }
 }
 

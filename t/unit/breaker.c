@@ -93,6 +93,28 @@ static void refusals_that_are_far_apart_are_not_everyones_fate(void **unused)
                      APIPOOL_RULE_RATE_LIMIT);
 }
 
+/* A limit of the address, for an hour. */
+static void clients_are_told_the_time_that_all_keys_were_told(void **unused)
+{
+    apr_time_t named = NOW + SEC(3600);
+    add_many(upstream_a, "a", 20);
+    for (int i = 0; i < 9; i++) {
+        assert_int_equal(meet(APIPOOL_RULE_RATE_LIMIT, named, NOW), APIPOOL_RULE_RATE_LIMIT);
+    }
+    assert_int_equal(meet(APIPOOL_RULE_RATE_LIMIT, named, NOW), APIPOOL_RULE_SHARED_FATE);
+    for (int i = 0; i < 60; i++) {
+        assert_int_equal(acquire(NOW + SEC(i)), APIPOOL_ALL_COOLING);
+        assert_int_equal(retry_at, named);
+    }
+    assert_int_equal(meet(APIPOOL_RULE_RATE_LIMIT, named + 5, NOW + SEC(60)),
+                     APIPOOL_RULE_SHARED_FATE);
+    assert_int_equal(acquire(NOW + SEC(61)), APIPOOL_ALL_COOLING);
+    assert_int_equal(retry_at, named + 5);
+    assert_int_equal(meet(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(120)), APIPOOL_RULE_SUCCESS);
+    assert_int_equal(acquire(NOW + SEC(120)), APIPOOL_ACQUIRED); /* it was lifted early */
+    report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(120));
+}
+
 static void a_shared_fate_leaves_no_streak(void **unused)
 {
     add_many(upstream_a, "a", 4);
@@ -595,6 +617,7 @@ static const struct CMUnitTest tests[] = {
     TEST(refusals_of_one_key_are_its_own),
     TEST(a_success_in_between_tells_that_it_is_the_keys),
     TEST(refusals_that_are_far_apart_are_not_everyones_fate),
+    TEST(clients_are_told_the_time_that_all_keys_were_told),
     TEST(a_shared_fate_leaves_no_streak),
     TEST(after_a_shared_fate_a_limit_counts_as_the_first),
     TEST(times_that_the_upstream_named_are_kept_in_a_shared_fate),

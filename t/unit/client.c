@@ -431,6 +431,21 @@ static void a_request_of_one_that_has_gone_is_not_the_next_ones(void **state)
     assert_int_equal(row.last_used_at, NOW);
 }
 
+static void what_is_shown_is_what_the_limits_count(void **state)
+{
+    apipool_client_pass_t pass = limited(0, 100, 1000);
+    apipool_client_charge_t charge = charge_of(&pass, 90);
+    apipool_client_row_t row;
+    apr_time_t at;
+    assert_int_equal(admit(&charge, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(admit(&charge, NOW, &at), APIPOOL_CLIENT_OVER_TPM);
+    assert_int_equal(apipool_client_read(segment, "", "one", at - 1, &row), APR_SUCCESS);
+    assert_int_equal(row.counters.tpm, 90); /* set aside, and still in the way */
+    assert_int_equal(row.counters.tpd, 90);
+    assert_int_equal(apipool_client_read(segment, "", "one", at, &row), APR_SUCCESS);
+    assert_int_equal(row.counters.tpm, 0);
+}
+
 static void terms_change_while_they_are_read(void **state)
 {
     apipool_client_image_t one = an_image("", "one");
@@ -684,6 +699,7 @@ static const struct CMUnitTest tests[] = {
     WORLD(what_nobody_knows_stays_charged),
     WORLD(what_reached_no_upstream_is_given_back),
     WORLD(a_request_of_one_that_has_gone_is_not_the_next_ones),
+    WORLD(what_is_shown_is_what_the_limits_count),
     WORLD(terms_change_while_they_are_read),
     WORLD(as_many_are_in_flight_as_may_be),
     WORLD(a_place_is_taken_before_the_rest_is_known),

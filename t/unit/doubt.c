@@ -220,6 +220,19 @@ static void an_upstream_has_so_many_doubts_and_no_more(void **unused)
     check_asks_nothing(NOW + 2);
 }
 
+static void an_empty_balance_confirms_a_refusal_for_want_of_money_only(void **unused)
+{
+    add_served("sk-1");
+    doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW);
+    ask(APIPOOL_PROBED_EMPTY, 1, NOW + 1);
+    assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
+    doubt(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_ENDED, NOW + 2 + ASKED_EVERY);
+    ask(APIPOOL_PROBED_EMPTY, 1, NOW + 3 + ASKED_EVERY);
+    assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
+    assert_true(outcome.lost);
+    assert_int_equal(slot_of("sk-1")->low, 0); /* a balance alone does not bring it back */
+}
+
 static void what_a_probe_cannot_tell_two_clients_can(void **unused)
 {
     static const struct {
@@ -585,6 +598,7 @@ int main(void)
         TEST(a_key_is_asked_about_once_in_ten_seconds),
         TEST(an_upstream_has_so_many_doubts_and_no_more),
         TEST(what_a_probe_cannot_tell_two_clients_can),
+        TEST(an_empty_balance_confirms_a_refusal_for_want_of_money_only),
         TEST(an_upstream_that_fails_tells_nothing),
         TEST(a_success_in_between_counts_for_the_key),
         TEST(two_accounts_are_blamed_when_it_happens_again),

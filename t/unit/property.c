@@ -430,7 +430,7 @@ static void random_probe(void)
     }
     else if (world.probes) {
         apr_uint32_t which = draw(world.probes);
-        apipool_probed_e any = (apipool_probed_e)draw(world.harmless ? APIPOOL_PROBED_REJECTED : 5);
+        apipool_probed_e any = (apipool_probed_e)draw(world.harmless ? APIPOOL_PROBED_REJECTED : 6);
         apipool_probe_report_t what = {.result = draw(8) ? APIPOOL_PROBED_ACCEPTED : any,
                                        .has_balance = draw(2) != 0,
                                        .upstream_failed = draw(2) != 0,
@@ -439,7 +439,8 @@ static void random_probe(void)
         forget_probe(which);
         assert_int_equal(apipool_recovery_probed(segment, &probe, &what, world.now, &outcome),
                          APR_SUCCESS);
-        if (what.result == APIPOOL_PROBED_ACCEPTED && what.has_balance) {
+        if ((what.result == APIPOOL_PROBED_ACCEPTED || what.result == APIPOOL_PROBED_EMPTY) &&
+            what.has_balance) {
             note_proof(&probe);
         }
     }

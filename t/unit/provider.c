@@ -149,8 +149,7 @@ static const struct {
     const char *amount, *currency;
 } balances[] = {
     {APIPOOL_PROVIDER_SILICONFLOW, "/user/info", 0, "/data/totalBalance", "CNY"},
-    {APIPOOL_PROVIDER_DEEPSEEK, "/user/balance", 1, "/balance_infos/0/total_balance",
-     "/balance_infos/0/currency"},
+    {APIPOOL_PROVIDER_DEEPSEEK, "/user/balance", 1, "/total_balance", "/currency"},
     {APIPOOL_PROVIDER_OPENROUTER, "/key", 0, "/data/limit_remaining", "USD"},
     {APIPOOL_PROVIDER_MOONSHOT, "/users/me/balance", 0, "/data/available_balance", "CNY"},
 };
@@ -166,9 +165,18 @@ static void four_vendors_tell_the_balance(void **unused)
         const apipool_balance_t *balance = apipool_provider_balance(balances[i].provider);
         assert_string_equal(balance->request.path, balances[i].path);
         assert_int_equal(balance->request.from_root, balances[i].from_root);
-        assert_string_equal(balance->amount, balances[i].amount);
-        assert_string_equal(balance->currency, balances[i].currency);
+        assert_string_equal(balance->place.amount, balances[i].amount);
+        assert_string_equal(balance->place.currency, balances[i].currency);
     }
+}
+
+static void international_sites_have_another_currency(void **unused)
+{
+    assert_string_equal(apipool_provider_currency("api.siliconflow.com"), "USD");
+    assert_string_equal(apipool_provider_currency("api.moonshot.ai"), "USD");
+    assert_null(apipool_provider_currency("api.siliconflow.cn"));
+    assert_null(apipool_provider_currency("api.moonshot.cn"));
+    assert_null(apipool_provider_currency("example.test"));
 }
 
 static void facts_hold_for_their_vendors_and_generic(void **unused)
@@ -322,7 +330,7 @@ static void tables_are_whole(void **unused)
     assert_non_null(apipool_provider_retry_fields(&retries));
     assert_true(markers && types && limits && retries && limits <= APIPOOL_LIMITS_MAX);
     for (size_t i = 0; i < markers; i++) {
-        assert_true(*marker[i].text && marker[i].vendors && marker[i].means < APIPOOL_MEANS_COUNT);
+        assert_true(*marker[i].text && marker[i].means < APIPOOL_MEANS_COUNT);
         assert_true(marker[i].where != APIPOOL_IN_MESSAGE || marker[i].status);
     }
     for (size_t i = 0; i < types; i++) {
@@ -344,6 +352,7 @@ int main(void)
         cmocka_unit_test(anthropic_alone_demands_a_version),
         cmocka_unit_test(every_profile_can_be_probed),
         cmocka_unit_test(four_vendors_tell_the_balance),
+        cmocka_unit_test(international_sites_have_another_currency),
         cmocka_unit_test(facts_hold_for_their_vendors_and_generic),
         cmocka_unit_test(tables_are_whole),
         cmocka_unit_test(what_tells_who_asks_is_no_vendors),

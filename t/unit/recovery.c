@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "pool_fixture.h"
+#include "slots.h"
 
 #define HOUR SEC(3600)
 
@@ -44,7 +45,7 @@ static void tell_balance(double amount, int enough, apr_time_t now)
     apipool_probe_report_t what = {.result =
                                        enough ? APIPOOL_PROBED_ACCEPTED : APIPOOL_PROBED_SPENT,
                                    .has_balance = 1,
-                                   .balance = {.amount = amount, .currency = "USD"},
+                                   .balances = {.count = 1, .of = {{amount, "USD"}}},
                                    .status = 200,
                                    .policy = &policy};
     assert_int_equal(apipool_recovery_probed(segment, &lent, &what, now, &outcome), APR_SUCCESS);
@@ -217,6 +218,116 @@ static void an_upstream_without_that_request_needs_real_ones(void **unused)
     assert_int_equal(outcome.state, APIPOOL_STATE_INVALID);
 }
 
+static void tell_of_balance(apipool_probed_e result, apr_time_t now)
+{
+    apipool_probe_report_t what = {.result = result,
+                                   .asked_balance = 1,
+                                   .has_balance = result == APIPOOL_PROBED_EMPTY,
+                                   .balances = {.count = 1, .of = {{-2, "CNY"}}},
+                                   .status = 200,
+                                   .policy = &policy};
+    assert_int_equal(apipool_recovery_probed(segment, &lent, &what, now, &outcome), APR_SUCCESS);
+}
+
+/* SiliconFlow's keys: the list of models is told, the balance is not. */
+static void a_balance_that_cannot_be_asked_is_counted_apart(void **unused)
+{
+    apr_time_t now = NOW + SEC(30);
+    lose_by(APIPOOL_RULE_QUOTA);
+    add(upstream_a, "sk-2");
+    for (int i = 1; i <= APIPOOL_NOT_FOUND_MAX; i++) {
+        assert_int_equal(apipool_recovery_lend(segment, 0, slot_of("sk-2")->id, now, &lent),
+                         APR_SUCCESS);
+        tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, now);
+        check_due(now);
+        tell_of_balance(APIPOOL_PROBED_NOT_FOUND, now);
+        assert_int_equal(outcome.state,
+                         i < APIPOOL_NOT_FOUND_MAX ? APIPOOL_STATE_QUOTA : APIPOOL_STATE_HALF_OPEN);
+        now += SEC(30);
+    }
+}
+
+static void a_number_alone_takes_out_no_key(void **unused)
+{
+    add(upstream_a, "sk-1");
+    assert_true(lend_balance(NOW));
+    tell_of_balance(APIPOOL_PROBED_EMPTY, NOW);
+    assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
+    assert_true(slot_of("sk-1")->balance == -2);
+    check_acquires("sk-1", NOW);
+    report(APIPOOL_RULE_CREDENTIAL, 0, NOW); /* which is something else */
+    check_due(NOW + SEC(30));
+    tell_of_balance(APIPOOL_PROBED_EMPTY, NOW + SEC(30));
+    assert_int_equal(outcome.state, APIPOOL_STATE_HALF_OPEN);
+}
+
+static void a_refused_key_with_an_empty_balance_waits_but_not_for_ever(void **unused)
+{
+    static const int seconds[] = {60, 120, 240};
+    apr_time_t now = NOW + SEC(30);
+    lose_by(APIPOOL_RULE_QUOTA);
+    for (int i = 0; i < APIPOOL_NOT_FOUND_MAX; i++) {
+        check_due(now);
+        tell_of_balance(APIPOOL_PROBED_EMPTY, now);
+        assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
+        now += SEC(seconds[i]);
+    }
+    check_due(now);
+    tell_of_balance(APIPOOL_PROBED_EMPTY, now);
+    assert_int_equal(outcome.state, APIPOOL_STATE_HALF_OPEN);
+    check_acquires("sk-1", now);
+    report(APIPOOL_RULE_QUOTA, 0, now);
+    check_due(now + SEC(480));
+    tell_of_balance(APIPOOL_PROBED_EMPTY, now + SEC(480));
+    assert_int_equal(outcome.state, APIPOOL_STATE_HALF_OPEN);
+    check_acquires("sk-1", now + SEC(480));
+    report(APIPOOL_RULE_SUCCESS, 0, now + SEC(480));
+    assert_int_equal(slot_of("sk-1")->state, APIPOOL_STATE_ACTIVE);
+}
+
+/* The operator has taken the minimum away. */
+static void a_key_that_only_a_minimum_took_out_needs_no_proof(void **unused)
+{
+    add(upstream_a, "sk-1");
+    assert_true(lend_balance(NOW));
+    tell_balance(-2, 0, NOW);
+    assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
+    check_due(NOW + SEC(30));
+    tell_of_balance(APIPOOL_PROBED_EMPTY, NOW + SEC(30));
+    assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
+}
+
+static void check_balances(const apipool_balances_t *told, int count, double first, double second)
+{
+    apipool_balances_t got;
+    apipool_slot_t *slot = slot_of("sk-1");
+    apipool_slot_set_balances_locked(slot, told);
+    slot->read_at = NOW;
+    apipool_slot_balances_locked(slot, &got);
+    assert_int_equal(got.count, count);
+    assert_true(got.of[0].amount == first && got.of[1].amount == second);
+    assert_string_equal(got.of[0].currency, told->of[0].currency);
+    assert_string_equal(got.of[1].currency, count > 1 ? told->of[1].currency : "");
+}
+
+static void two_currencies_are_kept(void **unused)
+{
+    apipool_balances_t got, two = {.count = 2, .of = {{110.5, "USD"}, {-0.29, "CNY"}}};
+    apipool_balances_t vast = {.count = 2, .of = {{1e12, "USD"}, {1e11, "CNY"}}};
+    apipool_balances_t odd = {.count = 2, .of = {{2, "credits"}, {1, "CNY"}}};
+    apipool_balances_t unknown = {.count = 2, .of = {{2, "USD"}, {1, ""}}};
+    apipool_balances_t one = {.count = 1, .of = {{3, "EUR"}}};
+    add(upstream_a, "sk-1");
+    apipool_slot_balances_locked(slot_of("sk-1"), &got);
+    assert_int_equal(got.count, 0);
+    check_balances(&two, 2, 110.5, -0.29);
+    check_balances(&vast, 2, 1e12, INT32_MAX / 100.0);
+    check_balances(&odd, 1, 2, 0);
+    check_balances(&unknown, 1, 2, 0);
+    check_balances(&two, 2, 110.5, -0.29);
+    check_balances(&one, 1, 3, 0);
+}
+
 static void a_failing_upstream_is_known_as_one(void **unused)
 {
     apipool_probe_report_t what = {.upstream_failed = 1, .policy = &policy};
@@ -238,7 +349,7 @@ static void a_failing_upstream_is_known_as_one(void **unused)
 static void a_key_that_was_disabled_meanwhile_stays_so(void **unused)
 {
     apipool_slot_t *slot = lose_by(APIPOOL_RULE_CREDENTIAL);
-    for (int i = APIPOOL_PROBED_UNKNOWN; i <= APIPOOL_PROBED_SPENT; i++) {
+    for (int i = APIPOOL_PROBED_UNKNOWN; i <= APIPOOL_PROBED_EMPTY; i++) {
         slot->state = APIPOOL_STATE_INVALID;
         apipool_members_settle_locked(segment, 0);
         assert_true(lend_due(upstream_a, NOW + i * HOUR + HOUR, &lent, &state));
@@ -330,7 +441,7 @@ static void a_check_puts_off_no_probe(void **unused)
     apipool_probe_report_t what = {.result = APIPOOL_PROBED_SPENT,
                                    .is_check = 1,
                                    .has_balance = 1,
-                                   .balance = {.amount = 0.5},
+                                   .balances = {.count = 1, .of = {{0.5, ""}}},
                                    .policy = &policy};
     const apipool_slot_t *slot = lose_by(APIPOOL_RULE_QUOTA);
     assert_true(lend_balance(NOW + SEC(20)));
@@ -441,6 +552,11 @@ static const struct CMUnitTest tests[] = {
     TEST(intervals_differ_by_a_tenth),
     TEST(what_a_probe_says_is_newer_than_what_made_the_key_wait),
     TEST(an_upstream_without_that_request_needs_real_ones),
+    TEST(a_balance_that_cannot_be_asked_is_counted_apart),
+    TEST(a_number_alone_takes_out_no_key),
+    TEST(a_refused_key_with_an_empty_balance_waits_but_not_for_ever),
+    TEST(a_key_that_only_a_minimum_took_out_needs_no_proof),
+    TEST(two_currencies_are_kept),
     TEST(a_failing_upstream_is_known_as_one),
     TEST(a_key_that_was_disabled_meanwhile_stays_so),
     TEST(a_key_may_move_to_another_upstream_while_it_is_probed),

@@ -237,10 +237,10 @@ static inline void work_probe(worker_t *worker)
 {
     apipool_outcome_t came_of_it;
     apipool_probe_report_t what = {.result =
-                                       (apipool_probed_e)draw(worker, APIPOOL_PROBED_SPENT + 1),
+                                       (apipool_probed_e)draw(worker, APIPOOL_PROBED_EMPTY + 1),
                                    .upstream_failed = draw(worker, 2) != 0,
                                    .has_balance = draw(worker, 2) != 0,
-                                   .balance = {.amount = 12.5, .currency = "USD"},
+                                   .balances = {.count = 2, .of = {{12.5, "USD"}, {1, "CNY"}}},
                                    .policy = &hasty};
     if (!worker->asks) {
         ask(worker);

@@ -11,6 +11,7 @@
 #include <apr_general.h>
 
 #include "retry_after.h"
+#include "retry_words.h"
 
 #define NOW      apr_time_from_sec(1795348800) /* Sun, 22 Nov 2026 12:00:00 GMT */
 #define MS(n)    (APR_INT64_C(1000) * (n))
@@ -54,18 +55,29 @@ static const row_t retry_after[] = {
     {"blanks before", {{"Retry-After", " \t20"}}, SEC(20)},
     {"a fraction of a second", {{"Retry-After", "0.5"}}, MS(500)},
     {"a day", {{"Retry-After", "86400"}}, HOUR(24)},
-    {"more than a day", {{"Retry-After", "86401"}}, NOTHING},
+    {"more than a day is a day", {{"Retry-After", "86401"}}, HOUR(24)},
+    {"nearly three days are a day", {{"Retry-After", "241200"}}, HOUR(24)},
     {"zero", {{"Retry-After", "0"}}, NOTHING},
     {"negative", {{"Retry-After", "-20"}}, NOTHING},
     {"a word", {{"Retry-After", "soon"}}, NOTHING},
     {"empty", {{"Retry-After", ""}}, NOTHING},
-    {"a unit", {{"Retry-After", "20s"}}, NOTHING},
+    {"a unit", {{"Retry-After", "60s"}}, SEC(60)},
+    {"a duration", {{"Retry-After", "6m0s"}}, SEC(360)},
+    {"the same twice", {{"Retry-After", "30, 30"}}, SEC(30)},
+    {"the later of two", {{"Retry-After", "40,30"}}, SEC(40)},
+    {"one of two", {{"Retry-After", "soon, 30 "}}, SEC(30)},
+    {"two words", {{"Retry-After", "soon, later"}}, NOTHING},
+    {"a comma", {{"Retry-After", ","}}, NOTHING},
+    {"an ISO date", {{"Retry-After", "2026-11-22T12:00:30Z"}}, SEC(30)},
+    {"an ISO date with an offset", {{"Retry-After", "2026-11-22T20:00:30.5+08:00"}}, MS(30500)},
     {"an exponent", {{"Retry-After", "1e12"}}, NOTHING},
     {"hexadecimal", {{"Retry-After", "0x14"}}, NOTHING},
     {"infinity", {{"Retry-After", "inf"}}, NOTHING},
-    {"10 to the 12", {{"Retry-After", "1000000000000"}}, NOTHING},
-    {"a billion seconds", {{"Retry-After", "1000000000"}}, NOTHING},
-    {"an epoch is no delay", {{"Retry-After", "1795348860"}}, NOTHING},
+    {"10 to the 12, in 2001", {{"Retry-After", "1000000000000"}}, NOTHING},
+    {"a billion, in 2001", {{"Retry-After", "1000000000"}}, NOTHING},
+    {"an epoch is a date", {{"Retry-After", "1795348860"}}, SEC(60)},
+    {"an epoch days ahead", {{"Retry-After", "1795608000"}}, HOUR(24)},
+    {"just no epoch", {{"Retry-After", "999999999"}}, HOUR(24)},
     {"360 digits", {{"Retry-After", NINES}}, NOTHING},
     {"IMF-fixdate", {{"Retry-After", "Sun, 22 Nov 2026 12:00:30 GMT"}}, SEC(30)},
     {"RFC 850 date", {{"Retry-After", "Sunday, 22-Nov-26 12:00:30 GMT"}}, SEC(30)},
@@ -74,7 +86,7 @@ static const row_t retry_after[] = {
     {"a date in the past", {{"Retry-After", "Sun, 22 Nov 2026 11:59:59 GMT"}}, NOTHING},
     {"a date of 1970", {{"Retry-After", "Thu, 01 Jan 1970 00:00:10 GMT"}}, NOTHING},
     {"a date a day ahead", {{"Retry-After", "Mon, 23 Nov 2026 12:00:00 GMT"}}, HOUR(24)},
-    {"a date two days ahead", {{"Retry-After", "Tue, 24 Nov 2026 12:00:00 GMT"}}, NOTHING},
+    {"a date two days ahead", {{"Retry-After", "Tue, 24 Nov 2026 12:00:00 GMT"}}, HOUR(24)},
     {"a day that does not exist", {{"Retry-After", "Sun, 31 Feb 2027 12:00:00 GMT"}}, NOTHING},
 };
 
@@ -88,7 +100,8 @@ static const row_t milliseconds[] = {
     {"Azure", {{"x-ms-retry-after-ms", "250"}}, MS(250)},
     {"a fraction", {{"retry-after-ms", "0.5"}}, 500},
     {"a day", {{"retry-after-ms", "86400000"}}, HOUR(24)},
-    {"more than a day", {{"retry-after-ms", "86400001"}}, NOTHING},
+    {"more than a day", {{"retry-after-ms", "86400001"}}, HOUR(24)},
+    {"the same twice", {{"retry-after-ms", "1500, 1500"}}, MS(1500)},
     {"zero", {{"retry-after-ms", "0"}}, NOTHING},
     {"negative", {{"retry-after-ms", "-5"}}, NOTHING},
     {"a unit", {{"retry-after-ms", "5ms"}}, NOTHING},
@@ -110,8 +123,11 @@ static const row_t resets[] = {
     {"epoch in seconds", {{"x-ratelimit-reset", "1795348860"}}, SEC(60)},
     {"epoch in milliseconds", {{"x-ratelimit-reset", "1795348860250"}}, MS(60250)},
     {"epoch in the past", {{"x-ratelimit-reset", "1795348799"}}, NOTHING},
-    {"epoch in microseconds is absurd", {{"x-ratelimit-reset", "1795348860000000"}}, NOTHING},
-    {"epoch more than a day ahead", {{"x-ratelimit-reset", "1795435201"}}, NOTHING},
+    {"epoch in microseconds", {{"x-ratelimit-reset", "1795348860000000"}}, SEC(60)},
+    {"a number beyond any epoch", {{"x-ratelimit-reset", "1795348860000000000"}}, NOTHING},
+    {"an HTTP date", {{"x-ratelimit-reset", "Sun, 22 Nov 2026 12:00:30 GMT"}}, SEC(30)},
+    {"several", {{"x-ratelimit-reset", "20, 30"}}, SEC(30)},
+    {"epoch more than a day ahead", {{"x-ratelimit-reset", "1795435201"}}, HOUR(24)},
     {"RFC 3339", {{"anthropic-ratelimit-requests-reset", "2026-11-22T12:00:30Z"}}, SEC(30)},
     {"RFC 3339 in lower case",
      {{"anthropic-ratelimit-tokens-reset", "2026-11-22t12:00:30z"}},
@@ -144,7 +160,7 @@ static const row_t resets[] = {
     {"letters for digits",
      {{"anthropic-ratelimit-requests-reset", "20X6-11-22T12:00:30Z"}},
      NOTHING},
-    {"year 9999", {{"anthropic-ratelimit-requests-reset", "9999-12-31T23:59:59Z"}}, NOTHING},
+    {"year 9999", {{"anthropic-ratelimit-requests-reset", "9999-12-31T23:59:59Z"}}, HOUR(24)},
     {"year 0000", {{"anthropic-ratelimit-requests-reset", "0000-01-01T00:00:00Z"}}, NOTHING},
     {"1970", {{"anthropic-ratelimit-requests-reset", "1970-01-01T00:00:10Z"}}, NOTHING},
     {"a word", {{"x-ratelimit-reset", "tomorrow"}}, NOTHING},
@@ -199,8 +215,41 @@ static const row_t remaining_of_others[] = {
     {"Cerebras",
      {{"x-ratelimit-remaining-tokens-minute", "0"}, {"x-ratelimit-reset-tokens-minute", "11.5"}},
      MS(11500)},
+    {"Cerebras, tokens of the hour",
+     {{"x-ratelimit-remaining-tokens-hour", "0"}, {"x-ratelimit-reset-tokens-hour", "1811.5"}},
+     MS(1811500)},
+    {"Cerebras, tokens of the day",
+     {{"x-ratelimit-remaining-tokens-day", "0"}, {"x-ratelimit-reset-tokens-day", "33011"}},
+     SEC(33011)},
+    {"Cerebras, requests of the hour",
+     {{"x-ratelimit-remaining-requests-hour", "0"}, {"x-ratelimit-reset-requests-hour", "99"}},
+     SEC(99)},
+    {"Anthropic's subscription",
+     {{"anthropic-ratelimit-unified-status", "rejected"},
+      {"anthropic-ratelimit-unified-reset", "1795352400"}},
+     HOUR(1)},
+    {"Anthropic's subscription, not the reason",
+     {{"anthropic-ratelimit-unified-status", "allowed_warning"},
+      {"anthropic-ratelimit-unified-reset", "1795352400"},
+      {"Retry-After", "9"}},
+     SEC(9)},
     {"Mistral", {{"ratelimitbysize-remaining", "0"}, {"ratelimitbysize-reset", "26"}}, SEC(26)},
     {"the draft's", {{"RateLimit-Remaining", "0"}, {"RateLimit-Reset", "42"}}, SEC(42)},
+    {"the draft's one field", {{"RateLimit", "\"default\";r=0;t=30"}}, SEC(30)},
+    {"... with something left", {{"RateLimit", "\"default\";r=5;t=30"}}, NOTHING},
+    {"... of several limits",
+     {{"RateLimit", "\"burst, or so\";r=0;t=3, \"daily\";r=0;t=7200,\"other\";r=1;t=9000"}},
+     HOUR(2)},
+    {"... without a time, but with a policy",
+     {{"RateLimit", "\"daily\";r=0"},
+      {"RateLimit-Policy", "\"burst\";q=10;w=5, \"daily\";q=1000;w=3600"}},
+     HOUR(1)},
+    {"... without either", {{"RateLimit", "\"daily\";r=0"}}, NOTHING},
+    {"... in its older form", {{"RateLimit", "limit=10, remaining=0, reset=50"}}, SEC(50)},
+    {"... days ahead", {{"RateLimit", "\"d\";r=0;t=604800"}}, HOUR(24)},
+    {"... not a number", {{"RateLimit", "\"d\";r=0;t=soon"}}, NOTHING},
+    {"... an open quotation", {{"RateLimit", "\"d;r=0;t=5, 7"}}, SEC(5)},
+    {"... commas", {{"RateLimit", ",, ;,"}}, NOTHING},
     {"several windows",
      {{"x-ratelimit-remaining", "0, 100;w=60"}, {"x-ratelimit-reset", "9"}},
      SEC(9)},
@@ -224,9 +273,9 @@ static const row_t several[] = {
       {"x-ratelimit-reset-tokens", "700ms"},
       {"anthropic-ratelimit-tokens-reset", "2026-11-22T12:00:01Z"}},
      MS(1200)},
-    {"one more than a day ahead is left out",
+    {"one more than a day ahead is a day",
      {{"Retry-After", "20"}, {"x-ratelimit-reset-requests", "25h"}},
-     SEC(20)},
+     HOUR(24)},
     {"one in the past is left out",
      {{"Retry-After", "Thu, 01 Jan 1970 00:00:10 GMT"}, {"x-ratelimit-reset", "1795348803"}},
      SEC(3)},
@@ -298,6 +347,46 @@ static void durations_are_sums_of_numbers_with_units(void **unused)
     }
 }
 
+static const struct {
+    const char *message;
+    apr_interval_time_t in;
+} words[] = {
+    {"Rate limit reached. Please try again in 6m0s.", SEC(360)},
+    {"Your quota will reset after 2h9m16s.", SEC(7756)},
+    {"Please try again in 7m12.5s. Visit https://example.test/", MS(432500)},
+    {"Please try again in 20s", SEC(20)},
+    {"Please try again in 120ms.", MS(120)},
+    {"Please retry in 39.25s.", MS(39250)},
+    {"Please retry after 5 seconds.", SEC(5)},
+    {"Try again in 1 minute and 30 seconds", SEC(90)},
+    {"try again in 1 hour, 2 minutes", SEC(3720)},
+    {"Individual quota reached. Resets in 108h48m29s.", HOUR(108) + SEC(2909)},
+    {"Quota resets in 2 days", HOUR(48)},
+    {"the later: try again in 5s, or reset after 8s", SEC(8)},
+    {"Please try again later.", -1},
+    {"Please try again in a minute.", -1},
+    {"Please try again in 20", -1},
+    {"try again in 20 cats", -1},
+    {"try again in s", -1},
+    {"try again in 1234567890123456789s", -1},
+    {"No such model \"try again in 9s\"", -1},
+    {"No such model `try again in 9s`", -1},
+    {"No such model 'x try again in 9s'", -1},
+    {"You've spent it. Try again in 9s", SEC(9)},
+    {"\xe2\x80\x9ctry again in 9s\xe2\x80\x9d", -1},
+    {"", -1},
+};
+
+static void words_tell_where_nothing_else_does(void **unused)
+{
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        apr_interval_time_t in = apipool_retry_words(words[i].message);
+        if (in != words[i].in) {
+            fail_msg("%s: %" APR_TIME_T_FMT, words[i].message, in);
+        }
+    }
+}
+
 static void fields_are_the_vendors_own(void **unused)
 {
     apr_pool_t *pool;
@@ -324,6 +413,13 @@ static const struct {
     apr_interval_time_t until;
 } rooms[] = {
     {"no limits", {{"Content-Type", "application/json"}, {"X-Request-Id", "r"}}, -1000, NOTHING},
+    {"the draft",
+     {{"RateLimit", "\"a\";r=25;t=30, \"b\";r=9;t=60"},
+      {"RateLimit-Policy", "\"b\";q=10;w=60, \"a\";q=100;w=60"}},
+     250,
+     SEC(30)},
+    {"the draft without a policy", {{"RateLimit", "\"a\";r=25;t=30"}}, -1000, NOTHING},
+    {"the draft's older form", {{"RateLimit", "limit=10, remaining=5, reset=50"}}, 500, SEC(50)},
     {"OpenAI",
      {{"x-ratelimit-limit-requests", "500"},
       {"x-ratelimit-remaining-requests", "400"},
@@ -447,6 +543,9 @@ static void every_limit_is_read_by_its_vendors(void **unused)
     assert_int_equal(apr_pool_create(&pool, NULL), APR_SUCCESS);
     for (size_t i = 0; i < count; i++) {
         apr_table_t *headers = apr_table_make(pool, 3);
+        if (!limits[i].limit.len) {
+            continue; /* its share is not told */
+        }
         apr_table_setn(headers, limits[i].limit.text, "4");
         apr_table_setn(headers, limits[i].remaining.text, "1");
         apr_table_setn(headers, limits[i].reset.text, "5");
@@ -538,6 +637,7 @@ int main(void)
         cmocka_unit_test(every_limit_is_read_by_its_vendors),
         cmocka_unit_test(a_day_ends_at_midnight_in_california),
         cmocka_unit_test(durations_are_sums_of_numbers_with_units),
+        cmocka_unit_test(words_tell_where_nothing_else_does),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("when", tests, begin, end);

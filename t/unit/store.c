@@ -198,10 +198,36 @@ static void fill_slot(apipool_slot_t *slot)
     slot->balance = -1.25;
     slot->read_at = now - 6;
     strcpy(slot->currency, "CNY");
+    strcpy(slot->currencies[1], "USD");
+    slot->other_cents = -350;
     for (apr_uint32_t i = 0; i < APIPOOL_WINDOWS; i++) {
         fill_window(&slot->windows[i], 1000 * (i + 1));
     }
     fill_counts(&slot->counts, 70);
+}
+
+/* The clock was set back before the restart. */
+static void a_wait_that_begins_in_the_future_is_over(void **unused)
+{
+    static const apipool_state_e states[] = {APIPOOL_STATE_COOLING, APIPOOL_STATE_QUOTA};
+    for (int i = 0; i < 2; i++) {
+        char name[16];
+        apr_snprintf(name, sizeof(name), "future%d", i);
+        life_t life = start(name);
+        apipool_slot_t *was =
+            add(&life, upstream_of(&life, attach(&life, "", "main"), "one"), "sk-a");
+        fill_slot(was);
+        was->limited_at = was->last_error_at = was->last_used_at = now + apr_time_from_sec(3600);
+        settle(&life, was, states[i], now + apr_time_from_sec(3650));
+        life_t next = restart(&life, name);
+        const apipool_slot_t *slot = main_slot(&next, "sk-a");
+        assert_int_equal(slot->state, states[i]);
+        assert_true(slot->until[0] <= apr_time_now());
+        assert_int_equal(slot->rests_until, 0);
+        assert_int_equal(slot->headroom_until, 0);
+        end(&life);
+        end(&next);
+    }
 }
 
 static void what_is_known_of_a_key_comes_back_field_by_field(void **unused)
@@ -235,6 +261,8 @@ static void what_is_known_of_a_key_comes_back_field_by_field(void **unused)
     assert_int_equal(slot->low, 1);
     assert_true(slot->balance == -1.25);
     assert_string_equal(slot->currency, "CNY");
+    assert_string_equal(slot->currencies[1], "USD");
+    assert_int_equal(slot->other_cents, -350);
     assert_int_equal(slot->read_at, was->read_at);
     assert_memory_equal(slot->windows, was->windows, sizeof(slot->windows));
     assert_memory_equal(&slot->counts, &was->counts, sizeof(slot->counts));
@@ -435,6 +463,7 @@ int main(void)
         cmocka_unit_test(a_key_that_was_moved_or_described_anew_comes_back_so),
         cmocka_unit_test(keys_come_back_in_the_state_they_were_in),
         cmocka_unit_test(what_is_known_of_a_key_comes_back_field_by_field),
+        cmocka_unit_test(a_wait_that_begins_in_the_future_is_over),
         cmocka_unit_test(cooldowns_of_single_models_go_on_and_those_that_are_over_do_not),
         cmocka_unit_test(what_holds_for_an_account_goes_on),
         cmocka_unit_test(counters_of_upstreams_and_pools_come_back),

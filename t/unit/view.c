@@ -72,6 +72,19 @@ static void what_it_does_is_counted(void **unused)
     report(APIPOOL_RULE_SUCCESS, 0, NOW);
 }
 
+/* To the last microsecond of the window. */
+static void what_is_shown_is_what_the_limit_counts(void **unused)
+{
+    add(upstream_a, KEY);
+    limits = (apipool_key_limits_t){.rpm = 1};
+    use_it(APIPOOL_RULE_SUCCESS, 0);
+    assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
+    for (apr_time_t now = NOW; now < NOW + SEC(70); now += SEC(1) / 4) {
+        assert_int_equal(view_of(KEY, now).info.counters.rpm, now < retry_at);
+    }
+    limits = (apipool_key_limits_t){0};
+}
+
 static void a_cooldown_has_an_end_and_a_reason(void **unused)
 {
     add(upstream_a, KEY);
@@ -222,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_new_key_is_known_for_nothing),
         TEST(what_it_does_is_counted),
+        TEST(what_is_shown_is_what_the_limit_counts),
         TEST(a_cooldown_has_an_end_and_a_reason),
         TEST(a_cooldown_that_is_over_is_none),
         TEST(a_cooldown_for_one_model_is_not_the_keys),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state of a key in words: why, and until when.
-import { clock, countdown, money, time } from '../format.js';
+import { clock, countdown, moneys, time } from '../format.js';
 import { hasText, t } from '../i18n.js';
 import { html } from '../template.js';
 
@@ -23,7 +23,7 @@ const reasons = {
   disabled: () => [],
   half_open: () => [t('reason.half_open')],
   cooling: (key) => [countdown(key.cooling_until) ?? t('reason.over'), because(key)],
-  quota: (key) => [key.balance ? t('reason.balance', { money: money(key.balance.amount, key.balance.currency) }) : because(key), probe(key)],
+  quota: (key) => [key.balance ? t('reason.balance', { money: moneys(key.balance.amounts) }) : because(key), probe(key)],
   invalid: (key) => [key.last_error?.status ? t('reason.status', { status: String(key.last_error.status) }) : because(key), probe(key)],
   tripped: (key) => [t('reason.streak', { n: key.consecutive_errors, what: String(key.last_error?.status ?? t('reason.no_answer')) }), probe(key)],
 };

@@ -3,7 +3,7 @@
 import { paths, post, remove } from '../api.js';
 import { confirm } from '../components/dialog.js';
 import { say } from '../components/news.js';
-import { money } from '../format.js';
+import { moneys } from '../format.js';
 import { t } from '../i18n.js';
 
 const NAMED = 5;
@@ -17,7 +17,7 @@ export const nameOf = (key) => (key.label ? t('list.aside', { text: key.label, a
 export async function checkOne(key) {
   const result = await post(`${paths.key(key.pool, key.id)}/check`, {});
   const verdict = { true: 'valid', false: 'refused', null: 'unknown' }[String(result.valid)];
-  const balance = result.balance === null ? '' : t('check.balance', { money: money(result.balance, result.currency) });
+  const balance = result.balance === null ? '' : t('check.balance', { money: moneys(result.balances) });
   say([t(`check.${verdict}`, { key: nameOf(key) }), balance, result.valid ? '' : result.detail].filter(Boolean).reduce((first, then) => t('list.then', { first, then })),
     result.valid === false ? 'bad' : 'good');
   return result;

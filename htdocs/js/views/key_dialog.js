@@ -6,7 +6,7 @@ import { openDialog } from '../components/dialog.js';
 import { lastError, stateLine } from '../components/key_state.js';
 import { say } from '../components/news.js';
 import { button, errorText, fault, field, fieldIds } from '../components/parts.js';
-import { duration, money, NONE, number, percent, time } from '../format.js';
+import { duration, moneys, NONE, number, percent, time } from '../format.js';
 import { t } from '../i18n.js';
 import { currentPool, isAdmin, state, watch } from '../state.js';
 import { flag, html } from '../template.js';
@@ -23,7 +23,7 @@ function facts(key) {
     ['requests', t('key.requests', { n: key.requests, good: key.successes, rate: percent(key.success_rate) })],
     ['tokens', t('key.tokens', { n: key.total_tokens, prompt: key.prompt_tokens, completion: key.completion_tokens, cached: key.cached_tokens })],
     ['latency', t('list.aside', { text: duration(key.latency_ms), aside: t('list.of', { name: t('tile.ttft'), value: duration(key.ttft_ms) }) })], ['in_flight', number(key.in_flight)],
-    ['balance', key.balance ? `${money(key.balance.amount, key.balance.currency)} (${time(key.balance.checked_at)})` : NONE],
+    ['balance', key.balance ? `${moneys(key.balance.amounts)} (${time(key.balance.checked_at)})` : NONE],
     ['errors', error ? html`${t('list.aside', { text: error.text, aside: error.when })}${error.words ? html`<span class="reason">${error.words}</span>` : ''}` : NONE]];
   return html`<dl class="facts">${list.map(([name, value]) => html`<div><dt>${t(`fact.${name}`)}</dt><dd>${value}</dd></div>`)}</dl>`;
 }

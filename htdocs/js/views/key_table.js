@@ -3,7 +3,7 @@
 import { lastError, STATES, stateLine } from '../components/key_state.js';
 import { icon } from '../components/icons.js';
 import { button, choice, empty, gauge } from '../components/parts.js';
-import { ago, money, NONE, number, percent, time } from '../format.js';
+import { ago, moneys, NONE, number, percent, time } from '../format.js';
 import { t } from '../i18n.js';
 import { isAdmin } from '../state.js';
 import { flag, html } from '../template.js';
@@ -89,7 +89,7 @@ function row(view, pool, key, canChange) {
     ${cell('key', html`<button type="button" class="key" data-on-click="open">${key.label ?? key.masked}</button>${second ? html`<span class="reason" title="${second}">${second}</span>` : ''}`)}
     ${pool.upstreams.length > 1 ? cell('upstream', key.upstream ?? NONE) : ''}${cell('state', stateLine(key))}${cell('success', percent(key.success_rate), 'figure')}
     ${WINDOWS.map((name) => cell(name, gauge(t(`column.${name}`), key[name], limit(name))))}
-    ${cell('balance', key.balance ? html`<span title="${time(key.balance.checked_at)}">${money(key.balance.amount, key.balance.currency)}</span>` : NONE, 'figure')}
+    ${cell('balance', key.balance ? html`<span title="${time(key.balance.checked_at)}">${moneys(key.balance.amounts)}</span>` : NONE, 'figure')}
     ${cell('used', key.last_used_at ? html`<time datetime="${key.last_used_at}" title="${time(key.last_used_at)}">${ago(key.last_used_at)}</time>` : NONE)}
     ${cell('errors', html`<span class="figure">${number(key.errors)}</span>${error ? html`<span class="reason" title="${error.when}">${error.text}</span>` : ''}`)}
     <td role="cell" class="actions">${canChange ? actions(key, busy) : ''}</td></tr>`;

@@ -913,12 +913,17 @@ static void answer_account(mock_t *m)
                    "\",\"status\":\"normal\"}}");
 }
 
+/* With "unavailable" the account may not be used; with "currencies" it has dollars besides. */
 static void answer_deepseek(mock_t *m)
 {
-    answer_balance(m,
-                   "{\"is_available\":true,\"balance_infos\":[{\"currency\":\"CNY\","
-                   "\"total_balance\":\"",
-                   "\",\"granted_balance\":\"0.00\",\"topped_up_balance\":\"0.00\"}]}");
+    answer_balance(
+        m,
+        apr_pstrcat(
+            m->r->pool, "{\"is_available\":", has_word(m, "unavailable") ? "false" : "true",
+            ",\"balance_infos\":[",
+            has_word(m, "currencies") ? "{\"currency\":\"USD\",\"total_balance\":\"12.34\"}," : "",
+            "{\"currency\":\"CNY\",\"total_balance\":\"", NULL),
+        "\",\"granted_balance\":\"0.00\",\"topped_up_balance\":\"0.00\"}]}");
 }
 
 static void answer_moonshot(mock_t *m)
@@ -1122,6 +1127,8 @@ static const failure_t failures[] = {
     {"422big", "422 Unprocessable Entity", NULL, big_error},
     {"404", "404 Not Found", NO_MODEL, NULL},
     {"model404", "404 Not Found", NO_MODEL, NULL},
+    {"410", "410 Gone", "{\"code\":20060,\"message\":\"This API is discontinued\",\"data\":null}",
+     NULL},
     {"403", "403 Forbidden", NO_REGION, NULL},
     {"region403", "403 Forbidden", NO_REGION, NULL},
     {"500", "500 Internal Server Error", SERVER_ERROR, NULL},
