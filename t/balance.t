@@ -70,11 +70,13 @@ sub first_of {
     return "sk-$pool-aaaaaaaaaaaa";
 }
 
-# Waits until a key has been asked about so many times more.
+# Waits until keys have been asked about so many times more.
 sub wait_for_checks {
-    my ($key, $more) = @_;
-    my $before = record($key);
-    wait_for(sub { record($key) >= $before + $more }, 20) or diag "nobody asks about $key";
+    my ($more, @keys) = @_;
+    my %before = map { $_ => scalar record($_) } @keys;
+    for my $key (@keys) {
+        wait_for(sub { record($key) >= $before{$key} + $more }, 20) or diag "nobody asks about $key";
+    }
     return;
 }
 
@@ -106,7 +108,7 @@ subtest 'a key that an upstream has refused needs a balance, and then proves its
     chat($httpd, 'spent', model => '');
     script($key => 'POSTquota402-balance0');
     becomes('spent', {quota => 1, cooling => 1}, 'it is out of quota');
-    wait_for_checks($key, 2);
+    wait_for_checks(2, $key);
     is metrics($httpd->{base})->states('spent')->{quota}, 1, '... while there is nothing';
     script($key => 'POSTquota402-balance1');
     becomes('spent', {half_open => 1, cooling => 1}, '... and half open when there is something');
@@ -139,15 +141,13 @@ subtest 'recovery finds that a low balance is enough again' => sub {
 subtest 'what cannot be read changes nothing' => sub {
     my $keys_of = sub { my ($words) = @_; return map {"sk-$unreadable{$words}-$_"} qw(aaaaaaaaaaaa bbbbbbbbbbbb) };
     script(map { my $words = $_; map { ($_ => $words) } $keys_of->($words) } @words);
-    for my $words (@words) {
-        wait_for_checks($_, 2) for $keys_of->($words);
-        is_deeply metrics($httpd->{base})->states($unreadable{$words}), {active => 2}, $words;
-    }
+    wait_for_checks(2, map { $keys_of->($_) } @words);
+    is_deeply metrics($httpd->{base})->states($unreadable{$_}), {active => 2}, $_ for @words;
     my ($pool, @keys) = ($unreadable{close}, $keys_of->('close'));
     script(map { ($_ => 'balance4') } @keys);
     becomes($pool, {quota => 2}, 'a balance that can be does');
     script(map { ($_ => 'nobalance') } @keys);
-    wait_for_checks($_, 3) for @keys;
+    wait_for_checks(3, @keys);
     is_deeply metrics($httpd->{base})->states($pool), {quota => 2}, 'and then what cannot again does not';
     script(map { ($_ => 'balance9') } @keys);
     becomes($pool, {active => 2}, '... but money does');
