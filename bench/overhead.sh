@@ -6,7 +6,7 @@
 #   tls    the same as chat with an upstream over TLS
 #   bare   the same as chat with as few fields as possible
 #   sse    a stream of 200 events, sent one after the other as vendors do
-#   burst  the same events all at once, which no vendor sends: shows most clearly what a pool does for a stream
+#   burst  the same events all at once, each a chunk: shows most clearly what a pool does for a stream
 #
 # bench/overhead.sh [--build=FOLDER]
 #

@@ -197,8 +197,6 @@ END
     echo "}"
 }
 
-# nginx serves a static file only for GET; error 405 turns a POST into one. Server side includes, though there are
-# none in the file, make nginx send it without a length, in chunks, as vendors send events.
 write_upstream() {
     nginx_frame 1 upstream >"$work/upstream.conf" <<END
     map \$http_authorization \$refused {
@@ -206,23 +204,17 @@ write_upstream() {
         "~^Bearer sk-bad" 1;
     }
     log_format key '\$http_authorization';
-    types { text/event-stream sse; }
     default_type application/json;
-    sendfile off;
-    open_file_cache max=16;
     server {
         listen 127.0.0.1:$upstream_port;
         listen 127.0.0.1:$tls_port ssl;
         ssl_certificate $work/tls.crt;
         ssl_certificate_key $work/tls.key;
         root $work/html;
-        error_page 405 =200 /events.sse;
         location /chat { include $work/fields.conf; return 200 '$chat'; }
         location /keyed { include $work/fields.conf; return 200 '$chat'; }
         location /tls { include $work/fields.conf; return 200 '$chat'; }
         location /bare { return 200 '$chat'; }
-        location /burst { try_files /events.sse =404; }
-        location = /events.sse { ssi on; ssi_types text/event-stream; }
         location = /refused {
             access_log $work/refused.log key buffer=64k flush=1s if=\$refused;
             if (\$refused) { return 401 '$refusal'; }
@@ -267,6 +259,7 @@ write_yardstick() {
             proxy_ssl_trusted_certificate $work/tls.crt;
         }
         location /sse { proxy_pass http://streams; proxy_buffering off; }
+        location /burst { proxy_pass http://streams; proxy_buffering off; }
     }
 END
 }
@@ -329,6 +322,10 @@ APIPoolSecretFile "$work/secret"
     APIPoolUpstream http://127.0.0.1:$stream_port
     APIPoolKeyFile "$work/keys"
 </APIPool>
+<APIPool bursts>
+    APIPoolUpstream http://127.0.0.1:$stream_port/burst
+    APIPoolKeyFile "$work/keys"
+</APIPool>
 <APIPool rotation>
     APIPoolUpstream http://127.0.0.1:$upstream_port
     APIPoolKeyFile "$work/rotation-keys"
@@ -347,6 +344,9 @@ APIPoolSecretFile "$work/secret"
 <Location "/pool/sse">
     APIPoolUse streams
 </Location>
+<Location "/pool/burst">
+    APIPoolUse bursts
+</Location>
 <Location "/admin">
     SetHandler apipool-admin
     APIPoolAdminRoot "$work/html"
@@ -357,6 +357,7 @@ APIPoolSecretFile "$work/secret"
     APIPoolExpose On
 </Location>
 ProxyPass /plain/sse http://127.0.0.1:$stream_port
+ProxyPass /plain/burst http://127.0.0.1:$stream_port/burst
 ProxyPass /plain/tls https://localhost:$tls_port/tls
 ProxyPass /plain http://127.0.0.1:$upstream_port
 END
