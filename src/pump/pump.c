@@ -9,6 +9,8 @@
 #include <apr_thread_proc.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -242,6 +244,17 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     return NULL;
 }
 
+/* Signals are for httpd's own threads: one that ends the process would end it in a pump. */
+static apr_status_t create_thread(apipool_pump_t *pump, apr_pool_t *p)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    apr_status_t rv = ap_thread_create(&pump->thread, NULL, run, pump, p);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rv;
+}
+
 apr_status_t apipool_pump_start(apipool_pump_t **result, apr_pool_t *p)
 {
     apipool_pump_t *pump = apr_pcalloc(p, sizeof(*pump));
@@ -260,7 +273,7 @@ apr_status_t apipool_pump_start(apipool_pump_t **result, apr_pool_t *p)
         rv = apr_thread_cond_create(&pump->handed_back, p);
     }
     if (rv == APR_SUCCESS) {
-        rv = ap_thread_create(&pump->thread, NULL, run, pump, p);
+        rv = create_thread(pump, p);
     }
     *result = pump;
     return rv;
