@@ -20,6 +20,9 @@
 #define EVENTS     64
 #define LOOK_AGAIN apr_time_from_sec(1)
 #define RESTS      apr_time_from_msec(10) /* between two looks at all seats */
+#define COUNTED    apr_time_from_msec(10)
+#define BUSY       2000 /* events a second */
+#define REST       apr_time_from_msec(4)
 
 APR_RING_HEAD(seat_ring_t, apipool_seat_t);
 
@@ -32,6 +35,9 @@ struct apipool_pump_t {
     apr_time_t next_look; /* at all of them */
     struct epoll_event events[EVENTS];
     int event_count;
+    apr_time_t counted_since;
+    apr_int64_t events_counted; /* since then */
+    int is_busy;
 
     apr_thread_mutex_t *mutex;       /* of what follows, and of some of each seat */
     apr_thread_cond_t *handed_back;  /* a seat that was wanted */
@@ -224,6 +230,21 @@ static int is_stopping(apipool_pump_t *pump)
     return stops;
 }
 
+/* Where there is much to do, what comes of a stream in a few milliseconds takes one step and not many. */
+static void rest(apipool_pump_t *pump)
+{
+    apr_time_t now = apr_time_now(), passed = now - pump->counted_since;
+    pump->events_counted += pump->event_count;
+    if (passed < 0 || passed >= COUNTED) {
+        pump->is_busy = passed > 0 && pump->events_counted * APR_USEC_PER_SEC / passed > BUSY;
+        pump->events_counted = 0;
+        pump->counted_since = now;
+    }
+    if (pump->is_busy) {
+        apr_sleep(REST);
+    }
+}
+
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     apipool_pump_t *pump = data;
@@ -236,9 +257,9 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         }
         apr_time_t now = apipool_monotonic_now();
         if (now >= pump->next_look) {
-            pump->event_count = 0;
             look_at_all(pump, now);
         }
+        rest(pump);
     }
     apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
