@@ -355,9 +355,16 @@ int apipool_pump_reclaim(apipool_seat_t *seat)
     return was_pumped;
 }
 
+/* end() takes the seat out of its ring. */
+static void end_all(const struct seat_ring_t *ring, void (*end)(apipool_seat_t *seat))
+{
+    while (!APR_RING_EMPTY(ring, apipool_seat_t, link)) {
+        end(APR_RING_FIRST(ring));
+    }
+}
+
 void apipool_pump_stop(apipool_pump_t *pump, void (*end)(apipool_seat_t *seat))
 {
-    struct seat_ring_t *rings[] = {&pump->inbox, &pump->seats, &pump->ended};
     apr_status_t rv;
     apr_thread_mutex_lock(pump->mutex);
     pump->is_stopping = 1;
@@ -365,11 +372,9 @@ void apipool_pump_stop(apipool_pump_t *pump, void (*end)(apipool_seat_t *seat))
     eventfd_write(pump->wake, 1);
     apr_thread_join(&rv, pump->thread);
     pump->is_stopped = 1;
-    for (apr_size_t i = 0; i < sizeof(rings) / sizeof(*rings); i++) {
-        while (!APR_RING_EMPTY(rings[i], apipool_seat_t, link)) {
-            end(APR_RING_FIRST(rings[i]));
-        }
-    }
+    end_all(&pump->inbox, end);
+    end_all(&pump->seats, end);
+    end_all(&pump->ended, end);
     close(pump->epoll);
     close(pump->wake);
 }

@@ -267,7 +267,7 @@ static apipool_opens_e judge_events(apipool_gate_t *gate, apr_pool_t *scratch, c
     apipool_opens_e opens = APIPOOL_OPENS_NEITHER;
 
     apr_brigade_flatten(gate->held, text, &len);
-    memcpy(text + len, "\n\n", 2);
+    text[len] = text[len + 1] = '\n';
     const char *at = text + gate->looked_at, *next;
     const char *end = text + len + (gate->complete && !gate->broke ? 2 : 0);
     apipool_sse_event_t event;
