@@ -21,11 +21,10 @@
 /* For so long it costs less to keep the thread than to change it. */
 #define STAY  apr_time_from_msec(50)
 #define NEVER APR_INT64_MAX
-#define CROWD 2
 
 static apr_uint32_t waiting; /* threads of this process */
 
-/* Half of this process's threads would wait, or more requests than it has threads wait without
+/* Three of four of this process's threads would wait, or more requests than it has threads wait without
  * one: then others need the thread. */
 static int is_crowded(void)
 {
@@ -33,7 +32,7 @@ static int is_crowded(void)
     if (!threads && ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS) {
         threads = INT_MAX;
     }
-    return CROWD * (apr_atomic_read32(&waiting) + 1) >= (apr_uint32_t)threads ||
+    return apr_atomic_read32(&waiting) + 1 >= (apr_uint32_t)threads * 3 / 4 ||
            apipool_suspend_count() > (apr_uint32_t)threads;
 }
 
