@@ -34,7 +34,8 @@ static void report_inability(server_rec *s)
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define PUMPS 2 /* a child */
+#define PUMPS     2                    /* a child */
+#define FLUSH_MAX apr_time_from_sec(1) /* that a FLUSH bucket of others may keep a pump waiting */
 
 /* Where a connection's request is. */
 typedef enum { IN_THREAD, TO_SUSPEND, PREPARED, AT_PUMP } whereabouts_e;
@@ -167,7 +168,7 @@ static int equip(place_t *place)
     place->socket = ap_get_conn_socket(c);
     apr_os_sock_get(&place->seat.client, place->socket);
     apr_os_sock_put(&place->alias, &place->seat.client, c->pool);
-    apr_socket_timeout_set(place->alias, c->base_server->timeout);
+    apr_socket_timeout_set(place->alias, FLUSH_MAX);
     return 1;
 }
 

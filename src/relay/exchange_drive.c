@@ -108,7 +108,7 @@ static int suspend(apipool_exchange_t *x)
 int apipool_exchange_run(apipool_exchange_t *x)
 {
     int may_go_on = OK;
-    x->is_suspended = 0;
+    x->is_suspended = x->waits_for_client = 0;
     while (may_go_on == OK) {
         apipool_wait_e wait = apipool_exchange_step(x);
         if (wait == APIPOOL_WAIT_NOTHING) {
