@@ -229,8 +229,8 @@ Its configuration is %s. Stop it with: sh quickstart.sh stop\n'
         en='pictures of the dashboard are in %s'
         zh='管理页面的截图在 %s' ;;
     running_as_root)
-        en='starting httpd as root, and attacking it as www-data ...'
-        zh='正在以 root 启动 httpd，并以 www-data 的身份攻击它……' ;;
+        en='starting httpd as root, and attacking it as www-data'
+        zh='正在以 root 启动 httpd，并以 www-data 的身份攻击它' ;;
     as_root_failed)
         en='www-data got further than it may, or httpd does not work when root starts it'
         zh='www-data 越过了它的权限，或者 httpd 由 root 启动时不能正常工作' ;;

@@ -3,9 +3,10 @@
 # Measures the overhead of a pool compared with plain ProxyPass, and the cost of one rotation to another key. Cases:
 #   chat   an answer of 1 KiB with the fields that OpenAI's SDK and API send
 #   keyed  the same with a client key that has a list of models and limits
+#   tls    the same as chat with an upstream over TLS
 #   bare   the same as chat with as few fields as possible
 #   sse    a stream of 200 events, sent one after the other as vendors do
-#   burst  the same events all at once, which no vendor sends: shows most clearly what a pool does for a stream
+#   burst  the same events all at once, each a chunk: shows most clearly what a pool does for a stream
 #
 # bench/overhead.sh [--build=FOLDER]
 #
@@ -43,7 +44,7 @@ measure() {
 
 # Runs a command with every case and address, in the order in which they are compared.
 each_target() {
-    for case in chat keyed bare sse burst; do
+    for case in chat keyed tls bare sse burst; do
         path=$case/completions # the pool asks a stream for its usage and hides it
         "$@" $case plain "http://127.0.0.1:$httpd_port/plain/$path"
         "$@" $case pool "http://127.0.0.1:$httpd_port/pool/$path"
@@ -131,7 +132,7 @@ print_report() {
     echo
     print_rotation
     echo
-    echo "medians of $rounds rounds of $seconds s with $connections connections; POST with 1 KiB, answer 1 KiB (chat, keyed, bare) or 200 events"
+    echo "medians of $rounds rounds of $seconds s with $connections connections; POST with 1 KiB, answer 1 KiB (chat, keyed, tls, bare) or 200 events"
     print_machine
 }
 

@@ -6,9 +6,9 @@ LC_ALL=C
 export LC_ALL
 PATH=$PATH:/usr/sbin:/sbin
 
-SPARE_KEYS=1000        # in the pool that is compared with ProxyPass
+SPARE_KEYS=${SPARE_KEYS:-1000} # in the pool that is compared with ProxyPass
 ROTATION_REQUESTS=2000
-READY_TENTHS=100       # tenths of a second that a server may take to start
+READY_TENTHS=100 # tenths of a second that a server may take to start
 
 fail() {
     echo "${0##*/}: $*" >&2
@@ -39,6 +39,7 @@ read_arguments() {
     need_number ROUNDS "$rounds"
     need_number SECONDS_PER_RUN "$seconds"
     need_number CONNECTIONS "$connections"
+    need_number SPARE_KEYS "$SPARE_KEYS"
     [ "$connections" -le 128 ] || fail "CONNECTIONS must be at most 128, as many as httpd serves at a time."
     here=$(cd "$(dirname "$0")" && pwd)
 }
@@ -56,13 +57,16 @@ find_tools() {
     need "$httpd" apache2
     need nginx nginx-light
     need wrk wrk
+    need openssl openssl
     need perl perl
     need htpasswd apache2-utils
     need setsid util-linux
     perl -MIO::Socket::INET -MTime::HiRes -e 1 2>/dev/null ||
         fail "Perl's core modules are missing; install the Debian package perl."
-    [ -f "$modules/mod_proxy_http.so" ] ||
-        fail "no mod_proxy_http.so in $modules; install the Debian package apache2-bin."
+    for module in proxy_http ssl socache_shmcb; do
+        [ -f "$modules/mod_$module.so" ] ||
+            fail "no mod_$module.so in $modules; install the Debian package apache2-bin."
+    done
 }
 
 # --- files for the servers ---
@@ -163,6 +167,13 @@ write_keys() {
     }' >"$work/rotation-keys"
 }
 
+# Of the upstream over TLS, which both compared servers and the yardstick verify.
+write_certificate() {
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+        -keyout "$work/tls.key" -out "$work/tls.crt" >"$work/openssl.out" 2>&1 ||
+        fail "openssl made no certificate: $(tail -n 1 "$work/openssl.out")"
+}
+
 # nginx has five kinds of temporary files, all below its prefix by default.
 nginx_frame() {
     cat <<END
@@ -186,8 +197,6 @@ END
     echo "}"
 }
 
-# nginx serves a static file only for GET; error 405 turns a POST into one. Server side includes, though there are
-# none in the file, make nginx send it without a length, in chunks, as vendors send events.
 write_upstream() {
     nginx_frame 1 upstream >"$work/upstream.conf" <<END
     map \$http_authorization \$refused {
@@ -195,19 +204,17 @@ write_upstream() {
         "~^Bearer sk-bad" 1;
     }
     log_format key '\$http_authorization';
-    types { text/event-stream sse; }
     default_type application/json;
-    sendfile off;
-    open_file_cache max=16;
     server {
         listen 127.0.0.1:$upstream_port;
+        listen 127.0.0.1:$tls_port ssl;
+        ssl_certificate $work/tls.crt;
+        ssl_certificate_key $work/tls.key;
         root $work/html;
-        error_page 405 =200 /events.sse;
         location /chat { include $work/fields.conf; return 200 '$chat'; }
         location /keyed { include $work/fields.conf; return 200 '$chat'; }
+        location /tls { include $work/fields.conf; return 200 '$chat'; }
         location /bare { return 200 '$chat'; }
-        location /burst { try_files /events.sse =404; }
-        location = /events.sse { ssi on; ssi_types text/event-stream; }
         location = /refused {
             access_log $work/refused.log key buffer=64k flush=1s if=\$refused;
             if (\$refused) { return 401 '$refusal'; }
@@ -227,6 +234,12 @@ write_yardstick() {
         keepalive_requests 1000000;
         keepalive_timeout 300s;
     }
+    upstream encrypted {
+        server 127.0.0.1:$tls_port;
+        keepalive 128;
+        keepalive_requests 1000000;
+        keepalive_timeout 300s;
+    }
     upstream streams {
         server 127.0.0.1:$stream_port;
         keepalive 128;
@@ -238,7 +251,15 @@ write_yardstick() {
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         location / { proxy_pass http://backend; }
+        location /tls {
+            proxy_pass https://encrypted;
+            proxy_ssl_name localhost;
+            proxy_ssl_server_name on;
+            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate $work/tls.crt;
+        }
         location /sse { proxy_pass http://streams; proxy_buffering off; }
+        location /burst { proxy_pass http://streams; proxy_buffering off; }
     }
 END
 }
@@ -262,6 +283,8 @@ LoadModule authn_core_module "$modules/mod_authn_core.so"
 $watchdog
 LoadModule proxy_module "$modules/mod_proxy.so"
 LoadModule proxy_http_module "$modules/mod_proxy_http.so"
+LoadModule ssl_module "$modules/mod_ssl.so"
+LoadModule socache_shmcb_module "$modules/mod_socache_shmcb.so"
 LoadModule apipool_module "$build/mod_apipool.so"
 LoadModule apipool_admin_module "$build/mod_apipool_admin.so"
 $httpd_user
@@ -279,6 +302,11 @@ KeepAlive On
 MaxKeepAliveRequests 0
 KeepAliveTimeout 300
 
+SSLProxyEngine On
+SSLProxyVerify require
+SSLProxyCheckPeerName On
+SSLProxyCACertificateFile "$work/tls.crt"
+
 APIPoolCapacity 65536
 APIPoolStore "$work/store"
 APIPoolSecretFile "$work/secret"
@@ -286,8 +314,16 @@ APIPoolSecretFile "$work/secret"
     APIPoolUpstream http://127.0.0.1:$upstream_port
     APIPoolKeyFile "$work/keys"
 </APIPool>
+<APIPool encrypted>
+    APIPoolUpstream https://localhost:$tls_port/tls
+    APIPoolKeyFile "$work/keys"
+</APIPool>
 <APIPool streams>
     APIPoolUpstream http://127.0.0.1:$stream_port
+    APIPoolKeyFile "$work/keys"
+</APIPool>
+<APIPool bursts>
+    APIPoolUpstream http://127.0.0.1:$stream_port/burst
     APIPoolKeyFile "$work/keys"
 </APIPool>
 <APIPool rotation>
@@ -302,8 +338,14 @@ APIPoolSecretFile "$work/secret"
     AuthType APIPool
     Require valid-user
 </Location>
+<Location "/pool/tls">
+    APIPoolUse encrypted
+</Location>
 <Location "/pool/sse">
     APIPoolUse streams
+</Location>
+<Location "/pool/burst">
+    APIPoolUse bursts
 </Location>
 <Location "/admin">
     SetHandler apipool-admin
@@ -315,14 +357,16 @@ APIPoolSecretFile "$work/secret"
     APIPoolExpose On
 </Location>
 ProxyPass /plain/sse http://127.0.0.1:$stream_port
+ProxyPass /plain/burst http://127.0.0.1:$stream_port/burst
+ProxyPass /plain/tls https://localhost:$tls_port/tls
 ProxyPass /plain http://127.0.0.1:$upstream_port
 END
 }
 
 write_files() {
-    ports=$(free_ports 4) || fail "no free ports on 127.0.0.1."
+    ports=$(free_ports 5) || fail "no free ports on 127.0.0.1."
     set -- $ports
-    upstream_port=$1 httpd_port=$2 nginx_port=$3 stream_port=$4
+    upstream_port=$1 httpd_port=$2 nginx_port=$3 stream_port=$4 tls_port=$5
     httpd_user='' nginx_user=''
     if [ "$(id -u)" = 0 ]; then
         httpd_user='User www-data
@@ -335,14 +379,16 @@ Group www-data'
     write_answers
     write_request chat false
     write_request keyed false
+    write_request tls false
     write_request bare false
     write_request sse true
     write_request burst true
-    for case in chat keyed sse burst; do
+    for case in chat keyed tls sse burst; do
         write_request_fields $case
     done
     write_answer_fields
     write_keys
+    write_certificate
     write_admin
     write_upstream
     write_yardstick

@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
-# The streaming upstream of bench/overhead.sh: like vendors, it sends each event by itself.
+# The streaming upstream of bench/overhead.sh: like vendors, it sends each event by itself, as a chunk.
 #
-# stream.pl PORT PROCESSES FILE: answers every request on PORT with the events in FILE, one connection per process.
+# stream.pl PORT PROCESSES FILE: answers every request on PORT with the events in FILE, one connection per process;
+# below /burst all at once.
 use strict;
 use warnings;
 
@@ -25,8 +26,9 @@ sub serve {
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
     while (sysread $socket, $request, 65536, length $request) {
         next if $request !~ /\r\n\r\n\{.*\}\z/s;
+        my @pieces = $request =~ m{\A\S+ /burst} ? join('', @chunks) : @chunks;
         $request = '';
-        syswrite $socket, $_ or return for @chunks;
+        syswrite $socket, $_ or return for @pieces;
     }
     return;
 }

@@ -7,7 +7,8 @@
 # streams.pl [--build=FOLDER] [--row=plain|pool|async] [STREAMS [SECONDS]]
 #
 # FOLDER is where make was run; default: the current one. STREAMS (1000) are open at the same time for SECONDS (10),
-# and each has an event a second. Every stream takes a file descriptor in three processes: see ulimit -n.
+# and each has an event a second. Every stream takes up to three file descriptors in a child of httpd, and one in each of
+# the other processes: see ulimit -n.
 use strict;
 use warnings;
 

@@ -17,6 +17,10 @@ my %vendors = (
     described => ['/mock/described/v1/user/info', ' url=/user/info pointer=/data/totalBalance currency=CNY'],
 );
 
+# words of the scripted upstream => pool, whose keys have no such words in them
+my @words = qw(nobalance GET500 GET404 GET401 GET403 GET429 close);
+my %unreadable = map { $words[$_] => 'unreadable' . chr(ord('a') + $_) } 0 .. $#words;
+
 sub pool {
     my ($name, $balance, $recover, $upstream) = @_;
     return {
@@ -33,10 +37,10 @@ my %pools = (
     unlimited => pool('unlimited', '3600', '1 1', ' provider=openrouter'),
     low => pool('low', '3600 minimum=5', '1 1', ' provider=moonshot'),
     unasked => pool('unasked', 'off', '1 1', ' provider=siliconflow'),
-    unreadable => pool('unreadable', '1 minimum=5', '1 1', ' provider=siliconflow'),
     gone => pool('gone', '3600', '1 1', ' provider=siliconflow'),
     voucher => pool('voucher', '1', '3600 3600', ' provider=siliconflow'),
     flagged => pool('flagged', '1', '3600 3600', ' provider=deepseek'),
+    (map { ($_ => pool($_, '1 minimum=5', '1 1', ' provider=siliconflow')) } values %unreadable),
 );
 
 my $httpd = pool_server(\%pools, config => $mock . qq(<Location "/user/balance">\n    SetHandler mock-llm\n</Location>\n));
@@ -69,16 +73,24 @@ sub first_of {
     return "sk-$pool-aaaaaaaaaaaa";
 }
 
-# Waits until a key has been asked about so many times more.
+# Waits until keys have been asked about so many times more.
 sub wait_for_checks {
-    my ($key, $more) = @_;
-    my $before = record($key);
-    wait_for(sub { record($key) >= $before + $more }, 20) or diag "nobody asks about $key";
+    my ($more, @keys) = @_;
+    my %before = map { $_ => scalar record($_) } @keys;
+    for my $key (@keys) {
+        wait_for(sub { record($key) >= $before{$key} + $more }, 20) or diag "nobody asks about $key";
+    }
     return;
 }
 
-script(map { (first_of($_) => 'balance4') } keys %vendors);
+# All at once, since each asks once a second.
+sub script_vendors {
+    my ($words) = @_;
+    script(map { (first_of($_) => $words) } keys %vendors);
+    return;
+}
 
+script_vendors('balance4');
 for my $vendor (sort keys %vendors) {
     my $key = first_of($vendor);
     becomes($vendor, {active => 1, quota => 1}, "$vendor: a key below the minimum is out of quota");
@@ -87,11 +99,11 @@ for my $vendor (sort keys %vendors) {
     is $check->{headers}{authorization}, "Bearer $key", '... asked with the key';
     is chat($httpd, $vendor, model => '')->{status}, 200, '... the other one serves';
     is scalar(grep { $_->{method} eq 'POST' } record($key)), 0, '... and it does not';
-    script($key => 'balance5');
-    becomes($vendor, {active => 2}, '... until it has the minimum');
-    script($key => 'debt3');
-    becomes($vendor, {active => 1, quota => 1}, '... a debt is less');
 }
+script_vendors('balance5');
+becomes($_, {active => 2}, "$_: ... until it has the minimum") for sort keys %vendors;
+script_vendors('debt3');
+becomes($_, {active => 1, quota => 1}, "$_: ... a debt is less") for sort keys %vendors;
 
 subtest 'a key that an upstream has refused needs a balance, and then proves itself' => sub {
     my $key = first_of('spent');
@@ -99,7 +111,7 @@ subtest 'a key that an upstream has refused needs a balance, and then proves its
     chat($httpd, 'spent', model => '');
     script($key => 'POSTquota402-balance0');
     becomes('spent', {quota => 1, cooling => 1}, 'it is out of quota');
-    wait_for_checks($key, 2);
+    wait_for_checks(2, $key);
     is metrics($httpd->{base})->states('spent')->{quota}, 1, '... while there is nothing';
     script($key => 'POSTquota402-balance1');
     becomes('spent', {half_open => 1, cooling => 1}, '... and half open when there is something');
@@ -145,7 +157,7 @@ subtest 'a vendor that has taken the request for the balance away' => sub {
 subtest 'vouchers and later payment: success beats the number' => sub {
     my @keys = (first_of('voucher'), 'sk-voucher-bbbbbbbbbbbb');
     script($keys[0] => 'balance0', $keys[1] => 'debt3');
-    wait_for_checks($_, 2) for @keys;
+    wait_for_checks(2, @keys);
     is chat($httpd, 'voucher', model => '')->{status}, 200, 'a request is served';
     is_deeply metrics($httpd->{base})->states('voucher'), {active => 2}, '... and both keys stay';
 };
@@ -159,19 +171,18 @@ subtest 'the vendor has a word for it' => sub {
 };
 
 subtest 'what cannot be read changes nothing' => sub {
-    my @keys = (first_of('unreadable'), 'sk-unreadable-bbbbbbbbbbbb');
-    for my $words (qw(nobalance GET500 GET404 GET401 GET403 GET429 close)) {
-        script(map { ($_ => $words) } @keys);
-        wait_for_checks($_, 2) for @keys;
-        is_deeply metrics($httpd->{base})->states('unreadable'), {active => 2}, $words;
-    }
+    my $keys_of = sub { my ($words) = @_; return map {"sk-$unreadable{$words}-$_"} qw(aaaaaaaaaaaa bbbbbbbbbbbb) };
+    script(map { my $words = $_; map { ($_ => $words) } $keys_of->($words) } @words);
+    wait_for_checks(2, map { $keys_of->($_) } @words);
+    is_deeply metrics($httpd->{base})->states($unreadable{$_}), {active => 2}, $_ for @words;
+    my ($pool, @keys) = ($unreadable{close}, $keys_of->('close'));
     script(map { ($_ => 'balance4') } @keys);
-    becomes('unreadable', {quota => 2}, 'a balance that can be does');
+    becomes($pool, {quota => 2}, 'a balance that can be does');
     script(map { ($_ => 'nobalance') } @keys);
-    wait_for_checks($_, 3) for @keys;
-    is_deeply metrics($httpd->{base})->states('unreadable'), {quota => 2}, 'and then what cannot again does not';
+    wait_for_checks(3, @keys);
+    is_deeply metrics($httpd->{base})->states($pool), {quota => 2}, 'and then what cannot again does not';
     script(map { ($_ => 'balance9') } @keys);
-    becomes('unreadable', {active => 2}, '... but money does');
+    becomes($pool, {active => 2}, '... but money does');
 };
 
 my %rules = %{metrics($httpd->{base})->rules('deepseek')};

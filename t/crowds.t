@@ -159,15 +159,24 @@ subtest 'a child that is killed takes no place with it' => sub {
     is +(burst(4, 'three', '/v1/chat', '{"model":"m"}', @slow))[0], 3, '... and three are served';
 };
 
-# How many of several requests at once a client with 20,000 tokens a minute gets through.
+# How many of several requests at once a client with 20,000 tokens a minute gets through: begin_all has begun them.
 my $number = 0;
 
-sub get_through {
+sub begin_all {
     my ($body, $count, $words, $path, @fields) = @_;
     my $name = 'spender' . ++$number;
     create($name, tpm => 20_000);
     @fields = ('Content-Type: application/json') if !@fields;
-    return (burst($count, $name, $path // '/v1/chat', $body, @fields, "X-Mock: slow-delayms1500-$words"))[0];
+    return [map { begin($name, $path // '/v1/chat', $body, @fields, "X-Mock: slow-delayms1500-$words") } 1 .. $count];
+}
+
+sub have_got_through {
+    my ($sockets) = @_;
+    return scalar grep { finish($_)->{status} == 200 } @$sockets;
+}
+
+sub get_through {
+    return have_got_through(begin_all(@_));
 }
 
 subtest 'tokens are set aside as the model answers' => sub {
@@ -195,7 +204,8 @@ subtest 'tokens are set aside as a request says' => sub {
         'two that differ' => '{"model":"m","max_tokens":1,"max_tokens":15000}',
         '... either way' => '{"model":"m","max_tokens":15000,"max_tokens":1}',
     );
-    is get_through($bodies{$_}, 3, ''), 1, $_ for sort keys %bodies;
+    my %begun = map { $_ => begin_all($bodies{$_}, 3, '') } keys %bodies;
+    is have_got_through($begun{$_}), 1, $_ for sort keys %bodies;
     my $gemini = '/v1/models/m:generateContent';
     my %configs = (
         'of Gemini' => '"generationConfig":{"maxOutputTokens":15000}',
@@ -203,7 +213,8 @@ subtest 'tokens are set aside as a request says' => sub {
         'with candidates' => '"generationConfig":{"maxOutputTokens":3000,"candidateCount":5}',
         'behind a long text' => '"generationConfig":{"x":"' . 'y' x 9000 . '","maxOutputTokens":13000}',
     );
-    is get_through("{$configs{$_}}", 3, '', $gemini), 1, $_ for sort keys %configs;
+    %begun = map { $_ => begin_all("{$configs{$_}}", 3, '', $gemini) } keys %configs;
+    is have_got_through($begun{$_}), 1, $_ for sort keys %configs;
     is get_through('{"contents":[{"maxOutputTokens":15000}],"generationConfig":{"maxOutputTokens":100}}', 3, '', $gemini),
         3, 'but not what stands elsewhere';
     my $form = "--B\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n"

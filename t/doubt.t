@@ -233,7 +233,7 @@ subtest 'where nothing can be asked, the same refusal of two clients counts' => 
     my $lost = sub { states('mute')->{invalid} // 0 };
     my $spoken = sub { # a probe has been told of that many keys that it cannot tell
         my ($mark, $count) = @_;
-        wait_for(sub { (grep { $_->{method} eq 'GET' && $_->{uri} =~ /mute/ } since($mark)) >= $count }, 5);
+        wait_for(sub { (grep { $_->{method} eq 'GET' && $_->{uri} =~ /mute/ } since($mark)) >= $count }, 30);
         sleep 0.3;
     };
     warm('mute');

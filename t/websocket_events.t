@@ -215,7 +215,7 @@ subtest 'nothing is changed' => sub {
                 . frame(CONTINUATION, substr($audio, 70_000), masked => 1));
         $ws->say_event({type => 'conversation.item.create', item => {content => [{text => '{"model":"gpt-bad"}', model => 'x'}]},
             metadata => {model => 'gpt-bad'}});
-        wait_for(sub { asked($file, $mark) == 2 });
+        wait_for(sub { asked($file, $mark) == 2 }, 30);
         my @seen = upstream_since($mark, $file);
         is_deeply [asked($file, $mark)], [qw(input_audio_buffer.append conversation.item.create)], "$client: both messages";
         is_deeply [map { $_->{length} } grep { defined $_->{frame} && $_->{frame} < 8 && $_->{length} > 1000 } @seen],

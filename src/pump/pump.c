@@ -9,6 +9,8 @@
 #include <apr_thread_proc.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -18,6 +20,9 @@
 #define EVENTS     64
 #define LOOK_AGAIN apr_time_from_sec(1)
 #define RESTS      apr_time_from_msec(10) /* between two looks at all seats */
+#define COUNTED    apr_time_from_msec(10)
+#define BUSY       2000 /* events a second */
+#define REST       apr_time_from_msec(4)
 
 APR_RING_HEAD(seat_ring_t, apipool_seat_t);
 
@@ -30,6 +35,9 @@ struct apipool_pump_t {
     apr_time_t next_look; /* at all of them */
     struct epoll_event events[EVENTS];
     int event_count;
+    apr_time_t counted_since;
+    apr_int64_t events_counted; /* since then */
+    int is_busy;
 
     apr_thread_mutex_t *mutex;       /* of what follows, and of some of each seat */
     apr_thread_cond_t *handed_back;  /* a seat that was wanted */
@@ -222,6 +230,21 @@ static int is_stopping(apipool_pump_t *pump)
     return stops;
 }
 
+/* Where there is much to do, what comes of a stream in a few milliseconds takes one step and not many. */
+static void rest(apipool_pump_t *pump)
+{
+    apr_time_t now = apr_time_now(), passed = now - pump->counted_since;
+    pump->events_counted += pump->event_count;
+    if (passed < 0 || passed >= COUNTED) {
+        pump->is_busy = passed > 0 && pump->events_counted * APR_USEC_PER_SEC / passed > BUSY;
+        pump->events_counted = 0;
+        pump->counted_since = now;
+    }
+    if (pump->is_busy) {
+        apr_sleep(REST);
+    }
+}
+
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     apipool_pump_t *pump = data;
@@ -234,12 +257,23 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         }
         apr_time_t now = apipool_monotonic_now();
         if (now >= pump->next_look) {
-            pump->event_count = 0;
             look_at_all(pump, now);
         }
+        rest(pump);
     }
     apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
+}
+
+/* Signals are for httpd's own threads: one that ends the process would end it in a pump. */
+static apr_status_t create_thread(apipool_pump_t *pump, apr_pool_t *p)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    apr_status_t rv = ap_thread_create(&pump->thread, NULL, run, pump, p);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rv;
 }
 
 apr_status_t apipool_pump_start(apipool_pump_t **result, apr_pool_t *p)
@@ -260,7 +294,7 @@ apr_status_t apipool_pump_start(apipool_pump_t **result, apr_pool_t *p)
         rv = apr_thread_cond_create(&pump->handed_back, p);
     }
     if (rv == APR_SUCCESS) {
-        rv = ap_thread_create(&pump->thread, NULL, run, pump, p);
+        rv = create_thread(pump, p);
     }
     *result = pump;
     return rv;
@@ -321,9 +355,16 @@ int apipool_pump_reclaim(apipool_seat_t *seat)
     return was_pumped;
 }
 
+/* end() takes the seat out of its ring. */
+static void end_all(const struct seat_ring_t *ring, void (*end)(apipool_seat_t *seat))
+{
+    while (!APR_RING_EMPTY(ring, apipool_seat_t, link)) {
+        end(APR_RING_FIRST(ring));
+    }
+}
+
 void apipool_pump_stop(apipool_pump_t *pump, void (*end)(apipool_seat_t *seat))
 {
-    struct seat_ring_t *rings[] = {&pump->inbox, &pump->seats, &pump->ended};
     apr_status_t rv;
     apr_thread_mutex_lock(pump->mutex);
     pump->is_stopping = 1;
@@ -331,11 +372,9 @@ void apipool_pump_stop(apipool_pump_t *pump, void (*end)(apipool_seat_t *seat))
     eventfd_write(pump->wake, 1);
     apr_thread_join(&rv, pump->thread);
     pump->is_stopped = 1;
-    for (apr_size_t i = 0; i < sizeof(rings) / sizeof(*rings); i++) {
-        while (!APR_RING_EMPTY(rings[i], apipool_seat_t, link)) {
-            end(APR_RING_FIRST(rings[i]));
-        }
-    }
+    end_all(&pump->inbox, end);
+    end_all(&pump->seats, end);
+    end_all(&pump->ended, end);
     close(pump->epoll);
     close(pump->wake);
 }

@@ -6,11 +6,11 @@
 #include <http_core.h>
 #include <util_filter.h>
 #ifdef __linux__
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
+#include <linux/sock_diag.h>
+#include <sys/socket.h>
 #endif
 
-#define FEW 8192 /* bytes that an empty send buffer takes in any case */
+#define SPARE 4096 /* bytes of a send buffer that are not counted on */
 
 static apr_status_t read_nothing(apr_bucket *b, const char **text, apr_size_t *len,
                                  apr_read_type_e block)
@@ -52,14 +52,17 @@ apr_status_t apipool_soft_flush(conn_rec *c)
     return f->frec->filter_func.out_func(f, NULL);
 }
 
+/* What lies in a send buffer takes up to twice its size there. */
 int apipool_soft_flush_is_needless(conn_rec *c, apr_off_t len)
 {
-#ifdef SIOCOUTQ
+#ifdef SO_MEMINFO
     apr_os_sock_t fd;
-    int unsent = 0;
-    return len <= FEW && !c->data_in_output_filters &&
+    unsigned memory[SK_MEMINFO_VARS];
+    socklen_t size = sizeof(memory);
+    return !c->data_in_output_filters &&
            apr_os_sock_get(&fd, ap_get_conn_socket(c)) == APR_SUCCESS &&
-           ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent == 0;
+           getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size) == 0 &&
+           memory[SK_MEMINFO_WMEM_QUEUED] + 2 * len + SPARE <= memory[SK_MEMINFO_SNDBUF];
 #else
     return 0;
 #endif

@@ -15,8 +15,8 @@ apr_bucket *apipool_soft_flush_bucket(apr_bucket_alloc_t *alloc);
  *  is aborted, where the client has left. */
 apr_status_t apipool_soft_flush(conn_rec *c);
 
-/** Whether a FLUSH bucket would do, since it would not wait: the client has taken all that came
- *  before, and len bytes are few. */
+/** Whether a FLUSH bucket would do, since it would not wait: the client's send buffer has room for
+ *  len bytes more. */
 int apipool_soft_flush_is_needless(conn_rec *c, apr_off_t len);
 
 #endif

@@ -34,7 +34,8 @@ static void report_inability(server_rec *s)
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define PUMPS 2 /* a child */
+#define PUMPS     2                    /* a child */
+#define FLUSH_MAX apr_time_from_sec(1) /* that a FLUSH bucket of others may keep a pump waiting */
 
 /* Where a connection's request is. */
 typedef enum { IN_THREAD, TO_SUSPEND, PREPARED, AT_PUMP } whereabouts_e;
@@ -45,6 +46,7 @@ typedef struct {
     conn_rec *c;
     apr_socket_t *socket; /* the MPM's */
     apr_socket_t *alias;  /* for filters, while that is an eventfd */
+    core_net_rec *net;    /* of httpd's last filter, which writes */
     whereabouts_e is;
     int is_inside; /* of httpd's hooks, which this module's hook has called */
 } place_t;
@@ -156,23 +158,25 @@ static apr_status_t close_eventfd(void *place)
 static int equip(place_t *place)
 {
     conn_rec *c = place->c;
-    place->seat.done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    const ap_filter_t *core = core_filter(c);
+    place->seat.done = core ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
     if (place->seat.done < 0) {
         return 0;
     }
+    place->net = core->ctx;
     apr_pool_cleanup_register(c->pool, place, close_eventfd, apr_pool_cleanup_null);
     place->socket = ap_get_conn_socket(c);
     apr_os_sock_get(&place->seat.client, place->socket);
     apr_os_sock_put(&place->alias, &place->seat.client, c->pool);
-    apr_socket_timeout_set(place->alias, c->base_server->timeout);
+    apr_socket_timeout_set(place->alias, FLUSH_MAX);
     return 1;
 }
 
 /* Filters write to it; so does whoever asks for the connection's socket. */
-static void use_socket(conn_rec *c, apr_socket_t *socket)
+static void use_socket(place_t *place, apr_socket_t *socket)
 {
-    ((core_net_rec *)core_filter(c)->ctx)->client_socket = socket;
-    ap_set_core_module_config(c->conn_config, socket);
+    place->net->client_socket = socket;
+    ap_set_core_module_config(place->c->conn_config, socket);
 }
 
 static void wait_by_mpm(conn_rec *c)
@@ -184,13 +188,13 @@ static void wait_by_mpm(conn_rec *c)
 static void take_socket(place_t *place)
 {
     apr_os_sock_put(&place->socket, &place->seat.done, place->c->pool);
-    use_socket(place->c, place->alias);
+    use_socket(place, place->alias);
 }
 
 static void give_socket_back(place_t *place)
 {
     apr_os_sock_put(&place->socket, &place->seat.client, place->c->pool);
-    use_socket(place->c, place->socket);
+    use_socket(place, place->socket);
     place->is = IN_THREAD;
     apr_atomic_dec32(&suspended);
 }

@@ -58,8 +58,8 @@ static apr_status_t look(apipool_request_t *req, const apipool_lend_request_t *w
         apipool_pool_lend(apipool_lifecycle_segment(), wanted, now, &lease, &found->lent);
     if (rv == APR_SUCCESS && found->lent.result == APIPOOL_ACQUIRED && !wanted->look_only) {
         keep(req, &lease);
-        apipool_lease_wipe(&lease);
     }
+    apipool_lease_wipe(&lease);
     return rv;
 }
 

@@ -192,58 +192,12 @@ static apipool_wait_e fail_to_get_response(apipool_exchange_t *x, apr_status_t r
 
 /* ---- the response ---- */
 
-/* Passes what has come. */
-static apr_status_t pass(apipool_exchange_t *x)
-{
-    apr_status_t rv = ap_pass_brigade(x->req->r->output_filters, x->out);
-    apr_brigade_cleanup(x->out);
-    x->is_unflushed = 1;
-    return rv;
-}
-
-/* The same. Returns whether the client takes more. */
-static int pass_on(apipool_exchange_t *x)
-{
-    return pass(x) == APR_SUCCESS && !x->req->r->connection->aborted;
-}
-
 /* The client has some time to take what is there. */
 static apipool_wait_e wait_for_client(apipool_exchange_t *x)
 {
     x->waits_for_client = 1;
     x->wait.due = apipool_monotonic_now() + x->req->r->connection->base_server->timeout;
     return APIPOOL_WAIT_CLIENT;
-}
-
-/* Whether what goes out now, with what the gate has held of it, is so little that nobody waits. */
-static int is_little(const apipool_exchange_t *x)
-{
-    const apipool_gate_t *gate = &x->req->gate;
-    apr_off_t length = 0;
-    return apr_brigade_length(x->out, 0, &length) == APR_SUCCESS && length >= 0 &&
-           apipool_soft_flush_is_needless(x->req->r->connection,
-                                          length + gate->held_len + gate->stream.rest_len);
-}
-
-/* The gate may keep the first bucket, which makes filters let go. */
-static apr_status_t flush_softly(apipool_exchange_t *x)
-{
-    conn_rec *client = x->req->r->connection;
-    apr_bucket_alloc_t *alloc = client->bucket_alloc;
-    APR_BRIGADE_INSERT_TAIL(x->out, apipool_soft_flush_bucket(alloc));
-    if (!pass_on(x)) {
-        return APR_ECONNABORTED;
-    }
-    APR_BRIGADE_INSERT_TAIL(x->out, apipool_soft_flush_bucket(alloc));
-    apr_status_t rv = ap_pass_brigade(client->output_filters, x->out);
-    apr_brigade_cleanup(x->out);
-    return rv == APR_SUCCESS ? apipool_soft_flush(client) : rv;
-}
-
-static apr_status_t flush_firmly(apipool_exchange_t *x)
-{
-    APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_flush_create(x->req->r->connection->bucket_alloc));
-    return pass_on(x) ? APR_SUCCESS : APR_ECONNABORTED;
 }
 
 /* The beginning of an answer that the gate holds is not held for ever. */
@@ -262,8 +216,7 @@ static apipool_wait_e flush(apipool_exchange_t *x)
     if (!x->is_unflushed && APR_BRIGADE_EMPTY(x->out)) {
         return APIPOOL_WAIT_READABLE;
     }
-    apr_status_t rv = x->is_suspended && !is_little(x) ? flush_softly(x) : flush_firmly(x);
-    if (rv != APR_SUCCESS) {
+    if (apipool_exchange_flush(x) != APR_SUCCESS) {
         return end_for_client(x);
     }
     x->is_unflushed = 0;
@@ -281,7 +234,8 @@ static apipool_wait_e complete(apipool_exchange_t *x)
     release(x, x->keep);
     APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_eos_create(r->connection->bucket_alloc));
     /* a stream of HTTP/2 that has got all may be gone by now */
-    return pass(x) == APR_SUCCESS ? end(x, APIPOOL_PHASE_ANSWERED, 0) : end_for_client(x);
+    return apipool_exchange_pass(x) == APR_SUCCESS ? end(x, APIPOOL_PHASE_ANSWERED, 0)
+                                                   : end_for_client(x);
 }
 
 /* Takes the framing off. Returns how many bytes of a body are left, or -1. */
@@ -552,7 +506,7 @@ static apipool_wait_e get_body(apipool_exchange_t *x)
         if (take_body(x, buffer, buffer, len) == APIPOOL_WAIT_NOTHING) {
             return APIPOOL_WAIT_NOTHING;
         }
-        if (!x->conn.is_drained && !pass_on(x)) {
+        if (!x->conn.is_drained && !apipool_exchange_pass_on(x)) {
             return end_for_client(x);
         }
     }

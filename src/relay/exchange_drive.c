@@ -24,14 +24,16 @@
 
 static apr_uint32_t waiting; /* threads of this process */
 
-/* Half of this process's threads would wait, and others need them. */
+/* Three of four of this process's threads would wait, or more requests than it has threads wait without
+ * one: then others need the thread. */
 static int is_crowded(void)
 {
     static int threads;
     if (!threads && ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS) {
         threads = INT_MAX;
     }
-    return 2 * (apr_atomic_read32(&waiting) + 1) >= (apr_uint32_t)threads;
+    return apr_atomic_read32(&waiting) + 1 >= (apr_uint32_t)threads * 3 / 4 ||
+           apipool_suspend_count() > (apr_uint32_t)threads;
 }
 
 /* Milliseconds that the thread stays; a request that can go has been sent. */
@@ -62,8 +64,8 @@ static int wait_for_some(struct pollfd *at, int count, int ms)
     return n;
 }
 
-/* Waits until the upstream is ready, the client has left, or patience is at its end. Returns OK if it may go
- * on, DONE if not, or SUSPENDED. */
+/* Waits until the upstream is ready, the client has left, or patience is at its end. Returns OK if
+ * it may go on, DONE if not, or SUSPENDED. */
 static int await(apipool_exchange_t *x, apipool_wait_e wait)
 {
     apipool_request_t *req = x->req;
@@ -106,7 +108,7 @@ static int suspend(apipool_exchange_t *x)
 int apipool_exchange_run(apipool_exchange_t *x)
 {
     int may_go_on = OK;
-    x->is_suspended = 0;
+    x->is_suspended = x->waits_for_client = 0;
     while (may_go_on == OK) {
         apipool_wait_e wait = apipool_exchange_step(x);
         if (wait == APIPOOL_WAIT_NOTHING) {

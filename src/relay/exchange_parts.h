@@ -55,4 +55,14 @@ void apipool_exchange_leave(apipool_exchange_t *x);
  *  DONE where the client has not had all of the response. */
 int apipool_exchange_finish(apipool_exchange_t *x);
 
+/** Passes what has come to the request's filters. */
+apr_status_t apipool_exchange_pass(apipool_exchange_t *x);
+
+/** The same. Returns whether the client takes more. */
+int apipool_exchange_pass_on(apipool_exchange_t *x);
+
+/** Passes it, and makes filters let it go. Only a suspended exchange does not wait for a client
+ *  that is slow. */
+apr_status_t apipool_exchange_flush(apipool_exchange_t *x);
+
 #endif

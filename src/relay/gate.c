@@ -115,6 +115,7 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
     apipool_gate_t *gate = &req->gate;
     apr_status_t rv = APR_SUCCESS;
 
+    gate->flushed = 0; /* who has flushed before sees to it that more is flushed after it */
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb), *next;
          b != APR_BRIGADE_SENTINEL(bb) && rv == APR_SUCCESS; b = next) {
         const char *data;
@@ -267,7 +268,7 @@ static apipool_opens_e judge_events(apipool_gate_t *gate, apr_pool_t *scratch, c
     apipool_opens_e opens = APIPOOL_OPENS_NEITHER;
 
     apr_brigade_flatten(gate->held, text, &len);
-    memcpy(text + len, "\n\n", 2);
+    text[len] = text[len + 1] = '\n';
     const char *at = text + gate->looked_at, *next;
     const char *end = text + len + (gate->complete && !gate->broke ? 2 : 0);
     apipool_sse_event_t event;
@@ -356,6 +357,7 @@ apr_interval_time_t apipool_gate_patience(const apipool_request_t *req)
 
 void apipool_gate_expire(apipool_request_t *req)
 {
+    req->gate.flushed = 0; /* the exchange flushes, which may not wait for the client */
     let_begin(req);
 }
 

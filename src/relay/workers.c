@@ -29,7 +29,8 @@ static const char *define_worker(const apipool_pool_conf_t *pool,
     s->smax =
         0; /* all idle connections end some time, those that the upstream has closed included */
     s->ttl = IDLE_MAX;
-    s->hmax = CONNECTIONS_MAX; /* otherwise there is one for each thread, and whoever comes next waits */
+    s->hmax =
+        CONNECTIONS_MAX; /* otherwise there is one for each thread, and whoever comes next waits */
     s->retry = 0;
     s->retry_set = 1;
     return NULL;

@@ -234,8 +234,8 @@ sub _httpd {
 }
 
 # private_httpd(config => ..., mpm => ..., module => ..., files => {...}): an object with dir, port, base, and
-# the methods stop, restart, log, faults. It stops when it goes out of scope. module is the mod_apipool.so of
-# another build.
+# the methods stop, restart, log, faults. It is told to stop when it goes out of scope, and the end of the test waits
+# for that. module is the mod_apipool.so of another build.
 sub private_httpd {
     my (%options) = @_;
     my ($dir, $port) = _write_config(%options);
@@ -517,18 +517,41 @@ sub settle {
 
 sub stop {
     my ($self) = @_;
+    _await($self->_end);
+    return;
+}
+
+# Tells it to stop; returns its process id, or nothing when it does not run.
+sub _end {
+    my ($self) = @_;
     my $pid = $self->pid or return;
     $self->settle;
     kill TERM => $pid;
-    APIPoolTest::wait_for(sub { !kill 0 => $pid }, 30);
+    return $pid;
+}
+
+sub _await {
+    for my $pid (@_) {
+        APIPoolTest::wait_for(sub { !kill 0 => $pid }, 30);
+    }
     return;
 }
+
+# A stop of httpd takes more than a second, of which it waits nearly all; the test goes on meanwhile.
+my @ending;
 
 sub DESTROY {
     my ($self) = @_;
     local ($?, $@, $!);
-    $self->stop if $self->{owner} == $$;
+    return if $self->{owner} != $$;
+    my @ends = $self->_end;
+    ${^GLOBAL_PHASE} eq 'DESTRUCT' ? _await(@ends) : push @ending, @ends;
     return;
+}
+
+END {
+    local ($?, $@, $!);
+    _await(@ending) if $$ == $owner;
 }
 
 1;
