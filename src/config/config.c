@@ -79,8 +79,8 @@ apipool_pool_conf_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, cons
         (apipool_endpoint_strategy_t){"images", APIPOOL_STRATEGY_ROUND_ROBIN};
     pool->rotations = 3;
     pool->retries = 1;
-    pool->deadline = apr_time_from_sec(120);
-    pool->body_limit = 100 * 1024 * 1024;
+    pool->deadline = apr_time_from_sec(600);
+    pool->body_limit = 512 * 1024 * 1024;
     pool->first_byte_timeout = apr_time_from_sec(300);
     pool->idle_timeout = apr_time_from_sec(120);
     pool->stream_usage = 1;

@@ -83,6 +83,8 @@ typedef struct {
     apr_uint32_t client_concurrency; /* for clients without a limit of their own; 0: none */
     apr_array_header_t *allowed;     /* const char *: APIPoolAllow paths, closed by default */
     int stream_usage;                /* ask for usage on streams */
+    int resends;                     /* APIPoolFailover resend */
+    int finishes;                    /* APIPoolOnAbort finish */
     apipool_affinity_e affinity;
     const char *affinity_name; /* of the header field or body member */
     apr_array_header_t *rules; /* apipool_custom_rule_t */

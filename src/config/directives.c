@@ -196,6 +196,31 @@ static const char *set_stream_usage(cmd_parms *cmd, void *dir, int on)
     return err;
 }
 
+/* A setting of a pool that is one of two words: 0 or 1. */
+typedef struct {
+    apr_size_t offset;
+    const char *words[2];
+} words_t;
+
+static words_t failover = {offsetof(apipool_pool_conf_t, resends), {"safe", "resend"}};
+static words_t on_abort = {offsetof(apipool_pool_conf_t, finishes), {"close", "finish"}};
+
+static const char *set_word(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const words_t *words = cmd->info;
+    const char *err;
+    apipool_pool_conf_t *pool = apipool_directive_pool(cmd, &err);
+    for (int i = 0; !err && i < 2; i++) {
+        if (!strcmp(arg, words->words[i])) {
+            *(int *)((char *)pool + words->offset) = i;
+            return NULL;
+        }
+    }
+    return err ? err
+               : apr_psprintf(cmd->pool, "%s: '%s' is unknown; allowed are %s and %s",
+                              cmd->cmd->name, arg, words->words[0], words->words[1]);
+}
+
 static const char *add_rule(cmd_parms *cmd, void *dir, const char *args)
 {
     const char *err;
@@ -238,6 +263,10 @@ const command_rec apipool_directives[] = {
                   "how many further keys are tried at once when one is refused"),
     AP_INIT_TAKE1("APIPoolRetries", set_pool_number, OF_POOL(retries, 0, 10, 1), RSRC_CONF,
                   "how often a fault of the upstream is retried after a pause"),
+    AP_INIT_TAKE1("APIPoolFailover", set_word, &failover, RSRC_CONF,
+                  "resend to send requests that got no answer to another upstream; or safe"),
+    AP_INIT_TAKE1("APIPoolOnAbort", set_word, &on_abort, RSRC_CONF,
+                  "finish to read the answer of a client that left to its end; or close"),
     AP_INIT_TAKE1("APIPoolDeadline", set_pool_number, OF_POOL(deadline, 0, 86400, SECONDS),
                   RSRC_CONF,
                   "seconds until the first byte of the answer, all attempts together; 0 for none"),

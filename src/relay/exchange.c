@@ -51,6 +51,7 @@ typedef struct {
     stage_e stage;
     apr_time_t due;             /* when the stage's patience ends; of apipool_monotonic_now() */
     apr_time_t begun_at;        /* when sending began */
+    apr_time_t first_byte_due;  /* when the client must have got something; 0: not yet sent */
     apr_bucket_brigade *unsent; /* of the request */
     int is_retried; /* a kept connection had been closed by the upstream; this is a new one */
 
@@ -75,6 +76,9 @@ static void be_patient(exchange_t *x, apr_interval_time_t patience)
     const apipool_attempt_t *attempt = &x->req->attempt;
     apr_time_t now = apipool_monotonic_now();
     x->due = now + patience;
+    if (x->first_byte_due && !attempt->passing && x->first_byte_due < x->due) {
+        x->due = x->first_byte_due;
+    }
     if (attempt->deadline && !attempt->passing && attempt->deadline < x->due) {
         x->due = attempt->deadline;
     }
@@ -462,6 +466,7 @@ static wait_e send_on(exchange_t *x)
     if (rv == APR_SUCCESS) {
         x->stage = IN_HEAD;
         be_patient(x, attempt->first_byte_timeout);
+        x->first_byte_due = x->due;
         return WAIT_READABLE;
     }
     if (APR_STATUS_IS_EAGAIN(rv)) {

@@ -98,6 +98,18 @@ static int holds_error(apr_bucket_brigade *bb)
     return 0;
 }
 
+/* Whether a brigade brings nothing of an answer: the head alone came, and was to go out at once. */
+static int is_flush_only(apr_bucket_brigade *bb)
+{
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        if (!APR_BUCKET_IS_FLUSH(b)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* Moves what a brigade brings into the held answer. */
 static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
 {
@@ -327,6 +339,10 @@ static apr_status_t gate_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 
     if (!req->attempts) { /* what httpd itself says to a client that has left while it waited */
         apipool_gate_open(req);
+    }
+    if (gate->mode == APIPOOL_GATE_WAITING && is_flush_only(bb)) {
+        apr_brigade_cleanup(bb); /* without a byte of the body, another attempt may follow */
+        return APR_SUCCESS;
     }
     if (gate->mode == APIPOOL_GATE_WAITING) {
         rv = first(req, bb);
