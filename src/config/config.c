@@ -81,8 +81,6 @@ apipool_pool_conf_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, cons
     pool->retries = 1;
     pool->deadline = apr_time_from_sec(600);
     pool->body_limit = 512 * 1024 * 1024;
-    pool->first_byte_timeout = apr_time_from_sec(300);
-    pool->idle_timeout = apr_time_from_sec(120);
     pool->stream_usage = 1;
     pool->balance.interval = apr_time_from_sec(3600);
     pool->policy.cooldown_min = apr_time_from_sec(1);

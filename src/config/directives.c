@@ -252,7 +252,8 @@ const command_rec apipool_directives[] = {
                      "the name of a pool of keys"),
     AP_INIT_RAW_ARGS("APIPoolUpstream", apipool_directive_upstream, NULL, RSRC_CONF,
                      "URL [name=] [provider=] [weight=] [priority=] [model=FROM:TO,...] [timeout=] "
-                     "[connecttimeout=]"),
+                     "[connecttimeout=] [ttl=] [max=] [keepalive=] [disablereuse=] "
+                     "[responsefieldsize=]"),
     AP_INIT_TAKE12("APIPoolKeyFile", apipool_directive_key_file, NULL, RSRC_CONF,
                    "a file of keys, and optionally upstream=NAME"),
     AP_INIT_TAKE2("APIPoolEndpoint", add_endpoint, NULL, RSRC_CONF,

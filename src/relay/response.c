@@ -10,6 +10,7 @@
 #include "response_head.h"
 #include "websocket.h"
 
+#define LINE_END    2
 #define OPTIONS_MAX 64 /* of a connection: each is looked for among all fields */
 
 /* What becomes of a field. */
@@ -184,7 +185,7 @@ apipool_response_e apipool_response_read(const apipool_request_t *req,
                                          const proxy_server_conf *conf, char *head, apr_size_t len,
                                          apipool_response_t *response)
 {
-    char *at = head, *end = head + len, *name, *value;
+    char *at = head, *end = head + len, *name, *value, *field;
     apipool_status_line_t line;
     parse_t parse, *x = &parse;
     int more;
@@ -204,8 +205,9 @@ apipool_response_e apipool_response_read(const apipool_request_t *req,
     response->keep = 1;
     x->r->headers_out = apr_table_make(x->r->pool, 24);
     x->r->content_type = NULL;
-    while ((more = apipool_response_head_field(&at, end, &name, &value)) > 0) {
-        if (!take(x, name, value)) {
+    while ((field = at, more = apipool_response_head_field(&at, end, &name, &value)) > 0) {
+        if ((apr_size_t)(at - field) > req->attempt.upstream->field_size + LINE_END ||
+            !take(x, name, value)) {
             return APIPOOL_RESPONSE_MALFORMED;
         }
     }
