@@ -24,6 +24,7 @@ void *apipool_config_create_dir(apr_pool_t *p, char *path)
 {
     apipool_dir_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
     conf->expose = -1;
+    conf->rewrites = -1;
     return conf;
 }
 
@@ -33,6 +34,7 @@ void *apipool_config_merge_dir(apr_pool_t *p, void *basev, void *addv)
     apipool_dir_conf_t *conf = apr_palloc(p, sizeof(*conf));
     conf->use = PICK(base, add, use, NULL);
     conf->expose = PICK(base, add, expose, -1);
+    conf->rewrites = PICK(base, add, rewrites, -1);
     conf->cors = PICK(base, add, cors, NULL);
     return conf;
 }

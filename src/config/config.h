@@ -29,14 +29,14 @@ typedef struct {
     apipool_provider_e provider;
     apr_uint32_t weight;
     int priority;
-    apr_array_header_t *models;  /* apipool_model_name_t */
+    apr_array_header_t *models; /* apipool_model_name_t */
     /* Where the directive does not say, ProxySet of a <Proxy> section does; see relay/workers.h. */
     apr_interval_time_t timeout; /* of a read or write; 0: the pool's timeouts */
     apr_interval_time_t connect_timeout;
-    apr_interval_time_t ttl;          /* how long an idle connection is kept */
-    apr_uint32_t max;                 /* connections of a process; 0: one for each thread */
-    apr_uint32_t field_size;          /* longest field of a response, in bytes */
-    apipool_flag_e keepalive;         /* TCP's */
+    apr_interval_time_t ttl;  /* how long an idle connection is kept */
+    apr_uint32_t max;         /* connections of a process; 0: one for each thread */
+    apr_uint32_t field_size;  /* longest field of a response, in bytes */
+    apipool_flag_e keepalive; /* TCP's */
     apipool_flag_e disablereuse;
     proxy_worker *worker;       /* private, not in mod_proxy's own list */
     proxy_worker *probe_worker; /* for probes, which take no connection from requests */
@@ -82,9 +82,9 @@ typedef struct {
     apr_array_header_t *strategies; /* apipool_endpoint_strategy_t; the last of an alias counts */
     apipool_strategy_e strategy;
     apr_int64_t rotations, retries;
-    apr_int64_t deadline;   /* microseconds; 0: none */
-    apr_int64_t body_limit; /* bytes */
-    apr_int64_t wait;       /* microseconds, as are all times here */
+    apr_int64_t deadline;                         /* microseconds; 0: none */
+    apr_int64_t body_limit;                       /* bytes */
+    apr_int64_t wait;                             /* microseconds, as are all times here */
     apr_int64_t first_byte_timeout, idle_timeout; /* 0 until post_config: not said */
     apipool_policy_t policy;
     apipool_balance_check_t balance;
@@ -124,6 +124,7 @@ typedef struct {
 typedef struct {
     apipool_use_t *use;         /* NULL: not set; its name is NULL for "off" */
     int expose;                 /* -1: not set */
+    int rewrites;               /* URLs in JSON bodies; -1: not set */
     const apipool_cors_t *cors; /* NULL: not set */
 } apipool_dir_conf_t;
 

@@ -327,6 +327,8 @@ const command_rec apipool_directives[] = {
                   "the pool that serves requests here, or off"),
     AP_INIT_FLAG("APIPoolExpose", apipool_directive_expose, NULL, RSRC_CONF | ACCESS_CONF,
                  "On to tell clients the key's id and the number of attempts"),
+    AP_INIT_FLAG("APIPoolRewriteURLs", apipool_directive_rewrite, NULL, RSRC_CONF | ACCESS_CONF,
+                 "On to make addresses of upstreams in JSON lead through the pool"),
     AP_INIT_TAKE_ARGV("APIPoolCORS", apipool_directive_cors, NULL, RSRC_CONF | ACCESS_CONF,
                       "the origins whose pages may read answers, * for all, or off"),
     {NULL},

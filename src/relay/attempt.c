@@ -19,6 +19,7 @@
 #include "monotonic.h"
 #include "reply.h"
 #include "result.h"
+#include "rewrite.h"
 #include "websocket.h"
 #include "workers.h"
 
@@ -353,5 +354,6 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->websocket = apipool_websocket_make(req);
     apipool_gate_install(req, would_go_on);
+    apipool_rewrite_install(req);
     return req->probing ? run(req) : attempt_with_key(req);
 }

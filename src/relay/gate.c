@@ -8,6 +8,7 @@
 
 #include "ascii.h"
 #include "blame.h"
+#include "client_conn.h"
 #include "content_type.h"
 #include "cors.h"
 #include "error_answer.h"
@@ -157,6 +158,26 @@ static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
     }
 }
 
+/* With APIPoolOnAbort finish, nobody gets the rest of a response whose client has left. */
+static apr_status_t deliver(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    conn_rec *client = req->r->connection;
+    int is_end = !APR_BRIGADE_EMPTY(bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb));
+    apr_status_t rv = APR_SUCCESS;
+    if (!req->client_left) {
+        rv = ap_pass_brigade(req->gate.filter->next, bb);
+    }
+    if (!req->client_left && client->aborted) {
+        apipool_client_conn_has_left(req, 0);
+    }
+    if (req->client_left) {
+        apr_brigade_cleanup(bb);
+        client->aborted = is_end;
+        rv = APR_SUCCESS;
+    }
+    return rv;
+}
+
 static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
@@ -170,7 +191,7 @@ static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
     else {
         gate->broke |= holds_error(bb);
     }
-    return ap_pass_brigade(gate->filter->next, bb);
+    return deliver(req, bb);
 }
 
 /* What was held goes out by itself: httpd replaces an answer that begins with an error bucket. */

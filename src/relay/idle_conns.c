@@ -53,9 +53,8 @@ static void sweep(proxy_worker *worker)
                OK) {
         proxy_conn_rec *conn = conns[count++];
         is_last = !conn->sock; /* a place without a connection */
-        if (!is_last &&
-            ap_proxy_check_connection(worker->s->scheme, conn, ap_server_conf, 0,
-                                      PROXY_CHECK_CONN_EMPTY) != APR_SUCCESS) {
+        if (!is_last && ap_proxy_check_connection(worker->s->scheme, conn, ap_server_conf, 0,
+                                                  PROXY_CHECK_CONN_EMPTY) != APR_SUCCESS) {
             conn->close = 1;
         }
     }

@@ -8,6 +8,7 @@
 #include "ascii.h"
 #include "outgoing.h"
 #include "response_head.h"
+#include "rewrite.h"
 #include "websocket.h"
 
 #define LINE_END    2
@@ -18,7 +19,8 @@ typedef enum { PASSES, DROPPED, MAPPED, FRAMES, ENCODES, LISTS_OPTIONS, TYPE, UP
 
 /* What a vendor tells about itself or its customer is dropped, and so are extensions of a
  * WebSocket, for which nobody has asked. Fields of the connection are not for the client (RFC 9110
- * section 7.6.1). ProxyPassReverse maps URLs. */
+ * section 7.6.1). URLs that lead to an upstream are made to lead through the pool; those that
+ * ProxyPassReverse names are its business. */
 static fate_e fate_of(const char *name)
 {
     static const struct {
@@ -27,11 +29,13 @@ static fate_e fate_of(const char *name)
     } known[] = {{"connection", LISTS_OPTIONS},
                  {"content-length", FRAMES},
                  {"content-type", TYPE},
+                 {"azure-asyncoperation", MAPPED},
                  {"content-location", MAPPED},
                  {"destination", MAPPED},
                  {"keep-alive", DROPPED},
                  {"location", MAPPED},
                  {"openai-organization", DROPPED},
+                 {"operation-location", MAPPED},
                  {"proxy-authenticate", DROPPED},
                  {"proxy-connection", DROPPED},
                  {"set-cookie", DROPPED},
@@ -41,7 +45,9 @@ static fate_e fate_of(const char *name)
                  {"trailer", DROPPED},
                  {"transfer-encoding", ENCODES},
                  {"upgrade", UPGRADES},
-                 {"uri", MAPPED}};
+                 {"uri", MAPPED},
+                 {"x-goog-upload-control-url", MAPPED},
+                 {"x-goog-upload-url", MAPPED}};
     char first = apipool_ascii_lower(*name);
     for (apr_size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
         if (first == *known[i].name && !ap_cstr_casecmp(name, known[i].name)) {
@@ -53,6 +59,7 @@ static fate_e fate_of(const char *name)
 
 /* A head that is being read. */
 typedef struct {
+    const apipool_request_t *req;
     request_rec *r;
     apipool_response_t *response;
     const char *options[OPTIONS_MAX]; /* values of Connection */
@@ -93,6 +100,15 @@ static int read_encoding(parse_t *x, const char *value)
     return 1;
 }
 
+static const char *map(const apipool_request_t *req, const char *url)
+{
+    request_rec *r = req->r;
+    const char *mapped = ap_proxy_location_reverse_map(
+        r, ap_get_module_config(r->per_dir_config, &proxy_module), url);
+    const char *own = mapped == url ? apipool_rewrite_url(req, url) : NULL;
+    return own ? own : mapped;
+}
+
 static int take(parse_t *x, const char *name, const char *value)
 {
     request_rec *r = x->r;
@@ -113,8 +129,7 @@ static int take(parse_t *x, const char *name, const char *value)
         x->upgrade = value;
         return 1;
     case MAPPED:
-        value = ap_proxy_location_reverse_map(
-            r, ap_get_module_config(r->per_dir_config, &proxy_module), value);
+        value = map(x->req, value);
         break;
     case TYPE:
         if (!r->content_type) {
@@ -197,6 +212,7 @@ apipool_response_e apipool_response_read(const apipool_request_t *req,
     if (line.status < HTTP_OK && !is_switch) {
         return APIPOOL_RESPONSE_INTERIM;
     }
+    x->req = req;
     x->r = req->r;
     x->response = response;
     x->option_count = 0;

@@ -58,8 +58,8 @@ static void fill_in(apipool_upstream_conf_t *upstream, const proxy_worker_shared
         u->field_size = !u->field_size && section->response_field_size_set
                             ? (apr_uint32_t)section->response_field_size
                             : u->field_size;
-        u->keepalive = u->keepalive ? u->keepalive
-                                    : flag_of(section->keepalive_set, section->keepalive);
+        u->keepalive =
+            u->keepalive ? u->keepalive : flag_of(section->keepalive_set, section->keepalive);
         u->disablereuse = u->disablereuse
                               ? u->disablereuse
                               : flag_of(section->disablereuse_set, section->disablereuse);
