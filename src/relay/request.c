@@ -157,8 +157,9 @@ static char next_char(const char **path)
     return ap_cstr_casecmpn(*path, "%2f", 3) ? apipool_percent_next(path) : *(*path)++;
 }
 
-/* httpd matches locations as if repeated slashes were one; those below go upstream. NULL: the path is below the mount only without its
- * parameters, and what an upstream would make of it is not known. */
+/* httpd matches locations as if repeated slashes were one; those below go upstream. NULL: the path
+ * is below the mount only without its parameters, and what an upstream would make of it is not
+ * known. */
 static const char *path_below(const char *uri, const char *mount)
 {
     const char *path = uri;
