@@ -6,14 +6,12 @@
 
 #include "body.h"
 #include "budget.h"
-#include "client_conn.h"
 #include "exchange_parts.h"
 #include "gate.h"
 #include "key.h"
 #include "monotonic.h"
 #include "outgoing.h"
 #include "response_head.h"
-#include "soft_flush.h"
 #include "tunnel.h"
 #include "workers.h"
 
@@ -35,6 +33,9 @@ static void be_patient(apipool_exchange_t *x, apr_interval_time_t patience)
     const apipool_attempt_t *attempt = &x->req->attempt;
     apr_time_t now = apipool_monotonic_now();
     x->wait.due = now + patience;
+    if (x->first_byte_due && !attempt->passing && x->first_byte_due < x->wait.due) {
+        x->wait.due = x->first_byte_due;
+    }
     if (attempt->deadline && !attempt->passing && attempt->deadline < x->wait.due) {
         x->wait.due = attempt->deadline;
     }
@@ -192,58 +193,12 @@ static apipool_wait_e fail_to_get_response(apipool_exchange_t *x, apr_status_t r
 
 /* ---- the response ---- */
 
-/* Passes what has come. */
-static apr_status_t pass(apipool_exchange_t *x)
-{
-    apr_status_t rv = ap_pass_brigade(x->req->r->output_filters, x->out);
-    apr_brigade_cleanup(x->out);
-    x->is_unflushed = 1;
-    return rv;
-}
-
-/* The same. Returns whether the client takes more. */
-static int pass_on(apipool_exchange_t *x)
-{
-    return pass(x) == APR_SUCCESS && !x->req->r->connection->aborted;
-}
-
 /* The client has some time to take what is there. */
 static apipool_wait_e wait_for_client(apipool_exchange_t *x)
 {
     x->waits_for_client = 1;
     x->wait.due = apipool_monotonic_now() + x->req->r->connection->base_server->timeout;
     return APIPOOL_WAIT_CLIENT;
-}
-
-/* Whether what goes out now, with what the gate has held of it, is so little that nobody waits. */
-static int is_little(const apipool_exchange_t *x)
-{
-    const apipool_gate_t *gate = &x->req->gate;
-    apr_off_t length = 0;
-    return apr_brigade_length(x->out, 0, &length) == APR_SUCCESS && length >= 0 &&
-           apipool_soft_flush_is_needless(x->req->r->connection,
-                                          length + gate->held_len + gate->stream.rest_len);
-}
-
-/* The gate may keep the first bucket, which makes filters let go. */
-static apr_status_t flush_softly(apipool_exchange_t *x)
-{
-    conn_rec *client = x->req->r->connection;
-    apr_bucket_alloc_t *alloc = client->bucket_alloc;
-    APR_BRIGADE_INSERT_TAIL(x->out, apipool_soft_flush_bucket(alloc));
-    if (!pass_on(x)) {
-        return APR_ECONNABORTED;
-    }
-    APR_BRIGADE_INSERT_TAIL(x->out, apipool_soft_flush_bucket(alloc));
-    apr_status_t rv = ap_pass_brigade(client->output_filters, x->out);
-    apr_brigade_cleanup(x->out);
-    return rv == APR_SUCCESS ? apipool_soft_flush(client) : rv;
-}
-
-static apr_status_t flush_firmly(apipool_exchange_t *x)
-{
-    APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_flush_create(x->req->r->connection->bucket_alloc));
-    return pass_on(x) ? APR_SUCCESS : APR_ECONNABORTED;
 }
 
 /* The beginning of an answer that the gate holds is not held for ever. */
@@ -262,15 +217,14 @@ static apipool_wait_e flush(apipool_exchange_t *x)
     if (!x->is_unflushed && APR_BRIGADE_EMPTY(x->out)) {
         return APIPOOL_WAIT_READABLE;
     }
-    apr_status_t rv = x->is_suspended && !is_little(x) ? flush_softly(x) : flush_firmly(x);
-    if (rv != APR_SUCCESS) {
+    if (apipool_exchange_flush(x) != APR_SUCCESS) {
         return end_for_client(x);
     }
     x->is_unflushed = 0;
     be_patient(x, x->req->attempt.idle_timeout);
     hold_for_a_while(x);
-    return x->is_suspended && x->req->r->connection->data_in_output_filters ? wait_for_client(x)
-                                                                            : APIPOOL_WAIT_READABLE;
+    return x->is_suspended && apipool_exchange_is_clogged(x) ? wait_for_client(x)
+                                                             : APIPOOL_WAIT_READABLE;
 }
 
 /* The response is complete. The connection goes to others before the client has got the end. */
@@ -281,7 +235,8 @@ static apipool_wait_e complete(apipool_exchange_t *x)
     release(x, x->keep);
     APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_eos_create(r->connection->bucket_alloc));
     /* a stream of HTTP/2 that has got all may be gone by now */
-    return pass(x) == APR_SUCCESS ? end(x, APIPOOL_PHASE_ANSWERED, 0) : end_for_client(x);
+    return apipool_exchange_pass(x) == APR_SUCCESS ? end(x, APIPOOL_PHASE_ANSWERED, 0)
+                                                   : end_for_client(x);
 }
 
 /* Takes the framing off. Returns how many bytes of a body are left, or -1. */
@@ -490,6 +445,7 @@ static apipool_wait_e send_on(apipool_exchange_t *x)
     if (rv == APR_SUCCESS) {
         x->stage = APIPOOL_STAGE_HEAD;
         be_patient(x, attempt->first_byte_timeout);
+        x->first_byte_due = x->wait.due;
         return APIPOOL_WAIT_READABLE;
     }
     if (APR_STATUS_IS_EAGAIN(rv)) {
@@ -509,11 +465,10 @@ static apipool_wait_e send_on(apipool_exchange_t *x)
 /* Whether more of a response may be read: a client that is slow keeps its upstream waiting. */
 static apipool_wait_e make_way(apipool_exchange_t *x)
 {
-    conn_rec *client = x->req->r->connection;
-    if (client->data_in_output_filters && apipool_soft_flush(client) != APR_SUCCESS) {
+    if (apipool_exchange_is_clogged(x) && apipool_exchange_unclog(x) != APR_SUCCESS) {
         return end_for_client(x);
     }
-    if (client->data_in_output_filters) {
+    if (apipool_exchange_is_clogged(x)) {
         return wait_for_client(x);
     }
     if (x->waits_for_client) {
@@ -552,7 +507,7 @@ static apipool_wait_e get_body(apipool_exchange_t *x)
         if (take_body(x, buffer, buffer, len) == APIPOOL_WAIT_NOTHING) {
             return APIPOOL_WAIT_NOTHING;
         }
-        if (!x->conn.is_drained && !pass_on(x)) {
+        if (!x->conn.is_drained && !apipool_exchange_pass_on(x)) {
             return end_for_client(x);
         }
     }

@@ -25,6 +25,7 @@ struct apipool_exchange_t {
     apipool_upstream_conn_t conn;
     apipool_stage_e stage;
     apr_time_t begun_at;        /* when sending began; of apipool_monotonic_now() */
+    apr_time_t first_byte_due;  /* when the client must have got something; 0: not yet sent */
     apr_time_t leave_at;        /* when the thread need not wait any longer; 0: not known yet */
     int is_suspended;           /* a pump takes the steps: they never wait */
     int waits_for_client;       /* to take what it is to get */
@@ -54,5 +55,22 @@ void apipool_exchange_leave(apipool_exchange_t *x);
 /** By the request's thread, when there are no more steps: what follows a 101 passes. Returns OK, or
  *  DONE where the client has not had all of the response. */
 int apipool_exchange_finish(apipool_exchange_t *x);
+
+/* The client's side: see exchange_client.c. */
+
+/** Passes what has come. */
+apr_status_t apipool_exchange_pass(apipool_exchange_t *x);
+
+/** The same. Returns whether the client takes more. */
+int apipool_exchange_pass_on(apipool_exchange_t *x);
+
+/** Passes what has come, and all of it goes out. */
+apr_status_t apipool_exchange_flush(apipool_exchange_t *x);
+
+/** Whether the client has not taken yet what was passed. */
+int apipool_exchange_is_clogged(const apipool_exchange_t *x);
+
+/** Offers it again, without waiting. */
+apr_status_t apipool_exchange_unclog(apipool_exchange_t *x);
 
 #endif
