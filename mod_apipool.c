@@ -18,6 +18,7 @@
 #include "probe.h"
 #include "request.h"
 #include "request_accounting.h"
+#include "rewrite.h"
 #include "status.h"
 #include "suspend.h"
 #include "tunnel.h"
@@ -208,6 +209,7 @@ static void register_hooks(apr_pool_t *p)
     ap_register_provider(p, APIPOOL_API_GROUP, APIPOOL_API_NAME, APIPOOL_API_VERSION, &api);
     apipool_auth_register_filter();
     apipool_gate_register_filter();
+    apipool_rewrite_register_filter();
     apipool_tunnel_register_filters();
     apipool_probe_register_filters();
 

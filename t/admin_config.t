@@ -82,7 +82,7 @@ like $said, qr/APIPoolAdminPools one: /, '... and said why';
 my $oidc = slurp(check_dir() . '/t/modules.conf') =~ m{^LoadModule mpm_event_module (\S+)/}m ? "$1/mod_auth_openidc.so" : '';
 my %loaded = ('single-sign-on' => [auth_openidc => $oidc]);
 my @examples = glob source_dir() . '/conf/examples/*.conf';
-is scalar @examples, 5, 'there are examples';
+is scalar @examples, 6, 'there are examples';
 for my $example (@examples) {
     my ($name) = $example =~ m{/([\w-]+)\.conf\z};
     my $text = slurp($example) =~ s{^( *[^#\n]*)/etc/apipool/}{$1\@DIR\@/}gmr =~ s{^APIPoolStore .*}{}mr;

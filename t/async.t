@@ -122,6 +122,7 @@ my $httpd = pool_server(
         idle => pool('idle', 'APIPoolIdleTimeout 1'),
         late => pool('late', 'APIPoolFirstByteTimeout 1'),
         tls => pool('tls'),
+        finish => pool('finish', 'APIPoolOnAbort finish'),
         one => pool('one', "APIPoolWait 20\n    APIPoolLimits concurrency=1"),
         two => {
             upstreams => ["http://127.0.0.1:$upstream/v1"],
@@ -215,6 +216,20 @@ subtest 'clients' => sub {
     }
     like $text, qr/word1.*word2.*word3.*DONE/s, 'one of TLS gets its stream';
     cmp_ok $first - $begin, '<', 0.6, '... event by event';
+};
+
+subtest 'answers that are read to their end without their client' => sub {
+    my $size = 8_000_000;
+    my ($stream, $slow) = (open_requests($port, 1, '/finish/stream/4/0.5'), open_requests($port, 1, "/finish/big/$size"));
+    is scalar(begun(3, $stream, $slow)), 2, 'two clients have got something';
+    sleep 0.2;
+    my $before = $httpd->cpu_seconds;
+    close $_ for $stream, $slow;
+    wait_for(sub { (endings($httpd, 'finish')->{client_abort} // 0) == 2 }, 10);
+    is_deeply endings($httpd, 'finish'), {client_abort => 2}, '... and leave';
+    is_deeply metrics($httpd->{base})->rules('finish'), {R00 => 2}, '... but the answers are complete';
+    is metrics($httpd->{base})->in_flight('finish'), 0, '... and the keys free';
+    cmp_ok $httpd->cpu_seconds - $before, '<', $ENV{VALGRIND} ? 5 : 0.7, 'no thread turns round and round meanwhile';
 };
 
 subtest 'another key after a refusal that came late' => sub {

@@ -30,6 +30,21 @@ my $hesitant = serve_raw(
         print {$socket} "Content-Length: 2\r\nConnection: close\r\n\r\n{}";
     }
 );
+# A stream whose second half comes once nobody waits for it any more.
+my $USAGE = '{"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":22,"total_tokens":33}}';
+my $halves = serve_raw(
+    sub {
+        my ($socket) = @_;
+        my $head = read_request($socket) // return;
+        my ($wait) = $head =~ m{^POST \S+\?wait };
+        sleep 1 if $wait;
+        print {$socket} "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+            . qq(data: {"choices":[{"delta":{"content":"x"}}]}\n\n);
+        $socket->flush;
+        sleep 1 if !$wait;
+        print {$socket} "data: $USAGE\n\ndata: [DONE]\n\n";
+    }
+);
 my $TURN = 'APIPoolStrategy round-robin';
 my %pools = (
     silent => {
@@ -40,15 +55,18 @@ my %pools = (
     failing => {keys => ['sk-500-failing-aaaaaaaaaa', 'sk-ok-failing-bbbbbbbbbbb'], lines => $TURN},
     limited => {keys => ['sk-429-slow-delayms900-limited-aaaaaaaa', 'sk-ok-limited-bbbbbbbbbbb'], lines => $TURN},
     hesitant => {upstreams => ["http://127.0.0.1:$hesitant/v1"], keys => ['sk-hesitant-aaaaaaaaaaaa']},
+    (map { ($_ => {upstreams => ["http://127.0.0.1:$halves/v1"], keys => ["sk-$_-aaaaaaaaaaaaaaa"]}) } qw(close finish early)),
     slow => {keys => ['sk-ok-slow-delayms2500-aaaaaaa']},
 );
+$pools{$_}{lines} = 'APIPoolOnAbort finish' for qw(finish early);
+$pools{failing}{lines} .= "\n    APIPoolOnAbort finish";
 my $httpd = pool_server(\%pools);
 
 # Sends a request and leaves after that time.
 sub leave {
-    my ($pool, $seconds, $more) = @_;
+    my ($pool, $seconds, $query) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$httpd->{port}", Timeout => 10) or die "$@\n";
-    print {$socket} "POST /$pool/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n"
+    print {$socket} "POST /$pool/chat/completions@{[$query // '']} HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n"
         . '{"model":"m"}';
     sleep $seconds;
     return close $socket;
@@ -87,6 +105,20 @@ for my $pool (qw(failing limited)) {
         is metrics($httpd->{base})->in_flight($pool), 0, 'nothing is in flight';
     };
 }
+
+subtest 'APIPoolOnAbort' => sub {
+    my %expected = (close => [{R01 => 1}, 0], finish => [{R00 => 1}, 33], early => [{R00 => 1}, 33]);
+    leave($_, 0.3, $_ eq 'early' ? '?wait' : '') for sort keys %expected;
+    for my $pool (sort keys %expected) {
+        my ($rules, $tokens) = @{$expected{$pool}};
+        is_deeply endings($pool), {client_abort => 1}, "$pool: the client has left";
+        my $metrics = metrics($httpd->{base});
+        is_deeply $metrics->rules($pool), $rules, '... and the attempt ends so';
+        my $sum = $metrics->sum('apipool_tokens_total', pool => $pool);
+        ok $tokens ? $sum == 33 : $sum < 33, "... with what it has cost: $sum";
+        is $metrics->in_flight($pool), 0, 'nothing is in flight';
+    }
+};
 
 subtest 'a client that stays' => sub {
     for my $pool (qw(slow hesitant)) {

@@ -3,12 +3,11 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server chat upstream_mark upstream_since metrics background parallel slurp wait_for
+use APIPoolTest qw(pool_server chat upstream_mark upstream_since metrics background parallel wait_for
     error_code);
 use Apache::Test ();
 use IO::Socket::INET ();
 use List::Util qw(sum0);
-use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -160,16 +159,6 @@ subtest 'the deadline' => sub {
     like $answer->{status}, qr/^(429|504)$/, '... with an error that says so';
 };
 
-# The CPU seconds that the server's children have used so far.
-sub cpu_seconds {
-    my $ticks = 0;
-    for my $pid ($httpd->children) {
-        my @fields = split ' ', eval { slurp("/proc/$pid/stat") } =~ s/.*\)//sr;
-        $ticks += $fields[11] + $fields[12];
-    }
-    return $ticks / POSIX::sysconf(POSIX::_SC_CLK_TCK());
-}
-
 subtest 'waiting is idle' => sub {
     limit('idle', 4);
     my $mark = upstream_mark();
@@ -177,9 +166,9 @@ subtest 'waiting is idle' => sub {
         background(sub { return chat($httpd, 'idle')->{status} })
     } 1 .. 16;
     sleep 0.7;
-    my ($before, $start) = (cpu_seconds(), time);
+    my ($before, $start) = ($httpd->cpu_seconds, time);
     sleep 2;
-    my $used = cpu_seconds() - $before;
+    my $used = $httpd->cpu_seconds - $before;
     my $result = sprintf '16 requests wait for %.1f s and use %.2f s of CPU', time - $start, $used;
     cmp_ok $used, '<', $ENV{VALGRIND} ? 2 : 0.5, $result;
     is scalar(upstream_since($mark)), 0, 'and ask nobody';

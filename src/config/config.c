@@ -24,6 +24,7 @@ void *apipool_config_create_dir(apr_pool_t *p, char *path)
 {
     apipool_dir_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
     conf->expose = -1;
+    conf->rewrites = -1;
     return conf;
 }
 
@@ -33,6 +34,7 @@ void *apipool_config_merge_dir(apr_pool_t *p, void *basev, void *addv)
     apipool_dir_conf_t *conf = apr_palloc(p, sizeof(*conf));
     conf->use = PICK(base, add, use, NULL);
     conf->expose = PICK(base, add, expose, -1);
+    conf->rewrites = PICK(base, add, rewrites, -1);
     conf->cors = PICK(base, add, cors, NULL);
     return conf;
 }
@@ -80,10 +82,8 @@ apipool_pool_conf_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, cons
         (apipool_endpoint_strategy_t){"images", APIPOOL_STRATEGY_ROUND_ROBIN};
     pool->rotations = 3;
     pool->retries = 1;
-    pool->deadline = apr_time_from_sec(120);
-    pool->body_limit = 100 * 1024 * 1024;
-    pool->first_byte_timeout = apr_time_from_sec(300);
-    pool->idle_timeout = apr_time_from_sec(120);
+    pool->deadline = apr_time_from_sec(600);
+    pool->body_limit = 512 * 1024 * 1024;
     pool->stream_usage = 1;
     pool->balance.interval = apr_time_from_sec(3600);
     pool->policy.cooldown_min = apr_time_from_sec(1);

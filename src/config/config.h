@@ -13,6 +13,9 @@
 /* Everything here is built while the configuration is read, lives in pconf, is completed in
  * post_config (segment indices, workers) and is read-only in children. */
 
+/* On, Off, or not said. */
+typedef enum { APIPOOL_FLAG_UNSET, APIPOOL_FLAG_OFF, APIPOOL_FLAG_ON } apipool_flag_e;
+
 /* A model that an upstream knows by another name. */
 typedef struct {
     const char *from, *to;
@@ -26,9 +29,15 @@ typedef struct {
     apipool_provider_e provider;
     apr_uint32_t weight;
     int priority;
-    apr_array_header_t *models;  /* apipool_model_name_t */
+    apr_array_header_t *models; /* apipool_model_name_t */
+    /* Where the directive does not say, ProxySet of a <Proxy> section does; see relay/workers.h. */
     apr_interval_time_t timeout; /* of a read or write; 0: the pool's timeouts */
     apr_interval_time_t connect_timeout;
+    apr_interval_time_t ttl;  /* how long an idle connection is kept */
+    apr_uint32_t max;         /* connections of a process; 0: one for each thread */
+    apr_uint32_t field_size;  /* longest field of a response, in bytes */
+    apipool_flag_e keepalive; /* TCP's */
+    apipool_flag_e disablereuse;
     proxy_worker *worker;       /* private, not in mod_proxy's own list */
     proxy_worker *probe_worker; /* for probes, which take no connection from requests */
     apr_uint32_t index;
@@ -73,16 +82,18 @@ typedef struct {
     apr_array_header_t *strategies; /* apipool_endpoint_strategy_t; the last of an alias counts */
     apipool_strategy_e strategy;
     apr_int64_t rotations, retries;
-    apr_int64_t deadline;   /* microseconds; 0: none */
-    apr_int64_t body_limit; /* bytes */
-    apr_int64_t wait;       /* microseconds, as are all times here */
-    apr_int64_t first_byte_timeout, idle_timeout;
+    apr_int64_t deadline;                         /* microseconds; 0: none */
+    apr_int64_t body_limit;                       /* bytes */
+    apr_int64_t wait;                             /* microseconds, as are all times here */
+    apr_int64_t first_byte_timeout, idle_timeout; /* 0 until post_config: not said */
     apipool_policy_t policy;
     apipool_balance_check_t balance;
     apipool_key_limits_t limits;
     apr_uint32_t client_concurrency; /* for clients without a limit of their own; 0: none */
     apr_array_header_t *allowed;     /* const char *: APIPoolAllow paths, closed by default */
     int stream_usage;                /* ask for usage on streams */
+    int resends;                     /* APIPoolFailover resend */
+    int finishes;                    /* APIPoolOnAbort finish */
     apipool_affinity_e affinity;
     const char *affinity_name; /* of the header field or body member */
     apr_array_header_t *rules; /* apipool_custom_rule_t */
@@ -113,6 +124,7 @@ typedef struct {
 typedef struct {
     apipool_use_t *use;         /* NULL: not set; its name is NULL for "off" */
     int expose;                 /* -1: not set */
+    int rewrites;               /* URLs in JSON bodies; -1: not set */
     const apipool_cors_t *cors; /* NULL: not set */
 } apipool_dir_conf_t;
 

@@ -203,6 +203,31 @@ static const char *set_stream_usage(cmd_parms *cmd, void *dir, int on)
     return err;
 }
 
+/* A setting of a pool that is one of two words: 0 or 1. */
+typedef struct {
+    apr_size_t offset;
+    const char *words[2];
+} words_t;
+
+static words_t failover = {offsetof(apipool_pool_conf_t, resends), {"safe", "resend"}};
+static words_t on_abort = {offsetof(apipool_pool_conf_t, finishes), {"close", "finish"}};
+
+static const char *set_word(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const words_t *words = cmd->info;
+    const char *err;
+    apipool_pool_conf_t *pool = apipool_directive_pool(cmd, &err);
+    for (int i = 0; !err && i < 2; i++) {
+        if (!strcmp(arg, words->words[i])) {
+            *(int *)((char *)pool + words->offset) = i;
+            return NULL;
+        }
+    }
+    return err ? err
+               : apr_psprintf(cmd->pool, "%s: '%s' is unknown; allowed are %s and %s",
+                              cmd->cmd->name, arg, words->words[0], words->words[1]);
+}
+
 static const char *add_rule(cmd_parms *cmd, void *dir, const char *args)
 {
     const char *err;
@@ -234,7 +259,8 @@ const command_rec apipool_directives[] = {
                      "the name of a pool of keys"),
     AP_INIT_RAW_ARGS("APIPoolUpstream", apipool_directive_upstream, NULL, RSRC_CONF,
                      "URL [name=] [provider=] [weight=] [priority=] [model=FROM:TO,...] [timeout=] "
-                     "[connecttimeout=]"),
+                     "[connecttimeout=] [ttl=] [max=] [keepalive=] [disablereuse=] "
+                     "[responsefieldsize=]"),
     AP_INIT_TAKE12("APIPoolKeyFile", apipool_directive_key_file, NULL, RSRC_CONF,
                    "a file of keys, and optionally upstream=NAME"),
     AP_INIT_TAKE2("APIPoolEndpoint", add_endpoint, NULL, RSRC_CONF,
@@ -245,6 +271,10 @@ const command_rec apipool_directives[] = {
                   "how many further keys are tried at once when one is refused"),
     AP_INIT_TAKE1("APIPoolRetries", set_pool_number, OF_POOL(retries, 0, 10, 1), RSRC_CONF,
                   "how often a fault of the upstream is retried after a pause"),
+    AP_INIT_TAKE1("APIPoolFailover", set_word, &failover, RSRC_CONF,
+                  "resend to send requests that got no answer to another upstream; or safe"),
+    AP_INIT_TAKE1("APIPoolOnAbort", set_word, &on_abort, RSRC_CONF,
+                  "finish to read the answer of a client that left to its end; or close"),
     AP_INIT_TAKE1("APIPoolDeadline", set_pool_number, OF_POOL(deadline, 0, 86400, SECONDS),
                   RSRC_CONF,
                   "seconds until the first byte of the answer, all attempts together; 0 for none"),
@@ -306,6 +336,8 @@ const command_rec apipool_directives[] = {
                   "the pool that serves requests here, or off"),
     AP_INIT_FLAG("APIPoolExpose", apipool_directive_expose, NULL, RSRC_CONF | ACCESS_CONF,
                  "On to tell clients the key's id and the number of attempts"),
+    AP_INIT_FLAG("APIPoolRewriteURLs", apipool_directive_rewrite, NULL, RSRC_CONF | ACCESS_CONF,
+                 "On to make addresses of upstreams in JSON lead through the pool"),
     AP_INIT_TAKE_ARGV("APIPoolCORS", apipool_directive_cors, NULL, RSRC_CONF | ACCESS_CONF,
                       "the origins whose pages may read answers, * for all, or off"),
     {NULL},

@@ -69,6 +69,7 @@ const char *apipool_directive_store(cmd_parms *cmd, void *dir, const char *path,
 const char *apipool_directive_secret_file(cmd_parms *cmd, void *dir, const char *path);
 const char *apipool_directive_use(cmd_parms *cmd, void *dir, const char *name);
 const char *apipool_directive_expose(cmd_parms *cmd, void *dir, int on);
+const char *apipool_directive_rewrite(cmd_parms *cmd, void *dir, int on);
 const char *apipool_directive_cors(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
 
 #endif

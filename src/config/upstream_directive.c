@@ -6,6 +6,8 @@
 #include <apr_uri.h>
 #include <jansson.h>
 
+#include "response_head.h"
+
 static const char *check_url(cmd_parms *cmd, const char *url, apr_uri_t *uri)
 {
     const char *fault = NULL;
@@ -56,6 +58,28 @@ static const char *set_provider(cmd_parms *cmd, void *upstream, const char *valu
     return NULL;
 }
 
+static const char *read_flag(cmd_parms *cmd, const char *name, const char *value,
+                             apipool_flag_e *flag)
+{
+    int on = !ap_cstr_casecmp(value, "on");
+    *flag = on ? APIPOOL_FLAG_ON : APIPOOL_FLAG_OFF;
+    return on || !ap_cstr_casecmp(value, "off")
+               ? NULL
+               : apr_psprintf(cmd->pool, "%s: %s%s: On or Off is needed", cmd->cmd->name, name,
+                              value);
+}
+
+static const char *set_keepalive(cmd_parms *cmd, void *upstream, const char *value)
+{
+    return read_flag(cmd, "keepalive=", value, &((apipool_upstream_conf_t *)upstream)->keepalive);
+}
+
+static const char *set_disablereuse(cmd_parms *cmd, void *upstream, const char *value)
+{
+    return read_flag(cmd, "disablereuse=", value,
+                     &((apipool_upstream_conf_t *)upstream)->disablereuse);
+}
+
 /* FROM:TO,FROM:TO. The first colon separates, since a vendor's name may contain more. */
 static const char *set_models(cmd_parms *cmd, void *upstream, const char *value)
 {
@@ -89,6 +113,11 @@ static const apipool_option_t options[] = {
     NUMBER("priority=", priority, 0, 1000, 1),
     NUMBER("timeout=", timeout, 1, 86400, APR_USEC_PER_SEC),
     NUMBER("connecttimeout=", connect_timeout, 1, 3600, APR_USEC_PER_SEC),
+    NUMBER("ttl=", ttl, 1, 86400, APR_USEC_PER_SEC),
+    NUMBER("max=", max, 1, 100000, 1),
+    NUMBER("responsefieldsize=", field_size, 256, APIPOOL_RESPONSE_HEAD_MAX, 1),
+    {.name = "keepalive=", .set = set_keepalive},
+    {.name = "disablereuse=", .set = set_disablereuse},
     {.name = "name=", .set = set_name},
     {.name = "provider=", .set = set_provider},
     {.name = "model=", .set = set_models},
@@ -99,8 +128,9 @@ static const char *set_option(cmd_parms *cmd, apipool_upstream_conf_t *upstream,
 {
     const char *err = apipool_directive_option(
         cmd, word, options, upstream, "option",
-        "are name=, provider=, weight=, priority=, model=FROM:TO, timeout=SECONDS and "
-        "connecttimeout=SECONDS");
+        "are name=, provider=, weight=, priority=, model=FROM:TO, timeout=SECONDS, "
+        "connecttimeout=SECONDS, ttl=SECONDS, max=N, keepalive=On|Off, disablereuse=On|Off and "
+        "responsefieldsize=BYTES");
     for (const apipool_option_t *option = options; err && !option->set; option++) {
         if (!strncmp(word, option->name, strlen(option->name))) {
             return apr_psprintf(cmd->pool, "%s (%s)", err, option->name);
@@ -113,7 +143,7 @@ const char *apipool_directive_upstream(cmd_parms *cmd, void *dir, const char *ar
 {
     const char *err;
     apipool_pool_conf_t *pool = apipool_directive_pool(cmd, &err);
-    apipool_upstream_conf_t upstream = {.weight = 1, .connect_timeout = apr_time_from_sec(10)};
+    apipool_upstream_conf_t upstream = {.weight = 1};
     apr_uri_t uri;
 
     if (err) {

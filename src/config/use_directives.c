@@ -71,6 +71,12 @@ const char *apipool_directive_expose(cmd_parms *cmd, void *dir, int on)
     return apipool_directive_outside(cmd, 0);
 }
 
+const char *apipool_directive_rewrite(cmd_parms *cmd, void *dir, int on)
+{
+    ((apipool_dir_conf_t *)dir)->rewrites = on;
+    return apipool_directive_outside(cmd, 0);
+}
+
 /* Explains what is wrong with an origin, which must be as browsers send it (RFC 6454 section 6.2):
  * scheme://host[:port]. */
 static const char *fault_of(const char *origin)

@@ -70,9 +70,9 @@ static void watch(apipool_seat_t *seat, apipool_wait_e what)
         keep_watch(seat, &seat->socket_interest, 0, events);
     }
     wait->watched_by = seat->socket_interest ? seat->pump->epoll : -1;
+    unsigned of_client = what == APIPOOL_WAIT_CLIENT ? EPOLLERR | EPOLLOUT : EPOLLERR;
     keep_watch(seat, &seat->client_interest, 1,
-               (unsigned)wait->client_events | EPOLLERR |
-                   (what == APIPOOL_WAIT_CLIENT ? EPOLLOUT : 0));
+               wait->client_events < 0 ? 0 : (unsigned)wait->client_events | of_client);
 }
 
 void apipool_wait_forget_socket(apipool_wait_t *wait)

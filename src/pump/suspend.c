@@ -79,6 +79,7 @@ static ap_filter_t *core_filter(const conn_rec *c)
 static int is_prompt(const ap_filter_t *f)
 {
     static const char *const known[] = {"apipool_gate",
+                                        "apipool_rewrite",
                                         "byterange",
                                         "bytype:",
                                         "chunk",

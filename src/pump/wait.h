@@ -38,7 +38,7 @@ typedef struct apipool_wait_t {
     request_rec *r;
     int fd;              /* of the socket that is waited for; -1: there is none */
     apr_time_t due;      /* when patience ends, of apipool_monotonic_now() */
-    short client_events; /* of poll(), that hear_client shall be told besides errors */
+    short client_events; /* of poll(), that hear_client shall be told besides errors; -1: nothing */
     int looks;      /* something may have come without the socket telling: it looks once a second */
     int watched_by; /* the pump's epoll descriptor; -1: none watches fd */
 } apipool_wait_t;

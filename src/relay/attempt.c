@@ -20,6 +20,7 @@
 #include "pause.h"
 #include "reply.h"
 #include "result.h"
+#include "rewrite.h"
 #include "websocket.h"
 #include "workers.h"
 
@@ -416,5 +417,6 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->websocket = apipool_websocket_make(req);
     apipool_gate_install(req, would_go_on);
+    apipool_rewrite_install(req);
     return req->probing ? attempt_without_client(req) : attempt_with_key(req);
 }

@@ -12,6 +12,7 @@
 
 #include "client_key.h"
 #include "credential.h"
+#include "httpd_error.h"
 #include "reply.h"
 
 #define FILTER_NAME "APIPOOL_JSON_ERROR"
@@ -133,8 +134,9 @@ static apr_status_t json_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 
 void apipool_auth_insert_error_filter(request_rec *r)
 {
-    if (r->status == HTTP_UNAUTHORIZED &&
-        apr_table_get(r->err_headers_out, "WWW-Authenticate") == bearer) {
+    int is_ours = r->status == HTTP_UNAUTHORIZED &&
+                  apr_table_get(r->err_headers_out, "WWW-Authenticate") == bearer;
+    if (is_ours || apipool_httpd_error_make(r)) {
         ap_add_output_filter_handle(json_handle, NULL, r, r->connection);
     }
 }

@@ -17,14 +17,15 @@
 
 short apipool_client_conn_events(const apipool_request_t *req)
 {
-    return req->client_half_closed ? 0 : POLLRDHUP;
+    return req->client_left ? -1 : req->client_half_closed ? 0 : POLLRDHUP;
 }
 
 int apipool_client_conn_watch(const apipool_request_t *req, struct pollfd *at)
 {
     conn_rec *client = req->r->connection;
     apr_os_sock_t fd;
-    if (req->probing || client->master || apr_os_sock_get(&fd, ap_get_conn_socket(client))) {
+    if (req->probing || req->client_left || client->master ||
+        apr_os_sock_get(&fd, ap_get_conn_socket(client))) {
         return 0;
     }
     *at = (struct pollfd){.fd = fd, .events = apipool_client_conn_events(req)};
@@ -52,7 +53,7 @@ static void send_continue(conn_rec *client)
     apr_brigade_destroy(bb);
 }
 
-int apipool_client_conn_has_left(apipool_request_t *req, int events)
+static int look(apipool_request_t *req, int events)
 {
     conn_rec *client = req->r->connection;
     int is_closed = (events & (POLLERR | POLLHUP | POLLNVAL)) != 0;
@@ -67,17 +68,33 @@ int apipool_client_conn_has_left(apipool_request_t *req, int events)
     return client->aborted;
 }
 
+/* The exchange takes the client for one that is there; the gate throws away what it would get. */
+int apipool_client_conn_has_left(apipool_request_t *req, int events)
+{
+    conn_rec *client = req->r->connection;
+    int has_left = req->client_left ? (int)client->aborted : look(req, events);
+    if (!has_left || !req->pool->finishes || req->probing || req->websocket) {
+        return has_left;
+    }
+    req->client_left = 1;
+    client->aborted = 0;
+    return 0;
+}
+
 int apipool_client_conn_is_gone(apipool_request_t *req)
 {
     struct pollfd at;
+    if (req->client_left) {
+        return 1;
+    }
     if (req->r->connection->aborted || !apipool_client_conn_watch(req, &at)) {
         return req->r->connection->aborted;
     }
     int was_half_closed = req->client_half_closed;
-    int has_left = apipool_client_conn_has_left(req, poll(&at, 1, 0) > 0 ? at.revents : 0);
+    int has_left = look(req, poll(&at, 1, 0) > 0 ? at.revents : 0);
     if (req->client_half_closed == was_half_closed) {
         return has_left;
     }
     at.events = 0;
-    return apipool_client_conn_has_left(req, poll(&at, 1, RESET_MAX) > 0 ? at.revents : 0);
+    return look(req, poll(&at, 1, RESET_MAX) > 0 ? at.revents : 0);
 }

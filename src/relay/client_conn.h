@@ -15,13 +15,15 @@
  *  its own, as a stream of HTTP/2 has none; then ask again from time to time. */
 int apipool_client_conn_watch(const apipool_request_t *req, struct pollfd *at);
 
-/** What poll() is asked for to learn that the client leaves, besides errors. */
+/** What poll() is asked for to learn that the client leaves, besides errors; -1: nothing, errors
+ *  neither, as it has left. */
 short apipool_client_conn_events(const apipool_request_t *req);
 
-/** Whether the client has left, once poll() has reported these events; 0: none. */
+/** Whether the client has left, once poll() has reported these events; 0: none. Never where the
+ *  response is read to its end without it: APIPoolOnAbort finish. */
 int apipool_client_conn_has_left(apipool_request_t *req, int events);
 
-/** Whether it has left by now. */
+/** Whether it has left by now, and no further attempt is made for it. */
 int apipool_client_conn_is_gone(apipool_request_t *req);
 
 #endif

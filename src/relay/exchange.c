@@ -6,14 +6,12 @@
 
 #include "body.h"
 #include "budget.h"
-#include "client_conn.h"
 #include "exchange_parts.h"
 #include "gate.h"
 #include "key.h"
 #include "monotonic.h"
 #include "outgoing.h"
 #include "response_head.h"
-#include "soft_flush.h"
 #include "tunnel.h"
 #include "workers.h"
 
@@ -35,6 +33,9 @@ static void be_patient(apipool_exchange_t *x, apr_interval_time_t patience)
     const apipool_attempt_t *attempt = &x->req->attempt;
     apr_time_t now = apipool_monotonic_now();
     x->wait.due = now + patience;
+    if (x->first_byte_due && !attempt->passing && x->first_byte_due < x->wait.due) {
+        x->wait.due = x->first_byte_due;
+    }
     if (attempt->deadline && !attempt->passing && attempt->deadline < x->wait.due) {
         x->wait.due = attempt->deadline;
     }
@@ -222,8 +223,8 @@ static apipool_wait_e flush(apipool_exchange_t *x)
     x->is_unflushed = 0;
     be_patient(x, x->req->attempt.idle_timeout);
     hold_for_a_while(x);
-    return x->is_suspended && x->req->r->connection->data_in_output_filters ? wait_for_client(x)
-                                                                            : APIPOOL_WAIT_READABLE;
+    return x->is_suspended && apipool_exchange_is_clogged(x) ? wait_for_client(x)
+                                                             : APIPOOL_WAIT_READABLE;
 }
 
 /* The response is complete. The connection goes to others before the client has got the end. */
@@ -444,6 +445,7 @@ static apipool_wait_e send_on(apipool_exchange_t *x)
     if (rv == APR_SUCCESS) {
         x->stage = APIPOOL_STAGE_HEAD;
         be_patient(x, attempt->first_byte_timeout);
+        x->first_byte_due = x->wait.due;
         return APIPOOL_WAIT_READABLE;
     }
     if (APR_STATUS_IS_EAGAIN(rv)) {
@@ -463,11 +465,10 @@ static apipool_wait_e send_on(apipool_exchange_t *x)
 /* Whether more of a response may be read: a client that is slow keeps its upstream waiting. */
 static apipool_wait_e make_way(apipool_exchange_t *x)
 {
-    conn_rec *client = x->req->r->connection;
-    if (client->data_in_output_filters && apipool_soft_flush(client) != APR_SUCCESS) {
+    if (apipool_exchange_is_clogged(x) && apipool_exchange_unclog(x) != APR_SUCCESS) {
         return end_for_client(x);
     }
-    if (client->data_in_output_filters) {
+    if (apipool_exchange_is_clogged(x)) {
         return wait_for_client(x);
     }
     if (x->waits_for_client) {

@@ -25,6 +25,7 @@ struct apipool_exchange_t {
     apipool_upstream_conn_t conn;
     apipool_stage_e stage;
     apr_time_t begun_at;        /* when sending began; of apipool_monotonic_now() */
+    apr_time_t first_byte_due;  /* when the client must have got something; 0: not yet sent */
     apr_time_t leave_at;        /* when the thread need not wait any longer; 0: not known yet */
     int is_suspended;           /* a pump takes the steps: they never wait */
     int waits_for_client;       /* to take what it is to get */
@@ -55,6 +56,8 @@ void apipool_exchange_leave(apipool_exchange_t *x);
  *  DONE where the client has not had all of the response. */
 int apipool_exchange_finish(apipool_exchange_t *x);
 
+/* The way to the client: see exchange_out.c. */
+
 /** Passes what has come to the request's filters. */
 apr_status_t apipool_exchange_pass(apipool_exchange_t *x);
 
@@ -64,5 +67,11 @@ int apipool_exchange_pass_on(apipool_exchange_t *x);
 /** Passes it, and makes filters let it go. Only a suspended exchange does not wait for a client
  *  that is slow. */
 apr_status_t apipool_exchange_flush(apipool_exchange_t *x);
+
+/** Whether the client has not taken yet what was passed. */
+int apipool_exchange_is_clogged(const apipool_exchange_t *x);
+
+/** Offers it again, without waiting. */
+apr_status_t apipool_exchange_unclog(apipool_exchange_t *x);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "ascii.h"
 #include "blame.h"
+#include "client_conn.h"
 #include "content_type.h"
 #include "cors.h"
 #include "mask.h"
@@ -109,6 +110,18 @@ static apr_status_t keep(apr_bucket_brigade *held, apr_bucket *b, const char *da
     return APR_SUCCESS;
 }
 
+/* Whether a brigade brings nothing of an answer: the head alone came, and was to go out at once. */
+static int is_head_only(apr_bucket_brigade *bb)
+{
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        if (!APR_BUCKET_IS_METADATA(b) || APR_BUCKET_IS_EOS(b) || AP_BUCKET_IS_ERROR(b)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* Moves what a brigade brings into the held answer. */
 static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
 {
@@ -161,6 +174,26 @@ static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
     }
 }
 
+/* With APIPoolOnAbort finish, nobody gets the rest of a response whose client has left. */
+static apr_status_t deliver(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    conn_rec *client = req->r->connection;
+    int is_end = !APR_BRIGADE_EMPTY(bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb));
+    apr_status_t rv = APR_SUCCESS;
+    if (!req->client_left) {
+        rv = ap_pass_brigade(req->gate.filter->next, bb);
+    }
+    if (!req->client_left && client->aborted) {
+        apipool_client_conn_has_left(req, 0);
+    }
+    if (req->client_left) {
+        apr_brigade_cleanup(bb);
+        client->aborted = is_end;
+        rv = APR_SUCCESS;
+    }
+    return rv;
+}
+
 static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
@@ -174,7 +207,7 @@ static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
     else {
         gate->broke |= holds_error(bb);
     }
-    return ap_pass_brigade(gate->filter->next, bb);
+    return deliver(req, bb);
 }
 
 /* What was held goes out by itself: httpd replaces an answer that begins with an error bucket. */
@@ -407,6 +440,10 @@ static apr_status_t gate_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 
     if (!req->attempts) { /* what httpd itself says to a client that has left while it waited */
         apipool_gate_open(req);
+    }
+    if (gate->mode == APIPOOL_GATE_WAITING && is_head_only(bb)) {
+        apr_brigade_cleanup(bb); /* without a byte of the body, another attempt may follow */
+        return APR_SUCCESS;
     }
     if (gate->mode == APIPOOL_GATE_WAITING) {
         rv = first(req, bb);

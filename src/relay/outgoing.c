@@ -92,21 +92,33 @@ static void push_client_fields(pieces_t *pieces, const apipool_request_t *req)
     }
 }
 
+/* Whether the client's own fields of that name list the value. */
+static int names_option(const request_rec *r, const apipool_field_t *field)
+{
+    const char *listed = apr_table_getm(r->pool, r->headers_in, field->name);
+    return apipool_field_options_name(listed, field->prefix);
+}
+
 /* The pool's key, and what the vendor asks of each request. Values hold no line ends, which httpd
  * and core/key.c have seen to. */
 static void push_credential(pieces_t *pieces, const apipool_request_t *req)
 {
     const apipool_upstream_conf_t *upstream = req->attempt.upstream;
+    const char *key = req->attempt.lease->key;
     const apipool_field_t *own =
-        apipool_provider_credential(upstream->provider, upstream->base_path);
+        apipool_provider_credential(upstream->provider, upstream->base_path, key);
+    const apipool_field_t *of_key = apipool_provider_key_field(upstream->provider, key);
     const apipool_field_t *demanded = apipool_provider_default_field(upstream->provider);
     push(pieces, own->name);
     push(pieces, ": ");
     push(pieces, own->prefix);
-    push(pieces, req->attempt.lease->key);
+    push(pieces, key);
     push(pieces, "\r\n");
     if (demanded && !apr_table_get(req->r->headers_in, demanded->name)) {
         push_field(pieces, demanded->name, demanded->prefix);
+    }
+    if (of_key && !names_option(req->r, of_key)) {
+        push_field(pieces, of_key->name, of_key->prefix);
     }
 }
 
@@ -144,7 +156,7 @@ char *apipool_outgoing_head(const apipool_request_t *req, const apipool_outgoing
 {
     const request_rec *r = req->r;
     const char *via = apipool_outgoing_via(r, outgoing->conf);
-    apr_size_t count = (apr_size_t)apr_table_elts(r->headers_in)->nelts * 4 + 32;
+    apr_size_t count = (apr_size_t)apr_table_elts(r->headers_in)->nelts * 4 + 40;
     struct iovec *first = apr_palloc(r->pool, count * sizeof(*first));
     pieces_t pieces = {first};
 

@@ -16,11 +16,13 @@ static apipool_wait_e step(apipool_wait_t *wait)
     return APIPOOL_WAIT_READABLE; /* there is no socket */
 }
 
+/* There is no response that could be read to its end. */
 static int hear_client(apipool_wait_t *wait, int events)
 {
-    int has_left = apipool_client_conn_has_left(request_of(wait), events);
-    wait->client_events = apipool_client_conn_events(request_of(wait));
-    return has_left;
+    apipool_request_t *req = request_of(wait);
+    int has_left = apipool_client_conn_has_left(req, events);
+    wait->client_events = apipool_client_conn_events(req);
+    return has_left || req->client_left;
 }
 
 static void expire(apipool_wait_t *wait)

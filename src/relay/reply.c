@@ -51,12 +51,16 @@ static const struct {
                                        "limits may have 1 MiB at most; send several."},
 };
 
-static const char *type_of(apipool_reply_e which)
+static const char *type_of_status(int status)
 {
-    int status = errors[which].status;
     return status >= 500                      ? "server_error"
            : status == HTTP_TOO_MANY_REQUESTS ? "rate_limit_error"
                                               : "invalid_request_error";
+}
+
+static const char *type_of(apipool_reply_e which)
+{
+    return type_of_status(errors[which].status);
 }
 
 static const char *retry_after(apr_pool_t *p, apr_time_t retry_at)
@@ -66,11 +70,28 @@ static const char *retry_after(apr_pool_t *p, apr_time_t retry_at)
                         wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1);
 }
 
-static const char *make_body(apr_pool_t *p, apipool_reply_e which, const char *message)
+static const char *print_body(apr_pool_t *p, int status, const char *code, const char *message)
 {
     return apr_psprintf(
         p, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
-        message, type_of(which), errors[which].code);
+        message, type_of_status(status), code);
+}
+
+static const char *make_body(apr_pool_t *p, apipool_reply_e which, const char *message)
+{
+    return print_body(p, errors[which].status, errors[which].code, message);
+}
+
+/* The code is the reason in small letters: "Bad Request" is bad_request. */
+const char *apipool_reply_page(apr_pool_t *p, int status)
+{
+    const char *reason = ap_get_status_line(status) + 4;
+    char *code = apr_pstrdup(p, reason);
+    for (char *c = code; *c; c++) {
+        *c = apipool_ascii_is_alnum(*c) ? apipool_ascii_lower(*c) : '_';
+    }
+    return print_body(p, status, code,
+                      apr_psprintf(p, "This server, not an upstream, answered: %s.", reason));
 }
 
 const char *apipool_reply_body(apr_pool_t *p, apipool_reply_e which)

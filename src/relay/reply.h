@@ -30,6 +30,9 @@ typedef enum {
 const char *apipool_reply_body(apr_pool_t *p, apipool_reply_e which);
 const char *apipool_reply_code(apipool_reply_e which);
 
+/** The body of an error that httpd itself answers with. */
+const char *apipool_reply_page(apr_pool_t *p, int status);
+
 /**
  * Answers the client with an error of our own.
  * @param retry_at when it is worth trying again, sent as Retry-After; 0 where nobody knows

@@ -93,6 +93,35 @@ static void drop_parameters(char *path)
     *end = '\0';
 }
 
+/* Whether two paths differ in nothing but how many slashes there are at a time. */
+static int is_same_but_slashes(const char *a, const char *b)
+{
+    while (*a && *a == *b) {
+        int is_slash = *a == '/';
+        a += is_slash ? strspn(a, "/") : 1;
+        b += is_slash ? strspn(b, "/") : 1;
+    }
+    return *a == *b;
+}
+
+/* httpd has merged slashes, which mean something to some upstreams: a URL in a path, for one. Where
+ * they matter for dot segments, its reading holds. */
+static const char *with_slashes(request_rec *r)
+{
+    apr_uri_t uri;
+    const char *target = r->unparsed_uri;
+    while (target[0] == '/' && target[1] == '/') {
+        target++;
+    }
+    if (!ap_strstr_c(target, "//") || apr_uri_parse(r->pool, target, &uri) != APR_SUCCESS ||
+        !uri.path ||
+        !ap_normalize_path(uri.path,
+                           AP_NORMALIZE_NOT_ABOVE_ROOT | AP_NORMALIZE_DECODE_UNRESERVED)) {
+        return r->uri;
+    }
+    return is_same_but_slashes(uri.path, r->uri) ? uri.path : r->uri;
+}
+
 int apipool_request_pre_translate(request_rec *r)
 {
     if (!is_served(r)) {
@@ -104,7 +133,9 @@ int apipool_request_pre_translate(request_rec *r)
                          "OPTIONS", NULL);
         return HTTP_METHOD_NOT_ALLOWED;
     }
-    if (climbs(r->uri)) {
+    apipool_client_key_mask(r->uri);
+    const char *encoded_uri = with_slashes(r);
+    if (climbs(encoded_uri)) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                       APIPOOL_LOG(0012) "refused a path that leads out of its location");
         return HTTP_BAD_REQUEST;
@@ -112,8 +143,7 @@ int apipool_request_pre_translate(request_rec *r)
     /* The upstream gets the path as the client encoded it; httpd's own sections see it decoded, but for
      * "%2F", as with AllowEncodedSlashes NoDecode. */
     apipool_request_t *req = apr_pcalloc(r->pool, sizeof(*req));
-    apipool_client_key_mask(r->uri);
-    req->encoded_uri = r->uri;
+    req->encoded_uri = encoded_uri;
     r->uri = r->parsed_uri.path = apr_pstrdup(r->pool, r->uri);
     ap_set_module_config(r->request_config, &apipool_module, req);
     int status = ap_unescape_url_keep2f(r->uri, 0);
@@ -127,8 +157,9 @@ static char next_char(const char **path)
     return ap_cstr_casecmpn(*path, "%2f", 3) ? apipool_percent_next(path) : *(*path)++;
 }
 
-/* httpd matches locations as if repeated slashes were one. NULL: the path is below the mount only without its
- * parameters, and what an upstream would make of it is not known. */
+/* httpd matches locations as if repeated slashes were one; those below go upstream. NULL: the path
+ * is below the mount only without its parameters, and what an upstream would make of it is not
+ * known. */
 static const char *path_below(const char *uri, const char *mount)
 {
     const char *path = uri;
@@ -139,9 +170,6 @@ static const char *path_below(const char *uri, const char *mount)
         if (next_char(&path) != *mount) {
             return NULL;
         }
-    }
-    while (path[0] == '/' && path[1] == '/') {
-        path++;
     }
     return path;
 }
@@ -217,11 +245,13 @@ int apipool_request_translate(request_rec *r)
     const apipool_dir_conf_t *dir = dir_conf(r);
     req->r = r;
     req->pool = dir->use->pool;
-    req->path = path_below(req->encoded_uri, dir->use->mount);
+    req->mount = dir->use->mount;
+    req->path = path_below(req->encoded_uri, req->mount);
     if (!req->path) {
         return HTTP_BAD_REQUEST;
     }
     req->expose = dir->expose == 1;
+    req->rewrites = dir->rewrites == 1;
     req->cors = dir->cors && (dir->cors->any || dir->cors->origins->nelts);
     req->query_key = apipool_credential_take(r);
     find_endpoint(req);

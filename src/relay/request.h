@@ -176,12 +176,14 @@ typedef struct apipool_request_t {
     request_rec *r;
     apipool_pool_conf_t *pool;
     const char *encoded_uri; /* r->uri before it was decoded */
+    const char *mount;       /* of the location, decoded; "" or beginning with '/' */
     const char *path;        /* below the upstream's base URL; "" or beginning with '/' */
     const char *plain;    /* that as some upstream may read it; the same where all read it alike */
     const char *endpoint; /* the alias used, or NULL */
     apipool_endpoint_e kind; /* what the endpoint is for */
     const char *query_key; /* a client key that the query had, which is masked by now; NULL: none */
     int expose;
+    int rewrites;                        /* APIPoolRewriteURLs */
     int cors;                            /* the upstream does not say who may read its answers */
     const apipool_client_pass_t *client; /* whose client key it carries; NULL: nobody's */
     apipool_client_charge_t charge;      /* what its limits were charged with */
@@ -191,6 +193,7 @@ typedef struct apipool_request_t {
     const apipool_probing_t *probing;    /* NULL: a client has asked */
     int reached;            /* httpd has let it in: who has asked is known, and it counts */
     int client_half_closed; /* it sends nothing more, and waits for the response */
+    int client_left;        /* the response is read without it: APIPoolOnAbort finish */
     int attempts;
     struct apipool_budget_t *budget;       /* attempt.c's */
     struct apipool_doubts_t *doubts;       /* blame.c's; NULL: no key is in doubt */

@@ -10,11 +10,11 @@
 
 static apipool_ending_e find_ending(const apipool_request_t *req)
 {
-    return req->rule == APIPOOL_RULE_CLIENT_GONE ? APIPOOL_ENDED_CLIENT_ABORT
-           : !req->attempts                      ? APIPOOL_ENDED_REFUSED
-           : req->rule == APIPOOL_RULE_SUCCESS   ? APIPOOL_ENDED_COMPLETE
-           : req->rule == APIPOOL_RULE_BROKE_OFF ? APIPOOL_ENDED_TRUNCATED
-                                                 : APIPOOL_ENDED_FAILED;
+    return req->rule == APIPOOL_RULE_CLIENT_GONE || req->client_left ? APIPOOL_ENDED_CLIENT_ABORT
+           : !req->attempts                                          ? APIPOOL_ENDED_REFUSED
+           : req->rule == APIPOOL_RULE_SUCCESS                       ? APIPOOL_ENDED_COMPLETE
+           : req->rule == APIPOOL_RULE_BROKE_OFF                     ? APIPOOL_ENDED_TRUNCATED
+                                                                     : APIPOOL_ENDED_FAILED;
 }
 
 /* Nobody else makes notes of these names, so none is looked for. */

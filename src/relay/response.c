@@ -8,8 +8,10 @@
 #include "ascii.h"
 #include "outgoing.h"
 #include "response_head.h"
+#include "rewrite.h"
 #include "websocket.h"
 
+#define LINE_END    2
 #define OPTIONS_MAX 64 /* of a connection: each is looked for among all fields */
 
 /* What becomes of a field. */
@@ -17,7 +19,8 @@ typedef enum { PASSES, DROPPED, MAPPED, FRAMES, ENCODES, LISTS_OPTIONS, TYPE, UP
 
 /* What a vendor tells about itself or its customer is dropped, and so are extensions of a
  * WebSocket, for which nobody has asked. Fields of the connection are not for the client (RFC 9110
- * section 7.6.1). ProxyPassReverse maps URLs. */
+ * section 7.6.1). URLs that lead to an upstream are made to lead through the pool; those that
+ * ProxyPassReverse names are its business. */
 static fate_e fate_of(const char *name)
 {
     static const struct {
@@ -26,11 +29,13 @@ static fate_e fate_of(const char *name)
     } known[] = {{"connection", LISTS_OPTIONS},
                  {"content-length", FRAMES},
                  {"content-type", TYPE},
+                 {"azure-asyncoperation", MAPPED},
                  {"content-location", MAPPED},
                  {"destination", MAPPED},
                  {"keep-alive", DROPPED},
                  {"location", MAPPED},
                  {"openai-organization", DROPPED},
+                 {"operation-location", MAPPED},
                  {"proxy-authenticate", DROPPED},
                  {"proxy-connection", DROPPED},
                  {"set-cookie", DROPPED},
@@ -40,7 +45,9 @@ static fate_e fate_of(const char *name)
                  {"trailer", DROPPED},
                  {"transfer-encoding", ENCODES},
                  {"upgrade", UPGRADES},
-                 {"uri", MAPPED}};
+                 {"uri", MAPPED},
+                 {"x-goog-upload-control-url", MAPPED},
+                 {"x-goog-upload-url", MAPPED}};
     char first = apipool_ascii_lower(*name);
     if (first > 'u') { /* behind the last name, as "x-..." is */
         return PASSES;
@@ -55,6 +62,7 @@ static fate_e fate_of(const char *name)
 
 /* A head that is being read. */
 typedef struct {
+    const apipool_request_t *req;
     request_rec *r;
     apipool_response_t *response;
     const char *options[OPTIONS_MAX]; /* values of Connection */
@@ -95,6 +103,15 @@ static int read_encoding(parse_t *x, const char *value)
     return 1;
 }
 
+static const char *map(const apipool_request_t *req, const char *url)
+{
+    request_rec *r = req->r;
+    const char *mapped = ap_proxy_location_reverse_map(
+        r, ap_get_module_config(r->per_dir_config, &proxy_module), url);
+    const char *own = mapped == url ? apipool_rewrite_url(req, url) : NULL;
+    return own ? own : mapped;
+}
+
 static int take(parse_t *x, const char *name, const char *value)
 {
     request_rec *r = x->r;
@@ -115,8 +132,7 @@ static int take(parse_t *x, const char *name, const char *value)
         x->upgrade = value;
         return 1;
     case MAPPED:
-        value = ap_proxy_location_reverse_map(
-            r, ap_get_module_config(r->per_dir_config, &proxy_module), value);
+        value = map(x->req, value);
         break;
     case TYPE:
         if (!r->content_type) {
@@ -187,7 +203,7 @@ apipool_response_e apipool_response_read(const apipool_request_t *req,
                                          const proxy_server_conf *conf, char *head, apr_size_t len,
                                          apipool_response_t *response)
 {
-    char *at = head, *end = head + len, *name, *value;
+    char *at = head, *end = head + len, *name, *value, *field;
     apipool_status_line_t line;
     parse_t parse, *x = &parse;
     int more;
@@ -199,6 +215,7 @@ apipool_response_e apipool_response_read(const apipool_request_t *req,
     if (line.status < HTTP_OK && !is_switch) {
         return APIPOOL_RESPONSE_INTERIM;
     }
+    x->req = req;
     x->r = req->r;
     x->response = response;
     x->option_count = 0;
@@ -207,8 +224,9 @@ apipool_response_e apipool_response_read(const apipool_request_t *req,
     response->keep = 1;
     x->r->headers_out = apr_table_make(x->r->pool, 16);
     x->r->content_type = NULL;
-    while ((more = apipool_response_head_field(&at, end, &name, &value)) > 0) {
-        if (!take(x, name, value)) {
+    while ((field = at, more = apipool_response_head_field(&at, end, &name, &value)) > 0) {
+        if ((apr_size_t)(at - field) > req->attempt.upstream->field_size + LINE_END ||
+            !take(x, name, value)) {
             return APIPOOL_RESPONSE_MALFORMED;
         }
     }

@@ -47,7 +47,7 @@ apipool_verdict_t apipool_result_judge(apipool_request_t *req, apr_time_t now)
                                    .status = req->r->status,
                                    .headers = req->r->headers_out,
                                    .now = now,
-                                   .replay_safe = is_idempotent(req->r),
+                                   .replay_safe = is_idempotent(req->r) || req->pool->resends,
                                    .is_out_of_time = req->attempt.is_out_of_time,
                                    .body = req->gate.event,
                                    .body_len = req->gate.event_len};

@@ -9,6 +9,8 @@
 #include <sys/uio.h>
 #include <util_filter.h>
 
+#include "idle_conns.h"
+
 #define PIECES      32          /* of a request that one call sends */
 #define TLS_PIECE   (16 * 1024) /* a TLS record (RFC 8446 section 5.1) */
 #define TICKETS_MAX 8           /* that servers send after a handshake: OpenSSL two */
@@ -51,6 +53,7 @@ static void look_at(apipool_upstream_conn_t *conn)
     const conn_rec *c = conn->backend->connection;
     conn->bb = conn->backend->tmp_bb;
     apr_os_sock_get(&conn->fd, conn->backend->sock);
+    apipool_idle_conns_forget(conn->fd);
     conn->is_direct = is_named(skip_count(c->input_filters), "core_in") &&
                       is_named(skip_count(c->output_filters), "core");
 }
@@ -276,6 +279,9 @@ void apipool_upstream_conn_release(apipool_upstream_conn_t *conn, int keep)
 {
     if (conn->backend) {
         conn->backend->close |= !keep;
+        if (!conn->backend->close && ap_proxy_connection_reusable(conn->backend)) {
+            apipool_idle_conns_note(conn->fd, conn->worker);
+        }
         ap_proxy_release_connection(conn->scheme, conn->backend, conn->r->server);
         conn->backend = NULL;
         conn->fd = -1;

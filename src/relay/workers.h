@@ -8,7 +8,9 @@
 /* The workers are the pool's own and stand in no list of mod_proxy's: a ProxyPass to the same URL
  * neither changes them nor shares their connections, which carry only the pool's requests. */
 
-/** Defines the workers of a pool: post_config. */
+/** Defines the workers of a pool: post_config. What the pool's directives leave open is filled in:
+ *  from the parameters of the <Proxy "URL"> section whose URL is that of the upstream or the longest
+ *  beginning of it, from ProxyTimeout, and from the defaults. */
 apr_status_t apipool_workers_define(apipool_pool_conf_t *pool, apr_pool_t *pconf);
 
 /** The forward proxy that an URL is reached through, as ProxyRemote and ProxyRemoteMatch say; NULL: none. */

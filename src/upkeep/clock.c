@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Work that needs no request, done once a second in a single process. */
+ * Work that needs no request, done once a second: most in a single process, some in each child. */
 #include "clock.h"
 
 #include <mod_watchdog.h>
 #include <time.h>
 
 #include "clock_step.h"
+#include "idle_conns.h"
 #include "probe_schedule.h"
 #include "saver.h"
 #include "upkeep.h"
@@ -72,6 +73,15 @@ static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
     return APR_SUCCESS;
 }
 
+/* In every child: connections are each child's own. */
+static apr_status_t on_child_watchdog(int state, void *data, apr_pool_t *scratch)
+{
+    if (state == AP_WATCHDOG_STATE_RUNNING) {
+        apipool_idle_conns_sweep();
+    }
+    return APR_SUCCESS;
+}
+
 int apipool_clock_register(apr_pool_t *pconf, server_rec *main_server, apipool_segment_t *segment,
                            const apr_array_header_t *pools)
 {
@@ -96,6 +106,12 @@ int apipool_clock_register(apr_pool_t *pconf, server_rec *main_server, apipool_s
     apr_status_t rv = get_instance(&watchdog, NAME, 0, 1, pconf);
     if (rv == APR_SUCCESS) {
         rv = register_callback(watchdog, AP_WD_TM_INTERVAL, upkeep, on_watchdog);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = get_instance(&watchdog, NAME "-connections", 0, 0, pconf);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = register_callback(watchdog, AP_WD_TM_INTERVAL, upkeep, on_child_watchdog);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,

@@ -7,6 +7,11 @@
 
 /* The default credential. */
 static const apipool_field_t bearer = {"Authorization", "Bearer "};
+
+/* Anthropic's OAuth tokens; its SDKs send both fields with them ("auth_token", "oauth"). */
+#define ANTHROPIC_OAUTH "sk-ant-oat"
+static const apipool_field_t anthropic_oauth = {"anthropic-beta", "oauth-2025-04-20"};
+
 static const apipool_probe_t models = {"/models", 0};
 
 /* Sources, per vendor: its API reference, chapters "authentication", "models" and "balance".
@@ -158,9 +163,23 @@ static int has_segment(const char *path, const char *segment)
     return 0;
 }
 
-const apipool_field_t *apipool_provider_credential(apipool_provider_e provider,
-                                                   const char *base_path)
+static int is_oauth(apipool_provider_e provider, const char *key)
 {
+    return provider == APIPOOL_PROVIDER_ANTHROPIC &&
+           !strncmp(key, ANTHROPIC_OAUTH, sizeof(ANTHROPIC_OAUTH) - 1);
+}
+
+const apipool_field_t *apipool_provider_key_field(apipool_provider_e provider, const char *key)
+{
+    return is_oauth(provider, key) ? &anthropic_oauth : NULL;
+}
+
+const apipool_field_t *apipool_provider_credential(apipool_provider_e provider,
+                                                   const char *base_path, const char *key)
+{
+    if (is_oauth(provider, key)) {
+        return &bearer;
+    }
     if (provider == APIPOOL_PROVIDER_GEMINI && has_segment(base_path, "openai")) {
         provider = APIPOOL_PROVIDER_OPENAI;
     }

@@ -47,9 +47,14 @@ typedef struct {
 /**
  * Returns the field that carries the key.
  * @param base_path of the upstream's base URL: Gemini's OpenAI-compatible one needs a Bearer token
+ * @param key       Anthropic's OAuth tokens are Bearer tokens
  */
 const apipool_field_t *apipool_provider_credential(apipool_provider_e provider,
-                                                   const char *base_path);
+                                                   const char *base_path, const char *key);
+
+/** Returns a field without which the vendor refuses keys of this kind, or NULL. Its value is one
+ *  of a list that the client may send as well. */
+const apipool_field_t *apipool_provider_key_field(apipool_provider_e provider, const char *key);
 
 /** Returns a field that the vendor requires but a client may leave out (anthropic-version), or
  *  NULL. */

@@ -411,6 +411,7 @@ sub in_flight {
 
 package APIPoolTest::Httpd;
 
+use POSIX ();
 use Time::HiRes ();
 
 sub start {
@@ -448,6 +449,17 @@ sub children {
     my ($self) = @_;
     my $pid = $self->pid;
     return map { (split m{/}, $_)[2] } grep { _parent($_) == $pid } glob '/proc/[0-9]*/stat';
+}
+
+# The CPU seconds that the children have used so far.
+sub cpu_seconds {
+    my ($self) = @_;
+    my $ticks = 0;
+    for my $pid ($self->children) {
+        my @fields = split ' ', eval { APIPoolTest::slurp("/proc/$pid/stat") } =~ s/.*\)//sr;
+        $ticks += $fields[11] + $fields[12];
+    }
+    return $ticks / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
 
 # The parent process id in a /proc/PID/stat; the process may be gone by then.

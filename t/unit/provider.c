@@ -106,15 +106,33 @@ static void a_key_is_sent_as_the_vendor_wants_it(void **unused)
 {
     for (size_t i = 0; i < sizeof(credentials) / sizeof(*credentials); i++) {
         const apipool_field_t *field =
-            apipool_provider_credential(credentials[i].provider, credentials[i].path);
+            apipool_provider_credential(credentials[i].provider, credentials[i].path, "");
         assert_string_equal(field->name, credentials[i].name);
         assert_string_equal(field->prefix, credentials[i].prefix);
     }
     for (apipool_provider_e p = 0; p < APIPOOL_PROVIDER_COUNT; p++) {
-        const apipool_field_t *field = apipool_provider_credential(p, "/v1");
+        const apipool_field_t *field = apipool_provider_credential(p, "/v1", "");
         int is_bearer = !strcmp(field->name, "Authorization");
         assert_string_equal(field->prefix, is_bearer ? "Bearer " : "");
     }
+}
+
+static const char *name_of_credential(const char *key)
+{
+    return apipool_provider_credential(APIPOOL_PROVIDER_ANTHROPIC, "/v1", key)->name;
+}
+
+static void an_oauth_token_of_anthropic_is_a_bearer_token(void **unused)
+{
+    assert_string_equal(name_of_credential("sk-ant-oat01-abc"), "Authorization");
+    assert_string_equal(name_of_credential("sk-ant-api03-abc"), "x-api-key");
+    assert_string_equal(name_of_credential("x-sk-ant-oat01-abc"), "x-api-key");
+    const apipool_field_t *field =
+        apipool_provider_key_field(APIPOOL_PROVIDER_ANTHROPIC, "sk-ant-oat01-abc");
+    assert_string_equal(field->name, "anthropic-beta");
+    assert_string_equal(field->prefix, "oauth-2025-04-20");
+    assert_null(apipool_provider_key_field(APIPOOL_PROVIDER_ANTHROPIC, "sk-ant-api03-abc"));
+    assert_null(apipool_provider_key_field(APIPOOL_PROVIDER_GENERIC, "sk-ant-oat01-abc"));
 }
 
 static void anthropic_alone_demands_a_version(void **unused)
@@ -349,6 +367,7 @@ int main(void)
         cmocka_unit_test(every_profile_has_one_name),
         cmocka_unit_test(a_host_is_the_vendors_or_below_it),
         cmocka_unit_test(a_key_is_sent_as_the_vendor_wants_it),
+        cmocka_unit_test(an_oauth_token_of_anthropic_is_a_bearer_token),
         cmocka_unit_test(anthropic_alone_demands_a_version),
         cmocka_unit_test(every_profile_can_be_probed),
         cmocka_unit_test(four_vendors_tell_the_balance),
