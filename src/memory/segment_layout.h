@@ -102,7 +102,8 @@ struct apipool_upstream_t {
     apipool_doubt_t doubts[APIPOOL_DOUBTS];
     apr_uint32_t walked;        /* list indices checked for their balance in this round */
     apr_time_t walked_since;    /* beginning of the round */
-    apr_time_t refuses_usage;   /* until then, streams are requested without usage */
+    apr_time_t refuses_usage;   /* until then, streams are requested without usage; or the next */
+#define APIPOOL_ACCEPTS_USAGE 1 /* the upstream has served a request for it; 0: not known */
     apr_uint32_t habit;         /* apipool_habit_e, for streams */
     apipool_breaker_t faults;   /* consecutive R03, R04, R12, R13 */
     apipool_breaker_t refusals; /* consecutive R07 and R09 of different keys */
@@ -132,6 +133,8 @@ struct apipool_holder_t {
     apr_uint32_t slot;    /* of the key or client */
     apr_uint32_t purpose; /* apipool_purpose_e */
     apr_uint32_t serial;  /* a client's serial number, lower bits */
+    apr_time_t at;        /* when tokens were reserved */
+    apr_uint32_t tokens;  /* reserved; 0: none, or settled */
 };
 
 /* Limit that applies to all keys of an account for some time. When all places are taken, an

@@ -124,6 +124,19 @@ int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t up
     return __atomic_load_n(&segment->upstreams[upstream].refuses_usage, __ATOMIC_RELAXED) > now;
 }
 
+int apipool_pool_accepts_usage(const apipool_segment_t *segment, apr_uint32_t upstream)
+{
+    return __atomic_load_n(&segment->upstreams[upstream].refuses_usage, __ATOMIC_RELAXED) ==
+           APIPOOL_ACCEPTS_USAGE;
+}
+
+void apipool_pool_note_accepts_usage(apipool_segment_t *segment, apr_uint32_t upstream)
+{
+    if (!apipool_pool_accepts_usage(segment, upstream)) {
+        apipool_pool_note_refuses_usage(segment, upstream, APIPOOL_ACCEPTS_USAGE);
+    }
+}
+
 void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t upstream,
                                      apr_time_t until)
 {
@@ -175,7 +188,22 @@ static void give_back(apipool_slot_t *slot, apr_uint32_t purpose)
     apipool_counts_add(&slot->counts, &unknown_end);
 }
 
-apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process)
+/* A slot keeps its key's place until all of its holders are gone, so it is the same key, or none. */
+static void give_back_tokens(apipool_segment_t *segment, apr_uint32_t i, apr_time_t now)
+{
+    const apipool_holder_t *holder = &segment->holders[i];
+    apipool_slot_t *slot = &segment->slots[holder->slot];
+    apr_uint32_t tokens = holder->tokens;
+    apipool_slot_note_reserved_locked(segment, i, 0, holder->at);
+    for (int w = APIPOOL_TPM; slot->id && tokens && w <= APIPOOL_TPD; w++) {
+        apipool_window_refund(&slot->windows[w], apipool_window_span(w), holder->at, now, tokens);
+    }
+    if (slot->id && tokens) {
+        apipool_slot_lift_locked(segment, holder->slot);
+    }
+}
+
+apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process, apr_time_t now)
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
@@ -184,10 +212,11 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
     for (apr_uint32_t i = 0; i < segment->header->holders.used; i++) {
         const apipool_holder_t *holder = &segment->holders[i];
         if (holder->process == process && holder->purpose == APIPOOL_FOR_CLIENT) {
-            apipool_client_leave_locked(segment, i);
+            apipool_client_leave_locked(segment, i, now);
         }
         else if (holder->process == process) {
             apr_uint32_t index = holder->slot;
+            give_back_tokens(segment, i, now);
             give_back(&segment->slots[index], holder->purpose);
             apipool_members_settle_locked(segment, index);
             apipool_slot_let_go_locked(segment, i);
@@ -201,13 +230,19 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
 }
 
 /* The rest is derived from the holders and waiters. */
-apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
+apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment, apr_time_t now)
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     for (apr_uint32_t i = 0; i < segment->header->holders.used; i++) {
+        if (segment->holders[i].process && segment->holders[i].purpose == APIPOOL_FOR_CLIENT) {
+            apipool_client_leave_locked(segment, i, now);
+        }
+        else if (segment->holders[i].process) {
+            give_back_tokens(segment, i, now);
+        }
         segment->holders[i].process = 0;
     }
     for (apr_uint32_t i = 0; i < segment->header->waiters.used; i++) {

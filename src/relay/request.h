@@ -61,6 +61,7 @@ typedef struct {
     apr_uint32_t tokens;        /* to be set aside */
     apipool_splice_t ask_usage; /* makes a stream tell its usage, where the client has not asked */
     apr_uint32_t refused_by;    /* index of the one that may have refused that, or APIPOOL_NONE */
+    apr_interval_time_t refused_for; /* how long that is remembered, should it be so */
 } apipool_facts_t;
 
 typedef enum {
@@ -109,10 +110,11 @@ typedef struct {
     apr_bucket_brigade *held;
     apipool_gate_mode_e mode; /* from here on to count all is 0 when an attempt begins */
     apr_off_t held_len;
-    int complete; /* the end of the answer came */
-    int flushed;  /* what is held was to go out at once */
-    int broke;    /* the answer ended early, or an error bucket came instead of one */
-    int peeking;  /* what is held is the beginning of an event stream */
+    int complete;  /* the end of the answer came */
+    int flushed;   /* what is held was to go out at once */
+    int broke;     /* the answer ended early, or an error bucket came instead of one */
+    int is_events; /* an event stream that can be read, whatever its type says */
+    int peeking;   /* what is held is the beginning of an event stream */
     apipool_sse_at_t peek;
     int in_band;       /* what is held is an error inside a 200 */
     const char *event; /* the data of its event, where it is one */

@@ -8,6 +8,11 @@
 /* Clients read event streams line by line (WHATWG HTML, section 9.2), so half a line is of no use to
  * them, and would spoil the event that tells them of a break. Called by the gate, which owns it. */
 
+/** Whether an answer is an event stream that can be read here. Where its type says nothing of the kind, as
+ *  with some relays, its first bytes tell.
+ *  @param bb the beginning of its body */
+int apipool_stream_is_one(const apipool_request_t *req, apr_bucket_brigade *bb);
+
 /** Starts with the first brigade of an event stream. */
 void apipool_stream_begin(apipool_request_t *req);
 
@@ -15,7 +20,7 @@ void apipool_stream_begin(apipool_request_t *req);
  *  usage is hidden, it keeps back what follows the last event. Takes time by what is new alone. */
 void apipool_stream_pass_lines(apipool_stream_t *stream, apr_bucket_brigade *bb);
 
-/** Takes the chunk that only tells the usage out of whole events that are about to pass. */
+/** Takes what only a client that asks gets to see of the usage out of whole events that are about to pass. */
 void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool);
 
 /** Ends a stream that has said it is complete as if nothing had broken after that: takes an error bucket

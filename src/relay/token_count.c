@@ -53,7 +53,8 @@ static apr_status_t forget_usage(void *data)
 void apipool_token_count_begin(apipool_request_t *req)
 {
     apipool_token_count_t *count = &req->gate.count;
-    count->is_stream = apipool_content_is_of_type(req->r, "text/event-stream");
+    count->is_stream =
+        req->gate.is_events || apipool_content_is_of_type(req->r, "text/event-stream");
     count->active = apipool_endpoint_generates(req->kind);
     count->readable = !apipool_content_is_encoded(req->r);
     count->reads = READS_NOTHING;
@@ -125,11 +126,6 @@ void apipool_token_count_feed(apipool_token_count_t *count, apr_bucket_brigade *
 int apipool_token_count_is_done(const apipool_token_count_t *count)
 {
     return count->is_stream && count->readable && apipool_usage_is_done(&count->usage);
-}
-
-int apipool_token_count_was_reported(const apipool_token_count_t *count)
-{
-    return apipool_usage_was_reported(&count->usage);
 }
 
 /* The whole events of a piece, or all of it where it has none, from the first line that begins in it. */

@@ -325,13 +325,6 @@ int apipool_usage_is_done(const apipool_usage_scan_t *scan)
     return scan->done || (scan->is_event_stream && find_done(head, head + len) > 0);
 }
 
-int apipool_usage_was_reported(const apipool_usage_scan_t *scan)
-{
-    apr_size_t len;
-    const char *head = apipool_usage_head(scan, &len);
-    return scan->reported || apipool_sse_find_usage(head, head + len);
-}
-
 const char *apipool_usage_head(const apipool_usage_scan_t *scan, apr_size_t *len)
 {
     *len = scan->missing ? head_max(scan) : scan->kept_len;

@@ -63,7 +63,7 @@ typedef struct {
     unsigned char begun;   /* something other than blanks and a byte order mark has come */
     unsigned char ignored; /* the answer is not JSON */
     unsigned char unread;  /* some of what is kept has not been read */
-    unsigned char reported, done;
+    unsigned char done;
     apipool_sse_at_t at;
     char *kept; /* the document, or the event, so far; from malloc */
     apr_size_t kept_len, kept_size;
@@ -103,9 +103,6 @@ int apipool_usage_is_final(const apipool_usage_scan_t *scan);
 
 /** Tests whether the last event marked the stream as complete, as its protocol does. */
 int apipool_usage_is_done(const apipool_usage_scan_t *scan);
-
-/** Tests whether the stream had an object for counts, whatever it holds. */
-int apipool_usage_was_reported(const apipool_usage_scan_t *scan);
 
 /** Returns the kept beginning of a document: all of it, unless it is too long. */
 const char *apipool_usage_head(const apipool_usage_scan_t *scan, apr_size_t *len);

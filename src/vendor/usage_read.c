@@ -202,10 +202,7 @@ static void take_value(apipool_usage_scan_t *scan, const path_t *path, const cha
     if (text == end || !levels || levels > NAMES) {
         return;
     }
-    if (*text == '{') {
-        scan->reported |= find_place(path, levels) != NULL;
-    }
-    else if (may_be_count(text, end)) {
+    if (may_be_count(text, end)) {
         int count = find_count(path, levels);
         double number = count >= 0 ? read_count(text, end) : -1;
         if (number >= 1 || (number >= 0 && scan->count[count] < 0)) {
@@ -223,28 +220,11 @@ static void set_name(path_t *path, const char *text, apr_size_t len)
     }
 }
 
-/* Finds the quote that ends a string, the first one after an even number of backslashes; NULL if
- * there is none. */
-static const char *string_end(const char *text, const char *end)
-{
-    const char *quote;
-    for (; (quote = memchr(text, '"', (size_t)(end - text))) != NULL; text = quote + 1) {
-        const char *slash = quote;
-        while (slash > text && slash[-1] == '\\') {
-            slash--;
-        }
-        if ((quote - slash) % 2 == 0) {
-            break;
-        }
-    }
-    return quote;
-}
-
 /* Takes a string, and the colon after it if it is a name. Returns where to continue. */
 static const char *take_string(apipool_usage_scan_t *scan, path_t *path, const char *text,
                                const char *end)
 {
-    const char *quote = string_end(text, end);
+    const char *quote = apipool_ascii_string_end(text, end);
     const char *colon = quote ? apipool_ascii_skip_space(quote + 1, end) : end;
     if (colon == end || *colon != ':') {
         return quote ? quote + 1 : end;
@@ -309,7 +289,6 @@ void apipool_usage_read_end(apipool_usage_scan_t *scan, const char *text, const 
         last = at;
     }
     if (last) {
-        scan->reported = 1;
         read_members(scan, &path, last, end);
     }
     else {

@@ -822,26 +822,6 @@ static void what_a_stream_begins_with_is_not_what_it_came_to(void **unused)
     }
 }
 
-static void an_object_for_counts_is_noticed_whatever_is_in_it(void **unused)
-{
-    static const struct {
-        const char *text;
-        int reported;
-    } rows[] = {
-        {"data: {\"choices\":[],\"usage\":null}\n\n", 0},
-        {"data: {\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":{}\"}}]}\n\n", 0},
-        {"data: {\"choices\":[],\"usage\":{}}\n\n", 1},
-        {"data: {\"usage\":{\"total_tokens\":12345678901234567890123}}\n\n", 1},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        apipool_usage_scan_t scan;
-        apipool_usage_begin(&scan, 1);
-        feed(&scan, rows[i].text, strlen(rows[i].text));
-        assert_int_equal(apipool_usage_was_reported(&scan), rows[i].reported);
-        apipool_usage_end(&scan);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -854,7 +834,6 @@ int main(void)
         cmocka_unit_test(events_are_read_line_by_line),
         cmocka_unit_test(containers_of_any_depth_are_passed),
         cmocka_unit_test(what_a_stream_begins_with_is_not_what_it_came_to),
-        cmocka_unit_test(an_object_for_counts_is_noticed_whatever_is_in_it),
         cmocka_unit_test(of_long_documents_the_beginning_and_the_end_are_read),
         cmocka_unit_test(a_scan_is_small),
     };
