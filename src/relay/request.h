@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "config.h"
+#include "decoder.h"
 #include "endpoint.h"
 #include "estimate.h"
 #include "lifecycle.h"
@@ -33,7 +34,7 @@ enum {
 };
 
 /* The captured request body: in memory, or in a file that has no name any more. */
-typedef struct {
+typedef struct apipool_body_t {
     apr_bucket_brigade *brigade; /* NULL once it is in the file */
     apr_file_t *file;
     apr_off_t length;
@@ -45,6 +46,8 @@ typedef struct {
     const char *doubt;  /* what readers disagree about; NULL: nothing, or nobody asks */
     int copying;        /* the last bucket is a copy, which may grow */
     apr_off_t inside;   /* where a member could be put in, of a JSON object */
+    const struct apipool_body_t
+        *wire; /* as it came, if it was compressed and all of this is decoded */
 } apipool_body_t;
 
 /* A part of the body that an attempt sends otherwise. */
@@ -92,12 +95,13 @@ typedef struct {
 /* The tokens of a good answer; see token_count.h. */
 typedef struct {
     unsigned char active;    /* the endpoint costs tokens */
-    unsigned char readable;  /* it is not compressed */
+    unsigned char readable;  /* it is not compressed, or can be decoded */
     unsigned char is_stream; /* of events */
     unsigned char reads;     /* what is read for an estimate */
     apipool_usage_scan_t usage;
-    apr_off_t passed;        /* bytes */
-    apipool_piece_t *pieces; /* two: the last one that is full, and the next */
+    apipool_decoder_t *decoder; /* NULL: it is not compressed */
+    apr_off_t passed;           /* bytes, decoded */
+    apipool_piece_t *pieces;    /* two: the last one that is full, and the next */
     apipool_estimate_t estimate;
 } apipool_token_count_t;
 

@@ -6,7 +6,8 @@
 #include "content_type.h"
 #include "sse.h"
 
-#define READ_PIECE (16 * 1024)
+#define READ_PIECE  (16 * 1024)
+#define DECODED_MAX (64 * 1024 * 1024) /* more is no answer but an attack */
 
 enum { READS_NOTHING, READS_ALL, READS_PIECE };
 
@@ -56,7 +57,9 @@ void apipool_token_count_begin(apipool_request_t *req)
     count->is_stream =
         req->gate.is_events || apipool_content_is_of_type(req->r, "text/event-stream");
     count->active = apipool_endpoint_generates(req->kind);
-    count->readable = !apipool_content_is_encoded(req->r);
+    const char *coding = apipool_content_coding(req->r);
+    count->decoder = coding ? apipool_decoder_make(coding, DECODED_MAX, req->r->pool) : NULL;
+    count->readable = !coding || count->decoder;
     count->reads = READS_NOTHING;
     count->passed = 0;
     apipool_usage_end(&count->usage);
@@ -100,6 +103,19 @@ static void keep_piece(apipool_token_count_t *count, const char *data, apr_size_
     next->len += len;
 }
 
+static void read_along(void *ctx, const char *data, apr_size_t len)
+{
+    apipool_token_count_t *count = ctx;
+    apipool_usage_feed(&count->usage, data, len);
+    if (count->reads == READS_ALL) {
+        apipool_estimate_feed(&count->estimate, data, len);
+    }
+    else if (count->reads == READS_PIECE) {
+        keep_piece(count, data, len);
+    }
+    count->passed += (apr_off_t)len;
+}
+
 void apipool_token_count_feed(apipool_token_count_t *count, apr_bucket_brigade *bb)
 {
     if (!count->readable || (!count->active && !count->is_stream)) {
@@ -109,16 +125,16 @@ void apipool_token_count_feed(apipool_token_count_t *count, apr_bucket_brigade *
          b = APR_BUCKET_NEXT(b)) {
         const char *data;
         apr_size_t len;
-        if (!APR_BUCKET_IS_METADATA(b) &&
-            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS) {
-            apipool_usage_feed(&count->usage, data, len);
-            if (count->reads == READS_ALL) {
-                apipool_estimate_feed(&count->estimate, data, len);
-            }
-            else if (count->reads == READS_PIECE) {
-                keep_piece(count, data, len);
-            }
-            count->passed += (apr_off_t)len;
+        if (APR_BUCKET_IS_METADATA(b) ||
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+            continue;
+        }
+        if (!count->decoder) {
+            read_along(count, data, len);
+        }
+        else if (!apipool_decoder_feed(count->decoder, data, len, read_along, count)) {
+            count->readable = 0;
+            return;
         }
     }
 }
