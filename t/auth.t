@@ -361,6 +361,8 @@ subtest 'limits' => sub {
     print {$leaving} "POST /v1/chat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $key\r\nX-Mock: slow delayms60000\r\n",
         'Content-Length: ', length $content, "\r\n\r\n$content";
     ok wait_for(sub { ask('/v1/chat', $key, content => $content)->{status} == 429 }), 'tokens are set aside meanwhile';
+    my ($early) = grep { $_->{name} eq 'early' } @{clients('list')->{clients}};
+    cmp_ok $early->{usage}{tpd}, '>=', 900, '... and shown as the limit counts them';
     close $leaving;
     ok wait_for(sub { ask('/v1/chat', $key, content => $content)->{status} == 200 }),
         '... and given back if the client leaves before the first byte';

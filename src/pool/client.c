@@ -259,12 +259,21 @@ static void copy_image(const apipool_client_slot_t *slot, apipool_client_image_t
     apipool_client_terms_copy(&image->terms, apipool_client_slot_terms(slot));
 }
 
+/* What a limit goes by, whether there is one or not: with what is reserved, and with estimates. */
+static apr_int64_t enforced(const apipool_client_slot_t *slot, int limit, apr_time_t now)
+{
+    return (apr_int64_t)apipool_window_sum(&slot->windows[limit], spans[limit], now);
+}
+
 static void read_slot(const apipool_client_slot_t *slot, apr_time_t now, apipool_client_row_t *row)
 {
     copy_image(slot, &row->image);
     row->last_used_at = slot->last_used_at;
     row->in_flight = slot->in_flight;
     apipool_counters_read(&slot->counters, now, &row->counters);
+    row->counters.rpm = enforced(slot, APIPOOL_CLIENT_RPM, now);
+    row->counters.tpm = enforced(slot, APIPOOL_CLIENT_TPM, now);
+    row->counters.tpd = enforced(slot, APIPOOL_CLIENT_TPD, now);
 }
 
 /* Takes the lock and finds a client by name. Without the client, the lock is not held. */
