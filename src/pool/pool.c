@@ -14,6 +14,7 @@
 
 #define TOTALS_BATCH 256
 #define REPORT_EVERY apr_time_from_sec(60)
+#define PUT_OFF_NEAR 8 /* places that an id may have */
 
 apr_status_t apipool_pool_retire_all(apipool_segment_t *segment)
 {
@@ -141,6 +142,44 @@ void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t up
                                      apr_time_t until)
 {
     __atomic_store_n(&segment->upstreams[upstream].refuses_usage, until, __ATOMIC_RELAXED);
+}
+
+/* The place of an id; NULL if it has none. */
+static apr_uint64_t *find_put_off(const apipool_segment_t *segment, apr_uint64_t id)
+{
+    for (apr_uint64_t i = 0; id && i < PUT_OFF_NEAR; i++) {
+        apr_uint64_t *place = &segment->header->put_off[(id + i) % APIPOOL_PUT_OFF];
+        if (__atomic_load_n(place, __ATOMIC_RELAXED) == id) {
+            return place;
+        }
+    }
+    return NULL;
+}
+
+/* The ids that may have a place are few. When all of its places are taken, it takes the first. */
+void apipool_pool_put_off(apipool_segment_t *segment, apr_uint64_t id)
+{
+    apr_uint64_t *first = &segment->header->put_off[id % APIPOOL_PUT_OFF];
+    for (apr_uint64_t i = 0; id && i < PUT_OFF_NEAR; i++) {
+        apr_uint64_t none = 0, *place = &segment->header->put_off[(id + i) % APIPOOL_PUT_OFF];
+        if (__atomic_compare_exchange_n(place, &none, id, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED) ||
+            none == id) {
+            return;
+        }
+    }
+    __atomic_store_n(first, id, __ATOMIC_RELAXED);
+}
+
+int apipool_pool_is_put_off(const apipool_segment_t *segment, apr_uint64_t id)
+{
+    return find_put_off(segment, id) != NULL;
+}
+
+int apipool_pool_take_put_off(apipool_segment_t *segment, apr_uint64_t id)
+{
+    apr_uint64_t *place = find_put_off(segment, id);
+    return place &&
+           __atomic_compare_exchange_n(place, &id, 0, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 int apipool_pool_reports_exhausted(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,

@@ -193,6 +193,13 @@ void apipool_pool_note_accepts_usage(apipool_segment_t *segment, apr_uint32_t up
 void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t upstream,
                                      apr_time_t until);
 
+/** Notes the hash of an id under which an answer can be read later, or tells if there is one, and
+ *  forgets it. Of very many, some are forgotten early. No lock: numbers of their own. take returns 1
+ *  to one caller. 0 is no hash. */
+void apipool_pool_put_off(apipool_segment_t *segment, apr_uint64_t id);
+int apipool_pool_is_put_off(const apipool_segment_t *segment, apr_uint64_t id);
+int apipool_pool_take_put_off(apipool_segment_t *segment, apr_uint64_t id);
+
 /**
  * Decides if a pool without usable keys is logged now: once a minute over all processes, so that
  * repeated requests do not fill the disk. No lock.

@@ -27,7 +27,7 @@ static apr_int64_t tokens_of(apipool_request_t *req, apipool_rule_e rule, apipoo
 
 /* For the client the same counts, but nothing that was set aside is given back where an answer has passed,
  * or some of it, and did not tell all. */
-static apr_int64_t tokens_of_client(const apipool_request_t *req, apipool_rule_e rule,
+static apr_int64_t tokens_of_client(apipool_request_t *req, apipool_rule_e rule,
                                     apipool_tokens_e told, const apipool_usage_t *usage,
                                     apr_int64_t charged)
 {
@@ -36,7 +36,8 @@ static apr_int64_t tokens_of_client(const apipool_request_t *req, apipool_rule_e
                                  rule == APIPOOL_RULE_BROKE_OFF);
     int is_known = told == APIPOOL_TOKENS_REPORTED ||
                    (told == APIPOOL_TOKENS_ESTIMATED && usage->completion >= 0);
-    return !req->charge.serial || !passed || is_known || !apipool_endpoint_generates(req->kind)
+    return !req->charge.serial || !passed || is_known || !apipool_endpoint_generates(req->kind) ||
+                   apipool_token_count_is_put_off(req)
                ? charged
                : -1;
 }
@@ -115,6 +116,7 @@ void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t
     leave_trail(req, outcome.rule);
     if (outcome.rule == APIPOOL_RULE_SUCCESS) {
         apipool_token_count_note_habit(req);
+        apipool_token_count_remember(req);
     }
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,

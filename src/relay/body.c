@@ -138,6 +138,7 @@ static const char *const wanted[] = {
     [APIPOOL_BODY_GENERATION_CONFIG_SNAKE] = "generation_config",
     [APIPOOL_BODY_STREAM] = "stream",
     [APIPOOL_BODY_STREAM_OPTIONS] = "stream_options",
+    [APIPOOL_BODY_BACKGROUND] = "background",
 };
 
 int apipool_body_session(const apipool_pool_conf_t *pool)

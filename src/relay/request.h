@@ -29,7 +29,8 @@ enum {
     APIPOOL_BODY_GENERATION_CONFIG_SNAKE,
     APIPOOL_BODY_STREAM,
     APIPOOL_BODY_STREAM_OPTIONS,
-    APIPOOL_BODY_SESSION, /* APIPoolAffinity body:MEMBER */
+    APIPOOL_BODY_BACKGROUND, /* the answer comes later, when somebody asks for it */
+    APIPOOL_BODY_SESSION,    /* APIPoolAffinity body:MEMBER */
     APIPOOL_BODY_SNIFFED
 };
 
@@ -92,12 +93,16 @@ typedef struct {
     char text[APIPOOL_PIECE_MAX];
 } apipool_piece_t;
 
+/* A read of what was begun earlier, which may be the first one to tell what that took. */
+typedef enum { APIPOOL_DUE_NOTHING, APIPOOL_DUE_UNKNOWN, APIPOOL_DUE_HERE } apipool_due_e;
+
 /* The tokens of a good answer; see token_count.h. */
 typedef struct {
     unsigned char active;    /* the endpoint costs tokens */
     unsigned char readable;  /* it is not compressed, or can be decoded */
     unsigned char is_stream; /* of events */
     unsigned char reads;     /* what is read for an estimate */
+    unsigned char due;       /* apipool_due_e */
     apipool_usage_scan_t usage;
     apipool_decoder_t *decoder; /* NULL: it is not compressed */
     apr_off_t passed;           /* bytes, decoded */

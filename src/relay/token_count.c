@@ -45,6 +45,19 @@ static int how_to_read(const apipool_request_t *req, apipool_estimate_kind_e *ki
     }
 }
 
+/* The last segment of a path; 0 if there is none. */
+static apr_uint64_t id_in_path(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? apipool_hash(slash + 1) : 0;
+}
+
+static int may_be_due(const apipool_request_t *req)
+{
+    return req->r->method_number == M_GET && req->kind == APIPOOL_ENDPOINT_FREE && !req->probing &&
+           apipool_pool_is_put_off(apipool_lifecycle_segment(), id_in_path(req->path));
+}
+
 static apr_status_t forget_usage(void *data)
 {
     apipool_usage_end(data);
@@ -56,7 +69,8 @@ void apipool_token_count_begin(apipool_request_t *req)
     apipool_token_count_t *count = &req->gate.count;
     count->is_stream =
         req->gate.is_events || apipool_content_is_of_type(req->r, "text/event-stream");
-    count->active = apipool_endpoint_generates(req->kind);
+    count->due = may_be_due(req) ? APIPOOL_DUE_UNKNOWN : APIPOOL_DUE_NOTHING;
+    count->active = apipool_endpoint_generates(req->kind) || count->due;
     const char *coding = apipool_content_coding(req->r);
     count->decoder = coding ? apipool_decoder_make(coding, DECODED_MAX, req->r->pool) : NULL;
     count->readable = !coding || count->decoder;
@@ -265,12 +279,63 @@ apr_int64_t apipool_token_count_prompt(apipool_request_t *req)
     return req->body.tokens;
 }
 
+int apipool_token_count_is_put_off(apipool_request_t *req)
+{
+    apipool_token_count_t *count = &req->gate.count;
+    apipool_usage_t ignored;
+    int is_later = req->kind == APIPOOL_ENDPOINT_BATCH || req->kind == APIPOOL_ENDPOINT_BLIND ||
+                   (req->kind == APIPOOL_ENDPOINT_TEXT && req->body.sniffed &&
+                    req->body.sniffed[APIPOOL_BODY_BACKGROUND].kind == APIPOOL_SNIFF_TRUE);
+    return is_later && count->active && count->readable && !count->is_stream &&
+           !apipool_usage_result(&count->usage, &ignored);
+}
+
+void apipool_token_count_remember(apipool_request_t *req)
+{
+    static const apipool_sniff_name_t name = {.name = "id"};
+    char room[APIPOOL_SNIFF_TEXT_USUAL + 1];
+    apipool_sniffed_t id;
+    apipool_sniff_t sniff;
+    apr_size_t len;
+    if (!apipool_token_count_is_put_off(req)) {
+        return;
+    }
+    const char *text = apipool_usage_head(&req->gate.count.usage, &len);
+    apipool_sniff_begin(&sniff, NULL, &name, 1, &id, NULL, NULL);
+    id.room = room;
+    apipool_sniff_feed(&sniff, text, len);
+    if (id.kind == APIPOOL_SNIFF_STRING && !id.truncated && *room) {
+        apipool_pool_put_off(apipool_lifecycle_segment(), apipool_hash(room));
+    }
+}
+
+/* Of several that read the same usage, one is charged for it. */
+static apipool_tokens_e take_due(apipool_request_t *req, apipool_usage_t *tokens)
+{
+    apipool_token_count_t *count = &req->gate.count;
+    int is_told = count->readable && apipool_usage_result(&count->usage, tokens) &&
+                  tokens->total > 0 && apipool_usage_is_final(&count->usage);
+    if (is_told && count->due == APIPOOL_DUE_UNKNOWN) {
+        int is_here = apipool_pool_take_put_off(apipool_lifecycle_segment(), id_in_path(req->path));
+        count->due = is_here ? APIPOOL_DUE_HERE : APIPOOL_DUE_NOTHING;
+        count->active = is_here;
+    }
+    if (is_told && count->due == APIPOOL_DUE_HERE) {
+        return APIPOOL_TOKENS_REPORTED;
+    }
+    tokens->prompt = tokens->completion = tokens->cached = tokens->total = -1;
+    return APIPOOL_TOKENS_NONE;
+}
+
 /* Where a stream has told what it began with and not what it came to, the prompt stands as it is. */
 apipool_tokens_e apipool_token_count_tokens(apipool_request_t *req, apipool_usage_t *tokens)
 {
     apipool_token_count_t *count = &req->gate.count;
     int has_begun = 0;
 
+    if (count->active && count->due) {
+        return take_due(req, tokens);
+    }
     tokens->prompt = tokens->completion = tokens->cached = tokens->total = -1;
     if (count->active && count->readable) {
         has_begun = apipool_usage_result(&count->usage, tokens);
@@ -278,7 +343,8 @@ apipool_tokens_e apipool_token_count_tokens(apipool_request_t *req, apipool_usag
             return APIPOOL_TOKENS_REPORTED;
         }
     }
-    if (!count->active || !req->body.length || req->kind >= APIPOOL_ENDPOINT_RUN) {
+    if (!count->active || !req->body.length || req->kind >= APIPOOL_ENDPOINT_RUN ||
+        apipool_token_count_is_put_off(req)) {
         return APIPOOL_TOKENS_NONE;
     }
     tokens->prompt =

@@ -318,6 +318,28 @@ static void acquire_as(apr_uint32_t process, int count, apipool_lease_t *leases)
     }
 }
 
+static void what_was_put_off_is_taken_once(void **unused)
+{
+    apr_uint64_t id = 5;
+    assert_false(apipool_pool_take_put_off(segment, id));
+    assert_false(apipool_pool_take_put_off(segment, 0));
+    for (int i = 0; i < 8; i++) { /* all of them for the same place */
+        apipool_pool_put_off(segment, id + (apr_uint64_t)i * APIPOOL_PUT_OFF);
+    }
+    apipool_pool_put_off(segment, id);
+    for (int i = 0; i < 8; i++) {
+        apr_uint64_t one = id + (apr_uint64_t)i * APIPOOL_PUT_OFF;
+        assert_true(apipool_pool_is_put_off(segment, one));
+        assert_true(apipool_pool_take_put_off(segment, one));
+        assert_false(apipool_pool_take_put_off(segment, one));
+    }
+    for (int i = 0; i < 9; i++) {
+        apipool_pool_put_off(segment, id + (apr_uint64_t)i * APIPOOL_PUT_OFF);
+    }
+    assert_false(apipool_pool_is_put_off(segment, id)); /* the ninth has its place */
+    assert_true(apipool_pool_is_put_off(segment, id + 8 * APIPOOL_PUT_OFF));
+}
+
 static void leases_of_a_process_that_died_are_given_back(void **unused)
 {
     static apipool_lease_t dead[5], alive[3];
@@ -620,6 +642,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(totals_of_many_keys_take_several_steps),
     TEST(keys_are_read_in_portions_each_once),
     TEST(two_pools_with_the_same_key_do_not_mix),
+    TEST(what_was_put_off_is_taken_once),
     TEST(leases_of_a_process_that_died_are_given_back),
     TEST(what_the_dead_held_up_is_usable_again),
     TEST(leases_beyond_the_list_of_holders_still_come_back),
