@@ -264,7 +264,8 @@ static void read_compressed(apipool_request_t *req)
     apr_uint64_t most = (apr_uint64_t)apipool_shorter(req->pool->body_limit, DECODED_MAX);
     apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED];
     apipool_strict_t strict;
-    if (!req->body.length || !coding || !ap_cstr_casecmp(coding, "identity")) {
+    if (!req->body.length || !coding || !ap_cstr_casecmp(coding, "identity") ||
+        !ap_cstr_casecmpn(coding, "deflate", 7)) { /* which may be read in two ways */
         return;
     }
     apipool_decoder_t *decoder = apipool_decoder_make(coding, most, p);

@@ -89,8 +89,8 @@ static int step_gzip(apipool_decoder_t *decoder, step_t *step)
     return step_zlib(decoder, step);
 }
 
-/* Some senders leave out the header of zlib (RFC 9110 section 8.4.1.2). The first byte tells: 8 is the method,
- * which a raw stream can have there only by an unusual block. */
+/* Some senders leave out the header of zlib (RFC 9110 section 8.4.1.2). The first byte tells: 8 is
+ * the method, which a raw stream can have there only by an unusual block. */
 static int step_deflate(apipool_decoder_t *decoder, step_t *step)
 {
     if (!decoder->begun && step->in_len && (*step->in & 0x0f) != Z_DEFLATED) {

@@ -86,8 +86,8 @@ void apipool_usage_end(apipool_usage_scan_t *scan);
  * not in generated text, in tool call arguments or deeper, unless the document is broken or too
  * long to be read completely. They must be numbers from 0 to 1e15, or such a number as a string;
  * fractions are dropped. Other values, and null, leave a count unchanged, and so does a zero after
- * another number: some vendors report zeros in an event that has nothing to report. A name with escapes, which no vendor sends, is not
- * recognised.
+ * another number: some vendors report zeros in an event that has nothing to report. A name with
+ * escapes, which no vendor sends, is not recognised.
  */
 void apipool_usage_feed(apipool_usage_scan_t *scan, const char *data, apr_size_t len);
 
