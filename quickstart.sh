@@ -114,6 +114,7 @@ need_to_build() {
     need libjansson-dev pkg-config --exists jansson
     need libssl-dev pkg-config --exists libcrypto
     need libicu-dev pkg-config --exists icu-uc
+    need zlib1g-dev pkg-config --exists zlib
     need apache2-dev has apxs
     need apache2-bin has_httpd
 }

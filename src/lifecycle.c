@@ -239,7 +239,7 @@ apipool_segment_t *apipool_lifecycle_open(apr_pool_t *pconf, server_rec *main_se
     apr_status_t rv = open_segment(retained, pconf, main_server);
     store_mutex = retained->store_mutex;
     if (rv == APR_SUCCESS && !ap_unixd_mpm_get_retained_data()->was_graceful) {
-        rv = apipool_pool_reclaim_all(segment); /* all holders have ended */
+        rv = apipool_pool_reclaim_all(segment, apr_time_now()); /* all holders have ended */
         apipool_lifecycle_note_repairs(main_server);
     }
     if (rv != APR_SUCCESS) {

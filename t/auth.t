@@ -355,6 +355,17 @@ subtest 'limits' => sub {
     isnt ask('/v1/%63hat/completions', $key, content => '{"model":"m","max_tokens":90}')->{status}, 429, 'a path in disguise';
     $answer = ask('/v1/%63hat/completions', $key, content => '{"model":"m","max_tokens":99}');
     refused($answer, 429, 'rate_limit_exceeded', '... takes tokens as well');
+    $key = create('early', tokens_per_day => 1000);
+    my $leaving = IO::Socket::INET->new(PeerAddr => $bases[0] =~ s{^http://}{}r, Timeout => 10) or die "$@\n";
+    my $content = '{"model":"m","max_tokens":900}';
+    print {$leaving} "POST /v1/chat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $key\r\nX-Mock: slow delayms60000\r\n",
+        'Content-Length: ', length $content, "\r\n\r\n$content";
+    ok wait_for(sub { ask('/v1/chat', $key, content => $content)->{status} == 429 }), 'tokens are set aside meanwhile';
+    my ($early) = grep { $_->{name} eq 'early' } @{clients('list')->{clients}};
+    cmp_ok $early->{usage}{tpd}, '>=', 900, '... and shown as the limit counts them';
+    close $leaving;
+    ok wait_for(sub { ask('/v1/chat', $key, content => $content)->{status} == 200 }),
+        '... and given back if the client leaves before the first byte';
     $key = create('unlucky', rpm => 1, tpm => 1000);
     is ask('/dead/chat', $key)->{status}, 502, 'what reaches no upstream' for 1 .. 3;
     is ask('/v1/chat', $key)->{status}, 200, '... is given back';

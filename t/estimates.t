@@ -66,6 +66,11 @@ my %answers = (
     claude => [$SSE, $begin . $deltas . $ended],
     'cut-claude' => [$SSE, $begin . $deltas, 'cut'],
     'cut-stream' => [$SSE, $chunks, 'cut'],
+    queued => [$JSON, '{"id":"resp_1","status":"queued","usage":null}'],
+    running => [$JSON, '{"id":"resp_1","status":"in_progress","usage":null}'],
+    done => [$JSON, '{"id":"resp_1","status":"completed","usage":{"input_tokens":7,"output_tokens":8,"total_tokens":15}}'],
+    batch => [$JSON, '{"id":"batch_1","status":"validating"}'],
+    'batch-done' => [$JSON, '{"id":"batch_1","usage":{"input_tokens":70,"output_tokens":80,"total_tokens":150}}'],
     gzip => [$JSON, 'x' x 8000, 'Content-Encoding: gzip'],
     'gzip-stream' => [$SSE, 'x' x 8000, 'Content-Encoding: gzip'],
 );
@@ -90,7 +95,7 @@ my $port = serve_raw(
 
 my @NOTES = qw(usage prompt-tokens completion-tokens total-tokens outcome);
 my $format = join '\t', '%q', map {"%{apipool-$_}n"} @NOTES;
-my @pools = qw(first silent telling mixed images claude limited);
+my @pools = qw(first silent telling mixed images claude limited later);
 my $httpd = pool_server(
     {
         map {
@@ -235,6 +240,26 @@ subtest 'limits' => sub {
     }
     my (undef, $answer) = noted('limited', '/audio/speech', 'sound', '{"input":"one two three"}');
     is $answer->{status}, 200, '... and so does speech';
+};
+
+subtest 'what is answered later is charged when somebody first reads its usage' => sub {
+    my $background = '{"model":"m","background":true,"input":"one two three"}';
+    my @cases = (
+        ['POST', '/responses', 'queued', $background, 'none'],
+        ['GET', '/responses/resp_1', 'running', undef, 'none'],
+        ['GET', '/responses/resp_2', 'done', undef, 'none'],
+        ['GET', '/responses/resp_1', 'done', undef, 'reported', 15],
+        ['GET', '/responses/resp_1', 'done', undef, 'none'],
+        ['POST', '/batches', 'batch', '{"input_file_id":"f"}', 'none'],
+        ['GET', '/batches/batch_1', 'batch-done', undef, 'reported', 150],
+        ['GET', '/batches/batch_1', 'batch-done', undef, 'none'],
+    );
+    for my $case (@cases) {
+        my ($method, $path, $answer, $body, $usage, $total) = @$case;
+        my ($notes) = noted('later', $path, $answer, $body, $method);
+        is $notes->{usage}, $usage, "$method $path, $answer: $usage";
+        is $notes->{'total-tokens'}, $total // '-', '... and so many tokens';
+    }
 };
 
 is $httpd->faults, '', 'nothing went wrong inside';

@@ -24,7 +24,7 @@ sub keys_of {
 my %pools = (
     on => {keys => keys_of('on', 'ok')},
     quiet => {keys => keys_of('quiet', 'ok'), lines => 'APIPoolStreamUsage Off'},
-    rotating => {keys => keys_of('rotating', '401', '429', 'ok'), lines => $TURN},
+    rotating => {keys => keys_of('rotating', 'ok', '401', '429', 'ok'), lines => $TURN},
     renamed => {
         keys => keys_of('renamed', 'ok'),
         upstreams => ["$mock/v1 model=mine:a-longer-name/of:it,l:s"]
@@ -32,7 +32,7 @@ my %pools = (
     refusing => {keys => keys_of('refusing', ('nostreamoptions') x 3), lines => $TURN},
     refusing422 => {keys => keys_of('refusing422', ('nostreamoptions422') x 3), lines => $TURN},
     asked => {keys => keys_of('asked', ('nostreamoptions') x 2), lines => $TURN},
-    failing => {keys => keys_of('failing', 'ctx400', 'ok'), lines => $TURN},
+    failing => {keys => keys_of('failing', 'ctx400')},
     mixed => {
         keys => {
             a => keys_of('mixed-a', ('nostreamoptions') x 2),
@@ -56,6 +56,40 @@ $pools{said} = {
     keys => {said => keys_of('said', 'ok'), mock => keys_of('said-mock', 'ok')},
     upstreams => ["http://127.0.0.1:$said/v1 name=said model=mine:x", "$mock/v1 name=mock priority=1"]
 };
+# An upstream that answers what its path says if it is asked for usage, and a stream of a type that is none if not.
+my $EVENT = qq(data: {"choices":[{"delta":{"content":"hi"}}]}\n\n);
+my %answers = (
+    (map { $_ => [$_, 'application/json', '{"error":{"message":"no"}}'] } 400, 401, 403, 404, 429, 500, 503),
+    json => [200, 'application/json', '{"error":{"message":"bad request","type":"invalid_request_error"}}'],
+    event => [200, 'text/event-stream', qq(data: {"error":{"message":"bad request","code":400}}\n\n)],
+    timings => [
+        200, 'text/plain',
+        "${EVENT}data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7},"
+            . "\"timings\":{\"n\":1}}\n\ndata: [DONE]\n\n"
+    ],
+    plain => [
+        200, 'application/json',
+        "${EVENT}data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\ndata: [DONE]\n\n"
+    ],
+);
+my $odd = APIPoolTest::serve_raw(
+    sub {
+        my ($socket) = @_;
+        my ($head, $body) = APIPoolTest::read_request($socket) or return;
+        my ($name) = $head =~ m{^POST /(\w+)/};
+        my ($status, $type, $text) =
+            $body =~ /include_usage/ ? @{$answers{$name}} : (200, undef, "${EVENT}data: [DONE]\n\n");
+        print {$socket} "HTTP/1.1 $status x\r\n", defined $type ? "Content-Type: $type\r\n" : '', 'Content-Length: ',
+            length $text, "\r\nX-Mark: ", ($body =~ /include_usage/ ? 'asked' : 'not'),
+            "\r\nConnection: close\r\n\r\n$text";
+    }
+);
+$pools{"odd$_"} = {
+    keys => {"odd$_" => keys_of("odd$_", 'ok')},
+    upstreams => ["http://127.0.0.1:$odd/$_ name=odd$_"],
+    lines => "APIPoolRetries 0\nAPIPoolRotations 0"
+} for keys %answers;
+
 $pools{own} = {keys => keys_of('own', 'nostreamoptions')};
 my $httpd = pool_server(\%pools);
 
@@ -239,19 +273,21 @@ subtest 'a model renamed at the same time' => sub {
     is $seen[0]{body_sha1}, sha1_hex("{$ADDED$filler,\"model\":\"$to\",\"stream\":true}"), 'in a file';
 };
 
-subtest 'every attempt asks' => sub {
+subtest 'every attempt asks an upstream that has served such a request' => sub {
     my $body = '{"model":"m","stream":true}';
+    is((post('rotating', '/chat', $body))[0]{status}, 200, 'the first one is served');
     my ($answer, @seen) = post('rotating', '/chat', $body);
-    is $answer->{status}, 200, 'the third key answers';
+    is $answer->{status}, 200, 'another key answers';
     is_deeply [map { $_->{status} } @seen], [401, 429, 200], '... after two that were refused';
     is_deeply [map { $_->{body} } @seen], [("{$ADDED\"model\":\"m\",\"stream\":true}") x 3],
         '... all three with the same body';
     unlike $answer->{content}, qr/prompt_tokens/, '... and the client sees no usage';
 };
 
-# A stream less the chunk that only tells the usage, and how many there were.
+# A stream less the chunk that only tells the usage, and the others' usage of null, and how many there were.
 sub without_usage {
     my ($stream) = @_;
+    $stream =~ s/,"usage":null//g;
     my $dropped = $stream =~ s/data: (?:(?!\r?\n\r?\n).)*"choices":\[\],"usage":\{.*?\r?\n\r?\n//gs;
     return ($stream, $dropped || 0);
 }
@@ -428,9 +464,38 @@ subtest "a refusal of the client's own options" => sub {
 subtest 'a refusal of something else' => sub {
     my ($answer, @seen) = post('failing', '/chat/completions', '{"model":"m","stream":true}');
     is $answer->{status}, 400, 'passes';
-    is scalar @seen, 1, '... at once';
+    is_deeply [map { is_asked($_->{body}) ? 'asked' : 'not' } @seen], ['asked', 'not'],
+        '... once it is clear that it was not the option';
     ($answer, @seen) = post('failing', '/chat/completions', '{"model":"m","stream":true}');
     ok is_asked($seen[0]{body}), '... and later requests are asked for their usage still';
+};
+
+subtest 'whatever an upstream answers that nobody has seen to accept the option' => sub {
+    my $body = '{"model":"m","stream":true}';
+    for my $name (sort grep { !/timings|plain/ } keys %answers) {
+        my ($answer) = post("odd$name", '/chat/completions', $body);
+        is $answer->{status}, 200, "$name: the request is sent once more without it";
+        is $answer->{content}, "${EVENT}data: [DONE]\n\n", '... and the client gets that answer';
+        is_deeply metrics($httpd->{base})->states("odd$name"), {active => 1}, '... and the key is not to blame';
+        ($answer) = post("odd$name", '/chat/completions', $body);
+        is $answer->{headers}{'x-mark'}, 'not', '... which is remembered';
+    }
+    like $httpd->log, qr/upstream odd404 rejects \S+; it will not be sent for an hour/, 'for an hour';
+    like $httpd->log, qr/upstream odd503 rejects \S+; it will not be sent for a minute/,
+        '... or for a minute, where it may have passed by itself';
+};
+
+subtest 'streams that are called something else' => sub {
+    my %left = (timings => "${EVENT}data: {\"choices\":[],\"timings\":{\"n\":1}}\n\ndata: [DONE]\n\n",
+        plain => "${EVENT}data: [DONE]\n\n");
+    for my $name (sort keys %left) {
+        my ($answer) = post("odd$name", '/chat/completions', '{"model":"m","stream":true}');
+        is $answer->{headers}{'content-type'}, $answers{$name}[1], "$name: the type stays";
+        is $answer->{content}, $left{$name}, '... the usage does not, and what came with it does';
+        my $tokens = wait_for(
+            sub { metrics($httpd->{base})->sum('apipool_tokens_total', pool => "odd$name", type => 'completion') });
+        is $tokens, 7, '... and it is counted';
+    }
 };
 
 subtest 'one upstream of two' => sub {
@@ -497,9 +562,10 @@ subtest 'a refusal that is about the key as well' => sub {
     $ask->('{"model":"m","stream":true,"messages":[]}');
     close $write;
     sysread $read, my $text, 4096;
+    my ($first, @others) = split /\n/, $text;
     my %times;
-    $times{$_}++ for split /\n/, $text;
-    is scalar(keys %times), 3, 'three keys are tried';
+    $times{$_}++ for @others;
+    is scalar(keys %times), 3, 'three keys are tried, after the one that was asked for its usage';
     is_deeply [grep { $_ > 1 } values %times], [], '... each of them once';
     is $other->faults, '', '... and nothing goes wrong inside';
 };

@@ -149,6 +149,7 @@ void apipool_render_counters(json_t *object, const apipool_counters_snapshot_t *
     set_count(object, "completion_tokens", counters->completion);
     set_count(object, "cached_tokens", counters->cached);
     set_count(object, "total_tokens", counters->total);
+    set_count(object, "estimated_tokens", counters->estimated);
     json_object_set_new(object, "ttft_ms", apipool_render_real(counters->first_byte_ms));
     json_object_set_new(object, "latency_ms", apipool_render_real(counters->latency_ms));
 }

@@ -48,6 +48,7 @@
 #define APIPOOL_UPSTREAMS_MAX      2048
 #define APIPOOL_UPSTREAMS_PER_POOL 16
 #define APIPOOL_HOLDERS_MAX        32768
+#define APIPOOL_PUT_OFF            4096 /* ids of answers that were put off */
 #define APIPOOL_ACCOUNT_LIMITS_MAX 4096 /* a power of two */
 #define APIPOOL_QUEUES_MAX         256  /* a power of two */
 #define APIPOOL_WAITERS_MAX        8192
@@ -115,9 +116,10 @@ typedef struct {
     _Alignas(APIPOOL_LINE) apr_uint32_t inside; /* process that holds the lock; 0: none */
     apr_uint32_t waiting, served; /* processes that found the lock taken; those that got it since */
     apipool_hash_table_head_t holders;
-    apr_uint64_t random;             /* state of the random generator */
-    apr_uint64_t updates;            /* requests counted */
-    apr_time_t account_limits_until; /* end of the last account limit */
+    apr_uint64_t put_off[APIPOOL_PUT_OFF]; /* ids of answers that can be read later; 0: none */
+    apr_uint64_t random;                   /* state of the random generator */
+    apr_uint64_t updates;                  /* requests counted */
+    apr_time_t account_limits_until;       /* end of the last account limit */
 
     _Alignas(APIPOOL_LINE) apipool_hash_table_head_t slots, waiters, queues, account_limits;
     apr_uint32_t pools_used, upstreams_used;

@@ -111,12 +111,13 @@ struct apipool_upstream_t {
     apr_uint32_t checks_left;       /* list indices still to be searched for keys to check */
     apr_uint32_t doubts_open;       /* doubts that are not settled */
     apipool_doubt_t doubts[APIPOOL_DOUBTS];
-    apr_uint32_t walked;      /* list indices checked for their balance in this round */
-    apr_time_t walked_since;  /* beginning of the round */
-    apr_time_t refuses_usage; /* until then, streams are requested without usage */
-    apr_uint32_t habit;       /* apipool_habit_e, for streams */
-    apipool_breaker_t faults; /* consecutive R02, R03, R04, R12, R13 with any model */
-    apr_uint32_t unsent;      /* of these, R03: no model is to blame for it */
+    apr_uint32_t walked;        /* list indices checked for their balance in this round */
+    apr_time_t walked_since;    /* beginning of the round */
+    apr_time_t refuses_usage;   /* until then, streams are requested without usage; or the next */
+#define APIPOOL_ACCEPTS_USAGE 1 /* the upstream has served a request for it; 0: not known */
+    apr_uint32_t habit;         /* apipool_habit_e, for streams */
+    apipool_breaker_t faults;   /* consecutive R02, R03, R04, R12, R13 with any model */
+    apr_uint32_t unsent;        /* of these, R03: no model is to blame for it */
     apr_uint32_t fault_models_used;
     apr_uint64_t fault_models[APIPOOL_FAULT_MODELS]; /* models that have failed */
     apipool_model_faults_t model_faults[APIPOOL_FAULT_MODELS];
@@ -148,6 +149,8 @@ struct apipool_holder_t {
     apr_uint32_t slot;    /* of the key or client */
     apr_uint32_t purpose; /* apipool_purpose_e */
     apr_uint32_t serial;  /* a client's serial number, lower bits */
+    apr_time_t at;        /* when tokens were reserved */
+    apr_uint32_t tokens;  /* reserved; 0: none, or settled */
 };
 
 /* Limit that applies to all keys of an account for some time. When all places are taken, an

@@ -94,9 +94,16 @@ static void leave(apipool_segment_t *segment, apipool_client_slot_t *slot, apr_u
     apipool_slot_let_go_locked(segment, holder);
 }
 
-void apipool_client_leave_locked(apipool_segment_t *segment, apr_uint32_t holder)
+void apipool_client_leave_locked(apipool_segment_t *segment, apr_uint32_t holder, apr_time_t now)
 {
-    leave(segment, apipool_slot_held_client(segment, &segment->holders[holder]), holder);
+    apipool_client_slot_t *slot = apipool_slot_held_client(segment, &segment->holders[holder]);
+    apr_uint32_t tokens = segment->holders[holder].tokens;
+    apipool_slot_note_reserved_locked(segment, holder, 0, segment->holders[holder].at);
+    for (int i = APIPOOL_CLIENT_TPM; slot && tokens && i < APIPOOL_CLIENT_WINDOWS; i++) {
+        apipool_window_refund(&slot->windows[i], spans[i], segment->holders[holder].at, now,
+                              tokens);
+    }
+    leave(segment, slot, holder);
 }
 
 apr_status_t apipool_client_leave(apipool_segment_t *segment, apipool_client_charge_t *charge)
@@ -200,6 +207,9 @@ static apipool_client_admitted_e admit_locked(apipool_segment_t *segment,
         apipool_window_charge(&slot->windows[i], spans[i], now, amount_of(i, charge->tokens));
         APIPOOL_FAULT("client-half-charged");
     }
+    if (result == APIPOOL_CLIENT_ADMITTED && charge->is_in_flight) {
+        apipool_slot_note_reserved_locked(segment, charge->holder, charge->tokens, now);
+    }
     charge->at = result == APIPOOL_CLIENT_ADMITTED ? now : 0;
     return result;
 }
@@ -226,7 +236,7 @@ void apipool_client_settle_locked(apipool_segment_t *segment, const apipool_clie
     const apipool_client_charge_t *charge = &used->charge;
     apipool_client_slot_t *slot = slot_of(segment, charge);
     if (charge->is_in_flight) {
-        leave(segment, slot, charge->holder);
+        leave(segment, slot, charge->holder); /* and with the holder goes what it has reserved */
     }
     if (!slot) {
         return;
@@ -249,7 +259,7 @@ static void copy_image(const apipool_client_slot_t *slot, apipool_client_image_t
     apipool_client_terms_copy(&image->terms, apipool_client_slot_terms(slot));
 }
 
-/* What the limits count. */
+/* What a limit goes by, whether there is one or not: with what is reserved, and with estimates. */
 static apr_int64_t used_of(const apipool_client_slot_t *slot, int window, apr_time_t now)
 {
     return (apr_int64_t)apipool_window_sum(&slot->windows[window], spans[window], now);

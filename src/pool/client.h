@@ -99,9 +99,9 @@ typedef struct {
 /** Gives back the place of a request that was not settled, if it has one. */
 apr_status_t apipool_client_leave(apipool_segment_t *segment, apipool_client_charge_t *charge);
 
-/** The same for a holder; if the client is gone, only the holder is freed. Call with the lock
- *  held. */
-void apipool_client_leave_locked(apipool_segment_t *segment, apr_uint32_t holder);
+/** The same for a holder, whose reserved tokens are given back; if the client is gone, only the
+ *  holder is freed. Call with the lock held. */
+void apipool_client_leave_locked(apipool_segment_t *segment, apr_uint32_t holder, apr_time_t now);
 
 /** Replaces reserved tokens by used ones, gives back the place and counts the request; for a
  *  client that is gone, only frees the place. Afterwards the charge has no place. Call with the

@@ -57,7 +57,9 @@ static void shift_upstream(apipool_segment_t *segment, apr_uint32_t index, apr_i
         shift_breaker(&u->model_faults[i].breaker, step);
     }
     shift(&u->walked_since, step);
-    shift(&u->refuses_usage, step);
+    if (u->refuses_usage != APIPOOL_ACCEPTS_USAGE) {
+        shift(&u->refuses_usage, step);
+    }
     for (int i = 0; i < APIPOOL_DOUBTS; i++) {
         shift(&u->doubts[i].asked_at, step);
     }
@@ -67,6 +69,11 @@ static void shift_account_limit(apipool_segment_t *segment, apr_uint32_t index,
                                 apr_interval_time_t step)
 {
     shift(&segment->account_limits[index].until, step);
+}
+
+static void shift_holder(apipool_segment_t *segment, apr_uint32_t index, apr_interval_time_t step)
+{
+    shift(&segment->holders[index].at, step);
 }
 
 /* Visits all places of a table. */
@@ -104,6 +111,7 @@ apr_status_t apipool_clock_step(apipool_segment_t *segment, apr_interval_time_t 
         apipool_segment_unlock(segment);
         rv = shift_all(segment, &header->account_limits.used, shift_account_limit, by);
     }
+    rv = rv == APR_SUCCESS ? shift_all(segment, &header->holders.used, shift_holder, by) : rv;
     rv = rv == APR_SUCCESS ? shift_all(segment, &header->slots.used, shift_slot, by) : rv;
     rv = rv == APR_SUCCESS ? shift_all(segment, &header->upstreams_used, shift_upstream, by) : rv;
     return rv == APR_SUCCESS

@@ -90,25 +90,12 @@ static void forget_errors(apipool_segment_t *segment, apr_uint32_t index)
     slot->success = 1;
 }
 
-/* Ends a cooldown that a limit of the pool or key has caused. If the limit still applies, the
- * next request puts the key off again. A key that its upstream has limited as well stays where
- * it is. */
-static void lift(apipool_segment_t *segment, apr_uint32_t index)
-{
-    const apipool_slot_t *slot = &segment->slots[index];
-    int waits = slot->state == APIPOOL_STATE_COOLING || slot->state == APIPOOL_STATE_HALF_OPEN;
-    if (waits && !slot->limited_streak && apipool_window_is_edge(slot->until[0])) {
-        apipool_slot_move_locked(segment, index,
-                                 apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED), 0);
-    }
-}
-
 static void limit(apipool_segment_t *segment, apr_uint32_t index,
                   const apipool_key_limits_t *limits)
 {
     apipool_slot_t *slot = &segment->slots[index];
     slot->limits = *limits;
-    lift(segment, index);
+    apipool_slot_lift_locked(segment, index);
     if (slot->concurrency && limits->concurrency) { /* otherwise the next request sets it */
         slot->concurrency = limits->concurrency;
         apipool_members_settle_locked(segment, index);
@@ -329,7 +316,7 @@ apr_status_t apipool_pool_lift(apipool_segment_t *segment, apr_uint32_t upstream
         for (int n = 0; rv == APR_SUCCESS && n < LIFT_BATCH && i < u->list_used; n++, i++) {
             apipool_slot_t *slot = apipool_members_slot_locked(segment, upstream, i);
             if (slot && apipool_slot_admits_at_locked(slot, limits, 1, now) == now) {
-                lift(segment, (apr_uint32_t)(slot - segment->slots));
+                apipool_slot_lift_locked(segment, (apr_uint32_t)(slot - segment->slots));
             }
         }
         if (rv == APR_SUCCESS) {

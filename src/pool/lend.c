@@ -131,6 +131,7 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
                                              proving ? APIPOOL_FOR_PROOF : APIPOOL_FOR_REQUEST, 0);
     lease->model = source->model;
     lease->tokens = tier->request->tokens;
+    apipool_slot_note_reserved_locked(segment, lease->holder, lease->tokens, tier->now);
     lease->proving = proving;
 }
 
@@ -241,6 +242,7 @@ apr_status_t apipool_pool_charge(apipool_segment_t *segment, apipool_lease_t *le
         }
         else {
             apipool_window_charge_four(slot->windows, now, further->tokens);
+            apipool_slot_note_reserved_locked(segment, lease->holder, further->tokens, now);
             slot->last_used_at = now;
         }
     }

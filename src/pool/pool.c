@@ -14,6 +14,7 @@
 
 #define TOTALS_BATCH 256
 #define REPORT_EVERY apr_time_from_sec(60)
+#define PUT_OFF_NEAR 8 /* places that an id may have */
 
 apr_status_t apipool_pool_retire_all(apipool_segment_t *segment)
 {
@@ -124,10 +125,61 @@ int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t up
     return __atomic_load_n(&segment->upstreams[upstream].refuses_usage, __ATOMIC_RELAXED) > now;
 }
 
+int apipool_pool_accepts_usage(const apipool_segment_t *segment, apr_uint32_t upstream)
+{
+    return __atomic_load_n(&segment->upstreams[upstream].refuses_usage, __ATOMIC_RELAXED) ==
+           APIPOOL_ACCEPTS_USAGE;
+}
+
+void apipool_pool_note_accepts_usage(apipool_segment_t *segment, apr_uint32_t upstream)
+{
+    if (!apipool_pool_accepts_usage(segment, upstream)) {
+        apipool_pool_note_refuses_usage(segment, upstream, APIPOOL_ACCEPTS_USAGE);
+    }
+}
+
 void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t upstream,
                                      apr_time_t until)
 {
     __atomic_store_n(&segment->upstreams[upstream].refuses_usage, until, __ATOMIC_RELAXED);
+}
+
+/* The place of an id; NULL if it has none. */
+static apr_uint64_t *find_put_off(const apipool_segment_t *segment, apr_uint64_t id)
+{
+    for (apr_uint64_t i = 0; id && i < PUT_OFF_NEAR; i++) {
+        apr_uint64_t *place = &segment->header->put_off[(id + i) % APIPOOL_PUT_OFF];
+        if (__atomic_load_n(place, __ATOMIC_RELAXED) == id) {
+            return place;
+        }
+    }
+    return NULL;
+}
+
+/* The ids that may have a place are few. When all of its places are taken, it takes the first. */
+void apipool_pool_put_off(apipool_segment_t *segment, apr_uint64_t id)
+{
+    apr_uint64_t *first = &segment->header->put_off[id % APIPOOL_PUT_OFF];
+    for (apr_uint64_t i = 0; id && i < PUT_OFF_NEAR; i++) {
+        apr_uint64_t none = 0, *place = &segment->header->put_off[(id + i) % APIPOOL_PUT_OFF];
+        if (__atomic_compare_exchange_n(place, &none, id, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED) ||
+            none == id) {
+            return;
+        }
+    }
+    __atomic_store_n(first, id, __ATOMIC_RELAXED);
+}
+
+int apipool_pool_is_put_off(const apipool_segment_t *segment, apr_uint64_t id)
+{
+    return find_put_off(segment, id) != NULL;
+}
+
+int apipool_pool_take_put_off(apipool_segment_t *segment, apr_uint64_t id)
+{
+    apr_uint64_t *place = find_put_off(segment, id);
+    return place &&
+           __atomic_compare_exchange_n(place, &id, 0, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 int apipool_pool_reports_exhausted(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,
@@ -175,7 +227,22 @@ static void give_back(apipool_slot_t *slot, apr_uint32_t purpose)
     apipool_counts_add(&slot->counts, &unknown_end);
 }
 
-apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process)
+/* A slot keeps its key's place until all of its holders are gone, so it is the same key, or none. */
+static void give_back_tokens(apipool_segment_t *segment, apr_uint32_t i, apr_time_t now)
+{
+    const apipool_holder_t *holder = &segment->holders[i];
+    apipool_slot_t *slot = &segment->slots[holder->slot];
+    apr_uint32_t tokens = holder->tokens;
+    apipool_slot_note_reserved_locked(segment, i, 0, holder->at);
+    for (int w = APIPOOL_TPM; slot->id && tokens && w <= APIPOOL_TPD; w++) {
+        apipool_window_refund(&slot->windows[w], apipool_window_span(w), holder->at, now, tokens);
+    }
+    if (slot->id && tokens) {
+        apipool_slot_lift_locked(segment, holder->slot);
+    }
+}
+
+apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process, apr_time_t now)
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
@@ -184,10 +251,11 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
     for (apr_uint32_t i = 0; i < segment->header->holders.used; i++) {
         const apipool_holder_t *holder = &segment->holders[i];
         if (holder->process == process && holder->purpose == APIPOOL_FOR_CLIENT) {
-            apipool_client_leave_locked(segment, i);
+            apipool_client_leave_locked(segment, i, now);
         }
         else if (holder->process == process) {
             apr_uint32_t index = holder->slot;
+            give_back_tokens(segment, i, now);
             give_back(&segment->slots[index], holder->purpose);
             apipool_members_settle_locked(segment, index);
             apipool_slot_let_go_locked(segment, i);
@@ -201,13 +269,19 @@ apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t proce
 }
 
 /* The rest is derived from the holders and waiters. */
-apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment)
+apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment, apr_time_t now)
 {
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     for (apr_uint32_t i = 0; i < segment->header->holders.used; i++) {
+        if (segment->holders[i].process && segment->holders[i].purpose == APIPOOL_FOR_CLIENT) {
+            apipool_client_leave_locked(segment, i, now);
+        }
+        else if (segment->holders[i].process) {
+            give_back_tokens(segment, i, now);
+        }
         segment->holders[i].process = 0;
     }
     for (apr_uint32_t i = 0; i < segment->header->waiters.used; i++) {

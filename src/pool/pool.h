@@ -186,12 +186,21 @@ apr_status_t apipool_pool_doubt(apipool_segment_t *segment, const apipool_lease_
 apr_status_t apipool_pool_proved(apipool_segment_t *segment, apipool_lease_t *lease,
                                  apr_time_t now);
 
-/** Tells if an upstream is known to refuse stream_options.include_usage at this time, and notes
- *  that it does until then. No lock: one number. */
+/** Tells if an upstream is known to refuse stream_options.include_usage at this time, or to accept
+ *  it, and notes that it refuses it until then or accepts it. No lock: one number. */
 int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t upstream,
                                apr_time_t now);
+int apipool_pool_accepts_usage(const apipool_segment_t *segment, apr_uint32_t upstream);
+void apipool_pool_note_accepts_usage(apipool_segment_t *segment, apr_uint32_t upstream);
 void apipool_pool_note_refuses_usage(apipool_segment_t *segment, apr_uint32_t upstream,
                                      apr_time_t until);
+
+/** Notes the hash of an id under which an answer can be read later, or tells if there is one, and
+ *  forgets it. Of very many, some are forgotten early. No lock: numbers of their own. take returns 1
+ *  to one caller. 0 is no hash. */
+void apipool_pool_put_off(apipool_segment_t *segment, apr_uint64_t id);
+int apipool_pool_is_put_off(const apipool_segment_t *segment, apr_uint64_t id);
+int apipool_pool_take_put_off(apipool_segment_t *segment, apr_uint64_t id);
 
 /**
  * Decides if a pool without usable keys is logged now: once a minute over all processes, so that
@@ -210,12 +219,12 @@ apipool_habit_e apipool_pool_habit(const apipool_segment_t *segment, apr_uint32_
 void apipool_pool_note_habit(apipool_segment_t *segment, apr_uint32_t upstream,
                              apipool_habit_e habit);
 
-/** Gives back the leases, queue places and viewers of a process that died: parent. */
-apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process);
+/** Gives back the leases, reserved tokens, queue places and viewers of a process that died: parent. */
+apr_status_t apipool_pool_reclaim(apipool_segment_t *segment, apr_uint32_t process, apr_time_t now);
 
 /** Gives back those of all processes: parent, when no child of an earlier generation is left.
  *  O(keys). */
-apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment);
+apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment, apr_time_t now);
 
 /** Number of keys in the pools of a server, including pools that are no longer configured. No
  *  lock. */

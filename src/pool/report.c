@@ -57,6 +57,8 @@ static void take_pardon(const result_t *result)
 
 static void settle_tokens(const result_t *result)
 {
+    apipool_slot_note_reserved_locked(result->segment, result->lease->holder, 0, 0);
+    APIPOOL_IN_ORDER();
     for (int i = APIPOOL_TPM; result->report->tokens >= 0 && i <= APIPOOL_TPD; i++) {
         apipool_window_settle(&result->slot->windows[i], apipool_window_span(i),
                               result->lease->lent_at, result->now, result->lease->tokens,

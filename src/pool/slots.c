@@ -54,9 +54,20 @@ apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t i
     segment->holders[i].slot = index;
     segment->holders[i].purpose = purpose;
     segment->holders[i].serial = (apr_uint32_t)serial;
+    segment->holders[i].tokens = 0;
     APIPOOL_IN_ORDER(); /* the process puts the entry in use */
     segment->holders[i].process = segment->process;
     return i;
+}
+
+void apipool_slot_note_reserved_locked(apipool_segment_t *segment, apr_uint32_t holder,
+                                       apr_uint32_t tokens, apr_time_t at)
+{
+    if (holder != APIPOOL_NONE) {
+        segment->holders[holder].at = at;
+        APIPOOL_IN_ORDER();
+        segment->holders[holder].tokens = tokens;
+    }
 }
 
 void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder)
@@ -382,4 +393,14 @@ void apipool_slot_move_locked(apipool_segment_t *segment, apr_uint32_t index, ap
     segment->slots[index].state = state;
     APIPOOL_FAULT("report-unsettled");
     apipool_members_settle_locked(segment, index);
+}
+
+void apipool_slot_lift_locked(apipool_segment_t *segment, apr_uint32_t index)
+{
+    const apipool_slot_t *slot = &segment->slots[index];
+    int waits = slot->state == APIPOOL_STATE_COOLING || slot->state == APIPOOL_STATE_HALF_OPEN;
+    if (waits && !slot->limited_streak && apipool_window_is_edge(slot->until[0])) {
+        apipool_slot_move_locked(segment, index,
+                                 apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED), 0);
+    }
 }

@@ -47,6 +47,15 @@ apr_uint32_t apipool_slot_hold_locked(apipool_segment_t *segment, apr_uint32_t i
 apipool_client_slot_t *apipool_slot_held_client(const apipool_segment_t *segment,
                                                 const apipool_holder_t *holder);
 
+/** Notes how many tokens a holder has reserved, so that they can be given back if its process dies;
+ *  0 before they are settled. Ignores APIPOOL_NONE. */
+void apipool_slot_note_reserved_locked(apipool_segment_t *segment, apr_uint32_t holder,
+                                       apr_uint32_t tokens, apr_time_t at);
+
+/** Ends a cooldown that a limit of the pool or key has caused. If the limit still applies, the next
+ *  request puts the key off again. A key that its upstream has limited as well stays where it is. */
+void apipool_slot_lift_locked(apipool_segment_t *segment, apr_uint32_t index);
+
 /** Frees a holder; ignores APIPOOL_NONE. */
 void apipool_slot_let_go_locked(apipool_segment_t *segment, apr_uint32_t holder);
 

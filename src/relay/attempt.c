@@ -24,7 +24,8 @@
 #include "websocket.h"
 #include "workers.h"
 
-#define REFUSAL_HOLDS apr_time_from_sec(3600)
+#define REFUSAL_HOLDS    apr_time_from_sec(3600)
+#define REFUSAL_MAY_HOLD apr_time_from_sec(60) /* what has passed may have been something else */
 
 int apipool_attempt_pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
                                 proxy_server_conf *conf, char **url)
@@ -149,12 +150,37 @@ static int run(apipool_request_t *req)
     return status;
 }
 
+static int names_the_option(apipool_request_t *req)
+{
+    char *body;
+    apr_size_t len;
+    apipool_gate_held(req, &body, &len);
+    return body &&
+           (memmem(body, len, "stream_options", 14) || memmem(body, len, "include_usage", 13));
+}
+
+/* Until an upstream has served a request with the option, any error that it answers may be about it. After
+ * that, only one that speaks of it, and is not about the key. */
+static int is_usage_refused(apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    const apipool_attempt_t *attempt = &req->attempt;
+    int status = req->r->status;
+    if (!attempt->asks_usage || !attempt->answering || req->gate.mode == APIPOOL_GATE_PASSING ||
+        (status < 400 && !req->gate.in_band) || verdict->rule == APIPOOL_RULE_CLIENT_GONE) {
+        return 0;
+    }
+    return !apipool_pool_accepts_usage(apipool_lifecycle_segment(), attempt->upstream->index) ||
+           (verdict->event == APIPOOL_EVENT_NONE && req->gate.mode == APIPOOL_GATE_HOLDING &&
+            (status == HTTP_BAD_REQUEST || status == HTTP_UNPROCESSABLE_ENTITY) &&
+            names_the_option(req));
+}
+
 /* For the gate: whether the answer that it holds would be followed by another attempt. */
 static int would_go_on(apipool_request_t *req)
 {
     apipool_verdict_t verdict = apipool_result_judge(req, apr_time_now());
     req->attempt.judged = apr_pmemdup(req->r->pool, &verdict, sizeof(verdict));
-    return apipool_budget_allows(req, &verdict);
+    return apipool_budget_allows(req, &verdict) || is_usage_refused(req, &verdict);
 }
 
 /* An answer of our own, which the gate lets pass. */
@@ -239,50 +265,45 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
     return reply(req, ends[found->lent.result].reply, is_exhausted ? 0 : retry_at);
 }
 
-/* An upstream that does not know the option gets the request again as the client has sent it, at
- * the cost of no budget and with any key, the same one included. Whether it was the option shows
- * then: an error that speaks of it may be about what the client has written, as it is where the
- * client has options of its own. One that is about the key is not about the option. */
-static int is_usage_refused(apipool_request_t *req, const apipool_verdict_t *verdict)
+/* Such an upstream gets the request again as the client has sent it, at the cost of no budget and with any
+ * key, the same one included. Nobody is blamed for the error: whether it was the option shows then. What may
+ * have passed by itself is not remembered for long, and where the client has options of its own, those may
+ * have been refused. */
+static void take_back_usage(apipool_request_t *req, apipool_verdict_t *verdict)
 {
-    char *body;
-    apr_size_t len;
-    if (!req->attempt.asks_usage || verdict->event != APIPOOL_EVENT_NONE ||
-        req->gate.mode != APIPOOL_GATE_HOLDING ||
-        (req->r->status != HTTP_BAD_REQUEST && req->r->status != HTTP_UNPROCESSABLE_ENTITY)) {
-        return 0;
-    }
-    apipool_gate_held(req, &body, &len);
-    body = apr_pstrmemdup(req->r->pool, body ? body : "", len);
-    if (!strstr(body, "stream_options") && !strstr(body, "include_usage")) {
-        return 0;
-    }
+    int is_about_the_request = verdict->event == APIPOOL_EVENT_NONE && !verdict->upstream_fault;
     if (req->body.sniffed[APIPOOL_BODY_STREAM_OPTIONS].kind == APIPOOL_SNIFF_ABSENT) {
         req->demand.refused_by = req->attempt.upstream->index;
+        req->demand.refused_for = is_about_the_request ? REFUSAL_HOLDS : REFUSAL_MAY_HOLD;
     }
     req->demand.ask_usage.text = NULL;
-    req->budget->tried_count--;
-    return 1;
+    *verdict = (apipool_verdict_t){
+        .rule = APIPOOL_RULE_CLIENT_ERROR, .action = APIPOOL_ROTATE, .scope = APIPOOL_SCOPE_CLIENT};
 }
 
-/* Without the option the same upstream has answered: other requests are spared the detour for a
- * while. */
-static void remember_refusal(const apipool_request_t *req)
+/* Which of both has served decides about the option in other requests. */
+static void remember_usage(const apipool_request_t *req)
 {
     apr_uint32_t upstream = req->attempt.upstream->index;
+    if (req->attempt.asks_usage) {
+        apipool_pool_note_accepts_usage(apipool_lifecycle_segment(), upstream);
+        return;
+    }
     if (req->demand.refused_by != upstream) {
         return;
     }
     apipool_pool_note_refuses_usage(apipool_lifecycle_segment(), upstream,
-                                    apr_time_now() + REFUSAL_HOLDS);
+                                    apr_time_now() + req->demand.refused_for);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
                   APIPOOL_LOG(0034) "pool %s: upstream %s rejects stream_options.include_usage; "
-                                    "it will not be sent for an hour",
-                  req->pool->name, req->attempt.upstream->name);
+                                    "it will not be sent for %s",
+                  req->pool->name, req->attempt.upstream->name,
+                  req->demand.refused_for == REFUSAL_HOLDS ? "an hour" : "a minute");
 }
 
-/* Its attempt is over: judges and reports it. */
-static void settle(apipool_request_t *req)
+/* Its attempt is over: judges and reports it. Returns 1 if the option for usage is taken back, and
+ * the request goes out again. */
+static int settle(apipool_request_t *req)
 {
     apr_time_t now = apr_time_now();
     apipool_verdict_t *verdict = &req->budget->verdict;
@@ -290,22 +311,17 @@ static void settle(apipool_request_t *req)
         apipool_websocket_end(req->websocket, now);
     }
     *verdict = apipool_result_judge(req, now);
+    int is_refused = is_usage_refused(req, verdict);
+    if (is_refused) {
+        take_back_usage(req, verdict);
+    }
     apipool_attempt_accounting_report(req, verdict, now);
     if (verdict->rule == APIPOOL_RULE_SUCCESS) {
         apipool_blame_settle_served(req);
         apipool_attempt_accounting_forbidden(req);
-        remember_refusal(req);
+        remember_usage(req);
     }
-}
-
-/* Whether another attempt follows. */
-static int goes_on(apipool_request_t *req)
-{
-    if (is_usage_refused(req, &req->budget->verdict)) {
-        req->budget->verdict.action = APIPOOL_ROTATE;
-        return 1;
-    }
-    return apipool_budget_spend(req, &req->budget->verdict);
+    return is_refused;
 }
 
 /* Leases a key, and starts an attempt with it; or sets the pause before another look. Returns 0 if
@@ -341,11 +357,14 @@ static int attempt(apipool_request_t *req, int *status)
     if (*status == SUSPENDED) {
         return 0;
     }
-    settle(req);
+    int is_refused = settle(req);
     if (req->gate.mode == APIPOOL_GATE_PASSING || apipool_result_is_tunnelled(req)) {
         return 0;
     }
-    if (!goes_on(req)) {
+    if (is_refused) {
+        req->budget->tried_count--;
+    }
+    else if (!apipool_budget_spend(req, &req->budget->verdict)) {
         *status = finish(req, &req->budget->verdict);
         return 0;
     }

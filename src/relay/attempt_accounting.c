@@ -25,17 +25,19 @@ static apr_int64_t tokens_of(apipool_request_t *req, apipool_rule_e rule, apipoo
     return apipool_rule(rule)->costs_prompt ? apipool_token_count_prompt(req) : 0;
 }
 
-/* For the client the same counts, but nothing that was set aside is given back where an answer passed and
- * did not tell all. */
-static apr_int64_t tokens_of_client(const apipool_request_t *req, apipool_rule_e rule,
+/* For the client the same counts, but nothing that was set aside is given back where an answer has passed,
+ * or some of it, and did not tell all. */
+static apr_int64_t tokens_of_client(apipool_request_t *req, apipool_rule_e rule,
                                     apipool_tokens_e told, const apipool_usage_t *usage,
                                     apr_int64_t charged)
 {
-    int passed = rule == APIPOOL_RULE_SUCCESS || rule == APIPOOL_RULE_CLIENT_GONE ||
-                 rule == APIPOOL_RULE_BROKE_OFF;
+    int passed =
+        req->attempt.passing && (rule == APIPOOL_RULE_SUCCESS || rule == APIPOOL_RULE_CLIENT_GONE ||
+                                 rule == APIPOOL_RULE_BROKE_OFF);
     int is_known = told == APIPOOL_TOKENS_REPORTED ||
                    (told == APIPOOL_TOKENS_ESTIMATED && usage->completion >= 0);
-    return !req->charge.serial || !passed || is_known || !apipool_endpoint_generates(req->kind)
+    return !req->charge.serial || !passed || is_known || !apipool_endpoint_generates(req->kind) ||
+                   apipool_token_count_is_put_off(req)
                ? charged
                : -1;
 }
@@ -131,6 +133,7 @@ void apipool_attempt_accounting_report(apipool_request_t *req, apipool_verdict_t
     keep_words(req, &verdict->words);
     if (outcome.rule == APIPOOL_RULE_SUCCESS) {
         apipool_token_count_note_habit(req);
+        apipool_token_count_remember(req);
     }
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,

@@ -162,7 +162,7 @@ static const char *find_doubt(const apipool_request_t *req)
     if (!apipool_client_restricts(&req->client->terms, APIPOOL_CLIENT_MODELS)) {
         return NULL;
     }
-    if (req->body.length && encoding && ap_cstr_casecmp(encoding, "identity")) {
+    if (req->body.length && !req->body.wire && encoding && ap_cstr_casecmp(encoding, "identity")) {
         return "the body has a Content-Encoding";
     }
     if (req->body.length && r->method_number == M_GET) {

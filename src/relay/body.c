@@ -7,6 +7,8 @@
 #include <util_filter.h>
 
 #define READ_SIZE    (64 * 1024)
+#define READ_PIECE   (16 * 1024)
+#define DECODED_MAX  (64 * 1024 * 1024) /* of a compressed body; less where bodies must be shorter */
 #define SMALL_BUCKET 4096 /* copied together: small ones may each hold a large block in memory */
 
 static apr_status_t open_file(apr_file_t **file, apr_pool_t *p)
@@ -136,6 +138,7 @@ static const char *const wanted[] = {
     [APIPOOL_BODY_GENERATION_CONFIG_SNAKE] = "generation_config",
     [APIPOOL_BODY_STREAM] = "stream",
     [APIPOOL_BODY_STREAM_OPTIONS] = "stream_options",
+    [APIPOOL_BODY_BACKGROUND] = "background",
 };
 
 int apipool_body_session(const apipool_pool_conf_t *pool)
@@ -195,6 +198,98 @@ static int is_coded(const request_rec *r)
     return codings && ap_cstr_casecmp(codings, "chunked");
 }
 
+/* What comes out of a compressed body, which is read in its stead. */
+typedef struct {
+    apipool_body_t body;
+    apipool_sniff_t sniff;
+    apr_pool_t *p;
+    apr_status_t rv;
+} decoded_t;
+
+static void keep_decoded(void *ctx, const char *data, apr_size_t len)
+{
+    decoded_t *decoded = ctx;
+    apipool_body_t *body = &decoded->body;
+    body->length += (apr_off_t)len;
+    apipool_sniff_feed(&decoded->sniff, data, len);
+    if (decoded->rv == APR_SUCCESS && !body->file && body->length > APIPOOL_BODY_MEMORY_MAX) {
+        decoded->rv = spill(body, decoded->p);
+    }
+    if (decoded->rv == APR_SUCCESS) {
+        decoded->rv = body->file ? apr_file_write_full(body->file, data, len, NULL)
+                                 : add_copy(body, data, len);
+    }
+}
+
+static int decode_file(const apipool_body_t *body, apipool_decoder_t *decoder, decoded_t *decoded)
+{
+    char piece[READ_PIECE];
+    apr_off_t begin = 0;
+    apr_status_t rv = apr_file_seek(body->file, APR_SET, &begin);
+    for (apr_off_t left = body->length; rv == APR_SUCCESS && left > 0;) {
+        apr_size_t len = left < READ_PIECE ? (apr_size_t)left : READ_PIECE;
+        rv = apr_file_read_full(body->file, piece, len, NULL);
+        if (rv != APR_SUCCESS ||
+            !apipool_decoder_feed(decoder, piece, len, keep_decoded, decoded)) {
+            return 0;
+        }
+        left -= (apr_off_t)len;
+    }
+    return rv == APR_SUCCESS;
+}
+
+static int decode(const apipool_body_t *body, apipool_decoder_t *decoder, decoded_t *decoded)
+{
+    if (body->file) {
+        return decode_file(body, decoder, decoded);
+    }
+    for (apr_bucket *b = APR_BRIGADE_FIRST(body->brigade); b != APR_BRIGADE_SENTINEL(body->brigade);
+         b = APR_BUCKET_NEXT(b)) {
+        const char *data;
+        apr_size_t len;
+        if (apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS ||
+            !apipool_decoder_feed(decoder, data, len, keep_decoded, decoded)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* A compressed body is read decoded, and kept as it came beside that. One that is of another coding, broken,
+ * or too long when decoded stays as it is, and nothing in it is known. */
+static void read_compressed(apipool_request_t *req)
+{
+    apr_pool_t *p = req->r->pool;
+    const char *coding = apr_table_get(req->r->headers_in, "Content-Encoding");
+    apr_uint64_t most = (apr_uint64_t)apipool_shorter(req->pool->body_limit, DECODED_MAX);
+    apipool_sniff_name_t names[APIPOOL_BODY_SNIFFED];
+    apipool_strict_t strict;
+    if (!req->body.length || !coding || !ap_cstr_casecmp(coding, "identity") ||
+        !ap_cstr_casecmpn(coding, "deflate", 7)) { /* which may be read in two ways */
+        return;
+    }
+    apipool_decoder_t *decoder = apipool_decoder_make(coding, most, p);
+    apipool_body_t *wire = apr_pmemdup(p, &req->body, sizeof(*wire));
+    decoded_t decoded = {.p = p};
+    if (!decoder) {
+        return;
+    }
+    decoded.body.brigade = apr_brigade_create(p, req->r->connection->bucket_alloc);
+    begin_sniffing(req, &decoded.sniff, names, &strict);
+    int is_whole = decode(wire, decoder, &decoded) && decoded.rv == APR_SUCCESS &&
+                   apipool_decoder_is_complete(decoder);
+    if (!is_whole) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, decoded.rv, req->r,
+                      APIPOOL_LOG(0175) "could not decode the request body; it is sent as it came");
+        req->body.sniffed = wire->sniffed;
+        return;
+    }
+    decoded.body.sniffed = req->body.sniffed;
+    req->body = decoded.body;
+    end_sniffing(req, &decoded.sniff);
+    req->body.wire = wire;
+}
+
 int apipool_body_capture(apipool_request_t *req)
 {
     request_rec *r = req->r;
@@ -230,6 +325,9 @@ int apipool_body_capture(apipool_request_t *req)
     }
     apr_brigade_destroy(bb);
     end_sniffing(req, &sniff);
+    if (status == OK) {
+        read_compressed(req);
+    }
     return status;
 }
 
@@ -317,8 +415,16 @@ apr_status_t apipool_body_read(const apipool_request_t *req, apr_off_t at, char 
     return len ? APR_EOF : APR_SUCCESS;
 }
 
+int apipool_body_is_sent_decoded(const apipool_request_t *req)
+{
+    return req->body.wire && new_model(req).text;
+}
+
 apr_status_t apipool_body_copy(const apipool_request_t *req, apr_bucket_brigade *bb)
 {
+    if (req->body.wire && !apipool_body_is_sent_decoded(req)) {
+        return copy_whole(req->body.wire, bb, req->r->pool);
+    }
     if (!req->body.length) {
         return APR_SUCCESS;
     }

@@ -20,9 +20,12 @@ int apipool_body_capture(apipool_request_t *req);
  *  is looked for but once. */
 int apipool_body_session(const apipool_pool_conf_t *pool);
 
-/** Copies a part of the captured body, which must be that long. */
+/** Copies a part of the captured body, decoded if it was compressed, which must be that long. */
 apr_status_t apipool_body_read(const apipool_request_t *req, apr_off_t at, char *text,
                                apr_size_t len);
+
+/** Whether a compressed body is sent decoded, since the current attempt calls its model by another name. */
+int apipool_body_is_sent_decoded(const apipool_request_t *req);
 
 /** Adds the body as the current attempt sends it to a brigade. Files are read as they are sent. */
 apr_status_t apipool_body_copy(const apipool_request_t *req, apr_bucket_brigade *bb);

@@ -14,11 +14,17 @@ static inline int apipool_content_is_of_type(const request_rec *r, const char *t
            (!strncmp(r->content_type, type, len) || !ap_cstr_casecmpn(r->content_type, type, len));
 }
 
-/** Whether it is compressed, so that nobody can read it here. */
-static inline int apipool_content_is_encoded(const request_rec *r)
+/** How it is compressed; NULL if it is not. */
+static inline const char *apipool_content_coding(const request_rec *r)
 {
     const char *encoding = apr_table_get(r->headers_out, "Content-Encoding");
-    return encoding && ap_cstr_casecmp(encoding, "identity");
+    return encoding && ap_cstr_casecmp(encoding, "identity") ? encoding : NULL;
+}
+
+/** Whether it is compressed, so that it can only be read by decoding a copy. */
+static inline int apipool_content_is_encoded(const request_rec *r)
+{
+    return apipool_content_coding(r) != NULL;
 }
 
 #endif

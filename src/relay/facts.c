@@ -85,8 +85,8 @@ static apipool_splice_t ask_usage(apipool_request_t *req)
     apipool_splice_t splice = {.at = options->at};
     apr_size_t len = strlen(req->path);
 
-    if (!req->pool->stream_usage || req->body.kind != APIPOOL_SNIFF_JSON || len < 12 ||
-        strcmp(req->path + len - 12, "/completions") ||
+    if (!req->pool->stream_usage || req->body.wire || req->body.kind != APIPOOL_SNIFF_JSON ||
+        len < 12 || strcmp(req->path + len - 12, "/completions") ||
         req->body.sniffed[APIPOOL_BODY_STREAM].kind != APIPOOL_SNIFF_TRUE || options->times > 1) {
         return splice;
     }

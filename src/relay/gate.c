@@ -60,11 +60,6 @@ void apipool_gate_held(apipool_request_t *req, char **body, apr_size_t *len)
     }
 }
 
-static int is_event_stream(const request_rec *r)
-{
-    return apipool_content_is_of_type(r, "text/event-stream") && !apipool_content_is_encoded(r);
-}
-
 /* From here on the client gets this attempt's answer, and no other. */
 static void begin_passing(apipool_request_t *req)
 {
@@ -76,7 +71,7 @@ static void begin_passing(apipool_request_t *req)
     if (req->cors) {
         apipool_cors_strip(r);
     }
-    if (is_event_stream(r)) {
+    if (req->gate.is_events) {
         apipool_stream_begin(req);
     }
     apipool_reply_expose(req);
@@ -169,7 +164,7 @@ static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
         gate->broke = 1;
         apipool_stream_break(req, bb);
     }
-    if (gate->stream.hiding && apipool_token_count_was_reported(&gate->count)) {
+    if (gate->stream.hiding) {
         apipool_stream_hide_usage(bb, req->r->pool);
     }
 }
@@ -419,8 +414,10 @@ static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
         return drop(gate, bb);
     }
     int is_good = req->r->status == HTTP_OK;
-    gate->peeking = is_good && is_event_stream(req->r);
-    gate->peeking_json = is_good && apipool_content_is_of_type(req->r, "application/json") &&
+    gate->is_events = apipool_stream_is_one(req, bb);
+    gate->peeking = is_good && gate->is_events;
+    gate->peeking_json = is_good && !gate->is_events &&
+                         apipool_content_is_of_type(req->r, "application/json") &&
                          !apipool_content_is_encoded(req->r) && is_document_to_hold(req->r, bb);
     if (req->r->status >= 400 || gate->peeking || gate->peeking_json) {
         gate->held_since = apipool_monotonic_now();

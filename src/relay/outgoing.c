@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 
 #include "ascii.h"
+#include "body.h"
 #include "field_options.h"
 #include "websocket.h"
 
@@ -76,11 +77,13 @@ static void push_client_fields(pieces_t *pieces, const apipool_request_t *req)
     if (options && !ap_cstr_casecmp(options, "keep-alive")) {
         options = NULL; /* names nothing that is not replaced anyway */
     }
+    int is_decoded = apipool_body_is_sent_decoded(req);
     for (int i = 0; i < fields->nelts; i++) {
         const apr_table_entry_t *field = &APR_ARRAY_IDX(fields, i, apr_table_entry_t);
         const char *value = field->val;
         if (is_replaced(field->key) || apipool_provider_is_private_field(provider, field->key) ||
-            apipool_field_options_name(options, field->key)) {
+            apipool_field_options_name(options, field->key) ||
+            (is_decoded && !ap_cstr_casecmp(field->key, "Content-Encoding"))) {
             continue;
         }
         if (!ap_cstr_casecmp(field->key, "Sec-WebSocket-Protocol")) {
@@ -166,6 +169,7 @@ char *apipool_outgoing_head(const apipool_request_t *req, const apipool_outgoing
     push(&pieces, " HTTP/1.1\r\n");
     push_field(&pieces, "Host", host_of(req, outgoing->uri));
     push_credential(&pieces, req);
+    push(&pieces, "Accept-Encoding: identity\r\n"); /* answers are read on their way */
     push_client_fields(&pieces, req);
     if (via) {
         push_field(&pieces, "Via", via);

@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "config.h"
+#include "decoder.h"
 #include "endpoint.h"
 #include "estimate.h"
 #include "lifecycle.h"
@@ -29,12 +30,13 @@ enum {
     APIPOOL_BODY_GENERATION_CONFIG_SNAKE,
     APIPOOL_BODY_STREAM,
     APIPOOL_BODY_STREAM_OPTIONS,
-    APIPOOL_BODY_SESSION, /* APIPoolAffinity body:MEMBER */
+    APIPOOL_BODY_BACKGROUND, /* the answer comes later, when somebody asks for it */
+    APIPOOL_BODY_SESSION,    /* APIPoolAffinity body:MEMBER */
     APIPOOL_BODY_SNIFFED
 };
 
 /* The captured request body: in memory, or in a file that has no name any more. */
-typedef struct {
+typedef struct apipool_body_t {
     apr_bucket_brigade *brigade; /* NULL once it is in the file */
     apr_file_t *file;
     apr_off_t length;
@@ -46,6 +48,8 @@ typedef struct {
     const char *doubt;  /* what readers disagree about; NULL: nothing, or nobody asks */
     int copying;        /* the last bucket is a copy, which may grow */
     apr_off_t inside;   /* where a member could be put in, of a JSON object */
+    const struct apipool_body_t
+        *wire; /* as it came, if it was compressed and all of this is decoded */
 } apipool_body_t;
 
 /* A part of the body that an attempt sends otherwise. */
@@ -62,6 +66,7 @@ typedef struct {
     apr_uint32_t tokens;        /* to be set aside */
     apipool_splice_t ask_usage; /* makes a stream tell its usage, where the client has not asked */
     apr_uint32_t refused_by;    /* index of the one that may have refused that, or APIPOOL_NONE */
+    apr_interval_time_t refused_for; /* how long that is remembered, should it be so */
 } apipool_facts_t;
 
 typedef enum {
@@ -91,15 +96,20 @@ typedef struct {
     char text[APIPOOL_PIECE_MAX];
 } apipool_piece_t;
 
+/* A read of what was begun earlier, which may be the first one to tell what that took. */
+typedef enum { APIPOOL_DUE_NOTHING, APIPOOL_DUE_UNKNOWN, APIPOOL_DUE_HERE } apipool_due_e;
+
 /* The tokens of a good answer; see token_count.h. */
 typedef struct {
     unsigned char active;    /* the endpoint costs tokens */
-    unsigned char readable;  /* it is not compressed */
+    unsigned char readable;  /* it is not compressed, or can be decoded */
     unsigned char is_stream; /* of events */
     unsigned char reads;     /* what is read for an estimate */
+    unsigned char due;       /* apipool_due_e */
     apipool_usage_scan_t usage;
-    apr_off_t passed;        /* bytes */
-    apipool_piece_t *pieces; /* two: the last one that is full, and the next */
+    apipool_decoder_t *decoder; /* NULL: it is not compressed */
+    apr_off_t passed;           /* bytes, decoded */
+    apipool_piece_t *pieces;    /* two: the last one that is full, and the next */
     apipool_estimate_t estimate;
 } apipool_token_count_t;
 
@@ -112,10 +122,11 @@ typedef struct {
     apr_bucket_brigade *held;
     apipool_gate_mode_e mode; /* from here on to count all is 0 when an attempt begins */
     apr_off_t held_len;
-    int complete; /* the end of the answer came */
-    int flushed;  /* what is held was to go out at once */
-    int broke;    /* the answer ended early, or an error bucket came instead of one */
-    int peeking;  /* what is held is the beginning of an event stream */
+    int complete;  /* the end of the answer came */
+    int flushed;   /* what is held was to go out at once */
+    int broke;     /* the answer ended early, or an error bucket came instead of one */
+    int is_events; /* an event stream that can be read, whatever its type says */
+    int peeking;   /* what is held is the beginning of an event stream */
     apipool_sse_at_t peek;
     int has_event;       /* an event with data has ended since the last look */
     int peeking_json;    /* what is held is the beginning of a JSON document */

@@ -2,6 +2,7 @@
  * What came of an attempt, read from what the exchange and the gate have seen. */
 #include "result.h"
 
+#include "content_type.h"
 #include "gate.h"
 
 int apipool_result_is_tunnelled(const apipool_request_t *req)
@@ -53,7 +54,12 @@ apipool_verdict_t apipool_result_judge(apipool_request_t *req, apr_time_t now)
                                    .body_len = req->gate.event_len};
     if (!req->gate.event && req->gate.held_len > 0) {
         apipool_gate_held(req, &body, &evidence.body_len);
-        evidence.body = body;
+        const char *coding = apipool_content_coding(req->r);
+        char *decoded = body && coding
+                            ? apipool_decoder_text(coding, body, &evidence.body_len,
+                                                   APIPOOL_VERDICT_BODY_MAX, req->r->pool)
+                            : NULL;
+        evidence.body = decoded ? decoded : body;
     }
     apipool_verdict_t verdict = apipool_verdict(&evidence);
     apipool_words_mask(&verdict.words, req->attempt.lease->key, req->attempt.lease->len);

@@ -6,11 +6,61 @@
 #include <jansson.h>
 
 #include "ascii.h"
+#include "content_type.h"
 #include "reply.h"
 #include "sse.h"
 #include "token_count.h"
 
 #define REST_MAX (64 * 1024) /* a longer line passes in pieces */
+
+/* Whether text begins with a field of an event, or might if there was more of it. */
+static int begins_as_event(const char *text, apr_size_t len)
+{
+    static const char *const fields[] = {"data:", "event:", "id:", "retry:", ":"};
+    for (apr_size_t i = 0; len && i < sizeof(fields) / sizeof(*fields); i++) {
+        apr_size_t size = strlen(fields[i]);
+        if (!memcmp(text, fields[i], len < size ? len : size)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* No JSON begins as an event does, nor does a text that somebody has not asked for as a stream. */
+static int may_be_mistyped(const apipool_request_t *req)
+{
+    const request_rec *r = req->r;
+    return r->status == HTTP_OK && req->body.sniffed &&
+           req->body.sniffed[APIPOOL_BODY_STREAM].kind == APIPOOL_SNIFF_TRUE &&
+           (!r->content_type || apipool_content_is_of_type(r, "application/json") ||
+            apipool_content_is_of_type(r, "text/plain") ||
+            apipool_content_is_of_type(r, "application/octet-stream"));
+}
+
+int apipool_stream_is_one(const apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    const char *data = "";
+    apr_size_t len = 0;
+    if (apipool_content_is_encoded(req->r)) {
+        return 0;
+    }
+    if (apipool_content_is_of_type(req->r, "text/event-stream")) {
+        return 1;
+    }
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb);
+         may_be_mistyped(req) && !len && b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b)) {
+        if (!APR_BUCKET_IS_METADATA(b) &&
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+            return 0;
+        }
+    }
+    if (len >= 3 && !memcmp(data, "\xef\xbb\xbf", 3)) {
+        data += 3;
+        len -= 3;
+    }
+    const char *begin = apipool_ascii_skip_space(data, data + len);
+    return begins_as_event(begin, (apr_size_t)(data + len - begin));
+}
 
 void apipool_stream_begin(apipool_request_t *req)
 {
@@ -275,10 +325,27 @@ int apipool_stream_is_cut(apipool_request_t *req, apr_bucket_brigade *bb)
 
 /* ---- the end ---- */
 
+/* What comes in one bucket, as most events do, is searched where it is. */
+static int may_tell_usage(apr_bucket_brigade *bb)
+{
+    const char *data = NULL;
+    apr_size_t len = 0;
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        if (APR_BUCKET_IS_METADATA(b) || !b->length) {
+            continue;
+        }
+        if (data || apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+            return 1;
+        }
+    }
+    return data && memmem(data, len, "\"usage\"", 7) != NULL;
+}
+
 void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool)
 {
     apr_off_t total = 0;
-    if (apr_brigade_length(bb, 1, &total) != APR_SUCCESS || total == 0) {
+    if (!may_tell_usage(bb) || apr_brigade_length(bb, 1, &total) != APR_SUCCESS || total == 0) {
         return;
     }
     apr_size_t len = (apr_size_t)total;

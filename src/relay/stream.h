@@ -8,6 +8,11 @@
 /* Clients read event streams line by line (WHATWG HTML, section 9.2), so half a line is of no use to
  * them, and would spoil the event that tells them of a break. Called by the gate, which owns it. */
 
+/** Whether an answer is an event stream that can be read here. Where its type says nothing of the kind, as
+ *  with some relays, its first bytes tell.
+ *  @param bb the beginning of its body */
+int apipool_stream_is_one(const apipool_request_t *req, apr_bucket_brigade *bb);
+
 /** Starts with the first brigade of an event stream. */
 void apipool_stream_begin(apipool_request_t *req);
 
@@ -22,7 +27,7 @@ void apipool_stream_watch(apipool_request_t *req, apr_bucket_brigade *bb);
 /** Whether the stream ends here, in half a line or without what its API always sends at the end. */
 int apipool_stream_is_cut(apipool_request_t *req, apr_bucket_brigade *bb);
 
-/** Takes the chunk that only tells the usage out of whole events that are about to pass. */
+/** Takes what only a client that asks gets to see of the usage out of whole events that are about to pass. */
 void apipool_stream_hide_usage(apr_bucket_brigade *bb, apr_pool_t *pool);
 
 /** Ends a stream that has said it is complete as if nothing had broken after that: takes an error bucket

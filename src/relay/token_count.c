@@ -6,7 +6,8 @@
 #include "content_type.h"
 #include "sse.h"
 
-#define READ_PIECE (16 * 1024)
+#define READ_PIECE  (16 * 1024)
+#define DECODED_MAX (64 * 1024 * 1024) /* more is no answer but an attack */
 
 enum { READS_NOTHING, READS_ALL, READS_PIECE };
 
@@ -44,6 +45,19 @@ static int how_to_read(const apipool_request_t *req, apipool_estimate_kind_e *ki
     }
 }
 
+/* The last segment of a path; 0 if there is none. */
+static apr_uint64_t id_in_path(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? apipool_hash(slash + 1) : 0;
+}
+
+static int may_be_due(const apipool_request_t *req)
+{
+    return req->r->method_number == M_GET && req->kind == APIPOOL_ENDPOINT_FREE && !req->probing &&
+           apipool_pool_is_put_off(apipool_lifecycle_segment(), id_in_path(req->path));
+}
+
 static apr_status_t forget_usage(void *data)
 {
     apipool_usage_end(data);
@@ -53,9 +67,13 @@ static apr_status_t forget_usage(void *data)
 void apipool_token_count_begin(apipool_request_t *req)
 {
     apipool_token_count_t *count = &req->gate.count;
-    count->is_stream = apipool_content_is_of_type(req->r, "text/event-stream");
-    count->active = apipool_endpoint_generates(req->kind);
-    count->readable = !apipool_content_is_encoded(req->r);
+    count->is_stream =
+        req->gate.is_events || apipool_content_is_of_type(req->r, "text/event-stream");
+    count->due = may_be_due(req) ? APIPOOL_DUE_UNKNOWN : APIPOOL_DUE_NOTHING;
+    count->active = apipool_endpoint_generates(req->kind) || count->due;
+    const char *coding = apipool_content_coding(req->r);
+    count->decoder = coding ? apipool_decoder_make(coding, DECODED_MAX, req->r->pool) : NULL;
+    count->readable = !coding || count->decoder;
     count->reads = READS_NOTHING;
     count->passed = 0;
     apipool_usage_end(&count->usage);
@@ -99,6 +117,19 @@ static void keep_piece(apipool_token_count_t *count, const char *data, apr_size_
     next->len += len;
 }
 
+static void read_along(void *ctx, const char *data, apr_size_t len)
+{
+    apipool_token_count_t *count = ctx;
+    apipool_usage_feed(&count->usage, data, len);
+    if (count->reads == READS_ALL) {
+        apipool_estimate_feed(&count->estimate, data, len);
+    }
+    else if (count->reads == READS_PIECE) {
+        keep_piece(count, data, len);
+    }
+    count->passed += (apr_off_t)len;
+}
+
 void apipool_token_count_feed(apipool_token_count_t *count, apr_bucket_brigade *bb)
 {
     if (!count->readable || (!count->active && !count->is_stream)) {
@@ -108,16 +139,16 @@ void apipool_token_count_feed(apipool_token_count_t *count, apr_bucket_brigade *
          b = APR_BUCKET_NEXT(b)) {
         const char *data;
         apr_size_t len;
-        if (!APR_BUCKET_IS_METADATA(b) &&
-            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS) {
-            apipool_usage_feed(&count->usage, data, len);
-            if (count->reads == READS_ALL) {
-                apipool_estimate_feed(&count->estimate, data, len);
-            }
-            else if (count->reads == READS_PIECE) {
-                keep_piece(count, data, len);
-            }
-            count->passed += (apr_off_t)len;
+        if (APR_BUCKET_IS_METADATA(b) ||
+            apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+            continue;
+        }
+        if (!count->decoder) {
+            read_along(count, data, len);
+        }
+        else if (!apipool_decoder_feed(count->decoder, data, len, read_along, count)) {
+            count->readable = 0;
+            return;
         }
     }
 }
@@ -125,11 +156,6 @@ void apipool_token_count_feed(apipool_token_count_t *count, apr_bucket_brigade *
 int apipool_token_count_is_done(const apipool_token_count_t *count)
 {
     return count->is_stream && count->readable && apipool_usage_is_done(&count->usage);
-}
-
-int apipool_token_count_was_reported(const apipool_token_count_t *count)
-{
-    return apipool_usage_was_reported(&count->usage);
 }
 
 /* The whole events of a piece, or all of it where it has none, from the first line that begins in it. */
@@ -253,12 +279,63 @@ apr_int64_t apipool_token_count_prompt(apipool_request_t *req)
     return req->body.tokens;
 }
 
+int apipool_token_count_is_put_off(apipool_request_t *req)
+{
+    apipool_token_count_t *count = &req->gate.count;
+    apipool_usage_t ignored;
+    int is_later = req->kind == APIPOOL_ENDPOINT_BATCH || req->kind == APIPOOL_ENDPOINT_BLIND ||
+                   (req->kind == APIPOOL_ENDPOINT_TEXT && req->body.sniffed &&
+                    req->body.sniffed[APIPOOL_BODY_BACKGROUND].kind == APIPOOL_SNIFF_TRUE);
+    return is_later && count->active && count->readable && !count->is_stream &&
+           !apipool_usage_result(&count->usage, &ignored);
+}
+
+void apipool_token_count_remember(apipool_request_t *req)
+{
+    static const apipool_sniff_name_t name = {.name = "id"};
+    char room[APIPOOL_SNIFF_TEXT_USUAL + 1];
+    apipool_sniffed_t id;
+    apipool_sniff_t sniff;
+    apr_size_t len;
+    if (!apipool_token_count_is_put_off(req)) {
+        return;
+    }
+    const char *text = apipool_usage_head(&req->gate.count.usage, &len);
+    apipool_sniff_begin(&sniff, NULL, &name, 1, &id, NULL, NULL);
+    id.room = room;
+    apipool_sniff_feed(&sniff, text, len);
+    if (id.kind == APIPOOL_SNIFF_STRING && !id.truncated && *room) {
+        apipool_pool_put_off(apipool_lifecycle_segment(), apipool_hash(room));
+    }
+}
+
+/* Of several that read the same usage, one is charged for it. */
+static apipool_tokens_e take_due(apipool_request_t *req, apipool_usage_t *tokens)
+{
+    apipool_token_count_t *count = &req->gate.count;
+    int is_told = count->readable && apipool_usage_result(&count->usage, tokens) &&
+                  tokens->total > 0 && apipool_usage_is_final(&count->usage);
+    if (is_told && count->due == APIPOOL_DUE_UNKNOWN) {
+        int is_here = apipool_pool_take_put_off(apipool_lifecycle_segment(), id_in_path(req->path));
+        count->due = is_here ? APIPOOL_DUE_HERE : APIPOOL_DUE_NOTHING;
+        count->active = is_here;
+    }
+    if (is_told && count->due == APIPOOL_DUE_HERE) {
+        return APIPOOL_TOKENS_REPORTED;
+    }
+    tokens->prompt = tokens->completion = tokens->cached = tokens->total = -1;
+    return APIPOOL_TOKENS_NONE;
+}
+
 /* Where a stream has told what it began with and not what it came to, the prompt stands as it is. */
 apipool_tokens_e apipool_token_count_tokens(apipool_request_t *req, apipool_usage_t *tokens)
 {
     apipool_token_count_t *count = &req->gate.count;
     int has_begun = 0;
 
+    if (count->active && count->due) {
+        return take_due(req, tokens);
+    }
     tokens->prompt = tokens->completion = tokens->cached = tokens->total = -1;
     if (count->active && count->readable) {
         has_begun = apipool_usage_result(&count->usage, tokens);
@@ -266,7 +343,8 @@ apipool_tokens_e apipool_token_count_tokens(apipool_request_t *req, apipool_usag
             return APIPOOL_TOKENS_REPORTED;
         }
     }
-    if (!count->active || !req->body.length || req->kind >= APIPOOL_ENDPOINT_RUN) {
+    if (!count->active || !req->body.length || req->kind >= APIPOOL_ENDPOINT_RUN ||
+        apipool_token_count_is_put_off(req)) {
         return APIPOOL_TOKENS_NONE;
     }
     tokens->prompt =

@@ -20,11 +20,14 @@ void apipool_token_count_feed(apipool_token_count_t *count, apr_bucket_brigade *
 /** Whether an event stream has said that it is complete, so that nothing is lost if it breaks now. */
 int apipool_token_count_is_done(const apipool_token_count_t *count);
 
-/** Whether anything was told that clients might have to be spared; see apipool_stream_hide_usage. */
-int apipool_token_count_was_reported(const apipool_token_count_t *count);
-
 /** The tokens of an attempt's answer as far as it has passed, reported or estimated. Returns which. */
 apipool_tokens_e apipool_token_count_tokens(apipool_request_t *req, apipool_usage_t *tokens);
+
+/** Whether an answer only says that another one can be read later, which is charged then. */
+int apipool_token_count_is_put_off(apipool_request_t *req);
+
+/** Remembers such an answer by its id, so that whoever first reads its usage is charged, and nobody twice. */
+void apipool_token_count_remember(apipool_request_t *req);
 
 /** About how many tokens the request itself has; 0 where its endpoint costs none. */
 apr_int64_t apipool_token_count_prompt(apipool_request_t *req);

@@ -46,6 +46,24 @@ static inline const char *apipool_ascii_skip_space(const char *p, const char *en
     return p;
 }
 
+/** Finds the quote that ends a string of JSON, the first one after an even number of backslashes;
+ *  NULL if there is none. */
+static inline const char *apipool_ascii_string_end(const char *text, const char *end)
+{
+    const char *quote;
+    for (; (quote = (const char *)memchr(text, '"', (apr_size_t)(end - text))) != NULL;
+         text = quote + 1) {
+        const char *slash = quote;
+        while (slash > text && slash[-1] == '\\') {
+            slash--;
+        }
+        if ((quote - slash) % 2 == 0) {
+            break;
+        }
+    }
+    return quote;
+}
+
 static inline int apipool_ascii_is_control(char c)
 {
     return (unsigned char)c < ' ' || c == 0x7f;

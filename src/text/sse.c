@@ -234,73 +234,224 @@ const char *apipool_sse_find_usage(const char *text, const char *end)
     return NULL;
 }
 
-/* Tests for a chunk with usage and no choices. Its numbers may exceed any integer. */
-static int is_usage_chunk(const char *data, apr_size_t len, int *is_json)
+/* What becomes of a chunk. */
+typedef enum {
+    CHUNK_KEEP,
+    CHUNK_CUT, /* its usage goes, the rest stays */
+    CHUNK_DROP
+} chunk_e;
+
+static const char usage_name[] = "\"usage\"";
+#define USAGE_NAME (sizeof(usage_name) - 1)
+
+/* A member of a chunk with everything that has to go with it, and its value. */
+typedef struct {
+    const char *from, *to, *value;
+} member_t;
+
+static int names_member(const char *name, const char *end, const char **value)
 {
-    json_error_t ignored;
-    json_t *root = json_loadb(data, len, JSON_DECODE_INT_AS_REAL, &ignored);
-    const json_t *choices = json_object_get(root, "choices");
-    const json_t *error = json_object_get(root, "error");
-    int has_choices = choices && !json_is_null(choices) &&
-                      !(json_is_array(choices) && json_array_size(choices) == 0);
-    int found = json_is_object(json_object_get(root, "usage")) && !has_choices &&
-                (!error || json_is_null(error));
-    *is_json = root != NULL;
-    json_decref(root);
-    return found;
+    const char *colon = name + USAGE_NAME;
+    if ((apr_size_t)(end - name) <= USAGE_NAME || memcmp(name, usage_name, USAGE_NAME)) {
+        return 0;
+    }
+    colon = apipool_ascii_skip_space(colon, end);
+    *value = colon < end && *colon == ':' ? apipool_ascii_skip_space(colon + 1, end) : NULL;
+    return *value != NULL;
 }
 
-/* Removes such chunks from an event of which each line is a chunk. Returns the bytes left. */
-static apr_size_t drop_lines(char *text, apr_size_t len)
+/* Finds the usage among the members of the outermost object. */
+static int find_member(const char *text, const char *end, member_t *found)
+{
+    const char *comma = NULL, *p = memchr(text, '{', (apr_size_t)(end - text));
+    int depth = 0;
+
+    found->from = NULL;
+    for (; p && p < end; p++) {
+        switch (*p) {
+        case '"':
+            if (depth == 1 && !found->from && names_member(p, end, &found->value)) {
+                found->from = comma ? comma : p;
+            }
+            p = apipool_ascii_string_end(p + 1, end);
+            if (!p) {
+                return 0;
+            }
+            break;
+        case '{':
+        case '[':
+            depth++;
+            break;
+        case '}':
+        case ']':
+            found->to = p;
+            if (--depth == 0) {
+                return found->from != NULL;
+            }
+            break;
+        case ',':
+            if (depth == 1 && found->from) { /* a comma goes too: the one before, if there is one */
+                found->to = comma ? p : p + 1;
+                return 1;
+            }
+            comma = depth == 1 ? p : comma;
+            break;
+        default:
+            break;
+        }
+    }
+    return 0;
+}
+
+/* Members that say to which answer a chunk belongs, and nothing that a client could miss. */
+static int is_of_every_chunk(const char *name)
+{
+    static const char *const names[] = {
+        "id",    "object",  "created",     "model", "service_tier", "system_fingerprint",
+        "usage", "choices", "obfuscation", "error"};
+    for (apr_size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (!strcmp(name, names[i])) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_nothing(const json_t *value)
+{
+    return !value || json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0);
+}
+
+/* Judges a chunk that has usage. Its numbers may exceed any integer. */
+static chunk_e judge(json_t *root)
+{
+    const char *name;
+    json_t *value;
+    const json_t *usage = json_object_get(root, "usage");
+
+    if (json_is_null(usage)) {
+        return CHUNK_CUT;
+    }
+    if (!json_is_object(usage) || !is_nothing(json_object_get(root, "choices")) ||
+        !is_nothing(json_object_get(root, "error"))) {
+        return CHUNK_KEEP;
+    }
+    json_object_foreach(root, name, value)
+    {
+        if (!is_of_every_chunk(name) && !json_is_null(value)) {
+            return CHUNK_CUT;
+        }
+    }
+    return CHUNK_DROP;
+}
+
+static int is_line_ends(const char *p, const char *end)
+{
+    while (p < end && (*p == '\r' || *p == '\n')) {
+        p++;
+    }
+    return p == end;
+}
+
+static apr_size_t cut(char *text, apr_size_t len, const member_t *member)
+{
+    char *from = text + (member->from - text);
+    memmove(from, member->to, (apr_size_t)(text + len - member->to));
+    return len - (apr_size_t)(member->to - member->from);
+}
+
+/* Where an event is one chunk whose last member is a usage of null, as nearly all are, it need not be parsed.
+ * Returns the bytes left. */
+static apr_size_t cut_null(char *text, apr_size_t len)
+{
+    static const char null[] = "null}";
+    const apr_size_t size = sizeof(null) - 1;
+    member_t usage;
+    if (!find_member(text, text + len, &usage)) {
+        return len;
+    }
+    apr_size_t rest = (apr_size_t)(text + len - usage.value);
+    return rest > size && rest <= size + 4 && !memcmp(usage.value, null, size) &&
+                   is_line_ends(usage.value + size, text + len)
+               ? cut(text, len, &usage)
+               : len;
+}
+
+/* Takes the usage out of text that holds one chunk, of which data is the JSON. Returns the bytes left. */
+static apr_size_t edit_chunk(char *text, apr_size_t len, const char *data, apr_size_t data_len,
+                             int *is_json)
+{
+    member_t usage;
+    json_error_t ignored;
+    *is_json = 1;
+    int has_usage = find_member(text, text + len, &usage);
+    json_t *root = json_loadb(data, data_len, JSON_DECODE_INT_AS_REAL, &ignored);
+    chunk_e what = judge(root);
+    *is_json = root != NULL;
+    json_decref(root);
+    return what == CHUNK_CUT && has_usage ? cut(text, len, &usage) : what == CHUNK_DROP ? 0 : len;
+}
+
+/* Edits an event of which each line is a chunk. Returns the bytes left. */
+static apr_size_t edit_lines(char *text, apr_size_t len)
 {
     const char *eol, *next;
     int kept = 0, ignored;
     for (char *line = text; apipool_sse_line(line, text + len, &eol, &next);) {
         const char *data = apipool_sse_field(line, eol, "data");
-        if (data && is_usage_chunk(data, (apr_size_t)(eol - data), &ignored)) {
-            memmove(line, next, (apr_size_t)(text + len - next));
-            len -= (apr_size_t)(next - line);
-            continue;
+        apr_size_t whole = (apr_size_t)(next - line), left = whole;
+        if (data) {
+            left = edit_chunk(line, whole, data, (apr_size_t)(eol - data), &ignored);
+            kept += left > 0;
         }
-        kept += data != NULL;
-        line += next - line;
+        memmove(line + left, next, (apr_size_t)(text + len - next));
+        len -= whole - left;
+        line += left;
     }
     return kept ? len : 0;
 }
 
 /* Returns the bytes left of one event. */
-static apr_size_t drop_from_event(char *text, apr_size_t len, apr_pool_t *p)
+static apr_size_t edit_event(char *text, apr_size_t len, apr_pool_t *p)
 {
     char *data;
     int is_json;
+    apr_size_t left = cut_null(text, len);
+    if (left < len) {
+        return left;
+    }
     apipool_sse_first(text, len, p, &data);
     if (!data) {
         return len;
     }
-    if (is_usage_chunk(data, strlen(data), &is_json)) {
-        return 0;
-    }
-    return is_json ? len : drop_lines(text, len);
+    left = edit_chunk(text, len, data, strlen(data), &is_json);
+    return is_json ? left : edit_lines(text, len);
 }
 
-/* Reads only events that have a usage member, which are rare. */
+/* Reads only events that name usage, and moves what is kept but once. */
 apr_size_t apipool_sse_drop_usage(char *text, apr_size_t len, apr_pool_t *pool)
 {
-    apr_pool_t *scratch;
-    apr_size_t done = 0;
-    const char *at;
-    apr_pool_create(&scratch, pool);
-    while ((at = apipool_sse_find_usage(text + done, text + len)) != NULL) {
-        apr_size_t start = (apr_size_t)(apipool_sse_start(text + done, at) - text);
-        apr_size_t end = (apr_size_t)(apipool_sse_next(text + start, text + len) - text);
-        apr_size_t left = end - start;
-        if (at < text + end) { /* false if the event before ends in a bare CR */
-            left = drop_from_event(text + start, left, scratch);
+    apr_pool_t *scratch = NULL;
+    const char *in = text, *end = text + len, *at = text;
+    char *out = text;
+    while ((at = memmem(at, (apr_size_t)(end - at), usage_name, USAGE_NAME)) != NULL) {
+        const char *start = apipool_sse_start(in, at);
+        const char *next = apipool_sse_next(start, end);
+        apr_size_t left = (apr_size_t)(next - start);
+        if (!scratch) {
+            apr_pool_create(&scratch, pool);
         }
-        memmove(text + start + left, text + end, len - end);
-        len -= end - start - left;
-        done = start + left;
+        memmove(out, in, (apr_size_t)(next - in));
+        out += start - in;
+        if (at < next) { /* false if the event before ends in a bare CR */
+            left = edit_event(out, left, scratch);
+        }
+        out += left;
+        in = at = next;
     }
-    apr_pool_destroy(scratch);
-    return len;
+    memmove(out, in, (apr_size_t)(end - in));
+    if (scratch) {
+        apr_pool_destroy(scratch);
+    }
+    return (apr_size_t)(out - text) + (apr_size_t)(end - in);
 }

@@ -101,9 +101,11 @@ int apipool_sse_end(const char *text, apr_size_t len, const char before[2]);
 const char *apipool_sse_find_usage(const char *text, const char *end);
 
 /**
- * Removes, in place, the chunks that a client gets only if it asks for usage: those with a usage
- * object and with choices that are empty, null or missing (OpenAI API reference, stream_options).
- * Azure's first chunk has no choices, but no usage either. If an event's data is not JSON as a
+ * Removes, in place, what a client gets only if it asks for usage: chunks with a usage object and
+ * with choices that are empty, null or missing, and a usage of null in any chunk (OpenAI API
+ * reference, stream_options). If such a chunk has anything else to say, such as llama.cpp's timings
+ * or Perplexity's citations, only its usage goes. Azure's first chunk has no choices, but no usage
+ * either. If an event's data is not JSON as a
  * whole, each of its lines counts as a chunk: some vendors leave out the empty line before "data:
  * [DONE]".
  * @param text whole events, or the end of a stream

@@ -31,6 +31,8 @@ const apipool_endpoint_row_t apipool_endpoint_rows[] = {
     ROW(POST, "generate", APIPOOL_ENDPOINT_TEXT),
     ROW(POST, "generation", APIPOOL_ENDPOINT_TEXT),
     ROW(POST, "interactions", APIPOOL_ENDPOINT_TEXT),
+    ROW(POST, "ai/run/*/*", APIPOOL_ENDPOINT_TEXT), /* Cloudflare's; the rest names the model */
+    ROW(POST, "ai/run/*/*/*", APIPOOL_ENDPOINT_TEXT),
     ROW(POST, "embeddings", APIPOOL_ENDPOINT_EMBEDDINGS),
     ROW(POST, "embed", APIPOOL_ENDPOINT_EMBEDDINGS),
     ROW(POST, "multimodalembeddings", APIPOOL_ENDPOINT_EMBEDDINGS),

@@ -21,6 +21,10 @@ static const char *const last_events[] = {
     "done",
     "image_edit.completed",
     "image_generation.completed",
+    "message-end",
+    "stream-end",
+    "interaction.complete",
+    "interaction.completed",
     NULL,
 };
 
@@ -144,12 +148,20 @@ static void keep(apipool_usage_scan_t *scan, const char *data, apr_size_t len)
     }
 }
 
+/* Ollama's are in no object of their own. Nobody sends them as events. */
+static int has_counts(const apipool_usage_scan_t *scan, const char *text, apr_size_t len)
+{
+    static const char name[] = "eval_count\"";
+    return apipool_sse_find_usage(text, text + len) ||
+           (!scan->is_event_stream && memmem(text, len, name, sizeof(name) - 1));
+}
+
 static void read_kept(apipool_usage_scan_t *scan)
 {
     apr_size_t len;
     const char *head = apipool_usage_head(scan, &len);
     scan->unread = 0;
-    if (apipool_sse_find_usage(head, head + len)) {
+    if (has_counts(scan, head, len)) {
         (scan->is_event_stream ? take_event : apipool_usage_read)(scan, head, head + len);
     }
     apipool_usage_read_end(scan, head + len, head + scan->kept_len);
@@ -285,9 +297,9 @@ int apipool_usage_result(apipool_usage_scan_t *scan, apipool_usage_t *usage)
         input =
             sum(input, sum(count[APIPOOL_COUNT_CACHE_WRITTEN], count[APIPOOL_COUNT_CACHE_READ]));
     }
-    usage->prompt =
-        known(either(count[APIPOOL_COUNT_PROMPT], input), count[APIPOOL_COUNT_BILLED_INPUT]);
-    apr_int64_t output = known(count[APIPOOL_COUNT_OUTPUT], count[APIPOOL_COUNT_OUTPUT_BEGUN]);
+    apr_int64_t prompt = sum(count[APIPOOL_COUNT_PROMPT], count[APIPOOL_COUNT_TOOL_USE]);
+    usage->prompt = known(either(prompt, input), count[APIPOOL_COUNT_BILLED_INPUT]);
+    apr_int64_t output = either(count[APIPOOL_COUNT_OUTPUT], count[APIPOOL_COUNT_OUTPUT_BEGUN]);
     apr_int64_t parts = sum(count[APIPOOL_COUNT_CANDIDATES], count[APIPOOL_COUNT_THOUGHTS]);
     usage->completion = known(either(count[APIPOOL_COUNT_COMPLETION], output),
                               known(parts, count[APIPOOL_COUNT_BILLED_OUTPUT]));
@@ -311,13 +323,6 @@ int apipool_usage_is_done(const apipool_usage_scan_t *scan)
     apr_size_t len;
     const char *head = apipool_usage_head(scan, &len);
     return scan->done || (scan->is_event_stream && find_done(head, head + len) > 0);
-}
-
-int apipool_usage_was_reported(const apipool_usage_scan_t *scan)
-{
-    apr_size_t len;
-    const char *head = apipool_usage_head(scan, &len);
-    return scan->reported || apipool_sse_find_usage(head, head + len);
 }
 
 const char *apipool_usage_head(const apipool_usage_scan_t *scan, apr_size_t *len)

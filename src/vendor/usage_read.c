@@ -42,6 +42,12 @@ static const member_t usage_members[] = {
     COUNTS("thoughtsTokenCount", THOUGHTS),
     COUNTS("cachedContentTokenCount", CACHED),
     COUNTS("totalTokenCount", TOTAL),
+    COUNTS("toolUsePromptTokenCount", TOOL_USE),
+    COUNTS("total_input_tokens", PROMPT),
+    COUNTS("total_tool_use_tokens", TOOL_USE),
+    COUNTS("total_cached_tokens", CACHED),
+    COUNTS("total_output_tokens", CANDIDATES),
+    COUNTS("total_thought_tokens", THOUGHTS),
     END,
 };
 
@@ -55,6 +61,8 @@ static const member_t choice_members[] = {
 
 static const member_t billed_members[] = {COUNTS("input_tokens", BILLED_INPUT),
                                           COUNTS("output_tokens", BILLED_OUTPUT), END};
+static const member_t document_members[] = {COUNTS("prompt_eval_count", PROMPT),
+                                            COUNTS("eval_count", COMPLETION), END};
 static const member_t details_members[] = {COUNTS("cached_tokens", CACHED_DETAIL), END};
 static const char *const details[] = {"prompt_tokens_details", "input_tokens_details",
                                       "input_token_details"};
@@ -81,6 +89,16 @@ static const place_t places[] = {
     {{"meta", "usage"}, usage_members, 0},
     {{"meta", "billed_units"}, billed_members, 0},
     {{"choices", ELEMENT, "usage"}, choice_members, 0},
+    {{"usage", "tokens"}, usage_members, 0},
+    {{"usage", "billed_units"}, billed_members, 0},
+    {{"delta", "usage"}, usage_members, 0},
+    {{"delta", "usage", "tokens"}, usage_members, 0},
+    {{"delta", "usage", "billed_units"}, billed_members, 0},
+    {{"response", "meta", "tokens"}, usage_members, 0},
+    {{"response", "meta", "billed_units"}, billed_members, 0},
+    {{"result", "usage"}, usage_members, 0},
+    {{"interaction", "usage"}, usage_members, 0},
+    {{NULL}, document_members, 0},
 };
 
 typedef struct {
@@ -147,16 +165,18 @@ static int is_beyond_digits(char c)
     return c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
 }
 
-/* Reads a count; -1 if there is none. Nearly all are plain digits. */
+/* Reads a count, or its digits in quotes; -1 if there is none. Nearly all are plain digits. */
 static double read_count(const char *text, const char *end)
 {
     const int flags = JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_DISABLE_EOF_CHECK;
+    const int is_string = *text == '"';
+    text += is_string;
     const char *p = text;
     double number = 0;
     while (p < end && *p >= '0' && *p <= '9') {
         number = number * 10 + (*p++ - '0');
     }
-    if (p < end && is_beyond_digits(*p)) {
+    if (!is_string && p < end && is_beyond_digits(*p)) {
         json_error_t read;
         json_t *value = json_loadb(text, (size_t)(end - text), flags, &read);
         while (p < end && (apr_isdigit(*p) || is_beyond_digits(*p))) {
@@ -165,7 +185,13 @@ static double read_count(const char *text, const char *end)
         number = json_is_number(value) && text + read.position == p ? json_number_value(value) : -1;
         json_decref(value);
     }
-    return p > text && p < end && number <= COUNT_MAX ? number : -1;
+    return p > text && p < end && (!is_string || *p == '"') && number <= COUNT_MAX ? number : -1;
+}
+
+static int may_be_count(const char *text, const char *end)
+{
+    text += *text == '"';
+    return text < end && (*text == '-' || apr_isdigit(*text));
 }
 
 /* Begins the value of a member. */
@@ -176,13 +202,10 @@ static void take_value(apipool_usage_scan_t *scan, const path_t *path, const cha
     if (text == end || !levels || levels > NAMES) {
         return;
     }
-    if (*text == '{') {
-        scan->reported |= find_place(path, levels) != NULL;
-    }
-    else if (levels > 1 && (*text == '-' || apr_isdigit(*text))) {
+    if (may_be_count(text, end)) {
         int count = find_count(path, levels);
         double number = count >= 0 ? read_count(text, end) : -1;
-        if (number >= 0) {
+        if (number >= 1 || (number >= 0 && scan->count[count] < 0)) {
             scan->count[count] = (apr_int64_t)number;
         }
     }
@@ -197,28 +220,11 @@ static void set_name(path_t *path, const char *text, apr_size_t len)
     }
 }
 
-/* Finds the quote that ends a string, the first one after an even number of backslashes; NULL if
- * there is none. */
-static const char *string_end(const char *text, const char *end)
-{
-    const char *quote;
-    for (; (quote = memchr(text, '"', (size_t)(end - text))) != NULL; text = quote + 1) {
-        const char *slash = quote;
-        while (slash > text && slash[-1] == '\\') {
-            slash--;
-        }
-        if ((quote - slash) % 2 == 0) {
-            break;
-        }
-    }
-    return quote;
-}
-
 /* Takes a string, and the colon after it if it is a name. Returns where to continue. */
 static const char *take_string(apipool_usage_scan_t *scan, path_t *path, const char *text,
                                const char *end)
 {
-    const char *quote = string_end(text, end);
+    const char *quote = apipool_ascii_string_end(text, end);
     const char *colon = quote ? apipool_ascii_skip_space(quote + 1, end) : end;
     if (colon == end || *colon != ':') {
         return quote ? quote + 1 : end;
@@ -263,15 +269,29 @@ void apipool_usage_read(apipool_usage_scan_t *scan, const char *text, const char
     }
 }
 
+/* A stream of documents in lines, as Ollama's, has its counts in the last one. */
+static void read_last_line(apipool_usage_scan_t *scan, const char *text, const char *end)
+{
+    while (end > text && apipool_ascii_is_space(end[-1])) {
+        end--;
+    }
+    const char *feed = memrchr(text, '\n', (size_t)(end - text));
+    if (feed) {
+        apipool_usage_read(scan, feed + 1, end);
+    }
+}
+
 void apipool_usage_read_end(apipool_usage_scan_t *scan, const char *text, const char *end)
 {
     path_t path = {1, 0, {{places[0].names[0], strlen(places[0].names[0])}}};
     const char *last = NULL;
-    while ((text = apipool_sse_find_usage(text, end)) != NULL) {
-        last = text++;
+    for (const char *at = text; (at = apipool_sse_find_usage(at, end)) != NULL; at++) {
+        last = at;
     }
     if (last) {
-        scan->reported = 1;
         read_members(scan, &path, last, end);
+    }
+    else {
+        read_last_line(scan, text, end);
     }
 }

@@ -145,6 +145,7 @@ enum {
     CACHED_DETAIL,
     CANDIDATES,
     THOUGHTS,
+    TOOL_USE,
     TOTAL,
     CHOICE_PROMPT,
     CHOICE_COMPLETION,
@@ -176,12 +177,25 @@ static const struct {
     {"thoughtsTokenCount", THOUGHTS},
     {"cachedContentTokenCount", CACHED},
     {"totalTokenCount", TOTAL},
+    {"toolUsePromptTokenCount", TOOL_USE},
+    {"total_input_tokens", PROMPT},
+    {"total_tool_use_tokens", TOOL_USE},
+    {"total_cached_tokens", CACHED},
+    {"total_output_tokens", CANDIDATES},
+    {"total_thought_tokens", THOUGHTS},
 };
+
+static double number_of(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    int is_digits = text && *text && strspn(text, "0123456789") == strlen(text);
+    return is_digits ? strtod(text, NULL) : json_is_number(value) ? json_number_value(value) : -1;
+}
 
 static void take(const json_t *value, int64_t *count)
 {
-    double number = json_number_value(value);
-    if (json_is_number(value) && number >= 0 && number <= COUNT_MAX) {
+    double number = number_of(value);
+    if (number >= 0 && number <= COUNT_MAX && (number >= 1 || *count < 0)) {
         *count = (int64_t)number;
     }
 }
@@ -198,28 +212,32 @@ static void take_details(tree_t *tree, json_t *usage)
 
 static void take_usage(tree_t *tree, json_t *usage, int is_begun)
 {
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        int kind = is_begun && names[i].kind == OUTPUT ? OUTPUT_BEGUN : names[i].kind;
-        take(json_object_get(usage, names[i].name), &tree->count[kind]);
+    const char *name;
+    json_t *value;
+    json_object_foreach(usage, name, value)
+    {
+        for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+            int kind = is_begun && names[i].kind == OUTPUT ? OUTPUT_BEGUN : names[i].kind;
+            if (!strcmp(name, names[i].name)) {
+                take(value, &tree->count[kind]);
+            }
+        }
     }
     take_details(tree, usage);
 }
 
-static void take_holder(tree_t *tree, json_t *holder, int is_meta, int is_message)
+static void take_billed(tree_t *tree, json_t *billed)
 {
-    const char *name;
-    json_t *value;
-    json_object_foreach(holder, name, value)
-    {
-        if (!strcmp(name, "usage") || !strcmp(name, is_meta ? "tokens" : "usageMetadata")) {
-            take_usage(tree, value, is_message && !strcmp(name, "usage"));
-        }
-        else if (is_meta && !strcmp(name, "billed_units")) {
-            take(json_object_get(value, "input_tokens"), &tree->billed_input);
-            take(json_object_get(value, "output_tokens"), &tree->billed_output);
-            take_details(tree, value);
-        }
-    }
+    take(json_object_get(billed, "input_tokens"), &tree->billed_input);
+    take(json_object_get(billed, "output_tokens"), &tree->billed_output);
+    take_details(tree, billed);
+}
+
+/* Cohere's, which has its counts a level deeper. */
+static void take_parts(tree_t *tree, json_t *usage)
+{
+    take_usage(tree, json_object_get(usage, "tokens"), 0);
+    take_billed(tree, json_object_get(usage, "billed_units"));
 }
 
 static void take_choice(tree_t *tree, json_t *usage)
@@ -237,29 +255,70 @@ static void take_choice(tree_t *tree, json_t *usage)
     take_details(tree, usage);
 }
 
+/* What each member of a document may hold. */
+static const struct {
+    const char *name;
+    int has_metadata, has_parts, has_meta, is_begun;
+} holders[] = {{"response", 1, 0, 1, 0}, {"message", 1, 0, 0, 1}, {"x_groq", 1, 0, 0, 0},
+               {"delta", 0, 1, 0, 0},    {"result", 0, 0, 0, 0},  {"interaction", 0, 0, 0, 0}};
+
+static void take_holder(tree_t *tree, size_t which, json_t *holder)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(holder, name, value)
+    {
+        if (!strcmp(name, "usage")) {
+            take_usage(tree, value, holders[which].is_begun);
+            if (holders[which].has_parts) {
+                take_parts(tree, value);
+            }
+        }
+        else if (holders[which].has_metadata && !strcmp(name, "usageMetadata")) {
+            take_usage(tree, value, 0);
+        }
+        else if (holders[which].has_meta && !strcmp(name, "meta")) {
+            take_parts(tree, value);
+        }
+    }
+}
+
+static void take_member(tree_t *tree, const char *name, json_t *value)
+{
+    size_t index;
+    json_t *choice;
+    for (size_t i = 0; i < sizeof(holders) / sizeof(*holders); i++) {
+        if (!strcmp(name, holders[i].name)) {
+            take_holder(tree, i, value);
+        }
+    }
+    if (!strcmp(name, "usage") || !strcmp(name, "usageMetadata")) {
+        take_usage(tree, value, 0);
+    }
+    if (!strcmp(name, "usage") || !strcmp(name, "meta")) {
+        take_parts(tree, value);
+    }
+    if (!strcmp(name, "meta")) {
+        take_usage(tree, json_object_get(value, "usage"), 0);
+    }
+    if (!strcmp(name, "choices") && json_is_array(value)) {
+        json_array_foreach(value, index, choice)
+        {
+            take_choice(tree, json_object_get(choice, "usage"));
+        }
+    }
+    if (!strcmp(name, "prompt_eval_count") || !strcmp(name, "eval_count")) {
+        take(value, &tree->count[*name == 'p' ? PROMPT : COMPLETION]);
+    }
+}
+
 static void take_document(tree_t *tree, json_t *document)
 {
     const char *name;
     json_t *value;
     json_object_foreach(document, name, value)
     {
-        if (!strcmp(name, "usage") || !strcmp(name, "usageMetadata")) {
-            take_usage(tree, value, 0);
-        }
-        else if (!strcmp(name, "response") || !strcmp(name, "message") || !strcmp(name, "x_groq")) {
-            take_holder(tree, value, 0, !strcmp(name, "message"));
-        }
-        else if (!strcmp(name, "meta")) {
-            take_holder(tree, value, 1, 0);
-        }
-        else if (!strcmp(name, "choices") && json_is_array(value)) {
-            size_t index;
-            json_t *choice;
-            json_array_foreach(value, index, choice)
-            {
-                take_choice(tree, json_object_get(choice, "usage"));
-            }
-        }
+        take_member(tree, name, value);
     }
 }
 
@@ -273,11 +332,15 @@ static apipool_usage_t usage_of(const tree_t *tree)
     const int64_t *count = tree->count;
     apipool_usage_t usage = {count[PROMPT], count[COMPLETION], -1, count[TOTAL]};
     static const int cached[] = {READ, CACHED_HIT, CACHED, CACHED_DETAIL};
-    int64_t output = count[OUTPUT] >= 0 ? count[OUTPUT] : count[OUTPUT_BEGUN];
-    if (count[INPUT] >= 0 && count[PROMPT] <= 0) {
+    int64_t output =
+        count[OUTPUT] > 0 || count[OUTPUT_BEGUN] < 0 ? count[OUTPUT] : count[OUTPUT_BEGUN];
+    if (count[TOOL_USE] >= 0) {
+        usage.prompt = or_zero(usage.prompt) + count[TOOL_USE];
+    }
+    if (count[INPUT] >= 0 && usage.prompt <= 0) {
         usage.prompt = count[INPUT] + or_zero(count[WRITTEN]) + or_zero(count[READ]);
     }
-    else if (count[PROMPT] < 0) {
+    else if (usage.prompt < 0) {
         usage.prompt = tree->billed_input;
     }
     if (output >= 0 && count[COMPLETION] <= 0) {
@@ -339,6 +402,7 @@ static void check_wrapped(const char *data, size_t size, const outcome_t *outcom
     apipool_usage_scan_t scan;
 
     if (memchr(data, '\n', size) || memchr(data, '\r', size) ||
+        memmem(data, size, "eval_count", 10) || /* which nobody sends as an event */
         memchr(" \xef\xbb\xbf", data[0], 4)) {
         return;
     }

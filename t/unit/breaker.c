@@ -69,7 +69,7 @@ static void refusals_of_one_key_are_its_own(void **unused)
         assert_int_equal(report_lease(&leases[i], APIPOOL_RULE_RATE_LIMIT, 0, NOW + i),
                          APIPOOL_RULE_RATE_LIMIT);
     }
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
 }
 
 static void a_success_in_between_tells_that_it_is_the_keys(void **unused)

@@ -630,7 +630,8 @@ static void places_of_children_that_are_killed_come_back(void **state)
         int status;
         assert_int_equal(waitpid(children[c], &status, 0), children[c]);
         assert_true(WIFSIGNALED(status));
-        assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)children[c]), APR_SUCCESS);
+        assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)children[c], NOW),
+                         APR_SUCCESS);
         check_table();
     }
     assert_int_equal(places_of("one"), 1);
@@ -640,8 +641,24 @@ static void places_of_children_that_are_killed_come_back(void **state)
     apipool_segment_unlock(segment);
     assert_int_equal(places_of("one"), 1);
     check_table();
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
     assert_int_equal(places_of("one"), 0);
+}
+
+static void tokens_set_aside_by_the_dead_are_given_back(void **unused)
+{
+    apipool_client_pass_t pass = limited(0, 10, 10);
+    apipool_client_charge_t used = charge_of(&pass, 4), lost = charge_of(&pass, 6),
+                            more = charge_of(&pass, 6);
+    apr_time_t at;
+    segment->process = 100;
+    assert_int_equal(admit(&used, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    settle(&used, 1, 4, NOW);
+    assert_int_equal(admit(&lost, NOW, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(admit(&more, NOW, &at), APIPOOL_CLIENT_OVER_TPD);
+    assert_int_equal(apipool_pool_reclaim(segment, 100, NOW + 1), APR_SUCCESS);
+    assert_int_equal(admit(&more, NOW + 1, &at), APIPOOL_CLIENT_ADMITTED);
+    assert_int_equal(admit(&lost, NOW + 1, &at), APIPOOL_CLIENT_OVER_TPD);
 }
 
 static void limits_hold_over_all_processes(void **state)
@@ -707,6 +724,7 @@ static const struct CMUnitTest tests[] = {
     WORLD(a_window_that_is_full_takes_no_place),
     WORLD(a_place_of_one_that_has_gone_is_nobodys),
     WORLD(places_of_children_that_are_killed_come_back),
+    WORLD(tokens_set_aside_by_the_dead_are_given_back),
     WORLD(limits_hold_over_all_processes),
 };
 

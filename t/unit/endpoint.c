@@ -53,6 +53,8 @@ static void what_is_created_costs_tokens(void **unused)
         {"/v2/chat", TEXT},
         {"/api/generate", TEXT},
         {"/v1/complete", TEXT},
+        {"/client/v4/accounts/0a1b/ai/run/@cf/meta/llama-3.1-8b-instruct", TEXT},
+        {"/accounts/0a1b/ai/run/@hf/llama", TEXT},
         {"/v1beta/interactions", TEXT},
         {"/v1beta/models/gemini-x:generateContent", TEXT},
         {"/v1beta/models/gemini-x:STREAMgenerateContent", TEXT},

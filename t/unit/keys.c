@@ -99,7 +99,7 @@ static void a_key_that_dies_with_its_holder_is_removed(void **unused)
     add(upstream_a, "sk-one");
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     remove_key("sk-one");
-    assert_int_equal(apipool_pool_reclaim(segment, segment->process), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, segment->process, NOW), APR_SUCCESS);
     check_whole();
     add(upstream_a, "sk-two");
     assert_int_equal(segment->header->slots.used, 1);

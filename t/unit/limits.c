@@ -103,8 +103,33 @@ static void only_so_many_requests_are_in_flight(void **unused)
         assert_int_equal(lease.slot, leases[i].slot);
         assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
     }
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
     assert_int_equal(segment->upstreams[upstream_a].usable, 2);
+}
+
+/* What was used up stays used, what was only set aside does not. */
+static void tokens_set_aside_by_the_dead_are_given_back(void **unused)
+{
+    limits.tpm = limits.tpd = 4;
+    add(upstream_a, "sk-1");
+    assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
+    for (int all = 0; all < 2; all++) {
+        segment->process = 100;
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
+        }
+        assert_int_equal(acquire(NOW), APIPOOL_ALL_COOLING);
+        assert_int_equal(all ? apipool_pool_reclaim_all(segment, NOW + 1)
+                             : apipool_pool_reclaim(segment, 100, NOW + 1),
+                         APR_SUCCESS);
+        assert_null(consistency_of(segment));
+    }
+    segment->process = 200;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(acquire(NOW + SEC(70)), APIPOOL_ACQUIRED); /* the day's three */
+    }
+    assert_int_equal(acquire(NOW + SEC(140)), APIPOOL_ALL_COOLING);
 }
 
 static void a_busy_key_that_cools_is_not_busy(void **unused)
@@ -466,6 +491,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(further_requests_of_a_connection_count),
     TEST(a_key_at_its_limit_leaves_the_requests_to_others),
     TEST(only_so_many_requests_are_in_flight),
+    TEST(tokens_set_aside_by_the_dead_are_given_back),
     TEST(a_busy_key_that_cools_is_not_busy),
     TEST(another_limit_of_concurrency_holds_from_the_next_request_on),
     TEST(tokens_that_were_not_used_are_given_back),

@@ -98,7 +98,7 @@ static void a_key_is_back_when_both_its_cooldowns_have_ended(void **unused)
     check_lends(8, NOW + SEC(50));
     check_cools(7, NOW + SEC(90), NOW + SEC(50));
     check_lends(7, NOW + SEC(90));
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
 }
 
 /* A model's answer comes while the key cools for another reason. */

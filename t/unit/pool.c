@@ -318,6 +318,28 @@ static void acquire_as(apr_uint32_t process, int count, apipool_lease_t *leases)
     }
 }
 
+static void what_was_put_off_is_taken_once(void **unused)
+{
+    apr_uint64_t id = 5;
+    assert_false(apipool_pool_take_put_off(segment, id));
+    assert_false(apipool_pool_take_put_off(segment, 0));
+    for (int i = 0; i < 8; i++) { /* all of them for the same place */
+        apipool_pool_put_off(segment, id + (apr_uint64_t)i * APIPOOL_PUT_OFF);
+    }
+    apipool_pool_put_off(segment, id);
+    for (int i = 0; i < 8; i++) {
+        apr_uint64_t one = id + (apr_uint64_t)i * APIPOOL_PUT_OFF;
+        assert_true(apipool_pool_is_put_off(segment, one));
+        assert_true(apipool_pool_take_put_off(segment, one));
+        assert_false(apipool_pool_take_put_off(segment, one));
+    }
+    for (int i = 0; i < 9; i++) {
+        apipool_pool_put_off(segment, id + (apr_uint64_t)i * APIPOOL_PUT_OFF);
+    }
+    assert_false(apipool_pool_is_put_off(segment, id)); /* the ninth has its place */
+    assert_true(apipool_pool_is_put_off(segment, id + 8 * APIPOOL_PUT_OFF));
+}
+
 static void leases_of_a_process_that_died_are_given_back(void **unused)
 {
     static apipool_lease_t dead[5], alive[3];
@@ -326,11 +348,11 @@ static void leases_of_a_process_that_died_are_given_back(void **unused)
     acquire_as(100, 5, dead);
     acquire_as(200, 3, alive);
     assert_int_equal(in_flight(), 8);
-    assert_int_equal(apipool_pool_reclaim(segment, 300), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, 300, NOW), APR_SUCCESS);
     assert_int_equal(in_flight(), 8);
-    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, 100, NOW), APR_SUCCESS);
     assert_int_equal(in_flight(), 3);
-    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, 100, NOW), APR_SUCCESS);
     for (int i = 0; i < 3; i++) {
         report_lease(&alive[i], APIPOOL_RULE_SUCCESS, 0, 2);
     }
@@ -338,7 +360,7 @@ static void leases_of_a_process_that_died_are_given_back(void **unused)
     assert_int_equal(segment->header->holders.used, 8);
     acquire_as(400, 5, dead);
     assert_int_equal(segment->header->holders.used, 8); /* entries are reused */
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
     assert_int_equal(in_flight(), 0);
 }
 
@@ -351,10 +373,10 @@ static void what_the_dead_held_up_is_usable_again(void **unused)
         assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
     }
     assert_int_equal(acquire(NOW), APIPOOL_ALL_BUSY);
-    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, 100, NOW), APR_SUCCESS);
     assert_int_equal(segment->upstreams[upstream_a].held_up, 0);
     assert_int_equal(acquire(NOW), APIPOOL_ACQUIRED);
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
     assert_int_equal(segment->upstreams[upstream_a].usable, 2);
 }
 
@@ -374,7 +396,7 @@ static void leases_beyond_the_list_of_holders_still_come_back(void **unused)
         report_lease(&late[i], APIPOOL_RULE_SUCCESS, 0, NOW);
     }
     assert_int_equal(in_flight(), APIPOOL_HOLDERS_MAX);
-    assert_int_equal(apipool_pool_reclaim(segment, segment->process), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, segment->process, NOW), APR_SUCCESS);
     assert_int_equal(in_flight(), 0);
 }
 
@@ -455,10 +477,10 @@ static void the_dead_leave_the_queue(void **unused)
     segment->process = 200;
     apr_uint32_t mine = enter_for(7);
     assert_int_equal(acquire_waiting(mine, 7), APIPOOL_QUEUED);
-    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, 100, NOW), APR_SUCCESS);
     assert_int_equal(acquire_waiting(mine, 7), APIPOOL_ACQUIRED);
     assert_int_equal(acquire_waiting(APIPOOL_NONE, 8), APIPOOL_ACQUIRED);
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
     assert_int_equal(acquire_waiting(APIPOOL_NONE, 7), APIPOOL_ACQUIRED);
 }
 
@@ -480,7 +502,7 @@ static void a_queue_more_than_there_are_takes_nobody(void **unused)
     }
     assert_in_range(entered, APIPOOL_QUEUES_MAX / 2, APIPOOL_QUEUES_MAX);
     assert_null(consistency_of(segment));
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
     assert_int_not_equal(enter_for(7), APIPOOL_NONE);
 }
 
@@ -620,6 +642,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(totals_of_many_keys_take_several_steps),
     TEST(keys_are_read_in_portions_each_once),
     TEST(two_pools_with_the_same_key_do_not_mix),
+    TEST(what_was_put_off_is_taken_once),
     TEST(leases_of_a_process_that_died_are_given_back),
     TEST(what_the_dead_held_up_is_usable_again),
     TEST(leases_beyond_the_list_of_holders_still_come_back),

@@ -372,9 +372,10 @@ static void forget_probe(apr_uint32_t which)
 static void random_death(void)
 {
     apr_uint32_t process = 1 + draw(PROCESSES);
-    assert_int_equal(apipool_pool_reclaim(segment, process), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, process, world.now), APR_SUCCESS);
     for (apr_uint32_t i = world.lent; i-- > 0;) {
         if (world.owner[i] == process) {
+            note_tokens(i, 0);
             forget_lease(i);
         }
     }
@@ -384,7 +385,7 @@ static void random_death(void)
         }
     }
     world.waiter = APIPOOL_NONE; /* all processes take turns with it */
-    assert_int_equal(apipool_pool_reclaim(segment, 99), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, 99, world.now), APR_SUCCESS);
 }
 
 /* The same key is added to the other upstream. */
@@ -534,7 +535,7 @@ static void check_the_way_out(void)
 {
     apr_time_t end = world.now + WAY_OUT;
     int usable = 0;
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, world.now), APR_SUCCESS);
     sources[1].priority = 0;
     probed = 1;
     for (int i = 0; world.now < end; i++) {

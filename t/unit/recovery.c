@@ -136,11 +136,11 @@ static void a_probe_that_dies_is_repeated_after_the_interval(void **unused)
     const apipool_slot_t *slot = lose_by(APIPOOL_RULE_CREDENTIAL);
     segment->process = 100;
     check_due(NOW + SEC(30));
-    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, 100, NOW), APR_SUCCESS);
     assert_int_equal(slot->in_flight, 0);
     assert_int_equal(slot->counts.requests, 1);
     check_due(NOW + SEC(60));
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
     check_due(NOW + SEC(90));
     tell_probe(&lent, APIPOOL_PROBED_ACCEPTED, NOW + SEC(90));
     check_acquires("sk-1", NOW + SEC(90));

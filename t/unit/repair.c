@@ -110,7 +110,7 @@ static void die_at(const char *point, apr_uint32_t time)
     __atomic_store_n(&told->stop, 1, __ATOMIC_RELAXED);
     check_ended(other);
     check_whole(wish);
-    assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)victim), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)victim, NOW), APR_SUCCESS);
     check_whole(wish);
     assert_int_equal(told->strange, 0);
     for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
@@ -140,11 +140,11 @@ static void a_lease_that_was_given_back_does_not_come_back(void **state)
     while (before.lent < LEASES) {
         work_acquire(&before);
     }
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
     pid_t victim = start(*state, a_worker(8), TURNS, "hold-taken:1");
     check_killed(victim, "hold-taken");
     check_whole("hold-taken");
-    assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)victim), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)victim, NOW), APR_SUCCESS);
     for (apr_uint32_t i = 0; i < segment->header->slots.used; i++) {
         assert_int_equal(segment->slots[i].in_flight, 0);
     }
@@ -275,7 +275,7 @@ static void what_makes_no_sense_comes_back_from_the_store(void **unused)
 static void check_after_death(pid_t child, apr_uint32_t deaths)
 {
     check_whole("after a death");
-    assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)child), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)child, NOW), APR_SUCCESS);
     check_whole("after giving back");
     assert_int_equal(told->strange, 0);
     if (deaths % 10 == 0) {

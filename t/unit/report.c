@@ -293,7 +293,7 @@ static void the_dead_take_no_proof_of_others_with_them(void **unused)
     report(APIPOOL_RULE_CREDENTIAL, 0, NOW + SEC(31));
     check_acquires("sk-1", NOW + SEC(61));
     assert_true(lease.proving);
-    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, 100, NOW), APR_SUCCESS);
     assert_int_equal(acquire(NOW + SEC(61)), APIPOOL_ALL_BUSY);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(62));
     assert_int_equal(in_flight(), 0);
@@ -304,10 +304,10 @@ static void a_proof_that_died_is_repeated(void **unused)
     lose_by(APIPOOL_RULE_CREDENTIAL);
     segment->process = 100;
     check_acquires("sk-1", NOW + SEC(30));
-    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, 100, NOW), APR_SUCCESS);
     check_acquires("sk-1", NOW + SEC(30));
     assert_true(lease.proving);
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
     check_acquires("sk-1", NOW + SEC(30));
     assert_true(lease.proving);
     report(APIPOOL_RULE_SUCCESS, 0, NOW + SEC(30));

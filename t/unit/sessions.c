@@ -322,12 +322,12 @@ static void places_of_a_killed_process_come_back(void **unused)
         assert_int_equal(enter_as(100, 7, 4), 1);
     }
     assert_int_equal(enter_as(200, 7, 4), 1);
-    assert_int_equal(apipool_pool_reclaim(segment, 100), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim(segment, 100, NOW), APR_SUCCESS);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(enter_as(300, 7, 4), 1);
     }
     assert_int_equal(enter_as(300, 7, 4), 0);
-    assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+    assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(enter_as(400, 7, 4), 1);
     }
@@ -372,7 +372,7 @@ static void whatever_is_found_makes_sense(void **unused)
         assert_int_equal(apipool_rebuild_locked(segment), 1);
         assert_null(consistency_of(segment));
         check_use(NOW);
-        assert_int_equal(apipool_pool_reclaim_all(segment), APR_SUCCESS);
+        assert_int_equal(apipool_pool_reclaim_all(segment, NOW), APR_SUCCESS);
         assert_int_equal(enter_as(100, 7, 1), 1);
         for (apr_uint64_t n = 1; n < 3000; n++) { /* two hours later no address has to wait */
             assert_int_equal(ask(n, NOW + 2 * SEC(3600)), 0);

@@ -13,8 +13,7 @@
 
 #include "sse.h"
 
-#define CHUNK                                                                                      \
-    "data: {\"id\":\"x\",\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n"
+#define CHUNK "data: {\"id\":\"x\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"
 #define USAGE "data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"total_tokens\":3}}\n\n"
 #define AZURE "data: {\"choices\":[],\"prompt_filter_results\":[{\"a\":[]}]}\n\n"
 #define SPACED                                                                                     \
@@ -154,8 +153,44 @@ static const struct {
      "data: {\"error\":{\"message\":\"x\"},\"usage\":{}}\n\n"},
     {"usage of a choice", "data: {\"choices\":[{\"usage\":{}}]}\n\n",
      "data: {\"choices\":[{\"usage\":{}}]}\n\n"},
-    {"usage null", "data: {\"choices\":[],\"usage\":null}\n\n",
-     "data: {\"choices\":[],\"usage\":null}\n\n"},
+    {"usage null", "data: {\"choices\":[],\"usage\":null}\n\n", "data: {\"choices\":[]}\n\n"},
+    {"usage null as OpenAI has it",
+     "data: {\"choices\":[{\"delta\":{}}],\"usage\":null}\n\n" USAGE DONE,
+     "data: {\"choices\":[{\"delta\":{}}]}\n\n" DONE},
+    {"usage null in chunks of all kinds",
+     "data: {\"id\":\"x\",\"choices\":[{\"delta\":{\"content\":\"\\\"\"}}], \"usage\" : null "
+     "}\r\n\r\n"
+     "data: {\"usage\":null,\"choices\":[{}]}\n\ndata: "
+     "{\"choices\":[{}],\"usage\":null,\"obfuscation\":"
+     "\"ab\"}\n\ndata: {\"usage\":null}\n\n",
+     "data: {\"id\":\"x\",\"choices\":[{\"delta\":{\"content\":\"\\\"\"}}]}\r\n\r\n"
+     "data: {\"choices\":[{}]}\n\ndata: {\"choices\":[{}],\"obfuscation\":\"ab\"}\n\ndata: {}\n\n"},
+    {"usage null further inside", "data: {\"x\":{\"usage\":null}}\n\n" DONE,
+     "data: {\"x\":{\"usage\":null}}\n\n" DONE},
+    {"timings stay",
+     CHUNK "data: {\"choices\":[],\"usage\":{\"a\":{\"b\":[1,2]}},\"timings\":{\"c\":1}}\n\n" DONE,
+     CHUNK "data: {\"choices\":[],\"timings\":{\"c\":1}}\n\n" DONE},
+    {"citations stay", "event: x\ndata: {\"citations\":[\"u\"],\"usage\":{\"a\":\"}\"}}\nid: 1\n\n",
+     "event: x\ndata: {\"citations\":[\"u\"]}\nid: 1\n\n"},
+    {"statistics stay", "data: {\"usage\":{\"a\":1} , \"statistics\":{}}\n\n",
+     "data: { \"statistics\":{}}\n\n"},
+    {"prompt_filter_results stay",
+     "data: {\"choices\":[],\"usage\":{},\"prompt_filter_results\":[]}\n\n",
+     "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n"},
+    {"x_groq stays, with its own usage",
+     "data: "
+     "{\"id\":\"1\",\"choices\":[],\"x_groq\":{\"id\":\"r\",\"usage\":{\"a\":1}},\"usage\":{\"a\":"
+     "1}}\n\n",
+     "data: {\"id\":\"1\",\"choices\":[],\"x_groq\":{\"id\":\"r\",\"usage\":{\"a\":1}}}\n\n"},
+    {"members of null say nothing",
+     "data: {\"choices\":[],\"usage\":{},\"timings\":null,\"service_tier\":\"default\"}\n\n" DONE,
+     DONE},
+    {"a usage in a chunk with text is the upstream's own",
+     "data: {\"choices\":[{}],\"usage\":{\"a\":1}}\n\n",
+     "data: {\"choices\":[{}],\"usage\":{\"a\":1}}\n\n"},
+    {"timings before the end, without an empty line",
+     "data: {\"usage\":{},\"timings\":{}}\ndata: [DONE]\n\n",
+     "data: {\"timings\":{}}\ndata: [DONE]\n\n"},
     {"not JSON", "data: [] {\"choices\":[]\n\n", "data: [] {\"choices\":[]\n\n"},
     {"lines that end in CR alone", "data: {\"a\":1}\r\rdata: {\"choices\":[],\"usage\":{}}\r\r",
      "data: {\"a\":1}\r\r"},

@@ -247,12 +247,12 @@ static void the_killed_leave_nothing_behind(void **state)
         int victim = i % PROCESSES;
         usleep(10000);
         pid_t dead = kill_one(children[victim]);
-        assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)dead), APR_SUCCESS);
+        assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)dead, NOW), APR_SUCCESS);
         children[victim] = start(*state, forever, i + PROCESSES);
     }
     for (int i = 0; i < PROCESSES; i++) {
         pid_t dead = kill_one(children[i]);
-        assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)dead), APR_SUCCESS);
+        assert_int_equal(apipool_pool_reclaim(segment, (apr_uint32_t)dead, NOW), APR_SUCCESS);
     }
     assert_int_equal(told->strange, 0);
     assert_int_equal(in_flight(), 0);

@@ -147,7 +147,7 @@ export default {
   'clients.saved': '{name} is saved.', 'clients.enabled': '{name} is enabled.', 'clients.disabled': '{name} is disabled.', 'clients.enable_one': 'Enable {name}',
   'clients.disable_one': 'Disable {name}', 'clients.edit_one': 'Edit {name}', 'clients.delete_one': 'Delete {name}',
   'client.name': 'Name', 'client.name_hint': 'Letters and digits of any script, and punctuation such as . _ @ -; at most 63 bytes.', 'client.may': 'May use', 'client.requests': 'Requests', 'client.success': 'Success', 'client.rpm': 'RPM',
-  'client.tpm': 'TPM', 'client.tpd': 'Tokens/day', 'client.tokens': 'Tokens', 'client.used': 'Last used', 'client.tokens_per_day': 'Tokens per day',
+  'client.tpm': 'TPM', 'client.tpd': 'Tokens/day', 'client.tokens': 'Tokens', 'client.estimated': 'and about {n} estimated', 'client.used': 'Last used', 'client.tokens_per_day': 'Tokens per day',
   'client.expires_at': 'Expires', 'client.expires_hint': 'Empty: never. In your time zone.', 'client.pools': 'Pools', 'client.pools_hint': 'None ticked: all pools.',
   'client.models': 'Models', 'client.models_hint': 'Separated by commas. Empty: all.', 'client.endpoints': 'Endpoints', 'client.endpoints_hint': 'Aliases, separated by commas. Empty: all that are known.',
   'client.unlisted': 'Also endpoints that are not known (unlisted)', 'client.concurrency': 'At the same time', 'client.in_flight': 'In flight',

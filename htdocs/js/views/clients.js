@@ -130,7 +130,7 @@ function clientRow(client) {
   return html`<tr role="row" data-key="${name}">${cell('name', html`<strong>${name}</strong> ${standing(client)}`)}${cell('may', permissions(client))}
     ${cell('requests', html`${usage.requests ? html`<a href="${address('requests', { client: name })}">${number(usage.requests)}</a>` : number(0)}${usage.errors ? html`<span class="reason">${t('client.errors', { count: usage.errors, n: usage.errors })}</span>` : ''}`, 'figure')}
     ${cell('success', percent(usage.success_rate), 'figure')}${cell('rpm', gauge(t('client.rpm'), usage.rpm, client.rpm))}${cell('tpm', gauge(t('client.tpm'), usage.tpm, client.tpm))}
-    ${cell('tpd', gauge(t('client.tpd'), usage.tpd, client.tokens_per_day))}${cell('in_flight', gauge(t('client.in_flight'), client.in_flight, client.concurrency))}${cell('tokens', number(usage.total_tokens), 'figure')}
+    ${cell('tpd', gauge(t('client.tpd'), usage.tpd, client.tokens_per_day))}${cell('in_flight', gauge(t('client.in_flight'), client.in_flight, client.concurrency))}${cell('tokens', html`${number(usage.total_tokens)}${usage.estimated_tokens ? html`<span class="reason">${t('client.estimated', { n: usage.estimated_tokens })}</span>` : ''}`, 'figure')}
     ${cell('used', client.last_used_at ? html`<time datetime="${client.last_used_at}" title="${time(client.last_used_at)}">${ago(client.last_used_at)}</time>` : NONE)}
     <td role="cell" class="actions">${isAdmin() ? html`${one('toggle', client.enabled ? 'pause' : 'play', t(client.enabled ? 'clients.disable_one' : 'clients.enable_one', { name }))}
       ${one('edit', 'edit', t('clients.edit_one', { name }))}${one('remove', 'remove', t('clients.delete_one', { name }))}` : ''}</td></tr>`;

@@ -10,7 +10,7 @@ import { html } from '../template.js';
 const PAGE = 1000;
 
 const COLUMNS = ['id', 'masked', 'label', 'account', 'upstream', 'state', 'enabled', 'weight', 'success_rate', 'requests', 'successes',
-  'errors', 'consecutive_errors', 'rpm', 'rpd', 'tpm', 'tpd', 'prompt_tokens', 'completion_tokens', 'cached_tokens', 'total_tokens',
+  'errors', 'consecutive_errors', 'rpm', 'rpd', 'tpm', 'tpd', 'prompt_tokens', 'completion_tokens', 'cached_tokens', 'total_tokens', 'estimated_tokens',
   'ttft_ms', 'latency_ms', 'added_at', 'last_used_at', 'cooling_until', 'next_probe_at'];
 
 const MORE = { balance: (key) => key.balance?.amount, currency: (key) => key.balance?.currency, last_error_at: (key) => key.last_error?.at,

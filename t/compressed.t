@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+# Compressed requests and responses: they pass as they came, and are read all the same.
+use strict;
+use warnings;
+
+use APIPoolTest qw(pool_server request serve_raw metrics wait_for slurp json);
+use Apache::Test ();
+use IO::Compress::Deflate qw(deflate);
+use IO::Compress::Gzip qw(gzip);
+use JSON::PP ();
+use Test::More;
+
+sub packed {
+    my ($text, $how) = @_;
+    my $packed;
+    ($how // \&gzip)->(\$text, \$packed);
+    return $packed;
+}
+
+my $USAGE = '"usage":{"prompt_tokens":11,"completion_tokens":22,"total_tokens":33}';
+my $COMPLETION = qq({"choices":[{"message":{"content":"hi"}}],$USAGE});
+my $STREAM = qq(data: {"choices":[{"delta":{"content":"hi"}}]}\n\ndata: {"choices":[],$USAGE}\n\ndata: [DONE]\n\n);
+my $bomb = packed('{"model":"mine"' . ' ' x 70_000_000);
+my %answers = (
+    json => ['200 OK', 'application/json', 'gzip', packed($COMPLETION)],
+    deflated => ['200 OK', 'application/json', 'deflate', packed($COMPLETION, \&deflate)],
+    stream => ['200 OK', 'text/event-stream', 'gzip', packed($STREAM)],
+    bomb => ['200 OK', 'application/json', 'gzip', $bomb],
+    quota => [
+        '403 Forbidden', 'application/json', 'gzip',
+        packed('{"error":{"message":"x","type":"insufficient_quota","code":"insufficient_quota"}}')
+    ],
+);
+
+# An upstream that answers what the query says, and tells in a field what it got.
+my $port = serve_raw(
+    sub {
+        my ($socket) = @_;
+        my ($head, $body) = APIPoolTest::read_request($socket) or return;
+        my ($name) = $head =~ /[?&]case=(\w+)/;
+        my ($status, $type, $coding, $text) = $name && $head !~ /sk-good/ ? @{$answers{$name}} : ();
+        my %field = map { /^([\w-]+): (.*)/ ? (lc $1, $2) : () } split /\r\n/, $head;
+        $text //= JSON::PP->new->canonical->encode({
+            body => unpack('H*', $body // ''), map { $_ => $field{$_} } qw(content-encoding accept-encoding content-length)
+        });
+        $status //= '200 OK';
+        $type //= 'application/json';
+        print {$socket} "HTTP/1.1 $status\r\nContent-Type: $type\r\nContent-Length: ", length $text,
+            $coding ? "\r\nContent-Encoding: $coding" : '', "\r\nConnection: close\r\n\r\n$text";
+    }
+);
+
+my @NOTES = qw(model usage total-tokens);
+my $format = join '\t', '%q', map {"%{apipool-$_}n"} @NOTES;
+my $httpd = pool_server(
+    {
+        plain => {keys => ['sk-ok-plain-aaaaaaaaaaaa'], upstreams => ["http://127.0.0.1:$port/v1"]},
+        renamed => {keys => ['sk-ok-renamed-aaaaaaaaaa'], upstreams => ["http://127.0.0.1:$port/v1 model=mine:theirs"]},
+        two => {
+            keys => ['sk-ok-two-aaaaaaaaaaaaaa', 'sk-good-two-bbbbbbbbbbbb'],
+            upstreams => ["http://127.0.0.1:$port/v1"], lines => 'APIPoolStrategy fill-first'
+        },
+    },
+    config => qq(LogFormat "$format" notes\nCustomLog \@DIR\@/notes notes\n)
+);
+
+my $asked = 0;
+
+# The answer, and the notes of the request.
+sub post {
+    my ($pool, $body, $coding, $query) = @_;
+    my $id = '?' . ($query ? "case=$query&" : '') . 'id=' . ++$asked;
+    my $answer = request(
+        POST => "/$pool/chat/completions$id",
+        base => $httpd->{base}, content => $body,
+        headers => {'content-type' => 'application/json', $coding ? ('content-encoding' => $coding) : ()}
+    );
+    my $line = wait_for(sub { (grep {/^\Q$id\E\t/} split /\n/, slurp("$httpd->{dir}/notes"))[0] }) // '';
+    my %notes;
+    @notes{'query', @NOTES} = split /\t/, $line;
+    return ($answer, \%notes);
+}
+
+subtest 'a compressed request' => sub {
+    my $body = '{"model":"mine","stream":true,"messages":[]}';
+    for my $coding (qw(gzip x-gzip)) {
+        my ($answer, $notes) = post('plain', packed($body), $coding);
+        my $seen = json($answer->{content});
+        is $seen->{body}, unpack('H*', packed($body)), "$coding: is sent as it came";
+        is $seen->{'content-encoding'}, $coding, '... and says how';
+        is $notes->{model}, 'mine', '... and its model is read';
+        is $seen->{'accept-encoding'}, 'identity', '... and the response is to be plain';
+    }
+    my ($answer, $notes) = post('renamed', packed($body), 'gzip');
+    my $seen = json($answer->{content});
+    is pack('H*', $seen->{body}), $body =~ s/mine/theirs/r, 'with a model that is renamed it is sent decoded';
+    is $seen->{'content-encoding'}, undef, '... and says so';
+    is $seen->{'content-length'}, length($body) + 2, '... with its length';
+    my $long = '{"model":"mine","x":"' . join('', map { chr 97 + $_ * 7 % 26 } 1 .. 1_500_000) . '"}';
+    ($answer, $notes) = post('renamed', packed($long), 'gzip');
+    is pack('H*', json($answer->{content})->{body}), $long =~ s/mine/theirs/r, '... however long it is';
+};
+
+subtest 'what cannot be decoded' => sub {
+    my $broken = substr packed('{"model":"mine"}'), 0, -3;
+    my %bodies = (broken => [$broken, 'gzip'], unknown => [packed('{"model":"mine"}'), 'compress'],
+        bomb => [$bomb, 'gzip']);
+    for my $name (sort keys %bodies) {
+        my ($answer, $notes) = post('renamed', @{$bodies{$name}});
+        is json($answer->{content})->{body}, unpack('H*', $bodies{$name}[0]), "$name: is sent as it came";
+    }
+    my @said = $httpd->log =~ /AP0175/g;
+    is scalar @said, 2, '... and the log says so, where the coding is known';
+};
+
+subtest 'a compressed response' => sub {
+    for my $name (qw(json deflated stream)) {
+        my ($answer, $notes) = post('plain', '{"model":"m"}', undef, $name);
+        is unpack('H*', $answer->{content}), unpack('H*', $answers{$name}[3]), "$name: passes as it came";
+        is $notes->{'total-tokens'}, 33, '... and its usage is read';
+        is $notes->{usage}, 'reported', '... which is reported';
+    }
+    my ($answer, $notes) = post('plain', '{"model":"m"}', undef, 'bomb');
+    is length $answer->{content}, length $answers{bomb}[3], 'a bomb passes as well';
+    isnt $notes->{usage}, 'reported', '... and is not read to its end';
+};
+
+subtest 'a compressed error' => sub {
+    my ($answer) = post('two', '{"model":"m"}', undef, 'quota');
+    is $answer->{status}, 200, 'is understood: another key answers';
+    ok wait_for(sub { (metrics($httpd->{base})->states('two')->{quota} // 0) == 1 }), '... and the first one has no quota';
+};
+
+is $httpd->faults, '', 'nothing went wrong inside';
+
+done_testing;
