@@ -24,7 +24,7 @@ static proxy_worker *take(int fd)
 
 void apipool_idle_conns_note(int fd, proxy_worker *worker)
 {
-    if (fd < 0 || fd >= FD_MAX) {
+    if (fd < 0 || fd >= FD_MAX || !worker->cp->res) {
         return;
     }
     __atomic_store_n(&idle[fd], worker, __ATOMIC_RELEASE);

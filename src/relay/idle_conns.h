@@ -8,7 +8,8 @@
 /* Of the whole process; any thread may call. mod_proxy looks at a connection when it takes it out
  * of its pool, so one that its upstream has closed would stay half open until the next request. */
 
-/** A connection goes back into its worker's pool, and stays open. */
+/** A connection goes back into its worker's pool, and stays open. Where processes have one thread,
+ *  mod_proxy has no such pool, and nothing is noted. */
 void apipool_idle_conns_note(int fd, proxy_worker *worker);
 
 /** A connection is in use. */
