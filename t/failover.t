@@ -71,6 +71,7 @@ sub key {
     return sprintf 'sk-%s-%s', $words, $letter x 16;
 }
 
+my $asks_no_usage = 'APIPoolStreamUsage Off'; # an error could be about that, see stream_usage.t
 my $two = ["$mock/a name=first", "$mock/b name=second priority=1"];
 my %pools = (
     (map { ($_ => {keys => [key('429-retry2', 'a'), key('ok', 'b')]}) } qw(limited limited1)),
@@ -110,9 +111,9 @@ my %pools = (
             key('429-retry30', 'a'), key('401', 'b'), key('quota', 'c'), map { key('ok', $_) } 'd' .. 'g'
         ]
     },
-    inband => {keys => [key('ssefail', 'a'), key('ok', 'b')]},
-    overload => {keys => [key('sseoverload', 'a'), key('ok', 'b')]},
-    comments => {keys => [key('ssecomment-ssefail', 'a'), key('ssecomment', 'b')]},
+    inband => {keys => [key('ssefail', 'a'), key('ok', 'b')], lines => $asks_no_usage},
+    overload => {keys => [key('sseoverload', 'a'), key('ok', 'b')], lines => $asks_no_usage},
+    comments => {keys => [key('ssecomment-ssefail', 'a'), key('ssecomment', 'b')], lines => $asks_no_usage},
     busy => {
         keys => [key('overloaded', 'a'), key('slowdown', 'b'), key('ok', 'c')],
         lines => 'APIPoolRetries 2'

@@ -9,7 +9,7 @@ use Test::More;
 
 my $module = check_dir() . '/c-modules/log_level/.libs/mod_log_level.so';
 my $httpd = pool_server(
-    {main => {keys => ['sk-ok-main-aaaaaaaaaaaa']}, fresh => {keys => ['sk-401-fresh-aaaaaaaaaa']}},
+    {main => {keys => ['sk-ok-main-aaaaaaaaaaaa']}, broken => {keys => ['sk-close-broken-aaaaaaaa']}},
     config => <<"CONF"
 LoadModule log_level_module $module
 LogLevel info apipool:warn
@@ -76,10 +76,10 @@ is level('?4'), '200 4', 'it is set to warn, which is what is configured';
 (undef, undef, $count) = ask();
 is $count, 0, '... and all are silent';
 is level('?3'), '200 3', 'a level below that';
-my $answer = chat($httpd, 'fresh');
+my $answer = chat($httpd, 'broken');
 $served++;
-is $answer->{status}, 401, 'a key is lost';
-like $httpd->log, qr/\[apipool:warn\][^\n]*AP0031: pool fresh, attempt 1, [^\n]*R06/, '... which is said nevertheless';
+is $answer->{status}, 502, 'an upstream fails';
+like $httpd->log, qr/\[apipool:warn\][^\n]*AP0013: pool broken: upstream /, '... which is said nevertheless';
 is level('?0'), '200 0', 'it is as configured again';
 
 is $httpd->faults, '', 'nothing went wrong inside';

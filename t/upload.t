@@ -106,7 +106,7 @@ is "@differing", '', 'every byte arrives in the last attempt';
 # An attempt that meets a connection which the upstream is just closing is made again, and never seen there.
 my (%sums, %attempts);
 for my $seen (upstream_since($mark)) {
-    my $number = $seen->{headers}{'x-upload'};
+    my $number = $seen->{headers}{'x-upload'} or next; # a probe
     $sums{$number}{$seen->{body_sha1}}++;
     $attempts{$number}++;
 }

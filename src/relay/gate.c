@@ -438,7 +438,7 @@ static apr_status_t gate_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     if (!req->attempts) { /* what httpd itself says to a client that has left while it waited */
         apipool_gate_open(req);
     }
-    if (gate->mode == APIPOOL_GATE_WAITING && is_head_only(bb)) {
+    if (gate->mode == APIPOOL_GATE_WAITING && req->r->status < 400 && is_head_only(bb)) {
         apr_brigade_cleanup(bb); /* without a byte of the body, another attempt may follow */
         return APR_SUCCESS;
     }

@@ -17,7 +17,9 @@
 /* What becomes of a field. */
 typedef enum { PASSES, DROPPED, MAPPED, FRAMES, ENCODES, LISTS_OPTIONS, TYPE, UPGRADES } fate_e;
 
-/* What a vendor tells about itself or its customer is dropped, and so are extensions of a
+/* Known names stand in the order of their first letters.
+ *
+ * What a vendor tells about itself or its customer is dropped, and so are extensions of a
  * WebSocket, for which nobody has asked. Fields of the connection are not for the client (RFC 9110
  * section 7.6.1). URLs that lead to an upstream are made to lead through the pool; those that
  * ProxyPassReverse names are its business. */
@@ -26,10 +28,10 @@ static fate_e fate_of(const char *name)
     static const struct {
         const char *name;
         fate_e fate;
-    } known[] = {{"connection", LISTS_OPTIONS},
+    } known[] = {{"azure-asyncoperation", MAPPED},
+                 {"connection", LISTS_OPTIONS},
                  {"content-length", FRAMES},
                  {"content-type", TYPE},
-                 {"azure-asyncoperation", MAPPED},
                  {"content-location", MAPPED},
                  {"destination", MAPPED},
                  {"keep-alive", DROPPED},
@@ -49,9 +51,6 @@ static fate_e fate_of(const char *name)
                  {"x-goog-upload-control-url", MAPPED},
                  {"x-goog-upload-url", MAPPED}};
     char first = apipool_ascii_lower(*name);
-    if (first > 'u') { /* behind the last name, as "x-..." is */
-        return PASSES;
-    }
     for (apr_size_t i = 0; i < sizeof(known) / sizeof(*known) && *known[i].name <= first; i++) {
         if (first == *known[i].name && !ap_cstr_casecmp(name, known[i].name)) {
             return known[i].fate;
