@@ -19,6 +19,8 @@ static void shift_slot(apipool_segment_t *segment, apr_uint32_t index, apr_inter
     if (!slot->id) {
         return;
     }
+    shift(&slot->last_used_at, step);
+    shift(&slot->last_error_at, step);
     shift(&slot->limited_at, step);
     shift(&slot->rests_until, step);
     shift(&slot->headroom_until, step);
@@ -68,6 +70,7 @@ static void shift_upstream(apipool_segment_t *segment, apr_uint32_t index, apr_i
 static void shift_account_limit(apipool_segment_t *segment, apr_uint32_t index,
                                 apr_interval_time_t step)
 {
+    shift(&segment->account_limits[index].begun_at, step);
     shift(&segment->account_limits[index].until, step);
 }
 
