@@ -280,24 +280,24 @@ static const apipool_error_type_t error_types[] = {
         NAME("anthropic-ratelimit-" kind "-reset")
 
 static const apipool_limit_fields_t limits[] = {
-    {ALL, TRIPLE("x-ratelimit-", "-requests")},          /* OpenAI, Azure and Groq: guides */
-    {ALL, TRIPLE("x-ratelimit-", "-tokens")},            /* the same */
-    {ALL, TRIPLE("x-ratelimit-", "")},                   /* OpenRouter, Together, gateways */
-    {ANTHROPIC, CLAUDE("requests")},                     /* guide */
-    {ANTHROPIC, CLAUDE("tokens")},                       /* guide */
-    {ANTHROPIC, CLAUDE("input-tokens")},                 /* guide */
-    {ANTHROPIC, CLAUDE("output-tokens")},                /* guide */
-    {MISTRAL, TRIPLE("x-ratelimit-", "-req-minute")},    /* reported */
-    {MISTRAL, TRIPLE("x-ratelimit-", "-tokens-minute")}, /* reported; Cerebras: guide */
-    {MISTRAL, TRIPLE("ratelimitbysize-", "")},           /* reported */
-    {UNKNOWN, TRIPLE("x-ratelimit-", "-requests-day")},  /* Cerebras: guide */
-    {UNKNOWN, TRIPLE("x-ratelimit-", "-requests-hour")},
-    {UNKNOWN, TRIPLE("x-ratelimit-", "-requests-minute")},
-    {MISTRAL, TRIPLE("x-ratelimit-", "-tokens-hour")},
-    {MISTRAL, TRIPLE("x-ratelimit-", "-tokens-day")},
+    {ALL, TRIPLE("x-ratelimit-", "-requests")},        /* OpenAI, Azure and Groq: guides */
+    {ALL, TRIPLE("x-ratelimit-", "-tokens")},          /* the same */
+    {ALL, TRIPLE("x-ratelimit-", "")},                 /* OpenRouter, Together, gateways */
+    {ANTHROPIC, CLAUDE("requests")},                   /* guide */
+    {ANTHROPIC, CLAUDE("tokens")},                     /* guide */
+    {ANTHROPIC, CLAUDE("input-tokens")},               /* guide */
+    {ANTHROPIC, CLAUDE("output-tokens")},              /* guide */
+    {MISTRAL, TRIPLE("x-ratelimit-", "-req-minute")},  /* client-ts 169 */
+    {ALL, TRIPLE("x-ratelimit-", "-tokens-minute")},   /* Mistral: client-ts 169 */
+    {MISTRAL, TRIPLE("ratelimitbysize-", "")},         /* reported */
+    {ALL, TRIPLE("x-ratelimit-", "-requests-day")},    /* Cerebras: its guide to rate limits */
+    {ALL, TRIPLE("x-ratelimit-", "-requests-hour")},   /* the same */
+    {ALL, TRIPLE("x-ratelimit-", "-requests-minute")}, /* the same */
+    {ALL, TRIPLE("x-ratelimit-", "-tokens-hour")},     /* the same */
+    {ALL, TRIPLE("x-ratelimit-", "-tokens-day")},      /* the same */
     {ANTHROPIC, NAME(""), NAME("anthropic-ratelimit-unified-status"),
      NAME("anthropic-ratelimit-unified-reset")}, /* reported, subscriptions */
-    {UNKNOWN, TRIPLE("ratelimit-", "")},         /* draft of the IETF, Kong */
+    {ALL, TRIPLE("ratelimit-", "")},             /* draft 7 of the IETF; Kong */
 };
 
 static const apipool_retry_field_t retry_fields[] = {
