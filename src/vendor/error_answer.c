@@ -57,11 +57,11 @@ static const struct {
     {"resets_in_seconds", 1},   /* the same */
     {"retry_after", 1},         /* gateways: posthog 82310 */
     {"retry_after_seconds", 1}, /* OpenRouter, of the vendor behind it */
-    {"retry_after_ms", 0.001},  /* gateways */
-    {"retryAfter", 1},          /* gateways */
-    {"retryAfterSeconds", 1},   /* the same */
-    {"reset_at", 1},            /* the same: hermes-agent 26893 */
-    {"reset_time", 1},          /* the same */
+    {"retry_after_ms", 0.001},  /* as the header field is called, no report */
+    {"retryAfter", 1},          /* limiters in JavaScript: Negotole 61 */
+    {"retryAfterSeconds", 1},   /* the same in other words, no report */
+    {"reset_at", 1},            /* read by hermes-agent 26893 */
+    {"reset_time", 1},          /* the same in other words, no report */
     {"X-RateLimit-Reset", 1},   /* OpenRouter, in metadata.headers */
     {"Retry-After", 1},         /* the same */
 };
