@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Work that needs no request, done once a second: most in a single process, some in each child. A clock that is
- * set stops none of it. */
+ * Work that needs no request, done once a second: most in a single process, some in each child. A
+ * clock that is set stops none of it. */
 #include "clock.h"
 
 #include <mod_watchdog.h>
@@ -13,8 +13,8 @@
 
 #define NAME "apipool"
 
-/* mod_watchdog looks ten times a second whether an interval is over, by the system's clock; if that is set at the
- * wrong moment, the interval is as much longer. This one is always over. */
+/* mod_watchdog looks ten times a second whether an interval is over, by the system's clock; if that
+ * is set at the wrong moment, the interval is as much longer. This one is always over. */
 #define EACH_SLICE    (-apr_time_from_sec(APR_INT64_C(1) << 40))
 #define ONCE_A_SECOND apr_time_from_sec(1)
 
