@@ -3,7 +3,8 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server metrics wait_for spew slurp json chat);
+use APIPoolAdmin qw(admin_server);
+use APIPoolTest qw(metrics wait_for spew slurp json chat);
 use Test::More;
 
 my $mock = qq(MockLLMRecord \@DIR\@/upstream.jsonl\nMockLLMWords \@DIR\@/words\n<Location "/mock">\n    SetHandler mock-llm\n</Location>\n);
@@ -43,7 +44,8 @@ my %pools = (
     (map { ($_ => pool($_, '1 minimum=5', '1 1', ' provider=siliconflow')) } values %unreadable),
 );
 
-my $httpd = pool_server(\%pools, config => $mock . qq(<Location "/user/balance">\n    SetHandler mock-llm\n</Location>\n));
+my $admin = admin_server(\%pools, config => $mock . qq(<Location "/user/balance">\n    SetHandler mock-llm\n</Location>\n))->sign_in;
+my $httpd = $admin->{httpd};
 my %words;
 
 sub script {
@@ -90,10 +92,17 @@ sub script_vendors {
     return;
 }
 
+sub reason {
+    my ($pool) = @_;
+    my ($key) = @{$admin->ask(GET => "/pools/$pool/keys?state=quota")->{json}{keys}};
+    return "$key->{reason_code}: $key->{reason}";
+}
+
 script_vendors('balance4');
 for my $vendor (sort keys %vendors) {
     my $key = first_of($vendor);
     becomes($vendor, {active => 1, quota => 1}, "$vendor: a key below the minimum is out of quota");
+    is reason($vendor), 'balance: its balance is not sufficient', '... and the API says so';
     my ($check) = record($key);
     is "$check->{method} $check->{uri}", "GET $vendors{$vendor}[0]", '... as its balance tells';
     is $check->{headers}{authorization}, "Bearer $key", '... asked with the key';

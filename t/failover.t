@@ -64,6 +64,18 @@ my $stalling = serve_raw(
     }
 );
 
+# Limits the first key for 20 seconds, the others for 100, in more words than are kept.
+my $wordy = serve_raw(
+    sub {
+        my ($socket) = @_;
+        my $seconds = (read_request($socket) // return) =~ /-a{16}/ ? 20 : 100;
+        my $words = 'x' x 70_000;
+        syswrite $socket, "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\n"
+            . "Retry-After: $seconds\r\nContent-Length: 70000\r\n\r\n$words";
+        read_request($socket);
+    }
+);
+
 # --- The pools, one for each case ------------------------------------------------------------------
 
 sub key {
@@ -76,6 +88,8 @@ my $two = ["$mock/a name=first", "$mock/b name=second priority=1"];
 my %pools = (
     (map { ($_ => {keys => [key('429-retry2', 'a'), key('ok', 'b')]}) } qw(limited limited1)),
     always429 => {keys => [key('429-retry30', 'a'), key('429-retry20', 'b')]},
+    days429 => {keys => [map { key('429-retry241200', $_) } 'a' .. 'b']},
+    wordy => {upstreams => ["http://127.0.0.1:$wordy"], keys => [map { key('x', $_) } 'a' .. 'b']},
     one500 => {keys => [key('500', 'a'), key('ok', 'b')]},
     down => {upstreams => $two, keys => {first => [key('503', 'a')], second => [key('ok', 'b')]}},
     reset => {upstreams => ["http://127.0.0.1:$resetting"], keys => [key('x', 'a'), key('x', 'b')]},
@@ -123,7 +137,7 @@ my %pools = (
     region2 => {keys => [key('region403', 'g'), key('region403', 'h'), key('ok', 'b')]},
     nomodel => {upstreams => $two, keys => {first => [key('model404', 'a')], second => [key('ok', 'b')]}},
     nomodel1 => {keys => [map { key('model404', $_) } 'a' .. 'c']},
-    everyone => {keys => [map { key('429-retry2', $_) } 'a' .. 'h'], lines => 'APIPoolRotations 7'},
+    everyone => {keys => [map { key('429-retry600', $_) } 'a' .. 'h'], lines => 'APIPoolRotations 7'},
     tripping => {
         keys => [key('500', 'a'), key('ok', 'b')],
         lines => "APIPoolMaxErrors 3\n    APIPoolRecover 600 600"
@@ -167,6 +181,14 @@ sub counts {
     is_deeply $metrics->states($pool), $states, 'the keys are in their states';
     is $metrics->in_flight($pool), 0, 'nothing is in flight';
     return;
+}
+
+# Whether the client is told to come back in so many seconds.
+sub within {
+    my ($answer, $from, $to, $what) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $after = $answer->{headers}{'retry-after'} // '';
+    return ok $after =~ /^\d+$/ && $after >= $from && $after <= $to, "$what: $from to $to s" || diag "'$after'";
 }
 
 sub tokens {
@@ -250,6 +272,13 @@ subtest '2: every key is limited' => sub {
         is scalar @none, 0, '... and nobody is asked';
     }
     counts('always429', {R07 => 2}, {active => 2});    # but for that model
+    for (1 .. 2) {
+        ($answer) = ask('days429');
+        within($answer, 86_390, 86_400, 'days are a day');
+    }
+    ($answer) = ask('wordy');
+    is $answer->{status}, 429, 'words that are too many to be kept';
+    within($answer, 10, 20, '... hide no key that comes back earlier');
 };
 
 subtest '3: one 500' => sub {
@@ -451,10 +480,12 @@ subtest 'everyone is refused at once' => sub {
     cmp_ok $metrics->rules('everyone')->{R08}, '>=', 1, 'the upstream is to blame';
     is $metrics->sum('apipool_attempts_total', pool => 'everyone'), $asked, 'each attempt is counted once';
     cmp_ok $metrics->states('everyone')->{active}, '>=', 5, 'not the keys';
-    my ($again, @none) = ask('everyone');
-    cmp_ok $again->{status}, '>=', 429, 'while it pauses';
-    is scalar @none, 0, '... nobody is asked';
-    like $again->{headers}{'retry-after'} // '', qr/^\d+$/, '... and the client is told when to come back';
+    for (1 .. 3) {
+        my ($again, @none) = ask('everyone');
+        cmp_ok $again->{status}, '>=', 429, 'while it pauses';
+        is scalar @none, 0, '... nobody is asked';
+        within($again, 580, 600, '... and the client is told when to come back');
+    }
 };
 
 subtest 'a key that alone fails is tripped' => sub {

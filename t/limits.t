@@ -3,10 +3,12 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server upstream_mark upstream_since metrics parallel error_code wait_for slurp spew
+use APIPoolAdmin qw(admin_server);
+use APIPoolTest qw(upstream_mark upstream_since metrics parallel error_code wait_for slurp spew
     chat);
 use Apache::Test ();
 use IO::Socket::INET ();
+use JSON::PP ();
 use List::Util qw(max min sum0);
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -32,7 +34,13 @@ my %pools = (
     },
     stream => {keys => keys_of('stream', 'stall1', 1), lines => 'APIPoolLimits concurrency=1'},
 );
-my $httpd = pool_server(\%pools);
+# What the limits count is what the admin API tells: two requests, or the 57 tokens of one.
+my %told = (rpm => 2, rpd => 2, tpm => 57, tpd => 57);
+$pools{"told$_"} = {keys => keys_of("told$_", 'ok', 1), lines => "APIPoolLimits $_=$told{$_}"} for keys %told;
+$pools{client} = {keys => keys_of('client', 'ok', 1), location => "AuthType APIPool\n    Require valid-user"};
+$pools{account} = {keys => JSON::PP::encode_json([map { {key => $_, account => 'a'} } @{keys_of('account', 'ok', 2)}])};
+my $admin = admin_server(\%pools)->sign_in;
+my $httpd = $admin->{httpd};
 
 # 200 bytes, 50 tokens; with the 7 of the mock's answers a request has 57.
 my $BODY = '{"model":"m","max_tokens":7,"x":"' . 'x' x 165 . '"}';
@@ -187,6 +195,53 @@ subtest 'a stream takes its place until it ends' => sub {
     like $begun, qr{^HTTP/1.1 200}, 'a stream whose client leaves';
     close $socket;
     ok wait_for(sub { chat($httpd, 'stream')->{status} == 200 }, 10), '... gives its place back as well';
+};
+
+my %sentences = (
+    rpm => 'the limit of its requests per minute (rpm) is reached',
+    rpd => 'the limit of its requests per day (rpd) is reached',
+    tpm => 'the limit of its tokens per minute (tpm) is reached',
+    tpd => 'the limit of its tokens per day (tpd) is reached',
+    account => 'another key of its account has met a limit',
+);
+
+sub keys_told {
+    my ($pool) = @_;
+    return @{$admin->ask(GET => "/pools/$pool/keys")->{json}{keys}};
+}
+
+for my $window (sort keys %told) {
+    subtest "$window, as the API tells it" => sub {
+        my $requests = $told{$window} == 2 ? 2 : 1;
+        is chat($httpd, "told$window", content => $BODY)->{status}, 200, 'what the limit allows is served'
+            for 1 .. $requests;
+        my ($key) = keys_told("told$window");
+        is $key->{$window}, $told{$window}, 'the API tells as much as the limit';
+        is_deeply [@$key{qw(state reason_code)}], ['active', undef], '... and that the key is in use';
+        is chat($httpd, "told$window", content => $BODY)->{status}, 429, 'the next request is refused';
+        ($key) = keys_told("told$window");
+        is $key->{$window}, $told{$window}, '... and not counted';
+        is_deeply [@$key{qw(state reason_code reason)}], ['cooling', $window, $sentences{$window}],
+            'the key cools down because of this limit, by name';
+    };
+}
+
+subtest 'the tokens of a client, as the API tells them' => sub {
+    my $client = $admin->ask(POST => '/clients', json => {name => 'c', pools => ['client'], tokens_per_day => $TOKENS})->{json};
+    my @ask = ('client', content => $BODY, key => $client->{key});
+    is chat($httpd, @ask)->{status}, 200, 'what the limit allows is served';
+    my $tokens = sub { $admin->ask(GET => '/clients/c')->{json}{usage}{tpd} };
+    ok wait_for(sub { $tokens->() == $TOKENS }), 'the API tells as much as the limit' or diag $tokens->();
+    is chat($httpd, @ask)->{status}, 429, 'the next request is refused';
+    is $tokens->(), $TOKENS, '... and not counted';
+};
+
+subtest 'a limit that another key of the account has met' => sub {
+    chat($httpd, 'account', content => '{}', headers => {'x-mock' => '429 retry600'});
+    my @seen = sort map {"$_->{state} $_->{reason_code}"} keys_told('account');
+    is_deeply \@seen, ['cooling R07', 'cooling account'], 'is the reason why a key rests';
+    my ($other) = grep { $_->{reason_code} eq 'account' } keys_told('account');
+    is $other->{reason}, $sentences{account}, '... in words';
 };
 
 subtest 'a graceful restart' => sub {

@@ -31,6 +31,8 @@ is_deeply [map { $_->{rule} } @{ask('/requests')->{requests}[-1]{tried}}], ['R06
 
 my ($vendor, $none) = map { $_->{vendor} } @{ask('/requests')->{requests}[-1]{tried}};
 is_deeply [@$vendor{qw(status type code)}], [401, 'invalid_request_error', 'invalid_api_key'], '... in the words of the vendor';
+like $vendor->{message}, qr/^Incorrect API key provided: /, '... all of them';
+unlike $vendor->{message}, qr/sk-4\w+-\w+/, '... but the key';
 is $none, undef, '... and one that has nothing to say against it';
 ok wait_for(sub { $admin->ask(GET => '/pools/main/keys?state=invalid')->{json}{total} }, 5), 'a probe is told the same';
 

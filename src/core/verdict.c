@@ -366,8 +366,12 @@ static apr_time_t named_time(const apipool_evidence_t *evidence,
                  : apipool_retry_after_headers(evidence->headers, evidence->provider, now);
     }
     at = later(at, apipool_retry_after_in(answer->retry_in, now));
-    at = upstream_fault ? at : later(at, apipool_retry_after_reset(answer->reset, now));
-    return at ? at : apipool_retry_after_in(apipool_retry_words(answer->message), now);
+    if (answer->reset_at && !upstream_fault) {
+        at = later(at, apipool_retry_after_in(answer->reset_at - now, now));
+    }
+    return at ? at
+              : apipool_retry_after_in(
+                    apipool_retry_words(answer->message, evidence->provider, now), now);
 }
 
 /* Derives the consequences of a custom rule from its scope. */

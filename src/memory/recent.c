@@ -48,13 +48,44 @@ static void terminate(apipool_recent_entry_t *entry)
     entry->model[sizeof(entry->model) - 1] = '\0';
 }
 
+/* Length of a text that is cut between characters. */
+static apr_size_t cut(const char *text, apr_size_t most)
+{
+    apr_size_t len = strlen(text);
+    len = len < most ? len : most;
+    while (len && ((unsigned char)text[len] & 0xc0) == 0x80) {
+        len--;
+    }
+    return len;
+}
+
+/* Puts texts, each with NUL, into out, each cut to so many bytes; out may be NULL. Returns their
+ * size. */
+static apr_size_t put_cut(const char *texts, apr_size_t len, apr_size_t most, char *out)
+{
+    apr_size_t size = 0;
+    for (const char *at = texts; at < texts + len; at += strlen(at) + 1) {
+        apr_size_t kept = cut(at, most);
+        if (out) {
+            memcpy(out + size, at, kept);
+            out[size + kept] = '\0';
+        }
+        size += kept + 1;
+    }
+    return size;
+}
+
 void apipool_recent_said(apipool_recent_entry_t *entry, const apipool_words_t *words)
 {
-    apr_size_t len = strlen(words->text) + 1, room = APIPOOL_RECENT_WORDS - entry->words_len;
-    if (room) {
-        memcpy(entry->words + entry->words_len, len <= room ? words->text : "",
-               len <= room ? len : 1);
-        entry->words_len = (apr_uint16_t)(entry->words_len + (len <= room ? len : 1));
+    char all[APIPOOL_RECENT_WORDS + APIPOOL_WORDS_SIZE];
+    apr_size_t len = entry->words_len, said = strlen(words->text) + 1, most = APIPOOL_WORDS_SIZE;
+    memcpy(all, entry->words, len);
+    memcpy(all + len, words->text, said);
+    while (most && put_cut(all, len + said, most, NULL) > APIPOOL_RECENT_WORDS) {
+        most--;
+    }
+    if (most) {
+        entry->words_len = (apr_uint16_t)put_cut(all, len + said, most, entry->words);
     }
 }
 

@@ -86,8 +86,8 @@ apr_size_t apipool_recent_bytes(apr_uint32_t size);
 /** View of a ring in memory of apipool_recent_bytes(size), aligned to 8. No lock. */
 apipool_recent_t apipool_recent_view(void *memory, apr_uint32_t size);
 
-/** Adds what the vendor said to the next attempt; words without text if it said nothing. What does
- *  not fit is left out. No lock. */
+/** Adds what the vendor said to the next attempt; words without text if it said nothing. If all do
+ *  not fit, the longest are cut, to the same length. No lock. */
 void apipool_recent_said(apipool_recent_entry_t *entry, const apipool_words_t *words);
 
 /** Words of an attempt; "" where there are none. No lock: of a copy. */

@@ -160,7 +160,7 @@ struct apipool_account_limit_t {
     apr_uint64_t model;   /* 0: all */
     apr_uint32_t pool;
     apr_uint32_t spent; /* quota, not rate limit */
-    apr_time_t until;
+    apr_time_t begun_at, until;
 };
 
 /* Request that waits for a key; see queue.h. */

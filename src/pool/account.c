@@ -51,7 +51,7 @@ static apipool_account_limit_t *add(apipool_segment_t *segment, apr_uint32_t poo
     apipool_account_limit_t *limit = &segment->account_limits[i];
     limit->account = 0;
     APIPOOL_IN_ORDER();
-    limit->until = 0;
+    limit->begun_at = limit->until = 0;
     limit->spent = 0;
     limit->model = model;
     limit->pool = pool;
@@ -78,7 +78,10 @@ void apipool_account_limit_locked(apipool_segment_t *segment, apr_uint32_t pool,
     apipool_account_limit_t *limit = find(segment, pool, account, model);
     limit = limit ? limit : add(segment, pool, account, model);
     limit->spent = limit->until > now ? limit->spent || spent : (apr_uint32_t)spent;
-    limit->until = limit->until > until ? limit->until : until;
+    if (until > limit->until) {
+        limit->begun_at = now;
+        limit->until = until;
+    }
     note_end(segment, limit->until);
 }
 

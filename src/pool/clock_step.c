@@ -2,11 +2,32 @@
  * Steps of the system's clock, which must change no wait. */
 #include "clock_step.h"
 
+#include <time.h>
+
 #include "members.h"
 #include "slots.h"
 
+#ifdef CLOCK_BOOTTIME
+#define STEADY CLOCK_BOOTTIME
+#else
+#define STEADY CLOCK_MONOTONIC
+#endif
+
 #define TOLERANCE apr_time_from_msec(500)
 #define BATCH     64 /* keys or clients per lock */
+
+apr_time_t apipool_clock_steady(void)
+{
+    struct timespec now;
+    clock_gettime(STEADY, &now);
+    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
+}
+
+apr_time_t apipool_clock_now(const apipool_segment_t *segment)
+{
+    apr_interval_time_t ahead = __atomic_load_n(&segment->header->clock_ahead, __ATOMIC_RELAXED);
+    return ahead ? apipool_clock_steady() + ahead : apr_time_now();
+}
 
 static void shift(apr_time_t *time, apr_interval_time_t step)
 {
@@ -19,6 +40,8 @@ static void shift_slot(apipool_segment_t *segment, apr_uint32_t index, apr_inter
     if (!slot->id) {
         return;
     }
+    shift(&slot->last_used_at, step);
+    shift(&slot->last_error_at, step);
     shift(&slot->limited_at, step);
     shift(&slot->rests_until, step);
     shift(&slot->headroom_until, step);
@@ -68,6 +91,7 @@ static void shift_upstream(apipool_segment_t *segment, apr_uint32_t index, apr_i
 static void shift_account_limit(apipool_segment_t *segment, apr_uint32_t index,
                                 apr_interval_time_t step)
 {
+    shift(&segment->account_limits[index].begun_at, step);
     shift(&segment->account_limits[index].until, step);
 }
 
@@ -95,16 +119,9 @@ static apr_status_t shift_all(apipool_segment_t *segment, const apr_uint32_t *us
     return APR_SUCCESS;
 }
 
-apr_status_t apipool_clock_step(apipool_segment_t *segment, apr_interval_time_t ahead,
-                                apr_interval_time_t *step)
+static apr_status_t shift_everything(apipool_segment_t *segment, apr_interval_time_t by)
 {
     apipool_header_t *header = segment->header;
-    apr_interval_time_t by = header->clock_ahead ? ahead - header->clock_ahead : 0;
-    *step = by > TOLERANCE || by < -TOLERANCE ? by : 0;
-    header->clock_ahead = ahead;
-    if (!*step) {
-        return APR_SUCCESS;
-    }
     apr_status_t rv = apipool_segment_lock(segment);
     if (rv == APR_SUCCESS) {
         shift(&header->account_limits_until, by);
@@ -117,4 +134,17 @@ apr_status_t apipool_clock_step(apipool_segment_t *segment, apr_interval_time_t 
     return rv == APR_SUCCESS
                ? shift_all(segment, &segment->clients.head->by_digest.used, shift_client, by)
                : rv;
+}
+
+apr_status_t apipool_clock_step(apipool_segment_t *segment, apr_interval_time_t ahead,
+                                apr_interval_time_t *step)
+{
+    apr_interval_time_t *known = &segment->header->clock_ahead, by = *known ? ahead - *known : 0;
+    apr_status_t rv = APR_SUCCESS;
+    *step = by > TOLERANCE || by < -TOLERANCE ? by : 0;
+    if (*step > 0) { /* what is moved ends too late for a moment, never too early */
+        rv = shift_everything(segment, by);
+    }
+    __atomic_store_n(known, ahead, __ATOMIC_RELAXED);
+    return *step < 0 ? shift_everything(segment, by) : rv;
 }

@@ -6,6 +6,7 @@
 
 #include "budget.h"
 #include "client_conn.h"
+#include "clock_step.h"
 #include "facts.h"
 #include "monotonic.h"
 #include "queue.h"
@@ -144,7 +145,7 @@ static apr_status_t leave_line(apipool_request_t *req, apipool_found_t *found)
         /* who was not the first in line does not know yet when a key comes free */
         apipool_found_t when = {.lent.result = APIPOOL_QUEUED};
         wanted->look_only = 1;
-        rv = look(req, wanted, apr_time_now(), &when);
+        rv = look(req, wanted, apipool_clock_now(apipool_lifecycle_segment()), &when);
         found->lent.retry_at = when.lent.retry_at;
     }
     return rv;
@@ -152,7 +153,7 @@ static apr_status_t leave_line(apipool_request_t *req, apipool_found_t *found)
 
 static apr_status_t look_from_line(apipool_request_t *req, apipool_found_t *found)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = apipool_clock_now(apipool_lifecycle_segment());
     apr_status_t rv = APR_SUCCESS;
     found->lent.result = APIPOOL_QUEUED;
     found->gone = apipool_client_conn_is_gone(req);
@@ -169,7 +170,7 @@ static apr_status_t look_from_line(apipool_request_t *req, apipool_found_t *foun
 static apr_status_t look_among(apipool_request_t *req, const search_t *search, int index,
                                apipool_found_t *found)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = apipool_clock_now(apipool_lifecycle_segment());
     apipool_source_t sources[APIPOOL_UPSTREAMS_PER_POOL];
     apipool_lend_request_t wanted;
     apipool_facts_wanted(req, search->without, sources, &wanted);
@@ -234,19 +235,34 @@ apipool_found_t apipool_acquire(apipool_request_t *req, const apipool_verdict_t 
     return found;
 }
 
-void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *verdict)
+/* Looks whether there is a key, and else when; lends none. */
+static apr_status_t look_ahead(apipool_request_t *req, apr_time_t now, apipool_found_t *found)
 {
     apipool_source_t sources[APIPOOL_UPSTREAMS_PER_POOL];
     apipool_lend_request_t wanted;
-    apipool_found_t found;
+    apipool_facts_wanted(req, APIPOOL_NONE, sources, &wanted);
+    wanted.look_only = 1;
+    return look(req, &wanted, now, found);
+}
 
+void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *verdict)
+{
+    apipool_found_t found;
     if (verdict->event == APIPOOL_EVENT_NONE &&
         apipool_rule(verdict->rule)->says != APIPOOL_SAYS_COOLING) {
         return;
     }
-    apipool_facts_wanted(req, APIPOOL_NONE, sources, &wanted);
-    wanted.look_only = 1;
-    if (look(req, &wanted, apr_time_now(), &found) == APR_SUCCESS) {
+    apr_time_t now = apipool_clock_now(apipool_lifecycle_segment());
+    if (look_ahead(req, now, &found) == APR_SUCCESS) {
         apipool_reply_advise(req, found.lent.result, found.lent.retry_at);
     }
+}
+
+apr_time_t apipool_acquire_when(apipool_request_t *req)
+{
+    apipool_found_t found;
+    apr_time_t now = apipool_clock_now(apipool_lifecycle_segment());
+    return look_ahead(req, now, &found) == APR_SUCCESS && found.lent.retry_at > now
+               ? found.lent.retry_at
+               : now;
 }

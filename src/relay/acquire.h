@@ -21,4 +21,7 @@ apipool_found_t apipool_acquire(apipool_request_t *req, const apipool_verdict_t 
  *  names a time tells it of one key; the client has to know when any is free. */
 void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *verdict);
 
+/** When it is worth trying again, for an answer of our own: when any key is free; now at the earliest. */
+apr_time_t apipool_acquire_when(apipool_request_t *req);
+
 #endif

@@ -13,6 +13,7 @@
 #include "body.h"
 #include "budget.h"
 #include "client_conn.h"
+#include "clock_step.h"
 #include "exchange.h"
 #include "facts.h"
 #include "gate.h"
@@ -220,8 +221,7 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict)
     case APIPOOL_SAYS_NOTHING:
         return DONE;
     case APIPOOL_SAYS_COOLING: /* the upstream's answer was too large to be kept */
-        return reply(req, APIPOOL_REPLY_ALL_COOLING,
-                     verdict->retry_at ? verdict->retry_at : apr_time_now());
+        return reply(req, APIPOOL_REPLY_ALL_COOLING, apipool_acquire_when(req));
     case APIPOOL_SAYS_EXHAUSTED:
         return reply(req, APIPOOL_REPLY_EXHAUSTED, 0);
     default:
@@ -305,7 +305,7 @@ static void remember_usage(const apipool_request_t *req)
  * the request goes out again. */
 static int settle(apipool_request_t *req)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = apipool_clock_now(apipool_lifecycle_segment());
     apipool_verdict_t *verdict = &req->budget->verdict;
     if (req->websocket) {
         apipool_websocket_end(req->websocket, now);

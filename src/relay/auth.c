@@ -11,6 +11,7 @@
 #include <util_filter.h>
 
 #include "client_key.h"
+#include "clock_step.h"
 #include "credential.h"
 #include "httpd_error.h"
 #include "reply.h"
@@ -47,10 +48,10 @@ static apr_status_t recognise(request_rec *r, const apipool_client_pass_t **kept
         req->charge.concurrency = req->pool->client_concurrency;
         apr_pool_cleanup_register(r->pool, req, leave, apr_pool_cleanup_null);
     }
-    apr_status_t rv = apipool_client_recognise(apipool_lifecycle_segment(), digest,
-                                               apipool_config_server_name(r->pool, r->server),
-                                               req && !req->pool->server->is_virtual ? "" : NULL,
-                                               apr_time_now(), &pass, req ? &req->entry : NULL);
+    apr_status_t rv = apipool_client_recognise(
+        apipool_lifecycle_segment(), digest, apipool_config_server_name(r->pool, r->server),
+        req && !req->pool->server->is_virtual ? "" : NULL,
+        apipool_clock_now(apipool_lifecycle_segment()), &pass, req ? &req->entry : NULL);
     OPENSSL_cleanse(digest, sizeof(digest));
     if (rv == APR_SUCCESS) {
         *kept = apr_pmemdup(r->pool, &pass,

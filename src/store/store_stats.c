@@ -132,11 +132,9 @@ static const apipool_record_member_t point_members[] = {
 static const apipool_record_member_t name_members[] = {COUNTERS(0), {0}};
 
 static const apipool_record_member_t account_limit_members[] = {
-    NUMBER(25, apipool_account_limit_t, account),
-    NUMBER(26, apipool_account_limit_t, model),
-    NUMBER(27, apipool_account_limit_t, spent),
-    SIGNED(6, apipool_account_limit_t, until),
-    {0}};
+    NUMBER(25, apipool_account_limit_t, account),  NUMBER(26, apipool_account_limit_t, model),
+    NUMBER(27, apipool_account_limit_t, spent),    SIGNED(6, apipool_account_limit_t, until),
+    SIGNED(40, apipool_account_limit_t, begun_at), {0}};
 
 static const apipool_record_member_t client_members[] = {
     MEMBER(34, APIPOOL_AS_BYTES, apipool_client_slot_t, digest, unsigned char),
@@ -345,19 +343,19 @@ static void take_words(const stat_t *stat, apipool_slot_t *slot)
 }
 
 /* The clock has been set back since a wait began: nobody knows how much of it is left, so it is
- * over, and a lost key is asked about at once. Returns 1 if a cooldown is over. */
+ * over, and a lost key is asked about at once. A wait begins with a rate limit, an error, or the
+ * last request that a limit of ours allowed. Returns 1 if waits are over. */
 static int forget_the_future(apipool_slot_t *slot, apr_time_t now)
 {
-    int is_over = slot->limited_at > now;
-    if (is_over) {
-        slot->limited_at = slot->rests_until = 0;
-        slot->until[0] = slot->state == APIPOOL_STATE_COOLING ? now : slot->until[0];
+    if (slot->limited_at <= now && slot->last_error_at <= now && slot->last_used_at <= now) {
+        return 0;
     }
-    if (slot->last_error_at > now && apipool_health_is_recovering(slot->state)) {
+    slot->limited_at = slot->limited_at > now ? 0 : slot->limited_at;
+    slot->rests_until = slot->headroom_until = 0;
+    if (slot->state == APIPOOL_STATE_COOLING || apipool_health_is_recovering(slot->state)) {
         slot->until[0] = now;
     }
-    slot->headroom_until = slot->last_used_at > now ? 0 : slot->headroom_until;
-    return is_over;
+    return 1;
 }
 
 /* Ignores states that are unknown or that only an operator sets, and impossible values. */
@@ -465,7 +463,7 @@ static void take_account_limit(const stat_t *stat)
     apipool_account_limit_t account_limit = {.account = 0};
     apr_time_t now = apr_time_now();
     take(stat, account_limit_members, &account_limit);
-    if (account_limit.account && account_limit.until > now) {
+    if (account_limit.account && account_limit.begun_at <= now && account_limit.until > now) {
         apipool_account_limit_locked(stat->segment, stat->pool, account_limit.account,
                                      account_limit.model, account_limit.spent != 0,
                                      account_limit.until, now);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Work that needs no request, done once a second: most in a single process, some in each child. */
+ * Work that needs no request, done once a second: most in a single process, some in each child. A
+ * clock that is set stops none of it. */
 #include "clock.h"
 
 #include <mod_watchdog.h>
-#include <time.h>
 
 #include "clock_step.h"
 #include "idle_conns.h"
@@ -13,24 +13,29 @@
 
 #define NAME "apipool"
 
-#ifdef CLOCK_BOOTTIME
-#define STEADY CLOCK_BOOTTIME
-#else
-#define STEADY CLOCK_MONOTONIC
-#endif
+/* mod_watchdog looks ten times a second whether an interval is over, by the system's clock; if that
+ * is set at the wrong moment, the interval is as much longer. This one is always over. */
+#define EACH_SLICE    (-apr_time_from_sec(APR_INT64_C(1) << 40))
+#define ONCE_A_SECOND apr_time_from_sec(1)
 
-/* A clock that nobody sets, and that goes on while the system sleeps. */
-static apr_time_t steady_now(void)
+/* One for each watchdog, whose thread alone uses it. */
+static apr_time_t work_due, sweep_due;
+
+static int is_due(apr_time_t *due)
 {
-    struct timespec now;
-    clock_gettime(STEADY, &now);
-    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
+    apr_time_t now = apipool_clock_steady();
+    if (now < *due) {
+        return 0;
+    }
+    *due = now + ONCE_A_SECOND;
+    return 1;
 }
 
 static void follow_clock(const apipool_upkeep_t *upkeep)
 {
     apr_interval_time_t step;
-    apr_status_t rv = apipool_clock_step(upkeep->segment, apr_time_now() - steady_now(), &step);
+    apr_status_t rv =
+        apipool_clock_step(upkeep->segment, apr_time_now() - apipool_clock_steady(), &step);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, upkeep->server,
                      APIPOOL_LOG(0166) "could not acquire the shared-memory lock; cooldowns may "
@@ -60,8 +65,10 @@ static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
         break;
     case AP_WATCHDOG_STATE_RUNNING:
         follow_clock(upkeep);
-        apipool_saver_run(upkeep, apr_time_now());
-        apipool_probe_schedule_run(upkeep, apr_time_now());
+        if (is_due(&work_due)) {
+            apipool_saver_run(upkeep, apr_time_now());
+            apipool_probe_schedule_run(upkeep, apr_time_now());
+        }
         break;
     case AP_WATCHDOG_STATE_STOPPING:
         apipool_probe_schedule_stop(upkeep);
@@ -76,7 +83,7 @@ static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
 /* In every child: connections are each child's own. */
 static apr_status_t on_child_watchdog(int state, void *data, apr_pool_t *scratch)
 {
-    if (state == AP_WATCHDOG_STATE_RUNNING) {
+    if (state == AP_WATCHDOG_STATE_RUNNING && is_due(&sweep_due)) {
         apipool_idle_conns_sweep();
     }
     return APR_SUCCESS;
@@ -105,13 +112,13 @@ int apipool_clock_register(apr_pool_t *pconf, server_rec *main_server, apipool_s
     upkeep->pools = pools;
     apr_status_t rv = get_instance(&watchdog, NAME, 0, 1, pconf);
     if (rv == APR_SUCCESS) {
-        rv = register_callback(watchdog, AP_WD_TM_INTERVAL, upkeep, on_watchdog);
+        rv = register_callback(watchdog, EACH_SLICE, upkeep, on_watchdog);
     }
     if (rv == APR_SUCCESS) {
         rv = get_instance(&watchdog, NAME "-connections", 0, 0, pconf);
     }
     if (rv == APR_SUCCESS) {
-        rv = register_callback(watchdog, AP_WD_TM_INTERVAL, upkeep, on_child_watchdog);
+        rv = register_callback(watchdog, EACH_SLICE, upkeep, on_child_watchdog);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,

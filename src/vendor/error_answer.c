@@ -55,28 +55,35 @@ static const struct {
     {"quotaResetTimeStamp", 1}, /* the same */
     {"resets_at", 1},           /* OpenAI, limits of a subscription */
     {"resets_in_seconds", 1},   /* the same */
-    {"retry_after", 1},         /* gateways */
+    {"retry_after", 1},         /* gateways: posthog 82310 */
     {"retry_after_seconds", 1}, /* OpenRouter, of the vendor behind it */
-    {"retry_after_ms", 0.001},  /* gateways */
-    {"retryAfter", 1},          /* gateways */
+    {"retry_after_ms", 0.001},  /* as the header field is called, no report */
+    {"retryAfter", 1},          /* limiters in JavaScript: Negotole 61 */
+    {"retryAfterSeconds", 1},   /* the same in other words, no report */
+    {"reset_at", 1},            /* read by hermes-agent 26893 */
+    {"reset_time", 1},          /* the same in other words, no report */
     {"X-RateLimit-Reset", 1},   /* OpenRouter, in metadata.headers */
     {"Retry-After", 1},         /* the same */
 };
 
 #define EPOCH 1e9 /* numbers from here on are dates */
 
-/* A date is kept as text, because what it is from now is not known here. */
+static apr_time_t read_date(const char *text, double seconds)
+{
+    char number[40];
+    apr_snprintf(number, sizeof(number), "%.0f", seconds);
+    return apipool_retry_after_date(text ? text : number);
+}
+
 static void note_time(const json_t *value, double unit, apipool_error_answer_t *answer)
 {
     const char *text = json_string_value(value);
     apr_interval_time_t interval = text ? apipool_retry_after_duration(text) : -1;
     double seconds = json_is_number(value) ? json_number_value(value) * unit
                                            : (double)interval * unit / APR_USEC_PER_SEC;
-    int is_date = text && interval < 0 && apipool_retry_after_reset(text, 1);
-    if (seconds >= EPOCH || is_date) {
-        char number[sizeof(answer->reset)];
-        apr_snprintf(number, sizeof(number), "%.0f", seconds);
-        copy(answer->reset, sizeof(answer->reset), text ? text : number);
+    apr_time_t date = (text && interval < 0) || seconds >= EPOCH ? read_date(text, seconds) : 0;
+    if (date) {
+        answer->reset_at = date > answer->reset_at ? date : answer->reset_at;
     }
     else if (seconds >= 0 && seconds * APR_USEC_PER_SEC > (double)answer->retry_in) {
         answer->retry_in = (apr_interval_time_t)(seconds * APR_USEC_PER_SEC);

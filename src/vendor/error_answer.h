@@ -13,9 +13,9 @@ typedef struct {
     char reason[64];   /* Gemini: details[].reason; OpenRouter: metadata.reason, .limit_source;
                           MiniMax: "base_resp." and its status_code */
     char quota[256];   /* Gemini: details[].violations[].quotaId, each preceded by a blank */
-    char reset[40];    /* when the limit ends, as a date; for apipool_retry_after_reset */
     char message[512]; /* error.message, message, a bare string, or the whole text */
     apr_interval_time_t retry_in; /* how long the limit takes, the longest time; -1 when absent */
+    apr_time_t reset_at;          /* when the limit ends, the latest date; 0 when absent */
 } apipool_error_answer_t;
 
 /**

@@ -65,13 +65,13 @@ static const apipool_marker_t markers[] = {
     {QUOTA, IN_FIELDS, ALL, "organization_spend_limit_exceeded", 0},  /* OpenAI's guide */
     {QUOTA, IN_FIELDS, ALL, "project_spend_limit_exceeded", 0},       /* OpenAI's guide */
     {QUOTA, IN_FIELDS, ALL, "organization_usage_limit_exceeded", 0},  /* OpenAI's guide */
-    {QUOTA, IN_FIELDS, OPENAI, "billing_hard_limit_reached", 0},      /* reported, images */
+    {QUOTA, IN_FIELDS, OPENAI, "billing_hard_limit_reached", 0},      /* images: PowerShellAI 127 */
     {QUOTA, IN_FIELDS, OPENAI, "billing_not_active", 0},              /* reported */
     {QUOTA, IN_FIELDS, ALL, "blocked_api_access", 0},                 /* reported at Groq's */
     {QUOTA, IN_FIELDS, ANTHROPIC, "billing_error", 0},                /* guide */
     {QUOTA, IN_FIELDS, ANTHROPIC, "enforced_spend_limit_reached", 0}, /* guide */
     {QUOTA, IN_FIELDS, MOONSHOT, "exceeded_current_quota_error", 0},  /* guide */
-    {QUOTA, IN_FIELDS, SILICONFLOW, "30001", 0},                      /* reported */
+    {QUOTA, IN_FIELDS, SILICONFLOW, "30001", 0},                      /* words: one-api 2063 */
     {QUOTA, IN_FIELDS, ZHIPU, "1113", 0},                             /* guide: in arrears */
     {QUOTA, IN_FIELDS, ZHIPU, "1309", 429},                           /* guide: plan expired */
     {QUOTA, IN_FIELDS, ZHIPU, "1310", 429},                    /* guide: weekly or monthly limit */
@@ -95,9 +95,9 @@ static const apipool_marker_t markers[] = {
     {NO_MODEL, IN_FIELDS, ALL, "model_not_found", 0},                 /* OpenAI's guide */
     {NO_MODEL, IN_FIELDS, ALL, "unknown_model", 0},                   /* GitHub Models, reported */
     {NO_MODEL, IN_FIELDS, AZURE, "DeploymentNotFound", 0},            /* guide */
-    {NO_MODEL, IN_FIELDS, SILICONFLOW, "20012", 0},                   /* reported, status 400 */
-    {NO_MODEL, IN_FIELDS, SILICONFLOW, "30003", 0},                   /* reported: model disabled */
-    {NO_MODEL, IN_FIELDS, MISTRAL, "invalid_model", 0},               /* reported, status 400 */
+    {NO_MODEL, IN_FIELDS, SILICONFLOW, "20012", 0},                   /* guide: status 400 */
+    {NO_MODEL, IN_FIELDS, SILICONFLOW, "30003", 0},                   /* disabled: continue 10839 */
+    {NO_MODEL, IN_FIELDS, MISTRAL, "invalid_model", 0},               /* langchaingo 1233 */
     {NO_MODEL, IN_FIELDS, ZHIPU, "1211", 0},                          /* guide */
     {NO_MODEL, STARTS_MESSAGE, ALL, "The model ", 404},               /* OpenAI, vLLM, Groq */
     {NO_MODEL, STARTS_MESSAGE, ANTHROPIC, "model: ", 404},            /* reported */
@@ -150,10 +150,10 @@ static const apipool_marker_t markers[] = {
     {QUOTA, IN_MESSAGE, ALL, "is suspended", 412},                    /* Fireworks, gaia 3766 */
     {QUOTA, OPENS_MESSAGE, ALL, "余额不足", 0}, /* balance insufficient: Zhipu, SiliconFlow, hubs */
     {QUOTA, OPENS_MESSAGE, ALL, "额度不足", 0}, /* quota insufficient: new-api */
-    {QUOTA, OPENS_MESSAGE, ALL, "配额不足", 0}, /* the same: one-api's relatives */
+    {QUOTA, OPENS_MESSAGE, ALL, "配额不足", 0}, /* the same: dmxapi, error 1491 */
     {QUOTA, OPENS_MESSAGE, ALL, "额度已用尽", 0}, /* quota used up: new-api, model/token.go */
-    {QUOTA, OPENS_MESSAGE, ALL, "额度已用完", 0}, /* the same: hubs */
-    {QUOTA, OPENS_MESSAGE, ALL, "余额已用尽", 0}, /* balance used up: hubs */
+    {QUOTA, OPENS_MESSAGE, ALL, "额度已用完", 0}, /* the same: one-api 204 */
+    {QUOTA, OPENS_MESSAGE, ALL, "余额已用尽", 0}, /* balance used up: like the last, no report */
     {QUOTA, OPENS_MESSAGE, ALL, "欠费", 0},       /* in arrears: DashScope, Zhipu, Volcengine */
     {QUOTA, IN_KEY_MESSAGE, SILICONFLOW, "balance is insufficient", 0}, /* reported, status 403 */
     {QUOTA, IN_KEY_MESSAGE, AZURE, "out of call volume quota", 0},      /* reported, status 403 */
@@ -162,7 +162,7 @@ static const apipool_marker_t markers[] = {
     {CREDENTIAL, IN_FIELDS, ALL, "invalid_api_key", 0},                   /* OpenAI's guide */
     {CREDENTIAL, IN_FIELDS, ALL, "authentication_error", 0},              /* Anthropic's guide */
     {CREDENTIAL, IN_FIELDS, ALL, "account_deactivated", 0},               /* OpenAI's guide */
-    {CREDENTIAL, IN_FIELDS, GROQ, "organization_restricted", 0},          /* reported, status 400 */
+    {CREDENTIAL, IN_FIELDS, GROQ, "organization_restricted", 0},          /* one-api 1764 */
     {CREDENTIAL, IN_FIELDS, MOONSHOT, "invalid_authentication_error", 0}, /* guide */
     {CREDENTIAL, IN_FIELDS, MOONSHOT, "incorrect_api_key_error", 0},      /* guide */
     {CREDENTIAL, IN_FIELDS, GEMINI, "UNAUTHENTICATED", 0},                /* google.rpc.Code */
@@ -202,8 +202,8 @@ static const apipool_marker_t markers[] = {
     {OVERLOADED, STARTS_MESSAGE, AZURE, "The system is currently experiencing high demand",
      0},                                                               /* same */
     {OVERLOADED, IN_FIELDS, GEMINI, "UNAVAILABLE", 0},                 /* google.rpc.Code */
-    {OVERLOADED, IN_FIELDS, SILICONFLOW, "50505", 0},                  /* reported, status 503 */
-    {OVERLOADED, IN_FIELDS, SILICONFLOW, "50508", 0},                  /* reported, status 503 */
+    {OVERLOADED, IN_FIELDS, SILICONFLOW, "50505", 0},                  /* like 50508, no report */
+    {OVERLOADED, IN_FIELDS, SILICONFLOW, "50508", 0},                  /* ragflow 5676 */
     {OVERLOADED, IN_FIELDS, DEEPSEEK, "service_unavailable_error", 0}, /* reported, status 503 */
     {OVERLOADED, IN_FIELDS, ZHIPU, "1312", 0}, /* guide: this model is too busy */
     {OVERLOADED, STARTS_MESSAGE, MISTRAL, "Service tier capacity exceeded", 0},    /* reported */
@@ -216,7 +216,7 @@ static const apipool_marker_t markers[] = {
     {RATE_LIMIT, IN_FIELDS, ALL, "rate_limit_exceeded", 0},           /* OpenAI's guide */
     {RATE_LIMIT, IN_FIELDS, ALL, "rate_limit_error", 0},              /* Anthropic's guide */
     {RATE_LIMIT, IN_FIELDS, MOONSHOT, "rate_limit_reached_error", 0}, /* guide */
-    {RATE_LIMIT, IN_FIELDS, MISTRAL, "rate_limited", 0},              /* reported */
+    {RATE_LIMIT, IN_FIELDS, MISTRAL, "rate_limited", 0},              /* cline 9085 */
     {RATE_LIMIT, IN_FIELDS, GEMINI, "RESOURCE_EXHAUSTED", 0},         /* google.rpc.Code */
     {RATE_LIMIT, IN_FIELDS, ZHIPU, "1302", 0},                        /* guide: concurrency */
     {RATE_LIMIT, IN_FIELDS, ZHIPU, "1303", 0},                        /* guide: frequency */
@@ -234,9 +234,9 @@ static const apipool_marker_t markers[] = {
     {RATE_LIMIT, IN_FIELDS, ALL, "base_resp.1041", 0},         /* the same: connections */
     {RATE_LIMIT, IN_FIELDS, ALL, "base_resp.2056", 0},         /* the same: a plan's window */
     {RATE_LIMIT, OPENS_MESSAGE, ALL, "too many requests", 0},  /* RFC 6585, section 4 */
-    {RATE_LIMIT, OPENS_MESSAGE, ALL, "rate limit", 0},         /* all of them */
+    {RATE_LIMIT, OPENS_MESSAGE, ALL, "rate limit", 0},         /* Mistral: cline 9085; others */
     {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "tokens per minute", 0}, /* OpenAI, reported */
-    {RATE_LIMIT, OPENS_MESSAGE, ALL, "throttl", 0},            /* AWS, gateways */
+    {RATE_LIMIT, OPENS_MESSAGE, ALL, "throttl", 0},            /* Bedrock: litellm 589 */
     {RATE_LIMIT, OPENS_MESSAGE, ALL, "请求过于频繁", 0}, /* requests too frequent: Zhipu, hubs */
 };
 
@@ -280,24 +280,24 @@ static const apipool_error_type_t error_types[] = {
         NAME("anthropic-ratelimit-" kind "-reset")
 
 static const apipool_limit_fields_t limits[] = {
-    {ALL, TRIPLE("x-ratelimit-", "-requests")},          /* OpenAI, Azure and Groq: guides */
-    {ALL, TRIPLE("x-ratelimit-", "-tokens")},            /* the same */
-    {ALL, TRIPLE("x-ratelimit-", "")},                   /* OpenRouter, Together, gateways */
-    {ANTHROPIC, CLAUDE("requests")},                     /* guide */
-    {ANTHROPIC, CLAUDE("tokens")},                       /* guide */
-    {ANTHROPIC, CLAUDE("input-tokens")},                 /* guide */
-    {ANTHROPIC, CLAUDE("output-tokens")},                /* guide */
-    {MISTRAL, TRIPLE("x-ratelimit-", "-req-minute")},    /* reported */
-    {MISTRAL, TRIPLE("x-ratelimit-", "-tokens-minute")}, /* reported; Cerebras: guide */
-    {MISTRAL, TRIPLE("ratelimitbysize-", "")},           /* reported */
-    {UNKNOWN, TRIPLE("x-ratelimit-", "-requests-day")},  /* Cerebras: guide */
-    {UNKNOWN, TRIPLE("x-ratelimit-", "-requests-hour")},
-    {UNKNOWN, TRIPLE("x-ratelimit-", "-requests-minute")},
-    {MISTRAL, TRIPLE("x-ratelimit-", "-tokens-hour")},
-    {MISTRAL, TRIPLE("x-ratelimit-", "-tokens-day")},
+    {ALL, TRIPLE("x-ratelimit-", "-requests")},        /* OpenAI, Azure and Groq: guides */
+    {ALL, TRIPLE("x-ratelimit-", "-tokens")},          /* the same */
+    {ALL, TRIPLE("x-ratelimit-", "")},                 /* OpenRouter, Together, gateways */
+    {ANTHROPIC, CLAUDE("requests")},                   /* guide */
+    {ANTHROPIC, CLAUDE("tokens")},                     /* guide */
+    {ANTHROPIC, CLAUDE("input-tokens")},               /* guide */
+    {ANTHROPIC, CLAUDE("output-tokens")},              /* guide */
+    {MISTRAL, TRIPLE("x-ratelimit-", "-req-minute")},  /* client-ts 169 */
+    {ALL, TRIPLE("x-ratelimit-", "-tokens-minute")},   /* Mistral: client-ts 169 */
+    {MISTRAL, TRIPLE("ratelimitbysize-", "")},         /* reported */
+    {ALL, TRIPLE("x-ratelimit-", "-requests-day")},    /* Cerebras: its guide to rate limits */
+    {ALL, TRIPLE("x-ratelimit-", "-requests-hour")},   /* the same */
+    {ALL, TRIPLE("x-ratelimit-", "-requests-minute")}, /* the same */
+    {ALL, TRIPLE("x-ratelimit-", "-tokens-hour")},     /* the same */
+    {ALL, TRIPLE("x-ratelimit-", "-tokens-day")},      /* the same */
     {ANTHROPIC, NAME(""), NAME("anthropic-ratelimit-unified-status"),
      NAME("anthropic-ratelimit-unified-reset")}, /* reported, subscriptions */
-    {UNKNOWN, TRIPLE("ratelimit-", "")},         /* draft of the IETF, Kong */
+    {ALL, TRIPLE("ratelimit-", "")},             /* draft 7 of the IETF; Kong */
 };
 
 static const apipool_retry_field_t retry_fields[] = {

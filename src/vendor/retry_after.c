@@ -40,33 +40,68 @@ static apr_interval_time_t seconds_to_interval(double seconds)
     return seconds > 1e12 ? -1 : (apr_interval_time_t)(seconds * 1e6);
 }
 
+/* The longest spelling of a unit comes first. */
+static const struct {
+    const char *unit;
+    double seconds;
+} units[] = {
+    {"milliseconds", 0.001},
+    {"millisecond", 0.001},
+    {"ms", 0.001},
+    {"us", 0.000001},
+    {"minutes", 60},
+    {"minute", 60},
+    {"mins", 60},
+    {"min", 60},
+    {"m", 60},
+    {"seconds", 1},
+    {"second", 1},
+    {"secs", 1},
+    {"sec", 1},
+    {"s", 1},
+    {"hours", 3600},
+    {"hour", 3600},
+    {"hrs", 3600},
+    {"hr", 3600},
+    {"h", 3600},
+    {"days", 86400},
+    {"day", 86400},
+    {"d", 86400},
+    {"毫秒", 0.001}, /* millisecond */
+    {"秒", 1},       /* second */
+    {"分", 60},      /* minute, with or without 钟 */
+    {"小时", 3600},  /* hour */
+    {"天", 86400},   /* day */
+};
+
+const char *apipool_retry_after_part(const char *text, double *seconds)
+{
+    text = read_number(text, seconds);
+    text = text && *text == ' ' ? text + 1 : text;
+    for (apr_size_t i = 0; text && i < sizeof(units) / sizeof(*units); i++) {
+        const char *end = text + strlen(units[i].unit);
+        if (apipool_ascii_begins(text, units[i].unit) && !apipool_ascii_is_alpha(*end)) {
+            *seconds *= units[i].seconds;
+            return end;
+        }
+    }
+    return NULL;
+}
+
 apr_interval_time_t apipool_retry_after_duration(const char *text)
 {
-    static const struct {
-        const char *unit;
-        double seconds;
-    } units[] = {{"ms", 0.001}, {"us", 0.000001}, {"h", 3600}, {"m", 60}, {"s", 1}, {"d", 86400}};
     double total = 0;
-
     do {
-        double value;
-        text = read_number(text, &value);
-        if (!text) {
-            return -1;
+        double seconds;
+        const char *end = apipool_retry_after_part(text, &seconds);
+        if (!end) { /* the last may be a bare number */
+            end = read_number(text, &seconds);
+            if (!end || *end) {
+                return -1;
+            }
         }
-        if (*text == '\0') {
-            return seconds_to_interval(total + value);
-        }
-        apr_size_t i = 0;
-        while (i < sizeof(units) / sizeof(*units) &&
-               strncmp(text, units[i].unit, strlen(units[i].unit))) {
-            i++;
-        }
-        if (i == sizeof(units) / sizeof(*units)) {
-            return -1;
-        }
-        total += value * units[i].seconds;
-        text += strlen(units[i].unit);
+        total += seconds;
+        text = end;
     } while (*text);
     return seconds_to_interval(total);
 }
@@ -82,16 +117,22 @@ static apr_time_t epoch(double number)
                             : 0;
 }
 
-static apr_time_t reset_time(const char *value, apr_time_t now)
+apr_time_t apipool_retry_after_date(const char *text)
 {
     double number;
-    const char *end = read_number(value, &number);
-    if (end && *end == '\0' && number >= 1e9) {
+    const char *end = read_number(text, &number);
+    if (end && *end == '\0') {
         return epoch(number);
     }
-    apr_interval_time_t interval = apipool_retry_after_duration(value);
-    apr_time_t date = interval < 0 ? apipool_rfc3339_read(value) : now + interval;
-    return date ? date : apr_date_parse_http(value);
+    apr_time_t date = apipool_rfc3339_read(text);
+    return date ? date : apr_date_parse_http(text);
+}
+
+static apr_time_t reset_time(const char *value, apr_time_t now)
+{
+    apr_time_t date = apipool_retry_after_date(value);
+    apr_interval_time_t interval = date ? -1 : apipool_retry_after_duration(value);
+    return date ? date : interval < 0 ? 0 : now + interval;
 }
 
 static const char *skip_space(const char *text)

@@ -51,8 +51,15 @@ apr_time_t apipool_retry_after_in(apr_interval_time_t interval, apr_time_t now);
  *  end. */
 apr_time_t apipool_retry_after_pacific_midnight(apr_time_t now);
 
+/** Reads a date: an epoch in s, ms or us, RFC 3339 or an HTTP date. Returns 0 if it is none. */
+apr_time_t apipool_retry_after_date(const char *text);
+
+/** Reads the beginning of a duration, a number with its unit: "2h", "1.5 seconds", "6 秒". Returns
+ *  what is behind it, or NULL if there is none. */
+const char *apipool_retry_after_part(const char *text, double *seconds);
+
 /**
- * Reads a duration such as "34s", "12ms", "6m0s", "1h2m3.5s" or a bare number of seconds.
+ * Reads a duration such as "34s", "12ms", "6m0s", "60 seconds" or a bare number of seconds.
  * @return microseconds, or -1 if text is not a duration or not finite
  */
 apr_interval_time_t apipool_retry_after_duration(const char *text);

@@ -2,91 +2,77 @@
  * Reads when to retry from the words of an error message. */
 #include "retry_words.h"
 
-#include <apr.h>
 #include <apr_lib.h>
+#include <apr_strings.h>
 #include <string.h>
 
 #include "ascii.h"
+#include "retry_after.h"
+#include "rfc3339.h"
 
 #define ROWS(table) (sizeof(table) / sizeof(*(table)))
 
-/* What stands before the time. Sources: messages in public issue trackers. */
+/* What stands before the time, be it a duration or a date. */
 static const char *const phrases[] = {
-    "try again in ",    /* OpenAI, Groq, Azure */
-    "try again after ", /* gateways */
-    "retry in ",        /* Gemini */
-    "retry after ",     /* Azure */
+    "try again in ",    /* OpenAI, Groq, Azure: messages in public issue trackers */
+    "try again after ", /* Vercel's AI gateway and others */
+    "try again at ",    /* OpenAI's Codex */
+    "retry in ",        /* Gemini's guide to errors */
+    "retry after ",     /* Azure: openai-node 1108 */
+    "please wait ",     /* membrane/api-gateway 2965 */
     "reset after ",     /* Gemini's Code Assist */
-    "reset in ",        /* the same */
-    "resets in ",       /* the same */
-    "resets after ",    "available in ",
+    "reset in ",        /* Ollama Cloud: OmniRoute 6731 */
+    "reset at ",        /* Zhipu: hermes-agent 103038 */
+    "resets in ",       /* Gemini's Code Assist */
+    "resets at ",       /* OpenAI's Codex, Claude: codex 3465 */
+    "resets after ",    /* its like, no report of its own */
+    "available in ",    /* read by hermes-agent 103038 as well */
+    "请在",             /* please (retry) after: dmxapi, error 163, of Azure */
+    "请等待",           /* please wait */
+    "将在",             /* Zhipu in Chinese, will reset at: dirge 818 */
+    "将于",             /* the same in other words */
 };
 
-/* The longest spelling of a unit comes first. */
-static const struct {
-    const char *unit;
-    apr_interval_time_t length; /* in us */
-} units[] = {
-    {"milliseconds", 1000},
-    {"millisecond", 1000},
-    {"ms", 1000},
-    {"minutes", 60000000},
-    {"minute", 60000000},
-    {"mins", 60000000},
-    {"min", 60000000},
-    {"m", 60000000},
-    {"seconds", 1000000},
-    {"second", 1000000},
-    {"secs", 1000000},
-    {"sec", 1000000},
-    {"s", 1000000},
-    {"hours", APR_INT64_C(3600000000)},
-    {"hour", APR_INT64_C(3600000000)},
-    {"hrs", APR_INT64_C(3600000000)},
-    {"hr", APR_INT64_C(3600000000)},
-    {"h", APR_INT64_C(3600000000)},
-    {"days", APR_INT64_C(86400000000)},
-    {"day", APR_INT64_C(86400000000)},
-    {"d", APR_INT64_C(86400000000)},
-};
+#define DATE 19 /* bytes of a date and a time without a zone */
 
-/* Reads "2h", "1.5 seconds" or "3 minutes, "; returns NULL if it is none of these. */
-static const char *read_part(const char *text, apr_interval_time_t *length)
+static apr_interval_time_t read_duration(const char *text)
 {
-    char digits[12];
-    apr_size_t len = strspn(text, "0123456789.");
-    if (!apr_isdigit(*text) || len >= sizeof(digits)) {
-        return NULL;
-    }
-    double number = 0, scale = 0;
-    for (apr_size_t i = 0; i < len; i++) {
-        scale = text[i] == '.' ? 1 : scale / 10;
-        number = text[i] == '.' ? number
-                 : scale > 0    ? number + scale * (text[i] - '0')
-                                : number * 10 + (text[i] - '0');
-    }
-    text += len;
-    text += *text == ' ';
-    for (apr_size_t i = 0; i < ROWS(units); i++) {
-        const char *end = text + strlen(units[i].unit);
-        if (apipool_ascii_begins(text, units[i].unit) && !apipool_ascii_is_alpha(*end)) {
-            *length = (apr_interval_time_t)(number * (double)units[i].length);
-            return end;
-        }
-    }
-    return NULL;
-}
-
-static apr_interval_time_t read_time(const char *text)
-{
-    apr_interval_time_t total = -1, part = 0;
-    while ((text = read_part(text, &part)) != NULL) {
+    double total = -1, part;
+    while ((text = apipool_retry_after_part(text, &part)) != NULL) {
         total = (total < 0 ? 0 : total) + part;
         text += *text == ',';
         text += *text == ' ';
         text += apipool_ascii_begins(text, "and ") ? 4 : 0;
     }
-    return total;
+    return total < 0 || total > 1e12 ? -1 : (apr_interval_time_t)(total * 1e6 + 0.5);
+}
+
+/* Reads an RFC 3339 time that other words may follow. */
+static apr_interval_time_t read_date(const char *text, const char *zone, apr_time_t now)
+{
+    char date[DATE + sizeof("+08:00")];
+    if (strnlen(text, DATE) < DATE) {
+        return -1;
+    }
+    apr_cpystrn(date, text, DATE + 1);
+    text += DATE;
+    text += *text == '.' ? 1 + strspn(text + 1, "0123456789") : 0;
+    if (*text == 'Z' || apipool_ascii_begins(text, " utc") || apipool_ascii_begins(text, " gmt")) {
+        zone = "Z";
+    }
+    else if (*text == '+' || *text == '-') {
+        zone = text;
+    }
+    apr_cpystrn(date + DATE, zone, sizeof(date) - DATE);
+    apr_time_t when = apipool_rfc3339_read(date);
+    return when > now ? when - now : -1;
+}
+
+static apr_interval_time_t read_time(const char *text, const char *zone, apr_time_t now)
+{
+    text += *text == ' ';
+    apr_interval_time_t time = read_duration(text);
+    return time < 0 ? read_date(text, zone, now) : time;
 }
 
 /* Tests whether a place lies behind an odd number of quotation marks. An apostrophe is none. */
@@ -102,13 +88,17 @@ static int is_quoted(const char *text, const char *place)
     return quotes % 2 || singles % 2;
 }
 
-apr_interval_time_t apipool_retry_words(const char *message)
+apr_interval_time_t apipool_retry_words(const char *message, apipool_provider_e provider,
+                                        apr_time_t now)
 {
+    /* Zhipu tells the time of Beijing: model-hotel 955 */
+    const char *zone =
+        apipool_provider_holds(APIPOOL_OF(APIPOOL_PROVIDER_ZHIPU), provider) ? "+08:00" : "";
     apr_interval_time_t longest = -1;
     for (const char *at = message; *at; at++) {
         for (apr_size_t i = 0; i < ROWS(phrases); i++) {
             if (apipool_ascii_begins(at, phrases[i]) && !is_quoted(message, at)) {
-                apr_interval_time_t time = read_time(at + strlen(phrases[i]));
+                apr_interval_time_t time = read_time(at + strlen(phrases[i]), zone, now);
                 longest = time > longest ? time : longest;
             }
         }

@@ -24,7 +24,7 @@ static void check_answer(const char *body, size_t len)
     MUST(is_text(answer.code, sizeof(answer.code)));
     MUST(is_text(answer.reason, sizeof(answer.reason)));
     MUST(is_text(answer.quota, sizeof(answer.quota)));
-    MUST(is_text(answer.reset, sizeof(answer.reset)));
+    MUST(answer.reset_at >= 0);
     MUST(is_text(answer.message, sizeof(answer.message)));
     MUST(answer.retry_in >= -1);
 }

@@ -25,7 +25,7 @@ static void add_line(apr_table_t *headers, char *line)
     check_time(apipool_retry_after_reset(value ? value : line, NOW));
     apr_interval_time_t interval = apipool_retry_after_duration(value ? value : line);
     MUST(interval >= -1 && interval <= apr_time_from_sec(APR_INT64_C(1000000000000)));
-    MUST(apipool_retry_words(value ? value : line) >= -1);
+    MUST(apipool_retry_words(value ? value : line, APIPOOL_PROVIDER_GENERIC, NOW) >= -1);
 }
 
 static void check_headers(const apr_table_t *headers, apipool_provider_e provider)

@@ -10,6 +10,7 @@
 
 #include <apr_general.h>
 
+#include "account.h"
 #include "clock_step.h"
 #include "consistency.h"
 #include "pool_fixture.h"
@@ -121,6 +122,40 @@ static void a_clock_that_drifts_is_left_alone(void **unused)
     fixture_close(f);
 }
 
+static int is_about(apr_time_t when, apr_time_t other)
+{
+    return when > other - SEC(20) && when < other + SEC(20); /* a busy machine */
+}
+
+/* A step gives no key too early: until it has been followed, there is none. */
+static void time_goes_on_as_before_until_a_step_is_followed(void **unused)
+{
+    fixture_t *f = open_with(CAPACITY);
+    assert_true(is_about(apipool_clock_now(segment), apr_time_now()));
+    apr_interval_time_t ahead = apr_time_now() - apipool_clock_steady();
+    set_by(ahead - SEC(3600)); /* an hour has passed on the system's clock since */
+    assert_true(is_about(apipool_clock_now(segment), apr_time_now() - SEC(3600)));
+    assert_true(is_about(set_by(ahead), SEC(3600)));
+    assert_true(is_about(apipool_clock_now(segment), apr_time_now()));
+    fixture_close(f);
+}
+
+static void an_account_is_limited_as_long_as_before(void **unused)
+{
+    for (size_t i = 0; i < STEPS; i++) {
+        fixture_t *f = open_with(CAPACITY);
+        set_by(AHEAD);
+        apipool_account_limit_locked(segment, 0, 7, 0, 0, NOW + SEC(2), NOW);
+        set_by(AHEAD + steps[i]);
+        const apipool_account_limit_t *limit =
+            apipool_account_find_locked(segment, 0, 7, 0, NOW + steps[i]);
+        assert_non_null(limit);
+        assert_int_equal(limit->begun_at, NOW + steps[i]);
+        assert_int_equal(limit->until, NOW + steps[i] + SEC(2));
+        fixture_close(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +164,8 @@ int main(void)
         cmocka_unit_test(a_limit_counts_as_long_as_before),
         cmocka_unit_test(a_pause_is_as_long_as_before),
         cmocka_unit_test(a_clock_that_drifts_is_left_alone),
+        cmocka_unit_test(time_goes_on_as_before_until_a_step_is_followed),
+        cmocka_unit_test(an_account_is_limited_as_long_as_before),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     if (apr_initialize() != APR_SUCCESS) {

@@ -178,13 +178,19 @@ static void hints_of_one_vendor_are_read(void **unused)
         "{\"quotaId\":\"PerDay\"}]},{\"violations\":\"x\"}]}}";
     static const char reset[] =
         "{\"error\":{\"metadata\":{\"headers\":{\"X-RateLimit-Reset\":\"1795348860000\"}}}}";
+    static const char resets[] = /* the latest, wherever it stands */
+        "{\"error\":{\"details\":[{\"metadata\":{\"quotaResetTimeStamp\":\"2026-11-22T13:00:00Z\"}}"
+        ","
+        "{\"metadata\":{\"quotaResetTimeStamp\":\"2026-11-22T12:00:30Z\"}}]}}";
     apipool_error_answer_t got;
     read_body(quotas, sizeof(quotas) - 1, &got);
     assert_string_equal(got.quota, " PerMinute PerDay");
-    assert_string_equal(got.reset, "");
+    assert_int_equal(got.reset_at, 0);
     read_body(reset, sizeof(reset) - 1, &got);
     assert_string_equal(got.quota, "");
-    assert_string_equal(got.reset, "1795348860000");
+    assert_int_equal(got.reset_at, apr_time_from_sec(1795348860));
+    read_body(resets, sizeof(resets) - 1, &got);
+    assert_int_equal(got.reset_at, apr_time_from_sec(1795352400));
 }
 
 static void many_quotas_are_cut(void **unused)

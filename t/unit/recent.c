@@ -32,25 +32,51 @@ static void push(const apipool_recent_t *recent, apr_uint64_t n)
     apipool_recent_push_locked(recent, &entry);
 }
 
-/* Of the attempts in turn, as far as there is room. */
+/* Of the attempts in turn; what does not fit is cut, the longest first. */
 static void each_attempt_has_the_vendors_words(void **unused)
 {
     apipool_recent_entry_t entry = {.number = 0};
     apipool_words_t words;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < APIPOOL_RECENT_ATTEMPTS; i++) {
         memset(&words, 0, sizeof(words));
-        memset(words.text, 'a' + i, i == 1 ? 0 : 180);
+        memset(words.text, 'a' + i, i == 1 ? 0 : i == 2 ? 20 : 180);
         apipool_recent_said(&entry, &words);
+        if (i == 3) {
+            assert_int_equal(strspn(apipool_recent_words(&entry, 0), "a"), 180);
+            assert_int_equal(strspn(apipool_recent_words(&entry, 3), "d"), 180);
+        }
     }
-    assert_int_equal(strspn(apipool_recent_words(&entry, 0), "a"), 180);
     assert_string_equal(apipool_recent_words(&entry, 1), "");
-    assert_int_equal(strspn(apipool_recent_words(&entry, 2), "c"), 180);
-    assert_string_equal(apipool_recent_words(&entry, 3), "");
-    assert_string_equal(apipool_recent_words(&entry, 7), "");
+    assert_int_equal(strlen(apipool_recent_words(&entry, 2)), 20);
+    for (apr_uint32_t i = 0; i < APIPOOL_RECENT_ATTEMPTS; i++) {
+        const char letter[] = {(char)('a' + i), '\0'};
+        apr_size_t kept = strspn(apipool_recent_words(&entry, i), letter);
+        assert_true(i == 1 || i == 2 ||
+                    (kept >= 78 && kept == strlen(apipool_recent_words(&entry, i))));
+    }
+    assert_true(entry.words_len <= APIPOOL_RECENT_WORDS);
     for (int i = 0; i < 600; i++) {
         apipool_recent_said(&entry, &words);
     }
     assert_true(entry.words_len <= APIPOOL_RECENT_WORDS);
+}
+
+static void words_are_cut_between_characters(void **unused)
+{
+    apipool_recent_entry_t entry = {.number = 0};
+    apipool_words_t words;
+    apipool_words_make(
+        &words, "", "",
+        "余额不足余额不足余额不足余额不足余额不足余额不足余额不足余额不足余额不足余额不足余额不足"
+        "余额不足余额不足余额不足余额不足余额不足余额不足");
+    for (int i = 0; i < 3; i++) {
+        apipool_recent_said(&entry, &words);
+    }
+    for (apr_uint32_t i = 0; i < 3; i++) {
+        const char *said = apipool_recent_words(&entry, i);
+        assert_true(strlen(said) > 150);
+        assert_int_equal((strlen(said) - 2) % 3, 0);
+    }
 }
 
 static void an_entry_is_bounded(void **unused)
@@ -192,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_entry_is_bounded),
         cmocka_unit_test(each_attempt_has_the_vendors_words),
+        cmocka_unit_test(words_are_cut_between_characters),
         cmocka_unit_test(memory_full_of_zeros_is_an_empty_ring),
         cmocka_unit_test(all_of_an_entry_is_kept),
         cmocka_unit_test(texts_end_whatever_was_pushed),

@@ -316,11 +316,14 @@ static const struct {
     {"-5s", -1},
     {"+5s", -1},
     {"soon", -1},
-    {"5 s", -1},
+    {"5 s", SEC(5)}, /* units may be written in any way */
+    {"60 seconds", SEC(60)},
+    {"1 Minute", SEC(60)},
     {" 5s", -1},
     {"5s ", -1},
-    {"5sec", -1},
-    {"5S", -1},
+    {"5sec", SEC(5)},
+    {"60S", SEC(60)},
+    {"5 secret", -1},
     {"5x", -1},
     {"1e12", -1},
     {"0x10", -1},
@@ -366,6 +369,19 @@ static const struct {
     {"Please try again later.", -1},
     {"Please try again in a minute.", -1},
     {"Please try again in 20", -1},
+    {"Please wait 30 seconds before retrying.", SEC(30)},
+    {"请在 6 秒后重试", SEC(6)},
+    {"请在6秒钟后重试", SEC(6)},
+    {"请等待 2 分钟后再试", SEC(120)},
+    {"请在 1 小时 30 分后重试", HOUR(1) + SEC(1800)},
+    {"Please try again at 2026-11-22T13:00:00Z.", HOUR(1)},
+    {"Please try again at 2026-11-22T13:00:00.5+00:30, or pay.", SEC(1800)},
+    {"Your limit resets at 2026-11-22 13:00:00 UTC", HOUR(1)},
+    {"Your limit will reset at 2026-11-22 23:00:00", HOUR(3)}, /* in Beijing */
+    {"您的限额将在 2026-11-22 23:00:00 重置", HOUR(3)},
+    {"try again at 2026-11-22T11:00:00Z", -1},
+    {"try again at 2026-11-22", -1},
+    {"try again at 2026-99-99 99:99:99", -1},
     {"try again in 20 cats", -1},
     {"try again in s", -1},
     {"try again in 1234567890123456789s", -1},
@@ -380,10 +396,20 @@ static const struct {
 static void words_tell_where_nothing_else_does(void **unused)
 {
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
-        apr_interval_time_t in = apipool_retry_words(words[i].message);
+        apr_interval_time_t in =
+            apipool_retry_words(words[i].message, APIPOOL_PROVIDER_GENERIC, NOW);
         if (in != words[i].in) {
             fail_msg("%s: %" APR_TIME_T_FMT, words[i].message, in);
         }
+    }
+}
+
+static void a_date_without_a_zone_is_read_where_the_zone_is_known(void **unused)
+{
+    static const char message[] = "Your limit will reset at 2026-11-22 23:00:00";
+    for (apipool_provider_e p = 0; p < APIPOOL_PROVIDER_COUNT; p++) {
+        int is_known = p == APIPOOL_PROVIDER_ZHIPU || p == APIPOOL_PROVIDER_GENERIC;
+        assert_int_equal(apipool_retry_words(message, p, NOW), is_known ? HOUR(3) : -1);
     }
 }
 
@@ -638,6 +664,7 @@ int main(void)
         cmocka_unit_test(a_day_ends_at_midnight_in_california),
         cmocka_unit_test(durations_are_sums_of_numbers_with_units),
         cmocka_unit_test(words_tell_where_nothing_else_does),
+        cmocka_unit_test(a_date_without_a_zone_is_read_where_the_zone_is_known),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("when", tests, begin, end);

@@ -206,25 +206,44 @@ static void fill_slot(apipool_slot_t *slot)
     fill_counts(&slot->counts, 70);
 }
 
-/* The clock was set back before the restart. */
+/* What began an hour ahead, as the clock says now that it was set back: each tells by itself. */
+static const struct {
+    apipool_state_e state;
+    apr_size_t at; /* the time in the future, in the slot */
+    int of_model;  /* what rests: the key for a model, or as a whole */
+} ahead[] = {
+    {APIPOOL_STATE_COOLING, offsetof(apipool_slot_t, limited_at), 0},
+    {APIPOOL_STATE_COOLING, offsetof(apipool_slot_t, last_used_at), 0}, /* a limit of ours */
+    {APIPOOL_STATE_QUOTA, offsetof(apipool_slot_t, last_error_at), 0},
+    {APIPOOL_STATE_INVALID, offsetof(apipool_slot_t, last_error_at), 0},
+    {APIPOOL_STATE_ACTIVE, offsetof(apipool_slot_t, limited_at), 1},
+    {APIPOOL_STATE_ACTIVE, offsetof(apipool_slot_t, last_error_at), 1}, /* R05 and R06 */
+};
+
 static void a_wait_that_begins_in_the_future_is_over(void **unused)
 {
-    static const apipool_state_e states[] = {APIPOOL_STATE_COOLING, APIPOOL_STATE_QUOTA};
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof(ahead) / sizeof(*ahead); i++) {
         char name[16];
-        apr_snprintf(name, sizeof(name), "future%d", i);
+        apr_snprintf(name, sizeof(name), "future%d", (int)i);
         life_t life = start(name);
+        apr_time_t until = now + apr_time_from_sec(3650);
         apipool_slot_t *was =
             add(&life, upstream_of(&life, attach(&life, "", "main"), "one"), "sk-a");
         fill_slot(was);
-        was->limited_at = was->last_error_at = was->last_used_at = now + apr_time_from_sec(3600);
-        settle(&life, was, states[i], now + apr_time_from_sec(3650));
+        *(apr_time_t *)(void *)((char *)was + ahead[i].at) = now + apr_time_from_sec(3600);
+        settle(&life, was, ahead[i].state, ahead[i].of_model ? 0 : until);
+        if (ahead[i].of_model) {
+            apipool_members_cool_locked(life.segment, index_of(&life, was), 7, until, now);
+        }
         life_t next = restart(&life, name);
         const apipool_slot_t *slot = main_slot(&next, "sk-a");
-        assert_int_equal(slot->state, states[i]);
+        assert_int_equal(slot->state, ahead[i].state);
         assert_true(slot->until[0] <= apr_time_now());
         assert_int_equal(slot->rests_until, 0);
         assert_int_equal(slot->headroom_until, 0);
+        for (int model = 1; model < APIPOOL_MODEL_SLOTS; model++) {
+            assert_int_equal(slot->place[model], APIPOOL_NONE);
+        }
         end(&life);
         end(&next);
     }
@@ -320,6 +339,9 @@ static void what_holds_for_an_account_goes_on(void **unused)
     apipool_account_limit_locked(life.segment, pool, acme, 0, 1, later, now);
     apipool_account_limit_locked(life.segment, pool, acme + 1, 77, 0, later + 1, now);
     apipool_account_limit_locked(life.segment, pool, acme + 2, 0, 0, now + 1, now);
+    apr_time_t ahead_of_now = now + apr_time_from_sec(3600); /* the clock was set back since */
+    apipool_account_limit_locked(life.segment, pool, acme + 3, 0, 0, ahead_of_now + 50,
+                                 ahead_of_now);
     life_t next = restart(&life, "accounts");
     pool = attach(&next, "", "main");
     const apipool_account_limit_t *account_limit =
@@ -333,6 +355,7 @@ static void what_holds_for_an_account_goes_on(void **unused)
     assert_int_equal(account_limit->until, later + 1);
     assert_null(apipool_account_find_locked(next.segment, pool, acme + 1, 78, now));
     assert_null(apipool_account_find_locked(next.segment, pool, acme + 2, 0, now));
+    assert_null(apipool_account_find_locked(next.segment, pool, acme + 3, 0, now));
     end(&life);
     end(&next);
 }
