@@ -20,6 +20,8 @@ my %vendors = (
 
 # words of the scripted upstream => pool, whose keys have no such words in them
 my @words = qw(nobalance GET500 GET404 GET401 GET403 GET429 close);
+my @in_vain = qw(GET400 GET403 GET404 GET405 GET410 GET500 GET501);
+my @temporary = qw(GET429 GET503);
 my %unreadable = map { $words[$_] => 'unreadable' . chr(ord('a') + $_) } 0 .. $#words;
 
 sub pool {
@@ -38,7 +40,7 @@ my %pools = (
     unlimited => pool('unlimited', '3600', '1 1', ' provider=openrouter'),
     low => pool('low', '3600 minimum=5', '1 1', ' provider=moonshot'),
     unasked => pool('unasked', 'off', '1 1', ' provider=siliconflow'),
-    gone => pool('gone', '3600', '1 1', ' provider=siliconflow'),
+    (map { (lc $_ => pool(lc $_, '3600', '1 1', ' provider=siliconflow')) } @in_vain, @temporary, 'GETkey403'),
     voucher => pool('voucher', '1', '3600 3600', ' provider=siliconflow'),
     flagged => pool('flagged', '1', '3600 3600', ' provider=deepseek'),
     (map { ($_ => pool($_, '1 minimum=5', '1 1', ' provider=siliconflow')) } values %unreadable),
@@ -153,14 +155,26 @@ subtest 'recovery finds that a low balance is enough again' => sub {
 };
 
 subtest 'a vendor that has taken the request for the balance away' => sub {
-    my $key = first_of('gone');
-    script($key => 'quota402', 'sk-gone-bbbbbbbbbbbb' => '429-retry600');
-    chat($httpd, 'gone', model => '');
-    becomes('gone', {quota => 1, cooling => 1}, 'a key is out of quota');
-    script($key => 'GET410');
-    becomes('gone', {half_open => 1, cooling => 1}, 'the clock brings the key back, and a request tries it');
-    ok wait_for(sub { (grep { $_->{method} eq 'GET' } record($key)) >= 3 }), '... after three refusals to tell';
-    is chat($httpd, 'gone', model => '')->{status}, 200, '... which proves it';
+    my @words = (@in_vain, @temporary, 'GETkey403');
+    script(map { my $pool = lc; (first_of($pool) => 'quota402', "sk-$pool-bbbbbbbbbbbb" => '429-retry600') } @words);
+    chat($httpd, lc, model => '') for @words;
+    becomes(lc, {quota => 1, cooling => 1}, "$_: a key is out of quota") for @words;
+    my %before = map { ($_ => scalar record(first_of(lc))) } @words;
+    script(map { (first_of(lc) => $_) } @words);
+    for my $words (@in_vain) {
+        my $pool = lc $words;
+        becomes($pool, {half_open => 1, cooling => 1}, "$words: the clock brings the key back, and a request tries it");
+        my $asked = record(first_of($pool)) - $before{$words};
+        cmp_ok $asked, '>=', 3, '... after three refusals to tell';
+        cmp_ok $asked, '<=', 4, '... and no more, but for one that was on its way';
+        script(first_of($pool) => '');
+        is chat($httpd, $pool, model => '')->{status}, 200, '... which proves it';
+    }
+    becomes('getkey403', {invalid => 1, cooling => 1}, 'a word about the credential is another matter');
+    for my $words (@temporary) {
+        ok wait_for(sub { record(first_of(lc $words)) >= $before{$words} + 4 }, 20), "$words: asked again and again";
+        is metrics($httpd->{base})->states(lc $words)->{quota}, 1, '... the key stays out';
+    }
 };
 
 subtest 'vouchers and later payment: success beats the number' => sub {
@@ -171,12 +185,42 @@ subtest 'vouchers and later payment: success beats the number' => sub {
     is_deeply metrics($httpd->{base})->states('voucher'), {active => 2}, '... and both keys stay';
 };
 
+subtest 'a model that is not for vouchers' => sub {
+    my @keys = (first_of('voucher'), 'sk-voucher-bbbbbbbbbbbb');
+    my $served = sub { my ($key) = @_; return scalar grep { $_->{body} =~ /"only-m"/ } record($key) };
+    script(map { ($_ => 'pro402-balance0') } @keys);
+    ok wait_for(sub { chat($httpd, 'voucher', model => 'only-m')->{status} == 200 or die; 2 == grep { $served->($_) } @keys }),
+        'a model is served by both keys';
+    is chat($httpd, 'voucher', model => 'Pro/x')->{status}, 402, '... and another one by none';
+    wait_for_checks(3, @keys);
+    is_deeply metrics($httpd->{base})->states('voucher'), {active => 2}, 'a number, which is 0, takes none out';
+    is chat($httpd, 'voucher', model => 'only-m')->{status}, 200, '... and they serve';
+};
+
 subtest 'the vendor has a word for it' => sub {
     my $key = first_of('flagged');
     script($key => 'unavailable-currencies-balance9');
     becomes('flagged', {active => 1, quota => 1}, 'a key that is said to be of no use is out, whatever it has');
     script($key => 'currencies-balance0');
     becomes('flagged', {active => 2}, '... and one that is said to be is in, whatever it lacks');
+    script(first_of('deepseek') => 'unavailable-balance9');
+    becomes('deepseek', {active => 1, quota => 1}, 'neither is enough for a minimum alone: said to be of no use');
+    script(first_of('deepseek') => 'balance9');
+    becomes('deepseek', {active => 2}, '... both together are');
+    script(first_of('deepseek') => 'balance4');
+    becomes('deepseek', {active => 1, quota => 1}, '... and said to be of use, below it');
+};
+
+subtest 'each currency is shown' => sub {
+    $admin->sign_in;
+    script(first_of('flagged') => 'currencies-balance9');
+    my $amounts;
+    wait_for(sub {
+            my $keys = $admin->ask(GET => '/pools/flagged/keys')->{json}{keys};
+            ($amounts) = grep { @$_ == 2 } map { $_->{balance} ? $_->{balance}{amounts} : [] } @$keys;
+            $amounts && $amounts->[1]{amount} == 9;
+        }, 20);
+    is_deeply $amounts, [{amount => 12.34, currency => 'USD'}, {amount => 9, currency => 'CNY'}], 'the largest first';
 };
 
 subtest 'what cannot be read changes nothing' => sub {

@@ -45,8 +45,8 @@ my $httpd = pool_server(
         pool('fresh', 'POST401-GET404', count => 2),
         pool('honest', 'ok'),
         pool('closed', 'ok', count => 2),
-        pool('outage', 'ok'),
-        pool('models', 'ok', count => 2),
+        (map { pool("outage$_", 'ok') } qw(401 quota402)),
+        (map { pool("models$_", 'ok', count => 2) } 401, 402, 403, 429),
         pool('random', 'fooled'),
         pool('first', 'ok', count => 3, lines => 'APIPoolStrategy fill-first'),
         pool('pass', 'ok'),
@@ -278,39 +278,47 @@ subtest 'a key that is at fault is replaced within the request, and lost' => sub
 like $httpd->log, qr/apipool:info\].*key \w{16}: R05 for a model that another key serves, rests for this model/, 'the log tells';
 like $httpd->log, qr/apipool:warn\].*key \w{16}: R06 is the key's fault, invalid/, '... of both';
 
-# What SiliconFlow and gateways say of a model that is not for this account.
-subtest 'a model that is refused to a key takes it out for this model only' => sub {
-    my ($key, $other) = @{keys_of('models', 'ok', 2)};
-    script($key => 'pro402', $other => 'pro402');
-    my @pro = map { chat($httpd, 'models', model => 'Pro/x')->{status} } 1 .. 4;
-    is_deeply \@pro, [(402) x 4], 'a model that no key may use: the upstream says so';
-    is_deeply [map { chat($httpd, 'models')->{status} } 1 .. 4], [(200) x 4], '... and serves another one';
-    script($other => '');
-    my @answers = map { scalar chat($httpd, 'models', model => 'Pro/x') } 1 .. 6;
-    is_deeply [map { $_->{status} } @answers], [(200) x 6], 'a model that one key may use is served';
-    is scalar(grep { $_->{headers}{'x-apipool-attempts'} == 2 } @answers), 1, '... after one detour';
-    my $mark = mark();
-    chat($httpd, 'models') for 1 .. 4;
-    my %served = map { $_->{key} => 1 } grep { $_->{method} eq 'POST' } since($mark);
-    is_deeply [sort keys %served], [sort $key, $other], '... and both keys serve another one';
-    is_deeply states('models'), {active => 2}, '... for none is lost';
-};
+# What SiliconFlow, gateways and hubs say of a model that is not for this account.
+for my $status (401, 402, 403, 429) {
+    subtest "a model that is refused to a key with $status takes it out for this model only" => sub {
+        my $pool = "models$status";
+        my ($key, $other) = @{keys_of($pool, 'ok', 2)};
+        script($key => "pro$status", $other => "pro$status");
+        my @pro = map { chat($httpd, $pool, model => 'Pro/x')->{status} } 1 .. 4;
+        is_deeply \@pro, [($status) x 4], 'a model that no key may use: the upstream says so';
+        is_deeply [map { chat($httpd, $pool)->{status} } 1 .. 4], [(200) x 4], '... and serves another one';
+        script($other => '');
+        my @answers = map { scalar chat($httpd, $pool, model => 'Pro/x') } 1 .. 6;
+        is_deeply [map { $_->{status} } @answers], [(200) x 6], 'a model that one key may use is served';
+        is scalar(grep { $_->{headers}{'x-apipool-attempts'} == 2 } @answers), 1, '... after one detour';
+        my $mark = mark();
+        chat($httpd, $pool) for 1 .. 4;
+        my %served = map { $_->{key} => 1 } grep { $_->{method} eq 'POST' } since($mark);
+        is_deeply [sort keys %served], [sort $key, $other], '... and both keys serve another one';
+        is_deeply states($pool), {active => 2}, '... for none is lost';
+    };
+}
 
-subtest 'an upstream that rejects every key is at fault itself' => sub {
-    my @keys = @{keys_of('outage', 'ok')};
-    warm('outage');
-    script(map { ($_ => '401') } @keys);
-    my $mark = mark();
-    my @statuses = map { chat($httpd, 'outage')->{status} } 1 .. 12;
-    is_deeply [grep { $_ != 401 } @statuses], [], 'clients get what it says';
-    wait_for(sub { (grep { $_->{method} eq 'GET' && $_->{uri} =~ /outage/ } since($mark)) >= 4 }, 5);
-    sleep 0.3;
-    is_deeply states('outage'), {active => $KEYS}, 'no key is lost, be it to a probe';
-    cmp_ok scalar(grep { $_->{method} eq 'POST' } since($mark)), '<', 12 + 2 * $KEYS, '... nor is every key tried each time';
-    script(map { ($_ => '') } @keys);
-    is_deeply [map { chat($httpd, 'outage')->{status} } 1 .. $KEYS], [(200) x $KEYS], 'all serve as soon as it does';
-};
-like $httpd->log, qr/R08 \(401\), active/, 'the log tells';
+for my $case ([401 => '401'], [402 => 'quota402']) {
+    my ($status, $word) = @$case;
+    subtest "an upstream that says $status to every key is at fault itself" => sub {
+        my $pool = "outage$word";
+        my @keys = @{keys_of($pool, 'ok')};
+        warm($pool);
+        script(map { ($_ => $word) } @keys);
+        my $mark = mark();
+        my @statuses = map { chat($httpd, $pool)->{status} } 1 .. 12;
+        is_deeply [grep { $_ != $status } @statuses], [], 'clients get what it says';
+        wait_for(sub { (grep { $_->{method} eq 'GET' && $_->{uri} =~ /$pool/ } since($mark)) >= 4 }, 5);
+        sleep 0.3;
+        is_deeply states($pool), {active => $KEYS}, 'no key is lost, be it to a probe';
+        cmp_ok scalar(grep { $_->{method} eq 'POST' } since($mark)), '<', 12 + 2 * $KEYS, '... nor is every key tried each time';
+        script(map { ($_ => '') } @keys);
+        is_deeply [map { chat($httpd, $pool)->{status} } 1 .. $KEYS], [(200) x $KEYS], 'all serve as soon as it does';
+    };
+    like $httpd->log, qr/R08 \($status\), active/, 'the log tells';
+}
+
 
 # The long run is t/unit/property.c's.
 subtest 'random requests that are at fault leave all keys to an honest client' => sub {
@@ -332,6 +340,7 @@ subtest 'random requests that are at fault leave all keys to an honest client' =
     is_deeply states('random'), {active => $KEYS}, '... and all keys are there';
 };
 
+# Of two keys: refusals of three tell of an upstream, those of two may be two bad keys.
 subtest 'all keys are at fault: probes find out' => sub {
     warm('closed', 2);
     script(map { ($_ => '401') } @{keys_of('closed', 'ok', 2)});

@@ -402,12 +402,20 @@ subtest 'HTTP/2' => sub {
 };
 
 subtest 'transfer codings that nobody understands' => sub {
-    for my $coding ('gzip, chunked', 'gzip', 'identity, chunked') {
-        my $raw = send_raw("POST /plain/script/length/0 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: $coding\r\n"
-            . "Connection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n", port => $direct->{port});
-        like $raw, qr{\AHTTP/1\.1 (?:400|501)}, "$coding is refused";
-        unlike $raw, qr/X-Serial/, '... before an upstream is asked';
+    my $attempts = sub { metrics($direct->{base})->rules('plain') };
+    my $before = $attempts->();
+    for my $codings (['gzip, chunked'], ['gzip'], ['identity, chunked'], ['gzip', 'chunked'], ['chunked', 'chunked']) {
+        my $name = join ' and ', @$codings;
+        my $fields = join '', map {"Transfer-Encoding: $_\r\n"} @$codings;
+        my @raw = map { send_raw("POST /plain/script/length/0 HTTP/1.1\r\nHost: x\r\n${fields}Connection: close\r\n\r\n"
+                . "2\r\n{}\r\n0\r\n\r\n", port => $direct->{port}) } 1 .. 6;
+        is scalar(grep {m{\AHTTP/1\.1 (?:400|501) }} @raw), 6, "$name is refused each time";
+        unlike "@raw", qr/X-Serial/, '... before an upstream is asked';
+        is_deeply $attempts->(), $before, '... so nobody is blamed';
+        is request(GET => '/plain/script/length/0', base => $direct->{base})->{status}, 200, '... and the next one is served';
+        $before = $attempts->();
     }
+    is_deeply metrics($direct->{base})->states('plain'), {active => 1}, 'the key is as it was';
 };
 
 is $_->faults, '', 'nothing went wrong inside' for $stuck, $clients;

@@ -136,6 +136,7 @@ my %pools = (
     region1 => {keys => [map { key('region403', $_) } 'd' .. 'f'], lines => 'APIPoolRotations 1'},
     region2 => {keys => [key('region403', 'g'), key('region403', 'h'), key('ok', 'b')]},
     nomodel => {upstreams => $two, keys => {first => [key('model404', 'a')], second => [key('ok', 'b')]}},
+    channel => {keys => [map { key('pro503', $_) } 'a' .. 'c']},
     nomodel1 => {keys => [map { key('model404', $_) } 'a' .. 'c']},
     everyone => {keys => [map { key('429-retry600', $_) } 'a' .. 'h'], lines => 'APIPoolRotations 7'},
     tripping => {
@@ -486,6 +487,17 @@ subtest 'everyone is refused at once' => sub {
         is scalar @none, 0, '... nobody is asked';
         within($again, 580, 600, '... and the client is told when to come back');
     }
+};
+
+subtest 'an upstream that fails for one model is left alone for that one only' => sub {
+    my (@pro, @other);
+    for my $i (1 .. 8) {
+        push @pro, chat($httpd, 'channel', model => 'Pro/x', from => '127.0.0.' . (1 + $i % 2))->{status};
+        push @other, chat($httpd, 'channel', model => 'm', from => '127.0.0.' . (2 - $i % 2))->{status};
+    }
+    is_deeply [grep { $_ < 500 } @pro], [], 'the model fails';
+    is_deeply \@other, [(200) x 8], '... and another one is served each time';
+    is_deeply metrics($httpd->{base})->states('channel'), {active => 3}, '... by all keys';
 };
 
 subtest 'a key that alone fails is tripped' => sub {

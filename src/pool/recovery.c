@@ -289,13 +289,31 @@ static void note_upstream(const answer_t *answer)
                                                         : 0;
 }
 
+/* Returns 1 if a number confirms that a key in doubt is spent: unless it has just served what the
+ * request that left the doubt did not ask for, or every key is called spent. */
+static int confirms(const answer_t *answer)
+{
+    apipool_doubt_first_t first = {0, 0};
+    apipool_doubt_known_locked(answer->segment, answer->lease->slot, answer->now, &first);
+    return !apipool_slot_served_lately(answer->slot, first.model, answer->now) &&
+           !apipool_breaker_rejects_all_locked(answer->upstream);
+}
+
+/* Returns 1 if the upstream has no such request: it has said so again and again. */
+static int is_asked_in_vain(const answer_t *answer)
+{
+    return answer->report->result == APIPOOL_PROBED_NOT_FOUND &&
+           *not_found_of(answer) >= APIPOOL_NOT_FOUND_MAX;
+}
+
 /* The number alone takes out no key that works. One that a request has put out of quota waits
  * longer each time, but not for ever: vouchers do not show in the number. */
 static void find_empty(const answer_t *answer, int of_quota)
 {
     const apipool_slot_t *slot = answer->slot;
     int may_wait = answer->report->is_check || slot->recover_tries < APIPOOL_NOT_FOUND_MAX;
-    int is_spent = slot->state == APIPOOL_STATE_QUOTA ? !slot->low && may_wait : of_quota;
+    int is_spent =
+        slot->state == APIPOOL_STATE_QUOTA ? !slot->low && may_wait : of_quota && confirms(answer);
     if (is_spent) {
         refuse(answer, APIPOOL_EVENT_QUOTA_SPENT);
     }
@@ -314,9 +332,7 @@ static void decide(const answer_t *answer, int of_quota)
     else if (result == APIPOOL_PROBED_SPENT) {
         refuse(answer, APIPOOL_EVENT_QUOTA_SPENT);
     }
-    else if (result == APIPOOL_PROBED_ACCEPTED ||
-             (result == APIPOOL_PROBED_NOT_FOUND &&
-              *not_found_of(answer) >= APIPOOL_NOT_FOUND_MAX)) {
+    else if (result == APIPOOL_PROBED_ACCEPTED || is_asked_in_vain(answer)) {
         let_prove(answer);
     }
     else if (result == APIPOOL_PROBED_EMPTY) {
@@ -354,7 +370,7 @@ static void probed_locked(const answer_t *answer)
         }
         note_upstream(answer);
         apipool_doubt_answered_locked(answer->segment, index, accepted, report->has_balance,
-                                      report->upstream_failed);
+                                      report->upstream_failed && !is_asked_in_vain(answer));
         decide(answer, of_quota);
         apipool_members_settle_locked(answer->segment, index);
     }

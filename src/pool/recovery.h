@@ -54,7 +54,7 @@ apr_status_t apipool_recovery_lend(apipool_segment_t *segment, apr_uint32_t pool
 /* Result of a probe. */
 typedef enum {
     APIPOOL_PROBED_UNKNOWN,   /* inconclusive */
-    APIPOOL_PROBED_NOT_FOUND, /* inconclusive, and the next answer would be the same: 404, 410 */
+    APIPOOL_PROBED_NOT_FOUND, /* inconclusive, and the next answer would be the same: 404, 500 */
     APIPOOL_PROBED_ACCEPTED,
     APIPOOL_PROBED_REJECTED,
     APIPOOL_PROBED_SPENT,
@@ -87,7 +87,8 @@ typedef struct {
  * waits twice as long. Unknown: nothing changes, the next probe follows after the same interval.
  * Not found is treated alike until it was the answer three times in a row: then the upstream has
  * no such request, and a real request has to try the key. Empty is spent for a key that a request
- * has put out of quota or in doubt, and accepted for all others.
+ * has put out of quota, or in doubt unless it has just served another model or the upstream rejects
+ * every key; it is accepted for all others.
  */
 apr_status_t apipool_recovery_probed(apipool_segment_t *segment, const apipool_lease_t *lease,
                                      const apipool_probe_report_t *report, apr_time_t now,

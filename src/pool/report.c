@@ -22,9 +22,7 @@
 #define FAILING_MAX 0.1
 #define FAILING_OF  20
 
-/* A key that has served so lately is neither spent nor invalid as a whole; and of two keys, the one
- * that fails is at fault if the other has served the model so lately. */
-#define SERVED_LATELY apr_time_from_sec(300)
+/* Of two keys, the one that fails is at fault if the other has served the model so lately. */
 #define WORKED_LATELY apr_time_from_sec(60)
 
 /* Report of one attempt. */
@@ -440,10 +438,9 @@ static int is_refused_again(const result_t *result, apr_uint64_t other)
 /* Nobody was served: two clients must have met it, and the key must have served nobody lately. */
 static int is_refused_to_others(const result_t *result, const apipool_doubt_first_t *first)
 {
-    const apipool_slot_t *slot = result->slot;
     apr_uint64_t client = result->report->client;
     return first->client && client && first->client != client &&
-           (!slot->served_model || result->now - slot->served_at >= SERVED_LATELY);
+           !apipool_slot_served_lately(result->slot, 0, result->now);
 }
 
 /* Decides if the key is to blame after all. A request without a model concerns the whole key. */
@@ -463,8 +460,7 @@ static int is_at_fault(const result_t *result, apipool_doubted_e doubted)
                (model ? is_refused_again(result, first.model) : is_new);
     }
     if (result->report->verdict->is_certain && doubted == APIPOOL_DOUBT_BLAMED) {
-        return is_new || slot->served_model == model ||
-               result->now - slot->served_at >= SERVED_LATELY;
+        return !apipool_slot_served_lately(slot, model, result->now);
     }
     if (!model || (doubted == APIPOOL_DOUBT_BLAMED && result->proving)) {
         return is_new && (doubted == APIPOOL_DOUBT_BLAMED || known != APIPOOL_DOUBT_NONE);

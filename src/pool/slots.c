@@ -10,6 +10,8 @@
 #include "health.h"
 #include "members.h"
 
+#define SERVED_LATELY apr_time_from_sec(300)
+
 static apr_time_t window_admits_at(apipool_slot_t *slot, const apipool_key_limits_t *defaults,
                                    int window, apr_uint32_t tokens, apr_time_t now)
 {
@@ -384,6 +386,12 @@ int apipool_slot_is_in_use(const apipool_slot_t *slot)
 {
     return slot->state == APIPOOL_STATE_ACTIVE || slot->state == APIPOOL_STATE_COOLING ||
            slot->state == APIPOOL_STATE_HALF_OPEN;
+}
+
+int apipool_slot_served_lately(const apipool_slot_t *slot, apr_uint64_t other, apr_time_t now)
+{
+    return slot->served_model && slot->served_model != other &&
+           now - slot->served_at < SERVED_LATELY;
 }
 
 void apipool_slot_move_locked(apipool_segment_t *segment, apr_uint32_t index, apipool_state_e state,

@@ -143,6 +143,10 @@ void apipool_slot_balances_locked(const apipool_slot_t *slot, apipool_balances_t
 /** Returns 1 if a key is in rotation at its upstream: active, cooling or half open. */
 int apipool_slot_is_in_use(const apipool_slot_t *slot);
 
+/** Returns 1 if a key has served a model other than this one so lately that it can be neither spent
+ *  nor invalid as a whole. other: 0: any model counts. */
+int apipool_slot_served_lately(const apipool_slot_t *slot, apr_uint64_t other, apr_time_t now);
+
 /** Moves a key to a state that ends, or is tried again, at a time; 0: never. */
 void apipool_slot_move_locked(apipool_segment_t *segment, apr_uint32_t index, apipool_state_e state,
                               apr_time_t until);

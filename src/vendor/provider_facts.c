@@ -120,7 +120,11 @@ static const apipool_marker_t markers[] = {
     {FORBIDDEN, IN_FIELDS, GROQ, "model_terms_required", 0},        /* reported, status 400 */
     {FORBIDDEN, IN_FIELDS, ZHIPU, "1311", 429},                     /* guide: not in this plan */
     {FORBIDDEN, IN_FIELDS, ALL, "AllocationQuota.FreeTierOnly", 0}, /* DashScope's guide: a model */
-    {FORBIDDEN, IN_FIELDS, ALL, "base_resp.2061", 0}, /* MiniMax's client: not in this plan */
+    {FORBIDDEN, IN_FIELDS, ALL, "base_resp.2061", 0},  /* MiniMax's client: not in this plan */
+    {FORBIDDEN, IN_FIELDS, SILICONFLOW, "30011", 403}, /* paid models, OpenManus 438 */
+    {FORBIDDEN, IN_FIELDS, ALL, "ModelError", 401},    /* OpenCode's Zen, opencode 29568 */
+    {FORBIDDEN, IN_FIELDS, ALL, "key_model_access_denied", 401},  /* LiteLLM, opcode 358 */
+    {FORBIDDEN, IN_FIELDS, ALL, "team_model_access_denied", 401}, /* LiteLLM's proxy/_types.py */
     {REFUSED, IN_FIELDS, ALL, "base_resp.1026", 0},   /* MiniMax's guide: sensitive input */
     {REFUSED, IN_FIELDS, ALL, "base_resp.1027", 0},   /* the same: sensitive output */
     {REFUSED, IN_FIELDS, ALL, "base_resp.1042", 0},   /* the same: invisible characters */

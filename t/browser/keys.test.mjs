@@ -236,6 +236,7 @@ test('every state says why, and until when', async () => {
   assert.match(await row(2), /tripped.*5 × 500, next probe 14:02/s);
   assert.match(await row(3), /on trial.*waiting for one request to prove it/s);
   assert.equal(await page.locator('[title="987,654,321"]').textContent(), '987.7M');
+  assert.equal(await page.locator('tbody tr').nth(4).locator('td[data-label=Balance]').textContent(), '12,345.68 USD + 1.00 CNY');
   await screenshot(page, 'keys-states');
   const first = await row(0);
   await page.waitForFunction((text) => document.querySelector('td[data-label=State]').textContent !== text, first, { timeout: 5000 });

@@ -469,7 +469,19 @@ static void an_upstream_that_rejects_every_key_is_at_fault(void **unused)
         for (int i = 0; i < 4; i++) {
             assert_true(
                 lend_probe(upstream_a, APIPOOL_PROBE_CHECK, 0, NOW + SEC(1), &lent, &state));
-            tell_probe(&lent, r ? APIPOOL_PROBED_SPENT : APIPOOL_PROBED_REJECTED, NOW + SEC(1));
+            apipool_probe_report_t number = {.result = APIPOOL_PROBED_EMPTY,
+                                             .has_balance = 1,
+                                             .status = 200,
+                                             .is_check = 1,
+                                             .policy = &policy};
+            if (r && i % 2) { /* a number by itself is no more than what the upstream says */
+                assert_int_equal(
+                    apipool_recovery_probed(segment, &lent, &number, NOW + SEC(1), &outcome),
+                    APR_SUCCESS);
+            }
+            else {
+                tell_probe(&lent, r ? APIPOOL_PROBED_SPENT : APIPOOL_PROBED_REJECTED, NOW + SEC(1));
+            }
             assert_int_equal(outcome.state, APIPOOL_STATE_ACTIVE);
         }
         for (int i = 0; i < 4; i++) { /* when it is back, so are all keys */

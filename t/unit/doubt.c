@@ -233,6 +233,39 @@ static void an_empty_balance_confirms_a_refusal_for_want_of_money_only(void **un
     assert_int_equal(slot_of("sk-1")->low, 0); /* a balance alone does not bring it back */
 }
 
+/* Vouchers do not show in the number: success with another model beats it. */
+static void an_empty_balance_is_no_news_of_a_key_that_has_just_served(void **unused)
+{
+    add(upstream_a, "sk-1");
+    for (int i = 0; i < 2; i++) {
+        apr_time_t now = NOW + (i ? SEC(300) : SEC(1));
+        if (i == 0) {
+            assert_int_equal(acquire_for(5, NOW), APIPOOL_ACQUIRED);
+            report(APIPOOL_RULE_SUCCESS, 0, NOW);
+        }
+        assert_int_equal(acquire_for(6, now), APIPOOL_ACQUIRED);
+        refuse(APIPOOL_RULE_QUOTA, now);
+        settle(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_ENDED, now);
+        assert_true(outcome.asked);
+        ask(APIPOOL_PROBED_EMPTY, 1, now + 1);
+        assert_int_equal(outcome.state, i ? APIPOOL_STATE_QUOTA : APIPOOL_STATE_ACTIVE);
+        assert_int_equal(outcome.lost, i);
+    }
+}
+
+/* It has served what is refused now: the money has run out meanwhile. */
+static void an_empty_balance_confirms_what_has_been_served_before(void **unused)
+{
+    add(upstream_a, "sk-1");
+    assert_int_equal(acquire_for(5, NOW), APIPOOL_ACQUIRED);
+    report(APIPOOL_RULE_SUCCESS, 0, NOW);
+    assert_int_equal(acquire_for(5, NOW + SEC(1)), APIPOOL_ACQUIRED);
+    refuse(APIPOOL_RULE_QUOTA, NOW + SEC(1));
+    settle(APIPOOL_RULE_QUOTA, APIPOOL_DOUBT_ENDED, NOW + SEC(1));
+    ask(APIPOOL_PROBED_EMPTY, 1, NOW + SEC(2));
+    assert_int_equal(outcome.state, APIPOOL_STATE_QUOTA);
+}
+
 static void what_a_probe_cannot_tell_two_clients_can(void **unused)
 {
     static const struct {
@@ -283,6 +316,29 @@ static void an_upstream_that_fails_tells_nothing(void **unused)
     assert_false(outcome.lost);
     doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, NOW + ASKED_EVERY);
     assert_true(outcome.asked);
+}
+
+/* 500 or 501, whenever it is asked: it has no such request. */
+static void unless_it_fails_each_time(void **unused)
+{
+    apipool_probe_report_t what = {.result = APIPOOL_PROBED_NOT_FOUND,
+                                   .upstream_failed = 1,
+                                   .status = 500,
+                                   .is_check = 1,
+                                   .policy = &policy};
+    add_served("sk-1");
+    for (int i = 0; i < 3; i++) {
+        apr_time_t now = NOW + i * ASKED_EVERY;
+        apipool_lease_t lent;
+        client = 1;
+        doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, now);
+        assert_true(lend_check(&lent, now));
+        assert_int_equal(apipool_recovery_probed(segment, &lent, &what, now, &outcome),
+                         APR_SUCCESS);
+        client = 2;
+        doubt(APIPOOL_RULE_CREDENTIAL, APIPOOL_DOUBT_ENDED, now + 1);
+        assert_int_equal(outcome.lost, i == 2);
+    }
 }
 
 static void a_success_in_between_counts_for_the_key(void **unused)
@@ -599,7 +655,10 @@ int main(void)
         TEST(an_upstream_has_so_many_doubts_and_no_more),
         TEST(what_a_probe_cannot_tell_two_clients_can),
         TEST(an_empty_balance_confirms_a_refusal_for_want_of_money_only),
+        TEST(an_empty_balance_is_no_news_of_a_key_that_has_just_served),
+        TEST(an_empty_balance_confirms_what_has_been_served_before),
         TEST(an_upstream_that_fails_tells_nothing),
+        TEST(unless_it_fails_each_time),
         TEST(a_success_in_between_counts_for_the_key),
         TEST(two_accounts_are_blamed_when_it_happens_again),
         TEST(a_half_open_key_stays_so_for_a_second),

@@ -811,7 +811,10 @@ static const struct {
     const char *body;
     int by_key; /* other keys serve it */
 } faulty[] = {
-    {403, "{\"code\":30011,\"message\":\"Paid models cannot be used with granted balance\"}", 1},
+    {403,
+     "{\"code\":30011,\"message\":\"The selected model requires paid balance. Your paid balance is "
+     "insufficient. Please top up and try again.\",\"data\":null}",
+     1},
     {401, "{\"error\":{\"type\":\"ModelError\",\"message\":\"Model is not supported\"}}", 1},
     {401, "{\"error\":{\"type\":\"key_model_access_denied\",\"code\":\"401\"}}", 1},
     {429, "{\"error\":{\"message\":\"insufficient balance (1008)\"}}", 1},

@@ -1130,6 +1130,10 @@ static const failure_t failures[] = {
     {"410", "410 Gone", "{\"code\":20060,\"message\":\"This API is discontinued\",\"data\":null}",
      NULL},
     {"403", "403 Forbidden", NO_REGION, NULL},
+    {"key403", "403 Forbidden",
+     OPENAI_ERROR("Invalid API key", "invalid_request_error", "\"invalid_api_key\""), NULL},
+    {"405", "405 Method Not Allowed", "{\"detail\":\"Method Not Allowed\"}", NULL},
+    {"501", "501 Not Implemented", SERVER_ERROR, NULL},
     {"region403", "403 Forbidden", NO_REGION, NULL},
     {"500", "500 Internal Server Error", SERVER_ERROR, NULL},
     {"502", "502 Bad Gateway",
@@ -1140,6 +1144,24 @@ static const failure_t failures[] = {
     {"slowdown", "429 Too Many Requests",
      OPENAI_ERROR("Your request rate grew too fast. Please slow down.", "requests",
                   "\"slow_down\""),
+     NULL},
+};
+
+/* What is said of models whose names begin with "Pro/" alone: as vendors, gateways and hubs do. */
+static const failure_t of_pro_models[] = {
+    {"pro401", "401 Unauthorized",
+     OPENAI_ERROR("This model is not for you", "authentication_error", "null"), NULL},
+    {"pro402", "402 Payment Required",
+     OPENAI_ERROR("Insufficient Balance", "unknown_error", "\"invalid_request_error\""), NULL},
+    {"pro403", "403 Forbidden",
+     "{\"code\":30011,\"message\":\"The selected model requires paid balance. Your paid balance is "
+     "insufficient. Please top up and try again.\",\"data\":null}",
+     NULL},
+    {"pro429", "429 Too Many Requests", "{\"error\":{\"message\":\"insufficient balance (1008)\"}}",
+     NULL},
+    {"pro503", "503 Service Unavailable",
+     "{\"error\":{\"message\":\"No available channel for model Pro/x under group default "
+     "(distributor)\",\"type\":\"new_api_error\",\"code\":\"model_not_found\"}}",
      NULL},
 };
 
@@ -1265,8 +1287,11 @@ static const failure_t *find_failure(mock_t *m)
     if (is_limited_model(m)) {
         return failure_named("429");
     }
-    if (has_word(m, "pro402") && !strncmp(m->scan.values[FIELD_MODEL], "Pro/", 4)) {
-        return failure_named("quota402");
+    for (i = 0; i < sizeof(of_pro_models) / sizeof(of_pro_models[0]); i++) {
+        if (has_word(m, of_pro_models[i].word) &&
+            !strncmp(m->scan.values[FIELD_MODEL], "Pro/", 4)) {
+            return &of_pro_models[i];
+        }
     }
     for (i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
         const char *of_method = apr_pstrcat(m->r->pool, m->r->method, failures[i].word, NULL);
