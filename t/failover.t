@@ -71,6 +71,7 @@ sub key {
     return sprintf 'sk-%s-%s', $words, $letter x 16;
 }
 
+my $as_asked = 'APIPoolStreamUsage Off';    # else the option is suspected first
 my $two = ["$mock/a name=first", "$mock/b name=second priority=1"];
 my %pools = (
     (map { ($_ => {keys => [key('429-retry2', 'a'), key('ok', 'b')]}) } qw(limited limited1)),
@@ -110,9 +111,9 @@ my %pools = (
             key('429-retry30', 'a'), key('401', 'b'), key('quota', 'c'), map { key('ok', $_) } 'd' .. 'g'
         ]
     },
-    inband => {keys => [key('ssefail', 'a'), key('ok', 'b')]},
-    overload => {keys => [key('sseoverload', 'a'), key('ok', 'b')]},
-    comments => {keys => [key('ssecomment-ssefail', 'a'), key('ssecomment', 'b')]},
+    inband => {keys => [key('ssefail', 'a'), key('ok', 'b')], lines => $as_asked},
+    overload => {keys => [key('sseoverload', 'a'), key('ok', 'b')], lines => $as_asked},
+    comments => {keys => [key('ssecomment-ssefail', 'a'), key('ssecomment', 'b')], lines => $as_asked},
     busy => {
         keys => [key('overloaded', 'a'), key('slowdown', 'b'), key('ok', 'c')],
         lines => 'APIPoolRetries 2'
@@ -120,6 +121,7 @@ my %pools = (
     region => {keys => [map { key('region403', $_) } 'a' .. 'c']},
     region1 => {keys => [map { key('region403', $_) } 'd' .. 'f'], lines => 'APIPoolRotations 1'},
     region2 => {keys => [key('region403', 'g'), key('region403', 'h'), key('ok', 'b')]},
+    region6 => {keys => [(map { key('region403', $_) } 'i' .. 'n'), key('ok', 'b')], lines => 'APIPoolRotations 6'},
     nomodel => {upstreams => $two, keys => {first => [key('model404', 'a')], second => [key('ok', 'b')]}},
     nomodel1 => {keys => [map { key('model404', $_) } 'a' .. 'c']},
     everyone => {keys => [map { key('429-retry2', $_) } 'a' .. 'h'], lines => 'APIPoolRotations 7'},
@@ -429,6 +431,10 @@ subtest 'forbidden, and not found' => sub {
     ($answer, @keys) = ask('region2');
     is $answer->{status}, 200, 'one that the third key may use is served';
     counts('region2', {R09 => 2, R00 => 1}, {active => 3});
+    ($answer, @keys) = ask('region6');
+    is $answer->{status}, 200, '... or the seventh, where APIPoolRotations allows';
+    is scalar @keys, 7, '... which is the last one that is asked';
+    is_deeply metrics($httpd->{base})->states('region6'), {active => 7}, '... and no key is blamed';
     (undef, @keys) = ask('region2') for 1 .. 2;
     is_deeply \@keys, [key('ok', 'b')], '... and both others rest for the model';
     ($answer, @keys) = ask('nomodel');
