@@ -22,6 +22,7 @@
 #include "status.h"
 #include "suspend.h"
 #include "tunnel.h"
+#include "upstream_conn.h"
 #include "warnings.h"
 #include "workers.h"
 
@@ -211,6 +212,7 @@ static void register_hooks(apr_pool_t *p)
     apipool_gate_register_filter();
     apipool_rewrite_register_filter();
     apipool_tunnel_register_filters();
+    apipool_upstream_conn_register_filter();
     apipool_probe_register_filters();
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);

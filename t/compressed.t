@@ -17,6 +17,9 @@ sub packed {
     return $packed;
 }
 
+# Text that hardly shrinks.
+sub random { return join '', map { chr 97 + rand 26 } 1 .. $_[0] }
+
 my $USAGE = '"usage":{"prompt_tokens":11,"completion_tokens":22,"total_tokens":33}';
 my $COMPLETION = qq({"choices":[{"message":{"content":"hi"}}],$USAGE});
 my $STREAM = qq(data: {"choices":[{"delta":{"content":"hi"}}]}\n\ndata: {"choices":[],$USAGE}\n\ndata: [DONE]\n\n);
@@ -25,6 +28,19 @@ my %answers = (
     json => ['200 OK', 'application/json', 'gzip', packed($COMPLETION)],
     deflated => ['200 OK', 'application/json', 'deflate', packed($COMPLETION, \&deflate)],
     stream => ['200 OK', 'text/event-stream', 'gzip', packed($STREAM)],
+    error => [
+        '200 OK', 'application/json', 'gzip',
+        packed('{"error":{"message":"x","type":"insufficient_quota","code":"insufficient_quota"}}')
+    ],
+    events => [
+        '200 OK', 'text/event-stream', 'gzip',
+        packed(qq(: a\n\ndata: {"error":{"message":"x","type":"rate_limit_error"}}\n\n))
+    ],
+    large => ['200 OK', 'application/json', 'gzip', packed(qq({"choices":[{"message":{"content":"${\ random(200_000)}"}}],$USAGE}))],
+    late => [
+        '200 OK', 'application/json', 'gzip',
+        packed(qq({"choices":[{"message":{"content":"${\ random(200_000)}"}}],"error":{"type":"rate_limit_error"}}))
+    ],
     bomb => ['200 OK', 'application/json', 'gzip', $bomb],
     quota => [
         '403 Forbidden', 'application/json', 'gzip',
@@ -50,7 +66,7 @@ my $port = serve_raw(
     }
 );
 
-my @NOTES = qw(model usage total-tokens);
+my @NOTES = qw(model usage total-tokens outcome);
 my $format = join '\t', '%q', map {"%{apipool-$_}n"} @NOTES;
 my $httpd = pool_server(
     {
@@ -114,7 +130,7 @@ subtest 'what cannot be decoded' => sub {
 };
 
 subtest 'a compressed response' => sub {
-    for my $name (qw(json deflated stream)) {
+    for my $name (qw(json deflated stream large)) {
         my ($answer, $notes) = post('plain', '{"model":"m"}', undef, $name);
         is unpack('H*', $answer->{content}), unpack('H*', $answers{$name}[3]), "$name: passes as it came";
         is $notes->{'total-tokens'}, 33, '... and its usage is read';
@@ -125,10 +141,22 @@ subtest 'a compressed response' => sub {
     isnt $notes->{usage}, 'reported', '... and is not read to its end';
 };
 
+# A model that is refused for want of quota, and served by another key, does not take the first key out.
 subtest 'a compressed error' => sub {
-    my ($answer) = post('two', '{"model":"m"}', undef, 'quota');
-    is $answer->{status}, 200, 'is understood: another key answers';
-    ok wait_for(sub { (metrics($httpd->{base})->states('two')->{quota} // 0) == 1 }), '... and the first one has no quota';
+    my %rules = (quota => {R05 => 1, R00 => 1}, error => {R05 => 2, R00 => 2}, events => {R05 => 2, R07 => 1, R00 => 3});
+    for my $name (qw(quota error events)) {
+        my ($answer) = post('two', qq({"model":"$name"}), undef, $name);
+        is $answer->{status}, 200, "$name: is understood";
+        like $answer->{content}, qr/"accept-encoding"/, '... and another key answers';
+        is_deeply metrics($httpd->{base})->rules('two'), $rules{$name}, '... by the rule of the error';
+    }
+    is_deeply metrics($httpd->{base})->states('two'), {active => 2}, 'other models get the key as before';
+};
+
+subtest 'a compressed error behind content' => sub {
+    my ($answer, $notes) = post('plain', '{"model":"m"}', undef, 'late');
+    is unpack('H*', $answer->{content}), unpack('H*', $answers{late}[3]), 'passes as it came';
+    is $notes->{outcome}, 'failed', '... and the request has failed';
 };
 
 is $httpd->faults, '', 'nothing went wrong inside';

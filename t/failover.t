@@ -135,6 +135,7 @@ my %pools = (
     region => {keys => [map { key('region403', $_) } 'a' .. 'c']},
     region1 => {keys => [map { key('region403', $_) } 'd' .. 'f'], lines => 'APIPoolRotations 1'},
     region2 => {keys => [key('region403', 'g'), key('region403', 'h'), key('ok', 'b')]},
+    region6 => {keys => [(map { key('region403', $_) } 'i' .. 'n'), key('ok', 'b')], lines => 'APIPoolRotations 6'},
     nomodel => {upstreams => $two, keys => {first => [key('model404', 'a')], second => [key('ok', 'b')]}},
     channel => {keys => [map { key('pro503', $_) } 'a' .. 'c']},
     nomodel1 => {keys => [map { key('model404', $_) } 'a' .. 'c']},
@@ -460,6 +461,10 @@ subtest 'forbidden, and not found' => sub {
     ($answer, @keys) = ask('region2');
     is $answer->{status}, 200, 'one that the third key may use is served';
     counts('region2', {R09 => 2, R00 => 1}, {active => 3});
+    ($answer, @keys) = ask('region6');
+    is $answer->{status}, 200, '... or the seventh, where APIPoolRotations allows';
+    is scalar @keys, 7, '... which is the last one that is asked';
+    is_deeply metrics($httpd->{base})->states('region6'), {active => 7}, '... and no key is blamed';
     (undef, @keys) = ask('region2') for 1 .. 2;
     is_deeply \@keys, [key('ok', 'b')], '... and both others rest for the model';
     ($answer, @keys) = ask('nomodel');

@@ -3,8 +3,10 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server read_request chat send_raw serve_raw json mock_port closed_port error_code wait_for);
+use APIPoolTest qw(pool_server read_request chat send_raw serve_raw json mock_port closed_port error_code wait_for slurp);
 use Apache::Test ();
+use File::Temp qw(tempfile);
+use IO::Handle ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -21,6 +23,15 @@ sub say_to {
     my ($socket, $text) = @_;
     syswrite $socket, $text;
     return;
+}
+
+# What some upstreams have been asked, a line for each request.
+my ($asked, $asked_file) = tempfile(UNLINK => 1);
+$asked->autoflush;
+
+sub times_asked {
+    my ($name) = @_;
+    return scalar grep { $_ eq $name } split /\n/, slurp($asked_file);
 }
 
 # What each upstream does with a connection.
@@ -167,6 +178,19 @@ my %upstreams = (
         read_request($_[0]) && say_to($_[0], $OK);
         read_request($_[0]);
         say_to($_[0], 'HTTP/1.1 20');
+    },
+    hinted => sub {    # has begun to work on the second request
+        read_request($_[0]) && say_to($_[0], $OK);
+        read_request($_[0]) or return;
+        print {$asked} "hinted\n";
+        say_to($_[0], "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    },
+    once => sub {    # answers one request, and no other
+        read_request($_[0]) or return;
+        print {$asked} "once\n";
+        return if times_asked('once') > 1;
+        say_to($_[0], $OK);
+        read_request($_[0]) and print {$asked} "once\n";
     },
     unasked => sub {    # tells an idle connection goodbye, as some balancers do, and leaves it open
         read_request($_[0]) && say_to($_[0], $OK);
@@ -395,6 +419,22 @@ subtest 'closed within the status line, on a reused connection' => sub {
     my $answer = send_raw($raw . $raw =~ s/Host: x/Host: x\r\nConnection: close/r, port => $httpd->{port});
     like $answer, qr{\AHTTP/1.1 200 OK.*HTTP/1.1 502 }s, 'the upstream had begun to answer: nothing is sent twice';
     rules_are('halfline', 'R00 R04', 'R04');
+};
+
+subtest 'closed after an interim answer, on a reused connection' => sub {
+    my $raw = "POST /hinted/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    my $answer = send_raw($raw . $raw =~ s/Host: x/Host: x\r\nConnection: close/r, port => $httpd->{port});
+    like $answer, qr{\AHTTP/1.1 200 OK.*HTTP/1.1 502 }s, 'the upstream had begun to work: nothing is sent twice';
+    rules_are('hinted', 'R00 R04', 'R04');
+    is times_asked('hinted'), 1, 'it was asked on one connection';
+};
+
+subtest 'closed at once, on every connection' => sub {
+    my $raw = "POST /once/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    my $answer = send_raw($raw . $raw =~ s/Host: x/Host: x\r\nConnection: close/r, port => $httpd->{port});
+    like $answer, qr{\AHTTP/1.1 200 OK.*HTTP/1.1 502 }s, 'a POST is sent again once';
+    rules_are('once', 'R00 R04', 'R04');
+    is times_asked('once'), 3, '... and no more than that';
 };
 
 subtest 'said before it was asked' => sub {

@@ -8,6 +8,7 @@ use Apache::Test ();
 use IO::Socket::INET ();
 use Socket ();
 use Test::More;
+use Time::HiRes qw(time);
 
 my $DONE = "data: [DONE]\n\n";
 my $TRUNCATED = qr/\Qdata: {"error":{"message":"The upstream ended the stream early."\E.*\n\n\z/;
@@ -46,6 +47,18 @@ my %early = (
     'json-bare' => [qq({"code":"Throttling","message":"x","data":null})],
     'json-late' => [qq({"id":"x","choices":[{"message":{"content":"a"}}],"error":$limit})],
     'json-blank' => ["\n\n", qq( {"error":$limit})],
+    'json-base-late' => ['{"choices":[{"message":{"content":"a"}}],"base_resp":{"status_code":1002,"status_msg":"x"}}'],
+    'json-untyped' => [qq({"error":$limit})],
+    'json-text' => ["\n", qq({"error":$limit})],
+    'json-texts' => [qq({"id":"x","error":$limit}), "\n"],
+    'json-problem' => [qq({"error":$limit})],
+    'json-lines' => [qq({"error":$limit}\n)],
+);
+# The types of those that are not application/json; undef: none.
+my %type = (
+    'early-json-untyped' => undef, 'early-json-text' => 'text/plain; charset=utf-8', 'early-json-texts' => 'text/json',
+    'early-json-problem' => 'application/problem+json', 'early-json-lines' => 'application/x-ndjson',
+    'late-json-lines' => 'application/x-ndjson'
 );
 # What follows content.
 my %late = (
@@ -55,6 +68,11 @@ my %late = (
     cut => [$text, $error, 'cut'],
     failed => [$created, $delta, qq(data: {"type":"response.failed","response":{"error":$limit}}\n\n)],
     base => [$text, qq(data: {"choices":[],"base_resp":{"status_code":1002,"status_msg":"x"}}\n\n)],
+    'json-behind' => ['{"id":"x","choices":[{"message":{"content":"a"}}],', qq("error":$limit,"usage":{"total_tokens":1}})],
+    'json-array' => ['[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]},', qq({"error":$limit}\n]\n)],
+    'json-base' => ['{"choices":[{"message":{"content":"a"}}],', qq("base_resp":{"status_code":1002,"status_msg":"x"}}\n)],
+    'json-large' => ['{"data":[{"embedding":"', 'x' x 3_000_000, qq("}],"error":$limit}\n)],
+    'json-lines' => [qq({"message":{"content":"a"},"done":false}\n), qq({"error":$limit}\n)],
 );
 # Ends without what their API always sends.
 my %short = (
@@ -63,6 +81,7 @@ my %short = (
     chat => [$role, $text],
     message => [$start, $block],
     response => [$created, $delta],
+    completions => [qq(data: {"choices":[{"text":"a"}]}\n\n)],
 );
 my %long = (
     finished => [$role, $text, $stop],
@@ -70,6 +89,10 @@ my %long = (
     'done-without-a-line' => [$text, 'data: [DONE]'],
     stopped => [$start, $block, qq(data: {"type":"message_stop"}\n\n), $ping],
     completed => [$created, $delta, qq(data: {"type":"response.completed","response":{"error":null}}\n\n)],
+    incomplete => [$created, $delta, qq(data: {"type":"response.incomplete","response":{"error":null}}\n\n)],
+    'json-deeper' => ['{"choices":[{"message":{"content":"a"}}],', qq("steps":[{"error":$limit}]}\n)],
+    'json-words' => ['{"choices":[{"message":{"content":"a"}}],', qq("said":"{\\"error\\":{\\"code\\":1}}","error":null}\n)],
+    'json-fine' => ['{"choices":[{"message":{"content":"a"}}],', '"base_resp":{"status_code":0,"status_msg":""}}'],
     others => [qq(data: {"other":1}\n\n)],
     'others-without-a-line' => [qq(data: {"other":1}\n\n), qq(data: {"other":2})],
     'only-pings' => [$ping, $ping],
@@ -94,9 +117,9 @@ sub answer {
     my ($socket, $type, @pieces) = @_;
     my $is_cut = $pieces[-1] eq 'cut' && pop @pieces;
     $socket->setsockopt(Socket::IPPROTO_TCP(), Socket::TCP_NODELAY(), 1);
-    my $head = "HTTP/1.1 200 OK\r\nContent-Type: $type\r\nTransfer-Encoding: chunked\r\n"
-        . "Connection: close\r\n\r\n";
-    if (@pieces == 1 && $type =~ /json/) {    # as most answers come
+    my $head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
+        . (defined $type ? "Content-Type: $type\r\n\r\n" : "\r\n");
+    if (@pieces == 1 && $pieces[0] !~ /^\w+:/) {    # as most answers come
         $socket->syswrite($head . sprintf "%x\r\n%s\r\n0\r\n\r\n", length $pieces[0], $pieces[0]);
         return 0;
     }
@@ -113,8 +136,9 @@ my $port = serve_raw(
         my ($socket) = @_;
         my $head = read_request($socket) // return;
         my ($case) = $head =~ /sk-bad-([\w-]+)-aaaaaaaa\r/;
-        my $is_json = $head =~ m{/early-json|"json"};
+        my $is_json = $head =~ m{/(?:early|late|long)-json};
         my $type = $is_json ? 'application/json' : 'text/event-stream';
+        $type = $type{$case} if $case && exists $type{$case};
         my @good = $is_json ? '{"id":"good"}' : ($role, $text, $DONE);
         my $ends = answer($socket, $type, $case ? @{$all{$case}} : @good);
         return read_request($socket) if $case && $case =~ /^open/;
@@ -176,12 +200,13 @@ subtest 'an error after content' => sub {
 };
 
 subtest 'an end without the mark of its API' => sub {
-    my ($content, $outcomes) = ask('short', sort keys %short);
+    my ($content, $outcomes, $rules) = ask('short', sort keys %short);
     for my $case (sort keys %short) {
         like $content->{$case}, $TRUNCATED, "$case: ends with an error";
         is $content->{$case} =~ s/$TRUNCATED//r, join('', grep {/\n\z/} @{$short{$case}}),
             '... after all whole lines';
         is $outcomes->{$case}, 'truncated', '... and is counted as such';
+        is_deeply $rules->{$case}, {R02 => 1}, '... without a success of the key';
     }
 };
 
@@ -193,25 +218,27 @@ subtest 'ends that are none of these' => sub {
     }
 };
 
-# The upstream sends nothing more, so only what passes at once comes.
-sub begins_with {
+# The upstream sends nothing more, so only what passes at once comes. How long that takes; undef: it does not.
+sub seconds_until {
     my ($pool, $wanted) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => $httpd->{base} =~ s{^http://}{}r, Timeout => 10)
         or die "cannot connect: $@\n";
     print {$socket} "POST /$pool/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n",
         '{"stream":true}';
-    my ($got, $ready) = ('', '');
+    my ($got, $ready, $since) = ('', '', time);
     vec($ready, fileno $socket, 1) = 1;
     while (index($got, $wanted) < 0 && select my $now = $ready, undef, undef, 20) {
         last if !sysread $socket, $got, 65536, length $got;
     }
-    return index($got, $wanted) >= 0;
+    return index($got, $wanted) >= 0 ? time - $since : undef;
 }
 
 subtest 'what is held goes out' => sub {
-    ok begins_with('open-content', 'one'), 'with the first content';
-    ok begins_with('open-pings', 'ping'), 'and after 64 KiB without any';
-    ok begins_with('open-silent', 'assistant'), 'and after five seconds, though the upstream is silent';
+    cmp_ok seconds_until('open-content', 'one') // 99, '<', 4, 'with the first content';
+    cmp_ok seconds_until('open-pings', 'ping') // 99, '<', 4, 'and after 64 KiB without any';
+    my $silent = seconds_until('open-silent', 'assistant');
+    cmp_ok $silent // 0, '>', 4.5, 'and after five seconds, though the upstream is silent';
+    cmp_ok $silent // 99, '<', 10, '... and no later';
 };
 
 is $httpd->faults, '', 'nothing went wrong inside';

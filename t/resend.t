@@ -12,6 +12,8 @@ use Time::HiRes qw(sleep);
 
 my $mock = 'http://127.0.0.1:' . mock_port() . '/v1';
 my $HEAD = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: ";
+my $role = qq(data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n: ping\n\n);
+my $ROLE = sprintf "%x\r\n%s\r\n", length $role, $role;
 
 # Reads a request, says what it is given to say, and waits until the other side gives up.
 sub silent_after {
@@ -35,11 +37,21 @@ my %faulty = (
     ),
     silent => silent_after(''),
     head => silent_after("${HEAD}text/event-stream\r\n\r\n"),
+    role => silent_after("${HEAD}text/event-stream\r\n\r\n$ROLE"),
+    cutrole => 'http://127.0.0.1:' . serve_raw(sub { read_request($_[0]); syswrite $_[0], "${HEAD}text/event-stream\r\n\r\n$ROLE" }),
     json => silent_after("${HEAD}application/json\r\n\r\n"),
     late => "$mock name=late",
 );
-my %code = (reset => 'upstream_unreachable');
+my %code = (reset => 'upstream_unreachable', cutrole => 'upstream_unreachable');
 my $deaf = serve_raw(sub { 1 while sysread $_[0], my $hello, 4096 });    # no handshake ends
+my $slow = serve_raw(    # each byte of a long record comes in time for a read
+    sub {
+        for my $piece ("\x16\x03\x03\x40\x00", ("\x02") x 40) {
+            last if !syswrite $_[0], $piece;
+            sleep 0.4;
+        }
+    }
+);
 
 sub key {
     my ($words, $letter) = @_;
@@ -66,6 +78,10 @@ $pools{'late-two'} = {
 $pools{tls} = {
     upstreams => ["https://127.0.0.1:$deaf/v1 name=bad connecttimeout=1", "$mock name=good priority=1"],
     keys => {bad => [key('x-tls', 'a')], good => [key('ok-tls', 'b')]}
+};
+$pools{slowtls} = {
+    upstreams => ["https://127.0.0.1:$slow/v1 name=bad connecttimeout=1", "$mock name=good priority=1"],
+    keys => {bad => [key('x-slowtls', 'a')], good => [key('ok-slowtls', 'b')]}
 };
 
 # The rule of the example, between two upstreams of the mock.
@@ -124,6 +140,8 @@ subtest 'a GET that got no answer goes on without being told to' => sub {
 
 subtest 'a TLS handshake that does not end' => sub {
     served('tls', {R03 => 1, R00 => 1});
+    my $answer = served('slowtls', {R03 => 1, R00 => 1});
+    cmp_ok $answer->{seconds}, '<', 10, '... though a byte of it comes now and then';
 };
 
 subtest 'the example for prompts that are too long' => sub {

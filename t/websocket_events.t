@@ -34,7 +34,7 @@ sub create {
 }
 
 create('listed', models => ['gpt-good', 'whisper-good']);
-create('anybody');
+create($_) for qw(anybody somebody);
 
 # open_as(CLIENT, 'realtime?model=m', FIELDS): a WebSocket through the pool "main", or of another one.
 sub open_as {
@@ -350,6 +350,13 @@ sub state_of {
     return (keys %{metrics($httpd->{base})->states($pool)})[0];
 }
 
+# The probes of a pool's key that the upstream has seen.
+sub probes_of {
+    my ($pool) = @_;
+    my @heads = map { $_->{head} // () } upstream_since(0, $file);
+    return scalar grep { /sk-ok-$pool-/ && !/^Sec-WebSocket-Key:/mi } @heads;
+}
+
 subtest 'errors of the upstream' => sub {
     my $since = last_number();
     my $ws = open_as('anybody', 'errors:responses');
@@ -366,17 +373,36 @@ subtest 'errors of the upstream' => sub {
     is_deeply [map { [@{$_}{qw(status outcome)}, map { $_->{rule} } @{$_->{tried}}] } recent($since)],
         [[400, 'failed', 'R11'], [429, 'failed', 'R07'], [200, 'complete', 'R00'], [101, 'complete', 'R00']], 'each with its rule';
 
-    $ws = open_as('anybody', 'quota:realtime?model=m');
-    $ws->next_event;
-    $ws->say_event({type => 'response.create', event_id => 'fail-insufficient_quota'});
-    $ws->until_event('response.done');
-    is state_of('quota'), 'quota', 'a spent quota, inside of a response';
-    $ws->leave;
-
-    $ws = open_as('anybody', 'invalid:responses');
-    $ws->say_event({%turn, prompt_cache_key => 'error-401-invalid_api_key'});
-    $ws->until_event('error');
-    is state_of('invalid'), 'invalid', 'a rejected key';
+    # Of one client's requests it may be the model, which the probe cannot tell.
+    my %refused = (
+        quota => sub {
+            my ($client, $model) = @_;
+            my $ws = open_as($client, "quota:realtime?model=$model");
+            $ws->next_event;
+            $ws->say_event({type => 'session.update', session => {model => $model}});
+            $ws->until_event('session.updated');
+            $ws->say_event({type => 'response.create', event_id => 'fail-insufficient_quota'});
+            $ws->until_event('response.done');
+            $ws->leave;
+        },
+        invalid => sub {
+            my ($client, $model) = @_;
+            my $ws = open_as($client, 'invalid:responses');
+            $ws->say_event({%turn, model => $model, prompt_cache_key => 'error-401-invalid_api_key'});
+            $ws->until_event('error');
+            $ws->leave;
+        },
+    );
+    for my $pool (sort keys %refused) {
+        $refused{$pool}->('anybody', 'm');
+        is state_of($pool), 'active', "$pool: one model, refused to one client";
+        ok wait_for(sub { probes_of($pool) }), '... is followed by a probe';
+    }
+    sleep 0.3;
+    for my $pool (sort keys %refused) {
+        $refused{$pool}->('somebody', 'n');
+        is state_of($pool), $pool, "$pool: another model, refused to another client";
+    }
 
     $ws = open_as('anybody', 'served:responses');
     $ws->say_event({%turn, prompt_cache_key => '1-1'});

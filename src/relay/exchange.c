@@ -149,7 +149,7 @@ static apipool_wait_e connect_upstream(apipool_exchange_t *x)
     apr_uri_t uri;
     int status = apipool_upstream_conn_open(&x->conn, &target, &uri);
     if (status == OK) {
-        status = apipool_upstream_conn_connect(&x->conn, x->is_retried);
+        status = apipool_upstream_conn_connect(&x->conn, x->is_retried, attempt->deadline);
     }
     if (status != OK) {
         attempt->timed_out = attempt->deadline && apipool_monotonic_now() >= attempt->deadline;
@@ -179,8 +179,8 @@ static apipool_wait_e connect_upstream(apipool_exchange_t *x)
 /* The upstream has closed the connection, or what it says cannot be read. */
 static apipool_wait_e fail_to_get_response(apipool_exchange_t *x, apr_status_t rv)
 {
-    int is_race = x->conn.is_reused && !x->in_len && !x->is_retried && !x->req->attempt.plug &&
-                  apipool_monotonic_now() - x->begun_at < RACE_MAX;
+    int is_race = x->conn.is_reused && !x->in_len && !x->interims && !x->is_retried &&
+                  !x->req->attempt.plug && apipool_monotonic_now() - x->begun_at < RACE_MAX;
     if (!is_race) {
         return fail(x, rv, "closed the connection without a response");
     }

@@ -29,9 +29,21 @@ void apipool_gate_install(apipool_request_t *req, int (*goes_on)(apipool_request
     req->gate.held = apr_brigade_create(req->r->pool, req->r->connection->bucket_alloc);
 }
 
+/* What is held is not read any longer. */
+static void end_peeking(apipool_gate_t *gate)
+{
+    gate->peeking = gate->peeking_json = 0;
+    if (gate->decoding) {
+        apr_pool_destroy(gate->decoding);
+        gate->decoding = NULL;
+        gate->decoder = NULL;
+    }
+}
+
 void apipool_gate_reset(apipool_request_t *req)
 {
     apipool_gate_t *gate = &req->gate;
+    end_peeking(gate);
     apr_brigade_cleanup(gate->held);
     memset(&gate->mode, 0, offsetof(apipool_gate_t, count) - offsetof(apipool_gate_t, mode));
     gate->count.active = gate->count.readable = gate->count.is_stream = 0;
@@ -82,6 +94,21 @@ static void begin_passing(apipool_request_t *req)
     }
 }
 
+/* What a GET reads was made earlier. */
+static int reads_object(const request_rec *r)
+{
+    return r->method_number != M_POST;
+}
+
+/* Whether it may be JSON, which upstreams send under other types as well. */
+static int is_document(const request_rec *r)
+{
+    const char *type = r->content_type;
+    apr_size_t len = type ? strcspn(type, "; ") : 0;
+    return !type || apipool_content_is_of_type(r, "text/plain") ||
+           (len > 4 && !ap_cstr_casecmpn(type + len - 4, "json", 4));
+}
+
 static int holds_error(apr_bucket_brigade *bb)
 {
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
@@ -117,6 +144,28 @@ static int is_head_only(apr_bucket_brigade *bb)
     return 1;
 }
 
+static void read_plain(void *ctx, const char *data, apr_size_t len)
+{
+    apipool_gate_t *gate = ctx;
+    gate->read_len += (apr_off_t)len;
+    if (gate->peeking) {
+        gate->has_event |= apipool_sse_peek(&gate->peek, data, len);
+    }
+    if (gate->decoder) {
+        apr_brigade_write(gate->plain, NULL, NULL, data, len);
+    }
+}
+
+static void read_held(apipool_gate_t *gate, const char *data, apr_size_t len)
+{
+    if (!gate->decoder) {
+        read_plain(gate, data, len);
+    }
+    else if (!apipool_decoder_feed(gate->decoder, data, len, read_plain, gate)) {
+        gate->unreadable = 1;
+    }
+}
+
 /* Moves what a brigade brings into the held answer. */
 static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
 {
@@ -136,8 +185,8 @@ static apr_status_t hold(apipool_request_t *req, apr_bucket_brigade *bb)
         }
         rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
         if (rv == APR_SUCCESS) {
-            if (gate->peeking) {
-                gate->has_event |= apipool_sse_peek(&gate->peek, data, len);
+            if (gate->peeking || gate->peeking_json) {
+                read_held(gate, data, len);
             }
             rv = keep(gate->held, b, data, len);
             gate->held_len += (apr_off_t)len;
@@ -169,11 +218,16 @@ static void pass_events(apipool_request_t *req, apr_bucket_brigade *bb)
     }
 }
 
+static int has_end(apr_bucket_brigade *bb)
+{
+    return !APR_BRIGADE_EMPTY(bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb));
+}
+
 /* With APIPoolOnAbort finish, nobody gets the rest of a response whose client has left. */
 static apr_status_t deliver(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     conn_rec *client = req->r->connection;
-    int is_end = !APR_BRIGADE_EMPTY(bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb));
+    int is_end = has_end(bb);
     apr_status_t rv = APR_SUCCESS;
     if (!req->client_left) {
         rv = ap_pass_brigade(req->gate.filter->next, bb);
@@ -189,6 +243,20 @@ static apr_status_t deliver(apipool_request_t *req, apr_bucket_brigade *bb)
     return rv;
 }
 
+/* Looks for an error behind the content of a document that has passed. */
+static void look_back(apipool_request_t *req)
+{
+    apipool_gate_t *gate = &req->gate;
+    apr_size_t len;
+    const char *text = apipool_token_count_tail(&gate->count, &len);
+    if (text && req->r->status == HTTP_OK && !gate->in_band && !reads_object(req->r) &&
+        is_document(req->r)) {
+        gate->event = apipool_opening_late_error(text, len, req->r->pool);
+        gate->failed = gate->event != NULL;
+        gate->event_len = gate->failed ? strlen(gate->event) : 0;
+    }
+}
+
 static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
@@ -201,6 +269,9 @@ static apr_status_t pass(apipool_request_t *req, apr_bucket_brigade *bb)
     }
     else {
         gate->broke |= holds_error(bb);
+        if (has_end(bb) && !gate->broke) {
+            look_back(req);
+        }
     }
     return deliver(req, bb);
 }
@@ -262,7 +333,7 @@ static apr_status_t decide(apipool_request_t *req)
 static void let_begin(apipool_request_t *req)
 {
     apipool_gate_t *gate = &req->gate;
-    gate->peeking = gate->peeking_json = 0;
+    end_peeking(gate);
     if (gate->flushed && !gate->broke && !gate->complete) {
         APR_BRIGADE_INSERT_TAIL(gate->held,
                                 apr_bucket_flush_create(req->r->connection->bucket_alloc));
@@ -275,7 +346,7 @@ static void let_begin(apipool_request_t *req)
 static apr_status_t hold_event(apipool_request_t *req, const char *event)
 {
     apipool_gate_t *gate = &req->gate;
-    gate->peeking = 0;
+    end_peeking(gate);
     gate->in_band = 1;
     gate->event = apr_pstrdup(req->r->pool, event);
     gate->event_len = strlen(event);
@@ -287,15 +358,21 @@ static apr_status_t hold_event(apipool_request_t *req, const char *event)
     return APR_ECONNABORTED;
 }
 
+/* What is held, decoded. */
+static apr_bucket_brigade *readable(apipool_gate_t *gate)
+{
+    return gate->decoder ? gate->plain : gate->held;
+}
+
 /* Judges the events that have been held so far. An event that the end of the stream has cut its blank line
  * off from is one as well. */
 static apipool_opens_e judge_events(apipool_gate_t *gate, apr_pool_t *scratch, const char **error)
 {
-    apr_size_t len = (apr_size_t)gate->held_len;
+    apr_size_t len = (apr_size_t)gate->read_len;
     char *text = apr_palloc(scratch, len + 2);
     apipool_opens_e opens = APIPOOL_OPENS_NEITHER;
 
-    apr_brigade_flatten(gate->held, text, &len);
+    apr_brigade_flatten(readable(gate), text, &len);
     text[len] = text[len + 1] = '\n';
     const char *at = text + gate->looked_at, *next;
     const char *end = text + len + (gate->complete && !gate->broke ? 2 : 0);
@@ -311,19 +388,13 @@ static apipool_opens_e judge_events(apipool_gate_t *gate, apr_pool_t *scratch, c
     return opens;
 }
 
-/* What a GET reads was made earlier. */
-static int reads_object(const request_rec *r)
-{
-    return r->method_number != M_POST;
-}
-
 static apipool_opens_e judge_document(const request_rec *r, apipool_gate_t *gate,
                                       apr_pool_t *scratch)
 {
     char *text = NULL;
     apr_size_t len = 0;
-    gate->looked_at = gate->held_len;
-    apr_brigade_pflatten(gate->held, &text, &len, scratch);
+    gate->looked_at = gate->read_len;
+    apr_brigade_pflatten(readable(gate), &text, &len, scratch);
     return apipool_opening_of_document(text ? text : "", len, gate->complete && !gate->broke,
                                        reads_object(r));
 }
@@ -332,13 +403,13 @@ static apipool_opens_e judge_document(const request_rec *r, apipool_gate_t *gate
 static int is_worth_a_look(const apipool_gate_t *gate)
 {
     return gate->complete || gate->has_event ||
-           (gate->peeking_json && gate->held_len >= 2 * gate->looked_at);
+           (gate->peeking_json && gate->read_len >= 2 * gate->looked_at);
 }
 
 /* A document that is an error is held as those with another status are. */
 static apr_status_t hold_document(apipool_request_t *req)
 {
-    req->gate.peeking_json = 0;
+    end_peeking(&req->gate);
     req->gate.in_band = 1;
     return req->gate.held_len > APIPOOL_VERDICT_BODY_MAX ? decide(req) : APR_SUCCESS;
 }
@@ -365,7 +436,7 @@ static apr_status_t peek(apipool_request_t *req)
         gate->mode = APIPOOL_GATE_DROPPING;
         rv = APR_ECONNABORTED;
     }
-    else if (opens == APIPOOL_OPENS_CONTENT || gate->complete ||
+    else if (opens == APIPOOL_OPENS_CONTENT || gate->complete || gate->unreadable ||
              gate->held_len > APIPOOL_VERDICT_BODY_MAX ||
              apipool_monotonic_now() - gate->held_since > OPENING_MAX) {
         let_begin(req);
@@ -405,20 +476,45 @@ static int is_document_to_hold(const request_rec *r, const apr_bucket_brigade *b
                APIPOOL_OPENS_CONTENT;
 }
 
+/* Compressed answers are held until enough of them is decoded. */
+static int begin_decoding(apipool_request_t *req)
+{
+    apipool_gate_t *gate = &req->gate;
+    apr_pool_create(&gate->decoding, req->r->pool);
+    gate->plain = apr_brigade_create(gate->decoding, req->r->connection->bucket_alloc);
+    gate->decoder = apipool_decoder_make(apipool_content_coding(req->r), APIPOOL_VERDICT_BODY_MAX,
+                                         gate->decoding);
+    return gate->decoder != NULL;
+}
+
+static void begin_peeking(apipool_request_t *req, apr_bucket_brigade *bb)
+{
+    apipool_gate_t *gate = &req->gate;
+    if (!apipool_content_is_encoded(req->r)) {
+        gate->peeking = gate->is_events;
+        gate->peeking_json =
+            !gate->is_events && is_document(req->r) && is_document_to_hold(req->r, bb);
+        return;
+    }
+    gate->peeking = apipool_content_is_of_type(req->r, "text/event-stream");
+    gate->peeking_json = !gate->peeking && is_document(req->r);
+    if ((gate->peeking || gate->peeking_json) && !begin_decoding(req)) {
+        end_peeking(gate);
+    }
+}
+
 /* The first brigade of an answer: its head is in the request. */
 static apr_status_t first(apipool_request_t *req, apr_bucket_brigade *bb)
 {
     apipool_gate_t *gate = &req->gate;
-    if (holds_error(bb)) {
+    if (req->r->status < 400 && holds_error(bb)) { /* the status of an error tells enough */
         gate->broke = 1;
         return drop(gate, bb);
     }
-    int is_good = req->r->status == HTTP_OK;
     gate->is_events = apipool_stream_is_one(req, bb);
-    gate->peeking = is_good && gate->is_events;
-    gate->peeking_json = is_good && !gate->is_events &&
-                         apipool_content_is_of_type(req->r, "application/json") &&
-                         !apipool_content_is_encoded(req->r) && is_document_to_hold(req->r, bb);
+    if (req->r->status == HTTP_OK) {
+        begin_peeking(req, bb);
+    }
     if (req->r->status >= 400 || gate->peeking || gate->peeking_json) {
         gate->held_since = apipool_monotonic_now();
         gate->mode = APIPOOL_GATE_HOLDING;

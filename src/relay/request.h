@@ -122,11 +122,16 @@ typedef struct {
     apr_bucket_brigade *held;
     apipool_gate_mode_e mode; /* from here on to count all is 0 when an attempt begins */
     apr_off_t held_len;
-    int complete;  /* the end of the answer came */
-    int flushed;   /* what is held was to go out at once */
-    int broke;     /* the answer ended early, or an error bucket came instead of one */
-    int is_events; /* an event stream that can be read, whatever its type says */
-    int peeking;   /* what is held is the beginning of an event stream */
+    apipool_decoder_t *decoder; /* of a beginning that is held; NULL: it is not compressed */
+    apr_pool_t *decoding;       /* lives as long */
+    apr_bucket_brigade *plain;  /* what it says */
+    apr_off_t read_len;         /* bytes of the beginning that can be read */
+    int unreadable;             /* nothing more of it can be decoded */
+    int complete;               /* the end of the answer came */
+    int flushed;                /* what is held was to go out at once */
+    int broke;                  /* the answer ended early, or an error bucket came instead of one */
+    int is_events;              /* an event stream that can be read, whatever its type says */
+    int peeking;                /* what is held is the beginning of an event stream */
     apipool_sse_at_t peek;
     int has_event;       /* an event with data has ended since the last look */
     int peeking_json;    /* what is held is the beginning of a JSON document */

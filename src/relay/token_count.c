@@ -153,6 +153,12 @@ void apipool_token_count_feed(apipool_token_count_t *count, apr_bucket_brigade *
     }
 }
 
+const char *apipool_token_count_tail(const apipool_token_count_t *count, apr_size_t *len)
+{
+    int is_read = count->active && count->readable && !count->is_stream;
+    return is_read ? apipool_usage_tail(&count->usage, len) : NULL;
+}
+
 int apipool_token_count_is_done(const apipool_token_count_t *count)
 {
     return count->is_stream && count->readable && apipool_usage_is_done(&count->usage);

@@ -17,6 +17,9 @@ void apipool_token_count_begin(apipool_request_t *req);
 /** Reads what is about to pass. */
 void apipool_token_count_feed(apipool_token_count_t *count, apr_bucket_brigade *bb);
 
+/** The end of a JSON document that has passed, decoded; NULL where it is not read. */
+const char *apipool_token_count_tail(const apipool_token_count_t *count, apr_size_t *len);
+
 /** Whether an event stream has said that it is complete, so that nothing is lost if it breaks now. */
 int apipool_token_count_is_done(const apipool_token_count_t *count);
 

@@ -10,6 +10,7 @@
 #include <util_filter.h>
 
 #include "idle_conns.h"
+#include "monotonic.h"
 
 #define PIECES      32          /* of a request that one call sends */
 #define TLS_PIECE   (16 * 1024) /* a TLS record (RFC 8446 section 5.1) */
@@ -77,19 +78,53 @@ static int is_idle(apipool_upstream_conn_t *conn)
                                      PROXY_CHECK_CONN_EMPTY) == APR_SUCCESS;
 }
 
+typedef struct {
+    apr_socket_t *socket;
+    apr_time_t end; /* of apipool_monotonic_now() */
+} handshake_t;
+
+static ap_filter_rec_t *handshake_handle;
+
+/* The socket's timeout is for each read, and a handshake takes as many as the upstream likes. */
+static apr_status_t handshake_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                                     apr_read_type_e block, apr_off_t bytes)
+{
+    const handshake_t *handshake = f->ctx;
+    apr_interval_time_t left = handshake->end - apipool_monotonic_now();
+    if (left <= 0) {
+        return APR_TIMEUP;
+    }
+    apr_socket_timeout_set(handshake->socket, left);
+    return ap_get_brigade(f->next, bb, mode, block, bytes);
+}
+
+/* It stands between mod_ssl and the socket. */
+void apipool_upstream_conn_register_filter(void)
+{
+    handshake_handle =
+        ap_register_input_filter("APIPOOL_HANDSHAKE", handshake_filter, NULL, AP_FTYPE_NETWORK - 1);
+}
+
 /* The handshake comes with the first use. mod_ssl may hide that it failed behind an error bucket. */
-static int shake_hands(apipool_upstream_conn_t *conn)
+static int shake_hands(apipool_upstream_conn_t *conn, apr_time_t deadline)
 {
     conn_rec *c = conn->backend->connection;
-    apr_socket_timeout_set(conn->backend->sock, conn->worker->s->conn_timeout);
+    apr_interval_time_t patience = conn->worker->s->conn_timeout;
+    handshake_t handshake = {conn->backend->sock, apipool_monotonic_now() + patience};
+    if (deadline && deadline < handshake.end) {
+        handshake.end = deadline;
+    }
+    ap_filter_t *filter = ap_add_input_filter_handle(handshake_handle, &handshake, NULL, c);
+    apr_socket_timeout_set(handshake.socket, patience);
     APR_BRIGADE_INSERT_TAIL(conn->bb, apr_bucket_flush_create(c->bucket_alloc));
     apr_status_t rv = ap_pass_brigade(c->output_filters, conn->bb);
     apr_brigade_cleanup(conn->bb);
+    ap_remove_input_filter(filter);
     const char *note = apr_table_get(c->notes, "SSL_connect_rv");
     return rv == APR_SUCCESS && !(note && !strcmp(note, "err"));
 }
 
-int apipool_upstream_conn_connect(apipool_upstream_conn_t *conn, int is_fresh)
+int apipool_upstream_conn_connect(apipool_upstream_conn_t *conn, int is_fresh, apr_time_t deadline)
 {
     proxy_conn_rec *backend = conn->backend;
     server_rec *s = conn->r->server;
@@ -108,8 +143,9 @@ int apipool_upstream_conn_connect(apipool_upstream_conn_t *conn, int is_fresh)
     look_at(conn);
     conn->is_drained = 0;
     conn->is_new = !conn->is_reused;
-    return conn->is_reused || !backend->is_ssl || shake_hands(conn) ? OK
-                                                                    : HTTP_INTERNAL_SERVER_ERROR;
+    return conn->is_reused || !backend->is_ssl || shake_hands(conn, deadline)
+               ? OK
+               : HTTP_INTERNAL_SERVER_ERROR;
 }
 
 /* Removes what is sent. */

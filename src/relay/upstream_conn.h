@@ -33,12 +33,13 @@ typedef struct {
 int apipool_upstream_conn_open(apipool_upstream_conn_t *conn, char **path, apr_uri_t *uri);
 
 /**
- * Connects it, TLS included, unless it is connected already and silent. Waits, each time for as
- * long as the worker's connection timeout allows.
+ * Connects it, TLS included, unless it is connected already and silent. Waits for as long as the
+ * worker's connection timeout allows: for the connection, and then for the whole handshake.
  * @param is_fresh it has to be a new connection
+ * @param deadline when a handshake ends in any case; of apipool_monotonic_now(); 0: none
  * @return OK, or an HTTP status: nothing was sent
  */
-int apipool_upstream_conn_connect(apipool_upstream_conn_t *conn, int is_fresh);
+int apipool_upstream_conn_connect(apipool_upstream_conn_t *conn, int is_fresh, apr_time_t deadline);
 
 /**
  * Sends what goes out without waiting, and removes it from the brigade. TLS may wait for a record,
@@ -55,5 +56,7 @@ apr_status_t apipool_upstream_conn_read(apipool_upstream_conn_t *conn, char *to,
 
 /** Gives it back to mod_proxy's pool; to be kept open or not. Does nothing where there is none. */
 void apipool_upstream_conn_release(apipool_upstream_conn_t *conn, int keep);
+
+void apipool_upstream_conn_register_filter(void);
 
 #endif

@@ -8,6 +8,9 @@
 #include "ascii.h"
 #include "error_answer.h"
 
+#define LATE_MAX   (64 * 1024) /* an error, and what follows it */
+#define LATE_TRIES 16          /* members of its name */
+
 static int is_one_of(const char *text, const char *const *words)
 {
     while (*words && strcmp(text, *words)) {
@@ -192,6 +195,14 @@ static apipool_opens_e judge_member(const char *name, apr_size_t len, const char
     return !is_empty && is_one_of(text, contents) ? APIPOOL_OPENS_CONTENT : APIPOOL_OPENS_NEITHER;
 }
 
+/* Where documents follow each other in lines, as Ollama's do, the first one decides. */
+static apipool_opens_e judge_whole(const char *object, const char *end)
+{
+    apipool_ends_e ignored;
+    apipool_opens_e opens = judge_text(object, (apr_size_t)(end - object), &ignored);
+    return opens == APIPOOL_OPENS_ERROR ? opens : APIPOOL_OPENS_CONTENT;
+}
+
 static apipool_opens_e judge_beginning(const char *text, const char *end, int only_first)
 {
     const char *p = apipool_ascii_skip_space(text, end);
@@ -202,6 +213,7 @@ static apipool_opens_e judge_beginning(const char *text, const char *end, int on
     if (p < end && *p != '{') {
         return APIPOOL_OPENS_CONTENT;
     }
+    const char *object = p;
     while (p && p < end && opens == APIPOOL_OPENS_NEITHER) {
         const char *name = apipool_ascii_skip_space(p + 1, end);
         if (name == end || *name != '"') {
@@ -218,24 +230,39 @@ static apipool_opens_e judge_beginning(const char *text, const char *end, int on
         if (p && only_first && opens == APIPOOL_OPENS_NEITHER) {
             return APIPOOL_OPENS_CONTENT;
         }
+        if (p && *p == '}' && opens == APIPOOL_OPENS_NEITHER) {
+            return judge_whole(object, p + 1);
+        }
         p = p && *p == ',' ? p : NULL;
     }
     return opens;
 }
 
-/* Whether there is an error at any place, and not null: hardly any answer has one. */
+static const char *const errors[] = {"\"error\"", "\"base_resp\"", NULL};
+
+/* The next place where a member of that name is not null; NULL if there is none. */
+static const char *find_error(const char *text, const char *end, const char *name)
+{
+    apr_size_t len = strlen(name);
+    while ((text = memmem(text, (apr_size_t)(end - text), name, len)) != NULL) {
+        const char *value = apipool_ascii_skip_space(text + len, end);
+        value = value < end && *value == ':' ? apipool_ascii_skip_space(value + 1, end) : value;
+        if (value < end && (*value == '{' || *value == '"')) {
+            return text;
+        }
+        text += len;
+    }
+    return NULL;
+}
+
+/* Whether there is an error at any place: hardly any answer has one. */
 static int names_error(const char *text, apr_size_t len)
 {
-    static const char name[] = "\"error\"";
-    const char *end = text + len, *at = text;
-    while ((at = memmem(at, (apr_size_t)(end - at), name, sizeof(name) - 1)) != NULL) {
-        at = apipool_ascii_skip_space(at + sizeof(name) - 1, end);
-        at = at < end && *at == ':' ? apipool_ascii_skip_space(at + 1, end) : at;
-        if (at < end && (*at == '{' || *at == '"')) {
-            return 1;
-        }
+    const char *const *name = errors;
+    while (*name && !find_error(text, text + len, *name)) {
+        name++;
     }
-    return 0;
+    return *name != NULL;
 }
 
 apipool_opens_e apipool_opening_of_document(const char *text, apr_size_t len, int is_complete,
@@ -249,6 +276,42 @@ apipool_opens_e apipool_opening_of_document(const char *text, apr_size_t len, in
         opens = opens == APIPOOL_OPENS_ERROR ? opens : APIPOOL_OPENS_CONTENT;
     }
     return opens;
+}
+
+/* Where a document ends, or the last object of an array. */
+static const char *find_last(const char *text, const char *end)
+{
+    while (end > text && (apipool_ascii_is_space(end[-1]) || end[-1] == ']')) {
+        end--;
+    }
+    return end;
+}
+
+/* If the member is deeper inside, more than the end of its object follows it, and that is no JSON. */
+const char *apipool_opening_late_error(const char *text, apr_size_t len, apr_pool_t *pool)
+{
+    const char *end = find_last(text, text + len);
+    char *object = NULL;
+    text = end - text > LATE_MAX ? end - LATE_MAX : text;
+    for (const char *const *name = errors; *name; name++) {
+        const char *last[LATE_TRIES];
+        int count = 0, first;
+        for (const char *at = text; (at = find_error(at, end, *name)) != NULL; at++) {
+            last[count++ % LATE_TRIES] = at;
+        }
+        for (first = count > LATE_TRIES ? count - LATE_TRIES : 0; count > first;) {
+            const char *member = last[--count % LATE_TRIES];
+            apr_size_t size = (apr_size_t)(end - member);
+            object = object ? object : apr_palloc(pool, (apr_size_t)(end - text) + 2);
+            *object = '{';
+            memcpy(object + 1, member, size);
+            object[size + 1] = '\0';
+            if (apipool_error_answer_is_error(object, size + 1)) {
+                return object;
+            }
+        }
+    }
+    return NULL;
 }
 
 int apipool_opening_finishes(const char *text, apr_size_t len)

@@ -28,13 +28,23 @@ apipool_opens_e apipool_opening_of_event(const apipool_sse_event_t *event, apipo
 
 /**
  * Judges a JSON document by its first members: an error, or a member that holds content. If it has
- * neither it is judged when it is complete; then it is one of the two, and an error behind the
- * content counts as well. Pure, thread-safe.
+ * neither it is judged when it is complete, or its first object is; then it is one of the two. If all
+ * of it is here, an error behind the content counts as well. Pure, thread-safe.
  * @param only_first only a first member is an error: an object that was made earlier, such as a
  *                   job, may have one of its own
  */
 apipool_opens_e apipool_opening_of_document(const char *text, apr_size_t len, int is_complete,
                                             int only_first);
+
+/**
+ * Finds an error behind the content of a JSON document: among the members of the document, of the
+ * last one of several in lines or of the last element of an array. Only the last 64 KiB are looked at.
+ * Thread-safe.
+ * @param text the end of the document, from anywhere on
+ * @param pool for the result
+ * @return an object with the error and the members after it, terminated; NULL if there is none
+ */
+const char *apipool_opening_late_error(const char *text, apr_size_t len, apr_pool_t *pool);
 
 /** Tests whether a text has a finish_reason that is a string. */
 int apipool_opening_finishes(const char *text, apr_size_t len);

@@ -330,3 +330,10 @@ const char *apipool_usage_head(const apipool_usage_scan_t *scan, apr_size_t *len
     *len = scan->missing ? head_max(scan) : scan->kept_len;
     return scan->kept ? scan->kept : "";
 }
+
+const char *apipool_usage_tail(const apipool_usage_scan_t *scan, apr_size_t *len)
+{
+    apr_size_t left_out = scan->missing ? head_max(scan) : 0;
+    *len = scan->kept_len - left_out;
+    return scan->kept ? scan->kept + left_out : "";
+}

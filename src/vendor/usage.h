@@ -107,4 +107,7 @@ int apipool_usage_is_done(const apipool_usage_scan_t *scan);
 /** Returns the kept beginning of a document: all of it, unless it is too long. */
 const char *apipool_usage_head(const apipool_usage_scan_t *scan, apr_size_t *len);
 
+/** Returns the kept end of a document: all of it, unless it is too long. */
+const char *apipool_usage_tail(const apipool_usage_scan_t *scan, apr_size_t *len);
+
 #endif

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <apr_general.h>
+
 #include "opening.h"
 
 #define NEITHER  APIPOOL_OPENS_NEITHER
@@ -113,14 +115,17 @@ static const struct {
     {"{\"error\":\"\",\"error\":{},\"data\":[1", CONTENT, CONTENT},
     {"{\"id\":\"x\",\"choices\":[],\"error\":{\"code\":1}}", ERROR, ERROR},
     {"{\"id\":\"x\",\"choices\":[{\"message\":{}}],\"error\":{\"code\":1}}", CONTENT, ERROR},
-    {"{\"choices\":null,\"base_resp\":{\"status_code\":1008}}", NEITHER, ERROR},
-    {"{\"choices\":null,\"base_resp\":{\"status_code\":0}}", NEITHER, CONTENT},
-    {"{\"code\":20012,\"message\":\"x\",\"data\":null}", NEITHER, ERROR},
+    {"{\"choices\":null,\"base_resp\":{\"status_code\":1008}}", ERROR, ERROR},
+    {"{\"choices\":null,\"base_resp\":{\"status_code\":0}}", CONTENT, CONTENT},
+    {"{\"choices\":[{\"a\":1}],\"base_resp\":{\"status_code\":1008}}", CONTENT, ERROR},
+    {"{\"code\":20012,\"message\":\"x\",\"data\":null}", ERROR, ERROR},
     {"{\"code\":20000,\"message\":\"OK\",\"status\":true,\"data\":{\"balance\":\"1\"}}", CONTENT,
      CONTENT},
-    {"{\"id\":\"x\",\"deleted\":true}", NEITHER, CONTENT},
-    {"{\"type\":\"error\",\"message\":\"x\"}", NEITHER, ERROR},
-    {"{\"a\":1}", NEITHER, CONTENT},
+    {"{\"id\":\"x\",\"deleted\":true}", CONTENT, CONTENT},
+    {"{\"type\":\"error\",\"message\":\"x\"}", ERROR, ERROR},
+    {"{\"a\":1}", CONTENT, CONTENT},
+    {"{\"a\":1,\"done\":false}\n{\"error\":\"x\"}\n", CONTENT, CONTENT},
+    {"{\"error\":\"x\"}\n{\"a\":1}\n", ERROR, ERROR},
     {"{\"choices\":[{\"message\":{\"content\":\"a\"},\"error\":{\"code\":502}}]}", CONTENT, ERROR},
     {"{\"error\":null,\"output\":[{\"text\":\"\\\"error\\\":{\"}]}", CONTENT, CONTENT},
     {"{\"a\\", NEITHER, CONTENT},
@@ -165,6 +170,55 @@ static void an_object_that_was_made_earlier_may_tell_of_an_error(void **unused)
     assert_int_equal(judge(error, sizeof(error) - 1, 0, 1), ERROR);
 }
 
+static const struct {
+    const char *text, *error;
+} ends[] = {
+    {"{\"choices\":[1],\"error\":{\"code\":1},\"usage\":{}}",
+     "{\"error\":{\"code\":1},\"usage\":{}}"},
+    {"half a text\"}],\"error\" : \"x\"} \n", "{\"error\" : \"x\"}"},
+    {"[{\"a\":1},\n{\"error\":{\"error\":{\"code\":1}}}\n]\n",
+     "{\"error\":{\"error\":{\"code\":1}}}"},
+    {"{\"a\":[1],\"base_resp\":{\"status_code\":1002}}", "{\"base_resp\":{\"status_code\":1002}}"},
+    {"{\"done\":false}\n{\"error\":\"x\"}\n", "{\"error\":\"x\"}"},
+    {"{\"a\":[1],\"base_resp\":{\"status_code\":0}}", NULL},
+    {"{\"a\":[{\"error\":{\"code\":1}}]}", NULL},
+    {"{\"a\":{\"error\":{\"code\":1}}}", NULL},
+    {"{\"a\":\"\\\"error\\\":{}\",\"error\":null}", NULL},
+    {"{\"error\":{\"code\":1}", NULL},
+    {"{\"error\":{}}", NULL},
+    {"\"error\"", NULL},
+    {"]]", NULL},
+    {"", NULL},
+};
+
+static void an_error_behind_content_is_found(void **unused)
+{
+    static char long_text[200 * 1024];
+    apr_pool_t *pool;
+    apr_pool_create(&pool, NULL);
+    for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+        size_t len = strlen(ends[i].text);
+        char *exact = malloc(len ? len : 1);
+        assert_non_null(exact);
+        memcpy(exact, ends[i].text, len);
+        const char *error = apipool_opening_late_error(exact, len, pool);
+        free(exact);
+        if (error ? !ends[i].error || strcmp(error, ends[i].error) != 0 : ends[i].error != NULL) {
+            fail_msg("%s: %s", ends[i].text, error ? error : "none");
+        }
+    }
+    memset(long_text, ' ', sizeof(long_text)); /* far more than are tried, and deeper inside */
+    for (size_t at = 0; at < sizeof(long_text) - 100; at += 16) {
+        memcpy(long_text + at, "{\"error\":\"x\"},", 14);
+    }
+    memcpy(long_text + sizeof(long_text) - 50, "\"error\":\"here\"}", 15);
+    assert_string_equal(apipool_opening_late_error(long_text, sizeof(long_text), pool),
+                        "{\"error\":\"here\"}");
+    long_text[sizeof(long_text) - 1] = '}';
+    assert_null(apipool_opening_late_error(long_text, sizeof(long_text), pool));
+    apr_pool_destroy(pool);
+}
+
 static void a_finish_reason_finishes(void **unused)
 {
     static const char yes[] = "{\"finish_reason\":null},{\"finish_reason\" : \"stop\"}";
@@ -181,8 +235,10 @@ int main(void)
         cmocka_unit_test(an_event_is_an_error_content_or_neither),
         cmocka_unit_test(a_document_is_decided_by_its_first_members),
         cmocka_unit_test(an_object_that_was_made_earlier_may_tell_of_an_error),
+        cmocka_unit_test(an_error_behind_content_is_found),
         cmocka_unit_test(a_finish_reason_finishes),
     };
+    apr_initialize();
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("opening", tests, NULL, NULL);
 }
