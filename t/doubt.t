@@ -51,6 +51,7 @@ my $httpd = pool_server(
         pool('random', 'fooled'),
         pool('first', 'ok', count => 3, lines => 'APIPoolStrategy fill-first'),
         pool('pass', 'ok'),
+        token => {keys => ['sk-ant-oat01-ok-xxxxxxxxxxxx'], upstreams => [upstream('token', 'provider=anthropic')]},
         pool('wait', 'fooled', count => 2, lines => 'APIPoolWait 5'),
         mixed => {
             keys => {a => keys_of('mixed-a', 'fooled', 2), b => keys_of('mixed-b', 'ok', 1)},
@@ -172,6 +173,21 @@ subtest 'what a vendor needs of a client passes' => sub {
     chat($httpd, 'pass', query => 'key=x&access_token=y');
     ($seen) = since($mark);
     is $seen->{unparsed_uri}, '/mock/pass/v1/chat/completions', '... or no query at all';
+};
+
+subtest 'an OAuth token of Anthropic goes as Bearer' => sub {
+    for my $case (['', 'oauth-2025-04-20'], ['oauth-2025-04-20', 'oauth-2025-04-20'], ['a', 'oauth-2025-04-20,a'],
+        ['a,oauth-2025-04-20,b', 'a,oauth-2025-04-20,b'])
+    {
+        my ($own, $expected) = @$case;
+        my $mark = mark();
+        my %headers = ('x-api-key' => 'foreign', length $own ? ('anthropic-beta' => $own) : ());
+        is chat($httpd, 'token', path => '/messages', headers => \%headers)->{status}, 200, "a client with the betas <$own>";
+        my ($seen) = since($mark);
+        is $seen->{headers}{authorization}, 'Bearer sk-ant-oat01-ok-xxxxxxxxxxxx', '... as Authorization';
+        ok !exists $seen->{headers}{'x-api-key'}, '... and in no other field';
+        is $seen->{headers}{'anthropic-beta'} =~ s/, +/,/gr, $expected, '... and its beta is asked for once';
+    }
 };
 
 for my $case (['rejected', 401, 'incorrect'], ['spent', 402, 'insufficient balance']) {

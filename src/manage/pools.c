@@ -93,13 +93,11 @@ static json_t *settings_of(const apipool_pool_conf_t *pool, apr_pool_t *p)
 /* As the directive says, or a <Proxy> section, or the defaults. */
 static json_t *connections_of(const apipool_upstream_conf_t *u)
 {
-    return json_pack("{s:o,s:o,s:o,s:b,s:b,s:I}", "connect_timeout",
-                     apipool_render_seconds(u->connect_timeout), "ttl",
-                     apipool_render_seconds(u->ttl), "max",
-                     u->max ? json_integer(u->max) : json_null(), "keepalive",
-                     u->keepalive == APIPOOL_FLAG_ON, "disablereuse",
-                     u->disablereuse == APIPOOL_FLAG_ON, "responsefieldsize",
-                     (json_int_t)u->field_size);
+    return json_pack(
+        "{s:o,s:o,s:o,s:b,s:b,s:I}", "connect_timeout", apipool_render_seconds(u->connect_timeout),
+        "ttl", apipool_render_seconds(u->ttl), "max", u->max ? json_integer(u->max) : json_null(),
+        "keepalive", u->keepalive == APIPOOL_FLAG_ON, "disablereuse",
+        u->disablereuse == APIPOOL_FLAG_ON, "responsefieldsize", (json_int_t)u->field_size);
 }
 
 static json_t *upstreams_of(const apipool_pool_conf_t *pool, const apr_time_t *paused_until)
@@ -108,12 +106,12 @@ static json_t *upstreams_of(const apipool_pool_conf_t *pool, const apr_time_t *p
     for (int i = 0; i < pool->upstreams->nelts; i++) {
         const apipool_upstream_conf_t *u =
             &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_conf_t);
-        json_array_append_new(
-            array, json_pack("{s:s,s:s,s:s,s:I,s:i,s:o,s:o}", "name", u->name, "url", u->url,
-                             "provider", apipool_provider_name(u->provider), "weight",
-                             (json_int_t)u->weight, "priority", u->priority, "paused_until",
-                             apipool_render_time(paused_until[u->index]), "connections",
-                             connections_of(u)));
+        json_array_append_new(array,
+                              json_pack("{s:s,s:s,s:s,s:I,s:i,s:o,s:o}", "name", u->name, "url",
+                                        u->url, "provider", apipool_provider_name(u->provider),
+                                        "weight", (json_int_t)u->weight, "priority", u->priority,
+                                        "paused_until", apipool_render_time(paused_until[u->index]),
+                                        "connections", connections_of(u)));
     }
     return array;
 }
