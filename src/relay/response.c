@@ -26,10 +26,11 @@ static fate_e fate_of(const char *name)
     static const struct {
         const char *name;
         fate_e fate;
-    } known[] = {{"connection", LISTS_OPTIONS},
+    } known[] = {/* by their first letters */
+                 {"azure-asyncoperation", MAPPED},
+                 {"connection", LISTS_OPTIONS},
                  {"content-length", FRAMES},
                  {"content-type", TYPE},
-                 {"azure-asyncoperation", MAPPED},
                  {"content-location", MAPPED},
                  {"destination", MAPPED},
                  {"keep-alive", DROPPED},
@@ -49,9 +50,6 @@ static fate_e fate_of(const char *name)
                  {"x-goog-upload-control-url", MAPPED},
                  {"x-goog-upload-url", MAPPED}};
     char first = apipool_ascii_lower(*name);
-    if (first > 'u') { /* behind the last name, as "x-..." is */
-        return PASSES;
-    }
     for (apr_size_t i = 0; i < sizeof(known) / sizeof(*known) && *known[i].name <= first; i++) {
         if (first == *known[i].name && !ap_cstr_casecmp(name, known[i].name)) {
             return known[i].fate;
