@@ -369,8 +369,7 @@ subtest 'random requests that are at fault leave all keys to an honest client' =
         $statuses{$_} += $seen{$_} for keys %seen;
     }
     note join ', ', map {"$statuses{$_} times $_"} sort keys %statuses;
-    is $statuses{599} // 0, 0, 'each one of them is answered';
-    cmp_ok $statuses{401} // 0, '>', $count / 3, '... and many are refused by the upstream';
+    cmp_ok $statuses{401} // 0, '>', $count / 3, 'many are refused by the upstream';
     is_deeply [map { chat($httpd, 'random')->{status} } 1 .. $KEYS], [(200) x $KEYS], "it is served after $count of them";
     is_deeply states('random'), {active => $KEYS}, '... and all keys are there';
 };
