@@ -83,12 +83,15 @@ my $oidc = slurp(check_dir() . '/t/modules.conf') =~ m{^LoadModule mpm_event_mod
 my %loaded = ('single-sign-on' => [auth_openidc => $oidc]);
 my @examples = glob source_dir() . '/conf/examples/*.conf';
 is scalar @examples, 6, 'there are examples';
+like slurp(source_dir() . '/conf/apipool.conf'), qr/^ *APIPoolRewriteURLs On$/m, 'the configuration rewrites addresses in responses';
 for my $example (@examples) {
     my ($name) = $example =~ m{/([\w-]+)\.conf\z};
     my $text = slurp($example) =~ s{^( *[^#\n]*)/etc/apipool/}{$1\@DIR\@/}gmr =~ s{^APIPoolStore .*}{}mr;
     my %users = map { $_ => password_file(anna => 'x') } $text =~ m{APIPoolAdminUserFile \@DIR\@/(\S+)}g;
     my %secrets = map { $_ => 'not-known-to-anyone' } $text =~ m{exec:/bin/cat \@DIR\@/([\w-]+)}g;
     my ($module, $file) = @{$loaded{$name} || []};
+    is scalar(() = $text =~ /^ +APIPoolRewriteURLs On$/mg), scalar(() = $text =~ /^ +APIPoolUse /mg),
+        "$name: addresses in responses are rewritten";
     for my $load ($module ? ('', "LoadModule ${module}_module $file\n") : '') {
         my $what = $load ? "$name with mod_$module" : $name;
         SKIP: {

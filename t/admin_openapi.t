@@ -48,6 +48,34 @@ for my $wrong (
     ok scalar(schema_faults($wrong, $schema)), 'what is wrong is found wrong';
 }
 
+# What holds where a pool's configuration says nothing, and what an upstream's says.
+my $defaults = admin_server(
+    {
+        plain => {keys => []},
+        told => {keys => [], lines => "APIPoolFailover resend\n    APIPoolOnAbort finish",
+            upstreams => ['http://127.0.0.1:9/v1 connecttimeout=2 ttl=3 max=4 keepalive=On disablereuse=On responsefieldsize=5000']},
+    }
+)->sign_in;
+my %expected = (
+    plain => [
+        {deadline => 600, first_byte_timeout => 300, idle_timeout => 120, body_limit => 536_870_912, failover => 'safe',
+            on_abort => 'close'},
+        {connect_timeout => 10, ttl => 60, max => undef, keepalive => 0, disablereuse => 0, responsefieldsize => 65536}
+    ],
+    told => [
+        {deadline => 600, failover => 'resend', on_abort => 'finish'},
+        {connect_timeout => 2, ttl => 3, max => 4, keepalive => 1, disablereuse => 1, responsefieldsize => 5000}
+    ],
+);
+for my $pool (sort keys %expected) {
+    my $told = $defaults->ask(GET => "/pools/$pool")->{json};
+    my ($settings, $connections) = @{$expected{$pool}};
+    is_deeply {map { $_ => $told->{settings}{$_} } keys %$settings}, $settings, "the settings of the pool $pool";
+    my $own = $told->{upstreams}[0]{connections};
+    $own->{$_} = $own->{$_} ? 1 : 0 for qw(keepalive disablereuse);
+    is_deeply $own, $connections, '... and the connections of its upstream';
+}
+
 # Every operation, answered with success; ask() compares each answer with the document.
 my @keys = map {"sk-ok-openapi-key-number-$_"} 1 .. 3;
 my $admin = admin_server({main => {keys => \@keys}}, lines => ['APIPoolAdminReveal On'])->sign_in;

@@ -7,6 +7,7 @@ use APIPoolTest qw(private_httpd request json error_code check_dir mock_port fre
     upstream_mark upstream_since parallel wait_for);
 use Apache::Test ();
 use Digest::SHA qw(sha1_base64);
+use IO::Compress::Gzip qw(gzip);
 use Test::More;
 use Time::HiRes qw(time);
 use Time::Local qw(timegm);
@@ -101,6 +102,11 @@ sub ask {
         content => $options{content} // '{"model":"m","max_tokens":10}',
         headers => \%headers
     );
+}
+
+sub packed {
+    gzip(\$_[0], \my $packed);
+    return $packed;
 }
 
 sub refused {
@@ -271,6 +277,7 @@ subtest 'pools, endpoints and models' => sub {
     refused(ask('/v1/files', $key), 403, 'endpoint_not_allowed', 'a path without an alias');
     my $free = create('models', models => 'm,gpt-4o');
     my $forms = {'content-type' => 'multipart/form-data; boundary=B'};
+    my $gzip = {'content-encoding' => 'gzip'};
     my $form = sub {"--B\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n$_[0]\r\n--B--\r\n"};
     my %refused = (
         'another model' => ['/v1/chat', '{"model":"gpt-4"}'],
@@ -302,6 +309,12 @@ subtest 'pools, endpoints and models' => sub {
         'a long head line' => ['/v1/audio', $form->('gpt-4') =~ s/"model"/'"model"; x="' . 'x' x 600 . '"'/er, $forms],
         'a charset of UTF-16' => ['/v1/audio', '{"model":"m"}', {'content-type' => 'application/json; charset=utf-16'}],
         'an encoded body' => ['/v1/audio', '{"model":"m"}', {'content-encoding' => 'deflate'}],
+        'another model in a compressed body' => ['/v1/chat', packed('{"model":"gpt-4"}'), $gzip],
+        'two models in a compressed body' => ['/v1/chat', packed('{"model":"m","model":"gpt-4"}'), $gzip],
+        'a compressed body that is cut' => ['/v1/chat', substr(packed('{"model":"m"}'), 0, -9), $gzip],
+        'a compressed body that is none' => ['/v1/chat', '{"model":"m"}', $gzip],
+        'a compressed body of 70 MB' => ['/v1/chat', packed('{"model":"m"' . ' ' x 70_000_000 . '}'), $gzip],
+        'a body that is compressed twice' => ['/v1/chat', packed(packed('{"model":"m"}')), {'content-encoding' => 'gzip, gzip'}],
         'two boundaries' => ['/v1/audio', $form->('m'), {'content-type' => 'multipart/form-data; boundary=A; boundary=B'}],
         'JSON that is a form as well' => ['/v1/audio', '{"model":"m","a":"&model=gpt-4&"}',
             {'content-type' => 'application/x-www-form-urlencoded'}],
@@ -320,6 +333,7 @@ subtest 'pools, endpoints and models' => sub {
         'a deployment' => ['/v1/deployments/gpt-4o/chat/completions', '{}'],
         'a model in the query' => ['/v1/realtime?model=gpt%2d4o', '{}'],
         'a model in a form' => ['/v1/audio', $form->('m'), $forms],
+        'a model in a compressed body' => ['/v1/chat', packed('{"model":"m"}'), $gzip],
         'a file with an encoded name' => ['/v1/audio', $form->('m') =~
             s/\A/--B\r\nContent-Disposition: form-data; name="file"; filename*=utf-8''%E5%BC%A0\r\n\r\nx\r\n/r, $forms],
         'a file' => ['/v1/files', "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\nx\r\n--B--\r\n", $forms],
@@ -351,6 +365,11 @@ subtest 'limits' => sub {
     $answer = ask('/v1/chat', $key, content => '{"model":"m","max_tokens":99}');
     refused($answer, 429, 'rate_limit_exceeded', 'too many tokens a minute');
     like json($answer->{content})->{error}{message}, qr/tokens per minute/, '... which is named';
+    $key = create('compressed', tpm => 100);
+    is ask('/v1/chat', $key, content => packed('{"model":"m","max_tokens":90}'), headers => {'content-encoding' => 'gzip'})->{status},
+        200, 'tokens in a compressed body';
+    $answer = ask('/v1/chat', $key, content => packed('{"model":"m","max_tokens":99}'), headers => {'content-encoding' => 'gzip'});
+    refused($answer, 429, 'rate_limit_exceeded', '... count as well');
     $key = create('hidden', tpm => 100);
     isnt ask('/v1/%63hat/completions', $key, content => '{"model":"m","max_tokens":90}')->{status}, 429, 'a path in disguise';
     $answer = ask('/v1/%63hat/completions', $key, content => '{"model":"m","max_tokens":99}');
@@ -360,10 +379,12 @@ subtest 'limits' => sub {
     my $content = '{"model":"m","max_tokens":900}';
     print {$leaving} "POST /v1/chat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $key\r\nX-Mock: slow delayms60000\r\n",
         'Content-Length: ', length $content, "\r\n\r\n$content";
-    ok wait_for(sub { ask('/v1/chat', $key, content => $content)->{status} == 429 }), 'tokens are set aside meanwhile';
-    my ($early) = grep { $_->{name} eq 'early' } @{clients('list')->{clients}};
-    cmp_ok $early->{usage}{tpd}, '>=', 900, '... and shown as the limit counts them';
+    my $charged = sub { (grep { $_->{name} eq 'early' } @{clients('list')->{clients}})[0]{usage}{tpd} };
+    ok wait_for(sub { $charged->() >= 900 }), 'tokens are set aside meanwhile, and shown as the limit counts them';
+    is ask('/v1/chat', $key, content => $content)->{status}, 429, '... and others do not get them';
     close $leaving;
+    ok wait_for(sub { $charged->() < 900 }), 'a client that leaves before the first byte';
+    cmp_ok $charged->(), '<', 100, '... is charged its prompt, which is what the key is charged, and not what it might have got';
     ok wait_for(sub { ask('/v1/chat', $key, content => $content)->{status} == 200 }),
         '... and given back if the client leaves before the first byte';
     $key = create('unlucky', rpm => 1, tpm => 1000);

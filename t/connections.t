@@ -69,12 +69,13 @@ sub upstream {
 
 my %url = (
     (map { $_ => upstream(\&serve) } qw(plain keepalive once max ttl wide section closer)),
+    (map { $_ => upstream(\&serve) } qw(full set)),
     (map { $_ => upstream(sub { read_request($_[0]); read_request($_[0]) }) } qw(silent other)),
     probes => upstream(\&serve_probes),
 );
 my %options = (
     keepalive => 'keepalive=On', once => 'disablereuse=On', max => 'max=1', ttl => 'ttl=1',
-    wide => 'responsefieldsize=100000', other => 'timeout=2'
+    wide => 'responsefieldsize=100000', other => 'timeout=2', full => 'max=1 connecttimeout=1'
 );
 my %lines = (probes => "\n    APIPoolRecover 1 1");
 my %pools = map {
@@ -88,6 +89,12 @@ ThreadsPerChild 50
 MaxRequestWorkers 50
 <Proxy "$url{section}">
     ProxySet keepalive=On disablereuse=On responsefieldsize=100000
+</Proxy>
+<Proxy "$url{set}">
+    ProxySet ttl=60 max=20 connectiontimeout=20
+</Proxy>
+<Proxy "$url{set}/v1">
+    ProxySet ttl=1 max=1 connectiontimeout=1
 </Proxy>
 <Proxy "$url{silent}/v1">
     ProxySet timeout=1
@@ -141,6 +148,21 @@ subtest 'max' => sub {
     is join('', noted('work')), '+-' x 4, '... one after the other';
 };
 
+# The first request has the only place for three seconds. "set" has the same from the longest section of its URL.
+for my $pool (qw(full set)) {
+    subtest "no place in time: $pool" => sub {
+        my @answers = parallel(3, sub { my $answer = get($pool => 'work/3000'); return $answer->{status}, error_code($answer) });
+        is_deeply [sort map { $_->[0] } @answers], [200, 503, 503], 'two of three are told so, after connecttimeout';
+        is_deeply [grep { $_->[0] == 503 && $_->[1] ne 'upstream_busy' } @answers], [], '... and why';
+        is_deeply metrics($httpd->{base})->rules($pool), {R00 => 1, R03 => 2}, '... for nothing was sent';
+        for (1 .. 2) {
+            parallel(5, sub { get($pool => 'work/1500')->{status} });
+        }
+        is get($pool => 'x/1')->{status}, 200, 'the upstream is not paused, however often that happens';
+        is_deeply metrics($httpd->{base})->states($pool), {active => 1}, '... nor is the key to blame';
+    };
+}
+
 subtest 'fields of a response' => sub {
     is status_of(plain => 'field/65000'), 200, 'one of almost 64 KiB passes';
     is status_of(plain => 'field/66000'), 502, 'a longer one does not';
@@ -163,6 +185,8 @@ subtest 'idle connections' => sub {
     my ($port) = $url{ttl} =~ /(\d+)$/;
     get(ttl => 'x/1');
     ok wait_for(sub { grep { $_ == $port } noted('closed') }, 15), 'are closed after ttl, without another request';
+    my ($set) = $url{set} =~ /(\d+)$/;
+    ok wait_for(sub { grep { $_ == $set } noted('closed') }, 15), '... that of the longest section, too';
     get(closer => 'close/300');
     is scalar(my ($state) = sockets('closer')), 2, 'one is kept';
     ok wait_for(sub { !sockets('closer') }, 15), '... and closed when its upstream has closed it';

@@ -4,7 +4,8 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server metrics wait_for spew upstream_since send_raw error_code background chat);
+use APIPoolTest qw(pool_server metrics wait_for spew upstream_since send_raw error_code background parallel chat);
+use IO::Compress::Gzip qw(gzip);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -50,6 +51,7 @@ my $httpd = pool_server(
         pool('random', 'fooled'),
         pool('first', 'ok', count => 3, lines => 'APIPoolStrategy fill-first'),
         pool('pass', 'ok'),
+        token => {keys => ['sk-ant-oat01-ok-xxxxxxxxxxxx'], upstreams => [upstream('token', 'provider=anthropic')]},
         pool('wait', 'fooled', count => 2, lines => 'APIPoolWait 5'),
         mixed => {
             keys => {a => keys_of('mixed-a', 'fooled', 2), b => keys_of('mixed-b', 'ok', 1)},
@@ -171,6 +173,21 @@ subtest 'what a vendor needs of a client passes' => sub {
     chat($httpd, 'pass', query => 'key=x&access_token=y');
     ($seen) = since($mark);
     is $seen->{unparsed_uri}, '/mock/pass/v1/chat/completions', '... or no query at all';
+};
+
+subtest 'an OAuth token of Anthropic goes as Bearer' => sub {
+    for my $case (['', 'oauth-2025-04-20'], ['oauth-2025-04-20', 'oauth-2025-04-20'], ['a', 'oauth-2025-04-20,a'],
+        ['a,oauth-2025-04-20,b', 'a,oauth-2025-04-20,b'])
+    {
+        my ($own, $expected) = @$case;
+        my $mark = mark();
+        my %headers = ('x-api-key' => 'foreign', length $own ? ('anthropic-beta' => $own) : ());
+        is chat($httpd, 'token', path => '/messages', headers => \%headers)->{status}, 200, "a client with the betas <$own>";
+        my ($seen) = since($mark);
+        is $seen->{headers}{authorization}, 'Bearer sk-ant-oat01-ok-xxxxxxxxxxxx', '... as Authorization';
+        ok !exists $seen->{headers}{'x-api-key'}, '... and in no other field';
+        is $seen->{headers}{'anthropic-beta'} =~ s/, +/,/gr, $expected, '... and its beta is asked for once';
+    }
 };
 
 for my $case (['rejected', 401, 'incorrect'], ['spent', 402, 'insufficient balance']) {
@@ -320,22 +337,47 @@ for my $case ([401 => '401'], [402 => 'quota402']) {
 }
 
 
-# The long run is t/unit/property.c's.
+# APIPOOL_TEST_FULL=1 sends 10,000. The same without httpd is t/unit/property.c's.
 subtest 'random requests that are at fault leave all keys to an honest client' => sub {
+    my %foreign = ('X-Anything' => 'foreign');
+    my %gzipped = (%foreign, 'Content-Encoding' => 'gzip');
+    my $any = sub { return $_[rand @_] };
+    my $model = sub { return $any->('m', 'gpt-4', '', 'm' . int rand 1000, "m\\u0000" . chr(97 + rand 26), 'x' x rand 300) };
+    my $packed = sub { gzip(\$_[0], \my $to); return $to };
+    my $body = sub { return sprintf '{"model":"%s","stream":%s}', $model->(), $any->('true', 'false', '1', 'nul') };
+    my $cut = sub { return substr $_[0], 0, rand length $_[0] };
+    my $in_chunks = sub { my @rest = @_; return sub { return shift @rest } };
+    my @credentials = map { my $how = $_; sub { $how . $any->('foreign', 'sk-' . 'x' x rand 40, "\xff", '') } }
+        ('', 'Bearer ', 'bearer', 'Basic ', 'Digest ');
     my @forms = (
-        sub { (headers => {$fields[rand @fields] => 'foreign', 'X-Anything' => 'foreign'}) },
-        sub { (query => 'x=foreign', model => 'm' . int rand 1000) },
-        sub { (content => substr '{"model":"m","stream":tru', 0, int rand 25) },
-        sub { (content => "\x1f\x8b\x08\xff", headers => {'Content-Encoding' => 'gzip', 'X-Anything' => 'foreign'}) },
-        sub { (content => "model=m&x=\xff", headers => {'Content-Type' => 'text/plain', 'X-Anything' => 'foreign'}) },
-        sub { (model => "m\\u0000" . chr(97 + rand 26), headers => {'X-Anything' => 'foreign'}) },
+        sub { (headers => {%foreign, $any->(@fields) => 'foreign'}) },
+        sub { (headers => {%foreign, Authorization => $any->(@credentials)->() =~ s/\A\s+|\s+\z//gr}) },
+        sub { (headers => \%foreign, query => $any->(@arguments) . '=' . $any->('foreign', '', '%00', 'a%26b')) },
+        sub { (headers => \%foreign, model => $model->(), query => 'x=foreign') },
+        sub { (headers => \%foreign, content => $cut->($body->())) },
+        sub { (headers => \%gzipped, content => $packed->($body->())) },
+        sub { (headers => \%gzipped, content => $cut->($packed->($body->()))) },
+        sub { (headers => \%gzipped, content => "\x1f\x8b\x08\xff" . $body->()) },
+        sub { (headers => {%foreign, 'Content-Encoding' => $any->('zstd', 'br', 'gzip, gzip', 'x')}, content => $body->()) },
+        sub { (headers => \%foreign, content => $in_chunks->($any->('', '{'), $body->())) },
+        sub { (headers => {%foreign, 'Content-Type' => $any->('text/plain', 'a', 'multipart/form-data')}, content => "model=m&x=\xff") },
     );
+    my $count = $ENV{APIPOOL_TEST_REQUESTS} || ($ENV{APIPOOL_TEST_FULL} ? 10_000 : 120);
     warm('random');
-    srand 20170;
-    my $count = $ENV{APIPOOL_TEST_REQUESTS} || 120;
-    for (1 .. $count) {
-        chat($httpd, 'random', $forms[rand @forms]->(), from => '127.0.0.' . (2 + int rand 3));
+    my %statuses;
+    for my $result (parallel(4, sub {
+        my ($number) = @_;
+        srand 20_170 + $number;
+        my %seen;
+        $seen{chat($httpd, 'random', $any->(@forms)->(), from => '127.0.0.' . (2 + int rand 3))->{status}}++ for 1 .. $count / 4;
+        return %seen;
+    }))
+    {
+        my %seen = @$result;
+        $statuses{$_} += $seen{$_} for keys %seen;
     }
+    note join ', ', map {"$statuses{$_} times $_"} sort keys %statuses;
+    cmp_ok $statuses{401} // 0, '>', $count / 3, 'many are refused by the upstream';
     is_deeply [map { chat($httpd, 'random')->{status} } 1 .. $KEYS], [(200) x $KEYS], "it is served after $count of them";
     is_deeply states('random'), {active => $KEYS}, '... and all keys are there';
 };

@@ -5,7 +5,7 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server chat request send_raw serve_raw read_request metrics wait_for slurp check_dir error_code
+use APIPoolTest qw(pool_server chat request send_raw serve_raw read_request metrics wait_for slurp spew check_dir error_code
     free_port);
 use Apache::Test ();
 use IO::Socket::INET ();
@@ -321,6 +321,15 @@ my $slow = serve_raw(
             print {$socket} "HTTP/1.1 200 OK\r\n${TYPE}Content-Length: $LENGTH\r\n\r\n$BODY";
             return;
         }
+        if ($head =~ m{/events }) {
+            print {$socket} "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+            for my $event ((qq({"choices":[{"delta":{"content":"x"}}]})) x 3, '[DONE]') {
+                print {$socket} "data: $event\n\n";
+                $socket->flush;
+                sleep 0.4;
+            }
+            return;
+        }
         print {$socket} "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
         $socket->flush;
         my $begin = time;
@@ -370,6 +379,10 @@ subtest 'a client that has closed its side, and waits' => sub {
     shutdown $socket, 1;
     like rest_of($socket), qr/^HTTP\/1\.1 200 OK.*\Q$BODY\E\z/ms, 'gets its answer';
     outcome_is(complete => 1, 'which counts as one');
+    $socket = connect_to($clients, "GET /slow/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    shutdown $socket, 1;
+    like rest_of($socket), qr/(?:data: \{[^\n]+\n\n.*){3}data: \[DONE\]\n\n/s, '... and a stream to its end';
+    outcome_is(complete => 2, '... which counts as well');
 };
 
 subtest 'a client that leaves' => sub {
@@ -398,7 +411,94 @@ subtest 'HTTP/2' => sub {
     my $urls = join ' ', ("-o /dev/null $base/wait/0.01") x 20;
     my $answers = join '', map { qx($curl -Z -w '%{size_download} ' $urls 2>/dev/null) } 1 .. $H2_REQUESTS / 20;
     is $answers, "$LENGTH " x $H2_REQUESTS, 'many requests at a time are answered';
-    outcome_is(complete => 1 + $H2_REQUESTS, '... and counted as successes');
+    outcome_is(complete => 2 + $H2_REQUESTS, '... and counted as successes');
+};
+
+# --- The vendor's connection, when a client leaves ---
+
+# Notes when a request has come and when the other side has closed. /mid/NAME begins a stream.
+my $noting = serve_raw(
+    sub {
+        my ($socket) = @_;
+        my $head = read_request($socket) or return;
+        my ($where, $name) = $head =~ m{/v1/(\w+)/([\w-]+) };
+        if ($where eq 'mid') {
+            syswrite $socket, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+                . chunked(qq(data: {"choices":[{"delta":{"content":"x"}}]}\n\n), 1000) =~ s/0\r\n\z//r;
+        }
+        if ($where eq 'fine') {
+            syswrite $socket, "HTTP/1.1 200 OK\r\n${TYPE}Content-Length: $LENGTH\r\nConnection: close\r\n\r\n$BODY";
+            return;
+        }
+        spew("$dir/$name.begun", time);
+        sysread $socket, my $end, 1;
+        spew("$dir/$name.new", time);
+        rename "$dir/$name.new", "$dir/$name.closed";
+    }
+);
+my $watched = pool_server({noting => {upstreams => ["http://127.0.0.1:$noting/v1"], keys => ['sk-noting-aaaaaaaaaaaaa']}},
+    config => <<"CONF");
+LoadModule http2_module @{[Apache::Test::vars('libexecdir') || '/usr/lib/apache2/modules']}/mod_http2.so
+Protocols h2c http/1.1
+CONF
+my $SOON = $ENV{VALGRIND} ? 4 : 1;
+
+sub closes_soon {
+    my ($name, $left) = @_;
+    ok wait_for(sub { -s "$dir/$name.closed" }, 15), "$name: the upstream's connection is closed" or return;
+    cmp_ok slurp("$dir/$name.closed") - $left, '<', $SOON, '... soon after the client has left';
+    return;
+}
+
+# Requests of one connection over HTTP/2. The first one is cancelled once the upstream has it, or its answer has
+# begun; prints when, and the status of the second one.
+my $CANCEL = <<'JS';
+const [base, path, begun, other] = process.argv.slice(1);
+const http2 = require('http2'), fs = require('fs');
+const session = http2.connect(base);
+const first = session.request({':path': path});
+first.on('error', () => {});
+const cancel = () => {
+    first.close(http2.constants.NGHTTP2_CANCEL);
+    process.stdout.write(`${Date.now() / 1000} `);
+    const second = session.request({':path': other});
+    second.on('response', (head) => process.stdout.write(`${head[':status']}\n`));
+    second.on('end', () => session.close());
+    second.resume();
+};
+const watch = () => fs.existsSync(begun) ? cancel() : setTimeout(watch, 20);
+path.includes('/mid/') ? first.once('data', cancel) : watch();
+JS
+
+subtest "the vendor's connection when a client leaves" => sub {
+    for my $where (qw(before mid)) {
+        my $name = "$where-plain";
+        my $socket = connect_to($watched, "GET /noting/$where/$name HTTP/1.1\r\nHost: x\r\n\r\n");
+        my $text = '';
+        $where eq 'mid'
+            ? do { sysread $socket, $text, 4096, length $text until $text =~ /choices/ }
+            : wait_for(sub { -s "$dir/$name.begun" });
+        my $left = time;
+        close $socket;
+        closes_soon($name, $left);
+        $name = "$where-h2";
+        system "curl -s --http2-prior-knowledge --noproxy '*' -m $SOON -o $dir/h2 $watched->{base}/noting/$where/$name";
+        closes_soon($name, time);
+        SKIP: {
+            skip 'node is missing', 3 if system 'node --version >/dev/null 2>&1';
+            $name = "$where-reset";
+            open my $node, '-|', 'node', '-e', $CANCEL, $watched->{base}, "/noting/$where/$name", "$dir/$name.begun", '/noting/fine/x'
+                or die "$!\n";
+            my ($cancelled, $status) = split ' ', join '', <$node>;
+            is $status, 200, 'a connection over HTTP/2 serves on when one of its requests is cancelled';
+            closes_soon($name, $cancelled // 0);
+        }
+    }
+    my $endings = sub { metrics($watched->{base})->by(outcome => 'apipool_requests_total', pool => 'noting') };
+    my $left = system('node --version >/dev/null 2>&1') ? 4 : 6;
+    wait_for(sub { ($endings->()->{client_abort} // 0) == $left });
+    is $endings->()->{client_abort}, $left, 'all of them are counted so';
+    is $watched->faults, '', 'nothing went wrong inside';
 };
 
 subtest 'transfer codings that nobody understands' => sub {

@@ -145,6 +145,59 @@ my %pools = (
         lines => "APIPoolMaxErrors 3\n    APIPoolRecover 600 600"
     },
 );
+
+# --- The same in a row of variants: one key, two keys, requests sent again, and a limit of the first token ------------
+
+# What the client gets of the pool of each scenario: a status, or a stream that says that it is cut.
+my @VARIANTS = qw(one two resend first);
+my @scenarios = (
+    [S01 => 'limited', 0, 429, 200, 200],
+    [S02 => 'always429', 0, 429, 429, 429],
+    [S03 => 'one500', 0, 500, 200, 200],
+    [S04 => 'down', 0, 503, 200, 200],
+    [S05 => 'reset', 60, 502, 502, 200, 200],
+    [S06 => 'silent', 60, 504, 504, 200, 200],
+    [S07 => 'late', 60, 200, 200, 200, 200],
+    [S08 => 'cut', 60, 'cut', 'cut', 'cut'],
+    [S09 => 'stalls', 60, 'cut', 'cut', 'cut'],
+    [S10 => 'malformed', 60, 'cut', 'cut', 'cut'],
+    [S11 => 'nodone', 60, 200, 200, 200],
+    [S12 => 'context', 0, 400, 400, 400],
+    [S13 => 'policy', 0, 400, 400, 400],
+    [S14 => 'second400', 0, 503, 400, 400],
+    [S15 => 'flap2', 0, 0, 200, 200],    # with one key: 200 as soon as the upstream is up
+    [S16 => 'mixed', 0, 429, 200, 200],
+);
+my %lines_of = (
+    one => '',
+    two => '',
+    resend => 'APIPoolFailover resend',
+    first => "APIPoolFailover resend\n    APIPoolFirstByteTimeout 1",
+);
+
+# A pool like another one, with keys and a path of its own. Where a request may be sent again, there is somewhere to.
+sub variant {
+    my ($kind, $pool) = @_;
+    my %keys = ref $pool->{keys} eq 'HASH' ? %{$pool->{keys}} : (first => $pool->{keys});
+    my @upstreams = map {s{:$flap_port/}{:$flap_port/$kind-}r} @{$pool->{upstreams} || ["$mock/a"]};
+    $upstreams[0] .= ' name=first' if $upstreams[0] !~ / name=/;
+    if ($kind eq 'one') {
+        $#upstreams = 0;
+        %keys = (first => [$keys{first}[0]]);
+    }
+    elsif ($lines_of{$kind} && @upstreams == 1) {
+        push @upstreams, "$mock/b name=second priority=1";
+        $keys{second} = [key('ok', 'z')] if $keys{first}[0] =~ /^sk-x-/;
+    }
+    $_ = [map {"$_-$kind"} @$_] for values %keys;
+    my $lines = join "\n    ", grep {length} $pool->{lines} // '', $lines_of{$kind};
+    return {upstreams => \@upstreams, keys => \%keys, lines => $lines};
+}
+
+for my $scenario (@scenarios) {
+    my ($name, $pool, $events, @expected) = @$scenario;
+    $pools{"$VARIANTS[$_]-$pool"} = variant($VARIANTS[$_], $pools{$pool}) for 0 .. $#expected;
+}
 $_->{lines} = join "\n    ", 'APIPoolStrategy round-robin', $_->{lines} // () for values %pools;
 
 my $httpd = pool_server(\%pools, config => <<"CONF");
@@ -178,7 +231,9 @@ sub ask {
 sub counts {
     my ($pool, $rules, $states) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $metrics = metrics($httpd->{base});
+    my $metrics;
+    my $all = sub { my $sum = 0; $sum += $_ for values %{$_[0]}; return $sum };
+    wait_for(sub { $metrics = metrics($httpd->{base}); $all->($metrics->rules($pool)) >= $all->($rules) });
     is_deeply $metrics->rules($pool), $rules, 'the attempts are counted';
     is_deeply $metrics->states($pool), $states, 'the keys are in their states';
     is $metrics->in_flight($pool), 0, 'nothing is in flight';
@@ -235,9 +290,45 @@ my @knocking = map {
             return knock($pool, $up + $FLAP - 0.5);
         }
     )
-} qw(flap flap flap2 flap2);
+} qw(flap flap flap2 flap2 one-flap2 two-flap2 resend-flap2);
+
+# Each variant is asked twice, at the same time as the others.
+my %asked;
+for my $scenario (grep { $_->[0] ne 'S15' } @scenarios) {
+    my ($name, $base, $events, @expected) = @$scenario;
+    for my $pool (map {"$VARIANTS[$_]-$base"} 0 .. $#expected) {
+        $asked{$pool} = background(sub { map { scalar chat($httpd, $pool, timeout => 300, stream => $events) } 1, 2 });
+    }
+}
 
 # --- The cases -----------------------------------------------------------------------------------
+
+sub is_answered {
+    my ($answer, $expected, $events) = @_;
+    return is_truncated($answer) if $expected eq 'cut';
+    is $answer->{status}, $expected, 'the client gets the answer that is due';
+    if ($expected != 200) {
+        ok length(((json($answer->{content}) || {})->{error} || {})->{message} // ''), '... which says what is wrong';
+    }
+    elsif ($events) {
+        is tokens($answer), $events, '... to the end';
+    }
+    return;
+}
+
+for my $scenario (grep { $_->[0] ne 'S15' } @scenarios) {
+    my ($name, $base, $events, @expected) = @$scenario;
+    for my $number (0 .. $#expected) {
+        my $pool = "$VARIANTS[$number]-$base";
+        subtest "$name, $pool" => sub {
+            is_answered($_, $expected[$number], $events) for $asked{$pool}->();
+            my $metrics = metrics($httpd->{base});
+            is $metrics->in_flight($pool), 0, 'nothing is in flight';
+            my $states = $metrics->states($pool);
+            is $states->{$_} // 0, 0, "no key is $_" for $base eq 'mixed' ? () : qw(invalid quota tripped);
+        };
+    }
+}
 
 subtest '1: a 429 that says for how long' => sub {
     my %body = (limited => '{"model":"m"}', limited1 => '{}');
@@ -536,7 +627,10 @@ subtest "15: $FLAP s down, $FLAP s up" => sub {
     my @failed = grep { $_->[1] != 200 } @single;
     cmp_ok scalar @failed, '>', 0, 'without another upstream they see errors meanwhile';
     is scalar(grep { $_->[1] != 429 && $_->[1] != 502 && $_->[1] != 503 } @failed), 0, '... that say so';
-    is scalar(grep { $_->[1] != 200 } map {@$_} @seen[2, 3]), 0, 'with another one they see none';
+    is scalar(grep { $_->[1] != 200 } map {@$_} @seen[2, 3, 5, 6]), 0, 'with another one they see none';
+    my @one = @{$seen[4]};
+    is scalar(grep { $_->[1] !~ /^(?:200|429|502|503)\z/ } @one), 0, 'with one key they see what is so';
+    is scalar(grep { $_->[0] > $up + 2 && $_->[1] != 200 } @one), 0, '... and are served from then on';
     my $metrics = metrics($httpd->{base});
     is_deeply $metrics->states('flap'), {active => 3}, 'no key is blamed';
     is_deeply $metrics->states('flap2'), {active => 4}, '... there either';

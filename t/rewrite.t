@@ -90,10 +90,10 @@ subtest 'JSON' => sub {
 
 subtest 'slashes' => sub {
     for my $path ('/a//b', '//a', '/a//', '/x/https://host//y', '/a%2F%2Fb//c', '/a//b/..//c') {
-        my $expected = $path eq '/a//b/..//c' ? '/a/c' : $path;
+        my $expected = $path eq '/a//b/..//c' ? '/a///c' : $path;
         my $said = json(get("/plain$path/end")->{content}) || {};
         my $got = ($said->{target} // '') =~ s{/end$}{}r;
-        is $got, "/v1$path", $path if $path ne '/a//b/..//c';
+        is $got, "/v1$expected", $path;
     }
     my $said = json(get('/plain/a//b/../c/end')->{content}) || {};
     is $said->{target}, '/v1/a//c/end', 'dots as httpd reads them';

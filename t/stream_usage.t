@@ -59,13 +59,17 @@ $pools{said} = {
 # An upstream that answers what its path says if it is asked for usage, and a stream of a type that is none if not.
 my $EVENT = qq(data: {"choices":[{"delta":{"content":"hi"}}]}\n\n);
 my %answers = (
-    (map { $_ => [$_, 'application/json', '{"error":{"message":"no"}}'] } 400, 401, 403, 404, 429, 500, 503),
+    (map { $_ => [$_, 'application/json', '{"error":{"message":"no"}}'] } 400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 529),
     json => [200, 'application/json', '{"error":{"message":"bad request","type":"invalid_request_error"}}'],
     event => [200, 'text/event-stream', qq(data: {"error":{"message":"bad request","code":400}}\n\n)],
     timings => [
         200, 'text/plain',
         "${EVENT}data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7},"
             . "\"timings\":{\"n\":1}}\n\ndata: [DONE]\n\n"
+    ],
+    untyped => [
+        200, undef,
+        "${EVENT}data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\ndata: [DONE]\n\n"
     ],
     plain => [
         200, 'application/json',
@@ -472,7 +476,7 @@ subtest 'a refusal of something else' => sub {
 
 subtest 'whatever an upstream answers that nobody has seen to accept the option' => sub {
     my $body = '{"model":"m","stream":true}';
-    for my $name (sort grep { !/timings|plain/ } keys %answers) {
+    for my $name (sort grep { !/timings|plain|untyped/ } keys %answers) {
         my ($answer) = post("odd$name", '/chat/completions', $body);
         is $answer->{status}, 200, "$name: the request is sent once more without it";
         is $answer->{content}, "${EVENT}data: [DONE]\n\n", '... and the client gets that answer';
@@ -487,7 +491,7 @@ subtest 'whatever an upstream answers that nobody has seen to accept the option'
 
 subtest 'streams that are called something else' => sub {
     my %left = (timings => "${EVENT}data: {\"choices\":[],\"timings\":{\"n\":1}}\n\ndata: [DONE]\n\n",
-        plain => "${EVENT}data: [DONE]\n\n");
+        map { $_ => "${EVENT}data: [DONE]\n\n" } qw(plain untyped));
     for my $name (sort keys %left) {
         my ($answer) = post("odd$name", '/chat/completions', '{"model":"m","stream":true}');
         is $answer->{headers}{'content-type'}, $answers{$name}[1], "$name: the type stays";

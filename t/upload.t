@@ -8,6 +8,7 @@ use APIPoolTest qw(private_httpd request send_raw upstream_mark upstream_since m
 use Apache::Test ();
 use Digest::SHA ();
 use HTTP::Tiny ();
+use IO::Socket::INET ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -31,6 +32,13 @@ my $httpd = private_httpd(
     APIPoolKeyFile \@DIR\@/last
     APIPoolBodyLimit 1000
 </APIPool>
+<APIPool default>
+    APIPoolUpstream http://127.0.0.1:@{[mock_port()]}/v1
+    APIPoolKeyFile \@DIR\@/last
+</APIPool>
+<Location "/default">
+    APIPoolUse default
+</Location>
 <Location "/v1">
     APIPoolUse upload
     APIPoolExpose On
@@ -140,6 +148,15 @@ subtest 'over the limit' => sub {
     my $broken = send_raw("POST /small/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         port => $httpd->{port});
     like $broken, qr{\AHTTP/1.1 400 }, 'broken chunks: 400';
+};
+
+subtest 'the default limit' => sub {
+    for my $case ([536_870_913, 413], [536_870_912, 100]) {
+        my ($length, $status) = @$case;
+        my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$httpd->{port}", Timeout => 10) or die "$@\n";
+        print {$socket} "POST /default/x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: $length\r\n\r\n";
+        like scalar(<$socket>), qr{\AHTTP/1.1 $status }, "$length bytes: $status";
+    }
 };
 
 my @left = grep { -f } glob '/tmp/apipool.*';

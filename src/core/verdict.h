@@ -124,7 +124,7 @@ typedef struct {
     const char *body; /* of an error answer, as far as it was held, or data of the event */
     apr_size_t body_len;
     int replay_safe;    /* without an answer: sending again cannot have a second effect */
-    int is_out_of_time; /* without an answer: the request's own deadline was over: nobody's fault */
+    int is_out_of_time; /* without an answer: a limit of ours was over: nobody's fault */
     const apipool_custom_rule_t *custom; /* tried in their order before the built-in ones */
     int custom_count;
     apr_time_t now;

@@ -84,8 +84,20 @@ static json_t *settings_of(const apipool_pool_conf_t *pool, apr_pool_t *p)
     }
     json_object_set_new(object, "body_limit", json_integer(pool->body_limit));
     json_object_set_new(object, "stream_usage", json_boolean(pool->stream_usage));
+    json_object_set_new(object, "failover", json_string(pool->resends ? "resend" : "safe"));
+    json_object_set_new(object, "on_abort", json_string(pool->finishes ? "finish" : "close"));
     json_object_set_new(object, "limits", apipool_render_limits(&pool->limits));
     return object;
+}
+
+/* As the directive says, or a <Proxy> section, or the defaults. */
+static json_t *connections_of(const apipool_upstream_conf_t *u)
+{
+    return json_pack(
+        "{s:o,s:o,s:o,s:b,s:b,s:I}", "connect_timeout", apipool_render_seconds(u->connect_timeout),
+        "ttl", apipool_render_seconds(u->ttl), "max", u->max ? json_integer(u->max) : json_null(),
+        "keepalive", u->keepalive == APIPOOL_FLAG_ON, "disablereuse",
+        u->disablereuse == APIPOOL_FLAG_ON, "responsefieldsize", (json_int_t)u->field_size);
 }
 
 static json_t *upstreams_of(const apipool_pool_conf_t *pool, const apr_time_t *paused_until)
@@ -94,11 +106,12 @@ static json_t *upstreams_of(const apipool_pool_conf_t *pool, const apr_time_t *p
     for (int i = 0; i < pool->upstreams->nelts; i++) {
         const apipool_upstream_conf_t *u =
             &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_conf_t);
-        json_array_append_new(
-            array, json_pack("{s:s,s:s,s:s,s:I,s:i,s:o}", "name", u->name, "url", u->url,
-                             "provider", apipool_provider_name(u->provider), "weight",
-                             (json_int_t)u->weight, "priority", u->priority, "paused_until",
-                             apipool_render_time(paused_until[u->index])));
+        json_array_append_new(array,
+                              json_pack("{s:s,s:s,s:s,s:I,s:i,s:o,s:o}", "name", u->name, "url",
+                                        u->url, "provider", apipool_provider_name(u->provider),
+                                        "weight", (json_int_t)u->weight, "priority", u->priority,
+                                        "paused_until", apipool_render_time(paused_until[u->index]),
+                                        "connections", connections_of(u)));
     }
     return array;
 }

@@ -225,8 +225,11 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict)
     case APIPOOL_SAYS_EXHAUSTED:
         return reply(req, APIPOOL_REPLY_EXHAUSTED, 0);
     default:
-        return reply(req,
-                     req->attempt.timed_out ? APIPOOL_REPLY_TIMEOUT : APIPOOL_REPLY_UNREACHABLE, 0);
+        return req->attempt.is_full ? reply(req, APIPOOL_REPLY_FULL, apr_time_now())
+                                    : reply(req,
+                                            req->attempt.timed_out ? APIPOOL_REPLY_TIMEOUT
+                                                                   : APIPOOL_REPLY_UNREACHABLE,
+                                            0);
     }
 }
 

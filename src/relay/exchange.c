@@ -153,7 +153,8 @@ static apipool_wait_e connect_upstream(apipool_exchange_t *x)
     }
     if (status != OK) {
         attempt->timed_out = attempt->deadline && apipool_monotonic_now() >= attempt->deadline;
-        attempt->is_out_of_time = attempt->timed_out;
+        attempt->is_full = status == HTTP_SERVICE_UNAVAILABLE && !x->conn.backend;
+        attempt->is_out_of_time = attempt->timed_out || attempt->is_full;
         report(x, 0, "could not be reached");
         return end(x, APIPOOL_PHASE_NOT_SENT, 0);
     }

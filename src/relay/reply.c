@@ -22,6 +22,9 @@ static const struct {
                                    "The upstream could not be reached, or broke off before it "
                                    "answered."},
     [APIPOOL_REPLY_TIMEOUT] = {504, "upstream_timeout", "The upstream did not answer in time."},
+    [APIPOOL_REPLY_FULL] = {503, "upstream_busy",
+                            "All connections that this server may have to the upstream are in "
+                            "use; try again later."},
     [APIPOOL_REPLY_INVALID_KEY] = {401, "invalid_api_key",
                                    "The API key is missing or not valid here."},
     [APIPOOL_REPLY_ENDPOINT_NOT_ALLOWED] = {403, "endpoint_not_allowed",

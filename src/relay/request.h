@@ -168,7 +168,8 @@ typedef struct {
     int passing;                     /* the client has begun to get it */
     apipool_phase_e phase;           /* how far it came, once it has ended */
     int timed_out;
-    int is_out_of_time; /* the deadline was over, not the upstream's own time */
+    int is_out_of_time; /* a limit of ours was over, not the upstream's own time */
+    int is_full;        /* ... that of waiting for one of its connections (max=) */
 } apipool_attempt_t;
 
 /* What makes a request without a client: it goes to one upstream, with one key, once. What comes of it says

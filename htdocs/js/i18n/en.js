@@ -164,7 +164,7 @@ export default {
   'setting.strategy': 'Strategy', 'setting.affinity': 'Affinity', 'setting.rotations': 'Rotations to other keys', 'setting.retries': 'Retries after upstream faults', 'setting.max_errors': 'Errors in a row that trip a key',
   'setting.deadline': 'Total deadline', 'setting.wait': 'Wait for a key', 'setting.first_byte_timeout': 'First byte timeout', 'setting.idle_timeout': 'Idle timeout',
   'setting.cooldown_min': 'Shortest cooldown', 'setting.cooldown_max': 'Longest cooldown', 'setting.recover_min': 'First probe after', 'setting.recover_max': 'Longest probe interval',
-  'setting.balance_interval': 'Balance check interval', 'setting.body_limit': 'Largest request body', 'setting.stream_usage': 'Count usage of streams', 'setting.limits': 'Limits per key',
+  'setting.balance_interval': 'Balance check interval', 'setting.body_limit': 'Largest request body', 'setting.stream_usage': 'Count usage of streams', 'setting.failover': 'Requests without an answer', 'setting.on_abort': 'When a client leaves', 'setting.limits': 'Limits per key',
   'upstream.name': 'Upstream', 'upstream.url': 'Address', 'upstream.provider': 'Provider', 'upstream.weight': 'Weight', 'upstream.priority': 'Priority', 'upstream.paused': 'Paused',
   'store.well': 'Keys and statistics are saved.', 'store.errors': ['{n} save failed; see the error log.', '{n} saves failed; see the error log.'],
   'store.saved': 'Statistics saved', 'store.saves': 'Saves', 'store.took': 'Average save time', 'store.unsaved': 'Unsaved key changes', 'store.keys': 'Key capacity',

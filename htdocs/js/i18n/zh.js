@@ -163,7 +163,7 @@ export default {
   'setting.strategy': '策略', 'setting.affinity': '会话亲和性', 'setting.rotations': '换 Key 重试上限', 'setting.retries': '上游故障重试上限', 'setting.max_errors': '熔断阈值（连续错误数）',
   'setting.deadline': '总超时', 'setting.wait': '等待可用密钥', 'setting.first_byte_timeout': '首字节超时', 'setting.idle_timeout': '空闲超时',
   'setting.cooldown_min': '最短冷却', 'setting.cooldown_max': '最长冷却', 'setting.recover_min': '首次探测间隔', 'setting.recover_max': '最长探测间隔',
-  'setting.balance_interval': '余额检查间隔', 'setting.body_limit': '请求体上限', 'setting.stream_usage': '流式请求统计用量', 'setting.limits': '单个密钥的限额',
+  'setting.balance_interval': '余额检查间隔', 'setting.body_limit': '请求体上限', 'setting.stream_usage': '流式请求统计用量', 'setting.failover': '未获响应的请求', 'setting.on_abort': '客户端断开时', 'setting.limits': '单个密钥的限额',
   'upstream.name': '上游', 'upstream.url': '地址', 'upstream.provider': '提供商', 'upstream.weight': '权重', 'upstream.priority': '优先级', 'upstream.paused': '暂停',
   'store.well': '密钥和统计数据保存正常。', 'store.errors': '{n} 次保存失败，请查看错误日志。',
   'store.saved': '统计保存时间', 'store.saves': '保存次数', 'store.took': '平均保存耗时', 'store.unsaved': '有未保存的密钥更改', 'store.keys': '密钥容量',

@@ -21,7 +21,7 @@ function facts(key) {
   const list = [['state', stateLine(key)], ['upstream', key.upstream ?? NONE], ['id', html`<code>${key.id}</code> ${button({ name: 'copyId', label: t('key.copy_id'), icon: 'copy', kind: 'quiet small' })}`],
     ['added', time(key.added_at)], ['used', time(key.last_used_at)],
     ['requests', t('key.requests', { n: key.requests, good: key.successes, rate: percent(key.success_rate) })],
-    ['tokens', t('key.tokens', { n: key.total_tokens, prompt: key.prompt_tokens, completion: key.completion_tokens, cached: key.cached_tokens })],
+    ['tokens', html`${t('key.tokens', { n: key.total_tokens, prompt: key.prompt_tokens, completion: key.completion_tokens, cached: key.cached_tokens })}${key.estimated_tokens ? html`<span class="reason">${t('client.estimated', { n: key.estimated_tokens })}</span>` : ''}`],
     ['latency', t('list.aside', { text: duration(key.latency_ms), aside: t('list.of', { name: t('tile.ttft'), value: duration(key.ttft_ms) }) })], ['in_flight', number(key.in_flight)],
     ['balance', key.balance ? `${moneys(key.balance.amounts)} (${time(key.balance.checked_at)})` : NONE],
     ['errors', error ? html`${t('list.aside', { text: error.text, aside: error.when })}${error.words ? html`<span class="reason">${error.words}</span>` : ''}` : NONE]];

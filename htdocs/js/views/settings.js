@@ -19,7 +19,7 @@ const SETTINGS = {
   strategy: String, affinity: (value) => (value && value !== 'off' ? value : t('settings.off')), rotations: number, retries: number, max_errors: number,
   deadline: span, wait: span, first_byte_timeout: span, idle_timeout: span, cooldown_min: span, cooldown_max: span,
   recover_min: span, recover_max: span, balance_interval: span, body_limit: bytes,
-  stream_usage: (value) => t(value ? 'settings.on' : 'settings.off'),
+  stream_usage: (value) => t(value ? 'settings.on' : 'settings.off'), failover: String, on_abort: String,
   limits: (value) => Object.entries(value).filter(([, limit]) => limit).map(([name, limit]) => `${name} ${number(limit)}`).join(t('list.comma')) || t('limit.none'),
 };
 
