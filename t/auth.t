@@ -3,8 +3,9 @@
 use strict;
 use warnings;
 
+use APIPoolAdmin ();
 use APIPoolTest qw(private_httpd request json error_code check_dir mock_port free_port closed_port slurp
-    upstream_mark upstream_since parallel wait_for);
+    upstream_mark upstream_since parallel wait_for serve_raw read_request);
 use Apache::Test ();
 use Digest::SHA qw(sha1_base64);
 use IO::Compress::Gzip qw(gzip);
@@ -16,6 +17,18 @@ my $module = check_dir() . '/c-modules/clients/.libs/mod_clients.so';
 my $upstream = 'http://127.0.0.1:' . mock_port() . '/v1';
 my $dead = 'http://127.0.0.1:' . closed_port() . '/v1';
 my @ports = map { free_port() } 1 .. 3;
+
+# Takes a Background response, and has made it when it is read.
+my $background = 'http://127.0.0.1:' . serve_raw(
+    sub {
+        my ($socket) = @_;
+        my ($method) = (read_request($socket) // return) =~ /^(\w+)/;
+        my $response = $method eq 'POST' ? '{"id":"resp_1","status":"queued","usage":null}'
+            : '{"id":"resp_1","status":"completed","usage":{"input_tokens":7,"output_tokens":8,"total_tokens":15}}';
+        print {$socket} "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ", length $response,
+            "\r\nConnection: close\r\n\r\n$response";
+    }
+) . '/v1';
 
 # Names as they are kept: in Unicode's NFC. The last one has 63 bytes.
 my ($ZHANG, $JOSE, $LONG) = ("\xe5\xbc\xa0\xe4\xb8\x89", "Jos\xc3\xa9", "\xe5\xbc\xa0" x 21);
@@ -34,7 +47,8 @@ sub location {
 my @ours = ('AuthType APIPool', 'Require valid-user');
 my $clients = location('/clients', 'SetHandler clients');
 my $httpd = private_httpd(
-    files => {keys => "sk-ok-auth-aaaaaaaaaaaa\nsk-ok-auth-bbbbbbbbbbbb\n", passwords => 'carol:{SHA}' . sha1_base64('secret') . "=\n"},
+    files => {keys => "sk-ok-auth-aaaaaaaaaaaa\nsk-ok-auth-bbbbbbbbbbbb\n", passwords => 'carol:{SHA}' . sha1_base64('secret') . "=\n",
+        admins => APIPoolAdmin::password_file(alice => 'wonderland')},
     config => join '',
     "LoadModule clients_module $module\n",
     "LogFormat \"%u %>s %{apipool-client}n %r %q\" users\nCustomLog \@DIR\@/access_log users\n",
@@ -42,6 +56,11 @@ my $httpd = private_httpd(
     pool('main'),
     pool('second'),
     pool('dead', 'APIPoolRetries 0') =~ s/\Q$upstream/$dead/r,
+    pool('later') =~ s/\Q$upstream/$background/r,
+    pool('leaving'),
+    location('/later', 'APIPoolUse later', @ours),
+    location('/leaving', 'APIPoolUse leaving', @ours),
+    APIPoolAdmin::location('/apipool'),
     location('/v1', 'APIPoolUse main', @ours),
     location('/second', 'APIPoolUse second', @ours),
     location('/dead', 'APIPoolUse dead', @ours),
@@ -102,6 +121,12 @@ sub ask {
         content => $options{content} // '{"model":"m","max_tokens":10}',
         headers => \%headers
     );
+}
+
+# What a client has used.
+sub usage_of {
+    my ($name) = @_;
+    return (grep { $_->{name} eq $name } @{clients('list')->{clients}})[0]{usage};
 }
 
 sub packed {
@@ -377,26 +402,48 @@ subtest 'limits' => sub {
     $key = create('early', tokens_per_day => 1000);
     my $leaving = IO::Socket::INET->new(PeerAddr => $bases[0] =~ s{^http://}{}r, Timeout => 10) or die "$@\n";
     my $content = '{"model":"m","max_tokens":900}';
-    print {$leaving} "POST /v1/chat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $key\r\nX-Mock: slow delayms60000\r\n",
+    print {$leaving} "POST /leaving/chat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $key\r\nX-Mock: slow delayms60000\r\n",
         'Content-Length: ', length $content, "\r\n\r\n$content";
-    my $charged = sub { (grep { $_->{name} eq 'early' } @{clients('list')->{clients}})[0]{usage}{tpd} };
+    my $charged = sub { usage_of('early')->{tpd} };
     ok wait_for(sub { $charged->() >= 900 }), 'tokens are set aside meanwhile, and shown as the limit counts them';
     is ask('/v1/chat', $key, content => $content)->{status}, 429, '... and others do not get them';
     close $leaving;
     ok wait_for(sub { $charged->() < 900 }), 'a client that leaves before the first byte';
-    cmp_ok $charged->(), '<', 100, '... is charged its prompt, which is what the key is charged, and not what it might have got';
+    my $admin = bless {httpd => $httpd, base => $httpd->{base}, mount => '/apipool'}, 'APIPoolAdmin';
+    my @keys = @{$admin->sign_in->ask(GET => '/pools/leaving/keys')->{json}{keys}};
+    my ($prompt) = sort { $b <=> $a } map { $_->{usage}{tpd} } @keys;
+    cmp_ok $prompt, '>', 0, '... costs the key its prompt';
+    is $charged->(), $prompt, '... is charged the same, and not what it might have got';
     ok wait_for(sub { ask('/v1/chat', $key, content => $content)->{status} == 200 }),
         '... and given back if the client leaves before the first byte';
     $key = create('unlucky', rpm => 1, tpm => 1000);
     is ask('/dead/chat', $key)->{status}, 502, 'what reaches no upstream' for 1 .. 3;
     is ask('/v1/chat', $key)->{status}, 200, '... is given back';
     is ask('/v1/chat', $key)->{status}, 429, '... once';
-    my $row;
-    ok wait_for(sub {
-        ($row) = grep { $_->{name} eq 'unlucky' } @{clients('list')->{clients}};
-        return $row->{usage}{requests} == 5;
-    }, 5), 'all of them are counted';
-    cmp_ok $row->{usage}{total_tokens}, '>', 0, '... with their tokens';
+    my $usage;
+    ok wait_for(sub { ($usage = usage_of('unlucky'))->{requests} == 5 }, 5), 'all of them are counted';
+    cmp_ok $usage->{total_tokens}, '>', 0, '... with their tokens';
+};
+
+subtest 'what is made in the background is charged to who first reads what it has cost, once' => sub {
+    my $key = create('background', tokens_per_day => 20);
+    my $post = sub { ask('/later/responses', $key, content => qq({"model":"m","background":true,"max_output_tokens":$_[0]})) };
+    my $get = sub { ask('/later/responses/resp_1', $_[0], method => 'GET', content => '')->{status} };
+    my $is_charged = sub {
+        my ($tokens, $requests, $what) = @_;
+        wait_for(sub { usage_of('background')->{requests} == $requests });
+        is usage_of('background')->{tpd}, $tokens, $what;
+    };
+    is $post->(1)->{status}, 200, 'one is asked for';
+    $is_charged->(0, 1, '... which costs nothing yet');
+    is $get->($key), 200, 'it is read';
+    $is_charged->(15, 2, '... and charged');
+    is $get->($key), 200, 'it is read again';
+    $is_charged->(15, 3, '... for nothing');
+    is $get->(create('reader', tokens_per_day => 20)), 200, 'another client reads it';
+    wait_for(sub { usage_of('reader')->{requests} == 1 });
+    is usage_of('reader')->{tpd}, 0, '... for nothing as well';
+    refused($post->(10), 429, 'rate_limit_exceeded', 'the next one does not fit into the day');
 };
 
 subtest 'what the table of functions says' => sub {

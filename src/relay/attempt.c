@@ -20,6 +20,7 @@
 #include "monotonic.h"
 #include "pause.h"
 #include "reply.h"
+#include "request_accounting.h"
 #include "result.h"
 #include "rewrite.h"
 #include "websocket.h"
@@ -188,7 +189,9 @@ static int would_go_on(apipool_request_t *req)
 static int reply(apipool_request_t *req, apipool_reply_e which, apr_time_t retry_at)
 {
     apipool_gate_open(req);
-    return apipool_reply_error(req, which, retry_at);
+    int status = apipool_reply_error(req, which, retry_at); /* which waits for the handler's end */
+    apipool_request_accounting_count(req);
+    return status;
 }
 
 /* ProxyErrorOverride: httpd's own page takes the place of the answer. */
@@ -214,6 +217,10 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict)
             return override(req);
         }
         apipool_acquire_advise(req, verdict);
+        if (req->r->status >= 400) { /* costs nothing that is not known yet */
+            req->first_byte_at = apr_time_now();
+            apipool_request_accounting_count(req);
+        }
         apipool_gate_release(req);
         return OK;
     }

@@ -218,7 +218,7 @@ typedef struct apipool_request_t {
     apipool_rule_e rule;                   /* of the last attempt */
     apipool_recent_attempt_t trail[APIPOOL_RECENT_ATTEMPTS];
     apr_array_header_t *said;               /* apipool_words_t: what the upstreams said of these */
-    const apipool_request_stats_t *counted; /* with its last attempt; NULL: it is yet to be */
+    const apipool_request_stats_t *counted; /* NULL: it is yet to be */
     apr_time_t first_byte_at; /* when the client began to get an upstream's answer; 0: not yet */
     apipool_body_t body;
     apipool_facts_t demand;

@@ -133,6 +133,24 @@ const apipool_request_stats_t *apipool_request_accounting_describe(apipool_reque
     return stats;
 }
 
+void apipool_request_accounting_count(apipool_request_t *req)
+{
+    if (req->counted) {
+        return;
+    }
+    apr_time_t now = apr_time_now();
+    req->counted = apipool_request_accounting_describe(req, now);
+    apr_status_t rv = apipool_stats_record(apipool_lifecycle_segment(), req->counted, now);
+    if (rv == APR_SUCCESS) {
+        req->charge.is_in_flight = 0;
+    }
+    else {
+        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, req->r,
+                      APIPOOL_LOG(0035) "could not acquire the shared-memory lock; a request "
+                                        "was not counted");
+    }
+}
+
 int apipool_request_accounting_log(request_rec *r)
 {
     apipool_request_t *req = apipool_request_get(r);
@@ -144,21 +162,7 @@ int apipool_request_accounting_log(request_rec *r)
         note(r, "apipool-pool", req->pool->name);
         return DECLINED;
     }
-    if (req->counted) {
-        set_notes(req, req->counted);
-        return DECLINED;
-    }
-    apr_time_t now = apr_time_now();
-    const apipool_request_stats_t *stats = apipool_request_accounting_describe(req, now);
-    set_notes(req, stats);
-    apr_status_t rv = apipool_stats_record(apipool_lifecycle_segment(), stats, now);
-    if (rv == APR_SUCCESS) {
-        req->charge.is_in_flight = 0;
-    }
-    else {
-        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, r,
-                      APIPOOL_LOG(0035) "could not acquire the shared-memory lock; a request "
-                                        "was not counted");
-    }
+    apipool_request_accounting_count(req);
+    set_notes(req, req->counted);
     return DECLINED;
 }

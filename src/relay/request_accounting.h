@@ -14,8 +14,13 @@ const apipool_request_stats_t *apipool_request_accounting_describe(apipool_reque
 void apipool_outcome_complete(const apipool_request_t *req, const char *model,
                               apipool_request_stats_t *stats);
 
-/** log_transaction hook, before those that write logs: sets the notes, and counts the request unless that was
- *  done together with the report on its last attempt, which takes the lock once. */
+/** Counts a request whose end is known, once: before the client has its answer, since its next request may
+ *  depend on what its limits are given back. A success is counted with the report on its last attempt, which
+ *  takes the lock once. */
+void apipool_request_accounting_count(apipool_request_t *req);
+
+/** log_transaction hook, before those that write logs: counts the request unless that was done before, and
+ *  sets the notes. */
 int apipool_request_accounting_log(request_rec *r);
 
 #endif
