@@ -4,7 +4,8 @@
 use strict;
 use warnings;
 
-use APIPoolTest qw(pool_server read_request chat serve_raw mock_port error_code metrics slurp source_dir background);
+use APIPoolTest qw(pool_server read_request chat serve_raw mock_port error_code metrics slurp source_dir background
+    upstream_mark upstream_since);
 use Apache::Test ();
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
@@ -84,16 +85,17 @@ $pools{slowtls} = {
     keys => {bad => [key('x-slowtls', 'a')], good => [key('ok-slowtls', 'b')]}
 };
 
-# The rule of the example, between two upstreams of the mock.
+# The rule of the example, between two upstreams of the mock, each with its own name for the model.
 my ($rules) = slurp(source_dir() . '/conf/examples/context-fallback.conf') =~ /^((?: +APIPoolRule [^\n]*\n)+)/m;
 $pools{context} = {
-    upstreams => ["$mock name=small", "$mock name=large priority=1"],
+    upstreams => ["$mock name=small model=m:small", "$mock name=large model=m:large priority=1"],
     keys => {small => [key('ctx400', 'a')], large => [key('ok-large', 'b')]},
     lines => $rules
 };
 my $httpd = pool_server(\%pools, config => "SSLProxyEngine On\n");
 
 # All of them take their time, at the same time.
+my $mark = upstream_mark();
 my %asked = map {
     my $pool = $_;
     my @what = $pool eq 'context' ? () : (stream => 3);
@@ -149,6 +151,9 @@ subtest 'the example for prompts that are too long' => sub {
     my ($answer) = $asked{context}->();
     is $answer->{status}, 200, 'the larger model serves';
     is $answer->{headers}{'x-apipool-attempts'}, 2, '... as the second attempt';
+    my @models = map { $_->{model} } grep { ($_->{key} // '') =~ /\Q${\ key('ctx400', 'a')}\E|\Q${\ key('ok-large', 'b')}\E/ }
+        upstream_since($mark);
+    is_deeply \@models, ['small', 'large'], '... each asked for the model by its own name for it';
     is metrics($httpd->{base})->states('context')->{active}, 2, '... and no key is blamed';
 };
 
