@@ -5,13 +5,17 @@ use strict;
 use warnings;
 
 use APIPoolTest qw(pool_server read_request chat request send_raw serve_raw error_code metrics slurp wait_for check_dir parallel
-    config_test);
+    config_test free_port);
 use Apache::Test ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $dir = check_dir() . "/t/logs/connections-$$";
 mkdir $dir;
+my $said = qx(openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \\
+    -addext subjectAltName=IP:127.0.0.1 -keyout $dir/key -out $dir/crt 2>&1);
+die "openssl: $said" if $?;
+my $tls = free_port();
 
 sub note_down {
     my ($file, $text) = @_;
@@ -71,7 +75,7 @@ my %url = (
     (map { $_ => upstream(\&serve) } qw(plain keepalive once max ttl wide section closer)),
     (map { $_ => upstream(\&serve) } qw(full set)),
     (map { $_ => upstream(sub { read_request($_[0]); read_request($_[0]) }) } qw(silent other)),
-    probes => upstream(\&serve_probes),
+    probes => upstream(\&serve_probes), secure => "https://127.0.0.1:$tls",
 );
 my %options = (
     keepalive => 'keepalive=On', once => 'disablereuse=On', max => 'max=1', ttl => 'ttl=1',
@@ -87,6 +91,19 @@ ServerLimit 1
 StartServers 1
 ThreadsPerChild 50
 MaxRequestWorkers 50
+SSLProxyEngine On
+SSLProxyVerify require
+SSLProxyCACertificateFile $dir/crt
+Listen 127.0.0.1:$tls
+<VirtualHost 127.0.0.1:$tls>
+    SSLEngine On
+    SSLCertificateFile $dir/crt
+    SSLCertificateKeyFile $dir/key
+    KeepAliveTimeout 1
+    <Location "/">
+        SetHandler mock-llm
+    </Location>
+</VirtualHost>
 <Proxy "$url{section}">
     ProxySet keepalive=On disablereuse=On responsefieldsize=100000
 </Proxy>
@@ -190,6 +207,9 @@ subtest 'idle connections' => sub {
     get(closer => 'close/300');
     is scalar(my ($state) = sockets('closer')), 2, 'one is kept';
     ok wait_for(sub { !sockets('closer') }, 15), '... and closed when its upstream has closed it';
+    is chat($httpd, 'secure')->{status}, 200, 'one over TLS';
+    is scalar(($state) = sockets('secure')), 2, '... is kept as well';
+    ok wait_for(sub { !sockets('secure') }, 15), '... and closed when its upstream has said so and closed it';
 };
 
 is $httpd->faults, '', 'nothing went wrong inside';
@@ -197,11 +217,16 @@ is $httpd->faults, '', 'nothing went wrong inside';
 subtest 'ProxyTimeout' => sub {
     my %two = map { $_ => {upstreams => [$url{silent}], keys => ['sk-ok-proxytimeout'], lines => 'APIPoolRetries 0'} } qw(a b);
     $two{b}{lines} .= "\n    APIPoolFirstByteTimeout 2";
+    my ($probed, $noted) = (upstream(\&serve_probes), scalar noted('probes'));
+    $two{c} = {upstreams => ["$probed/v1"], keys => ['sk-ok-proxytimeout'], lines => 'APIPoolRecover 1 1'};
     my $server = pool_server(\%two, config => "ProxyTimeout 1\n");
     for my $pool (qw(a b)) {
         my $answer = chat($server, $pool, timeout => 20);
         is error_code($answer), 'upstream_timeout', "$pool: is over";
     }
+    is chat($server, 'c')->{status}, 401, 'a key is refused';
+    ok wait_for(sub { noted('probes') > $noted }, 20), '... and the probe of it ends';
+    cmp_ok +(noted('probes'))[$noted], '<', 15, '... by the same limit';
     unlike $server->log, qr/AP\d+: .*(?:crit|emerg)/, 'without more ado';
 };
 
