@@ -55,12 +55,15 @@ my %pools = (
     failing => {keys => ['sk-500-failing-aaaaaaaaaa', 'sk-ok-failing-bbbbbbbbbbb'], lines => $TURN},
     limited => {keys => ['sk-429-slow-delayms900-limited-aaaaaaaa', 'sk-ok-limited-bbbbbbbbbbb'], lines => $TURN},
     hesitant => {upstreams => ["http://127.0.0.1:$hesitant/v1"], keys => ['sk-hesitant-aaaaaaaaaaaa']},
-    (map { ($_ => {upstreams => ["http://127.0.0.1:$halves/v1"], keys => ["sk-$_-aaaaaaaaaaaaaaa"]}) } qw(close finish early)),
+    (map { ($_ => {upstreams => ["http://127.0.0.1:$halves/v1"], keys => ["sk-$_-aaaaaaaaaaaaaaa"]}) } qw(close finish early h2 h2-early)),
     slow => {keys => ['sk-ok-slow-delayms2500-aaaaaaa']},
 );
-$pools{$_}{lines} = 'APIPoolOnAbort finish' for qw(finish early);
+$pools{$_}{lines} = 'APIPoolOnAbort finish' for qw(finish early h2 h2-early);
 $pools{failing}{lines} .= "\n    APIPoolOnAbort finish";
-my $httpd = pool_server(\%pools);
+my $httpd = pool_server(\%pools, config => <<"CONF");
+LoadModule http2_module @{[Apache::Test::vars('libexecdir') || '/usr/lib/apache2/modules']}/mod_http2.so
+Protocols h2c http/1.1
+CONF
 
 # Sends a request and leaves after that time.
 sub leave {
@@ -70,6 +73,13 @@ sub leave {
         . '{"model":"m"}';
     sleep $seconds;
     return close $socket;
+}
+
+# The same over HTTP/2, before the upstream goes on after a second.
+sub leave_http2 {
+    my ($pool, $query) = @_;
+    my @curl = qw(curl -s --http2-prior-knowledge --noproxy * -m 0.5 -o /dev/null -d);
+    return system @curl, '{"model":"m"}', "$httpd->{base}/$pool/chat/completions$query";
 }
 
 # How requests of a pool have ended, once one has.
@@ -107,8 +117,9 @@ for my $pool (qw(failing limited)) {
 }
 
 subtest 'APIPoolOnAbort' => sub {
-    my %expected = (close => [{R01 => 1}, 0], finish => [{R00 => 1}, 33], early => [{R00 => 1}, 33]);
-    leave($_, 0.3, $_ eq 'early' ? '?wait' : '') for sort keys %expected;
+    my %expected = (close => [{R01 => 1}, 0], map { $_ => [{R00 => 1}, 33] } qw(finish early h2 h2-early));
+    parallel(2, sub { leave_http2($_[0] == 1 ? ('h2', '') : ('h2-early', '?wait')) });
+    leave($_, 0.3, $_ eq 'early' ? '?wait' : '') for qw(close finish early);
     for my $pool (sort keys %expected) {
         my ($rules, $tokens) = @{$expected{$pool}};
         is_deeply endings($pool), {client_abort => 1}, "$pool: the client has left";
