@@ -17,6 +17,7 @@ my $admin = admin_server(
         main => {keys => {one => \@keys, two => [$bad]},
             upstreams => ["$mock/v1 name=one", "$mock/v1 name=two priority=1"]},
         mine => {keys => ['sk-ok-mine-key-aaaaaaaa']},
+        untold => {keys => ['sk-ok-nousage-untold-aaaa']},
     },
     lines => ['APIPoolAdminReveal On'],
     config => location('/mine', 'APIPoolAdminPools mine') . location('/both', 'APIPoolAdminPools mine main mine') . <<'CONF'
@@ -52,6 +53,16 @@ my ($first) = @{list('upstream=one&limit=1')->{keys}};
 is_deeply [@$first{qw(pool upstream label account weight state enabled reason last_error last_used_at balance ttft_ms)}],
     ['main', 'one', undef, undef, 1, 'active', JSON::PP::true, (undef) x 5], 'what is not known is null';
 like $first->{masked}, qr/\Ask-o\x{2026}er-\d\z/, 'a key is masked';
+
+# --- Tokens that nobody has reported ---
+
+chat($base, 'untold');
+my $of_key = sub { $admin->ask(GET => '/pools/untold/keys')->{json}{keys}[0] };
+ok wait_for(sub { $of_key->()->{estimated_tokens} > 0 }), 'they are estimated';
+is $of_key->()->{total_tokens}, 0, '... and not among those that are';
+my ($of_model) = @{$admin->ask(GET => '/pools/untold/stats')->{json}{models}};
+is $of_model->{estimated_tokens}, $of_key->()->{estimated_tokens}, '... of a model neither';
+is $of_model->{total_tokens}, 0, '... and they stand beside those';
 
 # --- Changes -------------------------------------------------------------------------------------
 

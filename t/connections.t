@@ -13,7 +13,7 @@ use Time::HiRes qw(sleep time);
 my $dir = check_dir() . "/t/logs/connections-$$";
 mkdir $dir;
 my $said = qx(openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \\
-    -addext subjectAltName=IP:127.0.0.1 -keyout $dir/key -out $dir/crt 2>&1);
+    -addext subjectAltName=DNS:localhost -keyout $dir/key -out $dir/crt 2>&1);
 die "openssl: $said" if $?;
 my $tls = free_port();
 
@@ -75,7 +75,7 @@ my %url = (
     (map { $_ => upstream(\&serve) } qw(plain keepalive once max ttl wide section closer)),
     (map { $_ => upstream(\&serve) } qw(full set)),
     (map { $_ => upstream(sub { read_request($_[0]); read_request($_[0]) }) } qw(silent other)),
-    probes => upstream(\&serve_probes), secure => "https://127.0.0.1:$tls",
+    probes => upstream(\&serve_probes), secure => "https://localhost:$tls",
 );
 my %options = (
     keepalive => 'keepalive=On', once => 'disablereuse=On', max => 'max=1', ttl => 'ttl=1',

@@ -48,6 +48,10 @@ static int by_tokens(const void *a, const void *b)
 {
     const model_t *first = a, *second = b;
     apr_uint64_t left = first->counters.total, right = second->counters.total;
+    if (left == right) { /* as where nobody reports any */
+        left = first->counters.estimated;
+        right = second->counters.estimated;
+    }
     return left != right ? (left < right) - (left > right) : strcmp(first->name, second->name);
 }
 
@@ -81,11 +85,13 @@ static apr_status_t render_models(apr_uint32_t pool, apr_time_t now, apr_pool_t 
     apr_status_t rv = read_models(pool, now, models);
     for (int i = 0; rv == APR_SUCCESS && i < models->nelts; i++) {
         const model_t *model = &APR_ARRAY_IDX(models, i, model_t);
-        json_array_append_new(array, json_pack("{s:o,s:I,s:I,s:I}", "model",
+        const apipool_counters_snapshot_t *counters = &model->counters;
+        json_array_append_new(array, json_pack("{s:o,s:I,s:I,s:I,s:I}", "model",
                                                apipool_render_text(model->name), "requests",
-                                               (json_int_t)model->counters.requests, "errors",
-                                               (json_int_t)model->counters.errors, "total_tokens",
-                                               (json_int_t)model->counters.total));
+                                               (json_int_t)counters->requests, "errors",
+                                               (json_int_t)counters->errors, "total_tokens",
+                                               (json_int_t)counters->total, "estimated_tokens",
+                                               (json_int_t)counters->estimated));
     }
     return rv;
 }

@@ -107,7 +107,7 @@ static const char *map(const apipool_request_t *req, const char *url)
     request_rec *r = req->r;
     const char *mapped = ap_proxy_location_reverse_map(
         r, ap_get_module_config(r->per_dir_config, &proxy_module), url);
-    const char *own = mapped == url ? apipool_rewrite_url(req, url) : NULL;
+    const char *own = mapped == url ? apipool_rewrite_url(req, url, r->pool) : NULL;
     return own ? own : mapped;
 }
 

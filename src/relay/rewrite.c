@@ -36,28 +36,28 @@ static const char *path_at(apr_pool_t *p, const char *url, const char *base)
 }
 
 static const char *rewrite(const apipool_request_t *req, const apipool_upstream_conf_t *upstream,
-                           const char *url)
+                           const char *url, apr_pool_t *p)
 {
-    request_rec *r = req->r;
     int is_path = *url == '/';
-    const char *path = is_path ? url : path_at(r->pool, url, upstream->url);
+    const char *path = is_path ? url : path_at(p, url, upstream->url);
     const char *rest = path ? below(path, upstream->base_path) : NULL;
     if (!rest) {
         return NULL;
     }
-    const char *own = apr_pstrcat(r->pool, ap_os_escape_path(r->pool, req->mount, 1), rest, NULL);
-    return is_path ? own : ap_construct_url(r->pool, own, r);
+    const char *own = apr_pstrcat(p, ap_os_escape_path(p, req->mount, 1), rest, NULL);
+    return is_path ? own : ap_construct_url(p, own, req->r);
 }
 
-const char *apipool_rewrite_url(const apipool_request_t *req, const char *url)
+const char *apipool_rewrite_url(const apipool_request_t *req, const char *url, apr_pool_t *p)
 {
     const char *own = NULL;
     if (!req->mount || (url[0] == '/' && url[1] == '/')) {
         return NULL;
     }
-    own = rewrite(req, req->attempt.upstream, url);
+    own = rewrite(req, req->attempt.upstream, url, p);
     for (int i = 0; !own && *url != '/' && i < req->pool->upstreams->nelts; i++) {
-        own = rewrite(req, &APR_ARRAY_IDX(req->pool->upstreams, i, apipool_upstream_conf_t), url);
+        own =
+            rewrite(req, &APR_ARRAY_IDX(req->pool->upstreams, i, apipool_upstream_conf_t), url, p);
     }
     return own;
 }
@@ -67,14 +67,16 @@ typedef struct {
     apr_bucket_brigade *out;
     apipool_json_urls_t urls;
     apipool_json_urls_to_t to;
+    apr_pool_t *scratch; /* for one address: a response may have very many */
     int has_begun;
 } context_t;
 
 /* A JSON string needs no escapes for what an address has. */
 static const char *map(void *data, const char *url)
 {
-    const apipool_request_t *req = ((context_t *)data)->req;
-    return req->attempts ? apipool_rewrite_url(req, url) : NULL;
+    const context_t *ctx = data;
+    apr_pool_clear(ctx->scratch);
+    return ctx->req->attempts ? apipool_rewrite_url(ctx->req, url, ctx->scratch) : NULL;
 }
 
 static void write_out(void *data, const char *text, apr_size_t len)
@@ -100,6 +102,7 @@ static apr_status_t rewrite_filter(ap_filter_t *f, apr_bucket_brigade *bb)
         apr_table_unset(f->r->headers_out, "Content-Length");
         apr_table_unset(f->r->headers_out, "Content-MD5");
         ctx->has_begun = 1;
+        apr_pool_create(&ctx->scratch, f->r->pool);
         ctx->out = apr_brigade_create(f->r->pool, bb->bucket_alloc);
     }
     while (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)) {

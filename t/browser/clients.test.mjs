@@ -179,6 +179,8 @@ test('without the stream the page asks, and says so; without a server it says ho
 test('the log level is set for all processes', async () => {
   const page = await openPage(browser);
   await signIn(page, { view: 'settings' });
+  await page.locator('td[data-label=Connections]').getByText('connect timeout: 10 s, kept when idle: 1 min, longest response field: 64 KiB').first().waitFor();
+  await page.locator('.facts div').filter({ hasText: 'Requests without an answer' }).locator('dd').getByText('safe').first().waitFor();
   await page.getByLabel('Level', { exact: true }).selectOption('debug');
   await press(page, 'Set');
   await page.getByText('Log level: debug.').waitFor();

@@ -228,7 +228,7 @@ test('every state says why, and until when', async () => {
     { state: 'quota', balance: { amount: 0, currency: 'CNY', amounts: [{ amount: 0, currency: 'CNY' }], checked_at: '2026-01-02T03:04:05Z' }, next_probe_at: probe, last_error: error(402, 'R05') },
     { state: 'tripped', consecutive_errors: 5, last_error: error(500, 'R12'), next_probe_at: probe, label: 'a label as long as labels are, '.repeat(4).slice(0, 120) },
     { state: 'half_open', last_error: null },
-    { rpm: 580, tpm: 999000, tpd: 987654321, balance: { amount: 12345.678, currency: 'USD', amounts: [{ amount: 12345.678, currency: 'USD' }, { amount: 1, currency: 'CNY' }], checked_at: '2026-01-02T03:04:05Z' } }]);
+    { rpm: 580, tpm: 999000, tpd: 987654321, total_tokens: 0, estimated_tokens: 4321, balance: { amount: 12345.678, currency: 'USD', amounts: [{ amount: 12345.678, currency: 'USD' }, { amount: 1, currency: 'CNY' }], checked_at: '2026-01-02T03:04:05Z' } }]);
   await signIn(page, { view: 'keys' });
   const row = (i) => page.locator('tbody tr').nth(i).locator('td[data-label=State]').textContent();
   assert.match(await row(0), /cooling.*(2 min|1 min 5\d s).*, rate limited/s);
@@ -249,6 +249,24 @@ test('every state says why, and until when', async () => {
   await page.waitForTimeout(6000); // the key is asked for anew
   assert.equal(await dialog(page).getByLabel('Label').inputValue(), 'typed while it counts');
   await press(dialog(page), 'Copy the id');
+  await page.keyboard.press('Escape');
+  await page.waitForFunction(() => !document.querySelector('dialog'));
+  await page.locator('button.key').nth(4).click();
+  await dialog(page).locator('dd').getByText('and about 4,321 estimated').waitFor();
+  await noProblems(page);
+});
+
+test('tokens that were estimated stand beside those that were reported', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await page.route('**/api/pools/main/stats?*', async (route) => {
+    const answer = await route.fetch();
+    const stats = await answer.json();
+    assert.equal(stats.models[0].estimated_tokens, 0, 'all of it was reported');
+    stats.models[0].estimated_tokens = 4321;
+    await route.fulfill({ response: answer, json: stats });
+  });
+  await signIn(page);
+  await page.getByRole('region', { name: 'Tokens by model' }).getByText('and about 4,321 estimated').waitFor();
   await noProblems(page);
 });
 

@@ -151,7 +151,8 @@ function models({ models: list }) {
   return html`<section class="card" aria-labelledby="models"><h2 id="models">${t('overview.models')}</h2>
     ${list.length ? html`<ul class="rows">${list.slice(0, MODELS).map((model) => html`<li><span class="name">${model.model ?? t('overview.no_model')}</span>
       <span class="figure">${compact(model.total_tokens)}</span>${share(t('overview.share', { name: model.model ?? '' }), model.total_tokens, whole)}
-      <span class="hint">${t('overview.model_requests', { count: model.requests, n: model.requests, errors: model.errors })}</span></li>`)}</ul>`
+      <span class="hint">${t('overview.model_requests', { count: model.requests, n: model.requests, errors: model.errors })}
+        ${model.estimated_tokens ? html`<span class="reason">${t('client.estimated', { n: model.estimated_tokens })}</span>` : ''}</span></li>`)}</ul>`
     : html`<p class="hint">${t('overview.no_tokens')}</p>`}</section>`;
 }
 

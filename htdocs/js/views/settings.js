@@ -86,11 +86,17 @@ export class Settings extends View {
 
 const facts = (list) => html`<dl class="facts">${list.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 
-const UPSTREAM = ['name', 'url', 'provider', 'weight', 'priority', 'paused'];
+/** How each setting of an upstream's connections is shown; switches that are off are not. */
+const CONNECTIONS = { connect_timeout: span, ttl: span, max: number, keepalive: () => t('settings.on'), disablereuse: () => t('settings.on'), responsefieldsize: bytes };
+
+const connections = (of) => Object.entries(CONNECTIONS).filter(([name]) => of[name])
+  .map(([name, show]) => t('list.of', { name: t(`connection.${name}`), value: show(of[name]) })).join(t('list.comma'));
+
+const UPSTREAM = ['name', 'url', 'provider', 'weight', 'priority', 'connections', 'paused'];
 
 function upstreamRow(upstream) {
   const shown = { name: html`<strong>${upstream.name}</strong>`, url: html`<code>${upstream.url}</code>`, provider: upstream.provider,
-    weight: number(upstream.weight), priority: number(upstream.priority),
+    weight: number(upstream.weight), priority: number(upstream.priority), connections: connections(upstream.connections),
     paused: countdown(upstream.paused_until) ? t('settings.until', { at: clock(upstream.paused_until) }) : NONE };
   return html`<tr role="row">${UPSTREAM.map((name) => html`<td role="cell" data-label="${t(`upstream.${name}`)}"><span>${shown[name]}</span></td>`)}</tr>`;
 }
