@@ -141,9 +141,9 @@ like $said, qr{AP0184: APIPoolNotify: \S+/no/such is no program}, '... but a tes
 my $program = <<'SH';
 #!/bin/sh
 cd "$1" || exit 1
-{ cat; } > "new.$$" && mv "new.$$" "$2.$$"
 readlink /proc/$$/fd/* > files 2> /dev/null
 grep SigBlk /proc/$$/status > signals
+cat > "new.$$" && mv "new.$$" "$2.$$"
 [ ! -e fail ] || { echo "it is to fail" >&2; exit 3; }
 [ ! -e hang ] || { sleep 1000 & echo $! > hanging; wait; }
 SH
@@ -202,25 +202,55 @@ sub label {
     return $admin->ask(PATCH => "/pools/$of/keys/$key->{id}", json => {label => $label})->{json};
 }
 
-subtest 'a key that is lost and comes back' => sub {
-    my $key = label('single', 'the <only> one');
-    script('sk-ok-single-aaaaaaaaaaa' => '401');
-    chat($httpd, 'single');
+# Much happens at once, as each message has a second of its own.
+my $single = label('single', 'the <only> one');
+my $alice = $admin->ask(POST => '/clients', json => {name => 'alice', rpm => 4})->{json}{key};
+
+sub ask_as_alice {
+    return chat($httpd, 'shared', headers => {Authorization => "Bearer $alice"});
+}
+
+is_deeply [glob "$told/*.[0-9]*"], [], 'nothing is told while all is well';
+script('sk-ok-single-aaaaaaaaaaa' => '401', 'sk-ok-keys-aaaaaaaaaaaa' => '401', 'sk-ok-failing-aaaaaaaaaa' => '500',
+    'sk-ok-poor-aaaaaaaaaaaaa' => 'balance5');
+chat($httpd, 'single');
+chat($httpd, 'keys') for 1 .. 3;
+chat($httpd, 'failing') for 1 .. 5;
+ask_as_alice() for 1 .. 2;
+
+subtest 'a key is lost' => sub {
     my $lost = becomes_known('key_lost', 'single');
-    is_deeply [sort keys %$lost], [qw(count event host keys pool server text text_base64 time title)], '... in these members';
-    is_deeply [@$lost{qw(event pool server count)}], ['key_lost', 'single', '', 1], '... of this pool';
+    is_deeply [sort keys %$lost], [qw(count event host keys pool server text text_base64 time title)], 'the members';
+    is_deeply [@$lost{qw(event pool server count)}], ['key_lost', 'single', '', 1], 'the pool';
     my ($row) = @{$lost->{keys}};
-    is_deeply [@$row{qw(id key label upstream state reason_code)}], [$key->{id}, $key->{masked}, 'the <only> one', '127.0.0.1', 'invalid', 'R06'],
-        '... and this key';
-    is $row->{vendor}{status}, 401, '... with what the vendor said';
-    like $lost->{text}, qr/\Aapipool on \S+: pool single: a key is lost\n\Q$key->{masked}\E \(the \(only\) one\) at 127\.0\.0\.1: invalid; \w/,
-        '... and as a text';
-    unlike slurp((glob "$told/key_lost.*")[0]), qr/sk-ok-single-a/, '... never with the key';
-    my $none = becomes_known('pool_exhausted', 'single');
-    is_deeply [@$none{qw(usable total)}], [0, 1], '... which was the last one';
-    script('sk-ok-single-aaaaaaaaaaa' => '');
-    ok wait_for(sub { chat($httpd, 'single')->{status} == 200 }, 20), 'it serves again';
-    is becomes_known('key_back', 'single')->{keys}[0]{state}, 'active', '... of which is told';
+    is_deeply [@$row{qw(id key label upstream state reason_code)}], [$single->{id}, $single->{masked}, 'the <only> one', '127.0.0.1', 'invalid', 'R06'],
+        'the key';
+    is $row->{vendor}{status}, 401, 'what the vendor said';
+    like $lost->{text}, qr/\Aapipool on \S+: pool single: a key is lost\n\Q$single->{masked}\E \(the \(only\) one\) at 127\.0\.0\.1: invalid; \w/,
+        'the text';
+    unlike join('', map { slurp($_) } glob "$told/key_lost.*"), qr/sk-ok-single-a/, 'never the key';
+};
+
+subtest 'a pool has few keys, or none' => sub {
+    is_deeply [@{becomes_known('pool_exhausted', 'single')}{qw(usable total low)}], [0, 1, undef], 'none';
+    is_deeply [@{becomes_known('pool_low', 'keys')}{qw(usable total low)}], [2, 3, 3], 'few';
+};
+
+subtest 'an upstream pauses' => sub {
+    my $paused = becomes_known('upstream_paused', 'failing');
+    is $paused->{upstreams}[0]{name}, 'shaky', 'its name';
+    like $paused->{upstreams}[0]{reason}, qr/\Afails/, 'and why';
+};
+
+subtest 'a balance is low' => sub {
+    my $low = becomes_known('balance_low', 'poor');
+    is $low->{keys}[0]{balances}[0]{amount}, 5, 'what is left';
+    like $low->{text}, qr/: active; 5\.00 CNY\z/, 'of a key that still serves';
+};
+
+subtest 'a client is near a limit' => sub {
+    my $near = becomes_known('client_near_limit');
+    is_deeply $near->{clients}, [{server => '', name => 'alice', limit => 'rpm', used => 2, of => 4}], 'who, and which';
 };
 
 subtest 'the program has nothing of httpd but the error log' => sub {
@@ -229,39 +259,18 @@ subtest 'the program has nothing of httpd but the error log' => sub {
     like slurp("$told/signals"), qr/SigBlk:\s+0+$/, 'no signal is blocked';
 };
 
-subtest 'a pool with few keys' => sub {
-    script('sk-ok-keys-aaaaaaaaaaaa' => '401');
-    chat($httpd, 'keys') for 1 .. 3;
-    my $low = becomes_known('pool_low', 'keys');
-    is_deeply [@$low{qw(usable total low)}], [2, 3, 3], '... says how few';
-};
+script('sk-ok-single-aaaaaaaaaaa' => '', 'sk-ok-failing-aaaaaaaaaa' => '');
+ask_as_alice() for 1 .. 3;
+rename "$httpd->{dir}/store", "$httpd->{dir}/store.away" or die "$!\n";
 
-subtest 'an upstream that pauses' => sub {
-    script('sk-ok-failing-aaaaaaaaaa' => '500');
-    chat($httpd, 'failing') for 1 .. 5;
-    my $paused = becomes_known('upstream_paused', 'failing');
-    is $paused->{upstreams}[0]{name}, 'shaky', '... by name';
-    like $paused->{upstreams}[0]{reason}, qr/\Afails/, '... and why';
-    script('sk-ok-failing-aaaaaaaaaa' => '');
-    ok wait_for(sub { chat($httpd, 'failing')->{status} == 200 }, 20), 'it answers again';
+subtest 'and all is well again, but for the store' => sub {
+    ok wait_for(sub { chat($httpd, 'single')->{status} == 200 }, 20), 'the key serves';
+    ok wait_for(sub { chat($httpd, 'failing')->{status} == 200 }, 20), 'the upstream answers';
+    becomes_known('store_not_saved');
+    is becomes_known('client_over_limit')->{clients}[0]{used}, 4, 'the client was refused';
+    is becomes_known('key_back', 'single')->{keys}[0]{state}, 'active', 'the key is in rotation';
     becomes_known('upstream_back', 'failing');
-};
-
-subtest 'a balance' => sub {
-    is scalar(told('balance_low')), 0, 'none is low';
-    script('sk-ok-poor-aaaaaaaaaaaaa' => 'balance5');
-    my $low = becomes_known('balance_low', 'poor');
-    is $low->{keys}[0]{balances}[0]{amount}, 5, '... says what is left';
-    like $low->{text}, qr/: active; 5\.00 CNY\z/, '... of a key that still serves';
-};
-
-subtest 'a client' => sub {
-    my $key = $admin->ask(POST => '/clients', json => {name => 'alice', rpm => 4})->{json}{key};
-    chat($httpd, 'shared', key => $key, headers => {Authorization => "Bearer $key"}) for 1 .. 2;
-    my $near = becomes_known('client_near_limit');
-    is_deeply $near->{clients}, [{server => '', name => 'alice', limit => 'rpm', used => 2, of => 4}], '... who, and which';
-    chat($httpd, 'shared', headers => {Authorization => "Bearer $key"}) for 1 .. 3;
-    is becomes_known('client_over_limit')->{clients}[0]{used}, 4, '... when it was refused';
+    rename "$httpd->{dir}/store.away", "$httpd->{dir}/store" or die "$!\n";
 };
 
 subtest 'a program that fails, and one that hangs' => sub {
@@ -281,12 +290,6 @@ subtest 'a program that fails, and one that hangs' => sub {
     unlink "$told/hang";
     ok wait_for(sub { !kill 0 => slurp("$told/hanging") + 0 }, 10), '... with what it has started';
     becomes_known('pool_exhausted', 'keys');
-};
-
-subtest 'the store' => sub {
-    rename "$httpd->{dir}/store", "$httpd->{dir}/store.away" or die "$!\n";
-    becomes_known('store_not_saved');
-    rename "$httpd->{dir}/store.away", "$httpd->{dir}/store" or die "$!\n";
 };
 
 subtest 'a restart repeats nothing' => sub {

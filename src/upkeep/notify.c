@@ -5,7 +5,6 @@
 #include <apr_network_io.h>
 #include <apr_strings.h>
 #include <math.h>
-#include <sys/wait.h>
 
 #include "alarm.h"
 #include "health.h"
@@ -259,11 +258,10 @@ static apr_status_t look(const apipool_upkeep_t *upkeep, apr_time_t now, apr_poo
 
 static void note_end(const apipool_upkeep_t *upkeep, const apipool_program_end_t *end)
 {
-    const char *program = conf_of(upkeep)->program[0], *name = apipool_alarm_name(event);
-    int exited = WIFEXITED(end->status);
     if (!end->has_ended) {
         return;
     }
+    const char *program = conf_of(upkeep)->program[0], *name = apipool_alarm_name(event);
     if (end->was_stopped) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, upkeep->server,
                      APIPOOL_LOG(0185) "APIPoolNotify: %s was stopped before it had told of %s: it "
@@ -273,8 +271,7 @@ static void note_end(const apipool_upkeep_t *upkeep, const apipool_program_end_t
     else if (end->status) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, upkeep->server,
                      APIPOOL_LOG(0186) "APIPoolNotify: %s failed to tell of %s: %s %d", program,
-                     name, exited ? "exit status" : "signal",
-                     exited ? WEXITSTATUS(end->status) : WTERMSIG(end->status));
+                     name, end->why == APR_PROC_EXIT ? "exit status" : "signal", end->status);
     }
 }
 

@@ -8,7 +8,6 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define GRACE apr_time_from_sec(2)
@@ -16,9 +15,9 @@
 
 extern char **environ;
 
-static pid_t program; /* and leader of a group of its own; 0: none */
-static int in = -1;   /* its standard input; -1: closed */
-static char *message; /* and how much of it was written */
+static apr_proc_t program; /* and leader of a group of its own; its number is 0: none */
+static int in = -1;        /* its standard input; -1: closed */
+static char *message;      /* and how much of it was written */
 static size_t written;
 static apr_time_t ends_by;
 static int was_stopped;
@@ -63,7 +62,7 @@ static int spawn(char *const *words, int from)
     if (!rv) {
         rv = set_attributes(&attributes);
         rv = rv ? rv : set_files(&files, from);
-        rv = rv ? rv : posix_spawn(&program, words[0], &files, &attributes, words, environ);
+        rv = rv ? rv : posix_spawn(&program.pid, words[0], &files, &attributes, words, environ);
         posix_spawn_file_actions_destroy(&files);
     }
     posix_spawnattr_destroy(&attributes);
@@ -109,7 +108,7 @@ apr_status_t apipool_notify_program_start(char *const *words, const char *text,
     in = ends[1];
     written = 0;
     if (rv) {
-        program = 0;
+        program.pid = 0;
         close_input();
         return rv;
     }
@@ -122,28 +121,28 @@ apr_status_t apipool_notify_program_start(char *const *words, const char *text,
 
 int apipool_notify_program_runs(void)
 {
-    return program != 0;
+    return program.pid != 0;
 }
 
 /* The group has its leader's number; it may be gone. */
 static void stop(void)
 {
     was_stopped = 1;
-    kill(-program, SIGKILL);
+    kill(-program.pid, SIGKILL);
 }
 
 apipool_program_end_t apipool_notify_program_look(apr_time_t now)
 {
     apipool_program_end_t end = {0};
-    if (!program) {
+    if (!program.pid) {
         return end;
     }
     write_on();
-    pid_t ended = waitpid(program, &end.status, WNOHANG);
-    if (ended == program || (ended < 0 && errno != EINTR)) {
+    apr_status_t rv = apr_proc_wait(&program, &end.status, &end.why, APR_NOWAIT);
+    if (rv != APR_CHILD_NOTDONE && rv != APR_EINTR) {
         end.has_ended = 1;
         end.was_stopped = was_stopped;
-        program = 0;
+        program.pid = 0;
         close_input();
     }
     else if (!was_stopped && (now >= ends_by || ends_by - now > apr_time_from_sec(3600))) {
@@ -156,15 +155,15 @@ apipool_program_end_t apipool_notify_program_finish(void)
 {
     apr_time_t begin = apr_time_now();
     apipool_program_end_t end = apipool_notify_program_look(begin);
-    for (int i = 0; program && i < GRACE / PAUSE; i++) {
+    for (int i = 0; program.pid && i < GRACE / PAUSE; i++) {
         apr_sleep(PAUSE);
         end = apipool_notify_program_look(begin);
     }
-    if (program) {
+    if (program.pid) {
         stop();
-        waitpid(program, &end.status, 0);
+        apr_proc_wait(&program, &end.status, &end.why, APR_WAIT);
         end.has_ended = end.was_stopped = 1;
-        program = 0;
+        program.pid = 0;
         close_input();
     }
     return end;

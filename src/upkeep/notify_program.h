@@ -3,8 +3,7 @@
 #ifndef APIPOOL_UPKEEP_NOTIFY_PROGRAM_H
 #define APIPOOL_UPKEEP_NOTIFY_PROGRAM_H
 
-#include <apr_errno.h>
-#include <apr_time.h>
+#include <apr_thread_proc.h>
 
 /* For the watchdog's thread of the singleton process. No function waits but the last. */
 
@@ -12,7 +11,8 @@
 typedef struct {
     int has_ended;   /* 0: it runs; or none was started since the last end */
     int was_stopped; /* it took too long, or httpd's child ends */
-    int status;      /* as of waitpid() */
+    int status;      /* exit status, or the signal that ended it */
+    apr_exit_why_e why;
 } apipool_program_end_t;
 
 /**
