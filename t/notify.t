@@ -273,6 +273,12 @@ subtest 'and all is well again, but for the store' => sub {
     rename "$httpd->{dir}/store.away", "$httpd->{dir}/store" or die "$!\n";
 };
 
+for my $case (['key_lost', 'single'], ['key_back', 'single'], ['pool_exhausted', 'single'], ['pool_low', 'keys'],
+    ['key_lost', 'keys'], ['upstream_paused', 'failing'], ['upstream_back', 'failing'], ['balance_low', 'poor'],
+    ['client_near_limit', ''], ['client_over_limit', ''], ['store_not_saved', '']) {
+    is scalar(my @once = told(@$case)), 1, "@$case: once, whatever the number of processes";
+}
+
 subtest 'a program that fails, and one that hangs' => sub {
     spew("$told/fail", '');
     script('sk-ok-keys-bbbbbbbbbbbb' => '401');

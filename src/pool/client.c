@@ -201,8 +201,9 @@ static apipool_client_admitted_e admit_locked(apipool_segment_t *segment,
             result = (apipool_client_admitted_e)(APIPOOL_CLIENT_OVER_RPM + i);
         }
     }
-    slot->refused |=
-        result == APIPOOL_CLIENT_ADMITTED ? 0 : 1u << (result - APIPOOL_CLIENT_OVER_RPM);
+    if (result != APIPOOL_CLIENT_ADMITTED) {
+        slot->refused |= 1u << (result - APIPOOL_CLIENT_OVER_RPM);
+    }
     if (result == APIPOOL_CLIENT_ADMITTED && !charge->is_in_flight) {
         result = enter_locked(segment, slot, charge, now, retry_at);
     }
