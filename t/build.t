@@ -41,7 +41,8 @@ sub run_make {
 my @trees = (
     (map {"usr/share/apipool/htdocs/$_"} files_below("$source/htdocs"), 'vendor/chart.min.js'),
     (map {"usr/share/doc/mod_apipool/docs/$_"} files_below("$source/docs")),
-    (map {"usr/share/apipool/examples/$_"} map { s{^examples/}{}r } grep {m{/}} files_below("$source/conf")),
+    (map {"usr/share/apipool/examples/$_"} map { s{^examples/}{}r } grep {m{/} && !m{^notify/}} files_below("$source/conf")),
+    (map {"usr/share/apipool/notify/$_"} files_below("$source/conf/notify")),
     (map { 'usr/share/doc/mod_apipool/' . s{.*/}{}r } glob("$source/README*.md"), 'CHANGES'),
     qw(usr/share/apipool/openapi.json usr/lib/test/mod_apipool.so usr/lib/test/mod_apipool_admin.so)
 );

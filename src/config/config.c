@@ -7,6 +7,7 @@
 
 #include <apr_hash.h>
 #include <apr_strings.h>
+#include <math.h>
 
 #define PICK(base, add, field, unset) ((add)->field != (unset) ? (add)->field : (base)->field)
 
@@ -52,6 +53,10 @@ void *apipool_config_create_server(apr_pool_t *p, server_rec *s)
     conf->save_interval = apr_time_from_sec(60);
     conf->max_pending = 1000;
     conf->async = 1;
+    conf->notify.marks.balance = NAN;
+    conf->notify.percent = 80;
+    conf->notify.every = apr_time_from_sec(10);
+    conf->notify.longest = apr_time_from_sec(10);
     return conf;
 }
 
@@ -86,6 +91,7 @@ apipool_pool_conf_t *apipool_config_make_pool(apr_pool_t *p, server_rec *s, cons
     pool->body_limit = 512 * 1024 * 1024;
     pool->stream_usage = 1;
     pool->balance.interval = apr_time_from_sec(3600);
+    pool->notify = (apipool_notify_marks_t){.low = -1, .balance = NAN};
     pool->policy.cooldown_min = apr_time_from_sec(1);
     pool->policy.cooldown_max = apr_time_from_sec(60);
     pool->policy.recover_min = apr_time_from_sec(60);
@@ -350,6 +356,25 @@ void apipool_config_warn(server_rec *main_server)
                    conf->client_capacity);
 }
 
+/* httpd's children run it; whether they may, only they can tell. */
+static void warn_of_program(apr_pool_t *p, server_rec *main_server)
+{
+    char *const *program = apipool_config_server(main_server)->notify.program;
+    const apr_int32_t wanted = APR_FINFO_TYPE | APR_FINFO_PROT;
+    const apr_fileperms_t any = APR_FPROT_UEXECUTE | APR_FPROT_GEXECUTE | APR_FPROT_WEXECUTE;
+    apr_finfo_t info;
+    if (!program) {
+        return;
+    }
+    apr_status_t rv = apr_stat(&info, program[0], wanted, p);
+    if (rv != APR_SUCCESS || info.filetype != APR_REG || !(info.protection & any)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, main_server,
+                     APIPOOL_LOG(0184) "APIPoolNotify: %s is no program that can be run, so "
+                                       "nobody will be told of events",
+                     program[0]);
+    }
+}
+
 int apipool_config_check(apr_pool_t *p, server_rec *main_server)
 {
     apr_array_header_t *pools = apipool_config_all_pools(p, main_server);
@@ -372,5 +397,6 @@ int apipool_config_check(apr_pool_t *p, server_rec *main_server)
                      keys, capacity, keys);
         faults++;
     }
+    warn_of_program(p, main_server);
     return faults ? HTTP_INTERNAL_SERVER_ERROR : OK;
 }

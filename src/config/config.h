@@ -70,6 +70,21 @@ typedef struct {
     const char *alias, *path;
 } apipool_endpoint_t;
 
+/* APIPoolNotify: what operators are told of a pool; or of all whose own directive does not say. */
+typedef struct {
+    apr_int64_t low; /* fewer usable keys; -1: not said */
+    double balance;  /* a key has less; NaN: not said */
+} apipool_notify_marks_t;
+
+/* The same in the main server. */
+typedef struct {
+    apipool_notify_marks_t marks;
+    char *const *program;        /* with its arguments, and NULL; NULL: none */
+    apr_uint32_t percent;        /* share of a client's limit that is near it */
+    apr_interval_time_t every;   /* between calls for the same event of a pool */
+    apr_interval_time_t longest; /* that the program may take */
+} apipool_notify_conf_t;
+
 typedef struct {
     const char *name;
     server_rec *server;
@@ -88,6 +103,7 @@ typedef struct {
     apr_int64_t first_byte_timeout, idle_timeout; /* 0 until post_config: not said */
     apipool_policy_t policy;
     apipool_balance_check_t balance;
+    apipool_notify_marks_t notify;
     apipool_key_limits_t limits;
     apr_uint32_t client_concurrency; /* for clients without a limit of their own; 0: none */
     apr_array_header_t *allowed;     /* const char *: APIPoolAllow paths, closed by default */
@@ -139,6 +155,7 @@ typedef struct {
     apr_interval_time_t save_interval;
     apr_uint32_t max_pending;
     int async; /* requests may wait without a thread */
+    apipool_notify_conf_t notify;
 } apipool_server_conf_t;
 
 static inline apr_interval_time_t apipool_shorter(apr_interval_time_t a, apr_interval_time_t b)

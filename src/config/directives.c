@@ -332,6 +332,9 @@ const command_rec apipool_directives[] = {
                   "requests after which statistics are saved at once"),
     AP_INIT_FLAG("APIPoolAsync", set_async, NULL, RSRC_CONF,
                  "Off to let each request keep a thread while it waits for an upstream"),
+    AP_INIT_TAKE_ARGV("APIPoolNotify", apipool_directive_notify, NULL, RSRC_CONF,
+                      "[low=N] [balance=N] [client=PERCENT] [every=SECONDS] [timeout=SECONDS] "
+                      "PROGRAM [ARGUMENT ...]; in a pool low= and balance= alone"),
     AP_INIT_TAKE1("APIPoolUse", apipool_directive_use, NULL, RSRC_CONF | ACCESS_CONF,
                   "the pool that serves requests here, or off"),
     AP_INIT_FLAG("APIPoolExpose", apipool_directive_expose, NULL, RSRC_CONF | ACCESS_CONF,

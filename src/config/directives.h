@@ -64,6 +64,7 @@ const char *apipool_directive_upstream(cmd_parms *cmd, void *dir, const char *ar
 const char *apipool_directive_key_file(cmd_parms *cmd, void *dir, const char *path,
                                        const char *option);
 const char *apipool_directive_balance(cmd_parms *cmd, void *dir, const char *args);
+const char *apipool_directive_notify(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
 const char *apipool_directive_store(cmd_parms *cmd, void *dir, const char *path,
                                     const char *option);
 const char *apipool_directive_secret_file(cmd_parms *cmd, void *dir, const char *path);

@@ -60,6 +60,9 @@ typedef struct {
     apr_time_t created_at, last_used_at;
     apr_uint32_t in_flight; /* unfinished requests; see holders in segment_layout.h */
     apipool_window_t windows[APIPOOL_CLIENT_WINDOWS];
+    apr_uint32_t refused; /* limits that have refused a request, as bits; an alarm takes them */
+    apr_uint32_t told;    /* what an alarm has told of each limit, and when; see watch.c */
+    apr_time_t told_at[APIPOOL_CLIENT_LIMITS];
     apipool_counters_t counters;
     apipool_client_terms_t terms[2];
 } apipool_client_slot_t;

@@ -98,6 +98,8 @@ typedef struct {
     apr_time_t saved_at, save_reported_at; /* last save of statistics; last report of a failure */
     apr_uint64_t saves, save_errors, save_time;     /* all kinds; microseconds */
     apr_interval_time_t last_save_time;             /* save of statistics */
+    apr_uint64_t told_saves, told_errors;           /* as an alarm saw them last; see watch.h */
+    apr_uint64_t told_failing;                      /* it has told that they fail */
     unsigned char secret[APIPOOL_SECRET_SIZE];      /* key ids are derived from this */
     unsigned char sealed_with[APIPOOL_SECRET_SIZE]; /* seals the store and signs sessions */
 } apipool_store_state_t;

@@ -35,6 +35,8 @@ struct apipool_pool_t {
     apr_uint32_t winner;     /* position that won the last comparison */
     apr_uint32_t unreported; /* requests without a key that were not logged */
     apr_time_t reported_at;  /* time of the last such log line */
+    apr_uint32_t told;       /* what an alarm has told; see watch.c. So are the next ones */
+    apr_uint32_t unused;
 };
 
 /* Statistics of a pool, by requests of clients. */
@@ -129,6 +131,7 @@ struct apipool_upstream_t {
     apr_uint64_t refused_model; /* only model of the round, or 0 */
     apr_uint64_t successes, failures;
     double failing; /* moving average of results of keys without a failure streak */
+    apr_uint32_t told, unused;
     apr_uint64_t rules[APIPOOL_RULE_COUNT]; /* attempts by verdict */
     apipool_counters_t counters;            /* by attempts */
     apr_uint64_t endings[APIPOOL_ENDINGS];  /* requests whose last attempt was here, by ending */
@@ -269,7 +272,8 @@ struct apipool_slot_t {
     };
     apr_uint16_t reason; /* why it left the rotation last; see reason.h */
     apr_uint16_t words;  /* place of what the vendor said of the last error */
-    apr_uint16_t unused[2];
+    apr_uint16_t told;
+    apr_uint16_t unused;
     apr_uint64_t also_unused[3];
 };
 

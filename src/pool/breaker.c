@@ -271,6 +271,19 @@ void apipool_breaker_success_locked(apipool_upstream_t *u, apr_uint64_t model, a
     }
 }
 
+const char *apipool_breaker_why(const apipool_upstream_t *u)
+{
+    if (u->faults.pausing) {
+        return "fails";
+    }
+    for (int i = 0; u->fault_models_used && i < APIPOOL_FAULT_MODELS; i++) {
+        if (u->model_faults[i].breaker.pausing) {
+            return "fails with a model";
+        }
+    }
+    return !u->refusals.pausing ? NULL : are_closing(u) ? "limits every key" : "refuses every key";
+}
+
 int apipool_breaker_is_troubled(const apipool_upstream_t *u, apr_uint64_t model)
 {
     const apipool_model_faults_t *entry =

@@ -59,6 +59,10 @@ apr_time_t apipool_breaker_named_locked(const apipool_upstream_t *u, apr_uint64_
 void apipool_breaker_answered_locked(apipool_upstream_t *u, apr_uint64_t model);
 void apipool_breaker_success_locked(apipool_upstream_t *u, apr_uint64_t model, apr_time_t now);
 
+/** Why the breaker is open for any model or client: what the upstream does, a static sentence
+ *  without a subject; NULL: it is not. Reads single numbers, so the lock is not needed. */
+const char *apipool_breaker_why(const apipool_upstream_t *u);
+
 /** Returns 1 if a success of a model would change the breaker. No lock: single numbers. */
 int apipool_breaker_is_troubled(const apipool_upstream_t *u, apr_uint64_t model);
 

@@ -136,6 +136,7 @@ static apipool_client_admitted_e enter_locked(apipool_segment_t *segment,
     apr_uint32_t limit = places(slot, charge);
     if (limit && slot->in_flight >= limit) {
         *retry_at = now + APR_USEC_PER_SEC;
+        slot->refused |= 1u << APIPOOL_CLIENT_CONCURRENCY;
         return APIPOOL_CLIENT_OVER_CONCURRENCY;
     }
     slot->in_flight++;
@@ -200,6 +201,9 @@ static apipool_client_admitted_e admit_locked(apipool_segment_t *segment,
             result = (apipool_client_admitted_e)(APIPOOL_CLIENT_OVER_RPM + i);
         }
     }
+    if (result != APIPOOL_CLIENT_ADMITTED) {
+        slot->refused |= 1u << (result - APIPOOL_CLIENT_OVER_RPM);
+    }
     if (result == APIPOOL_CLIENT_ADMITTED && !charge->is_in_flight) {
         result = enter_locked(segment, slot, charge, now, retry_at);
     }
@@ -260,9 +264,16 @@ static void copy_image(const apipool_client_slot_t *slot, apipool_client_image_t
 }
 
 /* What a limit goes by, whether there is one or not: with what is reserved, and with estimates. */
+apr_uint64_t apipool_client_used(const apipool_client_slot_t *slot, int limit, apr_time_t now)
+{
+    return limit < APIPOOL_CLIENT_WINDOWS
+               ? apipool_window_sum(&slot->windows[limit], spans[limit], now)
+               : slot->in_flight;
+}
+
 static apr_int64_t used_of(const apipool_client_slot_t *slot, int window, apr_time_t now)
 {
-    return (apr_int64_t)apipool_window_sum(&slot->windows[window], spans[window], now);
+    return (apr_int64_t)apipool_client_used(slot, window, now);
 }
 
 static void read_slot(const apipool_client_slot_t *slot, apr_time_t now, apipool_client_row_t *row)

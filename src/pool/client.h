@@ -96,6 +96,9 @@ typedef struct {
     apr_int64_t tokens; /* used; -1: unknown, the reserved tokens stay charged */
 } apipool_client_used_t;
 
+/** How much of a limit (APIPOOL_CLIENT_RPM ...) is used. Pure; exact with the lock held. */
+apr_uint64_t apipool_client_used(const apipool_client_slot_t *slot, int limit, apr_time_t now);
+
 /** Gives back the place of a request that was not settled, if it has one. */
 apr_status_t apipool_client_leave(apipool_segment_t *segment, apipool_client_charge_t *charge);
 

@@ -100,6 +100,7 @@ static const apipool_record_member_t slot_members[] = {
     TEXT(31, apipool_slot_t, currency),
     SIGNED(32, apipool_slot_t, read_at),
     NUMBER(36, apipool_slot_t, reason),
+    NUMBER(48, apipool_slot_t, told),
     TEXT(38, apipool_slot_t, currencies[1]),
     ROW(39, apipool_slot_t, other_cents, other_cents, apr_int32_t),
     ROW(11, apipool_slot_t, windows, windows, apr_uint32_t),
@@ -141,6 +142,8 @@ static const apipool_record_member_t client_members[] = {
     ROW(11, apipool_client_slot_t, windows, windows, apr_uint32_t),
     COUNTERS(offsetof(apipool_client_slot_t, counters)),
     SIGNED(35, apipool_client_slot_t, last_used_at),
+    NUMBER(48, apipool_client_slot_t, told),
+    ROW(49, apipool_client_slot_t, told_at, told_at, apr_time_t),
     {0}};
 
 /* --- Writing --- */

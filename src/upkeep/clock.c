@@ -7,6 +7,7 @@
 
 #include "clock_step.h"
 #include "idle_conns.h"
+#include "notify.h"
 #include "probe_schedule.h"
 #include "saver.h"
 #include "upkeep.h"
@@ -68,11 +69,13 @@ static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
         if (is_due(&work_due)) {
             apipool_saver_run(upkeep, apr_time_now());
             apipool_probe_schedule_run(upkeep, apr_time_now());
+            apipool_notify_run(upkeep, apr_time_now(), scratch);
         }
         break;
     case AP_WATCHDOG_STATE_STOPPING:
         apipool_probe_schedule_stop(upkeep);
         apipool_saver_stop(upkeep);
+        apipool_notify_stop(upkeep);
         break;
     default:
         break;
