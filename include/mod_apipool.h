@@ -83,7 +83,8 @@ typedef struct {
 /* Selection of keys of a pool. */
 typedef struct {
     unsigned states;      /* bits 1 << state; 0: any */
-    const char *text;     /* in id, masked key, label or account, ignoring case; NULL: any */
+    const char *text;     /* a whole key, or part of an id, masked key, label or account, ignoring
+                           * case; NULL: any */
     const char *upstream; /* NULL: any */
 } apipool_key_filter_t;
 

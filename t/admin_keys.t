@@ -53,6 +53,23 @@ is_deeply [@$first{qw(pool upstream label account weight state enabled reason la
     ['main', 'one', undef, undef, 1, 'active', JSON::PP::true, (undef) x 5], 'what is not known is null';
 like $first->{masked}, qr/\Ask-o\x{2026}er-\d\z/, 'a key is masked';
 
+# --- Search --------------------------------------------------------------------------------------
+
+sub search {
+    my ($text, $query) = @_;
+    return $admin->ask(POST => '/pools/main/keys/search' . ($query // ''), json => {q => $text})->{json};
+}
+
+my $found = search($keys[0]);
+is_deeply [$found->{total}, map { $_->{masked} } @{$found->{keys}}], [1, "sk-o\x{2026}er-1"], 'a whole key is found by a search whose text is in the body';
+is search($keys[0] . 'x')->{total}, 0, '... exactly';
+is search(substr $keys[0], 1)->{total}, 0, '... not by a part';
+is_deeply search('sk-o', '?limit=2&sort=id&offset=1'), {%{list('limit=2&sort=id&offset=1&q=sk-o')}}, 'any other text is searched for as in a list';
+is search('', '?upstream=two')->{total}, 1, '... or none';
+is $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'disable', filter => {q => $keys[0]}})->{json}{matched}, 1,
+    'an action takes a whole key as well';
+$admin->ask(POST => '/pools/main/keys/actions', json => {action => 'enable', filter => {q => $keys[0]}});
+
 # --- Changes -------------------------------------------------------------------------------------
 
 my $id = $first->{id};

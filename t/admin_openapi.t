@@ -94,6 +94,8 @@ for my $case (
         {filter => {state => 'active,cooling'}}, {filter => {state => ''}}]],
     [POST => '/pools/main/keys/actions', 0, [{ids => [$id]}, {action => 'fly', ids => []}, map { {action => 'enable', %$_} } {},
         {ids => [$id], filter => {}}, {ids => ['x']}, {ids => [uc $id =~ s/\A./A/r]}, {filter => {state => 'lost'}}, {filter => []}]],
+    [POST => '/pools/main/keys/search', 1, [{q => ''}, {q => 'sk-ok'}, {q => 'x' x 4096}]],
+    [POST => '/pools/main/keys/search', 0, [{}, {q => 7}, {q => 'x' x 4097}, {q => 'x', sort => 'id'}]],
     [PATCH => '/clients/carol', 1, [{rpm => undef}, {models => undef}, {pools => ['main']}, {expires_at => '2099-12-31T23:59:59Z'}]],
     [PATCH => '/clients/carol', 0, [{}, {name => 'dora'}, {enabled => undef}, {pools => ['a/b']}, {pools => ['']},
         {models => [('m') x 101]}, {concurrency => 0}, {expires_at => 'soon'}]],

@@ -90,7 +90,7 @@ typedef struct {
 
 static const apipool_json_member_t filter_members[] = {
     {"state", APIPOOL_JSON_STRING, .offset = TO(states), .max = 255},
-    {"q", APIPOOL_JSON_STRING, .offset = TO(filter.text), .max = APIPOOL_ADMIN_FILTER_TEXT_MAX},
+    {"q", APIPOOL_JSON_STRING, .offset = TO(filter.text), .max = APIPOOL_KEY_MAX},
     {"upstream", APIPOOL_JSON_STRING, .offset = TO(filter.upstream), .max = 255},
     {NULL}};
 static const apipool_json_member_t members[] = {

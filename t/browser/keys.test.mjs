@@ -145,6 +145,26 @@ test('pages, search and sorting are the server’s', async () => {
   await noProblems(page);
 });
 
+test('a whole key that is searched for is found, and is in no address', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  const addresses = [];
+  page.on('request', (request) => addresses.push(request.url()));
+  page.on('framenavigated', (frame) => addresses.push(frame.url()));
+  await signIn(page, { view: 'keys' });
+  await page.locator('#key-search').pressSequentially('sk-ok-imported-key-004711', { delay: 60 }); // slower than a pause, now and then
+  await total(page, 1);
+  const [key] = (await api('POST', 'pools/import/keys/search', { q: 'sk-ok-imported-key-004711' })).keys;
+  await page.locator(`tr[data-id="${key.id}"]`).waitFor();
+  await press(page, 'Export CSV');
+  assert.ok(!/imported-key/.test(page.url() + addresses.join(' ')), 'nor is most of it');
+  await page.getByLabel('Select all keys of this page').check();
+  await press(page.getByRole('region', { name: 'Selected keys' }), 'Disable');
+  await press(dialog(page), 'Disable');
+  await page.getByText('1 key disabled.').waitFor();
+  await api('PATCH', `pools/import/keys/${key.id}`, { enabled: true });
+  await noProblems(page);
+});
+
 test('all keys that match a filter are disabled at once, by name of what is hit', async () => {
   const page = await openPage(browser, { storage: { pool: 'import' } });
   await signIn(page, { view: 'keys' });
