@@ -83,7 +83,8 @@ typedef struct {
 /* Selection of keys of a pool. */
 typedef struct {
     unsigned states;      /* bits 1 << state; 0: any */
-    const char *text;     /* in id, masked key, label or account, ignoring case; NULL: any */
+    const char *text;     /* a whole key, or part of an id, masked key, label or account, ignoring
+                           * case; NULL: any */
     const char *upstream; /* NULL: any */
 } apipool_key_filter_t;
 
@@ -163,12 +164,31 @@ typedef struct {
     const char *reason; /* static, without the key */
 } apipool_import_fault_t;
 
+/* What an import does with a key. */
+typedef enum { APIPOOL_IMPORT_NEW, APIPOOL_IMPORT_CHANGED, APIPOOL_IMPORT_KNOWN } apipool_import_e;
+
+/* Key of an import, masked. */
+typedef struct {
+    long line;           /* as above */
+    const char *masked;  /* the texts live as long as the result */
+    const char *label;   /* given; NULL: none */
+    const char *account; /* likewise */
+    const char *doubt;   /* static: why it does not look like a key; NULL: it does */
+    apipool_import_e result;
+} apipool_import_key_t;
+
 typedef struct {
     apr_uint32_t added, duplicates, updated; /* duplicates that were changed */
     apr_array_header_t *ids;                 /* apr_uint64_t: keys added */
     apr_array_header_t *invalid;             /* apipool_import_fault_t: the first 1000 */
     apr_uint32_t invalid_count;
+    apr_array_header_t *doubtful; /* apipool_import_key_t: new keys that were left out */
+    apr_array_header_t *keys;     /* apipool_import_key_t: of a preview, the first 1000 others */
 } apipool_import_t;
+
+/* Options of an import. */
+#define APIPOOL_IMPORT_PREVIEW  1u /* change nothing; the result tells what would happen */
+#define APIPOOL_IMPORT_DOUBTFUL 2u /* add what does not look like a key as well */
 
 /* Source of an import. */
 typedef struct {
@@ -176,7 +196,7 @@ typedef struct {
      *  @return APR_EOF at the end; another error if the end cannot be reached */
     apr_status_t (*next)(void *ctx, const char **bytes, apr_size_t *len);
     void *ctx;
-    int is_json; /* only a JSON array; else the format is detected */
+    int is_json; /* only JSON; else the format is detected */
 } apipool_import_source_t;
 
 /* --- Clients --- */
@@ -266,15 +286,17 @@ typedef struct {
 
     /**
      * Adds keys while they arrive, as apipool_key_list_t reads them; each is kept once until the
-     * end of the list. For an existing key, the given attributes replace the known ones. Writes
-     * one generation of the store for all keys.
+     * end of the list. For an existing key, the given attributes replace the known ones. What does
+     * not look like a key is listed instead of added. Writes one generation of the store for all
+     * keys.
      * @param upstream of the keys; NULL: first one of the pool
      * @param source   an error other than APR_EOF is returned, with nothing changed
-     * @param preview  1: changes nothing; the result tells what would happen, without ids
+     * @param options  APIPOOL_IMPORT_
      */
     apr_status_t (*key_import)(apr_uint32_t pool, const char *upstream,
-                               const apipool_import_source_t *source, int preview, apr_pool_t *p,
-                               apipool_import_t *result, apipool_input_error_t *flaw);
+                               const apipool_import_source_t *source, unsigned options,
+                               apr_pool_t *p, apipool_import_t *result,
+                               apipool_input_error_t *flaw);
 
     /** Changes keys, all or none. */
     apr_status_t (*key_change)(apr_uint32_t pool, const apipool_key_change_t *change, apr_pool_t *p,

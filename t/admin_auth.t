@@ -73,6 +73,7 @@ my ($hidden) = map { $_->{id} }
 my %bodies = (
     'POST /api/session' => {username => 'nobody', password => 'x'},
     'POST /api/pools/{pool}/keys' => ['sk-ok-auth-key-number-1'],
+    'POST /api/pools/{pool}/keys/search' => {q => 'sk-ok'},
     'POST /api/pools/{pool}/keys/actions' => {action => 'reset', ids => []},
     'PATCH /api/pools/{pool}/keys/{id}' => {label => 'x'},
     'POST /api/pools/{pool}/keys/{id}/reveal' => {password => 'wonderland'},

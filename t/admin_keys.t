@@ -64,6 +64,23 @@ my ($of_model) = @{$admin->ask(GET => '/pools/untold/stats')->{json}{models}};
 is $of_model->{estimated_tokens}, $of_key->()->{estimated_tokens}, '... of a model neither';
 is $of_model->{total_tokens}, 0, '... and they stand beside those';
 
+# --- Search --------------------------------------------------------------------------------------
+
+sub search {
+    my ($text, $query) = @_;
+    return $admin->ask(POST => '/pools/main/keys/search' . ($query // ''), json => {q => $text})->{json};
+}
+
+my $found = search($keys[0]);
+is_deeply [$found->{total}, map { $_->{masked} } @{$found->{keys}}], [1, "sk-o\x{2026}er-1"], 'a whole key is found by a search whose text is in the body';
+is search($keys[0] . 'x')->{total}, 0, '... exactly';
+is search(substr $keys[0], 1)->{total}, 0, '... not by a part';
+is_deeply search('sk-o', '?limit=2&sort=id&offset=1'), {%{list('limit=2&sort=id&offset=1&q=sk-o')}}, 'any other text is searched for as in a list';
+is search('', '?upstream=two')->{total}, 1, '... or none';
+is $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'disable', filter => {q => $keys[0]}})->{json}{matched}, 1,
+    'an action takes a whole key as well';
+$admin->ask(POST => '/pools/main/keys/actions', json => {action => 'enable', filter => {q => $keys[0]}});
+
 # --- Changes -------------------------------------------------------------------------------------
 
 my $id = $first->{id};
@@ -117,6 +134,39 @@ $import = $admin->ask(POST => '/pools/main/keys',
     json => [{key => $keys[0], weight => 3, enabled => JSON::PP::false}, {key => 'sk-ok-more-3-cccccccc', label => 'new'}])->{json};
 is_deeply [@$import{qw(added duplicates updated)}], [1, 1, 1], 'what is said of one that is there replaces what was known';
 is list('q=new')->{total}, 1, '... and a new one has its label';
+
+# What others export, and what is pasted: docs/admin-api.md.
+sub import_into {
+    my ($pool, $query, $text, %options) = @_;
+    return $admin->ask(POST => "/pools/$pool/keys?$query", type => 'text/plain', content => $text, %options)->{json};
+}
+my $paste = <<"PASTE";
+export ONE="sk-ok-paste-000000001"; Authorization: Bearer sk-ok-paste-000000002
+sk-ok-paste-000000003\xef\xbc\x8csk-ok-paste-000000004 # mine
+sk-ok-paste-nothing sk-o****0005 a-model-of-2024-08
+PASTE
+my $preview = import_into(main => 'upstream=two&preview=true', $paste . "sk-ok-more-1-aaaaaaaa\n");
+is_deeply [map { "$_->{line} $_->{masked} $_->{result}" } @{$preview->{keys}}],
+    ["1 sk-o\x{2026}0001 new", "1 sk-o\x{2026}0002 new", "2 sk-o\x{2026}0003 new", "2 sk-o\x{2026}0004 new", "4 sk-o\x{2026}aaaa known"],
+    'a preview lists all keys, masked';
+is_deeply [map { "$_->{line} $_->{masked} $_->{doubt}" } @{$preview->{doubtful}}],
+    ["3 sk-o\x{2026}hing has no digit", '3 *** masked: it contains * or ...', "3 a-mo\x{2026}4-08 unlike all other keys of the list"],
+    '... and what does not look like a key, and why';
+is_deeply [@$preview{qw(added duplicates)}, scalar @{$preview->{ids}}], [4, 1, 0], '... which is not counted';
+$import = import_into(main => 'upstream=two', $paste);
+is_deeply [@$import{qw(added keys)}, scalar @{$import->{doubtful}}], [4, [], 3], 'nor is it added';
+$import = import_into(main => 'upstream=two&doubtful=add', $paste);
+is_deeply [@$import{qw(added duplicates doubtful)}], [3, 4, []], '... unless that is confirmed';
+is import_into(main => 'upstream=two', 'sk-ok-paste-nothing')->{duplicates}, 1, '... after which there is no doubt';
+$import = import_into(main => '', "label;API_KEY;weight\n\"table; 1\";sk-ok-table-000000001;5\n");
+is_deeply [map { @$_{qw(label weight)} } @{list('q=table')->{keys}}], ['table; 1', 5], 'a table is imported with what it says of its keys';
+is import_into(main => '', '{"data":{"items":[{"key":"sk-ok-export-0000001\\nsk-ok-export-0000002","name":"exported","weight":0}]}}', type => $_)->{$_ eq 'text/plain' ? 'added' : 'duplicates'},
+    2, "an export is imported as $_" for 'text/plain', 'application/json';
+is list('q=exported')->{total}, 2, '... with its names as labels';
+is import_into(main => '', "model_list:\n- litellm_params: {api_key: sk-ok-litellm-000001}\ngeneral_settings:\n  master_key: sk-0123456789abcdef\n")->{added}, 1,
+    "so is LiteLLM's configuration";
+$admin->ask(POST => '/pools/main/keys/actions', json => {action => 'delete', ids => [map { $_->{id} } map { @{list("q=$_")->{keys}} }
+        'sk-o%E2%80%A60', 'a-mo', 'hing', 'table', 'exported', '***']});
 
 my $many = join "\n", map { sprintf 'sk-ok-many-%032d', $_ } 1 .. 3000;
 my $began = time;

@@ -81,13 +81,16 @@ is ask($nobody, 'en', POST => '/session', json => {username => 'alice', password
     'The user name or the password is wrong.', '... in English';
 
 # Reasons that are no errors of the request.
-my @import = (POST => '/pools/main/keys?preview=true', type => 'text/plain', content => "sk-ok\nsk one\n\"sk-two\"\n");
+my @import = (POST => '/pools/main/keys?preview=true', type => 'text/plain', content => "sk-ok\nsk\x{1}one\nsk-\xc3\xa9\n");
 is_deeply ask($admin, 'en', @import)->{json}{invalid},
-    [{line => 2, reason => 'blank inside a key (keys are separated by commas or newlines)'}, {line => 3, reason => 'quote in a key'}],
+    [{line => 2, reason => 'control character in a key'},
+        {line => 3, reason => 'character outside ASCII in a key (was it copied in its masked form?)'}],
     'what an import refuses';
+is ask($admin, 'en', @import)->{json}{doubtful}[0]{doubt}, 'shorter than 16 characters', '... or is in doubt about';
 my $answer = ask($admin, $CHINESE, @import);
 is_deeply $answer->{json}{invalid},
-    [{line => 2, reason => '密钥中间有空格（密钥以逗号或换行分隔）'}, {line => 3, reason => '密钥含有引号'}], '... in Chinese';
+    [{line => 2, reason => '密钥含有控制字符'}, {line => 3, reason => '密钥含有非 ASCII 字符（是否复制了掩码形式？）'}], '... in Chinese';
+is $answer->{json}{doubtful}[0]{doubt}, '不足 16 个字符', '... both';
 head_is($answer, 'zh-CN', 'an import');
 
 my ($rejected) = map { $id{$_} } grep {/^sk-4.*aaaa$/} keys %id;

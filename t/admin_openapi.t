@@ -97,10 +97,12 @@ for my $path ('/health', '/openapi.json', '/session', '/clients', '/log-level', 
     is_answered(304, GET => $path, headers => {'if-none-match' => $etag});
 }
 is_answered(200, PUT => '/log-level', json => {level => 'info'});
-is_answered(200, POST => '/pools/main/keys', content => "sk-ok-openapi-imported\n", type => 'text/plain');
+is_answered(200, POST => '/pools/main/keys', content => "sk-ok-openapi-imported-1\n", type => 'text/plain');
 my $preview = is_answered(200, POST => '/pools/main/keys?preview=true', type => 'text/plain',
-    content => "sk-ok-openapi-previewed\nsk-ok-openapi-previewed\nsk-ok-openapi-imported\nbad\tkey\n");
+    content => "sk-ok-openapi-previewed-2\nsk-ok-openapi-previewed-2\nsk-ok-openapi-imported-1\nbad\tkey\n\x01");
 is_deeply [@{$preview->{json}}{qw(added duplicates invalid_count)}, scalar @{$preview->{json}{ids}}], [1, 2, 1, 0], '... says what would be';
+is_deeply [map { "$_->{line} $_->{doubt}" } @{$preview->{json}{doubtful}}], ['4 shorter than 16 characters', '4 shorter than 16 characters'],
+    '... and what is in doubt';
 is is_answered(200, GET => '/pools/main/keys?q=previewed')->{json}{total}, 0, '... and changes nothing';
 my $id = is_answered(200, GET => '/pools/main/keys?limit=1')->{json}{keys}[0]{id};
 is_answered(200, POST => '/pools/main/keys/actions', json => {action => 'disable', ids => [$id]});
@@ -122,6 +124,8 @@ for my $case (
         {filter => {state => 'active,cooling'}}, {filter => {state => ''}}]],
     [POST => '/pools/main/keys/actions', 0, [{ids => [$id]}, {action => 'fly', ids => []}, map { {action => 'enable', %$_} } {},
         {ids => [$id], filter => {}}, {ids => ['x']}, {ids => [uc $id =~ s/\A./A/r]}, {filter => {state => 'lost'}}, {filter => []}]],
+    [POST => '/pools/main/keys/search', 1, [{q => ''}, {q => 'sk-ok'}, {q => 'x' x 4096}]],
+    [POST => '/pools/main/keys/search', 0, [{}, {q => 7}, {q => 'x' x 4097}, {q => 'x', sort => 'id'}]],
     [PATCH => '/clients/carol', 1, [{rpm => undef}, {models => undef}, {pools => ['main']}, {expires_at => '2099-12-31T23:59:59Z'}]],
     [PATCH => '/clients/carol', 0, [{}, {name => 'dora'}, {enabled => undef}, {pools => ['a/b']}, {pools => ['']},
         {models => [('m') x 101]}, {concurrency => 0}, {expires_at => 'soon'}]],
@@ -140,8 +144,8 @@ for my $case (
 }
 
 # Of an import, element by element.
-for my $element ('sk-ok-x', {key => 'sk-ok-x', more => 1}, {key => 'sk-ok-x', weight => undef}, {key => 'sk-ok-x', label => 'a'},
-    '', 'a b', q(a"b), "\x{2026}", 'x' x 4097, 7, undef, {}, {key => 7}, {key => ''}, {key => 'sk-ok-x', weight => 0},
+for my $element ('sk-ok-x', 'a b', q(a"b), {key => "sk-ok-x\nsk-ok-y"}, {key => 'sk-ok-x', weight => 0}, {key => 'sk-ok-x', more => 1}, {key => 'sk-ok-x', weight => undef}, {key => 'sk-ok-x', label => 'a'},
+    '', "\x{2026}", 'x' x 4097, 7, undef, {}, {key => 7}, {key => ''}, {key => 'sk-ok-x', weight => -1},
     {key => 'sk-ok-x', label => "a\tb"}, {key => 'sk-ok-x', enabled => 1}, {key => 'sk-ok-x', limits => {rpm => 0}})
 {
     my $text = substr JSON::PP->new->canonical->ascii->allow_nonref->encode($element), 0, 60;

@@ -89,7 +89,7 @@ CONF
 # Keys that tests know by their labels, and requests of which some rotate.
 my $admin = bless {base => $httpd->{base}, mount => '/apipool'}, 'APIPoolAdmin';
 $admin->sign_in;
-is $admin->ask(POST => '/pools/main/keys', json => [{key => 'sk-ok-page-checked-aaaa', label => 'checked'},
+is $admin->ask(POST => '/pools/main/keys?doubtful=add', json => [{key => 'sk-ok-page-checked-aaaa', label => 'checked'},
         {key => 'sk-ok-page-evil-aaaaaaa', label => 'evil'}])->{status}, 200, 'keys with labels';
 is $admin->ask(POST => '/clients', json => {name => 'reports', rpm => 60, models => ['demo-model']})->{status}, 201, 'a client';
 chat($httpd, 'open/v1', model => 'demo-model', headers => {'content-type' => 'application/json'}) for 1 .. 12;

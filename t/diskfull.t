@@ -39,7 +39,7 @@ sub change_all {
     my $admin = $httpd->{admin}->sign_in;
     my ($id) = map { $_->{id} } @{$admin->ask(GET => '/pools/p/keys?sort=id')->{json}{keys}};
     return (
-        $admin->ask(POST => '/pools/p/keys', json => ['sk-ok-full-cccccccc', {key => 'sk-ok-full-aaaaaaaa', weight => 7}]),
+        $admin->ask(POST => '/pools/p/keys?doubtful=add', json => ['sk-ok-full-cccccccc', {key => 'sk-ok-full-aaaaaaaa', weight => 7}]),
         $admin->ask(PATCH => "/pools/p/keys/$id", json => {enabled => JSON::PP::false, label => 'changed'}),
         $admin->ask(POST => '/pools/p/keys/actions', json => {action => 'disable', filter => {}}),
         $admin->ask(DELETE => "/pools/p/keys/$id"),

@@ -154,6 +154,9 @@ export async function whoAmI() {
   }
 }
 
+/** A page of a pool's keys. What is searched for may be a whole key: it goes in the body, never in an address, which logs keep. */
+export const listKeys = (pool, { q, ...query }) => (q ? post(`${paths.keys(pool)}/search?${new URLSearchParams(query)}`, { q }) : get(paths.keys(pool, query)));
+
 /** What a path may hold: keys(pool, id). */
 export const paths = {
   pool: (pool) => `pools/${encodeURIComponent(pool)}`,

@@ -59,17 +59,20 @@ export function countdown(when) {
 export const clock = (when) => format(Intl.DateTimeFormat, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
   .format(new Date(when));
 
-/** The time of day, with the date when it is not today's. */
-export function time(when) {
-  if (!when) {
-    return NONE;
-  }
-  const date = new Date(when);
-  const isToday = date.toDateString() === new Date().toDateString();
-  const day = isToday ? {} : { year: 'numeric', month: 'short', day: 'numeric' };
+const isToday = (when) => new Date(when).toDateString() === new Date().toDateString();
+
+function timeWith(day, when) {
   return format(Intl.DateTimeFormat,
-    { ...day, hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(date);
+    { ...day, hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(new Date(when));
 }
+
+const DAY = { year: 'numeric', month: 'short', day: 'numeric' };
+
+/** The time of day, with the date when it is not today's. */
+export const time = (when) => (when ? timeWith(isToday(when) ? {} : DAY, when) : NONE);
+
+/** Times of one list in one form: all with the date unless all are today's. */
+export const times = (list) => list.map((when) => timeWith(list.every(isToday) ? {} : DAY, when));
 
 const steps = [['second', 60], ['minute', 60], ['hour', 24], ['day', 30], ['month', 12], ['year', Infinity]];
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lists of keys, read in the page by the rules of the server (src/core/key.c): before anything travels it is known how many keys
+// Lists of keys, read in the page by the rules of the server (src/core/key_list.c): before anything travels it is known how many keys
 // there are, which lines are invalid and which keys are there twice.
 import { isExcess, Malformed, readJson } from './json_text.js';
+import { readRows, tableHead } from './key_rows.js';
+import { isYaml, readWords } from './key_words.js';
 
 const KEY_MAX = 4096;
 const LABEL_MAX = 120;
@@ -10,6 +12,9 @@ const WEIGHT_MAX = 1000;
 const COUNT_MAX = 4294967295;
 const FAULTS_LISTED = 1000;
 const LIMITS = ['rpm', 'rpd', 'tpm', 'tpd', 'concurrency'];
+const HEAD_MAX = 1024;
+const KEYS = ['key', 'api_key', 'apikey', 'apiKey', 'key_value'];
+const HOLDERS = new Set([...KEYS, 'keys', 'api_keys', 'data', 'items']);
 const MEMBERS = ['key', 'label', 'weight', 'account', 'enabled', 'limits'];
 
 const utf8 = new TextEncoder();
@@ -39,7 +44,9 @@ class Reading {
 
   lines = []; // of each key: where it stands
 
-  more = null; // of each key: what else a JSON array says of it; null where it is a list of lines
+  more = null; // of each key: what else a table or JSON says of it; null where there are only words
+
+  isJson = false; // what holds keys is counted, and not lines
 
   repeated = 0;
 
@@ -70,37 +77,37 @@ class Reading {
   }
 }
 
-const isBlank = (c) => c === ' ' || c === '\t' || c === '\r';
-
-/** Not trim(), which takes more than the server does. */
-function trimmed(text) {
-  let start = 0;
-  let end = text.length;
-  while (start < end && isBlank(text[start])) {
-    start++;
+/** Words of a text that may hold several keys, each with what is said of all. */
+function takeAll(text, line, more, reading) {
+  let count = 0;
+  readWords(text, (key) => {
+    count++;
+    reading.take(key, line, { ...more, key });
+  });
+  if (!count) {
+    reading.refuse(line, 'empty key');
   }
-  while (end > start && isBlank(text[end - 1])) {
-    end--;
-  }
-  return start || end < text.length ? text.slice(start, end) : text;
 }
 
-function readLines(text, reading) {
-  let line = 1;
-  for (let start = 0; start < text.length; line++) {
-    const newline = text.indexOf('\n', start);
-    const end = newline < 0 ? text.length : newline;
-    const row = trimmed(text.slice(start, end));
-    if (!row.startsWith('#')) {
-      for (const part of row.split(',')) {
-        const key = trimmed(part);
-        if (key) {
-          reading.take(key, line);
-        }
-      }
-    }
-    start = end + 1;
+/** Decides by the first line that is no comment or rule. */
+function readText(text, reading) {
+  const found = /^[ \t\r\n]*(?:[ \t\r]*(?:#[^\n]*|-{3}[- \t\r]*)?(?:\n|$))*/.exec(text)[0];
+  const rest = text.slice(found.length);
+  const line = found.split('\n').length;
+  const [head] = rest.split('\n', 1);
+  const table = byteLength(head) <= HEAD_MAX ? tableHead(head) : null;
+  if (!table) {
+    readWords(rest, (key, at) => reading.take(key, at), { line, yaml: isYaml(head) });
+    return;
   }
+  reading.more = [];
+  readRows(rest.slice(head.length + 1), table, line + 1, (object, at) => {
+    if (object.key === undefined) {
+      reading.refuse(at, 'empty key');
+    } else {
+      takeObject(object, at, reading);
+    }
+  });
 }
 
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -129,26 +136,68 @@ function memberFault({ enabled, weight, account, label, limits }) {
 
 const chosen = (object, names) => Object.fromEntries(names.filter((name) => !isAbsent(object[name])).map((name) => [name, object[name]]));
 
-function takeElement(element, number, reading) {
-  const key = isObject(element) ? element.key : element;
-  const fault = (isObject(element) && memberFault(element)) || (typeof key === 'string' ? ''
-    : isObject(element) ? 'object without a string "key"' : 'neither a string nor an object');
-  if (fault) {
-    reading.refuse(number, fault);
-    return;
-  }
-  const more = isObject(element) ? chosen(element, MEMBERS) : { key };
-  reading.take(key, number, more.limits ? { ...more, limits: chosen(more.limits, LIMITS) } : more);
+/** Other tools say 0 for a weight of no meaning, and "name" for a label. */
+function adapted(object) {
+  const key = object[KEYS.find((name) => typeof object[name] === 'string')];
+  const label = object.label === undefined && typeof object.name === 'string' && isText(object.name, LABEL_MAX) ? object.name : object.label;
+  return { ...object, key, label, weight: object.weight === 0 ? undefined : object.weight };
 }
 
-function readArray(text, reading) {
+function takeObject(given, line, reading) {
+  const object = adapted(given);
+  const fault = memberFault(object);
+  if (fault) {
+    reading.refuse(line, fault);
+    return;
+  }
+  const more = chosen(object, MEMBERS);
+  takeAll(object.key, line, more.limits ? { ...more, limits: chosen(more.limits, LIMITS) } : more, reading);
+}
+
+/** Takes the keys in a value; next() is the number of what holds some. Returns whether there was any. */
+function walk(value, isKey, next, reading) {
+  if (typeof value === 'string') {
+    if (isKey) {
+      takeAll(value, next(), {}, reading);
+    }
+    return isKey;
+  }
+  if (Array.isArray(value)) {
+    return value.map((part) => walk(part, isKey, next, reading)).includes(true);
+  }
+  if (!isObject(value)) {
+    return false;
+  }
+  if (KEYS.some((name) => typeof value[name] === 'string')) {
+    takeObject(value, next(), reading);
+    return true;
+  }
+  return Object.entries(value).map(([name, part]) => walk(part, HOLDERS.has(name), next, reading)).includes(true);
+}
+
+function takeElement(element, number, reading, next = () => number) {
+  if (typeof element !== 'string' && !isObject(element)) {
+    reading.refuse(number, 'neither a string nor an object');
+  } else if (!walk(element, true, next, reading)) {
+    reading.refuse(number, 'object without a string "key"');
+  }
+}
+
+function readExport(text, reading) {
   reading.more = [];
+  reading.isJson = true;
   if (isExcess(text)) {
     reading.refuse(1, 'JSON that is nested too deeply, or has too many values');
     return;
   }
   try {
-    readJson(text).forEach((element, i) => takeElement(element, i + 1, reading));
+    const value = readJson(text);
+    let count = 0;
+    if (Array.isArray(value)) {
+      value.forEach((element, i) => takeElement(element, i + 1, reading));
+    } else {
+      takeElement(value, 1, reading, () => ++count);
+    }
   } catch (error) {
     if (!(error instanceof Malformed)) {
       throw error;
@@ -158,19 +207,17 @@ function readArray(text, reading) {
 }
 
 /**
- * Reads keys separated by newlines or commas, or a JSON array of strings or of objects with "key". Lines count from 1, and so
- * do the elements of an array.
+ * Reads what is pasted: words, a table, LiteLLM's config.yaml, or JSON with keys in it. Lines count from 1, and so does what
+ * holds keys in JSON.
  */
 export function readKeys(given) {
   const reading = new Reading();
   const text = given.startsWith('\ufeff') ? given.slice(1) : given;
   const [first] = /[^ \t\r\n]/.exec(text) ?? [];
-  if (first === '{') {
-    reading.refuse(1, 'a JSON object; an array of keys is needed');
-  } else if (first === '[') {
-    readArray(text, reading);
+  if (first === '{' || first === '[') {
+    readExport(text, reading);
   } else {
-    readLines(text, reading);
+    readText(text, reading);
   }
   return reading;
 }

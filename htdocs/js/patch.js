@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes a part of the page look like new markup and changes only what differs: focus, what was typed, and what is
 // unfolded stay.
+import { html } from './template.js';
 
 /** Attributes that the user changes by using the page. */
 const OWNED_BY_USER = new Set(['open']);
@@ -88,8 +89,9 @@ function patchChildren(parent, wanted) {
   }
 }
 
-/** Shows markup of template.js in a node. Elements with data-keep keep their children, data-key names one of many. */
-export function patch(root, markup) {
+/** Shows markup of template.js, or a list of it, in a node. Elements with data-keep keep their children, data-key names one of many. */
+export function patch(root, content) {
+  const markup = html`${content}`;
   const template = document.createElement('template');
   template.innerHTML = String(markup);
   patchChildren(root, template.content);

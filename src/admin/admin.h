@@ -234,6 +234,7 @@ json_t *apipool_admin_pool_object(const apipool_admin_request_t *request, apr_ui
 
 /* keys.c */
 int apipool_admin_keys_list(apipool_admin_request_t *request);
+int apipool_admin_keys_search(apipool_admin_request_t *request);
 int apipool_admin_key_show(apipool_admin_request_t *request);
 int apipool_admin_key_edit(apipool_admin_request_t *request);
 int apipool_admin_key_delete(apipool_admin_request_t *request);

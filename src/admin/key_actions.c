@@ -25,17 +25,35 @@ static json_t *fault_objects(request_rec *r, const apr_array_header_t *faults)
     return array;
 }
 
+static json_t *key_objects(request_rec *r, const apr_array_header_t *keys)
+{
+    static const char *const results[] = {"new", "changed", "known"};
+    json_t *array = json_array();
+    for (int i = 0; keys && i < keys->nelts; i++) {
+        const apipool_import_key_t *key = &APR_ARRAY_IDX(keys, i, apipool_import_key_t);
+        const char *doubt = key->doubt ? apipool_admin_text(r, key->doubt) : NULL;
+        json_array_append_new(array, json_pack("{s:I,s:s,s:s?,s:s?,s:s,s:s?}", "line",
+                                               (json_int_t)key->line, "masked", key->masked,
+                                               "label", key->label, "account", key->account,
+                                               "result", results[key->result], "doubt", doubt));
+    }
+    return array;
+}
+
 static int import_answer(apipool_admin_request_t *request, const apipool_import_t *import)
 {
-    json_t *object =
-        json_pack("{s:I,s:I,s:I,s:o,s:I,s:o}", "added", (json_int_t)import->added, "duplicates",
-                  (json_int_t)import->duplicates, "updated", (json_int_t)import->updated, "invalid",
-                  fault_objects(request->r, import->invalid), "invalid_count",
-                  (json_int_t)import->invalid_count, "ids", apipool_render_ids(import->ids));
+    request_rec *r = request->r;
+    json_t *object = json_pack(
+        "{s:I,s:I,s:I,s:o,s:I,s:o,s:o,s:o}", "added", (json_int_t)import->added, "duplicates",
+        (json_int_t)import->duplicates, "updated", (json_int_t)import->updated, "invalid",
+        fault_objects(r, import->invalid), "invalid_count", (json_int_t)import->invalid_count,
+        "doubtful", key_objects(r, import->doubtful), "keys", key_objects(r, import->keys), "ids",
+        apipool_render_ids(import->ids));
     return apipool_admin_reply(request->r, HTTP_OK, object);
 }
 
 static const char *const truths[] = {"false", "true"};
+static const char *const doubt_choices[] = {"list", "add"};
 
 int apipool_admin_keys_import(apipool_admin_request_t *request)
 {
@@ -47,7 +65,10 @@ int apipool_admin_keys_import(apipool_admin_request_t *request)
     apipool_import_t import = {0};
     apipool_query_open(&query, r->pool, r->args, &flaw);
     const char *upstream = apipool_query_string(&query, "upstream", 255);
-    int preview = apipool_query_choice(&query, "preview", truths, 2, 0);
+    unsigned options =
+        (apipool_query_choice(&query, "preview", truths, 2, 0) ? APIPOOL_IMPORT_PREVIEW : 0) |
+        (apipool_query_choice(&query, "doubtful", doubt_choices, 2, 0) ? APIPOOL_IMPORT_DOUBTFUL
+                                                                       : 0);
     if (!apipool_query_close(&query)) {
         return apipool_admin_refuse(r, flaw.field, flaw.message);
     }
@@ -55,7 +76,7 @@ int apipool_admin_keys_import(apipool_admin_request_t *request)
     if (status != DECLINED) {
         return status;
     }
-    apr_status_t rv = apipool_admin_api->key_import(request->pool, upstream, &source, preview,
+    apr_status_t rv = apipool_admin_api->key_import(request->pool, upstream, &source, options,
                                                     r->pool, &import, &flaw);
     status = apipool_admin_check_body(body);
     if (status != DECLINED) {
@@ -64,7 +85,7 @@ int apipool_admin_keys_import(apipool_admin_request_t *request)
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(request, rv, "keys cannot be imported", &flaw);
     }
-    if (preview) {
+    if (options & APIPOOL_IMPORT_PREVIEW) {
         return import_answer(request, &import);
     }
     apipool_admin_audit(request,
@@ -90,7 +111,7 @@ typedef struct {
 
 static const apipool_json_member_t filter_members[] = {
     {"state", APIPOOL_JSON_STRING, .offset = TO(states), .max = 255},
-    {"q", APIPOOL_JSON_STRING, .offset = TO(filter.text), .max = APIPOOL_ADMIN_FILTER_TEXT_MAX},
+    {"q", APIPOOL_JSON_STRING, .offset = TO(filter.text), .max = APIPOOL_KEY_MAX},
     {"upstream", APIPOOL_JSON_STRING, .offset = TO(filter.upstream), .max = 255},
     {NULL}};
 static const apipool_json_member_t members[] = {

@@ -84,17 +84,12 @@ static int read_query(apipool_admin_request_t *request, apipool_key_query_t *key
     return apipool_query_close(&query);
 }
 
-int apipool_admin_keys_list(apipool_admin_request_t *request)
+static int send_page(apipool_admin_request_t *request, const apipool_key_query_t *query)
 {
     request_rec *r = request->r;
-    apipool_key_query_t query;
-    apipool_input_error_t flaw;
     json_t *page, *key;
     size_t i;
-    if (!read_query(request, &query, &flaw)) {
-        return apipool_admin_refuse(r, flaw.field, flaw.message);
-    }
-    apr_status_t rv = apipool_admin_api->keys(request->pool, &query, r->pool, &page);
+    apr_status_t rv = apipool_admin_api->keys(request->pool, query, r->pool, &page);
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(request, rv, "the keys cannot be listed", NULL);
     }
@@ -104,6 +99,31 @@ int apipool_admin_keys_list(apipool_admin_request_t *request)
         apipool_throttle();
     }
     return apipool_admin_reply(r, HTTP_OK, page);
+}
+
+int apipool_admin_keys_list(apipool_admin_request_t *request)
+{
+    apipool_key_query_t query;
+    apipool_input_error_t flaw;
+    return read_query(request, &query, &flaw)
+               ? send_page(request, &query)
+               : apipool_admin_refuse(request->r, flaw.field, flaw.message);
+}
+
+/* The text to search for, which may be a key, is in the body: addresses are logged. */
+int apipool_admin_keys_search(apipool_admin_request_t *request)
+{
+    static const apipool_json_member_t text_member[] = {
+        {"q", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .max = APIPOOL_KEY_MAX}, {NULL}};
+    apipool_key_query_t query;
+    apipool_input_error_t flaw;
+    unsigned present;
+    if (!read_query(request, &query, &flaw)) {
+        return apipool_admin_refuse(request->r, flaw.field, flaw.message);
+    }
+    int status = apipool_admin_read_object(request->r, APIPOOL_ADMIN_BODY_MAX, text_member,
+                                           &query.filter.text, &present);
+    return status == DECLINED ? send_page(request, &query) : status;
 }
 
 int apipool_admin_key_show(apipool_admin_request_t *request)

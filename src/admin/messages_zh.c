@@ -100,9 +100,7 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"Must not contain an empty string.", "不能包含空字符串。"},
     {"Must not contain the control character U+{1}.", "不能包含控制字符 U+{1}。"},
     {"Must not be null.", "不能为 null。"},
-    {"Must be a JSON array of keys.", "必须是密钥的 JSON 数组。"},
-    {"An element of the array is longer than 65536 bytes.", "数组中有元素超过 65536 字节。"},
-    {"The server is out of memory.", "服务器内存不足。"},
+    {"An element of the array, or an object, is longer than 8 MiB.", "数组元素或对象超过 8 MiB。"},
 
     /* keys and clients */
     {"Unknown state.", "未知状态。"},
@@ -149,11 +147,19 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"\"limits\" is not an object of whole numbers above 0",
      "\"limits\" 不是由大于 0 的整数组成的对象"},
     {"a JSON object; an array of keys is needed", "这是 JSON 对象；需要密钥数组"},
-    {"not an array", "不是数组"},
     {"malformed JSON", "JSON 格式有误"},
     {"JSON that is nested too deeply, or has too many values", "JSON 嵌套过深或值过多"},
     {"element longer than 65536 bytes", "元素超过 65536 字节"},
-    {"out of memory", "内存不足"},
+    {"element or object longer than 8 MiB", "元素或对象超过 8 MiB"},
+    {"not UTF-8", "不是 UTF-8"},
+
+    /* what an import is in doubt about */
+    {"masked: it contains * or ...", "掩码形式：含有 * 或 ..."},
+    {"an address", "是一个地址"},
+    {"a placeholder, or the name of a variable", "是占位符或变量名"},
+    {"shorter than 16 characters", "不足 16 个字符"},
+    {"has no digit", "不含数字"},
+    {"unlike all other keys of the list", "与列表中其他密钥都不相似"},
 
     /* results of a check */
     {"The upstream accepts the key.", "上游接受该密钥。"},

@@ -33,6 +33,7 @@ static const struct {
     {"pools/{pool}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pool_show},
     {"pools/{pool}/keys", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_keys_list},
     {"pools/{pool}/keys", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_keys_import},
+    {"pools/{pool}/keys/search", M_POST, APIPOOL_ROLE_VIEWER, 0, apipool_admin_keys_search},
     {"pools/{pool}/keys/actions", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_keys_act},
     {"pools/{pool}/keys/{id}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_key_show},
     {"pools/{pool}/keys/{id}", M_PATCH, APIPOOL_ROLE_ADMIN, 0, apipool_admin_key_edit},

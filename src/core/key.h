@@ -26,6 +26,7 @@ typedef struct {
 typedef struct {
     const char *key;
     apr_size_t len;
+    long line;                   /* as in apipool_key_sink_t */
     int enabled;                 /* 0 only for "enabled": false */
     apr_uint32_t weight;         /* 1 to APIPOOL_WEIGHT_MAX; 0: absent */
     const char *label;           /* at most APIPOOL_LABEL_MAX bytes; NULL: absent */

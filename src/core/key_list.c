@@ -9,6 +9,7 @@
 
 #include "json.h"
 #include "key_element.h"
+#include "key_list_parts.h"
 
 static const char byte_order_mark[] = "\xef\xbb\xbf";
 #define MARK_LEN 3
@@ -18,18 +19,19 @@ static int is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-static void refuse(const apipool_key_list_t *list, long line, const char *reason)
+void apipool_key_list_refuse(const apipool_key_list_t *list, long line, const char *reason)
 {
     if (list->sink->on_invalid) {
         list->sink->on_invalid(list->sink->ctx, line, reason);
     }
 }
 
-static void deliver(const apipool_key_list_t *list, const apipool_key_item_t *item, long line)
+void apipool_key_list_deliver(const apipool_key_list_t *list, apipool_key_item_t *item, long line)
 {
+    item->line = line;
     const char *reason = apipool_key_check(item->key, item->len);
     if (reason) {
-        refuse(list, line, reason);
+        apipool_key_list_refuse(list, line, reason);
     }
     else if (list->sink->on_key) {
         list->sink->on_key(list->sink->ctx, item);
@@ -42,7 +44,7 @@ static void end_item(apipool_key_list_t *list)
 {
     apipool_key_item_t item = {.key = list->key, .len = list->key_len, .enabled = 1};
     if (item.len) {
-        deliver(list, &item, list->line);
+        apipool_key_list_deliver(list, &item, list->line);
     }
     list->used = list->key_len = 0;
 }
@@ -130,6 +132,38 @@ static json_t *parse(const apipool_key_list_t *list, json_error_t *error)
                       JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, error);
 }
 
+static apr_size_t max_element(const apipool_key_list_t *list)
+{
+    return list->form == APIPOOL_KEY_LIST_FILE ? APIPOOL_KEY_LIST_ELEMENT_MAX
+                                               : APIPOOL_KEY_LIST_EXPORT_MAX;
+}
+
+static void wipe_element(apipool_key_list_t *list)
+{
+    if (list->element) {
+        OPENSSL_cleanse(list->element, list->element_size);
+        free(list->element);
+    }
+}
+
+int apipool_key_list_keep(apipool_key_list_t *list, char c)
+{
+    if (list->used == list->element_size) {
+        apr_size_t size =
+            list->element_size ? 2 * list->element_size : APIPOOL_KEY_LIST_ELEMENT_MAX;
+        char *grown = size > max_element(list) ? NULL : malloc(size);
+        if (!grown) {
+            return 0;
+        }
+        memcpy(grown, list->element ? list->element : grown, list->used);
+        wipe_element(list);
+        list->element = grown;
+        list->element_size = size;
+    }
+    list->element[list->used++] = c;
+    return 1;
+}
+
 /* Also parses what cannot be an element, to find out why. */
 static int end_element(apipool_key_list_t *list)
 {
@@ -140,12 +174,16 @@ static int end_element(apipool_key_list_t *list)
     if (!element) {
         return fail_there(list, &error);
     }
-    const char *fault = apipool_key_element(element, &item);
-    if (fault) {
-        refuse(list, list->elements, fault);
+    const char *fault =
+        list->form == APIPOOL_KEY_LIST_FILE ? apipool_key_element(element, &item) : NULL;
+    if (list->form != APIPOOL_KEY_LIST_FILE) {
+        apipool_key_export_read(list, element);
+    }
+    else if (fault) {
+        apipool_key_list_refuse(list, list->elements, fault);
     }
     else {
-        deliver(list, &item, list->elements);
+        apipool_key_list_deliver(list, &item, list->elements);
     }
     apipool_json_release(element);
     list->used = 0;
@@ -162,8 +200,10 @@ static int fail_long(apipool_key_list_t *list)
     else if (json_error_code(&error) != json_error_premature_end_of_input) {
         return fail_there(list, &error);
     }
-    return fail(list, "An element of the array is longer than 65536 bytes.",
-                "element longer than 65536 bytes");
+    return list->form == APIPOOL_KEY_LIST_FILE
+               ? fail(list, NULL, "element longer than 65536 bytes")
+               : fail(list, "An element of the array, or an object, is longer than 8 MiB.",
+                      "element or object longer than 8 MiB");
 }
 
 static int add_to_element(apipool_key_list_t *list, char c)
@@ -175,11 +215,7 @@ static int add_to_element(apipool_key_list_t *list, char c)
         list->begin_line = list->line;
         list->begin_column = list->column - 1;
     }
-    if (list->used == APIPOOL_KEY_LIST_ELEMENT_MAX) {
-        return fail_long(list);
-    }
-    list->element[list->used++] = c;
-    return 1;
+    return apipool_key_list_keep(list, c) ? 1 : fail_long(list);
 }
 
 /* A line cannot end inside a string, so what follows is not read as part of it. */
@@ -213,6 +249,15 @@ static int read_array_end(apipool_key_list_t *list, char c)
     return 1;
 }
 
+static int read_structure(apipool_key_list_t *list, char c)
+{
+    list->in_string = c == '"';
+    list->depth += c == '[' || c == '{';
+    list->depth -= (c == ']' || c == '}') && list->depth > 1;
+    const char *excess = apipool_json_excess(list->depth, list->values);
+    return excess ? fail_excess(list, excess) : add_to_element(list, c);
+}
+
 static int read_array(apipool_key_list_t *list, char c)
 {
     if (list->in_string) {
@@ -222,11 +267,17 @@ static int read_array(apipool_key_list_t *list, char c)
     if ((c == ',' || c == ']') && list->depth == 1) {
         return read_array_end(list, c);
     }
-    list->in_string = c == '"';
-    list->depth += c == '[' || c == '{';
-    list->depth -= (c == ']' || c == '}') && list->depth > 1;
-    const char *excess = apipool_json_excess(list->depth, list->values);
-    return excess ? fail_excess(list, excess) : add_to_element(list, c);
+    return read_structure(list, c);
+}
+
+/* An object is read as a whole; the parser finds out where it ends. */
+static int read_object(apipool_key_list_t *list, char c)
+{
+    if (list->in_string) {
+        return read_string(list, c);
+    }
+    list->values += c == ',' || c == '[' || c == '{';
+    return read_structure(list, c);
 }
 
 /* --- Lists --- */
@@ -236,8 +287,7 @@ static int start_array(apipool_key_list_t *list)
     list->where = APIPOOL_KEY_LIST_IN_ARRAY;
     list->depth = 1;
     list->values = 1;
-    list->element = malloc(APIPOOL_KEY_LIST_ELEMENT_MAX);
-    return list->element ? 1 : fail(list, "The server is out of memory.", "out of memory");
+    return 1;
 }
 
 /* Decides by the first character. */
@@ -249,12 +299,20 @@ static int read_start(apipool_key_list_t *list, char c)
     if (c == '[') {
         return start_array(list);
     }
-    if (list->form == APIPOOL_KEY_LIST_ARRAY) {
-        return c == '{' ? fail(list, "Must be a JSON array of keys.", "not an array")
-                        : fail_here(list);
+    if (c == '{' && list->form != APIPOOL_KEY_LIST_FILE) {
+        list->where = APIPOOL_KEY_LIST_IN_OBJECT;
+        return read_object(list, c);
+    }
+    if (list->form == APIPOOL_KEY_LIST_JSON) {
+        return fail_here(list);
+    }
+    if (list->form == APIPOOL_KEY_LIST_IMPORT) {
+        list->where = APIPOOL_KEY_LIST_IN_HEAD;
+        apipool_key_paste_read(list, c);
+        return 1;
     }
     if (c == '{') {
-        refuse(list, 1, "a JSON object; an array of keys is needed");
+        apipool_key_list_refuse(list, 1, "a JSON object; an array of keys is needed");
         list->where = APIPOOL_KEY_LIST_REFUSED;
         return 1;
     }
@@ -275,10 +333,16 @@ static int read_char(apipool_key_list_t *list, char c)
     case APIPOOL_KEY_LIST_IN_ARRAY:
         note_place(list, c);
         return read_array(list, c);
+    case APIPOOL_KEY_LIST_IN_OBJECT:
+        note_place(list, c);
+        return read_object(list, c);
     case APIPOOL_KEY_LIST_AFTER_ARRAY:
         note_place(list, c);
         return is_blank(c) || c == '\n' ? 1 : fail_here(list);
+    case APIPOOL_KEY_LIST_REFUSED:
+        return 1;
     default:
+        apipool_key_paste_read(list, c);
         return 1;
     }
 }
@@ -312,6 +376,10 @@ void apipool_key_list_begin(apipool_key_list_t *list, apipool_key_list_form_e fo
     list->form = form;
     list->sink = sink;
     list->line = 1;
+    list->gap = list->at_cell = 1;
+    list->where =
+        form == APIPOOL_KEY_LIST_WORDS ? APIPOOL_KEY_LIST_IN_WORDS : APIPOOL_KEY_LIST_BEFORE;
+    list->mark = form == APIPOOL_KEY_LIST_WORDS ? -1 : 0;
 }
 
 int apipool_key_list_feed(apipool_key_list_t *list, const char *piece, apr_size_t len)
@@ -335,21 +403,27 @@ int apipool_key_list_end(apipool_key_list_t *list)
     if (list->where == APIPOOL_KEY_LIST_IN_ARRAY) { /* the incomplete element may show why */
         return !list->used || end_element(list) ? fail_here(list) : 0;
     }
-    if (list->where == APIPOOL_KEY_LIST_BEFORE && list->form == APIPOOL_KEY_LIST_ARRAY) {
+    if (list->where == APIPOOL_KEY_LIST_IN_OBJECT) {
+        return end_element(list);
+    }
+    if (list->where == APIPOOL_KEY_LIST_BEFORE && list->form == APIPOOL_KEY_LIST_JSON) {
         return fail_here(list);
     }
-    end_item(list);
+    if (list->where >= APIPOOL_KEY_LIST_IN_HEAD) {
+        apipool_key_paste_end(list);
+    }
+    else if (list->where == APIPOOL_KEY_LIST_TEXT) {
+        end_item(list);
+    }
     return 1;
 }
 
 void apipool_key_list_wipe(apipool_key_list_t *list)
 {
     OPENSSL_cleanse(list->key, sizeof(list->key));
-    if (list->element) {
-        OPENSSL_cleanse(list->element, APIPOOL_KEY_LIST_ELEMENT_MAX);
-        free(list->element);
-        list->element = NULL;
-    }
+    OPENSSL_cleanse(list->head, sizeof(list->head));
+    wipe_element(list);
+    list->element = NULL;
 }
 
 const char *apipool_key_list_explain(const apipool_key_list_t *list, apr_pool_t *p)
@@ -364,7 +438,7 @@ void apipool_key_list_read(const char *text, apr_size_t len, const apipool_key_s
 {
     static const apipool_key_sink_t nobody;
     apipool_key_list_t list;
-    apipool_key_list_begin(&list, APIPOOL_KEY_LIST_ANY, &nobody);
+    apipool_key_list_begin(&list, APIPOOL_KEY_LIST_FILE, &nobody);
     int good = apipool_key_list_feed(&list, text, len) && apipool_key_list_end(&list);
     apipool_key_list_wipe(&list);
     if (!good) {
@@ -373,7 +447,7 @@ void apipool_key_list_read(const char *text, apr_size_t len, const apipool_key_s
         }
         return;
     }
-    apipool_key_list_begin(&list, APIPOOL_KEY_LIST_ANY, sink);
+    apipool_key_list_begin(&list, APIPOOL_KEY_LIST_FILE, sink);
     apipool_key_list_feed(&list, text, len);
     apipool_key_list_end(&list);
     apipool_key_list_wipe(&list);

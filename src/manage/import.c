@@ -8,12 +8,14 @@
 #include <string.h>
 
 #include "config.h"
+#include "key_doubt.h"
 #include "key_list.h"
 #include "keys.h"
 #include "lifecycle.h"
 #include "throttle.h"
 
 #define FAULTS_MAX 1000 /* faults listed */
+#define KEYS_MAX   1000 /* keys of a preview listed */
 #define PER_CHAIN  4    /* keys per chain when all fit */
 
 /* Copied key of the list with what becomes of it. */
@@ -41,8 +43,9 @@ typedef struct {
     apipool_import_t *result;
     const imported_t *next; /* next key to write, if it is new */
     int unnamed;            /* libcrypto could not derive the id of a key */
-    int preview;            /* change nothing */
-    server_rec *server;     /* of the pool */
+    unsigned options;       /* APIPOOL_IMPORT_ */
+    apipool_key_kinds_t *kinds;
+    server_rec *server; /* of the pool */
 } import_t;
 
 /* --- Reading --- */
@@ -57,6 +60,9 @@ static void open_import(import_t *import)
     import->chains = apr_pcalloc(import->p, import->chain_count * sizeof(imported_t *));
     import->result->ids = apr_array_make(import->p, 64, sizeof(apr_uint64_t));
     import->result->invalid = apr_array_make(import->p, 8, sizeof(apipool_import_fault_t));
+    import->result->doubtful = apr_array_make(import->p, 8, sizeof(apipool_import_key_t));
+    import->result->keys = apr_array_make(import->p, 8, sizeof(apipool_import_key_t));
+    import->kinds = apr_pcalloc(import->p, sizeof(*import->kinds));
 }
 
 static void wipe(const import_t *import)
@@ -101,6 +107,7 @@ static void keep(import_t *import, apr_uint64_t id, const apipool_key_item_t *it
     *import->end = key;
     import->end = &key->next;
     import->count++;
+    apipool_key_kinds_add(import->kinds, item->key, item->len);
 }
 
 /* The first occurrence of a key in the list counts. */
@@ -152,7 +159,7 @@ static apr_status_t read_list(import_t *import, const apipool_import_source_t *s
     apr_status_t rv = APR_SUCCESS;
     const char *bytes;
     apr_size_t len;
-    apipool_key_list_begin(&list, source->is_json ? APIPOOL_KEY_LIST_ARRAY : APIPOOL_KEY_LIST_ANY,
+    apipool_key_list_begin(&list, source->is_json ? APIPOOL_KEY_LIST_JSON : APIPOOL_KEY_LIST_IMPORT,
                            &sink);
     int good = 1;
     while (good && (rv = source->next(source->ctx, &bytes, &len)) == APR_SUCCESS) {
@@ -206,6 +213,41 @@ static apr_status_t look_up(import_t *import, imported_t *key)
     return APR_SUCCESS;
 }
 
+static void list_key(const import_t *import, apr_array_header_t *to, const imported_t *key,
+                     const char *doubt)
+{
+    char masked[APIPOOL_MASKED_SIZE];
+    apipool_key_mask(key->item.key, key->item.len, masked);
+    APR_ARRAY_PUSH(to, apipool_import_key_t) =
+        (apipool_import_key_t){.line = key->item.line,
+                               .masked = apr_pstrdup(import->p, masked),
+                               .label = key->item.label,
+                               .account = key->item.account,
+                               .doubt = doubt,
+                               .result = key->is_new  ? APIPOOL_IMPORT_NEW
+                                         : key->patch ? APIPOOL_IMPORT_CHANGED
+                                                      : APIPOOL_IMPORT_KNOWN};
+}
+
+/* Counts what becomes of a key. One that is in the pool is no longer in doubt. */
+static void judge(const import_t *import, imported_t *key)
+{
+    apipool_import_t *result = import->result;
+    const char *doubt =
+        key->is_new ? apipool_key_doubt(import->kinds, key->item.key, key->item.len) : NULL;
+    if (doubt && !(import->options & APIPOOL_IMPORT_DOUBTFUL)) {
+        list_key(import, result->doubtful, key, doubt);
+        key->is_new = 0;
+        return;
+    }
+    result->added += (apr_uint32_t)key->is_new;
+    result->duplicates += (apr_uint32_t)!key->is_new;
+    result->updated += (apr_uint32_t)(key->patch != NULL);
+    if (import->options & APIPOOL_IMPORT_PREVIEW && result->keys->nelts < KEYS_MAX) {
+        list_key(import, result->keys, key, doubt);
+    }
+}
+
 static apr_size_t length(const char *text)
 {
     return text ? strlen(text) : 0;
@@ -249,9 +291,7 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
     for (imported_t *key = import->first; rv == APR_SUCCESS && key; key = key->next) {
         rv = look_up(import, key);
         apipool_segment_give_way(import->segment);
-        import->result->added += (apr_uint32_t)key->is_new;
-        import->result->duplicates += (apr_uint32_t)!key->is_new;
-        import->result->updated += (apr_uint32_t)(key->patch != NULL);
+        judge(import, key);
         add_capacity(key, &capacity);
     }
     if (rv == APR_SUCCESS) {
@@ -276,7 +316,8 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         return rv;
     }
     import->next = import->first;
-    *changes = !import->preview && (import->result->added || import->result->updated);
+    *changes = !(import->options & APIPOOL_IMPORT_PREVIEW) &&
+               (import->result->added || import->result->updated);
     return APR_SUCCESS;
 }
 
@@ -338,7 +379,7 @@ static apr_status_t apply(void *ctx)
 }
 
 apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
-                                       const apipool_import_source_t *source, int preview,
+                                       const apipool_import_source_t *source, unsigned options,
                                        apr_pool_t *p, apipool_import_t *result,
                                        apipool_input_error_t *flaw)
 {
@@ -347,7 +388,7 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
                        .now = apr_time_now(),
                        .p = p,
                        .result = result,
-                       .preview = preview};
+                       .options = options};
     apipool_store_change_t change = {.prepare = prepare,
                                      .key = write_known,
                                      .new_key = write_new,

@@ -16,6 +16,7 @@
 typedef struct {
     const char *text;
     apr_size_t len;    /* 0: no text */
+    apr_uint64_t id;   /* of the key that the text may be */
     char lower, upper; /* first character */
 } needle_t;
 
@@ -52,8 +53,8 @@ static int matches(const apipool_view_row_t *row, const needle_t *needle)
         return 1;
     }
     apipool_key_id_hex(row->id, id);
-    return has_text(id, needle) || has_text(row->masked, needle) || has_text(row->label, needle) ||
-           has_text(row->account, needle);
+    return row->id == needle->id || has_text(id, needle) || has_text(row->masked, needle) ||
+           has_text(row->label, needle) || has_text(row->account, needle);
 }
 
 static void add(const listing_t *listing, const apipool_view_row_t *row)
@@ -127,6 +128,7 @@ apr_status_t apipool_listing_find(apipool_segment_t *segment, apr_uint32_t pool,
                                     .lower = apipool_ascii_lower(*text),
                                     .upper = apipool_ascii_upper(*text)},
                          .sort = sort};
+    listing.needle.id = *text ? apipool_segment_key_id(segment, text, listing.needle.len) : 0;
     *listed = listing.listed = make_list(segment, p);
     if (filter->upstream) {
         query.upstream = apipool_view_find_upstream(segment, pool, filter->upstream);

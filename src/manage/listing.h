@@ -17,7 +17,7 @@ typedef struct {
 
 /**
  * Finds the keys of a pool that match. O(keys).
- * @param filter its text is compared ignoring the case of ASCII letters
+ * @param filter its text is a whole key, or compared ignoring the case of ASCII letters
  * @param sort   later sort order
  * @param listed result: apipool_listed_t, unordered
  */

@@ -27,7 +27,7 @@ apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_p
 
 /* changes.c */
 apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
-                                       const apipool_import_source_t *source, int preview,
+                                       const apipool_import_source_t *source, unsigned options,
                                        apr_pool_t *p, apipool_import_t *result,
                                        apipool_input_error_t *flaw);
 apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_change_t *change,

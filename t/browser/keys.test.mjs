@@ -36,12 +36,12 @@ test('what is typed is read in the page, and nothing of it travels', async () =>
   const ask = dialog(page).getByRole('button', { name: 'See which keys are new' });
   assert.ok(await ask.isDisabled());
   const area = dialog(page).getByLabel('Keys', { exact: true });
-  await area.pressSequentially('# mine\nsk-ok-typed-aaaaaaaa, sk-ok-typed-aaaaaaaa\n"quoted"\n');
+  await area.pressSequentially('# mine\nsk-ok-typed-aaaaaaaa, sk-ok-typed-aaaaaaaa\nb\u00e9d\n');
   await dialog(page).locator('[data-count=ready]').waitFor();
   assert.deepEqual(await counts(page), { ready: 1, repeated: 1, bad: 1 });
   await dialog(page).getByText('Line 3').waitFor();
   await dialog(page).getByText('Nothing has left this page yet. The next step sends this key').waitFor();
-  await area.fill('[{"key":"sk-ok-typed-aaaaaaaa","weight":0},\n"sk-ok-typed-aaaaaaaa"]');
+  await area.fill('[{"key":"sk-ok-typed-aaaaaaaa","weight":1001},\n"sk-ok-typed-aaaaaaaa"]');
   await dialog(page).getByText('Element 1').waitFor();
   assert.deepEqual(await counts(page), { ready: 1, repeated: 0, bad: 1 });
   await area.fill('["sk-ok-typed-aaaaaaaa",\noops');
@@ -59,24 +59,66 @@ test('only valid keys travel, each once; the server says which are new', async (
   await signIn(page, { view: 'keys' });
   const sent = sentTo(page, /pools\/import\/keys\?/);
   await press(page, 'Import keys');
-  await dialog(page).getByLabel('Keys', { exact: true }).fill('# private\nsk-ok-travels-aaaaaaaa,,not one,sk-ok-travels-aaaaaaaa\nsk-ok-travels-bbbbbbbb');
+  await dialog(page).getByLabel('Keys', { exact: true }).fill('# private\nsk-ok-travels-1aaaaaaa,,n\u00f6t,sk-ok-travels-1aaaaaaa\nsk-ok-travels-2bbbbbbb');
   await press(dialog(page), 'See which keys are new'); // at once, before what was typed has been looked at
   await dialog(page).getByText('Nothing has been added yet').waitFor();
   assert.deepEqual(await counts(page), { new: 2, known: 0, changed: 0, repeated: 1, bad: 1 });
-  assert.deepEqual(sent, ['sk-ok-travels-aaaaaaaa\nsk-ok-travels-bbbbbbbb']);
+  assert.deepEqual(sent, ['sk-ok-travels-1aaaaaaa\nsk-ok-travels-2bbbbbbb']);
   await press(dialog(page), 'Back');
-  await dialog(page).getByLabel('Keys', { exact: true }).fill('sk-ok-travels-bbbbbbbb');
+  await dialog(page).getByLabel('Keys', { exact: true }).fill('sk-ok-travels-2bbbbbbb');
   await press(dialog(page), 'See which keys are new');
   await press(dialog(page), 'Import 1 key');
   await dialog(page).getByText('The import is complete.').waitFor();
   await press(dialog(page).locator('form'), 'Close');
   await press(page, 'Import keys');
-  const objects = [{ key: 'sk-ok-travels-aaaaaaaa', note: 'private' }, { key: 'sk-ok-travels-bbbbbbbb', label: 'travelled' }];
+  const objects = [{ key: 'sk-ok-travels-1aaaaaaa', note: 'private' }, { key: 'sk-ok-travels-2bbbbbbb', label: 'travelled' }];
   await dialog(page).getByLabel('Keys', { exact: true }).fill(JSON.stringify(objects));
   await press(dialog(page), 'See which keys are new');
   await dialog(page).getByText('Nothing has been added yet').waitFor();
   assert.deepEqual(await counts(page), { new: 1, known: 0, changed: 1, repeated: 0, bad: 0 });
   assert.ok(!sent.at(-1).includes('private'), 'nor do members that mean nothing');
+  await page.keyboard.press('Escape');
+  await api('POST', 'pools/import/keys/actions', { action: 'delete', filter: {} });
+  await noProblems(page);
+});
+
+test('what is pasted is listed masked, what is in doubt waits for a tick, and new keys are checked', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  await signIn(page, { view: 'keys' });
+  await press(page, 'Import keys');
+  await dialog(page).getByLabel('Keys', { exact: true }).fill([
+    'export OPENAI_API_KEY="sk-ok-pasted-00000001"; Authorization: Bearer sk-401-pasted-0000002',
+    '\u201csk-ok-pasted-00000003\u201d\uff0csk-ok-pasted-00000004 # mine', 'sk-o***********0005 sk-ok-pasted-without-it'].join('\n'));
+  await press(dialog(page), 'See which keys are new');
+  await dialog(page).getByText('Nothing has been added yet').waitFor();
+  assert.deepEqual(await counts(page), { new: 4, known: 0, changed: 0, repeated: 0, bad: 0, doubtful: 2 });
+  assert.deepEqual((await dialog(page).locator('[data-list=keys] li').allTextContents()).map((text) => text.split(/\s+/).slice(0, 2).join(' ')),
+    ['sk-o…0001 new', 'sk-4…0002 new', 'sk-o…0003 new', 'sk-o…0004 new']);
+  assert.deepEqual((await dialog(page).locator('[data-list=doubtful] li').allTextContents()).map((text) => text.trim().split(/\s+/).join(' ')),
+    ['sk-o…0005 Line 3 · masked: it contains * or ...', 'sk-o…t-it Line 3 · has no digit']);
+  await dialog(page).getByLabel('sk-o…t-it').check();
+  await dialog(page).getByLabel('Check the new keys').check();
+  const states = [];
+  await page.route(/\/check$/, async (route) => {
+    states.push(await dialog(page).getByRole('status').textContent());
+    await route.continue();
+  });
+  await press(dialog(page), 'Import 5 keys');
+  await dialog(page).getByText('Checked: 5 of 5 new keys.').waitFor();
+  assert.deepEqual(await counts(page), { added: 5, known: 0, changed: 0, repeated: 0, bad: 0, check_valid: 4, check_refused: 1, check_unknown: 0 });
+  assert.ok(states.some((text) => /^[01] of 5 new keys checked/.test(text)), 'with progress');
+  await press(dialog(page).locator('form'), 'Close');
+  assert.deepEqual((await api('GET', 'pools/import/keys?q=0005')).total, 0);
+  assert.equal((await api('GET', 'pools/import')).keys.invalid, 1);
+  await press(page, 'Import keys');
+  await dialog(page).getByLabel('Keys', { exact: true }).fill('Label,API Key\n"one, two",sk-ok-pasted-00000001\n,sk-o...0002');
+  await press(dialog(page), 'See which keys are new');
+  await dialog(page).getByText('one, two').waitFor();
+  await dialog(page).getByLabel('Add all of them').check();
+  await dialog(page).getByLabel('Add all of them').uncheck();
+  await press(dialog(page), 'Import 0 keys');
+  await dialog(page).getByText('The import is complete.').waitFor();
+  assert.deepEqual(await counts(page), { added: 0, known: 0, changed: 1, repeated: 0, bad: 0 });
   await page.keyboard.press('Escape');
   await api('POST', 'pools/import/keys/actions', { action: 'delete', filter: {} });
   await noProblems(page);
@@ -142,6 +184,26 @@ test('pages, search and sorting are the server’s', async () => {
   await page.locator('th[aria-sort=ascending]').getByText('Last used').waitFor();
   await page.getByRole('columnheader', { name: 'Last used' }).getByRole('button').click();
   await page.locator('th[aria-sort=descending]').getByText('Last used').waitFor();
+  await noProblems(page);
+});
+
+test('a whole key that is searched for is found, and is in no address', async () => {
+  const page = await openPage(browser, { storage: { pool: 'import' } });
+  const addresses = [];
+  page.on('request', (request) => addresses.push(request.url()));
+  page.on('framenavigated', (frame) => addresses.push(frame.url()));
+  await signIn(page, { view: 'keys' });
+  await page.locator('#key-search').pressSequentially('sk-ok-imported-key-004711', { delay: 60 }); // slower than a pause, now and then
+  await total(page, 1);
+  const [key] = (await api('POST', 'pools/import/keys/search', { q: 'sk-ok-imported-key-004711' })).keys;
+  await page.locator(`tr[data-id="${key.id}"]`).waitFor();
+  await press(page, 'Export CSV');
+  assert.ok(!/imported-key/.test(page.url() + addresses.join(' ')), 'nor is most of it');
+  await page.getByLabel('Select all keys of this page').check();
+  await press(page.getByRole('region', { name: 'Selected keys' }), 'Disable');
+  await press(dialog(page), 'Disable');
+  await page.getByText('1 key disabled.').waitFor();
+  await api('PATCH', `pools/import/keys/${key.id}`, { enabled: true });
   await noProblems(page);
 });
 
@@ -297,7 +359,7 @@ test('keys are dropped as JSON, and an import that fails goes on where it was', 
   await dialog(page).getByText('Nothing has been added yet').waitFor();
   assert.equal((await counts(page)).new, 6000);
   let sent = 0;
-  await page.route(/keys\?upstream=[^&]*$/, (route) => (++sent === 2 ? route.fulfill({ status: 500, json: { error: { code: 'failed', message: '' } } }) : route.continue()));
+  await page.route(/keys\?upstream=[^&]*&doubtful=add$/, (route) => (++sent === 2 ? route.fulfill({ status: 500, json: { error: { code: 'failed', message: '' } } }) : route.continue()));
   await provoking(page, /^500 .*\/api\/pools\/import\/keys\?/, async () => {
     await press(dialog(page), 'Import 6,000 keys');
     await dialog(page).getByText('The import was stopped.').waitFor();

@@ -117,6 +117,21 @@ test('without Chart.js the numbers are there as tables', async () => {
   await noProblems(page);
 });
 
+test('a chart as a table has nothing between its rows, and times in one form', async () => {
+  const ahead = 12 - new Date().getUTCHours(); // noon, so that the last 24 hours are of two days
+  const page = await openPage(browser, { zone: `Etc/GMT${ahead < 0 ? '+' : '-'}${Math.abs(ahead)}`, storage: { pool: 'main' } });
+  await signIn(page);
+  await press(page, /24/);
+  await page.waitForFunction(() => document.querySelectorAll('[data-chart=requests] tbody tr').length === 24);
+  await page.getByText('As a table').first().click();
+  const between = await page.locator('[data-chart] tbody').evaluateAll((bodies) => bodies.map((body) => [...body.childNodes].filter(
+    (node) => node.nodeType === Node.TEXT_NODE).map(({ data }) => data.trim()).join('')).join(''));
+  assert.equal(between, '');
+  const times = await page.locator('[data-chart=requests] tbody th').allTextContents();
+  assert.deepEqual([...new Set(times.map((text) => text.replaceAll(/\d+/g, '0').replace(/^\p{L}+/u, 'M')))], ['M 0, 0, 0:0:0']);
+  await noProblems(page);
+});
+
 test('times are in the zone of the viewer', async () => {
   await chat(null, { path: '/open/v1' });
   const [{ at }] = (await api('GET', 'requests?pool=main&limit=1')).requests;

@@ -5,6 +5,7 @@
 
 #include "fuzz.h"
 #include "json.h"
+#include "key_doubt.h"
 #include "key_list.h"
 
 #define KEYS_LOOKED_AT 64 /* per input, to keep it fast */
@@ -57,6 +58,8 @@ static void on_key(void *ctx, const apipool_key_item_t *item)
     MUST(item->len >= 1 && item->len <= APIPOOL_KEY_MAX);
     MUST(!apipool_key_check(item->key, item->len));
     MUST(item->enabled == 0 || item->enabled == 1);
+    MUST(item->line >= 1 && (item->line <= input->lines || item->line <= (long)input->size));
+    apipool_key_doubt_alone(item->key, item->len);
     if (input->keys++ < KEYS_LOOKED_AT) {
         check_key(input, item->key, item->len);
     }
@@ -101,6 +104,7 @@ static void note_text(told_t *told, const char *text)
 static void note_key(void *ctx, const apipool_key_item_t *item)
 {
     note(ctx, item->key, item->len);
+    note(ctx, &item->line, sizeof(item->line));
     note(ctx, &item->enabled, sizeof(item->enabled));
     note(ctx, &item->weight, sizeof(item->weight));
     note(ctx, &item->limits, sizeof(item->limits));
@@ -155,9 +159,20 @@ static void check_array(const uint8_t *data, size_t size, const told_t *told)
     static const apipool_json_member_t none[] = {{NULL}};
     apipool_json_read(p, (const char *)data, size, none, NULL, &flaw);
     int is_array = flaw.message && !strcmp(flaw.message, "Must be a JSON object.");
-    MUST(!told->good || is_array);
-    MUST(told->good || !is_array || size > APIPOOL_KEY_LIST_ELEMENT_MAX);
+    int is_object = !flaw.message || flaw.field;
+    MUST(!told->good || is_array || is_object);
+    MUST(told->good || !is_array || size > APIPOOL_KEY_LIST_EXPORT_MAX);
     apr_pool_destroy(p);
+}
+
+static void read_import(const uint8_t *data, size_t size, const apipool_key_sink_t *sink)
+{
+    apipool_key_list_t list;
+    apipool_key_list_begin(&list, APIPOOL_KEY_LIST_IMPORT, sink);
+    if (apipool_key_list_feed(&list, (const char *)data, size)) {
+        apipool_key_list_end(&list);
+    }
+    apipool_key_list_wipe(&list);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -167,12 +182,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t piece = size ? data[size - 1] % 61 + 1 : 1;
     told_t told;
 
-    check_pieces(data, size, piece, APIPOOL_KEY_LIST_ANY, &told);
-    check_pieces(data, size, piece, APIPOOL_KEY_LIST_ARRAY, &told);
+    check_pieces(data, size, piece, APIPOOL_KEY_LIST_FILE, &told);
+    check_pieces(data, size, piece, APIPOOL_KEY_LIST_WORDS, &told);
+    check_pieces(data, size, piece, APIPOOL_KEY_LIST_IMPORT, &told);
+    check_pieces(data, size, piece, APIPOOL_KEY_LIST_JSON, &told);
     if (size && data[0] != 0xef) { /* not a byte order mark, which only lists may have */
         check_array(data, size, &told);
     }
     apipool_key_list_read((const char *)data, size, &sink);
+    read_import(data, size, &sink);
     if (size > 0 && data[0] < size) {
         check_redaction((const char *)data + 1 + data[0], size - 1 - data[0],
                         (const char *)data + 1, data[0]);

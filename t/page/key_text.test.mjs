@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The page reads a list of keys as the server does: by the same cases as t/unit/key.c, and some of its own.
+// The page reads a list of keys as the server does: by the same cases as t/unit/key_list.c, and some of its own.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 const { keyFault, readKeys } = await import(`${process.env.APIPOOL_MODULES}/key_text.js`);
 
-const cases = JSON.parse(readFileSync(`${process.env.APIPOOL_SOURCE}/t/unit/key_cases.json`, 'utf8'));
+const cases = JSON.parse(readFileSync(`${process.env.APIPOOL_SOURCE}/t/unit/import_cases.json`, 'utf8'));
 
 /** What a case says that is told, as the page tells it: of keys that are there twice the first, invalid items by themselves. */
 function wanted({ told }) {
@@ -50,7 +50,7 @@ test('a million values are not read', () => {
 });
 
 test('it is known where each key stands', () => {
-  const { keys, lines, more } = readKeys('# list\nsk-1, sk-2\nbad key\nsk-1\n\nsk-3');
+  const { keys, lines, more } = readKeys('# list\nsk-1, sk-2\nb\u00e9d\nsk-1\n\nsk-3');
   assert.deepEqual([keys, lines, more], [['sk-1', 'sk-2', 'sk-3'], [2, 2, 6], null]);
 });
 
@@ -60,14 +60,21 @@ test('of an object goes what the server takes, and nothing else', () => {
   assert.deepEqual(more, [{ key: 'sk-1', label: 'a', weight: 2, enabled: false, limits: { rpm: 3 } }, { key: 'sk-2' }]);
 });
 
+test('a table and an export tell what is known of a key', () => {
+  const more = (text) => readKeys(text).more;
+  assert.deepEqual(more('name;key;enabled;rpm\n"a, ""b""; c";sk-1;no;60'), [{ key: 'sk-1', label: 'a, "b"; c', enabled: false, limits: { rpm: 60 } }]);
+  assert.deepEqual(more('{"data":[{"key":"sk-1\\nsk-2","name":"a","weight":0}]}'), [{ key: 'sk-1', label: 'a' }, { key: 'sk-2', label: 'a' }]);
+  assert.deepEqual(readKeys('key,label\nsk-1,"a"\n\nsk-2,b').lines, [2, 4]);
+});
+
 test('of many faults the first 1000 are listed, and all are counted', () => {
-  const { invalid, invalidCount } = readKeys('a b\n'.repeat(2500));
+  const { invalid, invalidCount } = readKeys('\u00e9\n'.repeat(2500));
   assert.deepEqual([invalid.length, invalid.at(-1).line, invalidCount], [1000, 1000, 2500]);
 });
 
 test('100,000 keys are read, in lines and as an array', (t) => {
   const lines = Array.from({ length: 100000 }, (_, i) => `sk-ok-many-${String(i).padStart(6, '0')}-aaaaaaaa`);
-  const list = [...lines, lines[0], 'bad key'];
+  const list = [...lines, lines[0], 'b\u00e9d'];
   for (const text of [list.join('\n'), JSON.stringify(list.map((key) => ({ key, label: 'x' })))]) {
     const start = performance.now();
     const read = readKeys(text);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "json.h"
+#include "key_doubt.h"
 #include "key_list.h"
 
 #define BOM     "\xef\xbb\xbf"
@@ -69,22 +70,24 @@ static void finish(apipool_key_list_t *list, int good, told_t *told)
     }
 }
 
-static void import_in_two(const char *text, size_t len, size_t cut, told_t *told)
+static void import_in_two(apipool_key_list_form_e form, const char *text, size_t len, size_t cut,
+                          told_t *told)
 {
     apipool_key_sink_t sink = {.on_key = on_key, .on_invalid = on_invalid, .ctx = told};
     apipool_key_list_t list;
     memset(told, 0, sizeof(*told));
-    apipool_key_list_begin(&list, APIPOOL_KEY_LIST_ANY, &sink);
+    apipool_key_list_begin(&list, form, &sink);
     finish(&list, feed(&list, text, cut) && feed(&list, text + cut, len - cut), told);
 }
 
-static void import_by_bytes(const char *text, size_t len, told_t *told)
+static void import_by_bytes(apipool_key_list_form_e form, const char *text, size_t len,
+                            told_t *told)
 {
     apipool_key_sink_t sink = {.on_key = on_key, .on_invalid = on_invalid, .ctx = told};
     apipool_key_list_t list;
     int good = 1;
     memset(told, 0, sizeof(*told));
-    apipool_key_list_begin(&list, APIPOOL_KEY_LIST_ANY, &sink);
+    apipool_key_list_begin(&list, form, &sink);
     for (size_t i = 0; good && i < len; i++) {
         good = feed(&list, text + i, 1);
     }
@@ -99,45 +102,44 @@ static void check_same(const told_t *whole, const told_t *told, const char *text
 }
 
 /* Results do not depend on where a list is cut. */
-static void import(const char *text, size_t len, told_t *told)
+static void import_as(apipool_key_list_form_e form, const char *text, size_t len, told_t *told)
 {
-    apipool_key_sink_t sink = {.on_key = on_key, .on_invalid = on_invalid, .ctx = told};
     told_t other;
-    memset(told, 0, sizeof(*told));
-    apipool_key_list_read(text, len, &sink);
+    import_in_two(form, text, len, 0, told);
     for (size_t cut = 0; cut <= len && len < CUT_MAX; cut++) {
-        import_in_two(text, len, cut, &other);
+        import_in_two(form, text, len, cut, &other);
         check_same(told, &other, text);
     }
-    import_by_bytes(text, len, &other);
+    import_by_bytes(form, text, len, &other);
     check_same(told, &other, text);
 }
 
-/* Cases that the page reads by the same rules: t/page/key_text.test.mjs. "told" is as above,
- * "reason" is that of the last fault. */
-#define CASES APIPOOL_UNIT_DATA "/key_cases.json"
-
-static json_t *read_cases(void)
+static void import(const char *text, size_t len, told_t *told)
 {
-    json_error_t error;
-    json_t *cases = json_load_file(CASES, JSON_ALLOW_NUL, &error);
-    if (!cases) {
-        fail_msg("%s:%d: %s", CASES, error.line, error.text);
-    }
-    return cases;
+    apipool_key_sink_t sink = {.on_key = on_key, .on_invalid = on_invalid, .ctx = told};
+    told_t whole = {.used = 0};
+    import_as(APIPOOL_KEY_LIST_FILE, text, len, told);
+    sink.ctx = &whole;
+    apipool_key_list_read(text, len, &sink);
+    check_same(told, &whole, text);
 }
 
-static void lists_and_arrays_are_read_by_lines_commas_and_elements(void **unused)
+/* "told" is as above, "reason" is that of the last fault. */
+static void check_cases(const char *file, apipool_key_list_form_e form)
 {
-    json_t *cases = read_cases(), *row;
+    json_error_t error;
+    json_t *cases = json_load_file(file, JSON_ALLOW_NUL, &error), *row;
     size_t i;
+    if (!cases) {
+        fail_msg("%s:%d: %s", file, error.line, error.text);
+    }
     assert_true(json_array_size(cases) > 100);
     json_array_foreach(cases, i, row)
     {
         const json_t *text = json_object_get(row, "text"), *reason = json_object_get(row, "reason");
         const char *name = json_string_value(json_object_get(row, "name"));
         told_t told;
-        import(json_string_value(text), json_string_length(text), &told);
+        import_as(form, json_string_value(text), json_string_length(text), &told);
         if (strcmp(told.text, json_string_value(json_object_get(row, "told")))) {
             fail_msg("%s: \"%s\"", name, told.text);
         }
@@ -146,6 +148,17 @@ static void lists_and_arrays_are_read_by_lines_commas_and_elements(void **unused
         }
     }
     json_decref(cases);
+}
+
+static void lists_and_arrays_are_read_by_lines_commas_and_elements(void **unused)
+{
+    check_cases(APIPOOL_UNIT_DATA "/key_cases.json", APIPOOL_KEY_LIST_FILE);
+}
+
+/* The page reads by the same rules: t/page/key_text.test.mjs. */
+static void what_is_pasted_or_exported_elsewhere_is_read(void **unused)
+{
+    check_cases(APIPOOL_UNIT_DATA "/import_cases.json", APIPOOL_KEY_LIST_IMPORT);
 }
 
 /* JSON text cannot express the first ones; a reader that sees only a piece could get the others
@@ -179,6 +192,13 @@ static void lists_are_read_in_pieces_as_they_are_read_whole(void **unused)
             fail_msg("%s: \"%s\"", lists[i].text, told.text);
         }
     }
+}
+
+static void count_key(void *ctx, const apipool_key_item_t *item)
+{
+    apipool_key_item_t *kept = ctx;
+    assert_int_equal(item->len, 7);
+    kept->len++;
 }
 
 /* Attributes of the only key of an import. */
@@ -242,6 +262,96 @@ static void an_object_tells_weight_account_and_limits(void **unused)
     }
 }
 
+/* What tables and other exports say of a key is known of it as well. */
+static const struct {
+    const char *text, *label, *account;
+    apr_uint32_t weight, rpm;
+    int line, enabled;
+} exported[] = {
+    {"key,label,account,weight,rpm\nsk-1,\xc3\xa9\"x,\" team \",7,60", "\xc3\xa9\"x", "team", 7, 60,
+     2, 1},
+    {"#\nname;key;enabled\n\"a, \"\"b\"\"; c\";sk-1;no", "a, \"b\"; c", NULL, 0, 0, 3, 0},
+    {"name,label,key\nx,y,sk-1", "x", NULL, 0, 0, 2, 1},
+    {"[{\"key\":\"sk-1\",\"name\":\"a\",\"weight\":0}]", "a", NULL, 0, 0, 1, 1},
+    {"[{\"key\":\"sk-1\",\"name\":\"a\",\"label\":\"b\",\"account\":\"c\"}]", "b", "c", 0, 0, 1, 1},
+    {"{\"data\":[{\"api_key\":\" sk-1 \",\"weight\":3,\"enabled\":false}]}", NULL, NULL, 3, 0, 1,
+     0},
+};
+
+static int is_same(const char *one, const char *other)
+{
+    return one && other ? !strcmp(one, other) : one == other;
+}
+
+static void check_exported(void *ctx, const apipool_key_item_t *item)
+{
+    size_t i = *(const size_t *)ctx;
+    if (item->len != 4 || item->weight != exported[i].weight || item->line != exported[i].line ||
+        item->enabled != exported[i].enabled || item->limits.rpm != exported[i].rpm ||
+        !is_same(item->label, exported[i].label) || !is_same(item->account, exported[i].account)) {
+        fail_msg("%s: %s", exported[i].text, item->label ? item->label : "");
+    }
+    *(size_t *)ctx = i + 1;
+}
+
+static void a_table_and_an_export_tell_what_is_known_of_a_key(void **unused)
+{
+    for (size_t i = 0; i < sizeof(exported) / sizeof(*exported); i++) {
+        size_t seen = i;
+        apipool_key_sink_t sink = {.on_key = check_exported, .ctx = &seen};
+        apipool_key_list_t list;
+        apipool_key_list_begin(&list, APIPOOL_KEY_LIST_IMPORT, &sink);
+        feed(&list, exported[i].text, strlen(exported[i].text));
+        apipool_key_list_end(&list);
+        apipool_key_list_wipe(&list);
+        assert_int_equal(seen, i + 1);
+    }
+}
+
+/* The last key of each list, and why it is doubtful. */
+static const struct {
+    const char *keys[6], *doubt;
+} doubts[] = {
+    {{"sk-0123456789abcdef"}, NULL},
+    {{"sk-0123456789ab"}, "shorter than 16 characters"},
+    {{"sk-abcdefghijklmnopqrs"}, "has no digit"},
+    {{"sk-abcd**********1234"}, "masked: it contains * or ..."},
+    {{"sk-abcd...1234"}, "masked: it contains * or ..."},
+    {{"https://api.example.org/v1"}, "an address"},
+    {{"carol2@example.org"}, "an address"},
+    {{"os.environ/OPENAI_KEY_1"}, "a placeholder, or the name of a variable"},
+    {{"<your-key-goes-here-1>"}, "a placeholder, or the name of a variable"},
+    {{"${OPENAI_API_KEY_1234}"}, "a placeholder, or the name of a variable"},
+    {{"sk-0123456789abcde1", "sk-0123456789abcde2", "sk-0123456789abcde3", "gpt-4o-2024-08-06"},
+     "unlike all other keys of the list"},
+    {{"sk-0123456789abcde1", "sk-0123456789abcde2", "gpt-4o-2024-08-06"}, NULL},
+    {{"sk-0123456789abcde1", "sk-0123456789abcde2", "sk-0123456789abcde3", "sk-01234567890123456"},
+     NULL},
+    {{"sk-0123456789abcde1", "sk-0123456789abcde2", "sk-0123456789abcde3", "0123456789abcdef012"},
+     NULL},
+    {{"sk-0123456789abcde1", "gsk_0123456789abcdef", "AIza0123456789abcdefg",
+      "xai-0123456789abcdefgh"},
+     NULL},
+};
+
+static void what_does_not_look_like_a_key_is_doubtful(void **unused)
+{
+    apipool_key_kinds_t *kinds = malloc(sizeof(*kinds));
+    for (size_t i = 0; i < sizeof(doubts) / sizeof(*doubts); i++) {
+        const char *key = NULL, *const *keys = doubts[i].keys;
+        memset(kinds, 0, sizeof(*kinds));
+        for (size_t k = 0; k < 6 && keys[k]; k++) {
+            key = keys[k];
+            apipool_key_kinds_add(kinds, key, strlen(key));
+        }
+        const char *doubt = apipool_key_doubt(kinds, key, strlen(key));
+        if (!is_same(doubt, doubts[i].doubt)) {
+            fail_msg("%s: %s", key, doubt ? doubt : "none");
+        }
+    }
+    free(kinds);
+}
+
 static void json_of_a_million_values_is_not_read(void **unused)
 {
     static char text[2 * 1000000 + 3];
@@ -290,6 +400,31 @@ static void an_element_may_have_65536_bytes_and_no_more(void **unused)
     assert_string_equal(told.reason, "malformed JSON");
 }
 
+/* Other exports have keys of hundreds of lines. */
+static void a_key_of_an_import_may_have_thousands_of_lines(void **unused)
+{
+    static char text[APIPOOL_KEY_LIST_EXPORT_MAX + 16] = "{\"key\":\"";
+    apipool_key_item_t kept = {.len = 0};
+    apipool_key_sink_t sink = {.on_key = count_key, .ctx = &kept};
+    apipool_key_list_t list;
+    size_t used = strlen(text), count = 0;
+    while (used + 8 < APIPOOL_KEY_LIST_EXPORT_MAX) {
+        memcpy(text + used, "sk-1234\\n", 9);
+        used += 9;
+        count++;
+    }
+    strcpy(text + used - 2, "\"}");
+    apipool_key_list_begin(&list, APIPOOL_KEY_LIST_IMPORT, &sink);
+    assert_true(feed(&list, text, used) && apipool_key_list_end(&list));
+    apipool_key_list_wipe(&list);
+    assert_int_equal(kept.len, count);
+    memset(text + used, ' ', sizeof(text) - used);
+    apipool_key_list_begin(&list, APIPOOL_KEY_LIST_IMPORT, &sink);
+    assert_false(feed(&list, text, sizeof(text)));
+    assert_string_equal(list.reason, "element or object longer than 8 MiB");
+    apipool_key_list_wipe(&list);
+}
+
 /* Bodies that must be arrays get the same errors as any other body. */
 static const char *const broken_arrays[] = {
     "[",
@@ -326,7 +461,7 @@ static void what_is_said_of_an_array_is_said_as_of_any_body(void **unused)
     for (size_t i = 0; i < sizeof(broken_arrays) / sizeof(*broken_arrays); i++) {
         const char *text = broken_arrays[i];
         assert_int_equal(apipool_json_read(p, text, strlen(text), none, NULL, &flaw), 0);
-        apipool_key_list_begin(&list, APIPOOL_KEY_LIST_ARRAY, &nobody);
+        apipool_key_list_begin(&list, APIPOOL_KEY_LIST_JSON, &nobody);
         int good = feed(&list, text, strlen(text)) && apipool_key_list_end(&list);
         apipool_key_list_wipe(&list);
         assert_false(good);
@@ -338,13 +473,13 @@ static void what_is_said_of_an_array_is_said_as_of_any_body(void **unused)
     apr_pool_destroy(p);
 }
 
-static void what_is_to_be_an_array_is_nothing_else(void **unused)
+static void what_is_to_be_json_is_nothing_else(void **unused)
 {
-    static const char *const others[] = {"", " \n", "sk-1", "# [", "{}", " {\"key\":1}", BOM, "7"};
+    static const char *const others[] = {"", " \n", "sk-1", "# [", "{", " {\"key\":1", BOM, "7"};
     apipool_key_sink_t nobody = {0};
     apipool_key_list_t list;
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
-        apipool_key_list_begin(&list, APIPOOL_KEY_LIST_ARRAY, &nobody);
+        apipool_key_list_begin(&list, APIPOOL_KEY_LIST_JSON, &nobody);
         int good = feed(&list, others[i], strlen(others[i])) && apipool_key_list_end(&list);
         apipool_key_list_wipe(&list);
         if (good) {
@@ -357,12 +492,13 @@ static void what_is_to_be_an_array_is_nothing_else(void **unused)
 static void nothing_of_a_key_stays(void **unused)
 {
     static const char *const texts[] = {"sk-secret", "[\"sk-secret", "[{\"key\":\"sk-secret\"",
-                                        "sk-secret\n,"};
+                                        "sk-secret\n,", "key\nsk-secret", "{\"key\":\"sk-secret"};
     apipool_key_sink_t nobody = {0};
     apipool_key_list_t list;
-    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-        apipool_key_list_begin(&list, APIPOOL_KEY_LIST_ANY, &nobody);
-        feed(&list, texts[i], strlen(texts[i]));
+    for (size_t i = 0; i < 2 * sizeof(texts) / sizeof(*texts); i++) {
+        apipool_key_list_begin(&list, i % 2 ? APIPOOL_KEY_LIST_FILE : APIPOOL_KEY_LIST_IMPORT,
+                               &nobody);
+        feed(&list, texts[i / 2], strlen(texts[i / 2]));
         apipool_key_list_wipe(&list);
         assert_null(memmem(&list, sizeof(list), "secret", 6));
         assert_null(list.element);
@@ -373,13 +509,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_and_arrays_are_read_by_lines_commas_and_elements),
+        cmocka_unit_test(what_is_pasted_or_exported_elsewhere_is_read),
         cmocka_unit_test(lists_are_read_in_pieces_as_they_are_read_whole),
         cmocka_unit_test(an_object_tells_weight_account_and_limits),
+        cmocka_unit_test(a_table_and_an_export_tell_what_is_known_of_a_key),
+        cmocka_unit_test(what_does_not_look_like_a_key_is_doubtful),
+        cmocka_unit_test(a_key_of_an_import_may_have_thousands_of_lines),
         cmocka_unit_test(json_of_a_million_values_is_not_read),
         cmocka_unit_test(a_key_may_have_4096_bytes_and_no_more),
         cmocka_unit_test(an_element_may_have_65536_bytes_and_no_more),
         cmocka_unit_test(what_is_said_of_an_array_is_said_as_of_any_body),
-        cmocka_unit_test(what_is_to_be_an_array_is_nothing_else),
+        cmocka_unit_test(what_is_to_be_json_is_nothing_else),
         cmocka_unit_test(nothing_of_a_key_stays),
     };
     apr_initialize();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Charts over time with Chart.js, where it is installed. Beside each one stands a table of the same numbers.
-import { clock, time } from '../format.js';
+import { clock, times as timesOf } from '../format.js';
 import { t } from '../i18n.js';
 import { patch } from '../patch.js';
 import { html } from '../template.js';
@@ -106,5 +106,5 @@ export class TimeChart {
 
 const tableHead = ({ lines }) => html`<tr><th scope="col">${t('chart.time')}</th>${lines.map(({ label }) => html`<th scope="col">${label}</th>`)}</tr>`;
 
-const tableRows = ({ times, lines, show }) => times.map((when, i) => html`<tr><th scope="row">${time(when)}</th>
+const tableRows = ({ times, lines, show }) => timesOf(times).map((when, i) => html`<tr><th scope="row">${when}</th>
   ${lines.map(({ values }) => html`<td>${values[i] === null ? '–' : show(values[i])}</td>`)}</tr>`).reverse();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Masked lists of keys: to the clipboard, or as a CSV file.
-import { get, paths } from '../api.js';
+import { listKeys } from '../api.js';
 import { copy, csv, download } from '../components/copy.js';
 import { openDialog } from '../components/dialog.js';
 import { fault } from '../components/parts.js';
@@ -22,7 +22,7 @@ const rowOf = (key) => [...COLUMNS.map((name) => key[name]), ...Object.values(MO
 async function all(pool, filter, tell) {
   const keys = [];
   for (let total = 1; keys.length < total;) {
-    const page = await get(paths.keys(pool, { ...filter, sort: 'id', offset: keys.length, limit: PAGE }));
+    const page = await listKeys(pool, { ...filter, sort: 'id', offset: keys.length, limit: PAGE });
     total = page.total;
     keys.push(...page.keys);
     if (!page.keys.length || !tell(keys.length, total)) {

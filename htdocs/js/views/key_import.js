@@ -5,42 +5,20 @@ import { paths, post } from '../api.js';
 import { csv, download } from '../components/copy.js';
 import { openDialog } from '../components/dialog.js';
 import { button, choice, fault, fieldIds } from '../components/parts.js';
-import { bytes, number } from '../format.js';
+import { bytes } from '../format.js';
 import { t } from '../i18n.js';
 import { readKeys } from '../key_text.js';
-import { html } from '../template.js';
-import { addResult, batches, outcome, part } from './key_batches.js';
+import { flag, html } from '../template.js';
+import { addResult, batches, checkAll, outcome, part, without } from './key_batches.js';
+import { counts, doubtList, invalidLines, keyList } from './key_preview.js';
 
-const LISTED = 100;
 const SIZE_MAX = 64 * 1024 * 1024;
 const SHOWN_MAX = 1024 * 1024; // characters that a text area holds without getting slow
 const TYPING = 150;
 
-/** The server's reasons, and the names of our texts for them. */
-const REASONS = {
-  'empty key': 'empty',
-  'key longer than 4096 bytes': 'long',
-  'control character in a key': 'control',
-  'blank inside a key (keys are separated by commas or newlines)': 'blank',
-  'quote in a key': 'quote',
-  'character outside ASCII in a key (was it copied in its masked form?)': 'ascii',
-  'neither a string nor an object': 'element',
-  'object without a string "key"': 'object',
-  'a JSON object; an array of keys is needed': 'array',
-  'malformed JSON': 'json',
-  'JSON that is nested too deeply, or has too many values': 'excess',
-  '"enabled" is neither true nor false': 'enabled',
-  '"weight" is not a whole number from 1 to 1000': 'weight',
-  '"account" is not a string of at most 64 bytes without control characters': 'account',
-  '"label" is not a string of at most 120 bytes without control characters': 'label',
-  '"limits" is not an object of whole numbers above 0': 'limits',
-};
-
-const reasonText = (reason) => (reason in REASONS ? t(`fault.${REASONS[reason]}`) : reason);
-
 /** What is done at each step of the dialog. */
 class Import {
-  step = 'input'; // input, preview, sending, result
+  step = 'input'; // input, preview, sending, checking, result
 
   text = '';
 
@@ -53,6 +31,16 @@ class Import {
   busy = false;
 
   result = null; // of what was asked or sent last
+
+  doubtful = []; // what does not look like a key: { index, line, masked, doubt }
+
+  confirmed = new Set(); // indices of those that are added all the same
+
+  isChecked = false; // new keys are, at the end
+
+  checked = null; // what that has found
+
+  chosen = this.read; // what is sent
 
   parts = [];
 
@@ -125,8 +113,10 @@ class Import {
     dialog.show();
     try {
       const { json, text } = part(this.read);
-      this.result = addResult(outcome(this.read), await post(this.path({ preview: true }), json, { text }), this.read);
-      this.parts = batches(this.read);
+      const answer = await post(this.path({ preview: true }), json, { text });
+      this.result = addResult(outcome(this.read), answer, this.read);
+      this.doubtful = answer.doubtful.map(({ line, masked, doubt }) => ({ index: line - 1, line: this.read.lines[line - 1], masked, doubt }));
+      this.confirmed.clear();
       this.step = 'preview';
     } catch (error) {
       this.error = error;
@@ -136,10 +126,17 @@ class Import {
     dialog.element.querySelector('[type=submit]:not(:disabled)')?.focus();
   }
 
-  /** Sends what has not been sent; after a failure it goes on where that was. */
+  confirm(dialog, indices, on) {
+    indices.forEach((index) => (on ? this.confirmed.add(index) : this.confirmed.delete(index)));
+    dialog.show();
+  }
+
+  /** Sends what has not been sent; after a failure it goes on where that was. What is in doubt has been decided by then. */
   async send(dialog) {
     if (!this.next) {
       this.result = outcome(this.read);
+      this.chosen = without(this.read, new Set(this.doubtful.map(({ index }) => index).filter((index) => !this.confirmed.has(index))));
+      this.parts = batches(this.chosen);
     }
     this.step = 'sending';
     this.error = null;
@@ -148,11 +145,12 @@ class Import {
     try {
       while (this.next < this.parts.length && !this.stopped) {
         const { start, end } = this.parts[this.next];
-        const { json, text } = part(this.read, start, end);
-        this.result = addResult(this.result, await post(this.path({}), json, { text }), this.read, start);
+        const { json, text } = part(this.chosen, start, end);
+        this.result = addResult(this.result, await post(this.path({ doubtful: 'add' }), json, { text }), this.chosen, start);
         this.next++;
         dialog.show();
       }
+      await this.check(dialog);
     } catch (error) {
       this.error = error;
     }
@@ -161,30 +159,38 @@ class Import {
     dialog.element.querySelector('[type=submit]')?.focus();
   }
 
+  /** Asks about the keys that are new, where that is wanted. */
+  async check(dialog) {
+    if (this.isChecked && this.result.ids.length && this.next === this.parts.length) {
+      this.step = 'checking';
+      dialog.show();
+      await checkAll(this.pool.name, this.result.ids, (checked) => {
+        this.checked = checked;
+        dialog.show();
+        return !this.stopped;
+      });
+    }
+  }
+
   /** Keys are kept no longer than they are needed. */
   forget() {
     this.look('');
+    this.chosen = this.read;
     this.parts = [];
   }
 }
-
-const counts = (list) => html`<dl class="counts">${list.map(([name, value]) => html`<div class="${name}"><dt>${t(`import.${name}`)}</dt><dd data-count="${name}">${number(value)}</dd></div>`)}</dl>`;
-
-/** Elements of an array are counted by themselves, but not where that array cannot be read. */
-const whereText = ({ line, reason }, isArray) => t(isArray && reason !== 'malformed JSON' ? 'import.element' : 'import.line', { n: line });
-
-const invalidLines = ({ invalid, invalidCount }, isArray) => (invalidCount ? html`<details class="invalid" open><summary>${t('import.invalid_lines', { n: invalidCount })}</summary>
-  <ul class="rows plain scroll" tabindex="0">${invalid.slice(0, LISTED).map((one) => html`<li><span>${whereText(one, isArray)}</span><span>${reasonText(one.reason)}</span></li>`)}</ul>
-  ${invalidCount > LISTED ? html`<p class="hint">${t('import.more', { n: invalidCount - LISTED })}</p>` : ''}${button({ name: 'save', text: t('import.save_invalid'), icon: 'down' })}</details>` : '');
 
 /** What the page has found by itself, and what the next step tells the server. */
 function found({ read }) {
   const count = read.keys.length;
   return html`<div class="stack" role="status">${count || read.repeated || read.invalidCount ? counts([['ready', count], ['repeated', read.repeated], ['bad', read.invalidCount]]) : ''}</div>
-    ${invalidLines(read, read.more)}
+    ${invalidLines(read, read.isJson)}
     ${count ? html`<p class="hint">${t('import.stays', { count, n: count })}</p>` : ''}
     ${window.isSecureContext ? '' : html`<p class="notice warn">${t('import.in_the_open')}</p>`}`;
 }
+
+/** What a check of new keys has found so far. */
+const checkCounts = (checked) => ['valid', 'refused', 'unknown'].map((name) => [`check_${name}`, checked?.[name] ?? 0]);
 
 const bodies = {
   input: (it) => html`<form data-on-submit="ask" class="stack">
@@ -193,22 +199,32 @@ const bodies = {
       <textarea id="${it.ids('text')}" rows="8" data-focus data-on-input="type" spellcheck="false" autocomplete="off" aria-describedby="${it.ids('hint')}"
         placeholder="${it.file ? t('import.from_file', { name: it.file.name, size: bytes(it.file.size) }) : ''}"></textarea>
       <p class="hint" id="${it.ids('hint')}">${t('import.hint')}</p></div>
-    <div class="field"><label for="${it.ids('file')}">${t('import.file')}</label><input type="file" id="${it.ids('file')}" accept=".txt,.csv,.json,text/plain,application/json" data-on-change="file"></div>
+    <div class="field"><label for="${it.ids('file')}">${t('import.file')}</label><input type="file" id="${it.ids('file')}" accept=".txt,.csv,.tsv,.json,.yaml,.yml,.env,text/plain,text/csv,application/json" data-on-change="file"></div>
     ${found(it)}${fault(it.error)}<footer>${button({ name: 'close', text: t('action.cancel') })}${button({ type: 'submit', text: it.busy ? t('state.working') : t('import.preview'), kind: 'main', disabled: it.busy || !it.read.keys.length })}</footer></form>`,
-  preview: ({ result, read, pool, busy, error }) => html`<form data-on-submit="send" class="stack"><p role="status">${t('import.would', { pool: pool.name })}</p>
-    ${counts([['new', result.added], ['known', result.known], ['changed', result.changed], ['repeated', result.repeated], ['bad', result.invalidCount]])}
-    ${invalidLines(result, read.more)}${fault(error)}
+  preview: (it) => {
+    const { result, read, pool, busy, error, doubtful, confirmed } = it;
+    const count = result.added + confirmed.size;
+    return html`<form data-on-submit="send" class="stack"><p role="status">${t('import.would', { pool: pool.name })}</p>
+    ${counts([['new', result.added], ['known', result.known], ['changed', result.changed], ['repeated', result.repeated], ['bad', result.invalidCount],
+    ...(doubtful.length ? [['doubtful', doubtful.length]] : [])])}
+    ${doubtList(it)}${invalidLines(result, read.isJson)}${keyList(result)}
+    <label class="tick"><input type="checkbox" data-on-change="check"${flag('checked', it.isChecked)}> ${t('import.check')}</label>${fault(error)}
     <footer>${button({ name: 'back', text: t('action.back') })}<span class="fill"></span>${button({ type: 'submit', kind: 'main',
-  text: t('import.go', { count: result.added, n: result.added }), disabled: busy || !(result.added + result.changed) })}</footer></form>`,
-  sending: ({ parts, next, read }) => {
+  text: t('import.go', { count, n: count }), disabled: busy || !(count + result.changed) })}</footer></form>`;
+  },
+  sending: ({ parts, next, chosen }) => {
     const done = next ? parts[next - 1].end : 0;
-    return html`<div class="stack"><p role="status">${t('import.progress', { done, whole: read.keys.length })}</p><progress max="${read.keys.length}" value="${done}" aria-label="${t('import.title')}"></progress>
+    return html`<div class="stack"><p role="status">${t('import.progress', { done, whole: chosen.keys.length })}</p><progress max="${chosen.keys.length}" value="${done}" aria-label="${t('import.title')}"></progress>
       <footer>${button({ name: 'stop', text: t('action.stop') })}</footer></div>`;
   },
-  result: ({ result, read, error, parts, next }) => html`<form data-on-submit="${next < parts.length ? 'send' : 'close'}" class="stack">
+  checking: ({ checked, result }) => html`<div class="stack"><p role="status">${t('import.checking', { done: checked?.done ?? 0, whole: result.ids.length })}</p>
+    <progress max="${result.ids.length}" value="${checked?.done ?? 0}" aria-label="${t('import.check')}"></progress>
+    ${counts(checkCounts(checked))}<footer>${button({ name: 'stop', text: t('action.stop') })}</footer></div>`,
+  result: ({ result, read, error, parts, next, checked }) => html`<form data-on-submit="${next < parts.length ? 'send' : 'close'}" class="stack">
     <p role="status">${t(next < parts.length ? 'import.part' : 'import.done')}</p>${fault(error)}
     ${counts([['added', result.added], ['known', result.known], ['changed', result.changed], ['repeated', result.repeated], ['bad', result.invalidCount]])}
-    ${invalidLines(result, read.more)}<footer>${next < parts.length ? button({ name: 'close', text: t('action.close') }) : ''}
+    ${checked ? html`<p>${t('import.checked', { done: checked.done, whole: result.ids.length })}</p>${counts(checkCounts(checked))}` : ''}
+    ${invalidLines(result, read.isJson)}<footer>${next < parts.length ? button({ name: 'close', text: t('action.close') }) : ''}
     ${button({ type: 'submit', text: t(next < parts.length ? 'import.continue' : 'action.close'), kind: 'main' })}</footer></form>`,
 };
 
@@ -241,7 +257,7 @@ export async function openImport(pool) {
     title: () => t('import.title_pool', { pool: pool.name }),
     body: () => bodies[it.step](it),
     kind: 'large',
-    leave: () => it.step !== 'sending',
+    leave: () => it.step !== 'sending' && it.step !== 'checking',
     handlers: {
       upstream: (self, select) => {
         it.upstream = select.value;
@@ -254,6 +270,11 @@ export async function openImport(pool) {
         it.fill(self);
       },
       send: (self) => it.send(self),
+      confirm: (self, box) => it.confirm(self, [Number(box.value)], box.checked),
+      confirmAll: (self, box) => it.confirm(self, it.doubtful.map(({ index }) => index), box.checked),
+      check: (self, box) => {
+        it.isChecked = box.checked;
+      },
       stop: () => {
         it.stopped = true;
       },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys of a pool: found, sorted and turned over by the server, so that very many stay usable.
-import { get, patchJson, paths } from '../api.js';
+import { get, listKeys, patchJson, paths } from '../api.js';
 import { say } from '../components/news.js';
 import { errorText } from '../components/parts.js';
 import { number } from '../format.js';
@@ -22,6 +22,9 @@ const EVERY = 5000;
 /** What of an address is a filter. */
 const filterOf = ({ state: states, q, upstream }) => Object.fromEntries(
   Object.entries({ state: states, q, upstream }).filter(([, value]) => value));
+
+/** Whether a text may be a key, or the beginning of one that is being typed: no address holds it, nor the history of the browser. */
+const mayBeKey = (text) => /^[!-~]{10,}$/.test(text) && !/^[0-9a-f]{16}$/.test(text);
 
 export class Keys extends View {
   list = null;
@@ -84,7 +87,7 @@ export class Keys extends View {
     }
     this.loadedAt = Date.now();
     const query = { ...this.filter(), sort: this.query.sort, order: this.query.order, offset: this.query.offset, limit: this.size };
-    const list = await get(paths.keys(state.pool, query));
+    const list = await listKeys(state.pool, query);
     if (isCurrent()) {
       this.list = list;
       this.#stayInside();
@@ -113,7 +116,7 @@ export class Keys extends View {
       this.selected.clear();
       this.allMatching = false;
     }
-    note('keys', { ...this.query, offset: this.query.offset || '' });
+    note('keys', { ...this.query, q: mayBeKey(this.query.q) ? '' : this.query.q, offset: this.query.offset || '' });
     this.show();
     return this.load();
   }

@@ -4,7 +4,7 @@ import { get, paths } from '../api.js';
 import { loadCharts, TimeChart } from '../components/chart.js';
 import { STATES, stateLine, statePill } from '../components/key_state.js';
 import { button, empty, share } from '../components/parts.js';
-import { clock, compact, countdown, duration, number, percent, time } from '../format.js';
+import { clock, compact, countdown, duration, number, percent, times as timesOf } from '../format.js';
 import { t } from '../i18n.js';
 import { address } from '../router.js';
 import { choosePool, currentPool, state, takePools } from '../state.js';
@@ -172,7 +172,8 @@ function pools() {
 function chartOf(name, { series }) {
   const times = series.map(({ t: at }) => at);
   const values = (field) => series.map((point) => point[field]);
-  const title = (text) => t('chart.about', { what: text, from: time(times[0]), to: time(times.at(-1)) });
+  const [from, to] = timesOf([times[0], times.at(-1)]);
+  const title = (text) => t('chart.about', { what: text, from, to });
   if (name === 'requests') {
     return { kind: 'bar', times, show: compact, title: title(t('chart.requests')), lines: [
       { label: t('chart.good'), ink: 'first', values: series.map((point) => Math.max(0, point.requests - point.errors)) },
