@@ -12,7 +12,7 @@
 #include "throttle.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION 28
+#define LAYOUT_VERSION 29
 #define LOCK_TRIES     100
 #define LOCK_SLEEP     20   /* microseconds between tries after these */
 #define LOCK_SLEEPS    1000 /* then it waits for its turn */
@@ -109,6 +109,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->arena.size = arena_size(capacity);
     header->arena.top = APIPOOL_ARENA_BLOCK; /* no block is at 0 */
     memcpy(header->store.secret, secret, sizeof(header->store.secret));
+    memcpy(header->store.sealed_with, secret, sizeof(header->store.sealed_with));
     header->store.saved_at = apr_time_now();
     if (RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1) {
         return APR_EGENERAL;

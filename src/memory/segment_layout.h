@@ -35,6 +35,7 @@ struct apipool_pool_t {
     apr_uint32_t winner;     /* position that won the last comparison */
     apr_uint32_t unreported; /* requests without a key that were not logged */
     apr_time_t reported_at;  /* time of the last such log line */
+    apipool_maintenance_t maintenance;
 };
 
 /* Statistics of a pool, by requests of clients. */
