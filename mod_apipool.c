@@ -15,6 +15,7 @@
 #include "manage.h"
 #include "metrics.h"
 #include "mount.h"
+#include "outage.h"
 #include "probe.h"
 #include "request.h"
 #include "request_accounting.h"
@@ -44,6 +45,12 @@ static int healthy(void)
     return 1;
 }
 
+static const char *store_fault(int *is_out)
+{
+    *is_out = apipool_lifecycle_is_out();
+    return apipool_lifecycle_fault();
+}
+
 static int log_level(void)
 {
     const apipool_segment_t *segment = apipool_lifecycle_segment();
@@ -60,6 +67,8 @@ static void set_log_level(int level)
 
 static const apipool_api_t api = {
     .healthy = healthy,
+    .store_fault = store_fault,
+    .can_read = apipool_manage_can_read,
     .is_mounted = apipool_mount_is,
     .log_level = log_level,
     .set_log_level = set_log_level,
@@ -71,6 +80,7 @@ static const apipool_api_t api = {
     .system = apipool_manage_system,
     .pools = apipool_manage_pools,
     .pool = apipool_manage_pool,
+    .pool_maintain = apipool_manage_pool_maintain,
     .stats = apipool_manage_stats,
     .requests = apipool_manage_requests,
     .keys = apipool_manage_keys,
@@ -101,7 +111,8 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     return apipool_config_check(pconf, s);
 }
 
-static apr_status_t open_pool(apipool_pool_conf_t *pool, apr_pool_t *pconf, apr_pool_t *ptemp)
+static apr_status_t open_pool(apipool_pool_conf_t *pool, int may_import, apr_pool_t *pconf,
+                              apr_pool_t *ptemp)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apr_status_t rv = apipool_pool_attach(segment, apipool_config_server_name(ptemp, pool->server),
@@ -120,7 +131,7 @@ static apr_status_t open_pool(apipool_pool_conf_t *pool, apr_pool_t *pconf, apr_
         return rv;
     }
     rv = apipool_workers_define(pool, pconf);
-    return rv == APR_SUCCESS ? apipool_key_files_import(segment, pool) : rv;
+    return rv == APR_SUCCESS ? apipool_key_files_import(may_import ? segment : NULL, pool) : rv;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
@@ -137,12 +148,10 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (apipool_pool_retire_all(segment) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    apr_status_t rv = apipool_lifecycle_hold(main_server, ptemp);
-    if (rv != APR_SUCCESS) {
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
+    apr_status_t rv = APR_SUCCESS;
+    int may_import = apipool_lifecycle_hold(pconf, main_server, ptemp);
     for (int i = 0; rv == APR_SUCCESS && i < pools->nelts; i++) {
-        rv = open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), pconf, ptemp);
+        rv = open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), may_import, pconf, ptemp);
     }
     apipool_lifecycle_release();
     if (rv != APR_SUCCESS) {
@@ -153,6 +162,15 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     apipool_warnings_upstreams(pools);
     ap_add_version_component(pconf, "mod_apipool/" APIPOOL_VERSION);
     return apipool_clock_register(pconf, main_server, segment, pools);
+}
+
+/* httpd -t looks where a start would. */
+static void test_config(apr_pool_t *pconf, server_rec *main_server)
+{
+    if (ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST &&
+        apipool_config_all_pools(pconf, main_server)->nelts) {
+        apipool_lifecycle_look(main_server, pconf);
+    }
 }
 
 static void child_init(apr_pool_t *pchild, server_rec *main_server)
@@ -217,6 +235,7 @@ static void register_hooks(apr_pool_t *p)
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_test_config(test_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
@@ -229,6 +248,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_translate_name(apipool_mount_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_map_to_storage(apipool_mount_map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_header_parser(apipool_cors_header_parser, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_header_parser(apipool_outage_header_parser, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_force_authn(apipool_auth_force, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_authn(apipool_auth_check, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_note_auth_failure(apipool_auth_note_failure, NULL, NULL, APR_HOOK_MIDDLE);

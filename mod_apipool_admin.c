@@ -28,9 +28,17 @@ static int find_pools(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, se
 static int warn(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
-        apipool_admin_warn(s);
+        apipool_admin_warn(s, ptemp);
     }
     return OK;
+}
+
+/* httpd -t warns as a start does. */
+static void test_config(apr_pool_t *pconf, server_rec *s)
+{
+    if (ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST) {
+        apipool_admin_warn(s, pconf);
+    }
 }
 
 static void child_init(apr_pool_t *pchild, server_rec *s)
@@ -42,6 +50,7 @@ static void register_hooks(apr_pool_t *p)
 {
     ap_hook_check_config(find_pools, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(warn, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_test_config(test_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(apipool_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -25,7 +25,7 @@
 #define APIPOOL_API_NAME        "pools"
 #define APIPOOL_SESSION_LONGEST (366 * 86400) /* longest life time of a session in seconds */
 
-#define APIPOOL_API_VERSION "8"
+#define APIPOOL_API_VERSION "9"
 
 struct server_rec;
 struct request_rec;
@@ -55,6 +55,14 @@ typedef struct {
     const char *name;
     apr_uint32_t index;
 } apipool_pool_info_t;
+
+/* Maintenance of a pool: requests are refused. */
+#define APIPOOL_MAINTENANCE_MESSAGE_MAX 255 /* bytes */
+typedef struct {
+    apr_time_t until; /* when it ends by itself; 0: an operator ends it */
+    int is_on;
+    char message[APIPOOL_MAINTENANCE_MESSAGE_MAX + 1]; /* to clients, in UTF-8; "": the usual one */
+} apipool_maintenance_t;
 
 /* --- Keys --- */
 
@@ -239,6 +247,16 @@ typedef struct {
     /** Returns 1 if requests can be served: shared memory exists and its lock can be taken. */
     int (*healthy)(void);
 
+    /**
+     * Sentence on why the store cannot be used; NULL if it can. No change can be made then. No lock.
+     * @param is_out result: 1 if the pools refuse all requests for it
+     */
+    const char *(*store_fault)(int *is_out);
+
+    /** Returns APR_SUCCESS if httpd's children will be able to read a file: parent, in check_config
+     *  or later. */
+    apr_status_t (*can_read)(struct server_rec *s, const char *path, apr_pool_t *p);
+
     /** Returns 1 if this module's configuration has chosen a handler of this module for a
      *  request, rather than AddHandler, .htaccess or a RewriteRule. No lock. */
     int (*is_mounted)(struct request_rec *r, const char *handler);
@@ -259,6 +277,10 @@ typedef struct {
 
     /** Everything about a pool of that list. O(keys), in small steps. */
     apr_status_t (*pool)(struct server_rec *s, apr_uint32_t pool, apr_pool_t *p, json_t **result);
+
+    /** Begins, changes or ends the maintenance of a pool. */
+    apr_status_t (*pool_maintain)(apr_uint32_t pool, const apipool_maintenance_t *maintenance,
+                                  apr_pool_t *p, apipool_input_error_t *flaw);
 
     /** Present rates; the last 60 minutes by minute, or 24 hours by hour, oldest first,
      *  including the current one; models, by tokens; and rules that occurred. */

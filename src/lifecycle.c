@@ -30,6 +30,8 @@ static apipool_segment_t *segment; /* of this generation */
 static apipool_store_t *store;
 static apr_global_mutex_t *store_mutex;
 static pid_t parent;
+static const char *fault; /* why there are pools, but no store; NULL: it is not so */
+static int is_out;        /* memory has no keys of these pools either */
 
 static void report(void *server, const char *sentence)
 {
@@ -37,16 +39,28 @@ static void report(void *server, const char *sentence)
                  sentence);
 }
 
-static apr_status_t refuse(server_rec *s, apr_status_t rv, const char *error)
+/* A store that cannot be used keeps no other site of this server down. Only its pools are out, and
+ * not even these if memory has their keys from before a restart. A pool that is out lets go of the
+ * store's name, so that a corrected APIPoolStore counts at the next restart. */
+static void go_without(retained_t *retained, apr_status_t rv, const char *error, apr_pool_t *pconf,
+                       server_rec *s)
 {
-    ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, APIPOOL_LOG(0053) "%s",
-                 error ? error : "the store cannot be opened");
-    return rv;
+    is_out = !retained->filled;
+    fault = apr_pstrcat(
+        pconf,
+        is_out ? "until this is put right and httpd is restarted, the pools answer 503 and nothing "
+                 "in the store changes: "
+               : "until this is put right and httpd is restarted, the pools serve from memory, "
+                 "nothing is saved and nothing can be changed; do not stop httpd before that: ",
+        error ? error : "the store cannot be opened", NULL);
+    *retained->kept.path = is_out ? '\0' : *retained->kept.path;
+    store = NULL;
+    ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, APIPOOL_LOG(0053) "%s", fault);
 }
 
-static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+static apr_status_t open_store(retained_t *retained, const char **error, apr_pool_t *pconf,
+                               server_rec *s)
 {
-    const char *error = NULL;
     apipool_store_settings_t settings;
     apipool_config_store(s, &settings);
     settings.report = report;
@@ -58,8 +72,7 @@ static apr_status_t open_store(retained_t *retained, apr_pool_t *pconf, server_r
                                        "then it stays %s",
                      settings.path, retained->kept.path);
     }
-    apr_status_t rv = apipool_store_open(&store, &settings, &retained->kept, &error, pconf);
-    return rv == APR_SUCCESS ? rv : refuse(s, rv, error);
+    return apipool_store_open(&store, &settings, &retained->kept, error, pconf);
 }
 
 static apr_status_t make_locks(retained_t *retained, server_rec *s)
@@ -146,15 +159,15 @@ static apr_status_t adopt_segment(retained_t *retained, apr_pool_t *pconf, serve
     return rv;
 }
 
-/* For a new segment, or one that had no pools so far. */
-static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+/* For a new segment, or one that had no pools so far. One that is filled in part is of no use. */
+static apr_status_t fill_segment(retained_t *retained, const char **error, apr_pool_t *pconf,
+                                 server_rec *s)
 {
     apipool_stored_keys_t *keys;
-    const char *error = NULL;
     apr_uint32_t stored, clients = 0;
     apr_pool_t *scratch;
     apr_pool_create(&scratch, pconf);
-    apr_status_t rv = apipool_store_read_keys(store, &keys, &stored, &error, scratch);
+    apr_status_t rv = apipool_store_read_keys(store, &keys, &stored, error, scratch);
     if (rv == APR_SUCCESS) {
         clients = apipool_store_clients_read(keys);
     }
@@ -164,12 +177,14 @@ static apr_status_t fill_segment(retained_t *retained, apr_pool_t *pconf, server
     }
     if (rv == APR_SUCCESS) {
         apipool_store_use(store, segment, retained->store_mutex);
-        rv = apipool_store_fill(store, keys, &error, scratch);
+        rv = apipool_store_fill(store, keys, error, scratch);
+        if (rv != APR_SUCCESS) {
+            apr_shm_destroy(retained->shm);
+            retained->shm = NULL;
+        }
     }
     retained->filled = rv == APR_SUCCESS;
-    if (rv != APR_SUCCESS) {
-        refuse(s, rv, error);
-    }
+    *error = *error ? apr_pstrdup(pconf, *error) : NULL;
     apr_pool_destroy(scratch);
     return rv;
 }
@@ -188,6 +203,18 @@ static apr_status_t save_at_end(void *server)
     return APR_SUCCESS;
 }
 
+static void open_and_fill(retained_t *retained, apr_pool_t *pconf, server_rec *s)
+{
+    const char *error = NULL;
+    apr_status_t rv = open_store(retained, &error, pconf, s);
+    if (rv == APR_SUCCESS && !retained->filled) {
+        rv = fill_segment(retained, &error, pconf, s);
+    }
+    if (rv != APR_SUCCESS) {
+        go_without(retained, rv, error, pconf, s);
+    }
+}
+
 static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server_rec *s)
 {
     apr_status_t rv = retained->shm ? adopt_segment(retained, pconf, s) : APR_SUCCESS;
@@ -195,13 +222,7 @@ static apr_status_t open_segment(retained_t *retained, apr_pool_t *pconf, server
         rv = make_locks(retained, s);
     }
     if (rv == APR_SUCCESS && apipool_config_all_pools(pconf, s)->nelts) {
-        rv = open_store(retained, pconf, s);
-        if (rv != APR_SUCCESS) {
-            return rv; /* already logged, also by the next one */
-        }
-    }
-    if (rv == APR_SUCCESS && store && !retained->filled) {
-        return fill_segment(retained, pconf, s);
+        open_and_fill(retained, pconf, s);
     }
     if (rv == APR_SUCCESS && !retained->shm) {
         rv = make_segment(retained, pconf, s, 0, 0);
@@ -235,6 +256,8 @@ apipool_segment_t *apipool_lifecycle_open(apr_pool_t *pconf, server_rec *main_se
     }
     store = NULL;
     segment = NULL;
+    fault = NULL;
+    is_out = 0;
     parent = getpid();
     apr_status_t rv = open_segment(retained, pconf, main_server);
     store_mutex = retained->store_mutex;
@@ -257,15 +280,15 @@ static void warn_of_unused(void *server, const char *pool, const char *upstream,
                  pool, keys, upstream);
 }
 
-apr_status_t apipool_lifecycle_hold(server_rec *main_server, apr_pool_t *scratch)
+/* The keys in memory serve on if the store cannot be read after an interrupted change. */
+int apipool_lifecycle_hold(apr_pool_t *pconf, server_rec *main_server, apr_pool_t *scratch)
 {
-    const char *error;
-    apr_status_t rv = store ? apipool_store_hold(store, &error, scratch) : APR_SUCCESS;
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
-                     APIPOOL_LOG(0080) "could not import key files: %s", error);
+    const char *error = NULL;
+    apr_status_t rv = store ? apipool_store_hold(store, &error, scratch) : APR_EGENERAL;
+    if (store && rv != APR_SUCCESS) {
+        go_without(ap_retained_data_get(RETAINED_KEY), rv, error, pconf, main_server);
     }
-    return rv;
+    return rv == APR_SUCCESS;
 }
 
 void apipool_lifecycle_release(void)
@@ -313,10 +336,60 @@ apipool_store_t *apipool_lifecycle_store(void)
     return store;
 }
 
+const char *apipool_lifecycle_fault(void)
+{
+    return fault;
+}
+
+int apipool_lifecycle_is_out(void)
+{
+    return is_out;
+}
+
+/* --- httpd -t --- */
+
+#define LOOKS 3 /* an httpd that runs may have replaced what the first ones were about to read */
+
+static void keep_sentence(void *sentences, const char *sentence)
+{
+    apr_array_header_t *kept = sentences;
+    APR_ARRAY_PUSH(kept, const char *) = apr_pstrdup(kept->pool, sentence);
+}
+
+void apipool_lifecycle_look(server_rec *main_server, apr_pool_t *pool)
+{
+    const char *error = NULL;
+    apr_array_header_t *sentences = apr_array_make(pool, 4, sizeof(const char *));
+    apipool_store_settings_t settings;
+    apr_status_t rv = APR_EGENERAL;
+    apipool_config_store(main_server, &settings);
+    settings.report = keep_sentence;
+    settings.ctx = sentences;
+    settings.in_use = NULL;
+    for (int i = 0; i < LOOKS && rv != APR_SUCCESS; i++) {
+        apr_array_clear(sentences);
+        rv = apipool_store_look(&settings, &error, pool);
+    }
+    for (int i = 0; i < sentences->nelts; i++) {
+        report(main_server, APR_ARRAY_IDX(sentences, i, const char *));
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,
+                     APIPOOL_LOG(0190) "if httpd started now, the pools would answer 503: %s",
+                     error ? error : "the store cannot be read");
+    }
+}
+
+/* --- Changes --- */
+
 /* Only failed writes are logged; a refusal concerns only the caller. */
 apr_status_t apipool_lifecycle_change(const apipool_store_change_t *change, const char **error,
                                       apr_pool_t *p)
 {
+    if (!store) {
+        *error = fault; /* without pools nobody gets here */
+        return APR_EGENERAL;
+    }
     apr_uint64_t failures = apipool_store_failures(store);
     apr_status_t rv = apipool_store_change(store, change, error, p);
     if (rv != APR_SUCCESS && apipool_store_failures(store) != failures &&

@@ -107,8 +107,15 @@ my $big = private_httpd(
 CONF
 );
 
+# A server whose secret was lost.
+my $broken = pool_server({main => {keys => ['sk-ok-page-broken-aaaa']}}, files => \%admins, config => admin_location($root));
+$broken->stop;
+unlink "$broken->{dir}/secret";
+$broken->start;
+
 my %given = (
     base => $httpd->{base},
+    broken => $broken->{base},
     big => $big->{base},
     chromium => $chromium,
     screenshots => $ENV{APIPOOL_SCREENSHOTS} || check_dir() . '/t/logs/screenshots'

@@ -4,14 +4,14 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server location);
-use APIPoolTest qw(check_dir request send_raw slurp spew);
+use APIPoolTest qw(chat check_dir free_port mock_port request send_raw slurp spew);
 use File::Path qw(make_path);
 use HTTP::Tiny ();
 use MIME::Base64 qw(encode_base64);
 use Test::More;
 
 my ($folder) = slurp(check_dir() . '/t/modules.conf') =~ m{(/\S+)/mod_proxy\.so};
-my @modules = map { -f "$folder/mod_$_.so" ? "LoadModule ${_}_module $folder/mod_$_.so\n" : () } qw(rewrite actions);
+my @modules = map { -f "$folder/mod_$_.so" ? "LoadModule ${_}_module $folder/mod_$_.so\n" : () } qw(rewrite actions alias dir negotiation);
 my $loaded = slurp(check_dir() . '/t/modules.conf');
 @modules = grep { my ($name) = /LoadModule (\S+)/; $loaded !~ /LoadModule $name / } @modules;
 
@@ -88,6 +88,10 @@ for my $catch_all (
     "RewriteEngine On\nRewriteRule \"^\" \"-\" [F]",
     'FallbackResource /evil1/a.txt', 'Require all denied', 'SetHandler server-status',
     'ErrorDocument 401 /evil1/a.txt',
+    # as WordPress writes it
+    "RewriteEngine On\nRewriteBase /\nRewriteRule ^index\\.php\$ - [L]\nRewriteCond %{REQUEST_FILENAME} !-f\n"
+        . "RewriteCond %{REQUEST_FILENAME} !-d\nRewriteRule . /index.php [L]",
+    'RedirectMatch "^/" "http://elsewhere.invalid/"', 'Options +MultiViews', 'DirectoryIndex disabled',
     )
 {
     spew("$htdocs/.htaccess", "$catch_all\n");
@@ -99,6 +103,35 @@ for my $catch_all (
     is get('/closed/api/health')->{status}, 403, '... and what is closed stays closed';
 }
 unlink "$htdocs/.htaccess";
+
+# --- The same said of a whole server ---------------------------------------------------------------
+
+my $mock = 'http://127.0.0.1:' . mock_port();
+my @of_servers = (
+    "RewriteEngine On\nRewriteCond %{DOCUMENT_ROOT}%{REQUEST_URI} !-f\nRewriteRule ^ /index.php [L]",
+    "RewriteEngine On\nRewriteRule ^ http://elsewhere.invalid/ [R,L]",
+    'FallbackResource /index.php', 'AliasMatch "^/" "@DIR@/htdocs/index.php"', 'RedirectMatch "^/" "http://elsewhere.invalid/"',
+    qq(ProxyPass "/" "$mock/"), qq(ProxyPass "/" "$mock/" mapping=encoded), qq(ProxyPassMatch "^/" "$mock"),
+    qq(<Directory "\@DIR\@/htdocs">\nRewriteEngine On\nRewriteRule ^ /index.php [L]\n</Directory>),
+    qq(<FilesMatch "">\nSetHandler server-status\n</FilesMatch>), 'Options Indexes MultiViews',
+);
+my %port_of = map { $_ => free_port() } @of_servers;
+my $host = admin_server(
+    {main => {keys => ['sk-ok-mount-key-bbbbbbbb']}},
+    config => join '', @modules,
+    map {"Listen 127.0.0.1:$port_of{$_}\n<VirtualHost 127.0.0.1:$port_of{$_}>\n$_\n</VirtualHost>\n"} @of_servers
+);
+spew("$host->{httpd}{dir}/htdocs/index.php", "a page\n");
+for my $catch_all (@of_servers) {
+    my $base = "http://127.0.0.1:$port_of{$catch_all}";
+    my ($first) = grep { !/Engine|Cond|^<D/ } split /\n/, $catch_all;
+    is $host->as(base => $base)->sign_in->ask(GET => '/pools')->{status}, 200, "a server with $first: the API answers";
+    like request(GET => '/metrics', base => $base)->{content}, qr/^apipool_build_info/m, '... so do the metrics';
+    like request(GET => '/apipool/', base => $base)->{content}, qr/<html/, '... and the page';
+    like request(GET => '/apipool/style.css', base => $base)->{content}, qr/\.shell/, '... with its files';
+    is chat($base, 'main', model => '')->{status}, 200, '... and the pool';
+}
+is $host->{httpd}->faults, '', 'nothing went wrong inside';
 like send_raw("GET /apipool HTTP/1.0\r\nHost: localhost\r\n\r\n", port => $httpd->{port}), qr{\AHTTP/1\.1 301 },
     'the location without a slash leads to the page';
 is get('/apipoolx/api/health')->{status}, 404, 'a name that begins like the location is another one';

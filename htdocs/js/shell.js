@@ -8,11 +8,12 @@ import { time } from './format.js';
 import { chooseLanguage, currentLanguage, languages, t } from './i18n.js';
 import { listen, patch } from './patch.js';
 import { address, route, VIEWS } from './router.js';
-import { choosePool, state, watch } from './state.js';
+import { choosePool, currentPool, state, watch } from './state.js';
 import { html } from './template.js';
 import { chooseTheme, currentTheme, THEMES } from './theme.js';
 import { Clients } from './views/clients.js';
 import { Keys } from './views/keys.js';
+import { outages } from './views/maintenance.js';
 import { Overview } from './views/overview.js';
 import { Requests } from './views/requests.js';
 import { Settings } from './views/settings.js';
@@ -117,7 +118,7 @@ export class Shell {
         ${this.#poolChoice()}${liveness()}<span class="fill"></span>${preferences()}${this.#user()}</header>
       <nav aria-label="${t('shell.nav')}"><ul>${VIEWS.map((name) => html`<li>
         <a href="${address(name)}"${name === now ? html` aria-current="page"` : ''}>${icon(name)}<span>${t(`${name}.title`)}</span></a></li>`)}</ul></nav>
-      <main data-keep></main>`);
+      <div class="outages">${outages(currentPool())}</div><main data-keep></main>`);
   }
 
   #poolChoice() {

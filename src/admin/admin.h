@@ -78,7 +78,7 @@ int apipool_admin_viewers_each(void);
 int apipool_admin_check_config(apr_pool_t *ptemp, server_rec *main_server);
 
 /** Warns at start about locations that nobody can use. */
-void apipool_admin_warn(server_rec *main_server);
+void apipool_admin_warn(server_rec *main_server, apr_pool_t *ptemp);
 
 /* --- One request --- */
 
@@ -227,6 +227,7 @@ int apipool_admin_sessions_end(apipool_admin_request_t *request);
 /* pools.c */
 int apipool_admin_pools_list(apipool_admin_request_t *request);
 int apipool_admin_pool_show(apipool_admin_request_t *request);
+int apipool_admin_pool_edit(apipool_admin_request_t *request);
 
 /** Returns a pool as shown to all users; NULL after sending an error. */
 json_t *apipool_admin_pool_object(const apipool_admin_request_t *request, apr_uint32_t pool,

@@ -25,6 +25,7 @@ typedef struct {
     server_rec *server;
     int is_own;                /* the server has admin directives of its own */
     apr_array_header_t *named; /* named_pool_t */
+    apr_array_header_t *read;  /* const char *: files that httpd's children have to read */
     apr_hash_t *mounts;        /* paths whose SetHandler names this module, each its own value */
 } server_conf_t;
 
@@ -61,6 +62,7 @@ void *apipool_admin_create_server(apr_pool_t *p, server_rec *s)
     conf->server = s;
     conf->mounts = apr_hash_make(p);
     conf->named = apr_array_make(p, 2, sizeof(named_pool_t));
+    conf->read = apr_array_make(p, 2, sizeof(const char *));
     return conf;
 }
 
@@ -136,6 +138,8 @@ const char *apipool_admin_set_root(cmd_parms *cmd, void *dir, const char *path)
     if (!conf->root || !ap_is_directory(cmd->temp_pool, conf->root)) {
         return apr_psprintf(cmd->pool, "APIPoolAdminRoot %s: not a folder that can be read", path);
     }
+    APR_ARRAY_PUSH(conf_of(cmd->server)->read, const char *) =
+        apr_pstrcat(cmd->pool, conf->root, "/index.html", NULL);
     return finish(cmd);
 }
 
@@ -153,6 +157,7 @@ const char *apipool_admin_set_user_file(cmd_parms *cmd, void *dir, const char *p
                             "APIPoolAdminUserFile %s: %s; make it with htpasswd -B -c %s NAME",
                             path, fault, path);
     }
+    APR_ARRAY_PUSH(conf_of(cmd->server)->read, const char *) = conf->user_file;
     if (other) {
         ap_log_perror(APLOG_MARK, APLOG_WARNING | APLOG_STARTUP, 0, cmd->temp_pool,
                       APIPOOL_LOG(0101) "%s: the entry of \"%s\" is not bcrypt, so this user "
@@ -286,9 +291,31 @@ static void warn_below(server_rec *s, const ap_directive_t *d)
     }
 }
 
-void apipool_admin_warn(server_rec *main_server)
+/* The configuration is read with root's rights, which the children do not have. */
+static void warn_of_unreadable(server_rec *s, apr_pool_t *ptemp)
+{
+    const apr_array_header_t *files = conf_of(s)->read;
+    for (int i = 0; i < files->nelts; i++) {
+        const char *path = APR_ARRAY_IDX(files, i, const char *);
+        apr_status_t rv = apipool_admin_api->can_read(ap_server_conf, path, ptemp);
+        if (rv != APR_SUCCESS) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
+                         APIPOOL_LOG(0193) "%s cannot be read by httpd's user, so that nobody can "
+                                           "sign in or see the page there; give that user access "
+                                           "to the file and to all folders above it",
+                         path);
+        }
+    }
+}
+
+void apipool_admin_warn(server_rec *main_server, apr_pool_t *ptemp)
 {
     warn_below(main_server, ap_conftree);
+    for (server_rec *s = main_server; s; s = s->next) {
+        if (s == main_server || conf_of(s) != conf_of(main_server)) {
+            warn_of_unreadable(s, ptemp);
+        }
+    }
 }
 
 const server_rec *apipool_admin_owner(const request_rec *r)

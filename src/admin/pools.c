@@ -65,3 +65,49 @@ int apipool_admin_pool_show(apipool_admin_request_t *request)
     return object ? apipool_admin_reply(request->r, HTTP_OK, object)
                   : apipool_admin_failed(request, APR_EGENERAL, "the pool cannot be shown", NULL);
 }
+
+typedef struct {
+    const char *message;
+    apr_time_t until;
+    int is_on;
+} maintenance_t;
+
+/* null ends the maintenance. */
+static const apipool_json_member_t maintenance_members[] = {
+    {"until", APIPOOL_JSON_TIME, .offset = offsetof(maintenance_t, until)},
+    {"message", APIPOOL_JSON_STRING, .offset = offsetof(maintenance_t, message),
+     .max = APIPOOL_MAINTENANCE_MESSAGE_MAX},
+    {NULL}};
+static const apipool_json_member_t members[] = {{"maintenance", APIPOOL_JSON_OBJECT,
+                                                 .offset = offsetof(maintenance_t, is_on),
+                                                 .members = maintenance_members},
+                                                {NULL}};
+
+int apipool_admin_pool_edit(apipool_admin_request_t *request)
+{
+    request_rec *r = request->r;
+    maintenance_t wanted = {.message = ""};
+    apipool_input_error_t flaw = {NULL};
+    unsigned given;
+    int status = apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, members, &wanted, &given);
+    if (status != DECLINED) {
+        return status;
+    }
+    if (!given) {
+        return apipool_admin_refuse(r, NULL, "Nothing to change: send maintenance.");
+    }
+    if (wanted.until && wanted.until <= apr_time_now()) {
+        return apipool_admin_refuse(r, "maintenance.until", "Must be in the future.");
+    }
+    apipool_maintenance_t maintenance = {.until = wanted.until, .is_on = wanted.is_on};
+    apr_cpystrn(maintenance.message, wanted.message, sizeof(maintenance.message));
+    apr_status_t rv = apipool_admin_api->pool_maintain(request->pool, &maintenance, r->pool, &flaw);
+    if (rv != APR_SUCCESS) {
+        return apipool_admin_failed(request, rv, "the pool cannot be changed", &flaw);
+    }
+    apipool_admin_audit(request,
+                        apr_psprintf(r->pool, "maintenance of pool %s %s", request->pool_name,
+                                     wanted.is_on ? "begun" : "ended"),
+                        NULL);
+    return apipool_admin_pool_show(request);
+}

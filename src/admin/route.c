@@ -31,6 +31,7 @@ static const struct {
     {"sessions", M_DELETE, APIPOOL_ROLE_ADMIN, OWN_LOGIN, apipool_admin_sessions_end},
     {"pools", M_GET, APIPOOL_ROLE_VIEWER, NO_QUERY, apipool_admin_pools_list},
     {"pools/{pool}", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_pool_show},
+    {"pools/{pool}", M_PATCH, APIPOOL_ROLE_ADMIN, 0, apipool_admin_pool_edit},
     {"pools/{pool}/keys", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_keys_list},
     {"pools/{pool}/keys", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_keys_import},
     {"pools/{pool}/keys/search", M_POST, APIPOOL_ROLE_VIEWER, 0, apipool_admin_keys_search},

@@ -21,10 +21,19 @@ static const struct {
 
 int apipool_admin_health(apipool_admin_request_t *request)
 {
-    return apipool_admin_api->healthy()
-               ? apipool_admin_reply(request->r, HTTP_OK, json_pack("{s:s}", "status", "ok"))
-               : apipool_admin_error(request->r, HTTP_SERVICE_UNAVAILABLE, "unhealthy",
-                                     "The shared memory of the pools is not available.");
+    int is_out = 0;
+    if (!apipool_admin_api->healthy()) {
+        return apipool_admin_error(request->r, HTTP_SERVICE_UNAVAILABLE, "unhealthy",
+                                   "The shared memory of the pools is not available.");
+    }
+    const char *fault = apipool_admin_api->store_fault(&is_out);
+    if (is_out) {
+        return apipool_admin_error(
+            request->r, HTTP_SERVICE_UNAVAILABLE, "store_unavailable",
+            "The store of the pools cannot be used; the error log says why.");
+    }
+    return apipool_admin_reply(request->r, HTTP_OK,
+                               json_pack("{s:s}", "status", fault ? "unsaved" : "ok"));
 }
 
 /* The file is beside the dashboard's folder, as installed by "make install" or in the sources. */

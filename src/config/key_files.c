@@ -133,8 +133,13 @@ static apr_status_t import_file(apipool_segment_t *segment, const apipool_pool_c
                        .now = apr_time_now()};
     apipool_key_sink_t sink = {.on_key = add_key, .ctx = &import};
 
-    apipool_key_list_read(file->text, file->len, &sink);
+    if (segment) {
+        apipool_key_list_read(file->text, file->len, &sink);
+    }
     OPENSSL_cleanse(file->text, file->len); /* children do not need it */
+    if (!segment) {
+        return APR_SUCCESS;
+    }
     ap_log_error(APLOG_MARK, import.rv == APR_SUCCESS ? APLOG_INFO : APLOG_ERR, import.rv,
                  pool->server, APIPOOL_LOG(0050) "pool %s: %s: %lu keys added, %lu known already",
                  pool->name, file->path, import.counts[APIPOOL_ADDED],

@@ -7,7 +7,8 @@
 
 /**
  * Adds the keys of a pool's files: post_config, parent only. Keys are merged; none is removed. Logs
- * how many were added and how many did not fit, never a key.
+ * how many were added and how many did not fit, never a key. In any case their texts are wiped.
+ * @param segment NULL: no key is added
  */
 apr_status_t apipool_key_files_import(apipool_segment_t *segment, apipool_pool_conf_t *pool);
 

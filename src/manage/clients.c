@@ -197,7 +197,7 @@ static apr_status_t make_change(apipool_client_change_t *change, apipool_input_e
 {
     apipool_store_change_t made = apipool_store_client_change(change);
     change->segment = apipool_lifecycle_segment();
-    if (!apipool_lifecycle_store()) {
+    if (!apipool_lifecycle_store() && !apipool_lifecycle_fault()) {
         flaw->message = "there is no store, because no pool is configured";
         return APR_EGENERAL;
     }

@@ -12,6 +12,9 @@
 apr_array_header_t *apipool_manage_pools(struct server_rec *s, apr_pool_t *p);
 apr_status_t apipool_manage_pool(struct server_rec *s, apr_uint32_t pool, apr_pool_t *p,
                                  json_t **result);
+apr_status_t apipool_manage_pool_maintain(apr_uint32_t pool,
+                                          const apipool_maintenance_t *maintenance, apr_pool_t *p,
+                                          apipool_input_error_t *flaw);
 
 /* history.c */
 apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p, json_t **result);
@@ -40,6 +43,7 @@ apr_status_t apipool_manage_key_check(struct server_rec *s, apr_uint32_t pool, a
 
 /* system.c */
 apr_status_t apipool_manage_system(json_t **result);
+apr_status_t apipool_manage_can_read(struct server_rec *s, const char *path, apr_pool_t *p);
 
 /* clients.c */
 apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t **result);

@@ -6,6 +6,7 @@
 
 #include "configured.h"
 #include "lifecycle.h"
+#include "maintenance.h"
 #include "render.h"
 #include "stats.h"
 #include "view.h"
@@ -164,6 +165,14 @@ apr_status_t apipool_manage_totals(apr_uint32_t pool, apr_time_t now, apipool_to
     return APR_SUCCESS;
 }
 
+static json_t *render_maintenance(const apipool_maintenance_t *maintenance)
+{
+    return maintenance->is_on
+               ? json_pack("{s:o,s:o}", "until", apipool_render_time(maintenance->until), "message",
+                           *maintenance->message ? json_string(maintenance->message) : json_null())
+               : json_null();
+}
+
 apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *p, json_t **result)
 {
     const apipool_pool_conf_t *pool = apipool_manage_configured(s, index, p);
@@ -171,6 +180,7 @@ apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *
                *paused = apr_pcalloc(p, APIPOOL_UPSTREAMS_MAX * sizeof(*paused));
     apipool_pool_snapshot_t stats;
     apipool_totals_t sum;
+    apipool_maintenance_t maintenance;
     if (!pool) {
         return APR_NOTFOUND;
     }
@@ -179,11 +189,30 @@ apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *
         rv = apipool_manage_totals(index, now, &sum, paused);
     }
     if (rv == APR_SUCCESS) {
-        *result = json_pack("{s:s,s:o,s:o,s:I}", "name", pool->name, "upstreams",
+        rv = apipool_pool_maintenance(apipool_lifecycle_segment(), index, now, &maintenance);
+    }
+    if (rv == APR_SUCCESS) {
+        *result = json_pack("{s:s,s:o,s:o,s:I,s:o,s:s?}", "name", pool->name, "upstreams",
                             upstreams_of(pool, paused), "keys", key_counts(sum.keys), "in_flight",
-                            (json_int_t)sum.in_flight);
+                            (json_int_t)sum.in_flight, "maintenance",
+                            render_maintenance(&maintenance), "fault", apipool_lifecycle_fault());
         apipool_render_counters(*result, &stats.counters);
         json_object_set_new(*result, "settings", settings_of(pool, p));
     }
     return rv;
+}
+
+static apr_status_t maintain(void *ctx)
+{
+    const apipool_maintenance_change_t *change = ctx;
+    return apipool_pool_maintain(apipool_lifecycle_segment(), change->pool, &change->to);
+}
+
+apr_status_t apipool_manage_pool_maintain(apr_uint32_t pool,
+                                          const apipool_maintenance_t *maintenance, apr_pool_t *p,
+                                          apipool_input_error_t *flaw)
+{
+    apipool_maintenance_change_t to = {.pool = pool, .to = *maintenance};
+    apipool_store_change_t change = {.maintenance = &to, .apply = maintain, .ctx = &to};
+    return apipool_lifecycle_change(&change, &flaw->message, p);
 }

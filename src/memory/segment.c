@@ -109,6 +109,7 @@ apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_
     header->arena.size = arena_size(capacity);
     header->arena.top = APIPOOL_ARENA_BLOCK; /* no block is at 0 */
     memcpy(header->store.secret, secret, sizeof(header->store.secret));
+    memcpy(header->store.sealed_with, secret, sizeof(header->store.sealed_with));
     header->store.saved_at = apr_time_now();
     if (RAND_bytes((unsigned char *)&header->random, sizeof(header->random)) != 1) {
         return APR_EGENERAL;

@@ -171,7 +171,8 @@ typedef struct apipool_segment_t {
  * @param capacity slots
  * @param recent   entries of the ring of requests
  * @param clients  slots for clients
- * @param secret   APIPOOL_SECRET_SIZE bytes that key ids are derived from
+ * @param secret   APIPOOL_SECRET_SIZE bytes that key ids are derived from, and that sign sessions
+ *                 as long as no store is filled in
  * @param pool     determines the life time
  */
 apr_status_t apipool_segment_create(apr_shm_t **shm, apr_uint32_t capacity, apr_uint32_t recent,

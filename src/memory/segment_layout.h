@@ -37,6 +37,7 @@ struct apipool_pool_t {
     apr_time_t reported_at;  /* time of the last such log line */
     apr_uint32_t told;       /* what an alarm has told; see watch.c. So are the next ones */
     apr_uint32_t unused;
+    apipool_maintenance_t maintenance;
 };
 
 /* Statistics of a pool, by requests of clients. */

@@ -119,6 +119,17 @@ apr_status_t apipool_pool_known(apipool_segment_t *segment, const char *server, 
     return rv;
 }
 
+apr_status_t apipool_pool_find(apipool_segment_t *segment, const char *server, const char *name,
+                               apr_uint32_t *pool)
+{
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        rv = find_pool_locked(segment, server, name, 0, pool);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
 int apipool_pool_refuses_usage(const apipool_segment_t *segment, apr_uint32_t upstream,
                                apr_time_t now)
 {

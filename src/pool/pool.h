@@ -40,6 +40,10 @@ apr_status_t apipool_pool_known(apipool_segment_t *segment, const char *server, 
                                 const char *upstream_name, apr_uint32_t *pool,
                                 apr_uint32_t *upstream);
 
+/** Finds or creates a pool without configuring it. The names fit. */
+apr_status_t apipool_pool_find(apipool_segment_t *segment, const char *server, const char *name,
+                               apr_uint32_t *pool);
+
 /* Upstream that may serve a request. */
 typedef struct {
     apr_uint32_t upstream;

@@ -18,6 +18,7 @@
 #include "facts.h"
 #include "gate.h"
 #include "monotonic.h"
+#include "outage.h"
 #include "pause.h"
 #include "reply.h"
 #include "request_accounting.h"
@@ -427,7 +428,7 @@ int apipool_attempt_handler(request_rec *r, proxy_worker *worker, proxy_server_c
     }
     req->reached = 1;
     apipool_request_raise_log_level(r);
-    if (!req->probing && !apipool_authz_place(req)) {
+    if (!req->probing && (!apipool_authz_place(req) || apipool_outage_answer(req))) {
         return OK;
     }
     int status = apipool_body_capture(req);

@@ -14,6 +14,7 @@
 #include "clock_step.h"
 #include "credential.h"
 #include "httpd_error.h"
+#include "outage.h"
 #include "reply.h"
 
 #define FILTER_NAME "APIPOOL_JSON_ERROR"
@@ -137,7 +138,7 @@ void apipool_auth_insert_error_filter(request_rec *r)
 {
     int is_ours = r->status == HTTP_UNAUTHORIZED &&
                   apr_table_get(r->err_headers_out, "WWW-Authenticate") == bearer;
-    if (is_ours || apipool_httpd_error_make(r)) {
+    if (is_ours || apipool_outage_is_refused(r) || apipool_httpd_error_make(r)) {
         ap_add_output_filter_handle(json_handle, NULL, r, r->connection);
     }
 }

@@ -4,6 +4,8 @@
 
 #include <apr_strings.h>
 #include <http_protocol.h>
+#include <jansson.h>
+#include <stdlib.h>
 
 #include "ascii.h"
 
@@ -52,6 +54,11 @@ static const struct {
     [APIPOOL_REPLY_BATCH_TOO_LARGE] = {413, "request_too_large",
                                        "A batch of an API key with a list of models or token "
                                        "limits may have 1 MiB at most; send several."},
+    [APIPOOL_REPLY_UNAVAILABLE] = {503, "pool_unavailable",
+                                   "This server could not read the keys of this pool; its operator "
+                                   "has to put that right."},
+    [APIPOOL_REPLY_MAINTENANCE] = {503, "pool_maintenance",
+                                   "This pool is down for maintenance; try again later."},
 };
 
 static const char *type_of_status(int status)
@@ -180,6 +187,24 @@ int apipool_reply_doubt(apipool_request_t *req, const char *doubt)
         "different ways: %s.",
         doubt);
     return reply(req, which, make_body(req->r->pool, which, message), 0);
+}
+
+/* A text as JSON has it between quotes. */
+static const char *escape(apr_pool_t *p, const char *text)
+{
+    json_t *value = json_string(text);
+    char *quoted = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    const char *escaped = quoted ? apr_pstrmemdup(p, quoted + 1, strlen(quoted) - 2) : "";
+    free(quoted);
+    json_decref(value);
+    return escaped;
+}
+
+int apipool_reply_maintenance(apipool_request_t *req, const char *message, apr_time_t retry_at)
+{
+    const apipool_reply_e which = APIPOOL_REPLY_MAINTENANCE;
+    message = *message ? escape(req->r->pool, message) : errors[which].message;
+    return reply(req, which, make_body(req->r->pool, which, message), retry_at);
 }
 
 void apipool_reply_advise(apipool_request_t *req, apipool_acquired_e result, apr_time_t retry_at)

@@ -24,6 +24,8 @@ typedef enum {
     APIPOOL_REPLY_KEY_LIMIT, /* of the key that a WebSocket has */
     APIPOOL_REPLY_CLIENT_CONCURRENCY,
     APIPOOL_REPLY_BATCH_TOO_LARGE, /* to be looked into */
+    APIPOOL_REPLY_UNAVAILABLE,     /* the store cannot be used */
+    APIPOOL_REPLY_MAINTENANCE,
     APIPOOL_REPLY_COUNT
 } apipool_reply_e;
 
@@ -44,6 +46,10 @@ int apipool_reply_error(apipool_request_t *req, apipool_reply_e which, apr_time_
 /** The same for APIPOOL_REPLY_MODEL_NOT_ALLOWED, where the request can be read in several ways.
  *  @param doubt what is read so, in words that JSON need not escape */
 int apipool_reply_doubt(apipool_request_t *req, const char *doubt);
+
+/** The same for APIPOOL_REPLY_MAINTENANCE.
+ *  @param message of the operator, in UTF-8; "": the usual one */
+int apipool_reply_maintenance(apipool_request_t *req, const char *message, apr_time_t retry_at);
 
 /**
  * Tells the client of an upstream's error answer that is about to pass when it is worth trying again:

@@ -88,9 +88,11 @@ static apr_status_t open_place(apipool_folder_t *folder)
 {
     const apipool_owner_t *owner = &folder->settings.owner;
     int made;
-    apr_status_t rv = apipool_disk_open_folder(folder->settings.path, 0700, &folder->dir, &made);
+    int looks = folder->settings.looks;
+    apr_status_t rv =
+        apipool_disk_open_folder(folder->settings.path, looks ? 0 : 0700, &folder->dir, &made);
     if (rv != APR_SUCCESS) {
-        return refuse_place(folder, rv);
+        return looks && rv == APR_ENOENT ? rv : refuse_place(folder, rv);
     }
     apr_pool_cleanup_register(folder->pool, folder, close_folder, apr_pool_cleanup_null);
     if (made && geteuid() == 0 && fchown(folder->dir, owner->user, owner->group) != 0) {
@@ -218,7 +220,7 @@ apr_status_t apipool_folder_open(apipool_folder_t **folder,
     if (rv == APR_SUCCESS) {
         rv = open_place(made);
     }
-    if (rv == APR_SUCCESS) {
+    if (rv == APR_SUCCESS && !settings->looks) {
         rv = open_inside(made);
     }
     if (rv == APR_SUCCESS) {
@@ -240,7 +242,10 @@ int apipool_folder_is_new(const apipool_folder_t *folder, apr_pool_t *pool)
     }
     apipool_folder_look(folder, &contents, pool);
     apipool_rights_restore(&rights);
-    int is_new = contents.had == APR_SUCCESS && contents.listed == APR_SUCCESS;
+    int has_begun =
+        contents.had == APR_SUCCESS ||
+        (folder->settings.looks && contents.had == APR_ENOENT && !contents.files->nelts);
+    int is_new = has_begun && contents.listed == APR_SUCCESS;
     for (int kind = 0; is_new && kind < APIPOOL_STORE_KINDS; kind++) {
         is_new = !contents.current.generations[kind] &&
                  !apipool_folder_below(&contents, (apipool_store_kind_e)kind, APR_UINT64_MAX, 1);

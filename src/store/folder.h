@@ -37,6 +37,7 @@ typedef struct {
      * after opening, since the secret may lie in the folder, but before the first read or write */
     const unsigned char *mac_key;
     const char *mark; /* file to remove for a fresh start, for messages; NULL: none */
+    int looks;        /* only reads: creates and locks nothing, and APR_ENOENT has no sentence */
     /* Lock that outlives the module's code, -1 at first: a restart loads the module again while
      * children that finish their requests still hold the lock, so the server takes over its own
      * lock. The owner closes it */

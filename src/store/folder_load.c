@@ -136,8 +136,8 @@ static apr_status_t none_whole(search_t *search)
     const char *path = search->folder->settings.path, *mark = search->folder->settings.mark;
     search->error = apr_psprintf(
         search->pool,
-        "store %s has no whole generation of %s (%s%s%s), and httpd does "
-        "not start with empty pools "
+        "store %s has no whole generation of %s (%s%s%s), and no pool "
+        "starts empty "
         "over existing data; put back the files, or the secret they were "
         "sealed with, from a backup, "
         "or begin anew: mv %s %s.broken%s%s",

@@ -32,6 +32,7 @@ static apr_status_t open_folder(apipool_store_t *store, apipool_store_kept_t *ke
         .owner = own->owner,
         .mac_key = store->vault.mac_key,
         .mark = apipool_secret_mark(own->secret_path, kept->path, pool),
+        .looks = own->looks,
         .lock = &kept->lock,
         .report = own->report,
         .ctx = own->ctx};
@@ -60,6 +61,32 @@ apr_status_t apipool_store_open(apipool_store_t **store, const apipool_store_set
     }
     *store = made;
     return rv;
+}
+
+apr_status_t apipool_store_look(const apipool_store_settings_t *settings, const char **error,
+                                apr_pool_t *pool)
+{
+    apipool_store_kept_t kept = {.lock = -1};
+    apipool_store_settings_t looking = *settings;
+    apipool_store_t *store;
+    apipool_stored_keys_t *keys;
+    apr_uint64_t loaded;
+    apr_uint32_t count;
+    *error = NULL;
+    looking.looks = 1;
+    apr_status_t rv = apipool_store_open(&store, &looking, &kept, error, pool);
+    if (rv == APR_ENOENT && !*error) { /* a start would make the folder */
+        return apipool_store_refuse_empty(store, error, pool);
+    }
+    if (rv == APR_SUCCESS && apipool_folder_is_new(store->folder, pool)) {
+        return APR_SUCCESS;
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apipool_store_read_keys(store, &keys, &count, error, pool);
+    }
+    return rv == APR_SUCCESS ? apipool_folder_load(store->folder, APIPOOL_STORE_STATS, NULL, NULL,
+                                                   &loaded, error, pool)
+                             : rv;
 }
 
 void apipool_store_use(apipool_store_t *store, apipool_segment_t *segment,

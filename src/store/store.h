@@ -32,6 +32,7 @@ typedef struct {
     const char *dbm;              /* type, or NULL: gdbm if available, else db */
     const char *secret_path;      /* see secret.h */
     const unsigned char *in_use;  /* secret of an adopted segment; NULL: none */
+    int looks;                    /* apipool_store_look(): nothing is created or locked */
     apipool_owner_t owner;        /* user of httpd's children */
     apr_interval_time_t interval; /* between saves of statistics */
     apr_uint32_t max_pending;     /* requests counted before statistics are saved early */
@@ -48,6 +49,14 @@ typedef struct {
  */
 apr_status_t apipool_store_open(apipool_store_t **store, const apipool_store_settings_t *settings,
                                 apipool_store_kept_t *kept, const char **error, apr_pool_t *pool);
+
+/**
+ * Reads the secret and the store as a start would, and changes nothing: for httpd -t. Another httpd
+ * may use the store meanwhile, so that a second look may find what the first one missed.
+ * @param error result on failure: a sentence for the operator
+ */
+apr_status_t apipool_store_look(const apipool_store_settings_t *settings, const char **error,
+                                apr_pool_t *pool);
 
 /* Keys read for a segment that will be created. */
 typedef struct apipool_stored_keys_t apipool_stored_keys_t;
@@ -118,6 +127,12 @@ typedef struct {
  *  patch's texts. */
 void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image);
 
+/* Change of a pool's maintenance. */
+typedef struct {
+    apr_uint32_t pool;
+    apipool_maintenance_t to;
+} apipool_maintenance_change_t;
+
 /* Durable change: written as part of the next generation, and made in memory once that is on
  * disk. Functions may be NULL. */
 typedef struct {
@@ -137,6 +152,7 @@ typedef struct {
     const apipool_client_image_t *client; /* created, edited by prepare(), or removed */
     int client_goes;
     const apipool_revoked_t *session; /* session that is ended */
+    const apipool_maintenance_change_t *maintenance;
 } apipool_store_change_t;
 
 /**

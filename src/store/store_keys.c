@@ -169,6 +169,7 @@ void apipool_store_write_keys(apipool_saving_t *saving)
     }
     apipool_store_write_clients(saving);
     save_sessions(saving);
+    apipool_store_write_maintenance(saving);
 }
 
 /* --- Reading --- */
@@ -245,6 +246,11 @@ static apr_status_t read_record(void *ctx, const char *name, apr_size_t name_len
         keys->error = good ? keys->error : "the record of a client cannot be read";
         return good ? APR_SUCCESS : APR_EGENERAL;
     }
+    if (name_len && name[0] == APIPOOL_STORE_OF_MAINTENANCE) {
+        int good = apipool_store_read_maintenance(value, len, keys->maintenance);
+        keys->error = good ? keys->error : "the record of a pool's maintenance cannot be read";
+        return good ? APR_SUCCESS : APR_EGENERAL;
+    }
     if (name_len == strlen(ID_SECRET) && memcmp(name, ID_SECRET, name_len) == 0) {
         return read_id_secret(keys, value, len);
     }
@@ -290,6 +296,7 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
     made->keys = apr_array_make(pool, 64, sizeof(apipool_stored_key_t));
     made->clients = apr_array_make(pool, 16, sizeof(apipool_client_image_t));
     made->sessions = apr_array_make(pool, 8, sizeof(apipool_revoked_t));
+    made->maintenance = apr_array_make(pool, 2, sizeof(apipool_stored_maintenance_t));
     memcpy(made->id_secret, store->secret, sizeof(made->id_secret));
     apr_pool_cleanup_register(pool, made, wipe, apr_pool_cleanup_null);
     apr_status_t rv = apipool_folder_load(store->folder, APIPOOL_STORE_KEYS, read_record, made,
@@ -355,5 +362,5 @@ apr_status_t apipool_store_put_stored(apipool_segment_t *segment, const apipool_
         const apipool_revoked_t *session = &APR_ARRAY_IDX(keys->sessions, i, apipool_revoked_t);
         rv = apipool_sessions_revoke(segment, session->jti, session->until, apr_time_now());
     }
-    return rv;
+    return rv == APR_SUCCESS ? apipool_store_put_maintenance(segment, keys->maintenance) : rv;
 }

@@ -76,12 +76,19 @@ typedef struct {
     apr_size_t len;
 } apipool_stored_key_t;
 
+/* Pool in maintenance, as read. */
+typedef struct {
+    char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX];
+    apipool_maintenance_t maintenance;
+} apipool_stored_maintenance_t;
+
 struct apipool_stored_keys_t {
     apipool_store_t *store;
     apr_pool_t *pool;
     apr_array_header_t *keys;                     /* apipool_stored_key_t */
     apr_array_header_t *clients;                  /* apipool_client_image_t */
     apr_array_header_t *sessions;                 /* apipool_revoked_t */
+    apr_array_header_t *maintenance;              /* apipool_stored_maintenance_t */
     unsigned char id_secret[APIPOOL_SECRET_SIZE]; /* key ids are derived from it */
     apr_uint64_t generation;                      /* that was read */
     const char *error;
@@ -89,6 +96,10 @@ struct apipool_stored_keys_t {
 
 /** Reads or creates the secret, and reads a new one: parent, with the folder open. */
 apr_status_t apipool_store_read_secrets(apipool_store_t *store, const char **error,
+                                        apr_pool_t *pool);
+
+/** Refuses a store without data that is marked as having had some. */
+apr_status_t apipool_store_refuse_empty(const apipool_store_t *store, const char **error,
                                         apr_pool_t *pool);
 
 /** Switches to the segment's secret, which the parent may have replaced: single writer. */
@@ -135,7 +146,16 @@ void apipool_store_remove_other_clients(apipool_segment_t *segment,
 /** Writes all clients. */
 void apipool_store_write_clients(apipool_saving_t *saving);
 
-/** Writes all keys, clients and ended sessions. */
+/** Writes all pools in maintenance, and reads one and appends it; 0 if it cannot be read. */
+#define APIPOOL_STORE_OF_MAINTENANCE 'm' /* names of their records begin with it */
+void apipool_store_write_maintenance(apipool_saving_t *saving);
+int apipool_store_read_maintenance(const char *value, apr_size_t len, apr_array_header_t *pools);
+
+/** Puts the pools in maintenance that were read into the segment; all others are in none. */
+apr_status_t apipool_store_put_maintenance(apipool_segment_t *segment,
+                                           const apr_array_header_t *pools);
+
+/** Writes all keys, clients, ended sessions and pools in maintenance. */
 void apipool_store_write_keys(apipool_saving_t *saving);
 
 /** Writes all statistics. */

@@ -41,11 +41,26 @@ static void keep_in_use(apipool_store_t *store, const char *error, apr_pool_t *p
     }
     if (error) {
         report(store, apr_pstrcat(pool, error,
-                                  "; httpd goes on with the secret that it has, but would not "
-                                  "start again",
+                                  "; httpd goes on with the secret that it has, but after a full "
+                                  "stop the pools would not serve",
                                   NULL));
     }
     memcpy(store->secret, settings->in_use, sizeof(store->secret));
+}
+
+apr_status_t apipool_store_refuse_empty(const apipool_store_t *store, const char **error,
+                                        apr_pool_t *pool)
+{
+    const char *mark = apipool_secret_mark(store->settings.secret_path, store->path, pool);
+    if (!exists(mark)) {
+        return APR_SUCCESS;
+    }
+    *error = apr_psprintf(pool,
+                          "store %s is empty, but %s says that it had data, and no pool starts "
+                          "empty in its place; put back its files from a backup, or begin anew: "
+                          "rm %s",
+                          store->path, mark, mark);
+    return APR_EGENERAL;
 }
 
 /* A missing secret is created only if there is nothing that it would have to open. A secret
@@ -58,12 +73,7 @@ static apr_status_t read_current(apipool_store_t *store, const char **error, apr
     const char *mark = apipool_secret_mark(path, store->path, pool);
     int is_new = !settings->in_use && apipool_folder_is_new(store->folder, pool);
 
-    if (is_new && exists(mark)) {
-        *error = apr_psprintf(pool,
-                              "store %s is empty, but %s says that it had data, and httpd does not "
-                              "start with empty pools in its place; put back its files from a "
-                              "backup, or begin anew: rm %s",
-                              store->path, mark, mark);
+    if (is_new && apipool_store_refuse_empty(store, error, pool) != APR_SUCCESS) {
         return APR_EGENERAL;
     }
     if (!is_new && !settings->in_use && !exists(path) && !exists(mark) &&
@@ -71,7 +81,11 @@ static apr_status_t read_current(apipool_store_t *store, const char **error, apr
         store->is_carried = 1;
         return APR_SUCCESS;
     }
-    apr_status_t rv = apipool_secret_read(path, is_new, store->secret, error, pool);
+    apr_status_t rv =
+        apipool_secret_read(path, is_new && !settings->looks, store->secret, error, pool);
+    if (settings->looks && is_new && rv == APR_ENOENT) { /* a start would make it */
+        return APR_SUCCESS;
+    }
     if (settings->in_use) {
         keep_in_use(store, *error, pool);
         rv = APR_SUCCESS;

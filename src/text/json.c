@@ -294,6 +294,9 @@ static unsigned read_object(const reading_t *reading, const json_t *object,
             reading_t inner = *reading;
             inner.prefix = apr_pstrcat(inner.p, inner.prefix, member->name, ".", NULL);
             read_object(&inner, value, member->members);
+            if (member->offset) {
+                *(int *)((char *)reading->to + member->offset) = 1;
+            }
             given |= 1U << i;
         }
         else {

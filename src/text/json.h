@@ -22,7 +22,8 @@ typedef enum {
     APIPOOL_JSON_INTEGER, /* apr_uint32_t: from 1 to max */
     APIPOOL_JSON_TIME,    /* apr_time_t: an RFC 3339 string */
     APIPOOL_JSON_STRINGS, /* apr_array_header_t * of const char *: up to count of 1 to max bytes */
-    APIPOOL_JSON_OBJECT   /* has members of its own, stored in the same struct */
+    APIPOOL_JSON_OBJECT /* has members of its own, stored in the same struct; at an offset other than
+                             0, an int that becomes 1 */
 } apipool_json_kind_e;
 
 typedef enum {
@@ -38,7 +39,7 @@ struct apipool_json_member_t {
     const char *name; /* NULL ends the table */
     apipool_json_kind_e kind;
     apipool_json_need_e need;
-    apr_size_t offset; /* unused for objects */
+    apr_size_t offset;
     apr_int64_t max;
     int count;
     const apipool_json_member_t *members;

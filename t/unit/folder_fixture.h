@@ -139,7 +139,7 @@ static inline void load_fails(store_t *store, apipool_store_kind_e kind, const c
     assert_int_equal(loaded, 0);
     assert_int_equal(content.count, 0);
     assert_non_null(strstr(error, words));
-    assert_non_null(strstr(error, "does not start with empty pools"));
+    assert_non_null(strstr(error, "no pool starts empty"));
     assert_non_null(strstr(error, "mv /"));
 }
 

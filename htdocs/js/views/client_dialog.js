@@ -16,7 +16,7 @@ const UNLISTED = 'unlisted'; // an endpoint: paths that the module does not know
 const FIELDS = ['name', 'expires_at', 'models', 'endpoints', ...LIMITS];
 
 /** A time as an input of type datetime-local has it: in the viewer's zone. */
-function localTime(when) {
+export function localTime(when) {
   const date = new Date(when);
   return new Date(date - date.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 }

@@ -9,6 +9,7 @@ import { t } from '../i18n.js';
 import { isAdmin, state, takePools } from '../state.js';
 import { html } from '../template.js';
 import { View } from '../view.js';
+import { maintain, maintenanceSwitch, outages, serve } from './maintenance.js';
 
 const LEVELS = ['error', 'warn', 'info', 'debug'];
 const EVERY = 5000;
@@ -34,7 +35,8 @@ export class Settings extends View {
 
   constructor(place, name, params) {
     super(place, name, params);
-    this.handle({ level: (form) => this.#setLevel(new FormData(form).get('level')), endSessions: () => this.#endSessions() });
+    this.handle({ level: (form) => this.#setLevel(new FormData(form).get('level')), endSessions: () => this.#endSessions(),
+      maintain: (element) => this.#switch(maintain, element), serve: (element) => this.#switch(serve, element) });
   }
 
   async fetch(isCurrent) {
@@ -62,6 +64,12 @@ export class Settings extends View {
       this.levelError = error;
     }
     this.show();
+  }
+
+  async #switch(work, { dataset: { value } }) {
+    if (await work(state.pools.find(({ name }) => name === value))) {
+      this.load();
+    }
   }
 
   async #endSessions() {
@@ -103,6 +111,7 @@ function upstreamRow(upstream) {
 
 function poolCard(pool) {
   return html`<section class="card" aria-labelledby="pool-${pool.name}"><h2 id="pool-${pool.name}">${t('settings.pool', { name: pool.name })}</h2>
+    ${pool.name === state.pool ? '' : outages(pool)}${maintenanceSwitch(pool)}
     <div class="scroll" tabindex="0" role="group" aria-label="${t('settings.upstreams_of', { name: pool.name })}"><table role="table" class="cards">
     <thead role="rowgroup"><tr role="row">${UPSTREAM.map((name) => html`<th role="columnheader" scope="col">${t(`upstream.${name}`)}</th>`)}</tr></thead>
     <tbody role="rowgroup">${pool.upstreams.map(upstreamRow)}</tbody></table></div>
@@ -113,9 +122,9 @@ const sessionsCard = () => (isAdmin() && state.session.auth !== 'httpd' ? html`<
   <p class="hint">${t('settings.end_sessions_about')}</p>${button({ name: 'endSessions', text: t('settings.end_sessions'), kind: 'danger' })}</section>` : '');
 
 function storeCard({ store, capacity }) {
-  const isWell = !store.errors;
+  const isWell = !store.errors && !store.fault;
   return html`<section class="card" aria-labelledby="store"><h2 id="store">${t('settings.store')}</h2>
-    <p class="notice ${isWell ? 'good' : 'bad'}">${isWell ? t('store.well') : t('store.errors', { count: store.errors, n: store.errors })}</p>
+    <p class="notice ${isWell ? 'good' : 'bad'}">${isWell ? t('store.well') : store.fault ? t('pool.fault') : t('store.errors', { count: store.errors, n: store.errors })}</p>
     ${facts([[t('store.saved'), time(store.last_saved_at)], [t('store.saves'), number(store.saves)],
     [t('store.took'), store.saves ? duration((store.save_seconds / store.saves) * 1000) : NONE],
     [t('store.unsaved'), t(store.unsaved_keys ? 'settings.yes' : 'settings.no')],
