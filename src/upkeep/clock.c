@@ -46,7 +46,7 @@ static void follow_clock(const apipool_upkeep_t *upkeep)
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, upkeep->server,
                      APIPOOL_LOG(0167) "the system's clock was set by %" APR_TIME_T_FMT
                                        " seconds; cooldowns, probes and limits go on as before",
-                     apr_time_sec(step));
+                     apr_time_sec(step + (step > 0 ? 1 : -1) * APR_USEC_PER_SEC / 2));
     }
 }
 
