@@ -126,6 +126,8 @@ for my $case (
         {ids => [$id], filter => {}}, {ids => ['x']}, {ids => [uc $id =~ s/\A./A/r]}, {filter => {state => 'lost'}}, {filter => []}]],
     [POST => '/pools/main/keys/search', 1, [{q => ''}, {q => 'sk-ok'}, {q => 'x' x 4096}]],
     [POST => '/pools/main/keys/search', 0, [{}, {q => 7}, {q => 'x' x 4097}, {q => 'x', sort => 'id'}]],
+    [PATCH => '/pools/main', 1, [{maintenance => {}}, {maintenance => {until => '2099-12-31T23:59:59Z', message => 'x'}}, {maintenance => undef}]],
+    [PATCH => '/pools/main', 0, [{}, {maintenance => 7}, {maintenance => {until => 'soon'}}, {maintenance => {message => 7}}, {more => 1}]],
     [PATCH => '/clients/carol', 1, [{rpm => undef}, {models => undef}, {pools => ['main']}, {expires_at => '2099-12-31T23:59:59Z'}]],
     [PATCH => '/clients/carol', 0, [{}, {name => 'dora'}, {enabled => undef}, {pools => ['a/b']}, {pools => ['']},
         {models => [('m') x 101]}, {concurrency => 0}, {expires_at => 'soon'}]],
