@@ -51,6 +51,9 @@ static fate_e fate_of(const char *name)
                  {"x-goog-upload-control-url", MAPPED},
                  {"x-goog-upload-url", MAPPED}};
     char first = apipool_ascii_lower(*name);
+    if (first > 'u' && ap_cstr_casecmpn(name, "x-goog-", 7)) { /* as most "x-..." are */
+        return PASSES;
+    }
     for (apr_size_t i = 0; i < sizeof(known) / sizeof(*known) && *known[i].name <= first; i++) {
         if (first == *known[i].name && !ap_cstr_casecmp(name, known[i].name)) {
             return known[i].fate;

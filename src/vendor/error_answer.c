@@ -51,19 +51,19 @@ static const struct {
     double unit; /* of a number, in seconds */
 } times[] = {
     {"retryDelay", 1},          /* Gemini, google.rpc.RetryInfo */
-    {"quotaResetDelay", 1},     /* Gemini's Code Assist, in the metadata of ErrorInfo */
+    {"quotaResetDelay", 1},     /* Gemini's Code Assist, in ErrorInfo: gemini-cli 29425 */
     {"quotaResetTimeStamp", 1}, /* the same */
-    {"resets_at", 1},           /* OpenAI, limits of a subscription */
+    {"resets_at", 1},           /* OpenAI's subscriptions: CLIProxyAPI 1666 */
     {"resets_in_seconds", 1},   /* the same */
     {"retry_after", 1},         /* gateways: posthog 82310 */
-    {"retry_after_seconds", 1}, /* OpenRouter, of the vendor behind it */
+    {"retry_after_seconds", 1}, /* OpenRouter, of the vendor behind it; no report found */
     {"retry_after_ms", 0.001},  /* as the header field is called, no report */
     {"retryAfter", 1},          /* limiters in JavaScript: Negotole 61 */
     {"retryAfterSeconds", 1},   /* the same in other words, no report */
     {"reset_at", 1},            /* read by hermes-agent 26893 */
     {"reset_time", 1},          /* the same in other words, no report */
-    {"X-RateLimit-Reset", 1},   /* OpenRouter, in metadata.headers */
-    {"Retry-After", 1},         /* the same */
+    {"X-RateLimit-Reset", 1},   /* OpenRouter, in metadata.headers: dirge 719 */
+    {"Retry-After", 1},         /* beside it, no report found */
 };
 
 #define EPOCH 1e9 /* numbers from here on are dates */

@@ -214,7 +214,7 @@ static apipool_opens_e judge_beginning(const char *text, const char *end, int on
         return APIPOOL_OPENS_CONTENT;
     }
     const char *object = p;
-    while (p && p < end && opens == APIPOOL_OPENS_NEITHER) {
+    while (p && p < end) {
         const char *name = apipool_ascii_skip_space(p + 1, end);
         if (name == end || *name != '"') {
             break;
@@ -226,11 +226,14 @@ static apipool_opens_e judge_beginning(const char *text, const char *end, int on
             break;
         }
         opens = judge_member(name + 1, (apr_size_t)(behind - name - 2), value, end);
+        if (opens != APIPOOL_OPENS_NEITHER) {
+            break;
+        }
         p = skip_value(value, end);
-        if (p && only_first && opens == APIPOOL_OPENS_NEITHER) {
+        if (p && only_first) {
             return APIPOOL_OPENS_CONTENT;
         }
-        if (p && *p == '}' && opens == APIPOOL_OPENS_NEITHER) {
+        if (p && *p == '}') {
             return judge_whole(object, p + 1);
         }
         p = p && *p == ',' ? p : NULL;

@@ -39,8 +39,9 @@
  * OpenAI's error shape are of all vendors. Numbers belong to the vendor that uses them, some with
  * one status only, since other vendors use the same numbers.
  *
- * The comment is the source. "reported" means quoted by users in public issue trackers, which are
- * named where there is one; "guide" is the vendor's own page on errors or limits:
+ * The comment is the source. A name with a number is a thread of that public issue tracker in
+ * which the words are quoted; where none was found, the comment says so. "guide" is the vendor's
+ * own page on errors or limits:
  *   OpenAI       https://platform.openai.com/docs/guides/error-codes
  *   Anthropic    https://docs.anthropic.com/en/api/errors
  *   Azure        https://learn.microsoft.com/azure/ai-services/openai/quotas-limits
@@ -49,7 +50,7 @@
  *   DeepSeek     https://api-docs.deepseek.com/quick_start/error_codes
  *   OpenRouter   https://openrouter.ai/docs/api-reference/errors
  *   Moonshot     https://platform.moonshot.ai/docs/api/chat
- *   Groq         https://console.groq.com/docs/errors
+ *   Groq         https://console.groq.com/docs/errors and /docs/spend-limits
  *   Mistral      https://docs.mistral.ai/api
  *   Zhipu        https://docs.bigmodel.cn/cn/api/api-code
  *   DashScope    https://www.alibabacloud.com/help/en/model-studio/error-code
@@ -60,15 +61,15 @@
  *                setting/operation_setting for the words by which it disables keys itself; one-api,
  *                of which it and many hubs are made, uses the same words */
 static const apipool_marker_t markers[] = {
-    {QUOTA, IN_FIELDS, ALL, "insufficient_quota", 0},                 /* OpenAI's guide */
-    {QUOTA, IN_FIELDS, ALL, "credit_balance_exhausted", 0},           /* OpenAI's guide */
-    {QUOTA, IN_FIELDS, ALL, "organization_spend_limit_exceeded", 0},  /* OpenAI's guide */
-    {QUOTA, IN_FIELDS, ALL, "project_spend_limit_exceeded", 0},       /* OpenAI's guide */
-    {QUOTA, IN_FIELDS, ALL, "organization_usage_limit_exceeded", 0},  /* OpenAI's guide */
-    {QUOTA, IN_FIELDS, OPENAI, "billing_hard_limit_reached", 0},      /* images: PowerShellAI 127 */
-    {QUOTA, IN_FIELDS, OPENAI, "billing_not_active", 0},              /* reported */
-    {QUOTA, IN_FIELDS, ALL, "blocked_api_access", 0},                 /* reported at Groq's */
-    {QUOTA, IN_FIELDS, ANTHROPIC, "billing_error", 0},                /* guide */
+    {QUOTA, IN_FIELDS, ALL, "insufficient_quota", 0},                /* OpenAI's guide */
+    {QUOTA, IN_FIELDS, ALL, "credit_balance_exhausted", 0},          /* OpenAI's guide */
+    {QUOTA, IN_FIELDS, ALL, "organization_spend_limit_exceeded", 0}, /* OpenAI's guide */
+    {QUOTA, IN_FIELDS, ALL, "project_spend_limit_exceeded", 0},      /* OpenAI's guide */
+    {QUOTA, IN_FIELDS, ALL, "organization_usage_limit_exceeded", 0}, /* OpenAI's guide */
+    {QUOTA, IN_FIELDS, OPENAI, "billing_hard_limit_reached", 0},     /* images: PowerShellAI 127 */
+    {QUOTA, IN_FIELDS, OPENAI, "billing_not_active", 0},             /* litellm 2743 */
+    {QUOTA, IN_FIELDS, ALL, "blocked_api_access", 0},  /* Groq's guide to spend limits */
+    {QUOTA, IN_FIELDS, ANTHROPIC, "billing_error", 0}, /* guide */
     {QUOTA, IN_FIELDS, ANTHROPIC, "enforced_spend_limit_reached", 0}, /* guide */
     {QUOTA, IN_FIELDS, MOONSHOT, "exceeded_current_quota_error", 0},  /* guide */
     {QUOTA, IN_FIELDS, SILICONFLOW, "30001", 0},                      /* words: one-api 2063 */
@@ -80,7 +81,7 @@ static const apipool_marker_t markers[] = {
     {QUOTA, IN_FIELDS, OPENROUTER, "openrouter_guardrail_budget", 0},  /* guide */
     {PENDING, IN_FIELDS, OPENROUTER, "in_flight_budget_exhausted", 0}, /* guide: retryable */
     {PENDING, IN_FIELDS, OPENROUTER, "weight_exceeds_budget", 0},      /* guide */
-    {PENDING, STARTS_MESSAGE, OPENROUTER, "This request requires more credits", 0}, /* reported */
+    {PENDING, STARTS_MESSAGE, OPENROUTER, "This request requires more credits", 0}, /* Agora 8 */
     /* Vendors without a profile, and hubs. */
     {QUOTA, IN_FIELDS, ALL, "insufficient_user_quota", 0},        /* new-api, one-api */
     {QUOTA, IN_FIELDS, ALL, "pre_consume_token_quota_failed", 0}, /* the same */
@@ -92,32 +93,33 @@ static const apipool_marker_t markers[] = {
     {QUOTA, IN_FIELDS, UNKNOWN, "quota_exceeded", 401},                     /* ElevenLabs' guide */
     {QUOTA, IN_FIELDS, ALL, "base_resp.1008", 0},                           /* MiniMax's guide */
 
-    {NO_MODEL, IN_FIELDS, ALL, "model_not_found", 0},                 /* OpenAI's guide */
-    {NO_MODEL, IN_FIELDS, ALL, "unknown_model", 0},                   /* GitHub Models, reported */
-    {NO_MODEL, IN_FIELDS, AZURE, "DeploymentNotFound", 0},            /* guide */
-    {NO_MODEL, IN_FIELDS, SILICONFLOW, "20012", 0},                   /* guide: status 400 */
-    {NO_MODEL, IN_FIELDS, SILICONFLOW, "30003", 0},                   /* disabled: continue 10839 */
-    {NO_MODEL, IN_FIELDS, MISTRAL, "invalid_model", 0},               /* langchaingo 1233 */
-    {NO_MODEL, IN_FIELDS, ZHIPU, "1211", 0},                          /* guide */
-    {NO_MODEL, STARTS_MESSAGE, ALL, "The model ", 404},               /* OpenAI, vLLM, Groq */
-    {NO_MODEL, STARTS_MESSAGE, ANTHROPIC, "model: ", 404},            /* reported */
-    {NO_MODEL, STARTS_MESSAGE, GEMINI, "models/", 404},               /* reported */
-    {NO_MODEL, STARTS_MESSAGE, MOONSHOT, "Not found the model", 404}, /* guide */
-    {NO_MODEL, STARTS_MESSAGE, OPENROUTER, "No endpoints found", 404},  /* reported */
-    {NO_MODEL, IN_MESSAGE, OPENROUTER, "is not a valid model ID", 400}, /* reported */
-    {NO_MODEL, STARTS_MESSAGE, DEEPSEEK, "Model Not Exist", 400},       /* reported */
+    {NO_MODEL, IN_FIELDS, ALL, "model_not_found", 0},      /* OpenAI's guide */
+    {NO_MODEL, IN_FIELDS, ALL, "unknown_model", 0},        /* GitHub Models, gh-models 65 */
+    {NO_MODEL, IN_FIELDS, AZURE, "DeploymentNotFound", 0}, /* guide */
+    {NO_MODEL, IN_FIELDS, SILICONFLOW, "20012", 0},        /* guide: status 400 */
+    {NO_MODEL, IN_FIELDS, SILICONFLOW, "30003", 0},        /* disabled: continue 10839 */
+    {NO_MODEL, IN_FIELDS, MISTRAL, "invalid_model", 0},    /* langchaingo 1233 */
+    {NO_MODEL, IN_FIELDS, ZHIPU, "1211", 0},               /* guide */
+    {NO_MODEL, STARTS_MESSAGE, ALL, "The model ", 404},    /* vllm 3485; Groq: continue 10832 */
+    {NO_MODEL, STARTS_MESSAGE, ANTHROPIC, "model: ", 404}, /* mattermost-plugin-agents 257 */
+    {NO_MODEL, STARTS_MESSAGE, GEMINI, "models/", 404},    /* gptel 667 */
+    {NO_MODEL, STARTS_MESSAGE, MOONSHOT, "Not found the model", 404},   /* guide */
+    {NO_MODEL, STARTS_MESSAGE, OPENROUTER, "No endpoints found", 404},  /* chatbox 2743 */
+    {NO_MODEL, IN_MESSAGE, OPENROUTER, "is not a valid model ID", 400}, /* picoclaw 1790 */
+    {NO_MODEL, STARTS_MESSAGE, DEEPSEEK, "Model Not Exist", 400},       /* easy-dataset 9 */
 
-    {REFUSED, STARTS_MESSAGE, ALL, "Request too large for", 0},    /* OpenAI, Groq, reported */
-    {REFUSED, IN_FIELDS, ALL, "content_filter", 0},                /* Azure, Moonshot */
+    {REFUSED, STARTS_MESSAGE, ALL, "Request too large for", 0}, /* continue 10602, 10218 */
+    {REFUSED, IN_FIELDS, ALL, "content_filter", 0}, /* Azure, helm 3327; Moonshot's guide */
     {REFUSED, IN_FIELDS, ALL, "content_policy_violation", 0},      /* OpenAI's guide */
     {REFUSED, IN_FIELDS, OPENROUTER, "flagged_input", 0},          /* guide: moderation */
     {REFUSED, IN_FIELDS, ZHIPU, "1301", 0},                        /* guide: unsafe content */
     {REFUSED, IN_REFUSAL, ALL, "permission_error", 0},             /* Anthropic's guide */
-    {REFUSED, IN_REFUSAL, ALL, "missing scopes", 0},               /* OpenAI, reported */
-    {REFUSED, IN_REFUSAL, ALL, "insufficient permissions", 0},     /* OpenAI, reported */
+    {REFUSED, IN_REFUSAL, ALL, "missing scopes", 0},               /* OpenAI, PowerToys 32989 */
+    {REFUSED, IN_REFUSAL, ALL, "insufficient permissions", 0},     /* OpenAI, PowerToys 32989 */
     {REFUSED, IN_REFUSAL, MOONSHOT, "permission_denied_error", 0}, /* guide */
-    {REFUSED, STARTS_MESSAGE, GEMINI, "You do not have permission to access", 403}, /* files */
-    {FORBIDDEN, IN_FIELDS, GROQ, "model_terms_required", 0},        /* reported, status 400 */
+    {REFUSED, STARTS_MESSAGE, GEMINI, "You do not have permission to access",
+     403},                                                          /* python-genai 1218 */
+    {FORBIDDEN, IN_FIELDS, GROQ, "model_terms_required", 0},        /* langflow 11120, status 400 */
     {FORBIDDEN, IN_FIELDS, ZHIPU, "1311", 429},                     /* guide: not in this plan */
     {FORBIDDEN, IN_FIELDS, ALL, "AllocationQuota.FreeTierOnly", 0}, /* DashScope's guide: a model */
     {FORBIDDEN, IN_FIELDS, ALL, "base_resp.2061", 0},  /* MiniMax's client: not in this plan */
@@ -131,36 +133,37 @@ static const apipool_marker_t markers[] = {
     {REFUSED, IN_FIELDS, ALL, "base_resp.2013", 0},   /* the same: invalid parameters */
     {REFUSED, IN_FIELDS, ALL, "InvalidParameter", 0}, /* DashScope's guide */
 
-    {QUOTA, STARTS_MESSAGE, ALL, "Your credit balance is too low", 0}, /* Anthropic, status 400 */
-    {QUOTA, STARTS_MESSAGE, ALL, "You have reached your specified API usage limits", 0}, /* same */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "credit balance", 0},                 /* Anthropic, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "spend limit", 0},                    /* OpenAI, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "spending cap", 0},                   /* Gemini's guide */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "api usage limits", 0},               /* Anthropic, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "prepayment credits", 0},             /* Gemini's guide */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "credits are depleted", 0},           /* Gemini, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "requires billing to be enabled", 0}, /* Gemini, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "key limit exceeded", 0},             /* OpenRouter, reported */
-    {QUOTA, IN_KEY_MESSAGE, ALL, "account is not active", 0},          /* OpenAI, reported */
-    {QUOTA, OPENS_MESSAGE, ALL, "insufficient balance", 0},            /* DeepSeek, MiniMax's 500 */
-    {QUOTA, OPENS_MESSAGE, ALL, "account is in good standing", 0},     /* DashScope's guide */
-    {QUOTA, OPENS_MESSAGE, ALL, "overdue account", 0}, /* DashScope, Roo-Code 12309 */
-    {QUOTA, OPENS_MESSAGE, ALL, "account has an overdue balance", 0}, /* Volcengine, reported */
+    {QUOTA, STARTS_MESSAGE, ALL, "Your credit balance is too low", 0}, /* claude-code 4684 */
+    {QUOTA, STARTS_MESSAGE, ALL, "You have reached your specified API usage limits",
+     0},                                                     /* claude-code 2127 */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "credit balance", 0},       /* Anthropic, claude-code 4684 */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "spend limit", 0},          /* OpenAI's guide; no message found */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "spending cap", 0},         /* Gemini's guide */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "api usage limits", 0},     /* Anthropic, claude-code 2127 */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "prepayment credits", 0},   /* Gemini's guide */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "credits are depleted", 0}, /* Gemini, dyad 3626 */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "requires billing to be enabled", 0}, /* UnityCloudVision 6 */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "key limit exceeded", 0},         /* OpenRouter, Roo-Code 515 */
+    {QUOTA, IN_KEY_MESSAGE, ALL, "account is not active", 0},      /* OpenAI, litellm 2743 */
+    {QUOTA, OPENS_MESSAGE, ALL, "insufficient balance", 0},        /* DeepSeek, continue 9853 */
+    {QUOTA, OPENS_MESSAGE, ALL, "account is in good standing", 0}, /* DashScope's guide */
+    {QUOTA, OPENS_MESSAGE, ALL, "overdue account", 0},             /* DashScope, Roo-Code 12309 */
+    {QUOTA, OPENS_MESSAGE, ALL, "account has an overdue balance", 0}, /* coze-studio 2195 */
     {QUOTA, OPENS_MESSAGE, ALL, "used all available credits", 0},     /* xAI, continue 10373 */
     {QUOTA, OPENS_MESSAGE, ALL, "run out of credits", 0},             /* xAI, sub2api 4069 */
     {QUOTA, OPENS_MESSAGE, ALL, "doesn't have any credits", 0},       /* xAI, continue 12670 */
     {QUOTA, OPENS_MESSAGE, ALL, "user quota is not enough", 0},       /* one-api, FastGPT 916 */
     {QUOTA, OPENS_MESSAGE, ALL, "token quota is not enough", 0},      /* the same */
     {QUOTA, IN_MESSAGE, ALL, "is suspended", 412},                    /* Fireworks, gaia 3766 */
-    {QUOTA, OPENS_MESSAGE, ALL, "余额不足", 0}, /* balance insufficient: Zhipu, SiliconFlow, hubs */
-    {QUOTA, OPENS_MESSAGE, ALL, "额度不足", 0}, /* quota insufficient: new-api */
-    {QUOTA, OPENS_MESSAGE, ALL, "配额不足", 0}, /* the same: dmxapi, error 1491 */
+    {QUOTA, OPENS_MESSAGE, ALL, "余额不足", 0},   /* balance insufficient: Zhipu, QwenPaw 202 */
+    {QUOTA, OPENS_MESSAGE, ALL, "额度不足", 0},   /* quota insufficient: new-api 6929 */
+    {QUOTA, OPENS_MESSAGE, ALL, "配额不足", 0},   /* the same: dmxapi, error 1491 */
     {QUOTA, OPENS_MESSAGE, ALL, "额度已用尽", 0}, /* quota used up: new-api, model/token.go */
     {QUOTA, OPENS_MESSAGE, ALL, "额度已用完", 0}, /* the same: one-api 204 */
     {QUOTA, OPENS_MESSAGE, ALL, "余额已用尽", 0}, /* balance used up: like the last, no report */
-    {QUOTA, OPENS_MESSAGE, ALL, "欠费", 0},       /* in arrears: DashScope, Zhipu, Volcengine */
-    {QUOTA, IN_KEY_MESSAGE, SILICONFLOW, "balance is insufficient", 0}, /* reported, status 403 */
-    {QUOTA, IN_KEY_MESSAGE, AZURE, "out of call volume quota", 0},      /* reported, status 403 */
+    {QUOTA, OPENS_MESSAGE, ALL, "欠费", 0},       /* in arrears: Zhipu, dify 5850 */
+    {QUOTA, IN_KEY_MESSAGE, SILICONFLOW, "balance is insufficient", 0}, /* OpenManus 438 */
+    {QUOTA, IN_KEY_MESSAGE, AZURE, "out of call volume quota", 0},      /* node-bing-api 34 */
     {QUOTA, IN_KEY_MESSAGE, MOONSHOT, "usage limit for this billing cycle", 0}, /* guide */
 
     {CREDENTIAL, IN_FIELDS, ALL, "invalid_api_key", 0},                   /* OpenAI's guide */
@@ -180,18 +183,19 @@ static const apipool_marker_t markers[] = {
     {CREDENTIAL, IN_FIELDS, ZHIPU, "1111", 429},               /* guide: no such account */
     {CREDENTIAL, IN_FIELDS, ZHIPU, "1112", 429},               /* guide: account locked */
     {CREDENTIAL, IN_FIELDS, ZHIPU, "1121", 429},               /* guide: account locked */
-    {CREDENTIAL, STARTS_MESSAGE, ALL, "API key not valid", 0}, /* Gemini, status 400 */
-    {CREDENTIAL, STARTS_MESSAGE, ALL, "API key expired", 0},   /* Gemini, status 400 */
-    {CREDENTIAL, STARTS_MESSAGE, ANTHROPIC, "This organization has been disabled", 0}, /* same */
-    {CREDENTIAL, IN_MESSAGE, GEMINI, "reported as leaked", 403}, /* reported */
+    {CREDENTIAL, STARTS_MESSAGE, ALL, "API key not valid", 0}, /* Gemini, continue 10290 */
+    {CREDENTIAL, STARTS_MESSAGE, ALL, "API key expired", 0},   /* Gemini, continue 11336 */
+    {CREDENTIAL, STARTS_MESSAGE, ANTHROPIC, "This organization has been disabled",
+     0},                                                         /* claude-code 9941 */
+    {CREDENTIAL, IN_MESSAGE, GEMINI, "reported as leaked", 403}, /* continue 11541 */
     {CREDENTIAL, IN_FIELDS, ALL, "access_terminated", 0},        /* OpenAI, gpt_academic 985 */
     {CREDENTIAL, IN_FIELDS, ALL, "InvalidApiKey", 0},            /* DashScope's guide */
     {CREDENTIAL, IN_FIELDS, ALL, "base_resp.1004", 0},           /* MiniMax's guide */
     {CREDENTIAL, IN_FIELDS, ALL, "base_resp.2049", 0},           /* the same */
-    {CREDENTIAL, OPENS_MESSAGE, ALL, "Incorrect API key provided", 0},       /* xAI, status 400 */
+    {CREDENTIAL, OPENS_MESSAGE, ALL, "Incorrect API key provided", 0}, /* xAI, continue 10778 */
     {CREDENTIAL, OPENS_MESSAGE, ALL, "Incorrect%20API%20key%20provided", 0}, /* beeai 447 */
     {CREDENTIAL, OPENS_MESSAGE, ALL, "Invalid API key", 0},                  /* DashScope's guide */
-    {CREDENTIAL, OPENS_MESSAGE, ALL, "Your access was terminated", 0},       /* OpenAI, reported */
+    {CREDENTIAL, OPENS_MESSAGE, ALL, "Your access was terminated", 0},       /* gpt_academic 985 */
     {CREDENTIAL, OPENS_MESSAGE, ALL, "security token included in the request is invalid",
      0},                                                   /* AWS, new-api's words */
     {CREDENTIAL, OPENS_MESSAGE, ALL, "无效的令牌", 0},     /* invalid token: new-api */
@@ -202,17 +206,17 @@ static const apipool_marker_t markers[] = {
     {OVERLOADED, IN_FIELDS, ALL, "server_is_overloaded", 0},         /* OpenAI's guide */
     {OVERLOADED, IN_FIELDS, ALL, "overloaded_error", 0},             /* Anthropic's guide */
     {OVERLOADED, IN_FIELDS, MOONSHOT, "engine_overloaded_error", 0}, /* guide, status 429 */
-    {OVERLOADED, IN_FIELDS, AZURE, "NoCapacity", 0},                 /* reported, status 429 */
+    {OVERLOADED, IN_FIELDS, AZURE, "NoCapacity", 0}, /* code of the next, no report found */
     {OVERLOADED, STARTS_MESSAGE, AZURE, "The system is currently experiencing high demand",
-     0},                                                               /* same */
-    {OVERLOADED, IN_FIELDS, GEMINI, "UNAVAILABLE", 0},                 /* google.rpc.Code */
-    {OVERLOADED, IN_FIELDS, SILICONFLOW, "50505", 0},                  /* like 50508, no report */
-    {OVERLOADED, IN_FIELDS, SILICONFLOW, "50508", 0},                  /* ragflow 5676 */
-    {OVERLOADED, IN_FIELDS, DEEPSEEK, "service_unavailable_error", 0}, /* reported, status 503 */
+     0},                                               /* pollinations 6260, status 429 */
+    {OVERLOADED, IN_FIELDS, GEMINI, "UNAVAILABLE", 0}, /* google.rpc.Code */
+    {OVERLOADED, IN_FIELDS, SILICONFLOW, "50505", 0},  /* like 50508, no report */
+    {OVERLOADED, IN_FIELDS, SILICONFLOW, "50508", 0},  /* ragflow 5676 */
+    {OVERLOADED, IN_FIELDS, DEEPSEEK, "service_unavailable_error", 0}, /* 503, no report found */
     {OVERLOADED, IN_FIELDS, ZHIPU, "1312", 0}, /* guide: this model is too busy */
-    {OVERLOADED, STARTS_MESSAGE, MISTRAL, "Service tier capacity exceeded", 0},    /* reported */
-    {OVERLOADED, IN_FIELDS, MISTRAL, "service_tier_capacity_exceeded", 0},         /* reported */
-    {OVERLOADED, STARTS_MESSAGE, OPENAI, "That model is currently overloaded", 0}, /* reported */
+    {OVERLOADED, STARTS_MESSAGE, MISTRAL, "Service tier capacity exceeded", 0}, /* continue 6185 */
+    {OVERLOADED, IN_FIELDS, MISTRAL, "service_tier_capacity_exceeded", 0}, /* no report found */
+    {OVERLOADED, STARTS_MESSAGE, OPENAI, "That model is currently overloaded", 0}, /* dust 428 */
     {OVERLOADED, STARTS_MESSAGE, OPENAI, "The engine is currently overloaded", 0}, /* guide */
     {OVERLOADED, IN_KEY_MESSAGE, ALL, "上游负载已饱和", 0}, /* upstreams saturated: new-api */
 
@@ -239,9 +243,9 @@ static const apipool_marker_t markers[] = {
     {RATE_LIMIT, IN_FIELDS, ALL, "base_resp.2056", 0},         /* the same: a plan's window */
     {RATE_LIMIT, OPENS_MESSAGE, ALL, "too many requests", 0},  /* RFC 6585, section 4 */
     {RATE_LIMIT, OPENS_MESSAGE, ALL, "rate limit", 0},         /* Mistral: cline 9085; others */
-    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "tokens per minute", 0}, /* OpenAI, reported */
+    {RATE_LIMIT, IN_KEY_MESSAGE, ALL, "tokens per minute", 0}, /* Groq, eliza 4040 */
     {RATE_LIMIT, OPENS_MESSAGE, ALL, "throttl", 0},            /* Bedrock: litellm 589 */
-    {RATE_LIMIT, OPENS_MESSAGE, ALL, "请求过于频繁", 0}, /* requests too frequent: Zhipu, hubs */
+    {RATE_LIMIT, OPENS_MESSAGE, ALL, "请求过于频繁", 0}, /* requests too frequent: no report */
 };
 
 /* Sources: Anthropic's guide to errors, for its types; OpenAI's; google.rpc.Code with the HTTP
@@ -286,21 +290,21 @@ static const apipool_error_type_t error_types[] = {
 static const apipool_limit_fields_t limits[] = {
     {ALL, TRIPLE("x-ratelimit-", "-requests")},        /* OpenAI, Azure and Groq: guides */
     {ALL, TRIPLE("x-ratelimit-", "-tokens")},          /* the same */
-    {ALL, TRIPLE("x-ratelimit-", "")},                 /* OpenRouter, Together, gateways */
+    {ALL, TRIPLE("x-ratelimit-", "")},                 /* OpenRouter: everruns 2280 */
     {ANTHROPIC, CLAUDE("requests")},                   /* guide */
     {ANTHROPIC, CLAUDE("tokens")},                     /* guide */
     {ANTHROPIC, CLAUDE("input-tokens")},               /* guide */
     {ANTHROPIC, CLAUDE("output-tokens")},              /* guide */
     {MISTRAL, TRIPLE("x-ratelimit-", "-req-minute")},  /* client-ts 169 */
     {ALL, TRIPLE("x-ratelimit-", "-tokens-minute")},   /* Mistral: client-ts 169 */
-    {MISTRAL, TRIPLE("ratelimitbysize-", "")},         /* reported */
+    {MISTRAL, TRIPLE("ratelimitbysize-", "")},         /* no report found */
     {ALL, TRIPLE("x-ratelimit-", "-requests-day")},    /* Cerebras: its guide to rate limits */
     {ALL, TRIPLE("x-ratelimit-", "-requests-hour")},   /* the same */
     {ALL, TRIPLE("x-ratelimit-", "-requests-minute")}, /* the same */
     {ALL, TRIPLE("x-ratelimit-", "-tokens-hour")},     /* the same */
     {ALL, TRIPLE("x-ratelimit-", "-tokens-day")},      /* the same */
     {ANTHROPIC, NAME(""), NAME("anthropic-ratelimit-unified-status"),
-     NAME("anthropic-ratelimit-unified-reset")}, /* reported, subscriptions */
+     NAME("anthropic-ratelimit-unified-reset")}, /* subscriptions: opencode 49653 */
     {ALL, TRIPLE("ratelimit-", "")},             /* draft 7 of the IETF; Kong */
 };
 

@@ -14,23 +14,23 @@
 
 /* What stands before the time, be it a duration or a date. */
 static const char *const phrases[] = {
-    "try again in ",    /* OpenAI, Groq, Azure: messages in public issue trackers */
-    "try again after ", /* Vercel's AI gateway and others */
-    "try again at ",    /* OpenAI's Codex */
+    "try again in ",    /* OpenAI: codel 72; Groq: eliza 4040 */
+    "try again after ", /* Vercel's AI gateway, no report found */
+    "try again at ",    /* OpenAI's Codex: codex 28089 */
     "retry in ",        /* Gemini's guide to errors */
     "retry after ",     /* Azure: openai-node 1108 */
     "please wait ",     /* membrane/api-gateway 2965 */
-    "reset after ",     /* Gemini's Code Assist */
+    "reset after ",     /* Gemini's Code Assist: gemini-cli 25103 */
     "reset in ",        /* Ollama Cloud: OmniRoute 6731 */
     "reset at ",        /* Zhipu: hermes-agent 103038 */
-    "resets in ",       /* Gemini's Code Assist */
+    "resets in ",       /* Gemini's Code Assist: gemini-cli 29425 */
     "resets at ",       /* OpenAI's Codex, Claude: codex 3465 */
     "resets after ",    /* its like, no report of its own */
     "available in ",    /* read by hermes-agent 103038 as well */
     "请在",             /* please (retry) after: dmxapi, error 163, of Azure */
-    "请等待",           /* please wait */
+    "请等待",           /* please wait: no report found */
     "将在",             /* Zhipu in Chinese, will reset at: dirge 818 */
-    "将于",             /* the same in other words */
+    "将于",             /* the same in other words, no report */
 };
 
 #define DATE 19 /* bytes of a date and a time without a zone */
