@@ -414,25 +414,26 @@ subtest 'an answer that comes in single bytes' => sub {
     }
 };
 
+# The answers to two requests on one connection.
+sub post_twice {
+    my ($pool) = @_;
+    my $raw = "POST /$pool/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    return send_raw($raw . $raw =~ s/Host: x/Host: x\r\nConnection: close/r, port => $httpd->{port});
+}
+
 subtest 'closed within the status line, on a reused connection' => sub {
-    my $raw = "POST /halfline/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
-    my $answer = send_raw($raw . $raw =~ s/Host: x/Host: x\r\nConnection: close/r, port => $httpd->{port});
-    like $answer, qr{\AHTTP/1.1 200 OK.*HTTP/1.1 502 }s, 'the upstream had begun to answer: nothing is sent twice';
+    like post_twice('halfline'), qr{\AHTTP/1.1 200 OK.*HTTP/1.1 502 }s, 'the upstream had begun to answer: nothing is sent twice';
     rules_are('halfline', 'R00 R04', 'R04');
 };
 
 subtest 'closed after an interim answer, on a reused connection' => sub {
-    my $raw = "POST /hinted/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
-    my $answer = send_raw($raw . $raw =~ s/Host: x/Host: x\r\nConnection: close/r, port => $httpd->{port});
-    like $answer, qr{\AHTTP/1.1 200 OK.*HTTP/1.1 502 }s, 'the upstream had begun to work: nothing is sent twice';
+    like post_twice('hinted'), qr{\AHTTP/1.1 200 OK.*HTTP/1.1 502 }s, 'the upstream had begun to work: nothing is sent twice';
     rules_are('hinted', 'R00 R04', 'R04');
     is times_asked('hinted'), 1, 'it was asked on one connection';
 };
 
 subtest 'closed at once, on every connection' => sub {
-    my $raw = "POST /once/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
-    my $answer = send_raw($raw . $raw =~ s/Host: x/Host: x\r\nConnection: close/r, port => $httpd->{port});
-    like $answer, qr{\AHTTP/1.1 200 OK.*HTTP/1.1 502 }s, 'a POST is sent again once';
+    like post_twice('once'), qr{\AHTTP/1.1 200 OK.*HTTP/1.1 502 }s, 'a POST is sent again once';
     rules_are('once', 'R00 R04', 'R04');
     is times_asked('once'), 3, '... and no more than that';
 };
