@@ -200,7 +200,7 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
     if (status != MPM_CHILD_EXITED || !segment) {
         return;
     }
-    apr_status_t rv = apipool_pool_reclaim(segment, (apr_uint32_t)pid, apr_time_now());
+    apr_status_t rv = apipool_pool_reclaim(segment, (apr_uint32_t)pid, apipool_lifecycle_now());
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      APIPOOL_LOG(0045) "could not reclaim the keys held by an exited child");

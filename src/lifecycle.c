@@ -10,6 +10,7 @@
 #include <unixd.h>
 #include <util_mutex.h>
 
+#include "clock_step.h"
 #include "module.h"
 #include "rebuild.h"
 #include "throttle.h"
@@ -329,6 +330,11 @@ apr_status_t apipool_lifecycle_enter(apr_pool_t *pchild)
 apipool_segment_t *apipool_lifecycle_segment(void)
 {
     return segment;
+}
+
+apr_time_t apipool_lifecycle_now(void)
+{
+    return segment ? apipool_clock_now(segment) : apr_time_now();
 }
 
 apipool_store_t *apipool_lifecycle_store(void)

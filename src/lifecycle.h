@@ -37,6 +37,10 @@ apr_status_t apipool_lifecycle_enter(apr_pool_t *pchild);
 /** Segment of this generation; NULL before there is one. */
 apipool_segment_t *apipool_lifecycle_segment(void);
 
+/** The time by which all waits go, see apipool_clock_now(); the system's while there is no segment.
+ *  No lock. */
+apr_time_t apipool_lifecycle_now(void);
+
 /** Store of this generation; NULL without pools, or if it cannot be used. */
 apipool_store_t *apipool_lifecycle_store(void);
 

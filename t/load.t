@@ -80,7 +80,7 @@ for my $mpm (qw(event worker prefork)) {
             push @faults, @lines;
         }
         is scalar @faults, 0, "$sent requests, no client sees an error" or diag $faults[0];
-        my @seen = upstream_since($mark);
+        my @seen = grep { $_->{method} eq 'POST' } upstream_since($mark); # probes of refused keys are no client's
         is scalar @seen, $attempts, 'the upstream saw exactly the attempts that clients were told';
         my %used;
         $used{$_->{key}}++ for @seen;

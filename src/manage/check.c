@@ -93,8 +93,9 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
     apipool_outcome_t outcome;
     apipool_probe_report_t report = {.result = APIPOOL_PROBED_UNKNOWN};
     int asked = 0;
-    apr_status_t rv =
-        conf ? apipool_recovery_lend(segment, pool, id, apr_time_now(), lease) : APR_NOTFOUND;
+    apr_status_t rv = conf
+                          ? apipool_recovery_lend(segment, pool, id, apipool_lifecycle_now(), lease)
+                          : APR_NOTFOUND;
     if (rv == APR_EBUSY) {
         *result = render(&report, "The key is already being checked.");
         return APR_SUCCESS;
@@ -107,7 +108,7 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
     if (upstream) {
         report = send_probe(conf, upstream, lease, p, &asked);
     }
-    rv = apipool_recovery_probed(segment, lease, &report, apr_time_now(), &outcome);
+    rv = apipool_recovery_probed(segment, lease, &report, apipool_lifecycle_now(), &outcome);
     apipool_lease_wipe(lease);
     if (rv == APR_SUCCESS) {
         *result = render(&report,

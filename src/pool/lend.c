@@ -159,6 +159,25 @@ static int lend_from(apipool_tier_t *tier, apipool_lease_t *lease, apipool_why_n
     return 0;
 }
 
+/* Notes when the paused upstreams of a tier can serve. A key there that has not taken over its
+ * account's limit yet does so, as if it had been chosen: the pause may end before the limit. */
+static void note_pauses(const apipool_tier_t *tier, apipool_why_not_t *why_not)
+{
+    apipool_lend_request_t look = *tier->request;
+    look.look_only = 1;
+    look.tried_count = look.doubted_count;
+    for (int i = 0; i < tier->count && !why_not->more; i++) {
+        apipool_why_not_t own = {0};
+        apipool_tier_t alone;
+        if (tier->parts[i].paused_until) {
+            apipool_tier_resume_locked(&alone, tier, &tier->parts[i], &look);
+            int found = lend_from(&alone, NULL, &own);
+            apipool_tier_note_pause_locked(&alone, found, own.retry_at, why_not);
+            why_not->more = own.more;
+        }
+    }
+}
+
 static apipool_acquired_e result_of(const apipool_why_not_t *why_not)
 {
     return why_not->tried     ? APIPOOL_ALL_TRIED
@@ -178,6 +197,9 @@ static apipool_acquired_e search(apipool_segment_t *segment, const apipool_lend_
         apipool_tier_open_locked(&tier, segment, request, now, &next, why_not);
         if (lend_from(&tier, lease, why_not)) {
             return APIPOOL_ACQUIRED;
+        }
+        if (!why_not->more) {
+            note_pauses(&tier, why_not);
         }
         if (why_not->more) {
             break;

@@ -36,22 +36,39 @@ static apr_time_t wakes_at(const apipool_tier_t *tier, const apipool_source_t *s
     return *proof && (!wake || *proof < wake) ? *proof : wake;
 }
 
-/* Notes a paused upstream, if it has a key that could be used. */
-static void note_pause(const apipool_tier_t *tier, const apipool_source_t *source,
-                       apr_uint32_t model_slot, apr_time_t until, apipool_why_not_t *why_not)
+void apipool_tier_resume_locked(apipool_tier_t *alone, const apipool_tier_t *tier,
+                                const apipool_part_t *part, const apipool_lend_request_t *request)
 {
-    const apipool_upstream_t *u = &tier->segment->upstreams[source->upstream];
-    int fault = apipool_breaker_is_fault_locked(u, source->model, tier->request->client, tier->now);
-    apr_time_t proof,
-        named = fault ? 0 : apipool_breaker_named_locked(u, source->model, tier->request->client);
-    apr_time_t ready = named > until ? named : until;
-    if (!u->held_up && apipool_members_next_locked(tier->segment, source->upstream, model_slot,
-                                                   0) == APIPOOL_NONE) {
-        ready = wakes_at(tier, source, model_slot, 0, &proof);
+    alone->segment = tier->segment;
+    alone->request = request;
+    alone->pool = tier->pool;
+    alone->now = tier->now;
+    alone->parts[0] = *part;
+    alone->parts[0].offset = 0;
+    alone->parts[0].closed = 0;
+    alone->count = 1;
+    alone->total = part->upstream->list_used;
+    alone->usable = part->upstream->usable;
+    alone->skipped_count = 0;
+    alone->last_resort = tier->last_resort;
+}
+
+void apipool_tier_note_pause_locked(const apipool_tier_t *alone, int found, apr_time_t skipped,
+                                    apipool_why_not_t *why_not)
+{
+    const apipool_part_t *part = alone->parts;
+    const apipool_upstream_t *u = part->upstream;
+    apr_uint64_t model = part->source->model, client = alone->request->client;
+    int fault = apipool_breaker_is_fault_locked(u, model, client, alone->now);
+    apr_time_t named = fault ? 0 : apipool_breaker_named_locked(u, model, client);
+    apr_time_t until = named > part->paused_until ? named : part->paused_until, ready = until;
+    if (!found && !u->held_up) {
+        apr_time_t proof, wake = wakes_at(alone, part->source, part->model_slot, 0, &proof);
+        ready = skipped && (!wake || skipped < wake) ? skipped : wake;
         fault &= proof != 0;
     }
     if (ready) {
-        apipool_why_not_note(why_not, ready > until ? ready : until);
+        apipool_why_not_note(why_not, ready > part->paused_until ? ready : part->paused_until);
         why_not->paused |= fault;
         why_not->cooling |= !fault;
     }
@@ -102,13 +119,10 @@ static void add_part(apipool_tier_t *tier, const apipool_source_t *source,
         apipool_breaker_until_locked(u, source->model, tier->request->client, tier->now);
     int avoided = !tier->last_resort && apipool_breaker_is_last_resort_locked(
                                             u, source->model, tier->request->client, tier->now);
-    if (until) {
-        note_pause(tier, source, model_slot, until, why_not);
-    }
     why_not->avoided |= avoided;
     if (u->list_used) {
         tier->parts[tier->count++] =
-            (apipool_part_t){source, u, model_slot, tier->total, .closed = until || avoided};
+            (apipool_part_t){source, u, model_slot, tier->total, until || avoided, until};
         tier->total += u->list_used;
         tier->usable += until || avoided ? 0 : u->usable;
     }

@@ -13,8 +13,9 @@ typedef struct {
     const apipool_source_t *source;
     apipool_upstream_t *upstream;
     apr_uint32_t model_slot;
-    apr_uint32_t offset; /* its first position */
-    int closed;          /* paused: its keys keep their positions, but are not free */
+    apr_uint32_t offset;     /* its first position */
+    int closed;              /* its keys keep their positions, but are not free */
+    apr_time_t paused_until; /* 0: not paused */
 } apipool_part_t;
 
 /* The keys of all upstreams of one priority form a row of positions, each upstream's by list
@@ -42,11 +43,23 @@ typedef struct {
     int more;    /* the search was interrupted to let others have the lock */
 } apipool_why_not_t;
 
-/** Opens the tier that begins at sources[*next], and moves *next behind it. why_not notes what
- *  keeps an upstream from being used. */
+/** Opens the tier that begins at sources[*next], and moves *next behind it. why_not notes whether
+ *  an upstream is avoided. */
 void apipool_tier_open_locked(apipool_tier_t *tier, apipool_segment_t *segment,
                               const apipool_lend_request_t *request, apr_time_t now, int *next,
                               apipool_why_not_t *why_not);
+
+/** Makes a tier of one paused part alone, with its keys free, for a request that looks only. The
+ *  request must outlive it. */
+void apipool_tier_resume_locked(apipool_tier_t *alone, const apipool_tier_t *tier,
+                                const apipool_part_t *part, const apipool_lend_request_t *request);
+
+/** Notes when a paused upstream can serve again.
+ *  @param alone its resumed tier, in which a key was looked for
+ *  @param found 1 if there is one
+ *  @param skipped when the first key that was skipped is usable, 0: none was */
+void apipool_tier_note_pause_locked(const apipool_tier_t *alone, int found, apr_time_t skipped,
+                                    apipool_why_not_t *why_not);
 
 /** Chooses the slot for the request by its strategy, and sets its part; APIPOOL_NONE: none. */
 apr_uint32_t apipool_tier_pick_locked(apipool_tier_t *tier, apipool_part_t **part);

@@ -6,7 +6,6 @@
 
 #include "budget.h"
 #include "client_conn.h"
-#include "clock_step.h"
 #include "facts.h"
 #include "monotonic.h"
 #include "queue.h"
@@ -145,7 +144,7 @@ static apr_status_t leave_line(apipool_request_t *req, apipool_found_t *found)
         /* who was not the first in line does not know yet when a key comes free */
         apipool_found_t when = {.lent.result = APIPOOL_QUEUED};
         wanted->look_only = 1;
-        rv = look(req, wanted, apipool_clock_now(apipool_lifecycle_segment()), &when);
+        rv = look(req, wanted, apipool_lifecycle_now(), &when);
         found->lent.retry_at = when.lent.retry_at;
     }
     return rv;
@@ -153,7 +152,7 @@ static apr_status_t leave_line(apipool_request_t *req, apipool_found_t *found)
 
 static apr_status_t look_from_line(apipool_request_t *req, apipool_found_t *found)
 {
-    apr_time_t now = apipool_clock_now(apipool_lifecycle_segment());
+    apr_time_t now = apipool_lifecycle_now();
     apr_status_t rv = APR_SUCCESS;
     found->lent.result = APIPOOL_QUEUED;
     found->gone = apipool_client_conn_is_gone(req);
@@ -170,7 +169,7 @@ static apr_status_t look_from_line(apipool_request_t *req, apipool_found_t *foun
 static apr_status_t look_among(apipool_request_t *req, const search_t *search, int index,
                                apipool_found_t *found)
 {
-    apr_time_t now = apipool_clock_now(apipool_lifecycle_segment());
+    apr_time_t now = apipool_lifecycle_now();
     apipool_source_t sources[APIPOOL_UPSTREAMS_PER_POOL];
     apipool_lend_request_t wanted;
     apipool_facts_wanted(req, search->without, sources, &wanted);
@@ -252,7 +251,7 @@ void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *ver
         apipool_rule(verdict->rule)->says != APIPOOL_SAYS_COOLING) {
         return;
     }
-    apr_time_t now = apipool_clock_now(apipool_lifecycle_segment());
+    apr_time_t now = apipool_lifecycle_now();
     if (look_ahead(req, now, &found) == APR_SUCCESS) {
         apipool_reply_advise(req, found.lent.result, found.lent.retry_at);
     }
@@ -261,7 +260,7 @@ void apipool_acquire_advise(apipool_request_t *req, const apipool_verdict_t *ver
 apr_time_t apipool_acquire_when(apipool_request_t *req)
 {
     apipool_found_t found;
-    apr_time_t now = apipool_clock_now(apipool_lifecycle_segment());
+    apr_time_t now = apipool_lifecycle_now();
     return look_ahead(req, now, &found) == APR_SUCCESS && found.lent.retry_at > now
                ? found.lent.retry_at
                : now;

@@ -13,7 +13,6 @@
 #include "body.h"
 #include "budget.h"
 #include "client_conn.h"
-#include "clock_step.h"
 #include "exchange.h"
 #include "facts.h"
 #include "gate.h"
@@ -89,7 +88,7 @@ static void begin(apipool_request_t *req)
         .first_byte_timeout = upstream->timeout ? upstream->timeout : pool->first_byte_timeout,
         .asks_usage = req->demand.ask_usage.text &&
                       !apipool_pool_refuses_usage(apipool_lifecycle_segment(), upstream->index,
-                                                  apr_time_now())};
+                                                  apipool_lifecycle_now())};
     wipe_slate(req);
     if (probing) {
         attempt->deadline = apipool_monotonic_now() + APIPOOL_PROBE_TIMEOUT;
@@ -181,7 +180,7 @@ static int is_usage_refused(apipool_request_t *req, const apipool_verdict_t *ver
 /* For the gate: whether the answer that it holds would be followed by another attempt. */
 static int would_go_on(apipool_request_t *req)
 {
-    apipool_verdict_t verdict = apipool_result_judge(req, apr_time_now());
+    apipool_verdict_t verdict = apipool_result_judge(req, apipool_lifecycle_now());
     req->attempt.judged = apr_pmemdup(req->r->pool, &verdict, sizeof(verdict));
     return apipool_budget_allows(req, &verdict) || is_usage_refused(req, &verdict);
 }
@@ -233,7 +232,7 @@ static int finish(apipool_request_t *req, const apipool_verdict_t *verdict)
     case APIPOOL_SAYS_EXHAUSTED:
         return reply(req, APIPOOL_REPLY_EXHAUSTED, 0);
     default:
-        return req->attempt.is_full ? reply(req, APIPOOL_REPLY_FULL, apr_time_now())
+        return req->attempt.is_full ? reply(req, APIPOOL_REPLY_FULL, apipool_lifecycle_now())
                                     : reply(req,
                                             req->attempt.timed_out ? APIPOOL_REPLY_TIMEOUT
                                                                    : APIPOOL_REPLY_UNREACHABLE,
@@ -260,7 +259,8 @@ static int reply_without_key(apipool_request_t *req, const apipool_found_t *foun
                             "others have waited longer"},
         [APIPOOL_EXHAUSTED] = {APIPOOL_RULE_EXHAUSTED, APIPOOL_REPLY_EXHAUSTED, "no key is usable"},
     };
-    apr_time_t now = apr_time_now(), retry_at = found->lent.retry_at ? found->lent.retry_at : now;
+    apr_time_t now = apipool_lifecycle_now(),
+               retry_at = found->lent.retry_at ? found->lent.retry_at : now;
     apr_uint32_t untold = 0;
     req->rule = ends[found->lent.result].rule;
     int is_exhausted = req->rule == APIPOOL_RULE_EXHAUSTED;
@@ -304,7 +304,7 @@ static void remember_usage(const apipool_request_t *req)
         return;
     }
     apipool_pool_note_refuses_usage(apipool_lifecycle_segment(), upstream,
-                                    apr_time_now() + req->demand.refused_for);
+                                    apipool_lifecycle_now() + req->demand.refused_for);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r,
                   APIPOOL_LOG(0034) "pool %s: upstream %s rejects stream_options.include_usage; "
                                     "it will not be sent for %s",
@@ -316,7 +316,7 @@ static void remember_usage(const apipool_request_t *req)
  * the request goes out again. */
 static int settle(apipool_request_t *req)
 {
-    apr_time_t now = apipool_clock_now(apipool_lifecycle_segment());
+    apr_time_t now = apipool_lifecycle_now();
     apipool_verdict_t *verdict = &req->budget->verdict;
     if (req->websocket) {
         apipool_websocket_end(req->websocket, now);

@@ -157,6 +157,7 @@ void apipool_attempt_accounting_forbidden(apipool_request_t *req)
     for (apipool_forbidden_t *at = req->budget->forbidden; at; at = at->next) {
         apipool_report_t what = {
             .verdict = &at->verdict, .status = HTTP_FORBIDDEN, .policy = &req->pool->policy};
-        apipool_pool_forbidden(apipool_lifecycle_segment(), at->lease, &what, apr_time_now());
+        apipool_pool_forbidden(apipool_lifecycle_segment(), at->lease, &what,
+                               apipool_lifecycle_now());
     }
 }

@@ -11,7 +11,6 @@
 #include <util_filter.h>
 
 #include "client_key.h"
-#include "clock_step.h"
 #include "credential.h"
 #include "httpd_error.h"
 #include "outage.h"
@@ -51,8 +50,8 @@ static apr_status_t recognise(request_rec *r, const apipool_client_pass_t **kept
     }
     apr_status_t rv = apipool_client_recognise(
         apipool_lifecycle_segment(), digest, apipool_config_server_name(r->pool, r->server),
-        req && !req->pool->server->is_virtual ? "" : NULL,
-        apipool_clock_now(apipool_lifecycle_segment()), &pass, req ? &req->entry : NULL);
+        req && !req->pool->server->is_virtual ? "" : NULL, apipool_lifecycle_now(), &pass,
+        req ? &req->entry : NULL);
     OPENSSL_cleanse(digest, sizeof(digest));
     if (rv == APR_SUCCESS) {
         *kept = apr_pmemdup(r->pool, &pass,

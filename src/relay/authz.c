@@ -6,7 +6,6 @@
 
 #include "auth.h"
 #include "batch.h"
-#include "clock_step.h"
 #include "model_path.h"
 #include "reply.h"
 #include "strict.h"
@@ -249,8 +248,7 @@ int apipool_authz_demand(apipool_request_t *req)
         return 0;
     }
     req->charge.tokens = req->demand.tokens;
-    apr_status_t rv =
-        apipool_client_admit(apipool_lifecycle_segment(), &req->charge,
-                             apipool_clock_now(apipool_lifecycle_segment()), &result, &retry_at);
+    apr_status_t rv = apipool_client_admit(apipool_lifecycle_segment(), &req->charge,
+                                           apipool_lifecycle_now(), &result, &retry_at);
     return is_admitted(req, rv, result, retry_at);
 }

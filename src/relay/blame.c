@@ -4,8 +4,6 @@
 
 #include <stddef.h>
 
-#include "clock_step.h"
-
 /* One that a request leaves in doubt: was it at fault, or the request itself? */
 typedef struct {
     apipool_lease_t *lease; /* without its secret */
@@ -76,7 +74,7 @@ static void settle(apipool_request_t *req, const entry_t *entry, apipool_doubted
                              .policy = &req->pool->policy};
     apipool_outcome_t outcome;
     apr_status_t rv = apipool_pool_doubt(apipool_lifecycle_segment(), entry->lease, &what, doubted,
-                                         apipool_clock_now(apipool_lifecycle_segment()), &outcome);
+                                         apipool_lifecycle_now(), &outcome);
     if (rv == APR_SUCCESS) {
         log_doubt(req, entry, &outcome);
     }

@@ -17,7 +17,7 @@ static apr_interval_time_t pause_before_retry(const apipool_request_t *req,
     apr_int64_t done = req->pool->retries - req->budget->retries;
     apr_int64_t pause = apipool_shorter(BACKOFF_FIRST << apipool_shorter(done, 4), BACKOFF_MAX);
     pause *= (apr_int64_t)ap_random_pick(800, 1200);
-    apr_interval_time_t named = verdict->retry_at ? verdict->retry_at - apr_time_now() : 0;
+    apr_interval_time_t named = verdict->retry_at ? verdict->retry_at - apipool_lifecycle_now() : 0;
     return named > pause && named <= apr_time_from_msec(BACKOFF_MAX) ? named : pause;
 }
 

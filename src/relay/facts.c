@@ -179,8 +179,8 @@ static said_t find_said(const apipool_request_t *req)
 
 apr_uint32_t apipool_reserve_usual(const apipool_request_t *req, const char *model)
 {
-    apr_uint32_t largest = apipool_stats_largest_answer(apipool_lifecycle_segment(),
-                                                        req->pool->index, model, apr_time_now());
+    apr_uint32_t largest = apipool_stats_largest_answer(
+        apipool_lifecycle_segment(), req->pool->index, model, apipool_lifecycle_now());
     return !largest               ? ANSWER_UNKNOWN
            : largest < ANSWER_MIN ? ANSWER_MIN
            : largest > ANSWER_MAX ? ANSWER_MAX

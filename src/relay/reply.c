@@ -75,7 +75,7 @@ static const char *type_of(apipool_reply_e which)
 
 static const char *retry_after(apr_pool_t *p, apr_time_t retry_at)
 {
-    apr_time_t wait = retry_at - apr_time_now();
+    apr_time_t wait = retry_at - apipool_lifecycle_now();
     return apr_psprintf(p, "%" APR_TIME_T_FMT,
                         wait > 0 ? (wait + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 1);
 }

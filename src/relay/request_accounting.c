@@ -138,9 +138,9 @@ void apipool_request_accounting_count(apipool_request_t *req)
     if (req->counted) {
         return;
     }
-    apr_time_t now = apr_time_now();
-    req->counted = apipool_request_accounting_describe(req, now);
-    apr_status_t rv = apipool_stats_record(apipool_lifecycle_segment(), req->counted, now);
+    req->counted = apipool_request_accounting_describe(req, apr_time_now());
+    apr_status_t rv =
+        apipool_stats_record(apipool_lifecycle_segment(), req->counted, apipool_lifecycle_now());
     if (rv == APR_SUCCESS) {
         req->charge.is_in_flight = 0;
     }

@@ -185,7 +185,7 @@ static void hear(apipool_websocket_t *ws, const apipool_websocket_frame_part_t *
     apipool_websocket_event_feed(&ws->told, part->payload, part->payload_len);
     apipool_usage_feed(&ws->usage, part->payload, part->payload_len);
     if (part->ends) {
-        apipool_websocket_told(ws, apr_time_now());
+        apipool_websocket_told(ws, apipool_lifecycle_now());
         apipool_usage_end(&ws->usage);
     }
 }

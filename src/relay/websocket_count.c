@@ -114,7 +114,7 @@ static void count_refused(apipool_websocket_t *ws, const apipool_turn_t *turn,
 
 static apipool_turn_t make_turn(const apipool_websocket_t *ws, const char *model)
 {
-    apipool_turn_t turn = {.at = apr_time_now()};
+    apipool_turn_t turn = {.at = apipool_lifecycle_now()};
     if (ws->req->client) {
         turn.charge.index = ws->req->client->index;
         turn.charge.serial = ws->req->client->serial;

@@ -68,7 +68,7 @@ static apr_status_t on_watchdog(int state, void *data, apr_pool_t *scratch)
         follow_clock(upkeep);
         if (is_due(&work_due)) {
             apipool_saver_run(upkeep, apr_time_now());
-            apipool_probe_schedule_run(upkeep, apr_time_now());
+            apipool_probe_schedule_run(upkeep, apipool_clock_now(upkeep->segment));
             apipool_notify_run(upkeep, apr_time_now(), scratch);
         }
         break;

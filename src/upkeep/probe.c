@@ -132,7 +132,7 @@ static apipool_probe_answer_t read_answer(apipool_request_t *req, collected_t *c
         answer.verdict.upstream_fault = 1;
         return answer;
     }
-    answer.verdict = apipool_result_judge(req, apr_time_now());
+    answer.verdict = apipool_result_judge(req, apipool_lifecycle_now());
     answer.status = req->attempt.answering ? req->r->status : 0;
     answer.whole = collected->ended && !collected->cut && !req->gate.broke;
     return answer;

@@ -178,7 +178,7 @@ static int take_next(job_t *job)
     struct apipool_probe_schedule_t *due = job->due;
     apr_thread_mutex_lock(due->mutex);
     job->source->host->probes--;
-    int found = job->taken = take_locked(due, apr_time_now(), job);
+    int found = job->taken = take_locked(due, apipool_lifecycle_now(), job);
     apr_thread_mutex_unlock(due->mutex);
     return found;
 }
@@ -188,8 +188,8 @@ static void tell(job_t *job, const apipool_probe_report_t *report)
     const source_t *source = job->source;
     char id[APIPOOL_ID_SIZE], status[16] = "no answer";
     apipool_outcome_t outcome;
-    apr_status_t rv =
-        apipool_recovery_probed(job->due->segment, &job->lease, report, apr_time_now(), &outcome);
+    apr_status_t rv = apipool_recovery_probed(job->due->segment, &job->lease, report,
+                                              apipool_lifecycle_now(), &outcome);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, source->pool->server,
                      APIPOOL_LOG(0061) "could not acquire the shared-memory lock; the result of "

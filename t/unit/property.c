@@ -190,18 +190,12 @@ static void check_nothing_idle(const apipool_lend_request_t *request, apipool_ac
 static int promises;
 
 /* Retry-After never promises earlier than the first key that can serve, if nothing happens until then. For what is in
- * flight it is a guess of one second, and when the pause of an upstream ends, a key may find a limit that another one
- * of its account has met. It is for a later request, which has tried none. */
+ * flight it is a guess of one second. It is for a later request, which has tried none. */
 static void check_promise(apipool_lend_request_t *request, apipool_acquired_e result)
 {
     apr_time_t promised = retry_at;
-    int is_known = result == APIPOOL_ALL_COOLING && promised <= world.now + SEC(60) &&
-                   promised != world.now + SEC(1);
-    for (int i = 0; i < request->source_count; i++) {
-        is_known &=
-            !apipool_breaker_until_locked(&segment->upstreams[request->sources[i].upstream],
-                                          request->sources[i].model, request->client, world.now);
-    }
+    int is_known = (result == APIPOOL_ALL_COOLING || result == APIPOOL_ALL_PAUSED) &&
+                   promised <= world.now + SEC(60) && promised != world.now + SEC(1);
     if (!is_known || draw(4)) {
         return;
     }
