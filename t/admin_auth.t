@@ -72,6 +72,7 @@ my ($hidden) = map { $_->{id} }
 # What each operation is asked with; none of it changes anything that another one needs.
 my %bodies = (
     'POST /api/session' => {username => 'nobody', password => 'x'},
+    'PATCH /api/pools/{pool}' => {maintenance => undef},
     'POST /api/pools/{pool}/keys' => ['sk-ok-auth-key-number-1'],
     'POST /api/pools/{pool}/keys/search' => {q => 'sk-ok'},
     'POST /api/pools/{pool}/keys/actions' => {action => 'reset', ids => []},
