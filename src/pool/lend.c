@@ -161,7 +161,8 @@ static int lend_from(apipool_tier_t *tier, apipool_lease_t *lease, apipool_why_n
 
 /* Notes when the paused upstreams of a tier can serve. A key there that has not taken over its
  * account's limit yet does so, as if it had been chosen: the pause may end before the limit. */
-static void note_pauses(const apipool_tier_t *tier, apipool_why_not_t *why_not)
+static void note_pauses(const apipool_tier_t *tier, apipool_lease_t *lease,
+                        apipool_why_not_t *why_not)
 {
     apipool_lend_request_t look = *tier->request;
     look.look_only = 1;
@@ -171,7 +172,7 @@ static void note_pauses(const apipool_tier_t *tier, apipool_why_not_t *why_not)
         apipool_tier_t alone;
         if (tier->parts[i].paused_until) {
             apipool_tier_resume_locked(&alone, tier, &tier->parts[i], &look);
-            int found = lend_from(&alone, NULL, &own);
+            int found = lend_from(&alone, lease, &own);
             apipool_tier_note_pause_locked(&alone, found, own.retry_at, why_not);
             why_not->more = own.more;
         }
@@ -199,7 +200,7 @@ static apipool_acquired_e search(apipool_segment_t *segment, const apipool_lend_
             return APIPOOL_ACQUIRED;
         }
         if (!why_not->more) {
-            note_pauses(&tier, why_not);
+            note_pauses(&tier, lease, why_not);
         }
         if (why_not->more) {
             break;
