@@ -372,7 +372,8 @@ typedef struct {
     /** Clients and keys that no server reaches, for a server that may move them. */
     apr_status_t (*unreached)(struct server_rec *s, apr_pool_t *p, json_t **result);
 
-    /** Moves all of one server's clients, or keys of one upstream. */
+    /** Moves all of one server's clients, or keys of one upstream. APR_NOTFOUND: this server may
+     *  not. */
     apr_status_t (*unreached_move)(struct server_rec *s, const apipool_move_t *move, apr_pool_t *p,
                                    apipool_moved_t *result, apipool_input_error_t *flaw);
 

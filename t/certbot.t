@@ -5,7 +5,8 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(location password_file);
-use APIPoolTest qw(private_httpd config_test request chat json mock_port free_port slurp spew check_dir metrics);
+use APIPoolTest qw(private_httpd config_test build_dir request chat json mock_port free_port slurp spew check_dir metrics);
+use File::Path qw(remove_tree);
 use IO::Socket::SSL ();
 use Test::More;
 
@@ -113,7 +114,7 @@ like $httpd->log, qr/AP0170: no server reaches 1 clients of new\.example and 1 k
 is status($_, own => $key{own}), 401, 'nobody has its clients' for $later, $plain;
 my $nothing = {clients => [], keys => []};
 is_deeply admin($later)->ask(GET => '/unreached')->{json}, $nothing, 'neighbours do not see them';
-is admin($later)->ask(POST => '/unreached', json => {server => 'new.example'})->error, '400 invalid_request server', '... nor take them';
+is admin($later)->ask(POST => '/unreached', json => {server => 'new.example'})->error, '404 not_found', '... nor take them';
 my $operator = admin($httpd->{port});
 is_deeply $operator->ask(GET => '/unreached')->{json},
     {clients => [{server => 'new.example', clients => 1}], keys => [{server => 'new.example', pool => 'own', upstream => 'one', keys => 1}]},
@@ -142,6 +143,35 @@ $httpd->stop;
 $httpd->start;
 is status($other, shared => $key{own}), 200, '... also after a stop';
 is $httpd->faults, '', 'nothing went wrong inside';
+
+# Stores of an earlier version, whose scopes name addresses.
+sub old_store {
+    my ($config, @scopes) = @_;
+    $httpd->stop;
+    $httpd = private_httpd(files => {admins => password_file(alice => 'wonderland', bob => 'builder')}, config => $config);
+    $httpd->stop;
+    remove_tree("$httpd->{dir}/$_") for qw(store secret);
+    is system(build_dir() . '/obj/unit/scope', $httpd->{dir}, @scopes), 0, 'a store of an earlier version';
+    rename "$httpd->{dir}/store.secret", "$httpd->{dir}/secret";
+    $httpd->start;
+    return map { 'ak-' . 'x' x 39 . $_ } 'a' .. 'b';
+}
+my @listen = map {"Listen 127.0.0.1:$_\n"} $plain, $tls, $later;
+my ($first, $second) = old_store(join('', @listen, host($plain, $named, $mine), host($later, $named, $mine)), "127.0.0.1:$plain api.example");
+is status($_, own => $first), 200, 'its clients and keys serve, also where they died before' for $plain, $later;
+like $httpd->log, qr/AP0171: the keys and clients of 127\.0\.0\.1:$plain api\.example belong to api\.example now/, '... which is told';
+unlike $httpd->log, qr/AP0059|AP0170|AP0174/, '... and nothing else';
+($first, $second) = old_store(join('', @listen, host($plain, $named, $mine), host($later, $named, $mine)),
+    map {"127.0.0.1:$_ api.example"} $plain, $later);
+is_deeply [status($plain, own => $first), status($later, own => $second)], [200, 200], 'where both have keys, both have their clients';
+is_deeply [status($plain, own => $second), status($later, own => $first)], [401, 401], '... and not those of the other';
+like $httpd->log, qr/AP0174/, '... which is told';
+($first, $second) = old_store(join('', @listen, pool('own'), uses('/own', 'own'), location('/apipool'), map { host($_, "ServerName $_.example\n",
+    location('/apipool')) } $plain, $later), map {"127.0.0.1:$_ $_.example"} $plain, $later);
+is admin($plain)->ask(POST => '/pools/own/keys?doubtful=add', json => ['sk-ok-certbot-bbbbbbbb'])->{status}, 200, "a key of the main server's pool";
+is_deeply [map { my $port = $_; map { status($port, own => $_) } $first, $second } $plain, $later], [(200) x 4],
+    'clients of virtual hosts without pools of their own are the main server\'s';
+like $httpd->log, qr/AP0172: client ann\@\d+\.example is called so from now on/, '... of which one has another name now';
 
 my ($status, $output) = config_test(host(1, pool('own')) . host(2, pool('own', 'APIPoolUpstream http://127.0.0.1:1/ name=one')));
 isnt $status, 0, 'one pool that sends keys to two vendors is refused';

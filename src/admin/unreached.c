@@ -63,11 +63,14 @@ int apipool_admin_unreached_move(apipool_admin_request_t *request)
                                     "For keys, pool, upstream and a pool to move them to are "
                                     "required; for clients, none of these.");
     }
-    if (request->conf->pools) {
-        return apipool_admin_refuse(r, "server", "Nothing of this server can be moved from here.");
-    }
     apr_status_t rv =
-        apipool_admin_api->unreached_move(r->server, &body.move, r->pool, &moved, &flaw);
+        request->conf->pools
+            ? APR_NOTFOUND
+            : apipool_admin_api->unreached_move(r->server, &body.move, r->pool, &moved, &flaw);
+    if (rv == APR_NOTFOUND) {
+        return apipool_admin_error(r, HTTP_NOT_FOUND, "not_found",
+                                   "Nothing of this server can be moved from here.");
+    }
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(request, rv, "what no server reaches cannot be moved", &flaw);
     }

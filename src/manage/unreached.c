@@ -139,8 +139,7 @@ apr_status_t apipool_manage_unreached_move(server_rec *s, const apipool_move_t *
 {
     memset(result, 0, sizeof(*result));
     if (!may_see(s)) {
-        *flaw = (apipool_input_error_t){"server", "Nothing of this server can be moved from here."};
-        return APR_EINVAL;
+        return APR_NOTFOUND;
     }
     return move->pool ? move_keys(move, p, result, flaw)
                       : move_clients(s, move->server, p, result, flaw);
