@@ -49,6 +49,7 @@ static void pools_are_taken_over_with_their_keys(void **unused)
     assert_true(apipool_store_has_unsaved_keys(life.store));
     life_t next = restart(&life, "pools");
     assert_int_equal(next.stored, 2);
+    assert_int_equal(apipool_pool_retire_all(next.segment), APR_SUCCESS);
     slot_of(&next, attach(&next, NEW, "main"), "sk-one", 6);
     const apr_array_header_t *left = apipool_scope_unused(next.segment, next.f->pool);
     assert_int_equal(left->nelts, 2); /* "main" has no upstream yet, "other" is not there at all */
