@@ -20,6 +20,8 @@
 #include "request.h"
 #include "request_accounting.h"
 #include "rewrite.h"
+#include "scope.h"
+#include "scopes.h"
 #include "status.h"
 #include "suspend.h"
 #include "tunnel.h"
@@ -89,6 +91,8 @@ static const apipool_api_t api = {
     .key_import = apipool_manage_key_import,
     .key_change = apipool_manage_key_change,
     .key_check = apipool_manage_key_check,
+    .unreached = apipool_manage_unreached,
+    .unreached_move = apipool_manage_unreached_move,
     .session_secret = apipool_manage_session_secret,
     .session_revoke = apipool_manage_session_revoke,
     .session_is_revoked = apipool_manage_session_is_revoked,
@@ -115,8 +119,11 @@ static apr_status_t open_pool(apipool_pool_conf_t *pool, int may_import, apr_poo
                               apr_pool_t *ptemp)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
-    apr_status_t rv = apipool_pool_attach(segment, apipool_config_server_name(ptemp, pool->server),
-                                          pool->name, &pool->index);
+    apr_status_t rv =
+        apipool_pool_attach(segment, apipool_config_scope(pool->server), pool->name, &pool->index);
+    if (rv == APR_SUCCESS && pool->server->is_virtual) {
+        apipool_config_server(pool->server)->scope = apipool_scope_of(segment, pool->index);
+    }
     for (int i = 0; rv == APR_SUCCESS && i < pool->upstreams->nelts; i++) {
         apipool_upstream_conf_t *upstream =
             &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_conf_t);
@@ -150,6 +157,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     apr_status_t rv = APR_SUCCESS;
     int may_import = apipool_lifecycle_hold(pconf, main_server, ptemp);
+    rv = apipool_scopes_settle(main_server, segment, ptemp);
     for (int i = 0; rv == APR_SUCCESS && i < pools->nelts; i++) {
         rv = open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), may_import, pconf, ptemp);
     }
@@ -157,6 +165,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    apipool_scopes_warn(main_server, segment, ptemp);
     apipool_lifecycle_keep_keys(main_server, ptemp);
     apipool_config_warn(main_server);
     apipool_warnings_upstreams(pools);
@@ -213,14 +222,13 @@ static int metrics_handler(request_rec *r)
     if (!apipool_mount_is(r, APIPOOL_MOUNT_METRICS)) {
         return DECLINED;
     }
-    return apipool_metrics_answer(r, apipool_lifecycle_segment(),
-                                  apipool_config_server_name(r->pool, r->server));
+    return apipool_metrics_answer(r, apipool_lifecycle_segment(), apipool_config_scope(r->server));
 }
 
 static int status_section(request_rec *r, int flags)
 {
     return apipool_status_write(r, flags, apipool_lifecycle_segment(),
-                                apipool_config_server_name(r->pool, r->server));
+                                apipool_config_scope(r->server));
 }
 
 static void register_hooks(apr_pool_t *p)

@@ -25,7 +25,7 @@
 #define APIPOOL_API_NAME        "pools"
 #define APIPOOL_SESSION_LONGEST (366 * 86400) /* longest life time of a session in seconds */
 
-#define APIPOOL_API_VERSION "9"
+#define APIPOOL_API_VERSION "10"
 
 struct server_rec;
 struct request_rec;
@@ -39,6 +39,7 @@ typedef enum {
     APIPOOL_STATE_INVALID,   /* the upstream rejects the credential */
     APIPOOL_STATE_TRIPPED,   /* too many consecutive errors */
     APIPOOL_STATE_DISABLED,  /* disabled by an operator */
+    APIPOOL_STATE_ORPHANED,  /* shown instead of its own: the configuration lacks its upstream */
     APIPOOL_STATE_COUNT
 } apipool_state_e;
 
@@ -73,6 +74,7 @@ typedef struct {
     const char *upstream, *label, *account; /* label and account are "" if there is none */
     apr_uint32_t weight;
     apipool_state_e state;
+    int is_enabled; /* an operator has not disabled it */
     apr_time_t cooling_until, next_probe_at;
     apr_time_t added_at, last_used_at;
     apr_time_t last_error_at;            /* last error, with the next three */
@@ -141,7 +143,8 @@ typedef enum {
     APIPOOL_SET_WEIGHT = 4,
     APIPOOL_SET_ACCOUNT = 8,
     APIPOOL_SET_LIMITS = 16, /* all limits together */
-    APIPOOL_SET_ALL = 31
+    APIPOOL_SET_ALL = 31,
+    APIPOOL_SET_UPSTREAM = 32 /* only of an apipool_key_change_t */
 } apipool_key_set_e;
 
 typedef struct {
@@ -156,6 +159,8 @@ typedef struct {
 typedef struct {
     apipool_key_action_e action;
     apipool_key_edit_t edit; /* for APIPOOL_DO_EDIT */
+    apr_uint32_t to_pool;    /* with APIPOOL_SET_UPSTREAM: pool and upstream to move the keys to */
+    const char *to_upstream;
     const apr_uint64_t *ids; /* with id_count; NULL: all keys that match the filter */
     apr_size_t id_count;
     apipool_key_filter_t filter;
@@ -232,6 +237,21 @@ typedef struct {
         *lists[APIPOOL_CLIENT_LISTS];           /* const char *; NULL or empty: all are allowed */
     apr_uint32_t limits[APIPOOL_CLIENT_LIMITS]; /* 0: no limit of its own */
 } apipool_client_edit_t;
+
+/* --- What no server reaches --- */
+
+/* Move of clients to a server, or of keys to a pool. */
+typedef struct {
+    const char *server;          /* that they belonged to; "" for the main one */
+    const char *pool, *upstream; /* of the keys; NULL: clients move */
+    apr_uint32_t to_pool;
+    const char *to_upstream; /* NULL: the first one */
+} apipool_move_t;
+
+typedef struct {
+    apr_uint32_t moved;
+    apr_uint32_t left; /* clients without a free name */
+} apipool_moved_t;
 
 /* --- The table --- */
 
@@ -348,6 +368,14 @@ typedef struct {
                                   apipool_input_error_t *flaw);
     apr_status_t (*client_delete)(struct server_rec *s, const char *name, apr_pool_t *p,
                                   apipool_input_error_t *flaw);
+
+    /** Clients and keys that no server reaches, for a server that may move them. */
+    apr_status_t (*unreached)(struct server_rec *s, apr_pool_t *p, json_t **result);
+
+    /** Moves all of one server's clients, or keys of one upstream. APR_NOTFOUND: this server may
+     *  not. */
+    apr_status_t (*unreached_move)(struct server_rec *s, const apipool_move_t *move, apr_pool_t *p,
+                                   apipool_moved_t *result, apipool_input_error_t *flaw);
 
     /** 32 bytes that sign sessions, the same in all processes and after restarts. The caller
      *  wipes them. */

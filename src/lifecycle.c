@@ -273,14 +273,6 @@ apipool_segment_t *apipool_lifecycle_open(apr_pool_t *pconf, server_rec *main_se
     return segment;
 }
 
-static void warn_of_unused(void *server, const char *pool, const char *upstream, apr_uint32_t keys)
-{
-    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, (server_rec *)server,
-                 APIPOOL_LOG(0059) "pool %s: %u keys of upstream %s are kept but not used: the "
-                                   "configuration has no such upstream in this pool",
-                 pool, keys, upstream);
-}
-
 /* The keys in memory serve on if the store cannot be read after an interrupted change. */
 int apipool_lifecycle_hold(apr_pool_t *pconf, server_rec *main_server, apr_pool_t *scratch)
 {
@@ -302,7 +294,6 @@ void apipool_lifecycle_release(void)
 void apipool_lifecycle_keep_keys(server_rec *main_server, apr_pool_t *scratch)
 {
     const char *error = NULL;
-    apipool_pool_each_unused(segment, warn_of_unused, main_server);
     apr_status_t rv = store ? apipool_store_settle(store, &error, scratch) : APR_SUCCESS;
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server,

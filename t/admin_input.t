@@ -144,6 +144,8 @@ for my $case (
     [{action => 'delete', filter => {state => 'x'}}, 'filter.state'],
     [{action => 'delete', filter => {text => 'x'}}, 'filter.text'],
     [{action => 'delete', filter => {}, force => 1}, 'force'],
+    [{action => 'move', filter => {}}, 'upstream'], [{action => 'move', filter => {}, upstream => 'none'}, 'upstream'],
+    [{action => 'reset', filter => {}, upstream => 'none'}, 'upstream'],
     )
 {
     my ($body, $field) = @$case;

@@ -90,12 +90,13 @@ sub is_answered {
 
 is_answered(200, GET => $_) for '/health', '/openapi.json', '/session', '/pools', '/pools/main', '/pools/main/keys',
     '/pools/main/stats', '/pools/main/stats?range=24h', '/requests', '/clients', '/log-level',
-    '/system';
+    '/system', '/unreached';
 is_deeply is_answered(200, GET => '/openapi.json')->{json}, document(), 'the document is served as it is';
-for my $path ('/health', '/openapi.json', '/session', '/clients', '/log-level', '/requests') {
+for my $path ('/health', '/openapi.json', '/session', '/clients', '/log-level', '/requests', '/unreached') {
     my $etag = $admin->ask(GET => $path)->{headers}{etag};
     is_answered(304, GET => $path, headers => {'if-none-match' => $etag});
 }
+is_answered(200, POST => '/unreached', json => {server => 'gone.example'});
 is_answered(200, PUT => '/log-level', json => {level => 'info'});
 is_answered(200, POST => '/pools/main/keys', content => "sk-ok-openapi-imported-1\n", type => 'text/plain');
 my $preview = is_answered(200, POST => '/pools/main/keys?preview=true', type => 'text/plain',

@@ -5,7 +5,7 @@ use warnings;
 
 use APIPoolAdmin qw(location password_file);
 use APIPoolNode qw(node_obstacle node_tests);
-use APIPoolTest qw(build_dir check_dir mock_port pool_server private_httpd chat spew);
+use APIPoolTest qw(build_dir check_dir mock_port free_port pool_server private_httpd chat slurp spew);
 use Apache::Test ();
 use JSON::PP qw(encode_json);
 use Test::More;
@@ -47,6 +47,16 @@ if ($obstacle) {
 }
 
 my $root = install_page(check_dir() . '/t/logs/page');
+my $old_base;
+
+# A virtual host that leaves a client and a key behind.
+sub old_host {
+    my ($port) = @_;
+    $old_base = "http://127.0.0.1:$port";
+    return "Listen 127.0.0.1:$port\n<VirtualHost 127.0.0.1:$port>\nServerName old.example\n<APIPool old>\nAPIPoolUpstream "
+        . 'http://127.0.0.1:' . mock_port() . "/v1 name=one\n</APIPool>\n" . location('/apipool') . "</VirtualHost>\n";
+}
+
 my %admins = (admins => password_file(alice => 'wonderland', bob => 'builder'));
 my $upstream = 'http://127.0.0.1:' . mock_port() . '/v1';
 my $httpd = pool_server(
@@ -59,9 +69,10 @@ my $httpd = pool_server(
             lines => 'APIPoolLimits rpm=600 tpm=1000000',
         },
         import => {keys => []},
+        orphans => {keys => [], upstreams => ["$upstream name=stays", "$upstream name=leaves"]},
     },
     files => \%admins,
-    config => admin_location($root) . admin_location($root, '/brief', 'APIPoolAdminSession 8') . "APIPoolCapacity 20000\n" . <<"CONF"
+    config => old_host(free_port()) . admin_location($root) . admin_location($root, '/brief', 'APIPoolAdminSession 8') . "APIPoolCapacity 20000\n" . <<"CONF"
 <Location "/basic">
     SetHandler apipool-admin
     APIPoolAdminRoot $root
@@ -92,6 +103,14 @@ $admin->sign_in;
 is $admin->ask(POST => '/pools/main/keys?doubtful=add', json => [{key => 'sk-ok-page-checked-aaaa', label => 'checked'},
         {key => 'sk-ok-page-evil-aaaaaaa', label => 'evil'}])->{status}, 200, 'keys with labels';
 is $admin->ask(POST => '/clients', json => {name => 'reports', rpm => 60, models => ['demo-model']})->{status}, 201, 'a client';
+my $old = $admin->as(base => $old_base)->sign_in;
+is $old->ask(POST => '/clients', json => {name => 'left-behind'})->{status}, 201, 'a client of a virtual host';
+is $old->ask(POST => '/pools/old/keys?doubtful=add', json => ['sk-ok-page-left-aaaaaaa'])->{status}, 200, '... and a key';
+is $admin->ask(POST => '/pools/orphans/keys?doubtful=add&upstream=leaves', json => [{key => 'sk-ok-page-orphan-aaaaa', label => 'orphan'}])->{status},
+    200, 'a key of an upstream';
+spew("$httpd->{dir}/httpd.conf", slurp("$httpd->{dir}/httpd.conf") =~ s{<VirtualHost.*?</VirtualHost>}{}sr =~ s/^.*name=leaves.*//mr);
+ok $httpd->restart, '... which all go';
+$admin->sign_in;
 chat($httpd, 'open/v1', model => 'demo-model', headers => {'content-type' => 'application/json'}) for 1 .. 12;
 
 my $big = private_httpd(

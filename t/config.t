@@ -148,9 +148,9 @@ my @wrong = (
     ['a host too long for a name', in_pool('APIPoolUpstream http://' . 'h' x 64 . '/'), qr/is not allowed; use 1 to 63/],
     ['strategy for no alias', in_pool('APIPoolStrategy round-robin imagse'), qr/'imagse', which is no alias/],
     ['endpoint with a blank', in_pool('APIPoolEndpoint x "/a b"'), qr/no blanks/],
-    ['two virtual hosts that cannot be told apart',
-        join('', map {"<VirtualHost 127.0.0.1:1>\nServerAlias $_\n" . in_pool() . "</VirtualHost>\n"} 'a.x', 'b.x'),
-        qr/same addresses and ServerName has a pool of that name, on line \d+ of .*; give them different/],
+    ['two virtual hosts of one ServerName whose upstreams differ',
+        join('', map {"<VirtualHost 127.0.0.1:1>\nServerAlias $_\n" . in_pool("APIPoolUpstream http://$_/ name=x") . "</VirtualHost>\n"} 'a.x', 'b.x'),
+        qr/same ServerName has a pool of that name, on line \d+ of .*, whose upstream x is .*; give them different/],
     ['admin root', "<Location /a>\nAPIPoolAdminRoot /no/such\n</Location>\n", qr{/no/such: not a folder}],
 );
 

@@ -166,10 +166,16 @@ subtest 'pools that are taken out and put back, and upstreams that are renamed' 
     my @told = substr($httpd->log, $length) =~ /AP0059: (.*)/g;
     is scalar @told, 1, 'one line for one upstream';
     like $told[0], qr/^pool p: 3 keys of upstream one are kept but not used/, '... that says whose keys';
-    is metrics($httpd->{base})->sum('apipool_keys', pool => 'p'), 0, 'they are not used';
+    is_deeply metrics($httpd->{base})->states('p'), {orphaned => 3}, 'they are orphaned, and counted as nothing else';
+    is chat($httpd, 'p', model => '')->{status}, 503, '... and not used';
+    spew("$httpd->{dir}/p", "sk-ok-store-bbbb\n");
+    ok $httpd->restart, 'one of them in the key file';
+    is_deeply metrics($httpd->{base})->states('p'), {active => 1, orphaned => 2}, '... belongs to the upstream of the file';
+    is_deeply [(chat($httpd, 'p', model => ''))[1]], ['sk-ok-store-bbbb'], '... and serves';
+    spew("$httpd->{dir}/p", '');
     edit($httpd, sub { $_[0] =~ s/name=two/name=one/r });
     ok $httpd->restart, 'renamed back';
-    is_deeply metrics($httpd->{base})->states('p'), {active => 3}, '... they are';
+    is_deeply metrics($httpd->{base})->states('p'), {active => 2, orphaned => 1}, '... they are, but for the one of the other name';
 };
 
 subtest 'capacities' => sub {

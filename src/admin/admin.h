@@ -268,6 +268,8 @@ int apipool_admin_events_send(apipool_admin_request_t *request);
 /* system.c */
 int apipool_admin_health(apipool_admin_request_t *request);
 int apipool_admin_system_show(apipool_admin_request_t *request);
+int apipool_admin_unreached_list(apipool_admin_request_t *request);
+int apipool_admin_unreached_move(apipool_admin_request_t *request);
 int apipool_admin_openapi(apipool_admin_request_t *request);
 int apipool_admin_log_level_show(apipool_admin_request_t *request);
 int apipool_admin_log_level_set(apipool_admin_request_t *request);

@@ -8,9 +8,9 @@
 #include "key.h"
 #include "render.h"
 
-static const char *const action_names[] = {"enable", "disable", "delete", "check", "reset"};
+static const char *const action_names[] = {"enable", "disable", "delete", "check", "reset", "move"};
 
-enum { ENABLE, DISABLE, DELETE, CHECK, RESET, ACTIONS };
+enum { ENABLE, DISABLE, DELETE, CHECK, RESET, MOVE, ACTIONS };
 
 /* --- Import --- */
 
@@ -102,7 +102,7 @@ int apipool_admin_keys_import(apipool_admin_request_t *request)
 
 /* The body of a bulk action. */
 typedef struct {
-    const char *action, *states;
+    const char *action, *states, *upstream;
     apr_array_header_t *ids; /* const char * */
     apipool_key_filter_t filter;
 } bulk_action_t;
@@ -119,6 +119,7 @@ static const apipool_json_member_t members[] = {
     {"ids", APIPOOL_JSON_STRINGS, APIPOOL_JSON_OPTIONAL, .offset = TO(ids),
      .max = APIPOOL_ID_SIZE - 1, .count = APIPOOL_JSON_VALUES},
     {"filter", APIPOOL_JSON_OBJECT, APIPOOL_JSON_OPTIONAL, .members = filter_members},
+    {"upstream", APIPOOL_JSON_STRING, APIPOOL_JSON_OPTIONAL, .offset = TO(upstream), .max = 255},
     {NULL}};
 #define HAS_IDS    2
 #define HAS_FILTER 4
@@ -144,18 +145,20 @@ static const char *text_or_null(const char *text)
 }
 
 /* Converts a bulk action to a change. */
-static apipool_input_error_t make_change(const bulk_action_t *bulk, unsigned present, apr_pool_t *p,
+static apipool_input_error_t make_change(const bulk_action_t *bulk, unsigned present,
+                                         apr_uint32_t pool, apr_pool_t *p,
                                          apipool_key_change_t *change, int *action)
 {
-    static const apipool_key_action_e actions[ACTIONS] = {
-        APIPOOL_DO_EDIT, APIPOOL_DO_EDIT, APIPOOL_DO_DELETE, APIPOOL_DO_CHECK, APIPOOL_DO_RESET};
+    static const apipool_key_action_e actions[ACTIONS] = {APIPOOL_DO_EDIT,   APIPOOL_DO_EDIT,
+                                                          APIPOOL_DO_DELETE, APIPOOL_DO_CHECK,
+                                                          APIPOOL_DO_RESET,  APIPOOL_DO_EDIT};
     *action = 0;
     while (*action < ACTIONS && strcmp(bulk->action, action_names[*action])) {
         (*action)++;
     }
     if (*action == ACTIONS) {
         return (apipool_input_error_t){"action",
-                                       "Must be enable, disable, delete, check or reset."};
+                                       "Must be enable, disable, delete, check, reset or move."};
     }
     if (bulk->ids && !read_ids(bulk->ids, p, change)) {
         return (apipool_input_error_t){"ids", "Each id must have 16 hex digits."};
@@ -166,11 +169,18 @@ static apipool_input_error_t make_change(const bulk_action_t *bulk, unsigned pre
     if (!(present & HAS_IDS) == !(present & HAS_FILTER)) {
         return (apipool_input_error_t){"ids", "Either ids or filter is required, not both."};
     }
+    if ((*action == MOVE) != (text_or_null(bulk->upstream) != NULL)) {
+        return (apipool_input_error_t){"upstream", "Is required to move keys, and only then."};
+    }
     change->filter.text = text_or_null(bulk->filter.text);
     change->filter.upstream = text_or_null(bulk->filter.upstream);
     change->action = actions[*action];
-    change->edit.set = change->action == APIPOOL_DO_EDIT ? APIPOOL_SET_ENABLED : 0;
+    change->edit.set = *action == MOVE                     ? APIPOOL_SET_UPSTREAM
+                       : change->action == APIPOOL_DO_EDIT ? APIPOOL_SET_ENABLED
+                                                           : 0;
     change->edit.enabled = *action == ENABLE;
+    change->to_pool = pool;
+    change->to_upstream = bulk->upstream;
     return (apipool_input_error_t){NULL};
 }
 
@@ -186,7 +196,8 @@ int apipool_admin_keys_act(apipool_admin_request_t *request)
     if (status != DECLINED) {
         return status;
     }
-    apipool_input_error_t flaw = make_change(&bulk, present, r->pool, &change, &action);
+    apipool_input_error_t flaw =
+        make_change(&bulk, present, request->pool, r->pool, &change, &action);
     if (flaw.message) {
         return apipool_admin_refuse(r, flaw.field, flaw.message);
     }

@@ -39,8 +39,10 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"There is no room for {1} new keys; raise APIPoolCapacity, then stop and start httpd.",
      "容量不足以容纳 {1} 个新密钥；请调大 APIPoolCapacity"
      "，然后停止并重新启动 httpd。"},
-    {"There is no room for labels; raise APIPoolCapacity, then stop and start httpd.",
-     "没有空间存放标签；请调大 APIPoolCapacity，然后停止并重新启动 httpd。"},
+    {"There is no room for labels or for keys of that upstream; raise APIPoolCapacity, then stop "
+     "and "
+     "start httpd.",
+     "没有空间存放标签或该上游的密钥；请调大 APIPoolCapacity，然后停止并重新启动 httpd。"},
     {"There is no room for the change.", "没有空间容纳此更改。"},
     {"Too many event streams of this location are open; each one takes a thread of httpd.",
      "此位置打开的事件流过多；每个事件流占用 httpd 的一个线程。"},
@@ -107,8 +109,16 @@ const apipool_phrase_t apipool_messages_zh[] = {
     /* keys and clients */
     {"Unknown state.", "未知状态。"},
     {"Each id must have 16 hex digits.", "每个 ID 必须是 16 位十六进制数。"},
-    {"Must be enable, disable, delete, check or reset.",
-     "必须是 enable、disable、delete、check 或 reset。"},
+    {"Must be enable, disable, delete, check, reset or move.",
+     "必须是 enable、disable、delete、check、reset 或 move。"},
+    {"Is required to move keys, and only then.", "移动密钥时必须给出，其他操作不得给出。"},
+    {"There is no such upstream.", "没有这个上游。"},
+    {"Nothing of this server can be moved from here.", "不能从此位置移动该服务器的内容。"},
+    {"A server reaches these clients.", "这些客户端仍属于现有的服务器。"},
+    {"There are no such keys that no server reaches.", "没有这样的无服务器可用的密钥。"},
+    {"For keys, pool, upstream and a pool to move them to are required; for clients, none of "
+     "these.",
+     "移动密钥必须给出 pool、upstream 和目标密钥池；移动客户端则都不给出。"},
     {"Must be error, warn, info or debug.", "必须是 error、warn、info 或 debug。"},
     {"Either ids or filter is required, not both.", "ids 与 filter 必须且只能给出一个。"},
     {"Nothing to change: send enabled, label, weight, account or limits.",

@@ -2,6 +2,8 @@
  * The configuration: defaults, merging, and checks that need all of it. */
 #include "config.h"
 
+#include "ascii.h"
+
 #include <http_ssl.h>
 #include <unixd.h>
 
@@ -48,6 +50,7 @@ void *apipool_config_create_server(apr_pool_t *p, server_rec *s)
     conf->capacity = s->is_virtual ? 0 : 4096;
     conf->client_capacity = s->is_virtual ? 0 : 1024;
     conf->recent = 1000;
+    conf->scope = "";
     conf->store = APIPOOL_STORE;
     conf->secret_file = APIPOOL_SECRET;
     conf->save_interval = apr_time_from_sec(60);
@@ -150,7 +153,9 @@ apr_uint32_t apipool_config_share(server_rec *s)
 
 apr_uint32_t apipool_config_client_share(server_rec *s)
 {
-    return has_share(s) ? apipool_config_server(s)->client_capacity : 0;
+    return has_share(s) && apipool_config_server(s)->pools->nelts
+               ? apipool_config_server(s)->client_capacity
+               : 0;
 }
 
 void apipool_config_store(server_rec *main_server, apipool_store_settings_t *settings)
@@ -217,7 +222,21 @@ const char *apipool_config_endpoint(const apipool_pool_conf_t *pool, const char 
     return endpoint ? endpoint->path : NULL;
 }
 
-const char *apipool_config_server_name(apr_pool_t *p, server_rec *s)
+const char *apipool_config_scope(const server_rec *s)
+{
+    return apipool_config_server(s)->scope;
+}
+
+const char *apipool_config_host(apr_pool_t *p, const server_rec *s)
+{
+    char *host = apr_pstrdup(p, s->server_hostname ? s->server_hostname : "");
+    for (char *c = host; *c; c++) {
+        *c = apipool_ascii_lower(*c);
+    }
+    return host;
+}
+
+const char *apipool_config_address(apr_pool_t *p, const server_rec *s)
 {
     const char *name = "";
     if (!s->is_virtual) {
@@ -282,22 +301,39 @@ static int check_upstreams(const apipool_pool_conf_t *pool)
     return 0;
 }
 
-/* Two pools that cannot be told apart after a restart would share their keys. */
-static int check_identity(apr_pool_t *p, const apipool_pool_conf_t *pool, apr_hash_t *seen)
+/* Virtual hosts of one ServerName share a pool of one name, as certbot copies them for TLS. Then
+ * no key may be sent to the upstream of another. */
+static int check_copy(const apipool_pool_conf_t *pool, const apipool_pool_conf_t *other)
 {
-    const char *identity =
-        apr_pstrcat(p, apipool_config_server_name(p, pool->server), "/", pool->name, NULL);
-    const apipool_pool_conf_t *other = apr_hash_get(seen, identity, APR_HASH_KEY_STRING);
-    apr_hash_set(seen, identity, APR_HASH_KEY_STRING, pool);
-    if (other) {
-        ap_log_error(
-            APLOG_MARK, APLOG_EMERG, 0, pool->server,
-            APIPOOL_LOG(0005) "Syntax error on line %d of %s: <APIPool %s>: a virtual host "
-                              "of the same addresses and ServerName has a pool of that "
-                              "name, on line %d of %s; give them different ServerNames",
-            pool->line, pool->file, pool->name, other->line, other->file);
+    for (int i = 0; i < pool->upstreams->nelts; i++) {
+        const apipool_upstream_conf_t *own =
+            &APR_ARRAY_IDX(pool->upstreams, i, apipool_upstream_conf_t);
+        const apipool_upstream_conf_t *its = apipool_config_upstream(other, own->name);
+        if (its && strcmp(its->url, own->url)) {
+            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, pool->server,
+                         APIPOOL_LOG(0005) "Syntax error on line %d of %s: <APIPool %s>: a virtual "
+                                           "host of the same ServerName has a pool of that name, "
+                                           "on line %d of %s, whose upstream %s is %s, not %s; "
+                                           "give them different ServerNames, or names",
+                         pool->line, pool->file, pool->name, other->line, other->file, own->name,
+                         its->url, own->url);
+            return 1;
+        }
     }
-    return other != NULL;
+    return 0;
+}
+
+/* Returns the pool that this one shares its keys with, or NULL. */
+static const apipool_pool_conf_t *find_copy(apr_pool_t *p, const apipool_pool_conf_t *pool,
+                                            apr_hash_t *seen)
+{
+    const char *scope = pool->server->is_virtual ? apipool_config_host(p, pool->server) : "";
+    const char *identity = apr_pstrcat(p, scope, "/", pool->name, NULL);
+    const apipool_pool_conf_t *other = apr_hash_get(seen, identity, APR_HASH_KEY_STRING);
+    if (!other) {
+        apr_hash_set(seen, identity, APR_HASH_KEY_STRING, pool);
+    }
+    return other;
 }
 
 apr_array_header_t *apipool_config_all_pools(apr_pool_t *p, server_rec *main_server)
@@ -387,8 +423,9 @@ int apipool_config_check(apr_pool_t *p, server_rec *main_server)
     }
     for (int i = 0; i < pools->nelts; i++) {
         const apipool_pool_conf_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *);
-        faults += check_upstreams(pool) + check_identity(p, pool, identities);
-        keys += apr_hash_count(pool->key_ids);
+        const apipool_pool_conf_t *copy = find_copy(p, pool, identities);
+        faults += check_upstreams(pool) + (copy ? check_copy(pool, copy) : 0);
+        keys += copy ? 0 : apr_hash_count(pool->key_ids);
     }
     if (keys > capacity) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,

@@ -150,6 +150,7 @@ typedef struct {
     apipool_pool_conf_t *open_pool; /* the <APIPool> being read */
     apr_uint32_t capacity;          /* slots; of a virtual host its share, 0: all */
     apr_uint32_t client_capacity;   /* the same for clients */
+    const char *scope;              /* of its pools and clients; see scopes.h */
     apr_uint32_t recent; /* entries of the ring; main server only, as are the next ones */
     const char *store, *dbm, *secret_file; /* dbm may be NULL */
     apr_interval_time_t save_interval;
@@ -220,7 +221,15 @@ int apipool_config_check(apr_pool_t *p, server_rec *main_server);
 /** Warns if the shares of virtual hosts add up to more than the capacity. */
 void apipool_config_warn(server_rec *main_server);
 
-/** Returns the name by which a server's pools are found again after a configuration change. */
-const char *apipool_config_server_name(apr_pool_t *p, server_rec *s);
+/** Returns the name by which a server's pools and clients are found again after a change of the
+ *  configuration; see scopes.h. */
+const char *apipool_config_scope(const server_rec *s);
+
+/** Returns a virtual host's ServerName in lower case. */
+const char *apipool_config_host(apr_pool_t *p, const server_rec *s);
+
+/** Returns the addresses of a virtual host with its ServerName, the scope of earlier versions; ""
+ *  for the main server. */
+const char *apipool_config_address(apr_pool_t *p, const server_rec *s);
 
 #endif

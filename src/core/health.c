@@ -9,6 +9,7 @@
 #define INVALID   APIPOOL_STATE_INVALID
 #define TRIPPED   APIPOOL_STATE_TRIPPED
 #define DISABLED  APIPOOL_STATE_DISABLED
+#define ORPHANED  APIPOOL_STATE_ORPHANED
 
 #define IN(state)  (1u << (state))
 #define IN_USE     (IN(ACTIVE) | IN(COOLING) | IN(HALF_OPEN))
@@ -40,8 +41,9 @@ apipool_state_e apipool_health_next(apipool_state_e state, apipool_event_e event
 const char *apipool_state_name(apipool_state_e state)
 {
     static const char *const names[APIPOOL_STATE_COUNT] = {
-        [ACTIVE] = "active",   [COOLING] = "cooling", [HALF_OPEN] = "half_open", [QUOTA] = "quota",
-        [INVALID] = "invalid", [TRIPPED] = "tripped", [DISABLED] = "disabled"};
+        [ACTIVE] = "active",     [COOLING] = "cooling",  [HALF_OPEN] = "half_open",
+        [QUOTA] = "quota",       [INVALID] = "invalid",  [TRIPPED] = "tripped",
+        [DISABLED] = "disabled", [ORPHANED] = "orphaned"};
     return names[state];
 }
 

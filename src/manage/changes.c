@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "configured.h"
 #include "keys.h"
 #include "lifecycle.h"
 #include "listing.h"
@@ -19,6 +20,7 @@ typedef struct {
     apr_uint32_t pool;
     const apipool_key_change_t *change;
     apipool_key_patch_t patch; /* for an edit */
+    apr_uint32_t to_pool;      /* the same pool, or the one that the keys move to */
     apr_hash_t *chosen;        /* ids, each pointing to itself */
     apipool_key_changed_t *result;
     apr_pool_t *p;
@@ -85,35 +87,62 @@ static int is_chosen(const work_t *work, const apipool_key_image_t *image)
 
 /* --- The change --- */
 
+/* Room for the new texts, or in the list of the upstream that the keys move to. */
+static apr_status_t make_room(const work_t *work, int *has_room)
+{
+    const unsigned set = work->change->edit.set;
+    apipool_capacity_t capacity = {0};
+    for (apr_uint32_t i = 0; i < work->result->matched; i++) {
+        if (set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)) {
+            apipool_capacity_add(&capacity, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
+        }
+        capacity.members += (set & APIPOOL_SET_UPSTREAM) != 0;
+    }
+    return apipool_pool_make_room(
+        work->segment, set & APIPOOL_SET_UPSTREAM ? work->patch.upstream : 0, &capacity, has_room);
+}
+
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     work_t *work = ctx;
     int has_room = 1;
     apr_status_t rv = choose_all(work, error);
-    if (rv == APR_SUCCESS && work->change->action == APIPOOL_DO_EDIT &&
-        work->change->edit.set & (APIPOOL_SET_LABEL | APIPOOL_SET_ACCOUNT)) {
-        apipool_capacity_t capacity = {0};
-        for (apr_uint32_t i = 0; i < work->result->matched; i++) {
-            apipool_capacity_add(&capacity, 0, APIPOOL_LABEL_MAX, APIPOOL_ACCOUNT_MAX);
-        }
-        rv = apipool_pool_make_room(work->segment, 0, &capacity, &has_room);
+    if (rv == APR_SUCCESS && work->change->action == APIPOOL_DO_EDIT) {
+        rv = make_room(work, &has_room);
     }
     if (rv == APR_SUCCESS && !has_room) {
-        *error = "There is no room for labels; raise APIPoolCapacity, then stop and start httpd.";
+        *error = "There is no room for labels or for keys of that upstream; raise APIPoolCapacity, "
+                 "then stop and start httpd.";
         rv = APR_ENOMEM;
     }
     *changes = work->result->matched > 0;
     return rv;
 }
 
+/* A key that moves to a pool which has it already only goes. */
+static int goes(const work_t *work, apr_uint64_t id)
+{
+    int found = 0;
+    if (work->change->action == APIPOOL_DO_EDIT && work->to_pool != work->pool &&
+        apipool_segment_lock(work->segment) == APR_SUCCESS) {
+        found = apipool_pool_find_locked(work->segment, work->to_pool, id) != APIPOOL_NONE;
+        apipool_segment_unlock(work->segment);
+    }
+    return found || work->change->action == APIPOOL_DO_DELETE;
+}
+
 static int write_key(void *ctx, apipool_key_image_t *image)
 {
     const work_t *work = ctx;
     int chosen = is_chosen(work, image);
-    if (chosen && work->change->action == APIPOOL_DO_EDIT) {
-        apipool_key_patch_image(&work->patch, image);
+    if (chosen && goes(work, image->id)) {
+        return 0;
     }
-    return !chosen || work->change->action == APIPOOL_DO_EDIT;
+    if (chosen) {
+        apipool_key_patch_image(&work->patch, image);
+        image->pool = work->to_pool;
+    }
+    return 1;
 }
 
 /* A key that was removed meanwhile is no failure. Durable changes cannot meet that, as only one
@@ -121,11 +150,13 @@ static int write_key(void *ctx, apipool_key_image_t *image)
 static apr_status_t apply_one(const work_t *work, apr_uint64_t id)
 {
     apr_status_t rv = APR_SUCCESS;
+    if (goes(work, id)) {
+        return apipool_pool_remove(work->segment, work->pool, id);
+    }
     switch (work->change->action) {
     case APIPOOL_DO_EDIT:
-        return apipool_pool_edit(work->segment, work->pool, id, &work->patch);
     case APIPOOL_DO_DELETE:
-        return apipool_pool_remove(work->segment, work->pool, id);
+        return apipool_pool_edit(work->segment, work->pool, id, &work->patch);
     case APIPOOL_DO_RESET:
         rv = apipool_pool_reset(work->segment, work->pool, id);
         break;
@@ -156,6 +187,7 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
                    .pool = pool,
                    .change = change,
                    .patch = {.edit = change->edit, .upstream = APIPOOL_NONE},
+                   .to_pool = pool,
                    .chosen = apr_hash_make(p),
                    .result = result,
                    .p = p};
@@ -165,6 +197,17 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
     memset(result, 0, sizeof(*result));
     result->done_ids = apr_array_make(p, 16, sizeof(apr_uint64_t));
     result->failed = apr_array_make(p, 4, sizeof(apr_uint64_t));
+    if (change->edit.set & APIPOOL_SET_UPSTREAM) {
+        server_rec *server;
+        const apipool_upstream_conf_t *to =
+            apipool_manage_upstream(change->to_pool, change->to_upstream, p, &server);
+        if (!to) {
+            *flaw = (apipool_input_error_t){"upstream", "There is no such upstream."};
+            return APR_EINVAL;
+        }
+        work.to_pool = change->to_pool;
+        work.patch.upstream = to->index;
+    }
     if (change->action == APIPOOL_DO_EDIT || change->action == APIPOOL_DO_DELETE) {
         return apipool_lifecycle_change(&lasting, &flaw->message, p);
     }

@@ -67,7 +67,7 @@ apr_status_t apipool_manage_clients(struct server_rec *s, apr_pool_t *p, json_t 
 {
     apipool_client_row_t *rows = apr_palloc(p, BATCH * sizeof(*rows));
     apr_array_header_t *clients = apr_array_make(p, BATCH, sizeof(json_t *));
-    const char *server = apipool_config_server_name(p, s);
+    const char *server = apipool_config_scope(s);
     apr_uint32_t from = 0, count;
     apr_status_t rv = APR_SUCCESS;
     while (rv == APR_SUCCESS && from != APIPOOL_NONE) {
@@ -105,7 +105,7 @@ apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_p
                                    json_t **result)
 {
     apipool_client_row_t row;
-    apr_status_t rv = read_row(apipool_config_server_name(p, s), name, p, &row);
+    apr_status_t rv = read_row(apipool_config_scope(s), name, p, &row);
     if (rv == APR_SUCCESS) {
         *result = render(&row, p);
     }
@@ -246,7 +246,7 @@ apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_cl
     apr_status_t rv = check_name(name, p, flaw);
     rv = rv == APR_SUCCESS ? check_lists(edit, flaw) : rv;
     if (rv == APR_SUCCESS) {
-        rv = make_image(apipool_config_server_name(p, s), name, key, &change.image);
+        rv = make_image(apipool_config_scope(s), name, key, &change.image);
         flaw->message = rv == APR_SUCCESS ? NULL : "the client key could not be made";
     }
     rv = rv == APR_SUCCESS ? edit_terms(&ctx, &change.image.terms) : rv;
@@ -263,7 +263,7 @@ apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name
 {
     change_t ctx = {edit, p, flaw};
     apipool_client_change_t change = {.what = APIPOOL_CLIENT_EDIT, .edit = edit_terms, .ctx = &ctx};
-    name_client(&change.image, apipool_config_server_name(p, s), name);
+    name_client(&change.image, apipool_config_scope(s), name);
     apr_status_t rv = check_lists(edit, flaw);
     return rv == APR_SUCCESS ? make_change(&change, flaw, p) : rv;
 }
@@ -272,6 +272,6 @@ apr_status_t apipool_manage_client_delete(struct server_rec *s, const char *name
                                           apipool_input_error_t *flaw)
 {
     apipool_client_change_t change = {.what = APIPOOL_CLIENT_DELETE};
-    name_client(&change.image, apipool_config_server_name(p, s), name);
+    name_client(&change.image, apipool_config_scope(s), name);
     return make_change(&change, flaw, p);
 }

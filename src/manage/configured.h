@@ -8,6 +8,11 @@
 /** Pool with this index if a server sees it, else NULL. O(pools). No lock. */
 apipool_pool_conf_t *apipool_manage_configured(server_rec *s, apr_uint32_t index, apr_pool_t *p);
 
+/** Finds a configured upstream of a pool, as keys of any other one would never be used; without a
+ *  name the first one. Returns NULL if there is none; sets *server to the pool's. No lock. */
+const apipool_upstream_conf_t *apipool_manage_upstream(apr_uint32_t pool, const char *name,
+                                                       apr_pool_t *p, server_rec **server);
+
 /**
  * Adds up the keys by state and the requests in flight of a pool's upstreams. O(keys), in small
  * steps.

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "config.h"
+#include "configured.h"
 #include "key_doubt.h"
 #include "key_list.h"
 #include "keys.h"
@@ -176,9 +176,8 @@ static apr_status_t read_list(import_t *import, const apipool_import_source_t *s
     return rv;
 }
 
-/* Finds a configured upstream; keys of any other one would never be used. */
-static const apipool_upstream_conf_t *find_upstream(apr_uint32_t pool, const char *name,
-                                                    apr_pool_t *p, server_rec **server)
+const apipool_upstream_conf_t *apipool_manage_upstream(apr_uint32_t pool, const char *name,
+                                                       apr_pool_t *p, server_rec **server)
 {
     const apr_array_header_t *pools = apipool_config_all_pools(p, ap_server_conf);
     for (int i = 0; i < pools->nelts; i++) {
@@ -271,7 +270,7 @@ static void add_capacity(const imported_t *key, apipool_capacity_t *capacity)
 static apr_status_t check_share(import_t *import, const char **error)
 {
     apr_uint32_t share = apipool_config_share(import->server), added = import->result->added;
-    const char *server = apipool_config_server_name(import->p, import->server);
+    const char *server = apipool_config_scope(import->server);
     if (!share || !added || apipool_pool_keys_of(import->segment, server) + added <= share) {
         return APR_SUCCESS;
     }
@@ -396,7 +395,8 @@ apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
                                      .ctx = &import};
 
     memset(result, 0, sizeof(*result));
-    const apipool_upstream_conf_t *found = find_upstream(pool, upstream, p, &import.server);
+    const apipool_upstream_conf_t *found =
+        apipool_manage_upstream(pool, upstream, p, &import.server);
     if (!found) {
         *flaw = (apipool_input_error_t){"upstream", "The pool has no such upstream."};
         return APR_EINVAL;

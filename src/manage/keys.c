@@ -35,15 +35,16 @@ static json_t *render(const apipool_segment_t *segment, apr_uint32_t pool,
                       const apipool_view_key_t *view)
 {
     const apipool_key_info_t *key = &view->info;
-    int has_reason = key->state != APIPOOL_STATE_ACTIVE && key->state != APIPOOL_STATE_DISABLED;
+    int has_reason = key->state != APIPOOL_STATE_ACTIVE && key->state != APIPOOL_STATE_DISABLED &&
+                     key->state != APIPOOL_STATE_ORPHANED;
     const char *reason = has_reason ? key->reason : NULL;
-    json_t *object = json_pack(
-        "{s:o,s:s,s:s,s:o,s:o,s:o,s:I,s:s,s:b,s:o}", "id", apipool_render_id(key->id), "masked",
-        key->masked, "pool", apipool_view_pool_name(segment, pool), "upstream",
-        apipool_render_text(apipool_view_upstream_name(segment, view->upstream)), "label",
-        apipool_render_text(view->label), "account", apipool_render_text(view->account), "weight",
-        (json_int_t)key->weight, "state", apipool_state_name(key->state), "enabled",
-        key->state != APIPOOL_STATE_DISABLED, "reason", apipool_render_text(reason));
+    json_t *object =
+        json_pack("{s:o,s:s,s:s,s:o,s:o,s:o,s:I,s:s,s:b,s:o}", "id", apipool_render_id(key->id),
+                  "masked", key->masked, "pool", apipool_view_pool_name(segment, pool), "upstream",
+                  apipool_render_text(apipool_view_upstream_name(segment, view->upstream)), "label",
+                  apipool_render_text(view->label), "account", apipool_render_text(view->account),
+                  "weight", (json_int_t)key->weight, "state", apipool_state_name(key->state),
+                  "enabled", key->is_enabled, "reason", apipool_render_text(reason));
     apipool_render_add(
         object, json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "cooling_until",
                           apipool_render_time(key->cooling_until), "next_probe_at",

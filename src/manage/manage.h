@@ -57,6 +57,12 @@ apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name
 apr_status_t apipool_manage_client_delete(struct server_rec *s, const char *name, apr_pool_t *p,
                                           apipool_input_error_t *flaw);
 
+/* unreached.c */
+apr_status_t apipool_manage_unreached(struct server_rec *s, apr_pool_t *p, json_t **result);
+apr_status_t apipool_manage_unreached_move(struct server_rec *s, const apipool_move_t *move,
+                                           apr_pool_t *p, apipool_moved_t *result,
+                                           apipool_input_error_t *flaw);
+
 /* sessions.c */
 apr_status_t apipool_manage_session_secret(unsigned char secret[32]);
 apr_status_t apipool_manage_session_revoke(apr_uint64_t jti, apr_time_t until, apr_pool_t *p,

@@ -116,6 +116,17 @@ void apipool_clients_set_terms_locked(apipool_client_slot_t *slot,
     slot->current = !slot->current;
 }
 
+void apipool_clients_move_locked(const apipool_clients_t *clients, apipool_client_slot_t *slot,
+                                 const char *server, const char *name)
+{
+    apr_uint32_t index = (apr_uint32_t)(slot - clients->slots);
+    apipool_hash_table_unlink(&clients->by_name, index, name_hash(slot->server, slot->name));
+    APIPOOL_FAULT("client-nameless");
+    apr_cpystrn(slot->server, server, sizeof(slot->server));
+    apr_cpystrn(slot->name, name, sizeof(slot->name));
+    apipool_hash_table_link(&clients->by_name, index, name_hash(slot->server, slot->name));
+}
+
 void apipool_clients_remove_locked(const apipool_clients_t *clients, apipool_client_slot_t *slot)
 {
     apr_uint32_t index = (apr_uint32_t)(slot - clients->slots);

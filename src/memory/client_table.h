@@ -118,6 +118,10 @@ void apipool_client_terms_copy(apipool_client_terms_t *to, const apipool_client_
 void apipool_clients_set_terms_locked(apipool_client_slot_t *slot,
                                       const apipool_client_terms_t *terms);
 
+/** Gives a client another server and name, which the caller has checked to be free there. */
+void apipool_clients_move_locked(const apipool_clients_t *clients, apipool_client_slot_t *slot,
+                                 const char *server, const char *name);
+
 void apipool_clients_remove_locked(const apipool_clients_t *clients, apipool_client_slot_t *slot);
 
 /** Checks that the terms hold the right number of lists within lists_len bytes. */

@@ -412,6 +412,25 @@ apr_status_t apipool_client_set_terms(apipool_segment_t *segment, const char *se
     return rv;
 }
 
+apr_status_t apipool_client_move(apipool_segment_t *segment, const unsigned char *digest,
+                                 const char *server, const char *name)
+{
+    const apipool_clients_t *clients = &segment->clients;
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apipool_client_slot_t *slot = apipool_clients_by_digest_locked(clients, digest);
+    const apipool_client_slot_t *holder = apipool_clients_by_name_locked(clients, server, name);
+    rv = !slot ? APR_NOTFOUND : holder && holder != slot ? APR_EEXIST : APR_SUCCESS;
+    if (rv == APR_SUCCESS) {
+        apipool_clients_move_locked(clients, slot, server, name);
+        segment->header->store.changes++;
+    }
+    apipool_segment_unlock(segment);
+    return rv;
+}
+
 apr_status_t apipool_client_remove(apipool_segment_t *segment, const char *server, const char *name)
 {
     apipool_client_slot_t *slot;

@@ -155,6 +155,11 @@ apr_status_t apipool_client_may_add(apipool_segment_t *segment,
 apr_status_t apipool_client_set_terms(apipool_segment_t *segment, const char *server,
                                       const char *name, const apipool_client_terms_t *terms);
 
+/** Gives the client with this digest another server and name. APR_NOTFOUND: there is none;
+ *  APR_EEXIST: another one has the name there. */
+apr_status_t apipool_client_move(apipool_segment_t *segment, const unsigned char *digest,
+                                 const char *server, const char *name);
+
 /** Removes a client; its requests in flight go on. APR_NOTFOUND: no client of this name. */
 apr_status_t apipool_client_remove(apipool_segment_t *segment, const char *server,
                                    const char *name);

@@ -123,6 +123,7 @@ static void move(apipool_segment_t *segment, apr_uint32_t index, apr_uint32_t up
     APIPOOL_FAULT("move-in-neither");
     segment->slots[index].failed_streak = 0; /* it compares with the other keys of the upstream */
     segment->slots[index].round = 0;
+    segment->slots[index].pool = segment->upstreams[upstream].pool;
     apipool_members_add_locked(segment, upstream, index);
 }
 

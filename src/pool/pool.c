@@ -330,7 +330,7 @@ void apipool_pool_each_upstream(const apipool_segment_t *segment, const char *se
         for (apr_uint32_t i = 0;
              is_seen_by(segment, pool, server) && i < segment->header->upstreams_used; i++) {
             const apipool_upstream_t *u = &segment->upstreams[i];
-            if (u->configured && u->pool == pool) {
+            if ((u->configured || u->members) && u->pool == pool) {
                 each(ctx, segment->pools[pool].name, u->name, i);
             }
         }
@@ -347,27 +347,15 @@ apr_uint32_t apipool_pool_keys_of(const apipool_segment_t *segment, const char *
     return keys;
 }
 
-void apipool_pool_each_unused(const apipool_segment_t *segment,
-                              void (*each)(void *ctx, const char *pool, const char *upstream,
-                                           apr_uint32_t keys),
-                              void *ctx)
-{
-    for (apr_uint32_t i = 0; i < segment->header->upstreams_used; i++) {
-        const apipool_upstream_t *u = &segment->upstreams[i];
-        if (u->members && !(u->configured && segment->pools[u->pool].configured)) {
-            each(ctx, segment->pools[u->pool].name, u->name, u->members);
-        }
-    }
-}
-
 apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t upstream)
 {
     return segment->upstreams[upstream].pool;
 }
 
-static void add_up(const apipool_slot_t *slot, apr_time_t now, apipool_totals_t *totals)
+static void add_up(const apipool_segment_t *segment, const apipool_slot_t *slot, apr_time_t now,
+                   apipool_totals_t *totals)
 {
-    totals->keys[apipool_slot_state(slot, now)]++;
+    totals->keys[apipool_slot_state(segment, slot, now)]++;
     totals->requests += slot->counts.requests + slot->in_flight;
     totals->successes += slot->counts.successes;
     totals->errors += slot->counts.errors;
@@ -390,7 +378,7 @@ apr_status_t apipool_pool_keys(apipool_segment_t *segment, apr_uint32_t upstream
         if (slot) {
             rows[(*count)++] = (apipool_key_row_t){
                 .id = slot->id,
-                .state = slot->state,
+                .state = u->configured ? slot->state : APIPOOL_STATE_ORPHANED,
                 .in_flight = slot->in_flight,
                 .requests = slot->counts.requests,
                 .errors = slot->counts.errors,
@@ -419,7 +407,7 @@ apr_status_t apipool_pool_totals(apipool_segment_t *segment, apr_uint32_t upstre
         for (int n = 0; n < TOTALS_BATCH && i < u->list_used; n++, i++) {
             const apipool_slot_t *slot = apipool_members_slot_locked(segment, upstream, i);
             if (slot) {
-                add_up(slot, now, totals);
+                add_up(segment, slot, now, totals);
             }
         }
         more = i < u->list_used;

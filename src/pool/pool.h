@@ -234,20 +234,13 @@ apr_status_t apipool_pool_reclaim_all(apipool_segment_t *segment, apr_time_t now
  *  lock. */
 apr_uint32_t apipool_pool_keys_of(const apipool_segment_t *segment, const char *server);
 
-/** Calls each for the configured upstreams of the pools that a server sees: its own, and those
- *  of the main server (""). The upstreams of a pool come in a row. Names and indices stay valid.
- *  No lock: both change only in the parent, before children use them. */
+/** Calls each for the upstreams of the pools that a server sees, its own, and those of the main
+ *  server (""), that are configured or have keys. The upstreams of a pool come in a row. Names and
+ *  indices stay valid. No lock: both change only in the parent, before children use them. */
 void apipool_pool_each_upstream(const apipool_segment_t *segment, const char *server,
                                 void (*each)(void *ctx, const char *pool, const char *name,
                                              apr_uint32_t upstream),
                                 void *ctx);
-
-/** Calls each for upstreams that have keys but are not configured: parent, once the configured
- *  pools are attached. No lock. */
-void apipool_pool_each_unused(const apipool_segment_t *segment,
-                              void (*each)(void *ctx, const char *pool, const char *upstream,
-                                           apr_uint32_t keys),
-                              void *ctx);
 
 /** Pool of an upstream. */
 apr_uint32_t apipool_pool_of(const apipool_segment_t *segment, apr_uint32_t upstream);

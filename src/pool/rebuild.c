@@ -22,7 +22,7 @@ static int is_sound(const apipool_segment_t *segment, const apipool_slot_t *slot
     int is_long = slot->secret_len > APIPOOL_KEY_INLINE;
     return slot->upstream < segment->header->upstreams_used &&
            segment->upstreams[slot->upstream].pool == slot->pool &&
-           (unsigned)slot->state < APIPOOL_STATE_COUNT && slot->secret_len &&
+           (unsigned)slot->state < APIPOOL_STATE_ORPHANED && slot->secret_len &&
            slot->secret_len <= APIPOOL_KEY_MAX && is_long == (slot->secret_off != 0) &&
            is_block(segment, slot->secret_off, is_long ? slot->secret_len : 0) &&
            is_block(segment, slot->text_off, 0);

@@ -246,8 +246,12 @@ apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot)
                                                  : slot->rests_until;
 }
 
-apipool_state_e apipool_slot_state(const apipool_slot_t *slot, apr_time_t now)
+apipool_state_e apipool_slot_state(const apipool_segment_t *segment, const apipool_slot_t *slot,
+                                   apr_time_t now)
 {
+    if (!segment->upstreams[slot->upstream].configured || !segment->pools[slot->pool].configured) {
+        return APIPOOL_STATE_ORPHANED;
+    }
     int is_over = slot->state == APIPOOL_STATE_COOLING && slot->until[0] <= now;
     return is_over ? apipool_health_next(slot->state, APIPOOL_EVENT_EXPIRED) : slot->state;
 }

@@ -105,9 +105,10 @@ void apipool_slot_fill_lease_locked(const apipool_segment_t *segment, apr_uint32
  *  the key was lost; 0: none. */
 apr_time_t apipool_slot_rests_until(const apipool_slot_t *slot);
 
-/** State of a key now: a key whose cooldown has ended is active, though only the next request
- *  updates the slot. */
-apipool_state_e apipool_slot_state(const apipool_slot_t *slot, apr_time_t now);
+/** State of a key now, as shown: a key whose cooldown has ended is active, though only the next
+ *  request updates the slot; a key whose upstream or pool is not configured is orphaned. */
+apipool_state_e apipool_slot_state(const apipool_segment_t *segment, const apipool_slot_t *slot,
+                                   apr_time_t now);
 
 /** Notes the last error of a key, with what the vendor said; NULL: nothing. */
 void apipool_slot_note_error_locked(apipool_segment_t *segment, apipool_slot_t *slot, int status,

@@ -74,14 +74,15 @@ static apr_int64_t used_of(const apipool_slot_t *slot, int window, apr_time_t no
 }
 
 /* A sum or time as a double is exact up to 2^53. */
-static double value_of(const apipool_slot_t *slot, apipool_key_sort_e sort, apr_time_t now)
+static double value_of(const apipool_segment_t *segment, const apipool_slot_t *slot,
+                       apipool_key_sort_e sort, apr_time_t now)
 {
     const apipool_counts_t *counts = &slot->counts;
     switch (sort) {
     case APIPOOL_SORT_ADDED:
         return (double)slot->added_at;
     case APIPOOL_SORT_STATE:
-        return apipool_slot_state(slot, now);
+        return apipool_slot_state(segment, slot, now);
     case APIPOOL_SORT_WEIGHT:
         return slot->weight;
     case APIPOOL_SORT_IN_FLIGHT:
@@ -121,7 +122,7 @@ static void copy_row_locked(const apipool_segment_t *segment, const apipool_slot
     row->id = slot->id;
     row->slot = (apr_uint32_t)(slot - segment->slots);
     row->upstream = slot->upstream;
-    row->value = value_of(slot, query->value, query->now);
+    row->value = value_of(segment, slot, query->value, query->now);
     *row->masked = *row->label = *row->account = '\0';
     if (query->texts & APIPOOL_VIEW_MASKED) {
         apipool_key_mask(apipool_slot_secret_locked(segment, slot), slot->secret_len, row->masked);
@@ -134,11 +135,13 @@ static void copy_row_locked(const apipool_segment_t *segment, const apipool_slot
     }
 }
 
-static int matches(const apipool_slot_t *slot, const apipool_view_query_t *query)
+static int matches(const apipool_segment_t *segment, const apipool_slot_t *slot,
+                   const apipool_view_query_t *query)
 {
     return slot->id && slot->pool == query->pool &&
            (query->upstream == APIPOOL_NONE || slot->upstream == query->upstream) &&
-           (!query->states || query->states & (1u << apipool_slot_state(slot, query->now)));
+           (!query->states ||
+            query->states & (1u << apipool_slot_state(segment, slot, query->now)));
 }
 
 /* Looks without the lock, which is not taken if there is nothing, and maps new pages before it
@@ -167,7 +170,7 @@ apr_status_t apipool_view_rows(apipool_segment_t *segment, const apipool_view_qu
             return rv;
         }
         for (; i < end && i < segment->header->slots.used; i++) {
-            if (matches(&segment->slots[i], query)) {
+            if (matches(segment, &segment->slots[i], query)) {
                 copy_row_locked(segment, &segment->slots[i], query, &rows[(*count)++]);
             }
         }
@@ -201,7 +204,8 @@ static void copy_key_locked(const apipool_segment_t *segment, const apipool_slot
     info->id = slot->id;
     apipool_key_mask(apipool_slot_secret_locked(segment, slot), slot->secret_len, info->masked);
     info->weight = slot->weight;
-    info->state = apipool_slot_state(slot, now);
+    info->state = apipool_slot_state(segment, slot, now);
+    info->is_enabled = slot->state != APIPOOL_STATE_DISABLED;
     info->cooling_until = info->state == APIPOOL_STATE_COOLING ? slot->until[0] : 0;
     info->next_probe_at = is_probed ? slot->until[0] : 0;
     info->added_at = slot->added_at;

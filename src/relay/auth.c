@@ -49,7 +49,7 @@ static apr_status_t recognise(request_rec *r, const apipool_client_pass_t **kept
         apr_pool_cleanup_register(r->pool, req, leave, apr_pool_cleanup_null);
     }
     apr_status_t rv = apipool_client_recognise(
-        apipool_lifecycle_segment(), digest, apipool_config_server_name(r->pool, r->server),
+        apipool_lifecycle_segment(), digest, apipool_config_scope(r->server),
         req && !req->pool->server->is_virtual ? "" : NULL, apipool_lifecycle_now(), &pass,
         req ? &req->entry : NULL);
     OPENSSL_cleanse(digest, sizeof(digest));

@@ -151,6 +151,8 @@ typedef struct {
     void *ctx;
     const apipool_client_image_t *client; /* created, edited by prepare(), or removed */
     int client_goes;
+    /** Changes the server and name of any existing client. */
+    void (*each_client)(void *ctx, apipool_client_image_t *image);
     const apipool_revoked_t *session; /* session that is ended */
     const apipool_maintenance_change_t *maintenance;
 } apipool_store_change_t;

@@ -49,7 +49,8 @@ static void save_image(apipool_saving_t *saving, const apipool_client_image_t *i
 
 static int is_same(const apipool_client_image_t *a, const apipool_client_image_t *b)
 {
-    return !strcmp(a->name, b->name) && !strcmp(a->server, b->server);
+    return (!strcmp(a->name, b->name) && !strcmp(a->server, b->server)) ||
+           !memcmp(a->digest, b->digest, sizeof(a->digest));
 }
 
 void apipool_store_write_clients(apipool_saving_t *saving)
@@ -62,6 +63,9 @@ void apipool_store_write_clients(apipool_saving_t *saving)
          saving->rv == APR_SUCCESS && i < apipool_clients_used(&segment->clients); i++) {
         apr_status_t rv = apipool_client_image(segment, i, &image);
         if (rv == APR_SUCCESS && (!changed || !is_same(&image, changed))) {
+            if (change && change->each_client) {
+                change->each_client(change->ctx, &image);
+            }
             save_image(saving, &image);
         }
         saving->rv = rv == APR_NOTFOUND ? APR_SUCCESS : rv;
@@ -106,10 +110,11 @@ int apipool_store_read_client(const char *value, apr_size_t len, apr_array_heade
     return 1;
 }
 
-/* Changes an existing client to match the record; with another key, it is replaced. */
+/* Changes an existing client, also its name, to match the record; with another key, it is replaced. */
 static apr_status_t put_client(apipool_segment_t *segment, const apipool_client_image_t *image)
 {
     apipool_client_row_t row;
+    apipool_client_move(segment, image->digest, image->server, image->name);
     apr_status_t rv = apipool_client_read(segment, image->server, image->name, 0, &row);
     if (rv == APR_SUCCESS && !memcmp(row.image.digest, image->digest, sizeof(image->digest))) {
         return apipool_client_set_terms(segment, image->server, image->name, &image->terms);

@@ -89,7 +89,7 @@ static void set_pool(apipool_alarm_t *alarm, const apipool_upkeep_t *upkeep, apr
 {
     const apipool_pool_conf_t *pool = pool_of(upkeep, index);
     alarm->pool = pool->name;
-    alarm->server = apipool_config_server_name(p, pool->server);
+    alarm->server = apipool_config_scope(pool->server);
 }
 
 static void set_rows(apipool_alarm_t *alarm, const char *members, apr_uint32_t count)

@@ -56,6 +56,16 @@ static source_t *host_of(const struct apipool_probe_schedule_t *due, const char 
     return host;
 }
 
+/* Virtual hosts of one ServerName may have the same pool. */
+static int has_source(const struct apipool_probe_schedule_t *due, apr_uint32_t upstream)
+{
+    int i = 0;
+    while (i < due->source_count && due->sources[i].upstream->index != upstream) {
+        i++;
+    }
+    return i < due->source_count;
+}
+
 static void add_sources(struct apipool_probe_schedule_t *due, const apr_array_header_t *pools)
 {
     int count = 0;
@@ -66,9 +76,14 @@ static void add_sources(struct apipool_probe_schedule_t *due, const apr_array_he
     for (int i = 0; i < pools->nelts; i++) {
         apipool_pool_conf_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *);
         for (int k = 0; k < pool->upstreams->nelts; k++) {
+            const apipool_upstream_conf_t *upstream =
+                &APR_ARRAY_IDX(pool->upstreams, k, apipool_upstream_conf_t);
+            if (has_source(due, upstream->index)) {
+                continue;
+            }
             source_t *source = &due->sources[due->source_count++];
             source->pool = pool;
-            source->upstream = &APR_ARRAY_IDX(pool->upstreams, k, apipool_upstream_conf_t);
+            source->upstream = upstream;
             source->origin = apipool_probe_request_origin(due->pool, source->upstream);
             source->host = host_of(due, source->origin);
         }

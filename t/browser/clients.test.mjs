@@ -62,6 +62,27 @@ test('a client is made, its key is shown once and works, and it is switched off 
   await noProblems(page);
 });
 
+test('what no server reaches is told and moved', async () => {
+  const page = await openPage(browser);
+  await signIn(page, { view: 'clients' });
+  const row = (kind) => page.locator(`[data-unreached=${kind}]`);
+  await row('clients').getByText('1 client of old.example').waitFor();
+  await screenshot(page, 'unreached');
+  assert.deepEqual(await violations(page), []);
+  await press(row('clients'), 'Move to this server');
+  await press(page.getByRole('dialog'), 'Move to…');
+  await row('clients').waitFor({ state: 'detached' });
+  await page.locator('tbody tr').filter({ hasText: 'left-behind' }).waitFor();
+  await api('DELETE', 'clients/left-behind');
+  await row('keys').getByText('1 key of one in the pool old of old.example').waitFor();
+  await press(row('keys'), 'Move to a pool…');
+  await page.getByRole('dialog').getByLabel('Move to').selectOption({ label: 'orphans (stays)' });
+  await press(page.getByRole('dialog'), 'Move to…');
+  await row('keys').waitFor({ state: 'detached' });
+  assert.equal((await api('GET', 'pools/orphans/keys?state=active')).total, 1);
+  await noProblems(page);
+});
+
 test('many clients are searched', async () => {
   const names = Array.from({ length: 10 }, (_, i) => `one-of-many-${i}`);
   await Promise.all(names.map((name) => api('POST', 'clients', { name })));

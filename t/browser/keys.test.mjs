@@ -227,6 +227,20 @@ test('all keys that match a filter are disabled at once, by name of what is hit'
   await noProblems(page);
 });
 
+test('an orphaned key says whose it was, and is moved to another upstream', async () => {
+  const page = await openPage(browser, { storage: { pool: 'orphans' } });
+  await signIn(page, { view: 'keys' });
+  const row = page.locator('tbody tr').filter({ hasText: 'orphan' }).first();
+  await row.getByText('the upstream leaves is not configured').waitFor();
+  await row.getByRole('checkbox').check();
+  await press(page.getByRole('region', { name: 'Selected keys' }), 'Move to…');
+  await page.getByRole('dialog').getByLabel('Move to').selectOption('stays');
+  await press(page.getByRole('dialog'), 'Move to…');
+  await page.getByText('1 key moved to stays.').waitFor();
+  assert.equal((await api('GET', 'pools/orphans')).keys.orphaned, 0);
+  await noProblems(page);
+});
+
 test('a key is checked, edited, switched off, and deleted only when that was meant', async () => {
   const page = await openPage(browser, { storage: { pool: 'main' } });
   await signIn(page, { view: 'keys?q=checked' });

@@ -299,11 +299,11 @@ static inline void work_edit(worker_t *worker)
                           : apipool_pool_reset(segment, pool, id)) != APR_SUCCESS);
 }
 
-/* Creates, removes or changes a client of this process, or uses it. There is room for all of
+/* Creates, removes, moves or changes a client of this process, or uses it. There is room for all of
  * them. */
 static inline void work_client(worker_t *worker)
 {
-    apr_uint32_t number = draw(worker, 12), what = draw(worker, 5);
+    apr_uint32_t number = draw(worker, 12), what = draw(worker, 6);
     apipool_client_image_t image = {.server = "", .terms = {.enabled = 1, .lists_len = 3}};
     apipool_client_pass_t pass;
     apr_time_t now = time_of(worker), at;
@@ -317,9 +317,11 @@ static inline void work_client(worker_t *worker)
         what == 0   ? apipool_client_add(segment, &image)
         : what == 1 ? apipool_client_remove(segment, "", image.name)
         : what == 2 ? apipool_client_set_terms(segment, "", image.name, &image.terms)
+        : what == 3 ? apipool_client_move(segment, image.digest, draw(worker, 3) ? "" : "elsewhere",
+                                          image.name)
                     : apipool_client_recognise(segment, image.digest, "", NULL, now, &pass, NULL);
     note(rv != APR_SUCCESS && rv != APR_NOTFOUND && rv != APR_EEXIST);
-    if (what > 2 && rv == APR_SUCCESS) {
+    if (what > 3 && rv == APR_SUCCESS) {
         apipool_client_charge_t charge = {
             .index = pass.index, .serial = pass.serial, .tokens = 10, .concurrency = number % 4};
         apipool_client_admitted_e result;

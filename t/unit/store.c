@@ -157,13 +157,13 @@ static void keys_come_back_in_the_state_they_were_in(void **unused)
         APIPOOL_STATE_INVALID, APIPOOL_STATE_TRIPPED, APIPOOL_STATE_DISABLED};
     life_t life = start("states");
     apr_uint32_t upstream = upstream_of(&life, attach(&life, "", "main"), "one");
-    for (int i = 0; i < APIPOOL_STATE_COUNT; i++) {
+    for (int i = 0; i < APIPOOL_STATE_ORPHANED; i++) {
         char key[16];
         snprintf(key, sizeof(key), "sk-%d", i);
         settle(&life, add(&life, upstream, key), states[i], now + apr_time_from_sec(100 + i));
     }
     life_t next = restart(&life, "states");
-    for (int i = 0; i < APIPOOL_STATE_COUNT; i++) {
+    for (int i = 0; i < APIPOOL_STATE_ORPHANED; i++) {
         char key[16];
         snprintf(key, sizeof(key), "sk-%d", i);
         const apipool_slot_t *slot = main_slot(&next, key), *was = main_slot(&life, key);

@@ -4,7 +4,7 @@ import { clock, countdown, moneys, time } from '../format.js';
 import { hasText, t } from '../i18n.js';
 import { html } from '../template.js';
 
-export const STATES = ['active', 'cooling', 'half_open', 'quota', 'invalid', 'tripped', 'disabled'];
+export const STATES = ['active', 'cooling', 'half_open', 'quota', 'invalid', 'tripped', 'disabled', 'orphaned'];
 
 /** What a rule of the verdicts means. */
 export const ruleText = (rule) => (hasText(`rule.${rule}`) ? t(`rule.${rule}`) : t('rule.own'));
@@ -21,6 +21,7 @@ const because = ({ reason_code: code, account }) => (!code || code === 'balance'
 const reasons = {
   active: () => [],
   disabled: () => [],
+  orphaned: (key) => [t('reason.orphaned', { upstream: key.upstream })],
   half_open: () => [t('reason.half_open')],
   cooling: (key) => [countdown(key.cooling_until) ?? t('reason.over'), because(key)],
   quota: (key) => [key.balance ? t('reason.balance', { money: moneys(key.balance.amounts) }) : because(key), probe(key)],

@@ -3,14 +3,14 @@
 export default {
   'action.again': 'Try again', 'action.back': 'Back', 'action.cancel': 'Cancel', 'action.check': 'Check now',
   'action.close': 'Close', 'action.copy': 'Copy', 'action.delete': 'Delete', 'action.disable': 'Disable',
-  'action.enable': 'Enable', 'action.reset': 'Reset', 'action.save': 'Save', 'action.stop': 'Stop',
+  'action.enable': 'Enable', 'action.move': 'Move to…', 'action.reset': 'Reset', 'action.save': 'Save', 'action.stop': 'Stop',
 
   'unit.ms': '{n} ms', 'unit.s': '{n} s', 'unit.min': '{n} min', 'unit.h': '{n} h', 'unit.now': 'just now',
   'list.comma': ', ', 'list.clause': ', ', 'list.then': '{first} {then}', 'list.of': '{name}: {value}', 'list.aside': '{text} ({aside})', 'list.and': ' and ',
 
   'state.loading': 'Loading…', 'state.working': 'Working…',
   'state.active': 'active', 'state.cooling': 'cooling', 'state.half_open': 'on trial', 'state.quota': 'quota',
-  'state.invalid': 'invalid', 'state.tripped': 'tripped', 'state.disabled': 'disabled',
+  'state.invalid': 'invalid', 'state.tripped': 'tripped', 'state.disabled': 'disabled', 'state.orphaned': 'orphaned',
 
   'error.inside': 'The page failed.',
   'error.unreachable': 'The server does not answer. Nothing is lost: try again when it is back.',
@@ -64,7 +64,7 @@ export default {
   'rule.R10': 'model not found', 'rule.R11': 'the client’s own error', 'rule.R12': 'upstream error',
   'rule.R13': 'upstream overloaded', 'rule.R14': 'all keys are cooling', 'rule.R15': 'no key left',
 
-  'reason.probe': 'next probe {at}', 'reason.half_open': 'waiting for one request to prove it', 'reason.over': 'any moment now',
+  'reason.probe': 'next probe {at}', 'reason.orphaned': 'the upstream {upstream} is not configured', 'reason.half_open': 'waiting for one request to prove it', 'reason.over': 'any moment now',
   'reason.balance': 'balance {money}', 'reason.status': 'refused with {status}', 'reason.streak': '{n} × {what}', 'reason.no_answer': 'no answer', 'reason.account': 'because of its account {name}',
   'reason.rpm': 'limit of requests per minute (rpm)', 'reason.rpd': 'limit of requests per day (rpd)', 'reason.tpm': 'limit of tokens per minute (tpm)', 'reason.tpd': 'limit of tokens per day (tpd)',
 
@@ -93,6 +93,11 @@ export default {
   'many.filter': 'All keys in the pool {pool} that match {filter}.', 'many.all': 'All keys in the pool {pool}.',
   'many.enable_done': ['{n} key enabled.', '{n} keys enabled.'], 'many.disable_done': ['{n} key disabled.', '{n} keys disabled.'],
   'many.delete_done': ['{n} key deleted.', '{n} keys deleted.'], 'many.check_done': ['{n} key will be checked.', '{n} keys will be checked.'],
+  'many.move': ['Move {n} key to another upstream?', 'Move {n} keys to another upstream?'], 'many.move_done': ['{n} key moved to {upstream}.', '{n} keys moved to {upstream}.'],
+  'move.to': 'Move to', 'move.here': 'Move to this server', 'move.pool': 'Move to a pool…', 'move.done': 'Moved: {n}.',
+  'unreached.title': 'Out of reach', 'unreached.about': 'The configuration no longer has the virtual host or the pool of these, so no request can use them.',
+  'unreached.main': 'the main server', 'unreached.clients': ['{n} client of {server}', '{n} clients of {server}'],
+  'unreached.keys': ['{n} key of {upstream} in the pool {pool} of {server}', '{n} keys of {upstream} in the pool {pool} of {server}'],
   'many.reset_done': ['{n} key reset.', '{n} keys reset.'],
 
   'about.enable': 'They are used again at once, whatever disabled them.', 'about.disable': 'No request uses them until you enable them again. Requests in flight continue.',

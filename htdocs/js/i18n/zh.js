@@ -3,14 +3,14 @@
 export default {
   'action.again': '重试', 'action.back': '返回', 'action.cancel': '取消', 'action.check': '立即检查',
   'action.close': '关闭', 'action.copy': '复制', 'action.delete': '删除', 'action.disable': '停用',
-  'action.enable': '启用', 'action.reset': '重置', 'action.save': '保存', 'action.stop': '停止',
+  'action.enable': '启用', 'action.move': '移动到…', 'action.reset': '重置', 'action.save': '保存', 'action.stop': '停止',
 
   'unit.ms': '{n} 毫秒', 'unit.s': '{n} 秒', 'unit.min': '{n} 分钟', 'unit.h': '{n} 小时', 'unit.now': '刚刚',
   'list.comma': '、', 'list.clause': '，', 'list.then': '{first}{then}', 'list.of': '{name}：{value}', 'list.aside': '{text}（{aside}）', 'list.and': '且',
 
   'state.loading': '正在加载…', 'state.working': '处理中…',
   'state.active': '可用', 'state.cooling': '冷却中', 'state.half_open': '待验证', 'state.quota': '额度用尽',
-  'state.invalid': '无效', 'state.tripped': '已熔断', 'state.disabled': '已停用',
+  'state.invalid': '无效', 'state.tripped': '已熔断', 'state.disabled': '已停用', 'state.orphaned': '上游缺失',
 
   'error.inside': '页面出错了。',
   'error.unreachable': '服务器没有响应。已输入的内容不会丢失，恢复后请重试。',
@@ -64,7 +64,7 @@ export default {
   'rule.R10': '模型不存在', 'rule.R11': '客户端自身的错误', 'rule.R12': '上游出错',
   'rule.R13': '上游过载', 'rule.R14': '所有密钥都在冷却中', 'rule.R15': '没有可用的密钥',
 
-  'reason.probe': '下次探测 {at}', 'reason.half_open': '等待一次请求验证', 'reason.over': '即将恢复',
+  'reason.probe': '下次探测 {at}', 'reason.orphaned': '配置中没有上游 {upstream}', 'reason.half_open': '等待一次请求验证', 'reason.over': '即将恢复',
   'reason.balance': '余额 {money}', 'reason.status': '被拒绝（{status}）', 'reason.streak': '{n} × {what}', 'reason.no_answer': '无响应', 'reason.account': '受账户 {name} 影响',
   'reason.rpm': '已达每分钟请求数限额（rpm）', 'reason.rpd': '已达每日请求数限额（rpd）', 'reason.tpm': '已达每分钟 Token 限额（tpm）', 'reason.tpd': '已达每日 Token 限额（tpd）',
 
@@ -93,6 +93,11 @@ export default {
   'many.filter': '密钥池 {pool} 中符合 {filter} 的全部密钥。', 'many.all': '密钥池 {pool} 的全部密钥。',
   'many.enable_done': '已启用 {n} 个密钥。', 'many.disable_done': '已停用 {n} 个密钥。',
   'many.delete_done': '已删除 {n} 个密钥。', 'many.check_done': '将检查 {n} 个密钥。',
+  'many.move': '把 {n} 个密钥移到另一个上游？', 'many.move_done': '已将 {n} 个密钥移到 {upstream}。',
+  'move.to': '移动到', 'move.here': '移到此服务器', 'move.pool': '移到密钥池…', 'move.done': '已移动：{n}。',
+  'unreached.title': '无法使用的条目', 'unreached.about': '配置中不再有它们所属的虚拟主机或密钥池，因此任何请求都无法使用它们。',
+  'unreached.main': '主服务器', 'unreached.clients': '{server} 的 {n} 个客户端',
+  'unreached.keys': '{server} 的密钥池 {pool} 中上游 {upstream} 的 {n} 个密钥',
   'many.reset_done': '已重置 {n} 个密钥。',
 
   'about.enable': '无论此前为何停用，这些密钥都会立即恢复使用。', 'about.disable': '重新启用之前，任何请求都不会使用这些密钥；正在进行的请求不受影响。',

@@ -12,6 +12,7 @@ import { isAdmin, state, takePools } from '../state.js';
 import { html } from '../template.js';
 import { View } from '../view.js';
 import { openClient } from './client_dialog.js';
+import { getUnreached, moveUnreached, unreachedCard } from './move.js';
 
 const EVERY = 5000;
 const MANY = 10; // from here on they can be searched
@@ -19,6 +20,8 @@ const COLUMNS = ['name', 'may', 'requests', 'success', 'rpm', 'tpm', 'tpd', 'in_
 
 export class Clients extends View {
   clients = [];
+
+  unreached = { clients: [], keys: [] };
 
   search = '';
 
@@ -35,6 +38,7 @@ export class Clients extends View {
       edit: (element) => this.#edit(this.#named(element)),
       toggle: (element) => this.#toggle(this.#named(element)),
       remove: (element) => this.#remove(this.#named(element)),
+      moveUnreached: (element) => this.#move(element.dataset.value),
     });
   }
 
@@ -43,9 +47,10 @@ export class Clients extends View {
       takePools((await get('pools')).pools);
     }
     this.loadedAt = Date.now();
-    const { clients } = await get('clients');
+    const [{ clients }, unreached] = await Promise.all([get('clients'), getUnreached()]);
     if (isCurrent()) {
       this.clients = clients;
+      this.unreached = unreached;
     }
   }
 
@@ -61,6 +66,13 @@ export class Clients extends View {
 
   async #edit(client) {
     if (await openClient(client)) {
+      await this.load();
+    }
+  }
+
+  async #move(value) {
+    if (await moveUnreached(this.unreached, value)) {
+      takePools((await get('pools')).pools);
       await this.load();
     }
   }
@@ -96,6 +108,10 @@ export class Clients extends View {
   }
 
   content() {
+    return html`${unreachedCard(this.unreached)}${this.#list()}`;
+  }
+
+  #list() {
     if (!this.clients.length) {
       return empty(t('clients.none'), isAdmin() ? button({ name: 'create', text: t('clients.create'), icon: 'plus', kind: 'main' }) : '');
     }

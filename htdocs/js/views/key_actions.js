@@ -5,6 +5,7 @@ import { confirm } from '../components/dialog.js';
 import { say } from '../components/news.js';
 import { moneys } from '../format.js';
 import { t } from '../i18n.js';
+import { moveKeys } from './move.js';
 
 const NAMED = 5;
 
@@ -55,6 +56,9 @@ async function act(action, { pool, target }) {
 
 /** What is done with many is asked about first. Resolves with whether something was done. */
 export async function actOnMany(action, what) {
+  if (action === 'move') {
+    return moveKeys(what, describe(what));
+  }
   return confirm({
     title: t(`many.${action}`, { count: what.count, n: what.count }),
     text: describe(what),

@@ -52,7 +52,7 @@ export function keySelection(view) {
   return html`<div class="selection" role="region" aria-label="${t('keys.selection')}"><strong role="status">${t('keys.selected', { count, n: count })}</strong>
     ${more ? button({ name: 'selectAll', text: t('keys.select_all', { n: view.list.total }), kind: 'link' }) : ''}
     <span class="fill"></span>
-    ${isAdmin() ? ['enable', 'disable', 'check', 'reset'].map((action) => button({ name: 'many', value: action, text: t(`action.${action}`) })) : ''}
+    ${isAdmin() ? ['enable', 'disable', 'check', 'reset', 'move'].map((action) => button({ name: 'many', value: action, text: t(`action.${action}`) })) : ''}
     ${isAdmin() ? button({ name: 'many', value: 'delete', text: t('action.delete'), kind: 'danger' }) : ''}
     ${button({ name: 'copy', text: t('keys.copy'), icon: 'copy' })}
     ${button({ name: 'selectNone', label: t('keys.select_none'), icon: 'close', kind: 'quiet' })}</div>`;

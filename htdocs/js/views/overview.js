@@ -13,7 +13,7 @@ import { html } from '../template.js';
 import { View } from '../view.js';
 
 const RANGES = ['1h', '24h'];
-const TROUBLE = 'cooling,half_open,quota,invalid,tripped';
+const TROUBLE = 'cooling,half_open,quota,invalid,tripped,orphaned';
 const MODELS = 8;
 const AGAIN_WHEN_BUSY = 2000;
 const AGAIN_WHEN_IDLE = 20000;
