@@ -25,7 +25,7 @@
 #define APIPOOL_API_NAME        "pools"
 #define APIPOOL_SESSION_LONGEST (366 * 86400) /* longest life time of a session in seconds */
 
-#define APIPOOL_API_VERSION "9"
+#define APIPOOL_API_VERSION "10"
 
 struct server_rec;
 struct request_rec;

@@ -1,5 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a client's key is used: ready to be pasted. Base, key and model are put into quotes of the language.
+// How a client's key is used: where, and ready to be pasted. Base, key and model are put into quotes of the language.
+import { state } from '../state.js';
+
+/** Where the pool is reached. A location of this virtual host is, by the scheme and host that the browser knows. */
+const urlOf = ({ here, path, url }) => (here ? location.origin + path : url);
+
+/** Where these pools are used, or all if there are none: [{ pool, url, conditional }], the likeliest first. */
+export function addresses(names) {
+  const rank = (one) => (one.conditional ? 2 : 0) + (one.here ? 0 : 1);
+  return state.pools.filter(({ name }) => !names.length || names.includes(name))
+    .flatMap(({ name, locations }) => locations.map((one) => ({ pool: name, url: urlOf(one), conditional: one.conditional, rank: rank(one) })))
+    .sort((a, b) => a.rank - b.rank);
+}
 
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
