@@ -13,7 +13,7 @@ before(async () => {
 after(() => browser.close());
 
 test('a client is made, its key is shown once and works, and it is switched off and deleted', async () => {
-  const page = await openPage(browser);
+  const page = await openPage(browser, { storage: { pool: 'main' } });
   await signIn(page, { view: 'clients' });
   await press(page, 'Create client');
   const dialog = page.getByRole('dialog').last();
@@ -31,6 +31,7 @@ test('a client is made, its key is shown once and works, and it is switched off 
   const urls = (await api('GET', 'pools/main')).locations.map(({ path }) => given.base + path);
   assert.ok(urls.includes(`${given.base}/open/v1`), 'the server knows where the pool is used');
   assert.deepEqual((await page.getByLabel('Location').locator('option').allTextContents()).filter((text) => text.includes('(pool main')), urls.map((url) => `${url} (pool main)`));
+  assert.equal(await page.getByLabel('Address of the pool').inputValue(), urls[0], 'the pool that is looked at comes first');
   await page.getByLabel('Location').selectOption(`${given.base}/open/v1`);
   await page.locator('[data-snippet]').getByText(`baseURL: "${given.base}/open/v1"`).waitFor();
   await page.getByLabel('Address of the pool').fill('https://gw.example.org/ai/');

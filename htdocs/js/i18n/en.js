@@ -113,9 +113,9 @@ export default {
   'limit.concurrency': 'Concurrent requests', 'limit.none': 'no limit',
 
   'import.title': 'Import keys', 'import.title_pool': 'Import keys into {pool}', 'import.upstream': 'Upstream of the keys', 'import.text': 'Keys',
-  'import.hint': 'Keys, one per line or between blanks, commas or quotes, with NAME= or Bearer before them or without; a CSV table with a column “key”; JSON that one-api, new-api or gpt-load has exported; LiteLLM’s config.yaml. Lines that begin with # are skipped.',
+  'import.hint': 'Keys, one per line or separated by blanks, commas, semicolons or |, in quotes or not, with NAME=, export or Bearer before them or without; a CSV table with a column “key”; JSON that one-api, new-api or gpt-load has exported; LiteLLM’s config.yaml. Lines that begin with # are skipped.',
   'import.file': 'Or choose a file, or drop it here', 'import.preview': 'See which keys are new', 'import.would': 'The import into the pool {pool} would have this result. Nothing has been added yet.',
-  'import.ready': 'valid keys', 'import.new': 'new', 'import.added': 'added', 'import.known': 'already there', 'import.changed': 'changed', 'import.repeated': 'repeated in the text', 'import.bad': 'invalid',
+  'import.ready': 'found', 'import.new': 'new', 'import.added': 'added', 'import.known': 'already there', 'import.changed': 'changed', 'import.repeated': 'repeated in the text', 'import.bad': 'invalid',
   'import.stays': ['Nothing has left this page yet. The next step sends this key, and nothing else of the text, to this server to find out whether it is new. It is not added yet.',
     'Nothing has left this page yet. The next step sends these {n} keys, and nothing else of the text, to this server to find out which are new. None is added yet.'],
   'import.in_the_open': 'This page is not encrypted (http): anyone on the way can read the keys that you send.', 'import.from_file': '{name}, {size}. Too long to show here.',

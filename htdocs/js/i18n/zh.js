@@ -113,9 +113,9 @@ export default {
   'limit.concurrency': '并发数', 'limit.none': '不限',
 
   'import.title': '导入密钥', 'import.title_pool': '向 {pool} 导入密钥', 'import.upstream': '所属上游', 'import.text': '密钥',
-  'import.hint': '每行一个密钥，或以空格、逗号、引号等分隔，前面可以带 NAME= 或 Bearer；也可以是含 “key” 列的 CSV 表格、one-api、new-api 或 gpt-load 导出的 JSON，以及 LiteLLM 的 config.yaml。以 # 开头的行会被忽略。',
+  'import.hint': '每行一个密钥，或以空格、逗号、分号、| 等分隔，可以带引号，前面可以带 NAME=、export 或 Bearer；也可以是含 “key” 列的 CSV 表格、one-api、new-api 或 gpt-load 导出的 JSON，以及 LiteLLM 的 config.yaml。以 # 开头的行会被忽略。',
   'import.file': '或选择文件，也可以把文件拖放到这里', 'import.preview': '查看哪些是新密钥', 'import.would': '导入密钥池 {pool} 的结果如下。目前尚未添加任何密钥。',
-  'import.ready': '有效密钥', 'import.new': '新增', 'import.added': '已添加', 'import.known': '已存在', 'import.changed': '更新', 'import.repeated': '文本内重复', 'import.bad': '无效',
+  'import.ready': '识别出', 'import.new': '新增', 'import.added': '已添加', 'import.known': '已存在', 'import.changed': '更新', 'import.repeated': '文本内重复', 'import.bad': '无效',
   'import.stays': '目前没有任何内容离开本页面。下一步只会把这 {n} 个密钥发送到本服务器，以查明其中哪些是新密钥；文本中的其他内容不会发送，也不会添加任何密钥。',
   'import.in_the_open': '本页面未加密（http）：传输途中的任何人都能读到所发送的密钥。', 'import.from_file': '{name}，{size}。内容过长，不在此显示。',
   'import.invalid_lines': '无效：{n}', 'import.line': '第 {n} 行', 'import.element': '第 {n} 项', 'import.more': '以及另外 {n} 行', 'import.save_invalid': '保存无效列表',
