@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use APIPoolAdmin qw(location password_file);
 use APIPoolTest qw(private_httpd request free_port serve_raw slurp check_dir metrics wait_for chat);
 use Apache::Test ();
 use IO::Socket::INET ();
@@ -40,7 +41,7 @@ CONF
 
 sub server {
     my ($authority) = @_;
-    return private_httpd(files => {keys => "sk-ok-tls-xxxxxxxxxxxxxx\n"}, config => <<"CONF");
+    return private_httpd(files => {keys => "sk-ok-tls-xxxxxxxxxxxxxx\n", admins => password_file(alice => 'wonderland')}, config => <<"CONF");
 MockLLMRecord \@DIR\@/upstream.jsonl
 SSLProxyEngine On
 SSLProxyVerify require
@@ -50,7 +51,7 @@ Listen 127.0.0.1:$tls
 <Location "/metrics">
     SetHandler apipool-metrics
 </Location>
-@{[pool('tls', "https://localhost:$tls/v1")]}
+@{[location('/apipool'), pool('tls', "https://localhost:$tls/v1")]}
 @{[pool('lost', "https://localhost:$tls/v1")]}
 @{[pool('plain', "https://localhost:$plain/v1")]}
 <VirtualHost 127.0.0.1:$tls>
@@ -61,6 +62,9 @@ Listen 127.0.0.1:$tls
     SSLCertificateKeyFile $dir/localhost.key
     <Location "/">
         SetHandler mock-llm
+    </Location>
+    <Location "/used">
+        APIPoolUse tls
     </Location>
 </VirtualHost>
 CONF
@@ -84,6 +88,11 @@ for (1 .. 2) {
     my $slow = chat($httpd, 'tls', headers => {'X-Mock' => 'ok slow delayms2400'});
     is $slow->{status}, 200, 'an answer that takes its time';
 }
+
+my $admin = (bless {base => $httpd->{base}, mount => '/apipool'}, 'APIPoolAdmin')->sign_in;
+is_deeply $admin->ask(GET => '/pools/tls')->{json}{locations}[1],
+    {path => '/used', url => "https://localhost:$tls/used", here => JSON::PP::false(), conditional => JSON::PP::false()},
+    'a location of a virtual host with TLS is told with https';
 
 sub arrived {
     my $records = () = slurp("$httpd->{dir}/upstream.jsonl") =~ /\n/g;

@@ -3,11 +3,12 @@
 use strict;
 use warnings;
 
+use APIPoolAdmin qw(location password_file);
 use APIPoolTest qw(private_httpd request upstream_mark upstream_since mock_port free_port);
 use Apache::Test ();
 use Test::More;
 
-my @ports = map { free_port() } 1 .. 3;
+my @ports = map { free_port() } 1 .. 4;
 my $upstream = 'http://127.0.0.1:' . mock_port();
 
 sub pool {
@@ -21,9 +22,9 @@ sub use_pool {
 }
 
 my $httpd = private_httpd(
-    files => {map { $_ => "sk-ok-$_-aaaaaaaaaaaa\nsk-ok-$_-bbbbbbbbbbbb\n" } qw(main one two)},
-    config => join '', map({"Listen 127.0.0.1:$_\n"} @ports), pool('shared', 'main'),
-    use_pool('/shared', 'shared'),
+    files => {admins => password_file(alice => 'wonderland'), map { $_ => "sk-ok-$_-aaaaaaaaaaaa\nsk-ok-$_-bbbbbbbbbbbb\n" } qw(main one two)},
+    config => join '', map({"Listen 127.0.0.1:$_\n"} @ports), pool('shared', 'main'), pool('idle', 'main'),
+    use_pool('/shared', 'shared'), use_pool('/replaced', 'idle'), use_pool('/replaced/', 'shared'), location('/apipool'),
     "<VirtualHost 127.0.0.1:$ports[0]>\nServerName one.test\n", pool('main', 'one'),
     use_pool('/v1', 'main'), "</VirtualHost>\n",
     "<VirtualHost 127.0.0.1:$ports[1]>\nServerName two.test\n", pool('main', 'two'),
@@ -33,6 +34,9 @@ my $httpd = private_httpd(
     "<Location \"/own\">\nAPIPoolUse off\nRequire all granted\n</Location>\n",
     "<Location \"/if\">\n<If \"%{HTTP:X-Pool} == 'no'\">\nAPIPoolUse off\n</If>\n</Location>\n",
     "<Location \"/status\">\nSetHandler server-status\n</Location>\n</VirtualHost>\n",
+    # behind something that ends TLS, with a location of the main server replaced
+    "<VirtualHost 127.0.0.1:$ports[3]>\nServerName https://last.test\n", use_pool('/replaced', 'off'),
+    "<Location \"/some\">\n<If \"%{HTTP:X-Pool} == 'yes'\">\nAPIPoolUse shared\n</If>\n</Location>\n</VirtualHost>\n",
 );
 
 sub ask {
@@ -64,6 +68,28 @@ is_deeply [ask($ports[2], '/own/x')], [404], '... but for what is off';
 is_deeply [ask($ports[2], '/status')], [200], '... or has a handler';
 is_deeply [(ask($ports[2], '/if/x'))[0, 1]], [200, '/main/if/x'], '<If> decides for each request: yes';
 is_deeply [ask($ports[2], '/if/x', 'x-pool' => 'no')], [404], '... and no';
+# The admin API tells where a pool is used, and which of that this virtual host serves itself: "here".
+sub locations {
+    my ($port, $pool) = @_;
+    my $admin = bless {base => "http://127.0.0.1:$port", mount => '/apipool'}, 'APIPoolAdmin';
+    my $locations = $admin->sign_in->ask(GET => "/pools/$pool")->{json}{locations};
+    return [sort map { my $one = $_; join ' ', "$one->{path}:", $one->{url}, grep { $one->{$_} } qw(here conditional) } @$locations];
+}
+
+my $main = "http://localhost:$httpd->{port}";
+# Its first port, since its ServerName has none.
+my @mains = ("/shared: $main/shared", "/replaced: $main/replaced");
+my @hosts = ("/theirs: http://two.test:$ports[1]/theirs", ": http://all.test:$ports[2]", "/some: https://last.test:$ports[3]/some");
+is_deeply locations($httpd->{port}, 'shared'), [sort map({"$_ here"} @mains), @hosts[0, 1], "$hosts[2] conditional"],
+    'the main server serves its own locations';
+is_deeply locations($ports[1], 'shared'), [sort map({"$_ here"} @mains, $hosts[0]), $hosts[1], "$hosts[2] conditional"],
+    "a virtual host its own and the main server's";
+is_deeply locations($ports[3], 'shared'), [sort "$mains[0] here", $mains[1], @hosts[0, 1], "$hosts[2] here conditional"],
+    '... but for those that it replaces';
+is_deeply locations($ports[0], 'main'), ["/v1: http://one.test:$ports[0]/v1 here"], 'a pool of a virtual host is used there';
+is_deeply locations($ports[1], 'main'), ["/v1: http://two.test:$ports[1]/v1 here"], '... and its namesake in another one';
+is_deeply locations($ports[0], 'idle'), [], 'a pool whose only location another APIPoolUse replaces is used nowhere';
+
 unlike $httpd->log, qr/AP0050: pool \S+: \S+: [^2] keys/, 'each key file has been read into one pool, once';
 
 done_testing;

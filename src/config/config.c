@@ -11,6 +11,8 @@
 #include <apr_strings.h>
 #include <math.h>
 
+#include "server_address.h"
+
 #define PICK(base, add, field, unset) ((add)->field != (unset) ? (add)->field : (base)->field)
 
 static const apipool_endpoint_t default_endpoints[] = {
@@ -267,6 +269,9 @@ static int resolve_uses(apr_pool_t *p, server_rec *s)
     int faults = 0;
     for (int i = 0; i < uses->nelts; i++) {
         apipool_use_t *use = APR_ARRAY_IDX(uses, i, apipool_use_t *);
+        if (!use->name) {
+            continue;
+        }
         use->pool = apipool_config_find_pool(use->server, use->name);
         if (!use->pool) {
             ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
@@ -411,6 +416,16 @@ static void warn_of_program(apr_pool_t *p, server_rec *main_server)
     }
 }
 
+/* A virtual host without directives of this module shares the main server's configuration. */
+static void note_addresses(apr_pool_t *p, server_rec *main_server)
+{
+    for (server_rec *s = main_server; s; s = s->next) {
+        if (s == main_server || has_share(s)) {
+            apipool_config_server(s)->address = apipool_server_address(p, s);
+        }
+    }
+}
+
 int apipool_config_check(apr_pool_t *p, server_rec *main_server)
 {
     apr_array_header_t *pools = apipool_config_all_pools(p, main_server);
@@ -421,6 +436,7 @@ int apipool_config_check(apr_pool_t *p, server_rec *main_server)
     for (server_rec *s = main_server; s; s = s->next) {
         faults += resolve_uses(p, s) + check_share(s, pools);
     }
+    note_addresses(p, main_server);
     for (int i = 0; i < pools->nelts; i++) {
         const apipool_pool_conf_t *pool = APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *);
         const apipool_pool_conf_t *copy = find_copy(p, pool, identities);

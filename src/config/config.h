@@ -123,8 +123,9 @@ typedef struct {
 
 /* One APIPoolUse. Directory configurations share it, so the name is resolved only once. */
 typedef struct {
-    const char *name;
-    const char *mount; /* path of the <Location>, without trailing slash; "" for a server */
+    const char *name;   /* NULL: off */
+    const char *mount;  /* path of the <Location>, without trailing slash; "" for a server */
+    int is_conditional; /* in <If> or <Else> */
     server_rec *server;
     const char *file;
     int line;
@@ -146,7 +147,8 @@ typedef struct {
 
 typedef struct {
     apr_array_header_t *pools;      /* apipool_pool_conf_t * */
-    apr_array_header_t *uses;       /* apipool_use_t * */
+    apr_array_header_t *uses;       /* apipool_use_t *, in the order of the configuration */
+    const char *address;            /* scheme, host and port for clients; see server_address.h */
     apipool_pool_conf_t *open_pool; /* the <APIPool> being read */
     apr_uint32_t capacity;          /* slots; of a virtual host its share, 0: all */
     apr_uint32_t client_capacity;   /* the same for clients */

@@ -9,12 +9,12 @@
 #include "ascii.h"
 #include "dbm.h"
 
-/* The path prefix that requests lose: that of the enclosing <Location>, or none for a whole
+/* Sets the path prefix that requests lose: that of the enclosing <Location>, or none for a whole
  * server. */
-static const char *find_mount(cmd_parms *cmd, const char **mount)
+static const char *find_mount(cmd_parms *cmd, apipool_use_t *use)
 {
     const ap_directive_t *d = cmd->directive->parent;
-    *mount = "";
+    use->mount = "";
     for (; d && ap_cstr_casecmp(d->directive, "<VirtualHost"); d = d->parent) {
         if (!ap_cstr_casecmp(d->directive, "<Location")) {
             const char *args = d->args;
@@ -30,9 +30,10 @@ static const char *find_mount(cmd_parms *cmd, const char **mount)
             while (len && path[len - 1] == '/') {
                 path[--len] = '\0';
             }
-            *mount = path;
+            use->mount = path;
             return NULL;
         }
+        use->is_conditional = 1;
         if (ap_cstr_casecmpn(d->directive, "<If", 3) &&
             ap_cstr_casecmpn(d->directive, "<Else", 5)) {
             return apr_psprintf(cmd->pool,
@@ -54,15 +55,13 @@ const char *apipool_directive_use(cmd_parms *cmd, void *dirv, const char *name)
         return err;
     }
     dir->use = use;
-    if (!ap_cstr_casecmp(name, "off")) {
-        return NULL;
-    }
-    *use = (apipool_use_t){.name = name,
+    *use = (apipool_use_t){.name = ap_cstr_casecmp(name, "off") ? name : NULL,
                            .server = cmd->server,
                            .file = cmd->directive->filename,
                            .line = cmd->directive->line_num};
     APR_ARRAY_PUSH(apipool_config_server(cmd->server)->uses, apipool_use_t *) = use;
-    return find_mount(cmd, &use->mount);
+    err = find_mount(cmd, use);
+    return use->name ? err : NULL;
 }
 
 const char *apipool_directive_expose(cmd_parms *cmd, void *dir, int on)

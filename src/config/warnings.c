@@ -6,6 +6,8 @@
 #include <apr_strings.h>
 #include <util_cfgtree.h>
 
+#include "server_address.h"
+
 /* Whether the directives that verify an upstream are set. */
 typedef struct {
     int engine, required, authority;
@@ -64,23 +66,11 @@ static void read_level(apr_pool_t *p, const ap_directive_t *nodes, const char *u
     }
 }
 
-/* The directives in the section of a virtual host; NULL for the main server. */
-static const ap_directive_t *virtual_host(const server_rec *s)
-{
-    const ap_directive_t *node = s->is_virtual ? ap_conftree : NULL;
-    while (node &&
-           (!is_section(node, "<VirtualHost") || node->line_num != (int)s->defn_line_number ||
-            strcmp(node->filename, s->defn_name))) {
-        node = node->next;
-    }
-    return node ? node->first_child : NULL;
-}
-
 /* A virtual host's settings override the main server's; <Proxy> sections override both. */
 static settings_t settings_of(apr_pool_t *p, const server_rec *s, const char *url)
 {
     settings_t settings = {0, 0, 0};
-    const ap_directive_t *own = virtual_host(s);
+    const ap_directive_t *own = apipool_server_section(s);
     read_level(p, ap_conftree, NULL, &settings);
     read_level(p, own, NULL, &settings);
     read_level(p, ap_conftree, url, &settings);

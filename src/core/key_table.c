@@ -56,9 +56,11 @@ static void trim(const char **text, apr_size_t *len)
 static int is_named(const char *text, apr_size_t len, const char *name)
 {
     apr_size_t i = 0;
-    while (
-        i < len && name[i] &&
-        (apipool_ascii_lower(text[i]) == name[i] || (memchr(" -", text[i], 2) && name[i] == '_'))) {
+    while (i < len && name[i]) {
+        int is_blank = text[i] == ' ' || text[i] == '-';
+        if (apipool_ascii_lower(text[i]) != name[i] && !(is_blank && name[i] == '_')) {
+            return 0;
+        }
         i++;
     }
     return i == len && !name[i];
@@ -79,13 +81,18 @@ static int is_key_column(signed char column)
     return column >= 0 && !strcmp(columns[(int)column].member, "key");
 }
 
+static int is_delimiter(char c)
+{
+    return c == ',' || c == ';' || c == '|' || c == '\t';
+}
+
 /* No line with a key in it is a head. */
 int apipool_key_table_begin(apipool_key_list_t *list)
 {
     const char *at = list->head, *end = at + list->head_len;
     apr_size_t first = 0;
     int has_key = 0;
-    while (first < list->head_len && !memchr(",;|\t", list->head[first], 4)) {
+    while (first < list->head_len && !is_delimiter(list->head[first])) {
         first++;
     }
     list->delimiter = first < list->head_len ? list->head[first] : ',';
@@ -115,11 +122,13 @@ static json_t *value_of(int kind, const char *text, apr_size_t len)
             return json_boolean(i % 2);
         }
     }
-    int is_number = kind == NUMBER || kind == LIMIT;
-    for (apr_size_t i = 0; i < len; i++) {
-        is_number = is_number && text[i] >= '0' && text[i] <= '9' && len <= 10;
+    int is_number = len <= 10 && (kind == NUMBER || kind == LIMIT);
+    json_int_t number = 0;
+    for (apr_size_t i = 0; is_number && i < len; i++) {
+        is_number = text[i] >= '0' && text[i] <= '9';
+        number = number * 10 + (text[i] - '0');
     }
-    return is_number ? json_integer(atoll(text)) : json_stringn(text, len);
+    return is_number ? json_integer(number) : json_stringn(text, len);
 }
 
 static int set_cell(json_t *object, signed char column, const char *text, apr_size_t len)

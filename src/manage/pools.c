@@ -6,6 +6,7 @@
 
 #include "configured.h"
 #include "lifecycle.h"
+#include "locations.h"
 #include "maintenance.h"
 #include "render.h"
 #include "stats.h"
@@ -197,6 +198,7 @@ apr_status_t apipool_manage_pool(server_rec *s, apr_uint32_t index, apr_pool_t *
                             (json_int_t)sum.in_flight, "maintenance",
                             render_maintenance(&maintenance), "fault", apipool_lifecycle_fault());
         apipool_render_counters(*result, &stats.counters);
+        json_object_set_new(*result, "locations", apipool_manage_locations(s, pool));
         json_object_set_new(*result, "settings", settings_of(pool, p));
     }
     return rv;

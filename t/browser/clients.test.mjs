@@ -13,7 +13,7 @@ before(async () => {
 after(() => browser.close());
 
 test('a client is made, its key is shown once and works, and it is switched off and deleted', async () => {
-  const page = await openPage(browser);
+  const page = await openPage(browser, { storage: { pool: 'main' } });
   await signIn(page, { view: 'clients' });
   await press(page, 'Create client');
   const dialog = page.getByRole('dialog').last();
@@ -28,6 +28,14 @@ test('a client is made, its key is shown once and works, and it is switched off 
     await page.waitForFunction((part) => document.querySelector('[data-snippet]').textContent.includes(part), text);
   }
   assert.match(await page.locator('[data-snippet]').textContent(), /model: "demo-model"/, 'with a model that it may use');
+  const urls = (await api('GET', 'pools/main')).locations.map(({ path }) => given.base + path);
+  assert.ok(urls.includes(`${given.base}/open/v1`), 'the server knows where the pool is used');
+  assert.deepEqual((await page.getByLabel('Location').locator('option').allTextContents()).filter((text) => text.includes('(pool main')), urls.map((url) => `${url} (pool main)`));
+  assert.equal(await page.getByLabel('Address of the pool').inputValue(), urls[0], 'the pool that is looked at comes first');
+  await page.getByLabel('Location').selectOption(`${given.base}/open/v1`);
+  await page.locator('[data-snippet]').getByText(`baseURL: "${given.base}/open/v1"`).waitFor();
+  await page.getByLabel('Address of the pool').fill('https://gw.example.org/ai/');
+  await page.locator('[data-snippet]').getByText('baseURL: "https://gw.example.org/ai"').waitFor();
   assert.deepEqual(await violations(page), []);
   await screenshot(page, 'client-key');
   assert.equal(await chat(key), 200, 'the key works');
@@ -80,6 +88,35 @@ test('what no server reaches is told and moved', async () => {
   await press(page.getByRole('dialog'), 'Move to…');
   await row('keys').waitFor({ state: 'detached' });
   assert.equal((await api('GET', 'pools/orphans/keys?state=active')).total, 1);
+  await noProblems(page);
+});
+
+test('a location of another virtual host is shown by its own address, the only one that works there', async () => {
+  const page = await openPage(browser);
+  const places = [{ path: '/if', url: 'http://x.test/if', here: true, conditional: true }, { path: '/v1', url: 'https://gw.test:8443/v1', here: false, conditional: false }];
+  await page.route('**/api/pools', async (route) => {
+    const answer = await route.fetch();
+    const { pools } = await answer.json();
+    await route.fulfill({ response: answer, json: { pools: pools.map((pool) => ({ ...pool, locations: pool.name === 'main' ? places : [] })) } });
+  });
+  await page.route('**/api/events', (route) => route.fulfill({ contentType: 'text/event-stream', body: '' }));
+  await signIn(page, { view: 'settings' });
+  const card = (name) => page.locator('section').filter({ has: page.getByRole('heading', { name: `Pool ${name}`, exact: true }) });
+  assert.deepEqual(await card('main').locator('ul.places li').allTextContents(), ['https://gw.test:8443/v1', `${given.base}/if some requests only`]);
+  await card('import').getByText('No location uses this pool').waitFor();
+  for (const [name, pool] of [['reached', 'main'], ['not-reached', 'import']]) {
+    await openView(page, 'clients');
+    await press(page, 'Create client');
+    const dialog = page.getByRole('dialog').last();
+    await dialog.getByLabel('Name').fill(name);
+    await dialog.getByLabel(pool, { exact: true }).check();
+    await press(dialog, 'Create client');
+    await page.locator('[data-client-key]').waitFor();
+    assert.equal(await page.locator('[data-snippet]').count(), pool === 'main' ? 1 : 0, pool);
+    await page.getByText(pool === 'main' ? "curl 'https://gw.test:8443/v1/chat/completions'" : 'no location uses a pool that this client may use').waitFor();
+    await press(page, 'I have copied it');
+    await api('DELETE', `clients/${name}`);
+  }
   await noProblems(page);
 });
 

@@ -83,6 +83,16 @@ test('every view on a phone, nothing wider than it', async () => {
   await openView(page, 'keys');
   await page.locator('[data-on-click=import]').click();
   assert.ok(await page.evaluate(() => document.querySelector('dialog').getBoundingClientRect().width) <= 360);
+  await page.keyboard.press('Escape');
+  await openView(page, 'clients');
+  await press(page, 'Create client');
+  await page.getByRole('dialog').getByLabel('Name').fill('on-a-phone');
+  await press(page.getByRole('dialog').last(), 'Create client');
+  await page.locator('[data-client-key]').waitFor();
+  assert.ok(await page.locator('dialog').last().evaluate((one) => one.scrollWidth <= one.clientWidth), 'a key with its examples fits');
+  await noViolations(page, 'a key on a phone');
+  await press(page, 'I have copied it');
+  await api('DELETE', 'clients/on-a-phone');
   await noProblems(page);
 });
 

@@ -491,7 +491,7 @@ static void what_is_to_be_json_is_nothing_else(void **unused)
 /* Cuts a list off in any state. */
 static void nothing_of_a_key_stays(void **unused)
 {
-    static const char *const texts[] = {"sk-secret", "[\"sk-secret", "[{\"key\":\"sk-secret\"",
+    static const char *const texts[] = {"sk-secret",    "[\"sk-secret",   "[{\"key\":\"sk-secret\"",
                                         "sk-secret\n,", "key\nsk-secret", "{\"key\":\"sk-secret"};
     apipool_key_sink_t nobody = {0};
     apipool_key_list_t list;

@@ -4,12 +4,12 @@ import { patchJson, paths, post } from '../api.js';
 import { copy } from '../components/copy.js';
 import { openDialog } from '../components/dialog.js';
 import { say } from '../components/news.js';
-import { button, errorText, fault, field, fieldIds } from '../components/parts.js';
+import { button, choice, errorText, fault, field, fieldIds } from '../components/parts.js';
 import { t } from '../i18n.js';
 import { state } from '../state.js';
 import { load, save } from '../storage.js';
 import { flag, html } from '../template.js';
-import { snippets } from './snippets.js';
+import { addresses, snippets } from './snippets.js';
 
 const LIMITS = ['rpm', 'tpm', 'tokens_per_day', 'concurrency'];
 const UNLISTED = 'unlisted'; // an endpoint: paths that the module does not know
@@ -96,35 +96,54 @@ export async function openClient(client) {
   return Boolean(saved);
 }
 
+/** Clients may have another address for a location, that of a proxy: it is remembered. */
+function baseFor(url) {
+  const [of, base] = (load('base') ?? '').split(' ');
+  return base && of === url ? base : url;
+}
+
+/** Where the pools of a client are, which of them the examples show, and these. */
+function examples({ ids, places, url, base, language }, key, model) {
+  if (!places.length) {
+    return html`<p class="notice warn" data-unused>${t('clients.unused')}</p>`;
+  }
+  return html`${places.length < 2 ? '' : choice(ids('place'), { name: 'place', label: t('clients.place'), value: url, change: 'place',
+    options: places.map((place) => [place.url, t(place.conditional ? 'location.conditional' : 'location.of', place)]) })}
+    <div class="field"><label for="${ids('base')}">${t('clients.base')}</label>
+      <input id="${ids('base')}" type="url" value="${base}" data-on-input="base" autocomplete="off" aria-describedby="${ids('hint')}"><p class="hint" id="${ids('hint')}">${t('clients.base_hint')}</p></div>
+    <div class="segments" role="group" aria-label="${t('clients.snippets')}">${Object.keys(snippets).map((one) => button({ name: 'language', value: one, text: t(`snippet.${one}`), pressed: one === language }))}</div>
+    <div class="copyable"><pre tabindex="0" role="region" aria-label="${t(`snippet.${language}`)}"><code data-snippet="${language}">${snippets[language](base, key, model)}</code></pre>
+    ${button({ name: 'copySnippet', text: t('action.copy'), icon: 'copy' })}</div>`;
+}
+
 /** The key of a new client, which nobody is shown again. */
-function showKey({ name, key, models }) {
+function showKey({ name, key, models, pools }) {
   const model = models[0] ?? 'MODEL';
-  const ids = fieldIds();
-  let base = load('base') ?? `${location.origin}/v1`;
-  let language = 'curl';
+  const places = addresses(pools);
+  const it = { ids: fieldIds(), places, url: places[0]?.url, base: baseFor(places[0]?.url), language: 'curl' };
   return openDialog({
     title: () => t('clients.created', { name }),
     kind: 'large',
     locked: true,
     body: () => html`<div class="stack"><p class="notice warn">${t('clients.once')}</p>
       <div class="copyable"><code class="secret" data-client-key>${key}</code>${button({ name: 'copyKey', text: t('action.copy'), icon: 'copy', kind: 'main' })}</div>
-      <div class="field"><label for="${ids('base')}">${t('clients.base')}</label>
-        <input id="${ids('base')}" type="url" value="${base}" data-on-input="base" autocomplete="off" aria-describedby="${ids('hint')}"><p class="hint" id="${ids('hint')}">${t('clients.base_hint')}</p></div>
-      <div class="segments" role="group" aria-label="${t('clients.snippets')}">${Object.keys(snippets).map((one) => button({ name: 'language', value: one, text: t(`snippet.${one}`), pressed: one === language }))}</div>
-      <div class="copyable"><pre tabindex="0" role="region" aria-label="${t(`snippet.${language}`)}"><code data-snippet="${language}">${snippets[language](base, key, model)}</code></pre>
-      ${button({ name: 'copySnippet', text: t('action.copy'), icon: 'copy' })}</div>
+      ${examples(it, key, model)}
       <footer>${button({ name: 'kept', text: t('clients.kept'), kind: 'main' })}</footer></div>`,
     handlers: {
       kept: (self) => self.close(),
       copyKey: () => copy(key, t('clients.key')),
-      copySnippet: () => copy(snippets[language](base, key, model), t(`snippet.${language}`)),
+      copySnippet: () => copy(snippets[it.language](it.base, key, model), t(`snippet.${it.language}`)),
       language: (self, element) => {
-        language = element.dataset.value;
+        it.language = element.dataset.value;
+        self.show();
+      },
+      place: (self, { value }) => {
+        Object.assign(it, { url: value, base: baseFor(value) });
         self.show();
       },
       base: (self, input) => {
-        base = input.value.replace(/\/+$/, '');
-        save('base', base);
+        it.base = input.value.trim().replace(/\/+$/, '');
+        save('base', `${it.url} ${it.base}`);
         self.show();
       },
     },

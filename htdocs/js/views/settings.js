@@ -9,6 +9,7 @@ import { t } from '../i18n.js';
 import { isAdmin, state, takePools } from '../state.js';
 import { html } from '../template.js';
 import { View } from '../view.js';
+import { addresses } from './snippets.js';
 import { maintain, maintenanceSwitch, outages, serve } from './maintenance.js';
 
 const LEVELS = ['error', 'warn', 'info', 'debug'];
@@ -109,12 +110,19 @@ function upstreamRow(upstream) {
   return html`<tr role="row">${UPSTREAM.map((name) => html`<td role="cell" data-label="${t(`upstream.${name}`)}"><span>${shown[name]}</span></td>`)}</tr>`;
 }
 
+function places({ name }) {
+  const list = addresses([name]).map(({ url, conditional }) => html`<li><code>${url}</code>${conditional ? html` <span class="hint">${t('location.some')}</span>` : ''}</li>`);
+  return html`<div class="places-of"><h3>${t('settings.places')}</h3>
+    ${list.length ? html`<ul class="places">${list}</ul>` : html`<p class="notice warn">${t('settings.unused')}</p>`}</div>`;
+}
+
 function poolCard(pool) {
   return html`<section class="card" aria-labelledby="pool-${pool.name}"><h2 id="pool-${pool.name}">${t('settings.pool', { name: pool.name })}</h2>
     ${pool.name === state.pool ? '' : outages(pool)}${maintenanceSwitch(pool)}
     <div class="scroll" tabindex="0" role="group" aria-label="${t('settings.upstreams_of', { name: pool.name })}"><table role="table" class="cards">
     <thead role="rowgroup"><tr role="row">${UPSTREAM.map((name) => html`<th role="columnheader" scope="col">${t(`upstream.${name}`)}</th>`)}</tr></thead>
     <tbody role="rowgroup">${pool.upstreams.map(upstreamRow)}</tbody></table></div>
+    ${places(pool)}
     ${facts(Object.entries(SETTINGS).map(([name, show]) => [t(`setting.${name}`), show(pool.settings[name])]))}</section>`;
 }
 
