@@ -9,6 +9,7 @@
 #include "config.h"
 #include "cors.h"
 #include "credential.h"
+#include "deleted.h"
 #include "gate.h"
 #include "key_files.h"
 #include "lifecycle.h"
@@ -131,7 +132,8 @@ static apr_status_t open_pool(apipool_pool_conf_t *pool, int may_import, apr_poo
         return rv;
     }
     rv = apipool_workers_define(pool, pconf);
-    return rv == APR_SUCCESS ? apipool_key_files_import(may_import ? segment : NULL, pool) : rv;
+    return rv == APR_SUCCESS ? apipool_key_files_import(may_import ? segment : NULL, pool, ptemp)
+                             : rv;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
@@ -152,6 +154,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     int may_import = apipool_lifecycle_hold(pconf, main_server, ptemp);
     for (int i = 0; rv == APR_SUCCESS && i < pools->nelts; i++) {
         rv = open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), may_import, pconf, ptemp);
+    }
+    if (rv == APR_SUCCESS && may_import) {
+        apipool_deleted_drop_unused(segment);
     }
     apipool_lifecycle_release();
     if (rv != APR_SUCCESS) {

@@ -25,7 +25,7 @@
 #define APIPOOL_API_NAME        "pools"
 #define APIPOOL_SESSION_LONGEST (366 * 86400) /* longest life time of a session in seconds */
 
-#define APIPOOL_API_VERSION "9"
+#define APIPOOL_API_VERSION "10"
 
 struct server_rec;
 struct request_rec;
@@ -163,6 +163,7 @@ typedef struct {
 
 typedef struct {
     apr_uint32_t matched, done;
+    apr_uint32_t listed; /* of deleted keys: in key files, which will not bring them back */
     apr_array_header_t *done_ids; /* apr_uint64_t: for the audit line */
     apr_array_header_t *failed;   /* apr_uint64_t: given ids that the pool does not have */
 } apipool_key_changed_t;

@@ -6,11 +6,15 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "config.h"
+#include "deleted.h"
+#include "key_files.h"
 #include "keys.h"
 #include "lifecycle.h"
 #include "listing.h"
 #include "recovery.h"
 #include "throttle.h"
+#include "view.h"
 
 #define LOCK_FAILED "the lock of the shared memory could not be taken"
 
@@ -20,6 +24,7 @@ typedef struct {
     const apipool_key_change_t *change;
     apipool_key_patch_t patch; /* for an edit */
     apr_hash_t *chosen;        /* ids, each pointing to itself */
+    apr_hash_t *listed;        /* for a deletion: those of key files, likewise */
     apipool_key_changed_t *result;
     apr_pool_t *p;
 } work_t;
@@ -85,6 +90,42 @@ static int is_chosen(const work_t *work, const apipool_key_image_t *image)
 
 /* --- The change --- */
 
+static const apipool_pool_conf_t *configured(apr_uint32_t pool, apr_pool_t *p)
+{
+    const apr_array_header_t *pools = apipool_config_all_pools(p, ap_server_conf);
+    for (int i = 0; i < pools->nelts; i++) {
+        const apipool_pool_conf_t *conf = APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *);
+        if (conf->index == pool) {
+            return conf;
+        }
+    }
+    return NULL;
+}
+
+/* Finds the keys that a key file would bring back, and makes sure that they can be remembered. */
+static apr_status_t find_listed(work_t *work, const char **error)
+{
+    const apipool_pool_conf_t *conf = configured(work->pool, work->p);
+    apipool_deleted_drop_lifted(work->segment);
+    for (int i = 0; conf && conf->key_files->nelts && i < work->result->done_ids->nelts; i++) {
+        const apr_uint64_t *id = &APR_ARRAY_IDX(work->result->done_ids, i, apr_uint64_t);
+        apipool_lease_t secret = {.longest = 0};
+        if (apipool_view_secret(work->segment, work->pool, *id, &secret) == APR_SUCCESS &&
+            apipool_key_files_list(conf, secret.key, secret.len)) {
+            apr_hash_set(work->listed, id, sizeof(*id), id);
+        }
+        apipool_lease_wipe(&secret);
+        apipool_segment_give_way(work->segment);
+    }
+    work->result->listed = apr_hash_count(work->listed);
+    if (work->result->listed <= apipool_deleted_room(work->segment)) {
+        return APR_SUCCESS;
+    }
+    *error = "There is no room to remember these deletions; remove the lines of deleted keys from "
+             "the key files, then restart httpd gracefully.";
+    return APR_ENOMEM;
+}
+
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     work_t *work = ctx;
@@ -102,6 +143,9 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         *error = "There is no room for labels; raise APIPoolCapacity, then stop and start httpd.";
         rv = APR_ENOMEM;
     }
+    if (rv == APR_SUCCESS && work->change->action == APIPOOL_DO_DELETE) {
+        rv = find_listed(work, error);
+    }
     *changes = work->result->matched > 0;
     return rv;
 }
@@ -113,7 +157,17 @@ static int write_key(void *ctx, apipool_key_image_t *image)
     if (chosen && work->change->action == APIPOOL_DO_EDIT) {
         apipool_key_patch_image(&work->patch, image);
     }
+    image->stays_deleted = apr_hash_get(work->listed, &image->id, sizeof(image->id)) != NULL;
     return !chosen || work->change->action == APIPOOL_DO_EDIT;
+}
+
+static apr_status_t remove_one(const work_t *work, apr_uint64_t id)
+{
+    apr_status_t rv = apipool_pool_remove(work->segment, work->pool, id);
+    int is_listed = apr_hash_get(work->listed, &id, sizeof(id)) != NULL;
+    return rv == APR_SUCCESS && is_listed && !apipool_deleted_add(work->segment, work->pool, id)
+               ? APR_ENOSPC
+               : rv;
 }
 
 /* A key that was removed meanwhile is no failure. Durable changes cannot meet that, as only one
@@ -125,7 +179,7 @@ static apr_status_t apply_one(const work_t *work, apr_uint64_t id)
     case APIPOOL_DO_EDIT:
         return apipool_pool_edit(work->segment, work->pool, id, &work->patch);
     case APIPOOL_DO_DELETE:
-        return apipool_pool_remove(work->segment, work->pool, id);
+        return remove_one(work, id);
     case APIPOOL_DO_RESET:
         rv = apipool_pool_reset(work->segment, work->pool, id);
         break;
@@ -157,6 +211,7 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
                    .change = change,
                    .patch = {.edit = change->edit, .upstream = APIPOOL_NONE},
                    .chosen = apr_hash_make(p),
+                   .listed = apr_hash_make(p),
                    .result = result,
                    .p = p};
     apipool_store_change_t lasting = {

@@ -100,7 +100,8 @@ export default {
   'about.reset': 'Cooldowns, errors in a row and the states they led to are cleared, and the keys are used again at once. Disabled keys stay disabled.',
 
   'delete.key': 'Delete this key?', 'delete.key_text': '{key} with the id {id} in the pool {pool}.', 'delete.key_about': 'Its statistics are deleted too. This cannot be undone.',
-  'delete.key_done': '{key} is deleted.', 'delete.client': 'Delete this client?',
+  'delete.key_done': '{key} is deleted.',
+  'delete.listed': ['A key file has it: the file will not bring it back, and you can remove its line.', 'Key files have {n} of them: the files will not bring them back, and you can remove their lines.'], 'delete.client': 'Delete this client?',
   'delete.client_text': '{name}.', 'delete.client_about': 'Its key is refused at once. This cannot be undone.', 'delete.client_done': '{name} is deleted.',
 
   'fact.state': 'State', 'fact.upstream': 'Upstream', 'fact.id': 'Id', 'fact.added': 'Added', 'fact.used': 'Last used', 'fact.requests': 'Requests',

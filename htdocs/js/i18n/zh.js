@@ -100,7 +100,8 @@ export default {
   'about.reset': '清除冷却、连续错误以及由此造成的状态，密钥立即恢复使用。已停用的密钥保持停用。',
 
   'delete.key': '删除这个密钥？', 'delete.key_text': '密钥池 {pool} 中的 {key}，ID 为 {id}。', 'delete.key_about': '统计数据会一并删除，且无法撤销。',
-  'delete.key_done': '{key} 已删除。', 'delete.client': '删除这个客户端？',
+  'delete.key_done': '{key} 已删除。',
+  'delete.listed': '其中 {n} 个仍列在密钥文件中：文件不会再把它们加回来，可以从文件中删去这些行。', 'delete.client': '删除这个客户端？',
   'delete.client_text': '{name}。', 'delete.client_about': '其密钥立即失效，且无法恢复。', 'delete.client_done': '{name} 已删除。',
 
   'fact.state': '状态', 'fact.upstream': '上游', 'fact.id': 'ID', 'fact.added': '添加时间', 'fact.used': '最近使用', 'fact.requests': '请求',

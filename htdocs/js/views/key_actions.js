@@ -23,6 +23,10 @@ export async function checkOne(key) {
   return result;
 }
 
+/** A key file does not bring back what is deleted, and its line is of no use any longer. */
+const andListed = (first, result) => (result?.in_key_files
+  ? t('list.then', { first, then: t('delete.listed', { count: result.in_key_files, n: result.in_key_files }) }) : first);
+
 /** A masked key may look like another one; before it is deleted its id is told as well. Resolves with whether it is gone. */
 export function deleteOne(key) {
   return confirm({
@@ -31,8 +35,8 @@ export function deleteOne(key) {
     about: t('delete.key_about'),
     verb: t('action.delete'),
     work: async () => {
-      await remove(paths.key(key.pool, key.id));
-      say(t('delete.key_done', { key: nameOf(key) }));
+      const result = await remove(paths.key(key.pool, key.id));
+      say(andListed(t('delete.key_done', { key: nameOf(key) }), result));
     },
   });
 }
@@ -49,7 +53,7 @@ function describe({ count, keys, target, query, pool }) {
 
 async function act(action, { pool, target }) {
   const result = await post(`${paths.keys(pool)}/actions`, { action, ...target });
-  say(t(`many.${action}_done`, { count: result.done, n: result.done }));
+  say(andListed(t(`many.${action}_done`, { count: result.done, n: result.done }), result));
   return result;
 }
 
