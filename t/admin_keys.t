@@ -114,6 +114,8 @@ is $rejected->{reason_code}, 'R06', '... with a code for programs';
 ok $rejected->{reason} && $rejected->{next_probe_at}, '... and when it is asked about again';
 my $checked = $admin->ask(POST => "/pools/main/keys/$rejected->{id}/check")->{json};
 is_deeply [@$checked{qw(valid balance currency)}], [JSON::PP::false, undef, undef], 'a check asks the upstream, which says no';
+is_deeply [@$checked{qw(status state)}, $checked->{vendor}{code}], [401, 'invalid', 'invalid_api_key'], '... in which words, and what the key is then';
+unlike $checked->{vendor}{message}, qr/\Q$bad/, '... but not the key';
 $done = $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'reset', ids => [$rejected->{id}]})->{json};
 is $done->{done}, 1, 'a reset forgets it';
 is_deeply states(), {total => 6, disabled => 5, active => 1}, '... and the key is active';

@@ -85,7 +85,7 @@ export default {
   'sort.label': 'label', 'sort.upstream': 'upstream', 'sort.state': 'state', 'sort.success_rate': 'success', 'sort.rpm': 'RPM', 'sort.tpm': 'TPM',
   'sort.rpd': 'RPD', 'sort.tpd': 'TPD', 'sort.balance': 'balance', 'sort.last_used_at': 'last used', 'sort.errors': 'errors',
 
-  'check.valid': '{key} is accepted.', 'check.refused': '{key} is refused.', 'check.unknown': 'Nothing is known about {key}.', 'check.balance': 'Balance: {money}.',
+  'check.valid': '{key} is accepted.', 'check.refused': '{key} is refused.', 'check.unknown': 'Nothing is known about {key}.', 'check.balance': 'Balance: {money}.', 'check.state': 'State now: {state}.',
 
   'many.enable': ['Enable {n} key?', 'Enable {n} keys?'], 'many.disable': ['Disable {n} key?', 'Disable {n} keys?'],
   'many.delete': ['Delete {n} key?', 'Delete {n} keys?'], 'many.check': ['Check {n} key?', 'Check {n} keys?'], 'many.reset': ['Reset {n} key?', 'Reset {n} keys?'],

@@ -85,7 +85,7 @@ export default {
   'sort.label': '标签', 'sort.upstream': '上游', 'sort.state': '状态', 'sort.success_rate': '成功率', 'sort.rpm': ' RPM', 'sort.tpm': ' TPM',
   'sort.rpd': ' RPD', 'sort.tpd': ' TPD', 'sort.balance': '余额', 'sort.last_used_at': '最近使用', 'sort.errors': '错误数',
 
-  'check.valid': '{key} 有效。', 'check.refused': '{key} 被拒绝。', 'check.unknown': '无法判断 {key} 是否有效。', 'check.balance': '余额：{money}。',
+  'check.valid': '{key} 有效。', 'check.refused': '{key} 被拒绝。', 'check.unknown': '无法判断 {key} 是否有效。', 'check.balance': '余额：{money}。', 'check.state': '当前状态：{state}。',
 
   'many.enable': '启用 {n} 个密钥？', 'many.disable': '停用 {n} 个密钥？',
   'many.delete': '删除 {n} 个密钥？', 'many.check': '检查 {n} 个密钥？', 'many.reset': '重置 {n} 个密钥？',

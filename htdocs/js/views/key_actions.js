@@ -2,6 +2,7 @@
 // What is done with keys that are there: one or many of them.
 import { paths, post, remove } from '../api.js';
 import { confirm } from '../components/dialog.js';
+import { vendorText } from '../components/key_state.js';
 import { say } from '../components/news.js';
 import { moneys } from '../format.js';
 import { t } from '../i18n.js';
@@ -18,8 +19,10 @@ export async function checkOne(key) {
   const result = await post(`${paths.key(key.pool, key.id)}/check`, {});
   const verdict = { true: 'valid', false: 'refused', null: 'unknown' }[String(result.valid)];
   const balance = result.balance === null ? '' : t('check.balance', { money: moneys(result.balances) });
-  say([t(`check.${verdict}`, { key: nameOf(key) }), balance, result.valid ? '' : result.detail].filter(Boolean).reduce((first, then) => t('list.then', { first, then })),
-    result.valid === false ? 'bad' : 'good');
+  const after = result.state && t('check.state', { state: t(`state.${result.state}`) });
+  const isPlain = result.valid && result.state === 'active';
+  say([t(`check.${verdict}`, { key: nameOf(key) }), balance, isPlain ? '' : result.detail, vendorText(result.vendor), after].filter(Boolean).reduce((first, then) => t('list.then', { first, then })),
+    result.valid === false || result.state === 'quota' ? 'bad' : 'good');
   return result;
 }
 
