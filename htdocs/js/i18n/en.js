@@ -51,7 +51,7 @@ export default {
 
   'tile.rpm': 'RPM', 'tile.rpm.hint': 'requests, last minute', 'tile.rpd': 'RPD', 'tile.rpd.hint': 'requests, last day',
   'tile.tpm': 'TPM', 'tile.tpm.hint': 'tokens, last minute', 'tile.tpd': 'TPD', 'tile.tpd.hint': 'tokens, last day',
-  'tile.success': 'Success', 'tile.success.hint': 'of the last requests', 'tile.ttft': 'First byte', 'tile.ttft.hint': 'moving average',
+  'tile.success': 'Success', 'tile.success.hint': 'in the chosen range', 'tile.ttft': 'First byte', 'tile.ttft.hint': 'moving average',
   'tile.latency': 'Total latency', 'tile.latency.hint': 'moving average', 'tile.in_flight': 'In flight', 'tile.in_flight.hint': 'right now',
 
   'chart.requests': 'Requests', 'chart.good': 'served', 'chart.errors': 'errors', 'chart.tokens': 'Tokens', 'chart.prompt': 'prompt',

@@ -51,7 +51,7 @@ export default {
 
   'tile.rpm': 'RPM', 'tile.rpm.hint': '最近一分钟请求数', 'tile.rpd': 'RPD', 'tile.rpd.hint': '最近一天请求数',
   'tile.tpm': 'TPM', 'tile.tpm.hint': '最近一分钟 Token 数', 'tile.tpd': 'TPD', 'tile.tpd.hint': '最近一天 Token 数',
-  'tile.success': '成功率', 'tile.success.hint': '近期请求', 'tile.ttft': '首字节延迟', 'tile.ttft.hint': '移动平均',
+  'tile.success': '成功率', 'tile.success.hint': '所选时段', 'tile.ttft': '首字节延迟', 'tile.ttft.hint': '移动平均',
   'tile.latency': '总延迟', 'tile.latency.hint': '移动平均', 'tile.in_flight': '进行中', 'tile.in_flight.hint': '当前',
 
   'chart.requests': '请求', 'chart.good': '成功', 'chart.errors': '错误', 'chart.tokens': 'Token', 'chart.prompt': '输入',
