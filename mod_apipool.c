@@ -9,6 +9,7 @@
 #include "config.h"
 #include "cors.h"
 #include "credential.h"
+#include "deleted.h"
 #include "gate.h"
 #include "key_files.h"
 #include "lifecycle.h"
@@ -115,8 +116,8 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     return apipool_config_check(pconf, s);
 }
 
-static apr_status_t open_pool(apipool_pool_conf_t *pool, int may_import, apr_pool_t *pconf,
-                              apr_pool_t *ptemp)
+/* Adds the keys of key files if `deleted` tells of which not to. */
+static apr_status_t open_pool(apipool_pool_conf_t *pool, apr_hash_t *deleted, apr_pool_t *pconf)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apr_status_t rv =
@@ -138,7 +139,7 @@ static apr_status_t open_pool(apipool_pool_conf_t *pool, int may_import, apr_poo
         return rv;
     }
     rv = apipool_workers_define(pool, pconf);
-    return rv == APR_SUCCESS ? apipool_key_files_import(may_import ? segment : NULL, pool) : rv;
+    return rv == APR_SUCCESS ? apipool_key_files_import(deleted ? segment : NULL, pool, deleted) : rv;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
@@ -157,9 +158,13 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     apr_status_t rv = APR_SUCCESS;
     int may_import = apipool_lifecycle_hold(pconf, main_server, ptemp);
+    apr_hash_t *deleted = may_import ? apipool_key_files_begin(segment, ptemp) : NULL;
     rv = apipool_scopes_settle(main_server, segment, ptemp);
     for (int i = 0; rv == APR_SUCCESS && i < pools->nelts; i++) {
-        rv = open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), may_import, pconf, ptemp);
+        rv = open_pool(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), deleted, pconf);
+    }
+    if (rv == APR_SUCCESS && deleted) {
+        apipool_key_files_end(segment, deleted);
     }
     apipool_lifecycle_release();
     if (rv != APR_SUCCESS) {

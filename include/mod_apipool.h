@@ -168,6 +168,7 @@ typedef struct {
 
 typedef struct {
     apr_uint32_t matched, done;
+    apr_uint32_t listed; /* of deleted keys: in key files, which will not bring them back */
     apr_array_header_t *done_ids; /* apr_uint64_t: for the audit line */
     apr_array_header_t *failed;   /* apr_uint64_t: given ids that the pool does not have */
 } apipool_key_changed_t;

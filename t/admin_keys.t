@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server location password_file token_for);
-use APIPoolTest qw(json mock_port chat wait_for);
+use APIPoolTest qw(json mock_port chat spew wait_for);
 use JSON::PP ();
 use Test::More;
 use Time::HiRes qw(time);
@@ -114,10 +114,13 @@ is $rejected->{reason_code}, 'R06', '... with a code for programs';
 ok $rejected->{reason} && $rejected->{next_probe_at}, '... and when it is asked about again';
 my $checked = $admin->ask(POST => "/pools/main/keys/$rejected->{id}/check")->{json};
 is_deeply [@$checked{qw(valid balance currency)}], [JSON::PP::false, undef, undef], 'a check asks the upstream, which says no';
+is_deeply [@$checked{qw(status state)}, $checked->{vendor}{code}], [401, 'invalid', 'invalid_api_key'], '... in which words, and what the key is then';
+unlike $checked->{vendor}{message}, qr/\Q$bad/, '... but not the key';
 $done = $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'reset', ids => [$rejected->{id}]})->{json};
 is $done->{done}, 1, 'a reset forgets it';
 is_deeply states(), {total => 6, disabled => 5, active => 1}, '... and the key is active';
-is $admin->ask(DELETE => "/pools/main/keys/$rejected->{id}")->{status}, 204, 'a key is removed';
+is_deeply [@{$admin->ask(DELETE => "/pools/main/keys/$rejected->{id}")}{qw(status json)}], [200, {in_key_files => 1}],
+    'a key is removed, and a key file has it';
 is $admin->ask(GET => "/pools/main/keys/$rejected->{id}")->error, '404 key_not_found', '... and gone';
 $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'enable', filter => {}});
 is chat($base, 'main', model => 'gpt-x')->{status}, 200, 'requests are served again';
@@ -292,11 +295,51 @@ my $log = $admin->{httpd}->log;
 my $who = 'AP0120: audit: user "alice" from 127\.0\.0\.1:';
 like $log, qr/$who $_/, "written down: $_"
     for "key edited \\( label weight account limits \\) in pool main: $id",
-    "action disable on keys of pool main \\(2\\): $ids[0] $ids[1]", "key deleted in pool main: $rejected->{id}",
+    "action disable on keys of pool main \\(2\\): $ids[0] $ids[1]", "key deleted in pool main, although a key file has it: $rejected->{id}",
     'keys imported into pool mine \(3000 added, 0 updated, 0 duplicates, 0 invalid\): (?:[0-9a-f]{16} ){20}and 2980 more',
     'client carol created', 'client carol edited \( models rpm \)', 'client carol edited \( concurrency \)', 'client carol deleted';
 is index($log, $_), -1, 'no secret is' for @keys, $bad, $key, 'sk-ok-more-1-aaaaaaaa', 'sk-ok-many-' . '0' x 31 . '7';
 
 is $admin->{httpd}->faults, '', 'nothing went wrong inside';
+
+# --- Keys that are deleted although a file has them ---
+
+subtest 'a deleted key stays away until it is added by hand' => sub {
+    my $httpd = $admin->{httpd};
+    my $mine = sub { [map { $_->{masked} } @{$admin->ask(GET => '/pools/mine/keys?sort=label')->{json}{keys}}] };
+    my $restart = sub {
+        my $from = length $httpd->log;
+        $httpd->restart;
+        return join "\n", substr($httpd->log, $from) =~ /AP0176: (pool mine.*)/g;
+    };
+    $admin->ask(POST => '/pools/mine/keys/actions', json => {action => 'delete', filter => {}});
+    my @listed = map {"sk-ok-listed-$_-aaaaaaaa"} 1 .. 3;
+    $admin->ask(POST => '/pools/mine/keys', type => 'text/plain', content => 'sk-ok-by-hand-1-bbbbbbbb');
+    spew("$httpd->{dir}/mine", join "\n", @listed, '');
+    is $restart->(), '', 'nothing is passed over';
+    is scalar @{$mine->()}, 4, '... and all keys are there';
+    my $deleted = $admin->ask(POST => '/pools/mine/keys/actions', json => {action => 'delete', filter => {state => 'active'}})->{json};
+    is_deeply $deleted, {matched => 4, done => 4, failed => [], in_key_files => 3}, 'the answer says how many key files have';
+    like $httpd->log, qr/action delete on keys of pool mine \(4, 3 of them in key files\)/, '... and so does the log';
+    for (1 .. 2) {
+        like $restart->(), qr/pool mine: .*\/mine: 3 lines passed over: an operator has deleted their keys/, 'a reload says what it passes over';
+        is_deeply $mine->(), [], '... and brings no key back';
+    }
+    $httpd->stop;
+    $httpd->start;
+    is_deeply $mine->(), [], '... nor does a start';
+    unlike `strings -a $httpd->{dir}/store/keys-* | grep sk-`, qr/sk-/, 'the store has no key in clear';
+    my $again = $admin->ask(POST => '/pools/mine/keys', type => 'text/plain', content => $listed[0])->{json};
+    is $again->{added}, 1, 'a key is added by hand again';
+    like $restart->(), qr/: 2 lines passed over/, '... which lifts its deletion';
+    is scalar @{$mine->()}, 1, '... and it stays';
+    spew("$httpd->{dir}/mine", "$listed[0]\n");
+    is $restart->(), '', 'a deletion of a key that no file has is forgotten';
+    spew("$httpd->{dir}/mine", "$listed[0]\n$listed[1]\n");
+    $restart->();
+    is scalar @{$mine->()}, 2, '... so that a new line in a file counts';
+    is_deeply [@{$admin->ask(POST => '/pools/mine/keys/actions', json => {action => 'delete', filter => {}})->{json}}{qw(done in_key_files)}], [2, 2],
+        'those are deleted again';
+};
 
 done_testing;

@@ -110,6 +110,11 @@ for my $vendor (sort keys %vendors) {
     is $check->{headers}{authorization}, "Bearer $key", '... asked with the key';
     is chat($httpd, $vendor, model => '')->{status}, 200, '... the other one serves';
     is scalar(grep { $_->{method} eq 'POST' } record($key)), 0, '... and it does not';
+    my ($id) = map { $_->{id} } @{$admin->ask(GET => "/pools/$vendor/keys?state=quota")->{json}{keys}};
+    my $found;
+    ok wait_for(sub { $found = $admin->ask(POST => "/pools/$vendor/keys/$id/check")->{json}; defined $found->{status} }), '... a check asks again';
+    is_deeply [@$found{qw(status state detail)}, $found->{balance} > 0], [200, 'quota', 'The upstream accepts the key, but its balance is too low.', 1],
+        '... and says what it found and what the state is';
 }
 script_vendors('balance5');
 becomes($_, {active => 2}, "$_: ... until it has the minimum") for sort keys %vendors;

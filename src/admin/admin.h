@@ -243,6 +243,9 @@ int apipool_admin_key_delete(apipool_admin_request_t *request);
 /** Reads state names separated by commas. Returns 0 if one is unknown. */
 int apipool_admin_key_states(const char *text, unsigned *states);
 
+/** For the audit line of a deletion: how many of the keys key files have; "" if none. */
+const char *apipool_admin_listed(apr_pool_t *p, const apipool_key_changed_t *changed);
+
 #define APIPOOL_ADMIN_FILTER_TEXT_MAX 255
 
 /* key_actions.c */

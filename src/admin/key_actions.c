@@ -207,13 +207,17 @@ int apipool_admin_keys_act(apipool_admin_request_t *request)
         return apipool_admin_failed(request, rv, "keys cannot be changed", &flaw);
     }
     apipool_admin_audit(request,
-                        apr_psprintf(r->pool, "action %s on keys of pool %s (%u)",
-                                     action_names[action], request->pool_name, changed.done),
+                        apr_psprintf(r->pool, "action %s on keys of pool %s (%u%s)",
+                                     action_names[action], request->pool_name, changed.done,
+                                     apipool_admin_listed(r->pool, &changed)),
                         changed.done_ids);
-    return apipool_admin_reply(r, HTTP_OK,
-                               json_pack("{s:I,s:I,s:o}", "matched", (json_int_t)changed.matched,
-                                         "done", (json_int_t)changed.done, "failed",
-                                         apipool_render_ids(changed.failed)));
+    json_t *answer = json_pack("{s:I,s:I,s:o}", "matched", (json_int_t)changed.matched, "done",
+                               (json_int_t)changed.done, "failed",
+                               apipool_render_ids(changed.failed));
+    if (action == DELETE) {
+        json_object_set_new(answer, "in_key_files", json_integer(changed.listed));
+    }
+    return apipool_admin_reply(r, HTTP_OK, answer);
 }
 
 /* --- One key --- */

@@ -156,9 +156,14 @@ static const apipool_json_member_t members[] = {
     {"limits", APIPOOL_JSON_OBJECT, .members = limits},
     {NULL}};
 
+const char *apipool_admin_listed(apr_pool_t *p, const apipool_key_changed_t *changed)
+{
+    return changed->listed ? apr_psprintf(p, ", %u of them in key files", changed->listed) : "";
+}
+
 /* Changes the key in the path. Returns DECLINED, or the status of the error sent. */
 static int change_one(apipool_admin_request_t *request, apipool_key_change_t *change,
-                      const char *what)
+                      const char *what, apr_uint32_t *listed)
 {
     request_rec *r = request->r;
     apipool_key_changed_t changed = {0};
@@ -173,7 +178,10 @@ static int change_one(apipool_admin_request_t *request, apipool_key_change_t *ch
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(request, rv, "the key cannot be changed", &flaw);
     }
-    apipool_admin_audit(request, apr_psprintf(r->pool, "%s in pool %s", what, request->pool_name),
+    *listed = changed.listed;
+    apipool_admin_audit(request,
+                        apr_psprintf(r->pool, "%s in pool %s%s", what, request->pool_name,
+                                     changed.listed ? ", although a key file has it" : ""),
                         changed.done_ids);
     return DECLINED;
 }
@@ -194,13 +202,20 @@ int apipool_admin_key_edit(apipool_admin_request_t *request)
     }
     const char *what = apr_psprintf(p, "key edited (%s )",
                                     apipool_admin_name_set(p, members, edit->set, edit->enabled));
-    status = change_one(request, &change, what);
+    apr_uint32_t ignored;
+    status = change_one(request, &change, what, &ignored);
     return status == DECLINED ? apipool_admin_key_show(request) : status;
 }
 
 int apipool_admin_key_delete(apipool_admin_request_t *request)
 {
     apipool_key_change_t change = {.action = APIPOOL_DO_DELETE};
-    int status = change_one(request, &change, "key deleted");
-    return status == DECLINED ? apipool_admin_reply_nothing(request->r) : status;
+    apr_uint32_t listed = 0;
+    int status = change_one(request, &change, "key deleted", &listed);
+    if (status != DECLINED) {
+        return status;
+    }
+    return listed ? apipool_admin_reply(request->r, HTTP_OK,
+                                        json_pack("{s:I}", "in_key_files", (json_int_t)listed))
+                  : apipool_admin_reply_nothing(request->r);
 }

@@ -43,6 +43,9 @@ const apipool_phrase_t apipool_messages_zh[] = {
      "and "
      "start httpd.",
      "没有空间存放标签或该上游的密钥；请调大 APIPoolCapacity，然后停止并重新启动 httpd。"},
+    {"There is no room to remember these deletions; remove the lines of deleted keys from the key "
+     "files, then restart httpd gracefully.",
+     "没有空间记住这些删除；请从密钥文件中删去已删除密钥的行，然后平滑重启 httpd。"},
     {"There is no room for the change.", "没有空间容纳此更改。"},
     {"Too many event streams of this location are open; each one takes a thread of httpd.",
      "此位置打开的事件流过多；每个事件流占用 httpd 的一个线程。"},

@@ -6,12 +6,16 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "config.h"
 #include "configured.h"
+#include "deleted.h"
+#include "key_files.h"
 #include "keys.h"
 #include "lifecycle.h"
 #include "listing.h"
 #include "recovery.h"
 #include "throttle.h"
+#include "view.h"
 
 #define LOCK_FAILED "the lock of the shared memory could not be taken"
 
@@ -22,6 +26,7 @@ typedef struct {
     apipool_key_patch_t patch; /* for an edit */
     apr_uint32_t to_pool;      /* the same pool, or the one that the keys move to */
     apr_hash_t *chosen;        /* ids, each pointing to itself */
+    apr_hash_t *listed;        /* for a deletion: those of key files, likewise */
     apipool_key_changed_t *result;
     apr_pool_t *p;
 } work_t;
@@ -102,6 +107,44 @@ static apr_status_t make_room(const work_t *work, int *has_room)
         work->segment, set & APIPOOL_SET_UPSTREAM ? work->patch.upstream : 0, &capacity, has_room);
 }
 
+/* Virtual hosts of one ServerName may share a pool, each with key files of its own. */
+static int is_in_key_file(const work_t *work, const apr_array_header_t *pools, apr_uint64_t id)
+{
+    apipool_lease_t secret = {.longest = 0};
+    int found = 0;
+    if (apipool_view_secret(work->segment, work->pool, id, &secret) != APR_SUCCESS) {
+        return 0;
+    }
+    for (int i = 0; !found && i < pools->nelts; i++) {
+        const apipool_pool_conf_t *conf = APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *);
+        found = conf->index == work->pool && conf->key_files->nelts &&
+                apipool_key_files_list(conf, secret.key, secret.len);
+    }
+    apipool_lease_wipe(&secret);
+    return found;
+}
+
+/* Finds the keys that a key file would bring back, and makes sure that they can be remembered. */
+static apr_status_t find_listed(work_t *work, const char **error)
+{
+    const apr_array_header_t *pools = apipool_config_all_pools(work->p, ap_server_conf);
+    apipool_deleted_drop_lifted(work->segment);
+    for (int i = 0; i < work->result->done_ids->nelts; i++) {
+        const apr_uint64_t *id = &APR_ARRAY_IDX(work->result->done_ids, i, apr_uint64_t);
+        if (is_in_key_file(work, pools, *id)) {
+            apr_hash_set(work->listed, id, sizeof(*id), id);
+        }
+        apipool_segment_give_way(work->segment);
+    }
+    work->result->listed = apr_hash_count(work->listed);
+    if (work->result->listed <= apipool_deleted_room(work->segment)) {
+        return APR_SUCCESS;
+    }
+    *error = "There is no room to remember these deletions; remove the lines of deleted keys from "
+             "the key files, then restart httpd gracefully.";
+    return APR_ENOMEM;
+}
+
 static apr_status_t prepare(void *ctx, int *changes, const char **error)
 {
     work_t *work = ctx;
@@ -114,6 +157,9 @@ static apr_status_t prepare(void *ctx, int *changes, const char **error)
         *error = "There is no room for labels or for keys of that upstream; raise APIPoolCapacity, "
                  "then stop and start httpd.";
         rv = APR_ENOMEM;
+    }
+    if (rv == APR_SUCCESS && work->change->action == APIPOOL_DO_DELETE) {
+        rv = find_listed(work, error);
     }
     *changes = work->result->matched > 0;
     return rv;
@@ -136,6 +182,7 @@ static int write_key(void *ctx, apipool_key_image_t *image)
     const work_t *work = ctx;
     int chosen = is_chosen(work, image);
     if (chosen && goes(work, image->id)) {
+        image->stays_deleted = apr_hash_get(work->listed, &image->id, sizeof(image->id)) != NULL;
         return 0;
     }
     if (chosen) {
@@ -145,13 +192,22 @@ static int write_key(void *ctx, apipool_key_image_t *image)
     return 1;
 }
 
+static apr_status_t remove_one(const work_t *work, apr_uint64_t id)
+{
+    apr_status_t rv = apipool_pool_remove(work->segment, work->pool, id);
+    int is_listed = apr_hash_get(work->listed, &id, sizeof(id)) != NULL;
+    return rv == APR_SUCCESS && is_listed && !apipool_deleted_add(work->segment, work->pool, id)
+               ? APR_ENOSPC
+               : rv;
+}
+
 /* A key that was removed meanwhile is no failure. Durable changes cannot meet that, as only one
  * is made at a time. */
 static apr_status_t apply_one(const work_t *work, apr_uint64_t id)
 {
     apr_status_t rv = APR_SUCCESS;
     if (goes(work, id)) {
-        return apipool_pool_remove(work->segment, work->pool, id);
+        return remove_one(work, id);
     }
     switch (work->change->action) {
     case APIPOOL_DO_EDIT:
@@ -189,6 +245,7 @@ apr_status_t apipool_manage_key_change(apr_uint32_t pool, const apipool_key_chan
                    .patch = {.edit = change->edit, .upstream = APIPOOL_NONE},
                    .to_pool = pool,
                    .chosen = apr_hash_make(p),
+                   .listed = apr_hash_make(p),
                    .result = result,
                    .p = p};
     apipool_store_change_t lasting = {

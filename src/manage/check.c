@@ -5,9 +5,11 @@
 #include <apr_strings.h>
 
 #include "configured.h"
+#include "health.h"
 #include "lifecycle.h"
 #include "probe_request.h"
 #include "render.h"
+#include "view.h"
 
 static const apipool_upstream_conf_t *upstream_of(const apipool_pool_conf_t *pool,
                                                   apr_uint32_t index)
@@ -70,18 +72,32 @@ static const char *describe(const apipool_probe_report_t *report, int asked, apr
                           : apr_psprintf(p, "The upstream did not answer (%s).", rule);
 }
 
+/* State of the key after the check; null if it was removed meanwhile. */
+static json_t *state_of(apr_uint32_t pool, apr_uint64_t id)
+{
+    apipool_view_key_t key;
+    apr_status_t rv =
+        apipool_view_keys(apipool_lifecycle_segment(), pool, &id, NULL, 1, apr_time_now(), &key);
+    return rv == APR_SUCCESS && key.found ? json_string(apipool_state_name(key.info.state))
+                                          : json_null();
+}
+
 /* valid is null if the result is inconclusive. */
-static json_t *render(const apipool_probe_report_t *report, const char *detail)
+static json_t *render(const apipool_probe_report_t *report, const char *detail, apr_uint32_t pool,
+                      apr_uint64_t id)
 {
     int known =
         report->result != APIPOOL_PROBED_UNKNOWN && report->result != APIPOOL_PROBED_NOT_FOUND;
     const apipool_balances_t *balances = &report->balances;
     const apipool_amount_t *largest = balances->count ? balances->of : NULL;
-    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "valid",
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "valid",
                      known ? json_boolean(report->result != APIPOOL_PROBED_REJECTED) : json_null(),
                      "balance", largest ? json_real(largest->amount) : json_null(), "currency",
                      apipool_render_text(largest ? largest->currency : NULL), "balances",
-                     apipool_render_balances(balances), "detail", apipool_render_text(detail));
+                     apipool_render_balances(balances), "detail", apipool_render_text(detail),
+                     "status", report->status ? json_integer(report->status) : json_null(),
+                     "vendor", apipool_render_vendor(report->status, report->words.text), "state",
+                     state_of(pool, id));
 }
 
 apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint64_t id,
@@ -97,7 +113,7 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
                           ? apipool_recovery_lend(segment, pool, id, apipool_lifecycle_now(), lease)
                           : APR_NOTFOUND;
     if (rv == APR_EBUSY) {
-        *result = render(&report, "The key is already being checked.");
+        *result = render(&report, "The key is already being checked.", pool, id);
         return APR_SUCCESS;
     }
     if (rv != APR_SUCCESS) {
@@ -113,7 +129,8 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
     if (rv == APR_SUCCESS) {
         *result = render(&report,
                          upstream ? describe(&report, asked, p)
-                                  : "The configuration no longer names the upstream of this key.");
+                                  : "The configuration no longer names the upstream of this key.",
+                         pool, id);
     }
     return rv;
 }

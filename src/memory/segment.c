@@ -12,7 +12,7 @@
 #include "throttle.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION 29
+#define LAYOUT_VERSION 30
 #define LOCK_TRIES     100
 #define LOCK_SLEEP     20   /* microseconds between tries after these */
 #define LOCK_SLEEPS    1000 /* then it waits for its turn */
@@ -73,6 +73,8 @@ static apr_size_t lay_out(apipool_segment_t *segment, char *base, apr_uint32_t c
     segment->waiter_table = table(&end, &header->waiters, APIPOOL_WAITERS_MAX, 0);
     segment->slots = part(&end, capacity * sizeof(*segment->slots));
     segment->words = part(&end, APIPOOL_KEY_WORDS_MAX * sizeof(*segment->words));
+    segment->deletions =
+        part(&end, apipool_segment_deletions_max(capacity) * sizeof(*segment->deletions));
     segment->marks = part(&end, arena_size(capacity) / APIPOOL_ARENA_BLOCK);
     segment->arena = part(&end, arena_size(capacity));
     return (apr_size_t)(end - base);

@@ -32,6 +32,7 @@
  *                         see hash_table.h
  *   slots[N]              one key each
  *   words[4096]           what vendors said of the last errors of keys
+ *   deletions[2N]         keys that were deleted; see deleted.h
  *   marks                 one byte per block of the arena, used while the arena is rebuilt
  *   arena                 members and heaps of upstreams, long keys; see arena.h
  *
@@ -73,6 +74,12 @@ typedef struct {
     apr_uint64_t jti; /* session number */
     apr_time_t until; /* original end of the session */
 } apipool_revoked_t;
+
+/* Key that an operator deleted and that key files must not bring back; see deleted.h. */
+typedef struct {
+    apr_uint64_t id;
+    apr_uint32_t pool, unused;
+} apipool_deletion_t;
 
 #define APIPOOL_ARENA_BLOCK  64 /* bytes of the smallest block */
 #define APIPOOL_ARENA_ORDERS 25 /* number of block sizes; the largest is 1 GiB */
@@ -128,6 +135,7 @@ typedef struct {
     apr_interval_time_t clock_ahead; /* of the system's clock; see clock_step.h */
     apr_uint32_t account_limit_next; /* next to drop when all are taken */
     apr_uint32_t words_next;         /* next place for words to take */
+    apr_uint32_t deletions_used;     /* see deleted.h */
     apr_uint32_t repairs;            /* deaths while holding the lock */
     apr_uint32_t repairs_reported;
     apipool_arena_t arena;
@@ -158,6 +166,7 @@ typedef struct apipool_segment_t {
     apipool_hash_table_t holder_table, account_limit_table, queue_table, waiter_table;
     apipool_slot_t *slots;
     apipool_key_words_t *words;
+    apipool_deletion_t *deletions;
     unsigned char *marks;
     char *arena;
     apr_global_mutex_t *mutex;
@@ -287,6 +296,12 @@ static inline apr_uint64_t apipool_segment_updates(const apipool_segment_t *segm
 static inline apr_time_t apipool_segment_account_limits_until(const apipool_segment_t *segment)
 {
     return segment->header->account_limits_until;
+}
+
+/** Number of deletions that a segment has room for. */
+static inline apr_uint32_t apipool_segment_deletions_max(apr_uint32_t capacity)
+{
+    return 2 * capacity;
 }
 
 /** Id of a key. */

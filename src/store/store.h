@@ -121,6 +121,7 @@ typedef struct {
     int enabled;
     apipool_key_limits_t limits;
     apr_time_t added_at;
+    int stays_deleted; /* when it is removed: key files must not bring it back */
 } apipool_key_image_t;
 
 /** Changes an image like apipool_pool_edit() changes the key. The image then points to the

@@ -109,6 +109,9 @@ static void save_key(apipool_saving_t *saving, int n)
     if (!change || !change->key || change->key(change->ctx, &image)) {
         save_image(saving, &image);
     }
+    else if (image.stays_deleted) {
+        apipool_store_write_deletion(saving, image.pool, image.id);
+    }
 }
 
 /* Key ids stay the same when the secret is replaced. */
@@ -170,6 +173,7 @@ void apipool_store_write_keys(apipool_saving_t *saving)
     apipool_store_write_clients(saving);
     save_sessions(saving);
     apipool_store_write_maintenance(saving);
+    apipool_store_write_deletions(saving);
 }
 
 /* --- Reading --- */
@@ -262,6 +266,11 @@ static apr_status_t read_record(void *ctx, const char *name, apr_size_t name_len
     if (name[0] == OF_SESSION && name_len == NAME_LEN) {
         read_session(keys, key.id, value, len);
     }
+    if (name[0] == APIPOOL_STORE_OF_DELETION) {
+        int good = apipool_store_read_deletion(key.id, value, len, keys->deletions);
+        keys->error = good ? keys->error : "the record of a deleted key cannot be read";
+        return good ? APR_SUCCESS : APR_EGENERAL;
+    }
     if (name[0] != APIPOOL_OF_KEY) {
         return APR_SUCCESS;
     }
@@ -297,6 +306,7 @@ apr_status_t apipool_store_read_keys(apipool_store_t *store, apipool_stored_keys
     made->clients = apr_array_make(pool, 16, sizeof(apipool_client_image_t));
     made->sessions = apr_array_make(pool, 8, sizeof(apipool_revoked_t));
     made->maintenance = apr_array_make(pool, 2, sizeof(apipool_stored_maintenance_t));
+    made->deletions = apr_array_make(pool, 2, sizeof(apipool_stored_deletion_t));
     memcpy(made->id_secret, store->secret, sizeof(made->id_secret));
     apr_pool_cleanup_register(pool, made, wipe, apr_pool_cleanup_null);
     apr_status_t rv = apipool_folder_load(store->folder, APIPOOL_STORE_KEYS, read_record, made,
@@ -362,5 +372,6 @@ apr_status_t apipool_store_put_stored(apipool_segment_t *segment, const apipool_
         const apipool_revoked_t *session = &APR_ARRAY_IDX(keys->sessions, i, apipool_revoked_t);
         rv = apipool_sessions_revoke(segment, session->jti, session->until, apr_time_now());
     }
-    return rv == APR_SUCCESS ? apipool_store_put_maintenance(segment, keys->maintenance) : rv;
+    rv = rv == APR_SUCCESS ? apipool_store_put_maintenance(segment, keys->maintenance) : rv;
+    return rv == APR_SUCCESS ? apipool_store_put_deletions(segment, keys->deletions) : rv;
 }

@@ -82,6 +82,12 @@ typedef struct {
     apipool_maintenance_t maintenance;
 } apipool_stored_maintenance_t;
 
+/* Deletion, as read. */
+typedef struct {
+    char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX];
+    apr_uint64_t id;
+} apipool_stored_deletion_t;
+
 struct apipool_stored_keys_t {
     apipool_store_t *store;
     apr_pool_t *pool;
@@ -89,6 +95,7 @@ struct apipool_stored_keys_t {
     apr_array_header_t *clients;                  /* apipool_client_image_t */
     apr_array_header_t *sessions;                 /* apipool_revoked_t */
     apr_array_header_t *maintenance;              /* apipool_stored_maintenance_t */
+    apr_array_header_t *deletions;                /* apipool_stored_deletion_t */
     unsigned char id_secret[APIPOOL_SECRET_SIZE]; /* key ids are derived from it */
     apr_uint64_t generation;                      /* that was read */
     const char *error;
@@ -155,7 +162,19 @@ int apipool_store_read_maintenance(const char *value, apr_size_t len, apr_array_
 apr_status_t apipool_store_put_maintenance(apipool_segment_t *segment,
                                            const apr_array_header_t *pools);
 
-/** Writes all keys, clients, ended sessions and pools in maintenance. */
+/** Writes one deletion, writes all that count, and reads one and appends it; 0 if it cannot be
+ *  read. */
+#define APIPOOL_STORE_OF_DELETION 'd' /* names of their records begin with it */
+void apipool_store_write_deletion(apipool_saving_t *saving, apr_uint32_t pool, apr_uint64_t id);
+void apipool_store_write_deletions(apipool_saving_t *saving);
+int apipool_store_read_deletion(apr_uint64_t id, const char *value, apr_size_t len,
+                                apr_array_header_t *deletions);
+
+/** Replaces the deletions of the segment by those that were read: single writer. */
+apr_status_t apipool_store_put_deletions(apipool_segment_t *segment,
+                                         const apr_array_header_t *deletions);
+
+/** Writes all keys, clients, ended sessions, pools in maintenance and deletions. */
 void apipool_store_write_keys(apipool_saving_t *saving);
 
 /** Writes all statistics. */

@@ -51,7 +51,7 @@ export default {
 
   'tile.rpm': 'RPM', 'tile.rpm.hint': 'requests, last minute', 'tile.rpd': 'RPD', 'tile.rpd.hint': 'requests, last day',
   'tile.tpm': 'TPM', 'tile.tpm.hint': 'tokens, last minute', 'tile.tpd': 'TPD', 'tile.tpd.hint': 'tokens, last day',
-  'tile.success': 'Success', 'tile.success.hint': 'of the last requests', 'tile.ttft': 'First byte', 'tile.ttft.hint': 'moving average',
+  'tile.success': 'Success', 'tile.success.hint': 'in the chosen range', 'tile.ttft': 'First byte', 'tile.ttft.hint': 'moving average',
   'tile.latency': 'Total latency', 'tile.latency.hint': 'moving average', 'tile.in_flight': 'In flight', 'tile.in_flight.hint': 'right now',
 
   'chart.requests': 'Requests', 'chart.good': 'served', 'chart.errors': 'errors', 'chart.tokens': 'Tokens', 'chart.prompt': 'prompt',
@@ -85,7 +85,7 @@ export default {
   'sort.label': 'label', 'sort.upstream': 'upstream', 'sort.state': 'state', 'sort.success_rate': 'success', 'sort.rpm': 'RPM', 'sort.tpm': 'TPM',
   'sort.rpd': 'RPD', 'sort.tpd': 'TPD', 'sort.balance': 'balance', 'sort.last_used_at': 'last used', 'sort.errors': 'errors',
 
-  'check.valid': '{key} is accepted.', 'check.refused': '{key} is refused.', 'check.unknown': 'Nothing is known about {key}.', 'check.balance': 'Balance: {money}.',
+  'check.valid': '{key} is accepted.', 'check.refused': '{key} is refused.', 'check.unknown': 'Nothing is known about {key}.', 'check.balance': 'Balance: {money}.', 'check.state': 'State now: {state}.',
 
   'many.enable': ['Enable {n} key?', 'Enable {n} keys?'], 'many.disable': ['Disable {n} key?', 'Disable {n} keys?'],
   'many.delete': ['Delete {n} key?', 'Delete {n} keys?'], 'many.check': ['Check {n} key?', 'Check {n} keys?'], 'many.reset': ['Reset {n} key?', 'Reset {n} keys?'],
@@ -105,7 +105,8 @@ export default {
   'about.reset': 'Cooldowns, errors in a row and the states they led to are cleared, and the keys are used again at once. Disabled keys stay disabled.',
 
   'delete.key': 'Delete this key?', 'delete.key_text': '{key} with the id {id} in the pool {pool}.', 'delete.key_about': 'Its statistics are deleted too. This cannot be undone.',
-  'delete.key_done': '{key} is deleted.', 'delete.client': 'Delete this client?',
+  'delete.key_done': '{key} is deleted.',
+  'delete.listed': ['A key file has it: the file will not bring it back, and you can remove its line.', 'Key files have {n} of them: the files will not bring them back, and you can remove their lines.'], 'delete.client': 'Delete this client?',
   'delete.client_text': '{name}.', 'delete.client_about': 'Its key is refused at once. This cannot be undone.', 'delete.client_done': '{name} is deleted.',
 
   'fact.state': 'State', 'fact.upstream': 'Upstream', 'fact.id': 'Id', 'fact.added': 'Added', 'fact.used': 'Last used', 'fact.requests': 'Requests',

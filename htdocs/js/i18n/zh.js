@@ -51,7 +51,7 @@ export default {
 
   'tile.rpm': 'RPM', 'tile.rpm.hint': '最近一分钟请求数', 'tile.rpd': 'RPD', 'tile.rpd.hint': '最近一天请求数',
   'tile.tpm': 'TPM', 'tile.tpm.hint': '最近一分钟 Token 数', 'tile.tpd': 'TPD', 'tile.tpd.hint': '最近一天 Token 数',
-  'tile.success': '成功率', 'tile.success.hint': '近期请求', 'tile.ttft': '首字节延迟', 'tile.ttft.hint': '移动平均',
+  'tile.success': '成功率', 'tile.success.hint': '所选时段', 'tile.ttft': '首字节延迟', 'tile.ttft.hint': '移动平均',
   'tile.latency': '总延迟', 'tile.latency.hint': '移动平均', 'tile.in_flight': '进行中', 'tile.in_flight.hint': '当前',
 
   'chart.requests': '请求', 'chart.good': '成功', 'chart.errors': '错误', 'chart.tokens': 'Token', 'chart.prompt': '输入',
@@ -85,7 +85,7 @@ export default {
   'sort.label': '标签', 'sort.upstream': '上游', 'sort.state': '状态', 'sort.success_rate': '成功率', 'sort.rpm': ' RPM', 'sort.tpm': ' TPM',
   'sort.rpd': ' RPD', 'sort.tpd': ' TPD', 'sort.balance': '余额', 'sort.last_used_at': '最近使用', 'sort.errors': '错误数',
 
-  'check.valid': '{key} 有效。', 'check.refused': '{key} 被拒绝。', 'check.unknown': '无法判断 {key} 是否有效。', 'check.balance': '余额：{money}。',
+  'check.valid': '{key} 有效。', 'check.refused': '{key} 被拒绝。', 'check.unknown': '无法判断 {key} 是否有效。', 'check.balance': '余额：{money}。', 'check.state': '当前状态：{state}。',
 
   'many.enable': '启用 {n} 个密钥？', 'many.disable': '停用 {n} 个密钥？',
   'many.delete': '删除 {n} 个密钥？', 'many.check': '检查 {n} 个密钥？', 'many.reset': '重置 {n} 个密钥？',
@@ -105,7 +105,8 @@ export default {
   'about.reset': '清除冷却、连续错误以及由此造成的状态，密钥立即恢复使用。已停用的密钥保持停用。',
 
   'delete.key': '删除这个密钥？', 'delete.key_text': '密钥池 {pool} 中的 {key}，ID 为 {id}。', 'delete.key_about': '统计数据会一并删除，且无法撤销。',
-  'delete.key_done': '{key} 已删除。', 'delete.client': '删除这个客户端？',
+  'delete.key_done': '{key} 已删除。',
+  'delete.listed': '其中 {n} 个仍列在密钥文件中：文件不会再把它们加回来，可以从文件中删去这些行。', 'delete.client': '删除这个客户端？',
   'delete.client_text': '{name}。', 'delete.client_about': '其密钥立即失效，且无法恢复。', 'delete.client_done': '{name} 已删除。',
 
   'fact.state': '状态', 'fact.upstream': '上游', 'fact.id': 'ID', 'fact.added': '添加时间', 'fact.used': '最近使用', 'fact.requests': '请求',

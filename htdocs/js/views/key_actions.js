@@ -2,6 +2,7 @@
 // What is done with keys that are there: one or many of them.
 import { paths, post, remove } from '../api.js';
 import { confirm } from '../components/dialog.js';
+import { vendorText } from '../components/key_state.js';
 import { say } from '../components/news.js';
 import { moneys } from '../format.js';
 import { t } from '../i18n.js';
@@ -19,10 +20,16 @@ export async function checkOne(key) {
   const result = await post(`${paths.key(key.pool, key.id)}/check`, {});
   const verdict = { true: 'valid', false: 'refused', null: 'unknown' }[String(result.valid)];
   const balance = result.balance === null ? '' : t('check.balance', { money: moneys(result.balances) });
-  say([t(`check.${verdict}`, { key: nameOf(key) }), balance, result.valid ? '' : result.detail].filter(Boolean).reduce((first, then) => t('list.then', { first, then })),
-    result.valid === false ? 'bad' : 'good');
+  const after = result.state && t('check.state', { state: t(`state.${result.state}`) });
+  const isPlain = result.valid && result.state === 'active';
+  say([t(`check.${verdict}`, { key: nameOf(key) }), balance, isPlain ? '' : result.detail, vendorText(result.vendor), after].filter(Boolean).reduce((first, then) => t('list.then', { first, then })),
+    result.valid === false || result.state === 'quota' ? 'bad' : 'good');
   return result;
 }
+
+/** A key file does not bring back what is deleted, and its line is of no use any longer. */
+const andListed = (first, result) => (result?.in_key_files
+  ? t('list.then', { first, then: t('delete.listed', { count: result.in_key_files, n: result.in_key_files }) }) : first);
 
 /** A masked key may look like another one; before it is deleted its id is told as well. Resolves with whether it is gone. */
 export function deleteOne(key) {
@@ -32,8 +39,8 @@ export function deleteOne(key) {
     about: t('delete.key_about'),
     verb: t('action.delete'),
     work: async () => {
-      await remove(paths.key(key.pool, key.id));
-      say(t('delete.key_done', { key: nameOf(key) }));
+      const result = await remove(paths.key(key.pool, key.id));
+      say(andListed(t('delete.key_done', { key: nameOf(key) }), result));
     },
   });
 }
@@ -50,7 +57,7 @@ function describe({ count, keys, target, query, pool }) {
 
 async function act(action, { pool, target }) {
   const result = await post(`${paths.keys(pool)}/actions`, { action, ...target });
-  say(t(`many.${action}_done`, { count: result.done, n: result.done }));
+  say(andListed(t(`many.${action}_done`, { count: result.done, n: result.done }), result));
   return result;
 }
 

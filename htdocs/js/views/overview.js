@@ -84,7 +84,7 @@ export class Overview extends View {
     if (!pool || !this.stats) {
       return empty(t('overview.no_pool'));
     }
-    return html`${pauses(pool)}${tiles(pool)}
+    return html`${pauses(pool)}${tiles(pool, this.stats)}
       <div class="columns"><div class="column wide">
         ${['requests', 'tokens', 'latency'].map((name) => html`<section class="card" aria-labelledby="chart-${name}">
           <h2 id="chart-${name}">${t(`chart.${name}`)}</h2><div data-key="${name}" data-chart="${name}" data-keep></div></section>`)}
@@ -123,9 +123,15 @@ export class Overview extends View {
 const pauses = (pool) => pool.upstreams.filter(({ paused_until: until }) => countdown(until)).map(({ name, paused_until: until }) => html`
   <p class="notice warn">${t('overview.paused', { name, at: clock(until), left: countdown(until) })}</p>`);
 
-function tiles(pool) {
+/** Share of the requests of the chosen range that were no errors: the numbers of the chart. */
+function successOf({ series }) {
+  const sum = (field) => series.reduce((whole, point) => whole + point[field], 0);
+  return sum('requests') ? 1 - sum('errors') / sum('requests') : null;
+}
+
+function tiles(pool, stats) {
   const list = [['rpm', number(pool.rpm)], ['tpm', compact(pool.tpm)], ['rpd', compact(pool.rpd)], ['tpd', compact(pool.tpd)],
-    ['success', percent(pool.success_rate)], ['ttft', duration(pool.ttft_ms)], ['latency', duration(pool.latency_ms)],
+    ['success', percent(successOf(stats))], ['ttft', duration(pool.ttft_ms)], ['latency', duration(pool.latency_ms)],
     ['in_flight', number(pool.in_flight)]];
   return html`<dl class="tiles">${list.map(([name, value]) => html`<div class="tile"><dt>${t(`tile.${name}`)}</dt>
     <dd data-tile="${name}">${value}</dd><dd class="hint">${t(`tile.${name}.hint`)}</dd></div>`)}</dl>`;
