@@ -47,7 +47,7 @@ const char *apipool_archive_explain(apipool_archive_e result)
             "The archive asks for more memory or time than any archive of mod_apipool needs.",
         [APIPOOL_ARCHIVE_LOCKED] = "The passphrase is wrong.",
         [APIPOOL_ARCHIVE_FAILED] =
-            "The server had no memory for the archive, or OpenSSL could not process it."};
+            "there is no memory for the archive, or OpenSSL could not process it"};
     return sentences[result];
 }
 

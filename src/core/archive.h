@@ -45,7 +45,8 @@ typedef enum {
     APIPOOL_ARCHIVE_FAILED     /* no memory, or libcrypto failed */
 } apipool_archive_e;
 
-/** Explains a result other than APIPOOL_ARCHIVE_GOOD: a static sentence. */
+/** Explains a result: a static sentence for the sender, for a failure a part of one; NULL with
+ *  APIPOOL_ARCHIVE_GOOD. */
 const char *apipool_archive_explain(apipool_archive_e result);
 
 /* Archive being written. Contents are encrypted as they are added: they never lie in memory as a
