@@ -79,7 +79,16 @@ sub counts {
 
 # --- What there is to move --------------------------------------------------------------------------------------------
 
+# Each change writes the whole store, so what is added one by one comes first.
 my $false = JSON::PP::false;
+my %client_keys;
+for my $number (1 .. $CLIENTS) {
+    my $name = sprintf 'client-%03d', $number;
+    $client_keys{$name} = $old->ask(POST => '/clients', json => {name => $name, rpm => 1000 + $number, tokens_per_day => 100_000 + $number,
+            models => ["model-$number", 'm'], pools => ['main'], expires_at => '2099-12-31T23:59:59Z',
+            $number % 5 == 4 ? (enabled => $false) : ()})->{json}{key};
+}
+$old->ask(POST => '/clients', json => {name => 'stray', pools => ['gone']});
 my @some = map { {key => sprintf('sk-ok-archive-%06d-key', $_), label => "label \x{94a5} number $_", account => 'account-' . $_ % 7,
         weight => 1 + $_ % 5, limits => {rpm => 10 + $_, tpd => 1000 + $_}, $_ % 9 ? () : (enabled => $false)} } 1 .. $KEYS;
 my $half = int $KEYS / 2;
@@ -90,14 +99,6 @@ for my $part (['one', 0, $half - 1], ['two', $half, $KEYS - 1]) {
 }
 $old->ask(POST => '/pools/other/keys', json => ['sk-ok-archive-of-other-1', {key => 'sk-ok-archive-of-other-2', limits => {concurrency => 3}}]);
 $old->ask(POST => '/pools/gone/keys', json => ['sk-ok-archive-of-gone-1']);
-my %client_keys;
-for my $number (1 .. $CLIENTS) {
-    my $name = sprintf 'client-%03d', $number;
-    $client_keys{$name} = $old->ask(POST => '/clients', json => {name => $name, rpm => 1000 + $number, tokens_per_day => 100_000 + $number,
-            models => ["model-$number", 'm'], pools => ['main'], expires_at => '2099-12-31T23:59:59Z',
-            $number % 5 == 4 ? (enabled => $false) : ()})->{json}{key};
-}
-$old->ask(POST => '/clients', json => {name => 'stray', pools => ['gone']});
 
 # --- Export -----------------------------------------------------------------------------------------------------------
 
@@ -138,7 +139,6 @@ substr($flipped, length($archive) / 2, 1) ^= "\x01";
 for my $case (
     ['the passphrase is another one', $archive, 'passphrase', passphrase => 'correct horse battery'],
     ['a byte differs', $flipped, 'archive'],
-    ['a byte differs, and the sum is right', substr($flipped, 0, -32) . sha256(substr $flipped, 0, -32), 'passphrase'],
     ['the end is missing', substr($archive, 0, -1), 'archive'],
     ['it asks for gigabytes', $forged . sha256($forged), 'archive'],
     ['it is something else', "GIF89a" . 'x' x 100, 'archive'],
@@ -188,7 +188,6 @@ sub is_moved {
 }
 
 is_moved('after the import');
-is_deeply counts(read_in($new, $archive)), {keys => [0, $KEYS, 3], clients => [0, $CLIENTS, 1]}, 'again: everything exists';
 $new->{httpd}->stop;
 $new->{httpd}->start;
 $new->sign_in;

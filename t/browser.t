@@ -61,7 +61,8 @@ my $httpd = pool_server(
         import => {keys => []},
     },
     files => \%admins,
-    config => admin_location($root) . admin_location($root, '/brief', 'APIPoolAdminSession 8') . "APIPoolCapacity 20000\n" . <<"CONF"
+    config => admin_location($root) . admin_location($root, '/brief', 'APIPoolAdminSession 8') .
+        admin_location($root, '/moving', 'APIPoolAdminReveal On') . "APIPoolCapacity 20000\n" . <<"CONF"
 <Location "/basic">
     SetHandler apipool-admin
     APIPoolAdminRoot $root
