@@ -30,6 +30,11 @@ my $old = admin_server({main => {%two}, other => {keys => []}, gone => {keys => 
     lines => ['APIPoolAdminReveal On'], config => $guarded)->sign_in;
 my $new = admin_server({main => {%two}, other => {keys => [], upstreams => ["$mock/v1 name=third"]}}, config => $guarded)->sign_in;
 
+# What a run of that size is for.
+sub figure {
+    return $ENV{APIPOOL_TEST_FULL} ? diag(@_) : note(@_);
+}
+
 sub page_through {
     my ($admin, $pool) = @_;
     my @keys;
@@ -104,12 +109,12 @@ $old->ask(POST => '/pools/gone/keys', json => ['sk-ok-archive-of-gone-1']);
 
 my $begin = time;
 my $exported = export($old);
-note sprintf 'export: %.2f s', time - $begin;
+figure(sprintf 'export: %.2f s', time - $begin);
 is $exported->{status}, 200, 'an archive is made' or diag $exported->{content};
 is $exported->{headers}{'cache-control'}, 'no-store', '... and kept by no cache';
 is_deeply [@{$exported->{json}}{qw(keys clients)}], [$KEYS + 3, $CLIENTS + 1], '... of all there is';
 my $archive = decode_base64($exported->{json}{archive});
-note length($archive) . ' bytes';
+figure(length($archive) . ' bytes');
 is substr($archive, 0, 9), "apipoolA\x01", '... of the format that is documented';
 my @readable = grep { index($archive, $_) >= 0 }
     (map { my $some = $_; map { ($some->{key}, substr($some->{key}, -10), "number $some->{weight}", $some->{account}) } 1 } @some[0 .. 49]),
@@ -156,7 +161,7 @@ is_deeply all_of($new), $empty, '... nothing was imported';
 isnt slurp("$old->{httpd}{dir}/secret"), slurp("$new->{httpd}{dir}/secret"), 'the secrets differ';
 $begin = time;
 my $preview = read_in($new, $archive, preview => 1);
-note sprintf 'preview: %.2f s', time - $begin;
+figure(sprintf 'preview: %.2f s', time - $begin);
 my %expected = (keys => [$KEYS, 0, 3], clients => [$CLIENTS, 0, 1]);
 is_deeply counts($preview), \%expected, 'a preview counts what would be' or diag $preview->{content};
 is_deeply [map { join ' ', @$_{qw(kind pool reason)} } grep { $_->{kind} eq 'key' && $_->{result} eq 'unplaced' } @{$preview->{json}{items}}],
@@ -167,7 +172,7 @@ is_deeply all_of($new), $empty, '... and changes nothing';
 
 $begin = time;
 my $imported = read_in($new, $archive);
-note sprintf 'import: %.2f s', time - $begin;
+figure(sprintf 'import: %.2f s', time - $begin);
 is_deeply counts($imported), \%expected, 'the import does what the preview says' or diag $imported->{content};
 is scalar(@{$imported->{json}{items}}), 4, '... and lists what has no place again';
 like slurp("$new->{httpd}{dir}/error_log"), qr/audit: user "alice" from \S+: archive imported \($KEYS keys, $CLIENTS clients added\)/,

@@ -36,8 +36,9 @@ export const archiveCard = () => (isAdmin() ? html`<section class="card" aria-la
 
 const inTheOpen = () => (window.isSecureContext ? '' : html`<p class="notice warn">${t('import.in_the_open')}</p>`);
 
-const passphraseField = (id, more = {}) => field(id, { name: 'passphrase', label: t('archive.passphrase'), type: 'password', autocomplete: 'new-password',
-  attributes: html` required maxlength="1024"`, ...more });
+/** Browsers want to know whose a password is. */
+const passphraseField = (id, more = {}) => html`<input type="text" name="username" value="${state.session.user}" autocomplete="username" hidden>${field(id, { name: 'passphrase', label: t('archive.passphrase'), type: 'password', autocomplete: 'new-password',
+  attributes: html` required maxlength="1024"`, ...more })}`;
 
 /** Makes an archive and saves it. */
 export function exportArchive() {
