@@ -94,6 +94,8 @@ static const apipool_api_t api = {
     .key_check = apipool_manage_key_check,
     .unreached = apipool_manage_unreached,
     .unreached_move = apipool_manage_unreached_move,
+    .archive_export = apipool_manage_archive_export,
+    .archive_import = apipool_manage_archive_import,
     .session_secret = apipool_manage_session_secret,
     .session_revoke = apipool_manage_session_revoke,
     .session_is_revoked = apipool_manage_session_is_revoked,
@@ -139,7 +141,8 @@ static apr_status_t open_pool(apipool_pool_conf_t *pool, apr_hash_t *deleted, ap
         return rv;
     }
     rv = apipool_workers_define(pool, pconf);
-    return rv == APR_SUCCESS ? apipool_key_files_import(deleted ? segment : NULL, pool, deleted) : rv;
+    return rv == APR_SUCCESS ? apipool_key_files_import(deleted ? segment : NULL, pool, deleted)
+                             : rv;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,

@@ -254,6 +254,23 @@ typedef struct {
     apr_uint32_t left; /* clients without a free name */
 } apipool_moved_t;
 
+/* --- Archives --- */
+
+/* An archive, see archive.h, and what is in it. */
+typedef struct {
+    const unsigned char *bytes; /* lives as long as the pool */
+    apr_size_t len;
+    apr_uint32_t keys, clients;
+} apipool_archived_t;
+
+/* Archive to import. */
+typedef struct {
+    const unsigned char *bytes;
+    apr_size_t len;
+    const char *passphrase;
+    int only_looks; /* change nothing; the result tells what would happen */
+} apipool_archive_source_t;
+
 /* --- The table --- */
 
 /* Every function may be called by any thread of any child, waits for the locks that it needs and
@@ -377,6 +394,26 @@ typedef struct {
      *  not. */
     apr_status_t (*unreached_move)(struct server_rec *s, const apipool_move_t *move, apr_pool_t *p,
                                    apipool_moved_t *result, apipool_input_error_t *flaw);
+
+    /**
+     * Archives all keys of the pools that a server sees, and its clients. Takes a good part of a
+     * second and 64 MiB: callers admit few at a time.
+     * @param passphrase the caller has checked its length and wipes it
+     */
+    apr_status_t (*archive_export)(struct server_rec *s, const char *passphrase, apr_pool_t *p,
+                                   apipool_archived_t *result, apipool_input_error_t *flaw);
+
+    /**
+     * Adds what is in an archive, all of it or nothing: to pools that the server sees, by the names
+     * of pool and upstream, and to its clients. What exists stays as it is, and what has no place
+     * here is listed. Takes as much as an export; an archive of strangers up to 256 MiB and some
+     * seconds.
+     * @param result what was added, exists already, and has no place
+     * @param ids    result: apr_uint64_t: keys added
+     */
+    apr_status_t (*archive_import)(struct server_rec *s, const apipool_archive_source_t *source,
+                                   apr_pool_t *p, json_t **result, apr_array_header_t **ids,
+                                   apipool_input_error_t *flaw);
 
     /** 32 bytes that sign sessions, the same in all processes and after restarts. The caller
      *  wipes them. */

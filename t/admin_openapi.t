@@ -112,6 +112,9 @@ is_answered(200, PATCH => "/pools/main/keys/$id", json => {enabled => JSON::PP::
 is_answered(200, POST => "/pools/main/keys/$id/check");
 is_answered(200, POST => "/pools/main/keys/$id/reveal", json => {password => 'wonderland'});
 is_answered(201, POST => '/clients', json => {name => 'carol', rpm => 60});
+my $archive = is_answered(200, POST => '/archive/export', json => {passphrase => 'twelve bytes', password => 'wonderland'})->{json}{archive};
+is_answered(200, POST => '/archive/import?preview=true', json => {passphrase => 'twelve bytes', archive => $archive});
+is_answered(200, POST => '/archive/import', json => {passphrase => 'twelve bytes', archive => $archive});
 is_answered(200, GET => '/clients/carol');
 is_answered(200, PATCH => '/clients/carol', json => {enabled => JSON::PP::false});
 
@@ -135,6 +138,10 @@ for my $case (
     [POST => '/clients', 1, [map { {name => $_} } 'a', "\x{5f20}\x{4e09}", 'a b', 'a.b@c-d_e', 'others', 'x' x 63]],
     [POST => '/clients', 0, [{}, {rpm => 1}, map { {name => $_} } '', ' a', 'a ', '.a', 'a/b', 'a\\b', q(a"b), q(a'b), 'a`b', "a\tb",
         'other', undef]],
+    [POST => '/archive/export', 0, [{passphrase => 'twelve bytes'}, map { {passphrase => $_, password => 'wonderland'} } undef, 7, '', 'eleven byte',
+        'x' x 1025]],
+    [POST => '/archive/import', 0, [{passphrase => 'twelve bytes'}, {archive => $archive}, map { {passphrase => 'twelve bytes', archive => $_} } undef,
+        7, '', 'x']],
     [PUT => '/log-level', 0, [{}, {level => 'loud'}, {level => undef}]],
     )
 {

@@ -72,7 +72,8 @@ my $httpd = pool_server(
         orphans => {keys => [], upstreams => ["$upstream name=stays", "$upstream name=leaves"]},
     },
     files => \%admins,
-    config => old_host(free_port()) . admin_location($root) . admin_location($root, '/brief', 'APIPoolAdminSession 8') . "APIPoolCapacity 20000\n" . <<"CONF"
+    config => old_host(free_port()) . admin_location($root) . admin_location($root, '/brief', 'APIPoolAdminSession 8') .
+        admin_location($root, '/moving', 'APIPoolAdminReveal On') . "APIPoolCapacity 20000\n" . <<"CONF"
 <Location "/basic">
     SetHandler apipool-admin
     APIPoolAdminRoot $root

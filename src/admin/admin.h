@@ -261,6 +261,10 @@ int apipool_admin_client_show(apipool_admin_request_t *request);
 int apipool_admin_client_edit(apipool_admin_request_t *request);
 int apipool_admin_client_delete(apipool_admin_request_t *request);
 
+/* archive.c */
+int apipool_admin_archive_export(apipool_admin_request_t *request);
+int apipool_admin_archive_import(apipool_admin_request_t *request);
+
 /* stats.c */
 int apipool_admin_stats_show(apipool_admin_request_t *request);
 int apipool_admin_requests_list(apipool_admin_request_t *request);

@@ -211,9 +211,9 @@ int apipool_admin_keys_act(apipool_admin_request_t *request)
                                      action_names[action], request->pool_name, changed.done,
                                      apipool_admin_listed(r->pool, &changed)),
                         changed.done_ids);
-    json_t *answer = json_pack("{s:I,s:I,s:o}", "matched", (json_int_t)changed.matched, "done",
-                               (json_int_t)changed.done, "failed",
-                               apipool_render_ids(changed.failed));
+    json_t *answer =
+        json_pack("{s:I,s:I,s:o}", "matched", (json_int_t)changed.matched, "done",
+                  (json_int_t)changed.done, "failed", apipool_render_ids(changed.failed));
     if (action == DELETE) {
         json_object_set_new(answer, "in_key_files", json_integer(changed.listed));
     }

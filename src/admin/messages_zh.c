@@ -46,6 +46,10 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"There is no room to remember these deletions; remove the lines of deleted keys from the key "
      "files, then restart httpd gracefully.",
      "没有空间记住这些删除；请从密钥文件中删去已删除密钥的行，然后平滑重启 httpd。"},
+    {"There is no room for {1} new clients; raise APIPoolClientCapacity.",
+     "容量不足以容纳 {1} 个新客户端；请调大 APIPoolClientCapacity。"},
+    {"There is no room for {1} new clients; raise this virtual host's APIPoolClientCapacity.",
+     "容不下 {1} 个新客户端；请调大此虚拟主机的 APIPoolClientCapacity。"},
     {"There is no room for the change.", "没有空间容纳此更改。"},
     {"Too many event streams of this location are open; each one takes a thread of httpd.",
      "此位置打开的事件流过多；每个事件流占用 httpd 的一个线程。"},
@@ -71,6 +75,30 @@ const apipool_phrase_t apipool_messages_zh[] = {
     {"the session ended in memory, but would be back after a full stop ({1})",
      "会话已在内存中结束，但完全停止 httpd 后会恢复（{1}）"},
     {"it could not be saved", "未能保存"},
+
+    /* archives */
+    {"Another archive is being made or read. Wait as long as Retry-After says.",
+     "正在导出或读取另一个归档，请等待 Retry-After 指明的时间后重试。"},
+    {"Archives are made and read only where all pools are visible: APIPoolAdminPools limits this "
+     "location.",
+     "只有能看到全部密钥池的位置才能导出和导入归档：此位置受 APIPoolAdminPools 限制。"},
+    {"Must be an archive in base64.", "必须是 base64 编码的归档。"},
+    {"Must be at least {1} bytes long.", "至少需要 {1} 字节。"},
+    {"This is not an archive of mod_apipool.", "这不是 mod_apipool 的归档。"},
+    {"The archive has a format that this version of mod_apipool does not know.",
+     "归档的格式是此版本 mod_apipool 不认识的。"},
+    {"The archive is damaged or incomplete; copy it again.", "归档已损坏或不完整，请重新复制。"},
+    {"The archive asks for more memory or time than any archive of mod_apipool needs.",
+     "归档要求的内存或时间超过 mod_apipool 归档的正常用量。"},
+    {"The passphrase is wrong.", "口令错误。"},
+    {"there is no memory for the archive, or OpenSSL could not process it",
+     "内存不足以处理归档，或 OpenSSL 处理失败"},
+    {"The archive contains something that this version does not know.",
+     "归档中含有此版本不认识的内容。"},
+    {"There is no such pool here.", "此处没有该密钥池。"},
+    {"The pool has no such upstream here.", "此处的密钥池没有该上游。"},
+    {"A client with this name already exists, with another key.", "已有同名客户端，但其密钥不同。"},
+    {"Another client already has this key.", "另一个客户端已使用此密钥。"},
 
     /* bodies and query strings */
     {"The body must be application/json, in UTF-8.",

@@ -51,6 +51,8 @@ static const struct {
     {"clients/{name}", M_DELETE, APIPOOL_ROLE_ADMIN, 0, apipool_admin_client_delete},
     {"unreached", M_GET, APIPOOL_ROLE_VIEWER, NO_QUERY, apipool_admin_unreached_list},
     {"unreached", M_POST, APIPOOL_ROLE_ADMIN, NO_QUERY, apipool_admin_unreached_move},
+    {"archive/export", M_POST, APIPOOL_ROLE_ADMIN, NO_QUERY, apipool_admin_archive_export},
+    {"archive/import", M_POST, APIPOOL_ROLE_ADMIN, 0, apipool_admin_archive_import},
     {"system", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_system_show},
     {"log-level", M_GET, APIPOOL_ROLE_VIEWER, 0, apipool_admin_log_level_show},
     {"log-level", M_PUT, APIPOOL_ROLE_ADMIN, 0, apipool_admin_log_level_set},

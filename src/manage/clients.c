@@ -257,6 +257,22 @@ apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_cl
     return rv;
 }
 
+apr_status_t apipool_manage_client_fill(struct server_rec *s, const apipool_client_edit_t *edit,
+                                        apr_pool_t *p, apipool_client_image_t *image,
+                                        apipool_input_error_t *flaw)
+{
+    change_t ctx = {edit, p, flaw};
+    const char *server = apipool_config_scope(s);
+    apr_status_t rv = check_name(edit->name, p, flaw);
+    rv = rv == APR_SUCCESS ? check_lists(edit, flaw) : rv;
+    if (rv == APR_SUCCESS) {
+        name_client(image, server, edit->name);
+        image->terms.lists_len = APIPOOL_CLIENT_LISTS;
+        rv = edit_terms(&ctx, &image->terms);
+    }
+    return rv;
+}
+
 apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name,
                                           const apipool_client_edit_t *edit, apr_pool_t *p,
                                           apipool_input_error_t *flaw)

@@ -3,6 +3,7 @@
 #ifndef APIPOOL_MANAGE_MANAGE_H
 #define APIPOOL_MANAGE_MANAGE_H
 
+#include "client_table.h"
 #include "mod_apipool.h"
 
 /* This room lies between the admin module and the pools: it turns an operator's requests into
@@ -27,6 +28,15 @@ apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *q
 apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **result);
 apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
                                        char **key);
+
+/* archive_export.c and archive_import.c */
+apr_status_t apipool_manage_archive_export(struct server_rec *s, const char *passphrase,
+                                           apr_pool_t *p, apipool_archived_t *result,
+                                           apipool_input_error_t *flaw);
+apr_status_t apipool_manage_archive_import(struct server_rec *s,
+                                           const apipool_archive_source_t *source, apr_pool_t *p,
+                                           json_t **result, apr_array_header_t **ids,
+                                           apipool_input_error_t *flaw);
 
 /* changes.c */
 apr_status_t apipool_manage_key_import(apr_uint32_t pool, const char *upstream,
@@ -56,6 +66,12 @@ apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name
                                           apipool_input_error_t *flaw);
 apr_status_t apipool_manage_client_delete(struct server_rec *s, const char *name, apr_pool_t *p,
                                           apipool_input_error_t *flaw);
+
+/** Checks a client that was not made here, and fills in all but its digest and its time: for
+ *  archive_import.c. */
+apr_status_t apipool_manage_client_fill(struct server_rec *s, const apipool_client_edit_t *edit,
+                                        apr_pool_t *p, apipool_client_image_t *image,
+                                        apipool_input_error_t *flaw);
 
 /* unreached.c */
 apr_status_t apipool_manage_unreached(struct server_rec *s, apr_pool_t *p, json_t **result);

@@ -367,6 +367,17 @@ apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server
     return rv;
 }
 
+apr_status_t apipool_client_room(apipool_segment_t *segment, apr_uint32_t *room)
+{
+    const apipool_clients_t *clients = &segment->clients;
+    apr_status_t rv = apipool_segment_lock(segment);
+    if (rv == APR_SUCCESS) {
+        *room = clients->capacity - clients->head->by_digest.linked;
+        apipool_segment_unlock(segment);
+    }
+    return rv;
+}
+
 /* Adds a client, or only checks that it can be added. */
 static apr_status_t add(apipool_segment_t *segment, const apipool_client_image_t *image,
                         int only_asks)

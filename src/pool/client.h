@@ -138,6 +138,9 @@ apr_status_t apipool_client_rows(apipool_segment_t *segment, const char *server,
 apr_status_t apipool_client_count(apipool_segment_t *segment, const char *server,
                                   apr_uint32_t *count);
 
+/** Number of clients, of all servers, for which there is room. */
+apr_status_t apipool_client_room(apipool_segment_t *segment, apr_uint32_t *room);
+
 /** Copies what is saved of a client. APR_NOTFOUND: the slot is free. */
 apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index,
                                   apipool_client_image_t *image);

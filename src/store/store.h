@@ -150,6 +150,8 @@ typedef struct {
     /** Makes the change in memory. */
     apr_status_t (*apply)(void *ctx);
     void *ctx;
+    /** Returns the next new client; NULL at the end. */
+    const apipool_client_image_t *(*new_client)(void *ctx);
     const apipool_client_image_t *client; /* created, edited by prepare(), or removed */
     int client_goes;
     /** Changes the server and name of any existing client. */

@@ -6,6 +6,7 @@
 
 #include "client.h"
 #include "store_parts.h"
+#include "throttle.h"
 
 /* Members with their tags; core/record.h tells what may change. Each text of a list is a field;
  * each list has its own tag. */
@@ -72,6 +73,12 @@ void apipool_store_write_clients(apipool_saving_t *saving)
     }
     if (changed && !change->client_goes) {
         save_image(saving, changed);
+    }
+    const apipool_client_image_t *more;
+    while (saving->rv == APR_SUCCESS && change && change->new_client &&
+           (more = change->new_client(change->ctx))) {
+        save_image(saving, more);
+        apipool_throttle();
     }
 }
 

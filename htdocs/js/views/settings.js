@@ -9,8 +9,9 @@ import { t } from '../i18n.js';
 import { isAdmin, state, takePools } from '../state.js';
 import { html } from '../template.js';
 import { View } from '../view.js';
-import { addresses } from './snippets.js';
+import { archiveCard, exportArchive, importArchive } from './archive.js';
 import { maintain, maintenanceSwitch, outages, serve } from './maintenance.js';
+import { addresses } from './snippets.js';
 
 const LEVELS = ['error', 'warn', 'info', 'debug'];
 const EVERY = 5000;
@@ -37,6 +38,7 @@ export class Settings extends View {
   constructor(place, name, params) {
     super(place, name, params);
     this.handle({ level: (form) => this.#setLevel(new FormData(form).get('level')), endSessions: () => this.#endSessions(),
+      exportArchive, importArchive: () => this.#import(),
       maintain: (element) => this.#switch(maintain, element), serve: (element) => this.#switch(serve, element) });
   }
 
@@ -73,6 +75,12 @@ export class Settings extends View {
     }
   }
 
+  async #import() {
+    if (await importArchive()) {
+      this.load();
+    }
+  }
+
   async #endSessions() {
     const ended = await confirm({ title: t('settings.sessions'), text: t('settings.end_sessions_text'), about: t('settings.end_sessions_about'), verb: t('settings.end_sessions'), work: endSessions });
     if (ended) {
@@ -82,7 +90,7 @@ export class Settings extends View {
 
   content() {
     return html`<div class="columns"><div class="column wide">${(state.pools ?? []).map(poolCard)}</div>
-      <div class="column">${this.#log()}${sessionsCard()}${storeCard(this.system)}${versionCard(this.system)}</div></div>`;
+      <div class="column">${this.#log()}${archiveCard()}${sessionsCard()}${storeCard(this.system)}${versionCard(this.system)}</div></div>`;
   }
 
   #log() {
