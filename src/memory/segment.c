@@ -12,7 +12,7 @@
 #include "throttle.h"
 
 static const char magic[8] = "apipool";
-#define LAYOUT_VERSION 29
+#define LAYOUT_VERSION 30
 #define LOCK_TRIES     100
 #define LOCK_SLEEP     20   /* microseconds between tries after these */
 #define LOCK_SLEEPS    1000 /* then it waits for its turn */
