@@ -3,8 +3,9 @@
 import { paths, post, remove } from '../api.js';
 import { confirm } from '../components/dialog.js';
 import { say } from '../components/news.js';
-import { moneys } from '../format.js';
+import { clock, moneys } from '../format.js';
 import { t } from '../i18n.js';
+import { checkMany } from './key_check.js';
 
 const NAMED = 5;
 
@@ -13,13 +14,14 @@ const HARSH = ['disable', 'delete'];
 
 export const nameOf = (key) => (key.label ? t('list.aside', { text: key.label, aside: key.masked }) : key.masked);
 
-/** Asks the upstream about a key, and says what came of it. */
+/** Asks the upstream about a key, and says what it found and the state of the key after that. */
 export async function checkOne(key) {
   const result = await post(`${paths.key(key.pool, key.id)}/check`, {});
-  const verdict = { true: 'valid', false: 'refused', null: 'unknown' }[String(result.valid)];
   const balance = result.balance === null ? '' : t('check.balance', { money: moneys(result.balances) });
-  say([t(`check.${verdict}`, { key: nameOf(key) }), balance, result.valid ? '' : result.detail].filter(Boolean).reduce((first, then) => t('list.then', { first, then })),
-    result.valid === false ? 'bad' : 'good');
+  const until = result.cooling_until ?? result.next_probe_at;
+  const state = t(until ? 'check.state_until' : 'check.state', { state: t(`state.${result.state}`), at: until && clock(until) });
+  say([t(`check.${result.found}`, { key: nameOf(key) }), balance, result.found === 'usable' ? '' : result.detail, state].filter(Boolean).reduce((first, then) => t('list.then', { first, then })),
+    result.found === 'usable' || result.found === 'not_told' ? 'good' : 'bad');
   return result;
 }
 
@@ -55,6 +57,9 @@ async function act(action, { pool, target }) {
 
 /** What is done with many is asked about first. Resolves with whether something was done. */
 export async function actOnMany(action, what) {
+  if (action === 'check') {
+    return checkMany(what, describe(what));
+  }
   return confirm({
     title: t(`many.${action}`, { count: what.count, n: what.count }),
     text: describe(what),
