@@ -88,7 +88,7 @@ export class Overview extends View {
     if (!pool || !this.stats) {
       return empty(t('overview.no_pool'));
     }
-    return html`${pauses(pool)}${tiles(pool, this.stats, this.range)}
+    return html`${pauses(pool)}${tiles(pool, this.stats)}
       <div class="columns"><div class="column wide">
         ${['requests', 'tokens', 'latency'].map((name) => html`<section class="card" aria-labelledby="chart-${name}">
           <h2 id="chart-${name}">${t(`chart.${name}`)}</h2><div data-key="${name}" data-chart="${name}" data-keep></div></section>`)}
@@ -127,9 +127,9 @@ export class Overview extends View {
 const pauses = (pool) => pool.upstreams.filter(({ paused_until: until }) => countdown(until)).map(({ name, paused_until: until }) => html`
   <p class="notice warn">${t('overview.paused', { name, at: clock(until), left: countdown(until) })}</p>`);
 
-function tiles(pool, stats, range) {
+function tiles(pool, stats) {
   const list = [['rpm', number(pool.rpm)], ['tpm', compact(pool.tpm)], ['rpd', compact(pool.rpd)], ['tpd', compact(pool.tpd)],
-    ['success', percent(stats.success_rate), t('tile.success.hint', { range: t(`overview.${range}`) })], ['ttft', duration(pool.ttft_ms)], ['latency', duration(pool.latency_ms)],
+    ['success', percent(stats.success_rate), t('tile.success.hint', { range: t(`overview.${stats.range}`) })], ['ttft', duration(pool.ttft_ms)], ['latency', duration(pool.latency_ms)],
     ['in_flight', number(pool.in_flight)]];
   return html`<dl class="tiles">${list.map(([name, value, hint = t(`tile.${name}.hint`)]) => html`<div class="tile"><dt>${t(`tile.${name}`)}</dt>
     <dd data-tile="${name}">${value}</dd><dd class="hint">${hint}</dd></div>`)}</dl>`;
