@@ -334,11 +334,12 @@ typedef struct {
 
     /** Page of a pool's keys, and the number of matches. Copies what it sorts by, in small steps
      *  under the lock; O(keys). */
-    apr_status_t (*keys)(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                         json_t **result);
+    apr_status_t (*keys)(struct server_rec *s, apr_uint32_t pool, const apipool_key_query_t *query,
+                         apr_pool_t *p, json_t **result);
 
     /** One key. O(1). */
-    apr_status_t (*key)(apr_uint32_t pool, apr_uint64_t id, json_t **result);
+    apr_status_t (*key)(struct server_rec *s, apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
+                        json_t **result);
 
     /** Whole key, NUL-terminated, for an operator who has entered the password again; the caller
      *  wipes it. */

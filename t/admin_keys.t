@@ -4,7 +4,8 @@ use strict;
 use warnings;
 
 use APIPoolAdmin qw(admin_server location password_file token_for);
-use APIPoolTest qw(json mock_port chat spew wait_for);
+use APIPoolTest qw(json mock_port chat request spew wait_for);
+use IO::Socket::INET ();
 use JSON::PP ();
 use Test::More;
 use Time::HiRes qw(time);
@@ -18,6 +19,9 @@ my $admin = admin_server(
             upstreams => ["$mock/v1 name=one", "$mock/v1 name=two priority=1"]},
         mine => {keys => ['sk-ok-mine-key-aaaaaaaa']},
         untold => {keys => ['sk-ok-nousage-untold-aaaa']},
+        wrong => {keys => ['sk-400-wrong-key-aaaaaaaa'], lines => 'APIPoolLimits rpd=5000 rpm=70'},
+        refused => {keys => ['sk-401-refused-key-aaaaaa']},
+        failing => {keys => ['sk-500-failing-key-aaaaaa'], lines => 'APIPoolRetries 0'},
     },
     lines => ['APIPoolAdminReveal On'],
     config => location('/mine', 'APIPoolAdminPools mine') . location('/both', 'APIPoolAdminPools mine main mine') . <<'CONF'
@@ -116,6 +120,8 @@ my $checked = $admin->ask(POST => "/pools/main/keys/$rejected->{id}/check")->{js
 is_deeply [@$checked{qw(valid balance currency)}], [JSON::PP::false, undef, undef], 'a check asks the upstream, which says no';
 is_deeply [@$checked{qw(status state)}, $checked->{vendor}{code}], [401, 'invalid', 'invalid_api_key'], '... in which words, and what the key is then';
 unlike $checked->{vendor}{message}, qr/\Q$bad/, '... but not the key';
+is "@$checked{qw(found state)}", 'refused invalid', '... and tells the state of the key after it';
+ok $checked->{next_probe_at}, '... and when that may end';
 $done = $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'reset', ids => [$rejected->{id}]})->{json};
 is $done->{done}, 1, 'a reset forgets it';
 is_deeply states(), {total => 6, disabled => 5, active => 1}, '... and the key is active';
@@ -126,6 +132,13 @@ $admin->ask(POST => '/pools/main/keys/actions', json => {action => 'enable', fil
 is chat($base, 'main', model => 'gpt-x')->{status}, 200, 'requests are served again';
 $checked = $admin->ask(POST => "/pools/main/keys/$id/check")->{json};
 is $checked->{valid}, JSON::PP::true, 'a check says yes';
+is "@$checked{qw(found state)}", 'usable active', '... and tells the state of the key';
+
+my $limited = $admin->ask(GET => '/pools/wrong/keys')->{json}{keys}[0];
+is_deeply $limited->{limits_in_force}, {rpm => 70, rpd => 5000, tpm => undef, tpd => undef, concurrency => undef},
+    'the limits that are enforced are those of the pool';
+$limited = $admin->ask(PATCH => "/pools/wrong/keys/$limited->{id}", json => {limits => {rpm => 9}})->{json};
+is_deeply [map { $limited->{$_}{rpm} . ' ' . ($limited->{$_}{rpd} // '-') } qw(limits limits_in_force)], ['9 -', '9 5000'], '... or of the key';
 
 # --- Imports -------------------------------------------------------------------------------------
 
@@ -283,11 +296,38 @@ is scalar @{$stats->{series}}, 60, 'an hour has 60 minutes';
 is $stats->{series}[-1]{requests} + $stats->{series}[-2]{requests}, $admin->ask(GET => '/pools/main')->{json}{requests}, '... of which the last ones have it all';
 is $stats->{models}[0]{model}, 'gpt-x', '... by model';
 is scalar @{$admin->ask(GET => '/pools/main/stats?range=24h')->{json}{series}}, 24, 'a day has 24 hours';
+# Whose a request is that was not served
+my @broken = map { chat($base, $_)->{status} } qw(wrong wrong wrong refused failing);
+is_deeply \@broken, [400, 400, 400, 401, 500], 'requests that are not served';
+for (['wrong', 3, 0, undef, 'client'], ['refused', 1, 1, 0, 'key'], ['failing', 1, 1, 0, 'upstream']) {
+    my ($pool, $requests, $errors, $rate, $kind) = @$_;
+    my $of = $admin->ask(GET => "/pools/$pool/stats")->{json};
+    my $kinds = {client => 0, key => 0, upstream => 0, $kind => $requests};
+    is_deeply [@$of{qw(requests errors success_rate kinds)}], [$requests, $errors, $rate, $kinds], "... are told by whose they are: $kind";
+    is $of->{series}[-1]{kinds}{$kind} + $of->{series}[-2]{kinds}{$kind}, $requests, '... over time';
+    is_deeply [@{$admin->ask(GET => "/pools/$pool")->{json}}{qw(errors success_rate)}], [$errors, $rate], '... in the sums';
+    is $admin->ask(GET => "/requests?pool=$pool")->{json}{requests}[0]{fault}, $kind, '... and one by one';
+    like request(GET => '/metrics', base => $base)->{content}, qr/^apipool_errors_total\{pool="$pool",kind="$kind"\} $requests$/m, '... and in the metrics';
+}
+is $admin->ask(GET => '/pools/wrong/keys')->{json}{keys}[0]{success_rate}, undef, 'a client lowers no rate of a key';
+
 my @requests = @{$admin->ask(GET => '/requests?pool=main')->{json}{requests}};
 is_deeply [@{$requests[-1]}{qw(pool model endpoint status outcome usage attempts)}],
     ['main', 'gpt-x', 'chat', 401, 'failed', 'none', 1], 'requests are remembered';
 cmp_ok $requests[0]{number}, '>', $requests[-1]{number}, '... the newest first';
 is scalar @{$admin->ask(GET => '/requests?limit=1')->{json}{requests}}, 1, '... as many as are asked for';
+
+# One that arrives first and ends last: it waits for its body, which nobody sends before the other one has ended.
+my $early = IO::Socket::INET->new(PeerAddr => $base =~ s{^http://}{}r) or die;
+print {$early} "POST /untold/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 17\r\n"
+    . "Expect: 100-continue\r\nConnection: close\r\n\r\n";
+like <$early>, qr/^HTTP\S+ 100 /, 'a request begins';
+is chat($base, 'untold', model => 'late')->{status}, 200, '... then another one, which ends first';
+print {$early} '{"model":"early"}';
+is scalar(grep {m{^HTTP\S+ 200 }} <$early>), 1, '... and then it ends, too';
+@requests = @{$admin->ask(GET => '/requests?pool=untold')->{json}{requests}};
+is_deeply [map { $_->{model} } @requests[0, 1]], ['late', 'early'], 'the one that arrived last is listed first';
+is_deeply [map { $_->{at} } @requests], [sort { $b cmp $a } map { $_->{at} } @requests], '... and all others in the same order';
 
 # --- What is written down ------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ static int send_page(apipool_admin_request_t *request, const apipool_key_query_t
     request_rec *r = request->r;
     json_t *page, *key;
     size_t i;
-    apr_status_t rv = apipool_admin_api->keys(request->pool, query, r->pool, &page);
+    apr_status_t rv = apipool_admin_api->keys(r->server, request->pool, query, r->pool, &page);
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(request, rv, "the keys cannot be listed", NULL);
     }
@@ -129,7 +129,8 @@ int apipool_admin_keys_search(apipool_admin_request_t *request)
 int apipool_admin_key_show(apipool_admin_request_t *request)
 {
     json_t *key;
-    apr_status_t rv = apipool_admin_api->key(request->pool, request->id, &key);
+    apr_status_t rv = apipool_admin_api->key(request->r->server, request->pool, request->id,
+                                             request->r->pool, &key);
     if (rv != APR_SUCCESS) {
         return apipool_admin_failed(request, rv, "the key cannot be shown", NULL);
     }

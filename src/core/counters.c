@@ -9,6 +9,12 @@
 const double apipool_histogram_bounds[BUCKETS] = {0.05, 0.1, 0.2, 0.5, 1,   2,   5,
                                                   10,   20,  30,  60,  120, 180, 300};
 
+const char *apipool_kind_name(apipool_kind_e kind)
+{
+    static const char *const names[APIPOOL_KINDS] = {NULL, "client", "key", "upstream"};
+    return kind < APIPOOL_KINDS ? names[kind] : NULL;
+}
+
 static apr_uint64_t known(apr_int64_t tokens)
 {
     return tokens > 0 ? (apr_uint64_t)tokens : 0;

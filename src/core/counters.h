@@ -21,11 +21,25 @@
  * fewer than 20 results is their mean. */
 #define APIPOOL_COUNTERS_AVERAGE_OF 20
 
+/* Whose a request without success is. The client's own mistakes lower no rate of success; an
+ * error is one of a key or of an upstream. verdict.c has the kind of each rule. */
+typedef enum {
+    APIPOOL_KIND_NONE,   /* it was served */
+    APIPOOL_KIND_CLIENT, /* it left, asked wrongly, or for more than it may */
+    APIPOOL_KIND_KEY,    /* a key was refused, or the pool had none to lend */
+    APIPOOL_KIND_UPSTREAM,
+    APIPOOL_KINDS
+} apipool_kind_e;
+
+/** Name for the API and metrics, for example "client"; NULL for none. */
+const char *apipool_kind_name(apipool_kind_e kind);
+
 /* Finished request, or finished attempt. It is neither a success nor an error when it shows
  * nothing, as when the client left. Times count from the request; a time below 0 is unknown and
  * not averaged. */
 typedef struct {
     int success, error;
+    apipool_kind_e kind;                     /* of a request */
     apr_uint32_t attempts;                   /* at upstreams; 0 if it was refused before */
     int estimated;                           /* the tokens were not reported by the upstream */
     apipool_usage_t tokens;                  /* -1: unknown */

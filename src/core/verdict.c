@@ -19,23 +19,27 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
                               .event = APIPOOL_EVENT_SUCCESS},
     [APIPOOL_RULE_CLIENT_GONE] = {.id = "R01",
                                   .meaning = "the client went away before the answer was complete",
+                                  .kind = APIPOOL_KIND_CLIENT,
                                   .action = APIPOOL_STOP,
                                   .scope = APIPOOL_SCOPE_CLIENT,
                                   .costs_prompt = 1,
                                   .says = APIPOOL_SAYS_NOTHING},
     [APIPOOL_RULE_BROKE_OFF] = {.id = "R02",
                                 .meaning = "the answer broke off after its first byte",
+                                .kind = APIPOOL_KIND_UPSTREAM,
                                 .action = APIPOOL_STOP,
                                 .scope = APIPOOL_SCOPE_UPSTREAM,
                                 .upstream_fault = 1,
                                 .costs_prompt = 1},
     [APIPOOL_RULE_NOT_SENT] = {.id = "R03",
                                .meaning = "the upstream could not be connected",
+                               .kind = APIPOOL_KIND_UPSTREAM,
                                .action = APIPOOL_RETRY,
                                .scope = APIPOOL_SCOPE_UPSTREAM,
                                .upstream_fault = 1},
     [APIPOOL_RULE_NO_ANSWER] = {.id = "R04",
                                 .meaning = "the upstream took the request and did not answer",
+                                .kind = APIPOOL_KIND_UPSTREAM,
                                 .action = APIPOOL_STOP,
                                 .scope = APIPOOL_SCOPE_UPSTREAM,
                                 .upstream_fault = 1,
@@ -43,6 +47,7 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
     [APIPOOL_RULE_QUOTA] = {.id = "R05",
                             .meaning =
                                 "the quota or the balance of the key or its account is spent",
+                            .kind = APIPOOL_KIND_KEY,
                             .action = APIPOOL_ROTATE,
                             .scope = APIPOOL_SCOPE_ACCOUNT,
                             .event = APIPOOL_EVENT_QUOTA_SPENT,
@@ -51,6 +56,7 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
                             .says = APIPOOL_SAYS_EXHAUSTED},
     [APIPOOL_RULE_CREDENTIAL] = {.id = "R06",
                                  .meaning = "the upstream rejects the credential",
+                                 .kind = APIPOOL_KIND_KEY,
                                  .action = APIPOOL_ROTATE,
                                  .scope = APIPOOL_SCOPE_KEY,
                                  .event = APIPOOL_EVENT_REJECTED,
@@ -59,6 +65,7 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
                                  .says = APIPOOL_SAYS_EXHAUSTED},
     [APIPOOL_RULE_RATE_LIMIT] = {.id = "R07",
                                  .meaning = "the upstream limits the rate of requests or tokens",
+                                 .kind = APIPOOL_KIND_KEY,
                                  .action = APIPOOL_ROTATE,
                                  .scope = APIPOOL_SCOPE_MODEL,
                                  .event = APIPOOL_EVENT_RATE_LIMITED,
@@ -68,12 +75,14 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
     [APIPOOL_RULE_SHARED_FATE] =
         {.id = "R08",
          .meaning = "the upstream refuses all keys alike, so none of them is blamed",
+         .kind = APIPOOL_KIND_UPSTREAM,
          .action = APIPOOL_STOP,
          .scope = APIPOOL_SCOPE_UPSTREAM,
          .says = APIPOOL_SAYS_COOLING},
     [APIPOOL_RULE_FORBIDDEN] = {.id = "R09",
                                 .meaning =
                                     "the upstream forbids the request: region, model or terms",
+                                .kind = APIPOOL_KIND_KEY,
                                 .action = APIPOOL_ROTATE,
                                 .scope = APIPOOL_SCOPE_MODEL,
                                 .event = APIPOOL_EVENT_RATE_LIMITED,
@@ -82,31 +91,37 @@ static const apipool_rule_t rules[APIPOOL_RULE_COUNT] = {
                                 .says = APIPOOL_SAYS_COOLING},
     [APIPOOL_RULE_NO_MODEL] = {.id = "R10",
                                .meaning = "the upstream does not know the model",
+                               .kind = APIPOOL_KIND_CLIENT,
                                .action = APIPOOL_ROTATE,
                                .again = APIPOOL_AGAIN_ELSEWHERE,
                                .breaker = APIPOOL_BREAKER_ANSWERED},
     [APIPOOL_RULE_CLIENT_ERROR] = {.id = "R11",
                                    .meaning = "the upstream finds fault with the request itself",
+                                   .kind = APIPOOL_KIND_CLIENT,
                                    .action = APIPOOL_PASS,
                                    .scope = APIPOOL_SCOPE_CLIENT,
                                    .breaker = APIPOOL_BREAKER_ANSWERED},
     [APIPOOL_RULE_UPSTREAM_ERROR] = {.id = "R12",
                                      .meaning = "the upstream failed with an error of its own",
+                                     .kind = APIPOOL_KIND_UPSTREAM,
                                      .action = APIPOOL_RETRY,
                                      .scope = APIPOOL_SCOPE_UPSTREAM,
                                      .event = APIPOOL_EVENT_FAILED,
                                      .upstream_fault = 1},
     [APIPOOL_RULE_OVERLOADED] = {.id = "R13",
                                  .meaning = "the upstream is overloaded",
+                                 .kind = APIPOOL_KIND_UPSTREAM,
                                  .action = APIPOOL_RETRY,
                                  .scope = APIPOOL_SCOPE_UPSTREAM,
                                  .upstream_fault = 1},
     [APIPOOL_RULE_ALL_COOLING] = {.id = "R14",
                                   .meaning =
                                       "all keys that could serve the request rested for a while",
+                                  .kind = APIPOOL_KIND_KEY,
                                   .action = APIPOOL_STOP},
     [APIPOOL_RULE_EXHAUSTED] = {.id = "R15",
                                 .meaning = "no key was left that could recover by waiting",
+                                .kind = APIPOOL_KIND_KEY,
                                 .action = APIPOOL_STOP},
 };
 
@@ -453,6 +468,21 @@ apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence)
     }
     verdict.upstream_fault &= !evidence->is_out_of_time;
     return verdict;
+}
+
+apipool_kind_e apipool_rule_kind(apipool_rule_e rule, const apipool_custom_rule_t *custom,
+                                 int count)
+{
+    static const apipool_kind_e kinds[] = {[APIPOOL_SCOPE_NONE] = APIPOOL_KIND_CLIENT,
+                                           [APIPOOL_SCOPE_CLIENT] = APIPOOL_KIND_CLIENT,
+                                           [APIPOOL_SCOPE_MODEL] = APIPOOL_KIND_KEY,
+                                           [APIPOOL_SCOPE_KEY] = APIPOOL_KIND_KEY,
+                                           [APIPOOL_SCOPE_ACCOUNT] = APIPOOL_KIND_KEY,
+                                           [APIPOOL_SCOPE_UPSTREAM] = APIPOOL_KIND_UPSTREAM};
+    int own = (int)rule - APIPOOL_RULE_CUSTOM;
+    return own < 0       ? rules[rule].kind
+           : own < count ? kinds[custom[own].scope]
+                         : APIPOOL_KIND_CLIENT;
 }
 
 const apipool_rule_t *apipool_rule(apipool_rule_e rule)

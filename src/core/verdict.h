@@ -5,6 +5,7 @@
 
 #include <apr_tables.h>
 
+#include "counters.h"
 #include "health.h"
 #include "provider.h"
 #include "words.h"
@@ -93,6 +94,7 @@ typedef struct {
     const char *meaning; /* for operators, without a full stop */
     apipool_action_e action;
     apipool_scope_e scope;
+    apipool_kind_e kind; /* of a request that ends with it */
     apipool_event_e event;
     int upstream_fault;
     apipool_again_e again;
@@ -147,6 +149,11 @@ apipool_verdict_t apipool_verdict(const apipool_evidence_t *evidence);
 /** Consequences of a rule. For a pool's own rule, its directive sets them; the rest has default
  *  values. */
 const apipool_rule_t *apipool_rule(apipool_rule_e rule);
+
+/** Kind of a request that ends with a rule. The kind of a pool's own rule follows from its scope.
+ *  @param custom the pool's own rules, count of them */
+apipool_kind_e apipool_rule_kind(apipool_rule_e rule, const apipool_custom_rule_t *custom,
+                                 int count);
 
 /** Id of a rule, for example "R05"; "C01" for a pool's first own rule. */
 const char *apipool_rule_name(apipool_rule_e rule);

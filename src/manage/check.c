@@ -72,32 +72,46 @@ static const char *describe(const apipool_probe_report_t *report, int asked, apr
                           : apr_psprintf(p, "The upstream did not answer (%s).", rule);
 }
 
-/* State of the key after the check; null if it was removed meanwhile. */
-static json_t *state_of(apr_uint32_t pool, apr_uint64_t id)
+/* found sums it up; valid is null if the result is inconclusive. */
+static json_t *render(const apipool_probe_report_t *report, const char *detail)
 {
-    apipool_view_key_t key;
-    apr_status_t rv =
-        apipool_view_keys(apipool_lifecycle_segment(), pool, &id, NULL, 1, apr_time_now(), &key);
-    return rv == APR_SUCCESS && key.found ? json_string(apipool_state_name(key.info.state))
-                                          : json_null();
-}
-
-/* valid is null if the result is inconclusive. */
-static json_t *render(const apipool_probe_report_t *report, const char *detail, apr_uint32_t pool,
-                      apr_uint64_t id)
-{
+    static const char *const words[] = {
+        [APIPOOL_PROBED_ACCEPTED] = "usable",    [APIPOOL_PROBED_REJECTED] = "refused",
+        [APIPOOL_PROBED_SPENT] = "spent",        [APIPOOL_PROBED_EMPTY] = "spent",
+        [APIPOOL_PROBED_NOT_FOUND] = "not_told", [APIPOOL_PROBED_UNKNOWN] = "not_told"};
     int known =
         report->result != APIPOOL_PROBED_UNKNOWN && report->result != APIPOOL_PROBED_NOT_FOUND;
     const apipool_balances_t *balances = &report->balances;
     const apipool_amount_t *largest = balances->count ? balances->of : NULL;
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "valid",
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "found",
+                     apipool_render_text(words[report->result]), "valid",
                      known ? json_boolean(report->result != APIPOOL_PROBED_REJECTED) : json_null(),
                      "balance", largest ? json_real(largest->amount) : json_null(), "currency",
                      apipool_render_text(largest ? largest->currency : NULL), "balances",
                      apipool_render_balances(balances), "detail", apipool_render_text(detail),
                      "status", report->status ? json_integer(report->status) : json_null(),
-                     "vendor", apipool_render_vendor(report->status, report->words.text), "state",
-                     state_of(pool, id));
+                     "vendor", apipool_render_vendor(report->status, report->words.text));
+}
+
+/* Adds the key's state after the check, which need not be what was found: a key in quota whose
+ * balance is still too low is accepted, and stays there. */
+static apr_status_t add_state(apipool_segment_t *segment, apr_uint32_t pool, apr_uint64_t id,
+                              json_t *result)
+{
+    apipool_view_key_t key;
+    apr_status_t rv = apipool_view_keys(segment, pool, &id, NULL, 1, apr_time_now(), &key);
+    if (rv == APR_SUCCESS && !key.found) {
+        rv = APR_NOTFOUND;
+    }
+    if (rv != APR_SUCCESS) {
+        json_decref(result);
+        return rv;
+    }
+    apipool_render_add(result,
+                       json_pack("{s:s,s:o,s:o}", "state", apipool_state_name(key.info.state),
+                                 "cooling_until", apipool_render_time(key.info.cooling_until),
+                                 "next_probe_at", apipool_render_time(key.info.next_probe_at)));
+    return APR_SUCCESS;
 }
 
 apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint64_t id,
@@ -113,8 +127,8 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
                           ? apipool_recovery_lend(segment, pool, id, apipool_lifecycle_now(), lease)
                           : APR_NOTFOUND;
     if (rv == APR_EBUSY) {
-        *result = render(&report, "The key is already being checked.", pool, id);
-        return APR_SUCCESS;
+        *result = render(&report, "The key is already being checked.");
+        return add_state(segment, pool, id, *result);
     }
     if (rv != APR_SUCCESS) {
         return rv;
@@ -129,8 +143,8 @@ apr_status_t apipool_manage_key_check(server_rec *s, apr_uint32_t pool, apr_uint
     if (rv == APR_SUCCESS) {
         *result = render(&report,
                          upstream ? describe(&report, asked, p)
-                                  : "The configuration no longer names the upstream of this key.",
-                         pool, id);
+                                  : "The configuration no longer names the upstream of this key.");
+        rv = add_state(segment, pool, id, *result);
     }
     return rv;
 }

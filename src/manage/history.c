@@ -16,7 +16,16 @@
 #define NAMES_BATCH  16
 #define RECENT_BATCH 32
 
-static apr_status_t render_series(apr_uint32_t pool, int by_hour, apr_time_t now, json_t *array)
+static json_t *render_kinds(const apipool_series_point_t *point)
+{
+    apr_uint64_t others = point->errors > point->of_keys ? point->errors - point->of_keys : 0;
+    return json_pack("{s:I,s:I,s:I}", "client", (json_int_t)point->of_clients, "key",
+                     (json_int_t)point->of_keys, "upstream", (json_int_t)others);
+}
+
+/* Sums up the range in sum. */
+static apr_status_t render_series(apr_uint32_t pool, int by_hour, apr_time_t now, json_t *array,
+                                  apipool_series_point_t *sum)
 {
     apipool_series_point_t points[MINUTES];
     int count = 0;
@@ -26,12 +35,16 @@ static apr_status_t render_series(apr_uint32_t pool, int by_hour, apr_time_t now
                              points, by_hour ? HOURS : MINUTES, &count);
     for (int i = 0; rv == APR_SUCCESS && i < count; i++) {
         const apipool_series_point_t *point = &points[i];
+        sum->requests += point->requests;
+        sum->errors += point->errors;
+        sum->of_clients += point->of_clients;
+        sum->of_keys += point->of_keys;
         json_array_append_new(
             array,
-            json_pack("{s:o,s:I,s:I,s:I,s:I,s:o,s:o}", "t", apipool_render_time(point->at),
+            json_pack("{s:o,s:I,s:I,s:o,s:I,s:I,s:o,s:o}", "t", apipool_render_time(point->at),
                       "requests", (json_int_t)point->requests, "errors", (json_int_t)point->errors,
-                      "prompt_tokens", (json_int_t)point->prompt, "completion_tokens",
-                      (json_int_t)point->completion, "ttft_ms",
+                      "kinds", render_kinds(point), "prompt_tokens", (json_int_t)point->prompt,
+                      "completion_tokens", (json_int_t)point->completion, "ttft_ms",
                       apipool_render_real(apipool_series_mean_ms(point->first_byte, point->begun)),
                       "latency_ms",
                       apipool_render_real(apipool_series_mean_ms(point->latency, point->timed))));
@@ -131,7 +144,12 @@ apr_status_t apipool_manage_stats(apr_uint32_t pool, int by_hour, apr_pool_t *p,
     apipool_render_add(*result,
                        json_pack("{s:I,s:o,s:o,s:o}", "in_flight", (json_int_t)sum.in_flight,
                                  "series", series, "models", models, "rules", rules));
-    rv = render_series(pool, by_hour, now, series);
+    apipool_series_point_t range = {.at = now};
+    rv = render_series(pool, by_hour, now, series, &range);
+    apipool_render_add(
+        *result, json_pack("{s:I,s:I,s:o,s:o}", "requests", (json_int_t)range.requests, "errors",
+                           (json_int_t)range.errors, "kinds", render_kinds(&range), "success_rate",
+                           apipool_render_real(apipool_series_success_rate(&range))));
     rv = rv == APR_SUCCESS ? render_models(pool, now, p, models) : rv;
     rv = rv == APR_SUCCESS ? render_rules(pool, &stats, rules) : rv;
     if (rv != APR_SUCCESS) {
@@ -175,7 +193,8 @@ static json_t *request_of(const apipool_recent_entry_t *q)
                   "attempts", (json_int_t)q->attempt_count, "tried", attempts_of(q));
     apipool_render_add(
         object,
-        json_pack("{s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:o}", "status",
+        json_pack("{s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:o}", "fault",
+                  apipool_render_text(apipool_kind_name((apipool_kind_e)q->kind)), "status",
                   q->status ? json_integer(q->status) : json_null(), "outcome",
                   apipool_render_text(apipool_ending_name((apipool_ending_e)q->ending)), "usage",
                   apipool_render_text(apipool_tokens_name((apipool_tokens_e)q->usage)), "streamed",
@@ -198,8 +217,33 @@ static int is_one_of(apr_uint32_t pool, const apr_array_header_t *pools)
     return 0;
 }
 
-/* Requests that end meanwhile shift the others in the ring; entries already returned are
- * skipped. */
+typedef struct {
+    apr_time_t at;
+    apr_uint64_t number;
+    json_t *object;
+} listed_t;
+
+/* The one that arrived last is first. */
+static int by_arrival(const void *a, const void *b)
+{
+    const listed_t *first = a, *second = b;
+    return first->at != second->at
+               ? (first->at < second->at) - (first->at > second->at)
+               : (first->number < second->number) - (first->number > second->number);
+}
+
+static json_t *in_order(apr_array_header_t *listed)
+{
+    json_t *array = json_array();
+    qsort(listed->elts, (size_t)listed->nelts, sizeof(listed_t), by_arrival);
+    for (int i = 0; i < listed->nelts; i++) {
+        json_array_append_new(array, APR_ARRAY_IDX(listed, i, listed_t).object);
+    }
+    return array;
+}
+
+/* The ring has requests as they ended. Those that end meanwhile shift the others in it; entries
+ * already returned are skipped. */
 apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32_t limit,
                                      apr_pool_t *p, json_t **result)
 {
@@ -207,23 +251,24 @@ apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32
     apipool_recent_entry_t *batch = apr_palloc(p, RECENT_BATCH * sizeof(*batch));
     apr_uint64_t before = APR_UINT64_MAX;
     apr_uint32_t offset = 0, read;
-    json_t *array = json_array();
+    apr_array_header_t *listed = apr_array_make(p, RECENT_BATCH, sizeof(listed_t));
     do {
         apr_status_t rv = apipool_segment_lock(segment);
         if (rv != APR_SUCCESS) {
-            json_decref(array);
+            json_decref(in_order(listed));
             return rv;
         }
         read = apipool_recent_read_locked(&segment->recent, offset, RECENT_BATCH, batch);
         apipool_segment_unlock(segment);
-        for (apr_uint32_t i = 0; i < read && json_array_size(array) < limit; i++) {
+        for (apr_uint32_t i = 0; i < read && (apr_uint32_t)listed->nelts < limit; i++) {
             if (batch[i].number < before && is_one_of(batch[i].pool, pools)) {
-                json_array_append_new(array, request_of(&batch[i]));
+                APR_ARRAY_PUSH(listed, listed_t) =
+                    (listed_t){batch[i].at, batch[i].number, request_of(&batch[i])};
             }
             before = batch[i].number < before ? batch[i].number : before;
         }
         offset += read;
-    } while (read && json_array_size(array) < limit);
-    *result = array;
+    } while (read && (apr_uint32_t)listed->nelts < limit);
+    *result = in_order(listed);
     return APR_SUCCESS;
 }

@@ -4,6 +4,7 @@
 
 #include <apr_strings.h>
 
+#include "configured.h"
 #include "lifecycle.h"
 #include "listing.h"
 #include "render.h"
@@ -31,8 +32,15 @@ static json_t *balance_of(const apipool_key_info_t *key)
                            : json_null();
 }
 
+/* Limits of the pool, for keys without their own; none where it is configured no more. */
+static apipool_key_limits_t defaults_of(server_rec *s, apr_uint32_t pool, apr_pool_t *p)
+{
+    const apipool_pool_conf_t *conf = apipool_manage_configured(s, pool, p);
+    return conf ? conf->limits : (apipool_key_limits_t){0};
+}
+
 static json_t *render(const apipool_segment_t *segment, apr_uint32_t pool,
-                      const apipool_view_key_t *view)
+                      const apipool_key_limits_t *defaults, const apipool_view_key_t *view)
 {
     const apipool_key_info_t *key = &view->info;
     int has_reason = key->state != APIPOOL_STATE_ACTIVE && key->state != APIPOOL_STATE_DISABLED &&
@@ -58,11 +66,14 @@ static json_t *render(const apipool_segment_t *segment, apr_uint32_t pool,
     apipool_render_counters(object, &key->counters);
     json_object_set_new(object, "balance", balance_of(key));
     json_object_set_new(object, "limits", apipool_render_limits(&key->limits));
+    const apipool_key_limits_t in_force = apipool_view_limits(&key->limits, defaults);
+    json_object_set_new(object, "limits_in_force", apipool_render_limits(&in_force));
     return object;
 }
 
 /* Leaves out keys that were removed since the list was made. */
 static apr_status_t render_page(apipool_segment_t *segment, apr_uint32_t pool,
+                                const apipool_key_limits_t *defaults,
                                 const apipool_listed_t *listed, apr_uint32_t count, apr_time_t now,
                                 apr_pool_t *p, json_t *array)
 {
@@ -76,15 +87,15 @@ static apr_status_t render_page(apipool_segment_t *segment, apr_uint32_t pool,
     apr_status_t rv = apipool_view_keys(segment, pool, ids, slots, count, now, copies);
     for (apr_uint32_t i = 0; rv == APR_SUCCESS && i < count; i++) {
         if (copies[i].found) {
-            json_array_append_new(array, render(segment, pool, &copies[i]));
+            json_array_append_new(array, render(segment, pool, defaults, &copies[i]));
             apipool_throttle();
         }
     }
     return rv;
 }
 
-apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                                 json_t **result)
+apr_status_t apipool_manage_keys(server_rec *s, apr_uint32_t pool, const apipool_key_query_t *query,
+                                 apr_pool_t *p, json_t **result)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apr_time_t now = apr_time_now();
@@ -98,8 +109,9 @@ apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *q
         apipool_listing_sort(listed, query->sort, query->descending, query->offset, query->limit);
     json_t *array = json_array();
     if (shown) {
-        rv = render_page(segment, pool, (apipool_listed_t *)listed->elts + query->offset, shown,
-                         now, p, array);
+        const apipool_key_limits_t defaults = defaults_of(s, pool, p);
+        rv = render_page(segment, pool, &defaults, (apipool_listed_t *)listed->elts + query->offset,
+                         shown, now, p, array);
     }
     *result = json_pack("{s:i,s:I,s:o}", "total", listed->nelts, "offset",
                         (json_int_t)query->offset, "keys", array);
@@ -109,7 +121,8 @@ apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *q
     return rv;
 }
 
-apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **result)
+apr_status_t apipool_manage_key(server_rec *s, apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
+                                json_t **result)
 {
     apipool_segment_t *segment = apipool_lifecycle_segment();
     apipool_view_key_t key;
@@ -117,7 +130,8 @@ apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **res
     if (rv != APR_SUCCESS || !key.found) {
         return rv != APR_SUCCESS ? rv : APR_NOTFOUND;
     }
-    *result = render(segment, pool, &key);
+    const apipool_key_limits_t defaults = defaults_of(s, pool, p);
+    *result = render(segment, pool, &defaults, &key);
     return APR_SUCCESS;
 }
 

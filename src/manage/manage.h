@@ -23,9 +23,10 @@ apr_status_t apipool_manage_requests(const apr_array_header_t *pools, apr_uint32
                                      apr_pool_t *p, json_t **result);
 
 /* keys.c */
-apr_status_t apipool_manage_keys(apr_uint32_t pool, const apipool_key_query_t *query, apr_pool_t *p,
-                                 json_t **result);
-apr_status_t apipool_manage_key(apr_uint32_t pool, apr_uint64_t id, json_t **result);
+apr_status_t apipool_manage_keys(struct server_rec *s, apr_uint32_t pool,
+                                 const apipool_key_query_t *query, apr_pool_t *p, json_t **result);
+apr_status_t apipool_manage_key(struct server_rec *s, apr_uint32_t pool, apr_uint64_t id,
+                                apr_pool_t *p, json_t **result);
 apr_status_t apipool_manage_key_reveal(apr_uint32_t pool, apr_uint64_t id, apr_pool_t *p,
                                        char **key);
 

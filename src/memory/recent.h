@@ -65,6 +65,7 @@ typedef struct {
     unsigned char usage;                                        /* apipool_tokens_e */
     unsigned char ending;                                       /* apipool_ending_e */
     unsigned char streamed;
+    unsigned char kind; /* apipool_kind_e */
     char endpoint[APIPOOL_RECENT_SHORT];
     char client[APIPOOL_NAMED_MAX];
     char model[APIPOOL_NAMED_MAX];

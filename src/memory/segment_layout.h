@@ -47,6 +47,7 @@ struct apipool_pool_stats_t {
     apipool_histogram_t duration, first_byte;
     apr_uint64_t endings[APIPOOL_ENDINGS];     /* requests for which no upstream was asked */
     apr_uint64_t refusals[APIPOOL_RULE_COUNT]; /* the same, by rule */
+    apr_uint64_t kinds[APIPOOL_KINDS];         /* all requests, by kind */
 };
 
 /* Cooldowns of one upstream's keys, for all models (model slot 0) or for one model. A bitset

@@ -32,6 +32,8 @@ static void add(apipool_series_slot_t *ring, apipool_series_step_e step,
     }
     slot->requests++;
     slot->errors += finished->error != 0;
+    slot->of_clients += finished->kind == APIPOOL_KIND_CLIENT;
+    slot->of_keys += finished->kind == APIPOOL_KIND_KEY;
     if (!finished->estimated && finished->tokens.prompt > 0) {
         slot->prompt += (apr_uint64_t)finished->tokens.prompt;
     }
@@ -72,6 +74,8 @@ int apipool_series_read_locked(const apipool_series_t *series, apipool_series_st
         const apipool_series_slot_t *slot = &ring[number % sizes[step]];
         points[i].requests = slot->requests;
         points[i].errors = slot->errors;
+        points[i].of_clients = slot->of_clients;
+        points[i].of_keys = slot->of_keys;
         points[i].prompt = slot->prompt;
         points[i].completion = slot->completion;
         points[i].begun = slot->begun;
@@ -80,6 +84,14 @@ int apipool_series_read_locked(const apipool_series_t *series, apipool_series_st
         points[i].latency = slot->latency;
     }
     return count > 0 ? count : 0;
+}
+
+double apipool_series_success_rate(const apipool_series_point_t *point)
+{
+    apr_uint64_t left =
+        point->requests > point->of_clients ? point->requests - point->of_clients : 0;
+    apr_uint64_t errors = point->errors < left ? point->errors : left;
+    return left ? (double)(left - errors) / (double)left : -1;
 }
 
 double apipool_series_mean_ms(apr_uint64_t sum, apr_uint64_t requests)

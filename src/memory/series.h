@@ -18,13 +18,14 @@
 
 typedef enum { APIPOOL_SERIES_BY_MINUTE, APIPOOL_SERIES_BY_HOUR } apipool_series_step_e;
 
-/* 56 bytes. */
+/* 64 bytes. */
 typedef struct {
-    apr_uint32_t number; /* of the minute or hour, since the epoch */
-    apr_uint32_t requests, errors;
+    apr_uint32_t number;              /* of the minute or hour, since the epoch */
+    apr_uint32_t requests, errors;    /* errors of keys and upstreams */
     apr_uint32_t begun, timed;        /* number of requests in the two sums */
     apr_uint64_t first_byte, latency; /* sums, microseconds */
     apr_uint64_t prompt, completion;  /* tokens, reported */
+    apr_uint32_t of_clients, of_keys; /* the clients' mistakes, and the errors that are of keys */
 } apipool_series_slot_t;
 
 typedef struct {
@@ -36,6 +37,7 @@ typedef struct {
 typedef struct {
     apr_time_t at; /* beginning of the minute or hour */
     apr_uint64_t requests, errors;
+    apr_uint64_t of_clients, of_keys; /* in no error, and in errors */
     apr_uint64_t prompt, completion;
     apr_uint64_t begun, timed;
     apr_uint64_t first_byte, latency; /* microseconds */
@@ -55,6 +57,9 @@ void apipool_series_add_locked(apipool_series_t *series, const apipool_finished_
  */
 int apipool_series_read_locked(const apipool_series_t *series, apipool_series_step_e step,
                                apr_time_t now, apipool_series_point_t *points, int count);
+
+/** Share of requests that were served, of those that no client spoilt; -1 without any. No lock. */
+double apipool_series_success_rate(const apipool_series_point_t *point);
 
 /** Mean in milliseconds of a sum in microseconds; -1 without requests. No lock. */
 double apipool_series_mean_ms(apr_uint64_t sum, apr_uint64_t requests);

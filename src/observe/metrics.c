@@ -159,6 +159,21 @@ static void write_requests(const survey_t *survey)
     }
 }
 
+/* Every request of a client that was not served, once. */
+static void write_kinds(const survey_t *survey)
+{
+    static const char family[] = "apipool_errors_total";
+    head(survey->r, family, "counter",
+         "Requests of clients that were not served, by whose the error is.");
+    for (int i = 0; i < survey->pools->nelts; i++) {
+        const pool_t *pool = &APR_ARRAY_IDX(survey->pools, i, pool_t);
+        for (int kind = APIPOOL_KIND_CLIENT; kind < APIPOOL_KINDS; kind++) {
+            sample(survey->r, family, pool->name, NULL, "kind",
+                   apipool_kind_name((apipool_kind_e)kind), pool->stats.kinds[kind]);
+        }
+    }
+}
+
 static void write_tokens(const survey_t *survey)
 {
     static const char family[] = "apipool_tokens_total";
@@ -302,6 +317,7 @@ int apipool_metrics_answer(request_rec *r, apipool_segment_t *segment, const cha
     ap_set_content_type(r, "text/plain; version=0.0.4; charset=utf-8");
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     write_requests(&survey);
+    write_kinds(&survey);
     write_tokens(&survey);
     write_keys(&survey);
     if (survey.keys) {

@@ -119,8 +119,7 @@ static void lend(apipool_tier_t *tier, apr_uint32_t index, apipool_part_t *part,
     slot->in_flight++;
     APIPOOL_FAULT("lend-unheld");
     slot->last_used_at = tier->now;
-    slot->concurrency =
-        slot->limits.concurrency ? slot->limits.concurrency : tier->request->limits->concurrency;
+    slot->concurrency = apipool_concurrency_in_force(&slot->limits, tier->request->limits);
     int proving = slot->state == APIPOOL_STATE_HALF_OPEN;
     slot->proving = proving ? 1 : slot->proving;
     if (proving || slot->concurrency) {

@@ -8,14 +8,27 @@
 
 /* Private to src/memory and src/pool; callers of a *_locked function hold the segment's lock. */
 
-/** Limit of a window (APIPOOL_RPM ...) in force for a key; 0: none. */
-static inline apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot,
-                                              const apipool_key_limits_t *defaults, int window)
+/** Limit of a window (APIPOOL_RPM ...) in force for a key with limits of its own; 0: none. What the
+ *  API shows comes from here, too. */
+static inline apr_uint32_t apipool_limit_in_force(const apipool_key_limits_t *own,
+                                                  const apipool_key_limits_t *defaults, int window)
 {
-    const apipool_key_limits_t *own = &slot->limits;
     const apr_uint32_t of_key[] = {own->rpm, own->rpd, own->tpm, own->tpd};
     const apr_uint32_t of_pool[] = {defaults->rpm, defaults->rpd, defaults->tpm, defaults->tpd};
     return of_key[window] ? of_key[window] : of_pool[window];
+}
+
+static inline apr_uint32_t apipool_slot_limit(const apipool_slot_t *slot,
+                                              const apipool_key_limits_t *defaults, int window)
+{
+    return apipool_limit_in_force(&slot->limits, defaults, window);
+}
+
+/** The same for a key's requests at once. */
+static inline apr_uint32_t apipool_concurrency_in_force(const apipool_key_limits_t *own,
+                                                        const apipool_key_limits_t *defaults)
+{
+    return own->concurrency ? own->concurrency : defaults->concurrency;
 }
 
 /** Returns 1 if any of these limits is in force. */

@@ -27,6 +27,7 @@ void apipool_stats_record_locked(apipool_segment_t *segment, const apipool_reque
 
     apipool_counters_add(&of_pool->counters, &stats->finished, now);
     apipool_series_add_locked(&of_pool->series, &stats->finished, now);
+    of_pool->kinds[stats->finished.kind]++;
     apipool_histogram_add(&of_pool->duration, stats->finished.latency);
     apipool_histogram_add(&of_pool->first_byte, stats->finished.first_byte);
     if (stats->upstream == APIPOOL_NONE) {
@@ -79,6 +80,7 @@ apr_status_t apipool_stats_pool(apipool_segment_t *segment, apr_uint32_t pool, a
         apipool_histogram_read(&of_pool->first_byte, &snapshot->first_byte);
         memcpy(snapshot->endings, of_pool->endings, sizeof(snapshot->endings));
         memcpy(snapshot->refusals, of_pool->refusals, sizeof(snapshot->refusals));
+        memcpy(snapshot->kinds, of_pool->kinds, sizeof(snapshot->kinds));
         apipool_segment_unlock(segment);
     }
     return rv;

@@ -42,6 +42,7 @@ typedef struct {
     apipool_histogram_snapshot_t duration, first_byte;
     apr_uint64_t endings[APIPOOL_ENDINGS];     /* requests for which no upstream was asked */
     apr_uint64_t refusals[APIPOOL_RULE_COUNT]; /* the same, by rule */
+    apr_uint64_t kinds[APIPOOL_KINDS];         /* all requests, by kind */
 } apipool_pool_snapshot_t;
 
 apr_status_t apipool_stats_pool(apipool_segment_t *segment, apr_uint32_t pool, apr_time_t now,

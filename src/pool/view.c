@@ -236,6 +236,16 @@ static apr_uint32_t find_again_locked(apipool_segment_t *segment, apr_uint32_t p
     return still_there ? slot : apipool_pool_find_locked(segment, pool, id);
 }
 
+apipool_key_limits_t apipool_view_limits(const apipool_key_limits_t *own,
+                                         const apipool_key_limits_t *defaults)
+{
+    return (apipool_key_limits_t){.rpm = apipool_limit_in_force(own, defaults, APIPOOL_RPM),
+                                  .rpd = apipool_limit_in_force(own, defaults, APIPOOL_RPD),
+                                  .tpm = apipool_limit_in_force(own, defaults, APIPOOL_TPM),
+                                  .tpd = apipool_limit_in_force(own, defaults, APIPOOL_TPD),
+                                  .concurrency = apipool_concurrency_in_force(own, defaults)};
+}
+
 apr_status_t apipool_view_keys(apipool_segment_t *segment, apr_uint32_t pool,
                                const apr_uint64_t *ids, const apr_uint32_t *slots,
                                apr_uint32_t count, apr_time_t now, apipool_view_key_t *keys)

@@ -73,6 +73,10 @@ typedef struct {
     char label[APIPOOL_LABEL_MAX + 1], account[APIPOOL_ACCOUNT_MAX + 1];
 } apipool_view_key_t;
 
+/** Limits of a key as they are enforced: each its own, or that of its pool; 0: none. No lock. */
+apipool_key_limits_t apipool_view_limits(const apipool_key_limits_t *own,
+                                         const apipool_key_limits_t *defaults);
+
 /**
  * Copies keys of a pool by id. O(1) each.
  * @param slots their last known slots; NULL: unknown

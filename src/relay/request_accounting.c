@@ -79,6 +79,22 @@ static void set_notes(const apipool_request_t *req, const apipool_request_stats_
     note_number(r, "apipool-ttft-ms", entry->first_byte < 0 ? -1 : entry->first_byte / 1000);
 }
 
+/* Without a verdict the pool itself has refused it: for what the client did, or since it serves
+ * nobody, as in maintenance. */
+static apipool_kind_e kind_of(const apipool_request_t *req, const apipool_request_stats_t *stats)
+{
+    const apipool_recent_entry_t *entry = &stats->entry;
+    const apr_array_header_t *own = req->pool->rules;
+    return entry->ending == APIPOOL_ENDED_COMPLETE       ? APIPOOL_KIND_NONE
+           : entry->ending == APIPOOL_ENDED_CLIENT_ABORT ? APIPOOL_KIND_CLIENT
+           : stats->rule != APIPOOL_RULE_SUCCESS
+               ? apipool_rule_kind((apipool_rule_e)stats->rule,
+                                   (const apipool_custom_rule_t *)own->elts, own->nelts)
+           : entry->attempt_count ? APIPOOL_KIND_UPSTREAM
+           : entry->status < 500  ? APIPOOL_KIND_CLIENT
+                                  : APIPOOL_KIND_KEY;
+}
+
 void apipool_outcome_complete(const apipool_request_t *req, const char *model,
                               apipool_request_stats_t *stats)
 {
@@ -95,14 +111,17 @@ void apipool_outcome_complete(const apipool_request_t *req, const char *model,
     apipool_name_clean(entry->endpoint, sizeof(entry->endpoint), endpoint, strlen(endpoint));
     memcpy(entry->client, stats->client.text, sizeof(entry->client)); /* which is clean */
     memcpy(entry->model, stats->model.text, sizeof(entry->model));
-    stats->finished = (apipool_finished_t){.success = entry->ending == APIPOOL_ENDED_COMPLETE,
-                                           .error = entry->ending != APIPOOL_ENDED_COMPLETE &&
-                                                    entry->ending != APIPOOL_ENDED_CLIENT_ABORT,
-                                           .attempts = entry->attempt_count,
-                                           .estimated = entry->usage == APIPOOL_TOKENS_ESTIMATED,
-                                           .tokens = entry->tokens,
-                                           .first_byte = entry->first_byte,
-                                           .latency = entry->total};
+    apipool_kind_e kind = kind_of(req, stats);
+    entry->kind = (unsigned char)kind;
+    stats->finished =
+        (apipool_finished_t){.success = kind == APIPOOL_KIND_NONE,
+                             .error = kind == APIPOOL_KIND_KEY || kind == APIPOOL_KIND_UPSTREAM,
+                             .kind = kind,
+                             .attempts = entry->attempt_count,
+                             .estimated = entry->usage == APIPOOL_TOKENS_ESTIMATED,
+                             .tokens = entry->tokens,
+                             .first_byte = entry->first_byte,
+                             .latency = entry->total};
 }
 
 const apipool_request_stats_t *apipool_request_accounting_describe(apipool_request_t *req,
@@ -125,8 +144,8 @@ const apipool_request_stats_t *apipool_request_accounting_describe(apipool_reque
     entry->streamed = req->gate.stream.active != 0;
     entry->first_byte = req->first_byte_at ? req->first_byte_at - r->request_time : -1;
     entry->total = now - r->request_time;
-    apipool_outcome_complete(req, req->demand.model, stats);
     stats->rule = req->rule;
+    apipool_outcome_complete(req, req->demand.model, stats);
     stats->upstream = req->attempts ? req->attempt.upstream->index : APIPOOL_NONE;
     stats->used = (apipool_client_used_t){
         .charge = req->charge, .reached = req->asked, .tokens = req->tokens};

@@ -32,7 +32,10 @@ enum {
     APIPOOL_STAT_HOURS = 19,
     APIPOOL_STAT_KIND = 23,
     APIPOOL_STAT_TEXT = 24,
-    APIPOOL_STAT_WORDS = 37
+    APIPOOL_STAT_WORDS = 37,
+    APIPOOL_STAT_MINUTE_KINDS = 60,
+    APIPOOL_STAT_HOUR_KINDS = 61,
+    APIPOOL_STAT_KINDS = 62
 };
 
 #define MEMBER            APIPOOL_RECORD_MEMBER
@@ -62,7 +65,8 @@ typedef struct {
     char server[APIPOOL_SERVER_NAME_MAX], pool[APIPOOL_NAME_MAX], upstream[APIPOOL_NAME_MAX];
     apr_uint64_t id;
     apr_uint32_t kind;
-    apipool_record_field_t text, digest, model_slots, minutes, hours, words;
+    apipool_record_field_t text, digest, model_slots, minutes, hours, words, minute_kinds,
+        hour_kinds;
 } about_t;
 
 static const apipool_record_member_t about_members[] = {
@@ -77,6 +81,8 @@ static const apipool_record_member_t about_members[] = {
     FIELD(APIPOOL_STAT_MINUTES, about_t, minutes),
     FIELD(APIPOOL_STAT_HOURS, about_t, hours),
     FIELD(APIPOOL_STAT_WORDS, about_t, words),
+    FIELD(APIPOOL_STAT_MINUTE_KINDS, about_t, minute_kinds),
+    FIELD(APIPOOL_STAT_HOUR_KINDS, about_t, hour_kinds),
     {0}};
 
 static const apipool_record_member_t slot_members[] = {
@@ -122,6 +128,7 @@ static const apipool_record_member_t pool_members[] = {
     ROW(21, apipool_pool_stats_t, first_byte, first_byte, apr_uint64_t),
     ROW(16, apipool_pool_stats_t, endings, endings, apr_uint64_t),
     ROW(17, apipool_pool_stats_t, refusals, refusals, apr_uint64_t),
+    ROW(APIPOOL_STAT_KINDS, apipool_pool_stats_t, kinds, kinds, apr_uint64_t),
     {0}};
 
 static const apipool_record_member_t point_members[] = {
@@ -129,6 +136,13 @@ static const apipool_record_member_t point_members[] = {
     ROW(APIPOOL_STAT_MINUTES, apipool_series_slot_t, first_byte, completion, apr_uint64_t),
     {0}};
 #define APIPOOL_POINT_ROW 9
+
+/* Beside them, since earlier versions read rows of nine. */
+static const apipool_record_member_t kind_members[] = {
+    ROW(APIPOOL_STAT_MINUTE_KINDS, apipool_series_slot_t, number, number, apr_uint32_t),
+    ROW(APIPOOL_STAT_MINUTE_KINDS, apipool_series_slot_t, of_clients, of_keys, apr_uint32_t),
+    {0}};
+#define APIPOOL_KIND_ROW 3
 
 static const apipool_record_member_t name_members[] = {COUNTERS(0), {0}};
 
@@ -206,11 +220,12 @@ static void save_upstream(apipool_saving_t *saving, apr_uint32_t index)
 }
 
 static void put_points(apipool_record_writer_t *writer, unsigned char tag,
-                       const apipool_series_slot_t *points, int count)
+                       const apipool_record_member_t *members, const apipool_series_slot_t *points,
+                       int count)
 {
     apr_uint64_t row[APIPOOL_RECORD_ROW_MAX], *at = row;
     for (int i = 0; i < count; i++) {
-        at = points[i].number ? apipool_record_to_row(point_members, &points[i], at) : at;
+        at = points[i].number ? apipool_record_to_row(members, &points[i], at) : at;
     }
     apipool_record_put_u64s(writer, tag, row, (apr_size_t)(at - row));
 }
@@ -221,8 +236,14 @@ static void save_pool(apipool_saving_t *saving, apr_uint32_t index)
     if (apipool_saving_copy(saving, &stats, &saving->store->segment->stats[index], sizeof(stats))) {
         apipool_record_writer_t *writer = begin(saving, index);
         apipool_record_put_members(writer, pool_members, &stats);
-        put_points(writer, APIPOOL_STAT_MINUTES, stats.series.minutes, APIPOOL_SERIES_MINUTES);
-        put_points(writer, APIPOOL_STAT_HOURS, stats.series.hours, APIPOOL_SERIES_HOURS);
+        const apipool_series_t *series = &stats.series;
+        put_points(writer, APIPOOL_STAT_MINUTES, point_members, series->minutes,
+                   APIPOOL_SERIES_MINUTES);
+        put_points(writer, APIPOOL_STAT_HOURS, point_members, series->hours, APIPOOL_SERIES_HOURS);
+        put_points(writer, APIPOOL_STAT_MINUTE_KINDS, kind_members, series->minutes,
+                   APIPOOL_SERIES_MINUTES);
+        put_points(writer, APIPOOL_STAT_HOUR_KINDS, kind_members, series->hours,
+                   APIPOOL_SERIES_HOURS);
         end(saving, APIPOOL_OF_POOL, index);
     }
 }
@@ -417,6 +438,22 @@ static void take_points(const apipool_record_field_t *field, apipool_series_slot
     }
 }
 
+/* Points of earlier versions have no kinds: their errors are told as the upstream's. */
+static void take_kinds(const apipool_record_field_t *field, apipool_series_slot_t *points,
+                       apr_uint64_t count)
+{
+    apr_uint64_t row[APIPOOL_RECORD_ROW_MAX];
+    apr_size_t len;
+    apipool_record_u64s(field, row, APIPOOL_RECORD_ROW_MAX, &len);
+    for (apr_size_t i = 0; i + APIPOOL_KIND_ROW <= len && i < APIPOOL_RECORD_ROW_MAX;
+         i += APIPOOL_KIND_ROW) {
+        apipool_series_slot_t *point = &points[row[i] % count];
+        if (point->number == row[i]) {
+            apipool_record_from_row(kind_members, point, &row[i], APIPOOL_KIND_ROW);
+        }
+    }
+}
+
 static void take_pool(const stat_t *stat)
 {
     apipool_pool_stats_t *stats = &stat->segment->stats[stat->pool];
@@ -424,6 +461,8 @@ static void take_pool(const stat_t *stat)
     apipool_counters_mend(&stats->counters);
     take_points(&stat->about.minutes, stats->series.minutes, APIPOOL_SERIES_MINUTES);
     take_points(&stat->about.hours, stats->series.hours, APIPOOL_SERIES_HOURS);
+    take_kinds(&stat->about.minute_kinds, stats->series.minutes, APIPOOL_SERIES_MINUTES);
+    take_kinds(&stat->about.hour_kinds, stats->series.hours, APIPOOL_SERIES_HOURS);
 }
 
 /* Names that find no entry any more are counted together; their rates are lost. */

@@ -105,7 +105,7 @@ test('what is pasted is listed masked, what is in doubt waits for a tick, and ne
   });
   await press(dialog(page), 'Import 5 keys');
   await dialog(page).getByText('Checked: 5 of 5 new keys.').waitFor();
-  assert.deepEqual(await counts(page), { added: 5, known: 0, changed: 0, repeated: 0, bad: 0, check_valid: 4, check_refused: 1, check_unknown: 0 });
+  assert.deepEqual(await counts(page), { added: 5, known: 0, changed: 0, repeated: 0, bad: 0, check_usable: 4, check_spent: 0, check_refused: 1, check_not_told: 0 });
   assert.ok(states.some((text) => /^[01] of 5 new keys checked/.test(text)), 'with progress');
   await press(dialog(page).locator('form'), 'Close');
   assert.deepEqual((await api('GET', 'pools/import/keys?q=0005')).total, 0);
@@ -246,7 +246,13 @@ test('a key is checked, edited, switched off, and deleted only when that was mea
   await signIn(page, { view: 'keys?q=checked' });
   const row = page.locator('tbody tr').first();
   await row.getByRole('button', { name: /^Check/ }).click();
-  await page.getByText('is accepted.').waitFor();
+  await page.getByText(/is accepted\..*State of the key: active\./).waitFor();
+  await row.getByRole('checkbox').check();
+  await press(page.getByRole('region', { name: 'Selected keys' }), 'Check');
+  await press(dialog(page), 'Check');
+  await dialog(page).getByText('Checked: 1 of 1 keys.').waitFor();
+  assert.deepEqual(await counts(page), { check_usable: 1, check_spent: 0, check_refused: 0, check_not_told: 0 });
+  await press(dialog(page).locator('form'), 'Close');
   await row.getByRole('button', { name: /^Edit/ }).click();
   await dialog(page).getByLabel('Label').fill('checked by hand');
   await dialog(page).getByLabel('Account').fill('team-a');

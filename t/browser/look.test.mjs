@@ -142,6 +142,23 @@ test('a chart as a table has nothing between its rows, and times in one form', a
   await noProblems(page);
 });
 
+test('the success that is shown is of the chosen range, and the chart tells whose failures are', async () => {
+  const page = await openPage(browser, { storage: { pool: 'main' } });
+  await page.route(/\/stats\?range=24h$/, async (route) => {
+    const stats = await (await route.fetch()).json();
+    stats.series.at(-1).kinds = { client: 4321, key: 0, upstream: 0 };
+    await route.fulfill({ json: { ...stats, success_rate: 0.25 } });
+  });
+  await signIn(page);
+  await press(page, /24/);
+  await page.locator('[data-tile=success]').getByText('25%').waitFor();
+  await page.getByText('24 hours, without clients’ mistakes').waitFor();
+  await page.getByText('As a table').first().click();
+  assert.deepEqual(await page.locator('[data-chart=requests] thead th').allTextContents(),
+    ['Time', 'served', 'clients’ mistakes', 'errors of keys', 'errors of upstreams']);
+  await noProblems(page);
+});
+
 test('times are in the zone of the viewer', async () => {
   await chat(null, { path: '/open/v1' });
   const [{ at }] = (await api('GET', 'requests?pool=main&limit=1')).requests;

@@ -393,6 +393,33 @@ static void counters_agree_with_a_plain_count_whatever_the_clock_does(void **unu
     }
 }
 
+static void success_is_of_the_range_and_leaves_the_clients_mistakes_apart(void **unused)
+{
+    static const struct {
+        apipool_kind_e kind;
+        int times;
+    } rows[] = {{APIPOOL_KIND_NONE, 6},
+                {APIPOOL_KIND_CLIENT, 90},
+                {APIPOOL_KIND_KEY, 1},
+                {APIPOOL_KIND_UPSTREAM, 1}};
+    apipool_series_t series = {0};
+    apipool_series_point_t point = {0};
+
+    assert_true(apipool_series_success_rate(&point) < 0);
+    for (size_t row = 0; row < sizeof(rows) / sizeof(*rows); row++) {
+        for (int i = 0; i < rows[row].times; i++) {
+            const apipool_finished_t one = {.kind = rows[row].kind,
+                                            .success = !rows[row].kind,
+                                            .error = rows[row].kind > APIPOOL_KIND_CLIENT};
+            apipool_series_add_locked(&series, &one, NOW);
+        }
+    }
+    apipool_series_read_locked(&series, APIPOOL_SERIES_BY_MINUTE, NOW, &point, 1);
+    assert_true(point.requests == 98 && point.errors == 2);
+    assert_true(point.of_clients == 90 && point.of_keys == 1);
+    assert_true(apipool_series_success_rate(&point) == 0.75);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +433,7 @@ int main(void)
         cmocka_unit_test(times_near_zero_and_far_away_are_times_too),
         cmocka_unit_test(history_agrees_with_the_plain_sums_whatever_the_clock_does),
         cmocka_unit_test(history_and_counters_agree),
+        cmocka_unit_test(success_is_of_the_range_and_leaves_the_clients_mistakes_apart),
         cmocka_unit_test(counters_agree_with_a_plain_count_whatever_the_clock_does),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -377,16 +377,26 @@ static void counters_of_upstreams_and_pools_come_back(void **unused)
         u->endings[i] = 70 + i;
         stats->endings[i] = 80 + i;
     }
+    stats->kinds[APIPOOL_KIND_KEY] = 77;
     u->successes = 91;
     u->failures = 92;
     u->failing = 0.5;
     fill_counters(&stats->counters, 6000);
     for (apr_uint32_t i = 0; i < APIPOOL_SERIES_MINUTES; i++) {
-        stats->series.minutes[i] = (apipool_series_slot_t){
-            APIPOOL_SERIES_MINUTES + i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7, i + 8};
+        stats->series.minutes[i] = (apipool_series_slot_t){APIPOOL_SERIES_MINUTES + i,
+                                                           i + 1,
+                                                           i + 2,
+                                                           i + 3,
+                                                           i + 4,
+                                                           i + 5,
+                                                           i + 6,
+                                                           i + 7,
+                                                           i + 8,
+                                                           i + 9,
+                                                           i + 10};
     }
     stats->series.hours[5] =
-        (apipool_series_slot_t){APIPOOL_SERIES_HOURS * 9 + 5, 1, 2, 3, 4, 5, 6, 7, 8};
+        (apipool_series_slot_t){APIPOOL_SERIES_HOURS * 9 + 5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
     for (apr_uint32_t i = 0; i <= APIPOOL_HISTOGRAM_BUCKETS; i++) {
         stats->duration.counts[i] = i + 1;
         stats->first_byte.counts[i] = i + 100;

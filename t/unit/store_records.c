@@ -63,6 +63,7 @@ enum {
     STAT_NUMBERS = 14,
     STAT_RULES = 15,
     STAT_MINUTES = 18,
+    STAT_MINUTE_KINDS = 60,
     STAT_DURATION = 20,
     STAT_RESULTS = 22,
     STAT_KIND = 23,
@@ -262,6 +263,7 @@ static void put_rows(life_t *life)
     apipool_record_put_text(record, STAT_POOL, "main");
     put_row(w, STAT_NUMBERS, 6, 14 + 4 * 17);
     put_row(w, STAT_MINUTES, 61, 9);
+    put_row(w, STAT_MINUTE_KINDS, 61, 3);
     put_row(w, STAT_DURATION, 31, 16);
     put_record(w, "p0");
     record = begin_record(w);
@@ -301,6 +303,7 @@ static void the_order_of_a_row_is_the_one_that_files_have(void **unused)
     assert_true(point->number == 61 && point->requests == 62 && point->errors == 63);
     assert_true(point->begun == 64 && point->timed == 65 && point->first_byte == 66);
     assert_true(point->latency == 67 && point->prompt == 68 && point->completion == 69);
+    assert_true(point->of_clients == 62 && point->of_keys == 63);
     assert_true(stats->duration.counts[0] == 31 && stats->duration.sum == 46);
     const apipool_upstream_t *u = &next.segment->upstreams[0];
     assert_true(u->successes == 41 && u->failures == 42);

@@ -611,6 +611,25 @@ static int begin(void **unused)
     return apr_initialize() == APR_SUCCESS ? 0 : -1;
 }
 
+static void each_rule_says_whose_a_request_that_ends_with_it_is(void **unused)
+{
+    static const apipool_kind_e kinds[] = {
+        APIPOOL_KIND_NONE,     APIPOOL_KIND_CLIENT,   APIPOOL_KIND_UPSTREAM, APIPOOL_KIND_UPSTREAM,
+        APIPOOL_KIND_UPSTREAM, APIPOOL_KIND_KEY,      APIPOOL_KIND_KEY,      APIPOOL_KIND_KEY,
+        APIPOOL_KIND_UPSTREAM, APIPOOL_KIND_KEY,      APIPOOL_KIND_CLIENT,   APIPOOL_KIND_CLIENT,
+        APIPOOL_KIND_UPSTREAM, APIPOOL_KIND_UPSTREAM, APIPOOL_KIND_KEY,      APIPOOL_KIND_KEY};
+    static const apipool_custom_rule_t own[] = {{.scope = APIPOOL_SCOPE_ACCOUNT},
+                                                {.scope = APIPOOL_SCOPE_UPSTREAM},
+                                                {.scope = APIPOOL_SCOPE_NONE}};
+    for (int rule = 0; rule < APIPOOL_RULE_CUSTOM; rule++) {
+        assert_int_equal(apipool_rule_kind((apipool_rule_e)rule, NULL, 0), kinds[rule]);
+    }
+    assert_int_equal(apipool_rule_kind(APIPOOL_RULE_CUSTOM, own, 3), APIPOOL_KIND_KEY);
+    assert_int_equal(apipool_rule_kind(APIPOOL_RULE_CUSTOM + 1, own, 3), APIPOOL_KIND_UPSTREAM);
+    assert_int_equal(apipool_rule_kind(APIPOOL_RULE_CUSTOM + 2, own, 3), APIPOOL_KIND_CLIENT);
+    assert_string_equal(apipool_kind_name(APIPOOL_KIND_CLIENT), "client");
+}
+
 static int end(void **unused)
 {
     apr_terminate();
@@ -635,6 +654,7 @@ int main(void)
         cmocka_unit_test(rules_are_named_by_their_numbers),
         cmocka_unit_test(facts_of_a_vendor_are_its_own_and_generic),
         cmocka_unit_test(every_marker_is_reached),
+        cmocka_unit_test(each_rule_says_whose_a_request_that_ends_with_it_is),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("verdict", tests, begin, end);

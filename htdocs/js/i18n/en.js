@@ -51,10 +51,10 @@ export default {
 
   'tile.rpm': 'RPM', 'tile.rpm.hint': 'requests, last minute', 'tile.rpd': 'RPD', 'tile.rpd.hint': 'requests, last day',
   'tile.tpm': 'TPM', 'tile.tpm.hint': 'tokens, last minute', 'tile.tpd': 'TPD', 'tile.tpd.hint': 'tokens, last day',
-  'tile.success': 'Success', 'tile.success.hint': 'in the chosen range', 'tile.ttft': 'First byte', 'tile.ttft.hint': 'moving average',
+  'tile.success': 'Success', 'tile.success.hint': '{range}, without clients’ mistakes', 'tile.ttft': 'First byte', 'tile.ttft.hint': 'moving average',
   'tile.latency': 'Total latency', 'tile.latency.hint': 'moving average', 'tile.in_flight': 'In flight', 'tile.in_flight.hint': 'right now',
 
-  'chart.requests': 'Requests', 'chart.good': 'served', 'chart.errors': 'errors', 'chart.tokens': 'Tokens', 'chart.prompt': 'prompt',
+  'chart.requests': 'Requests', 'chart.good': 'served', 'chart.of_client': 'clients’ mistakes', 'chart.of_key': 'errors of keys', 'chart.of_upstream': 'errors of upstreams', 'chart.tokens': 'Tokens', 'chart.prompt': 'prompt',
   'chart.completion': 'completion', 'chart.latency': 'Latency', 'chart.time': 'Time', 'chart.table': 'As a table',
   'chart.about': '{what}, from {from} to {to}', 'chart.missing': 'Charts need Chart.js, which is not installed here.',
 
@@ -70,7 +70,7 @@ export default {
 
   'keys.title': 'Keys', 'keys.total': ['{n} key', '{n} keys'], 'keys.search': 'Search id, key, label or account', 'keys.upstream': 'Upstream',
   'keys.any_upstream': 'All upstreams', 'keys.sort': 'Sort by', 'keys.sort_by': 'By {what}', 'keys.asc': 'Ascending', 'keys.desc': 'Descending',
-  'keys.export': 'Export CSV', 'keys.import': 'Import keys', 'keys.by_state': 'By state', 'keys.any_state': 'All',
+  'keys.export': 'Export CSV', 'keys.gather': 'Collecting keys', 'keys.import': 'Import keys', 'keys.by_state': 'By state', 'keys.any_state': 'All',
   'keys.selection': 'Selected keys', 'keys.selected': ['{n} selected', '{n} selected'], 'keys.select_all': 'Select all {n} that match',
   'keys.select_none': 'Select none', 'keys.select_page': 'Select all keys of this page', 'keys.select_one': 'Select {key}', 'keys.copy': 'Copy masked',
   'keys.check_one': 'Check {key} now', 'keys.enable_one': 'Enable {key}', 'keys.disable_one': 'Disable {key}', 'keys.edit_one': 'Edit {key}',
@@ -85,14 +85,15 @@ export default {
   'sort.label': 'label', 'sort.upstream': 'upstream', 'sort.state': 'state', 'sort.success_rate': 'success', 'sort.rpm': 'RPM', 'sort.tpm': 'TPM',
   'sort.rpd': 'RPD', 'sort.tpd': 'TPD', 'sort.balance': 'balance', 'sort.last_used_at': 'last used', 'sort.errors': 'errors',
 
-  'check.valid': '{key} is accepted.', 'check.refused': '{key} is refused.', 'check.unknown': 'Nothing is known about {key}.', 'check.balance': 'Balance: {money}.', 'check.state': 'State now: {state}.',
+  'check.usable': '{key} is accepted.', 'check.spent': 'The quota or balance of {key} is spent.', 'check.refused': '{key} is refused.', 'check.not_told': 'Nothing is known about {key}.',
+  'check.balance': 'Balance: {money}.', 'check.state': 'State of the key: {state}.', 'check.state_until': 'State of the key: {state}, until {at} or later.',
 
   'many.enable': ['Enable {n} key?', 'Enable {n} keys?'], 'many.disable': ['Disable {n} key?', 'Disable {n} keys?'],
   'many.delete': ['Delete {n} key?', 'Delete {n} keys?'], 'many.check': ['Check {n} key?', 'Check {n} keys?'], 'many.reset': ['Reset {n} key?', 'Reset {n} keys?'],
   'many.names': '{names} in the pool {pool}.', 'many.names_more': '{names} and {n} more in the pool {pool}.',
   'many.filter': 'All keys in the pool {pool} that match {filter}.', 'many.all': 'All keys in the pool {pool}.',
   'many.enable_done': ['{n} key enabled.', '{n} keys enabled.'], 'many.disable_done': ['{n} key disabled.', '{n} keys disabled.'],
-  'many.delete_done': ['{n} key deleted.', '{n} keys deleted.'], 'many.check_done': ['{n} key will be checked.', '{n} keys will be checked.'],
+  'many.delete_done': ['{n} key deleted.', '{n} keys deleted.'], 'many.checking': '{done} of {whole} keys checked', 'many.checked': 'Checked: {done} of {whole} keys.',
   'many.move': ['Move {n} key to another upstream?', 'Move {n} keys to another upstream?'], 'many.move_done': ['{n} key moved to {upstream}.', '{n} keys moved to {upstream}.'],
   'move.to': 'Move to', 'move.here': 'Move to this server', 'move.pool': 'Move to a pool…', 'move.done': 'Moved: {n}.',
   'unreached.title': 'Out of reach', 'unreached.about': 'The configuration no longer has the virtual host or the pool of these, so no request can use them.',
@@ -101,7 +102,7 @@ export default {
   'many.reset_done': ['{n} key reset.', '{n} keys reset.'],
 
   'about.enable': 'They are used again at once, whatever disabled them.', 'about.disable': 'No request uses them until you enable them again. Requests in flight continue.',
-  'about.delete': 'Their statistics are deleted too. This cannot be undone.', 'about.check': 'The upstream is asked about each key in turn. Its state shows the result.',
+  'about.delete': 'Their statistics are deleted too. This cannot be undone.', 'about.check': 'The upstream is asked about each key.',
   'about.reset': 'Cooldowns, errors in a row and the states they led to are cleared, and the keys are used again at once. Disabled keys stay disabled.',
 
   'delete.key': 'Delete this key?', 'delete.key_text': '{key} with the id {id} in the pool {pool}.', 'delete.key_about': 'Its statistics are deleted too. This cannot be undone.',
@@ -131,7 +132,7 @@ export default {
   'import.too_large': 'The file is larger than 64 MiB.', 'import.doubtful': 'doubtful', 'import.keys': 'Keys: {n}', 'import.more_keys': 'and {n} more keys',
   'import.doubtful_keys': 'Doubtful: {n}', 'import.doubt_hint': 'These do not look like keys, and are added only if you tick them.', 'import.confirm_all': 'Add all of them',
   'import.check': 'Check the new keys at their upstream right after the import', 'import.checking': '{done} of {whole} new keys checked', 'import.checked': 'Checked: {done} of {whole} new keys.',
-  'import.check_valid': 'accepted', 'import.check_refused': 'refused', 'import.check_unknown': 'no clear answer',
+  'import.check_usable': 'usable', 'import.check_spent': 'spent', 'import.check_refused': 'refused', 'import.check_not_told': 'not told',
   'fault.empty': 'empty key', 'fault.long': 'longer than 4,096 bytes', 'fault.control': 'contains a control character',
   'fault.ascii': 'contains a character outside ASCII; was it copied in its masked form?', 'fault.element': 'neither a string nor an object', 'fault.object': 'object without a string "key"',
   'fault.json': 'malformed JSON', 'fault.excess': 'JSON nested too deeply, or with too many values',

@@ -51,10 +51,10 @@ export default {
 
   'tile.rpm': 'RPM', 'tile.rpm.hint': '最近一分钟请求数', 'tile.rpd': 'RPD', 'tile.rpd.hint': '最近一天请求数',
   'tile.tpm': 'TPM', 'tile.tpm.hint': '最近一分钟 Token 数', 'tile.tpd': 'TPD', 'tile.tpd.hint': '最近一天 Token 数',
-  'tile.success': '成功率', 'tile.success.hint': '所选时段', 'tile.ttft': '首字节延迟', 'tile.ttft.hint': '移动平均',
+  'tile.success': '成功率', 'tile.success.hint': '{range}，不计客户端自身的错误', 'tile.ttft': '首字节延迟', 'tile.ttft.hint': '移动平均',
   'tile.latency': '总延迟', 'tile.latency.hint': '移动平均', 'tile.in_flight': '进行中', 'tile.in_flight.hint': '当前',
 
-  'chart.requests': '请求', 'chart.good': '成功', 'chart.errors': '错误', 'chart.tokens': 'Token', 'chart.prompt': '输入',
+  'chart.requests': '请求', 'chart.good': '成功', 'chart.of_client': '客户端错误', 'chart.of_key': '密钥错误', 'chart.of_upstream': '上游错误', 'chart.tokens': 'Token', 'chart.prompt': '输入',
   'chart.completion': '输出', 'chart.latency': '延迟', 'chart.time': '时间', 'chart.table': '以表格显示',
   'chart.about': '{what}，从 {from} 到 {to}', 'chart.missing': '图表需要 Chart.js，但此处没有安装。',
 
@@ -70,7 +70,7 @@ export default {
 
   'keys.title': '密钥', 'keys.total': '{n} 个密钥', 'keys.search': '搜索 ID、密钥、标签或账户', 'keys.upstream': '上游',
   'keys.any_upstream': '全部上游', 'keys.sort': '排序', 'keys.sort_by': '按{what}', 'keys.asc': '升序', 'keys.desc': '降序',
-  'keys.export': '导出 CSV', 'keys.import': '导入密钥', 'keys.by_state': '按状态', 'keys.any_state': '全部',
+  'keys.export': '导出 CSV', 'keys.gather': '正在收集密钥', 'keys.import': '导入密钥', 'keys.by_state': '按状态', 'keys.any_state': '全部',
   'keys.selection': '所选密钥', 'keys.selected': '已选 {n} 个', 'keys.select_all': '选择全部 {n} 个匹配项',
   'keys.select_none': '取消选择', 'keys.select_page': '选择本页全部密钥', 'keys.select_one': '选择 {key}', 'keys.copy': '复制掩码形式',
   'keys.check_one': '立即检查 {key}', 'keys.enable_one': '启用 {key}', 'keys.disable_one': '停用 {key}', 'keys.edit_one': '编辑 {key}',
@@ -85,14 +85,15 @@ export default {
   'sort.label': '标签', 'sort.upstream': '上游', 'sort.state': '状态', 'sort.success_rate': '成功率', 'sort.rpm': ' RPM', 'sort.tpm': ' TPM',
   'sort.rpd': ' RPD', 'sort.tpd': ' TPD', 'sort.balance': '余额', 'sort.last_used_at': '最近使用', 'sort.errors': '错误数',
 
-  'check.valid': '{key} 有效。', 'check.refused': '{key} 被拒绝。', 'check.unknown': '无法判断 {key} 是否有效。', 'check.balance': '余额：{money}。', 'check.state': '当前状态：{state}。',
+  'check.usable': '{key} 有效。', 'check.spent': '{key} 的额度或余额已用尽。', 'check.refused': '{key} 被拒绝。', 'check.not_told': '无法判断 {key} 是否有效。',
+  'check.balance': '余额：{money}。', 'check.state': '密钥状态：{state}。', 'check.state_until': '密钥状态：{state}，至少到 {at}。',
 
   'many.enable': '启用 {n} 个密钥？', 'many.disable': '停用 {n} 个密钥？',
   'many.delete': '删除 {n} 个密钥？', 'many.check': '检查 {n} 个密钥？', 'many.reset': '重置 {n} 个密钥？',
   'many.names': '密钥池 {pool} 中的 {names}。', 'many.names_more': '密钥池 {pool} 中的 {names} 以及另外 {n} 个。',
   'many.filter': '密钥池 {pool} 中符合 {filter} 的全部密钥。', 'many.all': '密钥池 {pool} 的全部密钥。',
   'many.enable_done': '已启用 {n} 个密钥。', 'many.disable_done': '已停用 {n} 个密钥。',
-  'many.delete_done': '已删除 {n} 个密钥。', 'many.check_done': '将检查 {n} 个密钥。',
+  'many.delete_done': '已删除 {n} 个密钥。', 'many.checking': '已检查 {done} / {whole} 个密钥', 'many.checked': '已检查 {done} / {whole} 个密钥。',
   'many.move': '把 {n} 个密钥移到另一个上游？', 'many.move_done': '已将 {n} 个密钥移到 {upstream}。',
   'move.to': '移动到', 'move.here': '移到此服务器', 'move.pool': '移到密钥池…', 'move.done': '已移动：{n}。',
   'unreached.title': '无法使用的条目', 'unreached.about': '配置中不再有它们所属的虚拟主机或密钥池，因此任何请求都无法使用它们。',
@@ -101,7 +102,7 @@ export default {
   'many.reset_done': '已重置 {n} 个密钥。',
 
   'about.enable': '无论此前为何停用，这些密钥都会立即恢复使用。', 'about.disable': '重新启用之前，任何请求都不会使用这些密钥；正在进行的请求不受影响。',
-  'about.delete': '统计数据会一并删除，且无法撤销。', 'about.check': '将逐个向上游查询，结果体现在密钥的状态中。',
+  'about.delete': '统计数据会一并删除，且无法撤销。', 'about.check': '将就每个密钥向上游查询。',
   'about.reset': '清除冷却、连续错误以及由此造成的状态，密钥立即恢复使用。已停用的密钥保持停用。',
 
   'delete.key': '删除这个密钥？', 'delete.key_text': '密钥池 {pool} 中的 {key}，ID 为 {id}。', 'delete.key_about': '统计数据会一并删除，且无法撤销。',
@@ -130,7 +131,7 @@ export default {
   'import.too_large': '文件超过 64 MiB。', 'import.doubtful': '存疑', 'import.keys': '密钥：{n}', 'import.more_keys': '以及另外 {n} 个密钥',
   'import.doubtful_keys': '存疑：{n}', 'import.doubt_hint': '这些内容不像密钥，勾选后才会添加。', 'import.confirm_all': '全部添加',
   'import.check': '导入后立即向上游检查新密钥', 'import.checking': '已检查 {done} / {whole} 个新密钥', 'import.checked': '已检查 {done} / {whole} 个新密钥。',
-  'import.check_valid': '接受', 'import.check_refused': '拒绝', 'import.check_unknown': '没有明确结果',
+  'import.check_usable': '可用', 'import.check_spent': '用尽', 'import.check_refused': '拒绝', 'import.check_not_told': '未告知',
   'fault.empty': '空密钥', 'fault.long': '超过 4096 字节', 'fault.control': '含有控制字符',
   'fault.ascii': '含有非 ASCII 字符（是否复制了掩码形式？）', 'fault.element': '既不是字符串也不是对象', 'fault.object': '对象缺少字符串 "key"',
   'fault.json': 'JSON 格式有误', 'fault.excess': 'JSON 嵌套过深或值过多',

@@ -4,8 +4,9 @@ import { paths, post, remove } from '../api.js';
 import { confirm } from '../components/dialog.js';
 import { vendorText } from '../components/key_state.js';
 import { say } from '../components/news.js';
-import { moneys } from '../format.js';
+import { clock, moneys } from '../format.js';
 import { t } from '../i18n.js';
+import { checkMany } from './key_check.js';
 import { moveKeys } from './move.js';
 
 const NAMED = 5;
@@ -15,15 +16,15 @@ const HARSH = ['disable', 'delete'];
 
 export const nameOf = (key) => (key.label ? t('list.aside', { text: key.label, aside: key.masked }) : key.masked);
 
-/** Asks the upstream about a key, and says what came of it. */
+/** Asks the upstream about a key, and says what it found and the state of the key after that. */
 export async function checkOne(key) {
   const result = await post(`${paths.key(key.pool, key.id)}/check`, {});
-  const verdict = { true: 'valid', false: 'refused', null: 'unknown' }[String(result.valid)];
   const balance = result.balance === null ? '' : t('check.balance', { money: moneys(result.balances) });
-  const after = result.state && t('check.state', { state: t(`state.${result.state}`) });
-  const isPlain = result.valid && result.state === 'active';
-  say([t(`check.${verdict}`, { key: nameOf(key) }), balance, isPlain ? '' : result.detail, vendorText(result.vendor), after].filter(Boolean).reduce((first, then) => t('list.then', { first, then })),
-    result.valid === false || result.state === 'quota' ? 'bad' : 'good');
+  const until = result.cooling_until ?? result.next_probe_at;
+  const state = t(until ? 'check.state_until' : 'check.state', { state: t(`state.${result.state}`), at: until && clock(until) });
+  const isPlain = result.found === 'usable' && result.state === 'active';
+  say([t(`check.${result.found}`, { key: nameOf(key) }), balance, isPlain ? '' : result.detail, vendorText(result.vendor), state].filter(Boolean).reduce((first, then) => t('list.then', { first, then })),
+    result.found === 'usable' || result.found === 'not_told' ? 'good' : 'bad');
   return result;
 }
 
@@ -65,6 +66,9 @@ async function act(action, { pool, target }) {
 export async function actOnMany(action, what) {
   if (action === 'move') {
     return moveKeys(what, describe(what));
+  }
+  if (action === 'check') {
+    return checkMany(what, describe(what));
   }
   return confirm({
     title: t(`many.${action}`, { count: what.count, n: what.count }),

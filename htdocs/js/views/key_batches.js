@@ -49,15 +49,15 @@ export function addResult(sum, { added, duplicates, updated, invalid, invalid_co
   };
 }
 
-/** Asks the upstream about keys, some at once, and counts what it says; tell(checked) may say false to stop. */
+/** Asks the upstream about keys, some at once, and counts what it says, by what was found; tell(checked) may say false to stop. */
 export async function checkAll(pool, ids, tell) {
-  const checked = { done: 0, valid: 0, refused: 0, unknown: 0 };
+  const checked = { done: 0, usable: 0, spent: 0, refused: 0, not_told: 0 };
   const left = [...ids];
   let goesOn = true;
   const work = async () => {
     while (goesOn && left.length) {
       const answer = await post(`${paths.key(pool, left.shift())}/check`, {}).catch(() => null);
-      checked[{ true: 'valid', false: 'refused' }[String(answer?.valid)] ?? 'unknown']++;
+      checked[answer?.found ?? 'not_told']++;
       checked.done++;
       goesOn = tell(checked) && goesOn;
     }

@@ -33,7 +33,7 @@ async function all(pool, filter, tell) {
 }
 
 /** The keys that are meant, with a dialog while many are fetched; null: left. */
-async function gather(pool, target, chosen) {
+export async function gather(pool, target, chosen) {
   if (target.ids) {
     return chosen;
   }
@@ -41,9 +41,9 @@ async function gather(pool, target, chosen) {
   let error = null;
   let isOpen = true;
   const dialog = openDialog({
-    title: () => t('keys.export'),
+    title: () => t('keys.gather'),
     body: () => html`<p role="status">${t('export.progress', { done: progress[0], whole: progress[1] })}</p>
-      <progress max="${progress[1]}" value="${progress[0]}" aria-label="${t('keys.export')}"></progress>${fault(error)}`,
+      <progress max="${progress[1]}" value="${progress[0]}" aria-label="${t('keys.gather')}"></progress>${fault(error)}`,
     kind: 'small',
   });
   dialog.done.then(() => {

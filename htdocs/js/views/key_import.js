@@ -10,6 +10,7 @@ import { t } from '../i18n.js';
 import { readKeys } from '../key_text.js';
 import { flag, html } from '../template.js';
 import { addResult, batches, checkAll, outcome, part, without } from './key_batches.js';
+import { checkCounts } from './key_check.js';
 import { counts, doubtList, invalidLines, keyList } from './key_preview.js';
 
 const SIZE_MAX = 64 * 1024 * 1024;
@@ -189,9 +190,6 @@ function found({ read }) {
     ${window.isSecureContext ? '' : html`<p class="notice warn">${t('import.in_the_open')}</p>`}`;
 }
 
-/** What a check of new keys has found so far. */
-const checkCounts = (checked) => ['valid', 'refused', 'unknown'].map((name) => [`check_${name}`, checked?.[name] ?? 0]);
-
 const bodies = {
   input: (it) => html`<form data-on-submit="ask" class="stack">
     ${it.pool.upstreams.length > 1 ? choice(it.ids('upstream'), { name: 'upstream', label: t('import.upstream'), value: it.upstream, change: 'upstream', options: it.pool.upstreams.map(({ name }) => [name, name]) }) : ''}
@@ -219,11 +217,11 @@ const bodies = {
   },
   checking: ({ checked, result }) => html`<div class="stack"><p role="status">${t('import.checking', { done: checked?.done ?? 0, whole: result.ids.length })}</p>
     <progress max="${result.ids.length}" value="${checked?.done ?? 0}" aria-label="${t('import.check')}"></progress>
-    ${counts(checkCounts(checked))}<footer>${button({ name: 'stop', text: t('action.stop') })}</footer></div>`,
+    ${checkCounts(checked)}<footer>${button({ name: 'stop', text: t('action.stop') })}</footer></div>`,
   result: ({ result, read, error, parts, next, checked }) => html`<form data-on-submit="${next < parts.length ? 'send' : 'close'}" class="stack">
     <p role="status">${t(next < parts.length ? 'import.part' : 'import.done')}</p>${fault(error)}
     ${counts([['added', result.added], ['known', result.known], ['changed', result.changed], ['repeated', result.repeated], ['bad', result.invalidCount]])}
-    ${checked ? html`<p>${t('import.checked', { done: checked.done, whole: result.ids.length })}</p>${counts(checkCounts(checked))}` : ''}
+    ${checked ? html`<p>${t('import.checked', { done: checked.done, whole: result.ids.length })}</p>${checkCounts(checked)}` : ''}
     ${invalidLines(result, read.isJson)}<footer>${next < parts.length ? button({ name: 'close', text: t('action.close') }) : ''}
     ${button({ type: 'submit', text: t(next < parts.length ? 'import.continue' : 'action.close'), kind: 'main' })}</footer></form>`,
 };

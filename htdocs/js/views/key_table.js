@@ -80,7 +80,6 @@ function actions(key, busy) {
 
 function row(view, pool, key, canChange) {
   const error = lastError(key);
-  const limit = (name) => key.limits[name] ?? pool.settings.limits[name];
   const isOn = view.allMatching || view.selected.has(key.id);
   const busy = view.busy.has(key.id);
   const second = [key.label && key.masked, key.account].filter(Boolean).join(' · ');
@@ -88,7 +87,7 @@ function row(view, pool, key, canChange) {
     <td role="cell" class="box"><input type="checkbox" data-on-change="select" value="${key.id}" aria-label="${t('keys.select_one', { key: key.label ?? key.masked })}"${flag('checked', isOn)}></td>
     ${cell('key', html`<button type="button" class="key" data-on-click="open">${key.label ?? key.masked}</button>${second ? html`<span class="reason" title="${second}">${second}</span>` : ''}`)}
     ${pool.upstreams.length > 1 ? cell('upstream', key.upstream ?? NONE) : ''}${cell('state', stateLine(key))}${cell('success', percent(key.success_rate), 'figure')}
-    ${WINDOWS.map((name) => cell(name, gauge(t(`column.${name}`), key[name], limit(name))))}
+    ${WINDOWS.map((name) => cell(name, gauge(t(`column.${name}`), key[name], key.limits_in_force[name])))}
     ${cell('balance', key.balance ? html`<span title="${time(key.balance.checked_at)}">${moneys(key.balance.amounts)}</span>` : NONE, 'figure')}
     ${cell('used', key.last_used_at ? html`<time datetime="${key.last_used_at}" title="${time(key.last_used_at)}">${ago(key.last_used_at)}</time>` : NONE)}
     ${cell('errors', html`<span class="figure">${number(key.errors)}</span>${error ? html`<span class="reason" title="${error.when}">${error.text}</span>` : ''}`)}

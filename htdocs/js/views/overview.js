@@ -15,6 +15,10 @@ import { View } from '../view.js';
 const RANGES = ['1h', '24h'];
 const TROUBLE = 'cooling,half_open,quota,invalid,tripped,orphaned';
 const MODELS = 8;
+
+/** Whose a request is that was not served, and its colour in the chart. */
+const KINDS = { client: 'soft', key: 'second', upstream: 'alarm' };
+
 const AGAIN_WHEN_BUSY = 2000;
 const AGAIN_WHEN_IDLE = 20000;
 
@@ -123,18 +127,12 @@ export class Overview extends View {
 const pauses = (pool) => pool.upstreams.filter(({ paused_until: until }) => countdown(until)).map(({ name, paused_until: until }) => html`
   <p class="notice warn">${t('overview.paused', { name, at: clock(until), left: countdown(until) })}</p>`);
 
-/** Share of the requests of the chosen range that were no errors: the numbers of the chart. */
-function successOf({ series }) {
-  const sum = (field) => series.reduce((whole, point) => whole + point[field], 0);
-  return sum('requests') ? 1 - sum('errors') / sum('requests') : null;
-}
-
 function tiles(pool, stats) {
   const list = [['rpm', number(pool.rpm)], ['tpm', compact(pool.tpm)], ['rpd', compact(pool.rpd)], ['tpd', compact(pool.tpd)],
-    ['success', percent(successOf(stats))], ['ttft', duration(pool.ttft_ms)], ['latency', duration(pool.latency_ms)],
+    ['success', percent(stats.success_rate), t('tile.success.hint', { range: t(`overview.${stats.range}`) })], ['ttft', duration(pool.ttft_ms)], ['latency', duration(pool.latency_ms)],
     ['in_flight', number(pool.in_flight)]];
-  return html`<dl class="tiles">${list.map(([name, value]) => html`<div class="tile"><dt>${t(`tile.${name}`)}</dt>
-    <dd data-tile="${name}">${value}</dd><dd class="hint">${t(`tile.${name}.hint`)}</dd></div>`)}</dl>`;
+  return html`<dl class="tiles">${list.map(([name, value, hint = t(`tile.${name}.hint`)]) => html`<div class="tile"><dt>${t(`tile.${name}`)}</dt>
+    <dd data-tile="${name}">${value}</dd><dd class="hint">${hint}</dd></div>`)}</dl>`;
 }
 
 /** A bar of all keys by state, and the numbers, which lead to the keys. */
@@ -182,8 +180,8 @@ function chartOf(name, { series }) {
   const title = (text) => t('chart.about', { what: text, from, to });
   if (name === 'requests') {
     return { kind: 'bar', times, show: compact, title: title(t('chart.requests')), lines: [
-      { label: t('chart.good'), ink: 'first', values: series.map((point) => Math.max(0, point.requests - point.errors)) },
-      { label: t('chart.errors'), ink: 'alarm', values: values('errors') }] };
+      { label: t('chart.good'), ink: 'first', values: series.map(({ requests, errors, kinds }) => Math.max(0, requests - errors - kinds.client)) },
+      ...Object.entries(KINDS).map(([kind, ink]) => ({ label: t(`chart.of_${kind}`), ink, values: series.map(({ kinds }) => kinds[kind]) }))] };
   }
   if (name === 'tokens') {
     return { kind: 'bar', times, show: compact, title: title(t('chart.tokens')), lines: [
