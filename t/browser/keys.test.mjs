@@ -248,8 +248,8 @@ test('a key is checked, edited, switched off, and deleted only when that was mea
   await row.getByRole('button', { name: /^Check/ }).click();
   await page.getByText(/is accepted\..*State of the key: active\./).waitFor();
   await row.getByRole('checkbox').check();
-  await press(page.getByRole('region', { name: 'Selected keys' }), 'Check');
-  await press(dialog(page), 'Check');
+  await press(page.getByRole('region', { name: 'Selected keys' }), 'Check now');
+  await press(dialog(page), 'Check now');
   await dialog(page).getByText('Checked: 1 of 1 keys.').waitFor();
   assert.deepEqual(await counts(page), { check_usable: 1, check_spent: 0, check_refused: 0, check_not_told: 0 });
   await press(dialog(page).locator('form'), 'Close');
