@@ -270,7 +270,7 @@ subtest 'mod_status' => sub {
     my @rows = rows_of($table);
     my @head = map { $_->[0] } @{shift @rows};
     is_deeply [sort @head],
-        [sort qw(Upstream active cooling quota invalid tripped half_open disabled success), 'in flight'],
+        [sort qw(Upstream active cooling quota invalid tripped half_open disabled orphaned success), 'in flight'],
         'states in the head';
     my (%of_pool, %upstreams, $pool);
     for my $row (@rows) {

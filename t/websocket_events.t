@@ -62,8 +62,7 @@ sub notes_of {
 sub recent {
     my ($since) = @_;
     my $list = $admin->ask(GET => '/requests?limit=1000')->{json}{requests};
-    my @found = reverse grep { $_->{number} > $since } @$list;
-    return @found;
+    return sort { $a->{number} <=> $b->{number} } grep { $_->{number} > $since } @$list; # as they ended
 }
 
 # Of the last one, once no connection of an earlier test is open, and all are counted.

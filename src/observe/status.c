@@ -17,6 +17,8 @@ typedef struct {
 } section_t;
 
 /* Shows an unknown value as a dash. */
+#define COLUMNS (APIPOOL_STATE_COUNT + 3) /* with the name, requests in flight, and success */
+
 static const char *shown(request_rec *r, double value)
 {
     return value < 0 ? "-" : apr_psprintf(r->pool, "%.2f", value);
@@ -40,11 +42,11 @@ static void write_pool(section_t *section, const char *pool, apr_uint32_t index)
         return;
     }
     ap_rprintf(r,
-               "<tr><th colspan=\"10\">%s: %" APR_UINT64_T_FMT " requests, %" APR_UINT64_T_FMT
+               "<tr><th colspan=\"%d\">%s: %" APR_UINT64_T_FMT " requests, %" APR_UINT64_T_FMT
                " errors, %" APR_UINT64_T_FMT " tokens; last minute %" APR_INT64_T_FMT
                " requests, %" APR_INT64_T_FMT " tokens; first byte %s ms, whole %s ms</th></tr>\n",
-               pool, n->requests, n->errors, n->total, n->rpm, n->tpm, shown(r, n->first_byte_ms),
-               shown(r, n->latency_ms));
+               COLUMNS, pool, n->requests, n->errors, n->total, n->rpm, n->tpm,
+               shown(r, n->first_byte_ms), shown(r, n->latency_ms));
 }
 
 static void write_upstream(void *ctx, const char *pool, const char *name, apr_uint32_t upstream)
