@@ -253,7 +253,11 @@ subtest 'a client gets another key' => sub {
     is_deeply $accepted->($first, $second), [200, 200], 'both are accepted';
     my $dora = $admin->ask(GET => $path)->{json};
     is_deeply [@{$dora}{qw(rpm old_until key)}, @{$dora->{usage}}{qw(requests rpm)}], [100, $answer->{old_until}, undef, 2, 2], '... as the same client';
-    kill KILL => $httpd->pids;
+    kill STOP => $httpd->pid;
+    my @all = ($httpd->pid, $httpd->children);
+    kill KILL => @all;
+    wait_for(sub { !grep { kill 0 => $_ } @all }, 10);
+    unlink "$httpd->{dir}/httpd.pid";
     $httpd->start;
     $admin->sign_in;
     is_deeply $accepted->($first, $second), [200, 200], '... also after a kill and a start';
