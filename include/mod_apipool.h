@@ -381,6 +381,19 @@ typedef struct {
     apr_status_t (*client_create)(struct server_rec *s, const apipool_client_edit_t *edit,
                                   apr_pool_t *p, char *key, apipool_input_error_t *flaw);
 
+    /**
+     * Gives a client another key. The present one stays valid for a while; an older one, of an
+     * earlier rotation, ends at once. The name must be exactly as stored.
+     * @param overlap seconds
+     * @param key     as of client_create
+     */
+    apr_status_t (*client_rotate)(struct server_rec *s, const char *name, apr_uint32_t overlap,
+                                  apr_pool_t *p, char *key, apipool_input_error_t *flaw);
+
+    /** Ends the old key of a client, if it has one. The name must be exactly as stored. */
+    apr_status_t (*client_end_old_key)(struct server_rec *s, const char *name, apr_pool_t *p,
+                                       apipool_input_error_t *flaw);
+
     /** Change and delete a client. The name must be exactly as stored. */
     apr_status_t (*client_change)(struct server_rec *s, const char *name,
                                   const apipool_client_edit_t *edit, apr_pool_t *p,

@@ -80,6 +80,7 @@ my %bodies = (
     'POST /api/pools/{pool}/keys/{id}/reveal' => {password => 'wonderland'},
     'POST /api/clients' => {name => 'dave'},
     'PATCH /api/clients/{name}' => {enabled => JSON::PP::true},
+    'POST /api/clients/{name}/rotate' => {overlap => 0},
     'POST /api/unreached' => {server => 'gone.example'},
     'PUT /api/log-level' => {level => 'info'},
 );

@@ -117,6 +117,8 @@ is_answered(200, POST => '/archive/import?preview=true', json => {passphrase => 
 is_answered(200, POST => '/archive/import', json => {passphrase => 'twelve bytes', archive => $archive});
 is_answered(200, GET => '/clients/carol');
 is_answered(200, PATCH => '/clients/carol', json => {enabled => JSON::PP::false});
+is_answered(200, POST => '/clients/carol/rotate', json => {});
+is_answered(204, DELETE => '/clients/carol/old-key');
 
 # A body that the document describes is taken, and one that it does not is refused: what is sent, and for which of both.
 my $one = "/pools/main/keys/$id";
@@ -135,6 +137,8 @@ for my $case (
     [PATCH => '/clients/carol', 1, [{rpm => undef}, {models => undef}, {pools => ['main']}, {expires_at => '2099-12-31T23:59:59Z'}]],
     [PATCH => '/clients/carol', 0, [{}, {name => 'dora'}, {enabled => undef}, {pools => ['a/b']}, {pools => ['']},
         {models => [('m') x 101]}, {concurrency => 0}, {expires_at => 'soon'}]],
+    [POST => '/clients/carol/rotate', 1, [{}, map { {overlap => $_} } 0, 1, 90 * 86400]],
+    [POST => '/clients/carol/rotate', 0, [{more => 1}, map { {overlap => $_} } undef, -1, 90 * 86400 + 1, '1', 1.5]],
     [POST => '/clients', 1, [map { {name => $_} } 'a', "\x{5f20}\x{4e09}", 'a b', 'a.b@c-d_e', 'others', 'x' x 63]],
     [POST => '/clients', 0, [{}, {rpm => 1}, map { {name => $_} } '', ' a', 'a ', '.a', 'a/b', 'a\\b', q(a"b), q(a'b), 'a`b', "a\tb",
         'other', undef]],

@@ -260,6 +260,8 @@ int apipool_admin_client_create(apipool_admin_request_t *request);
 int apipool_admin_client_show(apipool_admin_request_t *request);
 int apipool_admin_client_edit(apipool_admin_request_t *request);
 int apipool_admin_client_delete(apipool_admin_request_t *request);
+int apipool_admin_client_rotate(apipool_admin_request_t *request);
+int apipool_admin_client_end_old_key(apipool_admin_request_t *request);
 
 /* archive.c */
 int apipool_admin_archive_export(apipool_admin_request_t *request);

@@ -11,8 +11,10 @@
 #define NAME_TEXT_MAX 255 /* bytes before normalisation; in NFC it may be short enough */
 #define LIST_MAX      100
 #define LIST_TEXT_MAX 255
-#define SCOPE_MAX     31 /* bytes of a name that pool names may take */
-#define SCOPE_DIGEST  8  /* bytes of a digest; twice as many characters */
+#define SCOPE_MAX     31    /* bytes of a name that pool names may take */
+#define SCOPE_DIGEST  8     /* bytes of a digest; twice as many characters */
+#define OVERLAP       86400 /* seconds for which a key goes on beside its successor */
+#define OVERLAP_MAX   (90 * 86400)
 
 /* --- A location with APIPoolAdminPools sees only clients that can use no other pool --- */
 
@@ -294,5 +296,54 @@ int apipool_admin_client_delete(apipool_admin_request_t *request)
         return apipool_admin_failed(request, rv, "a client cannot be deleted", &flaw);
     }
     apipool_admin_audit(request, apr_psprintf(r->pool, "client %s deleted", request->name), NULL);
+    return apipool_admin_reply_nothing(r);
+}
+
+/* Tells the new key. */
+int apipool_admin_client_rotate(apipool_admin_request_t *request)
+{
+    static const apipool_json_member_t rotation[] = {
+        {"overlap", APIPOOL_JSON_COUNT, APIPOOL_JSON_NOT_NULL, .max = OVERLAP_MAX}, {NULL}};
+    request_rec *r = request->r;
+    char key[APIPOOL_CLIENT_KEY_SIZE];
+    apipool_input_error_t flaw = {NULL};
+    apr_uint32_t overlap = OVERLAP;
+    unsigned given;
+    int status = find(request, NULL);
+    if (status == DECLINED) {
+        status = apipool_admin_read_object(r, APIPOOL_ADMIN_BODY_MAX, rotation, &overlap, &given);
+    }
+    if (status != DECLINED) {
+        return status;
+    }
+    apr_status_t rv =
+        apipool_admin_api->client_rotate(r->server, request->name, overlap, r->pool, key, &flaw);
+    if (rv != APR_SUCCESS) {
+        return apipool_admin_failed(request, rv, "a client's key cannot be rotated", &flaw);
+    }
+    apipool_admin_audit(request,
+                        apr_psprintf(r->pool, "client %s has a new key (the old one ends in %u s)",
+                                     request->name, overlap),
+                        NULL);
+    status = show(request, HTTP_OK, request->name, key);
+    OPENSSL_cleanse(key, sizeof(key));
+    return status;
+}
+
+int apipool_admin_client_end_old_key(apipool_admin_request_t *request)
+{
+    request_rec *r = request->r;
+    apipool_input_error_t flaw = {NULL};
+    int status = find(request, NULL);
+    if (status != DECLINED) {
+        return status;
+    }
+    apr_status_t rv =
+        apipool_admin_api->client_end_old_key(r->server, request->name, r->pool, &flaw);
+    if (rv != APR_SUCCESS) {
+        return apipool_admin_failed(request, rv, "a client's old key cannot be ended", &flaw);
+    }
+    apipool_admin_audit(request, apr_psprintf(r->pool, "client %s: old key ended", request->name),
+                        NULL);
     return apipool_admin_reply_nothing(r);
 }

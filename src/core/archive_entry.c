@@ -39,6 +39,11 @@ static json_t *client_object(const apipool_archive_entry_t *entry)
         json_pack("{s:s,s:s,s:b,s:o,s:o}", "name", client->name, "digest", hex, "enabled",
                   client->enabled != 0, "created_at", apipool_render_time(entry->added_at),
                   "expires_at", apipool_render_time(client->expires_at));
+    if (entry->old_until) {
+        apr_escape_hex(hex, entry->old_digest, sizeof(entry->old_digest), 0, NULL);
+        json_object_set_new(object, "old_digest", json_string(hex));
+        json_object_set_new(object, "old_until", apipool_render_time(entry->old_until));
+    }
     for (int i = 0; i < APIPOOL_CLIENT_LISTS; i++) {
         json_object_set_new(object, list_names[i],
                             client->lists[i] ? apipool_render_texts(client->lists[i])
@@ -70,7 +75,7 @@ apr_size_t apipool_archive_entry_write(const apipool_archive_entry_t *entry,
 /* A line as read. */
 typedef struct {
     apipool_archive_entry_t entry;
-    const char *digest;
+    const char *digest, *old_digest;
     int has_key, has_client;
 } line_t;
 
@@ -107,6 +112,8 @@ static const apipool_json_member_t client_members[] = {
      .max = TEXT_MAX},
     {"digest", APIPOOL_JSON_STRING, APIPOOL_JSON_REQUIRED, .offset = TO(digest),
      .max = HEX_SIZE - 1},
+    {"old_digest", APIPOOL_JSON_STRING, .offset = TO(old_digest), .max = HEX_SIZE - 1},
+    {"old_until", APIPOOL_JSON_TIME, .offset = TO(entry.old_until)},
     {"enabled", APIPOOL_JSON_BOOLEAN, .offset = TO(entry.client.enabled)},
     {"created_at", APIPOOL_JSON_TIME, .offset = TO(entry.added_at)},
     {"expires_at", APIPOOL_JSON_TIME, .offset = TO(entry.client.expires_at)},
@@ -139,12 +146,19 @@ static int finish_key(apipool_key_item_t *key)
            is_fit(key->account, APIPOOL_ACCOUNT_MAX);
 }
 
+static int read_digest(const char *hex, unsigned char digest[APIPOOL_CLIENT_KEY_DIGEST])
+{
+    apr_size_t bytes = 0;
+    return hex && strlen(hex) == HEX_SIZE - 1 &&
+           apr_unescape_hex(digest, hex, HEX_SIZE - 1, 0, &bytes) == APR_SUCCESS &&
+           bytes == APIPOOL_CLIENT_KEY_DIGEST;
+}
+
 int apipool_archive_entry_read(const char *line, apr_size_t len, apr_pool_t *p,
                                apipool_archive_entry_t *entry)
 {
     line_t read = {.entry = {.key.enabled = 1, .client.enabled = 1}};
     apipool_input_error_t flaw;
-    apr_size_t bytes = 0;
     if (len >= APIPOOL_ARCHIVE_LINE_MAX) {
         return 0;
     }
@@ -155,9 +169,8 @@ int apipool_archive_entry_read(const char *line, apr_size_t len, apr_pool_t *p,
     *entry = read.entry;
     entry->is_client = read.has_client;
     entry->client.set = APIPOOL_CLIENT_SET_ALL;
-    return read.has_key ? finish_key(&entry->key)
-                        : strlen(read.digest) == HEX_SIZE - 1 &&
-                              apr_unescape_hex(entry->digest, read.digest, HEX_SIZE - 1, 0,
-                                               &bytes) == APR_SUCCESS &&
-                              bytes == sizeof(entry->digest);
+    return read.has_key
+               ? finish_key(&entry->key)
+               : read_digest(read.digest, entry->digest) &&
+                     (!entry->old_until || read_digest(read.old_digest, entry->old_digest));
 }

@@ -16,7 +16,7 @@
  *           "rpm":60,"rpd":null,"tpm":null,"tpd":null,"concurrency":null}}
  *   {"client":{"name":"alice","digest":"<64 hex digits: SHA-256 of the client's key>",
  *              "enabled":true,"created_at":"...","expires_at":null,
- *              "pools":[],"models":[],"endpoints":[],
+ *              "old_digest":null,"old_until":null,"pools":[],"models":[],"endpoints":[],
  *              "rpm":null,"tpm":null,"tokens_per_day":null,"concurrency":null}}
  *
  * Client keys go on working because their digest does not depend on the secret. Ids of keys do, so
@@ -25,12 +25,14 @@
 #define APIPOOL_ARCHIVE_LINE_MAX 65536 /* bytes */
 
 typedef struct {
-    const char *pool, *upstream;                     /* of a key */
-    int is_client;                                   /* else it is a key */
-    apipool_key_item_t key;                          /* line is not set */
-    apr_time_t added_at;                             /* of either */
-    apipool_client_edit_t client;                    /* everything is set */
-    unsigned char digest[APIPOOL_CLIENT_KEY_DIGEST]; /* of the client's key */
+    const char *pool, *upstream;                         /* of a key */
+    int is_client;                                       /* else it is a key */
+    apipool_key_item_t key;                              /* line is not set */
+    apr_time_t added_at;                                 /* of either */
+    apipool_client_edit_t client;                        /* everything is set */
+    unsigned char digest[APIPOOL_CLIENT_KEY_DIGEST];     /* of the client's key */
+    unsigned char old_digest[APIPOOL_CLIENT_KEY_DIGEST]; /* of the key before, if old_until */
+    apr_time_t old_until;                                /* when that one ends; 0: there is none */
 } apipool_archive_entry_t;
 
 /** Writes an entry as a line. Returns its length without NUL; 0 if it is too long or there is no

@@ -102,6 +102,10 @@ static apr_status_t write_client(export_t *export, const apipool_client_image_t 
     }
     memcpy(entry.client.limits, image->terms.limits, sizeof(entry.client.limits));
     memcpy(entry.digest, image->digest, sizeof(entry.digest));
+    if (image->old_until > apr_time_now()) {
+        entry.old_until = image->old_until;
+        memcpy(entry.old_digest, image->old_digest, sizeof(entry.old_digest));
+    }
     export->result->clients++;
     return write_entry(export, &entry);
 }

@@ -80,6 +80,8 @@ static void place_client(import_t *import, item_t *item)
     item->image = apr_pcalloc(import->p, sizeof(*item->image));
     item->image->created_at = item->entry.added_at ? item->entry.added_at : apr_time_now();
     memcpy(item->image->digest, item->entry.digest, sizeof(item->image->digest));
+    memcpy(item->image->old_digest, item->entry.old_digest, sizeof(item->image->old_digest));
+    item->image->old_until = item->entry.old_until;
     if (apipool_manage_client_fill(import->server, &item->entry.client, import->p, item->image,
                                    &flaw) != APR_SUCCESS) {
         item->reason = flaw.message;

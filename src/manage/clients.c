@@ -36,6 +36,7 @@ static json_t *render(const apipool_client_row_t *row, apr_pool_t *p)
 {
     const apipool_client_terms_t *terms = &row->image.terms;
     json_t *usage = json_object();
+    apr_time_t old_until = row->image.old_until > apr_time_now() ? row->image.old_until : 0;
     json_t *object =
         json_pack("{s:o,s:b,s:o}", "name", apipool_render_text(row->image.name), "enabled",
                   terms->enabled != 0, "expires_at", apipool_render_time(terms->expires_at));
@@ -46,10 +47,11 @@ static json_t *render(const apipool_client_row_t *row, apr_pool_t *p)
         json_object_set_new(object, limit_names[i], apipool_render_limit(terms->limits[i]));
     }
     apipool_render_counters(usage, &row->counters);
-    apipool_render_add(object, json_pack("{s:I,s:o,s:o,s:o}", "in_flight",
-                                         (json_int_t)row->in_flight, "created_at",
-                                         apipool_render_time(row->image.created_at), "last_used_at",
-                                         apipool_render_time(row->last_used_at), "usage", usage));
+    apipool_render_add(object,
+                       json_pack("{s:I,s:o,s:o,s:o,s:o}", "in_flight", (json_int_t)row->in_flight,
+                                 "created_at", apipool_render_time(row->image.created_at),
+                                 "old_until", apipool_render_time(old_until), "last_used_at",
+                                 apipool_render_time(row->last_used_at), "usage", usage));
     return object;
 }
 
@@ -221,6 +223,13 @@ static void name_client(apipool_client_image_t *image, const char *server, const
     apr_cpystrn(image->name, name, sizeof(image->name));
 }
 
+/* Makes a client's key. */
+static int make_key(char *key, apipool_client_image_t *image)
+{
+    return apipool_client_key_make(RAND_bytes, key) &&
+           apipool_client_key_digest(key, APIPOOL_CLIENT_KEY_LEN, image->digest);
+}
+
 /* Makes a client's key and its stored form. */
 static apr_status_t make_image(const char *server, const char *name, char *key,
                                apipool_client_image_t *image)
@@ -228,10 +237,8 @@ static apr_status_t make_image(const char *server, const char *name, char *key,
     name_client(image, server, name);
     image->created_at = apr_time_now();
     image->terms.lists_len = APIPOOL_CLIENT_LISTS;
-    return strlen(server) < sizeof(image->server) && apipool_client_key_make(RAND_bytes, key) &&
-                   apipool_client_key_digest(key, APIPOOL_CLIENT_KEY_LEN, image->digest)
-               ? APR_SUCCESS
-               : APR_EGENERAL;
+    return strlen(server) < sizeof(image->server) && make_key(key, image) ? APR_SUCCESS
+                                                                          : APR_EGENERAL;
 }
 
 apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_edit_t *edit,
@@ -255,6 +262,35 @@ apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_cl
         OPENSSL_cleanse(key, APIPOOL_CLIENT_KEY_SIZE);
     }
     return rv;
+}
+
+apr_status_t apipool_manage_client_rotate(struct server_rec *s, const char *name,
+                                          apr_uint32_t overlap, apr_pool_t *p, char *key,
+                                          apipool_input_error_t *flaw)
+{
+    apipool_client_change_t change = {.what = APIPOOL_CLIENT_ROTATE};
+    apr_status_t rv = APR_EGENERAL;
+    name_client(&change.image, apipool_config_scope(s), name);
+    change.image.old_until = apr_time_now() + apr_time_from_sec(overlap);
+    if (make_key(key, &change.image)) {
+        rv = make_change(&change, flaw, p);
+    }
+    else {
+        flaw->message = "the client key could not be made";
+    }
+    if (rv != APR_SUCCESS) {
+        OPENSSL_cleanse(key, APIPOOL_CLIENT_KEY_SIZE);
+    }
+    return rv;
+}
+
+apr_status_t apipool_manage_client_end_old_key(struct server_rec *s, const char *name,
+                                               apr_pool_t *p, apipool_input_error_t *flaw)
+{
+    apipool_client_change_t change = {.what = APIPOOL_CLIENT_END_OLD_KEY};
+    name_client(&change.image, apipool_config_scope(s), name);
+    change.image.old_until = apr_time_now();
+    return make_change(&change, flaw, p);
 }
 
 apr_status_t apipool_manage_client_fill(struct server_rec *s, const apipool_client_edit_t *edit,

@@ -62,6 +62,11 @@ apr_status_t apipool_manage_client(struct server_rec *s, const char *name, apr_p
                                    json_t **result);
 apr_status_t apipool_manage_client_create(struct server_rec *s, const apipool_client_edit_t *edit,
                                           apr_pool_t *p, char *key, apipool_input_error_t *flaw);
+apr_status_t apipool_manage_client_rotate(struct server_rec *s, const char *name,
+                                          apr_uint32_t overlap, apr_pool_t *p, char *key,
+                                          apipool_input_error_t *flaw);
+apr_status_t apipool_manage_client_end_old_key(struct server_rec *s, const char *name,
+                                               apr_pool_t *p, apipool_input_error_t *flaw);
 apr_status_t apipool_manage_client_change(struct server_rec *s, const char *name,
                                           const apipool_client_edit_t *edit, apr_pool_t *p,
                                           apipool_input_error_t *flaw);

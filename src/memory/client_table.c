@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Table of clients in shared memory: slots, and hash chains by digest and by name. */
+ * Table of clients in shared memory: slots, and hash chains by digest, by name and by old
+ * digest. */
 #include "client_table.h"
 
 #include <apr_strings.h>
@@ -12,7 +13,7 @@
 apr_size_t apipool_clients_bytes(apr_uint32_t capacity)
 {
     return sizeof(apipool_client_head_t) + (apr_size_t)capacity * sizeof(apipool_client_slot_t) +
-           2 * apipool_hash_table_bytes(capacity, apipool_hash_table_chains(capacity));
+           3 * apipool_hash_table_bytes(capacity, apipool_hash_table_chains(capacity));
 }
 
 apipool_clients_t apipool_clients_view(void *memory, apr_uint32_t capacity)
@@ -21,12 +22,13 @@ apipool_clients_t apipool_clients_view(void *memory, apr_uint32_t capacity)
     apipool_client_slot_t *slots = (void *)(head + 1);
     char *links = (void *)(slots + capacity);
     apr_uint32_t chains = apipool_hash_table_chains(capacity);
+    apr_size_t each = apipool_hash_table_bytes(capacity, chains);
     return (apipool_clients_t){
         .head = head,
         .slots = slots,
         .by_digest = apipool_hash_table_view(&head->by_digest, links, capacity, chains),
-        .by_name = apipool_hash_table_view(
-            &head->by_name, links + apipool_hash_table_bytes(capacity, chains), capacity, chains),
+        .by_name = apipool_hash_table_view(&head->by_name, links + each, capacity, chains),
+        .by_old = apipool_hash_table_view(&head->by_old, links + 2 * each, capacity, chains),
         .capacity = capacity};
 }
 
@@ -54,6 +56,17 @@ apipool_client_slot_t *apipool_clients_by_digest_locked(const apipool_clients_t 
     return i != APIPOOL_NONE ? &clients->slots[i] : NULL;
 }
 
+apipool_client_slot_t *apipool_clients_by_old_digest_locked(const apipool_clients_t *clients,
+                                                            const unsigned char *digest)
+{
+    apr_uint32_t i = apipool_hash_table_first(&clients->by_old, digest_hash(digest));
+    while (i != APIPOOL_NONE &&
+           CRYPTO_memcmp(clients->slots[i].old_digest, digest, APIPOOL_CLIENT_KEY_DIGEST) != 0) {
+        i = apipool_hash_table_next(&clients->by_old, i);
+    }
+    return i != APIPOOL_NONE ? &clients->slots[i] : NULL;
+}
+
 apipool_client_slot_t *apipool_clients_by_name_locked(const apipool_clients_t *clients,
                                                       const char *server, const char *name)
 {
@@ -77,10 +90,28 @@ const apipool_client_terms_t *apipool_client_slot_terms(const apipool_client_slo
     return &slot->terms[slot->current];
 }
 
-static void link_slot(const apipool_clients_t *clients, const apipool_client_slot_t *slot)
+static void link_keys(const apipool_clients_t *clients, const apipool_client_slot_t *slot)
 {
     apr_uint32_t index = (apr_uint32_t)(slot - clients->slots);
     apipool_hash_table_link(&clients->by_digest, index, digest_hash(slot->digest));
+    if (slot->old_until) {
+        apipool_hash_table_link(&clients->by_old, index, digest_hash(slot->old_digest));
+    }
+}
+
+static void unlink_keys(const apipool_clients_t *clients, const apipool_client_slot_t *slot)
+{
+    apr_uint32_t index = (apr_uint32_t)(slot - clients->slots);
+    apipool_hash_table_unlink(&clients->by_digest, index, digest_hash(slot->digest));
+    if (slot->old_until) {
+        apipool_hash_table_unlink(&clients->by_old, index, digest_hash(slot->old_digest));
+    }
+}
+
+static void link_slot(const apipool_clients_t *clients, const apipool_client_slot_t *slot)
+{
+    apr_uint32_t index = (apr_uint32_t)(slot - clients->slots);
+    link_keys(clients, slot);
     apipool_hash_table_link(&clients->by_name, index, name_hash(slot->server, slot->name));
 }
 
@@ -98,6 +129,8 @@ void apipool_clients_add_locked(const apipool_clients_t *clients,
     apr_cpystrn(slot->server, image->server, sizeof(slot->server));
     apr_cpystrn(slot->name, image->name, sizeof(slot->name));
     memcpy(slot->digest, image->digest, sizeof(slot->digest));
+    memcpy(slot->old_digest, image->old_digest, sizeof(slot->old_digest));
+    slot->old_until = image->old_until;
     slot->created_at = image->created_at;
     apipool_client_terms_copy(&slot->terms[0], &image->terms);
     APIPOOL_FAULT("client-unnumbered");
@@ -127,14 +160,28 @@ void apipool_clients_move_locked(const apipool_clients_t *clients, apipool_clien
     apipool_hash_table_link(&clients->by_name, index, name_hash(slot->server, slot->name));
 }
 
+/* Of a process that dies here nobody has got the new key, and the store knows both. */
+void apipool_clients_set_keys_locked(const apipool_clients_t *clients, apipool_client_slot_t *slot,
+                                     const apipool_client_image_t *image)
+{
+    unlink_keys(clients, slot);
+    APIPOOL_FAULT("client-keys-unlinked");
+    slot->old_until = image->old_until;
+    memcpy(slot->old_digest, image->old_digest, sizeof(slot->old_digest));
+    APIPOOL_FAULT("client-keys-half-changed");
+    memcpy(slot->digest, image->digest, sizeof(slot->digest));
+    link_keys(clients, slot);
+}
+
 void apipool_clients_remove_locked(const apipool_clients_t *clients, apipool_client_slot_t *slot)
 {
     apr_uint32_t index = (apr_uint32_t)(slot - clients->slots);
     slot->serial = 0;
     APIPOOL_FAULT("client-half-removed");
-    apipool_hash_table_unlink(&clients->by_digest, index, digest_hash(slot->digest));
+    unlink_keys(clients, slot);
     apipool_hash_table_unlink(&clients->by_name, index, name_hash(slot->server, slot->name));
     OPENSSL_cleanse(slot->digest, sizeof(slot->digest));
+    OPENSSL_cleanse(slot->old_digest, sizeof(slot->old_digest));
     apipool_hash_table_give(&clients->by_digest, index);
 }
 
@@ -167,6 +214,7 @@ int apipool_clients_rebuild_locked(const apipool_clients_t *clients)
     int all_are_sound = 1;
     apipool_hash_table_clear(&clients->by_digest);
     apipool_hash_table_clear(&clients->by_name);
+    apipool_hash_table_clear(&clients->by_old);
     for (apr_uint32_t i = apipool_clients_used(clients); i-- > 0;) {
         apipool_client_slot_t *slot = &clients->slots[i];
         slot->in_flight = 0;

@@ -12,7 +12,8 @@
  * Callers of a *_locked function hold the segment's lock.
  *
  *   head       last serial number, heads of the hash tables
- *   links      of the tables by digest (which also knows the free slots) and by server and name
+ *   links      of the tables by digest (which also knows the free slots), by server and name, and
+ *              by the digest of the old key
  *   slots[C]   one client each
  *
  * A slot with a serial number is in use. Everything else is derived from the slots, and rebuilt
@@ -48,6 +49,8 @@ typedef struct {
 typedef struct {
     char server[APIPOOL_CLIENT_SERVER_MAX], name[APIPOOL_CLIENT_NAME_MAX];
     unsigned char digest[APIPOOL_CLIENT_KEY_DIGEST];
+    unsigned char old_digest[APIPOOL_CLIENT_KEY_DIGEST]; /* of the key before, if old_until */
+    apr_time_t old_until;                                /* end of the old key; 0: there is none */
     apr_time_t created_at;
     apipool_client_terms_t terms;
 } apipool_client_image_t;
@@ -57,7 +60,8 @@ typedef struct {
     apr_uint32_t current; /* index of the terms in force; new terms are written to the other one */
     char server[APIPOOL_CLIENT_SERVER_MAX], name[APIPOOL_CLIENT_NAME_MAX];
     unsigned char digest[APIPOOL_CLIENT_KEY_DIGEST];
-    apr_time_t created_at, last_used_at;
+    unsigned char old_digest[APIPOOL_CLIENT_KEY_DIGEST]; /* as in the image */
+    apr_time_t old_until, created_at, last_used_at;
     apr_uint32_t in_flight; /* unfinished requests; see holders in segment_layout.h */
     apipool_window_t windows[APIPOOL_CLIENT_WINDOWS];
     apr_uint32_t refused; /* limits that have refused a request, as bits; an alarm takes them */
@@ -69,14 +73,14 @@ typedef struct {
 
 typedef struct {
     apr_uint64_t serials; /* given out */
-    apipool_hash_table_head_t by_digest, by_name;
+    apipool_hash_table_head_t by_digest, by_name, by_old;
 } apipool_client_head_t;
 
 /* View of the table in one process. */
 typedef struct {
     apipool_client_head_t *head;
     apipool_client_slot_t *slots;
-    apipool_hash_table_t by_digest, by_name;
+    apipool_hash_table_t by_digest, by_name, by_old;
     apr_uint32_t capacity;
 } apipool_clients_t;
 
@@ -89,6 +93,10 @@ apipool_clients_t apipool_clients_view(void *memory, apr_uint32_t capacity);
 /** Client whose key has this digest; NULL when there is none. O(1). */
 apipool_client_slot_t *apipool_clients_by_digest_locked(const apipool_clients_t *clients,
                                                         const unsigned char *digest);
+
+/** The same for the digest of an old key, whether it has ended or not. O(1). */
+apipool_client_slot_t *apipool_clients_by_old_digest_locked(const apipool_clients_t *clients,
+                                                            const unsigned char *digest);
 
 /** Client with this server and name; NULL when there is none. O(1). */
 apipool_client_slot_t *apipool_clients_by_name_locked(const apipool_clients_t *clients,
@@ -121,6 +129,10 @@ void apipool_clients_set_terms_locked(apipool_client_slot_t *slot,
 /** Gives a client another server and name, which the caller has checked to be free there. */
 void apipool_clients_move_locked(const apipool_clients_t *clients, apipool_client_slot_t *slot,
                                  const char *server, const char *name);
+
+/** Replaces the keys of a client by those of the image. */
+void apipool_clients_set_keys_locked(const apipool_clients_t *clients, apipool_client_slot_t *slot,
+                                     const apipool_client_image_t *image);
 
 void apipool_clients_remove_locked(const apipool_clients_t *clients, apipool_client_slot_t *slot);
 

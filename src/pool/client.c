@@ -147,11 +147,23 @@ static apipool_client_admitted_e enter_locked(apipool_segment_t *segment,
     return APIPOOL_CLIENT_ADMITTED;
 }
 
+/* Only a key that is nobody's present one is looked up among the old ones. */
+static apipool_client_slot_t *owner_of_key(apipool_segment_t *segment, const unsigned char *digest,
+                                           apr_time_t now)
+{
+    apipool_client_slot_t *slot = apipool_clients_by_digest_locked(&segment->clients, digest);
+    if (slot) {
+        return slot;
+    }
+    slot = apipool_clients_by_old_digest_locked(&segment->clients, digest);
+    return slot && slot->old_until > now ? slot : NULL;
+}
+
 static int recognise_locked(apipool_segment_t *segment, const unsigned char *digest,
                             const char *server, const char *also, apr_time_t now,
                             apipool_client_pass_t *pass, apipool_client_entry_t *entry)
 {
-    apipool_client_slot_t *slot = apipool_clients_by_digest_locked(&segment->clients, digest);
+    apipool_client_slot_t *slot = owner_of_key(segment, digest, now);
     if (!slot || !is_valid(apipool_client_slot_terms(slot), now) ||
         (strcmp(slot->server, server) && (!also || strcmp(slot->server, also)))) {
         return 0;
@@ -259,6 +271,8 @@ static void copy_image(const apipool_client_slot_t *slot, apipool_client_image_t
     memcpy(image->server, slot->server, sizeof(image->server));
     memcpy(image->name, slot->name, sizeof(image->name));
     memcpy(image->digest, slot->digest, sizeof(image->digest));
+    memcpy(image->old_digest, slot->old_digest, sizeof(image->old_digest));
+    image->old_until = slot->old_until;
     image->created_at = slot->created_at;
     apipool_client_terms_copy(&image->terms, apipool_client_slot_terms(slot));
 }
@@ -378,6 +392,12 @@ apr_status_t apipool_client_room(apipool_segment_t *segment, apr_uint32_t *room)
     return rv;
 }
 
+static int is_in_use(const apipool_clients_t *clients, const unsigned char *digest)
+{
+    return apipool_clients_by_digest_locked(clients, digest) ||
+           apipool_clients_by_old_digest_locked(clients, digest);
+}
+
 /* Adds a client, or only checks that it can be added. */
 static apr_status_t add(apipool_segment_t *segment, const apipool_client_image_t *image,
                         int only_asks)
@@ -388,7 +408,8 @@ static apr_status_t add(apipool_segment_t *segment, const apipool_client_image_t
         return rv;
     }
     if (apipool_clients_by_name_locked(clients, image->server, image->name) ||
-        apipool_clients_by_digest_locked(clients, image->digest)) {
+        is_in_use(clients, image->digest) ||
+        (image->old_until && is_in_use(clients, image->old_digest))) {
         rv = APR_EEXIST;
     }
     else if (clients->head->by_digest.linked == clients->capacity) {
@@ -409,6 +430,18 @@ apr_status_t apipool_client_may_add(apipool_segment_t *segment, const apipool_cl
 apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client_image_t *image)
 {
     return add(segment, image, 0);
+}
+
+apr_status_t apipool_client_set_keys(apipool_segment_t *segment,
+                                     const apipool_client_image_t *image)
+{
+    apipool_client_slot_t *slot;
+    apr_status_t rv = open_slot(segment, image->server, image->name, &slot);
+    if (rv == APR_SUCCESS) {
+        apipool_clients_set_keys_locked(&segment->clients, slot, image);
+        apipool_segment_unlock(segment);
+    }
+    return rv;
 }
 
 apr_status_t apipool_client_set_terms(apipool_segment_t *segment, const char *server,

@@ -68,7 +68,8 @@ typedef struct {
 } apipool_client_entry_t;
 
 /**
- * Finds the enabled, unexpired client that a key's digest belongs to. O(1).
+ * Finds the enabled, unexpired client that a key's digest belongs to, as its key or as its old key
+ * that has not ended. O(1).
  * @param server server that the client may belong to
  * @param also   another such server, or NULL
  * @param entry  NULL, or takes a place if the client has a concurrency limit. The place is given
@@ -153,6 +154,11 @@ apr_status_t apipool_client_image(apipool_segment_t *segment, apr_uint32_t index
 apr_status_t apipool_client_add(apipool_segment_t *segment, const apipool_client_image_t *image);
 apr_status_t apipool_client_may_add(apipool_segment_t *segment,
                                     const apipool_client_image_t *image);
+
+/** Replaces the keys of the image's client by those of the image. APR_NOTFOUND: no client of this
+ *  name. */
+apr_status_t apipool_client_set_keys(apipool_segment_t *segment,
+                                     const apipool_client_image_t *image);
 
 /** Replaces the terms of a client. APR_NOTFOUND: no client of this name. */
 apr_status_t apipool_client_set_terms(apipool_segment_t *segment, const char *server,

@@ -178,8 +178,15 @@ void apipool_store_release(apipool_store_t *store);
 /* Change of one client. */
 typedef struct {
     apipool_segment_t *segment;
-    enum { APIPOOL_CLIENT_CREATE, APIPOOL_CLIENT_EDIT, APIPOOL_CLIENT_DELETE } what;
-    apipool_client_image_t image; /* server and name; for a new client, everything */
+    enum {
+        APIPOOL_CLIENT_CREATE,
+        APIPOOL_CLIENT_EDIT,
+        APIPOOL_CLIENT_DELETE,
+        APIPOOL_CLIENT_ROTATE, /* the key before the present one ends at once */
+        APIPOOL_CLIENT_END_OLD_KEY
+    } what;
+    apipool_client_image_t image; /* server and name; for a new client, everything; for a rotation,
+                                   * also the new key; for both of the last, when the old one ends */
     /** for an edit: changes the terms; its result is returned */
     apr_status_t (*edit)(void *ctx, apipool_client_terms_t *terms);
     void *ctx;

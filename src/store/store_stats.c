@@ -512,16 +512,22 @@ static void take_account_limit(const stat_t *stat)
     }
 }
 
-/* A client with the same name but another key is another client. */
+/* A client with the same name but another key is another client, unless the key was rotated since
+ * these were saved. */
 static void take_client(const stat_t *stat)
 {
     const apipool_record_field_t *digest = &stat->about.digest;
-    apipool_client_slot_t *slot =
-        digest->len == APIPOOL_CLIENT_KEY_DIGEST
-            ? apipool_clients_by_digest_locked(&stat->segment->clients, digest->bytes)
-            : NULL;
+    const apipool_clients_t *clients = &stat->segment->clients;
+    apipool_client_slot_t *slot = NULL;
+    if (digest->len == APIPOOL_CLIENT_KEY_DIGEST) {
+        slot = apipool_clients_by_digest_locked(clients, digest->bytes);
+        slot = slot ? slot : apipool_clients_by_old_digest_locked(clients, digest->bytes);
+    }
     if (slot) {
+        unsigned char present[APIPOOL_CLIENT_KEY_DIGEST];
+        memcpy(present, slot->digest, sizeof(present));
         take(stat, client_members, slot);
+        memcpy(slot->digest, present, sizeof(present));
         apipool_counters_mend(&slot->counters);
     }
 }

@@ -207,12 +207,14 @@ static const char *take(apr_pool_t *p, const apipool_json_member_t *member, cons
         *(int *)to = json_is_true(value);
         return json_is_boolean(value) ? NULL : "Must be true or false.";
     case APIPOOL_JSON_INTEGER:
+    case APIPOOL_JSON_COUNT:
         *(apr_uint32_t *)to = (apr_uint32_t)json_integer_value(value);
-        return json_is_integer(value) && json_integer_value(value) >= 1 &&
+        return json_is_integer(value) &&
+                       json_integer_value(value) >= (member->kind == APIPOOL_JSON_INTEGER) &&
                        json_integer_value(value) <= member->max
                    ? NULL
-                   : apr_psprintf(p, "Must be a whole number from %d to %" APR_INT64_T_FMT ".", 1,
-                                  member->max);
+                   : apr_psprintf(p, "Must be a whole number from %d to %" APR_INT64_T_FMT ".",
+                                  member->kind == APIPOOL_JSON_INTEGER, member->max);
     case APIPOOL_JSON_TIME:
         fault = text_fault(p, value, APIPOOL_RFC3339_SIZE * 2);
         *(apr_time_t *)to = fault ? 0 : apipool_rfc3339_read(json_string_value(value));

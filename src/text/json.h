@@ -20,6 +20,7 @@ typedef enum {
     APIPOOL_JSON_STRING,  /* const char *: at most max bytes, no control characters */
     APIPOOL_JSON_BOOLEAN, /* int */
     APIPOOL_JSON_INTEGER, /* apr_uint32_t: from 1 to max */
+    APIPOOL_JSON_COUNT,   /* apr_uint32_t: from 0 to max */
     APIPOOL_JSON_TIME,    /* apr_time_t: an RFC 3339 string */
     APIPOOL_JSON_STRINGS, /* apr_array_header_t * of const char *: up to count of 1 to max bytes */
     APIPOOL_JSON_OBJECT /* has members of its own, stored in the same struct; at an offset other than

@@ -63,6 +63,15 @@ test('a client is made, its key is shown once and works, and it is switched off 
   await press(page.getByRole('dialog').last(), 'Save');
   await page.getByRole('dialog').waitFor({ state: 'detached' });
   assert.deepEqual((await api('GET', 'clients/made-in-the-browser')).endpoints, []);
+  await row.getByRole('button', { name: 'Enable made-in-the-browser' }).click();
+  await row.getByText('active').waitFor();
+  await row.getByRole('button', { name: 'Rotate key of made-in-the-browser' }).click();
+  await page.getByLabel('The present key').selectOption('is valid for 1 hour more');
+  await press(page.getByRole('dialog').last(), 'Rotate key');
+  const next = await page.locator('[data-client-key]').textContent();
+  assert.deepEqual([await chat(key), await chat(next)], [200, 200], 'both keys work');
+  await press(page, 'I have copied it');
+  await row.getByText('old key until').waitFor();
   await row.getByRole('button', { name: 'Delete made-in-the-browser' }).click();
   await page.getByRole('dialog').getByText('made-in-the-browser').waitFor();
   await press(page.getByRole('dialog'), 'Delete');

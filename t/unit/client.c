@@ -264,6 +264,35 @@ static void one_that_is_switched_off_or_has_expired_is_not(void **state)
     assert_int_equal(apipool_client_set_terms(segment, "", "two", &terms), APR_NOTFOUND);
 }
 
+static void a_key_that_was_rotated_has_an_end(void **unused)
+{
+    apipool_client_image_t image = an_image("", "one"), made = an_image("", "two"), row;
+    apipool_client_pass_t pass, again;
+    (void)unused;
+    add_client(&image);
+    assert_int_equal(recognise(&image, "", NULL, &pass), APR_SUCCESS);
+    snprintf(made.name, sizeof(made.name), "one");
+    memcpy(made.old_digest, image.digest, sizeof(made.old_digest));
+    made.old_until = NOW + 1;
+    assert_int_equal(apipool_client_set_keys(segment, &made), APR_SUCCESS);
+    check_table();
+    assert_int_equal(recognise(&image, "", NULL, &again), APR_SUCCESS);
+    assert_int_equal(again.serial, pass.serial);
+    assert_int_equal(recognise(&made, "", NULL, &again), APR_SUCCESS);
+    assert_int_equal(again.serial, pass.serial);
+    made.old_until = NOW;
+    assert_int_equal(apipool_client_set_keys(segment, &made), APR_SUCCESS);
+    assert_int_equal(recognise(&image, "", NULL, &again), APR_NOTFOUND);
+    assert_int_equal(recognise(&made, "", NULL, &again), APR_SUCCESS);
+    row = an_image("", "one");
+    snprintf(row.name, sizeof(row.name), "other");
+    assert_int_equal(apipool_client_add(segment, &row), APR_EEXIST); /* the old key of another */
+    assert_int_equal(apipool_client_remove(segment, "", "one"), APR_SUCCESS);
+    check_table();
+    made.old_until = 0;
+    assert_int_equal(apipool_client_set_keys(segment, &made), APR_NOTFOUND);
+}
+
 static void names_and_keys_are_there_once(void **state)
 {
     apipool_client_image_t one = an_image("", "one"), again = an_image("", "one");
@@ -707,6 +736,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(lists_that_are_torn_are_noticed),
     WORLD(a_key_is_recognised_where_it_belongs),
     WORLD(one_that_is_switched_off_or_has_expired_is_not),
+    WORLD(a_key_that_was_rotated_has_an_end),
     WORLD(names_and_keys_are_there_once),
     WORLD(the_table_fills_and_its_places_are_used_again),
     WORLD(rows_are_those_of_a_server),

@@ -514,6 +514,19 @@ static apr_uint64_t hash_digest(const apipool_segment_t *segment, apr_uint32_t p
     return hash;
 }
 
+static place_state_t should_client_by_old(const apipool_segment_t *segment, apr_uint32_t place)
+{
+    const apipool_client_slot_t *slot = &segment->clients.slots[place];
+    return slot->serial && slot->old_until ? LINKED : NEITHER;
+}
+
+static apr_uint64_t hash_old_digest(const apipool_segment_t *segment, apr_uint32_t place)
+{
+    apr_uint64_t hash;
+    memcpy(&hash, segment->clients.slots[place].old_digest, sizeof(hash));
+    return hash;
+}
+
 static apr_uint64_t hash_client(const apipool_segment_t *segment, apr_uint32_t place)
 {
     const apipool_client_slot_t *slot = &segment->clients.slots[place];
@@ -569,10 +582,14 @@ static const char *check_client_tables(const apipool_segment_t *segment)
     const char *fault = check_table(
         (checked_t){segment, &clients->by_digest, used, should_client, hash_digest, NULL},
         "the table of clients by digest is broken");
+    fault = fault ? fault
+                  : check_table((checked_t){segment, &clients->by_name, used, should_client_by_name,
+                                            hash_client, NULL},
+                                "the table of clients by name is broken");
     return fault ? fault
-                 : check_table((checked_t){segment, &clients->by_name, used, should_client_by_name,
-                                           hash_client, NULL},
-                               "the table of clients by name is broken");
+                 : check_table((checked_t){segment, &clients->by_old, used, should_client_by_old,
+                                           hash_old_digest, NULL},
+                               "the table of clients by old key is broken");
 }
 
 /* --- Slots */

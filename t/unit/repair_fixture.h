@@ -303,12 +303,14 @@ static inline void work_edit(worker_t *worker)
  * them. */
 static inline void work_client(worker_t *worker)
 {
-    apr_uint32_t number = draw(worker, 12), what = draw(worker, 6);
+    apr_uint32_t number = draw(worker, 12), what = draw(worker, 7);
     apipool_client_image_t image = {.server = "", .terms = {.enabled = 1, .lists_len = 3}};
     apipool_client_pass_t pass;
     apr_time_t now = time_of(worker), at;
     snprintf(image.name, sizeof(image.name), "client %u", number);
     image.digest[0] = image.digest[31] = (unsigned char)number;
+    image.old_digest[0] = image.old_digest[31] = (unsigned char)(number + 100);
+    image.old_until = number % 4 ? now : 0;
     image.terms.limits[APIPOOL_CLIENT_RPM] = number % 2 ? 50 : 0;
     if (number % 3) {
         memcpy(image.terms.lists, "p\0q\0\0\0e\0", image.terms.lists_len = 9);
@@ -319,9 +321,10 @@ static inline void work_client(worker_t *worker)
         : what == 2 ? apipool_client_set_terms(segment, "", image.name, &image.terms)
         : what == 3 ? apipool_client_move(segment, image.digest, draw(worker, 3) ? "" : "elsewhere",
                                           image.name)
+        : what == 4 ? apipool_client_set_keys(segment, &image)
                     : apipool_client_recognise(segment, image.digest, "", NULL, now, &pass, NULL);
     note(rv != APR_SUCCESS && rv != APR_NOTFOUND && rv != APR_EEXIST);
-    if (what > 3 && rv == APR_SUCCESS) {
+    if (what > 4 && rv == APR_SUCCESS) {
         apipool_client_charge_t charge = {
             .index = pass.index, .serial = pass.serial, .tokens = 10, .concurrency = number % 4};
         apipool_client_admitted_e result;

@@ -122,6 +122,38 @@ static void changes_are_there_in_the_next_life(void **unused)
     end(&next);
 }
 
+/* Also when the last statistics were saved before the rotation. */
+static void rotated_keys_are_there_in_the_next_life(void **unused)
+{
+    life_t life = start("rotated");
+    apipool_client_row_t row;
+    assert_int_equal(create(&life, "", "one"), APR_SUCCESS);
+    life.segment->clients.slots[0].counters.counts.requests = 5;
+    life_t next = restart(&life, "rotated");
+    for (int i = 0; i < 2; i++) {
+        unsigned char digest[APIPOOL_CLIENT_KEY_DIGEST];
+        apipool_client_change_t change = a_change(&next, APIPOOL_CLIENT_ROTATE, "", "one");
+        if (i) {
+            change.what = APIPOOL_CLIENT_END_OLD_KEY;
+        }
+        fill_digest(change.image.digest, "new key");
+        change.image.old_until = now + apr_time_from_sec(i ? 0 : 60);
+        assert_int_equal(make(&next, &change), APR_SUCCESS);
+        life_t last = start("rotated");
+        assert_int_equal(apipool_client_read(last.segment, "", "one", now, &row), APR_SUCCESS);
+        fill_digest(digest, "new key");
+        assert_memory_equal(row.image.digest, digest, sizeof(digest));
+        fill_digest(digest, "one");
+        assert_memory_equal(row.image.old_digest, digest, sizeof(digest));
+        assert_int_equal(row.image.old_until, change.image.old_until);
+        assert_int_equal(row.counters.requests, 5);
+        assert_null(consistency_of(last.segment));
+        end(&last);
+    }
+    end(&life);
+    end(&next);
+}
+
 static void who_is_not_there_is_not_changed(void **unused)
 {
     life_t life = start("refused");
@@ -272,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_are_there_in_the_next_life),
+        cmocka_unit_test(rotated_keys_are_there_in_the_next_life),
         cmocka_unit_test(who_is_not_there_is_not_changed),
         cmocka_unit_test(what_cannot_be_written_has_not_happened),
         cmocka_unit_test(what_is_on_disk_comes_to_memory),

@@ -161,6 +161,8 @@ export default {
   'clients.disable_one': 'Disable {name}', 'clients.edit_one': 'Edit {name}', 'clients.delete_one': 'Delete {name}',
   'client.name': 'Name', 'client.name_hint': 'Letters and digits of any script, and punctuation such as . _ @ -; at most 63 bytes.', 'client.may': 'May use', 'client.requests': 'Requests', 'client.success': 'Success', 'client.rpm': 'RPM',
   'client.tpm': 'TPM', 'client.tpd': 'Tokens/day', 'client.tokens': 'Tokens', 'client.estimated': 'and about {n} estimated', 'client.used': 'Last used', 'client.tokens_per_day': 'Tokens per day',
+  'clients.rotate': 'Rotate key', 'clients.rotate_one': 'Rotate key of {name}', 'clients.rotate_about': 'The client keeps its limits and numbers. Its present key stays valid for as long as you choose. A key of an earlier rotation ends at once.', 'clients.overlap': 'The present key', 'client.old_until': 'old key until {at}',
+  'overlap.0': 'ends at once', 'overlap.3600': 'is valid for 1 hour more', 'overlap.86400': 'is valid for 1 day more', 'overlap.604800': 'is valid for 7 days more',
   'client.expires_at': 'Expires', 'client.expires_hint': 'Empty: never. In your time zone.', 'client.pools': 'Pools', 'client.pools_hint': 'None ticked: all pools.',
   'client.models': 'Models', 'client.models_hint': 'Separated by commas. Empty: all.', 'client.endpoints': 'Endpoints', 'client.endpoints_hint': 'Aliases, separated by commas. Empty: all that are known.',
   'client.unlisted': 'Also endpoints that are not known (unlisted)', 'client.concurrency': 'At the same time', 'client.in_flight': 'In flight',

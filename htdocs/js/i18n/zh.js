@@ -160,6 +160,8 @@ export default {
   'clients.disable_one': '停用 {name}', 'clients.edit_one': '编辑 {name}', 'clients.delete_one': '删除 {name}',
   'client.name': '名称', 'client.name_hint': '可使用汉字、字母、数字以及 . _ @ - 等标点；最多 63 字节（约 21 个汉字）。', 'client.may': '使用范围', 'client.requests': '请求', 'client.success': '成功率', 'client.rpm': 'RPM',
   'client.tpm': 'TPM', 'client.tpd': 'Token/天', 'client.tokens': 'Token', 'client.estimated': '另估算约 {n}', 'client.used': '最近使用', 'client.tokens_per_day': '每天 Token 数',
+  'clients.rotate': '更换密钥', 'clients.rotate_one': '更换 {name} 的密钥', 'clients.rotate_about': '客户端保留其限制和统计。现有密钥在所选时间内仍然有效。更早一次更换留下的旧密钥立即失效。', 'clients.overlap': '现有密钥', 'client.old_until': '旧密钥有效至 {at}',
+  'overlap.0': '立即失效', 'overlap.3600': '再有效 1 小时', 'overlap.86400': '再有效 1 天', 'overlap.604800': '再有效 7 天',
   'client.expires_at': '到期时间', 'client.expires_hint': '留空表示永不到期。按您所在的时区。', 'client.pools': '密钥池', 'client.pools_hint': '都不勾选表示全部密钥池。',
   'client.models': '模型', 'client.models_hint': '以逗号分隔。留空表示全部。', 'client.endpoints': '端点', 'client.endpoints_hint': '别名，以逗号分隔。留空表示全部已知端点。',
   'client.unlisted': '另外允许未知的端点（unlisted）', 'client.concurrency': '并发请求数', 'client.in_flight': '进行中',

@@ -116,7 +116,38 @@ function examples({ ids, places, url, base, language }, key, model) {
     ${button({ name: 'copySnippet', text: t('action.copy'), icon: 'copy' })}</div>`;
 }
 
-/** The key of a new client, which nobody is shown again. */
+const OVERLAPS = [0, 3600, 86400, 7 * 86400]; // seconds
+
+/** Gives a client another key; resolves with whether that happened. */
+export async function rotateKey({ name }) {
+  const it = { ids: fieldIds(), error: null, busy: false, overlap: '86400' };
+  const dialog = openDialog({
+    title: () => t('clients.rotate_one', { name }),
+    body: () => html`<form data-on-submit="rotate" class="stack"><p>${t('clients.rotate_about')}</p>
+      ${choice(it.ids('overlap'), { name: 'overlap', label: t('clients.overlap'), value: it.overlap, options: OVERLAPS.map((seconds) => [String(seconds), t(`overlap.${seconds}`)]) })}
+      ${fault(it.error)}<footer>${button({ name: 'close', text: t('action.cancel') })}
+      ${button({ type: 'submit', text: t('clients.rotate'), kind: 'main', disabled: it.busy })}</footer></form>`,
+    handlers: {
+      rotate: async (self, element) => {
+        Object.assign(it, { error: null, busy: true, overlap: new FormData(element).get('overlap') });
+        self.show();
+        try {
+          self.close(await post(`${paths.client(name)}/rotate`, { overlap: Number(it.overlap) }));
+        } catch (error) {
+          Object.assign(it, { error, busy: false });
+          self.show();
+        }
+      },
+    },
+  });
+  const rotated = await dialog.done;
+  if (rotated) {
+    await showKey(rotated);
+  }
+  return Boolean(rotated);
+}
+
+/** The new key of a client, which nobody is shown again. */
 function showKey({ name, key, models, pools }) {
   const model = models[0] ?? 'MODEL';
   const places = addresses(pools);

@@ -11,7 +11,7 @@ import { address } from '../router.js';
 import { isAdmin, state, takePools } from '../state.js';
 import { html } from '../template.js';
 import { View } from '../view.js';
-import { openClient } from './client_dialog.js';
+import { openClient, rotateKey } from './client_dialog.js';
 import { getUnreached, moveUnreached, unreachedCard } from './move.js';
 
 const EVERY = 5000;
@@ -36,6 +36,7 @@ export class Clients extends View {
       },
       create: () => this.#edit(null),
       edit: (element) => this.#edit(this.#named(element)),
+      rotate: (element) => this.#rotate(this.#named(element)),
       toggle: (element) => this.#toggle(this.#named(element)),
       remove: (element) => this.#remove(this.#named(element)),
       moveUnreached: (element) => this.#move(element.dataset.value),
@@ -66,6 +67,12 @@ export class Clients extends View {
 
   async #edit(client) {
     if (await openClient(client)) {
+      await this.load();
+    }
+  }
+
+  async #rotate(client) {
+    if (await rotateKey(client)) {
       await this.load();
     }
   }
@@ -133,10 +140,11 @@ function permissions({ pools, models, endpoints }) {
   return parts.length ? parts.map((part) => html`<span class="reason">${part}</span>`) : html`<span class="hint">${t('client.everything')}</span>`;
 }
 
-function standing({ enabled, expires_at: expires }) {
+function standing({ enabled, expires_at: expires, old_until: oldUntil }) {
   const isOver = expires && Date.parse(expires) < Date.now();
   return html`<span class="pill is-${!enabled ? 'disabled' : isOver ? 'invalid' : 'active'}">${t(!enabled ? 'state.disabled' : isOver ? 'client.expired' : 'state.active')}</span>
-    ${expires ? html`<span class="reason">${t(isOver ? 'client.expired_on' : 'client.expires', { at: time(expires) })}</span>` : ''}`;
+    ${expires ? html`<span class="reason">${t(isOver ? 'client.expired_on' : 'client.expires', { at: time(expires) })}</span>` : ''}
+    ${oldUntil ? html`<span class="reason">${t('client.old_until', { at: time(oldUntil) })}</span>` : ''}`;
 }
 
 function clientRow(client) {
@@ -149,5 +157,5 @@ function clientRow(client) {
     ${cell('tpd', gauge(t('client.tpd'), usage.tpd, client.tokens_per_day))}${cell('in_flight', gauge(t('client.in_flight'), client.in_flight, client.concurrency))}${cell('tokens', html`${number(usage.total_tokens)}${usage.estimated_tokens ? html`<span class="reason">${t('client.estimated', { n: usage.estimated_tokens })}</span>` : ''}`, 'figure')}
     ${cell('used', client.last_used_at ? html`<time datetime="${client.last_used_at}" title="${time(client.last_used_at)}">${ago(client.last_used_at)}</time>` : NONE)}
     <td role="cell" class="actions">${isAdmin() ? html`${one('toggle', client.enabled ? 'pause' : 'play', t(client.enabled ? 'clients.disable_one' : 'clients.enable_one', { name }))}
-      ${one('edit', 'edit', t('clients.edit_one', { name }))}${one('remove', 'remove', t('clients.delete_one', { name }))}` : ''}</td></tr>`;
+      ${one('edit', 'edit', t('clients.edit_one', { name }))}${one('rotate', 'check', t('clients.rotate_one', { name }))}${one('remove', 'remove', t('clients.delete_one', { name }))}` : ''}</td></tr>`;
 }
