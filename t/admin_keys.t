@@ -253,40 +253,6 @@ is_deeply [@{$admin->ask(PATCH => '/clients/carol', json => {concurrency => 3})-
     '... what may be in flight as well';
 is $admin->ask(GET => '/clients/carol')->{json}{concurrency}, 3, '... which stays so';
 is $admin->ask(PATCH => '/clients/carol', json => {concurrency => undef})->{json}{concurrency}, undef, '... and is taken away';
-
-subtest 'a client gets another key' => sub {
-    my ($httpd, $path, $first) = ($admin->{httpd}, '/clients/dora', $admin->ask(POST => '/clients', json => {name => 'dora', rpm => 100})->{json}{key});
-    my $accepted = sub { [map { chat($base, 'guarded', key => $_, model => 'gpt-x')->{status} } @_] };
-    my $rotate = sub { $admin->ask(POST => "$path/rotate", json => {@_})->{json} };
-    is $admin->ask(GET => $path)->{json}{old_until}, undef, 'at first there is one key';
-    my $answer = $rotate->();
-    my $second = $answer->{key};
-    isnt $second, $first, 'the answer has a new one';
-    like $answer->{old_until}, qr/\A\d{4}-\d\d-\d\dT[\d:]+Z\z/, '... and says until when the old one is valid';
-    is_deeply $accepted->($first, $second), [200, 200], 'both are accepted';
-    my $dora = $admin->ask(GET => $path)->{json};
-    is_deeply [@{$dora}{qw(rpm old_until key)}, @{$dora->{usage}}{qw(requests rpm)}], [100, $answer->{old_until}, undef, 2, 2], '... as the same client';
-    kill STOP => $httpd->pid;
-    my @all = ($httpd->pid, $httpd->children);
-    kill KILL => @all;
-    wait_for(sub { !grep { kill 0 => $_ } @all }, 10);
-    unlink "$httpd->{dir}/httpd.pid";
-    $httpd->start;
-    $admin->sign_in;
-    is_deeply $accepted->($first, $second), [200, 200], '... also after a kill and a start';
-    is $admin->ask(GET => $path)->{json}{old_until}, $answer->{old_until}, '... until the same time';
-    my $third = $rotate->(overlap => 60)->{key};
-    is_deeply $accepted->($first, $second, $third), [401, 200, 200], 'another rotation ends the older of the old ones';
-    is $admin->ask(DELETE => "$path/old-key")->{status}, 204, 'the old one is ended';
-    is_deeply $accepted->($second, $third), [401, 200], '... and is accepted no longer';
-    is $admin->ask(GET => $path)->{json}{old_until}, undef, '... nor shown';
-    my $fourth = $rotate->(overlap => 0);
-    is $fourth->{old_until}, undef, 'without an overlap';
-    is_deeply $accepted->($third, $fourth->{key}), [401, 200], '... the old one ends at once';
-    is $admin->ask(POST => "$path/rotate", json => {overlap => 90 * 86400 + 1})->error, '400 invalid_request overlap', 'after 90 days at the latest';
-    is $admin->ask(POST => '/clients/nobody/rotate', json => {})->error, '404 client_not_found', 'there has to be one';
-    $admin->ask(DELETE => $path);
-};
 $admin->ask(POST => '/clients', json => {name => 'all'});
 
 my $mine = $admin->as(mount => '/mine', token => token_for({%$admin, mount => '/mine'}, 'alice', 'wonderland'));
@@ -414,6 +380,40 @@ subtest 'a deleted key stays away until it is added by hand' => sub {
     is scalar @{$mine->()}, 2, '... so that a new line in a file counts';
     is_deeply [@{$admin->ask(POST => '/pools/mine/keys/actions', json => {action => 'delete', filter => {}})->{json}}{qw(done in_key_files)}], [2, 2],
         'those are deleted again';
+};
+
+subtest 'a client gets another key' => sub {
+    my ($httpd, $path, $first) = ($admin->{httpd}, '/clients/dora', $admin->ask(POST => '/clients', json => {name => 'dora', rpm => 100})->{json}{key});
+    my $accepted = sub { [map { chat($base, 'guarded', key => $_, model => 'gpt-x')->{status} } @_] };
+    my $rotate = sub { $admin->ask(POST => "$path/rotate", json => {@_})->{json} };
+    is $admin->ask(GET => $path)->{json}{old_until}, undef, 'at first there is one key';
+    my $answer = $rotate->();
+    my $second = $answer->{key};
+    isnt $second, $first, 'the answer has a new one';
+    like $answer->{old_until}, qr/\A\d{4}-\d\d-\d\dT[\d:]+Z\z/, '... and says until when the old one is valid';
+    is_deeply $accepted->($first, $second), [200, 200], 'both are accepted';
+    my $dora = $admin->ask(GET => $path)->{json};
+    is_deeply [@{$dora}{qw(rpm old_until key)}, @{$dora->{usage}}{qw(requests rpm)}], [100, $answer->{old_until}, undef, 2, 2], '... as the same client';
+    kill STOP => $httpd->pid;
+    my @all = ($httpd->pid, $httpd->children);
+    kill KILL => @all;
+    wait_for(sub { !grep { kill 0 => $_ } @all }, 10);
+    unlink "$httpd->{dir}/httpd.pid";
+    $httpd->start;
+    $admin->sign_in;
+    is_deeply $accepted->($first, $second), [200, 200], '... also after a kill and a start';
+    is $admin->ask(GET => $path)->{json}{old_until}, $answer->{old_until}, '... until the same time';
+    my $third = $rotate->(overlap => 60)->{key};
+    is_deeply $accepted->($first, $second, $third), [401, 200, 200], 'another rotation ends the older of the old ones';
+    is $admin->ask(DELETE => "$path/old-key")->{status}, 204, 'the old one is ended';
+    is_deeply $accepted->($second, $third), [401, 200], '... and is accepted no longer';
+    is $admin->ask(GET => $path)->{json}{old_until}, undef, '... nor shown';
+    my $fourth = $rotate->(overlap => 0);
+    is $fourth->{old_until}, undef, 'without an overlap';
+    is_deeply $accepted->($third, $fourth->{key}), [401, 200], '... the old one ends at once';
+    is $admin->ask(POST => "$path/rotate", json => {overlap => 90 * 86400 + 1})->error, '400 invalid_request overlap', 'after 90 days at the latest';
+    is $admin->ask(POST => '/clients/nobody/rotate', json => {})->error, '404 client_not_found', 'there has to be one';
+    $admin->ask(DELETE => $path);
 };
 
 done_testing;
