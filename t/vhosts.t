@@ -8,7 +8,7 @@ use APIPoolTest qw(private_httpd request upstream_mark upstream_since mock_port 
 use Apache::Test ();
 use Test::More;
 
-my @ports = map { free_port() } 1 .. 4;
+my @ports = map { free_port() } 1 .. 6;
 my $upstream = 'http://127.0.0.1:' . mock_port();
 
 sub pool {
@@ -37,6 +37,12 @@ my $httpd = private_httpd(
     # behind something that ends TLS, with a location of the main server replaced
     "<VirtualHost 127.0.0.1:$ports[3]>\nServerName https://last.test\n", use_pool('/replaced', 'off'),
     "<Location \"/some\">\n<If \"%{HTTP:X-Pool} == 'yes'\">\nAPIPoolUse shared\n</If>\n</Location>\n</VirtualHost>\n",
+    # what decides: locations before the server, the later of them, and conditions before all; a pattern takes some paths
+    "<VirtualHost 127.0.0.1:$ports[4]>\nServerName ways.test\nAPIPoolUse ways\n", pool('ways', 'main'), use_pool('/a/b', 'ways'),
+    use_pool('/a', 'off'), use_pool('/ab', 'ways'), "<Location ~ \"^/no\">\nAPIPoolUse off\n</Location>\n",
+    "<LocationMatch \"^/never\">\nAPIPoolUse off\n</LocationMatch>\n",
+    "<Location \"/some\">\n<If \"%{HTTP:X-Pool} == 'yes'\">\nAPIPoolUse ways\n</If>\n</Location>\n", use_pool('/some', 'off'), "</VirtualHost>\n",
+    "<VirtualHost 127.0.0.1:$ports[5]>\nServerName root.test\n", use_pool('/', 'off'), "APIPoolUse idle\n</VirtualHost>\n",
 );
 
 sub ask {
@@ -89,6 +95,14 @@ is_deeply locations($ports[3], 'shared'), [sort "$mains[0] here", $mains[1], @ho
 is_deeply locations($ports[0], 'main'), ["/v1: http://one.test:$ports[0]/v1 here"], 'a pool of a virtual host is used there';
 is_deeply locations($ports[1], 'main'), ["/v1: http://two.test:$ports[1]/v1 here"], '... and its namesake in another one';
 is_deeply locations($ports[0], 'idle'), [], 'a pool whose only location another APIPoolUse replaces is used nowhere';
+
+is_deeply [map { (ask($ports[4], $_))[0] } qw(/x /a/b/x /ab/x /no /some)], [200, 404, 200, 404, 404], 'a later location and a pattern take paths away';
+is_deeply [(ask($ports[4], '/some/x', 'x-pool' => 'yes'))[0]], [200], '... and a condition goes before both';
+my $ways = "http://ways.test:$ports[4]";
+is_deeply locations($ports[4], 'ways'), [sort ": $ways here", "/ab: $ways/ab here", "/some: $ways/some here conditional"], 'what is told is what is served';
+is_deeply [map { (ask($ports[5], $_))[0] } qw(/x /shared/x)], [404, 404], 'a location for all paths replaces its server and what is inherited';
+is_deeply locations($ports[5], 'idle'), [], '... and nothing of its server is told';
+is_deeply [grep { / here/ } @{locations($ports[5], 'shared')}], [], '... nor that it serves what it inherits';
 
 unlike $httpd->log, qr/AP0050: pool \S+: \S+: [^2] keys/, 'each key file has been read into one pool, once';
 

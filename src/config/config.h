@@ -125,7 +125,8 @@ typedef struct {
 typedef struct {
     const char *name;   /* NULL: off */
     const char *mount;  /* path of the <Location>, without trailing slash; "" for a server */
-    int is_conditional; /* in <If> or <Else> */
+    int is_location;    /* in <Location>: goes before what is said for a whole server */
+    int is_conditional; /* in <If> or <Else>, or off for a pattern of paths */
     server_rec *server;
     const char *file;
     int line;

@@ -24,6 +24,7 @@ static const char *find_mount(cmd_parms *cmd, apipool_use_t *use)
                 path[--len] = '\0';
             }
             if (!strcmp(path, "~") || apr_fnmatch_test(path)) {
+                use->is_conditional = 1;
                 return "APIPoolUse needs a plain <Location>, without a regular expression or "
                        "wildcards";
             }
@@ -31,6 +32,7 @@ static const char *find_mount(cmd_parms *cmd, apipool_use_t *use)
                 path[--len] = '\0';
             }
             use->mount = path;
+            use->is_location = 1;
             return NULL;
         }
         use->is_conditional = 1;
