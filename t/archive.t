@@ -56,7 +56,7 @@ sub keys_of {
 
 sub clients_of {
     my ($admin) = @_;
-    my @names = qw(name enabled expires_at created_at pools models endpoints rpm tpm tokens_per_day concurrency);
+    my @names = qw(name enabled expires_at created_at old_until pools models endpoints rpm tpm tokens_per_day concurrency);
     return [map { my $client = $_; +{map { $_ => $client->{$_} } @names} } @{$admin->ask(GET => '/clients')->{json}{clients}}];
 }
 
@@ -93,6 +93,7 @@ for my $number (1 .. $CLIENTS) {
             models => ["model-$number", 'm'], pools => ['main'], expires_at => '2099-12-31T23:59:59Z',
             $number % 5 == 4 ? (enabled => $false) : ()})->{json}{key};
 }
+my $successor = $old->ask(POST => '/clients/client-001/rotate', json => {})->{json}{key};
 $old->ask(POST => '/clients', json => {name => 'stray', pools => ['gone']});
 my @some = map { {key => sprintf('sk-ok-archive-%06d-key', $_), label => "label \x{94a5} number $_", account => 'account-' . $_ % 7,
         weight => 1 + $_ % 5, limits => {rpm => 10 + $_, tpd => 1000 + $_}, $_ % 9 ? () : (enabled => $false)} } 1 .. $KEYS;
@@ -187,6 +188,7 @@ sub is_moved {
     is scalar(grep { $ids{$_->{id}} } @{$at[1]}), 0, '... whose ids are of the other secret';
     my ($status, @keys) = map { ref $_ ? $_->{status} : $_ } chat($new->{httpd}, 'guarded', model => 'm', key => $client_keys{'client-001'});
     is $status, 200, "... and a client's key works";
+    is chat($new->{httpd}, 'guarded', model => 'm', key => $successor)->{status}, 200, '... as does its successor';
     is scalar(grep {/\Ask-ok-archive-\d{6}-key\z/} @keys), 1, '... with a key that was moved';
     is chat($new->{httpd}, 'guarded', model => 'm', key => $client_keys{'client-004'})->{status}, 401, '... a disabled one does not';
     return;
