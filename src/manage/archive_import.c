@@ -324,19 +324,11 @@ static int write_key(void *ctx, apipool_key_image_t *image)
     if (!item) {
         return 0;
     }
-    const apipool_key_item_t *key = &item->entry.key;
-    *image = (apipool_key_image_t){.pool = item->pool->index,
-                                   .upstream = item->upstream,
-                                   .id = item->id,
-                                   .key = key->key,
-                                   .len = key->len,
-                                   .label = key->label ? key->label : "",
-                                   .account = key->account ? key->account : "",
-                                   .account_hash = key->account ? apipool_hash(key->account) : 0,
-                                   .weight = key->weight ? key->weight : 1,
-                                   .enabled = key->enabled,
-                                   .limits = key->limits,
-                                   .added_at = added_at(item)};
+    *image = apipool_key_item_image(&item->entry.key);
+    image->pool = item->pool->index;
+    image->upstream = item->upstream;
+    image->id = item->id;
+    image->added_at = added_at(item);
     return 1;
 }
 

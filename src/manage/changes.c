@@ -107,7 +107,21 @@ static apr_status_t make_room(const work_t *work, int *has_room)
         work->segment, set & APIPOOL_SET_UPSTREAM ? work->patch.upstream : 0, &capacity, has_room);
 }
 
-/* Virtual hosts of one ServerName may share a pool, each with key files of its own. */
+/* The pool with its key files; virtual hosts of one ServerName may share it, each with files of its
+ * own. */
+static apr_array_header_t *with_key_files(const work_t *work)
+{
+    const apr_array_header_t *pools = apipool_config_all_pools(work->p, ap_server_conf);
+    apr_array_header_t *found = apr_array_make(work->p, 1, sizeof(apipool_pool_conf_t *));
+    for (int i = 0; i < pools->nelts; i++) {
+        apipool_pool_conf_t *conf = APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *);
+        if (conf->index == work->pool && conf->key_files->nelts) {
+            APR_ARRAY_PUSH(found, apipool_pool_conf_t *) = conf;
+        }
+    }
+    return found;
+}
+
 static int is_in_key_file(const work_t *work, const apr_array_header_t *pools, apr_uint64_t id)
 {
     apipool_lease_t secret = {.longest = 0};
@@ -116,9 +130,8 @@ static int is_in_key_file(const work_t *work, const apr_array_header_t *pools, a
         return 0;
     }
     for (int i = 0; !found && i < pools->nelts; i++) {
-        const apipool_pool_conf_t *conf = APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *);
-        found = conf->index == work->pool && conf->key_files->nelts &&
-                apipool_key_files_list(conf, secret.key, secret.len);
+        found = apipool_key_files_list(APR_ARRAY_IDX(pools, i, apipool_pool_conf_t *), secret.key,
+                                       secret.len);
     }
     apipool_lease_wipe(&secret);
     return found;
@@ -127,9 +140,9 @@ static int is_in_key_file(const work_t *work, const apr_array_header_t *pools, a
 /* Finds the keys that a key file would bring back, and makes sure that they can be remembered. */
 static apr_status_t find_listed(work_t *work, const char **error)
 {
-    const apr_array_header_t *pools = apipool_config_all_pools(work->p, ap_server_conf);
+    const apr_array_header_t *pools = with_key_files(work);
     apipool_deleted_drop_lifted(work->segment);
-    for (int i = 0; i < work->result->done_ids->nelts; i++) {
+    for (int i = 0; pools->nelts && i < work->result->done_ids->nelts; i++) {
         const apr_uint64_t *id = &APR_ARRAY_IDX(work->result->done_ids, i, apr_uint64_t);
         if (is_in_key_file(work, pools, *id)) {
             apr_hash_set(work->listed, id, sizeof(*id), id);

@@ -341,19 +341,11 @@ static int write_new(void *ctx, apipool_key_image_t *image)
         return 0;
     }
     import->next = key->next;
-    const apipool_key_item_t *item = &key->item;
-    *image = (apipool_key_image_t){.pool = import->pool,
-                                   .upstream = import->upstream,
-                                   .id = key->id,
-                                   .key = item->key,
-                                   .len = item->len,
-                                   .label = item->label ? item->label : "",
-                                   .account = item->account ? item->account : "",
-                                   .account_hash = item->account ? apipool_hash(item->account) : 0,
-                                   .weight = item->weight ? item->weight : 1,
-                                   .enabled = item->enabled,
-                                   .limits = item->limits,
-                                   .added_at = import->now};
+    *image = apipool_key_item_image(&key->item);
+    image->pool = import->pool;
+    image->upstream = import->upstream;
+    image->id = key->id;
+    image->added_at = import->now;
     return 1;
 }
 

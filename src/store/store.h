@@ -124,6 +124,9 @@ typedef struct {
     int stays_deleted; /* when it is removed: key files must not bring it back */
 } apipool_key_image_t;
 
+/** Image of a new key, with the item's texts. Its pool, upstream, id and time are the caller's. */
+apipool_key_image_t apipool_key_item_image(const apipool_key_item_t *item);
+
 /** Changes an image like apipool_pool_edit() changes the key. The image then points to the
  *  patch's texts. */
 void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image);

@@ -109,6 +109,18 @@ void apipool_store_release(apipool_store_t *store)
 
 /* --- A change --- */
 
+apipool_key_image_t apipool_key_item_image(const apipool_key_item_t *item)
+{
+    return (apipool_key_image_t){.key = item->key,
+                                 .len = item->len,
+                                 .label = item->label ? item->label : "",
+                                 .account = item->account ? item->account : "",
+                                 .account_hash = item->account ? apipool_hash(item->account) : 0,
+                                 .weight = item->weight ? item->weight : 1,
+                                 .enabled = item->enabled,
+                                 .limits = item->limits};
+}
+
 void apipool_key_patch_image(const apipool_key_patch_t *patch, apipool_key_image_t *image)
 {
     const apipool_key_edit_t *edit = &patch->edit;
